@@ -1,0 +1,111 @@
+# GenLLaVA: build, test, install. `make help` lists the targets.
+#
+# Options (make NAME=value): CUDA, MPI = auto | 0 | 1;  DEBUG = 0 | 1;  SANITIZE = address | thread | (empty);  WERROR = 0 | 1;
+# BUILD = build (everything lands there);  PREFIX = /usr/local.
+
+CUDA     ?= auto
+MPI      ?= auto
+DEBUG    ?= 0
+SANITIZE ?=
+WERROR   ?= 0
+BUILD    ?= build
+PREFIX   ?= /usr/local
+
+CC       ?= cc
+CXX      ?= c++
+PROGRAMS := train prepare generate inspect
+
+# ---------------------------------------------------------------- flags
+CPPFLAGS += -I. -D_GNU_SOURCE
+WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla
+CWARN    := -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+OPT      := $(if $(filter 1,$(DEBUG)),-O0 -g3,-O2 -g)
+SAN      := $(if $(filter address,$(SANITIZE)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)$(if $(filter thread,$(SANITIZE)),-fsanitize=thread)
+, := ,
+ifeq ($(WERROR),1)
+WARN += -Werror
+endif
+# No contraction into FMA and no fast-math in plain C: the same source gives the same bits on every machine.
+CFLAGS   += -std=c11 $(OPT) $(WARN) $(CWARN) -ffp-contract=off -fno-math-errno -fopenmp $(SAN)
+CXXFLAGS += -std=c++17 $(OPT) $(WARN) -ffp-contract=off -fopenmp $(SAN)
+LDFLAGS  += -fopenmp $(SAN)
+
+# ---------------------------------------------------------------- libraries
+PKG       := pkg-config
+HDF5_INC  := $(shell $(PKG) --cflags hdf5-serial 2>/dev/null || $(PKG) --cflags hdf5 2>/dev/null)
+HDF5_LIB  := $(shell $(PKG) --libs hdf5-serial 2>/dev/null || echo -lhdf5)
+CPPFLAGS  += $(HDF5_INC)
+LIB_DATA  := $(HDF5_LIB) -lcjson -ljpeg -lpng -lwebp -lgif -lsentencepiece -lcrypto -lxxhash
+LIB_KERN  := -ldnnl
+LIBS      := $(LIB_DATA) $(LIB_KERN) -lstdc++ -lm -lpthread
+
+# ---------------------------------------------------------------- sources
+# Everything but the programs' main files is one library. kernels/cpu/isa/*.c is compiled once for each instruction set, with -DISA=name.
+ISAS          := avx2 avx512 avx512bf16
+ISA_avx2      := -mavx2 -mfma -mf16c
+ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
+MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c
+LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
+                 train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
+LIB_CXX       := $(wildcard data/*.cc)
+REF_SRC       := $(wildcard kernels/ref/*.c)
+ISA_SRC       := $(wildcard kernels/cpu/isa/*.c)
+LIB_OBJ       := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_CXX:%.cc=$(BUILD)/obj/%.o) \
+                 $(foreach i,$(ISAS),$(ISA_SRC:%.c=$(BUILD)/obj/%.$(i).o)) $(REF_SRC:%.c=$(BUILD)/obj/%.float.o)
+TEST_SRC      := $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
+TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
+
+main_train    := train/main.c
+main_prepare  := data/prepare_main.c
+main_generate := eval/generate.c
+main_inspect  := tools/inspect.c
+
+.PHONY: all test bench asan check info clean help deps
+.DEFAULT_GOAL := all
+.SECONDARY:
+
+all: $(PROGRAMS:%=$(BUILD)/%)
+
+# ---------------------------------------------------------------- rules
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/obj/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+# The specification is compiled twice: with arithmetic in double (the truth) and in float (how much rounding is honest).
+$(BUILD)/obj/kernels/ref/%.float.o: kernels/ref/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DREF_FLOAT -MMD -MP -c $< -o $@
+
+define isa_rule
+$(BUILD)/obj/kernels/cpu/isa/%.$(1).o: kernels/cpu/isa/%.c
+	@mkdir -p $$(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -fno-math-errno -fno-trapping-math $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 -MMD -MP -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+$(BUILD)/libgenllava.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+define program_rule
+$(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/libgenllava.a
+	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+$(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# `make test T=norm` runs the tests whose file or name contains "norm".
+test: all $(BUILD)/test-unit
+	$(BUILD)/test-unit $(T)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(PROGRAMS:%=$(BUILD)/obj/$(main_%:.c=.d))

@@ -1,0 +1,59 @@
+/* json.h: JSON as people write it, wrapped around cJSON: line and column of every key and value, duplicate keys found, integers exact to
+ * 64 bits, size and depth capped, UTF-8 checked, a BOM accepted. Columns count characters from 1. */
+#ifndef GENLLAVA_DATA_FORMATS_JSON_H
+#define GENLLAVA_DATA_FORMATS_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef enum JsonKind { JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonKind;
+
+/* A value of a parsed document; belongs to it. JSON_INT: a number written without fraction or exponent that fits 64 bits. */
+typedef struct Json {
+    JsonKind kind;
+    bool boolean;
+    int64_t integer;
+    double real;          /* also set for JSON_INT */
+    const char *string;   /* UTF-8, NUL-terminated; may hold \u0000 inside: see length. Lone surrogates become U+FFFD */
+    size_t length;        /* bytes of string; elements of an array or object */
+    struct Json *child;   /* first element or member */
+    struct Json *next;    /* next element or member */
+    const char *key;      /* of a member, else NULL */
+    int line, column;     /* where the value begins */
+    int key_line, key_column;
+} Json;
+
+typedef struct JsonDoc JsonDoc;
+
+/* Parses n bytes. `name` stands in messages ("NAME:3:14: …"). Errors: ERR_DATA with the position and what was expected.
+ * A duplicate key is an error. Nesting beyond 64 and documents over 1 GiB are refused. */
+MUST_USE Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name);
+MUST_USE Status json_read_file(JsonDoc **out, const char *path); /* "-" reads standard input */
+const Json *json_root(const JsonDoc *d);
+void json_free(JsonDoc **d);
+int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates became U+FFFD */
+
+const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object */
+const char *json_kind_name(JsonKind k);                     /* "a string", "an integer", … */
+
+/* Writing: a growing text. All numbers round-trip (%.17g, shortest that does). */
+typedef struct JsonOut {
+    char *text;
+    size_t length, capacity;
+    int depth;
+    bool need_comma, failed, pretty;
+} JsonOut;
+void jsonout_begin_object(JsonOut *o, const char *key); /* key NULL inside arrays and at the top */
+void jsonout_end_object(JsonOut *o);
+void jsonout_begin_array(JsonOut *o, const char *key);
+void jsonout_end_array(JsonOut *o);
+void jsonout_string(JsonOut *o, const char *key, const char *value); /* NULL value writes null */
+void jsonout_int(JsonOut *o, const char *key, int64_t value);
+void jsonout_real(JsonOut *o, const char *key, double value); /* non-finite writes null */
+void jsonout_bool(JsonOut *o, const char *key, bool value);
+void jsonout_raw(JsonOut *o, const char *key, const char *json);
+void jsonout_free(JsonOut *o);
+#endif

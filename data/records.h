@@ -1,0 +1,97 @@
+/* records.h: the rows of a mixture, one after the other: LLaVA JSON arrays (streamed, never one tree) and unified JSONL. */
+#ifndef GENLLAVA_DATA_RECORDS_H
+#define GENLLAVA_DATA_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "data/batch.h"
+#include "kernels/base/status.h"
+
+/* Why a row was left out. X(enum, text in reports) */
+#define REJECT_LIST(X)                            \
+    X(REJECT_NONE, "")                            \
+    X(REJECT_MISSING, "missing")                  \
+    X(REJECT_CORRUPT, "corrupt")                  \
+    X(REJECT_TRUNCATED, "truncated")              \
+    X(REJECT_TOO_LONG, "too_long")                \
+    X(REJECT_TOO_LARGE, "too_large")              \
+    X(REJECT_NO_TRAINED, "no_trained_tokens")     \
+    X(REJECT_BAD_TURNS, "bad_turns")              \
+    X(REJECT_MARKERS, "marker_mismatch")          \
+    X(REJECT_DUP, "dup")                          \
+    X(REJECT_EXCLUDED, "excluded")                \
+    X(REJECT_FILTERED, "filtered")                \
+    X(REJECT_OUTSIDE_ROOT, "outside_root")        \
+    X(REJECT_BAD_JSON, "bad_json")
+typedef enum Reject {
+#define REJECT_ENUM(name, text) name,
+    REJECT_LIST(REJECT_ENUM)
+#undef REJECT_ENUM
+} Reject;
+const char *reject_name(Reject r);
+
+typedef enum ImageRole { ROLE_INPUT, ROLE_TARGET, ROLE_MASK } ImageRole;
+
+typedef struct RecordImage {
+    const char *path; /* as the row says */
+    ImageRole role;
+} RecordImage;
+
+typedef struct RecordTurn {
+    bool human;
+    const char *text; /* UTF-8, length bytes, may hold NUL */
+    size_t length;
+} RecordTurn;
+
+/* A row; its memory belongs to the reader and is valid until the next call. */
+typedef struct Record {
+    int64_t number;           /* from 0, in file order over the mixture, rejected rows counted */
+    int source;               /* index of the mixture's source */
+    const char *file;         /* as opened */
+    int64_t row;              /* in its file, from 0 */
+    const char *id, *uid;     /* id: as the row says, "" when absent; uid: unique over the mixture */
+    Task task;
+    float weight;
+    RecordImage *images;
+    int n_images;
+    RecordTurn *turns;
+    int n_turns;
+    const char *sd_prompt, *sd_instruction; /* NULL when absent */
+    const char *json;         /* the row's own text */
+    size_t json_length;
+    Reject reject;            /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */
+    char message[256];
+    char reject_path[256];    /* the image concerned, or "" */
+} Record;
+
+typedef struct MixtureSource {
+    char *name;
+    char **files;
+    int n_files;
+    char *image_root; /* absolute; NULL: the file's own folder */
+    Task task;        /* for rows without one */
+    double weight;
+    int64_t max;      /* rows taken at most; 0: all */
+} MixtureSource;
+
+typedef struct Mixture {
+    MixtureSource *sources;
+    int n_sources;
+    int64_t seed;
+    double epoch; /* 0: natural, else rows of one epoch that the weights are rescaled to */
+} Mixture;
+
+struct RunConfig;
+/* From data.mixture, a file (spec: schema genllava.mixture/1) or the config's inline list. All mistakes named with file:line:column. */
+MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir);
+void mixture_free(Mixture *m);
+
+typedef struct RecordReader RecordReader;
+MUST_USE Status records_open(RecordReader **out, const Mixture *m);
+/* The next row (also rejected ones); *rec = NULL at the end. A damaged array (not JSON at all) is a rejected row with reason bad_json, and
+ * reading goes on where it can. */
+MUST_USE Status records_next(RecordReader *r, const Record **rec);
+void records_close(RecordReader **r);
+#endif

@@ -1,0 +1,79 @@
+#include "kernels/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static LogLevel highest = LOG_INFO;
+static bool as_json, line_open;
+
+void log_set(LogLevel level, bool json)
+{
+    highest = level;
+    as_json = json;
+}
+
+static void write_json(const char *level, const char *text)
+{
+    char out[4 * 8192];
+    size_t n = (size_t)snprintf(out, sizeof out, "{\"time\":%.3f,\"level\":\"%s\",\"message\":\"", (double)time(NULL), level);
+    for (const unsigned char *p = (const unsigned char *)text; *p && n < sizeof out - 16; p++) {
+        if (*p == '"' || *p == '\\')
+            out[n++] = '\\', out[n++] = (char)*p;
+        else if (*p < 0x20)
+            n += (size_t)snprintf(out + n, sizeof out - n, "\\u%04x", *p);
+        else
+            out[n++] = (char)*p;
+    }
+    snprintf(out + n, sizeof out - n, "\"}\n");
+    fputs(out, stderr);
+}
+
+static void say(LogLevel level, const char *name, const char *prefix, const char *format, va_list args)
+{
+    if (level > highest)
+        return;
+    char text[8192];
+    vsnprintf(text, sizeof text, format, args);
+    if (line_open)
+        fputc('\n', stderr);
+    line_open = false;
+    if (as_json)
+        write_json(name, text);
+    else
+        fprintf(stderr, "%s%s\n", prefix, text);
+}
+
+#define LOG_FUNCTION(function, level, name, prefix)      \
+    void function(const char *format, ...)               \
+    {                                                    \
+        va_list args;                                    \
+        va_start(args, format);                          \
+        say(level, name, prefix, format, args);          \
+        va_end(args);                                    \
+    }
+LOG_FUNCTION(log_info, LOG_INFO, "info", "")
+LOG_FUNCTION(log_warn, LOG_WARN, "warning", "warning: ")
+LOG_FUNCTION(log_error, LOG_ERROR, "error", "error: ")
+
+void log_progress(const char *format, ...)
+{
+    if (highest < LOG_INFO || as_json || !isatty(STDERR_FILENO))
+        return;
+    va_list args;
+    va_start(args, format);
+    fputs("\r\033[K", stderr);
+    vfprintf(stderr, format, args);
+    fflush(stderr);
+    va_end(args);
+    line_open = true;
+}
+
+bool log_colour(void)
+{
+    const char *no = getenv("NO_COLOR");
+    return isatty(STDERR_FILENO) && !(no && *no);
+}

@@ -1,0 +1,29 @@
+/* log.h: what programs tell people while they work. Everything goes to stderr; stdout is for results.
+ * With --log-format json each line is one JSON object {"level","message","time"}. */
+#ifndef GENLLAVA_KERNELS_BASE_LOG_H
+#define GENLLAVA_KERNELS_BASE_LOG_H
+
+#include <stdbool.h>
+
+#include "kernels/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum LogLevel { LOG_QUIET, LOG_ERROR, LOG_WARN, LOG_INFO } LogLevel;
+
+void log_set(LogLevel highest, bool json);
+void log_info(const char *format, ...) PRINTF_LIKE(1, 2);
+void log_warn(const char *format, ...) PRINTF_LIKE(1, 2);
+void log_error(const char *format, ...) PRINTF_LIKE(1, 2);
+/* A progress line that overwrites itself; printed only when stderr is a terminal and the level is LOG_INFO.
+ * The next log_* call ends it with a newline first. */
+void log_progress(const char *format, ...) PRINTF_LIKE(1, 2);
+/* True when colours may be used on stderr (a terminal, and NO_COLOR is unset). */
+bool log_colour(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,69 @@
+/* act.h: elementwise operators.
+ *
+ * swiglu  y = silu(g)·u, silu(z) = z σ(z) (Shazeer 2020, section 2). g, u: [rows, cols] with row strides ldg, ldu (so that both may lie side by
+ *         side in one matrix); y: [rows, cols] contiguous.
+ *         dg = dy·u·s(1 + g(1-s)), du = dy·g·s, s = σ(g); dg, du with strides lddg, lddu; dg may be g and du may be u.
+ * gelu    ERF:  z Φ(z)                                   derivative Φ(z) + z φ(z)
+ *         TANH: z/2 (1+tanh t), t = √(2/π)(z+0.044715z³)   derivative ½(1+tanh t) + ½z(1-tanh²t)√(2/π)(1+0.134145z²)
+ *         y may be x; dx may be dy.
+ * add     y = alpha·a + beta·b (b NULL: y = alpha·a); y may be a or b; types may differ per array (a cast is add with b NULL).
+ * dropout y (+)= keep ? x/(1-p) : 0 (inverted dropout; its own backward with x = dy). The mask is a function of the key and of where
+ *         the element stands in its sample: column group c/4, row_pos[row], row_item[row] are Philox counters 0, 1, 2
+ *         (counter 3 is 0), word c%4; keep iff uniform >= p. So packing, ranks and recompute do not change it. */
+#ifndef GENLLAVA_KERNELS_OPS_ACT_H
+#define GENLLAVA_KERNELS_OPS_ACT_H
+
+#include "kernels/ops/common.h"
+
+typedef struct SwigluFwd {
+    int64_t rows, cols, ldg, ldu;
+    DType act;
+    const void *g, *u;
+    void *y;
+} SwigluFwd;
+
+typedef struct SwigluBwd {
+    int64_t rows, cols, ldg, ldu, lddg, lddu;
+    DType act;
+    const void *g, *u, *dy;
+    void *dg, *du;
+} SwigluBwd;
+
+typedef enum GeluKind { GELU_ERF, GELU_TANH } GeluKind;
+
+typedef struct GeluFwd {
+    int64_t n;
+    DType act;
+    GeluKind kind;
+    const void *x;
+    void *y;
+} GeluFwd;
+
+typedef struct GeluBwd {
+    int64_t n;
+    DType act;
+    GeluKind kind;
+    const void *x, *dy;
+    void *dx;
+    bool accumulate;
+} GeluBwd;
+
+typedef struct AddScaled {
+    int64_t n;
+    DType a_type, b_type, y_type;
+    double alpha, beta;
+    const void *a, *b;
+    void *y;
+} AddScaled;
+
+typedef struct Dropout {
+    int64_t rows, cols;
+    DType act;
+    double p; /* 0 <= p < 1 */
+    uint64_t key;
+    const int32_t *row_pos, *row_item; /* [rows] */
+    const void *x;
+    void *y;
+    bool accumulate;
+} Dropout;
+#endif

@@ -1,0 +1,53 @@
+/* attention.h: softmax attention over packed segments, flash style (no T×T matrix), grouped queries.
+ *
+ * Segment s holds rows cu[s] … cu[s+1]-1 of q, k, v, o. Query row i sees key row j of the same segment iff
+ *   (not causal) or (j <= i and (window == 0 or i - j < window)).
+ * Query head h reads kv head h / (heads / kv_heads).
+ *   S = scale·q kᵀ, P = softmax(S) by row in f32, o = P v, lse = log Σ exp(S)  (Dao 2023, algorithm 1).
+ * Backward, with D = rowsum(do∘o) and P = exp(S - lse):
+ *   dv = Pᵀ do;  dS = P∘(do vᵀ - D);  dq = scale·dS k;  dk = scale·dSᵀ q; dk, dv sum over the query heads of a kv head.
+ * q, o, do, dq: [T, heads, head_dim]; k, v, dk, dv: [T, kv_heads, head_dim]; all in act; ld* are row strides in elements,
+ * so that q, k, v may be slices of one matrix. lse: [heads, T] F32 (F64 on ref). head_dim 1 … 256; kv_heads divides heads.
+ * dq, dk, dv overwrite (no accumulate) and may be q, k, v only on backends that say so (none does). Deterministic.
+ *
+ * attention_decode: one new query row per sequence against its key/value cache.
+ *   q, o: [n, heads, head_dim]; cache k, v: [n, capacity, kv_heads, head_dim] in act; length[s] keys of sequence s are valid
+ *   (the new one included); window as above relative to position length[s]-1. */
+#ifndef GENLLAVA_KERNELS_OPS_ATTENTION_H
+#define GENLLAVA_KERNELS_OPS_ATTENTION_H
+
+#include "kernels/ops/common.h"
+
+typedef struct AttentionFwd {
+    int64_t n_segments, rows; /* rows = cu[n_segments] */
+    int64_t heads, kv_heads, head_dim, window, max_segment; /* max_segment: rows of the longest segment */
+    int64_t ldq, ldk, ldv, ldo;
+    bool causal;
+    DType act;
+    double scale;
+    const int32_t *cu; /* [n_segments+1] */
+    const void *q, *k, *v;
+    void *o, *lse; /* lse may be NULL when no backward follows */
+} AttentionFwd;
+
+typedef struct AttentionBwd {
+    int64_t n_segments, rows;
+    int64_t heads, kv_heads, head_dim, window, max_segment;
+    int64_t ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
+    bool causal;
+    DType act;
+    double scale;
+    const int32_t *cu;
+    const void *q, *k, *v, *o, *lse, *d_o;
+    void *dq, *dk, *dv;
+} AttentionBwd;
+
+typedef struct AttentionDecode {
+    int64_t n, capacity, heads, kv_heads, head_dim, window;
+    DType act;
+    double scale;
+    const int32_t *length; /* [n], 1 … capacity */
+    const void *q, *k, *v;
+    void *o;
+} AttentionDecode;
+#endif

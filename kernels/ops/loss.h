@@ -1,0 +1,19 @@
+/* loss.h: cross entropy over the rows of a logits matrix, forward and gradient in one pass.
+ *
+ * ce_i = logsumexp(z_i) - z_i[label_i];  loss[i] = ce_i (unweighted);  dz_i = weight[i]·(softmax(z_i) - onehot(label_i))
+ * logits: [rows, cols] in act with stride ldz; the gradient overwrites them when `backward` is set.
+ * label: [rows] in 0 … cols-1. weight, loss: [rows] F32 (F64 when act is F64). Everything in f32 or better. */
+#ifndef GENLLAVA_KERNELS_OPS_LOSS_H
+#define GENLLAVA_KERNELS_OPS_LOSS_H
+
+#include "kernels/ops/common.h"
+
+typedef struct CrossEntropy {
+    int64_t rows, cols, ldz;
+    DType act;
+    const int32_t *label;
+    const void *weight;
+    void *logits, *loss;
+    bool backward;
+} CrossEntropy;
+#endif

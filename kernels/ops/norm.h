@@ -1,0 +1,51 @@
+/* norm.h: RMSNorm and LayerNorm over the last axis (spec: Zhang & Sennrich 2019; Ba et al. 2016).
+ *
+ * rmsnorm    s = x + add (add NULL: s = x);  r = (mean(s²) + eps)^-½;  y = w ∘ (s·r)
+ * layernorm  s = x + add;  μ = mean(s), v = mean((s-μ)²);  r = (v + eps)^-½;  y = w ∘ ((s-μ)·r) + b
+ * All of x, add, sum, y: [rows, cols] in act. sum (may be NULL, may be x or add) receives s, rounded to act; the
+ * statistics are those of the ROUNDED s. w, b: [cols] in w_type. mean, rstd: [rows] F32 (F64 when act is F64), saved for
+ * backward (mean only for layernorm).
+ *
+ * Backward, with x̂ the normalised s and g = dy∘w:
+ *   rmsnorm    dx = r (g - x̂ mean(g∘x̂))
+ *   layernorm  dx = r (g - mean(g) - x̂ mean(g∘x̂));  db (+)= Σ_rows dy
+ *   both       dw (+)= Σ_rows dy∘x̂
+ * x of the backward is s. dx (+)= … with `accumulate`; dx may be dy. dw, db: [cols] F32 (F64 on ref), each may be NULL,
+ * both obey accumulate_w. Rows are independent in dx; dw, db are summed over rows in a fixed order. */
+#ifndef GENLLAVA_KERNELS_OPS_NORM_H
+#define GENLLAVA_KERNELS_OPS_NORM_H
+
+#include "kernels/ops/common.h"
+
+typedef struct RmsNormFwd {
+    int64_t rows, cols;
+    DType act, w_type;
+    double eps;
+    const void *x, *add, *w;
+    void *sum, *y, *rstd;
+} RmsNormFwd;
+
+typedef struct RmsNormBwd {
+    int64_t rows, cols;
+    DType act, w_type;
+    const void *x, *w, *rstd, *dy;
+    void *dx, *dw;
+    bool accumulate, accumulate_w;
+} RmsNormBwd;
+
+typedef struct LayerNormFwd {
+    int64_t rows, cols;
+    DType act, w_type;
+    double eps;
+    const void *x, *add, *w, *b;
+    void *sum, *y, *mean, *rstd;
+} LayerNormFwd;
+
+typedef struct LayerNormBwd {
+    int64_t rows, cols;
+    DType act, w_type;
+    const void *x, *w, *mean, *rstd, *dy;
+    void *dx, *dw, *db;
+    bool accumulate, accumulate_w;
+} LayerNormBwd;
+#endif

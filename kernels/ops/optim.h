@@ -1,0 +1,44 @@
+/* optim.h: the optimiser over one flat buffer of master weights.
+ *
+ * adamw, per span (Loshchilov & Hutter 2019; PyTorch's order of operations):
+ *   g' = g·grad_scale;  m = β1 m + (1-β1) g';  v = β2 v + (1-β2) g'²;  p -= lr·decay·p (value before the step);
+ *   p -= lr · (m / (1-β1^t)) / (√(v / (1-β2^t)) + eps)
+ * Spans are disjoint ranges of the flat arrays with their own lr, decay and t (their own count of updates, from 1).
+ * param, grad, m, v: [*] F32 (F64 on ref). copy: NULL, or BF16 [*] with the same indices, which receives the rounded new weights.
+ *
+ * sum_squares  out[0] (F64) = Σ x², summed in double over fixed blocks; non-finite inputs give a non-finite sum.
+ * fill         x[i] = value. */
+#ifndef GENLLAVA_KERNELS_OPS_OPTIM_H
+#define GENLLAVA_KERNELS_OPS_OPTIM_H
+
+#include "kernels/ops/common.h"
+
+typedef struct AdamwSpan {
+    int64_t begin, end; /* elements */
+    double lr, decay;
+    int64_t t;
+} AdamwSpan;
+
+typedef struct Adamw {
+    int64_t n_spans;
+    DType type;
+    const AdamwSpan *spans; /* host memory */
+    double beta1, beta2, eps, grad_scale;
+    const void *grad;
+    void *param, *m, *v, *copy;
+} Adamw;
+
+typedef struct SumSquares {
+    int64_t n;
+    DType type;
+    const void *x;
+    double *out;
+} SumSquares;
+
+typedef struct Fill {
+    int64_t n;
+    DType type;
+    double value;
+    void *x;
+} Fill;
+#endif

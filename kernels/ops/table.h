@@ -1,0 +1,76 @@
+/* table.h: the list of operators. From this one list come the table of function pointers, the backends' declarations and the
+ * tests' check that every operator has test rows. A new operator: a contract in its family's header, a line here. */
+#ifndef GENLLAVA_KERNELS_OPS_TABLE_H
+#define GENLLAVA_KERNELS_OPS_TABLE_H
+
+#include "kernels/ops/act.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/loss.h"
+#include "kernels/ops/matmul.h"
+#include "kernels/ops/norm.h"
+#include "kernels/ops/optim.h"
+#include "kernels/ops/rope.h"
+#include "kernels/ops/rows.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* X(operator, argument struct) */
+#define KERNEL_LIST(X)                     \
+    X(matmul, Matmul)                      \
+    X(column_sum, ColumnSum)               \
+    X(rmsnorm_fwd, RmsNormFwd)             \
+    X(rmsnorm_bwd, RmsNormBwd)             \
+    X(layernorm_fwd, LayerNormFwd)         \
+    X(layernorm_bwd, LayerNormBwd)         \
+    X(swiglu_fwd, SwigluFwd)               \
+    X(swiglu_bwd, SwigluBwd)               \
+    X(gelu_fwd, GeluFwd)                   \
+    X(gelu_bwd, GeluBwd)                   \
+    X(add_scaled, AddScaled)               \
+    X(dropout, Dropout)                    \
+    X(rope, Rope)                          \
+    X(attention_fwd, AttentionFwd)         \
+    X(attention_bwd, AttentionBwd)         \
+    X(attention_decode, AttentionDecode)   \
+    X(rows_gather, RowsGather)             \
+    X(rows_scatter, RowsScatter)           \
+    X(patchify, Patchify)                  \
+    X(add_rows, AddRows)                   \
+    X(add_rows_bwd, AddRowsBwd)            \
+    X(cross_entropy, CrossEntropy)         \
+    X(adamw, Adamw)                        \
+    X(sum_squares, SumSquares)             \
+    X(fill, Fill)
+
+typedef struct KernelTable {
+#define KERNEL_MEMBER(name, Args) Status (*name)(KernelCtx * ctx, const Args *args);
+    KERNEL_LIST(KERNEL_MEMBER)
+#undef KERNEL_MEMBER
+} KernelTable;
+
+/* A backend: a table and the memory it works on. Opened once, closed at the end. */
+typedef struct Backend {
+    const char *name; /* "ref", "cpu", "cuda", "null" */
+    KernelTable ops;
+    KernelCtx ctx; /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
+    bool native_bf16; /* multiplies bf16 natively: what train.compute = auto asks */
+    bool host_memory; /* its memory can be read and written by the CPU directly */
+    char description[160]; /* for people: processor or GPU, instruction set, threads */
+    Status (*mem_create)(struct Backend *b, size_t n_bytes, void **out); /* zeroed device memory */
+    void (*mem_destroy)(struct Backend *b, void *p);
+    Status (*upload)(struct Backend *b, void *dst, const void *src, size_t n_bytes);   /* host to device, ordered */
+    Status (*download)(struct Backend *b, void *dst, const void *src, size_t n_bytes); /* device to host, complete on return */
+    void (*close)(struct Backend *b);
+} Backend;
+
+MUST_USE Status ref_open(Backend *b);  /* arithmetic in double; F64, F32, BF16 arrays */
+MUST_USE Status ref_float_open(Backend *b); /* the same source with arithmetic in float: how much rounding is honest */
+MUST_USE Status cpu_open(Backend *b);
+MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

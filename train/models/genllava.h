@@ -1,0 +1,55 @@
+/* genllava.h: the composition: vision tower → projector → splice into token embeddings → language model → loss.
+ * Its weights are declared in a Params registry; what trains follows from the config. */
+#ifndef GENLLAVA_TRAIN_MODELS_GENLLAVA_H
+#define GENLLAVA_TRAIN_MODELS_GENLLAVA_H
+
+#include "data/batch.h"
+#include "train/config.h"
+#include "train/nn/params.h"
+#include "train/nn/tape.h"
+
+typedef struct GenLlava GenLlava;
+
+/* Sizes other modules need, from the folders' config.json. */
+typedef struct ModelSizes {
+    int32_t vocab_size, added_rows;     /* V, R */
+    int32_t hidden, layers;
+    int32_t image_height, image_width, patch, patches; /* of the vision tower; 0 without one */
+} ModelSizes;
+/* Reads only the configs (no weights): for prepare and for checks. */
+MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
+
+/* Reads the configs, declares every weight, places and loads them: base folders, then starting points (lora/projector/tokens init), or,
+ * with checkpoint_dir, the trained parts of that checkpoint. With the null backend nothing is read but configs. */
+MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
+void genllava_close(GenLlava **g);
+Params *genllava_params(GenLlava *g);
+const ModelSizes *genllava_model_sizes(const GenLlava *g);
+/* Parameters executed, by module (the vision tower up to the feature layer). Added token rows are MODULE_TOKENS. */
+int64_t genllava_count(const GenLlava *g, ParamModule m);
+/* After every optimiser step: derived copies, if the model keeps any; optional renormalisation of token rows. */
+MUST_USE Status genllava_updated(GenLlava *g);
+
+/* How the labels of a pass enter the loss: the sum of w·ce of the pass is multiplied by text_scale (1/Σw of the step, or what the
+ * regime says, times loss.text_weight). */
+typedef struct LossRequest {
+    double text_scale;
+    float *logits;    /* host, [n_labels, V+R] f32: filled when not NULL (dump) */
+} LossRequest;
+typedef struct LossResult {
+    double text_sum;  /* Σ w·ce of the pass, unscaled */
+    Tensor *loss;     /* scaled loss to run tape_backward from; NULL when nothing in the pass is trainable or on a measuring tape's failure */
+} LossResult;
+/* One pass: forward, loss; the caller then calls tape_backward(t, result.loss, 1). */
+MUST_USE Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *req, LossResult *result);
+
+/* Text generation with a key/value cache. Prompts are unexpanded ids with ID_IMAGE; features of pixels are spliced as in training. */
+typedef struct Decoder Decoder;
+MUST_USE Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity /* positions */);
+void decoder_free(Decoder **d);
+/* Runs the prompt from position 0 (forgets what was before) and leaves the logits of the next token, f32 host [V+R], in decoder_logits. */
+MUST_USE Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images);
+/* Appends one token. */
+MUST_USE Status decoder_step(Decoder *d, int32_t id);
+const float *decoder_logits(const Decoder *d);
+#endif

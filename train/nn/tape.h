@@ -1,0 +1,39 @@
+/* tape.h: eager reverse-mode differentiation of hand-derived operator pairs.
+ *
+ * An operator (ops.h) checks shapes, takes its output from an arena, calls the kernel table, and records a node only if some input
+ * needs a gradient. tape_backward walks the nodes in reverse. The first error sticks: later operators return NULL at once, operators
+ * given NULL return NULL, so model code has no error branches; tape_status tells.
+ * Two arenas: `keep` lives a step (one micro-batch), `scratch` a block or an operator. */
+#ifndef GENLLAVA_TRAIN_NN_TAPE_H
+#define GENLLAVA_TRAIN_NN_TAPE_H
+
+#include "kernels/ops/table.h"
+#include "train/nn/tensor.h"
+
+typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_BLOCK } Recompute;
+
+typedef struct Tape Tape;
+
+/* Backward of one operator: reads self's saved fields. Writes gradients through grad_dst. */
+typedef struct Node Node;
+typedef Status (*NodeBackward)(Tape *t, Node *self);
+
+typedef struct TapeOptions {
+    Backend *backend;
+    Arena *keep, *scratch; /* backend memory, or measuring */
+    DType compute;         /* type of activations */
+    Recompute recompute;
+    uint64_t seed, step;   /* dropout: keys of Philox */
+} TapeOptions;
+
+MUST_USE Status tape_create(Tape **out, const TapeOptions *opt);
+void tape_free(Tape **t);
+/* Forgets all nodes, releases both arenas, clears the error; recording is on. */
+void tape_reset(Tape *t, uint64_t step);
+/* false: forward only (generation, evaluation). Returns what it was. */
+bool tape_record(Tape *t, bool on);
+Status tape_status(const Tape *t);
+Status tape_fail(Tape *t, Status s); /* makes `s` stick unless an error already does */
+/* Seeds d loss = `seed` for the scalar (or any tensor: every element) and runs backwards. */
+MUST_USE Status tape_backward(Tape *t, Tensor *loss, double seed);
+#endif

@@ -1,0 +1,30 @@
+/* tensor.h: contiguous arrays on a backend, and their gradients. Shapes in memory order, last axis contiguous. */
+#ifndef GENLLAVA_TRAIN_NN_TENSOR_H
+#define GENLLAVA_TRAIN_NN_TENSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/dtype.h"
+
+enum { TENSOR_MAX_DIMS = 4 };
+
+struct Param;
+
+typedef struct Tensor {
+    DType type;
+    int n_dims;
+    int64_t shape[TENSOR_MAX_DIMS];
+    int64_t n_elems;
+    void *data;          /* backend memory */
+    void *grad;          /* same shape; type `grad_type`; NULL until somebody writes it */
+    DType grad_type;     /* activations: as `type`; parameters: F32 (F64 on ref) */
+    bool needs_grad;     /* somebody wants d loss / d this */
+    bool grad_written;   /* the first writer overwrites, later ones accumulate */
+    struct Param *param; /* the parameter this is, or NULL */
+} Tensor;
+
+/* Product of all dimensions but the last; the last dimension. */
+static inline int64_t tensor_cols(const Tensor *x) { return x->n_dims ? x->shape[x->n_dims - 1] : 1; }
+static inline int64_t tensor_rows(const Tensor *x) { return tensor_cols(x) ? x->n_elems / tensor_cols(x) : 0; }
+#endif
