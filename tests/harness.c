@@ -40,7 +40,7 @@ static void remove_dir(void)
 {
     if (!*dir)
         return;
-    char command[128];
+    char command[192];
     snprintf(command, sizeof command, "chmod -R u+rwX '%s' 2>/dev/null; rm -rf '%s'", dir, dir);
     if (system(command))
         fprintf(stderr, "cannot remove %s\n", dir);
