@@ -1,10 +1,8 @@
 # GenLLaVA: build, test, install. `make help` lists the targets.
 #
-# Options (make NAME=value): CUDA, MPI = auto | 0 | 1;  DEBUG = 0 | 1;  SANITIZE = address | thread | (empty);  WERROR = 0 | 1;
+# Options (make NAME=value): DEBUG = 0 | 1;  SANITIZE = address | thread | (empty);  WERROR = 0 | 1;
 # BUILD = build (everything lands there);  PREFIX = /usr/local.
 
-CUDA     ?= auto
-MPI      ?= auto
 DEBUG    ?= 0
 SANITIZE ?=
 WERROR   ?= 0
@@ -31,13 +29,20 @@ CXXFLAGS += -std=c++17 $(OPT) $(WARN) -ffp-contract=off -fopenmp $(SAN)
 LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
-PKG       := pkg-config
-HDF5_INC  := $(shell $(PKG) --cflags hdf5-serial 2>/dev/null || $(PKG) --cflags hdf5 2>/dev/null)
-HDF5_LIB  := $(shell $(PKG) --libs hdf5-serial 2>/dev/null || echo -lhdf5)
-CPPFLAGS  += $(HDF5_INC)
-LIB_DATA  := $(HDF5_LIB) -lcjson -ljpeg -lpng -lwebp -lgif -lsentencepiece -lcrypto -lxxhash
-LIB_KERN  := -ldnnl
-LIBS      := $(LIB_DATA) $(LIB_KERN) -lstdc++ -lm -lpthread
+# $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
+NEEDS_NO_LIBRARIES := deps clean help test quickstart
+ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
+-include $(BUILD)/probe.mk
+ifneq ($(strip $(MISSING)),)
+$(error missing libraries:$(MISSING); `make deps` installs them)
+endif
+endif
+CPPFLAGS += $(LIB_CPPFLAGS)
+LIBS     := $(LIB_LIBS) -lstdc++ -lm -lpthread
+
+$(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt
+	@mkdir -p $(@D)
+	@sh tools/probe.sh '$(CC)' '$(CXX)' > $@.new && mv $@.new $@
 
 # ---------------------------------------------------------------- sources
 # Everything but the programs' main files is one library. kernels/cpu/isa/*.c is compiled once for each instruction set, with -DISA=name.
@@ -61,7 +66,7 @@ main_prepare  := data/prepare_main.c
 main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
 
-.PHONY: all test bench asan check info clean help deps
+.PHONY: all help deps test run-tests clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -101,10 +106,25 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# `make test T=norm` runs the tests whose file or name contains "norm".
-test: all $(BUILD)/test-unit
+# ---------------------------------------------------------------- what people type
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make             build the programs into build/
+#: make deps        install the missing Debian packages (asks for sudo only when not root)
+deps:
+	@sh tools/deps.sh
+	@rm -f $(BUILD)/probe.mk
+
+#: make test        install what is missing, build, run every test; T=norm: only those whose file or name holds "norm"
+test:
+	@sh tools/deps.sh
+	@$(MAKE) --no-print-directory run-tests
+
+run-tests: all $(BUILD)/test-unit
 	$(BUILD)/test-unit $(T)
 
+#: make clean       remove build/
 clean:
 	rm -rf $(BUILD)
 

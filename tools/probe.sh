@@ -1,0 +1,33 @@
+#!/bin/sh
+# Finds the libraries of tools/libraries.txt by compiling and linking against them, and prints make variables:
+# LIB_CPPFLAGS, LIB_LIBS, and MISSING (packages to install). $1: C compiler, $2: C++ compiler.
+set -eu
+cc=$1 cxx=$2
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cppflags="" libs="" missing=""
+trim() { echo "$*" | sed 's/^ *//; s/ *$//'; }
+while IFS='|' read -r package pkg lang headers link _; do
+    package=$(trim "$package") pkg=$(trim "$pkg") lang=$(trim "$lang") link=$(trim "$link")
+    case $package in '' | '#'*) continue ;; esac
+    [ "$lang" != - ] || continue
+    flags=
+    if [ "$pkg" != - ] && pkg-config --exists "$pkg" 2>/dev/null; then
+        flags=$(pkg-config --cflags "$pkg") link=$(pkg-config --libs "$pkg")
+    fi
+    {
+        for h in $headers; do echo "#include <$h>"; done
+        echo 'int main(void) { return 0; }'
+    } >"$dir/probe.$lang"
+    compiler=$cc
+    [ "$lang" = c ] || compiler=$cxx
+    # shellcheck disable=SC2086 # flags are words
+    if $compiler $flags -x "$lang" "$dir/probe.$lang" -x none -o "$dir/probe" $link 2>/dev/null; then
+        cppflags="$cppflags $flags" libs="$libs $link"
+    else
+        missing="$missing $package"
+    fi
+done <"$(dirname "$0")/libraries.txt"
+echo "LIB_CPPFLAGS :=$cppflags"
+echo "LIB_LIBS :=$libs"
+echo "MISSING :=$missing"
