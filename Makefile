@@ -51,7 +51,7 @@ ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
 MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c
-LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
+LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
 REF_SRC       := $(wildcard kernels/ref/*.c)

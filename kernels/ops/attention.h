@@ -18,6 +18,8 @@
 
 #include "kernels/ops/common.h"
 
+enum { ATTENTION_MAX_HEAD_DIM = 256 };
+
 typedef struct AttentionFwd {
     int64_t n_segments, rows; /* rows = cu[n_segments] */
     int64_t heads, kv_heads, head_dim, window, max_segment; /* max_segment: rows of the longest segment */

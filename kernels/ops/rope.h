@@ -2,11 +2,13 @@
  *
  * For each row t and head: θ_j = base^(-2j/head_dim), φ = pos[t]·θ_j (times -1 when `inverse`: the backward),
  *   x'_j = x_j cos φ - x_{j+half} sin φ,   x'_{j+half} = x_{j+half} cos φ + x_j sin φ.
- * x: [rows, heads, head_dim] in act with row stride ldx (elements); head_dim even. φ is formed as the reference does: θ_j and
- * pos·θ_j in f32 (in double on the f64 ref), cos and sin of that; they are NOT rounded to bf16.
+ * x: [rows, heads, head_dim] in act with row stride ldx (elements); head_dim even. φ is formed as the reference does: θ_j = rope_theta()
+ * and pos·θ_j in f32 (both in double when act is F64), cos and sin of that; they are NOT rounded to bf16.
  * Source: Su et al. 2021; layout of transformers' modeling_mistral. */
 #ifndef GENLLAVA_KERNELS_OPS_ROPE_H
 #define GENLLAVA_KERNELS_OPS_ROPE_H
+
+#include <math.h>
 
 #include "kernels/ops/common.h"
 
@@ -18,4 +20,12 @@ typedef struct Rope {
     void *x;
     bool inverse;
 } Rope;
+
+/* θ_j in f32, every step rounded as PyTorch's 1 / (base ** (arange(0, head_dim, 2).float() / head_dim)) rounds it. An ulp of θ is
+ * a milliradian at position 10000, so backends that share this function agree, and those that do not, do not. */
+static inline float rope_theta(double base, int64_t j, int64_t head_dim)
+{
+    float exponent = (float)(2 * j) / (float)head_dim;
+    return 1.0f / (float)pow(base, (double)exponent);
+}
 #endif

@@ -1,0 +1,294 @@
+#include "kernels/ops/check.h"
+
+#define EXPECT(cond, ...)                           \
+    do {                                            \
+        if (!(cond))                                \
+            return fail(ERR_INTERNAL, __VA_ARGS__); \
+    } while (0)
+
+static Status size(const char *op, const char *what, int64_t n)
+{
+    EXPECT(n >= 0, "%s: %s is %lld, expected 0 or more", op, what, (long long)n);
+    return OK;
+}
+
+static Status at_least(const char *op, const char *what, int64_t n, int64_t low)
+{
+    EXPECT(n >= low, "%s: %s is %lld, expected %lld or more", op, what, (long long)n, (long long)low);
+    return OK;
+}
+
+static Status floating(const char *op, const char *what, DType t)
+{
+    EXPECT(t == F32 || t == BF16 || t == F64, "%s: %s is %s, expected F32, BF16 or F64", op, what,
+           (unsigned)t < N_DTYPES ? dtype_name(t) : "no type");
+    return OK;
+}
+
+/* Gradients of weights, statistics and optimiser state are F32, or F64 on ref. */
+static Status wide(const char *op, const char *what, DType t)
+{
+    EXPECT(t == F32 || t == F64, "%s: %s is %s, expected F32 or F64", op, what, (unsigned)t < N_DTYPES ? dtype_name(t) : "no type");
+    return OK;
+}
+
+Status check_range(const char *op, const char *what, const int32_t *value, int64_t n, int64_t low, int64_t high)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (value[i] < low || value[i] >= high)
+            return fail(ERR_DATA, "%s: %s[%lld] is %d, expected %lld … %lld", op, what, (long long)i, value[i], (long long)low,
+                        (long long)(high - 1));
+    return OK;
+}
+
+Status check_segments(const char *op, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t max_segment)
+{
+    EXPECT(cu[0] == 0, "%s: cu[0] is %d, expected 0", op, cu[0]);
+    for (int64_t s = 0; s < n_segments; s++) {
+        int64_t length = (int64_t)cu[s + 1] - cu[s];
+        EXPECT(length >= 0 && length <= max_segment, "%s: segment %lld has %lld rows, expected 0 … %lld", op, (long long)s,
+               (long long)length, (long long)max_segment);
+    }
+    EXPECT(cu[n_segments] == rows, "%s: cu[%lld] is %d, expected %lld rows", op, (long long)n_segments, cu[n_segments],
+           (long long)rows);
+    return OK;
+}
+
+Status check_matmul(const Matmul *a)
+{
+    const char *op = "matmul";
+    TRY(size(op, "m", a->m));
+    TRY(size(op, "n", a->n));
+    TRY(size(op, "k", a->k));
+    TRY(floating(op, "a_type", a->a_type));
+    TRY(floating(op, "b_type", a->b_type));
+    TRY(floating(op, "c_type", a->c_type));
+    if (a->bias)
+        TRY(floating(op, "bias_type", a->bias_type));
+    TRY(at_least(op, "lda", a->lda, a->a_trans ? a->m : a->k));
+    TRY(at_least(op, "ldb", a->ldb, a->b_trans ? a->k : a->n));
+    return at_least(op, "ldc", a->ldc, a->n);
+}
+
+Status check_column_sum(const ColumnSum *a)
+{
+    const char *op = "column_sum";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "x_type", a->x_type));
+    TRY(wide(op, "out_type", a->out_type));
+    return at_least(op, "ldx", a->ldx, a->cols);
+}
+
+static Status norm(const char *op, int64_t rows, int64_t cols, DType act, DType w_type)
+{
+    TRY(size(op, "rows", rows));
+    TRY(size(op, "cols", cols));
+    TRY(floating(op, "act", act));
+    return floating(op, "w_type", w_type);
+}
+
+Status check_rmsnorm_fwd(const RmsNormFwd *a) { return norm("rmsnorm_fwd", a->rows, a->cols, a->act, a->w_type); }
+Status check_rmsnorm_bwd(const RmsNormBwd *a) { return norm("rmsnorm_bwd", a->rows, a->cols, a->act, a->w_type); }
+Status check_layernorm_fwd(const LayerNormFwd *a) { return norm("layernorm_fwd", a->rows, a->cols, a->act, a->w_type); }
+Status check_layernorm_bwd(const LayerNormBwd *a) { return norm("layernorm_bwd", a->rows, a->cols, a->act, a->w_type); }
+
+static Status swiglu(const char *op, int64_t rows, int64_t cols, DType act, int64_t ldg, int64_t ldu)
+{
+    TRY(size(op, "rows", rows));
+    TRY(size(op, "cols", cols));
+    TRY(floating(op, "act", act));
+    TRY(at_least(op, "ldg", ldg, cols));
+    return at_least(op, "ldu", ldu, cols);
+}
+
+Status check_swiglu_fwd(const SwigluFwd *a) { return swiglu("swiglu_fwd", a->rows, a->cols, a->act, a->ldg, a->ldu); }
+
+Status check_swiglu_bwd(const SwigluBwd *a)
+{
+    const char *op = "swiglu_bwd";
+    TRY(swiglu(op, a->rows, a->cols, a->act, a->ldg, a->ldu));
+    TRY(at_least(op, "lddg", a->lddg, a->cols));
+    return at_least(op, "lddu", a->lddu, a->cols);
+}
+
+static Status gelu(const char *op, int64_t n, DType act, GeluKind kind)
+{
+    TRY(size(op, "n", n));
+    TRY(floating(op, "act", act));
+    EXPECT(kind == GELU_ERF || kind == GELU_TANH, "%s: kind is %d, expected GELU_ERF or GELU_TANH", op, (int)kind);
+    return OK;
+}
+
+Status check_gelu_fwd(const GeluFwd *a) { return gelu("gelu_fwd", a->n, a->act, a->kind); }
+Status check_gelu_bwd(const GeluBwd *a) { return gelu("gelu_bwd", a->n, a->act, a->kind); }
+
+Status check_add_scaled(const AddScaled *a)
+{
+    const char *op = "add_scaled";
+    TRY(size(op, "n", a->n));
+    TRY(floating(op, "a_type", a->a_type));
+    if (a->b)
+        TRY(floating(op, "b_type", a->b_type));
+    return floating(op, "y_type", a->y_type);
+}
+
+Status check_dropout(const Dropout *a)
+{
+    const char *op = "dropout";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "act", a->act));
+    EXPECT(a->p >= 0 && a->p < 1, "%s: p is %g, expected 0 <= p < 1", op, a->p);
+    return OK;
+}
+
+Status check_rope(const Rope *a)
+{
+    const char *op = "rope";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "heads", a->heads));
+    TRY(floating(op, "act", a->act));
+    EXPECT(a->head_dim >= 2 && a->head_dim % 2 == 0, "%s: head_dim is %lld, expected an even number", op, (long long)a->head_dim);
+    EXPECT(a->base > 0, "%s: base is %g, expected more than 0", op, a->base);
+    return at_least(op, "ldx", a->ldx, a->heads * a->head_dim);
+}
+
+static Status heads(const char *op, int64_t n_heads, int64_t kv_heads, int64_t head_dim, int64_t window, DType act)
+{
+    TRY(at_least(op, "heads", n_heads, 1));
+    TRY(at_least(op, "kv_heads", kv_heads, 1));
+    EXPECT(n_heads % kv_heads == 0, "%s: %lld kv_heads do not divide %lld heads", op, (long long)kv_heads, (long long)n_heads);
+    EXPECT(head_dim >= 1 && head_dim <= ATTENTION_MAX_HEAD_DIM, "%s: head_dim is %lld, expected 1 … %d", op, (long long)head_dim,
+           ATTENTION_MAX_HEAD_DIM);
+    TRY(size(op, "window", window));
+    return floating(op, "act", act);
+}
+
+Status check_attention_fwd(const AttentionFwd *a)
+{
+    const char *op = "attention_fwd";
+    int64_t q_width = a->heads * a->head_dim, kv_width = a->kv_heads * a->head_dim;
+    TRY(heads(op, a->heads, a->kv_heads, a->head_dim, a->window, a->act));
+    TRY(size(op, "n_segments", a->n_segments));
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "max_segment", a->max_segment));
+    TRY(at_least(op, "ldq", a->ldq, q_width));
+    TRY(at_least(op, "ldk", a->ldk, kv_width));
+    TRY(at_least(op, "ldv", a->ldv, kv_width));
+    return at_least(op, "ldo", a->ldo, q_width);
+}
+
+Status check_attention_bwd(const AttentionBwd *a)
+{
+    const char *op = "attention_bwd";
+    int64_t q_width = a->heads * a->head_dim, kv_width = a->kv_heads * a->head_dim;
+    TRY(heads(op, a->heads, a->kv_heads, a->head_dim, a->window, a->act));
+    TRY(size(op, "n_segments", a->n_segments));
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "max_segment", a->max_segment));
+    TRY(at_least(op, "ldq", a->ldq, q_width));
+    TRY(at_least(op, "ldk", a->ldk, kv_width));
+    TRY(at_least(op, "ldv", a->ldv, kv_width));
+    TRY(at_least(op, "ldo", a->ldo, q_width));
+    TRY(at_least(op, "lddo", a->lddo, q_width));
+    TRY(at_least(op, "lddq", a->lddq, q_width));
+    TRY(at_least(op, "lddk", a->lddk, kv_width));
+    return at_least(op, "lddv", a->lddv, kv_width);
+}
+
+Status check_attention_decode(const AttentionDecode *a)
+{
+    const char *op = "attention_decode";
+    TRY(heads(op, a->heads, a->kv_heads, a->head_dim, a->window, a->act));
+    TRY(size(op, "n", a->n));
+    return size(op, "capacity", a->capacity);
+}
+
+Status check_rows_gather(const RowsGather *a)
+{
+    const char *op = "rows_gather";
+    TRY(size(op, "n", a->n));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "src_type", a->src_type));
+    TRY(floating(op, "y_type", a->y_type));
+    TRY(at_least(op, "lds", a->lds, a->cols));
+    return at_least(op, "ldy", a->ldy, a->cols);
+}
+
+Status check_rows_scatter(const RowsScatter *a)
+{
+    const char *op = "rows_scatter";
+    TRY(size(op, "n", a->n));
+    TRY(size(op, "n_dst", a->n_dst));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "x_type", a->x_type));
+    TRY(floating(op, "dst_type", a->dst_type));
+    TRY(at_least(op, "ldx", a->ldx, a->cols));
+    return at_least(op, "ldd", a->ldd, a->cols);
+}
+
+Status check_patchify(const Patchify *a)
+{
+    const char *op = "patchify";
+    TRY(size(op, "images", a->images));
+    TRY(size(op, "height", a->height));
+    TRY(size(op, "width", a->width));
+    TRY(at_least(op, "patch", a->patch, 1));
+    return floating(op, "act", a->act);
+}
+
+Status check_add_rows(const AddRows *a)
+{
+    const char *op = "add_rows";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(at_least(op, "period", a->period, 1));
+    TRY(floating(op, "act", a->act));
+    return floating(op, "table_type", a->table_type);
+}
+
+Status check_add_rows_bwd(const AddRowsBwd *a)
+{
+    const char *op = "add_rows_bwd";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(at_least(op, "period", a->period, 1));
+    TRY(floating(op, "act", a->act));
+    return wide(op, "table_type", a->table_type);
+}
+
+Status check_cross_entropy(const CrossEntropy *a)
+{
+    const char *op = "cross_entropy";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "act", a->act));
+    return at_least(op, "ldz", a->ldz, a->cols);
+}
+
+Status check_adamw(const Adamw *a)
+{
+    const char *op = "adamw";
+    TRY(size(op, "n_spans", a->n_spans));
+    TRY(wide(op, "type", a->type));
+    for (int64_t i = 0; i < a->n_spans; i++) {
+        const AdamwSpan *s = &a->spans[i];
+        EXPECT(s->begin >= 0 && s->begin <= s->end, "%s: span %lld is %lld … %lld, expected 0 <= begin <= end", op, (long long)i,
+               (long long)s->begin, (long long)s->end);
+        EXPECT(s->t >= 1, "%s: span %lld is at update %lld, expected 1 or more", op, (long long)i, (long long)s->t);
+    }
+    return OK;
+}
+
+Status check_sum_squares(const SumSquares *a)
+{
+    TRY(size("sum_squares", "n", a->n));
+    return floating("sum_squares", "type", a->type);
+}
+
+Status check_fill(const Fill *a)
+{
+    TRY(size("fill", "n", a->n));
+    return floating("fill", "type", a->type);
+}

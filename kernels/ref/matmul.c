@@ -1,0 +1,32 @@
+#include "kernels/ref/real.h"
+
+Status REF_NAME(matmul)(KernelCtx *ctx, const Matmul *a)
+{
+    (void)ctx;
+    TRY(check_matmul(a));
+    for (int64_t i = 0; i < a->m; i++)
+        for (int64_t j = 0; j < a->n; j++) {
+            real sum = 0;
+            for (int64_t l = 0; l < a->k; l++)
+                sum += get(a->a, a->a_type, a->a_trans ? l * a->lda + i : i * a->lda + l) *
+                       get(a->b, a->b_type, a->b_trans ? j * a->ldb + l : l * a->ldb + j);
+            real c = (real)a->alpha * sum;
+            if (a->bias)
+                c += get(a->bias, a->bias_type, j);
+            put_or_add(a->c, a->c_type, i * a->ldc + j, c, a->accumulate);
+        }
+    return OK;
+}
+
+Status REF_NAME(column_sum)(KernelCtx *ctx, const ColumnSum *a)
+{
+    (void)ctx;
+    TRY(check_column_sum(a));
+    for (int64_t j = 0; j < a->cols; j++) {
+        real sum = 0;
+        for (int64_t i = 0; i < a->rows; i++)
+            sum += get(a->x, a->x_type, i * a->ldx + j);
+        put_or_add(a->out, a->out_type, j, sum, a->accumulate);
+    }
+    return OK;
+}

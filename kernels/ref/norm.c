@@ -1,0 +1,136 @@
+#include "kernels/ref/real.h"
+
+/* s = x + add at element i, rounded to act; stored in sum when someone wants it. */
+static real residual(DType act, const void *x, const void *add, void *sum, int64_t i)
+{
+    real s = get(x, act, i);
+    if (add)
+        s = rounded(act, s + get(add, act, i));
+    if (sum)
+        put(sum, act, i, s);
+    return s;
+}
+
+/* y may not overlap anything, so it holds s until the statistics of the row are known. */
+Status REF_NAME(rmsnorm_fwd)(KernelCtx *ctx, const RmsNormFwd *a)
+{
+    (void)ctx;
+    TRY(check_rmsnorm_fwd(a));
+    for (int64_t i = 0; i < a->rows; i++) {
+        int64_t row = i * a->cols;
+        real mean_square = 0;
+        for (int64_t j = 0; j < a->cols; j++) {
+            real s = residual(a->act, a->x, a->add, a->sum, row + j);
+            put(a->y, a->act, row + j, s);
+            mean_square += s * s;
+        }
+        mean_square /= (real)a->cols;
+        real r = 1 / sqrt(mean_square + (real)a->eps);
+        for (int64_t j = 0; j < a->cols; j++)
+            put(a->y, a->act, row + j, get(a->w, a->w_type, j) * (get(a->y, a->act, row + j) * r));
+        put(a->rstd, stat_type(a->act), i, r);
+    }
+    return OK;
+}
+
+Status REF_NAME(layernorm_fwd)(KernelCtx *ctx, const LayerNormFwd *a)
+{
+    (void)ctx;
+    TRY(check_layernorm_fwd(a));
+    for (int64_t i = 0; i < a->rows; i++) {
+        int64_t row = i * a->cols;
+        real mean = 0, variance = 0;
+        for (int64_t j = 0; j < a->cols; j++) {
+            real s = residual(a->act, a->x, a->add, a->sum, row + j);
+            put(a->y, a->act, row + j, s);
+            mean += s;
+        }
+        mean /= (real)a->cols;
+        for (int64_t j = 0; j < a->cols; j++) {
+            real d = get(a->y, a->act, row + j) - mean;
+            variance += d * d;
+        }
+        variance /= (real)a->cols;
+        real r = 1 / sqrt(variance + (real)a->eps);
+        for (int64_t j = 0; j < a->cols; j++) {
+            real normalised = (get(a->y, a->act, row + j) - mean) * r;
+            put(a->y, a->act, row + j, get(a->w, a->w_type, j) * normalised + get(a->b, a->w_type, j));
+        }
+        put(a->mean, stat_type(a->act), i, mean);
+        put(a->rstd, stat_type(a->act), i, r);
+    }
+    return OK;
+}
+
+/* Both backwards: RMSNorm is LayerNorm without a mean, neither of x nor of g. */
+typedef struct Backward {
+    int64_t rows, cols;
+    DType act, w_type;
+    bool subtract_mean, accumulate, accumulate_w;
+    const void *x, *w, *mean, *rstd, *dy;
+    void *dx, *dw, *db;
+} Backward;
+
+static real normalised(const Backward *a, int64_t i, int64_t j)
+{
+    DType t = stat_type(a->act);
+    real mean = a->subtract_mean ? get(a->mean, t, i) : 0;
+    return (get(a->x, a->act, i * a->cols + j) - mean) * get(a->rstd, t, i);
+}
+
+static void weight_gradients(const Backward *a)
+{
+    for (int64_t j = 0; j < a->cols; j++) {
+        real dw = 0, db = 0;
+        for (int64_t i = 0; i < a->rows; i++) {
+            real dy = get(a->dy, a->act, i * a->cols + j);
+            dw += dy * normalised(a, i, j);
+            db += dy;
+        }
+        if (a->dw)
+            put_or_add(a->dw, stat_type(a->act), j, dw, a->accumulate_w);
+        if (a->db)
+            put_or_add(a->db, stat_type(a->act), j, db, a->accumulate_w);
+    }
+}
+
+static void backward(const Backward *a)
+{
+    weight_gradients(a); /* first: dx may be dy */
+    for (int64_t i = 0; i < a->rows; i++) {
+        int64_t row = i * a->cols;
+        real mean_g = 0, mean_gx = 0;
+        for (int64_t j = 0; j < a->cols; j++) {
+            real g = get(a->dy, a->act, row + j) * get(a->w, a->w_type, j);
+            mean_g += a->subtract_mean ? g : 0;
+            mean_gx += g * normalised(a, i, j);
+        }
+        mean_g /= (real)a->cols;
+        mean_gx /= (real)a->cols;
+        for (int64_t j = 0; j < a->cols; j++) {
+            real g = get(a->dy, a->act, row + j) * get(a->w, a->w_type, j);
+            real r = get(a->rstd, stat_type(a->act), i);
+            put_or_add(a->dx, a->act, row + j, r * (g - mean_g - normalised(a, i, j) * mean_gx), a->accumulate);
+        }
+    }
+}
+
+Status REF_NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
+{
+    (void)ctx;
+    TRY(check_rmsnorm_bwd(a));
+    backward(&(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .accumulate = a->accumulate,
+                         .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .rstd = a->rstd, .dy = a->dy, .dx = a->dx,
+                         .dw = a->dw});
+    return OK;
+}
+
+Status REF_NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
+{
+    (void)ctx;
+    TRY(check_layernorm_bwd(a));
+    backward(&(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .subtract_mean = true,
+                         .accumulate = a->accumulate, .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .mean = a->mean,
+                         .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db});
+    return OK;
+}
