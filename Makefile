@@ -128,4 +128,4 @@ run-tests: all $(BUILD)/test-unit
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(PROGRAMS:%=$(BUILD)/obj/$(main_%:.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(foreach p,$(PROGRAMS),$(BUILD)/obj/$(main_$(p):.c=.d))
