@@ -1,0 +1,249 @@
+#include "kernels/base/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "kernels/base/log.h"
+
+const char GENLLAVA_VERSION[] = "0.1.0";
+
+int cli_width(void)
+{
+    struct winsize w;
+    int columns = 80;
+    if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_col)
+        columns = w.ws_col;
+    return columns < 40 ? 40 : columns > 120 ? 120 : columns;
+}
+
+void cli_wrap(const char *text, int indent, int column)
+{
+    int width = cli_width();
+    while (*text) {
+        int n = (int)strcspn(text, " \n");
+        if (column > indent && column + 1 + n > width) {
+            fputc('\n', stdout);
+            column = 0;
+        }
+        if (column < indent) {
+            fprintf(stdout, "%*s", indent - column, "");
+            column = indent;
+        } else if (column > indent) {
+            fputc(' ', stdout);
+            column++;
+        }
+        fprintf(stdout, "%.*s", n, text);
+        column += n;
+        text += n;
+        if (*text == '\n')
+            column = (fputc('\n', stdout), 0);
+        if (*text)
+            text++;
+    }
+    fputc('\n', stdout);
+}
+
+static void print_help(const CliProgram *p)
+{
+    enum { INDENT = 28 };
+    cli_wrap(p->summary, 0, 0);
+    fprintf(stdout, "\nusage: %s\n\n", p->usage);
+    for (const CliOption *o = p->options; o->help; o++) {
+        if (o->kind == CLI_HEADING) {
+            fprintf(stdout, "\n%s\n", o->help);
+            continue;
+        }
+        int column = fprintf(stdout, "  %s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        if (column > INDENT - 2)
+            column = (fputc('\n', stdout), 0);
+        cli_wrap(o->help, INDENT, column);
+    }
+    fputs("  --version                 ", stdout);
+    cli_wrap("print the version and end", INDENT, INDENT);
+    fputs("  --help                    ", stdout);
+    cli_wrap("print this and end", INDENT, INDENT);
+    if (p->notes) {
+        fputc('\n', stdout);
+        cli_wrap(p->notes, 0, 0);
+    }
+}
+
+static int distance(const char *a, const char *b)
+{
+    enum { MOST = 64 };
+    int n = (int)strlen(b), row[MOST + 1];
+    if (n > MOST || strlen(a) > MOST)
+        return MOST;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            int gap = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
+            row[j] = change < gap ? change : gap;
+        }
+    }
+    return row[n];
+}
+
+const char *cli_nearest(const char *word, const char *const *candidates, int n)
+{
+    const char *best = NULL;
+    int least = (int)strlen(word) / 3 + 2;
+    for (int i = 0; i < n; i++) {
+        int d = distance(word, candidates[i]);
+        if (d < least) {
+            least = d;
+            best = candidates[i];
+        }
+    }
+    return best;
+}
+
+static Status unknown(const CliProgram *p, const char *word, size_t n)
+{
+    const char *names[128];
+    char given[128];
+    int count = 0;
+    for (const CliOption *o = p->options; o->help && count < 126; o++)
+        if (o->name)
+            names[count++] = o->name;
+    names[count++] = "--help";
+    names[count++] = "--version";
+    snprintf(given, sizeof given, "%.*s", (int)n, word);
+    const char *near = cli_nearest(given, names, count);
+    if (near)
+        return fail(ERR_USAGE, "%s: unknown option %s (did you mean %s?); %s --help lists them", p->name, given, near, p->name);
+    return fail(ERR_USAGE, "%s: unknown option %s; %s --help lists them", p->name, given, p->name);
+}
+
+static Status set_number(const CliProgram *p, const CliOption *o, const char *text)
+{
+    char *end;
+    errno = 0;
+    bool whole = o->kind == CLI_INT, bounded = o->low != 0 || o->high != 0;
+    long long i = 0;
+    double v;
+    if (whole)
+        v = (double)(i = strtoll(text, &end, 10));
+    else
+        v = strtod(text, &end);
+    if (end == text || *end || errno || v != v || (bounded && (v < o->low || v > o->high))) {
+        char range[96] = "";
+        if (bounded)
+            snprintf(range, sizeof range, " from %.15g to %.15g", o->low, o->high);
+        return fail(ERR_USAGE, "%s: %s is \"%s\"; it takes %s%s", p->name, o->name, text, whole ? "an integer" : "a number", range);
+    }
+    if (whole)
+        *(int64_t *)o->value = i;
+    else
+        *(double *)o->value = v;
+    return OK;
+}
+
+static Status set_choice(const CliProgram *p, const CliOption *o, const char *text)
+{
+    char allowed[256] = "";
+    for (int i = 0; o->names[i]; i++) {
+        if (!strcmp(o->names[i], text)) {
+            *(int *)o->value = i;
+            return OK;
+        }
+        size_t n = strlen(allowed);
+        snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", o->names[i]);
+    }
+    return fail(ERR_USAGE, "%s: %s is \"%s\"; it takes one of %s", p->name, o->name, text, allowed);
+}
+
+static Status add_string(const CliProgram *p, CliList *list, const char *text)
+{
+    if (list->n == CLI_MAX_STRINGS)
+        return fail(ERR_USAGE, "%s: more than %d words at %s", p->name, CLI_MAX_STRINGS, text);
+    list->items[list->n++] = text;
+    return OK;
+}
+
+static bool is_flag(const char *word) { return word && word[0] == '-' && word[1] == '-' && word[2]; }
+
+/* Sets one option; value is what follows "=", or NULL. *i is advanced past the words taken. */
+static Status set_option(const CliProgram *p, const CliOption *o, const char *value, int argc, char **argv, int *i)
+{
+    const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
+    if (o->kind == CLI_FLAG) {
+        if (value)
+            return fail(ERR_USAGE, "%s: %s takes no value", p->name, o->name);
+        *(bool *)o->value = true;
+        return OK;
+    }
+    if (o->kind == CLI_OPTIONAL) {
+        if (!value)
+            value = next && !is_flag(next) ? argv[++*i] : "";
+        *(const char **)o->value = value;
+        return OK;
+    }
+    if (!value) {
+        if (!next || is_flag(next))
+            return fail(ERR_USAGE, "%s: %s needs %s after it", p->name, o->name, o->argument ? o->argument : "a value");
+        value = argv[++*i];
+    }
+    switch (o->kind) {
+    case CLI_STRING: *(const char **)o->value = value; return OK;
+    case CLI_INT:
+    case CLI_REAL: return set_number(p, o, value);
+    case CLI_CHOICE: return set_choice(p, o, value);
+    default: break;
+    }
+    TRY(add_string(p, o->value, value));
+    while (o->many && *i + 1 < argc && !is_flag(argv[*i + 1]))
+        TRY(add_string(p, o->value, argv[++*i]));
+    return OK;
+}
+
+Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
+{
+    *done = false;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+            print_help(p);
+            *done = true;
+            return OK;
+        }
+        if (!strcmp(word, "--version")) {
+            fprintf(stdout, "GenLLaVA %s %s\n", p->name, GENLLAVA_VERSION);
+            *done = true;
+            return OK;
+        }
+        if (!is_flag(word)) {
+            if (!p->positional)
+                return fail(ERR_USAGE, "%s: \"%s\" does not belong to an option; %s --help shows the usage", p->name, word, p->name);
+            TRY(add_string(p, p->words, word));
+            continue;
+        }
+        size_t n = strcspn(word, "=");
+        const CliOption *found = NULL;
+        for (const CliOption *o = p->options; o->help; o++)
+            if (o->name && strlen(o->name) == n && !strncmp(o->name, word, n))
+                found = o;
+        if (!found)
+            return unknown(p, word, n);
+        TRY(set_option(p, found, word[n] ? word + n + 1 : NULL, argc, argv, &i));
+    }
+    return OK;
+}
+
+int cli_finish(Status s)
+{
+    if (s != OK && s != ERR_PREEMPTED)
+        log_error("%s", status_message());
+    if (fflush(stdout) && s == OK)
+        return status_exit_code(ERR_IO);
+    return status_exit_code(s);
+}

@@ -1,0 +1,61 @@
+/* cli.h: command lines. A program describes its flags in one table; parsing, checks, "did you mean" and --help come from it. */
+#ifndef GENLLAVA_KERNELS_BASE_CLI_H
+#define GENLLAVA_KERNELS_BASE_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef enum CliKind {
+    CLI_FLAG,         /* bool *: given or not */
+    CLI_STRING,       /* const char ** */
+    CLI_STRINGS,      /* CliList *: repeatable, or several words after one flag when `many` */
+    CLI_INT,          /* int64_t *, low … high */
+    CLI_REAL,         /* double *, low … high */
+    CLI_CHOICE,       /* int *: index into names */
+    CLI_OPTIONAL,     /* const char **: a value may follow; "" when none does */
+    CLI_HEADING       /* a line of --help between groups: only `help` is used */
+} CliKind;
+
+enum { CLI_MAX_STRINGS = 256 };
+typedef struct CliList {
+    const char *items[CLI_MAX_STRINGS];
+    int n;
+} CliList;
+
+typedef struct CliOption {
+    const char *name;    /* "--config" */
+    CliKind kind;
+    void *value;
+    const char *argument; /* as --help shows it: "FILE" */
+    const char *help;     /* one sentence, wrapped to the terminal */
+    double low, high;     /* CLI_INT, CLI_REAL; both 0: no bounds */
+    const char *const *names; /* CLI_CHOICE: NULL-terminated */
+    bool many;
+} CliOption;
+
+typedef struct CliProgram {
+    const char *name;     /* "generate" */
+    const char *summary;  /* a sentence */
+    const char *usage;    /* lines after "usage: ", each beginning with the program's name */
+    const CliOption *options; /* ends with a zeroed entry */
+    const char *positional;   /* what words without a flag are called ("FILE"), or NULL when there are none */
+    CliList *words;
+    const char *notes;    /* printed at the end of --help, or NULL */
+} CliProgram;
+
+/* Parses; --help and --version are understood everywhere and set *done (they print to stdout). Both "--key value" and "--key=value".
+ * Mistakes: ERR_USAGE with a sentence. */
+MUST_USE Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done);
+/* Columns of the terminal behind stdout, 80 when unknown, between 40 and 120. */
+int cli_width(void);
+/* Prints text wrapped at cli_width, each line indented; the first line is taken to begin at column `column`. */
+void cli_wrap(const char *text, int indent, int column);
+/* Ends a program: prints the sentence of a failure to stderr and returns the exit code. Use as main's return value. */
+int cli_finish(Status s);
+/* The candidate nearest to `word` by edit distance, or NULL when none is close. */
+const char *cli_nearest(const char *word, const char *const *candidates, int n);
+
+extern const char GENLLAVA_VERSION[];
+#endif
