@@ -18,8 +18,8 @@ CPPFLAGS += -I. -D_GNU_SOURCE
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla
 CWARN    := -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
 OPT      := $(if $(filter 1,$(DEBUG)),-O0 -g3,-O2 -g)
-SAN      := $(if $(filter address,$(SANITIZE)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)$(if $(filter thread,$(SANITIZE)),-fsanitize=thread)
 , := ,
+SAN      := $(if $(filter address,$(SANITIZE)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)$(if $(filter thread,$(SANITIZE)),-fsanitize=thread)
 ifeq ($(WERROR),1)
 WARN += -Werror
 endif
