@@ -1,5 +1,8 @@
-/* json.h: JSON as people write it, wrapped around cJSON: line and column of every key and value, duplicate keys found, integers exact to
- * 64 bits, size and depth capped, UTF-8 checked, a BOM accepted. Columns count characters from 1. */
+/* json.h: JSON read strictly: line and column of every key and value, duplicate keys found, integers exact to 64 bits, size and depth
+ * capped, UTF-8 checked, a BOM accepted. Columns count characters from 1.
+ *
+ * The reader is our own because cJSON, the obvious library, keeps none of that: no positions, integers through double, text cut at
+ * \u0000, equal keys side by side, a lone surrogate refusing the document. cJSON is the independent second reader of tests/data/json.c. */
 #ifndef GENLLAVA_DATA_FORMATS_JSON_H
 #define GENLLAVA_DATA_FORMATS_JSON_H
 

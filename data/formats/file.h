@@ -1,0 +1,16 @@
+/* file.h: whole files into memory. Messages name the path and the cause. */
+#ifndef GENLLAVA_DATA_FORMATS_FILE_H
+#define GENLLAVA_DATA_FORMATS_FILE_H
+
+#include <stddef.h>
+
+#include "kernels/base/status.h"
+
+/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder: ERR_MISSING;
+ * more than `most` bytes: ERR_DATA. Pipes are fine. */
+MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
+/* What messages call a path: "standard input" for "-". */
+const char *file_name(const char *path);
+/* 12345678 as "11.8 MiB" into buf; returns buf. */
+const char *file_size_text(char *buf, size_t n, size_t n_bytes);
+#endif
