@@ -1,0 +1,166 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/formats/json.h"
+#include "data/formats/safetensors.h"
+#include "kernels/base/arena.h"
+
+enum { BUFFER_BYTES = 1 << 20, ALIGN_BYTES = 8 };
+
+struct StWriter {
+    char *path;
+    int fd;
+    uint64_t announced, received; /* bytes of tensor data */
+    size_t buffered;
+    uint8_t buffer[BUFFER_BYTES];
+};
+
+static Status fail_write(const StWriter *w) { return fail(ERR_IO, "%s: cannot be written: %s", w->path, strerror(errno)); }
+
+static Status write_all(StWriter *w, const uint8_t *bytes, size_t n)
+{
+    while (n) {
+        ssize_t done = write(w->fd, bytes, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done == 0)
+            errno = ENOSPC;
+        if (done <= 0)
+            return fail_write(w);
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return OK;
+}
+
+static Status flush(StWriter *w)
+{
+    size_t n = w->buffered;
+    w->buffered = 0;
+    return write_all(w, w->buffer, n);
+}
+
+static Status put(StWriter *w, const void *bytes, size_t n)
+{
+    if (n > sizeof w->buffer - w->buffered)
+        TRY(flush(w));
+    if (n > sizeof w->buffer)
+        return write_all(w, bytes, n);
+    memcpy(w->buffer + w->buffered, bytes, n);
+    w->buffered += n;
+    return OK;
+}
+
+/* The header's JSON; *total becomes the bytes of all tensors. */
+static Status make_header(JsonOut *o, const StSpec *specs, int n, uint64_t *total)
+{
+    *total = 0;
+    jsonout_begin_object(o, NULL);
+    jsonout_begin_object(o, "__metadata__");
+    jsonout_string(o, "format", "pt");
+    jsonout_end_object(o);
+    for (int i = 0; i < n; i++) {
+        uint64_t bytes = dtype_size(specs[i].type);
+        jsonout_begin_object(o, specs[i].name);
+        jsonout_string(o, "dtype", dtype_name(specs[i].type));
+        jsonout_begin_array(o, "shape");
+        for (int d = 0; d < specs[i].n_dims; d++) {
+            jsonout_int(o, NULL, specs[i].shape[d]);
+            bytes *= (uint64_t)specs[i].shape[d];
+        }
+        jsonout_end_array(o);
+        jsonout_begin_array(o, "data_offsets");
+        jsonout_int(o, NULL, (int64_t)*total);
+        *total += bytes;
+        jsonout_int(o, NULL, (int64_t)*total);
+        jsonout_end_array(o);
+        jsonout_end_object(o);
+    }
+    jsonout_end_object(o);
+    return o->failed ? fail(ERR_NOMEM, "no memory for the header of %d tensors", n) : OK;
+}
+
+static Status write_header(StWriter *w, const JsonOut *o)
+{
+    static const char SPACES[ALIGN_BYTES] = "        ";
+    uint64_t padding = -o->length % ALIGN_BYTES, length = o->length + padding;
+    uint8_t prefix[8];
+    for (int i = 0; i < 8; i++)
+        prefix[i] = (uint8_t)(length >> 8 * i);
+    TRY(put(w, prefix, sizeof prefix));
+    TRY(put(w, o->text, o->length));
+    return put(w, SPACES, (size_t)padding);
+}
+
+static Status create(StWriter *w, const char *path)
+{
+    w->path = mem_strdup(path);
+    if (!w->path)
+        return fail(ERR_NOMEM, "%s: no memory to write it", path);
+    w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (w->fd >= 0)
+        return OK;
+    bool full = errno == ENOSPC || errno == EDQUOT || errno == EIO;
+    return fail(full ? ERR_IO : ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+}
+
+Status stwriter_open(StWriter **out, const char *path, const StSpec *specs, int n)
+{
+    *out = NULL;
+    StWriter *w = mem_alloc(sizeof *w);
+    if (!w)
+        return fail(ERR_NOMEM, "%s: no memory to write it", path);
+    w->fd = -1;
+    JsonOut o = {0};
+    Status s = fail_context(make_header(&o, specs, n, &w->announced), "%s", path);
+    if (!s)
+        s = create(w, path);
+    if (!s)
+        s = write_header(w, &o);
+    jsonout_free(&o);
+    if (s)
+        stwriter_abandon(&w);
+    *out = w;
+    return s;
+}
+
+Status stwriter_write(StWriter *w, const void *bytes, size_t n)
+{
+    if (n > w->announced - w->received)
+        return fail(ERR_INTERNAL, "%s: more data than its header announces (%" PRIu64 " bytes)", w->path, w->announced);
+    w->received += n;
+    return put(w, bytes, n);
+}
+
+Status stwriter_close(StWriter **w)
+{
+    StWriter *x = *w;
+    Status s = OK;
+    if (x->received != x->announced)
+        s = fail(ERR_INTERNAL, "%s: %" PRIu64 " bytes of data came, its header announces %" PRIu64, x->path, x->received, x->announced);
+    if (!s)
+        s = flush(x);
+    if (!s && fsync(x->fd))
+        s = fail_write(x);
+    int fd = x->fd;
+    x->fd = -1;
+    if (close(fd) && !s)
+        s = fail_write(x);
+    stwriter_abandon(w);
+    return s;
+}
+
+void stwriter_abandon(StWriter **w)
+{
+    if (!w || !*w)
+        return;
+    if ((*w)->fd >= 0)
+        close((*w)->fd);
+    mem_free((*w)->path);
+    mem_free(*w);
+    *w = NULL;
+}
