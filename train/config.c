@@ -12,6 +12,7 @@
 
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
 #include "train/options.h"
 
 /* Where a value was given. */
@@ -84,7 +85,12 @@ static const char *found(const Json *v, char *buf, size_t n)
 static void wrong_value(Reader *r, const Option *o, const Json *at, const Json *v)
 {
     char allowed[512], text[128], hint[128] = "";
-    const char *near = v->kind == JSON_STRING && o->names ? text_nearest(v->string, o->names) : NULL;
+    const char *names[16], *near;
+    int n = 0;
+    for (int i = 0; o->names && o->names[i] && n < 16; i++)
+        if (*o->names[i])
+            names[n++] = o->names[i];
+    near = v->kind == JSON_STRING ? cli_nearest(v->string, names, n) : NULL;
     if (near)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
     mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s must be %s, found %s%s", o->key,
@@ -447,8 +453,13 @@ static void read_object(Reader *r, const Json *object, const char *section)
         if (!strcmp(m->key, "$schema") || !strncmp(m->key, "//", 2))
             continue;
         snprintf(key, sizeof key, "%s%s%.100s", section, *section ? "." : "", m->key);
-        if (strchr(m->key, '.'))
-            unknown_key(r, m, key); /* "optim.lr" is written {"optim": {"lr": ...}} */
+        if (m->repeated) {
+            mistake(r, r->from_file ? m->key_line : 0, m->key_column, "%s stands a second time; keep one", key);
+            continue;
+        }
+        if (strchr(m->key, '.') && option_find(key))
+            mistake(r, r->from_file ? m->key_line : 0, m->key_column, "%s: a dotted key is for --set; in a file \"%s\" stands inside the object \"%.*s\"",
+                    key, option_leaf(key), (int)(option_leaf(key) - key - 1), key);
         else
             read_key(r, m, m, key);
     }
@@ -554,8 +565,7 @@ static void check_required(Reader *r)
 {
     for (int i = 0; i < N_OPTIONS; i++)
         if (OPTIONS[i].flags & OPTION_REQUIRED && !r->places[i].given)
-            mistake(r, 0, 0, "%s is missing: %c%.*s", OPTIONS[i].key, OPTIONS[i].help[0] | 0x20, (int)strlen(OPTIONS[i].help) - 2,
-                    OPTIONS[i].help + 1);
+            mistake(r, 0, 0, "%s is missing: %.*s", OPTIONS[i].key, (int)strlen(OPTIONS[i].help) - 1, OPTIONS[i].help);
 }
 
 /* ---------------------------------------------------------------- loading */
@@ -611,7 +621,7 @@ static Status load(Reader *r, const char *file, const char *const *sets, int n_s
     read_defaults(r);
     TRY(finish(r));
     JsonDoc *doc;
-    Status s = json_read_file(&doc, file);
+    Status s = json_read_settings(&doc, file);
     if (s != OK)
         return s == ERR_DATA ? fail(ERR_USAGE, "%s", status_message()) : s;
     s = folder_of(file, cwd, base);

@@ -71,10 +71,6 @@ void option_members(const char *section, OptionVisit visit, void *arg);
 char *option_allowed(const Option *o, char *buf, size_t n);
 /* The key of the table that `key` was probably meant to be, or NULL. */
 const char *option_suggest(const char *key);
-/* Edit distance with transpositions of the first 63 characters; used for "did you mean". */
-int text_distance(const char *a, const char *b);
-/* The entry of a NULL-terminated list nearest to `text`, or NULL when none is near. */
-const char *text_nearest(const char *text, const char *const *names);
-/* Prints the keys of a section ("" for all) with defaults and descriptions, wrapped at `width` columns; false when there is no such section or key. */
-bool options_print(const char *section, int width);
+/* Prints the keys of a section ("" for all) with defaults and descriptions; false when there is no such section or key. */
+bool options_print(const char *section);
 #endif

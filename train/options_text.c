@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/base/cli.h"
 #include "train/options.h"
 
 static void append(char *buf, size_t n, const char *text)
@@ -71,136 +72,60 @@ char *option_allowed(const Option *o, char *buf, size_t n)
     return buf;
 }
 
-/* Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours. */
-int text_distance(const char *a, const char *b)
-{
-    enum { MAX = 64 };
-    int row[3][MAX];
-    size_t n = strnlen(a, MAX - 1), m = strnlen(b, MAX - 1);
-    for (size_t j = 0; j <= m; j++)
-        row[0][j] = (int)j;
-    int *two = row[2], *one = row[0], *now = row[1];
-    for (size_t i = 1; i <= n; i++) {
-        now[0] = (int)i;
-        for (size_t j = 1; j <= m; j++) {
-            int best = one[j - 1] + (a[i - 1] != b[j - 1]);
-            best = one[j] + 1 < best ? one[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && two[j - 2] + 1 < best)
-                best = two[j - 2] + 1;
-            now[j] = best;
-        }
-        int *spare = two;
-        two = one;
-        one = now;
-        now = spare;
-    }
-    return one[m];
-}
+typedef struct Leaves {
+    const char *key[128], *leaf[128];
+    int n;
+} Leaves;
 
-/* Near means at most a third of the longer text is different (and one slip is always near). */
-static bool near(int distance, const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    int limit = (int)((n > m ? n : m) / 3);
-    return distance <= (limit > 1 ? limit : 1) && (size_t)distance < m;
-}
-
-const char *text_nearest(const char *text, const char *const *names)
-{
-    const char *best = NULL;
-    int best_distance = 0;
-    for (int i = 0; names[i]; i++) {
-        int d = text_distance(text, names[i]);
-        if (*names[i] && near(d, text, names[i]) && (!best || d < best_distance)) {
-            best = names[i];
-            best_distance = d;
-        }
-    }
-    return best;
-}
-
-typedef struct Search {
-    const char *leaf, *best;
-    int distance;
-} Search;
-
-static void consider(void *arg, const char *key, const Option *o, const OptionSection *s)
+static void add_leaf(void *arg, const char *key, const Option *o, const OptionSection *s)
 {
     (void)o, (void)s;
-    Search *search = arg;
-    int d = text_distance(search->leaf, option_leaf(key));
-    if (near(d, search->leaf, option_leaf(key)) && (!search->best || d < search->distance)) {
-        search->best = key;
-        search->distance = d;
-    }
+    Leaves *l = arg;
+    l->key[l->n] = key;
+    l->leaf[l->n++] = option_leaf(key);
 }
 
-/* First a slip among the neighbours, then the same word in another section, then the nearest whole key. */
+/* First the same word in another section, then a slip among the neighbours, then the nearest whole key. */
 const char *option_suggest(const char *key)
 {
     char section[128];
-    snprintf(section, sizeof section, "%.*s", (int)(strrchr(key, '.') ? strrchr(key, '.') - key : 0), key);
-    Search search = {.leaf = option_leaf(key)};
+    const char *dot = strrchr(key, '.'), *leaf = option_leaf(key), *whole[128];
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (!strcmp(option_leaf(OPTIONS[i].key), leaf))
+            return OPTIONS[i].key;
+    for (int i = 1; i < N_OPTION_SECTIONS; i++)
+        if (!strcmp(option_leaf(OPTION_SECTIONS[i].key), leaf))
+            return OPTION_SECTIONS[i].key;
+    snprintf(section, sizeof section, "%.*s", dot ? (int)(dot - key) : 0, key);
+    Leaves l = {.n = 0};
     if (option_section(section))
-        option_members(section, consider, &search);
-    for (int i = 0; i < N_OPTIONS && !search.best; i++)
-        if (!strcmp(option_leaf(OPTIONS[i].key), search.leaf))
-            search.best = OPTIONS[i].key;
-    for (int i = 0; i < N_OPTION_SECTIONS && !search.best; i++)
-        if (i && !strcmp(option_leaf(OPTION_SECTIONS[i].key), search.leaf))
-            search.best = OPTION_SECTIONS[i].key;
-    if (search.best)
-        return search.best;
-    int best = 0;
-    for (int i = 0; i < N_OPTIONS; i++) {
-        int d = text_distance(key, OPTIONS[i].key);
-        if (near(d, key, OPTIONS[i].key) && (!search.best || d < best)) {
-            search.best = OPTIONS[i].key;
-            best = d;
-        }
-    }
-    return search.best;
+        option_members(section, add_leaf, &l);
+    const char *near = cli_nearest(leaf, l.leaf, l.n);
+    for (int i = 0; near && i < l.n; i++)
+        if (l.leaf[i] == near)
+            return l.key[i];
+    for (int i = 0; i < N_OPTIONS; i++)
+        whole[i] = OPTIONS[i].key;
+    return cli_nearest(key, whole, N_OPTIONS);
 }
 
-/* Words of `text` from column `at`, continued at column `indent`. */
-static void print_wrapped(const char *text, int at, int indent, int width)
-{
-    for (const char *p = text; *p;) {
-        int n = (int)strcspn(p, " ");
-        if (at > indent && at + 1 + n > width) {
-            printf("\n%*s", indent, "");
-            at = indent;
-        } else if (at > indent) {
-            putchar(' ');
-            at++;
-        }
-        fwrite(p, 1, (size_t)n, stdout);
-        at += n;
-        p += n;
-        p += strspn(p, " ");
-    }
-    putchar('\n');
-}
-
-static void print_option(const Option *o, int width)
+static void print_option(const Option *o)
 {
     char allowed[512], line[768];
     snprintf(line, sizeof line, "%s (%s)", option_allowed(o, allowed, sizeof allowed),
              o->flags & OPTION_REQUIRED ? "required" : o->fallback_text ? o->fallback_text : o->fallback);
-    printf("%s\n    ", o->key);
-    print_wrapped(line, 4, 4, width);
-    printf("    ");
-    print_wrapped(o->help, 4, 4, width);
+    puts(o->key);
+    cli_wrap(line, 4, 0);
+    cli_wrap(o->help, 4, 0);
 }
 
-bool options_print(const char *section, int width)
+bool options_print(const char *section)
 {
     bool any = false;
     size_t n = strlen(section);
     for (int i = 0; i < N_OPTIONS; i++)
         if (!n || !strcmp(OPTIONS[i].key, section) || (!strncmp(OPTIONS[i].key, section, n) && OPTIONS[i].key[n] == '.')) {
-            print_option(&OPTIONS[i], width);
+            print_option(&OPTIONS[i]);
             any = true;
         }
     return any;

@@ -40,6 +40,7 @@ typedef struct Parser {
     const char *counted; /* line and column are known here; only ever moves forward */
     int line, column;
     int depth, n_values;
+    bool keep_repeated;
     KeySlot *keys;
     size_t n_keys, key_capacity;
 } Parser;
@@ -398,7 +399,7 @@ static Status parse_member(Parser *p, Json *object, Json **out)
     if (strlen(key) != length)
         return fail(ERR_DATA, "%s:%d:%d: a key may not hold \\u0000", p->name, line, column);
     TRY(remember_key(p, object, key, length, &seen));
-    if (seen)
+    if (seen && !p->keep_repeated)
         return fail(ERR_DATA, "%s:%d:%d: the key \"%.200s\" stands twice in this object", p->name, line, column, key);
     skip_space(p);
     if (!at_char(p, ':'))
@@ -408,6 +409,7 @@ static Status parse_member(Parser *p, Json *object, Json **out)
     (*out)->key = key;
     (*out)->key_line = line;
     (*out)->key_column = column;
+    (*out)->repeated = seen;
     return OK;
 }
 
@@ -499,13 +501,14 @@ static Status parse_document(Parser *p, size_t n)
     return OK;
 }
 
-Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name)
+static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, bool keep_repeated)
 {
     *out = NULL;
     JsonDoc *doc = mem_alloc(sizeof *doc);
     if (!doc)
         return fail(ERR_NOMEM, "%s: no memory to hold this document", name);
-    Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = 1, .column = 1};
+    Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = 1, .column = 1,
+                .keep_repeated = keep_repeated};
     Status s = parse_document(&p, n);
     mem_free(p.keys);
     if (s)
@@ -514,16 +517,21 @@ Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name)
     return s;
 }
 
-Status json_read_file(JsonDoc **out, const char *path)
+Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name) { return parse_text(out, text, n, name, false); }
+
+static Status read_text(JsonDoc **out, const char *path, bool keep_repeated)
 {
     char *text;
     size_t n;
     *out = NULL;
     TRY(file_read(&text, &n, path, MAX_DOCUMENT));
-    Status s = json_parse(out, text, n, file_name(path));
+    Status s = parse_text(out, text, n, file_name(path), keep_repeated);
     mem_free(text);
     return s;
 }
+
+Status json_read_file(JsonDoc **out, const char *path) { return read_text(out, path, false); }
+Status json_read_settings(JsonDoc **out, const char *path) { return read_text(out, path, true); }
 
 void json_free(JsonDoc **d)
 {

@@ -27,6 +27,7 @@ typedef struct Json {
     const char *key;      /* of a member, else NULL */
     int line, column;     /* where the value begins */
     int key_line, key_column;
+    bool repeated;        /* json_read_settings only: an earlier member of the same object has this key */
 } Json;
 
 typedef struct JsonDoc JsonDoc;
@@ -35,6 +36,8 @@ typedef struct JsonDoc JsonDoc;
  * A duplicate key is an error. Nesting beyond 64 and documents over 1 GiB are refused. */
 MUST_USE Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name);
 MUST_USE Status json_read_file(JsonDoc **out, const char *path); /* "-" reads standard input */
+/* As json_read_file, but equal keys are kept and marked, for readers that list all mistakes of a file at once. */
+MUST_USE Status json_read_settings(JsonDoc **out, const char *path);
 const Json *json_root(const JsonDoc *d);
 void json_free(JsonDoc **d);
 int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates became U+FFFD */

@@ -32,6 +32,14 @@ static void write_json(const char *level, const char *text)
     fputs(out, stderr);
 }
 
+/* "FILE:LINE:COLUMN: ..." stays at the start of its line, where editors look for it. */
+static bool has_position(const char *text)
+{
+    int line, column, used = 0;
+    size_t n = strcspn(text, ":\n");
+    return text[n] == ':' && sscanf(text + n, ":%d:%d: %n", &line, &column, &used) == 2 && used;
+}
+
 static void say(LogLevel level, const char *name, const char *prefix, const char *format, va_list args)
 {
     if (level > highest)
@@ -44,7 +52,7 @@ static void say(LogLevel level, const char *name, const char *prefix, const char
     if (as_json)
         write_json(name, text);
     else
-        fprintf(stderr, "%s%s\n", prefix, text);
+        fprintf(stderr, "%s%s\n", has_position(text) ? "" : prefix, text);
 }
 
 #define LOG_FUNCTION(function, level, name, prefix)      \
