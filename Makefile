@@ -30,7 +30,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart
+NEEDS_NO_LIBRARIES := deps clean help test quickstart fixtures
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -66,7 +66,7 @@ main_prepare  := data/prepare_main.c
 main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
 
-.PHONY: all help deps test run-tests clean
+.PHONY: all help deps test run-tests parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -123,6 +123,16 @@ test:
 
 run-tests: all $(BUILD)/test-unit
 	$(BUILD)/test-unit $(T)
+
+#: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
+#: make fixtures    make the committed parity cases anew (with the same PYTHON)
+PYTHON ?= python3
+parity: all
+	@sh tests/oracle/need.sh $(PYTHON)
+	$(PYTHON) tests/oracle/parity.py --build $(BUILD) $(PARITY)
+fixtures:
+	@sh tests/oracle/need.sh $(PYTHON)
+	$(PYTHON) tests/oracle/fixtures.py
 
 #: make clean       remove build/
 clean:

@@ -1,0 +1,34 @@
+"""Pictures as Pillow sees them: decode, pad or stretch, resize, normalise."""
+
+import json
+import os
+
+import numpy as np
+from PIL import Image
+
+
+class Preprocessor:
+    def __init__(self, folder, aspect):
+        with open(os.path.join(folder, "preprocessor_config.json"), encoding="utf-8") as f:
+            c = json.load(f)
+        self.size = (c["size"]["width"], c["size"]["height"])
+        self.mean, self.std = c["image_mean"], c["image_std"]
+        self.resample = Image.Resampling(c.get("resample", 3))
+        self.aspect = aspect
+
+    def pixels(self, path):
+        """[Y,X,3] u8 after decoding, padding and resizing."""
+        with Image.open(path) as im:
+            im = im.convert("RGB")
+        if self.aspect == "pad" and im.width != im.height:
+            side = max(im.size)
+            canvas = Image.new("RGB", (side, side), tuple(int(m * 255) for m in self.mean))
+            canvas.paste(im, ((side - im.width) // 2, (side - im.height) // 2))
+            im = canvas
+        return np.asarray(im.resize(self.size, self.resample))
+
+    def tensor(self, path):
+        """[3,Y,X] f32: rescaled in double, rounded, then normalised in f32."""
+        x = (self.pixels(path).astype(np.float64) * (1 / 255)).astype(np.float32)
+        x = (x - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(x.transpose(2, 0, 1))

@@ -1,0 +1,153 @@
+"""A parity case drawn from a seed: shapes, options, rows and pictures that nobody chose by hand."""
+
+import os
+import random
+
+import conversation
+import records
+import run_config
+import tiny
+from case import Case, dump_json, legacy, unified
+
+WORDS = """the a red blue cat dog house tree is are what why how many small large circle [INST] </s> caf\u00e9 \u65e5\u672c \U0001f999
+ and, or; (yes) no. "quoted" it's 42 3.14 USER: \u00a0 tab\there line\nbreak two  spaces [I2T] \u200b \u0301""".split(" ")
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TEMPLATES = ["mistral_instruct", "v1", "llava_llama_2", "plain"]
+
+
+def text(r, low, high):
+    return " ".join(r.choice(WORDS) for _ in range(r.randint(low, high)))
+
+
+def draw_llm(folder, r):
+    heads, kv = r.choice([(1, 1), (2, 1), (2, 2), (3, 3), (4, 2), (4, 1), (6, 3), (6, 2)])
+    head_dim, old = 2 * r.randint(2, 12), r.random() < 0.4
+    hidden = heads * head_dim if old or r.random() < 0.3 else r.randint(12, 70)
+    pieces = r.choice([330, 345])
+    tiny.llm(folder, r.randrange(10 ** 6), pieces, dtype=r.choice(["bfloat16", "float16", "float32"]),
+             shard=r.choice([None, "20KB"]), old_spelling=old, window=r.choice([None, 4096, r.randint(1, 20)]),
+             theta=r.choice([1e4, 1e6, 5e5]), vocab_size=pieces + r.choice([0, 0, 1, 17]), hidden_size=hidden,
+             intermediate_size=r.randint(8, 130), num_hidden_layers=r.randint(1, 3), num_attention_heads=heads,
+             num_key_value_heads=kv, head_dim=head_dim, rms_norm_eps=r.choice([1e-5, 1e-6]),
+             tie_word_embeddings=r.random() < 0.3)
+
+
+def draw_vision(folder, r):
+    heads, head_dim = r.randint(1, 4), r.choice([3, 8, 12, 18, 24])
+    patch, blocks = r.randint(3, 14), r.randint(1, 4)
+    tiny.siglip(folder, r.randrange(10 ** 6), dtype=r.choice(["bfloat16", "float16", "float32"]), text_tower=r.random() < 0.3,
+                head=r.random() < 0.5, prefix=r.random() < 0.5, hidden_size=heads * head_dim, num_attention_heads=heads,
+                intermediate_size=r.randint(8, 90), num_hidden_layers=blocks, patch_size=patch,
+                image_size=patch * r.randint(1, 5) + r.randrange(patch), layer_norm_eps=r.choice([1e-6, 1e-5]),
+                prep={"mean": [r.choice([0.5, r.random()]) for _ in range(3)], "std": [r.uniform(0.2, 0.6) for _ in range(3)],
+                      "resample": r.randrange(4)})
+    return blocks
+
+
+def draw_pictures(c, r):
+    out = []
+    for i in range(r.randint(1, 4)):
+        kind, kw = r.choice([("JPEG", {"mode": "L"}), ("JPEG", {"mode": "CMYK"}), ("JPEG", {"quality": 85}), ("JPEG", {
+            "progressive": True}), ("PNG", {}), ("PNG", {"mode": "RGBA"}), ("PNG", {"mode": "P"}), ("PNG", {"mode": "LA"}), ("PNG", {
+                "mode": "1"}), ("GIF", {"mode": "P"}), ("WEBP", {"lossless": True}), ("WEBP", {"quality": 70, "mode": "RGBA"})])
+        name = f"p{i}." + r.choice(["jpg", "png", kind.lower().replace("jpeg", "jpg")])
+        out.append(c.picture(name, r.randint(1, 90), r.randint(1, 90), seed=r.randrange(10 ** 6), fmt=kind, **kw))
+    return out
+
+
+def mark(r, question, n):
+    """The question with n markers at its edges or between its words."""
+    words = question.split(" ")
+    for _ in range(n):
+        words.insert(r.randint(0, len(words)), r.choice(["<image>", "<image>\n", "\n<image>"]))
+    return " ".join(words)
+
+
+def draw_row(r, i, pictures, template, generate):
+    rounds = 1 if template == "plain" else r.choice([1, 1, 2, 3])
+    turns, inputs, targets = [], [], []
+    for _ in range(rounds):
+        n = r.choice([0, 0, 1, 1, 2]) if pictures else 0
+        inputs += [r.choice(pictures) for _ in range(n)]
+        turns += [mark(r, text(r, 1, 6), n), text(r, 1, 8)]
+    task = "understand"
+    if generate and pictures and r.random() < 0.5:
+        task = "edit" if inputs else "generate"
+        targets = [r.choice(pictures)]
+        turns[-1] = r.choice(["<gen>", turns[-1] + " <gen>", "<gen> " + turns[-1], turns[-1] + "<gen>" + text(r, 1, 2)])
+    return unified(f"row/{i}", task, turns, inputs, targets, r.choice([None, None, 1.0, 0.5, 3.25]))
+
+
+def draw_model(r, blocks, has_rows):
+    """Which parts train, with at least one that every row reaches or most do."""
+    llm = r.choice(["lora", "lora", "lora", "full", "frozen"])
+    m = {"llm": {"train": llm}}
+    if llm == "lora":
+        m["lora"] = {"r": r.randint(1, 9), "alpha": r.choice([1, 4, 7, 16]), "rslora": r.random() < 0.4,
+                     "targets": sorted(r.sample(LINEARS, r.randint(1, 7)))}
+    if blocks is not None:
+        m["vision"] = {"train": r.choice(["frozen", "frozen", "full"]), "aspect": r.choice(["pad", "stretch"]),
+                       "layer": r.randint(-(blocks + 1), blocks)}
+        kind = r.choice(["linear", "mlp2x_gelu", "mlp2x_gelu", "mlp3x_gelu", "mlp1x_gelu"])
+        m["projector"] = {"type": kind, "train": r.choice(["full", "full", "frozen"]), "spelling": r.choice(list(tiny.SPELLINGS))}
+    m["tokens"] = {"image": r.choice([0, 1, 3, 8]) if has_rows else 0, "train": r.choice(["rows", "rows", "frozen"]),
+                   "task": r.choice([None, {"understand": "[I2T]", "generate": "[T2I]", "edit": "[I2I]"},
+                                     {"understand": None, "generate": "[MAKE]", "edit": None}]) if has_rows else None}
+    return m
+
+
+def build(folder, seed):
+    """Draws the case of `seed` into `folder`; returns its config path."""
+    r = random.Random(seed)
+    llm, vision = os.path.join(folder, "llm"), os.path.join(folder, "vision") if r.random() < 0.85 else None
+    draw_llm(llm, r)
+    blocks = draw_vision(vision, r) if vision else None
+    c = Case(os.path.join(folder, "case"), llm, vision, seed=r.randrange(10 ** 6))
+    pictures = draw_pictures(c, r) if vision else []
+    model = draw_model(r, blocks, r.random() < 0.7)
+    template = r.choice(TEMPLATES)
+    generate = model["tokens"]["image"] > 0
+    n_rows, batch = r.randint(2, 7), r.randint(1, 5)
+    if r.random() < 0.5:
+        c.source([draw_row(r, i, pictures, template, generate) for i in range(n_rows)], weight=r.choice([1, 1, 2]))
+    else:
+        rows = [draw_row(r, i, pictures, template, False) for i in range(n_rows)]
+        c.source([legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i))
+                  for i, row in enumerate(rows)])
+    train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
+    train.update(r.choice([{"steps": r.randint(2, 5)}, {"epochs": r.randint(1, 2)}]))
+    config = {
+        "model": model,
+        "loss": {"image_tokens": r.choice(["first", "all", "none"]), "text_weight": r.choice([1, 1, 0.3]),
+                 "normalise": r.choice(["step", "step", "rank"])},
+        "data": {"template": template, "max_tokens": r.choice([2048, 2048, 120, 60])},
+        "train": train,
+        "optim": {"lr": r.uniform(1e-3, 5e-3), "lr_projector": r.uniform(1e-3, 5e-3), "lr_tokens": r.uniform(1e-3, 5e-3),
+                  "lr_vision": r.uniform(5e-4, 2e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),
+                  "eps": r.choice([1e-8, 1e-6]), "weight_decay": r.choice([0, 0.1, 0.01]),
+                  "max_grad_norm": r.choice([1.0, 0, 0.1, 100]), "schedule": r.choice(["cosine", "linear", "constant"]),
+                  "warmup": r.choice([0, 0.03, 0.5, 1, 2])},
+    }
+    c.write(config)
+    return set_micro_tokens(os.path.join(c.folder, "config.json"), r)
+
+
+def set_micro_tokens(path, r):
+    """A budget between the longest sample and the whole step."""
+    cfg = run_config.load(path)
+    llm = run_config.load_json(os.path.join(cfg["model"]["llm"]["path"], "config.json"))
+    v = conversation.Vocabulary(llm["vocab_size"], cfg["model"]["tokens"]["task"], cfg["model"]["tokens"]["image"])
+    tokenizer = conversation.load_tokenizer(os.path.join(cfg["model"]["llm"]["path"], "tokenizer.model"))
+    patches = 0
+    if cfg["model"]["vision"]["path"]:
+        c = run_config.load_json(os.path.join(cfg["model"]["vision"]["path"], "config.json"))
+        c = c.get("vision_config", c)
+        patches = (c["image_size"] // c["patch_size"]) ** 2
+    longest = 1
+    for rec in records.load_mixture(cfg):
+        e = None if rec.reject else conversation.encode(rec, cfg["data"]["template"], v, tokenizer, cfg["data"]["max_tokens"], patches)
+        longest = max(longest, conversation.expanded_length(e.ids, patches) if e else 0)
+    raw = run_config.load_json(path)
+    raw["train"]["micro_tokens"] = r.randint(longest, 4 * longest)
+    dump_json(path, raw)
+    return path

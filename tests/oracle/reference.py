@@ -1,0 +1,209 @@
+"""The reference trainer: reads the same config and mixture as `train`, follows the same contract in PyTorch, and writes the
+same dump files.   python tests/oracle/reference.py --config RUN.json --dump DIR [--steps N] [--f32]"""
+
+import argparse
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+import conversation
+import models
+import records
+import run_config
+from conversation import IGNORE, IMAGE
+from pictures import Preprocessor
+
+NORM_WEIGHTS = ("layernorm.weight", "model.norm.weight", "layer_norm1.weight", "layer_norm2.weight")
+
+
+class NothingToDo(Exception):
+    """No usable row, or nothing that trains."""
+
+
+@dataclass
+class Item:
+    """A sample ready for the model."""
+    record: records.Record
+    rows: list      # positions (expanded) of the states that predict a label
+    labels: list
+    tensors: list   # pictures
+
+
+def load_samples(cfg, tokenizer, vocabulary, patches, preprocessor):
+    """Every usable record of the mixture, encoded; and how many of them LLaVA's own code was held against."""
+    out, compared = [], 0
+    for r in records.load_mixture(cfg):
+        if r.reject:
+            continue
+        try:
+            tensors = [torch.from_numpy(preprocessor.tensor(p)) for p in r.inputs] if preprocessor else []
+        except OSError:
+            r.reject = "corrupt"
+            continue
+        r.text = conversation.encode(r, cfg["data"]["template"], vocabulary, tokenizer, cfg["data"]["max_tokens"], patches)
+        if r.text is None:
+            continue
+        compared += against_llava(r, cfg["data"]["template"], tokenizer, vocabulary)
+        item = Item(r, [], [], tensors[:sum(i == IMAGE for i in r.text.ids)])
+        position = 0
+        for i, label in zip(r.text.ids, conversation.labels(r.text, cfg["loss"]["image_tokens"])):
+            if label != IGNORE and position > 0:
+                item.rows.append(position - 1)
+                item.labels.append(label)
+            position += patches if i == IMAGE else 1
+        out.append(item)
+    return out, compared
+
+
+def against_llava(r, template, tokenizer, vocabulary):
+    """Where LLaVA's split-and-count method is defined it must give the same ids and labels."""
+    plain_text = all(not any(s in text for s in ("</s>", "<s>", "[/INST]", "ASSISTANT:")) and (human or text.strip())
+                     for human, text in r.turns)
+    if not plain_text or any(i >= vocabulary.size for i in r.text.ids):
+        return 0
+    theirs = conversation.llava_reference(r, template, tokenizer)
+    if theirs is None or len(theirs[0]) != len(r.text.ids):
+        return 0  # cut to max_tokens, or given up there
+    ours = conversation.labels(r.text, "all")
+    assert theirs == (r.text.ids, ours), f"record {r.number}: LLaVA's labels differ:\n{theirs}\n{(r.text.ids, ours)}"
+    return 1
+
+
+# ------------------------------------------------------------------ schedule
+
+def plan(cfg, items):
+    """The items of every optimiser step, without shuffling."""
+    t, epoch = cfg["train"], [it for it in items for _ in range(it.record.copies)]
+    if t["steps"]:
+        n_steps, n_items = t["steps"], t["steps"] * t["batch"]
+    else:
+        n_items = len(epoch) * (1 if t["epochs"] is None else t["epochs"])
+        if n_items != int(n_items):
+            raise ValueError(f"{n_items} samples: choose epochs that give a whole number")
+        n_items = int(n_items)
+        n_steps = -(-n_items // t["batch"])
+    endless = [epoch[i % len(epoch)] for i in range(n_items)]
+    return [endless[k * t["batch"]:(k + 1) * t["batch"]] for k in range(n_steps)]
+
+
+def lr_factor(cfg, k, total):
+    o = cfg["optim"]
+    w = math.ceil(o["warmup"] * total) if o["warmup"] < 1 else int(o["warmup"])
+    if k < w:
+        return k / max(1, w)
+    if o["schedule"] == "cosine":
+        return max(0.0, 0.5 * (1 + math.cos(math.pi * (k - w) / max(1, total - w))))
+    if o["schedule"] == "linear":
+        return max(0.0, (total - k) / max(1, total - w))
+    return 1.0
+
+
+def decays(name):
+    return not name.endswith(".bias") and not name.endswith(NORM_WEIGHTS)
+
+
+# ------------------------------------------------------------------ a step
+
+def run_step(model, cfg, items, with_logits):
+    """Forward and backward over the items. Gradients stay in .grad; returns the dump's loss and logits entries."""
+    regime, entries, weighted, total_w = cfg["loss"]["normalise"], [], 0.0, sum(
+        it.record.weight * len(it.labels) for it in items)
+    for it in items:
+        logits = model(it.record.text.ids, it.tensors, it.rows)
+        ce = torch.nn.functional.cross_entropy(logits, torch.tensor(it.labels), reduction="sum")
+        w = it.record.weight
+        weighted += w * float(ce.detach())
+        # "micro": every item is a pass of its own (the config's micro_tokens must see to that), the mean of means.
+        scale = (w / (w * len(it.labels)) / len(items) if regime == "micro" else w / total_w) if w else 0.0
+        loss = ce * (scale * cfg["loss"]["text_weight"])
+        if loss.requires_grad:
+            loss.backward()
+        rows = np.array([[it.record.number, r] for r in it.rows], np.int32)
+        entries.append((it.record.number, rows, np.array(it.labels, np.int32), logits.detach()))
+    text = weighted / total_w if total_w else 0.0
+    out = {"loss": np.float32(cfg["loss"]["text_weight"] * text), "loss.text": np.float32(text)}
+    entries.sort(key=lambda e: e[0])
+    rows, labels = np.concatenate([e[1] for e in entries]), np.concatenate([e[2] for e in entries])
+    order = np.lexsort((rows[:, 1], rows[:, 0]))  # copies of a record stand label by label
+    out["logits.row"], out["logits.label"] = rows[order], labels[order]
+    if with_logits:
+        out["logits"] = torch.cat([e[3] for e in entries]).float().numpy()[order]
+    return out
+
+
+def renormalise(model, vocabulary):
+    """GILL: every [IMG] row gets the mean norm of the base rows."""
+    first = vocabulary.first_visual - vocabulary.size
+    for rows, base in ((model.rows_embed, model.base.model.embed_tokens.weight), (model.rows_head, model.base.lm_head.weight)):
+        with torch.no_grad():
+            visual = rows[first:]
+            visual *= base.norm(dim=1).mean() / visual.norm(dim=1, keepdim=True)
+
+
+def array(t):
+    return t.detach().float().numpy().copy()
+
+
+def train(cfg, dump, steps=None, double=True, want=None):
+    """Runs and writes dump/step-NNNNNN.safetensors and dump/initial.safetensors (param/… before the first step).
+    want(step, n_steps) names what a step's file holds: a set out of logits, grad, param; None: everything."""
+    torch.manual_seed(0)
+    if double:
+        models.use_double_precision()
+    m = cfg["model"]
+    tokenizer = conversation.load_tokenizer(os.path.join(m["llm"]["path"], "tokenizer.model"))
+    vocab_size = run_config.load_json(os.path.join(m["llm"]["path"], "config.json"))["vocab_size"]
+    vocabulary = conversation.Vocabulary(vocab_size, m["tokens"]["task"], m["tokens"]["image"])
+    model = models.Model(cfg, vocabulary.rows)
+    model = model.double() if double else model
+    preprocessor = Preprocessor(m["vision"]["path"], m["vision"]["aspect"]) if model.vision else None
+    items, compared = load_samples(cfg, tokenizer, vocabulary, model.patches, preprocessor)
+    named = model.trainable()
+    if not items or not named:
+        raise NothingToDo
+    plans = plan(cfg, items)
+    o = cfg["optim"]
+    lr = {"llm": o["lr"], "projector": o["lr_projector"], "tokens": o["lr_tokens"], "vision": o["lr_vision"]}
+    groups = [{"params": [p], "lr": 0.0, "peak": lr[g], "weight_decay": o["weight_decay"] if decays(n) else 0.0}
+              for n, (p, g) in named.items()]
+    optimizer = torch.optim.AdamW(groups, betas=(o["beta1"], o["beta2"]), eps=o["eps"], foreach=False)
+    os.makedirs(dump, exist_ok=True)
+    save_file({f"param/{n}": array(p) for n, (p, _) in named.items()}, f"{dump}/initial.safetensors")
+    for k in range(min(len(plans), steps or len(plans))):
+        wanted = want(k, len(plans)) if want else {"logits", "grad", "param"}
+        optimizer.zero_grad(set_to_none=True)
+        out = run_step(model, cfg, plans[k], "logits" in wanted)
+        factor = lr_factor(cfg, k, len(plans))
+        grads = {n: array(p.grad) for n, (p, _) in named.items() if p.grad is not None}
+        norm = torch.nn.utils.clip_grad_norm_([p for p, _ in named.values()], o["max_grad_norm"] or math.inf)
+        out["lr"], out["grad_norm"] = np.float32(factor * o["lr"]), np.float32(norm)
+        for g in optimizer.param_groups:
+            g["lr"] = factor * g["peak"]
+        optimizer.step()
+        if m["tokens"]["renorm"] and m["tokens"]["train"] == "rows":
+            renormalise(model, vocabulary)
+        if "grad" in wanted:
+            out.update({f"grad/{n}": g for n, g in grads.items()})
+        if "param" in wanted:
+            out.update({f"param/{n}": array(p) for n, (p, _) in named.items()})
+        untouched = "\n".join(sorted(set(named) - set(grads)))  # read by tests/train/parity.c
+        save_file({n: np.asarray(v) for n, v in out.items()}, f"{dump}/step-{k:06d}.safetensors", {"untouched": untouched})
+    return {"steps": len(plans), "samples": len(items), "held_against_llava": compared}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--config", required=True)
+    p.add_argument("--dump", required=True)
+    p.add_argument("--steps", type=int)
+    p.add_argument("--f32", action="store_true", help="as transformers computes it, instead of the truth in double")
+    a = p.parse_args()
+    print(train(run_config.load(a.config), a.dump, a.steps, not a.f32))
+
+
+if __name__ == "__main__":
+    main()

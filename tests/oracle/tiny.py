@@ -1,0 +1,193 @@
+"""Tiny models, vocabularies, starting points and pictures, all drawn from one seed, in the layouts people publish."""
+
+import io
+import json
+import os
+
+import numpy as np
+import sentencepiece
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import (MistralConfig, MistralForCausalLM, SiglipConfig, SiglipModel, SiglipTextConfig,
+                          SiglipVisionConfig, SiglipVisionModel)
+
+from models import projector_depth
+
+transformers.utils.logging.disable_progress_bar()
+
+CORPUS = """[INST] What is in the photo? [/INST] A red circle stands on a green square. </s>
+[INST] How many shapes are there? [/INST] There are three blue triangles. </s>
+[INST] Is the dog asleep? [/INST] No, the dog is running in the rain. </s>
+USER: Describe the picture. ASSISTANT: The picture shows a small house beside a tall tree.
+A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful answers.
+draw a yellow cat  with   long    whiskers; make it look like a painting, then remove the hat.
+The colour of the sky is blue, the colour of the grass is green: 0123456789 (one, two, three) "yes" and 'no'!
+"""
+
+
+def vocabulary(path, n_pieces):
+    """A BPE vocabulary with byte fallback and Mistral's normaliser settings."""
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS.splitlines() * 4), model_writer=out, model_type="bpe", vocab_size=n_pieces,
+        byte_fallback=True, character_coverage=1.0, normalization_rule_name="identity", remove_extra_whitespaces=False,
+        add_dummy_prefix=True, allow_whitespace_only_pieces=True, split_digits=True, num_threads=1, minloglevel=2)
+    with open(path, "wb") as f:
+        f.write(out.getvalue())
+
+
+class Draw:
+    """Seeded weights of a size that keeps every gradient lively."""
+
+    def __init__(self, seed):
+        self.g = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape, std=1.0):
+        return torch.randn(*shape, generator=self.g) * std
+
+    def fill(self, model):
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if p.dim() < 2:
+                    p.copy_(self.normal(*p.shape, std=0.2) + (1.0 if "norm" in name and name.endswith("weight") else 0.0))
+                elif "embed_tokens" in name or "position" in name or "token_embedding" in name:
+                    p.copy_(self.normal(*p.shape, std=0.7))
+                else:
+                    p.copy_(self.normal(*p.shape, std=1.2 * p[0].numel() ** -0.5))
+        return model
+
+
+def _edit_json(path, change):
+    with open(path, encoding="utf-8") as f:
+        c = json.load(f)
+    c = change(c) or c
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(c, f, indent=1, sort_keys=True)
+
+
+def _save(model, folder, shard):
+    model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
+
+
+def llm(folder, seed, n_pieces, dtype="bfloat16", shard=None, old_spelling=False, drop=(), window=None, theta=10000.0, **sizes):
+    """A Mistral folder. old_spelling: rope_theta and torch_dtype, no head_dim, as the first releases wrote it; drop: keys
+    left out of config.json."""
+    config = MistralConfig(rope_parameters={"rope_type": "default", "rope_theta": theta}, sliding_window=window, **sizes)
+    model = Draw(seed).fill(MistralForCausalLM(config)).to(getattr(torch, dtype))
+    _save(model, folder, shard)
+    generation = os.path.join(folder, "generation_config.json")
+    if os.path.exists(generation):
+        os.remove(generation)
+
+    def change(c):
+        if old_spelling:
+            c["rope_theta"] = c.pop("rope_parameters")["rope_theta"]
+            c["torch_dtype"] = c.pop("dtype")
+            c.pop("head_dim")
+        for key in drop:
+            c.pop(key)
+    _edit_json(os.path.join(folder, "config.json"), change)
+    vocabulary(os.path.join(folder, "tokenizer.model"), n_pieces)
+
+
+def preprocessor(folder, size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resample=3):
+    with open(os.path.join(folder, "preprocessor_config.json"), "w", encoding="utf-8") as f:
+        json.dump({"do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": mean,
+                   "image_processor_type": "SiglipImageProcessor", "image_std": std, "resample": resample,
+                   "rescale_factor": 1 / 255, "size": {"height": size, "width": size}}, f, indent=1)
+
+
+def siglip(folder, seed, dtype="bfloat16", text_tower=False, head=True, prefix=False, drop=(), shard=None, prep=None, **sizes):
+    """A SigLIP folder: the vision model alone (prefix: with names as releases before 5.6 wrote them), or the complete model
+    with its text tower."""
+    if text_tower:
+        text = SiglipTextConfig(vocab_size=40, hidden_size=sizes["hidden_size"], intermediate_size=24, num_hidden_layers=1,
+                                num_attention_heads=2, max_position_embeddings=8, bos_token_id=1, eos_token_id=2)
+        model = SiglipModel(SiglipConfig(text_config=text.to_dict(), vision_config=SiglipVisionConfig(**sizes).to_dict()))
+    else:
+        model = SiglipVisionModel(SiglipVisionConfig(vision_use_head=head, **sizes))
+    model = Draw(seed).fill(model).to(getattr(torch, dtype))
+    _save(model, folder, shard)
+    file = os.path.join(folder, "model.safetensors")
+    if prefix and not text_tower:
+        save_file({"vision_model." + k: v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+
+    def change(c):
+        for key in drop:
+            (c["vision_config"] if text_tower else c).pop(key, None)
+    _edit_json(os.path.join(folder, "config.json"), change)
+    preprocessor(folder, sizes["image_size"], **(prep or {}))
+
+
+# ------------------------------------------------------------------ starting points
+
+def lora_start(folder, seed, llm_folder, r, alpha, targets, rslora=False):
+    """A PEFT folder as save_pretrained writes it, with B drawn too, so that A has a gradient from the first step."""
+    config = MistralConfig.from_pretrained(llm_folder)
+    model = get_peft_model(MistralForCausalLM(config), LoraConfig(
+        task_type="CAUSAL_LM", r=r, lora_alpha=alpha, use_rslora=rslora, lora_dropout=0.0, target_modules=list(targets)))
+    draw = Draw(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_A" in name:
+                p.copy_(draw.normal(*p.shape, std=p.shape[1] ** -0.5))
+            elif "lora_B" in name:
+                p.copy_(draw.normal(*p.shape, std=0.5 * r ** -0.5))
+    model.save_pretrained(folder)
+    readme = os.path.join(folder, "README.md")
+    if os.path.exists(readme):
+        os.remove(readme)
+
+    def change(c):
+        c["target_modules"] = sorted(c["target_modules"])  # peft writes a set, in any order
+        c["base_model_name_or_path"] = None
+    _edit_json(os.path.join(folder, "adapter_config.json"), change)
+
+
+SPELLINGS = {  # of spec 3.2: layer k (from 0) -> key without the parameter's name
+    "hf": lambda k: f"multi_modal_projector.linear_{k + 1}.",
+    "hf_memory": lambda k: f"model.multi_modal_projector.linear_{k + 1}.",
+    "llava": lambda k: f"model.mm_projector.{2 * k}.",
+    "llava_lora": lambda k: f"base_model.model.model.mm_projector.{2 * k}.",
+}
+
+
+def projector_start(path, seed, kind, width_in, width_out, spelling="hf", dtype="float32"):
+    draw, out = Draw(seed), {}
+    for k in range(projector_depth(kind)):
+        n = width_in if k == 0 else width_out
+        name = SPELLINGS[spelling](k) if kind != "linear" or spelling.startswith("hf") else SPELLINGS[spelling](0)
+        out[name + "weight"] = draw.normal(width_out, n, std=1.2 * n ** -0.5).to(getattr(torch, dtype))
+        out[name + "bias"] = draw.normal(width_out, std=0.2).to(getattr(torch, dtype))
+    save_file(out, path, metadata={"format": "pt"})
+
+
+def rows_start(path, seed, rows, width, dtype="float32"):
+    draw = Draw(seed)
+    save_file({"token_rows.embed_tokens": draw.normal(rows, width, std=0.7).to(getattr(torch, dtype)),
+               "token_rows.lm_head": draw.normal(rows, width, std=1.2 * width ** -0.5).to(getattr(torch, dtype))},
+              path, metadata={"format": "pt"})
+
+
+# ------------------------------------------------------------------ pictures
+
+def picture(path, seed, width, height, mode="RGB", fmt=None, **save):
+    """A smooth gradient with two shapes and some noise: JPEG, PNG, GIF or WebP by the name or by fmt."""
+    g = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    channels = [(120 + 60 * np.sin(x / (3 + 5 * g.random())) + 60 * np.cos(y / (3 + 5 * g.random()))) for _ in range(3)]
+    a = np.stack(channels, -1) + g.normal(0, 6, (height, width, 3))
+    a[height // 4:height // 2, width // 4:width // 2] = g.integers(0, 256, 3)
+    a[(x - width * 0.7) ** 2 + (y - height * 0.6) ** 2 < (min(width, height) / 5) ** 2] = g.integers(0, 256, 3)
+    im = Image.fromarray(np.clip(a, 0, 255).astype(np.uint8))
+    if mode == "RGBA":
+        im.putalpha(Image.fromarray(g.integers(0, 256, (height, width), dtype=np.uint8)))
+    elif mode == "P":
+        im = im.quantize(16)
+    elif mode != "RGB":
+        im = im.convert(mode)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    im.save(path, format=fmt, **save)
