@@ -41,6 +41,14 @@ Status check_range(const char *op, const char *what, const int32_t *value, int64
     return OK;
 }
 
+Status check_below(const char *op, const char *what, const int32_t *value, int64_t n, int64_t high)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (value[i] >= high)
+            return fail(ERR_DATA, "%s: %s[%lld] is %d, expected less than %lld", op, what, (long long)i, value[i], (long long)high);
+    return OK;
+}
+
 Status check_segments(const char *op, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t max_segment)
 {
     EXPECT(cu[0] == 0, "%s: cu[0] is %d, expected 0", op, cu[0]);

@@ -2,7 +2,7 @@
  *
  * check_NAME(args) refuses what can be read off the arguments themselves: types, sizes, strides, divisibility (ERR_INTERNAL: the
  * caller is wrong). What stands in index arrays can be wrong because data are wrong (ERR_DATA); backends whose arrays the CPU
- * can read check it with check_range and check_segments. */
+ * can read check it with check_range, check_below and check_segments. */
 #ifndef GENLLAVA_KERNELS_OPS_CHECK_H
 #define GENLLAVA_KERNELS_OPS_CHECK_H
 
@@ -18,6 +18,8 @@ KERNEL_LIST(CHECK_DECLARE)
 
 /* Every value[i] is in low … high-1: "cross_entropy: label[3] is 320, expected 0 … 319". */
 MUST_USE Status check_range(const char *op, const char *what, const int32_t *value, int64_t n, int64_t low, int64_t high);
+/* Every value[i] is less than high; negative ones mean something. */
+MUST_USE Status check_below(const char *op, const char *what, const int32_t *value, int64_t n, int64_t high);
 /* cu rises from 0 to rows in n_segments steps of at most max_segment. */
 MUST_USE Status check_segments(const char *op, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t max_segment);
 

@@ -14,7 +14,7 @@ Status REF_NAME(rows_scatter)(KernelCtx *ctx, const RowsScatter *a)
 {
     (void)ctx;
     TRY(check_rows_scatter(a));
-    TRY(check_range("rows_scatter", "index", a->index, a->n, INT32_MIN, a->n_dst));
+    TRY(check_below("rows_scatter", "index", a->index, a->n, a->n_dst));
     for (int64_t i = 0; i < a->n; i++)
         for (int64_t j = 0; j < a->cols && a->index[i] >= 0; j++)
             put_or_add(a->dst, a->dst_type, a->index[i] * a->ldd + j, get(a->x, a->x_type, i * a->ldx + j), a->accumulate);

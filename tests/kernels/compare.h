@@ -1,0 +1,112 @@
+/* compare.h: proves backends against the specification (kernels/ref).
+ *
+ * A family's file holds, for each operator, a table of cases and one function that turns a case into arguments and arrays; from
+ * them KERNEL_TEST makes a test. The case runs on ref in double (the truth), on ref in float (the yardstick) and on every
+ * backend of BACKENDS in compare.c, and each row of each output must satisfy
+ *     max|y - truth| <= 2 max|yardstick - truth| + 1 ulp of max|truth|        (an ulp is at least the smallest normal number)
+ * (a vector is judged in pieces). Besides, on every backend: nothing outside the output's rows and columns is written, inputs stay as they were, scratch memory is
+ * given back, two runs (the second over other scratch contents) give the same bits, and a run with one thread and arrays
+ * displaced by one element from their alignment is as exact.
+ *
+ *   static void gelu_fwd_case(Comparison *c, const void *row)
+ *   {
+ *       const GeluCase *k = row;
+ *       GeluFwd *a = compare_args(c, &(GeluFwd){.n = k->n, .act = k->act, .kind = k->kind}, sizeof(GeluFwd));
+ *       IN(x, .type = k->act, .cols = k->n, .pattern = k->pattern);
+ *       OUT(y, .type = k->act, .cols = k->n);
+ *   }
+ *   KERNEL_TEST(gelu_fwd, GELU_CASES, gelu_fwd_case)
+ */
+#ifndef GENLLAVA_TESTS_KERNELS_COMPARE_H
+#define GENLLAVA_TESTS_KERNELS_COMPARE_H
+
+#include "kernels/ops/table.h"
+#include "tests/harness.h"
+
+typedef enum Op {
+#define OP_ENUM(name, Args) OP_##name,
+    KERNEL_LIST(OP_ENUM)
+#undef OP_ENUM
+    N_OPS
+} Op;
+
+const char *op_name(Op op);
+Status op_call(Backend *b, Op op, const void *args);
+
+/* What an array holds before the call. */
+typedef enum Pattern {
+    UNIFORM, /* (-1, 1) times scale */
+    ZEROS,
+    MIXED, /* both signs, magnitudes from denormal to 1, exact zeros */
+    SPIKE, /* one element of scale in each row, the others 1e-3 of it and smaller */
+    EQUAL, /* scale everywhere */
+    OFFSET, /* scale + (-1, 1): sums of squares lose what makes the difference */
+    UNSET  /* NaN: the operator must write every element (the default of outputs) */
+} Pattern;
+
+typedef struct Array {
+    const char *name;
+    void *slot; /* the pointer among the arguments that receives the address */
+    DType type;
+    int64_t rows, cols, ld; /* rows 0: one; ld 0: cols; in elements */
+    Pattern pattern;
+    double scale;     /* 0: 1 */
+    const void *data; /* [rows, cols] contiguous in `type`, instead of a pattern */
+    bool output;
+    bool exact;   /* this output must have ref's bits */
+    double slack; /* allowed besides, relative to the row's largest; say why */
+    bool empty; /* really no rows */
+    int alias;  /* set by ALIAS: 1 + the array whose memory this is */
+} Array;
+
+typedef struct Comparison Comparison;
+
+/* A copy of the arguments, which the arrays' slots point into. */
+void *compare_args(Comparison *c, const void *args, size_t n_bytes);
+/* Both return the array's initial values, [rows, cols] contiguous in its type, which the case may change until it returns. */
+void *compare_array(Comparison *c, Array array);
+void *compare_alias(Comparison *c, const char *name, void *slot, const char *of);
+/* n int32 from f(i), for index arrays; lives until the case ends. */
+int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const void *arg), const void *arg);
+void *compare_memory(Comparison *c, size_t n_bytes); /* zeroed, lives until the case ends */
+Backend *compare_truth(Comparison *c); /* ref, for inputs that another operator has to make (host memory) */
+
+/* All expect the arguments in a variable `a` and the comparison in `c`. */
+#define IN(field, ...) compare_array(c, (Array){.name = #field, .slot = &a->field, __VA_ARGS__})
+#define OUT(field, ...) compare_array(c, (Array){.name = #field, .slot = &a->field, .output = true, .pattern = UNSET, __VA_ARGS__})
+/* Read and written: accumulated into, or in place. */
+#define INOUT(field, ...) compare_array(c, (Array){.name = #field, .slot = &a->field, .output = true, __VA_ARGS__})
+/* The argument `field` is the same memory as `of`, which thereby is an output. */
+#define ALIAS(field, of) compare_alias(c, #field, &a->field, #of)
+/* Overwritten or added to. */
+#define OUT_OR_SUM(field, accumulate, ...) \
+    compare_array(c, (Array){.name = #field, .slot = &a->field, .output = true, .pattern = (accumulate) ? UNIFORM : UNSET, __VA_ARGS__})
+
+typedef struct KernelCases {
+    Op op;
+    const void *cases;
+    size_t n_cases, case_size, why_offset;
+    void (*setup)(Comparison *c, const void *row);
+    const char *file;
+    int line;
+    struct KernelCases *next;
+} KernelCases;
+
+void compare_register(KernelCases *k);
+const KernelCases *compare_registered(void); /* the list of all tables */
+void compare_run(const KernelCases *k);
+
+/* Every case has a member `why`: what this row is there for. */
+#define KERNEL_TEST(op_, CASES, setup_)                                                                             \
+    static KernelCases cases_##op_ = {                                                                              \
+        .op = OP_##op_, .cases = CASES, .n_cases = sizeof(CASES) / sizeof *(CASES), .case_size = sizeof *(CASES),   \
+        .why_offset = offsetof(__typeof__(*(CASES)), why), .setup = setup_,                                         \
+        .file = __FILE__, .line = __LINE__};                                                                        \
+    __attribute__((constructor)) static void register_cases_##op_(void) { compare_register(&cases_##op_); }         \
+    TEST(op_##_keeps_to_the_specification) { compare_run(&cases_##op_); }
+
+/* Every backend refuses these arguments with this kind and sentence. Pointers among them are host memory. */
+void compare_refused(const char *file, int line, Op op, const void *args, Status kind, const char *text);
+#define REFUSED(op_, args, kind, text) compare_refused(__FILE__, __LINE__, OP_##op_, args, kind, text)
+
+#endif

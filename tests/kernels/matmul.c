@@ -1,0 +1,152 @@
+/* matmul, column_sum */
+#include "tests/kernels/compare.h"
+#include "tests/kernels/gradient.h"
+
+enum { NO_BIAS = -1 };
+
+typedef struct MatmulCase {
+    int64_t m, n, k, pad; /* pad: elements between the rows of every matrix */
+    DType a, b, c;
+    int bias;
+    bool a_trans, b_trans, frozen, accumulate;
+    double alpha;
+    Pattern pattern;
+    double scale;
+    const char *why;
+} MatmulCase;
+
+static const MatmulCase MATMUL_CASES[] = {
+    /* m    n    k  pad  a     b     c     bias     aT bT fz acc alpha pattern scale */
+    {   1,   1,   1,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1, "smallest"},
+    {   0,   5,   7,  0, F32,  F32,  F32,  F32,     0, 1, 0, 0,  1, UNIFORM, 1, "no rows"},
+    {   3,   0,   7,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1, "no columns"},
+    {   3,   5,   0,  0, F32,  F32,  F32,  F32,     0, 1, 0, 0,  1, UNIFORM, 1, "an empty sum leaves the bias"},
+    {  13,  17,  19,  0, F32,  F32,  F32,  NO_BIAS, 0, 0, 0, 0,  1, UNIFORM, 1, "primes, A B"},
+    {  13,  17,  19,  0, F32,  F32,  F32,  F32,     0, 1, 0, 1,  1, UNIFORM, 1, "primes, A Bt, bias, accumulate"},
+    {  13,  17,  19,  0, F32,  F32,  F32,  NO_BIAS, 1, 0, 0, 1,  1, UNIFORM, 1, "primes, At B, accumulate"},
+    {  13,  17,  19,  0, F32,  F32,  F32,  NO_BIAS, 1, 1, 0, 0,  1, UNIFORM, 1, "primes, At Bt"},
+    {  31,  33,  65,  3, F32,  F32,  F32,  F32,     0, 1, 0, 0,  0.5, UNIFORM, 1, "strides, alpha"},
+    {  31,  33,  65,  5, F32,  F32,  F32,  NO_BIAS, 1, 0, 0, 1, -2, UNIFORM, 1, "strides, alpha, weight gradient"},
+    {  64,  64,  64,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 1, 0,  1, UNIFORM, 1, "round sizes, frozen"},
+    {  67, 129, 131,  0, F32,  F32,  F32,  F32,     0, 1, 1, 1,  1, UNIFORM, 1, "past the block, frozen, accumulate"},
+    {  67, 129, 131,  0, F32,  F32,  F32,  NO_BIAS, 0, 0, 1, 0,  1, UNIFORM, 1, "past the block, frozen, not transposed"},
+    {   1, 257, 300,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 1, 0,  1, UNIFORM, 1, "one row: decoding"},
+    { 300,   1, 257,  0, F32,  F32,  F32,  F32,     0, 1, 0, 0,  1, UNIFORM, 1, "one column"},
+    { 200,   8,  96,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1, "LoRA down"},
+    { 200,  96,   8,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 1,  2, UNIFORM, 1, "LoRA up, scaled, accumulate"},
+    {   8,  96, 500,  0, F32,  F32,  F32,  NO_BIAS, 1, 0, 0, 1,  1, UNIFORM, 1, "long sum: LoRA weight gradient"},
+    {   5,   7, 3001, 0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1, "a sum of 3001"},
+    {   9,  23,  40,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1e18, "products near the top of the range"},
+    {   9,  23,  40,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1e-16, "products near the bottom of the range"},
+    {   9,  23,  40,  1, F32,  F32,  F32,  F32,     0, 1, 0, 1,  1, MIXED,   1, "subnormal numbers, zeros"},
+    {   9,  23,  40,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  1, SPIKE,   1000, "one element dominates"},
+    {   9,  23,  40,  0, F32,  F32,  F32,  NO_BIAS, 0, 1, 0, 0,  0, UNIFORM, 1, "alpha 0"},
+    {  13,  17,  19,  0, BF16, BF16, BF16, BF16,    0, 1, 0, 0,  1, UNIFORM, 1, "bf16, primes"},
+    {  13,  17,  19,  1, BF16, BF16, BF16, F32,     0, 0, 0, 1,  1, UNIFORM, 1, "bf16, primes, odd strides, accumulate"},
+    {  13,  17,  19,  0, BF16, BF16, F32,  NO_BIAS, 1, 0, 0, 1,  1, UNIFORM, 1, "bf16 weight gradient into f32"},
+    {  13,  17,  19,  0, BF16, BF16, F32,  NO_BIAS, 1, 1, 0, 0,  1, UNIFORM, 1, "bf16, both transposed"},
+    {  67, 129, 131,  0, BF16, BF16, BF16, NO_BIAS, 0, 1, 1, 0,  1, UNIFORM, 1, "bf16, past the block, frozen"},
+    {  67, 129, 131,  0, BF16, BF16, BF16, NO_BIAS, 0, 0, 1, 1,  1, UNIFORM, 1, "bf16 input gradient, frozen, accumulate"},
+    {   1, 257, 300,  0, BF16, BF16, BF16, NO_BIAS, 0, 1, 1, 0,  1, UNIFORM, 1, "bf16, one row"},
+    {   5,   7, 3001, 0, BF16, BF16, BF16, NO_BIAS, 0, 1, 0, 0,  1, UNIFORM, 1, "bf16, a sum of 3001"},
+    {  21,  35,  70,  2, F32,  BF16, F32,  F32,     0, 1, 1, 0,  1, UNIFORM, 1, "bf16 weights, f32 activations"},
+    {  21,  35,  70,  0, BF16, F32,  BF16, F32,     0, 1, 0, 0,  1, UNIFORM, 1, "f32 weights, bf16 activations"},
+    {  21,  35,  70,  0, BF16, F32,  F32,  BF16,    1, 0, 0, 1,  3, UNIFORM, 1, "bf16 and f32 into f32"},
+    {  21,  35,  70,  0, F32,  F32,  BF16, NO_BIAS, 0, 0, 0, 1,  1, UNIFORM, 1, "f32 into bf16, accumulate"},
+    {   9,  23,  40,  1, BF16, BF16, BF16, BF16,    0, 1, 0, 1,  1, MIXED,   1, "bf16, subnormal numbers, zeros"},
+};
+
+static void matmul_case(Comparison *c, const void *row)
+{
+    const MatmulCase *k = row;
+    int64_t a_rows = k->a_trans ? k->k : k->m, a_cols = k->a_trans ? k->m : k->k;
+    int64_t b_rows = k->b_trans ? k->n : k->k, b_cols = k->b_trans ? k->k : k->n;
+    Matmul args = {.m = k->m, .n = k->n, .k = k->k, .a_type = k->a, .b_type = k->b, .c_type = k->c, .a_trans = k->a_trans,
+                   .b_trans = k->b_trans, .b_frozen = k->frozen, .accumulate = k->accumulate, .lda = a_cols + k->pad,
+                   .ldb = b_cols + k->pad, .ldc = k->n + k->pad, .alpha = k->alpha};
+    Matmul *a = compare_args(c, &args, sizeof args);
+    IN(a, .type = k->a, .rows = a_rows, .cols = a_cols, .ld = a->lda, .empty = a_rows == 0, .pattern = k->pattern, .scale = k->scale);
+    IN(b, .type = k->b, .rows = b_rows, .cols = b_cols, .ld = a->ldb, .empty = b_rows == 0, .pattern = k->pattern, .scale = k->scale);
+    if (k->bias != NO_BIAS) {
+        a->bias_type = (DType)k->bias;
+        IN(bias, .type = a->bias_type, .cols = k->n, .pattern = UNIFORM);
+    }
+    OUT_OR_SUM(c, k->accumulate, .type = k->c, .rows = k->m, .cols = k->n, .ld = a->ldc, .empty = k->m == 0);
+}
+KERNEL_TEST(matmul, MATMUL_CASES, matmul_case)
+
+typedef struct ColumnSumCase {
+    int64_t rows, cols, pad;
+    DType x;
+    bool accumulate;
+    Pattern pattern;
+    const char *why;
+} ColumnSumCase;
+
+static const ColumnSumCase COLUMN_SUM_CASES[] = {
+    {   1,   1, 0, F32,  false, UNIFORM, "smallest"},
+    {   0,   5, 0, F32,  false, UNIFORM, "an empty sum is 0"},
+    {   0,   5, 0, F32,  true,  UNIFORM, "an empty sum adds nothing"},
+    {   1, 257, 3, F32,  true,  UNIFORM, "one row, strides, accumulate"},
+    { 999,   3, 0, F32,  false, UNIFORM, "long"},
+    { 130,  67, 1, F32,  true,  MIXED,   "subnormal numbers, zeros"},
+    {  65,  64, 0, F32,  false, SPIKE,   "one element dominates"},
+    { 131,  33, 0, BF16, false, UNIFORM, "bf16"},
+    { 131, 130, 7, BF16, true,  MIXED,   "bf16, strides, accumulate"},
+};
+
+static void column_sum_case(Comparison *c, const void *row)
+{
+    const ColumnSumCase *k = row;
+    ColumnSum args = {.rows = k->rows, .cols = k->cols, .ldx = k->cols + k->pad, .x_type = k->x, .out_type = F32,
+                      .accumulate = k->accumulate};
+    ColumnSum *a = compare_args(c, &args, sizeof args);
+    IN(x, .type = k->x, .rows = k->rows, .cols = k->cols, .ld = a->ldx, .empty = k->rows == 0, .pattern = k->pattern);
+    OUT_OR_SUM(out, k->accumulate, .type = F32, .cols = k->cols);
+}
+KERNEL_TEST(column_sum, COLUMN_SUM_CASES, column_sum_case)
+
+TEST(ref_matmul_gives_known_products)
+{
+    Backend ref;
+    REQUIRE_OK(ref_open(&ref));
+    /* A = [1 2 3; 4 5 6], B = [1 2; 3 4; 5 6], A B = [22 28; 49 64] in all four storages. */
+    const double a[] = {1, 2, 3, 4, 5, 6}, a_t[] = {1, 4, 2, 5, 3, 6}, b[] = {1, 2, 3, 4, 5, 6}, b_t[] = {1, 3, 5, 2, 4, 6};
+    const double bias[] = {100, 200};
+    for (int variant = 0; variant < 4; variant++) {
+        bool at = variant & 1, bt = variant & 2;
+        double c[] = {1, 1, 1, 1};
+        Matmul args = {.m = 2, .n = 2, .k = 3, .a_type = F64, .b_type = F64, .c_type = F64, .bias_type = F64, .a_trans = at,
+                       .b_trans = bt, .lda = at ? 2 : 3, .ldb = bt ? 3 : 2, .ldc = 2, .a = at ? a_t : a, .b = bt ? b_t : b,
+                       .bias = bias, .c = c, .alpha = 2, .accumulate = true};
+        CHECK_OK(ref.ops.matmul(&ref.ctx, &args));
+        CHECK(c[0] == 145 && c[1] == 257 && c[2] == 199 && c[3] == 329);
+    }
+    double sum[] = {7, 7, 7};
+    CHECK_OK(ref.ops.column_sum(&ref.ctx, &(ColumnSum){.rows = 2, .cols = 3, .ldx = 3, .x_type = F64, .out_type = F64, .x = a, .out = sum}));
+    CHECK(sum[0] == 5 && sum[1] == 7 && sum[2] == 9);
+}
+
+TEST(matmul_refuses_wrong_arguments)
+{
+    float x[64] = {0};
+    Matmul good = {.m = 2, .n = 3, .k = 4, .lda = 4, .ldb = 4, .ldc = 3, .b_trans = true, .a = x, .b = x + 8, .c = x + 32, .alpha = 1};
+    Matmul bad = good;
+    bad.m = -1;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: m is -1, expected 0 or more");
+    bad = good;
+    bad.lda = 3;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: lda is 3, expected 4 or more");
+    bad = good;
+    bad.b_trans = false;
+    bad.ldb = 2;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: ldb is 2, expected 3 or more");
+    bad = good;
+    bad.c_type = I32;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: c_type is I32, expected F32, BF16 or F64");
+    ColumnSum sum = {.rows = 2, .cols = 3, .ldx = 2, .x = x, .out = x + 32};
+    REFUSED(column_sum, &sum, ERR_INTERNAL, "column_sum: ldx is 2, expected 3 or more");
+    sum.ldx = 3;
+    sum.out_type = BF16;
+    REFUSED(column_sum, &sum, ERR_INTERNAL, "column_sum: out_type is BF16, expected F32 or F64");
+}

@@ -1,0 +1,223 @@
+/* rmsnorm, layernorm */
+#include <math.h>
+
+#include "tests/kernels/compare.h"
+#include "tests/kernels/gradient.h"
+
+typedef enum Sum { NO_SUM, SUM_APART, SUM_IS_X, SUM_IS_ADD } Sum;
+
+typedef struct NormCase {
+    int64_t rows, cols;
+    DType act, w;
+    bool add;
+    Sum sum;
+    double eps;
+    Pattern pattern;
+    double scale;
+    const char *why;
+} NormCase;
+
+static const NormCase NORM_CASES[] = {
+    /* rows cols  act   w     add    sum         eps    pattern scale */
+    {   1,    1,  F32,  F32,  false, NO_SUM,     1e-5,  UNIFORM, 1, "smallest"},
+    {   0,    9,  F32,  F32,  true,  SUM_APART,  1e-5,  UNIFORM, 1, "no rows"},
+    {   5,    7,  F32,  F32,  false, SUM_APART,  1e-6,  UNIFORM, 1, "the sum of one term is a copy"},
+    {  33,  257,  F32,  F32,  true,  NO_SUM,     1e-5,  UNIFORM, 1, "no dimension divides the block"},
+    {  33,  257,  F32,  F32,  true,  SUM_APART,  1e-5,  UNIFORM, 1, "residual kept"},
+    {   7,   64,  F32,  F32,  true,  SUM_IS_X,   1e-5,  UNIFORM, 1, "residual in place of x"},
+    {   7,   65,  F32,  BF16, true,  SUM_IS_ADD, 1e-5,  UNIFORM, 1, "residual in place of the addend, bf16 weights"},
+    {   3, 1152,  F32,  F32,  false, NO_SUM,     1e-6,  UNIFORM, 100, "a tower's width"},
+    {   4, 4099,  F32,  F32,  true,  SUM_APART,  1e-5,  UNIFORM, 1, "long rows"},
+    {   9,   31,  F32,  F32,  false, NO_SUM,     1e-5,  UNIFORM, 1e17, "squares near the top of the range"},
+    {   9,   31,  F32,  F32,  false, NO_SUM,     1e-5,  UNIFORM, 1e-18, "squares near the bottom: eps decides"},
+    {   9,   31,  F32,  F32,  true,  SUM_APART,  1e-5,  MIXED,   1, "subnormal numbers, zeros"},
+    {   9,   31,  F32,  F32,  false, NO_SUM,     1e-5,  SPIKE,   1000, "one element dominates"},
+    {   4,   16,  F32,  F32,  false, NO_SUM,     1e-5,  ZEROS,   1, "all zeros"},
+    {   4,   48,  F32,  F32,  false, NO_SUM,     1e-5,  EQUAL,   3, "no variance"},
+    {   9,  200,  F32,  F32,  false, NO_SUM,     1e-6,  OFFSET,  300, "mean far from zero"},
+    {   1,    1,  BF16, BF16, false, NO_SUM,     1e-5,  UNIFORM, 1, "bf16, smallest"},
+    {  33,  257,  BF16, BF16, true,  SUM_APART,  1e-5,  UNIFORM, 1, "bf16, residual kept"},
+    {  33,  129,  BF16, F32,  true,  SUM_IS_X,   1e-5,  UNIFORM, 1, "bf16, f32 weights, in place"},
+    {   7,   63,  BF16, BF16, true,  NO_SUM,     1e-6,  UNIFORM, 1, "bf16, statistics of the rounded sum"},
+    {   9,   31,  BF16, BF16, false, NO_SUM,     1e-5,  UNIFORM, 1e17, "bf16, near the top"},
+    {   9,   40,  BF16, BF16, true,  SUM_IS_ADD, 1e-5,  MIXED,   1, "bf16, subnormal numbers, zeros"},
+};
+
+#define MATRIX .type = k->act, .rows = k->rows, .cols = k->cols, .empty = k->rows == 0
+#define ROWS   .type = F32, .rows = k->rows, .cols = 1, .empty = k->rows == 0
+
+static void rmsnorm_fwd_case(Comparison *c, const void *row)
+{
+    const NormCase *k = row;
+    RmsNormFwd args = {.rows = k->rows, .cols = k->cols, .act = k->act, .w_type = k->w, .eps = k->eps};
+    RmsNormFwd *a = compare_args(c, &args, sizeof args);
+    IN(x, MATRIX, .pattern = k->pattern, .scale = k->scale);
+    IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    if (k->add)
+        IN(add, MATRIX, .pattern = k->pattern, .scale = k->scale);
+    if (k->sum == SUM_APART)
+        OUT(sum, MATRIX);
+    else if (k->sum == SUM_IS_X)
+        ALIAS(sum, x);
+    else if (k->sum == SUM_IS_ADD)
+        ALIAS(sum, add);
+    OUT(y, MATRIX);
+    OUT(rstd, ROWS);
+}
+KERNEL_TEST(rmsnorm_fwd, NORM_CASES, rmsnorm_fwd_case)
+
+static void layernorm_fwd_case(Comparison *c, const void *row)
+{
+    const NormCase *k = row;
+    LayerNormFwd args = {.rows = k->rows, .cols = k->cols, .act = k->act, .w_type = k->w, .eps = k->eps};
+    LayerNormFwd *a = compare_args(c, &args, sizeof args);
+    IN(x, MATRIX, .pattern = k->pattern, .scale = k->scale);
+    IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    IN(b, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    if (k->add)
+        IN(add, MATRIX, .pattern = k->pattern, .scale = k->scale);
+    if (k->sum == SUM_APART)
+        OUT(sum, MATRIX);
+    else if (k->sum == SUM_IS_X)
+        ALIAS(sum, x);
+    else if (k->sum == SUM_IS_ADD)
+        ALIAS(sum, add);
+    OUT(y, MATRIX);
+    OUT(mean, ROWS);
+    OUT(rstd, ROWS);
+}
+KERNEL_TEST(layernorm_fwd, NORM_CASES, layernorm_fwd_case)
+
+typedef struct NormBwdCase {
+    int64_t rows, cols;
+    DType act, w;
+    bool in_place, accumulate, accumulate_w, dw, db;
+    Pattern pattern;
+    double scale;
+    const char *why;
+} NormBwdCase;
+
+static const NormBwdCase NORM_BWD_CASES[] = {
+    /* rows cols  act   w     in place acc    acc_w  dw     db     pattern scale */
+    {   1,    1,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "smallest"},
+    {   0,    9,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "no rows: weight gradients are 0"},
+    {   0,    9,  F32,  F32,  false,   false, true,  true,  true,  UNIFORM, 1, "no rows, accumulate"},
+    {  33,  257,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "no dimension divides the block"},
+    {  33,  257,  F32,  F32,  false,   true,  true,  true,  true,  UNIFORM, 1, "accumulate both"},
+    {  17,   65,  F32,  BF16, true,    false, false, true,  true,  UNIFORM, 1, "in place, bf16 weights"},
+    {  17,   65,  F32,  F32,  true,    true,  false, false, false, UNIFORM, 1, "in place, accumulate, frozen"},
+    {  17,   65,  F32,  F32,  false,   false, true,  false, true,  UNIFORM, 1, "bias only"},
+    {  17,   65,  F32,  F32,  false,   true,  true,  true,  false, UNIFORM, 1, "weight only"},
+    { 300,    8,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "many rows"},
+    {   4, 4099,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "long rows"},
+    {   9,   31,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1e12, "large"},
+    {   9,   31,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1e-12, "tiny"},
+    {   9,   31,  F32,  F32,  false,   true,  true,  true,  true,  MIXED,   1, "subnormal numbers, zeros"},
+    {   9,   31,  F32,  F32,  false,   false, false, true,  true,  SPIKE,   1000, "one element dominates"},
+    {   9,  200,  F32,  F32,  false,   false, false, true,  true,  OFFSET,  300, "mean far from zero"},
+    {  33,  257,  BF16, BF16, false,   false, false, true,  true,  UNIFORM, 1, "bf16"},
+    {  33,  129,  BF16, F32,  false,   true,  true,  true,  true,  UNIFORM, 1, "bf16, f32 weights, accumulate"},
+    {  17,   64,  BF16, BF16, true,    false, false, false, false, UNIFORM, 1, "bf16, in place, frozen"},
+};
+
+/* Statistics as the forward leaves them. */
+static void *saved(Comparison *c, int64_t n) { return compare_memory(c, (size_t)n * sizeof(double)); }
+
+static void rmsnorm_bwd_case(Comparison *c, const void *row)
+{
+    const NormBwdCase *k = row;
+    RmsNormBwd args = {.rows = k->rows, .cols = k->cols, .act = k->act, .w_type = k->w, .accumulate = k->accumulate,
+                       .accumulate_w = k->accumulate_w};
+    RmsNormBwd *a = compare_args(c, &args, sizeof args);
+    void *x = IN(x, MATRIX, .pattern = k->pattern, .scale = k->scale), *w = IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    void *y = saved(c, k->rows * k->cols), *rstd = saved(c, k->rows);
+    REQUIRE_OK(op_call(compare_truth(c), OP_rmsnorm_fwd, &(RmsNormFwd){.rows = k->rows, .cols = k->cols, .act = k->act,
+                       .w_type = k->w, .eps = 1e-5, .x = x, .w = w, .y = y, .rstd = rstd}));
+    IN(rstd, ROWS, .data = rstd);
+    IN(dy, MATRIX, .pattern = UNIFORM);
+    if (k->in_place)
+        ALIAS(dx, dy);
+    else
+        OUT_OR_SUM(dx, k->accumulate, MATRIX);
+    if (k->dw)
+        OUT_OR_SUM(dw, k->accumulate_w, .type = F32, .cols = k->cols);
+}
+KERNEL_TEST(rmsnorm_bwd, NORM_BWD_CASES, rmsnorm_bwd_case)
+
+static void layernorm_bwd_case(Comparison *c, const void *row)
+{
+    const NormBwdCase *k = row;
+    LayerNormBwd args = {.rows = k->rows, .cols = k->cols, .act = k->act, .w_type = k->w, .accumulate = k->accumulate,
+                         .accumulate_w = k->accumulate_w};
+    LayerNormBwd *a = compare_args(c, &args, sizeof args);
+    void *x = IN(x, MATRIX, .pattern = k->pattern, .scale = k->scale), *w = IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    void *y = saved(c, k->rows * k->cols), *mean = saved(c, k->rows), *rstd = saved(c, k->rows);
+    REQUIRE_OK(op_call(compare_truth(c), OP_layernorm_fwd, &(LayerNormFwd){.rows = k->rows, .cols = k->cols, .act = k->act,
+                       .w_type = k->w, .eps = 1e-5, .x = x, .w = w, .b = w, .y = y, .mean = mean, .rstd = rstd}));
+    IN(mean, ROWS, .data = mean);
+    IN(rstd, ROWS, .data = rstd);
+    IN(dy, MATRIX, .pattern = UNIFORM);
+    if (k->in_place)
+        ALIAS(dx, dy);
+    else
+        OUT_OR_SUM(dx, k->accumulate, MATRIX);
+    if (k->dw)
+        OUT_OR_SUM(dw, k->accumulate_w, .type = F32, .cols = k->cols);
+    if (k->db)
+        OUT_OR_SUM(db, k->accumulate_w, .type = F32, .cols = k->cols);
+}
+KERNEL_TEST(layernorm_bwd, NORM_BWD_CASES, layernorm_bwd_case)
+
+TEST(ref_rmsnorm_backward_is_the_derivative)
+{
+    enum { ROWS_ = 3, COLS = 5, N = ROWS_ * COLS };
+    Backend ref;
+    REQUIRE_OK(ref_open(&ref));
+    double *x = random_values(N, 1), *w = random_values(COLS, 2), *dy = random_values(N, 3);
+    double y[N], rstd[ROWS_], dx[N], dw[COLS];
+    RmsNormFwd fwd = {.rows = ROWS_, .cols = COLS, .act = F64, .w_type = F64, .eps = 1e-3, .x = x, .w = w, .y = y, .rstd = rstd};
+    REQUIRE_OK(ref.ops.rmsnorm_fwd(&ref.ctx, &fwd));
+    double square = 0;
+    for (int j = 0; j < COLS; j++)
+        square += x[j] * x[j] / COLS;
+    CHECK_NEAR(y[1], w[1] * x[1] / sqrt(square + 1e-3), 1e-15);
+    RmsNormBwd bwd = {.rows = ROWS_, .cols = COLS, .act = F64, .w_type = F64, .x = x, .w = w, .rstd = rstd, .dy = dy, .dx = dx, .dw = dw};
+    REQUIRE_OK(ref.ops.rmsnorm_bwd(&ref.ctx, &bwd));
+    Forward f = {&ref, OP_rmsnorm_fwd, &fwd, y, dy, N};
+    CHECK_GRADIENT(&f, x, dx, N);
+    CHECK_GRADIENT(&f, w, dw, COLS);
+}
+
+TEST(ref_layernorm_backward_is_the_derivative)
+{
+    enum { ROWS_ = 3, COLS = 5, N = ROWS_ * COLS };
+    Backend ref;
+    REQUIRE_OK(ref_open(&ref));
+    double *x = random_values(N, 1), *w = random_values(COLS, 2), *b = random_values(COLS, 4), *dy = random_values(N, 3);
+    double y[N], mean[ROWS_], rstd[ROWS_], dx[N], dw[COLS], db[COLS];
+    LayerNormFwd fwd = {.rows = ROWS_, .cols = COLS, .act = F64, .w_type = F64, .eps = 1e-3, .x = x, .w = w, .b = b, .y = y,
+                        .mean = mean, .rstd = rstd};
+    REQUIRE_OK(ref.ops.layernorm_fwd(&ref.ctx, &fwd));
+    double mu = 0, v = 0;
+    for (int j = 0; j < COLS; j++)
+        mu += x[j] / COLS;
+    for (int j = 0; j < COLS; j++)
+        v += (x[j] - mu) * (x[j] - mu) / COLS;
+    CHECK_NEAR(y[1], w[1] * (x[1] - mu) / sqrt(v + 1e-3) + b[1], 1e-15);
+    LayerNormBwd bwd = {.rows = ROWS_, .cols = COLS, .act = F64, .w_type = F64, .x = x, .w = w, .mean = mean, .rstd = rstd, .dy = dy,
+                        .dx = dx, .dw = dw, .db = db};
+    REQUIRE_OK(ref.ops.layernorm_bwd(&ref.ctx, &bwd));
+    Forward f = {&ref, OP_layernorm_fwd, &fwd, y, dy, N};
+    CHECK_GRADIENT(&f, x, dx, N);
+    CHECK_GRADIENT(&f, w, dw, COLS);
+    CHECK_GRADIENT(&f, b, db, COLS);
+}
+
+TEST(norms_refuse_wrong_arguments)
+{
+    float x[8] = {0};
+    RmsNormFwd fwd = {.rows = -2, .cols = 4, .x = x, .w = x, .y = x, .rstd = x};
+    REFUSED(rmsnorm_fwd, &fwd, ERR_INTERNAL, "rmsnorm_fwd: rows is -2, expected 0 or more");
+    LayerNormBwd bwd = {.rows = 1, .cols = 4, .w_type = U8};
+    REFUSED(layernorm_bwd, &bwd, ERR_INTERNAL, "layernorm_bwd: w_type is U8, expected F32, BF16 or F64");
+}
