@@ -1,0 +1,23 @@
+/* digest.h: SHA-256 as hex, for comparisons with golden values. */
+#ifndef GENLLAVA_TESTS_DATA_DIGEST_H
+#define GENLLAVA_TESTS_DATA_DIGEST_H
+
+#include <openssl/sha.h>
+#include <stdio.h>
+
+typedef struct Digest {
+    char hex[2 * SHA256_DIGEST_LENGTH + 1];
+} Digest;
+
+/* The first n_digits of the digest. */
+static inline Digest digest(const void *bytes, size_t n, size_t n_digits)
+{
+    unsigned char raw[SHA256_DIGEST_LENGTH];
+    Digest d;
+    SHA256(bytes, n, raw);
+    for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++)
+        snprintf(d.hex + 2 * i, 3, "%02x", raw[i]);
+    d.hex[n_digits] = 0;
+    return d;
+}
+#endif
