@@ -6,6 +6,10 @@
 
 #include "kernels/base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder: ERR_MISSING;
  * more than `most` bytes: ERR_DATA. Pipes are fine. */
 MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
@@ -13,4 +17,8 @@ MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most
 const char *file_name(const char *path);
 /* 12345678 as "11.8 MiB" into buf; returns buf. */
 const char *file_size_text(char *buf, size_t n, size_t n_bytes);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

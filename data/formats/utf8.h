@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define UTF8_REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD, three bytes */
 
 /* Bytes of the character at p[0..n), its code point in *c (may be NULL); 0 when there is none or the bytes are not UTF-8. */
@@ -14,4 +18,8 @@ int utf8_decode(const char *p, size_t n, uint32_t *c);
 int utf8_encode(uint32_t c, char out[4]);
 /* The white space of Python's str.strip: Unicode's, and the separators 0x1C to 0x1F. */
 bool utf8_is_space(uint32_t c);
+
+#ifdef __cplusplus
+}
+#endif
 #endif
