@@ -28,6 +28,9 @@ int32_t encoder_added_count(const EncoderOptions *o);
 /* "[I2T]", "[IMG0]" …, k from 0 to encoder_added_count-1; buf holds [IMGk]. */
 const char *encoder_added_text(const EncoderOptions *o, int k, char *buf, size_t n);
 
+/* A vocabulary larger than the model's embedding is an error that names both. */
+MUST_USE Status encoder_check(const EncoderOptions *o, const Tokenizer *tok, const char *tokenizer_path);
+
 /* Unexpanded ids (ID_IMAGE at an image) and mask bytes; memory is the caller's struct's, reused between calls. */
 typedef struct EncodedSample {
     int32_t *id;
@@ -38,14 +41,16 @@ typedef struct EncodedSample {
     int64_t expanded;     /* n - n_images + n_images·P */
     char *text;           /* scratch */
     size_t text_capacity;
+    uint32_t *end;        /* scratch */
 } EncodedSample;
 void encoded_free(EncodedSample *s);
 
 /* Encodes, cuts to max_tokens, and says in *reject (with a sentence in message) when the row cannot be used. */
 MUST_USE Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const Record *rec, Reject *reject,
                               char message[256]);
-/* The prompt of a question with n_images images: everything up to where the answer starts, nothing trained; no trailing space. With `history`
- * turns first (may be NULL). task: the task token to use when there are images, or for generate always. */
+/* The prompt of a question, the last of `turns`, after earlier turns: everything up to where the answer starts, nothing trained, no
+ * trailing space, never cut. Without any <image> in the questions the n_images images stand in the first one; otherwise their number must
+ * agree. task: the task token to use when there are images, or for generate always. */
 MUST_USE Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const RecordTurn *turns, int n_turns,
                               int n_images, Task task);
 #endif
