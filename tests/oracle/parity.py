@@ -3,15 +3,16 @@ then token ids and pictures against mistral-common and Pillow.
     python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|exports|tokens|pictures] [--keep]"""
 
 import argparse
+import glob
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 import warnings
 
+import checks
 import compare
 import models
 import random_case
@@ -19,21 +20,15 @@ import reference
 import run_config
 
 
-def run(command, **kw):
-    p = subprocess.run(command, capture_output=True, text=True, errors="replace", **kw)
-    if p.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit {p.returncode}\n{p.stderr[-3000:]}")
-    return p.stdout
-
-
 def train(build, config, out, *extra, env=None):
-    run([f"{build}/train", "--config", config, "--set", f"save.dir={out}", "--dump", f"{out}/dump", *extra],
+    checks.run([f"{build}/train", "--config", config, "--set", f"save.dir={out}", "--dump", f"{out}/dump", *extra],
         env={**os.environ, **(env or {})})
     return f"{out}/dump"
 
 
-def one_case(build, seed, folder):
-    """None when it was skipped (nothing usable was drawn), else complaints and worst errors."""
+def one_case(build, seed, folder, exports):
+    """None when it was skipped (nothing usable was drawn), else complaints and worst errors. exports: of the checkpoint that
+    the run leaves, instead of the dump."""
     config = random_case.build(folder, seed)
     cfg = run_config.load(config)
     try:
@@ -42,17 +37,21 @@ def one_case(build, seed, folder):
         return None
     env = {"GENLLAVA_ISA": "avx2"} if seed % 3 == 0 else None
     dump = train(build, config, f"{folder}/out", env=env)
+    if exports:
+        last = sorted(glob.glob(f"{dump}/step-*"))[-1]
+        checkpoint = sorted(glob.glob(f"{folder}/out/{cfg['name']}/checkpoint-*"))[-1]
+        return checks.exports(cfg, checkpoint, last), {}
     # Where a random case's gradient has elements near zero AdamW doubles their error; the fixtures were chosen, these are not.
     return compare.compare(f"{folder}/expected", dump, {**compare.TOLERANCE, "change": 1e-3})
 
 
-def cases(build, first, n, keep):
+def cases(build, first, n, keep, exports=False):
     failed, done, worst = 0, 0, {k: (0.0, -1, "", 0) for k in compare.TOLERANCE}
     start = time.time()
     for seed in range(first, first + n):
         folder = tempfile.mkdtemp(prefix=f"genllava-parity-{seed}-")
         try:
-            result = one_case(build, seed, folder)
+            result = one_case(build, seed, folder, exports)
             if result is None:
                 continue
             bad, w = result
@@ -68,7 +67,7 @@ def cases(build, first, n, keep):
         if bad:
             failed += 1
             print(f"seed {seed}:{' ' + folder if keep else ''}\n  " + "\n  ".join(b[:1500] for b in bad[:6]), flush=True)
-    for k, (e, step, name, seed) in worst.items():
+    for k, (e, step, name, seed) in worst.items() if not exports else ():
         print(f"{k}: worst {e:.1e} of {compare.TOLERANCE[k]:.0e}, seed {seed} step {step} {name}")
     print(f"{done} cases in {time.time() - start:.0f} s, {failed} failed")
     return failed
@@ -88,6 +87,15 @@ def main():
     if a.only in (None, "cases"):
         print(f"cases from seed {a.seed}:")
         failed += cases(a.build, a.seed, a.cases, a.keep)
+    if a.only in (None, "exports"):
+        print("checkpoints through peft and transformers:")
+        failed += cases(a.build, a.seed, max(1, a.cases // 4), a.keep, exports=True)
+    for name, check in (("tokens", checks.tokens), ("pictures", checks.pictures)):
+        if a.only in (None, name):
+            with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
+                bad = check(a.build, folder, a.seed)
+            print("\n".join(b[:3000] for b in bad[:5]))
+            failed += len(bad)
     return 1 if failed else 0
 
 

@@ -44,13 +44,13 @@ def draw_vision(folder, r):
     return blocks
 
 
-def draw_pictures(c, r):
+def draw_pictures(c, r, prefix="p"):
     out = []
     for i in range(r.randint(1, 4)):
         kind, kw = r.choice([("JPEG", {"mode": "L"}), ("JPEG", {"mode": "CMYK"}), ("JPEG", {"quality": 85}), ("JPEG", {
             "progressive": True}), ("PNG", {}), ("PNG", {"mode": "RGBA"}), ("PNG", {"mode": "P"}), ("PNG", {"mode": "LA"}), ("PNG", {
                 "mode": "1"}), ("GIF", {"mode": "P"}), ("WEBP", {"lossless": True}), ("WEBP", {"quality": 70, "mode": "RGBA"})])
-        name = f"p{i}." + r.choice(["jpg", "png", kind.lower().replace("jpeg", "jpg")])
+        name = f"{prefix}{i}." + r.choice(["jpg", "png", kind.lower().replace("jpeg", "jpg")])
         out.append(c.picture(name, r.randint(1, 90), r.randint(1, 90), seed=r.randrange(10 ** 6), fmt=kind, **kw))
     return out
 
