@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|exports|tokens|pictures] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|exports|tokens|pictures|starts] [--keep]"""
 
 import argparse
 import glob
@@ -18,6 +18,7 @@ import models
 import random_case
 import reference
 import run_config
+import starts
 
 
 def train(build, config, out, *extra, env=None):
@@ -78,7 +79,7 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
-    p.add_argument("--only", choices=["cases", "exports", "tokens", "pictures"])
+    p.add_argument("--only", choices=["cases", "exports", "tokens", "pictures", "starts"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -90,7 +91,8 @@ def main():
     if a.only in (None, "exports"):
         print("checkpoints through peft and transformers:")
         failed += cases(a.build, a.seed, max(1, a.cases // 4), a.keep, exports=True)
-    for name, check in (("tokens", checks.tokens), ("pictures", checks.pictures)):
+    for name, check in (("tokens", checks.tokens), ("pictures", checks.pictures),
+                        ("starts", lambda build, folder, _: starts.check(checks.run, build, folder))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)
