@@ -265,6 +265,8 @@ TEST(parity_vision_full_with_avx2) { compare_case("vision_full", "avx2", "train.
 /* Other passes, the same step. */
 TEST(parity_visual_tokens_in_one_pass) { compare_case("visual_tokens", NULL, "train.micro_tokens=4096"); }
 TEST(parity_skipped_without_recompute) { compare_case("skipped", NULL, "train.recompute=none"); }
+/* One rank: its own mean is the mean. */
+TEST(parity_skipped_by_rank) { compare_case("skipped", NULL, "loss.normalise=rank"); }
 
 TEST(parity_recompute_is_bitwise_equal_in_lora) { compare_runs("defaults_like", "train.recompute=none", "train.recompute=block"); }
 TEST(parity_recompute_is_bitwise_equal_in_full) { compare_runs("tied_full", "train.recompute=none", "train.recompute=selective"); }
