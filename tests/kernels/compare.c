@@ -407,27 +407,36 @@ static int open_backends(Backend *b)
     return n;
 }
 
-void compare_run(const KernelCases *k)
+static void run_cases(const KernelCases *k, Backend *tested, int n_tested)
 {
-    omp_set_num_threads(2);
-    Backend truth, yard, tested[N_BACKENDS];
+    Backend truth, yard, *all[N_BACKENDS + 2] = {&truth, &yard};
     Arena scratch[N_BACKENDS + 2];
     REQUIRE_OK(ref_open(&truth));
     REQUIRE_OK(ref_float_open(&yard));
-    int n_tested = open_backends(tested);
-    open_scratch(&truth, &scratch[N_BACKENDS]);
-    open_scratch(&yard, &scratch[N_BACKENDS + 1]);
-    for (int i = 0; i < n_tested; i++)
-        open_scratch(&tested[i], &scratch[i]);
-    for (size_t row = 0; row < k->n_cases; row++)
-        run_case(k, row, &truth, &yard, tested, n_tested);
-    Backend *all[N_BACKENDS + 2] = {&truth, &yard};
     for (int i = 0; i < n_tested; i++)
         all[i + 2] = &tested[i];
+    for (int i = 0; i < n_tested + 2; i++)
+        open_scratch(all[i], &scratch[i]);
+    omp_set_num_threads(2);
+    for (size_t row = 0; row < k->n_cases; row++)
+        run_case(k, row, &truth, &yard, tested, n_tested);
     for (int i = 0; i < n_tested + 2; i++) {
-        all[i]->mem_destroy(all[i], all[i]->ctx.scratch->base);
+        all[i]->mem_destroy(all[i], scratch[i].base);
         all[i]->close(all[i]);
     }
+}
+
+void compare_run(const KernelCases *k)
+{
+    Backend tested[N_BACKENDS];
+    run_cases(k, tested, open_backends(tested));
+}
+
+void compare_run_on(const KernelCases *k, Status (*open)(Backend *b))
+{
+    Backend b;
+    REQUIRE_OK(open(&b));
+    run_cases(k, &b, 1);
 }
 
 void compare_refused(const char *file, int line, Op op, const void *args, Status kind, const char *text)

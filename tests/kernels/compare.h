@@ -95,6 +95,7 @@ typedef struct KernelCases {
 void compare_register(KernelCases *k);
 const KernelCases *compare_registered(void); /* the list of all tables */
 void compare_run(const KernelCases *k);
+void compare_run_on(const KernelCases *k, Status (*open)(Backend *b)); /* on this one alone */
 
 /* Every case has a member `why`: what this row is there for. */
 #define KERNEL_TEST(op_, CASES, setup_)                                                                             \
