@@ -66,7 +66,7 @@ main_prepare  := data/prepare_main.c
 main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
 
-.PHONY: all help deps test run-tests parity fixtures clean
+.PHONY: all help deps test run-tests asan check parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -133,6 +133,14 @@ parity: all
 fixtures:
 	@sh tests/oracle/need.sh $(PYTHON)
 	$(PYTHON) tests/oracle/fixtures.py
+
+#: make asan        the same tests under the address and undefined-behaviour sanitizers (T= as above)
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address run-tests
+
+#: make check       includes go one way, headers stand alone, banned calls, sizes of files
+check:
+	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
 #: make clean       remove build/
 clean:

@@ -46,14 +46,14 @@ static void remove_dir(void)
         fprintf(stderr, "cannot remove %s\n", dir);
 }
 
-_Noreturn void test_end(void)
+__attribute__((noreturn)) void test_end(void)
 {
     remove_dir();
     fflush(NULL);
     _exit(failed ? 1 : 0);
 }
 
-_Noreturn void test_skip(const char *format, ...)
+__attribute__((noreturn)) void test_skip(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -174,6 +174,8 @@ int main(int argc, char **argv)
         else
             i++;
     }
+    for (int j = 0; j < n_scripts; j++)
+        free(scripts[j]);
     printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);
     return count[1] || count[0] + count[2] == 0;
 }

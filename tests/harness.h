@@ -29,8 +29,8 @@ void test_register(TestCase *t);
 
 /* A failed check prints where, what and the values, and the test goes on; REQUIRE ends it. */
 void test_failed(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
-_Noreturn void test_end(void);
-_Noreturn void test_skip(const char *reason, ...) PRINTF_LIKE(1, 2);
+__attribute__((noreturn)) void test_end(void);
+__attribute__((noreturn)) void test_skip(const char *reason, ...) PRINTF_LIKE(1, 2);
 
 #define CHECK(cond) ((cond) ? (void)0 : test_failed(__FILE__, __LINE__, "CHECK(%s)", #cond))
 #define CHECK_MSG(cond, ...) ((cond) ? (void)0 : test_failed(__FILE__, __LINE__, __VA_ARGS__))

@@ -1,0 +1,65 @@
+#!/bin/bash
+# tools/check.sh: one small tree with every kind of finding, and the exact lines it must print.
+set -u
+here=$PWD
+tree=$(mktemp -d) || exit 1
+trap 'rm -rf "$tree"' EXIT
+mkdir -p "$tree"/{kernels/base,kernels/ops,kernels/cpu,data/formats,train/nn,train/models,tests}
+cd "$tree" || exit 1
+
+cat > kernels/base/good.h <<'END'
+/* exit(1), printf("x") and malloc( in comments or "strings" are nobody's business. */
+#ifndef GOOD_H
+#define GOOD_H
+int good(void);
+#endif
+END
+cat > kernels/base/good.c <<'END'
+#include "kernels/base/good.h"
+#include <stdio.h>
+const char *text = "exit(1); \" abort(); #include \"data/loader.h\""; // puts("x")
+int good(void) { return fprintf(stderr, "%c", '"') + my_exit(2) + p->exit(3); }
+END
+cat > kernels/base/bad.c <<'END'
+#include "kernels/ops/op.h"
+#include <dnnl.h>
+int bad(const char *s) { /* a comment
+   over two lines: abort() */ exit(atoi(s)); }
+void *worse(void) { printf("%d", 1); fputs("x", stdout); return malloc(3); }
+END
+echo 'size_t lonely(const char *class);' > kernels/ops/op.h
+printf '#include <oneapi/dnnl/dnnl.h>\n#include "kernels/base/good.h"\n' > kernels/cpu/cpu.c
+printf '#include "kernels/base/good.h"\n#include <stdlib.h>\nvoid *p(void) { return malloc(1); }\n' > data/formats/json.c
+printf '#include "data/batch.h"\n#include "data/loader.h"\n#include "train/nn/tape.h"\n#include "eval/score.h"\n' > train/models/model.c
+printf '#include "data/batch.h"\n' > train/nn/tape.c
+printf '#include <hdf5.h>\n' > data/one.c
+printf '#include <hdf5.h>\n' > data/two.c
+printf '#include "eval/anything.h"\nint t(void) { exit(1); }\n' > tests/free.c
+mkdir -p eval && printf 'int main(void) { printf("x"); return 0; }\n' > eval/generate.c
+yes 'int x;' | head -601 > train/long.c
+printf 'see /home/someone/notes\nnot /tmp/home/x\n' > README.md
+
+found=$(sh "$here/tools/check.sh" gcc g++ "" "$tree" 2> stderr)
+code=$?
+wanted="README.md:1: a path of one machine
+data/two.c:1: hdf5.h is included by data/one.c already; one file may
+kernels/base/bad.c:1: kernels/base may not include kernels/ops/op.h
+kernels/base/bad.c:2: dnnl.h is included outside of kernels/cpu
+kernels/base/bad.c:4: atoi() is banned below main
+kernels/base/bad.c:4: exit() is banned below main
+kernels/base/bad.c:5: malloc() belongs to kernels/base/arena.c and data/formats; use mem_alloc or an arena
+kernels/base/bad.c:5: printf() is banned below main: log_* is for people, a FILE * from main for results
+kernels/base/bad.c:5: writing to stdout is banned below main: log_* is for people, a FILE * from main for results
+kernels/ops/op.h:1: does not compile alone as C++: error: 'size_t' does not name a type
+kernels/ops/op.h:1: does not compile alone as C: error: unknown type name 'size_t'
+train/long.c:601: more than 600 lines; split the file
+train/models/model.c:2: train/models may not include data/loader.h
+train/models/model.c:4: train/models may not include eval/score.h
+train/nn/tape.c:1: train/nn may not include data/batch.h"
+if [ "$found" != "$wanted" ] || [ $code != 1 ] || [ "$(cat stderr)" != 'check: 15 findings' ]; then
+    diff <(echo "$wanted") <(echo "$found")
+    cat stderr
+    exit 1
+fi
+rm -rf README.md data kernels/base/bad.c kernels/ops train tests stderr
+[ "$(sh "$here/tools/check.sh" gcc g++ "" "$tree")" = 'check: 4 sources, nothing found' ]
