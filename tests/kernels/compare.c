@@ -347,110 +347,145 @@ static void check_same_bits(const Comparison *c, const Run *first, const Run *se
 
 /* ---------------------------------------------------------------- all of it */
 
-static void open_scratch(Backend *b, Arena *scratch)
+/* A backend twice: with two threads and with one. */
+typedef struct Subject {
+    const char *name;
+    Backend wide, narrow;
+    Arena wide_scratch, narrow_scratch;
+} Subject;
+
+static Status open_with(Status (*open)(Backend *b), int n_threads, Backend *b, Arena *scratch)
 {
+    omp_set_num_threads(n_threads); /* backends take their number of threads from OpenMP when they are opened */
+    TRY(open(b));
     void *p;
     REQUIRE_OK(b->mem_create(b, SCRATCH_BYTES, &p));
     arena_borrow(scratch, p, SCRATCH_BYTES);
     b->ctx.scratch = scratch;
+    return OK;
 }
 
-static void compare_backend(const Comparison *c, Backend *b, const Run *truth, const Run *yard)
+static void close_one(Backend *b)
 {
-    char label[3][64];
-    snprintf(label[0], sizeof label[0], "%s", b->name);
-    snprintf(label[1], sizeof label[1], "%s, second run", b->name);
-    snprintf(label[2], sizeof label[2], "%s with 1 thread, displaced arrays", b->name);
-    Run first = {.backend = b, .label = label[0]}, second = {.backend = b, .label = label[1]};
-    Run alone = {.backend = b, .label = label[2], .displacement = 1};
-    execute(c, &first);
-    check_outputs(c, truth, yard, &first);
-    set_scratch(c, &second, GUARD);
-    execute(c, &second);
-    check_same_bits(c, &first, &second);
-    int n_threads = omp_get_max_threads();
-    omp_set_num_threads(1);
-    execute(c, &alone);
-    omp_set_num_threads(n_threads);
-    check_outputs(c, truth, yard, &alone);
-    free_results(&first);
-    free_results(&second);
-    free_results(&alone);
+    b->mem_destroy(b, b->ctx.scratch->base);
+    b->close(b);
 }
 
-static void run_case(const KernelCases *k, size_t row, Backend *truth, Backend *yard, Backend *tested, int n_tested)
+static Status open_subject(Subject *s, const char *name, Status (*open)(Backend *b))
 {
-    Comparison c = {.table = k, .row = row, .truth = truth};
-    k->setup(&c, (const char *)k->cases + row * k->case_size);
-    Run t = {.backend = truth, .label = "ref"}, f = {.backend = yard, .label = "ref_float", .displacement = 1};
-    execute(&c, &t);
-    execute(&c, &f);
-    for (int i = 0; i < n_tested; i++)
-        compare_backend(&c, &tested[i], &t, &f);
-    free_results(&t);
-    free_results(&f);
-    for (int i = 0; i < c.n_memory; i++)
-        mem_free(c.memory[i]);
+    s->name = name;
+    TRY(open_with(open, 1, &s->narrow, &s->narrow_scratch));
+    REQUIRE_OK(open_with(open, 2, &s->wide, &s->wide_scratch));
+    return OK;
+}
+
+static void close_subject(Subject *s)
+{
+    close_one(&s->wide);
+    close_one(&s->narrow);
 }
 
 enum { N_BACKENDS = sizeof BACKENDS / sizeof *BACKENDS };
 
 /* Opens what can be opened; says once a test what cannot. */
-static int open_backends(Backend *b)
+static int open_subjects(Subject *s)
 {
     int n = 0;
     for (int i = 0; i < N_BACKENDS; i++)
-        if (BACKENDS[i].open(&b[n]) == OK)
+        if (open_subject(&s[n], BACKENDS[i].name, BACKENDS[i].open) == OK)
             n++;
         else
             printf("    without %s: %s\n", BACKENDS[i].name, status_message());
     return n;
 }
 
-static void run_cases(const KernelCases *k, Backend *tested, int n_tested)
+static void compare_subject(const Comparison *c, Subject *s, const Run *truth, const Run *yard)
 {
-    Backend truth, yard, *all[N_BACKENDS + 2] = {&truth, &yard};
-    Arena scratch[N_BACKENDS + 2];
-    REQUIRE_OK(ref_open(&truth));
-    REQUIRE_OK(ref_float_open(&yard));
-    for (int i = 0; i < n_tested; i++)
-        all[i + 2] = &tested[i];
-    for (int i = 0; i < n_tested + 2; i++)
-        open_scratch(all[i], &scratch[i]);
+    char label[2][64];
+    snprintf(label[0], sizeof label[0], "%s, second run", s->name);
+    snprintf(label[1], sizeof label[1], "%s with 1 thread, displaced arrays", s->name);
+    Run first = {.backend = &s->wide, .label = s->name}, second = {.backend = &s->wide, .label = label[0]};
+    Run alone = {.backend = &s->narrow, .label = label[1], .displacement = 1};
     omp_set_num_threads(2);
-    for (size_t row = 0; row < k->n_cases; row++)
-        run_case(k, row, &truth, &yard, tested, n_tested);
-    for (int i = 0; i < n_tested + 2; i++) {
-        all[i]->mem_destroy(all[i], scratch[i].base);
-        all[i]->close(all[i]);
+    execute(c, &first);
+    check_outputs(c, truth, yard, &first);
+    set_scratch(c, &second, GUARD);
+    execute(c, &second);
+    check_same_bits(c, &first, &second);
+    omp_set_num_threads(1);
+    execute(c, &alone);
+    check_outputs(c, truth, yard, &alone);
+    free_results(&first);
+    free_results(&second);
+    free_results(&alone);
+}
+
+static void run_cases(const KernelCases *k, Subject *tested, int n_tested)
+{
+    Backend truth, yard;
+    Arena truth_scratch, yard_scratch;
+    REQUIRE_OK(open_with(ref_open, 1, &truth, &truth_scratch));
+    REQUIRE_OK(open_with(ref_float_open, 1, &yard, &yard_scratch));
+    for (size_t row = 0; row < k->n_cases; row++) {
+        Comparison c = {.table = k, .row = row, .truth = &truth};
+        k->setup(&c, (const char *)k->cases + row * k->case_size);
+        Run t = {.backend = &truth, .label = "ref"}, y = {.backend = &yard, .label = "ref_float", .displacement = 1};
+        execute(&c, &t);
+        execute(&c, &y);
+        for (int i = 0; i < n_tested; i++)
+            compare_subject(&c, &tested[i], &t, &y);
+        free_results(&t);
+        free_results(&y);
+        for (int i = 0; i < c.n_memory; i++)
+            mem_free(c.memory[i]);
     }
+    for (int i = 0; i < n_tested; i++)
+        close_subject(&tested[i]);
+    close_one(&truth);
+    close_one(&yard);
 }
 
 void compare_run(const KernelCases *k)
 {
-    Backend tested[N_BACKENDS];
-    run_cases(k, tested, open_backends(tested));
+    Subject tested[N_BACKENDS];
+    run_cases(k, tested, open_subjects(tested));
 }
 
 void compare_run_on(const KernelCases *k, Status (*open)(Backend *b))
 {
-    Backend b;
-    REQUIRE_OK(open(&b));
-    run_cases(k, &b, 1);
+    Subject s;
+    REQUIRE_OK(open_subject(&s, "backend", open));
+    run_cases(k, &s, 1);
+}
+
+void compare_each(void (*f)(Backend *b, const char *name))
+{
+    Subject s[N_BACKENDS];
+    int n = open_subjects(s);
+    for (int i = 0; i < n; i++) {
+        f(&s[i].wide, s[i].name);
+        close_subject(&s[i]);
+    }
+}
+
+static void expect_refusal(const char *file, int line, Backend *b, Op op, const void *args, Status kind, const char *text)
+{
+    Status s = op_call(b, op, args);
+    if (s != kind || strcmp(status_message(), text))
+        test_failed(file, line, "%s on %s: status %d, wanted %d\n  says   %s\n  wanted %s", op_name(op), b->name, (int)s, (int)kind,
+                    s ? status_message() : "(nothing)", text);
 }
 
 void compare_refused(const char *file, int line, Op op, const void *args, Status kind, const char *text)
 {
-    Backend b[N_BACKENDS + 1];
-    REQUIRE_OK(ref_open(&b[0]));
-    int n = 1 + open_backends(b + 1);
+    Backend ref;
+    REQUIRE_OK(ref_open(&ref));
+    expect_refusal(file, line, &ref, op, args, kind, text);
+    Subject s[N_BACKENDS];
+    int n = open_subjects(s);
     for (int i = 0; i < n; i++) {
-        if (!b[i].host_memory)
-            continue; /* the pointers among these arguments are the host's */
-        Status s = op_call(&b[i], op, args);
-        if (s != kind || strcmp(status_message(), text))
-            test_failed(file, line, "%s on %s: status %d, wanted %d\n  says   %s\n  wanted %s", op_name(op), b[i].name, (int)s,
-                        (int)kind, s ? status_message() : "(nothing)", text);
-        b[i].close(&b[i]);
+        if (s[i].wide.host_memory) /* the pointers among these arguments are the host's */
+            expect_refusal(file, line, &s[i].wide, op, args, kind, text);
+        close_subject(&s[i]);
     }
 }

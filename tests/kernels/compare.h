@@ -106,6 +106,9 @@ void compare_run_on(const KernelCases *k, Status (*open)(Backend *b)); /* on thi
     __attribute__((constructor)) static void register_cases_##op_(void) { compare_register(&cases_##op_); }         \
     TEST(op_##_keeps_to_the_specification) { compare_run(&cases_##op_); }
 
+/* f on every backend under test, with its name. */
+void compare_each(void (*f)(Backend *b, const char *name));
+
 /* Every backend refuses these arguments with this kind and sentence. Pointers among them are host memory. */
 void compare_refused(const char *file, int line, Op op, const void *args, Status kind, const char *text);
 #define REFUSED(op_, args, kind, text) compare_refused(__FILE__, __LINE__, OP_##op_, args, kind, text)

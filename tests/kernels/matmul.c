@@ -45,6 +45,10 @@ static const MatmulCase MATMUL_CASES[] = {
     {  13,  17,  19,  1, BF16, BF16, BF16, F32,     0, 0, 0, 1,  1, UNIFORM, 1, "bf16, primes, odd strides, accumulate"},
     {  13,  17,  19,  0, BF16, BF16, F32,  NO_BIAS, 1, 0, 0, 1,  1, UNIFORM, 1, "bf16 weight gradient into f32"},
     {  13,  17,  19,  0, BF16, BF16, F32,  NO_BIAS, 1, 1, 0, 0,  1, UNIFORM, 1, "bf16, both transposed"},
+    { 151, 307, 521,  0, F32,  F32,  F32,  F32,     0, 1, 1, 0,  1, UNIFORM, 1, "several blocks in every dimension"},
+    { 307, 151, 521,  0, F32,  F32,  F32,  NO_BIAS, 1, 0, 0, 1,  1, UNIFORM, 1, "several blocks in every dimension, transposed"},
+    { 151, 307, 521,  0, BF16, BF16, BF16, BF16,    0, 1, 1, 0,  1, UNIFORM, 1, "bf16, several blocks in every dimension"},
+    { 307, 151, 521,  0, BF16, BF16, F32,  NO_BIAS, 1, 0, 0, 1,  1, UNIFORM, 1, "bf16, several blocks, transposed"},
     {  67, 129, 131,  0, BF16, BF16, BF16, NO_BIAS, 0, 1, 1, 0,  1, UNIFORM, 1, "bf16, past the block, frozen"},
     {  67, 129, 131,  0, BF16, BF16, BF16, NO_BIAS, 0, 0, 1, 1,  1, UNIFORM, 1, "bf16 input gradient, frozen, accumulate"},
     {   1, 257, 300,  0, BF16, BF16, BF16, NO_BIAS, 0, 1, 1, 0,  1, UNIFORM, 1, "bf16, one row"},
@@ -126,6 +130,34 @@ TEST(ref_matmul_gives_known_products)
     CHECK_OK(ref.ops.column_sum(&ref.ctx, &(ColumnSum){.rows = 2, .cols = 3, .ldx = 3, .x_type = F64, .out_type = F64, .x = a, .out = sum}));
     CHECK(sum[0] == 5 && sum[1] == 7 && sum[2] == 9);
 }
+
+/* A backend may keep a packed copy of a frozen matrix, but not longer than the memory that holds it. */
+static void frozen_then_gone(Backend *b, const char *name)
+{
+    enum { N = 48 };
+    static float weight[N * N], x[N * N], y[N * N];
+    for (int round = 1; round <= 3; round++) {
+        void *device[3];
+        for (int i = 0; i < N * N; i++) {
+            weight[i] = (float)round;
+            x[i] = 1;
+        }
+        for (int i = 0; i < 3; i++)
+            REQUIRE_OK(b->mem_create(b, sizeof weight, &device[i]));
+        REQUIRE_OK(b->upload(b, device[0], x, sizeof x));
+        REQUIRE_OK(b->upload(b, device[1], weight, sizeof weight));
+        Matmul a = {.m = N, .n = N, .k = N, .b_trans = true, .b_frozen = true, .lda = N, .ldb = N, .ldc = N, .a = device[0], .b = device[1],
+                    .c = device[2], .alpha = 1};
+        for (int again = 0; again < 2; again++)
+            REQUIRE_OK(b->ops.matmul(&b->ctx, &a));
+        REQUIRE_OK(b->download(b, y, device[2], sizeof y));
+        CHECK_MSG(y[0] == (float)(round * N) && y[N * N - 1] == y[0], "%s, round %d: %g, wanted %d", name, round, (double)y[0], round * N);
+        for (int i = 2; i >= 0; i--)
+            b->mem_destroy(b, device[i]);
+    }
+}
+
+TEST(matmul_forgets_frozen_weights_with_their_memory) { compare_each(frozen_then_gone); }
 
 TEST(matmul_refuses_wrong_arguments)
 {
