@@ -24,7 +24,8 @@ typedef enum ParamModule {
     N_PARAM_MODULES
 } ParamModule;
 
-typedef enum ParamInit { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM } ParamInit;
+/* TRUNCATED: normal, redrawn beyond two of its standard deviations. */
+typedef enum ParamInit { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM, INIT_TRUNCATED } ParamInit;
 
 typedef struct Param {
     char *name;      /* in dumps, as the contract spells it: "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", … */
@@ -53,6 +54,7 @@ typedef struct Params {
     void *flat_copy;  /* [n_flat] BF16 under bf16 compute, else NULL */
     void **blocks;    /* backend memory of frozen weights, owned */
     int n_blocks;
+    bool failed;      /* a declaration ran out of memory */
 } Params;
 
 void params_init(Params *p, Backend *backend, DType compute);
@@ -69,14 +71,21 @@ typedef struct ParamSpec {
 } ParamSpec;
 Param *params_declare(Params *p, const ParamSpec *spec);
 Param *params_find(const Params *p, const char *name);
-/* Places the trainable tensors in the flat buffers and allocates them (zeroed). Frozen data is set by whoever loads it. */
+/* Places the trainable tensors in the flat buffers, in the order they were declared, and allocates them (zeroed). Frozen data is set by
+ * whoever loads it. */
 MUST_USE Status params_create(Params *p);
+/* A frozen weight is `data` of `type` where it lies, for as long as the Params live, when that is possible (host memory, aligned, a type
+ * the kernels take as it is); else a converted copy is made. Values of a trainable weight are copied always. */
+MUST_USE Status params_place(Params *p, Param *q, const void *data, DType type);
+/* True on the null backend: nothing has values, only sizes count. */
+bool params_measuring(const Params *p);
 /* Draws a weight as its init says: Philox keyed by (seed, RANDOM_INIT, hash of name). */
 MUST_USE Status params_draw(Params *p, Param *q, uint64_t seed);
 /* Sets a weight's values from host memory of any float type (master and copy, or frozen data). */
 MUST_USE Status params_set(Params *p, Param *q, const void *host, DType type);
 /* Reads a weight's master (or frozen) values as f32 into host memory [n_elems]. */
 MUST_USE Status params_get(Params *p, const Param *q, float *host);
+MUST_USE Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float *host); /* elements at … at+n-1 */
 /* Zeroes the flat gradient and every `reached`. Micro-batches accumulate into the flat gradient until the next call. */
 MUST_USE Status params_step_begin(Params *p);
 #endif

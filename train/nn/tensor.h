@@ -22,6 +22,12 @@ typedef struct Tensor {
     bool needs_grad;     /* somebody wants d loss / d this */
     bool grad_written;   /* the first writer overwrites, later ones accumulate */
     struct Param *param; /* the parameter this is, or NULL */
+
+    /* The tape's own book-keeping (node.h). */
+    uint8_t depth, grad_depth; /* memory of data, of grad: 0 lives as long as the step, 1 as long as its block */
+    bool in_scratch;           /* data lies in scratch and goes when its block ends */
+    bool remade;               /* … and is computed again before the block's backward, if `needed` */
+    bool needed;               /* some backward reads data */
 } Tensor;
 
 /* Product of all dimensions but the last; the last dimension. */

@@ -1,0 +1,320 @@
+/* Every operator against central differences in double; 1e-6 of the largest entry of each parameter. */
+#include <math.h>
+
+#include "tests/train/nn/rig.h"
+
+enum { ALL = 1 << 20 };
+
+static Param *find(Rig *r, const char *name)
+{
+    Param *p = params_find(&r->params, name);
+    REQUIRE(p != NULL);
+    return p;
+}
+
+/* Runs a check with the parameters that `declare` makes. */
+static void check(void (*declare)(Rig *), RigBuild build, int samples)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    declare(&r);
+    rig_create(&r);
+    rig_check(&r, build, samples);
+    rig_close(&r);
+}
+
+/* ---------------------------------------------------------------- linear */
+
+static const int32_t LENGTHS[] = {3, 1, 5};
+enum { ROWS = 9 };
+
+static void linear_params(Rig *r)
+{
+    rig_param(r, "x", ROWS, 6, true);
+    rig_param(r, "w", 5, 6, true);
+    rig_param(r, "b", 5, 0, true);
+}
+
+static Tensor *linear_build(Rig *r, Tape *t)
+{
+    Linear l = {.w = find(r, "w"), .b = find(r, "b")};
+    return nn_linear(t, rig_rows(t, find(r, "x")), &l, 1, NULL, false);
+}
+
+TEST(linear_gradient) { check(linear_params, linear_build, ALL); }
+
+/* Three linears side by side with adapters of rank 4; 16 columns, so that weights and adapters touch in memory and are multiplied as one. */
+static void stacked_params(Rig *r, bool base_trains)
+{
+    static const char *const NAMES[][3] = {{"w0", "a0", "b0"}, {"w1", "a1", "b1"}, {"w2", "a2", "b2"}};
+    static const int64_t OUT[] = {3, 4, 2};
+    rig_param(r, "x", ROWS, 16, true);
+    for (int i = 0; i < 3; i++)
+        rig_param(r, NAMES[i][0], OUT[i], 16, base_trains);
+    for (int i = 0; i < 3; i++)
+        rig_param(r, NAMES[i][1], 4, 16, true);
+    for (int i = 0; i < 3; i++)
+        rig_param(r, NAMES[i][2], OUT[i], 4, true);
+}
+static void adapter_params(Rig *r) { stacked_params(r, false); }
+static void full_params(Rig *r) { stacked_params(r, true); }
+
+static Tensor *stacked(Rig *r, Tape *t, double dropout, int without)
+{
+    Linear l[3] = {{.w = find(r, "w0"), .lora_a = find(r, "a0"), .lora_b = find(r, "b0"), .scale = 2, .dropout = dropout, .site = 5},
+                   {.w = find(r, "w1"), .lora_a = find(r, "a1"), .lora_b = find(r, "b1"), .scale = 2, .dropout = dropout, .site = 6},
+                   {.w = find(r, "w2"), .lora_a = find(r, "a2"), .lora_b = find(r, "b2"), .scale = 0.5, .dropout = dropout, .site = 7}};
+    if (without >= 0)
+        l[without].lora_a = l[without].lora_b = NULL;
+    return nn_linear(t, rig_rows(t, find(r, "x")), l, 3, rig_packed(t, LENGTHS, 3), false);
+}
+
+static Tensor *adapters_build(Rig *r, Tape *t) { return stacked(r, t, 0, -1); }
+static Tensor *dropout_build(Rig *r, Tape *t) { return stacked(r, t, 0.4, -1); }
+
+TEST(lora_gradient) { check(adapter_params, adapters_build, ALL); }
+TEST(lora_gradient_with_dropout) { check(adapter_params, dropout_build, ALL); }
+TEST(lora_and_base_gradient) { check(full_params, adapters_build, ALL); }
+
+static void some_params(Rig *r)
+{
+    rig_param(r, "x", ROWS, 16, true);
+    rig_param(r, "w0", 3, 16, false);
+    rig_param(r, "w1", 4, 16, false);
+    rig_param(r, "w2", 2, 16, false);
+    rig_param(r, "a0", 4, 16, true);
+    rig_param(r, "b0", 3, 4, true);
+    rig_param(r, "a2", 4, 16, true);
+    rig_param(r, "b2", 2, 4, true);
+}
+static Tensor *some_build(Rig *r, Tape *t)
+{
+    Linear l[3] = {{.w = find(r, "w0"), .lora_a = find(r, "a0"), .lora_b = find(r, "b0"), .scale = 2}, {.w = find(r, "w1")},
+                   {.w = find(r, "w2"), .lora_a = find(r, "a2"), .lora_b = find(r, "b2"), .scale = 3, .dropout = 0.3, .site = 9}};
+    return nn_linear(t, rig_rows(t, find(r, "x")), l, 3, rig_packed(t, LENGTHS, 3), false);
+}
+TEST(lora_gradient_on_some_of_the_linears) { check(some_params, some_build, ALL); }
+
+/* ---------------------------------------------------------------- norms: the sum goes on as a residual */
+
+static void rmsnorm_params(Rig *r)
+{
+    rig_param(r, "x", ROWS, 7, true);
+    rig_param(r, "m", 7, 7, false);
+    rig_param(r, "w", 7, 0, true);
+}
+static void layernorm_params(Rig *r)
+{
+    rmsnorm_params(r);
+    rig_param(r, "b", 7, 0, true);
+}
+
+static Tensor *residual(Rig *r, Tape *t, bool layernorm)
+{
+    Linear m = {.w = find(r, "m")};
+    Param *w = find(r, "w"), *b = layernorm ? find(r, "b") : NULL;
+    Tensor *x = rig_rows(t, find(r, "x")), *mid = NULL;
+    Tensor *h = layernorm ? nn_layernorm(t, x, NULL, w, b, 1e-5, NULL) : nn_rmsnorm(t, x, NULL, w, 1e-5, NULL);
+    Tensor *o = nn_linear(t, h, &m, 1, NULL, true);
+    h = layernorm ? nn_layernorm(t, x, o, w, b, 1e-5, &mid) : nn_rmsnorm(t, x, o, w, 1e-5, &mid);
+    return nn_add(t, mid, nn_linear(t, h, &m, 1, NULL, true));
+}
+static Tensor *layernorm_build(Rig *r, Tape *t) { return residual(r, t, true); }
+static Tensor *rmsnorm_build(Rig *r, Tape *t) { return residual(r, t, false); }
+
+TEST(layernorm_and_add_gradient) { check(layernorm_params, layernorm_build, ALL); }
+TEST(rmsnorm_and_add_gradient) { check(rmsnorm_params, rmsnorm_build, ALL); }
+
+/* ---------------------------------------------------------------- attention */
+
+enum { HEADS = 4, KV = 2, HEAD = 6 };
+static void attention_params(Rig *r) { rig_param(r, "x", ROWS, (HEADS + 2 * KV) * HEAD, true); }
+
+static Tensor *attention(Rig *r, Tape *t, bool causal, int64_t window)
+{
+    const PackedRows *rows = rig_packed(t, LENGTHS, 3);
+    Tensor *kqv = nn_rope(t, rig_rows(t, find(r, "x")), &(RopeSpec){.n = KV + HEADS, .head_dim = HEAD, .base = 10}, rows);
+    return nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .window = window, .causal = causal, .scale = 0.4},
+                        rows);
+}
+static Tensor *causal_build(Rig *r, Tape *t) { return attention(r, t, true, 0); }
+static Tensor *window_build(Rig *r, Tape *t) { return attention(r, t, true, 2); }
+static Tensor *full_build(Rig *r, Tape *t) { return attention(r, t, false, 0); }
+
+TEST(rope_and_attention_gradient) { check(attention_params, causal_build, ALL); }
+TEST(sliding_window_gradient) { check(attention_params, window_build, ALL); }
+TEST(full_attention_gradient) { check(attention_params, full_build, ALL); }
+
+/* ---------------------------------------------------------------- elementwise */
+
+static void act_params(Rig *r)
+{
+    rig_param(r, "x", ROWS, 8, true);
+    rig_param(r, "m", 6, 4, false);
+}
+static Tensor *act_build(Rig *r, Tape *t)
+{
+    Linear m = {.w = find(r, "m")};
+    Tensor *y = nn_swiglu(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_TANH));
+    return nn_gelu(t, nn_linear(t, y, &m, 1, NULL, false), GELU_ERF);
+}
+TEST(swiglu_and_gelu_gradient) { check(act_params, act_build, ALL); }
+
+/* ---------------------------------------------------------------- rows */
+
+static void embed_params(Rig *r)
+{
+    rig_param(r, "base", 5, 3, true);
+    rig_param(r, "rows", 2, 3, true);
+    rig_param(r, "features", 3, 3, true);
+}
+static Tensor *embed_build(Rig *r, Tape *t)
+{
+    static const int32_t BASE[] = {4, -1, 0, 4, -1, -1, -1, 4}, ADDED[] = {-1, 1, -1, -1, -1, 1, -1, -1}, IMAGE[] = {-1, -1, -1, -1, 0, -1, 1, -1};
+    static const int32_t TAKE[] = {6, 0, 5, 1};
+    int32_t two[] = {2, 0};
+    Tensor *f = nn_gather_rows(t, rig_rows(t, find(r, "features")), tape_ints(t, two, 2), 2);
+    Tensor *x = nn_embed(t, &(EmbedSpec){.n = 8, .base = find(r, "base"), .rows = find(r, "rows"), .features = f, .base_index = tape_ints(t, BASE, 8),
+                                         .rows_index = tape_ints(t, ADDED, 8), .image_index = tape_ints(t, IMAGE, 8), .base_occur = true,
+                                         .rows_occur = true});
+    return nn_gather_rows(t, x, tape_ints(t, TAKE, 4), 4);
+}
+TEST(embedding_and_gather_gradient) { check(embed_params, embed_build, ALL); }
+
+static void patch_params(Rig *r)
+{
+    rig_param(r, "w", 4, 3 * 4, true);
+    rig_param(r, "b", 4, 0, true);
+    rig_param(r, "position", 2, 4, true);
+}
+static Tensor *patch_build(Rig *r, Tape *t)
+{
+    uint8_t *pixels = tape_host(t, 2 * 3 * 5 * 3);
+    for (int i = 0; i < 2 * 3 * 5 * 3; i++)
+        pixels[i] = (uint8_t)(i * 37);
+    PatchSpec spec = {.images = 2, .height = 3, .width = 5, .patch = 2, .rescale = 1 / 255.0, .mean = {0.5, 0.4, 0.3}, .std = {0.5, 0.6, 0.7},
+                      .pixels = tape_bytes(t, pixels, 2 * 3 * 5 * 3)};
+    return nn_patch_embed(t, &spec, find(r, "w"), find(r, "b"), find(r, "position"));
+}
+TEST(patch_embedding_gradient) { check(patch_params, patch_build, ALL); }
+
+/* ---------------------------------------------------------------- loss */
+
+enum { LABELS = 9 };
+static int32_t LABEL[LABELS];
+static float WEIGHT[LABELS];
+
+static Tensor *loss_of(Rig *r, Tape *t, const char *rows, int64_t chunk, float *logits)
+{
+    Param *x = find(r, "x"), *head = find(r, "head"), *added = rows ? find(r, rows) : NULL;
+    int64_t n = x->t.shape[0], width = head->t.shape[0] + (added ? added->t.shape[0] : 0);
+    for (int i = 0; i < n; i++) {
+        LABEL[i] = (int32_t)((i * 7 + 3) % width);
+        WEIGHT[i] = (float)(i % 3);
+    }
+    LmLoss loss = {.n = n, .head = head, .rows = added, .label = LABEL, .weight = WEIGHT, .scale = 0.3, .chunk = chunk, .logits = logits};
+    Tensor *l = nn_lm_loss(t, rig_rows(t, x), &loss);
+    if (l)
+        CHECK(fabs(loss.weighted_sum * 0.3 - *(double *)l->data) <= 1e-15 * fabs(loss.weighted_sum));
+    return l;
+}
+static void loss_params(Rig *r)
+{
+    rig_param(r, "x", 9, 5, true);
+    rig_param(r, "head", 11, 5, true);
+    rig_param(r, "rows", 3, 5, true);
+}
+static Tensor *loss_build(Rig *r, Tape *t) { return loss_of(r, t, "rows", 0, NULL); }
+TEST(loss_gradient) { check(loss_params, loss_build, ALL); }
+
+static Tensor *chunked_build(Rig *r, Tape *t) { return loss_of(r, t, "rows", 4, NULL); }
+TEST(loss_gradient_in_chunks) { check(loss_params, chunked_build, ALL); }
+
+TEST(loss_hands_out_logits)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    loss_params(&r);
+    rig_create(&r);
+    float logits[9 * 14];
+    REQUIRE(loss_of(&r, r.tape, "rows", 2, logits) != NULL);
+    const double *x = (double *)r.params.flat_master + find(&r, "x")->flat, *rows = (double *)r.params.flat_master + find(&r, "rows")->flat;
+    double z = 0;
+    for (int j = 0; j < 5; j++)
+        z += x[8 * 5 + j] * rows[2 * 5 + j];
+    CHECK(logits[9 * 14 - 1] == (float)z);
+    rig_close(&r);
+}
+
+/* One matrix for the embedding and the head. */
+static void tied_params(Rig *r) { rig_param(r, "x", 9, 5, true); }
+static Tensor *tied_build(Rig *r, Tape *t)
+{
+    Param *x = find(r, "x");
+    for (int i = 0; i < 9; i++) {
+        LABEL[i] = (i * 5 + 1) % 9;
+        WEIGHT[i] = 1;
+    }
+    LmLoss loss = {.n = 9, .head = x, .label = LABEL, .weight = WEIGHT, .scale = 1};
+    return nn_lm_loss(t, rig_rows(t, x), &loss);
+}
+TEST(tied_head_gradient) { check(tied_params, tied_build, ALL); }
+
+/* ---------------------------------------------------------------- what frozen things cost */
+
+static Tensor *frozen_build(Rig *r, Tape *t)
+{
+    Linear m = {.w = find(r, "m")};
+    return nn_linear(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_ERF), &m, 1, NULL, false);
+}
+
+TEST(frozen_inputs_record_nothing)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    rig_param(&r, "x", ROWS, 4, false);
+    rig_param(&r, "m", 6, 4, false);
+    rig_create(&r);
+    Tensor *y = frozen_build(&r, r.tape);
+    REQUIRE(y != NULL);
+    CHECK(!y->needs_grad);
+    size_t used = r.keep.used;
+    CHECK_OK(tape_backward(r.tape, y, 1));
+    CHECK(r.keep.used == used);
+    rig_close(&r);
+}
+
+TEST(a_missing_input_gives_no_output_and_the_first_error_stays)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    rig_param(&r, "x", ROWS, 6, true);
+    rig_param(&r, "m", 6, 4, false);
+    rig_create(&r);
+    CHECK(frozen_build(&r, r.tape) == NULL);
+    CHECK(tape_status(r.tape) == ERR_INTERNAL);
+    CHECK_STR(status_message(), "nn_linear: m does not take 6 columns");
+    CHECK(nn_gelu(r.tape, rig_rows(r.tape, find(&r, "x")), GELU_ERF) == NULL);
+    CHECK_STR(status_message(), "nn_linear: m does not take 6 columns");
+    tape_reset(r.tape, 0);
+    CHECK_OK(tape_status(r.tape));
+    rig_close(&r);
+}
+
+TEST(a_full_arena_says_so)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    rig_param(&r, "x", ROWS, 6, true);
+    rig_create(&r);
+    Arena small;
+    REQUIRE_OK(arena_create(&small, 256));
+    Tape *t;
+    REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &r.backend, .keep = &small, .scratch = &small, .compute = F64}));
+    CHECK(rig_rows(t, find(&r, "x")) == NULL);
+    CHECK(tape_status(t) == ERR_NOMEM);
+    CHECK_STR(status_message(), "the keep arena of 256 bytes holds 36, 432 more are asked for; lower train.micro_tokens or set train.recompute");
+    tape_free(&t);
+    arena_free(&small);
+    rig_close(&r);
+}

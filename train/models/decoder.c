@@ -1,0 +1,161 @@
+/* Text generation: the layers of training with recording off and a key/value cache. Memory of a pass is measured on the null backend first. */
+#include <inttypes.h>
+
+#include "train/models/parts.h"
+
+struct Decoder {
+    GenLlava *g;
+    Backend *backend;
+    KvCache cache;
+    void *cache_memory, *keep_memory, *scratch_memory;
+    size_t keep_size, scratch_size;
+    float *logits; /* [V+R] */
+    int32_t *ids, *pos, *item; /* [capacity] */
+};
+
+Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity)
+{
+    *out = NULL;
+    if (capacity < 1 || capacity > INT32_MAX)
+        return fail(ERR_USAGE, "a context of %" PRId64 " positions, expected 1 … %d", capacity, INT32_MAX);
+    const MistralConfig *c = &g->llm.config;
+    Decoder *d = mem_alloc(sizeof *d);
+    if (!d)
+        return fail(ERR_NOMEM, "no memory to generate");
+    size_t one = (size_t)(capacity * c->kv_heads * c->head_dim) * dtype_size(g->params.compute), n = (size_t)c->layers, ints = (size_t)capacity * sizeof(int32_t);
+    *d = (Decoder){.g = g, .backend = g->params.backend, .cache.capacity = capacity};
+    d->cache.k = mem_alloc(n * sizeof *d->cache.k);
+    d->cache.v = mem_alloc(n * sizeof *d->cache.v);
+    d->logits = mem_alloc((size_t)(g->sizes.vocab_size + g->sizes.added_rows) * sizeof *d->logits);
+    d->ids = mem_alloc(ints);
+    d->pos = mem_alloc(ints);
+    d->item = mem_alloc(ints);
+    Status s = d->cache.k && d->cache.v && d->logits && d->ids && d->pos && d->item ? OK : fail(ERR_NOMEM, "no memory to generate");
+    if (!s)
+        s = fail_context(d->backend->mem_create(d->backend, 2 * n * one, &d->cache_memory), "key/value cache of %" PRId64 " positions", capacity);
+    if (s) {
+        decoder_free(&d);
+        return s;
+    }
+    for (size_t i = 0; i < n; i++) {
+        d->cache.k[i] = (char *)d->cache_memory + 2 * i * one;
+        d->cache.v[i] = (char *)d->cache.k[i] + one;
+    }
+    *out = d;
+    return OK;
+}
+
+void decoder_free(Decoder **d)
+{
+    if (!*d)
+        return;
+    void *device[] = {(*d)->cache_memory, (*d)->keep_memory, (*d)->scratch_memory};
+    for (int i = 0; i < 3; i++)
+        if (device[i])
+            (*d)->backend->mem_destroy((*d)->backend, device[i]);
+    void *host[] = {(*d)->cache.k, (*d)->cache.v, (*d)->logits, (*d)->ids, (*d)->pos, (*d)->item};
+    for (int i = 0; i < 6; i++)
+        mem_free(host[i]);
+    mem_free(*d);
+    *d = NULL;
+}
+
+/* One pass over the rows of b on any backend; the last row's logits go to the host. */
+static Status pass(Decoder *d, Backend *backend, Arena *keep, Arena *scratch, const Batch *b)
+{
+    Tape *t;
+    TRY(tape_create(&t, &(TapeOptions){.backend = backend, .keep = keep, .scratch = scratch, .compute = d->g->params.compute}));
+    tape_record(t, false);
+    KvCache cache = d->cache;
+    int32_t now = (int32_t)cache.length + b->n_tokens, last = b->n_tokens - 1;
+    int32_t *iota = tape_host(t, (size_t)b->n_tokens * sizeof *iota);
+    for (int32_t i = 0; iota && i < b->n_tokens; i++)
+        iota[i] = i;
+    cache.iota = tape_ints(t, iota, b->n_tokens);
+    cache.length_now = tape_ints(t, &now, 1);
+    Tensor *x = genllava_states(t, d->g, b, &cache);
+    Tensor *hs = mistral_norm(t, &d->g->llm, nn_gather_rows(t, x, tape_ints(t, &last, 1), 1));
+    nn_logits(t, hs, d->g->llm.head, d->g->rows.head, d->logits);
+    Status s = tape_status(t);
+    tape_free(&t);
+    return s;
+}
+
+static Status grow(Decoder *d, void **memory, size_t *size, size_t needed)
+{
+    if (*memory && *size >= needed)
+        return OK;
+    if (*memory)
+        d->backend->mem_destroy(d->backend, *memory);
+    *memory = NULL;
+    *size = needed;
+    return d->backend->mem_create(d->backend, needed ? needed : 1, memory);
+}
+
+static Status measured_pass(Decoder *d, const Batch *b)
+{
+    Backend null;
+    Arena keep, scratch;
+    arena_measure(&keep);
+    arena_measure(&scratch);
+    TRY(null_open(&null));
+    Status s = pass(d, &null, &keep, &scratch, b);
+    null.close(&null);
+    if (!s)
+        s = grow(d, &d->keep_memory, &d->keep_size, keep.peak);
+    if (!s)
+        s = grow(d, &d->scratch_memory, &d->scratch_size, scratch.peak);
+    if (s)
+        return s;
+    arena_borrow(&keep, d->keep_memory, d->keep_size);
+    arena_borrow(&scratch, d->scratch_memory, d->scratch_size);
+    TRY(pass(d, d->backend, &keep, &scratch, b));
+    d->cache.length += b->n_tokens;
+    return OK;
+}
+
+/* Writes the ids with every image placeholder repeated for each patch; n is how many there are. */
+static Status expand(Decoder *d, const int32_t *ids, int64_t n, int32_t n_images, int64_t *expanded)
+{
+    int64_t at = 0, images = 0, patches = d->g->sizes.patches;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t copies = ids[i] == ID_IMAGE ? patches : 1;
+        images += ids[i] == ID_IMAGE;
+        if (at + copies > d->cache.capacity)
+            return fail(ERR_DATA, "the prompt has more than the %" PRId64 " positions there is room for", d->cache.capacity);
+        for (int64_t k = 0; k < copies; k++)
+            d->ids[at++] = ids[i];
+    }
+    if (images != n_images)
+        return fail(ERR_DATA, "the prompt has %" PRId64 " image placeholders for %d pictures", images, n_images);
+    *expanded = at;
+    return OK;
+}
+
+Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images)
+{
+    int64_t length = 0;
+    TRY(expand(d, ids, n, n_images, &length));
+    if (!length)
+        return fail(ERR_DATA, "the prompt is empty");
+    for (int64_t i = 0; i < length; i++)
+        d->pos[i] = (int32_t)i;
+    d->cache.length = 0;
+    const int32_t cu[2] = {0, (int32_t)length};
+    Batch b = {.n_segments = 1, .n_tokens = (int32_t)length, .n_images = n_images, .max_segment = (int32_t)length, .cu = cu, .id = d->ids, .pos = d->pos,
+               .item = d->item, .image_height = d->g->sizes.image_height, .image_width = d->g->sizes.image_width, .pixels = pixels};
+    return measured_pass(d, &b);
+}
+
+Status decoder_step(Decoder *d, int32_t id)
+{
+    if (!d->cache.length)
+        return fail(ERR_INTERNAL, "decoder_step before decoder_prompt");
+    if (d->cache.length >= d->cache.capacity)
+        return fail(ERR_DATA, "the text has reached the %" PRId64 " positions there is room for", d->cache.capacity);
+    const int32_t cu[2] = {0, 1}, pos = (int32_t)d->cache.length, item = 0;
+    Batch b = {.n_segments = 1, .n_tokens = 1, .max_segment = 1, .cu = cu, .id = &id, .pos = &pos, .item = &item};
+    return measured_pass(d, &b);
+}
+
+const float *decoder_logits(const Decoder *d) { return d->logits; }

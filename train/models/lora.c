@@ -1,0 +1,237 @@
+#include "train/models/lora.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <regex.h>
+#include <stdio.h>
+
+#include "train/models/hf_config.h"
+
+/* Adapters of linears with the same input are declared one after the other, all A first: they are multiplied as one matrix. */
+static const struct {
+    MistralLinear first;
+    int n;
+} GROUPS[] = {{LIN_K, 3}, {LIN_O, 1}, {LIN_GATE, 2}, {LIN_DOWN, 1}};
+enum { N_GROUPS = sizeof GROUPS / sizeof *GROUPS };
+
+static void path_of(char *out, int64_t layer, int lin)
+{
+    snprintf(out, WEIGHT_NAME_MAX, "model.layers.%" PRId64 ".%s", layer, MISTRAL_LINEAR_NAME[lin]);
+}
+
+static bool names(const char *target, const char *path)
+{
+    size_t extra = strlen(path) - strlen(target);
+    return *target && name_ends(path, target) && (!extra || path[extra - 1] == '.');
+}
+
+static bool targeted(const RunConfig *cfg, const char *path)
+{
+    for (int i = 0; i < cfg->model.lora.targets.n; i++)
+        if (names(cfg->model.lora.targets.items[i], path))
+            return true;
+    return false;
+}
+
+static Status check_targets(const Mistral *m, const RunConfig *cfg)
+{
+    for (int i = 0; i < cfg->model.lora.targets.n; i++) {
+        const char *target = cfg->model.lora.targets.items[i];
+        bool found = false;
+        for (int64_t layer = 0; layer < m->config.layers && !found; layer++)
+            for (int lin = 0; lin < N_LINEARS && !found; lin++) {
+                char path[WEIGHT_NAME_MAX];
+                path_of(path, layer, lin);
+                found = names(target, path);
+            }
+        if (!found)
+            return fail(ERR_USAGE, "model.lora.targets: \"%.100s\" names no linear of the language model; they are q_proj, k_proj, v_proj, "
+                                   "o_proj, gate_proj, up_proj, down_proj", target);
+    }
+    return cfg->model.lora.targets.n ? OK : fail(ERR_USAGE, "model.lora.targets is empty; give at least one linear, or model.llm.train \"frozen\"");
+}
+
+static Param *declare(Params *p, const char *path, const char *which, int64_t rows, int64_t cols, ParamInit init, double scale)
+{
+    char name[WEIGHT_NAME_MAX + 32];
+    snprintf(name, sizeof name, "base_model.model.%s.%s.weight", path, which);
+    return params_declare(p, &(ParamSpec){.name = name, .module = MODULE_LORA, .trainable = true, .decay = true, .init = init,
+                                          .init_scale = scale, .n_dims = 2, .shape = {rows, cols}});
+}
+
+static void declare_group(Params *p, const RunConfig *cfg, int64_t layer, Linear *lin, MistralLinear first, int n)
+{
+    const int64_t r = cfg->model.lora.r;
+    char path[WEIGHT_NAME_MAX];
+    for (int j = first; j < (int)first + n; j++) {
+        path_of(path, layer, j);
+        if (!targeted(cfg, path))
+            continue;
+        int64_t in = lin[j].w ? lin[j].w->t.shape[1] : 1;
+        lin[j].scale = cfg->model.lora.alpha / (cfg->model.lora.rslora ? sqrt((double)r) : (double)r);
+        lin[j].dropout = cfg->model.lora.dropout;
+        lin[j].lora_a = declare(p, path, "lora_A", r, in, INIT_UNIFORM, 1 / sqrt((double)in)); /* Kaiming with a = sqrt(5) */
+    }
+    for (int j = first; j < (int)first + n; j++) {
+        path_of(path, layer, j);
+        if (targeted(cfg, path))
+            lin[j].lora_b = declare(p, path, "lora_B", lin[j].w ? lin[j].w->t.shape[0] : 1, r, INIT_ZERO, 0);
+    }
+}
+
+Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg)
+{
+    TRY(check_targets(m, cfg));
+    for (int64_t layer = 0; layer < m->config.layers; layer++)
+        for (int g = 0; g < N_GROUPS; g++)
+            declare_group(p, cfg, layer, m->layers[layer].lin, GROUPS[g].first, GROUPS[g].n);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- a PEFT folder */
+
+/* target_modules as a regular expression has to match the whole path, in whichever class the adapter was trained. */
+static bool matches(const regex_t *regex, const char *path)
+{
+    static const char *const SPELLINGS[] = {"model.", "language_model.model.", "model.language_model."};
+    for (int i = 0; i < 3; i++) {
+        char full[2 * WEIGHT_NAME_MAX];
+        snprintf(full, sizeof full, "%s%s", SPELLINGS[i], path + strlen("model."));
+        regmatch_t at;
+        if (!regexec(regex, full, 1, &at, 0) && at.rm_so == 0 && (size_t)at.rm_eo == strlen(full))
+            return true;
+    }
+    return false;
+}
+
+static bool in_list(const Json *list, const char *path)
+{
+    for (const Json *v = list->child; v; v = v->next)
+        if (v->kind == JSON_STRING && names(v->string, path))
+            return true;
+    return false;
+}
+
+static void list_text(char *out, size_t n, const Json *targets)
+{
+    if (targets->kind == JSON_STRING) {
+        snprintf(out, n, "\"%s\"", targets->string);
+        return;
+    }
+    size_t at = 0;
+    for (const Json *v = targets->child; v && at < n; v = v->next)
+        at += (size_t)snprintf(out + at, n - at, "%s%s", at ? ", " : "", v->kind == JSON_STRING ? v->string : "?");
+}
+
+static Status targets_differ(const RunConfig *cfg, const Json *theirs, const char *file)
+{
+    char ours[512] = "", list[512] = "";
+    size_t at = 0;
+    for (int i = 0; i < cfg->model.lora.targets.n && at < sizeof ours; i++)
+        at += (size_t)snprintf(ours + at, sizeof ours - at, "%s%s", at ? ", " : "", cfg->model.lora.targets.items[i]);
+    list_text(list, sizeof list, theirs);
+    return fail(ERR_USAGE, "model.lora.targets is %s here, target_modules is %s in %s", ours, list, file);
+}
+
+static Status compare_targets(const Mistral *m, const RunConfig *cfg, HfConfig *f)
+{
+    const Json *theirs = hf_get(f->top, "target_modules");
+    if (!theirs || (theirs->kind != JSON_ARRAY && theirs->kind != JSON_STRING))
+        return fail(ERR_DATA, "%s: target_modules is %s, expected a list of names or a regular expression", f->file,
+                    theirs ? json_kind_name(theirs->kind) : "missing");
+    bool all = theirs->kind == JSON_STRING && !strcmp(theirs->string, "all-linear"), is_regex = theirs->kind == JSON_STRING && !all;
+    regex_t regex;
+    if (is_regex && regcomp(&regex, theirs->string, REG_EXTENDED))
+        return fail(ERR_DATA, "%s: target_modules \"%.200s\" is not a regular expression", f->file, theirs->string);
+    bool same = true;
+    for (int64_t layer = 0; layer < m->config.layers && same; layer++)
+        for (int lin = 0; lin < N_LINEARS && same; lin++) {
+            char path[WEIGHT_NAME_MAX];
+            path_of(path, layer, lin);
+            same = targeted(cfg, path) == (all || (is_regex ? matches(&regex, path) : in_list(theirs, path)));
+        }
+    if (is_regex)
+        regfree(&regex);
+    return same ? OK : targets_differ(cfg, theirs, f->file);
+}
+
+static void refuse_variants(HfConfig *f)
+{
+    static const char *const SWITCHES[] = {"use_dora", "fan_in_fan_out", "lora_bias"}, *const PATTERNS[] = {"rank_pattern", "alpha_pattern"};
+    for (int i = 0; i < 3; i++)
+        if (hf_bool(f, f->top, SWITCHES[i], false))
+            hf_refuse(f, json_get(f->top, SWITCHES[i]), SWITCHES[i], "is true, which is not supported");
+    for (int i = 0; i < 2; i++) {
+        const Json *pattern = hf_object(f, f->top, PATTERNS[i]);
+        if (pattern && pattern->child)
+            hf_refuse(f, pattern, PATTERNS[i], "is not empty; one rank and alpha for all linears is supported");
+    }
+    const char *type = hf_string(f, f->top, "peft_type", "LORA");
+    if (strcmp(type, "LORA"))
+        hf_refuse(f, json_get(f->top, "peft_type"), "peft_type", "is \"%s\", expected \"LORA\"", type);
+}
+
+static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, HfConfig *f)
+{
+    refuse_variants(f);
+    int64_t r = hf_int(f, f->top, "r", 8, 1, INT32_MAX);
+    double alpha = hf_real(f, f->top, "lora_alpha", 8);
+    bool rslora = hf_bool(f, f->top, "use_rslora", false);
+    if (f->status)
+        return f->status;
+    if (r != cfg->model.lora.r)
+        return fail(ERR_USAGE, "model.lora.r is %" PRId64 " here, r is %" PRId64 " in %s", cfg->model.lora.r, r, f->file);
+    if (alpha != cfg->model.lora.alpha)
+        return fail(ERR_USAGE, "model.lora.alpha is %g here, lora_alpha is %g in %s", cfg->model.lora.alpha, alpha, f->file);
+    if (rslora != cfg->model.lora.rslora)
+        return fail(ERR_USAGE, "model.lora.rslora is %s here, use_rslora is %s in %s", cfg->model.lora.rslora ? "true" : "false",
+                    rslora ? "true" : "false", f->file);
+    return compare_targets(m, cfg, f);
+}
+
+/* Keys of an adapter to Mistral alone, or to LLaVA before and after transformers 4.52; with the adapter's name when saved without PEFT. */
+static Status load_one(Params *p, Weights *w, Param *q)
+{
+    static const char *const BODIES[] = {"base_model.model.model.", "base_model.model.language_model.model.", "base_model.model.model.language_model."};
+    char text[6][WEIGHT_NAME_MAX];
+    const char *list[6], *rest = q->name + strlen(BODIES[0]);
+    int stem = (int)(strlen(rest) - strlen(".weight"));
+    for (int i = 0; i < 3; i++) {
+        snprintf(text[i], WEIGHT_NAME_MAX, "%s%s", BODIES[i], rest);
+        snprintf(text[3 + i], WEIGHT_NAME_MAX, "%s%.*s.default.weight", BODIES[i], stem, rest);
+    }
+    for (int i = 0; i < 6; i++)
+        list[i] = text[i];
+    return weights_load(w, p, q, list, 6);
+}
+
+Status lora_load(Mistral *m, Params *p, const RunConfig *cfg, const char *folder)
+{
+    HfConfig f;
+    TRY(hf_open(&f, folder, "adapter_config.json"));
+    Status s = check_adapter_config(m, cfg, &f);
+    hf_close(&f);
+    char *file = s ? NULL : path_join(folder, "adapter_model.safetensors");
+    if (!s && !file)
+        s = fail(ERR_NOMEM, "%s: no memory to read it", folder);
+    Weights w = {0};
+    if (!s)
+        s = weights_open(&w, file);
+    for (int i = 0; i < p->n && !s; i++)
+        if (p->list[i]->module == MODULE_LORA)
+            s = load_one(p, &w, p->list[i]);
+    if (!s && !params_measuring(p))
+        weights_report_unused(&w, NULL, NULL);
+    weights_close(&w);
+    mem_free(file);
+    return s;
+}
+
+Status lora_draw(Mistral *m, Params *p, uint64_t seed)
+{
+    (void)m;
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->module == MODULE_LORA)
+            TRY(params_draw(p, p->list[i], seed));
+    return OK;
+}

@@ -1,0 +1,263 @@
+#include "train/models/mistral.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "train/models/hf_config.h"
+
+enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096 };
+
+const char *const MISTRAL_LINEAR_NAME[N_LINEARS] = {
+    [LIN_K] = "self_attn.k_proj", [LIN_Q] = "self_attn.q_proj", [LIN_V] = "self_attn.v_proj",    [LIN_O] = "self_attn.o_proj",
+    [LIN_GATE] = "mlp.gate_proj", [LIN_UP] = "mlp.up_proj",     [LIN_DOWN] = "mlp.down_proj",
+};
+
+/* ---------------------------------------------------------------- config.json */
+
+/* rope_parameters (5.x) or rope_scaling (older): only what amounts to the plain rotation is accepted. */
+static void check_rope(HfConfig *f, const char *key)
+{
+    const Json *rope = hf_object(f, f->top, key);
+    const char *type = hf_string(f, rope, "rope_type", NULL);
+    if (!type)
+        type = hf_string(f, rope, "type", "default");
+    if (strcmp(type, "default"))
+        hf_refuse(f, rope, key, "has the rope_type \"%s\", only \"default\" is supported", type);
+    if (hf_real(f, rope, "partial_rotary_factor", 1) != 1)
+        hf_refuse(f, rope, key, "has a partial_rotary_factor, only 1 is supported");
+}
+
+static double rope_base(HfConfig *f)
+{
+    check_rope(f, "rope_parameters");
+    check_rope(f, "rope_scaling");
+    double base = hf_real(f, f->top, "rope_theta", 10000);
+    base = hf_real(f, hf_object(f, f->top, "rope_scaling"), "rope_theta", base);
+    base = hf_real(f, hf_object(f, f->top, "rope_parameters"), "rope_theta", base);
+    if (!(base > 0) || !isfinite(base))
+        hf_refuse(f, NULL, "rope_theta", "is %g, expected a number above 0", base);
+    return base;
+}
+
+/* Features of related architectures that would compute something else. */
+static void check_family(HfConfig *f)
+{
+    const char *type = hf_string(f, f->top, "model_type", "mistral"), *act = hf_string(f, f->top, "hidden_act", "silu");
+    if (strcmp(type, "mistral"))
+        hf_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\"", type);
+    if (strcmp(act, "silu"))
+        hf_refuse(f, json_get(f->top, "hidden_act"), "hidden_act", "is \"%s\", expected \"silu\"", act);
+    static const char *const BIASES[] = {"attention_bias", "mlp_bias"};
+    for (int i = 0; i < 2; i++)
+        if (hf_bool(f, f->top, BIASES[i], false))
+            hf_refuse(f, json_get(f->top, BIASES[i]), BIASES[i], "is true, expected false: this model has no biases");
+    if (hf_get(f->top, "quantization_config"))
+        hf_refuse(f, hf_get(f->top, "quantization_config"), "quantization_config", "is set; quantised weights are not supported");
+}
+
+static void read_heads(HfConfig *f, MistralConfig *c)
+{
+    const Json *o = f->top;
+    c->heads = hf_int(f, o, "num_attention_heads", HF_REQUIRED, 1, SIZE_MAX_DIM);
+    bool named = json_get(o, "num_key_value_heads") != NULL; /* null: as many as heads; absent: the class's 8 */
+    c->kv_heads = hf_int(f, o, "num_key_value_heads", named ? c->heads : 8, 1, SIZE_MAX_DIM);
+    c->head_dim = hf_int(f, o, "head_dim", c->hidden / c->heads, 1, SIZE_MAX_DIM);
+    if (c->heads % c->kv_heads)
+        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads", "is %" PRId64 ", not a multiple of the %" PRId64 " key/value heads",
+                  c->heads, c->kv_heads);
+    if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > ATTENTION_MAX_HEAD_DIM)
+        hf_refuse(f, json_get(o, "head_dim"), "head_dim", "is %" PRId64 ", expected an even number from 2 to %d", c->head_dim, ATTENTION_MAX_HEAD_DIM);
+}
+
+static void read_config(HfConfig *f, MistralConfig *c)
+{
+    const Json *o = f->top;
+    check_family(f);
+    c->vocab = hf_int(f, o, "vocab_size", HF_REQUIRED, 1, SIZE_MAX_DIM);
+    c->hidden = hf_int(f, o, "hidden_size", HF_REQUIRED, 1, SIZE_MAX_DIM);
+    c->ff = hf_int(f, o, "intermediate_size", HF_REQUIRED, 1, SIZE_MAX_DIM);
+    c->layers = hf_int(f, o, "num_hidden_layers", HF_REQUIRED, 1, LAYERS_MAX);
+    read_heads(f, c);
+    bool named = json_get(o, "sliding_window") != NULL; /* null: none; absent: the class's 4096 */
+    c->window = hf_int(f, o, "sliding_window", named ? 0 : 4096, 1, INT32_MAX);
+    c->eps = hf_real(f, o, "rms_norm_eps", 1e-6);
+    c->initializer_range = hf_real(f, o, "initializer_range", 0.02);
+    c->tied = hf_bool(f, o, "tie_word_embeddings", false);
+    c->rope_base = rope_base(f);
+    if (!(c->eps >= 0) || !isfinite(c->eps))
+        hf_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
+}
+
+Status mistral_config(MistralConfig *c, const char *folder)
+{
+    HfConfig f;
+    *c = (MistralConfig){0};
+    TRY(hf_open(&f, folder, "config.json"));
+    read_config(&f, c);
+    Status s = f.status;
+    hf_close(&f);
+    return s;
+}
+
+/* ---------------------------------------------------------------- weights */
+
+typedef struct Declare {
+    Params *p;
+    bool trainable;
+    double std;
+} Declare;
+
+static Param *matrix(const Declare *d, const char *name, int64_t rows, int64_t cols)
+{
+    return params_declare(d->p, &(ParamSpec){.name = name, .module = MODULE_LLM, .trainable = d->trainable, .decay = true, .init = INIT_NORMAL,
+                                             .init_scale = d->std, .n_dims = 2, .shape = {rows, cols}});
+}
+
+static Param *norm_weight(const Declare *d, const char *name, int64_t n)
+{
+    return params_declare(d->p, &(ParamSpec){.name = name, .module = MODULE_LLM, .trainable = d->trainable, .init = INIT_ONE, .n_dims = 1,
+                                             .shape = {n}});
+}
+
+static void declare_layer(const Declare *d, const MistralConfig *c, int64_t i, MistralLayer *l)
+{
+    const int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const int64_t shape[N_LINEARS][2] = {
+        [LIN_K] = {kv, c->hidden},      [LIN_Q] = {q, c->hidden},      [LIN_V] = {kv, c->hidden},     [LIN_O] = {c->hidden, q},
+        [LIN_GATE] = {c->ff, c->hidden}, [LIN_UP] = {c->ff, c->hidden}, [LIN_DOWN] = {c->hidden, c->ff},
+    };
+    char name[WEIGHT_NAME_MAX];
+    snprintf(name, sizeof name, "model.layers.%" PRId64 ".input_layernorm.weight", i);
+    l->input_norm = norm_weight(d, name, c->hidden);
+    for (int j = 0; j < N_LINEARS; j++) {
+        snprintf(name, sizeof name, "model.layers.%" PRId64 ".%s.weight", i, MISTRAL_LINEAR_NAME[j]);
+        l->lin[j].w = matrix(d, name, shape[j][0], shape[j][1]);
+        l->lin[j].site = (uint64_t)(i * N_LINEARS + j);
+    }
+    snprintf(name, sizeof name, "model.layers.%" PRId64 ".post_attention_layernorm.weight", i);
+    l->post_norm = norm_weight(d, name, c->hidden);
+}
+
+Status mistral_declare(Mistral *m, Params *p, const MistralConfig *c, bool trainable)
+{
+    *m = (Mistral){.config = *c, .layers = mem_alloc((size_t)c->layers * sizeof(MistralLayer))};
+    if (!m->layers)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " layers", c->layers);
+    Declare d = {.p = p, .trainable = trainable, .std = c->initializer_range};
+    m->embed = matrix(&d, "model.embed_tokens.weight", c->vocab, c->hidden);
+    for (int64_t i = 0; i < c->layers; i++)
+        declare_layer(&d, c, i, &m->layers[i]);
+    m->norm = norm_weight(&d, "model.norm.weight", c->hidden);
+    m->head = c->tied ? m->embed : matrix(&d, "lm_head.weight", c->vocab, c->hidden);
+    return OK;
+}
+
+void mistral_free(Mistral *m)
+{
+    mem_free(m->layers);
+    *m = (Mistral){0};
+}
+
+/* How a file spells "model." and "lm_head.": of the model alone, or inside a LLaVA checkpoint of either kind, or without the head. */
+typedef struct Spelling {
+    const char *body, *head;
+} Spelling;
+static const Spelling SPELLINGS[] = {
+    {"model.", "lm_head."},
+    {"language_model.model.", "language_model.lm_head."},
+    {"model.language_model.", "lm_head."},
+    {"", "lm_head."},
+};
+
+static void file_name(char *out, const char *name, const void *arg)
+{
+    const Spelling *s = arg;
+    if (name_begins(name, "model."))
+        snprintf(out, WEIGHT_NAME_MAX, "%s%s", s->body, name + strlen("model."));
+    else
+        snprintf(out, WEIGHT_NAME_MAX, "%s%s", s->head, name + strlen("lm_head."));
+}
+
+static bool quiet(const char *name, const void *arg)
+{
+    const Mistral *m = arg;
+    return name_ends(name, "rotary_emb.inv_freq") || (m->config.tied && name_ends(name, "lm_head.weight"));
+}
+
+Status mistral_load(Mistral *m, Params *p, Weights *w)
+{
+    const Spelling *spelling = SPELLINGS;
+    for (size_t i = 0; i < sizeof SPELLINGS / sizeof *SPELLINGS; i++) {
+        char name[WEIGHT_NAME_MAX];
+        file_name(name, m->embed->name, &SPELLINGS[i]);
+        if (safetensors_find(w->st, name)) {
+            spelling = &SPELLINGS[i];
+            break;
+        }
+    }
+    TRY(weights_load_module(w, p, MODULE_LLM, file_name, spelling));
+    if (!params_measuring(p))
+        weights_report_unused(w, quiet, m);
+    return OK;
+}
+
+Status mistral_draw(Mistral *m, Params *p, uint64_t seed)
+{
+    (void)m;
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->module == MODULE_LLM)
+            TRY(params_draw(p, p->list[i], seed));
+    return OK;
+}
+
+/* ---------------------------------------------------------------- forward */
+
+typedef struct LayerArg {
+    const Mistral *m;
+    const MistralLayer *layer;
+    int64_t index;
+    const PackedRows *rows;
+    const KvCache *cache;
+} LayerArg;
+
+static Tensor *attend(Tape *t, const LayerArg *a, Tensor *kqv, const AttentionSpec *spec)
+{
+    const KvCache *c = a->cache;
+    if (!c)
+        return nn_attention(t, kqv, spec, a->rows);
+    KvLayer layer = {.capacity = c->capacity, .length = c->length, .k = c->k[a->index], .v = c->v[a->index], .iota = c->iota,
+                     .length_now = c->length_now};
+    return nn_attention_cached(t, kqv, spec, a->rows, &layer);
+}
+
+/* x [T,D] -> [T,D]; spec 1.2, steps 1 to 8. */
+static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
+{
+    (void)n;
+    const LayerArg *a = arg;
+    const MistralConfig *c = &a->m->config;
+    const Linear *lin = a->layer->lin;
+    const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .window = c->window, .causal = true,
+                                .scale = 1 / sqrt((double)c->head_dim)};
+    Tensor *x = in[0], *mid = NULL; /* mid: the residual between attention and MLP */
+    Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL);
+    Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows, false);
+    kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base}, a->rows);
+    Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows, true);
+    h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid);
+    Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows, false));
+    return nn_add(t, mid, nn_linear(t, s, &lin[LIN_DOWN], 1, a->rows, true));
+}
+
+Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *rows, const KvCache *cache)
+{
+    LayerArg *args = tape_host(t, (size_t)m->config.layers * sizeof *args);
+    for (int64_t i = 0; args && i < m->config.layers; i++) {
+        args[i] = (LayerArg){.m = m, .layer = &m->layers[i], .index = i, .rows = rows, .cache = cache};
+        x = nn_block(t, layer_forward, &args[i], &x, 1);
+    }
+    return args ? x : NULL;
+}
+
+Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x) { return nn_rmsnorm(t, x, NULL, m->norm, m->config.eps, NULL); }

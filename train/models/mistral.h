@@ -1,0 +1,51 @@
+/* mistral.h: the language model, any config.json of the Mistral family (v0.1 to v0.3, old and new spellings). Spec: model.md 1. */
+#ifndef GENLLAVA_TRAIN_MODELS_MISTRAL_H
+#define GENLLAVA_TRAIN_MODELS_MISTRAL_H
+
+#include "train/models/weights.h"
+#include "train/nn/ops.h"
+
+typedef struct MistralConfig {
+    int64_t vocab, hidden, ff, layers, heads, kv_heads, head_dim;
+    int64_t window; /* 0: none */
+    double eps, rope_base, initializer_range;
+    bool tied;
+} MistralConfig;
+/* FOLDER/config.json. Absent: ERR_MISSING; damaged or another architecture: ERR_DATA. */
+MUST_USE Status mistral_config(MistralConfig *c, const char *folder);
+
+/* In the order of their outputs: keys, queries, values lie side by side, so do gate and up. */
+typedef enum MistralLinear { LIN_K, LIN_Q, LIN_V, LIN_O, LIN_GATE, LIN_UP, LIN_DOWN, N_LINEARS } MistralLinear;
+extern const char *const MISTRAL_LINEAR_NAME[N_LINEARS]; /* "self_attn.k_proj", … */
+
+typedef struct MistralLayer {
+    Param *input_norm, *post_norm;
+    Linear lin[N_LINEARS];
+} MistralLayer;
+
+typedef struct Mistral {
+    MistralConfig config;
+    Param *embed, *norm, *head; /* tied: head == embed */
+    MistralLayer *layers;
+} Mistral;
+
+/* Declares every weight. The struct is the caller's; mistral_free gives back what it points to. */
+MUST_USE Status mistral_declare(Mistral *m, Params *p, const MistralConfig *c, bool trainable);
+void mistral_free(Mistral *m);
+MUST_USE Status mistral_load(Mistral *m, Params *p, Weights *w);
+MUST_USE Status mistral_draw(Mistral *m, Params *p, uint64_t seed);
+
+/* Keys and values of the positions so far, per layer [capacity, kv_heads, head_dim] in the compute type. */
+typedef struct KvCache {
+    int64_t capacity, length;
+    void **k, **v;            /* [layers] */
+    const int32_t *iota;      /* 0, 1, …: as many as rows of the pass */
+    const int32_t *length_now; /* device [1]: length after this pass */
+} KvCache;
+
+/* x [T,D] token embeddings -> [T,D] after the last layer, before the final norm; x is consumed. cache NULL while training; otherwise the rows are
+ * positions length … length+T-1 of one sequence and enter the cache; T > 1 only at length 0. */
+Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *rows, const KvCache *cache);
+/* The final norm. */
+Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x);
+#endif

@@ -1,0 +1,28 @@
+/* parts.h: what GenLlava is made of; for genllava.c and decoder.c only. */
+#ifndef GENLLAVA_TRAIN_MODELS_PARTS_H
+#define GENLLAVA_TRAIN_MODELS_PARTS_H
+
+#include "data/preprocessor.h"
+#include "train/models/genllava.h"
+#include "train/models/lora.h"
+#include "train/models/mistral.h"
+#include "train/models/projector.h"
+#include "train/models/siglip.h"
+#include "train/models/token_rows.h"
+
+struct GenLlava {
+    Params params;
+    ModelSizes sizes;
+    Mistral llm;
+    TokenRows rows;
+    bool sees; /* there is a vision tower and a projector */
+    Siglip vision;
+    Projector projector;
+    Preprocessor preprocessor;
+    bool renorm;
+    Weights llm_files, vision_files; /* open as long as the model: weights are used in place */
+};
+
+/* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. */
+Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCache *cache);
+#endif

@@ -1,0 +1,273 @@
+#include "train/models/siglip.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "train/models/hf_config.h"
+
+enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096, CHANNELS = 3 };
+
+/* ---------------------------------------------------------------- config.json */
+
+/* A number, or newer releases' [height, width]. */
+static void read_size(HfConfig *f, const Json *o, const char *key, int64_t absent, int64_t *height, int64_t *width)
+{
+    const Json *v = hf_get(o, key);
+    if (!v || v->kind != JSON_ARRAY) {
+        *height = *width = hf_int(f, o, key, absent, 1, SIZE_MAX_DIM);
+        return;
+    }
+    const Json *h = v->child, *w = h ? h->next : NULL;
+    bool good = w && !w->next && h->kind == JSON_INT && w->kind == JSON_INT && h->integer > 0 && w->integer > 0 && h->integer < SIZE_MAX_DIM &&
+                w->integer < SIZE_MAX_DIM;
+    if (!good)
+        hf_refuse(f, v, key, "is not a size: expected an integer or [height, width]");
+    *height = good ? h->integer : absent;
+    *width = good ? w->integer : absent;
+}
+
+static GeluKind read_act(HfConfig *f, const Json *o)
+{
+    const char *act = hf_string(f, o, "hidden_act", "gelu_pytorch_tanh");
+    if (!strcmp(act, "gelu_pytorch_tanh") || !strcmp(act, "gelu_new"))
+        return GELU_TANH;
+    if (strcmp(act, "gelu"))
+        hf_refuse(f, json_get(o, "hidden_act"), "hidden_act", "is \"%s\", expected \"gelu_pytorch_tanh\" or \"gelu\"", act);
+    return GELU_ERF;
+}
+
+static void check_family(HfConfig *f)
+{
+    const char *type = hf_string(f, f->top, "model_type", "siglip_vision_model");
+    bool nested = hf_object(f, f->top, "vision_config") != NULL;
+    if (!nested && strcmp(type, "siglip_vision_model"))
+        hf_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
+    const Json *inner = hf_object(f, f->top, "vision_config");
+    const char *inner_type = hf_string(f, inner, "model_type", "siglip_vision_model");
+    if (nested && strcmp(inner_type, "siglip_vision_model"))
+        hf_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"", inner_type);
+}
+
+/* Absent fields are those of the class: files written as differences leave out what equals the base model. */
+static void read_config(HfConfig *f, SiglipConfig *c)
+{
+    check_family(f);
+    const Json *o = hf_object(f, f->top, "vision_config");
+    o = o ? o : f->top;
+    c->hidden = hf_int(f, o, "hidden_size", 768, 1, SIZE_MAX_DIM);
+    c->ff = hf_int(f, o, "intermediate_size", 3072, 1, SIZE_MAX_DIM);
+    c->layers = hf_int(f, o, "num_hidden_layers", 12, 1, LAYERS_MAX);
+    c->heads = hf_int(f, o, "num_attention_heads", 12, 1, SIZE_MAX_DIM);
+    c->eps = hf_real(f, o, "layer_norm_eps", 1e-6);
+    c->act = read_act(f, o);
+    int64_t patch_width, channels = hf_int(f, o, "num_channels", CHANNELS, 1, SIZE_MAX_DIM);
+    read_size(f, o, "image_size", 224, &c->height, &c->width);
+    read_size(f, o, "patch_size", 16, &c->patch, &patch_width);
+    if (channels != CHANNELS)
+        hf_refuse(f, json_get(o, "num_channels"), "num_channels", "is %" PRId64 ", expected %d", channels, CHANNELS);
+    if (patch_width != c->patch || c->patch > c->height || c->patch > c->width)
+        hf_refuse(f, json_get(o, "patch_size"), "patch_size", "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64,
+                  c->patch, patch_width, c->height, c->width);
+    if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
+        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads", "is %" PRId64 ", expected a divisor of hidden_size %" PRId64
+                  " with heads of at most %d", c->heads, c->hidden, ATTENTION_MAX_HEAD_DIM);
+}
+
+Status siglip_config(SiglipConfig *c, const char *folder, int64_t layer)
+{
+    HfConfig f;
+    *c = (SiglipConfig){0};
+    TRY(hf_open(&f, folder, "config.json"));
+    read_config(&f, c);
+    Status s = f.status;
+    hf_close(&f);
+    int64_t elements = c->layers + 1;
+    c->blocks = layer < 0 ? elements + layer : layer;
+    if (!s && (c->blocks < 0 || c->blocks >= elements))
+        s = fail(ERR_USAGE, "model.vision.layer is %" PRId64 ", but the tower of %s has elements %" PRId64 " … %" PRId64, layer, folder, -elements,
+                 elements - 1);
+    return s;
+}
+
+/* ---------------------------------------------------------------- weights */
+
+/* Initial values are those of transformers' SiglipPreTrainedModel. */
+typedef struct Declare {
+    Params *p;
+    bool trainable;
+    int64_t block; /* -1: the embeddings */
+} Declare;
+
+static Param *declare(const Declare *d, const char *name, ParamSpec spec)
+{
+    char full[WEIGHT_NAME_MAX];
+    if (d->block < 0)
+        snprintf(full, sizeof full, "vision_model.embeddings.%.100s", name);
+    else
+        snprintf(full, sizeof full, "vision_model.encoder.layers.%" PRId64 ".%.100s", d->block, name);
+    spec.name = full;
+    spec.module = MODULE_VISION;
+    spec.trainable = d->trainable;
+    return params_declare(d->p, &spec);
+}
+
+static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in, double bias_std)
+{
+    char part[WEIGHT_NAME_MAX];
+    Linear l = {0};
+    snprintf(part, sizeof part, "%s.weight", name);
+    l.w = declare(d, part, (ParamSpec){.decay = true, .init = INIT_UNIFORM, .init_scale = sqrt(6.0 / (double)(in + out)), .n_dims = 2, .shape = {out, in}});
+    snprintf(part, sizeof part, "%s.bias", name);
+    l.b = declare(d, part, (ParamSpec){.init = bias_std > 0 ? INIT_NORMAL : INIT_ZERO, .init_scale = bias_std, .n_dims = 1, .shape = {out}});
+    return l;
+}
+
+static void layernorm(const Declare *d, const char *weight, const char *bias, int64_t n, Param **w, Param **b)
+{
+    *w = declare(d, weight, (ParamSpec){.init = INIT_ONE, .n_dims = 1, .shape = {n}});
+    *b = declare(d, bias, (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {n}});
+}
+
+static void declare_block(const Declare *d, const SiglipConfig *c, SiglipBlock *b)
+{
+    const double fc_bias_std = 1e-6;
+    layernorm(d, "layer_norm1.weight", "layer_norm1.bias", c->hidden, &b->norm1_w, &b->norm1_b);
+    b->kqv[0] = linear(d, "self_attn.k_proj", c->hidden, c->hidden, 0);
+    b->kqv[1] = linear(d, "self_attn.q_proj", c->hidden, c->hidden, 0);
+    b->kqv[2] = linear(d, "self_attn.v_proj", c->hidden, c->hidden, 0);
+    b->out = linear(d, "self_attn.out_proj", c->hidden, c->hidden, 0);
+    layernorm(d, "layer_norm2.weight", "layer_norm2.bias", c->hidden, &b->norm2_w, &b->norm2_b);
+    b->fc1 = linear(d, "mlp.fc1", c->ff, c->hidden, fc_bias_std);
+    b->fc2 = linear(d, "mlp.fc2", c->hidden, c->ff, fc_bias_std);
+}
+
+Status siglip_declare(Siglip *m, Params *p, const SiglipConfig *c, bool trainable)
+{
+    *m = (Siglip){.config = *c, .blocks = mem_alloc((size_t)c->blocks * sizeof(SiglipBlock))};
+    if (!m->blocks)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " blocks", c->blocks);
+    /* JAX's lecun_normal: a normal cut at two deviations, widened so that its variance is 1/fan_in. */
+    const double cut_deviation = 0.87962566103423978;
+    double fan_in = (double)(CHANNELS * c->patch * c->patch);
+    Declare d = {.p = p, .trainable = trainable, .block = -1};
+    m->patch_w = declare(&d, "patch_embedding.weight",
+                         (ParamSpec){.decay = true, .init = INIT_TRUNCATED, .init_scale = 1 / sqrt(fan_in) / cut_deviation, .n_dims = 4,
+                                     .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
+    m->patch_b = declare(&d, "patch_embedding.bias", (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {c->hidden}});
+    m->position = declare(&d, "position_embedding.weight",
+                          (ParamSpec){.decay = true, .init = INIT_NORMAL, .init_scale = 1 / sqrt((double)c->hidden), .n_dims = 2,
+                                      .shape = {siglip_patches(c), c->hidden}});
+    for (d.block = 0; d.block < c->blocks; d.block++)
+        declare_block(&d, c, &m->blocks[d.block]);
+    return OK;
+}
+
+void siglip_free(Siglip *m)
+{
+    mem_free(m->blocks);
+    *m = (Siglip){0};
+}
+
+/* What stands before "embeddings." and "encoder." in a file. */
+static const char *const PREFIXES[] = {"vision_model.", "", "vision_tower.vision_model.", "model.vision_tower.vision_model.", "vision_tower.",
+                                       "model.vision_tower.", "model.vision_tower.vision_tower.vision_model."};
+
+static void file_name(char *out, const char *name, const void *prefix)
+{
+    snprintf(out, WEIGHT_NAME_MAX, "%s%s", (const char *)prefix, name + strlen("vision_model."));
+}
+
+/* The text tower, and of this tower what lies behind the feature layer. */
+static bool quiet(const char *name, const void *prefix)
+{
+    static const char *const OTHERS[] = {"text_model.", "logit_scale", "logit_bias"}, *const BEHIND[] = {"encoder.layers.", "post_layernorm.", "head."};
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        if (name_begins(name, OTHERS[i]))
+            return true;
+    if (!name_begins(name, prefix))
+        return false;
+    const char *rest = name + strlen(prefix);
+    for (size_t i = 0; i < sizeof BEHIND / sizeof *BEHIND; i++)
+        if (name_begins(rest, BEHIND[i]))
+            return true;
+    return name_ends(name, "embeddings.position_ids");
+}
+
+Status siglip_load(Siglip *m, Params *p, Weights *w)
+{
+    const char *prefix = PREFIXES[0];
+    for (size_t i = 0; i < sizeof PREFIXES / sizeof *PREFIXES; i++) {
+        char name[WEIGHT_NAME_MAX];
+        file_name(name, m->patch_w->name, PREFIXES[i]);
+        if (safetensors_find(w->st, name)) {
+            prefix = PREFIXES[i];
+            break;
+        }
+    }
+    TRY(weights_load_module(w, p, MODULE_VISION, file_name, prefix));
+    if (!params_measuring(p))
+        weights_report_unused(w, quiet, prefix);
+    return OK;
+}
+
+Status siglip_draw(Siglip *m, Params *p, uint64_t seed)
+{
+    (void)m;
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->module == MODULE_VISION)
+            TRY(params_draw(p, p->list[i], seed));
+    return OK;
+}
+
+/* ---------------------------------------------------------------- forward */
+
+typedef struct BlockArg {
+    const SiglipConfig *config;
+    const SiglipBlock *block;
+    const PackedRows *rows;
+} BlockArg;
+
+/* x [images·N,D] -> the same; pre-norm attention and MLP, spec 2.3 step 3. */
+static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
+{
+    (void)n;
+    const BlockArg *a = arg;
+    const SiglipConfig *c = a->config;
+    const SiglipBlock *b = a->block;
+    const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->heads, .head_dim = c->hidden / c->heads,
+                                .scale = 1 / sqrt((double)(c->hidden / c->heads))};
+    Tensor *x = in[0], *mid = NULL;
+    Tensor *h = nn_layernorm(t, x, NULL, b->norm1_w, b->norm1_b, c->eps, NULL);
+    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL, false), &spec, a->rows);
+    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL, true), b->norm2_w, b->norm2_b, c->eps, &mid);
+    h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL, false), c->act);
+    return nn_add(t, mid, nn_linear(t, h, &b->fc2, 1, NULL, true));
+}
+
+/* Every picture is a segment of its own. */
+static const PackedRows *pictures(Tape *t, int64_t images, int64_t patches)
+{
+    PackedRows *rows = tape_host(t, sizeof *rows);
+    int32_t *cu = tape_host(t, (size_t)(images + 1) * sizeof *cu);
+    if (!rows || !cu)
+        return NULL;
+    for (int64_t i = 0; i <= images; i++)
+        cu[i] = (int32_t)(i * patches);
+    *rows = (PackedRows){.n_rows = images * patches, .n_segments = images, .max_segment = patches, .cu = tape_ints(t, cu, images + 1)};
+    return rows;
+}
+
+Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
+{
+    const PackedRows *rows = pictures(t, pixels->images, siglip_patches(&m->config));
+    BlockArg *args = tape_host(t, (size_t)m->config.blocks * sizeof *args);
+    if (!rows || !args)
+        return NULL;
+    Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, m->position);
+    for (int64_t i = 0; i < m->config.blocks; i++) {
+        args[i] = (BlockArg){.config = &m->config, .block = &m->blocks[i], .rows = rows};
+        x = nn_block(t, block_forward, &args[i], &x, 1);
+    }
+    return x;
+}

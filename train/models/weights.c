@@ -1,0 +1,117 @@
+#include "train/models/weights.h"
+
+#include <stdio.h>
+
+#include "kernels/base/log.h"
+
+enum { LISTED_MAX = 8 };
+
+static Status opened(Weights *w, const char *path, Status s)
+{
+    if (s)
+        return s;
+    w->path = mem_strdup(path);
+    w->used = mem_alloc((size_t)safetensors_count(w->st) * sizeof *w->used);
+    if (w->path && w->used)
+        return OK;
+    weights_close(w);
+    return fail(ERR_NOMEM, "%s: no memory to read it", path);
+}
+
+Status weights_open(Weights *w, const char *file)
+{
+    *w = (Weights){0};
+    return opened(w, file, safetensors_open(&w->st, file));
+}
+
+Status weights_open_folder(Weights *w, const char *folder)
+{
+    *w = (Weights){.in_place = true};
+    return opened(w, folder, safetensors_open_folder(&w->st, folder, "model"));
+}
+
+void weights_close(Weights *w)
+{
+    safetensors_close(&w->st);
+    mem_free(w->path);
+    mem_free(w->used);
+    *w = (Weights){0};
+}
+
+const StTensor *weights_find(Weights *w, const char *const *names, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const StTensor *found = safetensors_find(w->st, names[i]);
+        if (found) {
+            w->used[found - safetensors_at(w->st, 0)] = true;
+            return found;
+        }
+    }
+    return NULL;
+}
+
+static bool same_shape(const StTensor *a, const Tensor *b)
+{
+    if (a->n_dims != b->n_dims)
+        return false;
+    for (int i = 0; i < a->n_dims; i++)
+        if (a->shape[i] != b->shape[i])
+            return false;
+    return true;
+}
+
+Status weights_load(Weights *w, Params *p, Param *q, const char *const *names, int n)
+{
+    char theirs[128], ours[128];
+    shape_text(ours, sizeof ours, q->t.shape, q->t.n_dims);
+    const StTensor *found = weights_find(w, names, n);
+    if (!found)
+        return fail(ERR_DATA, "%s: no tensor %s in it; the model has one of shape %s", w->path, names[0], ours);
+    if (!same_shape(found, &q->t))
+        return fail(ERR_DATA, "%s: %s: shape is %s in the file, %s in the model", found->file, found->name,
+                    shape_text(theirs, sizeof theirs, found->shape, found->n_dims), ours);
+    if (found->type != F32 && found->type != BF16 && found->type != F16 && found->type != F64)
+        return fail(ERR_DATA, "%s: %s: holds %s, expected F32, BF16, F16 or F64", found->file, found->name, dtype_name(found->type));
+    return w->in_place ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type);
+}
+
+Status weights_load_module(Weights *w, Params *p, ParamModule m, WeightNameMap map, const void *arg)
+{
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        if (q->module != m)
+            continue;
+        char name[WEIGHT_NAME_MAX];
+        map(name, q->file_name ? q->file_name : q->name, arg);
+        const char *names[] = {name};
+        TRY(weights_load(w, p, q, names, 1));
+    }
+    return OK;
+}
+
+void weights_report_unused(const Weights *w, bool (*quiet)(const char *name, const void *arg), const void *arg)
+{
+    char list[1024] = "";
+    int unused = 0;
+    size_t at = 0;
+    for (int i = 0; i < safetensors_count(w->st); i++) {
+        const char *name = safetensors_at(w->st, i)->name;
+        if (w->used[i] || (quiet && quiet(name, arg)))
+            continue;
+        if (unused++ < LISTED_MAX && at < sizeof list)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%.100s", at ? ", " : "", name);
+    }
+    if (unused > LISTED_MAX)
+        log_warn("%s: %d tensors are not part of the model and stay unread: %s and %d more", w->path, unused, list, unused - LISTED_MAX);
+    else if (unused)
+        log_warn("%s: %d tensor%s not part of the model and stay%s unread: %s", w->path, unused, unused == 1 ? " is" : "s are",
+                 unused == 1 ? "s" : "", list);
+}
+
+bool name_ends(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n >= m && !strcmp(name + n - m, suffix);
+}
+
+bool name_begins(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }

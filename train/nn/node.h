@@ -1,0 +1,77 @@
+/* node.h: what operators see of the tape. For train/nn only; models use ops.h.
+ *
+ * An operator: check shapes; take the output (tape_output); run kernels (RUN); if tape_node gives a node, fill it in. Its backward:
+ * read the gradient of the output (NULL: nobody asked, done), ask grad_dst for each input, run kernels. What a backward takes
+ * with grad_dst outlives it, so it asks for all of them before it marks scratch for temporaries. */
+#ifndef GENLLAVA_TRAIN_NN_NODE_H
+#define GENLLAVA_TRAIN_NN_NODE_H
+
+#include "train/nn/params.h"
+#include "train/nn/tape.h"
+
+struct Node {
+    NodeBackward backward;
+    NodeBackward remake; /* computes out->data again; only nodes whose output is PLACE_CHEAP have it */
+    Node *prev, *next;
+    Tensor *out;
+};
+
+typedef struct NodeList {
+    Node *head, *tail;
+} NodeList;
+
+typedef struct HostChunk HostChunk;
+
+struct Tape {
+    Backend *backend;
+    Arena *keep, *scratch;
+    DType compute;
+    Recompute recompute;
+    uint64_t seed, step;
+    Status status;
+    bool record;       /* gradients will be asked for */
+    bool nodes;        /* nodes are being recorded (not in the first run of a block that is recomputed) */
+    bool store;        /* inside a block: outputs go to keep */
+    int depth;         /* 1 inside a block */
+    double seed_value; /* of the running tape_backward */
+    NodeList list;
+    ArenaMark keep_start, scratch_start;
+    HostChunk *host, *host_now;
+};
+
+/* Where an output lives inside a block (outside: always keep). */
+typedef enum Place {
+    PLACE_KEEP,     /* some backward reads it */
+    PLACE_CHEAP,    /* … but computing it again is cheap: kept only with RECOMPUTE_NONE */
+    PLACE_TRANSIENT /* no backward reads it */
+} Place;
+
+/* A new [rows, cols] in the compute type. needs_grad: some input needs one. */
+Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place);
+/* A tensor with the data of x (an operator in place); gradients are its own. */
+Tensor *tape_alias(Tape *t, const Tensor *x);
+void *tape_save(Tape *t, size_t n_bytes);                       /* device memory that lives as long as a PLACE_KEEP output */
+void *tape_keep(Tape *t, size_t n_bytes);                       /* … as long as the step */
+void *tape_temp(Tape *t, size_t n_bytes);                       /* … until the caller releases scratch to its mark */
+void *tape_upload(Tape *t, const void *host, size_t n_bytes);   /* … as the step; host NULL: reserved only */
+void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out); /* NULL when nothing is recorded */
+size_t tape_size(const Tape *t, int64_t n_elems);               /* bytes of n_elems in the compute type */
+static inline DType tape_stat_type(const Tape *t) { return t->compute == F64 ? F64 : F32; }
+/* Says, while recording, that x->data will be read by a backward. */
+void tape_need(Tape *t, Tensor *x);
+
+/* Where the gradient of x goes: NULL when nobody wants it; *accumulate: add to what is there. A parameter counts as reached from here on. */
+void *grad_dst(Tape *t, Tensor *x, bool *accumulate);
+/* Same for writers that touch only some elements: what they do not write is zero (or there already), so they always accumulate. */
+void *grad_dst_partial(Tape *t, Tensor *x);
+/* dx (+)= the gradient of y, by sharing memory where the lifetimes allow. The caller promises that y's own gradient is not read later. */
+void grad_share(Tape *t, Tensor *x, Tensor *y);
+/* dx is the memory `data`, already filled (an operator that works in place). x must not have a gradient yet. */
+void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth);
+static inline const void *grad_of(const Tensor *y) { return y->grad_written ? y->grad : NULL; }
+bool tensor_wants(const Tensor *x); /* NULL is fine */
+
+/* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed. */
+#define RUN(t, op, Args, ...) \
+    ((t)->status ? (t)->status : tape_fail(t, (t)->backend->ops.op(&(t)->backend->ctx, &(Args){__VA_ARGS__})))
+#endif

@@ -1,0 +1,119 @@
+/* ops.h: the differentiable operators models are written with. Forward and backward of each stand side by side in ops_*.c.
+ *
+ * Activations are [rows, cols] in the tape's compute type. Any NULL argument that is not said to be optional gives NULL: the first error
+ * sticks in the tape. Parameters are given as Param; frozen ones cost no gradient. Arrays of ints are device memory (tape_ints) unless
+ * said to be host. "x is consumed": no other operator may use x, because the result or the gradient takes its memory. */
+#ifndef GENLLAVA_TRAIN_NN_OPS_H
+#define GENLLAVA_TRAIN_NN_OPS_H
+
+#include "train/nn/params.h"
+#include "train/nn/tape.h"
+
+/* Host memory until tape_reset, zeroed: arguments of blocks, staging for uploads. */
+void *tape_host(Tape *t, size_t n_bytes);
+/* Copies host ints (NULL: only reserves) to the device; valid until tape_reset. */
+const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n);
+const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n);
+
+/* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone; arg and what it points
+ * to live until tape_reset. RECOMPUTE_NONE keeps everything; SELECTIVE drops what is cheap (norms, activation functions) and computes it
+ * again in backward; BLOCK keeps in[] alone. Results are bitwise equal. in[0] is consumed; the result has its shape whenever no gradient is
+ * wanted (it then takes in[0]'s memory). Blocks inside blocks are part of the outer one. */
+typedef Tensor *(*BlockFn)(Tape *t, const void *arg, Tensor *const *in, int n);
+Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n);
+
+/* The packed rows of a pass. */
+typedef struct PackedRows {
+    int64_t n_rows, n_segments, max_segment;
+    const int32_t *cu;          /* [n_segments+1] */
+    const int32_t *pos, *item;  /* [n_rows]; may be NULL where neither rope nor dropout is used */
+} PackedRows;
+
+/* y = x Wᵀ + b + s·B(A·drop(x)), spec 7.1. Weight [out, …] whose last dimensions multiply to `in`. Dropout masks are keyed by
+ * (seed, step, site) and counted by (column/4, pos, item). */
+typedef struct Linear {
+    Param *w, *b;           /* b may be NULL */
+    Param *lora_a, *lora_b; /* [r,in], [out,r]; both NULL: no adapter */
+    double scale, dropout;
+    uint64_t site;
+} Linear;
+/* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are multiplied
+ * as one matrix. transient: the result is only added to something, so no backward reads it. rows: for dropout only, which happens only
+ * while the tape records. */
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows, bool transient);
+
+/* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. With add, x's other uses must
+ * stand before the operator that made `add`: their gradients share memory. */
+Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum);
+Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum);
+/* x + y, with the same rule about x's other uses. */
+Tensor *nn_add(Tape *t, Tensor *x, Tensor *y);
+
+/* Rotates heads [first, first+n) of x (rows of heads side by side) in place; x is consumed. */
+typedef struct RopeSpec {
+    int64_t first, n, head_dim;
+    double base;
+} RopeSpec;
+Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows);
+
+/* Self-attention of packed segments. kqv [rows, (kv_heads + heads + kv_heads)·head_dim]: keys, queries, values side by side; consumed. */
+typedef struct AttentionSpec {
+    int64_t heads, kv_heads, head_dim, window;
+    bool causal;
+    double scale;
+} AttentionSpec;
+Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows);
+
+/* The same while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
+ * [capacity, kv_heads, head_dim] behind those of earlier positions. More than one row only at length 0. */
+typedef struct KvLayer {
+    int64_t capacity, length;
+    void *k, *v;
+    const int32_t *iota;       /* 0, 1, … n_rows-1 */
+    const int32_t *length_now; /* [1]: length + n_rows */
+} KvLayer;
+Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache);
+
+/* gu [rows, 2F]: gate and up side by side -> [rows, F]; gu is consumed. */
+Tensor *nn_swiglu(Tape *t, Tensor *gu);
+Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind);
+
+/* Token rows: row i is base[base_index[i]], or rows[rows_index[i]], or features[image_index[i]], whichever index is not negative. */
+typedef struct EmbedSpec {
+    int64_t n;
+    Param *base, *rows; /* [V,D]; [R,D] or NULL */
+    Tensor *features;   /* [*, D] or NULL */
+    const int32_t *base_index, *rows_index, *image_index;
+    bool rows_occur;    /* some rows_index is not negative: only then is `rows` reached */
+    bool base_occur;
+} EmbedSpec;
+Tensor *nn_embed(Tape *t, const EmbedSpec *spec);
+
+/* Pixels u8 [images, Y, X, 3] to [images·patches, D]: spec 2.3, steps 1 and 2. */
+typedef struct PatchSpec {
+    int64_t images, height, width, patch;
+    double rescale, mean[3], std[3];
+    const uint8_t *pixels;
+} PatchSpec;
+Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param *position);
+
+/* x[index[i]], i < n; each row at most once. */
+Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n);
+
+/* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory and may
+ * be NULL on a measuring tape. The gradients of head and rows are written during the forward, so tape_backward must be seeded with 1
+ * when they train. */
+typedef struct LmLoss {
+    int64_t n;
+    Param *head, *rows;     /* [V,D]; [R,D] or NULL */
+    const int32_t *label;   /* [n] */
+    const float *weight;    /* [n] */
+    double scale;
+    int64_t chunk;          /* rows whose logits exist at one time; 0: chosen by size */
+    float *logits;          /* [n, V+R], filled when not NULL */
+    double weighted_sum;    /* out: Σ weight·ce */
+} LmLoss;
+Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *arg);
+/* Logits of hs [n,D] into host memory [n, V+R] as f32. */
+Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits);
+#endif

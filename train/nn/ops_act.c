@@ -1,0 +1,95 @@
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+typedef struct ActNode {
+    Node node;
+    Tensor *x;
+    GeluKind kind;
+} ActNode;
+
+/* ---------------------------------------------------------------- swiglu */
+
+static Status swiglu_fwd(Tape *t, const Tensor *gu, Tensor *y)
+{
+    int64_t f = tensor_cols(y);
+    const char *g = gu->data;
+    return RUN(t, swiglu_fwd, SwigluFwd, .rows = tensor_rows(y), .cols = f, .ldg = 2 * f, .ldu = 2 * f, .act = t->compute, .g = g,
+               .u = g + tape_size(t, f), .y = y->data);
+}
+
+static Status swiglu_remake(Tape *t, Node *self) { return swiglu_fwd(t, ((ActNode *)self)->x, self->out); }
+
+/* The gradient replaces gate and up: nobody else reads them. */
+static Status swiglu_bwd(Tape *t, Node *self)
+{
+    Tensor *x = ((ActNode *)self)->x;
+    const void *dy = grad_of(self->out);
+    if (!dy)
+        return OK;
+    int64_t f = tensor_cols(self->out);
+    char *g = x->data;
+    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = 2 * f, .ldu = 2 * f, .lddg = 2 * f, .lddu = 2 * f,
+        .act = t->compute, .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f));
+    grad_adopt(t, x, g, x->in_scratch ? 1 : 0);
+    return t->status;
+}
+
+Tensor *nn_swiglu(Tape *t, Tensor *gu)
+{
+    if (!gu || t->status)
+        return NULL;
+    Tensor *y = tape_output(t, tensor_rows(gu), tensor_cols(gu) / 2, gu->needs_grad, PLACE_CHEAP);
+    if (!y)
+        return NULL;
+    swiglu_fwd(t, gu, y);
+    ActNode *s = tape_node(t, sizeof *s, swiglu_bwd, y);
+    if (s) {
+        s->x = gu;
+        s->node.remake = swiglu_remake;
+        tape_need(t, gu);
+    }
+    return t->status ? NULL : y;
+}
+
+/* ---------------------------------------------------------------- gelu */
+
+static Status gelu_fwd(Tape *t, const Tensor *x, GeluKind kind, Tensor *y)
+{
+    return RUN(t, gelu_fwd, GeluFwd, .n = x->n_elems, .act = t->compute, .kind = kind, .x = x->data, .y = y->data);
+}
+
+static Status gelu_remake(Tape *t, Node *self)
+{
+    ActNode *s = (ActNode *)self;
+    return gelu_fwd(t, s->x, s->kind, self->out);
+}
+
+static Status gelu_bwd(Tape *t, Node *self)
+{
+    ActNode *s = (ActNode *)self;
+    const void *dy = grad_of(self->out);
+    bool accumulate;
+    void *dx = dy ? grad_dst(t, s->x, &accumulate) : NULL;
+    if (!dx)
+        return t->status;
+    return RUN(t, gelu_bwd, GeluBwd, .n = s->x->n_elems, .act = t->compute, .kind = s->kind, .x = s->x->data, .dy = dy, .dx = dx,
+               .accumulate = accumulate);
+}
+
+Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind)
+{
+    if (!x || t->status)
+        return NULL;
+    Tensor *y = tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad, PLACE_CHEAP);
+    if (!y)
+        return NULL;
+    gelu_fwd(t, x, kind, y);
+    ActNode *s = tape_node(t, sizeof *s, gelu_bwd, y);
+    if (s) {
+        s->x = x;
+        s->kind = kind;
+        s->node.remake = gelu_remake;
+        tape_need(t, x);
+    }
+    return t->status ? NULL : y;
+}

@@ -1,0 +1,147 @@
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+/* ---------------------------------------------------------------- rope, in place forwards and backwards */
+
+typedef struct RopeNode {
+    Node node;
+    Tensor *x;
+    RopeSpec spec;
+    const PackedRows *rows;
+} RopeNode;
+
+static Status rotate(Tape *t, const RopeSpec *spec, const PackedRows *rows, int64_t ldx, void *x, bool inverse)
+{
+    return RUN(t, rope, Rope, .rows = rows->n_rows, .heads = spec->n, .head_dim = spec->head_dim, .ldx = ldx, .act = t->compute,
+               .base = spec->base, .pos = rows->pos, .x = (char *)x + tape_size(t, spec->first * spec->head_dim), .inverse = inverse);
+}
+
+static Status rope_bwd(Tape *t, Node *self)
+{
+    RopeNode *s = (RopeNode *)self;
+    if (!grad_of(self->out))
+        return OK;
+    rotate(t, &s->spec, s->rows, tensor_cols(s->x), self->out->grad, true);
+    grad_adopt(t, s->x, self->out->grad, self->out->grad_depth);
+    return t->status;
+}
+
+Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows)
+{
+    if (!x || t->status)
+        return NULL;
+    if (rows->n_rows != tensor_rows(x) || (spec->first + spec->n) * spec->head_dim > tensor_cols(x)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_rope: %lld heads of %lld do not fit %lld columns", (long long)(spec->first + spec->n),
+                          (long long)spec->head_dim, (long long)tensor_cols(x)));
+        return NULL;
+    }
+    Tensor *y = tape_alias(t, x);
+    if (!y)
+        return NULL;
+    rotate(t, spec, rows, tensor_cols(x), y->data, false);
+    RopeNode *s = tape_node(t, sizeof *s, rope_bwd, y);
+    if (s) {
+        s->x = x;
+        s->spec = *spec;
+        s->rows = rows;
+    }
+    return t->status ? NULL : y;
+}
+
+/* ---------------------------------------------------------------- attention */
+
+typedef struct AttentionNode {
+    Node node;
+    Tensor *kqv;
+    AttentionSpec spec;
+    const PackedRows *rows;
+    void *lse;
+} AttentionNode;
+
+/* Elements from the start of a row to its queries and its values; the keys come first. */
+static int64_t q_at(const AttentionSpec *s) { return s->kv_heads * s->head_dim; }
+static int64_t v_at(const AttentionSpec *s) { return (s->kv_heads + s->heads) * s->head_dim; }
+
+static Status attention_bwd(Tape *t, Node *self)
+{
+    AttentionNode *s = (AttentionNode *)self;
+    const void *d_o = grad_of(self->out);
+    bool accumulate = false;
+    char *dx = d_o ? grad_dst(t, s->kqv, &accumulate) : NULL;
+    if (!dx)
+        return t->status;
+    if (accumulate)
+        return tape_fail(t, fail(ERR_INTERNAL, "nn_attention: its input has another user"));
+    const AttentionSpec *a = &s->spec;
+    const char *x = s->kqv->data;
+    int64_t ld = tensor_cols(s->kqv), ldo = tensor_cols(self->out);
+    return RUN(t, attention_bwd, AttentionBwd, .n_segments = s->rows->n_segments, .rows = s->rows->n_rows, .heads = a->heads,
+               .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .max_segment = s->rows->max_segment, .ldq = ld,
+               .ldk = ld, .ldv = ld, .ldo = ldo, .lddo = ldo, .lddq = ld, .lddk = ld, .lddv = ld, .causal = a->causal, .act = t->compute,
+               .scale = a->scale, .cu = s->rows->cu, .q = x + tape_size(t, q_at(a)), .k = x, .v = x + tape_size(t, v_at(a)),
+               .o = self->out->data, .lse = s->lse, .d_o = d_o, .dq = dx + tape_size(t, q_at(a)), .dk = dx,
+               .dv = dx + tape_size(t, v_at(a)));
+}
+
+Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
+{
+    if (!kqv || t->status)
+        return NULL;
+    int64_t n = tensor_rows(kqv), ld = tensor_cols(kqv), width = spec->heads * spec->head_dim;
+    if (n != rows->n_rows || ld != width + 2 * q_at(spec)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows", (long long)n,
+                          (long long)ld, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
+                          (long long)rows->n_rows));
+        return NULL;
+    }
+    Tensor *o = tape_output(t, n, width, kqv->needs_grad, PLACE_KEEP);
+    if (!o)
+        return NULL;
+    void *lse = o->needs_grad ? tape_save(t, dtype_size(tape_stat_type(t)) * (size_t)(n * spec->heads)) : NULL;
+    const char *x = kqv->data;
+    RUN(t, attention_fwd, AttentionFwd, .n_segments = rows->n_segments, .rows = n, .heads = spec->heads, .kv_heads = spec->kv_heads,
+        .head_dim = spec->head_dim, .window = spec->window, .max_segment = rows->max_segment, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = width,
+        .causal = spec->causal, .act = t->compute, .scale = spec->scale, .cu = rows->cu, .q = x + tape_size(t, q_at(spec)), .k = x,
+        .v = x + tape_size(t, v_at(spec)), .o = o->data, .lse = lse);
+    AttentionNode *s = tape_node(t, sizeof *s, attention_bwd, o);
+    if (s) {
+        s->kqv = kqv;
+        s->spec = *spec;
+        s->rows = rows;
+        s->lse = lse;
+        tape_need(t, kqv);
+        tape_need(t, o);
+    }
+    return t->status ? NULL : o;
+}
+
+/* ---------------------------------------------------------------- generation */
+
+/* Copies a column slice of kqv behind the rows that the cache holds. */
+static void remember(Tape *t, const Tensor *kqv, int64_t from, int64_t width, const KvLayer *cache, void *to)
+{
+    RUN(t, rows_gather, RowsGather, .n = tensor_rows(kqv), .cols = width, .lds = tensor_cols(kqv), .ldy = width, .src_type = t->compute,
+        .y_type = t->compute, .index = cache->iota, .src = (char *)kqv->data + tape_size(t, from),
+        .y = (char *)to + tape_size(t, cache->length * width));
+}
+
+Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache)
+{
+    if (!kqv || t->status)
+        return NULL;
+    if (cache->length + rows->n_rows > cache->capacity || (cache->length && rows->n_rows != 1)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_attention_cached: %lld rows after %lld do not fit a cache of %lld", (long long)rows->n_rows,
+                          (long long)cache->length, (long long)cache->capacity));
+        return NULL;
+    }
+    remember(t, kqv, 0, q_at(spec), cache, cache->k);
+    remember(t, kqv, v_at(spec), q_at(spec), cache, cache->v);
+    if (!cache->length)
+        return nn_attention(t, kqv, spec, rows);
+    Tensor *o = tape_output(t, 1, spec->heads * spec->head_dim, false, PLACE_KEEP);
+    if (o)
+        RUN(t, attention_decode, AttentionDecode, .n = 1, .capacity = cache->capacity, .heads = spec->heads, .kv_heads = spec->kv_heads,
+            .head_dim = spec->head_dim, .window = spec->window, .act = t->compute, .scale = spec->scale, .length = cache->length_now,
+            .q = (char *)kqv->data + tape_size(t, q_at(spec)), .k = cache->k, .v = cache->v, .o = o->data);
+    return t->status ? NULL : o;
+}

@@ -1,0 +1,277 @@
+#include "kernels/base/philox.h"
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+enum { MAX_LINEARS = 4 };
+
+typedef struct LinearNode {
+    Node node;
+    Tensor *x;
+    Linear lin[MAX_LINEARS];
+    int n;
+    const PackedRows *rows;
+    void *u; /* [rows, Σ r]: A·drop(x) */
+} LinearNode;
+
+static int64_t out_of(const Linear *l) { return l->w->t.shape[0]; }
+static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
+
+static int64_t total(const Linear *lin, int n, int64_t (*size)(const Linear *))
+{
+    int64_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += size(&lin[i]);
+    return sum;
+}
+
+/* b lies in memory right behind a, and both are of one kind: two matrices with equal rows are then one. */
+static bool follows(const Param *a, const Param *b)
+{
+    return a && b && a->t.type == b->t.type && a->trainable == b->trainable &&
+           (uintptr_t)a->t.data + (size_t)a->t.n_elems * dtype_size(a->t.type) == (uintptr_t)b->t.data;
+}
+
+/* How many linears from lin[i] on can be multiplied as one matrix. */
+static int weight_run(const Linear *lin, int i, int n)
+{
+    int j = i + 1;
+    while (j < n && follows(lin[j - 1].w, lin[j].w) && ((!lin[j - 1].b && !lin[j].b) || follows(lin[j - 1].b, lin[j].b)))
+        j++;
+    return j - i;
+}
+
+static bool plain_adapter(const Linear *l) { return l->lora_a && l->dropout <= 0; }
+
+static int adapter_run(const Linear *lin, int i, int n)
+{
+    int j = i + 1;
+    if (plain_adapter(&lin[i]))
+        while (j < n && plain_adapter(&lin[j]) && follows(lin[j - 1].lora_a, lin[j].lora_a))
+            j++;
+    return j - i;
+}
+
+static Status drop(Tape *t, const Linear *l, const PackedRows *rows, int64_t n, int64_t cols, const void *x, void *y, bool accumulate)
+{
+    if (!rows || !rows->item)
+        return tape_fail(t, fail(ERR_INTERNAL, "nn_linear: dropout needs the packed rows"));
+    return RUN(t, dropout, Dropout, .rows = n, .cols = cols, .act = t->compute, .p = l->dropout,
+               .key = philox_key(t->seed, RANDOM_DROPOUT, t->step, l->site), .row_pos = rows->pos, .row_item = rows->item, .x = x, .y = y,
+               .accumulate = accumulate);
+}
+
+/* u = A·drop(x) of every adapter, side by side. */
+static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, void *u)
+{
+    int64_t m = tensor_rows(x), in = tensor_cols(x), ldu = total(lin, n, rank_of), at = 0;
+    for (int i = 0, run; i < n; i += run) {
+        run = adapter_run(lin, i, n);
+        int64_t r = total(lin + i, run, rank_of);
+        if (!r)
+            continue;
+        ArenaMark mark = arena_mark(t->scratch);
+        const void *d = x->data;
+        if (lin[i].dropout > 0) {
+            void *dropped = tape_temp(t, tape_size(t, x->n_elems));
+            drop(t, &lin[i], rows, m, in, x->data, dropped, false);
+            d = dropped;
+        }
+        RUN(t, matmul, Matmul, .m = m, .n = r, .k = in, .a_type = t->compute, .b_type = lin[i].lora_a->t.type, .c_type = t->compute,
+            .b_trans = true, .lda = in, .ldb = in, .ldc = ldu, .a = d, .b = lin[i].lora_a->t.data, .c = (char *)u + tape_size(t, at), .alpha = 1);
+        arena_release(t->scratch, mark);
+        at += r;
+    }
+}
+
+static void linear_fwd(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, void *u, Tensor *y)
+{
+    int64_t m = tensor_rows(x), in = tensor_cols(x), ldy = tensor_cols(y), ldu = total(lin, n, rank_of), at = 0;
+    for (int i = 0, run; i < n; i += run) {
+        run = weight_run(lin, i, n);
+        int64_t out = total(lin + i, run, out_of);
+        const Param *w = lin[i].w, *b = lin[i].b;
+        RUN(t, matmul, Matmul, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+            .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = in, .ldb = in, .ldc = ldy, .a = x->data,
+            .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1);
+        at += out;
+    }
+    if (!u)
+        return;
+    adapters_down(t, lin, n, rows, x, u);
+    int64_t at_u = 0;
+    at = 0;
+    for (int i = 0; i < n; i++) {
+        int64_t r = rank_of(&lin[i]), out = out_of(&lin[i]);
+        if (r)
+            RUN(t, matmul, Matmul, .m = m, .n = out, .k = r, .a_type = t->compute, .b_type = lin[i].lora_b->t.type, .c_type = t->compute,
+                .b_trans = true, .accumulate = true, .lda = ldu, .ldb = r, .ldc = ldy, .a = (char *)u + tape_size(t, at_u),
+                .b = lin[i].lora_b->t.data, .c = (char *)y->data + tape_size(t, at), .alpha = lin[i].scale);
+        at += out;
+        at_u += r;
+    }
+}
+
+/* Gradient of stacked weights: dW (+)= dyᵀ x, dy [m, rows of W] with stride ldy. */
+static void weight_grad(Tape *t, void *dw, bool accumulate, DType dw_type, int64_t out, int64_t in, int64_t m, const void *dy, int64_t ldy,
+                        const void *x)
+{
+    RUN(t, matmul, Matmul, .m = out, .n = in, .k = m, .a_type = t->compute, .b_type = t->compute, .c_type = dw_type, .a_trans = true,
+        .accumulate = accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy, .b = x, .c = dw, .alpha = 1);
+}
+
+static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, void *dx, bool *accumulate)
+{
+    int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
+    for (int i = 0, run; i < s->n; i += run) {
+        run = weight_run(s->lin, i, s->n);
+        int64_t out = total(s->lin + i, run, out_of);
+        const Param *w = s->lin[i].w;
+        const void *dy_run = dy + tape_size(t, at);
+        if (dx) {
+            RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+                .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy_run, .b = w->t.data, .c = dx,
+                .alpha = 1);
+            *accumulate = true;
+        }
+        at += out;
+    }
+    at = 0;
+    for (int i = 0; i < s->n; i++) {
+        int64_t out = out_of(&s->lin[i]);
+        const char *dy_i = dy + tape_size(t, at);
+        bool more;
+        void *dw = grad_dst(t, &s->lin[i].w->t, &more);
+        if (dw)
+            weight_grad(t, dw, more, s->lin[i].w->t.grad_type, out, in, m, dy_i, ldy, s->x->data);
+        void *db = s->lin[i].b ? grad_dst(t, &s->lin[i].b->t, &more) : NULL;
+        if (db)
+            RUN(t, column_sum, ColumnSum, .rows = m, .cols = out, .ldx = ldy, .x_type = t->compute, .out_type = s->lin[i].b->t.grad_type,
+                .x = dy_i, .out = db, .accumulate = more);
+        at += out;
+    }
+}
+
+/* du = s·dy B and dB = s·dyᵀ u for every adapter; du side by side. */
+static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, char *du, int64_t ldu)
+{
+    int64_t m = tensor_rows(s->x), at = 0, at_u = 0;
+    for (int i = 0; i < s->n; i++) {
+        Linear *l = &s->lin[i];
+        int64_t out = out_of(l), r = rank_of(l);
+        if (r) {
+            RUN(t, matmul, Matmul, .m = m, .n = r, .k = out, .a_type = t->compute, .b_type = l->lora_b->t.type, .c_type = t->compute,
+                .lda = ldy, .ldb = r, .ldc = ldu, .a = dy + tape_size(t, at), .b = l->lora_b->t.data, .c = du + tape_size(t, at_u),
+                .alpha = l->scale);
+            bool more;
+            void *db = grad_dst(t, &l->lora_b->t, &more);
+            if (db)
+                RUN(t, matmul, Matmul, .m = out, .n = r, .k = m, .a_type = t->compute, .b_type = t->compute,
+                    .c_type = l->lora_b->t.grad_type, .a_trans = true, .accumulate = more, .lda = ldy, .ldb = ldu, .ldc = r,
+                    .a = dy + tape_size(t, at), .b = (char *)s->u + tape_size(t, at_u), .c = db, .alpha = l->scale);
+        }
+        at += out;
+        at_u += r;
+    }
+}
+
+/* dA = duᵀ drop(x), dx += drop'(du A); runs of adapters without dropout as one matrix. */
+static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ldu, void *dx, bool *accumulate)
+{
+    int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
+    for (int i = 0, run; i < s->n; i += run) {
+        run = adapter_run(s->lin, i, s->n);
+        Linear *l = &s->lin[i];
+        int64_t r = total(l, run, rank_of);
+        if (!r)
+            continue;
+        const void *du_run = du + tape_size(t, at);
+        ArenaMark mark = arena_mark(t->scratch);
+        void *d = l->dropout > 0 ? tape_temp(t, tape_size(t, s->x->n_elems)) : NULL;
+        if (d)
+            drop(t, l, s->rows, m, in, s->x->data, d, false);
+        bool more = false;
+        void *da = grad_dst(t, &l->lora_a->t, &more);
+        for (int j = 1; j < run; j++) {
+            bool same;
+            grad_dst(t, &l[j].lora_a->t, &same);
+        }
+        if (da)
+            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, du_run, ldu, d ? d : s->x->data);
+        if (dx) {
+            RUN(t, matmul, Matmul, .m = m, .n = in, .k = r, .a_type = t->compute, .b_type = l->lora_a->t.type, .c_type = t->compute,
+                .accumulate = !d && *accumulate, .lda = ldu, .ldb = in, .ldc = in, .a = du_run, .b = l->lora_a->t.data, .c = d ? d : dx,
+                .alpha = 1);
+            if (d)
+                drop(t, l, s->rows, m, in, d, dx, *accumulate);
+            *accumulate = true;
+        }
+        arena_release(t->scratch, mark);
+        at += r;
+    }
+}
+
+static Status linear_bwd(Tape *t, Node *self)
+{
+    LinearNode *s = (LinearNode *)self;
+    const void *dy = grad_of(self->out);
+    if (!dy)
+        return OK;
+    bool accumulate = false;
+    void *dx = grad_dst(t, s->x, &accumulate);
+    int64_t ldy = tensor_cols(self->out), ldu = total(s->lin, s->n, rank_of);
+    base_bwd(t, s, dy, ldy, dx, &accumulate);
+    if (s->u) {
+        ArenaMark mark = arena_mark(t->scratch);
+        void *du = tape_temp(t, tape_size(t, tensor_rows(s->x) * ldu));
+        adapters_up_bwd(t, s, dy, ldy, du, ldu);
+        adapters_down_bwd(t, s, du, ldu, dx, &accumulate);
+        arena_release(t->scratch, mark);
+    }
+    return t->status;
+}
+
+static bool check(Tape *t, const Tensor *x, const Linear *lin, int n)
+{
+    if (n < 1 || n > MAX_LINEARS)
+        tape_fail(t, fail(ERR_INTERNAL, "nn_linear: %d linears, at most %d", n, MAX_LINEARS));
+    for (int i = 0; i < n && !t->status; i++)
+        if (lin[i].w->t.n_elems != out_of(&lin[i]) * tensor_cols(x))
+            tape_fail(t, fail(ERR_INTERNAL, "nn_linear: %s does not take %lld columns", lin[i].w->name, (long long)tensor_cols(x)));
+    return !t->status;
+}
+
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRows *rows, bool transient)
+{
+    if (!x || t->status || !check(t, x, given, n))
+        return NULL;
+    Linear lin[MAX_LINEARS];
+    memcpy(lin, given, (size_t)n * sizeof *lin);
+    for (int i = 0; i < n && !t->record; i++)
+        lin[i].dropout = 0; /* generating or evaluating */
+    bool reads_x = false, wants = x->needs_grad;
+    for (int i = 0; i < n; i++) {
+        reads_x |= lin[i].w->trainable || (lin[i].lora_a && (lin[i].lora_a->trainable || lin[i].lora_b->trainable));
+        wants |= reads_x || (lin[i].b && lin[i].b->trainable);
+    }
+    int64_t m = tensor_rows(x), sum_r = total(lin, n, rank_of);
+    Tensor *y = tape_output(t, m, total(lin, n, out_of), wants, transient ? PLACE_TRANSIENT : PLACE_KEEP);
+    if (!y)
+        return NULL;
+    ArenaMark mark = arena_mark(t->scratch);
+    bool saved = y->needs_grad;
+    void *u = !sum_r ? NULL : saved ? tape_save(t, tape_size(t, m * sum_r)) : tape_temp(t, tape_size(t, m * sum_r));
+    linear_fwd(t, lin, n, rows, x, u, y);
+    LinearNode *s = tape_node(t, sizeof *s, linear_bwd, y);
+    if (s) {
+        s->x = x;
+        s->n = n;
+        s->rows = rows;
+        s->u = u;
+        memcpy(s->lin, lin, (size_t)n * sizeof *lin);
+        if (reads_x)
+            tape_need(t, x);
+    }
+    if (!saved)
+        arena_release(t->scratch, mark);
+    return t->status ? NULL : y;
+}

@@ -1,0 +1,176 @@
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+enum {
+    CHUNK_BYTES = 32 << 20, /* logits of one chunk: large enough for the matmul, small beside the weights of the head */
+    CHUNK_ROWS_MIN = 64
+};
+
+typedef struct LmNode {
+    Node node;
+    Tensor *hs;
+    void *dhs;
+    bool head_trains;
+} LmNode;
+
+static int64_t rows_of(const Param *p) { return p ? p->t.shape[0] : 0; }
+
+static int64_t chunk_rows(const Tape *t, const LmLoss *a, int64_t width)
+{
+    int64_t rows = CHUNK_BYTES / (width * (int64_t)dtype_size(t->compute));
+    rows = rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
+    rows = a->chunk ? a->chunk : rows;
+    return rows < a->n ? rows : a->n;
+}
+
+/* z[:, at …] = hs Wᵀ */
+static void logits_part(Tape *t, const void *hs, int64_t n, int64_t d, const Param *w, void *z, int64_t ldz, int64_t at)
+{
+    if (w)
+        RUN(t, matmul, Matmul, .m = n, .n = rows_of(w), .k = d, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+            .b_trans = true, .b_frozen = !w->trainable, .lda = d, .ldb = d, .ldc = ldz, .a = hs, .b = w->t.data,
+            .c = (char *)z + tape_size(t, at), .alpha = 1);
+}
+
+static void logits_chunk(Tape *t, const void *hs, int64_t n, int64_t d, const Param *head, const Param *rows, void *z)
+{
+    int64_t width = rows_of(head) + rows_of(rows);
+    logits_part(t, hs, n, d, head, z, width, 0);
+    logits_part(t, hs, n, d, rows, z, width, rows_of(head));
+}
+
+/* dhs (+)= dz W, dW (+)= dzᵀ hs for one of the two matrices. */
+static void logits_part_bwd(Tape *t, const void *hs, int64_t n, int64_t d, Param *w, const void *z, int64_t ldz, int64_t at, void *dhs)
+{
+    if (!w)
+        return;
+    const void *dz = (const char *)z + tape_size(t, at);
+    if (dhs)
+        RUN(t, matmul, Matmul, .m = n, .n = d, .k = rows_of(w), .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+            .b_frozen = !w->trainable, .accumulate = at > 0, .lda = ldz, .ldb = d, .ldc = d, .a = dz, .b = w->t.data, .c = dhs, .alpha = 1);
+    bool more;
+    void *dw = grad_dst(t, &w->t, &more);
+    if (dw)
+        RUN(t, matmul, Matmul, .m = rows_of(w), .n = d, .k = n, .a_type = t->compute, .b_type = t->compute, .c_type = w->t.grad_type,
+            .a_trans = true, .accumulate = more, .lda = ldz, .ldb = d, .ldc = d, .a = dz, .b = hs, .c = dw, .alpha = 1);
+}
+
+static void download_f32(Tape *t, float *to, const void *from, int64_t n)
+{
+    void *stage = t->compute == F32 ? to : tape_host(t, tape_size(t, n));
+    if (!stage || t->status)
+        return;
+    tape_fail(t, t->backend->download(t->backend, stage, from, tape_size(t, n)));
+    if (stage != to && !t->status)
+        dtype_convert(to, F32, stage, t->compute, (size_t)n);
+}
+
+static Status lm_bwd(Tape *t, Node *self)
+{
+    LmNode *s = (LmNode *)self;
+    if (!grad_of(self->out))
+        return OK;
+    if (t->seed_value != 1 && s->head_trains)
+        return tape_fail(t, fail(ERR_INTERNAL, "nn_lm_loss: seeded with %g, the head's gradient was written for 1", t->seed_value));
+    if (!s->dhs)
+        return OK;
+    bool more;
+    if (t->seed_value == 1 && s->hs->depth == 0 && !s->hs->grad_written) {
+        grad_adopt(t, s->hs, s->dhs, 0);
+        return t->status;
+    }
+    void *dhs = grad_dst(t, s->hs, &more);
+    if (dhs)
+        RUN(t, add_scaled, AddScaled, .n = s->hs->n_elems, .a_type = t->compute, .b_type = t->compute, .y_type = t->compute,
+            .alpha = t->seed_value, .beta = 1, .a = s->dhs, .b = more ? dhs : NULL, .y = dhs);
+    return t->status;
+}
+
+/* Labels and scaled weights go to the device; the scaled weight is rounded once. */
+static void upload_labels(Tape *t, const LmLoss *a, const int32_t **label, void **weight)
+{
+    size_t size = dtype_size(tape_stat_type(t));
+    char *scaled = tape_host(t, (size_t)a->n * size);
+    if (!scaled)
+        return;
+    for (int64_t i = 0; a->weight && i < a->n; i++) {
+        double w = a->scale * (double)a->weight[i];
+        dtype_convert(scaled + (size_t)i * size, tape_stat_type(t), &w, F64, 1);
+    }
+    *label = tape_ints(t, a->label, a->n);
+    *weight = tape_upload(t, scaled, (size_t)a->n * size);
+}
+
+static void weigh(Tape *t, LmLoss *a, const void *ce_device, Tensor *loss)
+{
+    size_t size = dtype_size(tape_stat_type(t));
+    char *ce = tape_host(t, (size_t)a->n * size);
+    if (!ce)
+        return;
+    tape_fail(t, t->backend->download(t->backend, ce, ce_device, (size_t)a->n * size));
+    a->weighted_sum = 0;
+    for (int64_t i = 0; a->weight && i < a->n; i++) {
+        double v;
+        dtype_convert(&v, F64, ce + (size_t)i * size, tape_stat_type(t), 1);
+        a->weighted_sum += (double)a->weight[i] * v;
+    }
+    RUN(t, fill, Fill, .n = 1, .type = loss->type, .value = a->scale * a->weighted_sum, .x = loss->data);
+}
+
+Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
+{
+    if (!hs || t->status)
+        return NULL;
+    int64_t d = tensor_cols(hs), width = rows_of(a->head) + rows_of(a->rows);
+    bool head_trains = a->head->trainable || (a->rows && a->rows->trainable);
+    Tensor *loss = tape_output(t, 1, 1, hs->needs_grad || head_trains, PLACE_KEEP);
+    void *dhs = loss && loss->needs_grad && hs->needs_grad ? tape_save(t, tape_size(t, hs->n_elems)) : NULL;
+    char *ce = tape_keep(t, dtype_size(tape_stat_type(t)) * (size_t)a->n);
+    const int32_t *label = NULL;
+    void *weight = NULL;
+    upload_labels(t, a, &label, &weight);
+    if (t->status)
+        return NULL;
+    ArenaMark mark = arena_mark(t->scratch);
+    int64_t chunk = chunk_rows(t, a, width);
+    void *z = tape_temp(t, tape_size(t, chunk * width));
+    size_t stat = dtype_size(tape_stat_type(t));
+    for (int64_t at = 0; at < a->n && !t->status; at += chunk) {
+        int64_t n = a->n - at < chunk ? a->n - at : chunk;
+        const char *h = (const char *)hs->data + tape_size(t, at * d);
+        logits_chunk(t, h, n, d, a->head, a->rows, z);
+        if (a->logits)
+            download_f32(t, a->logits + at * width, z, n * width);
+        RUN(t, cross_entropy, CrossEntropy, .rows = n, .cols = width, .ldz = width, .act = t->compute, .label = label + at,
+            .weight = (char *)weight + (size_t)at * stat, .logits = z, .loss = ce + (size_t)at * stat, .backward = loss->needs_grad);
+        if (!loss->needs_grad)
+            continue;
+        char *dh = dhs ? (char *)dhs + tape_size(t, at * d) : NULL;
+        logits_part_bwd(t, h, n, d, a->head, z, width, 0, dh);
+        logits_part_bwd(t, h, n, d, a->rows, z, width, rows_of(a->head), dh);
+    }
+    arena_release(t->scratch, mark);
+    weigh(t, a, ce, loss);
+    LmNode *s = tape_node(t, sizeof *s, lm_bwd, loss);
+    if (s) {
+        s->hs = hs;
+        s->dhs = dhs;
+        s->head_trains = head_trains;
+    }
+    return t->status ? NULL : loss;
+}
+
+Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits)
+{
+    if (!hs || t->status)
+        return t->status;
+    int64_t n = tensor_rows(hs), width = rows_of(head) + rows_of(rows);
+    ArenaMark mark = arena_mark(t->scratch);
+    void *z = tape_temp(t, tape_size(t, n * width));
+    if (z) {
+        logits_chunk(t, hs->data, n, tensor_cols(hs), head, rows, z);
+        download_f32(t, logits, z, n * width);
+    }
+    arena_release(t->scratch, mark);
+    return t->status;
+}

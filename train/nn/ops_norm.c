@@ -1,0 +1,139 @@
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+typedef struct NormNode {
+    Node node;
+    Tensor *x, *add, *sum;
+    Param *w, *b; /* b NULL: RMSNorm */
+    double eps;
+    void *mean, *rstd;
+} NormNode;
+
+static Status norm_fwd(Tape *t, const NormNode *s, const void *x, const void *add, void *sum, Tensor *y)
+{
+    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
+    if (!s->b)
+        return RUN(t, rmsnorm_fwd, RmsNormFwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .eps = s->eps, .x = x,
+                   .add = add, .w = s->w->t.data, .sum = sum, .y = y->data, .rstd = s->rstd);
+    return RUN(t, layernorm_fwd, LayerNormFwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .eps = s->eps, .x = x,
+               .add = add, .w = s->w->t.data, .b = s->b->t.data, .sum = sum, .y = y->data, .mean = s->mean, .rstd = s->rstd);
+}
+
+/* The statistics come out as they were: both passes take those of the stored sum. */
+static Status norm_remake(Tape *t, Node *self)
+{
+    NormNode *s = (NormNode *)self;
+    return norm_fwd(t, s, s->sum->data, NULL, NULL, self->out);
+}
+
+static void norm_kernel_bwd(Tape *t, NormNode *s, const void *dy, void *dx, bool accumulate)
+{
+    Tensor *y = s->node.out;
+    bool more_w = false, more_b = false;
+    void *dw = grad_dst(t, &s->w->t, &more_w), *db = s->b ? grad_dst(t, &s->b->t, &more_b) : NULL;
+    if (dw && db && more_w != more_b)
+        tape_fail(t, fail(ERR_INTERNAL, "layernorm: %s and %s were not reached together", s->w->name, s->b->name));
+    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
+    if (!s->b)
+        RUN(t, rmsnorm_bwd, RmsNormBwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .x = s->sum->data,
+            .w = s->w->t.data, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .accumulate = accumulate, .accumulate_w = more_w);
+    else
+        RUN(t, layernorm_bwd, LayerNormBwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .x = s->sum->data,
+            .w = s->w->t.data, .mean = s->mean, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .db = db, .accumulate = accumulate,
+            .accumulate_w = dw ? more_w : more_b);
+}
+
+static Status norm_bwd(Tape *t, Node *self)
+{
+    NormNode *s = (NormNode *)self;
+    const void *dy = grad_of(self->out);
+    if (dy) {
+        bool accumulate = false;
+        void *dx = grad_dst(t, s->sum, &accumulate);
+        ArenaMark mark = arena_mark(t->scratch);
+        if (!dx) /* only the norm's own weights train: the kernel still wants a place for dx */
+            dx = tape_temp(t, tape_size(t, self->out->n_elems));
+        norm_kernel_bwd(t, s, dy, dx, accumulate);
+        arena_release(t->scratch, mark);
+    }
+    if (s->add && grad_of(s->sum)) {
+        grad_share(t, s->x, s->sum);
+        grad_share(t, s->add, s->sum);
+    }
+    return t->status;
+}
+
+static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
+{
+    if (!x || !w || t->status)
+        return NULL;
+    int64_t rows = tensor_rows(x), cols = tensor_cols(x);
+    if (w->t.n_elems != cols || (add && add->n_elems != x->n_elems)) {
+        tape_fail(t, fail(ERR_INTERNAL, "norm: %s has %lld elements, rows have %lld", w->name, (long long)w->t.n_elems, (long long)cols));
+        return NULL;
+    }
+    bool residual_wants = x->needs_grad || tensor_wants(add);
+    NormNode s = {.x = x, .add = add, .w = w, .b = b, .eps = eps, .sum = x};
+    if (add)
+        s.sum = tape_output(t, rows, cols, residual_wants, PLACE_KEEP);
+    size_t stat = dtype_size(tape_stat_type(t)) * (size_t)rows;
+    s.rstd = tape_save(t, stat);
+    s.mean = b ? tape_save(t, stat) : NULL;
+    Tensor *y = tape_output(t, rows, cols, residual_wants || w->trainable || (b && b->trainable), PLACE_CHEAP);
+    if (!y)
+        return NULL;
+    norm_fwd(t, &s, x->data, add ? add->data : NULL, add ? s.sum->data : NULL, y);
+    NormNode *node = tape_node(t, sizeof *node, norm_bwd, y);
+    if (node) {
+        s.node = node->node;
+        *node = s;
+        node->node.remake = norm_remake;
+        tape_need(t, s.sum);
+    }
+    if (sum)
+        *sum = s.sum;
+    return t->status ? NULL : y;
+}
+
+Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum) { return norm(t, x, add, w, NULL, eps, sum); }
+
+Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
+{
+    return b ? norm(t, x, add, w, b, eps, sum) : NULL;
+}
+
+typedef struct AddNode {
+    Node node;
+    Tensor *x, *y;
+} AddNode;
+
+static Status add_bwd(Tape *t, Node *self)
+{
+    AddNode *s = (AddNode *)self;
+    if (!grad_of(self->out))
+        return OK;
+    grad_share(t, s->x, self->out);
+    grad_share(t, s->y, self->out);
+    return t->status;
+}
+
+Tensor *nn_add(Tape *t, Tensor *x, Tensor *y)
+{
+    if (!x || !y || t->status)
+        return NULL;
+    if (x->n_elems != y->n_elems) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_add: %lld and %lld elements", (long long)x->n_elems, (long long)y->n_elems));
+        return NULL;
+    }
+    Tensor *z = tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad || y->needs_grad, PLACE_KEEP);
+    if (!z)
+        return NULL;
+    RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = x->type, .b_type = y->type, .y_type = z->type, .alpha = 1, .beta = 1, .a = x->data,
+        .b = y->data, .y = z->data);
+    AddNode *s = tape_node(t, sizeof *s, add_bwd, z);
+    if (s) {
+        s->x = x;
+        s->y = y;
+    }
+    return t->status ? NULL : z;
+}

@@ -1,0 +1,175 @@
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n) { return tape_upload(t, host, (size_t)n * sizeof *host); }
+const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n) { return tape_upload(t, host, (size_t)n); }
+
+/* ---------------------------------------------------------------- embedding */
+
+typedef struct EmbedNode {
+    Node node;
+    EmbedSpec spec;
+} EmbedNode;
+
+static void gather(Tape *t, int64_t n, const int32_t *index, const Tensor *src, Tensor *y)
+{
+    int64_t cols = tensor_cols(y);
+    RUN(t, rows_gather, RowsGather, .n = n, .cols = cols, .lds = cols, .ldy = cols, .src_type = src->type, .y_type = y->type, .index = index,
+        .src = src->data, .y = y->data);
+}
+
+static void scatter(Tape *t, int64_t n, const int32_t *index, const void *x, Tensor *dst, void *to, bool accumulate)
+{
+    int64_t cols = tensor_cols(dst);
+    RUN(t, rows_scatter, RowsScatter, .n = n, .n_dst = tensor_rows(dst), .cols = cols, .ldx = cols, .ldd = cols, .x_type = t->compute,
+        .dst_type = dst->grad_type, .index = index, .x = x, .dst = to, .accumulate = accumulate);
+}
+
+static Status embed_bwd(Tape *t, Node *self)
+{
+    EmbedSpec *s = &((EmbedNode *)self)->spec;
+    const void *dy = grad_of(self->out);
+    if (!dy)
+        return OK;
+    void *d_base = s->base_occur ? grad_dst_partial(t, &s->base->t) : NULL;
+    if (d_base)
+        scatter(t, s->n, s->base_index, dy, &s->base->t, d_base, true);
+    void *d_rows = s->rows && s->rows_occur ? grad_dst_partial(t, &s->rows->t) : NULL;
+    if (d_rows)
+        scatter(t, s->n, s->rows_index, dy, &s->rows->t, d_rows, true);
+    bool more = false;
+    void *d_features = s->features ? grad_dst(t, s->features, &more) : NULL;
+    if (d_features) /* every feature row has its place in the run, so all are written */
+        scatter(t, s->n, s->image_index, dy, s->features, d_features, more);
+    return t->status;
+}
+
+Tensor *nn_embed(Tape *t, const EmbedSpec *spec)
+{
+    if (t->status)
+        return NULL;
+    bool wants = spec->base->trainable || (spec->rows && spec->rows->trainable) || tensor_wants(spec->features);
+    Tensor *x = tape_output(t, spec->n, tensor_cols(&spec->base->t), wants, PLACE_KEEP);
+    if (!x)
+        return NULL;
+    gather(t, spec->n, spec->base_index, &spec->base->t, x);
+    if (spec->rows)
+        gather(t, spec->n, spec->rows_index, &spec->rows->t, x);
+    if (spec->features)
+        gather(t, spec->n, spec->image_index, spec->features, x);
+    EmbedNode *s = tape_node(t, sizeof *s, embed_bwd, x);
+    if (s)
+        s->spec = *spec;
+    return t->status ? NULL : x;
+}
+
+/* ---------------------------------------------------------------- patches */
+
+typedef struct PatchNode {
+    Node node;
+    PatchSpec spec;
+    Param *w, *b, *position;
+} PatchNode;
+
+static void *patches(Tape *t, const PatchSpec *s, int64_t rows, int64_t cols)
+{
+    void *y = tape_temp(t, tape_size(t, rows * cols));
+    if (y)
+        RUN(t, patchify, Patchify, .images = s->images, .height = s->height, .width = s->width, .patch = s->patch, .act = t->compute,
+            .rescale = s->rescale, .mean = {s->mean[0], s->mean[1], s->mean[2]}, .std = {s->std[0], s->std[1], s->std[2]},
+            .pixels = s->pixels, .y = y);
+    return y;
+}
+
+/* The patches are cut again from the pixels: cheaper than keeping them. */
+static Status patch_bwd(Tape *t, Node *self)
+{
+    PatchNode *s = (PatchNode *)self;
+    const void *dy = grad_of(self->out);
+    if (!dy)
+        return OK;
+    int64_t rows = tensor_rows(self->out), d = tensor_cols(self->out), cols = s->w->t.n_elems / d;
+    bool more;
+    void *dp = grad_dst(t, &s->position->t, &more);
+    if (dp)
+        RUN(t, add_rows_bwd, AddRowsBwd, .rows = rows, .cols = d, .period = tensor_rows(&s->position->t), .act = t->compute,
+            .table_type = s->position->t.grad_type, .dy = dy, .dtable = dp, .accumulate = more);
+    void *db = grad_dst(t, &s->b->t, &more);
+    if (db)
+        RUN(t, column_sum, ColumnSum, .rows = rows, .cols = d, .ldx = d, .x_type = t->compute, .out_type = s->b->t.grad_type, .x = dy,
+            .out = db, .accumulate = more);
+    void *dw = grad_dst(t, &s->w->t, &more);
+    ArenaMark mark = arena_mark(t->scratch);
+    if (dw)
+        RUN(t, matmul, Matmul, .m = d, .n = cols, .k = rows, .a_type = t->compute, .b_type = t->compute, .c_type = s->w->t.grad_type,
+            .a_trans = true, .accumulate = more, .lda = d, .ldb = cols, .ldc = cols, .a = dy, .b = patches(t, &s->spec, rows, cols), .c = dw,
+            .alpha = 1);
+    arena_release(t->scratch, mark);
+    return t->status;
+}
+
+Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param *position)
+{
+    if (t->status)
+        return NULL;
+    int64_t n = (spec->height / spec->patch) * (spec->width / spec->patch), rows = spec->images * n, d = w->t.shape[0];
+    int64_t cols = w->t.n_elems / d;
+    if (tensor_rows(&position->t) != n || cols != 3 * spec->patch * spec->patch) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_patch_embed: %lld patches a picture, %lld positions", (long long)n,
+                          (long long)tensor_rows(&position->t)));
+        return NULL;
+    }
+    Tensor *x = tape_output(t, rows, d, w->trainable, PLACE_KEEP);
+    if (!x)
+        return NULL;
+    ArenaMark mark = arena_mark(t->scratch);
+    const void *p = patches(t, spec, rows, cols);
+    RUN(t, matmul, Matmul, .m = rows, .n = d, .k = cols, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute, .b_trans = true,
+        .b_frozen = !w->trainable, .lda = cols, .ldb = cols, .ldc = d, .a = p, .b = w->t.data, .bias = b->t.data, .bias_type = b->t.type,
+        .c = x->data, .alpha = 1);
+    RUN(t, add_rows, AddRows, .rows = rows, .cols = d, .period = n, .act = t->compute, .table_type = position->t.type, .x = x->data,
+        .table = position->t.data, .y = x->data);
+    arena_release(t->scratch, mark);
+    PatchNode *s = tape_node(t, sizeof *s, patch_bwd, x);
+    if (s) {
+        s->spec = *spec;
+        s->w = w;
+        s->b = b;
+        s->position = position;
+    }
+    return t->status ? NULL : x;
+}
+
+/* ---------------------------------------------------------------- gather */
+
+typedef struct GatherNode {
+    Node node;
+    Tensor *x;
+    const int32_t *index;
+} GatherNode;
+
+static Status gather_bwd(Tape *t, Node *self)
+{
+    GatherNode *s = (GatherNode *)self;
+    const void *dy = grad_of(self->out);
+    void *dx = dy ? grad_dst_partial(t, s->x) : NULL;
+    if (dx)
+        scatter(t, tensor_rows(self->out), s->index, dy, s->x, dx, true);
+    return t->status;
+}
+
+Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n)
+{
+    if (!x || t->status)
+        return NULL;
+    Tensor *y = tape_output(t, n, tensor_cols(x), x->needs_grad, PLACE_KEEP);
+    if (!y)
+        return NULL;
+    gather(t, n, index, x, y);
+    GatherNode *s = tape_node(t, sizeof *s, gather_bwd, y);
+    if (s) {
+        s->x = x;
+        s->index = index;
+    }
+    return t->status ? NULL : y;
+}

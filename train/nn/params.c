@@ -1,0 +1,296 @@
+#include "train/nn/params.h"
+
+#include <inttypes.h>
+
+#include "kernels/base/philox.h"
+
+enum {
+    FLAT_PAD = 16,       /* elements: every tensor of the flat buffers begins at a cache line */
+    DRAW_CHUNK = 1 << 16 /* elements drawn or converted at a time; a multiple of 4 */
+};
+
+void params_init(Params *p, Backend *backend, DType compute)
+{
+    *p = (Params){.backend = backend, .compute = compute, .master = compute == F64 ? F64 : F32};
+}
+
+static void free_param(Param *q)
+{
+    mem_free(q->name);
+    mem_free(q->file_name);
+    mem_free(q);
+}
+
+void params_destroy(Params *p)
+{
+    for (int i = 0; i < p->n; i++)
+        free_param(p->list[i]);
+    mem_free(p->list);
+    for (int i = 0; i < p->n_blocks; i++)
+        p->backend->mem_destroy(p->backend, p->blocks[i]);
+    mem_free(p->blocks);
+    *p = (Params){0};
+}
+
+bool params_measuring(const Params *p) { return !strcmp(p->backend->name, "null"); }
+
+/* ---------------------------------------------------------------- declaring */
+
+static bool set_shape(Tensor *t, const ParamSpec *spec)
+{
+    t->n_dims = spec->n_dims;
+    t->n_elems = 1;
+    for (int i = 0; i < spec->n_dims; i++) {
+        t->shape[i] = spec->shape[i];
+        if (__builtin_mul_overflow(t->n_elems, spec->shape[i], &t->n_elems))
+            return false;
+    }
+    return t->n_elems <= INT64_MAX / 16;
+}
+
+Param *params_declare(Params *p, const ParamSpec *spec)
+{
+    if (p->n == p->capacity) {
+        int capacity = p->capacity ? 2 * p->capacity : 256;
+        Param **list = mem_grow(p->list, (size_t)capacity * sizeof *list);
+        if (!list) {
+            p->failed = true;
+            return NULL;
+        }
+        p->list = list;
+        p->capacity = capacity;
+    }
+    Param *q = mem_alloc(sizeof *q);
+    char *name = mem_strdup(spec->name), *file_name = spec->file_name ? mem_strdup(spec->file_name) : NULL;
+    if (!q || !name || (spec->file_name && !file_name) || !set_shape(&q->t, spec)) {
+        p->failed = true;
+        mem_free(name);
+        mem_free(file_name);
+        mem_free(q);
+        return NULL;
+    }
+    q->name = name;
+    q->file_name = file_name;
+    q->module = spec->module;
+    q->trainable = spec->trainable;
+    q->decay = spec->decay;
+    q->init = spec->init;
+    q->init_scale = spec->init_scale;
+    q->flat = -1;
+    q->t.type = p->compute;
+    q->t.grad_type = p->master;
+    q->t.needs_grad = spec->trainable;
+    q->t.param = q;
+    p->list[p->n++] = q;
+    return q;
+}
+
+Param *params_find(const Params *p, const char *name)
+{
+    for (int i = 0; i < p->n; i++)
+        if (!strcmp(p->list[i]->name, name))
+            return p->list[i];
+    return NULL;
+}
+
+static Status new_block(Params *p, size_t n_bytes, void **out)
+{
+    void **blocks = mem_grow(p->blocks, (size_t)(p->n_blocks + 1) * sizeof *blocks);
+    if (!blocks)
+        return fail(ERR_NOMEM, "no memory for the list of weights");
+    p->blocks = blocks;
+    TRY(p->backend->mem_create(p->backend, n_bytes, out));
+    p->blocks[p->n_blocks++] = *out;
+    return OK;
+}
+
+Status params_create(Params *p)
+{
+    if (p->failed)
+        return fail(ERR_NOMEM, "no memory to declare the weights");
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->trainable) {
+            p->list[i]->flat = p->n_flat;
+            p->n_flat += (p->list[i]->t.n_elems + FLAT_PAD - 1) / FLAT_PAD * FLAT_PAD;
+        }
+    if (!p->n_flat)
+        return OK;
+    size_t master = dtype_size(p->master), n_bytes = (size_t)p->n_flat * master;
+    void **flat[] = {&p->flat_master, &p->flat_grad, &p->flat_m, &p->flat_v};
+    for (int i = 0; i < 4; i++)
+        TRY_IN(new_block(p, n_bytes, flat[i]), "%" PRId64 " trainable elements", p->n_flat);
+    if (p->compute != p->master)
+        TRY_IN(new_block(p, (size_t)p->n_flat * dtype_size(p->compute), &p->flat_copy), "%" PRId64 " trainable elements", p->n_flat);
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        if (!q->trainable)
+            continue;
+        char *base = p->flat_copy ? p->flat_copy : p->flat_master;
+        q->t.data = base + (size_t)q->flat * dtype_size(p->compute);
+        q->t.grad = (char *)p->flat_grad + (size_t)q->flat * master;
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- values */
+
+/* What a frozen weight of a file's type becomes. Norm weights, biases and the like ([n]) stay as they are under bf16. */
+static DType frozen_type(const Params *p, const Param *q, DType file)
+{
+    if (p->compute == F64)
+        return F64;
+    if (p->compute == BF16 && q->t.n_dims > 1)
+        return BF16;
+    return file == BF16 ? BF16 : F32;
+}
+
+/* Elements [at, at+n) of one array on the backend. stage: room for n converted elements. */
+static Status upload_as(Params *p, void *base, int64_t at, DType to, const void *host, DType from, int64_t n, void *stage)
+{
+    if (to != from) {
+        dtype_convert(stage, to, host, from, (size_t)n);
+        host = stage;
+    }
+    return p->backend->upload(p->backend, (char *)base + (size_t)at * dtype_size(to), host, (size_t)n * dtype_size(to));
+}
+
+static Status write_range(Params *p, Param *q, int64_t at, const void *host, DType type, int64_t n, void *stage)
+{
+    if (!q->trainable)
+        return upload_as(p, q->t.data, at, q->t.type, host, type, n, stage);
+    TRY(upload_as(p, p->flat_master, q->flat + at, p->master, host, type, n, stage));
+    return p->flat_copy ? upload_as(p, p->flat_copy, q->flat + at, p->compute, host, type, n, stage) : OK;
+}
+
+static Status need_memory(Params *p, Param *q, DType type)
+{
+    if (q->trainable || q->t.data)
+        return OK;
+    q->t.type = type;
+    return new_block(p, (size_t)q->t.n_elems * dtype_size(type), &q->t.data);
+}
+
+Status params_set(Params *p, Param *q, const void *host, DType type)
+{
+    TRY_IN(need_memory(p, q, frozen_type(p, q, type)), "%s", q->name);
+    if (params_measuring(p))
+        return OK;
+    void *stage = mem_alloc(DRAW_CHUNK * sizeof(double));
+    if (!stage)
+        return fail(ERR_NOMEM, "%s: no memory to convert it", q->name);
+    Status s = OK;
+    for (int64_t at = 0; at < q->t.n_elems && !s; at += DRAW_CHUNK) {
+        int64_t n = q->t.n_elems - at < DRAW_CHUNK ? q->t.n_elems - at : DRAW_CHUNK;
+        s = write_range(p, q, at, (const char *)host + (size_t)at * dtype_size(type), type, n, stage);
+    }
+    mem_free(stage);
+    return s;
+}
+
+Status params_place(Params *p, Param *q, const void *data, DType type)
+{
+    bool as_is = !q->trainable && frozen_type(p, q, type) == type && (uintptr_t)data % dtype_size(type) == 0;
+    if (as_is && (p->backend->host_memory || params_measuring(p))) {
+        q->t.type = type;
+        q->t.data = (void *)(uintptr_t)data; /* never written: it is frozen */
+        return OK;
+    }
+    return params_set(p, q, data, type);
+}
+
+Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float *host)
+{
+    DType type = q->trainable ? p->master : q->t.type;
+    const char *from = q->trainable ? p->flat_master : q->t.data;
+    if (!from)
+        return fail(ERR_INTERNAL, "%s has no values", q->name);
+    from += (size_t)(at + (q->trainable ? q->flat : 0)) * dtype_size(type);
+    if (type == F32)
+        return p->backend->download(p->backend, host, from, (size_t)n * sizeof *host);
+    char *stage = mem_alloc((size_t)n * dtype_size(type));
+    if (!stage)
+        return fail(ERR_NOMEM, "%s: no memory to read it", q->name);
+    Status s = p->backend->download(p->backend, stage, from, (size_t)n * dtype_size(type));
+    if (!s)
+        dtype_convert(host, F32, stage, type, (size_t)n);
+    mem_free(stage);
+    return s;
+}
+
+Status params_get(Params *p, const Param *q, float *host) { return params_get_range(p, q, 0, q->t.n_elems, host); }
+
+/* ---------------------------------------------------------------- drawing */
+
+static uint64_t hash_name(const char *s)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    return h;
+}
+
+/* Elements 4·group … 4·group+3 of a stream. */
+static void draw4(const Param *q, uint64_t key, int64_t group, float out[4])
+{
+    uint32_t lo = (uint32_t)group, hi = (uint32_t)(group >> 32);
+    Philox4 r = philox4x32(key, lo, hi, 0, 0);
+    if (q->init == INIT_UNIFORM) {
+        for (int i = 0; i < 4; i++)
+            out[i] = (float)((2.0 * (double)philox_uniform(r.v[i]) - 1.0) * q->init_scale);
+        return;
+    }
+    philox_normal2(r.v[0], r.v[1], out);
+    philox_normal2(r.v[2], r.v[3], out + 2);
+    for (int i = 0; i < 4; i++) {
+        for (uint32_t again = 1; q->init == INIT_TRUNCATED && fabsf(out[i]) > 2; again++) {
+            float pair[2];
+            r = philox4x32(key, lo, hi, again, (uint32_t)i);
+            philox_normal2(r.v[0], r.v[1], pair);
+            out[i] = pair[0];
+        }
+        out[i] = (float)((double)out[i] * q->init_scale);
+    }
+}
+
+static void draw_range(const Param *q, uint64_t key, int64_t at, int64_t n, float *out)
+{
+    if (q->init == INIT_ZERO || q->init == INIT_ONE) {
+        for (int64_t i = 0; i < n; i++)
+            out[i] = q->init == INIT_ONE;
+        return;
+    }
+    for (int64_t i = 0; i < n; i += 4) {
+        float four[4];
+        draw4(q, key, (at + i) / 4, four);
+        for (int64_t j = 0; j < 4 && i + j < n; j++)
+            out[i + j] = four[j];
+    }
+}
+
+Status params_draw(Params *p, Param *q, uint64_t seed)
+{
+    TRY_IN(need_memory(p, q, frozen_type(p, q, F32)), "%s", q->name);
+    if (params_measuring(p))
+        return OK;
+    float *values = mem_alloc(DRAW_CHUNK * sizeof *values);
+    void *stage = mem_alloc(DRAW_CHUNK * sizeof(double));
+    Status s = values && stage ? OK : fail(ERR_NOMEM, "%s: no memory to draw it", q->name);
+    uint64_t key = philox_key(seed, RANDOM_INIT, hash_name(q->name), 0);
+    for (int64_t at = 0; at < q->t.n_elems && !s; at += DRAW_CHUNK) {
+        int64_t n = q->t.n_elems - at < DRAW_CHUNK ? q->t.n_elems - at : DRAW_CHUNK;
+        draw_range(q, key, at, n, values);
+        s = write_range(p, q, at, values, F32, n, stage);
+    }
+    mem_free(values);
+    mem_free(stage);
+    return s;
+}
+
+Status params_step_begin(Params *p)
+{
+    for (int i = 0; i < p->n; i++)
+        p->list[i]->reached = false;
+    if (!p->n_flat)
+        return OK;
+    return p->backend->ops.fill(&p->backend->ctx, &(Fill){.n = p->n_flat, .type = p->master, .x = p->flat_grad});
+}

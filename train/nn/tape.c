@@ -1,0 +1,390 @@
+#include "train/nn/tape.h"
+
+#include <stdalign.h>
+
+#include "train/nn/node.h"
+#include "train/nn/ops.h"
+
+/* ---------------------------------------------------------------- host memory: nodes, tensors, staging; bumped, reused every step */
+
+enum { HOST_CHUNK = 1 << 18 };
+
+struct HostChunk {
+    HostChunk *next;
+    size_t used, capacity;
+    alignas(64) char data[];
+};
+
+typedef struct HostMark {
+    HostChunk *chunk;
+    size_t used;
+} HostMark;
+
+static HostMark host_mark(const Tape *t) { return (HostMark){t->host_now, t->host_now ? t->host_now->used : 0}; }
+
+static void host_release(Tape *t, HostMark m)
+{
+    HostChunk *first = m.chunk ? m.chunk : t->host;
+    for (HostChunk *c = first; c; c = c->next)
+        c->used = c == m.chunk ? m.used : 0;
+    t->host_now = first;
+}
+
+void *tape_host(Tape *t, size_t n_bytes)
+{
+    n_bytes = (n_bytes + 63) & ~(size_t)63;
+    HostChunk *c = t->host_now;
+    while (c && c->capacity - c->used < n_bytes && c->next)
+        c = c->next;
+    if (!c || c->capacity - c->used < n_bytes) {
+        size_t capacity = n_bytes > HOST_CHUNK ? n_bytes : HOST_CHUNK;
+        HostChunk *fresh = mem_alloc(sizeof *fresh + capacity);
+        if (!fresh) {
+            tape_fail(t, fail(ERR_NOMEM, "tape: no memory for %zu bytes of nodes", n_bytes));
+            return NULL;
+        }
+        fresh->capacity = capacity;
+        *(c ? &c->next : &t->host) = fresh;
+        c = fresh;
+    }
+    t->host_now = c;
+    void *p = c->data + c->used;
+    c->used += n_bytes;
+    memset(p, 0, n_bytes);
+    return p;
+}
+
+/* ---------------------------------------------------------------- life */
+
+Status tape_create(Tape **out, const TapeOptions *opt)
+{
+    *out = NULL;
+    Tape *t = mem_alloc(sizeof *t);
+    if (!t)
+        return fail(ERR_NOMEM, "tape: no memory");
+    *t = (Tape){.backend = opt->backend, .keep = opt->keep, .scratch = opt->scratch, .compute = opt->compute, .recompute = opt->recompute,
+                .seed = opt->seed, .step = opt->step, .record = true, .nodes = true, .keep_start = arena_mark(opt->keep),
+                .scratch_start = arena_mark(opt->scratch)};
+    *out = t;
+    return OK;
+}
+
+void tape_free(Tape **t)
+{
+    if (!*t)
+        return;
+    for (HostChunk *c = (*t)->host, *next; c; c = next) {
+        next = c->next;
+        mem_free(c);
+    }
+    mem_free(*t);
+    *t = NULL;
+}
+
+void tape_reset(Tape *t, uint64_t step)
+{
+    host_release(t, (HostMark){0});
+    arena_release(t->keep, t->keep_start);
+    arena_release(t->scratch, t->scratch_start);
+    t->list = (NodeList){0};
+    t->status = OK;
+    t->record = t->nodes = true;
+    t->step = step;
+}
+
+bool tape_record(Tape *t, bool on)
+{
+    bool was = t->record;
+    t->record = t->nodes = on;
+    return was;
+}
+
+Status tape_status(const Tape *t) { return t->status; }
+
+Status tape_fail(Tape *t, Status s)
+{
+    if (!t->status)
+        t->status = s;
+    return t->status;
+}
+
+/* ---------------------------------------------------------------- memory */
+
+size_t tape_size(const Tape *t, int64_t n_elems) { return (size_t)n_elems * dtype_size(t->compute); }
+
+static void *push(Tape *t, Arena *arena, size_t n_bytes)
+{
+    if (t->status)
+        return NULL;
+    void *p = arena_push(arena, n_bytes);
+    if (!p)
+        tape_fail(t, fail(ERR_NOMEM, "the %s arena of %zu bytes holds %zu, %zu more are asked for; lower train.micro_tokens or set train.recompute",
+                          arena == t->keep ? "keep" : "scratch", arena->capacity, arena->used, n_bytes));
+    return p;
+}
+
+static bool in_keep(const Tape *t) { return !t->depth || t->store; }
+void *tape_save(Tape *t, size_t n_bytes) { return push(t, in_keep(t) ? t->keep : t->scratch, n_bytes); }
+void *tape_keep(Tape *t, size_t n_bytes) { return push(t, t->keep, n_bytes); }
+void *tape_temp(Tape *t, size_t n_bytes) { return push(t, t->scratch, n_bytes); }
+
+void *tape_upload(Tape *t, const void *host, size_t n_bytes)
+{
+    void *p = tape_keep(t, n_bytes);
+    if (p && host && n_bytes)
+        tape_fail(t, t->backend->upload(t->backend, p, host, n_bytes));
+    return t->status ? NULL : p;
+}
+
+Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place)
+{
+    Tensor *x = t->status ? NULL : tape_host(t, sizeof *x);
+    if (!x)
+        return NULL;
+    *x = (Tensor){.type = t->compute, .grad_type = t->compute, .n_dims = 2, .shape = {rows, cols}, .n_elems = rows * cols,
+                  .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
+    bool drop = t->depth && (place == PLACE_TRANSIENT || (place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE));
+    x->in_scratch = !in_keep(t) || drop;
+    x->remade = in_keep(t) && drop && place == PLACE_CHEAP;
+    x->data = push(t, x->in_scratch ? t->scratch : t->keep, tape_size(t, x->n_elems));
+    return x->data ? x : NULL;
+}
+
+Tensor *tape_alias(Tape *t, const Tensor *x)
+{
+    Tensor *y = t->status ? NULL : tape_host(t, sizeof *y);
+    if (!y)
+        return NULL;
+    *y = *x;
+    y->grad = NULL;
+    y->grad_written = y->remade = false;
+    return y;
+}
+
+void tape_need(Tape *t, Tensor *x)
+{
+    if (!t->nodes || t->status)
+        return;
+    if (x->in_scratch && t->store && !x->remade)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: a transient tensor is read by a backward"));
+    x->needed = true;
+}
+
+void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out)
+{
+    if (t->status || !t->nodes || !out->needs_grad)
+        return NULL;
+    Node *node = tape_host(t, size);
+    if (!node)
+        return NULL;
+    node->backward = backward;
+    node->out = out;
+    node->prev = t->list.tail;
+    *(t->list.tail ? &t->list.tail->next : &t->list.head) = node;
+    t->list.tail = node;
+    return node;
+}
+
+/* ---------------------------------------------------------------- gradients */
+
+bool tensor_wants(const Tensor *x) { return x && x->needs_grad; }
+
+static void *grad_memory(Tape *t, Tensor *x)
+{
+    if (!x->grad && !x->param) {
+        x->grad = push(t, x->depth ? t->scratch : t->keep, (size_t)x->n_elems * dtype_size(x->grad_type));
+        x->grad_depth = x->depth;
+    }
+    return x->grad;
+}
+
+void *grad_dst(Tape *t, Tensor *x, bool *accumulate)
+{
+    if (!tensor_wants(x) || !grad_memory(t, x))
+        return NULL;
+    bool *written = x->param ? &x->param->reached : &x->grad_written;
+    *accumulate = *written;
+    *written = true;
+    return x->grad;
+}
+
+void *grad_dst_partial(Tape *t, Tensor *x)
+{
+    bool there;
+    void *dx = grad_dst(t, x, &there);
+    if (dx && !there && !x->param) /* the flat gradient was zeroed when the step began */
+        RUN(t, fill, Fill, .n = x->n_elems, .type = x->grad_type, .x = dx);
+    return dx;
+}
+
+void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth)
+{
+    if (x->grad_written || x->param)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: the input of an operator in place has another user"));
+    x->grad = data;
+    x->grad_depth = depth;
+    x->grad_written = true;
+}
+
+void grad_share(Tape *t, Tensor *x, Tensor *y)
+{
+    if (!tensor_wants(x))
+        return;
+    if (!x->grad_written && !x->grad && !x->param && y->grad_depth <= x->depth) {
+        grad_adopt(t, x, y->grad, y->grad_depth);
+        return;
+    }
+    bool accumulate;
+    void *dx = grad_dst(t, x, &accumulate);
+    if (dx)
+        RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = y->grad_type, .b_type = x->grad_type, .y_type = x->grad_type, .alpha = 1,
+            .beta = 1, .a = y->grad, .b = accumulate ? dx : NULL, .y = dx);
+}
+
+/* Nodes are walked in reverse; each writes the gradients of its inputs, whose producers stand before it. */
+static Status run_backward(Tape *t, Node *last)
+{
+    for (Node *node = last; node && !t->status; node = node->prev)
+        tape_fail(t, node->backward(t, node));
+    return t->status;
+}
+
+Status tape_backward(Tape *t, Tensor *loss, double seed)
+{
+    if (t->status || !tensor_wants(loss))
+        return t->status;
+    bool accumulate;
+    t->seed_value = seed;
+    void *g = grad_dst(t, loss, &accumulate);
+    if (g)
+        RUN(t, fill, Fill, .n = loss->n_elems, .type = loss->grad_type, .value = seed, .x = g);
+    NodeList list = t->list;
+    t->list = (NodeList){0};
+    return run_backward(t, list.tail);
+}
+
+/* ---------------------------------------------------------------- blocks */
+
+typedef struct BlockNode {
+    Node node;
+    BlockFn fn;
+    const void *arg;
+    Tensor **in;
+    int n;
+    NodeList inner; /* empty when the block is run again in backward */
+} BlockNode;
+
+static void copy_data(Tape *t, void *to, const Tensor *x)
+{
+    RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = x->type, .y_type = x->type, .alpha = 1, .a = x->data, .y = to);
+}
+
+/* Runs fn inside a block and returns what it recorded. */
+static NodeList run_block(Tape *t, BlockNode *b, bool nodes, bool store, Tensor **out)
+{
+    NodeList outer = t->list;
+    bool nodes_before = t->nodes;
+    t->list = (NodeList){0};
+    t->depth = 1;
+    t->nodes = nodes;
+    t->store = store;
+    *out = b->fn(t, b->arg, b->in, b->n);
+    t->depth = 0;
+    t->nodes = nodes_before;
+    NodeList inner = t->list;
+    t->list = outer;
+    return inner;
+}
+
+static Status block_bwd(Tape *t, Node *self)
+{
+    BlockNode *b = (BlockNode *)self;
+    if (!grad_of(self->out))
+        return OK;
+    ArenaMark scratch = arena_mark(t->scratch);
+    HostMark host = host_mark(t);
+    NodeList inner = b->inner;
+    Tensor *out = self->out;
+    if (!inner.head) {
+        inner = run_block(t, b, true, false, &out);
+        if (t->status)
+            return t->status;
+        out->grad = self->out->grad;
+        out->grad_depth = self->out->grad_depth;
+        out->grad_written = true;
+    }
+    for (Node *node = inner.head; node && !t->status; node = node->next)
+        if (node->out->remade && node->out->needed) {
+            node->out->data = tape_temp(t, tape_size(t, node->out->n_elems));
+            tape_fail(t, node->remake(t, node));
+        }
+    run_backward(t, inner.tail);
+    arena_release(t->scratch, scratch);
+    host_release(t, host);
+    return t->status;
+}
+
+/* Nobody wants a gradient: the result takes the place of in[0], so a frozen stack needs the memory of one layer. */
+static Tensor *replace_input(Tape *t, Tensor *x, const Tensor *y)
+{
+    if (x == y)
+        return x;
+    if (x->n_elems != y->n_elems || x->type != y->type || x->param) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_block: the result has %lld elements, its first input %lld", (long long)y->n_elems,
+                          (long long)x->n_elems));
+        return NULL;
+    }
+    copy_data(t, x->data, y);
+    return t->status ? NULL : x;
+}
+
+Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!in[i])
+            return NULL;
+    if (t->depth)
+        return fn(t, arg, in, n);
+    BlockNode *b = t->status ? NULL : tape_host(t, sizeof *b);
+    Tensor *kept = b ? tape_host(t, sizeof *kept) : NULL;
+    if (kept)
+        b->in = tape_host(t, (size_t)n * sizeof *in);
+    if (t->status)
+        return NULL;
+    memcpy(b->in, in, (size_t)n * sizeof *in);
+    b->fn = fn;
+    b->arg = arg;
+    b->n = n;
+    ArenaMark keep = arena_mark(t->keep), scratch = arena_mark(t->scratch);
+    HostMark host = host_mark(t);
+    bool again = t->recompute == RECOMPUTE_BLOCK || !t->record;
+    Tensor *y;
+    b->inner = run_block(t, b, !again, !again, &y);
+    if (!y || t->status)
+        return NULL;
+    if (!y->needs_grad) {
+        y = replace_input(t, in[0], y);
+        arena_release(t->keep, keep);
+        arena_release(t->scratch, scratch);
+        host_release(t, host);
+        return y;
+    }
+    void *data = y->in_scratch ? tape_keep(t, tape_size(t, y->n_elems)) : NULL;
+    if (data)
+        copy_data(t, data, y);
+    if (again) {
+        *kept = *y;
+        y = kept;
+        host_release(t, host);
+    }
+    if (data)
+        y->data = data;
+    y->depth = 0;
+    y->in_scratch = y->remade = false;
+    arena_release(t->scratch, scratch);
+    /* The node's memory was taken before the block ran: link it in by hand. */
+    b->node = (Node){.backward = block_bwd, .prev = t->list.tail, .out = y};
+    *(t->list.tail ? &t->list.tail->next : &t->list.head) = &b->node;
+    t->list.tail = &b->node;
+    return t->status ? NULL : y;
+}
