@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate inspect
+PROGRAMS := train prepare generate inspect scenes
 
 # ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
@@ -50,7 +50,7 @@ ISAS          := avx2 avx512 avx512bf16
 ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
-MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c
+MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c data/scenes_main.c
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -65,6 +65,7 @@ main_train    := train/main.c
 main_prepare  := data/prepare_main.c
 main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
+main_scenes   := data/scenes_main.c
 
 .PHONY: all help deps test run-tests asan check parity fixtures clean
 .DEFAULT_GOAL := all

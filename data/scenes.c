@@ -114,14 +114,25 @@ static void choose_ground(Scene *s, SceneRandom *r)
     s->quality = 70 + (int)scene_below(r, 26);
 }
 
+static bool place_all(Scene *s, SceneRandom *r)
+{
+    for (int i = 0; i < s->n; i++)
+        if (!choose_place(&s->object[i], s, i, r))
+            return false;
+    return true;
+}
+
 void scene_compose(Scene *s, SceneRandom *r, bool heldout, int n)
 {
+    enum { TRIES = 50 }; /* with the same objects, so that large ones are not rarer */
     *s = (Scene){.n = n, .subject = heldout ? 0 : -1};
     choose_ground(s, r);
-    for (int i = 0; i < n;) {
-        choose_look(&s->object[i], r, heldout && i == 0);
-        i = choose_place(&s->object[i], s, i, r) ? i + 1 : 0;
-    }
+    int tries = 0;
+    do {
+        for (int i = 0; i < n && tries % TRIES == 0; i++)
+            choose_look(&s->object[i], r, heldout && i == 0);
+        tries++;
+    } while (!place_all(s, r));
     sort_objects(s);
 }
 

@@ -1,5 +1,4 @@
 /* scenes: draws the picture world. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +69,5 @@ int main(int argc, char **argv)
     s = parse_kinds(&set, kinds);
     if (!s)
         s = scenes_write(&set);
-    if (!s)
-        log_info("%s: %" PRId64 " training and %" PRId64 " held-out records", set.out, set.count, set.heldout);
     return cli_finish(s);
 }

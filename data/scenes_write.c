@@ -31,31 +31,14 @@ static Status make_folder(const char *path)
     return fail(ERR_CREATE, "%s: cannot create the folder: %s", path, strerror(errno));
 }
 
-/* Under another name first, so that the file is whole or absent. */
 static Status write_file(const char *path, const void *bytes, size_t n)
 {
-    char draft[MAX_PATH_BYTES + 8];
-    snprintf(draft, sizeof draft, "%s.new", path);
-    FILE *f = fopen(draft, "wb");
+    FILE *f = fopen(path, "wb");
     if (!f)
-        return fail(ERR_CREATE, "%s: cannot create: %s", draft, strerror(errno));
+        return fail(ERR_CREATE, "%s: cannot create: %s", path, strerror(errno));
     bool good = fwrite(bytes, 1, n, f) == n;
-    good = !fclose(f) && good && !rename(draft, path);
-    if (good)
-        return OK;
-    Status s = fail(ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-    unlink(draft);
-    return s;
-}
-
-static Status write_text(const char *folder, const char *name, JsonOut *o)
-{
-    char path[MAX_PATH_BYTES];
-    Status s = o->failed ? fail(ERR_NOMEM, "no memory for %s", name) : join(path, folder, name);
-    if (!s)
-        s = write_file(path, o->text, o->length);
-    jsonout_free(o);
-    return s;
+    good = !fclose(f) && good;
+    return good ? OK : fail(ERR_IO, "%s: cannot write: %s", path, strerror(errno));
 }
 
 /* What makes two sets the same. */
@@ -96,11 +79,11 @@ typedef struct Split {
     const SceneSet *set;
     const char *name; /* "train" */
     bool heldout;
-    int64_t count;
     SceneKind kinds[SCENE_KINDS]; /* asked in turn */
     int n_kinds;
-    JsonOut json;
     uint8_t *rgb;
+    char path[MAX_PATH_BYTES]; /* of the JSON file */
+    FILE *json;
 } Split;
 
 static void put_turn(JsonOut *o, const SceneQuestion *q, SceneKind kind, bool first)
@@ -118,7 +101,7 @@ static void put_turn(JsonOut *o, const SceneQuestion *q, SceneKind kind, bool fi
 }
 
 /* Further questions about the same picture, of the kinds that follow, each about another object: else one would answer the other. */
-static void put_more_turns(Split *p, const Scene *s, const SceneQuestion *first, int64_t number, SceneRandom *r)
+static void put_more_turns(JsonOut *o, const Split *p, const Scene *s, const SceneQuestion *first, int64_t number, SceneRandom *r)
 {
     bool asked[SCENE_MAX_OBJECTS] = {false};
     if (first->about >= 0)
@@ -130,12 +113,12 @@ static void put_more_turns(Split *p, const Scene *s, const SceneQuestion *first,
             continue;
         if (q.about >= 0)
             asked[q.about] = true;
-        put_turn(&p->json, &q, kind, false);
+        put_turn(o, &q, kind, false);
         t++;
     }
 }
 
-static Status write_picture(Split *p, const Scene *s, const char *image, SceneRandom *r)
+static Status write_picture(const Split *p, const Scene *s, const char *image, SceneRandom *r)
 {
     char path[MAX_PATH_BYTES];
     uint8_t *jpeg;
@@ -148,17 +131,13 @@ static Status write_picture(Split *p, const Scene *s, const char *image, SceneRa
     return status;
 }
 
-static Status write_record(Split *p, int64_t number)
+static void put_record(JsonOut *o, const Split *p, int64_t number, const char *image, Scene *s, SceneRandom *r)
 {
-    SceneRandom r = scene_random((uint64_t)p->set->seed, p->heldout, (uint64_t)number);
     SceneKind kind = p->kinds[number % p->n_kinds];
-    Scene s;
     SceneQuestion q;
-    char id[64], image[64];
-    scene_compose_for(&s, &q, kind, &r, p->heldout);
+    char id[64];
+    scene_compose_for(s, &q, kind, r, p->heldout);
     snprintf(id, sizeof id, "%s-%06" PRId64, p->name, number);
-    snprintf(image, sizeof image, "%s/%06" PRId64 ".jpg", p->name, number);
-    JsonOut *o = &p->json;
     jsonout_begin_object(o, NULL);
     jsonout_string(o, "id", id);
     jsonout_string(o, "image", image);
@@ -166,35 +145,78 @@ static Status write_record(Split *p, int64_t number)
     jsonout_begin_array(o, "conversations");
     put_turn(o, &q, kind, true);
     if (!p->heldout)
-        put_more_turns(p, &s, &q, number, &r);
+        put_more_turns(o, p, s, &q, number, r);
     jsonout_end_array(o);
     jsonout_end_object(o);
-    return write_picture(p, &s, image, &r);
+}
+
+static Status write_record(Split *p, int64_t number)
+{
+    SceneRandom r = scene_random((uint64_t)p->set->seed, p->heldout, (uint64_t)number);
+    Scene s;
+    JsonOut o = {.text = NULL};
+    char image[64];
+    snprintf(image, sizeof image, "%s/%06" PRId64 ".jpg", p->name, number);
+    put_record(&o, p, number, image, &s, &r);
+    Status status = OK;
+    if (o.failed)
+        status = fail(ERR_NOMEM, "no memory for record %" PRId64, number);
+    else if (fprintf(p->json, "%s\n%s", number ? "," : "", o.text) < 0)
+        status = fail(ERR_IO, "%s: cannot write: %s", p->path, strerror(errno));
+    jsonout_free(&o);
+    return status ? status : write_picture(p, &s, image, &r);
+}
+
+static Status write_records(Split *p, int64_t count)
+{
+    p->json = fopen(p->path, "wb");
+    if (!p->json)
+        return fail(ERR_CREATE, "%s: cannot create: %s", p->path, strerror(errno));
+    fputc('[', p->json);
+    Status s = OK;
+    for (int64_t i = 0; i < count && !s; i++) {
+        s = write_record(p, i);
+        if (i % 500 == 0)
+            log_progress("%s: %" PRId64 " of %" PRId64 " pictures", p->name, i, count);
+    }
+    fputs("\n]\n", p->json);
+    bool good = !ferror(p->json);
+    good = !fclose(p->json) && good;
+    return s || good ? s : fail(ERR_IO, "%s: cannot write: %s", p->path, strerror(errno));
 }
 
 static Status write_split(const SceneSet *set, bool heldout, uint8_t *rgb)
 {
-    Split p = {.set = set, .name = heldout ? "heldout" : "train", .heldout = heldout, .count = heldout ? set->heldout : set->count, .rgb = rgb};
-    char path[MAX_PATH_BYTES], file[32];
+    Split p = {.set = set, .name = heldout ? "heldout" : "train", .heldout = heldout, .rgb = rgb};
+    char name[32];
     for (int k = 0; k < SCENE_KINDS; k++)
         if (set->kinds[k])
             p.kinds[p.n_kinds++] = (SceneKind)k;
-    TRY(join(path, set->out, p.name));
-    TRY(make_folder(path));
-    Status s = OK;
-    jsonout_begin_array(&p.json, NULL);
-    for (int64_t i = 0; i < p.count && !s; i++) {
-        s = write_record(&p, i);
-        if (i % 500 == 0)
-            log_progress("%s: %" PRId64 " of %" PRId64 " pictures", p.name, i, p.count);
-    }
-    jsonout_end_array(&p.json);
-    if (s) {
-        jsonout_free(&p.json);
-        return s;
-    }
-    snprintf(file, sizeof file, "%s.json", p.name);
-    return write_text(set->out, file, &p.json);
+    TRY(join(p.path, set->out, p.name));
+    TRY(make_folder(p.path));
+    snprintf(name, sizeof name, "%s.json", p.name);
+    TRY(join(p.path, set->out, name));
+    return write_records(&p, heldout ? set->heldout : set->count);
+}
+
+/* Last, and under another name first: that it is there means that all the rest is. */
+static Status write_summary(const SceneSet *set, const JsonOut *summary)
+{
+    char path[MAX_PATH_BYTES], draft[MAX_PATH_BYTES];
+    TRY(join(path, set->out, "scenes.json"));
+    TRY(join(draft, set->out, "scenes.json.new"));
+    TRY(write_file(draft, summary->text, summary->length));
+    return rename(draft, path) ? fail(ERR_IO, "%s: cannot rename: %s", draft, strerror(errno)) : OK;
+}
+
+static Status write_all(const SceneSet *set, const JsonOut *summary)
+{
+    uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
+    Status s = rgb ? make_folder(set->out) : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
+    for (int heldout = 0; heldout < 2 && !s; heldout++)
+        s = write_split(set, heldout, rgb);
+    mem_free(rgb);
+    return s ? s : write_summary(set, summary);
 }
 
 Status scenes_write(const SceneSet *set)
@@ -203,19 +225,11 @@ Status scenes_write(const SceneSet *set)
     bool done = false;
     summarise(&summary, set);
     Status s = summary.failed ? fail(ERR_NOMEM, "no memory for scenes.json") : look_for_old(set, &summary, &done);
-    if (s || done) {
-        jsonout_free(&summary);
-        if (done)
-            log_info("%s is complete already", set->out);
-        return s;
-    }
-    uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
-    s = rgb ? make_folder(set->out) : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
-    for (int heldout = 0; heldout < 2 && !s; heldout++)
-        s = write_split(set, heldout, rgb);
-    mem_free(rgb);
-    if (!s)
-        return write_text(set->out, "scenes.json", &summary);
+    if (!s && !done)
+        s = write_all(set, &summary);
     jsonout_free(&summary);
+    if (!s)
+        log_info("%s: %" PRId64 " training and %" PRId64 " held-out records%s", set->out, set->count, set->heldout,
+                 done ? " are there already" : "");
     return s;
 }
