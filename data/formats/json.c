@@ -501,13 +501,17 @@ static Status parse_document(Parser *p, size_t n)
     return OK;
 }
 
-static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, bool keep_repeated)
+typedef struct Place {
+    int line, column;
+} Place;
+
+static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, Place from, bool keep_repeated)
 {
     *out = NULL;
     JsonDoc *doc = mem_alloc(sizeof *doc);
     if (!doc)
         return fail(ERR_NOMEM, "%s: no memory to hold this document", name);
-    Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = 1, .column = 1,
+    Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = from.line, .column = from.column,
                 .keep_repeated = keep_repeated};
     Status s = parse_document(&p, n);
     mem_free(p.keys);
@@ -517,7 +521,15 @@ static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *
     return s;
 }
 
-Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name) { return parse_text(out, text, n, name, false); }
+Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name)
+{
+    return parse_text(out, text, n, name, (Place){1, 1}, false);
+}
+
+Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column)
+{
+    return parse_text(out, text, n, name, (Place){line, column}, false);
+}
 
 static Status read_text(JsonDoc **out, const char *path, bool keep_repeated)
 {
@@ -525,7 +537,7 @@ static Status read_text(JsonDoc **out, const char *path, bool keep_repeated)
     size_t n;
     *out = NULL;
     TRY(file_read(&text, &n, path, MAX_DOCUMENT));
-    Status s = parse_text(out, text, n, file_name(path), keep_repeated);
+    Status s = parse_text(out, text, n, file_name(path), (Place){1, 1}, keep_repeated);
     mem_free(text);
     return s;
 }

@@ -24,6 +24,7 @@ static const char *path_of(const char *name)
 
 static void write_bytes(const char *path, const void *bytes, size_t n)
 {
+    unlink(path); /* replacing a file's contents in place makes some file systems flush to disk */
     FILE *f = fopen(path, "wb");
     REQUIRE(f && fwrite(bytes, 1, n, f) == n);
     REQUIRE(!fclose(f));
@@ -188,6 +189,17 @@ static const char TWO[] = "{\"two\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offse
 
 static void index_is(const char *text) { write_bytes(path_of("model.safetensors.index.json"), text, strlen(text)); }
 
+/* `says` with the test's folder in place of each %s. */
+static void fill_in(char *out, size_t room, const char *says)
+{
+    size_t n = 0;
+    for (const char *c = says, *next; *c; c = next) {
+        next = strstr(c, "%s");
+        n += (size_t)snprintf(out + n, room - n, "%.*s%s", next ? (int)(next - c) : (int)strlen(c), c, next ? test_dir() : "");
+        next = next ? next + 2 : c + strlen(c);
+    }
+}
+
 TEST(safetensors_shards_by_their_index)
 {
     static const struct {
@@ -222,17 +234,7 @@ TEST(safetensors_shards_by_their_index)
     safetensors_close(&st);
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         index_is(CASES[i].index);
-        /* The says have one or two folders; the second is ignored where there is one. */
-        char *p = wanted;
-        for (const char *c = CASES[i].says; *c; c++) {
-            if (c[0] == '%' && c[1] == 's') {
-                p += sprintf(p, "%s", test_dir());
-                c++;
-            } else {
-                *p++ = *c;
-            }
-        }
-        *p = 0;
+        fill_in(wanted, sizeof wanted, CASES[i].says);
         CHECK_FAILS(safetensors_open_folder(&st, test_dir(), "model"), CASES[i].kind, wanted);
     }
     made("model.safetensors", ONE, 1); /* a single file wins over an index */
