@@ -66,6 +66,12 @@ typedef struct Record {
     char reject_path[256];    /* the image concerned, or "" */
 } Record;
 
+/* Rows whose scores.NAME is outside [least, most], or absent, are left out as `filtered`. */
+typedef struct MixtureFilter {
+    char *score;
+    double least, most; /* infinite where the bound is null */
+} MixtureFilter;
+
 typedef struct MixtureSource {
     char *name;
     char **files;
@@ -73,7 +79,9 @@ typedef struct MixtureSource {
     char *image_root; /* absolute; NULL: the file's own folder */
     Task task;        /* for rows without one */
     double weight;
-    int64_t max;      /* rows taken at most; 0: all */
+    int64_t max;      /* rows taken at most, those that the reader itself leaves out not counted; 0: all */
+    MixtureFilter *filters;
+    int n_filters;
 } MixtureSource;
 
 typedef struct Mixture {
@@ -83,15 +91,19 @@ typedef struct Mixture {
     double epoch; /* 0: natural, else rows of one epoch that the weights are rescaled to */
 } Mixture;
 
-struct RunConfig;
-/* From data.mixture, a file (spec: schema genllava.mixture/1) or the config's inline list. All mistakes named with file:line:column. */
+/* From data.mixture: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or that list alone; its relative paths
+ * start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each with
+ * file:line:column and what was meant. */
 MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir);
 void mixture_free(Mixture *m);
 
 typedef struct RecordReader RecordReader;
+/* Every file and image root must be there: ERR_MISSING. */
 MUST_USE Status records_open(RecordReader **out, const Mixture *m);
 /* The next row (also rejected ones); *rec = NULL at the end. A damaged array (not JSON at all) is a rejected row with reason bad_json, and
  * reading goes on where it can. */
 MUST_USE Status records_next(RecordReader *r, const Record **rec);
+/* Lone surrogates that became U+FFFD so far. */
+int64_t records_replaced_surrogates(const RecordReader *r);
 void records_close(RecordReader **r);
 #endif
