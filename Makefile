@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate inspect scenes
+PROGRAMS := train prepare generate inspect scenes stamps
 
 # ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
@@ -30,7 +30,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart fixtures
+NEEDS_NO_LIBRARIES := deps clean help test quickstart fixtures example-stamps
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -50,7 +50,7 @@ ISAS          := avx2 avx512 avx512bf16
 ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
-MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c data/scenes_main.c
+MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c data/scenes_main.c data/stamps_main.c
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -66,8 +66,9 @@ main_prepare  := data/prepare_main.c
 main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
 main_scenes   := data/scenes_main.c
+main_stamps   := data/stamps_main.c
 
-.PHONY: all help deps test run-tests asan check parity fixtures clean
+.PHONY: example-stamps all help deps test run-tests asan check parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -142,6 +143,13 @@ asan:
 #: make check       includes go one way, headers stand alone, banned calls, sizes of files
 check:
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
+
+#: make example-stamps  a set for naming things from the captioned pictures of Tux Paint (Debian package, installed if missing)
+example-stamps:
+	@sh tools/deps.sh
+	@sh tools/deps.sh tuxpaint-stamps-default
+	@$(MAKE) --no-print-directory $(BUILD)/stamps
+	@[ -f $(BUILD)/stamps-set/heldout.json ] || $(BUILD)/stamps --out $(BUILD)/stamps-set
 
 #: make clean       remove build/
 clean:

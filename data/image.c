@@ -104,22 +104,34 @@ Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, Reject *reje
     return judge_size(h, reject);
 }
 
-Status image_decode(Image *out, const uint8_t *bytes, size_t n, Reject *reject)
+/* background NULL: alpha is dropped. */
+static Status decode(Image *out, ImageBytes file, const uint8_t *background, Reject *reject)
 {
     *out = (Image){0};
     ImageHeader h;
-    TRY(image_header(&h, bytes, n, reject));
+    TRY(image_header(&h, file.at, file.n, reject));
     size_t size = (size_t)h.width * (size_t)h.height * 3;
     uint8_t *rgb = mem_grow(NULL, size); /* not zeroed: that would cost a pass over it */
     if (!rgb)
         return fail(ERR_NOMEM, "a picture of %dx%d pixels: no memory for %zu bytes", h.width, h.height, size);
-    Status s = CODECS[h.format].decode(rgb, &h, (ImageBytes){bytes, n}, reject);
+    bool over = background && h.format == IMAGE_PNG;
+    Status s = over ? image_png_decode_over(rgb, &h, file, background, reject) : CODECS[h.format].decode(rgb, &h, file, reject);
     if (s) {
         mem_free(rgb);
         return s;
     }
     *out = (Image){h.width, h.height, rgb};
     return OK;
+}
+
+Status image_decode(Image *out, const uint8_t *bytes, size_t n, Reject *reject)
+{
+    return decode(out, (ImageBytes){bytes, n}, NULL, reject);
+}
+
+Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, const uint8_t background[3], Reject *reject)
+{
+    return decode(out, (ImageBytes){bytes, n}, background, reject);
 }
 
 Status image_write_ppm(const char *path, const uint8_t *rgb, int32_t width, int32_t height)

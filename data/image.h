@@ -32,6 +32,9 @@ MUST_USE Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, Rej
 /* Decodes; damaged or short data is an error (reject truncated or corrupt), as in Pillow. */
 MUST_USE Status image_decode(Image *out, const uint8_t *bytes, size_t n, Reject *reject);
 
+/* As image_decode, but a PNG's transparent parts show `background` instead of the colours stored under them. */
+MUST_USE Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, const uint8_t background[3], Reject *reject);
+
 /* Pillow's resize: horizontal pass first, 8-bit intermediate, 22-bit fixed point. dst has the size asked for. */
 MUST_USE Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter);
 /* As a vision tower wants it: pad to a square in `fill` (or stretch), then resize to width×height. dst: [height,width,3], caller's. */

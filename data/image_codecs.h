@@ -25,6 +25,7 @@ MUST_USE Status image_jpeg_decode(uint8_t *rgb, const ImageHeader *h, ImageBytes
 MUST_USE Status image_png_decode(uint8_t *rgb, const ImageHeader *h, ImageBytes file, Reject *reject);
 MUST_USE Status image_gif_decode(uint8_t *rgb, const ImageHeader *h, ImageBytes file, Reject *reject);
 MUST_USE Status image_webp_decode(uint8_t *rgb, const ImageHeader *h, ImageBytes file, Reject *reject);
+MUST_USE Status image_png_decode_over(uint8_t *rgb, const ImageHeader *h, ImageBytes file, const uint8_t background[3], Reject *reject);
 
 /* The orientation in a TIFF block as EXIF embeds it; 1 when there is none or the block is damaged. */
 int32_t image_exif_orientation(ImageBytes tiff);

@@ -151,3 +151,15 @@ Status image_png_decode(uint8_t *rgb, const ImageHeader *h, ImageBytes file, Rej
     png_destroy_read_struct(&png, &info, NULL);
     return r.reason ? REJECT(reject, r.reason, "PNG: %s", r.message) : OK;
 }
+
+Status image_png_decode_over(uint8_t *rgb, const ImageHeader *h, ImageBytes file, const uint8_t background[3], Reject *reject)
+{
+    png_image png = {.version = PNG_IMAGE_VERSION};
+    png_color colour = {background[0], background[1], background[2]};
+    bool good = png_image_begin_read_from_memory(&png, file.at, file.n);
+    png.format = PNG_FORMAT_RGB;
+    good = good && png.width == (png_uint_32)h->width && png.height == (png_uint_32)h->height &&
+           png_image_finish_read(&png, &colour, rgb, 0, NULL);
+    png_image_free(&png);
+    return good ? OK : REJECT(reject, REJECT_CORRUPT, "PNG: %s", png.message);
+}

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
@@ -13,33 +12,10 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
-enum { MAX_PATH_BYTES = 4096, MAX_SUMMARY = 1 << 16 };
+enum { MAX_SUMMARY = 1 << 16 };
 
 /* "\nAnswer …" as in LLaVA-1.5; sentences are asked for without it. */
 static const char SHORT_ANSWER[] = "\nAnswer the question using a single word or phrase.";
-
-static Status join(char path[MAX_PATH_BYTES], const char *folder, const char *name)
-{
-    int n = snprintf(path, MAX_PATH_BYTES, "%s/%s", folder, name);
-    return n > 0 && n < MAX_PATH_BYTES ? OK : fail(ERR_CREATE, "%s/%s: the path is too long", folder, name);
-}
-
-static Status make_folder(const char *path)
-{
-    if (!mkdir(path, 0777) || errno == EEXIST)
-        return OK;
-    return fail(ERR_CREATE, "%s: cannot create the folder: %s", path, strerror(errno));
-}
-
-static Status write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    if (!f)
-        return fail(ERR_CREATE, "%s: cannot create: %s", path, strerror(errno));
-    bool good = fwrite(bytes, 1, n, f) == n;
-    good = !fclose(f) && good;
-    return good ? OK : fail(ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-}
 
 /* What makes two sets the same. */
 static void summarise(JsonOut *o, const SceneSet *set)
@@ -63,9 +39,9 @@ static void summarise(JsonOut *o, const SceneSet *set)
 /* *done: the folder holds exactly this set. Another set there is an error: nothing of it is touched. */
 static Status look_for_old(const SceneSet *set, const JsonOut *summary, bool *done)
 {
-    char path[MAX_PATH_BYTES], *old;
+    char path[FILE_MAX_PATH], *old;
     size_t n;
-    TRY(join(path, set->out, "scenes.json"));
+    TRY(file_join(path, set->out, "scenes.json"));
     *done = false;
     if (access(path, F_OK))
         return OK;
@@ -82,7 +58,7 @@ typedef struct Split {
     SceneKind kinds[SCENE_KINDS]; /* asked in turn */
     int n_kinds;
     uint8_t *rgb;
-    char path[MAX_PATH_BYTES]; /* of the JSON file */
+    char path[FILE_MAX_PATH]; /* of the JSON file */
     FILE *json;
 } Split;
 
@@ -120,13 +96,13 @@ static void put_more_turns(JsonOut *o, const Split *p, const Scene *s, const Sce
 
 static Status write_picture(const Split *p, const Scene *s, const char *image, SceneRandom *r)
 {
-    char path[MAX_PATH_BYTES];
+    char path[FILE_MAX_PATH];
     uint8_t *jpeg;
     size_t n;
-    TRY(join(path, p->set->out, image));
+    TRY(file_join(path, p->set->out, image));
     scene_draw(p->rgb, s, (int32_t)p->set->size, r);
     TRY(image_encode_jpeg(p->rgb, (int32_t)p->set->size, (int32_t)p->set->size, s->quality, &jpeg, &n));
-    Status status = write_file(path, jpeg, n);
+    Status status = file_write(path, jpeg, n);
     mem_free(jpeg);
     return status;
 }
@@ -162,7 +138,7 @@ static Status write_record(Split *p, int64_t number)
     if (o.failed)
         status = fail(ERR_NOMEM, "no memory for record %" PRId64, number);
     else if (fprintf(p->json, "%s\n%s", number ? "," : "", o.text) < 0)
-        status = fail(ERR_IO, "%s: cannot write: %s", p->path, strerror(errno));
+        status = fail(ERR_IO, "%s: cannot be written: %s", p->path, strerror(errno));
     jsonout_free(&o);
     return status ? status : write_picture(p, &s, image, &r);
 }
@@ -171,7 +147,7 @@ static Status write_records(Split *p, int64_t count)
 {
     p->json = fopen(p->path, "wb");
     if (!p->json)
-        return fail(ERR_CREATE, "%s: cannot create: %s", p->path, strerror(errno));
+        return fail(ERR_CREATE, "%s: cannot be created: %s", p->path, strerror(errno));
     fputc('[', p->json);
     Status s = OK;
     for (int64_t i = 0; i < count && !s; i++) {
@@ -182,7 +158,7 @@ static Status write_records(Split *p, int64_t count)
     fputs("\n]\n", p->json);
     bool good = !ferror(p->json);
     good = !fclose(p->json) && good;
-    return s || good ? s : fail(ERR_IO, "%s: cannot write: %s", p->path, strerror(errno));
+    return s || good ? s : fail(ERR_IO, "%s: cannot be written: %s", p->path, strerror(errno));
 }
 
 static Status write_split(const SceneSet *set, bool heldout, uint8_t *rgb)
@@ -192,27 +168,27 @@ static Status write_split(const SceneSet *set, bool heldout, uint8_t *rgb)
     for (int k = 0; k < SCENE_KINDS; k++)
         if (set->kinds[k])
             p.kinds[p.n_kinds++] = (SceneKind)k;
-    TRY(join(p.path, set->out, p.name));
-    TRY(make_folder(p.path));
+    TRY(file_join(p.path, set->out, p.name));
+    TRY(file_make_folder(p.path));
     snprintf(name, sizeof name, "%s.json", p.name);
-    TRY(join(p.path, set->out, name));
+    TRY(file_join(p.path, set->out, name));
     return write_records(&p, heldout ? set->heldout : set->count);
 }
 
 /* Last, and under another name first: that it is there means that all the rest is. */
 static Status write_summary(const SceneSet *set, const JsonOut *summary)
 {
-    char path[MAX_PATH_BYTES], draft[MAX_PATH_BYTES];
-    TRY(join(path, set->out, "scenes.json"));
-    TRY(join(draft, set->out, "scenes.json.new"));
-    TRY(write_file(draft, summary->text, summary->length));
-    return rename(draft, path) ? fail(ERR_IO, "%s: cannot rename: %s", draft, strerror(errno)) : OK;
+    char path[FILE_MAX_PATH], draft[FILE_MAX_PATH];
+    TRY(file_join(path, set->out, "scenes.json"));
+    TRY(file_join(draft, set->out, "scenes.json.new"));
+    TRY(file_write(draft, summary->text, summary->length));
+    return rename(draft, path) ? fail(ERR_IO, "%s: cannot be renamed: %s", draft, strerror(errno)) : OK;
 }
 
 static Status write_all(const SceneSet *set, const JsonOut *summary)
 {
     uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
-    Status s = rgb ? make_folder(set->out) : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
+    Status s = rgb ? file_make_folder(set->out) : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
     for (int heldout = 0; heldout < 2 && !s; heldout++)
         s = write_split(set, heldout, rgb);
     mem_free(rgb);

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the Debian packages of tools/libraries.txt that are missing; asks for sudo only when not root.
+# Installs the Debian packages that are missing, of those named or, without names, of tools/libraries.txt; asks for sudo only when not root.
 set -eu
-list=$(sed 's/#.*//; s/|.*//' "$(dirname "$0")/libraries.txt")
+list=${*:-$(sed 's/#.*//; s/|.*//' "$(dirname "$0")/libraries.txt")}
 command -v dpkg-query >/dev/null 2>&1 || {
     echo "make deps knows Debian packages only; on this system install the libraries of tools/libraries.txt by hand" >&2
     exit 0

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,4 +79,27 @@ Status file_read(char **bytes, size_t *n, const char *path, size_t most)
     Status s = read_open_file(bytes, n, path, most, fd);
     close(fd);
     return s;
+}
+
+Status file_write(const char *path, const void *bytes, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f)
+        return fail(ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+    bool good = fwrite(bytes, 1, n, f) == n;
+    good = !fclose(f) && good;
+    return good ? OK : fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+Status file_make_folder(const char *path)
+{
+    if (!mkdir(path, 0777) || errno == EEXIST)
+        return OK;
+    return fail(ERR_CREATE, "%s: the folder cannot be created: %s", path, strerror(errno));
+}
+
+Status file_join(char *path, const char *folder, const char *name)
+{
+    int n = snprintf(path, FILE_MAX_PATH, "%s/%s", folder, name);
+    return n > 0 && n < FILE_MAX_PATH ? OK : fail(ERR_CREATE, "%s/%s: the path is too long", folder, name);
 }

@@ -14,7 +14,7 @@ static inline Digest digest(const void *bytes, size_t n, size_t n_digits)
 {
     unsigned char raw[SHA256_DIGEST_LENGTH];
     Digest d;
-    SHA256(bytes, n, raw);
+    SHA256((const unsigned char *)bytes, n, raw);
     for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++)
         snprintf(d.hex + 2 * i, 3, "%02x", raw[i]);
     d.hex[n_digits] = 0;

@@ -83,6 +83,29 @@ TEST(image_header_knows_format_and_orientation)
     }
 }
 
+TEST(image_lays_a_png_on_a_colour)
+{
+    static const uint8_t WHITE[3] = {255, 255, 255};
+    Image plain, over;
+    Reject reject;
+    size_t n = load("rgba.png");
+    REQUIRE_OK(image_decode(&plain, file, n, &reject));
+    REQUIRE_OK(image_decode_over(&over, file, n, WHITE, &reject));
+    int lighter = 0;
+    for (size_t i = 0; i < 21 * 13 * 3; i++) {
+        CHECK(over.rgb[i] >= plain.rgb[i]);
+        lighter += over.rgb[i] > plain.rgb[i];
+    }
+    CHECK(lighter > 700); /* the alpha of this picture is random */
+    image_free(&plain);
+    image_free(&over);
+    CHECK_INT(image_decode_over(&over, file, n / 2, WHITE, &reject), ERR_DATA);
+    CHECK_INT(reject, REJECT_CORRUPT);
+    n = load("sub2.jpg");
+    REQUIRE_OK(image_decode_over(&over, file, n, WHITE, &reject));
+    image_free(&over);
+}
+
 static void fails(const char *what, size_t n, Reject wanted, const char *sentence)
 {
     Image im;
