@@ -1,4 +1,4 @@
-/* shard.h: one HDF5 file of prepared samples (layout: data/SCHEMA.md). hdf5.h appears in shard.c alone; readers see plain arrays.
+/* shard.h: one HDF5 file of prepared samples (layout: data/SCHEMA.md); readers see plain arrays.
  * Image bytes lie contiguous and are read with pread at image_data_offset, from any thread, without the HDF5 lock. */
 #ifndef GENLLAVA_DATA_SHARD_H
 #define GENLLAVA_DATA_SHARD_H
@@ -14,6 +14,7 @@ typedef struct ShardAttributes {
     char config_sha256[65], tok_sha256[65], template_name[24], aspect[16];
     int64_t n_visual_tokens, model_max_length, vocab_size, patches;
     char *inputs, *tok_added; /* JSON */
+    int64_t created_unix;     /* modification time of the newest input, so that the same inputs give the same bytes */
 } ShardAttributes;
 
 /* All arrays are loaded when the shard is opened, except image bytes and the original lines. */
@@ -33,13 +34,18 @@ typedef struct Shard {
     uint16_t (*image_wh)[2];
     uint8_t *image_fmt, *image_orient;
     uint32_t *image_crc32c;
+    uint8_t (*image_sha256)[32];
+    uint64_t *image_dhash;
+    uint64_t *text_off;             /* [n_samples+1] */
     uint64_t image_data_offset;     /* in the file */
     int fd;
     char *path;
 } Shard;
 
-/* Refuses files without our schema or `finished`, with external storage, links, foreign filters or variable-length types,
- * and inconsistent offsets; names the dataset. */
+enum { FLAG_HAS_INPUT = 1, FLAG_HAS_TARGET = 2 }; /* bits of Shard.flags */
+
+/* Refuses files without our seal (any bit changed outside the image bytes), schema or `finished`, with external storage, links, foreign
+ * filters or variable-length types, and inconsistent offsets; names the dataset. */
 MUST_USE Status shard_open(Shard **out, const char *path);
 void shard_close(Shard **s);
 /* The compressed bytes of image i into buf (size image_off[i+1]-image_off[i]); crc32c verified. Thread-safe. */
