@@ -4,10 +4,12 @@
 #define GENLLAVA_DATA_LOADER_H
 
 #include "data/batch.h"
+#include "data/loader_index.h"
 #include "data/preprocessor.h"
 
 typedef struct LoaderOptions {
     const char *shards;      /* folder */
+    const RecordIndex *index; /* instead of shards: only totals and passes can be asked for (dry run). Borrowed */
     int64_t batch;           /* samples of a step over all ranks */
     int64_t micro_tokens;    /* budget of one pass */
     int64_t steps;           /* of the whole run, 0: from epochs */
@@ -21,6 +23,7 @@ typedef struct LoaderOptions {
     const double *source_weight; /* [n_sources] of the mixture */
     int n_sources;
     int64_t mixture_seed;
+    double mixture_epoch;    /* Mixture.epoch; 0: weights as they are */
 } LoaderOptions;
 
 typedef struct Loader Loader;
@@ -34,11 +37,12 @@ typedef struct LoaderTotals {
 } LoaderTotals;
 const LoaderTotals *loader_totals(const Loader *ld);
 
-/* The worst pass of the run by each measure (order and packing are deterministic): what the memory plan needs. */
+/* The worst passes of the run (order and packing are deterministic): what the memory plan needs. */
 typedef struct PassShape {
     int32_t tokens, segments, images, labels, max_segment;
 } PassShape;
-/* Calls `visit` with every distinct candidate for the largest pass of this rank (at most 8). */
+/* Every distinct candidate for this rank's largest pass: the largest by each measure and by the sums that memory follows. Returns their
+ * number, at most 8. Beyond 2^25 items the last one is not a pass but the largest of every measure. */
 int loader_worst_passes(const Loader *ld, PassShape out[8]);
 
 typedef struct StepPlan {
