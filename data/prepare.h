@@ -2,6 +2,8 @@
 #ifndef GENLLAVA_DATA_PREPARE_H
 #define GENLLAVA_DATA_PREPARE_H
 
+#include <stdio.h>
+
 #include "data/encode.h"
 #include "data/preprocessor.h"
 #include "data/records.h"
@@ -17,6 +19,8 @@ typedef struct PrepareOptions {
     int jobs;                  /* processes; 0: as many as cores */
     bool strict;               /* any bad row is an error (65) */
     const char *report;        /* JSON file, or NULL */
+    FILE *report_stream;       /* the report goes there instead, or NULL */
+    bool (*stopped)(void);     /* asked now and then; true: give up with ERR_PREEMPTED. NULL: never */
 } PrepareOptions;
 
 typedef struct PrepareResult {
