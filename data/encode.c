@@ -386,18 +386,21 @@ static bool cut_plainly(EncodedSample *s, const EncoderOptions *o, char message[
     return !lost;
 }
 
-static Status encode_rounds(Encoder *e, const Record *rec, const RecordTurn *turns, int n, int64_t **round_end)
+/* Encodes round after round until one passes max_tokens: what follows could not be kept. */
+static Status encode_rounds(Encoder *e, const Record *rec, const RecordTurn *turns, int n, int64_t **round_end, int *rounds)
 {
+    const EncodedSample *s = e->out;
     bool pictured = count_images(rec, ROLE_INPUT) + count_images(rec, ROLE_TARGET) > 0;
     int32_t task_id = pictured ? encoder_task_id(e->o, rec->task) : -1;
     *round_end = mem_alloc((size_t)(n / 2 + 1) * sizeof **round_end);
     if (!*round_end)
         return no_memory((size_t)n);
-    for (int i = 0; i + 1 < n; i += 2) {
+    *rounds = 0;
+    for (int i = 0; i + 1 < n && s->n + (int64_t)s->n_images * (e->o->patches - 1) <= e->o->max_tokens; i += 2) {
         int images = count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES);
         TRY(put_human(e, &turns[i], i == 0, task_id, images));
         TRY(put_gpt(e, &turns[i + 1]));
-        (*round_end)[i / 2] = e->out->n;
+        (*round_end)[(*rounds)++] = s->n;
     }
     return OK;
 }
@@ -436,9 +439,10 @@ Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenize
     if (*reject)
         return OK;
     int64_t *round_end = NULL;
-    Status s = encode_rounds(&e, rec, turns, n, &round_end);
+    int rounds;
+    Status s = encode_rounds(&e, rec, turns, n, &round_end, &rounds);
     if (!s) {
-        int rounds = rounds_that_fit(out, round_end, n / 2, o);
+        rounds = rounds_that_fit(out, round_end, rounds, o);
         out->n = rounds ? round_end[rounds - 1] : 0;
         if (expanded(out, out->n, o->patches) > o->max_tokens && !cut_plainly(out, o, message))
             *reject = REJECT_TOO_LONG;

@@ -11,7 +11,7 @@
 #include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
 
-enum { WINDOW_BYTES = 1 << 20, MAX_ROW_BYTES = 64 << 20 };
+enum { WINDOW_BYTES = 1 << 20, MAX_ROW_BYTES = 16 << 20 };
 
 typedef enum Where { AT_START, BEFORE_FIRST, BEFORE_ROW, AFTER_ROW, IN_LINES, AT_END } Where;
 
@@ -145,7 +145,7 @@ static size_t value_length(Rows *r, const char **cause)
             return i ? i : 1;
         }
     }
-    *cause = c < 0 ? "the file ends inside this row" : "a row of more than 64 MiB";
+    *cause = c < 0 ? "the file ends inside this row" : "a row of more than 16 MiB";
     return c < 0 && !nested ? i : 0;
 }
 
@@ -240,7 +240,7 @@ static bool next_line(Rows *r, Row *row)
             break;
     }
     if (too_long) {
-        says(r, row, line, column, "a row of more than 64 MiB");
+        says(r, row, line, column, "a row of more than 16 MiB");
         consume(r, n);
         return true;
     }
