@@ -105,7 +105,7 @@ def siglip(folder, seed, dtype="bfloat16", text_tower=False, head=True, prefix=F
     with its text tower."""
     if text_tower:
         text = SiglipTextConfig(vocab_size=40, hidden_size=sizes["hidden_size"], intermediate_size=24, num_hidden_layers=1,
-                                num_attention_heads=2, max_position_embeddings=8, bos_token_id=1, eos_token_id=2)
+                                num_attention_heads=1, max_position_embeddings=8, bos_token_id=1, eos_token_id=2)
         model = SiglipModel(SiglipConfig(text_config=text.to_dict(), vision_config=SiglipVisionConfig(**sizes).to_dict()))
     else:
         model = SiglipVisionModel(SiglipVisionConfig(vision_use_head=head, **sizes))

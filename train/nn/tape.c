@@ -143,9 +143,11 @@ Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place 
         return NULL;
     *x = (Tensor){.type = t->compute, .grad_type = t->compute, .n_dims = 2, .shape = {rows, cols}, .n_elems = rows * cols,
                   .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
-    bool drop = t->depth && (place == PLACE_TRANSIENT || (place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE));
+    /* Only what has a node can be made again: the norm of a frozen input has none, though an adapter's backward reads it. */
+    bool cheap = place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE && x->needs_grad;
+    bool drop = t->depth && (place == PLACE_TRANSIENT || cheap);
     x->in_scratch = !in_keep(t) || drop;
-    x->remade = in_keep(t) && drop && place == PLACE_CHEAP;
+    x->remade = in_keep(t) && cheap && drop;
     x->data = push(t, x->in_scratch ? t->scratch : t->keep, tape_size(t, x->n_elems));
     return x->data ? x : NULL;
 }
