@@ -50,7 +50,7 @@ ISAS          := avx2 avx512 avx512bf16
 ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
-MAINS         := train/main.c data/prepare_main.c eval/generate.c tools/inspect.c data/scenes_main.c data/stamps_main.c
+MAINS         := train/main.c train/prepare_main.c eval/generate.c tools/inspect.c data/scenes_main.c data/stamps_main.c
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -62,7 +62,7 @@ TEST_SRC      := $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
 TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 
 main_train    := train/main.c
-main_prepare  := data/prepare_main.c
+main_prepare  := train/prepare_main.c
 main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
 main_scenes   := data/scenes_main.c

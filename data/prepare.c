@@ -224,6 +224,17 @@ static bool all_stand(const Journal *m, const char *folder)
     return true;
 }
 
+/* What is half done goes away (`whole`: the folder itself); the sentence stays that of the failure. */
+static Status after_failure(Status s, const char *folder, bool whole)
+{
+    char *sentence = mem_strdup(status_message());
+    if (whole ? prepare_remove_folder(folder) : tidy(folder, NULL, false))
+        log_warn("%s", status_message());
+    s = fail(s, "%s", sentence ? sentence : "preparing failed");
+    mem_free(sentence);
+    return s;
+}
+
 static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
 {
     ScanFiles scan = {0};
@@ -233,10 +244,15 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     bool goes_on = scan_is_complete(scan_at, m->config, &t) && t.good == m->good;
     if (goes_on)
         s = pictures_check(o->out, changed, sizeof changed);
+    goes_on = goes_on && !*changed;
+    if (!s && goes_on)
+        s = scan_open(&scan, scan_at, &t);
+    if (!s && !goes_on) {
+        s = scan_anew(o, scan_at, m, &scan);
+        s = s ? after_failure(s, scan_at, true) : OK;
+    }
     if (!s)
-        s = goes_on && !*changed ? scan_open(&scan, scan_at, &t) : scan_anew(o, scan_at, m, &scan);
-    if (!s)
-        s = journal_report(m, o->out, o->report, o->report_stream);
+        s = journal_report(m, o);
     if (!s)
         s = judge(o, m);
     if (!s) {
@@ -254,17 +270,6 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     return s;
 }
 
-/* What workers left half done goes away; the sentence stays that of the failure. */
-static Status after_failure(Status s, const char *folder)
-{
-    char *sentence = mem_strdup(status_message());
-    if (tidy(folder, NULL, false))
-        log_warn("%s", status_message());
-    s = fail(s, "%s", sentence ? sentence : "preparing failed");
-    mem_free(sentence);
-    return s;
-}
-
 static Status run_locked(const PrepareOptions *o, PrepareResult *result)
 {
     Journal m;
@@ -276,7 +281,13 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
     if (!s)
         s = compare(o, &m, found, config, made_from, &fresh);
     if (!s && fresh && all_stand(&m, o->out)) {
-        s = journal_report(&m, o->out, o->report, o->report_stream);
+        s = tidy(o->out, &m, true);
+        if (!s && !access(scan_at, F_OK)) /* a kill came before the last two events */
+            s = journal_write(&m, o->out, NULL);
+        if (!s)
+            s = prepare_remove_folder(scan_at);
+        if (!s)
+            s = journal_report(&m, o);
         if (!s)
             s = judge(o, &m);
     } else if (!s) {
@@ -287,7 +298,7 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
             made_from = NULL;
         }
         s = build(o, &m, scan_at);
-        s = s ? after_failure(s, o->out) : OK;
+        s = s ? after_failure(s, o->out, false) : OK;
     }
     sum_up(&m, result);
     journal_free(&m);
@@ -306,4 +317,55 @@ Status prepare_run(const PrepareOptions *o, PrepareResult *result)
     Status s = run_locked(o, result);
     prepare_unlock(&lock);
     return s;
+}
+
+/* ---------------------------------------------------------------- only the index */
+
+static Status read_index(const char *folder, const ScanTotals *t, RecordIndex *out)
+{
+    ScanFiles scan;
+    ScanTotals without_tokens = *t;
+    without_tokens.jobs = 0;
+    TRY(scan_open(&scan, folder, &without_tokens));
+    Status s = OK;
+    out->rows = mem_alloc((size_t)t->good * sizeof *out->rows);
+    if (!out->rows)
+        s = fail(ERR_NOMEM, "no memory for the index of %" PRId64 " rows", t->good);
+    for (int64_t i = 0; i < t->good && !s; i++) {
+        ScanRow row;
+        s = scan_rows(&scan, i, 1, &row);
+        if (!s)
+            out->rows[out->n++] = row.index;
+    }
+    scan_close(&scan);
+    return s;
+}
+
+static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex *out, PrepareResult *r)
+{
+    ScanTotals t;
+    char bad[PATH_MAX + 16];
+    TRY(scan_run(o, folder, false, &t));
+    *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = (t.good + o->shard_samples - 1) / o->shard_samples};
+    snprintf(bad, sizeof bad, "%s/bad.jsonl", folder);
+    TRY(journal_tell(bad, t.good, t.bad, o->report, o->report_stream));
+    if (t.good == 0)
+        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
+    return read_index(folder, &t, out);
+}
+
+Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result)
+{
+    char folder[PATH_MAX];
+    const char *tmp = getenv("TMPDIR");
+    *out = (RecordIndex){.patches = o->encoder.patches};
+    *result = (PrepareResult){0};
+    if ((size_t)snprintf(folder, sizeof folder, "%s/genllava-scan-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= sizeof folder || !mkdtemp(folder))
+        return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+    Status s = index_in(o, folder, out, result);
+    if (s) {
+        index_free(out);
+        return after_failure(s, folder, true);
+    }
+    return prepare_remove_folder(folder);
 }

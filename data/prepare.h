@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "data/encode.h"
+#include "data/loader_index.h"
 #include "data/preprocessor.h"
 #include "data/records.h"
 
@@ -31,6 +32,8 @@ typedef struct PrepareResult {
 MUST_USE Status prepare_config_hash(const PrepareOptions *o, char out[65]);
 /* OK and *fresh: whether `out` holds a complete set made from exactly this; *why says what differs (static text or thread-local). */
 MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why);
+/* What a loader can plan with, without making shards: reads the whole mixture, writes nothing but a temporary folder. index_free. */
+MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result);
 /* Builds what is missing; shards that verify are kept. Resumable after a kill at any moment. */
 MUST_USE Status prepare_run(const PrepareOptions *o, PrepareResult *result);
 #endif

@@ -281,7 +281,7 @@ static void tell_row(Tally *t, const char *json, size_t n)
     json_free(&doc);
 }
 
-static void tell_summary(const Journal *m, const Tally *t)
+static void tell_summary(int64_t good, int64_t bad, const Tally *t)
 {
     char text[512] = "";
     size_t n = 0;
@@ -290,12 +290,12 @@ static void tell_summary(const Journal *m, const Tally *t)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%" PRId64 " %s", n ? ", " : "", t->of[r], reject_name((Reject)r));
     if (t->shown > ROWS_SHOWN)
         log_warn("and %" PRId64 " more rows", t->shown - ROWS_SHOWN);
-    if (m->bad)
-        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s", m->bad, m->good + m->bad, text);
+    if (bad)
+        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s", bad, good + bad, text);
 }
 
 /* The report is the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
-static Status walk_bad_rows(const Journal *m, const char *path, FILE *out, Tally *t)
+static Status walk_bad_rows(int64_t good, const char *path, FILE *out, Tally *t)
 {
     FILE *f = fopen(path, "re");
     if (!f)
@@ -305,7 +305,7 @@ static Status walk_bad_rows(const Journal *m, const char *path, FILE *out, Tally
     ssize_t n;
     const char *before = "";
     if (out)
-        fprintf(out, "{\"schema\":\"genllava.report/1\",\"good\":%" PRId64 ",\"bad_rows\":[", m->good);
+        fprintf(out, "{\"schema\":\"genllava.report/1\",\"good\":%" PRId64 ",\"bad_rows\":[", good);
     while ((n = getline(&line, &capacity, f)) > 0) {
         if (strncmp(line, BAD_ROW, strlen(BAD_ROW)) || (size_t)n < strlen(BAD_ROW) + 2)
             continue;
@@ -357,14 +357,19 @@ static Status report_close(Report *r, Status s)
     return s;
 }
 
-Status journal_report(const Journal *m, const char *folder, const char *report, FILE *stream)
+Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream)
 {
-    char path[PATH_MAX];
     Report r;
     Tally t = {0};
-    name_of(path, folder);
     TRY(report_open(&r, report, stream));
-    TRY(report_close(&r, walk_bad_rows(m, path, r.out, &t)));
-    tell_summary(m, &t);
+    TRY(report_close(&r, walk_bad_rows(good, bad_jsonl, r.out, &t)));
+    tell_summary(good, bad, &t);
     return OK;
+}
+
+Status journal_report(const Journal *m, const PrepareOptions *o)
+{
+    char path[PATH_MAX];
+    name_of(path, o->out);
+    return journal_tell(path, m->good, m->bad, o->report, o->report_stream);
 }

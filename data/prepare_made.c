@@ -50,6 +50,15 @@ static Status put_source(JsonOut *j, const MixtureSource *s)
     jsonout_string(j, "image_root", s->image_root);
     jsonout_string(j, "task", TASK_NAMES[s->task]);
     jsonout_int(j, "max", s->max);
+    jsonout_begin_array(j, "filters");
+    for (int i = 0; i < s->n_filters; i++) {
+        jsonout_begin_object(j, NULL);
+        jsonout_string(j, "score", s->filters[i].score);
+        jsonout_real(j, "least", s->filters[i].least);
+        jsonout_real(j, "most", s->filters[i].most);
+        jsonout_end_object(j);
+    }
+    jsonout_end_array(j);
     jsonout_begin_array(j, "files");
     for (int i = 0; i < s->n_files; i++)
         TRY(put_file(j, s->files[i]));

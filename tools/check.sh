@@ -5,7 +5,7 @@ set -u
 export LC_ALL=C
 cc=${1:-cc} cxx=${2:-c++} cppflags=${3:-} root=${4:-.}
 cd "$root" || exit 2
-MAINS='train/main.c data/prepare_main.c eval/generate.c tools/inspect.c'
+MAINS='train/main.c train/prepare_main.c eval/generate.c tools/inspect.c'
 PRINTERS='kernels/base/cli.c train/options_text.c' # write --help and --print-schema for the mains
 MAX_LINES=600
 
