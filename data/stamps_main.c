@@ -161,13 +161,26 @@ static Status take_all(Stamps *st)
     return s;
 }
 
+/* Under another name until everything is written. */
 static Status open_split(Stamps *st, int split, char path[FILE_MAX_PATH])
 {
     char name[32];
-    snprintf(name, sizeof name, "%s.json", SPLITS[split]);
+    snprintf(name, sizeof name, "%s.json.new", SPLITS[split]);
     TRY(file_join(path, st->out, name));
     st->json[split] = fopen(path, "wb");
     return st->json[split] && fputc('[', st->json[split]) != EOF ? OK : fail(ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+}
+
+static Status finish_split(Stamps *st, int split, const char *draft, bool keep)
+{
+    char name[32], path[FILE_MAX_PATH];
+    bool good = fputs("\n]\n", st->json[split]) >= 0;
+    good = !fclose(st->json[split]) && good;
+    if (!keep)
+        return OK;
+    snprintf(name, sizeof name, "%s.json", SPLITS[split]);
+    TRY(file_join(path, st->out, name));
+    return good && !rename(draft, path) ? OK : fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
 }
 
 static Status write_set(Stamps *st)
@@ -184,9 +197,10 @@ static Status write_set(Stamps *st)
         s = open_split(st, k, path[k]);
     if (!s)
         s = take_all(st);
-    for (int k = 0; k < 2; k++)
-        if (st->json[k] && (fputs("\n]\n", st->json[k]) < 0) | fclose(st->json[k]) && !s)
-            s = fail(ERR_IO, "%s: cannot be written: %s", path[k], strerror(errno));
+    for (int k = 0; k < 2 && st->json[k]; k++) {
+        Status finished = finish_split(st, k, path[k], !s);
+        s = s ? s : finished;
+    }
     return s;
 }
 
