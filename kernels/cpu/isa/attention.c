@@ -1,0 +1,185 @@
+#include <math.h>
+
+#include "kernels/cpu/isa/attention.h"
+#include "kernels/cpu/isa/vmath.h"
+
+typedef struct Workspace {
+    float q[ROWS * WIDE], k[WIDE * COLS], v[COLS * WIDE], score[ROWS * SCORE_LD], o[ROWS * WIDE];
+    float largest[ROWS], total[ROWS];
+} Workspace;
+_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES, "the attention's workspace");
+
+/* A block of query rows of one head against keys 0 … keys-1. Row r stands at position first + r·step among the keys. */
+typedef struct Queries {
+    DType act;
+    int64_t head_dim, rows, first, step, keys, window, ldq, ldk, ldv, ldo;
+    bool causal;
+    float scale;
+    const void *q, *k, *v;
+    void *o;
+    float *lse; /* [rows] or NULL */
+} Queries;
+
+/* Keys that row r sees. */
+ALWAYS Range seen(const Queries *a, int64_t r)
+{
+    int64_t position = a->first + r * a->step;
+    if (!a->causal)
+        return (Range){0, a->keys};
+    return (Range){a->window ? larger_of(0, position - a->window + 1) : 0, smaller(a->keys, position + 1)};
+}
+
+ALWAYS vf larger(const float *s, int64_t i, Part part, vf best)
+{
+    return v_max(best, part_or(part, part_load(s, F32, i, part), v_set(-INFINITY)));
+}
+
+ALWAYS vf to_exp(float *s, int64_t i, Part part, vf shift, vf total)
+{
+    vf e = v_exp(v_sub(part_load(s, F32, i, part), shift));
+    part_store(s, F32, i, part, e);
+    return v_add(total, part_or(part, e, v_zero()));
+}
+
+ALWAYS void scale_vector(float *x, int64_t i, vf factor) { v_store(x + i, v_mul(v_load(x + i), factor)); }
+
+/* Scores of one row, columns begin … end-1 of which it sees, become probabilities up to a factor that later blocks may change
+ * (Dao 2023, algorithm 1). */
+static void soften(const Queries *a, Workspace *w, int64_t r, Range visible, int64_t cols)
+{
+    float *s = w->score + r * SCORE_LD;
+    for (int64_t j = 0; j < smaller(visible.begin, cols); j++)
+        s[j] = 0;
+    for (int64_t j = larger_of(visible.end, 0); j < cols; j++)
+        s[j] = 0;
+    if (visible.begin >= visible.end)
+        return;
+    vf best = v_set(w->largest[r]), sum = v_zero();
+    EACH_VECTOR(visible.begin, visible.end, best = larger(s, i, part, best));
+    float largest = v_largest(best), before = w->largest[r];
+    EACH_VECTOR(visible.begin, visible.end, sum = to_exp(s, i, part, v_set(largest), sum));
+    if (largest != before) {
+        float factor = expf(before - largest); /* 0 in the first block */
+        w->total[r] *= factor;
+        for (int64_t i = 0; i < whole_vectors(a->head_dim); i += VL)
+            scale_vector(w->o + r * WIDE, i, v_set(factor));
+    }
+    w->largest[r] = largest;
+    w->total[r] += v_sum(sum);
+}
+
+/* Keys keys.begin … keys.end-1, at most COLS of them. */
+static void attend_block(const Queries *a, Workspace *w, const HeadRows *q, Range keys)
+{
+    int64_t n = keys.end - keys.begin, r0 = 0, r1 = a->rows;
+    if (a->causal && a->step) { /* rows before see none of these keys, rows behind have them outside of their window */
+        r0 = larger_of(0, keys.begin - a->first);
+        r1 = a->window ? smaller(r1, keys.end - 1 + a->window - a->first) : r1;
+    }
+    if (r0 >= r1)
+        return;
+    NAME(gemm_pack)(w->k, false, at(a->k, a->act, keys.begin * a->ldk), a->act, true, a->ldk, a->head_dim, n);
+    NAME(gemm_pack)(w->v, false, at(a->v, a->act, keys.begin * a->ldv), a->act, false, a->ldv, n, a->head_dim);
+    multiply(r1 - r0, n, a->head_dim, q->data + r0 * q->ld, q->ld, w->k, w->score + r0 * SCORE_LD, SCORE_LD, a->scale, false);
+    for (int64_t r = r0; r < r1; r++) {
+        Range s = seen(a, r);
+        soften(a, w, r, (Range){larger_of(s.begin - keys.begin, 0), smaller(s.end - keys.begin, n)}, n);
+    }
+    multiply(r1 - r0, a->head_dim, n, w->score + r0 * SCORE_LD, SCORE_LD, w->v, w->o + r0 * WIDE, WIDE, 1.0f, true);
+}
+
+static void attend(const Queries *a, Workspace *w)
+{
+    for (int64_t r = 0; r < a->rows; r++) {
+        w->largest[r] = -INFINITY;
+        w->total[r] = 0;
+        for (int64_t i = 0; i < whole_vectors(a->head_dim); i += VL)
+            v_store(w->o + r * WIDE + i, v_zero());
+    }
+    HeadRows q = head_rows(a->q, a->act, a->ldq, a->rows, a->head_dim, w->q);
+    int64_t end = seen(a, a->rows - 1).end;
+    for (int64_t k = seen(a, 0).begin; k < end; k += COLS)
+        attend_block(a, w, &q, (Range){k, smaller(k + COLS, end)});
+    for (int64_t r = 0; r < a->rows; r++) {
+        vf scale = v_set(1 / w->total[r]);
+        BY_TYPE(a->act, EACH_VECTOR(0, a->head_dim, store_head_vector(a->o, T, r * a->ldo, w->o + r * WIDE, i, part, scale)));
+        if (a->lse)
+            a->lse[r] = w->largest[r] + logf(w->total[r]);
+    }
+}
+
+/* ---------------------------------------------------------------- over packed segments */
+
+typedef struct Forward {
+    const AttentionFwd *a;
+    int64_t blocks; /* of query rows, over all segments */
+} Forward;
+
+/* Item: one block of query rows of one head, heads outermost. */
+static void forward_blocks(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const Forward *f = args;
+    const AttentionFwd *a = f->a;
+    for (int64_t item = begin; item < end; item++) {
+        int64_t h = item / f->blocks, kv = h / (a->heads / a->kv_heads);
+        Range segment, rows = find_block(a->cu, ROWS, item % f->blocks, &segment);
+        Queries q = {
+            .act = a->act, .head_dim = a->head_dim, .rows = rows.end - rows.begin, .first = rows.begin - segment.begin, .step = 1,
+            .keys = segment.end - segment.begin, .window = a->window, .ldq = a->ldq, .ldk = a->ldk, .ldv = a->ldv, .ldo = a->ldo,
+            .causal = a->causal, .scale = (float)a->scale,
+            .q = at(a->q, a->act, rows.begin * a->ldq + h * a->head_dim),
+            .k = at(a->k, a->act, segment.begin * a->ldk + kv * a->head_dim),
+            .v = at(a->v, a->act, segment.begin * a->ldv + kv * a->head_dim),
+            .o = at_mut(a->o, a->act, rows.begin * a->ldo + h * a->head_dim),
+            .lse = a->lse ? (float *)a->lse + h * a->rows + rows.begin : NULL,
+        };
+        attend(&q, workspace);
+    }
+}
+
+Status NAME(attention_fwd)(KernelCtx *ctx, const AttentionFwd *a)
+{
+    TRY(check_attention_fwd(a));
+    TRY(expect_single("attention_fwd", a->act));
+    TRY(check_segments("attention_fwd", a->cu, a->n_segments, a->rows, a->max_segment));
+    const double score_ns = 0.3; /* and dimension of a head: about 0.02 */
+    Forward f = {.a = a, .blocks = count_blocks(a->cu, a->n_segments, ROWS)};
+    double rows = (double)smaller(a->max_segment, ROWS), keys = (double)a->max_segment;
+    parallel_for(cpu_device(ctx), a->heads * f.blocks, parallel_grain(rows * keys * (score_ns + 0.02 * (double)a->head_dim)),
+                 forward_blocks, &f);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- one new row a sequence: the query heads of a kv head are the rows */
+
+static void decode_heads(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const AttentionDecode *a = args;
+    int64_t group = a->heads / a->kv_heads, kv_width = a->kv_heads * a->head_dim;
+    for (int64_t item = begin; item < end; item++) {
+        int64_t s = item / a->kv_heads, kv = item % a->kv_heads, cache = s * a->capacity * kv_width + kv * a->head_dim;
+        for (int64_t h = kv * group; h < (kv + 1) * group; h += ROWS) {
+            int64_t first = (s * a->heads + h) * a->head_dim;
+            Queries q = {
+                .act = a->act, .head_dim = a->head_dim, .rows = smaller(ROWS, (kv + 1) * group - h), .first = a->length[s] - 1,
+                .keys = a->length[s], .window = a->window, .ldq = a->head_dim, .ldk = kv_width, .ldv = kv_width, .ldo = a->head_dim,
+                .causal = true, .scale = (float)a->scale, .q = at(a->q, a->act, first), .k = at(a->k, a->act, cache),
+                .v = at(a->v, a->act, cache), .o = at_mut(a->o, a->act, first),
+            };
+            attend(&q, workspace);
+        }
+    }
+}
+
+Status NAME(attention_decode)(KernelCtx *ctx, const AttentionDecode *a)
+{
+    const double element_ns = 0.3;
+    TRY(check_attention_decode(a));
+    TRY(expect_single("attention_decode", a->act));
+    TRY(check_range("attention_decode", "length", a->length, a->n, 1, a->capacity + 1));
+    int64_t longest = 1;
+    for (int64_t s = 0; s < a->n; s++)
+        longest = larger_of(longest, a->length[s]);
+    parallel_for(cpu_device(ctx), a->n * a->kv_heads, parallel_grain(element_ns * (double)(longest * a->head_dim)), decode_heads, a);
+    return OK;
+}

@@ -1,0 +1,270 @@
+#include "kernels/cpu/isa/gemm.h"
+
+/* ---------------------------------------------------------------- tiles */
+
+ALWAYS vf scaled(const Tile *t, vf sum, int64_t j, Part part)
+{
+    sum = v_mul(sum, v_set(t->alpha));
+    return t->bias ? v_add(sum, part_load(t->bias, t->bias_type, j, part)) : sum;
+}
+
+/* The sums to C. The plain case is apart: with a short k the branches of the general one cost more than the products. */
+ALWAYS void finish_tile(const int mr, const int nv, const Tile *t, vf acc[MR_MOST][NV])
+{
+    const vm rest = v_mask(t->cols - (nv - 1) * VL); /* lanes of the last vector */
+    const bool full = t->cols == nv * VL;
+    if (t->c_type == F32 && !t->bias && full) {
+        float *c = t->c;
+        vf alpha = v_set(t->alpha);
+        if (t->add) {
+            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
+                UNROLL for (int j = 0; j < nv; j++)
+                    v_store(c + j * VL, v_fma(acc[r][j], alpha, v_load(c + j * VL)));
+        } else {
+            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
+                UNROLL for (int j = 0; j < nv; j++)
+                    v_store(c + j * VL, v_mul(acc[r][j], alpha));
+        }
+        return;
+    }
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int j = 0; j < nv; j++) {
+            const Part part = {.mask = rest, .whole = j < nv - 1};
+            int64_t i = r * t->ldc + j * VL;
+            vf sum = scaled(t, acc[r][j], j * VL, part);
+            if (t->add)
+                sum = v_add(sum, part_load(t->c, t->c_type, i, part));
+            part_store(t->c, t->c_type, i, part, sum);
+        }
+}
+
+ALWAYS vf multiply_add(bool pairs, vf a, vf b, vf sum)
+{
+#if HAS_PAIRS
+    if (pairs)
+        return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+#endif
+    (void)pairs;
+    return v_fma(a, b, sum);
+}
+
+/* pairs, mr and nv are constants: acc stays in registers. Rows are addressed in threes (base, +rs, +2rs), which is what x86 can
+ * express without arithmetic in the loop. */
+ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b,
+                 int64_t bs, const Tile *t)
+{
+    vf acc[MR_MOST][NV];
+    const float *base[(MR_MOST + 2) / 3];
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int j = 0; j < nv; j++)
+            acc[r][j] = v_zero();
+    UNROLL for (int g = 0; 3 * g < mr; g++)
+        base[g] = a + 3 * g * rs;
+    for (int64_t p = 0; p < steps; p++) {
+        vf bv[NV];
+        UNROLL for (int j = 0; j < nv; j++)
+            bv[j] = v_load(b + j * VL);
+        UNROLL for (int r = 0; r < mr; r++) {
+            vf x = v_set(base[r / 3][r % 3 * rs]);
+            UNROLL for (int j = 0; j < nv; j++)
+                acc[r][j] = multiply_add(pairs, x, bv[j], acc[r][j]);
+        }
+        UNROLL for (int g = 0; 3 * g < mr; g++)
+            base[g] += cs;
+        b += bs;
+    }
+    finish_tile(mr, nv, t, acc);
+}
+
+typedef void (*TileFn)(int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b, int64_t bs, const Tile *t);
+
+#define TILE_ARGS int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b, int64_t bs, const Tile *t
+#define TILE(mr, nv) \
+    static void tile_##mr##_##nv(TILE_ARGS) { tile(false, mr, nv, steps, a, rs, cs, b, bs, t); }
+#define PAIR_TILE(mr, nv) \
+    static void pair_tile_##mr##_##nv(TILE_ARGS) { tile(true, mr, nv, steps, a, rs, cs, b, bs, t); }
+#define ROWS_6(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv) X(6, nv)
+#define ROWS_8(X, nv) ROWS_6(X, nv) X(7, nv) X(8, nv)
+#define ROWS_12(X, nv) ROWS_8(X, nv) X(9, nv) X(10, nv) X(11, nv) X(12, nv)
+#if defined(ISA_avx2)
+#define TILES(X) ROWS_12(X, 1) ROWS_6(X, 2)
+#else
+#define TILES(X) ROWS_12(X, 1) ROWS_12(X, 2) ROWS_8(X, 3) ROWS_6(X, 4)
+#endif
+
+TILES(TILE)
+static const TileFn TILE_FN[NV + 1][MR_MOST + 1] = {
+#define TILE_ENTRY(mr, nv) [nv][mr] = tile_##mr##_##nv,
+    TILES(TILE_ENTRY)
+#undef TILE_ENTRY
+};
+
+#if HAS_PAIRS
+TILES(PAIR_TILE)
+static const TileFn PAIR_TILE_FN[NV + 1][MR_MOST + 1] = {
+#define TILE_ENTRY(mr, nv) [nv][mr] = pair_tile_##mr##_##nv,
+    TILES(TILE_ENTRY)
+#undef TILE_ENTRY
+};
+#else
+#define PAIR_TILE_FN TILE_FN
+#endif
+
+void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b, int64_t bs,
+                     const Tile *t)
+{
+    (pairs ? PAIR_TILE_FN : TILE_FN)[(t->cols + VL - 1) / VL][rows](steps, a, rs, cs, b, bs, t);
+}
+
+static Tile tile_at(const Tile *t, int64_t row, int64_t col, int64_t cols)
+{
+    Tile part = *t;
+    part.c = at_mut(t->c, t->c_type, row * t->ldc + col);
+    part.bias = t->bias ? at(t->bias, t->bias_type, col) : NULL;
+    part.cols = cols;
+    return part;
+}
+
+void NAME(gemm_block)(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, const Tile *t)
+{
+    int64_t whole = t->cols / NR * NR;
+    for (int64_t i = 0; i < rows && whole; i += tile_rows(NV)) {
+        int64_t mr = rows - i < tile_rows(NV) ? rows - i : tile_rows(NV);
+        for (int64_t j = 0; j < whole; j += NR) {
+            Tile part = tile_at(t, i, j, NR);
+            TILE_FN[NV][mr](k, a + i * rs, rs, cs, b + j * k, NR, &part);
+        }
+    }
+    int64_t nv = (t->cols - whole + VL - 1) / VL;
+    for (int64_t i = 0; i < rows && nv; i += tile_rows(nv)) {
+        int64_t mr = rows - i < tile_rows(nv) ? rows - i : tile_rows(nv);
+        Tile part = tile_at(t, i, whole, t->cols - whole);
+        TILE_FN[nv][mr](k, a + i * rs, rs, cs, b + whole * k, nv * VL, &part);
+    }
+}
+
+/* ---------------------------------------------------------------- packing */
+
+/* r[i][j] = r[j][i] */
+#if defined(ISA_avx2)
+ALWAYS void transpose(vf r[VL])
+{
+    vf t[VL];
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+    UNROLL for (int i = 0; i < 8; i++)
+        r[i] = t[i];
+}
+#else
+ALWAYS void transpose(vf r[VL])
+{
+    vf t[VL];
+    UNROLL for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    UNROLL for (int i = 0; i < 16; i += 8)
+        UNROLL for (int j = 0; j < 4; j++) {
+            t[i + j] = _mm512_shuffle_f32x4(r[i + j], r[i + j + 4], 0x88);
+            t[i + j + 4] = _mm512_shuffle_f32x4(r[i + j], r[i + j + 4], 0xdd);
+        }
+    UNROLL for (int j = 0; j < 8; j++) {
+        r[j] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0x88);
+        r[j + 8] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0xdd);
+    }
+}
+#endif
+
+/* Steps p … of row j of a transposed B, `left` elements of k before the row's end. */
+ALWAYS vf load_steps(bool pairs, const void *b, DType type, int64_t at_k, int64_t left, int64_t steps)
+{
+#if HAS_PAIRS
+    if (pairs && left >= 2 * VL)
+        return _mm512_castsi512_ps(_mm512_loadu_si512((const bf16 *)b + at_k));
+    if (pairs)
+        return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16((__mmask32)((1ull << left) - 1), (const bf16 *)b + at_k));
+#endif
+    (void)pairs;
+    (void)left;
+    return steps == VL ? load(b, type, at_k) : load_some(b, type, at_k, v_mask(steps));
+}
+
+/* VL columns (cols of them real) of a transposed B: column j is the row b[j·ldb …]. dst: [steps][stride] */
+ALWAYS void pack_transposed(float *dst, int64_t stride, bool pairs, const void *b, DType type, int64_t ldb, int64_t k, int64_t cols)
+{
+    vf r[VL];
+    const int64_t unit = pairs ? 2 : 1, n_steps = (k + unit - 1) / unit;
+    for (int64_t p = 0; p < n_steps; p += VL) {
+        int64_t steps = n_steps - p < VL ? n_steps - p : VL;
+        if (steps == VL && cols == VL && k - p * unit >= VL * unit) {
+            UNROLL for (int j = 0; j < VL; j++)
+                r[j] = load_steps(pairs, b, type, j * ldb + p * unit, VL * unit, VL);
+        } else {
+            for (int j = 0; j < VL; j++)
+                r[j] = j < cols ? load_steps(pairs, b, type, j * ldb + p * unit, k - p * unit, steps) : v_zero();
+        }
+        transpose(r);
+        if (steps == VL) {
+            UNROLL for (int i = 0; i < VL; i++)
+                v_store(dst + (p + i) * stride, r[i]);
+        } else {
+            for (int i = 0; i < steps; i++)
+                v_store(dst + (p + i) * stride, r[i]);
+        }
+    }
+}
+
+/* Row by row over all panels: the source is read in the order of its memory. */
+ALWAYS void pack_plain(float *dst, bool pairs, const void *b, DType type, int64_t ldb, int64_t k, int64_t n)
+{
+    int64_t whole = n / NR * NR, width = (n - whole + VL - 1) / VL * VL, steps = pairs ? (k + 1) / 2 : k;
+    const Part all = {.whole = true};
+    for (int64_t p = 0; p < steps; p++) {
+        for (int64_t j = 0; j < whole; j += NR)
+            UNROLL for (int v = 0; v < NV; v++)
+                v_store(dst + j * steps + p * NR + v * VL, load_step(pairs, b, type, ldb, k, p, j + v * VL, all));
+        float *last = dst + whole * steps + p * width;
+        EACH_VECTOR(whole, n, v_store(last + i - whole, load_step(pairs, b, type, ldb, k, p, i, part)));
+    }
+}
+
+ALWAYS void pack(float *dst, bool pairs, const void *b, DType type, bool trans, int64_t ldb, int64_t k, int64_t n)
+{
+    if (!trans) {
+        pack_plain(dst, pairs, b, type, ldb, k, n);
+        return;
+    }
+    int64_t steps = pairs ? (k + 1) / 2 : k;
+    for (int64_t j = 0; j < n; j += NR) {
+        int64_t cols = n - j < NR ? n - j : NR, width = (cols + VL - 1) / VL * VL;
+        for (int64_t v = 0; v < width; v += VL)
+            pack_transposed(dst + j * steps + v, width, pairs, at(b, type, (j + v) * ldb), type, ldb, k,
+                            cols - v < VL ? cols - v : VL);
+    }
+}
+
+void NAME(gemm_pack)(float *dst, bool pairs, const void *b, DType type, bool trans, int64_t ldb, int64_t k, int64_t n)
+{
+    if (pairs)
+        pack(dst, HAS_PAIRS, b, BF16, trans, ldb, k, n);
+    else
+        BY_TYPE(type, pack(dst, false, b, T, trans, ldb, k, n));
+}

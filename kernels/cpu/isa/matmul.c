@@ -1,0 +1,237 @@
+#include "kernels/cpu/isa/gemm.h"
+
+/* Steps of k between stores of C, columns of B packed at a time (both operands of a tile then come from the first and second
+ * level cache), and rows of C held in f32 while a BF16 C is summed over several stretches of k. */
+#if defined(ISA_avx2)
+enum { KC = 256, NC = 256 };
+#else
+enum { KC = 512, NC = 256 };
+#endif
+enum { MC = 512, AC = 48, DIRECT_ROWS = 32 }; /* AC: rows of A copied at a time, a multiple of every tile's height */
+
+/* A thread's workspace. Copies of A: a tile transposed is [k][rows], its last store may run over by a vector; widened it is
+ * [rows][KC + VL], the odd stride keeps rows out of each other's cache sets. */
+typedef struct Workspace {
+    float b[KC * NC];
+    float a[AC * (KC + VL)];
+    float c[MC * NC];
+} Workspace;
+_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES, "the matmul's workspace");
+
+/* A block of the product for one thread. */
+typedef struct Product {
+    const Matmul *a;
+    int64_t grid_m, grid_n; /* threads along m and n */
+    bool flip;
+} Product;
+
+/* A stretch of k: elements k0 … k0+k-1, in `steps` steps. */
+typedef struct Stretch {
+    int64_t k0, k, steps;
+    bool pairs;
+} Stretch;
+
+/* Where the A of some tiles lies: tile i begins at data + i·next. */
+typedef struct ATiles {
+    const float *data;
+    int64_t rs, cs, next;
+} ATiles;
+
+/* Copies a transposed A: tiles of height mr, [steps][mr] each. */
+ALWAYS ATiles copy_transposed(const Matmul *a, const bool pairs, const DType type, float *buffer, int64_t row, int64_t rows, int64_t mr,
+                              const Stretch *s)
+{
+    const int64_t next = s->steps * mr + VL, reads = (mr + VL - 1) / VL * VL;
+    const void *src = at(a->a, type, s->k0 * a->lda + row);
+    for (int64_t p = 0; p < s->steps; p++) {
+        float *dst = buffer + p * mr;
+        for (int64_t i = 0; i < rows; i += mr, dst += next)
+            for (int64_t j = 0; j < mr && i + j < rows; j += VL) {
+                const Part all = {.whole = true};
+                if (i + reads <= rows)
+                    v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j, all));
+                else
+                    v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j,
+                                               (Part){.mask = v_mask(rows - i - j < VL ? rows - i - j : VL)}));
+            }
+    }
+    return (ATiles){buffer, 1, mr, next};
+}
+
+/* Copies rows of a BF16 A: widened, or as pairs where they cannot be read in place. */
+static ATiles copy_rows(const Matmul *a, float *buffer, int64_t row, int64_t rows, int64_t mr, const Stretch *s)
+{
+    int64_t stride = KC + VL;
+    for (int64_t r = 0; r < rows; r++) {
+        const bf16 *src = (const bf16 *)a->a + (row + r) * a->lda + s->k0;
+        if (s->pairs) {
+            buffer[r * stride + s->steps - 1] = 0;
+            memcpy(buffer + r * stride, src, (size_t)s->k * sizeof *src);
+        } else
+            EACH_VECTOR(0, s->k, v_store(buffer + r * stride + i, part_load(src, BF16, i, part)));
+    }
+    return (ATiles){buffer, stride, 1, mr * stride};
+}
+
+static ATiles a_tiles(const Matmul *a, float *buffer, int64_t row, int64_t rows, int64_t mr, const Stretch *s)
+{
+    if (a->a_trans && s->pairs)
+        return copy_transposed(a, HAS_PAIRS, BF16, buffer, row, rows, mr, s);
+    if (a->a_trans && a->a_type == F32)
+        return copy_transposed(a, false, F32, buffer, row, rows, mr, s);
+    if (a->a_trans)
+        return copy_transposed(a, false, BF16, buffer, row, rows, mr, s);
+    if (a->a_type == F32)
+        return (ATiles){(const float *)a->a + row * a->lda + s->k0, a->lda, 1, mr * a->lda};
+    const bf16 *src = (const bf16 *)a->a + row * a->lda + s->k0;
+    if (s->pairs && a->lda % 2 == 0 && s->k % 2 == 0 && (uintptr_t)src % sizeof(float) == 0)
+        return (ATiles){(const float *)(const void *)src, a->lda / 2, 1, mr * a->lda / 2};
+    return copy_rows(a, buffer, row, rows, mr, s);
+}
+
+/* The packed B of a block: panels of NR columns `next` floats apart, steps bs apart (0: the panel's width). */
+typedef struct BPanels {
+    const float *data;
+    int64_t bs, next;
+} BPanels;
+
+/* Columns first … last-1 of a block, all in panels of nv vectors. */
+static void sweep_panels(const Matmul *a, Workspace *w, int64_t row, int64_t rows, const Stretch *s, const BPanels *b, const Tile *t,
+                         int64_t first, int64_t last)
+{
+    int64_t nv = last - first < NR ? (last - first + VL - 1) / VL : NV, mr = tile_rows(nv), bs = b->bs ? b->bs : nv * VL;
+    for (int64_t i0 = 0; i0 < rows; i0 += AC) {
+        int64_t i1 = rows - i0 < AC ? rows : i0 + AC;
+        ATiles tiles = a_tiles(a, w->a, row + i0, i1 - i0, mr, s);
+        for (int64_t i = i0; i < i1; i += mr, tiles.data += tiles.next)
+            for (int64_t j = first; j < last; j += NR) {
+                Tile part = *t;
+                part.c = at_mut(t->c, t->c_type, i * t->ldc + j);
+                part.bias = t->bias ? at(t->bias, t->bias_type, j) : NULL;
+                part.cols = last - j < NR ? last - j : NR;
+                NAME(gemm_tile)(s->pairs, i1 - i < mr ? i1 - i : mr, s->steps, tiles.data, tiles.rs, tiles.cs, b->data + j / NR * b->next,
+                                bs, &part);
+            }
+    }
+}
+
+/* rows × t->cols of C (+)= one stretch of k. */
+static void sweep(const Matmul *a, Workspace *w, int64_t row, int64_t rows, const Stretch *s, const BPanels *b, const Tile *t)
+{
+    int64_t whole = t->cols / NR * NR;
+    if (whole)
+        sweep_panels(a, w, row, rows, s, b, t, 0, whole);
+    if (whole < t->cols)
+        sweep_panels(a, w, row, rows, s, b, t, whole, t->cols);
+}
+
+/* C from sums held in f32: sum[r·rs + j·cs] is element (row + r, col + j). */
+static void finish_block(const Matmul *a, const float *sum, int64_t rs, int64_t cs, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++) {
+            float v = (float)a->alpha * sum[r * rs + j * cs];
+            if (a->bias)
+                v += get(a->bias, a->bias_type, col + j);
+            if (a->accumulate)
+                v += get(a->c, a->c_type, (row + r) * a->ldc + col + j);
+            put(a->c, a->c_type, (row + r) * a->ldc + col + j, v);
+        }
+}
+
+/* rows × cols (cols <= NC) of C, all of k. */
+static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const bool pairs = HAS_PAIRS && a->a_type == BF16 && a->b_type == BF16;
+    const int64_t unit = pairs ? 2 : 1, steps = (a->k + unit - 1) / unit;
+    const int64_t stretches = steps > KC ? (steps + KC - 1) / KC : 1, step = (steps / stretches / VL + 1) * VL;
+    const bool gather = a->c_type == BF16 && stretches > 1; /* C is rounded once */
+    for (int64_t p = 0; p == 0 || p < steps; p += step) { /* once for an empty k */
+        Stretch s = {.k0 = p * unit, .steps = steps - p < step ? steps - p : step, .pairs = pairs};
+        s.k = a->k - s.k0 < s.steps * unit ? a->k - s.k0 : s.steps * unit;
+        Tile t = {.c = gather ? w->c : at_mut(a->c, a->c_type, row * a->ldc + col), .ldc = gather ? NC : a->ldc, .cols = cols,
+                  .c_type = gather ? F32 : a->c_type, .bias_type = a->bias_type, .alpha = gather ? 1.0f : (float)a->alpha,
+                  .add = p > 0 || (a->accumulate && !gather)};
+        if (a->bias && p == 0 && !gather)
+            t.bias = at(a->bias, a->bias_type, col);
+        const void *src = at(a->b, a->b_type, a->b_trans ? col * a->ldb + s.k0 : s.k0 * a->ldb + col);
+        BPanels b = {.data = w->b, .next = NR * s.steps};
+        if (rows <= DIRECT_ROWS && !a->b_trans && a->b_type == F32 && cols % VL == 0)
+            b = (BPanels){.data = src, .bs = a->ldb, .next = NR};
+        else
+            NAME(gemm_pack)(w->b, pairs, src, a->b_type, a->b_trans, a->ldb, s.k, cols);
+        sweep(a, w, row, rows, &s, &b, &t);
+    }
+    if (gather)
+        finish_block(a, w->c, NC, 1, row, rows, col, cols);
+}
+
+/* Rows row0 … row1-1 and columns col0 … col1-1 of C. */
+static void product_range(const Matmul *a, Workspace *w, int64_t row0, int64_t row1, int64_t col0, int64_t col1)
+{
+    int64_t tall = a->c_type == BF16 && a->k > KC ? MC : row1 - row0;
+    for (int64_t col = col0; col < col1; col += NC)
+        for (int64_t row = row0; row < row1; row += tall)
+            product_block(a, w, row, row1 - row < tall ? row1 - row : tall, col, col1 - col < NC ? col1 - col : NC);
+}
+
+/* The same by way of Cᵀ = op(B)ᵀ op(A)ᵀ: the long transposed A, as the right operand, is read in place. */
+static void product_flipped(const Matmul *a, Workspace *w, int64_t row0, int64_t row1)
+{
+    for (int64_t row = row0; row < row1; row += NC) {
+        int64_t rows = row1 - row < NC ? row1 - row : NC;
+        Matmul flipped = {.m = a->n, .n = rows, .k = a->k, .a_type = a->b_type, .b_type = a->a_type, .c_type = F32,
+                          .a_trans = !a->b_trans, .b_trans = !a->a_trans, .lda = a->ldb, .ldb = a->lda, .ldc = NC, .a = a->b,
+                          .b = at(a->a, a->a_type, row), .c = w->c, .alpha = 1};
+        product_block(&flipped, w, 0, a->n, 0, rows);
+        finish_block(a, w->c, 1, NC, row, rows, 0, a->n);
+    }
+}
+
+static void product(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const Product *pr = args;
+    const Matmul *a = pr->a;
+    int64_t row_unit = pr->flip ? VL : 1, row_units = (a->m + row_unit - 1) / row_unit, col_units = (a->n + VL - 1) / VL;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t im = task / pr->grid_n, in = task % pr->grid_n;
+        int64_t row0 = row_units * im / pr->grid_m * row_unit, row1 = row_units * (im + 1) / pr->grid_m * row_unit;
+        int64_t col0 = col_units * in / pr->grid_n * VL, col1 = col_units * (in + 1) / pr->grid_n * VL;
+        row1 = row1 < a->m ? row1 : a->m;
+        col1 = col1 < a->n ? col1 : a->n;
+        if (pr->flip)
+            product_flipped(a, workspace, row0, row1);
+        else
+            product_range(a, workspace, row0, row1, col0, col1);
+    }
+}
+
+/* The grid of threads with the least work for the busiest: its tiles, and the B it packs (an element costs about PACK products). */
+static Product choose_grid(const Matmul *a, int threads)
+{
+    enum { PACK = 16, WORTH = 128 << 10, FLIP_COLS = 32 }; /* WORTH: products worth a thread */
+    Product best = {.a = a, .grid_m = 1, .grid_n = 1, .flip = a->a_trans && a->n <= FLIP_COLS && a->m > a->n};
+    int64_t work = a->m * a->n * a->k / WORTH, best_cost = INT64_MAX;
+    int64_t count = work < 1 ? 1 : work < threads ? work : threads, vectors = (a->n + VL - 1) / VL;
+    for (int64_t tm = 1; tm <= count; tm++) {
+        int64_t tn = best.flip ? 1 : count / tm, rows = (a->m + tm - 1) / tm, cols = (vectors + tn - 1) / tn * VL;
+        int64_t cost = (rows + PACK) * cols;
+        if (cost < best_cost) {
+            best_cost = cost;
+            best.grid_m = tm;
+            best.grid_n = tn;
+        }
+    }
+    return best;
+}
+
+Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
+{
+    TRY(check_matmul(a));
+    if (a->m == 0 || a->n == 0)
+        return OK;
+    const CpuDevice *d = cpu_device(ctx);
+    Product pr = choose_grid(a, d->threads);
+    parallel_for(d, pr.grid_m * pr.grid_n, 1, product, &pr);
+    return OK;
+}
