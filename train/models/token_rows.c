@@ -18,7 +18,7 @@ Status token_rows_declare(TokenRows *m, Params *p, const Mistral *llm, const Run
                       .decay = true, .init = INIT_NORMAL, .init_scale = 1, .n_dims = 2, .shape = {m->n, llm->config.hidden}};
     m->embed = params_declare(p, &spec);
     spec.name = "token_rows.lm_head";
-    m->head = llm->config.tied ? m->embed : params_declare(p, &spec);
+    m->head = params_declare(p, &spec);
     return OK;
 }
 
@@ -84,14 +84,7 @@ Status token_rows_draw(TokenRows *m, Params *p, const Mistral *llm, uint64_t see
         return params_draw(p, m->head, seed);
     }
     TRY(draw_like(p, m->embed, llm->embed, seed));
-    return m->head == m->embed ? OK : draw_like(p, m->head, llm->head, seed);
-}
-
-static Status tied_alike(Weights *w, const StTensor *embed, const StTensor *head)
-{
-    if (!head || (embed->n_bytes == head->n_bytes && !memcmp(embed->data, head->data, embed->n_bytes)))
-        return OK;
-    return fail(ERR_DATA, "%s: token_rows.lm_head differs from token_rows.embed_tokens, but the language model ties its embeddings", w->path);
+    return draw_like(p, m->head, llm->head, seed);
 }
 
 Status token_rows_load(TokenRows *m, Params *p, const char *file)
@@ -102,10 +95,8 @@ Status token_rows_load(TokenRows *m, Params *p, const char *file)
         return OK;
     TRY(weights_open(&w, file));
     Status s = weights_load(&w, p, m->embed, EMBED, 1);
-    if (!s && m->head != m->embed)
+    if (!s)
         s = weights_load(&w, p, m->head, HEAD, 1);
-    else if (!s)
-        s = tied_alike(&w, weights_find(&w, EMBED, 1), weights_find(&w, HEAD, 1));
     if (!s && !params_measuring(p))
         weights_report_unused(&w, NULL, NULL);
     weights_close(&w);
@@ -157,5 +148,5 @@ Status token_rows_renormalise(TokenRows *m, Params *p, const Mistral *llm)
     if (!m->visual || !m->embed->trainable)
         return OK;
     TRY(renormalise(m, p, m->embed, llm->embed, &m->norms[0]));
-    return m->head == m->embed ? OK : renormalise(m, p, m->head, llm->head, &m->norms[1]);
+    return renormalise(m, p, m->head, llm->head, &m->norms[1]);
 }

@@ -7,7 +7,7 @@
 
 typedef struct TokenRows {
     int64_t n, visual;    /* R; the last `visual` rows are [IMG] tokens */
-    Param *embed, *head;  /* NULL when R is 0; tied: head == embed, as in the model */
+    Param *embed, *head;  /* [R,D] each, also when the model ties its embeddings; NULL when R is 0 */
     double norms[2];      /* Σ of the row norms of a frozen base matrix (embed, head); 0: not summed yet */
 } TokenRows;
 

@@ -1,0 +1,184 @@
+/* Blocks: the three ways of keeping memory give the same bits, on frozen and on trained inputs; what a pass needs is what the null
+ * backend says. */
+#include <stdio.h>
+
+#include "tests/train/nn/rig.h"
+
+enum { D = 16, F = 24, R = 4, HEADS = 2, HEAD = 8, LAYERS = 3, ROWS = 9 };
+static const int32_t LENGTHS[] = {4, 5};
+
+typedef struct Layer {
+    Param *norm1, *norm2;
+    Linear kqv[3], o, gu[2], down;
+    const PackedRows *rows;
+} Layer;
+
+/* A small Mistral layer. */
+static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
+{
+    (void)n;
+    const Layer *l = arg;
+    Tensor *x = in[0], *mid = NULL;
+    Tensor *kqv = nn_linear(t, nn_rmsnorm(t, x, NULL, l->norm1, 1e-5, NULL), l->kqv, 3, l->rows, false);
+    kqv = nn_rope(t, kqv, &(RopeSpec){.n = 2 * HEADS, .head_dim = HEAD, .base = 100}, l->rows);
+    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3}, l->rows);
+    Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows, true), l->norm2, 1e-5, &mid);
+    Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows, false));
+    return nn_add(t, mid, nn_linear(t, s, &l->down, 1, l->rows, true));
+}
+
+static Linear linear(Rig *r, const char *prefix, int layer, int which, int64_t out, int64_t in, bool full, bool lora, double dropout)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%d.w%d", prefix, layer, which);
+    Linear l = {.w = rig_param(r, name, out, in, full), .scale = 0.7, .dropout = dropout, .site = (uint64_t)(layer * 10 + which)};
+    if (lora) {
+        snprintf(name, sizeof name, "%s%d.a%d", prefix, layer, which);
+        l.lora_a = rig_param(r, name, R, in, true);
+        snprintf(name, sizeof name, "%s%d.b%d", prefix, layer, which);
+        l.lora_b = rig_param(r, name, out, R, true);
+    }
+    return l;
+}
+
+typedef struct Model {
+    Param *x;
+    Layer layer[LAYERS];
+} Model;
+
+typedef struct ModelCase {
+    const char *name;
+    bool train_x, full, lora;
+    int first_trained; /* layers before it are frozen */
+    double dropout;
+    DType compute;
+} ModelCase;
+
+static void declare(Rig *r, Model *m, const ModelCase *c)
+{
+    m->x = rig_param(r, "x", ROWS, D, c->train_x);
+    for (int i = 0; i < LAYERS; i++) {
+        bool full = c->full && i >= c->first_trained, lora = c->lora && i >= c->first_trained;
+        Layer *l = &m->layer[i];
+        char name[32];
+        snprintf(name, sizeof name, "n1.%d", i);
+        l->norm1 = rig_param(r, name, D, 0, full);
+        snprintf(name, sizeof name, "n2.%d", i);
+        l->norm2 = rig_param(r, name, D, 0, full);
+        for (int j = 0; j < 3; j++)
+            l->kqv[j] = linear(r, "l", i, j, HEADS * HEAD, D, full, lora, c->dropout);
+        l->o = linear(r, "l", i, 3, D, HEADS * HEAD, full, lora, c->dropout);
+        for (int j = 0; j < 2; j++)
+            l->gu[j] = linear(r, "l", i, 4 + j, F, D, full, lora, c->dropout);
+        l->down = linear(r, "l", i, 6, D, F, full, lora, c->dropout);
+    }
+}
+
+static Tensor *build(Tape *t, Model *m)
+{
+    const PackedRows *rows = rig_packed(t, LENGTHS, 2);
+    Tensor *x = rig_rows(t, m->x);
+    for (int i = 0; i < LAYERS; i++) {
+        m->layer[i].rows = rows;
+        x = nn_block(t, layer_forward, &m->layer[i], &x, 1);
+    }
+    return x;
+}
+
+/* Everything a run leaves behind: result and flat gradient. */
+typedef struct Outcome {
+    size_t n_bytes, keep, scratch;
+    char *bytes;
+} Outcome;
+
+static Outcome run(const ModelCase *c, Recompute recompute)
+{
+    Rig r;
+    Model m = {0};
+    rig_open(&r, c->compute, recompute);
+    declare(&r, &m, c);
+    rig_create(&r);
+    REQUIRE_OK(params_step_begin(&r.params));
+    memset(r.scratch.base, 0xff, 1 << 20); /* NaN where nothing was written */
+    tape_reset(r.tape, 3);
+    Tensor *y = build(r.tape, &m);
+    REQUIRE_OK(tape_status(r.tape));
+    size_t size = (size_t)y->n_elems * dtype_size(y->type), flat = (size_t)r.params.n_flat * dtype_size(r.params.master);
+    Outcome o = {.n_bytes = size + flat, .bytes = mem_alloc(size + flat + 1)};
+    memcpy(o.bytes, y->data, size);
+    REQUIRE_OK(tape_backward(r.tape, y, 0.5));
+    if (flat)
+        memcpy(o.bytes + size, r.params.flat_grad, flat);
+    o.keep = r.keep.peak;
+    o.scratch = r.scratch.peak;
+    rig_close(&r);
+    return o;
+}
+
+static const ModelCase CASES[] = {
+    {"adapters on frozen inputs", false, false, true, 0, 0, F32},
+    {"adapters with dropout", true, false, true, 0, 0.3, F32},
+    {"adapters in upper layers", false, false, true, 2, 0.1, F32},
+    {"full training in bf16", true, true, false, 0, 0, BF16},
+    {"only the inputs", true, false, false, 0, 0, F32},
+    {"nothing trains", false, false, false, 0, 0, F32},
+};
+enum { N_CASES = sizeof CASES / sizeof *CASES };
+
+TEST(recompute_gives_the_same_bits)
+{
+    for (int i = 0; i < N_CASES; i++) {
+        Outcome none = run(&CASES[i], RECOMPUTE_NONE);
+        bool any = false;
+        for (size_t k = 0; k < none.n_bytes; k++)
+            any |= none.bytes[k] != 0;
+        CHECK(any);
+        for (Recompute mode = RECOMPUTE_SELECTIVE; mode <= RECOMPUTE_BLOCK; mode++) {
+            Outcome o = run(&CASES[i], mode);
+            CHECK_MSG(o.n_bytes == none.n_bytes && !memcmp(o.bytes, none.bytes, o.n_bytes), "%s: mode %d differs from none", CASES[i].name, mode);
+            bool trains = CASES[i].train_x || CASES[i].full || CASES[i].lora;
+            CHECK_MSG(trains ? o.keep < none.keep : o.keep <= none.keep, "%s: mode %d keeps %zu bytes, none keeps %zu", CASES[i].name, mode, o.keep,
+                      none.keep);
+            mem_free(o.bytes);
+        }
+        mem_free(none.bytes);
+    }
+}
+
+/* A frozen stack keeps one activation and works in the memory of one layer. */
+TEST(frozen_blocks_take_the_memory_of_one)
+{
+    Outcome o = run(&CASES[N_CASES - 1], RECOMPUTE_BLOCK);
+    CHECK(o.keep < 4 * ROWS * D * sizeof(float) + 4096);
+    mem_free(o.bytes);
+}
+
+TEST(the_null_backend_measures_what_a_pass_needs)
+{
+    for (int i = 0; i < N_CASES; i++)
+        for (Recompute mode = RECOMPUTE_NONE; mode <= RECOMPUTE_BLOCK; mode++) {
+            Outcome truth = run(&CASES[i], mode);
+            Rig r;
+            Model m = {0};
+            rig_open(&r, CASES[i].compute, mode);
+            declare(&r, &m, &CASES[i]);
+            rig_create(&r);
+            Backend null;
+            Arena keep, scratch;
+            arena_measure(&keep);
+            arena_measure(&scratch);
+            REQUIRE_OK(null_open(&null));
+            Tape *t;
+            REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &null, .keep = &keep, .scratch = &scratch, .compute = CASES[i].compute,
+                                                      .recompute = mode}));
+            Tensor *y = build(t, &m);
+            REQUIRE_OK(tape_status(t));
+            REQUIRE_OK(tape_backward(t, y, 1));
+            CHECK_MSG(keep.peak == truth.keep && scratch.peak == truth.scratch, "%s, mode %d: %zu + %zu measured, %zu + %zu used", CASES[i].name, mode,
+                      keep.peak, scratch.peak, truth.keep, truth.scratch);
+            tape_free(&t);
+            null.close(&null);
+            rig_close(&r);
+            mem_free(truth.bytes);
+        }
+}
