@@ -15,17 +15,15 @@ from conversation import IMAGE
 
 
 def use_double_precision():
-    """transformers computes norms, softmax and angles in f32 whatever the model's type; for the truth they must not."""
+    """transformers computes norms, softmax, sines and cosines in f32 whatever the model's type; for the truth they must not.
+    The angles stay those of f32: rounding them is part of the model that people trained."""
     def rms_norm(self, x):
         return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
 
     def rotary(self, x, position_ids):
-        d = self.config.head_dim
-        theta = float(self.config.rope_parameters["rope_theta"])
-        inv = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
-        angle = position_ids[..., None].double() * inv
-        angle = torch.cat((angle, angle), -1)
-        return angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        angle = position_ids[..., None].float() * self.inv_freq.float()
+        angle = torch.cat((angle, angle), -1).to(x.dtype)
+        return angle.cos(), angle.sin()
 
     def attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
         groups = query.shape[1] // key.shape[1]

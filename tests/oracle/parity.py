@@ -42,8 +42,17 @@ def one_case(build, seed, folder, exports):
         last = sorted(glob.glob(f"{dump}/step-*"))[-1]
         checkpoint = sorted(glob.glob(f"{folder}/out/{cfg['name']}/checkpoint-*"))[-1]
         return checks.exports(cfg, checkpoint, last), {}
-    # Where a random case's gradient has elements near zero AdamW doubles their error; the fixtures were chosen, these are not.
-    return compare.compare(f"{folder}/expected", dump, {**compare.TOLERANCE, "change": 1e-3})
+    bad, worst = compare.compare(f"{folder}/expected", dump)
+    return (bad and beside_f32(folder, config, dump, bad)), worst
+
+
+def beside_f32(folder, config, dump, bad):
+    """A random case may be so sharp that f32 itself is off: then what PyTorch in f32 reaches, three times over, is allowed."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference.py")
+    checks.run([sys.executable, script, "--config", config, "--dump", f"{folder}/f32", "--f32"])
+    _, worst = compare.compare(f"{folder}/expected", f"{folder}/f32")
+    allowed = {k: max(t, 3 * worst[k][0]) for k, t in compare.TOLERANCE.items()}
+    return compare.compare(f"{folder}/expected", dump, allowed)[0]
 
 
 def cases(build, first, n, keep, exports=False):
