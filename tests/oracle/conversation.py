@@ -177,7 +177,7 @@ def _cut(e, max_tokens, patches):
 
 def encode(record, template, vocabulary, tokenizer, max_tokens, patches):
     """Encoded, or None with record.reject set."""
-    if template == "plain" and len(record.turns) != 2:
+    if template == "plain" and record.raw_turns != 2:
         record.reject = "bad_turns"
         return None
     rounds = assemble(record, template, vocabulary)

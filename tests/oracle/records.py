@@ -18,6 +18,7 @@ class Record:
     targets: list
     copies: int = 1        # how often the mixture takes it in an epoch
     reject: str = None     # reason, when it cannot be used
+    raw_turns: int = 0
     text: object = field(default=None, repr=False)  # conversation.Encoded, set by whoever encodes
 
 
@@ -65,6 +66,7 @@ def _record(number, row, source, root):
         images = [{"path": p, "role": "input"} for p in (image if isinstance(image, list) else [image] if image else [])]
         r.weight = 1.0
     r.turns = _turns(raw)
+    r.raw_turns = len(raw)
     if r.turns is None:
         r.reject = "bad_turns"
         return r
