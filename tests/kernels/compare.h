@@ -2,9 +2,10 @@
  *
  * A family's file holds, for each operator, a table of cases and one function that turns a case into arguments and arrays; from
  * them KERNEL_TEST makes a test. The case runs on ref in double (the truth), on ref in float (the yardstick) and on every
- * backend of BACKENDS in compare.c, and each row of each output must satisfy
+ * backend of BACKENDS in compare.c, and each row of each output (each piece of a vector) must satisfy
  *     max|y - truth| <= 2 max|yardstick - truth| + 1 ulp of max|truth|        (an ulp is at least the smallest normal number)
- * (a vector is judged in pieces). Besides, on every backend: nothing outside the output's rows and columns is written, inputs stay as they were, scratch memory is
+ * The yardstick's maximum is taken over all rows of the output: rows of a case are alike, and over a single short row it is luck.
+ * So a case gives all its rows one scale. Besides, on every backend: nothing outside the output's rows and columns is written, inputs stay as they were, scratch memory is
  * given back, two runs (the second over other scratch contents) give the same bits, and a run with one thread and arrays
  * displaced by one element from their alignment is as exact.
  *
@@ -55,6 +56,7 @@ typedef struct Array {
     bool output;
     bool exact;   /* this output must have ref's bits */
     double slack; /* allowed besides, relative to the row's largest; say why */
+    double floor; /* allowed besides; say why */
     bool empty; /* really no rows */
     int alias;  /* set by ALIAS: 1 + the array whose memory this is */
 } Array;

@@ -99,7 +99,7 @@ typedef struct NormBwdCase {
 
 static const NormBwdCase NORM_BWD_CASES[] = {
     /* rows cols  act   w     in place acc    acc_w  dw     db     pattern scale */
-    {   1,    1,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "smallest"},
+    {   1,    1,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1e-3, "smallest"},
     {   0,    9,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "no rows: weight gradients are 0"},
     {   0,    9,  F32,  F32,  false,   false, true,  true,  true,  UNIFORM, 1, "no rows, accumulate"},
     {  33,  257,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "no dimension divides the block"},
