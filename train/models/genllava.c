@@ -18,12 +18,7 @@ static Status read_vision(Configs *c, const RunConfig *cfg)
 {
     const char *folder = cfg->model.vision.path;
     TRY(siglip_config(&c->vision, folder, cfg->model.vision.layer));
-    TRY(preprocessor_load(&c->preprocessor, folder, cfg->model.vision.aspect == ASPECT_PAD));
-    const ImagePrep *prep = &c->preprocessor.prep;
-    if (prep->height != c->vision.height || prep->width != c->vision.width)
-        return fail(ERR_DATA, "%s: preprocessor_config.json makes pictures of %dx%d, config.json says image_size %" PRId64 "x%" PRId64, folder,
-                    prep->height, prep->width, c->vision.height, c->vision.width);
-    return OK;
+    return preprocessor_load(&c->preprocessor, folder, cfg->model.vision.aspect == ASPECT_PAD);
 }
 
 static Status read_configs(Configs *c, const RunConfig *cfg)

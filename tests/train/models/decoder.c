@@ -1,0 +1,108 @@
+/* Generation: prompt and single steps with the cache give the logits of the training forward, whatever the window. */
+#include <math.h>
+
+#include "tests/train/models/tiny.h"
+
+enum { V = 325, PATCHES = 4 };
+
+/* Logits of every row of one segment as training computes them. */
+static void training_logits(TinyModel *m, const int32_t *expanded, int32_t n, const uint8_t *pixels, int32_t images, float *logits)
+{
+    int32_t pos[64], item[64] = {0}, rows[64], labels[64] = {0}, cu[2] = {0, n};
+    float weight[64];
+    for (int32_t i = 0; i < n; i++) {
+        pos[i] = rows[i] = i;
+        weight[i] = 1;
+    }
+    Batch b = {.n_segments = 1, .n_tokens = n, .n_images = images, .n_labels = n, .max_segment = n, .cu = cu, .id = expanded, .pos = pos, .item = item,
+               .image_height = 32, .image_width = 32, .pixels = pixels, .label_row = rows, .label = labels, .label_weight = weight};
+    LossResult r;
+    tape_reset(m->tape, 0);
+    tape_record(m->tape, false);
+    REQUIRE_OK(genllava_loss(m->tape, m->g, &b, &(LossRequest){.text_scale = 1, .logits = logits}, &r));
+}
+
+static void same(const float *a, const float *b, int row)
+{
+    double error = 0, size = 0;
+    for (int j = 0; j < V; j++) {
+        error += pow((double)a[j] - (double)b[j], 2);
+        size += pow((double)b[j], 2);
+    }
+    CHECK_MSG(sqrt(error) <= 1e-6 * sqrt(size), "row %d: the logits are off by %.3g of their size", row, sqrt(error / size));
+}
+
+static void check(const RunConfig *cfg, DType compute)
+{
+    static uint8_t pixels[32 * 32 * 3];
+    static float logits[64][V];
+    static const int32_t IDS[] = {1, 321, ID_IMAGE, 17, 200, 4, 9, 300, 322, 33, 71, 5};
+    enum { N = sizeof IDS / sizeof *IDS, PROMPT = 6 };
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(i * 7);
+    int32_t expanded[64], n = 0, at[N];
+    for (int i = 0; i < N; i++) {
+        at[i] = n;
+        for (int k = 0; k < (IDS[i] == ID_IMAGE ? PATCHES : 1); k++)
+            expanded[n++] = IDS[i];
+    }
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, cfg, compute, RECOMPUTE_NONE));
+    training_logits(&m, expanded, n, pixels, 1, logits[0]);
+    Decoder *d;
+    REQUIRE_OK(decoder_create(&d, m.g, n));
+    for (int again = 0; again < 2; again++) { /* a prompt forgets what was before */
+        REQUIRE_OK(decoder_prompt(d, IDS, PROMPT, pixels, 1));
+        same(decoder_logits(d), logits[at[PROMPT] - 1], PROMPT - 1);
+        for (int i = PROMPT; i < N; i++) {
+            REQUIRE_OK(decoder_step(d, IDS[i]));
+            same(decoder_logits(d), logits[at[i]], i);
+        }
+    }
+    CHECK_FAILS(decoder_step(d, 3), ERR_DATA, "the text has reached the 15 positions there is room for");
+    decoder_free(&d);
+    CHECK(d == NULL);
+    tiny_close(&m);
+}
+
+TEST(decoder_equals_training_with_a_sliding_window)
+{
+    tiny_folders();
+    RunConfig cfg;
+    tiny_config(&cfg);
+    cfg.model.lora.dropout = 0.5; /* not while generating */
+    check(&cfg, F32);
+    check(&cfg, F64);
+}
+
+TEST(decoder_equals_training_without_a_window)
+{
+    tiny_folders();
+    tiny_write(test_dir(), "llm/config.json",
+               "{\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
+               "\"num_key_value_heads\":2,\"sliding_window\":null}");
+    RunConfig cfg;
+    tiny_config(&cfg);
+    check(&cfg, F32);
+}
+
+TEST(decoder_refuses_what_does_not_fit)
+{
+    tiny_folders();
+    RunConfig cfg;
+    tiny_config(&cfg);
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_NONE));
+    Decoder *d;
+    static const int32_t IMAGE[] = {1, ID_IMAGE}, LONG[] = {1, 2, 3, 4, 5}, FOREIGN[] = {1, 999};
+    CHECK_FAILS(decoder_create(&d, m.g, 0), ERR_USAGE, "a context of 0 positions, expected 1 … 2147483647");
+    REQUIRE_OK(decoder_create(&d, m.g, 4));
+    CHECK_FAILS(decoder_prompt(d, IMAGE, 2, NULL, 1), ERR_DATA, "the prompt has more than the 4 positions there is room for");
+    CHECK_FAILS(decoder_prompt(d, LONG, 5, NULL, 0), ERR_DATA, "the prompt has more than the 4 positions there is room for");
+    CHECK_FAILS(decoder_prompt(d, LONG, 2, NULL, 1), ERR_DATA, "the prompt has 0 image placeholders for 1 pictures");
+    CHECK_FAILS(decoder_prompt(d, LONG, 0, NULL, 0), ERR_DATA, "the prompt is empty");
+    CHECK_FAILS(decoder_prompt(d, FOREIGN, 2, NULL, 0), ERR_DATA,
+                "token id 999 at row 1, the model has ids 0 … 324 (were the shards made for another tokenizer?)");
+    decoder_free(&d);
+    tiny_close(&m);
+}

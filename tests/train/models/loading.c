@@ -1,0 +1,473 @@
+/* Reading folders: spellings, prefixes, types, starting points, and the sentence for each thing that does not fit. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "tests/train/models/tiny.h"
+
+static RunConfig CFG;
+static TinyTensors TENSORS;
+
+static const char *path(const char *name)
+{
+    static char p[4][1024];
+    static int next;
+    next = (next + 1) % 4;
+    snprintf(p[next], sizeof p[0], "%s/%s", test_dir(), name);
+    return p[next];
+}
+
+static const char *text(const char *format, ...) PRINTF_LIKE(1, 2);
+static const char *text(const char *format, ...)
+{
+    static char t[4096];
+    va_list a;
+    va_start(a, format);
+    vsnprintf(t, sizeof t, format, a);
+    va_end(a);
+    return t;
+}
+
+static void start(void)
+{
+    tiny_folders();
+    tiny_config(&CFG);
+}
+
+static Status open_model(void)
+{
+    TinyModel m;
+    Status s = tiny_open(&m, &CFG, F32, RECOMPUTE_NONE);
+    tiny_close(&m);
+    return s;
+}
+
+/* The first loss of the tiny batch. */
+static double loss(void)
+{
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+    double l = tiny_step(&m, tiny_batch(genllava_model_sizes(m.g)), NULL, false);
+    tiny_close(&m);
+    return l;
+}
+
+static void save_llm(const char *without, const char *reshaped)
+{
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_llm_tensors(&TENSORS, "model.", false);
+    if (without)
+        tiny_remove(&TENSORS, without);
+    if (reshaped)
+        tiny_find(&TENSORS, reshaped)->shape[1] = 60;
+    tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
+}
+
+/* ---------------------------------------------------------------- tensors that do not fit */
+
+TEST(the_first_missing_tensor_is_named)
+{
+    start();
+    save_llm("model.layers.1.mlp.up_proj.weight", NULL);
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm: no tensor model.layers.1.mlp.up_proj.weight in it; the model has one of "
+                                             "shape [128, 64]", test_dir()));
+    start();
+    save_llm("lm_head.weight", NULL);
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm: no tensor lm_head.weight in it; the model has one of shape [320, 64]", test_dir()));
+}
+
+TEST(a_misshapen_tensor_is_named_with_both_shapes)
+{
+    start();
+    save_llm(NULL, "model.layers.0.self_attn.k_proj.weight");
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: model.layers.0.self_attn.k_proj.weight: shape is "
+                                             "[32, 60] in the file, [32, 64] in the model", test_dir()));
+}
+
+TEST(a_tensor_of_integers_is_refused)
+{
+    start();
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_llm_tensors(&TENSORS, "model.", false);
+    StWriter *w;
+    StSpec *s = tiny_find(&TENSORS, "model.norm.weight");
+    s->type = I32;
+    REQUIRE_OK(stwriter_open(&w, path("llm/model.safetensors"), TENSORS.spec, TENSORS.n));
+    static float zeros[320 * 64];
+    for (int i = 0; i < TENSORS.n; i++) {
+        size_t n = dtype_size(TENSORS.spec[i].type);
+        for (int k = 0; k < TENSORS.spec[i].n_dims; k++)
+            n *= (size_t)TENSORS.spec[i].shape[k];
+        REQUIRE_OK(stwriter_write(w, zeros, n));
+    }
+    REQUIRE_OK(stwriter_close(&w));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: model.norm.weight: holds I32, expected F32, BF16, F16 "
+                                             "or F64", test_dir()));
+}
+
+/* ---------------------------------------------------------------- config.json of the language model */
+
+typedef struct ConfigCase {
+    const char *json, *message;
+} ConfigCase;
+
+#define LLM_FIELDS "\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":4"
+static const ConfigCase BAD_LLM[] = {
+    {"[]", "%s:1:1: expected an object, found an array"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"model_type\":\"gpt2\"}", "%s:1:143: model_type is \"gpt2\", expected \"mistral\""},
+    {"{\"hidden_size\":64}", "%s: vocab_size is missing, expected an integer"},
+    {"{\"vocab_size\":\"x\"}", "%s:1:15: vocab_size is a string, expected an integer"},
+    {"{\"vocab_size\":0}", "%s:1:15: vocab_size is 0, expected 1 … 16777216"},
+    {"{" LLM_FIELDS "}", "%s:1:104: num_attention_heads is 4, not a multiple of the 8 key/value heads"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"hidden_act\":\"gelu\"}", "%s:1:143: hidden_act is \"gelu\", expected \"silu\""},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"head_dim\":15}", "%s:1:141: head_dim is 15, expected an even number from 2 to 256"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_scaling\":{\"type\":\"linear\"}}",
+     "%s:1:145: rope_scaling has the rope_type \"linear\", only \"default\" is supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_parameters\":{\"rope_type\":\"yarn\"}}",
+     "%s:1:148: rope_parameters has the rope_type \"yarn\", only \"default\" is supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}", "%s:1:147: attention_bias is true, expected false: this model has no biases"},
+};
+
+TEST(a_config_of_another_model_is_refused)
+{
+    start();
+    for (size_t i = 0; i < sizeof BAD_LLM / sizeof *BAD_LLM; i++) {
+        tiny_write(path("llm"), "config.json", BAD_LLM[i].json);
+        char wanted[1024], file[1024];
+        snprintf(file, sizeof file, "%s/llm/config.json", test_dir());
+        const char *rest = BAD_LLM[i].message + 2;
+        snprintf(wanted, sizeof wanted, "%s%s", file, rest);
+        CHECK_FAILS(open_model(), ERR_DATA, wanted);
+    }
+    remove(path("llm/config.json"));
+    CHECK_FAILS(open_model(), ERR_MISSING, text("%s/llm/config.json: cannot be opened: No such file or directory", test_dir()));
+}
+
+/* New and old spellings of the same model, and fields whose absence means something. */
+TEST(spellings_of_one_model_agree)
+{
+    static const char *const SAME[] = {
+        "{" LLM_FIELDS ",\"model_type\":\"mistral\",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_parameters\":{\"rope_type\":"
+        "\"default\",\"rope_theta\":10000.0},\"dtype\":\"float32\",\"head_dim\":16}",
+        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_theta\":10000,\"rope_scaling\":null,\"head_dim\":null,"
+        "\"hidden_act\":\"silu\",\"attention_bias\":false,\"torch_dtype\":\"bfloat16\"}",
+        "\xEF\xBB\xBF{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":0.00001,\"sliding_window\":5}",
+    };
+    static const char *const OTHERS[] = {
+        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":null}",
+        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5}",
+        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_parameters\":{\"rope_theta\":100.0}}",
+        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"sliding_window\":5}",
+    };
+    start();
+    double expected = loss(), window[2];
+    for (int i = 0; i < 3; i++) {
+        tiny_write(path("llm"), "config.json", SAME[i]);
+        CHECK(loss() == expected);
+    }
+    for (int i = 0; i < 4; i++) {
+        tiny_write(path("llm"), "config.json", OTHERS[i]);
+        double l = loss();
+        CHECK(l != expected);
+        if (i < 2)
+            window[i] = l;
+    }
+    CHECK(window[0] == window[1]); /* no sequence is longer than the class's 4096 */
+}
+
+TEST(weights_inside_other_checkpoints_are_found)
+{
+    static const char *const PREFIX[] = {"", "language_model.model.", "model.language_model."};
+    start();
+    double expected = loss();
+    for (int i = 0; i < 3; i++) {
+        TENSORS = (TinyTensors){.type = F32};
+        tiny_llm_tensors(&TENSORS, PREFIX[i], false);
+        if (i == 1)
+            snprintf(TENSORS.name[TENSORS.n - 1], 128, "language_model.lm_head.weight");
+        tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
+        CHECK(loss() == expected);
+    }
+}
+
+TEST(tied_embeddings_are_one_tensor)
+{
+    start();
+    tiny_write(path("llm"), "config.json", "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"tie_word_embeddings\":true}");
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_llm_tensors(&TENSORS, "model.", true);
+    tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
+    CFG.model.llm.train = TRAIN_FULL;
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+    CHECK(params_find(genllava_params(m.g), "lm_head.weight") == NULL);
+    CHECK(params_find(genllava_params(m.g), "token_rows.lm_head") != NULL);
+    CHECK(tiny_step(&m, tiny_batch(genllava_model_sizes(m.g)), NULL, true) > 0);
+    tiny_close(&m);
+}
+
+/* BF16 weights are used where they lie, F16 are widened: the values are the same, so is the loss. */
+TEST(half_precision_files_are_read_exactly)
+{
+    start();
+    static const DType TYPES[] = {BF16, F16};
+    for (int i = 0; i < 2; i++) {
+        TENSORS = (TinyTensors){.type = TYPES[i]};
+        tiny_llm_tensors(&TENSORS, "model.", false);
+        tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
+        TinyModel m;
+        REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+        Param *q = params_find(genllava_params(m.g), "model.layers.1.mlp.up_proj.weight");
+        CHECK(q->t.type == (TYPES[i] == BF16 ? BF16 : F32));
+        SafeTensors *st;
+        REQUIRE_OK(safetensors_open(&st, path("llm/model.safetensors")));
+        const StTensor *theirs = safetensors_find(st, q->name);
+        static float a[128 * 64], b[128 * 64];
+        REQUIRE_OK(params_get(genllava_params(m.g), q, a));
+        dtype_convert(b, F32, theirs->data, theirs->type, 128 * 64);
+        CHECK(!memcmp(a, b, sizeof a));
+        safetensors_close(&st);
+        tiny_close(&m);
+    }
+}
+
+/* ---------------------------------------------------------------- the tower */
+
+static void save_vision(const char *config, const char *prefix, bool text_tower)
+{
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_vision_tensors(&TENSORS, prefix);
+    if (text_tower) {
+        tiny_add(&TENSORS, "text_model.embeddings.token_embedding.weight", 2, 10, 48, 0, 0);
+        tiny_add(&TENSORS, "logit_scale", 1, 1, 0, 0, 0);
+    }
+    tiny_write(path("vision"), "config.json", config);
+    tiny_save(&TENSORS, path("vision/model.safetensors"), 2000);
+}
+
+TEST(towers_are_found_under_every_prefix)
+{
+    start();
+    double expected = loss();
+    save_vision("{\"model_type\":\"siglip\",\"text_config\":{\"hidden_size\":48},\"vision_config\":{\"hidden_size\":48,\"intermediate_size\":56,"
+                "\"num_hidden_layers\":3,\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}}", "vision_model.", true);
+    CHECK(loss() == expected);
+    save_vision(TINY_VISION_CONFIG, "", false);
+    CHECK(loss() == expected);
+    save_vision(TINY_VISION_CONFIG, "model.vision_tower.vision_model.", false);
+    CHECK(loss() == expected);
+}
+
+/* Element -2 of three blocks is element -1 of two: a file cut to what is used is the same tower. */
+TEST(the_feature_layer_counts_from_both_ends)
+{
+    start();
+    double expected = loss();
+    CFG.model.vision.layer = 2;
+    CHECK(loss() == expected);
+    CFG.model.vision.layer = -1;
+    CHECK(loss() != expected);
+    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,\"num_hidden_layers\":2,"
+                                              "\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}");
+    CHECK(loss() == expected);
+    CFG.model.vision.layer = -4;
+    CHECK_FAILS(open_model(), ERR_USAGE, text("model.vision.layer is -4, but the tower of %s/vision has elements -3 … 2", test_dir()));
+    CFG.model.vision.layer = 0;
+    CHECK(loss() != expected);
+}
+
+TEST(pictures_of_another_size_than_the_tower_are_refused)
+{
+    start();
+    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,\"num_hidden_layers\":3,"
+                                              "\"num_attention_heads\":2,\"image_size\":42,\"patch_size\":14}");
+    CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/preprocessor_config.json says pictures of 32x32 pixels, %s/vision/config.json says image_size 42; they must agree",
+                     test_dir(), test_dir()));
+    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_act\":\"quick_gelu\"}");
+    CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/config.json:1:50: hidden_act is \"quick_gelu\", expected \"gelu_pytorch_tanh\" or \"gelu\"", test_dir()));
+}
+
+/* ---------------------------------------------------------------- adapters */
+
+TEST(an_unknown_target_lists_the_linears)
+{
+    start();
+    CFG.model.lora.targets.items[3] = (char[]){"out_proj"};
+    CHECK_FAILS(open_model(), ERR_USAGE, "model.lora.targets: \"out_proj\" names no linear of the language model; they are q_proj, k_proj, v_proj, o_proj, "
+                                         "gate_proj, up_proj, down_proj");
+}
+
+TEST(targets_are_ends_of_paths)
+{
+    start();
+    char *targets[] = {(char[]){"0.self_attn.q_proj"}, (char[]){"mlp.up_proj"}};
+    CFG.model.lora.targets = (StringList){targets, 2};
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+    Params *p = genllava_params(m.g);
+    CHECK(params_find(p, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight") != NULL);
+    CHECK(params_find(p, "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight") == NULL);
+    CHECK(params_find(p, "base_model.model.model.layers.1.mlp.up_proj.lora_B.weight") != NULL);
+    CHECK_INT(genllava_count(m.g, MODULE_LORA), 4 * (128 + 2 * 192));
+    tiny_close(&m);
+}
+
+static void adapter(const char *config, const char *prefix, DType type)
+{
+    static const struct {
+        const char *name;
+        int64_t out, in;
+    } LINEARS[] = {{"self_attn.q_proj", 64, 64}, {"mlp.down_proj", 64, 128}};
+    TENSORS = (TinyTensors){.type = type};
+    for (int l = 0; l < 2; l++)
+        for (int i = 0; i < 2; i++) {
+            char name[128];
+            snprintf(name, sizeof name, "%slayers.%d.%s.lora_A.weight", prefix, l, LINEARS[i].name);
+            tiny_add(&TENSORS, name, 2, 4, LINEARS[i].in, 0, 0);
+            snprintf(name, sizeof name, "%slayers.%d.%s.lora_B.weight", prefix, l, LINEARS[i].name);
+            tiny_add(&TENSORS, name, 2, LINEARS[i].out, 4, 0, 0);
+        }
+    tiny_write(path("adapter"), "adapter_config.json", config);
+    tiny_save(&TENSORS, path("adapter/adapter_model.safetensors"), 3000);
+}
+
+#define ADAPTER "\"peft_type\":\"LORA\",\"r\":4,\"lora_alpha\":8"
+static void start_adapter(void)
+{
+    static char folder[1024];
+    start();
+    static char first[] = "q_proj", second[] = "down_proj", *targets[] = {first, second};
+    CFG.model.lora.targets = (StringList){targets, 2};
+    snprintf(folder, sizeof folder, "%s/adapter", test_dir());
+    CFG.model.lora.init = folder;
+}
+
+TEST(adapters_of_every_spelling_are_read)
+{
+    start_adapter();
+    static const char *const PREFIX[] = {"base_model.model.model.", "base_model.model.language_model.model.", "base_model.model.model.language_model."};
+    static const char *const CONFIG[] = {"{" ADAPTER ",\"target_modules\":[\"down_proj\",\"q_proj\"],\"bias\":\"none\",\"rank_pattern\":{}}",
+                                         "{" ADAPTER ",\"target_modules\":\".*language_model.*\\\\.(q_proj|down_proj)\",\"use_dora\":false}",
+                                         "{" ADAPTER ",\"target_modules\":[\"self_attn.q_proj\",\"down_proj\"]}"};
+    double expected = 0;
+    for (int i = 0; i < 3; i++) {
+        adapter(CONFIG[i], PREFIX[i], F32);
+        double l = loss();
+        expected = i ? expected : l;
+        CHECK(l == expected);
+    }
+    adapter(CONFIG[0], PREFIX[0], BF16);
+    CHECK(loss() != expected);
+}
+
+TEST(an_adapter_that_differs_from_the_config_is_an_error_naming_both)
+{
+    static const ConfigCase BAD[] = {
+        {"{\"r\":8,\"lora_alpha\":8,\"target_modules\":[\"q_proj\",\"down_proj\"]}", "model.lora.r is 4 here, r is 8 in %s"},
+        {"{\"r\":4,\"lora_alpha\":2.5,\"target_modules\":[\"q_proj\",\"down_proj\"]}", "model.lora.alpha is 8 here, lora_alpha is 2.5 in %s"},
+        {"{" ADAPTER ",\"use_rslora\":true,\"target_modules\":[\"q_proj\",\"down_proj\"]}", "model.lora.rslora is false here, use_rslora is true in %s"},
+        {"{" ADAPTER ",\"target_modules\":[\"q_proj\",\"v_proj\"]}",
+         "model.lora.targets is q_proj, down_proj here, target_modules is q_proj, v_proj in %s"},
+        {"{" ADAPTER ",\"target_modules\":\"all-linear\"}", "model.lora.targets is q_proj, down_proj here, target_modules is \"all-linear\" in %s"},
+    };
+    start_adapter();
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        char file[1024], wanted[2048], format[512];
+        adapter(BAD[i].json, "base_model.model.model.", F32);
+        snprintf(file, sizeof file, "%s/adapter/adapter_config.json", test_dir());
+        snprintf(format, sizeof format, "%.*s", (int)(strlen(BAD[i].message) - 2), BAD[i].message);
+        snprintf(wanted, sizeof wanted, "reading the adapters: %s%s", format, file);
+        CHECK_FAILS(open_model(), ERR_USAGE, wanted);
+    }
+    adapter("{" ADAPTER ",\"use_dora\":true}", "base_model.model.model.", F32);
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the adapters: %s/adapter/adapter_config.json:1:53: use_dora is true, which is not supported", test_dir()));
+    CFG.model.llm.train = TRAIN_FROZEN;
+    CHECK_FAILS(open_model(), ERR_USAGE, "model.lora.init is set, but model.llm.train is not \"lora\"");
+}
+
+/* ---------------------------------------------------------------- projector and token rows */
+
+TEST(projectors_of_every_spelling_are_read)
+{
+    static const char *const SPELLED[][4] = {
+        {"multi_modal_projector.linear_1.weight", "multi_modal_projector.linear_1.bias", "multi_modal_projector.linear_2.weight", "multi_modal_projector.linear_2.bias"},
+        {"model.multi_modal_projector.linear_1.weight", "model.multi_modal_projector.linear_1.bias", "model.multi_modal_projector.linear_2.weight",
+         "model.multi_modal_projector.linear_2.bias"},
+        {"model.mm_projector.0.weight", "model.mm_projector.0.bias", "model.mm_projector.2.weight", "model.mm_projector.2.bias"},
+        {"base_model.model.model.mm_projector.0.weight", "base_model.model.model.mm_projector.0.bias", "base_model.model.model.mm_projector.2.weight",
+         "base_model.model.model.mm_projector.2.bias"},
+    };
+    static char file[1024];
+    start();
+    snprintf(file, sizeof file, "%s/p.safetensors", test_dir());
+    CFG.model.projector.init = file;
+    double first = 0;
+    for (int i = 0; i < 4; i++) {
+        TENSORS = (TinyTensors){.type = F32};
+        for (int k = 0; k < 4; k++)
+            tiny_add(&TENSORS, SPELLED[i][k], k % 2 ? 1 : 2, 64, k == 0 ? 48 : k == 2 ? 64 : 0, 0, 0);
+        tiny_save(&TENSORS, file, 4000);
+        double l = loss();
+        first = i ? first : l;
+        CHECK(l == first);
+        CFG.model.projector.train = TRAIN_FROZEN; /* values outlive the file */
+        CHECK(loss() == first);
+        CFG.model.projector.train = TRAIN_FULL;
+    }
+    CFG.model.projector.depth = 1;
+    CFG.model.projector.type = (char[]){"linear"};
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the projector: %s: holds base_model.model.model.mm_projector.2.weight, but the projector has 1 layer "
+                                             "(model.projector.type)", file));
+    CFG.model.projector.depth = 3;
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the projector: %s: no tensor multi_modal_projector.linear_3.weight in it; the model has one of shape "
+                                             "[64, 64]", file));
+}
+
+TEST(token_rows_are_read_in_order_and_by_size)
+{
+    static char file[1024];
+    start();
+    snprintf(file, sizeof file, "%s/rows.safetensors", test_dir());
+    CFG.model.tokens.init = file;
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_add(&TENSORS, "token_rows.embed_tokens", 2, 5, 64, 0, 0);
+    tiny_add(&TENSORS, "token_rows.lm_head", 2, 5, 64, 0, 0);
+    tiny_save(&TENSORS, file, 5000);
+    CHECK(loss() > 0);
+    CFG.model.tokens.image = 3;
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the token rows: %s: token_rows.embed_tokens: shape is [5, 64] in the file, [6, 64] in the model", file));
+    remove(file);
+    CHECK_FAILS(open_model(), ERR_MISSING, text("reading the token rows: %s: cannot be opened: No such file or directory", file));
+}
+
+/* ---------------------------------------------------------------- weights at random */
+
+TEST(random_models_need_only_their_configs)
+{
+    start();
+    remove(path("llm/model.safetensors"));
+    remove(path("vision/model.safetensors"));
+    CFG.model.llm.init = CFG.model.vision.init = INIT_AT_RANDOM;
+    CFG.model.llm.train = TRAIN_FULL;
+    double first = loss();
+    CHECK(first == loss());
+    CFG.seed = 43;
+    CHECK(first != loss());
+    CFG.model.llm.init = INIT_FROM_WEIGHTS;
+    CHECK_FAILS(open_model(), ERR_MISSING,
+                text("reading the language model: %s/llm: neither model.safetensors nor model.safetensors.index.json in it", test_dir()));
+}
+
+TEST(sizes_come_from_configs_alone)
+{
+    start();
+    remove(path("llm/model.safetensors"));
+    ModelSizes s;
+    REQUIRE_OK(genllava_sizes(&s, &CFG));
+    CHECK_INT(s.vocab_size, 320);
+    CHECK_INT(s.added_rows, 5);
+    CHECK_INT(s.patches, 4);
+    CHECK_INT(s.patch, 14);
+    CHECK_INT(s.image_height, 32);
+    CHECK_INT(s.hidden, 64);
+    CHECK_INT(s.layers, 2);
+}

@@ -1,0 +1,167 @@
+/* The registry: where weights lie, what draws look like, what is counted as reached. */
+#include <math.h>
+
+#include "tests/harness.h"
+#include "train/nn/node.h"
+
+typedef struct Fixture {
+    Backend backend;
+    Arena scratch;
+    Params p;
+} Fixture;
+
+static void fixture_open(Fixture *f, DType compute)
+{
+    REQUIRE_OK(ref_open(&f->backend));
+    REQUIRE_OK(arena_create(&f->scratch, 1 << 20));
+    f->backend.ctx.scratch = &f->scratch;
+    params_init(&f->p, &f->backend, compute);
+}
+
+static void fixture_close(Fixture *f)
+{
+    params_destroy(&f->p);
+    arena_free(&f->scratch);
+    f->backend.close(&f->backend);
+}
+
+static Param *declare(Fixture *f, const char *name, bool trainable, ParamInit init, double scale, int64_t rows, int64_t cols)
+{
+    Param *q = params_declare(&f->p, &(ParamSpec){.name = name, .trainable = trainable, .init = init, .init_scale = scale, .n_dims = cols ? 2 : 1,
+                                                  .shape = {rows, cols}});
+    REQUIRE(q != NULL);
+    return q;
+}
+
+TEST(trainable_weights_lie_in_the_flat_buffers_in_order)
+{
+    Fixture f;
+    fixture_open(&f, BF16);
+    Param *a = declare(&f, "a", true, INIT_ONE, 0, 3, 5), *frozen = declare(&f, "frozen", false, INIT_ONE, 0, 4, 4),
+          *b = declare(&f, "b", true, INIT_ONE, 0, 32, 0);
+    REQUIRE_OK(params_create(&f.p));
+    CHECK_INT(a->flat, 0);
+    CHECK_INT(frozen->flat, -1);
+    CHECK_INT(b->flat, 16);
+    CHECK_INT(f.p.n_flat, 48);
+    CHECK(a->t.type == BF16 && a->t.data == f.p.flat_copy && a->t.grad == f.p.flat_grad && a->t.grad_type == F32);
+    CHECK(b->t.data == (bf16 *)f.p.flat_copy + 16 && b->t.grad == (float *)f.p.flat_grad + 16);
+    CHECK(params_find(&f.p, "frozen") == frozen && !params_find(&f.p, "c"));
+    fixture_close(&f);
+}
+
+TEST(masters_keep_what_the_copy_rounds)
+{
+    Fixture f;
+    fixture_open(&f, BF16);
+    Param *a = declare(&f, "a", true, INIT_ZERO, 0, 2, 2);
+    REQUIRE_OK(params_create(&f.p));
+    const float values[4] = {1.0f + 0x1p-12f, -3.0f, 0x1p-20f, 7.5f};
+    REQUIRE_OK(params_set(&f.p, a, values, F32));
+    float back[4];
+    REQUIRE_OK(params_get(&f.p, a, back));
+    CHECK(!memcmp(values, back, sizeof back));
+    CHECK(bf16_to_f32(((bf16 *)a->t.data)[0]) == 1.0f && bf16_to_f32(((bf16 *)a->t.data)[3]) == 7.5f);
+    REQUIRE_OK(params_get_range(&f.p, a, 1, 2, back));
+    CHECK(back[0] == -3.0f && back[1] == 0x1p-20f);
+    fixture_close(&f);
+}
+
+/* Which files' types are used where they lie, by compute type and number of dimensions. */
+TEST(frozen_weights_stay_in_the_file_when_they_can)
+{
+    static const struct {
+        DType compute, file, becomes;
+        int64_t cols; /* 0: a vector */
+        bool in_place;
+    } CASES[] = {
+        {F32, F32, F32, 4, true},    {F32, BF16, BF16, 4, true},  {F32, F16, F32, 4, false},    {BF16, BF16, BF16, 4, true},
+        {BF16, F32, BF16, 4, false}, {BF16, F32, F32, 0, true},   {BF16, F16, BF16, 4, false},  {BF16, F16, F32, 0, false},
+        {F64, F32, F64, 4, false},   {F32, F64, F32, 4, false},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Fixture f;
+        fixture_open(&f, CASES[i].compute);
+        Param *q = declare(&f, "w", false, INIT_ZERO, 0, 4, CASES[i].cols);
+        REQUIRE_OK(params_create(&f.p));
+        static _Alignas(8) const char zeros[16 * 8];
+        REQUIRE_OK(params_place(&f.p, q, zeros, CASES[i].file));
+        CHECK_MSG(q->t.type == CASES[i].becomes && (q->t.data == zeros) == CASES[i].in_place, "case %zu: %s, in place %d", i, dtype_name(q->t.type),
+                  q->t.data == zeros);
+        fixture_close(&f);
+    }
+    Fixture f;
+    fixture_open(&f, F32);
+    Param *q = declare(&f, "w", false, INIT_ZERO, 0, 2, 2);
+    float misplaced[5] = {0};
+    const float values[4] = {1, 2, 3, 4};
+    memcpy((char *)misplaced + 1, values, sizeof values);
+    REQUIRE_OK(params_create(&f.p));
+    REQUIRE_OK(params_place(&f.p, q, (char *)misplaced + 1, F32));
+    CHECK((char *)q->t.data != (char *)misplaced + 1 && !memcmp(q->t.data, values, sizeof values));
+    fixture_close(&f);
+}
+
+static void moments(const float *x, int64_t n, double *mean, double *deviation, double *largest)
+{
+    double sum = 0, squares = 0;
+    *largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += (double)x[i];
+        squares += (double)x[i] * (double)x[i];
+        *largest = fabs((double)x[i]) > *largest ? fabs((double)x[i]) : *largest;
+    }
+    *mean = sum / (double)n;
+    *deviation = sqrt(squares / (double)n - *mean * *mean);
+}
+
+TEST(draws_follow_their_laws)
+{
+    enum { N = 300, COLS = 301 }; /* more than one chunk, not a multiple of 4 */
+    static const struct {
+        ParamInit init;
+        double scale, deviation, largest;
+    } LAWS[] = {
+        {INIT_ZERO, 3, 0, 0}, {INIT_ONE, 3, 0, 1}, {INIT_UNIFORM, 0.5, 0.5 / 1.7320508, 0.5}, {INIT_NORMAL, 0.02, 0.02, 0.02 * 6},
+        {INIT_TRUNCATED, 2, 2 * 0.87962566, 4},
+    };
+    Fixture f;
+    fixture_open(&f, F32);
+    Param *q[5];
+    static const char *const NAMES[] = {"zero", "one", "uniform", "normal", "truncated"};
+    for (int i = 0; i < 5; i++)
+        q[i] = declare(&f, NAMES[i], i % 2, LAWS[i].init, LAWS[i].scale, N, COLS);
+    REQUIRE_OK(params_create(&f.p));
+    float *x = mem_alloc(N * COLS * sizeof *x), *y = mem_alloc(N * COLS * sizeof *y);
+    for (int i = 0; i < 5; i++) {
+        REQUIRE_OK(params_draw(&f.p, q[i], 42));
+        REQUIRE_OK(params_get(&f.p, q[i], x));
+        double mean, deviation, largest;
+        moments(x, N * COLS, &mean, &deviation, &largest);
+        CHECK_MSG(fabs(deviation - LAWS[i].deviation) <= 0.01 * LAWS[i].deviation && largest <= LAWS[i].largest, "%s: mean %g, deviation %g, largest %g",
+                  NAMES[i], mean, deviation, largest);
+        CHECK(LAWS[i].init == INIT_ONE || fabs(mean) <= 4 * LAWS[i].deviation / 300);
+        REQUIRE_OK(params_draw(&f.p, q[i], 42));
+        REQUIRE_OK(params_get(&f.p, q[i], y));
+        CHECK(!memcmp(x, y, N * COLS * sizeof *x));
+        REQUIRE_OK(params_draw(&f.p, q[i], 43));
+        REQUIRE_OK(params_get(&f.p, q[i], y));
+        CHECK(LAWS[i].init <= INIT_ONE || memcmp(x, y, N * COLS * sizeof *x));
+    }
+    mem_free(x);
+    mem_free(y);
+    fixture_close(&f);
+}
+
+TEST(a_step_begins_with_no_gradient)
+{
+    Fixture f;
+    fixture_open(&f, F32);
+    Param *a = declare(&f, "a", true, INIT_ONE, 0, 3, 5);
+    REQUIRE_OK(params_create(&f.p));
+    ((float *)a->t.grad)[14] = 3;
+    a->reached = true;
+    REQUIRE_OK(params_step_begin(&f.p));
+    CHECK(((float *)a->t.grad)[14] == 0 && !a->reached);
+    fixture_close(&f);
+}
