@@ -234,53 +234,30 @@ static int projector_depth(const char *type)
     return 0;
 }
 
-static void write_value(Reader *r, JsonOut *out, const char *key, const Json *v);
-
-/* A path in an inline source is made absolute, so that config.resolved.json means the same from its own folder. */
-static void write_member(Reader *r, JsonOut *out, const Json *m)
+/* A source of an inline list. Its paths are made absolute, so that config.resolved.json means the same from its own folder. */
+static void write_source(Reader *r, JsonOut *out, const Json *source)
 {
-    bool path = m->kind == JSON_STRING && !strcmp(m->key, "image_root");
-    bool paths = m->kind == JSON_ARRAY && !strcmp(m->key, "files");
-    if (path) {
-        char *full = absolute(r->base, m->string);
-        jsonout_string(out, m->key, full);
-        mem_free(full);
-    } else if (paths) {
-        jsonout_begin_array(out, m->key);
-        for (const Json *e = m->child; e; e = e->next) {
+    jsonout_begin_object(out, NULL);
+    for (const Json *m = source->child; m; m = m->next) {
+        bool root = m->kind == JSON_STRING && !strcmp(m->key, "image_root"), files = m->kind == JSON_ARRAY && !strcmp(m->key, "files");
+        if (!root && !files) {
+            jsonout_value(out, m->key, m);
+            continue;
+        }
+        if (files)
+            jsonout_begin_array(out, m->key);
+        for (const Json *e = files ? m->child : m; e; e = files ? e->next : NULL) {
             char *full = e->kind == JSON_STRING ? absolute(r->base, e->string) : NULL;
             if (full)
-                jsonout_string(out, NULL, full);
+                jsonout_string(out, files ? NULL : m->key, full);
             else
-                write_value(r, out, NULL, e);
+                jsonout_value(out, NULL, e);
             mem_free(full);
         }
-        jsonout_end_array(out);
-    } else
-        write_value(r, out, m->key, m);
-}
-
-static void write_value(Reader *r, JsonOut *out, const char *key, const Json *v)
-{
-    switch (v->kind) {
-    case JSON_NULL: jsonout_string(out, key, NULL); return;
-    case JSON_BOOL: jsonout_bool(out, key, v->boolean); return;
-    case JSON_INT: jsonout_int(out, key, v->integer); return;
-    case JSON_REAL: jsonout_real(out, key, v->real); return;
-    case JSON_STRING: jsonout_string(out, key, v->string); return;
-    case JSON_ARRAY:
-        jsonout_begin_array(out, key);
-        for (const Json *e = v->child; e; e = e->next)
-            write_value(r, out, NULL, e);
-        jsonout_end_array(out);
-        return;
-    case JSON_OBJECT:
-        jsonout_begin_object(out, key);
-        for (const Json *e = v->child; e; e = e->next)
-            write_member(r, out, e);
-        jsonout_end_object(out);
-        return;
+        if (files)
+            jsonout_end_array(out);
     }
+    jsonout_end_object(out);
 }
 
 static bool read_mixture(Reader *r, const Json *v)
@@ -298,7 +275,10 @@ static bool read_mixture(Reader *r, const Json *v)
         return true;
     }
     JsonOut out = {0};
-    write_value(r, &out, NULL, v);
+    jsonout_begin_array(&out, NULL);
+    for (const Json *e = v->child; e; e = e->next)
+        write_source(r, &out, e);
+    jsonout_end_array(&out);
     r->no_memory |= out.failed;
     if (!out.failed)
         set_string(r, &r->cfg->data.mixture_json, out.text);

@@ -63,5 +63,6 @@ void jsonout_int(JsonOut *o, const char *key, int64_t value);
 void jsonout_real(JsonOut *o, const char *key, double value); /* non-finite writes null */
 void jsonout_bool(JsonOut *o, const char *key, bool value);
 void jsonout_raw(JsonOut *o, const char *key, const char *json);
+void jsonout_value(JsonOut *o, const char *key, const Json *v); /* a parsed value, as it was read */
 void jsonout_free(JsonOut *o);
 #endif

@@ -142,6 +142,29 @@ void jsonout_raw(JsonOut *o, const char *key, const char *json)
     put_text(o, json);
 }
 
+void jsonout_value(JsonOut *o, const char *key, const Json *v)
+{
+    switch (v->kind) {
+    case JSON_NULL: jsonout_string(o, key, NULL); break;
+    case JSON_BOOL: jsonout_bool(o, key, v->boolean); break;
+    case JSON_INT: jsonout_int(o, key, v->integer); break;
+    case JSON_REAL: jsonout_real(o, key, v->real); break;
+    case JSON_STRING: jsonout_string(o, key, v->string); break;
+    case JSON_ARRAY:
+        jsonout_begin_array(o, key);
+        for (const Json *e = v->child; e; e = e->next)
+            jsonout_value(o, NULL, e);
+        jsonout_end_array(o);
+        break;
+    case JSON_OBJECT:
+        jsonout_begin_object(o, key);
+        for (const Json *e = v->child; e; e = e->next)
+            jsonout_value(o, e->key, e);
+        jsonout_end_object(o);
+        break;
+    }
+}
+
 void jsonout_free(JsonOut *o)
 {
     mem_free(o->text);
