@@ -90,6 +90,7 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     jsonout_string(&out, "schema", SCHEMA);
     jsonout_int(&out, "step", state->step);
     jsonout_int(&out, "skipped_steps", state->skipped_steps);
+    jsonout_int(&out, "skipped_samples", state->skipped_samples);
     jsonout_int(&out, "samples", state->samples);
     jsonout_int(&out, "tokens", state->tokens);
     jsonout_int(&out, "images", state->images);
@@ -129,6 +130,7 @@ static Status take_state(const Json *root, const char *path, TrainState *state)
         return fail(ERR_DATA, "%s: is not of schema %s", path, SCHEMA);
     TRY(take_count(root, "step", path, &state->step));
     TRY(take_count(root, "skipped_steps", path, &state->skipped_steps));
+    TRY(take_count(root, "skipped_samples", path, &state->skipped_samples));
     TRY(take_count(root, "samples", path, &state->samples));
     TRY(take_count(root, "tokens", path, &state->tokens));
     return take_count(root, "images", path, &state->images);

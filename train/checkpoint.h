@@ -21,6 +21,7 @@
 typedef struct TrainState {
     int64_t step;                    /* finished updates, skipped ones counted */
     int64_t skipped_steps;           /* of them: those that changed nothing, because loss or gradient were not finite */
+    int64_t skipped_samples;         /* the samples of those */
     int64_t samples, tokens, images; /* seen so far, all ranks */
 } TrainState;
 

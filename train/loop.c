@@ -1,0 +1,250 @@
+/* loop.c: the page to read first. A step is load -> loss -> backward -> sum -> update; train_step below says so line by line. */
+#include "train/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernels/base/log.h"
+#include "train/checkpoint.h"
+#include "train/disk.h"
+#include "train/dump.h"
+#include "train/optim.h"
+#include "train/runlog.h"
+#include "train/schedule.h"
+#include "train/setup.h"
+#include "train/signals.h"
+
+typedef struct Run {
+    Setup setup;
+    const RunConfig *cfg;
+    Params *params;
+    TrainState state;      /* saved with every checkpoint */
+    int64_t total, last;   /* steps of the whole run; where this process stops */
+    int64_t warmup;
+    int64_t skipped_in_a_row;
+    RunLog *log;
+    Dump *dump;
+    int lock;              /* held on the run folder */
+} Run;
+
+/* ---------------------------------------------------------------- one step */
+
+/* What one label's w·ce is multiplied by in loss.text: regimes (c), (a) and (b) of loss.normalise. No labels: 0. */
+static double text_norm(const Run *r, const StepPlan *plan, const Batch *b)
+{
+    double weight = 0, share = r->setup.dist.n_ranks;
+    switch (r->cfg->loss.normalise) {
+    case NORMALISE_STEP:
+        weight = plan->label_weight[0];
+        share = 1;
+        break;
+    case NORMALISE_RANK: weight = plan->label_weight[1]; break;
+    case NORMALISE_MICRO:
+        for (int32_t i = 0; i < b->n_labels; i++)
+            weight += (double)b->label_weight[i];
+        share *= plan->n_passes;
+        break;
+    }
+    return weight > 0 ? 1 / (weight * share) : 0;
+}
+
+static Status train_pass(Run *r, const StepPlan *plan, int32_t pass, double *loss_text)
+{
+    const Batch *b;
+    LossRequest request = {0};
+    LossResult result;
+    TRY(loader_pass(r->setup.loader, pass, &b));
+    double norm = text_norm(r, plan, b);
+    request.text_scale = norm * r->cfg->loss.text_weight;
+    if (r->dump)
+        TRY(dump_pass(r->dump, b, &request.logits));
+    tape_reset(r->setup.tape, (uint64_t)plan->step);
+    TRY(genllava_loss(r->setup.tape, r->setup.model, b, &request, &result));
+    *loss_text += norm * result.text_sum;
+    return result.loss ? tape_backward(r->setup.tape, result.loss, 1) : OK;
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void count_step(Run *r, const StepPlan *plan, bool skipped)
+{
+    r->state.step++;
+    r->state.samples += plan->items;
+    r->state.tokens += plan->tokens;
+    r->state.images += plan->images;
+    r->state.skipped_steps += skipped;
+    r->state.skipped_samples += skipped ? plan->items : 0;
+    r->skipped_in_a_row = skipped ? r->skipped_in_a_row + 1 : 0;
+}
+
+static Status train_step(Run *r)
+{
+    StepPlan plan;
+    OptimResult done;
+    double start = seconds_now(), loss_text = 0;
+    TRY(loader_step(r->setup.loader, r->state.step, &plan));
+    TRY(params_step_begin(r->params));
+    if (r->dump)
+        dump_begin(r->dump);
+    for (int32_t pass = 0; pass < plan.n_passes; pass++)
+        TRY(train_pass(r, &plan, pass, &loss_text));
+    TRY(dist_sum_host(&r->setup.dist, &loss_text, 1));
+    TRY(optim_reduce(r->params, &r->setup.dist));
+    double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup);
+    double loss = r->cfg->loss.text_weight * loss_text, lr = factor * r->cfg->optim.lr;
+    TRY(optim_step(r->params, r->cfg, factor, loss, &done));
+    if (done.skipped)
+        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, loss, done.grad_norm);
+    else
+        TRY(genllava_updated(r->setup.model));
+    if (r->dump)
+        TRY(dump_write(r->dump, plan.step, r->params,
+                       &(DumpScalars){.loss = loss, .loss_text = loss_text, .lr = lr, .grad_norm = done.grad_norm}));
+    count_step(r, &plan, done.skipped);
+    return runlog_step(r->log, &(StepRecord){.step = plan.step,
+                                            .loss = loss,
+                                            .loss_text = loss_text,
+                                            .lr = lr,
+                                            .grad_norm = done.grad_norm,
+                                            .samples = plan.items,
+                                            .tokens = plan.tokens,
+                                            .images = plan.images,
+                                            .seconds = seconds_now() - start,
+                                            .skipped_steps = r->state.skipped_steps,
+                                            .skipped_samples = r->state.skipped_samples});
+}
+
+/* ---------------------------------------------------------------- all steps */
+
+static Status save(Run *r)
+{
+    TRY(runlog_sync(r->log));
+    TRY(checkpoint_save(r->setup.folder, r->setup.model, r->cfg, &r->state));
+    log_info("saved %s/checkpoint-%06lld", r->setup.folder, (long long)r->state.step);
+    return OK;
+}
+
+/* A run whose every step fails has learned nothing and must not look as if it had. */
+static Status check_progress(const Run *r)
+{
+    enum { PATIENCE = 100 };
+    bool stuck = r->skipped_in_a_row >= PATIENCE, all = r->state.step == r->last && r->state.skipped_steps == r->state.step;
+    if (stuck || all)
+        return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite; look for such values in the weights, or lower the learning rate",
+                    (long long)r->skipped_in_a_row);
+    return OK;
+}
+
+static Status stop_early(Run *r, const char *signal, bool saved)
+{
+    if (!saved)
+        TRY(save(r));
+    log_info("%s: stopped after step %lld of %lld; go on with --resume", signal, (long long)r->state.step, (long long)r->total);
+    return fail(ERR_PREEMPTED, "%s", signal);
+}
+
+static Status train_loop(Run *r)
+{
+    const RunConfig *cfg = r->cfg;
+    bool saved = true; /* as it was when this process began */
+    while (r->state.step < r->last) {
+        const char *signal = signals_received();
+        if (signal)
+            return stop_early(r, signal, saved);
+        TRY(train_step(r));
+        saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0);
+        if (saved)
+            TRY(save(r));
+        TRY(check_progress(r));
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- a run */
+
+/* One process at a time writes into a run folder; the lock ends with the process. */
+static Status lock_folder(Run *r)
+{
+    TRY_IN(disk_make_folders(r->setup.folder), "save.dir");
+    r->lock = open(r->setup.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock < 0)
+        return fail(ERR_CREATE, "save.dir: %s: cannot be opened: %s", r->setup.folder, strerror(errno));
+    if (flock(r->lock, LOCK_EX | LOCK_NB))
+        return fail(ERR_CREATE, "%s: another process is training in this folder", r->setup.folder);
+    return checkpoint_clean(r->setup.folder);
+}
+
+static Status write_settings(const Run *r)
+{
+    char *text, path[PATH_MAX];
+    TRY(config_to_json(r->cfg, &text));
+    Status s = disk_replace(disk_join(path, r->setup.folder, "config.resolved.json"), text);
+    mem_free(text);
+    TRY(s);
+    return runlog_environment(r->setup.folder, &r->setup.backend, r->setup.compute, r->setup.dist.n_ranks);
+}
+
+static Status prepare_run_folder(Run *r, const TrainFlags *flags)
+{
+    const Setup *s = &r->setup;
+    if (*s->start)
+        TRY(checkpoint_resume(s->start, s->model, r->cfg, &r->state));
+    TRY(write_settings(r));
+    TRY(runlog_open(&r->log, s->folder, r->cfg, r->state.step, r->total));
+    if (flags->dump)
+        TRY(dump_open(&r->dump, flags->dump, &s->dist, s->sizes.vocab_size + s->sizes.added_rows));
+    return OK;
+}
+
+static void count_steps(Run *r, const TrainFlags *flags)
+{
+    const LoaderTotals *totals = loader_totals(r->setup.loader);
+    r->total = totals->steps;
+    r->last = flags->steps && flags->steps < r->total ? flags->steps : r->total;
+    r->warmup = schedule_warmup(r->cfg->optim.warmup, r->total);
+    log_info("%lld samples, %lld steps of %lld, %lld of them warm-up", (long long)totals->samples, (long long)r->total,
+             (long long)r->cfg->train.batch, (long long)r->warmup);
+}
+
+static Status run_all(Run *r, const TrainFlags *flags)
+{
+    TRY(setup_check(&r->setup, r->cfg));
+    TRY(setup_start(&r->setup, flags->resume, flags->checkpoint));
+    TRY(setup_data(&r->setup));
+    count_steps(r, flags);
+    TRY(lock_folder(r));
+    TRY(setup_device(&r->setup));
+    TRY(setup_model(&r->setup));
+    r->params = genllava_params(r->setup.model);
+    TRY(prepare_run_folder(r, flags));
+    if (!r->params->n_flat)
+        return fail(ERR_USAGE, "nothing is trained: set one of model.llm.train, model.projector.train, model.tokens.train, model.vision.train");
+    if (r->state.step >= r->last) {
+        log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
+        return OK;
+    }
+    signals_hold();
+    return train_loop(r);
+}
+
+Status train_run(const RunConfig *cfg, const TrainFlags *flags)
+{
+    Run r = {.cfg = cfg, .lock = -1};
+    Status s = run_all(&r, flags);
+    runlog_close(&r.log);
+    dump_close(&r.dump);
+    setup_close(&r.setup);
+    if (r.lock >= 0)
+        close(r.lock);
+    return s;
+}

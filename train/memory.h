@@ -1,0 +1,23 @@
+/* memory.h: what a run will need, known before step 0. The model's own code runs once over arenas that only measure, on a backend that
+ * computes nothing, for the largest passes of the whole run (order and packing are deterministic). */
+#ifndef GENLLAVA_TRAIN_MEMORY_H
+#define GENLLAVA_TRAIN_MEMORY_H
+
+#include "data/loader.h"
+#include "train/config.h"
+#include "train/models/genllava.h"
+
+typedef struct MemoryPlan {
+    size_t keep, scratch;                      /* bytes of the tape's two arenas */
+    int64_t parameters[N_PARAM_MODULES], trainable_parameters;
+    int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
+    int64_t activations, workspace, total;     /* keep; scratch, pictures and the rest of the process */
+} MemoryPlan;
+
+/* passes: from loader_worst_passes. */
+MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes);
+/* "needs 1.2 GiB (weights …), 7.7 GiB of 23.4 GiB are free"; warns instead when it does not fit. */
+void memory_say(const MemoryPlan *m);
+/* Bytes that can be had now: free memory, or less where a control group says so. */
+int64_t memory_available(void);
+#endif

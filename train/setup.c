@@ -1,0 +1,179 @@
+#include "train/setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "data/formats/file.h"
+#include "kernels/base/log.h"
+#include "train/disk.h"
+#include "train/manifest.h"
+#include "train/plan.h"
+
+/* ---------------------------------------------------------------- checks */
+
+/* Keys that are understood but that this build cannot follow yet. */
+static Status check_able(const RunConfig *cfg)
+{
+    if (cfg->model.diffusion.path)
+        return fail(ERR_USAGE, "model.diffusion.path: this version trains the language model, projector, token rows and vision tower; it has no "
+                               "drawing networks yet, so leave the key out (or set it to null)");
+    if (cfg->data.cache.n)
+        return fail(ERR_USAGE, "data.cache: there is nothing to cache without model.diffusion.path; set it to []");
+    if (cfg->sample.every)
+        return fail(ERR_USAGE, "sample.every: this version takes no samples while training; set it to 0 and use generate on a checkpoint");
+    if (cfg->device == DEVICE_CUDA)
+        return fail(ERR_DEVICE, "device: this build has no CUDA backend; set it to \"auto\" or \"cpu\"");
+    return OK;
+}
+
+Status setup_check(Setup *s, const RunConfig *cfg)
+{
+    s->cfg = cfg;
+    snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
+    TRY(check_able(cfg));
+    TRY(config_check_paths(cfg));
+    TRY(dist_open(&s->dist));
+    TRY(genllava_sizes(&s->sizes, cfg));
+    if (cfg->model.vision.path)
+        TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
+    TRY(mixture_load(&s->mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
+    s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
+    if (!disk_exists(s->tokenizer))
+        return fail(ERR_MISSING, "model.llm.path: %s: there is no such file; the tokenizer is read from there", s->tokenizer);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- start */
+
+static Status check_same(const Setup *s)
+{
+    RunConfig there;
+    char *difference;
+    TRY_IN(checkpoint_config(s->start, &there), "the settings of %s", s->start);
+    Status status = config_difference(&there, s->cfg, &difference);
+    config_free(&there);
+    if (status == OK && difference) {
+        status = fail(ERR_USAGE, "%s was made with other settings; only device, save, log, sample and data.workers may change on resume. Different (there is the checkpoint, "
+                                 "here this run):\n%s", s->start, difference);
+        mem_free(difference);
+    }
+    return status;
+}
+
+/* A checkpoint folder, or a run folder whose newest is meant; from the working directory, else inside the run folder. */
+static Status find_named(Setup *s, const char *named)
+{
+    char path[PATH_MAX], manifest[PATH_MAX];
+    snprintf(path, sizeof path, "%s", named);
+    if (*named != '/' && !disk_exists(path))
+        disk_join(path, s->folder, named);
+    if (!disk_exists(path))
+        return fail(ERR_MISSING, "--resume: %s: there is no such checkpoint, neither here nor in %s", named, s->folder);
+    if (!disk_exists(disk_join(manifest, path, "MANIFEST.json"))) {
+        TRY(checkpoint_newest(path, s->start));
+        return *s->start ? OK : fail(ERR_DATA, "--resume: %s is neither a whole checkpoint nor a folder that holds some", path);
+    }
+    snprintf(s->start, sizeof s->start, "%s", path);
+    return manifest_verify(path);
+}
+
+Status setup_start(Setup *s, bool resume, const char *checkpoint)
+{
+    bool any;
+    if (resume && checkpoint && *checkpoint)
+        TRY(find_named(s, checkpoint));
+    else if (resume)
+        TRY(checkpoint_newest(s->folder, s->start));
+    else {
+        TRY(checkpoint_any(s->folder, &any));
+        if (any)
+            return fail(ERR_USAGE, "%s holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name "
+                                   "with --set name=NAME (or remove the folder)", s->folder);
+    }
+    if (*s->start) {
+        TRY(check_same(s));
+        log_info("resuming from %s", s->start);
+    } else if (resume)
+        log_info("nothing to resume in %s: starting from the beginning", s->folder);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- data */
+
+Status setup_data(Setup *s)
+{
+    bool fresh;
+    const char *why;
+    PrepareResult made;
+    TRY(prepare_is_fresh(&s->prepare, &fresh, &why));
+    if (!fresh) {
+        log_info("preparing %s: %s", s->prepare.out, why);
+        TRY_IN(disk_make_folders(s->prepare.out), "data.shards");
+        TRY(prepare_run(&s->prepare, &made));
+    }
+    s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
+    if (!s->source_weight)
+        return fail(ERR_NOMEM, "the mixture's weights: out of memory");
+    LoaderOptions options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
+    return loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks);
+}
+
+/* ---------------------------------------------------------------- device and model */
+
+Status setup_device(Setup *s)
+{
+    TRY(cpu_open(&s->backend));
+    s->device_open = true;
+    bool automatic = s->cfg->train.compute == COMPUTE_AUTO;
+    bool narrow = automatic ? s->backend.native_bf16 : s->cfg->train.compute == COMPUTE_BF16;
+    s->compute = narrow ? BF16 : F32;
+    log_info("device: %s, computing in %s%s", s->backend.description, narrow ? "bf16" : "f32",
+             !automatic ? "" : narrow ? " (auto: multiplied natively)" : " (auto: no native bf16)");
+    return OK;
+}
+
+static Status take_memory(Setup *s)
+{
+    /* Addresses only: pages are taken when they are touched, and operators touch what they use. */
+    const size_t workspace = (size_t)1 << 36;
+    TRY_IN(arena_create(&s->keep, s->memory.keep), "activations");
+    TRY_IN(arena_create(&s->scratch, s->memory.scratch), "block workspace");
+    TRY_IN(arena_create(&s->workspace, workspace), "operator workspace");
+    s->backend.ctx.scratch = &s->workspace;
+    return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
+                                               .keep = &s->keep,
+                                               .scratch = &s->scratch,
+                                               .compute = s->compute,
+                                               .recompute = (Recompute)s->cfg->train.recompute,
+                                               .seed = (uint64_t)s->cfg->seed});
+}
+
+Status setup_model(Setup *s)
+{
+    PassShape worst[8];
+    int n = loader_worst_passes(s->loader, worst);
+    TRY_IN(memory_measure(&s->memory, s->cfg, s->compute, worst, n), "measuring memory");
+    memory_say(&s->memory);
+    TRY(take_memory(s));
+    return genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL);
+}
+
+void setup_close(Setup *s)
+{
+    tape_free(&s->tape);
+    genllava_close(&s->model);
+    arena_free(&s->keep);
+    arena_free(&s->scratch);
+    arena_free(&s->workspace);
+    if (s->device_open)
+        s->backend.close(&s->backend);
+    loader_close(&s->loader);
+    mem_free(s->source_weight);
+    mixture_free(&s->mixture);
+    dist_close(&s->dist);
+    *s = (Setup){0};
+}

@@ -1,0 +1,50 @@
+/* setup.h: from a config to everything a run works with. In the order of setup_data, setup_device, setup_model; each says in a line what was
+ * chosen. setup_close undoes whatever was done. */
+#ifndef GENLLAVA_TRAIN_SETUP_H
+#define GENLLAVA_TRAIN_SETUP_H
+
+#include <limits.h>
+
+#include "data/loader.h"
+#include "data/prepare.h"
+#include "data/preprocessor.h"
+#include "data/records.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/dist/dist.h"
+#include "train/memory.h"
+#include "train/models/genllava.h"
+
+typedef struct Setup {
+    const RunConfig *cfg;
+    char folder[PATH_MAX];  /* of the run: save.dir/name */
+    char start[PATH_MAX];   /* the checkpoint to go on from, or "" */
+    Dist dist;
+    ModelSizes sizes;
+    Mixture mixture;
+    Preprocessor preprocessor; /* meaningless without a vision tower */
+    char tokenizer[PATH_MAX];
+    double *source_weight;
+    PrepareOptions prepare;
+    Loader *loader;
+    bool device_open;
+    Backend backend;
+    DType compute;
+    MemoryPlan memory;
+    GenLlava *model;
+    Arena keep, scratch, workspace;
+    Tape *tape;
+} Setup;
+
+/* Checks that need no data: inputs are there, this build can do what is asked. Reads the folders' configs and the mixture. */
+MUST_USE Status setup_check(Setup *s, const RunConfig *cfg);
+/* Where the run starts: fresh, or (resume) from the newest whole checkpoint or the one named. "" names none. */
+MUST_USE Status setup_start(Setup *s, bool resume, const char *checkpoint);
+/* Shards, made when missing or stale, and the loader. */
+MUST_USE Status setup_data(Setup *s);
+/* The backend and the type it computes in. */
+MUST_USE Status setup_device(Setup *s);
+/* Memory measured and taken, weights loaded. */
+MUST_USE Status setup_model(Setup *s);
+void setup_close(Setup *s);
+#endif
