@@ -91,6 +91,9 @@ typedef struct RunConfig {
  * file are gathered into one message, a line each: file:line:column: what was found, what is allowed, did you mean. */
 MUST_USE Status config_load(RunConfig *cfg, const char *file, const char *const *sets, int n_sets);
 void config_free(RunConfig *cfg);
+/* base + "/" + path for relative ones; NULL without memory. Leading "./" and "../" are taken off exactly where base has no symbolic links.
+ * Caller frees with mem_free. */
+char *config_absolute(const char *base, const char *path);
 /* That every file and folder the config names as an input is there; the message names key and path. */
 MUST_USE Status config_check_paths(const RunConfig *cfg);
 /* The whole config as JSON with every default written out (config.resolved.json); itself loadable. Caller frees with mem_free. */

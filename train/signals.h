@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-/* Before there is a step to finish a signal ends the process with 75 at once: nothing is lost, everything before the first step can be
- * interrupted anywhere. Files beyond a size limit become write errors (SIGXFSZ is ignored). */
-void signals_install(void);
+/* Before there is a step to finish a signal calls stop_now, which ends the process: nothing is lost, everything before the first step can
+ * be interrupted anywhere. Files beyond a size limit become write errors (SIGXFSZ is ignored). */
+void signals_install(void (*stop_now)(void));
 /* From here on signals are only noted. */
 void signals_hold(void);
 /* The name of the signal that came, or NULL. */

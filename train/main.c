@@ -1,0 +1,104 @@
+/* train: tunes a model as a config says. Everything happens in loop.c; here are the command line and the exit code. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+#include "train/config.h"
+#include "train/dry_run.h"
+#include "train/loop.h"
+#include "train/options.h"
+#include "train/signals.h"
+
+typedef struct CommandLine {
+    const char *config, *resume, *dump, *keys;
+    CliList sets;
+    int64_t steps;
+    bool dry_run, print_schema, quiet;
+    int log_format;
+} CommandLine;
+
+enum { FORMAT_TEXT, FORMAT_JSON };
+static const char *const FORMATS[] = {"text", "json", NULL};
+
+static const char NOTES[] = "Exit codes: 0 done; 2 usage or configuration; 65 bad data; 66 input missing; 69 device unavailable; 70 self-check "
+                            "failed; 71 out of memory; 73 cannot create output; 74 I/O error; 75 stopped by a signal, checkpoint saved, run again.";
+
+static Status parse(CommandLine *c, int argc, char **argv, bool *done)
+{
+    const CliOption options[] = {
+        {.name = "--config", .kind = CLI_STRING, .value = &c->config, .argument = "FILE", .help = "settings of the run, JSON; - reads standard input"},
+        {.name = "--set", .kind = CLI_STRINGS, .value = &c->sets, .argument = "KEY=VALUE", .help = "override a key, as in optim.lr=1e-4; repeatable"},
+        {.name = "--resume", .kind = CLI_OPTIONAL, .value = &c->resume, .argument = "[CHECKPOINT]", .help = "go on from this checkpoint, else from the newest whole one"},
+        {.name = "--steps", .kind = CLI_INT, .value = &c->steps, .argument = "N", .low = 1, .high = 1e15, .help = "stop when N steps of the schedule are finished, and save"},
+        {.name = "--dry-run", .kind = CLI_FLAG, .value = &c->dry_run, .help = "check everything, print sizes, memory and steps, train nothing"},
+        {.name = "--dump", .kind = CLI_STRING, .value = &c->dump, .argument = "DIR", .help = "write losses, logits, gradients and weights of every step"},
+        {.name = "--keys", .kind = CLI_OPTIONAL, .value = &c->keys, .argument = "[SECTION]", .help = "explain the keys of the settings: all, or those of a section"},
+        {.name = "--print-schema", .kind = CLI_FLAG, .value = &c->print_schema, .help = "print the JSON Schema of the settings"},
+        {.name = "--quiet", .kind = CLI_FLAG, .value = &c->quiet, .help = "only warnings and errors"},
+        {.name = "--log-format", .kind = CLI_CHOICE, .value = &c->log_format, .argument = "text|json", .names = FORMATS, .help = "how messages are written"},
+        {0},
+    };
+    const CliProgram program = {.name = "train",
+                                .summary = "Tunes a vision-language model as a JSON file says.",
+                                .usage = "train --config FILE.json [--set KEY=VALUE ...] [--resume]",
+                                .options = options,
+                                .notes = NOTES};
+    return cli_parse(&program, argc, argv, done);
+}
+
+static Status print_schema(void)
+{
+    char *text;
+    TRY(config_schema(&text));
+    puts(text);
+    mem_free(text);
+    return OK;
+}
+
+static Status print_keys(const char *section)
+{
+    if (options_print(section))
+        return OK;
+    const char *near = option_suggest(section);
+    return fail(ERR_USAGE, "--keys: there is no key or section \"%s\"%s%s%s", section, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static Status work(const CommandLine *c)
+{
+    RunConfig cfg;
+    if (c->print_schema)
+        return print_schema();
+    if (c->keys)
+        return print_keys(c->keys);
+    if (!c->config)
+        return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
+    TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
+    Status s = c->dry_run ? dry_run(&cfg, c->log_format == FORMAT_JSON)
+                          : train_run(&cfg, &(TrainFlags){.resume = c->resume, .checkpoint = c->resume, .steps = c->steps, .dump = c->dump});
+    config_free(&cfg);
+    return s;
+}
+
+/* Called from a signal handler. */
+static void stop_now(void)
+{
+    static const char LINE[] = "\nstopped before the first step; nothing is lost, run again\n";
+    ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
+    (void)n;
+    _exit(status_exit_code(ERR_PREEMPTED));
+}
+
+int main(int argc, char **argv)
+{
+    CommandLine c = {0};
+    bool done;
+    Status s = parse(&c, argc, argv, &done);
+    log_set(c.quiet ? LOG_WARN : LOG_INFO, c.log_format == FORMAT_JSON);
+    if (s == OK && !done) {
+        signals_install(stop_now);
+        s = work(&c);
+    }
+    return cli_finish(s);
+}
