@@ -239,6 +239,15 @@ Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
     return OK;
 }
 
+void cli_restart_with(const char *name, const char *value, const char *const *unless, char **argv)
+{
+    for (int i = 0; unless[i]; i++)
+        if (getenv(unless[i]))
+            return;
+    if (!setenv(name, value, 1))
+        execv("/proc/self/exe", argv); /* when it fails the program just goes on as it is */
+}
+
 int cli_finish(Status s)
 {
     if (s != OK && s != ERR_PREEMPTED)

@@ -1,0 +1,61 @@
+# To be sourced: a folder of its own with a small run over the parity fixtures, and what the tests of `train` share.
+#   $dir      the folder, removed at the end      $dir/run.json   16 steps, adapters with dropout, several passes a step
+set -u
+build=$1
+train=$build/train
+dir=$(mktemp -d) || exit 1
+trap 'chmod -R u+rwX "$dir"; rm -rf "$dir"' EXIT
+failed=0
+
+bases=$PWD/tests/fixtures/parity/bases
+cat > "$dir/run.json" <<END
+{
+  "name": "r", "device": "cpu",
+  "model": {
+    "llm": {"path": "$bases/llm-gqa"},
+    "vision": {"path": "$bases/vision-only"},
+    "lora": {"r": 2, "alpha": 4, "dropout": 0.1},
+    "tokens": {"image": 2}
+  },
+  "data": {"mixture": [{"name": "rows", "files": ["$PWD/tests/fixtures/parity/visual_tokens/rows.jsonl"],
+                        "image_root": "$PWD/tests/fixtures/parity/visual_tokens/images"}], "shards": "$dir/shards"},
+  "train": {"steps": 16, "batch": 3, "micro_tokens": 90, "compute": "f32"},
+  "optim": {"lr": 1e-2, "lr_projector": 1e-2, "lr_tokens": 1e-2, "warmup": 2},
+  "save": {"dir": "$dir/runs", "every": 1, "keep": 100},
+  "log": {"tensorboard": false}
+}
+END
+
+fail() {
+    echo "$0: $*" >&2
+    failed=1
+}
+
+# expect CODE ARGUMENTS...: runs train; its output is in $dir/out and $dir/err afterwards.
+expect() {
+    local wanted=$1 code
+    shift
+    "$train" "$@" > "$dir/out" 2> "$dir/err"
+    code=$?
+    [ $code -eq "$wanted" ] || { fail "train $*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
+}
+
+# says TEXT: the last run's stderr holds it.
+says() {
+    grep -qF -- "$1" "$dir/err" || { fail "stderr does not say: $1"; sed 's/^/    /' "$dir/err" >&2; }
+}
+
+# The log without what differs from run to run.
+log_of() { sed 's/,"seconds":[^,}]*//' "$1/train.jsonl"; }
+
+# straight FOLDER: an uninterrupted run, moved there.
+straight() {
+    expect 0 --config "$dir/run.json"
+    mv "$dir/runs/r" "$1"
+}
+
+# same_end FOLDER WHEN: the run under runs/r ended as the one in FOLDER: every byte of the last checkpoint but its settings, and the log.
+same_end() {
+    diff -rq -x config.resolved.json -x MANIFEST.json "$1/checkpoint-000016" "$dir/runs/r/checkpoint-000016" || fail "$2: the last checkpoints differ"
+    diff <(log_of "$1") <(log_of "$dir/runs/r") > "$dir/diff" || { fail "$2: train.jsonl differs"; head -4 "$dir/diff" >&2; }
+}

@@ -1,0 +1,74 @@
+#!/bin/bash
+# The command line: flags, exit codes, what is said.
+. tests/cli/_train.sh
+config=$dir/run.json
+
+expect 0 --help
+[ "$(awk '{ if (length > n) n = length } END { print n }' "$dir/out")" -le 80 ] || fail "--help is wider than a terminal"
+grep -q -- '--resume \[CHECKPOINT\]' "$dir/out" || fail "--help does not explain --resume"
+expect 0 --version
+expect 0 --keys optim
+grep -q '^optim.lr_projector$' "$dir/out" || fail "--keys optim does not explain optim.lr_projector"
+expect 2 --keys optm
+says '--keys: there is no key or section "optm"'
+expect 0 --print-schema
+grep -q '"additionalProperties": false' "$dir/out" || fail "--print-schema prints no schema"
+expect 2
+says "train needs --config FILE.json"
+expect 2 --confg x
+says "unknown option --confg (did you mean --config?)"
+expect 2 --config "$config" --steps 0
+says "--steps"
+expect 66 --config "$dir/none.json"
+says "$dir/none.json: cannot be opened: No such file or directory"
+expect 2 --config "$config" --set optim.lrr=1
+says '--set optim.lrr: unknown key "optim.lrr"; did you mean "optim.lr"?'
+printf '{"model":{"llm":{"path":"x"}},\n"optim":{"lr":-1,},"data":{"mixture":"m"}}' > "$dir/bad.json"
+expect 2 --config "$dir/bad.json"
+says "$dir/bad.json:2:17: trailing comma"
+[ "$(head -c 1 "$dir/err")" = / ] || fail "a position does not stand at the start of its line: $(cat "$dir/err")"
+
+# Inputs that are not there name their key; what this build cannot do is said before any work.
+expect 66 --config "$config" --set model.llm.path=/nowhere/llm
+says "model.llm.path: /nowhere/llm: there is no such file or folder"
+expect 66 --config "$config" --set model.projector.init=/nowhere/p.safetensors
+says "model.projector.init: /nowhere/p.safetensors: there is no such file or folder"
+expect 66 --config "$config" --set data.mixture=/nowhere/m.json
+says "data.mixture: /nowhere/m.json: there is no such file or folder"
+expect 2 --config "$config" --set "model.diffusion.path=$dir"
+says "it has no drawing networks yet"
+expect 69 --config "$config" --set device=cuda
+says "this build has no CUDA backend"
+expect 2 --config "$config" --set model.llm.train=frozen --set model.projector.train=frozen --set model.tokens.train=frozen
+says "nothing is trained"
+[ ! -e "$dir/runs/r" ] || [ -z "$(ls "$dir/runs/r" | grep checkpoint)" ] || fail "a refused run left a checkpoint"
+rm -rf "$dir/runs"
+
+# The life of a run folder.
+expect 0 --config "$config" --resume --steps 2
+says "nothing to resume in $dir/runs/r: starting from the beginning"
+expect 2 --config "$config"
+says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
+expect 0 --config "$config" --resume --steps 2
+says "2 of 16 steps are finished: there is nothing left to do"
+expect 0 --config - --resume --set name=r < "$config"
+expect 0 --config "$config" --resume
+says "16 of 16 steps are finished: there is nothing left to do"
+for file in config.resolved.json environment.json train.jsonl latest checkpoint-000016/MANIFEST.json; do
+    [ -e "$dir/runs/r/$file" ] || fail "the run folder has no $file"
+done
+[ "$(wc -l < "$dir/runs/r/train.jsonl")" -eq 16 ] || fail "train.jsonl has not 16 lines"
+for key in step loss loss_text lr grad_norm tokens images seconds skipped_steps skipped_samples; do
+    grep -q "\"$key\":" "$dir/runs/r/train.jsonl" || fail "train.jsonl has no $key"
+done
+
+# What ran, written out, runs again.
+expect 0 --config "$dir/runs/r/config.resolved.json" --resume
+says "nothing left to do"
+
+# --quiet says nothing; JSON messages are one object a line.
+expect 0 --config "$config" --set name=q --quiet --steps 1
+[ ! -s "$dir/err" ] || fail "--quiet says: $(cat "$dir/err")"
+expect 0 --config "$config" --set name=j --log-format json --steps 1
+grep -qv '^{"time":.*}$' "$dir/err" && fail "not a JSON object: $(grep -v '^{"time":.*}$' "$dir/err" | head -1)"
+exit $failed

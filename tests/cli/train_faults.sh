@@ -1,0 +1,74 @@
+#!/bin/bash
+# Damaged checkpoints, full disks, changed settings: what is said, what is kept, how it ends.
+. tests/cli/_train.sh
+straight "$dir/straight"
+restore() {
+    rm -rf "$dir/runs/r"
+    mkdir -p "$dir/runs/r"
+    cp -r "$dir/straight"/checkpoint-00000[1-5] "$dir/straight/train.jsonl" "$dir/runs/r/"
+}
+# flip FILE: one bit in its middle.
+flip() {
+    local at=$(($(stat -c %s "$1") / 2)) byte
+    byte=$(od -An -tu1 -j $at -N 1 "$1")
+    printf "$(printf '\\x%02x' $((byte ^ 4)))" | dd of="$1" bs=1 seek=$at conv=notrunc 2> /dev/null
+}
+
+# The newest is damaged: an older one takes its place, and the file is named.
+for file in adapter_model.safetensors optimizer.safetensors state.json MANIFEST.json; do
+    restore
+    flip "$dir/runs/r/checkpoint-000005/$file"
+    expect 0 --config "$dir/run.json" --resume --set save.every=0
+    says "$dir/runs/r/checkpoint-000005/$file: damaged"
+    says "falling back to an older checkpoint"
+    says "resuming from $dir/runs/r/checkpoint-000004"
+    same_end "$dir/straight" "after damage to $file"
+done
+
+# A file is missing; all are damaged; a named one is damaged.
+restore
+rm "$dir/runs/r/checkpoint-000005/projector.safetensors"
+expect 0 --config "$dir/run.json" --resume --steps 5
+says "checkpoint-000005/projector.safetensors: cannot be opened: No such file or directory"
+restore
+for k in 1 2 3 4 5; do flip "$dir/runs/r/checkpoint-00000$k/state.json"; done
+expect 65 --config "$dir/run.json" --resume
+says "none of its 5 checkpoints is whole"
+expect 65 --config "$dir/run.json" --resume "$dir/runs/r/checkpoint-000005"
+says "checkpoint-000005/state.json: damaged"
+expect 66 --config "$dir/run.json" --resume checkpoint-000099
+says "--resume: checkpoint-000099: there is no such checkpoint"
+
+# A full disk while saving: the old checkpoint stays whole, 74, file and cause are named; then the run goes on.
+restore
+(ulimit -f 4; expect 74 --config "$dir/run.json" --resume --set log.tensorboard=false; exit $failed) || failed=1
+says "saving checkpoint-000006: $dir/runs/r/.checkpoint-000006.tmp/"
+says "File too large"
+[ ! -e "$dir/runs/r/checkpoint-000006" ] && [ -z "$(find "$dir/runs/r" -name '.checkpoint*')" ] || fail "half a checkpoint was left"
+expect 0 --config "$dir/run.json" --resume
+says "resuming from $dir/runs/r/checkpoint-000005"
+same_end "$dir/straight" "after a full disk"
+if [ "$(id -u)" -ne 0 ]; then # root writes everywhere
+    restore
+    chmod a-w "$dir/runs/r"
+    expect 73 --config "$dir/run.json" --resume
+    chmod u+w "$dir/runs/r"
+fi
+expect 73 --config "$dir/run.json" --set save.dir=/proc/nothing
+says "save.dir: /proc/nothing: cannot be created"
+
+# Another config.
+restore
+expect 2 --config "$dir/run.json" --resume --set optim.lr=0.5 --set model.lora.r=3
+says "optim.lr: 0.01 there, 0.5 here"
+says "model.lora.r: 2 there, 3 here"
+expect 0 --config "$dir/run.json" --resume --steps 5 --set save.every=7 --set log.every=3 --set data.workers=1 --set device=auto
+
+# Another base under the same path.
+cp -r "$bases/llm-gqa" "$dir/llm"
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --steps 2
+flip "$dir/llm/model.safetensors"
+expect 65 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --resume
+says "model.llm.path: $dir/llm: its files are not those that $dir/runs/r/checkpoint-000002 was trained on"
+exit $failed

@@ -1,0 +1,38 @@
+#!/bin/bash
+# A run resumed at any step ends with the same bits as one that was never interrupted.
+. tests/cli/_train.sh
+straight "$dir/straight"
+
+for k in $(seq 1 15); do
+    rm -rf "$dir/runs/r"
+    mkdir -p "$dir/runs/r"
+    cp -r "$dir/straight/checkpoint-$(printf %06d "$k")" "$dir/straight/train.jsonl" "$dir/runs/r/"
+    expect 0 --config "$dir/run.json" --resume --set save.every=0
+    same_end "$dir/straight" "resumed at step $k"
+done
+
+# --steps stops on the way, on the same schedule.
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" --steps 5
+[ -d "$dir/runs/r/checkpoint-000005" ] && [ ! -d "$dir/runs/r/checkpoint-000006" ] || fail "--steps 5 did not end with checkpoint-000005"
+expect 0 --config "$dir/run.json" --resume --steps 11
+expect 0 --config "$dir/run.json" --resume
+same_end "$dir/straight" "in three parts"
+[ "$(readlink "$dir/runs/r/latest")" = checkpoint-000016 ] || fail "latest does not point to checkpoint-000016"
+
+# From a checkpoint that is named, also one inside another folder; what the log knows beyond it is cut away.
+expect 0 --config "$dir/run.json" --resume "$dir/straight/checkpoint-000007"
+same_end "$dir/straight" "from a named checkpoint"
+expect 0 --config "$dir/run.json" --resume checkpoint-000003
+same_end "$dir/straight" "from a checkpoint of the run folder"
+
+# With threads that decode: the same bits.
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" --set data.workers=2
+same_end "$dir/straight" "with decoding threads"
+
+# save.keep: only the newest stay.
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" --set save.keep=2 --set save.every=3
+[ "$(cd "$dir/runs/r" && echo checkpoint-*)" = "checkpoint-000015 checkpoint-000016" ] || fail "save.keep=2 left: $(ls "$dir/runs/r")"
+exit $failed
