@@ -56,5 +56,6 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .source_weight = weights,
         .n_sources = mixture->n_sources,
         .mixture_seed = mixture->seed,
+        .mixture_epoch = mixture->epoch,
     };
 }

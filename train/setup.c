@@ -104,6 +104,25 @@ Status setup_start(Setup *s, bool resume, const char *checkpoint)
 
 /* ---------------------------------------------------------------- data */
 
+static Status open_loader(Setup *s, const RecordIndex *index)
+{
+    s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
+    if (!s->source_weight)
+        return fail(ERR_NOMEM, "the mixture's weights: out of memory");
+    LoaderOptions options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
+    options.index = index;
+    return loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks);
+}
+
+Status setup_plan(Setup *s)
+{
+    PrepareResult result;
+    TRY(prepare_index(&s->prepare, &s->index, &result));
+    if (result.bad)
+        log_warn("%lld rows of the mixture cannot be used; prepare --report FILE.json lists them", (long long)result.bad);
+    return open_loader(s, &s->index);
+}
+
 Status setup_data(Setup *s)
 {
     bool fresh;
@@ -115,11 +134,7 @@ Status setup_data(Setup *s)
         TRY_IN(disk_make_folders(s->prepare.out), "data.shards");
         TRY(prepare_run(&s->prepare, &made));
     }
-    s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
-    if (!s->source_weight)
-        return fail(ERR_NOMEM, "the mixture's weights: out of memory");
-    LoaderOptions options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
-    return loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks);
+    return open_loader(s, NULL);
 }
 
 /* ---------------------------------------------------------------- device and model */
@@ -152,12 +167,18 @@ static Status take_memory(Setup *s)
                                                .seed = (uint64_t)s->cfg->seed});
 }
 
-Status setup_model(Setup *s)
+Status setup_measure(Setup *s)
 {
     PassShape worst[8];
     int n = loader_worst_passes(s->loader, worst);
-    TRY_IN(memory_measure(&s->memory, s->cfg, s->compute, worst, n), "measuring memory");
+    TRY(memory_measure(&s->memory, s->cfg, s->compute, worst, n));
     memory_say(&s->memory);
+    return OK;
+}
+
+Status setup_model(Setup *s)
+{
+    TRY(setup_measure(s));
     TRY(take_memory(s));
     return genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL);
 }
@@ -172,6 +193,7 @@ void setup_close(Setup *s)
     if (s->device_open)
         s->backend.close(&s->backend);
     loader_close(&s->loader);
+    index_free(&s->index);
     mem_free(s->source_weight);
     mixture_free(&s->mixture);
     dist_close(&s->dist);

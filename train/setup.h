@@ -26,6 +26,7 @@ typedef struct Setup {
     char tokenizer[PATH_MAX];
     double *source_weight;
     PrepareOptions prepare;
+    RecordIndex index;      /* in place of shards, in a dry run */
     Loader *loader;
     bool device_open;
     Backend backend;
@@ -42,9 +43,13 @@ MUST_USE Status setup_check(Setup *s, const RunConfig *cfg);
 MUST_USE Status setup_start(Setup *s, bool resume, const char *checkpoint);
 /* Shards, made when missing or stale, and the loader. */
 MUST_USE Status setup_data(Setup *s);
+/* In place of setup_data, for a dry run: a loader that can only plan; nothing is written. */
+MUST_USE Status setup_plan(Setup *s);
 /* The backend and the type it computes in. */
 MUST_USE Status setup_device(Setup *s);
-/* Memory measured and taken, weights loaded. */
+/* What the run will need; checks on the way that every weight is there and has its shape. */
+MUST_USE Status setup_measure(Setup *s);
+/* setup_measure, then memory is taken and weights are loaded. */
 MUST_USE Status setup_model(Setup *s);
 void setup_close(Setup *s);
 #endif

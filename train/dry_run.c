@@ -1,0 +1,90 @@
+#include "train/dry_run.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "kernels/base/log.h"
+#include "train/plan.h"
+#include "train/setup.h"
+
+static const char *const MODULES[N_PARAM_MODULES] = {
+#define MODULE_TEXT(name, text) text,
+    PARAM_MODULE_LIST(MODULE_TEXT)
+#undef MODULE_TEXT
+};
+
+/* What the memory is for, in the order of the contract. */
+static const struct {
+    const char *name;
+    size_t offset;
+} MEMORY[] = {
+    {"weights", offsetof(MemoryPlan, weights)},         {"trainable", offsetof(MemoryPlan, trainable)}, {"optimizer", offsetof(MemoryPlan, optimizer)},
+    {"activations", offsetof(MemoryPlan, activations)}, {"workspace", offsetof(MemoryPlan, workspace)}, {"total", offsetof(MemoryPlan, total)},
+};
+enum { N_MEMORY = sizeof MEMORY / sizeof *MEMORY };
+
+static int64_t bytes_of(const MemoryPlan *m, int i)
+{
+    int64_t n;
+    memcpy(&n, (const char *)m + MEMORY[i].offset, sizeof n);
+    return n;
+}
+
+static Status print_json(const MemoryPlan *m, const LoaderTotals *totals)
+{
+    JsonOut out = {0};
+    jsonout_begin_object(&out, NULL);
+    jsonout_begin_object(&out, "parameters");
+    for (int i = 0; i < N_PARAM_MODULES; i++)
+        jsonout_int(&out, MODULES[i], m->parameters[i]);
+    jsonout_end_object(&out);
+    jsonout_int(&out, "trainable", m->trainable_parameters);
+    jsonout_begin_object(&out, "memory");
+    for (int i = 0; i < N_MEMORY; i++)
+        jsonout_int(&out, MEMORY[i].name, bytes_of(m, i));
+    jsonout_end_object(&out);
+    jsonout_int(&out, "samples", totals->samples);
+    jsonout_int(&out, "steps", totals->steps);
+    jsonout_int(&out, "tokens", totals->tokens);
+    jsonout_end_object(&out);
+    Status s = out.failed ? fail(ERR_NOMEM, "--dry-run: out of memory") : OK;
+    if (s == OK)
+        fprintf(stdout, "%s\n", out.text);
+    jsonout_free(&out);
+    return s;
+}
+
+static void print_table(const MemoryPlan *m, const LoaderTotals *totals)
+{
+    char text[32];
+    fputs("parameters\n", stdout);
+    for (int i = 0; i < N_PARAM_MODULES; i++)
+        if (m->parameters[i])
+            fprintf(stdout, "  %-14s %14lld\n", MODULES[i], (long long)m->parameters[i]);
+    fprintf(stdout, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
+    for (int i = 0; i < N_MEMORY; i++)
+        fprintf(stdout, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));
+    fprintf(stdout, "run\n  %-14s %14lld\n  %-14s %14lld\n  %-14s %14lld\n", "samples", (long long)totals->samples, "steps",
+            (long long)totals->steps, "tokens", (long long)totals->tokens);
+}
+
+Status dry_run(const RunConfig *cfg, bool json)
+{
+    Setup s = {0};
+    Status status = setup_check(&s, cfg);
+    if (status == OK)
+        status = setup_plan(&s);
+    if (status == OK)
+        status = setup_device(&s);
+    if (status == OK)
+        status = setup_measure(&s);
+    if (status == OK && json)
+        status = print_json(&s.memory, loader_totals(s.loader));
+    else if (status == OK)
+        print_table(&s.memory, loader_totals(s.loader));
+    setup_close(&s);
+    return status;
+}
