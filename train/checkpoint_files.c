@@ -22,10 +22,29 @@ typedef struct Piece {
 
 static const char *file_name_of(const Param *q) { return q->file_name ? q->file_name : q->name; }
 
+/* Flat buffers the CPU can read go to the file as they lie: a copy of an embedding would be the largest block of the whole run. */
+static Status write_flat(StWriter *w, Params *p, const void *flat, const Param *q)
+{
+    size_t size = dtype_size(p->master), n = (size_t)q->t.n_elems * size;
+    const void *from = (const char *)flat + (size_t)q->flat * size;
+    if (p->backend->host_memory)
+        return stwriter_write(w, from, n);
+    void *host = mem_alloc(n);
+    if (!host)
+        return fail(ERR_NOMEM, "%s: out of memory", q->name);
+    Status s = p->backend->download(p->backend, host, from, n);
+    if (s == OK)
+        s = stwriter_write(w, host, n);
+    mem_free(host);
+    return s;
+}
+
 static Status write_piece(StWriter *w, Params *p, const Piece *piece)
 {
     if (piece->raw)
         return stwriter_write(w, piece->raw->data, piece->raw->n_bytes);
+    if (piece->param->trainable && p->master == F32)
+        return write_flat(w, p, p->flat_master, piece->param);
     float *host = mem_alloc((size_t)piece->n_elems * sizeof *host);
     if (!host)
         return fail(ERR_NOMEM, "%s: out of memory", piece->param->name);
@@ -251,15 +270,7 @@ static Status write_moment(StWriter *w, Params *p, const Param *q, int k)
 {
     if (k == 2)
         return stwriter_write(w, &q->updates, sizeof q->updates);
-    size_t size = dtype_size(p->master), n = (size_t)q->t.n_elems * size;
-    char *host = mem_alloc(n);
-    if (!host)
-        return fail(ERR_NOMEM, "optimizer.safetensors: out of memory");
-    Status s = p->backend->download(p->backend, host, (const char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * size, n);
-    if (s == OK)
-        s = stwriter_write(w, host, n);
-    mem_free(host);
-    return s;
+    return write_flat(w, p, k ? p->flat_v : p->flat_m, q);
 }
 
 Status checkpoint_write_moments(const char *folder, Params *p)

@@ -153,12 +153,9 @@ Status setup_device(Setup *s)
 
 static Status take_memory(Setup *s)
 {
-    /* Addresses only: pages are taken when they are touched, and operators touch what they use. */
-    const size_t workspace = (size_t)1 << 36;
     TRY_IN(arena_create(&s->keep, s->memory.keep), "activations");
     TRY_IN(arena_create(&s->scratch, s->memory.scratch), "block workspace");
-    TRY_IN(arena_create(&s->workspace, workspace), "operator workspace");
-    s->backend.ctx.scratch = &s->workspace;
+    s->backend.ctx.scratch = &s->scratch;
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
                                                .keep = &s->keep,
                                                .scratch = &s->scratch,
@@ -189,7 +186,6 @@ void setup_close(Setup *s)
     genllava_close(&s->model);
     arena_free(&s->keep);
     arena_free(&s->scratch);
-    arena_free(&s->workspace);
     if (s->device_open)
         s->backend.close(&s->backend);
     loader_close(&s->loader);

@@ -33,7 +33,7 @@ typedef struct Setup {
     DType compute;
     MemoryPlan memory;
     GenLlava *model;
-    Arena keep, scratch, workspace;
+    Arena keep, scratch;
     Tape *tape;
 } Setup;
 
