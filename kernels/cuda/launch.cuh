@@ -1,0 +1,40 @@
+/* launch.cuh: the one door through which kernels are started and use shared memory, warps and tensor cores, so that the same source runs on a GPU
+ * and on the host emulation. No <<< >>>, no __shared__, no __shfl and no asm anywhere else.
+ *
+ *   LAUNCH(kernel, grid, block, shared_bytes, stream, args…)       a kernel that uses barriers or warps
+ *   LAUNCH_FLAT(kernel, grid, block, stream, args…)                one whose threads never meet (the emulation runs it as a loop)
+ * A template instance with commas goes in parentheses: LAUNCH((norm_fwd<float, 4>), …). Both are statements; the launch error is read with
+ * cuda_launched(). Warp collectives always take the whole warp. */
+#ifndef GENLLAVA_KERNELS_CUDA_LAUNCH_H
+#define GENLLAVA_KERNELS_CUDA_LAUNCH_H
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#if defined(CUDA_HOST_EMULATION)
+#include <tuple>
+
+template <class F> struct HostLaunch {
+    F call;
+    static void run(void *self) { ((HostLaunch *)self)->call(); }
+};
+template <class F> void host_launch(const char *name, dim3 grid, dim3 block, size_t shared, bool flat, F call)
+{
+    HostLaunch<F> l = {call};
+    cuda_host_launch(name, grid, block, shared, flat, HostLaunch<F>::run, &l);
+}
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    ((void)(stream), host_launch(#kernel, grid, block, shared_bytes, false, [&] { kernel(__VA_ARGS__); }))
+#define LAUNCH_FLAT(kernel, grid, block, stream, ...) \
+    ((void)(stream), host_launch(#kernel, grid, block, 0, true, [&] { kernel(__VA_ARGS__); }))
+#define SHARED_MEMORY(type, name) type *name = (type *)cuda_host_thread->shared
+#else
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_FLAT(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
+/* All of a block's dynamic shared memory; kernels carve it up themselves. */
+#define SHARED_MEMORY(type, name)                                       \
+    extern __shared__ __align__(128) unsigned char cuda_shared_memory[]; \
+    type *name = reinterpret_cast<type *>(cuda_shared_memory)
+#endif
+#endif

@@ -1,0 +1,203 @@
+/* warp.cuh: warp and tensor-core instructions as small inline functions: the instruction itself on a GPU, its definition on the host
+ * emulation. Fragment layouts are those of the PTX ISA, section "Warp Level Matrix Instructions".
+ *
+ * mma_m16n8k16_bf16: D[16,8] = A[16,16]·B[16,8] + C, bf16 products summed in f32. With g = lane/4, q = 2·(lane%4), a register holds two
+ * neighbours, the lower one first:
+ *   A: a0 (g, q) a1 (g+8, q) a2 (g, q+8) a3 (g+8, q+8)      [row, k]
+ *   B: b0 (q, g) b1 (q+8, g)                                [k, column]; the pair runs along k
+ *   C: c0 (g, q) c1 (g, q+1) c2 (g+8, q) c3 (g+8, q+1)      [row, column]
+ * ldmatrix_x4: four 8×8 bf16 matrices from shared memory; lane l gives the address of row l%8 of matrix l/8 (16 bytes, aligned);
+ * register i of a lane gets elements (g, q), (g, q+1) of matrix i; with _trans, of its transpose. */
+#ifndef GENLLAVA_KERNELS_CUDA_WARP_H
+#define GENLLAVA_KERNELS_CUDA_WARP_H
+
+#include "kernels/cuda/launch.cuh"
+
+enum { WARP = 32 };
+static const unsigned WARP_ALL = 0xffffffffu;
+
+#if defined(CUDA_HOST_EMULATION)
+
+static inline int warp_lane() { return (int)cuda_host_thread->lane; }
+
+template <class T> static inline T host_read_lane(const unsigned char *all, int lane)
+{
+    T v;
+    memcpy(&v, all + 64 * lane, sizeof v);
+    return v;
+}
+static inline float warp_shfl_xor(float v, int mask)
+{
+    return host_read_lane<float>(cuda_host_exchange("shfl_xor", WARP_ALL, &v, sizeof v), warp_lane() ^ mask);
+}
+static inline float warp_shfl(float v, int lane)
+{
+    return host_read_lane<float>(cuda_host_exchange("shfl", WARP_ALL, &v, sizeof v), lane & 31);
+}
+static inline int warp_shfl_int(int v, int lane)
+{
+    return host_read_lane<int>(cuda_host_exchange("shfl", WARP_ALL, &v, sizeof v), lane & 31);
+}
+static inline bool warp_any(bool p)
+{
+    const unsigned char *all = cuda_host_exchange("any", WARP_ALL, &p, sizeof p);
+    bool any = false;
+    for (int i = 0; i < WARP; i++)
+        any |= host_read_lane<bool>(all, i);
+    return any;
+}
+
+struct HostMmaOperands {
+    uint32_t a[4], b[2];
+};
+static inline float host_bf16_half(uint32_t pair, int half) { return bf16_to_f32((bf16)(pair >> (16 * half))); }
+/* A[row][k] and B[k][column] out of what the lanes gave. */
+static inline float host_mma_a(const unsigned char *all, int row, int k)
+{
+    HostMmaOperands o = host_read_lane<HostMmaOperands>(all, row % 8 * 4 + k % 8 / 2);
+    return host_bf16_half(o.a[row / 8 + 2 * (k / 8)], k & 1);
+}
+static inline float host_mma_b(const unsigned char *all, int k, int column)
+{
+    HostMmaOperands o = host_read_lane<HostMmaOperands>(all, column * 4 + k % 8 / 2);
+    return host_bf16_half(o.b[k / 8], k & 1);
+}
+static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    HostMmaOperands mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    const unsigned char *all = cuda_host_exchange("mma_m16n8k16_bf16", WARP_ALL, &mine, sizeof mine);
+    int g = warp_lane() / 4, q = 2 * (warp_lane() % 4);
+    for (int i = 0; i < 4; i++) {
+        double sum = c[i];
+        for (int k = 0; k < 16; k++)
+            sum += (double)host_mma_a(all, g + 8 * (i / 2), k) * (double)host_mma_b(all, k, q + i % 2);
+        c[i] = (float)sum;
+    }
+}
+
+static inline void host_ldmatrix(const char *op, uint32_t r[4], const void *row, bool transposed)
+{
+    const unsigned char *begin = cuda_host_thread->shared, *p = (const unsigned char *)row;
+    if (p < begin || p + 16 > begin + cuda_host_thread->shared_bytes || ((uintptr_t)p & 15)) {
+        cuda_host_fault("%s: address %ld of shared memory", op, (long)(p - begin));
+        p = begin;
+    }
+    const unsigned char *all = cuda_host_exchange(op, WARP_ALL, p, 16);
+    int g = warp_lane() / 4, q = 2 * (warp_lane() % 4);
+    for (int i = 0; i < 4; i++) {
+        bf16 pair[2];
+        for (int h = 0; h < 2; h++) {
+            int y = transposed ? q + h : g, x = transposed ? g : q + h;
+            memcpy(&pair[h], all + 64 * (8 * i + y) + 2 * x, 2);
+        }
+        r[i] = (uint32_t)pair[0] | (uint32_t)pair[1] << 16;
+    }
+}
+static inline void ldmatrix_x4(uint32_t r[4], const void *row) { host_ldmatrix("ldmatrix_x4", r, row, false); }
+static inline void ldmatrix_x4_trans(uint32_t r[4], const void *row) { host_ldmatrix("ldmatrix_x4_trans", r, row, true); }
+
+/* Copies to shared memory that arrive late: the emulation makes them at the wait, so a missing wait reads poison. */
+struct HostCopy {
+    void *to;
+    const void *from;
+    int n;
+};
+struct HostCopyQueue {
+    HostCopy copy[256];
+    int n, group[8], n_groups;
+};
+static inline HostCopyQueue *host_copies()
+{
+    static thread_local HostCopyQueue queue[1024];
+    return &queue[cuda_host_thread->linear];
+}
+/* 16 bytes, both aligned to 16; the bytes beyond n_bytes (0 … 16) are zeroed. */
+static inline void cp_async_16(void *to, const void *from, int n_bytes)
+{
+    HostCopyQueue *q = host_copies();
+    if (((uintptr_t)to & 15) || ((uintptr_t)from & 15) || q->n == 256) {
+        cuda_host_fault("cp_async_16: misaligned, or more than 256 copies in flight");
+        return;
+    }
+    cuda_host_count((size_t)n_bytes, 0);
+    q->copy[q->n++] = {to, from, n_bytes};
+}
+static inline void cp_async_commit()
+{
+    HostCopyQueue *q = host_copies();
+    if (q->n_groups == 8)
+        cuda_host_fault("cp_async_commit: more than 8 groups in flight");
+    else
+        q->group[q->n_groups++] = q->n;
+}
+/* All but the newest PENDING groups have arrived. */
+template <int PENDING> static inline void cp_async_wait()
+{
+    HostCopyQueue *q = host_copies();
+    int done = q->n_groups > PENDING ? q->group[q->n_groups - PENDING - 1] : 0;
+    for (int i = 0; i < done; i++) {
+        memset(q->copy[i].to, 0, 16);
+        memcpy(q->copy[i].to, q->copy[i].from, (size_t)q->copy[i].n);
+    }
+    if (!done)
+        return;
+    memmove(q->copy, q->copy + done, sizeof *q->copy * (size_t)(q->n - done));
+    q->n -= done;
+    for (int i = 0; i < PENDING && q->n_groups > PENDING; i++)
+        q->group[i] = q->group[q->n_groups - PENDING + i] - done;
+    q->n_groups = PENDING;
+}
+
+#else
+
+static __device__ __forceinline__ int warp_lane() { return (int)(threadIdx.x & 31); }
+static __device__ __forceinline__ float warp_shfl_xor(float v, int mask) { return __shfl_xor_sync(WARP_ALL, v, mask); }
+static __device__ __forceinline__ float warp_shfl(float v, int lane) { return __shfl_sync(WARP_ALL, v, lane); }
+static __device__ __forceinline__ int warp_shfl_int(int v, int lane) { return __shfl_sync(WARP_ALL, v, lane); }
+static __device__ __forceinline__ bool warp_any(bool p) { return __any_sync(WARP_ALL, p); }
+
+static __device__ __forceinline__ void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+static __device__ __forceinline__ uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+static __device__ __forceinline__ void ldmatrix_x4(uint32_t r[4], const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+static __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t r[4], const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+static __device__ __forceinline__ void cp_async_16(void *to, const void *from, int n_bytes)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(n_bytes) : "memory");
+}
+static __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+#endif
+
+static __device__ __forceinline__ float warp_sum(float v)
+{
+    for (int m = WARP / 2; m; m >>= 1)
+        v += warp_shfl_xor(v, m);
+    return v;
+}
+static __device__ __forceinline__ float warp_max(float v)
+{
+    for (int m = WARP / 2; m; m >>= 1)
+        v = fmaxf(v, warp_shfl_xor(v, m));
+    return v;
+}
+#endif

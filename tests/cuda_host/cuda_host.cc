@@ -1,0 +1,414 @@
+#include "tests/cuda_host/cuda_host.h"
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/fixedsize_stack.hpp>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "tests/cuda_host/sanitizer.h"
+
+namespace ctx = boost::context;
+
+thread_local CudaHostThread *cuda_host_thread;
+
+namespace {
+
+constexpr size_t STACK_BYTES = 64 << 10, RED_ZONE = 256, SLOT = 64;
+constexpr unsigned char POISON = 0xE5, RED = 0xBD; /* 0xE5E5E5E5 is a huge negative float: wrong results, not quiet zeros */
+
+enum class State { READY, AT_BARRIER, AT_WARP, DONE };
+
+struct Fiber {
+    CudaHostThread info;
+    State state;
+    const char *op;      /* of the collective it waits in */
+    unsigned generation; /* collectives done; equal in all lanes of a warp, since every collective needs them all */
+    ctx::fiber fiber;
+    ctx::stack_context stack;
+    FiberSwitch sanitizer;
+};
+
+/* Two sets of slots: a lane still reading collective g cannot meet anyone who is already writing g+2. */
+struct Warp {
+    unsigned first;
+    unsigned char slots[2][CUDA_HOST_WARP * SLOT];
+};
+
+/* Stacks are reused from block to block. */
+class StackPool {
+  public:
+    ctx::stack_context allocate()
+    {
+        if (free_.empty())
+            return ctx::fixedsize_stack(STACK_BYTES).allocate();
+        ctx::stack_context s = free_.back();
+        free_.pop_back();
+        return s;
+    }
+    void deallocate(ctx::stack_context &s) { free_.push_back(s); }
+
+  private:
+    std::vector<ctx::stack_context> free_;
+};
+
+struct PooledStack {
+    StackPool *pool;
+    ctx::stack_context allocate() { return pool->allocate(); }
+    void deallocate(ctx::stack_context &s) { pool->deallocate(s); }
+};
+
+struct Block {
+    const char *name;
+    void (*body)(void *);
+    void *arg;
+    std::vector<Fiber> fibers;
+    std::vector<Warp> warps;
+    unsigned at_barrier, done;
+    ctx::fiber scheduler;
+    FiberSwitch scheduler_stack;
+    Fiber *current;
+};
+
+StackPool stacks;
+Block *running;
+char first_error[512];
+CudaHostCounters counters;
+uint64_t random_state = 1;
+std::map<unsigned char *, size_t> allocations;
+size_t memory_limit = SIZE_MAX, memory_used;
+
+uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(((random_state >> 32) * n) >> 32);
+}
+
+void yield_to_scheduler()
+{
+    Block *b = running;
+    Fiber *f = b->current;
+    counters.switches++;
+    b->scheduler_stack.leave_for(&f->sanitizer);
+    b->scheduler = std::move(b->scheduler).resume();
+    f->sanitizer.arrive();
+    cuda_host_thread = &f->info;
+}
+
+/* A new fiber for each thread; its stack comes from the pool. */
+void start(Block *b, Fiber *f)
+{
+    f->stack = stacks.allocate();
+    ctx::preallocated where(f->stack.sp, f->stack.size, f->stack);
+    f->sanitizer.set_stack(f->stack);
+    f->fiber = ctx::fiber(std::allocator_arg, where, PooledStack{&stacks}, [b, f](ctx::fiber &&scheduler) {
+        b->scheduler = std::move(scheduler);
+        f->sanitizer.first_arrival(&b->scheduler_stack);
+        b->body(b->arg);
+        f->state = State::DONE;
+        b->done++;
+        b->scheduler_stack.leave_for_good();
+        return std::move(b->scheduler);
+    });
+}
+
+void run_until_blocked(Block *b, Fiber *f)
+{
+    b->current = f;
+    cuda_host_thread = &f->info;
+    f->sanitizer.leave_for(&b->scheduler_stack);
+    f->fiber = std::move(f->fiber).resume();
+    b->scheduler_stack.arrive();
+    cuda_host_thread = nullptr;
+}
+
+bool run_warp(Block *b, Warp *w)
+{
+    bool moved = false;
+    for (unsigned i = 0; i < CUDA_HOST_WARP; i++) {
+        Fiber *f = &b->fibers[w->first + i];
+        if (f->state == State::READY) {
+            run_until_blocked(b, f);
+            moved = true;
+        }
+    }
+    return moved;
+}
+
+/* Lets the lanes go on that wait in a warp collective, once all have come. */
+bool release_warp(Block *b, Warp *w)
+{
+    Fiber *lane = &b->fibers[w->first];
+    for (unsigned i = 0; i < CUDA_HOST_WARP; i++) {
+        if (lane[i].state != State::AT_WARP)
+            return false;
+        if (strcmp(lane[i].op, lane[0].op))
+            cuda_host_fault("%s: lanes of one warp meet in %s and in %s", b->name, lane[0].op, lane[i].op);
+    }
+    for (unsigned i = 0; i < CUDA_HOST_WARP; i++) {
+        lane[i].state = State::READY;
+        lane[i].generation++;
+    }
+    return true;
+}
+
+void release_barrier(Block *b)
+{
+    for (Fiber &f : b->fibers)
+        f.state = State::READY;
+    b->at_barrier = 0;
+}
+
+void report_stuck(Block *b)
+{
+    unsigned lanes = 0;
+    const char *op = "";
+    for (Fiber &f : b->fibers)
+        if (f.state == State::AT_WARP) {
+            lanes++;
+            op = f.op;
+        }
+    const uint3 *where = &b->fibers[0].info.block;
+    if (b->at_barrier)
+        cuda_host_fault("%s, block (%u,%u,%u): %u of %zu threads wait at a barrier, %u have ended", b->name, where->x, where->y,
+                        where->z, b->at_barrier, b->fibers.size(), b->done);
+    else
+        cuda_host_fault("%s, block (%u,%u,%u): %u lanes wait in %s for lanes that never come", b->name, where->x, where->y, where->z,
+                        lanes, op);
+}
+
+void run_block(Block *b)
+{
+    unsigned n = (unsigned)b->fibers.size(), n_warps = (unsigned)b->warps.size();
+    std::vector<unsigned> order(n_warps);
+    while (b->done < n) {
+        bool moved = false;
+        for (unsigned i = 0; i < n_warps; i++)
+            order[i] = i;
+        for (unsigned i = n_warps; i > 1; i--)
+            std::swap(order[i - 1], order[random_below(i)]);
+        for (unsigned i = 0; i < n_warps; i++) {
+            Warp *w = &b->warps[order[i]];
+            /* A warp runs a random stretch of collectives before another gets its turn. */
+            for (unsigned stretch = 1 + random_below(8); stretch && run_warp(b, w); stretch--) {
+                moved = true;
+                if (!release_warp(b, w))
+                    break;
+            }
+            moved |= release_warp(b, w);
+        }
+        if (b->at_barrier == n) {
+            release_barrier(b);
+            moved = true;
+        }
+        if (!moved) {
+            report_stuck(b);
+            return; /* the fibers that wait are unwound with the block */
+        }
+    }
+}
+
+void check_red(const unsigned char *p, const char *what, const char *name)
+{
+    for (size_t i = 0; i < RED_ZONE; i++)
+        if (p[i] != RED) {
+            cuda_host_fault("%s: something wrote %zu bytes %s", name, i, what);
+            return;
+        }
+}
+
+void prepare_threads(Block *b, uint3 block, dim3 grid, dim3 dim, unsigned char *shared, size_t shared_bytes)
+{
+    for (unsigned i = 0; i < b->fibers.size(); i++) {
+        Fiber *f = &b->fibers[i];
+        uint3 t = {i % dim.x, i / dim.x % dim.y, i / (dim.x * dim.y)};
+        f->info = {t, block, dim, grid, i, i % CUDA_HOST_WARP, i / CUDA_HOST_WARP, shared, shared_bytes};
+        f->state = State::READY;
+        f->generation = 0;
+    }
+    b->at_barrier = b->done = 0;
+}
+
+} // namespace
+
+void cuda_host_fault(const char *format, ...)
+{
+    if (*first_error)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(first_error, sizeof first_error, format, args);
+    va_end(args);
+}
+
+namespace {
+
+bool launch_is_legal(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, bool flat)
+{
+    size_t n = (size_t)dim.x * dim.y * dim.z;
+    bool whole_warps = flat || n % CUDA_HOST_WARP == 0; /* our kernels' collectives always take the whole warp */
+    if (n && n <= 1024 && whole_warps && grid.x && grid.y && grid.z && grid.y <= 65535 && grid.z <= 65535 && shared_bytes <= 227u << 10)
+        return true;
+    cuda_host_fault("%s: launched with grid (%u,%u,%u), block (%u,%u,%u), %zu bytes of shared memory", name, grid.x, grid.y, grid.z,
+                    dim.x, dim.y, dim.z, shared_bytes);
+    return false;
+}
+
+void run_flat(Block *b)
+{
+    for (Fiber &f : b->fibers) {
+        cuda_host_thread = &f.info;
+        b->body(b->arg);
+    }
+    cuda_host_thread = nullptr;
+}
+
+void run_fibers(Block *b)
+{
+    for (Fiber &f : b->fibers)
+        start(b, &f);
+    run_block(b);
+    for (Fiber &f : b->fibers)
+        f.fiber = ctx::fiber(); /* unwinds what still waits after an error */
+    b->current = nullptr;
+}
+
+} // namespace
+
+void cuda_host_launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, bool flat, void (*body)(void *), void *arg)
+{
+    counters.launches++;
+    if (!launch_is_legal(name, grid, dim, shared_bytes, flat))
+        return;
+    std::vector<unsigned char> memory(shared_bytes + 2 * RED_ZONE + 128);
+    unsigned char *shared = (unsigned char *)(((uintptr_t)memory.data() + RED_ZONE + 127) & ~(uintptr_t)127);
+    Block b = {};
+    b.name = name;
+    b.body = body;
+    b.arg = arg;
+    b.fibers = std::vector<Fiber>((size_t)dim.x * dim.y * dim.z);
+    b.warps.resize(b.fibers.size() / CUDA_HOST_WARP);
+    for (unsigned i = 0; i < b.warps.size(); i++)
+        b.warps[i].first = i * CUDA_HOST_WARP;
+    running = &b;
+    for (uint64_t i = 0, n = (uint64_t)grid.x * grid.y * grid.z; i < n && !*first_error; i++) {
+        uint3 block = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y)};
+        counters.blocks++;
+        memset(shared - RED_ZONE, RED, RED_ZONE);
+        memset(shared, POISON, shared_bytes);
+        memset(shared + shared_bytes, RED, RED_ZONE);
+        prepare_threads(&b, block, grid, dim, shared, shared_bytes);
+        if (flat)
+            run_flat(&b);
+        else
+            run_fibers(&b);
+        check_red(shared - RED_ZONE, "into the red zone before shared memory", name);
+        check_red(shared + shared_bytes, "beyond the end of shared memory", name);
+    }
+    running = nullptr;
+    cuda_host_verify_memory();
+}
+
+void cuda_host_syncthreads()
+{
+    Fiber *f = running->current;
+    if (!f) {
+        cuda_host_fault("%s: a barrier in a kernel launched as flat", running->name);
+        return;
+    }
+    f->state = State::AT_BARRIER;
+    running->at_barrier++;
+    yield_to_scheduler();
+}
+
+const unsigned char *cuda_host_exchange(const char *op, unsigned mask, const void *mine, size_t n)
+{
+    static unsigned char nothing[CUDA_HOST_WARP * SLOT];
+    Fiber *f = running->current;
+    if (!f || mask != 0xffffffffu || n > SLOT) {
+        cuda_host_fault("%s: %s with mask %08x and %zu bytes%s", running->name, op, mask, n, f ? "" : " in a kernel launched as flat");
+        return nothing;
+    }
+    unsigned char *slots = running->warps[f->info.warp].slots[f->generation & 1];
+    memcpy(slots + f->info.lane * SLOT, mine, n);
+    f->op = op;
+    f->state = State::AT_WARP;
+    yield_to_scheduler();
+    return slots;
+}
+
+void cuda_host_syncwarp(unsigned mask)
+{
+    char nothing = 0;
+    cuda_host_exchange("syncwarp", mask, &nothing, 0);
+}
+
+void cuda_host_count(size_t read, size_t written)
+{
+    counters.bytes_read += read;
+    counters.bytes_written += written;
+}
+
+extern "C" {
+
+void cuda_host_seed(uint64_t seed) { random_state = seed * 2 + 1; }
+const char *cuda_host_error(void) { return first_error; }
+struct CudaHostCounters cuda_host_counters(void) { return counters; }
+void cuda_host_memory_limit(size_t n_bytes) { memory_limit = n_bytes; }
+size_t cuda_host_memory_used(void) { return memory_used; }
+
+void cuda_host_clear(void)
+{
+    *first_error = 0;
+    counters = CudaHostCounters();
+}
+
+void *cuda_host_alloc(size_t n)
+{
+    if (n > memory_limit || memory_used > memory_limit - n)
+        return nullptr;
+    unsigned char *p = (unsigned char *)aligned_alloc(256, (n + 2 * RED_ZONE + 255) & ~(size_t)255);
+    if (!p)
+        return nullptr;
+    memset(p, RED, RED_ZONE);
+    memset(p + RED_ZONE, POISON, n);
+    memset(p + RED_ZONE + n, RED, RED_ZONE);
+    sanitizer_forbid(p, RED_ZONE);
+    sanitizer_forbid(p + RED_ZONE + n, RED_ZONE);
+    allocations[p] = n;
+    memory_used += n;
+    return p + RED_ZONE;
+}
+
+int cuda_host_free(void *q)
+{
+    auto it = allocations.find((unsigned char *)q - RED_ZONE);
+    if (it == allocations.end())
+        return 1;
+    unsigned char *p = it->first;
+    size_t n = it->second;
+    sanitizer_allow(p, n + 2 * RED_ZONE);
+    check_red(p, "into the red zone before device memory", "free");
+    check_red(p + RED_ZONE + n, "beyond the end of device memory", "free");
+    memory_used -= n;
+    allocations.erase(it);
+    free(p);
+    return 0;
+}
+
+void cuda_host_verify_memory(void)
+{
+    for (auto &a : allocations) {
+        sanitizer_allow(a.first, RED_ZONE);
+        sanitizer_allow(a.first + RED_ZONE + a.second, RED_ZONE);
+        check_red(a.first, "into the red zone before device memory", "device memory");
+        check_red(a.first + RED_ZONE + a.second, "beyond the end of device memory", "device memory");
+        sanitizer_forbid(a.first, RED_ZONE);
+        sanitizer_forbid(a.first + RED_ZONE + a.second, RED_ZONE);
+    }
+}
+}

@@ -1,0 +1,63 @@
+/* cuda_host.h: runs CUDA kernels on the host, exactly as written, to prove them where there is no GPU.
+ *
+ * Every thread of a block is a fiber. Warps are scheduled in a seeded random order, a barrier that some threads of the block miss is an
+ * error, dynamic shared memory is poisoned before each block and red-zoned, device memory is poisoned when allocated and red-zoned,
+ * and launches and bytes moved by kernels are counted. Errors are collected, not thrown: cuda_host_error() tells the first. */
+#ifndef GENLLAVA_TESTS_CUDA_HOST_H
+#define GENLLAVA_TESTS_CUDA_HOST_H
+
+#include <cstddef>
+#include <cstdint>
+
+struct uint3 {
+    unsigned x, y, z;
+};
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+enum { CUDA_HOST_WARP = 32 };
+
+/* What a running thread knows of itself. */
+struct CudaHostThread {
+    uint3 thread, block;
+    dim3 block_dim, grid_dim;
+    unsigned linear, lane, warp;
+    unsigned char *shared; /* this block's dynamic shared memory */
+    size_t shared_bytes;
+};
+extern thread_local CudaHostThread *cuda_host_thread;
+
+/* Runs body(arg) once for every thread of the grid. `flat`: the kernel never synchronises, so threads run as a plain loop (and any
+ * synchronisation is an error). `name` stands in messages and counters. */
+void cuda_host_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, bool flat, void (*body)(void *), void *arg);
+
+/* Called by kernels. All threads of the block / all lanes of the warp that are named in mask must come. */
+void cuda_host_syncthreads();
+void cuda_host_syncwarp(unsigned mask);
+/* Every lane of the warp gives n bytes (at most 64) and then sees what all gave: all[lane*64 …], valid until this lane's next collective. `op` names the
+ * operation: lanes that meet in different ones are an error. */
+const unsigned char *cuda_host_exchange(const char *op, unsigned mask, const void *mine, size_t n);
+/* Bytes read from and written to global memory by the kernels' load and store helpers. */
+void cuda_host_count(size_t read, size_t written);
+/* An error found by a helper (misaligned vector access and the like). */
+void cuda_host_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+struct CudaHostCounters {
+    uint64_t launches, blocks, switches, bytes_read, bytes_written;
+};
+
+/* For tests. */
+extern "C" {
+void cuda_host_seed(uint64_t seed);             /* of the warp order */
+const char *cuda_host_error(void);              /* first error since the last clear, or "" */
+void cuda_host_clear(void);                     /* forgets errors and counters */
+struct CudaHostCounters cuda_host_counters(void);
+void cuda_host_verify_memory(void);             /* checks the red zones of every allocation */
+void *cuda_host_alloc(size_t n);                /* device memory: poisoned, red-zoned; NULL beyond the limit */
+int cuda_host_free(void *p);                    /* 0, or nonzero for a pointer that is not one */
+void cuda_host_memory_limit(size_t n_bytes);    /* what the emulated device has; SIZE_MAX at first */
+size_t cuda_host_memory_used(void);
+}
+#endif
