@@ -1,0 +1,148 @@
+/* device.cuh: what kernels share: element types, counted loads and stores, sums over a block, and the launchers' checks.
+ *
+ * Kernels compute in f32; T is float or __nv_bfloat16. A vector is 16 bytes, VEC<T> elements; vector accesses need pointers and row strides that are
+ * multiples of 16 bytes, which launchers establish with is_aligned() and otherwise take the scalar instance (ALIGNED = false). */
+#ifndef GENLLAVA_KERNELS_CUDA_DEVICE_H
+#define GENLLAVA_KERNELS_CUDA_DEVICE_H
+
+#include "kernels/cuda/warp.cuh"
+#include "kernels/ops/table.h"
+
+template <class T> constexpr int VEC = 16 / (int)sizeof(T);
+
+#if defined(CUDA_HOST_EMULATION)
+static inline void count_bytes(size_t read, size_t written) { cuda_host_count(read, written); }
+static inline void check_vector_address(const void *p)
+{
+    if ((uintptr_t)p & 15)
+        cuda_host_fault("a vector access at an address that is not a multiple of 16");
+}
+#else
+static __device__ __forceinline__ void count_bytes(size_t, size_t) {}
+static __device__ __forceinline__ void check_vector_address(const void *) {}
+#endif
+
+static __device__ __forceinline__ float widen(float x) { return x; }
+static __device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
+template <class T> static __device__ __forceinline__ T narrow(float x);
+template <> __device__ __forceinline__ float narrow<float>(float x) { return x; }
+template <> __device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float x) { return __float2bfloat16_rn(x); }
+/* x as it will be read back after having been stored as T. */
+template <class T> static __device__ __forceinline__ float rounded(float x) { return widen(narrow<T>(x)); }
+
+template <class T> static __device__ __forceinline__ float load(const T *p)
+{
+    count_bytes(sizeof(T), 0);
+    return widen(*p);
+}
+template <class T> static __device__ __forceinline__ void store(T *p, float x)
+{
+    count_bytes(0, sizeof(T));
+    *p = narrow<T>(x);
+}
+static __device__ __forceinline__ int load_int(const int32_t *p)
+{
+    count_bytes(sizeof *p, 0);
+    return *p;
+}
+
+template <class T> struct alignas(16) Vector {
+    T v[VEC<T>];
+};
+template <class T> static __device__ __forceinline__ void load_vector(float out[VEC<T>], const T *p)
+{
+    check_vector_address(p);
+    count_bytes(16, 0);
+    Vector<T> x = *reinterpret_cast<const Vector<T> *>(p);
+    for (int i = 0; i < VEC<T>; i++)
+        out[i] = widen(x.v[i]);
+}
+template <class T> static __device__ __forceinline__ void store_vector(T *p, const float x[VEC<T>])
+{
+    check_vector_address(p);
+    count_bytes(0, 16);
+    Vector<T> y;
+    for (int i = 0; i < VEC<T>; i++)
+        y.v[i] = narrow<T>(x[i]);
+    *reinterpret_cast<Vector<T> *>(p) = y;
+}
+
+/* n elements from p: a whole vector when ALIGNED and n = VEC<T>, else one by one, the rest zero. */
+template <class T, bool ALIGNED> static __device__ __forceinline__ void load_some(float out[VEC<T>], const T *p, int n)
+{
+    if (ALIGNED && n >= VEC<T>) {
+        load_vector(out, p);
+        return;
+    }
+    for (int i = 0; i < VEC<T>; i++)
+        out[i] = i < n ? load(p + i) : 0.0f;
+}
+template <class T, bool ALIGNED> static __device__ __forceinline__ void store_some(T *p, const float x[VEC<T>], int n)
+{
+    if (ALIGNED && n >= VEC<T>) {
+        store_vector(p, x);
+        return;
+    }
+    for (int i = 0; i < VEC<T>; i++)
+        if (i < n)
+            store(p + i, x[i]);
+}
+
+/* Sum over the block, the same bits in every thread. `slots`: 32 floats of shared memory that nobody else uses meanwhile. */
+static __device__ __forceinline__ float block_sum(float v, float *slots)
+{
+    int warps = (int)(blockDim.x / WARP);
+    v = warp_sum(v);
+    if (warps == 1)
+        return v;
+    __syncthreads(); /* the slots' former readers are done */
+    if (warp_lane() == 0)
+        slots[threadIdx.x / WARP] = v;
+    __syncthreads();
+    float total = 0;
+    for (int i = 0; i < warps; i++)
+        total += slots[i];
+    return total;
+}
+
+/* ---- host side ---- */
+
+cudaStream_t cuda_stream(KernelCtx *ctx); /* of the backend, the one compute stream */
+/* Reads the launch error of the kernel just launched: ERR_DEVICE with its name. */
+Status cuda_launched(const char *kernel);
+
+static inline bool is_aligned(const void *p) { return ((uintptr_t)p & 15) == 0; }
+/* A row stride in elements of a type of `size` bytes keeps 16-byte alignment. */
+static inline bool is_aligned_stride(int64_t ld, size_t size) { return ((size_t)ld * size & 15) == 0; }
+static inline unsigned ceil_div(int64_t a, int64_t b) { return (unsigned)((a + b - 1) / b); }
+
+/* Calls `call` with T standing for the element type. Anything but F32 and BF16 is a caller's mistake. */
+#define WITH_TYPE(type, T, ...)                                                                   \
+    do {                                                                                          \
+        if ((type) == F32) {                                                                      \
+            typedef float T;                                                                      \
+            __VA_ARGS__                                                                           \
+        } else if ((type) == BF16) {                                                              \
+            typedef __nv_bfloat16 T;                                                              \
+            __VA_ARGS__                                                                           \
+        } else                                                                                    \
+            return fail(ERR_INTERNAL, "the cuda backend has no kernel for %s", dtype_name(type));  \
+    } while (0)
+#define WITH_BOOL(value, B, ...)          \
+    do {                                  \
+        if (value) {                      \
+            constexpr bool B = true;      \
+            __VA_ARGS__                   \
+        } else {                          \
+            constexpr bool B = false;     \
+            __VA_ARGS__                   \
+        }                                 \
+    } while (0)
+
+/* Every operator's launcher, as the table wants it. */
+extern "C" {
+#define CUDA_DECLARE(name, Args) Status cuda_##name(KernelCtx *ctx, const Args *args);
+KERNEL_LIST(CUDA_DECLARE)
+#undef CUDA_DECLARE
+}
+#endif
