@@ -24,6 +24,7 @@
 #define __syncwarp(...) cuda_host_syncwarp(0xffffffffu)
 
 struct float2 { float x, y; };
+struct float3 { float x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(8) uint2 { unsigned x, y; };

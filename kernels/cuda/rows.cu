@@ -1,0 +1,193 @@
+/* rows.cu: moving rows: gather, scatter, patches of pictures, position tables. */
+#include "kernels/cuda/map.cuh"
+
+/* ---- gather ---- */
+
+template <class S, class Y> struct GatherOp {
+    const S *src;
+    Y *y;
+    const int32_t *index;
+    int64_t lds, ldy;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        int from = load_int(index + row);
+        if (from < 0)
+            return;
+        const S *p = src + from * lds + at;
+        float v[VEC<Y>];
+        if (ALIGNED && sizeof(S) == sizeof(Y)) {
+            load_some<S, ALIGNED>(v, p, n);
+        } else {
+            for (int i = 0; i < VEC<Y>; i++)
+                v[i] = i < n ? load(p + i) : 0.0f;
+        }
+        store_some<Y, ALIGNED>(y + row * ldy + at, v, n);
+    }
+};
+
+extern "C" Status cuda_rows_gather(KernelCtx *ctx, const RowsGather *a)
+{
+    WITH_TYPE(a->src_type, S, {
+        WITH_TYPE(a->y_type, Y, {
+            GatherOp<S, Y> op = {(const S *)a->src, (Y *)a->y, a->index, a->lds, a->ldy};
+            bool aligned = is_aligned(a->src) && is_aligned(a->y) && is_aligned_stride(a->lds, sizeof(S)) && is_aligned_stride(a->ldy, sizeof(Y));
+            return map_rows<Y>(ctx, "rows_gather", op, a->n, a->cols, aligned);
+        });
+    });
+}
+
+/* ---- scatter: one thread owns a column of a destination row and looks through the index in order, so repeated rows add up in a fixed order. A
+ * block first finds, together, which of the next sources are its own. ---- */
+
+enum { SCATTER_THREADS = 128 };
+
+template <class X, class D> __global__ void __launch_bounds__(SCATTER_THREADS)
+    scatter_add_kernel(const X *x, D *dst, const int32_t *index, int64_t n, int64_t cols, int64_t ldx, int64_t ldd)
+{
+    SHARED_MEMORY(int, mine); /* [SCATTER_THREADS]: does source (base + t) go to this row? */
+    int64_t row = blockIdx.y, c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    float total = 0;
+    bool any = false;
+    for (int64_t base = 0; base < n; base += blockDim.x) {
+        mine[threadIdx.x] = base + threadIdx.x < n && load_int(index + base + threadIdx.x) == row;
+        __syncthreads();
+        for (int t = 0; t < (int)blockDim.x; t++)
+            if (mine[t]) {
+                any = true;
+                if (c < cols)
+                    total += load(x + (base + t) * ldx + c);
+            }
+        __syncthreads();
+    }
+    if (any && c < cols)
+        store(dst + row * ldd + c, load(dst + row * ldd + c) + total);
+}
+
+template <class X, class D> struct ScatterOp {
+    const X *x;
+    D *dst;
+    const int32_t *index;
+    int64_t ldx, ldd;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        int to = load_int(index + row);
+        if (to < 0)
+            return;
+        float v[VEC<D>];
+        for (int i = 0; i < VEC<D>; i++)
+            v[i] = i < n ? load(x + row * ldx + at + i) : 0.0f;
+        store_some<D, ALIGNED>(dst + to * ldd + at, v, n);
+    }
+};
+
+extern "C" Status cuda_rows_scatter(KernelCtx *ctx, const RowsScatter *a)
+{
+    if (a->n <= 0 || a->cols <= 0)
+        return OK;
+    if (a->n_dst > 65535 && a->accumulate)
+        return fail(ERR_INTERNAL, "rows_scatter: %lld destination rows; the cuda backend adds into at most 65535", (long long)a->n_dst);
+    WITH_TYPE(a->x_type, X, {
+        WITH_TYPE(a->dst_type, D, {
+            if (!a->accumulate) {
+                ScatterOp<X, D> op = {(const X *)a->x, (D *)a->dst, a->index, a->ldx, a->ldd};
+                return map_rows<D>(ctx, "rows_scatter", op, a->n, a->cols, is_aligned(a->dst) && is_aligned_stride(a->ldd, sizeof(D)));
+            }
+            dim3 grid(ceil_div(a->cols, SCATTER_THREADS), (unsigned)a->n_dst);
+            LAUNCH((scatter_add_kernel<X, D>), grid, SCATTER_THREADS, SCATTER_THREADS * sizeof(int), cuda_stream(ctx), (const X *)a->x,
+                   (D *)a->dst, a->index, a->n, a->cols, a->ldx, a->ldd);
+        });
+    });
+    return cuda_launched("rows_scatter");
+}
+
+/* ---- patches: the table of 256 values a channel is three numbers, formed as the contract says ---- */
+
+template <class T> __global__ void __launch_bounds__(MAP_THREADS)
+    patchify_kernel(const uint8_t *pixels, T *y, int64_t patches, int height, int width, int patch, double rescale, float3 mean, float3 std)
+{
+    int pw = width / patch, per_image = height / patch * pw, cols = 3 * patch * patch;
+    for (int64_t p = blockIdx.y; p < patches; p += gridDim.y) {
+        int64_t image = p / per_image;
+        int in_image = (int)(p % per_image), py = in_image / pw * patch, px = in_image % pw * patch;
+        for (int at = blockIdx.x * blockDim.x + threadIdx.x; at < cols; at += gridDim.x * blockDim.x) {
+            int c = at / (patch * patch), row = at / patch % patch, column = at % patch;
+            uint8_t v = pixels[((image * height + py + row) * width + px + column) * 3 + c];
+            count_bytes(1, 0);
+            float m = c == 0 ? mean.x : c == 1 ? mean.y : mean.z, s = c == 0 ? std.x : c == 1 ? std.y : std.z;
+            store(y + p * cols + at, ((float)((double)v * rescale) - m) / s);
+        }
+    }
+}
+
+extern "C" Status cuda_patchify(KernelCtx *ctx, const Patchify *a)
+{
+    int64_t patches = a->patch > 0 ? a->images * (a->height / a->patch) * (a->width / a->patch) : 0;
+    if (patches <= 0)
+        return OK;
+    float3 mean = {(float)a->mean[0], (float)a->mean[1], (float)a->mean[2]}, std = {(float)a->std[0], (float)a->std[1], (float)a->std[2]};
+    dim3 grid(ceil_div(3 * a->patch * a->patch, MAP_THREADS), (unsigned)(patches < (int64_t)MAP_ROWS_MAX ? patches : (int64_t)MAP_ROWS_MAX));
+    WITH_TYPE(a->act, T, {
+        LAUNCH_FLAT((patchify_kernel<T>), grid, MAP_THREADS, cuda_stream(ctx), a->pixels, (T *)a->y, patches, (int)a->height, (int)a->width,
+                    (int)a->patch, a->rescale, mean, std);
+    });
+    return cuda_launched("patchify");
+}
+
+/* ---- position table ---- */
+
+template <class T, class W> struct AddRowsOp {
+    const T *x;
+    const W *table;
+    T *y;
+    int64_t cols, period;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        const W *t = table + row % period * cols + at;
+        float v[VEC<T>];
+        load_some<T, ALIGNED>(v, x + row * cols + at, n);
+        for (int i = 0; i < VEC<T>; i++)
+            if (i < n)
+                v[i] += load(t + i);
+        store_some<T, ALIGNED>(y + row * cols + at, v, n);
+    }
+};
+
+extern "C" Status cuda_add_rows(KernelCtx *ctx, const AddRows *a)
+{
+    WITH_TYPE(a->act, T, {
+        WITH_TYPE(a->table_type, W, {
+            AddRowsOp<T, W> op = {(const T *)a->x, (const W *)a->table, (T *)a->y, a->cols, a->period};
+            return map_rows<T>(ctx, "add_rows", op, a->rows, a->cols,
+                               is_aligned(a->x) && is_aligned(a->y) && is_aligned_stride(a->cols, sizeof(T)));
+        });
+    });
+}
+
+template <class T> struct AddRowsBwdOp {
+    const T *dy;
+    float *table;
+    int64_t rows, cols, period;
+    bool accumulate;
+    template <bool ALIGNED> __device__ void apply(int64_t p, int64_t at, int n) const
+    {
+        float total[VEC<float>] = {0};
+        for (int64_t row = p; row < rows; row += period)
+            for (int i = 0; i < VEC<float>; i++)
+                if (i < n)
+                    total[i] += load(dy + row * cols + at + i);
+        if (accumulate)
+            for (int i = 0; i < VEC<float>; i++)
+                if (i < n)
+                    total[i] += load(table + p * cols + at + i);
+        store_some<float, ALIGNED>(table + p * cols + at, total, n);
+    }
+};
+
+extern "C" Status cuda_add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
+{
+    WITH_TYPE(a->act, T, {
+        AddRowsBwdOp<T> op = {(const T *)a->dy, (float *)a->dtable, a->rows, a->cols, a->period, a->accumulate};
+        return map_rows<float>(ctx, "add_rows_bwd", op, a->period, a->cols,
+                               is_aligned(a->dtable) && is_aligned_stride(a->cols, sizeof(float)));
+    });
+}
