@@ -6,7 +6,7 @@
  * Spans are disjoint ranges of the flat arrays with their own lr, decay and t (their own count of updates, from 1).
  * param, grad, m, v: [*] F32 (F64 on ref). copy: NULL, or BF16 [*] with the same indices, which receives the rounded new weights.
  *
- * sum_squares  out[0] (F64) = Σ x², summed in double over fixed blocks; non-finite inputs give a non-finite sum.
+ * sum_squares  out[0] (F64, backend memory) = Σ x², summed in double over fixed blocks; non-finite inputs give a non-finite sum.
  * fill         x[i] = value. */
 #ifndef GENLLAVA_KERNELS_OPS_OPTIM_H
 #define GENLLAVA_KERNELS_OPS_OPTIM_H
