@@ -1,0 +1,149 @@
+/* backend.cu: opens a device and fills the table. */
+#include "kernels/cuda/backend.cuh"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OLDEST_CAPABILITY = 8 }; /* Ampere: bf16 tensor cores, cp.async */
+
+Status cuda_check(cudaError_t e, const char *what)
+{
+    if (e == cudaSuccess)
+        return OK;
+    return fail(e == cudaErrorMemoryAllocation ? ERR_NOMEM : ERR_DEVICE, "%s: %s", what, cudaGetErrorString(e));
+}
+
+Status cublas_check(cublasStatus_t s, const char *what)
+{
+    return s == CUBLAS_STATUS_SUCCESS ? OK : fail(ERR_DEVICE, "%s: cuBLASLt status %d", what, (int)s);
+}
+
+Status cuda_launched(const char *kernel)
+{
+    return cuda_check(cudaGetLastError(), kernel);
+}
+
+cudaStream_t cuda_stream(KernelCtx *ctx) { return cuda_state(ctx)->stream; }
+
+static Status mem_create(Backend *b, size_t n_bytes, void **out)
+{
+    CudaState *s = cuda_state(&b->ctx);
+    size_t free_bytes = 0, total = 0;
+    *out = nullptr;
+    cudaError_t e = cudaMalloc(out, n_bytes ? n_bytes : 1);
+    if (e == cudaErrorMemoryAllocation) {
+        cudaGetLastError(); /* not sticky: the next call starts clean */
+        if (cudaMemGetInfo(&free_bytes, &total) == cudaSuccess)
+            return fail(ERR_NOMEM, "the device has %.2f GB free of %.2f GB; %.2f GB more are needed: a smaller train.micro_tokens or train.recompute = block "
+                                   "needs less", 1e-9 * (double)free_bytes, 1e-9 * (double)total, 1e-9 * (double)n_bytes);
+    }
+    TRY(cuda_check(e, "device memory"));
+    return cuda_check(cudaMemsetAsync(*out, 0, n_bytes, s->stream), "zeroing device memory");
+}
+
+static void mem_destroy(Backend *b, void *p)
+{
+    (void)b;
+    cudaFree(p);
+}
+
+static Status upload(Backend *b, void *dst, const void *src, size_t n_bytes)
+{
+    if (!n_bytes)
+        return OK;
+    return cuda_check(cudaMemcpyAsync(dst, src, n_bytes, cudaMemcpyHostToDevice, cuda_state(&b->ctx)->stream), "copy to the device");
+}
+
+static Status download(Backend *b, void *dst, const void *src, size_t n_bytes)
+{
+    CudaState *s = cuda_state(&b->ctx);
+    if (!n_bytes)
+        return OK;
+    TRY(cuda_check(cudaMemcpyAsync(dst, src, n_bytes, cudaMemcpyDeviceToHost, s->stream), "copy from the device"));
+    return cuda_check(cudaStreamSynchronize(s->stream), "waiting for the device");
+}
+
+static void close_cuda(Backend *b)
+{
+    CudaState *s = cuda_state(&b->ctx);
+    if (s) {
+        if (s->stream)
+            cudaStreamSynchronize(s->stream);
+        matmul_plans_free(s);
+        if (s->preference)
+            cublasLtMatmulPreferenceDestroy(s->preference);
+        if (s->lt)
+            cublasLtDestroy(s->lt);
+        if (s->workspace)
+            cudaFree(s->workspace);
+        if (s->stream)
+            cudaStreamDestroy(s->stream);
+        mem_free(s->plans);
+        mem_free(s);
+    }
+    memset(b, 0, sizeof *b);
+}
+
+/* A usable device: a driver, a device, new enough. */
+static Status find_device(cudaDeviceProp *prop)
+{
+    int driver = 0, n = 0;
+    cudaError_t e = cudaDriverGetVersion(&driver);
+    if (e != cudaSuccess || driver == 0)
+        return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices); device = cpu runs without one");
+    e = cudaGetDeviceCount(&n);
+    if (e != cudaSuccess || n == 0)
+        return fail(ERR_DEVICE, "no CUDA device: %s; device = cpu runs without one", e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
+    TRY(cuda_check(cudaSetDevice(0), "device 0"));
+    TRY(cuda_check(cudaGetDeviceProperties(prop, 0), "device 0"));
+    if (prop->major < (int)OLDEST_CAPABILITY)
+        return fail(ERR_DEVICE, "%s has compute capability %d.%d; 8.0 (Ampere) or newer is needed; device = cpu runs without one", prop->name,
+                    prop->major, prop->minor);
+    return OK;
+}
+
+static Status create_handles(CudaState *s)
+{
+    TRY(cuda_check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "creating the stream"));
+    TRY(cuda_check(cudaMalloc(&s->workspace, MATMUL_WORKSPACE), "workspace of the matmuls"));
+    TRY(cublas_check(cublasLtCreate(&s->lt), "opening cuBLASLt"));
+    TRY(cublas_check(cublasLtMatmulPreferenceCreate(&s->preference), "opening cuBLASLt"));
+    size_t workspace = MATMUL_WORKSPACE;
+    /* No split along k that adds up in the order of arrival: equal inputs must give equal bits. */
+    uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    TRY(cublas_check(cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
+                     "workspace of the matmuls"));
+    return cublas_check(cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes),
+                        "deterministic matmuls");
+}
+
+extern "C" Status cuda_open(Backend *b)
+{
+    cudaDeviceProp prop;
+    memset(b, 0, sizeof *b);
+    TRY(find_device(&prop));
+    CudaState *s = (CudaState *)mem_alloc(sizeof *s);
+    if (s)
+        s->plans = (MatmulPlan *)mem_alloc(MATMUL_PLANS * sizeof *s->plans);
+    if (!s || !s->plans) {
+        mem_free(s);
+        return fail(ERR_NOMEM, "no memory for the cuda backend");
+    }
+    b->ctx.device = s;
+    b->name = "cuda";
+    b->native_bf16 = true;
+#define MEMBER(name, Args) b->ops.name = cuda_##name;
+    KERNEL_LIST(MEMBER)
+#undef MEMBER
+    b->mem_create = mem_create;
+    b->mem_destroy = mem_destroy;
+    b->upload = upload;
+    b->download = download;
+    b->close = close_cuda;
+    snprintf(b->description, sizeof b->description, "%s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,
+             prop.major, prop.minor);
+    Status status = create_handles(s);
+    if (status != OK)
+        close_cuda(b);
+    return status;
+}
