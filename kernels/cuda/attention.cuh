@@ -1,0 +1,44 @@
+/* attention.cuh: what the attention kernels share: which keys a query sees, and where tiles lie.
+ *
+ * Two families: attention_plain.cu computes in f32 with one warp a row (f32 activations, or rows that cannot be copied in 16-byte pieces); attention_fwd.cu and
+ * attention_bwd.cu use bf16 tensor cores on tiles. All launch a grid of (tiles of the longest segment, heads, segments); tiles beyond a segment's end leave at once. */
+#ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_H
+#define GENLLAVA_KERNELS_CUDA_ATTENTION_H
+
+#include "kernels/cuda/device.cuh"
+
+/* Keys of a segment of n rows that some query of rows begin … end-1 (within the segment) sees: low … high-1. */
+struct KeyRange {
+    int low, high;
+};
+static __device__ __forceinline__ KeyRange attention_keys(int begin, int end, int n, bool causal, int window)
+{
+    KeyRange r = {0, n};
+    if (causal) {
+        r.high = end < n ? end : n;
+        r.low = window && begin - window + 1 > 0 ? begin - window + 1 : 0;
+    }
+    return r;
+}
+/* Queries that see some key of rows begin … end-1. */
+static __device__ __forceinline__ KeyRange attention_queries(int begin, int end, int n, bool causal, int window)
+{
+    KeyRange r = {0, n};
+    if (causal) {
+        r.low = begin;
+        r.high = window && end - 1 + window < n ? end - 1 + window : n;
+    }
+    return r;
+}
+static __device__ __forceinline__ bool attention_sees(int query, int key, bool causal, int window)
+{
+    return !causal || (key <= query && (window == 0 || query - key < window));
+}
+
+/* Head widths that the tensor-core kernels are compiled for: the next one at or above takes a width. */
+#define ATTENTION_WIDTHS(X) X(16) X(32) X(64) X(80) X(96) X(128) X(160) X(192) X(256)
+
+/* Launchers of the tensor-core kernels; the caller has checked that rows can be copied in 16-byte pieces. */
+Status attention_fwd_mma(KernelCtx *ctx, const AttentionFwd *a);
+Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const float *delta);
+#endif
