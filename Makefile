@@ -60,6 +60,11 @@ LIB_OBJ       := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_CXX:%.cc=$(BUILD)/obj/%.o
                  $(foreach i,$(ISAS),$(ISA_SRC:%.c=$(BUILD)/obj/%.$(i).o)) $(REF_SRC:%.c=$(BUILD)/obj/%.float.o)
 TEST_SRC      := $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
 TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
+# kernels/cuda compiled for the host (tests/cuda_host), and the kernel tests over it.
+CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
+CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(BUILD)/obj/tests/cuda_host/cuda_host.o $(BUILD)/obj/tests/cuda_host/cublasLt.o
+KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(CUDA_HOST_OBJ)
 
 main_train    := train/main.c
 main_prepare  := train/prepare_main.c
@@ -82,6 +87,12 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/obj/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+# CUDA sources as plain C++: tests/cuda_host stands in for the toolkit's headers.
+$(BUILD)/obj/%.host.o: %.cu
+	@mkdir -p $(@D)
+	$(CXX) -Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
+$(BUILD)/obj/tests/cuda_host/%.o: CPPFLAGS := -Itests/cuda_host $(CPPFLAGS)
 
 # The specification is compiled twice: with arithmetic in double (the truth) and in float (how much rounding is honest).
 $(BUILD)/obj/kernels/ref/%.float.o: kernels/ref/%.c
@@ -108,6 +119,9 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+
 # ---------------------------------------------------------------- what people type
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -118,13 +132,15 @@ deps:
 	@sh tools/deps.sh
 	@rm -f $(BUILD)/probe.mk
 
-#: make test        install what is missing, build, run every test; T=norm: only those whose file or name holds "norm"
+#: make test        install what is missing, build, run every test, those of the kernels also on emulated CUDA (the program test-cuda-host);
+#:                  T=norm: only those whose file or name holds "norm"
 test:
 	@sh tools/deps.sh
 	@$(MAKE) --no-print-directory run-tests
 
-run-tests: all $(BUILD)/test-unit
-	$(BUILD)/test-unit $(T)
+TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host
+run-tests: all $(TEST_PROGRAMS)
+	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
 #: make fixtures    make the committed parity cases anew (with the same PYTHON)
@@ -155,4 +171,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(foreach p,$(PROGRAMS),$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(foreach p,$(PROGRAMS),$(BUILD)/obj/$(main_$(p):.c=.d))

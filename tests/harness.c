@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SKIPPED = 77, TEST_SECONDS = 900 };
+enum { SKIPPED = 77, NOTHING_MATCHES = 5, TEST_SECONDS = 900 };
 
 static TestCase *first, **last = &first;
 static bool failed;
@@ -162,7 +162,8 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     int count[3] = {0};
     char *scripts[256];
-    int n_scripts = list_scripts(scripts, 256), i = 0;
+    /* The shell tests are of the programs: other test programs leave them alone. */
+    int n_scripts = strcmp(program_invocation_short_name, "test-unit") ? 0 : list_scripts(scripts, 256), i = 0;
     for (TestCase *t = first; t || i < n_scripts;) {
         char label[512];
         if (t)
@@ -186,5 +187,5 @@ int main(int argc, char **argv)
     for (int j = 0; j < n_scripts; j++)
         free(scripts[j]);
     printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);
-    return count[1] || count[0] + count[2] == 0;
+    return count[1] ? 1 : count[0] + count[2] == 0 ? NOTHING_MATCHES : 0;
 }

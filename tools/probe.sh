@@ -1,13 +1,13 @@
 #!/bin/sh
 # Finds the libraries of tools/libraries.txt by compiling and linking against them, and prints make variables:
-# LIB_CPPFLAGS, LIB_LIBS, and MISSING (packages to install). $1: C compiler, $2: C++ compiler.
+# LIB_CPPFLAGS, LIB_LIBS, TEST_LIBS (of what is there for "tests only"), and MISSING (packages to install). $1: C compiler, $2: C++ compiler.
 set -eu
 cc=$1 cxx=$2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-cppflags="" libs="" missing=""
+cppflags="" libs="" test_libs="" missing=""
 trim() { echo "$*" | sed 's/^ *//; s/ *$//'; }
-while IFS='|' read -r package pkg lang headers link _; do
+while IFS='|' read -r package pkg lang headers link what; do
     package=$(trim "$package") pkg=$(trim "$pkg") lang=$(trim "$lang") link=$(trim "$link")
     case $package in '' | '#'*) continue ;; esac
     [ "$lang" != - ] || continue
@@ -23,11 +23,16 @@ while IFS='|' read -r package pkg lang headers link _; do
     [ "$lang" = c ] || compiler=$cxx
     # shellcheck disable=SC2086 # flags are words
     if $compiler $flags -x "$lang" "$dir/probe.$lang" -x none -o "$dir/probe" $link 2>/dev/null; then
-        cppflags="$cppflags $flags" libs="$libs $link"
+        cppflags="$cppflags $flags"
+        case $(trim "$what") in
+        'tests only'*) test_libs="$test_libs $link" ;;
+        *) libs="$libs $link" ;;
+        esac
     else
         missing="$missing $package"
     fi
 done <"$(dirname "$0")/libraries.txt"
 echo "LIB_CPPFLAGS :=$cppflags"
 echo "LIB_LIBS :=$libs"
+echo "TEST_LIBS :=$test_libs"
 echo "MISSING :=$missing"

@@ -23,6 +23,7 @@ template <class T> struct SwigluFwdOp {
 
 extern "C" Status cuda_swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
 {
+    TRY(check_swiglu_fwd(a));
     WITH_TYPE(a->act, T, {
         SwigluFwdOp<T> op = {(const T *)a->g, (const T *)a->u, (T *)a->y, a->ldg, a->ldu, a->cols};
         bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->y) && is_aligned_stride(a->ldg, sizeof(T)) &&
@@ -53,6 +54,7 @@ template <class T> struct SwigluBwdOp {
 
 extern "C" Status cuda_swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
 {
+    TRY(check_swiglu_bwd(a));
     WITH_TYPE(a->act, T, {
         SwigluBwdOp<T> op = {(const T *)a->g, (const T *)a->u, (const T *)a->dy, (T *)a->dg, (T *)a->du,
                              a->ldg,          a->ldu,          a->lddg,          a->lddu,    a->cols};
@@ -99,6 +101,7 @@ template <class T> struct GeluFwdOp {
 
 extern "C" Status cuda_gelu_fwd(KernelCtx *ctx, const GeluFwd *a)
 {
+    TRY(check_gelu_fwd(a));
     WITH_TYPE(a->act, T, {
         GeluFwdOp<T> op = {(const T *)a->x, (T *)a->y, a->kind == GELU_ERF};
         return map_rows<T>(ctx, "gelu_fwd", op, 1, a->n, is_aligned(a->x) && is_aligned(a->y));
@@ -127,6 +130,7 @@ template <class T> struct GeluBwdOp {
 
 extern "C" Status cuda_gelu_bwd(KernelCtx *ctx, const GeluBwd *a)
 {
+    TRY(check_gelu_bwd(a));
     WITH_TYPE(a->act, T, {
         GeluBwdOp<T> op = {(const T *)a->x, (const T *)a->dy, (T *)a->dx, a->kind == GELU_ERF, a->accumulate};
         return map_rows<T>(ctx, "gelu_bwd", op, 1, a->n, is_aligned(a->x) && is_aligned(a->dy) && is_aligned(a->dx));
@@ -160,6 +164,7 @@ template <class A, class B, class Y> struct AddScaledOp {
 
 extern "C" Status cuda_add_scaled(KernelCtx *ctx, const AddScaled *a)
 {
+    TRY(check_add_scaled(a));
     DType b_type = a->b ? a->b_type : a->a_type;
     WITH_TYPE(a->a_type, A, {
         WITH_TYPE(b_type, B, {
@@ -201,6 +206,7 @@ template <class T> struct DropoutOp {
 
 extern "C" Status cuda_dropout(KernelCtx *ctx, const Dropout *a)
 {
+    TRY(check_dropout(a));
     WITH_TYPE(a->act, T, {
         DropoutOp<T> op = {(const T *)a->x, (T *)a->y, a->row_pos,   a->row_item, a->cols,
                            a->key,          (float)a->p, (float)(1.0 / (1.0 - a->p)), a->accumulate};
@@ -225,6 +231,7 @@ template <class T> struct FillOp {
 
 extern "C" Status cuda_fill(KernelCtx *ctx, const Fill *a)
 {
+    TRY(check_fill(a));
     WITH_TYPE(a->type, T, {
         FillOp<T> op = {(T *)a->x, (float)a->value};
         return map_rows<T>(ctx, "fill", op, 1, a->n, is_aligned(a->x));

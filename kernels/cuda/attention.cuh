@@ -1,6 +1,6 @@
 /* attention.cuh: what the attention kernels share: which keys a query sees, and where tiles lie.
  *
- * Two families: attention_plain.cu computes in f32 with one warp a row (f32 activations, or rows that cannot be copied in 16-byte pieces); attention_fwd.cu and
+ * Two families: attention_plain.cu works without tensor cores, one warp a row (f32 activations, or rows that cannot be copied in 16-byte pieces); attention_fwd.cu and
  * attention_bwd.cu use bf16 tensor cores on tiles. All launch a grid of (tiles of the longest segment, heads, segments); tiles beyond a segment's end leave at once. */
 #ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_H
 #define GENLLAVA_KERNELS_CUDA_ATTENTION_H
@@ -40,5 +40,5 @@ static __device__ __forceinline__ bool attention_sees(int query, int key, bool c
 
 /* Launchers of the tensor-core kernels; the caller has checked that rows can be copied in 16-byte pieces. */
 Status attention_fwd_mma(KernelCtx *ctx, const AttentionFwd *a);
-Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const float *delta);
+Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const double *delta);
 #endif

@@ -1,38 +1,31 @@
-/* attention_plain.cu: attention of any head width up to 256 in f32, one warp a row. Lanes first share out keys (a score each), then the head's
+/* attention_plain.cu: attention of any head width up to 256 without tensor cores, one warp a row, sums in double. Lanes first share out keys (a score each), then the head's
  * elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the tensor-core kernels, and decoding. */
 #include "kernels/cuda/attention.cuh"
 
 enum { PLAIN_WARPS = 4, HEAD_MAX = 256, LANE_ELEMENTS = HEAD_MAX / WARP };
 
-/* One head's row of a matrix, shared out over the lanes. */
-template <class T> static __device__ void load_row(float out[LANE_ELEMENTS], const T *p, int head_dim)
-{
-    for (int i = 0; i < LANE_ELEMENTS; i++) {
-        int d = warp_lane() + i * WARP;
-        out[i] = d < head_dim ? load(p + d) : 0.0f;
-    }
-}
-template <class T> static __device__ void store_row(T *p, const float x[LANE_ELEMENTS], int head_dim)
+/* A head's row, shared out over the lanes. */
+template <class T> static __device__ void store_row(T *p, const double x[LANE_ELEMENTS], int head_dim)
 {
     for (int i = 0; i < LANE_ELEMENTS; i++) {
         int d = warp_lane() + i * WARP;
         if (d < head_dim)
-            store(p + d, x[i]);
+            store(p + d, (float)x[i]);
     }
 }
-template <class T> static __device__ float dot_rows(const float *shared, const T *p, int head_dim)
+template <class T> static __device__ double dot_rows(const float *shared, const T *p, int head_dim)
 {
-    float sum = 0;
+    double sum = 0;
     for (int d = 0; d < head_dim; d++)
-        sum += shared[d] * load(p + d);
+        sum += (double)shared[d] * load(p + d);
     return sum;
 }
 /* out += Σ over the lanes' keys of weight·row */
 template <class T>
-static __device__ void add_weighted_rows(float out[LANE_ELEMENTS], float weight, const T *rows, int64_t ld, int first, int n, int head_dim)
+static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weight, const T *rows, int64_t ld, int first, int n, int head_dim)
 {
     for (int j = 0; j < WARP; j++) {
-        float w = warp_shfl(weight, j);
+        double w = warp_shfl(weight, j);
         if (j >= n)
             continue;
         const T *p = rows + (int64_t)(first + j) * ld;
@@ -49,7 +42,7 @@ static __device__ void add_weighted_rows(float out[LANE_ELEMENTS], float weight,
 struct FwdShape {
     int kv_group, head_dim, window;
     int64_t rows, ldq, ldk, ldv, ldo;
-    float scale;
+    double scale;
     bool causal;
 };
 
@@ -61,17 +54,18 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, row = blockIdx.x * PLAIN_WARPS + warp;
     if (row >= n)
         return;
-    float *query = all_queries + warp * HEAD_MAX, out[LANE_ELEMENTS] = {0};
+    float *query = all_queries + warp * HEAD_MAX;
+    double out[LANE_ELEMENTS] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP)
         query[d] = load(q + (start + row) * a.ldq + h * a.head_dim + d);
     __syncwarp();
     const T *keys = k + start * a.ldk + kv * a.head_dim, *values = v + start * a.ldv + kv * a.head_dim;
     KeyRange range = attention_keys(row, row + 1, n, a.causal, a.window);
-    float largest = -INFINITY, total = 0;
+    double largest = -INFINITY, total = 0;
     for (int first = range.low; first < range.high; first += WARP) {
         int key = first + warp_lane();
-        float s = key < range.high ? a.scale * dot_rows(query, keys + key * a.ldk, a.head_dim) : -INFINITY;
-        float top = fmaxf(largest, warp_max(s)), shrink = expf(largest - top), p = expf(s - top);
+        double s = key < range.high ? a.scale * dot_rows(query, keys + key * a.ldk, a.head_dim) : -INFINITY;
+        double top = fmax(largest, warp_max(s)), shrink = exp(largest - top), p = exp(s - top);
         total = total * shrink + warp_sum(p);
         for (int i = 0; i < LANE_ELEMENTS; i++)
             out[i] *= shrink;
@@ -82,23 +76,15 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         out[i] /= total;
     store_row(o + (start + row) * a.ldo + h * a.head_dim, out, a.head_dim);
     if (lse && warp_lane() == 0)
-        store(lse + h * a.rows + start + row, largest + logf(total));
-}
-
-/* Tensor cores take bf16 rows that can be copied in 16-byte pieces. */
-static bool copies_in_vectors(const void *p, int64_t ld, int64_t head_dim)
-{
-    return is_aligned(p) && is_aligned_stride(ld, 2) && is_aligned_stride(head_dim, 2);
+        store(lse + h * a.rows + start + row, (float)(largest + log(total)));
 }
 
 extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 {
+    TRY(check_attention_fwd(a));
     if (a->rows <= 0 || a->n_segments <= 0 || a->max_segment <= 0)
         return OK;
-    if (a->act == BF16 && copies_in_vectors(a->q, a->ldq, a->head_dim) && copies_in_vectors(a->k, a->ldk, a->head_dim) &&
-        copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->o, a->ldo, a->head_dim))
-        return attention_fwd_mma(ctx, a);
-    FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq, a->ldk, a->ldv, a->ldo, (float)a->scale, a->causal};
+    FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq, a->ldk, a->ldv, a->ldo, a->scale, a->causal};
     dim3 grid(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     size_t shared = PLAIN_WARPS * HEAD_MAX * sizeof(float);
     WITH_TYPE(a->act, T, {
@@ -113,46 +99,47 @@ extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 struct BwdShape {
     int kv_group, head_dim, window;
     int64_t rows, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
-    float scale;
+    double scale;
     bool causal;
 };
 
-template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP) attention_delta(BwdShape a, const T *o, const T *d_o, float *delta)
+template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP) attention_delta(BwdShape a, const T *o, const T *d_o, double *delta)
 {
     int64_t row = (int64_t)blockIdx.x * PLAIN_WARPS + threadIdx.x / WARP;
     int h = blockIdx.y;
     if (row >= a.rows)
         return;
-    float sum = 0;
+    double sum = 0;
     for (int d = warp_lane(); d < a.head_dim; d += WARP)
-        sum += load(o + row * a.ldo + h * a.head_dim + d) * load(d_o + row * a.lddo + h * a.head_dim + d);
+        sum += (double)load(o + row * a.ldo + h * a.head_dim + d) * load(d_o + row * a.lddo + h * a.head_dim + d);
     sum = warp_sum(sum);
     if (warp_lane() == 0)
         store(delta + h * a.rows + row, sum);
 }
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_dq(BwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, const T *d_o, const float *lse, const float *delta, T *dq)
+    attention_plain_dq(BwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, const T *d_o, const float *lse, const double *delta, T *dq)
 {
     SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: q and do */
     int warp = threadIdx.x / WARP, h = blockIdx.y, kv = h / a.kv_group;
     int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, row = blockIdx.x * PLAIN_WARPS + warp;
     if (row >= n)
         return;
-    float *query = all_rows + 2 * warp * HEAD_MAX, *gradient = query + HEAD_MAX, out[LANE_ELEMENTS] = {0};
+    float *query = all_rows + 2 * warp * HEAD_MAX, *gradient = query + HEAD_MAX;
+    double out[LANE_ELEMENTS] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP) {
         query[d] = load(q + (start + row) * a.ldq + h * a.head_dim + d);
         gradient[d] = load(d_o + (start + row) * a.lddo + h * a.head_dim + d);
     }
     __syncwarp();
-    float row_lse = load(lse + h * a.rows + start + row), row_delta = load(delta + h * a.rows + start + row);
+    double row_lse = load(lse + h * a.rows + start + row), row_delta = load(delta + h * a.rows + start + row);
     const T *keys = k + start * a.ldk + kv * a.head_dim, *values = v + start * a.ldv + kv * a.head_dim;
     KeyRange range = attention_keys(row, row + 1, n, a.causal, a.window);
     for (int first = range.low; first < range.high; first += WARP) {
         int key = first + warp_lane();
-        float ds = 0;
+        double ds = 0;
         if (key < range.high) {
-            float p = expf(a.scale * dot_rows(query, keys + key * a.ldk, a.head_dim) - row_lse);
+            double p = exp(a.scale * dot_rows(query, keys + key * a.ldk, a.head_dim) - row_lse);
             ds = p * (dot_rows(gradient, values + key * a.ldv, a.head_dim) - row_delta);
         }
         add_weighted_rows(out, a.scale * ds, keys, a.ldk, first, range.high - first, a.head_dim);
@@ -161,14 +148,15 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
 }
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_dkv(BwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, const T *d_o, const float *lse, const float *delta, T *dk, T *dv)
+    attention_plain_dkv(BwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, const T *d_o, const float *lse, const double *delta, T *dk, T *dv)
 {
     SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: k and v */
     int warp = threadIdx.x / WARP, kv = blockIdx.y;
     int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, row = blockIdx.x * PLAIN_WARPS + warp;
     if (row >= n)
         return;
-    float *key = all_rows + 2 * warp * HEAD_MAX, *value = key + HEAD_MAX, out_k[LANE_ELEMENTS] = {0}, out_v[LANE_ELEMENTS] = {0};
+    float *key = all_rows + 2 * warp * HEAD_MAX, *value = key + HEAD_MAX;
+    double out_k[LANE_ELEMENTS] = {0}, out_v[LANE_ELEMENTS] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP) {
         key[d] = load(k + (start + row) * a.ldk + kv * a.head_dim + d);
         value[d] = load(v + (start + row) * a.ldv + kv * a.head_dim + d);
@@ -179,10 +167,10 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         const T *queries = q + start * a.ldq + h * a.head_dim, *gradients = d_o + start * a.lddo + h * a.head_dim;
         for (int first = range.low; first < range.high; first += WARP) {
             int query = first + warp_lane();
-            float p = 0, ds = 0;
+            double p = 0, ds = 0;
             if (query < range.high) {
                 int64_t at = h * a.rows + start + query;
-                p = expf(a.scale * dot_rows(key, queries + query * a.ldq, a.head_dim) - load(lse + at));
+                p = exp(a.scale * dot_rows(key, queries + query * a.ldq, a.head_dim) - load(lse + at));
                 ds = p * (dot_rows(value, gradients + query * a.lddo, a.head_dim) - load(delta + at));
             }
             add_weighted_rows(out_v, p, gradients, a.lddo, first, range.high - first, a.head_dim);
@@ -193,22 +181,12 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     store_row(dv + (start + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
 }
 
-static bool backward_copies_in_vectors(const AttentionBwd *a)
-{
-    return copies_in_vectors(a->q, a->ldq, a->head_dim) && copies_in_vectors(a->k, a->ldk, a->head_dim) &&
-           copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->d_o, a->lddo, a->head_dim) &&
-           copies_in_vectors(a->dq, a->lddq, a->head_dim) && copies_in_vectors(a->dk, a->lddk, a->head_dim) &&
-           copies_in_vectors(a->dv, a->lddv, a->head_dim);
-}
-
-template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, float *delta)
+template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, double *delta)
 {
     const T *q = (const T *)a->q, *k = (const T *)a->k, *v = (const T *)a->v, *d_o = (const T *)a->d_o;
     const float *lse = (const float *)a->lse;
     dim3 rows(ceil_div(a->rows, PLAIN_WARPS), (unsigned)a->heads);
     LAUNCH((attention_delta<T>), rows, PLAIN_WARPS *WARP, 0, cuda_stream(ctx), s, (const T *)a->o, d_o, delta);
-    if (a->act == BF16 && backward_copies_in_vectors(a))
-        return attention_bwd_mma(ctx, a, delta);
     dim3 queries(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     dim3 keys(queries.x, (unsigned)a->kv_heads, (unsigned)a->n_segments);
     size_t shared = 2 * PLAIN_WARPS * HEAD_MAX * sizeof(float);
@@ -219,12 +197,13 @@ template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a
 
 extern "C" Status cuda_attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
+    TRY(check_attention_bwd(a));
     if (a->rows <= 0 || a->n_segments <= 0 || a->max_segment <= 0)
         return OK;
     BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq,        a->ldk, a->ldv, a->ldo, a->lddo,
-                  a->lddq,                       a->lddk,          a->lddv,        (float)a->scale, a->causal};
+                  a->lddq,                       a->lddk,          a->lddv,        a->scale, a->causal};
     ArenaMark mark = arena_mark(ctx->scratch);
-    float *delta = (float *)arena_push(ctx->scratch, (size_t)(a->heads * a->rows) * sizeof *delta);
+    double *delta = (double *)arena_push(ctx->scratch, (size_t)(a->heads * a->rows) * sizeof *delta);
     if (!delta)
         return fail(ERR_NOMEM, "attention_bwd: no scratch memory for %lld row sums", (long long)(a->heads * a->rows));
     WITH_TYPE(a->act, T, {
@@ -239,7 +218,7 @@ extern "C" Status cuda_attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 struct DecodeShape {
     int kv_group, kv_heads, head_dim, window;
     int64_t capacity;
-    float scale;
+    double scale;
 };
 
 /* One warp a (head, sequence); its keys are taken 32 at a time. */
@@ -254,11 +233,11 @@ template <class T> __global__ void __launch_bounds__(WARP)
         query[d] = load(q + (sequence * heads + h) * a.head_dim + d);
     __syncwarp();
     KeyRange range = attention_keys(n - 1, n, n, true, a.window);
-    float largest = -INFINITY, total = 0, out[LANE_ELEMENTS] = {0};
+    double largest = -INFINITY, total = 0, out[LANE_ELEMENTS] = {0};
     for (int first = range.low; first < range.high; first += WARP) {
         int key = first + warp_lane();
-        float s = key < range.high ? a.scale * dot_rows(query, keys + key * ld, a.head_dim) : -INFINITY;
-        float top = fmaxf(largest, warp_max(s)), shrink = expf(largest - top), p = expf(s - top);
+        double s = key < range.high ? a.scale * dot_rows(query, keys + key * ld, a.head_dim) : -INFINITY;
+        double top = fmax(largest, warp_max(s)), shrink = exp(largest - top), p = exp(s - top);
         total = total * shrink + warp_sum(p);
         for (int i = 0; i < LANE_ELEMENTS; i++)
             out[i] *= shrink;
@@ -272,9 +251,10 @@ template <class T> __global__ void __launch_bounds__(WARP)
 
 extern "C" Status cuda_attention_decode(KernelCtx *ctx, const AttentionDecode *a)
 {
+    TRY(check_attention_decode(a));
     if (a->n <= 0)
         return OK;
-    DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity, (float)a->scale};
+    DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity, a->scale};
     dim3 grid((unsigned)a->heads, (unsigned)a->n);
     WITH_TYPE(a->act, T, {
         LAUNCH((attention_decode_kernel<T>), grid, WARP, HEAD_MAX * sizeof(float), cuda_stream(ctx), s, a->length, (const T *)a->q, (const T *)a->k,

@@ -140,7 +140,7 @@ extern "C" Status cuda_open(Backend *b)
     b->upload = upload;
     b->download = download;
     b->close = close_cuda;
-    snprintf(b->description, sizeof b->description, "%s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,
+    snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,
              prop.major, prop.minor);
     Status status = create_handles(s);
     if (status != OK)

@@ -6,7 +6,7 @@
 #define GENLLAVA_KERNELS_CUDA_DEVICE_H
 
 #include "kernels/cuda/warp.cuh"
-#include "kernels/ops/table.h"
+#include "kernels/ops/check.h"
 
 template <class T> constexpr int VEC = 16 / (int)sizeof(T);
 
@@ -34,6 +34,16 @@ template <class T> static __device__ __forceinline__ float load(const T *p)
 {
     count_bytes(sizeof(T), 0);
     return widen(*p);
+}
+static __device__ __forceinline__ double load(const double *p)
+{
+    count_bytes(sizeof *p, 0);
+    return *p;
+}
+static __device__ __forceinline__ void store(double *p, double x)
+{
+    count_bytes(0, sizeof *p);
+    *p = x;
 }
 template <class T> static __device__ __forceinline__ void store(T *p, float x)
 {
@@ -88,8 +98,9 @@ template <class T, bool ALIGNED> static __device__ __forceinline__ void store_so
             store(p + i, x[i]);
 }
 
-/* Sum over the block, the same bits in every thread. `slots`: 32 floats of shared memory that nobody else uses meanwhile. */
-static __device__ __forceinline__ float block_sum(float v, float *slots)
+/* Sum over the block, the same bits in every thread. `slots`: 32 doubles of shared memory that nobody else uses meanwhile. In double, as all
+ * sums of kernels that wait for memory: it costs nothing there, and one rounding is left. */
+static __device__ __forceinline__ double block_sum(double v, double *slots)
 {
     int warps = (int)(blockDim.x / WARP);
     v = warp_sum(v);
@@ -99,7 +110,7 @@ static __device__ __forceinline__ float block_sum(float v, float *slots)
     if (warp_lane() == 0)
         slots[threadIdx.x / WARP] = v;
     __syncthreads();
-    float total = 0;
+    double total = 0;
     for (int i = 0; i < warps; i++)
         total += slots[i];
     return total;

@@ -4,73 +4,82 @@
 
 enum { LOSS_THREADS = 512 };
 
-/* (largest, Σ exp(z - largest)) of two parts joined. */
+/* (largest, Σ exp(z - largest)) of a part of the row; nothing finite seen yet: (-inf, 0). */
 struct SoftmaxSum {
-    float largest, total;
+    float largest;
+    double total;
 };
 static __device__ __forceinline__ SoftmaxSum softmax_join(SoftmaxSum a, SoftmaxSum b)
 {
-    float largest = fmaxf(a.largest, b.largest);
-    if (largest == -INFINITY)
-        return {largest, 0.0f};
-    return {largest, a.total * expf(a.largest - largest) + b.total * expf(b.largest - largest)};
+    SoftmaxSum low = a.largest < b.largest ? a : b, high = a.largest < b.largest ? b : a;
+    if (low.largest != high.largest)
+        low.total *= expf(low.largest - high.largest);
+    return {high.largest, high.total + low.total};
 }
 
 /* Over the block, in a fixed order; the same in every thread. */
-static __device__ SoftmaxSum softmax_block(SoftmaxSum s, float *slots)
+static __device__ SoftmaxSum softmax_block(SoftmaxSum s, SoftmaxSum *slots)
 {
     for (int m = WARP / 2; m; m >>= 1) {
         SoftmaxSum other = {warp_shfl_xor(s.largest, m), warp_shfl_xor(s.total, m)};
-        s = warp_lane() & m ? softmax_join(other, s) : softmax_join(s, other); /* the lower lane's part first in both */
+        s = softmax_join(s, other);
     }
-    if (warp_lane() == 0) {
-        slots[2 * (threadIdx.x / WARP)] = s.largest;
-        slots[2 * (threadIdx.x / WARP) + 1] = s.total;
-    }
+    if (warp_lane() == 0)
+        slots[threadIdx.x / WARP] = s;
     __syncthreads();
-    SoftmaxSum all = {slots[0], slots[1]};
+    SoftmaxSum all = slots[0];
     for (int w = 1; w < (int)(blockDim.x / WARP); w++)
-        all = softmax_join(all, {slots[2 * w], slots[2 * w + 1]});
+        all = softmax_join(all, slots[w]);
     return all;
 }
 
 template <class T, bool ALIGNED> __global__ void __launch_bounds__(LOSS_THREADS)
     cross_entropy_kernel(T *logits, float *loss, const int32_t *label, const float *weight, int cols, int64_t ldz, bool backward)
 {
-    SHARED_MEMORY(float, slots);
+    SHARED_MEMORY(SoftmaxSum, slots);
     T *z = logits + blockIdx.x * ldz;
     int target = load_int(label + blockIdx.x);
-    SoftmaxSum s = {-INFINITY, 0.0f};
+    SoftmaxSum s = {-INFINITY, 0.0};
     for (int at = threadIdx.x * VEC<T>; at < cols; at += blockDim.x * VEC<T>) {
         float v[VEC<T>];
         load_some<T, ALIGNED>(v, z + at, cols - at);
+        SoftmaxSum part = {-INFINITY, 0.0};
         for (int i = 0; i < VEC<T>; i++)
             if (at + i < cols)
-                s = softmax_join(s, {v[i], 1.0f});
+                part.largest = fmaxf(part.largest, v[i]);
+        for (int i = 0; i < VEC<T>; i++)
+            if (at + i < cols && v[i] != -INFINITY)
+                part.total += expf(v[i] - part.largest);
+        s = softmax_join(s, part);
     }
     s = softmax_block(s, slots);
-    float lse = s.largest + logf(s.total);
+    if (s.largest == -INFINITY)
+        s.total = NAN; /* a row of -inf has no softmax */
+    float at_target = load(z + target);
     if (threadIdx.x == 0)
-        store(loss + blockIdx.x, lse - load(z + target));
+        store(loss + blockIdx.x, (float)((double)s.largest - at_target + log(s.total)));
     if (!backward)
         return;
     __syncthreads(); /* the label's logit has been read */
-    float w = load(weight + blockIdx.x);
+    float w = load(weight + blockIdx.x), scale = (float)(1 / s.total);
+    /* In double: 1 - softmax loses its digits when one class takes all. */
+    float of_target = (float)(w * (exp((double)at_target - s.largest) / s.total - 1));
     for (int at = threadIdx.x * VEC<T>; at < cols; at += blockDim.x * VEC<T>) {
         float v[VEC<T>];
         load_some<T, ALIGNED>(v, z + at, cols - at);
         for (int i = 0; i < VEC<T>; i++)
-            v[i] = w * (expf(v[i] - lse) - (at + i == target ? 1.0f : 0.0f));
+            v[i] = at + i == target ? of_target : w * (expf(v[i] - s.largest) * scale);
         store_some<T, ALIGNED>(z + at, v, cols - at);
     }
 }
 
 extern "C" Status cuda_cross_entropy(KernelCtx *ctx, const CrossEntropy *a)
 {
-    if (a->rows <= 0)
+    TRY(check_cross_entropy(a));
+    if (a->rows == 0)
         return OK;
     dim3 grid((unsigned)a->rows);
-    size_t shared = 2 * LOSS_THREADS / WARP * sizeof(float);
+    size_t shared = LOSS_THREADS / WARP * sizeof(SoftmaxSum);
     WITH_TYPE(a->act, T, {
         WITH_BOOL(is_aligned(a->logits) && is_aligned_stride(a->ldz, sizeof(T)), ALIGNED, {
             LAUNCH((cross_entropy_kernel<T, ALIGNED>), grid, LOSS_THREADS, shared, cuda_stream(ctx), (T *)a->logits, (float *)a->loss, a->label,

@@ -133,6 +133,7 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
 
 extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
 {
+    TRY(check_matmul(a));
     if (a->m <= 0 || a->n <= 0)
         return OK;
     ArenaMark mark = arena_mark(ctx->scratch);
@@ -146,36 +147,37 @@ extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
 enum { SUM_THREADS = 128, SUM_CHUNKS = 64 };
 
 template <class T> __global__ void __launch_bounds__(SUM_THREADS)
-    column_partial(const T *x, float *partial, int64_t rows, int64_t cols, int64_t ldx, int64_t rows_each)
+    column_partial(const T *x, double *partial, int64_t rows, int64_t cols, int64_t ldx, int64_t rows_each)
 {
     int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, begin = blockIdx.y * rows_each;
     if (c >= cols)
         return;
     int64_t end = begin + rows_each < rows ? begin + rows_each : rows;
-    float total = 0;
+    double total = 0;
     for (int64_t r = begin; r < end; r++)
         total += load(x + r * ldx + c);
     store(partial + blockIdx.y * cols + c, total);
 }
 
-static __global__ void __launch_bounds__(SUM_THREADS) column_total(const float *partial, float *out, int64_t chunks, int64_t cols, bool accumulate)
+static __global__ void __launch_bounds__(SUM_THREADS) column_total(const double *partial, float *out, int64_t chunks, int64_t cols, bool accumulate)
 {
     int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= cols)
         return;
-    float total = 0;
+    double total = 0;
     for (int64_t k = 0; k < chunks; k++)
         total += load(partial + k * cols + c);
-    store(out + c, accumulate ? load(out + c) + total : total);
+    store(out + c, (float)(accumulate ? load(out + c) + total : total));
 }
 
 extern "C" Status cuda_column_sum(KernelCtx *ctx, const ColumnSum *a)
 {
+    TRY(check_column_sum(a));
     if (a->cols <= 0)
         return OK;
     int64_t chunks = a->rows < (int64_t)SUM_CHUNKS ? a->rows : (int64_t)SUM_CHUNKS;
     ArenaMark mark = arena_mark(ctx->scratch);
-    float *partial = (float *)arena_push(ctx->scratch, (size_t)(chunks * a->cols) * sizeof *partial);
+    double *partial = (double *)arena_push(ctx->scratch, (size_t)(chunks * a->cols) * sizeof *partial);
     if (!partial)
         return fail(ERR_NOMEM, "column_sum: no scratch memory for %lld partial sums", (long long)(chunks * a->cols));
     dim3 grid(ceil_div(a->cols, SUM_THREADS), (unsigned)chunks);

@@ -37,7 +37,7 @@ template <class T, int NV, class Fetch> struct RowVectors {
     __device__ RowVectors(const Fetch &f, int n) : fetch(f), vectors(n)
     {
         if (NV) {
-#pragma unroll
+            UNROLL
             for (int k = 0; k < NV; k++)
                 if ((int)threadIdx.x + k * (int)blockDim.x < vectors)
                     fetch(kept[k], threadIdx.x + k * blockDim.x, true);
@@ -47,7 +47,7 @@ template <class T, int NV, class Fetch> struct RowVectors {
     template <class Visit> __device__ void each(bool first, const Visit &visit)
     {
         if (NV) {
-#pragma unroll
+            UNROLL
             for (int k = 0; k < NV; k++)
                 if ((int)threadIdx.x + k * (int)blockDim.x < vectors)
                     visit((int)(threadIdx.x + k * blockDim.x), kept[k]);
@@ -67,7 +67,7 @@ template <class T> struct NormFwdArgs {
     T *sum, *y;
     const void *w, *b;
     float *mean, *rstd;
-    float eps;
+    double eps;
     NormShape shape;
 };
 
@@ -98,26 +98,27 @@ template <class T, bool ALIGNED> struct FetchSum {
 template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds__(NORM_THREADS) norm_fwd_kernel(NormFwdArgs<T> a)
 {
     constexpr bool ALIGNED = NV != 0;
-    SHARED_MEMORY(float, slots);
+    SHARED_MEMORY(double, slots);
     int cols = (int)a.shape.cols;
     int64_t row = blockIdx.x, start = row * a.shape.cols;
     FetchSum<T, ALIGNED> fetch = {a.x + start, a.add ? a.add + start : nullptr, a.sum ? a.sum + start : nullptr, cols};
     RowVectors<T, NV, FetchSum<T, ALIGNED>> s(fetch, a.shape.vectors);
-    float mean = 0, total = 0;
+    double total = 0;
+    float mean = 0;
     if (LAYER) {
         s.each(true, [&](int, const float *v) {
             for (int j = 0; j < VEC<T>; j++)
                 total += v[j];
         });
-        mean = block_sum(total, slots) / (float)cols;
+        mean = (float)(block_sum(total, slots) / cols);
         total = 0;
     }
     s.each(!LAYER, [&](int i, const float *v) {
         for (int j = 0; j < VEC<T>; j++)
             if (i * VEC<T> + j < cols)
-                total += (v[j] - mean) * (v[j] - mean);
+                total += ((double)v[j] - mean) * ((double)v[j] - mean);
     });
-    float rstd = 1.0f / sqrtf(block_sum(total, slots) / (float)cols + a.eps);
+    float rstd = (float)(1 / sqrt(block_sum(total, slots) / cols + a.eps));
     s.each(false, [&](int i, const float *v) {
         int at = i * VEC<T>;
         float y[VEC<T>];
@@ -144,7 +145,7 @@ template <class T, bool LAYER> static Status norm_fwd(KernelCtx *ctx, const char
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);
-    size_t shared = WARP * sizeof(float);
+    size_t shared = WARP * sizeof(double);
     WITH_TYPE(w_type, W, {
         if (nv == (int)NV_SHORT)
             LAUNCH((norm_fwd_kernel<T, W, LAYER, NV_SHORT>), grid, threads, shared, cuda_stream(ctx), a);
@@ -158,18 +159,20 @@ template <class T, bool LAYER> static Status norm_fwd(KernelCtx *ctx, const char
 
 extern "C" Status cuda_rmsnorm_fwd(KernelCtx *ctx, const RmsNormFwd *a)
 {
+    TRY(check_rmsnorm_fwd(a));
     WITH_TYPE(a->act, T, {
         NormFwdArgs<T> args = {(const T *)a->x, (const T *)a->add,  (T *)a->sum,    (T *)a->y, a->w, nullptr, nullptr,
-                               (float *)a->rstd, (float)a->eps, norm_shape<T>(a->rows, a->cols)};
+                               (float *)a->rstd, a->eps, norm_shape<T>(a->rows, a->cols)};
         return norm_fwd<T, false>(ctx, "rmsnorm_fwd", args, a->w_type);
     });
 }
 
 extern "C" Status cuda_layernorm_fwd(KernelCtx *ctx, const LayerNormFwd *a)
 {
+    TRY(check_layernorm_fwd(a));
     WITH_TYPE(a->act, T, {
         NormFwdArgs<T> args = {(const T *)a->x,  (const T *)a->add, (T *)a->sum,    (T *)a->y, a->w, a->b, (float *)a->mean,
-                               (float *)a->rstd, (float)a->eps, norm_shape<T>(a->rows, a->cols)};
+                               (float *)a->rstd, a->eps, norm_shape<T>(a->rows, a->cols)};
         return norm_fwd<T, true>(ctx, "layernorm_fwd", args, a->w_type);
     });
 }
@@ -189,7 +192,7 @@ template <class T> struct NormBwdArgs {
 template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds__(NORM_THREADS) norm_bwd_kernel(NormBwdArgs<T> a)
 {
     constexpr bool ALIGNED = NV != 0;
-    SHARED_MEMORY(float, slots);
+    SHARED_MEMORY(double, slots);
     int cols = (int)a.shape.cols;
     int64_t row = blockIdx.x, start = row * a.shape.cols;
     float rstd = load(a.rstd + row), mean = LAYER ? load(a.mean + row) : 0.0f;
@@ -203,15 +206,16 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
             g[j] = inside ? g[j] * load((const W *)a.w + at + j) : 0.0f;
         }
     };
-    float x_hat[NV ? NV : 1][VEC<T>], g[NV ? NV : 1][VEC<T>], sum_g = 0, sum_gx = 0;
+    float x_hat[NV ? NV : 1][VEC<T>], g[NV ? NV : 1][VEC<T>];
+    double sum_g = 0, sum_gx = 0;
     auto add_up = [&](const float *xs, const float *gs) {
         for (int j = 0; j < VEC<T>; j++) {
             sum_g += gs[j];
-            sum_gx += gs[j] * xs[j];
+            sum_gx += (double)gs[j] * xs[j];
         }
     };
     if (NV) {
-#pragma unroll
+            UNROLL
         for (int k = 0; k < NV; k++) {
             int i = threadIdx.x + k * blockDim.x;
             if (i < a.shape.vectors) {
@@ -225,7 +229,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
             add_up(x_hat[0], g[0]);
         }
     }
-    float mean_g = LAYER ? block_sum(sum_g, slots) / (float)cols : 0.0f, mean_gx = block_sum(sum_gx, slots) / (float)cols;
+    float mean_g = LAYER ? (float)(block_sum(sum_g, slots) / cols) : 0.0f, mean_gx = (float)(block_sum(sum_gx, slots) / cols);
     auto finish = [&](const float *xs, const float *gs, int i) {
         int at = i * VEC<T>, n = cols - at;
         float d[VEC<T>], old[VEC<T>];
@@ -239,7 +243,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
         store_some<T, ALIGNED>(a.dx + start + at, d, n);
     };
     if (NV) {
-#pragma unroll
+            UNROLL
         for (int k = 0; k < NV; k++)
             if ((int)(threadIdx.x + k * blockDim.x) < a.shape.vectors)
                 finish(x_hat[k], g[k], threadIdx.x + k * blockDim.x);
@@ -257,7 +261,7 @@ template <class T, bool LAYER> static Status norm_bwd(KernelCtx *ctx, const char
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);
-    size_t shared = WARP * sizeof(float);
+    size_t shared = WARP * sizeof(double);
     WITH_TYPE(w_type, W, {
         if (nv == (int)NV_SHORT)
             LAUNCH((norm_bwd_kernel<T, W, LAYER, NV_SHORT>), grid, threads, shared, cuda_stream(ctx), a);
@@ -276,7 +280,7 @@ enum { WEIGHT_THREADS = 128, WEIGHT_CHUNKS = 64 };
 template <class T> struct NormWeightArgs {
     const T *x, *dy;
     const float *mean, *rstd;
-    float *partial; /* [chunks, 2, cols]: of dw, then of db */
+    double *partial; /* [chunks, 2, cols]: of dw, then of db */
     int64_t rows, cols, rows_each;
 };
 
@@ -286,10 +290,10 @@ template <class T, bool LAYER> __global__ void __launch_bounds__(WEIGHT_THREADS)
     if (c >= a.cols)
         return;
     int64_t end = begin + a.rows_each < a.rows ? begin + a.rows_each : a.rows;
-    float dw = 0, db = 0;
+    double dw = 0, db = 0;
     for (int64_t r = begin; r < end; r++) {
         float dy = load(a.dy + r * a.cols + c), x = load(a.x + r * a.cols + c);
-        dw += dy * (x - (LAYER ? load(a.mean + r) : 0.0f)) * load(a.rstd + r);
+        dw += (double)dy * (x - (LAYER ? load(a.mean + r) : 0.0f)) * load(a.rstd + r);
         db += dy;
     }
     store(a.partial + (2 * blockIdx.y) * a.cols + c, dw);
@@ -297,18 +301,19 @@ template <class T, bool LAYER> __global__ void __launch_bounds__(WEIGHT_THREADS)
 }
 
 static __global__ void __launch_bounds__(WEIGHT_THREADS)
-    norm_weight_total(const float *partial, float *dw, float *db, int64_t chunks, int64_t cols, bool accumulate)
+    norm_weight_total(const double *partial, float *dw, float *db, int64_t chunks, int64_t cols, bool accumulate)
 {
     int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= cols)
         return;
     for (int which = 0; which < 2; which++) {
-        float *out = which ? db : dw, total = 0;
+        float *out = which ? db : dw;
+        double total = 0;
         if (!out)
             continue;
         for (int64_t k = 0; k < chunks; k++)
             total += load(partial + (2 * k + which) * cols + c);
-        store(out + c, accumulate ? load(out + c) + total : total);
+        store(out + c, (float)(accumulate ? load(out + c) + total : total));
     }
 }
 
@@ -320,12 +325,13 @@ static Status norm_weight_gradient(KernelCtx *ctx, const char *name, const T *x,
         return OK;
     int64_t chunks = rows < (int64_t)WEIGHT_CHUNKS ? rows : (int64_t)WEIGHT_CHUNKS;
     ArenaMark mark = arena_mark(ctx->scratch);
-    float *partial = (float *)arena_push(ctx->scratch, (size_t)(2 * chunks * cols) * sizeof *partial);
+    double *partial = (double *)arena_push(ctx->scratch, (size_t)(2 * chunks * cols) * sizeof *partial);
     if (!partial)
         return fail(ERR_NOMEM, "%s: no scratch memory for %lld partial sums", name, (long long)(2 * chunks * cols));
-    NormWeightArgs<T> a = {x, dy, mean, rstd, partial, rows, cols, (rows + chunks - 1) / chunks};
+    NormWeightArgs<T> a = {x, dy, mean, rstd, partial, rows, cols, chunks ? (rows + chunks - 1) / chunks : 0};
     dim3 grid(ceil_div(cols, WEIGHT_THREADS), (unsigned)chunks);
-    LAUNCH_FLAT((norm_weight_partial<T, LAYER>), grid, WEIGHT_THREADS, cuda_stream(ctx), a);
+    if (chunks)
+        LAUNCH_FLAT((norm_weight_partial<T, LAYER>), grid, WEIGHT_THREADS, cuda_stream(ctx), a);
     LAUNCH_FLAT(norm_weight_total, dim3(grid.x), WEIGHT_THREADS, cuda_stream(ctx), partial, dw, db, chunks, cols, accumulate);
     arena_release(ctx->scratch, mark); /* the stream keeps the order: nobody writes there before the sums are read */
     return cuda_launched(name);
@@ -333,7 +339,8 @@ static Status norm_weight_gradient(KernelCtx *ctx, const char *name, const T *x,
 
 extern "C" Status cuda_rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
 {
-    if (a->rows <= 0 || a->cols <= 0)
+    TRY(check_rmsnorm_bwd(a));
+    if (a->cols == 0)
         return OK;
     WITH_TYPE(a->act, T, {
         const T *x = (const T *)a->x, *dy = (const T *)a->dy;
@@ -341,13 +348,14 @@ extern "C" Status cuda_rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
         TRY((norm_weight_gradient<T, false>(ctx, "rmsnorm_bwd", x, dy, nullptr, rstd, (float *)a->dw, nullptr, a->rows, a->cols,
                                             a->accumulate_w)));
         NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols)};
-        return a->dx ? norm_bwd<T, false>(ctx, "rmsnorm_bwd", args, a->w_type) : OK;
+        return a->dx && a->rows ? norm_bwd<T, false>(ctx, "rmsnorm_bwd", args, a->w_type) : OK;
     });
 }
 
 extern "C" Status cuda_layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
 {
-    if (a->rows <= 0 || a->cols <= 0)
+    TRY(check_layernorm_bwd(a));
+    if (a->cols == 0)
         return OK;
     WITH_TYPE(a->act, T, {
         const T *x = (const T *)a->x, *dy = (const T *)a->dy;
@@ -355,6 +363,6 @@ extern "C" Status cuda_layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
         TRY((norm_weight_gradient<T, true>(ctx, "layernorm_bwd", x, dy, mean, rstd, (float *)a->dw, (float *)a->db, a->rows, a->cols,
                                            a->accumulate_w)));
         NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols)};
-        return a->dx ? norm_bwd<T, true>(ctx, "layernorm_bwd", args, a->w_type) : OK;
+        return a->dx && a->rows ? norm_bwd<T, true>(ctx, "layernorm_bwd", args, a->w_type) : OK;
     });
 }

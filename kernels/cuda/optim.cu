@@ -33,6 +33,7 @@ struct AdamwOp {
 
 extern "C" Status cuda_adamw(KernelCtx *ctx, const Adamw *a)
 {
+    TRY(check_adamw(a));
     if (a->type != F32)
         return fail(ERR_INTERNAL, "adamw: the cuda backend keeps masters in F32, not %s", dtype_name(a->type));
     for (int64_t s = 0; s < a->n_spans; s++) {
@@ -66,19 +67,20 @@ template <class T> __global__ void __launch_bounds__(SQUARES_THREADS) sum_square
             slots[threadIdx.x] += slots[threadIdx.x + half];
     }
     if (threadIdx.x == 0)
-        partial[blockIdx.x] = slots[0];
+        store(partial + blockIdx.x, slots[0]);
 }
 
 static __global__ void sum_partials(const double *partial, int n, double *out)
 {
     double total = 0;
     for (int i = 0; i < n; i++)
-        total += partial[i];
-    *out = total;
+        total += load(partial + i);
+    store(out, total);
 }
 
 extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
 {
+    TRY(check_sum_squares(a));
     ArenaMark mark = arena_mark(ctx->scratch);
     double *partial = (double *)arena_push(ctx->scratch, SQUARES_BLOCKS * sizeof *partial);
     if (!partial)

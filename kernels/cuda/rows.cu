@@ -27,6 +27,7 @@ template <class S, class Y> struct GatherOp {
 
 extern "C" Status cuda_rows_gather(KernelCtx *ctx, const RowsGather *a)
 {
+    TRY(check_rows_gather(a));
     WITH_TYPE(a->src_type, S, {
         WITH_TYPE(a->y_type, Y, {
             GatherOp<S, Y> op = {(const S *)a->src, (Y *)a->y, a->index, a->lds, a->ldy};
@@ -52,15 +53,16 @@ template <class X, class D> __global__ void __launch_bounds__(SCATTER_THREADS)
         mine[threadIdx.x] = base + threadIdx.x < n && load_int(index + base + threadIdx.x) == row;
         __syncthreads();
         for (int t = 0; t < (int)blockDim.x; t++)
-            if (mine[t]) {
+            if (mine[t] && c < cols) {
+                if (!any)
+                    total = load(dst + row * ldd + c);
                 any = true;
-                if (c < cols)
-                    total += load(x + (base + t) * ldx + c);
+                total = rounded<D>(total + load(x + (base + t) * ldx + c)); /* rounded each time: as if added in memory */
             }
         __syncthreads();
     }
-    if (any && c < cols)
-        store(dst + row * ldd + c, load(dst + row * ldd + c) + total);
+    if (any)
+        store(dst + row * ldd + c, total);
 }
 
 template <class X, class D> struct ScatterOp {
@@ -82,6 +84,7 @@ template <class X, class D> struct ScatterOp {
 
 extern "C" Status cuda_rows_scatter(KernelCtx *ctx, const RowsScatter *a)
 {
+    TRY(check_rows_scatter(a));
     if (a->n <= 0 || a->cols <= 0)
         return OK;
     if (a->n_dst > 65535 && a->accumulate)
@@ -121,6 +124,7 @@ template <class T> __global__ void __launch_bounds__(MAP_THREADS)
 
 extern "C" Status cuda_patchify(KernelCtx *ctx, const Patchify *a)
 {
+    TRY(check_patchify(a));
     int64_t patches = a->patch > 0 ? a->images * (a->height / a->patch) * (a->width / a->patch) : 0;
     if (patches <= 0)
         return OK;
@@ -154,6 +158,7 @@ template <class T, class W> struct AddRowsOp {
 
 extern "C" Status cuda_add_rows(KernelCtx *ctx, const AddRows *a)
 {
+    TRY(check_add_rows(a));
     WITH_TYPE(a->act, T, {
         WITH_TYPE(a->table_type, W, {
             AddRowsOp<T, W> op = {(const T *)a->x, (const W *)a->table, (T *)a->y, a->cols, a->period};
@@ -170,7 +175,7 @@ template <class T> struct AddRowsBwdOp {
     bool accumulate;
     template <bool ALIGNED> __device__ void apply(int64_t p, int64_t at, int n) const
     {
-        float total[VEC<float>] = {0};
+        double total[VEC<float>] = {0};
         for (int64_t row = p; row < rows; row += period)
             for (int i = 0; i < VEC<float>; i++)
                 if (i < n)
@@ -179,12 +184,16 @@ template <class T> struct AddRowsBwdOp {
             for (int i = 0; i < VEC<float>; i++)
                 if (i < n)
                     total[i] += load(table + p * cols + at + i);
-        store_some<float, ALIGNED>(table + p * cols + at, total, n);
+        float sum[VEC<float>];
+        for (int i = 0; i < VEC<float>; i++)
+            sum[i] = (float)total[i];
+        store_some<float, ALIGNED>(table + p * cols + at, sum, n);
     }
 };
 
 extern "C" Status cuda_add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
 {
+    TRY(check_add_rows_bwd(a));
     WITH_TYPE(a->act, T, {
         AddRowsBwdOp<T> op = {(const T *)a->dy, (float *)a->dtable, a->rows, a->cols, a->period, a->accumulate};
         return map_rows<float>(ctx, "add_rows_bwd", op, a->period, a->cols,

@@ -30,9 +30,17 @@ static inline float warp_shfl_xor(float v, int mask)
 {
     return host_read_lane<float>(cuda_host_exchange("shfl_xor", WARP_ALL, &v, sizeof v), warp_lane() ^ mask);
 }
+static inline double warp_shfl_xor(double v, int mask)
+{
+    return host_read_lane<double>(cuda_host_exchange("shfl_xor", WARP_ALL, &v, sizeof v), warp_lane() ^ mask);
+}
 static inline float warp_shfl(float v, int lane)
 {
     return host_read_lane<float>(cuda_host_exchange("shfl", WARP_ALL, &v, sizeof v), lane & 31);
+}
+static inline double warp_shfl(double v, int lane)
+{
+    return host_read_lane<double>(cuda_host_exchange("shfl", WARP_ALL, &v, sizeof v), lane & 31);
 }
 static inline int warp_shfl_int(int v, int lane)
 {
@@ -152,6 +160,8 @@ template <int PENDING> static inline void cp_async_wait()
 
 static __device__ __forceinline__ int warp_lane() { return (int)(threadIdx.x & 31); }
 static __device__ __forceinline__ float warp_shfl_xor(float v, int mask) { return __shfl_xor_sync(WARP_ALL, v, mask); }
+static __device__ __forceinline__ double warp_shfl_xor(double v, int mask) { return __shfl_xor_sync(WARP_ALL, v, mask); }
+static __device__ __forceinline__ double warp_shfl(double v, int lane) { return __shfl_sync(WARP_ALL, v, lane); }
 static __device__ __forceinline__ float warp_shfl(float v, int lane) { return __shfl_sync(WARP_ALL, v, lane); }
 static __device__ __forceinline__ int warp_shfl_int(int v, int lane) { return __shfl_sync(WARP_ALL, v, lane); }
 static __device__ __forceinline__ bool warp_any(bool p) { return __any_sync(WARP_ALL, p); }
@@ -188,16 +198,16 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 }
 #endif
 
-static __device__ __forceinline__ float warp_sum(float v)
+template <class V> static __device__ __forceinline__ V warp_sum(V v)
 {
     for (int m = WARP / 2; m; m >>= 1)
         v += warp_shfl_xor(v, m);
     return v;
 }
-static __device__ __forceinline__ float warp_max(float v)
+template <class V> static __device__ __forceinline__ V warp_max(V v)
 {
     for (int m = WARP / 2; m; m >>= 1)
-        v = fmaxf(v, warp_shfl_xor(v, m));
+        v = fmax(v, warp_shfl_xor(v, m));
     return v;
 }
 #endif

@@ -68,6 +68,7 @@ typedef struct Backend {
 MUST_USE Status ref_open(Backend *b);  /* arithmetic in double; F64, F32, BF16 arrays */
 MUST_USE Status ref_float_open(Backend *b); /* the same source with arithmetic in float: how much rounding is honest */
 MUST_USE Status cpu_open(Backend *b);
+MUST_USE Status cuda_open(Backend *b); /* linked only where the CUDA toolkit was found, or in the tests' emulation */
 MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing; mem_create only counts */
 size_t null_bytes(const Backend *b);   /* bytes asked of a null backend's mem_create so far */
 

@@ -5,39 +5,10 @@
 #include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "kernels/base/philox.h"
 
-/* The cpu backend with one of its instruction sets, or as much as GENLLAVA_ISA already allows. */
-static Status open_isa(Backend *b, const char *isa)
-{
-    const char *set = getenv("GENLLAVA_ISA");
-    if (set && *set && strcmp(set, isa))
-        return fail(ERR_DEVICE, "GENLLAVA_ISA is %s", set);
-    setenv("GENLLAVA_ISA", isa, 1);
-    Status s = cpu_open(b);
-    if (!set || !*set)
-        unsetenv("GENLLAVA_ISA");
-    return s;
-}
-
-static Status open_avx2(Backend *b) { return open_isa(b, "avx2"); }
-static Status open_avx512(Backend *b) { return open_isa(b, "avx512"); }
-static Status open_avx512bf16(Backend *b) { return open_isa(b, "avx512bf16"); }
-
-/* The backends under test, beside ref and ref_float. One that cannot be opened here is skipped with its reason. */
-static const struct {
-    const char *name;
-    Status (*open)(Backend *b);
-} BACKENDS[] = {
-    {"ref_float", ref_float_open},
-    {"cpu avx2", open_avx2},
-    {"cpu avx512", open_avx512},
-    {"cpu avx512bf16", open_avx512bf16},
-};
-
-enum { MAX_ARRAYS = 16, MAX_MEMORY = 64, MAX_ARGS = 512, GUARD_BYTES = 256, GUARD = 0xff, MAX_REPORTS = 3, PIECE = 64, SEED = 20240617 };
+enum { MAX_ARRAYS = 16, MAX_MEMORY = 64, MAX_ARGS = 512, GUARD_BYTES = 256, GUARD = 0xff, MAX_REPORTS = 3, MAX_TESTED = 4, PIECE = 64, SEED = 20240617 };
 static const size_t SCRATCH_BYTES = (size_t)64 << 20;
 
 struct Comparison {
@@ -176,6 +147,7 @@ int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const
 typedef struct Run {
     Backend *backend;
     const char *label;      /* for messages */
+    const char *(*fault)(void); /* of the backend under test */
     int64_t displacement;   /* elements */
     void *result[MAX_ARRAYS]; /* outputs after the run, [rows, cols] contiguous */
 } Run;
@@ -274,6 +246,9 @@ static void execute(const Comparison *c, Run *run)
     Status s = op_call(b, c->table->op, args);
     if (s != OK)
         complain(c, run, "status %d: %s", (int)s, status_message());
+    const char *fault = run->fault ? run->fault() : "";
+    if (*fault)
+        complain(c, run, "%s", fault);
     if (b->ctx.scratch->used != used)
         complain(c, run, "%zu bytes of scratch memory are not given back", b->ctx.scratch->used - used);
     for (int i = 0; i < c->n_arrays; i++) {
@@ -381,6 +356,7 @@ static void check_same_bits(const Comparison *c, const Run *first, const Run *se
 /* A backend twice: with two threads and with one. */
 typedef struct Subject {
     const char *name;
+    const char *(*fault)(void);
     Backend wide, narrow;
     Arena wide_scratch, narrow_scratch;
 } Subject;
@@ -402,11 +378,12 @@ static void close_one(Backend *b)
     b->close(b);
 }
 
-static Status open_subject(Subject *s, const char *name, Status (*open)(Backend *b))
+static Status open_subject(Subject *s, const TestedBackend *t)
 {
-    s->name = name;
-    TRY(open_with(open, 1, &s->narrow, &s->narrow_scratch));
-    REQUIRE_OK(open_with(open, 2, &s->wide, &s->wide_scratch));
+    s->name = t->name;
+    s->fault = t->fault;
+    TRY(open_with(t->open, 1, &s->narrow, &s->narrow_scratch));
+    REQUIRE_OK(open_with(t->open, 2, &s->wide, &s->wide_scratch));
     return OK;
 }
 
@@ -416,20 +393,20 @@ static void close_subject(Subject *s)
     close_one(&s->narrow);
 }
 
-enum { N_BACKENDS = sizeof BACKENDS / sizeof *BACKENDS };
-
 /* Opens what can be opened; says once what cannot. */
 static int open_subjects(Subject *s)
 {
-    static bool said[N_BACKENDS];
+    static bool said[MAX_TESTED];
     int n = 0;
-    for (int i = 0; i < N_BACKENDS; i++)
-        if (open_subject(&s[n], BACKENDS[i].name, BACKENDS[i].open) == OK)
+    for (const TestedBackend *t = TESTED_BACKENDS; t->name; t++) {
+        REQUIRE(n < MAX_TESTED);
+        if (open_subject(&s[n], t) == OK)
             n++;
-        else if (!said[i]) {
-            printf("    without %s: %s\n", BACKENDS[i].name, status_message());
-            said[i] = true;
+        else if (!said[t - TESTED_BACKENDS]) {
+            printf("    without %s: %s\n", t->name, status_message());
+            said[t - TESTED_BACKENDS] = true;
         }
+    }
     return n;
 }
 
@@ -438,8 +415,9 @@ static void compare_subject(const Comparison *c, Subject *s, const Run *truth, c
     char label[2][64];
     snprintf(label[0], sizeof label[0], "%s, second run", s->name);
     snprintf(label[1], sizeof label[1], "%s with 1 thread, displaced arrays", s->name);
-    Run first = {.backend = &s->wide, .label = s->name}, second = {.backend = &s->wide, .label = label[0]};
-    Run alone = {.backend = &s->narrow, .label = label[1], .displacement = 1};
+    Run first = {.backend = &s->wide, .label = s->name, .fault = s->fault};
+    Run second = {.backend = &s->wide, .label = label[0], .fault = s->fault};
+    Run alone = {.backend = &s->narrow, .label = label[1], .displacement = 1, .fault = s->fault};
     omp_set_num_threads(2);
     execute(c, &first);
     check_outputs(c, truth, yard, &first);
@@ -481,20 +459,20 @@ static void run_cases(const KernelCases *k, Subject *tested, int n_tested)
 
 void compare_run(const KernelCases *k)
 {
-    Subject tested[N_BACKENDS];
+    Subject tested[MAX_TESTED];
     run_cases(k, tested, open_subjects(tested));
 }
 
 void compare_run_on(const KernelCases *k, Status (*open)(Backend *b))
 {
     Subject s;
-    REQUIRE_OK(open_subject(&s, "backend", open));
+    REQUIRE_OK(open_subject(&s, &(TestedBackend){.name = "backend", .open = open}));
     run_cases(k, &s, 1);
 }
 
 void compare_each(void (*f)(Backend *b, const char *name))
 {
-    Subject s[N_BACKENDS];
+    Subject s[MAX_TESTED];
     int n = open_subjects(s);
     for (int i = 0; i < n; i++) {
         f(&s[i].wide, s[i].name);
@@ -515,7 +493,7 @@ void compare_refused(const char *file, int line, Op op, const void *args, Status
     Backend ref;
     REQUIRE_OK(ref_open(&ref));
     expect_refusal(file, line, &ref, op, args, kind, text);
-    Subject s[N_BACKENDS];
+    Subject s[MAX_TESTED];
     int n = open_subjects(s);
     for (int i = 0; i < n; i++) {
         if (s[i].wide.host_memory) /* the pointers among these arguments are the host's */

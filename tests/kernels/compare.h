@@ -2,7 +2,7 @@
  *
  * A family's file holds, for each operator, a table of cases and one function that turns a case into arguments and arrays; from
  * them KERNEL_TEST makes a test. The case runs on ref in double (the truth), on ref in float (the yardstick) and on every
- * backend of BACKENDS in compare.c, and each row of each output (each piece of a vector) must satisfy
+ * backend of TESTED_BACKENDS, and each row of each output (each piece of a vector) must satisfy
  *     max|y - truth| <= 2 max|yardstick - truth| + 1 ulp of max|truth|        (an ulp is at least the smallest normal number)
  * The yardstick's maximum is taken over all rows of the output: rows of a case are alike, and over a single short row it is luck.
  * So a case gives all its rows one scale. Besides, on every backend: nothing outside the output's rows and columns is written, inputs stay as they were, scratch memory is
@@ -23,6 +23,15 @@
 
 #include "kernels/ops/table.h"
 #include "tests/harness.h"
+
+/* The backends under test beside ref; each test program has its own list (tests/kernels/backends.c, tests/cuda_host/backends.cc …), ended by a
+ * name of NULL. One that cannot be opened is skipped with its reason. */
+typedef struct TestedBackend {
+    const char *name;
+    Status (*open)(Backend *b);
+    const char *(*fault)(void); /* what went wrong in the last call beside its status, "" for nothing; forgotten by being told. May be NULL */
+} TestedBackend;
+extern const TestedBackend TESTED_BACKENDS[];
 
 typedef enum Op {
 #define OP_ENUM(name, Args) OP_##name,
