@@ -46,8 +46,8 @@ static void choose_look(SceneObject *o, SceneRandom *r, bool held_out)
         o->color = (int)scene_below(r, SCENE_COLORS);
     } while (scene_is_held_out(o->shape, o->color) != held_out);
     o->large = scene_below(r, 2);
-    o->radius = o->large ? scene_between(r, 0.18, 0.22) : scene_between(r, 0.10, 0.125);
-    double t = scene_between(r, -0.1, 0.1); /* tangent of half the angle: 11 degrees at most */
+    o->radius = o->large ? scene_between(r, 0.195, 0.22) : scene_between(r, 0.12, 0.14);
+    double t = scene_between(r, -0.06, 0.06); /* tangent of half the angle: 7 degrees at most */
     o->cosine = (1 - t * t) / (1 + t * t);
     o->sine = 2 * t / (1 + t * t);
     for (int c = 0; c < 3; c++)
@@ -100,7 +100,7 @@ static void sort_objects(Scene *s)
 static void choose_ground(Scene *s, SceneRandom *r)
 {
     s->pattern = (int)scene_below(r, SCENE_PATTERNS);
-    int level = 60 + (int)scene_below(r, 150), step = 22 + (int)scene_below(r, 18);
+    int level = 60 + (int)scene_below(r, 150), step = 28 + (int)scene_below(r, 18);
     for (int c = 0; c < 3; c++) {
         int tint = level + (int)scene_below(r, 25) - 12;
         s->ground[0][c] = clamp8(tint);
