@@ -50,7 +50,7 @@ ISAS          := avx2 avx512 avx512bf16
 ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
-MAINS         := train/main.c train/prepare_main.c eval/generate.c tools/inspect.c data/scenes_main.c data/stamps_main.c
+MAINS         := train/main.c train/prepare_main.c eval/generate.c tools/inspect.c tools/bench_kernels.c data/scenes_main.c data/stamps_main.c
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -72,8 +72,9 @@ main_generate := eval/generate.c
 main_inspect  := tools/inspect.c
 main_scenes   := data/scenes_main.c
 main_stamps   := data/stamps_main.c
+main_bench-kernels := tools/bench_kernels.c
 
-.PHONY: example-stamps all help deps test run-tests asan check parity fixtures clean
+.PHONY: example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -114,7 +115,7 @@ define program_rule
 $(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/libgenllava.a
 	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
-$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+$(foreach p,$(PROGRAMS) bench-kernels,$(eval $(call program_rule,$(p))))
 
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -160,6 +161,10 @@ asan:
 check:
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
+#: make bench-kernels   how near the CPU kernels come to the machine's peaks (ONLY=matmul: lines of that operator)
+bench-kernels: $(BUILD)/bench-kernels
+	$(BUILD)/bench-kernels $(ONLY)
+
 #: make example-stamps  a set for naming things from the captioned pictures of Tux Paint (Debian package, installed if missing)
 example-stamps:
 	@sh tools/deps.sh
@@ -171,4 +176,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(foreach p,$(PROGRAMS),$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(foreach p,$(PROGRAMS) bench-kernels,$(BUILD)/obj/$(main_$(p):.c=.d))

@@ -21,7 +21,7 @@ typedef struct CpuDevice {
     Arena memory;    /* of the workspaces */
 } CpuDevice;
 
-static inline CpuDevice *cpu_device(const KernelCtx *ctx) { return ctx->device; }
+static inline CpuDevice *cpu_device(const KernelCtx *ctx) { return (CpuDevice *)ctx->device; }
 static inline void *cpu_workspace(const CpuDevice *d, int thread) { return d->workspace + (size_t)thread * WORKSPACE_BYTES; }
 
 /* Does items begin … end-1; `workspace` is the thread's own. */

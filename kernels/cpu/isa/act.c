@@ -226,11 +226,11 @@ ALWAYS void drop_row(const Mask *m, DType t, int64_t row)
         random_words(m, row, col, word);
         UNROLL for (int v = 0; v < 4; v++) {
             int64_t first = col + v * VL;
-            const Part all = {.whole = true};
+            const Part all = part_whole();
             if (first + VL <= cols)
                 drop_vector(m, t, word[v], row * cols + first, all);
             else if (first < cols)
-                drop_vector(m, t, word[v], row * cols + first, (Part){.mask = v_mask(cols - first)});
+                drop_vector(m, t, word[v], row * cols + first, part_first(cols - first));
         }
     }
 }

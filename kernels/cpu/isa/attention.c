@@ -4,10 +4,10 @@
 #include "kernels/cpu/isa/vmath.h"
 
 typedef struct Workspace {
-    float q[ROWS * WIDE], k[WIDE * COLS], v[COLS * WIDE], score[ROWS * SCORE_LD], o[ROWS * WIDE];
+    float q[ROWS * WIDE], k[WIDE * COLS], v[COLS * WIDE], score[STRIP * SCORE_LD], o[ROWS * WIDE];
     float largest[ROWS], total[ROWS];
 } Workspace;
-_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES, "the attention's workspace");
+_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES && ROWS % VL == 0, "the attention's workspace");
 
 /* A block of query rows of one head against keys 0 … keys-1. Row r stands at position first + r·step among the keys. */
 typedef struct Queries {
@@ -43,49 +43,56 @@ ALWAYS vf to_exp(float *s, int64_t i, Part part, vf shift, vf total)
 
 ALWAYS void scale_vector(float *x, int64_t i, vf factor) { v_store(x + i, v_mul(v_load(x + i), factor)); }
 
-/* Scores of one row, columns begin … end-1 of which it sees, become probabilities up to a factor that later blocks may change
+/* Scores s[0 … cols-1] of row r, of which it sees the visible ones, become probabilities up to a factor that later blocks may change
  * (Dao 2023, algorithm 1). */
-static void soften(const Queries *a, Workspace *w, int64_t r, Range visible, int64_t cols)
+static void soften(const Queries *a, Workspace *w, float *s, int64_t r, Range visible, int64_t cols)
 {
-    float *s = w->score + r * SCORE_LD;
     for (int64_t j = 0; j < smaller(visible.begin, cols); j++)
         s[j] = 0;
     for (int64_t j = larger_of(visible.end, 0); j < cols; j++)
         s[j] = 0;
     if (visible.begin >= visible.end)
         return;
-    vf best = v_set(w->largest[r]), sum = v_zero();
+    const float before = w->largest[r];
+    vf best = v_set(before), sum = v_zero();
     EACH_VECTOR(visible.begin, visible.end, best = larger(s, i, part, best));
-    float largest = v_largest(best), before = w->largest[r];
-    EACH_VECTOR(visible.begin, visible.end, sum = to_exp(s, i, part, v_set(largest), sum));
-    if (largest != before) {
-        float factor = expf(before - largest); /* 0 in the first block */
-        w->total[r] *= factor;
+    vf largest = v_set(v_largest(best)), factor = v_exp(v_sub(v_set(before), largest));
+    EACH_VECTOR(visible.begin, visible.end, sum = to_exp(s, i, part, largest, sum));
+    w->largest[r] = v_first(largest);
+    w->total[r] = w->total[r] * v_first(factor) + v_sum(sum);
+    if (before != -INFINITY && before != w->largest[r])
         for (int64_t i = 0; i < whole_vectors(a->head_dim); i += VL)
-            scale_vector(w->o + r * WIDE, i, v_set(factor));
+            scale_vector(w->o + r * WIDE, i, factor);
+}
+
+/* A strip of rows against the packed keys; columns behind the last one that its last row sees are left out. */
+static void attend_strip(const Queries *a, Workspace *w, const HeadRows *q, Range keys, const Packed *k, const Packed *v, Range rows)
+{
+    int64_t n = smaller(seen(a, rows.end - 1).end, keys.end) - keys.begin, count = rows.end - rows.begin;
+    multiply(count, q->data + rows.begin * q->ld, q->ld, k, (Range){0, a->head_dim}, (Range){0, n}, w->score, SCORE_LD, a->scale, false);
+    for (int64_t r = 0; r < count; r++) {
+        Range s = seen(a, rows.begin + r);
+        s = (Range){larger_of(s.begin - keys.begin, 0), smaller(s.end - keys.begin, n)};
+        soften(a, w, w->score + r * SCORE_LD, rows.begin + r, s, n);
     }
-    w->largest[r] = largest;
-    w->total[r] += v_sum(sum);
+    multiply(count, w->score, SCORE_LD, v, (Range){0, n}, (Range){0, a->head_dim}, w->o + rows.begin * WIDE, WIDE, 1.0f, true);
 }
 
 /* Keys keys.begin … keys.end-1, at most COLS of them. */
 static void attend_block(const Queries *a, Workspace *w, const HeadRows *q, Range keys)
 {
-    int64_t n = keys.end - keys.begin, r0 = 0, r1 = a->rows;
+    Range rows = {0, a->rows};
     if (a->causal && a->step) { /* rows before see none of these keys, rows behind have them outside of their window */
-        r0 = larger_of(0, keys.begin - a->first);
-        r1 = a->window ? smaller(r1, keys.end - 1 + a->window - a->first) : r1;
+        rows.begin = larger_of(0, keys.begin - a->first);
+        rows.end = a->window ? smaller(a->rows, keys.end - 1 + a->window - a->first) : a->rows;
     }
-    if (r0 >= r1)
+    if (rows.begin >= rows.end)
         return;
-    NAME(gemm_pack)(w->k, false, at(a->k, a->act, keys.begin * a->ldk), a->act, true, a->ldk, a->head_dim, n);
-    NAME(gemm_pack)(w->v, false, at(a->v, a->act, keys.begin * a->ldv), a->act, false, a->ldv, n, a->head_dim);
-    multiply(r1 - r0, n, a->head_dim, q->data + r0 * q->ld, q->ld, w->k, w->score + r0 * SCORE_LD, SCORE_LD, a->scale, false);
-    for (int64_t r = r0; r < r1; r++) {
-        Range s = seen(a, r);
-        soften(a, w, r, (Range){larger_of(s.begin - keys.begin, 0), smaller(s.end - keys.begin, n)}, n);
-    }
-    multiply(r1 - r0, a->head_dim, n, w->score + r0 * SCORE_LD, SCORE_LD, w->v, w->o + r0 * WIDE, WIDE, 1.0f, true);
+    Packed k = {.data = w->k}, v = {.data = w->v};
+    pack_head(&k, a->k, a->act, a->ldk, true, keys, a->head_dim);
+    pack_head(&v, a->v, a->act, a->ldv, false, keys, a->head_dim);
+    for (int64_t r = rows.begin; r < rows.end; r += STRIP)
+        attend_strip(a, w, q, keys, &k, &v, (Range){r, smaller(r + STRIP, rows.end)});
 }
 
 static void attend(const Queries *a, Workspace *w)
@@ -103,9 +110,9 @@ static void attend(const Queries *a, Workspace *w)
     for (int64_t r = 0; r < a->rows; r++) {
         vf scale = v_set(1 / w->total[r]);
         BY_TYPE(a->act, EACH_VECTOR(0, a->head_dim, store_head_vector(a->o, T, r * a->ldo, w->o + r * WIDE, i, part, scale)));
-        if (a->lse)
-            a->lse[r] = w->largest[r] + logf(w->total[r]);
     }
+    if (a->lse)
+        EACH_VECTOR(0, a->rows, part_store(a->lse, F32, i, part, v_add(v_load(w->largest + i), v_log(v_load(w->total + i)))));
 }
 
 /* ---------------------------------------------------------------- over packed segments */

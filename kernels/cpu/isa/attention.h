@@ -7,17 +7,13 @@
 
 #include "kernels/cpu/isa/gemm.h"
 
-/* Rows and columns of a block of scores; the most columns of a head, in whole vectors; floats between rows of scores. */
-enum { ROWS = 192, COLS = 128, WIDE = ATTENTION_MAX_HEAD_DIM, SCORE_LD = COLS + VL };
+/* Rows and columns of a block of scores; rows that are worked on at a time (a multiple of the heights of tiles), so that what a causal
+ * mask hides of a block is mostly not computed; the most columns of a head; floats between rows of scores. */
+enum { ROWS = 192, COLS = 128, STRIP = 24, WIDE = ATTENTION_MAX_HEAD_DIM, SCORE_LD = COLS + VL };
 
 ALWAYS int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ALWAYS int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 ALWAYS int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
-
-/* A range of keys or queries, begin … end-1. */
-typedef struct Range {
-    int64_t begin, end;
-} Range;
 
 /* Blocks of at most `rows` rows that all segments make together. */
 static inline int64_t count_blocks(const int32_t *cu, int64_t n_segments, int64_t rows)
@@ -47,21 +43,30 @@ typedef struct HeadRows {
 static inline HeadRows head_rows(const void *x, DType t, int64_t ld, int64_t n, int64_t head_dim, float *buffer)
 {
     if (t == F32)
-        return (HeadRows){x, ld};
+        return (HeadRows){(const float *)x, ld};
     for (int64_t r = 0; r < n; r++)
         EACH_VECTOR(0, head_dim, part_store(buffer + r * WIDE, F32, i, part, part_load(x, BF16, r * ld + i, part)));
     return (HeadRows){buffer, WIDE};
 }
 
-/* c [rows, cols] (+)= alpha · a [rows, k] b, in whole vectors of columns; b is packed. */
-static inline void multiply(int64_t rows, int64_t cols, int64_t k, const float *a, int64_t lda, const float *b, float *c, int64_t ldc,
-                            float alpha, bool add)
+/* Packs the rows r.begin … of a head as right operand: as they are ([rows, head_dim]), or transposed. */
+static inline void pack_head(Packed *dst, const void *x, DType t, int64_t ld, bool trans, Range r, int64_t head_dim)
 {
-    Tile t = {.c = c, .ldc = ldc, .cols = whole_vectors(cols), .c_type = F32, .alpha = alpha, .add = add};
-    NAME(gemm_block)(rows, k, a, lda, 1, b, &t);
+    int64_t n = r.end - r.begin;
+    dst->steps = trans ? head_dim : n;
+    dst->cols = trans ? n : head_dim;
+    NAME(gemm_pack)(dst->data, false, at(x, t, r.begin * ld), t, trans, ld, dst->steps, dst->cols);
 }
 
-/* A finished block of a head: out = x·scale, or x/divisor[row]. */
+/* c [rows, cols] (+)= alpha · a [rows, steps] · b [steps, cols], in whole vectors of columns. */
+static inline void multiply(int64_t rows, const float *a, int64_t lda, const Packed *b, Range steps, Range cols, float *c, int64_t ldc,
+                            float alpha, bool add)
+{
+    Tile t = {.c = c, .bias = NULL, .ldc = ldc, .cols = 0, .c_type = F32, .bias_type = F32, .add = add, .alpha = alpha};
+    NAME(gemm_block)(rows, a, lda, 1, b, steps, cols, &t);
+}
+
+/* A finished row of a head. */
 ALWAYS void store_head_vector(void *out, DType t, int64_t to, const float *x, int64_t i, Part part, vf scale)
 {
     part_store(out, t, to + i, part, v_mul(part_load(x, F32, i, part), scale));

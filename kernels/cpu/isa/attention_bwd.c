@@ -5,11 +5,11 @@
  * they see (dq), the second blocks of keys over the queries that see them (dk, dv). Scores are computed in both. */
 
 typedef struct Workspace {
-    float rows_1[ROWS * WIDE], rows_2[ROWS * WIDE];         /* q, do of the first pass; k, v of the second */
-    float packed[4][WIDE * COLS];                           /* the other side */
-    float score[ROWS * SCORE_LD], gradient[ROWS * SCORE_LD]; /* P and dS, or their transposes */
-    float sum_1[ROWS * WIDE], sum_2[ROWS * WIDE];           /* dq; dk, dv */
-    float lse[2 * COLS], dot[2 * COLS];                     /* of queries; dot = do·o */
+    float rows_1[ROWS * WIDE], rows_2[ROWS * WIDE];          /* q, do of the first pass; k, v of the second */
+    float packed[4][WIDE * COLS];                            /* the other side */
+    float score[STRIP * SCORE_LD], gradient[STRIP * SCORE_LD]; /* P and dS, or their transposes */
+    float sum_1[ROWS * WIDE], sum_2[ROWS * WIDE];            /* dq; dk, dv */
+    float lse[2 * COLS], dot[2 * COLS];                      /* of queries; dot = do·o */
 } Workspace;
 _Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES && ROWS <= 2 * COLS, "the attention's workspace");
 
@@ -36,25 +36,19 @@ static Segment head_segment(const AttentionBwd *a, int64_t h, Range segment)
     };
 }
 
-static void pack_rows(float *dst, const Segment *g, const void *x, int64_t ld, bool trans, Range r)
-{
-    int64_t n = r.end - r.begin, Dh = g->a->head_dim;
-    NAME(gemm_pack)(dst, false, at(x, g->a->act, r.begin * ld), g->a->act, trans, ld, trans ? Dh : n, trans ? n : Dh);
-}
-
-/* lse and do·o of the queries begin … end-1, at most COLS; packed[1] receives doᵀ. The products are added in the order in which the
+/* lse and do·o of the queries begin … end-1, at most COLS of which doᵀ is packed. The products are added in the order in which the
  * matrix product adds do·v, so that a row whose one key takes all (o = v) has a gradient of exactly 0, as it should. */
-static void query_statistics(const Segment *g, Workspace *w, float *lse, float *dot, Range queries)
+static void query_statistics(const Segment *g, const Packed *d_o, float *o_buffer, float *lse, float *dot, Range queries)
 {
     const AttentionBwd *a = g->a;
     int64_t n = queries.end - queries.begin, Dh = a->head_dim;
-    pack_rows(w->packed[1], g, g->d_o, a->lddo, true, queries);
-    pack_rows(w->packed[2], g, g->o, a->ldo, true, queries);
+    Packed o = {.data = o_buffer};
+    pack_head(&o, g->o, a->act, a->ldo, true, queries, Dh);
     for (int64_t j = 0; j < n; j += VL) {
-        int64_t panel = j / NR * NR, width = smaller(NR, whole_vectors(n - panel)), at_j = panel * Dh + j - panel;
+        int64_t panel = j / NR * NR, width = smaller(NR, whole_vectors(n - panel)), first = panel * Dh + j - panel;
         vf sum = v_zero();
         for (int64_t p = 0; p < Dh; p++)
-            sum = v_fma(v_load(w->packed[1] + at_j + p * width), v_load(w->packed[2] + at_j + p * width), sum);
+            sum = v_fma(v_load(d_o->data + first + p * width), v_load(o.data + first + p * width), sum);
         v_store(dot + j, sum);
     }
     for (int64_t r = 0; r < n; r++)
@@ -86,11 +80,13 @@ ALWAYS void gradient_vector(float *s, float *ds, int64_t i, Part part, vf lse, v
     part_store(ds, F32, i, part, v_mul(p, v_sub(part_load(ds, F32, i, part), dot)));
 }
 
-static void clear_invisible(float *s, float *ds, Range visible, int64_t cols)
+/* The columns of `all` that are not visible become 0. */
+static void clear_invisible(float *s, float *ds, Range visible, Range all)
 {
-    for (int64_t j = 0; j < cols; j++)
-        if (j < visible.begin || j >= visible.end)
-            s[j] = ds[j] = 0;
+    for (int64_t j = all.begin; j < smaller(visible.begin, all.end); j++)
+        s[j] = ds[j] = 0;
+    for (int64_t j = larger_of(visible.end, all.begin); j < all.end; j++)
+        s[j] = ds[j] = 0;
 }
 
 ALWAYS Range within(Range seen, Range block)
@@ -113,90 +109,145 @@ ALWAYS void store_rows(void *out, DType t, int64_t ld, const float *x, int64_t r
 
 /* ---------------------------------------------------------------- first pass: dq of a block of queries */
 
-static void query_block_keys(const Segment *g, Workspace *w, const HeadRows *q, const HeadRows *d_o, Range queries, Range keys)
+typedef struct QueryBlock {
+    const Segment *g;
+    Range queries;
+    HeadRows q, d_o;
+    Packed k_trans, v_trans, k;
+} QueryBlock;
+
+/* A strip of its queries against the packed keys; keys behind the last one seen are left out. */
+static void query_strip(const QueryBlock *b, Workspace *w, Range keys, Range rows)
 {
-    const AttentionBwd *a = g->a;
-    int64_t n = keys.end - keys.begin, Dh = a->head_dim, r0 = queries.begin, r1 = queries.end;
-    if (a->causal) {
-        r0 = larger_of(r0, keys.begin);
-        r1 = a->window ? smaller(r1, keys.end - 1 + a->window) : r1;
-    }
-    if (r0 >= r1)
-        return;
-    int64_t skip = r0 - queries.begin, rows = r1 - r0;
-    float *s = w->score + skip * SCORE_LD, *ds = w->gradient + skip * SCORE_LD;
-    pack_rows(w->packed[0], g, g->k, a->ldk, true, keys);
-    pack_rows(w->packed[1], g, g->v, a->ldv, true, keys);
-    pack_rows(w->packed[2], g, g->k, a->ldk, false, keys);
-    multiply(rows, n, Dh, q->data + skip * q->ld, q->ld, w->packed[0], s, SCORE_LD, (float)a->scale, false);
-    multiply(rows, n, Dh, d_o->data + skip * d_o->ld, d_o->ld, w->packed[1], ds, SCORE_LD, 1.0f, false);
-    for (int64_t r = 0; r < rows; r++) {
-        Range visible = within(seen_keys(g, r0 + r), keys);
+    const AttentionBwd *a = b->g->a;
+    const int64_t skip = rows.begin - b->queries.begin, count = rows.end - rows.begin, Dh = a->head_dim;
+    const Range cols = {0, smaller(seen_keys(b->g, rows.end - 1).end, keys.end) - keys.begin}, dims = {0, Dh};
+    multiply(count, b->q.data + skip * b->q.ld, b->q.ld, &b->k_trans, dims, cols, w->score, SCORE_LD, (float)a->scale, false);
+    multiply(count, b->d_o.data + skip * b->d_o.ld, b->d_o.ld, &b->v_trans, dims, cols, w->gradient, SCORE_LD, 1.0f, false);
+    for (int64_t r = 0; r < count; r++) {
+        Range visible = within(seen_keys(b->g, rows.begin + r), keys);
+        float *s = w->score + r * SCORE_LD, *ds = w->gradient + r * SCORE_LD;
         vf lse = v_set(w->lse[skip + r]), dot = v_set(w->dot[skip + r]);
-        EACH_VECTOR(visible.begin, visible.end, gradient_vector(s + r * SCORE_LD, ds + r * SCORE_LD, i, part, lse, dot));
-        clear_invisible(s + r * SCORE_LD, ds + r * SCORE_LD, visible, n);
+        EACH_VECTOR(visible.begin, visible.end, gradient_vector(s, ds, i, part, lse, dot));
+        clear_invisible(s, ds, visible, cols);
     }
-    multiply(rows, Dh, n, ds, SCORE_LD, w->packed[2], w->sum_1 + skip * WIDE, WIDE, 1.0f, true);
+    multiply(count, w->gradient, SCORE_LD, &b->k, cols, dims, w->sum_1 + skip * WIDE, WIDE, 1.0f, true);
+}
+
+static void query_block_keys(QueryBlock *b, Workspace *w, Range keys)
+{
+    const AttentionBwd *a = b->g->a;
+    Range rows = b->queries;
+    if (a->causal) {
+        rows.begin = larger_of(rows.begin, keys.begin);
+        rows.end = a->window ? smaller(rows.end, keys.end - 1 + a->window) : rows.end;
+    }
+    if (rows.begin >= rows.end)
+        return;
+    pack_head(&b->k_trans, b->g->k, a->act, a->ldk, true, keys, a->head_dim);
+    pack_head(&b->v_trans, b->g->v, a->act, a->ldv, true, keys, a->head_dim);
+    pack_head(&b->k, b->g->k, a->act, a->ldk, false, keys, a->head_dim);
+    for (int64_t r = rows.begin; r < rows.end; r += STRIP)
+        query_strip(b, w, keys, (Range){r, smaller(r + STRIP, rows.end)});
 }
 
 static void query_block(const Segment *g, Workspace *w, Range queries, void *dq)
 {
     const AttentionBwd *a = g->a;
     int64_t rows = queries.end - queries.begin;
-    HeadRows q = head_rows(at(g->q, a->act, queries.begin * a->ldq), a->act, a->ldq, rows, a->head_dim, w->rows_1);
-    HeadRows d_o = head_rows(at(g->d_o, a->act, queries.begin * a->lddo), a->act, a->lddo, rows, a->head_dim, w->rows_2);
-    for (int64_t r = queries.begin; r < queries.end; r += COLS)
-        query_statistics(g, w, w->lse + r - queries.begin, w->dot + r - queries.begin, (Range){r, smaller(r + COLS, queries.end)});
+    QueryBlock b = {
+        .g = g,
+        .queries = queries,
+        .q = head_rows(at(g->q, a->act, queries.begin * a->ldq), a->act, a->ldq, rows, a->head_dim, w->rows_1),
+        .d_o = head_rows(at(g->d_o, a->act, queries.begin * a->lddo), a->act, a->lddo, rows, a->head_dim, w->rows_2),
+        .k_trans.data = w->packed[0],
+        .v_trans.data = w->packed[1],
+        .k.data = w->packed[2],
+    };
+    for (int64_t r = queries.begin; r < queries.end; r += COLS) {
+        Range part = {r, smaller(r + COLS, queries.end)};
+        Packed d_o = {.data = w->packed[0]};
+        pack_head(&d_o, g->d_o, a->act, a->lddo, true, part, a->head_dim);
+        query_statistics(g, &d_o, w->packed[1], w->lse + r - queries.begin, w->dot + r - queries.begin, part);
+    }
     clear(w->sum_1, rows, whole_vectors(a->head_dim));
     int64_t end = seen_keys(g, queries.end - 1).end;
     for (int64_t k = seen_keys(g, queries.begin).begin; k < end; k += COLS)
-        query_block_keys(g, w, &q, &d_o, queries, (Range){k, smaller(k + COLS, end)});
+        query_block_keys(&b, w, (Range){k, smaller(k + COLS, end)});
     BY_TYPE(a->act, store_rows(dq, T, a->lddq, w->sum_1, rows, a->head_dim, (float)a->scale));
 }
 
 /* ---------------------------------------------------------------- second pass: dk and dv of a block of keys */
 
-static void key_block_queries(const Segment *g, Workspace *w, const HeadRows *k, const HeadRows *v, Range keys, Range queries)
+typedef struct KeyBlock {
+    const Segment *g;
+    Range keys;
+    HeadRows k, v;
+    Packed q_trans, do_trans, q, d_o;
+} KeyBlock;
+
+/* A strip of its keys against the packed queries; whole panels of queries before the first that sees a key are left out. */
+static void key_strip(const KeyBlock *b, Workspace *w, Range queries, Range rows)
 {
+    const AttentionBwd *a = b->g->a;
+    const int64_t skip = rows.begin - b->keys.begin, count = rows.end - rows.begin, Dh = a->head_dim;
+    const int64_t first = larger_of(seeing_queries(b->g, rows.begin).begin - queries.begin, 0);
+    const Range dims = {0, Dh}, seen = {first, queries.end - queries.begin}, cols = {first / NR * NR, seen.end};
+    float *score = w->score + cols.begin, *gradient = w->gradient + cols.begin;
+    multiply(count, b->k.data + skip * b->k.ld, b->k.ld, &b->q_trans, dims, cols, score, SCORE_LD, (float)a->scale, false);
+    multiply(count, b->v.data + skip * b->v.ld, b->v.ld, &b->do_trans, dims, cols, gradient, SCORE_LD, 1.0f, false);
+    for (int64_t r = 0; r < count; r++) {
+        Range visible = within(seeing_queries(b->g, rows.begin + r), queries);
+        float *s = w->score + r * SCORE_LD, *ds = w->gradient + r * SCORE_LD;
+        EACH_VECTOR(visible.begin, visible.end,
+                    gradient_vector(s, ds, i, part, part_load(w->lse, F32, i, part), part_load(w->dot, F32, i, part)));
+        clear_invisible(s, ds, visible, seen);
+    }
+    multiply(count, w->score + first, SCORE_LD, &b->d_o, seen, dims, w->sum_2 + skip * WIDE, WIDE, 1.0f, true);
+    multiply(count, w->gradient + first, SCORE_LD, &b->q, seen, dims, w->sum_1 + skip * WIDE, WIDE, 1.0f, true);
+}
+
+static void key_block_queries(KeyBlock *b, Workspace *w, Range queries)
+{
+    const Segment *g = b->g;
     const AttentionBwd *a = g->a;
-    int64_t n = queries.end - queries.begin, Dh = a->head_dim, r0 = keys.begin, r1 = keys.end;
+    Range rows = b->keys;
     if (a->causal) { /* the keys that the last query sees, and the first has not left behind */
-        r1 = smaller(r1, queries.end);
-        r0 = a->window ? larger_of(r0, queries.begin - a->window + 1) : r0;
+        rows.end = smaller(rows.end, queries.end);
+        rows.begin = a->window ? larger_of(rows.begin, queries.begin - a->window + 1) : rows.begin;
     }
-    if (r0 >= r1)
+    if (rows.begin >= rows.end)
         return;
-    int64_t skip = r0 - keys.begin, rows = r1 - r0;
-    float *s = w->score + skip * SCORE_LD, *ds = w->gradient + skip * SCORE_LD;
-    query_statistics(g, w, w->lse, w->dot, queries);
-    pack_rows(w->packed[0], g, g->q, a->ldq, true, queries);
-    pack_rows(w->packed[2], g, g->q, a->ldq, false, queries);
-    pack_rows(w->packed[3], g, g->d_o, a->lddo, false, queries);
-    multiply(rows, n, Dh, k->data + skip * k->ld, k->ld, w->packed[0], s, SCORE_LD, (float)a->scale, false);
-    multiply(rows, n, Dh, v->data + skip * v->ld, v->ld, w->packed[1], ds, SCORE_LD, 1.0f, false);
-    for (int64_t r = 0; r < rows; r++) {
-        Range visible = within(seeing_queries(g, r0 + r), queries);
-        EACH_VECTOR(visible.begin, visible.end, gradient_vector(s + r * SCORE_LD, ds + r * SCORE_LD, i, part,
-                                                                part_load(w->lse, F32, i, part), part_load(w->dot, F32, i, part)));
-        clear_invisible(s + r * SCORE_LD, ds + r * SCORE_LD, visible, n);
-    }
-    multiply(rows, Dh, n, s, SCORE_LD, w->packed[3], w->sum_2 + skip * WIDE, WIDE, 1.0f, true);
-    multiply(rows, Dh, n, ds, SCORE_LD, w->packed[2], w->sum_1 + skip * WIDE, WIDE, 1.0f, true);
+    pack_head(&b->do_trans, g->d_o, a->act, a->lddo, true, queries, a->head_dim);
+    query_statistics(g, &b->do_trans, b->q.data, w->lse, w->dot, queries);
+    pack_head(&b->q_trans, g->q, a->act, a->ldq, true, queries, a->head_dim);
+    pack_head(&b->q, g->q, a->act, a->ldq, false, queries, a->head_dim);
+    pack_head(&b->d_o, g->d_o, a->act, a->lddo, false, queries, a->head_dim);
+    for (int64_t r = rows.begin; r < rows.end; r += STRIP)
+        key_strip(b, w, queries, (Range){r, smaller(r + STRIP, rows.end)});
 }
 
 static void key_block(const AttentionBwd *a, Workspace *w, int64_t kv, Range segment, Range keys)
 {
     int64_t group = a->heads / a->kv_heads, rows = keys.end - keys.begin, Dh = a->head_dim;
     Segment g = head_segment(a, kv * group, segment);
-    HeadRows k = head_rows(at(g.k, a->act, keys.begin * a->ldk), a->act, a->ldk, rows, Dh, w->rows_1);
-    HeadRows v = head_rows(at(g.v, a->act, keys.begin * a->ldv), a->act, a->ldv, rows, Dh, w->rows_2);
+    KeyBlock b = {
+        .g = &g,
+        .keys = keys,
+        .k = head_rows(at(g.k, a->act, keys.begin * a->ldk), a->act, a->ldk, rows, Dh, w->rows_1),
+        .v = head_rows(at(g.v, a->act, keys.begin * a->ldv), a->act, a->ldv, rows, Dh, w->rows_2),
+        .q_trans.data = w->packed[0],
+        .do_trans.data = w->packed[1],
+        .q.data = w->packed[2],
+        .d_o.data = w->packed[3],
+    };
     clear(w->sum_1, rows, whole_vectors(Dh));
     clear(w->sum_2, rows, whole_vectors(Dh));
     int64_t end = seeing_queries(&g, keys.end - 1).end;
     for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
         g = head_segment(a, h, segment);
         for (int64_t q = seeing_queries(&g, keys.begin).begin; q < end; q += COLS)
-            key_block_queries(&g, w, &k, &v, keys, (Range){q, smaller(q + COLS, end)});
+            key_block_queries(&b, w, (Range){q, smaller(q + COLS, end)});
     }
     int64_t first = segment.begin + keys.begin;
     BY_TYPE(a->act, store_rows(at_mut(a->dk, T, first * a->lddk + kv * Dh), T, a->lddk, w->sum_1, rows, Dh, (float)a->scale));

@@ -29,7 +29,7 @@ ALWAYS void finish_tile(const int mr, const int nv, const Tile *t, vf acc[MR_MOS
     }
     UNROLL for (int r = 0; r < mr; r++)
         UNROLL for (int j = 0; j < nv; j++) {
-            const Part part = {.mask = rest, .whole = j < nv - 1};
+            const Part part = {rest, j < nv - 1};
             int64_t i = r * t->ldc + j * VL;
             vf sum = scaled(t, acc[r][j], j * VL, part);
             if (t->add)
@@ -116,30 +116,18 @@ void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, in
     (pairs ? PAIR_TILE_FN : TILE_FN)[(t->cols + VL - 1) / VL][rows](steps, a, rs, cs, b, bs, t);
 }
 
-static Tile tile_at(const Tile *t, int64_t row, int64_t col, int64_t cols)
+void NAME(gemm_block)(int64_t rows, const float *a, int64_t rs, int64_t cs, const Packed *b, Range steps, Range cols, const Tile *t)
 {
-    Tile part = *t;
-    part.c = at_mut(t->c, t->c_type, row * t->ldc + col);
-    part.bias = t->bias ? at(t->bias, t->bias_type, col) : NULL;
-    part.cols = cols;
-    return part;
-}
-
-void NAME(gemm_block)(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, const Tile *t)
-{
-    int64_t whole = t->cols / NR * NR;
-    for (int64_t i = 0; i < rows && whole; i += tile_rows(NV)) {
-        int64_t mr = rows - i < tile_rows(NV) ? rows - i : tile_rows(NV);
-        for (int64_t j = 0; j < whole; j += NR) {
-            Tile part = tile_at(t, i, j, NR);
-            TILE_FN[NV][mr](k, a + i * rs, rs, cs, b + j * k, NR, &part);
+    for (int64_t j = cols.begin; j < cols.end; j += NR) {
+        int64_t panel = b->cols - j < NR ? b->cols - j : NR, width = (panel + VL - 1) / VL * VL;
+        int64_t nv = ((cols.end - j < panel ? cols.end - j : panel) + VL - 1) / VL, mr = tile_rows(nv);
+        const float *data = b->data + j * b->steps + steps.begin * width;
+        Tile part = *t;
+        part.cols = nv * VL;
+        for (int64_t i = 0; i < rows; i += mr) {
+            part.c = (float *)t->c + i * t->ldc + j - cols.begin;
+            TILE_FN[nv][rows - i < mr ? rows - i : mr](steps.end - steps.begin, a + i * rs, rs, cs, data, width, &part);
         }
-    }
-    int64_t nv = (t->cols - whole + VL - 1) / VL;
-    for (int64_t i = 0; i < rows && nv; i += tile_rows(nv)) {
-        int64_t mr = rows - i < tile_rows(nv) ? rows - i : tile_rows(nv);
-        Tile part = tile_at(t, i, whole, t->cols - whole);
-        TILE_FN[nv][mr](k, a + i * rs, rs, cs, b + whole * k, nv * VL, &part);
     }
 }
 
@@ -236,7 +224,7 @@ ALWAYS void pack_transposed(float *dst, int64_t stride, bool pairs, const void *
 ALWAYS void pack_plain(float *dst, bool pairs, const void *b, DType type, int64_t ldb, int64_t k, int64_t n)
 {
     int64_t whole = n / NR * NR, width = (n - whole + VL - 1) / VL * VL, steps = pairs ? (k + 1) / 2 : k;
-    const Part all = {.whole = true};
+    const Part all = part_whole();
     for (int64_t p = 0; p < steps; p++) {
         for (int64_t j = 0; j < whole; j += NR)
             UNROLL for (int v = 0; v < NV; v++)

@@ -46,12 +46,24 @@ static inline int64_t tile_rows(int64_t nv)
 /* One tile: rows <= tile_rows(⌈cols/VL⌉). Step p of B at b[p·bs], whole vectors. */
 void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b, int64_t bs,
                      const Tile *t);
-/* rows × t->cols from packed B: all tiles of a block, F32 A in place. */
-void NAME(gemm_block)(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, const Tile *t);
-/* Floats of packed B for k steps and n columns. */
-static inline int64_t gemm_packed(int64_t k, int64_t n) { return k * ((n + VL - 1) / VL * VL); }
+/* A range of steps, rows, columns: begin … end-1. */
+typedef struct Range {
+    int64_t begin, end;
+} Range;
+
+/* A packed B of so many steps and columns. */
+typedef struct Packed {
+    float *data;
+    int64_t steps, cols;
+} Packed;
+
+/* Floats of a packed B. */
+static inline int64_t gemm_packed(int64_t steps, int64_t n) { return steps * ((n + VL - 1) / VL * VL); }
 /* Packs k × n of B: column j, step p is b[p·ldb + j], or b[j·ldb + p] when trans. */
 void NAME(gemm_pack)(float *dst, bool pairs, const void *b, DType type, bool trans, int64_t ldb, int64_t k, int64_t n);
+/* F32 A in place times some steps and columns of B (cols.begin a multiple of NR). a is A's column steps.begin, t->c is C's column
+ * cols.begin; C gets whole vectors, t->cols is not asked. */
+void NAME(gemm_block)(int64_t rows, const float *a, int64_t rs, int64_t cs, const Packed *b, Range steps, Range cols, const Tile *t);
 
 /* Columns i … of step p of a matrix [k, …] with row stride ld: one row, or two rows interleaved. */
 ALWAYS vf load_step(bool pairs, const void *x, DType type, int64_t ld, int64_t k, int64_t p, int64_t i, Part part)

@@ -47,12 +47,12 @@ ALWAYS ATiles copy_transposed(const Matmul *a, const bool pairs, const DType typ
         float *dst = buffer + p * mr;
         for (int64_t i = 0; i < rows; i += mr, dst += next)
             for (int64_t j = 0; j < mr && i + j < rows; j += VL) {
-                const Part all = {.whole = true};
+                const Part all = part_whole();
                 if (i + reads <= rows)
                     v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j, all));
                 else
                     v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j,
-                                               (Part){.mask = v_mask(rows - i - j < VL ? rows - i - j : VL)}));
+                                               part_first(rows - i - j < VL ? rows - i - j : VL)));
             }
     }
     return (ATiles){buffer, 1, mr, next};

@@ -5,6 +5,12 @@
 #ifndef GENLLAVA_KERNELS_CPU_ISA_SIMD_H
 #define GENLLAVA_KERNELS_CPU_ISA_SIMD_H
 
+#ifndef ISA /* read alone, as `make check` does */
+#define ISA avx2
+#define ISA_avx2 1
+#pragma GCC target("avx2,fma")
+#endif
+
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +30,7 @@ typedef __m256i vm; /* all ones in the lanes that take part */
 ALWAYS vf v_zero(void) { return _mm256_setzero_ps(); }
 ALWAYS vf v_set(float x) { return _mm256_set1_ps(x); }
 ALWAYS vf v_load(const float *p) { return _mm256_loadu_ps(p); }
+ALWAYS float v_first(vf x) { return _mm256_cvtss_f32(x); }
 ALWAYS void v_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 ALWAYS vf v_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 ALWAYS vf v_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
@@ -168,6 +175,7 @@ typedef __mmask16 vm;
 ALWAYS vf v_zero(void) { return _mm512_setzero_ps(); }
 ALWAYS vf v_set(float x) { return _mm512_set1_ps(x); }
 ALWAYS vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+ALWAYS float v_first(vf x) { return _mm512_cvtss_f32(x); }
 ALWAYS void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 ALWAYS vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 ALWAYS vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
@@ -312,6 +320,8 @@ typedef struct Part {
     vm mask;
     bool whole;
 } Part;
+ALWAYS Part part_whole(void) { return (Part){v_mask(0), true}; }
+ALWAYS Part part_first(int64_t n) { return (Part){v_mask(n), false}; }
 ALWAYS vf part_load(const void *x, DType t, int64_t i, Part p) { return p.whole ? load(x, t, i) : load_some(x, t, i, p.mask); }
 ALWAYS void part_store(void *x, DType t, int64_t i, Part p, vf v)
 {
@@ -328,12 +338,12 @@ ALWAYS vf part_or(Part p, vf a, vf b) { return p.whole ? a : v_select(p.mask, a,
     do {                                                         \
         int64_t i = (begin), end_ = (end);                       \
         {                                                        \
-            const Part part = {.whole = true};                   \
+            const Part part = part_whole();                      \
             for (; i + VL <= end_; i += VL)                      \
                 call;                                            \
         }                                                        \
         if (i < end_) {                                          \
-            const Part part = {v_mask(end_ - i), false};         \
+            const Part part = part_first(end_ - i);              \
             call;                                                \
         }                                                        \
     } while (0)

@@ -28,6 +28,36 @@ ALWAYS vf v_exp(vf x)
     return v_scale(e, n);
 }
 
+#if defined(ISA_avx2)
+/* x = m·2^e with m in [√½, √2): e, and m - 1. For normal positive x. */
+ALWAYS vf v_split(vf x, vf *fraction)
+{
+    const int sqrt_half = 0x3f3504f3;
+    __m256i bits = _mm256_castps_si256(x), e = _mm256_srai_epi32(_mm256_sub_epi32(bits, _mm256_set1_epi32(sqrt_half)), 23);
+    *fraction = _mm256_sub_ps(_mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32(e, 23))), _mm256_set1_ps(1.0f));
+    return _mm256_cvtepi32_ps(e);
+}
+#else
+ALWAYS vf v_split(vf x, vf *fraction)
+{
+    const int sqrt_half = 0x3f3504f3;
+    __m512i bits = _mm512_castps_si512(x), e = _mm512_srai_epi32(_mm512_sub_epi32(bits, _mm512_set1_epi32(sqrt_half)), 23);
+    *fraction = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23))), _mm512_set1_ps(1.0f));
+    return _mm512_cvtepi32_ps(e);
+}
+#endif
+
+/* log x for normal positive x, at most 1 ulp off: e ln 2 + log(1+f), f - f²/2 + f³ P(f). NaN for infinity and NaN. */
+ALWAYS vf v_log(vf x)
+{
+    static const float P[] = {0.33333331f, -0.25000823f, 0.20001242f, -0.1662333f, 0.14201383f, -0.1316006f, 0.12764353f, -0.076384768f};
+    const float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f; /* ln2_high has 10 bits: its products with e are exact */
+    vf f, e = v_split(x, &f), f2 = v_mul(f, f);
+    vf rest = v_fma(e, v_set(ln2_low), v_fnma(f2, v_set(0.5f), v_mul(v_mul(f2, f), v_polynomial(f, P, 8))));
+    vf log_x = v_fma(e, v_set(ln2_high), v_add(f, rest));
+    return v_add(log_x, v_sub(x, x));
+}
+
 /* 1 / (1 + e^-x) */
 ALWAYS vf v_sigmoid(vf x) { return v_div(v_set(1.0f), v_add(v_set(1.0f), v_exp(v_sub(v_zero(), x)))); }
 
