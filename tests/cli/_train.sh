@@ -3,6 +3,7 @@
 set -u
 build=$1
 train=$build/train
+[ -x "$train" ] || { echo "$train is not built" >&2; exit 1; }
 dir=$(mktemp -d) || exit 1
 trap 'chmod -R u+rwX "$dir"; rm -rf "$dir"' EXIT
 failed=0
