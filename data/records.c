@@ -16,6 +16,7 @@
 enum { NUMBER_BYTES = 22 }; /* of "#18446744073709551615" */
 
 struct RecordReader {
+    bool root_checked;   /* of the present source */
     const Mixture *m;
     int source, file; /* of the file being read, or the next one */
     Rows *rows;       /* NULL between files */
@@ -151,7 +152,21 @@ static Status next_file(RecordReader *r)
         r->source++;
         r->file = 0;
         r->taken = 0;
+        r->root_checked = false;
     }
+    return OK;
+}
+
+/* Asked when a source's first row with a picture comes: text needs no folder. */
+static Status check_root(const MixtureSource *s)
+{
+    struct stat st;
+    if (!s->image_root)
+        return OK;
+    if (stat(s->image_root, &st))
+        return fail(ERR_MISSING, "%s: %s (image_root of source \"%s\" of the mixture)", s->image_root, strerror(errno), s->name);
+    if (!S_ISDIR(st.st_mode))
+        return fail(ERR_MISSING, "%s: is not a folder (image_root of source \"%s\" of the mixture)", s->image_root, s->name);
     return OK;
 }
 
@@ -171,6 +186,9 @@ Status records_next(RecordReader *r, const Record **rec)
         if (!end) {
             start_record(r);
             TRY_IN(read_row(r, &row), "%s", s->files[r->file]);
+            if (r->rec.n_images && !r->root_checked)
+                TRY(check_root(s));
+            r->root_checked |= r->rec.n_images > 0;
             r->taken += !r->rec.reject;
             *rec = &r->rec;
             return OK;
@@ -191,12 +209,6 @@ static Status check_source(const MixtureSource *s)
         if (S_ISDIR(st.st_mode))
             return fail(ERR_MISSING, "%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", s->files[i], s->name);
     }
-    if (!s->image_root)
-        return OK;
-    if (stat(s->image_root, &st))
-        return fail(ERR_MISSING, "%s: %s (image_root of source \"%s\" of the mixture)", s->image_root, strerror(errno), s->name);
-    if (!S_ISDIR(st.st_mode))
-        return fail(ERR_MISSING, "%s: is not a folder (image_root of source \"%s\" of the mixture)", s->image_root, s->name);
     return OK;
 }
 

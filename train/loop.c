@@ -34,8 +34,8 @@ typedef struct Run {
 
 /* ---------------------------------------------------------------- one step */
 
-/* What one label's w·ce is multiplied by in loss.text: regimes (c), (a) and (b) of loss.normalise. No labels: 0. */
-static double text_norm(const Run *r, const StepPlan *plan, const Batch *b)
+/* What one label's w·ce is multiplied by before it is differentiated: regimes (c), (a) and (b) of loss.normalise. No labels: 0. */
+static double text_scale(const Run *r, const StepPlan *plan, const Batch *b)
 {
     double weight = 0, share = r->setup.dist.n_ranks;
     switch (r->cfg->loss.normalise) {
@@ -53,19 +53,18 @@ static double text_norm(const Run *r, const StepPlan *plan, const Batch *b)
     return weight > 0 ? 1 / (weight * share) : 0;
 }
 
-static Status train_pass(Run *r, const StepPlan *plan, int32_t pass, double *loss_text)
+static Status train_pass(Run *r, const StepPlan *plan, int32_t pass, double *text_sum)
 {
     const Batch *b;
     LossRequest request = {0};
     LossResult result;
     TRY(loader_pass(r->setup.loader, pass, &b));
-    double norm = text_norm(r, plan, b);
-    request.text_scale = norm * r->cfg->loss.text_weight;
+    request.text_scale = text_scale(r, plan, b) * r->cfg->loss.text_weight;
     if (r->dump)
         TRY(dump_pass(r->dump, b, &request.logits));
     tape_reset(r->setup.tape, (uint64_t)plan->step);
     TRY(genllava_loss(r->setup.tape, r->setup.model, b, &request, &result));
-    *loss_text += norm * result.text_sum;
+    *text_sum += result.text_sum;
     return result.loss ? tape_backward(r->setup.tape, result.loss, 1) : OK;
 }
 
@@ -91,16 +90,17 @@ static Status train_step(Run *r)
 {
     StepPlan plan;
     OptimResult done;
-    double start = seconds_now(), loss_text = 0;
+    double start = seconds_now(), text_sum = 0;
     TRY(loader_step(r->setup.loader, r->state.step, &plan));
     TRY(params_step_begin(r->params));
     if (r->dump)
         dump_begin(r->dump);
     for (int32_t pass = 0; pass < plan.n_passes; pass++)
-        TRY(train_pass(r, &plan, pass, &loss_text));
-    TRY(dist_sum_host(&r->setup.dist, &loss_text, 1));
+        TRY(train_pass(r, &plan, pass, &text_sum));
+    TRY(dist_sum_host(&r->setup.dist, &text_sum, 1));
     TRY(optim_reduce(r->params, &r->setup.dist));
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup);
+    double loss_text = plan.label_weight[0] > 0 ? text_sum / plan.label_weight[0] : 0; /* reported alike in every regime */
     double loss = r->cfg->loss.text_weight * loss_text, lr = factor * r->cfg->optim.lr;
     TRY(optim_step(r->params, r->cfg, factor, loss, &done));
     if (done.skipped)

@@ -32,10 +32,18 @@ Status optim_reduce(Params *p, const Dist *dist)
 
 static Status gradient_norm(Params *p, double *norm)
 {
+    Backend *b = p->backend;
     double sum = 0;
-    TRY(p->backend->ops.sum_squares(&p->backend->ctx, &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = &sum}));
+    ArenaMark mark = arena_mark(b->ctx.scratch);
+    double *out = arena_push(b->ctx.scratch, sizeof *out);
+    if (!out)
+        return fail(ERR_NOMEM, "norm of the gradient: the workspace is full");
+    Status s = b->ops.sum_squares(&b->ctx, &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = out});
+    if (s == OK)
+        s = b->download(b, &sum, out, sizeof sum);
+    arena_release(b->ctx.scratch, mark);
     *norm = sqrt(sum);
-    return OK;
+    return s;
 }
 
 static Status update(Params *p, const RunConfig *cfg, double factor, double grad_scale)

@@ -151,10 +151,12 @@ Status setup_device(Setup *s)
     return OK;
 }
 
+enum { OPTIMISER_SCRATCH = 4096 }; /* bytes: the norm of the gradient */
+
 static Status take_memory(Setup *s)
 {
     TRY_IN(arena_create(&s->keep, s->memory.keep), "activations");
-    TRY_IN(arena_create(&s->scratch, s->memory.scratch), "block workspace");
+    TRY_IN(arena_create(&s->scratch, s->memory.scratch + OPTIMISER_SCRATCH), "block workspace");
     s->backend.ctx.scratch = &s->scratch;
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
                                                .keep = &s->keep,

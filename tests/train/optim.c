@@ -36,9 +36,13 @@ static void update_truth(Truth *x, const RunConfig *c, double g[N_TENSORS][N_ELE
     }
 }
 
+static Arena scratch;
+
 static void make_params(Params *p, Backend *b, Param *q[N_TENSORS], Truth *x)
 {
     REQUIRE_OK(ref_float_open(b));
+    REQUIRE_OK(arena_create(&scratch, 4096));
+    b->ctx.scratch = &scratch;
     params_init(p, b, F32);
     for (int i = 0; i < N_TENSORS; i++) {
         q[i] = params_declare(p, &SPECS[i]);
