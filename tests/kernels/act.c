@@ -24,6 +24,7 @@ static const SwigluCase SWIGLU_CASES[] = {
     {  33, 257, 19, F32,  false, UNIFORM, 4, "strides: gate and up side by side"},
     {   9, 128,  0, F32,  true,  UNIFORM, 4, "gradients in place"},
     {   9, 127,  5, F32,  true,  UNIFORM, 4, "gradients in place, strides"},
+    { 301, 259,  3, F32,  false, UNIFORM, 4, "large enough for two threads"},
     {   5,  40,  0, F32,  false, UNIFORM, 100, "the sigmoid saturates"},
     {   5,  40,  0, F32,  false, UNIFORM, 1e9, "exp overflows"},
     {   5,  40,  0, F32,  false, MIXED,   1, "subnormal numbers, zeros"},
@@ -79,6 +80,7 @@ static const GeluCase GELU_CASES[] = {
     {   17, F32,  GELU_ERF,  false, true,  UNIFORM, 3, "prime, accumulate"},
     { 1001, F32,  GELU_ERF,  true,  false, UNIFORM, 3, "in place"},
     { 4099, F32,  GELU_ERF,  false, false, UNIFORM, 8, "tails"},
+    {100003, F32, GELU_ERF,  false, false, UNIFORM, 3, "large enough for two threads"},
     {  257, F32,  GELU_ERF,  false, false, UNIFORM, 1e6, "large"},
     {  257, F32,  GELU_ERF,  false, true,  MIXED,   1, "subnormal numbers, zeros"},
     {  257, BF16, GELU_ERF,  false, true,  UNIFORM, 3, "bf16, accumulate"},
@@ -142,6 +144,7 @@ static const AddCase ADD_CASES[] = {
     {  321, BF16, F32,  BF16, true,  APART,  1, 1,    UNIFORM, 1, "three types"},
     { 1025, BF16, BF16, BF16, true,  Y_IS_A, 1, 1,    UNIFORM, 1, "bf16 in place"},
     { 1025, F32,  F32,  BF16, false, APART,  1, 0,    MIXED,   1, "cast down, subnormal numbers"},
+    {100003, F32, F32,  BF16, true,  APART,  2, 0.5,  UNIFORM, 1, "large enough for two threads"},
     {  321, F32,  F32,  F32,  true,  APART,  1, 1,    UNIFORM, 1.5e38, "near the top of the range"},
 };
 
@@ -175,6 +178,7 @@ static const DropoutCase DROPOUT_CASES[] = {
     {  0,   5, F32,  0.5,  false, "no rows"},
     {  7,  13, F32,  0.5,  false, "groups of four cut off"},
     { 33, 258, F32,  0.05, true,  "accumulate"},
+    {301, 258, F32,  0.1,  false, "large enough for two threads"},
     {  9,  64, F32,  0,    false, "keeps everything"},
     {  9,  67, F32,  0.99, false, "drops nearly everything"},
     {  7,  13, BF16, 0.3,  false, "bf16"},

@@ -138,6 +138,7 @@ static const DecodeCase DECODE_CASES[] = {
     {5,  40, 4, 1,  64,  7, F32,  1, "window"},
     {2, 300, 8, 2, 128,  0, F32,  1, "long cache"},
     {3,  70, 7, 7,  13, 64, F32,  1, "odd width"},
+    {9, 201, 8, 4,  64,  0, F32,  1, "large enough for two threads"},
     {2,  33, 2, 1, 256,  1, F32,  1, "window of one"},
     {2,  33, 2, 1,  32,  0, F32, 40, "one key takes all"},
     {5,  17, 4, 2,  16,  0, BF16, 1, "bf16"},

@@ -20,6 +20,7 @@ static const LossCase LOSS_CASES[] = {
     {  7,    13, 5, F32,  true,  UNIFORM, 1, "strides"},
     { 33,   331, 0, F32,  true,  UNIFORM, 10, "a small vocabulary"},
     {  3, 32011, 0, F32,  true,  UNIFORM, 10, "a large vocabulary"},
+    { 67,  1009, 0, F32,  true,  UNIFORM, 5, "large enough for two threads"},
     {  5,    64, 0, F32,  true,  UNIFORM, 1000, "one class takes all"},
     {  5,   200, 0, F32,  true,  SPIKE,   1e6, "exp overflows without the shift"},
     {  5,   100, 0, F32,  true,  UNIFORM, 1e-6, "nearly uniform"},

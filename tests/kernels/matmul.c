@@ -95,6 +95,7 @@ static const ColumnSumCase COLUMN_SUM_CASES[] = {
     { 999,   3, 0, F32,  false, UNIFORM, "long"},
     { 130,  67, 1, F32,  true,  MIXED,   "subnormal numbers, zeros"},
     {  65,  64, 0, F32,  false, SPIKE,   "one element dominates"},
+    { 701, 301, 0, F32,  true,  UNIFORM, "large enough for two threads"},
     { 131,  33, 0, BF16, false, UNIFORM, "bf16"},
     { 131, 130, 7, BF16, true,  MIXED,   "bf16, strides, accumulate"},
 };

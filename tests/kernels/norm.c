@@ -28,6 +28,7 @@ static const NormCase NORM_CASES[] = {
     {   7,   65,  F32,  BF16, true,  SUM_IS_ADD, 1e-5,  UNIFORM, 1, "residual in place of the addend, bf16 weights"},
     {   3, 1152,  F32,  F32,  false, NO_SUM,     1e-6,  UNIFORM, 100, "a tower's width"},
     {   4, 4099,  F32,  F32,  true,  SUM_APART,  1e-5,  UNIFORM, 1, "long rows"},
+    { 301,  259,  F32,  F32,  true,  SUM_APART,  1e-5,  UNIFORM, 1, "large enough for two threads"},
     {   9,   31,  F32,  F32,  false, NO_SUM,     1e-5,  UNIFORM, 1e17, "squares near the top of the range"},
     {   9,   31,  F32,  F32,  false, NO_SUM,     1e-5,  UNIFORM, 1e-18, "squares near the bottom: eps decides"},
     {   9,   31,  F32,  F32,  true,  SUM_APART,  1e-5,  MIXED,   1, "subnormal numbers, zeros"},
@@ -110,6 +111,7 @@ static const NormBwdCase NORM_BWD_CASES[] = {
     {  17,   65,  F32,  F32,  false,   true,  true,  true,  false, UNIFORM, 1, "weight only"},
     { 300,    8,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "many rows"},
     {   4, 4099,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1, "long rows"},
+    { 301,  259,  F32,  F32,  false,   true,  true,  true,  true,  UNIFORM, 1, "large enough for two threads"},
     {   9,   31,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1e12, "large"},
     {   9,   31,  F32,  F32,  false,   false, false, true,  true,  UNIFORM, 1e-12, "tiny"},
     {   9,   31,  F32,  F32,  false,   true,  true,  true,  true,  MIXED,   1, "subnormal numbers, zeros"},
@@ -117,6 +119,7 @@ static const NormBwdCase NORM_BWD_CASES[] = {
     {   9,  200,  F32,  F32,  false,   false, false, true,  true,  OFFSET,  300, "mean far from zero"},
     {  33,  257,  BF16, BF16, false,   false, false, true,  true,  UNIFORM, 1, "bf16"},
     {  33,  129,  BF16, F32,  false,   true,  true,  true,  true,  UNIFORM, 1, "bf16, f32 weights, accumulate"},
+    { 301,  259,  BF16, BF16, false,   false, false, true,  true,  UNIFORM, 1, "bf16, large enough for two threads"},
     {  17,   64,  BF16, BF16, true,    false, false, false, false, UNIFORM, 1, "bf16, in place, frozen"},
 };
 

@@ -24,6 +24,7 @@ static const AdamwCase ADAMW_CASES[] = {
     {1003, 1, {{0, 1003, 1e-3, 0, 1}}, 1, true, UNIFORM, 1, "prime"},
     {1003, 1, {{0, 1003, 2e-4, 0.1, 1000}}, 0.37, true, UNIFORM, 1, "clipped, decay"},
     { 600, 3, {{3, 130, 1e-3, 0, 7}, {130, 131, 1e-2, 0.5, 1}, {301, 597, 1e-5, 0.01, 100000}}, 1, true, UNIFORM, 1, "spans with their own settings and gaps"},
+    {100003, 2, {{1, 3, 1e-3, 0, 7}, {4, 100001, 1e-2, 0.5, 9}}, 1, true, UNIFORM, 1, "large enough for two threads"},
     { 257, 1, {{0, 257, 1e-3, 0, 2}}, 1, false, UNIFORM, 1e15, "large gradients"},
     { 257, 1, {{0, 257, 1e-3, 0, 2}}, 1, false, UNIFORM, 1e-9, "gradients near eps"},
     { 257, 1, {{0, 257, 1e-3, 0.1, 3}}, 1, true, MIXED, 1, "subnormal numbers, zeros"},

@@ -25,6 +25,7 @@ static const RopeCase ROPE_CASES[] = {
     { 17,  8, 128, 0, F32,  1e4, 0,     4096, false, "width 128, far positions"},
     {  5,  1, 256, 0, F32,  1e4, 32760, 1,    false, "width 256, the end of the context"},
     {  5,  1, 128, 0, F32,  1e6, 131000, 1,   true,  "very far"},
+    {301,  4,  64, 1, F32,  1e4, 0,     13,   false, "large enough for two threads"},
     {  5,  3,   6, 1, F32,  1e4, 3,     1,    false, "half a width of 3"},
     { 13,  3,  16, 0, BF16, 1e4, 0,     1,    false, "bf16"},
     {  9,  2, 128, 7, BF16, 1e4, 0,     999,  true,  "bf16, strides, inverse"},

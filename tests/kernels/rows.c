@@ -21,6 +21,7 @@ static const RowsCase ROWS_CASES[] = {
     {   9,   8, 1,  20, F32,  F32,  1, 1, false, "every row skipped"},
     { 100,  33, 0,   7, F32,  F32,  3, 5, true,  "repeated indices, skipped rows, accumulate"},
     { 257, 130, 0,   1, F32,  F32,  1, 0, true,  "all rows into one"},
+    { 601, 259, 0,  90, F32,  F32,  7, 4, true,  "large enough for two threads"},
     {  31,  65, 2,  64, BF16, F32,  2, 3, true,  "bf16 to f32, accumulate"},
     {  31,  64, 0,  64, F32,  BF16, 2, 3, false, "f32 to bf16"},
     {  31,  63, 1,  64, BF16, BF16, 2, 0, false, "bf16, odd strides"},
@@ -70,6 +71,7 @@ static const PatchifyCase PATCHIFY_CASES[] = {
     {2, 32, 32, 14, F32,  0.5, 0.5, "unused edge"},
     {1, 13, 29,  5, F32,  0.48145466, 0.26862954, "not square, odd patch"},
     {1,  6,  9,  7, F32,  0.5, 0.5, "smaller than a patch: none"},
+    {3, 98, 84, 14, F32,  0.5, 0.5, "large enough for two threads"},
     {3, 28, 42, 14, BF16, 0.5, 0.5, "bf16"},
     {2, 16, 16, 16, BF16, 0.4, 0.3, "bf16, one patch"},
 };
@@ -102,6 +104,7 @@ static const AddRowsCase ADD_ROWS_CASES[] = {
     { 36,  67,  7, F32,  BF16, true,  false, UNIFORM, "in place, a period cut off, bf16 table"},
     {  3,  64, 10, F32,  F32,  true,  true,  UNIFORM, "shorter than the period"},
     { 40, 257,  4, F32,  F32,  false, false, MIXED,   "subnormal numbers, zeros"},
+    {401, 259, 50, F32,  F32,  false, true,  UNIFORM, "large enough for two threads"},
     { 35,  13,  7, BF16, F32,  false, false, UNIFORM, "bf16"},
     { 33,  64, 16, BF16, BF16, true,  true,  UNIFORM, "bf16, in place"},
 };
