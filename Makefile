@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate inspect scenes stamps
+PROGRAMS := train prepare generate evaluate inspect scenes stamps
 
 # ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
@@ -50,7 +50,15 @@ ISAS          := avx2 avx512 avx512bf16
 ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 ISA_avx512bf16:= $(ISA_avx512) -mavx512bf16
-MAINS         := train/main.c train/prepare_main.c eval/generate.c tools/inspect.c tools/bench_kernels.c data/scenes_main.c data/stamps_main.c
+main_train    := train/main.c
+main_prepare  := train/prepare_main.c
+main_generate := eval/generate.c
+main_evaluate := eval/evaluate.c
+main_inspect  := tools/inspect.c
+main_scenes   := data/scenes_main.c
+main_stamps   := data/stamps_main.c
+main_bench_kernels := tools/bench_kernels.c
+MAINS         := $(foreach p,$(PROGRAMS) bench_kernels,$(main_$(p)))
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -66,12 +74,6 @@ CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(BUILD)/obj/tests/cuda_
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(CUDA_HOST_OBJ)
 
-main_train    := train/main.c
-main_prepare  := train/prepare_main.c
-main_generate := eval/generate.c
-main_inspect  := tools/inspect.c
-main_scenes   := data/scenes_main.c
-main_stamps   := data/stamps_main.c
 main_bench-kernels := tools/bench_kernels.c
 
 .PHONY: example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean

@@ -11,6 +11,7 @@
 #include "kernels/base/log.h"
 #include "train/disk.h"
 #include "train/manifest.h"
+#include "train/device.h"
 #include "train/plan.h"
 
 /* ---------------------------------------------------------------- checks */
@@ -141,13 +142,8 @@ Status setup_data(Setup *s)
 
 Status setup_device(Setup *s)
 {
-    TRY(cpu_open(&s->backend));
+    TRY(device_open(&s->backend, s->cfg, &s->compute));
     s->device_open = true;
-    bool automatic = s->cfg->train.compute == COMPUTE_AUTO;
-    bool narrow = automatic ? s->backend.native_bf16 : s->cfg->train.compute == COMPUTE_BF16;
-    s->compute = narrow ? BF16 : F32;
-    log_info("device: %s, computing in %s%s", s->backend.description, narrow ? "bf16" : "f32",
-             !automatic ? "" : narrow ? " (auto: multiplied natively)" : " (auto: no native bf16)");
     return OK;
 }
 

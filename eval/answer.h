@@ -1,0 +1,38 @@
+/* answer.h: a model that answers questions about pictures: prompt, decoding, text. */
+#ifndef GENLLAVA_EVAL_ANSWER_H
+#define GENLLAVA_EVAL_ANSWER_H
+
+#include "data/records.h"
+#include "train/config.h"
+
+typedef struct Sampling {
+    double temperature; /* 0: greedy, the largest logit, ties to the lowest id */
+    double top_p;       /* keep the fewest likeliest tokens that reach this probability; 1: all */
+    uint64_t seed;
+    int64_t max_new_tokens;
+} Sampling;
+
+typedef struct Answerer Answerer;
+
+/* Opens everything a config names: tokenizer, picture processor, device, weights. checkpoint_dir: trained parts, or NULL for the starting point. */
+MUST_USE Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir);
+void answerer_close(Answerer **a);
+
+/* Receives the answer's text as it grows, in whole characters. */
+typedef void (*AnswerSink)(void *user, const char *text, size_t n);
+
+/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn that
+ * has_images names: all of them belong to the first human turn. question_index separates the random numbers of the questions of a batch.
+ * *answer: trimmed text, the caller's to mem_free. sink may be NULL. */
+typedef struct Question {
+    const RecordTurn *turns;
+    int n_turns;
+    const char *const *images; /* paths */
+    int n_images;
+    uint64_t index;
+} Question;
+MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer);
+
+/* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
+int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);
+#endif

@@ -1,0 +1,188 @@
+/* evaluate: scores the answers of `generate --batch`: exact match by question kind, beside another model's answers and the majority answer. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/json.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
+
+static struct {
+    const char *answers, *before, *label;
+} args = {.label = "accuracy"};
+
+static const CliOption OPTIONS[] = {
+    {"--answers", CLI_STRING, &args.answers, "FILE", "answers.jsonl: objects with \"answer\", \"expected\" and, if there are several, \"kind\"", 0, 0, NULL, false},
+    {"--before", CLI_STRING, &args.before, "FILE", "the same questions answered by another model, to compare with", 0, 0, NULL, false},
+    {"--label", CLI_STRING, &args.label, "TEXT", "what the last line calls the result (default: accuracy)", 0, 0, NULL, false},
+    {0}};
+
+static const CliProgram PROGRAM = {.name = "evaluate",
+                                   .summary = "Scores answers by exact match (case, outer blanks and a final full stop do not count).",
+                                   .usage = "evaluate --answers FILE.jsonl [--before FILE.jsonl]",
+                                   .options = OPTIONS};
+
+enum { MAX_KINDS = 64, TEXT = 64 };
+
+typedef struct Row {
+    char expected[TEXT], answer[TEXT];
+    int kind;
+} Row;
+
+typedef struct Table {
+    Row *rows;
+    int n, capacity, n_kinds;
+    char kinds[MAX_KINDS][TEXT];
+} Table;
+
+static void normalise(char out[TEXT], const char *text)
+{
+    size_t n = 0;
+    text += strspn(text, " \t\r\n");
+    for (; *text && n < TEXT - 1; text++)
+        out[n++] = (char)tolower((unsigned char)*text);
+    while (n && strchr(" \t\r\n.", out[n - 1]))
+        n--;
+    out[n] = 0;
+}
+
+static int kind_index(Table *t, const char *kind)
+{
+    for (int i = 0; i < t->n_kinds; i++)
+        if (!strncmp(t->kinds[i], kind, TEXT - 1))
+            return i;
+    if (t->n_kinds == MAX_KINDS)
+        return -1;
+    snprintf(t->kinds[t->n_kinds], TEXT, "%s", kind);
+    return t->n_kinds++;
+}
+
+static Status add_row(Table *t, const char *file, long line, const Json *o)
+{
+    const Json *answer = json_get(o, "answer"), *expected = json_get(o, "expected"), *kind = json_get(o, "kind");
+    if (!answer || answer->kind != JSON_STRING || !expected || expected->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%ld: needs \"answer\" and \"expected\", both text", file, line);
+    if (t->n == t->capacity) {
+        t->capacity = 2 * t->capacity + 256;
+        Row *grown = mem_grow(t->rows, (size_t)t->capacity * sizeof *grown);
+        if (!grown)
+            return fail(ERR_NOMEM, "no memory for %d answers", t->capacity);
+        t->rows = grown;
+    }
+    Row *r = &t->rows[t->n++];
+    normalise(r->answer, answer->string);
+    normalise(r->expected, expected->string);
+    r->kind = kind_index(t, kind && kind->kind == JSON_STRING ? kind->string : "all");
+    return r->kind < 0 ? fail(ERR_DATA, "%s:%ld: more than %d kinds of question", file, line, MAX_KINDS) : OK;
+}
+
+static Status read_table(Table *t, const char *file)
+{
+    FILE *f = fopen(file, "r");
+    if (!f)
+        return fail(ERR_MISSING, "%s: %s", file, strerror(errno));
+    char *line = NULL;
+    size_t capacity = 0;
+    Status s = OK;
+    ssize_t n;
+    for (long number = 1; !s && (n = getline(&line, &capacity, f)) >= 0; number++) {
+        if ((size_t)n == strspn(line, " \t\r\n"))
+            continue;
+        JsonDoc *doc = NULL;
+        s = json_parse(&doc, line, (size_t)n, file);
+        if (!s)
+            s = add_row(t, file, number, json_root(doc));
+        json_free(&doc);
+    }
+    free(line);
+    fclose(f);
+    return !s && t->n == 0 ? fail(ERR_DATA, "%s: holds no answers", file) : s;
+}
+
+static int right(const Table *t, int kind)
+{
+    int n = 0;
+    for (int i = 0; i < t->n; i++)
+        n += (kind < 0 || t->rows[i].kind == kind) && !strcmp(t->rows[i].answer, t->rows[i].expected);
+    return n;
+}
+
+static int asked(const Table *t, int kind)
+{
+    int n = 0;
+    for (int i = 0; i < t->n; i++)
+        n += t->rows[i].kind == kind;
+    return n;
+}
+
+/* How often the most frequent expected answer of a kind is right, and which it is. */
+static int majority(const Table *t, int kind, const char **answer)
+{
+    int best = 0;
+    for (int i = 0; i < t->n; i++) {
+        if (t->rows[i].kind != kind)
+            continue;
+        int n = 0;
+        for (int j = 0; j < t->n; j++)
+            n += t->rows[j].kind == kind && !strcmp(t->rows[j].expected, t->rows[i].expected);
+        if (n > best) {
+            best = n;
+            *answer = t->rows[i].expected;
+        }
+    }
+    return best;
+}
+
+static Status same_questions(const Table *a, const Table *b)
+{
+    bool same = a->n == b->n;
+    for (int i = 0; same && i < a->n; i++)
+        same = !strcmp(a->rows[i].expected, b->rows[i].expected);
+    return same ? OK : fail(ERR_DATA, "%s and %s do not answer the same questions (%d and %d rows)", args.answers, args.before, a->n, b->n);
+}
+
+static void print_scores(const Table *t, const Table *before)
+{
+    int all_majority = 0;
+    const char *answer = "";
+    fprintf(stdout, "%-20s %9s %9s %9s %9s\n", "kind", "questions", "accuracy", before ? "before" : "", "majority");
+    for (int k = 0; k < t->n_kinds; k++) {
+        int n = asked(t, k), m = majority(t, k, &answer);
+        all_majority += m;
+        fprintf(stdout, "%-20s %9d %7.1f %% ", t->kinds[k], n, 100.0 * right(t, k) / n);
+        if (before)
+            fprintf(stdout, "%7.1f %% ", 100.0 * right(before, k) / n);
+        else
+            fprintf(stdout, "%9s ", "");
+        fprintf(stdout, "%7.1f %%  (\"%s\")\n", 100.0 * m / n, answer);
+    }
+    fprintf(stdout, "%s: %.1f %% (", args.label, 100.0 * right(t, -1) / t->n);
+    if (before)
+        fprintf(stdout, "before %.1f %%, ", 100.0 * right(before, -1) / t->n);
+    fprintf(stdout, "majority %.1f %%)\n", 100.0 * all_majority / t->n);
+}
+
+static Status run(int argc, char **argv)
+{
+    bool done;
+    TRY(cli_parse(&PROGRAM, argc, argv, &done));
+    if (done)
+        return OK;
+    if (!args.answers)
+        return fail(ERR_USAGE, "evaluate: --answers FILE.jsonl is missing; evaluate --help shows the usage");
+    Table after = {0}, before = {0};
+    Status s = read_table(&after, args.answers);
+    if (!s && args.before)
+        s = read_table(&before, args.before);
+    if (!s && args.before)
+        s = same_questions(&after, &before);
+    if (!s)
+        print_scores(&after, args.before ? &before : NULL);
+    mem_free(after.rows);
+    mem_free(before.rows);
+    return s;
+}
+
+int main(int argc, char **argv) { return cli_finish(run(argc, argv)); }

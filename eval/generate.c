@@ -1,0 +1,196 @@
+/* generate: asks a model. One question, a batch file, or a conversation. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "eval/answer.h"
+#include "eval/batch.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+#include "train/checkpoint.h"
+#include "train/disk.h"
+#include "train/manifest.h"
+
+static struct {
+    const char *config, *checkpoint, *ask, *draw, *edit, *batch, *out, *sampler;
+    CliList images, sets;
+    bool chat, quiet;
+    Sampling sampling;
+    int64_t seed, steps;
+    double guidance, image_guidance;
+} args = {.sampling = {.top_p = 1, .max_new_tokens = 256}, .seed = 42, .steps = 50, .guidance = 7.5, .image_guidance = 1.5};
+
+static const CliOption OPTIONS[] = {
+    {.kind = CLI_HEADING, .help = "The model:"},
+    {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0, 0, NULL, false},
+    {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder; it knows its base models", 0, 0, NULL, false},
+    {"--set", CLI_STRINGS, &args.sets, "KEY=VALUE", "override a key of the config (repeatable)", 0, 0, NULL, false},
+    {.kind = CLI_HEADING, .help = "What to do:"},
+    {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
+    {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
+    {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
+    {"--batch", CLI_STRING, &args.batch, "FILE.jsonl", "a question a line: {\"ask\": text, \"image\": path or list of paths}; paths are relative to the file", 0, 0, NULL, false},
+    {"--draw", CLI_STRING, &args.draw, "TEXT", "draw a picture (needs model.diffusion.path)", 0, 0, NULL, false},
+    {"--edit", CLI_STRING, &args.edit, "TEXT", "edit the picture of --image (needs model.diffusion.path)", 0, 0, NULL, false},
+    {"--out", CLI_STRING, &args.out, "PATH", "where the picture goes; for --batch a folder, which receives answers.jsonl", 0, 0, NULL, false},
+    {.kind = CLI_HEADING, .help = "How:"},
+    {"--max-new-tokens", CLI_INT, &args.sampling.max_new_tokens, "N", "the longest answer (default 256)", 1, 1e6, NULL, false},
+    {"--temperature", CLI_REAL, &args.sampling.temperature, "T", "0 is greedy, the default", 0, 1e6, NULL, false},
+    {"--top-p", CLI_REAL, &args.sampling.top_p, "P", "keep the likeliest tokens that together reach P (default 1)", 1e-9, 1, NULL, false},
+    {"--seed", CLI_INT, &args.seed, "N", "of all randomness (default 42)", 0, 9e18, NULL, false},
+    {"--steps", CLI_INT, &args.steps, "N", "denoising steps of a picture (default 50)", 1, 1000, NULL, false},
+    {"--guidance", CLI_REAL, &args.guidance, "W", "strength of the text (default 7.5)", 0, 1000, NULL, false},
+    {"--image-guidance", CLI_REAL, &args.image_guidance, "W", "strength of the source picture (default 1.5)", 0, 1000, NULL, false},
+    {"--sampler", CLI_STRING, &args.sampler, "NAME", "ddim, pndm or dpm", 0, 0, NULL, false},
+    {"--quiet", CLI_FLAG, &args.quiet, NULL, "only results and errors", 0, 0, NULL, false},
+    {0}};
+
+static const CliProgram PROGRAM = {
+    .name = "generate",
+    .summary = "Asks a model: answers questions about pictures, one at a time, from a batch file, or in a conversation.",
+    .usage = "generate --config RUN.json | --checkpoint DIR  --ask TEXT [--image FILE…]\n"
+             "       generate --config RUN.json | --checkpoint DIR  --batch FILE.jsonl --out DIR\n"
+             "       generate --config RUN.json | --checkpoint DIR  --chat [--image FILE…]",
+    .options = OPTIONS};
+
+static Status check_arguments(void)
+{
+    int jobs = !!args.ask + !!args.draw + !!args.edit + !!args.batch + args.chat;
+    if (jobs != 1)
+        return fail(ERR_USAGE, "generate: say one thing to do: --ask, --batch, --chat, --draw or --edit");
+    if (!!args.config == !!args.checkpoint)
+        return fail(ERR_USAGE, "generate: say which model, with --config RUN.json or --checkpoint DIR (one of them)");
+    if (args.draw || args.edit)
+        return fail(ERR_USAGE, "generate: --draw and --edit need a run with model.diffusion.path; this version trains and answers about "
+                               "pictures but cannot draw yet");
+    if (args.batch && !args.out)
+        return fail(ERR_USAGE, "generate: --batch needs --out DIR, the folder for answers.jsonl");
+    args.sampling.seed = (uint64_t)args.seed;
+    return OK;
+}
+
+static void print_piece(void *user, const char *text, size_t n)
+{
+    (void)user;
+    fwrite(text, 1, n, stdout);
+    fflush(stdout);
+}
+
+/* On a terminal the answer appears as it grows; elsewhere it is printed whole. */
+static Status ask(Answerer *a, const Question *q, char **answer)
+{
+    bool live = isatty(STDOUT_FILENO);
+    TRY(answerer_ask(a, q, &args.sampling, live ? print_piece : NULL, NULL, answer));
+    fprintf(stdout, "%s\n", live ? "" : *answer);
+    return fflush(stdout) ? fail(ERR_IO, "standard output: %s", strerror(errno)) : OK;
+}
+
+static Status ask_once(Answerer *a)
+{
+    RecordTurn turn = {.human = true, .text = args.ask, .length = strlen(args.ask)};
+    Question q = {.turns = &turn, .n_turns = 1, .images = args.images.items, .n_images = args.images.n};
+    char *answer;
+    Status s = ask(a, &q, &answer);
+    mem_free(answer);
+    return s;
+}
+
+enum { CHAT_TURNS = 256 };
+
+static Status chat(Answerer *a)
+{
+    RecordTurn turns[CHAT_TURNS] = {0};
+    char *owned[CHAT_TURNS] = {0}, *line = NULL;
+    size_t capacity = 0;
+    int n = 0;
+    Status s = OK;
+    while (!s && n + 2 <= CHAT_TURNS) {
+        if (isatty(STDIN_FILENO))
+            fputs("> ", stderr);
+        ssize_t got = getline(&line, &capacity, stdin);
+        if (got < 0)
+            break;
+        while (got && (line[got - 1] == '\n' || line[got - 1] == '\r'))
+            line[--got] = 0;
+        if (!got)
+            continue;
+        if (!(owned[n] = mem_strdup(line))) {
+            s = fail(ERR_NOMEM, "no memory for the conversation");
+            break;
+        }
+        turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = (size_t)got};
+        n++;
+        Question q = {.turns = turns, .n_turns = n, .images = args.images.items, .n_images = args.images.n, .index = (uint64_t)n};
+        s = ask(a, &q, &owned[n]);
+        if (!s) {
+            turns[n] = (RecordTurn){.human = false, .text = owned[n], .length = strlen(owned[n])};
+            n++;
+        }
+    }
+    for (int i = 0; i < CHAT_TURNS; i++)
+        mem_free(owned[i]);
+    free(line);
+    return s;
+}
+
+static Status run_with(const RunConfig *cfg, const char *checkpoint)
+{
+    Answerer *a = NULL;
+    Status s = answerer_open(&a, cfg, checkpoint);
+    if (!s)
+        s = args.ask ? ask_once(a) : args.chat ? chat(a) : batch_answer(a, args.batch, args.out, &args.sampling);
+    answerer_close(&a);
+    return s;
+}
+
+/* A checkpoint folder brings its own config. */
+static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
+{
+    if (args.sets.n)
+        return fail(ERR_USAGE, "generate: --set changes a config; a checkpoint's own settings stand as they are (use --config)");
+    if (!disk_exists(args.checkpoint))
+        return fail(ERR_MISSING, "--checkpoint %s: there is no such folder", args.checkpoint);
+    snprintf(checkpoint, PATH_MAX, "%s", args.checkpoint);
+    TRY_IN(manifest_verify(checkpoint), "--checkpoint");
+    return checkpoint_config(checkpoint, cfg);
+}
+
+/* A run's newest whole checkpoint, or nothing: the starting point. */
+static Status open_run(RunConfig *cfg, char checkpoint[PATH_MAX])
+{
+    char folder[PATH_MAX];
+    bool any = false;
+    TRY(config_load(cfg, args.config, args.sets.items, args.sets.n));
+    disk_join(folder, cfg->save.dir, cfg->name);
+    if (disk_exists(folder))
+        TRY(checkpoint_any(folder, &any));
+    if (any)
+        TRY(checkpoint_newest(folder, checkpoint));
+    if (*checkpoint)
+        log_info("using %s", checkpoint);
+    else
+        log_info("no checkpoint in %s: using the starting point of %s", folder, args.config);
+    return OK;
+}
+
+static Status run(int argc, char **argv)
+{
+    bool done;
+    TRY(cli_parse(&PROGRAM, argc, argv, &done));
+    if (done)
+        return OK;
+    TRY(check_arguments());
+    log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
+    RunConfig cfg = {0};
+    char checkpoint[PATH_MAX] = "";
+    Status s = args.checkpoint ? open_checkpoint(&cfg, checkpoint) : open_run(&cfg, checkpoint);
+    if (!s)
+        s = run_with(&cfg, *checkpoint ? checkpoint : NULL);
+    config_free(&cfg);
+    return s;
+}
+
+int main(int argc, char **argv) { return cli_finish(run(argc, argv)); }

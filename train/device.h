@@ -1,0 +1,11 @@
+/* device.h: the device a config asks for, and the type to compute in. */
+#ifndef GENLLAVA_TRAIN_DEVICE_H
+#define GENLLAVA_TRAIN_DEVICE_H
+
+#include "kernels/ops/table.h"
+#include "train/config.h"
+
+/* Opens the backend of cfg->device and says in one line what was chosen. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device
+ * multiplies it natively. */
+MUST_USE Status device_open(Backend *b, const RunConfig *cfg, DType *compute);
+#endif
