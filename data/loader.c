@@ -12,7 +12,7 @@
 #include "data/order.h"
 #include "kernels/base/arena.h"
 
-enum { N_MEASURES = 7, ALL_MEASURES = 7 /* place of the bound after them */, MOST_SCANNED = 1 << 25 };
+enum { WORST_MOST = 256, MOST_SCANNED = 1 << 25 };
 
 /* The arrays of a pass, reused from pass to pass. */
 typedef struct PassArrays {
@@ -30,7 +30,7 @@ struct Loader {
     Order *order;
     LoaderTotals totals;
     int64_t items;            /* of the whole run */
-    PassShape worst[8];
+    PassShape worst[WORST_MOST];
     int n_worst;
     int64_t step;             /* the present one, -1: none */
     StepPlanning plan, next_plan;
@@ -81,52 +81,44 @@ static PassShape shape_of(const Loader *ld, const StepPlanning *p, int32_t pass)
     return s;
 }
 
-/* What memory is a sum of, with different factors from model to model: the passes at the corners of these measures are the candidates. */
-static void measure(const Loader *ld, const PassShape *s, int64_t m[N_MEASURES])
+/* Does a need at least what b needs, by every measure? */
+static bool covers(const PassShape *a, const PassShape *b)
 {
-    const int64_t image_rows = (int64_t)s->images * ld->index->patches;
-    const int64_t values[N_MEASURES] = {s->tokens, image_rows, s->labels, s->max_segment, s->tokens + image_rows, s->tokens + s->labels,
-                                        s->tokens + image_rows + s->labels};
-    memcpy(m, values, sizeof values);
+    return a->tokens >= b->tokens && a->segments >= b->segments && a->images >= b->images && a->labels >= b->labels &&
+           a->max_segment >= b->max_segment;
 }
 
-typedef struct WorstPasses {
-    PassShape shape[N_MEASURES + 1];
-    int64_t best[N_MEASURES];
-} WorstPasses;
-
-static void consider(const Loader *ld, WorstPasses *w, const PassShape *s)
+static PassShape join(PassShape a, const PassShape *b)
 {
-    int64_t m[N_MEASURES];
-    measure(ld, s, m);
-    for (int i = 0; i < N_MEASURES; i++)
-        if (m[i] > w->best[i] || (m[i] == w->best[i] && m[N_MEASURES - 1] > w->best[N_MEASURES - 1])) {
-            w->best[i] = m[i];
-            w->shape[i] = *s;
-        }
-    PassShape *bound = &w->shape[ALL_MEASURES];
-    bound->tokens = s->tokens > bound->tokens ? s->tokens : bound->tokens;
-    bound->segments = s->segments > bound->segments ? s->segments : bound->segments;
-    bound->images = s->images > bound->images ? s->images : bound->images;
-    bound->labels = s->labels > bound->labels ? s->labels : bound->labels;
-    bound->max_segment = s->max_segment > bound->max_segment ? s->max_segment : bound->max_segment;
+    a.tokens = b->tokens > a.tokens ? b->tokens : a.tokens;
+    a.segments = b->segments > a.segments ? b->segments : a.segments;
+    a.images = b->images > a.images ? b->images : a.images;
+    a.labels = b->labels > a.labels ? b->labels : a.labels;
+    a.max_segment = b->max_segment > a.max_segment ? b->max_segment : a.max_segment;
+    return a;
 }
 
-static void keep_distinct(Loader *ld, const WorstPasses *w, bool with_bound)
+/* Memory grows with every measure, at rates that differ from model to model: only passes that no other covers can be the worst. Past WORST_MOST of
+ * them the last entry stands for all the rest together. */
+static void consider(Loader *ld, const PassShape *s)
 {
-    for (int i = 0; i < N_MEASURES + with_bound; i++) {
-        bool known = w->shape[i].segments == 0;
-        for (int k = 0; k < ld->n_worst; k++)
-            known = known || !memcmp(&ld->worst[k], &w->shape[i], sizeof w->shape[i]);
-        if (!known)
-            ld->worst[ld->n_worst++] = w->shape[i];
-    }
+    int kept = 0;
+    for (int i = 0; i < ld->n_worst; i++)
+        if (covers(&ld->worst[i], s))
+            return;
+    for (int i = 0; i < ld->n_worst; i++)
+        if (!covers(s, &ld->worst[i]))
+            ld->worst[kept++] = ld->worst[i];
+    if (kept == WORST_MOST)
+        ld->worst[kept - 1] = join(ld->worst[kept - 1], s);
+    else
+        ld->worst[kept++] = *s;
+    ld->n_worst = kept;
 }
 
 /* The whole run from lengths: its tokens, and its worst passes. */
 static Status survey(Loader *ld)
 {
-    WorstPasses w = {0};
     int64_t step = 0;
     for (; step < ld->totals.steps && step * ld->o.batch < MOST_SCANNED; step++) {
         TRY(list_step(ld, &ld->plan, step));
@@ -136,21 +128,23 @@ static Status survey(Loader *ld)
         plan_deal(&ld->plan, n, ld->rank, ld->n_ranks, ld->o.micro_tokens);
         for (int32_t p = 0; p < ld->plan.n_passes; p++) {
             PassShape s = shape_of(ld, &ld->plan, p);
-            consider(ld, &w, &s);
+            consider(ld, &s);
         }
     }
-    bool all = step == ld->totals.steps;
-    if (!all) { /* a run this long repeats itself: its tokens by proportion, its worst pass by the bound */
+    if (step < ld->totals.steps) { /* a run this long repeats itself: its tokens by proportion, its worst pass by the bound */
+        PassShape bound = {.tokens = (int32_t)ld->o.micro_tokens};
         ld->totals.tokens = (int64_t)((double)ld->totals.tokens * (double)ld->items / ((double)step * (double)ld->o.batch));
-        w.shape[ALL_MEASURES].tokens = (int32_t)ld->o.micro_tokens;
+        for (int i = 0; i < ld->n_worst; i++)
+            bound = join(bound, &ld->worst[i]);
+        ld->worst[0] = bound;
+        ld->n_worst = 1;
     }
-    keep_distinct(ld, &w, !all);
     return OK;
 }
 
-int loader_worst_passes(const Loader *ld, PassShape out[8])
+int loader_worst_passes(const Loader *ld, const PassShape **out)
 {
-    memcpy(out, ld->worst, sizeof ld->worst);
+    *out = ld->worst;
     return ld->n_worst;
 }
 

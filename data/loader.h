@@ -41,9 +41,9 @@ const LoaderTotals *loader_totals(const Loader *ld);
 typedef struct PassShape {
     int32_t tokens, segments, images, labels, max_segment;
 } PassShape;
-/* Every distinct candidate for this rank's largest pass: the largest by each measure and by the sums that memory follows. Returns their
- * number, at most 8. Beyond 2^25 items the last one is not a pass but the largest of every measure. */
-int loader_worst_passes(const Loader *ld, PassShape out[8]);
+/* Every candidate for this rank's largest pass: those that no other pass equals or exceeds in all measures at once. Returns their number (at most
+ * 256; then, or beyond 2^25 items, one of them is no pass but the largest of every measure). They belong to the loader. */
+int loader_worst_passes(const Loader *ld, const PassShape **out);
 
 typedef struct StepPlan {
     int64_t step;

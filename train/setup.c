@@ -164,8 +164,8 @@ static Status take_memory(Setup *s)
 
 Status setup_measure(Setup *s)
 {
-    PassShape worst[8];
-    int n = loader_worst_passes(s->loader, worst);
+    const PassShape *worst;
+    int n = loader_worst_passes(s->loader, &worst);
     TRY(memory_measure(&s->memory, s->cfg, s->compute, worst, n));
     memory_say(&s->memory);
     return OK;
