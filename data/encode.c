@@ -25,6 +25,8 @@ typedef struct Encoder {
 
 /* ---------------------------------------------------------------- added ids */
 
+const char *const KIND_NAMES[N_KINDS] = {"text", "visual", "task", "image"};
+
 int32_t encoder_task_id(const EncoderOptions *o, Task task)
 {
     int32_t id = o->vocab_size;

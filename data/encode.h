@@ -7,7 +7,8 @@
 #include "data/tokenizer.h"
 
 /* What a token is: bits 1-3 of the mask byte; bit 0: trained. */
-typedef enum TokenKind { KIND_TEXT, KIND_VISUAL, KIND_TASK, KIND_IMAGE } TokenKind;
+typedef enum TokenKind { KIND_TEXT, KIND_VISUAL, KIND_TASK, KIND_IMAGE, N_KINDS } TokenKind;
+extern const char *const KIND_NAMES[N_KINDS];
 enum { MASK_TRAINED = 1, MASK_KIND_SHIFT = 1 };
 
 typedef enum ChatTemplate { CHAT_MISTRAL_INSTRUCT, CHAT_V1, CHAT_LLAVA_LLAMA_2, CHAT_PLAIN } ChatTemplate;

@@ -14,7 +14,6 @@
 enum { MOST_MISTAKES = 20, DEFAULT_SEED = 42 };
 
 static const char SCHEMA[] = "genllava.mixture/1";
-static const char *const TASKS[N_TASKS] = {"understand", "generate", "edit"};
 
 typedef struct Reader {
     const char *name, *base; /* what messages call the text; what relative paths start from, absolute */
@@ -134,7 +133,7 @@ static void read_files(Reader *r, MixtureSource *s, const Json *v)
 static void read_task(Reader *r, MixtureSource *s, const Json *v)
 {
     for (int t = 0; t < N_TASKS; t++) {
-        if (v->kind == JSON_STRING && !strcmp(v->string, TASKS[t])) {
+        if (v->kind == JSON_STRING && !strcmp(v->string, TASK_NAMES[t])) {
             s->task = (Task)t;
             return;
         }

@@ -13,7 +13,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
-#define JOURNAL_SCHEMA "genllava.manifest/1"
+#define JOURNAL_SCHEMA "genllava.shards/1"
 #define BAD_ROW "{\"bad_row\":"
 #define SHARD_LINE "{\"shard\":"
 enum { ROWS_SHOWN = 20, N_REASONS = REJECT_BAD_JSON + 1 };

@@ -12,7 +12,6 @@
 
 static const char *const CHAT_NAMES[] = {[CHAT_MISTRAL_INSTRUCT] = "mistral_instruct", [CHAT_V1] = "v1",
                                          [CHAT_LLAVA_LLAMA_2] = "llava_llama_2", [CHAT_PLAIN] = "plain"};
-static const char *const TASK_NAMES[N_TASKS] = {"understand", "generate", "edit"};
 
 const char *prepare_template_name(ChatTemplate t) { return CHAT_NAMES[t]; }
 

@@ -306,10 +306,10 @@ static Status send_out(Scan *s, const Record *rec)
         if (s->jobs[best].waiting < MOST_WAITING) {
             wire_put_row(&s->out, s->next - 1, rec, s->pictures);
             Status r = wire_send(s->jobs[best].to, &s->out);
-            if (r && s->out.failed)
-                return r;
-            while (r) /* it is gone; what it said last explains more than the broken pipe */
+            while (r == ERR_INTERNAL) /* it is gone; what it said last explains more than the broken pipe */
                 TRY(take_answer(s, best));
+            if (r)
+                return r;
             s->jobs[best].waiting++;
             return OK;
         }

@@ -197,7 +197,7 @@ Status wire_send(int fd, const Wire *w)
         if (put_now < 0 && errno == EINTR)
             continue;
         if (put_now < 0)
-            return fail(ERR_INTERNAL, "a worker process ended too early: %s", strerror(errno));
+            return errno == EPIPE ? fail(ERR_INTERNAL, "a worker process ended too early") : fail(ERR_IO, "writing to a pipe: %s", strerror(errno));
         done += (size_t)put_now;
     }
     return OK;

@@ -30,7 +30,7 @@ void wire_row_free(WireRow *r);
 void wire_put_row(Wire *w, int64_t sequence, const Record *rec, const WirePicture *pictures);
 MUST_USE Status wire_get_row(Wire *w, WireRow *out);
 
-/* A message: its length, then its bytes. OK with *end when the other side is gone before the first byte. */
+/* A message: its length, then its bytes. Sending to a process that is gone is ERR_INTERNAL; receiving from one is OK with *end. */
 MUST_USE Status wire_send(int fd, const Wire *w);
 MUST_USE Status wire_receive(int fd, Wire *w, bool *end);
 #endif

@@ -30,6 +30,9 @@ struct RecordReader {
     int64_t surrogates;
 };
 
+const char *const TASK_NAMES[N_TASKS] = {"understand", "generate", "edit"};
+const char *const ROLE_NAMES[N_ROLES] = {"input", "target", "mask"};
+
 const char *reject_name(Reject r)
 {
     static const char *const NAMES[] = {

@@ -32,7 +32,9 @@ typedef enum Reject {
 } Reject;
 const char *reject_name(Reject r);
 
-typedef enum ImageRole { ROLE_INPUT, ROLE_TARGET, ROLE_MASK } ImageRole;
+typedef enum ImageRole { ROLE_INPUT, ROLE_TARGET, ROLE_MASK, N_ROLES } ImageRole;
+/* As files spell them. */
+extern const char *const TASK_NAMES[N_TASKS], *const ROLE_NAMES[N_ROLES];
 
 typedef struct RecordImage {
     const char *path; /* as the row says */

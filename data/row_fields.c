@@ -7,8 +7,6 @@
 
 #include "kernels/base/arena.h"
 
-static const char *const TASKS[N_TASKS] = {"understand", "generate", "edit"};
-static const char *const ROLES[] = {"input", "target", "mask"};
 static const char UNIFIED[] = "genllava.sample/1";
 
 /* The first cause stays. */
@@ -95,7 +93,7 @@ static Status unified_images(Record *rec, RowRoom *room, const Json *list)
     TRY(s);
     for (const Json *i = list->child; i; i = i->next) {
         const Json *path = json_get(i, "path"), *role = json_get(i, "role");
-        int r = is_null(role) ? ROLE_INPUT : named(ROLES, 3, role);
+        int r = is_null(role) ? ROLE_INPUT : named(ROLE_NAMES, N_ROLES, role);
         if (!path)
             reject(rec, REJECT_BAD_JSON, "%d:%d: this image has no \"path\"", i->line, i->column);
         else if (r < 0)
@@ -144,7 +142,7 @@ static Status read_turns(Record *rec, RowRoom *room, const Json *list, const cha
 
 static void read_task(Record *rec, const Json *task, bool unified)
 {
-    int t = is_null(task) ? (int)rec->task : named(TASKS, N_TASKS, task);
+    int t = is_null(task) ? (int)rec->task : named(TASK_NAMES, N_TASKS, task);
     if (t >= 0)
         rec->task = (Task)t;
     else if (unified) /* other people's rows may mean something else by it */

@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "data/crc32c.h"
+#include "data/encode.h"
+#include "data/formats/json.h"
+#include "data/image.h"
 #include "data/shard_layout.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
@@ -64,14 +67,30 @@ const int N_SHARD_TEXTS = sizeof SHARD_TEXTS / sizeof *SHARD_TEXTS;
 
 static const char *const GROUPS[] = {"/sample", "/tok", "/ref", "/image", "/text", "/enum"};
 
-/* What the numbers of the u8 arrays mean, as JSON lists in attributes of /enum. */
+/* What the numbers of the u8 arrays mean: a JSON list of names in an attribute of /enum. */
+static Status write_names(HdfFile *f, const char *attribute, const char *const *names, int n)
+{
+    JsonOut j = {0};
+    jsonout_begin_array(&j, NULL);
+    for (int i = 0; i < n; i++)
+        jsonout_string(&j, NULL, names[i]);
+    jsonout_end_array(&j);
+    Status s = j.failed ? fail(ERR_NOMEM, "no memory for the names of %s", attribute) : hdf_set_text(f, "/enum", attribute, j.text);
+    jsonout_free(&j);
+    return s;
+}
+
 static Status write_enums(HdfFile *f)
 {
-    TRY(hdf_set_text(f, "/enum", "task", "[\"understand\",\"generate\",\"edit\"]"));
-    TRY(hdf_set_text(f, "/enum", "role", "[\"input\",\"target\",\"mask\"]"));
-    TRY(hdf_set_text(f, "/enum", "fmt", "[\"unknown\",\"jpeg\",\"png\",\"gif\",\"webp\"]"));
-    TRY(hdf_set_text(f, "/enum", "kind", "[\"text\",\"visual\",\"task\",\"image\"]"));
-    return hdf_set_text(f, "/enum", "flags", "[\"has_input\",\"has_target\"]"); /* bit 0, bit 1 */
+    static const char *const FLAGS[] = {"has_input", "has_target"}; /* bit 0, bit 1 */
+    const char *formats[IMAGE_WEBP + 1];
+    for (int i = 0; i <= IMAGE_WEBP; i++)
+        formats[i] = image_format_name((ImageFormat)i);
+    TRY(write_names(f, "task", TASK_NAMES, N_TASKS));
+    TRY(write_names(f, "role", ROLE_NAMES, N_ROLES));
+    TRY(write_names(f, "fmt", formats, IMAGE_WEBP + 1));
+    TRY(write_names(f, "kind", KIND_NAMES, N_KINDS));
+    return write_names(f, "flags", FLAGS, 2);
 }
 
 static Status write_attributes(HdfFile *f, const ShardAttributes *a)

@@ -1,0 +1,61 @@
+# inspect on each kind of file and folder. $1: the build folder.
+set -u
+build=$(realpath "$1") root=$(pwd) failed=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+parity=$root/tests/fixtures/parity
+
+wrong() { echo "inspect.sh: $*" >&2; failed=1; }
+expect() { # CODE TEXT COMMAND...
+    code=$1 text=$2; shift 2
+    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
+    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
+    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
+}
+
+expect 0 'usage: inspect PATH' "$build/inspect" --help
+[ "$(wc -L < "$tmp/stdout")" -le 80 ] || wrong "--help is wider than 80 columns"
+expect 2 'nothing to look at' "$build/inspect"
+expect 2 '--pixels needs --sample N' "$build/inspect" x --pixels "$tmp/x.ppm"
+expect 66 "$tmp/none: No such file or directory" "$build/inspect" "$tmp/none"
+mkdir "$tmp/empty"
+expect 65 "$tmp/empty: holds no weights" "$build/inspect" "$tmp/empty"
+printf 'PK\003\004pickled' > "$tmp/weights.bin"
+expect 65 "$tmp/weights.bin: " "$build/inspect" "$tmp/weights.bin"
+
+# weights: a file, a folder, a sharded folder
+expect 0 'model.norm.weight ' "$build/inspect" "$parity/bases/llm-gqa/model.safetensors"
+expect 0 '21 tensors, 73,968 elements, 144.5 KiB (73,968 BF16)' "$build/inspect" "$parity/bases/llm-gqa"
+expect 0 ' tensors, ' "$build/inspect" "$parity/bases/llm-old"
+expect 0 '"elements": 73968' "$build/inspect" "$parity/bases/llm-gqa" --format json
+cp "$parity/bases/llm-gqa/model.safetensors" "$tmp/cut.safetensors"
+truncate -s -5 "$tmp/cut.safetensors"
+expect 65 "$tmp/cut.safetensors" "$build/inspect" "$tmp/cut.safetensors"
+
+# shards
+"$build/prepare" --config "$parity/vision_full/config.json" --out "$tmp/shards" --set data.shard_samples=2 --quiet > /dev/null || wrong "prepare failed"
+shard=$tmp/shards/shard-00000-of-00002.h5
+expect 0 'samples    2 (2 understand)' "$build/inspect" "$shard"
+expect 0 'samples    3 (3 understand)' "$build/inspect" "$tmp/shards"
+expect 0 '"kind": "shard"' "$build/inspect" "$shard" --format json
+expect 0 'sample 1 of' "$build/inspect" "$shard" --sample 1
+grep -qE '^ *0   +1  text   <s>$' "$tmp/stdout" || wrong "the first token is not shown as <s>"
+grep -qE '^ *[0-9]+ \*  +2  text   </s>$' "$tmp/stdout" || wrong "the terminator is not shown as trained"
+grep -qE '^ *[0-9]+ +-200  image  <image>$' "$tmp/stdout" || wrong "the image placeholder is not shown"
+grep -qF 'image 0: input, ' "$tmp/stdout" || wrong "the image is not described"
+expect 0 '"trained": true' "$build/inspect" "$shard" --sample 1 --format json
+expect 2 '--sample 2: ' "$build/inspect" "$shard" --sample 2
+expect 2 'sample 1 has 1 images' "$build/inspect" "$shard" --sample 1 --image 1
+expect 2 '--pixels needs --config' "$build/inspect" "$shard" --sample 1 --pixels "$tmp/x.ppm"
+"$build/inspect" "$shard" --sample 1 --pixels "$tmp/x.ppm" --config "$parity/vision_full/config.json" || wrong "--pixels failed"
+[ "$(head -c 13 "$tmp/x.ppm" | tr '\n' ' ')" = "P6 31 31 255 " ] && [ "$(wc -c < "$tmp/x.ppm")" = $((13 + 31 * 31 * 3)) ] || wrong "the PPM is not 31x31"
+"$build/inspect" "$shard" --sample 1 --image 0 --pixels - --config "$parity/vision_full/config.json" | cmp -s - "$tmp/x.ppm" || wrong "--pixels - differs"
+printf X | dd of="$shard" bs=1 seek=2000 conv=notrunc 2> /dev/null
+expect 65 'damaged' "$build/inspect" "$shard"
+
+# checkpoints and runs need a manifest
+mkdir "$tmp/checkpoint-000001"
+echo '{}' > "$tmp/checkpoint-000001/MANIFEST.json"
+expect 65 "$tmp/checkpoint-000001/MANIFEST.json" "$build/inspect" "$tmp/checkpoint-000001"
+expect 65 'DAMAGED' "$build/inspect" "$tmp"
+exit $failed

@@ -1,0 +1,78 @@
+# prepare as a person runs it: exit codes and sentences, reports, equal bytes for any jobs and after kills. $1: the build folder.
+set -u
+build=$(realpath "$1") root=$(pwd) failed=0
+tmp=$(mktemp -d) || exit 1
+trap 'chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
+bases=$root/tests/fixtures/parity/bases
+
+wrong() { echo "prepare.sh: $*" >&2; failed=1; }
+# expect CODE TEXT COMMAND...: the exit code, and a text that standard output or error must hold
+expect() {
+    code=$1 text=$2; shift 2
+    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
+    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
+    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
+}
+
+mkdir "$tmp/images"
+for i in 0 1 2 3 4 5; do cp "$root/tests/fixtures/images/rgb.png" "$tmp/images/$i.png"; printf "$i" >> "$tmp/images/$i.png"; done
+{
+    echo '['
+    for i in $(seq 0 59); do
+        [ "$i" = 0 ] || echo ','
+        image=
+        [ $((i % 2)) = 0 ] || image="\"image\":\"$((i % 9)).png\","
+        marker=
+        [ -z "$image" ] || marker='<image>\n'
+        echo "{\"id\":\"r$i\",$image\"conversations\":[{\"from\":\"human\",\"value\":\"${marker}Question $i?\"},{\"from\":\"gpt\",\"value\":\"Answer $i.\"}]}"
+    done
+    echo ']'
+} > "$tmp/rows.json"
+cat > "$tmp/run.json" <<END
+{"model":{"llm":{"path":"$bases/llm-gqa"},"vision":{"path":"$bases/vision-only"}},
+ "data":{"mixture":[{"name":"rows","files":["rows.json"],"image_root":"images"}],"shard_samples":7},"train":{"batch":4}}
+END
+
+# help fits the terminal, mistakes are usage errors
+expect 0 'usage: prepare --config RUN.json' "$build/prepare" --help
+[ "$(wc -L < "$tmp/stdout")" -le 80 ] || wrong "--help is wider than 80 columns"
+expect 2 '--config FILE is needed' "$build/prepare" --out "$tmp/x"
+expect 2 '--jbos' "$build/prepare" --jbos 3
+expect 66 "$tmp/none.json" "$build/prepare" --config "$tmp/none.json"
+expect 66 "$tmp/gone.json" "$build/prepare" --config "$tmp/run.json" --set 'data.mixture=[{"name":"a","files":["'"$tmp"'/gone.json"]}]'
+
+# a preparation, its report, and once more
+expect 0 "$tmp/one: 51 samples, " "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --jobs 1 --report "$tmp/report.json"
+grep -qF '9 of 60 rows left out: 9 missing' "$tmp/stderr" || wrong "no summary of the bad rows"
+[ "$(grep -c '"reason":"missing"' "$tmp/report.json")" = 9 ] || wrong "the report does not list 9 rows"
+expect 0 'genllava.report/1' "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --report -
+cmp -s "$tmp/stdout" "$tmp/report.json" || wrong "the report of standard output is another one"
+expect 65 '9 of 60 rows cannot be used, and --strict allows none' "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --strict
+expect 65 'none of the 60 rows of the mixture can be used' "$build/prepare" --config "$tmp/run.json" --out "$tmp/none" \
+    --set 'data.max_tokens=8'
+expect 73 "$tmp/rows.json" "$build/prepare" --config "$tmp/run.json" --out "$tmp/rows.json/inside"
+
+# the same bytes with other jobs, and after kills at random moments (the seed is printed when it fails)
+expect 0 '8 shards' "$build/prepare" --config "$tmp/run.json" --out "$tmp/two" --jobs 2
+diff -r "$tmp/one" "$tmp/two" > /dev/null || wrong "two jobs make other bytes than one"
+seed=$RANDOM RANDOM=$seed
+for round in 1 2 3 4 5 6; do
+    "$build/prepare" --config "$tmp/run.json" --out "$tmp/killed" --jobs 2 > /dev/null 2>&1 &
+    pid=$!
+    sleep "0.0$((RANDOM % 90 + 10))"
+    { kill -9 $pid; wait $pid; } 2> /dev/null
+done
+expect 0 '8 shards' "$build/prepare" --config "$tmp/run.json" --out "$tmp/killed"
+diff -r "$tmp/one" "$tmp/killed" > /dev/null || wrong "other bytes after kills (seed $seed)"
+
+# a full disk: 74, the file and the cause, nothing half done, and it goes on when there is room
+expect 74 'File too large' bash -c 'ulimit -f 8; exec "$@"' - "$build/prepare" --config "$tmp/run.json" --out "$tmp/full"
+ls -A "$tmp/full" | grep -q tmp && wrong "a full disk leaves temporary files"
+expect 0 '8 shards' "$build/prepare" --config "$tmp/run.json" --out "$tmp/full"
+diff -r "$tmp/one" "$tmp/full" > /dev/null || wrong "other bytes after a full disk"
+
+# a damaged shard is made again
+printf X | dd of="$tmp/two/shard-00003-of-00008.h5" bs=1 seek=2000 conv=notrunc 2> /dev/null
+expect 0 'shard-00003-of-00008.h5 is damaged and is made again' "$build/prepare" --config "$tmp/run.json" --out "$tmp/two"
+diff -r "$tmp/one" "$tmp/two" > /dev/null || wrong "other bytes after a repair"
+exit $failed

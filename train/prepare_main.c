@@ -1,0 +1,89 @@
+/* prepare: a run's mixture to shards. */
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/prepare.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+#include "train/plan.h"
+
+typedef struct Flags {
+    const char *config, *out, *report;
+    CliList sets;
+    int64_t jobs;
+    bool strict, quiet;
+} Flags;
+
+static Status parse(Flags *f, int argc, char **argv, bool *done)
+{
+    const CliOption options[] = {
+        {"--config", CLI_STRING, &f->config, "FILE", "The run: its mixture, template, sizes and tokens say what is prepared (\"-\": standard input).",
+         0, 0, NULL, false},
+        {"--out", CLI_STRING, &f->out, "DIR", "Folder of the shards. Default: data.shards of the run, where train looks for them.", 0, 0, NULL,
+         false},
+        {"--jobs", CLI_INT, &f->jobs, "N", "Worker processes; 0: as many as there are cores. The shards are the same for any number.", 0, 64,
+         NULL, false},
+        {"--strict", CLI_FLAG, &f->strict, NULL, "Any row that cannot be used is an error.", 0, 0, NULL, false},
+        {"--report", CLI_STRING, &f->report, "FILE", "Writes which rows were left out and why, as JSON (\"-\": standard output).", 0, 0, NULL,
+         false},
+        {"--set", CLI_STRINGS, &f->sets, "KEY=VALUE", "Overrides a key of the config; may be given several times.", 0, 0, NULL, false},
+        {"--quiet", CLI_FLAG, &f->quiet, NULL, "Only errors on standard error.", 0, 0, NULL, false},
+        {0},
+    };
+    const CliProgram program = {
+        .name = "prepare",
+        .summary = "Turns the mixture of a run into shards that train reads: tokens and label masks, and each picture once, checked.",
+        .usage = "prepare --config RUN.json [--out DIR] [--jobs N] [--report FILE]",
+        .options = options,
+        .notes = "Rows that cannot be used are listed and left out. Killed at any moment, the same command goes on and ends with the same bytes. "
+                 "Exit code 65: no row can be used, or --strict and some cannot.",
+    };
+    TRY(cli_parse(&program, argc, argv, done));
+    if (!*done && !f->config)
+        return fail(ERR_USAGE, "--config FILE is needed: the run whose mixture is prepared; prepare --help lists all options");
+    return OK;
+}
+
+static Status prepare_config(const Flags *f, const RunConfig *cfg)
+{
+    ModelSizes sizes;
+    Mixture mixture;
+    char tokenizer[PATH_MAX];
+    TRY(genllava_sizes(&sizes, cfg));
+    TRY(mixture_load(&mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
+    PrepareOptions o = plan_prepare(cfg, &sizes, &mixture, tokenizer);
+    o.out = f->out ? f->out : o.out;
+    o.jobs = (int)f->jobs;
+    o.strict = f->strict;
+    o.report = f->report;
+    o.report_stream = f->report && !strcmp(f->report, "-") ? stdout : NULL;
+    PrepareResult r;
+    Status s = prepare_run(&o, &r);
+    if (!s)
+        fprintf(o.report_stream ? stderr : stdout, "%s: %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out\n",
+                o.out, (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
+                (long long)r.bad, (long long)(r.good + r.bad));
+    mixture_free(&mixture);
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    Flags f = {0};
+    bool done = false;
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
+    Status s = parse(&f, argc, argv, &done);
+    if (s || done)
+        return cli_finish(s);
+    if (f.quiet)
+        log_set(LOG_ERROR, false);
+    RunConfig cfg;
+    s = config_load(&cfg, f.config, f.sets.items, f.sets.n);
+    if (!s) {
+        s = prepare_config(&f, &cfg);
+        config_free(&cfg);
+    }
+    return cli_finish(s);
+}
