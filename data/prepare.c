@@ -124,10 +124,10 @@ static bool scan_is_complete(const char *folder, const char *config, ScanTotals 
 
 static Status mark_complete(const char *folder, const char *config, const ScanTotals *t)
 {
-    char path[PATH_MAX + 16], text[192];
-    snprintf(path, sizeof path, "%s/complete", folder);
-    int n = snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 " %" PRId64 " %d\n", config, t->good, t->bad, t->pictures, t->jobs);
-    return prepare_replace(path, text, (size_t)n);
+    char path[PATH_MAX], text[192];
+    snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 " %" PRId64 " %d", config, t->good, t->bad, t->pictures, t->jobs);
+    TRY(disk_replace(disk_join(path, folder, "complete"), text));
+    return disk_sync_folder(folder);
 }
 
 /* Reads the mixture anew. Shards in the journal are carried over: the second pass keeps those whose content is still the same. */
@@ -135,8 +135,8 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
 {
     ScanTotals t;
     char bad[PATH_MAX + 16];
-    TRY(prepare_remove_folder(folder));
-    TRY(prepare_make_folders(folder));
+    TRY(disk_remove(folder));
+    TRY(disk_make_folders(folder));
     mem_free(m->inputs);
     m->inputs = NULL;
     TRY(made_inputs(o, &m->inputs, &m->newest_unix));
@@ -228,7 +228,7 @@ static bool all_stand(const Journal *m, const char *folder)
 static Status after_failure(Status s, const char *folder, bool whole)
 {
     char *sentence = mem_strdup(status_message());
-    if (whole ? prepare_remove_folder(folder) : tidy(folder, NULL, false))
+    if (whole ? disk_remove(folder) : tidy(folder, NULL, false))
         log_warn("%s", status_message());
     s = fail(s, "%s", sentence ? sentence : "preparing failed");
     mem_free(sentence);
@@ -266,7 +266,7 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     if (!s)
         s = journal_write(m, o->out, NULL);
     if (!s)
-        s = prepare_remove_folder(scan_at);
+        s = disk_remove(scan_at);
     return s;
 }
 
@@ -285,7 +285,7 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
         if (!s && !access(scan_at, F_OK)) /* a kill came before the last two events */
             s = journal_write(&m, o->out, NULL);
         if (!s)
-            s = prepare_remove_folder(scan_at);
+            s = disk_remove(scan_at);
         if (!s)
             s = journal_report(&m, o);
         if (!s)
@@ -312,7 +312,7 @@ Status prepare_run(const PrepareOptions *o, PrepareResult *result)
     *result = (PrepareResult){0};
     if (o->shard_samples < 1)
         return fail(ERR_USAGE, "data.shard_samples is %" PRId64 ", must be at least 1", o->shard_samples);
-    TRY(prepare_make_folders(o->out));
+    TRY(disk_make_folders(o->out));
     TRY(prepare_lock(&lock, o->out));
     Status s = run_locked(o, result);
     prepare_unlock(&lock);
@@ -367,5 +367,5 @@ Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *r
         index_free(out);
         return after_failure(s, folder, true);
     }
-    return prepare_remove_folder(folder);
+    return disk_remove(folder);
 }

@@ -21,7 +21,6 @@ typedef struct PrepareOptions {
     bool strict;               /* any bad row is an error (65) */
     const char *report;        /* JSON file, or NULL */
     FILE *report_stream;       /* the report goes there instead, or NULL */
-    bool (*stopped)(void);     /* asked now and then; true: give up with ERR_PREEMPTED. NULL: never */
 } PrepareOptions;
 
 typedef struct PrepareResult {

@@ -18,7 +18,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
-enum { POLL_MS = 200, SPARE_BYTES = 1 << 20 };
+enum { SPARE_BYTES = 1 << 20 };
 
 typedef struct Build {
     const PrepareOptions *o;
@@ -106,7 +106,7 @@ static Status write_shard(const Build *b, const Gathered *g, const char *path, J
     TRY(shard_write(tmp, &g->shard, g->text, image_bytes, &src));
     Status s = rename(tmp, path) ? fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno)) : OK;
     if (!s)
-        s = prepare_sync_folder(b->o->out);
+        s = disk_sync_folder(b->o->out);
     if (!s)
         s = sha256_file(path, out->sha256, &out->bytes);
     if (s)
@@ -184,11 +184,9 @@ static Status collect(const PrepareOptions *o, Job *jobs, int n, Journal *m)
     bool over[SCAN_MAX_JOBS] = {false};
     for (int left = n; left;) {
         struct pollfd p[SCAN_MAX_JOBS];
-        for (int i = 0; i < n; i++)
-            p[i] = (struct pollfd){.fd = over[i] ? -1 : jobs[i].from, .events = POLLIN};
-        if (o->stopped && o->stopped())
-            return fail(ERR_PREEMPTED, "stopped while writing shards; the same command goes on from here");
-        if (poll(p, (nfds_t)n, POLL_MS) < 0 && errno != EINTR)
+        for (int i = 0; i < SCAN_MAX_JOBS; i++) /* poll passes over those with fd -1 */
+            p[i] = (struct pollfd){.fd = i >= n || over[i] ? -1 : jobs[i].from, .events = POLLIN};
+        if (poll(p, SCAN_MAX_JOBS, -1) < 0 && errno != EINTR)
             return fail(ERR_INTERNAL, "waiting for worker processes: %s", strerror(errno));
         for (int i = 0; i < n; i++) {
             if (over[i] || !p[i].revents)

@@ -227,7 +227,7 @@ Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl
         s = fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno));
     if (s)
         unlink(tmp);
-    return s ? s : prepare_sync_folder(folder);
+    return s ? s : disk_sync_folder(folder);
 }
 
 Status journal_append(Journal *m, const char *folder, const JournalShard *shard)

@@ -5,17 +5,14 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "data/formats/disk.h"
 #include "data/prepare_scan.h"
 #include "data/prepare_wire.h"
 #include "data/shard.h"
 
-/* ---- prepare_files.c: messages name the file and the cause; a full disk is ERR_IO */
+/* ---- prepare_files.c: at a place of an open file; messages name it and the cause */
 MUST_USE Status prepare_write_at(int fd, const char *name, const void *bytes, size_t n, int64_t at);
 MUST_USE Status prepare_read_at(int fd, const char *name, void *bytes, size_t n, int64_t at);
-MUST_USE Status prepare_make_folders(const char *path);
-MUST_USE Status prepare_remove_folder(const char *path); /* with the files in it; absent is fine */
-MUST_USE Status prepare_replace(const char *path, const char *text, size_t n); /* temporary name, fsync, rename, fsync of the folder */
-MUST_USE Status prepare_sync_folder(const char *path);
 
 /* ---- prepare_lock.c: one process at a time prepares a folder; a lock whose process is gone is taken over */
 typedef struct PrepareLock {

@@ -356,9 +356,7 @@ static Status read_mixture(Scan *s)
     TRY(records_open(&reader, s->o->mixture));
     Status r = OK;
     for (const Record *rec = NULL; !r;) {
-        r = s->o->stopped && s->o->stopped() ? fail(ERR_PREEMPTED, "stopped while reading the mixture; the same command starts again") : OK;
-        if (!r)
-            r = records_next(reader, &rec);
+        r = records_next(reader, &rec);
         if (r || !rec)
             break;
         r = admit(s, rec);

@@ -6,12 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "eval/answer.h"
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "train/checkpoint.h"
-#include "train/disk.h"
 #include "train/manifest.h"
 
 static struct {

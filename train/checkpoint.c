@@ -8,11 +8,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/log.h"
 #include "train/checkpoint_files.h"
-#include "train/disk.h"
 #include "train/manifest.h"
 
 static const char SCHEMA[] = "genllava.state/1", CONFIG[] = "config.resolved.json", STATE[] = "state.json";

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "data/encode.h"
+#include "data/formats/disk.h"
 #include "data/formats/json.h"
 #include "data/formats/safetensors.h"
-#include "train/disk.h"
 #include "train/plan.h"
 
 /* ---------------------------------------------------------------- safetensors of registry tensors */

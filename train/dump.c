@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/safetensors.h"
-#include "train/disk.h"
 
 typedef struct LabelRow {
     int32_t record, position, label;

@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "kernels/base/log.h"
 #include "train/checkpoint.h"
-#include "train/disk.h"
 #include "train/dump.h"
 #include "train/optim.h"
 #include "train/runlog.h"

@@ -9,10 +9,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
-#include "train/disk.h"
 
 static const char NAME[] = "MANIFEST.json", SCHEMA[] = "genllava.manifest/1";
 enum { MANIFEST_MAX = 16 << 20, HEX = 33, PIECE = 1 << 18 };

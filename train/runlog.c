@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/json.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
-#include "train/disk.h"
 #include "train/tensorboard.h"
 
 struct RunLog {

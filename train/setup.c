@@ -7,9 +7,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
-#include "train/disk.h"
 #include "train/manifest.h"
 #include "train/device.h"
 #include "train/plan.h"

@@ -7,10 +7,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
-#include "train/disk.h"
 #include "train/manifest.h"
 
 static const char *make_folder(void)

@@ -4,10 +4,10 @@
 #include <stdio.h>
 
 #include "data/crc32c.h"
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
-#include "train/disk.h"
 #include "train/tensorboard.h"
 
 static char found[PATH_MAX];

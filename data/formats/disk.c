@@ -1,4 +1,4 @@
-#include "train/disk.h"
+#include "data/formats/disk.h"
 
 #include <dirent.h>
 #include <errno.h>
