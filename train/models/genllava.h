@@ -20,7 +20,8 @@ typedef struct ModelSizes {
 MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
 
 /* Reads the configs, declares every weight, places and loads them: base folders, then starting points (lora/projector/tokens init), or,
- * with checkpoint_dir, the trained parts of that checkpoint. With the null backend nothing is read but configs. */
+ * with checkpoint_dir, the trained parts of that checkpoint. With the null backend weights are checked (names, shapes, types) but no value is
+ * read. A tape over the null backend measures passes of an open model too: parameters are then only counted as reached. */
 MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
 void genllava_close(GenLlava **g);
 Params *genllava_params(GenLlava *g);

@@ -439,6 +439,82 @@ TEST(token_rows_are_read_in_order_and_by_size)
     CHECK_FAILS(open_model(), ERR_MISSING, text("reading the token rows: %s: cannot be opened: No such file or directory", file));
 }
 
+/* ---------------------------------------------------------------- checkpoints */
+
+static void checkpoint_parts(void)
+{
+    static const char *const NAMES[] = {"multi_modal_projector.linear_1.weight", "multi_modal_projector.linear_1.bias",
+                                        "multi_modal_projector.linear_2.weight", "multi_modal_projector.linear_2.bias"};
+    TENSORS = (TinyTensors){.type = F32};
+    for (int k = 0; k < 4; k++)
+        tiny_add(&TENSORS, NAMES[k], k % 2 ? 1 : 2, 64, k == 0 ? 48 : k == 2 ? 64 : 0, 0, 0);
+    tiny_save(&TENSORS, path("adapter/projector.safetensors"), 4000);
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_add(&TENSORS, "token_rows.embed_tokens", 2, 5, 64, 0, 0);
+    tiny_add(&TENSORS, "token_rows.lm_head", 2, 5, 64, 0, 0);
+    tiny_save(&TENSORS, path("adapter/token_rows.safetensors"), 5000);
+}
+
+/* Loss of a model whose trained parts come from a checkpoint. */
+static double loss_from(const char *checkpoint)
+{
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+    genllava_close(&m.g);
+    REQUIRE_OK(genllava_open(&m.g, &m.backend, F32, &CFG, checkpoint));
+    double l = tiny_step(&m, tiny_batch(genllava_model_sizes(m.g)), NULL, false);
+    tiny_close(&m);
+    return l;
+}
+
+TEST(a_checkpoint_gives_the_trained_parts)
+{
+    static char projector[1024], rows[1024];
+    start_adapter();
+    adapter("{" ADAPTER ",\"target_modules\":[\"q_proj\",\"down_proj\"]}", "base_model.model.model.", F32);
+    checkpoint_parts();
+    snprintf(projector, sizeof projector, "%s/adapter/projector.safetensors", test_dir());
+    snprintf(rows, sizeof rows, "%s/adapter/token_rows.safetensors", test_dir());
+    CFG.model.projector.init = projector;
+    CFG.model.tokens.init = rows;
+    double expected = loss();
+    CFG.model.lora.init = CFG.model.projector.init = CFG.model.tokens.init = NULL;
+    CHECK(loss() != expected);
+    CHECK(loss_from(path("adapter")) == expected);
+    CFG.model.projector.train = TRAIN_FROZEN; /* then it is still the drawn one */
+    CHECK(loss_from(path("adapter")) != expected);
+}
+
+TEST(a_checkpoint_gives_fully_trained_models)
+{
+    start();
+    CFG.model.llm.train = CFG.model.vision.train = TRAIN_FULL;
+    CFG.model.projector.train = CFG.model.tokens.train = TRAIN_FROZEN;
+    double expected = loss();
+    tiny_write(path("checkpoint"), "note", "");
+    CHECK(!rename(path("llm"), path("checkpoint/llm")) && !rename(path("vision"), path("checkpoint/vision")));
+    start(); /* the bases again, with other weights than the checkpoint's */
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_llm_tensors(&TENSORS, "model.", false);
+    tiny_save(&TENSORS, path("llm/model.safetensors"), 1);
+    CFG.model.llm.train = CFG.model.vision.train = TRAIN_FULL;
+    CFG.model.projector.train = CFG.model.tokens.train = TRAIN_FROZEN;
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+    genllava_close(&m.g);
+    REQUIRE_OK(genllava_open(&m.g, &m.backend, F32, &CFG, path("checkpoint")));
+    Params *p = genllava_params(m.g);
+    static float a[128 * 64], b[128 * 64];
+    REQUIRE_OK(params_get(p, params_find(p, "model.layers.1.mlp.up_proj.weight"), a));
+    SafeTensors *st;
+    REQUIRE_OK(safetensors_open(&st, path("checkpoint/llm/model.safetensors")));
+    memcpy(b, safetensors_find(st, "model.layers.1.mlp.up_proj.weight")->data, sizeof b);
+    CHECK(!memcmp(a, b, sizeof a));
+    safetensors_close(&st);
+    tiny_close(&m);
+    CHECK(loss() != expected);
+}
+
 /* ---------------------------------------------------------------- weights at random */
 
 TEST(random_models_need_only_their_configs)
