@@ -143,6 +143,8 @@ static void cross(ConfigReader *r, const char *key, const char *format, ...)
     config_mistake(r, p->line, p->column, "%s", text);
 }
 
+static bool given(const ConfigReader *r, const char *key) { return r->places[option_find(key) - OPTIONS].given; }
+
 static void check_name(ConfigReader *r)
 {
     const char *name = r->cfg->name;
@@ -181,7 +183,7 @@ static void check_together(ConfigReader *r)
     if (c->model.diffusion.edit == EDIT_TRAIN_CONV_IN && c->model.diffusion.unet == TRAIN_FROZEN)
         cross(r, "model.diffusion.edit", "model.diffusion.edit = \"train_conv_in\" needs model.diffusion.unet = \"conv_in\" or \"full\", found \"frozen\"");
     if (c->model.gen_head.heads && c->model.gen_head.width % c->model.gen_head.heads)
-        cross(r, "model.gen_head.heads", "model.gen_head.heads must divide model.gen_head.width, found %lld and %lld",
+        cross(r, given(r, "model.gen_head.heads") ? "model.gen_head.heads" : "model.gen_head.width", "model.gen_head.heads must divide model.gen_head.width, found %lld and %lld",
               (long long)c->model.gen_head.heads, (long long)c->model.gen_head.width);
     if (c->sample.every && !c->sample.prompts)
         cross(r, "sample.every", "sample.every is %lld but sample.prompts names no file", (long long)c->sample.every);

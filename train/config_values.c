@@ -108,7 +108,7 @@ static bool read_int(const Option *o, const Json *v, int64_t *out)
 {
     if (v->kind == JSON_INT)
         *out = v->integer;
-    else if (v->kind == JSON_REAL && v->real == floor(v->real) && fabs(v->real) <= 0x1p53)
+    else if (v->kind == JSON_REAL && v->real == floor(v->real) && fabs(v->real) < 0x1p63)
         *out = (int64_t)v->real;
     else
         return false;

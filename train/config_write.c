@@ -153,13 +153,21 @@ static void schema_text(JsonOut *out)
     jsonout_int(out, "minLength", 1);
 }
 
+static void schema_bound(JsonOut *out, const char *key, double value)
+{
+    if (value == (double)(int64_t)value)
+        jsonout_int(out, key, (int64_t)value);
+    else
+        jsonout_real(out, key, value);
+}
+
 static void schema_number(JsonOut *out, const Option *o)
 {
     jsonout_string(out, "type", o->kind == OPTION_REAL ? "number" : "integer");
     if (o->low > -OPTION_UNBOUNDED)
-        jsonout_real(out, o->flags & OPTION_ABOVE ? "exclusiveMinimum" : "minimum", o->low);
+        schema_bound(out, o->flags & OPTION_ABOVE ? "exclusiveMinimum" : "minimum", o->low);
     if (o->high < OPTION_UNBOUNDED)
-        jsonout_real(out, o->flags & OPTION_BELOW ? "exclusiveMaximum" : "maximum", o->high);
+        schema_bound(out, o->flags & OPTION_BELOW ? "exclusiveMaximum" : "maximum", o->high);
 }
 
 static void schema_mixture(JsonOut *out)
@@ -216,8 +224,9 @@ static void schema_option(JsonOut *out, const Option *o)
 {
     jsonout_begin_object(out, option_leaf(o->key));
     jsonout_string(out, "description", o->help);
-    if (o->fallback)
-        jsonout_raw(out, "default", o->fallback);
+    const char *fallback = o->kind == OPTION_REAL && o->fallback_text ? o->fallback_text : o->fallback;
+    if (fallback)
+        jsonout_raw(out, "default", fallback);
     if (o->flags & OPTION_NULLABLE) {
         jsonout_begin_array(out, "anyOf");
         jsonout_begin_object(out, NULL);

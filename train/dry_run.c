@@ -1,7 +1,6 @@
 #include "train/dry_run.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -33,7 +32,7 @@ static int64_t bytes_of(const MemoryPlan *m, int i)
     return n;
 }
 
-static Status print_json(const MemoryPlan *m, const LoaderTotals *totals)
+static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
 {
     JsonOut out = {0};
     jsonout_begin_object(&out, NULL);
@@ -52,26 +51,26 @@ static Status print_json(const MemoryPlan *m, const LoaderTotals *totals)
     jsonout_end_object(&out);
     Status s = out.failed ? fail(ERR_NOMEM, "--dry-run: out of memory") : OK;
     if (s == OK)
-        fprintf(stdout, "%s\n", out.text);
+        fprintf(results, "%s\n", out.text);
     jsonout_free(&out);
     return s;
 }
 
-static void print_table(const MemoryPlan *m, const LoaderTotals *totals)
+static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
 {
     char text[32];
-    fputs("parameters\n", stdout);
+    fputs("parameters\n", results);
     for (int i = 0; i < N_PARAM_MODULES; i++)
         if (m->parameters[i])
-            fprintf(stdout, "  %-14s %14lld\n", MODULES[i], (long long)m->parameters[i]);
-    fprintf(stdout, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
+            fprintf(results, "  %-14s %14lld\n", MODULES[i], (long long)m->parameters[i]);
+    fprintf(results, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
     for (int i = 0; i < N_MEMORY; i++)
-        fprintf(stdout, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));
-    fprintf(stdout, "run\n  %-14s %14lld\n  %-14s %14lld\n  %-14s %14lld\n", "samples", (long long)totals->samples, "steps",
+        fprintf(results, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));
+    fprintf(results, "run\n  %-14s %14lld\n  %-14s %14lld\n  %-14s %14lld\n", "samples", (long long)totals->samples, "steps",
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }
 
-Status dry_run(const RunConfig *cfg, bool json)
+Status dry_run(const RunConfig *cfg, bool json, FILE *results)
 {
     Setup s = {0};
     Status status = setup_check(&s, cfg);
@@ -82,9 +81,9 @@ Status dry_run(const RunConfig *cfg, bool json)
     if (status == OK)
         status = setup_measure(&s);
     if (status == OK && json)
-        status = print_json(&s.memory, loader_totals(s.loader));
+        status = print_json(&s.memory, loader_totals(s.loader), results);
     else if (status == OK)
-        print_table(&s.memory, loader_totals(s.loader));
+        print_table(&s.memory, loader_totals(s.loader), results);
     setup_close(&s);
     return status;
 }

@@ -2,8 +2,10 @@
 #ifndef GENLLAVA_TRAIN_DRY_RUN_H
 #define GENLLAVA_TRAIN_DRY_RUN_H
 
+#include <stdio.h>
+
 #include "train/config.h"
 
-/* Prints a table to stdout, or one JSON object. Nothing is written. */
-MUST_USE Status dry_run(const RunConfig *cfg, bool json);
+/* Prints a table to `results`, or one JSON object. No file is written. */
+MUST_USE Status dry_run(const RunConfig *cfg, bool json, FILE *results);
 #endif

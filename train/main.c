@@ -80,7 +80,7 @@ static Status work(const CommandLine *c)
     if (!c->config)
         return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
-    Status s = c->dry_run ? dry_run(&cfg, c->log_format == FORMAT_JSON)
+    Status s = c->dry_run ? dry_run(&cfg, c->log_format == FORMAT_JSON, stdout)
                           : train_run(&cfg, &(TrainFlags){.resume = c->resume, .checkpoint = c->resume, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;

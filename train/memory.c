@@ -1,7 +1,9 @@
 #include "train/memory.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
@@ -132,21 +134,63 @@ static void count_parameters(MemoryPlan *m, GenLlava *g)
     m->optimizer = p->n_flat * 2 * master;
 }
 
-Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes)
+/* ---------------------------------------------------------------- the rest of the process */
+
+static int64_t resident_now(void)
+{
+    long long size, pages;
+    FILE *f = fopen("/proc/self/statm", "r");
+    bool read = f && fscanf(f, "%lld %lld", &size, &pages) == 2;
+    if (f)
+        fclose(f);
+    return read ? pages * sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample and a picture (data/shard.h). */
+static int64_t shard_bytes(const RecordIndex *x)
+{
+    enum { TOKEN = sizeof(int32_t) + 1, SAMPLE = 60, PICTURE = 58 };
+    int64_t n = 0;
+    for (int64_t i = 0; i < x->n; i++)
+        n += SAMPLE + PICTURE * x->rows[i].images + TOKEN * ((int64_t)x->rows[i].expanded - x->rows[i].images * (x->patches - 1));
+    return n;
+}
+
+/* Pictures of the largest pass, and with decoding threads those of the step that is read ahead. */
+static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
+{
+    int64_t most = 0, cores = sysconf(_SC_NPROCESSORS_ONLN), one = (int64_t)sizes->image_height * sizes->image_width * 3;
+    for (int i = 0; i < n; i++)
+        most = passes[i].images > most ? passes[i].images : most;
+    bool ahead = cfg->data.workers > 0 || (cfg->data.workers < 0 && cores > 2);
+    return one * (ahead ? most + 2 * cfg->train.batch : most + 1);
+}
+
+/* What the process has now and what it will touch besides the model. */
+static int64_t process_bytes(const RecordIndex *planned)
+{
+    /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints and
+     * the allocator; HDF5 once it has opened a file; the part of a thread's workspace and stack that is touched, a huge page. */
+    const int64_t later = 2800000, hdf5 = 3700000, thread = 2 << 20;
+    return resident_now() + later + thread * omp_get_max_threads() + (planned ? hdf5 + shard_bytes(planned) : 0);
+}
+
+Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, const RecordIndex *planned)
 {
     Backend null;
     GenLlava *g;
-    *m = (MemoryPlan){0};
+    *m = (MemoryPlan){.workspace = process_bytes(planned)};
     TRY(null_open(&null));
     Status s = genllava_open(&g, &null, compute, cfg, NULL);
     if (s == OK) {
         count_parameters(m, g);
         s = run_passes(m, &null, g, cfg, compute, passes, n_passes);
+        m->workspace += picture_bytes(cfg, genllava_model_sizes(g), passes, n_passes);
         genllava_close(&g);
     }
     null.close(&null);
     m->activations = (int64_t)m->keep;
-    m->workspace = (int64_t)m->scratch;
+    m->workspace += (int64_t)m->scratch;
     m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
     return s;
 }

@@ -261,7 +261,6 @@ TEST(records_missing_inputs_are_named)
     CHECK_FAILS(records_open(&reader, &mixture), ERR_MISSING, wanted);
     static const char TEXT_ROW[] = "[{\"conversations\":[]},", PICTURE_ROW[] = "{\"image\":\"a.png\",\"conversations\":[]}]";
     char both[sizeof TEXT_ROW + sizeof PICTURE_ROW];
-    const Record *rec;
     snprintf(both, sizeof both, "%s%s", TEXT_ROW, PICTURE_ROW);
     write_file("a.json", both, strlen(both));
     mixture_free(&mixture);
