@@ -10,8 +10,8 @@
 #include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
-#include "train/manifest.h"
 #include "train/device.h"
+#include "train/manifest.h"
 #include "train/plan.h"
 
 /* ---------------------------------------------------------------- checks */

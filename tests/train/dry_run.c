@@ -6,11 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
-#include "data/formats/disk.h"
 
 extern char **environ;
 
