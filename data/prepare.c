@@ -142,6 +142,7 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
     TRY(made_inputs(o, &m->inputs, &m->newest_unix));
     TRY(scan_run(o, folder, true, &t));
     TRY(scan_open(scan, folder, &t));
+    TRY(scan_sync(scan));
     m->good = t.good;
     m->bad = t.bad;
     m->n_shards = (t.good + o->shard_samples - 1) / o->shard_samples;

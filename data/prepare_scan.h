@@ -45,6 +45,7 @@ typedef struct ScanFiles {
 } ScanFiles;
 MUST_USE Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *totals);
 void scan_close(ScanFiles *f);
+MUST_USE Status scan_sync(const ScanFiles *f); /* after it the scan outlives a power cut */
 MUST_USE Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out);
 /* Ids, mask, refs and text of a row, each into memory of the size the row says. */
 MUST_USE Status scan_row_contents(const ScanFiles *f, const ScanRow *row, int32_t *id, uint8_t *mask, ScanRef *refs, char *text);

@@ -50,6 +50,16 @@ void scan_close(ScanFiles *f)
     *f = (ScanFiles){0};
 }
 
+Status scan_sync(const ScanFiles *f)
+{
+    int files[4 + SCAN_MAX_JOBS] = {f->rows, f->pictures, f->names, f->places};
+    memcpy(files + 4, f->tokens, sizeof f->tokens);
+    for (int i = 0; i < 4 + f->totals.jobs; i++)
+        if (fsync(files[i]))
+            return fail(ERR_IO, "%s: fsync: %s", f->folder, strerror(errno));
+    return OK;
+}
+
 Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out)
 {
     return prepare_read_at(f->rows, "the scan's rows", out, (size_t)n * sizeof *out, first * (int64_t)sizeof *out);

@@ -10,7 +10,9 @@
 #include "data/batch.h"
 #include "data/crc32c.h"
 #include "data/encode.h"
+#include "data/formats/file.h"
 #include "data/shard.h"
+#include "data/shard_layout.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/philox.h"
 #include "tests/data/made_shard.h"
@@ -311,6 +313,23 @@ TEST(shard_with_something_foreign_inside_is_refused_by_name)
         snprintf(wanted, sizeof wanted, "%s: %s", path_of("evil.h5"), CASES[i].says);
         CHECK_FAILS(open_tampered(CASES[i].tamper), ERR_DATA, wanted);
     }
+}
+
+TEST(shard_page_describes_every_array_and_attribute)
+{
+    char *page, name[96];
+    size_t n;
+    REQUIRE_OK(file_read(&page, &n, "data/SCHEMA.md", 1 << 20));
+    for (int i = 0; i < N_SHARD_ARRAYS; i++) {
+        const ShardArray *a = &SHARD_ARRAYS[i];
+        snprintf(name, sizeof name, "| `%s` | %s [", a->name, hdf_type_name(a->type));
+        CHECK_MSG(strstr(page, name), "no \"%s\" in data/SCHEMA.md", name);
+    }
+    for (int i = 0; i < N_SHARD_INTS + N_SHARD_TEXTS; i++) {
+        snprintf(name, sizeof name, "`%s`", i < N_SHARD_INTS ? SHARD_INTS[i].name : SHARD_TEXTS[i - N_SHARD_INTS].name);
+        CHECK_MSG(strstr(page, name), "no %s in data/SCHEMA.md", name);
+    }
+    mem_free(page);
 }
 
 TEST(shard_image_that_changed_is_named)
