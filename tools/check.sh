@@ -65,7 +65,7 @@ BEGIN {
     allowed["data/formats"] = "kernels/base"
     allowed["data"] = "kernels/base data/formats"
     allowed["train/nn"] = ops
-    allowed["train/models"] = ops " train/nn data/batch.h train/config.h"
+    allowed["train/models"] = ops " train/nn data/formats data/batch.h data/preprocessor.h train/config.h"
     allowed["train/dist"] = ops
     allowed["train"] = ops " data data/formats train/nn train/models train/dist"
     allowed["eval"] = ops " data data/formats train/nn train/models train/dist train"
