@@ -35,10 +35,23 @@ static __device__ __forceinline__ bool attention_sees(int query, int key, bool c
     return !causal || (key <= query && (window == 0 || query - key < window));
 }
 
+struct FwdShape {
+    int kv_group, head_dim, window;
+    int64_t rows, ldq, ldk, ldv, ldo;
+    double scale;
+    bool causal;
+};
+struct BwdShape {
+    int kv_group, head_dim, window;
+    int64_t rows, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
+    double scale;
+    bool causal;
+};
+
 /* Head widths that the tensor-core kernels are compiled for: the next one at or above takes a width. */
 #define ATTENTION_WIDTHS(X) X(16) X(32) X(64) X(80) X(96) X(128) X(160) X(192) X(256)
 
-/* Launchers of the tensor-core kernels; the caller has checked that rows can be copied in 16-byte pieces. */
-Status attention_fwd_mma(KernelCtx *ctx, const AttentionFwd *a);
-Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const double *delta);
+/* Launchers of the tensor-core kernels; the caller has checked that rows can be copied in 16-byte pieces and that scale is above 0. */
+Status attention_fwd_mma(KernelCtx *ctx, const AttentionFwd *a, const FwdShape &s);
+Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta);
 #endif

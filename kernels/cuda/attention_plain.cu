@@ -39,13 +39,6 @@ static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weigh
 
 /* ---- forward ---- */
 
-struct FwdShape {
-    int kv_group, head_dim, window;
-    int64_t rows, ldq, ldk, ldv, ldo;
-    double scale;
-    bool causal;
-};
-
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     attention_plain_fwd(FwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, T *o, float *lse)
 {
@@ -79,12 +72,26 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         store(lse + h * a.rows + start + row, (float)(largest + log(total)));
 }
 
+/* Tensor cores take bf16 rows that can be copied in 16-byte pieces. */
+static bool copies_in_vectors(const void *p, int64_t ld, int64_t head_dim)
+{
+    return is_aligned(p) && is_aligned_stride(ld, sizeof(__nv_bfloat16)) && is_aligned_stride(head_dim, sizeof(__nv_bfloat16));
+}
+
+static bool forward_fits_tensor_cores(const AttentionFwd *a)
+{
+    return a->act == BF16 && a->scale > 0 && copies_in_vectors(a->q, a->ldq, a->head_dim) && copies_in_vectors(a->k, a->ldk, a->head_dim) &&
+           copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->o, a->ldo, a->head_dim);
+}
+
 extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 {
     TRY(check_attention_fwd(a));
-    if (a->rows <= 0 || a->n_segments <= 0 || a->max_segment <= 0)
+    if (a->rows == 0 || a->n_segments == 0 || a->max_segment == 0)
         return OK;
     FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq, a->ldk, a->ldv, a->ldo, a->scale, a->causal};
+    if (forward_fits_tensor_cores(a))
+        return attention_fwd_mma(ctx, a, s);
     dim3 grid(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     size_t shared = PLAIN_WARPS * HEAD_MAX * sizeof(float);
     WITH_TYPE(a->act, T, {
@@ -95,13 +102,6 @@ extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 }
 
 /* ---- backward: delta = rowsum(do∘o), then dq by query rows, then dk and dv by key rows ---- */
-
-struct BwdShape {
-    int kv_group, head_dim, window;
-    int64_t rows, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
-    double scale;
-    bool causal;
-};
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP) attention_delta(BwdShape a, const T *o, const T *d_o, double *delta)
 {
@@ -181,12 +181,22 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     store_row(dv + (start + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
 }
 
+static bool backward_fits_tensor_cores(const AttentionBwd *a)
+{
+    return a->act == BF16 && a->scale > 0 && copies_in_vectors(a->q, a->ldq, a->head_dim) && copies_in_vectors(a->k, a->ldk, a->head_dim) &&
+           copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->d_o, a->lddo, a->head_dim) &&
+           copies_in_vectors(a->dq, a->lddq, a->head_dim) && copies_in_vectors(a->dk, a->lddk, a->head_dim) &&
+           copies_in_vectors(a->dv, a->lddv, a->head_dim);
+}
+
 template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, double *delta)
 {
     const T *q = (const T *)a->q, *k = (const T *)a->k, *v = (const T *)a->v, *d_o = (const T *)a->d_o;
     const float *lse = (const float *)a->lse;
     dim3 rows(ceil_div(a->rows, PLAIN_WARPS), (unsigned)a->heads);
     LAUNCH((attention_delta<T>), rows, PLAIN_WARPS *WARP, 0, cuda_stream(ctx), s, (const T *)a->o, d_o, delta);
+    if (backward_fits_tensor_cores(a))
+        return attention_bwd_mma(ctx, a, s, delta);
     dim3 queries(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     dim3 keys(queries.x, (unsigned)a->kv_heads, (unsigned)a->n_segments);
     size_t shared = 2 * PLAIN_WARPS * HEAD_MAX * sizeof(float);
@@ -198,7 +208,7 @@ template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a
 extern "C" Status cuda_attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
-    if (a->rows <= 0 || a->n_segments <= 0 || a->max_segment <= 0)
+    if (a->rows == 0 || a->n_segments == 0 || a->max_segment == 0)
         return OK;
     BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq,        a->ldk, a->ldv, a->ldo, a->lddo,
                   a->lddq,                       a->lddk,          a->lddv,        a->scale, a->causal};

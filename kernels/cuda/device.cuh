@@ -77,6 +77,14 @@ template <class T> static __device__ __forceinline__ void store_vector(T *p, con
     *reinterpret_cast<Vector<T> *>(p) = y;
 }
 
+/* 16 bytes from shared to global memory. */
+template <class T> static __device__ __forceinline__ void copy_out_vector(T *to, const T *shared)
+{
+    check_vector_address(to);
+    count_bytes(0, 16);
+    *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(shared);
+}
+
 /* n elements from p: a whole vector when ALIGNED and n = VEC<T>, else one by one, the rest zero. */
 template <class T, bool ALIGNED> static __device__ __forceinline__ void load_some(float out[VEC<T>], const T *p, int n)
 {

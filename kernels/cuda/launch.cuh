@@ -30,10 +30,14 @@ template <class F> void host_launch(const char *name, dim3 grid, dim3 block, siz
     ((void)(stream), host_launch(#kernel, grid, block, 0, true, [&] { kernel(__VA_ARGS__); }))
 #define SHARED_MEMORY(type, name) type *name = (type *)cuda_host_thread->shared
 #define UNROLL
+#define UNROLL_NOT
+#define UNROLL_TWICE
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
 #define LAUNCH_FLAT(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
 #define UNROLL _Pragma("unroll")
+#define UNROLL_NOT _Pragma("unroll 1")
+#define UNROLL_TWICE _Pragma("unroll 2")
 /* All of a block's dynamic shared memory; kernels carve it up themselves. */
 #define SHARED_MEMORY(type, name)                                       \
     extern __shared__ __align__(128) unsigned char cuda_shared_memory[]; \

@@ -6,6 +6,7 @@
  *   A: a0 (g, q) a1 (g+8, q) a2 (g, q+8) a3 (g+8, q+8)      [row, k]
  *   B: b0 (q, g) b1 (q+8, g)                                [k, column]; the pair runs along k
  *   C: c0 (g, q) c1 (g, q+1) c2 (g+8, q) c3 (g+8, q+1)      [row, column]
+ * pack_bf16: two neighbours of a register. fast_exp2: 2^x to 2 ulp, subnormal results are 0.
  * ldmatrix_x4: four 8×8 bf16 matrices from shared memory; lane l gives the address of row l%8 of matrix l/8 (16 bytes, aligned);
  * register i of a lane gets elements (g, q), (g, q+1) of matrix i; with _trans, of its transpose. */
 #ifndef GENLLAVA_KERNELS_CUDA_WARP_H
@@ -81,6 +82,13 @@ static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint
             sum += (double)host_mma_a(all, g + 8 * (i / 2), k) * (double)host_mma_b(all, k, q + i % 2);
         c[i] = (float)sum;
     }
+}
+
+static inline uint32_t pack_bf16(float low, float high) { return (uint32_t)f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16; }
+static inline float fast_exp2(float x)
+{
+    float y = exp2f(x);
+    return y < 1.17549435e-38f ? 0.0f : y;
 }
 
 static inline void host_ldmatrix(const char *op, uint32_t r[4], const void *row, bool transposed)
@@ -171,6 +179,17 @@ static __device__ __forceinline__ void mma_m16n8k16_bf16(float c[4], const uint3
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
+{
+    __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    return *reinterpret_cast<uint32_t *>(&pair);
+}
+static __device__ __forceinline__ float fast_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
 }
 static __device__ __forceinline__ uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 static __device__ __forceinline__ void ldmatrix_x4(uint32_t r[4], const void *row)

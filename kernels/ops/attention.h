@@ -8,6 +8,8 @@
  *   dv = Pᵀ do;  dS = P∘(do vᵀ - D);  dq = scale·dS k;  dk = scale·dSᵀ q; dk, dv sum over the query heads of a kv head.
  * q, o, do, dq: [T, heads, head_dim]; k, v, dk, dv: [T, kv_heads, head_dim]; all in act; ld* are row strides in elements,
  * so that q, k, v may be slices of one matrix. lse: [heads, T] F32 (F64 on ref). head_dim 1 … 256; kv_heads divides heads.
+ * With BF16 activations P and dS may be rounded to bf16 where they are multiplied by v, do, k and q: tensor cores take no more. The sums
+ * stay in f32. A backend that works in tiles may let a NaN or infinity of one row of k or v reach every query of its segment.
  * dq, dk, dv overwrite (no accumulate) and may be q, k, v only on backends that say so (none does). Deterministic.
  *
  * attention_decode: one new query row per sequence against its key/value cache.

@@ -54,6 +54,17 @@ static const AttentionCase ATTENTION_CASES[] = {
     { 3, 3,  72,  0, 0, false, false, BF16, 2, {49, 16},                   UNIFORM, 1, "bf16, width 72, full"},
     { 2, 1, 128,  0, 0, true,  false, BF16, 1, {129},                      UNIFORM, 1, "bf16, width 128"},
     { 2, 1,  32,  0, 0, true,  false, BF16, 1, {70},                       UNIFORM, 20, "bf16, one key takes all"},
+    { 4, 2,  64,  0, 8, true,  false, BF16, 2, {130, 70},                  UNIFORM, 1, "bf16, width 64, past two tiles, strides of whole vectors"},
+    { 1, 1,  64, 64, 0, true,  false, BF16, 1, {200},                      UNIFORM, 1, "bf16, a window of a tile"},
+    { 2, 1,  96, 37, 8, true,  false, BF16, 2, {131, 1},                   UNIFORM, 1, "bf16, width 96, window across tiles"},
+    { 2, 1,  80,  0, 8, false, false, BF16, 1, {77},                       UNIFORM, 1, "bf16, width 80, full"},
+    { 3, 1,   8,  0, 0, true,  true,  BF16, 4, {0, 40, 0, 5},              UNIFORM, 1, "bf16, width 8, empty segments"},
+    { 2, 1,  40,  0, 8, false, false, BF16, 1, {65},                       UNIFORM, 1, "bf16, width 40, full"},
+    { 1, 1, 160,  0, 0, true,  false, BF16, 1, {70},                       UNIFORM, 1, "bf16, width 160"},
+    { 1, 1, 192,  9, 0, true,  false, BF16, 1, {66},                       UNIFORM, 1, "bf16, width 192, window"},
+    { 2, 1, 256,  0, 0, true,  false, BF16, 2, {17, 66},                   UNIFORM, 1, "bf16, width 256"},
+    { 2, 1,  32,  0, 0, false, false, BF16, 1, {70},                       UNIFORM, 1e-20, "bf16, scores vanish: the mean"},
+    { 2, 1,  16,  0, 0, true,  false, BF16, 1, {33},                       SPIKE, 30, "bf16, one element dominates"},
     { 7, 1,  13,  4, 1, true,  false, BF16, 3, {31, 0, 19},                UNIFORM, 1, "bf16, width 13, odd strides"},
 };
 
@@ -124,8 +135,11 @@ static void attention_bwd_case(Comparison *c, const void *row)
      * orders agree): they differ by about eps √Dh |do||v|, which enters dq and dk times scale |k| = |k| / √Dh. */
     double cancelled = FLT_EPSILON * k->scale * k->scale;
     OUT(dq, MATRIX(k->heads, a->lddq), .floor = cancelled);
-    OUT(dk, MATRIX(k->kv_heads, a->lddk), .floor = cancelled);
-    OUT(dv, MATRIX(k->kv_heads, a->lddv));
+    /* P and dS rounded to bf16: a term is off by up to 2^-9 of itself, a row whose terms cancel by more of what is left. Measured beyond the rule
+     * on tensor cores: 4.5e-3 of the row's largest in dk, 5e-4 in dv. */
+    bool tiles = k->act == BF16 && k->head_dim % 8 == 0;
+    OUT(dk, MATRIX(k->kv_heads, a->lddk), .floor = cancelled, .slack = tiles ? 5e-3 : 0);
+    OUT(dv, MATRIX(k->kv_heads, a->lddv), .slack = tiles ? 6e-4 : 0);
 }
 KERNEL_TEST(attention_bwd, ATTENTION_CASES, attention_bwd_case)
 

@@ -1,0 +1,253 @@
+/* attention_bwd.cu: flash attention backward on tensor cores, in two passes so that every sum has one owner and one order: dq by tiles of queries, then dk and
+ * dv by tiles of keys over all query heads that read them. Both form S and P anew from q, k and lse (Dao 2023, algorithm 2); in the second everything is
+ * transposed, so that Pᵀ and dSᵀ leave one product where the next one wants them. The right operands' tiles have two places: while one is multiplied the
+ * next arrives. */
+#include "kernels/cuda/attention_mma.cuh"
+
+/* Rows of the block's own two tiles (MT·16 a warp) and of the two tiles that pass by, twice. */
+template <int WIDTH, int MT_> struct BwdTile {
+    static constexpr int MT = MT_, OWN = MMA_WARPS * MT * 16, PASSING = 32;
+    static constexpr size_t ELEMENTS = (size_t)(2 * OWN + 4 * PASSING) * TILE_STRIDE<WIDTH>;
+    static constexpr size_t SHARED = ELEMENTS * sizeof(Bf16) + 4 * PASSING * sizeof(float); /* and lse, delta of passing queries, twice */
+};
+template <int WIDTH> struct DqTile : BwdTile<WIDTH, WIDTH <= 64 ? 2 : 1> {};
+template <int WIDTH> struct DkvTile : BwdTile<WIDTH, WIDTH <= 32 ? 2 : 1> {};
+
+/* What both passes read of the queries. */
+struct QuerySource {
+    const Bf16 *q, *d_o;
+    const float *lse;
+    const double *delta;
+};
+
+/* ---- dq ---- */
+
+/* s = P∘(dP - delta) out of scores and dP; rows are queries, columns keys. */
+template <int MT, int N>
+static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], const float (&dp)[MT][N][4], const float *lse_log2, const float *delta,
+                                                      float scale_log2, int first_query, int first_key, int n, const BwdShape &a, bool all_seen)
+{
+    int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
+    UNROLL
+    for (int mt = 0; mt < MT; mt++)
+        UNROLL
+        for (int j = 0; j < N; j++)
+            UNROLL
+            for (int i = 0; i < 4; i++) {
+                int query = first_query + mt * 16 + i / 2 * 8 + g, key = first_key + j * 8 + q + i % 2;
+                bool seen = all_seen || (key < n && attention_sees(query, key, a.causal, a.window));
+                float p = seen ? fast_exp2(s[mt][j][i] * scale_log2 - lse_log2[2 * mt + i / 2]) : 0.0f;
+                s[mt][j][i] = p * (dp[mt][j][i] - delta[2 * mt + i / 2]);
+            }
+}
+
+template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
+    attention_dq_kernel(BwdShape a, const int32_t *cu, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dq)
+{
+    typedef DqTile<WIDTH> Tile;
+    constexpr int MT = Tile::MT, KEYS = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
+    SHARED_MEMORY(Bf16, queries);
+    Bf16 *gradients = queries + Tile::OWN * STRIDE, *passing = gradients + Tile::OWN * STRIDE; /* [2][keys, values] */
+    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, first = (gridDim.x - 1 - blockIdx.x) * Tile::OWN;
+    if (first >= n)
+        return;
+    int h = blockIdx.y, kv = h / a.kv_group, warp_row = threadIdx.x / WARP * MT * 16, warp_first = first + warp_row;
+    float row_lse[2 * MT], row_delta[2 * MT], scale_log2 = (float)a.scale * LOG2_E, factor[2 * MT], acc[MT][WIDTH / 8][4];
+    for (int i = 0; i < 2 * MT; i++) {
+        int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;
+        int64_t at = h * a.rows + start + r;
+        row_lse[i] = r < n ? load(from.lse + at) * LOG2_E : INFINITY; /* rows beyond the end get P = 0 */
+        row_delta[i] = r < n ? (float)load(from.delta + at) : 0.0f;
+        factor[i] = (float)a.scale;
+    }
+    mma_clear(acc);
+    KeyRange range = attention_keys(first, first + Tile::OWN, n, a.causal, a.window);
+    int key = range.low / KEYS * KEYS, place = 0;
+    k += (int64_t)(start + key) * a.ldk + kv * a.head_dim;
+    v += (int64_t)(start + key) * a.ldv + kv * a.head_dim;
+    tile_fetch<Tile::OWN, WIDTH>(queries, from.q + (int64_t)(start + first) * a.ldq + h * a.head_dim, a.ldq, n - first, a.head_dim);
+    tile_fetch<Tile::OWN, WIDTH>(gradients, from.d_o + (int64_t)(start + first) * a.lddo + h * a.head_dim, a.lddo, n - first, a.head_dim);
+    tile_fetch<KEYS, WIDTH>(passing, k, a.ldk, n - key, a.head_dim);
+    tile_fetch<KEYS, WIDTH>(passing + KEYS * STRIDE, v, a.ldv, n - key, a.head_dim);
+    cp_async_commit();
+    for (; key < range.high; key += KEYS, place ^= 1) {
+        const Bf16 *keys = passing + place * 2 * KEYS * STRIDE, *values = keys + KEYS * STRIDE;
+        cp_async_wait<0>();
+        __syncthreads(); /* this tile is here; nobody reads the other place any more */
+        if (key + KEYS < range.high) {
+            Bf16 *next = passing + (place ^ 1) * 2 * KEYS * STRIDE;
+            k += KEYS * a.ldk;
+            v += KEYS * a.ldv;
+            tile_fetch<KEYS, WIDTH>(next, k, a.ldk, n - key - KEYS, a.head_dim);
+            tile_fetch<KEYS, WIDTH>(next + KEYS * STRIDE, v, a.ldv, n - key - KEYS, a.head_dim);
+            cp_async_commit();
+        }
+        float s[MT][KEYS / 8][4], dp[MT][KEYS / 8][4];
+        mma_clear(s);
+        mma_rows<MT, KEYS, WIDTH>(s, queries + warp_row * STRIDE, keys);
+        mma_clear(dp);
+        mma_rows<MT, KEYS, WIDTH>(dp, gradients + warp_row * STRIDE, values);
+        bool all_seen = key + KEYS <= n && (!a.causal || (key + KEYS - 1 <= warp_first &&
+                                                           (a.window == 0 || warp_first + MT * 16 - 1 - key < a.window)));
+        score_gradient(s, dp, row_lse, row_delta, scale_log2, warp_first, key, n, a, all_seen);
+        mma_columns<MT, KEYS, WIDTH>(acc, s, keys);
+    }
+    tile_store<MT, WIDTH>(acc, factor, queries + warp_row * STRIDE, dq + (int64_t)(start + warp_first) * a.lddq + h * a.head_dim, a.lddq,
+                          n - warp_first, a.head_dim);
+}
+
+/* ---- dk, dv ---- */
+
+/* s = Pᵀ and dp = Pᵀ∘(dP - delta)ᵀ out of the transposed products; rows are keys, columns queries. */
+template <int MT, int N>
+static __device__ __forceinline__ void score_gradient_transposed(float (&s)[MT][N][4], float (&dp)[MT][N][4], const float *lse_log2,
+                                                                 const float *delta, float scale_log2, int first_key, int first_query,
+                                                                 const BwdShape &a, bool all_seen)
+{
+    int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
+    UNROLL
+    for (int j = 0; j < N; j++)
+        UNROLL
+        for (int c = 0; c < 2; c++) {
+            int column = j * 8 + q + c, query = first_query + column;
+            float column_lse = lse_log2[column], column_delta = delta[column]; /* +inf beyond the end: P = 0 */
+            UNROLL
+            for (int mt = 0; mt < MT; mt++)
+                UNROLL
+                for (int i = c; i < 4; i += 2) {
+                    int key = first_key + mt * 16 + i / 2 * 8 + g;
+                    bool seen = all_seen || attention_sees(query, key, a.causal, a.window);
+                    s[mt][j][i] = seen ? fast_exp2(s[mt][j][i] * scale_log2 - column_lse) : 0.0f;
+                    dp[mt][j][i] = s[mt][j][i] * (dp[mt][j][i] - column_delta);
+                }
+        }
+}
+
+/* The tiles of queries that pass by a block: those of one query head after the other. */
+struct QueryWalk {
+    int h, query; /* of the next tile */
+    KeyRange range;
+};
+template <int QUERIES> static __device__ __forceinline__ void next_tile(QueryWalk &w)
+{
+    w.query += QUERIES;
+    if (w.query >= w.range.high) {
+        w.query = w.range.low;
+        w.h++;
+    }
+}
+
+/* Begins to copy one tile of queries and gradients; thread t gets lse and delta of query t, which must be stored before the barrier. */
+template <int QUERIES, int WIDTH>
+static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statistics, const QueryWalk &w, const QuerySource &from, const BwdShape &a,
+                                                     int start, int n)
+{
+    int64_t row = start + w.query;
+    tile_fetch<QUERIES, WIDTH>(tile, from.q + row * a.ldq + w.h * a.head_dim, a.ldq, n - w.query, a.head_dim);
+    tile_fetch<QUERIES, WIDTH>(tile + QUERIES * TILE_STRIDE<WIDTH>, from.d_o + row * a.lddo + w.h * a.head_dim, a.lddo, n - w.query, a.head_dim);
+    cp_async_commit();
+    int t = threadIdx.x;
+    if (t < QUERIES) {
+        bool inside = w.query + t < n;
+        int64_t at = w.h * a.rows + row + t;
+        statistics.x = inside ? load(from.lse + at) * LOG2_E : INFINITY;
+        statistics.y = inside ? (float)load(from.delta + at) : 0.0f;
+    }
+}
+
+/* DK and DV: which of the two this launch makes. Both at once share S, and are used up to the width whose accumulators fit the registers. */
+template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THREADS)
+    attention_dkv_kernel(BwdShape a, const int32_t *cu, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dk, Bf16 *dv)
+{
+    typedef DkvTile<WIDTH> Tile;
+    constexpr int MT = Tile::MT, QUERIES = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
+    SHARED_MEMORY(Bf16, keys);
+    Bf16 *values = keys + Tile::OWN * STRIDE, *passing = values + Tile::OWN * STRIDE; /* [2][queries, gradients] */
+    float *statistics = reinterpret_cast<float *>(keys + Tile::ELEMENTS);             /* [2][lse, delta][QUERIES] */
+    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, first = blockIdx.x * Tile::OWN;
+    if (first >= n)
+        return;
+    int kv = blockIdx.y, warp_row = threadIdx.x / WARP * MT * 16, warp_first = first + warp_row, place = 0;
+    float scale_log2 = (float)a.scale * LOG2_E, acc_k[MT][WIDTH / 8][4], acc_v[MT][WIDTH / 8][4];
+    float2 mine = {0, 0};
+    mma_clear(acc_k);
+    mma_clear(acc_v);
+    QueryWalk walk;
+    walk.range = attention_queries(first, first + Tile::OWN < n ? first + Tile::OWN : n, n, a.causal, a.window);
+    walk.range.low = walk.range.low / QUERIES * QUERIES;
+    walk.h = kv * a.kv_group;
+    walk.query = walk.range.low;
+    tile_fetch<Tile::OWN, WIDTH>(keys, k + (int64_t)(start + first) * a.ldk + kv * a.head_dim, a.ldk, n - first, a.head_dim);
+    tile_fetch<Tile::OWN, WIDTH>(values, v + (int64_t)(start + first) * a.ldv + kv * a.head_dim, a.ldv, n - first, a.head_dim);
+    fetch_queries<QUERIES, WIDTH>(passing, mine, walk, from, a, start, n);
+    for (; walk.h < (kv + 1) * a.kv_group; place ^= 1) {
+        const Bf16 *queries = passing + place * 2 * QUERIES * STRIDE, *gradients = queries + QUERIES * STRIDE;
+        float *lse = statistics + place * 2 * QUERIES, *delta = lse + QUERIES;
+        int query = walk.query;
+        if ((int)threadIdx.x < QUERIES) {
+            lse[threadIdx.x] = mine.x;
+            delta[threadIdx.x] = mine.y;
+        }
+        cp_async_wait<0>();
+        __syncthreads(); /* this tile is here; nobody reads the other place any more */
+        next_tile<QUERIES>(walk);
+        if (walk.h < (kv + 1) * a.kv_group)
+            fetch_queries<QUERIES, WIDTH>(passing + (place ^ 1) * 2 * QUERIES * STRIDE, mine, walk, from, a, start, n);
+        float s[MT][QUERIES / 8][4], dp[MT][QUERIES / 8][4];
+        mma_clear(s);
+        mma_rows<MT, QUERIES, WIDTH>(s, keys + warp_row * STRIDE, queries);
+        mma_clear(dp);
+        mma_rows<MT, QUERIES, WIDTH>(dp, values + warp_row * STRIDE, gradients);
+        bool all_seen = !a.causal || (query >= warp_first + MT * 16 - 1 && (a.window == 0 || query + QUERIES - 1 - warp_first < a.window));
+        score_gradient_transposed(s, dp, lse, delta, scale_log2, warp_first, query, a, all_seen);
+        if (DV)
+            mma_columns<MT, QUERIES, WIDTH>(acc_v, s, gradients);
+        if (DK)
+            mma_columns<MT, QUERIES, WIDTH>(acc_k, dp, queries);
+    }
+    float one[2 * MT], scale[2 * MT];
+    for (int i = 0; i < 2 * MT; i++) {
+        one[i] = 1;
+        scale[i] = (float)a.scale;
+    }
+    int64_t row = start + warp_first;
+    if (DK)
+        tile_store<MT, WIDTH>(acc_k, scale, keys + warp_row * STRIDE, dk + row * a.lddk + kv * a.head_dim, a.lddk, n - warp_first, a.head_dim);
+    if (DV)
+        tile_store<MT, WIDTH>(acc_v, one, values + warp_row * STRIDE, dv + row * a.lddv + kv * a.head_dim, a.lddv, n - warp_first, a.head_dim);
+}
+
+template <int WIDTH, bool DK, bool DV>
+static Status launch_dkv(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const QuerySource &from)
+{
+    typedef DkvTile<WIDTH> Tile;
+    TRY(allow_shared(attention_dkv_kernel<WIDTH, DK, DV>, Tile::SHARED));
+    dim3 grid(ceil_div(a->max_segment, Tile::OWN), (unsigned)a->kv_heads, (unsigned)a->n_segments);
+    LAUNCH((attention_dkv_kernel<WIDTH, DK, DV>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu, from, (const Bf16 *)a->k,
+           (const Bf16 *)a->v, (Bf16 *)a->dk, (Bf16 *)a->dv);
+    return cuda_launched("attention_bwd");
+}
+
+template <int WIDTH> static Status launch_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta)
+{
+    typedef DqTile<WIDTH> Tile;
+    QuerySource from = {(const Bf16 *)a->q, (const Bf16 *)a->d_o, (const float *)a->lse, delta};
+    TRY(allow_shared(attention_dq_kernel<WIDTH>, Tile::SHARED));
+    dim3 grid(ceil_div(a->max_segment, Tile::OWN), (unsigned)a->heads, (unsigned)a->n_segments);
+    LAUNCH((attention_dq_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu, from, (const Bf16 *)a->k, (const Bf16 *)a->v,
+           (Bf16 *)a->dq);
+    TRY(cuda_launched("attention_bwd"));
+    constexpr bool BOTH = WIDTH <= 160;
+    TRY((launch_dkv<WIDTH, true, BOTH>(ctx, a, s, from)));
+    return BOTH ? OK : launch_dkv<WIDTH, BOTH, true>(ctx, a, s, from);
+}
+
+Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta)
+{
+#define LAUNCH_WIDTH(width)     \
+    if (a->head_dim <= (width)) \
+        return launch_bwd<width>(ctx, a, s, delta);
+    ATTENTION_WIDTHS(LAUNCH_WIDTH)
+#undef LAUNCH_WIDTH
+    return fail(ERR_INTERNAL, "attention_bwd: head_dim is %lld", (long long)a->head_dim);
+}
