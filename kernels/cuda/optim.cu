@@ -5,7 +5,7 @@ struct AdamwOp {
     float *param, *m, *v;
     const float *grad;
     __nv_bfloat16 *copy;
-    float beta1, beta2, eps, grad_scale, decay_factor, step_size, inv_bias2;
+    float beta1, rest1, beta2, rest2, eps, grad_scale, decay_factor, step_size, inv_bias2;
     int64_t begin;
     template <bool ALIGNED> __device__ void apply(int64_t, int64_t at, int n) const
     {
@@ -17,8 +17,8 @@ struct AdamwOp {
         load_some<float, ALIGNED>(b, v + i, n);
         for (int k = 0; k < 4; k++) {
             float d = g[k] * grad_scale;
-            a[k] = beta1 * a[k] + (1.0f - beta1) * d;
-            b[k] = beta2 * b[k] + (1.0f - beta2) * d * d;
+            a[k] = beta1 * a[k] + rest1 * d;
+            b[k] = beta2 * b[k] + rest2 * d * d;
             p[k] = p[k] * decay_factor - step_size * a[k] / (sqrtf(b[k] * inv_bias2) + eps);
         }
         store_some<float, ALIGNED>(param + i, p, n);
@@ -39,8 +39,8 @@ extern "C" Status cuda_adamw(KernelCtx *ctx, const Adamw *a)
     for (int64_t s = 0; s < a->n_spans; s++) {
         const AdamwSpan *span = &a->spans[s];
         double bias1 = 1.0 - pow(a->beta1, (double)span->t), bias2 = 1.0 - pow(a->beta2, (double)span->t);
-        AdamwOp op = {(float *)a->param, (float *)a->m, (float *)a->v, (const float *)a->grad, (__nv_bfloat16 *)a->copy, (float)a->beta1, (float)a->beta2,
-                      (float)a->eps, (float)a->grad_scale, (float)(1.0 - span->lr * span->decay), (float)(span->lr / bias1), (float)(1.0 / bias2), span->begin};
+        AdamwOp op = {(float *)a->param, (float *)a->m, (float *)a->v, (const float *)a->grad, (__nv_bfloat16 *)a->copy, (float)a->beta1,
+                      (float)(1 - a->beta1), (float)a->beta2, (float)(1 - a->beta2), (float)a->eps, (float)a->grad_scale, (float)(1.0 - span->lr * span->decay), (float)(span->lr / bias1), (float)(1.0 / bias2), span->begin};
         bool aligned = is_aligned((float *)a->param + span->begin) && is_aligned((const float *)a->grad + span->begin) &&
                        is_aligned((float *)a->m + span->begin) && is_aligned((float *)a->v + span->begin);
         TRY(map_rows<float>(ctx, "adamw", op, 1, span->end - span->begin, aligned));
@@ -48,9 +48,9 @@ extern "C" Status cuda_adamw(KernelCtx *ctx, const Adamw *a)
     return OK;
 }
 
-/* ---- Σ x² in double: a fixed number of blocks, each a fixed share, then their sums in order ---- */
+/* ---- Σ x² in double: blocks as many as the size asks for, each a fixed share, then their sums in order ---- */
 
-enum { SQUARES_THREADS = 256, SQUARES_BLOCKS = 256 };
+enum { SQUARES_THREADS = 256, SQUARES_BLOCKS = 256, SQUARES_EACH = 2048 };
 
 template <class T> __global__ void __launch_bounds__(SQUARES_THREADS) sum_squares_kernel(const T *x, int64_t n, double *partial)
 {
@@ -85,11 +85,13 @@ extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
     double *partial = (double *)arena_push(ctx->scratch, SQUARES_BLOCKS * sizeof *partial);
     if (!partial)
         return fail(ERR_NOMEM, "sum_squares: no scratch memory for %d partial sums", (int)SQUARES_BLOCKS);
+    int64_t wanted = (a->n + SQUARES_EACH - 1) / SQUARES_EACH;
+    unsigned blocks = wanted < 1 ? 1 : wanted < (int64_t)SQUARES_BLOCKS ? (unsigned)wanted : (unsigned)SQUARES_BLOCKS;
     WITH_TYPE(a->type, T, {
-        LAUNCH((sum_squares_kernel<T>), SQUARES_BLOCKS, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x, a->n,
+        LAUNCH((sum_squares_kernel<T>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x, a->n,
                partial);
     });
-    LAUNCH_FLAT(sum_partials, 1, 1, cuda_stream(ctx), partial, (int)SQUARES_BLOCKS, a->out);
+    LAUNCH_FLAT(sum_partials, 1, 1, cuda_stream(ctx), partial, (int)blocks, a->out);
     arena_release(ctx->scratch, mark);
     return cuda_launched("sum_squares");
 }

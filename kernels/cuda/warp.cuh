@@ -59,17 +59,12 @@ static inline bool warp_any(bool p)
 struct HostMmaOperands {
     uint32_t a[4], b[2];
 };
-static inline float host_bf16_half(uint32_t pair, int half) { return bf16_to_f32((bf16)(pair >> (16 * half))); }
-/* A[row][k] and B[k][column] out of what the lanes gave. */
-static inline float host_mma_a(const unsigned char *all, int row, int k)
+/* Register r (0 … 3 of a, 4 and 5 of b) of a lane: two neighbours along k. */
+static inline uint32_t host_mma_pair(const unsigned char *all, int lane, int r)
 {
-    HostMmaOperands o = host_read_lane<HostMmaOperands>(all, row % 8 * 4 + k % 8 / 2);
-    return host_bf16_half(o.a[row / 8 + 2 * (k / 8)], k & 1);
-}
-static inline float host_mma_b(const unsigned char *all, int k, int column)
-{
-    HostMmaOperands o = host_read_lane<HostMmaOperands>(all, column * 4 + k % 8 / 2);
-    return host_bf16_half(o.b[k / 8], k & 1);
+    uint32_t pair;
+    memcpy(&pair, all + 64 * lane + 4 * r, sizeof pair);
+    return pair;
 }
 static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
@@ -78,8 +73,11 @@ static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint
     int g = warp_lane() / 4, q = 2 * (warp_lane() % 4);
     for (int i = 0; i < 4; i++) {
         double sum = c[i];
-        for (int k = 0; k < 16; k++)
-            sum += (double)host_mma_a(all, g + 8 * (i / 2), k) * (double)host_mma_b(all, k, q + i % 2);
+        for (int p = 0; p < 8; p++) { /* k = 2p, 2p+1 */
+            uint32_t x = host_mma_pair(all, g * 4 + p % 4, i / 2 + 2 * (p / 4)), y = host_mma_pair(all, (q + i % 2) * 4 + p % 4, 4 + p / 4);
+            sum += (double)bf16_to_f32((bf16)x) * (double)bf16_to_f32((bf16)y);
+            sum += (double)bf16_to_f32((bf16)(x >> 16)) * (double)bf16_to_f32((bf16)(y >> 16));
+        }
         c[i] = (float)sum;
     }
 }
@@ -150,17 +148,18 @@ static inline void cp_async_commit()
 template <int PENDING> static inline void cp_async_wait()
 {
     HostCopyQueue *q = host_copies();
-    int done = q->n_groups > PENDING ? q->group[q->n_groups - PENDING - 1] : 0;
+    int arrived = q->n_groups - PENDING;
+    if (arrived <= 0)
+        return;
+    int done = q->group[arrived - 1];
     for (int i = 0; i < done; i++) {
         memset(q->copy[i].to, 0, 16);
         memcpy(q->copy[i].to, q->copy[i].from, (size_t)q->copy[i].n);
     }
-    if (!done)
-        return;
     memmove(q->copy, q->copy + done, sizeof *q->copy * (size_t)(q->n - done));
     q->n -= done;
-    for (int i = 0; i < PENDING && q->n_groups > PENDING; i++)
-        q->group[i] = q->group[q->n_groups - PENDING + i] - done;
+    for (int i = 0; i < PENDING; i++)
+        q->group[i] = q->group[arrived + i] - done;
     q->n_groups = PENDING;
 }
 
