@@ -61,7 +61,8 @@ class Case:
                     f.write(json.dumps(r, ensure_ascii=False) + "\n")
         else:
             dump_json(self.path(file), rows)
-        self.sources.append({"name": name, "files": [file], "image_root": "images", **extra})
+        root = {"image_root": "images"} if os.path.isdir(self.path("images")) else {}
+        self.sources.append({"name": name, "files": [file], **root, **extra})
 
     def write(self, config):
         """Writes the mixture, the starting points that the config needs, and config.json."""

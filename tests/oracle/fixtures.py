@@ -152,7 +152,7 @@ def visual_tokens(folder):
     c.source([
         unified("g/0", "generate", ["Draw a cat", "<gen>"], targets=[a]),
         unified("g/1", "generate", ["  Draw a  house ", "Here it is: <gen>  and that is all."], targets=[b]),
-        unified("e/0", "edit", ["<image>\nMake it look like a painting.", "Turned into a painting. <gen>"], [a], [b]),
+        unified("e/0", "edit", ["<image>\nPaint", "Now. <gen>"], [a], [b]),
         unified("e/1", "edit", ["Hello", "Hi", "<image> now remove the hat", "<gen>\U0001f600"], [b], [a]),
         unified("u/0", "understand", ["Say </s> and [INST] and [IMG0] and <gen>", "</s> [/INST] <image> [I2T]<s>"]),
     ])

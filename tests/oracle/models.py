@@ -13,6 +13,8 @@ from transformers.models.siglip import modeling_siglip
 
 from conversation import IMAGE
 
+torch.set_num_threads(1)  # tiny matrices: more threads only wait for each other
+
 
 def use_double_precision():
     """transformers computes norms, softmax, sines and cosines in f32 whatever the model's type; for the truth they must not.
