@@ -110,7 +110,7 @@ def decays(name):
 
 def run_step(model, cfg, items, with_logits):
     """Forward and backward over the items. Gradients stay in .grad; returns the dump's loss and logits entries."""
-    regime, entries, text = cfg["loss"]["normalise"], [], 0.0
+    regime, entries, weighted = cfg["loss"]["normalise"], [], 0.0
     total_w = sum(it.record.weight * len(it.labels) for it in items)
     for it in items:
         logits = model(it.record.text.ids, it.tensors, it.rows)
@@ -118,12 +118,13 @@ def run_step(model, cfg, items, with_logits):
         w = it.record.weight
         # "micro": every item is a pass of its own (the config's micro_tokens must see to that), the mean of means.
         scale = (1 / len(it.labels) / len(items) if regime == "micro" else w / total_w) if w else 0.0
-        text += scale * float(ce.detach())
+        weighted += w * float(ce.detach())
         loss = ce * (scale * cfg["loss"]["text_weight"])
         if loss.requires_grad:
             loss.backward()
         rows = np.array([[it.record.number, r] for r in it.rows], np.int32)
         entries.append((it.record.number, rows, np.array(it.labels, np.int32), logits.detach()))
+    text = weighted / total_w if total_w else 0.0  # alike in every regime
     out = {"loss": np.float32(cfg["loss"]["text_weight"] * text), "loss.text": np.float32(text)}
     entries.sort(key=lambda e: e[0])
     rows, labels = np.concatenate([e[1] for e in entries]), np.concatenate([e[2] for e in entries])
