@@ -3,26 +3,57 @@
 
 #include "train/models/parts.h"
 
+/* A tape and the memory it works in. */
+typedef struct Runner {
+    Tape *tape;
+    Arena keep, scratch;
+} Runner;
+
 struct Decoder {
     GenLlava *g;
-    Backend *backend;
+    Backend *backend, null;
+    Runner measure, real;
     KvCache cache;
     void *cache_memory, *keep_memory, *scratch_memory;
-    size_t keep_size, scratch_size;
     float *logits; /* [V+R] */
     int32_t *ids, *pos, *item; /* [capacity] */
 };
+
+static Status runner_create(Runner *r, Backend *backend, DType compute)
+{
+    return tape_create(&r->tape, &(TapeOptions){.backend = backend, .keep = &r->keep, .scratch = &r->scratch, .compute = compute});
+}
+
+static Status create_runners(Decoder *d)
+{
+    arena_measure(&d->measure.keep);
+    arena_measure(&d->measure.scratch);
+    TRY(null_open(&d->null));
+    TRY(runner_create(&d->measure, &d->null, d->g->params.compute));
+    return runner_create(&d->real, d->backend, d->g->params.compute);
+}
+
+static Status create_cache(Decoder *d)
+{
+    const MistralConfig *c = &d->g->llm.config;
+    size_t n = (size_t)c->layers, one = (size_t)(d->cache.capacity * c->kv_heads * c->head_dim) * dtype_size(d->g->params.compute);
+    TRY_IN(d->backend->mem_create(d->backend, 2 * n * one, &d->cache_memory), "key/value cache of %" PRId64 " positions", d->cache.capacity);
+    for (size_t i = 0; i < n; i++) {
+        d->cache.k[i] = (char *)d->cache_memory + 2 * i * one;
+        d->cache.v[i] = (char *)d->cache.k[i] + one;
+    }
+    return OK;
+}
 
 Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity)
 {
     *out = NULL;
     if (capacity < 1 || capacity > INT32_MAX)
         return fail(ERR_USAGE, "a context of %" PRId64 " positions, expected 1 … %d", capacity, INT32_MAX);
-    const MistralConfig *c = &g->llm.config;
     Decoder *d = mem_alloc(sizeof *d);
     if (!d)
         return fail(ERR_NOMEM, "no memory to generate");
-    size_t one = (size_t)(capacity * c->kv_heads * c->head_dim) * dtype_size(g->params.compute), n = (size_t)c->layers, ints = (size_t)capacity * sizeof(int32_t);
+    size_t n = (size_t)g->llm.config.layers, ints = (size_t)capacity * sizeof(int32_t);
     *d = (Decoder){.g = g, .backend = g->params.backend, .cache.capacity = capacity};
     d->cache.k = mem_alloc(n * sizeof *d->cache.k);
     d->cache.v = mem_alloc(n * sizeof *d->cache.v);
@@ -32,23 +63,23 @@ Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity)
     d->item = mem_alloc(ints);
     Status s = d->cache.k && d->cache.v && d->logits && d->ids && d->pos && d->item ? OK : fail(ERR_NOMEM, "no memory to generate");
     if (!s)
-        s = fail_context(d->backend->mem_create(d->backend, 2 * n * one, &d->cache_memory), "key/value cache of %" PRId64 " positions", capacity);
-    if (s) {
+        s = create_runners(d);
+    if (!s)
+        s = create_cache(d);
+    if (s)
         decoder_free(&d);
-        return s;
-    }
-    for (size_t i = 0; i < n; i++) {
-        d->cache.k[i] = (char *)d->cache_memory + 2 * i * one;
-        d->cache.v[i] = (char *)d->cache.k[i] + one;
-    }
     *out = d;
-    return OK;
+    return s;
 }
 
 void decoder_free(Decoder **d)
 {
     if (!*d)
         return;
+    tape_free(&(*d)->measure.tape);
+    tape_free(&(*d)->real.tape);
+    if ((*d)->null.close)
+        (*d)->null.close(&(*d)->null);
     void *device[] = {(*d)->cache_memory, (*d)->keep_memory, (*d)->scratch_memory};
     for (int i = 0; i < 3; i++)
         if (device[i])
@@ -60,12 +91,13 @@ void decoder_free(Decoder **d)
     *d = NULL;
 }
 
-/* One pass over the rows of b on any backend; the last row's logits go to the host. */
-static Status pass(Decoder *d, Backend *backend, Arena *keep, Arena *scratch, const Batch *b)
+/* One pass over the rows of b; the last row's logits go to the host. */
+static Status pass(Decoder *d, Runner *r, const Batch *b)
 {
-    Tape *t;
-    TRY(tape_create(&t, &(TapeOptions){.backend = backend, .keep = keep, .scratch = scratch, .compute = d->g->params.compute}));
+    Tape *t = r->tape;
+    tape_reset(t, 0);
     tape_record(t, false);
+    r->keep.peak = r->scratch.peak = 0;
     KvCache cache = d->cache;
     int32_t now = (int32_t)cache.length + b->n_tokens, last = b->n_tokens - 1;
     int32_t *iota = tape_host(t, (size_t)b->n_tokens * sizeof *iota);
@@ -76,40 +108,28 @@ static Status pass(Decoder *d, Backend *backend, Arena *keep, Arena *scratch, co
     Tensor *x = genllava_states(t, d->g, b, &cache);
     Tensor *hs = mistral_norm(t, &d->g->llm, nn_gather_rows(t, x, tape_ints(t, &last, 1), 1));
     nn_logits(t, hs, d->g->llm.head, d->g->rows.head, d->logits);
-    Status s = tape_status(t);
-    tape_free(&t);
-    return s;
+    return tape_status(t);
 }
 
-static Status grow(Decoder *d, void **memory, size_t *size, size_t needed)
+/* An arena over backend memory of at least `needed` bytes. */
+static Status grow(Decoder *d, Arena *a, void **memory, size_t needed)
 {
-    if (*memory && *size >= needed)
+    if (*memory && a->capacity >= needed)
         return OK;
     if (*memory)
         d->backend->mem_destroy(d->backend, *memory);
     *memory = NULL;
-    *size = needed;
-    return d->backend->mem_create(d->backend, needed ? needed : 1, memory);
+    TRY(d->backend->mem_create(d->backend, needed, memory));
+    arena_borrow(a, *memory, needed);
+    return OK;
 }
 
 static Status measured_pass(Decoder *d, const Batch *b)
 {
-    Backend null;
-    Arena keep, scratch;
-    arena_measure(&keep);
-    arena_measure(&scratch);
-    TRY(null_open(&null));
-    Status s = pass(d, &null, &keep, &scratch, b);
-    null.close(&null);
-    if (!s)
-        s = grow(d, &d->keep_memory, &d->keep_size, keep.peak);
-    if (!s)
-        s = grow(d, &d->scratch_memory, &d->scratch_size, scratch.peak);
-    if (s)
-        return s;
-    arena_borrow(&keep, d->keep_memory, d->keep_size);
-    arena_borrow(&scratch, d->scratch_memory, d->scratch_size);
-    TRY(pass(d, d->backend, &keep, &scratch, b));
+    TRY(pass(d, &d->measure, b));
+    TRY(grow(d, &d->real.keep, &d->keep_memory, d->measure.keep.peak));
+    TRY(grow(d, &d->real.scratch, &d->scratch_memory, d->measure.scratch.peak));
+    TRY(pass(d, &d->real, b));
     d->cache.length += b->n_tokens;
     return OK;
 }

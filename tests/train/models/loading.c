@@ -1,6 +1,7 @@
 /* Reading folders: spellings, prefixes, types, starting points, and the sentence for each thing that does not fit. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/train/models/tiny.h"
 
@@ -102,6 +103,42 @@ TEST(a_tensor_of_integers_is_refused)
     REQUIRE_OK(stwriter_close(&w));
     CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: model.norm.weight: holds I32, expected F32, BF16, F16 "
                                              "or F64", test_dir()));
+}
+
+/* What goes to stderr while the model is opened. */
+static const char *said(void)
+{
+    static char heard[4096];
+    FILE *f = fopen(path("stderr"), "w+");
+    REQUIRE(f != NULL);
+    fflush(stderr);
+    int old = dup(2);
+    dup2(fileno(f), 2);
+    Status s = open_model();
+    fflush(stderr);
+    dup2(old, 2);
+    close(old);
+    REQUIRE_OK(s);
+    rewind(f);
+    heard[fread(heard, 1, sizeof heard - 1, f)] = 0;
+    fclose(f);
+    return heard;
+}
+
+TEST(tensors_nobody_asked_for_are_listed)
+{
+    start();
+    CHECK_STR(said(), "");
+    TENSORS = (TinyTensors){.type = F32};
+    tiny_llm_tensors(&TENSORS, "model.", false);
+    tiny_add(&TENSORS, "model.layers.0.self_attn.rotary_emb.inv_freq", 1, 8, 0, 0, 0); /* of old exports: known and needless */
+    tiny_add(&TENSORS, "model.layers.1.self_attn.q_proj.bias", 1, 64, 0, 0, 0);
+    tiny_add(&TENSORS, "score.weight", 2, 2, 64, 0, 0);
+    tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
+    CHECK(strstr(said(), "/llm: 2 tensors are not part of the model and stay unread: model.layers.1.self_attn.q_proj.bias, score.weight\n") != NULL);
+    tiny_remove(&TENSORS, "score.weight");
+    tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
+    CHECK(strstr(said(), "/llm: 1 tensor is not part of the model and stays unread: model.layers.1.self_attn.q_proj.bias\n") != NULL);
 }
 
 /* ---------------------------------------------------------------- config.json of the language model */

@@ -222,6 +222,38 @@ TEST(tiny_model_counts)
     tiny_close(&m);
 }
 
+/* The published sizes, from their configs alone: model.md, sections 1.5, 2.4, 10.1, 10.2. */
+TEST(published_models_have_the_published_counts)
+{
+    char llm[1024], vision[1024];
+    snprintf(llm, sizeof llm, "%s/mistral", test_dir());
+    snprintf(vision, sizeof vision, "%s/siglip", test_dir());
+    tiny_write(llm, "config.json", "{\"model_type\":\"mistral\",\"vocab_size\":32000,\"hidden_size\":4096,\"intermediate_size\":14336,\"num_hidden_layers\":32,"
+                                   "\"num_attention_heads\":32,\"num_key_value_heads\":8,\"rms_norm_eps\":1e-5,\"sliding_window\":4096}");
+    tiny_write(vision, "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":1152,\"intermediate_size\":4304,\"num_hidden_layers\":27,"
+                                      "\"num_attention_heads\":16,\"image_size\":384,\"patch_size\":14}");
+    tiny_write(vision, "preprocessor_config.json", "{\"size\":{\"height\":384,\"width\":384},\"image_mean\":[0.5,0.5,0.5],\"image_std\":[0.5,0.5,0.5]}");
+    RunConfig cfg;
+    tiny_config(&cfg);
+    cfg.model.llm.path = llm;
+    cfg.model.vision.path = vision;
+    cfg.model.llm.init = cfg.model.vision.init = INIT_AT_RANDOM;
+    cfg.model.lora.r = 128;
+    cfg.model.tokens.image = 8;
+    Backend null;
+    GenLlava *g;
+    REQUIRE_OK(null_open(&null));
+    REQUIRE_OK(genllava_open(&g, &null, BF16, &cfg, NULL));
+    CHECK_INT(genllava_count(g, MODULE_LLM), 7241732096);
+    CHECK_INT(genllava_count(g, MODULE_VISION), 397745440);
+    CHECK_INT(genllava_count(g, MODULE_PROJECTOR), 21504000);
+    CHECK_INT(genllava_count(g, MODULE_LORA), 335544320);
+    CHECK_INT(genllava_count(g, MODULE_TOKENS), 90112);
+    CHECK_INT(genllava_model_sizes(g)->patches, 729);
+    genllava_close(&g);
+    null.close(&null);
+}
+
 /* A pass on the null backend, over the open model and given only counts, needs exactly what the real one needs. */
 TEST(tiny_model_is_measured_to_the_byte)
 {
