@@ -71,4 +71,24 @@ expect 0 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --steps 2
 flip "$dir/llm/model.safetensors"
 expect 65 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --resume
 says "model.llm.path: $dir/llm: its files are not those that $dir/runs/r/checkpoint-000002 was trained on"
+
+# A weight that is not a number: no step can be used; none changes a weight; the run does not end as if it had learned.
+rm -rf "$dir/runs/r"
+cp "$PWD/tests/fixtures/parity/visual_tokens/start/projector.safetensors" "$dir/nan.safetensors"
+printf '\0\0\300\177' | dd of="$dir/nan.safetensors" bs=1 seek=$(($(stat -c %s "$dir/nan.safetensors") - 4)) conv=notrunc 2> /dev/null
+expect 65 --config "$dir/run.json" --set model.projector.init="$dir/nan.safetensors" --set train.steps=2 --set train.batch=5 --set optim.weight_decay=0.5
+says "step 0: loss nan, norm of the gradient nan; the step is left out and no weight changes"
+says "the last 2 steps all gave a loss or gradient that is not finite"
+grep -q '"loss":null.*"skipped_steps":2,"skipped_samples":10' "$dir/runs/r/train.jsonl" || fail "train.jsonl does not count what was left out: $(tail -1 "$dir/runs/r/train.jsonl")"
+for name in adapter_model token_rows; do
+    cmp -s "$dir/runs/r/checkpoint-000002/$name.safetensors" "$dir/straight/checkpoint-000001/$name.safetensors" || fail "a step that was left out changed $name"
+done
+
+# Two processes in one folder.
+rm -rf "$dir/runs/r"
+mkdir -p "$dir/runs/r"
+exec 9< "$dir/runs/r"
+flock 9
+expect 73 --config "$dir/run.json" --resume
+says "$dir/runs/r: another process is training in this folder"
 exit $failed

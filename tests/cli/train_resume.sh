@@ -35,4 +35,15 @@ same_end "$dir/straight" "with decoding threads"
 rm -rf "$dir/runs/r"
 expect 0 --config "$dir/run.json" --set save.keep=2 --set save.every=3
 [ "$(cd "$dir/runs/r" && echo checkpoint-*)" = "checkpoint-000015 checkpoint-000016" ] || fail "save.keep=2 left: $(ls "$dir/runs/r")"
+# Whole modules in folders of their own, and copies in bf16 beside the masters: the same bits again.
+for set in "train.compute=bf16" "model.llm.train=full" "model.vision.train=full"; do
+    rm -rf "$dir/runs/r" "$dir/whole"
+    expect 0 --config "$dir/run.json" --set "$set" --set save.every=7
+    mv "$dir/runs/r" "$dir/whole"
+    mkdir -p "$dir/runs/r"
+    cp -r "$dir/whole/checkpoint-000007" "$dir/runs/r/"
+    cp "$dir/whole/train.jsonl" "$dir/runs/r/"
+    expect 0 --config "$dir/run.json" --set "$set" --set save.every=7 --resume
+    same_end "$dir/whole" "with $set"
+done
 exit $failed
