@@ -6,7 +6,7 @@ export LC_ALL=C
 cc=${1:-cc} cxx=${2:-c++} cppflags=${3:-} root=${4:-.}
 cd "$root" || exit 2
 MAINS='train/main.c train/prepare_main.c eval/generate.c tools/inspect.c tools/bench_kernels.c'
-PRINTERS='kernels/base/cli.c train/options_text.c' # write --help and --print-schema for the mains
+PRINTERS='kernels/base/cli.c train/options_text.c train/dry_run.c' # what programs print as their result: --help, schema, dry run
 MAX_LINES=600
 
 findings=$(mktemp) && sources=$(mktemp) || exit 2
