@@ -1,13 +1,10 @@
 #include "kernels/cpu/isa/gemm.h"
+#include "kernels/cpu/isa/matvec.h"
 
-/* Steps of k between stores of C, columns of B packed at a time (both operands of a tile then come from the first and second
- * level cache), and rows of C held in f32 while a BF16 C is summed over several stretches of k. */
-#if defined(ISA_avx2)
-enum { KC = 256, NC = 256 };
-#else
-enum { KC = 512, NC = 256 };
-#endif
-enum { MC = 512, AC = 48, DIRECT_ROWS = 32 }; /* AC: rows of A copied at a time, a multiple of every tile's height */
+/* Steps of k between stores of C and columns of B packed at a time (B then stays in the second level cache), rows of A copied at a time
+ * (a multiple of every tile's height), rows of C held in f32 while a BF16 C is summed over several stretches of k, and the rows of A
+ * up to which packing a plain F32 B does not pay. */
+enum { KC = 256, NC = 512, AC = 192, MC = 512, DIRECT_ROWS = 32 };
 
 /* A thread's workspace. Copies of A: a tile transposed is [k][rows], its last store may run over by a vector; widened it is
  * [rows][KC + VL], the odd stride keeps rows out of each other's cache sets. */
@@ -125,17 +122,35 @@ static void sweep(const Matmul *a, Workspace *w, int64_t row, int64_t rows, cons
         sweep_panels(a, w, row, rows, s, b, t, whole, t->cols);
 }
 
-/* C from sums held in f32: sum[r·rs + j·cs] is element (row + r, col + j). */
-static void finish_block(const Matmul *a, const float *sum, int64_t rs, int64_t cs, int64_t row, int64_t rows, int64_t col, int64_t cols)
+ALWAYS void finish_vector(const Matmul *a, const float *sum, int64_t row, int64_t col, int64_t i, Part part)
+{
+    int64_t to = row * a->ldc + col + i;
+    vf v = v_mul(part_load(sum, F32, i, part), v_set((float)a->alpha));
+    if (a->bias)
+        v = v_add(v, part_load(a->bias, a->bias_type, col + i, part));
+    if (a->accumulate)
+        v = v_add(v, part_load(a->c, a->c_type, to, part));
+    part_store(a->c, a->c_type, to, part, v);
+}
+
+/* C from sums [rows, NC] held in f32. */
+static void finish_rows(const Matmul *a, const float *sum, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j++) {
-            float v = (float)a->alpha * sum[r * rs + j * cs];
+        EACH_VECTOR(0, cols, finish_vector(a, sum + r * NC, row + r, col, i, part));
+}
+
+/* C from sums [columns of C, NC]. */
+static void finish_transposed(const Matmul *a, const float *sum, int64_t row, int64_t rows)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < a->n; j++) {
+            float v = (float)a->alpha * sum[j * NC + r];
             if (a->bias)
-                v += get(a->bias, a->bias_type, col + j);
+                v += get(a->bias, a->bias_type, j);
             if (a->accumulate)
-                v += get(a->c, a->c_type, (row + r) * a->ldc + col + j);
-            put(a->c, a->c_type, (row + r) * a->ldc + col + j, v);
+                v += get(a->c, a->c_type, (row + r) * a->ldc + j);
+            put(a->c, a->c_type, (row + r) * a->ldc + j, v);
         }
 }
 
@@ -144,7 +159,8 @@ static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t ro
 {
     const bool pairs = HAS_PAIRS && a->a_type == BF16 && a->b_type == BF16;
     const int64_t unit = pairs ? 2 : 1, steps = (a->k + unit - 1) / unit;
-    const int64_t stretches = steps > KC ? (steps + KC - 1) / KC : 1, step = (steps / stretches / VL + 1) * VL;
+    const int64_t stretches = steps > KC ? (steps + KC - 1) / KC : 1, even = (steps + stretches - 1) / stretches;
+    const int64_t step = even ? (even + VL - 1) / VL * VL : VL; /* at most KC, a multiple of VL */
     const bool gather = a->c_type == BF16 && stretches > 1; /* C is rounded once */
     for (int64_t p = 0; p == 0 || p < steps; p += step) { /* once for an empty k */
         Stretch s = {.k0 = p * unit, .steps = steps - p < step ? steps - p : step, .pairs = pairs};
@@ -163,7 +179,7 @@ static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t ro
         sweep(a, w, row, rows, &s, &b, &t);
     }
     if (gather)
-        finish_block(a, w->c, NC, 1, row, rows, col, cols);
+        finish_rows(a, w->c, row, rows, col, cols);
 }
 
 /* Rows row0 … row1-1 and columns col0 … col1-1 of C. */
@@ -184,7 +200,7 @@ static void product_flipped(const Matmul *a, Workspace *w, int64_t row0, int64_t
                           .a_trans = !a->b_trans, .b_trans = !a->a_trans, .lda = a->ldb, .ldb = a->lda, .ldc = NC, .a = a->b,
                           .b = at(a->a, a->a_type, row), .c = w->c, .alpha = 1};
         product_block(&flipped, w, 0, a->n, 0, rows);
-        finish_block(a, w->c, 1, NC, row, rows, 0, a->n);
+        finish_transposed(a, w->c, row, rows);
     }
 }
 
@@ -228,9 +244,14 @@ static Product choose_grid(const Matmul *a, int threads)
 Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
 {
     TRY(check_matmul(a));
+    TRY(expect_single("matmul", a->a_type));
+    TRY(expect_single("matmul", a->b_type));
+    TRY(expect_single("matmul", a->c_type));
     if (a->m == 0 || a->n == 0)
         return OK;
     const CpuDevice *d = cpu_device(ctx);
+    if (a->m <= MATVEC_ROWS && a->b_trans && a->k <= MATVEC_MOST_K)
+        return NAME(matvec)(d, a);
     Product pr = choose_grid(a, d->threads);
     parallel_for(d, pr.grid_m * pr.grid_n, 1, product, &pr);
     return OK;
