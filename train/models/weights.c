@@ -75,6 +75,16 @@ Status weights_load(Weights *w, Params *p, Param *q, const char *const *names, i
     return w->in_place ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type);
 }
 
+/* A complete copy of the folder spells the weight as the folder does, else what lay there under that name would stand beside it. */
+static Status remember_name(Param *q, const char *name)
+{
+    mem_free(q->file_name);
+    q->file_name = NULL;
+    if (strcmp(name, q->name) && !(q->file_name = mem_strdup(name)))
+        return fail(ERR_NOMEM, "%s: out of memory", q->name);
+    return OK;
+}
+
 Status weights_load_module(Weights *w, Params *p, ParamModule m, WeightNameMap map, const void *arg)
 {
     for (int i = 0; i < p->n; i++) {
@@ -82,9 +92,10 @@ Status weights_load_module(Weights *w, Params *p, ParamModule m, WeightNameMap m
         if (q->module != m)
             continue;
         char name[WEIGHT_NAME_MAX];
-        map(name, q->file_name ? q->file_name : q->name, arg);
+        map(name, q->name, arg);
         const char *names[] = {name};
         TRY(weights_load(w, p, q, names, 1));
+        TRY(remember_name(q, name));
     }
     return OK;
 }
