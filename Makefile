@@ -1,8 +1,10 @@
 # GenLLaVA: build, test, install. `make help` lists the targets.
 #
-# Options (make NAME=value): DEBUG = 0 | 1;  SANITIZE = address | thread | (empty);  WERROR = 0 | 1;
+# Options (make NAME=value): CUDA = auto | 0 | 1 (auto: built in where the toolkit is found);  CUDA_HOME = /usr/local/cuda;  DEBUG = 0 | 1;  SANITIZE = address | thread | (empty);  WERROR = 0 | 1;
 # BUILD = build (everything lands there);  PREFIX = /usr/local.
 
+CUDA     ?= auto
+CUDA_HOME?= /usr/local/cuda
 DEBUG    ?= 0
 SANITIZE ?=
 WERROR   ?= 0
@@ -44,6 +46,26 @@ $(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt
 	@mkdir -p $(@D)
 	@sh tools/probe.sh '$(CC)' '$(CXX)' > $@.new && mv $@.new $@
 
+# $(BUILD)/cuda.mk is made by compiling and linking with the CUDA toolkit. A sanitized build leaves it out.
+CUDA_ON := 0
+ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(CUDA),0)
+ifeq ($(SANITIZE),)
+-include $(BUILD)/cuda.mk
+CUDA_ON := $(or $(CUDA_FOUND),0)
+ifeq ($(CUDA)$(CUDA_FOUND),10)
+$(error CUDA=1, but the toolkit cannot be used; rm $(BUILD)/cuda.mk looks again)
+endif
+endif
+endif
+endif
+# Ampere, Hopper, and PTX for what comes after.
+NVCC_FLAGS := -std=c++17 -O2 -I. -D_GNU_SOURCE -lineinfo -Xptxas -v -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+
+$(BUILD)/cuda.mk: tools/probe_cuda.sh
+	@mkdir -p $(@D)
+	@sh tools/probe_cuda.sh '$(CUDA_HOME)' '$(lastword $(CXX))' > $@.new && mv $@.new $@
+
 # ---------------------------------------------------------------- sources
 # Everything but the programs' main files is one library. kernels/cpu/isa/*.c is compiled once for each instruction set, with -DISA=name.
 ISAS          := avx2 avx512 avx512bf16
@@ -71,12 +93,16 @@ TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 # kernels/cuda compiled for the host (tests/cuda_host), and the kernel tests over it.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
 CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(BUILD)/obj/tests/cuda_host/cuda_host.o $(BUILD)/obj/tests/cuda_host/cublasLt.o
+CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
+CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl -lrt)
+# The programs that open a device.
+CUDA_PROGRAMS := train generate evaluate
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(CUDA_HOST_OBJ)
 
 main_bench-kernels := tools/bench_kernels.c
 
-.PHONY: example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -97,6 +123,11 @@ $(BUILD)/obj/%.host.o: %.cu
 	$(CXX) -Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
 $(BUILD)/obj/tests/cuda_host/%.o: CPPFLAGS := -Itests/cuda_host $(CPPFLAGS)
 
+$(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu tools/ptxas.sh
+	@mkdir -p $(@D)
+	@sh tools/ptxas.sh kernels/cuda/$* $(if $(findstring ccache,$(CXX)),ccache) $(NVCC) -ccbin $(lastword $(CXX)) $(NVCC_FLAGS) -DCUDA_LIBRARY_FOLDER='"$(CUDA_LIB)"' \
+		-MMD -MF $(@:.o=.d) -c $< -o $@
+
 # The specification is compiled twice: with arithmetic in double (the truth) and in float (how much rounding is honest).
 $(BUILD)/obj/kernels/ref/%.float.o: kernels/ref/%.c
 	@mkdir -p $(@D)
@@ -114,13 +145,20 @@ $(BUILD)/libgenllava.a: $(LIB_OBJ)
 	ar rcs $@ $^
 
 define program_rule
-$(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/libgenllava.a
-	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+$(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_OBJ)) $(BUILD)/libgenllava.a
+	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_LIBS))
 endef
 $(foreach p,$(PROGRAMS) bench-kernels,$(eval $(call program_rule,$(p))))
 
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# train whose cuda device is the emulation.
+$(BUILD)/train-cuda-host: $(BUILD)/obj/train/main.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+
+$(BUILD)/test-gpu: $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_device/backends.o $(CUDA_OBJ) $(BUILD)/libgenllava.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(CUDA_LIBS)
 
 $(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
@@ -142,7 +180,7 @@ test:
 	@$(MAKE) --no-print-directory run-tests
 
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host
-run-tests: all $(TEST_PROGRAMS)
+run-tests: all $(TEST_PROGRAMS) $(BUILD)/train-cuda-host
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -154,6 +192,18 @@ parity: all
 fixtures:
 	@sh tests/oracle/need.sh $(PYTHON)
 	$(PYTHON) tests/oracle/fixtures.py
+
+#: make cuda-host   build/train-cuda-host: train whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
+cuda-host: $(BUILD)/train-cuda-host
+
+#: make test-gpu    the tests of the kernels on the GPU of this machine
+test-gpu:
+ifeq ($(CUDA_ON),1)
+	@$(MAKE) --no-print-directory $(BUILD)/test-gpu
+	@sh tests/run.sh '$(T)' $(BUILD)/test-gpu
+else
+	@echo "make test-gpu needs the CUDA toolkit; this build is without" >&2; exit 69
+endif
 
 #: make asan        the same tests under the address and undefined-behaviour sanitizers (T= as above)
 asan:
@@ -178,4 +228,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(foreach p,$(PROGRAMS) bench-kernels,$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) bench-kernels,$(BUILD)/obj/$(main_$(p):.c=.d))

@@ -5,7 +5,9 @@
 #include "kernels/ops/table.h"
 #include "train/config.h"
 
-/* Opens the backend of cfg->device and says in one line what was chosen. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device
+/* Refuses a device that this build has no backend for. */
+MUST_USE Status device_check(const RunConfig *cfg);
+/* Opens the backend of cfg->device (auto: cuda where there is one, else cpu) and says in one line what was chosen. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device
  * multiplies it natively. */
 MUST_USE Status device_open(Backend *b, const RunConfig *cfg, DType *compute);
 #endif

@@ -26,9 +26,7 @@ static Status check_able(const RunConfig *cfg)
         return fail(ERR_USAGE, "data.cache: there is nothing to cache without model.diffusion.path; set it to []");
     if (cfg->sample.every)
         return fail(ERR_USAGE, "sample.every: this version takes no samples while training; set it to 0 and use generate on a checkpoint");
-    if (cfg->device == DEVICE_CUDA)
-        return fail(ERR_DEVICE, "device: this build has no CUDA backend; set it to \"auto\" or \"cpu\"");
-    return OK;
+    return device_check(cfg);
 }
 
 Status setup_check(Setup *s, const RunConfig *cfg)
@@ -149,10 +147,27 @@ Status setup_device(Setup *s)
 
 enum { OPTIMISER_SCRATCH = 4096 }; /* bytes: the norm of the gradient */
 
+static Status take_arena(Setup *s, Arena *a, size_t n_bytes)
+{
+    if (s->backend.host_memory)
+        return arena_create(a, n_bytes);
+    void *base;
+    TRY(s->backend.mem_create(&s->backend, n_bytes, &base));
+    arena_borrow(a, base, n_bytes);
+    return OK;
+}
+
+static void give_back_arena(Setup *s, Arena *a)
+{
+    if (!a->owns && a->base)
+        s->backend.mem_destroy(&s->backend, a->base);
+    arena_free(a);
+}
+
 static Status take_memory(Setup *s)
 {
-    TRY_IN(arena_create(&s->keep, s->memory.keep), "activations");
-    TRY_IN(arena_create(&s->scratch, s->memory.scratch + OPTIMISER_SCRATCH), "block workspace");
+    TRY_IN(take_arena(s, &s->keep, s->memory.keep), "activations");
+    TRY_IN(take_arena(s, &s->scratch, s->memory.scratch + OPTIMISER_SCRATCH), "block workspace");
     s->backend.ctx.scratch = &s->scratch;
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
                                                .keep = &s->keep,
@@ -182,8 +197,8 @@ void setup_close(Setup *s)
 {
     tape_free(&s->tape);
     genllava_close(&s->model);
-    arena_free(&s->keep);
-    arena_free(&s->scratch);
+    give_back_arena(s, &s->keep);
+    give_back_arena(s, &s->scratch);
     if (s->device_open)
         s->backend.close(&s->backend);
     loader_close(&s->loader);

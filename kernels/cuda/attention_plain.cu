@@ -212,14 +212,11 @@ extern "C" Status cuda_attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
         return OK;
     BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq,        a->ldk, a->ldv, a->ldo, a->lddo,
                   a->lddq,                       a->lddk,          a->lddv,        a->scale, a->causal};
-    ArenaMark mark = arena_mark(ctx->scratch);
-    double *delta = (double *)arena_push(ctx->scratch, (size_t)(a->heads * a->rows) * sizeof *delta);
-    if (!delta)
-        return fail(ERR_NOMEM, "attention_bwd: no scratch memory for %lld row sums", (long long)(a->heads * a->rows));
+    void *memory;
+    TRY(cuda_workspace(ctx, "attention_bwd", (size_t)(a->heads * a->rows) * sizeof(double), &memory));
+    double *delta = (double *)memory;
     WITH_TYPE(a->act, T, {
-        Status status = plain_bwd<T>(ctx, a, s, delta);
-        arena_release(ctx->scratch, mark);
-        return status;
+        return plain_bwd<T>(ctx, a, s, delta);
     });
 }
 

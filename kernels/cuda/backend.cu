@@ -23,6 +23,22 @@ Status cuda_launched(const char *kernel)
     return cuda_check(cudaGetLastError(), kernel);
 }
 
+/* What an earlier operator left in it is still being read: the stream has to come to rest before it can grow. That happens a few times a run. */
+Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out)
+{
+    CudaState *s = cuda_state(ctx);
+    if (n_bytes > s->n_partial) {
+        TRY(cuda_check(cudaStreamSynchronize(s->stream), op));
+        cudaFree(s->partial);
+        s->partial = nullptr;
+        s->n_partial = 0;
+        TRY(cuda_check(cudaMalloc(&s->partial, n_bytes), op));
+        s->n_partial = n_bytes;
+    }
+    *out = s->partial;
+    return OK;
+}
+
 cudaStream_t cuda_stream(KernelCtx *ctx) { return cuda_state(ctx)->stream; }
 
 static Status mem_create(Backend *b, size_t n_bytes, void **out)
@@ -71,11 +87,11 @@ static void close_cuda(Backend *b)
             cudaStreamSynchronize(s->stream);
         matmul_plans_free(s);
         if (s->preference)
-            cublasLtMatmulPreferenceDestroy(s->preference);
+            s->cublas.cublasLtMatmulPreferenceDestroy(s->preference);
         if (s->lt)
-            cublasLtDestroy(s->lt);
-        if (s->workspace)
-            cudaFree(s->workspace);
+            s->cublas.cublasLtDestroy(s->lt);
+        cudaFree(s->workspace);
+        cudaFree(s->partial);
         if (s->stream)
             cudaStreamDestroy(s->stream);
         mem_free(s->plans);
@@ -104,16 +120,17 @@ static Status find_device(cudaDeviceProp *prop)
 
 static Status create_handles(CudaState *s)
 {
+    TRY(cublas_load(&s->cublas));
     TRY(cuda_check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "creating the stream"));
     TRY(cuda_check(cudaMalloc(&s->workspace, MATMUL_WORKSPACE), "workspace of the matmuls"));
-    TRY(cublas_check(cublasLtCreate(&s->lt), "opening cuBLASLt"));
-    TRY(cublas_check(cublasLtMatmulPreferenceCreate(&s->preference), "opening cuBLASLt"));
+    TRY(cublas_check(s->cublas.cublasLtCreate(&s->lt), "opening cuBLASLt"));
+    TRY(cublas_check(s->cublas.cublasLtMatmulPreferenceCreate(&s->preference), "opening cuBLASLt"));
     size_t workspace = MATMUL_WORKSPACE;
     /* No split along k that adds up in the order of arrival: equal inputs must give equal bits. */
     uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-    TRY(cublas_check(cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
+    TRY(cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
                      "workspace of the matmuls"));
-    return cublas_check(cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes),
+    return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes),
                         "deterministic matmuls");
 }
 

@@ -2,8 +2,7 @@
 #ifndef GENLLAVA_KERNELS_CUDA_BACKEND_H
 #define GENLLAVA_KERNELS_CUDA_BACKEND_H
 
-#include <cublasLt.h>
-
+#include "kernels/cuda/cublas.cuh"
 #include "kernels/cuda/device.cuh"
 
 /* A matmul as cuBLASLt wants it described, with the algorithm chosen for it. */
@@ -22,9 +21,12 @@ enum { MATMUL_PLANS = 512, MATMUL_WORKSPACE = 32 << 20 };
 struct CudaState {
     int device;
     cudaStream_t stream; /* all kernels and copies */
+    Cublas cublas;
     cublasLtHandle_t lt;
     cublasLtMatmulPreference_t preference;
     void *workspace; /* MATMUL_WORKSPACE bytes */
+    void *partial;   /* of operators that need memory besides, n_partial bytes; grows */
+    size_t n_partial;
     MatmulPlan *plans;
     int n_plans;
 };

@@ -127,6 +127,9 @@ static __device__ __forceinline__ double block_sum(double v, double *slots)
 /* ---- host side ---- */
 
 cudaStream_t cuda_stream(KernelCtx *ctx); /* of the backend, the one compute stream */
+/* n_bytes of device memory that the calling operator may use until it returns; one piece a call. ctx->scratch stays as it is: what the plan of a run
+ * measured without operators' needs. */
+Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out);
 /* Reads the launch error of the kernel just launched: ERR_DEVICE with its name. */
 Status cuda_launched(const char *kernel);
 

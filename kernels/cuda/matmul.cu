@@ -13,29 +13,29 @@ static bool same_plan(const MatmulPlan *p, const MatmulPlan *q)
            p->has_bias == q->has_bias;
 }
 
-static void plan_free(MatmulPlan *p)
+static void plan_free(const CudaState *s, MatmulPlan *p)
 {
     if (p->desc)
-        cublasLtMatmulDescDestroy(p->desc);
+        s->cublas.cublasLtMatmulDescDestroy(p->desc);
     if (p->a)
-        cublasLtMatrixLayoutDestroy(p->a);
+        s->cublas.cublasLtMatrixLayoutDestroy(p->a);
     if (p->b)
-        cublasLtMatrixLayoutDestroy(p->b);
+        s->cublas.cublasLtMatrixLayoutDestroy(p->b);
     if (p->c)
-        cublasLtMatrixLayoutDestroy(p->c);
+        s->cublas.cublasLtMatrixLayoutDestroy(p->c);
 }
 
 void matmul_plans_free(CudaState *s)
 {
     for (int i = 0; i < s->n_plans; i++)
-        plan_free(&s->plans[i]);
+        plan_free(s, &s->plans[i]);
     s->n_plans = 0;
 }
 
 /* A stored row-major [rows, cols] matrix with row stride ld is a column-major [cols, rows] one. */
-static Status layout(cublasLtMatrixLayout_t *out, DType type, int64_t rows, int64_t cols, int64_t ld)
+static Status layout(const CudaState *s, cublasLtMatrixLayout_t *out, DType type, int64_t rows, int64_t cols, int64_t ld)
 {
-    return cublas_check(cublasLtMatrixLayoutCreate(out, cublas_type(type), (uint64_t)cols, (uint64_t)rows, ld), "matmul layout");
+    return cublas_check(s->cublas.cublasLtMatrixLayoutCreate(out, cublas_type(type), (uint64_t)cols, (uint64_t)rows, ld), "matmul layout");
 }
 
 static Status plan_make(CudaState *s, MatmulPlan *p)
@@ -43,18 +43,18 @@ static Status plan_make(CudaState *s, MatmulPlan *p)
     cublasOperation_t transpose_b = p->b_trans ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a = p->a_trans ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasLtEpilogue_t epilogue = p->has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
     cudaDataType_t bias_type = cublas_type(p->bias_type);
-    TRY(cublas_check(cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "matmul"));
-    TRY(cublas_check(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose_b, sizeof transpose_b), "matmul"));
-    TRY(cublas_check(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &transpose_a, sizeof transpose_a), "matmul"));
-    TRY(cublas_check(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue), "matmul"));
+    TRY(cublas_check(s->cublas.cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "matmul"));
+    TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose_b, sizeof transpose_b), "matmul"));
+    TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &transpose_a, sizeof transpose_a), "matmul"));
+    TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue), "matmul"));
     if (p->has_bias)
-        TRY(cublas_check(cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type), "matmul"));
-    TRY(p->b_trans ? layout(&p->b, p->b_type, p->n, p->k, p->ldb) : layout(&p->b, p->b_type, p->k, p->n, p->ldb));
-    TRY(p->a_trans ? layout(&p->a, p->a_type, p->k, p->m, p->lda) : layout(&p->a, p->a_type, p->m, p->k, p->lda));
-    TRY(layout(&p->c, p->c_type, p->m, p->n, p->ldc));
+        TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type), "matmul"));
+    TRY(p->b_trans ? layout(s, &p->b, p->b_type, p->n, p->k, p->ldb) : layout(s, &p->b, p->b_type, p->k, p->n, p->ldb));
+    TRY(p->a_trans ? layout(s, &p->a, p->a_type, p->k, p->m, p->lda) : layout(s, &p->a, p->a_type, p->m, p->k, p->lda));
+    TRY(layout(s, &p->c, p->c_type, p->m, p->n, p->ldc));
     cublasLtMatmulHeuristicResult_t best;
     int found = 0;
-    TRY(cublas_check(cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, 1, &best, &found), "matmul algorithm"));
+    TRY(cublas_check(s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, 1, &best, &found), "matmul algorithm"));
     if (!found)
         return fail(ERR_DEVICE, "matmul: cuBLASLt has no deterministic algorithm for m %lld, n %lld, k %lld", (long long)p->m, (long long)p->n,
                     (long long)p->k);
@@ -76,7 +76,7 @@ static Status plan_find(CudaState *s, const MatmulPlan *wanted, MatmulPlan **out
     *p = *wanted;
     Status status = plan_make(s, p);
     if (status != OK) {
-        plan_free(p);
+        plan_free(s, p);
         return status;
     }
     s->n_plans++;
@@ -84,12 +84,12 @@ static Status plan_find(CudaState *s, const MatmulPlan *wanted, MatmulPlan **out
     return OK;
 }
 
-/* cuBLASLt multiplies equal types: the operand in BF16 beside one in F32 is widened into scratch memory, packed. */
+/* cuBLASLt multiplies equal types: the operand in BF16 beside one in F32 is widened, packed. */
 static Status widen_operand(KernelCtx *ctx, const void **data, DType *type, int64_t rows, int64_t cols, int64_t *ld)
 {
-    float *wide = (float *)arena_push(ctx->scratch, (size_t)(rows * cols) * sizeof *wide);
-    if (!wide)
-        return fail(ERR_NOMEM, "matmul: no scratch memory to widen a %lld × %lld operand", (long long)rows, (long long)cols);
+    void *memory;
+    TRY(cuda_workspace(ctx, "matmul", (size_t)(rows * cols) * sizeof(float), &memory));
+    float *wide = (float *)memory;
     for (int64_t r = 0; r < (*ld == cols ? 1 : rows); r++) {
         int64_t n = *ld == cols ? rows * cols : cols;
         AddScaled cast = {};
@@ -124,9 +124,9 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
         TRY(widen_operand(ctx, &pb, &wanted.b_type, a->b_trans ? a->n : a->k, a->b_trans ? a->k : a->n, &wanted.ldb));
     TRY(plan_find(s, &wanted, &plan));
     if (a->bias)
-        TRY(cublas_check(cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &a->bias, sizeof a->bias), "matmul bias"));
+        TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &a->bias, sizeof a->bias), "matmul bias"));
     float alpha = (float)a->alpha, beta = a->accumulate ? 1.0f : 0.0f;
-    return cublas_check(cublasLtMatmul(s->lt, plan->desc, &alpha, pb, plan->b, pa, plan->a, &beta, a->c, plan->c, a->c, plan->c, &plan->algo,
+    return cublas_check(s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, pb, plan->b, pa, plan->a, &beta, a->c, plan->c, a->c, plan->c, &plan->algo,
                                        s->workspace, plan->workspace_bytes, s->stream),
                         "matmul");
 }
@@ -136,10 +136,7 @@ extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
     TRY(check_matmul(a));
     if (a->m <= 0 || a->n <= 0)
         return OK;
-    ArenaMark mark = arena_mark(ctx->scratch);
-    Status s = matmul_run(ctx, a);
-    arena_release(ctx->scratch, mark);
-    return s;
+    return matmul_run(ctx, a);
 }
 
 /* ---- column sums: partial sums over chunks of rows, then over the chunks, both in order ---- */
@@ -176,10 +173,9 @@ extern "C" Status cuda_column_sum(KernelCtx *ctx, const ColumnSum *a)
     if (a->cols <= 0)
         return OK;
     int64_t chunks = a->rows < (int64_t)SUM_CHUNKS ? a->rows : (int64_t)SUM_CHUNKS;
-    ArenaMark mark = arena_mark(ctx->scratch);
-    double *partial = (double *)arena_push(ctx->scratch, (size_t)(chunks * a->cols) * sizeof *partial);
-    if (!partial)
-        return fail(ERR_NOMEM, "column_sum: no scratch memory for %lld partial sums", (long long)(chunks * a->cols));
+    void *memory;
+    TRY(cuda_workspace(ctx, "column_sum", (size_t)(chunks * a->cols) * sizeof(double), &memory));
+    double *partial = (double *)memory;
     dim3 grid(ceil_div(a->cols, SUM_THREADS), (unsigned)chunks);
     if (chunks)
         WITH_TYPE(a->x_type, T, {
@@ -187,6 +183,5 @@ extern "C" Status cuda_column_sum(KernelCtx *ctx, const ColumnSum *a)
                         (a->rows + chunks - 1) / chunks);
         });
     LAUNCH_FLAT(column_total, dim3(grid.x), SUM_THREADS, cuda_stream(ctx), partial, (float *)a->out, chunks, a->cols, a->accumulate);
-    arena_release(ctx->scratch, mark);
     return cuda_launched("column_sum");
 }

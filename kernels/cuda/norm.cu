@@ -324,16 +324,14 @@ static Status norm_weight_gradient(KernelCtx *ctx, const char *name, const T *x,
     if (!dw && !db)
         return OK;
     int64_t chunks = rows < (int64_t)WEIGHT_CHUNKS ? rows : (int64_t)WEIGHT_CHUNKS;
-    ArenaMark mark = arena_mark(ctx->scratch);
-    double *partial = (double *)arena_push(ctx->scratch, (size_t)(2 * chunks * cols) * sizeof *partial);
-    if (!partial)
-        return fail(ERR_NOMEM, "%s: no scratch memory for %lld partial sums", name, (long long)(2 * chunks * cols));
+    void *memory;
+    TRY(cuda_workspace(ctx, name, (size_t)(2 * chunks * cols) * sizeof(double), &memory));
+    double *partial = (double *)memory;
     NormWeightArgs<T> a = {x, dy, mean, rstd, partial, rows, cols, chunks ? (rows + chunks - 1) / chunks : 0};
     dim3 grid(ceil_div(cols, WEIGHT_THREADS), (unsigned)chunks);
     if (chunks)
         LAUNCH_FLAT((norm_weight_partial<T, LAYER>), grid, WEIGHT_THREADS, cuda_stream(ctx), a);
     LAUNCH_FLAT(norm_weight_total, dim3(grid.x), WEIGHT_THREADS, cuda_stream(ctx), partial, dw, db, chunks, cols, accumulate);
-    arena_release(ctx->scratch, mark); /* the stream keeps the order: nobody writes there before the sums are read */
     return cuda_launched(name);
 }
 

@@ -81,10 +81,9 @@ static __global__ void sum_partials(const double *partial, int n, double *out)
 extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
 {
     TRY(check_sum_squares(a));
-    ArenaMark mark = arena_mark(ctx->scratch);
-    double *partial = (double *)arena_push(ctx->scratch, SQUARES_BLOCKS * sizeof *partial);
-    if (!partial)
-        return fail(ERR_NOMEM, "sum_squares: no scratch memory for %d partial sums", (int)SQUARES_BLOCKS);
+    void *memory;
+    TRY(cuda_workspace(ctx, "sum_squares", SQUARES_BLOCKS * sizeof(double), &memory));
+    double *partial = (double *)memory;
     int64_t wanted = (a->n + SQUARES_EACH - 1) / SQUARES_EACH;
     unsigned blocks = wanted < 1 ? 1 : wanted < (int64_t)SQUARES_BLOCKS ? (unsigned)wanted : (unsigned)SQUARES_BLOCKS;
     WITH_TYPE(a->type, T, {
@@ -92,6 +91,5 @@ extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
                partial);
     });
     LAUNCH_FLAT(sum_partials, 1, 1, cuda_stream(ctx), partial, (int)blocks, a->out);
-    arena_release(ctx->scratch, mark);
     return cuda_launched("sum_squares");
 }

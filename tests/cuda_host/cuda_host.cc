@@ -80,7 +80,7 @@ char first_error[512];
 CudaHostCounters counters;
 uint64_t random_state = 1;
 std::map<unsigned char *, size_t> allocations;
-size_t memory_limit = SIZE_MAX, memory_used;
+size_t memory_limit = (size_t)8 << 30, memory_used;
 
 uint32_t random_below(uint32_t n)
 {
@@ -359,6 +359,7 @@ void cuda_host_seed(uint64_t seed) { random_state = seed * 2 + 1; }
 const char *cuda_host_error(void) { return first_error; }
 struct CudaHostCounters cuda_host_counters(void) { return counters; }
 void cuda_host_memory_limit(size_t n_bytes) { memory_limit = n_bytes; }
+size_t cuda_host_memory_size(void) { return memory_limit; }
 size_t cuda_host_memory_used(void) { return memory_used; }
 
 void cuda_host_clear(void)

@@ -57,7 +57,8 @@ struct CudaHostCounters cuda_host_counters(void);
 void cuda_host_verify_memory(void);             /* checks the red zones of every allocation */
 void *cuda_host_alloc(size_t n);                /* device memory: poisoned, red-zoned; NULL beyond the limit */
 int cuda_host_free(void *p);                    /* 0, or nonzero for a pointer that is not one */
-void cuda_host_memory_limit(size_t n_bytes);    /* what the emulated device has; SIZE_MAX at first */
+void cuda_host_memory_limit(size_t n_bytes);    /* what the emulated device has; 8 GiB at first */
+size_t cuda_host_memory_size(void);
 size_t cuda_host_memory_used(void);
 }
 #endif

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/cuda_host/cuda_host.h"
@@ -62,20 +63,28 @@ inline cudaError_t cudaGetLastError() { return *cuda_host_error() ? cudaErrorIll
 inline cudaError_t cudaPeekAtLastError() { return cudaGetLastError(); }
 inline cudaError_t cudaGetDeviceCount(int *n) { *n = 1; return cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-inline cudaError_t cudaDriverGetVersion(int *v) { *v = 13000; return cudaSuccess; }
+/* CUDA_HOST_DRIVER=0: a machine without a driver. CUDA_HOST_MEMORY=N: a device with N bytes. */
+inline cudaError_t cudaDriverGetVersion(int *v)
+{
+    const char *version = getenv("CUDA_HOST_DRIVER"), *memory = getenv("CUDA_HOST_MEMORY");
+    if (memory)
+        cuda_host_memory_limit(strtoull(memory, nullptr, 10));
+    *v = version ? atoi(version) : 13000;
+    return cudaSuccess;
+}
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 {
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "host emulation");
     p->major = 8;
     p->multiProcessorCount = 2;
-    p->totalGlobalMem = (size_t)8 << 30;
+    p->totalGlobalMem = cuda_host_memory_size();
     p->sharedMemPerBlockOptin = 99 << 10;
     return cudaSuccess;
 }
 inline cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
-    *total = (size_t)8 << 30;
+    *total = cuda_host_memory_size();
     *free_bytes = *total - cuda_host_memory_used();
     return cudaSuccess;
 }

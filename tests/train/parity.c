@@ -37,16 +37,23 @@ static double tolerance(Kind k)
     return t[k];
 }
 
+/* The trainer under test and settings that go before those of a test. */
+static const char *trainer = "train", *trainer_set;
+
 /* Runs the trainer on a case with its output under test_dir()/out; the dump goes to test_dir()/dump. isa: GENLLAVA_ISA, or NULL. */
 static void run_train(const char *name, const char *dump, const char *isa, const char *set)
 {
     static char program[PATH_BYTES], config[PATH_BYTES], save[PATH_BYTES], log[PATH_BYTES];
-    snprintf(program, sizeof program, "%s/train", test_build_dir());
+    snprintf(program, sizeof program, "%s/%s", test_build_dir(), trainer);
     snprintf(config, sizeof config, "tests/fixtures/parity/%s/config.json", name);
     snprintf(save, sizeof save, "save.dir=%s/out-%s", test_dir(), strrchr(dump, '/') + 1);
     snprintf(log, sizeof log, "%s.log", dump);
     const char *argv[MAX_ARGS] = {program, "--config", config, "--set", save, "--dump", dump};
     int n = 7;
+    if (trainer_set) {
+        argv[n++] = "--set";
+        argv[n++] = trainer_set;
+    }
     if (set) {
         argv[n++] = "--set";
         argv[n++] = set;
@@ -272,6 +279,38 @@ TEST(parity_visual_tokens_in_one_pass) { compare_case("visual_tokens", NULL, "tr
 TEST(parity_skipped_without_recompute) { compare_case("skipped", NULL, "train.recompute=none"); }
 /* One rank: its own mean is the mean. */
 TEST(parity_skipped_by_rank) { compare_case("skipped", NULL, "loss.normalise=rank"); }
+
+/* kernels/cuda, emulated: the same losses and gradients, and recompute changes no bit there either. */
+static void on_emulated_cuda(void)
+{
+    trainer = "train-cuda-host";
+    trainer_set = "device=cuda";
+}
+TEST(parity_defaults_like_on_emulated_cuda)
+{
+    on_emulated_cuda();
+    compare_case("defaults_like", NULL, NULL);
+}
+TEST(parity_vision_full_on_emulated_cuda)
+{
+    on_emulated_cuda();
+    compare_case("vision_full", NULL, NULL);
+}
+TEST(parity_tied_full_on_emulated_cuda)
+{
+    on_emulated_cuda();
+    compare_case("tied_full", NULL, "train.recompute=block");
+}
+TEST(parity_visual_tokens_on_emulated_cuda)
+{
+    on_emulated_cuda();
+    compare_case("visual_tokens", NULL, NULL);
+}
+TEST(parity_recompute_is_bitwise_equal_on_emulated_cuda)
+{
+    on_emulated_cuda();
+    compare_runs("defaults_like", "train.recompute=none", "train.recompute=block");
+}
 
 TEST(parity_recompute_is_bitwise_equal_in_lora) { compare_runs("defaults_like", "train.recompute=none", "train.recompute=block"); }
 TEST(parity_recompute_is_bitwise_equal_in_full) { compare_runs("tied_full", "train.recompute=none", "train.recompute=selective"); }
