@@ -98,7 +98,7 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 # The programs that open a device.
 CUDA_PROGRAMS := train generate evaluate
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(CUDA_HOST_OBJ)
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(BUILD)/obj/tests/cuda_host/counters.o $(CUDA_HOST_OBJ)
 
 main_bench-kernels := tools/bench_kernels.c
 

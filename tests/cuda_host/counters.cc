@@ -1,0 +1,169 @@
+/* What kernels move: launches and bytes of global memory, counted by the emulation. A fused kernel that reads its input twice fails here, whatever it computes. */
+#include "tests/cuda_host/cuda_host.h"
+
+extern "C" {
+#include "tests/kernels/compare.h"
+}
+
+namespace {
+
+/* An opened device, and zeroed memory on it. */
+struct Rig {
+    Backend b;
+    char *memory;
+    size_t used = 0;
+    static constexpr size_t BYTES = 8 << 20;
+
+    Rig()
+    {
+        void *p = nullptr;
+        REQUIRE_OK(cuda_open(&b));
+        REQUIRE_OK(b.mem_create(&b, BYTES, &p));
+        memory = (char *)p;
+        cuda_host_clear();
+    }
+    ~Rig()
+    {
+        CHECK_STR(cuda_host_error(), "");
+        b.mem_destroy(&b, memory);
+        b.close(&b);
+    }
+    template <class T> T *take(int64_t n)
+    {
+        T *p = (T *)(memory + used);
+        used += ((size_t)n * sizeof(T) + 255) & ~(size_t)255;
+        REQUIRE(used <= BYTES);
+        return p;
+    }
+};
+
+struct Traffic {
+    uint64_t launches;
+    int64_t read, written;
+};
+
+/* Small things besides are allowed a tenth: row statistics and indices, which every thread of a block reads for itself. */
+void expect_traffic(const char *what, Traffic t)
+{
+    CudaHostCounters c = cuda_host_counters();
+    CHECK_MSG(c.launches == t.launches, "%s: %llu launches, expected %llu", what, (unsigned long long)c.launches, (unsigned long long)t.launches);
+    CHECK_MSG((int64_t)c.bytes_read >= t.read && (double)c.bytes_read <= 1.1 * (double)t.read, "%s: %llu bytes read, expected %lld", what,
+              (unsigned long long)c.bytes_read, (long long)t.read);
+    CHECK_MSG((int64_t)c.bytes_written >= t.written && (double)c.bytes_written <= 1.1 * (double)t.written, "%s: %llu bytes written, expected %lld",
+              what, (unsigned long long)c.bytes_written, (long long)t.written);
+    cuda_host_clear();
+}
+
+enum { ROWS = 4, COLS = 2048, N = ROWS * COLS, BF16_BYTES = 2, F32_BYTES = 4 };
+
+} // namespace
+
+TEST(norms_read_their_input_once)
+{
+    Rig r;
+    bf16 *x = r.take<bf16>(N), *add = r.take<bf16>(N), *sum = r.take<bf16>(N), *y = r.take<bf16>(N);
+    bf16 *w = r.take<bf16>(COLS), *bias = r.take<bf16>(COLS);
+    float *rstd = r.take<float>(ROWS), *mean = r.take<float>(ROWS);
+    const int64_t matrix = N * BF16_BYTES, weights = N * BF16_BYTES; /* the weights come from the cache row by row */
+    RmsNormFwd f = {};
+    f.rows = ROWS, f.cols = COLS, f.act = f.w_type = BF16, f.eps = 1e-5;
+    f.x = x, f.w = w, f.y = y, f.rstd = rstd;
+    CHECK_OK(r.b.ops.rmsnorm_fwd(&r.b.ctx, &f));
+    expect_traffic("rmsnorm_fwd", {1, matrix + weights, matrix});
+    f.add = add, f.sum = sum;
+    CHECK_OK(r.b.ops.rmsnorm_fwd(&r.b.ctx, &f));
+    expect_traffic("rmsnorm_fwd with a residual", {1, 2 * matrix + weights, 2 * matrix});
+    LayerNormFwd l = {};
+    l.rows = ROWS, l.cols = COLS, l.act = l.w_type = BF16, l.eps = 1e-5;
+    l.x = x, l.w = w, l.b = bias, l.y = y, l.rstd = rstd, l.mean = mean;
+    CHECK_OK(r.b.ops.layernorm_fwd(&r.b.ctx, &l));
+    expect_traffic("layernorm_fwd", {1, matrix + 2 * weights, matrix});
+    RmsNormBwd g = {};
+    g.rows = ROWS, g.cols = COLS, g.act = g.w_type = BF16;
+    g.x = x, g.w = w, g.rstd = rstd, g.dy = add, g.dx = y;
+    CHECK_OK(r.b.ops.rmsnorm_bwd(&r.b.ctx, &g));
+    expect_traffic("rmsnorm_bwd", {1, 2 * matrix + weights, matrix});
+    g.accumulate = true;
+    CHECK_OK(r.b.ops.rmsnorm_bwd(&r.b.ctx, &g));
+    expect_traffic("rmsnorm_bwd, added to dx", {1, 3 * matrix + weights, matrix});
+}
+
+TEST(elementwise_kernels_move_every_element_once)
+{
+    Rig r;
+    bf16 *a[5];
+    for (bf16 *&p : a)
+        p = r.take<bf16>(N);
+    const int64_t matrix = N * BF16_BYTES;
+    SwigluFwd s = {};
+    s.rows = ROWS, s.cols = s.ldg = s.ldu = COLS, s.act = BF16;
+    s.g = a[0], s.u = a[1], s.y = a[2];
+    CHECK_OK(r.b.ops.swiglu_fwd(&r.b.ctx, &s));
+    expect_traffic("swiglu_fwd", {1, 2 * matrix, matrix});
+    SwigluBwd d = {};
+    d.rows = ROWS, d.cols = d.ldg = d.ldu = d.lddg = d.lddu = COLS, d.act = BF16;
+    d.g = a[0], d.u = a[1], d.dy = a[2], d.dg = a[3], d.du = a[4];
+    CHECK_OK(r.b.ops.swiglu_bwd(&r.b.ctx, &d));
+    expect_traffic("swiglu_bwd", {1, 3 * matrix, 2 * matrix});
+    GeluFwd g = {};
+    g.n = N, g.act = BF16, g.kind = GELU_ERF;
+    g.x = a[0], g.y = a[1];
+    CHECK_OK(r.b.ops.gelu_fwd(&r.b.ctx, &g));
+    expect_traffic("gelu_fwd", {1, matrix, matrix});
+    AddScaled t = {};
+    t.n = N, t.a_type = t.b_type = t.y_type = BF16, t.alpha = t.beta = 1;
+    t.a = a[0], t.b = a[1], t.y = a[2];
+    CHECK_OK(r.b.ops.add_scaled(&r.b.ctx, &t));
+    expect_traffic("add_scaled", {1, 2 * matrix, matrix});
+}
+
+TEST(adamw_is_one_pass)
+{
+    Rig r;
+    float *a[4];
+    for (float *&p : a)
+        p = r.take<float>(N);
+    AdamwSpan span = {};
+    span.end = N, span.lr = 1e-3, span.t = 1;
+    Adamw o = {};
+    o.n_spans = 1, o.type = F32, o.spans = &span, o.beta1 = 0.9, o.beta2 = 0.999, o.eps = 1e-8, o.grad_scale = 1;
+    o.param = a[0], o.grad = a[1], o.m = a[2], o.v = a[3], o.copy = r.take<bf16>(N);
+    CHECK_OK(r.b.ops.adamw(&r.b.ctx, &o));
+    expect_traffic("adamw", {1, 4 * N * F32_BYTES, 3 * N * F32_BYTES + N * BF16_BYTES});
+}
+
+TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)
+{
+    Rig r;
+    CrossEntropy c = {};
+    c.rows = ROWS, c.cols = c.ldz = COLS, c.act = BF16, c.backward = true;
+    c.logits = r.take<bf16>(N), c.label = r.take<int32_t>(ROWS), c.weight = r.take<float>(ROWS), c.loss = r.take<float>(ROWS);
+    CHECK_OK(r.b.ops.cross_entropy(&r.b.ctx, &c));
+    /* and label, weight, the label's logit in each of 512 threads */
+    expect_traffic("cross_entropy", {1, 2 * N * BF16_BYTES + ROWS * 512 * (4 + 4 + 2), N * BF16_BYTES});
+}
+
+TEST(attention_reads_tiles_once_a_block)
+{
+    enum { T = 256, WIDTH = 64, TILE = 128 };
+    Rig r;
+    const int32_t cu[] = {0, T};
+    int32_t *device_cu = r.take<int32_t>(2);
+    bf16 *x[4];
+    for (bf16 *&p : x)
+        p = r.take<bf16>(T * WIDTH);
+    REQUIRE_OK(r.b.upload(&r.b, device_cu, cu, sizeof cu));
+    AttentionFwd a = {};
+    a.n_segments = 1, a.rows = a.max_segment = T, a.heads = a.kv_heads = 1, a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
+    a.act = BF16, a.scale = 0.125, a.cu = device_cu;
+    a.q = x[0], a.k = x[1], a.v = x[2], a.o = x[3];
+    const int64_t matrix = T * WIDTH * BF16_BYTES;
+    CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));
+    expect_traffic("attention_fwd, full", {1, matrix + 2 * 2 * matrix, matrix}); /* two blocks, each all keys and values */
+    a.causal = true;
+    CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));
+    expect_traffic("attention_fwd, causal", {1, matrix + 3 * matrix, matrix}); /* the first block half of them */
+    a.window = 64;
+    CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));
+    expect_traffic("attention_fwd, window", {1, matrix + 2 * (TILE + TILE + 64) * WIDTH * BF16_BYTES, matrix});
+}
