@@ -79,8 +79,8 @@ main_evaluate := eval/evaluate.c
 main_inspect  := tools/inspect.c
 main_scenes   := data/scenes_main.c
 main_stamps   := data/stamps_main.c
-main_bench_kernels := tools/bench_kernels.c
-MAINS         := $(foreach p,$(PROGRAMS) bench_kernels,$(main_$(p)))
+main_bench-kernels := tools/bench_kernels.c
+MAINS         := $(foreach p,$(PROGRAMS) bench-kernels,$(main_$(p)))
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -100,7 +100,6 @@ CUDA_PROGRAMS := train generate evaluate
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(BUILD)/obj/tests/cuda_host/counters.o $(CUDA_HOST_OBJ)
 
-main_bench-kernels := tools/bench_kernels.c
 
 .PHONY: cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
