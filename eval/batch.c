@@ -14,19 +14,20 @@
 
 enum { MAX_IMAGES = 64 };
 
-typedef struct BatchReader {
-    FILE *in;
+/* What is being answered, and where to. */
+typedef struct BatchFile {
     const char *name;
     char folder[4096]; /* where relative paths start */
-    char *line;
-    size_t capacity;
-    int64_t number; /* of the line, from 1 */
-} BatchReader;
+    int64_t number;    /* of the line or element, from 1 */
+    uint64_t asked;
+    Answerer *answerer;
+    const Sampling *sampling;
+    FILE *out;
+    const char *out_path;
+} BatchFile;
 
 typedef struct BatchRow {
-    JsonDoc *doc;
-    const char *ask;
-    size_t ask_length;
+    char *ask, *expected; /* expected may be NULL */
     char *images[MAX_IMAGES];
     int n_images;
 } BatchRow;
@@ -35,15 +36,20 @@ static void row_free(BatchRow *r)
 {
     for (int i = 0; i < r->n_images; i++)
         mem_free(r->images[i]);
-    json_free(&r->doc);
+    mem_free(r->ask);
+    mem_free(r->expected);
     *r = (BatchRow){0};
 }
 
-static Status add_image(BatchReader *b, BatchRow *r, const Json *path)
+static Status wrong(const BatchFile *b, const char *what, const Json *found, const char *wanted)
+{
+    return fail(ERR_DATA, "%s:%lld: %s is %s; it takes %s", b->name, (long long)b->number, what, found ? json_kind_name(found->kind) : "missing", wanted);
+}
+
+static Status add_image(BatchFile *b, BatchRow *r, const Json *path)
 {
     if (path->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s:%lld: \"image\" holds %s; it takes a path or a list of paths", b->name, (long long)b->number,
-                    json_kind_name(path->kind));
+        return wrong(b, "\"image\"", path, "a path or a list of paths");
     if (r->n_images == MAX_IMAGES)
         return fail(ERR_DATA, "%s:%lld: more than %d images", b->name, (long long)b->number, MAX_IMAGES);
     char full[8192];
@@ -55,28 +61,63 @@ static Status add_image(BatchReader *b, BatchRow *r, const Json *path)
     return OK;
 }
 
-static Status read_row(BatchReader *b, BatchRow *r, size_t n)
+static Status add_images(BatchFile *b, BatchRow *r, const Json *image)
 {
-    char name[4200];
-    snprintf(name, sizeof name, "%s, line %lld", b->name, (long long)b->number);
-    TRY(json_parse(&r->doc, b->line, n, name));
-    const Json *root = json_root(r->doc), *ask = json_get(root, "ask"), *image = json_get(root, "image");
-    if (root->kind != JSON_OBJECT)
-        return fail(ERR_DATA, "%s:%lld: a line holds %s; it takes an object {\"ask\": text, \"image\": path}", b->name, (long long)b->number,
-                    json_kind_name(root->kind));
-    if (json_get(root, "draw") || json_get(root, "edit"))
-        return fail(ERR_USAGE, "%s:%lld: drawing and editing need a run with model.diffusion.path", b->name, (long long)b->number);
-    if (!ask || ask->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s:%lld: \"ask\" is %s; it takes the text of a question", b->name, (long long)b->number,
-                    ask ? json_kind_name(ask->kind) : "missing");
-    r->ask = ask->string;
-    r->ask_length = ask->length;
-    if (image && image->kind == JSON_ARRAY)
+    if (image && image->kind == JSON_ARRAY) {
         for (const Json *e = image->child; e; e = e->next)
             TRY(add_image(b, r, e));
-    else if (image && image->kind != JSON_NULL)
-        TRY(add_image(b, r, image));
-    return OK;
+        return OK;
+    }
+    return image && image->kind != JSON_NULL ? add_image(b, r, image) : OK;
+}
+
+/* The text of a LLaVA turn without its image markers and outer blanks. */
+static char *plain_text(const Json *turn)
+{
+    static const char MARKER[] = "<image>";
+    const Json *value = json_get(turn, "value");
+    if (!value || value->kind != JSON_STRING)
+        return NULL;
+    char *text = mem_strdup(value->string), *m;
+    if (!text)
+        return NULL;
+    while ((m = strstr(text, MARKER)))
+        memmove(m, m + strlen(MARKER), strlen(m + strlen(MARKER)) + 1);
+    size_t start = strspn(text, " \n\t\r"), n = strlen(text);
+    while (n > start && strchr(" \n\t\r", text[n - 1]))
+        n--;
+    memmove(text, text + start, n - start);
+    text[n - start] = 0;
+    return text;
+}
+
+static Status read_conversation(BatchFile *b, BatchRow *r, const Json *turns)
+{
+    const Json *human = turns->kind == JSON_ARRAY ? turns->child : NULL;
+    const Json *from = json_get(human, "from");
+    if (from && from->kind == JSON_STRING && strcmp(from->string, "human"))
+        human = human->next;
+    if (human)
+        r->ask = plain_text(human);
+    if (human && human->next)
+        r->expected = plain_text(human->next);
+    return r->ask ? OK : wrong(b, "\"conversations\"", turns, "a list of turns {\"from\", \"value\"} with a human one");
+}
+
+static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
+{
+    if (o->kind != JSON_OBJECT)
+        return wrong(b, "a question", o, "an object {\"ask\": text, \"image\": path}");
+    const Json *ask = json_get(o, "ask"), *turns = json_get(o, "conversations");
+    if (json_get(o, "draw") || json_get(o, "edit"))
+        return fail(ERR_USAGE, "%s:%lld: drawing and editing need a run with model.diffusion.path", b->name, (long long)b->number);
+    TRY(add_images(b, r, json_get(o, "image")));
+    if (!ask && turns)
+        return read_conversation(b, r, turns);
+    if (!ask || ask->kind != JSON_STRING)
+        return wrong(b, "\"ask\"", ask, "the text of a question");
+    r->ask = mem_strdup(ask->string);
+    return r->ask ? OK : fail(ERR_NOMEM, "no memory for a question");
 }
 
 static void write_value(JsonOut *o, const Json *v)
@@ -96,54 +137,102 @@ static void write_value(JsonOut *o, const Json *v)
     }
 }
 
-/* The row's own object with the answer put behind its members. */
-static Status write_answer(FILE *out, const char *path, const BatchRow *r, const char *answer)
+static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, const char *answer)
 {
     JsonOut o = {0};
     jsonout_begin_object(&o, NULL);
-    for (const Json *c = json_root(r->doc)->child; c; c = c->next)
-        if (strcmp(c->key, "answer"))
+    jsonout_string(&o, "ask", r->ask);
+    for (const Json *c = object->child; c; c = c->next)
+        if (strcmp(c->key, "answer") && strcmp(c->key, "ask") && strcmp(c->key, "conversations"))
             write_value(&o, c);
+    if (r->expected)
+        jsonout_string(&o, "expected", r->expected);
     jsonout_string(&o, "answer", answer);
     jsonout_end_object(&o);
     Status s = o.failed ? fail(ERR_NOMEM, "no memory for an answer") : OK;
-    if (!s && (fwrite(o.text, 1, o.length, out) != o.length || fputc('\n', out) == EOF))
-        s = fail(ERR_IO, "%s: %s", path, strerror(errno));
+    if (!s && (fwrite(o.text, 1, o.length, b->out) != o.length || fputc('\n', b->out) == EOF))
+        s = fail(ERR_IO, "%s: %s", b->out_path, strerror(errno));
     jsonout_free(&o);
     return s;
 }
 
-static Status answer_rows(Answerer *a, BatchReader *b, FILE *out, const char *path, const Sampling *sampling)
+static Status answer_object(BatchFile *b, const Json *object)
 {
-    ssize_t n;
-    uint64_t index = 0;
-    while ((n = getline(&b->line, &b->capacity, b->in)) >= 0) {
-        b->number++;
-        if ((size_t)n == strspn(b->line, " \t\r\n"))
-            continue;
-        BatchRow row = {0};
-        char *answer = NULL;
-        Status s = read_row(b, &row, (size_t)n);
-        if (!s) {
-            RecordTurn turn = {.human = true, .text = row.ask, .length = row.ask_length};
-            Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images, .index = index++};
-            s = fail_context(answerer_ask(a, &q, sampling, NULL, NULL, &answer), "%s:%lld", b->name, (long long)b->number);
-        }
-        if (!s)
-            s = write_answer(out, path, &row, answer);
-        mem_free(answer);
-        row_free(&row);
-        TRY(s);
-        log_progress("%llu answers", (unsigned long long)index);
+    BatchRow row = {0};
+    char *answer = NULL;
+    Status s = read_row(b, &row, object);
+    if (!s) {
+        RecordTurn turn = {.human = true, .text = row.ask, .length = strlen(row.ask)};
+        Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images, .index = b->asked++};
+        s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer), "%s:%lld", b->name, (long long)b->number);
     }
-    return ferror(b->in) ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : OK;
+    if (!s)
+        s = write_answer(b, object, &row, answer);
+    mem_free(answer);
+    row_free(&row);
+    log_progress("%llu answers", (unsigned long long)b->asked);
+    return s;
+}
+
+static Status answer_text(BatchFile *b, const char *text, size_t n, const char *name)
+{
+    JsonDoc *doc = NULL;
+    TRY(json_parse(&doc, text, n, name));
+    const Json *root = json_root(doc);
+    Status s = OK;
+    if (root->kind != JSON_ARRAY)
+        s = answer_object(b, root);
+    else
+        for (const Json *e = root->child; e && !s; e = e->next) {
+            b->number++;
+            s = answer_object(b, e);
+        }
+    json_free(&doc);
+    return s;
+}
+
+static Status answer_lines(BatchFile *b, FILE *in)
+{
+    char *line = NULL, name[4200];
+    size_t capacity = 0;
+    ssize_t n;
+    Status s = OK;
+    while (!s && (n = getline(&line, &capacity, in)) >= 0) {
+        b->number++;
+        snprintf(name, sizeof name, "%s, line %lld", b->name, (long long)b->number);
+        if ((size_t)n != strspn(line, " \t\r\n"))
+            s = answer_text(b, line, (size_t)n, name);
+    }
+    free(line);
+    return !s && ferror(in) ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : s;
+}
+
+/* An array is read whole: sets of questions are small beside the pictures they are about. */
+static Status answer_array(BatchFile *b, FILE *in)
+{
+    char *text = NULL;
+    size_t capacity = 0;
+    ssize_t n = getdelim(&text, &capacity, EOF, in);
+    Status s = n < 0 ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : answer_text(b, text, (size_t)n, b->name);
+    free(text);
+    return s;
+}
+
+static Status answer_file(BatchFile *b, FILE *in)
+{
+    int c;
+    while ((c = getc(in)) == ' ' || c == '\n' || c == '\r' || c == '\t')
+        ;
+    if (c != EOF)
+        ungetc(c, in);
+    return c == '[' ? answer_array(b, in) : answer_lines(b, in);
 }
 
 Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sampling *sampling)
 {
     bool standard = !strcmp(file, "-");
-    BatchReader b = {.name = standard ? "standard input" : file, .folder = "."};
     char copy[4096], path[4200], hidden[4200];
+    BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .out_path = path};
     if (!standard) {
         snprintf(copy, sizeof copy, "%s", file);
         snprintf(b.folder, sizeof b.folder, "%s", dirname(copy));
@@ -152,19 +241,18 @@ Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sa
         return fail(ERR_CREATE, "--out %s: %s", out_dir, strerror(errno));
     snprintf(path, sizeof path, "%s/answers.jsonl", out_dir);
     snprintf(hidden, sizeof hidden, "%s/.answers.jsonl.new", out_dir);
-    b.in = standard ? stdin : fopen(file, "r");
-    if (!b.in)
+    FILE *in = standard ? stdin : fopen(file, "r");
+    if (!in)
         return fail(ERR_MISSING, "--batch %s: %s", file, strerror(errno));
-    FILE *out = fopen(hidden, "w");
-    Status s = out ? answer_rows(a, &b, out, path, sampling) : fail(ERR_CREATE, "%s: %s", path, strerror(errno));
-    if (out && fclose(out) && !s)
+    b.out = fopen(hidden, "w");
+    Status s = b.out ? answer_file(&b, in) : fail(ERR_CREATE, "%s: %s", path, strerror(errno));
+    if (b.out && fclose(b.out) && !s)
         s = fail(ERR_IO, "%s: %s", path, strerror(errno));
     if (!s && rename(hidden, path))
         s = fail(ERR_IO, "%s: %s", path, strerror(errno));
     if (s)
         unlink(hidden);
     if (!standard)
-        fclose(b.in);
-    free(b.line);
+        fclose(in);
     return s;
 }

@@ -4,7 +4,9 @@
 
 #include "eval/answer.h"
 
-/* file ("-": standard input): a JSON object a line, {"ask": text, "image": path or list of paths, …}; relative paths start at the file's folder. Writes
- * out_dir/answers.jsonl, the same objects with "answer" added, in order; the file appears whole or not at all. */
+/* file ("-": standard input): a JSON object a line, or one JSON array of them. An object asks {"ask": text, "image": path or list of paths, …} or
+ * is a LLaVA record {"image", "conversations": [human, gpt, …], …}, whose first question is asked and whose first answer becomes "expected".
+ * Relative paths start at the file's folder. Writes out_dir/answers.jsonl: "ask", then what the object holds besides its conversations, then "expected" where known
+ * and "answer"; in order; the file appears whole or not at all. */
 MUST_USE Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sampling *s);
 #endif

@@ -32,7 +32,7 @@ static const CliOption OPTIONS[] = {
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
     {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
     {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
-    {"--batch", CLI_STRING, &args.batch, "FILE.jsonl", "a question a line: {\"ask\": text, \"image\": path or list of paths}; paths are relative to the file", 0, 0, NULL, false},
+    {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or LLaVA records; paths are relative to the file", 0, 0, NULL, false},
     {"--draw", CLI_STRING, &args.draw, "TEXT", "draw a picture (needs model.diffusion.path)", 0, 0, NULL, false},
     {"--edit", CLI_STRING, &args.edit, "TEXT", "edit the picture of --image (needs model.diffusion.path)", 0, 0, NULL, false},
     {"--out", CLI_STRING, &args.out, "PATH", "where the picture goes; for --batch a folder, which receives answers.jsonl", 0, 0, NULL, false},
@@ -52,7 +52,7 @@ static const CliProgram PROGRAM = {
     .name = "generate",
     .summary = "Asks a model: answers questions about pictures, one at a time, from a batch file, or in a conversation.",
     .usage = "generate --config RUN.json | --checkpoint DIR  --ask TEXT [--image FILE…]\n"
-             "       generate --config RUN.json | --checkpoint DIR  --batch FILE.jsonl --out DIR\n"
+             "       generate --config RUN.json | --checkpoint DIR  --batch FILE --out DIR\n"
              "       generate --config RUN.json | --checkpoint DIR  --chat [--image FILE…]",
     .options = OPTIONS};
 
