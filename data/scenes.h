@@ -75,14 +75,14 @@ void scene_compose(Scene *s, SceneRandom *r, bool heldout, int n);
 void scene_draw(uint8_t *rgb, const Scene *s, int32_t size, SceneRandom *r);
 /* Asks a question of this kind if the scene has an unambiguous answer to one; in the held-out split about its subject. */
 bool scene_ask(SceneQuestion *q, const Scene *s, SceneKind kind, SceneRandom *r);
-/* A scene and a question of this kind. */
-void scene_compose_for(Scene *s, SceneQuestion *q, SceneKind kind, SceneRandom *r, bool heldout);
+/* A scene of at most `most` objects (2 at least for kinds that compare two) and a question of this kind. */
+void scene_compose_for(Scene *s, SceneQuestion *q, SceneKind kind, SceneRandom *r, bool heldout, int most);
 
 /* A whole set: FOLDER/train.json, FOLDER/heldout.json and the JPEG files beside them, in LLaVA's form with `kind` as an extra key. */
 typedef struct SceneSet {
     const char *out;
     int64_t count, heldout; /* records of the two splits */
-    int64_t size, seed, turns;
+    int64_t size, seed, turns, objects; /* objects: most in one picture */
     bool kinds[SCENE_KINDS];
 } SceneSet;
 MUST_USE Status scenes_write(const SceneSet *set);

@@ -189,9 +189,9 @@ bool scene_ask(SceneQuestion *q, const Scene *s, SceneKind kind, SceneRandom *r)
     return ASK[kind].ask(q, s, r);
 }
 
-void scene_compose_for(Scene *s, SceneQuestion *q, SceneKind kind, SceneRandom *r, bool heldout)
+void scene_compose_for(Scene *s, SceneQuestion *q, SceneKind kind, SceneRandom *r, bool heldout, int most)
 {
     do {
-        scene_compose(s, r, heldout, 1 + (int)scene_below(r, SCENE_MAX_OBJECTS));
+        scene_compose(s, r, heldout, 1 + (int)scene_below(r, (uint32_t)most));
     } while (!scene_ask(q, s, kind, r));
 }

@@ -40,7 +40,7 @@ static const char NOTES[] =
 
 int main(int argc, char **argv)
 {
-    SceneSet set = {.count = 4000, .heldout = 500, .size = 64, .seed = 42, .turns = 1};
+    SceneSet set = {.count = 4000, .heldout = 500, .size = 64, .seed = 42, .turns = 1, .objects = SCENE_MAX_OBJECTS};
     const char *kinds = "color,shape,count,exists,side,height,relation,size,larger,background";
     bool quiet = false, done = false;
     const CliOption options[] = {
@@ -52,6 +52,7 @@ int main(int argc, char **argv)
         {.name = "--kinds", .kind = CLI_STRING, .value = &kinds, .argument = "LIST", .help = "kinds of questions, separated by commas (all but caption)"},
         {.name = "--turns", .kind = CLI_INT, .value = &set.turns, .argument = "N",
          .help = "questions about one training picture at most (1); held-out pictures have one", .low = 1, .high = SCENE_KINDS},
+        {.name = "--objects", .kind = CLI_INT, .value = &set.objects, .argument = "N", .help = "shapes in one picture at most (4)", .low = 1, .high = SCENE_MAX_OBJECTS},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &quiet, .help = "only errors"},
         {.name = NULL},
     };
@@ -67,6 +68,8 @@ int main(int argc, char **argv)
     if (!set.out)
         return cli_finish(fail(ERR_USAGE, "--out FOLDER is missing"));
     s = parse_kinds(&set, kinds);
+    if (!s && set.objects == 1 && (set.kinds[SCENE_RELATION] || set.kinds[SCENE_LARGER]))
+        s = fail(ERR_USAGE, "scenes: --objects is 1, but the kinds relation and larger compare two shapes; raise it or leave them out with --kinds");
     if (!s)
         s = scenes_write(&set);
     return cli_finish(s);

@@ -28,6 +28,7 @@ static void summarise(JsonOut *o, const SceneSet *set)
     jsonout_int(o, "size", set->size);
     jsonout_int(o, "seed", set->seed);
     jsonout_int(o, "turns", set->turns);
+    jsonout_int(o, "objects", set->objects);
     jsonout_begin_array(o, "kinds");
     for (int k = 0; k < SCENE_KINDS; k++)
         if (set->kinds[k])
@@ -112,7 +113,7 @@ static void put_record(JsonOut *o, const Split *p, int64_t number, const char *i
     SceneKind kind = p->kinds[number % p->n_kinds];
     SceneQuestion q;
     char id[64];
-    scene_compose_for(s, &q, kind, r, p->heldout);
+    scene_compose_for(s, &q, kind, r, p->heldout, (int)p->set->objects);
     snprintf(id, sizeof id, "%s-%06" PRId64, p->name, number);
     jsonout_begin_object(o, NULL);
     jsonout_string(o, "id", id);

@@ -19,7 +19,7 @@ static const char *const COLORS[] = {"red", "orange", "yellow", "green", "cyan",
 static void make(Scene *s, SceneQuestion *q, SceneKind kind, bool heldout, uint64_t number)
 {
     SceneRandom r = scene_random(SEED, heldout, number);
-    scene_compose_for(s, q, kind, &r, heldout);
+    scene_compose_for(s, q, kind, &r, heldout, SCENE_MAX_OBJECTS);
 }
 
 TEST(scenes_hold_eight_combinations_out)
@@ -200,7 +200,7 @@ TEST(scenes_are_the_same_bytes_everywhere)
     Scene s;
     for (uint64_t i = 0; i < 12; i++) {
         SceneRandom r = scene_random(SEED, i & 1, i);
-        scene_compose_for(&s, &q, (SceneKind)(i % SCENE_KINDS), &r, i & 1);
+        scene_compose_for(&s, &q, (SceneKind)(i % SCENE_KINDS), &r, i & 1, SCENE_MAX_OBJECTS);
         scene_draw(rgb + i * SIDE * SIDE * 3, &s, SIDE, &r);
     }
     Digest d = digest(rgb, sizeof rgb, 16);
@@ -224,7 +224,7 @@ TEST(scenes_write_a_set)
     char one[256], two[256], path[512], message[768];
     snprintf(one, sizeof one, "%s/one", test_dir());
     snprintf(two, sizeof two, "%s/two", test_dir());
-    SceneSet set = {.out = one, .count = 30, .heldout = 10, .size = 32, .seed = 9, .turns = 3};
+    SceneSet set = {.out = one, .count = 30, .heldout = 10, .size = 32, .seed = 9, .turns = 3, .objects = 4};
     set.kinds[SCENE_COLOR] = set.kinds[SCENE_COUNT] = set.kinds[SCENE_SIDE] = true;
     REQUIRE_OK(scenes_write(&set));
     set.out = two;
