@@ -183,6 +183,7 @@ static Status run(int argc, char **argv)
     if (done)
         return OK;
     TRY(check_arguments());
+    cli_settle_threads(argv);
     log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX] = "";

@@ -22,11 +22,6 @@ typedef struct CommandLine {
 enum { FORMAT_TEXT, FORMAT_JSON };
 static const char *const FORMATS[] = {"text", "json", NULL};
 
-/* How long OpenMP's threads spin for the next piece of work before they sleep. libgomp's own choice, a millisecond, makes a run ten times
- * slower beside another busy process (measured: 16 small steps 10 s, with this 1 s); about 30 us cost an idle machine nothing. */
-static const char SPIN[] = "10000";
-static const char *const SPIN_SETTINGS[] = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", NULL};
-
 static const char NOTES[] = "Exit codes: 0 done; 2 usage or configuration; 65 bad data; 66 input missing; 69 device unavailable; 70 self-check "
                             "failed; 71 out of memory; 73 cannot create output; 74 I/O error; 75 stopped by a signal, checkpoint saved, run again.";
 
@@ -103,7 +98,7 @@ int main(int argc, char **argv)
     log_set(c.quiet ? LOG_WARN : LOG_INFO, c.log_format == FORMAT_JSON);
     if (s == OK && !done) {
         if (!c.print_schema && !c.keys)
-            cli_restart_with("GOMP_SPINCOUNT", SPIN, SPIN_SETTINGS, argv);
+            cli_settle_threads(argv);
         signals_install(stop_now);
         s = work(&c);
     }

@@ -54,9 +54,9 @@ int cli_width(void);
 void cli_wrap(const char *text, int indent, int column);
 /* Ends a program: prints the sentence of a failure to stderr and returns the exit code. Use as main's return value. */
 int cli_finish(Status s);
-/* Libraries read some variables of the environment when they are loaded, before main. Unless one of `unless` (NULL-terminated; `name` among
- * them) is set already, sets NAME=VALUE and starts the program again in its place; returns when there is nothing to do. */
-void cli_restart_with(const char *name, const char *value, const char *const *unless, char **argv);
+/* How long OpenMP's threads spin for the next piece of work before they sleep is read from the environment when the library is loaded, before main. Sets a
+ * short time and starts the program again in its place, unless the environment says something already; then it returns. */
+void cli_settle_threads(char **argv);
 /* The candidate nearest to `word` by edit distance, or NULL when none is close. */
 const char *cli_nearest(const char *word, const char *const *candidates, int n);
 
