@@ -32,7 +32,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart fixtures example-stamps
+NEEDS_NO_LIBRARIES := deps clean help test quickstart
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -101,7 +101,7 @@ KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(BUILD)/obj/tests/cuda_host/counters.o $(CUDA_HOST_OBJ)
 
 
-.PHONY: cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: quickstart base cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -172,6 +172,16 @@ deps:
 	@sh tools/deps.sh
 	@rm -f $(BUILD)/probe.mk
 
+#: make quickstart  the first thing to try: tunes a little model on the CPU in minutes and scores it
+quickstart:
+	@sh tools/deps.sh
+	@$(MAKE) --no-print-directory all
+	@sh tools/quickstart.sh $(BUILD)
+
+#: make base        make the quickstart's base model anew, from random weights
+base: all
+	@sh tools/base.sh $(BUILD)
+
 #: make test        install what is missing, build, run every test, those of the kernels also on emulated CUDA (the program test-cuda-host);
 #:                  T=norm: only those whose file or name holds "norm"
 test:
@@ -220,8 +230,8 @@ bench-kernels: $(BUILD)/bench-kernels
 example-stamps:
 	@sh tools/deps.sh
 	@sh tools/deps.sh tuxpaint-stamps-default
-	@$(MAKE) --no-print-directory $(BUILD)/stamps
-	@[ -f $(BUILD)/stamps-set/heldout.json ] || $(BUILD)/stamps --out $(BUILD)/stamps-set
+	@$(MAKE) --no-print-directory all
+	@sh tools/stamps.sh $(BUILD)
 
 #: make clean       remove build/
 clean:

@@ -94,11 +94,19 @@ static bool ask_exists(SceneQuestion *q, const Scene *s, SceneRandom *r)
     return true;
 }
 
+/* "red star", or "red object" where the colour alone says which: to be sought by one trait or by both. */
+static void name_object(char out[64], const Scene *s, const SceneObject *o, SceneRandom *r)
+{
+    bool by_color = scene_below(r, 2) && matching(s, -1, o->color) == 1;
+    snprintf(out, 64, "%s %s", COLORS[o->color], by_color ? "object" : SHAPES[o->shape]);
+}
+
 static bool ask_side(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
     const SceneObject *o = &s->object[q->about];
-    (void)r;
-    PUT(q->ask, "Is the %s %s on the left or on the right?", COLORS[o->color], SHAPES[o->shape]);
+    char name[64];
+    name_object(name, s, o, r);
+    PUT(q->ask, "Is the %s on the left or on the right?", name);
     PUT(q->answer, "%s", side_word(o));
     return is_unique(s, o);
 }
@@ -106,8 +114,9 @@ static bool ask_side(SceneQuestion *q, const Scene *s, SceneRandom *r)
 static bool ask_height(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
     const SceneObject *o = &s->object[q->about];
-    (void)r;
-    PUT(q->ask, "Is the %s %s at the top or at the bottom?", COLORS[o->color], SHAPES[o->shape]);
+    char name[64];
+    name_object(name, s, o, r);
+    PUT(q->ask, "Is the %s at the top or at the bottom?", name);
     PUT(q->answer, "%s", height_word(o));
     return is_unique(s, o);
 }
@@ -115,8 +124,9 @@ static bool ask_height(SceneQuestion *q, const Scene *s, SceneRandom *r)
 static bool ask_size(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
     const SceneObject *o = &s->object[q->about];
-    (void)r;
-    PUT(q->ask, "Is the %s %s small or large?", COLORS[o->color], SHAPES[o->shape]);
+    char name[64];
+    name_object(name, s, o, r);
+    PUT(q->ask, "Is the %s small or large?", name);
     PUT(q->answer, "%s", size_word(o));
     return is_unique(s, o);
 }
