@@ -106,14 +106,14 @@ static Status find_device(cudaDeviceProp *prop)
     int driver = 0, n = 0;
     cudaError_t e = cudaDriverGetVersion(&driver);
     if (e != cudaSuccess || driver == 0)
-        return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices); device = cpu runs without one");
+        return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices); \"device\": \"cpu\" runs without one");
     e = cudaGetDeviceCount(&n);
     if (e != cudaSuccess || n == 0)
-        return fail(ERR_DEVICE, "no CUDA device: %s; device = cpu runs without one", e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
+        return fail(ERR_DEVICE, "no CUDA device: %s; \"device\": \"cpu\" runs without one", e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
     TRY(cuda_check(cudaSetDevice(0), "device 0"));
     TRY(cuda_check(cudaGetDeviceProperties(prop, 0), "device 0"));
     if (prop->major < (int)OLDEST_CAPABILITY)
-        return fail(ERR_DEVICE, "%s has compute capability %d.%d; 8.0 (Ampere) or newer is needed; device = cpu runs without one", prop->name,
+        return fail(ERR_DEVICE, "%s has compute capability %d.%d; 8.0 (Ampere) or newer is needed; \"device\": \"cpu\" runs without one", prop->name,
                     prop->major, prop->minor);
     return OK;
 }
