@@ -41,7 +41,7 @@ unset CUDA_HOST_MEMORY
 # Exact to the word: no driver. auto goes on with the cpu, cuda ends.
 export CUDA_HOST_DRIVER=0
 expect 69 $on_cuda
-says "device: no CUDA driver is installed (nvidia-smi would list the devices); device = cpu runs without one"
+says "device: no CUDA driver is installed (nvidia-smi would list the devices); \"device\": \"cpu\" runs without one"
 expect 0 --config "$dir/run.json" --set device=auto --set train.steps=1
 says "no CUDA driver is installed"
 says "device: "
