@@ -29,6 +29,18 @@ static Status check_able(const RunConfig *cfg)
     return device_check(cfg);
 }
 
+/* Every weight is there and has its shape: better known before hours of preparing data than after. */
+static Status check_weights(const RunConfig *cfg)
+{
+    Backend null;
+    GenLlava *model;
+    TRY(null_open(&null));
+    Status status = genllava_open(&model, &null, F32, cfg, NULL);
+    genllava_close(&model);
+    null.close(&null);
+    return status;
+}
+
 Status setup_check(Setup *s, const RunConfig *cfg)
 {
     s->cfg = cfg;
@@ -43,7 +55,7 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
     if (!disk_exists(s->tokenizer))
         return fail(ERR_MISSING, "model.llm.path: %s: there is no such file; the tokenizer is read from there", s->tokenizer);
-    return OK;
+    return check_weights(cfg);
 }
 
 /* ---------------------------------------------------------------- start */

@@ -44,6 +44,11 @@ if ! nvidia-smi -L >/dev/null 2>&1; then
 fi
 expect 2 --config "$config" --set model.llm.train=frozen --set model.projector.train=frozen --set model.tokens.train=frozen
 says "nothing is trained"
+cp -r "$bases/llm-gqa" "$dir/cut"
+truncate -s -10 "$dir/cut/model.safetensors"
+expect 65 --config "$config" --set "model.llm.path=$dir/cut" --set "data.shards=$dir/none"
+says "$dir/cut/model.safetensors: tensor \"model.norm.weight\": its data ends at byte"
+[ ! -e "$dir/none" ] || fail "data was prepared before the weights were looked at"
 [ ! -e "$dir/runs/r" ] || [ -z "$(ls "$dir/runs/r" | grep checkpoint)" ] || fail "a refused run left a checkpoint"
 rm -rf "$dir/runs"
 

