@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|exports|tokens|pictures|starts] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|starts] [--keep]"""
 
 import argparse
 import glob
@@ -27,10 +27,10 @@ def train(build, config, out, *extra, env=None):
     return f"{out}/dump"
 
 
-def one_case(build, seed, folder, exports):
+def one_case(build, seed, folder, exports, large):
     """None when it was skipped (nothing usable was drawn), else complaints and worst errors. exports: of the checkpoint that
     the run leaves, instead of the dump."""
-    config = random_case.build(folder, seed)
+    config = random_case.build(folder, seed, large)
     cfg = run_config.load(config)
     try:
         reference.train(cfg, f"{folder}/expected")
@@ -53,13 +53,13 @@ def beside_f32(folder, config, dump):
     return compare.compare_beside(f"{folder}/expected", dump, f"{folder}/f32")
 
 
-def cases(build, first, n, keep, exports=False):
+def cases(build, first, n, keep, exports=False, large=False):
     failed, done, worst = 0, 0, {k: (0.0, -1, "", 0) for k in compare.TOLERANCE}
     start = time.time()
     for seed in range(first, first + n):
         folder = tempfile.mkdtemp(prefix=f"genllava-parity-{seed}-")
         try:
-            result = one_case(build, seed, folder, exports)
+            result = one_case(build, seed, folder, exports, large)
             if result is None:
                 continue
             bad, w = result
@@ -86,7 +86,7 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
-    p.add_argument("--only", choices=["cases", "exports", "tokens", "pictures", "starts"])
+    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "starts"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -95,6 +95,9 @@ def main():
     if a.only in (None, "cases"):
         print(f"cases from seed {a.seed}:")
         failed += cases(a.build, a.seed, a.cases, a.keep)
+    if a.only in (None, "large"):
+        print("larger shapes:")
+        failed += cases(a.build, a.seed, max(1, a.cases // 4), a.keep, large=True)
     if a.only in (None, "exports"):
         print("checkpoints through peft and transformers:")
         failed += cases(a.build, a.seed, max(1, a.cases // 4), a.keep, exports=True)

@@ -19,26 +19,29 @@ def text(r, low, high):
     return " ".join(r.choice(WORDS) for _ in range(r.randint(low, high)))
 
 
-def draw_llm(folder, r):
+def draw_llm(folder, r, large):
     heads, kv = r.choice([(1, 1), (2, 1), (2, 2), (3, 3), (4, 2), (4, 1), (6, 3), (6, 2)])
     head_dim, old = 2 * r.randint(2, 12), r.random() < 0.4
-    hidden = heads * head_dim if old or r.random() < 0.3 else r.randint(12, 70)
+    if large:
+        head_dim = r.choice([48, 64, 80, 96, 128, 130])
+    hidden = heads * head_dim if old or r.random() < 0.3 else r.randint(12, 70) * (5 if large else 1)
     pieces = r.choice([330, 345])
     tiny.llm(folder, r.randrange(10 ** 6), pieces, dtype=r.choice(["bfloat16", "float16", "float32"]),
-             shard=r.choice([None, "20KB"]), old_spelling=old, window=r.choice([None, 4096, r.randint(1, 20)]),
-             theta=r.choice([1e4, 1e6, 5e5]), vocab_size=pieces + r.choice([0, 0, 1, 17]), hidden_size=hidden,
-             intermediate_size=r.randint(8, 130), num_hidden_layers=r.randint(1, 3), num_attention_heads=heads,
+             shard=r.choice([None, "20KB"]), old_spelling=old, window=r.choice([None, 4096, r.randint(1, 20) * (20 if large else 1)]),
+             theta=r.choice([1e4, 1e6, 5e5]), vocab_size=pieces + (r.randint(300, 1500) if large else r.choice([0, 0, 1, 17])), hidden_size=hidden,
+             intermediate_size=r.randint(8, 130) * (6 if large else 1), num_hidden_layers=r.randint(1, 3), num_attention_heads=heads,
              num_key_value_heads=kv, head_dim=head_dim, rms_norm_eps=r.choice([1e-5, 1e-6]),
              tie_word_embeddings=r.random() < 0.3)
 
 
-def draw_vision(folder, r):
-    heads, head_dim = r.randint(1, 4), r.choice([3, 8, 12, 18, 24])
+def draw_vision(folder, r, large):
+    heads, head_dim = r.randint(1, 4), r.choice([64, 72, 80] if large else [3, 8, 12, 18, 24])
     patch, blocks = r.randint(3, 14), r.randint(1, 4)
+    side = r.randint(9, 27) if large else r.randint(1, 5)
     tiny.siglip(folder, r.randrange(10 ** 6), dtype=r.choice(["bfloat16", "float16", "float32"]), text_tower=r.random() < 0.3,
                 head=r.random() < 0.5, prefix=r.random() < 0.5, hidden_size=heads * head_dim, num_attention_heads=heads,
-                intermediate_size=r.randint(8, 90), num_hidden_layers=blocks, patch_size=patch,
-                image_size=patch * r.randint(1, 5) + r.randrange(patch), layer_norm_eps=r.choice([1e-6, 1e-5]),
+                intermediate_size=r.randint(8, 90) * (5 if large else 1), num_hidden_layers=blocks, patch_size=patch,
+                image_size=patch * side + r.randrange(patch), layer_norm_eps=r.choice([1e-6, 1e-5]),
                 prep={"mean": [r.choice([0.5, r.random()]) for _ in range(3)], "std": [r.uniform(0.2, 0.6) for _ in range(3)],
                       "resample": r.randrange(4)})
     return blocks
@@ -96,12 +99,12 @@ def draw_model(r, blocks, has_rows):
     return m
 
 
-def build(folder, seed):
-    """Draws the case of `seed` into `folder`; returns its config path."""
+def build(folder, seed, large=False):
+    """Draws the case of `seed` into `folder`; returns its config path. large: widths and lengths past the blocks of fast kernels."""
     r = random.Random(seed)
     llm, vision = os.path.join(folder, "llm"), os.path.join(folder, "vision") if r.random() < 0.85 else None
-    draw_llm(llm, r)
-    blocks = draw_vision(vision, r) if vision else None
+    draw_llm(llm, r, large)
+    blocks = draw_vision(vision, r, large) if vision else None
     c = Case(os.path.join(folder, "case"), llm, vision, seed=r.randrange(10 ** 6))
     pictures = draw_pictures(c, r) if vision else []
     model = draw_model(r, blocks, r.random() < 0.7)
@@ -115,7 +118,7 @@ def build(folder, seed):
         c.source([legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i))
                   for i, row in enumerate(rows)])
     train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
-    train.update(r.choice([{"steps": r.randint(2, 5)}, {"epochs": r.randint(1, 2)}]))
+    train.update(r.choice([{"steps": r.randint(2, 3 if large else 5)}, {"epochs": r.randint(1, 2)}]))
     config = {
         "model": model,
         "loss": {"image_tokens": r.choice(["first", "all", "none"]), "text_weight": r.choice([1, 1, 0.3]),
