@@ -101,7 +101,7 @@ KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(BUILD)/obj/tests/cuda_host/counters.o $(CUDA_HOST_OBJ)
 
 
-.PHONY: quickstart base cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -221,6 +221,10 @@ asan:
 #: make check       includes go one way, headers stand alone, banned calls, sizes of files
 check:
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
+
+#: make bench       steps of training, memory and start beside PyTorch (PYTHON= as for parity); nothing is measured on a busy machine
+bench: all
+	@sh tools/bench.sh $(BUILD) $(PYTHON)
 
 #: make bench-kernels   how near the CPU kernels come to the machine's peaks (ONLY=matmul: lines of that operator)
 bench-kernels: $(BUILD)/bench-kernels
