@@ -181,8 +181,9 @@ static void write_source(ConfigReader *r, JsonOut *out, const Json *source)
 {
     jsonout_begin_object(out, NULL);
     for (const Json *m = source->child; m; m = m->next) {
-        bool root = m->kind == JSON_STRING && !strcmp(m->key, "image_root"), files = m->kind == JSON_ARRAY && !strcmp(m->key, "files");
-        if (!root && !files) {
+        bool named = !strcmp(m->key, "files"), files = named && m->kind == JSON_ARRAY;
+        bool path = m->kind == JSON_STRING && m->length && (named || !strcmp(m->key, "image_root"));
+        if (!path && !files) {
             jsonout_value(out, m->key, m);
             continue;
         }

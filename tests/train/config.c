@@ -166,14 +166,14 @@ TEST(config_tasks_stand_and_fall_together)
 TEST(config_round_trip)
 {
     const char *text = "{\"model\":{\"llm\":{\"path\":\"l\"},\"tokens\":{\"task\":null}},\"optim\":{\"lr\":0.1},\"data\":{\"mixture\":"
-                       "[{\"name\":\"a\",\"files\":[\"x.json\",\"/y.json\"],\"image_root\":\"pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,null]}}]}}";
+                       "[{\"name\":\"a\",\"files\":[\"x.json\",\"/y.json\"],\"image_root\":\"pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,null]}},{\"files\":\"z.json\"}]}}";
     RunConfig a, b;
     char *json, *again, *difference, wanted[512];
     REQUIRE_OK(config_load(&a, write_file("r.json", text), NULL, 0));
     REQUIRE_OK(config_to_json(&a, &json));
     snprintf(wanted, sizeof wanted,
-             "[{\"name\":\"a\",\"files\":[\"%s/x.json\",\"/y.json\"],\"image_root\":\"%s/pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,null]}}]", test_dir(),
-             test_dir());
+             "[{\"name\":\"a\",\"files\":[\"%s/x.json\",\"/y.json\"],\"image_root\":\"%s/pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,null]}},{\"files\":\"%s/z.json\"}]", test_dir(),
+             test_dir(), test_dir());
     CHECK_STR(a.data.mixture_json, wanted);
     char path[256];
     snprintf(path, sizeof path, "%s/sub", test_dir());
