@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "data/formats/disk.h"
 #include "train/models/hf_config.h"
 #include "train/models/parts.h"
 
@@ -69,12 +70,17 @@ static Status declare(GenLlava *g, const Configs *c, const RunConfig *cfg)
     return params_create(p);
 }
 
-/* A folder or file of the checkpoint when the part was trained there, else of the starting point. *owned is what to free. */
+/* A folder or file of the checkpoint when the part was trained there, or was drawn and lies there frozen: rows drawn like a language model that has
+ * been trained since could not be drawn again. Else of the starting point. *owned is what to free. */
 static Status choose(const char **out, char **owned, const char *checkpoint, bool trained, const char *inside, const char *start)
 {
-    *owned = checkpoint && trained ? path_join(checkpoint, inside) : NULL;
-    if (checkpoint && trained && !*owned)
+    *owned = checkpoint ? path_join(checkpoint, inside) : NULL;
+    if (checkpoint && !*owned)
         return fail(ERR_NOMEM, "%s: no memory to read it", checkpoint);
+    if (*owned && !trained && (start || !disk_exists(*owned))) {
+        mem_free(*owned);
+        *owned = NULL;
+    }
     *out = *owned ? *owned : start;
     return OK;
 }

@@ -518,7 +518,9 @@ TEST(a_checkpoint_gives_the_trained_parts)
     CFG.model.lora.init = CFG.model.projector.init = CFG.model.tokens.init = NULL;
     CHECK(loss() != expected);
     CHECK(loss_from(path("adapter")) == expected);
-    CFG.model.projector.train = TRAIN_FROZEN; /* then it is still the drawn one */
+    CFG.model.projector.train = CFG.model.tokens.train = TRAIN_FROZEN; /* drawn and frozen parts lie there too */
+    CHECK(loss_from(path("adapter")) == expected);
+    CHECK(!remove(path("adapter/projector.safetensors"))); /* then it is drawn anew */
     CHECK(loss_from(path("adapter")) != expected);
 }
 
