@@ -79,7 +79,8 @@ void answerer_close(Answerer **out)
 
 static Status read_file(const char *path, uint8_t **bytes, size_t *n)
 {
-    FILE *f = fopen(path, "rb");
+    bool standard = !strcmp(path, "-");
+    FILE *f = standard ? stdin : fopen(path, "rb");
     if (!f)
         return fail(ERR_MISSING, "picture %s: %s", path, strerror(errno));
     Status s = OK;
@@ -99,7 +100,8 @@ static Status read_file(const char *path, uint8_t **bytes, size_t *n)
         s = fail(ERR_NOMEM, "picture %s: no memory for its bytes", path);
     else if (ferror(f))
         s = fail(ERR_IO, "picture %s: %s", path, strerror(errno));
-    fclose(f);
+    if (!standard)
+        fclose(f);
     return s;
 }
 

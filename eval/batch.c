@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
@@ -237,8 +237,7 @@ Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sa
         snprintf(copy, sizeof copy, "%s", file);
         snprintf(b.folder, sizeof b.folder, "%s", dirname(copy));
     }
-    if (mkdir(out_dir, 0777) && errno != EEXIST)
-        return fail(ERR_CREATE, "--out %s: %s", out_dir, strerror(errno));
+    TRY_IN(disk_make_folders(out_dir), "--out");
     snprintf(path, sizeof path, "%s/answers.jsonl", out_dir);
     snprintf(hidden, sizeof hidden, "%s/.answers.jsonl.new", out_dir);
     FILE *in = standard ? stdin : fopen(file, "r");

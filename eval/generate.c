@@ -1,5 +1,6 @@
 /* generate: asks a model. One question, a batch file, or a conversation. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,4 +195,8 @@ static Status run(int argc, char **argv)
     return s;
 }
 
-int main(int argc, char **argv) { return cli_finish(run(argc, argv)); }
+int main(int argc, char **argv)
+{
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
+    return cli_finish(run(argc, argv));
+}

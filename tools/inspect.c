@@ -2,6 +2,7 @@
 #include "tools/inspect.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -70,6 +71,7 @@ int main(int argc, char **argv)
         .words = &words,
         .notes = "Shards and checkpoints are verified on the way: exit code 65 when something is damaged, 66 when it is not there.",
     };
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
         return cli_finish(s);
