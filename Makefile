@@ -175,7 +175,8 @@ deps:
 #: make quickstart  the first thing to try: tunes a little model on the CPU in minutes and scores it
 quickstart:
 	@sh tools/deps.sh
-	@$(MAKE) --no-print-directory all
+	@echo "== building"
+	@$(MAKE) -s --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) all
 	@sh tools/quickstart.sh $(BUILD)
 
 #: make base        make the quickstart's base model anew, from random weights

@@ -34,5 +34,5 @@ cat <<END
 the run       $run (curves: tensorboard --logdir $run/tb)
 the adapter   $run/latest (adapter_model.safetensors loads with PEFT)
 the pictures  $world/one, $world/many
-ask it        $bin/generate --config $config --ask "How many objects are there?" --image $world/many/heldout/000000.jpg
+ask it        $bin/generate --config $config --ask "How many objects are there? Answer the question using a single word or phrase." --image $world/many/heldout/000000.jpg
 END

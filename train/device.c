@@ -19,7 +19,7 @@ static Status open_backend(Backend *b, DeviceChoice device)
     Status s = cuda_open(b);
     if (s == OK || device == DEVICE_CUDA)
         return fail_context(s, "device");
-    log_info("%s", status_message());
+    log_info("no GPU is used: %s", status_message());
     return cpu_open(b);
 }
 
