@@ -2,40 +2,22 @@
 
 /* ---------------------------------------------------------------- tiles */
 
-ALWAYS vf scaled(const Tile *t, vf sum, int64_t j, Part part)
+ALWAYS void finish_vector(const Tile *t, const float *sum, int64_t row, int64_t i, Part part)
 {
-    sum = v_mul(sum, v_set(t->alpha));
-    return t->bias ? v_add(sum, part_load(t->bias, t->bias_type, j, part)) : sum;
+    int64_t to = row * t->ldc + i;
+    vf v = v_mul(part_load(sum, F32, i, part), v_set(t->alpha));
+    if (t->bias)
+        v = v_add(v, part_load(t->bias, t->bias_type, i, part));
+    if (t->add)
+        v = v_add(v, part_load(t->c, t->c_type, to, part));
+    part_store(t->c, t->c_type, to, part, v);
 }
 
-/* The sums to C. The plain case is apart: with a short k the branches of the general one cost more than the products. */
-ALWAYS void finish_tile(const int mr, const int nv, const Tile *t, vf acc[MR_MOST][NV])
+/* sums [rows][ld] to C, whatever the types. */
+static void finish_tile(const Tile *t, const float *sum, int64_t rows, int64_t ld)
 {
-    const vm rest = v_mask(t->cols - (nv - 1) * VL); /* lanes of the last vector */
-    const bool full = t->cols == nv * VL;
-    if (t->c_type == F32 && !t->bias && full) {
-        float *c = t->c;
-        vf alpha = v_set(t->alpha);
-        if (t->add) {
-            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
-                UNROLL for (int j = 0; j < nv; j++)
-                    v_store(c + j * VL, v_fma(acc[r][j], alpha, v_load(c + j * VL)));
-        } else {
-            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
-                UNROLL for (int j = 0; j < nv; j++)
-                    v_store(c + j * VL, v_mul(acc[r][j], alpha));
-        }
-        return;
-    }
-    UNROLL for (int r = 0; r < mr; r++)
-        UNROLL for (int j = 0; j < nv; j++) {
-            const Part part = {rest, j < nv - 1};
-            int64_t i = r * t->ldc + j * VL;
-            vf sum = scaled(t, acc[r][j], j * VL, part);
-            if (t->add)
-                sum = v_add(sum, part_load(t->c, t->c_type, i, part));
-            part_store(t->c, t->c_type, i, part, sum);
-        }
+    for (int64_t r = 0; r < rows; r++)
+        EACH_VECTOR(0, t->cols, finish_vector(t, sum + r * ld, r, i, part));
 }
 
 ALWAYS vf multiply_add(bool pairs, vf a, vf b, vf sum)
@@ -73,7 +55,26 @@ ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, co
             base[g] += cs;
         b += bs;
     }
-    finish_tile(mr, nv, t, acc);
+    /* The plain case is apart: with a short k anything else costs more than the products. */
+    if (t->c_type == F32 && !t->bias && t->cols == nv * VL) {
+        float *c = (float *)t->c;
+        vf alpha = v_set(t->alpha);
+        if (t->add) {
+            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
+                UNROLL for (int j = 0; j < nv; j++)
+                    v_store(c + j * VL, v_fma(acc[r][j], alpha, v_load(c + j * VL)));
+        } else {
+            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
+                UNROLL for (int j = 0; j < nv; j++)
+                    v_store(c + j * VL, v_mul(acc[r][j], alpha));
+        }
+        return;
+    }
+    float sum[MR_MOST * NR];
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int j = 0; j < nv; j++)
+            v_store(sum + (r * nv + j) * VL, acc[r][j]);
+    finish_tile(t, sum, mr, nv * VL);
 }
 
 typedef void (*TileFn)(int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b, int64_t bs, const Tile *t);
@@ -83,13 +84,12 @@ typedef void (*TileFn)(int64_t steps, const float *a, int64_t rs, int64_t cs, co
     static void tile_##mr##_##nv(TILE_ARGS) { tile(false, mr, nv, steps, a, rs, cs, b, bs, t); }
 #define PAIR_TILE(mr, nv) \
     static void pair_tile_##mr##_##nv(TILE_ARGS) { tile(true, mr, nv, steps, a, rs, cs, b, bs, t); }
-#define ROWS_6(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv) X(6, nv)
-#define ROWS_8(X, nv) ROWS_6(X, nv) X(7, nv) X(8, nv)
-#define ROWS_12(X, nv) ROWS_8(X, nv) X(9, nv) X(10, nv) X(11, nv) X(12, nv)
+/* Heights: the tallest for each width, and powers of two for what remains of the rows. */
 #if defined(ISA_avx2)
-#define TILES(X) ROWS_12(X, 1) ROWS_6(X, 2)
+#define TILES(X) X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(1, 2) X(2, 2) X(4, 2) X(6, 2)
 #else
-#define TILES(X) ROWS_12(X, 1) ROWS_12(X, 2) ROWS_8(X, 3) ROWS_6(X, 4)
+#define TILES(X) X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(1, 2) X(2, 2) X(4, 2) X(8, 2) X(12, 2) \
+                 X(1, 3) X(2, 3) X(4, 3) X(8, 3) X(1, 4) X(2, 4) X(4, 4) X(6, 4)
 #endif
 
 TILES(TILE)
@@ -113,7 +113,17 @@ static const TileFn PAIR_TILE_FN[NV + 1][MR_MOST + 1] = {
 void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, int64_t rs, int64_t cs, const float *b, int64_t bs,
                      const Tile *t)
 {
-    (pairs ? PAIR_TILE_FN : TILE_FN)[(t->cols + VL - 1) / VL][rows](steps, a, rs, cs, b, bs, t);
+    const TileFn *fn = (pairs ? PAIR_TILE_FN : TILE_FN)[(t->cols + VL - 1) / VL];
+    Tile part = *t;
+    while (rows > 0) {
+        int64_t height = rows;
+        while (!fn[height])
+            height--;
+        fn[height](steps, a, rs, cs, b, bs, &part);
+        part.c = at_mut(part.c, t->c_type, height * t->ldc);
+        a += height * rs;
+        rows -= height;
+    }
 }
 
 void NAME(gemm_block)(int64_t rows, const float *a, int64_t rs, int64_t cs, const Packed *b, Range steps, Range cols, const Tile *t)
@@ -126,7 +136,7 @@ void NAME(gemm_block)(int64_t rows, const float *a, int64_t rs, int64_t cs, cons
         part.cols = nv * VL;
         for (int64_t i = 0; i < rows; i += mr) {
             part.c = (float *)t->c + i * t->ldc + j - cols.begin;
-            TILE_FN[nv][rows - i < mr ? rows - i : mr](steps.end - steps.begin, a + i * rs, rs, cs, data, width, &part);
+            NAME(gemm_tile)(false, rows - i < mr ? rows - i : mr, steps.end - steps.begin, a + i * rs, rs, cs, data, width, &part);
         }
     }
 }
