@@ -191,22 +191,6 @@ static int count_marker(const RecordTurn *t, const char *marker, size_t n)
     return count;
 }
 
-/* Python's str.strip. */
-static void strip(const char **text, size_t *n)
-{
-    uint32_t c;
-    for (int k; *n && (k = utf8_decode(*text, *n, &c)) && utf8_is_space(c); *text += k, *n -= (size_t)k)
-        ;
-    while (*n) {
-        size_t last = *n - 1;
-        while (last && ((unsigned char)(*text)[last] & 0xC0) == 0x80)
-            last--;
-        if (!utf8_decode(*text + last, *n - last, &c) || !utf8_is_space(c))
-            break;
-        *n = last;
-    }
-}
-
 /* A question's text without its markers, stripped, appended to the piece. */
 static Status put_without_markers(Encoder *e, const RecordTurn *t)
 {
@@ -226,7 +210,7 @@ static Status put_without_markers(Encoder *e, const RecordTurn *t)
         }
         text = joined;
     }
-    strip(&text, &n);
+    utf8_strip(&text, &n);
     Status s = n ? put_literal(e, "\n") : OK;
     if (!s)
         s = put_text(e, text, n);

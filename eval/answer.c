@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/encode.h"
+#include "data/formats/utf8.h"
 #include "data/preprocessor.h"
 #include "kernels/base/philox.h"
 #include "train/models/genllava.h"
@@ -170,28 +171,26 @@ static Status decode_text(Answerer *a, int64_t n)
     return OK;
 }
 
-/* Gives the sink what is new, but neither trailing blanks (the end is trimmed) nor a character whose bytes are still coming. */
+/* Gives the sink what is new, but neither blanks at the ends (the answer is trimmed) nor a character whose bytes are still coming. */
 static void show(const Answerer *a, size_t *shown, AnswerSink sink, void *user)
 {
     if (!sink)
         return;
-    size_t n = strlen(a->text);
-    while (n && strchr(" \n\t\r", a->text[n - 1]))
-        n--;
-    while (n >= 3 && !memcmp(a->text + n - 3, "\xEF\xBF\xBD", 3))
+    const char *text = a->text;
+    size_t n = strlen(text);
+    utf8_strip(&text, &n);
+    while (n >= 3 && !memcmp(text + n - 3, UTF8_REPLACEMENT, 3))
         n -= 3;
     if (n > *shown) {
-        sink(user, a->text + *shown, n - *shown);
+        sink(user, text + *shown, n - *shown);
         *shown = n;
     }
 }
 
 static char *trimmed(const char *text)
 {
-    text += strspn(text, " \n\t\r");
     size_t n = strlen(text);
-    while (n && strchr(" \n\t\r", text[n - 1]))
-        n--;
+    utf8_strip(&text, &n);
     char *copy = mem_alloc(n + 1);
     if (copy)
         memcpy(copy, text, n);

@@ -46,3 +46,18 @@ bool utf8_is_space(uint32_t c)
     return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
            c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
+
+void utf8_strip(const char **text, size_t *n)
+{
+    uint32_t c;
+    for (int k; *n && (k = utf8_decode(*text, *n, &c)) && utf8_is_space(c); *text += k, *n -= (size_t)k)
+        ;
+    while (*n) {
+        size_t last = *n - 1;
+        while (last && ((unsigned char)(*text)[last] & 0xC0) == 0x80)
+            last--;
+        if (!utf8_decode(*text + last, *n - last, &c) || !utf8_is_space(c))
+            break;
+        *n = last;
+    }
+}

@@ -137,7 +137,7 @@ def _segments(parts):
     return out
 
 
-def _encode_parts(parts, tokenizer):
+def encode_parts(parts, tokenizer):
     ids, trained, visual = [BOS], [False], [None]
     for s in _segments(parts):
         if s[0] == "id":
@@ -181,10 +181,10 @@ def encode(record, template, vocabulary, tokenizer, max_tokens, patches):
         record.reject = "bad_turns"
         return None
     rounds = assemble(record, template, vocabulary)
-    whole = _encode_parts(sum(rounds, []), tokenizer)
+    whole = encode_parts(sum(rounds, []), tokenizer)
     while expanded_length(whole.ids, patches) > max_tokens and len(rounds) > 1:
         rounds.pop()
-        whole = _encode_parts(sum(rounds, []), tokenizer)
+        whole = encode_parts(sum(rounds, []), tokenizer)
     if expanded_length(whole.ids, patches) > max_tokens:
         try:
             whole = _cut(whole, max_tokens, patches)

@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|starts] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts] [--keep]"""
 
 import argparse
 import glob
@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 
+import answers
 import checks
 import compare
 import models
@@ -86,7 +87,7 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
-    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "starts"])
+    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -102,6 +103,7 @@ def main():
         print("checkpoints through peft and transformers:")
         failed += cases(a.build, a.seed, max(1, a.cases // 4), a.keep, exports=True)
     for name, check in (("tokens", checks.tokens), ("pictures", checks.pictures),
+                        ("answers", lambda build, folder, seed: answers.check(checks.run, build, folder, seed)),
                         ("starts", lambda build, folder, _: starts.check(checks.run, build, folder))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:

@@ -5,6 +5,7 @@ import random
 
 import conversation
 import records
+import reference
 import run_config
 import tiny
 from case import Case, dump_json, legacy, unified
@@ -138,9 +139,7 @@ def build(folder, seed, large=False):
 def set_micro_tokens(path, r):
     """A budget between the longest sample and the whole step."""
     cfg = run_config.load(path)
-    llm = run_config.load_json(os.path.join(cfg["model"]["llm"]["path"], "config.json"))
-    v = conversation.Vocabulary(llm["vocab_size"], cfg["model"]["tokens"]["task"], cfg["model"]["tokens"]["image"])
-    tokenizer = conversation.load_tokenizer(os.path.join(cfg["model"]["llm"]["path"], "tokenizer.model"))
+    tokenizer, v = reference.open_vocabulary(cfg)
     patches = 0
     if cfg["model"]["vision"]["path"]:
         c = run_config.load_json(os.path.join(cfg["model"]["vision"]["path"], "config.json"))

@@ -148,6 +148,14 @@ def array(t):
     return t.detach().float().numpy().copy()
 
 
+def open_vocabulary(cfg):
+    """The tokenizer of a run and where its added ids stand."""
+    folder, tokens = cfg["model"]["llm"]["path"], cfg["model"]["tokens"]
+    vocab_size = run_config.load_json(os.path.join(folder, "config.json"))["vocab_size"]
+    return (conversation.load_tokenizer(os.path.join(folder, "tokenizer.model")),
+            conversation.Vocabulary(vocab_size, tokens["task"], tokens["image"]))
+
+
 def train(cfg, dump, steps=None, double=True, want=None):
     """Runs and writes dump/step-NNNNNN.safetensors and dump/initial.safetensors (param/… before the first step).
     want(step, n_steps) names what a step's file holds: a set out of logits, grad, param; None: everything."""
@@ -155,9 +163,7 @@ def train(cfg, dump, steps=None, double=True, want=None):
     if double:
         models.use_double_precision()
     m = cfg["model"]
-    tokenizer = conversation.load_tokenizer(os.path.join(m["llm"]["path"], "tokenizer.model"))
-    vocab_size = run_config.load_json(os.path.join(m["llm"]["path"], "config.json"))["vocab_size"]
-    vocabulary = conversation.Vocabulary(vocab_size, m["tokens"]["task"], m["tokens"]["image"])
+    tokenizer, vocabulary = open_vocabulary(cfg)
     model = models.Model(cfg, vocabulary.rows)
     model = model.double() if double else model
     preprocessor = Preprocessor(m["vision"]["path"], m["vision"]["aspect"]) if model.vision else None
