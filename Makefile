@@ -101,7 +101,7 @@ KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(BUILD)/obj/tests/cuda_host/counters.o $(CUDA_HOST_OBJ)
 
 
-.PHONY: quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -202,6 +202,11 @@ parity: all
 fixtures:
 	@sh tests/oracle/need.sh $(PYTHON)
 	$(PYTHON) tests/oracle/fixtures.py
+
+#: make test-long   other orders of the emulated warps, and deliberate faults in kernels that some test must notice
+test-long: $(BUILD)/test-cuda-host
+	for seed in 2 3; do CUDA_HOST_SEED=$$seed sh tests/run.sh keeps_to_the_specification $(BUILD)/test-cuda-host || exit 1; done
+	bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a $(if $(M),-- $(M))
 
 #: make cuda-host   build/train-cuda-host: train whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
 cuda-host: $(BUILD)/train-cuda-host

@@ -14,7 +14,7 @@
 
 namespace ctx = boost::context;
 
-thread_local CudaHostThread *cuda_host_thread;
+__thread CudaHostThread *cuda_host_thread;
 
 namespace {
 

@@ -27,7 +27,7 @@ struct CudaHostThread {
     unsigned char *shared; /* this block's dynamic shared memory */
     size_t shared_bytes;
 };
-extern thread_local CudaHostThread *cuda_host_thread;
+extern __thread CudaHostThread *cuda_host_thread; /* not thread_local: its wrapper trips the undefined-behaviour sanitizer */
 
 /* Runs body(arg) once for every thread of the grid. `flat`: the kernel never synchronises, so threads run as a plain loop (and any
  * synchronisation is an error). `name` stands in messages and counters. */
