@@ -14,6 +14,7 @@ PREFIX   ?= /usr/local
 CC       ?= cc
 CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect scenes stamps
+BENCHES  := bench-kernels bench-pictures
 
 # ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
@@ -80,7 +81,8 @@ main_inspect  := tools/inspect.c
 main_scenes   := data/scenes_main.c
 main_stamps   := data/stamps_main.c
 main_bench-kernels := tools/bench_kernels.c
-MAINS         := $(foreach p,$(PROGRAMS) bench-kernels,$(main_$(p)))
+main_bench-pictures := tools/bench_pictures.c
+MAINS         := $(foreach p,$(PROGRAMS) $(BENCHES),$(main_$(p)))
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -147,7 +149,7 @@ define program_rule
 $(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_OBJ)) $(BUILD)/libgenllava.a
 	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_LIBS))
 endef
-$(foreach p,$(PROGRAMS) bench-kernels,$(eval $(call program_rule,$(p))))
+$(foreach p,$(PROGRAMS) $(BENCHES),$(eval $(call program_rule,$(p))))
 
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -228,8 +230,9 @@ asan:
 check:
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
-#: make bench       steps of training, memory and start beside PyTorch (PYTHON= as for parity); nothing is measured on a busy machine
-bench: all
+#: make bench       matmuls against the machine's peak, and steps of training, memory, start and pictures beside PyTorch and Pillow
+#:                  (PYTHON= as for parity); nothing is measured on a busy machine
+bench: all $(BENCHES:%=$(BUILD)/%)
 	@sh tools/bench.sh $(BUILD) $(PYTHON)
 
 #: make bench-kernels   how near the CPU kernels come to the machine's peaks (ONLY=matmul: lines of that operator)
@@ -247,4 +250,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) bench-kernels,$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) $(BENCHES),$(BUILD)/obj/$(main_$(p):.c=.d))

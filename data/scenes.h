@@ -23,6 +23,7 @@
     X(SCENE_SIZE, "size", "Is the red star small or large?")                          \
     X(SCENE_LARGER, "larger", "Which is larger, the red star or the blue ring?")      \
     X(SCENE_BACKGROUND, "background", "Is the background plain, striped or checked?") \
+    X(SCENE_REFER, "refer", "Describe the red star. (answered in words)")            \
     X(SCENE_CAPTION, "caption", "Describe the picture. (answered in sentences)")
 typedef enum SceneKind {
 #define SCENE_KIND_ENUM(kind, name, example) kind,

@@ -24,6 +24,12 @@ static const char *size_word(const SceneObject *o) { return o->large ? "large" :
 
 #define PUT(to, ...) snprintf(to, sizeof(to), __VA_ARGS__)
 
+/* "a small red star at the top left" */
+static int put_description(char *to, size_t size, const SceneObject *o)
+{
+    return snprintf(to, size, "a %s %s %s at the %s %s", size_word(o), COLORS[o->color], SHAPES[o->shape], height_word(o), side_word(o));
+}
+
 /* How many objects have this shape and this colour; -1 stands for any. */
 static int matching(const Scene *s, int shape, int color)
 {
@@ -172,14 +178,44 @@ static bool ask_background(SceneQuestion *q, const Scene *s, SceneRandom *r)
     return true;
 }
 
+/* Named by both traits, by one, or by its quarter of the picture, whichever of them tells it from the others. */
+static bool ask_refer(SceneQuestion *q, const Scene *s, SceneRandom *r)
+{
+    const SceneObject *o = &s->object[q->about];
+    int same_place = 0;
+    for (int i = 0; i < s->n; i++)
+        same_place += side_word(&s->object[i]) == side_word(o) && height_word(&s->object[i]) == height_word(o);
+    bool told = false;
+    switch (scene_below(r, 4)) {
+    case 0:
+        PUT(q->ask, "Describe the %s.", SHAPES[o->shape]);
+        told = matching(s, o->shape, -1) == 1;
+        break;
+    case 1:
+        PUT(q->ask, "Describe the %s object.", COLORS[o->color]);
+        told = matching(s, -1, o->color) == 1;
+        break;
+    case 2:
+        PUT(q->ask, "Describe the object at the %s %s.", height_word(o), side_word(o));
+        told = same_place == 1;
+        break;
+    default:
+        PUT(q->ask, "Describe the %s %s.", COLORS[o->color], SHAPES[o->shape]);
+        told = is_unique(s, o);
+    }
+    put_description(q->answer, sizeof q->answer, o);
+    return told;
+}
+
 static bool ask_caption(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
     PUT(q->ask, "%s", scene_below(r, 2) ? "Describe the picture." : "What does the picture show?");
     int n = PUT(q->answer, "%s object%s:", NUMBERS[s->n], s->n == 1 ? "" : "s");
     for (int i = 0; i < s->n; i++) {
         const SceneObject *o = &s->object[i];
-        n += snprintf(q->answer + n, sizeof q->answer - (size_t)n, " a %s %s %s at the %s %s%s", size_word(o), COLORS[o->color],
-                      SHAPES[o->shape], height_word(o), side_word(o), i + 1 < s->n ? "," : ".");
+        n += snprintf(q->answer + n, sizeof q->answer - (size_t)n, " ");
+        n += put_description(q->answer + n, sizeof q->answer - (size_t)n, o);
+        n += snprintf(q->answer + n, sizeof q->answer - (size_t)n, "%s", i + 1 < s->n ? "," : ".");
     }
     return true;
 }
@@ -193,7 +229,8 @@ bool scene_ask(SceneQuestion *q, const Scene *s, SceneKind kind, SceneRandom *r)
         [SCENE_COLOR] = {ask_color, true},       [SCENE_SHAPE] = {ask_shape, true},   [SCENE_COUNT] = {ask_count, false},
         [SCENE_EXISTS] = {ask_exists, true},     [SCENE_SIDE] = {ask_side, true},     [SCENE_HEIGHT] = {ask_height, true},
         [SCENE_RELATION] = {ask_relation, true}, [SCENE_SIZE] = {ask_size, true},     [SCENE_LARGER] = {ask_larger, true},
-        [SCENE_BACKGROUND] = {ask_background, false}, [SCENE_CAPTION] = {ask_caption, false},
+        [SCENE_BACKGROUND] = {ask_background, false}, [SCENE_REFER] = {ask_refer, true},
+        [SCENE_CAPTION] = {ask_caption, false},
     };
     q->about = ASK[kind].has_object ? choose_object(s, r) : -1;
     return ASK[kind].ask(q, s, r);

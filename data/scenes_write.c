@@ -66,7 +66,7 @@ typedef struct Split {
 static void put_turn(JsonOut *o, const SceneQuestion *q, SceneKind kind, bool first)
 {
     char text[SCENE_TEXT + sizeof SHORT_ANSWER + 16];
-    snprintf(text, sizeof text, "%s%s%s", first ? "<image>\n" : "", q->ask, first && kind != SCENE_CAPTION ? SHORT_ANSWER : "");
+    snprintf(text, sizeof text, "%s%s%s", first ? "<image>\n" : "", q->ask, first && kind < SCENE_REFER ? SHORT_ANSWER : "");
     jsonout_begin_object(o, NULL);
     jsonout_string(o, "from", "human");
     jsonout_string(o, "value", text);

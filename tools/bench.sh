@@ -1,7 +1,7 @@
 #!/bin/sh
-# Times whole training steps, their memory and the start of the program, with PyTorch beside them when PYTHON has it; kernels alone
-# are `make bench-kernels`. $1: the folder with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. Text only,
-# f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are of the same shape.
+# Matmuls against the machine's peak; then whole training steps, their memory, the start of the program and pictures, with PyTorch and Pillow beside
+# them when PYTHON has them. $1: the folder with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. The steps:
+# text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are of the same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12
@@ -11,11 +11,18 @@ torch=yes
 "$python" -c 'import torch, transformers, peft' 2>/dev/null || torch=no
 [ $torch = yes ] || echo "no PyTorch behind $python: only our side (make bench PYTHON=…)"
 
-busy() { awk -v cores="$(nproc)" '{ exit !($1 > 0.6 * cores) }' /proc/loadavg; }
-if busy; then
-    echo "machine busy (load $(cut -d' ' -f1 /proc/loadavg)): no ratio measured now would mean anything"
-    [ "${FORCE:-0}" = 1 ] || exit 0
-fi
+# Waits until half a second passes in which the cores are idle but for a tenth; fails when a minute brings none. FORCE=1 measures anyway.
+idle_ticks() { awk '/^cpu / { all = 0; for (i = 2; i <= 9; i++) all += $i; print $5 + $6, all }' /proc/stat; }
+quiet() {
+    [ "${FORCE:-0}" != 1 ] || return 0
+    for _ in $(seq 120); do
+        before=$(idle_ticks)
+        sleep 0.5
+        ! echo "$before $(idle_ticks)" | awk '{ exit !($3 - $1 >= 0.9 * ($4 - $2)) }' || return 0
+    done
+    return 1
+}
+busy() { printf '%-28s machine busy: no ratio measured now would mean anything\n' "$1"; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
 # folder WIDTH LAYERS FF HEADS KV VOCAB
@@ -55,53 +62,83 @@ END
 }
 field() { sed -n "s/.*\"$1\":\([0-9.e+-]*\).*/\1/p" "$dir/runs/run/train.jsonl"; }
 
+ours_step() {
+    rm -rf "$dir/runs"
+    /usr/bin/env time -f %M -o "$dir/ours_kb" "$bin/train" --config "$dir/run.json" --quiet 2>"$dir/err" || { cat "$dir/err" >&2; exit 1; }
+    field seconds | tail -n +4 | median
+}
+theirs_step() {
+    tokens=$(field tokens | median)
+    "$python" tests/oracle/bench_step.py $shape "$((${tokens%.*} / batch))" $percent $steps >"$dir/out"
+    cut -d' ' -f2 "$dir/out" >"$dir/theirs_kb"
+    cut -d' ' -f1 "$dir/out"
+}
+ours_start() {
+    rm -rf "$dir/runs"
+    /usr/bin/env time -f %e -o "$dir/t" "$bin/train" --config "$dir/run.json" --quiet --steps 1
+    cat "$dir/t"
+}
+theirs_start() {
+    /usr/bin/env time -f %e -o "$dir/t" "$python" tests/oracle/bench_step.py $shape 64 100 1 >"$dir/out"
+    cat "$dir/t"
+}
+ours_picture() { taskset -c 0 "$bin/bench-pictures" "$picture" 384; }
+theirs_picture() { taskset -c 0 "$python" tests/oracle/bench_picture.py "$picture" 384; }
+
+# compare NAME GOAL UNIT WHAT: ours_WHAT and theirs_WHAT, which print a time, in turn
+compare() {
+    : >"$dir/ours"; : >"$dir/theirs"; : >"$dir/ratio"; : >"$dir/memory"; : >"$dir/ours_kb"; : >"$dir/theirs_kb"
+    for _ in $(seq $pairs); do
+        quiet || { busy "$1"; return 0; }
+        "ours_$4" >"$dir/a"
+        cat "$dir/a" >>"$dir/ours"
+        [ $torch = yes ] || continue
+        "theirs_$4" >"$dir/b"
+        cat "$dir/b" >>"$dir/theirs"
+        paste "$dir/a" "$dir/b" | awk '{ print $2 / $1 }' >>"$dir/ratio"
+        [ ! -s "$dir/theirs_kb" ] || paste "$dir/ours_kb" "$dir/theirs_kb" | awk '{ print $1 / $2 }' >>"$dir/memory"
+    done
+    printf '%-28s %9.4f %-2s' "$1" "$(median <"$dir/ours")" "$3"
+    [ $torch = no ] || printf '  %9.4f %-2s  %7.2fx (%.2f to %.2f; hold %s)' "$(median <"$dir/theirs")" "$3" "$(median <"$dir/ratio")" \
+        "$(sort -g "$dir/ratio" | head -n 1)" "$(sort -g "$dir/ratio" | tail -n 1)" "$2"
+    [ ! -s "$dir/memory" ] || printf '  memory %.2fx' "$(median <"$dir/memory")"
+    echo
+}
+
 # step NAME GOAL WIDTH LAYERS FF HEADS KV VOCAB BATCH TOKENS RANK PERCENT
 step() {
-    name=$1 goal=$2
     base "$3" "$4" "$5" "$6" "$7" "$8"
     data "$9" "${10}" "${12}"
     config "$9" "${11}" "${12}"
-    : >"$dir/ours"; : >"$dir/theirs"; : >"$dir/ratio"; : >"$dir/memory"
-    for _ in $(seq $pairs); do
-        rm -rf "$dir/runs/run/checkpoint"* "$dir/runs/run/latest" "$dir/runs/run/train.jsonl"
-        /usr/bin/env time -f %M -o "$dir/rss" "$bin/train" --config "$dir/run.json" --quiet 2>"$dir/err" || { cat "$dir/err"; exit 1; }
-        ours=$(field seconds | tail -n +4 | median)
-        echo "$ours" >>"$dir/ours"
-        [ $torch = yes ] || continue
-        tokens=$(field tokens | median)
-        result=$("$python" tests/oracle/bench_step.py "$3" "$4" "$5" "$6" "$7" "$8" "${11}" "$9" "$((${tokens%.*} / $9))" "${12}" $steps)
-        echo "${result%% *}" >>"$dir/theirs"
-        echo "$ours ${result%% *}" | awk '{ print $2 / $1 }' >>"$dir/ratio"
-        echo "$(tail -n 1 "$dir/rss") ${result##* }" | awk '{ print $1 / $2 }' >>"$dir/memory"
-    done
-    if [ $torch = yes ]; then
-        printf '%-28s %9.4f s  %9.4f s  %6.2fx (%.2f to %.2f; hold %s)  memory %.2fx\n' "$name" "$(median <"$dir/ours")" "$(median <"$dir/theirs")" \
-            "$(median <"$dir/ratio")" "$(sort -g "$dir/ratio" | head -n 1)" "$(sort -g "$dir/ratio" | tail -n 1)" "$goal" "$(median <"$dir/memory")"
-    else
-        printf '%-28s %9.4f s\n' "$name" "$(median <"$dir/ours")"
-    fi
+    shape="$3 $4 $5 $6 $7 $8 ${11} $9" batch=$9 percent=${12}
+    compare "$1" "$2" s step
 }
 
-printf '%-28s %11s  %11s  %s\n' "a step" ours PyTorch "faster by (smallest to largest)"
-step "C2 width 64" 5 64 2 256 4 2 420 8 64 8 100
-step "C3 width 256" 1.4 256 4 1024 8 4 4096 8 128 16 100
-step "C4 width 512, all rows" 1.5 512 8 1408 8 4 32000 4 256 16 100
-step "C4 width 512, a quarter" 2.0 512 8 1408 8 4 32000 4 256 16 25
+if quiet; then
+    echo "C1 (hold 0.85 of the FMA peak with AVX-512, 0.75 with AVX2)"
+    "$bin/bench-kernels" matmul
+else
+    busy C1
+fi
+echo
+
+printf '%-28s %12s  %12s  %s\n' "" ours PyTorch "faster by (smallest to largest)"
+step "C2 step, width 64" 5 64 2 256 4 2 420 8 64 8 100
+step "C3 step, width 256" 1.4 256 4 1024 8 4 4096 8 128 16 100
+step "C4 step, width 512, all rows" 1.5 512 8 1408 8 4 32000 4 256 16 100
+step "C4, a quarter of the rows" 2.0 512 8 1408 8 4 32000 4 256 16 25
 
 base 64 2 256 4 2 420
 data 8 64 100
 config 8 8 100
-for _ in $(seq $pairs); do
-    rm -rf "$dir/runs/run"
-    /usr/bin/env time -f %e -o "$dir/t" "$bin/train" --config "$dir/run.json" --quiet --steps 1
-    cat "$dir/t" >>"$dir/start"
-    [ $torch = yes ] || continue
-    /usr/bin/env time -f %e -o "$dir/t" "$python" tests/oracle/bench_step.py 64 2 256 4 2 420 8 8 64 100 1 >"$dir/out"
-    cat "$dir/t" >>"$dir/start_torch"
-done
+shape="64 2 256 4 2 420 8 8"
+compare "C8 start to first step" 10 s start
+
+"$bin/scenes" --out "$dir/pictures" --count 1 --heldout 1 --size 640 --seed 1 2>/dev/null
+picture="$dir/pictures/train/000000.jpg"
+compare "C9 JPEG to 384 x 384" 1.5 ms picture
 if [ $torch = yes ]; then
-    printf '%-28s %9.4f s  %9.4f s  %.3f of it (hold 0.1)\n' "C8 start to first step" "$(median <"$dir/start")" "$(median <"$dir/start_torch")" \
-        "$(echo "$(median <"$dir/start") $(median <"$dir/start_torch")" | awk '{ print $1 / $2 }')"
-else
-    printf '%-28s %9.4f s\n' "C8 start to first step" "$(median <"$dir/start")"
+    "$python" tests/oracle/bench_picture.py "$picture" progressive "$dir/progressive.jpg"
+    picture="$dir/progressive.jpg"
+    compare "C9 progressive JPEG" 1.5 ms picture
 fi

@@ -1,0 +1,72 @@
+/* How fast a picture becomes what a vision tower reads: decoding a file and bicubic resizing to a square, on the calling thread.
+ *
+ * usage: bench-pictures FILE SIDE   prints the median milliseconds of one picture */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "data/formats/file.h"
+#include "data/image.h"
+#include "kernels/base/arena.h"
+
+enum { WARM_UP = 3, RUNS = 41, MAX_FILE = 1 << 28 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static Status once(const char *bytes, size_t n, int32_t side)
+{
+    Image decoded = {0}, resized = {0};
+    Reject reject;
+    Status s = image_decode(&decoded, (const uint8_t *)bytes, n, &reject);
+    if (!s)
+        s = image_resize(&resized, &decoded, side, side, FILTER_BICUBIC);
+    image_free(&decoded);
+    image_free(&resized);
+    return s;
+}
+
+static Status measure(const char *path, int32_t side)
+{
+    char *bytes;
+    size_t n;
+    double seconds[RUNS];
+    TRY(file_read(&bytes, &n, path, MAX_FILE));
+    Status s = OK;
+    for (int i = -WARM_UP; i < RUNS && !s; i++) {
+        double start = now();
+        s = once(bytes, n, side);
+        if (i >= 0)
+            seconds[i] = now() - start;
+    }
+    mem_free(bytes);
+    if (s)
+        return s;
+    qsort(seconds, RUNS, sizeof *seconds, ascending);
+    printf("%.4f\n", 1e3 * seconds[RUNS / 2]);
+    return OK;
+}
+
+int main(int argc, char **argv)
+{
+    char *end = NULL;
+    long side = argc == 3 ? strtol(argv[2], &end, 10) : 0;
+    if (side < 1 || side > 16384 || *end) {
+        fprintf(stderr, "usage: bench-pictures FILE SIDE\n");
+        return status_exit_code(ERR_USAGE);
+    }
+    Status s = measure(argv[1], (int32_t)side);
+    if (s)
+        fprintf(stderr, "bench-pictures: %s\n", status_message());
+    return status_exit_code(s);
+}
