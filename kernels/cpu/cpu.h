@@ -19,6 +19,7 @@ typedef struct CpuDevice {
     int threads;
     char *workspace; /* [threads][WORKSPACE_BYTES] */
     Arena memory;    /* of the workspaces */
+    int64_t alone_until_ns, penalty_ns; /* see parallel.c */
 } CpuDevice;
 
 static inline CpuDevice *cpu_device(const KernelCtx *ctx) { return (CpuDevice *)ctx->device; }
@@ -27,14 +28,7 @@ static inline void *cpu_workspace(const CpuDevice *d, int thread) { return d->wo
 /* Does items begin … end-1; `workspace` is the thread's own. */
 typedef void (*ParallelFn)(const void *args, int64_t begin, int64_t end, void *workspace);
 
-/* Splits items 0 … n-1 into one range a thread. Ranges are the same for equal n and thread count. A range has at least `grain` items:
- * less work than that costs less than waking a thread. Inside another parallel region it runs on the calling thread. */
-void parallel_for(const CpuDevice *d, int64_t n, int64_t grain, ParallelFn fn, const void *args);
-
-/* The grain for items that each take about `ns` nanoseconds. */
-static inline int64_t parallel_grain(double ns)
-{
-    const double worth_ns = 4000; /* entering and leaving a parallel region costs about 1000 */
-    return ns >= worth_ns ? 1 : (int64_t)(worth_ns / (ns > 1e-3 ? ns : 1e-3)) + 1;
-}
+/* Splits items 0 … n-1, each of about item_ns nanoseconds, into one range a thread; too little work for two threads, or work inside
+ * another parallel region, is done by the calling thread. Which thread does what never changes a result. */
+void parallel_for(CpuDevice *d, int64_t n, double item_ns, ParallelFn fn, const void *args);
 #endif

@@ -1,15 +1,45 @@
 #include <omp.h>
+#include <time.h>
 #include <xmmintrin.h>
 
 #include "kernels/cpu/cpu.h"
 
-void parallel_for(const CpuDevice *d, int64_t n, int64_t grain, ParallelFn fn, const void *args)
+/* A core that others use makes the end of every small region wait until the system has run the thread there: milliseconds for
+ * microseconds of work (a step of 1.5 ms took 90 beside one busy process). So a wait out of all proportion sends the small regions that
+ * follow to the calling thread alone for a while, longer each time it happens again. */
+static const double WORTH_NS = 4000;                                   /* work for another thread; a region costs about 1000 */
+static const int64_t LONG_WAIT_NS = 300000, LARGE_NS = 10000000;       /* out of proportion; a region that is never small */
+static const int64_t FIRST_PENALTY_NS = 5000000, LAST_PENALTY_NS = 640000000;
+
+static int64_t now_ns(void)
 {
-    int64_t most = grain > 0 ? n / grain : n;
-    int threads = most < d->threads ? (int)most : d->threads;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+static void judge(CpuDevice *d, int64_t start, int64_t done, int64_t end)
+{
+    if (end - done > LONG_WAIT_NS + 2 * (done - start)) {
+        d->penalty_ns = d->penalty_ns < FIRST_PENALTY_NS ? FIRST_PENALTY_NS : 2 * d->penalty_ns;
+        if (d->penalty_ns > LAST_PENALTY_NS)
+            d->penalty_ns = LAST_PENALTY_NS;
+        d->alone_until_ns = end + d->penalty_ns;
+    } else
+        d->penalty_ns -= d->penalty_ns / 64; /* forgotten in some hundred regions */
+}
+
+void parallel_for(CpuDevice *d, int64_t n, double item_ns, ParallelFn fn, const void *args)
+{
     if (n <= 0)
         return;
-    if (threads <= 1 || omp_in_parallel()) {
+    double useful = (double)n * item_ns / WORTH_NS;
+    int threads = useful < d->threads ? (int)useful : d->threads;
+    threads = n < threads ? (int)n : threads;
+    int64_t start = 0, done = 0;
+    if (threads > 1)
+        start = now_ns();
+    if (threads <= 1 || omp_in_parallel() || (start < d->alone_until_ns && (double)n * item_ns < (double)LARGE_NS)) {
         fn(args, 0, n, cpu_workspace(d, 0));
         return;
     }
@@ -19,5 +49,8 @@ void parallel_for(const CpuDevice *d, int64_t n, int64_t grain, ParallelFn fn, c
         _mm_setcsr(_mm_getcsr() | FLUSH_DENORMALS); /* the pool's threads; the calling one has it from cpu.c */
         if (n * t / count < n * (t + 1) / count)
             fn(args, n * t / count, n * (t + 1) / count, cpu_workspace(d, (int)t));
+        if (t == 0)
+            done = now_ns();
     }
+    judge(d, start, done, now_ns());
 }

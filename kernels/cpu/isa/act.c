@@ -4,7 +4,7 @@
 #include "kernels/cpu/isa/isa.h"
 #include "kernels/cpu/isa/vmath.h"
 
-/* Nanoseconds an element, for parallel_grain. */
+/* Nanoseconds an element, for parallel_for. */
 static const double EXP_NS = 0.5, COPY_NS = 0.2;
 
 /* ---------------------------------------------------------------- swiglu */
@@ -27,7 +27,7 @@ Status NAME(swiglu_fwd)(KernelCtx *ctx, const SwigluFwd *a)
 {
     TRY(check_swiglu_fwd(a));
     TRY(expect_single("swiglu_fwd", a->act));
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(EXP_NS * (double)a->cols), swiglu_rows, a);
+    parallel_for(cpu_device(ctx), a->rows, EXP_NS * (double)a->cols, swiglu_rows, a);
     return OK;
 }
 
@@ -53,7 +53,7 @@ Status NAME(swiglu_bwd)(KernelCtx *ctx, const SwigluBwd *a)
 {
     TRY(check_swiglu_bwd(a));
     TRY(expect_single("swiglu_bwd", a->act));
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(EXP_NS * (double)a->cols), swiglu_gradient_rows, a);
+    parallel_for(cpu_device(ctx), a->rows, EXP_NS * (double)a->cols, swiglu_gradient_rows, a);
     return OK;
 }
 
@@ -106,7 +106,7 @@ Status NAME(gelu_fwd)(KernelCtx *ctx, const GeluFwd *a)
 {
     TRY(check_gelu_fwd(a));
     TRY(expect_single("gelu_fwd", a->act));
-    parallel_for(cpu_device(ctx), a->n, parallel_grain(EXP_NS), gelu_range, a);
+    parallel_for(cpu_device(ctx), a->n, EXP_NS, gelu_range, a);
     return OK;
 }
 
@@ -132,7 +132,7 @@ Status NAME(gelu_bwd)(KernelCtx *ctx, const GeluBwd *a)
 {
     TRY(check_gelu_bwd(a));
     TRY(expect_single("gelu_bwd", a->act));
-    parallel_for(cpu_device(ctx), a->n, parallel_grain(EXP_NS), gelu_gradient_range, a);
+    parallel_for(cpu_device(ctx), a->n, EXP_NS, gelu_gradient_range, a);
     return OK;
 }
 
@@ -164,7 +164,7 @@ Status NAME(add_scaled)(KernelCtx *ctx, const AddScaled *a)
     TRY(expect_single("add_scaled", a->y_type));
     if (a->b)
         TRY(expect_single("add_scaled", a->b_type));
-    parallel_for(cpu_device(ctx), a->n, parallel_grain(COPY_NS), add_range, a);
+    parallel_for(cpu_device(ctx), a->n, COPY_NS, add_range, a);
     return OK;
 }
 
@@ -248,6 +248,6 @@ Status NAME(dropout)(KernelCtx *ctx, const Dropout *a)
     TRY(check_dropout(a));
     TRY(expect_single("dropout", a->act));
     Mask m = dropout_mask(a);
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(EXP_NS * (double)a->cols), drop_rows, &m);
+    parallel_for(cpu_device(ctx), a->rows, EXP_NS * (double)a->cols, drop_rows, &m);
     return OK;
 }

@@ -47,10 +47,8 @@ ALWAYS void scale_vector(float *x, int64_t i, vf factor) { v_store(x + i, v_mul(
  * (Dao 2023, algorithm 1). */
 static void soften(const Queries *a, Workspace *w, float *s, int64_t r, Range visible, int64_t cols)
 {
-    for (int64_t j = 0; j < smaller(visible.begin, cols); j++)
-        s[j] = 0;
-    for (int64_t j = larger_of(visible.end, 0); j < cols; j++)
-        s[j] = 0;
+    EACH_VECTOR(0, smaller(visible.begin, cols), part_store(s, F32, i, part, v_zero()));
+    EACH_VECTOR(larger_of(visible.end, 0), cols, part_store(s, F32, i, part, v_zero()));
     if (visible.begin >= visible.end)
         return;
     const float before = w->largest[r];
@@ -152,7 +150,7 @@ Status NAME(attention_fwd)(KernelCtx *ctx, const AttentionFwd *a)
     const double score_ns = 0.3; /* and dimension of a head: about 0.02 */
     Forward f = {.a = a, .blocks = count_blocks(a->cu, a->n_segments, ROWS)};
     double rows = (double)smaller(a->max_segment, ROWS), keys = (double)a->max_segment;
-    parallel_for(cpu_device(ctx), a->heads * f.blocks, parallel_grain(rows * keys * (score_ns + 0.02 * (double)a->head_dim)),
+    parallel_for(cpu_device(ctx), a->heads * f.blocks, rows * keys * (score_ns + 0.02 * (double)a->head_dim),
                  forward_blocks, &f);
     return OK;
 }
@@ -187,6 +185,6 @@ Status NAME(attention_decode)(KernelCtx *ctx, const AttentionDecode *a)
     int64_t longest = 1;
     for (int64_t s = 0; s < a->n; s++)
         longest = larger_of(longest, a->length[s]);
-    parallel_for(cpu_device(ctx), a->n * a->kv_heads, parallel_grain(element_ns * (double)(longest * a->head_dim)), decode_heads, a);
+    parallel_for(cpu_device(ctx), a->n * a->kv_heads, element_ns * (double)(longest * a->head_dim), decode_heads, a);
     return OK;
 }

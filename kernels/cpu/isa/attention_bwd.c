@@ -80,13 +80,17 @@ ALWAYS void gradient_vector(float *s, float *ds, int64_t i, Part part, vf lse, v
     part_store(ds, F32, i, part, v_mul(p, v_sub(part_load(ds, F32, i, part), dot)));
 }
 
+ALWAYS void clear_vector(float *s, float *ds, int64_t i, Part part)
+{
+    part_store(s, F32, i, part, v_zero());
+    part_store(ds, F32, i, part, v_zero());
+}
+
 /* The columns of `all` that are not visible become 0. */
 static void clear_invisible(float *s, float *ds, Range visible, Range all)
 {
-    for (int64_t j = all.begin; j < smaller(visible.begin, all.end); j++)
-        s[j] = ds[j] = 0;
-    for (int64_t j = larger_of(visible.end, all.begin); j < all.end; j++)
-        s[j] = ds[j] = 0;
+    EACH_VECTOR(all.begin, smaller(visible.begin, all.end), clear_vector(s, ds, i, part));
+    EACH_VECTOR(larger_of(visible.end, all.begin), all.end, clear_vector(s, ds, i, part));
 }
 
 ALWAYS Range within(Range seen, Range block)
@@ -293,7 +297,7 @@ Status NAME(attention_bwd)(KernelCtx *ctx, const AttentionBwd *a)
     const double score_ns = 0.4; /* and dimension of a head: about 0.03 */
     Pass p = {.a = a, .blocks = count_blocks(a->cu, a->n_segments, ROWS)};
     double block_ns = (double)(smaller(a->max_segment, ROWS) * a->max_segment) * (score_ns + 0.03 * (double)a->head_dim);
-    parallel_for(cpu_device(ctx), a->heads * p.blocks, parallel_grain(block_ns), query_blocks, &p);
-    parallel_for(cpu_device(ctx), a->kv_heads * p.blocks, parallel_grain(block_ns), key_blocks, &p);
+    parallel_for(cpu_device(ctx), a->heads * p.blocks, block_ns, query_blocks, &p);
+    parallel_for(cpu_device(ctx), a->kv_heads * p.blocks, block_ns, key_blocks, &p);
     return OK;
 }

@@ -5,15 +5,15 @@
 ALWAYS void finish_vector(const Tile *t, const float *sum, int64_t row, int64_t i, Part part)
 {
     int64_t to = row * t->ldc + i;
-    vf v = v_mul(part_load(sum, F32, i, part), v_set(t->alpha));
+    vf v = part_load(sum, F32, i, part), alpha = v_set(t->alpha), c = t->add ? part_load(t->c, t->c_type, to, part) : v_zero();
     if (t->bias)
-        v = v_add(v, part_load(t->bias, t->bias_type, i, part));
-    if (t->add)
-        v = v_add(v, part_load(t->c, t->c_type, to, part));
+        v = v_add(v_fma(v, alpha, part_load(t->bias, t->bias_type, i, part)), c);
+    else
+        v = t->add ? v_fma(v, alpha, c) : v_mul(v, alpha);
     part_store(t->c, t->c_type, to, part, v);
 }
 
-/* sums [rows][ld] to C, whatever the types. */
+/* sums [rows][ld] to C, whatever the types; rounded as the plain case of tile() rounds, since threads decide which tiles are plain. */
 static void finish_tile(const Tile *t, const float *sum, int64_t rows, int64_t ld)
 {
     for (int64_t r = 0; r < rows; r++)

@@ -56,6 +56,6 @@ Status NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)
     TRY(check_cross_entropy(a));
     TRY(expect_single("cross_entropy", a->act));
     TRY(check_range("cross_entropy", "label", a->label, a->rows, 0, a->cols));
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(ns * (double)a->cols), cross_entropy_rows, a);
+    parallel_for(cpu_device(ctx), a->rows, ns * (double)a->cols, cross_entropy_rows, a);
     return OK;
 }

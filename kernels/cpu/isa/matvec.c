@@ -67,7 +67,7 @@ static void matvec_columns(const void *args, int64_t begin, int64_t end, void *w
     }
 }
 
-Status NAME(matvec)(const CpuDevice *d, const Matmul *a)
+Status NAME(matvec)(CpuDevice *d, const Matmul *a)
 {
     _Static_assert((size_t)MATVEC_ROWS * MATVEC_MOST_K * sizeof(float) <= WORKSPACE_BYTES, "the rows of A");
     const double product_ns = 0.15; /* reading a weight from memory */
@@ -83,6 +83,6 @@ Status NAME(matvec)(const CpuDevice *d, const Matmul *a)
             data[row * r.ld + p] = 0;
     }
     r.data = data;
-    parallel_for(d, a->n, parallel_grain(product_ns * (double)a->k), matvec_columns, &r);
+    parallel_for(d, a->n, product_ns * (double)a->k, matvec_columns, &r);
     return OK;
 }

@@ -7,5 +7,5 @@
 enum { MATVEC_ROWS = 8, MATVEC_MOST_K = 1 << 16 };
 
 /* A matmul with m <= MATVEC_ROWS, k <= MATVEC_MOST_K and b_trans. */
-Status NAME(matvec)(const CpuDevice *d, const Matmul *a);
+Status NAME(matvec)(CpuDevice *d, const Matmul *a);
 #endif

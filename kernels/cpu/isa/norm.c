@@ -2,7 +2,7 @@
 
 #include "kernels/cpu/isa/isa.h"
 
-/* Nanoseconds an element, for parallel_grain. */
+/* Nanoseconds an element, for parallel_for. */
 static const double NORM_NS = 0.4;
 
 /* ---------------------------------------------------------------- forward: RMSNorm is LayerNorm without a mean and a bias */
@@ -84,7 +84,7 @@ static Status forward(const KernelCtx *ctx, const char *op, const Forward *a)
 {
     TRY(expect_single(op, a->act));
     TRY(expect_single(op, a->w_type));
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(NORM_NS * (double)a->cols), forward_rows, a);
+    parallel_for(cpu_device(ctx), a->rows, NORM_NS * (double)a->cols, forward_rows, a);
     return OK;
 }
 
@@ -192,8 +192,8 @@ static Status backward(const KernelCtx *ctx, const char *op, const Backward *a)
     TRY(expect_single(op, a->act));
     TRY(expect_single(op, a->w_type));
     if (a->dw || a->db) /* first: dx may be dy */
-        parallel_for(cpu_device(ctx), (a->cols + VL - 1) / VL, parallel_grain(NORM_NS * VL * (double)a->rows), weight_gradients, a);
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(NORM_NS * (double)a->cols), backward_rows, a);
+        parallel_for(cpu_device(ctx), (a->cols + VL - 1) / VL, NORM_NS * VL * (double)a->rows, weight_gradients, a);
+    parallel_for(cpu_device(ctx), a->rows, NORM_NS * (double)a->cols, backward_rows, a);
     return OK;
 }
 

@@ -45,7 +45,7 @@ Status NAME(adamw)(KernelCtx *ctx, const Adamw *a)
                   .decay = (float)(span->lr * span->decay), .lr = (float)span->lr,
                   .inverse1 = (float)(1 / (1 - pow(a->beta1, (double)span->t))),
                   .inverse2 = (float)(1 / (1 - pow(a->beta2, (double)span->t)))};
-        parallel_for(cpu_device(ctx), span->end - span->begin, parallel_grain(element_ns), adamw_range, &s);
+        parallel_for(cpu_device(ctx), span->end - span->begin, element_ns, adamw_range, &s);
     }
     return OK;
 }
@@ -85,7 +85,7 @@ Status NAME(sum_squares)(KernelCtx *ctx, const SumSquares *a)
     TRY(expect_single("sum_squares", a->type));
     double partial[BLOCKS], sum = 0;
     Squares s = {.a = a, .partial = partial};
-    parallel_for(cpu_device(ctx), BLOCKS, parallel_grain(element_ns * (double)a->n / BLOCKS), square_blocks, &s);
+    parallel_for(cpu_device(ctx), BLOCKS, element_ns * (double)a->n / BLOCKS, square_blocks, &s);
     for (int block = 0; block < BLOCKS; block++)
         sum += partial[block];
     *a->out = sum;
@@ -107,6 +107,6 @@ Status NAME(fill)(KernelCtx *ctx, const Fill *a)
     const double element_ns = 0.1;
     TRY(check_fill(a));
     TRY(expect_single("fill", a->type));
-    parallel_for(cpu_device(ctx), a->n, parallel_grain(element_ns), fill_range, a);
+    parallel_for(cpu_device(ctx), a->n, element_ns, fill_range, a);
     return OK;
 }

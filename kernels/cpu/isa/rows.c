@@ -2,7 +2,7 @@
 
 #include "kernels/cpu/isa/isa.h"
 
-/* Nanoseconds an element, for parallel_grain. */
+/* Nanoseconds an element, for parallel_for. */
 static const double COPY_NS = 0.2;
 
 ALWAYS void copy_elements(void *dst, DType dst_type, int64_t to, const void *src, DType src_type, int64_t from, int64_t n)
@@ -29,7 +29,7 @@ Status NAME(rows_gather)(KernelCtx *ctx, const RowsGather *a)
     TRY(check_rows_gather(a));
     TRY(expect_single("rows_gather", a->src_type));
     TRY(expect_single("rows_gather", a->y_type));
-    parallel_for(cpu_device(ctx), a->n, parallel_grain(COPY_NS * (double)a->cols), gather_rows, a);
+    parallel_for(cpu_device(ctx), a->n, COPY_NS * (double)a->cols, gather_rows, a);
     return OK;
 }
 
@@ -61,7 +61,7 @@ Status NAME(rows_scatter)(KernelCtx *ctx, const RowsScatter *a)
     TRY(expect_single("rows_scatter", a->x_type));
     TRY(expect_single("rows_scatter", a->dst_type));
     TRY(check_below("rows_scatter", "index", a->index, a->n, a->n_dst));
-    parallel_for(cpu_device(ctx), (a->cols + VL - 1) / VL, parallel_grain(COPY_NS * VL * (double)a->n), scatter_columns, a);
+    parallel_for(cpu_device(ctx), (a->cols + VL - 1) / VL, COPY_NS * VL * (double)a->n, scatter_columns, a);
     return OK;
 }
 
@@ -100,7 +100,7 @@ Status NAME(patchify)(KernelCtx *ctx, const Patchify *a)
             p.value[c][v] = ((float)(v * a->rescale) - (float)a->mean[c]) / (float)a->std[c];
     const double pixel_ns = 3;
     int64_t patches = a->images * (a->height / a->patch) * (a->width / a->patch);
-    parallel_for(cpu_device(ctx), patches, parallel_grain(pixel_ns * (double)(a->patch * a->patch)), patch_rows, &p);
+    parallel_for(cpu_device(ctx), patches, pixel_ns * (double)(a->patch * a->patch), patch_rows, &p);
     return OK;
 }
 
@@ -125,7 +125,7 @@ Status NAME(add_rows)(KernelCtx *ctx, const AddRows *a)
     TRY(check_add_rows(a));
     TRY(expect_single("add_rows", a->act));
     TRY(expect_single("add_rows", a->table_type));
-    parallel_for(cpu_device(ctx), a->rows, parallel_grain(COPY_NS * (double)a->cols), add_table, a);
+    parallel_for(cpu_device(ctx), a->rows, COPY_NS * (double)a->cols, add_table, a);
     return OK;
 }
 
@@ -164,7 +164,7 @@ static Status sum_rows(const KernelCtx *ctx, const char *op, DType out_type, con
     TRY(expect_single(op, a->type));
     if (out_type != F32)
         return fail(ERR_INTERNAL, "%s: the sums are %s, expected F32 on cpu", op, dtype_name(out_type));
-    parallel_for(cpu_device(ctx), (a->cols + VL - 1) / VL, parallel_grain(COPY_NS * VL * (double)a->rows), sum_columns, a);
+    parallel_for(cpu_device(ctx), (a->cols + VL - 1) / VL, COPY_NS * VL * (double)a->rows, sum_columns, a);
     return OK;
 }
 

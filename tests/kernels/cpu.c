@@ -1,0 +1,141 @@
+/* What is the cpu backend's own: the choice of instruction set, and that threads do not change a bit. */
+#include <omp.h>
+#include <stdlib.h>
+
+#include "kernels/base/philox.h"
+#include "kernels/ops/table.h"
+#include "tests/harness.h"
+
+TEST(cpu_isa_is_forced_down_by_the_environment)
+{
+    Backend b;
+    setenv("GENLLAVA_ISA", "sse9", 1);
+    CHECK_FAILS(cpu_open(&b), ERR_USAGE, "GENLLAVA_ISA is \"sse9\", expected ref, avx2, avx512 or avx512bf16");
+    setenv("GENLLAVA_ISA", "ref", 1);
+    REQUIRE_OK(cpu_open(&b));
+    CHECK_STR(b.name, "cpu");
+    CHECK(strstr(b.description, "reference kernels"));
+    CHECK(!b.native_bf16);
+    b.close(&b);
+    setenv("GENLLAVA_ISA", "avx2", 1);
+    if (cpu_open(&b) != OK)
+        test_skip("no AVX2 here");
+    CHECK(strstr(b.description, ", avx2, "));
+    CHECK(!b.native_bf16);
+    b.close(&b);
+}
+
+/* ---------------------------------------------------------------- any number of threads, the same bits */
+
+enum { MEMORY = 4 << 20 }; /* floats */
+
+/* One call with everything it reads and writes in memory; what it writes must come out the same. */
+typedef void (*Call)(Backend *b, float *memory);
+
+static void product(Backend *b, float *memory, Matmul a)
+{
+    a.a = memory;
+    a.b = memory + (1 << 20);
+    a.c = memory + (2 << 20);
+    a.bias = memory + (3 << 20);
+    CHECK_OK(b->ops.matmul(&b->ctx, &a));
+}
+
+static void wide_product(Backend *b, float *memory)
+{
+    product(b, memory, (Matmul){.m = 97, .n = 391, .k = 601, .b_trans = true, .accumulate = true, .lda = 601, .ldb = 601, .ldc = 391, .alpha = 0.3});
+}
+
+static void transposed_product(Backend *b, float *memory)
+{
+    product(b, memory, (Matmul){.m = 501, .n = 24, .k = 700, .a_trans = true, .lda = 501, .ldb = 24, .ldc = 24, .alpha = 1});
+}
+
+static void few_rows(Backend *b, float *memory)
+{
+    product(b, memory, (Matmul){.m = 3, .n = 1021, .k = 517, .b_trans = true, .lda = 517, .ldb = 517, .ldc = 1021, .alpha = 1});
+}
+
+static void mixed_product(Backend *b, float *memory)
+{
+    product(b, memory, (Matmul){.m = 301, .n = 130, .k = 515, .a_type = BF16, .b_type = BF16, .c_type = BF16, .lda = 515, .ldb = 130,
+                                .ldc = 130, .alpha = 1});
+}
+
+static void attention(Backend *b, float *memory)
+{
+    enum { ROWS = 500, HEADS = 4, KV = 2, Dh = 24, Q = HEADS * Dh, K = KV * Dh };
+    static const int32_t cu[] = {0, 1, 130, 450, ROWS};
+    float *q = memory, *k = q + ROWS * Q, *v = k + ROWS * K, *d_o = v + ROWS * K, *o = memory + (2 << 20), *lse = o + ROWS * Q;
+    float *dq = lse + ROWS * HEADS, *dk = dq + ROWS * Q, *dv = dk + ROWS * K;
+    AttentionFwd f = {.n_segments = 4, .rows = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_segment = 320, .window = 100,
+                      .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .causal = true, .scale = 0.2, .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse};
+    CHECK_OK(b->ops.attention_fwd(&b->ctx, &f));
+    AttentionBwd g = {.n_segments = 4, .rows = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_segment = 320, .window = 100,
+                      .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .lddo = Q, .lddq = Q, .lddk = K, .lddv = K, .causal = true, .scale = 0.2,
+                      .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv};
+    CHECK_OK(b->ops.attention_bwd(&b->ctx, &g));
+}
+
+static void norms_and_sums(Backend *b, float *memory)
+{
+    enum { ROWS = 700, COLS = 333 };
+    float *x = memory, *dy = memory + (1 << 20), *y = memory + (2 << 20), *w = memory + (3 << 20), *mean = w + 3 * COLS, *rstd = mean + ROWS;
+    double *sum = (double *)(void *)(rstd + ROWS + ROWS % 2);
+    CHECK_OK(b->ops.layernorm_fwd(&b->ctx, &(LayerNormFwd){.rows = ROWS, .cols = COLS, .eps = 1e-5, .x = x, .w = w, .b = w + COLS, .y = y,
+                                                           .mean = mean, .rstd = rstd}));
+    CHECK_OK(b->ops.layernorm_bwd(&b->ctx, &(LayerNormBwd){.rows = ROWS, .cols = COLS, .x = x, .w = w, .mean = mean, .rstd = rstd, .dy = dy,
+                                                           .dx = y, .dw = w + COLS, .db = w + 2 * COLS}));
+    CHECK_OK(b->ops.column_sum(&b->ctx, &(ColumnSum){.rows = ROWS, .cols = COLS, .ldx = COLS, .x = x, .out = w}));
+    CHECK_OK(b->ops.sum_squares(&b->ctx, &(SumSquares){.n = ROWS * COLS, .x = x, .out = sum}));
+}
+
+/* Numbers in (-1, 1), whether read as F32 or as BF16. */
+static float *random_memory(void)
+{
+    float *memory = mem_alloc(MEMORY * sizeof *memory);
+    REQUIRE(memory);
+    bf16 *half = (bf16 *)(void *)memory;
+    for (uint32_t i = 0; i < 2 * MEMORY; i++)
+        half[i] = f32_to_bf16(2 * philox_uniform(philox4x32(7, i, 0, 0, 0).v[0]) - 1);
+    return memory;
+}
+
+static void run_with(int threads, Call call, const float *start, float *memory)
+{
+    Backend b;
+    omp_set_num_threads(threads);
+    REQUIRE_OK(cpu_open(&b));
+    memcpy(memory, start, MEMORY * sizeof *memory);
+    call(&b, memory);
+    b.close(&b);
+}
+
+TEST(cpu_gives_the_same_bits_with_any_number_of_threads)
+{
+    static const struct {
+        const char *name;
+        Call call;
+    } CALLS[] = {{"wide product", wide_product}, {"transposed product", transposed_product}, {"few rows", few_rows},
+                 {"bf16 product", mixed_product}, {"attention", attention}, {"norms and sums", norms_and_sums}};
+    static const char *const ISAS[] = {"avx2", "avx512", "avx512bf16"};
+    float *start = random_memory(), *one = mem_alloc(MEMORY * sizeof *one), *many = mem_alloc(MEMORY * sizeof *many);
+    REQUIRE(one && many);
+    for (size_t isa = 0; isa < sizeof ISAS / sizeof *ISAS; isa++) {
+        Backend b;
+        setenv("GENLLAVA_ISA", ISAS[isa], 1);
+        if (cpu_open(&b) != OK)
+            continue;
+        b.close(&b);
+        for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++) {
+            run_with(1, CALLS[i].call, start, one);
+            for (int threads = 2; threads <= 5; threads++) {
+                run_with(threads, CALLS[i].call, start, many);
+                CHECK_MSG(!memcmp(one, many, MEMORY * sizeof *one), "%s on %s: %d threads differ from one", CALLS[i].name, ISAS[isa], threads);
+            }
+        }
+    }
+    mem_free(start);
+    mem_free(one);
+    mem_free(many);
+}
