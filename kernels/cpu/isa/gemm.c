@@ -2,22 +2,32 @@
 
 /* ---------------------------------------------------------------- tiles */
 
-ALWAYS void finish_vector(const Tile *t, const float *sum, int64_t row, int64_t i, Part part)
+ALWAYS void finish_vector(const Tile *t, DType type, bool add, bool bias, const float *sum, int64_t row, int64_t i, Part part)
 {
     int64_t to = row * t->ldc + i;
-    vf v = part_load(sum, F32, i, part), alpha = v_set(t->alpha), c = t->add ? part_load(t->c, t->c_type, to, part) : v_zero();
-    if (t->bias)
+    vf v = part_load(sum, F32, i, part), alpha = v_set(t->alpha), c = add ? part_load(t->c, type, to, part) : v_zero();
+    if (bias)
         v = v_add(v_fma(v, alpha, part_load(t->bias, t->bias_type, i, part)), c);
     else
-        v = t->add ? v_fma(v, alpha, c) : v_mul(v, alpha);
-    part_store(t->c, t->c_type, to, part, v);
+        v = add ? v_fma(v, alpha, c) : v_mul(v, alpha);
+    part_store(t->c, type, to, part, v);
+}
+
+ALWAYS void finish_rows(const Tile *t, DType type, bool add, bool bias, const float *sum, int64_t rows, int64_t ld)
+{
+    for (int64_t r = 0; r < rows; r++)
+        EACH_VECTOR(0, t->cols, finish_vector(t, type, add, bias, sum + r * ld, r, i, part));
 }
 
 /* sums [rows][ld] to C, whatever the types; rounded as the plain case of tile() rounds, since threads decide which tiles are plain. */
 static void finish_tile(const Tile *t, const float *sum, int64_t rows, int64_t ld)
 {
-    for (int64_t r = 0; r < rows; r++)
-        EACH_VECTOR(0, t->cols, finish_vector(t, sum + r * ld, r, i, part));
+    if (t->bias)
+        BY_TYPE(t->c_type, finish_rows(t, T, t->add, true, sum, rows, ld));
+    else if (t->add)
+        BY_TYPE(t->c_type, finish_rows(t, T, true, false, sum, rows, ld));
+    else
+        BY_TYPE(t->c_type, finish_rows(t, T, false, false, sum, rows, ld));
 }
 
 ALWAYS vf multiply_add(bool pairs, vf a, vf b, vf sum)
@@ -29,6 +39,8 @@ ALWAYS vf multiply_add(bool pairs, vf a, vf b, vf sum)
     (void)pairs;
     return v_fma(a, b, sum);
 }
+
+enum { PREFETCH_STEPS = 64 };
 
 /* pairs, mr and nv are constants: acc stays in registers. Rows are addressed in threes (base, +rs, +2rs), which is what x86 can
  * express without arithmetic in the loop. */
@@ -42,6 +54,10 @@ ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, co
             acc[r][j] = v_zero();
     UNROLL for (int g = 0; 3 * g < mr; g++)
         base[g] = a + 3 * g * rs;
+    if (steps >= PREFETCH_STEPS) /* C, which is used at the end only: hides the way to memory of a large one */
+        for (int r = 0; r < mr; r++)
+            for (int j = 0; j < nv; j++)
+                __builtin_prefetch((const char *)at(t->c, t->c_type, r * t->ldc + j * VL), 1);
     for (int64_t p = 0; p < steps; p++) {
         vf bv[NV];
         UNROLL for (int j = 0; j < nv; j++)

@@ -1,15 +1,19 @@
 #include "kernels/cpu/isa/gemm.h"
 #include "kernels/cpu/isa/matvec.h"
 
-/* Steps of k between stores of C and columns of B packed at a time (B then stays in the second level cache), rows of A copied at a time
- * (a multiple of every tile's height), rows of C held in f32 while a BF16 C is summed over several stretches of k, and the rows of A
- * up to which packing a plain F32 B does not pay. */
-enum { KC = 256, NC = 512, AC = 192, MC = 512, DIRECT_ROWS = 32 };
+/* B is packed in blocks of at most BLOCK floats, which stay in the second level cache. Where A is read in place the blocks are long (KC
+ * steps: C is stored seldom), where it is copied they are wide (NC columns: A is copied seldom) and KC_COPIED long. AC: rows of A
+ * copied at a time, a multiple of every tile's height; MC: rows of C held in f32 while a BF16 C is summed over several stretches of
+ * k; DIRECT_ROWS: rows of A up to which packing a plain F32 B does not pay. */
+enum { BLOCK = 128 << 10, KC = 512, KC_COPIED = 256, NC = BLOCK / KC_COPIED, AC = 192, MC = 512, DIRECT_ROWS = 32 };
+
+static int64_t longest_stretch(const Matmul *a) { return a->a_trans ? KC_COPIED : KC; }
+static int64_t widest_block(const Matmul *a) { return BLOCK / longest_stretch(a); }
 
 /* A thread's workspace. Copies of A: a tile transposed is [k][rows], its last store may run over by a vector; widened it is
  * [rows][KC + VL], the odd stride keeps rows out of each other's cache sets. */
 typedef struct Workspace {
-    float b[KC * NC];
+    float b[BLOCK];
     float a[AC * (KC + VL)];
     float c[MC * NC];
 } Workspace;
@@ -154,13 +158,13 @@ static void finish_transposed(const Matmul *a, const float *sum, int64_t row, in
         }
 }
 
-/* rows × cols (cols <= NC) of C, all of k. */
+/* rows × cols of C, at most a block's columns, all of k. */
 static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
     const bool pairs = HAS_PAIRS && a->a_type == BF16 && a->b_type == BF16;
     const int64_t unit = pairs ? 2 : 1, steps = (a->k + unit - 1) / unit;
-    const int64_t stretches = steps > KC ? (steps + KC - 1) / KC : 1, even = (steps + stretches - 1) / stretches;
-    const int64_t step = even ? (even + VL - 1) / VL * VL : VL; /* at most KC, a multiple of VL */
+    const int64_t longest = longest_stretch(a), stretches = steps > longest ? (steps + longest - 1) / longest : 1, even = (steps + stretches - 1) / stretches;
+    const int64_t step = even ? (even + VL - 1) / VL * VL : VL; /* at most the longest, a multiple of VL */
     const bool gather = a->c_type == BF16 && stretches > 1; /* C is rounded once */
     for (int64_t p = 0; p == 0 || p < steps; p += step) { /* once for an empty k */
         Stretch s = {.k0 = p * unit, .steps = steps - p < step ? steps - p : step, .pairs = pairs};
@@ -185,17 +189,18 @@ static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t ro
 /* Rows row0 … row1-1 and columns col0 … col1-1 of C. */
 static void product_range(const Matmul *a, Workspace *w, int64_t row0, int64_t row1, int64_t col0, int64_t col1)
 {
-    int64_t tall = a->c_type == BF16 && a->k > KC ? MC : row1 - row0;
-    for (int64_t col = col0; col < col1; col += NC)
+    const int64_t tall = a->c_type == BF16 && a->k > longest_stretch(a) ? MC : row1 - row0, wide = widest_block(a);
+    for (int64_t col = col0; col < col1; col += wide)
         for (int64_t row = row0; row < row1; row += tall)
-            product_block(a, w, row, row1 - row < tall ? row1 - row : tall, col, col1 - col < NC ? col1 - col : NC);
+            product_block(a, w, row, row1 - row < tall ? row1 - row : tall, col, col1 - col < wide ? col1 - col : wide);
 }
 
 /* The same by way of Cᵀ = op(B)ᵀ op(A)ᵀ: the long transposed A, as the right operand, is read in place. */
 static void product_flipped(const Matmul *a, Workspace *w, int64_t row0, int64_t row1)
 {
-    for (int64_t row = row0; row < row1; row += NC) {
-        int64_t rows = row1 - row < NC ? row1 - row : NC;
+    const int64_t wide = BLOCK / KC; /* enough for a flipped A of either kind */
+    for (int64_t row = row0; row < row1; row += wide) {
+        int64_t rows = row1 - row < wide ? row1 - row : wide;
         Matmul flipped = {.m = a->n, .n = rows, .k = a->k, .a_type = a->b_type, .b_type = a->a_type, .c_type = F32,
                           .a_trans = !a->b_trans, .b_trans = !a->a_trans, .lda = a->ldb, .ldb = a->lda, .ldc = NC, .a = a->b,
                           .b = at(a->a, a->a_type, row), .c = w->c, .alpha = 1};
