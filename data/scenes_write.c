@@ -80,16 +80,19 @@ static void put_turn(JsonOut *o, const SceneQuestion *q, SceneKind kind, bool fi
 /* Further questions about the same picture, of the kinds that follow, each about another object: else one would answer the other. */
 static void put_more_turns(JsonOut *o, const Split *p, const Scene *s, const SceneQuestion *first, int64_t number, SceneRandom *r)
 {
-    bool asked[SCENE_MAX_OBJECTS] = {false};
+    enum { TRIES = 4 }; /* a turn: a question may have no clear answer, or its object may have had its turn */
+    bool asked[SCENE_MAX_OBJECTS] = {false}, used[SCENE_KINDS] = {false};
+    used[p->kinds[number % p->n_kinds]] = true;
     if (first->about >= 0)
         asked[first->about] = true;
-    for (int64_t t = 1, k = 1; t < p->set->turns && k < p->n_kinds; k++) {
+    for (int64_t t = 1, k = 1; t < p->set->turns && k < TRIES * p->set->turns; k++) {
         SceneKind kind = p->kinds[(number + k) % p->n_kinds];
         SceneQuestion q;
-        if (kind == SCENE_CAPTION || !scene_ask(&q, s, kind, r) || (q.about >= 0 && asked[q.about]))
+        if (kind == SCENE_CAPTION || !scene_ask(&q, s, kind, r) || (q.about >= 0 ? asked[q.about] : used[kind]))
             continue;
         if (q.about >= 0)
             asked[q.about] = true;
+        used[kind] = true;
         put_turn(o, &q, kind, false);
         t++;
     }
