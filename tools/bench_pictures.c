@@ -36,7 +36,7 @@ static Status once(const char *bytes, size_t n, int32_t side)
     return s;
 }
 
-static Status measure(const char *path, int32_t side)
+static Status measure(double *milliseconds, const char *path, int32_t side)
 {
     char *bytes;
     size_t n;
@@ -53,7 +53,7 @@ static Status measure(const char *path, int32_t side)
     if (s)
         return s;
     qsort(seconds, RUNS, sizeof *seconds, ascending);
-    printf("%.4f\n", 1e3 * seconds[RUNS / 2]);
+    *milliseconds = 1e3 * seconds[RUNS / 2];
     return OK;
 }
 
@@ -65,8 +65,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench-pictures FILE SIDE\n");
         return status_exit_code(ERR_USAGE);
     }
-    Status s = measure(argv[1], (int32_t)side);
+    double milliseconds;
+    Status s = measure(&milliseconds, argv[1], (int32_t)side);
     if (s)
         fprintf(stderr, "bench-pictures: %s\n", status_message());
+    else
+        printf("%.4f\n", milliseconds);
     return status_exit_code(s);
 }
