@@ -133,6 +133,24 @@ static int list_scripts(char **names, int max)
     return n;
 }
 
+__attribute__((weak)) Status test_machine(void) { return OK; }
+
+/* In a child: what a driver sets up does not survive a fork, and every test is one. */
+static int machine_lacks(const char *program)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        Status s = test_machine();
+        if (s != OK)
+            fprintf(stderr, "%s: no test was run: %s\n", program, status_message());
+        _exit(status_exit_code(s));
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) < 0 || WIFSIGNALED(status))
+        return 1;
+    return WEXITSTATUS(status);
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -160,6 +178,9 @@ int main(int argc, char **argv)
         snprintf(build, sizeof build, "%s", dirname(self));
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
+    int lacks = machine_lacks(program_invocation_short_name);
+    if (lacks)
+        return lacks;
     int count[3] = {0};
     char *scripts[256];
     /* The shell tests are of the programs: other test programs leave them alone. */

@@ -8,6 +8,7 @@ for program; do
     case $? in
     0) matched=1 ;;
     5) ;; # nothing matches in this one
+    69) exit 69 ;; # the device is missing, and it has said so
     *) matched=1 failed=1 ;;
     esac
 done
