@@ -15,6 +15,8 @@ CC       ?= cc
 CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect scenes stamps
 BENCHES  := bench-kernels bench-pictures
+# Programs that a target builds when it needs them.
+EXTRAS   := $(BENCHES) model-gpu
 
 # ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
@@ -82,7 +84,8 @@ main_scenes   := data/scenes_main.c
 main_stamps   := data/stamps_main.c
 main_bench-kernels := tools/bench_kernels.c
 main_bench-pictures := tools/bench_pictures.c
-MAINS         := $(foreach p,$(PROGRAMS) $(BENCHES),$(main_$(p)))
+main_model-gpu := tools/model_gpu.c
+MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
 LIB_CXX       := $(wildcard data/*.cc)
@@ -103,7 +106,7 @@ KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_host/backends.o $(BUILD)/obj/tests/cuda_host/counters.o $(CUDA_HOST_OBJ)
 
 
-.PHONY: test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -149,7 +152,7 @@ define program_rule
 $(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_OBJ)) $(BUILD)/libgenllava.a
 	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_LIBS))
 endef
-$(foreach p,$(PROGRAMS) $(BENCHES),$(eval $(call program_rule,$(p))))
+$(foreach p,$(PROGRAMS) $(EXTRAS),$(eval $(call program_rule,$(p))))
 
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -192,7 +195,7 @@ test:
 	@$(MAKE) --no-print-directory run-tests
 
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host
-run-tests: all $(TEST_PROGRAMS) $(BUILD)/train-cuda-host
+run-tests: all $(TEST_PROGRAMS) $(BUILD)/train-cuda-host $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -239,6 +242,12 @@ bench: all $(BENCHES:%=$(BUILD)/%)
 bench-kernels: $(BUILD)/bench-kernels
 	$(BUILD)/bench-kernels $(ONLY)
 
+#: make model-gpu   what steps of Mistral-7B should take on a GPU, on paper (MODEL='--device h200 --shapes': other options of build/model-gpu)
+model-gpu: $(BUILD)/model-gpu
+	@$(BUILD)/model-gpu --config tools/gpu/r16.json --goal 17500 --fit 80 $(MODEL)
+	@echo
+	@$(BUILD)/model-gpu --config tools/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
+
 #: make example-stamps  a set for naming things from the captioned pictures of Tux Paint (Debian package, installed if missing)
 example-stamps:
 	@sh tools/deps.sh
@@ -250,4 +259,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) $(BENCHES),$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.d))

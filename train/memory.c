@@ -7,97 +7,29 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
-
-/* ---------------------------------------------------------------- a pass of a given shape */
-
-/* Values do not matter, only where pictures, segments and labels are. */
-typedef struct Shape {
-    Batch batch;
-    int32_t *ints; /* all index arrays */
-    float *floats;
-    uint8_t *pixels;
-} Shape;
-
-static void free_shape(Shape *s)
-{
-    mem_free(s->ints);
-    mem_free(s->floats);
-    mem_free(s->pixels);
-    *s = (Shape){0};
-}
-
-/* Segments: the longest first, the others share the rest evenly. */
-static void fill_segments(int32_t *cu, int32_t *pos, int32_t *item, const PassShape *p)
-{
-    int32_t first = p->segments > 1 ? p->max_segment : p->tokens;
-    for (int32_t s = 0; s < p->segments; s++) {
-        int64_t rest = (int64_t)(p->tokens - first) * s / (p->segments > 1 ? p->segments - 1 : 1);
-        cu[s + 1] = first + (int32_t)rest;
-        for (int32_t t = cu[s]; t < cu[s + 1]; t++) {
-            pos[t] = t - cu[s];
-            item[t] = s;
-        }
-    }
-}
-
-static Status make_shape(Shape *s, const PassShape *p, const ModelSizes *sizes)
-{
-    size_t T = (size_t)p->tokens, S = (size_t)p->segments, M = (size_t)p->labels, N = (size_t)p->images;
-    size_t pixels = N * (size_t)sizes->image_height * (size_t)sizes->image_width * 3;
-    *s = (Shape){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S) * sizeof(int32_t)), .floats = mem_alloc((M + S) * sizeof(float)), .pixels = mem_alloc(pixels + S)};
-    if (!s->ints || !s->floats || !s->pixels) {
-        free_shape(s);
-        return fail(ERR_NOMEM, "measuring memory: out of memory");
-    }
-    int32_t *cu = s->ints, *id = cu + S + 1, *pos = id + T, *item = pos + T, *row = item + T, *label = row + M;
-    fill_segments(cu, pos, item, p);
-    for (size_t t = 0; t < T && t < N * (size_t)sizes->patches; t++)
-        id[t] = ID_IMAGE;
-    for (size_t i = 0; i < M; i++)
-        row[i] = (int32_t)(i * T / M);
-    for (size_t i = 0; i < M + S; i++)
-        s->floats[i] = 1;
-    s->batch = (Batch){.n_segments = p->segments,
-                       .n_tokens = p->tokens,
-                       .n_images = p->images,
-                       .n_labels = p->labels,
-                       .max_segment = p->max_segment,
-                       .cu = cu,
-                       .id = id,
-                       .pos = pos,
-                       .item = item,
-                       .image_height = sizes->image_height,
-                       .image_width = sizes->image_width,
-                       .pixels = s->pixels,
-                       .label_row = row,
-                       .label = label,
-                       .label_weight = s->floats,
-                       .label_record = label + M,
-                       .label_position = label + 2 * M,
-                       .record = label + 3 * M,
-                       .task = s->pixels + pixels,
-                       .weight = s->floats + M};
-    return OK;
-}
+#include "train/optim.h"
+#include "train/pass_shape.h"
 
 /* ---------------------------------------------------------------- measuring */
 
 static Status run_pass(Tape *t, GenLlava *g, const PassShape *p)
 {
-    Shape shape;
+    MadePass pass;
     LossResult result;
-    TRY(make_shape(&shape, p, genllava_model_sizes(g)));
+    TRY(pass_make(&pass, p, genllava_model_sizes(g)));
     tape_reset(t, 0);
-    Status s = genllava_loss(t, g, &shape.batch, &(LossRequest){.text_scale = 1}, &result);
+    Status s = genllava_loss(t, g, &pass.batch, &(LossRequest){.text_scale = 1}, &result);
     if (s == OK && result.loss)
         s = tape_backward(t, result.loss, 1);
-    free_shape(&shape);
+    pass_free(&pass);
     return s;
 }
 
-static Status run_passes(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *cfg, DType compute, const PassShape *passes, int n)
+/* A step of these passes and its update. */
+static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *cfg, DType compute, const PassShape *passes, int n)
 {
     Arena keep, scratch;
+    OptimResult done;
     Tape *t;
     arena_measure(&keep);
     arena_measure(&scratch);
@@ -108,9 +40,11 @@ static Status run_passes(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig
                                        .compute = compute,
                                        .recompute = (Recompute)cfg->train.recompute,
                                        .seed = (uint64_t)cfg->seed}));
-    Status s = OK;
+    Status s = params_step_begin(genllava_params(g));
     for (int i = 0; i < n && s == OK; i++)
         s = run_pass(t, g, &passes[i]);
+    if (s == OK)
+        s = optim_step(genllava_params(g), cfg, 1, 0, &done);
     tape_free(&t);
     m->keep = keep.peak;
     m->scratch = scratch.peak;
@@ -175,23 +109,31 @@ static int64_t process_bytes(const RecordIndex *planned)
     return resident_now() + later + thread * omp_get_max_threads() + (planned ? hdf5 + shard_bytes(planned) : 0);
 }
 
+Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes)
+{
+    GenLlava *g;
+    *m = (MemoryPlan){0};
+    TRY(genllava_open(&g, null, compute, cfg, NULL));
+    count_parameters(m, g);
+    m->sizes = *genllava_model_sizes(g);
+    Status s = run_step(m, null, g, cfg, compute, passes, n_passes);
+    genllava_close(&g);
+    m->activations = (int64_t)m->keep;
+    m->workspace = (int64_t)m->scratch;
+    m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
+    return s;
+}
+
 Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, const RecordIndex *planned)
 {
     Backend null;
-    GenLlava *g;
-    *m = (MemoryPlan){.workspace = process_bytes(planned)};
+    int64_t before = process_bytes(planned); /* measuring takes memory itself */
     TRY(null_open(&null));
-    Status s = genllava_open(&g, &null, compute, cfg, NULL);
-    if (s == OK) {
-        count_parameters(m, g);
-        s = run_passes(m, &null, g, cfg, compute, passes, n_passes);
-        m->workspace += picture_bytes(cfg, genllava_model_sizes(g), passes, n_passes);
-        genllava_close(&g);
-    }
+    Status s = memory_walk(m, &null, cfg, compute, passes, n_passes);
     null.close(&null);
-    m->activations = (int64_t)m->keep;
-    m->workspace += (int64_t)m->scratch;
-    m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
+    int64_t process = s ? 0 : before + picture_bytes(cfg, &m->sizes, passes, n_passes);
+    m->workspace += process;
+    m->total += process;
     return s;
 }
 

@@ -11,9 +11,13 @@ typedef struct MemoryPlan {
     size_t keep, scratch;                      /* bytes of the tape's two arenas */
     int64_t parameters[N_PARAM_MODULES], trainable_parameters;
     int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
-    int64_t activations, workspace, total;     /* keep; scratch, pictures, data and the rest of the process */
+    int64_t activations, workspace, total;     /* keep; scratch, and from memory_measure pictures, data and the rest of the process */
+    ModelSizes sizes;
 } MemoryPlan;
 
+/* One step of these passes over `null`, an opened null backend that somebody may watch: forward, backward and update, with nothing computed. The plan is that
+ * of the model alone. */
+MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes);
 /* passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL when they are open. */
 MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, const RecordIndex *planned);
 /* "needs 1.2 GiB (weights …), 7.7 GiB of 23.4 GiB are free"; warns instead when it does not fit. */

@@ -2,6 +2,7 @@
 #include "tests/cuda_host/cuda_host.h"
 
 extern "C" {
+#include "kernels/ops/cost.h"
 #include "tests/kernels/compare.h"
 }
 
@@ -42,6 +43,12 @@ struct Traffic {
     int64_t read, written;
 };
 
+/* What cost.h says of an operator, so that predictions made from it are about these kernels; `more`: reads beyond it. */
+Traffic traffic(const Cost &c, int64_t more = 0)
+{
+    return {1, (int64_t)c.bytes_read + more, (int64_t)c.bytes_written};
+}
+
 /* Small things besides are allowed a tenth: row statistics and indices, which every thread of a block reads for itself. */
 void expect_traffic(const char *what, Traffic t)
 {
@@ -54,9 +61,18 @@ void expect_traffic(const char *what, Traffic t)
     cuda_host_clear();
 }
 
-enum { ROWS = 4, COLS = 2048, N = ROWS * COLS, BF16_BYTES = 2, F32_BYTES = 4 };
+enum { ROWS = 4, COLS = 2048, N = ROWS * COLS, BF16_BYTES = 2 };
 
 } // namespace
+
+/* Runs an operator once and holds its traffic against its cost. */
+#define EXPECT_COST(r, what, op, args, ...)                  \
+    do {                                                     \
+        Cost cost_;                                          \
+        cost_##op(&(args), &cost_);                          \
+        CHECK_OK((r).b.ops.op(&(r).b.ctx, &(args)));         \
+        expect_traffic(what, traffic(cost_, ##__VA_ARGS__)); \
+    } while (0)
 
 TEST(norms_read_their_input_once)
 {
@@ -64,28 +80,23 @@ TEST(norms_read_their_input_once)
     bf16 *x = r.take<bf16>(N), *add = r.take<bf16>(N), *sum = r.take<bf16>(N), *y = r.take<bf16>(N);
     bf16 *w = r.take<bf16>(COLS), *bias = r.take<bf16>(COLS);
     float *rstd = r.take<float>(ROWS), *mean = r.take<float>(ROWS);
-    const int64_t matrix = N * BF16_BYTES, weights = N * BF16_BYTES; /* the weights come from the cache row by row */
+    const int64_t weights = (N - COLS) * BF16_BYTES; /* they come from the cache row by row */
     RmsNormFwd f = {};
     f.rows = ROWS, f.cols = COLS, f.act = f.w_type = BF16, f.eps = 1e-5;
     f.x = x, f.w = w, f.y = y, f.rstd = rstd;
-    CHECK_OK(r.b.ops.rmsnorm_fwd(&r.b.ctx, &f));
-    expect_traffic("rmsnorm_fwd", {1, matrix + weights, matrix});
+    EXPECT_COST(r, "rmsnorm_fwd", rmsnorm_fwd, f, weights);
     f.add = add, f.sum = sum;
-    CHECK_OK(r.b.ops.rmsnorm_fwd(&r.b.ctx, &f));
-    expect_traffic("rmsnorm_fwd with a residual", {1, 2 * matrix + weights, 2 * matrix});
+    EXPECT_COST(r, "rmsnorm_fwd with a residual", rmsnorm_fwd, f, weights);
     LayerNormFwd l = {};
     l.rows = ROWS, l.cols = COLS, l.act = l.w_type = BF16, l.eps = 1e-5;
     l.x = x, l.w = w, l.b = bias, l.y = y, l.rstd = rstd, l.mean = mean;
-    CHECK_OK(r.b.ops.layernorm_fwd(&r.b.ctx, &l));
-    expect_traffic("layernorm_fwd", {1, matrix + 2 * weights, matrix});
+    EXPECT_COST(r, "layernorm_fwd", layernorm_fwd, l, 2 * weights);
     RmsNormBwd g = {};
     g.rows = ROWS, g.cols = COLS, g.act = g.w_type = BF16;
     g.x = x, g.w = w, g.rstd = rstd, g.dy = add, g.dx = y;
-    CHECK_OK(r.b.ops.rmsnorm_bwd(&r.b.ctx, &g));
-    expect_traffic("rmsnorm_bwd", {1, 2 * matrix + weights, matrix});
+    EXPECT_COST(r, "rmsnorm_bwd", rmsnorm_bwd, g, weights);
     g.accumulate = true;
-    CHECK_OK(r.b.ops.rmsnorm_bwd(&r.b.ctx, &g));
-    expect_traffic("rmsnorm_bwd, added to dx", {1, 3 * matrix + weights, matrix});
+    EXPECT_COST(r, "rmsnorm_bwd, added to dx", rmsnorm_bwd, g, weights);
 }
 
 TEST(elementwise_kernels_move_every_element_once)
@@ -94,27 +105,38 @@ TEST(elementwise_kernels_move_every_element_once)
     bf16 *a[5];
     for (bf16 *&p : a)
         p = r.take<bf16>(N);
-    const int64_t matrix = N * BF16_BYTES;
+    int32_t *pos = r.take<int32_t>(ROWS), *item = r.take<int32_t>(ROWS);
     SwigluFwd s = {};
     s.rows = ROWS, s.cols = s.ldg = s.ldu = COLS, s.act = BF16;
     s.g = a[0], s.u = a[1], s.y = a[2];
-    CHECK_OK(r.b.ops.swiglu_fwd(&r.b.ctx, &s));
-    expect_traffic("swiglu_fwd", {1, 2 * matrix, matrix});
+    EXPECT_COST(r, "swiglu_fwd", swiglu_fwd, s);
     SwigluBwd d = {};
     d.rows = ROWS, d.cols = d.ldg = d.ldu = d.lddg = d.lddu = COLS, d.act = BF16;
     d.g = a[0], d.u = a[1], d.dy = a[2], d.dg = a[3], d.du = a[4];
-    CHECK_OK(r.b.ops.swiglu_bwd(&r.b.ctx, &d));
-    expect_traffic("swiglu_bwd", {1, 3 * matrix, 2 * matrix});
+    EXPECT_COST(r, "swiglu_bwd", swiglu_bwd, d);
     GeluFwd g = {};
     g.n = N, g.act = BF16, g.kind = GELU_ERF;
     g.x = a[0], g.y = a[1];
-    CHECK_OK(r.b.ops.gelu_fwd(&r.b.ctx, &g));
-    expect_traffic("gelu_fwd", {1, matrix, matrix});
+    EXPECT_COST(r, "gelu_fwd", gelu_fwd, g);
+    GeluBwd e = {};
+    e.n = N, e.act = BF16, e.kind = GELU_TANH;
+    e.x = a[0], e.dy = a[1], e.dx = a[2];
+    EXPECT_COST(r, "gelu_bwd", gelu_bwd, e);
     AddScaled t = {};
     t.n = N, t.a_type = t.b_type = t.y_type = BF16, t.alpha = t.beta = 1;
     t.a = a[0], t.b = a[1], t.y = a[2];
-    CHECK_OK(r.b.ops.add_scaled(&r.b.ctx, &t));
-    expect_traffic("add_scaled", {1, 2 * matrix, matrix});
+    EXPECT_COST(r, "add_scaled", add_scaled, t);
+    Rope o = {};
+    o.rows = ROWS, o.heads = COLS / 128, o.head_dim = 128, o.ldx = COLS, o.act = BF16, o.base = 1e4;
+    o.pos = pos, o.x = a[0];
+    EXPECT_COST(r, "rope", rope, o);
+    Dropout p = {};
+    p.rows = ROWS, p.cols = COLS, p.act = BF16, p.p = 0.5, p.key = 1;
+    p.row_pos = pos, p.row_item = item, p.x = a[0], p.y = a[1];
+    EXPECT_COST(r, "dropout", dropout, p, N - 8 * ROWS); /* position and item of the row, for every vector of 8 */
+    Fill z = {};
+    z.n = N, z.type = BF16, z.x = a[0];
+    EXPECT_COST(r, "fill", fill, z);
 }
 
 TEST(adamw_is_one_pass)
@@ -128,8 +150,7 @@ TEST(adamw_is_one_pass)
     Adamw o = {};
     o.n_spans = 1, o.type = F32, o.spans = &span, o.beta1 = 0.9, o.beta2 = 0.999, o.eps = 1e-8, o.grad_scale = 1;
     o.param = a[0], o.grad = a[1], o.m = a[2], o.v = a[3], o.copy = r.take<bf16>(N);
-    CHECK_OK(r.b.ops.adamw(&r.b.ctx, &o));
-    expect_traffic("adamw", {1, 4 * N * F32_BYTES, 3 * N * F32_BYTES + N * BF16_BYTES});
+    EXPECT_COST(r, "adamw", adamw, o);
 }
 
 TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)
@@ -138,9 +159,8 @@ TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)
     CrossEntropy c = {};
     c.rows = ROWS, c.cols = c.ldz = COLS, c.act = BF16, c.backward = true;
     c.logits = r.take<bf16>(N), c.label = r.take<int32_t>(ROWS), c.weight = r.take<float>(ROWS), c.loss = r.take<float>(ROWS);
-    CHECK_OK(r.b.ops.cross_entropy(&r.b.ctx, &c));
     /* and label, weight, the label's logit in each of 512 threads */
-    expect_traffic("cross_entropy", {1, 2 * N * BF16_BYTES + ROWS * 512 * (4 + 4 + 2), N * BF16_BYTES});
+    EXPECT_COST(r, "cross_entropy", cross_entropy, c, ROWS * (512 * (4 + 4 + 2) - 8));
 }
 
 TEST(attention_reads_tiles_once_a_block)

@@ -21,7 +21,7 @@
 #ifndef GENLLAVA_TESTS_KERNELS_COMPARE_H
 #define GENLLAVA_TESTS_KERNELS_COMPARE_H
 
-#include "kernels/ops/table.h"
+#include "kernels/ops/op.h"
 #include "tests/harness.h"
 
 /* The backends under test beside ref; each test program has its own list (tests/kernels/backends.c, tests/cuda_host/backends.cc …), ended by a
@@ -32,16 +32,6 @@ typedef struct TestedBackend {
     const char *(*fault)(void); /* what went wrong in the last call beside its status, "" for nothing; forgotten by being told. May be NULL */
 } TestedBackend;
 extern const TestedBackend TESTED_BACKENDS[];
-
-typedef enum Op {
-#define OP_ENUM(name, Args) OP_##name,
-    KERNEL_LIST(OP_ENUM)
-#undef OP_ENUM
-    N_OPS
-} Op;
-
-const char *op_name(Op op);
-Status op_call(Backend *b, Op op, const void *args);
 
 /* What an array holds before the call. */
 typedef enum Pattern {

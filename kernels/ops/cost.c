@@ -1,0 +1,193 @@
+#include "kernels/ops/cost.h"
+
+enum { INT = sizeof(int32_t) };
+
+static double size_of(DType t) { return (double)dtype_size(t); }
+static DType stat_type(DType act) { return act == F64 ? F64 : F32; }
+
+static void shape(Cost *c, int64_t m, int64_t n, double bytes_read, double bytes_written)
+{
+    *c = (Cost){.m = m, .n = n, .bytes_read = bytes_read, .bytes_written = bytes_written};
+}
+
+/* ---------------------------------------------------------------- matrices */
+
+void cost_matmul(const Matmul *a, Cost *c)
+{
+    double m = (double)a->m, n = (double)a->n, k = (double)a->k, out = m * n * size_of(a->c_type);
+    shape(c, a->m, a->n, m * k * size_of(a->a_type) + k * n * size_of(a->b_type) + (a->bias ? n * size_of(a->bias_type) : 0) + (a->accumulate ? out : 0), out);
+    c->k = a->k;
+    c->flops = 2 * m * n * k;
+    c->narrow = a->a_type == BF16 && a->b_type == BF16;
+}
+
+void cost_column_sum(const ColumnSum *a, Cost *c)
+{
+    double out = (double)a->cols * size_of(a->out_type);
+    shape(c, a->rows, a->cols, (double)(a->rows * a->cols) * size_of(a->x_type) + (a->accumulate ? out : 0), out);
+}
+
+/* ---------------------------------------------------------------- norms */
+
+/* matrices: how many [rows, cols] of the activations' type; weights: [cols] in w_type; statistics: [rows]; sums: [cols] in their type. */
+static void norm_cost(Cost *c, int64_t rows, int64_t cols, DType act, DType w_type, const int read[4], const int written[4])
+{
+    const double part[4] = {(double)(rows * cols) * size_of(act), (double)cols * size_of(w_type), (double)rows * size_of(stat_type(act)),
+                            (double)cols * size_of(stat_type(act))};
+    shape(c, rows, cols, 0, 0);
+    for (int i = 0; i < 4; i++) {
+        c->bytes_read += read[i] * part[i];
+        c->bytes_written += written[i] * part[i];
+    }
+}
+
+void cost_rmsnorm_fwd(const RmsNormFwd *a, Cost *c)
+{
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){1 + (a->add != NULL), 1, 0, 0}, (const int[4]){1 + (a->sum != NULL), 0, a->rstd != NULL, 0});
+}
+
+void cost_rmsnorm_bwd(const RmsNormBwd *a, Cost *c)
+{
+    int sums = a->dw != NULL;
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){2 + a->accumulate, 1, 1, a->accumulate_w ? sums : 0}, (const int[4]){1, 0, 0, sums});
+}
+
+void cost_layernorm_fwd(const LayerNormFwd *a, Cost *c)
+{
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){1 + (a->add != NULL), 2, 0, 0},
+              (const int[4]){1 + (a->sum != NULL), 0, (a->rstd != NULL) + (a->mean != NULL), 0});
+}
+
+void cost_layernorm_bwd(const LayerNormBwd *a, Cost *c)
+{
+    int sums = (a->dw != NULL) + (a->db != NULL);
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){2 + a->accumulate, 1, 2, a->accumulate_w ? sums : 0}, (const int[4]){1, 0, 0, sums});
+}
+
+/* ---------------------------------------------------------------- elementwise */
+
+static void pointwise(Cost *c, int64_t rows, int64_t cols, DType act, int read, int written)
+{
+    double matrix = (double)(rows * cols) * size_of(act);
+    shape(c, rows, cols, read * matrix, written * matrix);
+}
+
+void cost_swiglu_fwd(const SwigluFwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 2, 1); }
+void cost_swiglu_bwd(const SwigluBwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 3, 2); }
+void cost_gelu_fwd(const GeluFwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 1, 1); }
+void cost_gelu_bwd(const GeluBwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 2 + a->accumulate, 1); }
+
+void cost_add_scaled(const AddScaled *a, Cost *c)
+{
+    double n = (double)a->n;
+    shape(c, 1, a->n, n * (size_of(a->a_type) + (a->b ? size_of(a->b_type) : 0)), n * size_of(a->y_type));
+}
+
+void cost_dropout(const Dropout *a, Cost *c)
+{
+    pointwise(c, a->rows, a->cols, a->act, 1 + a->accumulate, 1);
+    c->bytes_read += 2.0 * INT * (double)a->rows;
+}
+
+void cost_rope(const Rope *a, Cost *c)
+{
+    pointwise(c, a->rows, a->heads * a->head_dim, a->act, 1, 1);
+    c->bytes_read += INT * (double)a->rows;
+}
+
+/* ---------------------------------------------------------------- attention */
+
+/* Pairs of a query and a key that the mask lets through, in a segment of n rows. */
+static double pairs_of(double n, bool causal, int64_t window)
+{
+    if (!causal)
+        return n * n;
+    double w = window > 0 && (double)window < n ? (double)window : n;
+    return w * (w + 1) / 2 + (n - w) * w;
+}
+
+static double pairs(int64_t segments, int64_t rows, int64_t longest, bool causal, int64_t window)
+{
+    double first = segments > 1 ? (double)longest : (double)rows;
+    double sum = pairs_of(first, causal, window);
+    return segments > 1 ? sum + (double)(segments - 1) * pairs_of((double)(rows - longest) / (double)(segments - 1), causal, window) : sum;
+}
+
+void cost_attention_fwd(const AttentionFwd *a, Cost *c)
+{
+    double q = (double)(a->rows * a->heads * a->head_dim) * size_of(a->act), k = (double)(a->rows * a->kv_heads * a->head_dim) * size_of(a->act);
+    double lse = a->lse ? (double)(a->rows * a->heads) * size_of(stat_type(a->act)) : 0;
+    shape(c, a->rows, a->heads * a->head_dim, q + 2 * k, q + lse);
+    c->flops = 4 * pairs(a->n_segments, a->rows, a->max_segment, a->causal, a->window) * (double)(a->heads * a->head_dim);
+    c->narrow = a->act == BF16;
+}
+
+void cost_attention_bwd(const AttentionBwd *a, Cost *c)
+{
+    double q = (double)(a->rows * a->heads * a->head_dim) * size_of(a->act), k = (double)(a->rows * a->kv_heads * a->head_dim) * size_of(a->act);
+    shape(c, a->rows, a->heads * a->head_dim, 3 * q + 2 * k + (double)(a->rows * a->heads) * size_of(stat_type(a->act)), q + 2 * k);
+    c->flops = 10 * pairs(a->n_segments, a->rows, a->max_segment, a->causal, a->window) * (double)(a->heads * a->head_dim);
+    c->narrow = a->act == BF16;
+}
+
+/* The lengths lie in device memory: the whole cache. */
+void cost_attention_decode(const AttentionDecode *a, Cost *c)
+{
+    double keys = a->window > 0 && a->window < a->capacity ? (double)a->window : (double)a->capacity, q = (double)(a->n * a->heads * a->head_dim);
+    shape(c, a->n, a->heads * a->head_dim, (q + 2 * (double)(a->n * a->kv_heads * a->head_dim) * keys) * size_of(a->act), q * size_of(a->act));
+    c->flops = 4 * q * keys;
+    c->narrow = a->act == BF16;
+}
+
+/* ---------------------------------------------------------------- rows */
+
+void cost_rows_gather(const RowsGather *a, Cost *c)
+{
+    double n = (double)(a->n * a->cols);
+    shape(c, a->n, a->cols, n * size_of(a->src_type) + INT * (double)a->n, n * size_of(a->y_type));
+}
+
+void cost_rows_scatter(const RowsScatter *a, Cost *c)
+{
+    double n = (double)(a->n * a->cols);
+    shape(c, a->n, a->cols, n * (size_of(a->x_type) + (a->accumulate ? size_of(a->dst_type) : 0)) + INT * (double)a->n, n * size_of(a->dst_type));
+}
+
+void cost_patchify(const Patchify *a, Cost *c)
+{
+    int64_t rows = a->images * (a->height / a->patch) * (a->width / a->patch), cols = 3 * a->patch * a->patch;
+    shape(c, rows, cols, (double)(rows * cols), (double)(rows * cols) * size_of(a->act));
+}
+
+void cost_add_rows(const AddRows *a, Cost *c)
+{
+    pointwise(c, a->rows, a->cols, a->act, 1, 1);
+    c->bytes_read += (double)(a->period * a->cols) * size_of(a->table_type);
+}
+
+void cost_add_rows_bwd(const AddRowsBwd *a, Cost *c)
+{
+    double table = (double)(a->period * a->cols) * size_of(a->table_type);
+    shape(c, a->rows, a->cols, (double)(a->rows * a->cols) * size_of(a->act) + (a->accumulate ? table : 0), table);
+}
+
+void cost_cross_entropy(const CrossEntropy *a, Cost *c)
+{
+    double row = size_of(stat_type(a->act));
+    pointwise(c, a->rows, a->cols, a->act, 1 + a->backward, a->backward);
+    c->bytes_read += (double)a->rows * (INT + (a->backward ? row : 0));
+    c->bytes_written += (double)a->rows * row;
+}
+
+/* ---------------------------------------------------------------- optimiser */
+
+void cost_adamw(const Adamw *a, Cost *c)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->n_spans; i++)
+        n += a->spans[i].end - a->spans[i].begin;
+    shape(c, 1, n, 4 * (double)n * size_of(a->type), (double)n * (3 * size_of(a->type) + (a->copy ? size_of(BF16) : 0)));
+}
+
+void cost_sum_squares(const SumSquares *a, Cost *c) { shape(c, 1, a->n, (double)a->n * size_of(a->type), sizeof(double)); }
+void cost_fill(const Fill *a, Cost *c) { shape(c, 1, a->n, 0, (double)a->n * size_of(a->type)); }
