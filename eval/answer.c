@@ -32,6 +32,7 @@ struct Answerer {
     int32_t *ids;               /* of the answer, [n_ids] */
     int64_t n_ids;
     char *text;                 /* the answer decoded so far */
+    size_t text_bytes;
     int64_t text_capacity;
 };
 
@@ -160,6 +161,7 @@ static Status reserve(Answerer *a, int64_t positions, int64_t n_ids)
 static Status decode_text(Answerer *a, int64_t n)
 {
     int64_t need = tokenizer_decode(a->tokenizer, a->ids, n, a->text, a->text_capacity) + 1;
+    a->text_bytes = (size_t)need - 1;
     if (need <= a->text_capacity)
         return OK;
     a->text_capacity = 2 * need;
@@ -187,13 +189,14 @@ static void show(const Answerer *a, size_t *shown, AnswerSink sink, void *user)
     }
 }
 
-static char *trimmed(const char *text)
+static char *trimmed(const Answerer *a, size_t *n)
 {
-    size_t n = strlen(text);
-    utf8_strip(&text, &n);
-    char *copy = mem_alloc(n + 1);
+    const char *text = a->text;
+    *n = a->text_bytes;
+    utf8_strip(&text, n);
+    char *copy = mem_alloc(*n + 1);
     if (copy)
-        memcpy(copy, text, n);
+        memcpy(copy, text, *n);
     return copy;
 }
 
@@ -223,7 +226,7 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
     return OK;
 }
 
-Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer)
+Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n)
 {
     *answer = NULL;
     TRY(encode_prompt(&a->prompt, &a->encoder, a->tokenizer, q->turns, q->n_turns, q->n_images, TASK_UNDERSTAND));
@@ -235,6 +238,6 @@ Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSin
     mem_free(pixels);
     TRY(status);
     TRY(decode_answer(a, q, s, sink, user));
-    *answer = trimmed(a->text);
+    *answer = trimmed(a, n);
     return *answer ? OK : fail(ERR_NOMEM, "no memory for the answer");
 }

@@ -23,7 +23,7 @@ typedef void (*AnswerSink)(void *user, const char *text, size_t n);
 
 /* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn that
  * has_images names: all of them belong to the first human turn. question_index separates the random numbers of the questions of a batch.
- * *answer: trimmed text, the caller's to mem_free. sink may be NULL. */
+ * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
 typedef struct Question {
     const RecordTurn *turns;
     int n_turns;
@@ -31,7 +31,7 @@ typedef struct Question {
     int n_images;
     uint64_t index;
 } Question;
-MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer);
+MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n);
 
 /* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
 int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);

@@ -137,7 +137,7 @@ static void write_value(JsonOut *o, const Json *v)
     }
 }
 
-static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, const char *answer)
+static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, const char *answer, size_t n_answer)
 {
     JsonOut o = {0};
     jsonout_begin_object(&o, NULL);
@@ -147,7 +147,7 @@ static Status write_answer(const BatchFile *b, const Json *object, const BatchRo
             write_value(&o, c);
     if (r->expected)
         jsonout_string(&o, "expected", r->expected);
-    jsonout_string(&o, "answer", answer);
+    jsonout_bytes(&o, "answer", answer, n_answer);
     jsonout_end_object(&o);
     Status s = o.failed ? fail(ERR_NOMEM, "no memory for an answer") : OK;
     if (!s && (fwrite(o.text, 1, o.length, b->out) != o.length || fputc('\n', b->out) == EOF))
@@ -160,14 +160,15 @@ static Status answer_object(BatchFile *b, const Json *object)
 {
     BatchRow row = {0};
     char *answer = NULL;
+    size_t n_answer = 0;
     Status s = read_row(b, &row, object);
     if (!s) {
         RecordTurn turn = {.human = true, .text = row.ask, .length = strlen(row.ask)};
         Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images, .index = b->asked++};
-        s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer), "%s:%lld", b->name, (long long)b->number);
+        s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s:%lld", b->name, (long long)b->number);
     }
     if (!s)
-        s = write_answer(b, object, &row, answer);
+        s = write_answer(b, object, &row, answer, n_answer);
     mem_free(answer);
     row_free(&row);
     log_progress("%llu answers", (unsigned long long)b->asked);

@@ -81,11 +81,13 @@ static void print_piece(void *user, const char *text, size_t n)
 }
 
 /* On a terminal the answer appears as it grows; elsewhere it is printed whole. */
-static Status ask(Answerer *a, const Question *q, char **answer)
+static Status ask(Answerer *a, const Question *q, char **answer, size_t *n)
 {
     bool live = isatty(STDOUT_FILENO);
-    TRY(answerer_ask(a, q, &args.sampling, live ? print_piece : NULL, NULL, answer));
-    fprintf(stdout, "%s\n", live ? "" : *answer);
+    TRY(answerer_ask(a, q, &args.sampling, live ? print_piece : NULL, NULL, answer, n));
+    if (!live)
+        fwrite(*answer, 1, *n, stdout);
+    fputc('\n', stdout);
     return fflush(stdout) ? fail(ERR_IO, "standard output: %s", strerror(errno)) : OK;
 }
 
@@ -94,7 +96,8 @@ static Status ask_once(Answerer *a)
     RecordTurn turn = {.human = true, .text = args.ask, .length = strlen(args.ask)};
     Question q = {.turns = &turn, .n_turns = 1, .images = args.images.items, .n_images = args.images.n};
     char *answer;
-    Status s = ask(a, &q, &answer);
+    size_t n_bytes;
+    Status s = ask(a, &q, &answer, &n_bytes);
     mem_free(answer);
     return s;
 }
@@ -125,9 +128,10 @@ static Status chat(Answerer *a)
         turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = (size_t)got};
         n++;
         Question q = {.turns = turns, .n_turns = n, .images = args.images.items, .n_images = args.images.n, .index = (uint64_t)n};
-        s = ask(a, &q, &owned[n]);
+        size_t n_bytes;
+        s = ask(a, &q, &owned[n], &n_bytes);
         if (!s) {
-            turns[n] = (RecordTurn){.human = false, .text = owned[n], .length = strlen(owned[n])};
+            turns[n] = (RecordTurn){.human = false, .text = owned[n], .length = n_bytes};
             n++;
         }
     }

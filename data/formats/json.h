@@ -59,6 +59,7 @@ void jsonout_end_object(JsonOut *o);
 void jsonout_begin_array(JsonOut *o, const char *key);
 void jsonout_end_array(JsonOut *o);
 void jsonout_string(JsonOut *o, const char *key, const char *value); /* NULL value writes null */
+void jsonout_bytes(JsonOut *o, const char *key, const char *text, size_t n); /* a string that may hold NUL */
 void jsonout_int(JsonOut *o, const char *key, int64_t value);
 void jsonout_real(JsonOut *o, const char *key, double value); /* non-finite writes null */
 void jsonout_bool(JsonOut *o, const char *key, bool value);

@@ -42,9 +42,9 @@ static void put_line(JsonOut *o)
 }
 
 /* Bytes that are not UTF-8 (file names can hold them) become U+FFFD, so that what is written is JSON. */
-static void put_quoted(JsonOut *o, const char *s)
+static void put_quoted(JsonOut *o, const char *s, size_t n)
 {
-    size_t n = strlen(s), plain = 0, i = 0;
+    size_t plain = 0, i = 0;
     put(o, "\"", 1);
     while (i < n) {
         unsigned char c = (unsigned char)s[i];
@@ -73,7 +73,7 @@ static void put_start(JsonOut *o, const char *key)
     if (o->depth)
         put_line(o);
     if (key) {
-        put_quoted(o, key);
+        put_quoted(o, key, strlen(key));
         put_text(o, o->pretty ? ": " : ":");
     }
     o->need_comma = true;
@@ -105,9 +105,15 @@ void jsonout_string(JsonOut *o, const char *key, const char *value)
 {
     put_start(o, key);
     if (value)
-        put_quoted(o, value);
+        put_quoted(o, value, strlen(value));
     else
         put_text(o, "null");
+}
+
+void jsonout_bytes(JsonOut *o, const char *key, const char *text, size_t n)
+{
+    put_start(o, key);
+    put_quoted(o, text, n);
 }
 
 void jsonout_int(JsonOut *o, const char *key, int64_t value)
