@@ -94,7 +94,7 @@ def draw_model(r, blocks, has_rows):
                        "layer": r.randint(-(blocks + 1), blocks)}
         kind = r.choice(["linear", "mlp2x_gelu", "mlp2x_gelu", "mlp3x_gelu", "mlp1x_gelu"])
         m["projector"] = {"type": kind, "train": r.choice(["full", "full", "frozen"]), "spelling": r.choice(list(tiny.SPELLINGS))}
-    m["tokens"] = {"image": r.choice([0, 1, 3, 8]) if has_rows else 0, "train": r.choice(["rows", "rows", "frozen"]),
+    m["tokens"] = {"renorm": r.random() < 0.2, "image": r.choice([0, 1, 3, 8]) if has_rows else 0, "train": r.choice(["rows", "rows", "frozen"]),
                    "task": r.choice([None, {"understand": "[I2T]", "generate": "[T2I]", "edit": "[I2I]"},
                                      {"understand": None, "generate": "[MAKE]", "edit": None}]) if has_rows else None}
     return m

@@ -136,12 +136,13 @@ def run_step(model, cfg, items, with_logits):
 
 
 def renormalise(model, vocabulary):
-    """GILL: every [IMG] row gets the mean norm of the base rows."""
+    """GILL: every [IMG] row gets the mean norm of the other rows, those of task tokens included."""
     first = vocabulary.first_visual - vocabulary.size
     for rows, base in ((model.rows_embed, model.base.model.embed_tokens.weight), (model.rows_head, model.base.lm_head.weight)):
         with torch.no_grad():
+            others = torch.cat([base, rows[:first]])
             visual = rows[first:]
-            visual *= base.norm(dim=1).mean() / visual.norm(dim=1, keepdim=True)
+            visual *= others.norm(dim=1).mean() / visual.norm(dim=1, keepdim=True)
 
 
 def array(t):
@@ -190,7 +191,7 @@ def train(cfg, dump, steps=None, double=True, want=None):
         for g in optimizer.param_groups:
             g["lr"] = factor * g["peak"]
         optimizer.step()
-        if m["tokens"]["renorm"] and m["tokens"]["train"] == "rows":
+        if m["tokens"]["renorm"] and m["tokens"]["train"] == "rows" and vocabulary.n_visual:
             renormalise(model, vocabulary)
         if "grad" in wanted:
             out.update({f"grad/{n}": g for n, g in grads.items()})
