@@ -279,7 +279,7 @@ static Status put_gpt(Encoder *e, const RecordTurn *t)
 static Encoder start(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok)
 {
     out->n = out->expanded = 0;
-    out->n_images = out->n_trained = 0;
+    out->n_images = out->n_runs = out->n_trained = 0;
     return (Encoder){.out = out, .o = o, .tok = tok, .f = chat_format(o->chat), .answer = NOT_ANSWER};
 }
 
@@ -396,9 +396,10 @@ static bool finish(EncodedSample *s, const EncoderOptions *o, const RecordTurn *
 {
     int64_t whole = expanded(s, s->n, o->patches);
     bool any_answer = false;
-    s->n_images = s->n_trained = 0;
+    s->n_images = s->n_runs = s->n_trained = 0;
     for (int64_t i = 0; i < s->n; i++) {
         s->n_images += s->id[i] == ID_IMAGE;
+        s->n_runs += s->id[i] == encoder_visual_id(o, 0);
         s->n_trained += s->mask[i] & MASK_TRAINED;
     }
     s->expanded = whole;

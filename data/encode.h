@@ -37,7 +37,8 @@ typedef struct EncodedSample {
     int32_t *id;
     uint8_t *mask;
     int64_t n, capacity;
-    int32_t n_images;     /* input images kept, in order */
+    int32_t n_images;     /* input images kept, in order: the others stood in rounds that were cut */
+    int32_t n_runs;       /* runs of visual tokens kept, each the place of a target image */
     int32_t n_trained;
     int64_t expanded;     /* n - n_images + n_images·P */
     char *text;           /* scratch */

@@ -74,7 +74,7 @@ static void check_keys(Reader *r, const Json *object, const char *const *keys, i
             mistake(r, m->key_line, m->key_column, "the key \"%.200s\" stands twice in this object", m->key);
             continue;
         }
-        bool known = !strcmp(m->key, "$schema") || !strncmp(m->key, "//", 2);
+        bool known = json_is_comment(m->key);
         for (int i = 0; i < n && !known; i++)
             known = !strcmp(m->key, keys[i]);
         if (known)
@@ -156,7 +156,7 @@ static void read_filter(Reader *r, MixtureSource *s, const Json *v)
     }
     s->filters = list(r, v->length, sizeof *s->filters);
     for (const Json *m = v->child; m && s->filters; m = m->next) {
-        if (!strncmp(m->key, "//", 2))
+        if (json_is_comment(m->key))
             continue;
         if (m->kind != JSON_ARRAY || m->length != 2) {
             wrong(r, m, "each score of filter", "[least, most] with null for no bound");

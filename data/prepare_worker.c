@@ -32,20 +32,25 @@ static Status check_new_pictures(Worker *w)
     return OK;
 }
 
-/* Input images beyond those that the encoder kept (they stood in rounds that were cut) are not referred to. */
+/* Pictures of rounds that the encoder cut are not referred to. A mask belongs to the target of the same number. */
 static uint32_t put_refs(ScanRef *refs, const Worker *w, uint8_t *flags)
 {
     const Record *rec = &w->row.rec;
+    int targets = 0, met[N_ROLES] = {0};
     uint32_t n = 0;
-    int inputs = 0;
+    for (int i = 0; i < rec->n_images; i++)
+        targets += rec->images[i].role == ROLE_TARGET;
+    const int kept[N_ROLES] = {[ROLE_INPUT] = w->sample.n_images, [ROLE_TARGET] = w->sample.n_runs,
+                               [ROLE_MASK] = w->sample.n_runs < targets ? w->sample.n_runs : rec->n_images};
     *flags = 0;
     for (int i = 0; i < rec->n_images; i++) {
-        if (rec->images[i].role == ROLE_INPUT && inputs++ >= w->sample.n_images)
+        ImageRole role = rec->images[i].role;
+        if (met[role]++ >= kept[role])
             continue;
         if (refs)
-            refs[n] = (ScanRef){.picture = w->row.pictures[i].index, .role = (uint32_t)rec->images[i].role};
+            refs[n] = (ScanRef){.picture = w->row.pictures[i].index, .role = (uint32_t)role};
         n++;
-        *flags |= (uint8_t)(rec->images[i].role == ROLE_INPUT ? FLAG_HAS_INPUT : rec->images[i].role == ROLE_TARGET ? FLAG_HAS_TARGET : 0);
+        *flags |= (uint8_t)(role == ROLE_INPUT ? FLAG_HAS_INPUT : role == ROLE_TARGET ? FLAG_HAS_TARGET : 0);
     }
     return n;
 }

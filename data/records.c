@@ -203,23 +203,31 @@ Status records_next(RecordReader *r, const Record **rec)
 
 /* ---------------------------------------------------------------- opening */
 
-static Status check_source(const MixtureSource *s)
+/* All files that are not there in one message, a line each. */
+static Status check_files(const Mixture *m)
 {
+    char text[8192];
+    size_t n = 0;
     struct stat st;
-    for (int i = 0; i < s->n_files; i++) {
-        if (stat(s->files[i], &st) || access(s->files[i], R_OK))
-            return fail(ERR_MISSING, "%s: cannot be opened: %s (a file of source \"%s\" of the mixture)", s->files[i], strerror(errno), s->name);
-        if (S_ISDIR(st.st_mode))
-            return fail(ERR_MISSING, "%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", s->files[i], s->name);
+    for (int i = 0; i < m->n_sources; i++) {
+        const MixtureSource *s = &m->sources[i];
+        for (int k = 0; k < s->n_files && n < sizeof text; k++) {
+            const char *between = n ? "\n" : "";
+            if (stat(s->files[k], &st) || access(s->files[k], R_OK))
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: cannot be opened: %s (a file of source \"%s\" of the mixture)", between, s->files[k],
+                                      strerror(errno), s->name);
+            else if (S_ISDIR(st.st_mode))
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", between,
+                                      s->files[k], s->name);
+        }
     }
-    return OK;
+    return n ? fail(ERR_MISSING, "%s", text) : OK;
 }
 
 Status records_open(RecordReader **out, const Mixture *m)
 {
     *out = NULL;
-    for (int i = 0; i < m->n_sources; i++)
-        TRY(check_source(&m->sources[i]));
+    TRY(check_files(m));
     *out = mem_alloc(sizeof **out);
     if (!*out)
         return fail(ERR_NOMEM, "no memory to read the mixture");

@@ -179,7 +179,7 @@ static void show(const Answerer *a, size_t *shown, AnswerSink sink, void *user)
     if (!sink)
         return;
     const char *text = a->text;
-    size_t n = strlen(text);
+    size_t n = a->text_bytes;
     utf8_strip(&text, &n);
     while (n >= 3 && !memcmp(text + n - 3, UTF8_REPLACEMENT, 3))
         n -= 3;

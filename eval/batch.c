@@ -9,25 +9,33 @@
 
 #include "data/formats/disk.h"
 #include "data/formats/json.h"
+#include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
-enum { MAX_IMAGES = 64 };
+enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
 
 /* What is being answered, and where to. */
 typedef struct BatchFile {
     const char *name;
     char folder[4096]; /* where relative paths start */
     int64_t number;    /* of the line or element, from 1 */
-    uint64_t asked;
+    int64_t good, bad;
     Answerer *answerer;
     const Sampling *sampling;
-    FILE *out;
-    const char *out_path;
+    FILE *out, *bad_out; /* bad_out: NULL until there is a bad row */
+    const char *out_path, *bad_path;
+    Status first_kind;   /* of the first bad row, and why */
+    char first_message[512];
 } BatchFile;
 
+typedef struct Text {
+    char *bytes; /* NUL behind them, and perhaps among them */
+    size_t n;
+} Text;
+
 typedef struct BatchRow {
-    char *ask, *expected; /* expected may be NULL */
+    Text ask, expected; /* expected.bytes may be NULL */
     char *images[MAX_IMAGES];
     int n_images;
 } BatchRow;
@@ -36,8 +44,8 @@ static void row_free(BatchRow *r)
 {
     for (int i = 0; i < r->n_images; i++)
         mem_free(r->images[i]);
-    mem_free(r->ask);
-    mem_free(r->expected);
+    mem_free(r->ask.bytes);
+    mem_free(r->expected.bytes);
     *r = (BatchRow){0};
 }
 
@@ -71,24 +79,35 @@ static Status add_images(BatchFile *b, BatchRow *r, const Json *image)
     return image && image->kind != JSON_NULL ? add_image(b, r, image) : OK;
 }
 
+static Status copy_text(Text *out, const char *text, size_t n)
+{
+    *out = (Text){mem_alloc(n + 1), n};
+    if (!out->bytes)
+        return fail(ERR_NOMEM, "no memory for a text of %zu bytes", n);
+    memcpy(out->bytes, text, n);
+    return OK;
+}
+
 /* The text of a LLaVA turn without its image markers and outer blanks. */
-static char *plain_text(const Json *turn)
+static Status plain_text(Text *out, const Json *value)
 {
     static const char MARKER[] = "<image>";
+    const size_t marker = sizeof MARKER - 1;
+    Text all;
+    TRY(copy_text(&all, value->string, value->length));
+    for (char *m; (m = memmem(all.bytes, all.n, MARKER, marker)); all.n -= marker)
+        memmove(m, m + marker, all.n - marker - (size_t)(m - all.bytes));
+    const char *text = all.bytes;
+    utf8_strip(&text, &all.n);
+    Status s = copy_text(out, text, all.n);
+    mem_free(all.bytes);
+    return s;
+}
+
+static const Json *text_of(const Json *turn)
+{
     const Json *value = json_get(turn, "value");
-    if (!value || value->kind != JSON_STRING)
-        return NULL;
-    char *text = mem_strdup(value->string), *m;
-    if (!text)
-        return NULL;
-    while ((m = strstr(text, MARKER)))
-        memmove(m, m + strlen(MARKER), strlen(m + strlen(MARKER)) + 1);
-    size_t start = strspn(text, " \n\t\r"), n = strlen(text);
-    while (n > start && strchr(" \n\t\r", text[n - 1]))
-        n--;
-    memmove(text, text + start, n - start);
-    text[n - start] = 0;
-    return text;
+    return value && value->kind == JSON_STRING ? value : NULL;
 }
 
 static Status read_conversation(BatchFile *b, BatchRow *r, const Json *turns)
@@ -97,11 +116,11 @@ static Status read_conversation(BatchFile *b, BatchRow *r, const Json *turns)
     const Json *from = json_get(human, "from");
     if (from && from->kind == JSON_STRING && strcmp(from->string, "human"))
         human = human->next;
-    if (human)
-        r->ask = plain_text(human);
-    if (human && human->next)
-        r->expected = plain_text(human->next);
-    return r->ask ? OK : wrong(b, "\"conversations\"", turns, "a list of turns {\"from\", \"value\"} with a human one");
+    if (human && text_of(human))
+        TRY(plain_text(&r->ask, text_of(human)));
+    if (human && human->next && text_of(human->next))
+        TRY(plain_text(&r->expected, text_of(human->next)));
+    return r->ask.bytes ? OK : wrong(b, "\"conversations\"", turns, "a list of turns {\"from\", \"value\"} with a human one");
 }
 
 static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
@@ -116,44 +135,60 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
         return read_conversation(b, r, turns);
     if (!ask || ask->kind != JSON_STRING)
         return wrong(b, "\"ask\"", ask, "the text of a question");
-    r->ask = mem_strdup(ask->string);
-    return r->ask ? OK : fail(ERR_NOMEM, "no memory for a question");
+    return copy_text(&r->ask, ask->string, ask->length);
 }
 
-static void write_value(JsonOut *o, const Json *v)
+static Status put_line(JsonOut *o, FILE *out, const char *path)
 {
-    switch (v->kind) {
-    case JSON_NULL: jsonout_string(o, v->key, NULL); break;
-    case JSON_BOOL: jsonout_bool(o, v->key, v->boolean); break;
-    case JSON_INT: jsonout_int(o, v->key, v->integer); break;
-    case JSON_REAL: jsonout_real(o, v->key, v->real); break;
-    case JSON_STRING: jsonout_string(o, v->key, v->string); break;
-    case JSON_ARRAY:
-    case JSON_OBJECT:
-        (v->kind == JSON_ARRAY ? jsonout_begin_array : jsonout_begin_object)(o, v->key);
-        for (const Json *c = v->child; c; c = c->next)
-            write_value(o, c);
-        (v->kind == JSON_ARRAY ? jsonout_end_array : jsonout_end_object)(o);
-    }
+    jsonout_end_object(o);
+    Status s = o->failed ? fail(ERR_NOMEM, "%s: no memory for a line", path) : OK;
+    if (!s && (fwrite(o->text, 1, o->length, out) != o->length || fputc('\n', out) == EOF))
+        s = fail(ERR_IO, "%s: %s", path, strerror(errno));
+    jsonout_free(o);
+    return s;
 }
 
 static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, const char *answer, size_t n_answer)
 {
     JsonOut o = {0};
     jsonout_begin_object(&o, NULL);
-    jsonout_string(&o, "ask", r->ask);
+    jsonout_bytes(&o, "ask", r->ask.bytes, r->ask.n);
     for (const Json *c = object->child; c; c = c->next)
         if (strcmp(c->key, "answer") && strcmp(c->key, "ask") && strcmp(c->key, "conversations"))
-            write_value(&o, c);
-    if (r->expected)
-        jsonout_string(&o, "expected", r->expected);
+            jsonout_value(&o, c->key, c);
+    if (r->expected.bytes)
+        jsonout_bytes(&o, "expected", r->expected.bytes, r->expected.n);
     jsonout_bytes(&o, "answer", answer, n_answer);
-    jsonout_end_object(&o);
-    Status s = o.failed ? fail(ERR_NOMEM, "no memory for an answer") : OK;
-    if (!s && (fwrite(o.text, 1, o.length, b->out) != o.length || fputc('\n', b->out) == EOF))
-        s = fail(ERR_IO, "%s: %s", b->out_path, strerror(errno));
-    jsonout_free(&o);
-    return s;
+    return put_line(&o, b->out, b->out_path);
+}
+
+/* What a row can be to blame for; the others end the batch. */
+static bool is_of_the_row(Status s) { return s == ERR_DATA || s == ERR_MISSING || s == ERR_IO || s == ERR_USAGE; }
+
+/* A row that cannot be answered is said, listed and left out: the present sentence says why. object: NULL when it is not JSON. */
+static Status leave_out(BatchFile *b, Status why, const Json *object, const BatchRow *r)
+{
+    const char *message = status_message();
+    if (!b->bad++) {
+        b->first_kind = why;
+        snprintf(b->first_message, sizeof b->first_message, "%s", message);
+    }
+    if (b->bad <= SAID_BAD_ROWS)
+        log_warn("%s", message);
+    const Json *id = json_get(object, "id");
+    JsonOut o = {0};
+    jsonout_begin_object(&o, NULL);
+    jsonout_string(&o, "file", b->name);
+    jsonout_int(&o, "row", b->number - 1);
+    if (id)
+        jsonout_value(&o, "id", id);
+    jsonout_string(&o, "path", r && r->n_images ? r->images[0] : "");
+    jsonout_string(&o, "message", message);
+    if (!b->bad_out && !(b->bad_out = fopen(b->bad_path, "w"))) {
+        jsonout_free(&o);
+        return fail(ERR_CREATE, "%s: %s", b->bad_path, strerror(errno));
+    }
+    return put_line(&o, b->bad_out, b->bad_path);
 }
 
 static Status answer_object(BatchFile *b, const Json *object)
@@ -163,77 +198,94 @@ static Status answer_object(BatchFile *b, const Json *object)
     size_t n_answer = 0;
     Status s = read_row(b, &row, object);
     if (!s) {
-        RecordTurn turn = {.human = true, .text = row.ask, .length = strlen(row.ask)};
-        Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images, .index = b->asked++};
+        RecordTurn turn = {.human = true, .text = row.ask.bytes, .length = row.ask.n};
+        Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images,
+                      .index = (uint64_t)(b->good + b->bad)};
         s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s:%lld", b->name, (long long)b->number);
     }
-    if (!s)
+    if (is_of_the_row(s)) {
+        s = leave_out(b, s, object, &row);
+    } else if (!s) {
+        b->good++;
         s = write_answer(b, object, &row, answer, n_answer);
+    }
     mem_free(answer);
     row_free(&row);
-    log_progress("%llu answers", (unsigned long long)b->asked);
+    log_progress("%lld answers", (long long)b->good);
     return s;
 }
 
-static Status answer_text(BatchFile *b, const char *text, size_t n, const char *name)
+static Status answer_line(BatchFile *b, const char *line, size_t n, int column)
 {
     JsonDoc *doc = NULL;
-    TRY(json_parse(&doc, text, n, name));
-    const Json *root = json_root(doc);
-    Status s = OK;
-    if (root->kind != JSON_ARRAY)
-        s = answer_object(b, root);
-    else
-        for (const Json *e = root->child; e && !s; e = e->next) {
-            b->number++;
-            s = answer_object(b, e);
-        }
+    Status s = json_parse_at(&doc, line, n, b->name, (int)b->number, column);
+    s = s == ERR_DATA ? leave_out(b, s, NULL, NULL) : s ? s : answer_object(b, json_root(doc));
     json_free(&doc);
     return s;
 }
 
-static Status answer_lines(BatchFile *b, FILE *in)
+/* line, column: where in the file `in` stands. */
+static Status answer_lines(BatchFile *b, FILE *in, int line, int column)
 {
-    char *line = NULL, name[4200];
+    char *text = NULL;
     size_t capacity = 0;
     ssize_t n;
     Status s = OK;
-    while (!s && (n = getline(&line, &capacity, in)) >= 0) {
-        b->number++;
-        snprintf(name, sizeof name, "%s, line %lld", b->name, (long long)b->number);
-        if ((size_t)n != strspn(line, " \t\r\n"))
-            s = answer_text(b, line, (size_t)n, name);
-    }
-    free(line);
+    for (b->number = line; !s && (n = getline(&text, &capacity, in)) >= 0; b->number++, column = 1)
+        if ((size_t)n != strspn(text, " \t\r\n"))
+            s = answer_line(b, text, (size_t)n, column);
+    free(text);
     return !s && ferror(in) ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : s;
 }
 
 /* An array is read whole: sets of questions are small beside the pictures they are about. */
-static Status answer_array(BatchFile *b, FILE *in)
+static Status answer_array(BatchFile *b, FILE *in, int line, int column)
 {
     char *text = NULL;
     size_t capacity = 0;
+    JsonDoc *doc = NULL;
     ssize_t n = getdelim(&text, &capacity, EOF, in);
-    Status s = n < 0 ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : answer_text(b, text, (size_t)n, b->name);
+    Status s = n < 0 ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : json_parse_at(&doc, text, (size_t)n, b->name, line, column);
+    for (const Json *e = s ? NULL : json_root(doc)->child; e && !s; e = e->next) {
+        b->number++;
+        s = answer_object(b, e);
+    }
+    json_free(&doc);
     free(text);
     return s;
 }
 
+/* Steps over a byte-order mark and blanks; the first other character tells an array from lines. */
 static Status answer_file(BatchFile *b, FILE *in)
 {
-    int c;
-    while ((c = getc(in)) == ' ' || c == '\n' || c == '\r' || c == '\t')
-        ;
+    int line = 1, column = 1, c = getc(in);
+    if (c == 0xEF) {
+        if (getc(in) != 0xBB || getc(in) != 0xBF)
+            return fail(ERR_DATA, "%s:1:1: expected '{' or '['", b->name);
+        c = getc(in);
+    }
+    for (; c == ' ' || c == '\n' || c == '\r' || c == '\t'; c = getc(in)) {
+        column = c == '\n' ? 1 : column + 1;
+        line += c == '\n';
+    }
     if (c != EOF)
         ungetc(c, in);
-    return c == '[' ? answer_array(b, in) : answer_lines(b, in);
+    TRY((c == '[' ? answer_array : answer_lines)(b, in, line, column));
+    const long long rows = b->good + b->bad;
+    if (!rows)
+        return fail(ERR_DATA, "%s: holds no questions", b->name);
+    if (!b->good)
+        return fail(b->first_kind == ERR_USAGE ? ERR_USAGE : ERR_DATA, "none of the %lld rows of %s can be answered; the first: %s", rows, b->name, b->first_message);
+    if (b->bad)
+        log_warn("%lld of %lld rows left out; they are listed in %s", (long long)b->bad, rows, b->bad_path);
+    return OK;
 }
 
 Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sampling *sampling)
 {
     bool standard = !strcmp(file, "-");
-    char copy[4096], path[4200], hidden[4200];
-    BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .out_path = path};
+    char copy[4096], path[4200], hidden[4200], bad[4200];
+    BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .out_path = path, .bad_path = bad};
     if (!standard) {
         snprintf(copy, sizeof copy, "%s", file);
         snprintf(b.folder, sizeof b.folder, "%s", dirname(copy));
@@ -241,13 +293,17 @@ Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sa
     TRY_IN(disk_make_folders(out_dir), "--out");
     snprintf(path, sizeof path, "%s/answers.jsonl", out_dir);
     snprintf(hidden, sizeof hidden, "%s/.answers.jsonl.new", out_dir);
+    snprintf(bad, sizeof bad, "%s/bad_rows.jsonl", out_dir);
     FILE *in = standard ? stdin : fopen(file, "r");
     if (!in)
         return fail(ERR_MISSING, "--batch %s: %s", file, strerror(errno));
+    unlink(bad); /* of an earlier batch */
     b.out = fopen(hidden, "w");
     Status s = b.out ? answer_file(&b, in) : fail(ERR_CREATE, "%s: %s", path, strerror(errno));
     if (b.out && fclose(b.out) && !s)
         s = fail(ERR_IO, "%s: %s", path, strerror(errno));
+    if (b.bad_out && fclose(b.bad_out) && !s)
+        s = fail(ERR_IO, "%s: %s", bad, strerror(errno));
     if (!s && rename(hidden, path))
         s = fail(ERR_IO, "%s: %s", path, strerror(errno));
     if (s)

@@ -14,7 +14,7 @@ static struct {
 } args = {.label = "accuracy"};
 
 static const CliOption OPTIONS[] = {
-    {"--answers", CLI_STRING, &args.answers, "FILE", "answers.jsonl: objects with \"answer\", \"expected\" and, if there are several, \"kind\"", 0, 0, NULL, false},
+    {"--answers", CLI_STRING, &args.answers, "FILE", "answers.jsonl (-: standard input): objects with \"answer\", \"expected\" and, if there are several, \"kind\"", 0, 0, NULL, false},
     {"--before", CLI_STRING, &args.before, "FILE", "the same questions answered by another model, to compare with", 0, 0, NULL, false},
     {"--label", CLI_STRING, &args.label, "TEXT", "what the last line calls the result (default: accuracy)", 0, 0, NULL, false},
     {0}};
@@ -24,46 +24,68 @@ static const CliProgram PROGRAM = {.name = "evaluate",
                                    .usage = "evaluate --answers FILE.jsonl [--before FILE.jsonl]",
                                    .options = OPTIONS};
 
-enum { MAX_KINDS = 64, TEXT = 64 };
+enum { MAX_KINDS = 64, KIND_BYTES = 64 };
+
+typedef struct Text {
+    char *bytes; /* NUL behind them, and perhaps among them */
+    size_t n;
+} Text;
 
 typedef struct Row {
-    char expected[TEXT], answer[TEXT];
+    Text expected, answer;
     int kind;
 } Row;
 
 typedef struct Table {
     Row *rows;
     int n, capacity, n_kinds;
-    char kinds[MAX_KINDS][TEXT];
+    char kinds[MAX_KINDS][KIND_BYTES];
 } Table;
 
-static void normalise(char out[TEXT], const char *text)
+static void table_free(Table *t)
 {
-    size_t n = 0;
-    text += strspn(text, " \t\r\n");
-    for (; *text && n < TEXT - 1; text++)
-        out[n++] = (char)tolower((unsigned char)*text);
-    while (n && strchr(" \t\r\n.", out[n - 1]))
+    for (int i = 0; i < t->n; i++) {
+        mem_free(t->rows[i].expected.bytes);
+        mem_free(t->rows[i].answer.bytes);
+    }
+    mem_free(t->rows);
+}
+
+static bool among(char c, const char *set) { return c && strchr(set, c); }
+static bool same(const Text *a, const Text *b) { return a->n == b->n && !memcmp(a->bytes, b->bytes, a->n); }
+
+static Status normalise(Text *out, const Json *string)
+{
+    const char *text = string->string;
+    size_t n = string->length;
+    for (; n && among(*text, " \t\r\n"); text++)
         n--;
-    out[n] = 0;
+    while (n && among(text[n - 1], " \t\r\n."))
+        n--;
+    *out = (Text){mem_alloc(n + 1), n};
+    if (!out->bytes)
+        return fail(ERR_NOMEM, "no memory for a text of %zu bytes", n);
+    for (size_t i = 0; i < n; i++)
+        out->bytes[i] = (char)tolower((unsigned char)text[i]);
+    return OK;
 }
 
 static int kind_index(Table *t, const char *kind)
 {
     for (int i = 0; i < t->n_kinds; i++)
-        if (!strncmp(t->kinds[i], kind, TEXT - 1))
+        if (!strncmp(t->kinds[i], kind, KIND_BYTES - 1))
             return i;
     if (t->n_kinds == MAX_KINDS)
         return -1;
-    snprintf(t->kinds[t->n_kinds], TEXT, "%s", kind);
+    snprintf(t->kinds[t->n_kinds], KIND_BYTES, "%s", kind);
     return t->n_kinds++;
 }
 
-static Status add_row(Table *t, const char *file, long line, const Json *o)
+static Status add_row(Table *t, const char *file, int line, const Json *o)
 {
     const Json *answer = json_get(o, "answer"), *expected = json_get(o, "expected"), *kind = json_get(o, "kind");
     if (!answer || answer->kind != JSON_STRING || !expected || expected->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s:%ld: needs \"answer\" and \"expected\", both text", file, line);
+        return fail(ERR_DATA, "%s:%d: needs \"answer\" and \"expected\", both text", file, line);
     if (t->n == t->capacity) {
         t->capacity = 2 * t->capacity + 256;
         Row *grown = mem_grow(t->rows, (size_t)t->capacity * sizeof *grown);
@@ -72,32 +94,38 @@ static Status add_row(Table *t, const char *file, long line, const Json *o)
         t->rows = grown;
     }
     Row *r = &t->rows[t->n++];
-    normalise(r->answer, answer->string);
-    normalise(r->expected, expected->string);
+    *r = (Row){0};
+    TRY(normalise(&r->answer, answer));
+    TRY(normalise(&r->expected, expected));
     r->kind = kind_index(t, kind && kind->kind == JSON_STRING ? kind->string : "all");
-    return r->kind < 0 ? fail(ERR_DATA, "%s:%ld: more than %d kinds of question", file, line, MAX_KINDS) : OK;
+    return r->kind < 0 ? fail(ERR_DATA, "%s:%d: more than %d kinds of question", file, line, MAX_KINDS) : OK;
 }
 
 static Status read_table(Table *t, const char *file)
 {
-    FILE *f = fopen(file, "r");
+    bool standard = !strcmp(file, "-");
+    FILE *f = standard ? stdin : fopen(file, "r");
     if (!f)
         return fail(ERR_MISSING, "%s: %s", file, strerror(errno));
+    file = standard ? "standard input" : file;
     char *line = NULL;
     size_t capacity = 0;
     Status s = OK;
     ssize_t n;
-    for (long number = 1; !s && (n = getline(&line, &capacity, f)) >= 0; number++) {
+    for (int number = 1; !s && (n = getline(&line, &capacity, f)) >= 0; number++) {
         if ((size_t)n == strspn(line, " \t\r\n"))
             continue;
         JsonDoc *doc = NULL;
-        s = json_parse(&doc, line, (size_t)n, file);
+        s = json_parse_at(&doc, line, (size_t)n, file, number, 1);
         if (!s)
             s = add_row(t, file, number, json_root(doc));
         json_free(&doc);
     }
     free(line);
-    fclose(f);
+    if (!s && ferror(f))
+        s = fail(ERR_IO, "%s: %s", file, strerror(errno));
+    if (!standard)
+        fclose(f);
     return !s && t->n == 0 ? fail(ERR_DATA, "%s: holds no answers", file) : s;
 }
 
@@ -105,7 +133,7 @@ static int right(const Table *t, int kind)
 {
     int n = 0;
     for (int i = 0; i < t->n; i++)
-        n += (kind < 0 || t->rows[i].kind == kind) && !strcmp(t->rows[i].answer, t->rows[i].expected);
+        n += (kind < 0 || t->rows[i].kind == kind) && same(&t->rows[i].answer, &t->rows[i].expected);
     return n;
 }
 
@@ -126,10 +154,10 @@ static int majority(const Table *t, int kind, const char **answer)
             continue;
         int n = 0;
         for (int j = 0; j < t->n; j++)
-            n += t->rows[j].kind == kind && !strcmp(t->rows[j].expected, t->rows[i].expected);
+            n += t->rows[j].kind == kind && same(&t->rows[j].expected, &t->rows[i].expected);
         if (n > best) {
             best = n;
-            *answer = t->rows[i].expected;
+            *answer = t->rows[i].expected.bytes;
         }
     }
     return best;
@@ -137,10 +165,10 @@ static int majority(const Table *t, int kind, const char **answer)
 
 static Status same_questions(const Table *a, const Table *b)
 {
-    bool same = a->n == b->n;
-    for (int i = 0; same && i < a->n; i++)
-        same = !strcmp(a->rows[i].expected, b->rows[i].expected);
-    return same ? OK : fail(ERR_DATA, "%s and %s do not answer the same questions (%d and %d rows)", args.answers, args.before, a->n, b->n);
+    bool equal = a->n == b->n;
+    for (int i = 0; equal && i < a->n; i++)
+        equal = same(&a->rows[i].expected, &b->rows[i].expected);
+    return equal ? OK : fail(ERR_DATA, "%s and %s do not answer the same questions (%d and %d rows)", args.answers, args.before, a->n, b->n);
 }
 
 static void print_scores(const Table *t, const Table *before)
@@ -170,6 +198,8 @@ static Status run(int argc, char **argv)
     TRY(cli_parse(&PROGRAM, argc, argv, &done));
     if (done)
         return OK;
+    if (args.answers && args.before && !strcmp(args.answers, "-") && !strcmp(args.before, "-"))
+        return fail(ERR_USAGE, "evaluate: standard input can be --answers or --before, not both");
     if (!args.answers)
         return fail(ERR_USAGE, "evaluate: --answers FILE.jsonl is missing; evaluate --help shows the usage");
     Table after = {0}, before = {0};
@@ -180,8 +210,8 @@ static Status run(int argc, char **argv)
         s = same_questions(&after, &before);
     if (!s)
         print_scores(&after, args.before ? &before : NULL);
-    mem_free(after.rows);
-    mem_free(before.rows);
+    table_free(&after);
+    table_free(&before);
     return s;
 }
 

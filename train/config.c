@@ -77,7 +77,7 @@ static void read_object(ConfigReader *r, const Json *object, const char *section
 {
     for (const Json *m = object->child; m; m = m->next) {
         char key[256];
-        if (!strcmp(m->key, "$schema") || !strncmp(m->key, "//", 2))
+        if (json_is_comment(m->key))
             continue;
         snprintf(key, sizeof key, "%s%s%.100s", section, *section ? "." : "", m->key);
         if (m->repeated) {
@@ -108,6 +108,23 @@ static void read_defaults(ConfigReader *r)
     }
 }
 
+/* Whether a part of a dotted key makes it a comment. */
+static bool is_comment(const char *key)
+{
+    for (const char *part = key; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL)
+        if (!strncmp(part, "//", 2) || (!strncmp(part, "$schema", 7) && (!part[7] || part[7] == '.')))
+            return true;
+    return false;
+}
+
+/* Whether this key's values are strings, and a bare number or true is one too. */
+static bool takes_text(const char *key, const Json *v)
+{
+    const Option *o = option_find(key);
+    bool text = o && (o->kind == OPTION_STRING || o->kind == OPTION_PATH || o->kind == OPTION_INIT || o->kind == OPTION_MIXTURE);
+    return text && (v->kind == JSON_INT || v->kind == JSON_REAL || v->kind == JSON_BOOL);
+}
+
 /* "section.key=value": the value is JSON, else the text as it stands. */
 static void read_set(ConfigReader *r, const char *set)
 {
@@ -120,11 +137,14 @@ static void read_set(ConfigReader *r, const char *set)
         return;
     }
     snprintf(key, sizeof key, "%.*s", (int)n, set);
+    if (is_comment(key))
+        return;
     snprintf(source, sizeof source, "--set %s", key);
     r->source = source;
     JsonDoc *doc = NULL;
     Json text = {.kind = JSON_STRING, .string = equals + 1, .length = strlen(equals + 1)};
     const Json *v = json_parse(&doc, equals + 1, strlen(equals + 1), source) == OK ? json_root(doc) : &text;
+    v = takes_text(key, v) ? &text : v;
     read_key(r, v, v, key);
     json_free(&doc);
 }
@@ -282,9 +302,10 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
 Status config_load(RunConfig *cfg, const char *file, const char *const *sets, int n_sets)
 {
     *cfg = (RunConfig){0};
-    ConfigReader r = {.cfg = cfg, .places = mem_alloc((size_t)N_OPTIONS * sizeof(ConfigPlace))};
-    Status s = r.places ? load(&r, file, sets, n_sets) : fail(ERR_NOMEM, "reading the configuration: out of memory");
-    mem_free(r.places);
+    cfg->file = mem_strdup(file);
+    cfg->places = mem_alloc((size_t)N_OPTIONS * sizeof *cfg->places);
+    ConfigReader r = {.cfg = cfg, .places = cfg->places};
+    Status s = cfg->file && r.places ? load(&r, file, sets, n_sets) : fail(ERR_NOMEM, "reading the configuration: out of memory");
     mem_free(r.mistakes);
     if (s != OK)
         config_free(cfg);
@@ -307,5 +328,7 @@ void config_free(RunConfig *cfg)
     }
     mem_free(cfg->data.mixture_json);
     mem_free(cfg->data.base_dir);
+    mem_free(cfg->file);
+    mem_free(cfg->places);
     *cfg = (RunConfig){0};
 }

@@ -27,6 +27,12 @@ typedef struct StringList {
     int n;
 } StringList;
 
+/* Where a value was given. */
+typedef struct ConfigPlace {
+    bool given;
+    int line, column; /* of its key; 0: by --set */
+} ConfigPlace;
+
 /* Paths are absolute after loading. Strings are never NULL unless marked. */
 typedef struct RunConfig {
     char *name;
@@ -85,6 +91,8 @@ typedef struct RunConfig {
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
     struct { char *replay; /* may be NULL */ } debug;
+    char *file;          /* as it was named */
+    ConfigPlace *places; /* of each option */
 } RunConfig;
 
 /* Reads FILE (or "-" for standard input), applies the --set overrides ("section.key=value") and checks everything. All errors of the
@@ -94,7 +102,7 @@ void config_free(RunConfig *cfg);
 /* base + "/" + path for relative ones; NULL without memory. Leading "./" and "../" are taken off exactly where base has no symbolic links.
  * Caller frees with mem_free. */
 char *config_absolute(const char *base, const char *path);
-/* That every file and folder the config names as an input is there; the message names key and path. */
+/* That every file and folder the config names as an input is there. All that are not are in one message, a line each: file:line:column, key, path. */
 MUST_USE Status config_check_paths(const RunConfig *cfg);
 /* The whole config as JSON with every default written out (config.resolved.json); itself loadable. Caller frees with mem_free. */
 MUST_USE Status config_to_json(const RunConfig *cfg, char **out);

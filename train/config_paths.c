@@ -40,25 +40,37 @@ char *config_absolute(const char *base, const char *path)
     return out;
 }
 
-static Status check_path(const char *key, const char *path, bool folder)
+/* Whether an input is not there, or not what it must be: then the sentence, for people. */
+static bool path_trouble(const char *path, bool folder, char *out, size_t n)
 {
     struct stat st;
     if (stat(path, &st))
-        return fail(ERR_MISSING, "%s: %s: %s", key, path, errno == ENOENT ? "there is no such file or folder" : strerror(errno));
-    if (folder && !S_ISDIR(st.st_mode))
-        return fail(ERR_MISSING, "%s: %s is a file; a folder is expected", key, path);
-    if (!folder && S_ISDIR(st.st_mode))
-        return fail(ERR_MISSING, "%s: %s is a folder; a file is expected", key, path);
-    return OK;
+        snprintf(out, n, "%s: %s", path, errno == ENOENT ? "there is no such file or folder" : strerror(errno));
+    else if (folder != !!S_ISDIR(st.st_mode))
+        snprintf(out, n, "%s is a %s; a %s is expected", path, folder ? "file" : "folder", folder ? "folder" : "file");
+    else
+        return false;
+    return true;
+}
+
+static const char *place_text(const RunConfig *cfg, const ConfigPlace *p, char *out, size_t n)
+{
+    if (p->line)
+        snprintf(out, n, "%s:%d:%d", cfg->file, p->line, p->column);
+    else
+        snprintf(out, n, "%s", p->given ? "--set" : "default");
+    return out;
 }
 
 Status config_check_paths(const RunConfig *cfg)
 {
-    for (int i = 0; i < N_OPTIONS; i++) {
+    char text[8192], place[PATH_MAX + 64], trouble[PATH_MAX + 128];
+    size_t n = 0;
+    for (int i = 0; i < N_OPTIONS && n < sizeof text; i++) {
         const Option *o = &OPTIONS[i];
         const char *path = o->flags & (OPTION_FOLDER | OPTION_FILE) ? *(char *const *)((const char *)cfg + o->offset) : NULL;
-        if (path)
-            TRY(check_path(o->key, path, o->flags & OPTION_FOLDER));
+        if (path && path_trouble(path, o->flags & OPTION_FOLDER, trouble, sizeof trouble))
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: %s: %s", n ? "\n" : "", place_text(cfg, &cfg->places[i], place, sizeof place), o->key, trouble);
     }
-    return OK;
+    return n ? fail(ERR_MISSING, "%s", text) : OK;
 }

@@ -5,12 +5,6 @@
 #include "data/formats/json.h"
 #include "train/options.h"
 
-/* Where a value was given. */
-typedef struct ConfigPlace {
-    bool given;
-    int line, column; /* 0: by --set */
-} ConfigPlace;
-
 typedef struct ConfigReader {
     RunConfig *cfg;
     const char *source;   /* as messages name it: the file, or "--set KEY" */

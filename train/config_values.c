@@ -181,6 +181,8 @@ static void write_source(ConfigReader *r, JsonOut *out, const Json *source)
 {
     jsonout_begin_object(out, NULL);
     for (const Json *m = source->child; m; m = m->next) {
+        if (json_is_comment(m->key))
+            continue;
         bool named = !strcmp(m->key, "files"), files = named && m->kind == JSON_ARRAY;
         bool path = m->kind == JSON_STRING && m->length && (named || !strcmp(m->key, "image_root"));
         if (!path && !files) {

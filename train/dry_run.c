@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/log.h"
@@ -70,10 +71,14 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }
 
-Status dry_run(const RunConfig *cfg, bool json, FILE *results)
+Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool json, FILE *results)
 {
     Setup s = {0};
     Status status = setup_check(&s, cfg);
+    if (status == OK)
+        status = setup_start(&s, resume, checkpoint);
+    if (status == OK)
+        status = fail_context(disk_check_folders(s.folder), "save.dir");
     if (status == OK)
         status = setup_plan(&s);
     if (status == OK)

@@ -6,6 +6,6 @@
 
 #include "train/config.h"
 
-/* Prints a table to `results`, or one JSON object. No file is written. */
-MUST_USE Status dry_run(const RunConfig *cfg, bool json, FILE *results);
+/* Prints a table to `results`, or one JSON object. No file is written. resume, checkpoint: as for setup_start. */
+MUST_USE Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool json, FILE *results);
 #endif

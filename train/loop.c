@@ -227,8 +227,6 @@ static Status run_all(Run *r, const TrainFlags *flags)
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
     TRY(prepare_run_folder(r, flags));
-    if (!r->params->n_flat)
-        return fail(ERR_USAGE, "nothing is trained: set one of model.llm.train, model.projector.train, model.tokens.train, model.vision.train");
     if (r->state.step >= r->last) {
         log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
         return OK;

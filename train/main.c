@@ -75,7 +75,7 @@ static Status work(const CommandLine *c)
     if (!c->config)
         return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
-    Status s = c->dry_run ? dry_run(&cfg, c->log_format == FORMAT_JSON, stdout)
+    Status s = c->dry_run ? dry_run(&cfg, c->resume, c->resume, c->log_format == FORMAT_JSON, stdout)
                           : train_run(&cfg, &(TrainFlags){.resume = c->resume, .checkpoint = c->resume, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;
@@ -84,7 +84,7 @@ static Status work(const CommandLine *c)
 /* Called from a signal handler. */
 static void stop_now(void)
 {
-    static const char LINE[] = "\nstopped before the first step; nothing is lost, run again\n";
+    static const char LINE[] = "\nstopped before a step was taken; nothing is lost, run the same again\n";
     ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
     (void)n;
     _exit(status_exit_code(ERR_PREEMPTED));

@@ -29,13 +29,15 @@ static Status check_able(const RunConfig *cfg)
     return device_check(cfg);
 }
 
-/* Every weight is there and has its shape: better known before hours of preparing data than after. */
+/* Every weight is there and has its shape, and some of them are trained: better known before hours of preparing data than after. */
 static Status check_weights(const RunConfig *cfg)
 {
     Backend null;
     GenLlava *model;
     TRY(null_open(&null));
     Status status = genllava_open(&model, &null, F32, cfg, NULL);
+    if (status == OK && !genllava_params(model)->n_flat)
+        status = fail(ERR_USAGE, "nothing is trained: set one of model.llm.train, model.projector.train, model.tokens.train, model.vision.train");
     genllava_close(&model);
     null.close(&null);
     return status;

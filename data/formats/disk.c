@@ -128,6 +128,26 @@ Status disk_make_folders(const char *path)
     }
 }
 
+Status disk_check_folders(const char *path)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    snprintf(part, sizeof part, "%s", path);
+    while (stat(part, &st) && errno == ENOENT) { /* up to the nearest folder that is there */
+        char *slash = strrchr(part, '/');
+        if (!slash)
+            snprintf(part, sizeof part, ".");
+        else if (slash == part)
+            snprintf(part, sizeof part, "/");
+        else
+            *slash = 0;
+    }
+    errno = 0;
+    if (!stat(part, &st) && !S_ISDIR(st.st_mode))
+        errno = ENOTDIR;
+    return errno || access(part, W_OK | X_OK) ? fail_create(path) : OK;
+}
+
 Status disk_sync_folder(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

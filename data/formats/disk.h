@@ -19,6 +19,8 @@ MUST_USE Status disk_copy(const char *from, const char *to);
 /* Creates a folder and those above it; existing ones are fine. ERR_CREATE. */
 MUST_USE Status disk_make_folders(const char *path);
 MUST_USE Status disk_make_folder(const char *path); /* must not exist */
+/* Whether disk_make_folders would find a place where it may write; makes nothing. ERR_CREATE. */
+MUST_USE Status disk_check_folders(const char *path);
 /* Makes the names in a folder durable. */
 MUST_USE Status disk_sync_folder(const char *path);
 MUST_USE Status disk_rename(const char *from, const char *to);

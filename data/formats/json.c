@@ -570,6 +570,8 @@ const Json *json_get(const Json *object, const char *key)
     return NULL;
 }
 
+bool json_is_comment(const char *key) { return !strcmp(key, "$schema") || !strncmp(key, "//", 2); }
+
 const char *json_kind_name(JsonKind k)
 {
     static const char *const NAMES[] = {"null", "true or false", "an integer", "a number", "a string", "an array", "an object"};

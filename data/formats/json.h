@@ -45,6 +45,7 @@ void json_free(JsonDoc **d);
 int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates became U+FFFD */
 
 const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object */
+bool json_is_comment(const char *key);                      /* "$schema" or one that begins with "//": accepted and ignored in settings */
 const char *json_kind_name(JsonKind k);                     /* "a string", "an integer", … */
 
 /* Writing: a growing text. All numbers round-trip (%.17g, shortest that does). */

@@ -155,7 +155,7 @@ void jsonout_value(JsonOut *o, const char *key, const Json *v)
     case JSON_BOOL: jsonout_bool(o, key, v->boolean); break;
     case JSON_INT: jsonout_int(o, key, v->integer); break;
     case JSON_REAL: jsonout_real(o, key, v->real); break;
-    case JSON_STRING: jsonout_string(o, key, v->string); break;
+    case JSON_STRING: jsonout_bytes(o, key, v->string, v->length); break;
     case JSON_ARRAY:
         jsonout_begin_array(o, key);
         for (const Json *e = v->child; e; e = e->next)

@@ -20,12 +20,21 @@ int cli_width(void)
     return columns < 40 ? 40 : columns > 120 ? 120 : columns;
 }
 
+/* Places on the line of n bytes of UTF-8: bytes that go on with a character take none. */
+static int columns_of(const char *text, int n)
+{
+    int columns = 0;
+    for (int i = 0; i < n; i++)
+        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return columns;
+}
+
 void cli_wrap(const char *text, int indent, int column)
 {
     int width = cli_width();
     while (*text) {
-        int n = (int)strcspn(text, " \n");
-        if (column > indent && column + 1 + n > width) {
+        int n = (int)strcspn(text, " \n"), columns = columns_of(text, n);
+        if (column > indent && column + 1 + columns > width) {
             fputc('\n', stdout);
             column = 0;
         }
@@ -37,7 +46,7 @@ void cli_wrap(const char *text, int indent, int column)
             column++;
         }
         fprintf(stdout, "%.*s", n, text);
-        column += n;
+        column += columns;
         text += n;
         if (*text == '\n')
             column = (fputc('\n', stdout), 0);
@@ -57,7 +66,9 @@ static void print_help(const CliProgram *p)
             fprintf(stdout, "\n%s\n", o->help);
             continue;
         }
-        int column = fprintf(stdout, "  %s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        const char *argument = o->argument ? o->argument : "";
+        fprintf(stdout, "  %s%s%s", o->name, *argument ? " " : "", argument);
+        int column = 2 + (int)strlen(o->name) + !!*argument + columns_of(argument, (int)strlen(argument));
         if (column > INDENT - 2)
             column = (fputc('\n', stdout), 0);
         cli_wrap(o->help, INDENT, column);

@@ -44,6 +44,10 @@ if ! nvidia-smi -L >/dev/null 2>&1; then
 fi
 expect 2 --config "$config" --set model.llm.train=frozen --set model.projector.train=frozen --set model.tokens.train=frozen
 says "nothing is trained"
+expect 2 --dry-run --config "$config" --set model.llm.train=frozen --set model.projector.train=frozen --set model.tokens.train=frozen
+says "nothing is trained: set one of model.llm.train, model.projector.train, model.tokens.train, model.vision.train"
+expect 73 --dry-run --config "$config" --set "save.dir=$config/runs"
+says "save.dir: $config/runs/r: "
 cp -r "$bases/llm-gqa" "$dir/cut"
 truncate -s -10 "$dir/cut/model.safetensors"
 expect 65 --config "$config" --set "model.llm.path=$dir/cut" --set "data.shards=$dir/none"
@@ -57,6 +61,14 @@ expect 0 --config "$config" --resume --steps 2
 says "nothing to resume in $dir/runs/r: starting from the beginning"
 expect 2 --config "$config"
 says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
+expect 2 --config "$config" --dry-run
+says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
+expect 2 --config "$config" --dry-run --resume --set optim.lr=1
+says "was made with other settings"
+expect 66 --config "$config" --dry-run --resume "$dir/gone"
+says "--resume: $dir/gone: there is no such checkpoint"
+expect 0 --config "$config" --dry-run --resume
+says "resuming from $dir/runs/r/checkpoint-000002"
 expect 0 --config "$config" --resume --steps 2
 says "2 of 16 steps are finished: there is nothing left to do"
 expect 0 --config - --resume --set name=r < "$config"

@@ -46,5 +46,5 @@ kill -TERM $pid
 wait $pid
 code=$?
 [ $code -eq 75 ] || fail "SIGTERM before the first step: exit $code, wanted 75"
-says "stopped before the first step"
+says "stopped before a step was taken; nothing is lost, run the same again"
 exit $failed

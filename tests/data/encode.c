@@ -270,6 +270,13 @@ TEST(encode_cuts_whole_rounds_first)
         CHECK_REJECTS(&o, r, REJECT_TOO_LONG, wanted);
     }
     CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] [T2I] ▁red ▁ [/ INST ] *▁on *[IMG0] *[IMG1] *[IMG2] *[IMG3]");
+    r = record(TASK_GENERATE, 0, 3, TEXTS("red", "<gen> <gen>", "on", "<gen>"));
+    o.max_tokens = 1 << 20;
+    encoded(&o, r);
+    CHECK_INT(sample.n_runs, 3);
+    o.max_tokens = sample.expanded - 1;
+    encoded(&o, r);
+    CHECK_INT(sample.n_runs, 2);
 }
 
 TEST(encode_prompts_end_where_the_answer_starts)

@@ -24,7 +24,7 @@ TEST(mixture_file_with_everything)
     char wanted[600];
     REQUIRE_OK(mixture_load(&m, written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\",\"sources\":["
                                         "{\"name\":\"a\",\"files\":[\"a.json\",\"/b/c.jsonl\"],\"image_root\":\"./images\",\"task\":\"edit\","
-                                        "\"weight\":0.48,\"max\":5,\"filter\":{\"clip\":[0.2,null],\"dir\":[null,1]}},"
+                                        "\"weight\":0.48,\"max\":5,\"filter\":{\"$schema\":\"y\",\"//\":0,\"clip\":[0.2,null],\"dir\":[null,1]}},"
                                         "{\"files\":\"sub/d.x.json\"}]}"),
                             NULL, NULL));
     CHECK(m.seed == 7 && m.epoch == 1000 && m.n_sources == 2);

@@ -209,6 +209,47 @@ TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
     close_world(&w);
 }
 
+#define DRAWN(id, n_images, answers) "{\"schema\":\"genllava.sample/1\",\"uid\":\"" id "\",\"task\":\"edit\",\"sd\":{\"prompt\":\"x\"},\"images\":" n_images ",\"turns\":" answers "}\n"
+#define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
+#define PICTURE(file, role) "{\"path\":\"" file "\",\"role\":\"" role "\"}"
+
+/* Rows of two rounds, with an input, a target and a mask each; the second round of the first row is too long. */
+TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
+{
+    static const char ALL[] = "[" PICTURE("a.png", "input") "," PICTURE("b.png", "target") "," PICTURE("c.png", "mask") "," PICTURE("d.png", "input") ","
+                              PICTURE("e.png", "target") "," PICTURE("f.png", "mask") "]";
+    char rows[4096], longer[401] = "";
+    memset(longer, 'x', sizeof longer - 1);
+    int n = 0;
+    for (int i = 0; i < 2; i++)
+        n += snprintf(rows + n, sizeof rows - (size_t)n, DRAWN("u%d", "%s", "[" TURN("human", "<image>\\nred") "," TURN("gpt", "<gen>") ","
+                      TURN("human", "<image>%s") "," TURN("gpt", "<gen>") "]"), i, ALL, i ? "" : longer);
+    put_text("drawn.jsonl", rows);
+    mkdir(in("images"), 0777);
+    for (const char *c = "abcdef"; *c; c++) {
+        char name[64], bytes[] = {*c};
+        snprintf(name, sizeof name, "images/%c.png", *c);
+        copy_picture("rgb.png", name, SIZE_MAX);
+        FILE *f = fopen(in(name), "a"); /* so that no two are the same picture */
+        REQUIRE(f && fwrite(bytes, 1, 1, f) == 1 && !fclose(f));
+    }
+    World w;
+    open_world(&w, "[{\"name\":\"drawn\",\"files\":[\"drawn.jsonl\"],\"image_root\":\"images\"}]", "out");
+    w.o.encoder.max_tokens = 100;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, in("out/shard-00000-of-00001.h5")));
+    static const uint8_t ROLES[] = {ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK};
+    CHECK_INT(s->img_off[1], 3);
+    CHECK_INT(s->img_off[2], 9);
+    CHECK(!memcmp(s->ref_role, ROLES, sizeof ROLES));
+    for (int i = 0; i < 9; i++)
+        CHECK_INT(s->ref_image[i], i < 3 ? i : i - 3);
+    shard_close(&s);
+    close_world(&w);
+}
+
 /* ---------------------------------------------------------------- the same bytes */
 
 /* A world of n text and picture rows, enough that a preparation takes a while. */

@@ -256,8 +256,11 @@ TEST(records_read_on_after_damage)
 TEST(records_missing_inputs_are_named)
 {
     char wanted[1024];
-    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"]}]", test_dir()));
-    snprintf(wanted, sizeof wanted, "%s/absent.json: cannot be opened: No such file or directory (a file of source \"s\" of the mixture)", test_dir());
+    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"]},{\"name\":\"t\",\"files\":[\"here.json\",\".\"]}]", test_dir()));
+    write_file("here.json", "[]", 2);
+    snprintf(wanted, sizeof wanted,
+             "%1$s/absent.json: cannot be opened: No such file or directory (a file of source \"s\" of the mixture)\n"
+             "%1$s: is a folder, expected a JSON file (source \"t\" of the mixture)", test_dir());
     CHECK_FAILS(records_open(&reader, &mixture), ERR_MISSING, wanted);
     static const char TEXT_ROW[] = "[{\"conversations\":[]},", PICTURE_ROW[] = "{\"image\":\"a.png\",\"conversations\":[]}]";
     char both[sizeof TEXT_ROW + sizeof PICTURE_ROW];

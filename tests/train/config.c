@@ -115,21 +115,22 @@ TEST(config_set_overrides)
 {
     const char *path = write_file("run.json", "{" BASE ",\"train\":{\"epochs\":2}}");
     const char *sets[] = {"optim.lr=1e-3", "name=other", "model.tokens.task={\"understand\":\"[Q]\"}", "model.tokens.task.edit=[E]",
-                          "model.vision.path=v", "train.epochs=null", "train.steps=7", "data.cache=[\"latents\"]", "model.lora={\"r\":4}"};
+                          "model.vision.path=2026", "train.epochs=null", "train.steps=7", "data.cache=[\"latents\"]", "model.lora={\"r\":4}",
+                          "name=2026", "//optim.lr=7", "optim.//lr=x", "$schema=x", "model={\"//\":0,\"$schema\":0,\"tokens\":{\"//a\":1}}"};
     RunConfig c;
-    REQUIRE_OK(config_load(&c, path, sets, 9));
+    REQUIRE_OK(config_load(&c, path, sets, sizeof sets / sizeof *sets));
     char cwd[256], wanted[512];
     REQUIRE(getcwd(cwd, sizeof cwd));
-    snprintf(wanted, sizeof wanted, "%s/v", cwd);
+    snprintf(wanted, sizeof wanted, "%s/2026", cwd);
     CHECK_STR(c.model.vision.path, wanted);
-    CHECK_STR(c.name, "other");
+    CHECK_STR(c.name, "2026");
     CHECK(c.optim.lr == 1e-3 && c.train.steps == 7 && c.train.epochs == 0 && c.model.lora.r == 4 && c.model.lora.alpha == 256);
     CHECK_STR(c.model.tokens.task_understand, "[Q]");
     CHECK(!c.model.tokens.task_generate);
     CHECK_STR(c.model.tokens.task_edit, "[E]");
     CHECK_INT(c.data.cache.n, 1);
     config_free(&c);
-    const char *bad[] = {"optim.lrate=1", "train.batch=x", "seed", "train.steps=3", "name=12"};
+    const char *bad[] = {"optim.lrate=1", "train.batch=x", "seed", "train.steps=3", "name=[12]"};
     wanted[0] = 0;
     char all[2048];
     snprintf(all, sizeof all,
@@ -137,7 +138,7 @@ TEST(config_set_overrides)
              "lr_vision, lr_unet, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup\n"
              "--set train.batch: train.batch must be an integer from 1 to 1048576, found \"x\"\n"
              "--set: \"seed\" must be KEY=VALUE, as in optim.lr=1e-4\n"
-             "--set name: name must be a string that is not empty, found 12\n"
+             "--set name: name must be a string that is not empty, found an array\n"
              "%s: train.steps and train.epochs are both set; they exclude each other, take one out (or set it to null)",
              path);
     CHECK_FAILS(config_load(&c, path, bad, 5), ERR_USAGE, all);
@@ -223,12 +224,23 @@ TEST(config_schema_describes_every_key)
 TEST(config_paths_are_checked_at_the_start)
 {
     RunConfig c;
-    char wanted[512];
-    REQUIRE_OK(config_load(&c, write_file("run.json", "{" BASE "}"), NULL, 0));
-    snprintf(wanted, sizeof wanted, "model.llm.path: %s/llm: there is no such file or folder", test_dir());
+    char wanted[2048], file[256];
+    const char *sets[] = {"model.vision.path=/nowhere/v"};
+    snprintf(file, sizeof file, "%s", write_file("run.json", "{\n" BASE ",\n\"sample\":{\"prompts\":\"p.jsonl\"}}"));
+    REQUIRE_OK(config_load(&c, file, sets, 1));
+    snprintf(wanted, sizeof wanted,
+             "%1$s:2:17: model.llm.path: %2$s/llm: there is no such file or folder\n"
+             "--set: model.vision.path: /nowhere/v: there is no such file or folder\n"
+             "%1$s:2:40: data.mixture: %2$s/m.json: there is no such file or folder\n"
+             "%1$s:3:11: sample.prompts: %2$s/p.jsonl: there is no such file or folder",
+             file, test_dir());
     CHECK_FAILS(config_check_paths(&c), ERR_MISSING, wanted);
+    config_free(&c);
+    REQUIRE_OK(config_load(&c, file, NULL, 0));
     write_file("llm", "x");
-    snprintf(wanted, sizeof wanted, "model.llm.path: %s/llm is a file; a folder is expected", test_dir());
+    write_file("m.json", "x");
+    write_file("p.jsonl", "x");
+    snprintf(wanted, sizeof wanted, "%s:2:17: model.llm.path: %s/llm is a file; a folder is expected", file, test_dir());
     CHECK_FAILS(config_check_paths(&c), ERR_MISSING, wanted);
     config_free(&c);
 }

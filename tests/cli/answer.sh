@@ -1,0 +1,85 @@
+#!/bin/bash
+# generate and evaluate: questions in their several forms, rows that cannot be answered, scores.
+. tests/cli/_train.sh
+generate=$build/generate evaluate=$build/evaluate
+images=$PWD/tests/fixtures/images
+
+# run CODE PROGRAM ARGUMENTS...: as expect, for any program.
+run() {
+    local wanted=$1 code
+    shift
+    "$@" > "$dir/out" 2> "$dir/err"
+    code=$?
+    [ $code -eq "$wanted" ] || { fail "$*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
+}
+batch() {
+    local wanted=$1
+    shift
+    run "$wanted" "$generate" --config "$dir/run.json" --max-new-tokens 4 --out "$dir/answers" --batch "$@"
+}
+lines() { [ "$(wc -l < "$dir/answers/$1")" -eq "$2" ] || fail "$3: $1 holds $(cat "$dir/answers/$1")"; }
+
+# Every argument of --help begins where the others do, whatever its letters.
+run 0 "$generate" --help
+grep -qF '  --image FILE…             the pictures' "$dir/out" || fail "--image FILE… is not aligned with the others"
+
+# Lines and an array, with and without a byte-order mark and blank lines in front, are the same questions.
+row() { printf '{"id": "%s", "ask": "What is it?", "image": "%s"}' "$1" "$2"; }
+{ row a "$images/rgb.png"; echo; echo; row b "$images/rgb.jpg"; echo; } > "$dir/lines"
+{ printf '[ '; row a "$images/rgb.png"; echo ,; row b "$images/rgb.jpg"; echo ']'; } > "$dir/array"
+batch 0 "$dir/lines"
+lines answers.jsonl 2 "lines"
+cp "$dir/answers/answers.jsonl" "$dir/good"
+for form in array lines; do
+    for start in '\357\273\277' '\n \n' '\357\273\277\n\n'; do
+        { printf "$start"; cat "$dir/$form"; } > "$dir/marked"
+        batch 0 "$dir/marked"
+        cmp -s "$dir/good" "$dir/answers/answers.jsonl" || fail "$form after \"$start\": other answers"
+    done
+done
+{ printf '\357\273\277\n\n[{"ask":\n5}'; } > "$dir/marked"
+batch 65 "$dir/marked"
+says "$dir/marked:4:3: "
+
+# What cannot be answered is left out, said and listed; the others are answered as ever.
+cp "$images/rgb.png" "$dir/cut.png"
+truncate -s 100 "$dir/cut.png"
+{ row x gone.png; echo; row a "$images/rgb.png"; echo; echo '{"ask": 5}'; row y cut.png; echo; echo 'not JSON'; row b "$images/rgb.jpg"; echo; echo '{"draw": "a cat"}'; } > "$dir/some"
+batch 0 "$dir/some"
+cmp -s "$dir/good" "$dir/answers/answers.jsonl" || fail "the good rows got other answers"
+says "$dir/some:1: picture $dir/gone.png: No such file or directory"
+says "$dir/some:3: \"ask\" is an integer; it takes the text of a question"
+says "$dir/some:4: picture $dir/cut.png: "
+says "$dir/some:5:1: expected a value"
+says "$dir/some:7: drawing and editing need a run with model.diffusion.path"
+says "5 of 7 rows left out; they are listed in $dir/answers/bad_rows.jsonl"
+lines bad_rows.jsonl 5 "bad rows"
+head -1 "$dir/answers/bad_rows.jsonl" | grep -qF "{\"file\":\"$dir/some\",\"row\":0,\"id\":\"x\",\"path\":\"$dir/gone.png\",\"message\":\"" || fail "bad_rows.jsonl: $(head -1 "$dir/answers/bad_rows.jsonl")"
+batch 0 "$dir/lines"
+[ ! -e "$dir/answers/bad_rows.jsonl" ] || fail "bad rows of an earlier batch stay"
+{ row x gone.png; echo; row y cut.png; } > "$dir/none"
+batch 65 "$dir/none"
+says "none of the 2 rows of $dir/none can be answered; the first: $dir/none:1: picture $dir/gone.png: No such file or directory"
+echo '{"draw": "a cat"}' > "$dir/draw"
+batch 2 "$dir/draw"
+: > "$dir/empty"
+batch 65 "$dir/empty"
+says "$dir/empty: holds no questions"
+
+# Scores: NUL is a character like others, long answers are compared whole; standard input.
+long=$(printf 'x%.0s' $(seq 100))
+cat > "$dir/scored" <<ROWS
+{"answer": "Yes.", "expected": " yes"}
+{"answer": "a\\u0000b", "expected": "a"}
+{"answer": "${long}y", "expected": "${long}z"}
+
+{"answer": "${long}z", "expected": "${long}z"}
+ROWS
+run 0 "$evaluate" --answers - --label result < "$dir/scored"
+grep -qF 'result: 50.0 % (' "$dir/out" || fail "scores: $(cat "$dir/out")"
+run 0 "$evaluate" --answers "$dir/scored" --before - < "$dir/scored"
+run 2 "$evaluate" --answers - --before -
+run 65 "$evaluate" --answers - <<< '{"answer": 1, "expected": "x"}'
+says 'standard input:1: needs "answer" and "expected", both text'
+run 65 "$evaluate" --answers - < <(cat "$dir/scored"; echo "{")
+exit $failed
