@@ -67,6 +67,9 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
     fprintf(results, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
     for (int i = 0; i < N_MEMORY; i++)
         fprintf(results, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));
+    if (m->pass_tokens)
+        fprintf(results, "  (%d tokens a pass, activations of one take %s)\n", m->pass_tokens,
+                file_size_text(text, sizeof text, (size_t)(m->activations / m->pass_tokens)));
     fprintf(results, "run\n  %-14s %14lld\n  %-14s %14lld\n  %-14s %14lld\n", "samples", (long long)totals->samples, "steps",
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }

@@ -41,8 +41,12 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
                                        .recompute = (Recompute)cfg->train.recompute,
                                        .seed = (uint64_t)cfg->seed}));
     Status s = params_step_begin(genllava_params(g));
-    for (int i = 0; i < n && s == OK; i++)
+    for (int i = 0; i < n && s == OK; i++) {
+        size_t before = keep.peak;
         s = run_pass(t, g, &passes[i]);
+        if (keep.peak > before)
+            m->pass_tokens = passes[i].tokens;
+    }
     if (s == OK)
         s = optim_step(genllava_params(g), cfg, 1, 0, &done);
     tape_free(&t);

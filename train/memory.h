@@ -12,6 +12,7 @@ typedef struct MemoryPlan {
     int64_t parameters[N_PARAM_MODULES], trainable_parameters;
     int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
     int64_t activations, workspace, total;     /* keep; scratch, and from memory_measure pictures, data and the rest of the process */
+    int32_t pass_tokens;                       /* rows of the pass that `keep` is for */
     ModelSizes sizes;
 } MemoryPlan;
 

@@ -145,6 +145,23 @@ TEST(recompute_gives_the_same_bits)
     }
 }
 
+static size_t aligned(size_t n_bytes) { return (n_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN; }
+
+/* What a layer with adapters on frozen weights keeps under `selective`: its two residuals, keys, queries and values, the attention's output, gate and
+ * up, and of every row the statistics of the two norms, the softmax's sums and the adapters' inner values. Not the norms' and SwiGLU's outputs. */
+TEST(selective_keeps_what_the_backward_reads)
+{
+    const size_t rows = ROWS * sizeof(float);
+    const size_t layer = 2 * aligned(D * rows) + aligned(3 * HEADS * HEAD * rows) + aligned(HEADS * HEAD * rows) + aligned(2 * F * rows) + 2 * aligned(rows) +
+                         aligned(HEADS * rows) + aligned(3 * R * rows) + aligned(2 * R * rows) + 2 * aligned(R * rows);
+    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32};
+    Outcome nothing = run(&CASES[N_CASES - 1], RECOMPUTE_BLOCK), o = run(&adapters, RECOMPUTE_SELECTIVE);
+    size_t gradient = aligned(D * rows); /* of the result; those of the layers below take its place one after the other */
+    CHECK_INT(o.keep, nothing.keep + LAYERS * layer + gradient);
+    mem_free(nothing.bytes);
+    mem_free(o.bytes);
+}
+
 /* A frozen stack keeps one activation and works in the memory of one layer. */
 TEST(frozen_blocks_take_the_memory_of_one)
 {
