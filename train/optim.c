@@ -46,6 +46,12 @@ static Status gradient_norm(Params *p, double *norm)
     return s;
 }
 
+/* Tensors that lie side by side and are updated alike go as one span: the padding between them is zero and stays so. */
+static bool joins(const AdamwSpan *last, const AdamwSpan *next, double eps)
+{
+    return next->begin - last->end < PARAMS_PAD && next->lr == last->lr && next->decay == last->decay && next->t == last->t && eps > 0;
+}
+
 static Status update(Params *p, const RunConfig *cfg, double factor, double grad_scale)
 {
     AdamwSpan *spans = mem_alloc((size_t)p->n * sizeof *spans);
@@ -54,12 +60,17 @@ static Status update(Params *p, const RunConfig *cfg, double factor, double grad
     int64_t n = 0;
     for (int i = 0; i < p->n; i++) {
         Param *q = p->list[i];
-        if (q->trainable && q->reached)
-            spans[n++] = (AdamwSpan){.begin = q->flat,
-                                     .end = q->flat + q->t.n_elems,
-                                     .lr = factor * optim_lr(cfg, q->module),
-                                     .decay = q->decay ? cfg->optim.weight_decay : 0,
-                                     .t = ++q->updates};
+        if (!q->trainable || !q->reached)
+            continue;
+        AdamwSpan span = {.begin = q->flat,
+                          .end = q->flat + q->t.n_elems,
+                          .lr = factor * optim_lr(cfg, q->module),
+                          .decay = q->decay ? cfg->optim.weight_decay : 0,
+                          .t = ++q->updates};
+        if (n && joins(&spans[n - 1], &span, cfg->optim.eps))
+            spans[n - 1].end = span.end;
+        else
+            spans[n++] = span;
     }
     Status s = p->backend->ops.adamw(&p->backend->ctx, &(Adamw){.n_spans = n,
                                                                .type = p->master,

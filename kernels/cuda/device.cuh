@@ -77,6 +77,18 @@ template <class T> static __device__ __forceinline__ void store_vector(T *p, con
     *reinterpret_cast<Vector<T> *>(p) = y;
 }
 
+/* Four BF16: 8 bytes, which p is a multiple of. */
+static __device__ __forceinline__ void store_half_vector(__nv_bfloat16 *p, const float x[4])
+{
+    struct alignas(8) Half {
+        __nv_bfloat16 v[4];
+    } y;
+    count_bytes(0, sizeof y);
+    for (int i = 0; i < 4; i++)
+        y.v[i] = narrow<__nv_bfloat16>(x[i]);
+    *reinterpret_cast<Half *>(p) = y;
+}
+
 /* 16 bytes from shared to global memory. */
 template <class T> static __device__ __forceinline__ void copy_out_vector(T *to, const T *shared)
 {

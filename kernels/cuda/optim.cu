@@ -1,64 +1,126 @@
-/* optim.cu: AdamW over spans of the flat buffers, and the sum of squares behind the gradient norm. */
-#include "kernels/cuda/map.cuh"
+/* optim.cu: AdamW over spans of the flat buffers, and the sum of squares behind the gradient norm: one pass each, whatever the number of tensors. */
+#include "kernels/cuda/device.cuh"
 
-struct AdamwOp {
+/* ---- AdamW: one launch for up to ADAMW_SPANS spans, whose settings travel as a kernel argument. A block takes one chunk of one span. ---- */
+
+enum { ADAMW_THREADS = 256, ADAMW_CHUNK = 4 * ADAMW_THREADS, ADAMW_SPANS = 96 };
+
+struct AdamwSettings {
+    int64_t begin, end;
+    float decay_factor, step_size, inv_bias2;
+    unsigned first_chunk; /* of this launch; the next span's begins where this one's end */
+};
+
+struct AdamwArgs {
     float *param, *m, *v;
     const float *grad;
     __nv_bfloat16 *copy;
-    float beta1, rest1, beta2, rest2, eps, grad_scale, decay_factor, step_size, inv_bias2;
-    int64_t begin;
-    template <bool ALIGNED> __device__ void apply(int64_t, int64_t at, int n) const
-    {
-        float p[4], g[4], a[4], b[4];
-        int64_t i = begin + at;
-        load_some<float, ALIGNED>(p, param + i, n);
-        load_some<float, ALIGNED>(g, grad + i, n);
-        load_some<float, ALIGNED>(a, m + i, n);
-        load_some<float, ALIGNED>(b, v + i, n);
-        for (int k = 0; k < 4; k++) {
-            float d = g[k] * grad_scale;
-            a[k] = beta1 * a[k] + rest1 * d;
-            b[k] = beta2 * b[k] + rest2 * d * d;
-            p[k] = p[k] * decay_factor - step_size * a[k] / (sqrtf(b[k] * inv_bias2) + eps);
-        }
-        store_some<float, ALIGNED>(param + i, p, n);
-        store_some<float, ALIGNED>(m + i, a, n);
-        store_some<float, ALIGNED>(v + i, b, n);
-        if (copy)
-            for (int k = 0; k < 4; k++)
-                if (k < n)
-                    store(copy + i + k, p[k]);
-    }
+    float beta1, rest1, beta2, rest2, eps, grad_scale;
+    int n_spans;
+    AdamwSettings span[ADAMW_SPANS];
 };
+static_assert(sizeof(AdamwArgs) <= 4096, "what a kernel takes as arguments");
+
+/* Four neighbours of the BF16 copy. */
+template <bool ALIGNED> static __device__ __forceinline__ void store_copy(__nv_bfloat16 *to, const float p[4], int n)
+{
+    if (ALIGNED && n >= 4) {
+        store_half_vector(to, p);
+        return;
+    }
+    for (int k = 0; k < 4; k++)
+        if (k < n)
+            store(to + k, p[k]);
+}
+
+template <bool ALIGNED> __global__ void __launch_bounds__(ADAMW_THREADS) adamw_kernel(AdamwArgs a)
+{
+    int s = 0;
+    while (s + 1 < a.n_spans && a.span[s + 1].first_chunk <= blockIdx.x)
+        s++;
+    int64_t i = a.span[s].begin + (int64_t)(blockIdx.x - a.span[s].first_chunk) * ADAMW_CHUNK + 4 * threadIdx.x;
+    int n = a.span[s].end - i < 4 ? (int)(a.span[s].end - i) : 4;
+    if (n <= 0)
+        return;
+    float decay_factor = a.span[s].decay_factor, step_size = a.span[s].step_size, inv_bias2 = a.span[s].inv_bias2, p[4], g[4], m[4], v[4];
+    load_some<float, ALIGNED>(p, a.param + i, n);
+    load_some<float, ALIGNED>(g, a.grad + i, n);
+    load_some<float, ALIGNED>(m, a.m + i, n);
+    load_some<float, ALIGNED>(v, a.v + i, n);
+    for (int k = 0; k < 4; k++) {
+        float d = g[k] * a.grad_scale;
+        m[k] = a.beta1 * m[k] + a.rest1 * d;
+        v[k] = a.beta2 * v[k] + a.rest2 * d * d;
+        p[k] = p[k] * decay_factor - step_size * m[k] / (sqrtf(v[k] * inv_bias2) + a.eps);
+    }
+    store_some<float, ALIGNED>(a.param + i, p, n);
+    store_some<float, ALIGNED>(a.m + i, m, n);
+    store_some<float, ALIGNED>(a.v + i, v, n);
+    if (a.copy)
+        store_copy<ALIGNED>(a.copy + i, p, n);
+}
+
+static AdamwSettings adamw_settings(const Adamw *a, const AdamwSpan *span, unsigned first_chunk)
+{
+    double bias1 = 1.0 - pow(a->beta1, (double)span->t), bias2 = 1.0 - pow(a->beta2, (double)span->t);
+    AdamwSettings s = {span->begin, span->end, (float)(1.0 - span->lr * span->decay), (float)(span->lr / bias1), (float)(1.0 / bias2), first_chunk};
+    return s;
+}
+
+/* Spans from *next on, as many as fit. */
+static Status adamw_launch(KernelCtx *ctx, const Adamw *a, int64_t *next)
+{
+    AdamwArgs args = {};
+    args.param = (float *)a->param, args.m = (float *)a->m, args.v = (float *)a->v, args.grad = (const float *)a->grad;
+    args.copy = (__nv_bfloat16 *)a->copy;
+    args.beta1 = (float)a->beta1, args.rest1 = (float)(1 - a->beta1), args.beta2 = (float)a->beta2, args.rest2 = (float)(1 - a->beta2);
+    args.eps = (float)a->eps, args.grad_scale = (float)a->grad_scale;
+    bool aligned = is_aligned(a->param) && is_aligned(a->grad) && is_aligned(a->m) && is_aligned(a->v) && is_aligned(a->copy);
+    int64_t chunks = 0, largest = 0x7fffffff; /* of a grid */
+    for (; *next < a->n_spans && args.n_spans < (int)ADAMW_SPANS; ++*next) {
+        const AdamwSpan *span = &a->spans[*next];
+        int64_t n = (span->end - span->begin + ADAMW_CHUNK - 1) / ADAMW_CHUNK;
+        if (n > largest)
+            return fail(ERR_INTERNAL, "adamw: a span of %lld elements", (long long)(span->end - span->begin));
+        if (chunks + n > largest)
+            break;
+        if (n)
+            args.span[args.n_spans++] = adamw_settings(a, span, (unsigned)chunks);
+        aligned = aligned && span->begin % 4 == 0;
+        chunks += n;
+    }
+    if (!chunks)
+        return OK;
+    if (aligned)
+        LAUNCH_FLAT((adamw_kernel<true>), (unsigned)chunks, ADAMW_THREADS, cuda_stream(ctx), args);
+    else
+        LAUNCH_FLAT((adamw_kernel<false>), (unsigned)chunks, ADAMW_THREADS, cuda_stream(ctx), args);
+    return cuda_launched("adamw");
+}
 
 extern "C" Status cuda_adamw(KernelCtx *ctx, const Adamw *a)
 {
     TRY(check_adamw(a));
     if (a->type != F32)
         return fail(ERR_INTERNAL, "adamw: the cuda backend keeps masters in F32, not %s", dtype_name(a->type));
-    for (int64_t s = 0; s < a->n_spans; s++) {
-        const AdamwSpan *span = &a->spans[s];
-        double bias1 = 1.0 - pow(a->beta1, (double)span->t), bias2 = 1.0 - pow(a->beta2, (double)span->t);
-        AdamwOp op = {(float *)a->param, (float *)a->m, (float *)a->v, (const float *)a->grad, (__nv_bfloat16 *)a->copy, (float)a->beta1,
-                      (float)(1 - a->beta1), (float)a->beta2, (float)(1 - a->beta2), (float)a->eps, (float)a->grad_scale, (float)(1.0 - span->lr * span->decay), (float)(span->lr / bias1), (float)(1.0 / bias2), span->begin};
-        bool aligned = is_aligned((float *)a->param + span->begin) && is_aligned((const float *)a->grad + span->begin) &&
-                       is_aligned((float *)a->m + span->begin) && is_aligned((float *)a->v + span->begin);
-        TRY(map_rows<float>(ctx, "adamw", op, 1, span->end - span->begin, aligned));
-    }
+    for (int64_t next = 0; next < a->n_spans;)
+        TRY(adamw_launch(ctx, a, &next));
     return OK;
 }
 
 /* ---- Σ x² in double: blocks as many as the size asks for, each a fixed share, then their sums in order ---- */
 
-enum { SQUARES_THREADS = 256, SQUARES_BLOCKS = 256, SQUARES_EACH = 2048 };
+enum { SQUARES_THREADS = 256, SQUARES_BLOCKS = 1024, SQUARES_EACH = 2048 };
 
-template <class T> __global__ void __launch_bounds__(SQUARES_THREADS) sum_squares_kernel(const T *x, int64_t n, double *partial)
+template <class T, bool ALIGNED> __global__ void __launch_bounds__(SQUARES_THREADS) sum_squares_kernel(const T *x, int64_t n, double *partial)
 {
     SHARED_MEMORY(double, slots); /* [SQUARES_THREADS] */
     double total = 0;
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (int64_t)gridDim.x * blockDim.x) {
-        double v = load(x + i);
-        total += v * v;
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * VEC<T>; i < n; i += (int64_t)gridDim.x * blockDim.x * VEC<T>) {
+        float v[VEC<T>];
+        load_some<T, ALIGNED>(v, x + i, n - i < (int64_t)VEC<T> ? (int)(n - i) : VEC<T>);
+        for (int k = 0; k < VEC<T>; k++)
+            total += (double)v[k] * v[k];
     }
     slots[threadIdx.x] = total;
     for (int half = SQUARES_THREADS / 2; half; half /= 2) {
@@ -70,12 +132,15 @@ template <class T> __global__ void __launch_bounds__(SQUARES_THREADS) sum_square
         store(partial + blockIdx.x, slots[0]);
 }
 
+/* One warp. */
 static __global__ void sum_partials(const double *partial, int n, double *out)
 {
     double total = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = (int)threadIdx.x; i < n; i += WARP)
         total += load(partial + i);
-    store(out, total);
+    total = warp_sum(total);
+    if (threadIdx.x == 0)
+        store(out, total);
 }
 
 extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
@@ -87,9 +152,13 @@ extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
     int64_t wanted = (a->n + SQUARES_EACH - 1) / SQUARES_EACH;
     unsigned blocks = wanted < 1 ? 1 : wanted < (int64_t)SQUARES_BLOCKS ? (unsigned)wanted : (unsigned)SQUARES_BLOCKS;
     WITH_TYPE(a->type, T, {
-        LAUNCH((sum_squares_kernel<T>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x, a->n,
-               partial);
+        if (is_aligned(a->x))
+            LAUNCH((sum_squares_kernel<T, true>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x, a->n,
+                   partial);
+        else
+            LAUNCH((sum_squares_kernel<T, false>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x,
+                   a->n, partial);
     });
-    LAUNCH_FLAT(sum_partials, 1, 1, cuda_stream(ctx), partial, (int)blocks, a->out);
+    LAUNCH(sum_partials, 1, WARP, 0, cuda_stream(ctx), partial, (int)blocks, a->out);
     return cuda_launched("sum_squares");
 }

@@ -139,18 +139,33 @@ TEST(elementwise_kernels_move_every_element_once)
     EXPECT_COST(r, "fill", fill, z);
 }
 
-TEST(adamw_is_one_pass)
+/* One launch for many tensors with their own settings, and nothing is touched between them. */
+TEST(optimiser_is_one_pass_over_all_tensors)
 {
+    enum { SPANS = 96, EACH = N / SPANS / 16 * 16, USED = EACH - 4 };
     Rig r;
     float *a[4];
     for (float *&p : a)
         p = r.take<float>(N);
-    AdamwSpan span = {};
-    span.end = N, span.lr = 1e-3, span.t = 1;
+    AdamwSpan spans[2 * SPANS] = {};
+    for (int i = 0; i < SPANS; i++)
+        spans[i].begin = i * EACH, spans[i].end = i * EACH + USED, spans[i].lr = 1e-3 * i, spans[i].t = i + 1;
     Adamw o = {};
-    o.n_spans = 1, o.type = F32, o.spans = &span, o.beta1 = 0.9, o.beta2 = 0.999, o.eps = 1e-8, o.grad_scale = 1;
+    o.n_spans = SPANS, o.type = F32, o.spans = spans, o.beta1 = 0.9, o.beta2 = 0.999, o.eps = 1e-8, o.grad_scale = 1;
     o.param = a[0], o.grad = a[1], o.m = a[2], o.v = a[3], o.copy = r.take<bf16>(N);
     EXPECT_COST(r, "adamw", adamw, o);
+    for (int i = 0; i < SPANS; i++)
+        spans[SPANS + i] = spans[i];
+    Cost cost;
+    o.n_spans = 2 * SPANS;
+    cost_adamw(&o, &cost);
+    CHECK_OK(r.b.ops.adamw(&r.b.ctx, &o));
+    expect_traffic("adamw, more spans than one launch takes", {2, (int64_t)cost.bytes_read, (int64_t)cost.bytes_written});
+    SumSquares s = {};
+    s.n = N, s.type = F32, s.x = a[1], s.out = r.take<double>(1);
+    cost_sum_squares(&s, &cost);
+    CHECK_OK(r.b.ops.sum_squares(&r.b.ctx, &s));
+    expect_traffic("sum_squares", {2, (int64_t)cost.bytes_read, 5 * (int64_t)sizeof(double)}); /* a partial sum for 2048 elements, and the total */
 }
 
 TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)

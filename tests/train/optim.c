@@ -143,3 +143,47 @@ TEST(optim_leaves_out_what_is_not_finite)
     params_destroy(&p);
     b.close(&b);
 }
+
+static int64_t n_spans, n_elems_updated;
+static Status count_spans(KernelCtx *ctx, const Adamw *a)
+{
+    (void)ctx;
+    n_spans = a->n_spans;
+    n_elems_updated = 0;
+    for (int64_t i = 0; i < a->n_spans; i++)
+        n_elems_updated += a->spans[i].end - a->spans[i].begin;
+    return OK;
+}
+
+/* Adapters side by side are one span whatever their number; one that was not reached, or has another count of updates, parts them. */
+TEST(optim_updates_neighbours_as_one)
+{
+    enum { N = 6, EACH = 20, PADDED = 32 };
+    RunConfig c = {.optim = {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
+    static const struct {
+        int left_out; /* -1: none */
+        int64_t spans, elems;
+    } STEPS[] = {{-1, 1, (N - 1) * PADDED + EACH}, {2, 2, (N - 2) * PADDED + 2 * EACH - PADDED}, {-1, 3, (N - 1) * PADDED + EACH - 2 * (PADDED - EACH)}};
+    Backend b;
+    Params p;
+    Param *q[N];
+    OptimResult r;
+    REQUIRE_OK(ref_float_open(&b));
+    REQUIRE_OK(arena_create(&scratch, 4096));
+    b.ctx.scratch = &scratch;
+    b.ops.adamw = count_spans;
+    params_init(&p, &b, F32);
+    for (int i = 0; i < N; i++)
+        q[i] = params_declare(&p, &(ParamSpec){.name = "a", .module = MODULE_LORA, .trainable = true, .decay = true, .n_dims = 1, .shape = {EACH}});
+    REQUIRE_OK(params_create(&p));
+    for (size_t step = 0; step < sizeof STEPS / sizeof *STEPS; step++) {
+        REQUIRE_OK(params_step_begin(&p));
+        for (int i = 0; i < N; i++)
+            q[i]->reached = i != STEPS[step].left_out;
+        REQUIRE_OK(optim_step(&p, &c, 1, 1.0, &r));
+        CHECK_INT(n_spans, STEPS[step].spans);
+        CHECK_INT(n_elems_updated, STEPS[step].elems);
+    }
+    params_destroy(&p);
+    b.close(&b);
+}

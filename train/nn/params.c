@@ -4,10 +4,7 @@
 
 #include "kernels/base/philox.h"
 
-enum {
-    FLAT_PAD = 16,       /* elements: every tensor of the flat buffers begins at a cache line */
-    DRAW_CHUNK = 1 << 16 /* elements drawn or converted at a time; a multiple of 4 */
-};
+enum { DRAW_CHUNK = 1 << 16 }; /* elements drawn or converted at a time; a multiple of 4 */
 
 void params_init(Params *p, Backend *backend, DType compute)
 {
@@ -111,7 +108,7 @@ Status params_create(Params *p)
     for (int i = 0; i < p->n; i++)
         if (p->list[i]->trainable) {
             p->list[i]->flat = p->n_flat;
-            p->n_flat += (p->list[i]->t.n_elems + FLAT_PAD - 1) / FLAT_PAD * FLAT_PAD;
+            p->n_flat += (p->list[i]->t.n_elems + PARAMS_PAD - 1) / PARAMS_PAD * PARAMS_PAD;
         }
     if (!p->n_flat)
         return OK;

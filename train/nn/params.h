@@ -42,11 +42,13 @@ typedef struct Param {
     int64_t updates;  /* AdamW's own count t of this tensor */
 } Param;
 
+enum { PARAMS_PAD = 16 }; /* elements: every tensor of the flat buffers begins at a cache line; what lies between is zero */
+
 /* Declaring is possible until params_create; then pointers to Param are stable. */
 typedef struct Params {
     Param **list;
     int n, capacity;
-    int64_t n_flat;   /* trainable elements, each tensor padded to a multiple of 16 */
+    int64_t n_flat;   /* trainable elements, each tensor padded to a multiple of PARAMS_PAD */
     Backend *backend;
     DType compute;    /* F32, BF16 (F64 on ref) */
     DType master;     /* F32 (F64 on ref) */
