@@ -136,7 +136,18 @@ extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
     TRY(check_matmul(a));
     if (a->m <= 0 || a->n <= 0)
         return OK;
-    return matmul_run(ctx, a);
+    if (!a->k2)
+        return matmul_run(ctx, a);
+    Matmul first = matmul_first(a);
+    if (matmul_continues(a)) {
+        first.k += a->k2;
+        return matmul_run(ctx, &first);
+    }
+    /* The short one first: it only writes C, and the long one has time to read it while it multiplies. */
+    Matmul second = matmul_second(a);
+    TRY(matmul_run(ctx, &second));
+    first.accumulate = true;
+    return matmul_run(ctx, &first);
 }
 
 /* ---- column sums: partial sums over chunks of rows, then over the chunks, both in order ---- */
