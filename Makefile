@@ -174,7 +174,7 @@ help:
 #: make             build the programs into build/
 #: make deps        install the missing Debian packages (asks for sudo only when not root)
 deps:
-	@sh tools/deps.sh
+	@sh tools/deps.sh --all
 	@rm -f $(BUILD)/probe.mk
 
 #: make quickstart  the first thing to try: tunes a little model on the CPU in minutes and scores it
