@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -30,7 +31,11 @@ typedef struct Run {
     RunLog *log;
     Dump *dump;
     int lock;              /* held on the run folder */
+    double *numbers;       /* backend memory: what a step has to tell, N_NUMBERS */
+    char samples[256];     /* of the pass under way, for the sentence of an error */
 } Run;
+
+enum { NUMBER_TEXT_SUM, NUMBER_SQUARES, N_NUMBERS }; /* Σ w·ce over the passes; Σ g² */
 
 /* ---------------------------------------------------------------- one step */
 
@@ -53,19 +58,48 @@ static double text_scale(const Run *r, const StepPlan *plan, const Batch *b)
     return weight > 0 ? 1 / (weight * share) : 0;
 }
 
-static Status train_pass(Run *r, const StepPlan *plan, int32_t pass, double *text_sum)
+/* "records 3, 8 and 12 more": by their number in the mixture. */
+static void name_samples(Run *r, const Batch *b)
+{
+    enum { NAMED = 8 };
+    size_t n = 0;
+    for (int32_t i = 0; i < b->n_segments && i < (int32_t)NAMED; i++)
+        n += (size_t)snprintf(r->samples + n, sizeof r->samples - n, "%s%d", i ? ", " : "", b->record[i]);
+    if (b->n_segments > (int32_t)NAMED)
+        snprintf(r->samples + n, sizeof r->samples - n, " and %d more", b->n_segments - (int)NAMED);
+}
+
+static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
 {
     const Batch *b;
-    LossRequest request = {0};
+    LossRequest request = {.text_total = r->numbers + NUMBER_TEXT_SUM};
     LossResult result;
     TRY(loader_pass(r->setup.loader, pass, &b));
+    name_samples(r, b);
     request.text_scale = text_scale(r, plan, b) * r->cfg->loss.text_weight;
     if (r->dump)
         TRY(dump_pass(r->dump, b, &request.logits));
     tape_reset(r->setup.tape, (uint64_t)plan->step);
     TRY(genllava_loss(r->setup.tape, r->setup.model, b, &request, &result));
-    *text_sum += result.text_sum;
     return result.loss ? tape_backward(r->setup.tape, result.loss, 1) : OK;
+}
+
+/* All passes. On a device nothing is waited for, but that numbers[] are needed: for the log, and to know whether to update at all. */
+static Status accumulate_gradients(Run *r, const StepPlan *plan, double numbers[N_NUMBERS])
+{
+    Backend *b = &r->setup.backend;
+    const double zeros[N_NUMBERS] = {0};
+    TRY(b->upload(b, r->numbers, zeros, sizeof zeros));
+    TRY(params_step_begin(r->params));
+    if (r->dump)
+        dump_begin(r->dump);
+    for (int32_t pass = 0; pass < plan->n_passes; pass++)
+        TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d, records %s", (long long)plan->step, pass + 1, plan->n_passes, r->samples);
+    TRY(optim_reduce(r->params, &r->setup.dist));
+    TRY(optim_squares(r->params, r->numbers + NUMBER_SQUARES));
+    TRY_IN(b->download(b, numbers, r->numbers, N_NUMBERS * sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
+           (long long)plan->step, plan->n_passes, r->samples);
+    return dist_sum_host(&r->setup.dist, &numbers[NUMBER_TEXT_SUM], 1);
 }
 
 static double seconds_now(void)
@@ -89,20 +123,14 @@ static void count_step(Run *r, const StepPlan *plan, bool skipped)
 static Status train_step(Run *r)
 {
     StepPlan plan;
-    OptimResult done;
-    double start = seconds_now(), text_sum = 0;
+    double start = seconds_now(), numbers[N_NUMBERS];
     TRY(loader_step(r->setup.loader, r->state.step, &plan));
-    TRY(params_step_begin(r->params));
-    if (r->dump)
-        dump_begin(r->dump);
-    for (int32_t pass = 0; pass < plan.n_passes; pass++)
-        TRY(train_pass(r, &plan, pass, &text_sum));
-    TRY(dist_sum_host(&r->setup.dist, &text_sum, 1));
-    TRY(optim_reduce(r->params, &r->setup.dist));
+    TRY(accumulate_gradients(r, &plan, numbers));
+    OptimResult done = {.grad_norm = sqrt(numbers[NUMBER_SQUARES])};
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup);
-    double loss_text = plan.label_weight[0] > 0 ? text_sum / plan.label_weight[0] : 0; /* reported alike in every regime */
+    double loss_text = plan.label_weight[0] > 0 ? numbers[NUMBER_TEXT_SUM] / plan.label_weight[0] : 0; /* reported alike in every regime */
     double loss = r->cfg->loss.text_weight * loss_text, lr = factor * r->cfg->optim.lr;
-    TRY(optim_step(r->params, r->cfg, factor, loss, &done));
+    TRY(optim_update(r->params, r->cfg, factor, loss, &done));
     if (done.skipped)
         log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, loss, done.grad_norm);
     else
@@ -226,6 +254,9 @@ static Status run_all(Run *r, const TrainFlags *flags)
     TRY(setup_device(&r->setup));
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
+    void *numbers;
+    TRY(r->setup.backend.mem_create(&r->setup.backend, N_NUMBERS * sizeof(double), &numbers));
+    r->numbers = numbers;
     TRY(prepare_run_folder(r, flags));
     if (r->state.step >= r->last) {
         log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
@@ -241,6 +272,8 @@ Status train_run(const RunConfig *cfg, const TrainFlags *flags)
     Status s = run_all(&r, flags);
     runlog_close(&r.log);
     dump_close(&r.dump);
+    if (r.numbers)
+        r.setup.backend.mem_destroy(&r.setup.backend, r.numbers);
     setup_close(&r.setup);
     if (r.lock >= 0)
         close(r.lock);

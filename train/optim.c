@@ -30,20 +30,9 @@ Status optim_reduce(Params *p, const Dist *dist)
     return s;
 }
 
-static Status gradient_norm(Params *p, double *norm)
+Status optim_squares(Params *p, double *squares)
 {
-    Backend *b = p->backend;
-    double sum = 0;
-    ArenaMark mark = arena_mark(b->ctx.scratch);
-    double *out = arena_push(b->ctx.scratch, sizeof *out);
-    if (!out)
-        return fail(ERR_NOMEM, "norm of the gradient: the workspace is full");
-    Status s = b->ops.sum_squares(&b->ctx, &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = out});
-    if (s == OK)
-        s = b->download(b, &sum, out, sizeof sum);
-    arena_release(b->ctx.scratch, mark);
-    *norm = sqrt(sum);
-    return s;
+    return p->backend->ops.sum_squares(&p->backend->ctx, &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = squares});
 }
 
 /* Tensors that lie side by side and are updated alike go as one span: the padding between them is zero and stays so. */
@@ -88,15 +77,30 @@ static Status update(Params *p, const RunConfig *cfg, double factor, double grad
     return s;
 }
 
-Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
+Status optim_update(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
 {
     const double largest = 1e18; /* the second moment holds the square, and f32 ends at 3e38 */
     double max = cfg->optim.max_grad_norm;
-    *result = (OptimResult){0};
-    TRY(gradient_norm(p, &result->grad_norm));
     result->skipped = !isfinite(loss) || !(result->grad_norm <= largest);
     if (result->skipped)
         return OK;
     double scale = max > 0 ? fmin(1, max / (result->grad_norm + 1e-6)) : 1;
     return update(p, cfg, factor, scale);
+}
+
+Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
+{
+    Backend *b = p->backend;
+    double sum = 0;
+    ArenaMark mark = arena_mark(b->ctx.scratch);
+    double *squares = arena_push(b->ctx.scratch, sizeof *squares);
+    if (!squares)
+        return fail(ERR_NOMEM, "norm of the gradient: the workspace is full");
+    Status s = optim_squares(p, squares);
+    if (s == OK)
+        s = b->download(b, &sum, squares, sizeof sum);
+    arena_release(b->ctx.scratch, mark);
+    TRY(s);
+    *result = (OptimResult){.grad_norm = sqrt(sum)};
+    return optim_update(p, cfg, factor, loss, result);
 }

@@ -88,3 +88,34 @@ extern "C" Status cuda_cross_entropy(KernelCtx *ctx, const CrossEntropy *a)
     });
     return cuda_launched("cross_entropy");
 }
+
+/* ---- Σ w x: one block, whose threads take every SUM_THREADS-th element; there are no more of them than labels in a pass ---- */
+
+enum { SUM_THREADS = 512 };
+
+template <class T> __global__ void __launch_bounds__(SUM_THREADS)
+    weighted_sum_kernel(const float *weight, const float *x, int64_t n, double scale, T *scaled, double *total, bool accumulate)
+{
+    SHARED_MEMORY(double, slots);
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < n; i += SUM_THREADS)
+        sum += (double)load(weight + i) * load(x + i);
+    sum = block_sum(sum, slots);
+    if (threadIdx.x)
+        return;
+    store(total, accumulate ? load(total) + sum : sum);
+    if (scaled)
+        store(scaled, (float)(scale * sum));
+}
+
+extern "C" Status cuda_weighted_sum(KernelCtx *ctx, const WeightedSum *a)
+{
+    TRY(check_weighted_sum(a));
+    if (a->type != F32)
+        return fail(ERR_INTERNAL, "weighted_sum: the cuda backend takes F32, not %s", dtype_name(a->type));
+    WITH_TYPE(a->act, T, {
+        LAUNCH((weighted_sum_kernel<T>), 1, SUM_THREADS, SUM_THREADS / WARP * sizeof(double), cuda_stream(ctx), a->weight, (const float *)a->x, a->n,
+               a->scale, (T *)a->scaled, a->total, a->accumulate);
+    });
+    return cuda_launched("weighted_sum");
+}

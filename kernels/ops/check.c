@@ -75,14 +75,7 @@ Status check_matmul(const Matmul *a)
         TRY(floating(op, "bias_type", a->bias_type));
     TRY(at_least(op, "lda", a->lda, a->a_trans ? a->m : a->k));
     TRY(at_least(op, "ldb", a->ldb, a->b_trans ? a->k : a->n));
-    TRY(at_least(op, "ldc", a->ldc, a->n));
-    if (!a->k2)
-        return OK;
-    TRY(size(op, "k2", a->k2));
-    EXPECT(!a->a_trans, "matmul: a second product beside a transposed A");
-    TRY(floating(op, "b2_type", a->b2_type));
-    TRY(at_least(op, "lda2", a->lda2, a->k2));
-    return at_least(op, "ldb2", a->ldb2, a->b_trans ? a->k2 : a->n);
+    return at_least(op, "ldc", a->ldc, a->n);
 }
 
 Status check_column_sum(const ColumnSum *a)
@@ -280,6 +273,13 @@ Status check_cross_entropy(const CrossEntropy *a)
     TRY(size(op, "cols", a->cols));
     TRY(floating(op, "act", a->act));
     return at_least(op, "ldz", a->ldz, a->cols);
+}
+
+Status check_weighted_sum(const WeightedSum *a)
+{
+    TRY(size("weighted_sum", "n", a->n));
+    TRY(wide("weighted_sum", "type", a->type));
+    return floating("weighted_sum", "act", a->act);
 }
 
 Status check_adamw(const Adamw *a)

@@ -14,10 +14,9 @@ static void shape(Cost *c, int64_t m, int64_t n, double bytes_read, double bytes
 
 void cost_matmul(const Matmul *a, Cost *c)
 {
-    double m = (double)a->m, n = (double)a->n, k = (double)(a->k + a->k2), out = m * n * size_of(a->c_type);
-    double operands = m * k * size_of(a->a_type) + n * (double)a->k * size_of(a->b_type) + (a->k2 ? n * (double)a->k2 * size_of(a->b2_type) : 0);
-    shape(c, a->m, a->n, operands + (a->bias ? n * size_of(a->bias_type) : 0) + (a->accumulate ? out : 0), out);
-    c->k = a->k + a->k2;
+    double m = (double)a->m, n = (double)a->n, k = (double)a->k, out = m * n * size_of(a->c_type);
+    shape(c, a->m, a->n, m * k * size_of(a->a_type) + k * n * size_of(a->b_type) + (a->bias ? n * size_of(a->bias_type) : 0) + (a->accumulate ? out : 0), out);
+    c->k = a->k;
     c->flops = 2 * m * n * k;
     c->narrow = a->a_type == BF16 && a->b_type == BF16;
 }
@@ -180,6 +179,12 @@ void cost_cross_entropy(const CrossEntropy *a, Cost *c)
     c->bytes_written += (double)a->rows * row;
 }
 
+void cost_weighted_sum(const WeightedSum *a, Cost *c)
+{
+    double total = sizeof(double);
+    shape(c, 1, a->n, (double)a->n * (size_of(F32) + size_of(a->type)) + (a->accumulate ? total : 0), total + (a->scaled ? size_of(a->act) : 0));
+}
+
 /* ---------------------------------------------------------------- optimiser */
 
 void cost_adamw(const Adamw *a, Cost *c)
@@ -192,18 +197,3 @@ void cost_adamw(const Adamw *a, Cost *c)
 
 void cost_sum_squares(const SumSquares *a, Cost *c) { shape(c, 1, a->n, (double)a->n * size_of(a->type), sizeof(double)); }
 void cost_fill(const Fill *a, Cost *c) { shape(c, 1, a->n, 0, (double)a->n * size_of(a->type)); }
-
-#define COST_CALL(name, Args) \
-    static void call_##name(const void *args, Cost *c) { cost_##name(args, c); }
-KERNEL_LIST(COST_CALL)
-#undef COST_CALL
-
-void op_cost(Op op, const void *args, Cost *c)
-{
-    static void (*const COSTS[N_OPS])(const void *args, Cost *c) = {
-#define COST_ENTRY(name, Args) call_##name,
-        KERNEL_LIST(COST_ENTRY)
-#undef COST_ENTRY
-    };
-    COSTS[op](args, c);
-}

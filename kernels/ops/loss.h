@@ -2,7 +2,10 @@
  *
  * ce_i = logsumexp(z_i) - z_i[label_i];  loss[i] = ce_i (unweighted);  dz_i = weight[i]·(softmax(z_i) - onehot(label_i))
  * logits: [rows, cols] in act with stride ldz; the gradient overwrites them when `backward` is set.
- * label: [rows] in 0 … cols-1. weight, loss: [rows] F32 (F64 when act is F64). Everything in f32 or better. */
+ * label: [rows] in 0 … cols-1. weight, loss: [rows] F32 (F64 when act is F64). Everything in f32 or better.
+ *
+ * weighted_sum   s = Σ weight_i · x_i, in double;  total[0] (F64, backend memory) (+)= s;  scaled[0] = scale · s
+ * weight: [n] F32. x: [n] F32 (F64 on ref). scaled: NULL, or one element of type `act`. */
 #ifndef GENLLAVA_KERNELS_OPS_LOSS_H
 #define GENLLAVA_KERNELS_OPS_LOSS_H
 
@@ -16,4 +19,15 @@ typedef struct CrossEntropy {
     void *logits, *loss;
     bool backward;
 } CrossEntropy;
+
+typedef struct WeightedSum {
+    int64_t n;
+    DType type, act; /* of x, of scaled */
+    double scale;
+    const float *weight;
+    const void *x;
+    void *scaled;
+    double *total;
+    bool accumulate;
+} WeightedSum;
 #endif

@@ -40,6 +40,7 @@ extern "C" {
     X(add_rows, AddRows)                   \
     X(add_rows_bwd, AddRowsBwd)            \
     X(cross_entropy, CrossEntropy)         \
+    X(weighted_sum, WeightedSum)           \
     X(adamw, Adamw)                        \
     X(sum_squares, SumSquares)             \
     X(fill, Fill)
@@ -49,6 +50,12 @@ typedef struct KernelTable {
     KERNEL_LIST(KERNEL_MEMBER)
 #undef KERNEL_MEMBER
 } KernelTable;
+
+/* Memory of a device that is not the host's. */
+typedef struct DeviceMemory {
+    size_t total, available; /* bytes: of the device; free now, or already the backend's own */
+    size_t own;              /* what the backend takes for itself: staging, workspaces of libraries and of the operators measured so far */
+} DeviceMemory;
 
 /* A backend: a table and the memory it works on. Opened once, closed at the end. */
 typedef struct Backend {
@@ -63,6 +70,12 @@ typedef struct Backend {
     Status (*upload)(struct Backend *b, void *dst, const void *src, size_t n_bytes);   /* host to device, ordered */
     Status (*download)(struct Backend *b, void *dst, const void *src, size_t n_bytes); /* device to host, complete on return */
     void (*close)(struct Backend *b);
+    /* NULL in backends that have nothing to say. */
+    Status (*memory)(struct Backend *b, DeviceMemory *out);
+    Status (*measure)(struct Backend *b, struct Backend *null); /* opens a null backend whose operators tell b what b's would need besides their arguments;
+                                                                   to be closed before b */
+    Status (*choices)(struct Backend *b, char **text);      /* what was chosen for this device so far (lines of text, mem_free them), to be kept with the run … */
+    Status (*choose)(struct Backend *b, const char *text);  /* … and told again when it is resumed; what does not fit is chosen anew, which is said */
 } Backend;
 
 MUST_USE Status ref_open(Backend *b);  /* arithmetic in double; F64, F32, BF16 arrays */

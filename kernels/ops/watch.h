@@ -4,6 +4,7 @@
 #define GENLLAVA_KERNELS_OPS_WATCH_H
 
 #include "kernels/ops/cost.h"
+#include "kernels/ops/op.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -21,3 +21,17 @@ Status REF_NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)
     }
     return OK;
 }
+
+/* In double also where the arithmetic is float: so says the contract. */
+Status REF_NAME(weighted_sum)(KernelCtx *ctx, const WeightedSum *a)
+{
+    (void)ctx;
+    TRY(check_weighted_sum(a));
+    double sum = 0;
+    for (int64_t i = 0; i < a->n; i++)
+        sum += (double)a->weight[i] * (double)get(a->x, a->type, i);
+    *a->total = a->accumulate ? *a->total + sum : sum;
+    if (a->scaled)
+        put(a->scaled, a->act, 0, (real)(a->scale * sum));
+    return OK;
+}

@@ -1,4 +1,5 @@
-/* cross_entropy */
+/* cross_entropy, weighted_sum */
+#include <float.h>
 #include <math.h>
 
 #include "tests/kernels/compare.h"
@@ -74,6 +75,40 @@ TEST(ref_cross_entropy_has_known_values_and_its_derivative)
     REQUIRE_OK(ref.ops.cross_entropy(&ref.ctx, &fwd));
     CHECK_NEAR(loss[1], log(4), 1e-15);
 }
+
+typedef struct SumCase {
+    int64_t n;
+    DType act;
+    bool scaled, accumulate;
+    Pattern pattern;
+    double scale;
+    const char *why;
+} SumCase;
+
+static const SumCase SUM_CASES[] = {
+    {    1, F32,  true,  false, UNIFORM, 1, "smallest"},
+    {    0, F32,  true,  false, UNIFORM, 1, "nothing: zero"},
+    {    0, F32,  false, true,  UNIFORM, 1, "nothing: what was there"},
+    { 1003, F32,  false, true,  UNIFORM, 1, "added to an earlier pass"},
+    { 1537, F32,  true,  false, UNIFORM, 1e18, "large losses"},
+    {  511, F32,  true,  true,  MIXED,   1, "subnormal numbers, zeros"},
+    {  700, BF16, true,  true,  UNIFORM, 3, "bf16"},
+    {   33, BF16, true,  false, SPIKE,   100, "one loss dominates, bf16"},
+};
+
+static void weighted_sum_case(Comparison *c, const void *row)
+{
+    const SumCase *k = row;
+    WeightedSum *a = compare_args(c, &(WeightedSum){.n = k->n, .type = F32, .act = k->act, .scale = 0.3, .accumulate = k->accumulate}, sizeof *a);
+    IN(weight, .type = F32, .cols = k->n, .pattern = UNIFORM);
+    IN(x, .type = F32, .cols = k->n, .pattern = k->pattern, .scale = k->scale);
+    /* Every backend sums in double, ref_float too, but in its own order: n roundings of the running sum at the worst. */
+    double slack = (double)(k->n + 1) * DBL_EPSILON, floor = slack * (double)k->n * k->scale;
+    OUT_OR_SUM(total, k->accumulate, .type = F64, .cols = 1, .slack = slack, .floor = floor);
+    if (k->scaled)
+        OUT(scaled, .type = k->act, .cols = 1, .slack = slack, .floor = floor);
+}
+KERNEL_TEST(weighted_sum, SUM_CASES, weighted_sum_case)
 
 TEST(cross_entropy_refuses_wrong_arguments)
 {

@@ -36,9 +36,10 @@ MUST_USE Status genllava_updated(GenLlava *g);
 typedef struct LossRequest {
     double text_scale;
     float *logits;    /* host, [n_labels, V+R] f32: filled when not NULL (dump) */
+    double *text_total; /* F64, backend memory: text_sum is added to it, and nobody waits for it; NULL: it is waited for */
 } LossRequest;
 typedef struct LossResult {
-    double text_sum;  /* Σ w·ce of the pass, unscaled */
+    double text_sum;  /* Σ w·ce of the pass, unscaled; 0 with text_total */
     Tensor *loss;     /* scaled loss to run tape_backward from; NULL when nothing in the pass is trainable or on a measuring tape's failure */
 } LossResult;
 /* One pass: forward, loss; the caller then calls tape_backward(t, result.loss, 1). */

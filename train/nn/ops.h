@@ -111,7 +111,8 @@ typedef struct LmLoss {
     double scale;
     int64_t chunk;          /* rows whose logits exist at one time; 0: chosen by size */
     float *logits;          /* [n, V+R], filled when not NULL */
-    double weighted_sum;    /* out: Σ weight·ce */
+    double *total;          /* F64, backend memory: Σ weight·ce is added to it; NULL: it is waited for and … */
+    double weighted_sum;    /* out: … is here */
 } LmLoss;
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *arg);
 /* Logits of hs [n,D] into host memory [n, V+R] as f32. */

@@ -101,20 +101,16 @@ static void upload_labels(Tape *t, const LmLoss *a, const int32_t **label, void 
     *weight = tape_upload(t, scaled, (size_t)a->n * size);
 }
 
-static void weigh(Tape *t, LmLoss *a, const void *ce_device, Tensor *loss)
+/* On the device: nobody waits for the sum, unless the caller wants it at once. */
+static void weigh(Tape *t, LmLoss *a, const void *ce, Tensor *loss)
 {
-    size_t size = dtype_size(tape_stat_type(t));
-    char *ce = tape_host(t, (size_t)a->n * size);
-    if (!ce)
-        return;
-    tape_fail(t, t->backend->download(t->backend, ce, ce_device, (size_t)a->n * size));
+    double *total = a->total ? a->total : tape_keep(t, sizeof *total);
+    const float *weight = tape_upload(t, a->weight, (size_t)a->n * sizeof *weight);
+    RUN(t, weighted_sum, WeightedSum, .n = a->n, .type = tape_stat_type(t), .act = loss->type, .scale = a->scale, .weight = weight, .x = ce,
+        .scaled = loss->data, .total = total, .accumulate = a->total != NULL);
     a->weighted_sum = 0;
-    for (int64_t i = 0; a->weight && i < a->n; i++) {
-        double v;
-        dtype_convert(&v, F64, ce + (size_t)i * size, tape_stat_type(t), 1);
-        a->weighted_sum += (double)a->weight[i] * v;
-    }
-    RUN(t, fill, Fill, .n = 1, .type = loss->type, .value = a->scale * a->weighted_sum, .x = loss->data);
+    if (!a->total && !t->status)
+        tape_fail(t, t->backend->download(t->backend, &a->weighted_sum, total, sizeof *total));
 }
 
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)

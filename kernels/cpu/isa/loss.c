@@ -59,3 +59,20 @@ Status NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)
     parallel_for(cpu_device(ctx), a->rows, ns * (double)a->cols, cross_entropy_rows, a);
     return OK;
 }
+
+/* One sum a row of the logits: nothing to share out. */
+Status NAME(weighted_sum)(KernelCtx *ctx, const WeightedSum *a)
+{
+    (void)ctx;
+    TRY(check_weighted_sum(a));
+    TRY(expect_single("weighted_sum", a->type));
+    TRY(expect_single("weighted_sum", a->act));
+    const float *x = a->x;
+    double sum = 0;
+    for (int64_t i = 0; i < a->n; i++)
+        sum += (double)a->weight[i] * (double)x[i];
+    *a->total = a->accumulate ? *a->total + sum : sum;
+    if (a->scaled)
+        BY_TYPE(a->act, put(a->scaled, T, 0, (float)(a->scale * sum)));
+    return OK;
+}
