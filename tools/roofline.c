@@ -44,7 +44,7 @@ double roofline_seconds(const Device *d, const Reached *reached, Op op, const Co
     return fmax(arithmetic_seconds(d, reached, op, c), memory_seconds(d, reached, c)) + 1e-6 * reached->gap_us;
 }
 
-bool roofline_narrow(Op op, const Cost *c)
+static bool is_narrow(Op op, const Cost *c)
 {
     return op == OP_matmul && (c->m <= ROOFLINE_NARROW || c->n <= ROOFLINE_NARROW || c->k <= ROOFLINE_NARROW);
 }
@@ -66,7 +66,7 @@ static Line *line_of(Roofline *r, Op op, const Cost *c)
         r->lines = more;
         r->capacity = capacity;
     }
-    r->lines[r->n] = (Line){.op = op, .m = c->m, .n = c->n, .k = c->k, .narrow = roofline_narrow(op, c)};
+    r->lines[r->n] = (Line){.op = op, .m = c->m, .n = c->n, .k = c->k, .narrow = is_narrow(op, c)};
     return &r->lines[r->n++];
 }
 

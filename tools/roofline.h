@@ -19,9 +19,8 @@ typedef struct Reached {
     double gap_us;                       /* of one operator to the next */
 } Reached;
 
-/* Matmuls with a dimension of at most this: the adapters' and other small ones, which do not fill the device's tiles or wait for memory. */
+/* A large matmul with small ones beside it: those do not fill the device's tiles and wait for memory. */
 enum { ROOFLINE_NARROW = 512 };
-bool roofline_narrow(Op op, const Cost *c);
 
 typedef struct Line {
     Op op;

@@ -12,6 +12,7 @@
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/log.h"
+#include "train/algorithms.h"
 #include "train/checkpoint_files.h"
 #include "train/manifest.h"
 
@@ -81,7 +82,7 @@ enum { N_BASES = 2 };
 /* ---------------------------------------------------------------- state.json */
 
 /* Nothing here may depend on the clock: a resumed run writes the same bytes as one that was never interrupted. */
-static Status write_state(const char *folder, const RunConfig *cfg, const TrainState *state)
+static Status write_state(const char *folder, const RunConfig *cfg, const TrainState *state, Backend *backend)
 {
     const Base bases[N_BASES] = BASES(cfg);
     char path[PATH_MAX], hex[33];
@@ -106,6 +107,8 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
         jsonout_end_object(&out);
     }
     jsonout_end_object(&out);
+    if (s == OK)
+        s = algorithms_write(&out, backend);
     jsonout_end_object(&out);
     disk_join(path, folder, STATE);
     if (s == OK)
@@ -151,7 +154,7 @@ static Status check_bases(const Json *root, const char *folder, const RunConfig 
     return OK;
 }
 
-static Status read_state(const char *folder, const RunConfig *cfg, TrainState *state)
+static Status read_state(const char *folder, const RunConfig *cfg, TrainState *state, Backend *backend)
 {
     char path[PATH_MAX];
     JsonDoc *doc;
@@ -159,6 +162,8 @@ static Status read_state(const char *folder, const RunConfig *cfg, TrainState *s
     Status s = take_state(json_root(doc), path, state);
     if (s == OK)
         s = check_bases(json_root(doc), folder, cfg);
+    if (s == OK)
+        s = algorithms_read(json_root(doc), backend);
     json_free(&doc);
     return s;
 }
@@ -180,7 +185,7 @@ static Status fill_folder(const char *folder, GenLlava *model, const RunConfig *
     TRY(checkpoint_write_weights(folder, model, cfg));
     TRY(checkpoint_write_moments(folder, genllava_params(model)));
     TRY(write_config(folder, cfg));
-    TRY(write_state(folder, cfg, state));
+    TRY(write_state(folder, cfg, state, genllava_params(model)->backend));
     return manifest_write(folder);
 }
 
@@ -319,7 +324,7 @@ Status checkpoint_newest(const char *run_folder, char path[PATH_MAX])
 
 Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state)
 {
-    TRY(read_state(folder, cfg, state));
+    TRY(read_state(folder, cfg, state, genllava_params(model)->backend));
     return checkpoint_read_moments(folder, genllava_params(model));
 }
 

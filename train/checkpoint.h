@@ -1,7 +1,8 @@
 /* checkpoint.h: a run's state on disk. A checkpoint is a folder checkpoint-NNNNNN (NNNNNN finished updates) of the run folder:
  *
  *   MANIFEST.json                                   sizes and hashes of all that follows; written last
- *   config.resolved.json, state.json                settings; step, counters, the frozen bases by path and hash
+ *   config.resolved.json, state.json                settings; step, counters, the frozen bases by path and hash, the
+ *                                                   algorithms that the device's library was asked for
  *   adapter_config.json, adapter_model.safetensors  LoRA, as PEFT loads it
  *   projector.safetensors, token_rows.safetensors, token_rows.json (text to id)
  *   llm/, vision/                                   whole Hugging Face folders of fully trained modules

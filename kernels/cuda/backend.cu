@@ -6,21 +6,9 @@
 
 enum { OLDEST_CAPABILITY = 8 }; /* Ampere: bf16 tensor cores, cp.async */
 
-Status cuda_check(cudaError_t e, const char *what)
-{
-    if (e == cudaSuccess)
-        return OK;
-    return fail(e == cudaErrorMemoryAllocation ? ERR_NOMEM : ERR_DEVICE, "%s: %s", what, cudaGetErrorString(e));
-}
-
 Status cublas_check(cublasStatus_t s, const char *what)
 {
     return s == CUBLAS_STATUS_SUCCESS ? OK : fail(ERR_DEVICE, "%s: cuBLASLt status %d", what, (int)s);
-}
-
-Status cuda_launched(const char *kernel)
-{
-    return cuda_check(cudaGetLastError(), kernel);
 }
 
 /* What an earlier operator left in it is still being read: the stream has to come to rest before it can grow. That happens a few times a run. */
@@ -28,7 +16,7 @@ Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out
 {
     CudaState *s = cuda_state(ctx);
     if (n_bytes > s->n_partial) {
-        TRY(cuda_check(cudaStreamSynchronize(s->stream), op));
+        TRY(cuda_wait(s, op));
         cudaFree(s->partial);
         s->partial = nullptr;
         s->n_partial = 0;
@@ -63,28 +51,13 @@ static void mem_destroy(Backend *b, void *p)
     cudaFree(p);
 }
 
-static Status upload(Backend *b, void *dst, const void *src, size_t n_bytes)
-{
-    if (!n_bytes)
-        return OK;
-    return cuda_check(cudaMemcpyAsync(dst, src, n_bytes, cudaMemcpyHostToDevice, cuda_state(&b->ctx)->stream), "copy to the device");
-}
-
-static Status download(Backend *b, void *dst, const void *src, size_t n_bytes)
-{
-    CudaState *s = cuda_state(&b->ctx);
-    if (!n_bytes)
-        return OK;
-    TRY(cuda_check(cudaMemcpyAsync(dst, src, n_bytes, cudaMemcpyDeviceToHost, s->stream), "copy from the device"));
-    return cuda_check(cudaStreamSynchronize(s->stream), "waiting for the device");
-}
-
 static void close_cuda(Backend *b)
 {
     CudaState *s = cuda_state(&b->ctx);
     if (s) {
         if (s->stream)
             cudaStreamSynchronize(s->stream);
+        staging_destroy(s);
         matmul_plans_free(s);
         if (s->preference)
             s->cublas.cublasLtMatmulPreferenceDestroy(s->preference);
@@ -122,12 +95,13 @@ static Status create_handles(CudaState *s)
 {
     TRY(cublas_load(&s->cublas));
     TRY(cuda_check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "creating the stream"));
+    TRY(staging_create(s));
     TRY(cuda_check(cudaMalloc(&s->workspace, MATMUL_WORKSPACE), "workspace of the matmuls"));
     TRY(cublas_check(s->cublas.cublasLtCreate(&s->lt), "opening cuBLASLt"));
     TRY(cublas_check(s->cublas.cublasLtMatmulPreferenceCreate(&s->preference), "opening cuBLASLt"));
     size_t workspace = MATMUL_WORKSPACE;
-    /* No split along k that adds up in the order of arrival: equal inputs must give equal bits. */
-    uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    /* A split along k keeps its partial sums in f32 and adds them in a fixed order, so that equal inputs give equal bits. */
+    uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     TRY(cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
                      "workspace of the matmuls"));
     return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes),
@@ -154,12 +128,17 @@ extern "C" Status cuda_open(Backend *b)
 #undef MEMBER
     b->mem_create = mem_create;
     b->mem_destroy = mem_destroy;
-    b->upload = upload;
-    b->download = download;
+    b->upload = staging_upload;
+    b->download = staging_download;
     b->close = close_cuda;
+    b->choices = choices_save;
+    b->choose = choices_load;
     snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,
              prop.major, prop.minor);
     Status status = create_handles(s);
+    if (status == OK)
+        snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu, %.80s, compute capability %d.%d, %d multiprocessors", s->cublas.cublasLtGetVersion(),
+                 prop.name, prop.major, prop.minor, prop.multiProcessorCount);
     if (status != OK)
         close_cuda(b);
     return status;

@@ -5,36 +5,71 @@
 #include "kernels/cuda/cublas.cuh"
 #include "kernels/cuda/device.cuh"
 
-/* A matmul as cuBLASLt wants it described, with the algorithm chosen for it. */
-struct MatmulPlan {
+/* A matmul's shape as far as the choice of an algorithm depends on it. Compared byte by byte: zero it first. */
+struct MatmulKey {
     int64_t m, n, k, lda, ldb, ldc;
-    DType a_type, b_type, c_type, bias_type;
-    bool a_trans, b_trans, has_bias;
+    uint8_t a_type, b_type, c_type, a_trans, b_trans, has_bias;
+    uint8_t align_a, align_b, align_c, align_bias; /* bytes */
+    uint8_t unused[6];
+};
+static_assert(sizeof(MatmulKey) == 6 * sizeof(int64_t) + 16, "no padding to compare");
+
+/* The shape described as cuBLASLt wants it, with the algorithm chosen for it. */
+struct MatmulPlan {
+    MatmulKey key;
+    bool ready; /* described, and the algorithm may be used */
+    bool kept;  /* the algorithm came with the run and has not been tried yet */
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
     size_t workspace_bytes;
 };
 
-enum { MATMUL_PLANS = 512, MATMUL_WORKSPACE = 32 << 20 };
+enum { MATMUL_PLANS = 512, MATMUL_SLOTS = 2 * MATMUL_PLANS, MATMUL_WORKSPACE = 32 << 20 };
+
+/* Room for the ids, labels and pictures of a pass in each half; a larger copy goes in pieces. */
+constexpr size_t STAGING_HALF = 8 << 20, STAGING_DOWN = 4 << 20;
+
+struct Staging {
+    cudaStream_t stream;  /* copies to the device */
+    cudaEvent_t arrived;  /* of the copy just made */
+    cudaEvent_t consumed[2];
+    char *pinned;         /* 2 · STAGING_HALF to the device, STAGING_DOWN from it */
+    char *device;         /* 2 · STAGING_HALF */
+    size_t used;          /* of the present half */
+    int half;
+    bool in_use[2];       /* consumed[] says until when */
+};
 
 struct CudaState {
-    int device;
-    cudaStream_t stream; /* all kernels and copies */
+    cudaStream_t stream; /* all kernels */
+    Staging staging;
     Cublas cublas;
     cublasLtHandle_t lt;
     cublasLtMatmulPreference_t preference;
     void *workspace; /* MATMUL_WORKSPACE bytes */
     void *partial;   /* of operators that need memory besides, n_partial bytes; grows */
     size_t n_partial;
-    MatmulPlan *plans;
+    MatmulPlan *plans; /* in the order in which the shapes came */
     int n_plans;
+    uint16_t plan_slots[MATMUL_SLOTS]; /* finds a plan by its key */
+    char origin[256];  /* library and device that the algorithms are chosen for */
 };
 
 static inline CudaState *cuda_state(KernelCtx *ctx) { return (CudaState *)ctx->device; }
 
-/* "what: the runtime's sentence" as ERR_DEVICE, or ERR_NOMEM for exhausted memory; OK for success. */
+/* The runtime's sentence as ERR_DEVICE, with `what` or the kernels that may be to blame; OK for success. */
 Status cuda_check(cudaError_t e, const char *what);
+/* Until the compute stream has come to rest. */
+Status cuda_wait(CudaState *s, const char *what);
+Status staging_create(CudaState *s);
+void staging_destroy(CudaState *s); /* also of a half-made one */
+Status staging_upload(Backend *b, void *dst, const void *src, size_t n_bytes);
+Status staging_download(Backend *b, void *dst, const void *src, size_t n_bytes);
 Status cublas_check(cublasStatus_t s, const char *what);
 void matmul_plans_free(CudaState *s);
+MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */
+/* The chosen algorithms as text, and back. */
+Status choices_save(Backend *b, char **text);
+Status choices_load(Backend *b, const char *text);
 #endif

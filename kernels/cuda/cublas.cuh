@@ -18,7 +18,10 @@
     X(cublasLtMatmulDescSetAttribute)             \
     X(cublasLtMatrixLayoutCreate)                 \
     X(cublasLtMatrixLayoutDestroy)                \
+    X(cublasLtGetVersion)                         \
     X(cublasLtMatmulAlgoGetHeuristic)             \
+    X(cublasLtMatmulAlgoCheck)                    \
+    X(cublasLtMatmulAlgoConfigGetAttribute)       \
     X(cublasLtMatmul)
 
 struct Cublas {

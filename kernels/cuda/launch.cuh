@@ -12,29 +12,46 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-#if defined(CUDA_HOST_EMULATION)
-#include <tuple>
+/* The stream of a backend that only measures: nothing is launched. */
+#define NO_STREAM ((cudaStream_t)(intptr_t)-1)
+/* Remembers what was launched last, for the sentence of an error. */
+void launch_note(const char *kernel);
 
+#if defined(CUDA_HOST_EMULATION)
 template <class F> struct HostLaunch {
     F call;
     static void run(void *self) { ((HostLaunch *)self)->call(); }
 };
-template <class F> void host_launch(const char *name, dim3 grid, dim3 block, size_t shared, bool flat, F call)
+template <class F, class... Args>
+void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, F kernel, Args... args)
 {
-    HostLaunch<F> l = {call};
-    cuda_host_launch(name, grid, block, shared, flat, HostLaunch<F>::run, &l);
+    if (stream == NO_STREAM)
+        return;
+    launch_note(name);
+    cuda_host_enqueue(stream, name, [=] {
+        auto call = [=] { kernel(args...); };
+        HostLaunch<decltype(call)> l = {call};
+        cuda_host_launch(name, grid, block, shared, flat, HostLaunch<decltype(call)>::run, &l);
+    });
 }
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    ((void)(stream), host_launch(#kernel, grid, block, shared_bytes, false, [&] { kernel(__VA_ARGS__); }))
+    host_launch(#kernel, stream, grid, block, shared_bytes, false, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
 #define LAUNCH_FLAT(kernel, grid, block, stream, ...) \
-    ((void)(stream), host_launch(#kernel, grid, block, 0, true, [&] { kernel(__VA_ARGS__); }))
+    host_launch(#kernel, stream, grid, block, 0, true, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
 #define SHARED_MEMORY(type, name) type *name = (type *)cuda_host_thread->shared
 #define UNROLL
 #define UNROLL_NOT
 #define UNROLL_TWICE
 #else
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
-#define LAUNCH_FLAT(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                      \
+    do {                                                                            \
+        cudaStream_t launch_stream = (stream);                                      \
+        if (launch_stream != NO_STREAM) {                                           \
+            launch_note(#kernel);                                                   \
+            kernel<<<grid, block, shared_bytes, launch_stream>>>(__VA_ARGS__);      \
+        }                                                                           \
+    } while (0)
+#define LAUNCH_FLAT(kernel, grid, block, stream, ...) LAUNCH(kernel, grid, block, 0, stream, __VA_ARGS__)
 #define UNROLL _Pragma("unroll")
 #define UNROLL_NOT _Pragma("unroll 1")
 #define UNROLL_TWICE _Pragma("unroll 2")

@@ -1,17 +1,18 @@
 /* matmul.cu: matrix products through cuBLASLt, and column sums.
  *
  * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its Cᵀ[n,m], so it is asked for Cᵀ = op(B)ᵀ·op(A)ᵀ, with our B first. A bias
- * of n elements then runs along its rows, as its epilogue wants. An algorithm is chosen once for a shape and kept. */
+ * of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a shape, for the alignment that its matrices really
+ * have, and kept: choices.cu. */
 #include "kernels/cuda/backend.cuh"
+
+#include <string.h>
+
+#include "kernels/base/log.h"
+#include "kernels/cuda/map.cuh"
 
 static cudaDataType_t cublas_type(DType t) { return t == BF16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-static bool same_plan(const MatmulPlan *p, const MatmulPlan *q)
-{
-    return p->m == q->m && p->n == q->n && p->k == q->k && p->lda == q->lda && p->ldb == q->ldb && p->ldc == q->ldc && p->a_type == q->a_type &&
-           p->b_type == q->b_type && p->c_type == q->c_type && p->bias_type == q->bias_type && p->a_trans == q->a_trans && p->b_trans == q->b_trans &&
-           p->has_bias == q->has_bias;
-}
+/* ---- plans: a shape, described for the library, and its algorithm ---- */
 
 static void plan_free(const CudaState *s, MatmulPlan *p)
 {
@@ -23,6 +24,9 @@ static void plan_free(const CudaState *s, MatmulPlan *p)
         s->cublas.cublasLtMatrixLayoutDestroy(p->b);
     if (p->c)
         s->cublas.cublasLtMatrixLayoutDestroy(p->c);
+    p->desc = nullptr;
+    p->a = p->b = p->c = nullptr;
+    p->ready = false;
 }
 
 void matmul_plans_free(CudaState *s)
@@ -30,6 +34,37 @@ void matmul_plans_free(CudaState *s)
     for (int i = 0; i < s->n_plans; i++)
         plan_free(s, &s->plans[i]);
     s->n_plans = 0;
+    memset(s->plan_slots, 0, sizeof s->plan_slots);
+}
+
+/* Where the shape is, or would be: slots hold 1 + the plan's number, 0 where there is none. */
+static uint16_t *plan_slot(CudaState *s, const MatmulKey *key)
+{
+    const unsigned char *byte = (const unsigned char *)key;
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
+    for (size_t i = 0; i < sizeof *key; i++)
+        h = (h ^ byte[i]) * 0x100000001b3u;
+    for (uint64_t at = h ^ h >> 32;; at++) {
+        uint16_t *slot = &s->plan_slots[at % MATMUL_SLOTS];
+        if (!*slot || !memcmp(&s->plans[*slot - 1].key, key, sizeof *key))
+            return slot;
+    }
+}
+
+MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key)
+{
+    uint16_t *slot = plan_slot(s, key);
+    if (*slot)
+        return &s->plans[*slot - 1];
+    if (s->n_plans == MATMUL_PLANS) { /* packed batches of ever new lengths: begin again */
+        matmul_plans_free(s);
+        slot = plan_slot(s, key);
+    }
+    MatmulPlan *p = &s->plans[s->n_plans++];
+    memset(p, 0, sizeof *p);
+    p->key = *key;
+    *slot = (uint16_t)s->n_plans;
+    return p;
 }
 
 /* A stored row-major [rows, cols] matrix with row stride ld is a column-major [cols, rows] one. */
@@ -38,96 +73,222 @@ static Status layout(const CudaState *s, cublasLtMatrixLayout_t *out, DType type
     return cublas_check(s->cublas.cublasLtMatrixLayoutCreate(out, cublas_type(type), (uint64_t)cols, (uint64_t)rows, ld), "matmul layout");
 }
 
-static Status plan_make(CudaState *s, MatmulPlan *p)
+static Status set(const CudaState *s, MatmulPlan *p, cublasLtMatmulDescAttributes_t attribute, const void *value, size_t size)
 {
-    cublasOperation_t transpose_b = p->b_trans ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a = p->a_trans ? CUBLAS_OP_T : CUBLAS_OP_N;
-    cublasLtEpilogue_t epilogue = p->has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-    cudaDataType_t bias_type = cublas_type(p->bias_type);
-    TRY(cublas_check(s->cublas.cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "matmul"));
-    TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose_b, sizeof transpose_b), "matmul"));
-    TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &transpose_a, sizeof transpose_a), "matmul"));
-    TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue), "matmul"));
-    if (p->has_bias)
-        TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type), "matmul"));
-    TRY(p->b_trans ? layout(s, &p->b, p->b_type, p->n, p->k, p->ldb) : layout(s, &p->b, p->b_type, p->k, p->n, p->ldb));
-    TRY(p->a_trans ? layout(s, &p->a, p->a_type, p->k, p->m, p->lda) : layout(s, &p->a, p->a_type, p->m, p->k, p->lda));
-    TRY(layout(s, &p->c, p->c_type, p->m, p->n, p->ldc));
-    cublasLtMatmulHeuristicResult_t best;
-    int found = 0;
-    TRY(cublas_check(s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, 1, &best, &found), "matmul algorithm"));
-    if (!found)
-        return fail(ERR_DEVICE, "matmul: cuBLASLt has no deterministic algorithm for m %lld, n %lld, k %lld", (long long)p->m, (long long)p->n,
-                    (long long)p->k);
-    p->algo = best.algo;
-    p->workspace_bytes = best.workspaceSize;
-    return OK;
+    return cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, attribute, value, size), "matmul");
 }
 
-static Status plan_find(CudaState *s, const MatmulPlan *wanted, MatmulPlan **out)
+static Status describe(const CudaState *s, MatmulPlan *p, const void *bias)
 {
-    for (int i = 0; i < s->n_plans; i++)
-        if (same_plan(&s->plans[i], wanted)) {
-            *out = &s->plans[i];
+    const MatmulKey *k = &p->key;
+    cublasOperation_t transpose_b = k->b_trans ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a = k->a_trans ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasLtEpilogue_t epilogue = k->has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    cudaDataType_t bias_type = cublas_type((DType)k->c_type);
+    TRY(cublas_check(s->cublas.cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "matmul"));
+    TRY(set(s, p, CUBLASLT_MATMUL_DESC_TRANSA, &transpose_b, sizeof transpose_b));
+    TRY(set(s, p, CUBLASLT_MATMUL_DESC_TRANSB, &transpose_a, sizeof transpose_a));
+    TRY(set(s, p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    if (k->has_bias) {
+        TRY(set(s, p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type));
+        TRY(set(s, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias)); /* its alignment matters to the choice */
+    }
+    TRY(k->b_trans ? layout(s, &p->b, (DType)k->b_type, k->n, k->k, k->ldb) : layout(s, &p->b, (DType)k->b_type, k->k, k->n, k->ldb));
+    TRY(k->a_trans ? layout(s, &p->a, (DType)k->a_type, k->k, k->m, k->lda) : layout(s, &p->a, (DType)k->a_type, k->m, k->k, k->lda));
+    return layout(s, &p->c, (DType)k->c_type, k->m, k->n, k->ldc);
+}
+
+/* Partial sums along k, if any, are kept in f32 and added in a fixed order: nothing arrives first, nothing is rounded between. */
+static bool is_deterministic(const CudaState *s, const cublasLtMatmulAlgo_t *algo)
+{
+    uint32_t scheme = 0;
+    size_t n = 0;
+    return s->cublas.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme, &n) == CUBLAS_STATUS_SUCCESS &&
+           (scheme == CUBLASLT_REDUCTION_SCHEME_NONE || scheme == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
+}
+
+/* Can the algorithm that was kept with the run still be used here? */
+static bool kept_is_usable(const CudaState *s, MatmulPlan *p)
+{
+    cublasLtMatmulHeuristicResult_t result = {};
+    if (s->cublas.cublasLtMatmulAlgoCheck(s->lt, p->desc, p->b, p->a, p->c, p->c, &p->algo, &result) != CUBLAS_STATUS_SUCCESS)
+        return false;
+    p->workspace_bytes = result.workspaceSize;
+    return p->workspace_bytes <= MATMUL_WORKSPACE && is_deterministic(s, &p->algo);
+}
+
+static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t attribute, uint32_t value)
+{
+    return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, attribute, &value, sizeof value), "matmul preferences");
+}
+
+static Status choose(CudaState *s, MatmulPlan *p)
+{
+    enum { ASKED = 8 };
+    const MatmulKey *k = &p->key;
+    cublasLtMatmulHeuristicResult_t found[ASKED];
+    int n = 0;
+    /* The library's first operand is our B. */
+    TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, k->align_b));
+    TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k->align_a));
+    TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k->align_c));
+    TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k->align_c));
+    cublasStatus_t status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, ASKED, found, &n);
+    for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < n; i++)
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= MATMUL_WORKSPACE && is_deterministic(s, &found[i].algo)) {
+            p->algo = found[i].algo;
+            p->workspace_bytes = found[i].workspaceSize;
             return OK;
         }
-    if (s->n_plans == MATMUL_PLANS)
-        matmul_plans_free(s); /* packed batches of ever new lengths: begin again */
-    MatmulPlan *p = &s->plans[s->n_plans];
-    *p = *wanted;
-    Status status = plan_make(s, p);
+    return fail(ERR_DEVICE, "matmul: cuBLASLt has no deterministic algorithm for m %lld, n %lld, k %lld (status %d)", (long long)k->m, (long long)k->n,
+                (long long)k->k, (int)status);
+}
+
+static Status plan_prepare(CudaState *s, MatmulPlan *p, const void *bias)
+{
+    const MatmulKey *k = &p->key;
+    if (p->ready)
+        return k->has_bias ? set(s, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias) : OK;
+    Status status = describe(s, p, bias);
+    bool kept = p->kept;
+    p->kept = false;
+    if (status == OK && !(kept && kept_is_usable(s, p))) {
+        if (kept)
+            log_info("matmul of m %lld, n %lld, k %lld: the algorithm kept with the run cannot be used here; it is chosen anew", (long long)k->m,
+                     (long long)k->n, (long long)k->k);
+        status = choose(s, p);
+    }
     if (status != OK) {
         plan_free(s, p);
         return status;
     }
-    s->n_plans++;
-    *out = p;
+    p->ready = true;
     return OK;
 }
 
-/* cuBLASLt multiplies equal types: the operand in BF16 beside one in F32 is widened, packed. */
-static Status widen_operand(KernelCtx *ctx, const void **data, DType *type, int64_t rows, int64_t cols, int64_t *ld)
+/* What the address and every row's beginning are multiples of, up to what an arena promises: beyond it an address is so by accident, and the choice
+ * must not hang on that. */
+static uint8_t alignment(const void *p, int64_t ld, DType type)
+{
+    uint64_t bits = (uint64_t)(uintptr_t)p | (uint64_t)ld * dtype_size(type) | (uint64_t)ARENA_ALIGN;
+    return (uint8_t)(bits & (0 - bits));
+}
+
+/* ---- what cuBLASLt does not do: operands of different types, a bias of another type than the result, f32 products rounded to bf16 ---- */
+
+/* y (+)= x by rows, converted; ldx 0 repeats one row; no x: zeros. */
+template <class X, class Y> struct ConvertOp {
+    const X *x;
+    Y *y;
+    int64_t ldx, ldy;
+    bool add;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        for (int i = 0; i < n; i++) {
+            Y *to = y + row * ldy + at + i;
+            float v = x ? load(x + row * ldx + at + i) : 0.0f;
+            store(to, add ? v + load(to) : v);
+        }
+    }
+};
+
+struct Convert {
+    const void *x;
+    void *y;
+    DType x_type, y_type;
+    int64_t rows, cols, ldx, ldy;
+    bool add;
+};
+
+static Status convert(KernelCtx *ctx, const Convert &c)
+{
+    WITH_TYPE(c.x_type, X, {
+        WITH_TYPE(c.y_type, Y, {
+            ConvertOp<X, Y> op = {(const X *)c.x, (Y *)c.y, c.ldx, c.ldy, c.add};
+            return map_rows<float>(ctx, "matmul, converting", op, c.rows, c.cols, false);
+        });
+    });
+}
+
+/* A matmul as the library takes it, and what surrounds it. */
+struct Prepared {
+    MatmulKey key;
+    const void *a, *b, *bias;
+    void *c;
+    bool accumulate;
+    size_t widened, bias_bytes, wide_result; /* bytes of the workspace for each, in this order; 0: not needed */
+};
+
+static size_t room(int64_t rows, int64_t cols, DType type) { return ((size_t)(rows * cols) * dtype_size(type) + 255) & ~(size_t)255; }
+
+static Prepared prepare(const Matmul *a)
+{
+    Prepared p = {};
+    MatmulKey *k = &p.key;
+    k->m = a->m, k->n = a->n, k->k = a->k;
+    k->lda = a->lda, k->ldb = a->ldb, k->ldc = a->ldc;
+    k->a_type = (uint8_t)a->a_type, k->b_type = (uint8_t)a->b_type, k->c_type = (uint8_t)a->c_type;
+    k->a_trans = a->a_trans, k->b_trans = a->b_trans;
+    k->has_bias = a->bias != nullptr;
+    p.a = a->a, p.b = a->b, p.bias = a->bias, p.c = a->c, p.accumulate = a->accumulate;
+    bool f32_products = a->a_type == F32 || a->b_type == F32;
+    if (a->a_type != a->b_type)
+        p.widened = a->a_type == BF16 ? room(a->m, a->k, F32) : room(a->k, a->n, F32);
+    if (f32_products && a->c_type == BF16) {
+        p.wide_result = room(a->m, a->n, F32);
+        k->c_type = (uint8_t)F32;
+        k->ldc = a->n;
+        p.accumulate = false;
+    }
+    if (a->bias && a->bias_type != (DType)k->c_type)
+        p.bias_bytes = room(1, a->n, (DType)k->c_type);
+    return p;
+}
+
+static Status widen_operand(KernelCtx *ctx, const Matmul *a, Prepared *p, float *wide)
+{
+    bool is_a = a->a_type == BF16;
+    int64_t rows = is_a ? a->a_trans ? a->k : a->m : a->b_trans ? a->n : a->k, cols = is_a ? a->a_trans ? a->m : a->k : a->b_trans ? a->k : a->n;
+    Convert c = {is_a ? a->a : a->b, wide, BF16, F32, rows, cols, is_a ? a->lda : a->ldb, cols, false};
+    (is_a ? p->key.a_type : p->key.b_type) = (uint8_t)F32;
+    (is_a ? p->key.lda : p->key.ldb) = cols;
+    (is_a ? p->a : p->b) = wide;
+    return convert(ctx, c);
+}
+
+static Status use_workspace(KernelCtx *ctx, const Matmul *a, Prepared *p)
 {
     void *memory;
-    TRY(cuda_workspace(ctx, "matmul", (size_t)(rows * cols) * sizeof(float), &memory));
-    float *wide = (float *)memory;
-    for (int64_t r = 0; r < (*ld == cols ? 1 : rows); r++) {
-        int64_t n = *ld == cols ? rows * cols : cols;
-        AddScaled cast = {};
-        cast.n = n;
-        cast.a_type = *type;
-        cast.b_type = cast.y_type = F32;
-        cast.alpha = 1;
-        cast.a = (const char *)*data + (size_t)(r * *ld) * dtype_size(*type);
-        cast.y = wide + r * cols;
-        TRY(cuda_add_scaled(ctx, &cast));
+    size_t n_bytes = p->widened + p->bias_bytes + p->wide_result;
+    if (!n_bytes)
+        return OK;
+    TRY(cuda_workspace(ctx, "matmul", n_bytes, &memory));
+    char *at = (char *)memory;
+    if (p->widened)
+        TRY(widen_operand(ctx, a, p, (float *)at));
+    at += p->widened;
+    if (p->bias_bytes) {
+        Convert c = {a->bias, at, a->bias_type, (DType)p->key.c_type, 1, a->n, a->n, a->n, false};
+        TRY(convert(ctx, c));
+        p->bias = at;
     }
-    *data = wide;
-    *type = F32;
-    *ld = cols;
+    if (p->wide_result)
+        p->c = at + p->bias_bytes;
     return OK;
 }
 
-static Status matmul_run(KernelCtx *ctx, const Matmul *a)
+static Status multiply(CudaState *s, Prepared *p, double scale)
 {
-    CudaState *s = cuda_state(ctx);
-    MatmulPlan wanted = {}, *plan;
-    const void *pa = a->a, *pb = a->b;
-    wanted.m = a->m, wanted.n = a->n, wanted.k = a->k;
-    wanted.lda = a->lda, wanted.ldb = a->ldb, wanted.ldc = a->ldc;
-    wanted.a_type = a->a_type, wanted.b_type = a->b_type, wanted.c_type = a->c_type;
-    wanted.a_trans = a->a_trans, wanted.b_trans = a->b_trans;
-    wanted.has_bias = a->bias != nullptr;
-    wanted.bias_type = a->bias ? a->bias_type : a->c_type;
-    if (wanted.a_type != wanted.b_type && wanted.a_type == BF16)
-        TRY(widen_operand(ctx, &pa, &wanted.a_type, a->a_trans ? a->k : a->m, a->a_trans ? a->m : a->k, &wanted.lda));
-    if (wanted.a_type != wanted.b_type && wanted.b_type == BF16)
-        TRY(widen_operand(ctx, &pb, &wanted.b_type, a->b_trans ? a->n : a->k, a->b_trans ? a->k : a->n, &wanted.ldb));
-    TRY(plan_find(s, &wanted, &plan));
-    if (a->bias)
-        TRY(cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &a->bias, sizeof a->bias), "matmul bias"));
-    float alpha = (float)a->alpha, beta = a->accumulate ? 1.0f : 0.0f;
-    return cublas_check(s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, pb, plan->b, pa, plan->a, &beta, a->c, plan->c, a->c, plan->c, &plan->algo,
-                                       s->workspace, plan->workspace_bytes, s->stream),
+    MatmulKey *k = &p->key;
+    k->align_a = alignment(p->a, k->lda, (DType)k->a_type);
+    k->align_b = alignment(p->b, k->ldb, (DType)k->b_type);
+    k->align_c = alignment(p->c, k->ldc, (DType)k->c_type);
+    k->align_bias = p->bias ? alignment(p->bias, 0, F32) : 0;
+    MatmulPlan *plan = matmul_plan(s, k);
+    TRY(plan_prepare(s, plan, p->bias));
+    float alpha = (float)scale, beta = p->accumulate ? 1.0f : 0.0f;
+    launch_note("matmul of cuBLASLt");
+    return cublas_check(s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, p->b, plan->b, p->a, plan->a, &beta, p->c, plan->c, p->c, plan->c, &plan->algo,
+                                                 s->workspace, plan->workspace_bytes, s->stream),
                         "matmul");
 }
 
@@ -136,18 +297,19 @@ extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
     TRY(check_matmul(a));
     if (a->m <= 0 || a->n <= 0)
         return OK;
-    if (!a->k2)
-        return matmul_run(ctx, a);
-    Matmul first = matmul_first(a);
-    if (matmul_continues(a)) {
-        first.k += a->k2;
-        return matmul_run(ctx, &first);
+    if (a->k <= 0) { /* an empty sum leaves the bias */
+        Convert c = {a->bias, a->c, a->bias ? a->bias_type : a->c_type, a->c_type, a->m, a->n, 0, a->ldc, a->accumulate};
+        return convert(ctx, c);
     }
-    /* The short one first: it only writes C, and the long one has time to read it while it multiplies. */
-    Matmul second = matmul_second(a);
-    TRY(matmul_run(ctx, &second));
-    first.accumulate = true;
-    return matmul_run(ctx, &first);
+    Prepared p = prepare(a);
+    TRY(use_workspace(ctx, a, &p));
+    if (cuda_stream(ctx) == NO_STREAM)
+        return OK;
+    TRY(multiply(cuda_state(ctx), &p, a->alpha));
+    if (!p.wide_result)
+        return OK;
+    Convert c = {p.c, a->c, F32, BF16, a->m, a->n, a->n, a->ldc, a->accumulate};
+    return convert(ctx, c);
 }
 
 /* ---- column sums: partial sums over chunks of rows, then over the chunks, both in order ---- */

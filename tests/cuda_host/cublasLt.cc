@@ -2,45 +2,219 @@
 
 #include <vector>
 
-/* op(X) as a packed row-major f32 matrix [rows, cols]. */
-static std::vector<float> operand(const void *x, cublasLtMatrixLayout_t l, bool transpose, int64_t *rows, int64_t *cols)
+#include "kernels/base/dtype.h"
+
+namespace {
+
+/* What the library offers, best first. Data of an algorithm: MAGIC, its number here. */
+struct Offer {
+    uint32_t scheme;
+    uint32_t alignment; /* of every address and row */
+    size_t workspace;
+    bool backwards; /* sums from the end of k: other bits */
+    bool broken;    /* offered, with a state that says it will not run */
+};
+constexpr uint64_t MAGIC = 0x6375626c61734c74;
+const Offer OFFERS[] = {
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, false, true},
+    {CUBLASLT_REDUCTION_SCHEME_INPLACE, 2, 4096, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, (size_t)1 << 40, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 16, 4096, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, true, false},
+};
+constexpr int N_OFFERS = sizeof OFFERS / sizeof *OFFERS;
+
+const Offer *offer_of(const cublasLtMatmulAlgo_t *algo)
 {
-    *rows = (int64_t)(transpose ? l->cols : l->rows);
-    *cols = (int64_t)(transpose ? l->rows : l->cols);
-    std::vector<float> m((size_t)(*rows * *cols));
-    for (int64_t i = 0; i < *rows; i++)
-        for (int64_t j = 0; j < *cols; j++)
-            m[(size_t)(i * *cols + j)] = cublas_host_get(x, l->type, transpose ? i * l->ld + j : j * l->ld + i);
+    return algo->data[0] == MAGIC && algo->data[1] < (uint64_t)N_OFFERS ? &OFFERS[algo->data[1]] : nullptr;
+}
+
+/* A and B of one type; f32 gives f32, bf16 either; the bias is of the result's type. */
+bool are_supported(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d)
+{
+    bool result = c->type == d->type && (a->type == CUDA_R_16BF || d->type == CUDA_R_32F);
+    return a->type == b->type && result && (desc->epilogue != CUBLASLT_EPILOGUE_BIAS || desc->bias_type == d->type);
+}
+
+size_t size_of(cudaDataType_t t) { return t == CUDA_R_32F ? 4 : 2; }
+
+bool is_aligned_to(uint32_t n, const void *p, const CublasLtHostLayout &l)
+{
+    return (uintptr_t)p % n == 0 && (l.cols < 2 || (size_t)l.ld * size_of(l.type) % n == 0);
+}
+
+float get(const void *p, cudaDataType_t type, int64_t i) { return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]); }
+
+/* Everything by value: it runs when the stream gets there. */
+struct Product {
+    CublasLtHostDesc desc;
+    CublasLtHostLayout la, lb, lc, ld;
+    const void *a, *b, *c;
+    void *d;
+    float scale, keep;
+    bool backwards;
+
+    void run() const;
+};
+
+/* op(X) as a packed row-major f32 matrix [rows, cols]. */
+std::vector<float> operand(const void *x, const CublasLtHostLayout &l, bool transpose)
+{
+    int64_t rows = (int64_t)(transpose ? l.cols : l.rows), cols = (int64_t)(transpose ? l.rows : l.cols);
+    std::vector<float> m((size_t)(rows * cols));
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            m[(size_t)(i * cols + j)] = get(x, l.type, transpose ? i * l.ld + j : j * l.ld + i);
     return m;
+}
+
+void Product::run() const
+{
+    int64_t m = (int64_t)ld.rows, n = (int64_t)ld.cols, k = (int64_t)(desc.transpose_a == CUBLAS_OP_T ? la.rows : la.cols);
+    std::vector<float> x = operand(a, la, desc.transpose_a == CUBLAS_OP_T);
+    std::vector<float> y = operand(b, lb, desc.transpose_b != CUBLAS_OP_T); /* op(B)ᵀ, so that both are walked along k */
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < m; i++) {
+            double sum = 0;
+            const float *p = &x[(size_t)(i * k)], *q = &y[(size_t)(j * k)];
+            for (int64_t e = 0; e < k; e++)
+                sum += backwards ? (double)p[k - 1 - e] * (double)q[k - 1 - e] : (double)p[e] * (double)q[e];
+            float v = scale * (float)sum;
+            if (keep != 0)
+                v += keep * get(c, lc.type, j * lc.ld + i);
+            if (desc.epilogue == CUBLASLT_EPILOGUE_BIAS)
+                v += get(desc.bias, desc.bias_type, i);
+            if (ld.type == CUDA_R_32F)
+                ((float *)d)[j * ld.ld + i] = v;
+            else
+                ((bf16 *)d)[j * ld.ld + i] = f32_to_bf16(v);
+        }
+}
+
+} // namespace
+
+size_t cublasLtGetVersion() { return 130000; }
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
+{
+    *h = nullptr;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; }
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p)
+{
+    *p = new CublasLtHostPreference{0, 7, {256, 256, 256, 256}};
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
+{
+    delete p;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t a, const void *v, size_t n)
+{
+    void *where[] = {&p->workspace, &p->schemes, &p->align[0], &p->align[1], &p->align[2], &p->align[3]};
+    if (n != (a == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? sizeof p->workspace : sizeof p->schemes))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(where[a], v, n);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t, cudaDataType_t)
+{
+    *d = new CublasLtHostDesc{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr, CUDA_R_32F};
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
+{
+    delete d;
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t a, const void *v, size_t n)
+{
+    void *where[] = {&d->transpose_a, &d->transpose_b, &d->epilogue, &d->bias, &d->bias_type};
+    size_t size[] = {sizeof d->transpose_a, sizeof d->transpose_b, sizeof d->epilogue, sizeof d->bias, sizeof d->bias_type};
+    if (n != size[a])
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(where[a], v, n);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType_t type, uint64_t rows, uint64_t cols, int64_t ld)
+{
+    if (!rows || !cols || ld < (int64_t)rows)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    *l = new CublasLtHostLayout{type, rows, cols, ld};
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
+{
+    delete l;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static bool is_offered(const Offer &o, cublasLtMatmulPreference_t p)
+{
+    bool aligned = true;
+    for (uint32_t a : p->align)
+        aligned = aligned && o.alignment <= a;
+    return aligned && (!o.scheme || (o.scheme & p->schemes)) && o.workspace <= p->workspace;
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t p, int wanted,
+                                              cublasLtMatmulHeuristicResult_t *results, int *found)
+{
+    const char *order = getenv("CUDA_HOST_CUBLAS");
+    bool reversed = order && !strcmp(order, "REVERSED");
+    *found = 0;
+    if (!are_supported(desc, a, b, c, d))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (int i = 0; i < N_OFFERS && *found < wanted; i++) {
+        int at = reversed ? N_OFFERS - 1 - i : i;
+        if (is_offered(OFFERS[at], p))
+            results[(*found)++] = {{{MAGIC, (uint64_t)at}}, OFFERS[at].workspace, OFFERS[at].broken ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS};
+    }
+    return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algo,
+                                       cublasLtMatmulHeuristicResult_t *result)
+{
+    const Offer *o = offer_of(algo);
+    if (!o)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (o->broken || !are_supported(desc, a, b, c, d))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    result->workspaceSize = o->workspace;
+    return result->state = CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t, void *v, size_t n, size_t *written)
+{
+    const Offer *o = offer_of(algo);
+    if (!o || n != sizeof o->scheme)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(v, &o->scheme, n);
+    *written = n;
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la, const void *b,
                               cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
-                              const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t)
+                              const cublasLtMatmulAlgo_t *algo, void *, size_t workspace_bytes, cudaStream_t stream)
 {
-    int64_t m, k, n, kb;
-    if (la->type != lb->type)
+    const Offer *o = offer_of(algo);
+    bool ta = desc->transpose_a == CUBLAS_OP_T, tb = desc->transpose_b == CUBLAS_OP_T;
+    uint64_t m = ta ? la->cols : la->rows, ka = ta ? la->rows : la->cols, kb = tb ? lb->cols : lb->rows, n = tb ? lb->rows : lb->cols;
+    if (!o || workspace_bytes < o->workspace || ka != kb || m != ld->rows || n != ld->cols || lc->rows != m || lc->cols != n)
         return CUBLAS_STATUS_INVALID_VALUE;
-    std::vector<float> x = operand(a, la, desc->transpose_a == CUBLAS_OP_T, &m, &k);
-    /* op(B)ᵀ, so that both are walked along k */
-    std::vector<float> y = operand(b, lb, desc->transpose_b != CUBLAS_OP_T, &n, &kb);
-    if (k != kb || m != (int64_t)ld->rows || n != (int64_t)ld->cols || lc->rows != ld->rows || lc->type != ld->type)
-        return CUBLAS_STATUS_INVALID_VALUE;
-    float scale = *(const float *)alpha, keep = *(const float *)beta;
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t i = 0; i < m; i++) {
-            double sum = 0;
-            for (int64_t q = 0; q < k; q++)
-                sum += (double)x[(size_t)(i * k + q)] * (double)y[(size_t)(j * k + q)];
-            float v = scale * (float)sum;
-            if (keep != 0)
-                v += keep * cublas_host_get(c, lc->type, j * lc->ld + i);
-            if (desc->epilogue == CUBLASLT_EPILOGUE_BIAS)
-                v += cublas_host_get(desc->bias, desc->bias_type, i);
-            if (ld->type == CUDA_R_32F)
-                ((float *)d)[j * ld->ld + i] = v;
-            else
-                ((bf16 *)d)[j * ld->ld + i] = f32_to_bf16(v);
-        }
+    if (o->broken || !are_supported(desc, la, lb, lc, ld) || !is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) ||
+        !is_aligned_to(o->alignment, c, *lc) || !is_aligned_to(o->alignment, d, *ld))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (o->scheme == CUBLASLT_REDUCTION_SCHEME_INPLACE)
+        cuda_host_fault("a matmul whose partial sums are added in the order of their arrival");
+    Product p = {*desc, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)alpha, *(const float *)beta, o->backwards};
+    cuda_host_enqueue(stream, "cublasLtMatmul", [p] { p.run(); });
     return CUBLAS_STATUS_SUCCESS;
 }

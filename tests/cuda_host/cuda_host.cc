@@ -80,13 +80,9 @@ char first_error[512];
 CudaHostCounters counters;
 uint64_t random_state = 1;
 std::map<unsigned char *, size_t> allocations;
-size_t memory_limit = (size_t)8 << 30, memory_used;
+size_t memory_limit = (size_t)8 << 30, memory_used, memory_peak;
 
-uint32_t random_below(uint32_t n)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(((random_state >> 32) * n) >> 32);
-}
+uint32_t random_below(uint32_t n) { return cuda_host_random(n); }
 
 void yield_to_scheduler()
 {
@@ -235,6 +231,24 @@ void prepare_threads(Block *b, uint3 block, dim3 grid, dim3 dim, unsigned char *
 
 } // namespace
 
+uint32_t cuda_host_random(uint32_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(((random_state >> 32) * n) >> 32);
+}
+
+void cuda_host_counted(bool wait) { (wait ? counters.waits : counters.allocations)++; }
+
+bool cuda_host_owns(const void *p, size_t n)
+{
+    auto it = allocations.upper_bound((unsigned char *)(uintptr_t)p);
+    if (it == allocations.begin())
+        return false;
+    --it;
+    const unsigned char *first = it->first + RED_ZONE;
+    return (const unsigned char *)p >= first && (const unsigned char *)p + n <= first + it->second;
+}
+
 void cuda_host_fault(const char *format, ...)
 {
     if (*first_error)
@@ -356,14 +370,26 @@ void cuda_host_count(size_t read, size_t written)
 extern "C" {
 
 void cuda_host_seed(uint64_t seed) { random_state = seed * 2 + 1; }
-const char *cuda_host_error(void) { return first_error; }
-struct CudaHostCounters cuda_host_counters(void) { return counters; }
+const char *cuda_host_error_so_far(void) { return first_error; }
+const char *cuda_host_error(void)
+{
+    cuda_host_settle();
+    return first_error;
+}
+struct CudaHostCounters cuda_host_counters(void)
+{
+    cuda_host_settle();
+    return counters;
+}
 void cuda_host_memory_limit(size_t n_bytes) { memory_limit = n_bytes; }
 size_t cuda_host_memory_size(void) { return memory_limit; }
 size_t cuda_host_memory_used(void) { return memory_used; }
+size_t cuda_host_memory_peak(void) { return memory_peak; }
 
 void cuda_host_clear(void)
 {
+    cuda_host_settle();
+    cuda_host_revive();
     *first_error = 0;
     counters = CudaHostCounters();
 }
@@ -382,6 +408,7 @@ void *cuda_host_alloc(size_t n)
     sanitizer_forbid(p + RED_ZONE + n, RED_ZONE);
     allocations[p] = n;
     memory_used += n;
+    memory_peak = memory_used > memory_peak ? memory_used : memory_peak;
     return p + RED_ZONE;
 }
 

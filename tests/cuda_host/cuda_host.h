@@ -46,13 +46,22 @@ void cuda_host_fault(const char *format, ...) __attribute__((format(printf, 1, 2
 
 struct CudaHostCounters {
     uint64_t launches, blocks, switches, bytes_read, bytes_written;
+    uint64_t waits;       /* times the host waited for the device */
+    uint64_t allocations; /* of device memory */
 };
 
-/* For tests. */
+uint32_t cuda_host_random(uint32_t n); /* below n, from the seed */
+void cuda_host_counted(bool wait);      /* a wait, or an allocation */
+bool cuda_host_owns(const void *p, size_t n); /* device memory */
+
+/* For tests. Those that tell what happened first let all streams come to rest. */
 extern "C" {
 void cuda_host_seed(uint64_t seed);             /* of the warp order */
 const char *cuda_host_error(void);              /* first error since the last clear, or "" */
+const char *cuda_host_error_so_far(void);       /* … without waiting for what is under way */
+void cuda_host_settle(void);                    /* runs what is under way in all streams */
 void cuda_host_clear(void);                     /* forgets errors and counters */
+void cuda_host_revive(void);                    /* … the part of it that the runtime remembers */
 struct CudaHostCounters cuda_host_counters(void);
 void cuda_host_verify_memory(void);             /* checks the red zones of every allocation */
 void *cuda_host_alloc(size_t n);                /* device memory: poisoned, red-zoned; NULL beyond the limit */
@@ -60,5 +69,6 @@ int cuda_host_free(void *p);                    /* 0, or nonzero for a pointer t
 void cuda_host_memory_limit(size_t n_bytes);    /* what the emulated device has; 8 GiB at first */
 size_t cuda_host_memory_size(void);
 size_t cuda_host_memory_used(void);
+size_t cuda_host_memory_peak(void);             /* the most that was used at a time, since the process began */
 }
 #endif

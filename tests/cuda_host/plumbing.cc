@@ -1,0 +1,243 @@
+/* What surrounds the kernels: copies beside the computation, the algorithms of matmuls, errors. On streams that run late and in a random order. */
+#include <cublasLt.h>
+
+#include <vector>
+
+#include "kernels/base/log.h"
+#include "kernels/cuda/backend.cuh"
+
+extern "C" {
+#include "tests/kernels/compare.h"
+}
+
+namespace {
+
+/* An opened device and memory on it. */
+struct Device {
+    Backend b;
+    void *memory;
+
+    explicit Device(size_t n_bytes = 1 << 20)
+    {
+        REQUIRE_OK(cuda_open(&b));
+        REQUIRE_OK(b.mem_create(&b, n_bytes, &memory));
+        cuda_host_clear();
+    }
+    ~Device()
+    {
+        b.mem_destroy(&b, memory);
+        b.close(&b);
+        cuda_host_clear();
+    }
+    float *floats(size_t at) { return (float *)memory + at; }
+};
+
+void copy_on_device(Device *d, float *to, const float *from, int64_t n)
+{
+    AddScaled a = {};
+    a.n = n, a.a_type = a.b_type = a.y_type = F32, a.alpha = 1;
+    a.a = from, a.y = to;
+    CHECK_OK(d->b.ops.add_scaled(&d->b.ctx, &a));
+}
+
+} // namespace
+
+TEST(uploads_wait_for_nothing_and_keep_their_place_in_the_order)
+{
+    enum { N = 1000, ROUNDS = 50 };
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        cuda_host_seed(seed);
+        Device d;
+        std::vector<float> in(N), out(N);
+        for (int round = 0; round < ROUNDS; round++) { /* always to the same place, which the copy before still has to be read from */
+            in.assign(N, (float)round);
+            REQUIRE_OK(d.b.upload(&d.b, d.floats(0), in.data(), N * sizeof(float)));
+            in.assign(N, -1.0f); /* the caller's memory is his again */
+            copy_on_device(&d, d.floats((size_t)(1 + round) * N), d.floats(0), N);
+        }
+        CudaHostCounters c = cuda_host_counters();
+        CHECK_INT(c.waits, 0);
+        for (int round = 0; round < ROUNDS; round++) {
+            REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats((size_t)(1 + round) * N), N * sizeof(float)));
+            CHECK_MSG(out[0] == (float)round && out[N - 1] == (float)round, "seed %d, round %d: %g … %g", (int)seed, round, (double)out[0], (double)out[N - 1]);
+        }
+        c = cuda_host_counters();
+        CHECK_INT(c.waits, (int)ROUNDS);
+        CHECK_STR(cuda_host_error(), "");
+    }
+}
+
+TEST(uploads_larger_than_the_staging_memory_arrive)
+{
+    const size_t n = 3 * 2 * STAGING_HALF / sizeof(float) + 12345;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        cuda_host_seed(seed);
+        Device d(n * sizeof(float));
+        std::vector<float> in(n), out(n);
+        for (size_t i = 0; i < n; i++)
+            in[i] = (float)i;
+        const size_t first = n / 3 + 7; /* two uploads, each of several pieces */
+        REQUIRE_OK(d.b.upload(&d.b, d.floats(0), in.data(), first * sizeof(float)));
+        REQUIRE_OK(d.b.upload(&d.b, d.floats(first), in.data() + first, (n - first) * sizeof(float)));
+        REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats(0), n * sizeof(float)));
+        CHECK_MSG(in == out, "seed %d: the bytes differ", (int)seed);
+        CHECK_STR(cuda_host_error(), "");
+    }
+}
+
+/* ---- algorithms ---- */
+
+static void multiply(Device *d, int64_t m, int64_t n, int64_t k, size_t shift, DType c_type)
+{
+    Matmul a = {};
+    a.m = m, a.n = n, a.k = k, a.lda = k, a.ldb = k, a.ldc = n, a.b_trans = true;
+    a.a_type = a.b_type = BF16, a.c_type = c_type, a.alpha = 1;
+    a.a = (char *)d->memory + shift, a.b = (char *)d->memory + (256 << 10), a.c = (char *)d->memory + (512 << 10);
+    CHECK_OK(d->b.ops.matmul(&d->b.ctx, &a));
+}
+
+static char *chosen(Device *d)
+{
+    char *text;
+    REQUIRE_OK(d->b.choices(&d->b, &text));
+    return text;
+}
+
+static int lines(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+TEST(algorithms_are_chosen_once_and_survive_being_written_down)
+{
+    Device d;
+    multiply(&d, 16, 32, 64, 0, F32);
+    multiply(&d, 16, 32, 64, 64, F32); /* another address of the same alignment */
+    multiply(&d, 16, 32, 64, 0, BF16);
+    multiply(&d, 16, 32, 64, 2, BF16); /* less aligned: another choice */
+    multiply(&d, 16, 33, 63, 0, BF16); /* rows that begin at odd addresses */
+    char *first = chosen(&d);
+    CHECK_INT(lines(first), 1 + 4);
+
+    /* A device where the library would choose otherwise. */
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", "REVERSED", 1));
+    {
+        Device other;
+        multiply(&other, 16, 32, 64, 0, F32);
+        char *text = chosen(&other);
+        CHECK(strncmp(text, first, (size_t)(strchr(strchr(first, '\n') + 1, '\n') - first)));
+        mem_free(text);
+        Device resumed;
+        REQUIRE_OK(resumed.b.choose(&resumed.b, first));
+        text = chosen(&resumed);
+        CHECK_STR(text, first);
+        mem_free(text);
+        multiply(&resumed, 16, 33, 63, 0, BF16);
+        multiply(&resumed, 16, 32, 64, 0, F32);
+        text = chosen(&resumed);
+        CHECK_STR(text, first);
+        mem_free(text);
+        CHECK_STR(cuda_host_error(), "");
+    }
+    unsetenv("CUDA_HOST_CUBLAS");
+    mem_free(first);
+}
+
+TEST(algorithms_that_cannot_be_used_are_chosen_anew)
+{
+    char origin[256], text[1024];
+    Device d;
+    multiply(&d, 16, 32, 64, 0, F32);
+    char *right = chosen(&d);
+    snprintf(origin, sizeof origin, "%.*s", (int)strcspn(right, "\n"), right);
+    const char *hex = strrchr(right, ' ') + 1;
+    log_set(LOG_QUIET, false);
+    struct {
+        const char *why, *line;
+    } wrong[] = {
+        {"not of this library", "0000000000000000000000000000000100000000000000000000000000000000"
+                                "0000000000000000000000000000000000000000000000000000000000000000"},
+        {"in the order of arrival", "6375626c61734c74000000000000000100000000000000000000000000000000"
+                                    "0000000000000000000000000000000000000000000000000000000000000000"},
+        {"more workspace than there is", "6375626c61734c74000000000000000200000000000000000000000000000000"
+                                         "0000000000000000000000000000000000000000000000000000000000000000"},
+        {"cut short", "6375626c61734c74"},
+        {"no number", "6375626c61734c7g"},
+        {"empty", ""},
+    };
+    for (auto &w : wrong) {
+        Device other;
+        snprintf(text, sizeof text, "%s\n%.*s%s\n", origin, (int)(hex - strchr(right, '\n') - 1), strchr(right, '\n') + 1, w.line);
+        CHECK_OK(other.b.choose(&other.b, text));
+        multiply(&other, 16, 32, 64, 0, F32);
+        char *now = chosen(&other);
+        CHECK_MSG(!strcmp(now, right), "%s: %s", w.why, now);
+        mem_free(now);
+        CHECK_STR(cuda_host_error(), "");
+    }
+    Device elsewhere;
+    snprintf(text, sizeof text, "another device\n%s", strchr(right, '\n') + 1);
+    CHECK_OK(elsewhere.b.choose(&elsewhere.b, text));
+    char *now = chosen(&elsewhere);
+    CHECK_INT(lines(now), 1);
+    mem_free(now);
+    mem_free(right);
+    log_set(LOG_WARN, false);
+}
+
+TEST(more_shapes_than_are_remembered_are_multiplied_all_the_same)
+{
+    Device d;
+    for (int64_t m = 1; m <= (int64_t)MATMUL_PLANS + 10; m++)
+        multiply(&d, m, 1, 8, 0, F32);
+    char *text = chosen(&d);
+    CHECK_INT(lines(text), 1 + 10);
+    mem_free(text);
+    CHECK_STR(cuda_host_error(), "");
+}
+
+/* ---- errors ---- */
+
+static Status try_copy(Device *d)
+{
+    AddScaled a = {};
+    a.n = 4, a.a_type = a.b_type = a.y_type = F32, a.alpha = 1;
+    a.a = d->floats(0), a.y = d->floats(8);
+    return d->b.ops.add_scaled(&d->b.ctx, &a);
+}
+
+TEST(a_failed_kernel_is_named_as_well_as_can_be)
+{
+    REQUIRE(!setenv("CUDA_HOST_FAIL", "map_kernel:2:700", 1));
+    float out[4];
+    {
+        Device d;
+        Status s = OK; /* whichever call is the first to be told */
+        for (int i = 0; i < 3 && !s; i++)
+            s = try_copy(&d);
+        if (!s)
+            s = d.b.download(&d.b, out, d.floats(8), sizeof out);
+        CHECK_INT(s, ERR_DEVICE);
+        CHECK_MSG(strstr(status_message(), "kernel map_kernel or an earlier one (") && strstr(status_message(), "an illegal memory access was encountered; found late"),
+                  "%s", status_message());
+    }
+    REQUIRE(!setenv("CUDA_LAUNCH_BLOCKING", "1", 1));
+    {
+        Device d;
+        CHECK_OK(try_copy(&d));
+        CHECK_INT(try_copy(&d), ERR_DEVICE);
+        CHECK_STR(status_message(), "kernel map_kernel: an illegal memory access was encountered");
+    }
+    unsetenv("CUDA_LAUNCH_BLOCKING");
+    REQUIRE(!setenv("CUDA_HOST_FAIL", "map_kernel:1:701", 1));
+    {
+        Device d;
+        CHECK_INT(try_copy(&d), ERR_DEVICE);
+        CHECK_STR(status_message(), "add_scaled: too many resources requested for launch");
+        CHECK_OK(try_copy(&d)); /* that one is not for ever */
+    }
+    unsetenv("CUDA_HOST_FAIL");
+}

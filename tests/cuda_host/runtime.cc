@@ -1,0 +1,381 @@
+/* The emulated runtime: streams, events, copies, and what can go wrong with them.
+ *
+ * Work waits in its stream. Every call of the runtime runs a random number of pieces, of any stream whose next piece may run; only a wait makes sure of
+ * one. So what relies on an order that no event or wait establishes meets, sooner or later, the other order. Memory of the host that is not pinned
+ * is copied at once, with a wait where the real runtime waits.
+ *
+ * The environment makes a machine to order:
+ *   CUDA_HOST_DRIVER=0            no driver              CUDA_HOST_CAPABILITY=7.5    an old device
+ *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
+ *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
+ *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
+ *   CUDA_HOST_REPORT=FILE         counters at the end of the process, a line each */
+#include <cuda_runtime.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace {
+
+struct Moment {
+    uint64_t recorded = 0, reached = 0;
+};
+
+struct Piece {
+    enum Kind { WORK, RECORD, WAIT } kind;
+    std::function<void()> work;
+    std::shared_ptr<Moment> moment;
+    uint64_t n;
+};
+
+std::map<const char *, size_t> pinned;
+cudaError_t sticky = cudaSuccess; /* of a failed kernel: the device does nothing more */
+cudaError_t at_launch = cudaSuccess;
+uint64_t matching_launches;
+
+} // namespace
+
+struct cuda_host_stream {
+    std::deque<Piece> pieces;
+};
+struct cuda_host_event {
+    std::shared_ptr<Moment> moment = std::make_shared<Moment>();
+};
+
+namespace {
+
+std::vector<cudaStream_t> streams;
+
+bool run_next(cudaStream_t s)
+{
+    if (s->pieces.empty())
+        return false;
+    if (s->pieces.front().kind == Piece::WAIT && s->pieces.front().moment->reached < s->pieces.front().n)
+        return false;
+    Piece p = std::move(s->pieces.front());
+    s->pieces.pop_front();
+    if (p.kind == Piece::WORK && sticky == cudaSuccess)
+        p.work();
+    if (p.kind == Piece::RECORD && p.moment->reached < p.n)
+        p.moment->reached = p.n;
+    return true;
+}
+
+bool run_some_stream()
+{
+    size_t n = streams.size(), first = n ? cuda_host_random((uint32_t)n) : 0;
+    for (size_t i = 0; i < n; i++)
+        if (run_next(streams[(first + i) % n]))
+            return true;
+    return false;
+}
+
+/* Some time passes. The device is now quick, now slow, and for long stretches does nothing at all. */
+void pass_time()
+{
+    enum { STRETCH = 24, QUICKEST = 5 };
+    static uint32_t pace = QUICKEST;
+    if (cuda_host_random(STRETCH) == 0)
+        pace = cuda_host_random(QUICKEST + 1);
+    for (uint32_t i = pace ? cuda_host_random(pace + 1) : 0; i; i--)
+        run_some_stream();
+}
+
+template <class Done> cudaError_t run_until(Done done)
+{
+    while (!done())
+        if (!run_some_stream()) {
+            cuda_host_fault("a wait that nothing can end");
+            break;
+        }
+    return cudaGetLastError();
+}
+
+bool is_pinned(const void *p, size_t n)
+{
+    auto it = pinned.upper_bound((const char *)p);
+    return it != pinned.begin() && (--it, (const char *)p + n <= it->first + it->second);
+}
+
+bool environment_is(const char *name, const char *value)
+{
+    const char *v = getenv(name);
+    return v && !strcmp(v, value);
+}
+
+/* Is this launch the one that CUDA_HOST_FAIL speaks of? */
+cudaError_t ordered_failure(const char *kernel)
+{
+    char name[128];
+    unsigned long long n;
+    int code;
+    const char *order = getenv("CUDA_HOST_FAIL");
+    if (!order || !kernel || sscanf(order, "%127[^:]:%llu:%d", name, &n, &code) != 3 || !strstr(kernel, name) || ++matching_launches != n)
+        return cudaSuccess;
+    return (cudaError_t)code;
+}
+
+void report()
+{
+    FILE *f = fopen(getenv("CUDA_HOST_REPORT"), "w");
+    if (!f)
+        return;
+    CudaHostCounters c = cuda_host_counters();
+    fprintf(f, "launches %llu\nwaits %llu\nallocations %llu\npeak %zu\n", (unsigned long long)c.launches, (unsigned long long)c.waits,
+            (unsigned long long)c.allocations, cuda_host_memory_peak());
+    fclose(f);
+}
+
+} // namespace
+
+void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> work)
+{
+    cudaError_t failure = ordered_failure(name);
+    if (failure == cudaErrorLaunchOutOfResources) { /* found before anything runs */
+        at_launch = failure;
+        return;
+    }
+    if (failure != cudaSuccess)
+        work = [failure] { sticky = failure; };
+    if (!s) { /* the default stream waits for all */
+        cuda_host_settle();
+        if (sticky == cudaSuccess)
+            work();
+        return;
+    }
+    s->pieces.push_back({Piece::WORK, std::move(work), nullptr, 0});
+    if (name && environment_is("CUDA_LAUNCH_BLOCKING", "1"))
+        run_until([s] { return s->pieces.empty(); });
+    else
+        pass_time();
+}
+
+extern "C" void cuda_host_revive(void)
+{
+    sticky = at_launch = cudaSuccess;
+    matching_launches = 0;
+}
+
+extern "C" void cuda_host_settle(void)
+{
+    while (run_some_stream())
+        ;
+}
+
+/* ---- errors ---- */
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    switch (e) {
+    case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorNotReady: return "device not ready";
+    case cudaErrorIllegalAddress: return *cuda_host_error_so_far() ? cuda_host_error_so_far() : "an illegal memory access was encountered";
+    case cudaErrorLaunchOutOfResources: return "too many resources requested for launch";
+    case cudaErrorLaunchFailure: return "unspecified launch failure";
+    }
+    return "unrecognized error code";
+}
+
+cudaError_t cudaPeekAtLastError()
+{
+    if (sticky == cudaSuccess && *cuda_host_error_so_far())
+        return cudaErrorIllegalAddress;
+    return sticky != cudaSuccess ? sticky : at_launch;
+}
+
+cudaError_t cudaGetLastError()
+{
+    cudaError_t e = cudaPeekAtLastError();
+    at_launch = cudaSuccess;
+    return e;
+}
+
+/* ---- the device ---- */
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    static bool reporting;
+    const char *version = getenv("CUDA_HOST_DRIVER"), *memory = getenv("CUDA_HOST_MEMORY");
+    if (memory)
+        cuda_host_memory_limit(strtoull(memory, nullptr, 10));
+    if (getenv("CUDA_HOST_REPORT") && !reporting)
+        reporting = !atexit(report);
+    *v = version ? atoi(version) : 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = !environment_is("CUDA_VISIBLE_DEVICES", "") && !environment_is("CUDA_VISIBLE_DEVICES", "-1");
+    return *n ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
+{
+    const char *capability = getenv("CUDA_HOST_CAPABILITY");
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "host emulation");
+    p->major = 8;
+    if (capability)
+        sscanf(capability, "%d.%d", &p->major, &p->minor);
+    p->multiProcessorCount = 2;
+    p->totalGlobalMem = cuda_host_memory_size();
+    p->sharedMemPerBlockOptin = 99 << 10;
+    return cudaSuccess;
+}
+
+static size_t taken()
+{
+    const char *n = getenv("CUDA_HOST_TAKEN");
+    return n ? (size_t)strtoull(n, nullptr, 10) : 0;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    size_t used = cuda_host_memory_used() + taken();
+    *total = cuda_host_memory_size();
+    *free_bytes = *total > used ? *total - used : 0;
+    return cudaPeekAtLastError();
+}
+
+/* ---- memory ---- */
+
+cudaError_t cudaMalloc(void **p, size_t n)
+{
+    size_t free_bytes, total;
+    cudaError_t e = cudaMemGetInfo(&free_bytes, &total);
+    *p = nullptr;
+    if (e != cudaSuccess)
+        return e;
+    *p = n <= free_bytes ? cuda_host_alloc(n) : nullptr;
+    cuda_host_counted(false);
+    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+/* Waits for the device, as the real one does. */
+cudaError_t cudaFree(void *p)
+{
+    if (!p)
+        return cudaSuccess;
+    cuda_host_settle();
+    cuda_host_counted(true);
+    return cuda_host_free(p) == 0 ? cudaPeekAtLastError() : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaHostAlloc(void **p, size_t n, unsigned)
+{
+    *p = malloc(n);
+    if (!*p)
+        return cudaErrorMemoryAllocation;
+    pinned[(const char *)*p] = n;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    if (!p)
+        return cudaSuccess;
+    cuda_host_settle();
+    pinned.erase((const char *)p);
+    free(p);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *d, const void *s, size_t n, cudaMemcpyKind kind, cudaStream_t stream)
+{
+    bool to_host = kind == cudaMemcpyDeviceToHost, from_host = kind == cudaMemcpyHostToDevice;
+    if ((!to_host && !cuda_host_owns(d, n)) || (!from_host && !cuda_host_owns(s, n))) {
+        cuda_host_fault("a copy of %zu bytes at an address that is not the device's", n);
+        return cudaErrorInvalidValue;
+    }
+    if (from_host && !is_pinned(s, n)) {
+        std::vector<char> image((const char *)s, (const char *)s + n);
+        cuda_host_enqueue(stream, nullptr, [=] { memcpy(d, image.data(), n); });
+        return cudaPeekAtLastError();
+    }
+    cuda_host_enqueue(stream, nullptr, [=] { memcpy(d, s, n); });
+    return to_host && !is_pinned(d, n) ? cudaStreamSynchronize(stream) : cudaPeekAtLastError();
+}
+
+cudaError_t cudaMemsetAsync(void *d, int v, size_t n, cudaStream_t stream)
+{
+    cuda_host_enqueue(stream, nullptr, [=] { memset(d, v, n); });
+    return cudaPeekAtLastError();
+}
+
+/* ---- streams and events ---- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
+{
+    *s = new cuda_host_stream;
+    streams.push_back(*s);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    run_until([s] { return s->pieces.empty(); });
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i] == s)
+            streams.erase(streams.begin() + (long)i);
+    delete s;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
+{
+    cuda_host_counted(true);
+    return run_until([s] { return !s || s->pieces.empty(); });
+}
+
+cudaError_t cudaDeviceSynchronize()
+{
+    cuda_host_counted(true);
+    cuda_host_settle();
+    return cudaGetLastError();
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
+{
+    *e = new cuda_host_event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    delete e;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
+{
+    s->pieces.push_back({Piece::RECORD, nullptr, e->moment, ++e->moment->recorded});
+    pass_time();
+    return cudaPeekAtLastError();
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
+{
+    s->pieces.push_back({Piece::WAIT, nullptr, e->moment, e->moment->recorded});
+    pass_time();
+    return cudaPeekAtLastError();
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    pass_time();
+    cudaError_t error = cudaPeekAtLastError();
+    return error != cudaSuccess ? error : e->moment->reached < e->moment->recorded ? cudaErrorNotReady : cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    uint64_t n = e->moment->recorded;
+    cuda_host_counted(true);
+    return run_until([e, n] { return e->moment->reached >= n; });
+}
