@@ -122,8 +122,21 @@ static void says(Rows *r, Row *row, int64_t line, int64_t column, const char *se
 
 /* ---------------------------------------------------------------- elements of an array */
 
-/* Length of the value that begins here, or 0 when the file ends inside it or it is too long (*cause says which). A string with a line break
- * in it, which JSON forbids, is taken to end there: one missing quote then spoils one row and not the rest of the file. */
+/* The closing quote of a string that a line break at i, which JSON forbids, interrupts: the next quote, if what follows it may follow a
+ * string. 0: that quote opens another string, this one lacks its own. */
+static size_t closing_quote(Rows *r, size_t i)
+{
+    int c;
+    while ((c = ahead(r, i)) >= 0 && c != '"' && i < MAX_ROW_BYTES)
+        i += c == '\\' ? 2 : 1;
+    size_t quote = c == '"' ? i : 0;
+    while (quote && is_space(c = ahead(r, ++i)) && i < MAX_ROW_BYTES)
+        ;
+    return c == ',' || c == ':' || c == '}' || c == ']' ? quote : 0;
+}
+
+/* Length of the value that begins here, or 0 when the file ends inside it or it is too long (*cause says which). A missing quote or a
+ * line break inside a string spoils one row and not the rest of the file. */
 static size_t value_length(Rows *r, const char **cause)
 {
     int depth = 0, c = ahead(r, 0);
@@ -131,8 +144,12 @@ static size_t value_length(Rows *r, const char **cause)
     size_t i = 0;
     for (; (c = ahead(r, i)) >= 0 && i < MAX_ROW_BYTES; i++) {
         if (in_string) {
-            if (c == '\\')
+            if (c == '\\') {
                 i++;
+            } else if (c == '\n') {
+                size_t quote = closing_quote(r, i);
+                i = quote ? quote : i;
+            }
             in_string = c != '"' && c != '\n';
         } else if (c == '"') {
             in_string = true;

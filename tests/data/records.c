@@ -233,6 +233,10 @@ TEST(records_read_on_after_damage)
     CHECK_STR(rec->uid, "s/5");
     CHECK_REJECTED(REJECT_BAD_JSON, "7:28: trailing comma: remove the ',' before ']'");
     CHECK(!next());
+    open_text("[{\"id\":\"1\n{ \\\" 2\n3\" ,\"conversations\":[]},{\"id\":4,\"conversations\":[]}]");
+    CHECK_REJECTED(REJECT_BAD_JSON, "1:8: this string has no closing quote on its line (a line break inside is written \\n)");
+    CHECK_GOOD();
+    CHECK_STR(rec->uid, "s/4");
     static const char *const CASES[][2] = {
         {"[{\"id\":1,\"conv", "1:2: the file ends inside this row"},
         {"[", "1:2: expected a row, found the end of the file"},
