@@ -15,10 +15,23 @@ typedef struct Configs {
     Preprocessor preprocessor;
 } Configs;
 
+/* Weights belong to the size, mean, deviation and filter that they were trained with. */
+static Status expect_preparation(const char *folder)
+{
+    char *path = path_join(folder, "preprocessor_config.json");
+    Status s = path ? OK : fail(ERR_NOMEM, "%s: no memory to read it", folder);
+    if (!s && !disk_exists(path))
+        s = fail(ERR_MISSING, "model.vision.path: %s: there is no such file; how pictures are prepared is read from there", path);
+    mem_free(path);
+    return s;
+}
+
 static Status read_vision(Configs *c, const RunConfig *cfg)
 {
     const char *folder = cfg->model.vision.path;
     TRY(siglip_config(&c->vision, folder, cfg->model.vision.layer));
+    if (cfg->model.vision.init == INIT_FROM_WEIGHTS) /* else only config.json is read, and SigLIP's usual preparation holds */
+        TRY(expect_preparation(folder));
     return preprocessor_load(&c->preprocessor, folder, cfg->model.vision.aspect == ASPECT_PAD);
 }
 

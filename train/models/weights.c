@@ -1,5 +1,6 @@
 #include "train/models/weights.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "kernels/base/log.h"
@@ -24,10 +25,26 @@ Status weights_open(Weights *w, const char *file)
     return opened(w, file, safetensors_open(&w->st, file));
 }
 
+/* What messages call the weights of a folder: its file, or the index of several. */
+static void folder_name(char *out, size_t n, const SafeTensors *st, const char *folder)
+{
+    const char *file = safetensors_count(st) ? safetensors_at(st, 0)->file : folder;
+    for (int i = 1; i < safetensors_count(st); i++) {
+        if (strcmp(safetensors_at(st, i)->file, file)) {
+            snprintf(out, n, "%s/model.safetensors.index.json", folder);
+            return;
+        }
+    }
+    snprintf(out, n, "%s", file);
+}
+
 Status weights_open_folder(Weights *w, const char *folder)
 {
+    char name[PATH_MAX];
     *w = (Weights){.in_place = true};
-    return opened(w, folder, safetensors_open_folder(&w->st, folder, "model"));
+    TRY(safetensors_open_folder(&w->st, folder, "model"));
+    folder_name(name, sizeof name, w->st, folder);
+    return opened(w, name, OK);
 }
 
 void weights_close(Weights *w)

@@ -69,11 +69,11 @@ TEST(the_first_missing_tensor_is_named)
 {
     start();
     save_llm("model.layers.1.mlp.up_proj.weight", NULL);
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm: no tensor model.layers.1.mlp.up_proj.weight in it; the model has one of "
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: no tensor model.layers.1.mlp.up_proj.weight in it; the model has one of "
                                              "shape [128, 64]", test_dir()));
     start();
     save_llm("lm_head.weight", NULL);
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm: no tensor lm_head.weight in it; the model has one of shape [320, 64]", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: no tensor lm_head.weight in it; the model has one of shape [320, 64]", test_dir()));
 }
 
 TEST(a_misshapen_tensor_is_named_with_both_shapes)
@@ -135,10 +135,10 @@ TEST(tensors_nobody_asked_for_are_listed)
     tiny_add(&TENSORS, "model.layers.1.self_attn.q_proj.bias", 1, 64, 0, 0, 0);
     tiny_add(&TENSORS, "score.weight", 2, 2, 64, 0, 0);
     tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
-    CHECK(strstr(said(), "/llm: 2 tensors are not part of the model and stay unread: model.layers.1.self_attn.q_proj.bias, score.weight\n") != NULL);
+    CHECK(strstr(said(), "/llm/model.safetensors: 2 tensors are not part of the model and stay unread: model.layers.1.self_attn.q_proj.bias, score.weight\n") != NULL);
     tiny_remove(&TENSORS, "score.weight");
     tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
-    CHECK(strstr(said(), "/llm: 1 tensor is not part of the model and stays unread: model.layers.1.self_attn.q_proj.bias\n") != NULL);
+    CHECK(strstr(said(), "/llm/model.safetensors: 1 tensor is not part of the model and stays unread: model.layers.1.self_attn.q_proj.bias\n") != NULL);
 }
 
 /* ---------------------------------------------------------------- config.json of the language model */
@@ -560,6 +560,9 @@ TEST(random_models_need_only_their_configs)
 {
     start();
     remove(path("llm/model.safetensors"));
+    remove(path("vision/preprocessor_config.json"));
+    CHECK_FAILS(open_model(), ERR_MISSING, text("model.vision.path: %s/vision/preprocessor_config.json: there is no such file; how pictures are prepared is "
+                                                "read from there", test_dir()));
     remove(path("vision/model.safetensors"));
     CFG.model.llm.init = CFG.model.vision.init = INIT_AT_RANDOM;
     CFG.model.llm.train = TRAIN_FULL;
