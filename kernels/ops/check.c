@@ -75,7 +75,14 @@ Status check_matmul(const Matmul *a)
         TRY(floating(op, "bias_type", a->bias_type));
     TRY(at_least(op, "lda", a->lda, a->a_trans ? a->m : a->k));
     TRY(at_least(op, "ldb", a->ldb, a->b_trans ? a->k : a->n));
-    return at_least(op, "ldc", a->ldc, a->n);
+    TRY(at_least(op, "ldc", a->ldc, a->n));
+    if (!a->k2)
+        return OK;
+    TRY(size(op, "k2", a->k2));
+    EXPECT(!a->a_trans, "matmul: a second product beside a transposed A");
+    TRY(floating(op, "b2_type", a->b2_type));
+    TRY(at_least(op, "lda2", a->lda2, a->k2));
+    return at_least(op, "ldb2", a->ldb2, a->b_trans ? a->k2 : a->n);
 }
 
 Status check_column_sum(const ColumnSum *a)

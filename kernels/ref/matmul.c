@@ -11,6 +11,8 @@ Status REF_NAME(matmul)(KernelCtx *ctx, const Matmul *a)
                 sum += get(a->a, a->a_type, a->a_trans ? l * a->lda + i : i * a->lda + l) *
                        get(a->b, a->b_type, a->b_trans ? j * a->ldb + l : l * a->ldb + j);
             real c = (real)a->alpha * sum;
+            for (int64_t l = 0; l < a->k2; l++)
+                c += get(a->a2, a->a_type, i * a->lda2 + l) * get(a->b2, a->b2_type, a->b_trans ? j * a->ldb2 + l : l * a->ldb2 + j);
             if (a->bias)
                 c += get(a->bias, a->bias_type, j);
             put_or_add(a->c, a->c_type, i * a->ldc + j, c, a->accumulate);

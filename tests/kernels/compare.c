@@ -117,6 +117,18 @@ void *compare_alias(Comparison *c, const char *name, void *slot, const char *of)
     test_end();
 }
 
+void compare_slice(Comparison *c, const char *name, void *slot, const char *of, int64_t offset)
+{
+    for (int i = 0; i < c->n_arrays; i++)
+        if (!strcmp(c->arrays[i].name, of)) {
+            REQUIRE(c->n_arrays < MAX_ARRAYS && offset <= c->arrays[i].rows * c->arrays[i].ld);
+            c->arrays[c->n_arrays++] = (Array){.name = name, .slot = slot, .alias = i + 1, .offset = offset};
+            return;
+        }
+    test_failed(c->table->file, c->table->line, "slice %s of %s: no array %s", name, of, of);
+    test_end();
+}
+
 int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const void *arg), const void *arg)
 {
     int32_t *v = compare_memory(c, (size_t)n * sizeof *v);
@@ -222,7 +234,7 @@ static void execute(const Comparison *c, Run *run)
             REQUIRE_OK(b->upload(b, device[i], buffer, buffer_bytes(a, run)));
             mem_free(buffer);
         }
-        void *address = (char *)device[source] + offset_of(&c->arrays[source], run);
+        void *address = (char *)device[source] + offset_of(&c->arrays[source], run) + (size_t)a->offset * dtype_size(c->arrays[source].type);
         memcpy(slot, &address, sizeof address);
     }
     size_t used = b->ctx.scratch->used;

@@ -58,6 +58,7 @@ typedef struct Array {
     double floor; /* allowed besides; say why */
     bool empty; /* really no rows */
     int alias;  /* set by ALIAS: 1 + the array whose memory this is */
+    int64_t offset; /* of an alias: elements from the array's start */
 } Array;
 
 typedef struct Comparison Comparison;
@@ -67,6 +68,8 @@ void *compare_args(Comparison *c, const void *args, size_t n_bytes);
 /* Both return the array's initial values, [rows, cols] contiguous in its type, which the case may change until it returns. */
 void *compare_array(Comparison *c, Array array);
 void *compare_alias(Comparison *c, const char *name, void *slot, const char *of);
+/* The argument is the memory of the input `of` from an element on. */
+void compare_slice(Comparison *c, const char *name, void *slot, const char *of, int64_t offset);
 /* n int32 from f(i), for index arrays; lives until the case ends. */
 int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const void *arg), const void *arg);
 void *compare_memory(Comparison *c, size_t n_bytes); /* zeroed, lives until the case ends */
@@ -99,13 +102,15 @@ void compare_run(const KernelCases *k);
 void compare_run_on(const KernelCases *k, Status (*open)(Backend *b)); /* on this one alone */
 
 /* Every case has a member `why`: what this row is there for. */
-#define KERNEL_TEST(op_, CASES, setup_)                                                                             \
-    static KernelCases cases_##op_ = {                                                                              \
+#define KERNEL_TEST(op_, CASES, setup_) KERNEL_TEST_NAMED(op_, op_, CASES, setup_)
+/* Another table for the same operator. */
+#define KERNEL_TEST_NAMED(name, op_, CASES, setup_)                                                                 \
+    static KernelCases cases_##name = {                                                                             \
         .op = OP_##op_, .cases = CASES, .n_cases = sizeof(CASES) / sizeof *(CASES), .case_size = sizeof *(CASES),   \
         .why_offset = offsetof(__typeof__(*(CASES)), why), .setup = setup_,                                         \
         .file = __FILE__, .line = __LINE__};                                                                        \
-    __attribute__((constructor)) static void register_cases_##op_(void) { compare_register(&cases_##op_); }         \
-    TEST(op_##_keeps_to_the_specification) { compare_run(&cases_##op_); }
+    __attribute__((constructor)) static void register_cases_##name(void) { compare_register(&cases_##name); }       \
+    TEST(name##_keeps_to_the_specification) { compare_run(&cases_##name); }
 
 /* f on every backend under test, with its name. */
 void compare_each(void (*f)(Backend *b, const char *name));

@@ -90,6 +90,68 @@ static void matmul_case(Comparison *c, const void *row)
 }
 KERNEL_TEST(matmul, MATMUL_CASES, matmul_case)
 
+/* ---------------------------------------------------------------- with a second product */
+
+typedef struct SecondCase {
+    int64_t m, n, k, k2, pad;
+    DType a, b, b2, c;
+    bool b_trans, accumulate, bias;
+    bool joined; /* A2 behind A, B2 behind B */
+    double alpha;
+    const char *why;
+} SecondCase;
+
+static const SecondCase SECOND_CASES[] = {
+    /* m   n    k    k2 pad a     b     b2    c    bT acc bias joined alpha */
+    { 13,  17,  19,   3, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, "primes"},
+    { 13,  17,  19,   3, 1, F32,  F32,  F32,  F32,  0, 1, 0, 0, 1, "primes, input gradient, strides, accumulate"},
+    {200, 300, 256,  16, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, "a Linear with adapter"},
+    {200, 256, 300,  16, 0, F32,  F32,  F32,  F32,  0, 1, 0, 0, 1, "its input gradient, accumulate"},
+    {200, 300, 700,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, "several stretches of k, bias"},
+    { 20,  64, 700,   8, 0, F32,  F32,  F32,  F32,  0, 0, 0, 0, 1, "few rows, B in place"},
+    {  5, 257, 300,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, "very few rows, bias"},
+    { 33,  70, 100, 150, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, "a long second product"},
+    { 33,  70, 100,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 3, "alpha is the first's"},
+    { 33,  70, 100,   8, 2, F32,  BF16, F32,  F32,  1, 0, 0, 0, 1, "bf16 weights, f32 adapters"},
+    { 33,  70, 100,   8, 0, F32,  F32,  F32,  BF16, 1, 1, 0, 0, 1, "f32 into bf16, accumulate"},
+    {200, 300, 256,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 0, 0, 1, "bf16"},
+    {200, 130, 1100, 16, 2, BF16, BF16, BF16, BF16, 1, 0, 1, 0, 1, "bf16, several stretches of k, bias, strides"},
+    {200, 256, 301,  16, 0, BF16, BF16, BF16, BF16, 0, 1, 0, 0, 1, "bf16 input gradient, odd k, accumulate"},
+    { 33,  70, 100,   7, 1, BF16, BF16, BF16, F32,  1, 0, 0, 0, 1, "bf16, odd k2 and strides"},
+    { 33,  70, 100,   7, 0, BF16, BF16, F32,  F32,  1, 0, 0, 0, 1, "bf16 weights, f32 adapters, bf16 activations"},
+    {  4,   9,   0,   5, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, "the first is empty"},
+    { 50,  70, 100,  12, 0, F32,  F32,  F32,  F32,  1, 0, 0, 1, 1, "side by side"},
+    { 50,  70, 100,  12, 3, F32,  F32,  F32,  F32,  0, 1, 0, 1, 1, "side by side, input gradient, strides, accumulate"},
+    { 50,  70,  96,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 1, 1, 1, "bf16, side by side, bias"},
+    { 50,  70,  96,  16, 8, BF16, BF16, BF16, BF16, 0, 1, 0, 1, 1, "bf16, side by side, input gradient, accumulate"},
+};
+
+/* How a piece behind another is given to the backends: as a slice of one array. */
+static void second_case(Comparison *c, const void *row)
+{
+    const SecondCase *k = row;
+    int64_t wide = k->k + (k->joined ? k->k2 : 0), b_rows = k->b_trans ? k->n : wide, b_cols = k->b_trans ? wide : k->n;
+    Matmul args = {.m = k->m, .n = k->n, .k = k->k, .k2 = k->k2, .a_type = k->a, .b_type = k->b, .b2_type = k->b2, .c_type = k->c, .bias_type = F32,
+                   .b_trans = k->b_trans, .accumulate = k->accumulate, .lda = wide + k->pad, .ldb = b_cols + k->pad, .ldc = k->n + k->pad,
+                   .alpha = k->alpha};
+    args.lda2 = k->joined ? args.lda : k->k2 + k->pad;
+    args.ldb2 = k->joined ? args.ldb : (k->b_trans ? k->k2 : k->n) + k->pad;
+    Matmul *a = compare_args(c, &args, sizeof args);
+    IN(a, .type = k->a, .rows = k->m, .cols = wide, .ld = a->lda, .pattern = UNIFORM);
+    IN(b, .type = k->b, .rows = b_rows, .cols = b_cols, .ld = a->ldb, .empty = b_rows == 0, .pattern = UNIFORM);
+    if (k->joined) {
+        compare_slice(c, "a2", &a->a2, "a", k->k);
+        compare_slice(c, "b2", &a->b2, "b", k->b_trans ? k->k : k->k * a->ldb);
+    } else {
+        IN(a2, .type = k->a, .rows = k->m, .cols = k->k2, .ld = a->lda2, .pattern = UNIFORM);
+        IN(b2, .type = k->b2, .rows = k->b_trans ? k->n : k->k2, .cols = k->b_trans ? k->k2 : k->n, .ld = a->ldb2, .pattern = UNIFORM);
+    }
+    if (k->bias)
+        IN(bias, .type = F32, .cols = k->n, .pattern = UNIFORM);
+    OUT_OR_SUM(c, k->accumulate, .type = k->c, .rows = k->m, .cols = k->n, .ld = a->ldc);
+}
+KERNEL_TEST_NAMED(matmul_with_a_second_product, matmul, SECOND_CASES, second_case)
+
 typedef struct ColumnSumCase {
     int64_t rows, cols, pad;
     DType x;
@@ -188,6 +250,13 @@ TEST(matmul_refuses_wrong_arguments)
     bad = good;
     bad.c_type = I32;
     REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: c_type is I32, expected F32, BF16 or F64");
+    bad = good;
+    bad.k2 = 2, bad.lda2 = 1, bad.ldb2 = 2;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: lda2 is 1, expected 2 or more");
+    bad.lda2 = 2, bad.ldb2 = 1;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: ldb2 is 1, expected 2 or more");
+    bad.a_trans = true, bad.ldb2 = 2;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: a second product beside a transposed A");
     ColumnSum sum = {.rows = 2, .cols = 3, .ldx = 2, .x = x, .out = x + 32};
     REFUSED(column_sum, &sum, ERR_INTERNAL, "column_sum: ldx is 2, expected 3 or more");
     sum.ldx = 3;

@@ -49,6 +49,8 @@ TEST(costs_of_matmul_and_attention)
     CHECK(c.flops == 60 && c.bytes_read == 2 * 10 + 2 * 15 + 4 * 6 && c.bytes_written == 4 * 6 && c.narrow && c.m == 2 && c.n == 3 && c.k == 5);
     cost_matmul(&(Matmul){.m = 2, .n = 3, .k = 5, .a_type = BF16, .b_type = F32, .c_type = F32}, &c);
     CHECK(!c.narrow && c.bytes_read == 2 * 10 + 4 * 15);
+    cost_matmul(&(Matmul){.m = 2, .n = 3, .k = 5, .k2 = 1, .a_type = BF16, .b_type = BF16, .b2_type = F32, .c_type = F32}, &c);
+    CHECK(c.flops == 72 && c.k == 6 && c.bytes_read == 2 * 12 + 2 * 15 + 4 * 3 && c.bytes_written == 4 * 6);
 
     AttentionFwd a = {.n_segments = 2, .rows = 7, .heads = 4, .kv_heads = 2, .head_dim = 8, .max_segment = 4, .act = BF16};
     cost_attention_fwd(&a, &c);

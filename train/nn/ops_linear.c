@@ -10,7 +10,7 @@ typedef struct LinearNode {
     Linear lin[MAX_LINEARS];
     int n;
     const PackedRows *rows;
-    void *u; /* [rows, Σ r]: A·drop(x) */
+    void *u; /* [rows, Σ r]: s·A·drop(x) */
 } LinearNode;
 
 static int64_t out_of(const Linear *l) { return l->w->t.shape[0]; }
@@ -46,9 +46,24 @@ static int adapter_run(const Linear *lin, int i, int n)
 {
     int j = i + 1;
     if (plain_adapter(&lin[i]))
-        while (j < n && plain_adapter(&lin[j]) && follows(lin[j - 1].lora_a, lin[j].lora_a))
+        while (j < n && plain_adapter(&lin[j]) && lin[j].scale == lin[j - 1].scale && follows(lin[j - 1].lora_a, lin[j].lora_a))
             j++;
     return j - i;
+}
+
+/* The first adapter among lin[i … i+run-1], when all of them are one matrix A that needs no dropout: dx is then dy W + du A in one product. */
+static const Linear *one_adapter(const Linear *lin, int i, int run)
+{
+    const Linear *first = NULL, *last = NULL;
+    for (int j = i; j < i + run; j++) {
+        if (!lin[j].lora_a)
+            continue;
+        if (!plain_adapter(&lin[j]) || (last && !follows(last->lora_a, lin[j].lora_a)))
+            return NULL;
+        first = first ? first : &lin[j];
+        last = &lin[j];
+    }
+    return first;
 }
 
 static Status drop(Tape *t, const Linear *l, const PackedRows *rows, int64_t n, int64_t cols, const void *x, void *y, bool accumulate)
@@ -60,7 +75,7 @@ static Status drop(Tape *t, const Linear *l, const PackedRows *rows, int64_t n, 
                .accumulate = accumulate);
 }
 
-/* u = A·drop(x) of every adapter, side by side. */
+/* u = s·A·drop(x) of every adapter, side by side. */
 static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, void *u)
 {
     int64_t m = tensor_rows(x), in = tensor_cols(x), ldu = total(lin, n, rank_of), at = 0;
@@ -77,35 +92,30 @@ static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *r
             d = dropped;
         }
         RUN(t, matmul, Matmul, .m = m, .n = r, .k = in, .a_type = t->compute, .b_type = lin[i].lora_a->t.type, .c_type = t->compute,
-            .b_trans = true, .lda = in, .ldb = in, .ldc = ldu, .a = d, .b = lin[i].lora_a->t.data, .c = (char *)u + tape_size(t, at), .alpha = 1);
+            .b_trans = true, .lda = in, .ldb = in, .ldc = ldu, .a = d, .b = lin[i].lora_a->t.data, .c = (char *)u + tape_size(t, at),
+            .alpha = lin[i].scale);
         arena_release(t->scratch, mark);
         at += r;
     }
 }
 
+/* y = x Wᵀ + u Bᵀ + b, a product for every adapter; linears without one are taken together where their weights are. */
 static void linear_fwd(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, void *u, Tensor *y)
 {
-    int64_t m = tensor_rows(x), in = tensor_cols(x), ldy = tensor_cols(y), ldu = total(lin, n, rank_of), at = 0;
+    int64_t m = tensor_rows(x), in = tensor_cols(x), ldy = tensor_cols(y), ldu = total(lin, n, rank_of), at = 0, at_u = 0;
+    if (u)
+        adapters_down(t, lin, n, rows, x, u);
     for (int i = 0, run; i < n; i += run) {
         run = weight_run(lin, i, n);
-        int64_t out = total(lin + i, run, out_of);
-        const Param *w = lin[i].w, *b = lin[i].b;
+        for (int j = i; run > 1 && j < i + run; j++)
+            if (rank_of(&lin[j]))
+                run = j > i ? j - i : 1;
+        int64_t out = total(lin + i, run, out_of), r = rank_of(&lin[i]);
+        const Param *w = lin[i].w, *b = lin[i].b, *up = r ? lin[i].lora_b : NULL;
         RUN(t, matmul, Matmul, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
             .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = in, .ldb = in, .ldc = ldy, .a = x->data,
-            .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1);
-        at += out;
-    }
-    if (!u)
-        return;
-    adapters_down(t, lin, n, rows, x, u);
-    int64_t at_u = 0;
-    at = 0;
-    for (int i = 0; i < n; i++) {
-        int64_t r = rank_of(&lin[i]), out = out_of(&lin[i]);
-        if (r)
-            RUN(t, matmul, Matmul, .m = m, .n = out, .k = r, .a_type = t->compute, .b_type = lin[i].lora_b->t.type, .c_type = t->compute,
-                .b_trans = true, .accumulate = true, .lda = ldu, .ldb = r, .ldc = ldy, .a = (char *)u + tape_size(t, at_u),
-                .b = lin[i].lora_b->t.data, .c = (char *)y->data + tape_size(t, at), .alpha = lin[i].scale);
+            .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1, .k2 = r, .lda2 = ldu, .ldb2 = r,
+            .b2_type = up ? up->t.type : F32, .a2 = up ? (char *)u + tape_size(t, at_u) : NULL, .b2 = up ? up->t.data : NULL);
         at += out;
         at_u += r;
     }
@@ -119,21 +129,25 @@ static void weight_grad(Tape *t, void *dw, bool accumulate, DType dw_type, int64
         .accumulate = accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy, .b = x, .c = dw, .alpha = 1);
 }
 
-static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, void *dx, bool *accumulate)
+/* dx (+)= dy W, and du A with it where one_adapter says so; dW and db of what trains. */
+static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, const char *du, int64_t ldu, void *dx, bool *accumulate)
 {
-    int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
+    int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0, at_u = 0;
     for (int i = 0, run; i < s->n; i += run) {
         run = weight_run(s->lin, i, s->n);
-        int64_t out = total(s->lin + i, run, out_of);
+        int64_t out = total(s->lin + i, run, out_of), r = total(s->lin + i, run, rank_of);
         const Param *w = s->lin[i].w;
-        const void *dy_run = dy + tape_size(t, at);
+        const Linear *down = one_adapter(s->lin, i, run);
         if (dx) {
             RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
-                .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy_run, .b = w->t.data, .c = dx,
-                .alpha = 1);
+                .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy + tape_size(t, at),
+                .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = ldu, .ldb2 = in,
+                .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? du + tape_size(t, at_u) : NULL,
+                .b2 = down ? down->lora_a->t.data : NULL);
             *accumulate = true;
         }
         at += out;
+        at_u += r;
     }
     at = 0;
     for (int i = 0; i < s->n; i++) {
@@ -151,7 +165,7 @@ static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, void *
     }
 }
 
-/* du = s·dy B and dB = s·dyᵀ u for every adapter; du side by side. */
+/* du = s·dy B and dB = dyᵀ u for every adapter; du side by side. */
 static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, char *du, int64_t ldu)
 {
     int64_t m = tensor_rows(s->x), at = 0, at_u = 0;
@@ -167,14 +181,25 @@ static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy,
             if (db)
                 RUN(t, matmul, Matmul, .m = out, .n = r, .k = m, .a_type = t->compute, .b_type = t->compute,
                     .c_type = l->lora_b->t.grad_type, .a_trans = true, .accumulate = more, .lda = ldy, .ldb = ldu, .ldc = r,
-                    .a = dy + tape_size(t, at), .b = (char *)s->u + tape_size(t, at_u), .c = db, .alpha = l->scale);
+                    .a = dy + tape_size(t, at), .b = (char *)s->u + tape_size(t, at_u), .c = db, .alpha = 1);
         }
         at += out;
         at_u += r;
     }
 }
 
-/* dA = duᵀ drop(x), dx += drop'(du A); runs of adapters without dropout as one matrix. */
+/* Whether base_bwd has given x the gradient through the adapter of linear i. */
+static bool is_done(const LinearNode *s, int i)
+{
+    for (int j = 0, run; j < s->n; j += run) {
+        run = weight_run(s->lin, j, s->n);
+        if (i < j + run)
+            return one_adapter(s->lin, j, run) != NULL;
+    }
+    return false;
+}
+
+/* dA = duᵀ drop(x), dx += drop'(du A) unless that is done; runs of adapters without dropout as one matrix. */
 static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ldu, void *dx, bool *accumulate)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
@@ -197,7 +222,7 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ld
         }
         if (da)
             weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, du_run, ldu, d ? d : s->x->data);
-        if (dx) {
+        if (dx && !is_done(s, i)) {
             RUN(t, matmul, Matmul, .m = m, .n = in, .k = r, .a_type = t->compute, .b_type = l->lora_a->t.type, .c_type = t->compute,
                 .accumulate = !d && *accumulate, .lda = ldu, .ldb = in, .ldc = in, .a = du_run, .b = l->lora_a->t.data, .c = d ? d : dx,
                 .alpha = 1);
@@ -219,14 +244,14 @@ static Status linear_bwd(Tape *t, Node *self)
     bool accumulate = false;
     void *dx = grad_dst(t, s->x, &accumulate);
     int64_t ldy = tensor_cols(self->out), ldu = total(s->lin, s->n, rank_of);
-    base_bwd(t, s, dy, ldy, dx, &accumulate);
-    if (s->u) {
-        ArenaMark mark = arena_mark(t->scratch);
-        void *du = tape_temp(t, tape_size(t, tensor_rows(s->x) * ldu));
+    ArenaMark mark = arena_mark(t->scratch);
+    void *du = s->u ? tape_temp(t, tape_size(t, tensor_rows(s->x) * ldu)) : NULL;
+    if (du)
         adapters_up_bwd(t, s, dy, ldy, du, ldu);
+    base_bwd(t, s, dy, ldy, du, ldu, dx, &accumulate);
+    if (du)
         adapters_down_bwd(t, s, du, ldu, dx, &accumulate);
-        arena_release(t->scratch, mark);
-    }
+    arena_release(t->scratch, mark);
     return t->status;
 }
 

@@ -58,18 +58,25 @@ ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, co
         for (int r = 0; r < mr; r++)
             for (int j = 0; j < nv; j++)
                 __builtin_prefetch((const char *)at(t->c, t->c_type, r * t->ldc + j * VL), 1);
-    for (int64_t p = 0; p < steps; p++) {
-        vf bv[NV];
-        UNROLL for (int j = 0; j < nv; j++)
-            bv[j] = v_load(b + j * VL);
-        UNROLL for (int r = 0; r < mr; r++) {
-            vf x = v_set(base[r / 3][r % 3 * rs]);
+    for (int64_t more = t->steps2;; more = 0) {
+        for (int64_t p = 0; p < steps; p++) {
+            vf bv[NV];
             UNROLL for (int j = 0; j < nv; j++)
-                acc[r][j] = multiply_add(pairs, x, bv[j], acc[r][j]);
+                bv[j] = v_load(b + j * VL);
+            UNROLL for (int r = 0; r < mr; r++) {
+                vf x = v_set(base[r / 3][r % 3 * rs]);
+                UNROLL for (int j = 0; j < nv; j++)
+                    acc[r][j] = multiply_add(pairs, x, bv[j], acc[r][j]);
+            }
+            UNROLL for (int g = 0; 3 * g < mr; g++)
+                base[g] += cs;
+            b += bs;
         }
+        if (!more)
+            break;
+        steps = more, a = t->a2, rs = t->rs2, cs = 1, b = t->b2, bs = t->bs2;
         UNROLL for (int g = 0; 3 * g < mr; g++)
-            base[g] += cs;
-        b += bs;
+            base[g] = a + 3 * g * rs;
     }
     /* The plain case is apart: with a short k anything else costs more than the products. */
     if (t->c_type == F32 && !t->bias && t->cols == nv * VL) {
@@ -137,6 +144,7 @@ void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, in
             height--;
         fn[height](steps, a, rs, cs, b, bs, &part);
         part.c = at_mut(part.c, t->c_type, height * t->ldc);
+        part.a2 = t->steps2 ? part.a2 + height * t->rs2 : NULL;
         a += height * rs;
         rows -= height;
     }

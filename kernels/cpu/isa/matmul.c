@@ -4,8 +4,9 @@
 /* B is packed in blocks of at most BLOCK floats, which stay in the second level cache. Where A is read in place the blocks are long (KC
  * steps: C is stored seldom), where it is copied they are wide (NC columns: A is copied seldom) and KC_COPIED long. AC: rows of A
  * copied at a time, a multiple of every tile's height; MC: rows of C held in f32 while a BF16 C is summed over several stretches of
- * k; DIRECT_ROWS: rows of A up to which packing a plain F32 B does not pay. */
-enum { BLOCK = 128 << 10, KC = 512, KC_COPIED = 256, NC = BLOCK / KC_COPIED, AC = 192, MC = 512, DIRECT_ROWS = 32 };
+ * k; DIRECT_ROWS: rows of A up to which packing a plain F32 B does not pay; SECOND: steps of a second product that go with the last stretch of the
+ * first, so that C is stored once for both. */
+enum { BLOCK = 128 << 10, KC = 512, KC_COPIED = 256, NC = BLOCK / KC_COPIED, AC = 192, MC = 512, DIRECT_ROWS = 32, SECOND = 128 };
 
 static int64_t longest_stretch(const Matmul *a) { return a->a_trans ? KC_COPIED : KC; }
 static int64_t widest_block(const Matmul *a) { return BLOCK / longest_stretch(a); }
@@ -13,7 +14,7 @@ static int64_t widest_block(const Matmul *a) { return BLOCK / longest_stretch(a)
 /* A thread's workspace. Copies of A: a tile transposed is [k][rows], its last store may run over by a vector; widened it is
  * [rows][KC + VL], the odd stride keeps rows out of each other's cache sets. */
 typedef struct Workspace {
-    float b[BLOCK];
+    float b[BLOCK], b2[SECOND * BLOCK / KC];
     float a[AC * (KC + VL)];
     float c[MC * NC];
 } Workspace;
@@ -110,6 +111,11 @@ static void sweep_panels(const Matmul *a, Workspace *w, int64_t row, int64_t row
                 part.c = at_mut(t->c, t->c_type, i * t->ldc + j);
                 part.bias = t->bias ? at(t->bias, t->bias_type, j) : NULL;
                 part.cols = last - j < NR ? last - j : NR;
+                if (t->steps2) {
+                    part.a2 = t->a2 + i * t->rs2;
+                    part.b2 = t->b2 + j / NR * NR * (t->bs2 ? 1 : t->steps2);
+                    part.bs2 = t->bs2 ? t->bs2 : nv * VL;
+                }
                 NAME(gemm_tile)(s->pairs, i1 - i < mr ? i1 - i : mr, s->steps, tiles.data, tiles.rs, tiles.cs, b->data + j / NR * b->next,
                                 bs, &part);
             }
@@ -158,6 +164,39 @@ static void finish_transposed(const Matmul *a, const float *sum, int64_t row, in
         }
 }
 
+/* B is used where it lies: too few rows to pay for a packed copy. */
+static bool is_direct(const Matmul *a, DType type, int64_t rows, int64_t cols)
+{
+    return rows <= DIRECT_ROWS && !a->b_trans && type == F32 && cols % VL == 0;
+}
+
+/* Both products in one go: the second is short, and its A is as the tiles read it. */
+static bool takes_second(const Matmul *a)
+{
+    const bool pairs = HAS_PAIRS && a->a_type == BF16 && a->b_type == BF16;
+    if (a->alpha != 1 || a->k2 > SECOND)
+        return false;
+    if (!pairs)
+        return a->a_type == F32;
+    return a->b2_type == BF16 && a->lda2 % 2 == 0 && a->k2 % 2 == 0 && (uintptr_t)a->a2 % sizeof(float) == 0;
+}
+
+/* The second product's operands for a block of C. */
+static void second_operands(const Matmul *a, Workspace *w, Tile *t, bool pairs, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const int64_t unit = pairs ? 2 : 1;
+    t->steps2 = a->k2 / unit;
+    t->rs2 = a->lda2 / unit;
+    t->a2 = at(a->a2, a->a_type, row * a->lda2);
+    t->b2 = w->b2;
+    const void *src = at(a->b2, a->b2_type, a->b_trans ? col * a->ldb2 : col);
+    if (is_direct(a, a->b2_type, rows, cols)) {
+        t->b2 = src;
+        t->bs2 = a->ldb2;
+    } else
+        NAME(gemm_pack)(w->b2, pairs, src, a->b2_type, a->b_trans, a->ldb2, a->k2, cols);
+}
+
 /* rows × cols of C, at most a block's columns, all of k. */
 static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
@@ -174,9 +213,11 @@ static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t ro
                   .add = p > 0 || (a->accumulate && !gather)};
         if (a->bias && p == 0 && !gather)
             t.bias = at(a->bias, a->bias_type, col);
+        if (p + step >= steps && a->k2)
+            second_operands(a, w, &t, pairs, row, rows, col, cols);
         const void *src = at(a->b, a->b_type, a->b_trans ? col * a->ldb + s.k0 : s.k0 * a->ldb + col);
         BPanels b = {.data = w->b, .next = NR * s.steps};
-        if (rows <= DIRECT_ROWS && !a->b_trans && a->b_type == F32 && cols % VL == 0)
+        if (is_direct(a, a->b_type, rows, cols))
             b = (BPanels){.data = src, .bs = a->ldb, .next = NR};
         else
             NAME(gemm_pack)(w->b, pairs, src, a->b_type, a->b_trans, a->ldb, s.k, cols);
@@ -232,7 +273,7 @@ static Product choose_grid(const Matmul *a, int threads)
 {
     enum { PACK = 16, WORTH = 128 << 10, FLIP_COLS = 32 }; /* WORTH: products worth a thread */
     Product best = {.a = a, .grid_m = 1, .grid_n = 1, .flip = a->a_trans && a->n <= FLIP_COLS && a->m > a->n};
-    int64_t work = a->m * a->n * a->k / WORTH, best_cost = INT64_MAX;
+    int64_t work = a->m * a->n * (a->k + a->k2) / WORTH, best_cost = INT64_MAX;
     int64_t count = work < 1 ? 1 : work < threads ? work : threads, vectors = (a->n + VL - 1) / VL;
     for (int64_t tm = 1; tm <= count; tm++) {
         int64_t tn = best.flip ? 1 : count / tm, rows = (a->m + tm - 1) / tm, cols = (vectors + tn - 1) / tn * VL;
@@ -255,11 +296,18 @@ Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
     if (a->m == 0 || a->n == 0)
         return OK;
     CpuDevice *d = cpu_device(ctx);
-    if (a->m <= MATVEC_ROWS && a->b_trans && a->k <= MATVEC_MOST_K)
+    bool few = a->m <= MATVEC_ROWS && a->b_trans && a->k <= MATVEC_MOST_K;
+    if (a->k2 && (few || !takes_second(a))) {
+        Matmul first = matmul_first(a), second = matmul_second(a);
+        TRY(NAME(matmul)(ctx, &first));
+        second.accumulate = true;
+        return NAME(matmul)(ctx, &second);
+    }
+    if (few)
         return NAME(matvec)(d, a);
     Product pr = choose_grid(a, d->threads);
     const double product_ns = 0.04; /* choose_grid has made sure that the threads are worth it */
     int64_t tasks = pr.grid_m * pr.grid_n;
-    parallel_for(d, tasks, product_ns * (double)(a->m * a->n) * (double)a->k / (double)tasks, product, &pr);
+    parallel_for(d, tasks, product_ns * (double)(a->m * a->n) * (double)(a->k + a->k2) / (double)tasks, product, &pr);
     return OK;
 }
