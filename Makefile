@@ -16,7 +16,7 @@ CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect scenes stamps
 BENCHES  := bench-kernels bench-pictures
 # Programs that a target builds when it needs them.
-EXTRAS   := $(BENCHES) model-gpu
+EXTRAS   := $(BENCHES) model-gpu bench-gpu
 
 # ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
@@ -85,6 +85,7 @@ main_stamps   := data/stamps_main.c
 main_bench-kernels := tools/bench_kernels.c
 main_bench-pictures := tools/bench_pictures.c
 main_model-gpu := tools/model_gpu.c
+main_bench-gpu := tools/bench_gpu.c
 MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))
 LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
                  train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
@@ -101,12 +102,12 @@ CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host ru
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
 CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl -lrt)
 # The programs that open a device.
-CUDA_PROGRAMS := train generate evaluate
+CUDA_PROGRAMS := train generate evaluate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ)
 
 
-.PHONY: model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: bench-gpu model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -161,6 +162,10 @@ $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 $(BUILD)/train-cuda-host: $(BUILD)/obj/train/main.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
 
+# The same of the benchmark: that it works.
+$(BUILD)/bench-gpu-host: $(BUILD)/obj/tools/bench_gpu.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+
 $(BUILD)/test-gpu: $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_device/backends.o $(CUDA_OBJ) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(CUDA_LIBS)
 
@@ -174,7 +179,7 @@ help:
 #: make             build the programs into build/
 #: make deps        install the missing Debian packages (asks for sudo only when not root)
 deps:
-	@sh tools/deps.sh
+	@sh tools/deps.sh --all
 	@rm -f $(BUILD)/probe.mk
 
 #: make quickstart  the first thing to try: tunes a little model on the CPU in minutes and scores it
@@ -195,7 +200,7 @@ test:
 	@$(MAKE) --no-print-directory run-tests
 
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host
-run-tests: all $(TEST_PROGRAMS) $(BUILD)/train-cuda-host $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu)
+run-tests: all $(TEST_PROGRAMS) $(BUILD)/train-cuda-host $(BUILD)/bench-gpu-host $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -247,6 +252,15 @@ model-gpu: $(BUILD)/model-gpu
 	@$(BUILD)/model-gpu --config tools/gpu/r16.json --goal 17500 --fit 80 $(MODEL)
 	@echo
 	@$(BUILD)/model-gpu --config tools/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
+
+#: make bench-gpu    what the GPU of this machine reaches, beside its own ceilings (PYTHON=: PyTorch with CUDA beside it)
+bench-gpu:
+ifeq ($(CUDA_ON),1)
+	@$(MAKE) --no-print-directory $(BUILD)/bench-gpu
+	@sh tools/bench_gpu.sh $(BUILD) $(PYTHON)
+else
+	@echo "make bench-gpu needs the CUDA toolkit; this build is without" >&2; exit 69
+endif
 
 #: make example-stamps  a set for naming things from the captioned pictures of Tux Paint (Debian package, installed if missing)
 example-stamps:

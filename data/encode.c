@@ -7,6 +7,7 @@
 #include "data/formats/utf8.h"
 #include "data/template.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 
 static const char IMAGE_MARKER[] = "<image>", GEN_MARKER[] = "<gen>";
 enum { IMAGE_MARKER_BYTES = sizeof IMAGE_MARKER - 1, GEN_MARKER_BYTES = sizeof GEN_MARKER - 1 };
@@ -57,10 +58,17 @@ const char *encoder_added_text(const EncoderOptions *o, int k, char *buf, size_t
 
 Status encoder_check(const EncoderOptions *o, const Tokenizer *tok, const char *tokenizer_path)
 {
+    static const char INST[] = "[INST]";
     int32_t n = tokenizer_info(tok)->n_pieces;
     if (n > o->vocab_size)
         return fail(ERR_DATA, "%s: %d pieces, but the language model's config.json says vocab_size %d: they do not belong together",
                     tokenizer_path, n, o->vocab_size);
+    if (strstr(chat_format(o->chat)->human_open, INST) && tokenizer_control(tok, INST) >= 0)
+        return fail(ERR_DATA, "%s: %s is a token of its own here, as in Mistral 0.3, but the template writes it as text, as versions 0.1 and 0.2 do; take "
+                              "one of those as base model, or another data.template", tokenizer_path, INST);
+    if (n < o->vocab_size)
+        log_info("%s: %d pieces, the language model's vocab_size is %d: added ids start at %d, those between stand for no text", tokenizer_path, n, o->vocab_size,
+                 o->vocab_size);
     return OK;
 }
 

@@ -29,7 +29,8 @@ int32_t encoder_added_count(const EncoderOptions *o);
 /* "[I2T]", "[IMG0]" …, k from 0 to encoder_added_count-1; buf holds [IMGk]. */
 const char *encoder_added_text(const EncoderOptions *o, int k, char *buf, size_t n);
 
-/* A vocabulary larger than the model's embedding is an error that names both. */
+/* A vocabulary larger than the model's embedding, or with a token for what the template writes as text, is an error. A smaller one is said: vocabularies may
+ * be padded. */
 MUST_USE Status encoder_check(const EncoderOptions *o, const Tokenizer *tok, const char *tokenizer_path);
 
 /* Unexpanded ids (ID_IMAGE at an image) and mask bytes; memory is the caller's struct's, reused between calls. */

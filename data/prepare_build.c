@@ -60,6 +60,13 @@ static void fill_attributes(const Build *b, ShardAttributes *a, int64_t k)
     a->tok_added = b->tok_added;
 }
 
+/* After gather_shard: what the shard borrows, or has for itself alone, is not gather_free's. */
+static void drop_attributes(ShardAttributes *a)
+{
+    mem_free(a->licenses);
+    a->inputs = a->tok_added = a->licenses = NULL;
+}
+
 static Status check_space(const Build *b, const Gathered *g, const char *file)
 {
     struct statvfs v;
@@ -135,9 +142,11 @@ static Status build_one(const Build *b, int64_t k, BuildAnswer *a)
         a->kept = 1;
         a->shard = *journal_shard(b->journal, k);
     } else {
-        s = write_shard(b, &g, path, &a->shard);
+        s = prepare_licenses(g.text, g.shard.text_off, n, &g.shard.attr.licenses);
+        if (!s)
+            s = write_shard(b, &g, path, &a->shard);
     }
-    g.shard.attr.inputs = g.shard.attr.tok_added = NULL; /* borrowed */
+    drop_attributes(&g.shard.attr);
     gather_free(&g);
     return s;
 }

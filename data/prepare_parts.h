@@ -96,6 +96,9 @@ typedef struct Gathered {
 MUST_USE Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t first, int64_t n);
 void gather_free(Gathered *g);
 
+/* ---- prepare_licenses.c: the distinct prov.license of n rows, a sorted JSON list. mem_free */
+MUST_USE Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json);
+
 /* ---- prepare_build.c: the second pass. Shards of the journal that stand are kept */
 MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, Journal *m);
 void shard_file_name(char *out, size_t n, int64_t index, int64_t count);

@@ -28,6 +28,7 @@ void shard_close(Shard **ps)
         mem_free(*member(s, &SHARD_ARRAYS[i]));
     mem_free(s->attr.inputs);
     mem_free(s->attr.tok_added);
+    mem_free(s->attr.licenses);
     mem_free(s->path);
     if (s->fd >= 0)
         close(s->fd);
@@ -75,6 +76,7 @@ static Status read_attributes(Shard *s, HdfFile *f)
         return fail(ERR_DATA, "%s: vocab_size %" PRId64 ", patches %" PRId64 ", n_visual_tokens %" PRId64 " are out of range", s->path,
                     a->vocab_size, a->patches, a->n_visual_tokens);
     TRY(hdf_get_text(f, "inputs", &s->attr.inputs));
+    TRY(hdf_get_text(f, "licenses", &s->attr.licenses));
     return hdf_get_text(f, "tok_added", &s->attr.tok_added);
 }
 

@@ -13,7 +13,7 @@ typedef struct ShardAttributes {
     int64_t shard_index, shard_count, n_samples, n_images, n_tokens, n_refs;
     char config_sha256[65], tok_sha256[65], template_name[24], aspect[16];
     int64_t n_visual_tokens, model_max_length, vocab_size, patches;
-    char *inputs, *tok_added; /* JSON */
+    char *inputs, *tok_added, *licenses; /* JSON */
     int64_t created_unix;     /* modification time of the newest input, so that the same inputs give the same bytes */
 } ShardAttributes;
 

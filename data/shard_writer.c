@@ -109,6 +109,7 @@ static Status write_attributes(HdfFile *f, const ShardAttributes *a)
     for (int i = 0; i < N_SHARD_TEXTS; i++)
         TRY(hdf_set_text(f, "/", SHARD_TEXTS[i].name, (const char *)a + SHARD_TEXTS[i].member));
     TRY(hdf_set_text(f, "/", "inputs", a->inputs));
+    TRY(hdf_set_text(f, "/", "licenses", a->licenses));
     return hdf_set_text(f, "/", "tok_added", a->tok_added);
 }
 

@@ -300,6 +300,14 @@ int64_t tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t n, char
     }
 }
 
+int32_t tokenizer_control(const Tokenizer *t, const char *piece)
+{
+    for (int32_t id = 0; id < t->info.n_pieces; id++)
+        if (t->sp.IsControl(id) && t->sp.IdToPiece(id) == piece)
+            return id;
+    return -1;
+}
+
 const char *tokenizer_piece(const Tokenizer *t, int32_t id)
 {
     return id < 0 || id >= t->info.n_pieces ? "" : t->sp.IdToPiece(id).c_str();

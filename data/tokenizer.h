@@ -34,6 +34,8 @@ int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t
 int64_t tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t n, char *buf, int64_t cap);
 /* The piece as the vocabulary spells it ("▁the", "<0x0A>"), or "" when out of range. */
 const char *tokenizer_piece(const Tokenizer *t, int32_t id);
+/* The control piece that is spelled so, or -1. */
+int32_t tokenizer_control(const Tokenizer *t, const char *piece);
 
 #ifdef __cplusplus
 }

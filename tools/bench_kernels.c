@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernels/ops/table.h"
+#include "tools/bench_ops.h"
 
 enum { ACCUMULATORS = 12, PEAK_STEPS = 100000, PEAK_TRIES = 300, COPY_BYTES = 256 << 20 };
 static const double MIN_SECONDS = 0.15;
@@ -147,115 +147,36 @@ static void matmuls(Bench *x, DType a, DType b, DType c)
     }
 }
 
-static void report(const Bench *x, const char *name, const char *what, double seconds, double n_bytes)
+/* One operator as a share of what bounds it: attention of the multiply-adds, others of the copy bandwidth. */
+static Status line(void *arg, Op op, const char *what, const void *args)
 {
-    double rate = 1e-9 * n_bytes / seconds;
-    printf("%-16s %-26s %9.1f us %6.1f GB/s %4.2f of copy\n", name, what, 1e6 * seconds, rate, rate / x->copy_gbytes);
-}
-
-#define LINE(name, what, n_bytes, Args, ...)                                             \
-    do {                                                                                 \
-        if (wanted(x, #name)) {                                                          \
-            double s_;                                                                   \
-            Args args_ = {__VA_ARGS__};                                                  \
-            TIME(s_, x->b->ops.name(&x->b->ctx, &args_));                                \
-            report(x, #name, what, s_, (double)(n_bytes));                               \
-        }                                                                                \
-    } while (0)
-
-/* rows × cols activations of one type. */
-static void elementwise(Bench *x, DType t, int64_t rows, int64_t cols)
-{
-    char what[64];
-    int64_t n = rows * cols, size = n * (int64_t)dtype_size(t);
-    x->used = 0;
-    void *a = take(x, size), *b = take(x, size), *c = take(x, size), *d = take(x, size), *e = take(x, size);
-    float *w = take(x, cols * 4), *dw = take(x, cols * 4), *mean = take(x, (rows + cols) * 4), *rstd = take(x, rows * 4);
-    int32_t *pos = take(x, rows * 4), *item = take(x, rows * 4), *label = take(x, rows * 4);
-    for (int64_t i = 0; i < rows; i++) {
-        pos[i] = (int32_t)(i % 256);
-        item[i] = (int32_t)(i / 256);
-        label[i] = (int32_t)(i % cols);
-    }
-    snprintf(what, sizeof what, "%s [%lld,%lld]", dtype_name(t), (long long)rows, (long long)cols);
-    LINE(rmsnorm_fwd, what, 4 * size, RmsNormFwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .eps = 1e-5, .x = a, .add = b,
-         .w = w, .sum = c, .y = d, .rstd = rstd);
-    LINE(rmsnorm_bwd, what, 3 * size, RmsNormBwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .x = a, .w = w, .rstd = rstd,
-         .dy = b, .dx = c);
-    LINE(layernorm_fwd, what, 2 * size, LayerNormFwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .eps = 1e-5, .x = a, .w = w,
-         .b = w, .y = d, .mean = mean, .rstd = rstd);
-    LINE(layernorm_bwd, what, 5 * size, LayerNormBwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .x = a, .w = w, .mean = mean,
-         .rstd = rstd, .dy = b, .dx = c, .dw = dw, .db = mean);
-    LINE(swiglu_fwd, what, 3 * size, SwigluFwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .act = t, .g = a, .u = b, .y = c);
-    LINE(swiglu_bwd, what, 5 * size, SwigluBwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .lddg = cols, .lddu = cols,
-         .act = t, .g = a, .u = b, .dy = c, .dg = d, .du = e);
-    LINE(gelu_fwd, what, 2 * size, GeluFwd, .n = n, .act = t, .kind = GELU_TANH, .x = a, .y = b);
-    LINE(gelu_bwd, what, 3 * size, GeluBwd, .n = n, .act = t, .kind = GELU_ERF, .x = a, .dy = b, .dx = c);
-    LINE(add_scaled, what, 3 * size, AddScaled, .n = n, .a_type = t, .b_type = t, .y_type = t, .alpha = 1, .beta = 1, .a = a, .b = b,
-         .y = c);
-    LINE(dropout, what, 2 * size, Dropout, .rows = rows, .cols = cols, .act = t, .p = 0.05, .key = 1, .row_pos = pos, .row_item = item,
-         .x = a, .y = b);
-    LINE(rope, what, 2 * size, Rope, .rows = rows, .heads = cols / 64, .head_dim = 64, .ldx = cols, .act = t, .base = 1e4, .pos = pos,
-         .x = a);
-    LINE(column_sum, what, size, ColumnSum, .rows = rows, .cols = cols, .ldx = cols, .x_type = t, .out_type = F32, .x = a, .out = dw);
-    LINE(cross_entropy, what, 2 * size, CrossEntropy, .rows = rows, .cols = cols, .ldz = cols, .act = t, .label = label, .weight = mean,
-         .logits = a, .loss = rstd, .backward = true);
-    LINE(fill, what, size, Fill, .n = n, .type = t, .x = a);
-}
-
-static void optimiser(Bench *x)
-{
-    enum { N = 1 << 22 };
-    x->used = 0;
-    float *p = take(x, N * 4L), *g = take(x, N * 4L), *m = take(x, N * 4L), *v = take(x, N * 4L);
-    AdamwSpan span = {.end = N, .lr = 1e-4, .t = 1};
-    double sum;
-    LINE(adamw, "F32 [4194304]", 28L * N, Adamw, .n_spans = 1, .type = F32, .spans = &span, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-         .grad_scale = 1, .grad = g, .param = p, .m = m, .v = v);
-    LINE(sum_squares, "F32 [4194304]", 4L * N, SumSquares, .n = N, .type = F32, .x = g, .out = &sum);
-}
-
-static void attention(Bench *x, DType t, int64_t segments, int64_t length, int64_t heads, int64_t kv_heads, int64_t Dh)
-{
-    int32_t cu[65];
-    char what[64];
+    Bench *x = arg;
+    Cost cost;
     double s;
-    int64_t rows = segments * length, size = rows * heads * Dh * (int64_t)dtype_size(t), ld = heads * Dh, kv = kv_heads * Dh;
-    x->used = 0;
-    void *q = take(x, size), *k = take(x, size), *v = take(x, size), *o = take(x, size), *d_o = take(x, size), *dq = take(x, size);
-    void *dk = take(x, size), *dv = take(x, size), *lse = take(x, rows * heads * 4);
-    for (int64_t i = 0; i <= segments; i++)
-        cu[i] = (int32_t)(i * length);
-    snprintf(what, sizeof what, "%s %lldx%lld h%lld/%lld d%lld", dtype_name(t), (long long)segments, (long long)length, (long long)heads,
-             (long long)kv_heads, (long long)Dh);
-    double flops = 2e-9 * (double)(segments * heads * length * (length + 1) / 2 * Dh); /* of one product over what is seen */
-    if (wanted(x, "attention_fwd")) {
-        AttentionFwd f = {.n_segments = segments, .rows = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = Dh,
-                          .max_segment = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .causal = true, .act = t, .scale = 0.1,
-                          .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse};
-        TIME(s, x->b->ops.attention_fwd(&x->b->ctx, &f));
-        printf("%-16s %-26s %9.1f us %6.1f GF/s %4.2f of peak\n", "attention_fwd", what, 1e6 * s, 2 * flops / s, 2 * flops / s / x->peak_gflops);
-    }
-    if (wanted(x, "attention_bwd")) {
-        AttentionBwd f = {.n_segments = segments, .rows = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = Dh,
-                          .max_segment = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .lddo = ld, .lddq = ld, .lddk = kv,
-                          .lddv = kv, .causal = true, .act = t, .scale = 0.1, .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse,
-                          .d_o = d_o, .dq = dq, .dk = dk, .dv = dv};
-        TIME(s, x->b->ops.attention_bwd(&x->b->ctx, &f));
-        printf("%-16s %-26s %9.1f us %6.1f GF/s %4.2f of peak\n", "attention_bwd", what, 1e6 * s, 5 * flops / s, 5 * flops / s / x->peak_gflops);
-    }
-    if (wanted(x, "attention_decode")) {
-        int32_t lengths[64];
-        for (int64_t i = 0; i < segments; i++)
-            lengths[i] = (int32_t)length;
-        LINE(attention_decode, what, 2 * rows * kv * (int64_t)dtype_size(t), AttentionDecode, .n = segments, .capacity = length,
-             .heads = heads, .kv_heads = kv_heads, .head_dim = Dh, .act = t, .scale = 0.1, .length = lengths, .q = q, .k = k, .v = v,
-             .o = o);
+    if (!wanted(x, op_name(op)))
+        return OK;
+    op_cost(op, args, &cost);
+    TIME(s, op_call(x->b, op, args));
+    printf("%-16s %-26s %9.1f us ", op_name(op), what, 1e6 * s);
+    double rate = 1e-9 * (cost.bytes_read + cost.bytes_written) / s, flops = 1e-9 * cost.flops / s;
+    if (op == OP_attention_fwd || op == OP_attention_bwd)
+        printf("%6.1f GF/s %4.2f of peak\n", flops, flops / x->peak_gflops);
+    else
+        printf("%6.1f GB/s %4.2f of copy\n", rate, rate / x->copy_gbytes);
+    return OK;
+}
+
+static void check(Status s)
+{
+    if (s != OK) {
+        fprintf(stderr, "bench-kernels: %s\n", status_message());
+        exit(status_exit_code(s));
     }
 }
 
 static void bench_isa(Bench *x)
 {
+    BenchOps ops = {.b = x->b, .memory = x->memory, .size = COPY_BYTES, .arg = x, .line = line};
     printf("\n%s: FMA peak %.1f GF/s, copy %.1f GB/s\n", x->b->description, x->peak_gflops, x->copy_gbytes);
     if (wanted(x, "matmul")) {
         matmuls(x, F32, F32, F32);
@@ -264,15 +185,15 @@ static void bench_isa(Bench *x)
     }
     for (int t = 0; t < 2; t++) {
         DType act = t ? BF16 : F32;
-        elementwise(x, act, 512, 64);
-        elementwise(x, act, 1024, 512);
-        elementwise(x, act, 256, 32000);
-        attention(x, act, 8, 64, 4, 2, 16);
-        attention(x, act, 4, 256, 8, 4, 64);
-        attention(x, act, 1, 1024, 8, 2, 128);
-        attention(x, act, 1, 729, 4, 4, 72);
+        check(bench_elementwise(&ops, act, 512, 64));
+        check(bench_elementwise(&ops, act, 1024, 512));
+        check(bench_elementwise(&ops, act, 256, 32000));
+        check(bench_attention(&ops, act, 8, 64, 4, 2, 16));
+        check(bench_attention(&ops, act, 4, 256, 8, 4, 64));
+        check(bench_attention(&ops, act, 1, 1024, 8, 2, 128));
+        check(bench_attention(&ops, act, 1, 729, 4, 4, 72));
     }
-    optimiser(x);
+    check(bench_optimiser(&ops, 1 << 22));
 }
 
 int main(int argc, char **argv)

@@ -52,6 +52,7 @@ static void put_attributes(JsonOut *j, const ShardAttributes *a)
     jsonout_string(j, "config_sha256", a->config_sha256);
     jsonout_string(j, "tok_sha256", a->tok_sha256);
     jsonout_raw(j, "tok_added", a->tok_added);
+    jsonout_raw(j, "licenses", a->licenses);
     jsonout_raw(j, "inputs", a->inputs);
     jsonout_end_object(j);
 }

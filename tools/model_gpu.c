@@ -7,8 +7,8 @@
 
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "tools/bench_step.h"
 #include "tools/roofline.h"
-#include "train/memory.h"
 
 typedef struct Options {
     const char *config;
@@ -50,18 +50,6 @@ static Status parse(Options *o, int argc, char **argv, bool *done)
 }
 
 /* ---------------------------------------------------------------- what runs */
-
-static Status pass_of(PassShape *p, const Options *o, const RunConfig *cfg)
-{
-    ModelSizes sizes;
-    TRY(genllava_sizes(&sizes, cfg));
-    int64_t tokens = o->tokens ? o->tokens : cfg->train.micro_tokens, segment = o->segment < tokens ? o->segment : tokens;
-    int64_t segments = tokens / segment, labels = o->labels < segment ? o->labels : segment;
-    bool room = sizes.patches > 0 && sizes.patches < segment;
-    *p = (PassShape){.tokens = (int32_t)(segments * segment), .segments = (int32_t)segments, .max_segment = (int32_t)segment,
-                     .images = room ? (int32_t)segments : 0, .labels = (int32_t)(segments * labels)};
-    return OK;
-}
 
 static DType compute_of(const RunConfig *cfg) { return cfg->train.compute == COMPUTE_F32 ? F32 : BF16; } /* auto: every such device multiplies bf16 */
 
@@ -152,7 +140,7 @@ static Status report(const Options *o, const RunConfig *cfg)
     MemoryPlan plan;
     Roofline r = {.device = &DEVICES[o->device],
                   .reached = {.matmul = o->matmul, .attention = o->attention, .bandwidth = o->bandwidth, .gap_us = o->gap}};
-    TRY(pass_of(&pass, o, cfg));
+    TRY(bench_step_shape(&pass, cfg, o->tokens ? o->tokens : cfg->train.micro_tokens, o->segment, o->labels));
     Status s = walk(&r, &plan, cfg, &pass);
     if (s == OK) {
         printf("%s: a pass of %d tokens in %d samples of %d, %d pictures, %d labels; adapters r %lld, recompute %s\n", cfg->name, pass.tokens, pass.segments,

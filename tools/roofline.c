@@ -44,7 +44,7 @@ double roofline_seconds(const Device *d, const Reached *reached, Op op, const Co
     return fmax(arithmetic_seconds(d, reached, op, c), memory_seconds(d, reached, c)) + 1e-6 * reached->gap_us;
 }
 
-static bool is_narrow(Op op, const Cost *c)
+bool roofline_narrow(Op op, const Cost *c)
 {
     return op == OP_matmul && (c->m <= ROOFLINE_NARROW || c->n <= ROOFLINE_NARROW || c->k <= ROOFLINE_NARROW);
 }
@@ -66,14 +66,12 @@ static Line *line_of(Roofline *r, Op op, const Cost *c)
         r->lines = more;
         r->capacity = capacity;
     }
-    r->lines[r->n] = (Line){.op = op, .m = c->m, .n = c->n, .k = c->k, .narrow = is_narrow(op, c)};
+    r->lines[r->n] = (Line){.op = op, .m = c->m, .n = c->n, .k = c->k, .narrow = roofline_narrow(op, c)};
     return &r->lines[r->n++];
 }
 
-static void launched(void *arg, Op op, const void *args, const Cost *c)
+static void add(Roofline *r, Op op, const Cost *c)
 {
-    (void)args;
-    Roofline *r = arg;
     Line *l = line_of(r, op, c);
     if (!l)
         return;
@@ -84,6 +82,20 @@ static void launched(void *arg, Op op, const void *args, const Cost *c)
     l->seconds += roofline_seconds(r->device, &r->reached, op, c);
     l->ideal += op == OP_matmul ? c->flops / (peak(r->device, c) * r->reached.matmul) : 0;
     l->memory_bound = memory_seconds(r->device, &r->reached, c) > arithmetic;
+}
+
+/* A matmul of two products is what the device runs for it. */
+static void launched(void *arg, Op op, const void *args, const Cost *c)
+{
+    Matmul part[2];
+    int n = op == OP_matmul ? matmul_parts(args, part) : 0;
+    for (int i = 0; i < n; i++) {
+        Cost cost;
+        cost_matmul(&part[i], &cost);
+        add(arg, op, &cost);
+    }
+    if (!n)
+        add(arg, op, c);
 }
 
 Watcher roofline_watcher(Roofline *r) { return (Watcher){.arg = r, .after = launched}; }

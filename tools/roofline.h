@@ -19,8 +19,9 @@ typedef struct Reached {
     double gap_us;                       /* of one operator to the next */
 } Reached;
 
-/* A large matmul with small ones beside it: those do not fill the device's tiles and wait for memory. */
+/* Matmuls with a dimension of at most this: the adapters' and other small ones, which do not fill the device's tiles or wait for memory. */
 enum { ROOFLINE_NARROW = 512 };
+bool roofline_narrow(Op op, const Cost *c);
 
 typedef struct Line {
     Op op;

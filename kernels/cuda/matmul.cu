@@ -292,7 +292,7 @@ static Status multiply(CudaState *s, Prepared *p, double scale)
                         "matmul");
 }
 
-static Status one_product(KernelCtx *ctx, const Matmul *a)
+static Status matmul_run(KernelCtx *ctx, const Matmul *a)
 {
     if (a->k <= 0) { /* an empty sum leaves the bias */
         Convert c = {a->bias, a->c, a->bias ? a->bias_type : a->c_type, a->c_type, a->m, a->n, 0, a->ldc, a->accumulate};
@@ -314,18 +314,10 @@ extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
     TRY(check_matmul(a));
     if (a->m <= 0 || a->n <= 0)
         return OK;
-    if (!a->k2)
-        return one_product(ctx, a);
-    Matmul first = matmul_first(a);
-    if (matmul_continues(a)) {
-        first.k += a->k2;
-        return one_product(ctx, &first);
-    }
-    /* The short one first: it only writes C, and the long one has time to read it while it multiplies. */
-    Matmul second = matmul_second(a);
-    TRY(one_product(ctx, &second));
-    first.accumulate = true;
-    return one_product(ctx, &first);
+    Matmul part[2];
+    for (int i = 0, n = matmul_parts(a, part); i < n; i++)
+        TRY(matmul_run(ctx, &part[i]));
+    return OK;
 }
 
 /* ---- column sums: partial sums over chunks of rows, then over the chunks, both in order ---- */

@@ -198,3 +198,18 @@ void cost_adamw(const Adamw *a, Cost *c)
 
 void cost_sum_squares(const SumSquares *a, Cost *c) { shape(c, 1, a->n, (double)a->n * size_of(a->type), sizeof(double)); }
 void cost_fill(const Fill *a, Cost *c) { shape(c, 1, a->n, 0, (double)a->n * size_of(a->type)); }
+
+#define COST_CALL(name, Args) \
+    static void call_##name(const void *args, Cost *c) { cost_##name(args, c); }
+KERNEL_LIST(COST_CALL)
+#undef COST_CALL
+
+void op_cost(Op op, const void *args, Cost *c)
+{
+    static void (*const COSTS[N_OPS])(const void *args, Cost *c) = {
+#define COST_ENTRY(name, Args) call_##name,
+        KERNEL_LIST(COST_ENTRY)
+#undef COST_ENTRY
+    };
+    COSTS[op](args, c);
+}

@@ -7,7 +7,7 @@
 #ifndef GENLLAVA_KERNELS_OPS_COST_H
 #define GENLLAVA_KERNELS_OPS_COST_H
 
-#include "kernels/ops/table.h"
+#include "kernels/ops/op.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +23,7 @@ typedef struct Cost {
 #define COST_DECLARE(name, Args) void cost_##name(const Args *a, Cost *c);
 KERNEL_LIST(COST_DECLARE)
 #undef COST_DECLARE
+void op_cost(Op op, const void *args, Cost *c);
 
 #ifdef __cplusplus
 }

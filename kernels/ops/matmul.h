@@ -55,6 +55,23 @@ static inline Matmul matmul_second(const Matmul *a)
     return m;
 }
 
+/* The same as plain products, one after the other; returns how many. The short one comes first: it only writes C, and the long one has time to read it
+ * while it multiplies. */
+static inline int matmul_parts(const Matmul *a, Matmul part[2])
+{
+    part[0] = matmul_first(a);
+    if (!a->k2)
+        return 1;
+    if (matmul_continues(a)) {
+        part[0].k += a->k2;
+        return 1;
+    }
+    part[1] = part[0];
+    part[1].accumulate = true;
+    part[0] = matmul_second(a);
+    return 2;
+}
+
 /* Column sums of a matrix: out[j] (+)= Σ_i x[i,j], x [rows,cols] in x_type (row stride ldx), out [cols] in F32 (F64 on ref).
  * The gradient of a bias. */
 typedef struct ColumnSum {

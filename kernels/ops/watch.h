@@ -4,7 +4,6 @@
 #define GENLLAVA_KERNELS_OPS_WATCH_H
 
 #include "kernels/ops/cost.h"
-#include "kernels/ops/op.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -12,6 +12,7 @@
  *   CUDA_HOST_REPORT=FILE         counters at the end of the process, a line each */
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@ namespace {
 
 struct Moment {
     uint64_t recorded = 0, reached = 0;
+    std::chrono::steady_clock::time_point when; /* it was reached */
 };
 
 struct Piece {
@@ -58,8 +60,10 @@ bool run_next(cudaStream_t s)
     s->pieces.pop_front();
     if (p.kind == Piece::WORK && sticky == cudaSuccess)
         p.work();
-    if (p.kind == Piece::RECORD && p.moment->reached < p.n)
+    if (p.kind == Piece::RECORD && p.moment->reached < p.n) {
         p.moment->reached = p.n;
+        p.moment->when = std::chrono::steady_clock::now();
+    }
     return true;
 }
 
@@ -196,6 +200,12 @@ cudaError_t cudaGetLastError()
 }
 
 /* ---- the device ---- */
+
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+    *v = 13000;
+    return cudaSuccess;
+}
 
 cudaError_t cudaDriverGetVersion(int *v)
 {
@@ -343,6 +353,17 @@ cudaError_t cudaDeviceSynchronize()
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
 {
     *e = new cuda_host_event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *e) { return cudaEventCreateWithFlags(e, 0); }
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
+{
+    for (cudaEvent_t e : {from, to})
+        if (e->moment->reached < e->moment->recorded)
+            return cudaErrorNotReady;
+    *ms = std::chrono::duration<float, std::milli>(to->moment->when - from->moment->when).count();
     return cudaSuccess;
 }
 

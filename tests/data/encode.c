@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/template.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 #include "tests/harness.h"
 
 enum { MOST_TURNS = 16, MOST_IMAGES = 16, V = 420 };
@@ -154,6 +156,35 @@ TEST(encode_added_ids_in_order)
     o.vocab_size = 400;
     CHECK_FAILS(encoder_check(&o, tok, "t.model"), ERR_DATA,
                 "t.model: 420 pieces, but the language model's config.json says vocab_size 400: they do not belong together");
+    o.vocab_size = 500; /* padded */
+    log_set(LOG_QUIET, false);
+    CHECK_OK(encoder_check(&o, tok, "t.model"));
+}
+
+/* The vocabulary with one more piece, a control piece. */
+TEST(encode_refuses_a_vocabulary_that_has_the_templates_text_as_a_token)
+{
+    static const char PIECE[] = "\x0a\x0f\x0a\x06[INST]\x15\0\0\0\0\x18\x03";
+    EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
+    char path[300], *bytes;
+    size_t n;
+    REQUIRE_OK(file_read(&bytes, &n, test_fixture("vocabulary/tokenizer.model"), 1 << 20));
+    snprintf(path, sizeof path, "%s/t.model", test_dir());
+    FILE *f = fopen(path, "wb");
+    REQUIRE(f && fwrite(bytes, 1, n, f) == n && fwrite(PIECE, 1, sizeof PIECE - 1, f) == sizeof PIECE - 1 && !fclose(f));
+    mem_free(bytes);
+    Tokenizer *newer;
+    REQUIRE_OK(tokenizer_open(&newer, path));
+    CHECK_INT(tokenizer_info(newer)->n_pieces, V + 1);
+    o.vocab_size = V + 1;
+    CHECK_FAILS(encoder_check(&o, newer, "t.model"), ERR_DATA,
+                "t.model: [INST] is a token of its own here, as in Mistral 0.3, but the template writes it as text, as versions 0.1 and 0.2 do; take one of "
+                "those as base model, or another data.template");
+    o.chat = CHAT_V1;
+    CHECK_OK(encoder_check(&o, newer, "t.model"));
+    CHECK_INT(tokenizer_control(newer, "</s>"), 2);
+    CHECK_INT(tokenizer_control(newer, "the"), -1);
+    tokenizer_close(&newer);
 }
 
 TEST(encode_places_task_tokens_and_runs)

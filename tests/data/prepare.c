@@ -209,7 +209,7 @@ TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
     close_world(&w);
 }
 
-#define DRAWN(id, n_images, answers) "{\"schema\":\"genllava.sample/1\",\"uid\":\"" id "\",\"task\":\"edit\",\"sd\":{\"prompt\":\"x\"},\"images\":" n_images ",\"turns\":" answers "}\n"
+#define DRAWN(id, n_images, answers) "{\"prov\":{\"license\":\"cc-" id "\"},\"schema\":\"genllava.sample/1\",\"uid\":\"" id "\",\"task\":\"edit\",\"sd\":{\"prompt\":\"x\"},\"images\":" n_images ",\"turns\":" answers "}\n"
 #define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
 #define PICTURE(file, role) "{\"path\":\"" file "\",\"role\":\"" role "\"}"
 
@@ -223,7 +223,7 @@ TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
     int n = 0;
     for (int i = 0; i < 2; i++)
         n += snprintf(rows + n, sizeof rows - (size_t)n, DRAWN("u%d", "%s", "[" TURN("human", "<image>\\nred") "," TURN("gpt", "<gen>") ","
-                      TURN("human", "<image>%s") "," TURN("gpt", "<gen>") "]"), i, ALL, i ? "" : longer);
+                      TURN("human", "<image>%s") "," TURN("gpt", "<gen>") "]"), 1 - i, i, ALL, i ? "" : longer);
     put_text("drawn.jsonl", rows);
     mkdir(in("images"), 0777);
     for (const char *c = "abcdef"; *c; c++) {
@@ -241,6 +241,7 @@ TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
     Shard *s;
     REQUIRE_OK(shard_open(&s, in("out/shard-00000-of-00001.h5")));
     static const uint8_t ROLES[] = {ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK};
+    CHECK_STR(s->attr.licenses, "[\"cc-u0\",\"cc-u1\"]");
     CHECK_INT(s->img_off[1], 3);
     CHECK_INT(s->img_off[2], 9);
     CHECK(!memcmp(s->ref_role, ROLES, sizeof ROLES));

@@ -60,6 +60,7 @@ TEST(shard_comes_back_as_it_was_written)
     CHECK_INT(s->attr.vocab_size, MADE_VOCABULARY);
     CHECK_STR(s->attr.template_name, "v1");
     CHECK_STR(s->attr.tok_added, "{\"[IMG0]\":1000}");
+    CHECK_STR(s->attr.licenses, "[\"cc0\"]");
     CHECK(!memcmp(s->id, PICTURED, sizeof PICTURED) && !memcmp(s->id + 8, PLAIN, sizeof PLAIN));
     CHECK(s->ref_image[0] == 1 && s->ref_image[1] == 0 && s->record[1] == 41 && s->source[1] == 3 && s->weight[1] == 0.5f);
     CHECK(s->exp_len[0] == 14 && s->n_train[0] == 2 && s->mask[10] == (KIND_VISUAL << MASK_KIND_SHIFT | MASK_TRAINED));

@@ -21,6 +21,8 @@ import reference
 import run_config
 import starts
 
+NEIGHBOURS = 5
+
 
 def train(build, config, out, *extra, env=None):
     checks.run([f"{build}/train", "--config", config, "--set", f"save.dir={out}", "--dump", f"{out}/dump", *extra],
@@ -50,8 +52,12 @@ def one_case(build, seed, folder, exports, large):
 def beside_f32(folder, config, dump):
     """What remains to complain about when PyTorch in f32 does no better."""
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference.py")
-    checks.run([sys.executable, script, "--config", config, "--dump", f"{folder}/f32", "--f32"])
-    return compare.compare_beside(f"{folder}/expected", dump, f"{folder}/f32")
+    pairs = []
+    for nudge in range(NEIGHBOURS):
+        pairs.append((f"{folder}/truth-{nudge}", f"{folder}/f32-{nudge}"))
+        for out, *precision in ((pairs[-1][0],), (pairs[-1][1], "--f32")):
+            checks.run([sys.executable, script, "--config", config, "--dump", out, "--nudge", str(nudge), *precision])
+    return compare.compare_beside(f"{folder}/expected", dump, pairs)
 
 
 def cases(build, first, n, keep, exports=False, large=False):

@@ -157,7 +157,16 @@ def open_vocabulary(cfg):
             conversation.Vocabulary(vocab_size, tokens["task"], tokens["image"]))
 
 
-def train(cfg, dump, steps=None, double=True, want=None):
+def nudged(model, seed):
+    """Every parameter a few ulp of f32 beside itself, differently for every seed; 0 leaves it."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters() if seed else ():
+            p.mul_(1 + (2 * torch.rand(p.shape, generator=g) - 1) * 2.0 ** -20)
+    return model
+
+
+def train(cfg, dump, steps=None, double=True, want=None, nudge=0):
     """Runs and writes dump/step-NNNNNN.safetensors and dump/initial.safetensors (param/… before the first step).
     want(step, n_steps) names what a step's file holds: a set out of logits, grad, param; None: everything."""
     torch.manual_seed(0)
@@ -165,7 +174,7 @@ def train(cfg, dump, steps=None, double=True, want=None):
         models.use_double_precision()
     m = cfg["model"]
     tokenizer, vocabulary = open_vocabulary(cfg)
-    model = models.Model(cfg, vocabulary.rows)
+    model = nudged(models.Model(cfg, vocabulary.rows), nudge)
     model = model.double() if double else model
     preprocessor = Preprocessor(m["vision"]["path"], m["vision"]["aspect"]) if model.vision else None
     items, compared = load_samples(cfg, tokenizer, vocabulary, model.patches, preprocessor)
@@ -208,8 +217,9 @@ def main():
     p.add_argument("--dump", required=True)
     p.add_argument("--steps", type=int)
     p.add_argument("--f32", action="store_true", help="as transformers computes it, instead of the truth in double")
+    p.add_argument("--nudge", type=int, default=0, help="start beside the weights; the number says where")
     a = p.parse_args()
-    print(train(run_config.load(a.config), a.dump, a.steps, not a.f32))
+    print(train(run_config.load(a.config), a.dump, a.steps, not a.f32, nudge=a.nudge))
 
 
 if __name__ == "__main__":

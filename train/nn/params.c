@@ -256,6 +256,8 @@ static void draw_range(const Param *q, uint64_t key, int64_t at, int64_t n, floa
             out[i] = q->init == INIT_ONE;
         return;
     }
+    enum { WORTH_THREADS = 1 << 14 };
+#pragma omp parallel for if (n >= WORTH_THREADS)
     for (int64_t i = 0; i < n; i += 4) {
         float four[4];
         draw4(q, key, (at + i) / 4, four);
