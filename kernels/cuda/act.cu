@@ -9,7 +9,7 @@ static __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f +
 template <class T> struct SwigluFwdOp {
     const T *g, *u;
     T *y;
-    int64_t ldg, ldu, cols;
+    int64_t ldg, ldu, ldy;
     template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
     {
         float a[VEC<T>], b[VEC<T>], r[VEC<T>];
@@ -17,7 +17,7 @@ template <class T> struct SwigluFwdOp {
         load_some<T, ALIGNED>(b, u + row * ldu + at, n);
         for (int i = 0; i < VEC<T>; i++)
             r[i] = a[i] * sigmoid(a[i]) * b[i];
-        store_some<T, ALIGNED>(y + row * cols + at, r, n);
+        store_some<T, ALIGNED>(y + row * ldy + at, r, n);
     }
 };
 
@@ -25,9 +25,9 @@ extern "C" Status cuda_swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
 {
     TRY(check_swiglu_fwd(a));
     WITH_TYPE(a->act, T, {
-        SwigluFwdOp<T> op = {(const T *)a->g, (const T *)a->u, (T *)a->y, a->ldg, a->ldu, a->cols};
+        SwigluFwdOp<T> op = {(const T *)a->g, (const T *)a->u, (T *)a->y, a->ldg, a->ldu, row_stride(a->ldy, a->cols)};
         bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->y) && is_aligned_stride(a->ldg, sizeof(T)) &&
-                       is_aligned_stride(a->ldu, sizeof(T)) && is_aligned_stride(a->cols, sizeof(T));
+                       is_aligned_stride(a->ldu, sizeof(T)) && is_aligned_stride(op.ldy, sizeof(T));
         return map_rows<T>(ctx, "swiglu_fwd", op, a->rows, a->cols, aligned);
     });
 }

@@ -69,6 +69,7 @@ template <class T> struct NormFwdArgs {
     float *mean, *rstd;
     double eps;
     NormShape shape;
+    int64_t ldy;
 };
 
 /* s = x + add rounded to T; stored on the first sweep when a sum is wanted, and then read back from there. */
@@ -127,7 +128,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
             float w = inside ? load((const W *)a.w + at + j) : 0.0f, b = LAYER && inside ? load((const W *)a.b + at + j) : 0.0f;
             y[j] = w * ((v[j] - mean) * rstd) + b;
         }
-        store_some<T, ALIGNED>(a.y + start + at, y, cols - at);
+        store_some<T, ALIGNED>(a.y + row * a.ldy + at, y, cols - at);
     });
     if (threadIdx.x == 0) {
         if (LAYER && a.mean)
@@ -141,7 +142,8 @@ template <class T, bool LAYER> static Status norm_fwd(KernelCtx *ctx, const char
 {
     if (a.shape.rows <= 0 || a.shape.cols <= 0)
         return OK;
-    bool aligned = is_aligned(a.x) && is_aligned(a.add) && is_aligned(a.sum) && is_aligned(a.y) && is_aligned_stride(a.shape.cols, sizeof(T));
+    bool aligned = is_aligned(a.x) && is_aligned(a.add) && is_aligned(a.sum) && is_aligned(a.y) && is_aligned_stride(a.shape.cols, sizeof(T)) &&
+                   is_aligned_stride(a.ldy, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);
@@ -162,7 +164,7 @@ extern "C" Status cuda_rmsnorm_fwd(KernelCtx *ctx, const RmsNormFwd *a)
     TRY(check_rmsnorm_fwd(a));
     WITH_TYPE(a->act, T, {
         NormFwdArgs<T> args = {(const T *)a->x, (const T *)a->add,  (T *)a->sum,    (T *)a->y, a->w, nullptr, nullptr,
-                               (float *)a->rstd, a->eps, norm_shape<T>(a->rows, a->cols)};
+                               (float *)a->rstd, a->eps, norm_shape<T>(a->rows, a->cols), row_stride(a->ldy, a->cols)};
         return norm_fwd<T, false>(ctx, "rmsnorm_fwd", args, a->w_type);
     });
 }
@@ -172,7 +174,7 @@ extern "C" Status cuda_layernorm_fwd(KernelCtx *ctx, const LayerNormFwd *a)
     TRY(check_layernorm_fwd(a));
     WITH_TYPE(a->act, T, {
         NormFwdArgs<T> args = {(const T *)a->x,  (const T *)a->add, (T *)a->sum,    (T *)a->y, a->w, a->b, (float *)a->mean,
-                               (float *)a->rstd, a->eps, norm_shape<T>(a->rows, a->cols)};
+                               (float *)a->rstd, a->eps, norm_shape<T>(a->rows, a->cols), a->cols};
         return norm_fwd<T, true>(ctx, "layernorm_fwd", args, a->w_type);
     });
 }
@@ -186,6 +188,7 @@ template <class T> struct NormBwdArgs {
     const float *mean, *rstd;
     bool accumulate;
     NormShape shape;
+    int64_t lddx;
 };
 
 /* x̂ and g = dy∘w, side by side: elements 0 … VEC-1 and VEC … 2·VEC-1. */
@@ -234,13 +237,13 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
         int at = i * VEC<T>, n = cols - at;
         float d[VEC<T>], old[VEC<T>];
         if (a.accumulate)
-            load_some<T, ALIGNED>(old, a.dx + start + at, n);
+            load_some<T, ALIGNED>(old, a.dx + row * a.lddx + at, n);
         for (int j = 0; j < VEC<T>; j++) {
             d[j] = rstd * (gs[j] - mean_g - xs[j] * mean_gx);
             if (a.accumulate)
                 d[j] += old[j];
         }
-        store_some<T, ALIGNED>(a.dx + start + at, d, n);
+        store_some<T, ALIGNED>(a.dx + row * a.lddx + at, d, n);
     };
     if (NV) {
             UNROLL
@@ -257,7 +260,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
 
 template <class T, bool LAYER> static Status norm_bwd(KernelCtx *ctx, const char *name, const NormBwdArgs<T> &a, DType w_type)
 {
-    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned_stride(a.shape.cols, sizeof(T));
+    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned_stride(a.shape.cols, sizeof(T)) && is_aligned_stride(a.lddx, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);
@@ -345,7 +348,7 @@ extern "C" Status cuda_rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
         const float *rstd = (const float *)a->rstd;
         TRY((norm_weight_gradient<T, false>(ctx, "rmsnorm_bwd", x, dy, nullptr, rstd, (float *)a->dw, nullptr, a->rows, a->cols,
                                             a->accumulate_w)));
-        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols)};
+        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), row_stride(a->lddx, a->cols)};
         return a->dx && a->rows ? norm_bwd<T, false>(ctx, "rmsnorm_bwd", args, a->w_type) : OK;
     });
 }
@@ -360,7 +363,7 @@ extern "C" Status cuda_layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
         const float *mean = (const float *)a->mean, *rstd = (const float *)a->rstd;
         TRY((norm_weight_gradient<T, true>(ctx, "layernorm_bwd", x, dy, mean, rstd, (float *)a->dw, (float *)a->db, a->rows, a->cols,
                                            a->accumulate_w)));
-        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols)};
+        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), a->cols};
         return a->dx && a->rows ? norm_bwd<T, true>(ctx, "layernorm_bwd", args, a->w_type) : OK;
     });
 }

@@ -1,7 +1,7 @@
 /* act.h: elementwise operators.
  *
  * swiglu  y = silu(g)·u, silu(z) = z σ(z) (Shazeer 2020, section 2). g, u: [rows, cols] with row strides ldg, ldu (so that both may lie side by
- *         side in one matrix); y: [rows, cols] contiguous.
+ *         side in one matrix); y: [rows, cols] with the optional row stride ldy; dy contiguous.
  *         dg = dy·u·s(1 + g(1-s)), du = dy·g·s, s = σ(g); dg, du with strides lddg, lddu; dg may be g and du may be u.
  * gelu    ERF:  z Φ(z)                                   derivative Φ(z) + z φ(z)
  *         TANH: z/2 (1+tanh t), t = √(2/π)(z+0.044715z³)   derivative ½(1+tanh t) + ½z(1-tanh²t)√(2/π)(1+0.134145z²)
@@ -20,6 +20,7 @@ typedef struct SwigluFwd {
     DType act;
     const void *g, *u;
     void *y;
+    int64_t ldy;
 } SwigluFwd;
 
 typedef struct SwigluBwd {

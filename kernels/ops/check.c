@@ -103,8 +103,18 @@ static Status norm(const char *op, int64_t rows, int64_t cols, DType act, DType 
     return floating(op, "w_type", w_type);
 }
 
-Status check_rmsnorm_fwd(const RmsNormFwd *a) { return norm("rmsnorm_fwd", a->rows, a->cols, a->act, a->w_type); }
-Status check_rmsnorm_bwd(const RmsNormBwd *a) { return norm("rmsnorm_bwd", a->rows, a->cols, a->act, a->w_type); }
+Status check_rmsnorm_fwd(const RmsNormFwd *a)
+{
+    TRY(norm("rmsnorm_fwd", a->rows, a->cols, a->act, a->w_type));
+    return at_least("rmsnorm_fwd", "ldy", row_stride(a->ldy, a->cols), a->cols);
+}
+
+Status check_rmsnorm_bwd(const RmsNormBwd *a)
+{
+    TRY(norm("rmsnorm_bwd", a->rows, a->cols, a->act, a->w_type));
+    return at_least("rmsnorm_bwd", "lddx", row_stride(a->lddx, a->cols), a->cols);
+}
+
 Status check_layernorm_fwd(const LayerNormFwd *a) { return norm("layernorm_fwd", a->rows, a->cols, a->act, a->w_type); }
 Status check_layernorm_bwd(const LayerNormBwd *a) { return norm("layernorm_bwd", a->rows, a->cols, a->act, a->w_type); }
 
@@ -117,7 +127,11 @@ static Status swiglu(const char *op, int64_t rows, int64_t cols, DType act, int6
     return at_least(op, "ldu", ldu, cols);
 }
 
-Status check_swiglu_fwd(const SwigluFwd *a) { return swiglu("swiglu_fwd", a->rows, a->cols, a->act, a->ldg, a->ldu); }
+Status check_swiglu_fwd(const SwigluFwd *a)
+{
+    TRY(swiglu("swiglu_fwd", a->rows, a->cols, a->act, a->ldg, a->ldu));
+    return at_least("swiglu_fwd", "ldy", row_stride(a->ldy, a->cols), a->cols);
+}
 
 Status check_swiglu_bwd(const SwigluBwd *a)
 {

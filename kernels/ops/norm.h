@@ -10,6 +10,7 @@
  *   rmsnorm    dx = r (g - x̂ mean(g∘x̂))
  *   layernorm  dx = r (g - mean(g) - x̂ mean(g∘x̂));  db (+)= Σ_rows dy
  *   both       dw (+)= Σ_rows dy∘x̂
+ * y of rmsnorm_fwd has the optional row stride ldy, dx of rmsnorm_bwd lddx.
  * x of the backward is s. dx (+)= … with `accumulate`; dx may be dy. dw, db: [cols] F32 (F64 on ref), each may be NULL,
  * both obey accumulate_w. Rows are independent in dx; dw, db are summed over rows in a fixed order. */
 #ifndef GENLLAVA_KERNELS_OPS_NORM_H
@@ -23,6 +24,7 @@ typedef struct RmsNormFwd {
     double eps;
     const void *x, *add, *w;
     void *sum, *y, *rstd;
+    int64_t ldy;
 } RmsNormFwd;
 
 typedef struct RmsNormBwd {
@@ -31,6 +33,7 @@ typedef struct RmsNormBwd {
     const void *x, *w, *rstd, *dy;
     void *dx, *dw;
     bool accumulate, accumulate_w;
+    int64_t lddx;
 } RmsNormBwd;
 
 typedef struct LayerNormFwd {

@@ -10,7 +10,7 @@ Status REF_NAME(swiglu_fwd)(KernelCtx *ctx, const SwigluFwd *a)
     for (int64_t i = 0; i < a->rows; i++)
         for (int64_t j = 0; j < a->cols; j++) {
             real g = get(a->g, a->act, i * a->ldg + j), u = get(a->u, a->act, i * a->ldu + j);
-            put(a->y, a->act, i * a->cols + j, g * sigmoid(g) * u);
+            put(a->y, a->act, i * row_stride(a->ldy, a->cols) + j, g * sigmoid(g) * u);
         }
     return OK;
 }

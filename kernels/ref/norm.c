@@ -17,17 +17,17 @@ Status REF_NAME(rmsnorm_fwd)(KernelCtx *ctx, const RmsNormFwd *a)
     (void)ctx;
     TRY(check_rmsnorm_fwd(a));
     for (int64_t i = 0; i < a->rows; i++) {
-        int64_t row = i * a->cols;
+        int64_t row = i * a->cols, y_row = i * row_stride(a->ldy, a->cols);
         real mean_square = 0;
         for (int64_t j = 0; j < a->cols; j++) {
             real s = residual(a->act, a->x, a->add, a->sum, row + j);
-            put(a->y, a->act, row + j, s);
+            put(a->y, a->act, y_row + j, s);
             mean_square += s * s;
         }
         mean_square /= (real)a->cols;
         real r = 1 / sqrt(mean_square + (real)a->eps);
         for (int64_t j = 0; j < a->cols; j++)
-            put(a->y, a->act, row + j, get(a->w, a->w_type, j) * (get(a->y, a->act, row + j) * r));
+            put(a->y, a->act, y_row + j, get(a->w, a->w_type, j) * (get(a->y, a->act, y_row + j) * r));
         put(a->rstd, stat_type(a->act), i, r);
     }
     return OK;
@@ -69,6 +69,7 @@ typedef struct Backward {
     bool subtract_mean, accumulate, accumulate_w;
     const void *x, *w, *mean, *rstd, *dy;
     void *dx, *dw, *db;
+    int64_t lddx;
 } Backward;
 
 static real normalised(const Backward *a, int64_t i, int64_t j)
@@ -110,7 +111,7 @@ static void backward(const Backward *a)
         for (int64_t j = 0; j < a->cols; j++) {
             real g = get(a->dy, a->act, row + j) * get(a->w, a->w_type, j);
             real r = get(a->rstd, stat_type(a->act), i);
-            put_or_add(a->dx, a->act, row + j, r * (g - mean_g - normalised(a, i, j) * mean_gx), a->accumulate);
+            put_or_add(a->dx, a->act, i * a->lddx + j, r * (g - mean_g - normalised(a, i, j) * mean_gx), a->accumulate);
         }
     }
 }
@@ -121,7 +122,7 @@ Status REF_NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
     TRY(check_rmsnorm_bwd(a));
     backward(&(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .accumulate = a->accumulate,
                          .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .rstd = a->rstd, .dy = a->dy, .dx = a->dx,
-                         .dw = a->dw});
+                         .dw = a->dw, .lddx = row_stride(a->lddx, a->cols)});
     return OK;
 }
 
@@ -131,6 +132,6 @@ Status REF_NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
     TRY(check_layernorm_bwd(a));
     backward(&(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .subtract_mean = true,
                          .accumulate = a->accumulate, .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .mean = a->mean,
-                         .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db});
+                         .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db, .lddx = a->cols});
     return OK;
 }

@@ -36,11 +36,12 @@ static const SwigluCase SWIGLU_CASES[] = {
 static void swiglu_fwd_case(Comparison *c, const void *row)
 {
     const SwigluCase *k = row;
-    SwigluFwd args = {.rows = k->rows, .cols = k->cols, .ldg = k->cols + k->pad, .ldu = k->cols + 2 * k->pad, .act = k->act};
+    SwigluFwd args = {.rows = k->rows, .cols = k->cols, .ldg = k->cols + k->pad, .ldu = k->cols + 2 * k->pad, .act = k->act,
+                      .ldy = k->pad ? k->cols + 3 * k->pad : 0};
     SwigluFwd *a = compare_args(c, &args, sizeof args);
     IN(g, MATRIX, .ld = a->ldg, .pattern = k->pattern, .scale = k->scale);
     IN(u, MATRIX, .ld = a->ldu, .pattern = UNIFORM);
-    OUT(y, MATRIX);
+    OUT(y, MATRIX, .ld = a->ldy);
 }
 KERNEL_TEST(swiglu_fwd, SWIGLU_CASES, swiglu_fwd_case)
 

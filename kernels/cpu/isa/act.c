@@ -12,7 +12,7 @@ static const double EXP_NS = 0.5, COPY_NS = 0.2;
 ALWAYS void swiglu_vector(const SwigluFwd *a, DType t, int64_t row, int64_t i, Part part)
 {
     vf g = part_load(a->g, t, row * a->ldg + i, part), u = part_load(a->u, t, row * a->ldu + i, part);
-    part_store(a->y, t, row * a->cols + i, part, v_mul(v_mul(g, v_sigmoid(g)), u));
+    part_store(a->y, t, row * row_stride(a->ldy, a->cols) + i, part, v_mul(v_mul(g, v_sigmoid(g)), u));
 }
 
 static void swiglu_rows(const void *args, int64_t begin, int64_t end, void *workspace)

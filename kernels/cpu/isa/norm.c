@@ -15,6 +15,7 @@ typedef struct Forward {
     const void *x, *add, *w, *b;
     void *sum, *y;
     float *mean, *rstd;
+    int64_t ldy;
 } Forward;
 
 /* s = x + add, rounded and kept; returns s. */
@@ -45,13 +46,13 @@ ALWAYS vf squared_distance(const Forward *a, DType t, int64_t i, Part part, vf m
 
 ALWAYS vf plus_square(vf total, vf s) { return v_fma(s, s, total); }
 
-ALWAYS void normalise(const Forward *a, DType t, int64_t row, int64_t i, Part part, vf mean, vf rstd)
+ALWAYS void normalise(const Forward *a, DType t, int64_t row, int64_t y_row, int64_t i, Part part, vf mean, vf rstd)
 {
     vf s = residual_again(a, t, row + i, part);
     vf unit = v_mul(a->subtract_mean ? v_sub(s, mean) : s, rstd), y = v_mul(part_load(a->w, a->w_type, i, part), unit);
     if (a->b)
         y = v_add(y, part_load(a->b, a->w_type, i, part));
-    part_store(a->y, t, row + i, part, y);
+    part_store(a->y, t, y_row + i, part, y);
 }
 
 ALWAYS void forward_row(const Forward *a, DType t, int64_t i_row)
@@ -69,7 +70,7 @@ ALWAYS void forward_row(const Forward *a, DType t, int64_t i_row)
         EACH_VECTOR(0, a->cols, total = plus_square(total, residual(a, t, row + i, part)));
     float rstd = (float)(1 / sqrt((double)v_sum(total) / (double)a->cols + a->eps));
     a->rstd[i_row] = rstd;
-    EACH_VECTOR(0, a->cols, normalise(a, t, row, i, part, v_set(mean), v_set(rstd)));
+    EACH_VECTOR(0, a->cols, normalise(a, t, row, i_row * a->ldy, i, part, v_set(mean), v_set(rstd)));
 }
 
 static void forward_rows(const void *args, int64_t begin, int64_t end, void *workspace)
@@ -92,7 +93,8 @@ Status NAME(rmsnorm_fwd)(KernelCtx *ctx, const RmsNormFwd *a)
 {
     TRY(check_rmsnorm_fwd(a));
     return forward(ctx, "rmsnorm_fwd", &(Forward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .eps = a->eps,
-                                                  .x = a->x, .add = a->add, .w = a->w, .sum = a->sum, .y = a->y, .rstd = a->rstd});
+                                                  .x = a->x, .add = a->add, .w = a->w, .sum = a->sum, .y = a->y, .rstd = a->rstd,
+                                                  .ldy = row_stride(a->ldy, a->cols)});
 }
 
 Status NAME(layernorm_fwd)(KernelCtx *ctx, const LayerNormFwd *a)
@@ -100,7 +102,8 @@ Status NAME(layernorm_fwd)(KernelCtx *ctx, const LayerNormFwd *a)
     TRY(check_layernorm_fwd(a));
     return forward(ctx, "layernorm_fwd",
                    &(Forward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .subtract_mean = true, .eps = a->eps,
-                              .x = a->x, .add = a->add, .w = a->w, .b = a->b, .sum = a->sum, .y = a->y, .mean = a->mean, .rstd = a->rstd});
+                              .x = a->x, .add = a->add, .w = a->w, .b = a->b, .sum = a->sum, .y = a->y, .mean = a->mean, .rstd = a->rstd,
+                              .ldy = a->cols});
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -113,6 +116,7 @@ typedef struct Backward {
     const float *mean, *rstd;
     void *dx;
     float *dw, *db;
+    int64_t lddx;
 } Backward;
 
 ALWAYS vf normalised(const Backward *a, DType t, int64_t i, Part part, vf mean, vf rstd)
@@ -158,15 +162,16 @@ ALWAYS RowSums add_products(const Backward *a, DType t, int64_t row, int64_t i, 
     return (RowSums){v_add(s.g, g), v_fma(g, normalised(a, t, row + i, part, mean, rstd), s.gx)};
 }
 
-ALWAYS void input_gradient(const Backward *a, DType t, int64_t row, int64_t i, Part part, vf mean, vf rstd, vf mean_g, vf mean_gx)
+ALWAYS void input_gradient(const Backward *a, DType t, int64_t row, int64_t dx_row, int64_t i, Part part, vf mean, vf rstd, vf mean_g,
+                           vf mean_gx)
 {
     vf g = v_mul(part_load(a->dy, t, row + i, part), part_load(a->w, a->w_type, i, part));
     if (a->subtract_mean)
         g = v_sub(g, mean_g);
     vf dx = v_mul(rstd, v_fnma(normalised(a, t, row + i, part, mean, rstd), mean_gx, g));
     if (a->accumulate)
-        dx = v_add(dx, part_load(a->dx, t, row + i, part));
-    part_store(a->dx, t, row + i, part, dx);
+        dx = v_add(dx, part_load(a->dx, t, dx_row + i, part));
+    part_store(a->dx, t, dx_row + i, part, dx);
 }
 
 ALWAYS void backward_row(const Backward *a, DType t, int64_t i_row)
@@ -176,7 +181,7 @@ ALWAYS void backward_row(const Backward *a, DType t, int64_t i_row)
     RowSums s = {v_zero(), v_zero()};
     EACH_VECTOR(0, a->cols, s = add_products(a, t, row, i, part, mean, rstd, s));
     vf mean_g = v_set(v_sum(s.g) / (float)a->cols), mean_gx = v_set(v_sum(s.gx) / (float)a->cols);
-    EACH_VECTOR(0, a->cols, input_gradient(a, t, row, i, part, mean, rstd, mean_g, mean_gx));
+    EACH_VECTOR(0, a->cols, input_gradient(a, t, row, i_row * a->lddx, i, part, mean, rstd, mean_g, mean_gx));
 }
 
 static void backward_rows(const void *args, int64_t begin, int64_t end, void *workspace)
@@ -203,7 +208,7 @@ Status NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
     return backward(ctx, "rmsnorm_bwd",
                     &(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .accumulate = a->accumulate,
                                 .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .rstd = a->rstd, .dy = a->dy, .dx = a->dx,
-                                .dw = a->dw});
+                                .dw = a->dw, .lddx = row_stride(a->lddx, a->cols)});
 }
 
 Status NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
@@ -212,5 +217,6 @@ Status NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
     return backward(ctx, "layernorm_bwd",
                     &(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .subtract_mean = true,
                                 .accumulate = a->accumulate, .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .mean = a->mean,
-                                .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db});
+                                .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db,
+                                .lddx = a->cols});
 }
