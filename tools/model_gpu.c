@@ -57,6 +57,7 @@ static Status walk(Roofline *r, MemoryPlan *plan, const RunConfig *cfg, const Pa
 {
     Watched w;
     TRY(null_open(&w.b));
+    w.b.joins = true; /* as the cuda backend */
     watch_start(&w, roofline_watcher(r));
     Status s = memory_walk(plan, &w.b, cfg, compute_of(cfg), pass, 1);
     w.b.close(&w.b);

@@ -68,6 +68,7 @@ static void count_parameters(MemoryPlan *m, GenLlava *g)
         else
             m->weights += q->t.n_elems * (int64_t)dtype_size(q->t.type);
     }
+    m->weights += p->besides;
     m->trainable = p->n_flat * (2 * master + (p->flat_copy ? (int64_t)dtype_size(p->compute) : 0));
     m->optimizer = p->n_flat * 2 * master;
 }
@@ -128,11 +129,13 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     return s;
 }
 
-Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, const RecordIndex *planned)
+Status memory_measure(MemoryPlan *m, const RunConfig *cfg, const Backend *device, DType compute, const PassShape *passes, int n_passes,
+                      const RecordIndex *planned)
 {
     Backend null;
     int64_t before = process_bytes(planned); /* measuring takes memory itself */
     TRY(null_open(&null));
+    null.joins = device->joins;
     Status s = memory_walk(m, &null, cfg, compute, passes, n_passes);
     null.close(&null);
     int64_t process = s ? 0 : before + picture_bytes(cfg, &m->sizes, passes, n_passes);

@@ -16,11 +16,12 @@ typedef struct MemoryPlan {
     ModelSizes sizes;
 } MemoryPlan;
 
-/* One step of these passes over `null`, an opened null backend that somebody may watch: forward, backward and update, with nothing computed. The plan is that
+/* One step of these passes over `null`, an opened null backend that says what the device says of itself and that somebody may watch: forward, backward and update, with nothing computed. The plan is that
  * of the model alone. */
 MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes);
-/* passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL when they are open. */
-MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, const RecordIndex *planned);
+/* device: what the run will be on. passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL when they are open. */
+MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, const Backend *device, DType compute, const PassShape *passes, int n_passes,
+                               const RecordIndex *planned);
 /* "needs 1.2 GiB (weights …), 7.7 GiB of 23.4 GiB are free"; warns instead when it does not fit. */
 void memory_say(const MemoryPlan *m);
 /* Bytes that can be had now: free memory, or less where a control group says so. */

@@ -195,7 +195,7 @@ Status setup_measure(Setup *s)
 {
     const PassShape *worst;
     int n = loader_worst_passes(s->loader, &worst);
-    TRY(memory_measure(&s->memory, s->cfg, s->compute, worst, n, s->index.rows ? &s->index : NULL));
+    TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, worst, n, s->index.rows ? &s->index : NULL));
     memory_say(&s->memory);
     return OK;
 }

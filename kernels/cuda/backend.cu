@@ -122,7 +122,7 @@ extern "C" Status cuda_open(Backend *b)
     }
     b->ctx.device = s;
     b->name = "cuda";
-    b->native_bf16 = true;
+    b->native_bf16 = b->joins = true;
 #define MEMBER(name, Args) b->ops.name = cuda_##name;
     KERNEL_LIST(MEMBER)
 #undef MEMBER

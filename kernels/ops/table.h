@@ -63,6 +63,7 @@ typedef struct Backend {
     KernelTable ops;
     KernelCtx ctx; /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
     bool native_bf16; /* multiplies bf16 natively: what train.compute = auto asks */
+    bool joins;       /* its matmul gains when a second product lies where it continues the first (matmul.h) */
     bool host_memory; /* its memory can be read and written by the CPU directly */
     char description[160]; /* for people: processor or GPU, instruction set, threads */
     Status (*mem_create)(struct Backend *b, size_t n_bytes, void **out); /* zeroed device memory */

@@ -100,10 +100,7 @@ static Status pass(Decoder *d, Runner *r, const Batch *b)
     r->keep.peak = r->scratch.peak = 0;
     KvCache cache = d->cache;
     int32_t now = (int32_t)cache.length + b->n_tokens, last = b->n_tokens - 1;
-    int32_t *iota = tape_host(t, (size_t)b->n_tokens * sizeof *iota);
-    for (int32_t i = 0; iota && i < b->n_tokens; i++)
-        iota[i] = i;
-    cache.iota = tape_ints(t, iota, b->n_tokens);
+    cache.iota = tape_iota(t, b->n_tokens);
     cache.length_now = tape_ints(t, &now, 1);
     Tensor *x = genllava_states(t, d->g, b, &cache);
     Tensor *hs = mistral_norm(t, &d->g->llm, nn_gather_rows(t, x, tape_ints(t, &last, 1), 1));

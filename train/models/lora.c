@@ -7,13 +7,6 @@
 
 #include "train/models/hf_config.h"
 
-/* Adapters of linears with the same input are declared one after the other, all A first: they are multiplied as one matrix. */
-static const struct {
-    MistralLinear first;
-    int n;
-} GROUPS[] = {{LIN_K, 3}, {LIN_O, 1}, {LIN_GATE, 2}, {LIN_DOWN, 1}};
-enum { N_GROUPS = sizeof GROUPS / sizeof *GROUPS };
-
 static void path_of(char *out, int64_t layer, int lin)
 {
     snprintf(out, WEIGHT_NAME_MAX, "model.layers.%" PRId64 ".%s", layer, MISTRAL_LINEAR_NAME[lin]);
@@ -59,6 +52,7 @@ static Param *declare(Params *p, const char *path, const char *which, int64_t ro
                                           .init_scale = scale, .n_dims = 2, .shape = {rows, cols}});
 }
 
+/* Adapters of linears with the same input are declared one after the other, all A first: they are multiplied as one matrix. */
 static void declare_group(Params *p, const RunConfig *cfg, int64_t layer, Linear *lin, MistralLinear first, int n)
 {
     const int64_t r = cfg->model.lora.r;
@@ -83,8 +77,8 @@ Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg)
 {
     TRY(check_targets(m, cfg));
     for (int64_t layer = 0; layer < m->config.layers; layer++)
-        for (int g = 0; g < N_GROUPS; g++)
-            declare_group(p, cfg, layer, m->layers[layer].lin, GROUPS[g].first, GROUPS[g].n);
+        for (int g = 0; g < MISTRAL_GROUPS; g++)
+            declare_group(p, cfg, layer, m->layers[layer].lin, MISTRAL_GROUP[g].first, MISTRAL_GROUP[g].n);
     return OK;
 }
 
@@ -225,6 +219,37 @@ Status lora_load(Mistral *m, Params *p, const RunConfig *cfg, const char *folder
     weights_close(&w);
     mem_free(file);
     return s;
+}
+
+/* The most rows of a weight or an adapter. */
+static int64_t longest(const Mistral *m)
+{
+    int64_t most = 0;
+    for (int i = 0; i < N_LINEARS; i++) {
+        const Linear *l = &m->layers[0].lin[i];
+        int64_t out = l->w->t.shape[0], r = l->lora_a ? l->lora_a->t.shape[0] : 0;
+        most = out > most ? out : most;
+        most = r > most ? r : most;
+    }
+    return most;
+}
+
+Status lora_join(Mistral *m, Params *p)
+{
+    const int32_t *iota;
+    TRY(joint_iota(&iota, p, longest(m)));
+    for (int64_t i = 0; i < m->config.layers; i++)
+        for (int g = 0; g < MISTRAL_GROUPS; g++)
+            TRY(joint_create(&m->layers[i].joint[g], p, &m->layers[i].lin[MISTRAL_GROUP[g].first], MISTRAL_GROUP[g].n, iota));
+    return OK;
+}
+
+Status lora_refresh(const Mistral *m, Params *p)
+{
+    for (int64_t i = 0; i < m->config.layers; i++)
+        for (int g = 0; g < MISTRAL_GROUPS; g++)
+            TRY(joint_refresh(&m->layers[i].joint[g], p, &m->layers[i].lin[MISTRAL_GROUP[g].first], MISTRAL_GROUP[g].n));
+    return OK;
 }
 
 Status lora_draw(Mistral *m, Params *p, uint64_t seed)

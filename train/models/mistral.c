@@ -13,6 +13,8 @@ const char *const MISTRAL_LINEAR_NAME[N_LINEARS] = {
     [LIN_GATE] = "mlp.gate_proj", [LIN_UP] = "mlp.up_proj",     [LIN_DOWN] = "mlp.down_proj",
 };
 
+const MistralGroup MISTRAL_GROUP[MISTRAL_GROUPS] = {{LIN_K, 3}, {LIN_O, 1}, {LIN_GATE, 2}, {LIN_DOWN, 1}};
+
 /* ---------------------------------------------------------------- config.json */
 
 /* rope_parameters (5.x) or rope_scaling (older): only what amounts to the plain rotation is accepted. */
@@ -224,11 +226,12 @@ typedef struct LayerArg {
 static Tensor *attend(Tape *t, const LayerArg *a, Tensor *kqv, const AttentionSpec *spec)
 {
     const KvCache *c = a->cache;
+    int64_t room = nn_room(&a->layer->lin[LIN_O], 1);
     if (!c)
-        return nn_attention(t, kqv, spec, a->rows);
+        return nn_attention(t, kqv, spec, a->rows, room);
     KvLayer layer = {.capacity = c->capacity, .length = c->length, .k = c->k[a->index], .v = c->v[a->index], .iota = c->iota,
                      .length_now = c->length_now};
-    return nn_attention_cached(t, kqv, spec, a->rows, &layer);
+    return nn_attention_cached(t, kqv, spec, a->rows, &layer, room);
 }
 
 /* x [T,D] -> [T,D]; spec 1.2, steps 1 to 8. */
@@ -241,13 +244,13 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .window = c->window, .causal = true,
                                 .scale = 1 / sqrt((double)c->head_dim)};
     Tensor *x = in[0], *mid = NULL; /* mid: the residual between attention and MLP */
-    Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL);
-    Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows, false);
+    Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL, nn_room(&lin[LIN_K], 3));
+    Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows, LINEAR_READ);
     kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base}, a->rows);
-    Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows, true);
-    h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid);
-    Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows, false));
-    return nn_add(t, mid, nn_linear(t, s, &lin[LIN_DOWN], 1, a->rows, true));
+    Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows, LINEAR_ADDED);
+    h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid, nn_room(&lin[LIN_GATE], 2));
+    Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows, LINEAR_REPLACED), nn_room(&lin[LIN_DOWN], 1));
+    return nn_add(t, mid, nn_linear(t, s, &lin[LIN_DOWN], 1, a->rows, LINEAR_ADDED));
 }
 
 Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *rows, const KvCache *cache)
@@ -260,4 +263,4 @@ Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *r
     return args ? x : NULL;
 }
 
-Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x) { return nn_rmsnorm(t, x, NULL, m->norm, m->config.eps, NULL); }
+Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x) { return nn_rmsnorm(t, x, NULL, m->norm, m->config.eps, NULL, 0); }

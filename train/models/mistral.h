@@ -18,9 +18,18 @@ MUST_USE Status mistral_config(MistralConfig *c, const char *folder);
 typedef enum MistralLinear { LIN_K, LIN_Q, LIN_V, LIN_O, LIN_GATE, LIN_UP, LIN_DOWN, N_LINEARS } MistralLinear;
 extern const char *const MISTRAL_LINEAR_NAME[N_LINEARS]; /* "self_attn.k_proj", … */
 
+/* Linears with the same input: keys, queries and values; output; gate and up; down. */
+enum { MISTRAL_GROUPS = 4 };
+typedef struct MistralGroup {
+    MistralLinear first;
+    int n;
+} MistralGroup;
+extern const MistralGroup MISTRAL_GROUP[MISTRAL_GROUPS];
+
 typedef struct MistralLayer {
     Param *input_norm, *post_norm;
     Linear lin[N_LINEARS];
+    Joint joint[MISTRAL_GROUPS]; /* where lora_join has made one */
 } MistralLayer;
 
 typedef struct Mistral {

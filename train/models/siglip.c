@@ -239,10 +239,10 @@ static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
                                 .scale = 1 / sqrt((double)(c->hidden / c->heads))};
     Tensor *x = in[0], *mid = NULL;
     Tensor *h = nn_layernorm(t, x, NULL, b->norm1_w, b->norm1_b, c->eps, NULL);
-    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL, false), &spec, a->rows);
-    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL, true), b->norm2_w, b->norm2_b, c->eps, &mid);
-    h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL, false), c->act);
-    return nn_add(t, mid, nn_linear(t, h, &b->fc2, 1, NULL, true));
+    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL, LINEAR_READ), &spec, a->rows, 0);
+    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL, LINEAR_ADDED), b->norm2_w, b->norm2_b, c->eps, &mid);
+    h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL, LINEAR_READ), c->act);
+    return nn_add(t, mid, nn_linear(t, h, &b->fc2, 1, NULL, LINEAR_ADDED));
 }
 
 /* Every picture is a segment of its own. */

@@ -48,6 +48,9 @@ typedef enum Place {
 
 /* A new [rows, cols] in the compute type. needs_grad: some input needs one. */
 Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place);
+/* With room behind its rows. */
+Tensor *tape_output_apart(Tape *t, int64_t rows, int64_t cols, int64_t room, bool needs_grad, Place place);
+size_t tape_tensor_size(const Tape *t, const Tensor *x); /* bytes of its data */
 /* A tensor with the data of x (an operator in place); gradients are its own. */
 Tensor *tape_alias(Tape *t, const Tensor *x);
 void *tape_save(Tape *t, size_t n_bytes);                       /* device memory that lives as long as a PLACE_KEEP output */
@@ -62,13 +65,20 @@ void tape_need(Tape *t, Tensor *x);
 
 /* Where the gradient of x goes: NULL when nobody wants it; *accumulate: add to what is there. A parameter counts as reached from here on. */
 void *grad_dst(Tape *t, Tensor *x, bool *accumulate);
-/* Same for writers that touch only some elements: what they do not write is zero (or there already), so they always accumulate. */
+/* For writers that mind tensor_grad_ld(x); for all others the rows of a gradient lie one after the other. */
+void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate);
+/* Same for writers that touch only some elements: what they do not write is zero (or there already), so they always accumulate. They mind
+ * tensor_grad_ld(x). */
 void *grad_dst_partial(Tape *t, Tensor *x);
 /* dx (+)= the gradient of y, by sharing memory where the lifetimes allow. The caller promises that y's own gradient is not read later. */
 void grad_share(Tape *t, Tensor *x, Tensor *y);
-/* dx is the memory `data`, already filled (an operator that works in place). x must not have a gradient yet. */
-void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth);
-static inline const void *grad_of(const Tensor *y) { return y->grad_written ? y->grad : NULL; }
+/* dx is the memory `data`, already filled (an operator that works in place), with `room` behind its rows. x must not have a gradient yet. */
+void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth, int64_t room);
+/* Says that rows lie one after the other, as most operators need them; otherwise the tape has failed. */
+bool tape_packed(Tape *t, const Tensor *x);
+/* The gradient of an operator's output, or NULL; _apart for operators that mind tensor_grad_ld(y). */
+const void *grad_of(Tape *t, const Tensor *y);
+static inline const void *grad_of_apart(const Tensor *y) { return y->grad_written ? y->grad : NULL; }
 bool tensor_wants(const Tensor *x); /* NULL is fine */
 
 /* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed. */

@@ -6,6 +6,7 @@
 #ifndef GENLLAVA_TRAIN_NN_OPS_H
 #define GENLLAVA_TRAIN_NN_OPS_H
 
+#include "train/nn/joint.h"
 #include "train/nn/params.h"
 #include "train/nn/tape.h"
 
@@ -13,6 +14,7 @@
 void *tape_host(Tape *t, size_t n_bytes);
 /* Copies host ints (NULL: only reserves) to the device; valid until tape_reset. */
 const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n);
+const int32_t *tape_iota(Tape *t, int64_t n); /* 0 … n-1 */
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n);
 
 /* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone; arg and what it points
@@ -27,6 +29,7 @@ typedef struct PackedRows {
     int64_t n_rows, n_segments, max_segment;
     const int32_t *cu;          /* [n_segments+1] */
     const int32_t *pos, *item;  /* [n_rows]; may be NULL where neither rope nor dropout is used */
+    const int32_t *iota;        /* [n_rows] 0, 1, …; may be NULL: joined adapters then compute again what they could have copied */
 } PackedRows;
 
 /* y = x Wᵀ + b + s·B(A·drop(x)), spec 7.1. Weight [out, …] whose last dimensions multiply to `in`. Dropout masks are keyed by
@@ -36,15 +39,21 @@ typedef struct Linear {
     Param *lora_a, *lora_b; /* [r,in], [out,r]; both NULL: no adapter */
     double scale, dropout;
     uint64_t site;
+    const Joint *joint;     /* where w lies with what surrounds it, or NULL */
 } Linear;
+/* Columns to leave free behind the rows of what these linears will read, and of their outputs' gradients: there the adapters put what extends a product.
+ * Operators that have a `room` take it; without it nothing is wrong, only slower. */
+int64_t nn_room(const Linear *lin, int n);
+/* LINEAR_ADDED: the result is only added to something, so no backward reads it. LINEAR_REPLACED: its gradient takes its place (nn_swiglu). */
+typedef enum LinearUse { LINEAR_READ, LINEAR_ADDED, LINEAR_REPLACED } LinearUse;
 /* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are multiplied
- * as one matrix. transient: the result is only added to something, so no backward reads it. rows: for dropout only, which happens only
+ * as one matrix. rows: for dropout only, which happens only
  * while the tape records. */
-Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows, bool transient);
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows, LinearUse use);
 
 /* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. With add, x's other uses must
  * stand before the operator that made `add`: their gradients share memory. */
-Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum);
+Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum, int64_t room);
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum);
 /* x + y, with the same rule about x's other uses. */
 Tensor *nn_add(Tape *t, Tensor *x, Tensor *y);
@@ -62,7 +71,7 @@ typedef struct AttentionSpec {
     bool causal;
     double scale;
 } AttentionSpec;
-Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows);
+Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, int64_t room);
 
 /* The same while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
  * [capacity, kv_heads, head_dim] behind those of earlier positions. More than one row only at length 0. */
@@ -72,10 +81,10 @@ typedef struct KvLayer {
     const int32_t *iota;       /* 0, 1, … n_rows-1 */
     const int32_t *length_now; /* [1]: length + n_rows */
 } KvLayer;
-Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache);
+Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache, int64_t room);
 
 /* gu [rows, 2F]: gate and up side by side -> [rows, F]; gu is consumed. */
-Tensor *nn_swiglu(Tape *t, Tensor *gu);
+Tensor *nn_swiglu(Tape *t, Tensor *gu, int64_t room);
 Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind);
 
 /* Token rows: row i is base[base_index[i]], or rows[rows_index[i]], or features[image_index[i]], whichever index is not negative. */

@@ -11,10 +11,10 @@ typedef struct ActNode {
 
 static Status swiglu_fwd(Tape *t, const Tensor *gu, Tensor *y)
 {
-    int64_t f = tensor_cols(y);
+    int64_t f = tensor_cols(y), ld = tensor_ld(gu);
     const char *g = gu->data;
-    return RUN(t, swiglu_fwd, SwigluFwd, .rows = tensor_rows(y), .cols = f, .ldg = 2 * f, .ldu = 2 * f, .act = t->compute, .g = g,
-               .u = g + tape_size(t, f), .y = y->data);
+    return RUN(t, swiglu_fwd, SwigluFwd, .rows = tensor_rows(y), .cols = f, .ldg = ld, .ldu = ld, .act = t->compute, .g = g,
+               .u = g + tape_size(t, f), .y = y->data, .ldy = tensor_ld(y));
 }
 
 static Status swiglu_remake(Tape *t, Node *self) { return swiglu_fwd(t, ((ActNode *)self)->x, self->out); }
@@ -23,22 +23,21 @@ static Status swiglu_remake(Tape *t, Node *self) { return swiglu_fwd(t, ((ActNod
 static Status swiglu_bwd(Tape *t, Node *self)
 {
     Tensor *x = ((ActNode *)self)->x;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of(t, self->out);
     if (!dy)
         return OK;
-    int64_t f = tensor_cols(self->out);
+    int64_t f = tensor_cols(self->out), ld = tensor_ld(x);
     char *g = x->data;
-    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = 2 * f, .ldu = 2 * f, .lddg = 2 * f, .lddu = 2 * f,
-        .act = t->compute, .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f));
-    grad_adopt(t, x, g, x->in_scratch ? 1 : 0);
+    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ld, .lddu = ld, .act = t->compute, .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f));
+    grad_adopt(t, x, g, x->in_scratch ? 1 : 0, x->room);
     return t->status;
 }
 
-Tensor *nn_swiglu(Tape *t, Tensor *gu)
+Tensor *nn_swiglu(Tape *t, Tensor *gu, int64_t room)
 {
     if (!gu || t->status)
         return NULL;
-    Tensor *y = tape_output(t, tensor_rows(gu), tensor_cols(gu) / 2, gu->needs_grad, PLACE_CHEAP);
+    Tensor *y = tape_output_apart(t, tensor_rows(gu), tensor_cols(gu) / 2, room, gu->needs_grad, PLACE_CHEAP);
     if (!y)
         return NULL;
     swiglu_fwd(t, gu, y);
@@ -67,7 +66,7 @@ static Status gelu_remake(Tape *t, Node *self)
 static Status gelu_bwd(Tape *t, Node *self)
 {
     ActNode *s = (ActNode *)self;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of(t, self->out);
     bool accumulate;
     void *dx = dy ? grad_dst(t, s->x, &accumulate) : NULL;
     if (!dx)
@@ -78,7 +77,7 @@ static Status gelu_bwd(Tape *t, Node *self)
 
 Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind)
 {
-    if (!x || t->status)
+    if (!x || t->status || !tape_packed(t, x))
         return NULL;
     Tensor *y = tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad, PLACE_CHEAP);
     if (!y)

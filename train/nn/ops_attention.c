@@ -19,10 +19,10 @@ static Status rotate(Tape *t, const RopeSpec *spec, const PackedRows *rows, int6
 static Status rope_bwd(Tape *t, Node *self)
 {
     RopeNode *s = (RopeNode *)self;
-    if (!grad_of(self->out))
+    if (!grad_of_apart(self->out))
         return OK;
-    rotate(t, &s->spec, s->rows, tensor_cols(s->x), self->out->grad, true);
-    grad_adopt(t, s->x, self->out->grad, self->out->grad_depth);
+    rotate(t, &s->spec, s->rows, tensor_grad_ld(self->out), self->out->grad, true);
+    grad_adopt(t, s->x, self->out->grad, self->out->grad_depth, self->out->grad_room);
     return t->status;
 }
 
@@ -38,7 +38,7 @@ Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows
     Tensor *y = tape_alias(t, x);
     if (!y)
         return NULL;
-    rotate(t, spec, rows, tensor_cols(x), y->data, false);
+    rotate(t, spec, rows, tensor_ld(x), y->data, false);
     RopeNode *s = tape_node(t, sizeof *s, rope_bwd, y);
     if (s) {
         s->x = x;
@@ -65,42 +65,42 @@ static int64_t v_at(const AttentionSpec *s) { return (s->kv_heads + s->heads) * 
 static Status attention_bwd(Tape *t, Node *self)
 {
     AttentionNode *s = (AttentionNode *)self;
-    const void *d_o = grad_of(self->out);
+    const void *d_o = grad_of(t, self->out);
     bool accumulate = false;
-    char *dx = d_o ? grad_dst(t, s->kqv, &accumulate) : NULL;
+    char *dx = d_o ? grad_dst_apart(t, s->kqv, &accumulate) : NULL;
     if (!dx)
         return t->status;
     if (accumulate)
         return tape_fail(t, fail(ERR_INTERNAL, "nn_attention: its input has another user"));
     const AttentionSpec *a = &s->spec;
     const char *x = s->kqv->data;
-    int64_t ld = tensor_cols(s->kqv), ldo = tensor_cols(self->out);
+    int64_t ld = tensor_ld(s->kqv), ldd = tensor_grad_ld(s->kqv), ldo = tensor_ld(self->out), lddo = tensor_grad_ld(self->out);
     return RUN(t, attention_bwd, AttentionBwd, .n_segments = s->rows->n_segments, .rows = s->rows->n_rows, .heads = a->heads,
                .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .max_segment = s->rows->max_segment, .ldq = ld,
-               .ldk = ld, .ldv = ld, .ldo = ldo, .lddo = ldo, .lddq = ld, .lddk = ld, .lddv = ld, .causal = a->causal, .act = t->compute,
+               .ldk = ld, .ldv = ld, .ldo = ldo, .lddo = lddo, .lddq = ldd, .lddk = ldd, .lddv = ldd, .causal = a->causal, .act = t->compute,
                .scale = a->scale, .cu = s->rows->cu, .q = x + tape_size(t, q_at(a)), .k = x, .v = x + tape_size(t, v_at(a)),
                .o = self->out->data, .lse = s->lse, .d_o = d_o, .dq = dx + tape_size(t, q_at(a)), .dk = dx,
                .dv = dx + tape_size(t, v_at(a)));
 }
 
-Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
+Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, int64_t room)
 {
     if (!kqv || t->status)
         return NULL;
-    int64_t n = tensor_rows(kqv), ld = tensor_cols(kqv), width = spec->heads * spec->head_dim;
-    if (n != rows->n_rows || ld != width + 2 * q_at(spec)) {
+    int64_t n = tensor_rows(kqv), cols = tensor_cols(kqv), ld = tensor_ld(kqv), width = spec->heads * spec->head_dim;
+    if (n != rows->n_rows || cols != width + 2 * q_at(spec)) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows", (long long)n,
-                          (long long)ld, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
+                          (long long)cols, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
                           (long long)rows->n_rows));
         return NULL;
     }
-    Tensor *o = tape_output(t, n, width, kqv->needs_grad, PLACE_KEEP);
+    Tensor *o = tape_output_apart(t, n, width, room, kqv->needs_grad, PLACE_KEEP);
     if (!o)
         return NULL;
     void *lse = o->needs_grad ? tape_save(t, dtype_size(tape_stat_type(t)) * (size_t)(n * spec->heads)) : NULL;
     const char *x = kqv->data;
     RUN(t, attention_fwd, AttentionFwd, .n_segments = rows->n_segments, .rows = n, .heads = spec->heads, .kv_heads = spec->kv_heads,
-        .head_dim = spec->head_dim, .window = spec->window, .max_segment = rows->max_segment, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = width,
+        .head_dim = spec->head_dim, .window = spec->window, .max_segment = rows->max_segment, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = width + room,
         .causal = spec->causal, .act = t->compute, .scale = spec->scale, .cu = rows->cu, .q = x + tape_size(t, q_at(spec)), .k = x,
         .v = x + tape_size(t, v_at(spec)), .o = o->data, .lse = lse);
     AttentionNode *s = tape_node(t, sizeof *s, attention_bwd, o);
@@ -120,12 +120,12 @@ Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const Pack
 /* Copies a column slice of kqv behind the rows that the cache holds. */
 static void remember(Tape *t, const Tensor *kqv, int64_t from, int64_t width, const KvLayer *cache, void *to)
 {
-    RUN(t, rows_gather, RowsGather, .n = tensor_rows(kqv), .cols = width, .lds = tensor_cols(kqv), .ldy = width, .src_type = t->compute,
+    RUN(t, rows_gather, RowsGather, .n = tensor_rows(kqv), .cols = width, .lds = tensor_ld(kqv), .ldy = width, .src_type = t->compute,
         .y_type = t->compute, .index = cache->iota, .src = (char *)kqv->data + tape_size(t, from),
         .y = (char *)to + tape_size(t, cache->length * width));
 }
 
-Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache)
+Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache, int64_t room)
 {
     if (!kqv || t->status)
         return NULL;
@@ -137,8 +137,8 @@ Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, con
     remember(t, kqv, 0, q_at(spec), cache, cache->k);
     remember(t, kqv, v_at(spec), q_at(spec), cache, cache->v);
     if (!cache->length)
-        return nn_attention(t, kqv, spec, rows);
-    Tensor *o = tape_output(t, 1, spec->heads * spec->head_dim, false, PLACE_KEEP);
+        return nn_attention(t, kqv, spec, rows, room);
+    Tensor *o = tape_output_apart(t, 1, spec->heads * spec->head_dim, room, false, PLACE_KEEP);
     if (o)
         RUN(t, attention_decode, AttentionDecode, .n = 1, .capacity = cache->capacity, .heads = spec->heads, .kv_heads = spec->kv_heads,
             .head_dim = spec->head_dim, .window = spec->window, .act = t->compute, .scale = spec->scale, .length = cache->length_now,

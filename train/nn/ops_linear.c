@@ -10,8 +10,14 @@ typedef struct LinearNode {
     Linear lin[MAX_LINEARS];
     int n;
     const PackedRows *rows;
-    void *u; /* [rows, Σ r]: s·A·drop(x) */
+    void *u; /* [rows, Σ r]: s·A·drop(x); NULL: in the room behind x, to be made again if x is */
 } LinearNode;
+
+/* A matrix inside a wider one. */
+typedef struct Part {
+    void *data;
+    int64_t ld;
+} Part;
 
 static int64_t out_of(const Linear *l) { return l->w->t.shape[0]; }
 static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
@@ -24,10 +30,26 @@ static int64_t total(const Linear *lin, int n, int64_t (*size)(const Linear *))
     return sum;
 }
 
+static int64_t weight_ld(const Param *w, int64_t in) { return w->ld ? w->ld : in; }
+
+/* The joint of exactly these linears, when x has the room that its products take. */
+static const Joint *joint_of(const Linear *lin, int n, const Tensor *x)
+{
+    const Joint *j = lin[0].joint;
+    return j && j->out == total(lin, n, out_of) && j->r == total(lin, n, rank_of) && x->room == j->r ? j : NULL;
+}
+
+int64_t nn_room(const Linear *lin, int n) { return lin[0].joint ? total(lin, n, rank_of) : 0; }
+
+/* What lies behind the columns of a matrix that has room. */
+static Part behind(const Tape *t, void *data, int64_t cols, int64_t room) { return (Part){(char *)data + tape_size(t, cols), cols + room}; }
+
+static char *joint_at(const Tape *t, const Joint *j, int64_t row, int64_t col) { return (char *)j->data + tape_size(t, row * joint_ld(j) + col); }
+
 /* b lies in memory right behind a, and both are of one kind: two matrices with equal rows are then one. */
 static bool follows(const Param *a, const Param *b)
 {
-    return a && b && a->t.type == b->t.type && a->trainable == b->trainable &&
+    return a && b && !a->ld && !b->ld && a->t.type == b->t.type && a->trainable == b->trainable &&
            (uintptr_t)a->t.data + (size_t)a->t.n_elems * dtype_size(a->t.type) == (uintptr_t)b->t.data;
 }
 
@@ -76,35 +98,42 @@ static Status drop(Tape *t, const Linear *l, const PackedRows *rows, int64_t n, 
 }
 
 /* u = s·A·drop(x) of every adapter, side by side. */
-static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, void *u)
+static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, Part u)
 {
-    int64_t m = tensor_rows(x), in = tensor_cols(x), ldu = total(lin, n, rank_of), at = 0;
+    int64_t m = tensor_rows(x), in = tensor_cols(x), at = 0;
     for (int i = 0, run; i < n; i += run) {
         run = adapter_run(lin, i, n);
-        int64_t r = total(lin + i, run, rank_of);
+        int64_t r = total(lin + i, run, rank_of), ld = tensor_ld(x);
         if (!r)
             continue;
         ArenaMark mark = arena_mark(t->scratch);
         const void *d = x->data;
-        if (lin[i].dropout > 0) {
+        if (lin[i].dropout > 0 && tape_packed(t, x)) {
             void *dropped = tape_temp(t, tape_size(t, x->n_elems));
             drop(t, &lin[i], rows, m, in, x->data, dropped, false);
             d = dropped;
+            ld = in;
         }
         RUN(t, matmul, Matmul, .m = m, .n = r, .k = in, .a_type = t->compute, .b_type = lin[i].lora_a->t.type, .c_type = t->compute,
-            .b_trans = true, .lda = in, .ldb = in, .ldc = ldu, .a = d, .b = lin[i].lora_a->t.data, .c = (char *)u + tape_size(t, at),
+            .b_trans = true, .lda = ld, .ldb = in, .ldc = u.ld, .a = d, .b = lin[i].lora_a->t.data, .c = (char *)u.data + tape_size(t, at),
             .alpha = lin[i].scale);
         arena_release(t->scratch, mark);
         at += r;
     }
 }
 
-/* y = x Wᵀ + u Bᵀ + b, a product for every adapter; linears without one are taken together where their weights are. */
-static void linear_fwd(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, void *u, Tensor *y)
+/* y = [x u]·[W B]ᵀ */
+static void joint_fwd(Tape *t, const Joint *j, const Tensor *x, Part u, Tensor *y)
 {
-    int64_t m = tensor_rows(x), in = tensor_cols(x), ldy = tensor_cols(y), ldu = total(lin, n, rank_of), at = 0, at_u = 0;
-    if (u)
-        adapters_down(t, lin, n, rows, x, u);
+    RUN(t, matmul, Matmul, .m = tensor_rows(x), .n = j->out, .k = j->in, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
+        .b_trans = true, .lda = tensor_ld(x), .ldb = joint_ld(j), .ldc = tensor_ld(y), .a = x->data, .b = j->data, .c = y->data, .alpha = 1,
+        .k2 = j->r, .lda2 = u.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = u.data, .b2 = joint_at(t, j, 0, j->in));
+}
+
+/* y = x Wᵀ + u Bᵀ + b, a product for every adapter; linears without one are taken together where their weights are. */
+static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part u, Tensor *y)
+{
+    int64_t m = tensor_rows(x), in = tensor_cols(x), at = 0, at_u = 0;
     for (int i = 0, run; i < n; i += run) {
         run = weight_run(lin, i, n);
         for (int j = i; run > 1 && j < i + run; j++)
@@ -113,9 +142,10 @@ static void linear_fwd(Tape *t, const Linear *lin, int n, const PackedRows *rows
         int64_t out = total(lin + i, run, out_of), r = rank_of(&lin[i]);
         const Param *w = lin[i].w, *b = lin[i].b, *up = r ? lin[i].lora_b : NULL;
         RUN(t, matmul, Matmul, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
-            .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = in, .ldb = in, .ldc = ldy, .a = x->data,
-            .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1, .k2 = r, .lda2 = ldu, .ldb2 = r,
-            .b2_type = up ? up->t.type : F32, .a2 = up ? (char *)u + tape_size(t, at_u) : NULL, .b2 = up ? up->t.data : NULL);
+            .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = tensor_ld(x), .ldb = weight_ld(w, in),
+            .ldc = tensor_ld(y), .a = x->data, .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1,
+            .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32, .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL,
+            .b2 = up ? up->t.data : NULL);
         at += out;
         at_u += r;
     }
@@ -123,14 +153,14 @@ static void linear_fwd(Tape *t, const Linear *lin, int n, const PackedRows *rows
 
 /* Gradient of stacked weights: dW (+)= dyᵀ x, dy [m, rows of W] with stride ldy. */
 static void weight_grad(Tape *t, void *dw, bool accumulate, DType dw_type, int64_t out, int64_t in, int64_t m, const void *dy, int64_t ldy,
-                        const void *x)
+                        const void *x, int64_t ldx)
 {
     RUN(t, matmul, Matmul, .m = out, .n = in, .k = m, .a_type = t->compute, .b_type = t->compute, .c_type = dw_type, .a_trans = true,
-        .accumulate = accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy, .b = x, .c = dw, .alpha = 1);
+        .accumulate = accumulate, .lda = ldy, .ldb = ldx, .ldc = in, .a = dy, .b = x, .c = dw, .alpha = 1);
 }
 
-/* dx (+)= dy W, and du A with it where one_adapter says so; dW and db of what trains. */
-static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, const char *du, int64_t ldu, void *dx, bool *accumulate)
+/* dx (+)= dy W, and du A with it where one_adapter says so. */
+static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0, at_u = 0;
     for (int i = 0, run; i < s->n; i += run) {
@@ -138,25 +168,36 @@ static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, const 
         int64_t out = total(s->lin + i, run, out_of), r = total(s->lin + i, run, rank_of);
         const Param *w = s->lin[i].w;
         const Linear *down = one_adapter(s->lin, i, run);
-        if (dx) {
-            RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
-                .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = in, .ldc = in, .a = dy + tape_size(t, at),
-                .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = ldu, .ldb2 = in,
-                .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? du + tape_size(t, at_u) : NULL,
-                .b2 = down ? down->lora_a->t.data : NULL);
-            *accumulate = true;
-        }
+        RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+            .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in, .a = dy + tape_size(t, at),
+            .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in, .b2_type = down ? down->lora_a->t.type : F32,
+            .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL, .b2 = down ? down->lora_a->t.data : NULL);
+        *accumulate = true;
         at += out;
         at_u += r;
     }
-    at = 0;
+}
+
+/* dx (+)= [dy du]·[W; A] */
+static void joint_input_grad(Tape *t, const Joint *j, const LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate)
+{
+    RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = j->in, .k = j->out, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
+        .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in, .a = dy, .b = j->data, .c = dx, .alpha = 1, .k2 = j->r,
+        .lda2 = du.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = du.data, .b2 = joint_at(t, j, j->out, 0));
+    *accumulate = true;
+}
+
+/* dW and db of what trains. */
+static void base_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy)
+{
+    int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
     for (int i = 0; i < s->n; i++) {
         int64_t out = out_of(&s->lin[i]);
         const char *dy_i = dy + tape_size(t, at);
         bool more;
         void *dw = grad_dst(t, &s->lin[i].w->t, &more);
         if (dw)
-            weight_grad(t, dw, more, s->lin[i].w->t.grad_type, out, in, m, dy_i, ldy, s->x->data);
+            weight_grad(t, dw, more, s->lin[i].w->t.grad_type, out, in, m, dy_i, ldy, s->x->data, tensor_ld(s->x));
         void *db = s->lin[i].b ? grad_dst(t, &s->lin[i].b->t, &more) : NULL;
         if (db)
             RUN(t, column_sum, ColumnSum, .rows = m, .cols = out, .ldx = ldy, .x_type = t->compute, .out_type = s->lin[i].b->t.grad_type,
@@ -166,7 +207,7 @@ static void base_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, const 
 }
 
 /* du = s·dy B and dB = dyᵀ u for every adapter; du side by side. */
-static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, char *du, int64_t ldu)
+static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part u, Part du)
 {
     int64_t m = tensor_rows(s->x), at = 0, at_u = 0;
     for (int i = 0; i < s->n; i++) {
@@ -174,21 +215,21 @@ static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy,
         int64_t out = out_of(l), r = rank_of(l);
         if (r) {
             RUN(t, matmul, Matmul, .m = m, .n = r, .k = out, .a_type = t->compute, .b_type = l->lora_b->t.type, .c_type = t->compute,
-                .lda = ldy, .ldb = r, .ldc = ldu, .a = dy + tape_size(t, at), .b = l->lora_b->t.data, .c = du + tape_size(t, at_u),
+                .lda = ldy, .ldb = r, .ldc = du.ld, .a = dy + tape_size(t, at), .b = l->lora_b->t.data, .c = (char *)du.data + tape_size(t, at_u),
                 .alpha = l->scale);
             bool more;
             void *db = grad_dst(t, &l->lora_b->t, &more);
             if (db)
                 RUN(t, matmul, Matmul, .m = out, .n = r, .k = m, .a_type = t->compute, .b_type = t->compute,
-                    .c_type = l->lora_b->t.grad_type, .a_trans = true, .accumulate = more, .lda = ldy, .ldb = ldu, .ldc = r,
-                    .a = dy + tape_size(t, at), .b = (char *)s->u + tape_size(t, at_u), .c = db, .alpha = 1);
+                    .c_type = l->lora_b->t.grad_type, .a_trans = true, .accumulate = more, .lda = ldy, .ldb = u.ld, .ldc = r,
+                    .a = dy + tape_size(t, at), .b = (char *)u.data + tape_size(t, at_u), .c = db, .alpha = 1);
         }
         at += out;
         at_u += r;
     }
 }
 
-/* Whether base_bwd has given x the gradient through the adapter of linear i. */
+/* Whether input_grad has given x the gradient through the adapter of linear i. */
 static bool is_done(const LinearNode *s, int i)
 {
     for (int j = 0, run; j < s->n; j += run) {
@@ -200,7 +241,7 @@ static bool is_done(const LinearNode *s, int i)
 }
 
 /* dA = duᵀ drop(x), dx += drop'(du A) unless that is done; runs of adapters without dropout as one matrix. */
-static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ldu, void *dx, bool *accumulate)
+static void adapters_down_bwd(Tape *t, LinearNode *s, const Joint *joint, Part du, void *dx, bool *accumulate)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
     for (int i = 0, run; i < s->n; i += run) {
@@ -209,7 +250,7 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ld
         int64_t r = total(l, run, rank_of);
         if (!r)
             continue;
-        const void *du_run = du + tape_size(t, at);
+        const void *du_run = (char *)du.data + tape_size(t, at);
         ArenaMark mark = arena_mark(t->scratch);
         void *d = l->dropout > 0 ? tape_temp(t, tape_size(t, s->x->n_elems)) : NULL;
         if (d)
@@ -221,10 +262,10 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ld
             grad_dst(t, &l[j].lora_a->t, &same);
         }
         if (da)
-            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, du_run, ldu, d ? d : s->x->data);
-        if (dx && !is_done(s, i)) {
+            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, du_run, du.ld, d ? d : s->x->data, d ? in : tensor_ld(s->x));
+        if (dx && !joint && !is_done(s, i)) {
             RUN(t, matmul, Matmul, .m = m, .n = in, .k = r, .a_type = t->compute, .b_type = l->lora_a->t.type, .c_type = t->compute,
-                .accumulate = !d && *accumulate, .lda = ldu, .ldb = in, .ldc = in, .a = du_run, .b = l->lora_a->t.data, .c = d ? d : dx,
+                .accumulate = !d && *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = du_run, .b = l->lora_a->t.data, .c = d ? d : dx,
                 .alpha = 1);
             if (d)
                 drop(t, l, s->rows, m, in, d, dx, *accumulate);
@@ -235,22 +276,42 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, const char *du, int64_t ld
     }
 }
 
+/* Where u lies; made again when x was, whose room it was in. */
+static Part saved_u(Tape *t, const LinearNode *s)
+{
+    if (s->u)
+        return (Part){s->u, total(s->lin, s->n, rank_of)};
+    Part u = behind(t, s->x->data, tensor_cols(s->x), s->x->room);
+    if (s->x->remade)
+        adapters_down(t, s->lin, s->n, s->rows, s->x, u);
+    return u;
+}
+
 static Status linear_bwd(Tape *t, Node *self)
 {
     LinearNode *s = (LinearNode *)self;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of_apart(self->out);
     if (!dy)
         return OK;
     bool accumulate = false;
     void *dx = grad_dst(t, s->x, &accumulate);
-    int64_t ldy = tensor_cols(self->out), ldu = total(s->lin, s->n, rank_of);
+    int64_t cols = tensor_cols(self->out), ldy = tensor_grad_ld(self->out), r = total(s->lin, s->n, rank_of);
+    const Joint *joint = joint_of(s->lin, s->n, s->x);
     ArenaMark mark = arena_mark(t->scratch);
-    void *du = s->u ? tape_temp(t, tape_size(t, tensor_rows(s->x) * ldu)) : NULL;
-    if (du)
-        adapters_up_bwd(t, s, dy, ldy, du, ldu);
-    base_bwd(t, s, dy, ldy, du, ldu, dx, &accumulate);
-    if (du)
-        adapters_down_bwd(t, s, du, ldu, dx, &accumulate);
+    Part u = {0}, du = {0};
+    if (r) {
+        u = saved_u(t, s);
+        bool room = self->out->grad_room == r;
+        du = room ? behind(t, self->out->grad, cols, r) : (Part){tape_temp(t, tape_size(t, tensor_rows(s->x) * r)), r};
+        adapters_up_bwd(t, s, dy, ldy, u, du);
+    }
+    if (dx && joint)
+        joint_input_grad(t, joint, s, dy, ldy, du, dx, &accumulate);
+    else if (dx)
+        input_grad(t, s, dy, ldy, du, dx, &accumulate);
+    base_grads(t, s, dy, ldy);
+    if (r)
+        adapters_down_bwd(t, s, joint, du, dx, &accumulate);
     arena_release(t->scratch, mark);
     return t->status;
 }
@@ -265,7 +326,20 @@ static bool check(Tape *t, const Tensor *x, const Linear *lin, int n)
     return !t->status;
 }
 
-Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRows *rows, bool transient)
+/* Keeps the u behind an x that will be dropped: it is short, and reading all of x again is not. */
+static void *keep_u(Tape *t, const Tensor *x, const PackedRows *rows, Part u)
+{
+    int64_t m = tensor_rows(x), r = x->room;
+    if (!x->remade || !t->nodes || !rows || !rows->iota)
+        return NULL;
+    void *kept = tape_save(t, tape_size(t, m * r));
+    if (kept)
+        RUN(t, rows_gather, RowsGather, .n = m, .cols = r, .lds = u.ld, .ldy = r, .src_type = t->compute, .y_type = t->compute, .index = rows->iota,
+            .src = u.data, .y = kept);
+    return kept;
+}
+
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRows *rows, LinearUse use)
 {
     if (!x || t->status || !check(t, x, given, n))
         return NULL;
@@ -279,19 +353,31 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRo
         wants |= reads_x || (lin[i].b && lin[i].b->trainable);
     }
     int64_t m = tensor_rows(x), sum_r = total(lin, n, rank_of);
-    Tensor *y = tape_output(t, m, total(lin, n, out_of), wants, transient ? PLACE_TRANSIENT : PLACE_KEEP);
+    const Joint *joint = joint_of(lin, n, x);
+    Tensor *y = tape_output_apart(t, m, total(lin, n, out_of), joint && use == LINEAR_REPLACED ? sum_r : 0, wants,
+                                  use == LINEAR_ADDED ? PLACE_TRANSIENT : PLACE_KEEP);
     if (!y)
         return NULL;
+    y->grad_room = joint ? sum_r : 0;
     ArenaMark mark = arena_mark(t->scratch);
     bool saved = y->needs_grad;
-    void *u = !sum_r ? NULL : saved ? tape_save(t, tape_size(t, m * sum_r)) : tape_temp(t, tape_size(t, m * sum_r));
-    linear_fwd(t, lin, n, rows, x, u, y);
+    Part u = {.ld = sum_r};
+    if (joint)
+        u = behind(t, x->data, tensor_cols(x), x->room);
+    else if (sum_r)
+        u.data = saved ? tape_save(t, tape_size(t, m * sum_r)) : tape_temp(t, tape_size(t, m * sum_r));
+    if (sum_r)
+        adapters_down(t, lin, n, rows, x, u);
+    if (joint)
+        joint_fwd(t, joint, x, u, y);
+    else
+        linear_fwd(t, lin, n, x, u, y);
     LinearNode *s = tape_node(t, sizeof *s, linear_bwd, y);
     if (s) {
         s->x = x;
         s->n = n;
         s->rows = rows;
-        s->u = u;
+        s->u = joint ? keep_u(t, x, rows, u) : u.data;
         memcpy(s->lin, lin, (size_t)n * sizeof *lin);
         if (reads_x)
             tape_need(t, x);

@@ -68,7 +68,7 @@ static void download_f32(Tape *t, float *to, const void *from, int64_t n)
 static Status lm_bwd(Tape *t, Node *self)
 {
     LmNode *s = (LmNode *)self;
-    if (!grad_of(self->out))
+    if (!grad_of(t, self->out))
         return OK;
     if (t->seed_value != 1 && s->head_trains)
         return tape_fail(t, fail(ERR_INTERNAL, "nn_lm_loss: seeded with %g, the head's gradient was written for 1", t->seed_value));
@@ -76,7 +76,7 @@ static Status lm_bwd(Tape *t, Node *self)
         return OK;
     bool more;
     if (t->seed_value == 1 && s->hs->depth == 0 && !s->hs->grad_written) {
-        grad_adopt(t, s->hs, s->dhs, 0);
+        grad_adopt(t, s->hs, s->dhs, 0, 0);
         return t->status;
     }
     void *dhs = grad_dst(t, s->hs, &more);
@@ -115,7 +115,7 @@ static void weigh(Tape *t, LmLoss *a, const void *ce, Tensor *loss)
 
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
 {
-    if (!hs || t->status)
+    if (!hs || t->status || !tape_packed(t, hs))
         return NULL;
     int64_t d = tensor_cols(hs), width = rows_of(a->head) + rows_of(a->rows);
     bool head_trains = a->head->trainable || (a->rows && a->rows->trainable);

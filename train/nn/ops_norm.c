@@ -14,7 +14,7 @@ static Status norm_fwd(Tape *t, const NormNode *s, const void *x, const void *ad
     int64_t rows = tensor_rows(y), cols = tensor_cols(y);
     if (!s->b)
         return RUN(t, rmsnorm_fwd, RmsNormFwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .eps = s->eps, .x = x,
-                   .add = add, .w = s->w->t.data, .sum = sum, .y = y->data, .rstd = s->rstd);
+                   .add = add, .w = s->w->t.data, .sum = sum, .y = y->data, .rstd = s->rstd, .ldy = tensor_ld(y));
     return RUN(t, layernorm_fwd, LayerNormFwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .eps = s->eps, .x = x,
                .add = add, .w = s->w->t.data, .b = s->b->t.data, .sum = sum, .y = y->data, .mean = s->mean, .rstd = s->rstd);
 }
@@ -26,7 +26,7 @@ static Status norm_remake(Tape *t, Node *self)
     return norm_fwd(t, s, s->sum->data, NULL, NULL, self->out);
 }
 
-static void norm_kernel_bwd(Tape *t, NormNode *s, const void *dy, void *dx, bool accumulate)
+static void norm_kernel_bwd(Tape *t, NormNode *s, const void *dy, void *dx, int64_t lddx, bool accumulate)
 {
     Tensor *y = s->node.out;
     bool more_w = false, more_b = false;
@@ -36,7 +36,8 @@ static void norm_kernel_bwd(Tape *t, NormNode *s, const void *dy, void *dx, bool
     int64_t rows = tensor_rows(y), cols = tensor_cols(y);
     if (!s->b)
         RUN(t, rmsnorm_bwd, RmsNormBwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .x = s->sum->data,
-            .w = s->w->t.data, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .accumulate = accumulate, .accumulate_w = more_w);
+            .w = s->w->t.data, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .accumulate = accumulate, .accumulate_w = more_w,
+            .lddx = lddx);
     else
         RUN(t, layernorm_bwd, LayerNormBwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .x = s->sum->data,
             .w = s->w->t.data, .mean = s->mean, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .db = db, .accumulate = accumulate,
@@ -46,26 +47,27 @@ static void norm_kernel_bwd(Tape *t, NormNode *s, const void *dy, void *dx, bool
 static Status norm_bwd(Tape *t, Node *self)
 {
     NormNode *s = (NormNode *)self;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of(t, self->out);
     if (dy) {
         bool accumulate = false;
-        void *dx = grad_dst(t, s->sum, &accumulate);
+        void *dx = s->b ? grad_dst(t, s->sum, &accumulate) : grad_dst_apart(t, s->sum, &accumulate);
+        int64_t lddx = tensor_grad_ld(s->sum);
         ArenaMark mark = arena_mark(t->scratch);
         if (!dx) /* only the norm's own weights train: the kernel still wants a place for dx */
-            dx = tape_temp(t, tape_size(t, self->out->n_elems));
-        norm_kernel_bwd(t, s, dy, dx, accumulate);
+            dx = tape_temp(t, tape_size(t, tensor_rows(s->sum) * lddx));
+        norm_kernel_bwd(t, s, dy, dx, lddx, accumulate);
         arena_release(t->scratch, mark);
     }
-    if (s->add && grad_of(s->sum)) {
+    if (s->add && grad_of_apart(s->sum)) {
         grad_share(t, s->x, s->sum);
         grad_share(t, s->add, s->sum);
     }
     return t->status;
 }
 
-static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
+static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum, int64_t room)
 {
-    if (!x || !w || t->status)
+    if (!x || !w || t->status || !tape_packed(t, x) || (add && !tape_packed(t, add)))
         return NULL;
     int64_t rows = tensor_rows(x), cols = tensor_cols(x);
     if (w->t.n_elems != cols || (add && add->n_elems != x->n_elems)) {
@@ -76,10 +78,12 @@ static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double 
     NormNode s = {.x = x, .add = add, .w = w, .b = b, .eps = eps, .sum = x};
     if (add)
         s.sum = tape_output(t, rows, cols, residual_wants, PLACE_KEEP);
+    if (add && s.sum)
+        s.sum->grad_room = add->grad_room;
     size_t stat = dtype_size(tape_stat_type(t)) * (size_t)rows;
     s.rstd = tape_save(t, stat);
     s.mean = b ? tape_save(t, stat) : NULL;
-    Tensor *y = tape_output(t, rows, cols, residual_wants || w->trainable || (b && b->trainable), PLACE_CHEAP);
+    Tensor *y = tape_output_apart(t, rows, cols, room, residual_wants || w->trainable || (b && b->trainable), PLACE_CHEAP);
     if (!y)
         return NULL;
     norm_fwd(t, &s, x->data, add ? add->data : NULL, add ? s.sum->data : NULL, y);
@@ -95,11 +99,14 @@ static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double 
     return t->status ? NULL : y;
 }
 
-Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum) { return norm(t, x, add, w, NULL, eps, sum); }
+Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum, int64_t room)
+{
+    return norm(t, x, add, w, NULL, eps, sum, room);
+}
 
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
 {
-    return b ? norm(t, x, add, w, b, eps, sum) : NULL;
+    return b ? norm(t, x, add, w, b, eps, sum, 0) : NULL;
 }
 
 typedef struct AddNode {
@@ -110,7 +117,7 @@ typedef struct AddNode {
 static Status add_bwd(Tape *t, Node *self)
 {
     AddNode *s = (AddNode *)self;
-    if (!grad_of(self->out))
+    if (!grad_of_apart(self->out))
         return OK;
     grad_share(t, s->x, self->out);
     grad_share(t, s->y, self->out);
@@ -119,7 +126,7 @@ static Status add_bwd(Tape *t, Node *self)
 
 Tensor *nn_add(Tape *t, Tensor *x, Tensor *y)
 {
-    if (!x || !y || t->status)
+    if (!x || !y || t->status || !tape_packed(t, x) || !tape_packed(t, y))
         return NULL;
     if (x->n_elems != y->n_elems) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_add: %lld and %lld elements", (long long)x->n_elems, (long long)y->n_elems));
@@ -128,6 +135,7 @@ Tensor *nn_add(Tape *t, Tensor *x, Tensor *y)
     Tensor *z = tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad || y->needs_grad, PLACE_KEEP);
     if (!z)
         return NULL;
+    z->grad_room = y->grad_room;
     RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = x->type, .b_type = y->type, .y_type = z->type, .alpha = 1, .beta = 1, .a = x->data,
         .b = y->data, .y = z->data);
     AddNode *s = tape_node(t, sizeof *s, add_bwd, z);

@@ -2,6 +2,14 @@
 #include "train/nn/ops.h"
 
 const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n) { return tape_upload(t, host, (size_t)n * sizeof *host); }
+const int32_t *tape_iota(Tape *t, int64_t n)
+{
+    int32_t *host = tape_host(t, (size_t)n * sizeof *host);
+    for (int64_t i = 0; host && i < n; i++)
+        host[i] = (int32_t)i;
+    return host ? tape_ints(t, host, n) : NULL;
+}
+
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n) { return tape_upload(t, host, (size_t)n); }
 
 /* ---------------------------------------------------------------- embedding */
@@ -18,29 +26,30 @@ static void gather(Tape *t, int64_t n, const int32_t *index, const Tensor *src, 
         .src = src->data, .y = y->data);
 }
 
-static void scatter(Tape *t, int64_t n, const int32_t *index, const void *x, Tensor *dst, void *to, bool accumulate)
+static void scatter(Tape *t, int64_t n, const int32_t *index, const void *x, int64_t ldx, Tensor *dst, void *to, bool accumulate)
 {
     int64_t cols = tensor_cols(dst);
-    RUN(t, rows_scatter, RowsScatter, .n = n, .n_dst = tensor_rows(dst), .cols = cols, .ldx = cols, .ldd = cols, .x_type = t->compute,
+    RUN(t, rows_scatter, RowsScatter, .n = n, .n_dst = tensor_rows(dst), .cols = cols, .ldx = ldx, .ldd = tensor_grad_ld(dst), .x_type = t->compute,
         .dst_type = dst->grad_type, .index = index, .x = x, .dst = to, .accumulate = accumulate);
 }
 
 static Status embed_bwd(Tape *t, Node *self)
 {
     EmbedSpec *s = &((EmbedNode *)self)->spec;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of_apart(self->out);
+    int64_t ldy = tensor_grad_ld(self->out);
     if (!dy)
         return OK;
     void *d_base = s->base_occur ? grad_dst_partial(t, &s->base->t) : NULL;
     if (d_base)
-        scatter(t, s->n, s->base_index, dy, &s->base->t, d_base, true);
+        scatter(t, s->n, s->base_index, dy, ldy, &s->base->t, d_base, true);
     void *d_rows = s->rows && s->rows_occur ? grad_dst_partial(t, &s->rows->t) : NULL;
     if (d_rows)
-        scatter(t, s->n, s->rows_index, dy, &s->rows->t, d_rows, true);
+        scatter(t, s->n, s->rows_index, dy, ldy, &s->rows->t, d_rows, true);
     bool more = false;
     void *d_features = s->features ? grad_dst(t, s->features, &more) : NULL;
     if (d_features) /* every feature row has its place in the run, so all are written */
-        scatter(t, s->n, s->image_index, dy, s->features, d_features, more);
+        scatter(t, s->n, s->image_index, dy, ldy, s->features, d_features, more);
     return t->status;
 }
 
@@ -85,7 +94,7 @@ static void *patches(Tape *t, const PatchSpec *s, int64_t rows, int64_t cols)
 static Status patch_bwd(Tape *t, Node *self)
 {
     PatchNode *s = (PatchNode *)self;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of(t, self->out);
     if (!dy)
         return OK;
     int64_t rows = tensor_rows(self->out), d = tensor_cols(self->out), cols = s->w->t.n_elems / d;
@@ -151,16 +160,16 @@ typedef struct GatherNode {
 static Status gather_bwd(Tape *t, Node *self)
 {
     GatherNode *s = (GatherNode *)self;
-    const void *dy = grad_of(self->out);
+    const void *dy = grad_of(t, self->out);
     void *dx = dy ? grad_dst_partial(t, s->x) : NULL;
     if (dx)
-        scatter(t, tensor_rows(self->out), s->index, dy, s->x, dx, true);
+        scatter(t, tensor_rows(self->out), s->index, dy, tensor_cols(self->out), s->x, dx, true);
     return t->status;
 }
 
 Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n)
 {
-    if (!x || t->status)
+    if (!x || t->status || !tape_packed(t, x))
         return NULL;
     Tensor *y = tape_output(t, n, tensor_cols(x), x->needs_grad, PLACE_KEEP);
     if (!y)

@@ -90,7 +90,7 @@ Param *params_find(const Params *p, const char *name)
     return NULL;
 }
 
-static Status new_block(Params *p, size_t n_bytes, void **out)
+Status params_memory(Params *p, size_t n_bytes, void **out)
 {
     void **blocks = mem_grow(p->blocks, (size_t)(p->n_blocks + 1) * sizeof *blocks);
     if (!blocks)
@@ -99,6 +99,16 @@ static Status new_block(Params *p, size_t n_bytes, void **out)
     TRY(p->backend->mem_create(p->backend, n_bytes, out));
     p->blocks[p->n_blocks++] = *out;
     return OK;
+}
+
+void params_memory_release(Params *p, void *memory)
+{
+    for (int i = 0; i < p->n_blocks; i++)
+        if (p->blocks[i] == memory) {
+            p->backend->mem_destroy(p->backend, memory);
+            p->blocks[i] = p->blocks[--p->n_blocks];
+            return;
+        }
 }
 
 Status params_create(Params *p)
@@ -115,9 +125,9 @@ Status params_create(Params *p)
     size_t master = dtype_size(p->master), n_bytes = (size_t)p->n_flat * master;
     void **flat[] = {&p->flat_master, &p->flat_grad, &p->flat_m, &p->flat_v};
     for (int i = 0; i < 4; i++)
-        TRY_IN(new_block(p, n_bytes, flat[i]), "%" PRId64 " trainable elements", p->n_flat);
+        TRY_IN(params_memory(p, n_bytes, flat[i]), "%" PRId64 " trainable elements", p->n_flat);
     if (p->compute != p->master)
-        TRY_IN(new_block(p, (size_t)p->n_flat * dtype_size(p->compute), &p->flat_copy), "%" PRId64 " trainable elements", p->n_flat);
+        TRY_IN(params_memory(p, (size_t)p->n_flat * dtype_size(p->compute), &p->flat_copy), "%" PRId64 " trainable elements", p->n_flat);
     for (int i = 0; i < p->n; i++) {
         Param *q = p->list[i];
         if (!q->trainable)
@@ -164,7 +174,7 @@ static Status need_memory(Params *p, Param *q, DType type)
     if (q->trainable || q->t.data)
         return OK;
     q->t.type = type;
-    return new_block(p, (size_t)q->t.n_elems * dtype_size(type), &q->t.data);
+    return params_memory(p, (size_t)q->t.n_elems * dtype_size(type), &q->t.data);
 }
 
 Status params_set(Params *p, Param *q, const void *host, DType type)
@@ -201,6 +211,14 @@ Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float 
     const char *from = q->trainable ? p->flat_master : q->t.data;
     if (!from)
         return fail(ERR_INTERNAL, "%s has no values", q->name);
+    int64_t cols = tensor_cols(&q->t);
+    if (q->ld && n != (at / cols + 1) * cols - at && at % cols + n > cols) { /* row by row */
+        int64_t first = cols - at % cols;
+        TRY(params_get_range(p, q, at, first, host));
+        return params_get_range(p, q, at + first, n - first, host + first);
+    }
+    if (q->ld)
+        at = at / cols * q->ld + at % cols;
     from += (size_t)(at + (q->trainable ? q->flat : 0)) * dtype_size(type);
     if (type == F32)
         return p->backend->download(p->backend, host, from, (size_t)n * sizeof *host);

@@ -37,6 +37,7 @@ typedef struct Param {
     double init_scale;
     Tensor t;         /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
                          compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
+    int64_t ld;       /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
     int64_t flat;     /* offset in the flat buffers; -1 when frozen */
     bool reached;     /* a gradient was written since params_step_begin; reset there */
     int64_t updates;  /* AdamW's own count t of this tensor */
@@ -56,6 +57,7 @@ typedef struct Params {
     void *flat_copy;  /* [n_flat] BF16 under bf16 compute, else NULL */
     void **blocks;    /* backend memory of frozen weights, owned */
     int n_blocks;
+    int64_t besides;  /* bytes of it that are not the weights themselves */
     bool failed;      /* a declaration ran out of memory */
 } Params;
 
@@ -79,6 +81,9 @@ MUST_USE Status params_create(Params *p);
 /* A frozen weight is `data` of `type` where it lies, for as long as the Params live, when that is possible (host memory, aligned, a type
  * the kernels take as it is); else a converted copy is made. Values of a trainable weight are copied always. */
 MUST_USE Status params_place(Params *p, Param *q, const void *data, DType type);
+/* Backend memory (zeroed) that lives as long as the Params, and an end to it before. */
+MUST_USE Status params_memory(Params *p, size_t n_bytes, void **out);
+void params_memory_release(Params *p, void *memory);
 /* True on the null backend: nothing has values, only sizes count. */
 bool params_measuring(const Params *p);
 /* Draws a weight as its init says: Philox keyed by (seed, RANDOM_INIT, hash of name). */

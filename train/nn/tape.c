@@ -136,19 +136,26 @@ void *tape_upload(Tape *t, const void *host, size_t n_bytes)
     return t->status ? NULL : p;
 }
 
+size_t tape_tensor_size(const Tape *t, const Tensor *x) { return tape_size(t, tensor_rows(x) * tensor_ld(x)); }
+
 Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place)
+{
+    return tape_output_apart(t, rows, cols, 0, needs_grad, place);
+}
+
+Tensor *tape_output_apart(Tape *t, int64_t rows, int64_t cols, int64_t room, bool needs_grad, Place place)
 {
     Tensor *x = t->status ? NULL : tape_host(t, sizeof *x);
     if (!x)
         return NULL;
     *x = (Tensor){.type = t->compute, .grad_type = t->compute, .n_dims = 2, .shape = {rows, cols}, .n_elems = rows * cols,
-                  .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
+                  .room = room, .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
     /* Only what has a node can be made again: the norm of a frozen input has none, though an adapter's backward reads it. */
     bool cheap = place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE && x->needs_grad;
     bool drop = t->depth && (place == PLACE_TRANSIENT || cheap);
     x->in_scratch = !in_keep(t) || drop;
     x->remade = in_keep(t) && cheap && drop;
-    x->data = push(t, x->in_scratch ? t->scratch : t->keep, tape_size(t, x->n_elems));
+    x->data = push(t, x->in_scratch ? t->scratch : t->keep, tape_tensor_size(t, x));
     return x->data ? x : NULL;
 }
 
@@ -194,13 +201,23 @@ bool tensor_wants(const Tensor *x) { return x && x->needs_grad; }
 static void *grad_memory(Tape *t, Tensor *x)
 {
     if (!x->grad && !x->param) {
-        x->grad = push(t, x->depth ? t->scratch : t->keep, (size_t)x->n_elems * dtype_size(x->grad_type));
+        x->grad = push(t, x->depth ? t->scratch : t->keep, (size_t)(tensor_rows(x) * tensor_grad_ld(x)) * dtype_size(x->grad_type));
         x->grad_depth = x->depth;
     }
     return x->grad;
 }
 
 void *grad_dst(Tape *t, Tensor *x, bool *accumulate)
+{
+    if (tensor_wants(x) && x->grad_room) {
+        if (x->grad)
+            tape_fail(t, fail(ERR_INTERNAL, "tape: a gradient has room behind its rows"));
+        x->grad_room = 0;
+    }
+    return grad_dst_apart(t, x, accumulate);
+}
+
+void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate)
 {
     if (!tensor_wants(x) || !grad_memory(t, x))
         return NULL;
@@ -213,17 +230,18 @@ void *grad_dst(Tape *t, Tensor *x, bool *accumulate)
 void *grad_dst_partial(Tape *t, Tensor *x)
 {
     bool there;
-    void *dx = grad_dst(t, x, &there);
+    void *dx = grad_dst_apart(t, x, &there);
     if (dx && !there && !x->param) /* the flat gradient was zeroed when the step began */
-        RUN(t, fill, Fill, .n = x->n_elems, .type = x->grad_type, .x = dx);
+        RUN(t, fill, Fill, .n = tensor_rows(x) * tensor_grad_ld(x), .type = x->grad_type, .x = dx);
     return dx;
 }
 
-void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth)
+void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth, int64_t room)
 {
     if (x->grad_written || x->param)
         tape_fail(t, fail(ERR_INTERNAL, "tape: the input of an operator in place has another user"));
     x->grad = data;
+    x->grad_room = room;
     x->grad_depth = depth;
     x->grad_written = true;
 }
@@ -233,14 +251,30 @@ void grad_share(Tape *t, Tensor *x, Tensor *y)
     if (!tensor_wants(x))
         return;
     if (!x->grad_written && !x->grad && !x->param && y->grad_depth <= x->depth) {
-        grad_adopt(t, x, y->grad, y->grad_depth);
+        grad_adopt(t, x, y->grad, y->grad_depth, y->grad_room);
         return;
     }
     bool accumulate;
     void *dx = grad_dst(t, x, &accumulate);
+    if (y->grad_room)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: a gradient with room behind its rows cannot be added to another"));
     if (dx)
         RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = y->grad_type, .b_type = x->grad_type, .y_type = x->grad_type, .alpha = 1,
             .beta = 1, .a = y->grad, .b = accumulate ? dx : NULL, .y = dx);
+}
+
+const void *grad_of(Tape *t, const Tensor *y)
+{
+    if (y->grad_written && y->grad_room)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: an operator cannot read a gradient with room behind its rows"));
+    return t->status ? NULL : grad_of_apart(y);
+}
+
+bool tape_packed(Tape *t, const Tensor *x)
+{
+    if (x->room)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: an operator cannot read rows with room behind them"));
+    return !t->status;
 }
 
 /* Nodes are walked in reverse; each writes the gradients of its inputs, whose producers stand before it. */
@@ -301,7 +335,7 @@ static NodeList run_block(Tape *t, BlockNode *b, bool nodes, bool store, Tensor 
 static Status block_bwd(Tape *t, Node *self)
 {
     BlockNode *b = (BlockNode *)self;
-    if (!grad_of(self->out))
+    if (!grad_of_apart(self->out))
         return OK;
     ArenaMark scratch = arena_mark(t->scratch);
     HostMark host = host_mark(t);
@@ -312,12 +346,13 @@ static Status block_bwd(Tape *t, Node *self)
         if (t->status)
             return t->status;
         out->grad = self->out->grad;
+        out->grad_room = self->out->grad_room;
         out->grad_depth = self->out->grad_depth;
         out->grad_written = true;
     }
     for (Node *node = inner.head; node && !t->status; node = node->next)
         if (node->out->remade && node->out->needed) {
-            node->out->data = tape_temp(t, tape_size(t, node->out->n_elems));
+            node->out->data = tape_temp(t, tape_tensor_size(t, node->out));
             tape_fail(t, node->remake(t, node));
         }
     run_backward(t, inner.tail);

@@ -1,4 +1,5 @@
-/* tensor.h: contiguous arrays on a backend, and their gradients. Shapes in memory order, last axis contiguous. */
+/* tensor.h: contiguous arrays on a backend, and their gradients. Shapes in memory order, last axis contiguous. Rows of matrices may have room behind them, for
+ * what extends a product (joint.h); only the operators that say so take such. */
 #ifndef GENLLAVA_TRAIN_NN_TENSOR_H
 #define GENLLAVA_TRAIN_NN_TENSOR_H
 
@@ -22,6 +23,7 @@ typedef struct Tensor {
     bool needs_grad;     /* somebody wants d loss / d this */
     bool grad_written;   /* the first writer overwrites, later ones accumulate */
     struct Param *param; /* the parameter this is, or NULL */
+    int64_t room, grad_room; /* columns behind every row of data, of grad (a wish until grad has memory) */
 
     /* The tape's own book-keeping (node.h). */
     uint8_t depth, grad_depth; /* memory of data, of grad: 0 lives as long as the step, 1 as long as its block */
@@ -33,4 +35,7 @@ typedef struct Tensor {
 /* Product of all dimensions but the last; the last dimension. */
 static inline int64_t tensor_cols(const Tensor *x) { return x->n_dims ? x->shape[x->n_dims - 1] : 1; }
 static inline int64_t tensor_rows(const Tensor *x) { return tensor_cols(x) ? x->n_elems / tensor_cols(x) : 0; }
+/* Elements from row to row. */
+static inline int64_t tensor_ld(const Tensor *x) { return tensor_cols(x) + x->room; }
+static inline int64_t tensor_grad_ld(const Tensor *x) { return tensor_cols(x) + x->grad_room; }
 #endif

@@ -1,5 +1,6 @@
 /* Blocks: the three ways of keeping memory give the same bits, on frozen and on trained inputs; what a pass needs is what the null
  * backend says. */
+#include <math.h>
 #include <stdio.h>
 
 #include "tests/train/nn/rig.h"
@@ -10,6 +11,7 @@ static const int32_t LENGTHS[] = {4, 5};
 typedef struct Layer {
     Param *norm1, *norm2;
     Linear kqv[3], o, gu[2], down;
+    Joint joint[4];
     const PackedRows *rows;
 } Layer;
 
@@ -19,12 +21,13 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     (void)n;
     const Layer *l = arg;
     Tensor *x = in[0], *mid = NULL;
-    Tensor *kqv = nn_linear(t, nn_rmsnorm(t, x, NULL, l->norm1, 1e-5, NULL), l->kqv, 3, l->rows, false);
+    Tensor *kqv = nn_linear(t, nn_rmsnorm(t, x, NULL, l->norm1, 1e-5, NULL, nn_room(l->kqv, 3)), l->kqv, 3, l->rows, LINEAR_READ);
     kqv = nn_rope(t, kqv, &(RopeSpec){.n = 2 * HEADS, .head_dim = HEAD, .base = 100}, l->rows);
-    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3}, l->rows);
-    Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows, true), l->norm2, 1e-5, &mid);
-    Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows, false));
-    return nn_add(t, mid, nn_linear(t, s, &l->down, 1, l->rows, true));
+    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3}, l->rows,
+                             nn_room(&l->o, 1));
+    Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows, LINEAR_ADDED), l->norm2, 1e-5, &mid, nn_room(l->gu, 2));
+    Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows, LINEAR_REPLACED), nn_room(&l->down, 1));
+    return nn_add(t, mid, nn_linear(t, s, &l->down, 1, l->rows, LINEAR_ADDED));
 }
 
 static Linear linear(Rig *r, const char *prefix, int layer, int which, int64_t out, int64_t in, bool full, bool lora, double dropout)
@@ -52,6 +55,7 @@ typedef struct ModelCase {
     int first_trained; /* layers before it are frozen */
     double dropout;
     DType compute;
+    bool joined;
 } ModelCase;
 
 static void declare(Rig *r, Model *m, const ModelCase *c)
@@ -71,6 +75,21 @@ static void declare(Rig *r, Model *m, const ModelCase *c)
         for (int j = 0; j < 2; j++)
             l->gu[j] = linear(r, "l", i, 4 + j, F, D, full, lora, c->dropout);
         l->down = linear(r, "l", i, 6, D, F, full, lora, c->dropout);
+    }
+}
+
+static void join(Rig *r, Model *m)
+{
+    const int32_t *iota;
+    REQUIRE_OK(joint_iota(&iota, &r->params, 2 * F));
+    for (int i = 0; i < LAYERS; i++) {
+        Layer *l = &m->layer[i];
+        Linear *lin[] = {l->kqv, &l->o, l->gu, &l->down};
+        const int n[] = {3, 1, 2, 1};
+        for (int g = 0; g < 4; g++) {
+            REQUIRE_OK(joint_create(&l->joint[g], &r->params, lin[g], n[g], iota));
+            CHECK((l->joint[g].data != NULL) == (lin[g]->lora_a != NULL));
+        }
     }
 }
 
@@ -98,6 +117,8 @@ static Outcome run(const ModelCase *c, Recompute recompute)
     rig_open(&r, c->compute, recompute);
     declare(&r, &m, c);
     rig_create(&r);
+    if (c->joined)
+        join(&r, &m);
     REQUIRE_OK(params_step_begin(&r.params));
     memset(r.scratch.base, 0xff, 1 << 20); /* NaN where nothing was written */
     tape_reset(r.tape, 3);
@@ -116,12 +137,14 @@ static Outcome run(const ModelCase *c, Recompute recompute)
 }
 
 static const ModelCase CASES[] = {
-    {"adapters on frozen inputs", false, false, true, 0, 0, F32},
-    {"adapters with dropout", true, false, true, 0, 0.3, F32},
-    {"adapters in upper layers", false, false, true, 2, 0.1, F32},
-    {"full training in bf16", true, true, false, 0, 0, BF16},
-    {"only the inputs", true, false, false, 0, 0, F32},
-    {"nothing trains", false, false, false, 0, 0, F32},
+    {"adapters on frozen inputs", false, false, true, 0, 0, F32, false},
+    {"adapters with dropout", true, false, true, 0, 0.3, F32, false},
+    {"adapters in upper layers", false, false, true, 2, 0.1, F32, false},
+    {"full training in bf16", true, true, false, 0, 0, BF16, false},
+    {"only the inputs", true, false, false, 0, 0, F32, false},
+    {"adapters joined with their weights", true, false, true, 0, 0, F32, true},
+    {"adapters joined in upper layers, bf16", false, false, true, 1, 0, BF16, true},
+    {"nothing trains", false, false, false, 0, 0, F32, false},
 };
 enum { N_CASES = sizeof CASES / sizeof *CASES };
 
@@ -145,6 +168,51 @@ TEST(recompute_gives_the_same_bits)
     }
 }
 
+/* A joint is a way to multiply, not another result; in double, so that only the order of sums is left. */
+TEST(joined_adapters_give_the_same_gradients)
+{
+    const ModelCase apart = {"apart", true, false, true, 0, 0, F64, false}, joined = {"joined", true, false, true, 0, 0, F64, true};
+    Outcome a = run(&apart, RECOMPUTE_SELECTIVE), b = run(&joined, RECOMPUTE_SELECTIVE);
+    const double *x = (const double *)(const void *)a.bytes, *y = (const double *)(const void *)b.bytes;
+    REQUIRE(a.n_bytes == b.n_bytes);
+    for (size_t i = 0; i < a.n_bytes / sizeof *x; i++)
+        CHECK_MSG(fabs(x[i] - y[i]) <= 1e-13 + 1e-11 * fabs(x[i]), "element %zu: %.17g apart, %.17g joined", i, x[i], y[i]);
+    mem_free(a.bytes);
+    mem_free(b.bytes);
+}
+
+static int n_one_product, n_two_products;
+static Status (*matmul)(KernelCtx *ctx, const Matmul *a);
+static Status count_products(KernelCtx *ctx, const Matmul *a)
+{
+    *(a->k2 && matmul_continues(a) ? &n_one_product : &n_two_products) += a->k2 > 0;
+    return matmul(ctx, a);
+}
+
+/* Everything that an adapter adds lies where it continues the product with its weight, forwards and backwards, however memory is kept. */
+TEST(joined_adapters_cost_no_product_of_their_own)
+{
+    const ModelCase joined = {"joined", true, false, true, 0, 0, F32, true};
+    static const int32_t EVERY[ROWS] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
+    for (Recompute mode = RECOMPUTE_NONE; mode <= RECOMPUTE_BLOCK; mode++) {
+        Rig r;
+        Model m = {0};
+        rig_open(&r, F32, mode);
+        declare(&r, &m, &joined);
+        rig_create(&r);
+        join(&r, &m);
+        matmul = r.backend.ops.matmul;
+        r.backend.ops.matmul = count_products;
+        n_one_product = n_two_products = 0;
+        REQUIRE_OK(params_step_begin(&r.params));
+        Tensor *y = nn_gather_rows(r.tape, build(r.tape, &m), tape_ints(r.tape, EVERY, ROWS), ROWS); /* as the rows with labels are taken */
+        REQUIRE_OK(tape_backward(r.tape, y, 1));
+        CHECK_INT(n_two_products, 0);
+        CHECK_INT(n_one_product, (mode == RECOMPUTE_BLOCK ? 12 : 8) * LAYERS);
+        rig_close(&r);
+    }
+}
+
 static size_t aligned(size_t n_bytes) { return (n_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN; }
 
 /* What a layer with adapters on frozen weights keeps under `selective`: its two residuals, keys, queries and values, the attention's output, gate and
@@ -154,7 +222,7 @@ TEST(selective_keeps_what_the_backward_reads)
     const size_t rows = ROWS * sizeof(float);
     const size_t layer = 2 * aligned(D * rows) + aligned(3 * HEADS * HEAD * rows) + aligned(HEADS * HEAD * rows) + aligned(2 * F * rows) + 2 * aligned(rows) +
                          aligned(HEADS * rows) + aligned(3 * R * rows) + aligned(2 * R * rows) + 2 * aligned(R * rows);
-    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32};
+    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false};
     Outcome nothing = run(&CASES[N_CASES - 1], RECOMPUTE_BLOCK), o = run(&adapters, RECOMPUTE_SELECTIVE);
     size_t gradient = aligned(D * rows); /* of the result; those of the layers below take its place one after the other */
     CHECK_INT(o.keep, nothing.keep + LAYERS * layer + gradient);
@@ -180,6 +248,8 @@ TEST(the_null_backend_measures_what_a_pass_needs)
             rig_open(&r, CASES[i].compute, mode);
             declare(&r, &m, &CASES[i]);
             rig_create(&r);
+            if (CASES[i].joined)
+                join(&r, &m);
             Backend null;
             Arena keep, scratch;
             arena_measure(&keep);

@@ -1,0 +1,83 @@
+#include "train/nn/joint.h"
+
+#include "train/nn/ops.h"
+
+Status joint_iota(const int32_t **out, Params *p, int64_t n)
+{
+    void *memory;
+    int32_t *host = mem_alloc((size_t)n * sizeof *host);
+    if (!host)
+        return fail(ERR_NOMEM, "no memory for %lld indices", (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        host[i] = (int32_t)i;
+    Status s = params_memory(p, (size_t)n * sizeof *host, &memory);
+    if (!s)
+        s = p->backend->upload(p->backend, memory, host, (size_t)n * sizeof *host);
+    mem_free(host);
+    p->besides += n * (int64_t)sizeof *host;
+    *out = s ? NULL : memory;
+    return s;
+}
+
+static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
+
+static char *place(const Joint *j, int64_t row, int64_t col) { return (char *)j->data + (size_t)(row * joint_ld(j) + col) * dtype_size(j->type); }
+
+/* A packed [rows, cols] to row, col of the matrix. */
+static Status copy_in(const Joint *j, Params *p, const void *from, int64_t rows, int64_t cols, int64_t row, int64_t col)
+{
+    return p->backend->ops.rows_gather(&p->backend->ctx, &(RowsGather){.n = rows, .cols = cols, .lds = cols, .ldy = joint_ld(j), .src_type = j->type,
+                                                                      .y_type = j->type, .index = j->iota, .src = from, .y = place(j, row, col)});
+}
+
+Status joint_refresh(const Joint *j, Params *p, const Linear *lin, int n)
+{
+    int64_t row = 0, at = 0;
+    for (int i = 0; i < n && j->data; i++) {
+        int64_t out = lin[i].w->t.shape[0], r = rank_of(&lin[i]);
+        if (r) {
+            TRY(copy_in(j, p, lin[i].lora_a->t.data, r, j->in, j->out + at, 0));
+            TRY(copy_in(j, p, lin[i].lora_b->t.data, out, r, row, j->in + at));
+        }
+        row += out;
+        at += r;
+    }
+    return OK;
+}
+
+static bool can_join(const Params *p, const Linear *lin, int n)
+{
+    bool adapted = false;
+    for (int i = 0; i < n; i++) {
+        if (lin[i].w->trainable || lin[i].b || lin[i].dropout > 0 || lin[i].w->t.type != p->compute || !lin[i].w->t.data)
+            return false;
+        adapted |= rank_of(&lin[i]) > 0;
+    }
+    return adapted;
+}
+
+Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota)
+{
+    *j = (Joint){.in = lin[0].w->t.shape[1], .type = p->compute, .iota = iota};
+    if (!can_join(p, lin, n))
+        return OK;
+    for (int i = 0; i < n; i++) {
+        j->out += lin[i].w->t.shape[0];
+        j->r += rank_of(&lin[i]);
+    }
+    size_t n_bytes = (size_t)((j->out + j->r) * joint_ld(j)) * dtype_size(j->type);
+    TRY_IN(params_memory(p, n_bytes, &j->data), "%s and its adapter", lin[0].w->name);
+    p->besides += (int64_t)n_bytes - j->out * j->in * (int64_t)dtype_size(j->type);
+    int64_t row = 0;
+    for (int i = 0; i < n; i++) {
+        Tensor *w = &lin[i].w->t;
+        void *before = w->data;
+        TRY(copy_in(j, p, before, w->shape[0], j->in, row, 0));
+        params_memory_release(p, before);
+        w->data = place(j, row, 0);
+        lin[i].w->ld = joint_ld(j);
+        lin[i].joint = j;
+        row += w->shape[0];
+    }
+    return joint_refresh(j, p, lin, n);
+}
