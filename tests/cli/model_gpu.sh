@@ -1,0 +1,26 @@
+#!/bin/bash
+# model-gpu: the prediction for the real size is made of the step's own operators, answers to its options, and is called a prediction.
+program=$1/model-gpu
+[ -x "$program" ] || { echo "not built"; exit 77; }
+failed=0
+fail() {
+    echo "$0: $*" >&2
+    failed=1
+}
+out=$("$program" --config tools/gpu/r16.json --goal 17500 --fit 80) || fail "exit $?"
+# 32 layers and 26 blocks of the tower attend; the layers alone have a backward.
+echo "$out" | grep -q '^attention_fwd  *58 ' && echo "$out" | grep -q '^attention_bwd  *32 ' || fail "attention: $out"
+[ "$(echo "$out" | grep -c '^  [123]\. .* ms (.*%)$')" -eq 3 ] || fail "the three largest losses: $out"
+echo "$out" | grep -q '^predicted: .* tokens/s, .*; goal 17500: \(reached\|missed\) on paper$' || fail "the prediction: $out"
+echo "$out" | grep -q '^memory: .*; fits 80 GB by ' || fail "memory: $out"
+"$program" --config tools/gpu/r16.json --set train.recompute=none --fit 40 | grep -q '; exceeds 40 GB by ' || fail "--fit 40"
+# 28.4 GFLOP a token of the frozen base (its weights without the embedding, forward and the gradient of the input), 0.57 of the tower, and adapters.
+tflop() { "$program" --config "tools/gpu/$1.json" --labels 1024 "${@:2}" | awk '/^matmul/ { for (i = 1; i < NF; i++) if ($i ~ /%$/) sum += $(i + 1) } END { print sum }'; }
+tflop r16 | awk '{ token = $1 * 1000 / 16384; exit !(token > 29 && token < 29.8) }' || fail "a token takes $(tflop r16) TFLOP / 16384"
+# Less is asked of the device: it takes longer.
+speed() { "$program" --config tools/gpu/r16.json "$@" | sed -n 's/^predicted: .* \([0-9]*\) tokens\/s.*/\1/p'; }
+[ "$(speed --matmul 0.5)" -lt "$(speed)" ] && [ "$(speed --bandwidth 0.5)" -lt "$(speed)" ] && [ "$(speed --device a100)" -lt "$(speed)" ] &&
+    [ "$(speed --device h200)" -gt "$(speed)" ] && [ "$(speed --gap 10)" -lt "$(speed)" ] && [ "$(speed --set train.recompute=block)" -lt "$(speed)" ] || fail "options change nothing"
+"$program" >/dev/null 2>&1
+[ $? -eq 2 ] || fail "without --config"
+exit $failed
