@@ -21,7 +21,8 @@ static Status measure(BenchStep *s, DType compute, const PassShape *shape)
 {
     Backend null;
     TRY(null_open(&null));
-    Status status = memory_walk(&s->plan, &null, s->cfg, compute, shape, 1);
+    null.joins = s->b->joins;
+    Status status = memory_walk(&s->plan, &null, s->cfg, compute, shape, 1, NULL, NULL);
     null.close(&null);
     return status;
 }

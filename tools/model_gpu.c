@@ -53,14 +53,25 @@ static Status parse(Options *o, int argc, char **argv, bool *done)
 
 static DType compute_of(const RunConfig *cfg) { return cfg->train.compute == COMPUTE_F32 ? F32 : BF16; } /* auto: every such device multiplies bf16 */
 
+typedef struct Walk {
+    Watched w;
+    Roofline *r;
+} Walk;
+
+/* What opening the model takes is no part of a step. */
+static void opened(void *arg)
+{
+    Walk *k = arg;
+    watch_start(&k->w, roofline_watcher(k->r));
+}
+
 static Status walk(Roofline *r, MemoryPlan *plan, const RunConfig *cfg, const PassShape *pass)
 {
-    Watched w;
-    TRY(null_open(&w.b));
-    w.b.joins = true; /* as the cuda backend */
-    watch_start(&w, roofline_watcher(r));
-    Status s = memory_walk(plan, &w.b, cfg, compute_of(cfg), pass, 1);
-    w.b.close(&w.b);
+    Walk k = {.r = r};
+    TRY(null_open(&k.w.b));
+    k.w.b.joins = true; /* as the cuda backend */
+    Status s = memory_walk(plan, &k.w.b, cfg, compute_of(cfg), pass, 1, opened, &k);
+    k.w.b.close(&k.w.b);
     return s == OK && r->failed ? fail(ERR_NOMEM, "the list of operators: out of memory") : s;
 }
 

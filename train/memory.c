@@ -49,6 +49,8 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
     }
     if (s == OK)
         s = optim_step(genllava_params(g), cfg, 1, 0, &done);
+    if (s == OK && !cfg->model.tokens.renorm) /* which asks for values */
+        s = genllava_updated(g);
     tape_free(&t);
     m->keep = keep.peak;
     m->scratch = scratch.peak;
@@ -114,13 +116,16 @@ static int64_t process_bytes(const RecordIndex *planned)
     return resident_now() + later + thread * omp_get_max_threads() + (planned ? hdf5 + shard_bytes(planned) : 0);
 }
 
-Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes)
+Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, void (*opened)(void *arg),
+                   void *arg)
 {
     GenLlava *g;
     *m = (MemoryPlan){0};
     TRY(genllava_open(&g, null, compute, cfg, NULL));
     count_parameters(m, g);
     m->sizes = *genllava_model_sizes(g);
+    if (opened)
+        opened(arg);
     Status s = run_step(m, null, g, cfg, compute, passes, n_passes);
     genllava_close(&g);
     m->activations = (int64_t)m->keep;
@@ -136,7 +141,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, const Backend *device
     int64_t before = process_bytes(planned); /* measuring takes memory itself */
     TRY(null_open(&null));
     null.joins = device->joins;
-    Status s = memory_walk(m, &null, cfg, compute, passes, n_passes);
+    Status s = memory_walk(m, &null, cfg, compute, passes, n_passes, NULL, NULL);
     null.close(&null);
     int64_t process = s ? 0 : before + picture_bytes(cfg, &m->sizes, passes, n_passes);
     m->workspace += process;

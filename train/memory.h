@@ -17,8 +17,9 @@ typedef struct MemoryPlan {
 } MemoryPlan;
 
 /* One step of these passes over `null`, an opened null backend that says what the device says of itself and that somebody may watch: forward, backward and update, with nothing computed. The plan is that
- * of the model alone. */
-MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes);
+ * of the model alone. opened (may be NULL) is called with arg between opening the model and the step. */
+MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes,
+                            void (*opened)(void *arg), void *arg);
 /* device: what the run will be on. passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL when they are open. */
 MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, const Backend *device, DType compute, const PassShape *passes, int n_passes,
                                const RecordIndex *planned);
