@@ -3,6 +3,7 @@
 build=$1
 failed=0
 fail() {
+    set -- "$(echo "$*" | tail -n 3)"
     echo "$0: $*" >&2
     failed=1
 }
