@@ -14,6 +14,9 @@ echo "$out" | grep -q '^attention_fwd  *58 ' && echo "$out" | grep -q '^attentio
 echo "$out" | grep -q '^predicted: .* tokens/s, .*; goal 17500: \(reached\|missed\) on paper$' || fail "the prediction: $out"
 echo "$out" | grep -q '^memory: .*; fits 80 GB by ' || fail "memory: $out"
 "$program" --config tools/gpu/r16.json --set train.recompute=none --fit 40 | grep -q '; exceeds 40 GB by ' || fail "--fit 40"
+# The real size with rank 128, as a device holds it: 80 GB at 16k tokens a pass, 24 GB at 2k with block recompute.
+"$program" --config tools/gpu/r128.json --fit 80 | grep -q '; fits 80 GB by ' || fail "rank 128 at 16k tokens a pass"
+"$program" --config tools/gpu/r128.json --tokens 2048 --set train.recompute=block --fit 24 | grep -q '; fits 24 GB by ' || fail "rank 128 at 2k tokens a pass"
 # 28.4 GFLOP a token of the frozen base (its weights without the embedding, forward and the gradient of the input), 0.57 of the tower, and adapters.
 tflop() { "$program" --config "tools/gpu/$1.json" --labels 1024 "${@:2}" | awk '/^matmul/ { for (i = 1; i < NF; i++) if ($i ~ /%$/) sum += $(i + 1) } END { print sum }'; }
 tflop r16 | awk '{ token = $1 * 1000 / 16384; exit !(token > 29 && token < 29.8) }' || fail "a token takes $(tflop r16) TFLOP / 16384"
