@@ -253,7 +253,7 @@ model-gpu: $(BUILD)/model-gpu
 	@echo
 	@$(BUILD)/model-gpu --config tools/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
 
-#: make bench-gpu    what the GPU of this machine reaches, beside its own ceilings (PYTHON=: PyTorch with CUDA beside it)
+#: make bench-gpu   what the GPU of this machine reaches, beside its own ceilings (PYTHON=: PyTorch with CUDA beside it)
 bench-gpu:
 ifeq ($(CUDA_ON),1)
 	@$(MAKE) --no-print-directory $(BUILD)/bench-gpu
