@@ -104,7 +104,7 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 # The programs that open a device.
 CUDA_PROGRAMS := train generate evaluate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ)
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ)
 
 
 .PHONY: bench-gpu model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
