@@ -22,9 +22,11 @@ compare() {
             echo "$1: not measured: $(tail -n 1 "$dir/err")"
             [ $code -eq 77 ] && return 77 || return 0
         }
-        echo "$ours $theirs" | awk '{ print $1 / $3 }' >>"$dir/ratio"
+        echo "$ours $theirs" | awk '{ printf "%.3f\n", $1 / $3 }' >>"$dir/ratio"
     done
-    echo "$1   ours over transformers and PEFT, $2, its largest batch: $(median <"$dir/ratio") ($(sort -g "$dir/ratio" | head -n 1) to $(sort -g "$dir/ratio" | tail -n 1); hold $3); the last pair: ours $ours, theirs ${theirs#* }"
+    echo "$theirs $ours" | awk -v row="$1" -v hold="$3" -v ratio="$(median <"$dir/ratio")" -v least="$(sort -g "$dir/ratio" | head -n 1)" \
+        -v most="$(sort -g "$dir/ratio" | tail -n 1)" \
+        '{ printf "%-4s ours over transformers and PEFT, %s: %.2f (%.2f to %.2f; hold %s); the last pair %d and %d tokens/s, theirs with %d tokens a pass in %.1f GB\n", row, $1, ratio, least, most, hold, $5, $2, $3, $4 / 1e9 }'
 }
 compare G2 eager 1.4 || exit 0
 compare G3 checkpoint 1.9
