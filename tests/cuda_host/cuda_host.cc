@@ -42,6 +42,11 @@ struct Warp {
 /* Stacks are reused from block to block. */
 class StackPool {
   public:
+    ~StackPool()
+    {
+        for (ctx::stack_context &s : free_)
+            ctx::fixedsize_stack(STACK_BYTES).deallocate(s);
+    }
     ctx::stack_context allocate()
     {
         if (free_.empty())
