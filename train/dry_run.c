@@ -92,6 +92,8 @@ Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool j
         status = print_json(&s.memory, loader_totals(s.loader), results);
     else if (status == OK)
         print_table(&s.memory, loader_totals(s.loader), results);
+    if (status == OK) /* the plan is printed all the same */
+        status = memory_check(&s.memory, cfg);
     setup_close(&s);
     return status;
 }

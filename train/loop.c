@@ -36,6 +36,7 @@ typedef struct Run {
 } Run;
 
 enum { NUMBER_TEXT_SUM, NUMBER_SQUARES, N_NUMBERS }; /* Σ w·ce over the passes; Σ g² */
+_Static_assert(N_NUMBERS * sizeof(double) <= MEMORY_NUMBERS, "numbers of a step");
 
 /* ---------------------------------------------------------------- one step */
 
@@ -254,9 +255,7 @@ static Status run_all(Run *r, const TrainFlags *flags)
     TRY(setup_device(&r->setup));
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
-    void *numbers;
-    TRY(r->setup.backend.mem_create(&r->setup.backend, N_NUMBERS * sizeof(double), &numbers));
-    r->numbers = numbers;
+    r->numbers = r->setup.numbers;
     TRY(prepare_run_folder(r, flags));
     if (r->state.step >= r->last) {
         log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
@@ -272,8 +271,6 @@ Status train_run(const RunConfig *cfg, const TrainFlags *flags)
     Status s = run_all(&r, flags);
     runlog_close(&r.log);
     dump_close(&r.dump);
-    if (r.numbers)
-        r.setup.backend.mem_destroy(&r.setup.backend, r.numbers);
     setup_close(&r.setup);
     if (r.lock >= 0)
         close(r.lock);

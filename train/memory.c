@@ -34,6 +34,7 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
     arena_measure(&keep);
     arena_measure(&scratch);
     b->ctx.scratch = &scratch;
+    arena_push(&scratch, MEMORY_NUMBERS);
     TRY(tape_create(&t, &(TapeOptions){.backend = b,
                                        .keep = &keep,
                                        .scratch = &scratch,
@@ -134,19 +135,33 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     return s;
 }
 
-Status memory_measure(MemoryPlan *m, const RunConfig *cfg, const Backend *device, DType compute, const PassShape *passes, int n_passes,
+static Status place(MemoryPlan *m, Backend *backend, int64_t process)
+{
+    DeviceMemory device;
+    m->on_device = backend->memory != NULL;
+    if (!m->on_device) {
+        m->workspace += process;
+        m->available = memory_available();
+    } else {
+        TRY(backend->memory(backend, &device));
+        m->workspace += (int64_t)device.own;
+        m->available = (int64_t)device.available;
+        m->host = process + (int64_t)device.host;
+    }
+    m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
+    return OK;
+}
+
+Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const PassShape *passes, int n_passes,
                       const RecordIndex *planned)
 {
     Backend null;
     int64_t before = process_bytes(planned); /* measuring takes memory itself */
-    TRY(null_open(&null));
+    TRY(device->measure ? device->measure(device, &null) : null_open(&null));
     null.joins = device->joins;
     Status s = memory_walk(m, &null, cfg, compute, passes, n_passes, NULL, NULL);
     null.close(&null);
-    int64_t process = s ? 0 : before + picture_bytes(cfg, &m->sizes, passes, n_passes);
-    m->workspace += process;
-    m->total += process;
-    return s;
+    return s ? s : place(m, device, before + picture_bytes(cfg, &m->sizes, passes, n_passes));
 }
 
 /* ---------------------------------------------------------------- what there is */
@@ -173,15 +188,46 @@ int64_t memory_available(void)
     return free_bytes;
 }
 
+/* "1.2 GiB (weights …)" */
+static const char *describe(const MemoryPlan *m, char out[256])
+{
+    char text[6][32];
+    const int64_t values[] = {m->total, m->weights, m->trainable, m->optimizer, m->activations, m->workspace};
+    for (int i = 0; i < 6; i++)
+        file_size_text(text[i], sizeof text[i], (size_t)values[i]);
+    snprintf(out, 256, "%s (weights %s, trainable %s, moments %s, activations %s, workspace %s)", text[0], text[1], text[2], text[3], text[4], text[5]);
+    return out;
+}
+
 void memory_say(const MemoryPlan *m)
 {
-    char text[7][32];
-    int64_t have = memory_available();
-    const int64_t values[] = {m->total, m->weights, m->trainable, m->optimizer, m->activations, m->workspace, have};
-    for (int i = 0; i < 7; i++)
-        file_size_text(text[i], sizeof text[i], (size_t)values[i]);
-    log_info("memory: needs %s (weights %s, trainable %s, moments %s, activations %s, workspace %s), %s are free", text[0], text[1], text[2],
-             text[3], text[4], text[5], text[6]);
-    if (m->total > have)
-        log_warn("this is more memory than there is: lower train.micro_tokens, or set train.recompute to \"block\"");
+    char plan[256], have[32], host[2][32];
+    int64_t of_host = m->on_device ? memory_available() : m->available, needs = m->on_device ? m->host : m->total;
+    file_size_text(have, sizeof have, (size_t)m->available);
+    file_size_text(host[0], sizeof host[0], (size_t)m->host);
+    file_size_text(host[1], sizeof host[1], (size_t)of_host);
+    if (m->on_device)
+        log_info("memory of the device: needs %s, %s are free; of the host: needs %s, %s are free", describe(m, plan), have, host[0], host[1]);
+    else
+        log_info("memory: needs %s, %s are free", describe(m, plan), have);
+    if (needs > of_host)
+        log_warn(m->on_device ? "this is more of the host's memory than there is: lower train.micro_tokens or train.batch"
+                              : "this is more memory than there is: lower train.micro_tokens, or set train.recompute to \"block\"");
+}
+
+Status memory_check(const MemoryPlan *m, const RunConfig *cfg)
+{
+    char plan[256], have[32], held[32], change[256];
+    int64_t fixed = m->total - m->activations - m->workspace;
+    if (!m->on_device || m->total <= m->available)
+        return OK;
+    file_size_text(have, sizeof have, (size_t)m->available);
+    file_size_text(held, sizeof held, (size_t)fixed);
+    if (fixed > m->available)
+        snprintf(change, sizeof change, "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, lower model.lora.r, or "
+                                        "use a larger device", held);
+    else
+        snprintf(change, sizeof change, "lower train.micro_tokens (it is %lld)%s", (long long)cfg->train.micro_tokens,
+                 (Recompute)cfg->train.recompute == RECOMPUTE_BLOCK ? "" : ", or set train.recompute to \"block\"");
+    return fail(ERR_DEVICE, "the run needs %s of the device's memory, %s are free: %s; nvidia-smi lists what else uses the device", describe(m, plan), have, change);
 }

@@ -7,11 +7,17 @@
 #include "train/config.h"
 #include "train/models/genllava.h"
 
+enum { MEMORY_NUMBERS = 64 }; /* bytes at the beginning of scratch for the numbers that a step tells */
+
 typedef struct MemoryPlan {
-    size_t keep, scratch;                      /* bytes of the tape's two arenas */
+    size_t keep, scratch;                      /* bytes of the tape's two arenas; scratch with MEMORY_NUMBERS */
     int64_t parameters[N_PARAM_MODULES], trainable_parameters;
     int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
-    int64_t activations, workspace, total;     /* keep; scratch, and from memory_measure pictures, data and the rest of the process */
+    int64_t activations, workspace, total;     /* keep; scratch, and from memory_measure what else lies in the memory that is planned for: on a device the
+                                                  backend's own; on the host pictures, data and the rest of the process */
+    int64_t available;                         /* of that memory */
+    bool on_device;
+    int64_t host;                              /* on_device: what the process needs of the host's memory besides */
     int32_t pass_tokens;                       /* rows of the pass that `keep` is for */
     ModelSizes sizes;
 } MemoryPlan;
@@ -20,11 +26,14 @@ typedef struct MemoryPlan {
  * of the model alone. opened (may be NULL) is called with arg between opening the model and the step. */
 MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes,
                             void (*opened)(void *arg), void *arg);
-/* device: what the run will be on. passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL when they are open. */
-MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, const Backend *device, DType compute, const PassShape *passes, int n_passes,
+/* device: what the run will be on. passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL
+ * when they are open. */
+MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const PassShape *passes, int n_passes,
                                const RecordIndex *planned);
-/* "needs 1.2 GiB (weights …), 7.7 GiB of 23.4 GiB are free"; warns instead when it does not fit. */
+/* "needs 1.2 GiB (weights …), 7.7 GiB are free"; a warning where it is more than the host has. */
 void memory_say(const MemoryPlan *m);
+/* ERR_DEVICE when it does not fit on the device, with the plan and what to change. */
+MUST_USE Status memory_check(const MemoryPlan *m, const RunConfig *cfg);
 /* Bytes that can be had now: free memory, or less where a control group says so. */
 int64_t memory_available(void);
 #endif

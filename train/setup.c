@@ -159,8 +159,6 @@ Status setup_device(Setup *s)
     return OK;
 }
 
-enum { OPTIMISER_SCRATCH = 4096 }; /* bytes: the norm of the gradient */
-
 static Status take_arena(Setup *s, Arena *a, size_t n_bytes)
 {
     if (s->backend.host_memory)
@@ -181,8 +179,9 @@ static void give_back_arena(Setup *s, Arena *a)
 static Status take_memory(Setup *s)
 {
     TRY_IN(take_arena(s, &s->keep, s->memory.keep), "activations");
-    TRY_IN(take_arena(s, &s->scratch, s->memory.scratch + OPTIMISER_SCRATCH), "block workspace");
+    TRY_IN(take_arena(s, &s->scratch, s->memory.scratch), "block workspace");
     s->backend.ctx.scratch = &s->scratch;
+    s->numbers = arena_push(&s->scratch, MEMORY_NUMBERS); /* before the tape marks where it begins */
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
                                                .keep = &s->keep,
                                                .scratch = &s->scratch,
@@ -203,6 +202,7 @@ Status setup_measure(Setup *s)
 Status setup_model(Setup *s)
 {
     TRY(setup_measure(s));
+    TRY(memory_check(&s->memory, s->cfg));
     TRY(take_memory(s));
     return genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL);
 }

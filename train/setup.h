@@ -34,6 +34,7 @@ typedef struct Setup {
     MemoryPlan memory;
     GenLlava *model;
     Arena keep, scratch;
+    double *numbers; /* backend memory, MEMORY_NUMBERS bytes */
     Tape *tape;
 } Setup;
 

@@ -2,54 +2,20 @@
 #include "kernels/cuda/backend.cuh"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OLDEST_CAPABILITY = 8 }; /* Ampere: bf16 tensor cores, cp.async */
 
 Status cublas_check(cublasStatus_t s, const char *what)
 {
-    return s == CUBLAS_STATUS_SUCCESS ? OK : fail(ERR_DEVICE, "%s: cuBLASLt status %d", what, (int)s);
-}
-
-/* What an earlier operator left in it is still being read: the stream has to come to rest before it can grow. That happens a few times a run. */
-Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out)
-{
-    CudaState *s = cuda_state(ctx);
-    if (n_bytes > s->n_partial) {
-        TRY(cuda_wait(s, op));
-        cudaFree(s->partial);
-        s->partial = nullptr;
-        s->n_partial = 0;
-        TRY(cuda_check(cudaMalloc(&s->partial, n_bytes), op));
-        s->n_partial = n_bytes;
-    }
-    *out = s->partial;
-    return OK;
+    if (s == CUBLAS_STATUS_SUCCESS)
+        return OK;
+    TRY(cuda_check(cudaGetLastError(), what)); /* the cause, if the device has one to tell */
+    return fail(ERR_DEVICE, "%s: cuBLASLt status %d", what, (int)s);
 }
 
 cudaStream_t cuda_stream(KernelCtx *ctx) { return cuda_state(ctx)->stream; }
-
-static Status mem_create(Backend *b, size_t n_bytes, void **out)
-{
-    CudaState *s = cuda_state(&b->ctx);
-    size_t free_bytes = 0, total = 0;
-    *out = nullptr;
-    cudaError_t e = cudaMalloc(out, n_bytes ? n_bytes : 1);
-    if (e == cudaErrorMemoryAllocation) {
-        cudaGetLastError(); /* not sticky: the next call starts clean */
-        if (cudaMemGetInfo(&free_bytes, &total) == cudaSuccess)
-            return fail(ERR_NOMEM, "the device has %.2f GB free of %.2f GB; %.2f GB more are needed: a smaller train.micro_tokens or train.recompute = block "
-                                   "needs less", 1e-9 * (double)free_bytes, 1e-9 * (double)total, 1e-9 * (double)n_bytes);
-    }
-    TRY(cuda_check(e, "device memory"));
-    return cuda_check(cudaMemsetAsync(*out, 0, n_bytes, s->stream), "zeroing device memory");
-}
-
-static void mem_destroy(Backend *b, void *p)
-{
-    (void)b;
-    cudaFree(p);
-}
 
 static void close_cuda(Backend *b)
 {
@@ -73,7 +39,14 @@ static void close_cuda(Backend *b)
     memset(b, 0, sizeof *b);
 }
 
-/* A usable device: a driver, a device, new enough. */
+static Status no_device(const char *why)
+{
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    return fail(ERR_DEVICE, "no CUDA device: %s%s%s%s; \"device\": \"cpu\" runs without one", why, visible ? " (CUDA_VISIBLE_DEVICES is \"" : "",
+                visible ? visible : "", visible ? "\")" : "");
+}
+
+/* A usable device: a driver, as new as the toolkit of the build asks, and a device, new enough. */
 static Status find_device(cudaDeviceProp *prop)
 {
     int driver = 0, n = 0;
@@ -81,8 +54,11 @@ static Status find_device(cudaDeviceProp *prop)
     if (e != cudaSuccess || driver == 0)
         return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices); \"device\": \"cpu\" runs without one");
     e = cudaGetDeviceCount(&n);
+    if (e == cudaErrorInsufficientDriver)
+        return fail(ERR_DEVICE, "the driver is for CUDA %d.%d, older than what this was built with (CUDA %d.%d): a newer driver is needed; \"device\": \"cpu\" "
+                                "runs without one", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     if (e != cudaSuccess || n == 0)
-        return fail(ERR_DEVICE, "no CUDA device: %s; \"device\": \"cpu\" runs without one", e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
+        return no_device(e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
     TRY(cuda_check(cudaSetDevice(0), "device 0"));
     TRY(cuda_check(cudaGetDeviceProperties(prop, 0), "device 0"));
     if (prop->major < (int)OLDEST_CAPABILITY)
@@ -126,11 +102,13 @@ extern "C" Status cuda_open(Backend *b)
 #define MEMBER(name, Args) b->ops.name = cuda_##name;
     KERNEL_LIST(MEMBER)
 #undef MEMBER
-    b->mem_create = mem_create;
-    b->mem_destroy = mem_destroy;
+    b->mem_create = memory_create;
+    b->mem_destroy = memory_destroy;
     b->upload = staging_upload;
     b->download = staging_download;
     b->close = close_cuda;
+    b->memory = memory_ask;
+    b->measure = memory_measuring;
     b->choices = choices_save;
     b->choose = choices_load;
     snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,

@@ -50,6 +50,9 @@ struct CudaState {
     void *workspace; /* MATMUL_WORKSPACE bytes */
     void *partial;   /* of operators that need memory besides, n_partial bytes; grows */
     size_t n_partial;
+    size_t workspace_measured; /* the largest that a measured operator asked for */
+    CudaState *measures_for;   /* of a backend that only measures (its stream is NO_STREAM): whom it tells */
+    Arena measured;            /* … and what it was asked for */
     MatmulPlan *plans; /* in the order in which the shapes came */
     int n_plans;
     uint16_t plan_slots[MATMUL_SLOTS]; /* finds a plan by its key */
@@ -62,6 +65,10 @@ static inline CudaState *cuda_state(KernelCtx *ctx) { return (CudaState *)ctx->d
 Status cuda_check(cudaError_t e, const char *what);
 /* Until the compute stream has come to rest. */
 Status cuda_wait(CudaState *s, const char *what);
+Status memory_create(Backend *b, size_t n_bytes, void **out);
+void memory_destroy(Backend *b, void *p);
+Status memory_ask(Backend *b, DeviceMemory *out);
+Status memory_measuring(Backend *b, Backend *null);
 Status staging_create(CudaState *s);
 void staging_destroy(CudaState *s); /* also of a half-made one */
 Status staging_upload(Backend *b, void *dst, const void *src, size_t n_bytes);

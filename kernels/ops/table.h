@@ -55,6 +55,7 @@ typedef struct KernelTable {
 typedef struct DeviceMemory {
     size_t total, available; /* bytes: of the device; free now, or already the backend's own */
     size_t own;              /* what the backend takes for itself: staging, workspaces of libraries and of the operators measured so far */
+    size_t host;             /* … and of the host's memory */
 } DeviceMemory;
 
 /* A backend: a table and the memory it works on. Opened once, closed at the end. */

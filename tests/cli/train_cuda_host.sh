@@ -60,13 +60,54 @@ echo "$cuda_losses $(losses)" | awk '{ for (i = 1; i <= 3; i++) { d = $i - $(i +
 rm -rf "$dir/runs/r"
 train=$build/train-cuda-host
 
-# Too little memory is found before the first step.
-export CUDA_HOST_MEMORY=33700000
-expect 69 $on_cuda
-says "out of memory"
+# The plan is the device's memory, the backend's own included, and a run takes what it says.
+for recompute in none block; do
+    planned=$("$train" $on_cuda --set train.recompute=$recompute --dry-run --log-format json 2> "$dir/err" | sed 's/.*"total":\([0-9]*\).*/\1/')
+    CUDA_HOST_REPORT=$dir/report expect 0 $on_cuda --set train.recompute=$recompute
+    peak=$(counted peak "")
+    [ $((peak * 98)) -le $((planned * 100)) ] && [ $((planned * 100)) -le $((peak * 105)) ] || fail "recompute $recompute: planned $planned bytes, the peak was $peak"
+    rm -rf "$dir/runs/r"
+done
+
+# Too little memory is found before the first step, in a dry run too, which prints its table all the same.
+export CUDA_HOST_MEMORY=$((planned + (64 << 20))) CUDA_HOST_TAKEN=$(((64 << 20) + 100000))
+expect 69 $on_cuda --set train.recompute=none
+says "error: the run needs 49."
+says " (weights 262.0 KiB, trainable 64.5 KiB, moments 64.5 KiB, activations "
+says " are free: lower train.micro_tokens (it is 90), or set train.recompute to \"block\"; nvidia-smi lists what else uses the device"
 [ ! -e "$dir/runs/r/checkpoint-000001" ] || fail "a step was made without memory"
 rm -rf "$dir/runs/r"
-unset CUDA_HOST_MEMORY
+expect 69 $on_cuda --set train.recompute=block --dry-run
+says " are free: lower train.micro_tokens (it is 90); nvidia-smi"
+grep -q '^  total ' "$dir/out" || fail "no plan was printed"
+CUDA_HOST_TAKEN=$((64 << 20)) expect 0 $on_cuda --set train.recompute=block --steps 1
+rm -rf "$dir/runs/r"
+unset CUDA_HOST_MEMORY CUDA_HOST_TAKEN
+
+# A kernel that fails inside a step: kernel, step and records are named; no checkpoint of it is written, and the run can go on afterwards.
+expect 0 $on_cuda --steps 1
+CUDA_HOST_FAIL=attention:5:700 expect 69 $on_cuda --resume
+says "error: step 1, "
+says ", records "
+says "kernel "
+says " or an earlier one ("
+says " were launched since the device was last waited for): an illegal memory access was encountered; found late, in "
+[ ! -e "$dir/runs/r/checkpoint-000002" ] || fail "a checkpoint was written after a kernel failed"
+CUDA_LAUNCH_BLOCKING=1 CUDA_HOST_FAIL=attention_plain_fwd:2:719 expect 69 $on_cuda --resume
+says "error: step 1, pass 1 of 3, records 4: kernel attention_plain_fwd: unspecified launch failure"
+CUDA_HOST_FAIL=cublasLtMatmul:9:701 expect 69 $on_cuda --resume
+says "error: step 1, pass 1 of 3, records 4: matmul: too many resources requested for launch"
+expect 0 $on_cuda --resume
+diff -rq -x config.resolved.json -x MANIFEST.json "$dir/straight/checkpoint-000003" "$dir/runs/r/checkpoint-000003" || fail "resumed after failed kernels: the last checkpoints differ"
+rm -rf "$dir/runs/r"
+
+# No device that can be used.
+CUDA_HOST_CAPABILITY=7.5 expect 69 $on_cuda
+says "error: device: host emulation has compute capability 7.5; 8.0 (Ampere) or newer is needed; \"device\": \"cpu\" runs without one"
+CUDA_VISIBLE_DEVICES= expect 69 $on_cuda
+says "error: device: no CUDA device: no CUDA-capable device is detected (CUDA_VISIBLE_DEVICES is \"\"); \"device\": \"cpu\" runs without one"
+CUDA_HOST_DRIVER=12020 expect 69 $on_cuda
+says "error: device: the driver is for CUDA 12.2, older than what this was built with (CUDA 13.0): a newer driver is needed; \"device\": \"cpu\" runs without one"
 
 # Exact to the word: no driver. auto goes on with the cpu, cuda ends.
 export CUDA_HOST_DRIVER=0

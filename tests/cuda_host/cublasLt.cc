@@ -216,5 +216,5 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
         cuda_host_fault("a matmul whose partial sums are added in the order of their arrival");
     Product p = {*desc, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)alpha, *(const float *)beta, o->backwards};
     cuda_host_enqueue(stream, "cublasLtMatmul", [p] { p.run(); });
-    return CUBLAS_STATUS_SUCCESS;
+    return cudaPeekAtLastError() == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -12,6 +12,7 @@
 #include "tests/cuda_host/cuda_host.h"
 
 #define CUDA_HOST_EMULATION 1
+#define CUDART_VERSION 13000
 #define __global__
 #define __device__
 #define __host__
@@ -36,6 +37,7 @@ typedef enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700,

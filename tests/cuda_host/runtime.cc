@@ -5,7 +5,7 @@
  * is copied at once, with a wait where the real runtime waits.
  *
  * The environment makes a machine to order:
- *   CUDA_HOST_DRIVER=0            no driver              CUDA_HOST_CAPABILITY=7.5    an old device
+ *   CUDA_HOST_DRIVER=0            no driver (12020: 12.2) CUDA_HOST_CAPABILITY=7.5    an old device
  *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
  *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
  *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
@@ -176,6 +176,7 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaSuccess: return "no error";
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorNotReady: return "device not ready";
     case cudaErrorIllegalAddress: return *cuda_host_error_so_far() ? cuda_host_error_so_far() : "an illegal memory access was encountered";
@@ -221,6 +222,10 @@ cudaError_t cudaDriverGetVersion(int *v)
 
 cudaError_t cudaGetDeviceCount(int *n)
 {
+    int driver;
+    cudaDriverGetVersion(&driver);
+    if (driver < CUDART_VERSION)
+        return cudaErrorInsufficientDriver;
     *n = !environment_is("CUDA_VISIBLE_DEVICES", "") && !environment_is("CUDA_VISIBLE_DEVICES", "-1");
     return *n ? cudaSuccess : cudaErrorNoDevice;
 }
