@@ -34,11 +34,11 @@ extern "C" Status cuda_swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
 
 template <class T> struct SwigluBwdOp {
     const T *g, *u, *dy;
-    T *dg, *du;
-    int64_t ldg, ldu, lddg, lddu, cols;
+    T *dg, *du, *y;
+    int64_t ldg, ldu, lddg, lddu, cols, ldy;
     template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
     {
-        float a[VEC<T>], b[VEC<T>], d[VEC<T>], da[VEC<T>], db[VEC<T>];
+        float a[VEC<T>], b[VEC<T>], d[VEC<T>], da[VEC<T>], db[VEC<T>], r[VEC<T>];
         load_some<T, ALIGNED>(a, g + row * ldg + at, n);
         load_some<T, ALIGNED>(b, u + row * ldu + at, n);
         load_some<T, ALIGNED>(d, dy + row * cols + at, n);
@@ -46,7 +46,10 @@ template <class T> struct SwigluBwdOp {
             float s = sigmoid(a[i]);
             da[i] = d[i] * b[i] * s * (1.0f + a[i] * (1.0f - s));
             db[i] = d[i] * a[i] * s;
+            r[i] = a[i] * s * b[i];
         }
+        if (y)
+            store_some<T, ALIGNED>(y + row * ldy + at, r, n);
         store_some<T, ALIGNED>(dg + row * lddg + at, da, n);
         store_some<T, ALIGNED>(du + row * lddu + at, db, n);
     }
@@ -56,11 +59,12 @@ extern "C" Status cuda_swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
 {
     TRY(check_swiglu_bwd(a));
     WITH_TYPE(a->act, T, {
-        SwigluBwdOp<T> op = {(const T *)a->g, (const T *)a->u, (const T *)a->dy, (T *)a->dg, (T *)a->du,
-                             a->ldg,          a->ldu,          a->lddg,          a->lddu,    a->cols};
+        SwigluBwdOp<T> op = {(const T *)a->g, (const T *)a->u, (const T *)a->dy, (T *)a->dg, (T *)a->du, (T *)a->y, a->ldg,
+                             a->ldu,          a->lddg,         a->lddu,           a->cols,    row_stride(a->ldy, a->cols)};
         bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->dy) && is_aligned(a->dg) && is_aligned(a->du) &&
                        is_aligned_stride(a->ldg, sizeof(T)) && is_aligned_stride(a->ldu, sizeof(T)) &&
                        is_aligned_stride(a->lddg, sizeof(T)) && is_aligned_stride(a->lddu, sizeof(T)) &&
+                       is_aligned(a->y) && is_aligned_stride(op.ldy, sizeof(T)) &&
                        is_aligned_stride(a->cols, sizeof(T));
         return map_rows<T>(ctx, "swiglu_bwd", op, a->rows, a->cols, aligned);
     });

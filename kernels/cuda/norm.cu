@@ -189,6 +189,8 @@ template <class T> struct NormBwdArgs {
     bool accumulate;
     NormShape shape;
     int64_t lddx;
+    T *y; /* NULL: not wanted */
+    int64_t ldy;
 };
 
 /* x̂ and g = dy∘w, side by side: elements 0 … VEC-1 and VEC … 2·VEC-1. */
@@ -199,15 +201,20 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
     int cols = (int)a.shape.cols;
     int64_t row = blockIdx.x, start = row * a.shape.cols;
     float rstd = load(a.rstd + row), mean = LAYER ? load(a.mean + row) : 0.0f;
-    auto fetch = [&](float *x_hat, float *g, int i) {
+    auto fetch = [&](float *x_hat, float *g, int i, bool first) {
         int at = i * VEC<T>, n = cols - at;
+        float y[VEC<T>];
         load_some<T, ALIGNED>(x_hat, a.x + start + at, n);
         load_some<T, ALIGNED>(g, a.dy + start + at, n);
         for (int j = 0; j < VEC<T>; j++) {
             bool inside = j < n;
             x_hat[j] = inside ? (x_hat[j] - mean) * rstd : 0.0f;
-            g[j] = inside ? g[j] * load((const W *)a.w + at + j) : 0.0f;
+            float w = inside ? load((const W *)a.w + at + j) : 0.0f;
+            g[j] = inside ? g[j] * w : 0.0f;
+            y[j] = w * x_hat[j] + 0.0f; /* as the forward's */
         }
+        if (first && a.y)
+            store_some<T, ALIGNED>(a.y + row * a.ldy + at, y, n);
     };
     float x_hat[NV ? NV : 1][VEC<T>], g[NV ? NV : 1][VEC<T>];
     double sum_g = 0, sum_gx = 0;
@@ -222,13 +229,13 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
         for (int k = 0; k < NV; k++) {
             int i = threadIdx.x + k * blockDim.x;
             if (i < a.shape.vectors) {
-                fetch(x_hat[k], g[k], i);
+                fetch(x_hat[k], g[k], i, true);
                 add_up(x_hat[k], g[k]);
             }
         }
     } else {
         for (int i = threadIdx.x; i < a.shape.vectors; i += blockDim.x) {
-            fetch(x_hat[0], g[0], i);
+            fetch(x_hat[0], g[0], i, true);
             add_up(x_hat[0], g[0]);
         }
     }
@@ -252,7 +259,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
                 finish(x_hat[k], g[k], threadIdx.x + k * blockDim.x);
     } else {
         for (int i = threadIdx.x; i < a.shape.vectors; i += blockDim.x) {
-            fetch(x_hat[0], g[0], i);
+            fetch(x_hat[0], g[0], i, false);
             finish(x_hat[0], g[0], i);
         }
     }
@@ -260,7 +267,8 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
 
 template <class T, bool LAYER> static Status norm_bwd(KernelCtx *ctx, const char *name, const NormBwdArgs<T> &a, DType w_type)
 {
-    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned_stride(a.shape.cols, sizeof(T)) && is_aligned_stride(a.lddx, sizeof(T));
+    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned(a.y) && is_aligned_stride(a.shape.cols, sizeof(T)) &&
+                   is_aligned_stride(a.lddx, sizeof(T)) && is_aligned_stride(a.ldy, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);
@@ -348,7 +356,8 @@ extern "C" Status cuda_rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
         const float *rstd = (const float *)a->rstd;
         TRY((norm_weight_gradient<T, false>(ctx, "rmsnorm_bwd", x, dy, nullptr, rstd, (float *)a->dw, nullptr, a->rows, a->cols,
                                             a->accumulate_w)));
-        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), row_stride(a->lddx, a->cols)};
+        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), row_stride(a->lddx, a->cols),
+                               (T *)a->y, row_stride(a->ldy, a->cols)};
         return a->dx && a->rows ? norm_bwd<T, false>(ctx, "rmsnorm_bwd", args, a->w_type) : OK;
     });
 }
@@ -363,7 +372,7 @@ extern "C" Status cuda_layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
         const float *mean = (const float *)a->mean, *rstd = (const float *)a->rstd;
         TRY((norm_weight_gradient<T, true>(ctx, "layernorm_bwd", x, dy, mean, rstd, (float *)a->dw, (float *)a->db, a->rows, a->cols,
                                            a->accumulate_w)));
-        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), a->cols};
+        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), a->cols, nullptr, a->cols};
         return a->dx && a->rows ? norm_bwd<T, true>(ctx, "layernorm_bwd", args, a->w_type) : OK;
     });
 }

@@ -3,6 +3,7 @@
  * swiglu  y = silu(g)·u, silu(z) = z σ(z) (Shazeer 2020, section 2). g, u: [rows, cols] with row strides ldg, ldu (so that both may lie side by
  *         side in one matrix); y: [rows, cols] with the optional row stride ldy; dy contiguous.
  *         dg = dy·u·s(1 + g(1-s)), du = dy·g·s, s = σ(g); dg, du with strides lddg, lddu; dg may be g and du may be u.
+ *         The backward may give y once more (NULL: not wanted), to the bit as the forward did: it has read what that takes.
  * gelu    ERF:  z Φ(z)                                   derivative Φ(z) + z φ(z)
  *         TANH: z/2 (1+tanh t), t = √(2/π)(z+0.044715z³)   derivative ½(1+tanh t) + ½z(1-tanh²t)√(2/π)(1+0.134145z²)
  *         y may be x; dx may be dy.
@@ -27,7 +28,8 @@ typedef struct SwigluBwd {
     int64_t rows, cols, ldg, ldu, lddg, lddu;
     DType act;
     const void *g, *u, *dy;
-    void *dg, *du;
+    void *dg, *du, *y;
+    int64_t ldy;
 } SwigluBwd;
 
 typedef enum GeluKind { GELU_ERF, GELU_TANH } GeluKind;

@@ -112,7 +112,8 @@ Status check_rmsnorm_fwd(const RmsNormFwd *a)
 Status check_rmsnorm_bwd(const RmsNormBwd *a)
 {
     TRY(norm("rmsnorm_bwd", a->rows, a->cols, a->act, a->w_type));
-    return at_least("rmsnorm_bwd", "lddx", row_stride(a->lddx, a->cols), a->cols);
+    TRY(at_least("rmsnorm_bwd", "lddx", row_stride(a->lddx, a->cols), a->cols));
+    return at_least("rmsnorm_bwd", "ldy", row_stride(a->ldy, a->cols), a->cols);
 }
 
 Status check_layernorm_fwd(const LayerNormFwd *a) { return norm("layernorm_fwd", a->rows, a->cols, a->act, a->w_type); }
@@ -138,7 +139,8 @@ Status check_swiglu_bwd(const SwigluBwd *a)
     const char *op = "swiglu_bwd";
     TRY(swiglu(op, a->rows, a->cols, a->act, a->ldg, a->ldu));
     TRY(at_least(op, "lddg", a->lddg, a->cols));
-    return at_least(op, "lddu", a->lddu, a->cols);
+    TRY(at_least(op, "lddu", a->lddu, a->cols));
+    return at_least(op, "ldy", row_stride(a->ldy, a->cols), a->cols);
 }
 
 static Status gelu(const char *op, int64_t n, DType act, GeluKind kind)

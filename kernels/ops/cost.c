@@ -50,7 +50,8 @@ void cost_rmsnorm_fwd(const RmsNormFwd *a, Cost *c)
 void cost_rmsnorm_bwd(const RmsNormBwd *a, Cost *c)
 {
     int sums = a->dw != NULL;
-    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){2 + a->accumulate, 1, 1, a->accumulate_w ? sums : 0}, (const int[4]){1, 0, 0, sums});
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){2 + a->accumulate, 1, 1, a->accumulate_w ? sums : 0},
+              (const int[4]){1 + (a->y != NULL), 0, 0, sums});
 }
 
 void cost_layernorm_fwd(const LayerNormFwd *a, Cost *c)
@@ -74,7 +75,7 @@ static void pointwise(Cost *c, int64_t rows, int64_t cols, DType act, int read, 
 }
 
 void cost_swiglu_fwd(const SwigluFwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 2, 1); }
-void cost_swiglu_bwd(const SwigluBwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 3, 2); }
+void cost_swiglu_bwd(const SwigluBwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 3, 2 + (a->y != NULL)); }
 void cost_gelu_fwd(const GeluFwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 1, 1); }
 void cost_gelu_bwd(const GeluBwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 2 + a->accumulate, 1); }
 

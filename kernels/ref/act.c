@@ -23,6 +23,8 @@ Status REF_NAME(swiglu_bwd)(KernelCtx *ctx, const SwigluBwd *a)
         for (int64_t j = 0; j < a->cols; j++) {
             real g = get(a->g, a->act, i * a->ldg + j), u = get(a->u, a->act, i * a->ldu + j);
             real dy = get(a->dy, a->act, i * a->cols + j), s = sigmoid(g);
+            if (a->y)
+                put(a->y, a->act, i * row_stride(a->ldy, a->cols) + j, g * s * u);
             put(a->dg, a->act, i * a->lddg + j, dy * u * s * (1 + g * (1 - s)));
             put(a->du, a->act, i * a->lddu + j, dy * g * s);
         }

@@ -25,10 +25,10 @@ Status REF_NAME(rmsnorm_fwd)(KernelCtx *ctx, const RmsNormFwd *a)
             mean_square += s * s;
         }
         mean_square /= (real)a->cols;
-        real r = 1 / sqrt(mean_square + (real)a->eps);
+        put(a->rstd, stat_type(a->act), i, 1 / sqrt(mean_square + (real)a->eps));
+        real r = get(a->rstd, stat_type(a->act), i); /* rounded, as the backward finds it */
         for (int64_t j = 0; j < a->cols; j++)
             put(a->y, a->act, y_row + j, get(a->w, a->w_type, j) * (get(a->y, a->act, y_row + j) * r));
-        put(a->rstd, stat_type(a->act), i, r);
     }
     return OK;
 }
@@ -70,6 +70,8 @@ typedef struct Backward {
     const void *x, *w, *mean, *rstd, *dy;
     void *dx, *dw, *db;
     int64_t lddx;
+    void *y;
+    int64_t ldy;
 } Backward;
 
 static real normalised(const Backward *a, int64_t i, int64_t j)
@@ -111,6 +113,8 @@ static void backward(const Backward *a)
         for (int64_t j = 0; j < a->cols; j++) {
             real g = get(a->dy, a->act, row + j) * get(a->w, a->w_type, j);
             real r = get(a->rstd, stat_type(a->act), i);
+            if (a->y)
+                put(a->y, a->act, i * a->ldy + j, get(a->w, a->w_type, j) * normalised(a, i, j));
             put_or_add(a->dx, a->act, i * a->lddx + j, r * (g - mean_g - normalised(a, i, j) * mean_gx), a->accumulate);
         }
     }
@@ -122,7 +126,7 @@ Status REF_NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
     TRY(check_rmsnorm_bwd(a));
     backward(&(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .accumulate = a->accumulate,
                          .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .rstd = a->rstd, .dy = a->dy, .dx = a->dx,
-                         .dw = a->dw, .lddx = row_stride(a->lddx, a->cols)});
+                         .dw = a->dw, .lddx = row_stride(a->lddx, a->cols), .y = a->y, .ldy = row_stride(a->ldy, a->cols)});
     return OK;
 }
 

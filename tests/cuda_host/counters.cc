@@ -97,6 +97,8 @@ TEST(norms_read_their_input_once)
     EXPECT_COST(r, "rmsnorm_bwd", rmsnorm_bwd, g, weights);
     g.accumulate = true;
     EXPECT_COST(r, "rmsnorm_bwd, added to dx", rmsnorm_bwd, g, weights);
+    g.y = sum;
+    EXPECT_COST(r, "rmsnorm_bwd, with y once more", rmsnorm_bwd, g, weights);
 }
 
 TEST(elementwise_kernels_move_every_element_once)
@@ -114,6 +116,8 @@ TEST(elementwise_kernels_move_every_element_once)
     d.rows = ROWS, d.cols = d.ldg = d.ldu = d.lddg = d.lddu = COLS, d.act = BF16;
     d.g = a[0], d.u = a[1], d.dy = a[2], d.dg = a[3], d.du = a[4];
     EXPECT_COST(r, "swiglu_bwd", swiglu_bwd, d);
+    d.dg = a[0], d.du = a[1], d.y = a[3];
+    EXPECT_COST(r, "swiglu_bwd in place, with y once more", swiglu_bwd, d);
     GeluFwd g = {};
     g.n = N, g.act = BF16, g.kind = GELU_ERF;
     g.x = a[0], g.y = a[1];

@@ -50,7 +50,7 @@ static void swiglu_bwd_case(Comparison *c, const void *row)
     const SwigluCase *k = row;
     int64_t ldg = k->cols + k->pad, ldu = k->cols + 2 * k->pad;
     SwigluBwd args = {.rows = k->rows, .cols = k->cols, .ldg = ldg, .ldu = ldu, .lddg = k->in_place ? ldg : ldg + 1,
-                      .lddu = k->in_place ? ldu : ldu + 3, .act = k->act};
+                      .lddu = k->in_place ? ldu : ldu + 3, .act = k->act, .ldy = k->pad ? k->cols + 3 * k->pad : 0};
     SwigluBwd *a = compare_args(c, &args, sizeof args);
     IN(g, MATRIX, .ld = ldg, .pattern = k->pattern, .scale = k->scale);
     IN(u, MATRIX, .ld = ldu, .pattern = UNIFORM);
@@ -62,6 +62,8 @@ static void swiglu_bwd_case(Comparison *c, const void *row)
         OUT(dg, MATRIX, .ld = a->lddg);
         OUT(du, MATRIX, .ld = a->lddu);
     }
+    if (k->rows % 2)
+        OUT(y, MATRIX, .ld = a->ldy);
 }
 KERNEL_TEST(swiglu_bwd, SWIGLU_CASES, swiglu_bwd_case)
 
@@ -211,6 +213,45 @@ static void dropout_case(Comparison *c, const void *row)
 KERNEL_TEST(dropout, DROPOUT_CASES, dropout_case)
 
 /* ---------------------------------------------------------------- the specification itself */
+
+enum { AGAIN_ROWS = 3, AGAIN_COLS = 37, AGAIN = AGAIN_ROWS * AGAIN_COLS };
+
+/* y from the backward has the bits of the forward's. */
+static void again(Backend *b, const char *name)
+{
+    float host[4][AGAIN], y[2][AGAIN], *x[6];
+    for (int i = 0; i < 6; i++) {
+        void *p;
+        REQUIRE_OK(b->mem_create(b, sizeof host[0], &p));
+        x[i] = p;
+    }
+    for (int i = 0; i < AGAIN; i++)
+        for (int k = 0; k < 4; k++)
+            host[k][i] = (float)sin(1 + 7.3 * i + 2.1 * k) * (k == 2 ? 1 : 9);
+    for (int k = 0; k < 4; k++)
+        REQUIRE_OK(b->upload(b, x[k], host[k], sizeof host[k]));
+    for (int norm = 0; norm < 2; norm++) {
+        if (norm) {
+            CHECK_OK(b->ops.rmsnorm_fwd(&b->ctx, &(RmsNormFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32, .eps = 1e-5, .x = x[0],
+                                                               .w = x[1], .y = x[4], .rstd = x[3]}));
+            CHECK_OK(b->ops.rmsnorm_bwd(&b->ctx, &(RmsNormBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32, .x = x[0], .w = x[1],
+                                                               .rstd = x[3], .dy = x[2], .dx = x[2], .y = x[5]}));
+        } else {
+            CHECK_OK(b->ops.swiglu_fwd(&b->ctx, &(SwigluFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS, .act = F32,
+                                                             .g = x[0], .u = x[1], .y = x[4]}));
+            CHECK_OK(b->ops.swiglu_bwd(&b->ctx, &(SwigluBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
+                                                             .lddg = AGAIN_COLS, .lddu = AGAIN_COLS, .act = F32, .g = x[0], .u = x[1], .dy = x[2],
+                                                             .dg = x[0], .du = x[1], .y = x[5]}));
+        }
+        for (int k = 0; k < 2; k++)
+            REQUIRE_OK(b->download(b, y[k], x[4 + k], sizeof y[k]));
+        CHECK_MSG(!memcmp(y[0], y[1], sizeof y[0]), "%s: %s once more is another", name, norm ? "rmsnorm" : "swiglu");
+    }
+    for (int i = 0; i < 6; i++)
+        b->mem_destroy(b, x[i]);
+}
+
+TEST(backwards_give_the_forwards_result_again) { compare_each(again); }
 
 TEST(ref_swiglu_is_the_formula_and_its_derivative)
 {

@@ -137,7 +137,7 @@ static void rmsnorm_bwd_case(Comparison *c, const void *row)
 {
     const NormBwdCase *k = row;
     RmsNormBwd args = {.rows = k->rows, .cols = k->cols, .act = k->act, .w_type = k->w, .accumulate = k->accumulate,
-                       .accumulate_w = k->accumulate_w, .lddx = apart(k->rows, k->cols)};
+                       .accumulate_w = k->accumulate_w, .lddx = apart(k->rows, k->cols), .ldy = 2 * apart(k->rows, k->cols)};
     RmsNormBwd *a = compare_args(c, &args, sizeof args);
     void *x = IN(x, MATRIX, .pattern = k->pattern, .scale = k->scale), *w = IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
     void *y = saved(c, k->rows * k->cols), *rstd = saved(c, k->rows);
@@ -149,6 +149,8 @@ static void rmsnorm_bwd_case(Comparison *c, const void *row)
         ALIAS(dx, dy);
     else
         OUT_OR_SUM(dx, k->accumulate, MATRIX, .ld = a->lddx);
+    if (k->rows == 6 || k->rows == 33)
+        OUT(y, MATRIX, .ld = a->ldy);
     if (k->dw)
         OUT_OR_SUM(dw, k->accumulate_w, .type = F32, .cols = k->cols);
 }

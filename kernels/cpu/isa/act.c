@@ -12,7 +12,9 @@ static const double EXP_NS = 0.5, COPY_NS = 0.2;
 ALWAYS void swiglu_vector(const SwigluFwd *a, DType t, int64_t row, int64_t i, Part part)
 {
     vf g = part_load(a->g, t, row * a->ldg + i, part), u = part_load(a->u, t, row * a->ldu + i, part);
-    part_store(a->y, t, row * row_stride(a->ldy, a->cols) + i, part, v_mul(v_mul(g, v_sigmoid(g)), u));
+    vf s, complement;
+    v_sigmoids(g, &s, &complement); /* as the backward's */
+    part_store(a->y, t, row * row_stride(a->ldy, a->cols) + i, part, v_mul(v_mul(g, s), u));
 }
 
 static void swiglu_rows(const void *args, int64_t begin, int64_t end, void *workspace)
@@ -36,6 +38,8 @@ ALWAYS void swiglu_gradient(const SwigluBwd *a, DType t, int64_t row, int64_t i,
     vf g = part_load(a->g, t, row * a->ldg + i, part), u = part_load(a->u, t, row * a->ldu + i, part);
     vf dy = part_load(a->dy, t, row * a->cols + i, part), s, complement;
     v_sigmoids(g, &s, &complement);
+    if (a->y)
+        part_store(a->y, t, row * row_stride(a->ldy, a->cols) + i, part, v_mul(v_mul(g, s), u));
     vf slope = v_mul(s, v_fma(g, complement, v_set(1.0f)));
     part_store(a->dg, t, row * a->lddg + i, part, v_mul(v_mul(dy, u), slope));
     part_store(a->du, t, row * a->lddu + i, part, v_mul(v_mul(dy, g), s));

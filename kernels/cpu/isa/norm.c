@@ -117,6 +117,8 @@ typedef struct Backward {
     void *dx;
     float *dw, *db;
     int64_t lddx;
+    void *y; /* NULL: not wanted */
+    int64_t ldy;
 } Backward;
 
 ALWAYS vf normalised(const Backward *a, DType t, int64_t i, Part part, vf mean, vf rstd)
@@ -162,16 +164,18 @@ ALWAYS RowSums add_products(const Backward *a, DType t, int64_t row, int64_t i, 
     return (RowSums){v_add(s.g, g), v_fma(g, normalised(a, t, row + i, part, mean, rstd), s.gx)};
 }
 
-ALWAYS void input_gradient(const Backward *a, DType t, int64_t row, int64_t dx_row, int64_t i, Part part, vf mean, vf rstd, vf mean_g,
+ALWAYS void input_gradient(const Backward *a, DType t, int64_t row, int64_t i_row, int64_t i, Part part, vf mean, vf rstd, vf mean_g,
                            vf mean_gx)
 {
-    vf g = v_mul(part_load(a->dy, t, row + i, part), part_load(a->w, a->w_type, i, part));
+    vf w = part_load(a->w, a->w_type, i, part), g = v_mul(part_load(a->dy, t, row + i, part), w), unit = normalised(a, t, row + i, part, mean, rstd);
+    if (a->y)
+        part_store(a->y, t, i_row * a->ldy + i, part, v_mul(w, unit));
     if (a->subtract_mean)
         g = v_sub(g, mean_g);
-    vf dx = v_mul(rstd, v_fnma(normalised(a, t, row + i, part, mean, rstd), mean_gx, g));
+    vf dx = v_mul(rstd, v_fnma(unit, mean_gx, g));
     if (a->accumulate)
-        dx = v_add(dx, part_load(a->dx, t, dx_row + i, part));
-    part_store(a->dx, t, dx_row + i, part, dx);
+        dx = v_add(dx, part_load(a->dx, t, i_row * a->lddx + i, part));
+    part_store(a->dx, t, i_row * a->lddx + i, part, dx);
 }
 
 ALWAYS void backward_row(const Backward *a, DType t, int64_t i_row)
@@ -181,7 +185,7 @@ ALWAYS void backward_row(const Backward *a, DType t, int64_t i_row)
     RowSums s = {v_zero(), v_zero()};
     EACH_VECTOR(0, a->cols, s = add_products(a, t, row, i, part, mean, rstd, s));
     vf mean_g = v_set(v_sum(s.g) / (float)a->cols), mean_gx = v_set(v_sum(s.gx) / (float)a->cols);
-    EACH_VECTOR(0, a->cols, input_gradient(a, t, row, i_row * a->lddx, i, part, mean, rstd, mean_g, mean_gx));
+    EACH_VECTOR(0, a->cols, input_gradient(a, t, row, i_row, i, part, mean, rstd, mean_g, mean_gx));
 }
 
 static void backward_rows(const void *args, int64_t begin, int64_t end, void *workspace)
@@ -208,7 +212,7 @@ Status NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
     return backward(ctx, "rmsnorm_bwd",
                     &(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .accumulate = a->accumulate,
                                 .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .rstd = a->rstd, .dy = a->dy, .dx = a->dx,
-                                .dw = a->dw, .lddx = row_stride(a->lddx, a->cols)});
+                                .dw = a->dw, .lddx = row_stride(a->lddx, a->cols), .y = a->y, .ldy = row_stride(a->ldy, a->cols)});
 }
 
 Status NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
