@@ -12,7 +12,8 @@
 struct Node {
     NodeBackward backward;
     NodeBackward remake; /* computes out->data again; only nodes whose output is PLACE_CHEAP have it */
-    Node *prev, *next;
+    NodeBackward late;   /* what is left to do when the tensor it waits for is there */
+    Node *prev, *next, *late_next;
     Tensor *out;
 };
 
@@ -62,6 +63,15 @@ size_t tape_size(const Tape *t, int64_t n_elems);               /* bytes of n_el
 static inline DType tape_stat_type(const Tape *t) { return t->compute == F64 ? F64 : F32; }
 /* Says, while recording, that x->data will be read by a backward. */
 void tape_need(Tape *t, Tensor *x);
+
+/* The same for reads that can wait until x's own operator has gone backwards, if that gives x->data again. */
+void tape_need_late(Tape *t, Tensor *x);
+/* True when x->data is not there yet: `late` runs as soon as it is; what it needs must live as long as the block. */
+bool tape_wait(Tape *t, Tensor *x, Node *self, NodeBackward late);
+/* For operators whose backward gives their output again: where it goes until the caller releases scratch to its mark (NULL: not wanted), and then what
+ * waited for it. */
+void *tape_again(Tape *t, Tensor *out);
+void tape_arrived(Tape *t, Tensor *out);
 
 /* Where the gradient of x goes: NULL when nobody wants it; *accumulate: add to what is there. A parameter counts as reached from here on. */
 void *grad_dst(Tape *t, Tensor *x, bool *accumulate);

@@ -28,7 +28,11 @@ static Status swiglu_bwd(Tape *t, Node *self)
         return OK;
     int64_t f = tensor_cols(self->out), ld = tensor_ld(x);
     char *g = x->data;
-    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ld, .lddu = ld, .act = t->compute, .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f));
+    ArenaMark mark = arena_mark(t->scratch);
+    void *again = tape_again(t, self->out);
+    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ld, .lddu = ld, .act = t->compute, .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f), .y = again, .ldy = tensor_ld(self->out));
+    tape_arrived(t, self->out);
+    arena_release(t->scratch, mark);
     grad_adopt(t, x, g, x->in_scratch ? 1 : 0, x->room);
     return t->status;
 }
@@ -40,6 +44,7 @@ Tensor *nn_swiglu(Tape *t, Tensor *gu, int64_t room)
     Tensor *y = tape_output_apart(t, tensor_rows(gu), tensor_cols(gu) / 2, room, gu->needs_grad, PLACE_CHEAP);
     if (!y)
         return NULL;
+    y->again = true;
     swiglu_fwd(t, gu, y);
     ActNode *s = tape_node(t, sizeof *s, swiglu_bwd, y);
     if (s) {

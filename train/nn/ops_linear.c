@@ -4,6 +4,12 @@
 
 enum { MAX_LINEARS = 4 };
 
+/* A matrix inside a wider one. */
+typedef struct Part {
+    void *data;
+    int64_t ld;
+} Part;
+
 typedef struct LinearNode {
     Node node;
     Tensor *x;
@@ -11,13 +17,10 @@ typedef struct LinearNode {
     int n;
     const PackedRows *rows;
     void *u; /* [rows, Σ r]: s·A·drop(x); NULL: in the room behind x, to be made again if x is */
+    bool reads_x;
+    Part du; /* [rows, Σ r]: s·dy B, of the backward */
 } LinearNode;
 
-/* A matrix inside a wider one. */
-typedef struct Part {
-    void *data;
-    int64_t ld;
-} Part;
 
 static int64_t out_of(const Linear *l) { return l->w->t.shape[0]; }
 static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
@@ -206,24 +209,33 @@ static void base_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy)
     }
 }
 
-/* du = s·dy B and dB = dyᵀ u for every adapter; du side by side. */
-static void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part u, Part du)
+/* du = s·dy B of every adapter, side by side. */
+static void adapters_up_bwd(Tape *t, const LinearNode *s, const char *dy, int64_t ldy, Part du)
 {
-    int64_t m = tensor_rows(s->x), at = 0, at_u = 0;
+    int64_t at = 0, at_u = 0;
     for (int i = 0; i < s->n; i++) {
-        Linear *l = &s->lin[i];
+        const Linear *l = &s->lin[i];
         int64_t out = out_of(l), r = rank_of(l);
-        if (r) {
-            RUN(t, matmul, Matmul, .m = m, .n = r, .k = out, .a_type = t->compute, .b_type = l->lora_b->t.type, .c_type = t->compute,
+        if (r)
+            RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = r, .k = out, .a_type = t->compute, .b_type = l->lora_b->t.type, .c_type = t->compute,
                 .lda = ldy, .ldb = r, .ldc = du.ld, .a = dy + tape_size(t, at), .b = l->lora_b->t.data, .c = (char *)du.data + tape_size(t, at_u),
                 .alpha = l->scale);
-            bool more;
-            void *db = grad_dst(t, &l->lora_b->t, &more);
-            if (db)
-                RUN(t, matmul, Matmul, .m = out, .n = r, .k = m, .a_type = t->compute, .b_type = t->compute,
-                    .c_type = l->lora_b->t.grad_type, .a_trans = true, .accumulate = more, .lda = ldy, .ldb = u.ld, .ldc = r,
-                    .a = dy + tape_size(t, at), .b = (char *)u.data + tape_size(t, at_u), .c = db, .alpha = 1);
-        }
+        at += out;
+        at_u += r;
+    }
+}
+
+/* dB = dyᵀ u of every adapter. */
+static void up_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part u)
+{
+    int64_t at = 0, at_u = 0;
+    for (int i = 0; i < s->n; i++) {
+        Param *up = s->lin[i].lora_b;
+        int64_t out = out_of(&s->lin[i]), r = rank_of(&s->lin[i]);
+        bool more = false;
+        void *db = r ? grad_dst(t, &up->t, &more) : NULL;
+        if (db)
+            weight_grad(t, db, more, up->t.grad_type, out, r, tensor_rows(s->x), dy + tape_size(t, at), ldy, (char *)u.data + tape_size(t, at_u), u.ld);
         at += out;
         at_u += r;
     }
@@ -240,8 +252,8 @@ static bool is_done(const LinearNode *s, int i)
     return false;
 }
 
-/* dA = duᵀ drop(x), dx += drop'(du A) unless that is done; runs of adapters without dropout as one matrix. */
-static void adapters_down_bwd(Tape *t, LinearNode *s, const Joint *joint, Part du, void *dx, bool *accumulate)
+/* dA = duᵀ drop(x); runs of adapters without dropout as one matrix. */
+static void down_grads(Tape *t, LinearNode *s, Part du)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
     for (int i = 0, run; i < s->n; i += run) {
@@ -250,7 +262,6 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, const Joint *joint, Part d
         int64_t r = total(l, run, rank_of);
         if (!r)
             continue;
-        const void *du_run = (char *)du.data + tape_size(t, at);
         ArenaMark mark = arena_mark(t->scratch);
         void *d = l->dropout > 0 ? tape_temp(t, tape_size(t, s->x->n_elems)) : NULL;
         if (d)
@@ -262,16 +273,32 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, const Joint *joint, Part d
             grad_dst(t, &l[j].lora_a->t, &same);
         }
         if (da)
-            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, du_run, du.ld, d ? d : s->x->data, d ? in : tensor_ld(s->x));
-        if (dx && !joint && !is_done(s, i)) {
+            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, (char *)du.data + tape_size(t, at), du.ld, d ? d : s->x->data,
+                        d ? in : tensor_ld(s->x));
+        arena_release(t->scratch, mark);
+        at += r;
+    }
+}
+
+/* dx += drop'(du A) of the adapters that input_grad has left out. */
+static void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *accumulate)
+{
+    int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
+    for (int i = 0, run; i < s->n; i += run) {
+        run = adapter_run(s->lin, i, s->n);
+        Linear *l = &s->lin[i];
+        int64_t r = total(l, run, rank_of);
+        if (r && !is_done(s, i)) {
+            ArenaMark mark = arena_mark(t->scratch);
+            void *d = l->dropout > 0 ? tape_temp(t, tape_size(t, s->x->n_elems)) : NULL;
             RUN(t, matmul, Matmul, .m = m, .n = in, .k = r, .a_type = t->compute, .b_type = l->lora_a->t.type, .c_type = t->compute,
-                .accumulate = !d && *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = du_run, .b = l->lora_a->t.data, .c = d ? d : dx,
-                .alpha = 1);
+                .accumulate = !d && *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = (char *)du.data + tape_size(t, at),
+                .b = l->lora_a->t.data, .c = d ? d : dx, .alpha = 1);
             if (d)
                 drop(t, l, s->rows, m, in, d, dx, *accumulate);
             *accumulate = true;
+            arena_release(t->scratch, mark);
         }
-        arena_release(t->scratch, mark);
         at += r;
     }
 }
@@ -287,6 +314,24 @@ static Part saved_u(Tape *t, const LinearNode *s)
     return u;
 }
 
+/* Gradients of everything that trains here. */
+static void param_grads(Tape *t, LinearNode *s)
+{
+    const void *dy = grad_of_apart(s->node.out);
+    int64_t ldy = tensor_grad_ld(s->node.out);
+    base_grads(t, s, dy, ldy);
+    if (!total(s->lin, s->n, rank_of))
+        return;
+    up_grads(t, s, dy, ldy, saved_u(t, s));
+    down_grads(t, s, s->du);
+}
+
+static Status linear_late(Tape *t, Node *self)
+{
+    param_grads(t, (LinearNode *)self);
+    return t->status;
+}
+
 static Status linear_bwd(Tape *t, Node *self)
 {
     LinearNode *s = (LinearNode *)self;
@@ -298,20 +343,20 @@ static Status linear_bwd(Tape *t, Node *self)
     int64_t cols = tensor_cols(self->out), ldy = tensor_grad_ld(self->out), r = total(s->lin, s->n, rank_of);
     const Joint *joint = joint_of(s->lin, s->n, s->x);
     ArenaMark mark = arena_mark(t->scratch);
-    Part u = {0}, du = {0};
     if (r) {
-        u = saved_u(t, s);
         bool room = self->out->grad_room == r;
-        du = room ? behind(t, self->out->grad, cols, r) : (Part){tape_temp(t, tape_size(t, tensor_rows(s->x) * r)), r};
-        adapters_up_bwd(t, s, dy, ldy, u, du);
+        s->du = room ? behind(t, self->out->grad, cols, r) : (Part){tape_temp(t, tape_size(t, tensor_rows(s->x) * r)), r};
+        adapters_up_bwd(t, s, dy, ldy, s->du);
     }
     if (dx && joint)
-        joint_input_grad(t, joint, s, dy, ldy, du, dx, &accumulate);
-    else if (dx)
-        input_grad(t, s, dy, ldy, du, dx, &accumulate);
-    base_grads(t, s, dy, ldy);
-    if (r)
-        adapters_down_bwd(t, s, joint, du, dx, &accumulate);
+        joint_input_grad(t, joint, s, dy, ldy, s->du, dx, &accumulate);
+    else if (dx) {
+        input_grad(t, s, dy, ldy, s->du, dx, &accumulate);
+        adapters_down_bwd(t, s, s->du, dx, &accumulate);
+    }
+    if (s->reads_x && tape_wait(t, s->x, self, linear_late))
+        return t->status; /* du stays */
+    param_grads(t, s);
     arena_release(t->scratch, mark);
     return t->status;
 }
@@ -379,8 +424,11 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRo
         s->rows = rows;
         s->u = joint ? keep_u(t, x, rows, u) : u.data;
         memcpy(s->lin, lin, (size_t)n * sizeof *lin);
-        if (reads_x)
-            tape_need(t, x);
+        s->reads_x = reads_x;
+        if (reads_x && use == LINEAR_ADDED && x->adds)
+            tape_need(t, x); /* by the time x came late, dy would be more than ours */
+        else if (reads_x)
+            tape_need_late(t, x);
     }
     if (!saved)
         arena_release(t->scratch, mark);

@@ -37,7 +37,7 @@ static void norm_kernel_bwd(Tape *t, NormNode *s, const void *dy, void *dx, int6
     if (!s->b)
         RUN(t, rmsnorm_bwd, RmsNormBwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .x = s->sum->data,
             .w = s->w->t.data, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .accumulate = accumulate, .accumulate_w = more_w,
-            .lddx = lddx);
+            .lddx = lddx, .y = tape_again(t, y), .ldy = tensor_ld(y));
     else
         RUN(t, layernorm_bwd, LayerNormBwd, .rows = rows, .cols = cols, .act = t->compute, .w_type = s->w->t.type, .x = s->sum->data,
             .w = s->w->t.data, .mean = s->mean, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw, .db = db, .accumulate = accumulate,
@@ -56,6 +56,7 @@ static Status norm_bwd(Tape *t, Node *self)
         if (!dx) /* only the norm's own weights train: the kernel still wants a place for dx */
             dx = tape_temp(t, tape_size(t, tensor_rows(s->sum) * lddx));
         norm_kernel_bwd(t, s, dy, dx, lddx, accumulate);
+        tape_arrived(t, self->out);
         arena_release(t->scratch, mark);
     }
     if (s->add && grad_of_apart(s->sum)) {
@@ -86,6 +87,8 @@ static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double 
     Tensor *y = tape_output_apart(t, rows, cols, room, residual_wants || w->trainable || (b && b->trainable), PLACE_CHEAP);
     if (!y)
         return NULL;
+    y->again = !b;
+    y->adds = true;
     norm_fwd(t, &s, x->data, add ? add->data : NULL, add ? s.sum->data : NULL, y);
     NormNode *node = tape_node(t, sizeof *node, norm_bwd, y);
     if (node) {

@@ -166,7 +166,7 @@ Tensor *tape_alias(Tape *t, const Tensor *x)
         return NULL;
     *y = *x;
     y->grad = NULL;
-    y->grad_written = y->remade = false;
+    y->grad_written = y->remade = y->again = y->adds = y->needed_late = false;
     return y;
 }
 
@@ -177,6 +177,42 @@ void tape_need(Tape *t, Tensor *x)
     if (x->in_scratch && t->store && !x->remade)
         tape_fail(t, fail(ERR_INTERNAL, "tape: a transient tensor is read by a backward"));
     x->needed = true;
+}
+
+void tape_need_late(Tape *t, Tensor *x)
+{
+    if (x->remade && x->again)
+        x->needed_late |= t->nodes;
+    else
+        tape_need(t, x);
+}
+
+/* Dropped, and nobody needs it before its operator's backward. */
+static bool comes_late(const Tensor *x) { return x->remade && x->needed_late && !x->needed; }
+
+bool tape_wait(Tape *t, Tensor *x, Node *self, NodeBackward late)
+{
+    if (t->status || !comes_late(x))
+        return false;
+    self->late = late;
+    self->late_next = x->late;
+    x->late = self;
+    return true;
+}
+
+void *tape_again(Tape *t, Tensor *out)
+{
+    if (!comes_late(out))
+        return NULL;
+    out->data = tape_temp(t, tape_tensor_size(t, out));
+    return out->data;
+}
+
+void tape_arrived(Tape *t, Tensor *out)
+{
+    for (Node *node = out->late; node && !t->status; node = node->late_next)
+        tape_fail(t, node->late(t, node));
+    out->late = NULL;
 }
 
 void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out)

@@ -11,6 +11,7 @@
 enum { TENSOR_MAX_DIMS = 4 };
 
 struct Param;
+struct Node;
 
 typedef struct Tensor {
     DType type;
@@ -29,7 +30,11 @@ typedef struct Tensor {
     uint8_t depth, grad_depth; /* memory of data, of grad: 0 lives as long as the step, 1 as long as its block */
     bool in_scratch;           /* data lies in scratch and goes when its block ends */
     bool remade;               /* … and is computed again before the block's backward, if `needed` */
-    bool needed;               /* some backward reads data */
+    bool needed;               /* some backward reads data … */
+    bool needed_late;          /* … or only something that can wait for the backward of what made it (tape_wait), */
+    bool again;                /* which gives data once more */
+    bool adds;                 /* and adds to gradients that others share */
+    struct Node *late;         /* what waits */
 } Tensor;
 
 /* Product of all dimensions but the last; the last dimension. */

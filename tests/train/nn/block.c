@@ -168,6 +168,75 @@ TEST(recompute_gives_the_same_bits)
     }
 }
 
+/* One linear between a norm and the residual: its dy is shared with the residual, to which the norm's backward adds. */
+static Tensor *short_forward(Tape *t, const void *arg, Tensor *const *in, int n)
+{
+    (void)n;
+    const Layer *l = arg;
+    Tensor *h = nn_rmsnorm(t, in[0], NULL, l->norm1, 1e-5, NULL, 0);
+    return nn_add(t, in[0], nn_linear(t, h, &l->o, 1, l->rows, LINEAR_ADDED));
+}
+
+TEST(a_gradient_shared_with_the_residual_is_read_in_time)
+{
+    const ModelCase full = {"short", true, true, false, 0, 0, F32, false};
+    float *flat[2] = {NULL, NULL};
+    size_t n_bytes = 0;
+    for (int i = 0; i < 2; i++) {
+        Rig r;
+        Model m = {0};
+        rig_open(&r, F32, i ? RECOMPUTE_SELECTIVE : RECOMPUTE_NONE);
+        declare(&r, &m, &full);
+        rig_create(&r);
+        REQUIRE_OK(params_step_begin(&r.params));
+        Tensor *x = rig_rows(r.tape, m.x);
+        for (int layer = 0; layer < LAYERS; layer++)
+            x = nn_block(r.tape, short_forward, &m.layer[layer], &x, 1);
+        REQUIRE_OK(tape_backward(r.tape, x, 0.5));
+        n_bytes = (size_t)r.params.n_flat * sizeof(float);
+        flat[i] = mem_alloc(n_bytes);
+        memcpy(flat[i], r.params.flat_grad, n_bytes);
+        rig_close(&r);
+    }
+    CHECK(!memcmp(flat[0], flat[1], n_bytes));
+    for (int i = 0; i < 2; i++)
+        mem_free(flat[i]);
+}
+
+static int n_swiglu, n_rmsnorm;
+static Status (*swiglu)(KernelCtx *ctx, const SwigluFwd *a), (*rmsnorm)(KernelCtx *ctx, const RmsNormFwd *a);
+static Status count_swiglu(KernelCtx *ctx, const SwigluFwd *a)
+{
+    n_swiglu++;
+    return swiglu(ctx, a);
+}
+static Status count_rmsnorm(KernelCtx *ctx, const RmsNormFwd *a)
+{
+    n_rmsnorm++;
+    return rmsnorm(ctx, a);
+}
+
+/* What selective drops comes again out of the backwards: no forward runs twice. */
+TEST(selective_runs_no_forward_twice)
+{
+    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false};
+    Rig r;
+    Model m = {0};
+    rig_open(&r, F32, RECOMPUTE_SELECTIVE);
+    declare(&r, &m, &adapters);
+    rig_create(&r);
+    swiglu = r.backend.ops.swiglu_fwd;
+    rmsnorm = r.backend.ops.rmsnorm_fwd;
+    r.backend.ops.swiglu_fwd = count_swiglu;
+    r.backend.ops.rmsnorm_fwd = count_rmsnorm;
+    n_swiglu = n_rmsnorm = 0;
+    REQUIRE_OK(params_step_begin(&r.params));
+    REQUIRE_OK(tape_backward(r.tape, build(r.tape, &m), 1));
+    CHECK_INT(n_swiglu, LAYERS);
+    CHECK_INT(n_rmsnorm, 2 * LAYERS);
+    rig_close(&r);
+}
+
 /* A joint is a way to multiply, not another result; in double, so that only the order of sums is left. */
 TEST(joined_adapters_give_the_same_gradients)
 {
