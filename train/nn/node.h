@@ -21,7 +21,12 @@ typedef struct NodeList {
     Node *head, *tail;
 } NodeList;
 
+/* Of the tape's host memory. */
 typedef struct HostChunk HostChunk;
+typedef struct HostMark {
+    HostChunk *chunk;
+    size_t used;
+} HostMark;
 
 struct Tape {
     Backend *backend;
@@ -90,6 +95,11 @@ bool tape_packed(Tape *t, const Tensor *x);
 const void *grad_of(Tape *t, const Tensor *y);
 static inline const void *grad_of_apart(const Tensor *y) { return y->grad_written ? y->grad : NULL; }
 bool tensor_wants(const Tensor *x); /* NULL is fine */
+
+/* For block.c. Nodes are walked from `last` in reverse. */
+HostMark tape_host_mark(const Tape *t);
+void tape_host_release(Tape *t, HostMark m);
+Status tape_run_backward(Tape *t, Node *last);
 
 /* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed. */
 #define RUN(t, op, Args, ...) \
