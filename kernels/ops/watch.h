@@ -17,7 +17,7 @@ typedef struct Watcher {
 } Watcher;
 
 /* Open the backend in `b`, then watch_start puts itself before its operators, until it is closed. An operator finds the rest of this from &b.ctx, so
- * callers use &w->b itself, not a copy of it. */
+ * callers use &w->b itself, not a copy of it; b.measure hands its operators on, so it is asked before. */
 typedef struct Watched {
     Backend b;
     KernelTable inner;
