@@ -9,6 +9,7 @@
  *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
  *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
  *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
+ *   CUDA_HOST_SEED=N              another order of warps and streams
  *   CUDA_HOST_REPORT=FILE         counters at the end of the process, a line each */
 #include <cuda_runtime.h>
 
@@ -211,7 +212,9 @@ cudaError_t cudaRuntimeGetVersion(int *v)
 cudaError_t cudaDriverGetVersion(int *v)
 {
     static bool reporting;
-    const char *version = getenv("CUDA_HOST_DRIVER"), *memory = getenv("CUDA_HOST_MEMORY");
+    const char *version = getenv("CUDA_HOST_DRIVER"), *memory = getenv("CUDA_HOST_MEMORY"), *seed = getenv("CUDA_HOST_SEED");
+    if (seed)
+        cuda_host_seed(strtoull(seed, nullptr, 10));
     if (memory)
         cuda_host_memory_limit(strtoull(memory, nullptr, 10));
     if (getenv("CUDA_HOST_REPORT") && !reporting)
