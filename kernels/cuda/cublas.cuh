@@ -22,6 +22,7 @@
     X(cublasLtMatmulAlgoGetHeuristic)             \
     X(cublasLtMatmulAlgoCheck)                    \
     X(cublasLtMatmulAlgoConfigGetAttribute)       \
+    X(cublasLtMatmulAlgoCapGetAttribute)          \
     X(cublasLtMatmul)
 
 struct Cublas {

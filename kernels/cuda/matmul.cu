@@ -106,6 +106,23 @@ static bool is_deterministic(const CudaState *s, const cublasLtMatmulAlgo_t *alg
            (scheme == CUBLASLT_REDUCTION_SCHEME_NONE || scheme == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
 }
 
+/* Products of f32 are products of f32: not of operands rounded to TF32 or bf16 on the way to a tensor core, whatever the environment allows the library.
+ * An algorithm that does not say is taken: it was asked for f32 arithmetic. */
+static bool is_exact(const CudaState *s, const MatmulPlan *p, const cublasLtMatmulAlgo_t *algo)
+{
+    uint64_t flags = 0;
+    size_t n = 0;
+    if (p->key.a_type != F32)
+        return true;
+    return s->cublas.cublasLtMatmulAlgoCapGetAttribute(algo, CUBLASLT_ALGO_CAP_NUMERICAL_IMPL_FLAGS, &flags, sizeof flags, &n) != CUBLAS_STATUS_SUCCESS ||
+           !(flags & (CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32 | CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_16BF | CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_16F));
+}
+
+static bool is_acceptable(const CudaState *s, const MatmulPlan *p, const cublasLtMatmulAlgo_t *algo, size_t workspace_bytes)
+{
+    return workspace_bytes <= MATMUL_WORKSPACE && is_deterministic(s, algo) && is_exact(s, p, algo);
+}
+
 /* Can the algorithm that was kept with the run still be used here? */
 static bool kept_is_usable(const CudaState *s, MatmulPlan *p)
 {
@@ -113,7 +130,7 @@ static bool kept_is_usable(const CudaState *s, MatmulPlan *p)
     if (s->cublas.cublasLtMatmulAlgoCheck(s->lt, p->desc, p->b, p->a, p->c, p->c, &p->algo, &result) != CUBLAS_STATUS_SUCCESS)
         return false;
     p->workspace_bytes = result.workspaceSize;
-    return p->workspace_bytes <= MATMUL_WORKSPACE && is_deterministic(s, &p->algo);
+    return is_acceptable(s, p, &p->algo, p->workspace_bytes);
 }
 
 static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t attribute, uint32_t value)
@@ -134,12 +151,12 @@ static Status choose(CudaState *s, MatmulPlan *p)
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k->align_c));
     cublasStatus_t status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, ASKED, found, &n);
     for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < n; i++)
-        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= MATMUL_WORKSPACE && is_deterministic(s, &found[i].algo)) {
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && is_acceptable(s, p, &found[i].algo, found[i].workspaceSize)) {
             p->algo = found[i].algo;
             p->workspace_bytes = found[i].workspaceSize;
             return OK;
         }
-    return fail(ERR_DEVICE, "matmul: cuBLASLt has no deterministic algorithm for m %lld, n %lld, k %lld (status %d)", (long long)k->m, (long long)k->n,
+    return fail(ERR_DEVICE, "matmul: cuBLASLt has no deterministic algorithm of full precision for m %lld, n %lld, k %lld (status %d)", (long long)k->m, (long long)k->n,
                 (long long)k->k, (int)status);
 }
 

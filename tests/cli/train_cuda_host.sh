@@ -55,6 +55,15 @@ CUDA_HOST_CAPABILITY=9.0 expect 0 $on_cuda --resume
 says "the matmul algorithms kept with the run were chosen for cuBLASLt 130000, host emulation, compute capability 8.0, 2 multiprocessors; this is cuBLASLt 130000, host emulation, compute capability 9.0, 2 multiprocessors: they are chosen anew"
 rm -rf "$dir/runs/r"
 
+# In f32 the log is the cpu's to the contract's digits.
+train=$cpu
+expect 0 --config "$dir/run.json" --set train.steps=3
+train=$build/train-cuda-host
+numbers() { sed 's/.*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2/' "$1/train.jsonl" | tr '\n' ' '; }
+echo "$(numbers "$dir/straight")$(numbers "$dir/runs/r")" | awk '{ for (i = 1; i <= 6; i++) { d = $i - $(i + 6); if (d < 0) d = -d; if (!(d <= 1e-5 * $i)) exit 1 } exit NF != 12 }' ||
+    fail "f32: losses and norms on cuda $(numbers "$dir/straight"), on the cpu $(numbers "$dir/runs/r")"
+rm -rf "$dir/runs/r"
+
 # bf16 goes through the tensor-core kernels; the losses of both devices agree to what bf16 holds.
 losses() { sed 's/.*"loss":\([^,]*\),.*/\1/' "$dir/runs/r/train.jsonl" | tr '\n' ' '; }
 expect 0 $on_cuda --set train.compute=bf16

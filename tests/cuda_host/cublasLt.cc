@@ -13,14 +13,16 @@ struct Offer {
     size_t workspace;
     bool backwards; /* sums from the end of k: other bits */
     bool broken;    /* offered, with a state that says it will not run */
+    bool tf32;      /* takes f32 operands with the digits of TF32 */
 };
 constexpr uint64_t MAGIC = 0x6375626c61734c74;
 const Offer OFFERS[] = {
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, false, true},
-    {CUBLASLT_REDUCTION_SCHEME_INPLACE, 2, 4096, false, false},
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, (size_t)1 << 40, false, false},
-    {CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 16, 4096, false, false},
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, true, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, false, true, false},
+    {CUBLASLT_REDUCTION_SCHEME_INPLACE, 2, 4096, false, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, (size_t)1 << 40, false, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 4, 0, false, false, true},
+    {CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 16, 4096, false, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, true, false, false},
 };
 constexpr int N_OFFERS = sizeof OFFERS / sizeof *OFFERS;
 
@@ -43,6 +45,15 @@ bool is_aligned_to(uint32_t n, const void *p, const CublasLtHostLayout &l)
     return (uintptr_t)p % n == 0 && (l.cols < 2 || (size_t)l.ld * size_of(l.type) % n == 0);
 }
 
+float tf32(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= 0xffffe000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 float get(const void *p, cudaDataType_t type, int64_t i) { return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]); }
 
 /* Everything by value: it runs when the stream gets there. */
@@ -52,7 +63,7 @@ struct Product {
     const void *a, *b, *c;
     void *d;
     float scale, keep;
-    bool backwards;
+    bool backwards, narrow;
 
     void run() const;
 };
@@ -73,6 +84,12 @@ void Product::run() const
     int64_t m = (int64_t)ld.rows, n = (int64_t)ld.cols, k = (int64_t)(desc.transpose_a == CUBLAS_OP_T ? la.rows : la.cols);
     std::vector<float> x = operand(a, la, desc.transpose_a == CUBLAS_OP_T);
     std::vector<float> y = operand(b, lb, desc.transpose_b != CUBLAS_OP_T); /* op(B)ᵀ, so that both are walked along k */
+    if (narrow) {
+        for (float &v : x)
+            v = tf32(v);
+        for (float &v : y)
+            v = tf32(v);
+    }
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
             double sum = 0;
@@ -152,9 +169,9 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static bool is_offered(const Offer &o, cublasLtMatmulPreference_t p)
+static bool is_offered(const Offer &o, cublasLtMatmulPreference_t p, cudaDataType_t type)
 {
-    bool aligned = true;
+    bool aligned = !o.tf32 || type == CUDA_R_32F;
     for (uint32_t a : p->align)
         aligned = aligned && o.alignment <= a;
     return aligned && (!o.scheme || (o.scheme & p->schemes)) && o.workspace <= p->workspace;
@@ -171,7 +188,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
         return CUBLAS_STATUS_NOT_SUPPORTED;
     for (int i = 0; i < N_OFFERS && *found < wanted; i++) {
         int at = reversed ? N_OFFERS - 1 - i : i;
-        if (is_offered(OFFERS[at], p))
+        if (is_offered(OFFERS[at], p, a->type))
             results[(*found)++] = {{{MAGIC, (uint64_t)at}}, OFFERS[at].workspace, OFFERS[at].broken ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS};
     }
     return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
@@ -200,6 +217,17 @@ cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *
     return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoCapAttributes_t, void *v, size_t n, size_t *written)
+{
+    const Offer *o = offer_of(algo);
+    uint64_t flags = o && o->tf32 ? CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32 : 0;
+    if (!o || n != sizeof flags)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(v, &flags, n);
+    *written = n;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la, const void *b,
                               cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
                               const cublasLtMatmulAlgo_t *algo, void *, size_t workspace_bytes, cudaStream_t stream)
@@ -214,7 +242,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (o->scheme == CUBLASLT_REDUCTION_SCHEME_INPLACE)
         cuda_host_fault("a matmul whose partial sums are added in the order of their arrival");
-    Product p = {*desc, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)alpha, *(const float *)beta, o->backwards};
+    Product p = {*desc, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)alpha, *(const float *)beta, o->backwards, o->tf32};
     cuda_host_enqueue(stream, "cublasLtMatmul", [p] { p.run(); });
     return cudaPeekAtLastError() == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
