@@ -5,7 +5,6 @@ set -u
 export LC_ALL=C
 cc=${1:-cc} cxx=${2:-c++} cppflags=${3:-} root=${4:-.}
 cd "$root" || exit 2
-MAINS='train/main.c train/prepare_main.c eval/generate.c tools/inspect.c tools/bench_kernels.c tools/bench_pictures.c tools/model_gpu.c tools/bench_gpu.c'
 PRINTERS='kernels/base/cli.c train/options_text.c train/dry_run.c tools/bench_gpu_kernels.c' # what programs print as their result: --help, schema, dry run
 MAX_LINES=600
 
@@ -13,6 +12,7 @@ findings=$(mktemp) && sources=$(mktemp) || exit 2
 trap 'rm -f "$findings" "$sources"' EXIT
 find kernels data train eval tools tests -type f \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null |
     sort > "$sources"
+MAINS=$(tr '\n' '\0' < "$sources" | xargs -0 grep -lE '^int main\(' | tr '\n' ' ')
 
 # ---------------------------------------------------------------- includes and calls
 # One pass over every source. Comments and the insides of strings are blanked first, so that only code is judged.
