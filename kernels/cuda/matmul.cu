@@ -192,18 +192,19 @@ static uint8_t alignment(const void *p, int64_t ld, DType type)
 
 /* ---- what cuBLASLt does not do: operands of different types, a bias of another type than the result, f32 products rounded to bf16 ---- */
 
-/* y (+)= x by rows, converted; ldx 0 repeats one row; no x: zeros. */
+/* y = x (+ add) by rows, converted; add may be y; ldx 0 repeats one row; no x: zeros. */
 template <class X, class Y> struct ConvertOp {
     const X *x;
     Y *y;
+    const Y *add; /* rows as y's; NULL: nothing is added */
     int64_t ldx, ldy;
-    bool add;
     template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
     {
+        UNROLL_NOT
         for (int i = 0; i < n; i++) {
-            Y *to = y + row * ldy + at + i;
+            int64_t to = row * ldy + at + i;
             float v = x ? load(x + row * ldx + at + i) : 0.0f;
-            store(to, add ? v + load(to) : v);
+            store(y + to, add ? v + load(add + to) : v);
         }
     }
 };
@@ -213,14 +214,14 @@ struct Convert {
     void *y;
     DType x_type, y_type;
     int64_t rows, cols, ldx, ldy;
-    bool add;
+    const void *add;
 };
 
 static Status convert(KernelCtx *ctx, const Convert &c)
 {
     WITH_TYPE(c.x_type, X, {
         WITH_TYPE(c.y_type, Y, {
-            ConvertOp<X, Y> op = {(const X *)c.x, (Y *)c.y, c.ldx, c.ldy, c.add};
+            ConvertOp<X, Y> op = {(const X *)c.x, (Y *)c.y, (const Y *)c.add, c.ldx, c.ldy};
             return map_rows<float>(ctx, "matmul, converting", op, c.rows, c.cols, false);
         });
     });
@@ -231,7 +232,7 @@ struct Prepared {
     MatmulKey key;
     const void *a, *b, *bias;
     void *c;
-    bool accumulate;
+    const void *addend; /* NULL: nothing is added */
     size_t widened, bias_bytes, wide_result; /* bytes of the workspace for each, in this order; 0: not needed */
 };
 
@@ -246,7 +247,7 @@ static Prepared prepare(const Matmul *a)
     k->a_type = (uint8_t)a->a_type, k->b_type = (uint8_t)a->b_type, k->c_type = (uint8_t)a->c_type;
     k->a_trans = a->a_trans, k->b_trans = a->b_trans;
     k->has_bias = a->bias != nullptr;
-    p.a = a->a, p.b = a->b, p.bias = a->bias, p.c = a->c, p.accumulate = a->accumulate;
+    p.a = a->a, p.b = a->b, p.bias = a->bias, p.c = a->c, p.addend = matmul_addend(a);
     bool f32_products = a->a_type == F32 || a->b_type == F32;
     if (a->a_type != a->b_type)
         p.widened = a->a_type == BF16 ? room(a->m, a->k, F32) : room(a->k, a->n, F32);
@@ -254,7 +255,7 @@ static Prepared prepare(const Matmul *a)
         p.wide_result = room(a->m, a->n, F32);
         k->c_type = (uint8_t)F32;
         k->ldc = a->n;
-        p.accumulate = false;
+        p.addend = nullptr;
     }
     if (a->bias && a->bias_type != (DType)k->c_type)
         p.bias_bytes = room(1, a->n, (DType)k->c_type);
@@ -265,7 +266,7 @@ static Status widen_operand(KernelCtx *ctx, const Matmul *a, Prepared *p, float 
 {
     bool is_a = a->a_type == BF16;
     int64_t rows = is_a ? a->a_trans ? a->k : a->m : a->b_trans ? a->n : a->k, cols = is_a ? a->a_trans ? a->m : a->k : a->b_trans ? a->k : a->n;
-    Convert c = {is_a ? a->a : a->b, wide, BF16, F32, rows, cols, is_a ? a->lda : a->ldb, cols, false};
+    Convert c = {is_a ? a->a : a->b, wide, BF16, F32, rows, cols, is_a ? a->lda : a->ldb, cols, nullptr};
     (is_a ? p->key.a_type : p->key.b_type) = (uint8_t)F32;
     (is_a ? p->key.lda : p->key.ldb) = cols;
     (is_a ? p->a : p->b) = wide;
@@ -284,7 +285,7 @@ static Status use_workspace(KernelCtx *ctx, const Matmul *a, Prepared *p)
         TRY(widen_operand(ctx, a, p, (float *)at));
     at += p->widened;
     if (p->bias_bytes) {
-        Convert c = {a->bias, at, a->bias_type, (DType)p->key.c_type, 1, a->n, a->n, a->n, false};
+        Convert c = {a->bias, at, a->bias_type, (DType)p->key.c_type, 1, a->n, a->n, a->n, nullptr};
         TRY(convert(ctx, c));
         p->bias = at;
     }
@@ -299,12 +300,15 @@ static Status multiply(CudaState *s, Prepared *p, double scale)
     k->align_a = alignment(p->a, k->lda, (DType)k->a_type);
     k->align_b = alignment(p->b, k->ldb, (DType)k->b_type);
     k->align_c = alignment(p->c, k->ldc, (DType)k->c_type);
+    if (p->addend && alignment(p->addend, k->ldc, (DType)k->c_type) < k->align_c)
+        k->align_c = alignment(p->addend, k->ldc, (DType)k->c_type);
     k->align_bias = p->bias ? alignment(p->bias, 0, F32) : 0;
     MatmulPlan *plan = matmul_plan(s, k);
     TRY(plan_prepare(s, plan, p->bias));
-    float alpha = (float)scale, beta = p->accumulate ? 1.0f : 0.0f;
+    float alpha = (float)scale, beta = p->addend ? 1.0f : 0.0f;
+    const void *from = p->addend ? p->addend : p->c;
     launch_note("matmul of cuBLASLt");
-    return cublas_check(s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, p->b, plan->b, p->a, plan->a, &beta, p->c, plan->c, p->c, plan->c, &plan->algo,
+    return cublas_check(s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, p->b, plan->b, p->a, plan->a, &beta, from, plan->c, p->c, plan->c, &plan->algo,
                                                  s->workspace, plan->workspace_bytes, s->stream),
                         "matmul");
 }
@@ -312,7 +316,7 @@ static Status multiply(CudaState *s, Prepared *p, double scale)
 static Status matmul_run(KernelCtx *ctx, const Matmul *a)
 {
     if (a->k <= 0) { /* an empty sum leaves the bias */
-        Convert c = {a->bias, a->c, a->bias ? a->bias_type : a->c_type, a->c_type, a->m, a->n, 0, a->ldc, a->accumulate};
+        Convert c = {a->bias, a->c, a->bias ? a->bias_type : a->c_type, a->c_type, a->m, a->n, 0, a->ldc, matmul_addend(a)};
         return convert(ctx, c);
     }
     Prepared p = prepare(a);
@@ -322,7 +326,7 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
     TRY(multiply(cuda_state(ctx), &p, a->alpha));
     if (!p.wide_result)
         return OK;
-    Convert c = {p.c, a->c, F32, BF16, a->m, a->n, a->n, a->ldc, a->accumulate};
+    Convert c = {p.c, a->c, F32, BF16, a->m, a->n, a->n, a->ldc, matmul_addend(a)};
     return convert(ctx, c);
 }
 

@@ -213,7 +213,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
             g[j] = inside ? g[j] * w : 0.0f;
             y[j] = w * x_hat[j] + 0.0f; /* as the forward's */
         }
-        if (first && a.y)
+        if (!LAYER && first && a.y)
             store_some<T, ALIGNED>(a.y + row * a.ldy + at, y, n);
     };
     float x_hat[NV ? NV : 1][VEC<T>], g[NV ? NV : 1][VEC<T>];

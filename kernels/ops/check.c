@@ -76,6 +76,7 @@ Status check_matmul(const Matmul *a)
     TRY(at_least(op, "lda", a->lda, a->a_trans ? a->m : a->k));
     TRY(at_least(op, "ldb", a->ldb, a->b_trans ? a->k : a->n));
     TRY(at_least(op, "ldc", a->ldc, a->n));
+    EXPECT(!a->add || !a->accumulate, "matmul: both C and another matrix are to be added");
     if (!a->k2)
         return OK;
     TRY(size(op, "k2", a->k2));

@@ -16,7 +16,7 @@ void cost_matmul(const Matmul *a, Cost *c)
 {
     double m = (double)a->m, n = (double)a->n, k = (double)(a->k + a->k2), out = m * n * size_of(a->c_type);
     double operands = m * k * size_of(a->a_type) + n * (double)a->k * size_of(a->b_type) + (a->k2 ? n * (double)a->k2 * size_of(a->b2_type) : 0);
-    shape(c, a->m, a->n, operands + (a->bias ? n * size_of(a->bias_type) : 0) + (a->accumulate ? out : 0), out);
+    shape(c, a->m, a->n, operands + (a->bias ? n * size_of(a->bias_type) : 0) + (a->accumulate || a->add ? out : 0), out);
     c->k = a->k + a->k2;
     c->flops = 2 * m * n * k;
     c->narrow = a->a_type == BF16 && a->b_type == BF16;

@@ -1,4 +1,4 @@
-/* matmul.h: C = alpha · op(A) · op(B) + op(A2) · op(B2) (+ bias) (+ C).  op(A) is [m,k], op(B) is [k,n], C is [m,n].
+/* matmul.h: C = alpha · op(A) · op(B) + op(A2) · op(B2) (+ bias) (+ C or D).  op(A) is [m,k], op(B) is [k,n], C is [m,n].
  *
  * A is stored [m,k] (a_trans false) or [k,m] (true); B is stored [k,n] (b_trans false) or [n,k] (true: a Linear's
  * weight, [out,in]). lda, ldb, ldc: elements between consecutive stored rows, at least the stored row's length.
@@ -8,6 +8,7 @@
  * Types: A, B and C are each F32 or BF16 in any combination (F64 on ref). With both A and B in BF16 the products are
  * those of the bf16 values, accumulated in f32; with either in F32 the other is widened (exact) and the product is f32.
  * bias: [n] in bias_type, added once to every row, also when accumulating.
+ * add: D [m,n] of C's type and row stride, instead of C (accumulate is then false): a residual, without a pass of its own.
  * b_frozen promises that B's contents never change while the pointer lives, so a backend may keep a packed copy.
  * Order of summation is fixed for equal shapes and threads. */
 #ifndef GENLLAVA_KERNELS_OPS_MATMUL_H
@@ -26,7 +27,11 @@ typedef struct Matmul {
     int64_t k2, lda2, ldb2; /* 0: no second product */
     DType b2_type;
     const void *a2, *b2;
+    const void *add; /* may be NULL */
 } Matmul;
+
+/* What is added to the products, with C's type and stride; NULL: nothing. */
+static inline const void *matmul_addend(const Matmul *a) { return a->add ? a->add : a->accumulate ? a->c : NULL; }
 
 /* The second product lies where it continues the first. */
 static inline bool matmul_continues(const Matmul *a)
@@ -68,6 +73,7 @@ static inline int matmul_parts(const Matmul *a, Matmul part[2])
     }
     part[1] = part[0];
     part[1].accumulate = true;
+    part[1].add = NULL;
     part[0] = matmul_second(a);
     return 2;
 }

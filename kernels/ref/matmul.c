@@ -15,6 +15,8 @@ Status REF_NAME(matmul)(KernelCtx *ctx, const Matmul *a)
                 c += get(a->a2, a->a_type, i * a->lda2 + l) * get(a->b2, a->b2_type, a->b_trans ? j * a->ldb2 + l : l * a->ldb2 + j);
             if (a->bias)
                 c += get(a->bias, a->bias_type, j);
+            if (a->add)
+                c += get(a->add, a->c_type, i * a->ldc + j);
             put_or_add(a->c, a->c_type, i * a->ldc + j, c, a->accumulate);
         }
     return OK;

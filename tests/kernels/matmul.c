@@ -98,32 +98,42 @@ typedef struct SecondCase {
     bool b_trans, accumulate, bias;
     bool joined; /* A2 behind A, B2 behind B */
     double alpha;
+    bool add; /* a residual */
     const char *why;
 } SecondCase;
 
 static const SecondCase SECOND_CASES[] = {
-    /* m   n    k    k2 pad a     b     b2    c    bT acc bias joined alpha */
-    { 13,  17,  19,   3, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, "primes"},
-    { 13,  17,  19,   3, 1, F32,  F32,  F32,  F32,  0, 1, 0, 0, 1, "primes, input gradient, strides, accumulate"},
-    {200, 300, 256,  16, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, "a Linear with adapter"},
-    {200, 256, 300,  16, 0, F32,  F32,  F32,  F32,  0, 1, 0, 0, 1, "its input gradient, accumulate"},
-    {200, 300, 700,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, "several stretches of k, bias"},
-    { 20,  64, 700,   8, 0, F32,  F32,  F32,  F32,  0, 0, 0, 0, 1, "few rows, B in place"},
-    {  5, 257, 300,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, "very few rows, bias"},
-    { 33,  70, 100, 150, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, "a long second product"},
-    { 33,  70, 100,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 3, "alpha is the first's"},
-    { 33,  70, 100,   8, 2, F32,  BF16, F32,  F32,  1, 0, 0, 0, 1, "bf16 weights, f32 adapters"},
-    { 33,  70, 100,   8, 0, F32,  F32,  F32,  BF16, 1, 1, 0, 0, 1, "f32 into bf16, accumulate"},
-    {200, 300, 256,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 0, 0, 1, "bf16"},
-    {200, 130, 1100, 16, 2, BF16, BF16, BF16, BF16, 1, 0, 1, 0, 1, "bf16, several stretches of k, bias, strides"},
-    {200, 256, 301,  16, 0, BF16, BF16, BF16, BF16, 0, 1, 0, 0, 1, "bf16 input gradient, odd k, accumulate"},
-    { 33,  70, 100,   7, 1, BF16, BF16, BF16, F32,  1, 0, 0, 0, 1, "bf16, odd k2 and strides"},
-    { 33,  70, 100,   7, 0, BF16, BF16, F32,  F32,  1, 0, 0, 0, 1, "bf16 weights, f32 adapters, bf16 activations"},
-    {  4,   9,   0,   5, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, "the first is empty"},
-    { 50,  70, 100,  12, 0, F32,  F32,  F32,  F32,  1, 0, 0, 1, 1, "side by side"},
-    { 50,  70, 100,  12, 3, F32,  F32,  F32,  F32,  0, 1, 0, 1, 1, "side by side, input gradient, strides, accumulate"},
-    { 50,  70,  96,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 1, 1, 1, "bf16, side by side, bias"},
-    { 50,  70,  96,  16, 8, BF16, BF16, BF16, BF16, 0, 1, 0, 1, 1, "bf16, side by side, input gradient, accumulate"},
+    /* m   n    k    k2 pad a     b     b2    c    bT acc bias joined alpha add */
+    { 13,  17,  19,   3, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, 0, "primes"},
+    { 13,  17,  19,   3, 1, F32,  F32,  F32,  F32,  0, 1, 0, 0, 1, 0, "primes, input gradient, strides, accumulate"},
+    {200, 300, 256,  16, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, 0, "a Linear with adapter"},
+    {200, 256, 300,  16, 0, F32,  F32,  F32,  F32,  0, 1, 0, 0, 1, 0, "its input gradient, accumulate"},
+    {200, 300, 700,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, 0, "several stretches of k, bias"},
+    { 20,  64, 700,   8, 0, F32,  F32,  F32,  F32,  0, 0, 0, 0, 1, 0, "few rows, B in place"},
+    {  5, 257, 300,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, 0, "very few rows, bias"},
+    { 33,  70, 100, 150, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, 0, "a long second product"},
+    { 33,  70, 100,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 3, 0, "alpha is the first's"},
+    { 33,  70, 100,   8, 2, F32,  BF16, F32,  F32,  1, 0, 0, 0, 1, 0, "bf16 weights, f32 adapters"},
+    { 33,  70, 100,   8, 0, F32,  F32,  F32,  BF16, 1, 1, 0, 0, 1, 0, "f32 into bf16, accumulate"},
+    {200, 300, 256,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 0, 0, 1, 0, "bf16"},
+    {200, 130, 1100, 16, 2, BF16, BF16, BF16, BF16, 1, 0, 1, 0, 1, 0, "bf16, several stretches of k, bias, strides"},
+    {200, 256, 301,  16, 0, BF16, BF16, BF16, BF16, 0, 1, 0, 0, 1, 0, "bf16 input gradient, odd k, accumulate"},
+    { 33,  70, 100,   7, 1, BF16, BF16, BF16, F32,  1, 0, 0, 0, 1, 0, "bf16, odd k2 and strides"},
+    { 33,  70, 100,   7, 0, BF16, BF16, F32,  F32,  1, 0, 0, 0, 1, 0, "bf16 weights, f32 adapters, bf16 activations"},
+    {  4,   9,   0,   5, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, 0, "the first is empty"},
+    { 50,  70, 100,  12, 0, F32,  F32,  F32,  F32,  1, 0, 0, 1, 1, 0, "side by side"},
+    { 50,  70, 100,  12, 3, F32,  F32,  F32,  F32,  0, 1, 0, 1, 1, 0, "side by side, input gradient, strides, accumulate"},
+    { 50,  70,  96,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 1, 1, 1, 0, "bf16, side by side, bias"},
+    { 50,  70,  96,  16, 8, BF16, BF16, BF16, BF16, 0, 1, 0, 1, 1, 0, "bf16, side by side, input gradient, accumulate"},
+    {200, 300, 256,  16, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, 1, "with a residual"},
+    {200, 300, 700,  16, 1, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, 1, "several stretches of k, bias, strides, residual"},
+    {  5, 257, 300,   8, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, 1, "very few rows, bias, residual"},
+    { 33,  70, 100, 150, 0, F32,  F32,  F32,  F32,  1, 0, 0, 0, 1, 1, "a long second product, residual"},
+    {200, 130, 1100, 16, 2, BF16, BF16, BF16, BF16, 1, 0, 1, 0, 1, 1, "bf16, several stretches of k, bias, strides, residual"},
+    { 50,  70,  96,  16, 0, BF16, BF16, BF16, BF16, 1, 0, 0, 1, 1, 1, "bf16, side by side, residual"},
+    { 33,  70, 100,   8, 0, F32,  F32,  F32,  BF16, 1, 0, 0, 0, 1, 1, "f32 into bf16, residual"},
+    { 33,  70, 100,   0, 0, F32,  BF16, F32,  F32,  1, 0, 1, 0, 2, 1, "no second product, alpha, bias, residual"},
+    {  4,   9,   0,   5, 0, F32,  F32,  F32,  F32,  1, 0, 1, 0, 1, 1, "the first is empty, residual"},
 };
 
 /* How a piece behind another is given to the backends: as a slice of one array. */
@@ -139,10 +149,12 @@ static void second_case(Comparison *c, const void *row)
     Matmul *a = compare_args(c, &args, sizeof args);
     IN(a, .type = k->a, .rows = k->m, .cols = wide, .ld = a->lda, .pattern = UNIFORM);
     IN(b, .type = k->b, .rows = b_rows, .cols = b_cols, .ld = a->ldb, .empty = b_rows == 0, .pattern = UNIFORM);
+    if (k->add)
+        IN(add, .type = k->c, .rows = k->m, .cols = k->n, .ld = a->ldc, .pattern = UNIFORM);
     if (k->joined) {
         compare_slice(c, "a2", &a->a2, "a", k->k);
         compare_slice(c, "b2", &a->b2, "b", k->b_trans ? k->k : k->k * a->ldb);
-    } else {
+    } else if (k->k2) {
         IN(a2, .type = k->a, .rows = k->m, .cols = k->k2, .ld = a->lda2, .pattern = UNIFORM);
         IN(b2, .type = k->b2, .rows = k->b_trans ? k->n : k->k2, .cols = k->b_trans ? k->k2 : k->n, .ld = a->ldb2, .pattern = UNIFORM);
     }
@@ -257,6 +269,9 @@ TEST(matmul_refuses_wrong_arguments)
     REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: ldb2 is 1, expected 2 or more");
     bad.a_trans = true, bad.ldb2 = 2;
     REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: a second product beside a transposed A");
+    bad = good;
+    bad.add = x + 48, bad.accumulate = true;
+    REFUSED(matmul, &bad, ERR_INTERNAL, "matmul: both C and another matrix are to be added");
     ColumnSum sum = {.rows = 2, .cols = 3, .ldx = 2, .x = x, .out = x + 32};
     REFUSED(column_sum, &sum, ERR_INTERNAL, "column_sum: ldx is 2, expected 3 or more");
     sum.ldx = 3;

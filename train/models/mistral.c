@@ -250,7 +250,7 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows, LINEAR_ADDED);
     h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid, nn_room(&lin[LIN_GATE], 2));
     Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows, LINEAR_REPLACED), nn_room(&lin[LIN_DOWN], 1));
-    return nn_add(t, mid, nn_linear(t, s, &lin[LIN_DOWN], 1, a->rows, LINEAR_ADDED));
+    return nn_linear_add(t, s, &lin[LIN_DOWN], a->rows, mid);
 }
 
 Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *rows, const KvCache *cache)

@@ -242,7 +242,7 @@ static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL, LINEAR_READ), &spec, a->rows, 0);
     h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL, LINEAR_ADDED), b->norm2_w, b->norm2_b, c->eps, &mid);
     h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL, LINEAR_READ), c->act);
-    return nn_add(t, mid, nn_linear(t, h, &b->fc2, 1, NULL, LINEAR_ADDED));
+    return nn_linear_add(t, h, &b->fc2, NULL, mid);
 }
 
 /* Every picture is a segment of its own. */

@@ -50,13 +50,13 @@ typedef enum LinearUse { LINEAR_READ, LINEAR_ADDED, LINEAR_REPLACED } LinearUse;
  * as one matrix. rows: for dropout only, which happens only
  * while the tape records. */
 Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows, LinearUse use);
+/* residual + one linear of x, in the same pass. The residual's other uses must stand before the operators that made x: their gradients share memory. */
+Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);
 
 /* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. With add, x's other uses must
  * stand before the operator that made `add`: their gradients share memory. */
 Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum, int64_t room);
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum);
-/* x + y, with the same rule about x's other uses. */
-Tensor *nn_add(Tape *t, Tensor *x, Tensor *y);
 
 /* Rotates heads [first, first+n) of x (rows of heads side by side) in place; x is consumed. */
 typedef struct RopeSpec {

@@ -12,7 +12,7 @@ typedef struct Part {
 
 typedef struct LinearNode {
     Node node;
-    Tensor *x;
+    Tensor *x, *residual; /* residual: NULL, or added to the output */
     Linear lin[MAX_LINEARS];
     int n;
     const PackedRows *rows;
@@ -125,16 +125,16 @@ static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *r
     }
 }
 
-/* y = [x u]·[W B]ᵀ */
-static void joint_fwd(Tape *t, const Joint *j, const Tensor *x, Part u, Tensor *y)
+/* y = [x u]·[W B]ᵀ (+ residual) */
+static void joint_fwd(Tape *t, const Joint *j, const Tensor *x, Part u, const void *residual, Tensor *y)
 {
     RUN(t, matmul, Matmul, .m = tensor_rows(x), .n = j->out, .k = j->in, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
         .b_trans = true, .lda = tensor_ld(x), .ldb = joint_ld(j), .ldc = tensor_ld(y), .a = x->data, .b = j->data, .c = y->data, .alpha = 1,
-        .k2 = j->r, .lda2 = u.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = u.data, .b2 = joint_at(t, j, 0, j->in));
+        .k2 = j->r, .lda2 = u.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = u.data, .b2 = joint_at(t, j, 0, j->in), .add = residual);
 }
 
-/* y = x Wᵀ + u Bᵀ + b, a product for every adapter; linears without one are taken together where their weights are. */
-static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part u, Tensor *y)
+/* y = x Wᵀ + u Bᵀ + b (+ residual), a product for every adapter; linears without one are taken together where their weights are. */
+static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part u, const void *residual, Tensor *y)
 {
     int64_t m = tensor_rows(x), in = tensor_cols(x), at = 0, at_u = 0;
     for (int i = 0, run; i < n; i += run) {
@@ -148,7 +148,7 @@ static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part 
             .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = tensor_ld(x), .ldb = weight_ld(w, in),
             .ldc = tensor_ld(y), .a = x->data, .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1,
             .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32, .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL,
-            .b2 = up ? up->t.data : NULL);
+            .b2 = up ? up->t.data : NULL, .add = residual);
         at += out;
         at_u += r;
     }
@@ -354,10 +354,12 @@ static Status linear_bwd(Tape *t, Node *self)
         input_grad(t, s, dy, ldy, s->du, dx, &accumulate);
         adapters_down_bwd(t, s, s->du, dx, &accumulate);
     }
-    if (s->reads_x && tape_wait(t, s->x, self, linear_late))
-        return t->status; /* du stays */
-    param_grads(t, s);
-    arena_release(t->scratch, mark);
+    if (!s->reads_x || !tape_wait(t, s->x, self, linear_late)) { /* if it waits, du stays */
+        param_grads(t, s);
+        arena_release(t->scratch, mark);
+    }
+    if (s->residual)
+        grad_share(t, s->residual, self->out);
     return t->status;
 }
 
@@ -384,7 +386,7 @@ static void *keep_u(Tape *t, const Tensor *x, const PackedRows *rows, Part u)
     return kept;
 }
 
-Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRows *rows, LinearUse use)
+static Tensor *linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRows *rows, LinearUse use, Tensor *residual)
 {
     if (!x || t->status || !check(t, x, given, n))
         return NULL;
@@ -392,7 +394,7 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRo
     memcpy(lin, given, (size_t)n * sizeof *lin);
     for (int i = 0; i < n && !t->record; i++)
         lin[i].dropout = 0; /* generating or evaluating */
-    bool reads_x = false, wants = x->needs_grad;
+    bool reads_x = false, wants = x->needs_grad || tensor_wants(residual);
     for (int i = 0; i < n; i++) {
         reads_x |= lin[i].w->trainable || (lin[i].lora_a && (lin[i].lora_a->trainable || lin[i].lora_b->trainable));
         wants |= reads_x || (lin[i].b && lin[i].b->trainable);
@@ -414,18 +416,19 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRo
     if (sum_r)
         adapters_down(t, lin, n, rows, x, u);
     if (joint)
-        joint_fwd(t, joint, x, u, y);
+        joint_fwd(t, joint, x, u, residual ? residual->data : NULL, y);
     else
-        linear_fwd(t, lin, n, x, u, y);
+        linear_fwd(t, lin, n, x, u, residual ? residual->data : NULL, y);
     LinearNode *s = tape_node(t, sizeof *s, linear_bwd, y);
     if (s) {
         s->x = x;
+        s->residual = residual;
         s->n = n;
         s->rows = rows;
         s->u = joint ? keep_u(t, x, rows, u) : u.data;
         memcpy(s->lin, lin, (size_t)n * sizeof *lin);
         s->reads_x = reads_x;
-        if (reads_x && use == LINEAR_ADDED && x->adds)
+        if (reads_x && (residual || use == LINEAR_ADDED) && x->adds)
             tape_need(t, x); /* by the time x came late, dy would be more than ours */
         else if (reads_x)
             tape_need_late(t, x);
@@ -433,4 +436,18 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *given, int n, const PackedRo
     if (!saved)
         arena_release(t->scratch, mark);
     return t->status ? NULL : y;
+}
+
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows, LinearUse use) { return linear(t, x, lin, n, rows, use, NULL); }
+
+Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual)
+{
+    if (!residual || t->status || !tape_packed(t, residual))
+        return NULL;
+    if (x && (tensor_rows(x) != tensor_rows(residual) || out_of(lin) != tensor_cols(residual))) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_linear_add: %s gives [%lld, %lld], the residual has %lld columns", lin->w->name, (long long)tensor_rows(x),
+                          (long long)out_of(lin), (long long)tensor_cols(residual)));
+        return NULL;
+    }
+    return linear(t, x, lin, 1, rows, LINEAR_READ, residual);
 }

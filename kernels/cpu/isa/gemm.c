@@ -5,7 +5,7 @@
 ALWAYS void finish_vector(const Tile *t, DType type, bool add, bool bias, const float *sum, int64_t row, int64_t i, Part part)
 {
     int64_t to = row * t->ldc + i;
-    vf v = part_load(sum, F32, i, part), alpha = v_set(t->alpha), c = add ? part_load(t->c, type, to, part) : v_zero();
+    vf v = part_load(sum, F32, i, part), alpha = v_set(t->alpha), c = add ? part_load(t->from, type, to, part) : v_zero();
     if (bias)
         v = v_add(v_fma(v, alpha, part_load(t->bias, t->bias_type, i, part)), c);
     else
@@ -23,8 +23,8 @@ ALWAYS void finish_rows(const Tile *t, DType type, bool add, bool bias, const fl
 static void finish_tile(const Tile *t, const float *sum, int64_t rows, int64_t ld)
 {
     if (t->bias)
-        BY_TYPE(t->c_type, finish_rows(t, T, t->add, true, sum, rows, ld));
-    else if (t->add)
+        BY_TYPE(t->c_type, finish_rows(t, T, t->from != NULL, true, sum, rows, ld));
+    else if (t->from)
         BY_TYPE(t->c_type, finish_rows(t, T, true, false, sum, rows, ld));
     else
         BY_TYPE(t->c_type, finish_rows(t, T, false, false, sum, rows, ld));
@@ -82,10 +82,11 @@ ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, co
     if (t->c_type == F32 && !t->bias && t->cols == nv * VL) {
         float *c = (float *)t->c;
         vf alpha = v_set(t->alpha);
-        if (t->add) {
-            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
+        const float *from = (const float *)t->from;
+        if (from) {
+            UNROLL for (int r = 0; r < mr; r++, c += t->ldc, from += t->ldc)
                 UNROLL for (int j = 0; j < nv; j++)
-                    v_store(c + j * VL, v_fma(acc[r][j], alpha, v_load(c + j * VL)));
+                    v_store(c + j * VL, v_fma(acc[r][j], alpha, v_load(from + j * VL)));
         } else {
             UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
                 UNROLL for (int j = 0; j < nv; j++)
@@ -144,6 +145,7 @@ void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, in
             height--;
         fn[height](steps, a, rs, cs, b, bs, &part);
         part.c = at_mut(part.c, t->c_type, height * t->ldc);
+        part.from = t->from ? at(part.from, t->c_type, height * t->ldc) : NULL;
         part.a2 = t->steps2 ? part.a2 + height * t->rs2 : NULL;
         a += height * rs;
         rows -= height;
@@ -160,6 +162,7 @@ void NAME(gemm_block)(int64_t rows, const float *a, int64_t rs, int64_t cs, cons
         part.cols = nv * VL;
         for (int64_t i = 0; i < rows; i += mr) {
             part.c = (float *)t->c + i * t->ldc + j - cols.begin;
+            part.from = t->from ? (const float *)t->from + i * t->ldc + j - cols.begin : NULL;
             NAME(gemm_tile)(false, rows - i < mr ? rows - i : mr, steps.end - steps.begin, a + i * rs, rs, cs, data, width, &part);
         }
     }

@@ -17,14 +17,14 @@ enum { NV = 4, MR_1 = 12, MR_2 = 12, MR_3 = 8, MR_4 = 6 }; /* at most 24 of 32 *
 #endif
 enum { NR = NV * VL, MR_MOST = 12 };
 
-/* Where a tile goes: c = alpha·sum (+ bias) (+ c). The sum may go on over a second pair of operands: steps2 more, of A at a2[row·rs2 + step], of B at
+/* Where a tile goes: c = alpha·sum (+ bias) (+ from, which may be c). The sum may go on over a second pair of operands: steps2 more, of A at a2[row·rs2 + step], of B at
  * b2[step·bs2]. */
 typedef struct Tile {
     void *c;
     const void *bias; /* of the tile's first column; NULL: none */
     int64_t ldc, cols;
     DType c_type, bias_type;
-    bool add;
+    const void *from; /* as c; NULL: nothing is added */
     float alpha;
     int64_t steps2, rs2, bs2;
     const float *a2, *b2;

@@ -109,6 +109,7 @@ static void sweep_panels(const Matmul *a, Workspace *w, int64_t row, int64_t row
             for (int64_t j = first; j < last; j += NR) {
                 Tile part = *t;
                 part.c = at_mut(t->c, t->c_type, i * t->ldc + j);
+                part.from = t->from ? at(t->from, t->c_type, i * t->ldc + j) : NULL;
                 part.bias = t->bias ? at(t->bias, t->bias_type, j) : NULL;
                 part.cols = last - j < NR ? last - j : NR;
                 if (t->steps2) {
@@ -138,8 +139,8 @@ ALWAYS void finish_vector(const Matmul *a, const float *sum, int64_t row, int64_
     vf v = v_mul(part_load(sum, F32, i, part), v_set((float)a->alpha));
     if (a->bias)
         v = v_add(v, part_load(a->bias, a->bias_type, col + i, part));
-    if (a->accumulate)
-        v = v_add(v, part_load(a->c, a->c_type, to, part));
+    if (matmul_addend(a))
+        v = v_add(v, part_load(matmul_addend(a), a->c_type, to, part));
     part_store(a->c, a->c_type, to, part, v);
 }
 
@@ -158,8 +159,8 @@ static void finish_transposed(const Matmul *a, const float *sum, int64_t row, in
             float v = (float)a->alpha * sum[j * NC + r];
             if (a->bias)
                 v += get(a->bias, a->bias_type, j);
-            if (a->accumulate)
-                v += get(a->c, a->c_type, (row + r) * a->ldc + j);
+            if (matmul_addend(a))
+                v += get(matmul_addend(a), a->c_type, (row + r) * a->ldc + j);
             put(a->c, a->c_type, (row + r) * a->ldc + j, v);
         }
 }
@@ -210,7 +211,11 @@ static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t ro
         s.k = a->k - s.k0 < s.steps * unit ? a->k - s.k0 : s.steps * unit;
         Tile t = {.c = gather ? w->c : at_mut(a->c, a->c_type, row * a->ldc + col), .ldc = gather ? NC : a->ldc, .cols = cols,
                   .c_type = gather ? F32 : a->c_type, .bias_type = a->bias_type, .alpha = gather ? 1.0f : (float)a->alpha,
-                  .add = p > 0 || (a->accumulate && !gather)};
+                  .from = NULL};
+        if (p > 0)
+            t.from = t.c;
+        else if (matmul_addend(a) && !gather)
+            t.from = at(matmul_addend(a), a->c_type, row * a->ldc + col);
         if (a->bias && p == 0 && !gather)
             t.bias = at(a->bias, a->bias_type, col);
         if (p + step >= steps && a->k2)
@@ -301,6 +306,7 @@ Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
         Matmul first = matmul_first(a), second = matmul_second(a);
         TRY(NAME(matmul)(ctx, &first));
         second.accumulate = true;
+        second.add = NULL;
         return NAME(matmul)(ctx, &second);
     }
     if (few)

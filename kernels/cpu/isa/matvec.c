@@ -13,8 +13,9 @@ ALWAYS void finish_element(const Matmul *a, int64_t row, int64_t col, float sum)
     sum *= (float)a->alpha;
     if (a->bias)
         sum += get(a->bias, a->bias_type, col);
-    if (a->accumulate)
-        sum += get(a->c, a->c_type, to);
+    const void *addend = matmul_addend(a);
+    if (addend)
+        sum += get(addend, a->c_type, to);
     put(a->c, a->c_type, to, sum);
 }
 

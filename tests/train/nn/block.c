@@ -27,7 +27,7 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
                              nn_room(&l->o, 1));
     Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows, LINEAR_ADDED), l->norm2, 1e-5, &mid, nn_room(l->gu, 2));
     Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows, LINEAR_REPLACED), nn_room(&l->down, 1));
-    return nn_add(t, mid, nn_linear(t, s, &l->down, 1, l->rows, LINEAR_ADDED));
+    return nn_linear_add(t, s, &l->down, l->rows, mid);
 }
 
 static Linear linear(Rig *r, const char *prefix, int layer, int which, int64_t out, int64_t in, bool full, bool lora, double dropout)
@@ -174,7 +174,7 @@ static Tensor *short_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     (void)n;
     const Layer *l = arg;
     Tensor *h = nn_rmsnorm(t, in[0], NULL, l->norm1, 1e-5, NULL, 0);
-    return nn_add(t, in[0], nn_linear(t, h, &l->o, 1, l->rows, LINEAR_ADDED));
+    return nn_linear_add(t, h, &l->o, l->rows, in[0]);
 }
 
 TEST(a_gradient_shared_with_the_residual_is_read_in_time)

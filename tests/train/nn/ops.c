@@ -117,7 +117,7 @@ static Tensor *residual(Rig *r, Tape *t, bool layernorm)
     Tensor *h = layernorm ? nn_layernorm(t, x, NULL, w, b, 1e-5, NULL) : nn_rmsnorm(t, x, NULL, w, 1e-5, NULL, 0);
     Tensor *o = nn_linear(t, h, &m, 1, NULL, LINEAR_ADDED);
     h = layernorm ? nn_layernorm(t, x, o, w, b, 1e-5, &mid) : nn_rmsnorm(t, x, o, w, 1e-5, &mid, 0);
-    return nn_add(t, mid, nn_linear(t, h, &m, 1, NULL, LINEAR_ADDED));
+    return nn_linear_add(t, h, &m, NULL, mid);
 }
 static Tensor *layernorm_build(Rig *r, Tape *t) { return residual(r, t, true); }
 static Tensor *rmsnorm_build(Rig *r, Tape *t) { return residual(r, t, false); }
