@@ -158,6 +158,16 @@ $(foreach p,$(PROGRAMS) $(EXTRAS),$(eval $(call program_rule,$(p))))
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# Programs, without the GPU, that can be told which of their requests for memory is refused.
+REFUSABLE     := train prepare generate evaluate inspect
+REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
+WRAPPED       := calloc realloc mmap getline getdelim __getdelim _Znwm
+define refusing_rule
+$(BUILD)/refusing-$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/obj/tests/refusing/refusing.o $(BUILD)/libgenllava.a
+	$(CC) $$(LDFLAGS) $$(WRAPPED:%=-Wl,--wrap=%) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach p,$(REFUSABLE),$(eval $(call refusing_rule,$(p))))
+
 # train whose cuda device is the emulation.
 $(BUILD)/train-cuda-host: $(BUILD)/obj/train/main.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
@@ -200,7 +210,7 @@ test:
 	@$(MAKE) --no-print-directory run-tests
 
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host
-run-tests: all $(TEST_PROGRAMS) $(BUILD)/train-cuda-host $(BUILD)/bench-gpu-host $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
+run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(BUILD)/train-cuda-host $(BUILD)/bench-gpu-host $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -273,4 +283,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BUILD)/obj/tests/refusing/refusing.d $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.d))

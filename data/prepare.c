@@ -228,12 +228,11 @@ static bool all_stand(const Journal *m, const char *folder)
 /* What is half done goes away (`whole`: the folder itself); the sentence stays that of the failure. */
 static Status after_failure(Status s, const char *folder, bool whole)
 {
-    char *sentence = mem_strdup(status_message());
+    char sentence[4096];
+    snprintf(sentence, sizeof sentence, "%s", status_message());
     if (whole ? disk_remove(folder) : tidy(folder, NULL, false))
         log_warn("%s", status_message());
-    s = fail(s, "%s", sentence ? sentence : "preparing failed");
-    mem_free(sentence);
-    return s;
+    return fail(s, "%s", sentence);
 }
 
 static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)

@@ -228,18 +228,19 @@ Status build_shards(const PrepareOptions *o, const ScanFiles *scan, Journal *m)
     TRY(sha256_file(o->tokenizer_path, b.tok_sha256, NULL));
     b.next = mmap(NULL, sizeof *b.next, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     b.tok_added = describe_added(&o->encoder);
-    if (b.next == MAP_FAILED || !b.tok_added)
-        return fail(ERR_NOMEM, "no memory to start writing shards");
+    Status s = b.next == MAP_FAILED || !b.tok_added ? fail(ERR_NOMEM, "no memory to start writing shards") : OK;
     int n = jobs_wanted(o);
     n = m->n_shards < n ? (int)m->n_shards : n;
     Job jobs[SCAN_MAX_JOBS];
-    Status s = jobs_start(jobs, n, build_worker, &b);
+    if (!s)
+        s = jobs_start(jobs, n, build_worker, &b);
     if (!s) {
         s = collect(o, jobs, n, m);
         Status ended = jobs_end(jobs, n, s != OK);
         s = s ? s : ended;
     }
-    munmap(b.next, sizeof *b.next);
+    if (b.next != MAP_FAILED)
+        munmap(b.next, sizeof *b.next);
     mem_free(b.tok_added);
     return s;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/prepare_parts.h"
 #include "kernels/base/arena.h"
@@ -70,22 +71,26 @@ static void text_of(char *out, size_t n, const Json *o, const char *key)
     snprintf(out, n, "%s", v && v->kind == JSON_STRING ? v->string : "");
 }
 
-/* The JSON text of one member of the head: members are written in a fixed order, each on the one line. */
-static char *slice(const char *line, const char *key, const char *next)
+/* The JSON text of one member of the head: members are written in a fixed order, each on the one line. NULL when it is not there. */
+static Status slice(char **text, const char *line, const char *key, const char *next)
 {
     const char *from = strstr(line, key), *to = from ? strstr(from, next) : NULL;
-    char *text = to ? mem_alloc((size_t)(to - from) - strlen(key) + 1) : NULL;
-    if (text)
-        memcpy(text, from + strlen(key), (size_t)(to - from) - strlen(key));
-    return text;
+    *text = to ? mem_alloc((size_t)(to - from) - strlen(key) + 1) : NULL;
+    if (to && !*text)
+        return fail(ERR_NOMEM, "manifest.jsonl: no memory for its head");
+    if (to)
+        memcpy(*text, from + strlen(key), (size_t)(to - from) - strlen(key));
+    return OK;
 }
 
-static bool read_head(Journal *m, const char *line)
+/* A head that cannot be read is as if there were none. */
+static Status read_head(Journal *m, const char *line, bool *found)
 {
     JsonDoc *doc;
     char schema[32];
-    if (json_parse(&doc, line, strlen(line), "manifest.jsonl"))
-        return false;
+    Status s = json_parse(&doc, line, strlen(line), "manifest.jsonl");
+    if (s)
+        return s == ERR_NOMEM ? s : OK;
     const Json *root = json_root(doc);
     text_of(schema, sizeof schema, root, "schema");
     text_of(m->config, sizeof m->config, root, "config_sha256");
@@ -94,18 +99,19 @@ static bool read_head(Journal *m, const char *line)
     m->n_shards = int_of(root, "shards");
     m->newest_unix = int_of(root, "newest_unix");
     json_free(&doc);
-    m->made_from = slice(line, "\"made_from\":", ",\"inputs\":");
-    m->inputs = slice(line, ",\"inputs\":", ",\"good\":");
-    return !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->bad >= 0 && m->n_shards >= 0 && m->made_from &&
-           m->inputs;
+    TRY(slice(&m->made_from, line, "\"made_from\":", ",\"inputs\":"));
+    TRY(slice(&m->inputs, line, ",\"inputs\":", ",\"good\":"));
+    *found = !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->bad >= 0 && m->n_shards >= 0 && m->made_from && m->inputs;
+    return OK;
 }
 
 /* A line that a kill cut short is as if it were not there. */
 static Status read_shard_line(Journal *m, const char *line)
 {
     JsonDoc *doc;
-    if (json_parse(&doc, line, strlen(line), "manifest.jsonl"))
-        return OK;
+    Status parsed = json_parse(&doc, line, strlen(line), "manifest.jsonl");
+    if (parsed)
+        return parsed == ERR_NOMEM ? parsed : OK;
     const Json *root = json_root(doc);
     JournalShard s = {.index = int_of(root, "shard"), .bytes = int_of(root, "bytes"), .samples = int_of(root, "samples"),
                       .images = int_of(root, "images"), .tokens = int_of(root, "tokens")};
@@ -128,10 +134,11 @@ Status journal_read(Journal *m, const char *folder, bool *found)
         return errno == ENOENT || errno == ENOTDIR ? OK : fail(ERR_IO, "%s: %s", path, strerror(errno));
     char *line = NULL;
     size_t capacity = 0;
-    Status s = OK;
-    if (getline(&line, &capacity, f) > 0)
-        *found = read_head(m, line);
-    while (*found && !s && getline(&line, &capacity, f) > 0)
+    ssize_t n;
+    Status s = file_line(f, path, &line, &capacity, &n);
+    if (!s && n > 0)
+        s = read_head(m, line, found);
+    while (*found && !s && !(s = file_line(f, path, &line, &capacity, &n)) && n > 0)
         if (!strncmp(line, SHARD_LINE, strlen(SHARD_LINE)))
             s = read_shard_line(m, line);
     free(line); /* getline's */
@@ -180,33 +187,41 @@ static Status copy_bad_rows(FILE *out, const char *from)
         return errno == ENOENT ? OK : fail(ERR_IO, "%s: %s", from, strerror(errno));
     char *line = NULL;
     size_t capacity = 0;
-    bool bad = false;
-    while (!bad && getline(&line, &capacity, f) > 0)
-        if (!strncmp(line, BAD_ROW, strlen(BAD_ROW)))
-            bad = fputs(line, out) < 0;
+    ssize_t n;
+    Status s = OK;
+    while (!s && !(s = file_line(f, from, &line, &capacity, &n)) && n > 0)
+        if (!strncmp(line, BAD_ROW, strlen(BAD_ROW)) && fputs(line, out) < 0)
+            s = fail(ERR_IO, "manifest.jsonl: writing: %s", strerror(errno));
     free(line);
     fclose(f);
-    return bad ? fail(ERR_IO, "manifest.jsonl: writing: %s", strerror(errno)) : OK;
+    return s;
+}
+
+static Status put_line(FILE *out, JsonOut *j)
+{
+    Status s = OK;
+    if (j->failed)
+        s = fail(ERR_NOMEM, "manifest.jsonl: no memory for a line");
+    else if (fprintf(out, "%s\n", j->text) < 0)
+        s = fail(ERR_IO, "manifest.jsonl: writing: %s", strerror(errno));
+    jsonout_free(j);
+    return s;
 }
 
 static Status write_lines(FILE *out, const Journal *m, const char *bad_rows)
 {
     JsonOut j = {0};
     put_head(&j, m);
-    bool bad = j.failed || fprintf(out, "%s\n", j.text) < 0;
-    jsonout_free(&j);
-    if (!bad)
-        TRY(copy_bad_rows(out, bad_rows));
-    for (int64_t i = 0; i < m->n_shards && !bad; i++) {
+    TRY(put_line(out, &j));
+    TRY(copy_bad_rows(out, bad_rows));
+    for (int64_t i = 0; i < m->n_shards; i++) {
         const JournalShard *s = journal_shard(m, i);
         if (!s)
             continue;
-        j = (JsonOut){0};
         put_shard(&j, s);
-        bad = j.failed || fprintf(out, "%s\n", j.text) < 0;
-        jsonout_free(&j);
+        TRY(put_line(out, &j));
     }
-    return bad ? fail(ERR_IO, "manifest.jsonl: writing: %s", strerror(errno)) : OK;
+    return OK;
 }
 
 Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl)
@@ -306,7 +321,8 @@ static Status walk_bad_rows(int64_t good, const char *path, FILE *out, Tally *t)
     const char *before = "";
     if (out)
         fprintf(out, "{\"schema\":\"genllava.report/1\",\"good\":%" PRId64 ",\"bad_rows\":[", good);
-    while ((n = getline(&line, &capacity, f)) > 0) {
+    Status s = OK;
+    while (!(s = file_line(f, path, &line, &capacity, &n)) && n > 0) {
         if (strncmp(line, BAD_ROW, strlen(BAD_ROW)) || (size_t)n < strlen(BAD_ROW) + 2)
             continue;
         const char *row = line + strlen(BAD_ROW);
@@ -320,7 +336,7 @@ static Status walk_bad_rows(int64_t good, const char *path, FILE *out, Tally *t)
         fprintf(out, "%s]}\n", *before ? "\n" : "");
     free(line);
     fclose(f);
-    return OK;
+    return s;
 }
 
 /* A report that is no ordinary file (a stream of the program's, /dev/stderr, a pipe) is written in place, others under a temporary name. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
@@ -231,11 +232,11 @@ static Status answer_lines(BatchFile *b, FILE *in, int line, int column)
     size_t capacity = 0;
     ssize_t n;
     Status s = OK;
-    for (b->number = line; !s && (n = getline(&text, &capacity, in)) >= 0; b->number++, column = 1)
+    for (b->number = line; !s && !(s = file_line(in, b->name, &text, &capacity, &n)) && n >= 0; b->number++, column = 1)
         if ((size_t)n != strspn(text, " \t\r\n"))
             s = answer_line(b, text, (size_t)n, column);
     free(text);
-    return !s && ferror(in) ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : s;
+    return s;
 }
 
 /* An array is read whole: sets of questions are small beside the pictures they are about. */
@@ -244,8 +245,9 @@ static Status answer_array(BatchFile *b, FILE *in, int line, int column)
     char *text = NULL;
     size_t capacity = 0;
     JsonDoc *doc = NULL;
+    errno = 0;
     ssize_t n = getdelim(&text, &capacity, EOF, in);
-    Status s = n < 0 ? fail(ERR_IO, "%s: %s", b->name, strerror(errno)) : json_parse_at(&doc, text, (size_t)n, b->name, line, column);
+    Status s = n < 0 ? fail(errno == ENOMEM ? ERR_NOMEM : ERR_IO, "%s: %s", b->name, errno == ENOMEM ? "no memory for its rows" : strerror(errno)) : json_parse_at(&doc, text, (size_t)n, b->name, line, column);
     for (const Json *e = s ? NULL : json_root(doc)->child; e && !s; e = e->next) {
         b->number++;
         s = answer_object(b, e);

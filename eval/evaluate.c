@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
@@ -112,7 +113,7 @@ static Status read_table(Table *t, const char *file)
     size_t capacity = 0;
     Status s = OK;
     ssize_t n;
-    for (int number = 1; !s && (n = getline(&line, &capacity, f)) >= 0; number++) {
+    for (int number = 1; !s && !(s = file_line(f, file, &line, &capacity, &n)) && n >= 0; number++) {
         if ((size_t)n == strspn(line, " \t\r\n"))
             continue;
         JsonDoc *doc = NULL;
@@ -122,8 +123,6 @@ static Status read_table(Table *t, const char *file)
         json_free(&doc);
     }
     free(line);
-    if (!s && ferror(f))
-        s = fail(ERR_IO, "%s: %s", file, strerror(errno));
     if (!standard)
         fclose(f);
     return !s && t->n == 0 ? fail(ERR_DATA, "%s: holds no answers", file) : s;

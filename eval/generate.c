@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "eval/answer.h"
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
@@ -114,8 +115,9 @@ static Status chat(Answerer *a)
     while (!s && n + 2 <= CHAT_TURNS) {
         if (isatty(STDIN_FILENO))
             fputs("> ", stderr);
-        ssize_t got = getline(&line, &capacity, stdin);
-        if (got < 0)
+        ssize_t got;
+        s = file_line(stdin, "standard input", &line, &capacity, &got);
+        if (s || got < 0)
             break;
         while (got && (line[got - 1] == '\n' || line[got - 1] == '\r'))
             line[--got] = 0;

@@ -139,7 +139,10 @@ static Status find_checkpoints(const char *folder, RunFound *f)
     for (int i = 0; i < f->n; i++) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", folder, f->checkpoints[i]);
-        f->whole[i] = manifest_verify(path) == OK;
+        Status s = manifest_verify(path);
+        if (s == ERR_NOMEM)
+            return s;
+        f->whole[i] = s == OK;
         if (!f->whole[i] && !*f->damage)
             snprintf(f->damage, sizeof f->damage, "%s", status_message());
     }
@@ -156,7 +159,7 @@ static Status read_log(const char *folder, RunFound *f)
     if (!in)
         return OK;
     Status s = OK;
-    for (ssize_t n; !s && (n = getline(&line, &capacity, in)) > 0;) {
+    for (ssize_t n; !s && !(s = file_line(in, path, &line, &capacity, &n)) && n > 0;) {
         if (line[n - 1] != '\n')
             break; /* a run is writing it just now */
         line[n - 1] = 0;
@@ -170,15 +173,24 @@ static Status read_log(const char *folder, RunFound *f)
     return s;
 }
 
+/* The last line of the log; NULL when there is none, or it is not JSON. */
+static Status parse_last(JsonDoc **last, const RunFound *f)
+{
+    *last = NULL;
+    Status s = f->last ? json_parse(last, f->last, strlen(f->last), "train.jsonl") : OK;
+    return s == ERR_NOMEM ? s : OK;
+}
+
 static Status run_json(const InspectOptions *o, const RunFound *f)
 {
     JsonOut j = {.pretty = true};
-    JsonDoc *last = NULL;
+    JsonDoc *last;
+    TRY(parse_last(&last, f));
     jsonout_begin_object(&j, NULL);
     jsonout_string(&j, "kind", "run");
     jsonout_string(&j, "path", o->path);
     jsonout_int(&j, "logged_steps", f->steps);
-    if (f->last && !json_parse(&last, f->last, strlen(f->last), "train.jsonl"))
+    if (last)
         jsonout_raw(&j, "last", f->last);
     json_free(&last);
     jsonout_begin_array(&j, "checkpoints");
@@ -197,17 +209,19 @@ static Status run_json(const InspectOptions *o, const RunFound *f)
     return s;
 }
 
-static void run_text(const InspectOptions *o, const RunFound *f)
+static Status run_text(const InspectOptions *o, const RunFound *f)
 {
-    JsonDoc *last = NULL;
+    JsonDoc *last;
+    TRY(parse_last(&last, f));
     fprintf(o->out, "%s: run, %" PRId64 " steps logged\n", o->path, f->steps);
-    if (f->last && !json_parse(&last, f->last, strlen(f->last), "train.jsonl"))
+    if (last)
         print_members(o->out, last);
     json_free(&last);
     for (int i = 0; i < f->n; i++)
         fprintf(o->out, "%s  %s\n", f->checkpoints[i], f->whole[i] ? "verified" : "DAMAGED");
     if (!f->n)
         fprintf(o->out, "no checkpoint yet\n");
+    return OK;
 }
 
 /* Damaged checkpoints are shown, and make the exit code 65. */
@@ -222,7 +236,7 @@ Status inspect_run(const InspectOptions *o)
     if (!s && o->json)
         s = run_json(o, f);
     else if (!s)
-        run_text(o, f);
+        s = run_text(o, f);
     if (!s && *f->damage)
         s = fail(ERR_DATA, "%s", f->damage);
     mem_free(f->last);

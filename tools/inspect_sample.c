@@ -34,8 +34,9 @@ static Status open_words(Words *w, const InspectOptions *o, const Shard *s)
     } else if (name && name->kind == JSON_STRING) {
         snprintf(path, sizeof path, "%s", name->string);
     }
-    if (!*path || sha256_file(path, sha, NULL))
-        return OK;
+    Status hashed = *path ? sha256_file(path, sha, NULL) : ERR_MISSING;
+    if (hashed)
+        return hashed == ERR_NOMEM ? hashed : OK;
     if (strcmp(sha, s->attr.tok_sha256))
         return o->config ? fail(ERR_DATA, "%s is not the tokenizer that %s was made with", path, s->path) : OK;
     return tokenizer_open(&w->tok, path);

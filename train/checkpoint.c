@@ -312,8 +312,9 @@ Status checkpoint_newest(const char *run_folder, char path[PATH_MAX])
     path[0] = 0;
     for (int i = l.n - 1; i >= 0; i--) {
         checkpoint_path(path, run_folder, l.steps[i]);
-        if (manifest_verify(path) == OK)
-            return OK;
+        Status s = manifest_verify(path);
+        if (s == OK || s == ERR_NOMEM)
+            return s;
         log_warn("%s; falling back to an older checkpoint", status_message());
     }
     if (l.n)

@@ -143,7 +143,9 @@ static void read_set(ConfigReader *r, const char *set)
     r->source = source;
     JsonDoc *doc = NULL;
     Json text = {.kind = JSON_STRING, .string = equals + 1, .length = strlen(equals + 1)};
-    const Json *v = json_parse(&doc, equals + 1, strlen(equals + 1), source) == OK ? json_root(doc) : &text;
+    Status s = json_parse(&doc, equals + 1, strlen(equals + 1), source);
+    const Json *v = s == OK ? json_root(doc) : &text;
+    r->no_memory |= s == ERR_NOMEM;
     v = takes_text(key, v) ? &text : v;
     read_key(r, v, v, key);
     json_free(&doc);

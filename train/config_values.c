@@ -140,7 +140,7 @@ static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Js
     StringList list = {mem_alloc(v->length * sizeof(char *)), 0};
     r->no_memory |= !list.items;
     bool good = true;
-    for (const Json *e = v->child; e && list.items; e = e->next) {
+    for (const Json *e = v->child; e && !r->no_memory; e = e->next) {
         int which;
         if (!read_choice(o, e, &which)) {
             wrong_value(r, o, at, e);
@@ -152,8 +152,10 @@ static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Js
                 config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s names \"%s\" twice", o->key, e->string);
                 good = false;
             }
-        if (good)
-            config_set_string(r, &list.items[list.n++], e->string);
+        if (good) {
+            config_set_string(r, &list.items[list.n], e->string);
+            good = list.items[list.n++];
+        }
     }
     StringList *out = slot(r, o);
     if (!good) {
@@ -193,6 +195,7 @@ static void write_source(ConfigReader *r, JsonOut *out, const Json *source)
             jsonout_begin_array(out, m->key);
         for (const Json *e = files ? m->child : m; e; e = files ? e->next : NULL) {
             char *full = e->kind == JSON_STRING ? config_absolute(r->base, e->string) : NULL;
+            r->no_memory |= e->kind == JSON_STRING && !full;
             if (full)
                 jsonout_string(out, files ? NULL : m->key, full);
             else

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
@@ -28,15 +29,21 @@ struct RunLog {
 
 /* ---------------------------------------------------------------- train.jsonl */
 
-static int64_t step_of_line(const char *line, size_t n, const char *path)
+/* *k: -1 when it is not the line of a step. */
+static Status step_of_line(int64_t *k, const char *line, size_t n, const char *path)
 {
     JsonDoc *doc;
-    if (json_parse(&doc, line, n, path) != OK)
-        return -1;
+    *k = -1;
+    if (!n || line[n - 1] != '\n')
+        return OK;
+    Status s = json_parse(&doc, line, n, path);
+    if (s)
+        return s == ERR_NOMEM ? s : OK;
     const Json *step = json_get(json_root(doc), "step");
-    int64_t k = step && step->kind == JSON_INT ? step->integer : -1;
+    if (step && step->kind == JSON_INT)
+        *k = step->integer;
     json_free(&doc);
-    return k;
+    return OK;
 }
 
 /* The length of the file's part that holds whole lines of steps 0 … step-1. */
@@ -48,13 +55,16 @@ static Status cut_back(const char *path, int64_t step)
     char *line = NULL;
     size_t capacity = 0;
     off_t keep = 0;
-    for (ssize_t n; (n = getline(&line, &capacity, f)) > 0; keep += n) {
-        int64_t k = line[n - 1] == '\n' ? step_of_line(line, (size_t)n, path) : -1;
-        if (k < 0 || k >= step)
+    Status s = OK;
+    for (ssize_t n; !(s = file_line(f, path, &line, &capacity, &n)) && n > 0; keep += n) {
+        int64_t k;
+        s = step_of_line(&k, line, (size_t)n, path);
+        if (s || k < 0 || k >= step)
             break;
     }
     free(line); /* getline's own */
     fclose(f);
+    TRY(s);
     return truncate(path, keep) ? fail(ERR_IO, "%s: cannot be cut back: %s", path, strerror(errno)) : OK;
 }
 

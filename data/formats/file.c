@@ -103,3 +103,12 @@ Status file_join(char *path, const char *folder, const char *name)
     int n = snprintf(path, FILE_MAX_PATH, "%s/%s", folder, name);
     return n > 0 && n < FILE_MAX_PATH ? OK : fail(ERR_CREATE, "%s/%s: the path is too long", folder, name);
 }
+
+Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n)
+{
+    errno = 0;
+    *n = getline(line, capacity, f);
+    if (*n >= 0 || feof(f))
+        return OK;
+    return errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for a line", name) : fail(ERR_IO, "%s: cannot be read: %s", name, strerror(errno));
+}

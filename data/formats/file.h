@@ -3,6 +3,8 @@
 #define GENLLAVA_DATA_FORMATS_FILE_H
 
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
 
 #include "kernels/base/status.h"
 
@@ -17,6 +19,8 @@ MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most
 MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
 /* Creates the folder unless it is there (its parent must be). */
 MUST_USE Status file_make_folder(const char *path);
+/* getline that tells the end (OK, *n is -1) from trouble; name stands in messages. *line is getline's: free() it. */
+MUST_USE Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n);
 /* "FOLDER/NAME" into path[FILE_MAX_PATH]. */
 enum { FILE_MAX_PATH = 4096 };
 MUST_USE Status file_join(char *path, const char *folder, const char *name);

@@ -461,9 +461,12 @@ Status hdf_get_text(HdfFile *f, const char *name, char **text)
     TRY(open_attribute(f, name, &a, &type, H5T_STRING));
     Status s = OK;
     size_t n = H5Tget_size(type);
-    *text = n < MAX_TEXT && n <= f->file_bytes ? mem_alloc(n + 1) : NULL;
-    if (!*text)
+    bool sane = n < MAX_TEXT && n <= f->file_bytes;
+    *text = sane ? mem_alloc(n + 1) : NULL;
+    if (!sane)
         s = fail(ERR_DATA, "%s: attribute %s announces %zu bytes", f->path, name, n);
+    else if (!*text)
+        s = fail(ERR_NOMEM, "%s: no memory for attribute %s", f->path, name);
     else if (H5Aread(a, type, *text) < 0)
         s = hdf_fail(f, ERR_DATA, name);
     H5Tclose(type);

@@ -235,7 +235,7 @@ static Status map_file(StFile *f, int fd)
         return fail(ERR_DATA, "%s: %lld bytes are too few for a safetensors file (is it cut short?)", f->path, (long long)st.st_size);
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED)
-        return fail(ERR_IO, "%s: cannot be mapped: %s", f->path, strerror(errno));
+        return fail(errno == ENOMEM ? ERR_NOMEM : ERR_IO, "%s: cannot be mapped: %s", f->path, errno == ENOMEM ? "no memory" : strerror(errno));
     f->map = map;
     f->size = (size_t)st.st_size;
     return OK;

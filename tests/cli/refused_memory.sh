@@ -1,0 +1,59 @@
+#!/bin/bash
+# The n-th request for memory is refused: whatever n is, the program ends with exit 71 and a sentence, and what it left can be gone on with.
+# REFUSALS=all tries every n, else some of each program's. In `make asan` a leak or a bad access ends with another code.
+. tests/cli/_train.sh
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+settings="--set train.steps=2 --set save.every=1 --quiet"
+tried=0
+
+prepare_none() { :; }
+fresh_run() { rm -rf "$dir/runs" "$dir/shards"; }
+again() {
+    rm -rf "$dir/runs"
+    cp -r "$dir/first" "$dir/runs"
+}
+no_shards() { rm -rf "$dir/out"; }
+
+# refuse BEFORE PROGRAM ARGUMENTS...: with each n, after BEFORE.
+refuse() {
+    local before=$1 program=$build/refusing-$2 total n code stride
+    shift 2
+    $before
+    REFUSE_COUNT=$dir/count "$program" "$@" > "$dir/out.text" 2> "$dir/err" || { fail "$program $*: exit $? without a refusal"; cat "$dir/err" >&2; return; }
+    total=$(cat "$dir/count")
+    stride=$([ "${REFUSALS:-}" = all ] && echo 1 || echo $((total / 12 + 1)))
+    for n in $(seq 1 "$stride" "$total"); do
+        $before
+        REFUSE=$n "$program" "$@" > "$dir/out.text" 2> "$dir/err"
+        code=$?
+        tried=$((tried + 1))
+        [ $code -eq 71 ] && grep -qE 'memory|allocate' "$dir/err" || { fail "REFUSE=$n of $total ${program##*/} $*: exit $code, wanted 71 and a sentence"; head -20 "$dir/err" >&2; }
+    done
+}
+
+refuse fresh_run train --config "$dir/run.json" $settings
+fresh_run
+expect 0 --config "$dir/run.json" $settings --steps 1
+rm -rf "$dir/first"
+cp -r "$dir/runs" "$dir/first"
+refuse again train --config "$dir/run.json" $settings --resume
+again
+expect 0 --config "$dir/run.json" $settings --resume
+again
+refuse prepare_none train --config "$dir/run.json" $settings --resume --dry-run
+refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report -
+refuse prepare_none generate --config "$dir/run.json" --ask "What is it?" --image tests/fixtures/images/rgb.jpg --max-new-tokens 3
+printf '{"ask": "What?", "image": "%s"}\n{"ask": "Why?"}\n' "$PWD/tests/fixtures/images/rgb.png" > "$dir/questions"
+refuse prepare_none generate --checkpoint "$dir/runs/r/checkpoint-000001" --batch "$dir/questions" --out "$dir/answers" --max-new-tokens 3
+printf '{"answer": "a", "expected": "b"}\n' > "$dir/scored"
+refuse prepare_none evaluate --answers "$dir/scored" --before "$dir/scored"
+rm -rf "$dir/out"
+"$build/refusing-prepare" --config "$dir/run.json" --out "$dir/out" > /dev/null 2>&1 || fail "prepare fails"
+for format in text json; do
+    for what in "$dir/runs/r" "$dir/runs/r/checkpoint-000001" "$dir/runs/r/checkpoint-000001/adapter_model.safetensors" "$dir/out"/shard-*.h5; do
+        refuse prepare_none inspect --format $format "$what"
+    done
+done
+refuse prepare_none inspect "$dir/out"/shard-*.h5 --sample 1
+echo "    $tried refusals"
+exit $failed
