@@ -32,6 +32,24 @@ static void same(const float *a, const float *b, int row)
     CHECK_MSG(sqrt(error) <= 1e-6 * sqrt(size), "row %d: the logits are off by %.3g of their size", row, sqrt(error / size));
 }
 
+/* B begins with zeros: gives it values, as an update does. */
+static void move_adapters(TinyModel *m)
+{
+    Params *p = genllava_params(m->g);
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        if (!strstr(q->name, "lora_B"))
+            continue;
+        float *values = mem_alloc((size_t)q->t.n_elems * sizeof *values);
+        REQUIRE(values);
+        for (int64_t k = 0; k < q->t.n_elems; k++)
+            values[k] = 0.1f * (float)sin((double)(3 * k + i));
+        REQUIRE_OK(params_set(p, q, values, F32));
+        mem_free(values);
+    }
+    REQUIRE_OK(genllava_updated(m->g));
+}
+
 static void check(const RunConfig *cfg, DType compute)
 {
     static uint8_t pixels[32 * 32 * 3];
@@ -48,6 +66,7 @@ static void check(const RunConfig *cfg, DType compute)
     }
     TinyModel m;
     REQUIRE_OK(tiny_open(&m, cfg, compute, RECOMPUTE_NONE));
+    move_adapters(&m);
     training_logits(&m, expanded, n, pixels, 1, logits[0]);
     Decoder *d;
     REQUIRE_OK(decoder_create(&d, m.g, n));
@@ -73,6 +92,18 @@ TEST(decoder_equals_training_with_a_sliding_window)
     cfg.model.lora.dropout = 0.5; /* not while generating */
     check(&cfg, F32);
     check(&cfg, F64);
+}
+
+TEST(decoder_equals_training_with_joined_adapters)
+{
+    tiny_folders();
+    RunConfig cfg;
+    tiny_config(&cfg);
+    cfg.model.lora.dropout = 0;
+    tiny_joins = true;
+    check(&cfg, F32);
+    check(&cfg, F64);
+    tiny_joins = false;
 }
 
 TEST(decoder_equals_training_without_a_window)

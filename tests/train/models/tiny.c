@@ -244,10 +244,13 @@ const Batch *tiny_batch(const ModelSizes *s)
 
 /* ---------------------------------------------------------------- a model */
 
+bool tiny_joins;
+
 Status tiny_open(TinyModel *m, const RunConfig *cfg, DType compute, Recompute recompute)
 {
     *m = (TinyModel){0};
     REQUIRE_OK(ref_open(&m->backend));
+    m->backend.joins = tiny_joins;
     REQUIRE_OK(arena_create(&m->keep, MEMORY));
     REQUIRE_OK(arena_create(&m->scratch, MEMORY));
     REQUIRE_OK(arena_create(&m->kernel, MEMORY));

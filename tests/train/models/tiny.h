@@ -44,6 +44,7 @@ typedef struct TinyModel {
     GenLlava *g;
     Tape *tape;
 } TinyModel;
+extern bool tiny_joins; /* backends that tiny_open opens say that they join adapters with their weights */
 MUST_USE Status tiny_open(TinyModel *m, const RunConfig *cfg, DType compute, Recompute recompute);
 void tiny_close(TinyModel *m);
 /* One step: loss of the batch with text_scale 1/Σw, gradients left in the flat buffer. logits may be NULL. */
