@@ -241,7 +241,7 @@ static void up_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part u
     }
 }
 
-/* Whether input_grad has given x the gradient through the adapter of linear i. */
+/* Whether input_grad gives x the gradient through the adapter of linear i. */
 static bool is_done(const LinearNode *s, int i)
 {
     for (int j = 0, run; j < s->n; j += run) {
@@ -280,7 +280,7 @@ static void down_grads(Tape *t, LinearNode *s, Part du)
     }
 }
 
-/* dx += drop'(du A) of the adapters that input_grad has left out. */
+/* dx (+)= drop'(du A) of the adapters that input_grad leaves out. */
 static void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *accumulate)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
@@ -350,9 +350,9 @@ static Status linear_bwd(Tape *t, Node *self)
     }
     if (dx && joint)
         joint_input_grad(t, joint, s, dy, ldy, s->du, dx, &accumulate);
-    else if (dx) {
-        input_grad(t, s, dy, ldy, s->du, dx, &accumulate);
+    else if (dx) { /* the adapters first: they only write dx, and the long product has time to read it */
         adapters_down_bwd(t, s, s->du, dx, &accumulate);
+        input_grad(t, s, dy, ldy, s->du, dx, &accumulate);
     }
     if (!s->reads_x || !tape_wait(t, s->x, self, linear_late)) { /* if it waits, du stays */
         param_grads(t, s);
