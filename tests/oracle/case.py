@@ -82,8 +82,9 @@ class Case:
                             lora.get("targets", ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
                             lora.get("rslora", False))
         self._rows(model, c)
-        config.setdefault("data", {}).update(
-            {"mixture": self.sources if self.inline else "mixture.json", "shuffle": False})
+        data = config.setdefault("data", {})
+        data["mixture"] = self.sources if self.inline else "mixture.json"
+        data.setdefault("shuffle", False)
         config.setdefault("train", {})["compute"] = "f32"
         dump_json(self.path("config.json"), {"//": "made by tests/oracle", "device": "cpu", **config})
 

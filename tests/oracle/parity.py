@@ -35,12 +35,17 @@ def one_case(build, seed, folder, exports, large):
     the run leaves, instead of the dump."""
     config = random_case.build(folder, seed, large)
     cfg = run_config.load(config)
+    dump = None
+
+    def run():
+        nonlocal dump
+        dump = dump or train(build, config, f"{folder}/out", env={"GENLLAVA_ISA": "avx2"} if seed % 3 == 0 else None)
+        return dump
     try:
-        reference.train(cfg, f"{folder}/expected")
+        reference.train(cfg, f"{folder}/expected", order_of=run)
     except reference.NothingToDo:
         return None
-    env = {"GENLLAVA_ISA": "avx2"} if seed % 3 == 0 else None
-    dump = train(build, config, f"{folder}/out", env=env)
+    run()
     if exports:
         last = sorted(glob.glob(f"{dump}/step-*"))[-1]
         checkpoint = sorted(glob.glob(f"{folder}/out/{cfg['name']}/checkpoint-*"))[-1]
@@ -56,7 +61,7 @@ def beside_f32(folder, config, dump):
     for nudge in range(NEIGHBOURS):
         pairs.append((f"{folder}/truth-{nudge}", f"{folder}/f32-{nudge}"))
         for out, *precision in ((pairs[-1][0],), (pairs[-1][1], "--f32")):
-            checks.run([sys.executable, script, "--config", config, "--dump", out, "--nudge", str(nudge), *precision])
+            checks.run([sys.executable, script, "--config", config, "--dump", out, "--order", dump, "--nudge", str(nudge), *precision])
     return compare.compare_beside(f"{folder}/expected", dump, pairs)
 
 

@@ -79,7 +79,7 @@ def draw_row(r, i, pictures, template, generate):
         task = "edit" if inputs else "generate"
         targets = [r.choice(pictures)]
         turns[-1] = r.choice(["<gen>", turns[-1] + " <gen>", "<gen> " + turns[-1], turns[-1] + "<gen>" + text(r, 1, 2)])
-    return unified(f"row/{i}", task, turns, inputs, targets, r.choice([None, None, 1.0, 0.5, 3.25]))
+    return unified(f"row/{i}", task, turns, inputs, targets, r.choice([None, None, 1.0, 0.5, 3.25, 0]))
 
 
 def draw_model(r, blocks, has_rows):
@@ -113,18 +113,18 @@ def build(folder, seed, large=False):
     generate = model["tokens"]["image"] > 0
     n_rows, batch = r.randint(2, 7), r.randint(1, 5)
     if r.random() < 0.5:
-        c.source([draw_row(r, i, pictures, template, generate) for i in range(n_rows)], weight=r.choice([1, 1, 2]))
+        c.source([draw_row(r, i, pictures, template, generate) for i in range(n_rows)], weight=r.choice([1, 1, 2, 0.5, 1.5]))
     else:
         rows = [draw_row(r, i, pictures, template, False) for i in range(n_rows)]
         c.source([legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i))
                   for i, row in enumerate(rows)])
     train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
-    train.update(r.choice([{"steps": r.randint(2, 3 if large else 5)}, {"epochs": r.randint(1, 2)}]))
+    train.update(r.choice([{"steps": r.randint(2, 3 if large else 5)}, {"epochs": r.choice([1, 2, 0.5, 1.5])}]))
     config = {
         "model": model,
         "loss": {"image_tokens": r.choice(["first", "all", "none"]), "text_weight": r.choice([1, 1, 0.3]),
-                 "normalise": r.choice(["step", "step", "rank"])},
-        "data": {"template": template, "max_tokens": r.choice([2048, 2048, 120, 60])},
+                 "normalise": r.choice(["step", "rank", "micro"])},
+        "data": {"template": template, "shuffle": r.random() < 0.5, "max_tokens": r.choice([2048, 2048, 120, 60])},
         "train": train,
         "optim": {"lr": r.uniform(1e-3, 5e-3), "lr_projector": r.uniform(1e-3, 5e-3), "lr_tokens": r.uniform(1e-3, 5e-3),
                   "lr_vision": r.uniform(5e-4, 2e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),

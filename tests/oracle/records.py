@@ -1,7 +1,6 @@
 """The rows of a mixture: LLaVA JSON arrays and unified JSONL, normalised to one shape, numbered over the mixture."""
 
 import json
-import math
 import os
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ class Record:
     turns: list            # of (is_human, text)
     inputs: list           # absolute paths, in order
     targets: list
-    copies: int = 1        # how often the mixture takes it in an epoch
+    copies: float = 1      # how often the mixture takes it in an epoch; with a fraction: once more in some of them
     reject: str = None     # reason, when it cannot be used
     raw_turns: int = 0
     text: object = field(default=None, repr=False)  # conversation.Encoded, set by whoever encodes
@@ -94,8 +93,7 @@ def _rows(path):
 
 
 def load_mixture(cfg):
-    """Every record of the mixture in file order, rejected ones included. Only weights without a fraction: the
-    membership hash of the others is the toolkit's own."""
+    """Every record of the mixture in file order, rejected ones included."""
     mixture, base = cfg["data"]["mixture"], cfg["base_dir"]
     if isinstance(mixture, str):
         base = os.path.dirname(mixture)
@@ -126,7 +124,5 @@ def _copies(mixture, sources, records):
         scale = epoch / sum(n * w for n, w in zip(usable, weights))
         weights = [w * scale for w in weights]
     for s, w in zip(sources, weights):
-        if w != math.floor(w):
-            raise ValueError(f"source {s.get('name')}: weight {w} has a fraction")
         for r in records[s["first"]:s["last"]]:
-            r.copies = int(w)
+            r.copies = w

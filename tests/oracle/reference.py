@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 import conversation
 import models
+import order
 import records
 import run_config
 from conversation import IGNORE, IMAGE
@@ -75,21 +76,6 @@ def against_llava(r, template, tokenizer, vocabulary):
 
 # ------------------------------------------------------------------ schedule
 
-def plan(cfg, items):
-    """The items of every optimiser step, without shuffling."""
-    t, epoch = cfg["train"], [it for it in items for _ in range(it.record.copies)]
-    if t["steps"]:
-        n_steps, n_items = t["steps"], t["steps"] * t["batch"]
-    else:
-        n_items = len(epoch) * (1 if t["epochs"] is None else t["epochs"])
-        if n_items != int(n_items):
-            raise ValueError(f"{n_items} samples: choose epochs that give a whole number")
-        n_items = int(n_items)
-        n_steps = -(-n_items // t["batch"])
-    endless = [epoch[i % len(epoch)] for i in range(n_items)]
-    return [endless[k * t["batch"]:(k + 1) * t["batch"]] for k in range(n_steps)]
-
-
 def lr_factor(cfg, k, total):
     o = cfg["optim"]
     w = math.ceil(o["warmup"] * total) if o["warmup"] < 1 else int(o["warmup"])
@@ -108,17 +94,30 @@ def decays(name):
 
 # ------------------------------------------------------------------ a step
 
+def labels_weight(items):
+    return sum(it.record.weight * len(it.labels) for it in items)
+
+
+def scaled(model, cfg, items):
+    """Every item with the factor of its summed cross entropy. "micro": the mean over a pass's labels, then over the passes."""
+    def length(it):
+        return conversation.expanded_length(it.record.text.ids, model.patches)
+
+    micro = cfg["loss"]["normalise"] == "micro"
+    groups = order.passes(items, length, cfg["train"]["micro_tokens"]) if micro else [items]
+    for group in groups:
+        total = labels_weight(group)
+        for it in group:
+            yield it, it.record.weight / total / len(groups) if total else 0.0
+
+
 def run_step(model, cfg, items, with_logits):
     """Forward and backward over the items. Gradients stay in .grad; returns the dump's loss and logits entries."""
-    regime, entries, weighted = cfg["loss"]["normalise"], [], 0.0
-    total_w = sum(it.record.weight * len(it.labels) for it in items)
-    for it in items:
+    entries, weighted, total_w = [], 0.0, labels_weight(items)
+    for it, scale in scaled(model, cfg, items):
         logits = model(it.record.text.ids, it.tensors, it.rows)
         ce = torch.nn.functional.cross_entropy(logits, torch.tensor(it.labels), reduction="sum")
-        w = it.record.weight
-        # "micro": every item is a pass of its own (the config's micro_tokens must see to that), the mean of means.
-        scale = (1 / len(it.labels) / len(items) if regime == "micro" else w / total_w) if w else 0.0
-        weighted += w * float(ce.detach())
+        weighted += it.record.weight * float(ce.detach())
         loss = ce * (scale * cfg["loss"]["text_weight"])
         if loss.requires_grad:
             loss.backward()
@@ -128,10 +127,10 @@ def run_step(model, cfg, items, with_logits):
     out = {"loss": np.float32(cfg["loss"]["text_weight"] * text), "loss.text": np.float32(text)}
     entries.sort(key=lambda e: e[0])
     rows, labels = np.concatenate([e[1] for e in entries]), np.concatenate([e[2] for e in entries])
-    order = np.lexsort((rows[:, 1], rows[:, 0]))  # copies of a record stand label by label
-    out["logits.row"], out["logits.label"] = rows[order], labels[order]
+    by_row = np.lexsort((rows[:, 1], rows[:, 0]))  # copies of a record stand label by label
+    out["logits.row"], out["logits.label"] = rows[by_row], labels[by_row]
     if with_logits:
-        out["logits"] = torch.cat([e[3] for e in entries]).float().numpy()[order]
+        out["logits"] = torch.cat([e[3] for e in entries]).float().numpy()[by_row]
     return out
 
 
@@ -166,8 +165,9 @@ def nudged(model, seed):
     return model
 
 
-def train(cfg, dump, steps=None, double=True, want=None, nudge=0):
+def train(cfg, dump, steps=None, double=True, want=None, nudge=0, order_of=None):
     """Runs and writes dump/step-NNNNNN.safetensors and dump/initial.safetensors (param/… before the first step).
+    order_of(): called where there is something to train in an order of the toolkit's own; the dump that shows it.
     want(step, n_steps) names what a step's file holds: a set out of logits, grad, param; None: everything."""
     torch.manual_seed(0)
     if double:
@@ -181,7 +181,7 @@ def train(cfg, dump, steps=None, double=True, want=None, nudge=0):
     named = model.trainable()
     if not items or not named:
         raise NothingToDo
-    plans = plan(cfg, items)
+    plans = order.read(cfg, items, order_of()) if order.is_own(cfg, items) else order.plan(cfg, items)
     o = cfg["optim"]
     lr = {"llm": o["lr"], "projector": o["lr_projector"], "tokens": o["lr_tokens"], "vision": o["lr_vision"]}
     groups = [{"params": [p], "lr": 0.0, "peak": lr[g], "weight_decay": o["weight_decay"] if decays(n) else 0.0}
@@ -218,8 +218,9 @@ def main():
     p.add_argument("--steps", type=int)
     p.add_argument("--f32", action="store_true", help="as transformers computes it, instead of the truth in double")
     p.add_argument("--nudge", type=int, default=0, help="start beside the weights; the number says where")
+    p.add_argument("--order", help="a dump of train that shows which rows stand in which step, where the config alone does not say")
     a = p.parse_args()
-    print(train(run_config.load(a.config), a.dump, a.steps, not a.f32, nudge=a.nudge))
+    print(train(run_config.load(a.config), a.dump, a.steps, not a.f32, nudge=a.nudge, order_of=lambda: a.order))
 
 
 if __name__ == "__main__":
