@@ -223,8 +223,14 @@ fixtures:
 	@sh tests/oracle/need.sh $(PYTHON)
 	$(PYTHON) tests/oracle/fixtures.py
 
-#: make test-long   other orders of the emulated warps, and deliberate faults in kernels that some test must notice
-test-long: $(BUILD)/test-cuda-host
+#: make test-long   other orders of the emulated warps, deliberate faults in kernels that some test must notice, and all faults of a run: 200 kills,
+#:                  10,000 flipped bits, every call of the system and every request for memory that can fail, resuming from each of 64 steps
+test-long: all $(BUILD)/test-cuda-host $(REFUSING)
+	KILLS=200 bash tests/cli/train_kill.sh $(BUILD)
+	FLIPS=10000 bash tests/cli/train_faults.sh $(BUILD)
+	STEPS=64 bash tests/cli/train_resume.sh $(BUILD)
+	REFUSALS=all bash tests/cli/refused_memory.sh $(BUILD)
+	POINTS=all bash tests/cli/train_kill_points.sh $(BUILD) || [ $$? = 77 ]
 	for seed in 2 3; do CUDA_HOST_SEED=$$seed sh tests/run.sh keeps_to_the_specification $(BUILD)/test-cuda-host || exit 1; done
 	bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a $(if $(M),-- $(M))
 

@@ -1,5 +1,6 @@
 # To be sourced: a folder of its own with a small run over the parity fixtures, and what the tests of `train` share.
-#   $dir      the folder, removed at the end      $dir/run.json   16 steps, adapters with dropout, several passes a step
+#   $dir      the folder, removed at the end      $dir/run.json   $steps steps (STEPS=, 16), adapters with dropout, several passes a step
+#   $last     the name of its last checkpoint
 set -u
 build=$1
 train=$build/train
@@ -7,6 +8,8 @@ train=$build/train
 dir=$(mktemp -d) || exit 1
 trap 'chmod -R u+rwX "$dir"; rm -rf "$dir"' EXIT
 failed=0
+steps=${STEPS:-16}
+last=checkpoint-$(printf %06d "$steps")
 
 bases=$PWD/tests/fixtures/parity/bases
 cat > "$dir/run.json" <<END
@@ -20,7 +23,7 @@ cat > "$dir/run.json" <<END
   },
   "data": {"mixture": [{"name": "rows", "files": ["$PWD/tests/fixtures/parity/visual_tokens/rows.jsonl"],
                         "image_root": "$PWD/tests/fixtures/parity/visual_tokens/images"}], "shards": "$dir/shards"},
-  "train": {"steps": 16, "batch": 3, "micro_tokens": 90, "compute": "f32"},
+  "train": {"steps": $steps, "batch": 3, "micro_tokens": 90, "compute": "f32"},
   "optim": {"lr": 1e-2, "lr_projector": 1e-2, "lr_tokens": 1e-2, "warmup": 2},
   "save": {"dir": "$dir/runs", "every": 1, "keep": 100},
   "log": {"tensorboard": false}
@@ -57,6 +60,6 @@ straight() {
 
 # same_end FOLDER WHEN: the run under runs/r ended as the one in FOLDER: every byte of the last checkpoint but its settings, and the log.
 same_end() {
-    diff -rq -x config.resolved.json -x MANIFEST.json "$1/checkpoint-000016" "$dir/runs/r/checkpoint-000016" || fail "$2: the last checkpoints differ"
+    diff -rq -x config.resolved.json -x MANIFEST.json "$1/$last" "$dir/runs/r/$last" || fail "$2: the last checkpoints differ"
     diff <(log_of "$1") <(log_of "$dir/runs/r") > "$dir/diff" || { fail "$2: train.jsonl differs"; head -4 "$dir/diff" >&2; }
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Damaged checkpoints, full disks, changed settings: what is said, what is kept, how it ends.
+# Damaged checkpoints, full disks, changed settings: what is said, what is kept, how it ends. FLIPS=: how many single bits are flipped (20).
 . tests/cli/_train.sh
 straight "$dir/straight"
 restore() {
@@ -7,11 +7,11 @@ restore() {
     mkdir -p "$dir/runs/r"
     cp -r "$dir/straight"/checkpoint-00000[1-5] "$dir/straight/train.jsonl" "$dir/runs/r/"
 }
-# flip FILE: one bit in its middle.
+# flip FILE [AT BIT]: one bit, in its middle.
 flip() {
-    local at=$(($(stat -c %s "$1") / 2)) byte
+    local at=${2:-$(($(stat -c %s "$1") / 2))} byte
     byte=$(od -An -tu1 -j $at -N 1 "$1")
-    printf "$(printf '\\x%02x' $((byte ^ 4)))" | dd of="$1" bs=1 seek=$at conv=notrunc 2> /dev/null
+    printf "$(printf '\\x%02x' $((byte ^ 1 << ${3:-2})))" | dd of="$1" bs=1 seek=$at conv=notrunc 2> /dev/null
 }
 
 # The newest is damaged: an older one takes its place, and the file is named.
@@ -24,6 +24,22 @@ for file in adapter_model.safetensors optimizer.safetensors state.json MANIFEST.
     says "resuming from $dir/runs/r/checkpoint-000004"
     same_end "$dir/straight" "after damage to $file"
 done
+
+# Any bit of any file: found before anything is used.
+restore
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+files=("$dir/runs/r/checkpoint-000005"/*)
+for n in $(seq 1 "${FLIPS:-20}"); do
+    file=${files[RANDOM % ${#files[@]}]}
+    at=$(((RANDOM * 32768 + RANDOM) % $(stat -c %s "$file"))) bit=$((RANDOM % 8))
+    flip "$file" $at $bit
+    "$build/inspect" "$dir/runs/r/checkpoint-000005" > /dev/null 2> "$dir/err"
+    code=$?
+    [ $code -eq 65 ] || [ $code -eq 66 ] || fail "bit $bit of byte $at of $file flipped: exit $code (SEED=$seed)"
+    flip "$file" $at $bit
+done
+echo "    ${FLIPS:-20} flipped bits"
 
 # A file is missing; all are damaged; a named one is damaged.
 restore
