@@ -192,11 +192,11 @@ deps:
 	@sh tools/deps.sh --all
 	@rm -f $(BUILD)/probe.mk
 
-#: make quickstart  the first thing to try: tunes a little model on the CPU in minutes and scores it
+#: make quickstart  the first thing to try: tunes a little model in minutes and scores it (without a driver, CUDA is left out of the build)
 quickstart:
 	@sh tools/deps.sh
 	@echo "== building"
-	@$(MAKE) -s --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) all
+	@$(MAKE) -s --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) $(if $(wildcard /dev/nvidiactl),,CUDA=0) all
 	@sh tools/quickstart.sh $(BUILD)
 
 #: make base        make the quickstart's base model anew, from random weights

@@ -3,8 +3,8 @@
 set -eu
 bin=$1
 world=runs/base-scenes
-"$bin/scenes" --out "$world/one" --count 30000 --heldout 200 --seed 1 --objects 1 --kinds caption
-"$bin/scenes" --out "$world/three" --count 50000 --heldout 300 --seed 2 --objects 3 --kinds caption
+"$bin/scenes" --out "$world/whole" --count 40000 --heldout 100 --seed 2 --objects 3 --kinds caption
+"$bin/scenes" --out "$world/single" --count 80000 --heldout 100 --seed 3 --objects 3 --kinds refer --turns 3
 "$bin/train" --config configs/base.json --resume
 for part in llm/model.safetensors vision/model.safetensors projector.safetensors; do
     cp "runs/base/latest/$part" "configs/base/$part"

@@ -17,8 +17,8 @@ answer() { # NAME: the held-out questions, answered by the newest checkpoint or,
 
 echo "== the picture world"
 mkdir -p "$world"
-"$bin/scenes" --out "$world/one" --count 6000 --heldout 400 --seed 7 --objects 1 --kinds color,size,side,height
-"$bin/scenes" --out "$world/many" --count 3000 --heldout 100 --seed 8 --objects 4 --kinds count
+"$bin/scenes" --out "$world/one" --count 2500 --heldout 100 --seed 21 --objects 1 --kinds color
+"$bin/scenes" --out "$world/many" --count 10000 --heldout 400 --seed 22 --objects 3 --kinds side,height,size,count
 if [ ! -e "$run/latest" ]; then
     echo "== the base model answers the held-out questions"
     answer before
