@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/formats/disk.h"
@@ -86,6 +87,9 @@ static Status find_named(Setup *s, const char *named)
         disk_join(path, s->folder, named);
     if (!disk_exists(path))
         return fail(ERR_MISSING, "--resume: %s: there is no such checkpoint, neither here nor in %s", named, s->folder);
+    struct stat st;
+    if (!stat(path, &st) && !S_ISDIR(st.st_mode))
+        return fail(ERR_USAGE, "--resume: %s is a file, expected the folder of a checkpoint", path);
     if (!disk_exists(disk_join(manifest, path, "MANIFEST.json"))) {
         TRY(checkpoint_newest(path, s->start));
         return *s->start ? OK : fail(ERR_DATA, "--resume: %s is neither a whole checkpoint nor a folder that holds some", path);

@@ -28,6 +28,9 @@ same_end "$dir/straight" "from a named checkpoint"
 expect 0 --config "$dir/run.json" --resume checkpoint-000003
 same_end "$dir/straight" "from a checkpoint of the run folder"
 
+expect 2 --config "$dir/run.json" --resume "$dir/run.json"
+grep -qx "error: --resume: $dir/run.json is a file, expected the folder of a checkpoint" "$dir/err" || fail "--resume FILE says: $(cat "$dir/err")"
+
 # With threads that decode: the same bits.
 rm -rf "$dir/runs/r"
 expect 0 --config "$dir/run.json" --set data.workers=2
