@@ -52,7 +52,8 @@ static Status compare(const PrepareOptions *o, const Journal *m, bool found, con
     char changed[PATH_MAX + 64];
     *fresh = false;
     if (!found) {
-        snprintf(why_text, sizeof why_text, "there are none yet");
+        bool damaged = journal_exists(o->out);
+        snprintf(why_text, sizeof why_text, damaged ? "%s/manifest.jsonl is damaged" : "there are none yet", o->out);
         return OK;
     }
     if (strcmp(m->config, config)) {

@@ -37,6 +37,13 @@ const JournalShard *journal_shard(const Journal *m, int64_t index)
 
 static void name_of(char out[PATH_MAX], const char *folder) { snprintf(out, PATH_MAX, "%s/manifest.jsonl", folder); }
 
+bool journal_exists(const char *folder)
+{
+    char path[PATH_MAX];
+    name_of(path, folder);
+    return !access(path, F_OK);
+}
+
 /* A later line about a shard replaces the earlier one. */
 static Status add_shard(Journal *m, const JournalShard *s)
 {

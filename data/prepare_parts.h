@@ -73,6 +73,7 @@ typedef struct Journal {
 } Journal;
 /* *found false when there is none or it cannot be read (then it is as if there were none). */
 MUST_USE Status journal_read(Journal *m, const char *folder, bool *found);
+bool journal_exists(const char *folder); /* readable or not */
 void journal_free(Journal *m);
 const JournalShard *journal_shard(const Journal *m, int64_t index);
 /* The head, the bad rows of `bad_jsonl` (a file, or NULL: those of the present manifest) and the finished shards, in order. */

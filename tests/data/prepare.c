@@ -453,6 +453,10 @@ TEST(prepare_knows_what_makes_shards_stale)
     expect_stale(&w, "shard-00001-of-00003.h5 is missing");
     REQUIRE_OK(prepare_run(&w.o, &r));
     expect_stale(&w, NULL);
+    REQUIRE(!truncate(in("out/manifest.jsonl"), 20));
+    snprintf(wanted, sizeof wanted, "%s/manifest.jsonl is damaged", w.o.out);
+    expect_stale(&w, wanted);
+    REQUIRE_OK(prepare_run(&w.o, &r));
     w.mixture.sources[1].weight = 3; /* chooses among rows, makes none */
     expect_stale(&w, NULL);
     close_world(&w);
