@@ -263,15 +263,31 @@ static void read_mixture(Reader *r, Mixture *m, const Json *root)
 
 /* ---------------------------------------------------------------- from outside */
 
-static Status read_document(Reader *r, Mixture *m, JsonDoc *doc)
+static Status judge(const Reader *r)
 {
-    m->seed = DEFAULT_SEED;
-    read_mixture(r, m, json_root(doc));
     if (r->no_memory)
         return fail(ERR_NOMEM, "%s: no memory to hold this mixture", r->name);
     if (r->n_mistakes > MOST_MISTAKES)
         return fail(ERR_USAGE, "%s\n%s: and %d more mistakes", r->mistakes, r->name, r->n_mistakes - MOST_MISTAKES);
     return r->n_mistakes ? fail(ERR_USAGE, "%s", r->mistakes) : OK;
+}
+
+static Status read_document(Reader *r, Mixture *m, JsonDoc *doc)
+{
+    m->seed = DEFAULT_SEED;
+    read_mixture(r, m, json_root(doc));
+    return judge(r);
+}
+
+Status mixture_check(const Json *list, const char *name)
+{
+    Mixture m = {0};
+    Reader r = {.name = name, .base = "/"};
+    read_sources(&r, &m, list);
+    Status s = judge(&r);
+    mem_free(r.mistakes);
+    mixture_free(&m);
+    return s;
 }
 
 /* The folder of `file`, absolute; symbolic links resolved. */

@@ -97,6 +97,9 @@ typedef struct Mixture {
  * start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each with
  * file:line:column and what was meant. */
 MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir);
+struct Json;
+/* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
+MUST_USE Status mixture_check(const struct Json *list, const char *name);
 void mixture_free(Mixture *m);
 
 typedef struct RecordReader RecordReader;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 
@@ -222,6 +223,10 @@ static bool read_mixture(ConfigReader *r, const Json *v)
         set_path(r, &r->cfg->data.mixture, v->string);
         return true;
     }
+    Status s = mixture_check(v, r->source); /* now, while its places in the file are known */
+    r->no_memory |= s == ERR_NOMEM;
+    if (s == ERR_USAGE)
+        add_line(r, status_message());
     JsonOut out = {0};
     jsonout_begin_array(&out, NULL);
     for (const Json *e = v->child; e; e = e->next)

@@ -59,6 +59,9 @@ static const struct {
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\",\n\"train\":\"rows\"}}}",
      ":2:1: model.llm.train must be \"frozen\", \"lora\" or \"full\", found \"rows\""},
     {"{\"data\":{\"mixture\":[]},\n\"model\":{\"llm\":{\"path\":\"l\"}}}", ":1:10: data.mixture must be a path or a list of sources, found an array"},
+    {"{\"model\":{\"llm\":{\"path\":\"l\"}},\"data\":{\"mixture\":[{\"files\":\"a\"},\n {\"fils\":[\"b\"],\n  \"weight\":-1}]},\n\"seed\":\"x\"}",
+     ":2:3: unknown key \"fils\"; did you mean \"files\"?\n:2:2: this source has no \"files\"\n:3:12: weight must be a number from 0, found -1\n"
+     ":4:1: seed must be an integer, found \"x\""},
     {"{\"data\":{},\"model\":{}}",
      ": model.llm.path is missing: Hugging Face folder of a Mistral-family language model; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
