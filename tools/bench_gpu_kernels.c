@@ -202,7 +202,8 @@ static bool place(const Bench *x, Matmul *a)
     char *p = x->ops.memory;
     a->a = p, a->b = p + size_a, a->c = p + size_a + size_b;
     a->bias = a->bias ? p + size_a + size_b + size_c : NULL;
-    return size_a + size_b + size_c + size_bias <= x->ops.size;
+    a->add = a->add ? p + size_a + size_b + size_c + size_bias : NULL;
+    return size_a + size_b + 2 * size_c + size_bias <= x->ops.size;
 }
 
 static Status time_shapes(Bench *x, Shapes *s)
