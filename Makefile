@@ -255,9 +255,9 @@ check:
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
 #: make bench       matmuls against the machine's peak, and steps of training, memory, start and pictures beside PyTorch and Pillow
-#:                  (PYTHON= as for parity); nothing is measured on a busy machine
+#:                  (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
 bench: all $(BENCHES:%=$(BUILD)/%)
-	@sh tools/bench.sh $(BUILD) $(PYTHON)
+	@ROW='$(ROW)' sh tools/bench.sh $(BUILD) $(PYTHON)
 
 #: make bench-kernels   how near the CPU kernels come to the machine's peaks (ONLY=matmul: lines of that operator)
 bench-kernels: $(BUILD)/bench-kernels

@@ -4,7 +4,7 @@
 # text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are of the same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
-pairs=5 steps=12
+pairs=5 steps=12 row=${ROW:-C}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 torch=yes
@@ -22,6 +22,7 @@ quiet() {
     done
     return 1
 }
+asked() { case "$1" in "$row"*) ;; *) return 1 ;; esac; }
 busy() { printf '%-28s machine busy: no ratio measured now would mean anything\n' "$1"; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
@@ -87,6 +88,7 @@ theirs_picture() { taskset -c 0 "$python" tests/oracle/bench_picture.py "$pictur
 
 # compare NAME GOAL UNIT WHAT: ours_WHAT and theirs_WHAT, which print a time, in turn
 compare() {
+    asked "$1" || return 0
     : >"$dir/ours"; : >"$dir/theirs"; : >"$dir/ratio"; : >"$dir/memory"; : >"$dir/ours_kb"; : >"$dir/theirs_kb"
     for _ in $(seq $pairs); do
         quiet || { busy "$1"; return 0; }
@@ -107,6 +109,7 @@ compare() {
 
 # step NAME GOAL WIDTH LAYERS FF HEADS KV VOCAB BATCH TOKENS RANK PERCENT
 step() {
+    asked "$1" || return 0
     base "$3" "$4" "$5" "$6" "$7" "$8"
     data "$9" "${10}" "${12}"
     config "$9" "${11}" "${12}"
@@ -114,7 +117,9 @@ step() {
     compare "$1" "$2" s step
 }
 
-if quiet; then
+if ! asked C1; then
+    :
+elif quiet; then
     echo "C1 (hold 0.85 of the FMA peak with AVX-512, 0.75 with AVX2)"
     "$bin/bench-kernels" matmul
 else

@@ -6,6 +6,9 @@ import resource
 import statistics
 import sys
 import time
+import warnings
+
+warnings.filterwarnings("ignore")
 
 import torch
 from peft import LoraConfig, get_peft_model
