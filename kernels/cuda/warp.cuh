@@ -122,7 +122,7 @@ struct HostCopyQueue {
 };
 static inline HostCopyQueue *host_copies()
 {
-    static thread_local HostCopyQueue queue[1024];
+    static HostCopyQueue queue[1024]; /* launches come from one thread of the host; 6 MB are too many for the stack of each */
     return &queue[cuda_host_thread->linear];
 }
 /* 16 bytes, both aligned to 16; the bytes beyond n_bytes (0 … 16) are zeroed. */

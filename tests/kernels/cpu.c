@@ -81,7 +81,7 @@ static void norms_and_sums(Backend *b, float *memory)
 {
     enum { ROWS = 700, COLS = 333 };
     float *x = memory, *dy = memory + (1 << 20), *y = memory + (2 << 20), *w = memory + (3 << 20), *mean = w + 3 * COLS, *rstd = mean + ROWS;
-    double *sum = (double *)(void *)(rstd + ROWS + ROWS % 2);
+    double *sum = (double *)(void *)(w + 4096); /* behind the others, aligned */
     CHECK_OK(b->ops.layernorm_fwd(&b->ctx, &(LayerNormFwd){.rows = ROWS, .cols = COLS, .eps = 1e-5, .x = x, .w = w, .b = w + COLS, .y = y,
                                                            .mean = mean, .rstd = rstd}));
     CHECK_OK(b->ops.layernorm_bwd(&b->ctx, &(LayerNormBwd){.rows = ROWS, .cols = COLS, .x = x, .w = w, .mean = mean, .rstd = rstd, .dy = dy,
