@@ -283,12 +283,14 @@ static Status answer_file(BatchFile *b, FILE *in)
     return OK;
 }
 
-Status batch_answer(Answerer *a, const char *file, const char *out_dir, const Sampling *sampling)
+Status batch_answer(Answerer *a, const char *file, const char *image_root, const char *out_dir, const Sampling *sampling)
 {
     bool standard = !strcmp(file, "-");
     char copy[4096], path[4200], hidden[4200], bad[4200];
     BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .out_path = path, .bad_path = bad};
-    if (!standard) {
+    if (image_root) {
+        snprintf(b.folder, sizeof b.folder, "%s", image_root);
+    } else if (!standard) {
         snprintf(copy, sizeof copy, "%s", file);
         snprintf(b.folder, sizeof b.folder, "%s", dirname(copy));
     }

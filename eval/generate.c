@@ -17,7 +17,7 @@
 #include "train/manifest.h"
 
 static struct {
-    const char *config, *checkpoint, *ask, *draw, *edit, *batch, *out, *sampler;
+    const char *config, *checkpoint, *ask, *draw, *edit, *batch, *image_root, *out, *sampler;
     CliList images, sets;
     bool chat, quiet;
     Sampling sampling;
@@ -35,6 +35,7 @@ static const CliOption OPTIONS[] = {
     {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
     {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
     {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or LLaVA records; paths are relative to the file", 0, 0, NULL, false},
+    {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's image_root", 0, 0, NULL, false},
     {"--draw", CLI_STRING, &args.draw, "TEXT", "draw a picture (needs model.diffusion.path)", 0, 0, NULL, false},
     {"--edit", CLI_STRING, &args.edit, "TEXT", "edit the picture of --image (needs model.diffusion.path)", 0, 0, NULL, false},
     {"--out", CLI_STRING, &args.out, "PATH", "where the picture goes; for --batch a folder, which receives answers.jsonl", 0, 0, NULL, false},
@@ -68,6 +69,8 @@ static Status check_arguments(void)
     if (args.draw || args.edit)
         return fail(ERR_USAGE, "generate: --draw and --edit need a run with model.diffusion.path; this version trains and answers about "
                                "pictures but cannot draw yet");
+    if (args.image_root && !args.batch)
+        return fail(ERR_USAGE, "generate: --image-root is for --batch; --image takes paths as they are");
     if (args.batch && !args.out)
         return fail(ERR_USAGE, "generate: --batch needs --out DIR, the folder for answers.jsonl");
     args.sampling.seed = (uint64_t)args.seed;
@@ -148,7 +151,7 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint)
     Answerer *a = NULL;
     Status s = answerer_open(&a, cfg, checkpoint);
     if (!s)
-        s = args.ask ? ask_once(a) : args.chat ? chat(a) : batch_answer(a, args.batch, args.out, &args.sampling);
+        s = args.ask ? ask_once(a) : args.chat ? chat(a) : batch_answer(a, args.batch, args.image_root, args.out, &args.sampling);
     answerer_close(&a);
     return s;
 }

@@ -7,10 +7,10 @@ config=configs/quickstart.json
 world=runs/scenes
 run=runs/quickstart
 
-answer() { # NAME: the held-out questions, answered by the newest checkpoint or, before there is one, by the base
+answer() { # NAME RUN: the held-out questions, answered by the newest checkpoint of that run or, when it has none, by the base
     mkdir -p "$world/$1"
     for part in one many; do
-        "$bin/generate" --config "$config" --batch "$world/$part/heldout.json" --out "$world/$1/$part" --max-new-tokens 16
+        "$bin/generate" --config "$config" --set name="$2" --batch "$world/$part/heldout.json" --out "$world/$1/$part" --max-new-tokens 16
     done
     cat "$world/$1/one/answers.jsonl" "$world/$1/many/answers.jsonl" >"$world/$1/answers.jsonl"
 }
@@ -19,14 +19,14 @@ echo "== the picture world"
 mkdir -p "$world"
 "$bin/scenes" --out "$world/one" --count 2500 --heldout 100 --seed 21 --objects 1 --kinds color
 "$bin/scenes" --out "$world/many" --count 10000 --heldout 400 --seed 22 --objects 3 --kinds side,height,size,count
-if [ ! -e "$run/latest" ]; then
+if [ ! -e "$run/latest" ] || [ ! -e "$world/before/answers.jsonl" ]; then # the answers go when the world is removed, the run stays
     echo "== the base model answers the held-out questions"
-    answer before
+    answer before untuned
 fi
 echo "== tuning"
 "$bin/train" --config "$config" --resume
 echo "== the tuned model answers them"
-answer after
+answer after quickstart
 echo
 "$bin/evaluate" --answers "$world/after/answers.jsonl" --before "$world/before/answers.jsonl" --label "held-out accuracy"
 cat <<END

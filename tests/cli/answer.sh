@@ -41,6 +41,14 @@ done
 batch 65 "$dir/marked"
 says "$dir/marked:4:3: "
 
+# Pictures beside the file, and elsewhere.
+{ row a rgb.png; echo; row b rgb.jpg; echo; } > "$dir/elsewhere"
+batch 65 "$dir/elsewhere"
+batch 0 "$dir/elsewhere" --image-root "$images"
+[ "$(sed 's/.*"answer"//' "$dir/answers/answers.jsonl")" = "$(sed 's/.*"answer"//' "$dir/good")" ] || fail "--image-root: other answers"
+run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --image-root "$images"
+says "generate: --image-root is for --batch"
+
 # What cannot be answered is left out, said and listed; the others are answered as ever.
 cp "$images/rgb.png" "$dir/cut.png"
 truncate -s 100 "$dir/cut.png"
