@@ -78,8 +78,13 @@ Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool j
 {
     Setup s = {0};
     Status status = setup_check(&s, cfg);
-    if (status == OK)
+    if (status == OK) {
         status = setup_start(&s, resume, checkpoint);
+        if (status == ERR_USAGE && !resume) { /* a run that is there already can be planned again */
+            log_warn("%s", status_message());
+            status = OK;
+        }
+    }
     if (status == OK)
         status = fail_context(disk_check_folders(s.folder), "save.dir");
     if (status == OK)

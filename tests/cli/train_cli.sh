@@ -61,7 +61,7 @@ expect 0 --config "$config" --resume --steps 2
 says "nothing to resume in $dir/runs/r: starting from the beginning"
 expect 2 --config "$config"
 says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
-expect 2 --config "$config" --dry-run
+expect 0 --config "$config" --dry-run
 says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
 expect 2 --config "$config" --dry-run --resume --set optim.lr=1
 says "was made with other settings"
