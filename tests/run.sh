@@ -1,16 +1,21 @@
 #!/bin/sh
-# Runs test programs one after the other: sh tests/run.sh FILTER PROGRAM… . Exit 1 when a test fails, or when no program has one that matches.
+# Runs test programs one after the other: sh tests/run.sh FILTER PROGRAM… . The last line counts the tests of all of them. Exit 1 when a test fails, or
+# when no program has one that matches.
 filter=$1
 shift
+last=$(mktemp -d) || exit 1
+trap 'rm -rf "$last"' EXIT
 failed=0 matched=0
 for program; do
-    "$program" $filter
-    case $? in
+    { "$program" $filter; echo $? >"$last/code"; } | tee "$last/out"
+    tail -n 1 "$last/out" >>"$last/counts"
+    case $(cat "$last/code") in
     0) matched=1 ;;
     5) ;; # nothing matches in this one
     69) exit 69 ;; # the device is missing, and it has said so
     *) matched=1 failed=1 ;;
     esac
 done
+[ $# = 1 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$last/counts"
 [ "$matched" = 1 ] || echo "no test matches \"$filter\"" >&2
 [ "$matched" = 1 ] && [ "$failed" = 0 ]
