@@ -11,7 +11,7 @@
 
 #include "kernels/base/status.h"
 
-/* What is asked. X(enum, name, an example for --help) */
+/* What is asked. X(enum, name, an example for --help). From SCENE_REFER on answers are more than a word or phrase, and not asked to be one. */
 #define SCENE_KIND_LIST(X)                                                            \
     X(SCENE_COLOR, "color", "What color is the star?")                                \
     X(SCENE_SHAPE, "shape", "What shape is the red object?")                          \

@@ -49,7 +49,7 @@ int main(int argc, char **argv)
         {.name = "--heldout", .kind = CLI_INT, .value = &set.heldout, .argument = "M", .help = "held-out records (500)", .low = 0, .high = 999999},
         {.name = "--size", .kind = CLI_INT, .value = &set.size, .argument = "PIXELS", .help = "side of a picture (64)", .low = 32, .high = 1024},
         {.name = "--seed", .kind = CLI_INT, .value = &set.seed, .argument = "S", .help = "of all random choices (42)", .low = 0, .high = 1e15},
-        {.name = "--kinds", .kind = CLI_STRING, .value = &kinds, .argument = "LIST", .help = "kinds of questions, separated by commas (all but caption)"},
+        {.name = "--kinds", .kind = CLI_STRING, .value = &kinds, .argument = "LIST", .help = "kinds of questions, separated by commas (all but refer and caption)"},
         {.name = "--turns", .kind = CLI_INT, .value = &set.turns, .argument = "N",
          .help = "questions about one training picture at most (1); held-out pictures have one", .low = 1, .high = SCENE_KINDS},
         {.name = "--objects", .kind = CLI_INT, .value = &set.objects, .argument = "N", .help = "shapes in one picture at most (4)", .low = 1, .high = SCENE_MAX_OBJECTS},

@@ -22,7 +22,7 @@ void answerer_close(Answerer **a);
 typedef void (*AnswerSink)(void *user, const char *text, size_t n);
 
 /* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn that
- * has_images names: all of them belong to the first human turn. question_index separates the random numbers of the questions of a batch.
+ * has_images names: all of them belong to the first human turn. index separates the random numbers of the questions of a batch.
  * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
 typedef struct Question {
     const RecordTurn *turns;

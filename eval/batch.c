@@ -11,6 +11,7 @@
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/utf8.h"
+#include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
@@ -29,11 +30,6 @@ typedef struct BatchFile {
     Status first_kind;   /* of the first bad row, and why */
     char first_message[512];
 } BatchFile;
-
-typedef struct Text {
-    char *bytes; /* NUL behind them, and perhaps among them */
-    size_t n;
-} Text;
 
 typedef struct BatchRow {
     Text ask, expected; /* expected.bytes may be NULL */
@@ -80,27 +76,18 @@ static Status add_images(BatchFile *b, BatchRow *r, const Json *image)
     return image && image->kind != JSON_NULL ? add_image(b, r, image) : OK;
 }
 
-static Status copy_text(Text *out, const char *text, size_t n)
-{
-    *out = (Text){mem_alloc(n + 1), n};
-    if (!out->bytes)
-        return fail(ERR_NOMEM, "no memory for a text of %zu bytes", n);
-    memcpy(out->bytes, text, n);
-    return OK;
-}
-
 /* The text of a LLaVA turn without its image markers and outer blanks. */
 static Status plain_text(Text *out, const Json *value)
 {
     static const char MARKER[] = "<image>";
     const size_t marker = sizeof MARKER - 1;
     Text all;
-    TRY(copy_text(&all, value->string, value->length));
+    TRY(text_copy(&all, value->string, value->length));
     for (char *m; (m = memmem(all.bytes, all.n, MARKER, marker)); all.n -= marker)
         memmove(m, m + marker, all.n - marker - (size_t)(m - all.bytes));
     const char *text = all.bytes;
     utf8_strip(&text, &all.n);
-    Status s = copy_text(out, text, all.n);
+    Status s = text_copy(out, text, all.n);
     mem_free(all.bytes);
     return s;
 }
@@ -136,7 +123,7 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
         return read_conversation(b, r, turns);
     if (!ask || ask->kind != JSON_STRING)
         return wrong(b, "\"ask\"", ask, "the text of a question");
-    return copy_text(&r->ask, ask->string, ask->length);
+    return text_copy(&r->ask, ask->string, ask->length);
 }
 
 static Status put_line(JsonOut *o, FILE *out, const char *path)
@@ -247,7 +234,11 @@ static Status answer_array(BatchFile *b, FILE *in, int line, int column)
     JsonDoc *doc = NULL;
     errno = 0;
     ssize_t n = getdelim(&text, &capacity, EOF, in);
-    Status s = n < 0 ? fail(errno == ENOMEM ? ERR_NOMEM : ERR_IO, "%s: %s", b->name, errno == ENOMEM ? "no memory for its rows" : strerror(errno)) : json_parse_at(&doc, text, (size_t)n, b->name, line, column);
+    Status s;
+    if (n >= 0)
+        s = json_parse_at(&doc, text, (size_t)n, b->name, line, column);
+    else
+        s = errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for its rows", b->name) : fail(ERR_IO, "%s: %s", b->name, strerror(errno));
     for (const Json *e = s ? NULL : json_root(doc)->child; e && !s; e = e->next) {
         b->number++;
         s = answer_object(b, e);

@@ -7,6 +7,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 
@@ -26,11 +27,6 @@ static const CliProgram PROGRAM = {.name = "evaluate",
                                    .options = OPTIONS};
 
 enum { MAX_KINDS = 64, KIND_BYTES = 64 };
-
-typedef struct Text {
-    char *bytes; /* NUL behind them, and perhaps among them */
-    size_t n;
-} Text;
 
 typedef struct Row {
     Text expected, answer;
@@ -63,11 +59,9 @@ static Status normalise(Text *out, const Json *string)
         n--;
     while (n && among(text[n - 1], " \t\r\n."))
         n--;
-    *out = (Text){mem_alloc(n + 1), n};
-    if (!out->bytes)
-        return fail(ERR_NOMEM, "no memory for a text of %zu bytes", n);
+    TRY(text_copy(out, text, n));
     for (size_t i = 0; i < n; i++)
-        out->bytes[i] = (char)tolower((unsigned char)text[i]);
+        out->bytes[i] = (char)tolower((unsigned char)out->bytes[i]);
     return OK;
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "kernels/base/log.h"
+#include "tools/bench_clock.h"
 
 static const char *const PARTS[] = {"all", "attention", "elementwise", "matmul", "step", NULL};
 
@@ -95,7 +96,7 @@ static Status time_steps(Bench *x, BenchStep *step)
         least = fmin(least, all[i]);
         most = fmax(most, all[i]);
     }
-    seconds = bench_gpu_median(all, x->sizes->steps);
+    seconds = bench_median(all, x->sizes->steps);
     int32_t tokens = step->pass.batch.n_tokens;
     printf("%-4s step of %s: %d tokens, %d pictures, %d labels: %.1f ms (%.1f to %.1f), %.0f tokens/s", x->o->row, step->cfg->name, tokens,
            step->pass.batch.n_images, step->pass.batch.n_labels, 1e3 * seconds, 1e3 * least, 1e3 * most, tokens / seconds);

@@ -46,7 +46,6 @@ typedef Status (*BenchWork)(Bench *x, const void *arg);
 
 /* Seconds of one of n calls, on the device. */
 MUST_USE Status bench_gpu_batch(Bench *x, BenchWork work, const void *arg, int n, double *seconds);
-double bench_gpu_median(double *v, int n); /* sorts v */
 DType bench_gpu_compute(const RunConfig *cfg); /* auto: bf16, which every device that is taken multiplies */
 
 /* Ceilings, attention, elementwise operators, the matmuls of a step: those that --only names, a line each. */

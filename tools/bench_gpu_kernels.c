@@ -1,7 +1,7 @@
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "tools/bench_clock.h"
 #include "tools/bench_gpu.h"
 #include "tools/roofline.h"
 
@@ -12,18 +12,6 @@ const BenchSizes BENCH_GPU_TINY = {.rows = 24, .cols = 64, .optimiser = 1000, .s
                            .kv_heads = 1, .head_dim = 16, .rows_of_attention = 32, .segment = {16, 32}, .batches = 1, .steps = 2};
 
 /* ---------------------------------------------------------------- timing */
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double bench_gpu_median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
 
 Status bench_gpu_batch(Bench *x, BenchWork work, const void *arg, int n, double *seconds)
 {
@@ -47,7 +35,7 @@ static Status time_work(Bench *x, BenchWork work, const void *arg, double *secon
     int n = wanted < 1 ? 1 : wanted > MAX_CALLS ? MAX_CALLS : (int)wanted;
     for (int i = 0; i < x->sizes->batches; i++)
         TRY(bench_gpu_batch(x, work, arg, n, &all[i]));
-    *seconds = fmax(bench_gpu_median(all, x->sizes->batches), 1e-9);
+    *seconds = fmax(bench_median(all, x->sizes->batches), 1e-9);
     return OK;
 }
 
@@ -148,9 +136,13 @@ static Status elementwise(Bench *x)
 
 /* ---------------------------------------------------------------- the matmuls of a step */
 
+typedef struct Shape {
+    Matmul matmul;
+    int64_t launches;
+} Shape;
+
 typedef struct Shapes {
-    Matmul *list;
-    int64_t *launches;
+    Shape *list;
     int n, capacity;
     Status status;
 } Shapes;
@@ -158,29 +150,28 @@ typedef struct Shapes {
 static bool same_shape(const Matmul *a, const Matmul *b)
 {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->a_trans == b->a_trans && a->b_trans == b->b_trans && a->a_type == b->a_type &&
-           a->b_type == b->b_type && a->c_type == b->c_type && a->accumulate == b->accumulate && !a->bias == !b->bias && a->lda == b->lda &&
-           a->ldb == b->ldb && a->ldc == b->ldc;
+           a->b_type == b->b_type && a->c_type == b->c_type && a->accumulate == b->accumulate && !a->add == !b->add && !a->bias == !b->bias &&
+           a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc;
 }
 
 static void note_product(Shapes *s, const Matmul *a)
 {
     int i = 0;
-    while (i < s->n && !same_shape(&s->list[i], a))
+    while (i < s->n && !same_shape(&s->list[i].matmul, a))
         i++;
     if (i == s->capacity) {
-        s->capacity = s->capacity ? 2 * s->capacity : 64;
-        s->list = mem_grow(s->list, (size_t)s->capacity * sizeof *s->list);
-        s->launches = mem_grow(s->launches, (size_t)s->capacity * sizeof *s->launches);
-        if (!s->list || !s->launches) {
+        int capacity = s->capacity ? 2 * s->capacity : 64;
+        Shape *more = mem_grow(s->list, (size_t)capacity * sizeof *more);
+        if (!more) {
             s->status = fail(ERR_NOMEM, "the list of matmuls: out of memory");
             return;
         }
+        s->list = more;
+        s->capacity = capacity;
     }
-    if (i == s->n) {
-        s->list[s->n] = *a;
-        s->launches[s->n++] = 0;
-    }
-    s->launches[i]++;
+    if (i == s->n)
+        s->list[s->n++] = (Shape){.matmul = *a};
+    s->list[i].launches++;
 }
 
 static void note_shape(void *arg, Op op, const void *args, const Cost *cost)
@@ -210,7 +201,7 @@ static Status time_shapes(Bench *x, Shapes *s)
 {
     double flops[2] = {0}, seconds[2] = {0}; /* large ones, narrow ones */
     for (int i = 0; i < s->n; i++) {
-        Matmul *a = &s->list[i];
+        Matmul *a = &s->list[i].matmul;
         Cost cost;
         double one;
         cost_matmul(a, &cost);
@@ -220,10 +211,10 @@ static Status time_shapes(Bench *x, Shapes *s)
         }
         TRY(time_work(x, call, &(Call){OP_matmul, a}, &one));
         bool narrow = roofline_narrow(OP_matmul, &cost);
-        flops[narrow] += cost.flops * (double)s->launches[i];
-        seconds[narrow] += one * (double)s->launches[i];
+        flops[narrow] += cost.flops * (double)s->list[i].launches;
+        seconds[narrow] += one * (double)s->list[i].launches;
         printf("     matmul %6lld x %6lld x %6lld %c%c%s -> %s %5lld times %9.1f us %7.1f TFLOP/s %5.2f of the largest\n", (long long)a->m, (long long)a->n,
-               (long long)a->k, a->a_trans ? 'T' : 'N', a->b_trans ? 'T' : 'N', a->accumulate ? "+" : " ", dtype_name(a->c_type), (long long)s->launches[i],
+               (long long)a->k, a->a_trans ? 'T' : 'N', a->b_trans ? 'T' : 'N', a->accumulate ? "+" : " ", dtype_name(a->c_type), (long long)s->list[i].launches,
                1e6 * one, 1e-12 * cost.flops / one, cost.flops / one / x->matmul_flops);
     }
     printf("G10  matmuls of a step, large ones: %.2f of the largest (hold 0.88), %.1f ms; narrow ones: %.1f ms\n",
@@ -247,7 +238,6 @@ static Status matmuls(Bench *x, const RunConfig *cfg, const PassShape *shape)
     if (status == OK)
         status = time_shapes(x, &s);
     mem_free(s.list);
-    mem_free(s.launches);
     return status;
 }
 

@@ -7,19 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "tools/bench_clock.h"
 #include "tools/bench_ops.h"
 
 enum { ACCUMULATORS = 12, PEAK_STEPS = 100000, PEAK_TRIES = 300, COPY_BYTES = 256 << 20 };
 static const double MIN_SECONDS = 0.15;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---------------------------------------------------------------- the machine */
 
@@ -45,10 +38,10 @@ static double fma_peak(float (*run)(void), int lanes)
     volatile float sink = 0;
     for (int i = 0; i < PEAK_TRIES; i++) {
         float total = 0;
-        double start = now();
+        double start = bench_now();
 #pragma omp parallel reduction(+ : total)
         total += run();
-        double seconds = now() - start;
+        double seconds = bench_now() - start;
         best = seconds < best ? seconds : best;
         sink = total;
     }
@@ -61,13 +54,13 @@ static double copy_bandwidth(char *memory)
 {
     double best = 1e9;
     for (int i = 0; i < 4; i++) {
-        double start = now();
+        double start = bench_now();
 #pragma omp parallel
         {
             size_t part = COPY_BYTES / 2 / (size_t)omp_get_num_threads(), at = part * (size_t)omp_get_thread_num();
             memcpy(memory + at, memory + COPY_BYTES / 2 + at, part);
         }
-        double seconds = now() - start;
+        double seconds = bench_now() - start;
         best = i && seconds < best ? seconds : best;
     }
     return 1e-9 * COPY_BYTES / best;
@@ -92,14 +85,14 @@ static void *take(Bench *x, int64_t n_bytes)
 
 #define TIME(seconds, call)                                                       \
     do {                                                                          \
-        double begin_ = now(), best_ = 1e9;                                       \
-        for (int i_ = 0; i_ < 3 || now() - begin_ < MIN_SECONDS; i_++) {          \
-            double start_ = now();                                                \
+        double begin_ = bench_now(), best_ = 1e9;                                       \
+        for (int i_ = 0; i_ < 3 || bench_now() - begin_ < MIN_SECONDS; i_++) {          \
+            double start_ = bench_now();                                                \
             if ((call) != OK) {                                                   \
                 fprintf(stderr, "bench-kernels: %s\n", status_message());         \
                 exit(1);                                                          \
             }                                                                     \
-            double took_ = now() - start_;                                        \
+            double took_ = bench_now() - start_;                                        \
             best_ = took_ < best_ ? took_ : best_;                                \
         }                                                                         \
         (seconds) = best_;                                                        \

@@ -3,26 +3,13 @@
  * usage: bench-pictures FILE SIDE   prints the median milliseconds of one picture */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "data/formats/file.h"
 #include "data/image.h"
 #include "kernels/base/arena.h"
+#include "tools/bench_clock.h"
 
 enum { WARM_UP = 3, RUNS = 41, MAX_FILE = 1 << 28 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static Status once(const char *bytes, size_t n, int32_t side)
 {
@@ -44,16 +31,15 @@ static Status measure(double *milliseconds, const char *path, int32_t side)
     TRY(file_read(&bytes, &n, path, MAX_FILE));
     Status s = OK;
     for (int i = -WARM_UP; i < RUNS && !s; i++) {
-        double start = now();
+        double start = bench_now();
         s = once(bytes, n, side);
         if (i >= 0)
-            seconds[i] = now() - start;
+            seconds[i] = bench_now() - start;
     }
     mem_free(bytes);
     if (s)
         return s;
-    qsort(seconds, RUNS, sizeof *seconds, ascending);
-    *milliseconds = 1e3 * seconds[RUNS / 2];
+    *milliseconds = 1e3 * bench_median(seconds, RUNS);
     return OK;
 }
 

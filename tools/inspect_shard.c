@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <limits.h>
 #include <string.h>
 
 #include "data/encode.h"

@@ -111,10 +111,15 @@ static void read_defaults(ConfigReader *r)
 /* Whether a part of a dotted key makes it a comment. */
 static bool is_comment(const char *key)
 {
-    for (const char *part = key; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL)
-        if (!strncmp(part, "//", 2) || (!strncmp(part, "$schema", 7) && (!part[7] || part[7] == '.')))
+    char part[256];
+    for (;; key++) {
+        snprintf(part, sizeof part, "%.*s", (int)strcspn(key, "."), key);
+        if (json_is_comment(part))
             return true;
-    return false;
+        key += strcspn(key, ".");
+        if (!*key)
+            return false;
+    }
 }
 
 /* Whether this key's values are strings, and a bare number or true is one too. */

@@ -1,6 +1,5 @@
 #include "train/dry_run.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include "data/formats/disk.h"

@@ -133,7 +133,7 @@ Status disk_check_folders(const char *path)
     char part[PATH_MAX];
     struct stat st;
     snprintf(part, sizeof part, "%s", path);
-    while (stat(part, &st) && errno == ENOENT) { /* up to the nearest folder that is there */
+    while (lstat(part, &st) && errno == ENOENT) { /* up to the nearest name that is there */
         char *slash = strrchr(part, '/');
         if (!slash)
             snprintf(part, sizeof part, ".");

@@ -241,3 +241,19 @@ TEST(a_failed_kernel_is_named_as_well_as_can_be)
     }
     unsetenv("CUDA_HOST_FAIL");
 }
+
+TEST(memory_that_is_not_there_is_said_in_figures)
+{
+    enum { THERE = 3000000, WANTED = 5000000 };
+    Device d;
+    void *more;
+    const size_t size = cuda_host_memory_size();
+    cuda_host_memory_limit(cuda_host_memory_used() + THERE);
+    CHECK_INT(d.b.mem_create(&d.b, WANTED, &more), ERR_DEVICE);
+    CHECK_MSG(strstr(status_message(), "the device has 0.003 GB free of ") &&
+                  strstr(status_message(), ", and 0.005 GB more are needed: lower train.micro_tokens or set train.recompute to \"block\", or end what else uses"),
+              "%s", status_message());
+    CHECK_OK(d.b.mem_create(&d.b, THERE / 2, &more)); /* that one was not for ever */
+    d.b.mem_destroy(&d.b, more);
+    cuda_host_memory_limit(size);
+}

@@ -299,8 +299,9 @@ Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCach
     rows->cu = tape_ints(t, b->cu, b->n_segments + 1);
     rows->pos = tape_ints(t, b->pos, b->n_tokens);
     rows->item = tape_ints(t, b->item, b->n_tokens);
-    if (g->llm.layers[0].joint[0].data)
-        rows->iota = tape_iota(t, b->n_tokens);
+    for (int i = 0; i < MISTRAL_GROUPS && !rows->iota; i++)
+        if (g->llm.layers[0].joint[i].data)
+            rows->iota = tape_iota(t, b->n_tokens);
     return mistral_layers(t, &g->llm, embed(t, g, b), rows, cache);
 }
 

@@ -97,7 +97,7 @@ Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
     bool again = t->recompute == RECOMPUTE_BLOCK || !t->record;
     Tensor *y;
     b->inner = run_block(t, b, !again, !again, &y);
-    if (!y || t->status)
+    if (!y || t->status || !tape_packed(t, y))
         return NULL;
     if (!y->needs_grad) {
         y = replace_input(t, in[0], y);

@@ -22,7 +22,8 @@ typedef struct Joint {
 static inline int64_t joint_ld(const Joint *j) { return j->in + j->r; }
 
 /* Moves the weights of lin[0 … n-1], which have values, into a new matrix and copies the adapters. Does nothing (j->data stays NULL) where there is no
- * adapter, a weight trains, the types differ, or there is dropout (the adapters then read something else than x). iota: params_memory with at least joint_iota ints, from joint_iota_create. */
+ * adapter, a weight trains or has a bias, the types differ, or there is dropout (the adapters then read something else than x). iota: from joint_iota, at
+ * least as many as a weight or an adapter has rows. */
 MUST_USE Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota);
 /* Copies A and B again. */
 MUST_USE Status joint_refresh(const Joint *j, Params *p, const Linear *lin, int n);

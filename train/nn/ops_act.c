@@ -30,7 +30,8 @@ static Status swiglu_bwd(Tape *t, Node *self)
     char *g = x->data;
     ArenaMark mark = arena_mark(t->scratch);
     void *again = tape_again(t, self->out);
-    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ld, .lddu = ld, .act = t->compute, .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f), .y = again, .ldy = tensor_ld(self->out));
+    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ld, .lddu = ld, .act = t->compute,
+        .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f), .y = again, .ldy = tensor_ld(self->out));
     tape_arrived(t, self->out);
     arena_release(t->scratch, mark);
     grad_adopt(t, x, g, x->in_scratch ? 1 : 0, x->room);

@@ -21,7 +21,6 @@ typedef struct LinearNode {
     Part du; /* [rows, Σ r]: s·dy B, of the backward */
 } LinearNode;
 
-
 static int64_t out_of(const Linear *l) { return l->w->t.shape[0]; }
 static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
 

@@ -212,10 +212,12 @@ Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float 
     if (!from)
         return fail(ERR_INTERNAL, "%s has no values", q->name);
     int64_t cols = tensor_cols(&q->t);
-    if (q->ld && n != (at / cols + 1) * cols - at && at % cols + n > cols) { /* row by row */
-        int64_t first = cols - at % cols;
-        TRY(params_get_range(p, q, at, first, host));
-        return params_get_range(p, q, at + first, n - first, host + first);
+    if (q->ld && at % cols + n > cols) { /* row by row */
+        for (int64_t part; n; at += part, host += part, n -= part) {
+            part = cols - at % cols < n ? cols - at % cols : n;
+            TRY(params_get_range(p, q, at, part, host));
+        }
+        return OK;
     }
     if (q->ld)
         at = at / cols * q->ld + at % cols;
