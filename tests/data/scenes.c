@@ -172,6 +172,9 @@ TEST(scenes_answers_are_true)
     SceneRandom r = scene_random(1, false, 0);
     CHECK(scene_ask(&q, &s, SCENE_CAPTION, &r));
     CHECK_STR(q.answer, "2 objects: a large red star at the top left, a small orange circle at the bottom right.");
+    s.object[1].x = 0.2, s.object[1].y = 0.1; /* a place that holds two names neither */
+    for (int i = 0; i < 100; i++)
+        CHECK_MSG(!scene_ask(&q, &s, SCENE_REFER, &r) || !strstr(q.ask, "object at the"), "%s", q.ask);
 }
 
 TEST(scenes_no_answer_is_a_safe_guess)
@@ -240,6 +243,29 @@ static Digest file_digest(const char *folder, const char *name)
     Digest d = digest(bytes, n, 64);
     mem_free(bytes);
     return d;
+}
+
+/* Descriptions in one record are of different objects. */
+TEST(scenes_ask_about_each_object_once)
+{
+    char path[512];
+    log_set(LOG_QUIET, false);
+    SceneSet set = {.out = test_dir(), .count = 60, .size = 32, .seed = 9, .turns = 3, .objects = 3, .kinds = {[SCENE_REFER] = true}};
+    REQUIRE_OK(scenes_write(&set));
+    JsonDoc *doc;
+    snprintf(path, sizeof path, "%s/train.json", test_dir());
+    REQUIRE_OK(json_read_file(&doc, path));
+    size_t most = 0;
+    for (const Json *record = json_root(doc)->child; record; record = record->next) {
+        const Json *turns = json_get(record, "conversations");
+        most = turns->length > most ? turns->length : most;
+        for (const Json *a = turns->child->next; a; a = a->next ? a->next->next : NULL)
+            for (const Json *b = a->next ? a->next->next : NULL; b; b = b->next ? b->next->next : NULL)
+                CHECK_MSG(strcmp(json_get(a, "value")->string, json_get(b, "value")->string), "%s: %s twice", json_get(record, "id")->string,
+                          json_get(a, "value")->string);
+    }
+    CHECK_INT(most, 6);
+    json_free(&doc);
 }
 
 TEST(scenes_write_a_set)

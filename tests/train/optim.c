@@ -187,3 +187,33 @@ TEST(optim_updates_neighbours_as_one)
     params_destroy(&p);
     b.close(&b);
 }
+
+/* Neighbours with other settings keep them: decay, and the learning rate of their module. */
+TEST(optim_parts_neighbours_of_other_settings)
+{
+    static const ParamSpec OF[] = {
+        {.name = "a", .module = MODULE_PROJECTOR, .trainable = true, .decay = true, .n_dims = 1, .shape = {16}},
+        {.name = "b", .module = MODULE_PROJECTOR, .trainable = true, .n_dims = 1, .shape = {16}},
+        {.name = "c", .module = MODULE_TOKENS, .trainable = true, .n_dims = 1, .shape = {16}},
+    };
+    RunConfig c = {.optim = {.lr_projector = 0.01, .lr_tokens = 0.02, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
+    Backend b;
+    Params p;
+    Param *q[3];
+    OptimResult r;
+    REQUIRE_OK(ref_float_open(&b));
+    REQUIRE_OK(arena_create(&scratch, 4096));
+    b.ctx.scratch = &scratch;
+    b.ops.adamw = count_spans;
+    params_init(&p, &b, F32);
+    for (int i = 0; i < 3; i++)
+        q[i] = params_declare(&p, &OF[i]);
+    REQUIRE_OK(params_create(&p));
+    REQUIRE_OK(params_step_begin(&p));
+    for (int i = 0; i < 3; i++)
+        q[i]->reached = true;
+    REQUIRE_OK(optim_step(&p, &c, 1, 1.0, &r));
+    CHECK_INT(n_spans, 3);
+    params_destroy(&p);
+    b.close(&b);
+}
