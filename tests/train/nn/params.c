@@ -67,6 +67,31 @@ TEST(masters_keep_what_the_copy_rounds)
     fixture_close(&f);
 }
 
+/* Joined with adapters, a weight's rows lie apart (joint.h). */
+TEST(rows_that_lie_apart_are_read_together)
+{
+    enum { ROWS = 4, COLS = 3, LD = 5 };
+    Fixture f;
+    void *memory;
+    fixture_open(&f, F32);
+    Param *w = declare(&f, "w", false, INIT_ONE, 0, ROWS, COLS);
+    REQUIRE_OK(params_create(&f.p));
+    REQUIRE_OK(params_memory(&f.p, ROWS * LD * sizeof(float), &memory));
+    for (int i = 0; i < ROWS * LD; i++)
+        ((float *)memory)[i] = i % LD < COLS ? (float)(10 * (i / LD) + i % LD) : -1.0f;
+    w->t.data = memory;
+    w->t.type = F32;
+    w->ld = LD;
+    for (int64_t at = 0; at < ROWS * COLS; at++)
+        for (int64_t n = 1; n <= ROWS * COLS - at; n++) {
+            float back[ROWS * COLS];
+            REQUIRE_OK(params_get_range(&f.p, w, at, n, back));
+            for (int64_t i = 0; i < n; i++)
+                CHECK(back[i] == (float)(10 * ((at + i) / COLS) + (at + i) % COLS));
+        }
+    fixture_close(&f);
+}
+
 /* Which files' types are used where they lie, by compute type and number of dimensions. */
 TEST(frozen_weights_stay_in_the_file_when_they_can)
 {
