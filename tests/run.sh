@@ -6,7 +6,9 @@ shift
 last=$(mktemp -d) || exit 1
 trap 'rm -rf "$last"' EXIT
 failed=0 matched=0
+n=$#
 for program; do
+    [ $n = 1 ] || echo "== $program"
     { "$program" $filter; echo $? >"$last/code"; } | tee "$last/out"
     tail -n 1 "$last/out" >>"$last/counts"
     case $(cat "$last/code") in
@@ -16,6 +18,6 @@ for program; do
     *) matched=1 failed=1 ;;
     esac
 done
-[ $# = 1 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$last/counts"
+[ $n = 1 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$last/counts"
 [ "$matched" = 1 ] || echo "no test matches \"$filter\"" >&2
 [ "$matched" = 1 ] && [ "$failed" = 0 ]

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Damaged checkpoints, full disks, changed settings: what is said, what is kept, how it ends. FLIPS=: how many single bits are flipped (20).
+# Damaged checkpoints, full disks, changed settings: what is said, what is kept, how it ends. FLIPS=: how many single bits are flipped (500).
 . tests/cli/_train.sh
 straight "$dir/straight"
 restore() {
@@ -30,7 +30,7 @@ restore
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 files=("$dir/runs/r/checkpoint-000005"/*)
-for n in $(seq 1 "${FLIPS:-20}"); do
+for n in $(seq 1 "${FLIPS:-500}"); do
     file=${files[RANDOM % ${#files[@]}]}
     at=$(((RANDOM * 32768 + RANDOM) % $(stat -c %s "$file"))) bit=$((RANDOM % 8))
     flip "$file" $at $bit
@@ -39,7 +39,7 @@ for n in $(seq 1 "${FLIPS:-20}"); do
     [ $code -eq 65 ] || [ $code -eq 66 ] || fail "bit $bit of byte $at of $file flipped: exit $code (SEED=$seed)"
     flip "$file" $at $bit
 done
-echo "    ${FLIPS:-20} flipped bits"
+echo "    ${FLIPS:-500} flipped bits"
 
 # A file is missing; all are damaged; a named one is damaged.
 restore

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Killed at random moments and resumed until it is finished, the run ends with the same bits as an uninterrupted one. KILLS=: how often (10); runs
+# Killed at random moments and resumed until it is finished, the run ends with the same bits as an uninterrupted one. KILLS=: how often (200); runs
 # are started anew until there were as many.
 . tests/cli/_train.sh
 seed=${SEED:-$RANDOM}
@@ -7,7 +7,7 @@ RANDOM=$seed
 start=$(date +%s%N)
 straight "$dir/straight"
 whole=$(( ($(date +%s%N) - start) / 1000000 ))
-wanted=${KILLS:-10}
+wanted=${KILLS:-200}
 kills=0 runs=0
 
 # one_run: from nothing to the end, killed now and then until there were enough kills.

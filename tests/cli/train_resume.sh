@@ -1,5 +1,6 @@
 #!/bin/bash
-# A run resumed at any step ends with the same bits as one that was never interrupted. STEPS= (one more than a multiple of 3): how many it has.
+# A run resumed at any step ends with the same bits as one that was never interrupted. STEPS= (one more than a multiple of 3): how many it has (64).
+STEPS=${STEPS:-64}
 . tests/cli/_train.sh
 straight "$dir/straight"
 
