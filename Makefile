@@ -169,13 +169,13 @@ $(BUILD)/refusing-$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/obj/tests/refus
 endef
 $(foreach p,$(REFUSABLE),$(eval $(call refusing_rule,$(p))))
 
-# train whose cuda device is the emulation.
-$(BUILD)/train-cuda-host: $(BUILD)/obj/train/main.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
-
-# The same of the benchmark: that it works.
-$(BUILD)/bench-gpu-host: $(BUILD)/obj/tools/bench_gpu.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+# The programs that open a device, with the emulation as that device.
+ON_CUDA_HOST  := $(CUDA_PROGRAMS:%=$(BUILD)/%-cuda-host)
+define cuda_host_rule
+$(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
+	$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $$(TEST_LIBS)
+endef
+$(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
 
 $(BUILD)/test-gpu: $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_device/backends.o $(CUDA_OBJ) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(CUDA_LIBS)
@@ -216,7 +216,7 @@ test:
 # As many jobs as cores, where nothing else was asked for.
 JOBS          = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host $(if $(SANITIZE),,$(BUILD)/asan/test-cuda-host)
-run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(BUILD)/train-cuda-host $(BUILD)/bench-gpu-host $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
+run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -241,8 +241,8 @@ test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 mutations: $(CUDA_HOST_TEST)
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' $(CUDA_HOST_TEST) $(if $(M),-- $(M))
 
-#: make cuda-host   build/train-cuda-host: train whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
-cuda-host: $(BUILD)/train-cuda-host
+#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
+cuda-host: $(ON_CUDA_HOST)
 
 #: make test-gpu    the tests of the kernels on the GPU of this machine
 test-gpu:

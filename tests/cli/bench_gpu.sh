@@ -15,8 +15,8 @@ if [ -x "$build/bench-gpu" ] && [ ! -e /dev/nvidiactl ]; then
     *) fail "without a device: exit $code, $err" ;;
     esac
 fi
-[ -x "$build/bench-gpu-host" ] || { echo "not built"; exit 77; }
-out=$("$build/bench-gpu-host" --tiny --config tests/fixtures/parity/visual_tokens/config.json --set train.compute=bf16 --tokens 64 --segment 32 --labels 5 --row G1 2>&1) ||
+[ -x "$build/bench-gpu-cuda-host" ] || { echo "not built"; exit 77; }
+out=$("$build/bench-gpu-cuda-host" --tiny --config tests/fixtures/parity/visual_tokens/config.json --set train.compute=bf16 --tokens 64 --segment 32 --labels 5 --row G1 2>&1) ||
     fail "exit $?: $out"
 lines() { echo "$out" | grep -c "$1"; }
 [ "$(lines '^ceilings measured here: matmul of 32 x 32 x 32 ')" -eq 1 ] || fail "no ceilings: $out"
