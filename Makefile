@@ -177,7 +177,8 @@ $(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUIL
 endef
 $(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
 
-$(BUILD)/test-gpu: $(KERNEL_TESTS) $(BUILD)/obj/tests/cuda_device/backends.o $(CUDA_OBJ) $(BUILD)/libgenllava.a
+CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends parity,$(BUILD)/obj/tests/cuda_device/$(o).o) $(BUILD)/obj/tests/train/parity_case.o
+$(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(CUDA_LIBS)
 
 $(BUILD)/test-cuda-host: $(CUDA_HOST_TEST)
@@ -244,10 +245,10 @@ mutations: $(CUDA_HOST_TEST)
 #: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
 cuda-host: $(ON_CUDA_HOST)
 
-#: make test-gpu    the tests of the kernels on the GPU of this machine
+#: make test-gpu    the tests of the kernels on the GPU of this machine, and training on it against PyTorch's numbers
 test-gpu:
 ifeq ($(CUDA_ON),1)
-	@$(MAKE) --no-print-directory $(BUILD)/test-gpu
+	@$(MAKE) --no-print-directory $(BUILD)/train $(BUILD)/test-gpu
 	@sh tests/run.sh '$(T)' $(BUILD)/test-gpu
 else
 	@echo "make test-gpu needs the CUDA toolkit; this build is without" >&2; exit 69
@@ -296,4 +297,4 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BUILD)/obj/tests/refusing/refusing.d $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(BUILD)/obj/tests/cuda_device/backends.d $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BUILD)/obj/tests/refusing/refusing.d $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(CUDA_DEVICE_TEST:.o=.d) $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.d))

@@ -1,0 +1,31 @@
+/* parity_case.h: runs `train --dump` on the cases that tests/oracle made with PyTorch, transformers and peft, and compares every file that the case
+ * expects: losses, learning rate, norm, logits, gradients, and the CHANGE of the parameters since the start. */
+#ifndef GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
+#define GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
+
+/* Who trains: a program of the build folder, settings of its own (KEY=VALUE or NULL), GENLLAVA_ISA (or NULL). */
+typedef struct Trainer {
+    const char *program, *set[2], *isa;
+} Trainer;
+
+/* set, set_a, set_b: KEY=VALUE or NULL. */
+void parity_case(const Trainer *trainer, const char *name, const char *set);
+/* Two runs of one case that must agree to the bit. */
+void parity_same_bits(const Trainer *trainer, const char *name, const char *set_a, const char *set_b);
+/* Two trainers whose losses must agree to a relative tolerance. */
+void parity_near(const Trainer *a, const Trainer *b, const char *name, const char *set, double tolerance_of_loss);
+
+/* Every case, as X(name). */
+#define PARITY_CASES(X) \
+    X(defaults_like)    \
+    X(stretch_rslora)   \
+    X(full_decay)       \
+    X(vision_full)      \
+    X(tied_full)        \
+    X(plain)            \
+    X(visual_tokens)    \
+    X(first_visual)     \
+    X(skipped)          \
+    X(micro_mean)       \
+    X(mixture)
+#endif
