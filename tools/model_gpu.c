@@ -15,7 +15,7 @@ typedef struct Options {
     CliList sets;
     int device;
     int64_t tokens, segment, labels;
-    double matmul, attention, bandwidth, gap, goal, fit;
+    double matmul, attention, bandwidth, integer, gap, goal, fit;
     bool shapes;
 } Options;
 
@@ -36,6 +36,7 @@ static Status parse(Options *o, int argc, char **argv, bool *done)
         {.name = "--matmul", .kind = CLI_REAL, .value = &o->matmul, .argument = "X", .low = 0.01, .high = 1, .help = "of the published rate that large matmuls reach (default 0.73)"},
         {.name = "--attention", .kind = CLI_REAL, .value = &o->attention, .argument = "X", .low = 0.01, .high = 1, .help = "the same of attention (default 0.19)"},
         {.name = "--bandwidth", .kind = CLI_REAL, .value = &o->bandwidth, .argument = "X", .low = 0.01, .high = 1, .help = "of the published memory bandwidth (default 0.78)"},
+        {.name = "--integer", .kind = CLI_REAL, .value = &o->integer, .argument = "X", .low = 0.01, .high = 1, .help = "of the rate of integer instructions, for the random numbers of dropout (default 0.8)"},
         {.name = "--gap", .kind = CLI_REAL, .value = &o->gap, .argument = "US", .low = 0, .high = 1000, .help = "microseconds from one operator to the next (default 1.5)"},
         {.name = "--goal", .kind = CLI_REAL, .value = &o->goal, .argument = "N", .low = 1, .high = 1e9, .help = "tokens a second to compare with"},
         {.name = "--fit", .kind = CLI_REAL, .value = &o->fit, .argument = "GB", .low = 0.001, .high = 1e6, .help = "memory of the device to compare with"},
@@ -151,7 +152,7 @@ static Status report(const Options *o, const RunConfig *cfg)
     PassShape pass;
     MemoryPlan plan;
     Roofline r = {.device = &DEVICES[o->device],
-                  .reached = {.matmul = o->matmul, .attention = o->attention, .bandwidth = o->bandwidth, .gap_us = o->gap}};
+                  .reached = {.matmul = o->matmul, .attention = o->attention, .bandwidth = o->bandwidth, .integer = o->integer, .gap_us = o->gap}};
     TRY(bench_step_shape(&pass, cfg, o->tokens ? o->tokens : cfg->train.micro_tokens, o->segment, o->labels));
     Status s = walk(&r, &plan, cfg, &pass);
     if (s == OK) {
@@ -159,8 +160,8 @@ static Status report(const Options *o, const RunConfig *cfg)
                pass.max_segment, pass.images, pass.labels, cfg->model.llm.train == TRAIN_LORA ? (long long)cfg->model.lora.r : 0LL,
                (const char *const[]){"none", "selective", "block"}[cfg->train.recompute]);
         printf("%s, published: %.0f TFLOP/s bf16, %.2f TB/s. Assumed: %.2f of it in large matmuls (128 x 128 tiles in waves), %.2f in attention, %.2f of the bandwidth, "
-               "%.1f us between operators; each reads and writes once\n", r.device->text, r.device->bf16_tflops, r.device->tbytes, o->matmul, o->attention,
-               o->bandwidth, o->gap);
+               "%.2f of %.1f T integer instructions/s, %.1f us between operators; each reads and writes once\n", r.device->text, r.device->bf16_tflops, r.device->tbytes, o->matmul, o->attention,
+               o->bandwidth, o->integer, r.device->integer_tops, o->gap);
         if (!o->shapes)
             roofline_by_operator(&r);
         double total = sum_of(&r, seconds_of), ideal = sum_of(&r, ideal_of);
@@ -190,7 +191,7 @@ int main(int argc, char **argv)
 {
     /* 0.73: what cuBLAS is known to reach in bf16 on such devices when they draw full power; 0.19: what the project wants of its attention;
      * 0.78: 0.85 of a copy that reaches 0.92. */
-    Options o = {.segment = 1024, .labels = 200, .matmul = 0.73, .attention = 0.19, .bandwidth = 0.78, .gap = 1.5};
+    Options o = {.segment = 1024, .labels = 200, .matmul = 0.73, .attention = 0.19, .bandwidth = 0.78, .integer = 0.8, .gap = 1.5};
     bool done;
     log_set(LOG_WARN, false);
     Status s = parse(&o, argc, argv, &done);

@@ -5,11 +5,12 @@
 
 #include "kernels/base/arena.h"
 
-/* Data sheets of NVIDIA: A100 80GB SXM, H100 SXM, H200 SXM; without sparsity. */
+/* Data sheets of NVIDIA: A100 80GB SXM, H100 SXM, H200 SXM; without sparsity. The rate of integer instructions follows from
+ * that of f32: a multiprocessor of the H100 does 128 multiply-adds and 64 integer instructions a cycle, one of the A100 64 of each. */
 const Device DEVICES[] = {
-    {"h100", "H100 SXM", 989, 67, 3.35, 132},
-    {"h200", "H200 SXM", 989, 67, 4.8, 132},
-    {"a100", "A100 80GB SXM", 312, 19.5, 2.039, 108},
+    {"h100", "H100 SXM", 989, 67, 3.35, 132, 67 / 4.0},
+    {"h200", "H200 SXM", 989, 67, 4.8, 132, 67 / 4.0},
+    {"a100", "A100 80GB SXM", 312, 19.5, 2.039, 108, 19.5 / 2},
     {0},
 };
 
@@ -31,7 +32,7 @@ static double peak(const Device *d, const Cost *c) { return 1e12 * (c->narrow ? 
 static double arithmetic_seconds(const Device *d, const Reached *reached, Op op, const Cost *c)
 {
     double rate = peak(d, c) * (op == OP_matmul ? reached->matmul * filled(d, c) : reached->attention);
-    return c->flops > 0 ? c->flops / rate : 0;
+    return (c->flops > 0 ? c->flops / rate : 0) + (c->integer > 0 ? c->integer / (1e12 * d->integer_tops * reached->integer) : 0);
 }
 
 static double memory_seconds(const Device *d, const Reached *reached, const Cost *c)

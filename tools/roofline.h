@@ -10,12 +10,13 @@ typedef struct Device {
     const char *text;
     double bf16_tflops, f32_tflops, tbytes; /* published: dense products of bf16, multiply-adds of f32, memory */
     int processors;              /* streaming multiprocessors */
+    double integer_tops;         /* instructions on integers: not published, see DEVICES */
 } Device;
 extern const Device DEVICES[];   /* ends with a zeroed entry */
 
 /* What is assumed to be reached of the published figures, and what every operator costs besides. */
 typedef struct Reached {
-    double matmul, attention, bandwidth; /* fractions */
+    double matmul, attention, bandwidth, integer; /* fractions */
     double gap_us;                       /* of one operator to the next */
 } Reached;
 

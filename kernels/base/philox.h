@@ -63,6 +63,9 @@ PHILOX_FN uint64_t philox_key(uint64_t seed, RandomPurpose purpose, uint64_t a, 
     return h;
 }
 
+/* The eight numbers of 16 bits in the four words. */
+PHILOX_FN uint32_t philox_half(const Philox4 *r, int i) { return r->v[i / 2] >> 16 * (i % 2) & 0xffff; }
+
 /* [0,1) with 24 bits, exact in f32. */
 PHILOX_FN float philox_uniform(uint32_t bits) { return (float)(bits >> 8) * 0x1p-24f; }
 

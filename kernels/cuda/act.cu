@@ -180,7 +180,7 @@ extern "C" Status cuda_add_scaled(KernelCtx *ctx, const AddScaled *a)
     });
 }
 
-/* ---- dropout: words of Philox at (column/4, position, item, 0) ---- */
+/* ---- dropout: halves of the words of Philox at (column/8, position, item, 0) ---- */
 
 template <class T> struct DropoutOp {
     const T *x;
@@ -188,7 +188,8 @@ template <class T> struct DropoutOp {
     const int32_t *row_pos, *row_item;
     int64_t cols;
     uint64_t key;
-    float p, scale;
+    uint32_t threshold;
+    float scale;
     bool accumulate;
     template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
     {
@@ -197,12 +198,14 @@ template <class T> struct DropoutOp {
         load_some<T, ALIGNED>(v, x + row * cols + at, n);
         if (accumulate)
             load_some<T, ALIGNED>(r, y + row * cols + at, n);
-        for (int i = 0; i < VEC<T>; i += 4) {
-            Philox4 word = philox4x32(key, (uint32_t)((at + i) / 4), pos, item, 0);
-            for (int j = 0; j < 4; j++) {
-                float kept = philox_uniform(word.v[j]) >= p ? v[i + j] * scale : 0.0f;
-                v[i + j] = accumulate ? r[i + j] + kept : kept;
-            }
+        Philox4 words = philox4x32(key, (uint32_t)(at / 8), pos, item, 0);
+        if (VEC<T> == 4 && at % 8) { /* half of them */
+            words.v[0] = words.v[2];
+            words.v[1] = words.v[3];
+        }
+        for (int i = 0; i < VEC<T>; i++) {
+            float kept = philox_half(&words, i) >= threshold ? v[i] * scale : 0.0f;
+            v[i] = accumulate ? r[i] + kept : kept;
         }
         store_some<T, ALIGNED>(y + row * cols + at, v, n);
     }
@@ -213,7 +216,7 @@ extern "C" Status cuda_dropout(KernelCtx *ctx, const Dropout *a)
     TRY(check_dropout(a));
     WITH_TYPE(a->act, T, {
         DropoutOp<T> op = {(const T *)a->x, (T *)a->y, a->row_pos,   a->row_item, a->cols,
-                           a->key,          (float)a->p, (float)(1.0 / (1.0 - a->p)), a->accumulate};
+                           a->key,          dropout_threshold(a->p), (float)dropout_scale(a->p), a->accumulate};
         return map_rows<T>(ctx, "dropout", op, a->rows, a->cols,
                            is_aligned(a->x) && is_aligned(a->y) && is_aligned_stride(a->cols, sizeof(T)));
     });

@@ -8,12 +8,15 @@
  *         TANH: z/2 (1+tanh t), t = √(2/π)(z+0.044715z³)   derivative ½(1+tanh t) + ½z(1-tanh²t)√(2/π)(1+0.134145z²)
  *         y may be x; dx may be dy.
  * add     y = alpha·a + beta·b (b NULL: y = alpha·a); y may be a or b; types may differ per array (a cast is add with b NULL).
- * dropout y (+)= keep ? x/(1-p) : 0 (inverted dropout; its own backward with x = dy). The mask is a function of the key and of where
- *         the element stands in its sample: column group c/4, row_pos[row], row_item[row] are Philox counters 0, 1, 2
- *         (counter 3 is 0), word c%4; keep iff uniform >= p. So packing, ranks and recompute do not change it. */
+ * dropout y (+)= keep ? x/(1-p') : 0 (inverted dropout; its own backward with x = dy). The mask is a function of the key and of where
+ *         the element stands in its sample: column group c/8, row_pos[row], row_item[row] are Philox counters 0, 1, 2
+ *         (counter 3 is 0), which give eight numbers of 16 bits, lower half of a word first (philox_half); column c has number c%8.
+ *         keep iff it is at least p·65536, rounded (dropout_threshold). p' is the share that this really drops, so that the mean of y is
+ *         x. So packing, ranks and recompute do not change the mask. */
 #ifndef GENLLAVA_KERNELS_OPS_ACT_H
 #define GENLLAVA_KERNELS_OPS_ACT_H
 
+#include "kernels/base/philox.h"
 #include "kernels/ops/common.h"
 
 typedef struct SwigluFwd {
@@ -69,4 +72,13 @@ typedef struct Dropout {
     void *y;
     bool accumulate;
 } Dropout;
+
+/* Numbers below it are dropped, of 65536; some are always kept. */
+static inline uint32_t dropout_threshold(double p)
+{
+    double below = floor(p * 65536 + 0.5);
+    return below < 65535 ? (uint32_t)below : 65535;
+}
+/* 1/(1-p') */
+static inline double dropout_scale(double p) { return 65536.0 / (65536 - dropout_threshold(p)); }
 #endif

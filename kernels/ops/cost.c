@@ -85,10 +85,18 @@ void cost_add_scaled(const AddScaled *a, Cost *c)
     shape(c, 1, a->n, n * (size_of(a->a_type) + (a->b ? size_of(a->b_type) : 0)), n * size_of(a->y_type));
 }
 
+/* Instructions of a mask. */
+static double random_numbers(int64_t rows, int64_t cols)
+{
+    enum { GROUP = 8, ROUNDS = 10, ROUND = 6, COLUMN = 3 };
+    return (double)rows * (double)((cols + GROUP - 1) / GROUP * ROUNDS * ROUND + cols * COLUMN);
+}
+
 void cost_dropout(const Dropout *a, Cost *c)
 {
     pointwise(c, a->rows, a->cols, a->act, 1 + a->accumulate, 1);
     c->bytes_read += 2.0 * INT * (double)a->rows;
+    c->integer = random_numbers(a->rows, a->cols);
 }
 
 void cost_rope(const Rope *a, Cost *c)

@@ -1,4 +1,3 @@
-#include "kernels/base/philox.h"
 #include "kernels/ref/real.h"
 
 static real sigmoid(real z) { return 1 / (1 + exp(-z)); }
@@ -89,10 +88,9 @@ Status REF_NAME(dropout)(KernelCtx *ctx, const Dropout *a)
     TRY(check_dropout(a));
     for (int64_t i = 0; i < a->rows; i++)
         for (int64_t c = 0; c < a->cols; c++) {
-            Philox4 word = philox4x32(a->key, (uint32_t)(c / 4), (uint32_t)a->row_pos[i], (uint32_t)a->row_item[i], 0);
-            bool keep = philox_uniform(word.v[c % 4]) >= a->p;
+            bool keep = keeps(a->key, a->p, c, a->row_pos[i], a->row_item[i]);
             real x = get(a->x, a->act, i * a->cols + c);
-            put_or_add(a->y, a->act, i * a->cols + c, keep ? x / (real)(1 - a->p) : 0, a->accumulate);
+            put_or_add(a->y, a->act, i * a->cols + c, keep ? x * (real)dropout_scale(a->p) : 0, a->accumulate);
         }
     return OK;
 }

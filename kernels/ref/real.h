@@ -56,6 +56,13 @@ static inline real rounded(DType t, real value)
     }
 }
 
+/* Dropout of column c, kernels/ops/act.h. */
+static inline bool keeps(uint64_t key, double p, int64_t c, int32_t pos, int32_t item)
+{
+    Philox4 words = philox4x32(key, (uint32_t)(c / 8), (uint32_t)pos, (uint32_t)item, 0);
+    return philox_half(&words, (int)(c % 8)) >= dropout_threshold(p);
+}
+
 /* Statistics (mean, rstd, lse, weights and losses of rows) are F32, F64 beside F64 activations. */
 static inline DType stat_type(DType act) { return act == F64 ? F64 : F32; }
 #endif

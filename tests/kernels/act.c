@@ -179,7 +179,7 @@ typedef struct DropoutCase {
 static const DropoutCase DROPOUT_CASES[] = {
     {  1,   1, F32,  0.5,  false, "smallest"},
     {  0,   5, F32,  0.5,  false, "no rows"},
-    {  7,  13, F32,  0.5,  false, "groups of four cut off"},
+    {  7,  13, F32,  0.5,  false, "groups of eight cut off"},
     { 33, 258, F32,  0.05, true,  "accumulate"},
     {301, 258, F32,  0.1,  false, "large enough for two threads"},
     {  9,  64, F32,  0,    false, "keeps everything"},
@@ -316,8 +316,20 @@ TEST(ref_dropout_depends_on_key_position_and_item_only)
         kept += y[i] != 0;
     }
     CHECK_MSG(kept > 3600 && kept < 3900, "kept %d of 5000, expected about 3750", kept);
-    bool keep = philox_uniform(philox4x32(99, 49 / 4, 3, 7, 0).v[49 % 4]) >= 0.25;
-    CHECK((y[3 * COLS + 49] != 0) == keep);
+    for (int c = 0; c < COLS; c++) { /* lower half of a word first */
+        uint32_t word = philox4x32(99, (uint32_t)c / 8, 3, 7, 0).v[c % 8 / 2], number = c % 2 ? word >> 16 : word & 0xffff;
+        CHECK((y[3 * COLS + c] != 0) == (number >= 65536 / 4));
+    }
+}
+
+TEST(dropout_keeps_the_mean_and_always_something)
+{
+    CHECK_INT(dropout_threshold(0), 0);
+    CHECK_INT(dropout_threshold(0.05), 3277); /* 3276.8 */
+    CHECK_INT(dropout_threshold(0.99999), 65535);
+    CHECK_INT(dropout_threshold(1 - 1e-9), 65535);
+    CHECK(dropout_scale(0) == 1);
+    CHECK(dropout_scale(0.05) == 65536.0 / (65536 - 3277));
 }
 
 TEST(elementwise_operators_refuse_wrong_arguments)

@@ -5,8 +5,8 @@
 
 #include "tests/harness.h"
 
-static const Device DEVICE = {"d", "a device", 100, 10, 1, 10};
-static const Reached REACHED = {.matmul = 0.5, .attention = 0.25, .bandwidth = 0.5, .gap_us = 2};
+static const Device DEVICE = {"d", "a device", 100, 10, 1, 10, 5};
+static const Reached REACHED = {.matmul = 0.5, .attention = 0.25, .bandwidth = 0.5, .integer = 0.4, .gap_us = 2};
 
 static bool near(double a, double b) { return fabs(a - b) <= 1e-9 * fabs(b); }
 
@@ -21,6 +21,10 @@ TEST(roofline_takes_the_slower_of_arithmetic_and_memory)
     Cost a = {.m = 7, .n = 7, .flops = 1e12, .narrow = true};
     CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_attention_fwd, &a), 1 / 25.0 + 2e-6));
     CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_fill, &(Cost){0}), 2e-6));
+    Cost d; /* 100 · (4 · 60 + 28 · 3) instructions */
+    cost_dropout(&(Dropout){.rows = 100, .cols = 28, .act = BF16}, &d);
+    d.bytes_read = d.bytes_written = 0;
+    CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_dropout, &d), 32400 / 2e12 + 2e-6));
 }
 
 TEST(roofline_counts_tiles_and_waves)

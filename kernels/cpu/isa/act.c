@@ -1,6 +1,5 @@
 #include <math.h>
 
-#include "kernels/base/philox.h"
 #include "kernels/cpu/isa/isa.h"
 #include "kernels/cpu/isa/vmath.h"
 
@@ -169,89 +168,5 @@ Status NAME(add_scaled)(KernelCtx *ctx, const AddScaled *a)
     if (a->b)
         TRY(expect_single("add_scaled", a->b_type));
     parallel_for(cpu_device(ctx), a->n, COPY_NS, add_range, a);
-    return OK;
-}
-
-/* ---------------------------------------------------------------- dropout
- * Philox for VL groups of four columns at once. Lane 4b+i computes group i·VL/4 + b, so that after exchanging words within every four
- * lanes vector i holds the columns i·VL … in order. */
-
-enum { ROUNDS = 10, BLOCK_COLS = 4 * VL };
-
-typedef struct Mask {
-    const Dropout *a;
-    uint32_t key0[ROUNDS], key1[ROUNDS], group[VL], threshold;
-    float scale;
-} Mask;
-
-static Mask dropout_mask(const Dropout *a)
-{
-    Mask m = {.a = a, .threshold = (uint32_t)ceil(a->p * 0x1p24), .scale = (float)(1 / (1 - a->p))};
-    for (uint32_t r = 0; r < ROUNDS; r++) {
-        m.key0[r] = (uint32_t)a->key + r * 0x9E3779B9u;
-        m.key1[r] = (uint32_t)(a->key >> 32) + r * 0xBB67AE85u;
-    }
-    for (uint32_t lane = 0; lane < VL; lane++)
-        m.group[lane] = lane % 4 * (VL / 4) + lane / 4;
-    return m;
-}
-
-/* Random words of the columns col … col+BLOCK_COLS-1 of a row. */
-ALWAYS void random_words(const Mask *m, int64_t row, int64_t col, vu word[4])
-{
-    vu c[4] = {vu_add(vu_load(m->group), vu_set((uint32_t)(col / 4))), vu_set((uint32_t)m->a->row_pos[row]),
-               vu_set((uint32_t)m->a->row_item[row]), vu_set(0)};
-    for (int r = 0; r < ROUNDS; r++) {
-        vu high0, low0, high1, low1;
-        vu_multiply(c[0], vu_set(0xD2511F53u), &high0, &low0);
-        vu_multiply(c[2], vu_set(0xCD9E8D57u), &high1, &low1);
-        c[0] = vu_xor(vu_xor(high1, c[1]), vu_set(m->key0[r]));
-        c[2] = vu_xor(vu_xor(high0, c[3]), vu_set(m->key1[r]));
-        c[1] = low1;
-        c[3] = low0;
-    }
-    vu_transpose4(c, word);
-}
-
-ALWAYS void drop_vector(const Mask *m, DType t, vu word, int64_t at_, Part part)
-{
-    const Dropout *a = m->a;
-    vf y = vu_keep(word, m->threshold, v_mul(part_load(a->x, t, at_, part), v_set(m->scale)));
-    if (a->accumulate)
-        y = v_add(y, part_load(a->y, t, at_, part));
-    part_store(a->y, t, at_, part, y);
-}
-
-ALWAYS void drop_row(const Mask *m, DType t, int64_t row)
-{
-    int64_t cols = m->a->cols;
-    for (int64_t col = 0; col < cols; col += BLOCK_COLS) {
-        vu word[4];
-        random_words(m, row, col, word);
-        UNROLL for (int v = 0; v < 4; v++) {
-            int64_t first = col + v * VL;
-            const Part all = part_whole();
-            if (first + VL <= cols)
-                drop_vector(m, t, word[v], row * cols + first, all);
-            else if (first < cols)
-                drop_vector(m, t, word[v], row * cols + first, part_first(cols - first));
-        }
-    }
-}
-
-static void drop_rows(const void *args, int64_t begin, int64_t end, void *workspace)
-{
-    const Mask *m = args;
-    (void)workspace;
-    for (int64_t row = begin; row < end; row++)
-        BY_TYPE(m->a->act, drop_row(m, T, row));
-}
-
-Status NAME(dropout)(KernelCtx *ctx, const Dropout *a)
-{
-    TRY(check_dropout(a));
-    TRY(expect_single("dropout", a->act));
-    Mask m = dropout_mask(a);
-    parallel_for(cpu_device(ctx), a->rows, EXP_NS * (double)a->cols, drop_rows, &m);
     return OK;
 }

@@ -160,10 +160,15 @@ ALWAYS void vu_transpose4(const vu w[4], vu r[4])
     r[2] = _mm256_unpacklo_epi64(c, d);
     r[3] = _mm256_unpackhi_epi64(c, d);
 }
-/* x where (bits >> 8) >= threshold, else 0 */
-ALWAYS vf vu_keep(vu bits, uint32_t threshold, vf x)
+/* The lower or upper half of twice as many numbers of 16 bits. */
+ALWAYS vu vu_widen(vu x, int half)
 {
-    vu drop = _mm256_cmpgt_epi32(vu_set(threshold), _mm256_srli_epi32(bits, 8));
+    return _mm256_cvtepu16_epi32(half ? _mm256_extracti128_si256(x, 1) : _mm256_castsi256_si128(x));
+}
+/* x where number >= threshold, else 0; both below 2^16 */
+ALWAYS vf vu_keep(vu number, uint32_t threshold, vf x)
+{
+    vu drop = _mm256_cmpgt_epi32(vu_set(threshold), number);
     return _mm256_andnot_ps(_mm256_castsi256_ps(drop), x);
 }
 
@@ -263,9 +268,13 @@ ALWAYS void vu_transpose4(const vu w[4], vu r[4])
     r[2] = _mm512_unpacklo_epi64(c, d);
     r[3] = _mm512_unpackhi_epi64(c, d);
 }
-ALWAYS vf vu_keep(vu bits, uint32_t threshold, vf x)
+ALWAYS vu vu_widen(vu x, int half)
 {
-    return _mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(_mm512_srli_epi32(bits, 8), vu_set(threshold)), x);
+    return _mm512_cvtepu16_epi32(half ? _mm512_extracti64x4_epi64(x, 1) : _mm512_castsi512_si256(x));
+}
+ALWAYS vf vu_keep(vu number, uint32_t threshold, vf x)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(number, vu_set(threshold)), x);
 }
 #endif
 

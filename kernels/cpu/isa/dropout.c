@@ -1,0 +1,86 @@
+/* Philox for VL groups of eight columns at once. Lane 4b+i computes group i·VL/4 + b, so that after exchanging words within every four lanes vector i
+ * holds, as numbers of 16 bits, the columns 2i·VL … in order. */
+#include "kernels/cpu/isa/dropout.h"
+
+#include "kernels/base/philox.h"
+
+enum { WORDS = 4, BLOCK_COLS = 2 * WORDS * VL };
+
+void NAME(dropping)(Dropping *d, double p, uint64_t key)
+{
+    d->threshold = dropout_threshold(p);
+    d->scale = (float)dropout_scale(p);
+    for (uint32_t r = 0; r < DROP_ROUNDS; r++) {
+        d->key0[r] = (uint32_t)key + r * 0x9E3779B9u;
+        d->key1[r] = (uint32_t)(key >> 32) + r * 0xBB67AE85u;
+    }
+    for (uint32_t lane = 0; lane < VL; lane++)
+        d->group[lane] = lane % 4 * (VL / 4) + lane / 4;
+}
+
+/* Random words of the columns col … col+BLOCK_COLS-1 of a row. */
+ALWAYS void random_words(const Dropping *d, int64_t row, int64_t col, vu word[WORDS])
+{
+    vu c[4] = {vu_add(vu_load(d->group), vu_set((uint32_t)(col / 8))), vu_set((uint32_t)d->row_pos[row]), vu_set((uint32_t)d->row_item[row]), vu_set(0)};
+    for (int r = 0; r < DROP_ROUNDS; r++) {
+        vu high0, low0, high1, low1;
+        vu_multiply(c[0], vu_set(0xD2511F53u), &high0, &low0);
+        vu_multiply(c[2], vu_set(0xCD9E8D57u), &high1, &low1);
+        c[0] = vu_xor(vu_xor(high1, c[1]), vu_set(d->key0[r]));
+        c[2] = vu_xor(vu_xor(high0, c[3]), vu_set(d->key1[r]));
+        c[1] = low1;
+        c[3] = low0;
+    }
+    vu_transpose4(c, word);
+}
+
+ALWAYS void drop_vector(const Dropping *d, DType xt, DType yt, vu number, int64_t row, int64_t col, Part part)
+{
+    vf y = vu_keep(number, d->threshold, v_mul(part_load(d->x, xt, row * d->ldx + col, part), v_set(d->scale)));
+    if (d->accumulate)
+        y = v_add(y, part_load(d->y, yt, row * d->ldy + col, part));
+    part_store(d->y, yt, row * d->ldy + col, part, y);
+}
+
+ALWAYS void drop_row(const Dropping *d, DType xt, DType yt, int64_t row)
+{
+    for (int64_t col = 0; col < d->cols; col += BLOCK_COLS) {
+        vu word[WORDS];
+        random_words(d, row, col, word);
+        UNROLL for (int v = 0; v < 2 * WORDS; v++) {
+            int64_t first = col + v * VL;
+            vu number = vu_widen(word[v / 2], v % 2);
+            const Part all = part_whole();
+            if (first + VL <= d->cols)
+                drop_vector(d, xt, yt, number, row, first, all);
+            else if (first < d->cols)
+                drop_vector(d, xt, yt, number, row, first, part_first(d->cols - first));
+        }
+    }
+}
+
+void NAME(drop_rows)(const Dropping *d, int64_t begin, int64_t end)
+{
+    for (int64_t row = begin; row < end; row++)
+        if (d->x_type == d->y_type)
+            BY_TYPE(d->x_type, drop_row(d, T, T, row));
+        else
+            drop_row(d, d->x_type, d->y_type, row);
+}
+
+static void drop_range(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    (void)workspace;
+    NAME(drop_rows)(args, begin, end);
+}
+
+Status NAME(dropout)(KernelCtx *ctx, const Dropout *a)
+{
+    TRY(check_dropout(a));
+    TRY(expect_single("dropout", a->act));
+    Dropping d = {.cols = a->cols, .ldx = a->cols, .ldy = a->cols, .x_type = a->act, .y_type = a->act, .row_pos = a->row_pos, .row_item = a->row_item,
+                  .x = a->x, .y = a->y, .accumulate = a->accumulate};
+    NAME(dropping)(&d, a->p, a->key);
+    parallel_for(cpu_device(ctx), a->rows, DROP_NS * (double)a->cols, drop_range, &d);
+    return OK;
+}
