@@ -130,12 +130,13 @@ static Status device_create(CpuDevice **out, const KernelTable *ops)
         return fail(ERR_NOMEM, "cpu: cannot allocate the backend's state");
     d->ops = ops;
     d->threads = omp_get_max_threads();
-    Status s = arena_create(&d->memory, (size_t)d->threads * WORKSPACE_BYTES);
+    Status s = arena_create(&d->memory, (size_t)d->threads * WORKSPACE_BYTES + SHARED_BYTES);
     if (s) {
         mem_free(d);
         return fail_context(s, "cpu: workspaces of %d threads", omp_get_max_threads());
     }
     d->workspace = arena_push(&d->memory, (size_t)d->threads * WORKSPACE_BYTES);
+    d->shared = arena_push(&d->memory, SHARED_BYTES);
     *out = d;
     return OK;
 }

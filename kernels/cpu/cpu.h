@@ -10,6 +10,9 @@
 /* Bytes of one thread's workspace: pages that no operator needs are never touched. */
 enum { WORKSPACE_BYTES = 4 << 20 };
 
+/* Bytes of what all threads make together, block by block, and then read from the cache. */
+enum { SHARED_BYTES = 8 << 20 };
+
 /* Denormal numbers are flushed to zero (FTZ and DAZ in MXCSR) inside operators, and only there: one of them costs a hundred
  * additions. */
 enum { FLUSH_DENORMALS = 0x8040 };
@@ -18,7 +21,8 @@ typedef struct CpuDevice {
     const KernelTable *ops; /* of the instruction set in use */
     int threads;
     char *workspace; /* [threads][WORKSPACE_BYTES] */
-    Arena memory;    /* of the workspaces */
+    char *shared;    /* [SHARED_BYTES] */
+    Arena memory;    /* of these */
     int64_t alone_until_ns, penalty_ns; /* see parallel.c */
 } CpuDevice;
 

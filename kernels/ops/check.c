@@ -175,6 +175,43 @@ Status check_dropout(const Dropout *a)
     return OK;
 }
 
+static Status adapters(const char *op, const AdapterGroup *g)
+{
+    TRY(size(op, "rows", g->rows));
+    TRY(size(op, "in", g->in));
+    EXPECT(g->in <= ADAPTER_IN_MAX, "%s: in is %lld, expected at most %d", op, (long long)g->in, ADAPTER_IN_MAX);
+    TRY(floating(op, "act", g->act));
+    EXPECT(g->n >= 0 && g->n <= ADAPTERS_MAX, "%s: n is %d, expected 0 … %d", op, g->n, ADAPTERS_MAX);
+    for (int i = 0; i < g->n; i++) {
+        const Adapter *a = &g->part[i];
+        TRY(size(op, "r", a->r));
+        EXPECT(a->p >= 0 && a->p < 1, "%s: p is %g, expected 0 <= p < 1", op, a->p);
+        EXPECT(a->p <= 0 || !g->rows || (g->row_pos && g->row_item), "%s: dropout without row_pos and row_item", op);
+    }
+    return at_least(op, "ldu", g->ldu, adapter_columns(g));
+}
+
+Status check_adapter_down(const AdapterDown *a)
+{
+    TRY(adapters("adapter_down", &a->g));
+    TRY(floating("adapter_down", "a_type", a->g.a_type));
+    return at_least("adapter_down", "ldx", a->ldx, a->g.in);
+}
+
+Status check_adapter_down_grad(const AdapterDownGrad *a)
+{
+    TRY(adapters("adapter_down_grad", &a->g));
+    TRY(wide("adapter_down_grad", "grad_type", a->grad_type));
+    return at_least("adapter_down_grad", "ldx", a->ldx, a->g.in);
+}
+
+Status check_adapter_down_bwd(const AdapterDownBwd *a)
+{
+    TRY(adapters("adapter_down_bwd", &a->g));
+    TRY(floating("adapter_down_bwd", "a_type", a->g.a_type));
+    return at_least("adapter_down_bwd", "lddx", row_stride(a->lddx, a->g.in), a->g.in);
+}
+
 Status check_rope(const Rope *a)
 {
     const char *op = "rope";

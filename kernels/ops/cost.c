@@ -99,6 +99,59 @@ void cost_dropout(const Dropout *a, Cost *c)
     c->integer = random_numbers(a->rows, a->cols);
 }
 
+/* Of the three operators alike: products, random numbers, du or u, where each row stands, and a matrix of the adapters; x is counted by the callers. */
+static double adapter_cost(Cost *c, const AdapterGroup *g, double matrix_size)
+{
+    double rows = (double)g->rows, in = (double)g->in, r = 0, matrices = 0;
+    shape(c, g->rows, g->in, 2 * INT * rows, 0);
+    for (int i = 0; i < g->n; i++) {
+        const Adapter *a = &g->part[i];
+        r += (double)a->r;
+        matrices += (double)a->r * in * matrix_size;
+        c->integer += a->r && a->p > 0 ? random_numbers(g->rows, g->in) : 0;
+    }
+    c->k = (int64_t)r;
+    c->flops = 2 * rows * in * r;
+    c->narrow = g->act == BF16 && g->a_type == BF16;
+    c->bytes_read += matrices;
+    return r * rows * size_of(g->act);
+}
+
+/* Each adapter has its own look at x. */
+static double reads_of_x(const AdapterGroup *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n; i++)
+        n += g->part[i].r > 0;
+    return (double)n * (double)(g->rows * g->in) * size_of(g->act);
+}
+
+void cost_adapter_down(const AdapterDown *a, Cost *c)
+{
+    c->bytes_written = adapter_cost(c, &a->g, size_of(a->g.a_type));
+    c->bytes_read += reads_of_x(&a->g);
+}
+
+void cost_adapter_down_grad(const AdapterDownGrad *a, Cost *c)
+{
+    double du = adapter_cost(c, &a->g, 0);
+    c->narrow = a->g.act == BF16;
+    c->bytes_read += du + reads_of_x(&a->g);
+    for (int i = 0; i < a->g.n; i++) {
+        const Adapter *p = &a->g.part[i];
+        double matrix = p->da ? (double)(p->r * a->g.in) * size_of(a->grad_type) : 0;
+        c->bytes_written += matrix;
+        c->bytes_read += p->accumulate ? matrix : 0;
+    }
+}
+
+void cost_adapter_down_bwd(const AdapterDownBwd *a, Cost *c)
+{
+    double du = adapter_cost(c, &a->g, size_of(a->g.a_type)), dx = (double)(a->g.rows * a->g.in) * size_of(a->g.act);
+    c->bytes_read += du + (a->accumulate ? dx : 0);
+    c->bytes_written = dx;
+}
+
 void cost_rope(const Rope *a, Cost *c)
 {
     pointwise(c, a->rows, a->heads * a->head_dim, a->act, 1, 1);

@@ -4,6 +4,7 @@
 #define GENLLAVA_KERNELS_OPS_TABLE_H
 
 #include "kernels/ops/act.h"
+#include "kernels/ops/adapter.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/loss.h"
 #include "kernels/ops/matmul.h"
@@ -30,6 +31,9 @@ extern "C" {
     X(gelu_bwd, GeluBwd)                   \
     X(add_scaled, AddScaled)               \
     X(dropout, Dropout)                    \
+    X(adapter_down, AdapterDown)           \
+    X(adapter_down_grad, AdapterDownGrad)  \
+    X(adapter_down_bwd, AdapterDownBwd)    \
     X(rope, Rope)                          \
     X(attention_fwd, AttentionFwd)         \
     X(attention_bwd, AttentionBwd)         \

@@ -1,4 +1,5 @@
 /* What is the cpu backend's own: the choice of instruction set, and that threads do not change a bit. */
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
@@ -131,6 +132,29 @@ static void elementwise(Backend *b, float *memory)
                                             .param = x, .m = dy, .v = g}));
 }
 
+/* Wide enough that a block has only some of the rows (SHARED_BYTES); the memory is x or dx, both A, both dA, u. */
+enum { WIDE_ROWS = 37, WIDE = 1 << 16, WIDE_R = 5 };
+
+static AdapterGroup wide_group(const float *memory, int32_t pos[WIDE_ROWS])
+{
+    const float *a = memory + WIDE_ROWS * WIDE;
+    for (int i = 0; i < WIDE_ROWS; i++)
+        pos[i] = i * 7 % 23;
+    return (AdapterGroup){.rows = WIDE_ROWS, .in = WIDE, .ldu = WIDE_R, .n = 2, .row_pos = pos, .row_item = pos,
+                          .part = {{.r = 2, .p = 0.3, .key = 1, .scale = 2, .a = a}, {.r = 3, .p = 0.1, .key = 2, .scale = 1, .a = a + 2 * WIDE}}};
+}
+
+static void adapters(Backend *b, float *memory)
+{
+    int32_t pos[WIDE_ROWS];
+    float *da = memory + (WIDE_ROWS + WIDE_R) * WIDE, *u = da + WIDE_R * WIDE;
+    AdapterGroup g = wide_group(memory, pos);
+    g.part[0].da = da, g.part[1].da = da + 2 * WIDE;
+    CHECK_OK(b->ops.adapter_down(&b->ctx, &(AdapterDown){.g = g, .ldx = WIDE, .x = memory, .u = u}));
+    CHECK_OK(b->ops.adapter_down_grad(&b->ctx, &(AdapterDownGrad){.g = g, .ldx = WIDE, .x = memory, .du = u}));
+    CHECK_OK(b->ops.adapter_down_bwd(&b->ctx, &(AdapterDownBwd){.g = g, .du = u, .dx = memory, .accumulate = true}));
+}
+
 /* Numbers in (-1, 1), whether read as F32 or as BF16. */
 static float *random_memory(void)
 {
@@ -161,7 +185,7 @@ TEST(cpu_gives_the_same_bits_with_any_number_of_threads)
         Call call;
     } CALLS[] = {{"wide product", wide_product}, {"transposed product", transposed_product}, {"few rows", few_rows},
                  {"bf16 product", mixed_product}, {"two products", two_products}, {"attention", attention},
-                 {"elementwise", elementwise}, {"norms and sums", norms_and_sums}};
+                 {"elementwise", elementwise}, {"norms and sums", norms_and_sums}, {"adapters", adapters}};
     static const char *const ISAS[] = {"avx2", "avx512", "avx512bf16"};
     float *start = random_memory(), *one = mem_alloc(MEMORY * sizeof *one), *many = mem_alloc(MEMORY * sizeof *many);
     REQUIRE(one && many);
@@ -184,4 +208,46 @@ TEST(cpu_gives_the_same_bits_with_any_number_of_threads)
     mem_free(start);
     mem_free(one);
     mem_free(many);
+}
+
+static double largest_difference(const float *a, const float *b, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+TEST(cpu_adapters_in_several_blocks_are_dropout_and_products)
+{
+    enum { X = WIDE_ROWS * WIDE, DA = WIDE_R * WIDE, U = WIDE_ROWS * WIDE_R };
+    Backend b;
+    REQUIRE_OK(cpu_open(&b));
+    float *memory = random_memory(), *dropped = mem_alloc(X * sizeof *dropped), *da = mem_alloc(DA * sizeof *da), *dx = mem_alloc(X * sizeof *dx);
+    float u[U];
+    int32_t pos[WIDE_ROWS];
+    REQUIRE(dropped && da && dx);
+    AdapterGroup g = wide_group(memory, pos);
+    memcpy(dx, memory, X * sizeof *dx);
+    for (int i = 0, at = 0; i < g.n; at += (int)g.part[i++].r) {
+        const Adapter *p = &g.part[i];
+        Dropout drop = {.rows = WIDE_ROWS, .cols = WIDE, .p = p->p, .key = p->key, .row_pos = pos, .row_item = pos, .x = memory, .y = dropped};
+        CHECK_OK(b.ops.dropout(&b.ctx, &drop));
+        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = WIDE_ROWS, .n = p->r, .k = WIDE, .b_trans = true, .lda = WIDE, .ldb = WIDE, .ldc = WIDE_R, .a = dropped,
+                                                .b = p->a, .c = u + at, .alpha = p->scale}));
+        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = p->r, .n = WIDE, .k = WIDE_ROWS, .a_trans = true, .lda = WIDE_R, .ldb = WIDE, .ldc = WIDE, .a = u + at,
+                                                .b = dropped, .c = da + at * WIDE, .alpha = 1}));
+        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = WIDE_ROWS, .n = WIDE, .k = p->r, .lda = WIDE_R, .ldb = WIDE, .ldc = WIDE, .a = u + at, .b = p->a,
+                                                .c = dropped, .alpha = 1}));
+        drop.x = dropped, drop.y = dx, drop.accumulate = true;
+        CHECK_OK(b.ops.dropout(&b.ctx, &drop));
+    }
+    adapters(&b, memory);
+    CHECK(largest_difference(memory, dx, X) < 2e-2 && largest_difference(memory + X + DA, da, DA) < 2e-2); /* of thousands */
+    CHECK(largest_difference(memory + X + 2 * DA, u, U) < 2e-3);                                           /* of hundreds */
+    b.close(&b);
+    mem_free(memory);
+    mem_free(dropped);
+    mem_free(da);
+    mem_free(dx);
 }

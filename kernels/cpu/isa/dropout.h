@@ -6,22 +6,19 @@
 
 enum { DROP_ROUNDS = 10 };
 
-/* y = m∘x·scale (+ y): act.h's mask m of a key. */
+/* y = m∘x·scale (+ add): act.h's mask m of a key. x, y and add may be the same matrix. */
 typedef struct Dropping {
-    int64_t cols, ldx, ldy;
-    DType x_type, y_type;
+    int64_t cols, ldx, ldy, ld_add;
+    DType x_type, y_type, add_type;
     const int32_t *row_pos, *row_item;
-    const void *x;
+    const void *x, *add; /* add: NULL for nothing */
     void *y;
-    bool accumulate;
     float scale;
     uint32_t threshold, key0[DROP_ROUNDS], key1[DROP_ROUNDS]; /* of the rounds of Philox */
     uint32_t group[VL];                                       /* eight columns each, of the lanes */
 } Dropping;
 
-/* Sets the mask, and the scale that keeps the mean. */
+/* Sets the mask. */
 void NAME(dropping)(Dropping *d, double p, uint64_t key);
-/* Rows begin … end-1 of all of these, one after the other. */
-void NAME(drop_rows)(const Dropping *d, int64_t begin, int64_t end);
-static const double DROP_NS = 0.5; /* an element, for parallel_for */
+void NAME(drop)(CpuDevice *device, const Dropping *d, int64_t rows);
 #endif
