@@ -14,11 +14,19 @@ struct MatmulKey {
 };
 static_assert(sizeof(MatmulKey) == 6 * sizeof(int64_t) + 16, "no padding to compare");
 
+/* What the library takes as a matmul's arguments beside its shape: A and B of one type, the bias in C's. */
+struct MatmulOperands {
+    const void *a, *b, *bias;
+    const void *addend; /* as C; NULL: nothing is added */
+    void *c;
+};
+
 /* The shape described as cuBLASLt wants it, with the algorithm chosen for it. */
 struct MatmulPlan {
     MatmulKey key;
     bool ready; /* described, and the algorithm may be used */
     bool kept;  /* the algorithm came with the run and has not been tried yet */
+    bool plain; /* the library has no algorithm that may be used: matmul_plain */
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
@@ -76,6 +84,7 @@ Status staging_download(Backend *b, void *dst, const void *src, size_t n_bytes);
 Status cublas_check(cublasStatus_t s, const char *what);
 void matmul_plans_free(CudaState *s);
 MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */
+Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha);
 /* The chosen algorithms as text, and back. */
 Status choices_save(Backend *b, char **text);
 Status choices_load(Backend *b, const char *text);

@@ -34,7 +34,7 @@ Status choices_save(Backend *b, char **text)
         return fail(ERR_NOMEM, "the chosen algorithms: out of memory");
     n += (size_t)snprintf(*text, sizeof s->origin + 1, "%s\n", s->origin);
     for (int i = 0; i < s->n_plans; i++)
-        if (s->plans[i].ready || s->plans[i].kept)
+        if ((s->plans[i].ready && !s->plans[i].plain) || s->plans[i].kept)
             n += (size_t)write_line(*text + n, &s->plans[i]);
     return OK;
 }

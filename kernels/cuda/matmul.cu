@@ -2,7 +2,7 @@
  *
  * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its Cᵀ[n,m], so it is asked for Cᵀ = op(B)ᵀ·op(A)ᵀ, with our B first. A bias
  * of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a shape, for the alignment that its matrices really
- * have, and kept: choices.cu. */
+ * have, and kept: choices.cu. Where the library has none that may be used, matmul_plain.cu multiplies. */
 #include "kernels/cuda/backend.cuh"
 
 #include <string.h>
@@ -26,7 +26,7 @@ static void plan_free(const CudaState *s, MatmulPlan *p)
         s->cublas.cublasLtMatrixLayoutDestroy(p->c);
     p->desc = nullptr;
     p->a = p->b = p->c = nullptr;
-    p->ready = false;
+    p->ready = p->plain = false;
 }
 
 void matmul_plans_free(CudaState *s)
@@ -138,26 +138,44 @@ static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t at
     return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, attribute, &value, sizeof value), "matmul preferences");
 }
 
+/* The library has nothing for this shape. That is no failure: there is a kernel for what nobody else takes. */
+static void take_plain(MatmulPlan *p, const char *why, cublasStatus_t status)
+{
+    const MatmulKey *k = &p->key;
+    p->plain = true;
+    log_info("matmul of m %lld, n %lld, k %lld (%s): %s (status %d); it is multiplied without tensor cores",
+             (long long)k->m, (long long)k->n, (long long)k->k, dtype_name((DType)k->a_type), why, (int)status);
+}
+
+/* It does not do this, as opposed to: it could not. */
+static bool is_refusal(cublasStatus_t s)
+{
+    return s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE || s == CUBLAS_STATUS_ARCH_MISMATCH;
+}
+
 static Status choose(CudaState *s, MatmulPlan *p)
 {
     enum { ASKED = 8 };
     const MatmulKey *k = &p->key;
     cublasLtMatmulHeuristicResult_t found[ASKED];
     int n = 0;
-    /* The library's first operand is our B. */
+    /* The library's first operand is our B. An epilogue reads the bias in pieces as large as those in which it writes D. */
+    uint8_t align_d = k->has_bias && k->align_bias < k->align_c ? k->align_bias : k->align_c;
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, k->align_b));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k->align_a));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k->align_c));
-    TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k->align_c));
+    TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_d));
     cublasStatus_t status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, ASKED, found, &n);
+    if (status != CUBLAS_STATUS_SUCCESS && !is_refusal(status))
+        return cublas_check(status, "choosing an algorithm for a matmul");
     for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < n; i++)
         if (found[i].state == CUBLAS_STATUS_SUCCESS && is_acceptable(s, p, &found[i].algo, found[i].workspaceSize)) {
             p->algo = found[i].algo;
             p->workspace_bytes = found[i].workspaceSize;
             return OK;
         }
-    return fail(ERR_DEVICE, "matmul: cuBLASLt has no deterministic algorithm of full precision for m %lld, n %lld, k %lld (status %d)", (long long)k->m, (long long)k->n,
-                (long long)k->k, (int)status);
+    take_plain(p, "cuBLASLt has no deterministic algorithm of full precision", status);
+    return OK;
 }
 
 static Status plan_prepare(CudaState *s, MatmulPlan *p, const void *bias)
@@ -230,9 +248,7 @@ static Status convert(KernelCtx *ctx, const Convert &c)
 /* A matmul as the library takes it, and what surrounds it. */
 struct Prepared {
     MatmulKey key;
-    const void *a, *b, *bias;
-    void *c;
-    const void *addend; /* NULL: nothing is added */
+    MatmulOperands o;
     size_t widened, bias_bytes, wide_result; /* bytes of the workspace for each, in this order; 0: not needed */
 };
 
@@ -247,7 +263,7 @@ static Prepared prepare(const Matmul *a)
     k->a_type = (uint8_t)a->a_type, k->b_type = (uint8_t)a->b_type, k->c_type = (uint8_t)a->c_type;
     k->a_trans = a->a_trans, k->b_trans = a->b_trans;
     k->has_bias = a->bias != nullptr;
-    p.a = a->a, p.b = a->b, p.bias = a->bias, p.c = a->c, p.addend = matmul_addend(a);
+    p.o = MatmulOperands{a->a, a->b, a->bias, matmul_addend(a), a->c};
     bool f32_products = a->a_type == F32 || a->b_type == F32;
     if (a->a_type != a->b_type)
         p.widened = a->a_type == BF16 ? room(a->m, a->k, F32) : room(a->k, a->n, F32);
@@ -255,9 +271,10 @@ static Prepared prepare(const Matmul *a)
         p.wide_result = room(a->m, a->n, F32);
         k->c_type = (uint8_t)F32;
         k->ldc = a->n;
-        p.addend = nullptr;
+        p.o.addend = nullptr;
     }
-    if (a->bias && a->bias_type != (DType)k->c_type)
+    /* The library's epilogues read a bias in pieces of up to 16 bytes, whatever alignment was asked for. */
+    if (a->bias && (a->bias_type != (DType)k->c_type || !is_aligned(a->bias)))
         p.bias_bytes = room(1, a->n, (DType)k->c_type);
     return p;
 }
@@ -269,7 +286,7 @@ static Status widen_operand(KernelCtx *ctx, const Matmul *a, Prepared *p, float 
     Convert c = {is_a ? a->a : a->b, wide, BF16, F32, rows, cols, is_a ? a->lda : a->ldb, cols, nullptr};
     (is_a ? p->key.a_type : p->key.b_type) = (uint8_t)F32;
     (is_a ? p->key.lda : p->key.ldb) = cols;
-    (is_a ? p->a : p->b) = wide;
+    (is_a ? p->o.a : p->o.b) = wide;
     return convert(ctx, c);
 }
 
@@ -287,30 +304,37 @@ static Status use_workspace(KernelCtx *ctx, const Matmul *a, Prepared *p)
     if (p->bias_bytes) {
         Convert c = {a->bias, at, a->bias_type, (DType)p->key.c_type, 1, a->n, a->n, a->n, nullptr};
         TRY(convert(ctx, c));
-        p->bias = at;
+        p->o.bias = at;
     }
     if (p->wide_result)
-        p->c = at + p->bias_bytes;
+        p->o.c = at + p->bias_bytes;
     return OK;
 }
 
 static Status multiply(CudaState *s, Prepared *p, double scale)
 {
     MatmulKey *k = &p->key;
-    k->align_a = alignment(p->a, k->lda, (DType)k->a_type);
-    k->align_b = alignment(p->b, k->ldb, (DType)k->b_type);
-    k->align_c = alignment(p->c, k->ldc, (DType)k->c_type);
-    if (p->addend && alignment(p->addend, k->ldc, (DType)k->c_type) < k->align_c)
-        k->align_c = alignment(p->addend, k->ldc, (DType)k->c_type);
-    k->align_bias = p->bias ? alignment(p->bias, 0, F32) : 0;
+    const MatmulOperands *o = &p->o;
+    k->align_a = alignment(o->a, k->lda, (DType)k->a_type);
+    k->align_b = alignment(o->b, k->ldb, (DType)k->b_type);
+    k->align_c = alignment(o->c, k->ldc, (DType)k->c_type);
+    if (o->addend && alignment(o->addend, k->ldc, (DType)k->c_type) < k->align_c)
+        k->align_c = alignment(o->addend, k->ldc, (DType)k->c_type);
+    k->align_bias = o->bias ? alignment(o->bias, 0, F32) : 0;
     MatmulPlan *plan = matmul_plan(s, k);
-    TRY(plan_prepare(s, plan, p->bias));
-    float alpha = (float)scale, beta = p->addend ? 1.0f : 0.0f;
-    const void *from = p->addend ? p->addend : p->c;
-    launch_note("matmul of cuBLASLt");
-    return cublas_check(s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, p->b, plan->b, p->a, plan->a, &beta, from, plan->c, p->c, plan->c, &plan->algo,
-                                                 s->workspace, plan->workspace_bytes, s->stream),
-                        "matmul");
+    TRY(plan_prepare(s, plan, o->bias));
+    float alpha = (float)scale, beta = o->addend ? 1.0f : 0.0f;
+    if (!plan->plain) {
+        const void *from = o->addend ? o->addend : o->c;
+        launch_note("matmul of cuBLASLt");
+        cublasStatus_t status = s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, o->b, plan->b, o->a, plan->a, &beta, from, plan->c, o->c, plan->c,
+                                                         &plan->algo, s->workspace, plan->workspace_bytes, s->stream);
+        if (!is_refusal(status))
+            return cublas_check(status, "matmul");
+        TRY(cuda_check(cudaGetLastError(), "matmul"));
+        take_plain(plan, "cuBLASLt refuses the algorithm that it offered", status);
+    }
+    return matmul_plain(s->stream, k, o, alpha);
 }
 
 static Status matmul_run(KernelCtx *ctx, const Matmul *a)
@@ -326,7 +350,7 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
     TRY(multiply(cuda_state(ctx), &p, a->alpha));
     if (!p.wide_result)
         return OK;
-    Convert c = {p.c, a->c, F32, BF16, a->m, a->n, a->n, a->ldc, matmul_addend(a)};
+    Convert c = {p.o.c, a->c, F32, BF16, a->m, a->n, a->n, a->ldc, matmul_addend(a)};
     return convert(ctx, c);
 }
 

@@ -38,6 +38,12 @@ bool are_supported(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLt
     return a->type == b->type && result && (desc->epilogue != CUBLASLT_EPILOGUE_BIAS || desc->bias_type == d->type);
 }
 
+bool told_to(const char *what)
+{
+    const char *order = getenv("CUDA_HOST_CUBLAS");
+    return order && !strcmp(order, what);
+}
+
 size_t size_of(cudaDataType_t t) { return t == CUDA_R_32F ? 4 : 2; }
 
 bool is_aligned_to(uint32_t n, const void *p, const CublasLtHostLayout &l)
@@ -181,14 +187,14 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t p, int wanted,
                                               cublasLtMatmulHeuristicResult_t *results, int *found)
 {
-    const char *order = getenv("CUDA_HOST_CUBLAS");
-    bool reversed = order && !strcmp(order, "REVERSED");
     *found = 0;
-    if (!are_supported(desc, a, b, c, d))
+    if (told_to("BROKEN"))
+        return CUBLAS_STATUS_EXECUTION_FAILED;
+    if (told_to("NONE") || !are_supported(desc, a, b, c, d))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     for (int i = 0; i < N_OFFERS && *found < wanted; i++) {
-        int at = reversed ? N_OFFERS - 1 - i : i;
-        if (is_offered(OFFERS[at], p, a->type))
+        int at = told_to("REVERSED") ? N_OFFERS - 1 - i : i;
+        if (is_offered(OFFERS[at], p, a->type) && (!told_to("ALIGNED") || OFFERS[at].alignment >= 16))
             results[(*found)++] = {{{MAGIC, (uint64_t)at}}, OFFERS[at].workspace, OFFERS[at].broken ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS};
     }
     return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
@@ -230,16 +236,20 @@ cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *alg
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la, const void *b,
                               cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
-                              const cublasLtMatmulAlgo_t *algo, void *, size_t workspace_bytes, cudaStream_t stream)
+                              const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes, cudaStream_t stream)
 {
     const Offer *o = offer_of(algo);
     bool ta = desc->transpose_a == CUBLAS_OP_T, tb = desc->transpose_b == CUBLAS_OP_T;
     uint64_t m = ta ? la->cols : la->rows, ka = ta ? la->rows : la->cols, kb = tb ? lb->cols : lb->rows, n = tb ? lb->rows : lb->cols;
     if (!o || workspace_bytes < o->workspace || ka != kb || m != ld->rows || n != ld->cols || lc->rows != m || lc->cols != n)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (o->broken || !are_supported(desc, la, lb, lc, ld) || !is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) ||
+    if (o->broken || told_to("REFUSED") || !are_supported(desc, la, lb, lc, ld) || !is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) ||
         !is_aligned_to(o->alignment, c, *lc) || !is_aligned_to(o->alignment, d, *ld))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (desc->epilogue == CUBLASLT_EPILOGUE_BIAS && (uintptr_t)desc->bias % 16) /* not refused: the device's kernels read whole vectors */
+        cuda_host_fault("a matmul's bias at an address that is not a multiple of 16");
+    if (workspace_bytes && (uintptr_t)workspace % 256)
+        cuda_host_fault("a matmul's workspace at an address that is not a multiple of 256");
     if (o->scheme == CUBLASLT_REDUCTION_SCHEME_INPLACE)
         cuda_host_fault("a matmul whose partial sums are added in the order of their arrival");
     Product p = {*desc, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)alpha, *(const float *)beta, o->backwards, o->tf32};

@@ -188,6 +188,61 @@ TEST(algorithms_that_cannot_be_used_are_chosen_anew)
     log_set(LOG_WARN, false);
 }
 
+/* ---- a library that offers less ---- */
+
+TEST(matmuls_keep_to_the_specification_where_cublas_has_nothing)
+{
+    int tables = 0;
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", "NONE", 1));
+    log_set(LOG_QUIET, false);
+    cuda_host_clear();
+    for (const KernelCases *k = compare_registered(); k; k = k->next)
+        if (k->op == OP_matmul) {
+            compare_run_on(k, cuda_open);
+            tables++;
+        }
+    CHECK(tables >= 2);
+    CHECK_STR(cuda_host_error(), "");
+    log_set(LOG_WARN, false);
+    unsetenv("CUDA_HOST_CUBLAS");
+}
+
+/* By what the two matmuls were made: launches of kernels of ours. */
+static void expect_plain(const char *order, int64_t k, int plain)
+{
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", order, 1));
+    Device d;
+    multiply(&d, 16, 32, k, 0, F32);
+    multiply(&d, 16, 32, k, 0, F32);
+    CHECK_MSG((int)cuda_host_counters().launches == plain, "%s, k %d: %d launches", order, (int)k, (int)cuda_host_counters().launches);
+    char *text = chosen(&d);
+    CHECK_INT(lines(text), 1 + (plain ? 0 : 1));
+    mem_free(text);
+    CHECK_STR(cuda_host_error(), "");
+    unsetenv("CUDA_HOST_CUBLAS");
+}
+
+TEST(only_what_cublas_does_not_do_is_multiplied_without_it)
+{
+    log_set(LOG_QUIET, false);
+    expect_plain("", 64, 0);
+    expect_plain("ALIGNED", 64, 0);
+    expect_plain("ALIGNED", 63, 2);
+    expect_plain("NONE", 64, 2);
+    expect_plain("REFUSED", 64, 2);
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", "BROKEN", 1));
+    {
+        Device d;
+        Matmul a = {};
+        a.m = a.n = a.k = a.lda = a.ldb = a.ldc = 8, a.alpha = 1;
+        a.a = d.floats(0), a.b = d.floats(64), a.c = d.floats(128);
+        CHECK_INT(d.b.ops.matmul(&d.b.ctx, &a), ERR_DEVICE);
+        CHECK_STR(status_message(), "choosing an algorithm for a matmul: cuBLASLt status 13");
+    }
+    unsetenv("CUDA_HOST_CUBLAS");
+    log_set(LOG_WARN, false);
+}
+
 TEST(more_shapes_than_are_remembered_are_multiplied_all_the_same)
 {
     Device d;
