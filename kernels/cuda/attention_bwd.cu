@@ -36,7 +36,7 @@ static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], cons
             for (int i = 0; i < 4; i++) {
                 int query = first_query + mt * 16 + i / 2 * 8 + g, key = first_key + j * 8 + q + i % 2;
                 bool seen = all_seen || (key < n && attention_sees(query, key, a.causal, a.window));
-                float p = seen ? fast_exp2(s[mt][j][i] * scale_log2 - lse_log2[2 * mt + i / 2]) : 0.0f;
+                float p = seen ? fast_exp2(fmaf(s[mt][j][i], scale_log2, -lse_log2[2 * mt + i / 2])) : 0.0f;
                 s[mt][j][i] = p * (dp[mt][j][i] - delta[2 * mt + i / 2]);
             }
 }
@@ -117,7 +117,7 @@ static __device__ __forceinline__ void score_gradient_transposed(float (&s)[MT][
                 for (int i = c; i < 4; i += 2) {
                     int key = first_key + mt * 16 + i / 2 * 8 + g;
                     bool seen = all_seen || attention_sees(query, key, a.causal, a.window);
-                    s[mt][j][i] = seen ? fast_exp2(s[mt][j][i] * scale_log2 - column_lse) : 0.0f;
+                    s[mt][j][i] = seen ? fast_exp2(fmaf(s[mt][j][i], scale_log2, -column_lse)) : 0.0f;
                     dp[mt][j][i] = s[mt][j][i] * (dp[mt][j][i] - column_delta);
                 }
         }

@@ -60,7 +60,7 @@ static __device__ __forceinline__ void online_softmax(float (&s)[MT][N][4], RowS
             for (int j = 0; j < N; j++)
                 UNROLL
                 for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    s[mt][j][i] = fast_exp2(s[mt][j][i] * scale_log2 - shift);
+                    s[mt][j][i] = fast_exp2(fmaf(s[mt][j][i], scale_log2, -shift));
                     sum += s[mt][j][i];
                 }
             total = total * shrink + sum;

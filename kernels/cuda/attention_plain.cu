@@ -17,7 +17,7 @@ template <class T> static __device__ double dot_rows(const float *shared, const 
 {
     double sum = 0;
     for (int d = 0; d < head_dim; d++)
-        sum += (double)shared[d] * load(p + d);
+        sum = fma((double)shared[d], (double)load(p + d), sum);
     return sum;
 }
 /* out += Σ over the lanes' keys of weight·row */
@@ -32,7 +32,7 @@ static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weigh
         for (int i = 0; i < LANE_ELEMENTS; i++) {
             int d = warp_lane() + i * WARP;
             if (d < head_dim)
-                out[i] += w * load(p + d);
+                out[i] = fma(w, (double)load(p + d), out[i]);
         }
     }
 }

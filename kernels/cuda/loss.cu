@@ -99,7 +99,7 @@ template <class T> __global__ void __launch_bounds__(SUM_THREADS)
     SHARED_MEMORY(double, slots);
     double sum = 0;
     for (int64_t i = threadIdx.x; i < n; i += SUM_THREADS)
-        sum += (double)load(weight + i) * load(x + i);
+        sum = fma((double)load(weight + i), (double)load(x + i), sum);
     sum = block_sum(sum, slots);
     if (threadIdx.x)
         return;

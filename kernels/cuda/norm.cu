@@ -117,7 +117,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
     s.each(!LAYER, [&](int i, const float *v) {
         for (int j = 0; j < VEC<T>; j++)
             if (i * VEC<T> + j < cols)
-                total += ((double)v[j] - mean) * ((double)v[j] - mean);
+                total = fma((double)v[j] - mean, (double)v[j] - mean, total);
     });
     float rstd = (float)(1 / sqrt(block_sum(total, slots) / cols + a.eps));
     s.each(false, [&](int i, const float *v) {
@@ -221,7 +221,7 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
     auto add_up = [&](const float *xs, const float *gs) {
         for (int j = 0; j < VEC<T>; j++) {
             sum_g += gs[j];
-            sum_gx += (double)gs[j] * xs[j];
+            sum_gx = fma((double)gs[j], (double)xs[j], sum_gx);
         }
     };
     if (NV) {

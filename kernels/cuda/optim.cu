@@ -120,7 +120,7 @@ template <class T, bool ALIGNED> __global__ void __launch_bounds__(SQUARES_THREA
         float v[VEC<T>];
         load_some<T, ALIGNED>(v, x + i, n - i < (int64_t)VEC<T> ? (int)(n - i) : VEC<T>);
         for (int k = 0; k < VEC<T>; k++)
-            total += (double)v[k] * v[k];
+            total = fma((double)v[k], (double)v[k], total);
     }
     slots[threadIdx.x] = total;
     for (int half = SQUARES_THREADS / 2; half; half /= 2) {
