@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,6 +42,67 @@ const char *reject_name(Reject r)
 #undef REJECT_TEXT
     };
     return NAMES[r];
+}
+
+/* ---------------------------------------------------------------- what is missing */
+
+enum { MISSING_BYTES = 8192 };
+
+__attribute__((format(printf, 3, 4))) static size_t add_line(char text[MISSING_BYTES], size_t n, const char *format, ...)
+{
+    va_list args;
+    if (n >= MISSING_BYTES)
+        return n;
+    n += (size_t)snprintf(text + n, MISSING_BYTES - n, n ? "\n" : "");
+    va_start(args, format);
+    if (n < MISSING_BYTES)
+        n += (size_t)vsnprintf(text + n, MISSING_BYTES - n, format, args);
+    va_end(args);
+    return n;
+}
+
+/* What is wrong with the folder of a source's pictures, or NULL. */
+static const char *root_trouble(const MixtureSource *s)
+{
+    struct stat st;
+    if (s->image_root && stat(s->image_root, &st))
+        return strerror(errno);
+    return s->image_root && !S_ISDIR(st.st_mode) ? "is not a folder" : NULL;
+}
+
+static size_t missing_roots(const Mixture *m, char text[MISSING_BYTES], size_t n)
+{
+    for (int i = 0; i < m->n_sources; i++) {
+        const MixtureSource *s = &m->sources[i];
+        const char *trouble = root_trouble(s);
+        if (trouble)
+            n = add_line(text, n, "%s: %s (image_root of source \"%s\" of the mixture)", s->image_root, trouble, s->name);
+    }
+    return n;
+}
+
+static size_t missing_files(const Mixture *m, char text[MISSING_BYTES], size_t n)
+{
+    struct stat st;
+    for (int i = 0; i < m->n_sources; i++) {
+        const MixtureSource *s = &m->sources[i];
+        for (int k = 0; k < s->n_files; k++) {
+            if (stat(s->files[k], &st) || access(s->files[k], R_OK))
+                n = add_line(text, n, "%s: cannot be opened: %s (a file of source \"%s\" of the mixture)", s->files[k], strerror(errno), s->name);
+            else if (S_ISDIR(st.st_mode))
+                n = add_line(text, n, "%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", s->files[k], s->name);
+        }
+    }
+    return n;
+}
+
+Status mixture_check_files(const Mixture *m, bool folders)
+{
+    char text[MISSING_BYTES];
+    size_t n = missing_files(m, text, 0);
+    if (n || folders)
+        n = missing_roots(m, text, n);
+    return n ? fail(ERR_MISSING, "%s", text) : OK;
 }
 
 /* ---------------------------------------------------------------- uids */
@@ -161,16 +223,10 @@ static Status next_file(RecordReader *r)
 }
 
 /* Asked when a source's first row with a picture comes: text needs no folder. */
-static Status check_root(const MixtureSource *s)
+static Status check_root(const Mixture *m, const MixtureSource *s)
 {
-    struct stat st;
-    if (!s->image_root)
-        return OK;
-    if (stat(s->image_root, &st))
-        return fail(ERR_MISSING, "%s: %s (image_root of source \"%s\" of the mixture)", s->image_root, strerror(errno), s->name);
-    if (!S_ISDIR(st.st_mode))
-        return fail(ERR_MISSING, "%s: is not a folder (image_root of source \"%s\" of the mixture)", s->image_root, s->name);
-    return OK;
+    char text[MISSING_BYTES];
+    return root_trouble(s) && missing_roots(m, text, 0) ? fail(ERR_MISSING, "%s", text) : OK;
 }
 
 Status records_next(RecordReader *r, const Record **rec)
@@ -190,7 +246,7 @@ Status records_next(RecordReader *r, const Record **rec)
             start_record(r);
             TRY_IN(read_row(r, &row), "%s", s->files[r->file]);
             if (r->rec.n_images && !r->root_checked)
-                TRY(check_root(s));
+                TRY(check_root(r->m, s));
             r->root_checked |= r->rec.n_images > 0;
             r->taken += !r->rec.reject;
             *rec = &r->rec;
@@ -203,31 +259,10 @@ Status records_next(RecordReader *r, const Record **rec)
 
 /* ---------------------------------------------------------------- opening */
 
-/* All files that are not there in one message, a line each. */
-static Status check_files(const Mixture *m)
-{
-    char text[8192];
-    size_t n = 0;
-    struct stat st;
-    for (int i = 0; i < m->n_sources; i++) {
-        const MixtureSource *s = &m->sources[i];
-        for (int k = 0; k < s->n_files && n < sizeof text; k++) {
-            const char *between = n ? "\n" : "";
-            if (stat(s->files[k], &st) || access(s->files[k], R_OK))
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: cannot be opened: %s (a file of source \"%s\" of the mixture)", between, s->files[k],
-                                      strerror(errno), s->name);
-            else if (S_ISDIR(st.st_mode))
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", between,
-                                      s->files[k], s->name);
-        }
-    }
-    return n ? fail(ERR_MISSING, "%s", text) : OK;
-}
-
 Status records_open(RecordReader **out, const Mixture *m)
 {
     *out = NULL;
-    TRY(check_files(m));
+    TRY(mixture_check_files(m, false));
     *out = mem_alloc(sizeof **out);
     if (!*out)
         return fail(ERR_NOMEM, "no memory to read the mixture");

@@ -100,6 +100,9 @@ MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_js
 struct Json;
 /* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
 MUST_USE Status mixture_check(const struct Json *list, const char *name);
+/* ERR_MISSING when a data file is not there (or is a folder), in one message: every such file and every image_root that is missing, a line each. A missing
+ * image_root alone is left to the reader, which asks for it when the first row with a picture comes, unless `folders`. */
+MUST_USE Status mixture_check_files(const Mixture *m, bool folders);
 void mixture_free(Mixture *m);
 
 typedef struct RecordReader RecordReader;

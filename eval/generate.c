@@ -197,7 +197,10 @@ static Status run(int argc, char **argv)
     log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX] = "";
+    static const char *const READ[] = {"model.llm.path", "model.vision.path", NULL};
     Status s = args.checkpoint ? open_checkpoint(&cfg, checkpoint) : open_run(&cfg, checkpoint);
+    if (!s)
+        s = config_check_paths(&cfg, READ);
     if (!s)
         s = run_with(&cfg, *checkpoint ? checkpoint : NULL);
     config_free(&cfg);

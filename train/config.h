@@ -102,8 +102,9 @@ void config_free(RunConfig *cfg);
 /* base + "/" + path for relative ones; NULL without memory. Leading "./" and "../" are taken off exactly where base has no symbolic links.
  * Caller frees with mem_free. */
 char *config_absolute(const char *base, const char *path);
-/* That every file and folder the config names as an input is there. All that are not are in one message, a line each: file:line:column, key, path. */
-MUST_USE Status config_check_paths(const RunConfig *cfg);
+/* That every file and folder the config names as an input is there. All that are not are in one message, a line each: file:line:column, key, path.
+ * keys: only these, ends with NULL; NULL: all. */
+MUST_USE Status config_check_paths(const RunConfig *cfg, const char *const *keys);
 /* The whole config as JSON with every default written out (config.resolved.json); itself loadable. Caller frees with mem_free. */
 MUST_USE Status config_to_json(const RunConfig *cfg, char **out);
 /* The JSON Schema (draft 2020-12) of the file. Caller frees. */

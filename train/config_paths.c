@@ -62,14 +62,22 @@ static const char *place_text(const RunConfig *cfg, const ConfigPlace *p, char *
     return out;
 }
 
-Status config_check_paths(const RunConfig *cfg)
+static bool is_among(const char *key, const char *const *keys)
+{
+    for (; keys && *keys; keys++)
+        if (!strcmp(key, *keys))
+            return true;
+    return false;
+}
+
+Status config_check_paths(const RunConfig *cfg, const char *const *keys)
 {
     char text[8192], place[PATH_MAX + 64], trouble[PATH_MAX + 128];
     size_t n = 0;
     for (int i = 0; i < N_OPTIONS && n < sizeof text; i++) {
         const Option *o = &OPTIONS[i];
         const char *path = o->flags & (OPTION_FOLDER | OPTION_FILE) ? *(char *const *)((const char *)cfg + o->offset) : NULL;
-        if (path && path_trouble(path, o->flags & OPTION_FOLDER, trouble, sizeof trouble))
+        if (path && (!keys || is_among(o->key, keys)) && path_trouble(path, o->flags & OPTION_FOLDER, trouble, sizeof trouble))
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: %s: %s", n ? "\n" : "", place_text(cfg, &cfg->places[i], place, sizeof place), o->key, trouble);
     }
     return n ? fail(ERR_MISSING, "%s", text) : OK;

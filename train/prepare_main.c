@@ -7,6 +7,7 @@
 #include "data/prepare.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "train/inputs.h"
 #include "train/plan.h"
 
 typedef struct Flags {
@@ -51,8 +52,13 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     ModelSizes sizes;
     Mixture mixture;
     char tokenizer[PATH_MAX];
-    TRY(genllava_sizes(&sizes, cfg));
-    TRY(mixture_load(&mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
+    Status s = inputs_check(&mixture, cfg, true);
+    if (!s)
+        s = genllava_sizes(&sizes, cfg);
+    if (s) {
+        mixture_free(&mixture);
+        return s;
+    }
     PrepareOptions o = plan_prepare(cfg, &sizes, &mixture, tokenizer);
     o.out = f->out ? f->out : o.out;
     o.jobs = (int)f->jobs;
@@ -60,7 +66,7 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     o.report = f->report;
     o.report_stream = f->report && !strcmp(f->report, "-") ? stdout : NULL;
     PrepareResult r;
-    Status s = prepare_run(&o, &r);
+    s = prepare_run(&o, &r);
     if (!s)
         fprintf(o.report_stream ? stderr : stdout, "%s: %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out\n",
                 o.out, (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",

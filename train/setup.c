@@ -12,6 +12,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
 #include "train/device.h"
+#include "train/inputs.h"
 #include "train/manifest.h"
 #include "train/plan.h"
 
@@ -49,15 +50,12 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
     TRY(check_able(cfg));
-    TRY(config_check_paths(cfg));
+    TRY(inputs_check(&s->mixture, cfg, false));
     TRY(dist_open(&s->dist));
     TRY(genllava_sizes(&s->sizes, cfg));
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
-    TRY(mixture_load(&s->mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
-    if (!disk_exists(s->tokenizer))
-        return fail(ERR_MISSING, "model.llm.path: %s: there is no such file; the tokenizer is read from there", s->tokenizer);
     return check_weights(cfg);
 }
 

@@ -35,6 +35,26 @@ expect 66 --config "$config" --set model.projector.init=/nowhere/p.safetensors
 says "model.projector.init: /nowhere/p.safetensors: there is no such file or folder"
 expect 66 --config "$config" --set data.mixture=/nowhere/m.json
 says "data.mixture: /nowhere/m.json: there is no such file or folder"
+# All of them at once, whatever names them.
+mkdir "$dir/bare"
+cat > "$dir/missing.json" <<END
+{"model": {"llm": {"path": "bare"}, "vision": {"path": "v"}, "projector": {"init": "p.safetensors"}},
+ "data": {"mixture": [{"name": "a", "files": ["a.json", "missing.json"], "image_root": "pictures"}]}}
+END
+cat > "$dir/wanted" <<END
+$dir/missing.json:1:48: model.vision.path: $dir/v: there is no such file or folder
+$dir/missing.json:1:76: model.projector.init: $dir/p.safetensors: there is no such file or folder
+model.llm.path: $dir/bare/config.json: there is no such file; the sizes of the model are read from there
+model.llm.path: $dir/bare/tokenizer.model: there is no such file; the tokenizer is read from there
+$dir/a.json: cannot be opened: No such file or directory (a file of source "a" of the mixture)
+$dir/pictures: No such file or directory (image_root of source "a" of the mixture)
+END
+expect 66 --config "$dir/missing.json" --dry-run
+diff "$dir/wanted" "$dir/err" >&2 || fail "not every missing path is said at once"
+grep -v projector "$dir/wanted" > "$dir/fewer"
+"$build/prepare" --config "$dir/missing.json" 2> "$dir/err"
+[ $? = 66 ] || fail "prepare without its inputs has another exit code"
+diff "$dir/fewer" "$dir/err" >&2 || fail "prepare does not say every missing path at once"
 expect 2 --config "$config" --set "model.diffusion.path=$dir"
 says "it has no drawing networks yet"
 if ! nvidia-smi -L >/dev/null 2>&1; then

@@ -260,19 +260,23 @@ TEST(records_read_on_after_damage)
 TEST(records_missing_inputs_are_named)
 {
     char wanted[1024];
-    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"]},{\"name\":\"t\",\"files\":[\"here.json\",\".\"]}]", test_dir()));
+    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\",\"files\":[\"here.json\",\".\"]}]", test_dir()));
     write_file("here.json", "[]", 2);
     snprintf(wanted, sizeof wanted,
              "%1$s/absent.json: cannot be opened: No such file or directory (a file of source \"s\" of the mixture)\n"
-             "%1$s: is a folder, expected a JSON file (source \"t\" of the mixture)", test_dir());
+             "%1$s: is a folder, expected a JSON file (source \"t\" of the mixture)\n"
+             "%1$s/gone: No such file or directory (image_root of source \"s\" of the mixture)", test_dir());
     CHECK_FAILS(records_open(&reader, &mixture), ERR_MISSING, wanted);
     static const char TEXT_ROW[] = "[{\"conversations\":[]},", PICTURE_ROW[] = "{\"image\":\"a.png\",\"conversations\":[]}]";
     char both[sizeof TEXT_ROW + sizeof PICTURE_ROW];
     snprintf(both, sizeof both, "%s%s", TEXT_ROW, PICTURE_ROW);
     write_file("a.json", both, strlen(both));
     mixture_free(&mixture);
-    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"a.json\"],\"image_root\":\"pictures\"}]", test_dir()));
-    snprintf(wanted, sizeof wanted, "%s/pictures: No such file or directory (image_root of source \"s\" of the mixture)", test_dir());
+    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"a.json\"],\"image_root\":\"pictures\"},"
+                                            "{\"name\":\"t\",\"files\":[\"here.json\"],\"image_root\":\"a.json\"}]", test_dir()));
+    snprintf(wanted, sizeof wanted,
+             "%1$s/pictures: No such file or directory (image_root of source \"s\" of the mixture)\n"
+             "%1$s/a.json: is not a folder (image_root of source \"t\" of the mixture)", test_dir());
     REQUIRE_OK(records_open(&reader, &mixture));
     REQUIRE_OK(records_next(reader, &rec)); /* text needs no folder */
     CHECK_FAILS(records_next(reader, &rec), ERR_MISSING, wanted);
