@@ -349,7 +349,7 @@ static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex 
     TRY(scan_run(o, folder, false, &t));
     *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = (t.good + o->shard_samples - 1) / o->shard_samples};
     snprintf(bad, sizeof bad, "%s/bad.jsonl", folder);
-    TRY(journal_tell(bad, t.good, t.bad, o->report, o->report_stream));
+    TRY(journal_tell(bad, t.good, t.bad, o->report, o->report_stream, "prepare --report FILE.json lists them all"));
     if (t.good == 0)
         return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
     return read_index(folder, &t, out);

@@ -17,7 +17,7 @@
 #define JOURNAL_SCHEMA "genllava.shards/1"
 #define BAD_ROW "{\"bad_row\":"
 #define SHARD_LINE "{\"shard\":"
-enum { ROWS_SHOWN = 20, N_REASONS = REJECT_BAD_JSON + 1 };
+enum { ROWS_SHOWN = 3, N_REASONS = REJECT_BAD_JSON + 1 };
 
 void journal_free(Journal *m)
 {
@@ -280,7 +280,7 @@ Status journal_append(Journal *m, const char *folder, const JournalShard *shard)
 /* ---------------------------------------------------------------- telling people */
 
 typedef struct Tally {
-    int64_t shown, of[N_REASONS];
+    int64_t of[N_REASONS];
 } Tally;
 
 static void tell_row(Tally *t, const char *json, size_t n)
@@ -295,25 +295,24 @@ static void tell_row(Tally *t, const char *json, size_t n)
     text_of(path, sizeof path, row, "path");
     text_of(reason, sizeof reason, row, "reason");
     text_of(message, sizeof message, row, "message");
-    for (int r = 0; r < N_REASONS; r++)
-        t->of[r] += !strcmp(reason, reject_name((Reject)r));
-    if (t->shown++ < ROWS_SHOWN)
+    int why = 0;
+    for (int r = 1; r < N_REASONS; r++)
+        why = strcmp(reason, reject_name((Reject)r)) ? why : r;
+    if (t->of[why]++ < ROWS_SHOWN)
         log_warn("%s: row %" PRId64 "%s%s%s left out, %s: %s%s%s", file, int_of(row, "row"), *id ? " (id " : "", id, *id ? ")" : "", reason,
                  path, *path ? ": " : "", message);
     json_free(&doc);
 }
 
-static void tell_summary(int64_t good, int64_t bad, const Tally *t)
+static void tell_summary(int64_t good, int64_t bad, const Tally *t, const char *all)
 {
     char text[512] = "";
     size_t n = 0;
     for (int r = 1; r < N_REASONS && n < sizeof text; r++)
         if (t->of[r])
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%" PRId64 " %s", n ? ", " : "", t->of[r], reject_name((Reject)r));
-    if (t->shown > ROWS_SHOWN)
-        log_warn("and %" PRId64 " more rows", t->shown - ROWS_SHOWN);
     if (bad)
-        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s", bad, good + bad, text);
+        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s; %s", bad, good + bad, text, all);
 }
 
 /* The report is the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
@@ -380,19 +379,25 @@ static Status report_close(Report *r, Status s)
     return s;
 }
 
-Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream)
+Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all)
 {
     Report r;
     Tally t = {0};
+    char in_report[PATH_MAX + 32];
+    if (report && !stream) {
+        snprintf(in_report, sizeof in_report, "%s lists them all", report);
+        all = in_report;
+    }
     TRY(report_open(&r, report, stream));
     TRY(report_close(&r, walk_bad_rows(good, bad_jsonl, r.out, &t)));
-    tell_summary(good, bad, &t);
+    tell_summary(good, bad, &t, all);
     return OK;
 }
 
 Status journal_report(const Journal *m, const PrepareOptions *o)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], all[PATH_MAX + 32];
     name_of(path, o->out);
-    return journal_tell(path, m->good, m->bad, o->report, o->report_stream);
+    snprintf(all, sizeof all, "%s lists them all", path);
+    return journal_tell(path, m->good, m->bad, o->report, o->report_stream, all);
 }

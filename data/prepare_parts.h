@@ -79,8 +79,9 @@ const JournalShard *journal_shard(const Journal *m, int64_t index);
 /* The head, the bad rows of `bad_jsonl` (a file, or NULL: those of the present manifest) and the finished shards, in order. */
 MUST_USE Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl);
 MUST_USE Status journal_append(Journal *m, const char *folder, const JournalShard *s);
-/* Says on stderr which rows were left out, and writes the report where one is wanted (both may be NULL). The rows stand in a file of lines. */
-MUST_USE Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream);
+/* Says on stderr which rows were left out, the first few of each reason, and writes the report where one is wanted (both may be NULL). The rows stand in a
+ * file of lines; `all`: where a person finds them all, as the end of a sentence, when no report is written to a file. */
+MUST_USE Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all);
 MUST_USE Status journal_report(const Journal *m, const PrepareOptions *o);
 
 /* ---- prepare_gather.c: the content of one shard, from the scan */

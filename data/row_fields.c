@@ -8,6 +8,7 @@
 #include "kernels/base/arena.h"
 
 static const char UNIFIED[] = "genllava.sample/1";
+static const char FORMS[] = "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
 
 /* The first cause stays. */
 __attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why, const char *format, ...)
@@ -126,7 +127,10 @@ static void add_turn(Record *rec, const Json *turn)
 static Status read_turns(Record *rec, RowRoom *room, const Json *list, const char *key)
 {
     if (is_null(list) || list->kind != JSON_ARRAY) {
-        reject(rec, REJECT_BAD_TURNS, is_null(list) ? "no \"%s\"" : "\"%s\" is not an array", key);
+        if (list && list->kind != JSON_NULL)
+            wrong(rec, REJECT_BAD_TURNS, list, key, FORMS);
+        else
+            reject(rec, REJECT_BAD_TURNS, "no \"%s\", expected %s", key, FORMS);
         return OK;
     }
     void *turns = rec->turns;

@@ -21,8 +21,8 @@ enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
 typedef struct BatchFile {
     const char *name;
     char folder[4096]; /* where relative paths start */
-    int64_t number;    /* of the line or element, from 1 */
-    int64_t good, bad;
+    char where[4352];  /* the present row, for people: its line from 1, or in an array its number from 0 */
+    int64_t good, bad; /* together: the number of the present row, from 0 */
     Answerer *answerer;
     const Sampling *sampling;
     FILE *out, *bad_out; /* bad_out: NULL until there is a bad row */
@@ -48,7 +48,7 @@ static void row_free(BatchRow *r)
 
 static Status wrong(const BatchFile *b, const char *what, const Json *found, const char *wanted)
 {
-    return fail(ERR_DATA, "%s:%lld: %s is %s; it takes %s", b->name, (long long)b->number, what, found ? json_kind_name(found->kind) : "missing", wanted);
+    return fail(ERR_DATA, "%s: %s is %s; it takes %s", b->where, what, found ? json_kind_name(found->kind) : "missing", wanted);
 }
 
 static Status add_image(BatchFile *b, BatchRow *r, const Json *path)
@@ -56,7 +56,7 @@ static Status add_image(BatchFile *b, BatchRow *r, const Json *path)
     if (path->kind != JSON_STRING)
         return wrong(b, "\"image\"", path, "a path or a list of paths");
     if (r->n_images == MAX_IMAGES)
-        return fail(ERR_DATA, "%s:%lld: more than %d images", b->name, (long long)b->number, MAX_IMAGES);
+        return fail(ERR_DATA, "%s: more than %d images", b->where, MAX_IMAGES);
     char full[8192];
     snprintf(full, sizeof full, "%s%s%s", path->string[0] == '/' ? "" : b->folder, path->string[0] == '/' ? "" : "/", path->string);
     char *copy = mem_strdup(full);
@@ -117,11 +117,14 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
         return wrong(b, "a question", o, "an object {\"ask\": text, \"image\": path}");
     const Json *ask = json_get(o, "ask"), *turns = json_get(o, "conversations");
     if (json_get(o, "draw") || json_get(o, "edit"))
-        return fail(ERR_USAGE, "%s:%lld: drawing and editing need a run with model.diffusion.path", b->name, (long long)b->number);
+        return fail(ERR_USAGE, "%s: drawing and editing need a run with model.diffusion.path", b->where);
     TRY(add_images(b, r, json_get(o, "image")));
     if (!ask && turns)
         return read_conversation(b, r, turns);
-    if (!ask || ask->kind != JSON_STRING)
+    if (!ask)
+        return fail(ERR_DATA, "%s: neither \"ask\" nor \"conversations\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record {\"conversations\": [{\"from\": \"human\", "
+                              "\"value\": text}, …], \"image\": path}", b->where);
+    if (ask->kind != JSON_STRING)
         return wrong(b, "\"ask\"", ask, "the text of a question");
     return text_copy(&r->ask, ask->string, ask->length);
 }
@@ -157,7 +160,8 @@ static bool is_of_the_row(Status s) { return s == ERR_DATA || s == ERR_MISSING |
 static Status leave_out(BatchFile *b, Status why, const Json *object, const BatchRow *r)
 {
     const char *message = status_message();
-    if (!b->bad++) {
+    int64_t number = b->good + b->bad++;
+    if (b->bad == 1) {
         b->first_kind = why;
         snprintf(b->first_message, sizeof b->first_message, "%s", message);
     }
@@ -167,7 +171,7 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
     JsonOut o = {0};
     jsonout_begin_object(&o, NULL);
     jsonout_string(&o, "file", b->name);
-    jsonout_int(&o, "row", b->number - 1);
+    jsonout_int(&o, "row", number);
     if (id)
         jsonout_value(&o, "id", id);
     jsonout_string(&o, "path", r && r->n_images ? r->images[0] : "");
@@ -189,7 +193,7 @@ static Status answer_object(BatchFile *b, const Json *object)
         RecordTurn turn = {.human = true, .text = row.ask.bytes, .length = row.ask.n};
         Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images,
                       .index = (uint64_t)(b->good + b->bad)};
-        s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s:%lld", b->name, (long long)b->number);
+        s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s", b->where);
     }
     if (is_of_the_row(s)) {
         s = leave_out(b, s, object, &row);
@@ -203,10 +207,11 @@ static Status answer_object(BatchFile *b, const Json *object)
     return s;
 }
 
-static Status answer_line(BatchFile *b, const char *line, size_t n, int column)
+static Status answer_line(BatchFile *b, const char *line, size_t n, int number, int column)
 {
     JsonDoc *doc = NULL;
-    Status s = json_parse_at(&doc, line, n, b->name, (int)b->number, column);
+    snprintf(b->where, sizeof b->where, "%s:%d", b->name, number);
+    Status s = json_parse_at(&doc, line, n, b->name, number, column);
     s = s == ERR_DATA ? leave_out(b, s, NULL, NULL) : s ? s : answer_object(b, json_root(doc));
     json_free(&doc);
     return s;
@@ -219,9 +224,9 @@ static Status answer_lines(BatchFile *b, FILE *in, int line, int column)
     size_t capacity = 0;
     ssize_t n;
     Status s = OK;
-    for (b->number = line; !s && !(s = file_line(in, b->name, &text, &capacity, &n)) && n >= 0; b->number++, column = 1)
+    for (; !s && !(s = file_line(in, b->name, &text, &capacity, &n)) && n >= 0; line++, column = 1)
         if ((size_t)n != strspn(text, " \t\r\n"))
-            s = answer_line(b, text, (size_t)n, column);
+            s = answer_line(b, text, (size_t)n, line, column);
     free(text);
     return s;
 }
@@ -240,7 +245,7 @@ static Status answer_array(BatchFile *b, FILE *in, int line, int column)
     else
         s = errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for its rows", b->name) : fail(ERR_IO, "%s: %s", b->name, strerror(errno));
     for (const Json *e = s ? NULL : json_root(doc)->child; e && !s; e = e->next) {
-        b->number++;
+        snprintf(b->where, sizeof b->where, "%s: row %lld", b->name, (long long)(b->good + b->bad));
         s = answer_object(b, e);
     }
     json_free(&doc);

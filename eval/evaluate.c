@@ -1,6 +1,7 @@
 /* evaluate: scores the answers of `generate --batch`: exact match by question kind, beside another model's answers and the majority answer. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
+#include "kernels/base/log.h"
 
 static struct {
     const char *answers, *before, *label;
@@ -122,6 +124,28 @@ static Status read_table(Table *t, const char *file)
     return !s && t->n == 0 ? fail(ERR_DATA, "%s: holds no answers", file) : s;
 }
 
+/* Says how many rows `generate --batch` left out: they are listed beside its answers.jsonl. */
+static Status warn_of_left_out(const Table *t, const char *file)
+{
+    char path[PATH_MAX], *line = NULL;
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+    snprintf(path, sizeof path, "%.*sbad_rows.jsonl", (int)(name - file), file);
+    FILE *f = strcmp(name, "answers.jsonl") ? NULL : fopen(path, "r");
+    if (!f)
+        return OK;
+    size_t capacity = 0;
+    ssize_t n;
+    int left_out = 0;
+    Status s;
+    while (!(s = file_line(f, path, &line, &capacity, &n)) && n >= 0)
+        left_out += (size_t)n != strspn(line, " \t\r\n");
+    free(line);
+    fclose(f);
+    if (!s && left_out)
+        log_warn("%d of %d rows of the batch had no answer (%s); the score is over the other %d", left_out, left_out + t->n, path, t->n);
+    return s;
+}
+
 static int right(const Table *t, int kind)
 {
     int n = 0;
@@ -199,6 +223,10 @@ static Status run(int argc, char **argv)
     Status s = read_table(&after, args.answers);
     if (!s && args.before)
         s = read_table(&before, args.before);
+    if (!s)
+        s = warn_of_left_out(&after, args.answers);
+    if (!s && args.before)
+        s = warn_of_left_out(&before, args.before);
     if (!s && args.before)
         s = same_questions(&after, &before);
     if (!s)

@@ -133,8 +133,6 @@ Status setup_plan(Setup *s)
 {
     PrepareResult result;
     TRY(prepare_index(&s->prepare, &s->index, &result));
-    if (result.bad)
-        log_warn("%lld rows of the mixture cannot be used; prepare --report FILE.json lists them", (long long)result.bad);
     return open_loader(s, &s->index);
 }
 

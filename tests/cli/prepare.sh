@@ -43,7 +43,8 @@ expect 66 "$tmp/gone.json" "$build/prepare" --config "$tmp/run.json" --set 'data
 
 # a preparation, its report, and once more
 expect 0 "$tmp/one: 51 samples, " "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --jobs 1 --report "$tmp/report.json"
-grep -qF '9 of 60 rows left out: 9 missing' "$tmp/stderr" || wrong "no summary of the bad rows"
+grep -qxF "warning: 9 of 60 rows left out: 9 missing; $tmp/report.json lists them all" "$tmp/stderr" || wrong "no summary of the bad rows"
+[ "$(grep -c ' left out, missing: ' "$tmp/stderr")" = 3 ] || wrong "not the first three rows are said: $(cat "$tmp/stderr")"
 [ "$(grep -c '"reason":"missing"' "$tmp/report.json")" = 9 ] || wrong "the report does not list 9 rows"
 expect 0 'genllava.report/1' "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --report -
 cmp -s "$tmp/stdout" "$tmp/report.json" || wrong "the report of standard output is another one"
@@ -51,6 +52,15 @@ expect 65 '9 of 60 rows cannot be used, and --strict allows none' "$build/prepar
 expect 65 'none of the 60 rows of the mixture can be used' "$build/prepare" --config "$tmp/run.json" --out "$tmp/none" \
     --set 'data.max_tokens=8'
 expect 73 "$tmp/rows.json" "$build/prepare" --config "$tmp/run.json" --out "$tmp/rows.json/inside"
+
+# train says each row once, whether it prepares or only plans
+expect 0 "9 of 60 rows left out: 9 missing; $tmp/one/manifest.jsonl lists them all" "$build/prepare" --config "$tmp/run.json" --out "$tmp/one"
+small="--config $tmp/run.json --set model.lora.r=1 --set train.micro_tokens=2048 --set data.shards=$tmp/planned"
+for last in --dry-run --steps=1; do
+    expect 0 '9 of 60 rows left out: 9 missing; ' "$build/train" $small --set "save.dir=$tmp/runs" $last
+    [ "$(grep -c 'left out\|cannot be used' "$tmp/stderr")" = 4 ] || wrong "train $last says rows more than once: $(cat "$tmp/stderr")"
+    [ "$last" = --steps=1 ] || grep -qF 'prepare --report FILE.json lists them all' "$tmp/stderr" || wrong "a dry run does not say where the rows are"
+done
 
 # the same bytes with other jobs, and after kills at random moments (the seed is printed when it fails)
 expect 0 '8 shards' "$build/prepare" --config "$tmp/run.json" --out "$tmp/two" --jobs 2

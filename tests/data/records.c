@@ -14,6 +14,8 @@
 #include "tests/data/mutate.h"
 #include "tests/harness.h"
 
+#define FORMS "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}"
+
 static Mixture mixture;
 static RecordReader *reader;
 static const Record *rec;
@@ -174,8 +176,9 @@ TEST(records_say_what_is_wrong_with_a_row)
     } CASES[] = {
         {"{\"id\":1,}", REJECT_BAD_JSON, "1:8: trailing comma: remove the ',' before '}'"},
         {"{\"id\":1,\"id\":2}", REJECT_BAD_JSON, "1:9: the key \"id\" stands twice in this object"},
-        {"{\"id\":1}", REJECT_BAD_TURNS, "no \"conversations\""},
-        {"{\"conversations\":5}", REJECT_BAD_TURNS, "\"conversations\" is not an array"},
+        {"{\"id\":1}", REJECT_BAD_TURNS, "no \"conversations\", expected " FORMS},
+        {"{\"conversations\":5}", REJECT_BAD_TURNS, "1:18: \"conversations\" is an integer, expected " FORMS},
+        {"{\"ask\":\"x\"}", REJECT_BAD_TURNS, "no \"conversations\", expected " FORMS},
         {"{\"conversations\":[\"x\"]}", REJECT_BAD_TURNS, "turn 0 does not say from whom it is"},
         {"{\"conversations\":[{\"from\":\"human\"}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is absent"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":5}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is an integer"},
@@ -240,7 +243,7 @@ TEST(records_read_on_after_damage)
     static const char *const CASES[][2] = {
         {"[{\"id\":1,\"conv", "1:2: the file ends inside this row"},
         {"[", "1:2: expected a row, found the end of the file"},
-        {"[{}", "no \"conversations\""},
+        {"[{}", "no \"conversations\", expected " FORMS},
         {"[] x", "1:4: expected nothing after the array, found 'x'"},
         {"hello", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'h'"},
         {"\xFF\xFE[", "1:1: expected '[' of a JSON array or '{' of JSON lines, found the byte 0xff"},
