@@ -6,7 +6,7 @@
  * copied at a time, a multiple of every tile's height; MC: rows of C held in f32 while a BF16 C is summed over several stretches of
  * k; DIRECT_ROWS: rows of A up to which packing a plain F32 B does not pay; SECOND: steps of a second product that go with the last stretch of the
  * first, so that C is stored once for both. */
-enum { BLOCK = 128 << 10, KC = 512, KC_COPIED = 256, NC = BLOCK / KC_COPIED, AC = 192, MC = 512, DIRECT_ROWS = 32, SECOND = 128 };
+enum { BLOCK = 128 << 10, KC = 512, KC_COPIED = 256, NC = BLOCK / KC_COPIED, AC = 192, MC = 512, DIRECT_ROWS = 32, SECOND = 128, GROUP = 48 };
 
 static int64_t longest_stretch(const Matmul *a) { return a->a_trans ? KC_COPIED : KC; }
 static int64_t widest_block(const Matmul *a) { return BLOCK / longest_stretch(a); }
@@ -33,35 +33,31 @@ typedef struct Stretch {
     bool pairs;
 } Stretch;
 
-/* Where the A of some tiles lies: tile i begins at data + i·next. */
+/* Where the A of some tiles lies: row i begins at data + i/GROUP·group + i%GROUP·rs. */
 typedef struct ATiles {
     const float *data;
-    int64_t rs, cs, next;
+    int64_t rs, cs, group;
 } ATiles;
 
-/* Copies a transposed A: tiles of height mr, [steps][mr] each. */
-ALWAYS ATiles copy_transposed(const Matmul *a, const bool pairs, const DType type, float *buffer, int64_t row, int64_t rows, int64_t mr,
+/* Copies a transposed A: groups of GROUP rows, [steps][GROUP] each, whole vectors. */
+ALWAYS ATiles copy_transposed(const Matmul *a, const bool pairs, const DType type, float *buffer, int64_t row, int64_t rows,
                               const Stretch *s)
 {
-    const int64_t next = s->steps * mr + VL, reads = (mr + VL - 1) / VL * VL;
     const void *src = at(a->a, type, s->k0 * a->lda + row);
+    const int64_t whole = rows / GROUP * GROUP;
+    const Part all = part_whole();
     for (int64_t p = 0; p < s->steps; p++) {
-        float *dst = buffer + p * mr;
-        for (int64_t i = 0; i < rows; i += mr, dst += next)
-            for (int64_t j = 0; j < mr && i + j < rows; j += VL) {
-                const Part all = part_whole();
-                if (i + reads <= rows)
-                    v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j, all));
-                else
-                    v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j,
-                                               part_first(rows - i - j < VL ? rows - i - j : VL)));
-            }
+        float *dst = buffer + p * GROUP;
+        for (int64_t i = 0; i < whole; i += GROUP, dst += s->steps * GROUP)
+            UNROLL for (int64_t j = 0; j < GROUP; j += VL)
+                v_store(dst + j, load_step(pairs, src, type, a->lda, s->k, p, i + j, all));
+        EACH_VECTOR(whole, rows, v_store(dst + i - whole, load_step(pairs, src, type, a->lda, s->k, p, i, part)));
     }
-    return (ATiles){buffer, 1, mr, next};
+    return (ATiles){buffer, 1, GROUP, s->steps * GROUP};
 }
 
 /* Copies rows of a BF16 A: widened, or as pairs where they cannot be read in place. */
-static ATiles copy_rows(const Matmul *a, float *buffer, int64_t row, int64_t rows, int64_t mr, const Stretch *s)
+static ATiles copy_rows(const Matmul *a, float *buffer, int64_t row, int64_t rows, const Stretch *s)
 {
     int64_t stride = KC + VL;
     for (int64_t r = 0; r < rows; r++) {
@@ -72,23 +68,23 @@ static ATiles copy_rows(const Matmul *a, float *buffer, int64_t row, int64_t row
         } else
             EACH_VECTOR(0, s->k, v_store(buffer + r * stride + i, part_load(src, BF16, i, part)));
     }
-    return (ATiles){buffer, stride, 1, mr * stride};
+    return (ATiles){buffer, stride, 1, GROUP * stride};
 }
 
-static ATiles a_tiles(const Matmul *a, float *buffer, int64_t row, int64_t rows, int64_t mr, const Stretch *s)
+static ATiles a_tiles(const Matmul *a, float *buffer, int64_t row, int64_t rows, const Stretch *s)
 {
     if (a->a_trans && s->pairs)
-        return copy_transposed(a, HAS_PAIRS, BF16, buffer, row, rows, mr, s);
+        return copy_transposed(a, HAS_PAIRS, BF16, buffer, row, rows, s);
     if (a->a_trans && a->a_type == F32)
-        return copy_transposed(a, false, F32, buffer, row, rows, mr, s);
+        return copy_transposed(a, false, F32, buffer, row, rows, s);
     if (a->a_trans)
-        return copy_transposed(a, false, BF16, buffer, row, rows, mr, s);
+        return copy_transposed(a, false, BF16, buffer, row, rows, s);
     if (a->a_type == F32)
-        return (ATiles){(const float *)a->a + row * a->lda + s->k0, a->lda, 1, mr * a->lda};
+        return (ATiles){(const float *)a->a + row * a->lda + s->k0, a->lda, 1, GROUP * a->lda};
     const bf16 *src = (const bf16 *)a->a + row * a->lda + s->k0;
     if (s->pairs && a->lda % 2 == 0 && s->k % 2 == 0 && (uintptr_t)src % sizeof(float) == 0)
-        return (ATiles){(const float *)(const void *)src, a->lda / 2, 1, mr * a->lda / 2};
-    return copy_rows(a, buffer, row, rows, mr, s);
+        return (ATiles){(const float *)(const void *)src, a->lda / 2, 1, GROUP * a->lda / 2};
+    return copy_rows(a, buffer, row, rows, s);
 }
 
 /* The packed B of a block: panels of NR columns `next` floats apart, steps bs apart (0: the panel's width). */
@@ -104,8 +100,9 @@ static void sweep_panels(const Matmul *a, Workspace *w, int64_t row, int64_t row
     int64_t nv = last - first < NR ? (last - first + VL - 1) / VL : NV, mr = tile_rows(nv), bs = b->bs ? b->bs : nv * VL;
     for (int64_t i0 = 0; i0 < rows; i0 += AC) {
         int64_t i1 = rows - i0 < AC ? rows : i0 + AC;
-        ATiles tiles = a_tiles(a, w->a, row + i0, i1 - i0, mr, s);
-        for (int64_t i = i0; i < i1; i += mr, tiles.data += tiles.next)
+        ATiles tiles = a_tiles(a, w->a, row + i0, i1 - i0, s);
+        for (int64_t i = i0; i < i1; i += mr) {
+            const float *tile = tiles.data + (i - i0) / GROUP * tiles.group + (i - i0) % GROUP * tiles.rs;
             for (int64_t j = first; j < last; j += NR) {
                 Tile part = *t;
                 part.c = at_mut(t->c, t->c_type, i * t->ldc + j);
@@ -117,9 +114,10 @@ static void sweep_panels(const Matmul *a, Workspace *w, int64_t row, int64_t row
                     part.b2 = t->b2 + j / NR * NR * (t->bs2 ? 1 : t->steps2);
                     part.bs2 = t->bs2 ? t->bs2 : nv * VL;
                 }
-                NAME(gemm_tile)(s->pairs, i1 - i < mr ? i1 - i : mr, s->steps, tiles.data, tiles.rs, tiles.cs, b->data + j / NR * b->next,
+                NAME(gemm_tile)(s->pairs, i1 - i < mr ? i1 - i : mr, s->steps, tile, tiles.rs, tiles.cs, b->data + j / NR * b->next,
                                 bs, &part);
             }
+        }
     }
 }
 
