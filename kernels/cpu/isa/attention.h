@@ -63,7 +63,7 @@ static inline void multiply(int64_t rows, const float *a, int64_t lda, const Pac
                             float alpha, bool add)
 {
     Tile t = {.c = c, .bias = NULL, .ldc = ldc, .cols = 0, .c_type = F32, .bias_type = F32, .from = add ? c : NULL, .alpha = alpha, .steps2 = 0, .rs2 = 0, .bs2 = 0,
-              .a2 = NULL, .b2 = NULL};
+              .a2 = NULL, .b2 = NULL, .ahead = NULL};
     NAME(gemm_block)(rows, a, lda, 1, b, steps, cols, &t);
 }
 

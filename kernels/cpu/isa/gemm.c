@@ -40,7 +40,39 @@ ALWAYS vf multiply_add(bool pairs, vf a, vf b, vf sum)
     return v_fma(a, b, sum);
 }
 
-enum { PREFETCH_STEPS = 64 };
+/* PREFETCH_STEPS: from how many on a tile fetches its C; STEPS_A_LINE: one line ahead goes with so many. */
+enum { PREFETCH_STEPS = 64, LINE = 64, STEPS_A_LINE = 8 };
+
+/* Fetches the next line. */
+ALWAYS void fetch_ahead(Ahead *x)
+{
+    if (x->rows <= 0)
+        return;
+    __builtin_prefetch(x->line, 0, 2);
+    x->line += LINE;
+    if (x->line >= x->end) {
+        x->end += x->stride;
+        x->line = x->end - x->n_bytes;
+        x->rows--;
+    }
+}
+
+/* Whole vectors without a bias, from the registers. */
+ALWAYS void finish_plain(const Tile *t, const DType type, const int mr, const int nv, vf acc[MR_MOST][NV])
+{
+    vf alpha = v_set(t->alpha);
+    void *c = t->c;
+    const void *from = t->from;
+    if (from) {
+        UNROLL for (int r = 0; r < mr; r++, c = at_mut(c, type, t->ldc), from = at(from, type, t->ldc))
+            UNROLL for (int j = 0; j < nv; j++)
+                store(c, type, j * VL, v_fma(acc[r][j], alpha, load(from, type, j * VL)));
+    } else {
+        UNROLL for (int r = 0; r < mr; r++, c = at_mut(c, type, t->ldc))
+            UNROLL for (int j = 0; j < nv; j++)
+                store(c, type, j * VL, v_mul(acc[r][j], alpha));
+    }
+}
 
 /* pairs, mr and nv are constants: acc stays in registers. Rows are addressed in threes (base, +rs, +2rs), which is what x86 can
  * express without arithmetic in the loop. */
@@ -59,18 +91,25 @@ ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, co
             for (int j = 0; j < nv; j++)
                 __builtin_prefetch((const char *)at(t->c, t->c_type, r * t->ldc + j * VL), 1);
     for (int64_t more = t->steps2;; more = 0) {
-        for (int64_t p = 0; p < steps; p++) {
-            vf bv[NV];
-            UNROLL for (int j = 0; j < nv; j++)
-                bv[j] = v_load(b + j * VL);
-            UNROLL for (int r = 0; r < mr; r++) {
-                vf x = v_set(base[r / 3][r % 3 * rs]);
-                UNROLL for (int j = 0; j < nv; j++)
-                    acc[r][j] = multiply_add(pairs, x, bv[j], acc[r][j]);
+        for (int64_t p = 0; p < steps;) {
+            int64_t end = steps;
+            if (t->ahead) {
+                fetch_ahead(t->ahead);
+                end = steps - p < STEPS_A_LINE ? steps : p + STEPS_A_LINE;
             }
-            UNROLL for (int g = 0; 3 * g < mr; g++)
-                base[g] += cs;
-            b += bs;
+            for (; p < end; p++) {
+                vf bv[NV];
+                UNROLL for (int j = 0; j < nv; j++)
+                    bv[j] = v_load(b + j * VL);
+                UNROLL for (int r = 0; r < mr; r++) {
+                    vf x = v_set(base[r / 3][r % 3 * rs]);
+                    UNROLL for (int j = 0; j < nv; j++)
+                        acc[r][j] = multiply_add(pairs, x, bv[j], acc[r][j]);
+                }
+                UNROLL for (int g = 0; 3 * g < mr; g++)
+                    base[g] += cs;
+                b += bs;
+            }
         }
         if (!more)
             break;
@@ -78,20 +117,12 @@ ALWAYS void tile(const bool pairs, const int mr, const int nv, int64_t steps, co
         UNROLL for (int g = 0; 3 * g < mr; g++)
             base[g] = a + 3 * g * rs;
     }
-    /* The plain case is apart: with a short k anything else costs more than the products. */
-    if (t->c_type == F32 && !t->bias && t->cols == nv * VL) {
-        float *c = (float *)t->c;
-        vf alpha = v_set(t->alpha);
-        const float *from = (const float *)t->from;
-        if (from) {
-            UNROLL for (int r = 0; r < mr; r++, c += t->ldc, from += t->ldc)
-                UNROLL for (int j = 0; j < nv; j++)
-                    v_store(c + j * VL, v_fma(acc[r][j], alpha, v_load(from + j * VL)));
-        } else {
-            UNROLL for (int r = 0; r < mr; r++, c += t->ldc)
-                UNROLL for (int j = 0; j < nv; j++)
-                    v_store(c + j * VL, v_mul(acc[r][j], alpha));
-        }
+    /* The plain cases are apart: with a short k anything else costs more than the products. */
+    if (!t->bias && t->cols == nv * VL) {
+        if (t->c_type == F32)
+            finish_plain(t, F32, mr, nv, acc);
+        else
+            finish_plain(t, BF16, mr, nv, acc);
         return;
     }
     float sum[MR_MOST * NR];
@@ -138,6 +169,10 @@ void NAME(gemm_tile)(bool pairs, int64_t rows, int64_t steps, const float *a, in
                      const Tile *t)
 {
     const TileFn *fn = (pairs ? PAIR_TILE_FN : TILE_FN)[(t->cols + VL - 1) / VL];
+    if (rows <= MR_MOST && fn[rows]) {
+        fn[rows](steps, a, rs, cs, b, bs, t);
+        return;
+    }
     Tile part = *t;
     while (rows > 0) {
         int64_t height = rows;
@@ -170,54 +205,6 @@ void NAME(gemm_block)(int64_t rows, const float *a, int64_t rs, int64_t cs, cons
 
 /* ---------------------------------------------------------------- packing */
 
-/* r[i][j] = r[j][i] */
-#if defined(ISA_avx2)
-ALWAYS void transpose(vf r[VL])
-{
-    vf t[VL];
-    UNROLL for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    UNROLL for (int i = 0; i < 8; i += 4) {
-        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    UNROLL for (int i = 0; i < 4; i++) {
-        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
-        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
-    }
-    UNROLL for (int i = 0; i < 8; i++)
-        r[i] = t[i];
-}
-#else
-ALWAYS void transpose(vf r[VL])
-{
-    vf t[VL];
-    UNROLL for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    UNROLL for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    UNROLL for (int i = 0; i < 16; i += 8)
-        UNROLL for (int j = 0; j < 4; j++) {
-            t[i + j] = _mm512_shuffle_f32x4(r[i + j], r[i + j + 4], 0x88);
-            t[i + j + 4] = _mm512_shuffle_f32x4(r[i + j], r[i + j + 4], 0xdd);
-        }
-    UNROLL for (int j = 0; j < 8; j++) {
-        r[j] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0x88);
-        r[j + 8] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0xdd);
-    }
-}
-#endif
-
 /* Steps p … of row j of a transposed B, `left` elements of k before the row's end. */
 ALWAYS vf load_steps(bool pairs, const void *b, DType type, int64_t at_k, int64_t left, int64_t steps)
 {
@@ -246,7 +233,7 @@ ALWAYS void pack_transposed(float *dst, int64_t stride, bool pairs, const void *
             for (int j = 0; j < VL; j++)
                 r[j] = j < cols ? load_steps(pairs, b, type, j * ldb + p * unit, k - p * unit, steps) : v_zero();
         }
-        transpose(r);
+        v_transpose(r);
         if (steps == VL) {
             UNROLL for (int i = 0; i < VL; i++)
                 v_store(dst + (p + i) * stride, r[i]);

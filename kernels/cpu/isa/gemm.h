@@ -17,6 +17,12 @@ enum { NV = 4, MR_1 = 12, MR_2 = 12, MR_3 = 8, MR_4 = 6 }; /* at most 24 of 32 *
 #endif
 enum { NR = NV * VL, MR_MOST = 12 };
 
+/* A piece of memory that is needed soon: tiles fetch it line by line while they multiply. */
+typedef struct Ahead {
+    const char *line, *end; /* of the present row */
+    int64_t stride, n_bytes, rows;
+} Ahead;
+
 /* Where a tile goes: c = alpha·sum (+ bias) (+ from, which may be c). The sum may go on over a second pair of operands: steps2 more, of A at a2[row·rs2 + step], of B at
  * b2[step·bs2]. */
 typedef struct Tile {
@@ -28,6 +34,7 @@ typedef struct Tile {
     float alpha;
     int64_t steps2, rs2, bs2;
     const float *a2, *b2;
+    Ahead *ahead; /* NULL: nothing */
 } Tile;
 
 /* Rows of the tallest tile with nv vectors. */
