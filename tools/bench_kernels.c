@@ -1,5 +1,5 @@
 /* How near the CPU kernels come to the machine: for each instruction set it has, the matmuls of the model's shapes as a fraction of the
- * FMA peak, and the other operators as a fraction of the copy bandwidth, both measured in the same run.
+ * FMA peak, which is measured again between their repetitions, and the other operators as a fraction of the copy bandwidth.
  *
  * usage: bench-kernels [NAME]   only lines whose operator contains NAME */
 #include <immintrin.h>
@@ -11,7 +11,7 @@
 #include "tools/bench_clock.h"
 #include "tools/bench_ops.h"
 
-enum { ACCUMULATORS = 12, PEAK_STEPS = 100000, PEAK_TRIES = 300, COPY_BYTES = 256 << 20 };
+enum { ACCUMULATORS = 12, PEAK_STEPS = 20000, PEAK_TRIES = 1000, COPY_BYTES = 256 << 20 };
 static const double MIN_SECONDS = 0.15;
 
 /* ---------------------------------------------------------------- the machine */
@@ -31,22 +31,38 @@ static const double MIN_SECONDS = 0.15;
 PEAK(avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_cvtss_f32)
 PEAK(avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_cvtss_f32)
 
-/* GF/s of independent multiply-adds on all threads. */
-static double fma_peak(float (*run)(void), int lanes)
+/* The instruction set's multiply-adds. */
+typedef struct Peak {
+    float (*run)(void);
+    int lanes;
+} Peak;
+
+static float run_everywhere(const Peak *p)
 {
-    double best = 1e9;
-    volatile float sink = 0;
-    for (int i = 0; i < PEAK_TRIES; i++) {
-        float total = 0;
-        double start = bench_now();
+    float total = 0;
 #pragma omp parallel reduction(+ : total)
-        total += run();
-        double seconds = bench_now() - start;
-        best = seconds < best ? seconds : best;
-        sink = total;
-    }
+    total += p->run();
+    return total;
+}
+
+/* GF/s of independent multiply-adds on all threads. */
+static double fma_rate(const Peak *p)
+{
+    volatile float sink = run_everywhere(p); /* the code and the threads are there afterwards */
+    double start = bench_now();
+    sink = run_everywhere(p);
+    double seconds = bench_now() - start;
     (void)sink;
-    return 2e-9 * ACCUMULATORS * lanes * (double)PEAK_STEPS * omp_get_max_threads() / best;
+    return 2e-9 * ACCUMULATORS * p->lanes * (double)PEAK_STEPS * omp_get_max_threads() / seconds;
+}
+
+static double best_rate(const Peak *p, int tries, double best)
+{
+    for (int i = 0; i < tries; i++) {
+        double rate = fma_rate(p);
+        best = rate > best ? rate : best;
+    }
+    return best;
 }
 
 /* GB/s, reads and writes counted. */
@@ -71,6 +87,7 @@ static double copy_bandwidth(char *memory)
 typedef struct Bench {
     Backend *b;
     const char *only;
+    Peak peak;
     double peak_gflops, copy_gbytes;
     char *memory; /* COPY_BYTES, cut up by take() */
     size_t used;
@@ -83,16 +100,22 @@ static void *take(Bench *x, int64_t n_bytes)
     return x->used <= COPY_BYTES ? p : NULL;
 }
 
-#define TIME(seconds, call)                                                       \
+static void check(Status s)
+{
+    if (s != OK) {
+        fprintf(stderr, "bench-kernels: %s\n", status_message());
+        exit(status_exit_code(s));
+    }
+}
+
+#define TIME(seconds, between, call)                                              \
     do {                                                                          \
-        double begin_ = bench_now(), best_ = 1e9;                                       \
-        for (int i_ = 0; i_ < 3 || bench_now() - begin_ < MIN_SECONDS; i_++) {          \
-            double start_ = bench_now();                                                \
-            if ((call) != OK) {                                                   \
-                fprintf(stderr, "bench-kernels: %s\n", status_message());         \
-                exit(1);                                                          \
-            }                                                                     \
-            double took_ = bench_now() - start_;                                        \
+        double begin_ = bench_now(), best_ = 1e9;                                 \
+        for (int i_ = 0; i_ < 3 || bench_now() - begin_ < MIN_SECONDS; i_++) {    \
+            between;                                                              \
+            double start_ = bench_now();                                          \
+            check(call);                                                          \
+            double took_ = bench_now() - start_;                                  \
             best_ = took_ < best_ ? took_ : best_;                                \
         }                                                                         \
         (seconds) = best_;                                                        \
@@ -102,7 +125,7 @@ static bool wanted(const Bench *x, const char *name) { return !x->only || strstr
 
 static void matmul_form(Bench *x, int64_t m, int64_t n, int64_t k, DType a, DType b, DType c, bool a_trans, bool b_trans)
 {
-    double s;
+    double s, fma = 0;
     x->used = 0;
     Matmul mm = {.m = m, .n = n, .k = k, .a_type = a, .b_type = b, .c_type = c, .a_trans = a_trans, .b_trans = b_trans,
                  .lda = a_trans ? m : k, .ldb = b_trans ? k : n, .ldc = n, .alpha = 1};
@@ -111,8 +134,8 @@ static void matmul_form(Bench *x, int64_t m, int64_t n, int64_t k, DType a, DTyp
     mm.c = take(x, m * n * (int64_t)dtype_size(c));
     if (!mm.c)
         return;
-    TIME(s, x->b->ops.matmul(&x->b->ctx, &mm));
-    double peak = x->peak_gflops * (x->b->native_bf16 && a == BF16 && b == BF16 ? 2 : 1), rate = 2e-9 * (double)(m * n * k) / s;
+    TIME(s, fma = best_rate(&x->peak, 1, fma), x->b->ops.matmul(&x->b->ctx, &mm));
+    double peak = fma * (x->b->native_bf16 && a == BF16 && b == BF16 ? 2 : 1), rate = 2e-9 * (double)(m * n * k) / s;
     double traffic = 1e-9 * (double)x->used / s;
     printf("  %s %7.1f GF/s %4.2f", a_trans ? "TN" : b_trans ? "NT" : "NN", rate, rate / peak);
     if (m <= 8)
@@ -121,10 +144,10 @@ static void matmul_form(Bench *x, int64_t m, int64_t n, int64_t k, DType a, DTyp
 
 static void matmuls(Bench *x, DType a, DType b, DType c)
 {
-    static const int64_t SHAPES[][3] = { /* tokens, out, in; the others are LoRA's and gradients' */
-        {512, 64, 64},     {512, 256, 64},    {1024, 256, 256},  {1024, 1024, 256}, {1024, 256, 1024}, {1024, 512, 512}, {1024, 1408, 512},
-        {1024, 512, 1408}, {512, 32000, 512}, {512, 512, 32000}, {1024, 16, 512},   {1024, 512, 16},   {16, 512, 1024},  {512, 16, 1024},
-        {1, 512, 512},     {1, 32000, 512},   {8, 32000, 512},   {1, 4096, 4096},   {4, 4096, 4096},
+    static const int64_t SHAPES[][3] = { /* tokens, out, in of a Linear; 16: LoRA's */
+        {512, 64, 64},     {512, 256, 64},    {512, 64, 256},     {1024, 256, 256}, {1024, 1024, 256}, {1024, 256, 1024}, {1024, 512, 512}, {1024, 1408, 512},
+        {1024, 512, 1408}, {512, 32000, 512}, {1024, 16, 512},    {1024, 512, 16},  {16, 512, 1024},   {128, 512, 1024},
+        {1, 512, 512},     {1, 32000, 512},   {8, 32000, 512},    {1, 4096, 4096},  {4, 4096, 4096},
     };
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
         const int64_t *s = SHAPES[i];
@@ -132,8 +155,8 @@ static void matmuls(Bench *x, DType a, DType b, DType c)
                (long long)s[1], (long long)s[2]);
         matmul_form(x, s[0], s[1], s[2], a, b, c, false, true);
         if (s[0] > 8) {
-            matmul_form(x, s[0], s[1], s[2], a, b, c, false, false);
-            matmul_form(x, s[0], s[1], s[2], a, b, c, true, false);
+            matmul_form(x, s[0], s[2], s[1], a, b, c, false, false); /* the gradient of its input */
+            matmul_form(x, s[1], s[2], s[0], a, b, c, true, false);  /* of its weight */
         }
         printf("\n");
         fflush(stdout);
@@ -149,7 +172,7 @@ static Status line(void *arg, Op op, const char *what, const void *args)
     if (!wanted(x, op_name(op)))
         return OK;
     op_cost(op, args, &cost);
-    TIME(s, op_call(x->b, op, args));
+    TIME(s, (void)0, op_call(x->b, op, args));
     printf("%-16s %-26s %9.1f us ", op_name(op), what, 1e6 * s);
     double rate = 1e-9 * (cost.bytes_read + cost.bytes_written) / s, flops = 1e-9 * cost.flops / s;
     if (op == OP_attention_fwd || op == OP_attention_bwd)
@@ -157,14 +180,6 @@ static Status line(void *arg, Op op, const char *what, const void *args)
     else
         printf("%6.1f GB/s %4.2f of copy\n", rate, rate / x->copy_gbytes);
     return OK;
-}
-
-static void check(Status s)
-{
-    if (s != OK) {
-        fprintf(stderr, "bench-kernels: %s\n", status_message());
-        exit(status_exit_code(s));
-    }
 }
 
 static void bench_isa(Bench *x)
@@ -208,7 +223,8 @@ int main(int argc, char **argv)
             continue;
         }
         Bench x = {.b = &b, .only = argc > 1 ? argv[1] : NULL, .copy_gbytes = copy, .memory = memory.base};
-        x.peak_gflops = i ? fma_peak(peak_avx512, 16) : fma_peak(peak_avx2, 8);
+        x.peak = i ? (Peak){peak_avx512, 16} : (Peak){peak_avx2, 8};
+        x.peak_gflops = best_rate(&x.peak, PEAK_TRIES, 0);
         bench_isa(&x);
         b.close(&b);
     }
