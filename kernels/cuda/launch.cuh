@@ -23,21 +23,22 @@ template <class F> struct HostLaunch {
     static void run(void *self) { ((HostLaunch *)self)->call(); }
 };
 template <class F, class... Args>
-void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, F kernel, Args... args)
+void host_launch(const char *name, const void *address, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, F kernel, Args... args)
 {
     if (stream == NO_STREAM)
         return;
     launch_note(name);
+    size_t allowed = cuda_host_allowed_shared(address);
     cuda_host_enqueue(stream, name, [=] {
         auto call = [=] { kernel(args...); };
         HostLaunch<decltype(call)> l = {call};
-        cuda_host_launch(name, grid, block, shared, flat, HostLaunch<decltype(call)>::run, &l);
+        cuda_host_launch(name, grid, block, shared, allowed, flat, HostLaunch<decltype(call)>::run, &l);
     });
 }
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    host_launch(#kernel, stream, grid, block, shared_bytes, false, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
+    host_launch(#kernel, reinterpret_cast<const void *>(kernel), stream, grid, block, shared_bytes, false, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
 #define LAUNCH_FLAT(kernel, grid, block, stream, ...) \
-    host_launch(#kernel, stream, grid, block, 0, true, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
+    host_launch(#kernel, reinterpret_cast<const void *>(kernel), stream, grid, block, 0, true, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
 #define SHARED_MEMORY(type, name) type *name = (type *)cuda_host_thread->shared
 #define UNROLL
 #define UNROLL_NOT

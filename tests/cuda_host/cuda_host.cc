@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "tests/cuda_host/sanitizer.h"
@@ -127,11 +128,13 @@ void run_until_blocked(Block *b, Fiber *f)
     cuda_host_thread = nullptr;
 }
 
+/* The lanes run in a random order: one that reads what another has just written to shared memory needs a __syncwarp between. */
 bool run_warp(Block *b, Warp *w)
 {
     bool moved = false;
+    unsigned first = random_below(CUDA_HOST_WARP), step = 1 + 2 * random_below(CUDA_HOST_WARP / 2);
     for (unsigned i = 0; i < CUDA_HOST_WARP; i++) {
-        Fiber *f = &b->fibers[w->first + i];
+        Fiber *f = &b->fibers[w->first + (first + i * step) % CUDA_HOST_WARP];
         if (f->state == State::READY) {
             run_until_blocked(b, f);
             moved = true;
@@ -266,15 +269,26 @@ void cuda_host_fault(const char *format, ...)
 
 namespace {
 
-bool launch_is_legal(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, bool flat)
+bool launch_is_legal(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, size_t allowed, bool flat)
 {
+    const size_t always = 48 << 10; /* shared memory that a kernel has without asking */
     size_t n = (size_t)dim.x * dim.y * dim.z;
     bool whole_warps = flat || n % CUDA_HOST_WARP == 0; /* our kernels' collectives always take the whole warp */
-    if (n && n <= 1024 && whole_warps && grid.x && grid.y && grid.z && grid.y <= 65535 && grid.z <= 65535 && shared_bytes <= 227u << 10)
+    if (n && n <= 1024 && whole_warps && grid.x && grid.x <= INT32_MAX && grid.y && grid.z && grid.y <= 65535 && grid.z <= 65535 &&
+        shared_bytes <= std::max(allowed, always))
         return true;
     cuda_host_fault("%s: launched with grid (%u,%u,%u), block (%u,%u,%u), %zu bytes of shared memory", name, grid.x, grid.y, grid.z,
                     dim.x, dim.y, dim.z, shared_bytes);
     return false;
+}
+
+/* Such that all of 0 … n-1 are met in n strides. */
+uint64_t stride_over(uint64_t n)
+{
+    uint64_t step = 1 + random_below(1000);
+    while (std::gcd(step, n) != 1)
+        step++;
+    return step;
 }
 
 void run_flat(Block *b)
@@ -298,10 +312,10 @@ void run_fibers(Block *b)
 
 } // namespace
 
-void cuda_host_launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, bool flat, void (*body)(void *), void *arg)
+void cuda_host_launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, size_t allowed, bool flat, void (*body)(void *), void *arg)
 {
     counters.launches++;
-    if (!launch_is_legal(name, grid, dim, shared_bytes, flat))
+    if (!launch_is_legal(name, grid, dim, shared_bytes, allowed, flat))
         return;
     std::vector<unsigned char> memory(shared_bytes + 2 * RED_ZONE + 128);
     unsigned char *shared = (unsigned char *)(((uintptr_t)memory.data() + RED_ZONE + 127) & ~(uintptr_t)127);
@@ -314,8 +328,11 @@ void cuda_host_launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes
     for (unsigned i = 0; i < b.warps.size(); i++)
         b.warps[i].first = i * CUDA_HOST_WARP;
     running = &b;
-    for (uint64_t i = 0, n = (uint64_t)grid.x * grid.y * grid.z; i < n && !*first_error; i++) {
-        uint3 block = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y)};
+    uint64_t n = (uint64_t)grid.x * grid.y * grid.z;
+    uint64_t first = cuda_host_random((uint32_t)std::min(n, (uint64_t)UINT32_MAX)), step = stride_over(n); /* blocks come in any order */
+    for (uint64_t i = 0; i < n && !*first_error; i++) {
+        uint64_t at = (first + i * step) % n;
+        uint3 block = {(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / grid.x / grid.y)};
         counters.blocks++;
         memset(shared - RED_ZONE, RED, RED_ZONE);
         memset(shared, POISON, shared_bytes);

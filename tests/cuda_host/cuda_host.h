@@ -1,6 +1,6 @@
 /* cuda_host.h: runs CUDA kernels on the host, exactly as written, to prove them where there is no GPU.
  *
- * Every thread of a block is a fiber. Warps are scheduled in a seeded random order, a barrier that some threads of the block miss is an
+ * Every thread of a block is a fiber. Blocks, warps and the lanes of a warp are scheduled in a seeded random order, a barrier that some threads of the block miss is an
  * error, dynamic shared memory is poisoned before each block and red-zoned, device memory is poisoned when allocated and red-zoned,
  * and launches and bytes moved by kernels are counted. Errors are collected, not thrown: cuda_host_error() tells the first. */
 #ifndef GENLLAVA_TESTS_CUDA_HOST_H
@@ -30,8 +30,8 @@ struct CudaHostThread {
 extern __thread CudaHostThread *cuda_host_thread; /* not thread_local: its wrapper trips the undefined-behaviour sanitizer */
 
 /* Runs body(arg) once for every thread of the grid. `flat`: the kernel never synchronises, so threads run as a plain loop (and any
- * synchronisation is an error). `name` stands in messages and counters. */
-void cuda_host_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, bool flat, void (*body)(void *), void *arg);
+ * synchronisation is an error). `name` stands in messages and counters. allowed: dynamic shared memory that was asked for with cudaFuncSetAttribute. */
+void cuda_host_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, size_t allowed, bool flat, void (*body)(void *), void *arg);
 
 /* Called by kernels. All threads of the block / all lanes of the warp that are named in mask must come. */
 void cuda_host_syncthreads();

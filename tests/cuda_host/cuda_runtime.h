@@ -85,7 +85,10 @@ cudaError_t cudaDeviceSynchronize();
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 /* Puts work into a stream; name: of a kernel, or NULL for other work. */
 void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> work);
-template <class F> cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int) { return cudaSuccess; }
+/* What cudaFuncSetAttribute allowed a kernel. */
+size_t cuda_host_allowed_shared(const void *kernel);
+cudaError_t cuda_host_allow_shared(const void *kernel, int n_bytes);
+template <class F> cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute, int n) { return cuda_host_allow_shared(reinterpret_cast<const void *>(kernel), n); }
 
 /* Arithmetic spelled as on the device. */
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }

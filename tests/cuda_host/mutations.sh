@@ -20,6 +20,7 @@ for patch in tests/cuda_host/mutations/*.patch; do
     files=$(sed -n 's|^+++ b/kernels/cuda/\([^[:space:]]*\).*|\1|p' "$patch")
     case $files in
     attention.cuh) files="attention_fwd.cu attention_bwd.cu attention_plain.cu" ;;
+    attention_mma.cuh) files="attention_fwd.cu attention_bwd.cu" ;;
     device.cuh) files=act.cu ;;
     esac
     linked=("${objects[@]}")

@@ -9,6 +9,7 @@
  *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
  *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
  *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
+ *   CUDA_HOST_CUBLAS=REVERSED     the library prefers other algorithms (NOTHING: it has none)
  *   CUDA_HOST_SEED=N              another order of warps and streams
  *   CUDA_HOST_REPORT=FILE         counters at the end of the process, a line each */
 #include <cuda_runtime.h>
@@ -233,6 +234,9 @@ cudaError_t cudaGetDeviceCount(int *n)
     return *n ? cudaSuccess : cudaErrorNoDevice;
 }
 
+/* Shared memory that a block may have at most: A100, other Ampere and Ada, Hopper and later data-centre devices. */
+static size_t shared_limit(int major, int minor) { return (size_t)(major == 8 ? minor == 0 ? 163 : 99 : 227) << 10; }
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 {
     const char *capability = getenv("CUDA_HOST_CAPABILITY");
@@ -243,8 +247,26 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
         sscanf(capability, "%d.%d", &p->major, &p->minor);
     p->multiProcessorCount = 2;
     p->totalGlobalMem = cuda_host_memory_size();
-    p->sharedMemPerBlockOptin = 99 << 10;
+    p->sharedMemPerBlockOptin = shared_limit(p->major, p->minor);
     return cudaSuccess;
+}
+
+static std::map<const void *, int> allowed_shared;
+
+cudaError_t cuda_host_allow_shared(const void *kernel, int n_bytes)
+{
+    cudaDeviceProp p;
+    cudaGetDeviceProperties(&p, 0);
+    if (n_bytes < 0 || (size_t)n_bytes > p.sharedMemPerBlockOptin)
+        return at_launch = cudaErrorInvalidValue;
+    allowed_shared[kernel] = n_bytes;
+    return cudaSuccess;
+}
+
+size_t cuda_host_allowed_shared(const void *kernel)
+{
+    auto it = allowed_shared.find(kernel);
+    return it == allowed_shared.end() ? 0 : (size_t)it->second;
 }
 
 static size_t taken()
