@@ -242,6 +242,16 @@ template <int WIDTH> static Status launch_bwd(KernelCtx *ctx, const AttentionBwd
     return BOTH ? OK : launch_dkv<WIDTH, BOTH, true>(ctx, a, s, from);
 }
 
+size_t attention_bwd_shared(int64_t head_dim)
+{
+#define SHARED_WIDTH(width)  \
+    if (head_dim <= (width)) \
+        return DqTile<width>::SHARED > DkvTile<width>::SHARED ? DqTile<width>::SHARED : DkvTile<width>::SHARED;
+    ATTENTION_WIDTHS(SHARED_WIDTH)
+#undef SHARED_WIDTH
+    return SIZE_MAX;
+}
+
 Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta)
 {
 #define LAUNCH_WIDTH(width)     \

@@ -55,7 +55,7 @@ static __device__ __forceinline__ void online_softmax(float (&s)[MT][N][4], RowS
                 top = fmaxf(top, fmaxf(s[mt][j][2 * half], s[mt][j][2 * half + 1]));
             top = quad_max(top);
             /* Nothing seen yet: -inf - -inf would be NaN. */
-            float shift = top == -INFINITY ? 0.0f : top * scale_log2, shrink = fast_exp2(largest * scale_log2 - shift), sum = 0;
+            float shift = top == -INFINITY ? 0.0f : top * scale_log2, shrink = fast_exp2(fmaf(largest, scale_log2, -shift)), sum = 0;
             UNROLL
             for (int j = 0; j < N; j++)
                 UNROLL
@@ -63,7 +63,7 @@ static __device__ __forceinline__ void online_softmax(float (&s)[MT][N][4], RowS
                     s[mt][j][i] = fast_exp2(fmaf(s[mt][j][i], scale_log2, -shift));
                     sum += s[mt][j][i];
                 }
-            total = total * shrink + sum;
+            total = fmaf(total, shrink, sum);
             largest = top;
             UNROLL
             for (int d = 0; d < D8; d++) {
@@ -146,6 +146,16 @@ template <int WIDTH> static Status launch_fwd(KernelCtx *ctx, const AttentionFwd
     LAUNCH((attention_fwd_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu, (const Bf16 *)a->q, (const Bf16 *)a->k,
            (const Bf16 *)a->v, (Bf16 *)a->o, (float *)a->lse);
     return cuda_launched("attention_fwd");
+}
+
+size_t attention_fwd_shared(int64_t head_dim)
+{
+#define SHARED_WIDTH(width)  \
+    if (head_dim <= (width)) \
+        return FwdTile<width>::SHARED;
+    ATTENTION_WIDTHS(SHARED_WIDTH)
+#undef SHARED_WIDTH
+    return SIZE_MAX;
 }
 
 Status attention_fwd_mma(KernelCtx *ctx, const AttentionFwd *a, const FwdShape &s)

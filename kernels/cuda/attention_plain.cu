@@ -1,6 +1,7 @@
 /* attention_plain.cu: attention of any head width up to 256 without tensor cores, one warp a row, sums in double. Lanes first share out keys (a score each), then the head's
  * elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the tensor-core kernels, and decoding. */
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/backend.cuh"
 
 enum { PLAIN_WARPS = 4, HEAD_MAX = 256, LANE_ELEMENTS = HEAD_MAX / WARP };
 
@@ -78,10 +79,11 @@ static bool copies_in_vectors(const void *p, int64_t ld, int64_t head_dim)
     return is_aligned(p) && is_aligned_stride(ld, sizeof(__nv_bfloat16)) && is_aligned_stride(head_dim, sizeof(__nv_bfloat16));
 }
 
-static bool forward_fits_tensor_cores(const AttentionFwd *a)
+static bool forward_fits_tensor_cores(KernelCtx *ctx, const AttentionFwd *a)
 {
     return a->act == BF16 && a->scale > 0 && copies_in_vectors(a->q, a->ldq, a->head_dim) && copies_in_vectors(a->k, a->ldk, a->head_dim) &&
-           copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->o, a->ldo, a->head_dim);
+           copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->o, a->ldo, a->head_dim) &&
+           attention_fwd_shared(a->head_dim) <= cuda_state(ctx)->shared_most;
 }
 
 extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
@@ -90,7 +92,7 @@ extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
     if (a->rows == 0 || a->n_segments == 0 || a->max_segment == 0)
         return OK;
     FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq, a->ldk, a->ldv, a->ldo, a->scale, a->causal};
-    if (forward_fits_tensor_cores(a))
+    if (forward_fits_tensor_cores(ctx, a))
         return attention_fwd_mma(ctx, a, s);
     dim3 grid(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     size_t shared = PLAIN_WARPS * HEAD_MAX * sizeof(float);
@@ -181,12 +183,12 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     store_row(dv + (start + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
 }
 
-static bool backward_fits_tensor_cores(const AttentionBwd *a)
+static bool backward_fits_tensor_cores(KernelCtx *ctx, const AttentionBwd *a)
 {
     return a->act == BF16 && a->scale > 0 && copies_in_vectors(a->q, a->ldq, a->head_dim) && copies_in_vectors(a->k, a->ldk, a->head_dim) &&
            copies_in_vectors(a->v, a->ldv, a->head_dim) && copies_in_vectors(a->d_o, a->lddo, a->head_dim) &&
            copies_in_vectors(a->dq, a->lddq, a->head_dim) && copies_in_vectors(a->dk, a->lddk, a->head_dim) &&
-           copies_in_vectors(a->dv, a->lddv, a->head_dim);
+           copies_in_vectors(a->dv, a->lddv, a->head_dim) && attention_bwd_shared(a->head_dim) <= cuda_state(ctx)->shared_most;
 }
 
 template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, double *delta)
@@ -195,7 +197,7 @@ template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a
     const float *lse = (const float *)a->lse;
     dim3 rows(ceil_div(a->rows, PLAIN_WARPS), (unsigned)a->heads);
     LAUNCH((attention_delta<T>), rows, PLAIN_WARPS *WARP, 0, cuda_stream(ctx), s, (const T *)a->o, d_o, delta);
-    if (backward_fits_tensor_cores(a))
+    if (backward_fits_tensor_cores(ctx, a))
         return attention_bwd_mma(ctx, a, s, delta);
     dim3 queries(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     dim3 keys(queries.x, (unsigned)a->kv_heads, (unsigned)a->n_segments);

@@ -97,6 +97,7 @@ extern "C" Status cuda_open(Backend *b)
         return fail(ERR_NOMEM, "no memory for the cuda backend");
     }
     b->ctx.device = s;
+    s->shared_most = prop.sharedMemPerBlockOptin;
     b->name = "cuda";
     b->native_bf16 = b->joins = true;
 #define MEMBER(name, Args) b->ops.name = cuda_##name;

@@ -51,6 +51,7 @@ struct Staging {
 
 struct CudaState {
     cudaStream_t stream; /* all kernels */
+    size_t shared_most;  /* bytes of shared memory that a block can have */
     Staging staging;
     Cublas cublas;
     cublasLtHandle_t lt;

@@ -94,6 +94,7 @@ Status memory_measuring(Backend *b, Backend *null)
         return fail(ERR_NOMEM, "no memory to measure with");
     s->stream = NO_STREAM;
     s->measures_for = cuda_state(&b->ctx);
+    s->shared_most = s->measures_for->shared_most;
     arena_measure(&s->measured);
     memset(null, 0, sizeof *null);
     null->name = "null";

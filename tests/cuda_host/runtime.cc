@@ -9,7 +9,6 @@
  *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
  *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
  *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
- *   CUDA_HOST_CUBLAS=REVERSED     the library prefers other algorithms (NOTHING: it has none)
  *   CUDA_HOST_SEED=N              another order of warps and streams
  *   CUDA_HOST_REPORT=FILE         counters at the end of the process, a line each */
 #include <cuda_runtime.h>
