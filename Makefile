@@ -160,13 +160,13 @@ $(foreach p,$(PROGRAMS) $(EXTRAS),$(eval $(call program_rule,$(p))))
 $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# Programs, without the GPU, that can be told which of their requests for memory is refused.
+# Programs, without the GPU, that can be told which of their requests for memory is refused; those of libraries are left alone, so these are the shared ones.
 REFUSABLE     := train prepare generate evaluate inspect
 REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
 WRAPPED       := calloc realloc mmap getline getdelim __getdelim _Znwm
 define refusing_rule
 $(BUILD)/refusing-$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/obj/tests/refusing/refusing.o $(BUILD)/libgenllava.a
-	$(CC) $$(LDFLAGS) $$(WRAPPED:%=-Wl,--wrap=%) -o $$@ $$^ $$(LIBS)
+	$(CC) $$(LDFLAGS) $$(WRAPPED:%=-Wl,--wrap=%) -o $$@ $$^ $$(LIB_SHARED) $$(filter-out $$(LIB_LIBS),$$(LIBS))
 endef
 $(foreach p,$(REFUSABLE),$(eval $(call refusing_rule,$(p))))
 
