@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs nvcc with -Xptxas -v and tells in one line what the kernels of a file need: sh tools/ptxas.sh NAME COMMAND… . A kernel of the attention files that
+# Runs nvcc with -Xptxas -v and tells in one line what the kernels of a file need: sh tools/ptxas.sh NAME COMMAND… . A kernel for tensor cores that
 # spills registers up to width 128 fails the build; elsewhere spills are only told.
 name=$1
 shift
@@ -24,5 +24,5 @@ awk -v name="$name" '
 }
 END {
     printf "%s: %d kernels, at most %d registers, %s\n", name, n, most, spilling ? spilling " spill" : "none spills"
-    exit spilling && name ~ /attention_(fwd|bwd)/
+    exit spilling && name ~ /attention_(fwd|bwd)|adapter_mma/
 }' "$log"

@@ -41,14 +41,6 @@ static inline int64_t adapter_parts(AdapterParts *out, const AdapterGroup *g, bo
     return at;
 }
 
-/* The numbers of eight columns of a row; a threshold of 0 keeps them all, whatever they are. */
-static __device__ __forceinline__ Philox4 mask_numbers(const AdapterParts &p, uint64_t key, uint32_t threshold, int64_t row, int64_t group)
-{
-    if (!threshold)
-        return Philox4{};
-    return philox4x32(key, (uint32_t)group, (uint32_t)load_int(p.row_pos + row), (uint32_t)load_int(p.row_item + row), 0);
-}
-
 /* For every type, stride and alignment: adapter_plain.cu. */
 Status adapter_down_plain(KernelCtx *ctx, const AdapterDown *a, const AdapterParts &p);
 Status adapter_down_grad_plain(KernelCtx *ctx, const AdapterDownGrad *a, const AdapterParts &p);

@@ -6,6 +6,14 @@ enum { PLAIN = 16, PLAIN_THREADS = PLAIN * PLAIN, PLAIN_STRIDE = PLAIN + 1, PLAI
 
 static __host__ __device__ __forceinline__ int64_t tiles_of(int64_t n) { return (n + PLAIN - 1) / PLAIN; }
 
+/* The numbers of eight columns of a row; a threshold of 0 keeps them all, whatever they are. */
+static __device__ __forceinline__ Philox4 mask_numbers(const AdapterParts &p, uint64_t key, uint32_t threshold, int64_t row, int64_t group)
+{
+    if (!threshold)
+        return Philox4{};
+    return philox4x32(key, (uint32_t)group, (uint32_t)load_int(p.row_pos + row), (uint32_t)load_int(p.row_item + row), 0);
+}
+
 /* x[row0 …][col0 …], dropped and widened; col0 is a multiple of 16. What is beyond the matrix is zero. */
 template <class T>
 static __device__ __forceinline__ void dropped_tile(float *tile, const AdapterParts &p, const AdapterPart &part, const T *x, int64_t ldx, int64_t row0, int64_t col0)

@@ -170,7 +170,7 @@ static Status load(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
     if (cfg->model.llm.train == TRAIN_LORA)
         TRY_IN(load_lora(g, cfg, checkpoint), "reading the adapters");
     TRY_IN(load_rows(g, cfg, checkpoint), "reading the token rows");
-    if (g->params.backend->joins && cfg->model.llm.train == TRAIN_LORA && !(cfg->model.lora.dropout > 0))
+    if (g->params.backend->joins && cfg->model.llm.train == TRAIN_LORA)
         TRY_IN(lora_join(&g->llm, &g->params), "joining weights and adapters");
     return OK;
 }

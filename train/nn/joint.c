@@ -49,7 +49,7 @@ static bool can_join(const Params *p, const Linear *lin, int n)
 {
     bool adapted = false;
     for (int i = 0; i < n; i++) {
-        if (lin[i].w->trainable || lin[i].b || lin[i].dropout > 0 || lin[i].w->t.type != p->compute || !lin[i].w->t.data)
+        if (lin[i].w->trainable || lin[i].b || lin[i].w->t.type != p->compute || !lin[i].w->t.data)
             return false;
         adapted |= rank_of(&lin[i]) > 0;
     }

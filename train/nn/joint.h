@@ -4,6 +4,7 @@
  *      [ A  . ]   elsewhere; A [R, in]: their adapters' A. Rows are in + R long.
  *
  * So y = [x u]·[W B]ᵀ is a product with its first `out` rows, dx = [dy du]·[W; A] one with its first `in` columns: an adapter costs no pass over the data.
+ * With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h); y = [x u]·[W B]ᵀ all the same.
  * W lies here alone; A and B are copies, to be refreshed when their masters have changed. */
 #ifndef GENLLAVA_TRAIN_NN_JOINT_H
 #define GENLLAVA_TRAIN_NN_JOINT_H
@@ -22,7 +23,7 @@ typedef struct Joint {
 static inline int64_t joint_ld(const Joint *j) { return j->in + j->r; }
 
 /* Moves the weights of lin[0 … n-1], which have values, into a new matrix and copies the adapters. Does nothing (j->data stays NULL) where there is no
- * adapter, a weight trains or has a bias, the types differ, or there is dropout (the adapters then read something else than x). iota: from joint_iota, at
+ * adapter, a weight trains or has a bias, or the types differ. iota: from joint_iota, at
  * least as many as a weight or an adapter has rows. */
 MUST_USE Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota);
 /* Copies A and B again. */

@@ -2,7 +2,7 @@
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
-enum { MAX_LINEARS = 4 };
+enum { MAX_LINEARS = ADAPTERS_MAX };
 
 /* A matrix inside a wider one. */
 typedef struct Part {
@@ -64,25 +64,24 @@ static int weight_run(const Linear *lin, int i, int n)
     return j - i;
 }
 
-static bool plain_adapter(const Linear *l) { return l->lora_a && l->dropout <= 0; }
-
+/* How many adapters from lin[i] on can be multiplied as one matrix. */
 static int adapter_run(const Linear *lin, int i, int n)
 {
     int j = i + 1;
-    if (plain_adapter(&lin[i]))
-        while (j < n && plain_adapter(&lin[j]) && lin[j].scale == lin[j - 1].scale && follows(lin[j - 1].lora_a, lin[j].lora_a))
+    if (lin[i].lora_a)
+        while (j < n && lin[j].lora_a && lin[j].scale == lin[j - 1].scale && follows(lin[j - 1].lora_a, lin[j].lora_a))
             j++;
     return j - i;
 }
 
-/* The first adapter among lin[i … i+run-1], when all of them are one matrix A that needs no dropout: dx is then dy W + du A in one product. */
+/* The first adapter among lin[i … i+run-1], when all of them are one matrix A: without dropout, dx is then dy W + du A in one product. */
 static const Linear *one_adapter(const Linear *lin, int i, int run)
 {
     const Linear *first = NULL, *last = NULL;
     for (int j = i; j < i + run; j++) {
         if (!lin[j].lora_a)
             continue;
-        if (!plain_adapter(&lin[j]) || (last && !follows(last->lora_a, lin[j].lora_a)))
+        if (last && !follows(last->lora_a, lin[j].lora_a))
             return NULL;
         first = first ? first : &lin[j];
         last = &lin[j];
@@ -90,36 +89,53 @@ static const Linear *one_adapter(const Linear *lin, int i, int run)
     return first;
 }
 
-static Status drop(Tape *t, const Linear *l, const PackedRows *rows, int64_t n, int64_t cols, const void *x, void *y, bool accumulate)
+/* Some adapter reads x with dropout: then all of them go through kernels/ops/adapter.h. */
+static bool drops(const Linear *lin, int n)
 {
-    if (!rows || !rows->item)
-        return tape_fail(t, fail(ERR_INTERNAL, "nn_linear: dropout needs the packed rows"));
-    return RUN(t, dropout, Dropout, .rows = n, .cols = cols, .act = t->compute, .p = l->dropout,
-               .key = philox_key(t->seed, RANDOM_DROPOUT, t->step, l->site), .row_pos = rows->pos, .row_item = rows->item, .x = x, .y = y,
-               .accumulate = accumulate);
+    for (int i = 0; i < n; i++)
+        if (lin[i].lora_a && lin[i].dropout > 0)
+            return true;
+    return false;
+}
+
+/* ldu: of u or du */
+static AdapterGroup group_of(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, int64_t ldu)
+{
+    AdapterGroup g = {.rows = tensor_rows(x), .in = tensor_cols(x), .ldu = ldu, .n = n, .act = t->compute};
+    if (rows && rows->item)
+        g.row_pos = rows->pos, g.row_item = rows->item;
+    else
+        tape_fail(t, fail(ERR_INTERNAL, "nn_linear: dropout needs the packed rows"));
+    for (int i = 0; i < n; i++) {
+        const Linear *l = &lin[i];
+        if (!l->lora_a)
+            continue;
+        if (adapter_columns(&g) && l->lora_a->t.type != g.a_type)
+            tape_fail(t, fail(ERR_INTERNAL, "nn_linear: %s is of another type than the adapters beside it", l->lora_a->name));
+        g.a_type = l->lora_a->t.type;
+        g.part[i] = (Adapter){.r = rank_of(l), .p = l->dropout, .key = philox_key(t->seed, RANDOM_DROPOUT, t->step, l->site), .scale = l->scale,
+                              .a = l->lora_a->t.data};
+    }
+    return g;
 }
 
 /* u = s·A·drop(x) of every adapter, side by side. */
 static void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, Part u)
 {
     int64_t m = tensor_rows(x), in = tensor_cols(x), at = 0;
+    if (drops(lin, n)) {
+        AdapterGroup g = group_of(t, lin, n, rows, x, u.ld);
+        RUN(t, adapter_down, AdapterDown, .g = g, .ldx = tensor_ld(x), .x = x->data, .u = u.data);
+        return;
+    }
     for (int i = 0, run; i < n; i += run) {
         run = adapter_run(lin, i, n);
-        int64_t r = total(lin + i, run, rank_of), ld = tensor_ld(x);
+        int64_t r = total(lin + i, run, rank_of);
         if (!r)
             continue;
-        ArenaMark mark = arena_mark(t->scratch);
-        const void *d = x->data;
-        if (lin[i].dropout > 0 && tape_packed(t, x)) {
-            void *dropped = tape_temp(t, tape_size(t, x->n_elems));
-            drop(t, &lin[i], rows, m, in, x->data, dropped, false);
-            d = dropped;
-            ld = in;
-        }
         RUN(t, matmul, Matmul, .m = m, .n = r, .k = in, .a_type = t->compute, .b_type = lin[i].lora_a->t.type, .c_type = t->compute,
-            .b_trans = true, .lda = ld, .ldb = in, .ldc = u.ld, .a = d, .b = lin[i].lora_a->t.data, .c = (char *)u.data + tape_size(t, at),
-            .alpha = lin[i].scale);
-        arena_release(t->scratch, mark);
+            .b_trans = true, .lda = tensor_ld(x), .ldb = in, .ldc = u.ld, .a = x->data, .b = lin[i].lora_a->t.data,
+            .c = (char *)u.data + tape_size(t, at), .alpha = lin[i].scale);
         at += r;
     }
 }
@@ -161,7 +177,7 @@ static void weight_grad(Tape *t, void *dw, bool accumulate, DType dw_type, int64
         .accumulate = accumulate, .lda = ldy, .ldb = ldx, .ldc = in, .a = dy, .b = x, .c = dw, .alpha = 1);
 }
 
-/* dx (+)= dy W, and du A with it where one_adapter says so. */
+/* dx (+)= dy W, and without dropout du A with it where one_adapter says so. */
 static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0, at_u = 0;
@@ -169,7 +185,7 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
         run = weight_run(s->lin, i, s->n);
         int64_t out = total(s->lin + i, run, out_of), r = total(s->lin + i, run, rank_of);
         const Param *w = s->lin[i].w;
-        const Linear *down = one_adapter(s->lin, i, run);
+        const Linear *down = drops(s->lin, s->n) ? NULL : one_adapter(s->lin, i, run);
         RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
             .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in, .a = dy + tape_size(t, at),
             .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in, .b2_type = down ? down->lora_a->t.type : F32,
@@ -180,11 +196,12 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
     }
 }
 
-/* dx (+)= [dy du]·[W; A] */
+/* dx (+)= [dy du]·[W; A], with dropout dy W alone */
 static void joint_input_grad(Tape *t, const Joint *j, const LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate)
 {
     RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = j->in, .k = j->out, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
-        .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in, .a = dy, .b = j->data, .c = dx, .alpha = 1, .k2 = j->r,
+        .b_frozen = drops(s->lin, s->n), .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in, .a = dy, .b = j->data, .c = dx,
+        .alpha = 1, .k2 = drops(s->lin, s->n) ? 0 : j->r,
         .lda2 = du.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = du.data, .b2 = joint_at(t, j, j->out, 0));
     *accumulate = true;
 }
@@ -240,7 +257,7 @@ static void up_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part u
     }
 }
 
-/* Whether input_grad gives x the gradient through the adapter of linear i. */
+/* Whether input_grad gives x the gradient through the adapter of linear i, which has no dropout. */
 static bool is_done(const LinearNode *s, int i)
 {
     for (int j = 0, run; j < s->n; j += run) {
@@ -251,9 +268,25 @@ static bool is_done(const LinearNode *s, int i)
     return false;
 }
 
-/* dA = duᵀ drop(x); runs of adapters without dropout as one matrix. */
+static void dropped_down_grads(Tape *t, LinearNode *s, Part du)
+{
+    AdapterGroup g = group_of(t, s->lin, s->n, s->rows, s->x, du.ld);
+    DType type = F32;
+    for (int i = 0; i < s->n; i++)
+        if (s->lin[i].lora_a) {
+            g.part[i].da = grad_dst(t, &s->lin[i].lora_a->t, &g.part[i].accumulate);
+            type = s->lin[i].lora_a->t.grad_type;
+        }
+    RUN(t, adapter_down_grad, AdapterDownGrad, .g = g, .ldx = tensor_ld(s->x), .grad_type = type, .x = s->x->data, .du = du.data);
+}
+
+/* dA = duᵀ drop(x); without dropout, runs of adapters as one matrix. */
 static void down_grads(Tape *t, LinearNode *s, Part du)
 {
+    if (drops(s->lin, s->n)) {
+        dropped_down_grads(t, s, du);
+        return;
+    }
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
     for (int i = 0, run; i < s->n; i += run) {
         run = adapter_run(s->lin, i, s->n);
@@ -261,10 +294,6 @@ static void down_grads(Tape *t, LinearNode *s, Part du)
         int64_t r = total(l, run, rank_of);
         if (!r)
             continue;
-        ArenaMark mark = arena_mark(t->scratch);
-        void *d = l->dropout > 0 ? tape_temp(t, tape_size(t, s->x->n_elems)) : NULL;
-        if (d)
-            drop(t, l, s->rows, m, in, s->x->data, d, false);
         bool more = false;
         void *da = grad_dst(t, &l->lora_a->t, &more);
         for (int j = 1; j < run; j++) {
@@ -272,9 +301,7 @@ static void down_grads(Tape *t, LinearNode *s, Part du)
             grad_dst(t, &l[j].lora_a->t, &same);
         }
         if (da)
-            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, (char *)du.data + tape_size(t, at), du.ld, d ? d : s->x->data,
-                        d ? in : tensor_ld(s->x));
-        arena_release(t->scratch, mark);
+            weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, (char *)du.data + tape_size(t, at), du.ld, s->x->data, tensor_ld(s->x));
         at += r;
     }
 }
@@ -283,20 +310,21 @@ static void down_grads(Tape *t, LinearNode *s, Part du)
 static void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *accumulate)
 {
     int64_t m = tensor_rows(s->x), in = tensor_cols(s->x), at = 0;
+    if (drops(s->lin, s->n)) {
+        AdapterGroup g = group_of(t, s->lin, s->n, s->rows, s->x, du.ld);
+        RUN(t, adapter_down_bwd, AdapterDownBwd, .g = g, .du = du.data, .dx = dx, .accumulate = *accumulate);
+        *accumulate = true;
+        return;
+    }
     for (int i = 0, run; i < s->n; i += run) {
         run = adapter_run(s->lin, i, s->n);
         Linear *l = &s->lin[i];
         int64_t r = total(l, run, rank_of);
         if (r && !is_done(s, i)) {
-            ArenaMark mark = arena_mark(t->scratch);
-            void *d = l->dropout > 0 ? tape_temp(t, tape_size(t, s->x->n_elems)) : NULL;
             RUN(t, matmul, Matmul, .m = m, .n = in, .k = r, .a_type = t->compute, .b_type = l->lora_a->t.type, .c_type = t->compute,
-                .accumulate = !d && *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = (char *)du.data + tape_size(t, at),
-                .b = l->lora_a->t.data, .c = d ? d : dx, .alpha = 1);
-            if (d)
-                drop(t, l, s->rows, m, in, d, dx, *accumulate);
+                .accumulate = *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = (char *)du.data + tape_size(t, at), .b = l->lora_a->t.data,
+                .c = dx, .alpha = 1);
             *accumulate = true;
-            arena_release(t->scratch, mark);
         }
         at += r;
     }
@@ -347,12 +375,12 @@ static Status linear_bwd(Tape *t, Node *self)
         s->du = room ? behind(t, self->out->grad, cols, r) : (Part){tape_temp(t, tape_size(t, tensor_rows(s->x) * r)), r};
         adapters_up_bwd(t, s, dy, ldy, s->du);
     }
+    if (dx && (!joint || drops(s->lin, s->n))) /* first: they only write dx, and the long product has time to read it */
+        adapters_down_bwd(t, s, s->du, dx, &accumulate);
     if (dx && joint)
         joint_input_grad(t, joint, s, dy, ldy, s->du, dx, &accumulate);
-    else if (dx) { /* the adapters first: they only write dx, and the long product has time to read it */
-        adapters_down_bwd(t, s, s->du, dx, &accumulate);
+    else if (dx)
         input_grad(t, s, dy, ldy, s->du, dx, &accumulate);
-    }
     if (!s->reads_x || !tape_wait(t, s->x, self, linear_late)) { /* if it waits, du stays */
         param_grads(t, s);
         arena_release(t->scratch, mark);

@@ -144,6 +144,8 @@ static const ModelCase CASES[] = {
     {"only the inputs", true, false, false, 0, 0, F32, false},
     {"adapters joined with their weights", true, false, true, 0, 0, F32, true},
     {"adapters joined in upper layers, bf16", false, false, true, 1, 0, BF16, true},
+    {"adapters with dropout joined with their weights", true, false, true, 0, 0.3, F32, true},
+    {"adapters with dropout joined in upper layers, bf16", false, false, true, 1, 0.2, BF16, true},
     {"nothing trains", false, false, false, 0, 0, F32, false},
 };
 enum { N_CASES = sizeof CASES / sizeof *CASES };
@@ -240,14 +242,17 @@ TEST(selective_runs_no_forward_twice)
 /* A joint is a way to multiply, not another result; in double, so that only the order of sums is left. */
 TEST(joined_adapters_give_the_same_gradients)
 {
-    const ModelCase apart = {"apart", true, false, true, 0, 0, F64, false}, joined = {"joined", true, false, true, 0, 0, F64, true};
-    Outcome a = run(&apart, RECOMPUTE_SELECTIVE), b = run(&joined, RECOMPUTE_SELECTIVE);
-    const double *x = (const double *)(const void *)a.bytes, *y = (const double *)(const void *)b.bytes;
-    REQUIRE(a.n_bytes == b.n_bytes);
-    for (size_t i = 0; i < a.n_bytes / sizeof *x; i++)
-        CHECK_MSG(fabs(x[i] - y[i]) <= 1e-13 + 1e-11 * fabs(x[i]), "element %zu: %.17g apart, %.17g joined", i, x[i], y[i]);
-    mem_free(a.bytes);
-    mem_free(b.bytes);
+    static const double DROPOUT[] = {0, 0.3};
+    for (int k = 0; k < 2; k++) {
+        const ModelCase apart = {"apart", true, false, true, 0, DROPOUT[k], F64, false}, joined = {"joined", true, false, true, 0, DROPOUT[k], F64, true};
+        Outcome a = run(&apart, RECOMPUTE_SELECTIVE), b = run(&joined, RECOMPUTE_SELECTIVE);
+        const double *x = (const double *)(const void *)a.bytes, *y = (const double *)(const void *)b.bytes;
+        REQUIRE(a.n_bytes == b.n_bytes);
+        for (size_t i = 0; i < a.n_bytes / sizeof *x; i++)
+            CHECK_MSG(fabs(x[i] - y[i]) <= 1e-13 + 1e-11 * fabs(x[i]), "element %zu: %.17g apart, %.17g joined", i, x[i], y[i]);
+        mem_free(a.bytes);
+        mem_free(b.bytes);
+    }
 }
 
 static int n_one_product, n_two_products;
@@ -261,9 +266,10 @@ static Status count_products(KernelCtx *ctx, const Matmul *a)
 /* Everything that an adapter adds lies where it continues the product with its weight, forwards and backwards, however memory is kept. */
 TEST(joined_adapters_cost_no_product_of_their_own)
 {
-    const ModelCase joined = {"joined", true, false, true, 0, 0, F32, true};
     static const int32_t EVERY[ROWS] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
-    for (Recompute mode = RECOMPUTE_NONE; mode <= RECOMPUTE_BLOCK; mode++) {
+    for (int i = 0; i < 2 * 3; i++) {
+        const ModelCase joined = {"joined", true, false, true, 0, i % 2 ? 0.1 : 0, F32, true};
+        Recompute mode = (Recompute)(i / 2);
         Rig r;
         Model m = {0};
         rig_open(&r, F32, mode);
@@ -277,7 +283,7 @@ TEST(joined_adapters_cost_no_product_of_their_own)
         Tensor *y = nn_gather_rows(r.tape, build(r.tape, &m), tape_ints(r.tape, EVERY, ROWS), ROWS); /* as the rows with labels are taken */
         REQUIRE_OK(tape_backward(r.tape, y, 1));
         CHECK_INT(n_two_products, 0);
-        CHECK_INT(n_one_product, (mode == RECOMPUTE_BLOCK ? 12 : 8) * LAYERS);
+        CHECK_INT(n_one_product, (4 * (mode == RECOMPUTE_BLOCK) + (i % 2 ? 4 : 8)) * LAYERS); /* with dropout only forwards */
         rig_close(&r);
     }
 }
