@@ -9,6 +9,7 @@ median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : 
 
 "$bin/bench-gpu" --config tools/gpu/r16.json --row G1 --goal 17500
 "$bin/bench-gpu" --config tools/gpu/r128.json --row G6 --goal 16000 --only step
+"$bin/bench-gpu" --config tools/gpu/r128.json --row G6d --goal 16000 --only step --set model.lora.dropout=0.05
 echo "G7 with block recompute, 8k tokens a pass:"
 "$bin/bench-gpu" --config tools/gpu/r16.json --row G7 --only step --tokens 8192 --set train.recompute=block
 

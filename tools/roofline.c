@@ -29,9 +29,22 @@ static double filled(const Device *d, const Cost *c)
 
 static double peak(const Device *d, const Cost *c) { return 1e12 * (c->narrow ? d->bf16_tflops : d->f32_tflops); }
 
+/* Of the published rate, in the products of an operator. */
+static double rate_reached(const Reached *reached, const Device *d, Op op, const Cost *c)
+{
+    switch (op) {
+    case OP_matmul: return reached->matmul * filled(d, c);
+    case OP_adapter_down:
+    case OP_adapter_down_grad:
+    case OP_adapter_down_bwd: return reached->adapters;
+    default: return reached->attention;
+    }
+}
+
+/* Products and random numbers one after the other: that they overlap would have to be measured. */
 static double arithmetic_seconds(const Device *d, const Reached *reached, Op op, const Cost *c)
 {
-    double rate = peak(d, c) * (op == OP_matmul ? reached->matmul * filled(d, c) : reached->attention);
+    double rate = peak(d, c) * rate_reached(reached, d, op, c);
     return (c->flops > 0 ? c->flops / rate : 0) + (c->integer > 0 ? c->integer / (1e12 * d->integer_tops * reached->integer) : 0);
 }
 

@@ -16,7 +16,7 @@ extern const Device DEVICES[];   /* ends with a zeroed entry */
 
 /* What is assumed to be reached of the published figures, and what every operator costs besides. */
 typedef struct Reached {
-    double matmul, attention, bandwidth, integer; /* fractions */
+    double matmul, attention, adapters, bandwidth, integer; /* fractions; adapters: of the products in kernels/ops/adapter.h */
     double gap_us;                       /* of one operator to the next */
 } Reached;
 

@@ -182,6 +182,45 @@ TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)
     EXPECT_COST(r, "cross_entropy", cross_entropy, c, ROWS * (512 * (4 + 4 + 2) - 8));
 }
 
+/* What is dropped is nowhere: of the size of x only x itself is read, once for every adapter, and only dx is written. */
+TEST(adapters_with_dropout_read_x_once_each_and_write_no_copy_of_it)
+{
+    enum { ADAPTERS = 3, T = 128, IN = 256, RANK = 16, U = T * ADAPTERS * RANK * BF16_BYTES, A = ADAPTERS * RANK * IN * BF16_BYTES, X = T * IN * BF16_BYTES };
+    enum { TILE = 64, WIDE = 128, VECTOR = 16, PLACE = 2 * 4 }; /* PLACE: a row's position and item, read beside its vectors (from the cache) */
+    Rig r;
+    AdapterGroup g = {};
+    g.rows = T, g.in = IN, g.ldu = ADAPTERS * RANK, g.n = ADAPTERS, g.act = g.a_type = BF16;
+    g.row_pos = r.take<int32_t>(T), g.row_item = r.take<int32_t>(T);
+    for (int i = 0; i < ADAPTERS; i++)
+        g.part[i] = {RANK, 0.05, (uint64_t)i, 1, r.take<bf16>(RANK * IN), r.take<float>(RANK * IN), false};
+    bf16 *x = r.take<bf16>(T * IN), *u = r.take<bf16>(T * ADAPTERS * RANK);
+    auto expect = [&](const char *what, uint64_t launches, uint64_t read, uint64_t written) {
+        CudaHostCounters c = cuda_host_counters();
+        CHECK_MSG(c.launches == launches && c.bytes_read == read && c.bytes_written == written,
+                  "%s: %llu launches, %llu bytes read, %llu written; expected %llu, %llu, %llu", what, (unsigned long long)c.launches,
+                  (unsigned long long)c.bytes_read, (unsigned long long)c.bytes_written, (unsigned long long)launches, (unsigned long long)read,
+                  (unsigned long long)written);
+        cuda_host_clear();
+    };
+    AdapterDown d = {};
+    d.g = g, d.ldx = IN, d.x = x, d.u = u;
+    CHECK_OK(r.b.ops.adapter_down(&r.b.ctx, &d));
+    expect("adapter_down", 1, ADAPTERS * (X + T * 4 * PLACE) + T / TILE * A, U); /* A once for a tile of rows; four threads share a row */
+    AdapterDownGrad w = {};
+    w.g = g, w.ldx = IN, w.grad_type = F32, w.x = x, w.du = u;
+    CHECK_OK(r.b.ops.adapter_down_grad(&r.b.ctx, &w));
+    const uint64_t ranges = 4, da = 2 * A; /* dA is F32 */
+    expect("adapter_down_grad", 1 + ADAPTERS, ADAPTERS * (X + X / VECTOR * PLACE) + IN / TILE * U + ranges * da, ranges * da + da);
+    AdapterDownBwd b = {};
+    b.g = g, b.du = u, b.dx = x;
+    CHECK_OK(r.b.ops.adapter_down_bwd(&r.b.ctx, &b));
+    const uint64_t operands = T / TILE * A + IN / WIDE * U + ADAPTERS * (X / VECTOR * PLACE);
+    expect("adapter_down_bwd", 1, operands, X);
+    b.accumulate = true;
+    CHECK_OK(r.b.ops.adapter_down_bwd(&r.b.ctx, &b));
+    expect("adapter_down_bwd, added to dx", 1, operands + X, X);
+}
+
 TEST(attention_reads_tiles_once_a_block)
 {
     enum { T = 256, WIDTH = 64, TILE = 128 };

@@ -21,6 +21,7 @@ for patch in tests/cuda_host/mutations/*.patch; do
     case $files in
     attention.cuh) files="attention_fwd.cu attention_bwd.cu attention_plain.cu" ;;
     attention_mma.cuh) files="attention_fwd.cu attention_bwd.cu" ;;
+    adapter_mma.cuh) files=adapter_mma.cu ;;
     device.cuh) files=act.cu ;;
     esac
     linked=("${objects[@]}")

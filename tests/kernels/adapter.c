@@ -33,7 +33,7 @@ static const AdapterCase CASES[] = {
     {  66,  136, {40, 0, 72},      16, {0.05, 0.05, 0},         BF16, BF16, 1, "bf16, one without a mask, one that is none; strides"},
     {  64,   64, {64},              0, {0.05},                  BF16, BF16, 0, "bf16, whole tiles"},
     {  40,  264, {136, 100},        4, {0.2, 0.6},              BF16, BF16, 1, "bf16, ranks beyond a tile"},
-    { 700,   72, {8, 8},            0, {0.05, 0.05},            BF16, BF16, 1, "bf16, many rows"},
+    {1300,   40, {8, 8},            0, {0.05, 0.05},            BF16, BF16, 1, "bf16, many rows: ranges of several steps"},
 };
 
 static int64_t position(int64_t i, const void *arg)

@@ -6,7 +6,7 @@
 #include "tests/harness.h"
 
 static const Device DEVICE = {"d", "a device", 100, 10, 1, 10, 5};
-static const Reached REACHED = {.matmul = 0.5, .attention = 0.25, .bandwidth = 0.5, .integer = 0.4, .gap_us = 2};
+static const Reached REACHED = {.matmul = 0.5, .attention = 0.25, .adapters = 0.2, .bandwidth = 0.5, .integer = 0.4, .gap_us = 2};
 
 static bool near(double a, double b) { return fabs(a - b) <= 1e-9 * fabs(b); }
 
@@ -24,6 +24,9 @@ TEST(roofline_takes_the_slower_of_arithmetic_and_memory)
     Cost d; /* 100 · (4 · 60 + 28 · 3) instructions */
     cost_dropout(&(Dropout){.rows = 100, .cols = 28, .act = BF16}, &d);
     d.bytes_read = d.bytes_written = 0;
+    Cost e = d; /* products and random numbers add up */
+    e.flops = 4e9, e.narrow = true;
+    CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_adapter_down_bwd, &e), 4e9 / 20e12 + 32400 / 2e12 + 2e-6));
     CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_dropout, &d), 32400 / 2e12 + 2e-6));
 }
 
