@@ -132,7 +132,7 @@ $(BUILD)/obj/tests/cuda_host/%.o: CPPFLAGS := -Itests/cuda_host $(CPPFLAGS)
 
 $(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu tools/ptxas.sh
 	@mkdir -p $(@D)
-	@sh tools/ptxas.sh kernels/cuda/$* $(if $(findstring ccache,$(CXX)),ccache) $(NVCC) -ccbin $(lastword $(CXX)) $(NVCC_FLAGS) -DCUDA_LIBRARY_FOLDER='"$(CUDA_LIB)"' \
+	@$(if $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),QUIET=1) sh tools/ptxas.sh kernels/cuda/$* $(if $(findstring ccache,$(CXX)),ccache) $(NVCC) -ccbin $(lastword $(CXX)) $(NVCC_FLAGS) -DCUDA_LIBRARY_FOLDER='"$(CUDA_LIB)"' \
 		-MMD -MF $(@:.o=.d) -c $< -o $@
 
 # The specification is compiled twice: with arithmetic in double (the truth) and in float (how much rounding is honest).

@@ -10,7 +10,7 @@ run=runs/quickstart
 answer() { # NAME RUN: the held-out questions, answered by the newest checkpoint of that run or, when it has none, by the base
     mkdir -p "$world/$1"
     for part in one many; do
-        "$bin/generate" --config "$config" --set name="$2" --batch "$world/$part/heldout.json" --out "$world/$1/$part" --max-new-tokens 16
+        "$bin/generate" --quiet --config "$config" --set name="$2" --batch "$world/$part/heldout.json" --out "$world/$1/$part" --max-new-tokens 16
     done
     cat "$world/$1/one/answers.jsonl" "$world/$1/many/answers.jsonl" >"$world/$1/answers.jsonl"
 }

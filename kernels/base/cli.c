@@ -63,7 +63,7 @@ static void print_help(const CliProgram *p)
     fprintf(stdout, "\nusage: %s\n\n", p->usage);
     for (const CliOption *o = p->options; o->help; o++) {
         if (o->kind == CLI_HEADING) {
-            fprintf(stdout, "\n%s\n", o->help);
+            fprintf(stdout, "%s%s\n", o == p->options ? "" : "\n", o->help);
             continue;
         }
         const char *argument = o->argument ? o->argument : "";

@@ -49,6 +49,9 @@ batch 0 "$dir/elsewhere" --image-root "$images"
 run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --image-root "$images"
 says "generate: --image-root is for --batch"
 
+run 0 "$generate" --help
+cat -s "$dir/out" | cmp -s - "$dir/out" || fail "--help has two blank lines in a row"
+
 # What cannot be answered is left out, said and listed; the others are answered as ever.
 cp "$images/rgb.png" "$dir/cut.png"
 truncate -s 100 "$dir/cut.png"

@@ -30,6 +30,13 @@ expect 1 "kernels/cuda/attention_fwd: 2 kernels, at most 128 registers, 1 spill"
 grep -qx 'kernels/cuda/attention_fwd: second spills 20 bytes (sm_90)' "$dir/out" || { echo "$0: the kernel that spills is not named" >&2; failed=1; }
 expect 1 "kernels/cuda/attention_bwd: 2 kernels, at most 128 registers, 1 spill" kernels/cuda/attention_bwd 4 0
 expect 0 "kernels/cuda/norm: 2 kernels, at most 128 registers, 1 spill" kernels/cuda/norm 8 12
+export QUIET=1
+expect 0 "kernels/cuda/norm: second spills 20 bytes (sm_90)" kernels/cuda/norm 8 12
+expect 0 "" kernels/cuda/norm 0 0
+unset QUIET
+echo '#!/bin/sh' > "$dir/silent"
+chmod +x "$dir/silent"
+[ -z "$(sh tools/ptxas.sh kernels/cuda/errors "$dir/silent" 2>&1)" ] || { echo "$0: a file without kernels is not silent" >&2; failed=1; }
 echo 'exit 3' >> "$dir/compiler"
 sh tools/ptxas.sh kernels/cuda/norm "$dir/compiler" 0 0 > "$dir/out" 2>&1 && { echo "$0: a failed compilation looked like success" >&2; failed=1; }
 exit $failed
