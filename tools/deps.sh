@@ -34,6 +34,8 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # words are wanted apart
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 || {
-    $sudo apt-get update -qq
-    $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+} || {
+    echo "apt-get could not install:$missing (its own message stands above); what is needed for what is said in $file" >&2
+    exit 1
 }

@@ -23,6 +23,7 @@ static const char SCHEMA[] = "genllava.state/1", CONFIG[] = "config.resolved.jso
 typedef struct BaseHash {
     XXH3_state_t *state;
     const char *folder;
+    bool drawn; /* its weights are not read */
 } BaseHash;
 
 static bool ends_with(const char *s, const char *end)
@@ -38,7 +39,8 @@ static Status add_base_file(void *arg, const char *name)
     BaseHash *h = arg;
     char path[PATH_MAX];
     struct stat st;
-    if (!ends_with(name, ".safetensors") && !ends_with(name, ".json") && !ends_with(name, ".model"))
+    bool weights = ends_with(name, ".safetensors") && !h->drawn;
+    if (!weights && !ends_with(name, ".json") && !ends_with(name, ".model"))
         return OK;
     int fd = open(disk_join(path, h->folder, name), O_RDONLY | O_CLOEXEC);
     char *buf = mem_alloc(HEAD + TAIL);
@@ -60,24 +62,27 @@ static Status add_base_file(void *arg, const char *name)
     return OK;
 }
 
-static Status hash_base(const char *folder, char hex[33])
+typedef struct Base {
+    const char *name, *path;
+    bool drawn;
+} Base;
+enum { N_BASES = 2 };
+#define BASES(cfg)                                                                    \
+    {{"llm", (cfg)->model.llm.path, (cfg)->model.llm.init == INIT_AT_RANDOM},         \
+     {"vision", (cfg)->model.vision.path, (cfg)->model.vision.init == INIT_AT_RANDOM}}
+
+static Status hash_base(const Base *base, char hex[33])
 {
-    BaseHash h = {XXH3_createState(), folder};
+    BaseHash h = {XXH3_createState(), base->path, base->drawn};
     if (!h.state)
-        return fail(ERR_NOMEM, "%s: out of memory", folder);
+        return fail(ERR_NOMEM, "%s: out of memory", base->path);
     XXH3_128bits_reset(h.state);
-    Status s = disk_list(folder, add_base_file, &h);
+    Status s = disk_list(base->path, add_base_file, &h);
     XXH128_hash_t hash = XXH3_128bits_digest(h.state);
     snprintf(hex, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
     XXH3_freeState(h.state);
     return s;
 }
-
-typedef struct Base {
-    const char *name, *path;
-} Base;
-enum { N_BASES = 2 };
-#define BASES(cfg) {{"llm", (cfg)->model.llm.path}, {"vision", (cfg)->model.vision.path}}
 
 /* ---------------------------------------------------------------- state.json */
 
@@ -100,7 +105,7 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     for (int i = 0; i < N_BASES && s == OK; i++) {
         if (!bases[i].path)
             continue;
-        s = hash_base(bases[i].path, hex);
+        s = hash_base(&bases[i], hex);
         jsonout_begin_object(&out, bases[i].name);
         jsonout_string(&out, "path", bases[i].path);
         jsonout_string(&out, "xxh3", hex);
@@ -147,7 +152,7 @@ static Status check_bases(const Json *root, const char *folder, const RunConfig 
         char hex[33];
         if (!bases[i].path || !xxh3 || xxh3->kind != JSON_STRING)
             continue;
-        TRY(hash_base(bases[i].path, hex));
+        TRY(hash_base(&bases[i], hex));
         if (strcmp(hex, xxh3->string))
             return fail(ERR_DATA, "model.%s.path: %s: its files are not those that %s was trained on", bases[i].name, bases[i].path, folder);
     }

@@ -88,6 +88,12 @@ flip "$dir/llm/model.safetensors"
 expect 65 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --resume
 says "model.llm.path: $dir/llm: its files are not those that $dir/runs/r/checkpoint-000002 was trained on"
 
+# Weights that are drawn are not read: others there do not matter.
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --set model.llm.init=random --steps 2
+flip "$dir/llm/model.safetensors"
+expect 0 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --set model.llm.init=random --resume --steps 3
+
 # A weight that is not a number: no step can be used; none changes a weight; the run does not end as if it had learned.
 rm -rf "$dir/runs/r"
 cp "$PWD/tests/fixtures/parity/visual_tokens/start/projector.safetensors" "$dir/nan.safetensors"
