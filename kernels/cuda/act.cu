@@ -74,19 +74,32 @@ extern "C" Status cuda_swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
 
 static const float SQRT_2_OVER_PI = 0.7978845608028654f, SQRT_HALF = 0.7071067811865476f, INV_SQRT_2PI = 0.3989422804014327f;
 
+/* sigmoid(2u) and 1 - sigmoid(2u), which are (1 + tanh u)/2 and (1 - tanh u)/2: the small one keeps its digits where tanh is almost ±1. */
+struct Halves {
+    float up, down;
+};
+static __device__ __forceinline__ Halves tanh_halves(float u)
+{
+    float e = expf(-2.0f * fabsf(u)), large = 1.0f / (1.0f + e), small = e * large;
+    return u > 0 ? Halves{large, small} : Halves{small, large};
+}
+/* The tanh form's argument. */
+static __device__ __forceinline__ float gelu_inner(float z) { return SQRT_2_OVER_PI * (z + 0.044715f * z * z * z); }
+
 static __device__ __forceinline__ float gelu(float z, bool erf_form)
 {
     if (erf_form)
         return 0.5f * z * (1.0f + erff(z * SQRT_HALF));
-    return 0.5f * z * (1.0f + tanhf(SQRT_2_OVER_PI * (z + 0.044715f * z * z * z)));
+    return z * tanh_halves(gelu_inner(z)).up;
 }
 
 static __device__ __forceinline__ float gelu_slope(float z, bool erf_form)
 {
     if (erf_form)
         return 0.5f * (1.0f + erff(z * SQRT_HALF)) + z * INV_SQRT_2PI * expf(-0.5f * z * z);
-    float t = tanhf(SQRT_2_OVER_PI * (z + 0.044715f * z * z * z));
-    return 0.5f * (1.0f + t) + 0.5f * z * (1.0f - t * t) * SQRT_2_OVER_PI * (1.0f + 0.134145f * z * z);
+    Halves t = tanh_halves(gelu_inner(z));
+    float bend = t.up * t.down; /* (1 - tanh²)/4; 0 far out, where z² may be infinite */
+    return t.up + (bend == 0 ? 0.0f : 2.0f * z * bend * SQRT_2_OVER_PI * (1.0f + 0.134145f * z * z));
 }
 
 template <class T> struct GeluFwdOp {

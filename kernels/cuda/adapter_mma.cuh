@@ -111,11 +111,14 @@ struct alignas(16) Words {
 };
 static __device__ __forceinline__ Words load_words(const Bf16 *p)
 {
-    check_vector_address(p);
-    count_bytes(16, 0);
+    count_read(p, sizeof(Words));
     return *reinterpret_cast<const Words *>(p);
 }
-static __device__ __forceinline__ void store_words(Bf16 *shared, const Words &w) { *reinterpret_cast<Words *>(shared) = w; }
+static __device__ __forceinline__ void store_words(Bf16 *shared, const Words &w)
+{
+    check_shared(shared, sizeof w);
+    *reinterpret_cast<Words *>(shared) = w;
+}
 
 /* x with zeros where it is dropped. */
 static __device__ __forceinline__ Words masked(Words x, const AdapterPart &part, const RowPlace &place, int64_t group)
@@ -145,7 +148,7 @@ static __device__ __forceinline__ void add_masked(float total[8], const float *p
 static __device__ __forceinline__ void store_pair(Bf16 *p, float low, float high, bool both)
 {
     if (both && ((uintptr_t)p & 3) == 0) {
-        count_bytes(0, 4);
+        count_write(p, 4);
         *reinterpret_cast<uint32_t *>(p) = pack_bf16(low, high);
         return;
     }

@@ -129,13 +129,16 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
     float inverse[2 * MT];
     UNROLL
     for (int i = 0; i < 2 * MT; i++) {
-        float total = quad_sum(row.total[i]);
-        inverse[i] = 1.0f / total;
-        int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;
-        if (lse && warp_lane() % 4 == 0 && r < n)
-            store(lse + h * a.rows + start + r, (float)a.scale * row.largest[i] + logf(total));
+        row.total[i] = quad_sum(row.total[i]);
+        inverse[i] = 1.0f / row.total[i];
     }
     tile_store<MT, WIDTH>(out, inverse, mine, o + (int64_t)(start + warp_first) * a.ldo + h * a.head_dim, a.ldo, n - warp_first, a.head_dim);
+    UNROLL
+    for (int i = 0; i < 2 * MT; i++) {
+        int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;
+        if (lse && warp_lane() % 4 == 0 && r < n) /* in double: the backward's exponents are differences from it */
+            store(lse + h * a.rows + start + r, (float)(a.scale * (double)row.largest[i] + log((double)row.total[i])));
+    }
 }
 
 template <int WIDTH> static Status launch_fwd(KernelCtx *ctx, const AttentionFwd *a, const FwdShape &s)

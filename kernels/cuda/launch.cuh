@@ -18,28 +18,41 @@
 void launch_note(const char *kernel);
 
 #if defined(CUDA_HOST_EMULATION)
+#include <type_traits>
 template <class F> struct HostLaunch {
     F call;
     static void run(void *self) { ((HostLaunch *)self)->call(); }
 };
-template <class F, class... Args>
-void host_launch(const char *name, const void *address, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, F kernel, Args... args)
+/* Arguments as the device gets them: one after the other, each aligned, 4 KiB in all. */
+template <class... Params> constexpr size_t host_parameter_bytes()
 {
+    size_t n = 0;
+    ((n = (n + alignof(Params) - 1) / alignof(Params) * alignof(Params) + sizeof(Params)), ...);
+    return n;
+}
+template <class... Params, class... Args>
+void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, void (*kernel)(Params...), Args... args)
+{
+    static_assert(host_parameter_bytes<Params...>() <= 4096, "what a kernel takes as arguments");
+    static_assert((std::is_trivially_copyable<Params>::value && ...), "what is copied byte by byte");
     if (stream == NO_STREAM)
         return;
     launch_note(name);
-    size_t allowed = cuda_host_allowed_shared(address);
+    size_t allowed = cuda_host_allowed_shared((const void *)kernel);
     cuda_host_enqueue(stream, name, [=] {
         auto call = [=] { kernel(args...); };
         HostLaunch<decltype(call)> l = {call};
         cuda_host_launch(name, grid, block, shared, allowed, flat, HostLaunch<decltype(call)>::run, &l);
     });
 }
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    host_launch(#kernel, reinterpret_cast<const void *>(kernel), stream, grid, block, shared_bytes, false, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
-#define LAUNCH_FLAT(kernel, grid, block, stream, ...) \
-    host_launch(#kernel, reinterpret_cast<const void *>(kernel), stream, grid, block, 0, true, [=](auto... launch_args) { kernel(launch_args...); }, __VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) host_launch(#kernel, stream, grid, block, shared_bytes, false, kernel, __VA_ARGS__)
+#define LAUNCH_FLAT(kernel, grid, block, stream, ...) host_launch(#kernel, stream, grid, block, 0, true, kernel, __VA_ARGS__)
 #define SHARED_MEMORY(type, name) type *name = (type *)cuda_host_thread->shared
+/* The device's functions are not the C library's: as far beside the truth as it may be. */
+#define expf(x) cuda_host_expf(x)
+#define logf(x) cuda_host_logf(x)
+#define erff(x) cuda_host_erff(x)
+#define sincosf(x, s, c) cuda_host_sincosf(x, s, c)
 #define UNROLL
 #define UNROLL_NOT
 #define UNROLL_TWICE

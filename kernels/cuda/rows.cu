@@ -114,8 +114,9 @@ template <class T> __global__ void __launch_bounds__(MAP_THREADS)
         int in_image = (int)(p % per_image), py = in_image / pw * patch, px = in_image % pw * patch;
         for (int at = blockIdx.x * blockDim.x + threadIdx.x; at < cols; at += gridDim.x * blockDim.x) {
             int c = at / (patch * patch), row = at / patch % patch, column = at % patch;
-            uint8_t v = pixels[((image * height + py + row) * width + px + column) * 3 + c];
-            count_bytes(1, 0);
+            const uint8_t *pixel = &pixels[((image * height + py + row) * width + px + column) * 3 + c];
+            count_read(pixel, 1);
+            uint8_t v = *pixel;
             float m = c == 0 ? mean.x : c == 1 ? mean.y : mean.z, s = c == 0 ? std.x : c == 1 ? std.y : std.z;
             store(y + p * cols + at, ((float)((double)v * rescale) - m) / s);
         }

@@ -85,18 +85,15 @@ static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint
 static inline uint32_t pack_bf16(float low, float high) { return (uint32_t)f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16; }
 static inline float fast_exp2(float x)
 {
-    float y = exp2f(x);
+    float y = cuda_host_off_by(exp2f(x), x, 2);
     return y < 1.17549435e-38f ? 0.0f : y;
 }
 
 static inline void host_ldmatrix(const char *op, uint32_t r[4], const void *row, bool transposed)
 {
-    const unsigned char *begin = cuda_host_thread->shared, *p = (const unsigned char *)row;
-    if (p < begin || p + 16 > begin + cuda_host_thread->shared_bytes || ((uintptr_t)p & 15)) {
-        cuda_host_fault("%s: address %ld of shared memory", op, (long)(p - begin));
-        p = begin;
-    }
-    const unsigned char *all = cuda_host_exchange(op, WARP_ALL, p, 16);
+    if (!cuda_host_check_shared(row, 16))
+        row = cuda_host_thread->shared;
+    const unsigned char *all = cuda_host_exchange(op, WARP_ALL, row, 16);
     int g = warp_lane() / 4, q = 2 * (warp_lane() % 4);
     for (int i = 0; i < 4; i++) {
         bf16 pair[2];
@@ -129,11 +126,12 @@ static inline HostCopyQueue *host_copies()
 static inline void cp_async_16(void *to, const void *from, int n_bytes)
 {
     HostCopyQueue *q = host_copies();
-    if (((uintptr_t)to & 15) || ((uintptr_t)from & 15) || q->n == 256) {
-        cuda_host_fault("cp_async_16: misaligned, or more than 256 copies in flight");
+    if (q->n == 256)
+        cuda_host_fault("cp_async_16: more than 256 copies in flight");
+    if (q->n == 256 || !cuda_host_check_shared(to, 16))
         return;
-    }
-    cuda_host_count((size_t)n_bytes, 0);
+    if (n_bytes)
+        cuda_host_access(from, (size_t)n_bytes, 16, false);
     q->copy[q->n++] = {to, from, n_bytes};
 }
 static inline void cp_async_commit()

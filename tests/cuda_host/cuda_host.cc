@@ -87,6 +87,7 @@ CudaHostCounters counters;
 uint64_t random_state = 1;
 std::map<unsigned char *, size_t> allocations;
 size_t memory_limit = (size_t)8 << 30, memory_used, memory_peak;
+bool freed; /* an allocation, since an access was looked up */
 
 uint32_t random_below(uint32_t n) { return cuda_host_random(n); }
 
@@ -383,10 +384,33 @@ void cuda_host_syncwarp(unsigned mask)
     cuda_host_exchange("syncwarp", mask, &nothing, 0);
 }
 
-void cuda_host_count(size_t read, size_t written)
+void cuda_host_access(const void *p, size_t n, size_t alignment, bool write)
 {
-    counters.bytes_read += read;
-    counters.bytes_written += written;
+    static const char *first, *end; /* the allocation that was accessed last */
+    const char *at = (const char *)p;
+    (write ? counters.bytes_written : counters.bytes_read) += n;
+    if (at < first || at + n > end || freed) {
+        freed = false;
+        first = end = nullptr;
+        if (!cuda_host_owns(p, n)) {
+            cuda_host_fault("%s: an access of %zu bytes at an address that is not the device's", running->name, n);
+            return;
+        }
+        auto it = std::prev(allocations.upper_bound((unsigned char *)(uintptr_t)p));
+        first = (const char *)it->first + RED_ZONE;
+        end = first + it->second;
+    }
+    if ((uintptr_t)p % alignment)
+        cuda_host_fault("%s: an access of %zu bytes at an address that is not a multiple of %zu", running->name, n, alignment);
+}
+
+bool cuda_host_check_shared(const void *p, size_t n)
+{
+    const unsigned char *begin = cuda_host_thread->shared, *at = (const unsigned char *)p;
+    if (at >= begin && at + n <= begin + cuda_host_thread->shared_bytes && (uintptr_t)p % n == 0)
+        return true;
+    cuda_host_fault("%s: an access of %zu bytes at %ld of shared memory", running->name, n, (long)(at - begin));
+    return false;
 }
 
 extern "C" {
@@ -445,6 +469,7 @@ int cuda_host_free(void *q)
     check_red(p, "into the red zone before device memory", "free");
     check_red(p + RED_ZONE + n, "beyond the end of device memory", "free");
     memory_used -= n;
+    freed = true;
     allocations.erase(it);
     free(p);
     return 0;

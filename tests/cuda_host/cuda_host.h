@@ -39,8 +39,10 @@ void cuda_host_syncwarp(unsigned mask);
 /* Every lane of the warp gives n bytes (at most 64) and then sees what all gave: all[lane*64 …], valid until this lane's next collective. `op` names the
  * operation: lanes that meet in different ones are an error. */
 const unsigned char *cuda_host_exchange(const char *op, unsigned mask, const void *mine, size_t n);
-/* Bytes read from and written to global memory by the kernels' load and store helpers. */
-void cuda_host_count(size_t read, size_t written);
+/* n bytes at p are read, or written, by a kernel in one access, and counted: p must be a multiple of `alignment`, and all of it memory of the device. */
+void cuda_host_access(const void *p, size_t n, size_t alignment, bool write);
+/* n bytes at p must lie in the block's shared memory, at a multiple of n; otherwise false, and a fault. */
+bool cuda_host_check_shared(const void *p, size_t n);
 /* An error found by a helper (misaligned vector access and the like). */
 void cuda_host_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

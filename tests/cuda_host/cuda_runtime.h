@@ -91,14 +91,32 @@ cudaError_t cuda_host_allow_shared(const void *kernel, int n_bytes);
 template <class F> cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute, int n) { return cuda_host_allow_shared(reinterpret_cast<const void *>(kernel), n); }
 
 /* Arithmetic spelled as on the device. */
-inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
-inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
-inline float __expf(float x) { return expf(x); }
-inline float __logf(float x) { return logf(x); }
-inline float __fdividef(float a, float b) { return a / b; }
-inline float __int_as_float(int i) { float f; memcpy(&f, &i, 4); return f; }
-inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned long long)a * b) >> 32); }
+
+/* y, the value of a function at x, beside the truth by up to `ulps`, as x will have it: the errors that CUDA's documentation allows its functions. 0 gives
+ * what it should. */
+inline float cuda_host_off_by(float y, float x, int ulps)
+{
+    uint32_t bits, hash;
+    memcpy(&hash, &x, sizeof hash);
+    memcpy(&bits, &y, sizeof bits);
+    if (x == 0 || !std::isfinite(y) || fabsf(y) < 1e-37f || fabsf(y) > 1e38f)
+        return y;
+    hash = (hash ^ hash >> 15) * 0x2c1b3c6du;
+    hash = (hash ^ hash >> 12) * 0x297a2d39u;
+    bits += (hash >> 8) % (uint32_t)(2 * ulps + 1) - (uint32_t)ulps;
+    memcpy(&y, &bits, sizeof y);
+    return y;
+}
+inline float cuda_host_within_1(float y) { return y > 1 ? 1 : y < -1 ? -1 : y; }
+inline float cuda_host_expf(float x) { return cuda_host_off_by(expf(x), x, 2); }
+inline float cuda_host_logf(float x) { return cuda_host_off_by(logf(x), x, 1); }
+inline float cuda_host_erff(float x) { return cuda_host_within_1(cuda_host_off_by(erff(x), x, 2)); }
+inline void cuda_host_sincosf(float x, float *s, float *c)
+{
+    *s = cuda_host_within_1(cuda_host_off_by(sinf(x), x, 2));
+    *c = cuda_host_within_1(cuda_host_off_by(cosf(x), x, 2));
+}
 using std::max;
 using std::min;
 #endif

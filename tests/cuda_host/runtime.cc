@@ -144,10 +144,8 @@ void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> w
     }
     if (failure != cudaSuccess)
         work = [failure] { sticky = failure; };
-    if (!s) { /* the default stream waits for all */
-        cuda_host_settle();
-        if (sticky == cudaSuccess)
-            work();
+    if (!s) {
+        cuda_host_fault("%s in the default stream, which waits for none of ours", name ? name : "a copy");
         return;
     }
     s->pieces.push_back({Piece::WORK, std::move(work), nullptr, 0});
@@ -233,8 +231,8 @@ cudaError_t cudaGetDeviceCount(int *n)
     return *n ? cudaSuccess : cudaErrorNoDevice;
 }
 
-/* Shared memory that a block may have at most: A100, other Ampere and Ada, Hopper and later data-centre devices. */
-static size_t shared_limit(int major, int minor) { return (size_t)(major == 8 ? minor == 0 ? 163 : 99 : 227) << 10; }
+/* Shared memory that a block may have at most: A100 and Orin; other Ampere and Ada, RTX 50; Hopper and later data-centre devices. */
+static size_t shared_limit(int major, int minor) { return (size_t)(major == 8 ? minor == 0 || minor == 7 ? 163 : 99 : major == 12 ? 99 : 227) << 10; }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 {
@@ -328,8 +326,8 @@ cudaError_t cudaFreeHost(void *p)
 cudaError_t cudaMemcpyAsync(void *d, const void *s, size_t n, cudaMemcpyKind kind, cudaStream_t stream)
 {
     bool to_host = kind == cudaMemcpyDeviceToHost, from_host = kind == cudaMemcpyHostToDevice;
-    if ((!to_host && !cuda_host_owns(d, n)) || (!from_host && !cuda_host_owns(s, n))) {
-        cuda_host_fault("a copy of %zu bytes at an address that is not the device's", n);
+    if (cuda_host_owns(d, n) == to_host || cuda_host_owns(s, n) == from_host) {
+        cuda_host_fault("a copy of %zu bytes whose ends are not where it says: on the device, on the host", n);
         return cudaErrorInvalidValue;
     }
     if (from_host && !is_pinned(s, n)) {
@@ -343,6 +341,10 @@ cudaError_t cudaMemcpyAsync(void *d, const void *s, size_t n, cudaMemcpyKind kin
 
 cudaError_t cudaMemsetAsync(void *d, int v, size_t n, cudaStream_t stream)
 {
+    if (!cuda_host_owns(d, n)) {
+        cuda_host_fault("%zu bytes set at an address that is not the device's", n);
+        return cudaErrorInvalidValue;
+    }
     cuda_host_enqueue(stream, nullptr, [=] { memset(d, v, n); });
     return cudaPeekAtLastError();
 }
