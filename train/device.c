@@ -17,8 +17,10 @@ static Status open_backend(Backend *b, DeviceChoice device)
     if (device == DEVICE_CPU || !cuda_open)
         return cpu_open(b);
     Status s = cuda_open(b);
-    if (s == OK || device == DEVICE_CUDA)
-        return fail_context(s, "device");
+    if (s == OK)
+        return OK;
+    if (device == DEVICE_CUDA)
+        return fail(s, "device: %s; \"device\": \"cpu\" runs without one", status_message());
     log_info("no GPU is used: %s", status_message());
     return cpu_open(b);
 }

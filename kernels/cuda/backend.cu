@@ -42,7 +42,7 @@ static void close_cuda(Backend *b)
 static Status no_device(const char *why)
 {
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    return fail(ERR_DEVICE, "no CUDA device: %s%s%s%s; \"device\": \"cpu\" runs without one", why, visible ? " (CUDA_VISIBLE_DEVICES is \"" : "",
+    return fail(ERR_DEVICE, "no CUDA device: %s%s%s%s", why, visible ? " (CUDA_VISIBLE_DEVICES is \"" : "",
                 visible ? visible : "", visible ? "\")" : "");
 }
 
@@ -52,17 +52,17 @@ static Status find_device(cudaDeviceProp *prop)
     int driver = 0, n = 0;
     cudaError_t e = cudaDriverGetVersion(&driver);
     if (e != cudaSuccess || driver == 0)
-        return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices); \"device\": \"cpu\" runs without one");
+        return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices)");
     e = cudaGetDeviceCount(&n);
     if (e == cudaErrorInsufficientDriver)
-        return fail(ERR_DEVICE, "the driver is for CUDA %d.%d, older than what this was built with (CUDA %d.%d): a newer driver is needed; \"device\": \"cpu\" "
-                                "runs without one", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+        return fail(ERR_DEVICE, "the driver is for CUDA %d.%d, older than what this was built with (CUDA %d.%d): a newer driver is needed", driver / 1000,
+                    driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     if (e != cudaSuccess || n == 0)
         return no_device(e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
     TRY(cuda_check(cudaSetDevice(0), "device 0"));
     TRY(cuda_check(cudaGetDeviceProperties(prop, 0), "device 0"));
     if (prop->major < (int)OLDEST_CAPABILITY)
-        return fail(ERR_DEVICE, "%s has compute capability %d.%d; 8.0 (Ampere) or newer is needed; \"device\": \"cpu\" runs without one", prop->name,
+        return fail(ERR_DEVICE, "%s has compute capability %d.%d; 8.0 (Ampere) or newer is needed", prop->name,
                     prop->major, prop->minor);
     return OK;
 }

@@ -130,6 +130,6 @@ export CUDA_HOST_DRIVER=0
 expect 69 $on_cuda
 says "device: no CUDA driver is installed (nvidia-smi would list the devices); \"device\": \"cpu\" runs without one"
 expect 0 --config "$dir/run.json" --set device=auto --set train.steps=1
-says "no CUDA driver is installed"
+grep -qx 'no GPU is used: no CUDA driver is installed (nvidia-smi would list the devices)' "$dir/err" || fail "auto does not say why: $(cat "$dir/err")"
 says "device: "
 exit $failed
