@@ -28,7 +28,7 @@ static struct {
 static const CliOption OPTIONS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},
     {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0, 0, NULL, false},
-    {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder; it knows its base models", 0, 0, NULL, false},
+    {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder, or a run folder for its newest; it knows its base models", 0, 0, NULL, false},
     {"--set", CLI_STRINGS, &args.sets, "KEY=VALUE", "override a key of the config (repeatable)", 0, 0, NULL, false},
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
@@ -156,15 +156,24 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint)
     return s;
 }
 
-/* A checkpoint folder brings its own config. */
+/* A checkpoint folder brings its own config; of a run folder the newest is meant. */
 static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
 {
     if (args.sets.n)
         return fail(ERR_USAGE, "generate: --set changes a config; a checkpoint's own settings stand as they are (use --config)");
     if (!disk_exists(args.checkpoint))
         return fail(ERR_MISSING, "--checkpoint %s: there is no such folder", args.checkpoint);
+    bool any = false;
+    char manifest[PATH_MAX];
     snprintf(checkpoint, PATH_MAX, "%s", args.checkpoint);
-    TRY_IN(manifest_verify(checkpoint), "--checkpoint");
+    if (!disk_exists(disk_join(manifest, checkpoint, "MANIFEST.json")))
+        TRY_IN(checkpoint_any(checkpoint, &any), "--checkpoint");
+    if (any) { /* a run folder */
+        TRY_IN(checkpoint_newest(args.checkpoint, checkpoint), "--checkpoint");
+        log_info("using %s", checkpoint);
+    } else {
+        TRY_IN(manifest_verify(checkpoint), "--checkpoint");
+    }
     return checkpoint_config(checkpoint, cfg);
 }
 

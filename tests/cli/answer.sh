@@ -86,6 +86,18 @@ batch 2 "$dir/draw"
 batch 65 "$dir/empty"
 says "$dir/empty: holds no questions"
 
+# A run folder stands for its newest checkpoint.
+expect 0 --config "$dir/run.json" --steps 2
+run 0 "$generate" --checkpoint "$dir/runs/r/checkpoint-000002" --ask "What is it?" --max-new-tokens 4
+cp "$dir/out" "$dir/by_checkpoint"
+run 0 "$generate" --checkpoint "$dir/runs/r" --ask "What is it?" --max-new-tokens 4
+says "using $dir/runs/r/checkpoint-000002"
+cmp -s "$dir/by_checkpoint" "$dir/out" || fail "--checkpoint with a run folder: another answer"
+run 66 "$generate" --checkpoint "$dir/answers" --ask "What is it?"
+says "error: --checkpoint: $dir/answers/MANIFEST.json: "
+run 66 "$generate" --checkpoint "$dir/nowhere" --ask "What is it?"
+says "error: --checkpoint $dir/nowhere: there is no such folder"
+
 # Scores: NUL is a character like others, long answers are compared whole; standard input.
 long=$(printf 'x%.0s' $(seq 100))
 cat > "$dir/scored" <<ROWS
