@@ -12,6 +12,8 @@ Status cublas_check(cublasStatus_t s, const char *what)
     if (s == CUBLAS_STATUS_SUCCESS)
         return OK;
     TRY(cuda_check(cudaGetLastError(), what)); /* the cause, if the device has one to tell */
+    if (s == CUBLAS_STATUS_ALLOC_FAILED)
+        return memory_full(what);
     return fail(ERR_DEVICE, "%s: cuBLASLt status %d", what, (int)s);
 }
 

@@ -74,6 +74,7 @@ static inline CudaState *cuda_state(KernelCtx *ctx) { return (CudaState *)ctx->d
 Status cuda_check(cudaError_t e, const char *what);
 /* Until the compute stream has come to rest. */
 Status cuda_wait(CudaState *s, const char *what);
+Status memory_full(const char *what); /* the sentence for memory that the runtime, or cuBLASLt, did not get for itself */
 Status memory_create(Backend *b, size_t n_bytes, void **out);
 void memory_destroy(Backend *b, void *p);
 Status memory_ask(Backend *b, DeviceMemory *out);

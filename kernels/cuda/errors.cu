@@ -44,6 +44,8 @@ Status cuda_check(cudaError_t e, const char *what)
     char kernel[64];
     if (e == cudaSuccess)
         return OK;
+    if (e == cudaErrorMemoryAllocation)
+        return memory_full(what);
     if (!is_fatal(e) || !launches)
         return fail(ERR_DEVICE, "%s: %s", what, cudaGetErrorString(e));
     if (launches == 1)

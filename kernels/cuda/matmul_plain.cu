@@ -5,7 +5,7 @@
 
 enum { PLAIN_TILE = 32, PLAIN_DEPTH = 16, PLAIN_SIDE = 8, PLAIN_EACH = PLAIN_TILE / PLAIN_SIDE, PLAIN_THREADS = PLAIN_SIDE * PLAIN_SIDE,
        PLAIN_ROW = PLAIN_TILE + 1, /* neighbours along k lie in different banks */
-       PLAIN_ROWS_MAX = 65535 };
+       PLAIN_ROWS_MAX = 65535, PLAIN_BLOCKS = 8 /* of a multiprocessor at least: without that said, ptxas aims at more and spills */ };
 
 /* An operand as [rows, k]: `along`: neighbours in memory follow k. */
 template <class T> struct PlainOperand {
@@ -24,6 +24,7 @@ template <class T, class C> struct PlainArgs {
 /* Rows first … first+31 and k … k+15 into tile[k][row], zero beyond the operand's end. Neighbouring threads read neighbours in memory. */
 template <class T> static __device__ __forceinline__ void fetch_piece(float *tile, const PlainOperand<T> &x, int64_t first, int64_t k, int64_t end)
 {
+    UNROLL_TWICE
     for (int i = threadIdx.x; i < PLAIN_TILE * PLAIN_DEPTH; i += PLAIN_THREADS) {
         int row = x.along ? i / PLAIN_DEPTH : i % PLAIN_TILE, depth = x.along ? i % PLAIN_DEPTH : i / PLAIN_TILE;
         bool inside = first + row < x.rows && k + depth < end;
@@ -31,7 +32,7 @@ template <class T> static __device__ __forceinline__ void fetch_piece(float *til
     }
 }
 
-template <class T, class C> __global__ void __launch_bounds__(PLAIN_THREADS) matmul_plain_kernel(PlainArgs<T, C> x)
+template <class T, class C> __global__ void __launch_bounds__(PLAIN_THREADS, PLAIN_BLOCKS) matmul_plain_kernel(PlainArgs<T, C> x)
 {
     SHARED_MEMORY(float, left);
     float *right = left + PLAIN_DEPTH * PLAIN_ROW;

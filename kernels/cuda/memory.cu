@@ -13,6 +13,16 @@ static Status no_memory(size_t n_bytes)
                             "end what else uses the device (nvidia-smi lists it)", 1e-9 * (double)available, 1e-9 * (double)total, 1e-9 * (double)n_bytes);
 }
 
+Status memory_full(const char *what)
+{
+    size_t available = 0, total = 0;
+    cudaGetLastError();
+    cudaMemGetInfo(&available, &total);
+    return fail(ERR_DEVICE, "%s: the device's memory is full, %.3f GB free of %.3f GB; kernels take some when they are first used, so leave a few hundred MB: lower "
+                            "train.micro_tokens or set train.recompute to \"block\", or end what else uses the device (nvidia-smi lists it)", what,
+                1e-9 * (double)available, 1e-9 * (double)total);
+}
+
 static Status take(size_t n_bytes, const char *what, void **out)
 {
     *out = nullptr;

@@ -133,7 +133,7 @@ template <class T, bool ALIGNED> __global__ void __launch_bounds__(SQUARES_THREA
 }
 
 /* One warp. */
-static __global__ void sum_partials(const double *partial, int n, double *out)
+static __global__ void __launch_bounds__(WARP) sum_partials(const double *partial, int n, double *out)
 {
     double total = 0;
     for (int i = (int)threadIdx.x; i < n; i += WARP)

@@ -40,29 +40,31 @@ extern "C" Status cuda_rows_gather(KernelCtx *ctx, const RowsGather *a)
 /* ---- scatter: one thread owns a column of a destination row and looks through the index in order, so repeated rows add up in a fixed order. A
  * block first finds, together, which of the next sources are its own. ---- */
 
-enum { SCATTER_THREADS = 128 };
+enum { SCATTER_THREADS = 128, SCATTER_ROWS_MAX = 4096 /* blocks along the rows; a grid takes 65535 */ };
 
 template <class X, class D> __global__ void __launch_bounds__(SCATTER_THREADS)
-    scatter_add_kernel(const X *x, D *dst, const int32_t *index, int64_t n, int64_t cols, int64_t ldx, int64_t ldd)
+    scatter_add_kernel(const X *x, D *dst, const int32_t *index, int64_t n, int64_t n_dst, int64_t cols, int64_t ldx, int64_t ldd)
 {
     SHARED_MEMORY(int, mine); /* [SCATTER_THREADS]: does source (base + t) go to this row? */
-    int64_t row = blockIdx.y, c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    float total = 0;
-    bool any = false;
-    for (int64_t base = 0; base < n; base += blockDim.x) {
-        mine[threadIdx.x] = base + threadIdx.x < n && load_int(index + base + threadIdx.x) == row;
-        __syncthreads();
-        for (int t = 0; t < (int)blockDim.x; t++)
-            if (mine[t] && c < cols) {
-                if (!any)
-                    total = load(dst + row * ldd + c);
-                any = true;
-                total = rounded<D>(total + load(x + (base + t) * ldx + c)); /* rounded each time: as if added in memory */
-            }
-        __syncthreads();
+    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    for (int64_t row = blockIdx.y; row < n_dst; row += gridDim.y) {
+        float total = 0;
+        bool any = false;
+        for (int64_t base = 0; base < n; base += blockDim.x) {
+            mine[threadIdx.x] = base + threadIdx.x < n && load_int(index + base + threadIdx.x) == row;
+            __syncthreads();
+            for (int t = 0; t < (int)blockDim.x; t++)
+                if (mine[t] && c < cols) {
+                    if (!any)
+                        total = load(dst + row * ldd + c);
+                    any = true;
+                    total = rounded<D>(total + load(x + (base + t) * ldx + c)); /* rounded each time: as if added in memory */
+                }
+            __syncthreads();
+        }
+        if (any)
+            store(dst + row * ldd + c, total);
     }
-    if (any)
-        store(dst + row * ldd + c, total);
 }
 
 template <class X, class D> struct ScatterOp {
@@ -87,17 +89,15 @@ extern "C" Status cuda_rows_scatter(KernelCtx *ctx, const RowsScatter *a)
     TRY(check_rows_scatter(a));
     if (a->n <= 0 || a->cols <= 0)
         return OK;
-    if (a->n_dst > 65535 && a->accumulate)
-        return fail(ERR_INTERNAL, "rows_scatter: %lld destination rows; the cuda backend adds into at most 65535", (long long)a->n_dst);
     WITH_TYPE(a->x_type, X, {
         WITH_TYPE(a->dst_type, D, {
             if (!a->accumulate) {
                 ScatterOp<X, D> op = {(const X *)a->x, (D *)a->dst, a->index, a->ldx, a->ldd};
                 return map_rows<D>(ctx, "rows_scatter", op, a->n, a->cols, is_aligned(a->dst) && is_aligned_stride(a->ldd, sizeof(D)));
             }
-            dim3 grid(ceil_div(a->cols, SCATTER_THREADS), (unsigned)a->n_dst);
+            dim3 grid(ceil_div(a->cols, SCATTER_THREADS), (unsigned)(a->n_dst < (int64_t)SCATTER_ROWS_MAX ? a->n_dst : (int64_t)SCATTER_ROWS_MAX));
             LAUNCH((scatter_add_kernel<X, D>), grid, SCATTER_THREADS, SCATTER_THREADS * sizeof(int), cuda_stream(ctx), (const X *)a->x,
-                   (D *)a->dst, a->index, a->n, a->cols, a->ldx, a->ldd);
+                   (D *)a->dst, a->index, a->n, a->n_dst, a->cols, a->ldx, a->ldd);
         });
     });
     return cuda_launched("rows_scatter");

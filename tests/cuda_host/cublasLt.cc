@@ -190,6 +190,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     *found = 0;
     if (told_to("BROKEN"))
         return CUBLAS_STATUS_EXECUTION_FAILED;
+    if (told_to("FULL"))
+        return CUBLAS_STATUS_ALLOC_FAILED;
     if (told_to("NONE") || !are_supported(desc, a, b, c, d))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     for (int i = 0; i < N_OFFERS && *found < wanted; i++) {

@@ -239,6 +239,15 @@ TEST(only_what_cublas_does_not_do_is_multiplied_without_it)
         CHECK_INT(d.b.ops.matmul(&d.b.ctx, &a), ERR_DEVICE);
         CHECK_STR(status_message(), "choosing an algorithm for a matmul: cuBLASLt status 13");
     }
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", "FULL", 1));
+    {
+        Device d;
+        Matmul a = {};
+        a.m = a.n = a.k = a.lda = a.ldb = a.ldc = 8, a.alpha = 1;
+        a.a = d.floats(0), a.b = d.floats(64), a.c = d.floats(128);
+        CHECK_INT(d.b.ops.matmul(&d.b.ctx, &a), ERR_DEVICE);
+        CHECK_MSG(!strncmp(status_message(), "choosing an algorithm for a matmul: the device's memory is full, ", 65), "%s", status_message());
+    }
     unsetenv("CUDA_HOST_CUBLAS");
     log_set(LOG_WARN, false);
 }
@@ -293,6 +302,13 @@ TEST(a_failed_kernel_is_named_as_well_as_can_be)
         CHECK_INT(try_copy(&d), ERR_DEVICE);
         CHECK_STR(status_message(), "add_scaled: too many resources requested for launch");
         CHECK_OK(try_copy(&d)); /* that one is not for ever */
+    }
+    REQUIRE(!setenv("CUDA_HOST_FAIL", "map_kernel:1:2", 1));
+    {
+        Device d;
+        CHECK_INT(try_copy(&d), ERR_DEVICE);
+        CHECK_MSG(!strncmp(status_message(), "add_scaled: the device's memory is full, ", 41), "%s", status_message());
+        CHECK_OK(try_copy(&d));
     }
     unsetenv("CUDA_HOST_FAIL");
 }

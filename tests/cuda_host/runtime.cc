@@ -138,7 +138,7 @@ void report()
 void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> work)
 {
     cudaError_t failure = ordered_failure(name);
-    if (failure == cudaErrorLaunchOutOfResources) { /* found before anything runs */
+    if (failure == cudaErrorLaunchOutOfResources || failure == cudaErrorMemoryAllocation) { /* found before anything runs */
         at_launch = failure;
         return;
     }

@@ -26,6 +26,7 @@ static const RowsCase ROWS_CASES[] = {
     {  31,  64, 0,  64, F32,  BF16, 2, 3, false, "f32 to bf16"},
     {  31,  63, 1,  64, BF16, BF16, 2, 0, false, "bf16, odd strides"},
     {  60,  19, 0,   5, BF16, BF16, 1, 7, true,  "bf16, repeated, accumulate"},
+    {   3,   1, 0, 5000, F32, F32, 4999, 0, true, "more rows than blocks of a launch"},
 };
 
 static int64_t row_index(int64_t i, const void *arg)
