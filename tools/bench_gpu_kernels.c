@@ -89,6 +89,28 @@ static Status elementwise_line(void *arg, Op op, const char *what, const void *a
     return OK;
 }
 
+/* Masks and products in one: neither has a ceiling to itself. */
+static Status adapter_line(void *arg, Op op, const char *what, const void *args)
+{
+    Bench *x = arg;
+    Cost cost;
+    double seconds;
+    op_cost(op, args, &cost);
+    TRY(time_work(x, call, &(Call){op, args}, &seconds));
+    double bytes = (cost.bytes_read + cost.bytes_written) / seconds;
+    printf("     %-17s %-27s %9.1f us %7.1f TFLOP/s %5.2f of the largest matmul, %5.2f of copy, %6.2f T integer instructions/s\n", op_name(op), what,
+           1e6 * seconds, 1e-12 * cost.flops / seconds, cost.flops / seconds / x->matmul_flops, bytes / x->copy_bytes, 1e-12 * cost.integer / seconds);
+    return OK;
+}
+
+static Status adapters(Bench *x)
+{
+    x->ops.arg = x;
+    x->ops.line = adapter_line;
+    TRY(bench_adapters(&x->ops, BF16, x->sizes->rows, x->sizes->cols, 16));
+    return bench_adapters(&x->ops, BF16, x->sizes->rows, x->sizes->cols, 128);
+}
+
 typedef struct AttentionTimes {
     Bench *x;
     double flops, seconds;
@@ -275,9 +297,10 @@ static Status kernels(Bench *x, const RunConfig *cfg, const PassShape *shape)
         TRY(attentions(x));
     if (only == ONLY_ALL || only == ONLY_ELEMENTWISE)
         TRY(elementwise(x));
-    if (only == ONLY_ALL || only == ONLY_MATMUL)
-        TRY(matmuls(x, cfg, shape));
-    return OK;
+    if (only != ONLY_ALL && only != ONLY_MATMUL)
+        return OK;
+    TRY(adapters(x));
+    return matmuls(x, cfg, shape);
 }
 
 Status bench_gpu_kernels(Bench *x, const RunConfig *cfg, const PassShape *shape)

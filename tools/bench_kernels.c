@@ -163,7 +163,7 @@ static void matmuls(Bench *x, DType a, DType b, DType c)
     }
 }
 
-/* One operator as a share of what bounds it: attention of the multiply-adds, others of the copy bandwidth. */
+/* One operator as a share of what bounds it: attention and adapters of the multiply-adds, others of the copy bandwidth. */
 static Status line(void *arg, Op op, const char *what, const void *args)
 {
     Bench *x = arg;
@@ -175,7 +175,7 @@ static Status line(void *arg, Op op, const char *what, const void *args)
     TIME(s, (void)0, op_call(x->b, op, args));
     printf("%-16s %-26s %9.1f us ", op_name(op), what, 1e6 * s);
     double rate = 1e-9 * (cost.bytes_read + cost.bytes_written) / s, flops = 1e-9 * cost.flops / s;
-    if (op == OP_attention_fwd || op == OP_attention_bwd)
+    if (op == OP_attention_fwd || op == OP_attention_bwd || op == OP_adapter_down || op == OP_adapter_down_grad || op == OP_adapter_down_bwd)
         printf("%6.1f GF/s %4.2f of peak\n", flops, flops / x->peak_gflops);
     else
         printf("%6.1f GB/s %4.2f of copy\n", rate, rate / x->copy_gbytes);
@@ -196,6 +196,7 @@ static void bench_isa(Bench *x)
         check(bench_elementwise(&ops, act, 512, 64));
         check(bench_elementwise(&ops, act, 1024, 512));
         check(bench_elementwise(&ops, act, 256, 32000));
+        check(bench_adapters(&ops, act, 1024, 512, 16));
         check(bench_attention(&ops, act, 8, 64, 4, 2, 16));
         check(bench_attention(&ops, act, 4, 256, 8, 4, 64));
         check(bench_attention(&ops, act, 1, 1024, 8, 2, 128));

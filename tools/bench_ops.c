@@ -149,6 +149,27 @@ Status bench_optimiser(BenchOps *x, int64_t n)
     return OK;
 }
 
+Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t r)
+{
+    enum { ADAPTERS = 3 };
+    char what[64];
+    int64_t size = (int64_t)dtype_size(t);
+    x->used = 0;
+    void *in = take(x, rows * cols * size), *dx = take(x, rows * cols * size), *u = take(x, rows * ADAPTERS * r * size);
+    int32_t *pos = take(x, rows * 4), *item = take(x, rows * 4);
+    AdapterGroup g = {.rows = rows, .in = cols, .ldu = ADAPTERS * r, .n = ADAPTERS, .act = t, .a_type = t, .row_pos = pos, .row_item = item};
+    for (int i = 0; i < ADAPTERS; i++)
+        g.part[i] = (Adapter){.r = r, .p = 0.05, .key = (uint64_t)i, .scale = 2, .a = take(x, r * cols * size), .da = take(x, r * cols * 4)};
+    TRY(taken(x));
+    TRY(indices(x, pos, rows, 0, 1, 1, 1024));
+    TRY(indices(x, item, rows, 0, 1, 1024, rows));
+    snprintf(what, sizeof what, "%s [%lld,%lld] 3x r%lld", dtype_name(t), (long long)rows, (long long)cols, (long long)r);
+    LINE(x, what, adapter_down, AdapterDown, .g = g, .ldx = cols, .x = in, .u = u);
+    LINE(x, what, adapter_down_grad, AdapterDownGrad, .g = g, .ldx = cols, .grad_type = F32, .x = in, .du = u);
+    LINE(x, what, adapter_down_bwd, AdapterDownBwd, .g = g, .du = u, .dx = dx);
+    return OK;
+}
+
 Status bench_attention(BenchOps *x, DType t, int64_t segments, int64_t length, int64_t heads, int64_t kv_heads, int64_t head_dim)
 {
     char what[64];

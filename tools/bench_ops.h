@@ -19,6 +19,8 @@ typedef struct BenchOps {
 MUST_USE Status bench_elementwise(BenchOps *x, DType t, int64_t rows, int64_t cols);
 /* Norms and sums over n elements of masters in F32. */
 MUST_USE Status bench_optimiser(BenchOps *x, int64_t n);
+/* Three adapters of rank r with dropout over [rows, cols]. */
+MUST_USE Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t r);
 /* Causal, packed segments of one length: forward, backward and a step of generation. */
 MUST_USE Status bench_attention(BenchOps *x, DType t, int64_t segments, int64_t length, int64_t heads, int64_t kv_heads, int64_t head_dim);
 #endif

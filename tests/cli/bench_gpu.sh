@@ -24,6 +24,7 @@ lines() { echo "$out" | grep -c "$1"; }
 for op in rmsnorm_fwd layernorm_bwd swiglu_fwd gelu_bwd dropout rope rows_scatter cross_entropy adamw; do
     [ "$(lines "^G9 *$op ")" -ge 1 ] || fail "no line for $op"
 done
+[ "$(lines '^     adapter_down.* TFLOP/s .* of copy, .* T integer instructions/s$')" -eq 6 ] || fail "adapters with dropout: $out"
 [ "$(lines '^     matmul ')" -gt 20 ] || fail "the matmuls of a step: $out"
 [ "$(lines '^G10 ')" -eq 1 ] || fail "G10: $out"
 [ "$(lines '^G1 .*: 64 tokens, 2 pictures, 10 labels: .* tokens/s; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "G1: $out"
