@@ -72,13 +72,15 @@ static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint
     const unsigned char *all = cuda_host_exchange("mma_m16n8k16_bf16", WARP_ALL, &mine, sizeof mine);
     int g = warp_lane() / 4, q = 2 * (warp_lane() % 4);
     for (int i = 0; i < 4; i++) {
-        double sum = c[i];
+        float a_row[16], b_column[16];
         for (int p = 0; p < 8; p++) { /* k = 2p, 2p+1 */
             uint32_t x = host_mma_pair(all, g * 4 + p % 4, i / 2 + 2 * (p / 4)), y = host_mma_pair(all, (q + i % 2) * 4 + p % 4, 4 + p / 4);
-            sum += (double)bf16_to_f32((bf16)x) * (double)bf16_to_f32((bf16)y);
-            sum += (double)bf16_to_f32((bf16)(x >> 16)) * (double)bf16_to_f32((bf16)(y >> 16));
+            a_row[2 * p] = bf16_to_f32((bf16)x);
+            a_row[2 * p + 1] = bf16_to_f32((bf16)(x >> 16));
+            b_column[2 * p] = bf16_to_f32((bf16)y);
+            b_column[2 * p + 1] = bf16_to_f32((bf16)(y >> 16));
         }
-        c[i] = (float)sum;
+        c[i] = cuda_host_tensor_core(c[i], a_row, b_column, 16);
     }
 }
 

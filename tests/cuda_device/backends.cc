@@ -19,7 +19,7 @@ static Status open_device(Backend *b)
 }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"cuda", open_device, nullptr},
-    {nullptr, nullptr, nullptr},
+    {"cuda", open_device, nullptr, true},
+    {nullptr, nullptr, nullptr, false},
 };
 }

@@ -25,7 +25,7 @@ static const char *fault(void)
 }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"cuda on the host", open_emulated, fault},
-    {nullptr, nullptr, nullptr},
+    {"cuda on the host", open_emulated, fault, true},
+    {nullptr, nullptr, nullptr, false},
 };
 }

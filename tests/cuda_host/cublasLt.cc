@@ -1,5 +1,6 @@
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/base/dtype.h"
@@ -62,6 +63,14 @@ float tf32(float x)
 
 float get(const void *p, cudaDataType_t type, int64_t i) { return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]); }
 
+float f32_products(const float *p, const float *q, int64_t k)
+{
+    float sum = 0;
+    for (int64_t e = 0; e < k; e++)
+        sum = fmaf(p[e], q[e], sum);
+    return sum;
+}
+
 /* Everything by value: it runs when the stream gets there. */
 struct Product {
     CublasLtHostDesc desc;
@@ -90,6 +99,12 @@ void Product::run() const
     int64_t m = (int64_t)ld.rows, n = (int64_t)ld.cols, k = (int64_t)(desc.transpose_a == CUBLAS_OP_T ? la.rows : la.cols);
     std::vector<float> x = operand(a, la, desc.transpose_a == CUBLAS_OP_T);
     std::vector<float> y = operand(b, lb, desc.transpose_b != CUBLAS_OP_T); /* op(B)ᵀ, so that both are walked along k */
+    if (backwards) {
+        for (int64_t i = 0; i < m; i++)
+            std::reverse(&x[(size_t)(i * k)], &x[(size_t)(i * k)] + k);
+        for (int64_t j = 0; j < n; j++)
+            std::reverse(&y[(size_t)(j * k)], &y[(size_t)(j * k)] + k);
+    }
     if (narrow) {
         for (float &v : x)
             v = tf32(v);
@@ -98,11 +113,8 @@ void Product::run() const
     }
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
-            double sum = 0;
             const float *p = &x[(size_t)(i * k)], *q = &y[(size_t)(j * k)];
-            for (int64_t e = 0; e < k; e++)
-                sum += backwards ? (double)p[k - 1 - e] * (double)q[k - 1 - e] : (double)p[e] * (double)q[e];
-            float v = scale * (float)sum;
+            float v = scale * (la.type == CUDA_R_16BF ? cuda_host_tensor_core(0, p, q, k) : f32_products(p, q, k));
             if (keep != 0)
                 v += keep * get(c, lc.type, j * lc.ld + i);
             if (desc.epilogue == CUBLASLT_EPILOGUE_BIAS)

@@ -5,6 +5,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -239,6 +240,40 @@ void prepare_threads(Block *b, uint3 block, dim3 grid, dim3 dim, unsigned char *
 }
 
 } // namespace
+
+/* Of up to eight products; every term is a whole number of the last bit's worth. */
+static float tensor_core_step(float c, const float *x, const float *y, int n)
+{
+    enum { MANTISSA = 52, BIAS = 1023, NOT_FINITE = 0x7ff, KEPT = 24 };
+    double term[9] = {c}, last_bit, per_last_bit, sum = c;
+    uint64_t bits, exponent = 0;
+    for (int i = 0; i < n; i++)
+        sum += term[i + 1] = (double)x[i] * (double)y[i];
+    for (int i = 0; i <= n; i++) {
+        memcpy(&bits, &term[i], sizeof bits);
+        exponent = std::max(exponent, bits >> MANTISSA & NOT_FINITE);
+    }
+    if (exponent == 0 || exponent == NOT_FINITE)
+        return (float)sum;
+    bits = (exponent - KEPT) << MANTISSA;
+    memcpy(&last_bit, &bits, sizeof bits);
+    bits = (2 * BIAS + KEPT - exponent) << MANTISSA;
+    memcpy(&per_last_bit, &bits, sizeof bits);
+    int64_t total = 0;
+    for (int i = 0; i <= n; i++)
+        total += (int64_t)(term[i] * per_last_bit);
+    sum = (double)total * last_bit;
+    float nearest = (float)sum;
+    return std::abs((double)nearest) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
+float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n)
+{
+    enum { STEP = 8 };
+    for (int64_t k = 0; k < n; k += STEP)
+        c = tensor_core_step(c, x + k, y + k, (int)std::min(n - k, (int64_t)STEP));
+    return c;
+}
 
 uint32_t cuda_host_random(uint32_t n)
 {

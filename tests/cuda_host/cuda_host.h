@@ -52,6 +52,9 @@ struct CudaHostCounters {
     uint64_t allocations; /* of device memory */
 };
 
+/* c + Σ x·y as tensor cores of an A100 add: eight products at a time, c and they cut off at the same bit, 24 below the largest's first, and the sum cut
+ * off to f32 (Fasi, Higham, Mikaitis, Pranesh 2021; Khattak, Mikaitis 2025). Nothing is rounded to nearest. */
+float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n);
 uint32_t cuda_host_random(uint32_t n); /* below n, from the seed */
 void cuda_host_counted(bool wait);      /* a wait, or an allocation */
 bool cuda_host_owns(const void *p, size_t n); /* device memory */

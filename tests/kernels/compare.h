@@ -30,6 +30,7 @@ typedef struct TestedBackend {
     const char *name;
     Status (*open)(Backend *b);
     const char *(*fault)(void); /* what went wrong in the last call beside its status, "" for nothing; forgotten by being told. May be NULL */
+    bool cuts_off; /* its tensor cores cut sums off where others round: three times as much is allowed to F32 results of matmul */
 } TestedBackend;
 extern const TestedBackend TESTED_BACKENDS[];
 
