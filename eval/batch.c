@@ -73,7 +73,8 @@ static Status add_images(BatchFile *b, BatchRow *r, const Json *image)
             TRY(add_image(b, r, e));
         return OK;
     }
-    return image && image->kind != JSON_NULL ? add_image(b, r, image) : OK;
+    bool none = !image || image->kind == JSON_NULL || (image->kind == JSON_STRING && !image->length); /* as in rows that are trained on */
+    return none ? OK : add_image(b, r, image);
 }
 
 /* The text of a LLaVA turn without its image markers and outer blanks. */

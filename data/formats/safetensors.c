@@ -194,11 +194,17 @@ static const char *other_format(const uint8_t *map, size_t size)
                    {"\x80\x05", 2, "a Python pickle; convert it to safetensors"},
                    {"GGUF", 4, "a GGUF file; convert it to safetensors"},
                    {"\x89HDF", 4, "an HDF5 file"},
+                   {"<!DOCTYPE", 9, "a web page: the weights themselves were not downloaded"},
+                   {"<!doctype", 9, "a web page: the weights themselves were not downloaded"},
+                   {"<html", 5, "a web page: the weights themselves were not downloaded"},
                    {"version https://git-lfs", 23, "a Git LFS pointer: the weights themselves were not downloaded"}};
     for (size_t i = 0; i < sizeof FORMATS / sizeof *FORMATS; i++)
         if (size >= FORMATS[i].n && !memcmp(map, FORMATS[i].magic, FORMATS[i].n))
             return FORMATS[i].is;
-    return NULL;
+    for (size_t i = 0; i < LENGTH_BYTES; i++)
+        if ((map[i] < 0x20 || map[i] > 0x7E) && !strchr("\t\r\n", map[i] ? map[i] : 0x7F))
+            return NULL;
+    return "a text";
 }
 
 static Status parse_header(StFile *f)

@@ -86,6 +86,11 @@ batch 2 "$dir/draw"
 batch 65 "$dir/empty"
 says "$dir/empty: holds no questions"
 
+# A picture that is null or "" is none, as in rows that are trained on.
+printf '{"ask": "What is it?"}\n{"ask": "What is it?", "image": null}\n{"ask": "What is it?", "image": ""}\n' > "$dir/blind"
+batch 0 "$dir/blind"
+[ "$(sed 's/.*"answer"//' "$dir/answers/answers.jsonl" | sort -u | wc -l)" = 1 ] && lines answers.jsonl 3 "no picture" || fail "a row without a picture: $(cat "$dir/answers/answers.jsonl")"
+
 # A run folder stands for its newest checkpoint.
 expect 0 --config "$dir/run.json" --steps 2
 run 0 "$generate" --checkpoint "$dir/runs/r/checkpoint-000002" --ask "What is it?" --max-new-tokens 4

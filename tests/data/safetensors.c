@@ -163,6 +163,8 @@ TEST(safetensors_other_files_are_named)
         {"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j", 11, "not a safetensors file but a Python pickle, as torch.save writes; convert it to safetensors"},
         {"version https://git-lfs.github.com/spec/v1\n", 43,
          "not a safetensors file but a Git LFS pointer: the weights themselves were not downloaded"},
+        {"<!doctype html>\n<html>", 22, "not a safetensors file but a web page: the weights themselves were not downloaded"},
+        {"{\n\"model\": 1}", 13, "not a safetensors file but a text"},
         {"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF{}", 10,
          "not a safetensors file: its first 8 bytes say that the header has 18446744073709551615 bytes, and 100000000 are allowed"},
         {"\x09\0\0\0\0\0\0\0{}", 10, "its header should have 9 bytes, the file has 2 after the first 8 (is it cut short?)"},
