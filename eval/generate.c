@@ -9,10 +9,10 @@
 
 #include "data/formats/disk.h"
 #include "data/formats/file.h"
-#include "eval/answer.h"
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "train/answer.h"
 #include "train/checkpoint.h"
 #include "train/manifest.h"
 
@@ -23,7 +23,7 @@ static struct {
     Sampling sampling;
     int64_t seed, steps;
     double guidance, image_guidance;
-} args = {.sampling = {.top_p = 1, .max_new_tokens = 256}, .seed = 42, .steps = 50, .guidance = 7.5, .image_guidance = 1.5};
+} args = {.sampling = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, .seed = 42, .steps = 50, .guidance = 7.5, .image_guidance = 1.5};
 
 static const CliOption OPTIONS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},

@@ -254,7 +254,7 @@ static Status matmuls(Bench *x, const RunConfig *cfg, const PassShape *shape)
     TRY(null_open(&null.b));
     null.b.joins = x->ops.b->joins;
     watch_start(&null, (Watcher){.arg = &s, .before = note_shape});
-    Status status = memory_walk(&plan, &null.b, cfg, bench_gpu_compute(cfg), shape, 1, NULL, NULL);
+    Status status = memory_walk(&plan, &null.b, cfg, bench_gpu_compute(cfg), shape, 1, NULL, NULL, NULL);
     null.b.close(&null.b);
     status = status ? status : s.status;
     if (status == OK)

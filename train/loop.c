@@ -163,6 +163,20 @@ static Status save(Run *r)
     return OK;
 }
 
+/* Answers the prompts as the model is now. Before the step is saved: a run that ends in between makes them again. */
+static Status take_samples(Run *r)
+{
+    Setup *s = &r->setup;
+    Answerer *a = NULL;
+    Status status = answerer_borrow(&a, r->cfg, s->model, &s->backend, &s->preprocessor);
+    if (status == OK)
+        status = samples_write(&s->samples, a, s->folder, r->state.step);
+    answerer_close(&a);
+    TRY(status);
+    log_info("sampled %s/samples/step-%06lld", s->folder, (long long)r->state.step);
+    return OK;
+}
+
 /* A run whose every step fails has learned nothing and must not look as if it had. */
 static Status check_progress(const Run *r)
 {
@@ -191,6 +205,8 @@ static Status train_loop(Run *r)
         if (signal)
             return stop_early(r, signal, saved);
         TRY(train_step(r));
+        if (cfg->sample.every && (r->state.step == r->total || r->state.step % cfg->sample.every == 0))
+            TRY(take_samples(r));
         saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0);
         if (saved)
             TRY(save(r));

@@ -117,8 +117,8 @@ static int64_t process_bytes(const RecordIndex *planned)
     return resident_now() + later + thread * omp_get_max_threads() + (planned ? hdf5 + shard_bytes(planned) : 0);
 }
 
-Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes, void (*opened)(void *arg),
-                   void *arg)
+Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes,
+                   const Samples *samples, void (*opened)(void *arg), void *arg)
 {
     GenLlava *g;
     *m = (MemoryPlan){0};
@@ -127,10 +127,13 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     m->sizes = *genllava_model_sizes(g);
     if (opened)
         opened(arg);
+    int64_t answering = 0;
     Status s = run_step(m, null, g, cfg, compute, passes, n_passes);
+    if (s == OK && samples)
+        s = samples_memory(samples, g, &answering);
     genllava_close(&g);
     m->activations = (int64_t)m->keep;
-    m->workspace = (int64_t)m->scratch;
+    m->workspace = (int64_t)m->scratch + answering;
     m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
     return s;
 }
@@ -153,13 +156,13 @@ static Status place(MemoryPlan *m, Backend *backend, int64_t process)
 }
 
 Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const PassShape *passes, int n_passes,
-                      const RecordIndex *planned)
+                      const Samples *samples, const RecordIndex *planned)
 {
     Backend null;
     int64_t before = process_bytes(planned); /* measuring takes memory itself */
     TRY(device->measure ? device->measure(device, &null) : null_open(&null));
     null.joins = device->joins;
-    Status s = memory_walk(m, &null, cfg, compute, passes, n_passes, NULL, NULL);
+    Status s = memory_walk(m, &null, cfg, compute, passes, n_passes, samples, NULL, NULL);
     null.close(&null);
     return s ? s : place(m, device, before + picture_bytes(cfg, &m->sizes, passes, n_passes));
 }

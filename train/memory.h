@@ -6,6 +6,7 @@
 #include "data/loader.h"
 #include "train/config.h"
 #include "train/models/genllava.h"
+#include "train/samples.h"
 
 enum { MEMORY_NUMBERS = 64 }; /* bytes at the beginning of scratch for the numbers that a step tells */
 
@@ -13,7 +14,7 @@ typedef struct MemoryPlan {
     size_t keep, scratch;                      /* bytes of the tape's two arenas; scratch with MEMORY_NUMBERS */
     int64_t parameters[N_PARAM_MODULES], trainable_parameters;
     int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
-    int64_t activations, workspace, total;     /* keep; scratch, and from memory_measure what else lies in the memory that is planned for: on a device the
+    int64_t activations, workspace, total;     /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is planned for: on a device the
                                                   backend's own; on the host pictures, data and the rest of the process */
     int64_t available;                         /* of that memory */
     bool on_device;
@@ -22,14 +23,14 @@ typedef struct MemoryPlan {
     ModelSizes sizes;
 } MemoryPlan;
 
-/* One step of these passes over `null`, an opened null backend that says what the device says of itself and that somebody may watch: forward, backward and update, with nothing computed. The plan is that
+/* One step of these passes over `null`, an opened null backend that says what the device says of itself and that somebody may watch: forward, backward and update, with nothing computed; and the samples (may be NULL). The plan is that
  * of the model alone. opened (may be NULL) is called with arg between opening the model and the step. */
 MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes,
-                            void (*opened)(void *arg), void *arg);
+                            const Samples *samples, void (*opened)(void *arg), void *arg);
 /* device: what the run will be on. passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have to be read; NULL
  * when they are open. */
 MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const PassShape *passes, int n_passes,
-                               const RecordIndex *planned);
+                               const Samples *samples, const RecordIndex *planned);
 /* "needs 1.2 GiB (weights …), 7.7 GiB are free"; a warning where it is more than the host has. */
 void memory_say(const MemoryPlan *m);
 /* ERR_DEVICE when it does not fit on the device, with the plan and what to change. */

@@ -147,9 +147,9 @@ const Option OPTIONS[] = {
     INT("save.every", OPTION_FREE, save.every, "500", 0, OPTION_UNBOUNDED, "Steps between checkpoints; the last step is always saved, with 0 it alone."),
     INT("save.keep", OPTION_FREE, save.keep, "3", 1, COUNT_MAX, "Checkpoints kept; older ones are removed."),
 
-    INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED, "Steps between sets of samples; 0 is off."),
+    INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED, "Steps between sets of samples, which are also taken after the last step; 0 is off."),
     PATH("sample.prompts", OPTION_FREE | OPTION_NULLABLE | OPTION_FILE, sample.prompts, "null",
-         "JSONL file of what to sample: {\"ask\"|\"draw\"|\"edit\": text, \"image\": path}."),
+         "JSONL file of what to sample, {\"ask\": text, \"image\": path or list of paths} a line; paths are relative to it."),
 
     INT("log.every", OPTION_FREE, log.every, "1", 1, OPTION_UNBOUNDED, "Steps between lines for people and points in TensorBoard; train.jsonl has every step."),
     BOOL("log.tensorboard", OPTION_FREE, log.tensorboard, "true", "Whether TensorBoard event files are written to tb/."),
@@ -175,7 +175,7 @@ const OptionSection OPTION_SECTIONS[] = {
     {"train", false, "Length, size and arithmetic of the run."},
     {"optim", false, "The optimiser."},
     {"save", false, "Checkpoints."},
-    {"sample", false, "Samples drawn while training."},
+    {"sample", false, "Answers given while training, to see what it learns."},
     {"log", false, "Records of the run."},
     {"debug", false, "Comparisons with other frameworks."},
 };

@@ -26,8 +26,6 @@ static Status check_able(const RunConfig *cfg)
                                "drawing networks yet, so leave the key out (or set it to null)");
     if (cfg->data.cache.n)
         return fail(ERR_USAGE, "data.cache: there is nothing to cache without model.diffusion.path; set it to []");
-    if (cfg->sample.every)
-        return fail(ERR_USAGE, "sample.every: this version takes no samples while training; set it to 0 and use generate on a checkpoint");
     return device_check(cfg);
 }
 
@@ -56,6 +54,7 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
+    TRY(samples_load(&s->samples, cfg, &s->sizes));
     return check_weights(cfg);
 }
 
@@ -194,7 +193,7 @@ Status setup_measure(Setup *s)
 {
     const PassShape *worst;
     int n = loader_worst_passes(s->loader, &worst);
-    TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, worst, n, s->index.rows ? &s->index : NULL));
+    TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, worst, n, &s->samples, s->index.rows ? &s->index : NULL));
     memory_say(&s->memory);
     return OK;
 }
@@ -217,6 +216,7 @@ void setup_close(Setup *s)
         s->backend.close(&s->backend);
     loader_close(&s->loader);
     index_free(&s->index);
+    samples_free(&s->samples);
     mem_free(s->source_weight);
     mixture_free(&s->mixture);
     dist_close(&s->dist);

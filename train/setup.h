@@ -14,6 +14,7 @@
 #include "train/dist/dist.h"
 #include "train/memory.h"
 #include "train/models/genllava.h"
+#include "train/samples.h"
 
 typedef struct Setup {
     const RunConfig *cfg;
@@ -26,6 +27,7 @@ typedef struct Setup {
     char tokenizer[PATH_MAX];
     double *source_weight;
     PrepareOptions prepare;
+    Samples samples;        /* what to answer on the way */
     RecordIndex index;      /* in place of shards, in a dry run */
     Loader *loader;
     bool device_open;

@@ -31,19 +31,20 @@ refuse() {
     done
 }
 
+printf '{"ask": "What?", "image": "%s"}\n{"ask": "Why?"}\n' "$PWD/tests/fixtures/images/rgb.png" > "$dir/questions"
 refuse fresh_run train --config "$dir/run.json" $settings
 fresh_run
 expect 0 --config "$dir/run.json" $settings --steps 1
 rm -rf "$dir/first"
 cp -r "$dir/runs" "$dir/first"
 refuse again train --config "$dir/run.json" $settings --resume
+refuse again train --config "$dir/run.json" $settings --resume --set sample.every=2 --set sample.prompts="$dir/questions"
 again
 expect 0 --config "$dir/run.json" $settings --resume
 again
 refuse prepare_none train --config "$dir/run.json" $settings --resume --dry-run
 refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report -
 refuse prepare_none generate --config "$dir/run.json" --ask "What is it?" --image tests/fixtures/images/rgb.jpg --max-new-tokens 3
-printf '{"ask": "What?", "image": "%s"}\n{"ask": "Why?"}\n' "$PWD/tests/fixtures/images/rgb.png" > "$dir/questions"
 refuse prepare_none generate --checkpoint "$dir/runs/r/checkpoint-000001" --batch "$dir/questions" --out "$dir/answers" --max-new-tokens 3
 printf '{"answer": "a", "expected": "b"}\n' > "$dir/scored"
 refuse prepare_none evaluate --answers "$dir/scored" --before "$dir/scored"

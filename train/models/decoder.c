@@ -33,14 +33,21 @@ static Status create_runners(Decoder *d)
     return runner_create(&d->real, d->backend, d->g->params.compute);
 }
 
-static Status create_cache(Decoder *d)
+/* Keys or values of one layer. */
+static size_t layer_bytes(const Decoder *d)
 {
     const MistralConfig *c = &d->g->llm.config;
-    size_t n = (size_t)c->layers, one = (size_t)(d->cache.capacity * c->kv_heads * c->head_dim) * dtype_size(d->g->params.compute);
-    TRY_IN(d->backend->mem_create(d->backend, 2 * n * one, &d->cache_memory), "key/value cache of %" PRId64 " positions", d->cache.capacity);
-    for (size_t i = 0; i < n; i++) {
-        d->cache.k[i] = (char *)d->cache_memory + 2 * i * one;
-        d->cache.v[i] = (char *)d->cache.k[i] + one;
+    return (size_t)(d->cache.capacity * c->kv_heads * c->head_dim) * dtype_size(d->g->params.compute);
+}
+
+static size_t cache_bytes(const Decoder *d) { return 2 * (size_t)d->g->llm.config.layers * layer_bytes(d); }
+
+static Status create_cache(Decoder *d)
+{
+    TRY_IN(d->backend->mem_create(d->backend, cache_bytes(d), &d->cache_memory), "key/value cache of %" PRId64 " positions", d->cache.capacity);
+    for (size_t i = 0; i < (size_t)d->g->llm.config.layers; i++) {
+        d->cache.k[i] = (char *)d->cache_memory + 2 * i * layer_bytes(d);
+        d->cache.v[i] = (char *)d->cache.k[i] + layer_bytes(d);
     }
     return OK;
 }
@@ -176,3 +183,5 @@ Status decoder_step(Decoder *d, int32_t id)
 }
 
 const float *decoder_logits(const Decoder *d) { return d->logits; }
+
+size_t decoder_bytes(const Decoder *d) { return cache_bytes(d) + d->real.keep.capacity + d->real.scratch.capacity; }

@@ -54,4 +54,5 @@ MUST_USE Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const 
 /* Appends one token. */
 MUST_USE Status decoder_step(Decoder *d, int32_t id);
 const float *decoder_logits(const Decoder *d);
+size_t decoder_bytes(const Decoder *d); /* of the backend's memory that it has taken */
 #endif

@@ -1,9 +1,13 @@
 /* answer.h: a model that answers questions about pictures: prompt, decoding, text. */
-#ifndef GENLLAVA_EVAL_ANSWER_H
-#define GENLLAVA_EVAL_ANSWER_H
+#ifndef GENLLAVA_TRAIN_ANSWER_H
+#define GENLLAVA_TRAIN_ANSWER_H
 
 #include "data/records.h"
+#include "data/preprocessor.h"
 #include "train/config.h"
+#include "train/models/genllava.h"
+
+enum { ANSWER_TOKENS = 256 }; /* the longest answer, where nothing else is asked for */
 
 typedef struct Sampling {
     double temperature; /* 0: greedy, the largest logit, ties to the lowest id */
@@ -16,6 +20,8 @@ typedef struct Answerer Answerer;
 
 /* Opens everything a config names: tokenizer, picture processor, device, weights. checkpoint_dir: trained parts, or NULL for the starting point. */
 MUST_USE Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir);
+/* The same with a model that is training on an open backend; all are borrowed, and nothing of them changes. preprocessor: of a model that sees. */
+MUST_USE Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor);
 void answerer_close(Answerer **a);
 
 /* Receives the answer's text as it grows, in whole characters. */

@@ -1,7 +1,7 @@
 /* Choosing the next token. */
 #include <math.h>
 
-#include "eval/answer.h"
+#include "train/answer.h"
 
 static int32_t argmax(const float *logits, int32_t n)
 {

@@ -1,5 +1,5 @@
 /* Choosing the next token. */
-#include "eval/answer.h"
+#include "train/answer.h"
 #include "tests/harness.h"
 
 TEST(greedy_takes_the_largest_logit_and_the_lowest_id_of_equals)

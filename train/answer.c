@@ -1,14 +1,13 @@
-#include "eval/answer.h"
+#include "train/answer.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/encode.h"
+#include "data/formats/file.h"
 #include "data/formats/utf8.h"
-#include "data/preprocessor.h"
 #include "kernels/base/philox.h"
-#include "train/models/genllava.h"
 #include "train/device.h"
 #include "train/plan.h"
 
@@ -16,9 +15,11 @@
 static const size_t WORKSPACE_ADDRESSES = (size_t)1 << 36;
 
 struct Answerer {
-    Backend backend;
+    Backend own;      /* where nothing is borrowed */
     bool device_open;
-    DType compute;
+    GenLlava *own_model;
+    Backend *backend;
+    Arena *scratch_before; /* of a borrowed backend */
     Arena workspace;
     GenLlava *model;
     Decoder *decoder;
@@ -36,28 +37,55 @@ struct Answerer {
     int64_t text_capacity;
 };
 
-Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir)
+static Status create(Answerer **out, char tokenizer[FILE_MAX_PATH], const RunConfig *cfg)
 {
     Answerer *a = *out = mem_alloc(sizeof *a);
     if (!a)
         return fail(ERR_NOMEM, "no memory for the answerer");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/tokenizer.model", cfg->model.llm.path);
-    TRY_IN(tokenizer_open(&a->tokenizer, path), "model.llm.path");
-    TRY(device_open(&a->backend, cfg, &a->compute));
-    a->device_open = true;
-    TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");
-    a->backend.ctx.scratch = &a->workspace;
-    TRY(genllava_open(&a->model, &a->backend, a->compute, cfg, checkpoint_dir));
-    const ModelSizes *sizes = genllava_model_sizes(a->model);
-    a->encoder = plan_encoder(cfg, sizes);
-    TRY(encoder_check(&a->encoder, a->tokenizer, path));
+    TRY(file_join(tokenizer, cfg->model.llm.path, "tokenizer.model"));
+    TRY_IN(tokenizer_open(&a->tokenizer, tokenizer), "model.llm.path");
     a->sees = cfg->model.vision.path != NULL;
-    if (a->sees)
-        TRY(preprocessor_load(&a->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
+    TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");
+    return OK;
+}
+
+static Status use(Answerer *a, const RunConfig *cfg, GenLlava *model)
+{
+    const ModelSizes *sizes = genllava_model_sizes(model);
+    a->model = model;
+    a->encoder = plan_encoder(cfg, sizes);
     a->n_logits = sizes->vocab_size + sizes->added_rows;
     a->scratch = mem_alloc((size_t)a->n_logits * sizeof *a->scratch);
     return a->scratch ? OK : fail(ERR_NOMEM, "no memory for %d logits", a->n_logits);
+}
+
+Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir)
+{
+    char tokenizer[FILE_MAX_PATH];
+    DType compute;
+    TRY(create(out, tokenizer, cfg));
+    Answerer *a = *out;
+    TRY(device_open(&a->own, cfg, &compute));
+    a->device_open = true;
+    a->backend = &a->own;
+    a->own.ctx.scratch = &a->workspace;
+    TRY(genllava_open(&a->own_model, &a->own, compute, cfg, checkpoint_dir));
+    TRY(use(a, cfg, a->own_model));
+    TRY(encoder_check(&a->encoder, a->tokenizer, tokenizer));
+    return a->sees ? preprocessor_load(&a->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD) : OK;
+}
+
+Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor)
+{
+    char tokenizer[FILE_MAX_PATH];
+    TRY(create(out, tokenizer, cfg));
+    Answerer *a = *out;
+    a->backend = backend;
+    a->scratch_before = backend->ctx.scratch;
+    backend->ctx.scratch = &a->workspace;
+    if (a->sees)
+        a->preprocessor = *preprocessor;
+    return use(a, cfg, model);
 }
 
 void answerer_close(Answerer **out)
@@ -66,9 +94,11 @@ void answerer_close(Answerer **out)
     if (!a)
         return;
     decoder_free(&a->decoder);
-    genllava_close(&a->model);
+    genllava_close(&a->own_model);
     if (a->device_open)
-        a->backend.close(&a->backend);
+        a->own.close(&a->own);
+    else if (a->backend)
+        a->backend->ctx.scratch = a->scratch_before;
     arena_free(&a->workspace);
     tokenizer_close(&a->tokenizer);
     encoded_free(&a->prompt);

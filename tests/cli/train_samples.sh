@@ -1,0 +1,94 @@
+#!/bin/bash
+# sample.every: what generate answers from the checkpoint of the same step; training's bits do not change; mistakes in the prompts are all told at the start.
+. tests/cli/_train.sh
+images=$PWD/tests/fixtures/images
+mkdir "$dir/prompts"
+cp "$images/rgb.png" "$images/rgb.jpg" "$dir/prompts"
+cat > "$dir/prompts/ask.jsonl" <<END
+{"ask": "What is it?", "image": "rgb.png"}
+
+{"ask": "Say \"something\".\u0000"}
+{"ask": "Compare.", "image": ["rgb.png", "$images/rgb.jpg"], "// why": "two pictures, one of them elsewhere"}
+END
+sampling="--set train.steps=5 --set sample.every=2 --set sample.prompts=$dir/prompts/ask.jsonl"
+weights() { cat "$1"/{adapter_model,projector,token_rows,optimizer}.safetensors | sha256sum; }
+
+expect 0 --config "$dir/run.json" --set train.steps=5
+without=$(weights "$dir/runs/r/checkpoint-000005")
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" $sampling
+says "sampled $dir/runs/r/samples/step-000002"
+[ "$(weights "$dir/runs/r/checkpoint-000005")" = "$without" ] || fail "sampling changed the weights"
+[ "$(ls -A "$dir/runs/r/samples" | tr '\n' ' ')" = "step-000002 step-000004 step-000005 " ] || fail "samples: $(ls -A "$dir/runs/r/samples")"
+for k in 2 4 5; do
+    "$build/generate" --checkpoint "$dir/runs/r/checkpoint-00000$k" --batch "$dir/prompts/ask.jsonl" --out "$dir/answers" --quiet || fail "generate: exit $?"
+    sed 's/"\/\/ why":"[^"]*",//' "$dir/answers/answers.jsonl" | cmp -s - "$dir/runs/r/samples/step-00000$k/answers.jsonl" || {
+        fail "step $k: generate answers otherwise"
+        diff "$dir/answers/answers.jsonl" "$dir/runs/r/samples/step-00000$k/answers.jsonl" >&2
+    }
+done
+mv "$dir/runs/r" "$dir/straight"
+
+# Ended in the middle of a sample: what was begun is not taken for one, and the samples are the same in the end.
+mkdir -p "$dir/runs/r/samples/.new"
+cp -r "$dir/straight/checkpoint-000003" "$dir/straight/train.jsonl" "$dir/runs/r/"
+cp -r "$dir/straight/samples/step-000002" "$dir/runs/r/samples/"
+echo '{"ask": "half' > "$dir/runs/r/samples/.new/answers.jsonl"
+expect 0 --config "$dir/run.json" $sampling --resume
+diff -r "$dir/straight/samples" "$dir/runs/r/samples" >&2 || fail "resumed: other samples"
+[ "$(weights "$dir/runs/r/checkpoint-000005")" = "$without" ] || fail "resumed: other weights"
+rm -rf "$dir/runs/r"
+
+# The emulated device: its own answers, and memory as planned.
+if [ -x "$build/train-cuda-host" ]; then
+    train=$build/train-cuda-host
+    on_cuda="--config $dir/run.json $sampling --set device=cuda"
+    expect 0 --config "$dir/run.json" --set device=cuda --set train.steps=5
+    without=$(weights "$dir/runs/r/checkpoint-000005")
+    rm -rf "$dir/runs/r"
+    planned=$("$train" $on_cuda --dry-run --log-format json 2> "$dir/err" | sed 's/.*"total":\([0-9]*\).*/\1/')
+    CUDA_HOST_REPORT=$dir/report expect 0 $on_cuda
+    peak=$(sed -n 's/^peak //p' "$dir/report")
+    [ $((peak * 98)) -le $((planned * 100)) ] && [ $((planned * 100)) -le $((peak * 105)) ] || fail "planned $planned bytes, the peak was $peak"
+    [ "$(weights "$dir/runs/r/checkpoint-000005")" = "$without" ] || fail "sampling changed the weights on the emulated device"
+    diff -r "$dir/straight/samples" "$dir/runs/r/samples" >&2 || fail "f32: the emulated device answers otherwise"
+    rm -rf "$dir/runs/r"
+    train=$build/train
+fi
+
+# Mistakes, all of them, before anything is spent.
+cat > "$dir/prompts/bad.jsonl" <<END
+{"ask": "What is it?", "image": "gone.png"}
+{"draw": "a cat"}
+{"ask": 5}
+{"ask": "a", "seed": 1}
+not JSON
+[1]
+{"image": "rgb.png"}
+{"ask": "<image><image>", "image": "rgb.png"}
+END
+for how in "" --dry-run; do
+    expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/bad.jsonl" $how
+    says "sample.prompts: 8 of its 8 lines cannot be used:"
+    says "bad.jsonl:1: picture $dir/prompts/gone.png: there is no such file"
+    says "bad.jsonl:2: \"draw\" needs a run with model.diffusion.path; only \"ask\" can be sampled"
+    says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"
+    says "bad.jsonl:4: \"seed\" is no key of a prompt; they are \"ask\" and \"image\""
+    says "bad.jsonl:5:1: "
+    says "bad.jsonl:6: an array; a prompt is an object {\"ask\": text, \"image\": path}"
+    says "bad.jsonl:7: \"ask\" is missing; it takes the text of a question"
+    says "bad.jsonl:8: "
+    [ ! -e "$dir/runs/r" ] || fail "a run with bad prompts has begun"
+done
+head -1 "$dir/prompts/bad.jsonl" > "$dir/prompts/gone.jsonl"
+expect 66 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/gone.jsonl"
+echo > "$dir/prompts/empty.jsonl"
+expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/empty.jsonl"
+says "sample.prompts: $dir/prompts/empty.jsonl: holds no prompts"
+expect 66 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/none.jsonl"
+says "sample.prompts"
+expect 65 --config "$dir/run.json" $sampling --set model.vision.path=null --set model.projector.train=frozen
+says "\"image\": this model has no vision tower (model.vision.path is null)"
+expect 2 --config "$dir/run.json" --set sample.every=2
+says "sample.every is 2 but sample.prompts names no file"
+exit $failed

@@ -1,0 +1,288 @@
+#include "train/samples.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/disk.h"
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "data/tokenizer.h"
+#include "kernels/base/log.h"
+#include "train/plan.h"
+
+static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
+
+/* ---------------------------------------------------------------- reading */
+
+typedef struct Reader {
+    Samples *s;
+    const char *file;
+    int line;
+    EncoderOptions encoder;
+    Tokenizer *tokenizer;
+    bool sees;
+    char text[4096]; /* mistakes, a line each */
+    size_t n;
+    int missing, wrong;
+} Reader;
+
+/* Notes a mistake of the present line; other failures are passed on. */
+static Status gather(Reader *r, Status s)
+{
+    if (s != ERR_DATA && s != ERR_MISSING && s != ERR_USAGE)
+        return s;
+    (s == ERR_MISSING ? &r->missing : &r->wrong)[0]++;
+    if (r->n < sizeof r->text)
+        r->n += (size_t)snprintf(r->text + r->n, sizeof r->text - r->n, "%s%s", r->n ? "\n" : "", status_message());
+    return OK;
+}
+
+static Status grow(void **list, int n, size_t size)
+{
+    void *grown = mem_grow(*list, (size_t)(n + 1) * size);
+    if (!grown)
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    memset((char *)grown + (size_t)n * size, 0, size);
+    *list = grown;
+    return OK;
+}
+
+static char *picture_path(const Samples *s, const char *image, char path[PATH_MAX])
+{
+    if (*image != '/')
+        return disk_join(path, s->folder, image);
+    snprintf(path, PATH_MAX, "%s", image);
+    return path;
+}
+
+static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
+{
+    char path[PATH_MAX];
+    if (image->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line, json_kind_name(image->kind));
+    if (!r->sees)
+        return fail(ERR_DATA, "%s:%d: \"image\": this model has no vision tower (model.vision.path is null)", r->file, r->line);
+    if (!disk_exists(picture_path(r->s, image->string, path)))
+        return fail(ERR_MISSING, "%s:%d: picture %s: there is no such file", r->file, r->line, path);
+    TRY(grow((void **)&p->images, p->n_images, sizeof *p->images));
+    p->images[p->n_images] = mem_strdup(image->string);
+    return p->images[p->n_images++] ? OK : fail(ERR_NOMEM, "no memory for the prompts to sample");
+}
+
+static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
+{
+    if (image->kind == JSON_NULL)
+        return OK;
+    if (image->kind != JSON_ARRAY)
+        return read_picture(r, p, image);
+    for (const Json *e = image->child; e; e = e->next)
+        TRY(read_picture(r, p, e));
+    return OK;
+}
+
+static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
+{
+    if (o->kind != JSON_OBJECT)
+        return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line, json_kind_name(o->kind));
+    for (const Json *m = o->child; m; m = m->next) {
+        if (!strcmp(m->key, "draw") || !strcmp(m->key, "edit"))
+            return fail(ERR_USAGE, "%s:%d: \"%s\" needs a run with model.diffusion.path; only \"ask\" can be sampled", r->file, r->line, m->key);
+        if (!strcmp(m->key, "image"))
+            TRY(read_pictures(r, p, m));
+        else if (strcmp(m->key, "ask") && !json_is_comment(m->key))
+            return fail(ERR_DATA, "%s:%d: \"%s\" is no key of a prompt; they are \"ask\" and \"image\"", r->file, r->line, m->key);
+    }
+    const Json *ask = json_get(o, "ask");
+    if (!ask || ask->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: \"ask\" is %s; it takes the text of a question", r->file, r->line, ask ? json_kind_name(ask->kind) : "missing");
+    p->ask = mem_alloc(ask->length + 1);
+    if (!p->ask)
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    memcpy(p->ask, ask->string, p->n_ask = ask->length);
+    RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
+    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, &turn, 1, p->n_images, TASK_UNDERSTAND), "%s:%d", r->file, r->line);
+}
+
+static Status read_line(Reader *r, const char *line, size_t n)
+{
+    JsonDoc *doc = NULL;
+    TRY(grow((void **)&r->s->list, r->s->n, sizeof *r->s->list));
+    SamplePrompt *p = &r->s->list[r->s->n++];
+    Status s = json_parse_at(&doc, line, n, r->file, r->line, 1);
+    if (s == OK)
+        s = read_prompt(r, p, json_root(doc));
+    json_free(&doc);
+    return gather(r, s);
+}
+
+static Status read_lines(Reader *r, FILE *in)
+{
+    const size_t mark = sizeof BYTE_ORDER_MARK - 1;
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t n;
+    Status s = OK;
+    for (r->line = 1; !s && !(s = file_line(in, r->file, &line, &capacity, &n)) && n >= 0; r->line++) {
+        const char *text = line;
+        if (r->line == 1 && (size_t)n >= mark && !memcmp(line, BYTE_ORDER_MARK, mark))
+            text += mark, n -= (ssize_t)mark;
+        if ((size_t)n != strspn(text, " \t\r\n"))
+            s = read_line(r, text, (size_t)n);
+    }
+    free(line);
+    return s;
+}
+
+static Status read_file(Reader *r, const RunConfig *cfg)
+{
+    char path[FILE_MAX_PATH];
+    TRY(file_join(path, cfg->model.llm.path, "tokenizer.model"));
+    TRY_IN(tokenizer_open(&r->tokenizer, path), "model.llm.path");
+    FILE *in = fopen(r->file, "r");
+    if (!in)
+        return fail(ERR_MISSING, "sample.prompts: %s: %s", r->file, strerror(errno));
+    Status s = read_lines(r, in);
+    fclose(in);
+    TRY(s);
+    if (r->n)
+        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:\n%s", r->wrong + r->missing, r->s->n, r->text);
+    return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
+}
+
+Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes)
+{
+    *s = (Samples){0};
+    if (!cfg->sample.every)
+        return OK;
+    Reader r = {.s = s, .file = cfg->sample.prompts, .encoder = plan_encoder(cfg, sizes), .sees = cfg->model.vision.path != NULL};
+    char copy[sizeof s->folder];
+    snprintf(copy, sizeof copy, "%s", r.file);
+    snprintf(s->folder, sizeof s->folder, "%s", dirname(copy));
+    Status status = read_file(&r, cfg);
+    tokenizer_close(&r.tokenizer);
+    return status;
+}
+
+void samples_free(Samples *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        SamplePrompt *p = &s->list[i];
+        for (int k = 0; k < p->n_images; k++)
+            mem_free(p->images[k]);
+        mem_free(p->images);
+        mem_free(p->ask);
+        encoded_free(&p->encoded);
+    }
+    mem_free(s->list);
+    *s = (Samples){0};
+}
+
+/* ---------------------------------------------------------------- memory */
+
+static int64_t longest_prompt(const Samples *s, int *most_images)
+{
+    int64_t longest = 0;
+    *most_images = 0;
+    for (int i = 0; i < s->n; i++) {
+        longest = s->list[i].encoded.expanded > longest ? s->list[i].encoded.expanded : longest;
+        *most_images = s->list[i].n_images > *most_images ? s->list[i].n_images : *most_images;
+    }
+    return longest;
+}
+
+Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
+{
+    const ModelSizes *sizes = genllava_model_sizes(g);
+    Decoder *d = NULL;
+    uint8_t *pixels = NULL;
+    int most;
+    *n_bytes = 0;
+    if (!s->n)
+        return OK;
+    Status status = decoder_create(&d, g, longest_prompt(s, &most) + ANSWER_TOKENS);
+    if (status == OK && most && !(pixels = mem_alloc((size_t)most * (size_t)(sizes->image_height * sizes->image_width) * 3)))
+        status = fail(ERR_NOMEM, "no memory for %d pictures", most);
+    for (int i = 0; i < s->n && status == OK; i++)
+        status = decoder_prompt(d, s->list[i].encoded.id, s->list[i].encoded.n, pixels, s->list[i].n_images);
+    if (status == OK)
+        *n_bytes = (int64_t)decoder_bytes(d);
+    mem_free(pixels);
+    decoder_free(&d);
+    return status;
+}
+
+/* ---------------------------------------------------------------- answering */
+
+static Status answer(const Samples *s, Answerer *a, const SamplePrompt *p, JsonOut *out)
+{
+    RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
+    Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images};
+    const char **paths = mem_alloc((size_t)(p->n_images + 1) * sizeof *paths);
+    char(*path)[PATH_MAX] = mem_alloc((size_t)(p->n_images + 1) * sizeof *path), *text = NULL;
+    size_t n;
+    if (!paths || !path) {
+        mem_free(paths);
+        mem_free(path);
+        return fail(ERR_NOMEM, "no memory for a sample");
+    }
+    for (int i = 0; i < p->n_images; i++)
+        paths[i] = picture_path(s, p->images[i], path[i]);
+    q.images = paths;
+    Status status = answerer_ask(a, &q, &(Sampling){.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, NULL, NULL, &text, &n);
+    mem_free(paths);
+    mem_free(path);
+    TRY(status);
+    jsonout_begin_object(out, NULL);
+    jsonout_bytes(out, "ask", p->ask, p->n_ask);
+    if (p->n_images == 1)
+        jsonout_string(out, "image", p->images[0]);
+    if (p->n_images > 1)
+        jsonout_begin_array(out, "image");
+    for (int i = 0; i < p->n_images && p->n_images > 1; i++)
+        jsonout_string(out, NULL, p->images[i]);
+    if (p->n_images > 1)
+        jsonout_end_array(out);
+    jsonout_bytes(out, "answer", text, n);
+    jsonout_end_object(out);
+    mem_free(text);
+    return OK;
+}
+
+/* All answers, a line each. */
+static Status answer_all(const Samples *s, Answerer *a, const char *path)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return fail(ERR_IO, "%s: %s", path, strerror(errno));
+    Status status = OK;
+    for (int i = 0; i < s->n && status == OK; i++) {
+        JsonOut out = {0};
+        status = answer(s, a, &s->list[i], &out);
+        if (status == OK && out.failed)
+            status = fail(ERR_NOMEM, "%s: no memory for a line", path);
+        if (status == OK && (fwrite(out.text, 1, out.length, f) != out.length || fputc('\n', f) == EOF))
+            status = fail(ERR_IO, "%s: %s", path, strerror(errno));
+        jsonout_free(&out);
+    }
+    if (fclose(f) && status == OK)
+        status = fail(ERR_IO, "%s: %s", path, strerror(errno));
+    return status;
+}
+
+Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step)
+{
+    char folder[PATH_MAX], hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX], name[64];
+    disk_join(folder, run_folder, "samples");
+    snprintf(name, sizeof name, "step-%06lld", (long long)step);
+    disk_join(final, folder, name);
+    disk_join(hidden, folder, ".new"); /* one that was begun and not finished is overwritten */
+    TRY(disk_remove(hidden));
+    TRY(disk_make_folders(hidden));
+    TRY_IN(answer_all(s, a, disk_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
+    TRY(disk_remove(final));
+    return disk_rename(hidden, final);
+}
