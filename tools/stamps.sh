@@ -8,5 +8,5 @@ mixture="[{\"name\": \"stamps\", \"files\": [\"$set_folder/train.json\"], \"task
 mkdir -p runs
 [ -f "$set_folder/heldout.json" ] || "$bin/stamps" --out "$set_folder"
 "$bin/train" --config configs/quickstart.json --set name=stamps --set data.mixture="$mixture" --set train.epochs=10 --resume
-"$bin/generate" --config configs/quickstart.json --set name=stamps --batch "$set_folder/heldout.json" --out "$set_folder/after" --max-new-tokens 24
+"$bin/generate" --quiet --config configs/quickstart.json --set name=stamps --batch "$set_folder/heldout.json" --out "$set_folder/after" --max-new-tokens 24
 "$bin/evaluate" --answers "$set_folder/after/answers.jsonl" --label "names of drawings never seen"
