@@ -33,7 +33,7 @@ typedef struct PackedRows {
 } PackedRows;
 
 /* y = x Wᵀ + b + s·B(A·drop(x)), spec 7.1. Weight [out, …] whose last dimensions multiply to `in`. Dropout masks are keyed by
- * (seed, step, site) and counted by (column/4, pos, item). */
+ * (seed, step, site) and counted by (column/8, pos, item), as kernels/ops/act.h says. */
 typedef struct Linear {
     Param *w, *b;           /* b may be NULL */
     Param *lora_a, *lora_b; /* [r,in], [out,r]; both NULL: no adapter */
