@@ -137,7 +137,7 @@ static Status read_file(const char *path, uint8_t **bytes, size_t *n)
     return s;
 }
 
-static Status load_picture(const Answerer *a, const char *path, uint8_t *pixels)
+Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels)
 {
     uint8_t *bytes = NULL;
     size_t n = 0;
@@ -147,7 +147,7 @@ static Status load_picture(const Answerer *a, const char *path, uint8_t *pixels)
     if (!s)
         s = fail_context(image_decode(&image, bytes, n, &reject), "picture %s", path);
     if (!s)
-        s = fail_context(image_prepare(pixels, &image, &a->preprocessor.prep), "picture %s", path);
+        s = fail_context(image_prepare(pixels, &image, &p->prep), "picture %s", path);
     image_free(&image);
     mem_free(bytes);
     return s;
@@ -156,7 +156,7 @@ static Status load_picture(const Answerer *a, const char *path, uint8_t *pixels)
 static Status load_pictures(const Answerer *a, const Question *q, uint8_t **pixels)
 {
     *pixels = NULL;
-    if (q->n_images == 0)
+    if (q->n_images == 0 || q->pixels)
         return OK;
     if (!a->sees)
         return fail(ERR_USAGE, "this model has no vision tower (model.vision.path is null), so it cannot look at %s", q->images[0]);
@@ -165,7 +165,7 @@ static Status load_pictures(const Answerer *a, const Question *q, uint8_t **pixe
     if (!*pixels)
         return fail(ERR_NOMEM, "no memory for %d pictures", q->n_images);
     for (int i = 0; i < q->n_images; i++)
-        TRY(load_picture(a, q->images[i], *pixels + one * (size_t)i));
+        TRY(answer_picture(&a->preprocessor, q->images[i], *pixels + one * (size_t)i));
     return OK;
 }
 
@@ -243,6 +243,9 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
     size_t shown = 0;
     TRY(decode_text(a, 0));
     while (n < s->max_new_tokens) {
+        const char *why = s->stopped ? s->stopped() : NULL;
+        if (why)
+            return fail(ERR_PREEMPTED, "%s", why);
         int32_t id = sample_token(decoder_logits(a->decoder), a->n_logits, s->temperature, s->top_p, draw_number(s->seed, q->index, n),
                                   a->scratch);
         if (id == eos)
@@ -264,7 +267,7 @@ Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSin
     uint8_t *pixels;
     Status status = load_pictures(a, q, &pixels);
     if (!status)
-        status = decoder_prompt(a->decoder, a->prompt.id, a->prompt.n, pixels, q->n_images);
+        status = decoder_prompt(a->decoder, a->prompt.id, a->prompt.n, q->pixels ? q->pixels : pixels, q->n_images);
     mem_free(pixels);
     TRY(status);
     TRY(decode_answer(a, q, s, sink, user));

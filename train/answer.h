@@ -14,6 +14,7 @@ typedef struct Sampling {
     double top_p;       /* keep the fewest likeliest tokens that reach this probability; 1: all */
     uint64_t seed;
     int64_t max_new_tokens;
+    const char *(*stopped)(void); /* may be NULL; asked before every token: why to give up (ERR_PREEMPTED), or NULL to go on */
 } Sampling;
 
 typedef struct Answerer Answerer;
@@ -35,9 +36,13 @@ typedef struct Question {
     int n_turns;
     const char *const *images; /* paths */
     int n_images;
+    const uint8_t *pixels; /* in place of the paths: what answer_picture gave for each, one behind the other */
     uint64_t index;
 } Question;
 MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n);
+
+/* Reads one picture as the model is to see it; pixels [height, width, 3]. */
+MUST_USE Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels);
 
 /* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
 int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);

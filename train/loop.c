@@ -168,13 +168,22 @@ static Status take_samples(Run *r)
 {
     Setup *s = &r->setup;
     Answerer *a = NULL;
+    long long step = (long long)r->state.step;
     Status status = answerer_borrow(&a, r->cfg, s->model, &s->backend, &s->preprocessor);
     if (status == OK)
         status = samples_write(&s->samples, a, s->folder, r->state.step);
     answerer_close(&a);
-    TRY(status);
-    log_info("sampled %s/samples/step-%06lld", s->folder, (long long)r->state.step);
-    return OK;
+    if (status == ERR_PREEMPTED)
+        log_info("%s: the samples after step %lld are left to --resume", status_message(), step);
+    else if (status == OK)
+        log_info("sampled %s/samples/step-%06lld", s->folder, step);
+    return status == ERR_PREEMPTED ? OK : status;
+}
+
+static bool samples_due(const Run *r)
+{
+    int64_t step = r->state.step, every = r->cfg->sample.every;
+    return every && step && (step == r->total || step % every == 0);
 }
 
 /* A run whose every step fails has learned nothing and must not look as if it had. */
@@ -205,7 +214,7 @@ static Status train_loop(Run *r)
         if (signal)
             return stop_early(r, signal, saved);
         TRY(train_step(r));
-        if (cfg->sample.every && (r->state.step == r->total || r->state.step % cfg->sample.every == 0))
+        if (samples_due(r))
             TRY(take_samples(r));
         saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0);
         if (saved)
@@ -273,6 +282,8 @@ static Status run_all(Run *r, const TrainFlags *flags)
     r->params = genllava_params(r->setup.model);
     r->numbers = r->setup.numbers;
     TRY(prepare_run_folder(r, flags));
+    if (samples_due(r) && !samples_written(r->setup.folder, r->state.step)) /* a signal came before they were there */
+        TRY(take_samples(r));
     if (r->state.step >= r->last) {
         log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
         return OK;

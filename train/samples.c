@@ -13,6 +13,7 @@
 #include "data/tokenizer.h"
 #include "kernels/base/log.h"
 #include "train/plan.h"
+#include "train/signals.h"
 
 static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
 
@@ -24,7 +25,7 @@ typedef struct Reader {
     int line;
     EncoderOptions encoder;
     Tokenizer *tokenizer;
-    bool sees;
+    const Preprocessor *preprocessor; /* NULL: the model does not see */
     char text[4096]; /* mistakes, a line each */
     size_t n;
     int missing, wrong;
@@ -64,13 +65,17 @@ static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
     char path[PATH_MAX];
     if (image->kind != JSON_STRING)
         return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line, json_kind_name(image->kind));
-    if (!r->sees)
+    if (!r->preprocessor)
         return fail(ERR_DATA, "%s:%d: \"image\": this model has no vision tower (model.vision.path is null)", r->file, r->line);
     if (!disk_exists(picture_path(r->s, image->string, path)))
         return fail(ERR_MISSING, "%s:%d: picture %s: there is no such file", r->file, r->line, path);
+    const size_t n_bytes = (size_t)r->preprocessor->prep.height * (size_t)r->preprocessor->prep.width * 3;
     TRY(grow((void **)&p->images, p->n_images, sizeof *p->images));
+    TRY(grow((void **)&p->pixels, p->n_images, n_bytes));
     p->images[p->n_images] = mem_strdup(image->string);
-    return p->images[p->n_images++] ? OK : fail(ERR_NOMEM, "no memory for the prompts to sample");
+    if (!p->images[p->n_images++])
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    return fail_context(answer_picture(r->preprocessor, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file, r->line);
 }
 
 static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
@@ -153,12 +158,13 @@ static Status read_file(Reader *r, const RunConfig *cfg)
     return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
 }
 
-Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes)
+Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, const Preprocessor *preprocessor)
 {
     *s = (Samples){0};
     if (!cfg->sample.every)
         return OK;
-    Reader r = {.s = s, .file = cfg->sample.prompts, .encoder = plan_encoder(cfg, sizes), .sees = cfg->model.vision.path != NULL};
+    Reader r = {.s = s, .file = cfg->sample.prompts, .encoder = plan_encoder(cfg, sizes),
+                .preprocessor = cfg->model.vision.path ? preprocessor : NULL};
     char copy[sizeof s->folder];
     snprintf(copy, sizeof copy, "%s", r.file);
     snprintf(s->folder, sizeof s->folder, "%s", dirname(copy));
@@ -174,6 +180,7 @@ void samples_free(Samples *s)
         for (int k = 0; k < p->n_images; k++)
             mem_free(p->images[k]);
         mem_free(p->images);
+        mem_free(p->pixels);
         mem_free(p->ask);
         encoded_free(&p->encoded);
     }
@@ -183,59 +190,39 @@ void samples_free(Samples *s)
 
 /* ---------------------------------------------------------------- memory */
 
-static int64_t longest_prompt(const Samples *s, int *most_images)
+static int64_t longest_prompt(const Samples *s)
 {
     int64_t longest = 0;
-    *most_images = 0;
-    for (int i = 0; i < s->n; i++) {
+    for (int i = 0; i < s->n; i++)
         longest = s->list[i].encoded.expanded > longest ? s->list[i].encoded.expanded : longest;
-        *most_images = s->list[i].n_images > *most_images ? s->list[i].n_images : *most_images;
-    }
     return longest;
 }
 
 Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
 {
-    const ModelSizes *sizes = genllava_model_sizes(g);
     Decoder *d = NULL;
-    uint8_t *pixels = NULL;
-    int most;
     *n_bytes = 0;
     if (!s->n)
         return OK;
-    Status status = decoder_create(&d, g, longest_prompt(s, &most) + ANSWER_TOKENS);
-    if (status == OK && most && !(pixels = mem_alloc((size_t)most * (size_t)(sizes->image_height * sizes->image_width) * 3)))
-        status = fail(ERR_NOMEM, "no memory for %d pictures", most);
+    Status status = decoder_create(&d, g, longest_prompt(s) + ANSWER_TOKENS);
     for (int i = 0; i < s->n && status == OK; i++)
-        status = decoder_prompt(d, s->list[i].encoded.id, s->list[i].encoded.n, pixels, s->list[i].n_images);
+        status = decoder_prompt(d, s->list[i].encoded.id, s->list[i].encoded.n, s->list[i].pixels, s->list[i].n_images);
     if (status == OK)
         *n_bytes = (int64_t)decoder_bytes(d);
-    mem_free(pixels);
     decoder_free(&d);
     return status;
 }
 
 /* ---------------------------------------------------------------- answering */
 
-static Status answer(const Samples *s, Answerer *a, const SamplePrompt *p, JsonOut *out)
+static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
 {
     RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
-    Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images};
-    const char **paths = mem_alloc((size_t)(p->n_images + 1) * sizeof *paths);
-    char(*path)[PATH_MAX] = mem_alloc((size_t)(p->n_images + 1) * sizeof *path), *text = NULL;
+    Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images, .pixels = p->pixels};
+    Sampling how = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS, .stopped = signals_received};
+    char *text;
     size_t n;
-    if (!paths || !path) {
-        mem_free(paths);
-        mem_free(path);
-        return fail(ERR_NOMEM, "no memory for a sample");
-    }
-    for (int i = 0; i < p->n_images; i++)
-        paths[i] = picture_path(s, p->images[i], path[i]);
-    q.images = paths;
-    Status status = answerer_ask(a, &q, &(Sampling){.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, NULL, NULL, &text, &n);
-    mem_free(paths);
-    mem_free(path);
-    TRY(status);
+    TRY(answerer_ask(a, &q, &how, NULL, NULL, &text, &n));
     jsonout_begin_object(out, NULL);
     jsonout_bytes(out, "ask", p->ask, p->n_ask);
     if (p->n_images == 1)
@@ -261,7 +248,7 @@ static Status answer_all(const Samples *s, Answerer *a, const char *path)
     Status status = OK;
     for (int i = 0; i < s->n && status == OK; i++) {
         JsonOut out = {0};
-        status = answer(s, a, &s->list[i], &out);
+        status = answer(a, &s->list[i], &out);
         if (status == OK && out.failed)
             status = fail(ERR_NOMEM, "%s: no memory for a line", path);
         if (status == OK && (fwrite(out.text, 1, out.length, f) != out.length || fputc('\n', f) == EOF))
@@ -273,16 +260,27 @@ static Status answer_all(const Samples *s, Answerer *a, const char *path)
     return status;
 }
 
+static char *step_folder(char path[PATH_MAX], const char *run_folder, int64_t step)
+{
+    char name[64];
+    snprintf(name, sizeof name, "samples/step-%06lld", (long long)step);
+    return disk_join(path, run_folder, name);
+}
+
 Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step)
 {
-    char folder[PATH_MAX], hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX], name[64];
-    disk_join(folder, run_folder, "samples");
-    snprintf(name, sizeof name, "step-%06lld", (long long)step);
-    disk_join(final, folder, name);
-    disk_join(hidden, folder, ".new"); /* one that was begun and not finished is overwritten */
+    char hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX];
+    step_folder(final, run_folder, step);
+    disk_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
     TRY(disk_remove(hidden));
     TRY(disk_make_folders(hidden));
     TRY_IN(answer_all(s, a, disk_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
     TRY(disk_remove(final));
     return disk_rename(hidden, final);
+}
+
+bool samples_written(const char *run_folder, int64_t step)
+{
+    char path[PATH_MAX];
+    return disk_exists(step_folder(path, run_folder, step));
 }

@@ -10,6 +10,7 @@ typedef struct SamplePrompt {
     size_t n_ask;
     char **images; /* as written; relative ones start at the prompts file's folder */
     int n_images;
+    uint8_t *pixels; /* of all images: what becomes of the files does not matter to the run */
     EncodedSample encoded;
 } SamplePrompt;
 typedef struct Samples {
@@ -19,11 +20,13 @@ typedef struct Samples {
 } Samples;
 
 /* Reads cfg's prompts when sampling is on: an object a line, {"ask": text, "image": path or list of paths}. All mistakes are told at once, each with its
- * line: ERR_DATA, or ERR_MISSING when only pictures are missing. */
-MUST_USE Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes);
+ * line: ERR_DATA, or ERR_MISSING when only pictures are missing. preprocessor: of a model that sees. */
+MUST_USE Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, const Preprocessor *preprocessor);
 void samples_free(Samples *s);
 /* Bytes of the backend's memory that answering takes besides the model. g: opened on a backend that computes nothing. */
 MUST_USE Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes);
-/* Answers all prompts and writes run_folder/samples/step-NNNNNN/answers.jsonl: {"ask", "image", "answer"} a line. The folder appears whole or not at all. */
+/* Answers all prompts and writes run_folder/samples/step-NNNNNN/answers.jsonl: {"ask", "image", "answer"} a line. The folder appears whole or not at all.
+ * ERR_PREEMPTED: a signal came first. */
 MUST_USE Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step);
+bool samples_written(const char *run_folder, int64_t step);
 #endif

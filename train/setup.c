@@ -54,7 +54,7 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
-    TRY(samples_load(&s->samples, cfg, &s->sizes));
+    TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
     return check_weights(cfg);
 }
 

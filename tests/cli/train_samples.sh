@@ -39,6 +39,38 @@ diff -r "$dir/straight/samples" "$dir/runs/r/samples" >&2 || fail "resumed: othe
 [ "$(weights "$dir/runs/r/checkpoint-000005")" = "$without" ] || fail "resumed: other weights"
 rm -rf "$dir/runs/r"
 
+# A picture that goes while the run trains is still looked at.
+cat "$dir/prompts/rgb.png" > "$dir/prompts/going.png"
+sed 's/"rgb.png"/"going.png"/' "$dir/prompts/ask.jsonl" > "$dir/prompts/going.jsonl"
+"$train" --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/going.jsonl" --quiet 2> "$dir/err" &
+while [ ! -d "$dir/runs/r/samples/step-000002" ] && kill -0 $! 2> /dev/null; do sleep 0.01; done
+rm "$dir/prompts/going.png"
+wait $! || { fail "a picture went: exit $?"; cat "$dir/err" >&2; }
+rm -rf "$dir/runs/r"
+
+# A signal does not wait for the answers: the step is saved, and its samples are made when the run goes on.
+for i in $(seq 1 400); do cat "$dir/prompts/ask.jsonl"; done > "$dir/prompts/long.jsonl"
+"$train" --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/long.jsonl" 2> "$dir/err" &
+while [ ! -e "$dir/runs/r/samples/.new" ] && kill -0 $! 2> /dev/null; do sleep 0.01; done
+kill -TERM $!
+wait $!
+code=$?
+[ $code -eq 75 ] || fail "SIGTERM while sampling: exit $code, wanted 75"
+says "SIGTERM: the samples after step 2 are left to --resume"
+says "saved $dir/runs/r/checkpoint-000002"
+[ ! -e "$dir/runs/r/samples/step-000002" ] || fail "SIGTERM: there are samples all the same"
+expect 0 --config "$dir/run.json" $sampling --resume
+says "sampled $dir/runs/r/samples/step-000002"
+diff -r "$dir/straight/samples" "$dir/runs/r/samples" >&2 || fail "stopped by a signal: other samples"
+[ "$(weights "$dir/runs/r/checkpoint-000005")" = "$without" ] || fail "stopped by a signal: other weights"
+rm "$dir/runs/r/samples/step-000005/answers.jsonl"
+expect 0 --config "$dir/run.json" $sampling --resume
+[ ! -e "$dir/runs/r/samples/step-000005/answers.jsonl" ] || fail "samples that are there were made again"
+rm -r "$dir/runs/r/samples/step-000005"
+expect 0 --config "$dir/run.json" $sampling --resume
+diff -r "$dir/straight/samples" "$dir/runs/r/samples" >&2 || fail "a finished run: other samples"
+rm -rf "$dir/runs/r"
+
 # The emulated device: its own answers, and memory as planned.
 if [ -x "$build/train-cuda-host" ]; then
     train=$build/train-cuda-host
@@ -66,10 +98,12 @@ not JSON
 [1]
 {"image": "rgb.png"}
 {"ask": "<image><image>", "image": "rgb.png"}
+{"ask": "a", "image": "cut.png"}
 END
+head -c 100 "$images/rgb.png" > "$dir/prompts/cut.png"
 for how in "" --dry-run; do
     expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/bad.jsonl" $how
-    says "sample.prompts: 8 of its 8 lines cannot be used:"
+    says "sample.prompts: 9 of its 9 lines cannot be used:"
     says "bad.jsonl:1: picture $dir/prompts/gone.png: there is no such file"
     says "bad.jsonl:2: \"draw\" needs a run with model.diffusion.path; only \"ask\" can be sampled"
     says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"
@@ -78,6 +112,7 @@ for how in "" --dry-run; do
     says "bad.jsonl:6: an array; a prompt is an object {\"ask\": text, \"image\": path}"
     says "bad.jsonl:7: \"ask\" is missing; it takes the text of a question"
     says "bad.jsonl:8: "
+    says "bad.jsonl:9: picture $dir/prompts/cut.png: PNG: the file ends before the picture does"
     [ ! -e "$dir/runs/r" ] || fail "a run with bad prompts has begun"
 done
 head -1 "$dir/prompts/bad.jsonl" > "$dir/prompts/gone.jsonl"
