@@ -59,29 +59,11 @@ static inline bool warp_any(bool p)
 struct HostMmaOperands {
     uint32_t a[4], b[2];
 };
-/* Register r (0 … 3 of a, 4 and 5 of b) of a lane: two neighbours along k. */
-static inline uint32_t host_mma_pair(const unsigned char *all, int lane, int r)
-{
-    uint32_t pair;
-    memcpy(&pair, all + 64 * lane + 4 * r, sizeof pair);
-    return pair;
-}
 static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
     HostMmaOperands mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
     const unsigned char *all = cuda_host_exchange("mma_m16n8k16_bf16", WARP_ALL, &mine, sizeof mine);
-    int g = warp_lane() / 4, q = 2 * (warp_lane() % 4);
-    for (int i = 0; i < 4; i++) {
-        float a_row[16], b_column[16];
-        for (int p = 0; p < 8; p++) { /* k = 2p, 2p+1 */
-            uint32_t x = host_mma_pair(all, g * 4 + p % 4, i / 2 + 2 * (p / 4)), y = host_mma_pair(all, (q + i % 2) * 4 + p % 4, 4 + p / 4);
-            a_row[2 * p] = bf16_to_f32((bf16)x);
-            a_row[2 * p + 1] = bf16_to_f32((bf16)(x >> 16));
-            b_column[2 * p] = bf16_to_f32((bf16)y);
-            b_column[2 * p + 1] = bf16_to_f32((bf16)(y >> 16));
-        }
-        c[i] = cuda_host_tensor_core(c[i], a_row, b_column, 16);
-    }
+    cuda_host_mma(c, all, warp_lane());
 }
 
 static inline uint32_t pack_bf16(float low, float high) { return (uint32_t)f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16; }

@@ -242,7 +242,9 @@ void prepare_threads(Block *b, uint3 block, dim3 grid, dim3 dim, unsigned char *
 } // namespace
 
 /* Of up to eight products; every term is a whole number of the last bit's worth. */
-static float tensor_core_step(float c, const float *x, const float *y, int n)
+#define WITHOUT_SANITIZERS __attribute__((no_sanitize("address", "undefined"))) /* what follows is most of what attention costs */
+
+WITHOUT_SANITIZERS static float tensor_core_step(float c, const float *x, const float *y, int n)
 {
     enum { MANTISSA = 52, BIAS = 1023, NOT_FINITE = 0x7ff, KEPT = 24 };
     double term[9] = {c}, last_bit, per_last_bit, sum = c;
@@ -267,12 +269,37 @@ static float tensor_core_step(float c, const float *x, const float *y, int n)
     return std::abs((double)nearest) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
 }
 
-float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n)
+WITHOUT_SANITIZERS float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n)
 {
     enum { STEP = 8 };
     for (int64_t k = 0; k < n; k += STEP)
         c = tensor_core_step(c, x + k, y + k, (int)std::min(n - k, (int64_t)STEP));
     return c;
+}
+
+/* Register r of a lane holds two neighbours along k, the lower one first. */
+WITHOUT_SANITIZERS static void unpack_pair(float out[2], const unsigned char *all, int lane, int r)
+{
+    uint32_t pair, low, high;
+    memcpy(&pair, all + SLOT * (size_t)lane + 4 * (size_t)r, sizeof pair);
+    low = pair << 16;
+    high = pair & 0xffff0000u;
+    memcpy(&out[0], &low, sizeof low);
+    memcpy(&out[1], &high, sizeof high);
+}
+
+WITHOUT_SANITIZERS void cuda_host_mma(float c[4], const unsigned char *all, int lane)
+{
+    enum { DEPTH = 16 };
+    float rows[2][DEPTH], columns[2][DEPTH];
+    int g = lane / 4, q = 2 * (lane % 4);
+    for (int p = 0; p < DEPTH / 2; p++) /* k = 2p, 2p+1 */
+        for (int i = 0; i < 2; i++) {
+            unpack_pair(&rows[i][2 * p], all, g * 4 + p % 4, i + 2 * (p / 4));
+            unpack_pair(&columns[i][2 * p], all, (q + i) * 4 + p % 4, 4 + p / 4);
+        }
+    for (int i = 0; i < 4; i++)
+        c[i] = cuda_host_tensor_core(c[i], rows[i / 2], columns[i % 2], DEPTH);
 }
 
 uint32_t cuda_host_random(uint32_t n)
@@ -419,7 +446,7 @@ void cuda_host_syncwarp(unsigned mask)
     cuda_host_exchange("syncwarp", mask, &nothing, 0);
 }
 
-void cuda_host_access(const void *p, size_t n, size_t alignment, bool write)
+WITHOUT_SANITIZERS void cuda_host_access(const void *p, size_t n, size_t alignment, bool write)
 {
     static const char *first, *end; /* the allocation that was accessed last */
     const char *at = (const char *)p;
