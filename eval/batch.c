@@ -225,9 +225,12 @@ static Status answer_lines(BatchFile *b, FILE *in, int line, int column)
     size_t capacity = 0;
     ssize_t n;
     Status s = OK;
-    for (; !s && !(s = file_line(in, b->name, &text, &capacity, &n)) && n >= 0; line++, column = 1)
-        if ((size_t)n != strspn(text, " \t\r\n"))
+    for (; !s && !(s = file_line(in, b->name, &text, &capacity, &n)) && n >= 0; line++, column = 1) {
+        while (n && (text[n - 1] == '\n' || text[n - 1] == '\r')) /* what a line lacks at its end, it lacks on itself */
+            n--;
+        if ((size_t)n > strspn(text, " \t"))
             s = answer_line(b, text, (size_t)n, line, column);
+    }
     free(text);
     return s;
 }

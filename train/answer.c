@@ -19,8 +19,7 @@ struct Answerer {
     bool device_open;
     GenLlava *own_model;
     Backend *backend;
-    Arena *scratch_before; /* of a borrowed backend */
-    Arena workspace;
+    Arena workspace;  /* of operators; a borrowed backend has its own */
     GenLlava *model;
     Decoder *decoder;
     int64_t capacity; /* positions of the decoder */
@@ -45,7 +44,6 @@ static Status create(Answerer **out, char tokenizer[FILE_MAX_PATH], const RunCon
     TRY(file_join(tokenizer, cfg->model.llm.path, "tokenizer.model"));
     TRY_IN(tokenizer_open(&a->tokenizer, tokenizer), "model.llm.path");
     a->sees = cfg->model.vision.path != NULL;
-    TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");
     return OK;
 }
 
@@ -68,6 +66,7 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
     TRY(device_open(&a->own, cfg, &compute));
     a->device_open = true;
     a->backend = &a->own;
+    TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");
     a->own.ctx.scratch = &a->workspace;
     TRY(genllava_open(&a->own_model, &a->own, compute, cfg, checkpoint_dir));
     TRY(use(a, cfg, a->own_model));
@@ -81,8 +80,6 @@ Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Ba
     TRY(create(out, tokenizer, cfg));
     Answerer *a = *out;
     a->backend = backend;
-    a->scratch_before = backend->ctx.scratch;
-    backend->ctx.scratch = &a->workspace;
     if (a->sees)
         a->preprocessor = *preprocessor;
     return use(a, cfg, model);
@@ -97,8 +94,6 @@ void answerer_close(Answerer **out)
     genllava_close(&a->own_model);
     if (a->device_open)
         a->own.close(&a->own);
-    else if (a->backend)
-        a->backend->ctx.scratch = a->scratch_before;
     arena_free(&a->workspace);
     tokenizer_close(&a->tokenizer);
     encoded_free(&a->prompt);

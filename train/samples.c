@@ -19,6 +19,8 @@ static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
 
 /* ---------------------------------------------------------------- reading */
 
+enum { TOLD = 12, TOLD_BYTES = 300 }; /* mistakes, and bytes of each */
+
 typedef struct Reader {
     Samples *s;
     const char *file;
@@ -26,7 +28,7 @@ typedef struct Reader {
     EncoderOptions encoder;
     Tokenizer *tokenizer;
     const Preprocessor *preprocessor; /* NULL: the model does not see */
-    char text[4096]; /* mistakes, a line each */
+    char text[TOLD * (TOLD_BYTES + 1) + 1]; /* mistakes, a line each */
     size_t n;
     int missing, wrong;
 } Reader;
@@ -34,11 +36,11 @@ typedef struct Reader {
 /* Notes a mistake of the present line; other failures are passed on. */
 static Status gather(Reader *r, Status s)
 {
-    if (s != ERR_DATA && s != ERR_MISSING && s != ERR_USAGE)
+    if (s != ERR_DATA && s != ERR_MISSING && s != ERR_USAGE && s != ERR_IO)
         return s;
-    (s == ERR_MISSING ? &r->missing : &r->wrong)[0]++;
-    if (r->n < sizeof r->text)
-        r->n += (size_t)snprintf(r->text + r->n, sizeof r->text - r->n, "%s%s", r->n ? "\n" : "", status_message());
+    *(s == ERR_MISSING ? &r->missing : &r->wrong) += 1;
+    if (r->missing + r->wrong <= (int)TOLD)
+        r->n += (size_t)snprintf(r->text + r->n, TOLD_BYTES + 2, "\n%.*s", (int)TOLD_BYTES, status_message());
     return OK;
 }
 
@@ -135,7 +137,9 @@ static Status read_lines(Reader *r, FILE *in)
         const char *text = line;
         if (r->line == 1 && (size_t)n >= mark && !memcmp(line, BYTE_ORDER_MARK, mark))
             text += mark, n -= (ssize_t)mark;
-        if ((size_t)n != strspn(text, " \t\r\n"))
+        while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) /* what a line lacks at its end, it lacks on itself */
+            n--;
+        if ((size_t)n > strspn(text, " \t"))
             s = read_line(r, text, (size_t)n);
     }
     free(line);
@@ -153,8 +157,12 @@ static Status read_file(Reader *r, const RunConfig *cfg)
     Status s = read_lines(r, in);
     fclose(in);
     TRY(s);
-    if (r->n)
-        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:\n%s", r->wrong + r->missing, r->s->n, r->text);
+    int bad = r->wrong + r->missing;
+    char more[64] = "";
+    if (bad > (int)TOLD)
+        snprintf(more, sizeof more, "\nand %d more", bad - (int)TOLD);
+    if (bad)
+        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:%s%s", bad, r->s->n, r->text, more);
     return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
 }
 
@@ -239,24 +247,36 @@ static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
     return OK;
 }
 
+/* Adds a line to the text; frees it. */
+static Status append(JsonOut *all, JsonOut *line)
+{
+    char *grown = line->failed ? NULL : mem_grow(all->text, all->length + line->length + 1);
+    if (grown) {
+        memcpy(grown + all->length, line->text, line->length);
+        all->text = grown;
+        all->length += line->length;
+        all->text[all->length++] = '\n';
+    }
+    jsonout_free(line);
+    return grown ? OK : fail(ERR_NOMEM, "no memory for the samples");
+}
+
 /* All answers, a line each. */
 static Status answer_all(const Samples *s, Answerer *a, const char *path)
 {
-    FILE *f = fopen(path, "w");
-    if (!f)
-        return fail(ERR_IO, "%s: %s", path, strerror(errno));
+    JsonOut all = {0};
     Status status = OK;
     for (int i = 0; i < s->n && status == OK; i++) {
-        JsonOut out = {0};
-        status = answer(a, &s->list[i], &out);
-        if (status == OK && out.failed)
-            status = fail(ERR_NOMEM, "%s: no memory for a line", path);
-        if (status == OK && (fwrite(out.text, 1, out.length, f) != out.length || fputc('\n', f) == EOF))
-            status = fail(ERR_IO, "%s: %s", path, strerror(errno));
-        jsonout_free(&out);
+        JsonOut line = {0};
+        status = answer(a, &s->list[i], &line);
+        if (status == OK)
+            status = append(&all, &line);
+        else
+            jsonout_free(&line);
     }
-    if (fclose(f) && status == OK)
-        status = fail(ERR_IO, "%s: %s", path, strerror(errno));
+    if (status == OK)
+        status = disk_write(path, all.text, all.length);
+    mem_free(all.text);
     return status;
 }
 
@@ -275,8 +295,10 @@ Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int6
     TRY(disk_remove(hidden));
     TRY(disk_make_folders(hidden));
     TRY_IN(answer_all(s, a, disk_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
+    TRY(disk_sync_folder(hidden));
     TRY(disk_remove(final));
-    return disk_rename(hidden, final);
+    TRY(disk_rename(hidden, final));
+    return disk_sync_folder(disk_join(file, run_folder, "samples"));
 }
 
 bool samples_written(const char *run_folder, int64_t step)

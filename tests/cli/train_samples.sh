@@ -99,11 +99,14 @@ not JSON
 {"image": "rgb.png"}
 {"ask": "<image><image>", "image": "rgb.png"}
 {"ask": "a", "image": "cut.png"}
+{"ask": "a", "image": "."}
+{"ask": "a"
 END
+for n in 12 13 14; do echo '{}'; done >> "$dir/prompts/bad.jsonl"
 head -c 100 "$images/rgb.png" > "$dir/prompts/cut.png"
 for how in "" --dry-run; do
     expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/bad.jsonl" $how
-    says "sample.prompts: 9 of its 9 lines cannot be used:"
+    says "sample.prompts: 14 of its 14 lines cannot be used:"
     says "bad.jsonl:1: picture $dir/prompts/gone.png: there is no such file"
     says "bad.jsonl:2: \"draw\" needs a run with model.diffusion.path; only \"ask\" can be sampled"
     says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"
@@ -113,6 +116,9 @@ for how in "" --dry-run; do
     says "bad.jsonl:7: \"ask\" is missing; it takes the text of a question"
     says "bad.jsonl:8: "
     says "bad.jsonl:9: picture $dir/prompts/cut.png: PNG: the file ends before the picture does"
+    says "bad.jsonl:10: picture $dir/prompts/.: Is a directory"
+    says "bad.jsonl:11:12: "
+    says "and 2 more"
     [ ! -e "$dir/runs/r" ] || fail "a run with bad prompts has begun"
 done
 head -1 "$dir/prompts/bad.jsonl" > "$dir/prompts/gone.jsonl"
