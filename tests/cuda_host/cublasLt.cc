@@ -257,9 +257,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     uint64_t m = ta ? la->cols : la->rows, ka = ta ? la->rows : la->cols, kb = tb ? lb->cols : lb->rows, n = tb ? lb->rows : lb->cols;
     if (!o || workspace_bytes < o->workspace || ka != kb || m != ld->rows || n != ld->cols || lc->rows != m || lc->cols != n)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (o->broken || told_to("REFUSED") || !are_supported(desc, la, lb, lc, ld) || !is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) ||
-        !is_aligned_to(o->alignment, c, *lc) || !is_aligned_to(o->alignment, d, *ld))
+    if (o->broken || told_to("REFUSED") || !are_supported(desc, la, lb, lc, ld))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (!is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) || !is_aligned_to(o->alignment, c, *lc) || !is_aligned_to(o->alignment, d, *ld))
+        cuda_host_fault("a matmul whose algorithm was chosen for matrices of a larger alignment");
     if (desc->epilogue == CUBLASLT_EPILOGUE_BIAS && (uintptr_t)desc->bias % 16) /* not refused: the device's kernels read whole vectors */
         cuda_host_fault("a matmul's bias at an address that is not a multiple of 16");
     if (workspace_bytes && (uintptr_t)workspace % 256)
