@@ -11,6 +11,7 @@ extern "C" {
 static Status open_emulated(Backend *b)
 {
     const char *seed = getenv("CUDA_HOST_SEED");
+    cuda_host_errs = true;
     cuda_host_seed(seed ? strtoull(seed, nullptr, 10) : 1);
     return cuda_open(b);
 }

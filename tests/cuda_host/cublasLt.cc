@@ -63,14 +63,6 @@ float tf32(float x)
 
 float get(const void *p, cudaDataType_t type, int64_t i) { return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]); }
 
-float f32_products(const float *p, const float *q, int64_t k)
-{
-    float sum = 0;
-    for (int64_t e = 0; e < k; e++)
-        sum = fmaf(p[e], q[e], sum);
-    return sum;
-}
-
 /* Everything by value: it runs when the stream gets there. */
 struct Product {
     CublasLtHostDesc desc;
@@ -114,7 +106,7 @@ void Product::run() const
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
             const float *p = &x[(size_t)(i * k)], *q = &y[(size_t)(j * k)];
-            float v = scale * (la.type == CUDA_R_16BF ? cuda_host_tensor_core(0, p, q, k) : f32_products(p, q, k));
+            float v = scale * (la.type == CUDA_R_16BF ? cuda_host_tensor_core(0, p, q, k) : cuda_host_dot(p, q, k));
             if (keep != 0)
                 v += keep * get(c, lc.type, j * lc.ld + i);
             if (desc.epilogue == CUBLASLT_EPILOGUE_BIAS)

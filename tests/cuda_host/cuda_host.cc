@@ -241,9 +241,29 @@ void prepare_threads(Block *b, uint3 block, dim3 grid, dim3 dim, unsigned char *
 
 } // namespace
 
-/* Of up to eight products; every term is a whole number of the last bit's worth. */
+bool cuda_host_errs;
+
 #define WITHOUT_SANITIZERS __attribute__((no_sanitize("address", "undefined"))) /* what follows is most of what attention costs */
 
+WITHOUT_SANITIZERS static float rounded_once(float c, const float *x, const float *y, int64_t n)
+{
+    double sum = c;
+    for (int64_t k = 0; k < n; k++)
+        sum += (double)x[k] * (double)y[k];
+    return (float)sum;
+}
+
+float cuda_host_dot(const float *x, const float *y, int64_t n)
+{
+    if (!cuda_host_errs)
+        return rounded_once(0, x, y, n);
+    float sum = 0;
+    for (int64_t k = 0; k < n; k++)
+        sum = fmaf(x[k], y[k], sum);
+    return sum;
+}
+
+/* Of up to eight products; every term is a whole number of the last bit's worth. */
 WITHOUT_SANITIZERS static float tensor_core_step(float c, const float *x, const float *y, int n)
 {
     enum { MANTISSA = 52, BIAS = 1023, NOT_FINITE = 0x7ff, KEPT = 24 };
@@ -272,6 +292,8 @@ WITHOUT_SANITIZERS static float tensor_core_step(float c, const float *x, const 
 WITHOUT_SANITIZERS float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n)
 {
     enum { STEP = 8 };
+    if (!cuda_host_errs)
+        return rounded_once(c, x, y, n);
     for (int64_t k = 0; k < n; k += STEP)
         c = tensor_core_step(c, x + k, y + k, (int)std::min(n - k, (int64_t)STEP));
     return c;

@@ -52,9 +52,14 @@ struct CudaHostCounters {
     uint64_t allocations; /* of device memory */
 };
 
+/* Whether arithmetic errs as a device's may: the functions of cuda_runtime.h by what CUDA's documentation allows, sums as below. Kernels are held to the
+ * specification that way. Otherwise (at first) everything is as near the truth as its type lets it be, and runs can be compared with other programs'. */
+extern bool cuda_host_errs;
 /* c + Σ x·y as tensor cores of an A100 add: eight products at a time, c and they cut off at the same bit, 24 below the largest's first, and the sum cut
  * off to f32 (Fasi, Higham, Mikaitis, Pranesh 2021; Khattak, Mikaitis 2025). Nothing is rounded to nearest. */
 float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n);
+/* Σ x·y in f32: a chain of FMAs. */
+float cuda_host_dot(const float *x, const float *y, int64_t n);
 /* A lane's part of an mma.m16n8k16 in bf16: all[lane*64 …] are its registers, four of A and two of B. */
 void cuda_host_mma(float c[4], const unsigned char *all, int lane);
 uint32_t cuda_host_random(uint32_t n); /* below n, from the seed */

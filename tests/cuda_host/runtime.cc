@@ -9,6 +9,7 @@
  *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
  *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
  *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
+ *   CUDA_HOST_ERRS=1              arithmetic errs as a device's may
  *   CUDA_HOST_SEED=N              another order of warps and streams
  *   CUDA_HOST_REPORT=FILE         counters at the end of the process, a line each */
 #include <cuda_runtime.h>
@@ -213,6 +214,7 @@ cudaError_t cudaDriverGetVersion(int *v)
     const char *version = getenv("CUDA_HOST_DRIVER"), *memory = getenv("CUDA_HOST_MEMORY"), *seed = getenv("CUDA_HOST_SEED");
     if (seed)
         cuda_host_seed(strtoull(seed, nullptr, 10));
+    cuda_host_errs |= environment_is("CUDA_HOST_ERRS", "1");
     if (memory)
         cuda_host_memory_limit(strtoull(memory, nullptr, 10));
     if (getenv("CUDA_HOST_REPORT") && !reporting)

@@ -1,9 +1,11 @@
 /* Training on the CPU and on the emulated device against PyTorch, transformers and peft. */
+#include <stdlib.h>
+
 #include "tests/harness.h"
 #include "tests/train/parity_case.h"
 
-static const Trainer CPU = {"train", {NULL}, NULL}, AVX2 = {"train", {NULL}, "avx2"}, EMULATED = {"train-cuda-host", {"device=cuda"}, NULL},
-                     EMULATED_BF16 = {"train-cuda-host", {"device=cuda", "train.compute=bf16"}, NULL};
+static const Trainer CPU = {"train", {NULL}, NULL, 0}, AVX2 = {"train", {NULL}, "avx2", 0}, EMULATED = {"train-cuda-host", {"device=cuda"}, NULL, 0},
+                     EMULATED_BF16 = {"train-cuda-host", {"device=cuda", "train.compute=bf16"}, NULL, 0}, ERRING = {"train-cuda-host", {"device=cuda"}, NULL, 2e-2};
 
 #define PARITY(name) \
     TEST(parity_##name) { parity_case(&CPU, #name, NULL); }
@@ -11,6 +13,12 @@ PARITY_CASES(PARITY)
 #define EMULATED_PARITY(name) \
     TEST(parity_##name##_on_emulated_cuda) { parity_case(&EMULATED, #name, NULL); }
 PARITY_CASES(EMULATED_PARITY)
+/* Arithmetic as far from the truth as a device's may be. */
+TEST(parity_first_visual_on_emulated_cuda_that_errs)
+{
+    REQUIRE(!setenv("CUDA_HOST_ERRS", "1", 1));
+    parity_case(&ERRING, "first_visual", NULL);
+}
 TEST(parity_tied_full_by_blocks_on_emulated_cuda) { parity_case(&EMULATED, "tied_full", "train.recompute=block"); }
 
 TEST(parity_defaults_like_with_avx2) { parity_case(&AVX2, "defaults_like", NULL); }

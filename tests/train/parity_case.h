@@ -3,9 +3,11 @@
 #ifndef GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
 #define GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
 
-/* Who trains: a program of the build folder, settings of its own (KEY=VALUE or NULL), GENLLAVA_ISA (or NULL). */
+/* Who trains: a program of the build folder, settings of its own (KEY=VALUE or NULL), GENLLAVA_ISA (or NULL). change: relative error that the change of a
+ * parameter may have; 0: as the others. A device's gradients err a little more than the CPU's, and AdamW makes whole steps out of those that are nearly 0. */
 typedef struct Trainer {
     const char *program, *set[2], *isa;
+    double change;
 } Trainer;
 
 /* set, set_a, set_b: KEY=VALUE or NULL. */
