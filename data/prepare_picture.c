@@ -20,13 +20,19 @@ static const char *const ENDINGS[] = {"jpg", "jpeg", "png", "gif", "webp"};
 
 /* ---------------------------------------------------------------- finding the file */
 
+/* By its text alone; a folder on the way that is a link is seen by below(). */
 static bool leaves_root(const char *path)
 {
     if (path[0] == '/')
         return true;
+    int depth = 0;
     for (const char *p = path; *p;) {
         size_t n = strcspn(p, "/");
         if (n == 2 && p[0] == '.' && p[1] == '.')
+            depth--;
+        else if (n && !(n == 1 && p[0] == '.'))
+            depth++;
+        if (depth < 0)
             return true;
         p += n + (p[n] == '/');
     }

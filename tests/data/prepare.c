@@ -167,6 +167,37 @@ TEST(prepare_leaves_out_what_cannot_be_used_and_says_why)
     close_world(&w);
 }
 
+TEST(prepare_takes_paths_that_come_back_into_the_root)
+{
+    mkdir(in("images"), 0777);
+    mkdir(in("images/sub"), 0777);
+    mkdir(in("elsewhere"), 0777);
+    copy_picture("rgb.jpg", "images/good.jpg", SIZE_MAX);
+    copy_picture("rgb.jpg", "elsewhere/secret.jpg", SIZE_MAX);
+    REQUIRE(!symlink("../elsewhere", in("images/away")));
+    put_text("rows.json", "[" SEEN("0", "sub/../good.jpg") "," SEEN("1", "./sub/.././/good.jpg") "," SEEN("2", "none/../good.jpg") ","
+                          SEEN("3", "sub/../../elsewhere/secret.jpg") "," SEEN("4", "./../images/good.jpg") ","
+                          SEEN("5", "away/../elsewhere/secret.jpg") "," SEEN("6", "sub/..") "]");
+    World w;
+    open_world(&w, "[{\"name\":\"legacy\",\"files\":[\"rows.json\"],\"image_root\":\"images\"}]", "out");
+    const char *report = in("report.json");
+    w.o.report = report;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    CHECK_INT(r.good, 2);
+    static const char *const WANTED[] = {"missing", "outside_root", "outside_root", "outside_root", "missing"};
+    JsonDoc *doc;
+    REQUIRE_OK(json_read_file(&doc, report));
+    const Json *row = json_get(json_root(doc), "bad_rows")->child;
+    for (int i = 0; i < 5; i++, row = row->next) {
+        REQUIRE(row != NULL);
+        CHECK_INT(json_get(row, "row")->integer, i + 2);
+        CHECK_STR(json_get(row, "reason")->string, WANTED[i]);
+    }
+    json_free(&doc);
+    close_world(&w);
+}
+
 TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
 {
     World w;
