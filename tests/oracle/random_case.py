@@ -132,6 +132,8 @@ def build(folder, seed, large=False):
                   "max_grad_norm": r.choice([1.0, 0, 0.1, 100]), "schedule": r.choice(["cosine", "linear", "constant"]),
                   "warmup": r.choice([0, 0.03, 0.5, 1, 2])},
     }
+    if config["loss"]["normalise"] == "micro":
+        config["data"]["shuffle"] = False  # samples of equal length go by their order in the step, which no dump shows
     c.write(config)
     return set_micro_tokens(os.path.join(c.folder, "config.json"), r)
 
