@@ -330,7 +330,16 @@ static void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *a
     }
 }
 
-/* Where u lies; made again when x was, whose room it was in. */
+static bool packs_u(const Tensor *x, const PackedRows *rows) { return x->cheap && rows && rows->iota; }
+
+static void pack_u(Tape *t, const Tensor *x, const PackedRows *rows, Part u, void *packed)
+{
+    RUN(t, rows_gather, RowsGather, .n = tensor_rows(x), .cols = x->room, .lds = u.ld, .ldy = x->room, .src_type = t->compute, .y_type = t->compute,
+        .index = rows->iota, .src = u.data, .y = packed);
+}
+
+/* Where u lies; made again when x was, whose room it was in. Packed where selective recompute keeps it so: a matmul's algorithm, and with it the last bits,
+ * depends on the strides. */
 static Part saved_u(Tape *t, const LinearNode *s)
 {
     if (s->u)
@@ -338,7 +347,12 @@ static Part saved_u(Tape *t, const LinearNode *s)
     Part u = behind(t, s->x->data, tensor_cols(s->x), s->x->room);
     if (s->x->remade)
         adapters_down(t, s->lin, s->n, s->rows, s->x, u);
-    return u;
+    if (!packs_u(s->x, s->rows))
+        return u;
+    Part packed = {tape_temp(t, tape_size(t, tensor_rows(s->x) * s->x->room)), s->x->room};
+    if (packed.data)
+        pack_u(t, s->x, s->rows, u, packed.data);
+    return packed;
 }
 
 /* Gradients of everything that trains here. */
@@ -349,7 +363,9 @@ static void param_grads(Tape *t, LinearNode *s)
     base_grads(t, s, dy, ldy);
     if (!total(s->lin, s->n, rank_of))
         return;
+    ArenaMark mark = arena_mark(t->scratch);
     up_grads(t, s, dy, ldy, saved_u(t, s));
+    arena_release(t->scratch, mark);
     down_grads(t, s, s->du);
 }
 
@@ -403,13 +419,11 @@ static bool check(Tape *t, const Tensor *x, const Linear *lin, int n)
 /* Keeps the u behind an x that will be dropped: it is short, and reading all of x again is not. */
 static void *keep_u(Tape *t, const Tensor *x, const PackedRows *rows, Part u)
 {
-    int64_t m = tensor_rows(x), r = x->room;
-    if (!x->remade || !t->nodes || !rows || !rows->iota)
+    if (!x->remade || !t->nodes || !packs_u(x, rows))
         return NULL;
-    void *kept = tape_save(t, tape_size(t, m * r));
+    void *kept = tape_save(t, tape_size(t, tensor_rows(x) * x->room));
     if (kept)
-        RUN(t, rows_gather, RowsGather, .n = m, .cols = r, .lds = u.ld, .ldy = r, .src_type = t->compute, .y_type = t->compute, .index = rows->iota,
-            .src = u.data, .y = kept);
+        pack_u(t, x, rows, u, kept);
     return kept;
 }
 

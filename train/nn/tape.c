@@ -147,6 +147,7 @@ Tensor *tape_output_apart(Tape *t, int64_t rows, int64_t cols, int64_t room, boo
                   .room = room, .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
     /* Only what has a node can be made again: the norm of a frozen input has none, though an adapter's backward reads it. */
     bool cheap = place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE && x->needs_grad;
+    x->cheap = place == PLACE_CHEAP && x->needs_grad && t->depth;
     bool drop = t->depth && (place == PLACE_TRANSIENT || cheap);
     x->in_scratch = !in_keep(t) || drop;
     x->remade = in_keep(t) && cheap && drop;
@@ -161,7 +162,7 @@ Tensor *tape_alias(Tape *t, const Tensor *x)
         return NULL;
     *y = *x;
     y->grad = NULL;
-    y->grad_written = y->remade = y->again = y->adds = y->needed_late = false;
+    y->grad_written = y->cheap = y->remade = y->again = y->adds = y->needed_late = false;
     return y;
 }
 

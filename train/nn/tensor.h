@@ -29,6 +29,7 @@ typedef struct Tensor {
     /* The tape's own book-keeping (node.h). */
     uint8_t depth, grad_depth; /* memory of data, of grad: 0 lives as long as the step, 1 as long as its block */
     bool in_scratch;           /* data lies in scratch and goes when its block ends */
+    bool cheap;                /* selective recompute would drop it in a block, whatever this run does */
     bool remade;               /* … and is computed again before the block's backward, if `needed` */
     bool needed;               /* some backward reads data … */
     bool needed_late;          /* … or only something that can wait for the backward of what made it (tape_wait), */
