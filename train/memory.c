@@ -7,6 +7,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
+#include "kernels/cpu/cpu.h"
 #include "train/optim.h"
 #include "train/pass_shape.h"
 
@@ -108,6 +109,19 @@ static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
     return one * (ahead ? most + 2 * cfg->train.batch : most + 1);
 }
 
+/* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are about four
+ * times as wide as the model. */
+static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
+{
+    const int64_t page = 2 << 20, wide = 4 * (int64_t)sizes->hidden * (int64_t)sizeof(float);
+    int64_t most = 0;
+    if (cfg->model.llm.train != TRAIN_LORA || !(cfg->model.lora.dropout > 0))
+        return 0;
+    for (int i = 0; i < n; i++)
+        most = passes[i].tokens * wide > most ? passes[i].tokens * wide : most;
+    return most < SHARED_BYTES ? (most + page - 1) / page * page : SHARED_BYTES;
+}
+
 /* What the process has now and what it will touch besides the model. */
 static int64_t process_bytes(const RecordIndex *planned)
 {
@@ -138,12 +152,13 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     return s;
 }
 
-static Status place(MemoryPlan *m, Backend *backend, int64_t process)
+/* dropped: where the backend is the host's. */
+static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t dropped)
 {
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
     if (!m->on_device) {
-        m->workspace += process;
+        m->workspace += process + dropped;
         m->available = memory_available();
     } else {
         TRY(backend->memory(backend, &device));
@@ -164,7 +179,8 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     null.joins = device->joins;
     Status s = memory_walk(m, &null, cfg, compute, passes, n_passes, samples, NULL, NULL);
     null.close(&null);
-    return s ? s : place(m, device, before + picture_bytes(cfg, &m->sizes, passes, n_passes));
+    TRY(s);
+    return place(m, device, before + picture_bytes(cfg, &m->sizes, passes, n_passes), dropped_bytes(cfg, &m->sizes, passes, n_passes));
 }
 
 /* ---------------------------------------------------------------- what there is */

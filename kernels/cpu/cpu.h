@@ -1,4 +1,4 @@
-/* cpu.h: what the files of the CPU backend share. Internal to kernels/cpu.
+/* cpu.h: what the files of the CPU backend share. Internal to kernels/cpu, but for SHARED_BYTES, which memory is planned with.
  *
  * The operators live in isa/ and are compiled once for each instruction set (isa/isa.h); here they find threads and memory.
  * Every thread has one workspace, made when the backend is opened, so no operator allocates and none uses ctx->scratch. */
