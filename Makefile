@@ -111,7 +111,7 @@ CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(
 
 .PHONY: FORCE mutations bench-gpu model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
 .DEFAULT_GOAL := all
-.SECONDARY:
+.DELETE_ON_ERROR:
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 
