@@ -7,7 +7,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
-#include "kernels/cpu/cpu.h"
+#include "kernels/ops/block.h"
 #include "train/optim.h"
 #include "train/pass_shape.h"
 
@@ -119,7 +119,7 @@ static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
         return 0;
     for (int i = 0; i < n; i++)
         most = passes[i].tokens * wide > most ? passes[i].tokens * wide : most;
-    return most < SHARED_BYTES ? (most + page - 1) / page * page : SHARED_BYTES;
+    return most < ADAPTER_BLOCK_BYTES ? (most + page - 1) / page * page : ADAPTER_BLOCK_BYTES;
 }
 
 /* What the process has now and what it will touch besides the model. */

@@ -1,17 +1,18 @@
-/* cpu.h: what the files of the CPU backend share. Internal to kernels/cpu, but for SHARED_BYTES, which memory is planned with.
+/* cpu.h: what the files of the CPU backend share. Internal to kernels/cpu.
  *
  * The operators live in isa/ and are compiled once for each instruction set (isa/isa.h); here they find threads and memory.
  * Every thread has one workspace, made when the backend is opened, so no operator allocates and none uses ctx->scratch. */
 #ifndef GENLLAVA_KERNELS_CPU_CPU_H
 #define GENLLAVA_KERNELS_CPU_CPU_H
 
+#include "kernels/ops/block.h"
 #include "kernels/ops/check.h"
 
 /* Bytes of one thread's workspace: pages that no operator needs are never touched. */
 enum { WORKSPACE_BYTES = 4 << 20 };
 
 /* Bytes of what all threads make together, block by block, and then read from the cache. */
-enum { SHARED_BYTES = 8 << 20 };
+enum { SHARED_BYTES = ADAPTER_BLOCK_BYTES };
 
 /* Denormal numbers are flushed to zero (FTZ and DAZ in MXCSR) inside operators, and only there: one of them costs a hundred
  * additions. */
