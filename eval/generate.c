@@ -77,6 +77,21 @@ static Status check_arguments(void)
     return OK;
 }
 
+/* A checkpoint's settings stand as they are, but for where it is asked: its bases may have moved, and the device be another. */
+static Status check_sets(void)
+{
+    static const char *const FREE[] = {"device", "train.compute", "model.llm.path", "model.vision.path"};
+    for (int i = 0; i < args.sets.n; i++) {
+        bool is_free = false;
+        for (size_t k = 0; k < sizeof FREE / sizeof *FREE; k++)
+            is_free |= strcspn(args.sets.items[i], "=") == strlen(FREE[k]) && !strncmp(args.sets.items[i], FREE[k], strlen(FREE[k]));
+        if (!is_free)
+            return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, model.llm.path and model.vision.path "
+                                   "can be set with --checkpoint (use --config for others)", args.sets.items[i]);
+    }
+    return OK;
+}
+
 static void print_piece(void *user, const char *text, size_t n)
 {
     (void)user;
@@ -159,8 +174,7 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint)
 /* A checkpoint folder brings its own config; of a run folder the newest is meant. */
 static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
 {
-    if (args.sets.n)
-        return fail(ERR_USAGE, "generate: --set changes a config; a checkpoint's own settings stand as they are (use --config)");
+    TRY(check_sets());
     if (!disk_exists(args.checkpoint))
         return fail(ERR_MISSING, "--checkpoint %s: there is no such folder", args.checkpoint);
     bool any = false;
@@ -174,7 +188,7 @@ static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
     } else {
         TRY_IN(manifest_verify(checkpoint), "--checkpoint");
     }
-    return checkpoint_config(checkpoint, cfg);
+    return checkpoint_config(checkpoint, args.sets.items, args.sets.n, cfg);
 }
 
 /* A run's newest whole checkpoint, or nothing: the starting point. */

@@ -334,10 +334,10 @@ Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *c
     return checkpoint_read_moments(folder, genllava_params(model));
 }
 
-Status checkpoint_config(const char *folder, RunConfig *cfg)
+Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg)
 {
     char path[PATH_MAX];
-    return config_load(cfg, disk_join(path, folder, CONFIG), NULL, 0);
+    return config_load(cfg, disk_join(path, folder, CONFIG), sets, n_sets);
 }
 
 static Status clean_member(void *run_folder, const char *name)

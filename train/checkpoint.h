@@ -36,8 +36,8 @@ MUST_USE Status checkpoint_any(const char *run_folder, bool *any);
 MUST_USE Status checkpoint_newest(const char *run_folder, char path[PATH_MAX]);
 /* Moments, counts and state from a verified checkpoint; the weights have come by genllava_open. */
 MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state);
-/* The config a checkpoint was made with. */
-MUST_USE Status checkpoint_config(const char *folder, RunConfig *cfg);
+/* The config a checkpoint was made with; sets: KEY=VALUE that override it. */
+MUST_USE Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg);
 /* Removes what an interrupted save or removal left behind. */
 MUST_USE Status checkpoint_clean(const char *run_folder);
 #endif

@@ -268,6 +268,8 @@ static void count_steps(Run *r, const TrainFlags *flags)
     r->warmup = schedule_warmup(r->cfg->optim.warmup, r->total);
     log_info("%lld samples, %lld steps of %lld, %lld of them warm-up", (long long)totals->samples, (long long)r->total,
              (long long)r->cfg->train.batch, (long long)r->warmup);
+    if (r->total && r->warmup >= r->total)
+        log_warn("all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is %g), or train more steps", r->cfg->optim.warmup);
 }
 
 static Status run_all(Run *r, const TrainFlags *flags)

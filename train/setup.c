@@ -64,7 +64,7 @@ static Status check_same(const Setup *s)
 {
     RunConfig there;
     char *difference;
-    TRY_IN(checkpoint_config(s->start, &there), "the settings of %s", s->start);
+    TRY_IN(checkpoint_config(s->start, NULL, 0, &there), "the settings of %s", s->start);
     Status status = config_difference(&there, s->cfg, &difference);
     config_free(&there);
     if (status == OK && difference) {

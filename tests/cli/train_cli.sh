@@ -107,6 +107,8 @@ expect 0 --config "$dir/runs/r/config.resolved.json" --resume
 says "nothing left to do"
 
 # --quiet says nothing; JSON messages are one object a line.
+expect 0 --config "$config" --set name=w --set optim.warmup=0.03 --set train.steps=1
+says "all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is 0.03), or train more steps"
 expect 0 --config "$config" --set name=q --quiet --steps 1
 [ ! -s "$dir/err" ] || fail "--quiet says: $(cat "$dir/err")"
 expect 0 --config "$config" --set name=j --log-format json --steps 1
