@@ -223,6 +223,19 @@ Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
 
 /* ---------------------------------------------------------------- answering */
 
+/* As the prompt wrote it: nothing, a path, or a list. */
+static void write_images(const SamplePrompt *p, JsonOut *out)
+{
+    if (p->n_images == 1)
+        jsonout_string(out, "image", p->images[0]);
+    if (p->n_images < 2)
+        return;
+    jsonout_begin_array(out, "image");
+    for (int i = 0; i < p->n_images; i++)
+        jsonout_string(out, NULL, p->images[i]);
+    jsonout_end_array(out);
+}
+
 static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
 {
     RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
@@ -233,14 +246,7 @@ static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
     TRY(answerer_ask(a, &q, &how, NULL, NULL, &text, &n));
     jsonout_begin_object(out, NULL);
     jsonout_bytes(out, "ask", p->ask, p->n_ask);
-    if (p->n_images == 1)
-        jsonout_string(out, "image", p->images[0]);
-    if (p->n_images > 1)
-        jsonout_begin_array(out, "image");
-    for (int i = 0; i < p->n_images && p->n_images > 1; i++)
-        jsonout_string(out, NULL, p->images[i]);
-    if (p->n_images > 1)
-        jsonout_end_array(out);
+    write_images(p, out);
     jsonout_bytes(out, "answer", text, n);
     jsonout_end_object(out);
     mem_free(text);

@@ -38,16 +38,23 @@ template <class T> static __device__ __forceinline__ void plain_tile(float *tile
     tile[r * PLAIN_STRIDE + c] = row0 + r < rows && col0 + c < cols ? load(m + (row0 + r) * ld + col0 + c) : 0.0f;
 }
 
+/* Whose tile it is, of all parts' tiles one after the other; tile becomes its number there. */
+static __device__ const AdapterPart &part_of(const AdapterParts &p, int64_t &tile)
+{
+    int i = 0;
+    for (; tile >= tiles_of(p.part[i].r); i++)
+        tile -= tiles_of(p.part[i].r);
+    return p.part[i];
+}
+
 /* u: blockIdx.x along the rows, blockIdx.y along the columns of all parts. */
 template <class T, class A> __global__ void __launch_bounds__(PLAIN_THREADS) down_kernel(AdapterParts p, const T *x, int64_t ldx, T *u)
 {
     SHARED_MEMORY(float, xs);
     float *as = xs + PLAIN * PLAIN_STRIDE;
     int64_t row0 = (int64_t)blockIdx.x * PLAIN, tile = blockIdx.y;
-    int i = 0, r = threadIdx.x / PLAIN, c = threadIdx.x % PLAIN;
-    for (; tile >= tiles_of(p.part[i].r); i++)
-        tile -= tiles_of(p.part[i].r);
-    const AdapterPart &part = p.part[i];
+    int r = threadIdx.x / PLAIN, c = threadIdx.x % PLAIN;
+    const AdapterPart &part = part_of(p, tile);
     float sum = 0;
     for (int64_t k = 0; k < p.in; k += PLAIN) {
         __syncthreads();
@@ -67,10 +74,8 @@ template <class T> __global__ void __launch_bounds__(PLAIN_THREADS) down_grad_ke
     SHARED_MEMORY(float, xs);
     float *us = xs + PLAIN * PLAIN_STRIDE;
     int64_t col0 = (int64_t)blockIdx.x * PLAIN, tile = blockIdx.y;
-    int i = 0, r = threadIdx.x / PLAIN, c = threadIdx.x % PLAIN;
-    for (; tile >= tiles_of(p.part[i].r); i++)
-        tile -= tiles_of(p.part[i].r);
-    const AdapterPart &part = p.part[i];
+    int r = threadIdx.x / PLAIN, c = threadIdx.x % PLAIN;
+    const AdapterPart &part = part_of(p, tile);
     float sum = 0;
     for (int64_t row0 = 0; row0 < p.rows && part.da; row0 += PLAIN) {
         __syncthreads();

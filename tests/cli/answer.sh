@@ -103,6 +103,8 @@ base=$(sed -n 's/.*"path": "\([^"]*llm-gqa\)".*/\1/p' "$dir/run.json")
 cp -r "$base" "$dir/moved"
 run 0 "$generate" --checkpoint "$dir/runs/r" --set device=cpu --set model.llm.path="$dir/moved" --ask "What is it?" --max-new-tokens 4
 cmp -s "$dir/by_checkpoint" "$dir/out" || fail "--checkpoint with its base elsewhere: another answer"
+run 66 "$generate" --checkpoint "$dir/runs/r" --set model.llm.path="$dir/nowhere" --ask "What is it?" # what is set is what is read
+says "model.llm.path: $dir/nowhere"
 run 2 "$generate" --checkpoint "$dir/runs/r" --set model.lora.r=8 --ask "What is it?"
 says "generate: --set model.lora.r=8: a checkpoint's own settings stand as they are; only device, train.compute, model.llm.path and model.vision.path can be set"
 run 66 "$generate" --checkpoint "$dir/answers" --ask "What is it?"
