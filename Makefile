@@ -80,17 +80,16 @@ main_train    := train/main.c
 main_prepare  := train/prepare_main.c
 main_generate := eval/generate.c
 main_evaluate := eval/evaluate.c
-main_inspect  := tools/inspect.c
-main_scenes   := data/scenes_main.c
-main_stamps   := data/stamps_main.c
-main_bench-kernels := tools/bench_kernels.c
-main_bench-pictures := tools/bench_pictures.c
-main_model-gpu := tools/model_gpu.c
-main_bench-gpu := tools/bench_gpu.c
+main_inspect  := tools/inspect/inspect.c
+main_scenes   := tools/worlds/scenes_main.c
+main_stamps   := tools/worlds/stamps_main.c
+main_bench-kernels := tools/bench/bench_kernels.c
+main_bench-pictures := tools/bench/bench_pictures.c
+main_model-gpu := tools/bench/model_gpu.c
+main_bench-gpu := tools/bench/bench_gpu.c
 MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))
-LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/base/*.c kernels/ops/*.c kernels/ref/*.c kernels/null/*.c kernels/cpu/*.c data/*.c data/formats/*.c \
-                 train/*.c train/nn/*.c train/models/*.c train/dist/*.c eval/*.c tools/*.c))
-LIB_CXX       := $(wildcard data/*.cc)
+LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/*/*.c data/*.c data/*/*.c train/*.c train/*/*.c eval/*.c eval/*/*.c tools/*/*.c))
+LIB_CXX       := $(wildcard data/*/*.cc)
 REF_SRC       := $(wildcard kernels/ref/*.c)
 ISA_SRC       := $(wildcard kernels/cpu/isa/*.c)
 LIB_OBJ       := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_CXX:%.cc=$(BUILD)/obj/%.o) \
@@ -105,7 +104,7 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 # The programs that open a device.
 CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
-KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench_ops.o
+KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 
 
@@ -266,7 +265,7 @@ check:
 #: make bench       matmuls against the machine's peak, and steps of training, memory, start and pictures beside PyTorch and Pillow
 #:                  (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
 bench: all $(BENCHES:%=$(BUILD)/%)
-	@ROW='$(ROW)' sh tools/bench.sh $(BUILD) $(PYTHON)
+	@ROW='$(ROW)' sh tools/bench/bench.sh $(BUILD) $(PYTHON)
 
 #: make bench-kernels   how near the CPU kernels come to the machine's peaks (ONLY=matmul: lines of that operator)
 bench-kernels: $(BUILD)/bench-kernels
@@ -274,17 +273,17 @@ bench-kernels: $(BUILD)/bench-kernels
 
 #: make model-gpu   what steps of Mistral-7B should take on a GPU, on paper (MODEL='--device h200 --shapes': other options of build/model-gpu)
 model-gpu: $(BUILD)/model-gpu
-	@$(BUILD)/model-gpu --config tools/gpu/r16.json --goal 17500 --fit 80 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --goal 17500 --fit 80 $(MODEL)
 	@echo
-	@$(BUILD)/model-gpu --config tools/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
 	@echo
-	@$(BUILD)/model-gpu --config tools/gpu/r128.json --set model.lora.dropout=0.05 --goal 16000 --fit 80 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --set model.lora.dropout=0.05 --goal 16000 --fit 80 $(MODEL)
 
 #: make bench-gpu   what the GPU of this machine reaches, beside its own ceilings (PYTHON=: PyTorch with CUDA beside it)
 bench-gpu:
 ifeq ($(CUDA_ON),1)
 	@$(MAKE) --no-print-directory $(BUILD)/bench-gpu
-	@sh tools/bench_gpu.sh $(BUILD) $(PYTHON)
+	@sh tools/bench/bench_gpu.sh $(BUILD) $(PYTHON)
 else
 	@echo "make bench-gpu needs the CUDA toolkit; this build is without" >&2; exit 69
 endif
@@ -294,7 +293,7 @@ example-stamps:
 	@sh tools/deps.sh
 	@sh tools/deps.sh tuxpaint-stamps-default
 	@$(MAKE) --no-print-directory all
-	@sh tools/stamps.sh $(BUILD)
+	@sh tools/worlds/stamps.sh $(BUILD)
 
 #: make clean       remove build/
 clean:

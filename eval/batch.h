@@ -2,7 +2,7 @@
 #ifndef GENLLAVA_EVAL_BATCH_H
 #define GENLLAVA_EVAL_BATCH_H
 
-#include "train/answer.h"
+#include "train/infer/answer.h"
 
 /* file ("-": standard input): a JSON object a line, or one JSON array of them. An object asks {"ask": text, "image": path or list of paths, …} or
  * is a LLaVA record {"image", "conversations": [human, gpt, …], …}, whose first question is asked and whose first answer becomes "expected".

@@ -12,9 +12,9 @@
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
-#include "train/answer.h"
-#include "train/checkpoint.h"
-#include "train/manifest.h"
+#include "train/infer/answer.h"
+#include "train/store/checkpoint.h"
+#include "train/store/manifest.h"
 
 static struct {
     const char *config, *checkpoint, *ask, *draw, *edit, *batch, *image_root, *out, *sampler;

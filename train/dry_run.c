@@ -6,7 +6,7 @@
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/log.h"
-#include "train/plan.h"
+#include "train/config/plan.h"
 #include "train/setup.h"
 
 static const char *const MODULES[N_PARAM_MODULES] = {

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "train/config.h"
+#include "train/config/config.h"
 
 /* Prints a table to `results`, or one JSON object. No file is written. resume, checkpoint: as for setup_start;
  * but that a folder holds checkpoints already is only said. */

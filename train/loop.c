@@ -12,13 +12,13 @@
 
 #include "data/formats/disk.h"
 #include "kernels/base/log.h"
-#include "train/checkpoint.h"
-#include "train/dump.h"
-#include "train/optim.h"
-#include "train/runlog.h"
-#include "train/schedule.h"
+#include "train/store/checkpoint.h"
+#include "train/log/dump.h"
+#include "train/optim/optim.h"
+#include "train/log/runlog.h"
+#include "train/optim/schedule.h"
 #include "train/setup.h"
-#include "train/signals.h"
+#include "train/dist/signals.h"
 
 typedef struct Run {
     Setup setup;

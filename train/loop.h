@@ -2,7 +2,7 @@
 #ifndef GENLLAVA_TRAIN_LOOP_H
 #define GENLLAVA_TRAIN_LOOP_H
 
-#include "train/config.h"
+#include "train/config/config.h"
 
 typedef struct TrainFlags {
     bool resume;

@@ -5,11 +5,11 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
-#include "train/config.h"
+#include "train/config/config.h"
 #include "train/dry_run.h"
 #include "train/loop.h"
-#include "train/options.h"
-#include "train/signals.h"
+#include "train/config/options.h"
+#include "train/dist/signals.h"
 
 typedef struct CommandLine {
     const char *config, *resume, *dump, *keys;

@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "data/prepare.h"
+#include "data/prepare/prepare.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
-#include "train/inputs.h"
-#include "train/plan.h"
+#include "train/config/inputs.h"
+#include "train/config/plan.h"
+#include "train/models/genllava.h"
 
 typedef struct Flags {
     const char *config, *out, *report;

@@ -11,10 +11,10 @@
 #include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
-#include "train/device.h"
-#include "train/inputs.h"
-#include "train/manifest.h"
-#include "train/plan.h"
+#include "train/dist/device.h"
+#include "train/config/inputs.h"
+#include "train/store/manifest.h"
+#include "train/config/plan.h"
 
 /* ---------------------------------------------------------------- checks */
 

@@ -5,16 +5,16 @@
 
 #include <limits.h>
 
-#include "data/loader.h"
-#include "data/prepare.h"
-#include "data/preprocessor.h"
-#include "data/records.h"
-#include "train/checkpoint.h"
-#include "train/config.h"
+#include "data/loader/loader.h"
+#include "data/prepare/prepare.h"
+#include "data/pictures/preprocessor.h"
+#include "data/records/records.h"
+#include "train/store/checkpoint.h"
+#include "train/config/config.h"
 #include "train/dist/dist.h"
-#include "train/memory.h"
+#include "train/measure/memory.h"
 #include "train/models/genllava.h"
-#include "train/samples.h"
+#include "train/log/samples.h"
 
 typedef struct Setup {
     const RunConfig *cfg;

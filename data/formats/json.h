@@ -2,7 +2,7 @@
  * capped, UTF-8 checked, a BOM accepted. Columns count characters from 1.
  *
  * The reader is our own because cJSON, the obvious library, keeps none of that: no positions, integers through double, text cut at
- * \u0000, equal keys side by side, a lone surrogate refusing the document. cJSON is the independent second reader of tests/data/json.c. */
+ * \u0000, equal keys side by side, a lone surrogate refusing the document. cJSON is the independent second reader of tests/data/formats/json.c. */
 #ifndef GENLLAVA_DATA_FORMATS_JSON_H
 #define GENLLAVA_DATA_FORMATS_JSON_H
 

@@ -1,7 +1,7 @@
 /* adapter.cuh: adapters that read their input with dropout (kernels/ops/adapter.h), as the kernels take them. The masks are made where an element is
  * used, eight neighbouring columns from one call of Philox. */
-#ifndef GENLLAVA_KERNELS_CUDA_ADAPTER_H
-#define GENLLAVA_KERNELS_CUDA_ADAPTER_H
+#ifndef GENLLAVA_KERNELS_CUDA_ADAPTER_CUH
+#define GENLLAVA_KERNELS_CUDA_ADAPTER_CUH
 
 #include "kernels/base/philox.h"
 #include "kernels/cuda/device.cuh"

@@ -1,6 +1,6 @@
 /* adapter_mma.cuh: tiles, products on tensor cores and masks in registers for adapter_mma.cu. */
-#ifndef GENLLAVA_KERNELS_CUDA_ADAPTER_MMA_H
-#define GENLLAVA_KERNELS_CUDA_ADAPTER_MMA_H
+#ifndef GENLLAVA_KERNELS_CUDA_ADAPTER_MMA_CUH
+#define GENLLAVA_KERNELS_CUDA_ADAPTER_MMA_CUH
 
 #include "kernels/cuda/adapter.cuh"
 #include "kernels/cuda/map.cuh"

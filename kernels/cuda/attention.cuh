@@ -3,8 +3,8 @@
  * Two families: attention_plain.cu works without tensor cores, one warp a row (f32 activations, rows that cannot be copied in 16-byte pieces, heads wider
  * than the shared memory of the device has room for); attention_fwd.cu and attention_bwd.cu use bf16 tensor cores on tiles. All launch a grid of (tiles of the
  * longest segment, heads, segments); tiles beyond a segment's end leave at once. */
-#ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_H
-#define GENLLAVA_KERNELS_CUDA_ATTENTION_H
+#ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_CUH
+#define GENLLAVA_KERNELS_CUDA_ATTENTION_CUH
 
 #include "kernels/cuda/device.cuh"
 

@@ -3,8 +3,8 @@
  * A tile holds rows of one head, WIDTH elements each (the head's width or more; the rest is zero) and 8 more, so that eight rows lie in different
  * banks. A warp owns MT times 16 rows of the block's left operand; an accumulator acc[mt][j][·] is the 16×8 piece of columns 8j of row group mt, laid out
  * as mma_m16n8k16_bf16 leaves it: elements 0, 1 in row g, 2, 3 in row g+8, columns q, q+1. */
-#ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_MMA_H
-#define GENLLAVA_KERNELS_CUDA_ATTENTION_MMA_H
+#ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_MMA_CUH
+#define GENLLAVA_KERNELS_CUDA_ATTENTION_MMA_CUH
 
 #include "kernels/cuda/attention.cuh"
 

@@ -1,6 +1,6 @@
 /* backend.cuh: the cuda backend's own state, one per opened backend, on one device. */
-#ifndef GENLLAVA_KERNELS_CUDA_BACKEND_H
-#define GENLLAVA_KERNELS_CUDA_BACKEND_H
+#ifndef GENLLAVA_KERNELS_CUDA_BACKEND_CUH
+#define GENLLAVA_KERNELS_CUDA_BACKEND_CUH
 
 #include "kernels/cuda/cublas.cuh"
 #include "kernels/cuda/device.cuh"

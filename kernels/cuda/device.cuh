@@ -2,8 +2,8 @@
  *
  * Kernels compute in f32; T is float or __nv_bfloat16. A vector is 16 bytes, VEC<T> elements; vector accesses need pointers and row strides that are
  * multiples of 16 bytes, which launchers establish with is_aligned() and otherwise take the scalar instance (ALIGNED = false). */
-#ifndef GENLLAVA_KERNELS_CUDA_DEVICE_H
-#define GENLLAVA_KERNELS_CUDA_DEVICE_H
+#ifndef GENLLAVA_KERNELS_CUDA_DEVICE_CUH
+#define GENLLAVA_KERNELS_CUDA_DEVICE_CUH
 
 #include "kernels/cuda/warp.cuh"
 #include "kernels/ops/check.h"

@@ -5,8 +5,8 @@
  *   LAUNCH_FLAT(kernel, grid, block, stream, args…)                one whose threads never meet (the emulation runs it as a loop)
  * A template instance with commas goes in parentheses: LAUNCH((norm_fwd<float, 4>), …). Both are statements; the launch error is read with
  * cuda_launched(). Warp collectives always take the whole warp. */
-#ifndef GENLLAVA_KERNELS_CUDA_LAUNCH_H
-#define GENLLAVA_KERNELS_CUDA_LAUNCH_H
+#ifndef GENLLAVA_KERNELS_CUDA_LAUNCH_CUH
+#define GENLLAVA_KERNELS_CUDA_LAUNCH_CUH
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>

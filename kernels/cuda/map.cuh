@@ -1,8 +1,8 @@
 /* map.cuh: elementwise kernels. An operation is a struct with its pointers and a method  apply<ALIGNED>(row, column, n)  for one vector of
  * n <= VEC<T> neighbouring elements; map_rows runs it over a [rows, cols] matrix. Threads run along the columns, blockIdx.y along the rows, both with
  * a stride, so any size fits any grid. */
-#ifndef GENLLAVA_KERNELS_CUDA_MAP_H
-#define GENLLAVA_KERNELS_CUDA_MAP_H
+#ifndef GENLLAVA_KERNELS_CUDA_MAP_CUH
+#define GENLLAVA_KERNELS_CUDA_MAP_CUH
 
 #include "kernels/cuda/device.cuh"
 

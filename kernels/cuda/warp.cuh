@@ -9,8 +9,8 @@
  * pack_bf16: two neighbours of a register. fast_exp2: 2^x to 2 ulp, subnormal results are 0.
  * ldmatrix_x4: four 8×8 bf16 matrices from shared memory; lane l gives the address of row l%8 of matrix l/8 (16 bytes, aligned);
  * register i of a lane gets elements (g, q), (g, q+1) of matrix i; with _trans, of its transpose. */
-#ifndef GENLLAVA_KERNELS_CUDA_WARP_H
-#define GENLLAVA_KERNELS_CUDA_WARP_H
+#ifndef GENLLAVA_KERNELS_CUDA_WARP_CUH
+#define GENLLAVA_KERNELS_CUDA_WARP_CUH
 
 #include "kernels/cuda/launch.cuh"
 

@@ -8,7 +8,7 @@ fail() {
     failed=1
 }
 if [ -x "$build/bench-gpu" ] && [ ! -e /dev/nvidiactl ]; then
-    err=$("$build/bench-gpu" --config tools/gpu/r16.json 2>&1 >/dev/null)
+    err=$("$build/bench-gpu" --config tools/bench/gpu/r16.json 2>&1 >/dev/null)
     code=$?
     case $code$err in
     69*"no CUDA "*) [ "$(echo "$err" | wc -l)" -eq 1 ] || fail "says more than a line: $err" ;;

@@ -9,7 +9,7 @@ fail() {
     echo "$0: $*" >&2
     failed=1
 }
-cp -r tools/gpu/. "$dir/"
+cp -r tools/bench/gpu/. "$dir/"
 cp tests/fixtures/vocabulary/tokenizer.model "$dir/mistral-7b/"
 mkdir "$dir/images"
 cp tests/fixtures/parity/visual_tokens/images/"$(ls tests/fixtures/parity/visual_tokens/images | head -n 1)" "$dir/images/picture"

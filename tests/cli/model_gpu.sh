@@ -7,21 +7,21 @@ fail() {
     echo "$0: $*" >&2
     failed=1
 }
-out=$("$program" --config tools/gpu/r16.json --goal 17500 --fit 80) || fail "exit $?"
+out=$("$program" --config tools/bench/gpu/r16.json --goal 17500 --fit 80) || fail "exit $?"
 # 32 layers and 26 blocks of the tower attend; the layers alone have a backward.
 echo "$out" | grep -q '^attention_fwd  *58 ' && echo "$out" | grep -q '^attention_bwd  *32 ' || fail "attention: $out"
 [ "$(echo "$out" | grep -c '^  [123]\. .* ms (.*%)$')" -eq 3 ] || fail "the three largest losses: $out"
 echo "$out" | grep -q '^predicted: .* tokens/s, .*; goal 17500: \(reached\|missed\) on paper$' || fail "the prediction: $out"
 echo "$out" | grep -q '^memory: .*; fits 80 GB by ' || fail "memory: $out"
-"$program" --config tools/gpu/r16.json --set train.recompute=none --fit 40 | grep -q '; exceeds 40 GB by ' || fail "--fit 40"
+"$program" --config tools/bench/gpu/r16.json --set train.recompute=none --fit 40 | grep -q '; exceeds 40 GB by ' || fail "--fit 40"
 # The real size with rank 128, as a device holds it: 80 GB at 16k tokens a pass, 24 GB at 2k with block recompute.
-"$program" --config tools/gpu/r128.json --fit 80 | grep -q '; fits 80 GB by ' || fail "rank 128 at 16k tokens a pass"
-"$program" --config tools/gpu/r128.json --tokens 2048 --set train.recompute=block --fit 24 | grep -q '; fits 24 GB by ' || fail "rank 128 at 2k tokens a pass"
+"$program" --config tools/bench/gpu/r128.json --fit 80 | grep -q '; fits 80 GB by ' || fail "rank 128 at 16k tokens a pass"
+"$program" --config tools/bench/gpu/r128.json --tokens 2048 --set train.recompute=block --fit 24 | grep -q '; fits 24 GB by ' || fail "rank 128 at 2k tokens a pass"
 # 28.4 GFLOP a token of the frozen base (its weights without the embedding, forward and the gradient of the input), 0.57 of the tower, and adapters.
-tflop() { "$program" --config "tools/gpu/$1.json" --labels 1024 "${@:2}" | awk '/^matmul/ { for (i = 1; i < NF; i++) if ($i ~ /%$/) sum += $(i + 1) } END { print sum }'; }
+tflop() { "$program" --config "tools/bench/gpu/$1.json" --labels 1024 "${@:2}" | awk '/^matmul/ { for (i = 1; i < NF; i++) if ($i ~ /%$/) sum += $(i + 1) } END { print sum }'; }
 tflop r16 | awk '{ token = $1 * 1000 / 16384; exit !(token > 29 && token < 29.8) }' || fail "a token takes $(tflop r16) TFLOP / 16384"
 # Less is asked of the device: it takes longer.
-speed() { "$program" --config tools/gpu/r16.json "$@" | sed -n 's/^predicted: .* \([0-9]*\) tokens\/s.*/\1/p'; }
+speed() { "$program" --config tools/bench/gpu/r16.json "$@" | sed -n 's/^predicted: .* \([0-9]*\) tokens\/s.*/\1/p'; }
 [ "$(speed --matmul 0.5)" -lt "$(speed)" ] && [ "$(speed --bandwidth 0.5)" -lt "$(speed)" ] && [ "$(speed --device a100)" -lt "$(speed)" ] &&
     [ "$(speed --device h200)" -gt "$(speed)" ] && [ "$(speed --gap 10)" -lt "$(speed)" ] && [ "$(speed --set train.recompute=block)" -lt "$(speed)" ] || fail "options change nothing"
 "$program" >/dev/null 2>&1

@@ -3,7 +3,7 @@
 
 extern "C" {
 #include "tests/harness.h"
-#include "tools/bench_ops.h"
+#include "tools/bench/bench_ops.h"
 }
 
 namespace {

@@ -1,6 +1,6 @@
 /* cuda_bf16.h: __nv_bfloat16 on the host, with the roundings of the device. */
-#ifndef GENLLAVA_TESTS_CUDA_HOST_BF16_H
-#define GENLLAVA_TESTS_CUDA_HOST_BF16_H
+#ifndef GENLLAVA_TESTS_CUDA_HOST_CUDA_BF16_H
+#define GENLLAVA_TESTS_CUDA_HOST_CUDA_BF16_H
 
 #include "kernels/base/dtype.h"
 

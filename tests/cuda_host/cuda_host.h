@@ -3,8 +3,8 @@
  * Every thread of a block is a fiber. Blocks, warps and the lanes of a warp are scheduled in a seeded random order, a barrier that some threads of the block miss is an
  * error, dynamic shared memory is poisoned before each block and red-zoned, device memory is poisoned when allocated and red-zoned,
  * and launches and bytes moved by kernels are counted. Errors are collected, not thrown: cuda_host_error() tells the first. */
-#ifndef GENLLAVA_TESTS_CUDA_HOST_H
-#define GENLLAVA_TESTS_CUDA_HOST_H
+#ifndef GENLLAVA_TESTS_CUDA_HOST_CUDA_HOST_H
+#define GENLLAVA_TESTS_CUDA_HOST_CUDA_HOST_H
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
 /* cuda_runtime.h: the few names of the CUDA runtime and language that our .cu files use, over the host emulation. Found instead of the toolkit's
  * header of the same name when tests/cuda_host stands first in the include path. */
-#ifndef GENLLAVA_TESTS_CUDA_HOST_RUNTIME_H
-#define GENLLAVA_TESTS_CUDA_HOST_RUNTIME_H
+#ifndef GENLLAVA_TESTS_CUDA_HOST_CUDA_RUNTIME_H
+#define GENLLAVA_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 
 #include <cmath>
 #include <cstdio>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times Pillow for tools/bench.sh: bench_picture.py FILE SIDE prints the median milliseconds of decoding and bicubic resizing to a square;
+"""Times Pillow for tools/bench/bench.sh: bench_picture.py FILE SIDE prints the median milliseconds of decoding and bicubic resizing to a square;
 bench_picture.py FILE progressive OUT saves the picture as a progressive JPEG."""
 import io
 import statistics

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times PyTorch's LoRA step for tools/bench.sh: bench_step.py WIDTH LAYERS FF HEADS KV VOCAB RANK BATCH TOKENS PERCENT STEPS
+"""Times PyTorch's LoRA step for tools/bench/bench.sh: bench_step.py WIDTH LAYERS FF HEADS KV VOCAB RANK BATCH TOKENS PERCENT STEPS
 
 Prints the median seconds of a step after three, and the peak resident memory in kB."""
 import resource

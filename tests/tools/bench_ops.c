@@ -1,5 +1,5 @@
 /* Arguments of the benchmarks: every operator has some, and all are what the operators take. */
-#include "tools/bench_ops.h"
+#include "tools/bench/bench_ops.h"
 
 #include "tests/harness.h"
 

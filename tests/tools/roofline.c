@@ -1,5 +1,5 @@
 /* The roofline: times from costs, lines from launches. */
-#include "tools/roofline.h"
+#include "tools/bench/roofline.h"
 
 #include <math.h>
 

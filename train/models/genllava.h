@@ -3,19 +3,14 @@
 #ifndef GENLLAVA_TRAIN_MODELS_GENLLAVA_H
 #define GENLLAVA_TRAIN_MODELS_GENLLAVA_H
 
-#include "data/batch.h"
-#include "train/config.h"
+#include "data/loader/batch.h"
+#include "train/config/config.h"
+#include "train/config/sizes.h"
 #include "train/nn/params.h"
 #include "train/nn/tape.h"
 
 typedef struct GenLlava GenLlava;
 
-/* Sizes other modules need, from the folders' config.json. */
-typedef struct ModelSizes {
-    int32_t vocab_size, added_rows;     /* V, R */
-    int32_t hidden, layers;
-    int32_t image_height, image_width, patch, patches; /* of the vision tower; 0 without one */
-} ModelSizes;
 /* Reads only the configs (no weights): for prepare and for checks. */
 MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
 

@@ -2,7 +2,7 @@
 #ifndef GENLLAVA_TRAIN_MODELS_LORA_H
 #define GENLLAVA_TRAIN_MODELS_LORA_H
 
-#include "train/config.h"
+#include "train/config/config.h"
 #include "train/models/mistral.h"
 
 /* Declares A and B of every linear that cfg's targets name (whole parts of the end of its path, as PEFT matches a list). A target that

@@ -2,7 +2,7 @@
 #ifndef GENLLAVA_TRAIN_MODELS_PARTS_H
 #define GENLLAVA_TRAIN_MODELS_PARTS_H
 
-#include "data/preprocessor.h"
+#include "data/pictures/preprocessor.h"
 #include "train/models/genllava.h"
 #include "train/models/lora.h"
 #include "train/models/mistral.h"

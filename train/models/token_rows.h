@@ -2,7 +2,7 @@
 #ifndef GENLLAVA_TRAIN_MODELS_TOKEN_ROWS_H
 #define GENLLAVA_TRAIN_MODELS_TOKEN_ROWS_H
 
-#include "train/config.h"
+#include "train/config/config.h"
 #include "train/models/mistral.h"
 
 typedef struct TokenRows {

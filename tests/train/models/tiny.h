@@ -2,10 +2,10 @@
 #ifndef GENLLAVA_TESTS_TRAIN_MODELS_TINY_H
 #define GENLLAVA_TESTS_TRAIN_MODELS_TINY_H
 
-#include "data/batch.h"
+#include "data/loader/batch.h"
 #include "data/formats/safetensors.h"
 #include "tests/harness.h"
-#include "train/config.h"
+#include "train/config/config.h"
 #include "train/models/genllava.h"
 
 void tiny_write(const char *folder, const char *name, const char *text);

@@ -1,0 +1,14 @@
+/* sha256.h: SHA-256 of memory and of files, as bytes or as hex. */
+#ifndef GENLLAVA_DATA_FORMATS_SHA256_H
+#define GENLLAVA_DATA_FORMATS_SHA256_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+void sha256_of(const void *bytes, size_t n, uint8_t out[32]);
+void sha256_hex(const uint8_t digest[32], char out[65]);
+/* n_bytes may be NULL. Absent: ERR_MISSING. */
+MUST_USE Status sha256_file(const char *path, char out[65], int64_t *n_bytes);
+#endif

@@ -1,0 +1,437 @@
+#include "data/loader/loader.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/kinds.h"
+#include "data/loader/pixels.h"
+#include "data/loader/plan.h"
+#include "data/shards/shard_set.h"
+#include "data/loader/order.h"
+#include "kernels/base/arena.h"
+
+enum { WORST_MOST = 256, MOST_SCANNED = 1 << 25 };
+
+/* The arrays of a pass, reused from pass to pass. */
+typedef struct PassArrays {
+    int32_t *cu, *id, *pos, *item, *label_row, *label, *label_record, *label_position, *record;
+    float *label_weight, *weight;
+    uint8_t *task, *pixels;
+    int64_t tokens, segments, labels, images; /* capacities */
+} PassArrays;
+
+struct Loader {
+    LoaderOptions o;
+    int rank, n_ranks;
+    ShardSet set;             /* empty when planned from an index */
+    const RecordIndex *index;
+    Order *order;
+    LoaderTotals totals;
+    int64_t items;            /* of the whole run */
+    PassShape worst[WORST_MOST];
+    int n_worst;
+    int64_t step;             /* the present one, -1: none */
+    StepPlanning plan, next_plan;
+    uint32_t *rows;           /* scratch: items of a step */
+    PixelUse *uses;           /* scratch: pictures of a step */
+    int64_t uses_capacity;
+    int32_t *first_use;       /* [n_passes] of the present step */
+    Pixels *pixels;
+    PassArrays a;
+    Batch batch;
+};
+
+/* ---------------------------------------------------------------- planning from lengths */
+
+static int64_t labels_of(const Loader *ld, const IndexRow *r)
+{
+    return (int64_t)r->labels_text + (ld->o.image_tokens_none ? 0 : ld->o.image_tokens_first ? r->labels_first : r->labels_visual);
+}
+
+static int32_t items_of(const Loader *ld, int64_t step)
+{
+    int64_t left = ld->items - step * ld->o.batch;
+    return (int32_t)(left < 0 ? 0 : left < ld->o.batch ? left : ld->o.batch);
+}
+
+/* Items of a step, in order, as they come out of the sequence: not yet dealt. */
+static Status list_step(Loader *ld, StepPlanning *p, int64_t step)
+{
+    int32_t n = items_of(ld, step);
+    TRY(plan_reserve(p, n, ld->n_ranks));
+    TRY(order_items(ld->order, step * ld->o.batch, n, ld->rows));
+    for (int32_t i = 0; i < n; i++)
+        p->items[i] = (PlanItem){.row = ld->rows[i], .item = i, .length = (int32_t)ld->index->rows[ld->rows[i]].expanded};
+    return OK;
+}
+
+static PassShape shape_of(const Loader *ld, const StepPlanning *p, int32_t pass)
+{
+    PassShape s = {0};
+    for (int32_t i = pass ? p->pass_end[pass - 1] : 0; i < p->pass_end[pass]; i++) {
+        const IndexRow *r = &ld->index->rows[p->items[i].row];
+        s.tokens += p->items[i].length;
+        s.segments++;
+        s.images += r->images;
+        s.labels += (int32_t)labels_of(ld, r);
+        s.max_segment = p->items[i].length > s.max_segment ? p->items[i].length : s.max_segment;
+    }
+    return s;
+}
+
+/* Does a need at least what b needs, by every measure? */
+static bool covers(const PassShape *a, const PassShape *b)
+{
+    return a->tokens >= b->tokens && a->segments >= b->segments && a->images >= b->images && a->labels >= b->labels &&
+           a->max_segment >= b->max_segment;
+}
+
+static PassShape join(PassShape a, const PassShape *b)
+{
+    a.tokens = b->tokens > a.tokens ? b->tokens : a.tokens;
+    a.segments = b->segments > a.segments ? b->segments : a.segments;
+    a.images = b->images > a.images ? b->images : a.images;
+    a.labels = b->labels > a.labels ? b->labels : a.labels;
+    a.max_segment = b->max_segment > a.max_segment ? b->max_segment : a.max_segment;
+    return a;
+}
+
+/* Memory grows with every measure, at rates that differ from model to model: only passes that no other covers can be the worst. Past WORST_MOST of
+ * them the last entry stands for all the rest together. */
+static void consider(Loader *ld, const PassShape *s)
+{
+    int kept = 0;
+    for (int i = 0; i < ld->n_worst; i++)
+        if (covers(&ld->worst[i], s))
+            return;
+    for (int i = 0; i < ld->n_worst; i++)
+        if (!covers(s, &ld->worst[i]))
+            ld->worst[kept++] = ld->worst[i];
+    if (kept == WORST_MOST)
+        ld->worst[kept - 1] = join(ld->worst[kept - 1], s);
+    else
+        ld->worst[kept++] = *s;
+    ld->n_worst = kept;
+}
+
+/* The whole run from lengths: its tokens, and its worst passes. */
+static Status survey(Loader *ld)
+{
+    int64_t step = 0;
+    for (; step < ld->totals.steps && step * ld->o.batch < MOST_SCANNED; step++) {
+        TRY(list_step(ld, &ld->plan, step));
+        int32_t n = items_of(ld, step);
+        for (int32_t i = 0; i < n; i++)
+            ld->totals.tokens += ld->plan.items[i].length;
+        plan_deal(&ld->plan, n, ld->rank, ld->n_ranks, ld->o.micro_tokens);
+        for (int32_t p = 0; p < ld->plan.n_passes; p++) {
+            PassShape s = shape_of(ld, &ld->plan, p);
+            consider(ld, &s);
+        }
+    }
+    if (step < ld->totals.steps) { /* a run this long repeats itself: its tokens by proportion, its worst pass by the bound */
+        PassShape bound = {.tokens = (int32_t)ld->o.micro_tokens};
+        ld->totals.tokens = (int64_t)((double)ld->totals.tokens * (double)ld->items / ((double)step * (double)ld->o.batch));
+        for (int i = 0; i < ld->n_worst; i++)
+            bound = join(bound, &ld->worst[i]);
+        ld->worst[0] = bound;
+        ld->n_worst = 1;
+    }
+    return OK;
+}
+
+int loader_worst_passes(const Loader *ld, const PassShape **out)
+{
+    *out = ld->worst;
+    return ld->n_worst;
+}
+
+const LoaderTotals *loader_totals(const Loader *ld) { return &ld->totals; }
+
+/* ---------------------------------------------------------------- opening */
+
+static int workers_of(int64_t wanted)
+{
+    cpu_set_t set;
+    if (wanted >= 0)
+        return (int)(wanted < 64 ? wanted : 64);
+    int cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    return cores <= 2 ? 0 : cores / 4 < 4 ? cores / 4 : 4;
+}
+
+static Status check_rows(Loader *ld)
+{
+    const RecordIndex *x = ld->index;
+    bool pictures = false;
+    uint32_t longest = 0, record = 0;
+    for (int64_t i = 0; i < x->n; i++) {
+        if (!order_most_copies(ld->order, (uint32_t)i))
+            continue;
+        pictures = pictures || x->rows[i].images;
+        if (x->rows[i].expanded > longest) {
+            longest = x->rows[i].expanded;
+            record = x->rows[i].record;
+        }
+    }
+    ld->totals.longest = longest;
+    ld->totals.samples = x->n;
+    if (longest > ld->o.micro_tokens)
+        return fail(ERR_USAGE, "train.micro_tokens is %" PRId64 ", but record %u alone has %u tokens; raise it, or lower data.max_tokens",
+                    ld->o.micro_tokens, record, longest);
+    if (pictures && !ld->o.preprocessor)
+        return fail(ERR_USAGE, "the samples show images, but the run has no vision tower (model.vision.path)");
+    if (ld->o.preprocessor && pictures && ld->o.preprocessor->patches != x->patches)
+        return fail(ERR_DATA, "the shards were made for images of %d tokens, the vision tower makes %d; run prepare again", x->patches,
+                    ld->o.preprocessor->patches);
+    return OK;
+}
+
+static Status open_order(Loader *ld)
+{
+    const LoaderOptions *o = &ld->o;
+    const OrderOptions order = {.source_weight = o->source_weight, .n_sources = o->n_sources, .epoch = o->mixture_epoch,
+                                .mixture_seed = o->mixture_seed, .seed = o->seed, .shuffle = o->shuffle};
+    TRY(order_create(&ld->order, ld->index, &order));
+    if (o->steps > 0)
+        ld->items = o->steps * o->batch;
+    else
+        TRY(order_count(ld->order, o->epochs, &ld->items));
+    ld->totals.steps = (ld->items + o->batch - 1) / o->batch;
+    ld->rows = mem_alloc((size_t)o->batch * sizeof *ld->rows);
+    return ld->rows ? OK : fail(ERR_NOMEM, "no memory for a batch of %" PRId64 " samples", o->batch);
+}
+
+static Status check_options(const LoaderOptions *o)
+{
+    if (o->batch < 1 || o->batch > INT32_MAX / 2 || o->micro_tokens < 1 || o->micro_tokens > INT32_MAX / 2)
+        return fail(ERR_USAGE, "train.batch %" PRId64 " and train.micro_tokens %" PRId64 " must be between 1 and %d", o->batch, o->micro_tokens,
+                    INT32_MAX / 2);
+    if (o->steps > INT64_MAX / 2 / o->batch || (o->steps <= 0 && !(o->epochs > 0 && o->epochs < 1e9)))
+        return fail(ERR_USAGE, "train.steps %" PRId64 " or train.epochs %g is out of range", o->steps, o->epochs);
+    return OK;
+}
+
+Status loader_open(Loader **out, const LoaderOptions *o, int rank, int n_ranks)
+{
+    TRY(check_options(o));
+    Loader *ld = mem_alloc(sizeof *ld);
+    *out = ld;
+    if (!ld)
+        return fail(ERR_NOMEM, "no memory for the loader");
+    ld->o = *o;
+    ld->rank = rank;
+    ld->n_ranks = n_ranks;
+    ld->step = -1;
+    Status s = o->index ? OK : shards_open(&ld->set, o->shards, o->first_visual_id);
+    ld->index = o->index ? o->index : &ld->set.index;
+    if (!s)
+        s = open_order(ld);
+    if (!s)
+        s = check_rows(ld);
+    if (!s)
+        s = survey(ld);
+    if (!s && o->preprocessor && !o->index)
+        s = pixels_open(&ld->pixels, &o->preprocessor->prep, workers_of(o->workers));
+    if (s)
+        loader_close(out);
+    return s;
+}
+
+void loader_close(Loader **pld)
+{
+    Loader *ld = *pld;
+    *pld = NULL;
+    if (!ld)
+        return;
+    pixels_close(&ld->pixels);
+    order_free(&ld->order);
+    plan_free(&ld->plan);
+    plan_free(&ld->next_plan);
+    shards_close(&ld->set);
+    void *const arrays[] = {ld->rows, ld->uses, ld->first_use, ld->a.cu, ld->a.id, ld->a.pos, ld->a.item, ld->a.label_row, ld->a.label,
+                            ld->a.label_record, ld->a.label_position, ld->a.record, ld->a.label_weight, ld->a.weight, ld->a.task,
+                            ld->a.pixels};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        mem_free(arrays[i]);
+    mem_free(ld);
+}
+
+/* ---------------------------------------------------------------- a step */
+
+/* Pictures of a dealt step, in the order of its passes. */
+static Status want_pictures(Loader *ld, const StepPlanning *p, int64_t step, bool ahead)
+{
+    int64_t n = 0;
+    for (int32_t i = 0; i < p->n; i++)
+        n += ld->index->rows[p->items[i].row].images;
+    if (n > ld->uses_capacity) {
+        PixelUse *more = mem_grow(ld->uses, (size_t)n * sizeof *more);
+        if (!more)
+            return fail(ERR_NOMEM, "no memory for the %" PRId64 " pictures of a step", n);
+        ld->uses = more;
+        ld->uses_capacity = n;
+    }
+    int32_t k = 0;
+    for (int32_t i = 0, pass = 0; i < p->n; i++) {
+        int64_t sample;
+        const Shard *s = shards_find(&ld->set, p->items[i].row, &sample);
+        if (!ahead && p->items[i].pass == pass)
+            ld->first_use[pass++] = k;
+        for (uint64_t r = s->img_off[sample]; r < s->img_off[sample + 1]; r++)
+            if (s->ref_role[r] == ROLE_INPUT)
+                ld->uses[k++] = (PixelUse){s, s->ref_image[r]};
+    }
+    return ld->pixels ? pixels_want(ld->pixels, step, ld->uses, k, ahead) : OK;
+}
+
+/* Sums over the step in the order of its items: the same bits for any number of ranks. */
+static void sum_step(const Loader *ld, const StepPlanning *p, StepPlan *out)
+{
+    for (int32_t i = 0; i < out->items; i++) {
+        const IndexRow *r = &ld->index->rows[p->items[i].row];
+        out->label_weight[0] += (double)r->weight * (double)labels_of(ld, r);
+        out->tokens += r->expanded;
+        out->images += r->images;
+    }
+}
+
+Status loader_step(Loader *ld, int64_t step, StepPlan *plan)
+{
+    *plan = (StepPlan){.step = step, .items = items_of(ld, step)};
+    if (step < 0 || step >= ld->totals.steps || !ld->set.shards)
+        return fail(ERR_INTERNAL, "step %" PRId64 " of a run of %" PRId64, step, ld->totals.steps);
+    ld->step = step;
+    TRY(list_step(ld, &ld->plan, step));
+    sum_step(ld, &ld->plan, plan);
+    plan_deal(&ld->plan, plan->items, ld->rank, ld->n_ranks, ld->o.micro_tokens);
+    plan->n_passes = ld->plan.n_passes;
+    for (int32_t i = 0; i < ld->plan.n; i++) {
+        const IndexRow *r = &ld->index->rows[ld->plan.items[i].row];
+        plan->label_weight[1] += (double)r->weight * (double)labels_of(ld, r);
+    }
+    mem_free(ld->first_use);
+    ld->first_use = mem_alloc((size_t)plan->n_passes * sizeof *ld->first_use);
+    if (!ld->first_use)
+        return fail(ERR_NOMEM, "no memory for a step of %d passes", plan->n_passes);
+    TRY(want_pictures(ld, &ld->plan, step, false));
+    if (!ld->pixels || step + 1 >= ld->totals.steps)
+        return OK;
+    TRY(list_step(ld, &ld->next_plan, step + 1));
+    plan_deal(&ld->next_plan, items_of(ld, step + 1), ld->rank, ld->n_ranks, ld->o.micro_tokens);
+    return want_pictures(ld, &ld->next_plan, step + 1, true);
+}
+
+/* ---------------------------------------------------------------- a pass */
+
+static bool grow(void *array, int64_t n, size_t size)
+{
+    void **at = array, *more = mem_grow(*at, (size_t)n * size);
+    if (more)
+        *at = more;
+    return more;
+}
+
+static Status make_room(Loader *ld, const PassShape *s)
+{
+    PassArrays *a = &ld->a;
+    bool ok = true;
+    if (s->tokens > a->tokens) {
+        ok = grow(&a->id, s->tokens, sizeof *a->id) && grow(&a->pos, s->tokens, sizeof *a->pos) && grow(&a->item, s->tokens, sizeof *a->item);
+        a->tokens = ok ? s->tokens : 0;
+    }
+    if (ok && s->segments > a->segments) {
+        ok = grow(&a->cu, s->segments + 1, sizeof *a->cu) && grow(&a->record, s->segments, sizeof *a->record) &&
+             grow(&a->weight, s->segments, sizeof *a->weight) && grow(&a->task, s->segments, sizeof *a->task);
+        a->segments = ok ? s->segments : 0;
+    }
+    if (ok && s->labels > a->labels) {
+        ok = grow(&a->label_row, s->labels, sizeof *a->label_row) && grow(&a->label, s->labels, sizeof *a->label) &&
+             grow(&a->label_record, s->labels, sizeof *a->label_record) && grow(&a->label_weight, s->labels, sizeof *a->label_weight) &&
+             grow(&a->label_position, s->labels, sizeof *a->label_position);
+        a->labels = ok ? s->labels : 0;
+    }
+    if (ok && s->images > a->images) {
+        const ImagePrep *prep = &ld->o.preprocessor->prep;
+        ok = grow(&a->pixels, s->images, (size_t)prep->width * (size_t)prep->height * 3);
+        a->images = ok ? s->images : 0;
+    }
+    return ok ? OK : fail(ERR_NOMEM, "no memory for a pass of %d tokens and %d images", s->tokens, s->images);
+}
+
+static bool is_label(const Loader *ld, int32_t id, uint8_t mask)
+{
+    if (!(mask & MASK_TRAINED))
+        return false;
+    if (mask >> MASK_KIND_SHIFT != KIND_VISUAL)
+        return true;
+    return !ld->o.image_tokens_none && (!ld->o.image_tokens_first || id == ld->o.first_visual_id);
+}
+
+/* Appends one sample: its rows with images expanded, and its labels. The row before a token predicts it, so position 0 is no label. */
+static void append_sample(Loader *ld, const PlanItem *it)
+{
+    Batch *b = &ld->batch;
+    PassArrays *a = &ld->a;
+    int64_t i;
+    const Shard *s = shards_find(&ld->set, it->row, &i);
+    int32_t start = b->n_tokens, row = start, segment = b->n_segments++;
+    for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
+        if (row > start && is_label(ld, s->id[t], s->mask[t])) {
+            a->label_row[b->n_labels] = row - 1;
+            a->label_position[b->n_labels] = row - 1 - start;
+            a->label[b->n_labels] = s->id[t];
+            a->label_weight[b->n_labels] = s->weight[i];
+            a->label_record[b->n_labels++] = (int32_t)s->record[i];
+        }
+        int32_t copies = s->id[t] == ID_IMAGE ? (int32_t)s->attr.patches : 1;
+        for (int32_t c = 0; c < copies; c++, row++) {
+            a->id[row] = s->id[t];
+            a->pos[row] = row - start;
+            a->item[row] = it->item;
+        }
+    }
+    a->cu[segment] = start;
+    a->cu[segment + 1] = row;
+    a->record[segment] = (int32_t)s->record[i];
+    a->task[segment] = s->task[i];
+    a->weight[segment] = s->weight[i];
+    b->n_tokens = row;
+    b->max_segment = row - start > b->max_segment ? row - start : b->max_segment;
+}
+
+Status loader_pass(Loader *ld, int32_t p, const Batch **batch)
+{
+    if (ld->step < 0 || p < 0 || p >= ld->plan.n_passes)
+        return fail(ERR_INTERNAL, "pass %d of a step with %d", p, ld->plan.n_passes);
+    PassShape shape = shape_of(ld, &ld->plan, p);
+    TRY(make_room(ld, &shape));
+    PassArrays *a = &ld->a;
+    ld->batch = (Batch){.n_images = shape.images};
+    for (int32_t i = p ? ld->plan.pass_end[p - 1] : 0; i < ld->plan.pass_end[p]; i++)
+        append_sample(ld, &ld->plan.items[i]);
+    Batch *b = &ld->batch;
+    if (shape.images) {
+        b->image_width = ld->o.preprocessor->prep.width;
+        b->image_height = ld->o.preprocessor->prep.height;
+        size_t bytes = (size_t)b->image_width * (size_t)b->image_height * 3;
+        for (int32_t k = 0; k < shape.images; k++)
+            TRY(pixels_take(ld->pixels, ld->first_use[p] + k, a->pixels + (size_t)k * bytes));
+    }
+    b->cu = a->cu;
+    b->id = a->id;
+    b->pos = a->pos;
+    b->item = a->item;
+    b->pixels = a->pixels;
+    b->label_row = a->label_row;
+    b->label = a->label;
+    b->label_weight = a->label_weight;
+    b->label_record = a->label_record;
+    b->label_position = a->label_position;
+    b->record = a->record;
+    b->task = a->task;
+    b->weight = a->weight;
+    *batch = b;
+    return OK;
+}

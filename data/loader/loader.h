@@ -1,0 +1,59 @@
+/* loader.h: serves the micro-batches of optimiser steps. What step k holds is a function of (shards, seed, step) alone, the same for any
+ * number of ranks: items [k·batch, (k+1)·batch) of the endless sequence of epochs (spec: order). */
+#ifndef GENLLAVA_DATA_LOADER_LOADER_H
+#define GENLLAVA_DATA_LOADER_LOADER_H
+
+#include "data/loader/batch.h"
+#include "data/shards/index.h"
+#include "data/pictures/preprocessor.h"
+
+typedef struct LoaderOptions {
+    const char *shards;      /* folder */
+    const RecordIndex *index; /* instead of shards: only totals and passes can be asked for (dry run). Borrowed */
+    int64_t batch;           /* samples of a step over all ranks */
+    int64_t micro_tokens;    /* budget of one pass */
+    int64_t steps;           /* of the whole run, 0: from epochs */
+    double epochs;
+    int64_t seed;
+    bool shuffle;
+    int64_t workers;         /* decoding threads; -1: auto */
+    const Preprocessor *preprocessor; /* NULL: text only */
+    bool image_tokens_first, image_tokens_none; /* which [IMG] tokens are labels */
+    int32_t first_visual_id; /* id of [IMG0], -1 when there is none */
+    const double *source_weight; /* [n_sources] of the mixture */
+    int n_sources;
+    int64_t mixture_seed;
+    double mixture_epoch;    /* Mixture.epoch; 0: weights as they are */
+} LoaderOptions;
+
+typedef struct Loader Loader;
+MUST_USE Status loader_open(Loader **out, const LoaderOptions *opt, int rank, int n_ranks);
+void loader_close(Loader **ld);
+
+typedef struct LoaderTotals {
+    int64_t samples, steps; /* usable records of the shards; steps of the run */
+    int64_t tokens;         /* expanded, over the whole run */
+    int64_t longest;        /* expanded length of the longest sample */
+} LoaderTotals;
+const LoaderTotals *loader_totals(const Loader *ld);
+
+/* The worst passes of the run (order and packing are deterministic): what the memory plan needs. */
+typedef struct PassShape {
+    int32_t tokens, segments, images, labels, max_segment;
+} PassShape;
+/* Every candidate for this rank's largest pass: those that no other pass equals or exceeds in all measures at once. Returns their number (at most
+ * 256; then, or beyond 2^25 items, one of them is no pass but the largest of every measure). They belong to the loader. */
+int loader_worst_passes(const Loader *ld, const PassShape **out);
+
+typedef struct StepPlan {
+    int64_t step;
+    int32_t items;             /* over all ranks */
+    int32_t n_passes;          /* of this rank */
+    double label_weight[3];    /* Σ w over the labels of all ranks (regime step), of this rank (regime rank), unused */
+    int64_t tokens, images;    /* of all ranks */
+} StepPlan;
+/* Starts step k (any k, in any order; reading ahead assumes k+1 follows). */
+MUST_USE Status loader_step(Loader *ld, int64_t step, StepPlan *plan);
+/* Pass p of the step begun, in order 0 … n_passes-1. */
+MUST_USE Status loader_pass(Loader *ld, int32_t p, const Batch **batch);
+#endif

@@ -1,0 +1,52 @@
+/* image.h: picture files to 8-bit RGB exactly as Pillow's convert("RGB"), and Pillow's resampling, bit for bit. */
+#ifndef GENLLAVA_DATA_PICTURES_IMAGE_H
+#define GENLLAVA_DATA_PICTURES_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "data/kinds.h"
+#include "kernels/base/status.h"
+
+typedef enum ImageFormat { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_GIF, IMAGE_WEBP } ImageFormat;
+typedef enum ImageFilter { FILTER_NEAREST = 0, FILTER_LANCZOS = 1, FILTER_BILINEAR = 2, FILTER_BICUBIC = 3 } ImageFilter; /* Pillow's codes */
+
+typedef struct Image {
+    int32_t width, height;
+    uint8_t *rgb; /* [height, width, 3] */
+} Image;
+void image_free(Image *im);
+
+ImageFormat image_identify(const uint8_t *bytes, size_t n); /* by magic */
+const char *image_format_name(ImageFormat f);
+
+/* What can be known from the header alone, before any pixel is decoded. orientation: EXIF 1 … 8, 1 when absent. */
+typedef struct ImageHeader {
+    ImageFormat format;
+    int32_t width, height, orientation;
+} ImageHeader;
+/* On failure *reject is corrupt, truncated or too_large (a side over 65500, more than 89478485 pixels, sides in a ratio above 100) and the
+ * status message says what was found. */
+MUST_USE Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, Reject *reject);
+/* Decodes; damaged or short data is an error (reject truncated or corrupt), as in Pillow. */
+MUST_USE Status image_decode(Image *out, const uint8_t *bytes, size_t n, Reject *reject);
+
+/* As image_decode, but a PNG's transparent parts show `background` instead of the colours stored under them. */
+MUST_USE Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, const uint8_t background[3], Reject *reject);
+
+/* Pillow's resize: horizontal pass first, 8-bit intermediate, 22-bit fixed point. dst has the size asked for. */
+MUST_USE Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter);
+/* As a vision tower wants it: pad to a square in `fill` (or stretch), then resize to width×height. dst: [height,width,3], caller's. */
+typedef struct ImagePrep {
+    int32_t width, height;
+    bool pad;
+    uint8_t fill[3];
+    ImageFilter filter;
+} ImagePrep;
+MUST_USE Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep);
+
+/* Writers for previews and the picture world. quality 1 … 100, 4:2:0. */
+MUST_USE Status image_write_ppm(const char *path, const uint8_t *rgb, int32_t width, int32_t height); /* P6; "-": stdout */
+MUST_USE Status image_encode_jpeg(const uint8_t *rgb, int32_t width, int32_t height, int quality, uint8_t **bytes, size_t *n);
+#endif

@@ -1,0 +1,39 @@
+/* picture_file.h: from the path in a row to a verified picture file.
+ *
+ * A path stays below its root: absolute ones, ".." and links that lead out are refused. When there is no such file, the same name with another
+ * picture ending is taken (.jpg .jpeg .png .gif .webp in any case): data sets rename what they downloaded. */
+#ifndef GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
+#define GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
+
+#include "data/pictures/image.h"
+
+enum { PICTURE_MESSAGE = 160 };
+
+/* What is known of a picture: a fixed-size record of a file, so that it is the same bytes for every process. */
+typedef struct PictureInfo {
+    int64_t bytes, mtime_ns; /* of the file; bytes -1: there is none */
+    uint8_t sha256[32];
+    uint64_t dhash;
+    uint32_t crc32c;
+    uint16_t width, height;
+    uint8_t format, orientation, reject, reserved;
+    char message[PICTURE_MESSAGE]; /* why it cannot be used */
+} PictureInfo;
+
+/* Memory reused from picture to picture. Zero it to begin with. */
+typedef struct PictureBuffer {
+    uint8_t *bytes;
+    size_t n, capacity;
+} PictureBuffer;
+void picture_buffer_free(PictureBuffer *b);
+
+/* Opens, reads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
+MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path);
+/* Only whether the file is still the one that `info` was made from (size and time). */
+bool picture_unchanged(const PictureInfo *info, const char *root, const char *path);
+/* Reads exactly info->bytes bytes into out; ERR_DATA when the file has another size or is gone. */
+MUST_USE Status picture_read(const PictureInfo *info, const char *root, const char *path, uint8_t *out);
+
+/* 64-bit difference hash: grey (Pillow's "L"), 9x8 bilinear, bit set where the right neighbour is brighter, first pixel highest. */
+MUST_USE Status picture_dhash(uint64_t *out, const Image *im);
+#endif

@@ -1,0 +1,137 @@
+/* The content of one shard, collected from the scan. */
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "data/prepare/parts.h"
+#include "data/shards/shard_layout.h"
+#include "kernels/base/arena.h"
+
+static void **member(Shard *s, const ShardArray *a) { return (void **)(void *)((char *)s + a->member); }
+
+void gather_free(Gathered *g)
+{
+    for (int i = 0; i < N_SHARD_ARRAYS; i++)
+        mem_free(*member(&g->shard, &SHARD_ARRAYS[i]));
+    mem_free(g->text);
+    mem_free(g->picture);
+    mem_free(g->rows);
+    mem_free(g->table);
+    mem_free(g->refs);
+    *g = (Gathered){0};
+}
+
+/* Arrays of the sizes that the rows announce; images for the case that none is met twice. */
+static Status make_room(Gathered *g, int64_t n)
+{
+    ShardAttributes *a = &g->shard.attr;
+    uint64_t text = 0, most_refs = 1;
+    a->n_samples = n;
+    for (int64_t i = 0; i < n; i++) {
+        a->n_tokens += g->rows[i].n_tokens;
+        a->n_refs += g->rows[i].n_refs;
+        text += g->rows[i].n_text;
+        most_refs = g->rows[i].n_refs > most_refs ? g->rows[i].n_refs : most_refs;
+    }
+    a->n_images = a->n_refs;
+    bool ok = true;
+    for (int i = 0; i < N_SHARD_ARRAYS; i++) {
+        const HdfArray h = shard_array(&SHARD_ARRAYS[i], a);
+        *member(&g->shard, &SHARD_ARRAYS[i]) = mem_alloc(h.rows * h.columns * hdf_type_size(h.type));
+        ok = ok && *member(&g->shard, &SHARD_ARRAYS[i]);
+    }
+    g->places = 16;
+    while (g->places < 2 * (size_t)a->n_refs)
+        g->places *= 2;
+    g->text = mem_alloc(text);
+    g->picture = mem_alloc((size_t)a->n_refs * sizeof *g->picture);
+    g->table = mem_alloc(g->places * sizeof *g->table);
+    g->refs = mem_alloc(most_refs * sizeof *g->refs);
+    a->n_images = 0;
+    return ok && g->text && g->picture && g->table && g->refs ? OK : fail(ERR_NOMEM, "no memory for a shard of %lld samples", (long long)n);
+}
+
+/* The same bytes under two names are stored once. */
+static Status image_of(Gathered *g, const ScanFiles *scan, uint32_t picture, uint32_t *image)
+{
+    Shard *s = &g->shard;
+    PictureInfo info;
+    TRY(scan_picture(scan, picture, &info));
+    uint64_t key;
+    memcpy(&key, info.sha256, sizeof key);
+    size_t p = key & (g->places - 1);
+    for (; g->table[p]; p = (p + 1) & (g->places - 1))
+        if (!memcmp(s->image_sha256[g->table[p] - 1], info.sha256, sizeof info.sha256)) {
+            *image = g->table[p] - 1;
+            return OK;
+        }
+    *image = (uint32_t)s->attr.n_images++;
+    g->table[p] = *image + 1;
+    g->picture[*image] = picture;
+    s->image_off[*image + 1] = s->image_off[*image] + (uint64_t)info.bytes;
+    s->image_wh[*image][0] = info.width;
+    s->image_wh[*image][1] = info.height;
+    s->image_fmt[*image] = info.format;
+    s->image_orient[*image] = info.orientation;
+    memcpy(s->image_sha256[*image], info.sha256, sizeof info.sha256);
+    s->image_dhash[*image] = info.dhash;
+    s->image_crc32c[*image] = info.crc32c;
+    return OK;
+}
+
+static Status add_row(Gathered *g, const ScanFiles *scan, int64_t i)
+{
+    Shard *s = &g->shard;
+    const ScanRow *row = &g->rows[i];
+    TRY(scan_row_contents(scan, row, s->id + s->tok_off[i], s->mask + s->tok_off[i], g->refs, g->text + s->text_off[i]));
+    for (uint32_t r = 0; r < row->n_refs; r++) {
+        TRY(image_of(g, scan, g->refs[r].picture, &s->ref_image[s->img_off[i] + r]));
+        s->ref_role[s->img_off[i] + r] = (uint8_t)g->refs[r].role;
+    }
+    memcpy(s->uid[i], row->uid, sizeof row->uid);
+    s->task[i] = row->index.task;
+    s->flags[i] = row->flags;
+    s->source[i] = row->index.source;
+    s->weight[i] = row->index.weight;
+    s->n_train[i] = row->n_trained;
+    s->exp_len[i] = row->index.expanded;
+    s->record[i] = row->index.record;
+    s->tok_off[i + 1] = s->tok_off[i] + row->n_tokens;
+    s->img_off[i + 1] = s->img_off[i] + row->n_refs;
+    s->text_off[i + 1] = s->text_off[i] + row->n_text;
+    return OK;
+}
+
+/* XXH3 over every array and the lines: two gatherings with the same hash make the same shard. */
+static void hash_content(Gathered *g)
+{
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) {
+        *g->content = 0; /* never equal to one in the journal */
+        return;
+    }
+    XXH3_128bits_reset(state);
+    for (int i = 0; i < N_SHARD_ARRAYS; i++) {
+        const HdfArray h = shard_array(&SHARD_ARRAYS[i], &g->shard.attr);
+        XXH3_128bits_update(state, *member(&g->shard, &SHARD_ARRAYS[i]), h.rows * h.columns * hdf_type_size(h.type));
+    }
+    XXH3_128bits_update(state, g->text, g->shard.text_off[g->shard.attr.n_samples]);
+    XXH128_hash_t h = XXH3_128bits_digest(state);
+    XXH3_freeState(state);
+    snprintf(g->content, sizeof g->content, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+}
+
+Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t first, int64_t n)
+{
+    *g = (Gathered){.rows = mem_alloc((size_t)n * sizeof *g->rows)};
+    Status s = g->rows ? scan_rows(scan, first, n, g->rows) : fail(ERR_NOMEM, "no memory for a shard of %lld samples", (long long)n);
+    if (!s)
+        s = make_room(g, n);
+    for (int64_t i = 0; i < n && !s; i++)
+        s = add_row(g, scan, i);
+    if (s)
+        gather_free(g);
+    else
+        hash_content(g);
+    return s;
+}

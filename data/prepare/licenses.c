@@ -1,0 +1,78 @@
+/* The licenses of a shard's rows, as they name them themselves: prov.license of unified rows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/json.h"
+#include "data/prepare/parts.h"
+#include "kernels/base/arena.h"
+
+typedef struct Licenses {
+    char **names; /* none twice */
+    int n, capacity;
+} Licenses;
+
+static Status add_name(Licenses *l, const char *name)
+{
+    for (int i = l->n; i-- > 0;)
+        if (!strcmp(l->names[i], name))
+            return OK;
+    if (l->n == l->capacity) {
+        int capacity = 2 * l->capacity + 8;
+        char **grown = mem_grow(l->names, (size_t)capacity * sizeof *grown);
+        if (!grown)
+            return fail(ERR_NOMEM, "no memory for %d names of licenses", capacity);
+        l->names = grown;
+        l->capacity = capacity;
+    }
+    if (!(l->names[l->n] = mem_strdup(name)))
+        return fail(ERR_NOMEM, "no memory for the name of a license");
+    l->n++;
+    return OK;
+}
+
+/* A row was read once already: what cannot be read again names no license. */
+static Status add_row(Licenses *l, const char *row, size_t n)
+{
+    static const char KEY[] = "\"license\"";
+    JsonDoc *doc = NULL;
+    if (!memmem(row, n, KEY, sizeof KEY - 1)) /* most rows: not worth reading again */
+        return OK;
+    Status s = json_parse(&doc, row, n, "row");
+    const Json *name = s ? NULL : json_get(json_get(json_root(doc), "prov"), "license");
+    if (name && name->kind == JSON_STRING && name->length)
+        s = add_name(l, name->string);
+    json_free(&doc);
+    return s == ERR_DATA ? OK : s;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static char *as_list(const Licenses *l)
+{
+    JsonOut j = {0};
+    jsonout_begin_array(&j, NULL);
+    for (int i = 0; i < l->n; i++)
+        jsonout_string(&j, NULL, l->names[i]);
+    jsonout_end_array(&j);
+    if (!j.failed)
+        return j.text;
+    jsonout_free(&j);
+    return NULL;
+}
+
+Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json)
+{
+    Licenses l = {0};
+    Status s = OK;
+    *json = NULL;
+    for (int64_t i = 0; i < n && !s; i++)
+        s = add_row(&l, text + text_off[i], (size_t)(text_off[i + 1] - text_off[i]));
+    if (l.n)
+        qsort(l.names, (size_t)l.n, sizeof *l.names, by_name);
+    if (!s && !(*json = as_list(&l)))
+        s = fail(ERR_NOMEM, "no memory for the names of licenses");
+    for (int i = 0; i < l.n; i++)
+        mem_free(l.names[i]);
+    mem_free(l.names);
+    return s;
+}

@@ -1,0 +1,112 @@
+/* parts.h: what the files of prepare share among themselves. */
+#ifndef GENLLAVA_DATA_PREPARE_PARTS_H
+#define GENLLAVA_DATA_PREPARE_PARTS_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "data/formats/disk.h"
+#include "data/prepare/scan.h"
+#include "data/prepare/wire.h"
+#include "data/shards/shard.h"
+
+/* ---- files.c: at a place of an open file; messages name it and the cause */
+MUST_USE Status prepare_write_at(int fd, const char *name, const void *bytes, size_t n, int64_t at);
+MUST_USE Status prepare_read_at(int fd, const char *name, void *bytes, size_t n, int64_t at);
+
+/* ---- lock.c: one process at a time prepares a folder; a lock whose process is gone is taken over */
+typedef struct PrepareLock {
+    int fd;
+    char *path;
+} PrepareLock;
+MUST_USE Status prepare_lock(PrepareLock *l, const char *folder);
+void prepare_unlock(PrepareLock *l);
+
+/* ---- jobs.c: worker processes */
+typedef struct Job {
+    pid_t pid;
+    int to, from; /* pipes: to the worker, from it */
+    int waiting;  /* messages it has not answered yet */
+} Job;
+/* Runs body(context, number, from parent, to parent) in each of n new processes; they die with this one. */
+typedef int (*JobBody)(void *context, int number, int from, int to);
+MUST_USE Status jobs_start(Job *jobs, int n, JobBody body, void *context);
+/* Waits for all; ERR_INTERNAL names one that was killed. With `kill_them` they are ended first and nothing is reported. */
+Status jobs_end(Job *jobs, int n, bool kill_them);
+/* Why worker i no longer answers. */
+Status jobs_lost(Job *jobs, int i);
+int jobs_wanted(const PrepareOptions *o);
+
+/* ---- worker.c: encodes rows */
+typedef struct ScanWork {
+    const PrepareOptions *o;
+    const Tokenizer *tok;
+    const char *folder;
+    bool keep_tokens;
+    int pictures; /* file, shared */
+} ScanWork;
+typedef struct ScanAnswer {
+    int64_t sequence;
+    int32_t status, reject; /* status not OK: the worker gives up, message says why */
+    ScanRow row;
+    char message[256];
+} ScanAnswer;
+int scan_worker(void *scan_work, int number, int from, int to);
+
+/* ---- made.c: what shards are made from */
+MUST_USE Status made_describe(const PrepareOptions *o, char **json); /* canonical; its SHA-256 is the config hash. mem_free */
+/* What differs between two descriptions, as a sentence. */
+void made_difference(const char *there, const char *here, char *out, size_t n);
+const char *prepare_template_name(ChatTemplate t);
+MUST_USE Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix); /* [{"path","bytes","sha256"}] */
+
+/* ---- journal.c: manifest.jsonl, the journal of a folder of shards */
+typedef struct JournalShard {
+    int64_t index, bytes, samples, images, tokens;
+    char file[64], content[33], sha256[65]; /* content: of what the shard was made from */
+} JournalShard;
+typedef struct Journal {
+    char config[65], *made_from, *inputs;
+    int64_t good, bad, n_shards, newest_unix;
+    JournalShard *shards; /* those finished */
+    int n_done, capacity;
+} Journal;
+/* *found false when there is none or it cannot be read (then it is as if there were none). */
+MUST_USE Status journal_read(Journal *m, const char *folder, bool *found);
+bool journal_exists(const char *folder); /* readable or not */
+void journal_free(Journal *m);
+const JournalShard *journal_shard(const Journal *m, int64_t index);
+/* The head, the bad rows of `bad_jsonl` (a file, or NULL: those of the present manifest) and the finished shards, in order. */
+MUST_USE Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl);
+MUST_USE Status journal_append(Journal *m, const char *folder, const JournalShard *s);
+/* Says on stderr which rows were left out, the first few of each reason, and writes the report where one is wanted (both may be NULL). The rows stand in a
+ * file of lines; `all`: where a person finds them all, as the end of a sentence, when no report is written to a file. */
+MUST_USE Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all);
+MUST_USE Status journal_report(const Journal *m, const PrepareOptions *o);
+
+/* ---- gather.c: the content of one shard, from the scan */
+typedef struct Gathered {
+    Shard shard;       /* arrays and counts; other attributes are the caller's, borrowed */
+    char *text;        /* the original lines, see shard.text_off */
+    uint32_t *picture; /* [n_images] of the scan */
+    char content[33];
+    ScanRow *rows;     /* scratch from here on */
+    ScanRef *refs;
+    uint32_t *table;
+    size_t places;
+} Gathered;
+MUST_USE Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t first, int64_t n);
+void gather_free(Gathered *g);
+
+/* ---- licenses.c: the distinct prov.license of n rows, a sorted JSON list. mem_free */
+MUST_USE Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json);
+
+/* ---- build.c: the second pass. Shards of the journal that stand are kept */
+MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, Journal *m);
+void shard_file_name(char *out, size_t n, int64_t index, int64_t count);
+
+/* ---- pictures.c: which picture files the shards were made from, to see later whether they changed */
+MUST_USE Status pictures_write(const ScanFiles *scan, const char *folder);
+/* *changed: the first that is not as it was, or the list itself; "" when all are. */
+MUST_USE Status pictures_check(const char *folder, char *changed, size_t n);
+#endif

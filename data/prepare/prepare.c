@@ -1,0 +1,372 @@
+#include "data/prepare/prepare.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/prepare/parts.h"
+#include "data/formats/sha256.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/log.h"
+
+/* Order of events, so that a kill at any point leaves something the next run can go on from:
+ *   .scan filled; manifest.jsonl with its head and the bad rows; pictures.list; .scan/complete;
+ *   each shard: temporary name, fsync, rename, its line in the manifest;
+ *   the manifest once more, in order; .scan removed. */
+
+/* ---------------------------------------------------------------- is it fresh? */
+
+static _Thread_local char why_text[PATH_MAX + 256];
+
+/* Every shard of the journal is there with its size. Whether its bytes are right is seen when it is opened. */
+static Status shards_are_there(const Journal *m, const char *folder, bool *fresh)
+{
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        char path[PATH_MAX];
+        const JournalShard *s = journal_shard(m, i);
+        struct stat st;
+        *fresh = s != NULL;
+        if (!s) {
+            snprintf(why_text, sizeof why_text, "shard %" PRId64 " of %" PRId64 " was not finished", i, m->n_shards);
+            return OK;
+        }
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, s->file) >= sizeof path)
+            return fail(ERR_CREATE, "%s: the name is too long", folder);
+        *fresh = !stat(path, &st);
+        if (!*fresh) {
+            snprintf(why_text, sizeof why_text, "%s is missing", s->file);
+            return OK;
+        }
+    }
+    return OK;
+}
+
+static Status compare(const PrepareOptions *o, const Journal *m, bool found, const char *config, const char *made_from, bool *fresh)
+{
+    char changed[PATH_MAX + 64];
+    *fresh = false;
+    if (!found) {
+        bool damaged = journal_exists(o->out);
+        snprintf(why_text, sizeof why_text, damaged ? "%s/manifest.jsonl is damaged" : "there are none yet", o->out);
+        return OK;
+    }
+    if (strcmp(m->config, config)) {
+        made_difference(m->made_from, made_from, why_text, sizeof why_text);
+        return OK;
+    }
+    TRY(pictures_check(o->out, changed, sizeof changed));
+    if (*changed) {
+        snprintf(why_text, sizeof why_text, "%s", changed);
+        return OK;
+    }
+    if (m->good == 0) {
+        snprintf(why_text, sizeof why_text, "no row could be used");
+        return OK;
+    }
+    return shards_are_there(m, o->out, fresh);
+}
+
+static Status describe(const PrepareOptions *o, char config[65], char **made_from)
+{
+    uint8_t digest[32];
+    TRY(made_describe(o, made_from));
+    sha256_of(*made_from, strlen(*made_from), digest);
+    sha256_hex(digest, config);
+    return OK;
+}
+
+Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why)
+{
+    Journal m;
+    bool found;
+    char config[65], *made_from;
+    *fresh = false;
+    *why_text = 0;
+    *why = why_text;
+    TRY(describe(o, config, &made_from));
+    Status s = journal_read(&m, o->out, &found);
+    if (!s) {
+        s = compare(o, &m, found, config, made_from, fresh);
+        journal_free(&m);
+    }
+    mem_free(made_from);
+    return s;
+}
+
+/* ---------------------------------------------------------------- the scan, and where it lies */
+
+static Status scan_folder(const PrepareOptions *o, char out[PATH_MAX])
+{
+    if ((size_t)snprintf(out, PATH_MAX, "%s/.scan", o->out) >= PATH_MAX - 32)
+        return fail(ERR_CREATE, "%s: the name is too long", o->out);
+    return OK;
+}
+
+static const char COMPLETE[] = "%64s %" SCNd64 " %" SCNd64 " %" SCNd64 " %d\n";
+
+/* A finished scan of exactly this, left by a run that was killed while it wrote shards. */
+static bool scan_is_complete(const char *folder, const char *config, ScanTotals *t)
+{
+    char path[PATH_MAX + 16], found[65] = "";
+    snprintf(path, sizeof path, "%s/complete", folder);
+    FILE *f = fopen(path, "re");
+    bool ok = f && fscanf(f, COMPLETE, found, &t->good, &t->bad, &t->pictures, &t->jobs) == 5 && !strcmp(found, config) && t->jobs >= 1 &&
+              t->jobs <= SCAN_MAX_JOBS;
+    if (f)
+        fclose(f);
+    return ok;
+}
+
+static Status mark_complete(const char *folder, const char *config, const ScanTotals *t)
+{
+    char path[PATH_MAX], text[192];
+    snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 " %" PRId64 " %d", config, t->good, t->bad, t->pictures, t->jobs);
+    TRY(disk_replace(disk_join(path, folder, "complete"), text));
+    return disk_sync_folder(folder);
+}
+
+/* Reads the mixture anew. Shards in the journal are carried over: the second pass keeps those whose content is still the same. */
+static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m, ScanFiles *scan)
+{
+    ScanTotals t;
+    char bad[PATH_MAX + 16];
+    TRY(disk_remove(folder));
+    TRY(disk_make_folders(folder));
+    mem_free(m->inputs);
+    m->inputs = NULL;
+    TRY(made_inputs(o, &m->inputs, &m->newest_unix));
+    TRY(scan_run(o, folder, true, &t));
+    TRY(scan_open(scan, folder, &t));
+    TRY(scan_sync(scan));
+    m->good = t.good;
+    m->bad = t.bad;
+    m->n_shards = (t.good + o->shard_samples - 1) / o->shard_samples;
+    snprintf(bad, sizeof bad, "%s/bad.jsonl", folder);
+    TRY(journal_write(m, o->out, bad));
+    TRY(pictures_write(scan, o->out));
+    return mark_complete(folder, m->config, &t);
+}
+
+/* ---------------------------------------------------------------- tidying */
+
+/* Removes temporary files, and with `all` every shard that the journal does not name. Only names that prepare itself gives. */
+static Status tidy(const char *folder, const Journal *m, bool shards_too)
+{
+    DIR *d = opendir(folder);
+    if (!d)
+        return fail(ERR_IO, "%s: %s", folder, strerror(errno));
+    Status s = OK;
+    for (struct dirent *e; !s && (e = readdir(d));) {
+        int64_t k, n;
+        int end = 0;
+        bool shard = sscanf(e->d_name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", &k, &n, &end) == 2 && end;
+        bool ours = shard || !strncmp(e->d_name, "manifest.jsonl", 14) || !strncmp(e->d_name, "pictures.list", 13);
+        bool temporary = ours && strstr(e->d_name, ".tmp.");
+        const JournalShard *j = shard && m ? journal_shard(m, k) : NULL;
+        bool foreign = shards_too && shard && !e->d_name[end] && (!j || strcmp(j->file, e->d_name));
+        if ((temporary || foreign) && unlinkat(dirfd(d), e->d_name, 0) && errno != ENOENT)
+            s = fail(ERR_IO, "%s/%s: cannot be removed: %s", folder, e->d_name, strerror(errno));
+    }
+    closedir(d);
+    return s;
+}
+
+static void drop_beyond(Journal *m)
+{
+    int kept = 0;
+    char file[64];
+    for (int i = 0; i < m->n_done; i++) {
+        shard_file_name(file, sizeof file, m->shards[i].index, m->n_shards);
+        if (m->shards[i].index < m->n_shards && !strcmp(file, m->shards[i].file))
+            m->shards[kept++] = m->shards[i];
+    }
+    m->n_done = kept;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static Status judge(const PrepareOptions *o, const Journal *m)
+{
+    if (m->good == 0)
+        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", m->bad);
+    if (o->strict && m->bad)
+        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none", m->bad, m->good + m->bad);
+    return OK;
+}
+
+static void sum_up(const Journal *m, PrepareResult *r)
+{
+    *r = (PrepareResult){.good = m->good, .bad = m->bad, .shards = m->n_shards};
+    for (int i = 0; i < m->n_done; i++) {
+        r->images += m->shards[i].images;
+        r->tokens += m->shards[i].tokens;
+    }
+}
+
+/* All shards are there and undamaged to the last bit. */
+static bool all_stand(const Journal *m, const char *folder)
+{
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        const JournalShard *s = journal_shard(m, i);
+        char path[PATH_MAX], sha[65];
+        int64_t bytes;
+        if (!s || (size_t)snprintf(path, sizeof path, "%s/%s", folder, s->file) >= sizeof path)
+            return false;
+        if (sha256_file(path, sha, &bytes) || bytes != s->bytes || strcmp(sha, s->sha256)) {
+            log_info("%s is damaged and is made again", path);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is half done goes away (`whole`: the folder itself); the sentence stays that of the failure. */
+static Status after_failure(Status s, const char *folder, bool whole)
+{
+    char sentence[4096];
+    snprintf(sentence, sizeof sentence, "%s", status_message());
+    if (whole ? disk_remove(folder) : tidy(folder, NULL, false))
+        log_warn("%s", status_message());
+    return fail(s, "%s", sentence);
+}
+
+static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
+{
+    ScanFiles scan = {0};
+    ScanTotals t;
+    char changed[PATH_MAX + 64] = "";
+    Status s = OK;
+    bool goes_on = scan_is_complete(scan_at, m->config, &t) && t.good == m->good;
+    if (goes_on)
+        s = pictures_check(o->out, changed, sizeof changed);
+    goes_on = goes_on && !*changed;
+    if (!s && goes_on)
+        s = scan_open(&scan, scan_at, &t);
+    if (!s && !goes_on) {
+        s = scan_anew(o, scan_at, m, &scan);
+        s = s ? after_failure(s, scan_at, true) : OK;
+    }
+    if (!s)
+        s = journal_report(m, o);
+    if (!s)
+        s = judge(o, m);
+    if (!s) {
+        drop_beyond(m);
+        s = tidy(o->out, m, true);
+    }
+    if (!s)
+        s = build_shards(o, &scan, m);
+    if (scan.folder)
+        scan_close(&scan);
+    if (!s)
+        s = journal_write(m, o->out, NULL);
+    if (!s)
+        s = disk_remove(scan_at);
+    return s;
+}
+
+static Status run_locked(const PrepareOptions *o, PrepareResult *result)
+{
+    Journal m;
+    bool found, fresh = false;
+    char config[65], *made_from = NULL, scan_at[PATH_MAX];
+    TRY(scan_folder(o, scan_at));
+    TRY(describe(o, config, &made_from));
+    Status s = journal_read(&m, o->out, &found);
+    if (!s)
+        s = compare(o, &m, found, config, made_from, &fresh);
+    if (!s && fresh && all_stand(&m, o->out)) {
+        s = tidy(o->out, &m, true);
+        if (!s && !access(scan_at, F_OK)) /* a kill came before the last two events */
+            s = journal_write(&m, o->out, NULL);
+        if (!s)
+            s = disk_remove(scan_at);
+        if (!s)
+            s = journal_report(&m, o);
+        if (!s)
+            s = judge(o, &m);
+    } else if (!s) {
+        if (!found || strcmp(m.config, config)) {
+            journal_free(&m);
+            memcpy(m.config, config, sizeof m.config);
+            m.made_from = made_from;
+            made_from = NULL;
+        }
+        s = build(o, &m, scan_at);
+        s = s ? after_failure(s, o->out, false) : OK;
+    }
+    sum_up(&m, result);
+    journal_free(&m);
+    mem_free(made_from);
+    return s;
+}
+
+Status prepare_run(const PrepareOptions *o, PrepareResult *result)
+{
+    PrepareLock lock;
+    *result = (PrepareResult){0};
+    if (o->shard_samples < 1)
+        return fail(ERR_USAGE, "data.shard_samples is %" PRId64 ", must be at least 1", o->shard_samples);
+    TRY(disk_make_folders(o->out));
+    TRY(prepare_lock(&lock, o->out));
+    Status s = run_locked(o, result);
+    prepare_unlock(&lock);
+    return s;
+}
+
+/* ---------------------------------------------------------------- only the index */
+
+static Status read_index(const char *folder, const ScanTotals *t, RecordIndex *out)
+{
+    ScanFiles scan;
+    ScanTotals without_tokens = *t;
+    without_tokens.jobs = 0;
+    TRY(scan_open(&scan, folder, &without_tokens));
+    Status s = OK;
+    out->rows = mem_alloc((size_t)t->good * sizeof *out->rows);
+    if (!out->rows)
+        s = fail(ERR_NOMEM, "no memory for the index of %" PRId64 " rows", t->good);
+    for (int64_t i = 0; i < t->good && !s; i++) {
+        ScanRow row;
+        s = scan_rows(&scan, i, 1, &row);
+        if (!s)
+            out->rows[out->n++] = row.index;
+    }
+    scan_close(&scan);
+    return s;
+}
+
+static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex *out, PrepareResult *r)
+{
+    ScanTotals t;
+    char bad[PATH_MAX + 16];
+    TRY(scan_run(o, folder, false, &t));
+    *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = (t.good + o->shard_samples - 1) / o->shard_samples};
+    snprintf(bad, sizeof bad, "%s/bad.jsonl", folder);
+    TRY(journal_tell(bad, t.good, t.bad, o->report, o->report_stream, "prepare --report FILE.json lists them all"));
+    if (t.good == 0)
+        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
+    return read_index(folder, &t, out);
+}
+
+Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result)
+{
+    char folder[PATH_MAX];
+    const char *tmp = getenv("TMPDIR");
+    *out = (RecordIndex){.patches = o->encoder.patches};
+    *result = (PrepareResult){0};
+    if ((size_t)snprintf(folder, sizeof folder, "%s/genllava-scan-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= sizeof folder || !mkdtemp(folder))
+        return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+    Status s = index_in(o, folder, out, result);
+    if (s) {
+        index_free(out);
+        return after_failure(s, folder, true);
+    }
+    return disk_remove(folder);
+}

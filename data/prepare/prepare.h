@@ -1,0 +1,38 @@
+/* prepare.h: a run's mixture to shards; used by the program `prepare` and by `train` when shards are missing or stale. */
+#ifndef GENLLAVA_DATA_PREPARE_PREPARE_H
+#define GENLLAVA_DATA_PREPARE_PREPARE_H
+
+#include <stdio.h>
+
+#include "data/text/encode.h"
+#include "data/shards/index.h"
+#include "data/pictures/preprocessor.h"
+#include "data/records/records.h"
+
+typedef struct PrepareOptions {
+    const Mixture *mixture;
+    EncoderOptions encoder;
+    const char *tokenizer_path;
+    const char *vision_folder; /* NULL: text only */
+    bool pad;
+    int64_t shard_samples;
+    const char *out;           /* folder */
+    int jobs;                  /* processes; 0: as many as cores */
+    bool strict;               /* any bad row is an error (65) */
+    const char *report;        /* JSON file, or NULL */
+    FILE *report_stream;       /* the report goes there instead, or NULL */
+} PrepareOptions;
+
+typedef struct PrepareResult {
+    int64_t good, bad, shards, images, tokens;
+} PrepareResult;
+
+/* Hash of everything the shards are made from, hex. */
+MUST_USE Status prepare_config_hash(const PrepareOptions *o, char out[65]);
+/* OK and *fresh: whether `out` holds a complete set made from exactly this; *why says what differs (static text or thread-local). */
+MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why);
+/* What a loader can plan with, without making shards: reads the whole mixture, writes nothing but a temporary folder. index_free. */
+MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result);
+/* Builds what is missing; shards that verify are kept. Resumable after a kill at any moment. */
+MUST_USE Status prepare_run(const PrepareOptions *o, PrepareResult *result);
+#endif

@@ -1,0 +1,41 @@
+/* record.h: one row of a mixture: read by records/, encoded by text/, stored by prepare/. */
+#ifndef GENLLAVA_DATA_RECORD_H
+#define GENLLAVA_DATA_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "data/kinds.h"
+
+typedef struct RecordImage {
+    const char *path; /* as the row says */
+    ImageRole role;
+} RecordImage;
+
+typedef struct RecordTurn {
+    bool human;
+    const char *text; /* UTF-8, length bytes, may hold NUL */
+    size_t length;
+} RecordTurn;
+
+/* A row; its memory belongs to the reader and is valid until the next call. */
+typedef struct Record {
+    int64_t number;           /* from 0, in file order over the mixture, rejected rows counted */
+    int source;               /* index of the mixture's source */
+    const char *file;         /* as opened */
+    int64_t row;              /* in its file, from 0 */
+    const char *id, *uid;     /* id: as the row says, "" when absent; uid: unique over the mixture */
+    Task task;
+    float weight;
+    RecordImage *images;
+    int n_images;
+    RecordTurn *turns;
+    int n_turns;
+    const char *sd_prompt, *sd_instruction; /* NULL when absent */
+    const char *json;         /* the row's own text */
+    size_t json_length;
+    Reject reject;            /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */
+    char message[256];
+    char reject_path[256];    /* the image concerned, or "" */
+} Record;
+#endif

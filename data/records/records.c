@@ -1,0 +1,275 @@
+#include "data/records/records.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/formats/json.h"
+#include "data/records/row_fields.h"
+#include "data/records/rows.h"
+#include "data/records/uids.h"
+#include "kernels/base/arena.h"
+
+enum { NUMBER_BYTES = 22 }; /* of "#18446744073709551615" */
+
+struct RecordReader {
+    bool root_checked;   /* of the present source */
+    const Mixture *m;
+    int source, file; /* of the file being read, or the next one */
+    Rows *rows;       /* NULL between files */
+    int64_t number, row, taken;
+    JsonDoc *doc;
+    Record rec;
+    RowRoom room;
+    Uids uids;
+    char *uid, *wanted; /* scratch */
+    size_t uid_capacity;
+    int64_t surrogates;
+};
+
+/* ---------------------------------------------------------------- what is missing */
+
+enum { MISSING_BYTES = 8192 };
+
+__attribute__((format(printf, 3, 4))) static size_t add_line(char text[MISSING_BYTES], size_t n, const char *format, ...)
+{
+    va_list args;
+    if (n >= MISSING_BYTES)
+        return n;
+    n += (size_t)snprintf(text + n, MISSING_BYTES - n, n ? "\n" : "");
+    va_start(args, format);
+    if (n < MISSING_BYTES)
+        n += (size_t)vsnprintf(text + n, MISSING_BYTES - n, format, args);
+    va_end(args);
+    return n;
+}
+
+/* What is wrong with the folder of a source's pictures, or NULL. */
+static const char *root_trouble(const MixtureSource *s)
+{
+    struct stat st;
+    if (s->image_root && stat(s->image_root, &st))
+        return strerror(errno);
+    return s->image_root && !S_ISDIR(st.st_mode) ? "is not a folder" : NULL;
+}
+
+static size_t missing_roots(const Mixture *m, char text[MISSING_BYTES], size_t n)
+{
+    for (int i = 0; i < m->n_sources; i++) {
+        const MixtureSource *s = &m->sources[i];
+        const char *trouble = root_trouble(s);
+        if (trouble)
+            n = add_line(text, n, "%s: %s (image_root of source \"%s\" of the mixture)", s->image_root, trouble, s->name);
+    }
+    return n;
+}
+
+static size_t missing_files(const Mixture *m, char text[MISSING_BYTES], size_t n)
+{
+    struct stat st;
+    for (int i = 0; i < m->n_sources; i++) {
+        const MixtureSource *s = &m->sources[i];
+        for (int k = 0; k < s->n_files; k++) {
+            if (stat(s->files[k], &st) || access(s->files[k], R_OK))
+                n = add_line(text, n, "%s: cannot be opened: %s (a file of source \"%s\" of the mixture)", s->files[k], strerror(errno), s->name);
+            else if (S_ISDIR(st.st_mode))
+                n = add_line(text, n, "%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", s->files[k], s->name);
+        }
+    }
+    return n;
+}
+
+Status mixture_check_files(const Mixture *m, bool folders)
+{
+    char text[MISSING_BYTES];
+    size_t n = missing_files(m, text, 0);
+    if (n || folders)
+        n = missing_roots(m, text, n);
+    return n ? fail(ERR_MISSING, "%s", text) : OK;
+}
+
+/* ---------------------------------------------------------------- uids */
+
+/* The id as text: a string or an integer; NULL for anything else. */
+static const char *id_text(const Json *id, char buf[NUMBER_BYTES])
+{
+    if (id && id->kind == JSON_STRING && id->length)
+        return id->string;
+    if (!id || id->kind != JSON_INT)
+        return NULL;
+    snprintf(buf, NUMBER_BYTES, "%" PRId64, id->integer);
+    return buf;
+}
+
+static Status uid_room(RecordReader *r, size_t n)
+{
+    if (n <= r->uid_capacity)
+        return OK;
+    char *uid = mem_grow(r->uid, n), *wanted;
+    if (uid)
+        r->uid = uid;
+    wanted = uid ? mem_grow(r->wanted, n) : NULL;
+    if (!wanted)
+        return fail(ERR_NOMEM, "no memory for a uid of %zu bytes", n);
+    r->wanted = wanted;
+    r->uid_capacity = n;
+    return OK;
+}
+
+/* SOURCE/ID with #1, #2 … where it is taken; a row without an id is known by its number in its file. */
+static Status make_uid(RecordReader *r, const Json *row)
+{
+    char buf[NUMBER_BYTES];
+    const char *source = r->m->sources[r->source].name, *id = id_text(json_get(row, "id"), buf);
+    Record *rec = &r->rec;
+    if (!id)
+        snprintf(buf, sizeof buf, "%" PRId64, rec->row);
+    size_t n = strlen(source) + 1 + strlen(id ? id : buf) + 1;
+    TRY(uid_room(r, n + 2 * NUMBER_BYTES));
+    snprintf(r->wanted, n, "%s/%s", source, id ? id : buf);
+    TRY(uids_add_numbered(&r->uids, r->wanted, r->uid));
+    rec->uid = r->uid;
+    if (id && !*rec->id)
+        rec->id = r->wanted + strlen(source) + 1;
+    return OK;
+}
+
+static Status use_uid(RecordReader *r, const char *uid)
+{
+    bool added;
+    TRY(uids_add(&r->uids, uid, &added));
+    r->rec.uid = uid;
+    if (!added && !r->rec.reject) {
+        r->rec.reject = REJECT_DUP;
+        snprintf(r->rec.message, sizeof r->rec.message, "the uid \"%.200s\" was used by an earlier row", uid);
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- rows */
+
+static Status read_row(RecordReader *r, const Row *row)
+{
+    static const char HERE[] = "row";
+    Record *rec = &r->rec;
+    const char *uid = NULL;
+    rec->json = row->text;
+    rec->json_length = row->n;
+    if (row->error) {
+        rec->reject = REJECT_BAD_JSON;
+        snprintf(rec->message, sizeof rec->message, "%s", row->error);
+        return OK;
+    }
+    Status s = json_parse_at(&r->doc, row->text, row->n, HERE, row->line, row->column);
+    if (s == ERR_DATA) {
+        rec->reject = REJECT_BAD_JSON;
+        snprintf(rec->message, sizeof rec->message, "%s", status_message() + sizeof HERE); /* from the line number on */
+        return OK;
+    }
+    TRY(s);
+    r->surrogates += json_replaced_surrogates(r->doc);
+    TRY(row_fields(rec, &r->room, json_root(r->doc), &r->m->sources[r->source], &uid));
+    return uid ? use_uid(r, uid) : make_uid(r, json_root(r->doc));
+}
+
+static void start_record(RecordReader *r)
+{
+    const MixtureSource *s = &r->m->sources[r->source];
+    json_free(&r->doc);
+    r->rec = (Record){.number = r->number++,
+                      .source = r->source,
+                      .file = s->files[r->file],
+                      .row = r->row++,
+                      .id = "",
+                      .uid = "",
+                      .task = s->task,
+                      .weight = 1,
+                      .images = r->rec.images,
+                      .turns = r->rec.turns};
+}
+
+/* Opens the next file, if there is one. */
+static Status next_file(RecordReader *r)
+{
+    while (r->source < r->m->n_sources) {
+        const MixtureSource *s = &r->m->sources[r->source];
+        if (r->file < s->n_files && !(s->max && r->taken >= s->max)) {
+            r->row = 0;
+            return rows_open(&r->rows, s->files[r->file]);
+        }
+        r->source++;
+        r->file = 0;
+        r->taken = 0;
+        r->root_checked = false;
+    }
+    return OK;
+}
+
+/* Asked when a source's first row with a picture comes: text needs no folder. */
+static Status check_root(const Mixture *m, const MixtureSource *s)
+{
+    char text[MISSING_BYTES];
+    return root_trouble(s) && missing_roots(m, text, 0) ? fail(ERR_MISSING, "%s", text) : OK;
+}
+
+Status records_next(RecordReader *r, const Record **rec)
+{
+    *rec = NULL;
+    for (;;) {
+        if (!r->rows)
+            TRY(next_file(r));
+        if (!r->rows)
+            return OK;
+        const MixtureSource *s = &r->m->sources[r->source];
+        bool end = s->max && r->taken >= s->max;
+        Row row;
+        if (!end)
+            TRY(rows_next(r->rows, &row, &end));
+        if (!end) {
+            start_record(r);
+            TRY_IN(read_row(r, &row), "%s", s->files[r->file]);
+            if (r->rec.n_images && !r->root_checked)
+                TRY(check_root(r->m, s));
+            r->root_checked |= r->rec.n_images > 0;
+            r->taken += !r->rec.reject;
+            *rec = &r->rec;
+            return OK;
+        }
+        rows_close(&r->rows);
+        r->file++;
+    }
+}
+
+/* ---------------------------------------------------------------- opening */
+
+Status records_open(RecordReader **out, const Mixture *m)
+{
+    *out = NULL;
+    TRY(mixture_check_files(m, false));
+    *out = mem_alloc(sizeof **out);
+    if (!*out)
+        return fail(ERR_NOMEM, "no memory to read the mixture");
+    (*out)->m = m;
+    return OK;
+}
+
+int64_t records_replaced_surrogates(const RecordReader *r) { return r->surrogates; }
+
+void records_close(RecordReader **r)
+{
+    if (!r || !*r)
+        return;
+    rows_close(&(*r)->rows);
+    json_free(&(*r)->doc);
+    uids_free(&(*r)->uids);
+    mem_free((*r)->rec.images);
+    mem_free((*r)->rec.turns);
+    mem_free((*r)->uid);
+    mem_free((*r)->wanted);
+    mem_free(*r);
+    *r = NULL;
+}

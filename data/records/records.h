@@ -1,0 +1,58 @@
+/* records.h: the rows of a mixture, one after the other: LLaVA JSON arrays (streamed, never one tree) and unified JSONL. */
+#ifndef GENLLAVA_DATA_RECORDS_RECORDS_H
+#define GENLLAVA_DATA_RECORDS_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "data/record.h"
+#include "kernels/base/status.h"
+
+/* Rows whose scores.NAME is outside [least, most], or absent, are left out as `filtered`. */
+typedef struct MixtureFilter {
+    char *score;
+    double least, most; /* infinite where the bound is null */
+} MixtureFilter;
+
+typedef struct MixtureSource {
+    char *name;
+    char **files;
+    int n_files;
+    char *image_root; /* absolute; NULL: the file's own folder */
+    Task task;        /* for rows without one */
+    double weight;
+    int64_t max;      /* rows taken at most, those that the reader itself leaves out not counted; 0: all */
+    MixtureFilter *filters;
+    int n_filters;
+} MixtureSource;
+
+typedef struct Mixture {
+    MixtureSource *sources;
+    int n_sources;
+    int64_t seed;
+    double epoch; /* 0: natural, else rows of one epoch that the weights are rescaled to */
+} Mixture;
+
+/* From data.mixture: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or that list alone; its relative paths
+ * start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each with
+ * file:line:column and what was meant. */
+MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir);
+struct Json;
+/* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
+MUST_USE Status mixture_check(const struct Json *list, const char *name);
+/* ERR_MISSING when a data file is not there (or is a folder), in one message: every such file and every image_root that is missing, a line each. A missing
+ * image_root alone is left to the reader, which asks for it when the first row with a picture comes, unless `folders`. */
+MUST_USE Status mixture_check_files(const Mixture *m, bool folders);
+void mixture_free(Mixture *m);
+
+typedef struct RecordReader RecordReader;
+/* Every file and image root must be there: ERR_MISSING. */
+MUST_USE Status records_open(RecordReader **out, const Mixture *m);
+/* The next row (also rejected ones); *rec = NULL at the end. A damaged array (not JSON at all) is a rejected row with reason bad_json, and
+ * reading goes on where it can. */
+MUST_USE Status records_next(RecordReader *r, const Record **rec);
+/* Lone surrogates that became U+FFFD so far. */
+int64_t records_replaced_surrogates(const RecordReader *r);
+void records_close(RecordReader **r);
+#endif

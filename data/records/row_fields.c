@@ -1,0 +1,220 @@
+#include "data/records/row_fields.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/base/arena.h"
+
+static const char UNIFIED[] = "genllava.sample/1";
+static const char FORMS[] = "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
+
+/* The first cause stays. */
+__attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why, const char *format, ...)
+{
+    if (rec->reject)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(rec->message, sizeof rec->message, format, args);
+    va_end(args);
+    rec->reject = why;
+}
+
+/* Where in the file a value is wrong, and what it should be. */
+static void wrong(Record *rec, Reject why, const Json *v, const char *key, const char *expected)
+{
+    reject(rec, why, "%d:%d: \"%s\" is %s, expected %s", v->line, v->column, key, json_kind_name(v->kind), expected);
+}
+
+static int named(const char *const *names, int n, const Json *v)
+{
+    for (int i = 0; i < n; i++)
+        if (v->kind == JSON_STRING && !strcmp(v->string, names[i]))
+            return i;
+    return -1;
+}
+
+static bool is_null(const Json *v) { return !v || v->kind == JSON_NULL; }
+static bool is_text(const Json *v) { return v->kind == JSON_STRING && v->length && strlen(v->string) == v->length; }
+
+static Status grow(void **array, int *room, size_t n, size_t size)
+{
+    if (n <= (size_t)*room)
+        return OK;
+    if (n > INT32_MAX)
+        return fail(ERR_NOMEM, "a row with %zu parts", n);
+    void *grown = mem_grow(*array, n * size);
+    if (!grown)
+        return fail(ERR_NOMEM, "no memory for a row with %zu parts", n);
+    *array = grown;
+    *room = (int)n;
+    return OK;
+}
+
+/* ---------------------------------------------------------------- images */
+
+static void add_image(Record *rec, const Json *path, ImageRole role, const char *key)
+{
+    if (is_text(path))
+        rec->images[rec->n_images++] = (RecordImage){path->string, role};
+    else
+        wrong(rec, REJECT_BAD_JSON, path, key, "a file name");
+}
+
+/* "image": a name, or a list of names; absent, null and "" are a row without. */
+static Status legacy_images(Record *rec, RowRoom *room, const Json *image)
+{
+    if (is_null(image) || (image->kind == JSON_STRING && !image->length))
+        return OK;
+    void *images = rec->images;
+    Status s = grow(&images, &room->images, image->kind == JSON_ARRAY ? image->length : 1, sizeof *rec->images);
+    rec->images = images;
+    TRY(s);
+    if (image->kind != JSON_ARRAY)
+        add_image(rec, image, ROLE_INPUT, "image");
+    else
+        for (const Json *i = image->child; i; i = i->next)
+            add_image(rec, i, ROLE_INPUT, "image");
+    return OK;
+}
+
+static Status unified_images(Record *rec, RowRoom *room, const Json *list)
+{
+    if (is_null(list))
+        return OK;
+    if (list->kind != JSON_ARRAY) {
+        wrong(rec, REJECT_BAD_JSON, list, "images", "an array");
+        return OK;
+    }
+    void *images = rec->images;
+    Status s = grow(&images, &room->images, list->length, sizeof *rec->images);
+    rec->images = images;
+    TRY(s);
+    for (const Json *i = list->child; i; i = i->next) {
+        const Json *path = json_get(i, "path"), *role = json_get(i, "role");
+        int r = is_null(role) ? ROLE_INPUT : named(ROLE_NAMES, N_ROLES, role);
+        if (!path)
+            reject(rec, REJECT_BAD_JSON, "%d:%d: this image has no \"path\"", i->line, i->column);
+        else if (r < 0)
+            reject(rec, REJECT_BAD_JSON, "%d:%d: the role of an image is input, target or mask", role->line, role->column);
+        else
+            add_image(rec, path, (ImageRole)r, "path");
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- turns */
+
+/* The first turn may be from anyone but is then not human, and skipped later. */
+static void add_turn(Record *rec, const Json *turn)
+{
+    const Json *from = json_get(turn, "from"), *value = json_get(turn, "value");
+    int i = rec->n_turns;
+    bool human = from && from->kind == JSON_STRING && !strcmp(from->string, "human");
+    bool gpt = from && from->kind == JSON_STRING && !strcmp(from->string, "gpt");
+    if (!from || from->kind != JSON_STRING)
+        reject(rec, REJECT_BAD_TURNS, "turn %d does not say from whom it is", i);
+    else if (!human && !gpt && i)
+        reject(rec, REJECT_BAD_TURNS, "turn %d is from \"%.60s\", expected human or gpt", i, from->string);
+    else if (!value || value->kind != JSON_STRING)
+        reject(rec, REJECT_BAD_TURNS, "turn %d has no text: its \"value\" is %s", i, value ? json_kind_name(value->kind) : "absent");
+    else
+        rec->turns[rec->n_turns++] = (RecordTurn){human, value->string, value->length};
+}
+
+static Status read_turns(Record *rec, RowRoom *room, const Json *list, const char *key)
+{
+    if (is_null(list) || list->kind != JSON_ARRAY) {
+        if (list && list->kind != JSON_NULL)
+            wrong(rec, REJECT_BAD_TURNS, list, key, FORMS);
+        else
+            reject(rec, REJECT_BAD_TURNS, "no \"%s\", expected %s", key, FORMS);
+        return OK;
+    }
+    void *turns = rec->turns;
+    Status s = grow(&turns, &room->turns, list->length, sizeof *rec->turns);
+    rec->turns = turns;
+    TRY(s);
+    for (const Json *t = list->child; t && !rec->reject; t = t->next)
+        add_turn(rec, t);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- the rest */
+
+static void read_task(Record *rec, const Json *task, bool unified)
+{
+    int t = is_null(task) ? (int)rec->task : named(TASK_NAMES, N_TASKS, task);
+    if (t >= 0)
+        rec->task = (Task)t;
+    else if (unified) /* other people's rows may mean something else by it */
+        reject(rec, REJECT_BAD_JSON, "%d:%d: \"task\" is not understand, generate or edit", task->line, task->column);
+}
+
+static void read_weight(Record *rec, const Json *weight)
+{
+    if (is_null(weight))
+        return;
+    if ((weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real >= 0 && isfinite((float)weight->real))
+        rec->weight = (float)weight->real;
+    else
+        reject(rec, REJECT_BAD_JSON, "%d:%d: \"weight\" is not a number from 0", weight->line, weight->column);
+}
+
+static void check_filters(Record *rec, const MixtureSource *source, const Json *scores)
+{
+    for (int i = 0; i < source->n_filters; i++) {
+        const MixtureFilter *f = &source->filters[i];
+        const Json *score = json_get(scores, f->score);
+        if (!score || (score->kind != JSON_INT && score->kind != JSON_REAL))
+            reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
+        else if (!(score->real >= f->least && score->real <= f->most))
+            reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->real, f->least, f->most);
+    }
+}
+
+static const char *text_of(const Json *v) { return v && v->kind == JSON_STRING && v->length ? v->string : NULL; }
+
+static Status read_unified(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source, const char **uid)
+{
+    const Json *schema = json_get(row, "schema"), *id = json_get(row, "uid"), *split = json_get(row, "split"), *sd = json_get(row, "sd");
+    *uid = text_of(id);
+    if (*uid)
+        rec->id = *uid;
+    else if (!is_null(id))
+        wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
+    if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED)))
+        reject(rec, REJECT_BAD_JSON, "%d:%d: \"schema\" is not \"%s\"", schema->line, schema->column, UNIFIED);
+    read_task(rec, json_get(row, "task"), true);
+    read_weight(rec, json_get(row, "weight"));
+    rec->sd_prompt = text_of(json_get(sd, "prompt"));
+    rec->sd_instruction = text_of(json_get(sd, "instruction"));
+    TRY(unified_images(rec, room, json_get(row, "images")));
+    TRY(read_turns(rec, room, json_get(row, "turns"), "turns"));
+    if (split && split->kind == JSON_STRING && !strcmp(split->string, "test"))
+        reject(rec, REJECT_EXCLUDED, "its split is test");
+    check_filters(rec, source, json_get(row, "scores"));
+    return OK;
+}
+
+static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source)
+{
+    read_task(rec, json_get(row, "task"), false);
+    TRY(legacy_images(rec, room, json_get(row, "image")));
+    TRY(read_turns(rec, room, json_get(row, "conversations"), "conversations"));
+    check_filters(rec, source, json_get(row, "scores"));
+    return OK;
+}
+
+Status row_fields(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source, const char **unified_uid)
+{
+    *unified_uid = NULL;
+    if (row->kind != JSON_OBJECT) {
+        reject(rec, REJECT_BAD_JSON, "%d:%d: a row is %s, expected an object", row->line, row->column, json_kind_name(row->kind));
+        return OK;
+    }
+    bool unified = json_get(row, "schema") || (json_get(row, "turns") && !json_get(row, "conversations"));
+    return unified ? read_unified(rec, room, row, source, unified_uid) : read_legacy(rec, room, row, source);
+}

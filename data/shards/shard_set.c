@@ -1,0 +1,119 @@
+#include "data/shards/shard_set.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/kinds.h"
+#include "kernels/base/arena.h"
+
+void shards_close(ShardSet *s)
+{
+    for (int64_t i = 0; i < s->n && s->shards; i++)
+        shard_close(&s->shards[i]);
+    mem_free(s->shards);
+    mem_free(s->first);
+    index_free(&s->index);
+    *s = (ShardSet){0};
+}
+
+/* How many shards the names in the folder speak of. */
+static Status count_shards(const char *folder, int64_t *count)
+{
+    DIR *d = opendir(folder);
+    if (!d)
+        return fail(ERR_MISSING, "%s: %s; run prepare", folder, strerror(errno));
+    Status s = OK;
+    *count = 0;
+    for (struct dirent *e; !s && (e = readdir(d));) {
+        int64_t k, n;
+        int end = 0;
+        if (sscanf(e->d_name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", &k, &n, &end) != 2 || !end || e->d_name[end])
+            continue;
+        if (*count && n != *count)
+            s = fail(ERR_DATA, "%s: holds shards of two preparations, of %" PRId64 " and of %" PRId64 "; run prepare again", folder, *count, n);
+        *count = n;
+    }
+    closedir(d);
+    if (!s && *count < 1)
+        s = fail(ERR_MISSING, "%s: there are no shards; run prepare", folder);
+    return s;
+}
+
+static Status check_alike(const Shard *first, const Shard *s, int64_t k, int64_t n)
+{
+    const ShardAttributes *a = &s->attr, *b = &first->attr;
+    if (a->shard_index != k || a->shard_count != n)
+        return fail(ERR_DATA, "%s: says that it is shard %" PRId64 " of %" PRId64 "; run prepare again", s->path, a->shard_index,
+                    a->shard_count);
+    if (strcmp(a->config_sha256, b->config_sha256) || a->patches != b->patches)
+        return fail(ERR_DATA, "%s: was made from something else than %s; run prepare again", s->path, first->path);
+    return OK;
+}
+
+static void fill_rows(ShardSet *set, int64_t k, int32_t first_visual)
+{
+    const Shard *s = set->shards[k];
+    for (int64_t i = 0; i < s->attr.n_samples; i++) {
+        IndexRow *row = &set->index.rows[set->first[k] + i];
+        *row = (IndexRow){.record = s->record[i], .expanded = s->exp_len[i], .source = s->source[i], .weight = s->weight[i],
+                          .task = s->task[i]};
+        memcpy(&row->uid, s->uid[i], sizeof row->uid);
+        for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
+            row->images += s->ref_role[r] == ROLE_INPUT;
+        index_count_labels(row, s->id + s->tok_off[i], s->mask + s->tok_off[i], (int64_t)(s->tok_off[i + 1] - s->tok_off[i]), first_visual);
+    }
+}
+
+static Status open_all(ShardSet *s, const char *folder)
+{
+    for (int64_t k = 0; k < s->n; k++) {
+        char path[PATH_MAX];
+        if ((size_t)snprintf(path, sizeof path, "%s/shard-%05" PRId64 "-of-%05" PRId64 ".h5", folder, k, s->n) >= sizeof path)
+            return fail(ERR_USAGE, "%s: the name is too long", folder);
+        TRY(shard_open(&s->shards[k], path));
+        TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
+        s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
+    }
+    return OK;
+}
+
+Status shards_open(ShardSet *out, const char *folder, int32_t first_visual)
+{
+    *out = (ShardSet){0};
+    int64_t n;
+    TRY(count_shards(folder, &n));
+    out->n = n;
+    out->shards = mem_alloc((size_t)n * sizeof(Shard *));
+    out->first = mem_alloc((size_t)(n + 1) * sizeof *out->first);
+    Status s = out->shards && out->first ? open_all(out, folder) : fail(ERR_NOMEM, "no memory for %" PRId64 " shards", n);
+    if (!s) {
+        out->index = (RecordIndex){.n = out->first[n], .patches = (int32_t)out->shards[0]->attr.patches};
+        out->index.rows = mem_alloc((size_t)out->index.n * sizeof *out->index.rows);
+        s = !out->index.rows      ? fail(ERR_NOMEM, "no memory for the index of %" PRId64 " samples", out->index.n)
+            : out->index.n < 1 || out->index.n > UINT32_MAX ? fail(ERR_DATA, "%s: holds %" PRId64 " samples", folder, out->index.n)
+                                  : OK;
+    }
+    for (int64_t k = 0; k < n && !s; k++)
+        fill_rows(out, k, first_visual);
+    if (s)
+        shards_close(out);
+    return s;
+}
+
+const Shard *shards_find(const ShardSet *s, uint32_t row, int64_t *sample)
+{
+    int64_t low = 0, high = s->n; /* first[low] <= row < first[high] */
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (s->first[middle] <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    *sample = row - s->first[low];
+    return s->shards[low];
+}

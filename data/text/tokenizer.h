@@ -1,0 +1,43 @@
+/* tokenizer.h: SentencePiece vocabularies (tokenizer.model), with byte offsets. Plain text only: control pieces are never produced from text;
+ * added tokens are ids beyond the vocabulary that callers insert themselves. */
+#ifndef GENLLAVA_DATA_TEXT_TOKENIZER_H
+#define GENLLAVA_DATA_TEXT_TOKENIZER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct Tokenizer Tokenizer;
+
+typedef struct TokenizerInfo {
+    int32_t n_pieces, bos, eos, unk;
+    uint8_t sha256[32]; /* of the model file's bytes */
+} TokenizerInfo;
+
+/* Refuses models that are not BPE with byte fallback, normalising or whitespace-collapsing ones, and names what was found. */
+MUST_USE Status tokenizer_open(Tokenizer **out, const char *path);
+void tokenizer_close(Tokenizer **t);
+const TokenizerInfo *tokenizer_info(const Tokenizer *t);
+
+/* Ids of text[0..n) (UTF-8; may contain NUL), no BOS; the dummy prefix of a non-empty segment has zero width. end[i] is the byte offset where
+ * piece i ends in `text` (byte pieces of one character: all but the last end where it starts). Returns the number needed; writes at most
+ * `cap` of them, so a caller grows and calls again. Negative: out of memory. Thread-safe. */
+int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, uint32_t *end, int64_t cap);
+
+/* Text of ids: control and out-of-vocabulary ids skipped, ▁ to space, invalid UTF-8 to U+FFFD, one leading space dropped.
+ * Returns the bytes needed without the NUL; writes at most cap-1 and a NUL. */
+int64_t tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t n, char *buf, int64_t cap);
+/* The piece as the vocabulary spells it ("▁the", "<0x0A>"), or "" when out of range. */
+const char *tokenizer_piece(const Tokenizer *t, int32_t id);
+/* The control piece that is spelled so, or -1. */
+int32_t tokenizer_control(const Tokenizer *t, const char *piece);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

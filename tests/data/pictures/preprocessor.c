@@ -1,0 +1,86 @@
+/* What a vision folder says about pictures, in all its spellings, and its mistakes. */
+#include "data/pictures/preprocessor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/base/log.h"
+#include "tests/harness.h"
+
+/* A folder with these two files; NULL leaves one out. */
+static const char *folder(const char *config, const char *preprocessor)
+{
+    const char *names[2] = {"config.json", "preprocessor_config.json"}, *texts[2] = {config, preprocessor};
+    for (int i = 0; i < 2; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", test_dir(), names[i]);
+        remove(path);
+        FILE *f = texts[i] ? fopen(path, "w") : NULL;
+        if (f) {
+            fputs(texts[i], f);
+            fclose(f);
+        }
+    }
+    log_set(LOG_QUIET, false);
+    return test_dir();
+}
+
+static const char CONFIG[] = "{\"image_size\":64,\"patch_size\":10}";
+
+TEST(preprocessor_reads_siglip)
+{
+    Preprocessor p;
+    REQUIRE_OK(preprocessor_load(&p,
+                                 folder("{\"model_type\":\"siglip\",\"vision_config\":{\"image_size\":384,\"patch_size\":14}}",
+                                        "{\"size\":{\"height\":384,\"width\":384},\"resample\":3,\"rescale_factor\":0.00392156862745098,"
+                                        "\"image_mean\":[0.5,0.5,0.5],\"image_std\":[0.5,0.5,0.5],\"do_resize\":true}"),
+                                 true));
+    CHECK(p.prep.width == 384 && p.prep.height == 384 && p.prep.pad && p.prep.filter == FILTER_BICUBIC);
+    CHECK(p.prep.fill[0] == 127 && p.prep.fill[1] == 127 && p.prep.fill[2] == 127);
+    CHECK(p.rescale == 1.0 / 255 && p.mean[2] == 0.5 && p.std[0] == 0.5);
+    CHECK(p.patch == 14 && p.patches == 729);
+}
+
+TEST(preprocessor_reads_other_spellings)
+{
+    Preprocessor p;
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":64,\"resample\":2,\"image_mean\":[0.48145466,0.4578275,0.40821073]}"), false));
+    CHECK(p.prep.width == 64 && !p.prep.pad && p.prep.filter == FILTER_BILINEAR && p.patches == 36);
+    CHECK(p.prep.fill[0] == 122 && p.prep.fill[1] == 116 && p.prep.fill[2] == 104);
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":{\"shortest_edge\":64},\"image_mean\":0,\"image_std\":1}"), false));
+    CHECK(p.prep.height == 64 && p.prep.filter == FILTER_BICUBIC && p.mean[1] == 0 && p.std[1] == 1 && p.prep.fill[1] == 0);
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":null,\"do_rescale\":false,\"do_normalize\":false}"), false));
+    CHECK(p.rescale == 1 && p.mean[0] == 0 && p.std[0] == 1 && p.prep.fill[0] == 127);
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, NULL), false));
+    CHECK(p.prep.height == 64 && p.mean[0] == 0.5 && p.rescale == 1.0 / 255);
+    REQUIRE_OK(preprocessor_load(&p, folder("{\"vision_config\":{\"model_type\":\"siglip_vision_model\"}}", NULL), false));
+    CHECK(p.prep.height == 224 && p.patch == 16 && p.patches == 196);
+}
+
+static void fails(const char *config, const char *preprocessor, Status kind, const char *sentence)
+{
+    Preprocessor p;
+    char wanted[1024];
+    const char *dir = folder(config, preprocessor);
+    const char *first = strstr(sentence, "%s"), *second = first ? strstr(first + 2, "%s") : NULL;
+    REQUIRE(first); /* each %s stands for the folder */
+    snprintf(wanted, sizeof wanted, "%.*s%s%.*s%s%s", (int)(first - sentence), sentence, dir,
+             second ? (int)(second - first - 2) : (int)strlen(first + 2), first + 2, second ? dir : "", second ? second + 2 : "");
+    CHECK_FAILS(preprocessor_load(&p, dir, true), kind, wanted);
+}
+
+TEST(preprocessor_names_what_is_wrong)
+{
+    fails(CONFIG, "{\"size\":{\"height\":32,\"width\":32}}", ERR_DATA,
+          "%s/preprocessor_config.json says pictures of 32x32 pixels, %s/config.json says image_size 64; they must agree");
+    fails(CONFIG, "{\"size\":{\"longest\":3}}", ERR_DATA, "%s/preprocessor_config.json:1:9: size has neither height and width nor shortest_edge");
+    fails(CONFIG, "{\"size\":\"big\"}", ERR_DATA, "%s/preprocessor_config.json:1:9: size is a string; wanted an integer");
+    fails(CONFIG, "{\"resample\":5}", ERR_DATA,
+          "%s/preprocessor_config.json:1:13: resample is 5; wanted 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 (bicubic)");
+    fails(CONFIG, "{\"image_mean\":[1,2]}", ERR_DATA, "%s/preprocessor_config.json:1:15: image_mean has 2 numbers; wanted 3");
+    fails(CONFIG, "{\"image_std\":[1,0,1]}", ERR_DATA, "%s/preprocessor_config.json: image_std holds 0; wanted numbers above 0");
+    fails("{\"image_size\":8,\"patch_size\":16}", "{}", ERR_DATA, "%s/config.json: patch_size 16 is larger than image_size 8");
+    fails("{\"image_size\":0}", "{}", ERR_DATA, "%s/config.json:1:15: image_size is 0; wanted 1 to 16384 pixels");
+    fails("[]", "{}", ERR_DATA, "%s/config.json:1:1: the file is an array; wanted an object");
+    fails(NULL, "{}", ERR_MISSING, "%s/config.json: cannot be opened: No such file or directory");
+}

@@ -1,0 +1,175 @@
+/* prepare: which rows are left out and why, and what is stored of the others. */
+#include "data/prepare/prepare.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "data/shards/shard.h"
+#include "kernels/base/arena.h"
+#include "tests/data/prepare/world.h"
+#include "tests/harness.h"
+
+TEST(prepare_leaves_out_what_cannot_be_used_and_says_why)
+{
+    World w;
+    world_quirks(&w, "out");
+    const char *report = world_path("report.json");
+    w.o.report = report;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    CHECK(r.good == 10 && r.bad == 14 && r.shards == 3);
+    static const struct {
+        int row;
+        const char *file, *id, *path, *reason;
+    } WANTED[] = {
+        {4, "rows.json", "4", "gone.jpg", "missing"},
+        {5, "rows.json", "5", "empty.jpg", "corrupt"},
+        {6, "rows.json", "6", "words.jpg", "corrupt"},
+        {7, "rows.json", "7", "half.jpg", "truncated"},
+        {8, "rows.json", "8", "link.jpg", "outside_root"},
+        {9, "rows.json", "9", "../elsewhere/secret.jpg", "outside_root"},
+        {10, "rows.json", "10", "/etc/passwd", "outside_root"},
+        {15, "rows.json", "15", "", "no_trained_tokens"},
+        {16, "rows.json", "16", "", "marker_mismatch"},
+        {17, "rows.json", "17", "", "marker_mismatch"},
+        {18, "rows.json", "18", "", "bad_turns"},
+        {19, "rows.json", "19", "gone.jpg", "missing"},
+        {1, "rows.jsonl", "a", "", "dup"},
+        {2, "rows.jsonl", "", "", "bad_json"},
+    };
+    JsonDoc *doc;
+    REQUIRE_OK(json_read_file(&doc, report));
+    const Json *root = json_root(doc), *row = json_get(root, "bad_rows")->child;
+    CHECK_STR(json_get(root, "schema")->string, "genllava.report/1");
+    CHECK_INT(json_get(root, "good")->integer, 10);
+    for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++, row = row->next) {
+        REQUIRE(row != NULL);
+        CHECK_INT(json_get(row, "row")->integer, WANTED[i].row);
+        CHECK_STR(json_get(row, "file")->string, world_path(WANTED[i].file));
+        CHECK_STR(json_get(row, "path")->string, WANTED[i].path);
+        CHECK_STR(json_get(row, "reason")->string, WANTED[i].reason);
+        CHECK(json_get(row, "message")->length > 5);
+        if (strcmp(WANTED[i].reason, "dup"))
+            CHECK_STR(json_get(row, "id")->string, WANTED[i].id);
+    }
+    CHECK(row == NULL);
+    json_free(&doc);
+    world_close(&w);
+}
+
+TEST(prepare_takes_paths_that_come_back_into_the_root)
+{
+    mkdir(world_path("images"), 0777);
+    mkdir(world_path("images/sub"), 0777);
+    mkdir(world_path("elsewhere"), 0777);
+    world_copy_picture("rgb.jpg", "images/good.jpg", SIZE_MAX);
+    world_copy_picture("rgb.jpg", "elsewhere/secret.jpg", SIZE_MAX);
+    REQUIRE(!symlink("../elsewhere", world_path("images/away")));
+    world_put_text("rows.json", "[" SEEN("0", "sub/../good.jpg") "," SEEN("1", "./sub/.././/good.jpg") "," SEEN("2", "none/../good.jpg") ","
+                          SEEN("3", "sub/../../elsewhere/secret.jpg") "," SEEN("4", "./../images/good.jpg") ","
+                          SEEN("5", "away/../elsewhere/secret.jpg") "," SEEN("6", "sub/..") "]");
+    World w;
+    world_open(&w, "[{\"name\":\"legacy\",\"files\":[\"rows.json\"],\"image_root\":\"images\"}]", "out");
+    const char *report = world_path("report.json");
+    w.o.report = report;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    CHECK_INT(r.good, 2);
+    static const char *const WANTED[] = {"missing", "outside_root", "outside_root", "outside_root", "missing"};
+    JsonDoc *doc;
+    REQUIRE_OK(json_read_file(&doc, report));
+    const Json *row = json_get(json_root(doc), "bad_rows")->child;
+    for (int i = 0; i < 5; i++, row = row->next) {
+        REQUIRE(row != NULL);
+        CHECK_INT(json_get(row, "row")->integer, i + 2);
+        CHECK_STR(json_get(row, "reason")->string, WANTED[i]);
+    }
+    json_free(&doc);
+    world_close(&w);
+}
+
+TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
+{
+    World w;
+    world_quirks(&w, "out");
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    static const uint32_t RECORDS[] = {0, 1, 2, 3, 11, 12, 13, 14, 20, 23};
+    static const uint32_t IMAGES[] = {3, 2, 1}; /* good = again, gif, png | good = inside, turned | good */
+    int64_t at = 0;
+    for (int k = 0; k < 3; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "out/shard-%05d-of-00003.h5", k);
+        Shard *s;
+        REQUIRE_OK(shard_open(&s, world_path(name)));
+        CHECK_INT(s->attr.n_images, IMAGES[k]);
+        for (int64_t i = 0; i < s->attr.n_samples; i++)
+            CHECK_INT(s->record[i], RECORDS[at++]);
+        if (k == 0) {
+            CHECK(s->ref_image[0] == 0 && s->ref_image[1] == 1 && s->ref_image[2] == 2 && s->ref_image[3] == 0);
+            CHECK(s->image_fmt[0] == IMAGE_JPEG && s->image_fmt[1] == IMAGE_GIF && s->image_fmt[2] == IMAGE_PNG);
+            char *text, *bytes, path[300];
+            size_t n, m;
+            REQUIRE_OK(shard_text(s, 1, &text, &n));
+            CHECK(n == strlen(SEEN("1", "gif.jpg")) && !memcmp(text, SEEN("1", "gif.jpg"), n));
+            snprintf(path, sizeof path, "%s", world_path("images/gif.jpg"));
+            REQUIRE_OK(file_read(&bytes, &m, path, 1 << 20));
+            uint8_t *stored = mem_alloc(m);
+            CHECK(s->image_off[2] - s->image_off[1] == m && !shard_image(s, 1, stored) && !memcmp(stored, bytes, m));
+            mem_free(text);
+            mem_free(bytes);
+            mem_free(stored);
+        } else if (k == 1) {
+            CHECK(s->img_off[2] == 3 && s->ref_image[2] == 1 && s->image_orient[1] == 6 && s->image_wh[1][0] > 0);
+        } else {
+            CHECK(s->task[1] == TASK_GENERATE && s->weight[1] == 0.5f && s->ref_role[0] == ROLE_TARGET && s->flags[1] == FLAG_HAS_TARGET);
+        }
+        shard_close(&s);
+    }
+    CHECK_INT(at, 10);
+    world_close(&w);
+}
+
+#define DRAWN(id, n_images, answers) "{\"prov\":{\"license\":\"cc-" id "\"},\"schema\":\"genllava.sample/1\",\"uid\":\"" id "\",\"task\":\"edit\",\"sd\":{\"prompt\":\"x\"},\"images\":" n_images ",\"turns\":" answers "}\n"
+#define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
+#define PICTURE(file, role) "{\"path\":\"" file "\",\"role\":\"" role "\"}"
+
+/* Rows of two rounds, with an input, a target and a mask each; the second round of the first row is too long. */
+TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
+{
+    static const char ALL[] = "[" PICTURE("a.png", "input") "," PICTURE("b.png", "target") "," PICTURE("c.png", "mask") "," PICTURE("d.png", "input") ","
+                              PICTURE("e.png", "target") "," PICTURE("f.png", "mask") "]";
+    char rows[4096], longer[401] = "";
+    memset(longer, 'x', sizeof longer - 1);
+    int n = 0;
+    for (int i = 0; i < 2; i++)
+        n += snprintf(rows + n, sizeof rows - (size_t)n, DRAWN("u%d", "%s", "[" TURN("human", "<image>\\nred") "," TURN("gpt", "<gen>") ","
+                      TURN("human", "<image>%s") "," TURN("gpt", "<gen>") "]"), 1 - i, i, ALL, i ? "" : longer);
+    world_put_text("drawn.jsonl", rows);
+    mkdir(world_path("images"), 0777);
+    for (const char *c = "abcdef"; *c; c++) {
+        char name[64], bytes[] = {*c};
+        snprintf(name, sizeof name, "images/%c.png", *c);
+        world_copy_picture("rgb.png", name, SIZE_MAX);
+        FILE *f = fopen(world_path(name), "a"); /* so that no two are the same picture */
+        REQUIRE(f && fwrite(bytes, 1, 1, f) == 1 && !fclose(f));
+    }
+    World w;
+    world_open(&w, "[{\"name\":\"drawn\",\"files\":[\"drawn.jsonl\"],\"image_root\":\"images\"}]", "out");
+    w.o.encoder.max_tokens = 100;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, world_path("out/shard-00000-of-00001.h5")));
+    static const uint8_t ROLES[] = {ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK};
+    CHECK_STR(s->attr.licenses, "[\"cc-u0\",\"cc-u1\"]");
+    CHECK_INT(s->img_off[1], 3);
+    CHECK_INT(s->img_off[2], 9);
+    CHECK(!memcmp(s->ref_role, ROLES, sizeof ROLES));
+    for (int i = 0; i < 9; i++)
+        CHECK_INT(s->ref_image[i], i < 3 ? i : i - 3);
+    shard_close(&s);
+    world_close(&w);
+}

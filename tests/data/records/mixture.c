@@ -1,0 +1,116 @@
+/* mixture: what a file or list of sources means; all mistakes at once, with their places. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "data/records/records.h"
+#include "kernels/base/arena.h"
+#include "tests/data/mutate.h"
+#include "tests/harness.h"
+
+static const char *written(const char *text)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/mixture.json", test_dir());
+    FILE *f = fopen(path, "w");
+    REQUIRE(f && fputs(text, f) >= 0 && !fclose(f));
+    return path;
+}
+
+TEST(mixture_file_with_everything)
+{
+    Mixture m;
+    char wanted[600];
+    REQUIRE_OK(mixture_load(&m, written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\",\"sources\":["
+                                        "{\"name\":\"a\",\"files\":[\"a.json\",\"/b/c.jsonl\"],\"image_root\":\"./images\",\"task\":\"edit\","
+                                        "\"weight\":0.48,\"max\":5,\"filter\":{\"$schema\":\"y\",\"//\":0,\"clip\":[0.2,null],\"dir\":[null,1]}},"
+                                        "{\"files\":\"sub/d.x.json\"}]}"),
+                            NULL, NULL));
+    CHECK(m.seed == 7 && m.epoch == 1000 && m.n_sources == 2);
+    const MixtureSource *a = &m.sources[0], *b = &m.sources[1];
+    CHECK_STR(a->name, "a");
+    snprintf(wanted, sizeof wanted, "%s/a.json", test_dir());
+    CHECK(a->n_files == 2);
+    CHECK_STR(a->files[0], wanted);
+    CHECK_STR(a->files[1], "/b/c.jsonl");
+    snprintf(wanted, sizeof wanted, "%s/images", test_dir());
+    CHECK_STR(a->image_root, wanted);
+    CHECK(a->task == TASK_EDIT && a->weight == 0.48 && a->max == 5 && a->n_filters == 2);
+    CHECK(a->filters[0].least == 0.2 && a->filters[0].most == INFINITY && a->filters[1].least == -INFINITY && a->filters[1].most == 1);
+    CHECK_STR(b->name, "d.x");
+    CHECK(!b->image_root && b->task == TASK_UNDERSTAND && b->weight == 1 && b->max == 0 && b->n_filters == 0);
+    mixture_free(&m);
+    CHECK(!m.sources);
+}
+
+TEST(mixture_as_a_list)
+{
+    Mixture m;
+    char wanted[600];
+    REQUIRE_OK(mixture_load(&m, NULL, "[{\"files\":[\"a.json\"],\"image_root\":\".\"}]", test_dir()));
+    CHECK(m.seed == 42 && m.epoch == 0 && m.n_sources == 1);
+    snprintf(wanted, sizeof wanted, "%s/a.json", test_dir());
+    CHECK_STR(m.sources[0].files[0], wanted);
+    CHECK_STR(m.sources[0].image_root, test_dir());
+    mixture_free(&m);
+    REQUIRE_OK(mixture_load(&m, written("[{\"files\":\"a.json\"}]"), NULL, NULL));
+    CHECK_INT(m.n_sources, 1);
+    mixture_free(&m);
+}
+
+TEST(mixture_lists_all_mistakes)
+{
+    Mixture m;
+    char wanted[4096];
+    const char *f = written("{\"schema\":\"genllava.mixture/2\",\"sed\":1,\"epoch\":0,\"seed\":1.5,\n"
+                            "\"sources\":[{\"file\":[\"a.json\"],\"weigth\":1},\n"
+                            "{\"name\":\"\",\"files\":[],\"task\":\"draw\",\"weight\":-1,\"max\":-1,\"image_root\":5,\"filter\":{\"a\":[1]}},\n"
+                            "{\"files\":[1],\"files\":[\"x\"],\"filter\":{\"a\":[\"x\",1]}}, 3]}");
+    snprintf(wanted, sizeof wanted,
+             "%1$s:1:32: unknown key \"sed\"; did you mean \"seed\"?\n"
+             "%1$s:1:11: schema must be \"genllava.mixture/1\", found \"genllava.mixture/2\"\n"
+             "%1$s:1:57: seed must be a whole number, found 1.5\n"
+             "%1$s:1:48: epoch must be \"natural\" or a number of rows, found 0\n"
+             "%1$s:2:13: unknown key \"file\"; did you mean \"files\"?\n"
+             "%1$s:2:31: unknown key \"weigth\"; did you mean \"weight\"?\n"
+             "%1$s:2:12: this source has no \"files\"\n"
+             "%1$s:3:20: files must be a list of file names, found an array\n"
+             "%1$s:3:9: name must be a string, found \"\"\n"
+             "%1$s:3:71: image_root must be a folder or null, found 5\n"
+             "%1$s:3:30: task must be understand, generate or edit, found \"draw\"\n"
+             "%1$s:3:46: weight must be a number from 0, found -1\n"
+             "%1$s:3:55: max must be a whole number from 0 (0: all rows), found -1\n"
+             "%1$s:3:87: each score of filter must be [least, most] with null for no bound, found an array\n"
+             "%1$s:4:14: the key \"files\" stands twice in this object\n"
+             "%1$s:4:11: files must be file names, found 1\n"
+             "%1$s:4:43: a bound of filter must be a number or null, found \"x\"\n"
+             "%1$s:4:53: a source must be an object, found 3",
+             f);
+    CHECK_FAILS(mixture_load(&m, f, NULL, NULL), ERR_USAGE, wanted);
+    CHECK(!m.sources);
+    CHECK_FAILS(mixture_load(&m, NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an array");
+    CHECK_FAILS(mixture_load(&m, NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
+    CHECK_FAILS(mixture_load(&m, NULL, "7", "."), ERR_USAGE,
+                "data.mixture:1:1: a mixture must be an object with \"sources\", or a list of sources, found 7");
+    CHECK_FAILS(mixture_load(&m, NULL, "[{},]", "."), ERR_USAGE, "data.mixture:1:4: trailing comma: remove the ',' before ']'");
+    snprintf(wanted, sizeof wanted, "%s/absent.json: cannot be opened: No such file or directory", test_dir());
+    char absent[600];
+    snprintf(absent, sizeof absent, "%s/absent.json", test_dir());
+    CHECK_FAILS(mixture_load(&m, absent, NULL, NULL), ERR_MISSING, wanted);
+}
+
+TEST(mixture_damaged_lists_end_with_a_status)
+{
+    static const char LIST[] = "{\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":\"natural\",\"sources\":[{\"name\":\"a\",\"files\":[\"a.json\"],"
+                               "\"image_root\":\".\",\"task\":\"edit\",\"weight\":0.48,\"max\":0,\"filter\":{\"clip\":[0.2,null]}}]}";
+    for (uint32_t round = 0; round < 5000; round++) {
+        char text[sizeof LIST + 64];
+        memcpy(text, LIST, sizeof LIST);
+        text[mutate(text, sizeof LIST - 1, round)] = 0;
+        Mixture m;
+        Status s = mixture_load(&m, NULL, text, ".");
+        CHECK(s == OK || (s == ERR_USAGE && !m.sources && !strncmp(status_message(), "data.mixture:", 13)));
+        mixture_free(&m);
+    }
+}

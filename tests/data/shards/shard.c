@@ -1,0 +1,352 @@
+/* shard: what was written comes back; what was damaged, or made by somebody else, is refused with a sentence. */
+#include <fcntl.h>
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/loader/batch.h"
+#include "data/formats/crc32c.h"
+#include "data/text/encode.h"
+#include "data/formats/file.h"
+#include "data/shards/shard.h"
+#include "data/shards/shard_layout.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/philox.h"
+#include "tests/data/shards/made_shard.h"
+#include "tests/harness.h"
+
+static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2};
+static const uint32_t TWO[] = {1, 0};
+static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}"}, {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}"}};
+
+static const char *path_of(const char *name)
+{
+    static char path[4][256];
+    static int next;
+    next = (next + 1) % 4;
+    snprintf(path[next], sizeof path[next], "%s/%s", test_dir(), name);
+    return path[next];
+}
+
+static const char *make(const char *name)
+{
+    const char *path = path_of(name);
+    made_shard(path, SAMPLES, 2, 2, 0, 1, 40);
+    return path;
+}
+
+TEST(crc32c_matches_the_published_values)
+{
+    uint8_t zeros[32] = {0}, rising[32];
+    for (int i = 0; i < 32; i++)
+        rising[i] = (uint8_t)i;
+    CHECK_INT(crc32c("123456789", 9), 0xE3069283u); /* RFC 3720, B.4 */
+    CHECK_INT(crc32c(zeros, 32), 0x8A9136AAu);
+    CHECK_INT(crc32c(rising, 32), 0x46DD794Eu);
+    for (size_t n = 0; n < 32; n++)
+        CHECK_INT(crc32c_portable(rising, n), crc32c(rising, n));
+}
+
+TEST(shard_comes_back_as_it_was_written)
+{
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, make("a.h5")));
+    CHECK_INT(s->attr.n_samples, 2);
+    CHECK_INT(s->attr.n_images, 2);
+    CHECK_INT(s->attr.n_tokens, 15);
+    CHECK_INT(s->attr.vocab_size, MADE_VOCABULARY);
+    CHECK_STR(s->attr.template_name, "v1");
+    CHECK_STR(s->attr.tok_added, "{\"[IMG0]\":1000}");
+    CHECK_STR(s->attr.licenses, "[\"cc0\"]");
+    CHECK(!memcmp(s->id, PICTURED, sizeof PICTURED) && !memcmp(s->id + 8, PLAIN, sizeof PLAIN));
+    CHECK(s->ref_image[0] == 1 && s->ref_image[1] == 0 && s->record[1] == 41 && s->source[1] == 3 && s->weight[1] == 0.5f);
+    CHECK(s->exp_len[0] == 14 && s->n_train[0] == 2 && s->mask[10] == (KIND_VISUAL << MASK_KIND_SHIFT | MASK_TRAINED));
+    char *text;
+    size_t n;
+    REQUIRE_OK(shard_text(s, 1, &text, &n));
+    CHECK(n == 11 && !memcmp(text, "{\"id\":\"bb\"}", n));
+    mem_free(text);
+    uint8_t *image = mem_alloc(s->image_off[2]);
+    CHECK_OK(shard_image(s, 0, image));
+    CHECK(image[0] == 0xFF && image[1] == 0xD8);
+    CHECK_INT(shard_image(s, 2, image), ERR_USAGE);
+    mem_free(image);
+    shard_close(&s);
+    CHECK(s == NULL);
+}
+
+static size_t read_all(const char *path, uint8_t **bytes)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY);
+    REQUIRE(fd >= 0 && !fstat(fd, &st));
+    *bytes = malloc((size_t)st.st_size);
+    REQUIRE(read(fd, *bytes, (size_t)st.st_size) == st.st_size);
+    close(fd);
+    return (size_t)st.st_size;
+}
+
+static void write_bytes(const char *path, const uint8_t *bytes, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    REQUIRE(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
+    close(fd);
+}
+
+TEST(shard_is_the_same_bytes_each_time)
+{
+    uint8_t *a, *b;
+    size_t n = read_all(make("a.h5"), &a);
+    CHECK(read_all(make("b.h5"), &b) == n && !memcmp(a, b, n));
+    free(a);
+    free(b);
+}
+
+TEST(shard_without_images_or_samples_with_pictures_is_fine)
+{
+    const char *path = path_of("text.h5");
+    made_shard(path, &SAMPLES[1], 1, 0, 0, 1, 0);
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, path));
+    CHECK_INT(s->attr.n_images, 0);
+    shard_close(&s);
+}
+
+/* Reads everything there is; false when some of it is refused. Whatever happens, it must not crash. */
+static bool reads_whole(const char *path)
+{
+    Shard *s;
+    if (shard_open(&s, path))
+        return false;
+    bool ok = true;
+    for (int64_t i = 0; i < s->attr.n_images; i++) {
+        uint8_t *image = mem_alloc(s->image_off[i + 1] - s->image_off[i]);
+        ok = ok && shard_image(s, i, image) == OK;
+        mem_free(image);
+    }
+    shard_close(&s);
+    return ok;
+}
+
+TEST(shard_with_one_flipped_bit_is_always_noticed)
+{
+    uint8_t *bytes;
+    const char *path = make("a.h5");
+    size_t n = read_all(path, &bytes);
+    int unnoticed = 0;
+    for (uint32_t round = 0; round < 400; round++) {
+        Philox4 r = philox4x32(3, round, 0, 0, 0);
+        size_t at = round < 40 ? round * 12 : r.v[0] % n; /* the seal itself more densely */
+        bytes[at] ^= (uint8_t)(1 << r.v[1] % 8);
+        write_bytes(path, bytes, n);
+        unnoticed += reads_whole(path);
+        bytes[at] ^= (uint8_t)(1 << r.v[1] % 8);
+    }
+    CHECK_INT(unnoticed, 0);
+    write_bytes(path, bytes, n);
+    CHECK(reads_whole(path));
+    free(bytes);
+}
+
+TEST(shard_cut_short_is_refused_with_both_sizes)
+{
+    uint8_t *bytes;
+    const char *path = make("a.h5");
+    size_t n = read_all(path, &bytes);
+    char wanted[512];
+    for (size_t cut = 600; cut < n; cut += n / 7) {
+        write_bytes(path, bytes, cut);
+        Shard *s;
+        snprintf(wanted, sizeof wanted, "%s: damaged: %zu bytes, should be %zu; run prepare again", path, cut, n);
+        CHECK_FAILS(shard_open(&s, path), ERR_DATA, wanted);
+    }
+    write_bytes(path, bytes, 300);
+    CHECK(!reads_whole(path));
+    free(bytes);
+}
+
+TEST(shard_of_somebody_else_is_refused)
+{
+    char wanted[512];
+    Shard *s;
+    const char *path = path_of("foreign.h5");
+    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(f);
+    snprintf(wanted, sizeof wanted, "%s: not a shard made by prepare (an HDF5 file without the GenLLaVA seal)", path);
+    CHECK_FAILS(shard_open(&s, path), ERR_DATA, wanted);
+    write_bytes(path, (const uint8_t *)"hello", 5);
+    snprintf(wanted, sizeof wanted, "%s: not a shard made by prepare (no GenLLaVA seal)", path);
+    CHECK_FAILS(shard_open(&s, path), ERR_DATA, wanted);
+    snprintf(wanted, sizeof wanted, "%s: No such file or directory", path_of("absent.h5"));
+    CHECK_FAILS(shard_open(&s, path_of("absent.h5")), ERR_MISSING, wanted);
+}
+
+/* Somebody who knows the seal puts something foreign into a shard: change, seal again, open. */
+typedef void (*Tamper)(hid_t f);
+
+static Status open_tampered(Tamper tamper)
+{
+    const char *path = make("evil.h5");
+    ShardSeal seal;
+    int fd = open(path, O_RDWR);
+    REQUIRE_OK(shard_check_seal(fd, path, true, &seal));
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
+    H5Pset_file_locking(fapl, 0, 1);
+    hid_t f = H5Fopen(path, H5F_ACC_RDWR, fapl);
+    REQUIRE(f >= 0);
+    tamper(f);
+    H5Fclose(f);
+    H5Pclose(fapl);
+    REQUIRE_OK(shard_seal(fd, path, seal.image_offset, seal.image_bytes));
+    close(fd);
+    Shard *s;
+    Status r = shard_open(&s, path);
+    if (!r)
+        shard_close(&s);
+    return r;
+}
+
+static void dataset(hid_t f, const char *name, hid_t type, hid_t dcpl)
+{
+    hid_t space = H5Screate_simple(1, &(hsize_t){8}, NULL), d = H5Dcreate2(f, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    REQUIRE(d >= 0);
+    H5Dclose(d);
+    H5Sclose(space);
+}
+
+static void external_link(hid_t f) { H5Lcreate_external("/etc/passwd", "/x", f, "/tok/more", H5P_DEFAULT, H5P_DEFAULT); }
+static void soft_link(hid_t f) { H5Lcreate_soft("/tok/id", f, "/tok/more", H5P_DEFAULT, H5P_DEFAULT); }
+
+static void external_storage(hid_t f)
+{
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_external(dcpl, "/etc/passwd", 0, 8);
+    dataset(f, "/tok/more", H5T_STD_U8LE, dcpl);
+    H5Pclose(dcpl);
+}
+
+static void foreign_filter(hid_t f)
+{
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(dcpl, 1, &(hsize_t){8});
+    H5Pset_scaleoffset(dcpl, H5Z_SO_INT, 0);
+    dataset(f, "/tok/more", H5T_STD_I32LE, dcpl);
+    H5Pclose(dcpl);
+}
+
+static void variable_length(hid_t f)
+{
+    hid_t type = H5Tvlen_create(H5T_STD_I32LE);
+    dataset(f, "/tok/more", type, H5P_DEFAULT);
+    H5Tclose(type);
+}
+
+static void compact_layout(hid_t f)
+{
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_layout(dcpl, H5D_COMPACT);
+    dataset(f, "/tok/more", H5T_STD_U8LE, dcpl);
+    H5Pclose(dcpl);
+}
+
+static void unfinished(hid_t f)
+{
+    int64_t zero = 0;
+    hid_t a = H5Aopen(f, "finished", H5P_DEFAULT);
+    H5Awrite(a, H5T_NATIVE_INT64, &zero);
+    H5Aclose(a);
+}
+
+static void no_finished(hid_t f) { H5Adelete(f, "finished"); }
+
+static void falling_offsets(hid_t f)
+{
+    uint64_t offsets[3] = {0, 20, 15};
+    hid_t d = H5Dopen2(f, "/sample/tok_off", H5P_DEFAULT);
+    H5Dwrite(d, H5T_STD_U64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, offsets);
+    H5Dclose(d);
+}
+
+static void image_out_of_range(hid_t f)
+{
+    uint32_t refs[2] = {1, 2};
+    hid_t d = H5Dopen2(f, "/ref/image", H5P_DEFAULT);
+    H5Dwrite(d, H5T_STD_U32LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, refs);
+    H5Dclose(d);
+}
+
+static void wrong_type(hid_t f)
+{
+    H5Ldelete(f, "/ref/role", H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, &(hsize_t){2}, NULL);
+    hid_t d = H5Dcreate2(f, "/ref/role", H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Dclose(d);
+    H5Sclose(space);
+}
+
+static void absent_array(hid_t f) { H5Ldelete(f, "/tok/mask", H5P_DEFAULT); }
+
+TEST(shard_with_something_foreign_inside_is_refused_by_name)
+{
+    static const struct {
+        Tamper tamper;
+        const char *says; /* after "PATH: " */
+    } CASES[] = {
+        {external_link, "/tok/more is a link to somewhere else; links are not followed"},
+        {soft_link, "/tok/more is a link to somewhere else; links are not followed"},
+        {external_storage, "/tok/more keeps its data in another file; external storage is not read"},
+        {foreign_filter, "/tok/more uses filter 6; only shuffle, deflate and fletcher32 are read"},
+        {variable_length, "/tok/more holds neither numbers nor fixed-length text (variable-length types are not read)"},
+        {compact_layout, "/tok/more is neither contiguous nor chunked"},
+        {unfinished, "was not finished; run prepare again"},
+        {no_finished, "has no attribute finished"},
+        {falling_offsets, "/sample/tok_off falls at 1"},
+        {image_out_of_range, "/ref of sample 0 names image 2 with role 0"},
+        {wrong_type, "/ref/role should hold u8"},
+        {absent_array, "has no /tok/mask"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char wanted[512];
+        snprintf(wanted, sizeof wanted, "%s: %s", path_of("evil.h5"), CASES[i].says);
+        CHECK_FAILS(open_tampered(CASES[i].tamper), ERR_DATA, wanted);
+    }
+}
+
+TEST(shard_page_describes_every_array_and_attribute)
+{
+    char *page, name[96];
+    size_t n;
+    REQUIRE_OK(file_read(&page, &n, "data/SCHEMA.md", 1 << 20));
+    for (int i = 0; i < N_SHARD_ARRAYS; i++) {
+        const ShardArray *a = &SHARD_ARRAYS[i];
+        snprintf(name, sizeof name, "| `%s` | %s [", a->name, hdf_type_name(a->type));
+        CHECK_MSG(strstr(page, name), "no \"%s\" in data/SCHEMA.md", name);
+    }
+    for (int i = 0; i < N_SHARD_INTS + N_SHARD_TEXTS; i++) {
+        snprintf(name, sizeof name, "`%s`", i < N_SHARD_INTS ? SHARD_INTS[i].name : SHARD_TEXTS[i - N_SHARD_INTS].name);
+        CHECK_MSG(strstr(page, name), "no %s in data/SCHEMA.md", name);
+    }
+    mem_free(page);
+}
+
+TEST(shard_image_that_changed_is_named)
+{
+    const char *path = make("a.h5");
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, path));
+    uint8_t *image = mem_alloc(s->image_off[2]);
+    int fd = open(path, O_RDWR);
+    REQUIRE(pwrite(fd, "x", 1, (off_t)(s->image_data_offset + s->image_off[1] + 9)) == 1);
+    close(fd);
+    CHECK_OK(shard_image(s, 0, image));
+    CHECK_INT(shard_image(s, 1, image), ERR_DATA);
+    char found[512];
+    snprintf(found, sizeof found, "%s", status_message());
+    CHECK(strstr(found, "a.h5: image 1 is damaged (crc32c ") && strstr(found, "; run prepare again"));
+    mem_free(image);
+    shard_close(&s);
+}

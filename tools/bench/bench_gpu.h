@@ -1,0 +1,53 @@
+/* bench_gpu.h: what the parts of bench-gpu share. */
+#ifndef GENLLAVA_TOOLS_BENCH_BENCH_GPU_H
+#define GENLLAVA_TOOLS_BENCH_BENCH_GPU_H
+
+#include "kernels/base/cli.h"
+#include "kernels/cuda/meter.h"
+#include "kernels/ops/watch.h"
+#include "tools/bench/bench_ops.h"
+#include "tools/bench/bench_step.h"
+
+/* How large things are: on a device, and on the emulation, which shows only that the program works. */
+typedef struct BenchSizes {
+    int64_t rows, cols, optimiser;            /* elementwise operators; masters */
+    int64_t square, copy_bytes, memory_bytes; /* the matmul and the copy that are ceilings; room for operands */
+    int64_t heads, kv_heads, head_dim, rows_of_attention, segment[2];
+    int batches, steps;
+    double batch_seconds;
+} BenchSizes;
+extern const BenchSizes BENCH_GPU_LARGE, BENCH_GPU_TINY;
+
+typedef struct BenchOptions {
+    const char *config;
+    CliList sets;
+    int only;
+    int64_t tokens, segment, labels;
+    double goal;
+    const char *row;
+    bool tiny;
+} BenchOptions;
+
+/* Values of --only. */
+enum { ONLY_ALL, ONLY_ATTENTION, ONLY_ELEMENTWISE, ONLY_MATMUL, ONLY_STEP };
+
+typedef struct Bench {
+    Watched w;
+    Meter *meter;
+    const BenchOptions *o;
+    const BenchSizes *sizes;
+    BenchOps ops;
+    double matmul_flops, copy_bytes; /* a second: the ceilings */
+    int marked;                      /* operators of the step whose moments are noted */
+    Status status;                   /* of a visitor */
+} Bench;
+
+typedef Status (*BenchWork)(Bench *x, const void *arg);
+
+/* Seconds of one of n calls, on the device. */
+MUST_USE Status bench_gpu_batch(Bench *x, BenchWork work, const void *arg, int n, double *seconds);
+DType bench_gpu_compute(const RunConfig *cfg); /* auto: bf16, which every device that is taken multiplies */
+
+/* Ceilings, attention, elementwise operators, the matmuls of a step: those that --only names, a line each. */
+MUST_USE Status bench_gpu_kernels(Bench *x, const RunConfig *cfg, const PassShape *shape);
+#endif

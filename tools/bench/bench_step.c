@@ -1,0 +1,95 @@
+#include "tools/bench/bench_step.h"
+
+#include <math.h>
+
+#include "train/optim/optim.h"
+
+Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int64_t segment, int64_t labels)
+{
+    ModelSizes sizes;
+    TRY(genllava_sizes(&sizes, cfg));
+    if (!segment || segment > tokens)
+        segment = tokens;
+    int64_t segments = tokens / segment;
+    if (labels > segment)
+        labels = segment;
+    bool room = sizes.patches > 0 && sizes.patches < segment;
+    *p = (PassShape){.tokens = (int32_t)(segments * segment), .segments = (int32_t)segments, .max_segment = (int32_t)segment,
+                     .images = room ? (int32_t)segments : 0, .labels = (int32_t)(segments * labels)};
+    return OK;
+}
+
+static Status measure(BenchStep *s, DType compute, const PassShape *shape)
+{
+    Backend null;
+    TRY(null_open(&null));
+    null.joins = s->b->joins;
+    Status status = memory_walk(&s->plan, &null, s->cfg, compute, shape, 1, NULL, NULL, NULL);
+    null.close(&null);
+    return status;
+}
+
+static Status take(BenchStep *s, Arena *a, void **memory, size_t n_bytes)
+{
+    TRY(s->b->mem_create(s->b, n_bytes + ARENA_ALIGN, memory));
+    arena_borrow(a, *memory, n_bytes + ARENA_ALIGN);
+    return OK;
+}
+
+Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType compute, const PassShape *shape)
+{
+    *s = (BenchStep){.b = b, .cfg = cfg};
+    TRY(measure(s, compute, shape));
+    TRY_IN(take(s, &s->keep, &s->keep_memory, s->plan.keep), "activations");
+    TRY_IN(take(s, &s->scratch, &s->scratch_memory, s->plan.scratch), "block workspace");
+    TRY(b->mem_create(b, 2 * sizeof(double), &s->numbers));
+    b->ctx.scratch = &s->scratch;
+    TRY(tape_create(&s->tape, &(TapeOptions){.backend = b,
+                                             .keep = &s->keep,
+                                             .scratch = &s->scratch,
+                                             .compute = compute,
+                                             .recompute = (Recompute)cfg->train.recompute,
+                                             .seed = (uint64_t)cfg->seed}));
+    TRY(genllava_open(&s->model, b, compute, cfg, NULL));
+    return pass_make(&s->pass, shape, genllava_model_sizes(s->model));
+}
+
+void bench_step_close(BenchStep *s)
+{
+    pass_free(&s->pass);
+    tape_free(&s->tape);
+    genllava_close(&s->model);
+    if (s->keep_memory)
+        s->b->mem_destroy(s->b, s->keep_memory);
+    if (s->scratch_memory)
+        s->b->mem_destroy(s->b, s->scratch_memory);
+    if (s->numbers)
+        s->b->mem_destroy(s->b, s->numbers);
+    if (s->b)
+        s->b->ctx.scratch = NULL;
+    *s = (BenchStep){0};
+}
+
+/* As train/loop.c does it: the device is waited for once, for the loss and the norm. */
+Status bench_step_run(BenchStep *s)
+{
+    enum { TEXT_SUM, SQUARES, N_NUMBERS };
+    double numbers[N_NUMBERS] = {0}, *on_device = s->numbers;
+    LossResult result;
+    const Batch *b = &s->pass.batch;
+    Params *p = genllava_params(s->model);
+    TRY(s->b->upload(s->b, on_device, numbers, sizeof numbers));
+    TRY(params_step_begin(p));
+    tape_reset(s->tape, 0);
+    TRY(genllava_loss(s->tape, s->model, b, &(LossRequest){.text_scale = 1.0 / b->n_labels, .text_total = on_device + TEXT_SUM}, &result));
+    if (result.loss)
+        TRY(tape_backward(s->tape, result.loss, 1));
+    TRY(optim_squares(p, on_device + SQUARES));
+    TRY(s->b->download(s->b, numbers, on_device, sizeof numbers));
+    OptimResult done = {.grad_norm = sqrt(numbers[SQUARES])};
+    s->loss = numbers[TEXT_SUM] / b->n_labels;
+    TRY(optim_update(p, s->cfg, 1, s->loss, &done));
+    if (done.skipped)
+        return fail(ERR_INTERNAL, "a step over random weights gave loss %g and a gradient of norm %g: the backend computes wrongly", s->loss, done.grad_norm);
+    return genllava_updated(s->model);
+}

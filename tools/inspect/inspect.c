@@ -1,0 +1,87 @@
+/* inspect: what lies in a file or folder. */
+#include "tools/inspect/inspect.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "kernels/base/cli.h"
+
+static Status inspect_one(const InspectOptions *o)
+{
+    PathKind kind;
+    TRY(inspect_identify(o->path, &kind));
+    bool shard = kind == PATH_SHARD || kind == PATH_SHARD_FOLDER;
+    if (o->sample >= 0 && !shard)
+        return fail(ERR_USAGE, "--sample looks into shards; %s is none", o->path);
+    switch (kind) {
+    case PATH_SHARD: return inspect_shard(o);
+    case PATH_WEIGHTS: return inspect_weights(o, NULL);
+    case PATH_SHARD_FOLDER: return inspect_shard_folder(o);
+    case PATH_CHECKPOINT: return inspect_checkpoint(o);
+    case PATH_RUN: return inspect_run(o);
+    case PATH_WEIGHTS_FOLDER: break;
+    }
+    char path[4096];
+    struct stat st;
+    static const char *const NAMES[] = {"model.safetensors", "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", o->path, NAMES[i]) < sizeof path && !stat(path, &st))
+            return inspect_weights(o, "model");
+    return inspect_weights(o, "diffusion_pytorch_model");
+}
+
+static Status check(const InspectOptions *o, int n_words)
+{
+    if (n_words == 0)
+        return fail(ERR_USAGE, "nothing to look at: give a file or folder; inspect --help says which");
+    if (o->sample < 0 && (o->image >= 0 || o->pixels))
+        return fail(ERR_USAGE, "%s needs --sample N: which sample of the shard is meant", o->pixels ? "--pixels" : "--image");
+    if (n_words > 1 && (o->sample >= 0 || o->json))
+        return fail(ERR_USAGE, "%s takes one file or folder, %d were given", o->sample >= 0 ? "--sample" : "--format json", n_words);
+    return OK;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const FORMATS[] = {"text", "json", NULL};
+    InspectOptions o = {.sample = -1, .image = -1, .out = stdout};
+    CliList words = {.n = 0};
+    int format = 0;
+    bool done = false;
+    const CliOption options[] = {
+        {"--format", CLI_CHOICE, &format, "text|json", "Text for people, or one JSON object.", 0, 0, FORMATS, false},
+        {"--sample", CLI_INT, &o.sample, "N", "Of a shard or a folder of shards: tokens, label mask (* is trained), images and the original line "
+                                              "of sample N, from 0.", 0, 9e15, NULL, false},
+        {"--image", CLI_INT, &o.image, "K", "Only image K of the sample, from 0.", 0, 9e15, NULL, false},
+        {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, after padding and resizing "
+                                                        "(\"-\": standard output). Needs --config.", 0, 0, NULL, false},
+        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens and whose vision tower sizes the picture.", 0,
+         0, NULL, false},
+        {0},
+    };
+    const CliProgram program = {
+        .name = "inspect",
+        .summary = "Shows what lies in a safetensors file, a Hugging Face folder, a shard or folder of shards, a checkpoint or a run folder.",
+        .usage = "inspect PATH … [--format json]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
+                 "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
+        .options = options,
+        .positional = "PATH",
+        .words = &words,
+        .notes = "Shards and checkpoints are verified on the way: exit code 65 when something is damaged, 66 when it is not there.",
+    };
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
+    Status s = cli_parse(&program, argc, argv, &done);
+    if (s || done)
+        return cli_finish(s);
+    o.json = format == 1;
+    s = check(&o, words.n);
+    for (int i = 0; i < words.n && !s; i++) {
+        o.path = words.items[i];
+        s = inspect_one(&o);
+    }
+    if (!s && fflush(stdout))
+        s = fail(ERR_IO, "standard output: the text could not be written");
+    return cli_finish(s);
+}

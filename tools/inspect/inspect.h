@@ -1,0 +1,41 @@
+/* inspect.h: what lies in a file or folder, for people or as JSON. Private to tools/inspect*.c. */
+#ifndef GENLLAVA_TOOLS_INSPECT_INSPECT_H
+#define GENLLAVA_TOOLS_INSPECT_INSPECT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "data/formats/json.h"
+#include "data/formats/safetensors.h"
+#include "data/shards/shard.h"
+
+typedef struct InspectOptions {
+    const char *path;
+    bool json;
+    int64_t sample, image; /* -1: not asked for */
+    const char *pixels;    /* PPM file, "-" for standard output, or NULL */
+    const char *config;    /* run config, or NULL */
+    FILE *out;
+} InspectOptions;
+
+/* What a path is, by its content. */
+typedef enum PathKind { PATH_SHARD, PATH_WEIGHTS, PATH_SHARD_FOLDER, PATH_WEIGHTS_FOLDER, PATH_CHECKPOINT, PATH_RUN } PathKind;
+MUST_USE Status inspect_identify(const char *path, PathKind *kind);
+
+/* inspect_weights.c. stem: of a folder ("model" or "diffusion_pytorch_model"), NULL for a file */
+MUST_USE Status inspect_weights(const InspectOptions *o, const char *stem);
+/* inspect_shard.c */
+MUST_USE Status inspect_shard(const InspectOptions *o);
+MUST_USE Status inspect_shard_folder(const InspectOptions *o);
+/* inspect_sample.c: o->sample of an open shard */
+MUST_USE Status inspect_sample(const InspectOptions *o, const Shard *s);
+MUST_USE Status inspect_pixels(const InspectOptions *o, const Shard *s);
+/* inspect_run.c */
+MUST_USE Status inspect_checkpoint(const InspectOptions *o);
+MUST_USE Status inspect_run(const InspectOptions *o);
+
+/* The finished JSON to o->out, freed. */
+MUST_USE Status inspect_put_json(const InspectOptions *o, JsonOut *j);
+/* 1234567 as "1,234,567" into buf. */
+const char *inspect_count(char buf[32], int64_t n);
+#endif

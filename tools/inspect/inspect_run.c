@@ -1,0 +1,245 @@
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/formats/file.h"
+#include "kernels/base/arena.h"
+#include "tools/inspect/inspect.h"
+#include "train/store/manifest.h"
+
+enum { LARGEST_JSON = 64 << 20 };
+
+/* ---------------------------------------------------------------- a checkpoint */
+
+/* A JSON file of the folder, or *doc = NULL when there is none. */
+static Status read_json(const char *folder, const char *name, JsonDoc **doc)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    *doc = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || stat(path, &st))
+        return OK;
+    return json_read_file(doc, path);
+}
+
+/* The same as text, for JSON output: what is in the file, as it is. */
+static Status put_file(JsonOut *j, const char *folder, const char *name, const char *key)
+{
+    char path[PATH_MAX], *text;
+    size_t n;
+    struct stat st;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || stat(path, &st))
+        return OK;
+    JsonDoc *doc;
+    TRY(file_read(&text, &n, path, LARGEST_JSON));
+    Status s = json_parse(&doc, text, n, path);
+    if (!s) {
+        jsonout_raw(j, key, text);
+        json_free(&doc);
+    }
+    mem_free(text);
+    return s;
+}
+
+static Status checkpoint_json(const InspectOptions *o)
+{
+    JsonOut j = {.pretty = true};
+    jsonout_begin_object(&j, NULL);
+    jsonout_string(&j, "kind", "checkpoint");
+    jsonout_string(&j, "path", o->path);
+    jsonout_bool(&j, "verified", true);
+    Status s = put_file(&j, o->path, "state.json", "state");
+    if (!s)
+        s = put_file(&j, o->path, "MANIFEST.json", "manifest");
+    jsonout_end_object(&j);
+    if (!s)
+        return inspect_put_json(o, &j);
+    jsonout_free(&j);
+    return s;
+}
+
+static void print_value(FILE *out, const Json *v)
+{
+    if (v->kind == JSON_STRING)
+        fprintf(out, "%s", v->string);
+    else if (v->kind == JSON_INT)
+        fprintf(out, "%" PRId64, v->integer);
+    else if (v->kind == JSON_REAL)
+        fprintf(out, "%.9g", v->real);
+    else if (v->kind == JSON_BOOL)
+        fprintf(out, "%s", v->boolean ? "true" : "false");
+    else
+        fprintf(out, "%s", json_kind_name(v->kind));
+}
+
+static void print_members(FILE *out, const JsonDoc *doc)
+{
+    for (const Json *v = doc ? json_root(doc)->child : NULL; v; v = v->next) {
+        if (v->kind == JSON_ARRAY || v->kind == JSON_OBJECT)
+            continue;
+        fprintf(out, "  %-20s ", v->key ? v->key : "");
+        print_value(out, v);
+        fputc('\n', out);
+    }
+}
+
+static Status checkpoint_text(const InspectOptions *o)
+{
+    JsonDoc *manifest, *state = NULL;
+    TRY(read_json(o->path, "MANIFEST.json", &manifest));
+    Status s = read_json(o->path, "state.json", &state);
+    const Json *files = manifest ? json_get(json_root(manifest), "files") : NULL;
+    fprintf(o->out, "%s: checkpoint, every file verified\n", o->path);
+    print_members(o->out, state);
+    fprintf(o->out, "files\n");
+    for (const Json *f = files ? files->child : NULL; f; f = f->next) {
+        const Json *name = json_get(f, "name"), *bytes = json_get(f, "bytes");
+        char size[32];
+        if (name && bytes && name->kind == JSON_STRING && bytes->kind == JSON_INT)
+            fprintf(o->out, "  %-36s %s\n", name->string, file_size_text(size, sizeof size, (size_t)bytes->integer));
+    }
+    json_free(&state);
+    json_free(&manifest);
+    return s;
+}
+
+Status inspect_checkpoint(const InspectOptions *o)
+{
+    TRY(manifest_verify(o->path));
+    return o->json ? checkpoint_json(o) : checkpoint_text(o);
+}
+
+/* ---------------------------------------------------------------- a run folder */
+
+typedef struct RunFound {
+    char checkpoints[256][64];
+    bool whole[256];
+    int n;
+    int64_t steps;     /* lines of train.jsonl */
+    char *last;        /* the last of them */
+    char damage[512];  /* of the first damaged checkpoint */
+} RunFound;
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+static Status find_checkpoints(const char *folder, RunFound *f)
+{
+    DIR *d = opendir(folder);
+    if (!d)
+        return fail(ERR_MISSING, "%s: %s", folder, strerror(errno));
+    for (struct dirent *e; (e = readdir(d));)
+        if (!strncmp(e->d_name, "checkpoint-", 11) && f->n < 256 && strlen(e->d_name) < sizeof f->checkpoints[0])
+            memcpy(f->checkpoints[f->n++], e->d_name, strlen(e->d_name) + 1);
+    closedir(d);
+    qsort(f->checkpoints, (size_t)f->n, sizeof f->checkpoints[0], by_name);
+    for (int i = 0; i < f->n; i++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", folder, f->checkpoints[i]);
+        Status s = manifest_verify(path);
+        if (s == ERR_NOMEM)
+            return s;
+        f->whole[i] = s == OK;
+        if (!f->whole[i] && !*f->damage)
+            snprintf(f->damage, sizeof f->damage, "%s", status_message());
+    }
+    return OK;
+}
+
+static Status read_log(const char *folder, RunFound *f)
+{
+    char path[PATH_MAX], *line = NULL;
+    size_t capacity = 0;
+    if ((size_t)snprintf(path, sizeof path, "%s/train.jsonl", folder) >= sizeof path)
+        return fail(ERR_USAGE, "%s: the name is too long", folder);
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return OK;
+    Status s = OK;
+    for (ssize_t n; !s && !(s = file_line(in, path, &line, &capacity, &n)) && n > 0;) {
+        if (line[n - 1] != '\n')
+            break; /* a run is writing it just now */
+        line[n - 1] = 0;
+        f->steps++;
+        mem_free(f->last);
+        f->last = mem_strdup(line);
+        s = f->last ? OK : fail(ERR_NOMEM, "no memory for a line of %s", path);
+    }
+    free(line); /* getline's */
+    fclose(in);
+    return s;
+}
+
+/* The last line of the log; NULL when there is none, or it is not JSON. */
+static Status parse_last(JsonDoc **last, const RunFound *f)
+{
+    *last = NULL;
+    Status s = f->last ? json_parse(last, f->last, strlen(f->last), "train.jsonl") : OK;
+    return s == ERR_NOMEM ? s : OK;
+}
+
+static Status run_json(const InspectOptions *o, const RunFound *f)
+{
+    JsonOut j = {.pretty = true};
+    JsonDoc *last;
+    TRY(parse_last(&last, f));
+    jsonout_begin_object(&j, NULL);
+    jsonout_string(&j, "kind", "run");
+    jsonout_string(&j, "path", o->path);
+    jsonout_int(&j, "logged_steps", f->steps);
+    if (last)
+        jsonout_raw(&j, "last", f->last);
+    json_free(&last);
+    jsonout_begin_array(&j, "checkpoints");
+    for (int i = 0; i < f->n; i++) {
+        jsonout_begin_object(&j, NULL);
+        jsonout_string(&j, "name", f->checkpoints[i]);
+        jsonout_bool(&j, "verified", f->whole[i]);
+        jsonout_end_object(&j);
+    }
+    jsonout_end_array(&j);
+    Status s = put_file(&j, o->path, "config.resolved.json", "config");
+    jsonout_end_object(&j);
+    if (!s)
+        return inspect_put_json(o, &j);
+    jsonout_free(&j);
+    return s;
+}
+
+static Status run_text(const InspectOptions *o, const RunFound *f)
+{
+    JsonDoc *last;
+    TRY(parse_last(&last, f));
+    fprintf(o->out, "%s: run, %" PRId64 " steps logged\n", o->path, f->steps);
+    if (last)
+        print_members(o->out, last);
+    json_free(&last);
+    for (int i = 0; i < f->n; i++)
+        fprintf(o->out, "%s  %s\n", f->checkpoints[i], f->whole[i] ? "verified" : "DAMAGED");
+    if (!f->n)
+        fprintf(o->out, "no checkpoint yet\n");
+    return OK;
+}
+
+/* Damaged checkpoints are shown, and make the exit code 65. */
+Status inspect_run(const InspectOptions *o)
+{
+    RunFound *f = mem_alloc(sizeof *f);
+    if (!f)
+        return fail(ERR_NOMEM, "no memory to look at %s", o->path);
+    Status s = find_checkpoints(o->path, f);
+    if (!s)
+        s = read_log(o->path, f);
+    if (!s && o->json)
+        s = run_json(o, f);
+    else if (!s)
+        s = run_text(o, f);
+    if (!s && *f->damage)
+        s = fail(ERR_DATA, "%s", f->damage);
+    mem_free(f->last);
+    mem_free(f);
+    return s;
+}

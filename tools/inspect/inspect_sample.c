@@ -1,0 +1,231 @@
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+#include "data/text/encode.h"
+#include "data/pictures/preprocessor.h"
+#include "data/formats/sha256.h"
+#include "data/text/tokenizer.h"
+#include "kernels/base/arena.h"
+#include "tools/inspect/inspect.h"
+#include "train/config/config.h"
+
+/* ---------------------------------------------------------------- words for ids */
+
+typedef struct Words {
+    Tokenizer *tok;  /* NULL: not found */
+    JsonDoc *inputs, *added;
+    const Shard *s;
+} Words;
+
+/* The vocabulary is not in the shard: it is looked for where the config says, else where it lay when the shard was made. */
+static Status open_words(Words *w, const InspectOptions *o, const Shard *s)
+{
+    char path[PATH_MAX] = "", sha[65];
+    *w = (Words){.s = s};
+    TRY(json_parse(&w->added, s->attr.tok_added, strlen(s->attr.tok_added), "tok_added"));
+    TRY(json_parse(&w->inputs, s->attr.inputs, strlen(s->attr.inputs), "inputs"));
+    const Json *first = json_root(w->inputs)->child, *name = first ? json_get(first, "path") : NULL;
+    if (o->config) {
+        RunConfig cfg;
+        TRY(config_load(&cfg, o->config, NULL, 0));
+        snprintf(path, sizeof path, "%s/tokenizer.model", cfg.model.llm.path);
+        config_free(&cfg);
+    } else if (name && name->kind == JSON_STRING) {
+        snprintf(path, sizeof path, "%s", name->string);
+    }
+    Status hashed = *path ? sha256_file(path, sha, NULL) : ERR_MISSING;
+    if (hashed)
+        return hashed == ERR_NOMEM ? hashed : OK;
+    if (strcmp(sha, s->attr.tok_sha256))
+        return o->config ? fail(ERR_DATA, "%s is not the tokenizer that %s was made with", path, s->path) : OK;
+    return tokenizer_open(&w->tok, path);
+}
+
+static void close_words(Words *w)
+{
+    tokenizer_close(&w->tok);
+    json_free(&w->inputs);
+    json_free(&w->added);
+}
+
+static const char *word_of(const Words *w, int32_t id)
+{
+    if (id == ID_IMAGE)
+        return "<image>";
+    if (id < w->s->attr.vocab_size)
+        return w->tok ? tokenizer_piece(w->tok, id) : "";
+    for (const Json *a = json_root(w->added)->child; a; a = a->next)
+        if (a->kind == JSON_INT && a->integer == id)
+            return a->key;
+    return "";
+}
+
+/* ---------------------------------------------------------------- a sample */
+
+static Status check_numbers(const InspectOptions *o, const Shard *s, int64_t *first, int64_t *images)
+{
+    if (o->sample >= s->attr.n_samples)
+        return fail(ERR_USAGE, "--sample %" PRId64 ": %s holds %" PRId64 " samples, numbered from 0", o->sample, s->path, s->attr.n_samples);
+    *first = (int64_t)s->img_off[o->sample];
+    *images = (int64_t)s->img_off[o->sample + 1] - *first;
+    if (o->image >= *images)
+        return fail(ERR_USAGE, "--image %" PRId64 ": sample %" PRId64 " has %" PRId64 " images, numbered from 0", o->image, o->sample, *images);
+    return OK;
+}
+
+static void put_image(JsonOut *j, const Shard *s, uint64_t ref)
+{
+    uint32_t i = s->ref_image[ref];
+    char sha[65];
+    sha256_hex(s->image_sha256[i], sha);
+    jsonout_begin_object(j, NULL);
+    jsonout_string(j, "role", ROLE_NAMES[s->ref_role[ref]]);
+    jsonout_int(j, "number", i);
+    jsonout_string(j, "format", image_format_name((ImageFormat)s->image_fmt[i]));
+    jsonout_int(j, "width", s->image_wh[i][0]);
+    jsonout_int(j, "height", s->image_wh[i][1]);
+    jsonout_int(j, "orientation", s->image_orient[i]);
+    jsonout_int(j, "bytes", (int64_t)(s->image_off[i + 1] - s->image_off[i]));
+    jsonout_string(j, "sha256", sha);
+    jsonout_end_object(j);
+}
+
+static Status sample_json(const InspectOptions *o, const Shard *s, const Words *w, const char *line)
+{
+    const int64_t i = o->sample;
+    JsonOut j = {.pretty = true};
+    jsonout_begin_object(&j, NULL);
+    jsonout_string(&j, "kind", "sample");
+    jsonout_string(&j, "path", s->path);
+    jsonout_int(&j, "sample", i);
+    jsonout_int(&j, "record", s->record[i]);
+    jsonout_int(&j, "source", s->source[i]);
+    jsonout_string(&j, "task", TASK_NAMES[s->task[i]]);
+    jsonout_real(&j, "weight", (double)s->weight[i]);
+    jsonout_int(&j, "expanded", s->exp_len[i]);
+    jsonout_int(&j, "trained", s->n_train[i]);
+    jsonout_begin_array(&j, "tokens");
+    for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
+        jsonout_begin_object(&j, NULL);
+        jsonout_int(&j, "id", s->id[t]);
+        jsonout_string(&j, "piece", word_of(w, s->id[t]));
+        jsonout_string(&j, "kind", KIND_NAMES[s->mask[t] >> MASK_KIND_SHIFT]);
+        jsonout_bool(&j, "trained", s->mask[t] & MASK_TRAINED);
+        jsonout_end_object(&j);
+    }
+    jsonout_end_array(&j);
+    jsonout_begin_array(&j, "images");
+    for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
+        if (o->image < 0 || r == s->img_off[i] + (uint64_t)o->image)
+            put_image(&j, s, r);
+    jsonout_end_array(&j);
+    jsonout_string(&j, "line", line);
+    jsonout_end_object(&j);
+    return inspect_put_json(o, &j);
+}
+
+static void image_text(const InspectOptions *o, const Shard *s, uint64_t ref, int64_t k)
+{
+    uint32_t i = s->ref_image[ref];
+    char sha[65];
+    sha256_hex(s->image_sha256[i], sha);
+    fprintf(o->out, "image %" PRId64 ": %s, %s %ux%u, %" PRIu64 " bytes, EXIF orientation %d, stored as image %u, sha256 %.16s…\n", k,
+            ROLE_NAMES[s->ref_role[ref]], image_format_name((ImageFormat)s->image_fmt[i]), s->image_wh[i][0], s->image_wh[i][1],
+            s->image_off[i + 1] - s->image_off[i], s->image_orient[i], i, sha);
+}
+
+static void sample_text(const InspectOptions *o, const Shard *s, const Words *w, const char *line)
+{
+    const int64_t i = o->sample;
+    fprintf(o->out, "sample %" PRId64 " of %s: record %u, source %d, task %s, weight %g\n", i, s->path, s->record[i], s->source[i],
+            TASK_NAMES[s->task[i]], (double)s->weight[i]);
+    fprintf(o->out, "%" PRIu64 " tokens, %u with the images expanded, %u trained (*)%s\n\n", s->tok_off[i + 1] - s->tok_off[i], s->exp_len[i],
+            s->n_train[i], w->tok ? "" : "; pieces unknown: the tokenizer is not where it was, give --config RUN.json");
+    int64_t position = 0;
+    for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
+        unsigned kind = (unsigned)s->mask[t] >> MASK_KIND_SHIFT;
+        fprintf(o->out, "%6" PRId64 " %c %6d  %-6s %s\n", position, s->mask[t] & MASK_TRAINED ? '*' : ' ', s->id[t], KIND_NAMES[kind],
+                word_of(w, s->id[t]));
+        position += kind == KIND_IMAGE ? s->attr.patches : 1;
+    }
+    fputc('\n', o->out);
+    for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
+        if (o->image < 0 || r == s->img_off[i] + (uint64_t)o->image)
+            image_text(o, s, r, (int64_t)(r - s->img_off[i]));
+    fprintf(o->out, "line: %s\n", line);
+}
+
+/* Shown images are also read, so that damage to them is seen. */
+static Status check_images(const InspectOptions *o, const Shard *s, int64_t first, int64_t images)
+{
+    for (int64_t k = 0; k < images; k++) {
+        uint32_t i = s->ref_image[first + k];
+        if (o->image >= 0 && k != o->image)
+            continue;
+        uint8_t *bytes = mem_alloc(s->image_off[i + 1] - s->image_off[i]);
+        Status r = bytes ? shard_image(s, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
+        mem_free(bytes);
+        TRY(r);
+    }
+    return OK;
+}
+
+Status inspect_sample(const InspectOptions *o, const Shard *s)
+{
+    int64_t first, images;
+    char *line;
+    size_t n;
+    Words w;
+    TRY(check_numbers(o, s, &first, &images));
+    TRY(check_images(o, s, first, images));
+    TRY(shard_text(s, o->sample, &line, &n));
+    Status r = open_words(&w, o, s);
+    if (!r && o->json)
+        r = sample_json(o, s, &w, line);
+    else if (!r)
+        sample_text(o, s, &w, line);
+    close_words(&w);
+    mem_free(line);
+    return r;
+}
+
+/* ---------------------------------------------------------------- pixels */
+
+static Status load_preprocessor(const InspectOptions *o, Preprocessor *p)
+{
+    RunConfig cfg;
+    if (!o->config)
+        return fail(ERR_USAGE, "--pixels needs --config RUN.json: its vision tower says how pictures are padded and resized");
+    TRY(config_load(&cfg, o->config, NULL, 0));
+    Status s = cfg.model.vision.path ? preprocessor_load(p, cfg.model.vision.path, cfg.model.vision.aspect == ASPECT_PAD)
+                                     : fail(ERR_USAGE, "%s has no vision tower (model.vision.path)", o->config);
+    config_free(&cfg);
+    return s;
+}
+
+Status inspect_pixels(const InspectOptions *o, const Shard *s)
+{
+    Preprocessor p;
+    int64_t first, images, k = o->image < 0 ? 0 : o->image;
+    TRY(check_numbers(o, s, &first, &images));
+    if (!images)
+        return fail(ERR_USAGE, "sample %" PRId64 " of %s has no image", o->sample, s->path);
+    TRY(load_preprocessor(o, &p));
+    uint32_t i = s->ref_image[first + k];
+    uint64_t n = s->image_off[i + 1] - s->image_off[i];
+    uint8_t *bytes = mem_alloc(n), *rgb = mem_alloc((size_t)p.prep.width * (size_t)p.prep.height * 3);
+    Image im = {0};
+    Reject why;
+    Status r = bytes && rgb ? shard_image(s, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
+    if (!r)
+        r = image_decode(&im, bytes, n, &why);
+    if (!r)
+        r = image_prepare(rgb, &im, &p.prep);
+    if (!r)
+        r = image_write_ppm(o->pixels, rgb, p.prep.width, p.prep.height);
+    image_free(&im);
+    mem_free(bytes);
+    mem_free(rgb);
+    return r;
+}

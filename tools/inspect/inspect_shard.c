@@ -1,0 +1,138 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "data/text/encode.h"
+#include "data/formats/file.h"
+#include "data/shards/shard_set.h"
+#include "tools/inspect/inspect.h"
+
+typedef struct Sums {
+    int64_t samples, tokens, trained, images, by_task[N_TASKS], longest, image_bytes;
+} Sums;
+
+static void add_shard(Sums *t, const Shard *s)
+{
+    t->samples += s->attr.n_samples;
+    t->tokens += s->attr.n_tokens;
+    t->images += s->attr.n_images;
+    t->image_bytes += (int64_t)s->image_off[s->attr.n_images];
+    for (int64_t i = 0; i < s->attr.n_samples; i++) {
+        t->trained += s->n_train[i];
+        t->by_task[s->task[i]]++;
+        t->longest = s->exp_len[i] > t->longest ? s->exp_len[i] : t->longest;
+    }
+}
+
+static void put_sums(JsonOut *j, const Sums *t)
+{
+    jsonout_int(j, "samples", t->samples);
+    jsonout_int(j, "tokens", t->tokens);
+    jsonout_int(j, "trained_tokens", t->trained);
+    jsonout_int(j, "longest", t->longest);
+    jsonout_int(j, "images", t->images);
+    jsonout_int(j, "image_bytes", t->image_bytes);
+    jsonout_begin_object(j, "tasks");
+    for (int k = 0; k < N_TASKS; k++)
+        jsonout_int(j, TASK_NAMES[k], t->by_task[k]);
+    jsonout_end_object(j);
+}
+
+static void put_attributes(JsonOut *j, const ShardAttributes *a)
+{
+    jsonout_begin_object(j, "attributes");
+    jsonout_int(j, "shard_index", a->shard_index);
+    jsonout_int(j, "shard_count", a->shard_count);
+    jsonout_string(j, "template", a->template_name);
+    jsonout_int(j, "model_max_length", a->model_max_length);
+    jsonout_int(j, "vocab_size", a->vocab_size);
+    jsonout_int(j, "n_visual_tokens", a->n_visual_tokens);
+    jsonout_int(j, "patches", a->patches);
+    jsonout_string(j, "image_aspect_ratio", a->aspect);
+    jsonout_string(j, "config_sha256", a->config_sha256);
+    jsonout_string(j, "tok_sha256", a->tok_sha256);
+    jsonout_raw(j, "tok_added", a->tok_added);
+    jsonout_raw(j, "licenses", a->licenses);
+    jsonout_raw(j, "inputs", a->inputs);
+    jsonout_end_object(j);
+}
+
+static Status as_json(const InspectOptions *o, const char *kind, const Shard *s, const Sums *t)
+{
+    JsonOut j = {.pretty = true};
+    jsonout_begin_object(&j, NULL);
+    jsonout_string(&j, "kind", kind);
+    jsonout_string(&j, "path", o->path);
+    put_sums(&j, t);
+    put_attributes(&j, &s->attr);
+    jsonout_end_object(&j);
+    return inspect_put_json(o, &j);
+}
+
+static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
+{
+    const ShardAttributes *a = &s->attr;
+    char n[32], size[32];
+    fprintf(o->out, "samples    %s", inspect_count(n, t->samples));
+    const char *before = " (";
+    for (int k = 0; k < N_TASKS; k++)
+        if (t->by_task[k]) {
+            fprintf(o->out, "%s%s %s", before, inspect_count(n, t->by_task[k]), TASK_NAMES[k]);
+            before = ", ";
+        }
+    fprintf(o->out, "%s\n", t->samples ? ")" : "");
+    fprintf(o->out, "tokens     %s", inspect_count(n, t->tokens));
+    fprintf(o->out, ", %s trained", inspect_count(n, t->trained));
+    fprintf(o->out, "; longest sample %s with its images\n", inspect_count(n, t->longest));
+    fprintf(o->out, "images     %s, %s; %" PRId64 " rows each, aspect %s\n", inspect_count(n, t->images),
+            file_size_text(size, sizeof size, (size_t)t->image_bytes), a->patches, a->aspect);
+    fprintf(o->out, "template   %s, at most %" PRId64 " tokens\n", a->template_name, a->model_max_length);
+    fprintf(o->out, "vocabulary %" PRId64 ", added %s\n", a->vocab_size, a->tok_added);
+    fprintf(o->out, "made from  %.16s… (config), %.16s… (tokenizer)\n", a->config_sha256, a->tok_sha256);
+}
+
+static Status asked_of(const InspectOptions *o, const Shard *s) { return o->pixels ? inspect_pixels(o, s) : inspect_sample(o, s); }
+
+Status inspect_shard(const InspectOptions *o)
+{
+    Shard *s;
+    TRY(shard_open(&s, o->path));
+    Sums t = {0};
+    Status r = OK;
+    add_shard(&t, s);
+    if (o->sample >= 0) {
+        r = asked_of(o, s);
+    } else if (o->json) {
+        r = as_json(o, "shard", s, &t);
+    } else {
+        fprintf(o->out, "%s: shard %" PRId64 " of %" PRId64 "\n", o->path, s->attr.shard_index, s->attr.shard_count);
+        as_text(o, s, &t);
+    }
+    shard_close(&s);
+    return r;
+}
+
+Status inspect_shard_folder(const InspectOptions *o)
+{
+    ShardSet set;
+    TRY(shards_open(&set, o->path, -1));
+    Status r = OK;
+    if (o->sample >= 0) {
+        InspectOptions one = *o;
+        if (o->sample >= set.index.n)
+            r = fail(ERR_USAGE, "--sample %" PRId64 ": %s holds %" PRId64 " samples, numbered from 0", o->sample, o->path, set.index.n);
+        else
+            r = asked_of(&one, shards_find(&set, (uint32_t)o->sample, &one.sample));
+    } else {
+        Sums t = {0};
+        for (int64_t k = 0; k < set.n; k++)
+            add_shard(&t, set.shards[k]);
+        if (o->json) {
+            r = as_json(o, "shards", set.shards[0], &t);
+        } else {
+            fprintf(o->out, "%s: %" PRId64 " shard%s\n", o->path, set.n, set.n == 1 ? "" : "s");
+            as_text(o, set.shards[0], &t);
+        }
+    }
+    shards_close(&set);
+    return r;
+}

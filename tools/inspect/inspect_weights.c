@@ -1,0 +1,83 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "tools/inspect/inspect.h"
+
+typedef struct Totals {
+    int64_t tensors, elements, bytes, by_type[N_DTYPES];
+} Totals;
+
+static Totals add_up(const SafeTensors *st)
+{
+    Totals t = {.tensors = safetensors_count(st)};
+    for (int i = 0; i < safetensors_count(st); i++) {
+        const StTensor *x = safetensors_at(st, i);
+        t.elements += x->n_elems;
+        t.bytes += (int64_t)x->n_bytes;
+        t.by_type[x->type] += x->n_elems;
+    }
+    return t;
+}
+
+static Status as_json(const InspectOptions *o, const SafeTensors *st, const Totals *t)
+{
+    JsonOut j = {.pretty = true};
+    jsonout_begin_object(&j, NULL);
+    jsonout_string(&j, "kind", "safetensors");
+    jsonout_string(&j, "path", o->path);
+    jsonout_int(&j, "count", t->tensors);
+    jsonout_int(&j, "elements", t->elements);
+    jsonout_int(&j, "bytes", t->bytes);
+    jsonout_begin_array(&j, "tensors");
+    for (int i = 0; i < safetensors_count(st); i++) {
+        const StTensor *x = safetensors_at(st, i);
+        jsonout_begin_object(&j, NULL);
+        jsonout_string(&j, "name", x->name);
+        jsonout_string(&j, "dtype", dtype_name(x->type));
+        jsonout_begin_array(&j, "shape");
+        for (int d = 0; d < x->n_dims; d++)
+            jsonout_int(&j, NULL, x->shape[d]);
+        jsonout_end_array(&j);
+        jsonout_int(&j, "bytes", (int64_t)x->n_bytes);
+        jsonout_string(&j, "file", x->file);
+        jsonout_end_object(&j);
+    }
+    jsonout_end_array(&j);
+    jsonout_end_object(&j);
+    return inspect_put_json(o, &j);
+}
+
+static Status as_text(const InspectOptions *o, const SafeTensors *st, const Totals *t)
+{
+    char shape[128], a[32], size[32];
+    int widest = 4;
+    for (int i = 0; i < safetensors_count(st); i++) {
+        int n = (int)strlen(safetensors_at(st, i)->name);
+        widest = n > widest ? n : widest;
+    }
+    for (int i = 0; i < safetensors_count(st); i++) {
+        const StTensor *x = safetensors_at(st, i);
+        fprintf(o->out, "%-*s  %-4s  %s\n", widest, x->name, dtype_name(x->type), shape_text(shape, sizeof shape, x->shape, x->n_dims));
+    }
+    fprintf(o->out, "%s: %" PRId64 " tensors, %s elements, %s", o->path, t->tensors, inspect_count(a, t->elements),
+            file_size_text(size, sizeof size, (size_t)t->bytes));
+    const char *before = " (";
+    for (int d = 0; d < N_DTYPES; d++)
+        if (t->by_type[d]) {
+            fprintf(o->out, "%s%s %s", before, inspect_count(a, t->by_type[d]), dtype_name((DType)d));
+            before = ", ";
+        }
+    fprintf(o->out, "%s\n", t->elements ? ")" : "");
+    return OK;
+}
+
+Status inspect_weights(const InspectOptions *o, const char *stem)
+{
+    SafeTensors *st;
+    TRY(stem ? safetensors_open_folder(&st, o->path, stem) : safetensors_open(&st, o->path));
+    Totals t = add_up(st);
+    Status s = o->json ? as_json(o, st, &t) : as_text(o, st, &t);
+    safetensors_close(&st);
+    return s;
+}

@@ -1,0 +1,239 @@
+/* stamps: a set for naming things, from the pictures and captions of the drawing program Tux Paint (Debian: tuxpaint-stamps-default).
+ *
+ * Beside each NAME.png stands NAME.txt, whose first line is the English caption; translations follow. Pictures are cut out: the colours
+ * under their transparent parts are arbitrary, so they are laid on white and written as JPEG. */
+#include <errno.h>
+#include <fts.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "data/formats/utf8.h"
+#include "data/pictures/image.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+#include "kernels/base/philox.h"
+
+enum { MAX_TEXT_BYTES = 1 << 20, MAX_PICTURE_BYTES = 1 << 26, MAX_CAPTION = 400, QUALITY = 95 };
+
+typedef struct Stamps {
+    const char *from, *out;
+    int64_t heldout, seed; /* percent */
+    FILE *json[2];         /* training, held out */
+    int64_t written[2], drawings, without_caption, unreadable;
+} Stamps;
+
+static const char *const SPLITS[2] = {"train", "heldout"};
+
+/* The first line without a byte order mark and blanks at its ends; false when there is none or it is not UTF-8. */
+static bool read_caption(char caption[MAX_CAPTION], const char *png_path)
+{
+    char path[FILE_MAX_PATH], *text;
+    size_t n = strlen(png_path) - strlen(".png");
+    if (snprintf(path, sizeof path, "%.*s.txt", (int)n, png_path) >= (int)sizeof path || access(path, R_OK))
+        return false;
+    if (file_read(&text, &n, path, MAX_TEXT_BYTES))
+        return false;
+    const char *line = strncmp(text, "\xef\xbb\xbf", 3) ? text : text + 3;
+    line += strspn(line, " \t");
+    n = strcspn(line, "\r\n");
+    while (n && (line[n - 1] == ' ' || line[n - 1] == '\t'))
+        n--;
+    bool good = n > 0 && n < MAX_CAPTION;
+    for (size_t i = 0; good && i < n;) {
+        int length = utf8_decode(line + i, n - i, NULL);
+        good = length > 0;
+        i += (size_t)length;
+    }
+    if (good)
+        snprintf(caption, MAX_CAPTION, "%.*s", (int)n, line);
+    mem_free(text);
+    return good;
+}
+
+static Status copy_picture(const char *to, const char *from, bool *readable)
+{
+    static const uint8_t WHITE[3] = {255, 255, 255};
+    union { char *chars; uint8_t *bytes; } file;
+    uint8_t *jpeg;
+    size_t n;
+    Image im;
+    Reject reject;
+    TRY(file_read(&file.chars, &n, from, MAX_PICTURE_BYTES));
+    Status s = image_decode_over(&im, file.bytes, n, WHITE, &reject);
+    mem_free(file.chars);
+    *readable = s != ERR_DATA;
+    if (!*readable) {
+        log_warn("%s is left out: %s", from, status_message());
+        return OK;
+    }
+    TRY(s);
+    s = image_encode_jpeg(im.rgb, im.width, im.height, QUALITY, &jpeg, &n);
+    image_free(&im);
+    TRY(s);
+    s = file_write(to, jpeg, n);
+    mem_free(jpeg);
+    return s;
+}
+
+static void put_turn(JsonOut *o, const char *from, const char *value)
+{
+    jsonout_begin_object(o, NULL);
+    jsonout_string(o, "from", from);
+    jsonout_string(o, "value", value);
+    jsonout_end_object(o);
+}
+
+static Status put_record(Stamps *st, int split, const char *id, const char *image, const char *caption)
+{
+    JsonOut o = {.text = NULL};
+    jsonout_begin_object(&o, NULL);
+    jsonout_string(&o, "id", id);
+    jsonout_string(&o, "image", image);
+    jsonout_string(&o, "kind", "name");
+    jsonout_begin_array(&o, "conversations");
+    put_turn(&o, "human", "<image>\nWhat is this?");
+    put_turn(&o, "gpt", caption);
+    jsonout_end_array(&o);
+    jsonout_end_object(&o);
+    Status s = OK;
+    if (o.failed)
+        s = fail(ERR_NOMEM, "%s: no memory for its record", id);
+    else if (fprintf(st->json[split], "%s\n%s", st->written[split]++ ? "," : "", o.text) < 0)
+        s = fail(ERR_IO, "%s/%s.json: cannot be written: %s", st->out, SPLITS[split], strerror(errno));
+    jsonout_free(&o);
+    return s;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+/* `id` is the path below the folder without its ending; the split follows from it, so that it stays when pictures come and go. */
+static Status take_picture(Stamps *st, const char *path)
+{
+    char caption[MAX_CAPTION], id[FILE_MAX_PATH], image[64], to[FILE_MAX_PATH];
+    const char *below = path + strlen(st->from);
+    below += strspn(below, "/");
+    snprintf(id, sizeof id, "%.*s", (int)(strlen(below) - strlen(".png")), below);
+    if (!read_caption(caption, path)) {
+        st->without_caption++;
+        return OK;
+    }
+    uint64_t hash = 0;
+    for (const char *c = id; *c; c++)
+        hash = philox_key(hash, RANDOM_SCENES, (unsigned char)*c, (uint64_t)st->seed);
+    bool readable;
+    snprintf(image, sizeof image, "pictures/%06" PRId64 ".jpg", st->written[0] + st->written[1]);
+    TRY(file_join(to, st->out, image));
+    TRY(copy_picture(to, path, &readable));
+    if (!readable) {
+        st->unreadable++;
+        return OK;
+    }
+    return put_record(st, hash % 100 < (uint64_t)st->heldout, id, image, caption);
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
+
+static Status take_all(Stamps *st)
+{
+    char from[FILE_MAX_PATH];
+    snprintf(from, sizeof from, "%s", st->from);
+    FTS *tree = fts_open((char *[]){from, NULL}, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+    if (!tree)
+        return fail(ERR_MISSING, "%s: cannot be read: %s", st->from, strerror(errno));
+    Status s = OK;
+    for (FTSENT *e; !s && (e = fts_read(tree));) {
+        if (e->fts_info != FTS_F)
+            continue;
+        st->drawings += ends_with(e->fts_name, ".svg");
+        if (ends_with(e->fts_name, ".png"))
+            s = take_picture(st, e->fts_path);
+    }
+    fts_close(tree);
+    return s;
+}
+
+/* Under another name until everything is written. */
+static Status open_split(Stamps *st, int split, char path[FILE_MAX_PATH])
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s.json.new", SPLITS[split]);
+    TRY(file_join(path, st->out, name));
+    st->json[split] = fopen(path, "wb");
+    return st->json[split] && fputc('[', st->json[split]) != EOF ? OK : fail(ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+}
+
+static Status finish_split(Stamps *st, int split, const char *draft, bool keep)
+{
+    char name[32], path[FILE_MAX_PATH];
+    bool good = fputs("\n]\n", st->json[split]) >= 0;
+    good = !fclose(st->json[split]) && good;
+    if (!keep)
+        return OK;
+    snprintf(name, sizeof name, "%s.json", SPLITS[split]);
+    TRY(file_join(path, st->out, name));
+    return good && !rename(draft, path) ? OK : fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+static Status write_set(Stamps *st)
+{
+    char path[2][FILE_MAX_PATH], pictures[FILE_MAX_PATH];
+    if (access(st->from, R_OK | X_OK))
+        return fail(ERR_MISSING, "%s: %s; install the Debian package tuxpaint-stamps-default, or name another folder with --from", st->from,
+                    strerror(errno));
+    TRY(file_make_folder(st->out));
+    TRY(file_join(pictures, st->out, "pictures"));
+    TRY(file_make_folder(pictures));
+    Status s = OK;
+    for (int k = 0; k < 2 && !s; k++)
+        s = open_split(st, k, path[k]);
+    if (!s)
+        s = take_all(st);
+    for (int k = 0; k < 2 && st->json[k]; k++) {
+        Status finished = finish_split(st, k, path[k], !s);
+        s = s ? s : finished;
+    }
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    Stamps st = {.from = "/usr/share/tuxpaint/stamps", .heldout = 10, .seed = 42};
+    bool quiet = false, done = false;
+    const CliOption options[] = {
+        {.name = "--out", .kind = CLI_STRING, .value = &st.out, .argument = "FOLDER", .help = "where to write (required)"},
+        {.name = "--from", .kind = CLI_STRING, .value = &st.from, .argument = "FOLDER", .help = "the stamps (/usr/share/tuxpaint/stamps)"},
+        {.name = "--heldout", .kind = CLI_INT, .value = &st.heldout, .argument = "PERCENT", .help = "share that is held out (10)", .high = 100},
+        {.name = "--seed", .kind = CLI_INT, .value = &st.seed, .argument = "S", .help = "of the split (42)", .high = 1e15},
+        {.name = "--quiet", .kind = CLI_FLAG, .value = &quiet, .help = "only errors"},
+        {.name = NULL},
+    };
+    const CliProgram program = {.name = "stamps",
+                                .summary = "Makes a set for naming things from the captioned pictures of Tux Paint.",
+                                .usage = "stamps --out FOLDER [options]",
+                                .options = options,
+                                .notes = "Writes FOLDER/train.json and FOLDER/heldout.json (LLaVA's form: \"What is this?\" and the English "
+                                         "caption) and the pictures, on white, as JPEG. `apt install tuxpaint-stamps-default` brings the stamps."};
+    Status s = cli_parse(&program, argc, argv, &done);
+    if (s || done)
+        return cli_finish(s);
+    log_set(quiet ? LOG_ERROR : LOG_INFO, false);
+    if (!st.out)
+        return cli_finish(fail(ERR_USAGE, "--out FOLDER is missing"));
+    s = write_set(&st);
+    if (!s && !(st.written[0] + st.written[1]))
+        s = fail(ERR_DATA, "%s holds no PNG picture with a caption beside it", st.from);
+    if (!s)
+        log_info("%s: %" PRId64 " training and %" PRId64 " held-out pictures; left out: %" PRId64 " drawings (SVG), %" PRId64
+                 " pictures without a caption, %" PRId64 " unreadable", st.out, st.written[0], st.written[1], st.drawings, st.without_caption,
+                 st.unreadable);
+    return cli_finish(s);
+}

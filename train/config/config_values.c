@@ -1,0 +1,323 @@
+/* config_values.c: from a JSON value to the field of its key, or to a line in the list of mistakes. */
+#include "train/config/config_reader.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/records/records.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
+
+/* ---------------------------------------------------------------- mistakes */
+
+static void add_line(ConfigReader *r, const char *line)
+{
+    size_t n = strlen(line);
+    char *grown = mem_grow(r->mistakes, r->length + n + 2);
+    if (!grown) {
+        r->no_memory = true;
+        return;
+    }
+    r->mistakes = grown;
+    if (r->length)
+        r->mistakes[r->length++] = '\n';
+    memcpy(r->mistakes + r->length, line, n + 1);
+    r->length += n;
+    r->n_mistakes++;
+}
+
+void config_mistake(ConfigReader *r, int line, int column, const char *format, ...)
+{
+    char text[2048], whole[2048 + PATH_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (line)
+        snprintf(whole, sizeof whole, "%s:%d:%d: %s", r->source, line, column, text);
+    else
+        snprintf(whole, sizeof whole, "%s: %s", r->source, text);
+    add_line(r, whole);
+}
+
+const char *config_found(const Json *v, char *buf, size_t n)
+{
+    if (v->kind == JSON_STRING)
+        snprintf(buf, n, "\"%.60s%s\"", v->string, v->length > 60 ? "..." : "");
+    else if (v->kind == JSON_INT)
+        snprintf(buf, n, "%lld", (long long)v->integer);
+    else if (v->kind == JSON_REAL)
+        snprintf(buf, n, "%.15g", v->real);
+    else if (v->kind == JSON_BOOL)
+        snprintf(buf, n, "%s", v->boolean ? "true" : "false");
+    else
+        snprintf(buf, n, "%s", v->kind == JSON_NULL ? "null" : json_kind_name(v->kind));
+    return buf;
+}
+
+static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const Json *v)
+{
+    char allowed[512], text[128], hint[128] = "";
+    const char *names[16], *near;
+    int n = 0;
+    for (int i = 0; o->names && o->names[i] && n < 16; i++)
+        if (*o->names[i])
+            names[n++] = o->names[i];
+    near = v->kind == JSON_STRING ? cli_nearest(v->string, names, n) : NULL;
+    if (near)
+        snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
+    config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s must be %s, found %s%s", o->key,
+            option_allowed(o, allowed, sizeof allowed), config_found(v, text, sizeof text), hint);
+}
+
+/* ---------------------------------------------------------------- values */
+
+static void *slot(const ConfigReader *r, const Option *o) { return (char *)r->cfg + o->offset; }
+
+void config_set_string(ConfigReader *r, char **where, const char *text)
+{
+    mem_free(*where);
+    *where = text ? mem_strdup(text) : NULL;
+    r->no_memory |= text && !*where;
+}
+
+static void set_path(ConfigReader *r, char **where, const char *path)
+{
+    mem_free(*where);
+    *where = config_absolute(r->base, path);
+    r->no_memory |= !*where;
+}
+
+void config_clear_list(StringList *l)
+{
+    for (int i = 0; i < l->n; i++)
+        mem_free(l->items[i]);
+    mem_free(l->items);
+    *l = (StringList){0};
+}
+
+static bool in_range(const Option *o, double x)
+{
+    return (o->flags & OPTION_ABOVE ? x > o->low : x >= o->low) && (o->flags & OPTION_BELOW ? x < o->high : x <= o->high);
+}
+
+/* Integers may be written as 16384, 1.6384e4 or 16384.0. */
+static bool read_int(const Option *o, const Json *v, int64_t *out)
+{
+    if (v->kind == JSON_INT)
+        *out = v->integer;
+    else if (v->kind == JSON_REAL && v->real == floor(v->real) && fabs(v->real) < 0x1p63)
+        *out = (int64_t)v->real;
+    else
+        return false;
+    return in_range(o, (double)*out);
+}
+
+static bool read_real(const Option *o, const Json *v, double *out)
+{
+    if (v->kind != JSON_INT && v->kind != JSON_REAL)
+        return false;
+    *out = v->real;
+    return isfinite(v->real) && in_range(o, v->real);
+}
+
+static bool read_choice(const Option *o, const Json *v, int *out)
+{
+    for (int i = 0; v->kind == JSON_STRING && o->names[i]; i++)
+        if (*o->names[i] && !strcmp(o->names[i], v->string)) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
+static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Json *v)
+{
+    if (v->kind != JSON_ARRAY || (!v->length && o->flags & OPTION_NOT_EMPTY))
+        return false;
+    StringList list = {mem_alloc(v->length * sizeof(char *)), 0};
+    r->no_memory |= !list.items;
+    bool good = true;
+    for (const Json *e = v->child; e && !r->no_memory; e = e->next) {
+        int which;
+        if (!read_choice(o, e, &which)) {
+            wrong_value(r, o, at, e);
+            good = false;
+            continue;
+        }
+        for (int i = 0; i < list.n; i++)
+            if (!strcmp(list.items[i], e->string)) {
+                config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s names \"%s\" twice", o->key, e->string);
+                good = false;
+            }
+        if (good) {
+            config_set_string(r, &list.items[list.n], e->string);
+            good = list.items[list.n++];
+        }
+    }
+    StringList *out = slot(r, o);
+    if (!good) {
+        config_clear_list(&list);
+        return true; /* said already */
+    }
+    config_clear_list(out);
+    *out = list;
+    return true;
+}
+
+/* K of "mlpKx_gelu", 1 for "linear", 0 for anything else. */
+static int projector_depth(const char *type)
+{
+    int depth = 0, used = 0;
+    if (!strcmp(type, "linear"))
+        return 1;
+    if (sscanf(type, "mlp%2dx_gelu%n", &depth, &used) == 1 && used && !type[used] && type[3] >= '1' && type[3] <= '9')
+        return depth;
+    return 0;
+}
+
+/* A source of an inline list. Its paths are made absolute, so that config.resolved.json means the same from its own folder. */
+static void write_source(ConfigReader *r, JsonOut *out, const Json *source)
+{
+    jsonout_begin_object(out, NULL);
+    for (const Json *m = source->child; m; m = m->next) {
+        if (json_is_comment(m->key))
+            continue;
+        bool named = !strcmp(m->key, "files"), files = named && m->kind == JSON_ARRAY;
+        bool path = m->kind == JSON_STRING && m->length && (named || !strcmp(m->key, "image_root"));
+        if (!path && !files) {
+            jsonout_value(out, m->key, m);
+            continue;
+        }
+        if (files)
+            jsonout_begin_array(out, m->key);
+        for (const Json *e = files ? m->child : m; e; e = files ? e->next : NULL) {
+            char *full = e->kind == JSON_STRING ? config_absolute(r->base, e->string) : NULL;
+            r->no_memory |= e->kind == JSON_STRING && !full;
+            if (full)
+                jsonout_string(out, files ? NULL : m->key, full);
+            else
+                jsonout_value(out, NULL, e);
+            mem_free(full);
+        }
+        if (files)
+            jsonout_end_array(out);
+    }
+    jsonout_end_object(out);
+}
+
+static bool read_mixture(ConfigReader *r, const Json *v)
+{
+    bool list = v->kind == JSON_ARRAY && v->length > 0;
+    for (const Json *e = v->kind == JSON_ARRAY ? v->child : NULL; e; e = e->next)
+        list &= e->kind == JSON_OBJECT;
+    if (!list && (v->kind != JSON_STRING || !v->length))
+        return false;
+    config_set_string(r, &r->cfg->data.mixture, NULL);
+    config_set_string(r, &r->cfg->data.mixture_json, NULL);
+    config_set_string(r, &r->cfg->data.base_dir, r->base);
+    if (!list) {
+        set_path(r, &r->cfg->data.mixture, v->string);
+        return true;
+    }
+    Status s = mixture_check(v, r->source); /* now, while its places in the file are known */
+    r->no_memory |= s == ERR_NOMEM;
+    if (s == ERR_USAGE)
+        add_line(r, status_message());
+    JsonOut out = {0};
+    jsonout_begin_array(&out, NULL);
+    for (const Json *e = v->child; e; e = e->next)
+        write_source(r, &out, e);
+    jsonout_end_array(&out);
+    r->no_memory |= out.failed;
+    if (!out.failed)
+        config_set_string(r, &r->cfg->data.mixture_json, out.text);
+    jsonout_free(&out);
+    return true;
+}
+
+void config_set_null(ConfigReader *r, const Option *o)
+{
+    if (o->kind == OPTION_INT)
+        *(int64_t *)slot(r, o) = 0;
+    else if (o->kind == OPTION_REAL)
+        *(double *)slot(r, o) = 0;
+    else
+        config_set_string(r, slot(r, o), NULL);
+}
+
+/* Text without NUL and not empty. */
+static bool is_text(const Json *v) { return v->kind == JSON_STRING && v->length && strlen(v->string) == v->length; }
+
+static bool take(ConfigReader *r, const Option *o, const Json *at, const Json *v)
+{
+    int which;
+    int64_t i;
+    double x;
+    if (v->kind == JSON_NULL && o->flags & OPTION_NULLABLE) {
+        config_set_null(r, o);
+        return true;
+    }
+    switch (o->kind) {
+    case OPTION_STRING:
+        if (!is_text(v))
+            return false;
+        config_set_string(r, slot(r, o), v->string);
+        return true;
+    case OPTION_PATH:
+    case OPTION_INIT:
+        if (!is_text(v))
+            return false;
+        if (o->kind == OPTION_INIT && !strcmp(v->string, "default"))
+            config_set_string(r, slot(r, o), NULL);
+        else
+            set_path(r, slot(r, o), v->string);
+        return true;
+    case OPTION_AUTO_INT:
+        if (v->kind == JSON_STRING && !strcmp(v->string, "auto")) {
+            *(int64_t *)slot(r, o) = -1;
+            return true;
+        }
+        /* fall through */
+    case OPTION_INT:
+        if (!read_int(o, v, &i))
+            return false;
+        *(int64_t *)slot(r, o) = i;
+        return true;
+    case OPTION_REAL:
+        if (!read_real(o, v, &x))
+            return false;
+        *(double *)slot(r, o) = x;
+        return true;
+    case OPTION_BOOL:
+        if (v->kind != JSON_BOOL)
+            return false;
+        *(bool *)slot(r, o) = v->boolean;
+        return true;
+    case OPTION_CHOICE:
+        if (!read_choice(o, v, &which))
+            return false;
+        memcpy(slot(r, o), &which, sizeof which);
+        return true;
+    case OPTION_LIST:
+        return read_list(r, o, at, v);
+    case OPTION_PROJECTOR:
+        if (!is_text(v) || !projector_depth(v->string))
+            return false;
+        config_set_string(r, slot(r, o), v->string);
+        r->cfg->model.projector.depth = projector_depth(v->string);
+        return true;
+    case OPTION_MIXTURE:
+        return read_mixture(r, v);
+    }
+    return false;
+}
+
+void config_take_value(ConfigReader *r, const Option *o, const Json *at, const Json *v)
+{
+    if (!take(r, o, at, v))
+        wrong_value(r, o, at, v);
+}

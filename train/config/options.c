@@ -1,0 +1,237 @@
+#include "train/config/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define AT(member) offsetof(RunConfig, member)
+#define SELECT(...) (const char *const[]){__VA_ARGS__, NULL}
+
+/* Names of choices, in the order of the enums of config.h; "" is a value that the key does not take. */
+#define FROZEN_LORA_FULL SELECT("frozen", "lora", "full")
+#define FROZEN_FULL SELECT("frozen", "", "full")
+#define FROZEN_ROWS SELECT("frozen", "", "", "rows")
+#define UNET_MODES SELECT("frozen", "", "full", "", "conv_in")
+#define WEIGHTS SELECT("weights", "random")
+#define IMAGE_LOSSES SELECT("l2norm", "mse", "noise")
+
+enum { COUNT_MAX = 1 << 20, PIXELS_MAX = 16384 };
+
+#define STRING(key, flags, at, fallback, help) {key, OPTION_STRING, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
+#define PATH(key, flags, at, fallback, help) {key, OPTION_PATH, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
+#define INIT(key, flags, at, help) {key, OPTION_INIT, flags, AT(at), "\"default\"", NULL, 0, 0, NULL, help}
+#define INT(key, flags, at, fallback, low, high, help) {key, OPTION_INT, flags, AT(at), fallback, NULL, low, high, NULL, help}
+#define REAL(key, flags, at, fallback, low, high, help) {key, OPTION_REAL, flags, AT(at), fallback, NULL, low, high, NULL, help}
+#define BOOL(key, flags, at, fallback, help) {key, OPTION_BOOL, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
+#define CHOICE(key, flags, at, fallback, names, help) {key, OPTION_CHOICE, flags, AT(at), fallback, NULL, 0, 0, names, help}
+#define LIST(key, flags, at, fallback, names, help) {key, OPTION_LIST, flags, AT(at), fallback, NULL, 0, 0, names, help}
+
+/* Members of a section stand together, in the order in which they are written out. */
+const Option OPTIONS[] = {
+    {"name", OPTION_STRING, 0, AT(name), NULL, "the file's stem", 0, 0, NULL, "The run's name: its folder is save.dir/name."},
+    INT("seed", 0, seed, "42", -OPTION_UNBOUNDED, OPTION_UNBOUNDED, "The only source of randomness."),
+    CHOICE("device", OPTION_FREE, device, "\"auto\"", SELECT("auto", "cpu", "cuda"),
+           "Where the run computes; auto takes cuda where a usable device is, else cpu."),
+
+    PATH("model.llm.path", OPTION_REQUIRED | OPTION_FOLDER, model.llm.path, NULL,
+         "Hugging Face folder of a Mistral-family language model; also holds tokenizer.model."),
+    CHOICE("model.llm.train", 0, model.llm.train, "\"lora\"", FROZEN_LORA_FULL,
+           "What of the language model is trained; full covers embed_tokens and lm_head too."),
+    CHOICE("model.llm.init", 0, model.llm.init, "\"weights\"", WEIGHTS,
+           "Where its weights come from; random reads config.json and the tokenizer alone and draws weights as initializer_range says."),
+
+    PATH("model.vision.path", OPTION_NULLABLE | OPTION_FOLDER, model.vision.path, "null",
+         "SigLIP folder, or null for text only; its preprocessor_config.json gives size, mean, std and filter."),
+    CHOICE("model.vision.train", 0, model.vision.train, "\"frozen\"", FROZEN_FULL, "Whether the vision tower is trained."),
+    CHOICE("model.vision.init", 0, model.vision.init, "\"weights\"", WEIGHTS, "Where the tower's weights come from, as for model.llm.init."),
+    INT("model.vision.layer", 0, model.vision.layer, "-2", -1000, 1000,
+        "Which element of [embeddings, block 0, block 1, ...] gives the features; negative counts from the end."),
+    CHOICE("model.vision.aspect", 0, model.vision.aspect, "\"pad\"", SELECT("pad", "stretch"),
+           "How a picture that is not square becomes square: padded in the mean colour, or stretched."),
+
+    {"model.projector.type", OPTION_PROJECTOR, 0, AT(model.projector.type), "\"mlp2x_gelu\"", NULL, 0, 0, NULL,
+     "Shape of the projector: one linear layer, or K of them with GELU between."},
+    CHOICE("model.projector.train", 0, model.projector.train, "\"full\"", FROZEN_FULL, "Whether the projector is trained."),
+    INIT("model.projector.init", OPTION_FILE, model.projector.init, "Starting point: a safetensors file, or default for freshly drawn weights."),
+
+    INT("model.lora.r", 0, model.lora.r, "128", 1, 65536, "Rank of the LoRA adapters."),
+    REAL("model.lora.alpha", OPTION_ABOVE, model.lora.alpha, "256", 0, OPTION_UNBOUNDED, "Scale of the adapters: alpha/r, or alpha/sqrt(r) with rslora."),
+    REAL("model.lora.dropout", OPTION_BELOW, model.lora.dropout, "0.05", 0, 1, "Dropout of the adapters' input while training."),
+    BOOL("model.lora.rslora", 0, model.lora.rslora, "false", "Rank-stabilised scale alpha/sqrt(r)."),
+    LIST("model.lora.targets", OPTION_NOT_EMPTY, model.lora.targets,
+         "[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]",
+         SELECT("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+         "Linear layers of the language model that get an adapter."),
+    INIT("model.lora.init", OPTION_FOLDER, model.lora.init,
+         "Starting point: a PEFT folder whose r, alpha, rslora and targets must agree with these, or default for fresh adapters."),
+
+    INT("model.tokens.image", 0, model.tokens.image, "8", 0, 4096, "Number of visual output tokens [IMG0], [IMG1], ...; 0 for none."),
+    STRING("model.tokens.task.understand", OPTION_NULLABLE, model.tokens.task_understand, "\"[I2T]\"",
+           "Task token of questions about pictures; null for none."),
+    STRING("model.tokens.task.generate", OPTION_NULLABLE, model.tokens.task_generate, "\"[T2I]\"", "Task token of drawing; null for none."),
+    STRING("model.tokens.task.edit", OPTION_NULLABLE, model.tokens.task_edit, "\"[I2I]\"", "Task token of editing; null for none."),
+    CHOICE("model.tokens.train", 0, model.tokens.train, "\"rows\"", FROZEN_ROWS, "Whether the added rows of embed_tokens and lm_head are trained."),
+    INIT("model.tokens.init", OPTION_FILE, model.tokens.init,
+         "Starting point: safetensors with token_rows.embed_tokens and token_rows.lm_head (rows of the task tokens, then of the image tokens), or default."),
+    BOOL("model.tokens.renorm", 0, model.tokens.renorm, "false", "After each step scale the added rows to the mean norm of the old ones, as GILL does."),
+
+    INT("model.gen_head.width", 0, model.gen_head.width, "512", 1, 65536, "Width of the generation head."),
+    INT("model.gen_head.heads", 0, model.gen_head.heads, "4", 1, 1024, "Attention heads of the generation head; they divide its width."),
+    INT("model.gen_head.ff", 0, model.gen_head.ff, "2048", 1, COUNT_MAX, "Feed-forward width of the generation head."),
+    INT("model.gen_head.encoder_layers", 0, model.gen_head.encoder_layers, "4", 0, 1024, "Encoder layers of the generation head."),
+    INT("model.gen_head.decoder_layers", 0, model.gen_head.decoder_layers, "4", 0, 1024, "Decoder layers of the generation head."),
+    INT("model.gen_head.queries", 0, model.gen_head.queries, "77", 1, 4096, "Learned queries; must equal the text encoder's length."),
+    CHOICE("model.gen_head.train", 0, model.gen_head.train, "\"full\"", FROZEN_FULL, "Whether the generation head is trained."),
+    INIT("model.gen_head.init", OPTION_FILE, model.gen_head.init, "Starting point: a safetensors file, or default for freshly drawn weights."),
+
+    PATH("model.diffusion.path", OPTION_NULLABLE | OPTION_FOLDER, model.diffusion.path, "null",
+         "diffusers folder with text_encoder, tokenizer, unet, vae and scheduler, or null for a model that does not draw."),
+    CHOICE("model.diffusion.unet", 0, model.diffusion.unet, "\"frozen\"", UNET_MODES, "What of the UNet is trained."),
+    CHOICE("model.diffusion.edit", 0, model.diffusion.edit, "\"llm_only\"", SELECT("llm_only", "sdedit", "ip2p", "train_conv_in"),
+           "How the source picture reaches the UNet; ip2p needs an 8-channel UNet, llm_only and sdedit a 4-channel one, train_conv_in widens a 4-channel one."),
+    INT("model.diffusion.size", 0, model.diffusion.size, "512", 8, PIXELS_MAX, "Side of target images in pixels."),
+
+    CHOICE("loss.generate", 0, loss.generate, "\"l2norm\"", IMAGE_LOSSES, "Loss of drawing rows; l2norm and mse aim at the CLIP state of sd.prompt."),
+    CHOICE("loss.edit", 0, loss.edit, "\"noise\"", IMAGE_LOSSES, "Loss of editing rows."),
+    REAL("loss.text_weight", 0, loss.text_weight, "1", 0, OPTION_UNBOUNDED, "Weight of the text loss."),
+    REAL("loss.generate_weight", 0, loss.generate_weight, "1", 0, OPTION_UNBOUNDED, "Weight of the drawing loss."),
+    REAL("loss.edit_weight", 0, loss.edit_weight, "0.5", 0, OPTION_UNBOUNDED, "Weight of the editing loss."),
+    CHOICE("loss.image_tokens", 0, loss.image_tokens, "\"first\"", SELECT("first", "all", "none"), "Which visual output tokens are labels of the text loss."),
+    CHOICE("loss.image_align", 0, loss.image_align, "\"at\"", SELECT("at", "before"),
+           "Whether the generation head reads the states at the visual output tokens or those before them."),
+    REAL("loss.condition_dropout", 0, loss.condition_dropout, "0.05", 0, 0.5,
+         "d of classifier-free guidance: below 2d the context is dropped, from d to 3d the source picture."),
+    CHOICE("loss.normalise", 0, loss.normalise, "\"step\"", SELECT("step", "micro", "rank"),
+           "What one label's loss is divided by: the labels of the whole optimiser step, of its forward pass, or of its rank."),
+
+    {"data.mixture", OPTION_MIXTURE, OPTION_REQUIRED | OPTION_FILE, AT(data.mixture), NULL, NULL, 0, 0, NULL,
+     "Mixture file or list of sources; prepared into data.shards when those are missing or stale."},
+    {"data.shards", OPTION_PATH, 0, AT(data.shards), NULL, "save.dir/name/shards", 0, 0, NULL,
+     "Folder of the prepared shards; rebuilt when what they were made from has changed."},
+    INT("data.shard_samples", 0, data.shard_samples, "4096", 1, COUNT_MAX, "Samples of one shard."),
+    CHOICE("data.template", 0, data.template_, "\"mistral_instruct\"", SELECT("mistral_instruct", "v1", "llava_llama_2", "plain"),
+           "How a conversation becomes text."),
+    INT("data.max_tokens", 0, data.max_tokens, "2048", 2, COUNT_MAX, "Longest sample in tokens, pictures expanded; longer ones are cut."),
+    LIST("data.cache", 0, data.cache, "[]", SELECT("latents", "clip_text"), "What prepare computes once and keeps in the shards."),
+    BOOL("data.shuffle", 0, data.shuffle, "true", "Whether an epoch's order is drawn from the seed; false keeps file order."),
+    {"data.workers", OPTION_AUTO_INT, OPTION_FREE, AT(data.workers), "\"auto\"", NULL, 0, 256, NULL,
+     "Threads that decode pictures; auto is 0 on up to 2 cores (decode between steps), else a quarter of the cores, at most 4."},
+
+    {"train.steps", OPTION_INT, OPTION_NULLABLE, AT(train.steps), "null", "from train.epochs", 1, OPTION_UNBOUNDED, NULL,
+     "Optimiser steps of the run; excludes train.epochs."},
+    {"train.epochs", OPTION_REAL, OPTION_NULLABLE | OPTION_ABOVE, AT(train.epochs), "null", "1", 0, 1e9, NULL,
+     "Passes over the mixture, also fractional; excludes train.steps."},
+    INT("train.batch", 0, train.batch, "128", 1, COUNT_MAX, "Samples of one optimiser step over all ranks."),
+    INT("train.micro_tokens", 0, train.micro_tokens, "16384", 1, 1 << 30, "Token budget of one packed forward pass; no sample may be longer."),
+    INT("train.micro_images", 0, train.micro_images, "4", 1, 65536, "Pictures of one pass through VAE and UNet under a noise loss."),
+    CHOICE("train.compute", 0, train.compute, "\"auto\"", SELECT("auto", "f32", "bf16"),
+           "Type of activations and weights in use; auto is bf16 where the device multiplies it natively, else f32. Masters, moments, gradients and sums are f32."),
+    CHOICE("train.recompute", 0, train.recompute, "\"selective\"", SELECT("none", "selective", "block"),
+           "What the backward pass computes again instead of keeping it."),
+    BOOL("train.winograd", 0, train.winograd, "true", "Winograd's algorithm for 3x3 convolutions in f32 on the CPU."),
+
+    REAL("optim.lr", 0, optim.lr, "2e-4", 0, OPTION_UNBOUNDED, "Learning rate of the adapters, or of the language model when it is trained in full."),
+    REAL("optim.lr_projector", 0, optim.lr_projector, "2e-5", 0, OPTION_UNBOUNDED, "Learning rate of the projector."),
+    REAL("optim.lr_gen_head", 0, optim.lr_gen_head, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the generation head."),
+    REAL("optim.lr_tokens", 0, optim.lr_tokens, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the added token rows."),
+    REAL("optim.lr_vision", 0, optim.lr_vision, "2e-6", 0, OPTION_UNBOUNDED, "Learning rate of the vision tower."),
+    REAL("optim.lr_unet", 0, optim.lr_unet, "1e-5", 0, OPTION_UNBOUNDED, "Learning rate of the UNet."),
+    REAL("optim.beta1", OPTION_BELOW, optim.beta1, "0.9", 0, 1, "AdamW: decay of the first moment."),
+    REAL("optim.beta2", OPTION_BELOW, optim.beta2, "0.999", 0, 1, "AdamW: decay of the second moment."),
+    REAL("optim.eps", 0, optim.eps, "1e-8", 0, OPTION_UNBOUNDED, "AdamW: added to the root of the second moment."),
+    REAL("optim.weight_decay", 0, optim.weight_decay, "0", 0, OPTION_UNBOUNDED, "AdamW: decoupled decay; never on biases and norm weights."),
+    REAL("optim.max_grad_norm", 0, optim.max_grad_norm, "1.0", 0, OPTION_UNBOUNDED, "Largest global norm of the gradient; 0 does not clip."),
+    CHOICE("optim.schedule", 0, optim.schedule, "\"cosine\"", SELECT("cosine", "linear", "constant"), "How the learning rates fall after the warm-up."),
+    REAL("optim.warmup", 0, optim.warmup, "0.03", 0, OPTION_UNBOUNDED, "Warm-up: below 1 a fraction of the steps, rounded up; from 1 a number of steps."),
+
+    PATH("save.dir", OPTION_FREE, save.dir, "\"runs\"", "Where run folders lie."),
+    INT("save.every", OPTION_FREE, save.every, "500", 0, OPTION_UNBOUNDED, "Steps between checkpoints; the last step is always saved, with 0 it alone."),
+    INT("save.keep", OPTION_FREE, save.keep, "3", 1, COUNT_MAX, "Checkpoints kept; older ones are removed."),
+
+    INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED, "Steps between sets of samples, which are also taken after the last step; 0 is off."),
+    PATH("sample.prompts", OPTION_FREE | OPTION_NULLABLE | OPTION_FILE, sample.prompts, "null",
+         "JSONL file of what to sample, {\"ask\": text, \"image\": path or list of paths} a line; paths are relative to it."),
+
+    INT("log.every", OPTION_FREE, log.every, "1", 1, OPTION_UNBOUNDED, "Steps between lines for people and points in TensorBoard; train.jsonl has every step."),
+    BOOL("log.tensorboard", OPTION_FREE, log.tensorboard, "true", "Whether TensorBoard event files are written to tb/."),
+
+    PATH("debug.replay", OPTION_NULLABLE | OPTION_FILE, debug.replay, "null",
+         "safetensors file that supplies the random draws per sample uid (noise, timestep, posterior, drop), for comparisons with other frameworks."),
+};
+const int N_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS;
+
+const OptionSection OPTION_SECTIONS[] = {
+    {"", false, "Settings of a GenLLaVA training run."},
+    {"model", false, "The networks: where they are and what of them is trained."},
+    {"model.llm", false, "The language model."},
+    {"model.vision", false, "The vision tower."},
+    {"model.projector", false, "The projector from picture features to token embeddings."},
+    {"model.lora", false, "The adapters of the language model under model.llm.train = lora."},
+    {"model.tokens", false, "Tokens added to the vocabulary."},
+    {"model.tokens.task", true, "Text put first in the human turn of rows with a picture; a task left out has none, null is none at all."},
+    {"model.gen_head", false, "The generation head, which exists when model.diffusion.path is set."},
+    {"model.diffusion", false, "The drawing networks."},
+    {"loss", false, "What is minimised."},
+    {"data", false, "What is learned from."},
+    {"train", false, "Length, size and arithmetic of the run."},
+    {"optim", false, "The optimiser."},
+    {"save", false, "Checkpoints."},
+    {"sample", false, "Answers given while training, to see what it learns."},
+    {"log", false, "Records of the run."},
+    {"debug", false, "Comparisons with other frameworks."},
+};
+const int N_OPTION_SECTIONS = sizeof OPTION_SECTIONS / sizeof *OPTION_SECTIONS;
+
+const Option *option_find(const char *key)
+{
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (!strcmp(OPTIONS[i].key, key))
+            return &OPTIONS[i];
+    return NULL;
+}
+
+const OptionSection *option_section(const char *key)
+{
+    for (int i = 0; i < N_OPTION_SECTIONS; i++)
+        if (!strcmp(OPTION_SECTIONS[i].key, key))
+            return &OPTION_SECTIONS[i];
+    return NULL;
+}
+
+const char *option_leaf(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+bool option_in_section(const char *key, const char *section)
+{
+    size_t n = strlen(section);
+    if (n && (strncmp(key, section, n) || key[n] != '.'))
+        return false;
+    const char *rest = n ? key + n + 1 : key;
+    return *rest && !strchr(rest, '.');
+}
+
+/* Inner sections come where their first key stands in the table. */
+void option_members(const char *section, OptionVisit visit, void *arg)
+{
+    const OptionSection *last = NULL;
+    size_t n = strlen(section);
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const char *key = OPTIONS[i].key;
+        if (option_in_section(key, section)) {
+            visit(arg, key, &OPTIONS[i], NULL);
+            continue;
+        }
+        if (n && (strncmp(key, section, n) || key[n] != '.'))
+            continue;
+        for (int k = 0; k < N_OPTION_SECTIONS; k++) {
+            const OptionSection *s = &OPTION_SECTIONS[k];
+            size_t m = strlen(s->key);
+            if (s != last && option_in_section(s->key, section) && !strncmp(key, s->key, m) && key[m] == '.') {
+                visit(arg, s->key, NULL, s);
+                last = s;
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+#include "train/config/plan.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes)
+{
+    static const ChatTemplate CHATS[] = {[TEMPLATE_MISTRAL_INSTRUCT] = CHAT_MISTRAL_INSTRUCT,
+                                         [TEMPLATE_V1] = CHAT_V1,
+                                         [TEMPLATE_LLAVA_LLAMA_2] = CHAT_LLAVA_LLAMA_2,
+                                         [TEMPLATE_PLAIN] = CHAT_PLAIN};
+    return (EncoderOptions){
+        .chat = CHATS[cfg->data.template_],
+        .vocab_size = sizes->vocab_size,
+        .task_text = {[TASK_UNDERSTAND] = cfg->model.tokens.task_understand,
+                      [TASK_GENERATE] = cfg->model.tokens.task_generate,
+                      [TASK_EDIT] = cfg->model.tokens.task_edit},
+        .n_visual = (int32_t)cfg->model.tokens.image,
+        .max_tokens = cfg->data.max_tokens,
+        .patches = sizes->patches,
+    };
+}
+
+PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
+{
+    snprintf(tokenizer_path, PATH_MAX, "%s/tokenizer.model", cfg->model.llm.path);
+    return (PrepareOptions){
+        .mixture = mixture,
+        .encoder = plan_encoder(cfg, sizes),
+        .tokenizer_path = tokenizer_path,
+        .vision_folder = cfg->model.vision.path,
+        .pad = cfg->model.vision.aspect == ASPECT_PAD,
+        .shard_samples = cfg->data.shard_samples,
+        .out = cfg->data.shards,
+    };
+}
+
+LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor, double *weights)
+{
+    EncoderOptions encoder = plan_encoder(cfg, sizes);
+    for (int i = 0; i < mixture->n_sources; i++)
+        weights[i] = mixture->sources[i].weight;
+    return (LoaderOptions){
+        .shards = cfg->data.shards,
+        .batch = cfg->train.batch,
+        .micro_tokens = cfg->train.micro_tokens,
+        .steps = cfg->train.steps,
+        .epochs = cfg->train.epochs,
+        .seed = cfg->seed,
+        .shuffle = cfg->data.shuffle,
+        .workers = cfg->data.workers,
+        .preprocessor = preprocessor,
+        .image_tokens_first = cfg->loss.image_tokens == IMAGE_TOKENS_FIRST,
+        .image_tokens_none = cfg->loss.image_tokens == IMAGE_TOKENS_NONE,
+        .first_visual_id = encoder_visual_id(&encoder, 0),
+        .source_weight = weights,
+        .n_sources = mixture->n_sources,
+        .mixture_seed = mixture->seed,
+        .mixture_epoch = mixture->epoch,
+    };
+}

@@ -1,0 +1,17 @@
+/* plan.h: what a run config means to the modules below: options of the encoder, of the shards and of the loader. */
+#ifndef GENLLAVA_TRAIN_CONFIG_PLAN_H
+#define GENLLAVA_TRAIN_CONFIG_PLAN_H
+
+#include "data/text/encode.h"
+#include "data/loader/loader.h"
+#include "data/prepare/prepare.h"
+#include "train/config/config.h"
+#include "train/config/sizes.h"
+
+/* Strings are borrowed from cfg. */
+EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes);
+/* tokenizer_path: a buffer of PATH_MAX bytes that holds the path from then on. */
+PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path);
+/* weights: [mixture->n_sources], filled and borrowed. preprocessor may be NULL (text only). */
+LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor, double *weights);
+#endif

@@ -1,0 +1,12 @@
+/* sizes.h: what the model folders of a config say about sizes; genllava_sizes reads it. */
+#ifndef GENLLAVA_TRAIN_CONFIG_SIZES_H
+#define GENLLAVA_TRAIN_CONFIG_SIZES_H
+
+#include <stdint.h>
+
+typedef struct ModelSizes {
+    int32_t vocab_size, added_rows;     /* V, R */
+    int32_t hidden, layers;
+    int32_t image_height, image_width, patch, patches; /* of the vision tower; 0 without one */
+} ModelSizes;
+#endif

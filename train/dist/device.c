@@ -1,0 +1,38 @@
+#include "train/dist/device.h"
+
+#include "kernels/base/log.h"
+
+/* Linked in where the CUDA toolkit was found; NULL elsewhere. */
+__attribute__((weak)) Status cuda_open(Backend *b);
+
+Status device_check(const RunConfig *cfg)
+{
+    if (cfg->device == DEVICE_CUDA && !cuda_open)
+        return fail(ERR_DEVICE, "device: this build has no CUDA backend; set it to \"auto\" or \"cpu\"");
+    return OK;
+}
+
+static Status open_backend(Backend *b, DeviceChoice device)
+{
+    if (device == DEVICE_CPU || !cuda_open)
+        return cpu_open(b);
+    Status s = cuda_open(b);
+    if (s == OK)
+        return OK;
+    if (device == DEVICE_CUDA)
+        return fail(s, "device: %s; \"device\": \"cpu\" runs without one", status_message());
+    log_info("no GPU is used: %s", status_message());
+    return cpu_open(b);
+}
+
+Status device_open(Backend *b, const RunConfig *cfg, DType *compute)
+{
+    TRY(device_check(cfg));
+    TRY(open_backend(b, cfg->device));
+    bool automatic = cfg->train.compute == COMPUTE_AUTO;
+    bool narrow = automatic ? b->native_bf16 : cfg->train.compute == COMPUTE_BF16;
+    *compute = narrow ? BF16 : F32;
+    log_info("device: %s, computing in %s%s", b->description, narrow ? "bf16" : "f32",
+             !automatic ? "" : narrow ? " (auto: multiplied natively)" : " (auto: no native bf16)");
+    return OK;
+}

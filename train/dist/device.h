@@ -1,0 +1,13 @@
+/* device.h: the device a config asks for, and the type to compute in. */
+#ifndef GENLLAVA_TRAIN_DIST_DEVICE_H
+#define GENLLAVA_TRAIN_DIST_DEVICE_H
+
+#include "kernels/ops/table.h"
+#include "train/config/config.h"
+
+/* Refuses a device that this build has no backend for. */
+MUST_USE Status device_check(const RunConfig *cfg);
+/* Opens the backend of cfg->device (auto: cuda where there is one, else cpu) and says in one line what was chosen. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device
+ * multiplies it natively. */
+MUST_USE Status device_open(Backend *b, const RunConfig *cfg, DType *compute);
+#endif

@@ -1,0 +1,42 @@
+#include "train/dist/signals.h"
+
+#include <signal.h>
+
+static volatile sig_atomic_t received, holding;
+
+static void (*stop)(void);
+
+static void note(int number)
+{
+    if (!holding)
+        stop();
+    if (number == SIGINT && received == SIGINT) {
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+    }
+    received = number;
+}
+
+void signals_install(void (*stop_now)(void))
+{
+    static const int STOP[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
+    stop = stop_now;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof STOP / sizeof *STOP; i++)
+        sigaction(STOP[i], &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void signals_hold(void) { holding = 1; }
+
+const char *signals_received(void)
+{
+    switch (received) {
+    case SIGINT: return "SIGINT";
+    case SIGTERM: return "SIGTERM";
+    case SIGUSR1: return "SIGUSR1";
+    default: return NULL;
+    }
+}

@@ -1,0 +1,271 @@
+#include "train/infer/answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/text/encode.h"
+#include "data/formats/file.h"
+#include "data/formats/utf8.h"
+#include "kernels/base/philox.h"
+#include "train/dist/device.h"
+#include "train/config/plan.h"
+
+/* Addresses only: pages are taken when an operator touches them. */
+static const size_t WORKSPACE_ADDRESSES = (size_t)1 << 36;
+
+struct Answerer {
+    Backend own;      /* where nothing is borrowed */
+    bool device_open;
+    GenLlava *own_model;
+    Backend *backend;
+    Arena workspace;  /* of operators; a borrowed backend has its own */
+    GenLlava *model;
+    Decoder *decoder;
+    int64_t capacity; /* positions of the decoder */
+    Tokenizer *tokenizer;
+    EncoderOptions encoder;
+    Preprocessor preprocessor;
+    bool sees;
+    EncodedSample prompt;
+    int32_t n_logits, *scratch; /* [n_logits] */
+    int32_t *ids;               /* of the answer, [n_ids] */
+    int64_t n_ids;
+    char *text;                 /* the answer decoded so far */
+    size_t text_bytes;
+    int64_t text_capacity;
+};
+
+static Status create(Answerer **out, char tokenizer[FILE_MAX_PATH], const RunConfig *cfg)
+{
+    Answerer *a = *out = mem_alloc(sizeof *a);
+    if (!a)
+        return fail(ERR_NOMEM, "no memory for the answerer");
+    TRY(file_join(tokenizer, cfg->model.llm.path, "tokenizer.model"));
+    TRY_IN(tokenizer_open(&a->tokenizer, tokenizer), "model.llm.path");
+    a->sees = cfg->model.vision.path != NULL;
+    return OK;
+}
+
+static Status use(Answerer *a, const RunConfig *cfg, GenLlava *model)
+{
+    const ModelSizes *sizes = genllava_model_sizes(model);
+    a->model = model;
+    a->encoder = plan_encoder(cfg, sizes);
+    a->n_logits = sizes->vocab_size + sizes->added_rows;
+    a->scratch = mem_alloc((size_t)a->n_logits * sizeof *a->scratch);
+    return a->scratch ? OK : fail(ERR_NOMEM, "no memory for %d logits", a->n_logits);
+}
+
+Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir)
+{
+    char tokenizer[FILE_MAX_PATH];
+    DType compute;
+    TRY(create(out, tokenizer, cfg));
+    Answerer *a = *out;
+    TRY(device_open(&a->own, cfg, &compute));
+    a->device_open = true;
+    a->backend = &a->own;
+    TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");
+    a->own.ctx.scratch = &a->workspace;
+    TRY(genllava_open(&a->own_model, &a->own, compute, cfg, checkpoint_dir));
+    TRY(use(a, cfg, a->own_model));
+    TRY(encoder_check(&a->encoder, a->tokenizer, tokenizer));
+    return a->sees ? preprocessor_load(&a->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD) : OK;
+}
+
+Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor)
+{
+    char tokenizer[FILE_MAX_PATH];
+    TRY(create(out, tokenizer, cfg));
+    Answerer *a = *out;
+    a->backend = backend;
+    if (a->sees)
+        a->preprocessor = *preprocessor;
+    return use(a, cfg, model);
+}
+
+void answerer_close(Answerer **out)
+{
+    Answerer *a = *out;
+    if (!a)
+        return;
+    decoder_free(&a->decoder);
+    genllava_close(&a->own_model);
+    if (a->device_open)
+        a->own.close(&a->own);
+    arena_free(&a->workspace);
+    tokenizer_close(&a->tokenizer);
+    encoded_free(&a->prompt);
+    mem_free(a->scratch);
+    mem_free(a->ids);
+    mem_free(a->text);
+    mem_free(a);
+    *out = NULL;
+}
+
+static Status read_file(const char *path, uint8_t **bytes, size_t *n)
+{
+    bool standard = !strcmp(path, "-");
+    FILE *f = standard ? stdin : fopen(path, "rb");
+    if (!f)
+        return fail(ERR_MISSING, "picture %s: %s", path, strerror(errno));
+    Status s = OK;
+    size_t capacity = 1 << 16;
+    *n = 0;
+    *bytes = mem_alloc(capacity);
+    while (*bytes) {
+        *n += fread(*bytes + *n, 1, capacity - *n, f);
+        if (*n < capacity)
+            break;
+        uint8_t *grown = mem_grow(*bytes, capacity *= 2);
+        if (!grown)
+            mem_free(*bytes);
+        *bytes = grown;
+    }
+    if (!*bytes)
+        s = fail(ERR_NOMEM, "picture %s: no memory for its bytes", path);
+    else if (ferror(f))
+        s = fail(ERR_IO, "picture %s: %s", path, strerror(errno));
+    if (!standard)
+        fclose(f);
+    return s;
+}
+
+Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels)
+{
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    Image image = {0};
+    Reject reject;
+    Status s = read_file(path, &bytes, &n);
+    if (!s)
+        s = fail_context(image_decode(&image, bytes, n, &reject), "picture %s", path);
+    if (!s)
+        s = fail_context(image_prepare(pixels, &image, &p->prep), "picture %s", path);
+    image_free(&image);
+    mem_free(bytes);
+    return s;
+}
+
+static Status load_pictures(const Answerer *a, const Question *q, uint8_t **pixels)
+{
+    *pixels = NULL;
+    if (q->n_images == 0 || q->pixels)
+        return OK;
+    if (!a->sees)
+        return fail(ERR_USAGE, "this model has no vision tower (model.vision.path is null), so it cannot look at %s", q->images[0]);
+    size_t one = (size_t)a->preprocessor.prep.width * (size_t)a->preprocessor.prep.height * 3;
+    *pixels = mem_alloc(one * (size_t)q->n_images);
+    if (!*pixels)
+        return fail(ERR_NOMEM, "no memory for %d pictures", q->n_images);
+    for (int i = 0; i < q->n_images; i++)
+        TRY(answer_picture(&a->preprocessor, q->images[i], *pixels + one * (size_t)i));
+    return OK;
+}
+
+/* Room for the prompt and the longest answer. */
+static Status reserve(Answerer *a, int64_t positions, int64_t n_ids)
+{
+    if (positions > a->capacity) {
+        decoder_free(&a->decoder);
+        a->capacity = 0;
+        TRY(decoder_create(&a->decoder, a->model, positions));
+        a->capacity = positions;
+    }
+    if (n_ids > a->n_ids) {
+        int32_t *ids = mem_grow(a->ids, (size_t)n_ids * sizeof *ids);
+        if (!ids)
+            return fail(ERR_NOMEM, "no memory for an answer of %lld tokens", (long long)n_ids);
+        a->ids = ids;
+        a->n_ids = n_ids;
+    }
+    return OK;
+}
+
+static Status decode_text(Answerer *a, int64_t n)
+{
+    int64_t need = tokenizer_decode(a->tokenizer, a->ids, n, a->text, a->text_capacity) + 1;
+    a->text_bytes = (size_t)need - 1;
+    if (need <= a->text_capacity)
+        return OK;
+    a->text_capacity = 2 * need;
+    char *text = mem_grow(a->text, (size_t)a->text_capacity);
+    if (!text)
+        return fail(ERR_NOMEM, "no memory for an answer of %lld bytes", (long long)need);
+    a->text = text;
+    tokenizer_decode(a->tokenizer, a->ids, n, a->text, a->text_capacity);
+    return OK;
+}
+
+/* Gives the sink what is new, but neither blanks at the ends (the answer is trimmed) nor a character whose bytes are still coming. */
+static void show(const Answerer *a, size_t *shown, AnswerSink sink, void *user)
+{
+    if (!sink)
+        return;
+    const char *text = a->text;
+    size_t n = a->text_bytes;
+    utf8_strip(&text, &n);
+    while (n >= 3 && !memcmp(text + n - 3, UTF8_REPLACEMENT, 3))
+        n -= 3;
+    if (n > *shown) {
+        sink(user, text + *shown, n - *shown);
+        *shown = n;
+    }
+}
+
+static char *trimmed(const Answerer *a, size_t *n)
+{
+    const char *text = a->text;
+    *n = a->text_bytes;
+    utf8_strip(&text, n);
+    char *copy = mem_alloc(*n + 1);
+    if (copy)
+        memcpy(copy, text, *n);
+    return copy;
+}
+
+static double draw_number(uint64_t seed, uint64_t question, int64_t position)
+{
+    Philox4 r = philox4x32(philox_key(seed, RANDOM_SAMPLING, question, 0), (uint32_t)position, (uint32_t)(position >> 32), 0, 0);
+    return (double)(((uint64_t)r.v[0] << 21) ^ (r.v[1] >> 11)) * 0x1p-53;
+}
+
+static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user)
+{
+    int32_t eos = tokenizer_info(a->tokenizer)->eos;
+    int64_t n = 0;
+    size_t shown = 0;
+    TRY(decode_text(a, 0));
+    while (n < s->max_new_tokens) {
+        const char *why = s->stopped ? s->stopped() : NULL;
+        if (why)
+            return fail(ERR_PREEMPTED, "%s", why);
+        int32_t id = sample_token(decoder_logits(a->decoder), a->n_logits, s->temperature, s->top_p, draw_number(s->seed, q->index, n),
+                                  a->scratch);
+        if (id == eos)
+            break;
+        a->ids[n++] = id;
+        TRY(decode_text(a, n));
+        show(a, &shown, sink, user);
+        if (n < s->max_new_tokens)
+            TRY(decoder_step(a->decoder, id));
+    }
+    return OK;
+}
+
+Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n)
+{
+    *answer = NULL;
+    TRY(encode_prompt(&a->prompt, &a->encoder, a->tokenizer, q->turns, q->n_turns, q->n_images, TASK_UNDERSTAND));
+    TRY(reserve(a, a->prompt.expanded + s->max_new_tokens, s->max_new_tokens));
+    uint8_t *pixels;
+    Status status = load_pictures(a, q, &pixels);
+    if (!status)
+        status = decoder_prompt(a->decoder, a->prompt.id, a->prompt.n, q->pixels ? q->pixels : pixels, q->n_images);
+    mem_free(pixels);
+    TRY(status);
+    TRY(decode_answer(a, q, s, sink, user));
+    *answer = trimmed(a, n);
+    return *answer ? OK : fail(ERR_NOMEM, "no memory for the answer");
+}

@@ -1,0 +1,49 @@
+/* answer.h: a model that answers questions about pictures: prompt, decoding, text. */
+#ifndef GENLLAVA_TRAIN_INFER_ANSWER_H
+#define GENLLAVA_TRAIN_INFER_ANSWER_H
+
+#include "data/record.h"
+#include "data/pictures/preprocessor.h"
+#include "train/config/config.h"
+#include "train/models/genllava.h"
+
+enum { ANSWER_TOKENS = 256 }; /* the longest answer, where nothing else is asked for */
+
+typedef struct Sampling {
+    double temperature; /* 0: greedy, the largest logit, ties to the lowest id */
+    double top_p;       /* keep the fewest likeliest tokens that reach this probability; 1: all */
+    uint64_t seed;
+    int64_t max_new_tokens;
+    const char *(*stopped)(void); /* may be NULL; asked before every token: why to give up (ERR_PREEMPTED), or NULL to go on */
+} Sampling;
+
+typedef struct Answerer Answerer;
+
+/* Opens everything a config names: tokenizer, picture processor, device, weights. checkpoint_dir: trained parts, or NULL for the starting point. */
+MUST_USE Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir);
+/* The same with a model that is training on an open backend; all are borrowed, and nothing of them changes. preprocessor: of a model that sees. */
+MUST_USE Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor);
+void answerer_close(Answerer **a);
+
+/* Receives the answer's text as it grows, in whole characters. */
+typedef void (*AnswerSink)(void *user, const char *text, size_t n);
+
+/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn that
+ * has_images names: all of them belong to the first human turn. index separates the random numbers of the questions of a batch.
+ * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
+typedef struct Question {
+    const RecordTurn *turns;
+    int n_turns;
+    const char *const *images; /* paths */
+    int n_images;
+    const uint8_t *pixels; /* in place of the paths: what answer_picture gave for each, one behind the other */
+    uint64_t index;
+} Question;
+MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n);
+
+/* Reads one picture as the model is to see it; pixels [height, width, 3]. */
+MUST_USE Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels);
+
+/* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
+int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);
+#endif

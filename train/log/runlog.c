@@ -1,0 +1,228 @@
+#include "train/log/runlog.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "data/formats/disk.h"
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+#include "train/log/tensorboard.h"
+
+struct RunLog {
+    FILE *jsonl;
+    char path[PATH_MAX];
+    TensorBoard *tensorboard;
+    int64_t every, total;
+    double speed, pace; /* running means: tokens a second, seconds a step */
+};
+
+/* ---------------------------------------------------------------- train.jsonl */
+
+/* *k: -1 when it is not the line of a step. */
+static Status step_of_line(int64_t *k, const char *line, size_t n, const char *path)
+{
+    JsonDoc *doc;
+    *k = -1;
+    if (!n || line[n - 1] != '\n')
+        return OK;
+    Status s = json_parse(&doc, line, n, path);
+    if (s)
+        return s == ERR_NOMEM ? s : OK;
+    const Json *step = json_get(json_root(doc), "step");
+    if (step && step->kind == JSON_INT)
+        *k = step->integer;
+    json_free(&doc);
+    return OK;
+}
+
+/* The length of the file's part that holds whole lines of steps 0 … step-1. */
+static Status cut_back(const char *path, int64_t step)
+{
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return errno == ENOENT ? OK : fail(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    char *line = NULL;
+    size_t capacity = 0;
+    off_t keep = 0;
+    Status s = OK;
+    for (ssize_t n; !(s = file_line(f, path, &line, &capacity, &n)) && n > 0; keep += n) {
+        int64_t k;
+        s = step_of_line(&k, line, (size_t)n, path);
+        if (s || k < 0 || k >= step)
+            break;
+    }
+    free(line); /* getline's own */
+    fclose(f);
+    TRY(s);
+    return truncate(path, keep) ? fail(ERR_IO, "%s: cannot be cut back: %s", path, strerror(errno)) : OK;
+}
+
+static Status write_line(RunLog *l, const StepRecord *r)
+{
+    JsonOut out = {0};
+    jsonout_begin_object(&out, NULL);
+    jsonout_int(&out, "step", r->step);
+    jsonout_real(&out, "loss", r->loss);
+    jsonout_real(&out, "loss_text", r->loss_text);
+    jsonout_real(&out, "lr", r->lr);
+    jsonout_real(&out, "grad_norm", r->grad_norm);
+    jsonout_int(&out, "samples", r->samples);
+    jsonout_int(&out, "tokens", r->tokens);
+    jsonout_int(&out, "images", r->images);
+    jsonout_real(&out, "seconds", r->seconds);
+    jsonout_int(&out, "skipped_steps", r->skipped_steps);
+    jsonout_int(&out, "skipped_samples", r->skipped_samples);
+    jsonout_end_object(&out);
+    Status s = out.failed ? fail(ERR_NOMEM, "%s: out of memory", l->path) : OK;
+    if (s == OK && (fprintf(l->jsonl, "%s\n", out.text) < 0 || fflush(l->jsonl)))
+        s = fail(ERR_IO, "%s: cannot be written: %s", l->path, strerror(errno));
+    jsonout_free(&out);
+    return s;
+}
+
+/* ---------------------------------------------------------------- lines for people */
+
+static const char *duration(double seconds, char buf[32])
+{
+    long s = (long)(seconds + 0.5);
+    if (s < 3600)
+        snprintf(buf, 32, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(buf, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    return buf;
+}
+
+static void show(RunLog *l, const StepRecord *r)
+{
+    const double keep = 0.9; /* of the running means */
+    double speed = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
+    l->speed = l->pace > 0 ? keep * l->speed + (1 - keep) * speed : speed;
+    l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
+    char left[32], line[256];
+    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g  grad %.3g  %.0f tokens/s  %s left", (long long)r->step + 1,
+             (long long)l->total, r->loss, r->lr, r->grad_norm, l->speed, duration(l->pace * (double)(l->total - r->step - 1), left));
+    if (isatty(STDERR_FILENO))
+        log_progress("%s", line);
+    else if ((r->step + 1) % l->every == 0 || r->step + 1 == l->total)
+        log_info("%s", line);
+}
+
+/* ---------------------------------------------------------------- the log */
+
+Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64_t step, int64_t total)
+{
+    char tb[PATH_MAX];
+    *out = NULL;
+    RunLog *l = mem_alloc(sizeof *l);
+    if (!l)
+        return fail(ERR_NOMEM, "%s: out of memory", folder);
+    l->every = cfg->log.every;
+    l->total = total;
+    disk_join(l->path, folder, "train.jsonl");
+    Status s = cut_back(l->path, step);
+    if (s == OK && !(l->jsonl = fopen(l->path, "a")))
+        s = fail(ERR_CREATE, "%s: cannot be created: %s", l->path, strerror(errno));
+    if (s == OK && cfg->log.tensorboard)
+        s = tensorboard_open(&l->tensorboard, disk_join(tb, folder, "tb"), step);
+    if (s != OK)
+        runlog_close(&l);
+    *out = l;
+    return s;
+}
+
+Status runlog_step(RunLog *l, const StepRecord *r)
+{
+    TRY(write_line(l, r));
+    show(l, r);
+    if (!l->tensorboard || ((r->step + 1) % l->every && r->step + 1 != l->total))
+        return OK;
+    TRY(tensorboard_scalar(l->tensorboard, "loss/all", r->step, r->loss));
+    TRY(tensorboard_scalar(l->tensorboard, "loss/text", r->step, r->loss_text));
+    TRY(tensorboard_scalar(l->tensorboard, "optim/lr", r->step, r->lr));
+    TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));
+    TRY(tensorboard_scalar(l->tensorboard, "speed/tokens_per_second", r->step, r->seconds > 0 ? (double)r->tokens / r->seconds : 0));
+    return tensorboard_flush(l->tensorboard);
+}
+
+Status runlog_sync(RunLog *l)
+{
+    if (fflush(l->jsonl) || fsync(fileno(l->jsonl)))
+        return fail(ERR_IO, "%s: cannot be written: %s", l->path, strerror(errno));
+    return OK;
+}
+
+void runlog_close(RunLog **l)
+{
+    if (*l) {
+        if ((*l)->jsonl)
+            fclose((*l)->jsonl);
+        tensorboard_close(&(*l)->tensorboard);
+        mem_free(*l);
+    }
+    *l = NULL;
+}
+
+/* ---------------------------------------------------------------- environment.json */
+
+static void processor_name(char *buf, size_t n)
+{
+    char line[512];
+    snprintf(buf, n, "unknown");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+            snprintf(buf, n, "%.*s", (int)strcspn(strchr(line, ':') + 2, "\n"), strchr(line, ':') + 2);
+            break;
+        }
+    if (f)
+        fclose(f);
+}
+
+/* The resolved file names carry the versions: libdnnl.so.2.6, libhdf5_serial.so.103.3.0. */
+static int add_library(struct dl_phdr_info *info, size_t size, void *out)
+{
+    (void)size;
+    char path[PATH_MAX];
+    if (info->dlpi_name && *info->dlpi_name == '/' && realpath(info->dlpi_name, path))
+        jsonout_string(out, NULL, strrchr(path, '/') + 1);
+    return 0;
+}
+
+Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks)
+{
+    char path[PATH_MAX], processor[256], when[64];
+    time_t now = time(NULL);
+    struct tm utc;
+    JsonOut out = {.pretty = true};
+    processor_name(processor, sizeof processor);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    jsonout_begin_object(&out, NULL);
+    jsonout_string(&out, "version", GENLLAVA_VERSION);
+    jsonout_string(&out, "compiler", __VERSION__);
+    jsonout_string(&out, "started", when);
+    jsonout_string(&out, "processor", processor);
+    jsonout_int(&out, "cores", sysconf(_SC_NPROCESSORS_ONLN));
+    jsonout_int(&out, "threads", omp_get_max_threads());
+    jsonout_int(&out, "ranks", n_ranks);
+    jsonout_string(&out, "backend", backend->name);
+    jsonout_string(&out, "device", backend->description);
+    jsonout_string(&out, "compute", dtype_name(compute));
+    jsonout_begin_array(&out, "libraries");
+    dl_iterate_phdr(add_library, &out);
+    jsonout_end_array(&out);
+    jsonout_end_object(&out);
+    Status s = out.failed ? fail(ERR_NOMEM, "environment.json: out of memory") : disk_replace(disk_join(path, folder, "environment.json"), out.text);
+    jsonout_free(&out);
+    return s;
+}

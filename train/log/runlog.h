@@ -1,0 +1,30 @@
+/* runlog.h: what a run writes about itself besides checkpoints: train.jsonl, TensorBoard events, lines for people, environment.json. */
+#ifndef GENLLAVA_TRAIN_LOG_RUNLOG_H
+#define GENLLAVA_TRAIN_LOG_RUNLOG_H
+
+#include <stdbool.h>
+
+#include "kernels/ops/table.h"
+#include "train/config/config.h"
+
+/* One optimiser step, all ranks. */
+typedef struct StepRecord {
+    int64_t step;                           /* from 0 */
+    double loss, loss_text, lr, grad_norm;  /* lr: factor × optim.lr */
+    int64_t samples, tokens, images;        /* of this step */
+    double seconds;
+    bool skipped;                           /* loss or gradient were not finite: no weight changed */
+    int64_t skipped_steps, skipped_samples; /* so far, this one counted */
+} StepRecord;
+
+typedef struct RunLog RunLog;
+/* Opens FOLDER/train.jsonl, cut back to the steps before `step`, and an event file under tb/ when the config wants one.
+ * total: steps of the run, for the time that is left. */
+MUST_USE Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64_t step, int64_t total);
+MUST_USE Status runlog_step(RunLog *l, const StepRecord *record);
+/* Makes what was written so far durable: a checkpoint never knows steps that train.jsonl lost. */
+MUST_USE Status runlog_sync(RunLog *l);
+void runlog_close(RunLog **l); /* NULL is fine */
+/* FOLDER/environment.json: version, processor, threads, backend, libraries in use. */
+MUST_USE Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks);
+#endif

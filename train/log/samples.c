@@ -1,0 +1,314 @@
+#include "train/log/samples.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/disk.h"
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "data/text/tokenizer.h"
+#include "kernels/base/log.h"
+#include "train/config/plan.h"
+#include "train/dist/signals.h"
+
+static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
+
+/* ---------------------------------------------------------------- reading */
+
+enum { TOLD = 12, TOLD_BYTES = 300 }; /* mistakes, and bytes of each */
+
+typedef struct Reader {
+    Samples *s;
+    const char *file;
+    int line;
+    EncoderOptions encoder;
+    Tokenizer *tokenizer;
+    const Preprocessor *preprocessor; /* NULL: the model does not see */
+    char text[TOLD * (TOLD_BYTES + 1) + 1]; /* mistakes, a line each */
+    size_t n;
+    int missing, wrong;
+} Reader;
+
+/* Notes a mistake of the present line; other failures are passed on. */
+static Status gather(Reader *r, Status s)
+{
+    if (s != ERR_DATA && s != ERR_MISSING && s != ERR_USAGE && s != ERR_IO)
+        return s;
+    *(s == ERR_MISSING ? &r->missing : &r->wrong) += 1;
+    if (r->missing + r->wrong <= (int)TOLD)
+        r->n += (size_t)snprintf(r->text + r->n, TOLD_BYTES + 2, "\n%.*s", (int)TOLD_BYTES, status_message());
+    return OK;
+}
+
+static Status grow(void **list, int n, size_t size)
+{
+    void *grown = mem_grow(*list, (size_t)(n + 1) * size);
+    if (!grown)
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    memset((char *)grown + (size_t)n * size, 0, size);
+    *list = grown;
+    return OK;
+}
+
+static char *picture_path(const Samples *s, const char *image, char path[PATH_MAX])
+{
+    if (*image != '/')
+        return disk_join(path, s->folder, image);
+    snprintf(path, PATH_MAX, "%s", image);
+    return path;
+}
+
+static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
+{
+    char path[PATH_MAX];
+    if (image->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line, json_kind_name(image->kind));
+    if (!r->preprocessor)
+        return fail(ERR_DATA, "%s:%d: \"image\": this model has no vision tower (model.vision.path is null)", r->file, r->line);
+    if (!disk_exists(picture_path(r->s, image->string, path)))
+        return fail(ERR_MISSING, "%s:%d: picture %s: there is no such file", r->file, r->line, path);
+    const size_t n_bytes = (size_t)r->preprocessor->prep.height * (size_t)r->preprocessor->prep.width * 3;
+    TRY(grow((void **)&p->images, p->n_images, sizeof *p->images));
+    TRY(grow((void **)&p->pixels, p->n_images, n_bytes));
+    p->images[p->n_images] = mem_strdup(image->string);
+    if (!p->images[p->n_images++])
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    return fail_context(answer_picture(r->preprocessor, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file, r->line);
+}
+
+static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
+{
+    if (image->kind == JSON_NULL)
+        return OK;
+    if (image->kind != JSON_ARRAY)
+        return read_picture(r, p, image);
+    for (const Json *e = image->child; e; e = e->next)
+        TRY(read_picture(r, p, e));
+    return OK;
+}
+
+static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
+{
+    if (o->kind != JSON_OBJECT)
+        return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line, json_kind_name(o->kind));
+    for (const Json *m = o->child; m; m = m->next) {
+        if (!strcmp(m->key, "draw") || !strcmp(m->key, "edit"))
+            return fail(ERR_USAGE, "%s:%d: \"%s\" needs a run with model.diffusion.path; only \"ask\" can be sampled", r->file, r->line, m->key);
+        if (!strcmp(m->key, "image"))
+            TRY(read_pictures(r, p, m));
+        else if (strcmp(m->key, "ask") && !json_is_comment(m->key))
+            return fail(ERR_DATA, "%s:%d: \"%s\" is no key of a prompt; they are \"ask\" and \"image\"", r->file, r->line, m->key);
+    }
+    const Json *ask = json_get(o, "ask");
+    if (!ask || ask->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: \"ask\" is %s; it takes the text of a question", r->file, r->line, ask ? json_kind_name(ask->kind) : "missing");
+    p->ask = mem_alloc(ask->length + 1);
+    if (!p->ask)
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    memcpy(p->ask, ask->string, p->n_ask = ask->length);
+    RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
+    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, &turn, 1, p->n_images, TASK_UNDERSTAND), "%s:%d", r->file, r->line);
+}
+
+static Status read_line(Reader *r, const char *line, size_t n)
+{
+    JsonDoc *doc = NULL;
+    TRY(grow((void **)&r->s->list, r->s->n, sizeof *r->s->list));
+    SamplePrompt *p = &r->s->list[r->s->n++];
+    Status s = json_parse_at(&doc, line, n, r->file, r->line, 1);
+    if (s == OK)
+        s = read_prompt(r, p, json_root(doc));
+    json_free(&doc);
+    return gather(r, s);
+}
+
+static Status read_lines(Reader *r, FILE *in)
+{
+    const size_t mark = sizeof BYTE_ORDER_MARK - 1;
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t n;
+    Status s = OK;
+    for (r->line = 1; !s && !(s = file_line(in, r->file, &line, &capacity, &n)) && n >= 0; r->line++) {
+        const char *text = line;
+        if (r->line == 1 && (size_t)n >= mark && !memcmp(line, BYTE_ORDER_MARK, mark))
+            text += mark, n -= (ssize_t)mark;
+        while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) /* what a line lacks at its end, it lacks on itself */
+            n--;
+        if ((size_t)n > strspn(text, " \t"))
+            s = read_line(r, text, (size_t)n);
+    }
+    free(line);
+    return s;
+}
+
+static Status read_file(Reader *r, const RunConfig *cfg)
+{
+    char path[FILE_MAX_PATH];
+    TRY(file_join(path, cfg->model.llm.path, "tokenizer.model"));
+    TRY_IN(tokenizer_open(&r->tokenizer, path), "model.llm.path");
+    FILE *in = fopen(r->file, "r");
+    if (!in)
+        return fail(ERR_MISSING, "sample.prompts: %s: %s", r->file, strerror(errno));
+    Status s = read_lines(r, in);
+    fclose(in);
+    TRY(s);
+    int bad = r->wrong + r->missing;
+    char more[64] = "";
+    if (bad > (int)TOLD)
+        snprintf(more, sizeof more, "\nand %d more", bad - (int)TOLD);
+    if (bad)
+        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:%s%s", bad, r->s->n, r->text, more);
+    return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
+}
+
+Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, const Preprocessor *preprocessor)
+{
+    *s = (Samples){0};
+    if (!cfg->sample.every)
+        return OK;
+    Reader r = {.s = s, .file = cfg->sample.prompts, .encoder = plan_encoder(cfg, sizes),
+                .preprocessor = cfg->model.vision.path ? preprocessor : NULL};
+    char copy[sizeof s->folder];
+    snprintf(copy, sizeof copy, "%s", r.file);
+    snprintf(s->folder, sizeof s->folder, "%s", dirname(copy));
+    Status status = read_file(&r, cfg);
+    tokenizer_close(&r.tokenizer);
+    return status;
+}
+
+void samples_free(Samples *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        SamplePrompt *p = &s->list[i];
+        for (int k = 0; k < p->n_images; k++)
+            mem_free(p->images[k]);
+        mem_free(p->images);
+        mem_free(p->pixels);
+        mem_free(p->ask);
+        encoded_free(&p->encoded);
+    }
+    mem_free(s->list);
+    *s = (Samples){0};
+}
+
+/* ---------------------------------------------------------------- memory */
+
+static int64_t longest_prompt(const Samples *s)
+{
+    int64_t longest = 0;
+    for (int i = 0; i < s->n; i++)
+        longest = s->list[i].encoded.expanded > longest ? s->list[i].encoded.expanded : longest;
+    return longest;
+}
+
+Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
+{
+    Decoder *d = NULL;
+    *n_bytes = 0;
+    if (!s->n)
+        return OK;
+    Status status = decoder_create(&d, g, longest_prompt(s) + ANSWER_TOKENS);
+    for (int i = 0; i < s->n && status == OK; i++)
+        status = decoder_prompt(d, s->list[i].encoded.id, s->list[i].encoded.n, s->list[i].pixels, s->list[i].n_images);
+    if (status == OK)
+        *n_bytes = (int64_t)decoder_bytes(d);
+    decoder_free(&d);
+    return status;
+}
+
+/* ---------------------------------------------------------------- answering */
+
+/* As the prompt wrote it: nothing, a path, or a list. */
+static void write_images(const SamplePrompt *p, JsonOut *out)
+{
+    if (p->n_images == 1)
+        jsonout_string(out, "image", p->images[0]);
+    if (p->n_images < 2)
+        return;
+    jsonout_begin_array(out, "image");
+    for (int i = 0; i < p->n_images; i++)
+        jsonout_string(out, NULL, p->images[i]);
+    jsonout_end_array(out);
+}
+
+static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
+{
+    RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
+    Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images, .pixels = p->pixels};
+    Sampling how = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS, .stopped = signals_received};
+    char *text;
+    size_t n;
+    TRY(answerer_ask(a, &q, &how, NULL, NULL, &text, &n));
+    jsonout_begin_object(out, NULL);
+    jsonout_bytes(out, "ask", p->ask, p->n_ask);
+    write_images(p, out);
+    jsonout_bytes(out, "answer", text, n);
+    jsonout_end_object(out);
+    mem_free(text);
+    return OK;
+}
+
+/* Adds a line to the text; frees it. */
+static Status append(JsonOut *all, JsonOut *line)
+{
+    char *grown = line->failed ? NULL : mem_grow(all->text, all->length + line->length + 1);
+    if (grown) {
+        memcpy(grown + all->length, line->text, line->length);
+        all->text = grown;
+        all->length += line->length;
+        all->text[all->length++] = '\n';
+    }
+    jsonout_free(line);
+    return grown ? OK : fail(ERR_NOMEM, "no memory for the samples");
+}
+
+/* All answers, a line each. */
+static Status answer_all(const Samples *s, Answerer *a, const char *path)
+{
+    JsonOut all = {0};
+    Status status = OK;
+    for (int i = 0; i < s->n && status == OK; i++) {
+        JsonOut line = {0};
+        status = answer(a, &s->list[i], &line);
+        if (status == OK)
+            status = append(&all, &line);
+        else
+            jsonout_free(&line);
+    }
+    if (status == OK)
+        status = disk_write(path, all.text, all.length);
+    mem_free(all.text);
+    return status;
+}
+
+static char *step_folder(char path[PATH_MAX], const char *run_folder, int64_t step)
+{
+    char name[64];
+    snprintf(name, sizeof name, "samples/step-%06lld", (long long)step);
+    return disk_join(path, run_folder, name);
+}
+
+Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step)
+{
+    char hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX];
+    step_folder(final, run_folder, step);
+    disk_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
+    TRY(disk_remove(hidden));
+    TRY(disk_make_folders(hidden));
+    TRY_IN(answer_all(s, a, disk_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
+    TRY(disk_sync_folder(hidden));
+    TRY(disk_remove(final));
+    TRY(disk_rename(hidden, final));
+    return disk_sync_folder(disk_join(file, run_folder, "samples"));
+}
+
+bool samples_written(const char *run_folder, int64_t step)
+{
+    char path[PATH_MAX];
+    return disk_exists(step_folder(path, run_folder, step));
+}

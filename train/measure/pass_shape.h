@@ -1,0 +1,19 @@
+/* pass_shape.h: a pass of a given shape without data: for measuring memory and time. */
+#ifndef GENLLAVA_TRAIN_MEASURE_PASS_SHAPE_H
+#define GENLLAVA_TRAIN_MEASURE_PASS_SHAPE_H
+
+#include "data/loader/batch.h"
+#include "data/loader/loader.h"
+#include "train/models/genllava.h"
+
+typedef struct MadePass {
+    Batch batch;
+    int32_t *ints; /* all index arrays */
+    float *floats;
+    uint8_t *pixels;
+} MadePass;
+
+/* A pass that the model takes: black pictures first, then ids of the base vocabulary; the labels spread evenly. */
+MUST_USE Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes);
+void pass_free(MadePass *m);
+#endif

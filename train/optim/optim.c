@@ -1,0 +1,106 @@
+#include "train/optim/optim.h"
+
+#include <math.h>
+
+double optim_lr(const RunConfig *cfg, ParamModule m)
+{
+    switch (m) {
+    case MODULE_PROJECTOR: return cfg->optim.lr_projector;
+    case MODULE_GEN_HEAD: return cfg->optim.lr_gen_head;
+    case MODULE_TOKENS: return cfg->optim.lr_tokens;
+    case MODULE_VISION: return cfg->optim.lr_vision;
+    case MODULE_UNET: return cfg->optim.lr_unet;
+    default: return cfg->optim.lr;
+    }
+}
+
+Status optim_reduce(Params *p, const Dist *dist)
+{
+    int32_t *reached = mem_alloc((size_t)p->n * sizeof *reached);
+    if (!reached)
+        return fail(ERR_NOMEM, "which of %d tensors were reached: out of memory", p->n);
+    for (int i = 0; i < p->n; i++)
+        reached[i] = p->list[i]->reached;
+    Status s = dist_max_host(dist, reached, p->n);
+    for (int i = 0; i < p->n && s == OK; i++)
+        p->list[i]->reached = reached[i];
+    mem_free(reached);
+    if (s == OK)
+        s = dist_sum(dist, p->backend, p->flat_grad, p->n_flat, p->master);
+    return s;
+}
+
+Status optim_squares(Params *p, double *squares)
+{
+    return p->backend->ops.sum_squares(&p->backend->ctx, &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = squares});
+}
+
+/* Tensors that lie side by side and are updated alike go as one span: the padding between them is zero and stays so. */
+static bool joins(const AdamwSpan *last, const AdamwSpan *next, double eps)
+{
+    return next->begin - last->end < PARAMS_PAD && next->lr == last->lr && next->decay == last->decay && next->t == last->t && eps > 0;
+}
+
+static Status update(Params *p, const RunConfig *cfg, double factor, double grad_scale)
+{
+    AdamwSpan *spans = mem_alloc((size_t)p->n * sizeof *spans);
+    if (!spans)
+        return fail(ERR_NOMEM, "optimiser: %d spans: out of memory", p->n);
+    int64_t n = 0;
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        if (!q->trainable || !q->reached)
+            continue;
+        AdamwSpan span = {.begin = q->flat,
+                          .end = q->flat + q->t.n_elems,
+                          .lr = factor * optim_lr(cfg, q->module),
+                          .decay = q->decay ? cfg->optim.weight_decay : 0,
+                          .t = ++q->updates};
+        if (n && joins(&spans[n - 1], &span, cfg->optim.eps))
+            spans[n - 1].end = span.end;
+        else
+            spans[n++] = span;
+    }
+    Status s = p->backend->ops.adamw(&p->backend->ctx, &(Adamw){.n_spans = n,
+                                                               .type = p->master,
+                                                               .spans = spans,
+                                                               .beta1 = cfg->optim.beta1,
+                                                               .beta2 = cfg->optim.beta2,
+                                                               .eps = cfg->optim.eps,
+                                                               .grad_scale = grad_scale,
+                                                               .grad = p->flat_grad,
+                                                               .param = p->flat_master,
+                                                               .m = p->flat_m,
+                                                               .v = p->flat_v,
+                                                               .copy = p->flat_copy});
+    mem_free(spans);
+    return s;
+}
+
+Status optim_update(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
+{
+    const double largest = 1e18; /* the second moment holds the square, and f32 ends at 3e38 */
+    double max = cfg->optim.max_grad_norm;
+    result->skipped = !isfinite(loss) || !(result->grad_norm <= largest);
+    if (result->skipped)
+        return OK;
+    double scale = max > 0 ? fmin(1, max / (result->grad_norm + 1e-6)) : 1;
+    return update(p, cfg, factor, scale);
+}
+
+Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
+{
+    Backend *b = p->backend;
+    double sum = 0;
+    ArenaMark mark = arena_mark(b->ctx.scratch);
+    double *squares = arena_push(b->ctx.scratch, sizeof *squares);
+    if (!squares)
+        return fail(ERR_NOMEM, "norm of the gradient: the workspace is full");
+    Status s = optim_squares(p, squares);
+    if (s == OK)
+        s = b->download(b, &sum, squares, sizeof sum);
+    arena_release(b->ctx.scratch, mark);
+    TRY(s);
+    *result = (OptimResult){.grad_norm = sqrt(sum)};
+    return optim_update(p, cfg, factor, loss, result);
+}

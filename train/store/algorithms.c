@@ -1,0 +1,45 @@
+#include "train/store/algorithms.h"
+
+#include <string.h>
+
+#include "kernels/base/arena.h"
+
+static const char KEY[] = "algorithms";
+
+Status algorithms_write(JsonOut *out, Backend *b)
+{
+    char *text;
+    if (!b->choices)
+        return OK;
+    TRY(b->choices(b, &text));
+    jsonout_begin_array(out, KEY);
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        jsonout_string(out, NULL, line);
+    }
+    jsonout_end_array(out);
+    mem_free(text);
+    return OK;
+}
+
+Status algorithms_read(const Json *state, Backend *b)
+{
+    const Json *list = json_get(state, KEY);
+    size_t n = 0;
+    if (!list || !b->choose)
+        return OK;
+    for (const Json *line = list->child; line; line = line->next)
+        n += line->kind == JSON_STRING ? line->length + 1 : 0;
+    char *text = mem_alloc(n + 1), *to = text;
+    if (!text)
+        return fail(ERR_NOMEM, "the algorithms kept with the run: out of memory");
+    for (const Json *line = list->child; line; line = line->next)
+        if (line->kind == JSON_STRING) {
+            memcpy(to, line->string, line->length);
+            to += line->length;
+            *to++ = '\n';
+        }
+    Status s = b->choose(b, text);
+    mem_free(text);
+    return s;
+}

@@ -1,0 +1,355 @@
+#include "train/store/checkpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "data/formats/disk.h"
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "kernels/base/log.h"
+#include "train/store/algorithms.h"
+#include "train/store/checkpoint_files.h"
+#include "train/store/manifest.h"
+
+static const char SCHEMA[] = "genllava.state/1", CONFIG[] = "config.resolved.json", STATE[] = "state.json";
+
+/* ---------------------------------------------------------------- the frozen bases */
+
+typedef struct BaseHash {
+    XXH3_state_t *state;
+    const char *folder;
+    bool drawn; /* its weights are not read */
+} BaseHash;
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+/* Name, size, first and last part of a file: tells one model from another at once, whatever its size. */
+static Status add_base_file(void *arg, const char *name)
+{
+    enum { HEAD = 1 << 20, TAIL = 1 << 16 };
+    BaseHash *h = arg;
+    char path[PATH_MAX];
+    struct stat st;
+    bool weights = ends_with(name, ".safetensors") && !h->drawn;
+    if (!weights && !ends_with(name, ".json") && !ends_with(name, ".model"))
+        return OK;
+    int fd = open(disk_join(path, h->folder, name), O_RDONLY | O_CLOEXEC);
+    char *buf = mem_alloc(HEAD + TAIL);
+    if (fd < 0 || !buf || fstat(fd, &st)) {
+        Status s = buf ? fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno)) : fail(ERR_NOMEM, "%s: out of memory", path);
+        mem_free(buf);
+        if (fd >= 0)
+            close(fd);
+        return s;
+    }
+    ssize_t head = pread(fd, buf, HEAD, 0), tail = pread(fd, buf + HEAD, TAIL, st.st_size > TAIL ? st.st_size - TAIL : 0);
+    uint64_t size = (uint64_t)st.st_size;
+    XXH3_128bits_update(h->state, name, strlen(name) + 1);
+    XXH3_128bits_update(h->state, &size, sizeof size);
+    XXH3_128bits_update(h->state, buf, head > 0 ? (size_t)head : 0);
+    XXH3_128bits_update(h->state, buf + HEAD, tail > 0 ? (size_t)tail : 0);
+    mem_free(buf);
+    close(fd);
+    return OK;
+}
+
+typedef struct Base {
+    const char *name, *path;
+    bool drawn;
+} Base;
+enum { N_BASES = 2 };
+#define BASES(cfg)                                                                    \
+    {{"llm", (cfg)->model.llm.path, (cfg)->model.llm.init == INIT_AT_RANDOM},         \
+     {"vision", (cfg)->model.vision.path, (cfg)->model.vision.init == INIT_AT_RANDOM}}
+
+static Status hash_base(const Base *base, char hex[33])
+{
+    BaseHash h = {XXH3_createState(), base->path, base->drawn};
+    if (!h.state)
+        return fail(ERR_NOMEM, "%s: out of memory", base->path);
+    XXH3_128bits_reset(h.state);
+    Status s = disk_list(base->path, add_base_file, &h);
+    XXH128_hash_t hash = XXH3_128bits_digest(h.state);
+    snprintf(hex, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+    XXH3_freeState(h.state);
+    return s;
+}
+
+/* ---------------------------------------------------------------- state.json */
+
+/* Nothing here may depend on the clock: a resumed run writes the same bytes as one that was never interrupted. */
+static Status write_state(const char *folder, const RunConfig *cfg, const TrainState *state, Backend *backend)
+{
+    const Base bases[N_BASES] = BASES(cfg);
+    char path[PATH_MAX], hex[33];
+    JsonOut out = {.pretty = true};
+    jsonout_begin_object(&out, NULL);
+    jsonout_string(&out, "schema", SCHEMA);
+    jsonout_int(&out, "step", state->step);
+    jsonout_int(&out, "skipped_steps", state->skipped_steps);
+    jsonout_int(&out, "skipped_samples", state->skipped_samples);
+    jsonout_int(&out, "samples", state->samples);
+    jsonout_int(&out, "tokens", state->tokens);
+    jsonout_int(&out, "images", state->images);
+    jsonout_begin_object(&out, "bases");
+    Status s = OK;
+    for (int i = 0; i < N_BASES && s == OK; i++) {
+        if (!bases[i].path)
+            continue;
+        s = hash_base(&bases[i], hex);
+        jsonout_begin_object(&out, bases[i].name);
+        jsonout_string(&out, "path", bases[i].path);
+        jsonout_string(&out, "xxh3", hex);
+        jsonout_end_object(&out);
+    }
+    jsonout_end_object(&out);
+    if (s == OK)
+        s = algorithms_write(&out, backend);
+    jsonout_end_object(&out);
+    disk_join(path, folder, STATE);
+    if (s == OK)
+        s = out.failed ? fail(ERR_NOMEM, "%s: out of memory", path) : disk_write_text(path, out.text);
+    jsonout_free(&out);
+    return s;
+}
+
+static Status take_count(const Json *object, const char *key, const char *path, int64_t *out)
+{
+    const Json *v = json_get(object, key);
+    if (!v || v->kind != JSON_INT || v->integer < 0)
+        return fail(ERR_DATA, "%s: \"%s\" must be an integer of at least 0", path, key);
+    *out = v->integer;
+    return OK;
+}
+
+static Status take_state(const Json *root, const char *path, TrainState *state)
+{
+    const Json *schema = json_get(root, "schema");
+    if (!schema || schema->kind != JSON_STRING || strcmp(schema->string, SCHEMA))
+        return fail(ERR_DATA, "%s: is not of schema %s", path, SCHEMA);
+    TRY(take_count(root, "step", path, &state->step));
+    TRY(take_count(root, "skipped_steps", path, &state->skipped_steps));
+    TRY(take_count(root, "skipped_samples", path, &state->skipped_samples));
+    TRY(take_count(root, "samples", path, &state->samples));
+    TRY(take_count(root, "tokens", path, &state->tokens));
+    return take_count(root, "images", path, &state->images);
+}
+
+static Status check_bases(const Json *root, const char *folder, const RunConfig *cfg)
+{
+    const Base bases[N_BASES] = BASES(cfg);
+    for (int i = 0; i < N_BASES; i++) {
+        const Json *xxh3 = json_get(json_get(json_get(root, "bases"), bases[i].name), "xxh3");
+        char hex[33];
+        if (!bases[i].path || !xxh3 || xxh3->kind != JSON_STRING)
+            continue;
+        TRY(hash_base(&bases[i], hex));
+        if (strcmp(hex, xxh3->string))
+            return fail(ERR_DATA, "model.%s.path: %s: its files are not those that %s was trained on", bases[i].name, bases[i].path, folder);
+    }
+    return OK;
+}
+
+static Status read_state(const char *folder, const RunConfig *cfg, TrainState *state, Backend *backend)
+{
+    char path[PATH_MAX];
+    JsonDoc *doc;
+    TRY(json_read_file(&doc, disk_join(path, folder, STATE)));
+    Status s = take_state(json_root(doc), path, state);
+    if (s == OK)
+        s = check_bases(json_root(doc), folder, cfg);
+    if (s == OK)
+        s = algorithms_read(json_root(doc), backend);
+    json_free(&doc);
+    return s;
+}
+
+/* ---------------------------------------------------------------- saving */
+
+static Status write_config(const char *folder, const RunConfig *cfg)
+{
+    char path[PATH_MAX], *text;
+    TRY(config_to_json(cfg, &text));
+    Status s = disk_write_text(disk_join(path, folder, CONFIG), text);
+    mem_free(text);
+    return s;
+}
+
+static Status fill_folder(const char *folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
+{
+    TRY(disk_make_folder(folder));
+    TRY(checkpoint_write_weights(folder, model, cfg));
+    TRY(checkpoint_write_moments(folder, genllava_params(model)));
+    TRY(write_config(folder, cfg));
+    TRY(write_state(folder, cfg, state, genllava_params(model)->backend));
+    return manifest_write(folder);
+}
+
+/* -1 for other names. */
+static int64_t step_of(const char *name)
+{
+    long long step;
+    int used = 0;
+    return sscanf(name, "checkpoint-%lld%n", &step, &used) == 1 && !name[used] && step >= 0 && name[11] != '-' && name[11] != '+' ? step : -1;
+}
+
+typedef struct Listing {
+    int64_t steps[4096]; /* sorted by name; more are not looked at */
+    int n;
+} Listing;
+
+static Status add_step(void *arg, const char *name)
+{
+    Listing *l = arg;
+    if (step_of(name) >= 0 && l->n < (int)(sizeof l->steps / sizeof *l->steps))
+        l->steps[l->n++] = step_of(name);
+    return OK;
+}
+
+static char *checkpoint_path(char path[PATH_MAX], const char *run_folder, int64_t step)
+{
+    snprintf(path, PATH_MAX, "%s/checkpoint-%06lld", run_folder, (long long)step);
+    return path;
+}
+
+static Status list_checkpoints(const char *run_folder, Listing *l)
+{
+    l->n = 0;
+    if (!disk_exists(run_folder))
+        return OK;
+    TRY(disk_list(run_folder, add_step, l));
+    for (int i = 1; i < l->n; i++) /* beyond a million steps names sort otherwise */
+        for (int k = i; k > 0 && l->steps[k - 1] > l->steps[k]; k--) {
+            int64_t swap = l->steps[k];
+            l->steps[k] = l->steps[k - 1];
+            l->steps[k - 1] = swap;
+        }
+    return OK;
+}
+
+/* The folder leaves its name before it is taken apart, so that half of one is never met under it. */
+static Status remove_checkpoint(const char *run_folder, int64_t step)
+{
+    char path[PATH_MAX], hidden[PATH_MAX];
+    snprintf(hidden, sizeof hidden, "%s/.checkpoint-%06lld.old", run_folder, (long long)step);
+    TRY(disk_remove(hidden));
+    TRY(disk_rename(checkpoint_path(path, run_folder, step), hidden));
+    return disk_remove(hidden);
+}
+
+/* Only those up to the present step count: later ones are damaged, or the run was sent back before them on purpose. */
+static Status rotate(const char *run_folder, int64_t step, int64_t keep)
+{
+    Listing l;
+    TRY(list_checkpoints(run_folder, &l));
+    int older = 0;
+    while (older < l.n && l.steps[older] <= step)
+        older++;
+    for (int i = 0; i < older - keep; i++)
+        TRY(remove_checkpoint(run_folder, l.steps[i]));
+    return OK;
+}
+
+static Status point_latest(const char *run_folder, int64_t step)
+{
+    char target[64], link[PATH_MAX], latest[PATH_MAX];
+    snprintf(target, sizeof target, "checkpoint-%06lld", (long long)step);
+    disk_join(link, run_folder, ".latest.tmp");
+    TRY(disk_remove(link));
+    if (symlink(target, link))
+        return fail(ERR_IO, "%s: cannot be created: %s", link, strerror(errno));
+    return disk_rename(link, disk_join(latest, run_folder, "latest"));
+}
+
+static Status publish(const char *run_folder, const char *temporary, int64_t step)
+{
+    char path[PATH_MAX];
+    checkpoint_path(path, run_folder, step);
+    if (disk_exists(path))
+        TRY(remove_checkpoint(run_folder, step));
+    TRY(disk_rename(temporary, path));
+    TRY(point_latest(run_folder, step));
+    return disk_sync_folder(run_folder);
+}
+
+Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
+{
+    char temporary[PATH_MAX];
+    snprintf(temporary, sizeof temporary, "%s/.checkpoint-%06lld.tmp", run_folder, (long long)state->step);
+    TRY_IN(disk_remove(temporary), "saving a checkpoint");
+    Status s = fill_folder(temporary, model, cfg, state);
+    if (s == OK)
+        s = publish(run_folder, temporary, state->step);
+    if (s != OK) {
+        char why[4096];
+        snprintf(why, sizeof why, "%s", status_message());
+        if (disk_remove(temporary) != OK)
+            log_warn("%s", status_message());
+        return fail(s == ERR_CREATE ? ERR_IO : s, "saving checkpoint-%06lld: %s", (long long)state->step, why);
+    }
+    TRY_IN(rotate(run_folder, state->step, cfg->save.keep), "removing old checkpoints");
+    return OK;
+}
+
+/* ---------------------------------------------------------------- finding and loading */
+
+Status checkpoint_any(const char *run_folder, bool *any)
+{
+    Listing l;
+    TRY(list_checkpoints(run_folder, &l));
+    *any = l.n > 0;
+    return OK;
+}
+
+Status checkpoint_newest(const char *run_folder, char path[PATH_MAX])
+{
+    Listing l;
+    TRY(list_checkpoints(run_folder, &l));
+    path[0] = 0;
+    for (int i = l.n - 1; i >= 0; i--) {
+        checkpoint_path(path, run_folder, l.steps[i]);
+        Status s = manifest_verify(path);
+        if (s == OK || s == ERR_NOMEM)
+            return s;
+        log_warn("%s; falling back to an older checkpoint", status_message());
+    }
+    if (l.n)
+        return fail(ERR_DATA, "%s: none of its %d checkpoints is whole; the last looked at: %s", run_folder, l.n, status_message());
+    path[0] = 0;
+    return OK;
+}
+
+Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state)
+{
+    TRY(read_state(folder, cfg, state, genllava_params(model)->backend));
+    return checkpoint_read_moments(folder, genllava_params(model));
+}
+
+Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg)
+{
+    char path[PATH_MAX];
+    return config_load(cfg, disk_join(path, folder, CONFIG), sets, n_sets);
+}
+
+static Status clean_member(void *run_folder, const char *name)
+{
+    char path[PATH_MAX];
+    bool ours = !strncmp(name, ".checkpoint-", 12) || !strcmp(name, ".latest.tmp");
+    return ours ? disk_remove(disk_join(path, run_folder, name)) : OK;
+}
+
+Status checkpoint_clean(const char *run_folder)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", run_folder);
+    return disk_exists(run_folder) ? disk_list(run_folder, clean_member, folder) : OK;
+}

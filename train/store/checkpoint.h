@@ -1,0 +1,43 @@
+/* checkpoint.h: a run's state on disk. A checkpoint is a folder checkpoint-NNNNNN (NNNNNN finished updates) of the run folder:
+ *
+ *   MANIFEST.json                                   sizes and hashes of all that follows; written last
+ *   config.resolved.json, state.json                settings; step, counters, the frozen bases by path and hash, the
+ *                                                   algorithms that the device's library was asked for
+ *   adapter_config.json, adapter_model.safetensors  LoRA, as PEFT loads it
+ *   projector.safetensors, token_rows.safetensors, token_rows.json (text to id)
+ *   llm/, vision/                                   whole Hugging Face folders of fully trained modules
+ *   optimizer.safetensors                           exp_avg/NAME, exp_avg_sq/NAME, updates/NAME
+ *
+ * Written under a hidden name, every file fsynced, manifest last, folder renamed, parent fsynced; only then old ones are removed. */
+#ifndef GENLLAVA_TRAIN_STORE_CHECKPOINT_H
+#define GENLLAVA_TRAIN_STORE_CHECKPOINT_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "train/config/config.h"
+#include "train/models/genllava.h"
+
+/* What a run knows besides weights and moments. */
+typedef struct TrainState {
+    int64_t step;                    /* finished updates, skipped ones counted */
+    int64_t skipped_steps;           /* of them: those that changed nothing, because loss or gradient were not finite */
+    int64_t skipped_samples;         /* the samples of those */
+    int64_t samples, tokens, images; /* seen so far, all ranks */
+} TrainState;
+
+/* Saves run_folder/checkpoint-NNNNNN, points run_folder/latest to it and removes the oldest beyond save.keep. On any failure what was there
+ * before is untouched. */
+MUST_USE Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state);
+/* *any: whether the run folder holds checkpoints at all, damaged or not. */
+MUST_USE Status checkpoint_any(const char *run_folder, bool *any);
+/* Path of the newest checkpoint whose manifest verifies; "" when the folder holds none. Each damaged one on the way is warned of with
+ * the file that is to blame; only damaged ones: ERR_DATA. */
+MUST_USE Status checkpoint_newest(const char *run_folder, char path[PATH_MAX]);
+/* Moments, counts and state from a verified checkpoint; the weights have come by genllava_open. */
+MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state);
+/* The config a checkpoint was made with; sets: KEY=VALUE that override it. */
+MUST_USE Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg);
+/* Removes what an interrupted save or removal left behind. */
+MUST_USE Status checkpoint_clean(const char *run_folder);
+#endif

@@ -1,0 +1,329 @@
+#include "train/store/checkpoint_files.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/text/encode.h"
+#include "data/formats/disk.h"
+#include "data/formats/json.h"
+#include "data/formats/safetensors.h"
+#include "train/config/plan.h"
+
+/* ---------------------------------------------------------------- safetensors of registry tensors */
+
+/* One tensor of a file: a parameter's present values, or bytes as a base file has them. */
+typedef struct Piece {
+    const Param *param;
+    const StTensor *raw;
+    int64_t n_elems;
+} Piece;
+
+static const char *file_name_of(const Param *q) { return q->file_name ? q->file_name : q->name; }
+
+/* Flat buffers the CPU can read go to the file as they lie: a copy of an embedding would be the largest block of the whole run. */
+static Status write_flat(StWriter *w, Params *p, const void *flat, const Param *q)
+{
+    size_t size = dtype_size(p->master), n = (size_t)q->t.n_elems * size;
+    const void *from = (const char *)flat + (size_t)q->flat * size;
+    if (p->backend->host_memory)
+        return stwriter_write(w, from, n);
+    void *host = mem_alloc(n);
+    if (!host)
+        return fail(ERR_NOMEM, "%s: out of memory", q->name);
+    Status s = p->backend->download(p->backend, host, from, n);
+    if (s == OK)
+        s = stwriter_write(w, host, n);
+    mem_free(host);
+    return s;
+}
+
+static Status write_piece(StWriter *w, Params *p, const Piece *piece)
+{
+    if (piece->raw)
+        return stwriter_write(w, piece->raw->data, piece->raw->n_bytes);
+    if (piece->param->trainable && p->master == F32)
+        return write_flat(w, p, p->flat_master, piece->param);
+    float *host = mem_alloc((size_t)piece->n_elems * sizeof *host);
+    if (!host)
+        return fail(ERR_NOMEM, "%s: out of memory", piece->param->name);
+    Status s = params_get(p, piece->param, host);
+    if (s == OK)
+        s = stwriter_write(w, host, (size_t)piece->n_elems * sizeof *host);
+    mem_free(host);
+    return s;
+}
+
+static Status write_pieces(const char *path, Params *p, const Piece *pieces, const StSpec *specs, int n)
+{
+    StWriter *w;
+    TRY(stwriter_open(&w, path, specs, n));
+    for (int i = 0; i < n; i++) {
+        Status s = write_piece(w, p, &pieces[i]);
+        if (s != OK) {
+            stwriter_abandon(&w);
+            return s;
+        }
+    }
+    return stwriter_close(&w);
+}
+
+static StSpec spec_of_param(const char *name, const Param *q)
+{
+    StSpec spec = {.name = name, .type = F32, .n_dims = q->t.n_dims};
+    memcpy(spec.shape, q->t.shape, sizeof q->t.shape);
+    return spec;
+}
+
+static StSpec spec_of_raw(const StTensor *t)
+{
+    StSpec spec = {.name = t->name, .type = t->type, .n_dims = t->n_dims};
+    memcpy(spec.shape, t->shape, sizeof t->shape);
+    return spec;
+}
+
+/* Whether a tensor of a base folder goes into a complete copy unchanged: it is no weight of the model, and not the output projection
+ * that a tied model would load instead of its embedding. */
+static bool is_extra(const Params *p, ParamModule m, const StTensor *t)
+{
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->module == m && !strcmp(file_name_of(p->list[i]), t->name))
+            return false;
+    return strcmp(t->name, "lm_head.weight") != 0;
+}
+
+/* Writes all weights of a module, and of `base` (may be NULL) what the model does not use. by_name: as dumps spell them. */
+static Status write_module(const char *path, Params *p, ParamModule m, bool by_name, const SafeTensors *base)
+{
+    int most = p->n + (base ? safetensors_count(base) : 0), n = 0;
+    Piece *pieces = mem_alloc((size_t)most * sizeof *pieces);
+    StSpec *specs = mem_alloc((size_t)most * sizeof *specs);
+    Status s = pieces && specs ? OK : fail(ERR_NOMEM, "%s: out of memory", path);
+    for (int i = 0; s == OK && i < p->n; i++) {
+        const Param *q = p->list[i];
+        if (q->module != m)
+            continue;
+        pieces[n] = (Piece){.param = q, .n_elems = q->t.n_elems};
+        specs[n++] = spec_of_param(by_name ? q->name : file_name_of(q), q);
+    }
+    for (int i = 0; s == OK && base && i < safetensors_count(base); i++)
+        if (is_extra(p, m, safetensors_at(base, i))) {
+            pieces[n] = (Piece){.raw = safetensors_at(base, i)};
+            specs[n++] = spec_of_raw(safetensors_at(base, i));
+        }
+    if (s == OK && n)
+        s = write_pieces(path, p, pieces, specs, n);
+    mem_free(pieces);
+    mem_free(specs);
+    return s;
+}
+
+static bool has_module(const Params *p, ParamModule m, bool trainable_only)
+{
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->module == m && (p->list[i]->trainable || !trainable_only))
+            return true;
+    return false;
+}
+
+/* ---------------------------------------------------------------- texts */
+
+static Status write_text(const char *folder, const char *name, JsonOut *out)
+{
+    char path[PATH_MAX];
+    disk_join(path, folder, name);
+    Status s = out->failed ? fail(ERR_NOMEM, "%s: out of memory", path) : disk_write_text(path, out->text);
+    jsonout_free(out);
+    return s;
+}
+
+/* The keys PEFT has known since its first versions, no more: older readers refuse others. */
+static Status write_adapter_config(const char *folder, const RunConfig *cfg)
+{
+    JsonOut out = {.pretty = true};
+    jsonout_begin_object(&out, NULL);
+    jsonout_string(&out, "peft_type", "LORA");
+    jsonout_string(&out, "task_type", "CAUSAL_LM");
+    jsonout_string(&out, "base_model_name_or_path", cfg->model.llm.path);
+    jsonout_int(&out, "r", cfg->model.lora.r);
+    if (cfg->model.lora.alpha == floor(cfg->model.lora.alpha) && cfg->model.lora.alpha < 0x1p53)
+        jsonout_int(&out, "lora_alpha", (int64_t)cfg->model.lora.alpha);
+    else
+        jsonout_real(&out, "lora_alpha", cfg->model.lora.alpha);
+    jsonout_real(&out, "lora_dropout", cfg->model.lora.dropout);
+    jsonout_string(&out, "bias", "none");
+    jsonout_begin_array(&out, "target_modules");
+    for (int i = 0; i < cfg->model.lora.targets.n; i++)
+        jsonout_string(&out, NULL, cfg->model.lora.targets.items[i]);
+    jsonout_end_array(&out);
+    jsonout_string(&out, "modules_to_save", NULL);
+    jsonout_bool(&out, "fan_in_fan_out", false);
+    jsonout_bool(&out, "inference_mode", true);
+    jsonout_bool(&out, "init_lora_weights", true);
+    jsonout_bool(&out, "use_rslora", cfg->model.lora.rslora);
+    jsonout_bool(&out, "use_dora", false);
+    jsonout_raw(&out, "rank_pattern", "{}");
+    jsonout_raw(&out, "alpha_pattern", "{}");
+    jsonout_string(&out, "layers_to_transform", NULL);
+    jsonout_string(&out, "layers_pattern", NULL);
+    jsonout_end_object(&out);
+    return write_text(folder, "adapter_config.json", &out);
+}
+
+static Status write_token_texts(const char *folder, const RunConfig *cfg, const ModelSizes *sizes)
+{
+    JsonOut out = {.pretty = true};
+    EncoderOptions encoder = plan_encoder(cfg, sizes);
+    jsonout_begin_object(&out, NULL);
+    for (int k = 0; k < encoder_added_count(&encoder); k++) {
+        char buf[32];
+        jsonout_int(&out, encoder_added_text(&encoder, k, buf, sizeof buf), sizes->vocab_size + k);
+    }
+    jsonout_end_object(&out);
+    return write_text(folder, "token_rows.json", &out);
+}
+
+/* A copy of config.json that says what type the weights beside it have. */
+static void write_with_f32(JsonOut *out, const char *key, const Json *v)
+{
+    if (v->kind == JSON_STRING && key && (!strcmp(key, "torch_dtype") || !strcmp(key, "dtype")))
+        jsonout_string(out, key, "float32");
+    else if (v->kind == JSON_OBJECT) {
+        jsonout_begin_object(out, key);
+        for (const Json *m = v->child; m; m = m->next)
+            write_with_f32(out, m->key, m);
+        jsonout_end_object(out);
+    } else
+        jsonout_value(out, key, v);
+}
+
+static Status copy_config(const char *base, const char *folder)
+{
+    char path[PATH_MAX];
+    JsonDoc *doc;
+    TRY(json_read_file(&doc, disk_join(path, base, "config.json")));
+    JsonOut out = {.pretty = true};
+    write_with_f32(&out, NULL, json_root(doc));
+    json_free(&doc);
+    return write_text(folder, "config.json", &out);
+}
+
+static Status copy_beside(const char *base, const char *folder)
+{
+    static const char *const NAMES[] = {"tokenizer.model", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json",
+                                        "added_tokens.json", "generation_config.json", "preprocessor_config.json"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        char from[PATH_MAX], to[PATH_MAX];
+        if (disk_exists(disk_join(from, base, NAMES[i])))
+            TRY(disk_copy(from, disk_join(to, folder, NAMES[i])));
+    }
+    return OK;
+}
+
+/* A fully trained module as a folder of its own, loadable in place of its base. */
+static Status write_folder(const char *checkpoint, const char *name, Params *p, ParamModule m, const char *base, InitChoice init)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    SafeTensors *st = NULL;
+    TRY(disk_make_folder(disk_join(folder, checkpoint, name)));
+    TRY(copy_config(base, folder));
+    TRY(copy_beside(base, folder));
+    if (init == INIT_FROM_WEIGHTS)
+        TRY(safetensors_open_folder(&st, base, "model"));
+    Status s = write_module(disk_join(path, folder, "model.safetensors"), p, m, false, st);
+    safetensors_close(&st);
+    return s;
+}
+
+Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunConfig *cfg)
+{
+    Params *p = genllava_params(model);
+    char path[PATH_MAX];
+    if (has_module(p, MODULE_LORA, false)) {
+        TRY(write_adapter_config(folder, cfg));
+        TRY(write_module(disk_join(path, folder, "adapter_model.safetensors"), p, MODULE_LORA, true, NULL));
+    }
+    TRY(write_module(disk_join(path, folder, "projector.safetensors"), p, MODULE_PROJECTOR, true, NULL));
+    TRY(write_module(disk_join(path, folder, "token_rows.safetensors"), p, MODULE_TOKENS, true, NULL));
+    if (has_module(p, MODULE_TOKENS, false))
+        TRY(write_token_texts(folder, cfg, genllava_model_sizes(model)));
+    if (has_module(p, MODULE_LLM, true))
+        TRY(write_folder(folder, "llm", p, MODULE_LLM, cfg->model.llm.path, cfg->model.llm.init));
+    if (has_module(p, MODULE_VISION, true))
+        TRY(write_folder(folder, "vision", p, MODULE_VISION, cfg->model.vision.path, cfg->model.vision.init));
+    return OK;
+}
+
+/* ---------------------------------------------------------------- moments */
+
+static const char *const MOMENTS[] = {"exp_avg", "exp_avg_sq"}; /* as PyTorch's AdamW calls them */
+
+static char *moment_name(char buf[512], int k, const Param *q)
+{
+    snprintf(buf, 512, "%s/%s", k < 2 ? MOMENTS[k] : "updates", q->name);
+    return buf;
+}
+
+/* k 0, 1: a moment; 2: the tensor's own count of updates. */
+static Status write_moment(StWriter *w, Params *p, const Param *q, int k)
+{
+    if (k == 2)
+        return stwriter_write(w, &q->updates, sizeof q->updates);
+    return write_flat(w, p, k ? p->flat_v : p->flat_m, q);
+}
+
+Status checkpoint_write_moments(const char *folder, Params *p)
+{
+    char path[PATH_MAX];
+    int n = 0;
+    StSpec *specs = mem_alloc((size_t)p->n * 3 * sizeof *specs);
+    char(*names)[512] = mem_alloc((size_t)p->n * 3 * sizeof *names);
+    StWriter *w = NULL;
+    Status s = specs && names ? OK : fail(ERR_NOMEM, "optimizer.safetensors: out of memory");
+    for (int i = 0; s == OK && i < p->n; i++)
+        for (int k = 0; k < 3 && p->list[i]->trainable; k++, n++) {
+            specs[n] = spec_of_param(moment_name(names[n], k, p->list[i]), p->list[i]);
+            specs[n].type = k == 2 ? I64 : p->master;
+            specs[n].n_dims = k == 2 ? 0 : specs[n].n_dims;
+        }
+    if (s == OK)
+        s = stwriter_open(&w, disk_join(path, folder, "optimizer.safetensors"), specs, n);
+    for (int i = 0; s == OK && i < p->n; i++)
+        for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)
+            s = write_moment(w, p, p->list[i], k);
+    mem_free(specs);
+    mem_free(names);
+    if (s == OK)
+        return stwriter_close(&w);
+    if (w)
+        stwriter_abandon(&w);
+    return s;
+}
+
+static Status read_moment(const SafeTensors *st, const char *path, Params *p, Param *q, int k)
+{
+    char name[512];
+    const StTensor *t = safetensors_find(st, moment_name(name, k, q));
+    size_t size = k == 2 ? sizeof q->updates : dtype_size(p->master) * (size_t)q->t.n_elems;
+    if (!t || t->type != (k == 2 ? I64 : p->master) || t->n_bytes != size)
+        return fail(ERR_DATA, "%s: %s is %s", path, name, t ? "of another type or size than the run's tensor" : "missing");
+    if (k == 2) {
+        memcpy(&q->updates, t->data, size);
+        return OK;
+    }
+    return p->backend->upload(p->backend, (char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * dtype_size(p->master), t->data, size);
+}
+
+Status checkpoint_read_moments(const char *folder, Params *p)
+{
+    char path[PATH_MAX];
+    SafeTensors *st;
+    TRY(safetensors_open(&st, disk_join(path, folder, "optimizer.safetensors")));
+    Status s = OK;
+    for (int i = 0; s == OK && i < p->n; i++)
+        for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)
+            s = read_moment(st, path, p, p->list[i], k);
+    safetensors_close(&st);
+    return s;
+}

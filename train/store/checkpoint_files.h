@@ -1,0 +1,11 @@
+/* checkpoint_files.h: the files inside a checkpoint, written one by one into a folder; checkpoint.c makes a checkpoint of them. */
+#ifndef GENLLAVA_TRAIN_STORE_CHECKPOINT_FILES_H
+#define GENLLAVA_TRAIN_STORE_CHECKPOINT_FILES_H
+
+#include "train/store/checkpoint.h"
+
+/* Adapter, projector, token rows, whole folders: whatever of the model is not just a frozen base. */
+MUST_USE Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunConfig *cfg);
+MUST_USE Status checkpoint_write_moments(const char *folder, Params *p);
+MUST_USE Status checkpoint_read_moments(const char *folder, Params *p);
+#endif

@@ -1,0 +1,168 @@
+#include "train/store/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "data/formats/disk.h"
+#include "data/formats/file.h"
+#include "data/formats/json.h"
+#include "kernels/base/arena.h"
+
+static const char NAME[] = "MANIFEST.json", SCHEMA[] = "genllava.manifest/1";
+enum { MANIFEST_MAX = 16 << 20, HEX = 33, PIECE = 1 << 18 };
+
+static void to_hex(char hex[HEX], XXH128_hash_t h)
+{
+    snprintf(hex, HEX, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+}
+
+Status manifest_hash_file(const char *path, char hex[HEX], long long *n_bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    XXH3_state_t *state = XXH3_createState();
+    void *buf = mem_alloc(PIECE);
+    Status s = state && buf ? OK : fail(ERR_NOMEM, "%s: out of memory", path);
+    *n_bytes = 0;
+    if (s == OK)
+        XXH3_128bits_reset(state);
+    for (ssize_t n = 1; s == OK && n > 0;) {
+        n = read(fd, buf, PIECE);
+        if (n < 0)
+            s = fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+        else {
+            XXH3_128bits_update(state, buf, (size_t)n);
+            *n_bytes += n;
+        }
+    }
+    if (s == OK)
+        to_hex(hex, XXH3_128bits_digest(state));
+    XXH3_freeState(state);
+    mem_free(buf);
+    close(fd);
+    return s;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+typedef struct Walk {
+    JsonOut *out;
+    const char *folder;
+    char inside[256]; /* "" or "llm/" */
+} Walk;
+
+static Status add_file(void *arg, const char *name)
+{
+    Walk *w = arg;
+    char relative[512], path[PATH_MAX], hex[HEX];
+    struct stat st;
+    snprintf(relative, sizeof relative, "%s%s", w->inside, name);
+    disk_join(path, w->folder, relative);
+    if (stat(path, &st))
+        return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) {
+        Walk inner = {.out = w->out, .folder = w->folder};
+        snprintf(inner.inside, sizeof inner.inside, "%.250s/", relative);
+        TRY(disk_list(path, add_file, &inner));
+        return disk_sync_folder(path);
+    }
+    long long n;
+    TRY(manifest_hash_file(path, hex, &n));
+    jsonout_begin_object(w->out, NULL);
+    jsonout_string(w->out, "name", relative);
+    jsonout_int(w->out, "bytes", n);
+    jsonout_string(w->out, "xxh3", hex);
+    jsonout_end_object(w->out);
+    return OK;
+}
+
+/* The end of a manifest is a hash of everything before it, and nothing else may stand there. */
+static void make_tail(char tail[96], const char *text, size_t n)
+{
+    char hex[HEX];
+    to_hex(hex, XXH3_128bits(text, n));
+    snprintf(tail, 96, ",\n\"manifest_xxh3\": \"%s\"}\n", hex);
+}
+
+Status manifest_write(const char *folder)
+{
+    char path[PATH_MAX], tail[96];
+    JsonOut out = {.pretty = true};
+    Walk w = {.out = &out, .folder = folder};
+    jsonout_begin_object(&out, NULL);
+    jsonout_string(&out, "schema", SCHEMA);
+    jsonout_begin_array(&out, "files");
+    Status s = disk_list(folder, add_file, &w);
+    jsonout_end_array(&out);
+    if (s == OK && out.failed)
+        s = fail(ERR_NOMEM, "%s: out of memory", disk_join(path, folder, NAME));
+    char *text = s == OK ? mem_alloc(out.length + sizeof tail) : NULL;
+    if (s == OK && !text)
+        s = fail(ERR_NOMEM, "%s: out of memory", disk_join(path, folder, NAME));
+    if (s == OK) {
+        make_tail(tail, out.text, out.length);
+        memcpy(text, out.text, out.length);
+        memcpy(text + out.length, tail, strlen(tail) + 1);
+        s = disk_write(disk_join(path, folder, NAME), text, strlen(text));
+    }
+    mem_free(text);
+    jsonout_free(&out);
+    return s == OK ? disk_sync_folder(folder) : s;
+}
+
+/* ---------------------------------------------------------------- verifying */
+
+static Status verify_file(const char *folder, const Json *entry, const char *manifest)
+{
+    const Json *name = json_get(entry, "name"), *bytes = json_get(entry, "bytes"), *xxh3 = json_get(entry, "xxh3");
+    char path[PATH_MAX], hex[HEX];
+    long long n;
+    if (!name || name->kind != JSON_STRING || !bytes || bytes->kind != JSON_INT || !xxh3 || xxh3->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s: an entry is not {name, bytes, xxh3}", manifest);
+    TRY(manifest_hash_file(disk_join(path, folder, name->string), hex, &n));
+    if (n != bytes->integer)
+        return fail(ERR_DATA, "%s: damaged: it has %lld bytes, its manifest says %lld", path, n, (long long)bytes->integer);
+    if (strcmp(hex, xxh3->string))
+        return fail(ERR_DATA, "%s: damaged: its bytes do not have the hash of its manifest", path);
+    return OK;
+}
+
+static Status verify_text(const char *folder, const char *path, const char *text, size_t n)
+{
+    static const char MARK[] = ",\n\"manifest_xxh3\"";
+    char tail[96];
+    const char *mark = NULL;
+    for (const char *p = text; (p = strstr(p, MARK)); p++)
+        mark = p;
+    size_t before = mark ? (size_t)(mark - text) : 0;
+    make_tail(tail, text, before);
+    if (!mark || n - before != strlen(tail) || memcmp(mark, tail, n - before))
+        return fail(ERR_DATA, "%s: damaged: it does not end with the hash of what precedes", path);
+    JsonDoc *doc;
+    TRY(json_parse(&doc, text, n, path));
+    const Json *files = json_get(json_root(doc), "files"), *schema = json_get(json_root(doc), "schema");
+    Status s = OK;
+    if (!schema || schema->kind != JSON_STRING || strcmp(schema->string, SCHEMA) || !files || files->kind != JSON_ARRAY)
+        s = fail(ERR_DATA, "%s: is not a manifest of schema %s", path, SCHEMA);
+    for (const Json *e = s == OK ? files->child : NULL; e && s == OK; e = e->next)
+        s = verify_file(folder, e, path);
+    json_free(&doc);
+    return s;
+}
+
+Status manifest_verify(const char *folder)
+{
+    char path[PATH_MAX], *text;
+    size_t n;
+    TRY(file_read(&text, &n, disk_join(path, folder, NAME), MANIFEST_MAX));
+    Status s = verify_text(folder, path, text, n);
+    mem_free(text);
+    return s;
+}

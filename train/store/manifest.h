@@ -1,0 +1,14 @@
+/* manifest.h: MANIFEST.json of a checkpoint: every file of the folder with its size and XXH3 hash, and a hash of the manifest itself at its
+ * end. A folder without a manifest that verifies is not a checkpoint. */
+#ifndef GENLLAVA_TRAIN_STORE_MANIFEST_H
+#define GENLLAVA_TRAIN_STORE_MANIFEST_H
+
+#include "kernels/base/status.h"
+
+/* Hashes what lies in the folder and writes MANIFEST.json, fsynced; the folders inside are made durable too. */
+MUST_USE Status manifest_write(const char *folder);
+/* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size or is not there. Files the manifest does not name do not matter. */
+MUST_USE Status manifest_verify(const char *folder);
+/* XXH3 (128 bits) of a file's bytes, hex. */
+MUST_USE Status manifest_hash_file(const char *path, char hex[33], long long *n_bytes);
+#endif
