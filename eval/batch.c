@@ -118,7 +118,7 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
         return wrong(b, "a question", o, "an object {\"ask\": text, \"image\": path}");
     const Json *ask = json_get(o, "ask"), *turns = json_get(o, "conversations");
     if (json_get(o, "draw") || json_get(o, "edit"))
-        return fail(ERR_USAGE, "%s: drawing and editing need a run with model.diffusion.path", b->where);
+        return fail(ERR_USAGE, "%s: this version does not draw or edit pictures yet", b->where);
     TRY(add_images(b, r, json_get(o, "image")));
     if (!ask && turns)
         return read_conversation(b, r, turns);

@@ -17,13 +17,14 @@
 #include "train/store/manifest.h"
 
 static struct {
-    const char *config, *checkpoint, *ask, *draw, *edit, *batch, *image_root, *out, *sampler;
+    const char *config, *checkpoint, *ask, *batch, *image_root, *out;
     CliList images, sets;
     bool chat, quiet;
     Sampling sampling;
-    int64_t seed, steps;
-    double guidance, image_guidance;
-} args = {.sampling = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, .seed = 42, .steps = 50, .guidance = 7.5, .image_guidance = 1.5};
+    int64_t seed;
+} args = {.sampling = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, .seed = 42};
+
+static const char CANNOT_DRAW[] = "this version answers questions about pictures; it does not draw or edit them yet";
 
 static const CliOption OPTIONS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},
@@ -36,19 +37,19 @@ static const CliOption OPTIONS[] = {
     {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
     {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or LLaVA records; paths are relative to the file", 0, 0, NULL, false},
     {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's image_root", 0, 0, NULL, false},
-    {"--draw", CLI_STRING, &args.draw, "TEXT", "draw a picture (needs model.diffusion.path)", 0, 0, NULL, false},
-    {"--edit", CLI_STRING, &args.edit, "TEXT", "edit the picture of --image (needs model.diffusion.path)", 0, 0, NULL, false},
-    {"--out", CLI_STRING, &args.out, "PATH", "where the picture goes; for --batch a folder, which receives answers.jsonl", 0, 0, NULL, false},
+    {"--out", CLI_STRING, &args.out, "DIR", "for --batch: the folder that receives answers.jsonl", 0, 0, NULL, false},
     {.kind = CLI_HEADING, .help = "How:"},
     {"--max-new-tokens", CLI_INT, &args.sampling.max_new_tokens, "N", "the longest answer (default 256)", 1, 1e6, NULL, false},
     {"--temperature", CLI_REAL, &args.sampling.temperature, "T", "0 is greedy, the default", 0, 1e6, NULL, false},
     {"--top-p", CLI_REAL, &args.sampling.top_p, "P", "keep the likeliest tokens that together reach P (default 1)", 1e-9, 1, NULL, false},
     {"--seed", CLI_INT, &args.seed, "N", "of all randomness (default 42)", 0, 9e18, NULL, false},
-    {"--steps", CLI_INT, &args.steps, "N", "denoising steps of a picture (default 50)", 1, 1000, NULL, false},
-    {"--guidance", CLI_REAL, &args.guidance, "W", "strength of the text (default 7.5)", 0, 1000, NULL, false},
-    {"--image-guidance", CLI_REAL, &args.image_guidance, "W", "strength of the source picture (default 1.5)", 0, 1000, NULL, false},
-    {"--sampler", CLI_STRING, &args.sampler, "NAME", "ddim, pndm or dpm", 0, 0, NULL, false},
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only results and errors", 0, 0, NULL, false},
+    {.name = "--draw", CLI_LATER, .help = CANNOT_DRAW},
+    {.name = "--edit", CLI_LATER, .help = CANNOT_DRAW},
+    {.name = "--steps", CLI_LATER, .help = CANNOT_DRAW},
+    {.name = "--guidance", CLI_LATER, .help = CANNOT_DRAW},
+    {.name = "--image-guidance", CLI_LATER, .help = CANNOT_DRAW},
+    {.name = "--sampler", CLI_LATER, .help = CANNOT_DRAW},
     {0}};
 
 static const CliProgram PROGRAM = {
@@ -61,18 +62,18 @@ static const CliProgram PROGRAM = {
 
 static Status check_arguments(void)
 {
-    int jobs = !!args.ask + !!args.draw + !!args.edit + !!args.batch + args.chat;
-    if (jobs != 1)
-        return fail(ERR_USAGE, "generate: say one thing to do: --ask, --batch, --chat, --draw or --edit");
+    if (!!args.ask + !!args.batch + args.chat != 1)
+        return fail(ERR_USAGE, "generate: say one thing to do: --ask, --batch or --chat");
     if (!!args.config == !!args.checkpoint)
         return fail(ERR_USAGE, "generate: say which model, with --config RUN.json or --checkpoint DIR (one of them)");
-    if (args.draw || args.edit)
-        return fail(ERR_USAGE, "generate: --draw and --edit need a run with model.diffusion.path; this version trains and answers about "
-                               "pictures but cannot draw yet");
     if (args.image_root && !args.batch)
         return fail(ERR_USAGE, "generate: --image-root is for --batch; --image takes paths as they are");
+    if (args.images.n && args.batch)
+        return fail(ERR_USAGE, "generate: --image is for --ask and --chat; the rows of --batch name their own pictures");
     if (args.batch && !args.out)
         return fail(ERR_USAGE, "generate: --batch needs --out DIR, the folder for answers.jsonl");
+    if (args.out && !args.batch)
+        return fail(ERR_USAGE, "generate: --out is for --batch; an answer to --ask or --chat goes to standard output");
     args.sampling.seed = (uint64_t)args.seed;
     return OK;
 }

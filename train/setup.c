@@ -18,17 +18,6 @@
 
 /* ---------------------------------------------------------------- checks */
 
-/* Keys that are understood but that this build cannot follow yet. */
-static Status check_able(const RunConfig *cfg)
-{
-    if (cfg->model.diffusion.path)
-        return fail(ERR_USAGE, "model.diffusion.path: this version trains the language model, projector, token rows and vision tower; it has no "
-                               "drawing networks yet, so leave the key out (or set it to null)");
-    if (cfg->data.cache.n)
-        return fail(ERR_USAGE, "data.cache: there is nothing to cache without model.diffusion.path; set it to []");
-    return device_check(cfg);
-}
-
 /* Every weight is there and has its shape, and some of them are trained: better known before hours of preparing data than after. */
 static Status check_weights(const RunConfig *cfg)
 {
@@ -47,7 +36,7 @@ Status setup_check(Setup *s, const RunConfig *cfg)
 {
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
-    TRY(check_able(cfg));
+    TRY(device_check(cfg));
     TRY(inputs_check(&s->mixture, cfg, false));
     TRY(dist_open(&s->dist));
     TRY(genllava_sizes(&s->sizes, cfg));
@@ -125,7 +114,12 @@ static Status open_loader(Setup *s, const RecordIndex *index)
         return fail(ERR_NOMEM, "the mixture's weights: out of memory");
     LoaderOptions options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
     options.index = index;
-    return loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks);
+    TRY(loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks));
+    const LoaderTotals *totals = loader_totals(s->loader);
+    if (totals->drawing)
+        log_warn("%lld of %lld rows are of task \"generate\" or \"edit\": this version does not draw or edit pictures yet, so it learns their text and "
+                 "not their target pictures", (long long)totals->drawing, (long long)totals->samples);
+    return OK;
 }
 
 Status setup_plan(Setup *s)

@@ -1,6 +1,7 @@
 #include "data/loader/loader.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -165,21 +166,27 @@ static Status check_rows(Loader *ld)
 {
     const RecordIndex *x = ld->index;
     bool pictures = false;
-    uint32_t longest = 0, record = 0;
+    uint32_t longest = 0;
+    int64_t sample = 0;
     for (int64_t i = 0; i < x->n; i++) {
         if (!order_most_copies(ld->order, (uint32_t)i))
             continue;
         pictures = pictures || x->rows[i].images;
         if (x->rows[i].expanded > longest) {
             longest = x->rows[i].expanded;
-            record = x->rows[i].record;
+            sample = i;
         }
+        ld->totals.drawing += x->rows[i].task != TASK_UNDERSTAND;
     }
     ld->totals.longest = longest;
     ld->totals.samples = x->n;
-    if (longest > ld->o.micro_tokens)
-        return fail(ERR_USAGE, "train.micro_tokens is %" PRId64 ", but record %u alone has %u tokens; raise it, or lower data.max_tokens",
-                    ld->o.micro_tokens, record, longest);
+    if (longest > ld->o.micro_tokens) {
+        char place[PATH_MAX] = "";
+        if (!ld->o.index)
+            snprintf(place, sizeof place, " (sample %" PRId64 " of %s)", sample, ld->o.shards);
+        return fail(ERR_USAGE, "train.micro_tokens is %" PRId64 ", but row %u of the mixture%s alone has %u tokens; raise it, or lower data.max_tokens",
+                    ld->o.micro_tokens, x->rows[sample].record, place, longest);
+    }
     if (pictures && !ld->o.preprocessor)
         return fail(ERR_USAGE, "the samples show images, but the run has no vision tower (model.vision.path)");
     if (ld->o.preprocessor && pictures && ld->o.preprocessor->patches != x->patches)

@@ -34,6 +34,7 @@ typedef struct LoaderTotals {
     int64_t samples, steps; /* usable records of the shards; steps of the run */
     int64_t tokens;         /* expanded, over the whole run */
     int64_t longest;        /* expanded length of the longest sample */
+    int64_t drawing;        /* samples of task generate or edit */
 } LoaderTotals;
 const LoaderTotals *loader_totals(const Loader *ld);
 

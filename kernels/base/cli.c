@@ -1,3 +1,4 @@
+/* cli.c: parses a command line by a program's table and prints its --help (cli.h). */
 #include "kernels/base/cli.h"
 
 #include <errno.h>
@@ -66,6 +67,8 @@ static void print_help(const CliProgram *p)
             fprintf(stdout, "%s%s\n", o == p->options ? "" : "\n", o->help);
             continue;
         }
+        if (o->kind == CLI_LATER)
+            continue;
         const char *argument = o->argument ? o->argument : "";
         fprintf(stdout, "  %s%s%s", o->name, *argument ? " " : "", argument);
         int column = 2 + (int)strlen(o->name) + !!*argument + columns_of(argument, (int)strlen(argument));
@@ -124,7 +127,7 @@ static Status unknown(const CliProgram *p, const char *word, size_t n)
     char given[128];
     int count = 0;
     for (const CliOption *o = p->options; o->help && count < 126; o++)
-        if (o->name)
+        if (o->name && o->kind != CLI_LATER)
             names[count++] = o->name;
     names[count++] = "--help";
     names[count++] = "--version";
@@ -187,6 +190,8 @@ static bool is_flag(const char *word) { return word && word[0] == '-' && word[1]
 static Status set_option(const CliProgram *p, const CliOption *o, const char *value, int argc, char **argv, int *i)
 {
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
+    if (o->kind == CLI_LATER)
+        return fail(ERR_USAGE, "%s: %s: %s", p->name, o->name, o->help);
     if (o->kind == CLI_FLAG) {
         if (value)
             return fail(ERR_USAGE, "%s: %s takes no value", p->name, o->name);

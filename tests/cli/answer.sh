@@ -49,6 +49,21 @@ batch 0 "$dir/elsewhere" --image-root "$images"
 run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --image-root "$images"
 says "generate: --image-root is for --batch"
 
+run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --out "$dir/answers"
+says "generate: --out is for --batch"
+batch 2 "$dir/lines" --image "$images/rgb.png"
+says "generate: --image is for --ask and --chat"
+
+# What is not built is refused in one sentence, and neither --help nor "did you mean" speaks of it.
+for flag in --draw --edit --steps --guidance --image-guidance --sampler; do
+    run 2 "$generate" --config "$dir/run.json" --ask "What is it?" "$flag" 3
+    says "generate: $flag: this version answers questions about pictures; it does not draw or edit them yet"
+    run 0 "$generate" --help
+    ! grep -q -- "$flag " "$dir/out" || fail "--help shows $flag"
+done
+run 2 "$generate" --sampling 3
+! grep -q -- --sampler "$dir/err" || fail "a flag that is not built is suggested: $(cat "$dir/err")"
+
 run 0 "$generate" --help
 cat -s "$dir/out" | cmp -s - "$dir/out" || fail "--help has two blank lines in a row"
 
@@ -62,7 +77,7 @@ says "$dir/some:1: picture $dir/gone.png: No such file or directory"
 says "$dir/some:3: \"ask\" is an integer; it takes the text of a question"
 says "$dir/some:4: picture $dir/cut.png: "
 says "$dir/some:5:1: expected a value"
-says "$dir/some:7: drawing and editing need a run with model.diffusion.path"
+says "$dir/some:7: this version does not draw or edit pictures yet"
 says "5 of 7 rows left out; they are listed in $dir/answers/bad_rows.jsonl"
 lines bad_rows.jsonl 5 "bad rows"
 head -1 "$dir/answers/bad_rows.jsonl" | grep -qF "{\"file\":\"$dir/some\",\"row\":0,\"id\":\"x\",\"path\":\"$dir/gone.png\",\"message\":\"" || fail "bad_rows.jsonl: $(head -1 "$dir/answers/bad_rows.jsonl")"

@@ -22,6 +22,9 @@ mkdir "$tmp/empty"
 expect 65 "$tmp/empty: holds no weights" "$build/inspect" "$tmp/empty"
 printf 'PK\003\004pickled' > "$tmp/weights.bin"
 expect 65 "$tmp/weights.bin: " "$build/inspect" "$tmp/weights.bin"
+expect 65 "$root/tests/fixtures/images/rgb.jpg is a picture; it takes part in a run as a row's \"image\"; inspect takes a safetensors file, a shard (.h5), or the folder of" \
+    "$build/inspect" "$root/tests/fixtures/images/rgb.jpg"
+expect 65 "$parity/bases/llm-gqa/config.json is JSON text; inspect takes" "$build/inspect" "$parity/bases/llm-gqa/config.json"
 
 # weights: a file, a folder, a sharded folder
 expect 0 'model.norm.weight ' "$build/inspect" "$parity/bases/llm-gqa/model.safetensors"

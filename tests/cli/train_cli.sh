@@ -56,7 +56,7 @@ grep -v projector "$dir/wanted" > "$dir/fewer"
 [ $? = 66 ] || fail "prepare without its inputs has another exit code"
 diff "$dir/fewer" "$dir/err" >&2 || fail "prepare does not say every missing path at once"
 expect 2 --config "$config" --set "model.diffusion.path=$dir"
-says "it has no drawing networks yet"
+says "--set model.diffusion.path: model.diffusion.path: this version does not draw or edit pictures yet; take the key out"
 if ! nvidia-smi -L >/dev/null 2>&1; then
     expect 69 --config "$config" --set device=cuda
     says "error: device: "
@@ -106,10 +106,15 @@ done
 expect 0 --config "$dir/runs/r/config.resolved.json" --resume
 says "nothing left to do"
 
+# Rows that only a version that draws could learn from wholly are said.
+expect 0 --config "$config" --dry-run --resume
+says 'warning: 4 of 5 rows are of task "generate" or "edit": this version does not draw or edit pictures yet, so it learns their text and not'
+
 # --quiet says nothing; JSON messages are one object a line.
 expect 0 --config "$config" --set name=w --set optim.warmup=0.03 --set train.steps=1
 says "all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is 0.03), or train more steps"
-expect 0 --config "$config" --set name=q --quiet --steps 1
+grep '"understand"' "$PWD/tests/fixtures/parity/visual_tokens/rows.jsonl" > "$dir/rows.jsonl"
+expect 0 --config "$config" --set name=q --set "data.mixture=[{\"files\":\"$dir/rows.jsonl\"}]" --set data.shards="$dir/q" --quiet --steps 1
 [ ! -s "$dir/err" ] || fail "--quiet says: $(cat "$dir/err")"
 expect 0 --config "$config" --set name=j --log-format json --steps 1
 grep -qv '^{"time":.*}$' "$dir/err" && fail "not a JSON object: $(grep -v '^{"time":.*}$' "$dir/err" | head -1)"

@@ -108,7 +108,7 @@ for how in "" --dry-run; do
     expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/bad.jsonl" $how
     says "sample.prompts: 14 of its 14 lines cannot be used:"
     says "bad.jsonl:1: picture $dir/prompts/gone.png: there is no such file"
-    says "bad.jsonl:2: \"draw\" needs a run with model.diffusion.path; only \"ask\" can be sampled"
+    says "bad.jsonl:2: \"draw\": this version does not draw or edit pictures yet; only \"ask\" can be sampled"
     says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"
     says "bad.jsonl:4: \"seed\" is no key of a prompt; they are \"ask\" and \"image\""
     says "bad.jsonl:5:1: "

@@ -1,3 +1,4 @@
+/* inspect_text.c: what kind of thing a path is, and what inspect's pages have in common: numbers for people, JSON. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -6,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/pictures/image.h"
 #include "tools/inspect/inspect.h"
 
 Status inspect_put_json(const InspectOptions *o, JsonOut *j)
@@ -78,10 +80,23 @@ static Status identify_folder(const char *path, PathKind *kind)
     return OK;
 }
 
+/* What a file is that inspect does not take, as far as its first bytes tell; NULL: it may be weights. */
+static const char *foreign_file(const char *path, const char *start, size_t n)
+{
+    if (image_identify((const uint8_t *)start, n) != IMAGE_UNKNOWN)
+        return "a picture; it takes part in a run as a row's \"image\"";
+    if (ends_with(path, ".safetensors")) /* also a damaged one */
+        return NULL;
+    size_t blank = strspn(start, " \t\r\n\xEF\xBB\xBF");
+    if (start[blank] == '{' || start[blank] == '[')
+        return "JSON text";
+    return NULL; /* the reader of weights knows more kinds of files that it cannot take */
+}
+
 Status inspect_identify(const char *path, PathKind *kind)
 {
     struct stat st;
-    char magic[8] = "";
+    char start[33] = "";
     if (stat(path, &st))
         return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode))
@@ -89,9 +104,11 @@ Status inspect_identify(const char *path, PathKind *kind)
     FILE *f = fopen(path, "re");
     if (!f)
         return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
-    size_t n = fread(magic, 1, sizeof magic, f);
+    size_t n = fread(start, 1, sizeof start - 1, f);
     fclose(f);
-    bool shard = (n == sizeof magic && (!memcmp(magic, "GENLLAVA", 8) || !memcmp(magic, "\x89HDF\r\n\x1a\n", 8))) || ends_with(path, ".h5");
+    bool shard = (n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || ends_with(path, ".h5");
+    const char *foreign = shard ? NULL : foreign_file(path, start, n);
     *kind = shard ? PATH_SHARD : PATH_WEIGHTS;
-    return OK;
+    return !foreign ? OK : fail(ERR_DATA, "%s is %s; inspect takes a safetensors file, a shard (.h5), or the folder of a model, shards, a checkpoint or a run",
+                                path, foreign);
 }

@@ -1,3 +1,4 @@
+/* config.c: reads the file of a run's settings and the --set overrides, and checks what concerns several keys (config.h). */
 #include "train/config/config.h"
 
 #include <errno.h>
@@ -35,9 +36,11 @@ static void unknown_key(ConfigReader *r, const Json *at, const char *key)
     if (near)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
     Names names = {.used = 0};
-    while (*section && !option_section(section)) /* below a value, or below another unknown key */
-        section[strrchr(section, '.') ? strrchr(section, '.') - section : 0] = 0;
     option_members(section, add_name, &names);
+    while (!names.used) { /* below a value, below another unknown key, or all below it is for later */
+        section[strrchr(section, '.') ? strrchr(section, '.') - section : 0] = 0;
+        option_members(section, add_name, &names);
+    }
     config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "unknown key \"%s\"%s %s takes %s", key, near ? hint : ";",
             *section ? section : "the file", names.text);
 }
@@ -97,7 +100,7 @@ static void read_defaults(ConfigReader *r)
     for (int i = 0; i < N_OPTIONS; i++) {
         const Option *o = &OPTIONS[i];
         JsonDoc *doc;
-        if (!o->fallback)
+        if (!o->fallback || o->kind == OPTION_LATER)
             continue;
         if (json_parse(&doc, o->fallback, strlen(o->fallback), o->key) != OK)
             r->no_memory = true;
@@ -170,8 +173,6 @@ static void cross(ConfigReader *r, const char *key, const char *format, ...)
     config_mistake(r, p->line, p->column, "%s", text);
 }
 
-static bool given(const ConfigReader *r, const char *key) { return r->places[option_find(key) - OPTIONS].given; }
-
 static void check_name(ConfigReader *r)
 {
     const char *name = r->cfg->name;
@@ -207,11 +208,6 @@ static void check_together(ConfigReader *r)
         cross(r, later ? "train.steps" : "train.epochs",
               "train.steps and train.epochs are both set; they exclude each other, take one out (or set it to null)");
     }
-    if (c->model.diffusion.edit == EDIT_TRAIN_CONV_IN && c->model.diffusion.unet == TRAIN_FROZEN)
-        cross(r, "model.diffusion.edit", "model.diffusion.edit = \"train_conv_in\" needs model.diffusion.unet = \"conv_in\" or \"full\", found \"frozen\"");
-    if (c->model.gen_head.heads && c->model.gen_head.width % c->model.gen_head.heads)
-        cross(r, given(r, "model.gen_head.heads") ? "model.gen_head.heads" : "model.gen_head.width", "model.gen_head.heads must divide model.gen_head.width, found %lld and %lld",
-              (long long)c->model.gen_head.heads, (long long)c->model.gen_head.width);
     if (c->sample.every && !c->sample.prompts)
         cross(r, "sample.every", "sample.every is %lld but sample.prompts names no file", (long long)c->sample.every);
 }

@@ -8,14 +8,11 @@
 
 #include "kernels/base/status.h"
 
-typedef enum TrainMode { TRAIN_FROZEN, TRAIN_LORA, TRAIN_FULL, TRAIN_ROWS, TRAIN_CONV_IN } TrainMode;
+typedef enum TrainMode { TRAIN_FROZEN, TRAIN_LORA, TRAIN_FULL, TRAIN_ROWS } TrainMode;
 typedef enum DeviceChoice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceChoice;
 typedef enum InitChoice { INIT_FROM_WEIGHTS, INIT_AT_RANDOM } InitChoice;
 typedef enum AspectChoice { ASPECT_PAD, ASPECT_STRETCH } AspectChoice;
-typedef enum EditMode { EDIT_LLM_ONLY, EDIT_SDEDIT, EDIT_IP2P, EDIT_TRAIN_CONV_IN } EditMode;
-typedef enum ImageLoss { LOSS_L2NORM, LOSS_MSE, LOSS_NOISE } ImageLoss;
 typedef enum ImageTokens { IMAGE_TOKENS_FIRST, IMAGE_TOKENS_ALL, IMAGE_TOKENS_NONE } ImageTokens;
-typedef enum ImageAlign { ALIGN_AT, ALIGN_BEFORE } ImageAlign;
 typedef enum Normalise { NORMALISE_STEP, NORMALISE_MICRO, NORMALISE_RANK } Normalise;
 typedef enum TemplateChoice { TEMPLATE_MISTRAL_INSTRUCT, TEMPLATE_V1, TEMPLATE_LLAVA_LLAMA_2, TEMPLATE_PLAIN } TemplateChoice;
 typedef enum ComputeChoice { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16 } ComputeChoice;
@@ -50,15 +47,10 @@ typedef struct RunConfig {
             char *init; /* NULL: default */
             bool renorm;
         } tokens;
-        struct { int64_t width, heads, ff, encoder_layers, decoder_layers, queries; TrainMode train; char *init; } gen_head;
-        struct { char *path; /* may be NULL */ TrainMode unet; EditMode edit; int64_t size; } diffusion;
     } model;
     struct {
-        ImageLoss generate, edit;
-        double text_weight, generate_weight, edit_weight;
+        double text_weight;
         ImageTokens image_tokens;
-        ImageAlign image_align;
-        double condition_dropout;
         Normalise normalise;
     } loss;
     struct {
@@ -69,20 +61,18 @@ typedef struct RunConfig {
         int64_t shard_samples;
         TemplateChoice template_;
         int64_t max_tokens;
-        StringList cache;
         bool shuffle;
         int64_t workers; /* -1: auto */
     } data;
     struct {
         int64_t steps; /* 0: by epochs */
         double epochs;
-        int64_t batch, micro_tokens, micro_images;
+        int64_t batch, micro_tokens;
         ComputeChoice compute;
         RecomputeChoice recompute;
-        bool winograd;
     } train;
     struct {
-        double lr, lr_projector, lr_gen_head, lr_tokens, lr_vision, lr_unet;
+        double lr, lr_projector, lr_tokens, lr_vision;
         double beta1, beta2, eps, weight_decay, max_grad_norm;
         ScheduleChoice schedule;
         double warmup;
@@ -90,7 +80,6 @@ typedef struct RunConfig {
     struct { char *dir; int64_t every, keep; } save;
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
-    struct { char *replay; /* may be NULL */ } debug;
     char *file;          /* as it was named */
     ConfigPlace *places; /* of each option */
 } RunConfig;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
@@ -67,6 +68,8 @@ static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const 
         if (*o->names[i])
             names[n++] = o->names[i];
     near = v->kind == JSON_STRING ? cli_nearest(v->string, names, n) : NULL;
+    if (near && !strcasecmp(v->string, "gpu")) /* by its letters nearest to "cpu" */
+        near = "cuda";
     if (near)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
     config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s must be %s, found %s%s", o->key,
@@ -312,12 +315,45 @@ static bool take(ConfigReader *r, const Option *o, const Json *at, const Json *v
         return true;
     case OPTION_MIXTURE:
         return read_mixture(r, v);
+    case OPTION_LATER: break;
     }
     return false;
 }
 
+static bool is_number(const Json *v) { return v->kind == JSON_INT || v->kind == JSON_REAL; }
+
+/* Of values that are no objects; arrays only as far as a default goes, which is empty. */
+static bool are_equal(const Json *a, const Json *b)
+{
+    if (is_number(a) && is_number(b))
+        return a->real == b->real;
+    if (a->kind != b->kind)
+        return false;
+    switch (a->kind) {
+    case JSON_STRING: return !strcmp(a->string, b->string);
+    case JSON_BOOL: return a->boolean == b->boolean;
+    case JSON_ARRAY: return !a->length && !b->length;
+    default: return a->kind == JSON_NULL;
+    }
+}
+
+static void take_later(ConfigReader *r, const Option *o, const Json *at, const Json *v)
+{
+    JsonDoc *doc;
+    if (json_parse(&doc, o->fallback, strlen(o->fallback), o->key) != OK) {
+        r->no_memory = true;
+        return;
+    }
+    if (!are_equal(v, json_root(doc)))
+        config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s: this version does not draw or edit pictures yet; take the key out",
+                       o->key);
+    json_free(&doc);
+}
+
 void config_take_value(ConfigReader *r, const Option *o, const Json *at, const Json *v)
 {
-    if (!take(r, o, at, v))
+    if (o->kind == OPTION_LATER)
+        take_later(r, o, at, v);
+    else if (!take(r, o, at, v))
         wrong_value(r, o, at, v);
 }

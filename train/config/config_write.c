@@ -53,6 +53,7 @@ static void write_option(JsonOut *out, const char *key, const Option *o, const R
         else
             jsonout_string(out, key, cfg->data.mixture);
         break;
+    case OPTION_LATER: break;
     }
 }
 
@@ -111,7 +112,7 @@ Status config_difference(const RunConfig *there, const RunConfig *here, char **t
     for (int i = 0; i < N_OPTIONS; i++) {
         const Option *o = &OPTIONS[i];
         JsonOut a = {0}, b = {0};
-        if (o->flags & OPTION_FREE || (!strcmp(o->key, "data.shards") && shards_at_default(there) && shards_at_default(here)))
+        if (o->kind == OPTION_LATER || o->flags & OPTION_FREE || (!strcmp(o->key, "data.shards") && shards_at_default(there) && shards_at_default(here)))
             continue;
         write_option(&a, NULL, o, there);
         write_option(&b, NULL, o, here);
@@ -217,6 +218,7 @@ static void schema_value(JsonOut *out, const Option *o)
         jsonout_end_object(out);
         break;
     case OPTION_MIXTURE: schema_mixture(out); break;
+    case OPTION_LATER: break;
     }
 }
 

@@ -1,3 +1,4 @@
+/* options.c: the table of a run's keys (options.h), and the walks over it that others build on. */
 #include "train/config/options.h"
 
 #include <stdio.h>
@@ -10,11 +11,9 @@
 #define FROZEN_LORA_FULL SELECT("frozen", "lora", "full")
 #define FROZEN_FULL SELECT("frozen", "", "full")
 #define FROZEN_ROWS SELECT("frozen", "", "", "rows")
-#define UNET_MODES SELECT("frozen", "", "full", "", "conv_in")
 #define WEIGHTS SELECT("weights", "random")
-#define IMAGE_LOSSES SELECT("l2norm", "mse", "noise")
 
-enum { COUNT_MAX = 1 << 20, PIXELS_MAX = 16384 };
+enum { COUNT_MAX = 1 << 20 };
 
 #define STRING(key, flags, at, fallback, help) {key, OPTION_STRING, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
 #define PATH(key, flags, at, fallback, help) {key, OPTION_PATH, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
@@ -23,6 +22,8 @@ enum { COUNT_MAX = 1 << 20, PIXELS_MAX = 16384 };
 #define REAL(key, flags, at, fallback, low, high, help) {key, OPTION_REAL, flags, AT(at), fallback, NULL, low, high, NULL, help}
 #define BOOL(key, flags, at, fallback, help) {key, OPTION_BOOL, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
 #define CHOICE(key, flags, at, fallback, names, help) {key, OPTION_CHOICE, flags, AT(at), fallback, NULL, 0, 0, names, help}
+/* A key of drawing, which is not built yet: nothing reads it. */
+#define LATER(key, fallback) {key, OPTION_LATER, 0, 0, fallback, NULL, 0, 0, NULL, NULL}
 #define LIST(key, flags, at, fallback, names, help) {key, OPTION_LIST, flags, AT(at), fallback, NULL, 0, 0, names, help}
 
 /* Members of a section stand together, in the order in which they are written out. */
@@ -74,32 +75,28 @@ const Option OPTIONS[] = {
          "Starting point: safetensors with token_rows.embed_tokens and token_rows.lm_head (rows of the task tokens, then of the image tokens), or default."),
     BOOL("model.tokens.renorm", 0, model.tokens.renorm, "false", "After each step scale the added rows to the mean norm of the old ones, as GILL does."),
 
-    INT("model.gen_head.width", 0, model.gen_head.width, "512", 1, 65536, "Width of the generation head."),
-    INT("model.gen_head.heads", 0, model.gen_head.heads, "4", 1, 1024, "Attention heads of the generation head; they divide its width."),
-    INT("model.gen_head.ff", 0, model.gen_head.ff, "2048", 1, COUNT_MAX, "Feed-forward width of the generation head."),
-    INT("model.gen_head.encoder_layers", 0, model.gen_head.encoder_layers, "4", 0, 1024, "Encoder layers of the generation head."),
-    INT("model.gen_head.decoder_layers", 0, model.gen_head.decoder_layers, "4", 0, 1024, "Decoder layers of the generation head."),
-    INT("model.gen_head.queries", 0, model.gen_head.queries, "77", 1, 4096, "Learned queries; must equal the text encoder's length."),
-    CHOICE("model.gen_head.train", 0, model.gen_head.train, "\"full\"", FROZEN_FULL, "Whether the generation head is trained."),
-    INIT("model.gen_head.init", OPTION_FILE, model.gen_head.init, "Starting point: a safetensors file, or default for freshly drawn weights."),
+    LATER("model.gen_head.width", "512"),
+    LATER("model.gen_head.heads", "4"),
+    LATER("model.gen_head.ff", "2048"),
+    LATER("model.gen_head.encoder_layers", "4"),
+    LATER("model.gen_head.decoder_layers", "4"),
+    LATER("model.gen_head.queries", "77"),
+    LATER("model.gen_head.train", "\"full\""),
+    LATER("model.gen_head.init", "\"default\""),
 
-    PATH("model.diffusion.path", OPTION_NULLABLE | OPTION_FOLDER, model.diffusion.path, "null",
-         "diffusers folder with text_encoder, tokenizer, unet, vae and scheduler, or null for a model that does not draw."),
-    CHOICE("model.diffusion.unet", 0, model.diffusion.unet, "\"frozen\"", UNET_MODES, "What of the UNet is trained."),
-    CHOICE("model.diffusion.edit", 0, model.diffusion.edit, "\"llm_only\"", SELECT("llm_only", "sdedit", "ip2p", "train_conv_in"),
-           "How the source picture reaches the UNet; ip2p needs an 8-channel UNet, llm_only and sdedit a 4-channel one, train_conv_in widens a 4-channel one."),
-    INT("model.diffusion.size", 0, model.diffusion.size, "512", 8, PIXELS_MAX, "Side of target images in pixels."),
+    LATER("model.diffusion.path", "null"),
+    LATER("model.diffusion.unet", "\"frozen\""),
+    LATER("model.diffusion.edit", "\"llm_only\""),
+    LATER("model.diffusion.size", "512"),
 
-    CHOICE("loss.generate", 0, loss.generate, "\"l2norm\"", IMAGE_LOSSES, "Loss of drawing rows; l2norm and mse aim at the CLIP state of sd.prompt."),
-    CHOICE("loss.edit", 0, loss.edit, "\"noise\"", IMAGE_LOSSES, "Loss of editing rows."),
+    LATER("loss.generate", "\"l2norm\""),
+    LATER("loss.edit", "\"noise\""),
     REAL("loss.text_weight", 0, loss.text_weight, "1", 0, OPTION_UNBOUNDED, "Weight of the text loss."),
-    REAL("loss.generate_weight", 0, loss.generate_weight, "1", 0, OPTION_UNBOUNDED, "Weight of the drawing loss."),
-    REAL("loss.edit_weight", 0, loss.edit_weight, "0.5", 0, OPTION_UNBOUNDED, "Weight of the editing loss."),
+    LATER("loss.generate_weight", "1"),
+    LATER("loss.edit_weight", "0.5"),
     CHOICE("loss.image_tokens", 0, loss.image_tokens, "\"first\"", SELECT("first", "all", "none"), "Which visual output tokens are labels of the text loss."),
-    CHOICE("loss.image_align", 0, loss.image_align, "\"at\"", SELECT("at", "before"),
-           "Whether the generation head reads the states at the visual output tokens or those before them."),
-    REAL("loss.condition_dropout", 0, loss.condition_dropout, "0.05", 0, 0.5,
-         "d of classifier-free guidance: below 2d the context is dropped, from d to 3d the source picture."),
+    LATER("loss.image_align", "\"at\""),
+    LATER("loss.condition_dropout", "0.05"),
     CHOICE("loss.normalise", 0, loss.normalise, "\"step\"", SELECT("step", "micro", "rank"),
            "What one label's loss is divided by: the labels of the whole optimiser step, of its forward pass, or of its rank."),
 
@@ -111,7 +108,7 @@ const Option OPTIONS[] = {
     CHOICE("data.template", 0, data.template_, "\"mistral_instruct\"", SELECT("mistral_instruct", "v1", "llava_llama_2", "plain"),
            "How a conversation becomes text."),
     INT("data.max_tokens", 0, data.max_tokens, "2048", 2, COUNT_MAX, "Longest sample in tokens, pictures expanded; longer ones are cut."),
-    LIST("data.cache", 0, data.cache, "[]", SELECT("latents", "clip_text"), "What prepare computes once and keeps in the shards."),
+    LATER("data.cache", "[]"),
     BOOL("data.shuffle", 0, data.shuffle, "true", "Whether an epoch's order is drawn from the seed; false keeps file order."),
     {"data.workers", OPTION_AUTO_INT, OPTION_FREE, AT(data.workers), "\"auto\"", NULL, 0, 256, NULL,
      "Threads that decode pictures; auto is 0 on up to 2 cores (decode between steps), else a quarter of the cores, at most 4."},
@@ -122,19 +119,19 @@ const Option OPTIONS[] = {
      "Passes over the mixture, also fractional; excludes train.steps."},
     INT("train.batch", 0, train.batch, "128", 1, COUNT_MAX, "Samples of one optimiser step over all ranks."),
     INT("train.micro_tokens", 0, train.micro_tokens, "16384", 1, 1 << 30, "Token budget of one packed forward pass; no sample may be longer."),
-    INT("train.micro_images", 0, train.micro_images, "4", 1, 65536, "Pictures of one pass through VAE and UNet under a noise loss."),
+    LATER("train.micro_images", "4"),
     CHOICE("train.compute", 0, train.compute, "\"auto\"", SELECT("auto", "f32", "bf16"),
            "Type of activations and weights in use; auto is bf16 where the device multiplies it natively, else f32. Masters, moments, gradients and sums are f32."),
     CHOICE("train.recompute", 0, train.recompute, "\"selective\"", SELECT("none", "selective", "block"),
            "What the backward pass computes again instead of keeping it."),
-    BOOL("train.winograd", 0, train.winograd, "true", "Winograd's algorithm for 3x3 convolutions in f32 on the CPU."),
+    LATER("train.winograd", "true"),
 
     REAL("optim.lr", 0, optim.lr, "2e-4", 0, OPTION_UNBOUNDED, "Learning rate of the adapters, or of the language model when it is trained in full."),
     REAL("optim.lr_projector", 0, optim.lr_projector, "2e-5", 0, OPTION_UNBOUNDED, "Learning rate of the projector."),
-    REAL("optim.lr_gen_head", 0, optim.lr_gen_head, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the generation head."),
+    LATER("optim.lr_gen_head", "1e-4"),
     REAL("optim.lr_tokens", 0, optim.lr_tokens, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the added token rows."),
     REAL("optim.lr_vision", 0, optim.lr_vision, "2e-6", 0, OPTION_UNBOUNDED, "Learning rate of the vision tower."),
-    REAL("optim.lr_unet", 0, optim.lr_unet, "1e-5", 0, OPTION_UNBOUNDED, "Learning rate of the UNet."),
+    LATER("optim.lr_unet", "1e-5"),
     REAL("optim.beta1", OPTION_BELOW, optim.beta1, "0.9", 0, 1, "AdamW: decay of the first moment."),
     REAL("optim.beta2", OPTION_BELOW, optim.beta2, "0.999", 0, 1, "AdamW: decay of the second moment."),
     REAL("optim.eps", 0, optim.eps, "1e-8", 0, OPTION_UNBOUNDED, "AdamW: added to the root of the second moment."),
@@ -154,8 +151,7 @@ const Option OPTIONS[] = {
     INT("log.every", OPTION_FREE, log.every, "1", 1, OPTION_UNBOUNDED, "Steps between lines for people and points in TensorBoard; train.jsonl has every step."),
     BOOL("log.tensorboard", OPTION_FREE, log.tensorboard, "true", "Whether TensorBoard event files are written to tb/."),
 
-    PATH("debug.replay", OPTION_NULLABLE | OPTION_FILE, debug.replay, "null",
-         "safetensors file that supplies the random draws per sample uid (noise, timestep, posterior, drop), for comparisons with other frameworks."),
+    LATER("debug.replay", "null"),
 };
 const int N_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS;
 
@@ -212,13 +208,15 @@ bool option_in_section(const char *key, const char *section)
     return *rest && !strchr(rest, '.');
 }
 
-/* Inner sections come where their first key stands in the table. */
+/* Inner sections come where their first key stands in the table; a section of which every key is for later comes nowhere. */
 void option_members(const char *section, OptionVisit visit, void *arg)
 {
     const OptionSection *last = NULL;
     size_t n = strlen(section);
     for (int i = 0; i < N_OPTIONS; i++) {
         const char *key = OPTIONS[i].key;
+        if (OPTIONS[i].kind == OPTION_LATER)
+            continue;
         if (option_in_section(key, section)) {
             visit(arg, key, &OPTIONS[i], NULL);
             continue;

@@ -58,6 +58,7 @@ char *option_allowed(const Option *o, char *buf, size_t n)
         [OPTION_LIST] = "a list of ",
         [OPTION_PROJECTOR] = "\"linear\" or \"mlpKx_gelu\" with K from 1 to 99",
         [OPTION_MIXTURE] = "a path or a list of sources",
+        [OPTION_LATER] = "",
     };
     buf[0] = 0;
     append(buf, n, PLAIN[o->kind]);
@@ -77,6 +78,19 @@ typedef struct Leaves {
     int n;
 } Leaves;
 
+static void count_member(void *arg, const char *key, const Option *o, const OptionSection *s)
+{
+    (void)key, (void)o, (void)s;
+    ++*(int *)arg;
+}
+
+static bool is_shown(const char *section)
+{
+    int n = 0;
+    option_members(section, count_member, &n);
+    return n > 0;
+}
+
 static void add_leaf(void *arg, const char *key, const Option *o, const OptionSection *s)
 {
     (void)o, (void)s;
@@ -90,11 +104,15 @@ const char *option_suggest(const char *key)
 {
     char section[128];
     const char *dot = strrchr(key, '.'), *leaf = option_leaf(key), *whole[128];
+    int n_whole = 0;
     for (int i = 0; i < N_OPTIONS; i++)
-        if (!strcmp(option_leaf(OPTIONS[i].key), leaf))
-            return OPTIONS[i].key;
+        if (OPTIONS[i].kind != OPTION_LATER)
+            whole[n_whole++] = OPTIONS[i].key;
+    for (int i = 0; i < n_whole; i++)
+        if (!strcmp(option_leaf(whole[i]), leaf))
+            return whole[i];
     for (int i = 1; i < N_OPTION_SECTIONS; i++)
-        if (!strcmp(option_leaf(OPTION_SECTIONS[i].key), leaf))
+        if (!strcmp(option_leaf(OPTION_SECTIONS[i].key), leaf) && is_shown(OPTION_SECTIONS[i].key))
             return OPTION_SECTIONS[i].key;
     snprintf(section, sizeof section, "%.*s", dot ? (int)(dot - key) : 0, key);
     Leaves l = {.n = 0};
@@ -104,9 +122,7 @@ const char *option_suggest(const char *key)
     for (int i = 0; near && i < l.n; i++)
         if (l.leaf[i] == near)
             return l.key[i];
-    for (int i = 0; i < N_OPTIONS; i++)
-        whole[i] = OPTIONS[i].key;
-    return cli_nearest(key, whole, N_OPTIONS);
+    return cli_nearest(key, whole, n_whole);
 }
 
 static void print_option(const Option *o)
@@ -123,10 +139,13 @@ bool options_print(const char *section)
 {
     bool any = false;
     size_t n = strlen(section);
-    for (int i = 0; i < N_OPTIONS; i++)
-        if (!n || !strcmp(OPTIONS[i].key, section) || (!strncmp(OPTIONS[i].key, section, n) && OPTIONS[i].key[n] == '.')) {
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const char *key = OPTIONS[i].key;
+        bool inside = !n || !strcmp(key, section) || (!strncmp(key, section, n) && key[n] == '.');
+        if (inside && OPTIONS[i].kind != OPTION_LATER) {
             print_option(&OPTIONS[i]);
             any = true;
         }
+    }
     return any;
 }

@@ -97,7 +97,7 @@ static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
         return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line, json_kind_name(o->kind));
     for (const Json *m = o->child; m; m = m->next) {
         if (!strcmp(m->key, "draw") || !strcmp(m->key, "edit"))
-            return fail(ERR_USAGE, "%s:%d: \"%s\" needs a run with model.diffusion.path; only \"ask\" can be sampled", r->file, r->line, m->key);
+            return fail(ERR_USAGE, "%s:%d: \"%s\": this version does not draw or edit pictures yet; only \"ask\" can be sampled", r->file, r->line, m->key);
         if (!strcmp(m->key, "image"))
             TRY(read_pictures(r, p, m));
         else if (strcmp(m->key, "ask") && !json_is_comment(m->key))

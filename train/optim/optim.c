@@ -6,10 +6,8 @@ double optim_lr(const RunConfig *cfg, ParamModule m)
 {
     switch (m) {
     case MODULE_PROJECTOR: return cfg->optim.lr_projector;
-    case MODULE_GEN_HEAD: return cfg->optim.lr_gen_head;
     case MODULE_TOKENS: return cfg->optim.lr_tokens;
     case MODULE_VISION: return cfg->optim.lr_vision;
-    case MODULE_UNET: return cfg->optim.lr_unet;
     default: return cfg->optim.lr;
     }
 }

@@ -300,8 +300,10 @@ TEST(loader_refuses_a_budget_below_the_longest_sample)
     LoaderOptions o = options();
     o.micro_tokens = 13;
     Loader *ld;
-    CHECK_FAILS(loader_open(&ld, &o, 0, 1), ERR_USAGE,
-                "train.micro_tokens is 13, but record 10 alone has 14 tokens; raise it, or lower data.max_tokens");
+    char wanted[512];
+    snprintf(wanted, sizeof wanted, "train.micro_tokens is 13, but row 10 of the mixture (sample 0 of %s) alone has 14 tokens; raise it, or lower data.max_tokens",
+             o.shards);
+    CHECK_FAILS(loader_open(&ld, &o, 0, 1), ERR_USAGE, wanted);
     CHECK(ld == NULL);
     o.micro_tokens = 64;
     o.preprocessor = NULL;
