@@ -1,13 +1,11 @@
 #include "eval/batch.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/utf8.h"
@@ -20,13 +18,14 @@ enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
 /* What is being answered, and where to. */
 typedef struct BatchFile {
     const char *name;
-    char folder[4096]; /* where relative paths start */
+    char folder[PATH_MAX]; /* where relative paths start */
     char where[4352];  /* the present row, for people: its line from 1, or in an array its number from 0 */
     int64_t good, bad; /* together: the number of the present row, from 0 */
     Answerer *answerer;
     const Sampling *sampling;
-    FILE *out, *bad_out; /* bad_out: NULL until there is a bad row */
-    const char *out_path, *bad_path;
+    FileDraft out;
+    FILE *bad_out;       /* NULL until there is a bad row */
+    const char *bad_path;
     Status first_kind;   /* of the first bad row, and why */
     char first_message[512];
 } BatchFile;
@@ -151,7 +150,7 @@ static Status write_answer(const BatchFile *b, const Json *object, const BatchRo
     if (r->expected.bytes)
         jsonout_bytes(&o, "expected", r->expected.bytes, r->expected.n);
     jsonout_bytes(&o, "answer", answer, n_answer);
-    return put_line(&o, b->out, b->out_path);
+    return put_line(&o, b->out.out, b->out.path);
 }
 
 /* What a row can be to blame for; the others end the batch. */
@@ -286,32 +285,24 @@ static Status answer_file(BatchFile *b, FILE *in)
 Status batch_answer(Answerer *a, const char *file, const char *image_root, const char *out_dir, const Sampling *sampling)
 {
     bool standard = !strcmp(file, "-");
-    char copy[4096], path[4200], hidden[4200], bad[4200];
-    BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .out_path = path, .bad_path = bad};
-    if (image_root) {
+    char bad[PATH_MAX];
+    BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .bad_path = bad};
+    if (image_root)
         snprintf(b.folder, sizeof b.folder, "%s", image_root);
-    } else if (!standard) {
-        snprintf(copy, sizeof copy, "%s", file);
-        snprintf(b.folder, sizeof b.folder, "%s", dirname(copy));
-    }
-    TRY_IN(disk_make_folders(out_dir), "--out");
-    snprintf(path, sizeof path, "%s/answers.jsonl", out_dir);
-    snprintf(hidden, sizeof hidden, "%s/.answers.jsonl.new", out_dir);
-    snprintf(bad, sizeof bad, "%s/bad_rows.jsonl", out_dir);
+    else if (!standard)
+        file_folder(b.folder, file);
+    TRY_IN(file_make_folders(out_dir), "--out");
     FILE *in = standard ? stdin : fopen(file, "r");
     if (!in)
         return fail(ERR_MISSING, "--batch %s: %s", file, strerror(errno));
-    unlink(bad); /* of an earlier batch */
-    b.out = fopen(hidden, "w");
-    Status s = b.out ? answer_file(&b, in) : fail(ERR_CREATE, "%s: %s", path, strerror(errno));
-    if (b.out && fclose(b.out) && !s)
-        s = fail(ERR_IO, "%s: %s", path, strerror(errno));
+    unlink(file_join(bad, out_dir, "bad_rows.jsonl")); /* of an earlier batch */
+    char path[PATH_MAX];
+    Status s = file_draft(&b.out, file_join(path, out_dir, "answers.jsonl"));
+    if (!s)
+        s = answer_file(&b, in);
     if (b.bad_out && fclose(b.bad_out) && !s)
         s = fail(ERR_IO, "%s: %s", bad, strerror(errno));
-    if (!s && rename(hidden, path))
-        s = fail(ERR_IO, "%s: %s", path, strerror(errno));
-    if (s)
-        unlink(hidden);
+    s = file_publish(&b.out, s);
     if (!standard)
         fclose(in);
     return s;

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
@@ -176,12 +175,12 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint)
 static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
 {
     TRY(check_sets());
-    if (!disk_exists(args.checkpoint))
+    if (!file_exists(args.checkpoint))
         return fail(ERR_MISSING, "--checkpoint %s: there is no such folder", args.checkpoint);
     bool any = false;
     char manifest[PATH_MAX];
     snprintf(checkpoint, PATH_MAX, "%s", args.checkpoint);
-    if (!disk_exists(disk_join(manifest, checkpoint, "MANIFEST.json")))
+    if (!file_exists(file_join(manifest, checkpoint, "MANIFEST.json")))
         TRY_IN(checkpoint_any(checkpoint, &any), "--checkpoint");
     if (any) { /* a run folder */
         TRY_IN(checkpoint_newest(args.checkpoint, checkpoint), "--checkpoint");
@@ -198,8 +197,8 @@ static Status open_run(RunConfig *cfg, char checkpoint[PATH_MAX])
     char folder[PATH_MAX];
     bool any = false;
     TRY(config_load(cfg, args.config, args.sets.items, args.sets.n));
-    disk_join(folder, cfg->save.dir, cfg->name);
-    if (disk_exists(folder))
+    file_join(folder, cfg->save.dir, cfg->name);
+    if (file_exists(folder))
         TRY(checkpoint_any(folder, &any));
     if (any)
         TRY(checkpoint_newest(folder, checkpoint));

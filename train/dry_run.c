@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/log.h"
@@ -85,7 +84,7 @@ Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool j
         }
     }
     if (status == OK)
-        status = fail_context(disk_check_folders(s.folder), "save.dir");
+        status = fail_context(file_check_folders(s.folder), "save.dir");
     if (status == OK)
         status = setup_plan(&s);
     if (status == OK)

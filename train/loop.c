@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "kernels/base/log.h"
 #include "train/store/checkpoint.h"
 #include "train/log/dump.h"
@@ -229,7 +229,7 @@ static Status train_loop(Run *r)
 /* One process at a time writes into a run folder; the lock ends with the process. */
 static Status lock_folder(Run *r)
 {
-    TRY_IN(disk_make_folders(r->setup.folder), "save.dir");
+    TRY_IN(file_make_folders(r->setup.folder), "save.dir");
     r->lock = open(r->setup.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0)
         return fail(ERR_CREATE, "save.dir: %s: cannot be opened: %s", r->setup.folder, strerror(errno));
@@ -242,7 +242,7 @@ static Status write_settings(const Run *r)
 {
     char *text, path[PATH_MAX];
     TRY(config_to_json(r->cfg, &text));
-    Status s = disk_replace(disk_join(path, r->setup.folder, "config.resolved.json"), text);
+    Status s = file_replace(file_join(path, r->setup.folder, "config.resolved.json"), text);
     mem_free(text);
     TRY(s);
     return runlog_environment(r->setup.folder, &r->setup.backend, r->setup.compute, r->setup.dist.n_ranks);

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
 #include "train/dist/device.h"
@@ -69,14 +68,14 @@ static Status find_named(Setup *s, const char *named)
 {
     char path[PATH_MAX], manifest[PATH_MAX];
     snprintf(path, sizeof path, "%s", named);
-    if (*named != '/' && !disk_exists(path))
-        disk_join(path, s->folder, named);
-    if (!disk_exists(path))
+    if (*named != '/' && !file_exists(path))
+        file_join(path, s->folder, named);
+    if (!file_exists(path))
         return fail(ERR_MISSING, "--resume: %s: there is no such checkpoint, neither here nor in %s", named, s->folder);
     struct stat st;
     if (!stat(path, &st) && !S_ISDIR(st.st_mode))
         return fail(ERR_USAGE, "--resume: %s is a file, expected the folder of a checkpoint", path);
-    if (!disk_exists(disk_join(manifest, path, "MANIFEST.json"))) {
+    if (!file_exists(file_join(manifest, path, "MANIFEST.json"))) {
         TRY(checkpoint_newest(path, s->start));
         return *s->start ? OK : fail(ERR_DATA, "--resume: %s is neither a whole checkpoint nor a folder that holds some", path);
     }
@@ -137,7 +136,7 @@ Status setup_data(Setup *s)
     TRY(prepare_is_fresh(&s->prepare, &fresh, &why));
     if (!fresh) {
         log_info("preparing %s: %s", s->prepare.out, why);
-        TRY_IN(disk_make_folders(s->prepare.out), "data.shards");
+        TRY_IN(file_make_folders(s->prepare.out), "data.shards");
         TRY(prepare_run(&s->prepare, &made));
     }
     return open_loader(s, NULL);

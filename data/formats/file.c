@@ -1,15 +1,30 @@
 #include "data/formats/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernels/base/arena.h"
+
+/* ---------------------------------------------------------------- names */
+
+char *file_join(char *path, const char *folder, const char *name)
+{
+    if (snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
+        memset(path + PATH_MAX - NAME_MAX - 3, '_', NAME_MAX + 2); /* a last name longer than any may be */
+    return path;
+}
+
+char *file_folder(char *folder, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, PATH_MAX, "%.*s", slash > path ? (int)(slash - path) : 1, slash ? path : ".");
+    return folder;
+}
 
 const char *file_name(const char *path) { return strcmp(path, "-") ? path : "standard input"; }
 
@@ -23,6 +38,16 @@ const char *file_size_text(char *buf, size_t n, size_t n_bytes)
     snprintf(buf, n, unit ? "%.1f %s" : "%.0f %s", size, UNITS[unit]);
     return buf;
 }
+
+/* ---------------------------------------------------------------- reading */
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return !lstat(path, &st);
+}
+
+static Status fail_read(const char *path) { return fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno)); }
 
 static Status read_open_file(char **bytes, size_t *n, const char *path, size_t most, int fd)
 {
@@ -53,7 +78,7 @@ static Status read_open_file(char **bytes, size_t *n, const char *path, size_t m
             continue;
         if (got < 0) {
             mem_free(text);
-            return fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+            return fail_read(path);
         }
         if (!got)
             break;
@@ -81,27 +106,21 @@ Status file_read(char **bytes, size_t *n, const char *path, size_t most)
     return s;
 }
 
-Status file_write(const char *path, const void *bytes, size_t n)
+Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at)
 {
-    FILE *f = fopen(path, "wb");
-    if (!f)
-        return fail(ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
-    bool good = fwrite(bytes, 1, n, f) == n;
-    good = !fclose(f) && good;
-    return good ? OK : fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-}
-
-Status file_make_folder(const char *path)
-{
-    if (!mkdir(path, 0777) || errno == EEXIST)
-        return OK;
-    return fail(ERR_CREATE, "%s: the folder cannot be created: %s", path, strerror(errno));
-}
-
-Status file_join(char *path, const char *folder, const char *name)
-{
-    int n = snprintf(path, FILE_MAX_PATH, "%s/%s", folder, name);
-    return n > 0 && n < FILE_MAX_PATH ? OK : fail(ERR_CREATE, "%s/%s: the path is too long", folder, name);
+    for (char *p = bytes; n;) {
+        ssize_t done = pread(fd, p, n, at);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return fail_read(path);
+        if (!done)
+            return fail(ERR_DATA, "%s: the file ends early", path);
+        p += done;
+        n -= (size_t)done;
+        at += done;
+    }
+    return OK;
 }
 
 Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n)
@@ -110,5 +129,243 @@ Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize
     *n = getline(line, capacity, f);
     if (*n >= 0 || feof(f))
         return OK;
-    return errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for a line", name) : fail(ERR_IO, "%s: cannot be read: %s", name, strerror(errno));
+    return errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for a line", name) : fail_read(name);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static bool is_full(int error) { return error == ENOSPC || error == EFBIG || error == EDQUOT || error == EIO; }
+
+static Status fail_create(const char *path)
+{
+    int error = errno;
+    return fail(is_full(error) ? ERR_IO : ERR_CREATE, "%s: cannot be created: %s", path, strerror(error));
+}
+
+static Status fail_write(const char *path) { return fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno)); }
+
+static int create_file(const char *path) { return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); }
+
+/* at: -1: where the file stands. */
+static Status write_all(int fd, const char *path, const void *bytes, size_t n, int64_t at)
+{
+    for (const char *p = bytes; n;) {
+        ssize_t done = at < 0 ? write(fd, p, n) : pwrite(fd, p, n, at);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done == 0)
+            errno = ENOSPC;
+        if (done <= 0)
+            return fail_write(path);
+        p += done;
+        n -= (size_t)done;
+        at += at < 0 ? 0 : done;
+    }
+    return OK;
+}
+
+/* Closes; after OK so that it is there after a power cut, if asked. */
+static Status close_file(int fd, const char *path, Status s, bool sync)
+{
+    if (!s && sync && fsync(fd))
+        s = fail_write(path);
+    if (close(fd) && !s)
+        s = fail_write(path);
+    return s;
+}
+
+static Status write_file(const char *path, const void *bytes, size_t n, const char *end, bool sync)
+{
+    int fd = create_file(path);
+    if (fd < 0)
+        return fail_create(path);
+    Status s = write_all(fd, path, bytes, n, -1);
+    return close_file(fd, path, s ? s : write_all(fd, path, end, strlen(end), -1), sync);
+}
+
+Status file_write(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, "", false); }
+Status file_save(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, "", true); }
+Status file_save_text(const char *path, const char *text) { return write_file(path, text, strlen(text), "\n", true); }
+Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at) { return write_all(fd, path, bytes, n, at); }
+
+Status file_copy(const char *from, const char *to)
+{
+    enum { PIECE = 1 << 20 };
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    if (in < 0)
+        return fail(ERR_MISSING, "%s: cannot be opened: %s", from, strerror(errno));
+    int out = create_file(to);
+    char *buf = out >= 0 ? mem_alloc(PIECE) : NULL;
+    Status s = out < 0 ? fail_create(to) : buf ? OK : fail(ERR_NOMEM, "%s: out of memory", to);
+    for (ssize_t n = 1; s == OK && n > 0;) {
+        n = read(in, buf, PIECE);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else
+            s = n < 0 ? fail_read(from) : write_all(out, to, buf, (size_t)n, -1);
+    }
+    mem_free(buf);
+    close(in);
+    return out < 0 ? s : close_file(out, to, s, true);
+}
+
+Status file_rename(const char *from, const char *to)
+{
+    return rename(from, to) ? fail(ERR_IO, "%s: cannot be renamed to %s: %s", from, to, strerror(errno)) : OK;
+}
+
+/* "FOLDER/.NAME.END" */
+static void hide_name(char hidden[PATH_MAX], const char *path, const char *end)
+{
+    char folder[PATH_MAX], name[NAME_MAX + 16];
+    const char *slash = strrchr(path, '/');
+    snprintf(name, sizeof name, ".%s.%s", slash ? slash + 1 : path, end);
+    file_join(hidden, slash == path ? "" : file_folder(folder, path), name);
+}
+
+Status file_draft(FileDraft *d, const char *path)
+{
+    snprintf(d->path, sizeof d->path, "%s", path);
+    hide_name(d->hidden, path, "new");
+    d->out = fopen(d->hidden, "we");
+    return d->out ? OK : fail_create(path);
+}
+
+Status file_publish(FileDraft *d, Status s)
+{
+    if (!d->out)
+        return s;
+    if (!s && (fflush(d->out) || ferror(d->out) || fsync(fileno(d->out))))
+        s = fail_write(d->path);
+    if (fclose(d->out) && !s)
+        s = fail_write(d->path);
+    d->out = NULL;
+    if (!s)
+        s = file_rename(d->hidden, d->path);
+    if (s)
+        unlink(d->hidden);
+    return s;
+}
+
+Status file_replace(const char *path, const char *text)
+{
+    FileDraft d;
+    TRY(file_draft(&d, path));
+    return file_publish(&d, fprintf(d.out, "%s\n", text) < 0 ? fail_write(path) : OK);
+}
+
+/* ---------------------------------------------------------------- folders */
+
+Status file_make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *p = part + 1;; p++) {
+        if (*p && *p != '/')
+            continue;
+        char end = *p;
+        *p = 0;
+        struct stat st;
+        if (mkdir(part, 0777) && (errno != EEXIST || stat(part, &st) || !S_ISDIR(st.st_mode)))
+            return fail_create(part);
+        *p = end;
+        if (!end)
+            return OK;
+    }
+}
+
+Status file_check_folders(const char *path)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    snprintf(part, sizeof part, "%s", path);
+    while (lstat(part, &st) && errno == ENOENT) { /* up to the nearest name that is there */
+        char above[PATH_MAX];
+        memcpy(part, file_folder(above, part), sizeof part);
+    }
+    errno = 0;
+    if (!stat(part, &st) && !S_ISDIR(st.st_mode))
+        errno = ENOTDIR;
+    return errno || access(part, W_OK | X_OK) ? fail_create(path) : OK;
+}
+
+Status file_sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? fail(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno)) : close_file(fd, path, OK, true);
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+Status file_list(const char *path, FileVisit visit, void *arg)
+{
+    DIR *d = opendir(path);
+    if (!d)
+        return fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    char **names = NULL;
+    int n = 0;
+    Status s = OK;
+    for (struct dirent *e; s == OK && (e = readdir(d));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        char **grown = mem_grow(names, (size_t)(n + 1) * sizeof *names);
+        if (grown)
+            names = grown;
+        if (!grown || !(names[n++] = mem_strdup(e->d_name))) /* mem_free takes a NULL */
+            s = fail(ERR_NOMEM, "%s: out of memory", path);
+    }
+    closedir(d);
+    if (!s && n)
+        qsort(names, (size_t)n, sizeof *names, by_name);
+    for (int i = 0; i < n; i++) {
+        if (s == OK)
+            s = visit(arg, names[i]);
+        mem_free(names[i]);
+    }
+    mem_free(names);
+    return s;
+}
+
+static Status remove_member(void *folder, const char *name)
+{
+    char path[PATH_MAX];
+    return file_remove(file_join(path, folder, name));
+}
+
+Status file_remove(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st))
+        return errno == ENOENT ? OK : fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) {
+        char folder[PATH_MAX];
+        snprintf(folder, sizeof folder, "%s", path);
+        TRY(file_list(path, remove_member, folder));
+    }
+    return remove(path) ? fail(ERR_IO, "%s: cannot be removed: %s", path, strerror(errno)) : OK;
+}
+
+Status file_retire_folder(const char *path)
+{
+    char hidden[PATH_MAX];
+    hide_name(hidden, path, "old");
+    TRY(file_remove(hidden));
+    TRY(file_rename(path, hidden));
+    return file_remove(hidden);
+}
+
+Status file_stage_folder(const char *hidden)
+{
+    TRY(file_remove(hidden));
+    return file_make_folders(hidden);
+}
+
+Status file_publish_folder(const char *hidden, const char *path)
+{
+    char around[PATH_MAX];
+    TRY(file_sync_folder(hidden));
+    if (file_exists(path))
+        TRY(file_retire_folder(path));
+    TRY(file_rename(hidden, path));
+    return file_sync_folder(file_folder(around, path));
 }

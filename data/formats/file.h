@@ -1,8 +1,12 @@
-/* file.h: whole files into memory. Messages name the path and the cause. */
+/* file.h: the one door to files and folders: names, reading whole, writing so that it is there after a power cut, staging, listing, removing.
+ * Every message names the path and the cause. What cannot be created is ERR_CREATE, a full disk ERR_IO. */
 #ifndef GENLLAVA_DATA_FORMATS_FILE_H
 #define GENLLAVA_DATA_FORMATS_FILE_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -12,22 +16,65 @@
 extern "C" {
 #endif
 
-/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder: ERR_MISSING;
- * more than `most` bytes: ERR_DATA. Pipes are fine. */
-MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
-/* Creates or replaces `path`; not creatable: ERR_CREATE, not writable: ERR_IO. A caller that needs whole-or-absent renames afterwards. */
-MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
-/* Creates the folder unless it is there (its parent must be). */
-MUST_USE Status file_make_folder(const char *path);
-/* getline that tells the end (OK, *n is -1) from trouble; name stands in messages. *line is getline's: free() it. */
-MUST_USE Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n);
-/* "FOLDER/NAME" into path[FILE_MAX_PATH]. */
-enum { FILE_MAX_PATH = 4096 };
-MUST_USE Status file_join(char *path, const char *folder, const char *name);
+/* ---- names */
+/* "FOLDER/NAME" into path[PATH_MAX]; returns it. A path too long for that becomes one that every use refuses ("File name too long"). */
+char *file_join(char *path, const char *folder, const char *name);
+/* The folder that a path lies in, into folder[PATH_MAX]: "." for a bare name. Returns it. */
+char *file_folder(char *folder, const char *path);
 /* What messages call a path: "standard input" for "-". */
 const char *file_name(const char *path);
 /* 12345678 as "11.8 MiB" into buf; returns buf. */
 const char *file_size_text(char *buf, size_t n, size_t n_bytes);
+
+/* ---- reading */
+bool file_exists(const char *path); /* also a link to nothing */
+/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder: ERR_MISSING;
+ * more than `most` bytes: ERR_DATA. Pipes are fine. */
+MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
+/* Exactly n bytes from a place of an open file; one that ends before them is ERR_DATA. */
+MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at);
+/* getline that tells the end (OK, *n is -1) from trouble; name stands in messages. *line is getline's: free() it. */
+MUST_USE Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n);
+
+/* ---- writing */
+/* Creates or replaces `path`. It is not synced: for what can be made again. */
+MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
+/* The same, synced. */
+MUST_USE Status file_save(const char *path, const void *bytes, size_t n);
+MUST_USE Status file_save_text(const char *path, const char *text); /* a newline after it */
+MUST_USE Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at);
+MUST_USE Status file_copy(const char *from, const char *to); /* synced */
+MUST_USE Status file_rename(const char *from, const char *to);
+
+/* A file that appears whole or not at all: written beside `path` under a hidden name, then renamed over it. */
+typedef struct FileDraft {
+    FILE *out;
+    char path[PATH_MAX], hidden[PATH_MAX];
+} FileDraft;
+MUST_USE Status file_draft(FileDraft *d, const char *path);
+/* Ends the draft. s: how writing went; OK: synced and renamed, else removed. Returns s, or what went wrong now. */
+MUST_USE Status file_publish(FileDraft *d, Status s);
+/* A draft of a text and a newline, published. */
+MUST_USE Status file_replace(const char *path, const char *text);
+
+/* ---- folders */
+/* Creates a folder and those above it; existing ones are fine. */
+MUST_USE Status file_make_folders(const char *path);
+/* Whether file_make_folders would find a place where it may write; makes nothing. ERR_CREATE. */
+MUST_USE Status file_check_folders(const char *path);
+/* Makes the names in a folder durable. */
+MUST_USE Status file_sync_folder(const char *path);
+/* Calls visit for every name in a folder but "." and "..", sorted. */
+typedef Status (*FileVisit)(void *arg, const char *name);
+MUST_USE Status file_list(const char *path, FileVisit visit, void *arg);
+/* Removes a file, link or whole tree; absent is fine. */
+MUST_USE Status file_remove(const char *path);
+/* Removes a folder that leaves its name first ("FOLDER/.NAME.old"), so that half of one is never met under it. */
+MUST_USE Status file_retire_folder(const char *path);
+/* An empty folder to fill under a hidden name; what an earlier one left there goes. */
+MUST_USE Status file_stage_folder(const char *hidden);
+/* The filled folder appears as `path`, in place of what was there; synced, as is the folder around it. */
+MUST_USE Status file_publish_folder(const char *hidden, const char *path);
 
 #ifdef __cplusplus
 }

@@ -322,11 +322,10 @@ static Status add_shards(SafeTensors *st, const Json *map, const char *folder, c
     if (!s)
         qsort(names, n, sizeof *names, by_text);
     for (size_t i = 0; i < n && !s; i++) {
-        char path[4096];
+        char path[PATH_MAX];
         if (i && !strcmp(names[i - 1], names[i]))
             continue;
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        s = add_file(st, path);
+        s = add_file(st, file_join(path, folder, names[i]));
         if (s == ERR_MISSING) {
             const Json *m = map->child;
             while (strcmp(m->string, names[i]))
@@ -368,27 +367,29 @@ static Status fail_no_weights(const char *folder, const char *stem)
     if (!S_ISDIR(st.st_mode))
         return fail(ERR_MISSING, "%s: is not a folder", folder);
     for (size_t i = 0; i < sizeof PICKLES / sizeof *PICKLES; i++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", folder, PICKLES[i]);
-        if (!access(path, F_OK))
+        char path[PATH_MAX];
+        if (file_exists(file_join(path, folder, PICKLES[i])))
             return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors", folder, stem,
                         PICKLES[i]);
     }
     return fail(ERR_MISSING, "%s: neither %s.safetensors nor %s.safetensors.index.json in it", folder, stem, stem);
 }
 
+static bool is_there(char path[PATH_MAX], const char *folder, const char *stem, const char *end)
+{
+    char name[NAME_MAX + 1];
+    snprintf(name, sizeof name, "%s%s", stem, end);
+    return file_exists(file_join(path, folder, name));
+}
+
 Status safetensors_open_folder(SafeTensors **out, const char *folder, const char *stem)
 {
-    char path[4096];
+    char path[PATH_MAX];
     *out = NULL;
-    snprintf(path, sizeof path, "%s/%s.safetensors", folder, stem);
-    if (!access(path, F_OK))
+    if (is_there(path, folder, stem, ".safetensors"))
         return safetensors_open(out, path);
-    snprintf(path, sizeof path, "%s/%s.safetensors.index.json", folder, stem);
-    if (access(path, F_OK)) {
-        snprintf(path, sizeof path, "%s/%s.fp16.safetensors", folder, stem);
-        return access(path, F_OK) ? fail_no_weights(folder, stem) : safetensors_open(out, path);
-    }
+    if (!is_there(path, folder, stem, ".safetensors.index.json"))
+        return is_there(path, folder, stem, ".fp16.safetensors") ? safetensors_open(out, path) : fail_no_weights(folder, stem);
     SafeTensors *st = mem_alloc(sizeof *st);
     if (!st)
         return fail(ERR_NOMEM, "%s: no memory to open it", folder);

@@ -1,5 +1,7 @@
 #include "data/formats/utf8.h"
 
+#include <string.h>
+
 static bool continues(unsigned char b) { return (b & 0xC0) == 0x80; }
 
 int utf8_decode(const char *p, size_t n, uint32_t *c)
@@ -60,4 +62,10 @@ void utf8_strip(const char **text, size_t *n)
             break;
         *n = last;
     }
+}
+
+bool utf8_ends(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
 }

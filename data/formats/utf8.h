@@ -20,6 +20,8 @@ int utf8_encode(uint32_t c, char out[4]);
 bool utf8_is_space(uint32_t c);
 /* Python's str.strip: moves *text and shortens *n past the white space at both ends. */
 void utf8_strip(const char **text, size_t *n);
+/* Whether `text` ends with `end`. */
+bool utf8_ends(const char *text, const char *end);
 
 #ifdef __cplusplus
 }

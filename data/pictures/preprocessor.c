@@ -3,17 +3,17 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/log.h"
 
-enum { MAX_PATH_BYTES = 4096, MAX_SIZE = 16384, DEFAULT_IMAGE_SIZE = 224, DEFAULT_PATCH_SIZE = 16, COLOURS = 255 };
+enum { MAX_SIZE = 16384, DEFAULT_IMAGE_SIZE = 224, DEFAULT_PATCH_SIZE = 16, COLOURS = 255 };
 static const double DEFAULT_RESCALE = 1.0 / 255;
 
 /* A file of the folder, with its name for messages. */
 typedef struct Source {
-    char path[MAX_PATH_BYTES];
+    char path[PATH_MAX];
     JsonDoc *doc; /* NULL: absent */
     const Json *root;
 } Source;
@@ -163,10 +163,7 @@ static Status read_config(Preprocessor *p, const Source *s)
 static Status open_source(Source *s, const char *folder, const char *file, bool may_be_absent)
 {
     *s = (Source){.doc = NULL};
-    int n = snprintf(s->path, sizeof s->path, "%s/%s", folder, file);
-    if (n < 0 || (size_t)n >= sizeof s->path)
-        return fail(ERR_MISSING, "%s/%s: the path is too long", folder, file);
-    if (may_be_absent && access(s->path, F_OK))
+    if (!file_exists(file_join(s->path, folder, file)) && may_be_absent)
         return OK;
     TRY(json_read_file(&s->doc, s->path));
     s->root = json_root(s->doc);

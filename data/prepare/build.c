@@ -113,7 +113,7 @@ static Status write_shard(const Build *b, const Gathered *g, const char *path, J
     TRY(shard_write(tmp, &g->shard, g->text, image_bytes, &src));
     Status s = rename(tmp, path) ? fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno)) : OK;
     if (!s)
-        s = disk_sync_folder(b->o->out);
+        s = file_sync_folder(b->o->out);
     if (!s)
         s = sha256_file(path, out->sha256, &out->bytes);
     if (s)

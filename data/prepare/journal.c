@@ -249,7 +249,7 @@ Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl
         s = fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno));
     if (s)
         unlink(tmp);
-    return s ? s : disk_sync_folder(folder);
+    return s ? s : file_sync_folder(folder);
 }
 
 Status journal_append(Journal *m, const char *folder, const JournalShard *shard)
@@ -264,11 +264,11 @@ Status journal_append(Journal *m, const char *folder, const JournalShard *shard)
     /* A line break first: the line before may have been cut short. */
     off_t end = s ? 0 : lseek(fd, 0, SEEK_END);
     if (!s)
-        s = prepare_write_at(fd, path, "\n", 1, end);
+        s = file_write_at(fd, path, "\n", 1, end);
     if (!s)
-        s = prepare_write_at(fd, path, j.text, j.length, end + 1);
+        s = file_write_at(fd, path, j.text, j.length, end + 1);
     if (!s)
-        s = prepare_write_at(fd, path, "\n", 1, end + 1 + (off_t)j.length);
+        s = file_write_at(fd, path, "\n", 1, end + 1 + (off_t)j.length);
     if (!s && fsync(fd))
         s = fail(ERR_IO, "%s: fsync: %s", path, strerror(errno));
     if (fd >= 0)

@@ -84,7 +84,7 @@ Status prepare_lock(PrepareLock *l, const char *folder)
     Status s = take(l, folder, host);
     if (!s) {
         int n = snprintf(text, sizeof text, "%s %d\n", host, (int)getpid());
-        s = prepare_write_at(l->fd, l->path, text, (size_t)n, 0);
+        s = file_write_at(l->fd, l->path, text, (size_t)n, 0);
         if (!s && ftruncate(l->fd, n))
             s = fail(ERR_IO, "%s: %s", l->path, strerror(errno));
         if (s)

@@ -5,14 +5,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "data/prepare/scan.h"
 #include "data/prepare/wire.h"
 #include "data/shards/shard.h"
-
-/* ---- files.c: at a place of an open file; messages name it and the cause */
-MUST_USE Status prepare_write_at(int fd, const char *name, const void *bytes, size_t n, int64_t at);
-MUST_USE Status prepare_read_at(int fd, const char *name, void *bytes, size_t n, int64_t at);
 
 /* ---- lock.c: one process at a time prepares a folder; a lock whose process is gone is taken over */
 typedef struct PrepareLock {

@@ -51,7 +51,7 @@ Status pictures_write(const ScanFiles *scan, const char *folder)
         s = fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno));
     if (s)
         unlink(tmp);
-    return s ? s : disk_sync_folder(folder);
+    return s ? s : file_sync_folder(folder);
 }
 
 /* False at the end or when the list is damaged (*bad). */

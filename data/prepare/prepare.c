@@ -127,8 +127,8 @@ static Status mark_complete(const char *folder, const char *config, const ScanTo
 {
     char path[PATH_MAX], text[192];
     snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 " %" PRId64 " %d", config, t->good, t->bad, t->pictures, t->jobs);
-    TRY(disk_replace(disk_join(path, folder, "complete"), text));
-    return disk_sync_folder(folder);
+    TRY(file_replace(file_join(path, folder, "complete"), text));
+    return file_sync_folder(folder);
 }
 
 /* Reads the mixture anew. Shards in the journal are carried over: the second pass keeps those whose content is still the same. */
@@ -136,8 +136,8 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
 {
     ScanTotals t;
     char bad[PATH_MAX + 16];
-    TRY(disk_remove(folder));
-    TRY(disk_make_folders(folder));
+    TRY(file_remove(folder));
+    TRY(file_make_folders(folder));
     mem_free(m->inputs);
     m->inputs = NULL;
     TRY(made_inputs(o, &m->inputs, &m->newest_unix));
@@ -231,7 +231,7 @@ static Status after_failure(Status s, const char *folder, bool whole)
 {
     char sentence[4096];
     snprintf(sentence, sizeof sentence, "%s", status_message());
-    if (whole ? disk_remove(folder) : tidy(folder, NULL, false))
+    if (whole ? file_remove(folder) : tidy(folder, NULL, false))
         log_warn("%s", status_message());
     return fail(s, "%s", sentence);
 }
@@ -267,7 +267,7 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     if (!s)
         s = journal_write(m, o->out, NULL);
     if (!s)
-        s = disk_remove(scan_at);
+        s = file_remove(scan_at);
     return s;
 }
 
@@ -286,7 +286,7 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
         if (!s && !access(scan_at, F_OK)) /* a kill came before the last two events */
             s = journal_write(&m, o->out, NULL);
         if (!s)
-            s = disk_remove(scan_at);
+            s = file_remove(scan_at);
         if (!s)
             s = journal_report(&m, o);
         if (!s)
@@ -313,7 +313,7 @@ Status prepare_run(const PrepareOptions *o, PrepareResult *result)
     *result = (PrepareResult){0};
     if (o->shard_samples < 1)
         return fail(ERR_USAGE, "data.shard_samples is %" PRId64 ", must be at least 1", o->shard_samples);
-    TRY(disk_make_folders(o->out));
+    TRY(file_make_folders(o->out));
     TRY(prepare_lock(&lock, o->out));
     Status s = run_locked(o, result);
     prepare_unlock(&lock);
@@ -368,5 +368,5 @@ Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *r
         index_free(out);
         return after_failure(s, folder, true);
     }
-    return disk_remove(folder);
+    return file_remove(folder);
 }

@@ -101,7 +101,7 @@ static Status memo_picture(Memo *m, const char *root, const char *path, WirePict
         char *there = m->text + bytes;
         int64_t at = (int64_t)m->at[p] * NAME_UNIT;
         size_t n = m->names_end - at < (int64_t)bytes ? (size_t)(m->names_end - at) : bytes;
-        TRY(prepare_read_at(m->names, "names", there, n, at));
+        TRY(file_read_at(m->names, "names", there, n, at));
         if (n == bytes && !memcmp(there + sizeof(uint32_t), m->text + sizeof(uint32_t), bytes - sizeof(uint32_t))) {
             memcpy(&out->index, there, sizeof out->index);
             *out = (WirePicture){.index = out->index, .root = root};
@@ -112,8 +112,8 @@ static Status memo_picture(Memo *m, const char *root, const char *path, WirePict
         return fail(ERR_DATA, "more than %u distinct pictures in one mixture", m->n);
     m->key[p] = key;
     m->at[p] = (uint32_t)(m->names_end / NAME_UNIT);
-    TRY(prepare_write_at(m->names, "names", m->text, bytes, m->names_end));
-    TRY(prepare_write_at(m->where, "places", &m->names_end, sizeof m->names_end, (int64_t)m->n * (int64_t)sizeof m->names_end));
+    TRY(file_write_at(m->names, "names", m->text, bytes, m->names_end));
+    TRY(file_write_at(m->where, "places", &m->names_end, sizeof m->names_end, (int64_t)m->n * (int64_t)sizeof m->names_end));
     *out = (WirePicture){.index = m->n++, .is_new = true, .root = root};
     m->names_end += (int64_t)bytes;
     return OK;
@@ -184,7 +184,7 @@ static Status judge_pictures(Scan *s, Slot *slot)
 {
     for (int i = 0; i < slot->n_pictures; i++) {
         PictureInfo info;
-        TRY(prepare_read_at(s->work.pictures, "pictures", &info, sizeof info, (int64_t)slot->pictures[i] * (int64_t)sizeof info));
+        TRY(file_read_at(s->work.pictures, "pictures", &info, sizeof info, (int64_t)slot->pictures[i] * (int64_t)sizeof info));
         if (!info.reject)
             continue;
         char root[PATH_MAX], path[PATH_MAX];

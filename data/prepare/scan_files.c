@@ -62,7 +62,7 @@ Status scan_sync(const ScanFiles *f)
 
 Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out)
 {
-    return prepare_read_at(f->rows, "the scan's rows", out, (size_t)n * sizeof *out, first * (int64_t)sizeof *out);
+    return file_read_at(f->rows, "the scan's rows", out, (size_t)n * sizeof *out, first * (int64_t)sizeof *out);
 }
 
 Status scan_row_contents(const ScanFiles *f, const ScanRow *row, int32_t *id, uint8_t *mask, ScanRef *refs, char *text)
@@ -73,7 +73,7 @@ Status scan_row_contents(const ScanFiles *f, const ScanRow *row, int32_t *id, ui
     if (row->worker >= f->totals.jobs)
         return fail(ERR_INTERNAL, "a row of the scan names worker %d of %d", row->worker, f->totals.jobs);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        TRY(prepare_read_at(f->tokens[row->worker], "the scan's tokens", to[i], sizes[i], at));
+        TRY(file_read_at(f->tokens[row->worker], "the scan's tokens", to[i], sizes[i], at));
         at += (int64_t)sizes[i];
     }
     return OK;
@@ -81,18 +81,18 @@ Status scan_row_contents(const ScanFiles *f, const ScanRow *row, int32_t *id, ui
 
 Status scan_picture(const ScanFiles *f, uint32_t i, PictureInfo *info)
 {
-    return prepare_read_at(f->pictures, "the scan's pictures", info, sizeof *info, (int64_t)i * (int64_t)sizeof *info);
+    return file_read_at(f->pictures, "the scan's pictures", info, sizeof *info, (int64_t)i * (int64_t)sizeof *info);
 }
 
 Status scan_name(const ScanFiles *f, uint32_t i, char *root, char *path)
 {
     int64_t at;
     uint32_t head[4]; /* index, bytes of root, bytes of path, reserved */
-    TRY(prepare_read_at(f->places, "the scan's places", &at, sizeof at, (int64_t)i * (int64_t)sizeof at));
-    TRY(prepare_read_at(f->names, "the scan's names", head, sizeof head, at));
+    TRY(file_read_at(f->places, "the scan's places", &at, sizeof at, (int64_t)i * (int64_t)sizeof at));
+    TRY(file_read_at(f->names, "the scan's names", head, sizeof head, at));
     uint32_t root_bytes = head[1] < PATH_MAX ? head[1] : PATH_MAX - 1, path_bytes = head[2] < PATH_MAX ? head[2] : PATH_MAX - 1;
-    TRY(prepare_read_at(f->names, "the scan's names", root, root_bytes, at + (int64_t)sizeof head));
-    TRY(prepare_read_at(f->names, "the scan's names", path, path_bytes, at + (int64_t)sizeof head + head[1] + 1));
+    TRY(file_read_at(f->names, "the scan's names", root, root_bytes, at + (int64_t)sizeof head));
+    TRY(file_read_at(f->names, "the scan's names", path, path_bytes, at + (int64_t)sizeof head + head[1] + 1));
     root[root_bytes] = 0;
     path[path_bytes] = 0;
     return OK;

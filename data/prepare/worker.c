@@ -27,7 +27,7 @@ static Status check_new_pictures(Worker *w)
         if (!p->is_new)
             continue;
         TRY(picture_check(&info, &w->buffer, p->root, w->row.rec.images[i].path));
-        TRY(prepare_write_at(w->work->pictures, "pictures", &info, sizeof info, (int64_t)p->index * (int64_t)sizeof info));
+        TRY(file_write_at(w->work->pictures, "pictures", &info, sizeof info, (int64_t)p->index * (int64_t)sizeof info));
     }
     return OK;
 }
@@ -73,7 +73,7 @@ static Status keep(Worker *w, ScanRow *row)
     memcpy(p + ids + refs, w->sample.mask, row->n_tokens);
     memcpy(p + ids + refs + row->n_tokens, rec->json, row->n_text);
     row->at = (uint64_t)w->at;
-    TRY(prepare_write_at(w->tokens, w->name, p, n, w->at));
+    TRY(file_write_at(w->tokens, w->name, p, n, w->at));
     w->at += (int64_t)n;
     return OK;
 }

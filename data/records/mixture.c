@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
@@ -294,9 +295,7 @@ Status mixture_check(const Json *list, const char *name)
 static Status folder_of(const char *file, char out[PATH_MAX])
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(file, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash == file ? 1 : slash - file) : 1, slash ? file : ".");
-    return realpath(folder, out) ? OK : fail(ERR_MISSING, "%s: %s", folder, strerror(errno));
+    return realpath(file_folder(folder, file), out) ? OK : fail(ERR_MISSING, "%s: %s", folder, strerror(errno));
 }
 
 Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/formats/crc32c.h"
+#include "data/formats/file.h"
 #include "data/kinds.h"
 #include "data/pictures/image.h"
 #include "data/shards/shard_layout.h"
@@ -188,14 +189,9 @@ Status shard_image(const Shard *s, int64_t i, uint8_t *buf)
     if (i < 0 || i >= s->attr.n_images)
         return fail(ERR_USAGE, "%s: there is no image %" PRId64 ", it holds %" PRId64, s->path, i, s->attr.n_images);
     uint64_t n = s->image_off[i + 1] - s->image_off[i], at = s->image_data_offset + s->image_off[i];
-    for (uint64_t done = 0; done < n;) {
-        ssize_t got = pread(s->fd, buf + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return fail(got ? ERR_IO : ERR_DATA, "%s: image %" PRId64 ": %s", s->path, i, got ? strerror(errno) : "the file ends early");
-        done += (uint64_t)got;
-    }
+    char name[PATH_MAX + 32];
+    snprintf(name, sizeof name, "%s: image %" PRId64, s->path, i);
+    TRY(file_read_at(s->fd, name, buf, n, (int64_t)at));
     uint32_t crc = crc32c(buf, n);
     if (crc != s->image_crc32c[i])
         return fail(ERR_DATA, "%s: image %" PRId64 " is damaged (crc32c %08x, should be %08x); run prepare again", s->path, i, crc,

@@ -1,12 +1,11 @@
 #include "data/shards/shard_set.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "data/formats/file.h"
 #include "data/kinds.h"
 #include "kernels/base/arena.h"
 
@@ -20,27 +19,26 @@ void shards_close(ShardSet *s)
     *s = (ShardSet){0};
 }
 
-/* How many shards the names in the folder speak of. */
+/* The number of shards that a name speaks of. */
+static Status read_count(void *count, const char *name)
+{
+    int64_t k, n, *before = count;
+    int end = 0;
+    if (sscanf(name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", &k, &n, &end) != 2 || !end || name[end])
+        return OK;
+    if (*before && n != *before)
+        return fail(ERR_DATA, "holds shards of two preparations, of %" PRId64 " and of %" PRId64 "; run prepare again", *before, n);
+    *before = n;
+    return OK;
+}
+
 static Status count_shards(const char *folder, int64_t *count)
 {
-    DIR *d = opendir(folder);
-    if (!d)
-        return fail(ERR_MISSING, "%s: %s; run prepare", folder, strerror(errno));
-    Status s = OK;
     *count = 0;
-    for (struct dirent *e; !s && (e = readdir(d));) {
-        int64_t k, n;
-        int end = 0;
-        if (sscanf(e->d_name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", &k, &n, &end) != 2 || !end || e->d_name[end])
-            continue;
-        if (*count && n != *count)
-            s = fail(ERR_DATA, "%s: holds shards of two preparations, of %" PRId64 " and of %" PRId64 "; run prepare again", folder, *count, n);
-        *count = n;
-    }
-    closedir(d);
-    if (!s && *count < 1)
-        s = fail(ERR_MISSING, "%s: there are no shards; run prepare", folder);
-    return s;
+    if (!file_exists(folder))
+        return fail(ERR_MISSING, "%s: there is no such folder; run prepare", folder);
+    TRY_IN(file_list(folder, read_count, count), "%s", folder);
+    return *count < 1 ? fail(ERR_MISSING, "%s: there are no shards; run prepare", folder) : OK;
 }
 
 static Status check_alike(const Shard *first, const Shard *s, int64_t k, int64_t n)
@@ -71,10 +69,9 @@ static void fill_rows(ShardSet *set, int64_t k, int32_t first_visual)
 static Status open_all(ShardSet *s, const char *folder)
 {
     for (int64_t k = 0; k < s->n; k++) {
-        char path[PATH_MAX];
-        if ((size_t)snprintf(path, sizeof path, "%s/shard-%05" PRId64 "-of-%05" PRId64 ".h5", folder, k, s->n) >= sizeof path)
-            return fail(ERR_USAGE, "%s: the name is too long", folder);
-        TRY(shard_open(&s->shards[k], path));
+        char path[PATH_MAX], name[64];
+        snprintf(name, sizeof name, "shard-%05" PRId64 "-of-%05" PRId64 ".h5", k, s->n);
+        TRY(shard_open(&s->shards[k], file_join(path, folder, name)));
         TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
         s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
     }

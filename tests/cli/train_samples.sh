@@ -116,7 +116,7 @@ for how in "" --dry-run; do
     says "bad.jsonl:7: \"ask\" is missing; it takes the text of a question"
     says "bad.jsonl:8: "
     says "bad.jsonl:9: picture $dir/prompts/cut.png: PNG: the file ends before the picture does"
-    says "bad.jsonl:10: picture $dir/prompts/.: Is a directory"
+    says "bad.jsonl:10: $dir/prompts/.: is a folder, expected a file"
     says "bad.jsonl:11:12: "
     says "and 2 more"
     [ ! -e "$dir/runs/r" ] || fail "a run with bad prompts has begun"

@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
@@ -54,7 +53,7 @@ static void check_case(const char *name, const char *setting, int64_t samples, i
     JsonDoc *doc;
     run_train(name, setting, "--dry-run");
     snprintf(path, sizeof path, "%s/out", test_dir());
-    CHECK_MSG(!disk_exists(path), "%s: the dry run wrote %s", name, path);
+    CHECK_MSG(!file_exists(path), "%s: the dry run wrote %s", name, path);
     snprintf(path, sizeof path, "%s/stdout", test_dir());
     REQUIRE_OK(file_read(&text, &n, path, 1 << 20));
     REQUIRE_OK(json_parse(&doc, text, n, path));

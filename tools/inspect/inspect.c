@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "data/formats/file.h"
 #include "kernels/base/cli.h"
 
 static Status inspect_one(const InspectOptions *o)

@@ -1,10 +1,7 @@
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
@@ -19,11 +16,8 @@ enum { LARGEST_JSON = 64 << 20 };
 static Status read_json(const char *folder, const char *name, JsonDoc **doc)
 {
     char path[PATH_MAX];
-    struct stat st;
     *doc = NULL;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || stat(path, &st))
-        return OK;
-    return json_read_file(doc, path);
+    return file_exists(file_join(path, folder, name)) ? json_read_file(doc, path) : OK;
 }
 
 /* The same as text, for JSON output: what is in the file, as it is. */
@@ -31,8 +25,7 @@ static Status put_file(JsonOut *j, const char *folder, const char *name, const c
 {
     char path[PATH_MAX], *text;
     size_t n;
-    struct stat st;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || stat(path, &st))
+    if (!file_exists(file_join(path, folder, name)))
         return OK;
     JsonDoc *doc;
     TRY(file_read(&text, &n, path, LARGEST_JSON));
@@ -124,22 +117,20 @@ typedef struct RunFound {
     char damage[512];  /* of the first damaged checkpoint */
 } RunFound;
 
-static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+static Status add_checkpoint(void *found, const char *name)
+{
+    RunFound *f = found;
+    if (!strncmp(name, "checkpoint-", 11) && f->n < 256 && strlen(name) < sizeof f->checkpoints[0])
+        memcpy(f->checkpoints[f->n++], name, strlen(name) + 1);
+    return OK;
+}
 
 static Status find_checkpoints(const char *folder, RunFound *f)
 {
-    DIR *d = opendir(folder);
-    if (!d)
-        return fail(ERR_MISSING, "%s: %s", folder, strerror(errno));
-    for (struct dirent *e; (e = readdir(d));)
-        if (!strncmp(e->d_name, "checkpoint-", 11) && f->n < 256 && strlen(e->d_name) < sizeof f->checkpoints[0])
-            memcpy(f->checkpoints[f->n++], e->d_name, strlen(e->d_name) + 1);
-    closedir(d);
-    qsort(f->checkpoints, (size_t)f->n, sizeof f->checkpoints[0], by_name);
+    TRY(file_list(folder, add_checkpoint, f));
     for (int i = 0; i < f->n; i++) {
         char path[PATH_MAX];
-        snprintf(path, sizeof path, "%s/%s", folder, f->checkpoints[i]);
-        Status s = manifest_verify(path);
+        Status s = manifest_verify(file_join(path, folder, f->checkpoints[i]));
         if (s == ERR_NOMEM)
             return s;
         f->whole[i] = s == OK;
@@ -153,9 +144,7 @@ static Status read_log(const char *folder, RunFound *f)
 {
     char path[PATH_MAX], *line = NULL;
     size_t capacity = 0;
-    if ((size_t)snprintf(path, sizeof path, "%s/train.jsonl", folder) >= sizeof path)
-        return fail(ERR_USAGE, "%s: the name is too long", folder);
-    FILE *in = fopen(path, "re");
+    FILE *in = fopen(file_join(path, folder, "train.jsonl"), "re");
     if (!in)
         return OK;
     Status s = OK;

@@ -4,6 +4,7 @@
 
 #include "data/text/encode.h"
 #include "data/pictures/preprocessor.h"
+#include "data/formats/file.h"
 #include "data/formats/sha256.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
@@ -29,7 +30,7 @@ static Status open_words(Words *w, const InspectOptions *o, const Shard *s)
     if (o->config) {
         RunConfig cfg;
         TRY(config_load(&cfg, o->config, NULL, 0));
-        snprintf(path, sizeof path, "%s/tokenizer.model", cfg.model.llm.path);
+        file_join(path, cfg.model.llm.path, "tokenizer.model");
         config_free(&cfg);
     } else if (name && name->kind == JSON_STRING) {
         snprintf(path, sizeof path, "%s", name->string);

@@ -1,5 +1,4 @@
 /* inspect_text.c: what kind of thing a path is, and what inspect's pages have in common: numbers for people, JSON. */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
+#include "data/formats/utf8.h"
 #include "data/pictures/image.h"
 #include "tools/inspect/inspect.h"
 
@@ -38,27 +39,15 @@ typedef struct Contents {
     bool manifest, config, run, checkpoint, shards, weights;
 } Contents;
 
-static bool ends_with(const char *text, const char *end)
+static Status look_at_name(void *contents, const char *name)
 {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-static Status look_into(const char *folder, Contents *c)
-{
-    DIR *d = opendir(folder);
-    if (!d)
-        return fail(ERR_MISSING, "%s: %s", folder, strerror(errno));
-    for (struct dirent *e; (e = readdir(d));) {
-        const char *name = e->d_name;
-        c->manifest |= !strcmp(name, "MANIFEST.json");
-        c->config |= !strcmp(name, "config.json");
-        c->run |= !strcmp(name, "config.resolved.json") || !strcmp(name, "train.jsonl");
-        c->checkpoint |= !strncmp(name, "checkpoint-", 11);
-        c->shards |= !strcmp(name, "manifest.jsonl") || (!strncmp(name, "shard-", 6) && ends_with(name, ".h5"));
-        c->weights |= ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
-    }
-    closedir(d);
+    Contents *c = contents;
+    c->manifest |= !strcmp(name, "MANIFEST.json");
+    c->config |= !strcmp(name, "config.json");
+    c->run |= !strcmp(name, "config.resolved.json") || !strcmp(name, "train.jsonl");
+    c->checkpoint |= !strncmp(name, "checkpoint-", 11);
+    c->shards |= !strcmp(name, "manifest.jsonl") || (!strncmp(name, "shard-", 6) && utf8_ends(name, ".h5"));
+    c->weights |= utf8_ends(name, ".safetensors") || utf8_ends(name, ".safetensors.index.json");
     return OK;
 }
 
@@ -66,7 +55,7 @@ static Status look_into(const char *folder, Contents *c)
 static Status identify_folder(const char *path, PathKind *kind)
 {
     Contents c = {0};
-    TRY(look_into(path, &c));
+    TRY(file_list(path, look_at_name, &c));
     if (c.manifest)
         *kind = PATH_CHECKPOINT;
     else if (c.checkpoint || c.run)
@@ -106,7 +95,7 @@ Status inspect_identify(const char *path, PathKind *kind)
         return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
     size_t n = fread(start, 1, sizeof start - 1, f);
     fclose(f);
-    bool shard = (n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || ends_with(path, ".h5");
+    bool shard = (n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || utf8_ends(path, ".h5");
     const char *foreign = shard ? NULL : foreign_file(path, start, n);
     *kind = shard ? PATH_SHARD : PATH_WEIGHTS;
     return !foreign ? OK : fail(ERR_DATA, "%s is %s; inspect takes a safetensors file, a shard (.h5), or the folder of a model, shards, a checkpoint or a run",

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
@@ -40,14 +39,13 @@ static void summarise(JsonOut *o, const SceneSet *set)
 /* *done: the folder holds exactly this set. Another set there is an error: nothing of it is touched. */
 static Status look_for_old(const SceneSet *set, const JsonOut *summary, bool *done)
 {
-    char path[FILE_MAX_PATH], *old;
+    char path[PATH_MAX], *old;
     size_t n;
-    TRY(file_join(path, set->out, "scenes.json"));
     *done = false;
-    if (access(path, F_OK))
+    if (!file_exists(file_join(path, set->out, "scenes.json")))
         return OK;
     TRY(file_read(&old, &n, path, MAX_SUMMARY));
-    *done = n == summary->length && !memcmp(old, summary->text, n);
+    *done = !strncmp(old, summary->text, summary->length);
     mem_free(old);
     return *done ? OK : fail(ERR_CREATE, "%s was made with other settings; remove %s or give another --out", path, set->out);
 }
@@ -59,8 +57,7 @@ typedef struct Split {
     SceneKind kinds[SCENE_KINDS]; /* asked in turn */
     int n_kinds;
     uint8_t *rgb;
-    char path[FILE_MAX_PATH]; /* of the JSON file */
-    FILE *json;
+    FileDraft json;
 } Split;
 
 static void put_turn(JsonOut *o, const SceneQuestion *q, SceneKind kind, bool first)
@@ -100,13 +97,12 @@ static void put_more_turns(JsonOut *o, const Split *p, const Scene *s, const Sce
 
 static Status write_picture(const Split *p, const Scene *s, const char *image, SceneRandom *r)
 {
-    char path[FILE_MAX_PATH];
+    char path[PATH_MAX];
     uint8_t *jpeg;
     size_t n;
-    TRY(file_join(path, p->set->out, image));
     scene_draw(p->rgb, s, (int32_t)p->set->size, r);
     TRY(image_encode_jpeg(p->rgb, (int32_t)p->set->size, (int32_t)p->set->size, s->quality, &jpeg, &n));
-    Status status = file_write(path, jpeg, n);
+    Status status = file_write(file_join(path, p->set->out, image), jpeg, n);
     mem_free(jpeg);
     return status;
 }
@@ -141,62 +137,46 @@ static Status write_record(Split *p, int64_t number)
     Status status = OK;
     if (o.failed)
         status = fail(ERR_NOMEM, "no memory for record %" PRId64, number);
-    else if (fprintf(p->json, "%s\n%s", number ? "," : "", o.text) < 0)
-        status = fail(ERR_IO, "%s: cannot be written: %s", p->path, strerror(errno));
+    else if (fprintf(p->json.out, "%s\n%s", number ? "," : "", o.text) < 0)
+        status = fail(ERR_IO, "%s: cannot be written: %s", p->json.path, strerror(errno));
     jsonout_free(&o);
     return status ? status : write_picture(p, &s, image, &r);
 }
 
 static Status write_records(Split *p, int64_t count)
 {
-    p->json = fopen(p->path, "wb");
-    if (!p->json)
-        return fail(ERR_CREATE, "%s: cannot be created: %s", p->path, strerror(errno));
-    fputc('[', p->json);
     Status s = OK;
+    fputc('[', p->json.out);
     for (int64_t i = 0; i < count && !s; i++) {
         s = write_record(p, i);
         if (i % 500 == 0)
             log_progress("%s: %" PRId64 " of %" PRId64 " pictures", p->name, i, count);
     }
-    fputs("\n]\n", p->json);
-    bool good = !ferror(p->json);
-    good = !fclose(p->json) && good;
-    return s || good ? s : fail(ERR_IO, "%s: cannot be written: %s", p->path, strerror(errno));
+    fputs("\n]\n", p->json.out);
+    return file_publish(&p->json, s);
 }
 
 static Status write_split(const SceneSet *set, bool heldout, uint8_t *rgb)
 {
     Split p = {.set = set, .name = heldout ? "heldout" : "train", .heldout = heldout, .rgb = rgb};
-    char name[32];
+    char path[PATH_MAX];
     for (int k = 0; k < SCENE_KINDS; k++)
         if (set->kinds[k])
             p.kinds[p.n_kinds++] = (SceneKind)k;
-    TRY(file_join(p.path, set->out, p.name));
-    TRY(file_make_folder(p.path));
-    snprintf(name, sizeof name, "%s.json", p.name);
-    TRY(file_join(p.path, set->out, name));
+    TRY(file_make_folders(file_join(path, set->out, p.name)));
+    TRY(file_draft(&p.json, file_join(path, set->out, heldout ? "heldout.json" : "train.json")));
     return write_records(&p, heldout ? set->heldout : set->count);
-}
-
-/* Last, and under another name first: that it is there means that all the rest is. */
-static Status write_summary(const SceneSet *set, const JsonOut *summary)
-{
-    char path[FILE_MAX_PATH], draft[FILE_MAX_PATH];
-    TRY(file_join(path, set->out, "scenes.json"));
-    TRY(file_join(draft, set->out, "scenes.json.new"));
-    TRY(file_write(draft, summary->text, summary->length));
-    return rename(draft, path) ? fail(ERR_IO, "%s: cannot be renamed: %s", draft, strerror(errno)) : OK;
 }
 
 static Status write_all(const SceneSet *set, const JsonOut *summary)
 {
     uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
-    Status s = rgb ? file_make_folder(set->out) : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
+    Status s = rgb ? OK : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
     for (int heldout = 0; heldout < 2 && !s; heldout++)
         s = write_split(set, heldout, rgb);
     mem_free(rgb);
-    return s ? s : write_summary(set, summary);
+    char path[PATH_MAX];
+    return s ? s : file_replace(file_join(path, set->out, "scenes.json"), summary->text); /* last: that it is there means that all the rest is */
 }
 
 Status scenes_write(const SceneSet *set)

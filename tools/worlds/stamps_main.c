@@ -23,16 +23,16 @@ enum { MAX_TEXT_BYTES = 1 << 20, MAX_PICTURE_BYTES = 1 << 26, MAX_CAPTION = 400,
 typedef struct Stamps {
     const char *from, *out;
     int64_t heldout, seed; /* percent */
-    FILE *json[2];         /* training, held out */
+    FileDraft json[2];     /* training, held out */
     int64_t written[2], drawings, without_caption, unreadable;
 } Stamps;
 
-static const char *const SPLITS[2] = {"train", "heldout"};
+static const char *const SPLITS[2] = {"train.json", "heldout.json"};
 
 /* The first line without a byte order mark and blanks at its ends; false when there is none or it is not UTF-8. */
 static bool read_caption(char caption[MAX_CAPTION], const char *png_path)
 {
-    char path[FILE_MAX_PATH], *text;
+    char path[PATH_MAX], *text;
     size_t n = strlen(png_path) - strlen(".png");
     if (snprintf(path, sizeof path, "%.*s.txt", (int)n, png_path) >= (int)sizeof path || access(path, R_OK))
         return false;
@@ -103,22 +103,16 @@ static Status put_record(Stamps *st, int split, const char *id, const char *imag
     Status s = OK;
     if (o.failed)
         s = fail(ERR_NOMEM, "%s: no memory for its record", id);
-    else if (fprintf(st->json[split], "%s\n%s", st->written[split]++ ? "," : "", o.text) < 0)
-        s = fail(ERR_IO, "%s/%s.json: cannot be written: %s", st->out, SPLITS[split], strerror(errno));
+    else if (fprintf(st->json[split].out, "%s\n%s", st->written[split]++ ? "," : "", o.text) < 0)
+        s = fail(ERR_IO, "%s: cannot be written: %s", st->json[split].path, strerror(errno));
     jsonout_free(&o);
     return s;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
 }
 
 /* `id` is the path below the folder without its ending; the split follows from it, so that it stays when pictures come and go. */
 static Status take_picture(Stamps *st, const char *path)
 {
-    char caption[MAX_CAPTION], id[FILE_MAX_PATH], image[64], to[FILE_MAX_PATH];
+    char caption[MAX_CAPTION], id[PATH_MAX], image[64], to[PATH_MAX];
     const char *below = path + strlen(st->from);
     below += strspn(below, "/");
     snprintf(id, sizeof id, "%.*s", (int)(strlen(below) - strlen(".png")), below);
@@ -131,8 +125,7 @@ static Status take_picture(Stamps *st, const char *path)
         hash = philox_key(hash, RANDOM_SCENES, (unsigned char)*c, (uint64_t)st->seed);
     bool readable;
     snprintf(image, sizeof image, "pictures/%06" PRId64 ".jpg", st->written[0] + st->written[1]);
-    TRY(file_join(to, st->out, image));
-    TRY(copy_picture(to, path, &readable));
+    TRY(copy_picture(file_join(to, st->out, image), path, &readable));
     if (!readable) {
         st->unreadable++;
         return OK;
@@ -144,7 +137,7 @@ static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts
 
 static Status take_all(Stamps *st)
 {
-    char from[FILE_MAX_PATH];
+    char from[PATH_MAX];
     snprintf(from, sizeof from, "%s", st->from);
     FTS *tree = fts_open((char *[]){from, NULL}, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
     if (!tree)
@@ -153,55 +146,43 @@ static Status take_all(Stamps *st)
     for (FTSENT *e; !s && (e = fts_read(tree));) {
         if (e->fts_info != FTS_F)
             continue;
-        st->drawings += ends_with(e->fts_name, ".svg");
-        if (ends_with(e->fts_name, ".png"))
+        st->drawings += utf8_ends(e->fts_name, ".svg");
+        if (utf8_ends(e->fts_name, ".png"))
             s = take_picture(st, e->fts_path);
     }
     fts_close(tree);
     return s;
 }
 
-/* Under another name until everything is written. */
-static Status open_split(Stamps *st, int split, char path[FILE_MAX_PATH])
+static Status open_split(Stamps *st, int split)
 {
-    char name[32];
-    snprintf(name, sizeof name, "%s.json.new", SPLITS[split]);
-    TRY(file_join(path, st->out, name));
-    st->json[split] = fopen(path, "wb");
-    return st->json[split] && fputc('[', st->json[split]) != EOF ? OK : fail(ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+    char path[PATH_MAX];
+    TRY(file_draft(&st->json[split], file_join(path, st->out, SPLITS[split])));
+    fputc('[', st->json[split].out);
+    return OK;
 }
 
-static Status finish_split(Stamps *st, int split, const char *draft, bool keep)
+static Status finish_split(FileDraft *json, Status s)
 {
-    char name[32], path[FILE_MAX_PATH];
-    bool good = fputs("\n]\n", st->json[split]) >= 0;
-    good = !fclose(st->json[split]) && good;
-    if (!keep)
-        return OK;
-    snprintf(name, sizeof name, "%s.json", SPLITS[split]);
-    TRY(file_join(path, st->out, name));
-    return good && !rename(draft, path) ? OK : fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    if (json->out)
+        fputs("\n]\n", json->out);
+    return file_publish(json, s);
 }
 
 static Status write_set(Stamps *st)
 {
-    char path[2][FILE_MAX_PATH], pictures[FILE_MAX_PATH];
+    char pictures[PATH_MAX];
     if (access(st->from, R_OK | X_OK))
         return fail(ERR_MISSING, "%s: %s; install the Debian package tuxpaint-stamps-default, or name another folder with --from", st->from,
                     strerror(errno));
-    TRY(file_make_folder(st->out));
-    TRY(file_join(pictures, st->out, "pictures"));
-    TRY(file_make_folder(pictures));
-    Status s = OK;
-    for (int k = 0; k < 2 && !s; k++)
-        s = open_split(st, k, path[k]);
+    TRY(file_make_folders(file_join(pictures, st->out, "pictures")));
+    Status s = open_split(st, 0);
+    if (!s)
+        s = open_split(st, 1);
     if (!s)
         s = take_all(st);
-    for (int k = 0; k < 2 && st->json[k]; k++) {
-        Status finished = finish_split(st, k, path[k], !s);
-        s = s ? s : finished;
-    }
-    return s;
+    s = finish_split(&st->json[0], s);
+    return finish_split(&st->json[1], s);
 }
 
 int main(int argc, char **argv)

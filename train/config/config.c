@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "train/config/config_reader.h"
 
@@ -244,14 +245,9 @@ static void default_shards(ConfigReader *r)
 static Status folder_of(const char *file, const char *cwd, char out[PATH_MAX])
 {
     char path[PATH_MAX];
-    const char *slash = strrchr(file, '/');
-    if (!slash || !strcmp(file, "-"))
-        snprintf(out, PATH_MAX, "%s", cwd);
-    else {
-        snprintf(path, sizeof path, "%.*s", (int)(slash == file ? 1 : slash - file), file);
-        if (!realpath(path, out))
-            return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
-    }
+    if (strchr(file, '/'))
+        return realpath(file_folder(path, file), out) ? OK : fail(ERR_MISSING, "%s: %s", path, strerror(errno));
+    snprintf(out, PATH_MAX, "%s", cwd);
     return OK;
 }
 

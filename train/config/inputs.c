@@ -3,7 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "data/formats/disk.h"
+#include "data/formats/file.h"
 
 typedef struct Missing {
     char text[8192];
@@ -24,7 +24,7 @@ static Status gather(Missing *m, Status s)
 static Status look_inside(const char *key, const char *folder, const char *file, const char *what)
 {
     char path[PATH_MAX];
-    if (!folder || !disk_exists(folder) || disk_exists(disk_join(path, folder, file)))
+    if (!folder || !file_exists(folder) || file_exists(file_join(path, folder, file)))
         return OK;
     return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", key, path, what);
 }
@@ -47,7 +47,7 @@ Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only)
     *mixture = (Mixture){0};
     TRY(gather(&m, config_check_paths(cfg, data_only ? DATA_KEYS : NULL)));
     TRY(look_for_models(&m, cfg));
-    if (!cfg->data.mixture || disk_exists(cfg->data.mixture)) {
+    if (!cfg->data.mixture || file_exists(cfg->data.mixture)) {
         TRY(mixture_load(mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
         TRY(gather(&m, mixture_check_files(mixture, m.n > 0)));
     }

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include "data/formats/file.h"
 
 EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes)
 {
@@ -23,7 +24,7 @@ EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes)
 
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
 {
-    snprintf(tokenizer_path, PATH_MAX, "%s/tokenizer.model", cfg->model.llm.path);
+    file_join(tokenizer_path, cfg->model.llm.path, "tokenizer.model");
     return (PrepareOptions){
         .mixture = mixture,
         .encoder = plan_encoder(cfg, sizes),

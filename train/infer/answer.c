@@ -1,6 +1,5 @@
 #include "train/infer/answer.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 
 /* Addresses only: pages are taken when an operator touches them. */
 static const size_t WORKSPACE_ADDRESSES = (size_t)1 << 36;
+enum { LARGEST_PICTURE = 1 << 30 }; /* bytes of a file */
 
 struct Answerer {
     Backend own;      /* where nothing is borrowed */
@@ -36,12 +36,12 @@ struct Answerer {
     int64_t text_capacity;
 };
 
-static Status create(Answerer **out, char tokenizer[FILE_MAX_PATH], const RunConfig *cfg)
+static Status create(Answerer **out, char tokenizer[PATH_MAX], const RunConfig *cfg)
 {
     Answerer *a = *out = mem_alloc(sizeof *a);
     if (!a)
         return fail(ERR_NOMEM, "no memory for the answerer");
-    TRY(file_join(tokenizer, cfg->model.llm.path, "tokenizer.model"));
+    file_join(tokenizer, cfg->model.llm.path, "tokenizer.model");
     TRY_IN(tokenizer_open(&a->tokenizer, tokenizer), "model.llm.path");
     a->sees = cfg->model.vision.path != NULL;
     return OK;
@@ -59,7 +59,7 @@ static Status use(Answerer *a, const RunConfig *cfg, GenLlava *model)
 
 Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir)
 {
-    char tokenizer[FILE_MAX_PATH];
+    char tokenizer[PATH_MAX];
     DType compute;
     TRY(create(out, tokenizer, cfg));
     Answerer *a = *out;
@@ -76,7 +76,7 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
 
 Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor)
 {
-    char tokenizer[FILE_MAX_PATH];
+    char tokenizer[PATH_MAX];
     TRY(create(out, tokenizer, cfg));
     Answerer *a = *out;
     a->backend = backend;
@@ -104,43 +104,14 @@ void answerer_close(Answerer **out)
     *out = NULL;
 }
 
-static Status read_file(const char *path, uint8_t **bytes, size_t *n)
-{
-    bool standard = !strcmp(path, "-");
-    FILE *f = standard ? stdin : fopen(path, "rb");
-    if (!f)
-        return fail(ERR_MISSING, "picture %s: %s", path, strerror(errno));
-    Status s = OK;
-    size_t capacity = 1 << 16;
-    *n = 0;
-    *bytes = mem_alloc(capacity);
-    while (*bytes) {
-        *n += fread(*bytes + *n, 1, capacity - *n, f);
-        if (*n < capacity)
-            break;
-        uint8_t *grown = mem_grow(*bytes, capacity *= 2);
-        if (!grown)
-            mem_free(*bytes);
-        *bytes = grown;
-    }
-    if (!*bytes)
-        s = fail(ERR_NOMEM, "picture %s: no memory for its bytes", path);
-    else if (ferror(f))
-        s = fail(ERR_IO, "picture %s: %s", path, strerror(errno));
-    if (!standard)
-        fclose(f);
-    return s;
-}
-
 Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels)
 {
-    uint8_t *bytes = NULL;
-    size_t n = 0;
+    char *bytes;
+    size_t n;
     Image image = {0};
     Reject reject;
-    Status s = read_file(path, &bytes, &n);
-    if (!s)
-        s = fail_context(image_decode(&image, bytes, n, &reject), "picture %s", path);
+    TRY(file_read(&bytes, &n, path, LARGEST_PICTURE));
+    Status s = fail_context(image_decode(&image, (const uint8_t *)bytes, n, &reject), "picture %s", path);
     if (!s)
         s = fail_context(image_prepare(pixels, &image, &p->prep), "picture %s", path);
     image_free(&image);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "data/formats/safetensors.h"
 
 typedef struct LabelRow {
@@ -25,7 +25,7 @@ struct Dump {
 Status dump_open(Dump **out, const char *folder, const Dist *dist, int64_t vocabulary)
 {
     *out = NULL;
-    TRY_IN(disk_make_folders(folder), "--dump");
+    TRY_IN(file_make_folders(folder), "--dump");
     Dump *d = mem_alloc(sizeof *d);
     if (!d || !(d->folder = mem_strdup(folder))) {
         mem_free(d);
@@ -208,7 +208,7 @@ Status dump_write(Dump *d, int64_t step, Params *p, const DumpScalars *scalars)
         int64_t n = (int64_t)(n_rows / sizeof *all);
         for (int64_t i = 0; i < n; i++) /* every rank counted from 0; gathered, rows and logits stand in the same order */
             all[i].index = i;
-        s = write_file(disk_join(path, d->folder, name), p, scalars, all, logits, n, d->vocabulary);
+        s = write_file(file_join(path, d->folder, name), p, scalars, all, logits, n, d->vocabulary);
     }
     mem_free(rows);
     mem_free(logits);

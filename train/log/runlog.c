@@ -12,7 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/cli.h"
@@ -129,12 +128,12 @@ Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64
         return fail(ERR_NOMEM, "%s: out of memory", folder);
     l->every = cfg->log.every;
     l->total = total;
-    disk_join(l->path, folder, "train.jsonl");
+    file_join(l->path, folder, "train.jsonl");
     Status s = cut_back(l->path, step);
     if (s == OK && !(l->jsonl = fopen(l->path, "a")))
         s = fail(ERR_CREATE, "%s: cannot be created: %s", l->path, strerror(errno));
     if (s == OK && cfg->log.tensorboard)
-        s = tensorboard_open(&l->tensorboard, disk_join(tb, folder, "tb"), step);
+        s = tensorboard_open(&l->tensorboard, file_join(tb, folder, "tb"), step);
     if (s != OK)
         runlog_close(&l);
     *out = l;
@@ -222,7 +221,7 @@ Status runlog_environment(const char *folder, const Backend *backend, DType comp
     dl_iterate_phdr(add_library, &out);
     jsonout_end_array(&out);
     jsonout_end_object(&out);
-    Status s = out.failed ? fail(ERR_NOMEM, "environment.json: out of memory") : disk_replace(disk_join(path, folder, "environment.json"), out.text);
+    Status s = out.failed ? fail(ERR_NOMEM, "environment.json: out of memory") : file_replace(file_join(path, folder, "environment.json"), out.text);
     jsonout_free(&out);
     return s;
 }

@@ -1,13 +1,11 @@
 #include "train/log/samples.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/text/tokenizer.h"
@@ -57,7 +55,7 @@ static Status grow(void **list, int n, size_t size)
 static char *picture_path(const Samples *s, const char *image, char path[PATH_MAX])
 {
     if (*image != '/')
-        return disk_join(path, s->folder, image);
+        return file_join(path, s->folder, image);
     snprintf(path, PATH_MAX, "%s", image);
     return path;
 }
@@ -69,7 +67,7 @@ static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
         return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line, json_kind_name(image->kind));
     if (!r->preprocessor)
         return fail(ERR_DATA, "%s:%d: \"image\": this model has no vision tower (model.vision.path is null)", r->file, r->line);
-    if (!disk_exists(picture_path(r->s, image->string, path)))
+    if (!file_exists(picture_path(r->s, image->string, path)))
         return fail(ERR_MISSING, "%s:%d: picture %s: there is no such file", r->file, r->line, path);
     const size_t n_bytes = (size_t)r->preprocessor->prep.height * (size_t)r->preprocessor->prep.width * 3;
     TRY(grow((void **)&p->images, p->n_images, sizeof *p->images));
@@ -148,8 +146,8 @@ static Status read_lines(Reader *r, FILE *in)
 
 static Status read_file(Reader *r, const RunConfig *cfg)
 {
-    char path[FILE_MAX_PATH];
-    TRY(file_join(path, cfg->model.llm.path, "tokenizer.model"));
+    char path[PATH_MAX];
+    file_join(path, cfg->model.llm.path, "tokenizer.model");
     TRY_IN(tokenizer_open(&r->tokenizer, path), "model.llm.path");
     FILE *in = fopen(r->file, "r");
     if (!in)
@@ -173,9 +171,7 @@ Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, c
         return OK;
     Reader r = {.s = s, .file = cfg->sample.prompts, .encoder = plan_encoder(cfg, sizes),
                 .preprocessor = cfg->model.vision.path ? preprocessor : NULL};
-    char copy[sizeof s->folder];
-    snprintf(copy, sizeof copy, "%s", r.file);
-    snprintf(s->folder, sizeof s->folder, "%s", dirname(copy));
+    file_folder(s->folder, r.file);
     Status status = read_file(&r, cfg);
     tokenizer_close(&r.tokenizer);
     return status;
@@ -281,7 +277,7 @@ static Status answer_all(const Samples *s, Answerer *a, const char *path)
             jsonout_free(&line);
     }
     if (status == OK)
-        status = disk_write(path, all.text, all.length);
+        status = file_save(path, all.text, all.length);
     mem_free(all.text);
     return status;
 }
@@ -290,25 +286,21 @@ static char *step_folder(char path[PATH_MAX], const char *run_folder, int64_t st
 {
     char name[64];
     snprintf(name, sizeof name, "samples/step-%06lld", (long long)step);
-    return disk_join(path, run_folder, name);
+    return file_join(path, run_folder, name);
 }
 
 Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step)
 {
     char hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX];
     step_folder(final, run_folder, step);
-    disk_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
-    TRY(disk_remove(hidden));
-    TRY(disk_make_folders(hidden));
-    TRY_IN(answer_all(s, a, disk_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
-    TRY(disk_sync_folder(hidden));
-    TRY(disk_remove(final));
-    TRY(disk_rename(hidden, final));
-    return disk_sync_folder(disk_join(file, run_folder, "samples"));
+    file_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
+    TRY(file_stage_folder(hidden));
+    TRY_IN(answer_all(s, a, file_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
+    return file_publish_folder(hidden, final);
 }
 
 bool samples_written(const char *run_folder, int64_t step)
 {
     char path[PATH_MAX];
-    return disk_exists(step_folder(path, run_folder, step));
+    return file_exists(step_folder(path, run_folder, step));
 }

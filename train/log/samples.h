@@ -2,6 +2,8 @@
 #ifndef GENLLAVA_TRAIN_LOG_SAMPLES_H
 #define GENLLAVA_TRAIN_LOG_SAMPLES_H
 
+#include <limits.h>
+
 #include "data/text/encode.h"
 #include "train/infer/answer.h"
 
@@ -16,7 +18,7 @@ typedef struct SamplePrompt {
 typedef struct Samples {
     SamplePrompt *list;
     int n; /* 0: sampling is off */
-    char folder[4096]; /* of the prompts file */
+    char folder[PATH_MAX]; /* of the prompts file */
 } Samples;
 
 /* Reads cfg's prompts when sampling is on: an object a line, {"ask": text, "image": path or list of paths}. All mistakes are told at once, each with its

@@ -6,11 +6,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "data/formats/crc32c.h"
+#include "data/formats/file.h"
 #include "kernels/base/arena.h"
 
 enum { EVENT_MAX = 512 };
@@ -107,12 +107,11 @@ Status tensorboard_open(TensorBoard **out, const char *dir, int64_t step)
         return fail(ERR_NOMEM, "%s: out of memory", dir);
     clock_gettime(CLOCK_REALTIME, &now);
     snprintf(t->path, sizeof t->path, "%s/events.out.tfevents.%010lld.%09ld.%d", dir, (long long)now.tv_sec, now.tv_nsec, (int)getpid());
-    if ((mkdir(dir, 0777) && errno != EEXIST) || !(t->file = fopen(t->path, "wb"))) {
-        Status s = fail(ERR_CREATE, "%s: cannot be created: %s", t->path, strerror(errno));
-        mem_free(t);
-        return s;
-    }
-    Status s = write_start(t, step);
+    Status s = file_make_folders(dir);
+    if (!s && !(t->file = fopen(t->path, "wb")))
+        s = fail(ERR_CREATE, "%s: cannot be created: %s", t->path, strerror(errno));
+    if (!s)
+        s = write_start(t, step);
     if (s != OK)
         tensorboard_close(&t);
     *out = t;
@@ -140,7 +139,8 @@ Status tensorboard_flush(TensorBoard *t)
 void tensorboard_close(TensorBoard **t)
 {
     if (*t) {
-        fclose((*t)->file);
+        if ((*t)->file)
+            fclose((*t)->file);
         mem_free(*t);
     }
     *t = NULL;

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "train/models/hf_config.h"
 #include "train/models/parts.h"
 
@@ -20,7 +20,7 @@ static Status expect_preparation(const char *folder)
 {
     char *path = path_join(folder, "preprocessor_config.json");
     Status s = path ? OK : fail(ERR_NOMEM, "%s: no memory to read it", folder);
-    if (!s && !disk_exists(path))
+    if (!s && !file_exists(path))
         s = fail(ERR_MISSING, "model.vision.path: %s: there is no such file; how pictures are prepared is read from there", path);
     mem_free(path);
     return s;
@@ -90,7 +90,7 @@ static Status choose(const char **out, char **owned, const char *checkpoint, boo
     *owned = checkpoint ? path_join(checkpoint, inside) : NULL;
     if (checkpoint && !*owned)
         return fail(ERR_NOMEM, "%s: no memory to read it", checkpoint);
-    if (*owned && !trained && (start || !disk_exists(*owned))) {
+    if (*owned && !trained && (start || !file_exists(*owned))) {
         mem_free(*owned);
         *owned = NULL;
     }

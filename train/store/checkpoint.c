@@ -8,9 +8,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/utf8.h"
 #include "kernels/base/log.h"
 #include "train/store/algorithms.h"
 #include "train/store/checkpoint_files.h"
@@ -26,12 +26,6 @@ typedef struct BaseHash {
     bool drawn; /* its weights are not read */
 } BaseHash;
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !strcmp(s + n - m, end);
-}
-
 /* Name, size, first and last part of a file: tells one model from another at once, whatever its size. */
 static Status add_base_file(void *arg, const char *name)
 {
@@ -39,10 +33,10 @@ static Status add_base_file(void *arg, const char *name)
     BaseHash *h = arg;
     char path[PATH_MAX];
     struct stat st;
-    bool weights = ends_with(name, ".safetensors") && !h->drawn;
-    if (!weights && !ends_with(name, ".json") && !ends_with(name, ".model"))
+    bool weights = utf8_ends(name, ".safetensors") && !h->drawn;
+    if (!weights && !utf8_ends(name, ".json") && !utf8_ends(name, ".model"))
         return OK;
-    int fd = open(disk_join(path, h->folder, name), O_RDONLY | O_CLOEXEC);
+    int fd = open(file_join(path, h->folder, name), O_RDONLY | O_CLOEXEC);
     char *buf = mem_alloc(HEAD + TAIL);
     if (fd < 0 || !buf || fstat(fd, &st)) {
         Status s = buf ? fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno)) : fail(ERR_NOMEM, "%s: out of memory", path);
@@ -77,7 +71,7 @@ static Status hash_base(const Base *base, char hex[33])
     if (!h.state)
         return fail(ERR_NOMEM, "%s: out of memory", base->path);
     XXH3_128bits_reset(h.state);
-    Status s = disk_list(base->path, add_base_file, &h);
+    Status s = file_list(base->path, add_base_file, &h);
     XXH128_hash_t hash = XXH3_128bits_digest(h.state);
     snprintf(hex, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
     XXH3_freeState(h.state);
@@ -115,9 +109,9 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     if (s == OK)
         s = algorithms_write(&out, backend);
     jsonout_end_object(&out);
-    disk_join(path, folder, STATE);
+    file_join(path, folder, STATE);
     if (s == OK)
-        s = out.failed ? fail(ERR_NOMEM, "%s: out of memory", path) : disk_write_text(path, out.text);
+        s = out.failed ? fail(ERR_NOMEM, "%s: out of memory", path) : file_save_text(path, out.text);
     jsonout_free(&out);
     return s;
 }
@@ -163,7 +157,7 @@ static Status read_state(const char *folder, const RunConfig *cfg, TrainState *s
 {
     char path[PATH_MAX];
     JsonDoc *doc;
-    TRY(json_read_file(&doc, disk_join(path, folder, STATE)));
+    TRY(json_read_file(&doc, file_join(path, folder, STATE)));
     Status s = take_state(json_root(doc), path, state);
     if (s == OK)
         s = check_bases(json_root(doc), folder, cfg);
@@ -179,14 +173,14 @@ static Status write_config(const char *folder, const RunConfig *cfg)
 {
     char path[PATH_MAX], *text;
     TRY(config_to_json(cfg, &text));
-    Status s = disk_write_text(disk_join(path, folder, CONFIG), text);
+    Status s = file_save_text(file_join(path, folder, CONFIG), text);
     mem_free(text);
     return s;
 }
 
 static Status fill_folder(const char *folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
 {
-    TRY(disk_make_folder(folder));
+    TRY(file_stage_folder(folder));
     TRY(checkpoint_write_weights(folder, model, cfg));
     TRY(checkpoint_write_moments(folder, genllava_params(model)));
     TRY(write_config(folder, cfg));
@@ -224,9 +218,9 @@ static char *checkpoint_path(char path[PATH_MAX], const char *run_folder, int64_
 static Status list_checkpoints(const char *run_folder, Listing *l)
 {
     l->n = 0;
-    if (!disk_exists(run_folder))
+    if (!file_exists(run_folder))
         return OK;
-    TRY(disk_list(run_folder, add_step, l));
+    TRY(file_list(run_folder, add_step, l));
     for (int i = 1; i < l->n; i++) /* beyond a million steps names sort otherwise */
         for (int k = i; k > 0 && l->steps[k - 1] > l->steps[k]; k--) {
             int64_t swap = l->steps[k];
@@ -236,26 +230,17 @@ static Status list_checkpoints(const char *run_folder, Listing *l)
     return OK;
 }
 
-/* The folder leaves its name before it is taken apart, so that half of one is never met under it. */
-static Status remove_checkpoint(const char *run_folder, int64_t step)
-{
-    char path[PATH_MAX], hidden[PATH_MAX];
-    snprintf(hidden, sizeof hidden, "%s/.checkpoint-%06lld.old", run_folder, (long long)step);
-    TRY(disk_remove(hidden));
-    TRY(disk_rename(checkpoint_path(path, run_folder, step), hidden));
-    return disk_remove(hidden);
-}
-
 /* Only those up to the present step count: later ones are damaged, or the run was sent back before them on purpose. */
 static Status rotate(const char *run_folder, int64_t step, int64_t keep)
 {
     Listing l;
+    char path[PATH_MAX];
     TRY(list_checkpoints(run_folder, &l));
     int older = 0;
     while (older < l.n && l.steps[older] <= step)
         older++;
     for (int i = 0; i < older - keep; i++)
-        TRY(remove_checkpoint(run_folder, l.steps[i]));
+        TRY(file_retire_folder(checkpoint_path(path, run_folder, l.steps[i])));
     return OK;
 }
 
@@ -263,36 +248,32 @@ static Status point_latest(const char *run_folder, int64_t step)
 {
     char target[64], link[PATH_MAX], latest[PATH_MAX];
     snprintf(target, sizeof target, "checkpoint-%06lld", (long long)step);
-    disk_join(link, run_folder, ".latest.tmp");
-    TRY(disk_remove(link));
+    file_join(link, run_folder, ".latest.tmp");
+    TRY(file_remove(link));
     if (symlink(target, link))
         return fail(ERR_IO, "%s: cannot be created: %s", link, strerror(errno));
-    return disk_rename(link, disk_join(latest, run_folder, "latest"));
+    return file_rename(link, file_join(latest, run_folder, "latest"));
 }
 
 static Status publish(const char *run_folder, const char *temporary, int64_t step)
 {
     char path[PATH_MAX];
-    checkpoint_path(path, run_folder, step);
-    if (disk_exists(path))
-        TRY(remove_checkpoint(run_folder, step));
-    TRY(disk_rename(temporary, path));
+    TRY(file_publish_folder(temporary, checkpoint_path(path, run_folder, step)));
     TRY(point_latest(run_folder, step));
-    return disk_sync_folder(run_folder);
+    return file_sync_folder(run_folder);
 }
 
 Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
 {
     char temporary[PATH_MAX];
     snprintf(temporary, sizeof temporary, "%s/.checkpoint-%06lld.tmp", run_folder, (long long)state->step);
-    TRY_IN(disk_remove(temporary), "saving a checkpoint");
     Status s = fill_folder(temporary, model, cfg, state);
     if (s == OK)
         s = publish(run_folder, temporary, state->step);
     if (s != OK) {
         char why[4096];
         snprintf(why, sizeof why, "%s", status_message());
-        if (disk_remove(temporary) != OK)
+        if (file_remove(temporary) != OK)
             log_warn("%s", status_message());
         return fail(s == ERR_CREATE ? ERR_IO : s, "saving checkpoint-%06lld: %s", (long long)state->step, why);
     }
@@ -337,19 +318,19 @@ Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *c
 Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg)
 {
     char path[PATH_MAX];
-    return config_load(cfg, disk_join(path, folder, CONFIG), sets, n_sets);
+    return config_load(cfg, file_join(path, folder, CONFIG), sets, n_sets);
 }
 
 static Status clean_member(void *run_folder, const char *name)
 {
     char path[PATH_MAX];
     bool ours = !strncmp(name, ".checkpoint-", 12) || !strcmp(name, ".latest.tmp");
-    return ours ? disk_remove(disk_join(path, run_folder, name)) : OK;
+    return ours ? file_remove(file_join(path, run_folder, name)) : OK;
 }
 
 Status checkpoint_clean(const char *run_folder)
 {
     char folder[PATH_MAX];
     snprintf(folder, sizeof folder, "%s", run_folder);
-    return disk_exists(run_folder) ? disk_list(run_folder, clean_member, folder) : OK;
+    return file_exists(run_folder) ? file_list(run_folder, clean_member, folder) : OK;
 }

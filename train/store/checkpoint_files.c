@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "data/text/encode.h"
-#include "data/formats/disk.h"
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/safetensors.h"
 #include "train/config/plan.h"
@@ -132,8 +132,8 @@ static bool has_module(const Params *p, ParamModule m, bool trainable_only)
 static Status write_text(const char *folder, const char *name, JsonOut *out)
 {
     char path[PATH_MAX];
-    disk_join(path, folder, name);
-    Status s = out->failed ? fail(ERR_NOMEM, "%s: out of memory", path) : disk_write_text(path, out->text);
+    file_join(path, folder, name);
+    Status s = out->failed ? fail(ERR_NOMEM, "%s: out of memory", path) : file_save_text(path, out->text);
     jsonout_free(out);
     return s;
 }
@@ -202,7 +202,7 @@ static Status copy_config(const char *base, const char *folder)
 {
     char path[PATH_MAX];
     JsonDoc *doc;
-    TRY(json_read_file(&doc, disk_join(path, base, "config.json")));
+    TRY(json_read_file(&doc, file_join(path, base, "config.json")));
     JsonOut out = {.pretty = true};
     write_with_f32(&out, NULL, json_root(doc));
     json_free(&doc);
@@ -215,8 +215,8 @@ static Status copy_beside(const char *base, const char *folder)
                                         "added_tokens.json", "generation_config.json", "preprocessor_config.json"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         char from[PATH_MAX], to[PATH_MAX];
-        if (disk_exists(disk_join(from, base, NAMES[i])))
-            TRY(disk_copy(from, disk_join(to, folder, NAMES[i])));
+        if (file_exists(file_join(from, base, NAMES[i])))
+            TRY(file_copy(from, file_join(to, folder, NAMES[i])));
     }
     return OK;
 }
@@ -226,12 +226,12 @@ static Status write_folder(const char *checkpoint, const char *name, Params *p, 
 {
     char folder[PATH_MAX], path[PATH_MAX];
     SafeTensors *st = NULL;
-    TRY(disk_make_folder(disk_join(folder, checkpoint, name)));
+    TRY(file_make_folders(file_join(folder, checkpoint, name)));
     TRY(copy_config(base, folder));
     TRY(copy_beside(base, folder));
     if (init == INIT_FROM_WEIGHTS)
         TRY(safetensors_open_folder(&st, base, "model"));
-    Status s = write_module(disk_join(path, folder, "model.safetensors"), p, m, false, st);
+    Status s = write_module(file_join(path, folder, "model.safetensors"), p, m, false, st);
     safetensors_close(&st);
     return s;
 }
@@ -242,10 +242,10 @@ Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunCo
     char path[PATH_MAX];
     if (has_module(p, MODULE_LORA, false)) {
         TRY(write_adapter_config(folder, cfg));
-        TRY(write_module(disk_join(path, folder, "adapter_model.safetensors"), p, MODULE_LORA, true, NULL));
+        TRY(write_module(file_join(path, folder, "adapter_model.safetensors"), p, MODULE_LORA, true, NULL));
     }
-    TRY(write_module(disk_join(path, folder, "projector.safetensors"), p, MODULE_PROJECTOR, true, NULL));
-    TRY(write_module(disk_join(path, folder, "token_rows.safetensors"), p, MODULE_TOKENS, true, NULL));
+    TRY(write_module(file_join(path, folder, "projector.safetensors"), p, MODULE_PROJECTOR, true, NULL));
+    TRY(write_module(file_join(path, folder, "token_rows.safetensors"), p, MODULE_TOKENS, true, NULL));
     if (has_module(p, MODULE_TOKENS, false))
         TRY(write_token_texts(folder, cfg, genllava_model_sizes(model)));
     if (has_module(p, MODULE_LLM, true))
@@ -288,7 +288,7 @@ Status checkpoint_write_moments(const char *folder, Params *p)
             specs[n].n_dims = k == 2 ? 0 : specs[n].n_dims;
         }
     if (s == OK)
-        s = stwriter_open(&w, disk_join(path, folder, "optimizer.safetensors"), specs, n);
+        s = stwriter_open(&w, file_join(path, folder, "optimizer.safetensors"), specs, n);
     for (int i = 0; s == OK && i < p->n; i++)
         for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)
             s = write_moment(w, p, p->list[i], k);
@@ -319,7 +319,7 @@ Status checkpoint_read_moments(const char *folder, Params *p)
 {
     char path[PATH_MAX];
     SafeTensors *st;
-    TRY(safetensors_open(&st, disk_join(path, folder, "optimizer.safetensors")));
+    TRY(safetensors_open(&st, file_join(path, folder, "optimizer.safetensors")));
     Status s = OK;
     for (int i = 0; s == OK && i < p->n; i++)
         for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)

@@ -9,7 +9,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "kernels/base/arena.h"
@@ -64,14 +63,14 @@ static Status add_file(void *arg, const char *name)
     char relative[512], path[PATH_MAX], hex[HEX];
     struct stat st;
     snprintf(relative, sizeof relative, "%s%s", w->inside, name);
-    disk_join(path, w->folder, relative);
+    file_join(path, w->folder, relative);
     if (stat(path, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
         Walk inner = {.out = w->out, .folder = w->folder};
         snprintf(inner.inside, sizeof inner.inside, "%.250s/", relative);
-        TRY(disk_list(path, add_file, &inner));
-        return disk_sync_folder(path);
+        TRY(file_list(path, add_file, &inner));
+        return file_sync_folder(path);
     }
     long long n;
     TRY(manifest_hash_file(path, hex, &n));
@@ -99,22 +98,22 @@ Status manifest_write(const char *folder)
     jsonout_begin_object(&out, NULL);
     jsonout_string(&out, "schema", SCHEMA);
     jsonout_begin_array(&out, "files");
-    Status s = disk_list(folder, add_file, &w);
+    Status s = file_list(folder, add_file, &w);
     jsonout_end_array(&out);
     if (s == OK && out.failed)
-        s = fail(ERR_NOMEM, "%s: out of memory", disk_join(path, folder, NAME));
+        s = fail(ERR_NOMEM, "%s: out of memory", file_join(path, folder, NAME));
     char *text = s == OK ? mem_alloc(out.length + sizeof tail) : NULL;
     if (s == OK && !text)
-        s = fail(ERR_NOMEM, "%s: out of memory", disk_join(path, folder, NAME));
+        s = fail(ERR_NOMEM, "%s: out of memory", file_join(path, folder, NAME));
     if (s == OK) {
         make_tail(tail, out.text, out.length);
         memcpy(text, out.text, out.length);
         memcpy(text + out.length, tail, strlen(tail) + 1);
-        s = disk_write(disk_join(path, folder, NAME), text, strlen(text));
+        s = file_save(file_join(path, folder, NAME), text, strlen(text));
     }
     mem_free(text);
     jsonout_free(&out);
-    return s == OK ? disk_sync_folder(folder) : s;
+    return s == OK ? file_sync_folder(folder) : s;
 }
 
 /* ---------------------------------------------------------------- verifying */
@@ -126,7 +125,7 @@ static Status verify_file(const char *folder, const Json *entry, const char *man
     long long n;
     if (!name || name->kind != JSON_STRING || !bytes || bytes->kind != JSON_INT || !xxh3 || xxh3->kind != JSON_STRING)
         return fail(ERR_DATA, "%s: an entry is not {name, bytes, xxh3}", manifest);
-    TRY(manifest_hash_file(disk_join(path, folder, name->string), hex, &n));
+    TRY(manifest_hash_file(file_join(path, folder, name->string), hex, &n));
     if (n != bytes->integer)
         return fail(ERR_DATA, "%s: damaged: it has %lld bytes, its manifest says %lld", path, n, (long long)bytes->integer);
     if (strcmp(hex, xxh3->string))
@@ -161,7 +160,7 @@ Status manifest_verify(const char *folder)
 {
     char path[PATH_MAX], *text;
     size_t n;
-    TRY(file_read(&text, &n, disk_join(path, folder, NAME), MANIFEST_MAX));
+    TRY(file_read(&text, &n, file_join(path, folder, NAME), MANIFEST_MAX));
     Status s = verify_text(folder, path, text, n);
     mem_free(text);
     return s;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "data/formats/crc32c.h"
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
@@ -14,7 +13,7 @@ static char found[PATH_MAX];
 
 static Status note(void *folder, const char *name)
 {
-    disk_join(found, folder, name);
+    file_join(found, folder, name);
     return OK;
 }
 
@@ -47,11 +46,11 @@ TEST(tensorboard_events)
     char folder[PATH_MAX], *bytes;
     size_t n, at = 0, len;
     TensorBoard *t;
-    disk_join(folder, test_dir(), "tb");
+    file_join(folder, test_dir(), "tb");
     REQUIRE_OK(tensorboard_open(&t, folder, 7));
     REQUIRE_OK(tensorboard_scalar(t, "loss/all", 300, 1.5));
     tensorboard_close(&t);
-    REQUIRE_OK(disk_list(folder, note, folder));
+    REQUIRE_OK(file_list(folder, note, folder));
     CHECK(strstr(found, "/events.out.tfevents."));
     REQUIRE_OK(file_read(&bytes, &n, found, 1 << 20));
     const unsigned char *e = frame(bytes, n, &at, &len);

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "data/formats/disk.h"
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
@@ -17,12 +16,12 @@ static const char *make_folder(void)
 {
     static char folder[PATH_MAX];
     char path[PATH_MAX];
-    disk_join(folder, test_dir(), "checkpoint");
-    REQUIRE_OK(disk_make_folder(folder));
-    REQUIRE_OK(disk_make_folder(disk_join(path, folder, "llm")));
-    REQUIRE_OK(disk_write_text(disk_join(path, folder, "a.txt"), "some bytes"));
-    REQUIRE_OK(disk_write(disk_join(path, folder, "llm/empty"), "", 0));
-    REQUIRE_OK(disk_write(disk_join(path, folder, "llm/zeros"), (char[16]){0}, 16));
+    file_join(folder, test_dir(), "checkpoint");
+    REQUIRE_OK(file_make_folders(folder));
+    REQUIRE_OK(file_make_folders(file_join(path, folder, "llm")));
+    REQUIRE_OK(file_save_text(file_join(path, folder, "a.txt"), "some bytes"));
+    REQUIRE_OK(file_save(file_join(path, folder, "llm/empty"), "", 0));
+    REQUIRE_OK(file_save(file_join(path, folder, "llm/zeros"), (char[16]){0}, 16));
     REQUIRE_OK(manifest_write(folder));
     REQUIRE_OK(manifest_verify(folder));
     return folder;
@@ -32,7 +31,7 @@ static void flip_every_bit(const char *folder, const char *name)
 {
     char path[PATH_MAX], *bytes;
     size_t n;
-    REQUIRE_OK(file_read(&bytes, &n, disk_join(path, folder, name), 1 << 20));
+    REQUIRE_OK(file_read(&bytes, &n, file_join(path, folder, name), 1 << 20));
     for (size_t i = 0; i < 8 * n; i++) {
         bytes[i / 8] ^= (char)(1 << i % 8);
         FILE *f = fopen(path, "r+");
@@ -59,17 +58,17 @@ TEST(manifest_names_the_file)
 {
     const char *folder = make_folder();
     char path[PATH_MAX], wanted[PATH_MAX + 128];
-    disk_join(path, folder, "a.txt");
+    file_join(path, folder, "a.txt");
     REQUIRE(!truncate(path, 3));
     snprintf(wanted, sizeof wanted, "%s: damaged: it has 3 bytes, its manifest says 11", path);
     CHECK_FAILS(manifest_verify(folder), ERR_DATA, wanted);
-    REQUIRE_OK(disk_write_text(path, "same Bytes"));
+    REQUIRE_OK(file_save_text(path, "same Bytes"));
     snprintf(wanted, sizeof wanted, "%s: damaged: its bytes do not have the hash of its manifest", path);
     CHECK_FAILS(manifest_verify(folder), ERR_DATA, wanted);
-    REQUIRE_OK(disk_remove(path));
+    REQUIRE_OK(file_remove(path));
     snprintf(wanted, sizeof wanted, "%s: cannot be opened: No such file or directory", path);
     CHECK_FAILS(manifest_verify(folder), ERR_MISSING, wanted);
-    disk_join(path, folder, "MANIFEST.json");
+    file_join(path, folder, "MANIFEST.json");
     REQUIRE(!truncate(path, 60));
     snprintf(wanted, sizeof wanted, "%s: damaged: it does not end with the hash of what precedes", path);
     CHECK_FAILS(manifest_verify(folder), ERR_DATA, wanted);
@@ -80,12 +79,12 @@ TEST(disk_names_file_and_cause)
     char path[PATH_MAX], wanted[PATH_MAX + 128];
     signal(SIGXFSZ, SIG_IGN);
     REQUIRE(!setrlimit(RLIMIT_FSIZE, &(struct rlimit){8, RLIM_INFINITY}));
-    disk_join(path, test_dir(), "long.txt");
+    file_join(path, test_dir(), "long.txt");
     snprintf(wanted, sizeof wanted, "%s: cannot be written: File too large", path);
-    CHECK_FAILS(disk_write_text(path, "more than eight bytes"), ERR_IO, wanted);
-    CHECK_FAILS(disk_make_folders("/proc/nothing/here"), ERR_CREATE, "/proc/nothing: cannot be created: No such file or directory");
-    REQUIRE_OK(disk_make_folders(disk_join(path, test_dir(), "a/b/c")));
-    REQUIRE_OK(disk_make_folders(path));
-    REQUIRE_OK(disk_remove(disk_join(path, test_dir(), "a")));
-    CHECK(!disk_exists(path));
+    CHECK_FAILS(file_save_text(path, "more than eight bytes"), ERR_IO, wanted);
+    CHECK_FAILS(file_make_folders("/proc/nothing/here"), ERR_CREATE, "/proc/nothing: cannot be created: No such file or directory");
+    REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "a/b/c")));
+    REQUIRE_OK(file_make_folders(path));
+    REQUIRE_OK(file_remove(file_join(path, test_dir(), "a")));
+    CHECK(!file_exists(path));
 }
