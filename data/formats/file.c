@@ -1,3 +1,4 @@
+/* file.c: see file.h. Every room that touches a file or folder calls it. */
 #include "data/formats/file.h"
 
 #include <dirent.h>

@@ -74,7 +74,7 @@ static const char *foreign_file(const char *path, const char *start, size_t n)
 {
     if (image_identify((const uint8_t *)start, n) != IMAGE_UNKNOWN)
         return "a picture; it takes part in a run as a row's \"image\"";
-    if (ends_with(path, ".safetensors")) /* also a damaged one */
+    if (utf8_ends(path, ".safetensors")) /* also a damaged one */
         return NULL;
     size_t blank = strspn(start, " \t\r\n\xEF\xBB\xBF");
     if (start[blank] == '{' || start[blank] == '[')
