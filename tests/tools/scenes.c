@@ -304,5 +304,5 @@ TEST(scenes_write_a_set)
     snprintf(message, sizeof message, "%s/scenes.json was made with other settings; remove %s or give another --out", two, two);
     CHECK_FAILS(scenes_write(&set), ERR_CREATE, message);
     set.out = "/proc/nothing";
-    CHECK_FAILS(scenes_write(&set), ERR_CREATE, "/proc/nothing: the folder cannot be created: No such file or directory");
+    CHECK_FAILS(scenes_write(&set), ERR_CREATE, "/proc/nothing: cannot be created: No such file or directory");
 }

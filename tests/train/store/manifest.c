@@ -1,10 +1,7 @@
-/* manifest.h: every single flipped bit, missing byte and missing file is found; disk.h: what it says when it cannot write. */
+/* manifest.h: every single flipped bit, missing byte and missing file is found. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
@@ -72,19 +69,4 @@ TEST(manifest_names_the_file)
     REQUIRE(!truncate(path, 60));
     snprintf(wanted, sizeof wanted, "%s: damaged: it does not end with the hash of what precedes", path);
     CHECK_FAILS(manifest_verify(folder), ERR_DATA, wanted);
-}
-
-TEST(disk_names_file_and_cause)
-{
-    char path[PATH_MAX], wanted[PATH_MAX + 128];
-    signal(SIGXFSZ, SIG_IGN);
-    REQUIRE(!setrlimit(RLIMIT_FSIZE, &(struct rlimit){8, RLIM_INFINITY}));
-    file_join(path, test_dir(), "long.txt");
-    snprintf(wanted, sizeof wanted, "%s: cannot be written: File too large", path);
-    CHECK_FAILS(file_save_text(path, "more than eight bytes"), ERR_IO, wanted);
-    CHECK_FAILS(file_make_folders("/proc/nothing/here"), ERR_CREATE, "/proc/nothing: cannot be created: No such file or directory");
-    REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "a/b/c")));
-    REQUIRE_OK(file_make_folders(path));
-    REQUIRE_OK(file_remove(file_join(path, test_dir(), "a")));
-    CHECK(!file_exists(path));
 }

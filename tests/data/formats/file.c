@@ -1,0 +1,118 @@
+/* file.h: names at their limits, what is said when reading or writing fails, drafts that appear whole or not at all. */
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "data/formats/file.h"
+#include "kernels/base/arena.h"
+#include "tests/harness.h"
+
+static void check_text(const char *path, const char *wanted)
+{
+    char *text;
+    size_t n;
+    REQUIRE_OK(file_read(&text, &n, path, 1 << 20));
+    CHECK_STR(text, wanted);
+    mem_free(text);
+}
+
+TEST(file_joins_and_takes_apart)
+{
+    char path[PATH_MAX], folder[PATH_MAX], fits[PATH_MAX];
+    CHECK_STR(file_join(path, "a/b", "c.txt"), "a/b/c.txt");
+    CHECK_STR(file_folder(folder, path), "a/b");
+    CHECK_STR(file_folder(folder, "c.txt"), ".");
+    CHECK_STR(file_folder(folder, "/c.txt"), "/");
+    for (size_t i = 0; i + 2 < sizeof fits; i += 2)
+        memcpy(fits + i, "./", 3);
+    fits[PATH_MAX - 3] = 0;
+    CHECK_INT(strlen(file_join(path, fits, "x")), PATH_MAX - 1);
+    char *text;
+    size_t n;
+    CHECK_INT(file_read(&text, &n, file_join(path, fits, "etc"), 10), ERR_MISSING);
+    CHECK(strstr(status_message(), "File name too long"));
+    CHECK_INT(file_write(path, "", 0), ERR_CREATE);
+}
+
+TEST(file_names_file_and_cause)
+{
+    char path[PATH_MAX], wanted[PATH_MAX + 128], *text, bytes[8];
+    size_t n;
+    file_join(path, test_dir(), "long.txt");
+    REQUIRE_OK(file_save(path, "0123456789", 10));
+    snprintf(wanted, sizeof wanted, "%s: larger than the 9 bytes allowed here", path);
+    CHECK_FAILS(file_read(&text, &n, path, 9), ERR_DATA, wanted);
+    int fd = open(path, O_RDWR);
+    REQUIRE_OK(file_read_at(fd, path, bytes, 4, 3));
+    CHECK(!memcmp(bytes, "3456", 4));
+    REQUIRE_OK(file_write_at(fd, path, "ab", 2, 5));
+    check_text(path, "01234ab789");
+    snprintf(wanted, sizeof wanted, "%s: the file ends early", path);
+    CHECK_FAILS(file_read_at(fd, path, bytes, 4, 7), ERR_DATA, wanted);
+    close(fd);
+    snprintf(wanted, sizeof wanted, "%s: is a folder, expected a file", test_dir());
+    CHECK_FAILS(file_read(&text, &n, test_dir(), 9), ERR_MISSING, wanted);
+    signal(SIGXFSZ, SIG_IGN);
+    REQUIRE(!setrlimit(RLIMIT_FSIZE, &(struct rlimit){8, RLIM_INFINITY}));
+    snprintf(wanted, sizeof wanted, "%s: cannot be written: File too large", path);
+    CHECK_FAILS(file_save_text(path, "more than eight bytes"), ERR_IO, wanted);
+    CHECK_FAILS(file_replace(path, "more than eight bytes"), ERR_IO, wanted);
+    CHECK_FAILS(file_make_folders("/proc/nothing/here"), ERR_CREATE, "/proc/nothing: cannot be created: No such file or directory");
+    REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "a/b/c")));
+    REQUIRE_OK(file_make_folders(path));
+    REQUIRE_OK(file_remove(file_join(path, test_dir(), "a")));
+    CHECK(!file_exists(path));
+}
+
+static Status append_name(void *list, const char *name)
+{
+    strcat(strcat(list, name), " ");
+    return OK;
+}
+
+static void check_names(const char *folder, const char *wanted)
+{
+    char names[256] = "";
+    REQUIRE_OK(file_list(folder, append_name, names));
+    CHECK_STR(names, wanted);
+}
+
+TEST(file_drafts_appear_whole_or_not_at_all)
+{
+    char path[PATH_MAX];
+    FileDraft d;
+    REQUIRE_OK(file_replace(file_join(path, test_dir(), "b"), "old"));
+    REQUIRE_OK(file_draft(&d, path));
+    fputs("new", d.out);
+    check_names(test_dir(), ".b.new b ");
+    CHECK_FAILS(file_publish(&d, fail(ERR_DATA, "no")), ERR_DATA, "no");
+    check_names(test_dir(), "b ");
+    check_text(path, "old\n");
+    REQUIRE_OK(file_draft(&d, path));
+    fputs("new", d.out);
+    REQUIRE_OK(file_publish(&d, OK));
+    check_names(test_dir(), "b ");
+    check_text(path, "new");
+}
+
+TEST(file_folders_are_replaced_whole)
+{
+    char hidden[PATH_MAX], path[PATH_MAX], member[PATH_MAX];
+    file_join(path, test_dir(), "set");
+    file_join(hidden, test_dir(), ".set.tmp");
+    for (int round = 0; round < 2; round++) { /* the second stage finds a left-over, the second set an older one */
+        REQUIRE_OK(file_make_folders(file_join(member, hidden, "left-over")));
+        REQUIRE_OK(file_stage_folder(hidden));
+        check_names(hidden, "");
+        REQUIRE_OK(file_save(file_join(member, hidden, round ? "two" : "one"), "", 0));
+        REQUIRE_OK(file_publish_folder(hidden, path));
+        check_names(path, round ? "two " : "one ");
+        check_names(test_dir(), "set ");
+    }
+    REQUIRE_OK(file_retire_folder(path));
+    check_names(test_dir(), "");
+}
