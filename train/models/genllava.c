@@ -170,8 +170,8 @@ static Status load(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
     if (cfg->model.llm.train == TRAIN_LORA)
         TRY_IN(load_lora(g, cfg, checkpoint), "reading the adapters");
     TRY_IN(load_rows(g, cfg, checkpoint), "reading the token rows");
-    if (g->params.backend->joins && cfg->model.llm.train == TRAIN_LORA)
-        TRY_IN(lora_join(&g->llm, &g->params), "joining weights and adapters");
+    if (g->params.backend->joins)
+        TRY_IN(joint_create(&g->params), "joining weights and adapters");
     return OK;
 }
 
@@ -226,7 +226,7 @@ int64_t genllava_count(const GenLlava *g, ParamModule m)
 
 Status genllava_updated(GenLlava *g)
 {
-    TRY(lora_refresh(&g->llm, &g->params));
+    TRY(joint_refresh(&g->params));
     return g->renorm ? token_rows_renormalise(&g->rows, &g->params, &g->llm) : OK;
 }
 
@@ -299,9 +299,8 @@ Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCach
     rows->cu = tape_ints(t, b->cu, b->n_segments + 1);
     rows->pos = tape_ints(t, b->pos, b->n_tokens);
     rows->item = tape_ints(t, b->item, b->n_tokens);
-    for (int i = 0; i < MISTRAL_GROUPS && !rows->iota; i++)
-        if (g->llm.layers[0].joint[i].data)
-            rows->iota = tape_iota(t, b->n_tokens);
+    if (g->params.iota)
+        rows->iota = tape_iota(t, b->n_tokens);
     return mistral_layers(t, &g->llm, embed(t, g, b), rows, cache);
 }
 

@@ -53,7 +53,7 @@ static Param *declare(Params *p, const char *path, const char *which, int64_t ro
 }
 
 /* Adapters of linears with the same input are declared one after the other, all A first: they are multiplied as one matrix. */
-static void declare_group(Params *p, const RunConfig *cfg, int64_t layer, Linear *lin, MistralLinear first, int n)
+static Status declare_group(Params *p, const RunConfig *cfg, int64_t layer, Linear *lin, MistralLinear first, int n)
 {
     const int64_t r = cfg->model.lora.r;
     char path[WEIGHT_NAME_MAX];
@@ -71,6 +71,7 @@ static void declare_group(Params *p, const RunConfig *cfg, int64_t layer, Linear
         if (targeted(cfg, path))
             lin[j].lora_b = declare(p, path, "lora_B", lin[j].w ? lin[j].w->t.shape[0] : 1, r, INIT_ZERO, 0);
     }
+    return joint_declare(p, &lin[first], n);
 }
 
 Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg)
@@ -78,7 +79,7 @@ Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg)
     TRY(check_targets(m, cfg));
     for (int64_t layer = 0; layer < m->config.layers; layer++)
         for (int g = 0; g < MISTRAL_GROUPS; g++)
-            declare_group(p, cfg, layer, m->layers[layer].lin, MISTRAL_GROUP[g].first, MISTRAL_GROUP[g].n);
+            TRY(declare_group(p, cfg, layer, m->layers[layer].lin, MISTRAL_GROUP[g].first, MISTRAL_GROUP[g].n));
     return OK;
 }
 
@@ -219,37 +220,6 @@ Status lora_load(Mistral *m, Params *p, const RunConfig *cfg, const char *folder
     weights_close(&w);
     mem_free(file);
     return s;
-}
-
-/* The most rows of a weight or an adapter. */
-static int64_t longest(const Mistral *m)
-{
-    int64_t most = 0;
-    for (int i = 0; i < N_LINEARS; i++) {
-        const Linear *l = &m->layers[0].lin[i];
-        int64_t out = l->w->t.shape[0], r = l->lora_a ? l->lora_a->t.shape[0] : 0;
-        most = out > most ? out : most;
-        most = r > most ? r : most;
-    }
-    return most;
-}
-
-Status lora_join(Mistral *m, Params *p)
-{
-    const int32_t *iota;
-    TRY(joint_iota(&iota, p, longest(m)));
-    for (int64_t i = 0; i < m->config.layers; i++)
-        for (int g = 0; g < MISTRAL_GROUPS; g++)
-            TRY(joint_create(&m->layers[i].joint[g], p, &m->layers[i].lin[MISTRAL_GROUP[g].first], MISTRAL_GROUP[g].n, iota));
-    return OK;
-}
-
-Status lora_refresh(const Mistral *m, Params *p)
-{
-    for (int64_t i = 0; i < m->config.layers; i++)
-        for (int g = 0; g < MISTRAL_GROUPS; g++)
-            TRY(joint_refresh(&m->layers[i].joint[g], p, &m->layers[i].lin[MISTRAL_GROUP[g].first], MISTRAL_GROUP[g].n));
-    return OK;
 }
 
 Status lora_draw(Mistral *m, Params *p, uint64_t seed)

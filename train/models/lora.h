@@ -10,9 +10,5 @@
 MUST_USE Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg);
 /* A PEFT folder: its adapter_config.json must agree with cfg in r, alpha, rslora and targets (ERR_USAGE otherwise). */
 MUST_USE Status lora_load(Mistral *m, Params *p, const RunConfig *cfg, const char *folder);
-/* After everything is loaded: weights and adapters become joints (joint.h), which lora_refresh brings up to date after an update. Without lora_join it
- * does nothing. */
-MUST_USE Status lora_join(Mistral *m, Params *p);
-MUST_USE Status lora_refresh(const Mistral *m, Params *p);
 MUST_USE Status lora_draw(Mistral *m, Params *p, uint64_t seed);
 #endif

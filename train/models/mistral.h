@@ -29,7 +29,6 @@ extern const MistralGroup MISTRAL_GROUP[MISTRAL_GROUPS];
 typedef struct MistralLayer {
     Param *input_norm, *post_norm;
     Linear lin[N_LINEARS];
-    Joint joint[MISTRAL_GROUPS]; /* where lora_join has made one */
 } MistralLayer;
 
 typedef struct Mistral {

@@ -2,7 +2,20 @@
 
 #include "train/nn/ops.h"
 
-Status joint_iota(const int32_t **out, Params *p, int64_t n)
+Status joint_declare(Params *p, Linear *lin, int n)
+{
+    Joint *j = mem_alloc(sizeof *j), **end = &p->joints;
+    if (!j)
+        return fail(ERR_NOMEM, "no memory for %d linears", n);
+    *j = (Joint){.lin = lin, .n = n};
+    while (*end)
+        end = &(*end)->next;
+    *end = j;
+    return OK;
+}
+
+/* 0 … n-1 in backend memory that lives as long as the Params. */
+static Status create_iota(const int32_t **out, Params *p, int64_t n)
 {
     void *memory;
     int32_t *host = mem_alloc((size_t)n * sizeof *host);
@@ -23,25 +36,46 @@ static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[
 
 static char *place(const Joint *j, int64_t row, int64_t col) { return (char *)j->data + (size_t)(row * joint_ld(j) + col) * dtype_size(j->type); }
 
+/* The most rows of a weight or an adapter. */
+static int64_t most_rows(const Params *p)
+{
+    int64_t most = 0;
+    for (const Joint *j = p->joints; j; j = j->next)
+        for (int i = 0; i < j->n; i++) {
+            int64_t out = j->lin[i].w->t.shape[0], r = rank_of(&j->lin[i]);
+            most = out > most ? out : most;
+            most = r > most ? r : most;
+        }
+    return most;
+}
+
 /* A packed [rows, cols] to row, col of the matrix. */
 static Status copy_in(const Joint *j, Params *p, const void *from, int64_t rows, int64_t cols, int64_t row, int64_t col)
 {
     return p->backend->ops.rows_gather(&p->backend->ctx, &(RowsGather){.n = rows, .cols = cols, .lds = cols, .ldy = joint_ld(j), .src_type = j->type,
-                                                                      .y_type = j->type, .index = j->iota, .src = from, .y = place(j, row, col)});
+                                                                      .y_type = j->type, .index = p->iota, .src = from, .y = place(j, row, col)});
 }
 
-Status joint_refresh(const Joint *j, Params *p, const Linear *lin, int n)
+static Status copy_adapters(const Joint *j, Params *p)
 {
     int64_t row = 0, at = 0;
-    for (int i = 0; i < n && j->data; i++) {
-        int64_t out = lin[i].w->t.shape[0], r = rank_of(&lin[i]);
+    for (int i = 0; i < j->n && j->data; i++) {
+        const Linear *l = &j->lin[i];
+        int64_t out = l->w->t.shape[0], r = rank_of(l);
         if (r) {
-            TRY(copy_in(j, p, lin[i].lora_a->t.data, r, j->in, j->out + at, 0));
-            TRY(copy_in(j, p, lin[i].lora_b->t.data, out, r, row, j->in + at));
+            TRY(copy_in(j, p, l->lora_a->t.data, r, j->in, j->out + at, 0));
+            TRY(copy_in(j, p, l->lora_b->t.data, out, r, row, j->in + at));
         }
         row += out;
         at += r;
     }
+    return OK;
+}
+
+Status joint_refresh(Params *p)
+{
+    for (const Joint *j = p->joints; j; j = j->next)
+        TRY(copy_adapters(j, p));
     return OK;
 }
 
@@ -56,12 +90,14 @@ static bool can_join(const Params *p, const Linear *lin, int n)
     return adapted;
 }
 
-Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota)
+static Status join(Joint *j, Params *p)
 {
-    *j = (Joint){.in = lin[0].w->t.shape[1], .type = p->compute, .iota = iota};
-    if (!can_join(p, lin, n))
+    Linear *lin = j->lin;
+    if (!can_join(p, lin, j->n))
         return OK;
-    for (int i = 0; i < n; i++) {
+    j->in = lin[0].w->t.shape[1];
+    j->type = p->compute;
+    for (int i = 0; i < j->n; i++) {
         j->out += lin[i].w->t.shape[0];
         j->r += rank_of(&lin[i]);
     }
@@ -69,7 +105,7 @@ Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota
     TRY_IN(params_memory(p, n_bytes, &j->data), "%s and its adapter", lin[0].w->name);
     p->besides += (int64_t)n_bytes - j->out * j->in * (int64_t)dtype_size(j->type);
     int64_t row = 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < j->n; i++) {
         Tensor *w = &lin[i].w->t;
         void *before = w->data;
         TRY(copy_in(j, p, before, w->shape[0], j->in, row, 0));
@@ -79,5 +115,14 @@ Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota
         lin[i].joint = j;
         row += w->shape[0];
     }
-    return joint_refresh(j, p, lin, n);
+    return copy_adapters(j, p);
+}
+
+Status joint_create(Params *p)
+{
+    if (p->joints)
+        TRY(create_iota(&p->iota, p, most_rows(p)));
+    for (Joint *j = p->joints; j; j = j->next)
+        TRY(join(j, p));
+    return OK;
 }

@@ -5,7 +5,7 @@
  *
  * So y = [x u]·[W B]ᵀ is a product with its first `out` rows, dx = [dy du]·[W; A] one with its first `in` columns: an adapter costs no pass over the data.
  * With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h); y = [x u]·[W B]ᵀ all the same.
- * W lies here alone; A and B are copies, to be refreshed when their masters have changed. */
+ * W lies here alone; A and B are copies, to be refreshed when their masters have changed. The Params own the joints. */
 #ifndef GENLLAVA_TRAIN_NN_JOINT_H
 #define GENLLAVA_TRAIN_NN_JOINT_H
 
@@ -14,20 +14,21 @@
 typedef struct Linear Linear;
 
 typedef struct Joint {
+    struct Joint *next;
+    Linear *lin; /* [n] */
+    int n;
     int64_t out, in, r; /* of all linears */
     DType type;
-    void *data; /* [out + r, in + r] */
-    const int32_t *iota; /* backend memory: 0, 1, … */
+    void *data; /* [out + r, in + r]; NULL: they cannot be joined */
 } Joint;
 
 static inline int64_t joint_ld(const Joint *j) { return j->in + j->r; }
 
-/* Moves the weights of lin[0 … n-1], which have values, into a new matrix and copies the adapters. Does nothing (j->data stays NULL) where there is no
- * adapter, a weight trains or has a bias, or the types differ. iota: from joint_iota, at
- * least as many as a weight or an adapter has rows. */
-MUST_USE Status joint_create(Joint *j, Params *p, Linear *lin, int n, const int32_t *iota);
-/* Copies A and B again. */
-MUST_USE Status joint_refresh(const Joint *j, Params *p, const Linear *lin, int n);
-/* 0 … n-1 in backend memory that lives as long as the Params. */
-MUST_USE Status joint_iota(const int32_t **out, Params *p, int64_t n);
+/* lin[0 … n-1], which live as long as the Params, are read together: joint_create may join them. */
+MUST_USE Status joint_declare(Params *p, Linear *lin, int n);
+/* When all weights have values: moves those of every declared group into a new matrix and copies the adapters. Leaves a group alone where there is no
+ * adapter, a weight trains or has a bias, or the types differ. */
+MUST_USE Status joint_create(Params *p);
+/* Copies A and B of every joint again. */
+MUST_USE Status joint_refresh(Params *p);
 #endif

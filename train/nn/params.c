@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "kernels/base/philox.h"
+#include "train/nn/joint.h"
 
 enum { DRAW_CHUNK = 1 << 16 }; /* elements drawn or converted at a time; a multiple of 4 */
 
@@ -23,6 +24,10 @@ void params_destroy(Params *p)
     for (int i = 0; i < p->n; i++)
         free_param(p->list[i]);
     mem_free(p->list);
+    for (Joint *j = p->joints, *next; j; j = next) {
+        next = j->next;
+        mem_free(j);
+    }
     for (int i = 0; i < p->n_blocks; i++)
         p->backend->mem_destroy(p->backend, p->blocks[i]);
     mem_free(p->blocks);

@@ -58,6 +58,8 @@ typedef struct Params {
     void **blocks;    /* backend memory of frozen weights, owned */
     int n_blocks;
     int64_t besides;  /* bytes of it that are not the weights themselves */
+    struct Joint *joints; /* joint.h; owned */
+    const int32_t *iota;  /* … which copy by it: 0, 1, … in backend memory */
     bool failed;      /* a declaration ran out of memory */
 } Params;
 

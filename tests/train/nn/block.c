@@ -11,7 +11,6 @@ static const int32_t LENGTHS[] = {4, 5};
 typedef struct Layer {
     Param *norm1, *norm2;
     Linear kqv[3], o, gu[2], down;
-    Joint joint[4];
     const PackedRows *rows;
 } Layer;
 
@@ -83,17 +82,16 @@ static void declare(Rig *r, Model *m, const ModelCase *c)
 
 static void join(Rig *r, Model *m)
 {
-    const int32_t *iota;
-    REQUIRE_OK(joint_iota(&iota, &r->params, 2 * F));
     for (int i = 0; i < LAYERS; i++) {
         Layer *l = &m->layer[i];
-        Linear *lin[] = {l->kqv, &l->o, l->gu, &l->down};
-        const int n[] = {3, 1, 2, 1};
-        for (int g = 0; g < 4; g++) {
-            REQUIRE_OK(joint_create(&l->joint[g], &r->params, lin[g], n[g], iota));
-            CHECK((l->joint[g].data != NULL) == (lin[g]->lora_a != NULL));
-        }
+        REQUIRE_OK(joint_declare(&r->params, l->kqv, 3));
+        REQUIRE_OK(joint_declare(&r->params, &l->o, 1));
+        REQUIRE_OK(joint_declare(&r->params, l->gu, 2));
+        REQUIRE_OK(joint_declare(&r->params, &l->down, 1));
     }
+    REQUIRE_OK(joint_create(&r->params));
+    for (int i = 0; i < LAYERS; i++)
+        CHECK((m->layer[i].down.joint != NULL) == (m->layer[i].down.lora_a != NULL));
 }
 
 static Tensor *build(Tape *t, Model *m)
