@@ -105,7 +105,7 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
 
 
 .PHONY: FORCE mutations bench-gpu model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
@@ -177,6 +177,10 @@ $(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUIL
 endef
 $(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
 
+# train as several ranks (TEST_RANKS=N) over the tests' transport, on the CPU or each on an emulated device.
+$(BUILD)/train-ranks: $(BUILD)/obj/$(main_train:.c=.o) $(BUILD)/obj/tests/train/dist/ranks.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+
 CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends parity,$(BUILD)/obj/tests/cuda_device/$(o).o) $(BUILD)/obj/tests/train/parity_case.o
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(CUDA_LIBS)
@@ -217,7 +221,7 @@ test:
 # As many jobs as cores, where nothing else was asked for.
 JOBS          = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host $(if $(SANITIZE),,$(BUILD)/asan/test-cuda-host)
-run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
+run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/train-ranks $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -242,8 +246,9 @@ test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 mutations: $(CUDA_HOST_TEST)
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' $(CUDA_HOST_TEST) $(if $(M),-- $(M))
 
-#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
-cuda-host: $(ON_CUDA_HOST)
+#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict;
+#:                  build/train-ranks, which is TEST_RANKS=N ranks
+cuda-host: $(ON_CUDA_HOST) $(BUILD)/train-ranks
 
 #: make test-gpu    the tests of the kernels on the GPU of this machine, and training on it against PyTorch's numbers
 test-gpu:

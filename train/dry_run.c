@@ -97,6 +97,7 @@ Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool j
         print_table(&s.memory, loader_totals(s.loader), results);
     if (status == OK) /* the plan is printed all the same */
         status = memory_check(&s.memory, cfg);
+    status = dist_close(&s.dist, status);
     setup_close(&s);
     return status;
 }

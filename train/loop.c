@@ -28,7 +28,8 @@ typedef struct Run {
     int64_t total, last;   /* steps of the whole run; where this process stops */
     int64_t warmup;
     int64_t skipped_in_a_row;
-    RunLog *log;
+    RunLog *log;           /* of rank 0 */
+    StepRecord record;     /* the last step's */
     Dump *dump;
     int lock;              /* held on the run folder */
     double *numbers;       /* backend memory: what a step has to tell, N_NUMBERS */
@@ -37,6 +38,9 @@ typedef struct Run {
 
 enum { NUMBER_TEXT_SUM, NUMBER_SQUARES, N_NUMBERS }; /* Σ w·ce over the passes; Σ g² */
 _Static_assert(N_NUMBERS * sizeof(double) <= MEMORY_NUMBERS, "numbers of a step");
+
+/* What one rank does for all. */
+static Status only_first(Run *r, Status (*work)(void *run)) { return dist_first(&r->setup.dist, work, r, NULL, 0); }
 
 /* ---------------------------------------------------------------- one step */
 
@@ -100,7 +104,9 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, double numbers[
     TRY(optim_squares(r->params, r->numbers + NUMBER_SQUARES));
     TRY_IN(b->download(b, numbers, r->numbers, N_NUMBERS * sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
            (long long)plan->step, plan->n_passes, r->samples);
-    return dist_sum_host(&r->setup.dist, &numbers[NUMBER_TEXT_SUM], 1);
+    if (r->setup.dist.rank > 0) /* the gradient is everywhere the same; one norm decides for all whether to update */
+        numbers[NUMBER_SQUARES] = 0;
+    return dist_sum_host(&r->setup.dist, numbers, N_NUMBERS);
 }
 
 static double seconds_now(void)
@@ -121,6 +127,12 @@ static void count_step(Run *r, const StepPlan *plan, bool skipped)
     r->skipped_in_a_row = skipped ? r->skipped_in_a_row + 1 : 0;
 }
 
+static Status log_step(void *arg)
+{
+    const Run *r = arg;
+    return runlog_step(r->log, &r->record);
+}
+
 static Status train_step(Run *r)
 {
     StepPlan plan;
@@ -132,31 +144,33 @@ static Status train_step(Run *r)
     double loss_text = plan.label_weight[0] > 0 ? numbers[NUMBER_TEXT_SUM] / plan.label_weight[0] : 0; /* reported alike in every regime */
     double loss = r->cfg->loss.text_weight * loss_text, lr = factor * r->cfg->optim.lr;
     TRY(optim_update(r->params, r->cfg, factor, loss, &done));
-    if (done.skipped)
+    if (done.skipped && r->setup.dist.rank == 0)
         log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, loss, done.grad_norm);
-    else
+    if (!done.skipped)
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
         TRY(dump_write(r->dump, plan.step, r->params,
                        &(DumpScalars){.loss = loss, .loss_text = loss_text, .lr = lr, .grad_norm = done.grad_norm}));
     count_step(r, &plan, done.skipped);
-    return runlog_step(r->log, &(StepRecord){.step = plan.step,
-                                            .loss = loss,
-                                            .loss_text = loss_text,
-                                            .lr = lr,
-                                            .grad_norm = done.grad_norm,
-                                            .samples = plan.items,
-                                            .tokens = plan.tokens,
-                                            .images = plan.images,
-                                            .seconds = seconds_now() - start,
-                                            .skipped_steps = r->state.skipped_steps,
-                                            .skipped_samples = r->state.skipped_samples});
+    r->record = (StepRecord){.step = plan.step,
+                             .loss = loss,
+                             .loss_text = loss_text,
+                             .lr = lr,
+                             .grad_norm = done.grad_norm,
+                             .samples = plan.items,
+                             .tokens = plan.tokens,
+                             .images = plan.images,
+                             .seconds = seconds_now() - start,
+                             .skipped_steps = r->state.skipped_steps,
+                             .skipped_samples = r->state.skipped_samples};
+    return only_first(r, log_step);
 }
 
 /* ---------------------------------------------------------------- all steps */
 
-static Status save(Run *r)
+static Status save_run(void *arg)
 {
+    const Run *r = arg;
     TRY(runlog_sync(r->log));
     TRY(checkpoint_save(r->setup.folder, r->setup.model, r->cfg, &r->state));
     log_info("saved %s/checkpoint-%06lld", r->setup.folder, (long long)r->state.step);
@@ -164,8 +178,9 @@ static Status save(Run *r)
 }
 
 /* Answers the prompts as the model is now. Before the step is saved: a run that ends in between makes them again. */
-static Status take_samples(Run *r)
+static Status take_samples(void *arg)
 {
+    Run *r = arg;
     Setup *s = &r->setup;
     Answerer *a = NULL;
     long long step = (long long)r->state.step;
@@ -200,7 +215,7 @@ static Status check_progress(const Run *r)
 static Status stop_early(Run *r, const char *signal, bool saved)
 {
     if (!saved)
-        TRY(save(r));
+        TRY(only_first(r, save_run));
     log_info("%s: stopped after step %lld of %lld; go on with --resume", signal, (long long)r->state.step, (long long)r->total);
     return fail(ERR_PREEMPTED, "%s", signal);
 }
@@ -210,15 +225,16 @@ static Status train_loop(Run *r)
     const RunConfig *cfg = r->cfg;
     bool saved = true; /* as it was when this process began */
     while (r->state.step < r->last) {
-        const char *signal = signals_received();
+        int32_t signal = signals_received();
+        TRY(dist_agree(&r->setup.dist, &signal, 1));
         if (signal)
-            return stop_early(r, signal, saved);
+            return stop_early(r, signals_name(signal), saved);
         TRY(train_step(r));
         if (samples_due(r))
-            TRY(take_samples(r));
+            TRY(only_first(r, take_samples));
         saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0);
         if (saved)
-            TRY(save(r));
+            TRY(only_first(r, save_run));
         TRY(check_progress(r));
     }
     return OK;
@@ -227,8 +243,9 @@ static Status train_loop(Run *r)
 /* ---------------------------------------------------------------- a run */
 
 /* One process at a time writes into a run folder; the lock ends with the process. */
-static Status lock_folder(Run *r)
+static Status lock_folder(void *arg)
 {
+    Run *r = arg;
     TRY_IN(file_make_folders(r->setup.folder), "save.dir");
     r->lock = open(r->setup.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0)
@@ -248,13 +265,26 @@ static Status write_settings(const Run *r)
     return runlog_environment(r->setup.folder, &r->setup.backend, r->setup.compute, r->setup.dist.n_ranks);
 }
 
+static Status open_log(void *arg)
+{
+    Run *r = arg;
+    TRY(write_settings(r));
+    return runlog_open(&r->log, r->setup.folder, r->cfg, r->state.step, r->total);
+}
+
+/* The samples of the step where the run begins, if a signal came before they were there. */
+static Status take_missing_samples(void *arg)
+{
+    const Run *r = arg;
+    return samples_due(r) && !samples_written(r->setup.folder, r->state.step) ? take_samples(arg) : OK;
+}
+
 static Status prepare_run_folder(Run *r, const TrainFlags *flags)
 {
-    const Setup *s = &r->setup;
+    Setup *s = &r->setup;
     if (*s->start)
         TRY(checkpoint_resume(s->start, s->model, r->cfg, &r->state));
-    TRY(write_settings(r));
-    TRY(runlog_open(&r->log, s->folder, r->cfg, r->state.step, r->total));
+    TRY(only_first(r, open_log));
     if (flags->dump)
         TRY(dump_open(&r->dump, flags->dump, &s->dist, s->sizes.vocab_size + s->sizes.added_rows));
     return OK;
@@ -268,7 +298,7 @@ static void count_steps(Run *r, const TrainFlags *flags)
     r->warmup = schedule_warmup(r->cfg->optim.warmup, r->total);
     log_info("%lld samples, %lld steps of %lld, %lld of them warm-up", (long long)totals->samples, (long long)r->total,
              (long long)r->cfg->train.batch, (long long)r->warmup);
-    if (r->total && r->warmup >= r->total)
+    if (r->total && r->warmup >= r->total && r->setup.dist.rank == 0)
         log_warn("all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is %g), or train more steps", r->cfg->optim.warmup);
 }
 
@@ -278,14 +308,13 @@ static Status run_all(Run *r, const TrainFlags *flags)
     TRY(setup_start(&r->setup, flags->resume, flags->checkpoint));
     TRY(setup_data(&r->setup));
     count_steps(r, flags);
-    TRY(lock_folder(r));
+    TRY(only_first(r, lock_folder));
     TRY(setup_device(&r->setup));
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
     r->numbers = r->setup.numbers;
     TRY(prepare_run_folder(r, flags));
-    if (samples_due(r) && !samples_written(r->setup.folder, r->state.step)) /* a signal came before they were there */
-        TRY(take_samples(r));
+    TRY(only_first(r, take_missing_samples));
     if (r->state.step >= r->last) {
         log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
         return OK;
@@ -297,7 +326,7 @@ static Status run_all(Run *r, const TrainFlags *flags)
 Status train_run(const RunConfig *cfg, const TrainFlags *flags)
 {
     Run r = {.cfg = cfg, .lock = -1};
-    Status s = run_all(&r, flags);
+    Status s = dist_close(&r.setup.dist, run_all(&r, flags));
     runlog_close(&r.log);
     dump_close(&r.dump);
     setup_close(&r.setup);

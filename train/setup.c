@@ -35,9 +35,9 @@ Status setup_check(Setup *s, const RunConfig *cfg)
 {
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
+    TRY(dist_open(&s->dist));
     TRY(device_check(cfg));
     TRY(inputs_check(&s->mixture, cfg, false));
-    TRY(dist_open(&s->dist));
     TRY(genllava_sizes(&s->sizes, cfg));
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
@@ -83,12 +83,20 @@ static Status find_named(Setup *s, const char *named)
     return manifest_verify(path);
 }
 
-Status setup_start(Setup *s, bool resume, const char *checkpoint)
+typedef struct StartRequest {
+    Setup *setup;
+    bool resume;
+    const char *checkpoint;
+} StartRequest;
+
+static Status find_start(void *arg)
 {
+    const StartRequest *request = arg;
+    Setup *s = request->setup;
     bool any;
-    if (resume && checkpoint && *checkpoint)
-        TRY(find_named(s, checkpoint));
-    else if (resume)
+    if (request->resume && request->checkpoint && *request->checkpoint)
+        TRY(find_named(s, request->checkpoint));
+    else if (request->resume)
         TRY(checkpoint_newest(s->folder, s->start));
     else {
         TRY(checkpoint_any(s->folder, &any));
@@ -99,9 +107,14 @@ Status setup_start(Setup *s, bool resume, const char *checkpoint)
     if (*s->start) {
         TRY(check_same(s));
         log_info("resuming from %s", s->start);
-    } else if (resume)
+    } else if (request->resume)
         log_info("nothing to resume in %s: starting from the beginning", s->folder);
     return OK;
+}
+
+Status setup_start(Setup *s, bool resume, const char *checkpoint)
+{
+    return dist_first(&s->dist, find_start, &(StartRequest){s, resume, checkpoint}, s->start, sizeof s->start);
 }
 
 /* ---------------------------------------------------------------- data */
@@ -128,17 +141,23 @@ Status setup_plan(Setup *s)
     return open_loader(s, &s->index);
 }
 
-Status setup_data(Setup *s)
+static Status prepare_shards(void *arg)
 {
+    const PrepareOptions *o = arg;
     bool fresh;
     const char *why;
     PrepareResult made;
-    TRY(prepare_is_fresh(&s->prepare, &fresh, &why));
-    if (!fresh) {
-        log_info("preparing %s: %s", s->prepare.out, why);
-        TRY_IN(file_make_folders(s->prepare.out), "data.shards");
-        TRY(prepare_run(&s->prepare, &made));
-    }
+    TRY(prepare_is_fresh(o, &fresh, &why));
+    if (fresh)
+        return OK;
+    log_info("preparing %s: %s", o->out, why);
+    TRY_IN(file_make_folders(o->out), "data.shards");
+    return prepare_run(o, &made);
+}
+
+Status setup_data(Setup *s)
+{
+    TRY(dist_first(&s->dist, prepare_shards, &s->prepare, NULL, 0));
     return open_loader(s, NULL);
 }
 
@@ -146,8 +165,15 @@ Status setup_data(Setup *s)
 
 Status setup_device(Setup *s)
 {
-    TRY(device_open(&s->backend, s->cfg, &s->compute));
+    TRY(device_open(&s->backend, s->cfg, s->dist.local_rank, &s->compute));
     s->device_open = true;
+    bool host = s->backend.host_memory, narrow = s->compute == BF16;
+    int32_t seen[] = {host, !host, narrow, !narrow};
+    TRY(dist_agree(&s->dist, seen, 4));
+    if (seen[0] && seen[1])
+        return fail(ERR_DEVICE, "device: some ranks have found a GPU and others none; set it to \"cuda\" or \"cpu\"");
+    if (seen[2] && seen[3])
+        return fail(ERR_DEVICE, "train.compute: some ranks would compute in bf16 and others in f32; set it to one of them");
     return OK;
 }
 
@@ -212,6 +238,5 @@ void setup_close(Setup *s)
     samples_free(&s->samples);
     mem_free(s->source_weight);
     mixture_free(&s->mixture);
-    dist_close(&s->dist);
     *s = (Setup){0};
 }

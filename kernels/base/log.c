@@ -9,6 +9,7 @@
 
 static LogLevel highest = LOG_INFO;
 static bool as_json, line_open;
+static int rank = -1; /* of several processes */
 
 void log_set(LogLevel level, bool json)
 {
@@ -16,10 +17,19 @@ void log_set(LogLevel level, bool json)
     as_json = json;
 }
 
+void log_rank(int number, LogLevel level)
+{
+    rank = number;
+    highest = level < highest ? level : highest;
+}
+
 static void write_json(const char *level, const char *text)
 {
     char out[4 * 8192];
-    size_t n = (size_t)snprintf(out, sizeof out, "{\"time\":%.3f,\"level\":\"%s\",\"message\":\"", (double)time(NULL), level);
+    size_t n = (size_t)snprintf(out, sizeof out, "{\"time\":%.3f,\"level\":\"%s\",", (double)time(NULL), level);
+    if (rank >= 0)
+        n += (size_t)snprintf(out + n, sizeof out - n, "\"rank\":%d,", rank);
+    n += (size_t)snprintf(out + n, sizeof out - n, "\"message\":\"");
     for (const unsigned char *p = (const unsigned char *)text; *p && n < sizeof out - 16; p++) {
         if (*p == '"' || *p == '\\')
             out[n++] = '\\', out[n++] = (char)*p;
@@ -51,8 +61,10 @@ static void say(LogLevel level, const char *name, const char *prefix, const char
     line_open = false;
     if (as_json)
         write_json(name, text);
-    else
+    else if (rank < 0 || has_position(text))
         fprintf(stderr, "%s%s\n", has_position(text) ? "" : prefix, text);
+    else
+        fprintf(stderr, "[rank %d] %s%s\n", rank, prefix, text);
 }
 
 #define LOG_FUNCTION(function, level, name, prefix)      \

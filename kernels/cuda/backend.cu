@@ -49,7 +49,7 @@ static Status no_device(const char *why)
 }
 
 /* A usable device: a driver, as new as the toolkit of the build asks, and a device, new enough. */
-static Status find_device(cudaDeviceProp *prop)
+static Status find_device(cudaDeviceProp *prop, int device)
 {
     int driver = 0, n = 0;
     cudaError_t e = cudaDriverGetVersion(&driver);
@@ -61,8 +61,8 @@ static Status find_device(cudaDeviceProp *prop)
                     driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     if (e != cudaSuccess || n == 0)
         return no_device(e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
-    TRY(cuda_check(cudaSetDevice(0), "device 0"));
-    TRY(cuda_check(cudaGetDeviceProperties(prop, 0), "device 0"));
+    TRY(cuda_check(cudaSetDevice(device % n), "choosing the device"));
+    TRY(cuda_check(cudaGetDeviceProperties(prop, device % n), "choosing the device"));
     if (prop->major < (int)OLDEST_CAPABILITY)
         return fail(ERR_DEVICE, "%s has compute capability %d.%d; 8.0 (Ampere) or newer is needed", prop->name,
                     prop->major, prop->minor);
@@ -86,11 +86,11 @@ static Status create_handles(CudaState *s)
                         "deterministic matmuls");
 }
 
-extern "C" Status cuda_open(Backend *b)
+extern "C" Status cuda_open(Backend *b, int device)
 {
     cudaDeviceProp prop;
     memset(b, 0, sizeof *b);
-    TRY(find_device(&prop));
+    TRY(find_device(&prop, device));
     CudaState *s = (CudaState *)mem_alloc(sizeof *s);
     if (s)
         s->plans = (MatmulPlan *)mem_alloc(MATMUL_PLANS * sizeof *s->plans);
@@ -117,6 +117,7 @@ extern "C" Status cuda_open(Backend *b)
     snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,
              prop.major, prop.minor);
     Status status = create_handles(s);
+    b->stream = s->stream;
     if (status == OK)
         snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu, %.80s, compute capability %d.%d, %d multiprocessors", s->cublas.cublasLtGetVersion(),
                  prop.name, prop.major, prop.minor, prop.multiProcessorCount);

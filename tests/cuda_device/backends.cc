@@ -6,7 +6,7 @@ extern "C" {
 Status test_machine(void)
 {
     Backend b;
-    TRY(cuda_open(&b));
+    TRY(cuda_open(&b, 0));
     b.close(&b);
     return OK;
 }
@@ -14,7 +14,7 @@ Status test_machine(void)
 /* It could be opened a moment ago: tests that pass over it would prove nothing. */
 static Status open_device(Backend *b)
 {
-    REQUIRE_OK(cuda_open(b));
+    REQUIRE_OK(cuda_open(b, 0));
     return OK;
 }
 

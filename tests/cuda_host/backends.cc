@@ -13,7 +13,7 @@ static Status open_emulated(Backend *b)
     const char *seed = getenv("CUDA_HOST_SEED");
     cuda_host_errs = true;
     cuda_host_seed(seed ? strtoull(seed, nullptr, 10) : 1);
-    return cuda_open(b);
+    return cuda_open(b, 0);
 }
 
 static const char *fault(void)

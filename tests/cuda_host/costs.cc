@@ -57,7 +57,7 @@ TEST(operators_move_what_their_costs_say)
     enum { BYTES = 8 << 20 };
     Backend b;
     void *memory = nullptr;
-    REQUIRE_OK(cuda_open(&b));
+    REQUIRE_OK(cuda_open(&b, 0));
     REQUIRE_OK(b.mem_create(&b, BYTES, &memory));
     BenchOps x = {};
     x.b = &b, x.memory = (char *)memory, x.size = BYTES, x.arg = &b, x.line = line;

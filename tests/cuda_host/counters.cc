@@ -18,7 +18,7 @@ struct Rig {
     Rig()
     {
         void *p = nullptr;
-        REQUIRE_OK(cuda_open(&b));
+        REQUIRE_OK(cuda_open(&b, 0));
         REQUIRE_OK(b.mem_create(&b, BYTES, &p));
         memory = (char *)p;
         cuda_host_clear();

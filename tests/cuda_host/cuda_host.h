@@ -75,6 +75,7 @@ void cuda_host_settle(void);                    /* runs what is under way in all
 void cuda_host_clear(void);                     /* forgets errors and counters */
 void cuda_host_revive(void);                    /* … the part of it that the runtime remembers */
 struct CudaHostCounters cuda_host_counters(void);
+int cuda_host_device(void);                     /* number of the device that was chosen last */
 void cuda_host_verify_memory(void);             /* checks the red zones of every allocation */
 void *cuda_host_alloc(size_t n);                /* device memory: poisoned, red-zoned; NULL beyond the limit */
 int cuda_host_free(void *p);                    /* 0, or nonzero for a pointer that is not one */

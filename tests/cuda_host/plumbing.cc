@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "tests/kernels/compare.h"
+#include "train/dist/dist.h"
 }
 
 namespace {
@@ -19,7 +20,7 @@ struct Device {
 
     explicit Device(size_t n_bytes = 1 << 20)
     {
-        REQUIRE_OK(cuda_open(&b));
+        REQUIRE_OK(cuda_open(&b, 0));
         REQUIRE_OK(b.mem_create(&b, n_bytes, &memory));
         cuda_host_clear();
     }
@@ -39,6 +40,8 @@ void copy_on_device(Device *d, float *to, const float *from, int64_t n)
     a.a = from, a.y = to;
     CHECK_OK(d->b.ops.add_scaled(&d->b.ctx, &a));
 }
+
+Status open_first(Backend *b) { return cuda_open(b, 0); }
 
 } // namespace
 
@@ -81,6 +84,78 @@ TEST(uploads_larger_than_the_staging_memory_arrive)
         REQUIRE_OK(d.b.upload(&d.b, d.floats(first), in.data() + first, (n - first) * sizeof(float)));
         REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats(0), n * sizeof(float)));
         CHECK_MSG(in == out, "seed %d: the bytes differ", (int)seed);
+        CHECK_STR(cuda_host_error(), "");
+    }
+}
+
+/* ---- ranks ---- */
+
+TEST(ranks_take_the_devices_in_turn)
+{
+    REQUIRE(!setenv("CUDA_HOST_DEVICES", "3", 1));
+    for (int device = 0; device < 7; device++) {
+        Backend b;
+        REQUIRE_OK(cuda_open(&b, device));
+        CHECK_INT(cuda_host_device(), device % 3);
+        b.close(&b);
+    }
+    unsetenv("CUDA_HOST_DEVICES");
+}
+
+namespace {
+
+/* The other of two ranks: says what this one says, and has `other` to add to what the first finds, which it notes. */
+struct Other {
+    float *other, *found;
+};
+
+Status share_alike(void *, const void *mine, size_t n_bytes, void *all)
+{
+    memcpy(all, mine, n_bytes);
+    memcpy((char *)all + n_bytes, mine, n_bytes);
+    return OK;
+}
+
+/* Only enqueues, as NCCL does: x goes to `found`, `other` to x. */
+Status exchange_on_stream(void *state, void *x, int64_t n, DType, void *stream)
+{
+    const Other *o = (const Other *)state;
+    const size_t n_bytes = (size_t)n * sizeof(float);
+    CHECK(cudaMemcpyAsync(o->found, x, n_bytes, cudaMemcpyDeviceToDevice, (cudaStream_t)stream) == cudaSuccess);
+    CHECK(cudaMemcpyAsync(x, o->other, n_bytes, cudaMemcpyDeviceToDevice, (cudaStream_t)stream) == cudaSuccess);
+    return OK;
+}
+
+} // namespace
+
+TEST(sums_over_ranks_wait_for_nothing_and_keep_their_place_in_the_order)
+{
+    enum { N = 1000 };
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        cuda_host_seed(seed);
+        Device d;
+        Other o = {d.floats(N), d.floats(2 * N)};
+        char notices[2 * 2048];
+        Dist dist = {};
+        dist.n_ranks = 2;
+        dist.notices = notices;
+        dist.transport.state = &o;
+        dist.transport.on_device = true;
+        dist.transport.share = share_alike;
+        dist.transport.sum = exchange_on_stream;
+        std::vector<float> mine(N, 1.0f), others(N, 2.0f), out(4 * N);
+        REQUIRE_OK(d.b.upload(&d.b, o.other, others.data(), N * sizeof(float)));
+        REQUIRE_OK(d.b.upload(&d.b, d.floats(0), mine.data(), N * sizeof(float)));
+        CHECK_OK(dist_sum(&dist, &d.b, d.floats(0), N, F32));
+        copy_on_device(&d, d.floats(3 * N), d.floats(0), N);
+        CHECK_INT(cuda_host_counters().waits, 0);
+        REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats(0), out.size() * sizeof(float)));
+        for (int i = 0; i < N; i++)
+            if (out[(size_t)(2 * N + i)] != 1 || out[(size_t)i] != 2 || out[(size_t)(3 * N + i)] != 2) {
+                CHECK_MSG(false, "seed %d: the transport found %g, left %g, and the next operator read %g", (int)seed, (double)out[(size_t)(2 * N + i)],
+                          (double)out[(size_t)i], (double)out[(size_t)(3 * N + i)]);
+                break;
+            }
         CHECK_STR(cuda_host_error(), "");
     }
 }
@@ -198,7 +273,7 @@ TEST(matmuls_keep_to_the_specification_where_cublas_has_nothing)
     cuda_host_clear();
     for (const KernelCases *k = compare_registered(); k; k = k->next)
         if (k->op == OP_matmul) {
-            compare_run_on(k, cuda_open);
+            compare_run_on(k, open_first);
             tables++;
         }
     CHECK(tables >= 2);

@@ -8,6 +8,7 @@
  *   CUDA_HOST_DRIVER=0            no driver (12020: 12.2) CUDA_HOST_CAPABILITY=7.5    an old device
  *   CUDA_VISIBLE_DEVICES=         no device (also -1)    CUDA_LAUNCH_BLOCKING=1      every launch waits for its end
  *   CUDA_HOST_MEMORY=N            bytes of the device    CUDA_HOST_TAKEN=N           of them: others'
+ *   CUDA_HOST_DEVICES=N           devices, all alike
  *   CUDA_HOST_FAIL=NAME:N:CODE    the N-th launch of a kernel whose name holds NAME fails with this error of cudaError_t
  *   CUDA_HOST_ERRS=1              arithmetic errs as a device's may
  *   CUDA_HOST_SEED=N              another order of warps and streams
@@ -178,6 +179,7 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
     case cudaErrorNotReady: return "device not ready";
     case cudaErrorIllegalAddress: return *cuda_host_error_so_far() ? cuda_host_error_so_far() : "an illegal memory access was encountered";
     case cudaErrorLaunchOutOfResources: return "too many resources requested for launch";
@@ -229,8 +231,24 @@ cudaError_t cudaGetDeviceCount(int *n)
     cudaDriverGetVersion(&driver);
     if (driver < CUDART_VERSION)
         return cudaErrorInsufficientDriver;
-    *n = !environment_is("CUDA_VISIBLE_DEVICES", "") && !environment_is("CUDA_VISIBLE_DEVICES", "-1");
+    const char *devices = getenv("CUDA_HOST_DEVICES");
+    const bool visible = !environment_is("CUDA_VISIBLE_DEVICES", "") && !environment_is("CUDA_VISIBLE_DEVICES", "-1");
+    *n = !visible ? 0 : devices ? atoi(devices) : 1;
     return *n ? cudaSuccess : cudaErrorNoDevice;
+}
+
+static int chosen_device;
+
+int cuda_host_device(void) { return chosen_device; }
+
+cudaError_t cudaSetDevice(int device)
+{
+    int n;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e == cudaSuccess && (device < 0 || device >= n))
+        e = at_launch = cudaErrorInvalidDevice;
+    chosen_device = e == cudaSuccess ? device : chosen_device;
+    return e;
 }
 
 /* Shared memory that a block may have at most: A100 and Orin; other Ampere and Ada, RTX 50; Hopper and later data-centre devices. */

@@ -147,7 +147,7 @@ static Status work(const BenchOptions *o)
     if (!o->config)
         return fail(ERR_USAGE, "bench-gpu needs --config RUN.json");
     TRY(config_load(&cfg, o->config, o->sets.items, o->sets.n));
-    Status s = cuda_open(&x.w.b);
+    Status s = cuda_open(&x.w.b, 0);
     if (s == OK) {
         watch_start(&x.w, (Watcher){0});
         s = run(&x, &cfg);

@@ -3,7 +3,7 @@
 #include "kernels/base/log.h"
 
 /* Linked in where the CUDA toolkit was found; NULL elsewhere. */
-__attribute__((weak)) Status cuda_open(Backend *b);
+__attribute__((weak)) Status cuda_open(Backend *b, int device);
 
 Status device_check(const RunConfig *cfg)
 {
@@ -12,11 +12,11 @@ Status device_check(const RunConfig *cfg)
     return OK;
 }
 
-static Status open_backend(Backend *b, DeviceChoice device)
+static Status open_backend(Backend *b, DeviceChoice device, int local_rank)
 {
     if (device == DEVICE_CPU || !cuda_open)
         return cpu_open(b);
-    Status s = cuda_open(b);
+    Status s = cuda_open(b, local_rank);
     if (s == OK)
         return OK;
     if (device == DEVICE_CUDA)
@@ -25,10 +25,10 @@ static Status open_backend(Backend *b, DeviceChoice device)
     return cpu_open(b);
 }
 
-Status device_open(Backend *b, const RunConfig *cfg, DType *compute)
+Status device_open(Backend *b, const RunConfig *cfg, int local_rank, DType *compute)
 {
     TRY(device_check(cfg));
-    TRY(open_backend(b, cfg->device));
+    TRY(open_backend(b, cfg->device, local_rank));
     bool automatic = cfg->train.compute == COMPUTE_AUTO;
     bool narrow = automatic ? b->native_bf16 : cfg->train.compute == COMPUTE_BF16;
     *compute = narrow ? BF16 : F32;

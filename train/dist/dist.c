@@ -1,48 +1,266 @@
+/* dist.c: the calls of dist.h over the two functions of a transport. */
 #include "train/dist/dist.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One rank: the sums are what they are. */
+#include "kernels/base/log.h"
+
+/* ---------------------------------------------------------------- the place of a process */
+
+static const struct {
+    const char *size, *rank, *local_rank;
+} LAUNCHERS[] = {
+    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"}, /* Open MPI */
+    {"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"},                                    /* MPICH, Intel MPI */
+    {"WORLD_SIZE", "RANK", "LOCAL_RANK"},                                           /* torchrun */
+    {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"},                      /* srun; SLURM_NTASKS is also set in a batch script, which is one process */
+};
+
+static Status read_rank(const char *variable, int n_ranks, int *out)
+{
+    const char *text = getenv(variable);
+    char *end;
+    long k = text ? strtol(text, &end, 10) : -1;
+    if (!text || end == text || *end || k < 0 || k >= n_ranks)
+        return fail(ERR_USAGE, "%s is %s; the launcher started %d ranks, and it must be one of 0 … %d", variable, text ? text : "not set", n_ranks, n_ranks - 1);
+    *out = (int)k;
+    return OK;
+}
+
+/* The first launcher that started several ranks. */
+static Status find_place(Dist *d)
+{
+    for (size_t i = 0; i < sizeof LAUNCHERS / sizeof *LAUNCHERS; i++) {
+        const char *size = getenv(LAUNCHERS[i].size);
+        long n = size ? strtol(size, NULL, 10) : 0;
+        if (n <= 1)
+            continue;
+        if (!transport_open || n > (1 << 20))
+            return fail(ERR_DEVICE, "%s=%s: the launcher started several ranks and this build trains with one; start one process", LAUNCHERS[i].size, size);
+        d->n_ranks = (int)n;
+        TRY(read_rank(LAUNCHERS[i].rank, d->n_ranks, &d->rank));
+        return read_rank(LAUNCHERS[i].local_rank, d->n_ranks, &d->local_rank);
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- meeting */
+
+/* What a rank says when it comes to a call. */
+typedef enum Call { CALL_END, CALL_FIRST, CALL_AGREE, CALL_SUM, CALL_SUM_HOST, CALL_GATHER } Call;
+typedef struct Notice {
+    int32_t status, call;
+    int64_t n;
+} Notice;
+enum { SENTENCE_BYTES = 2048 };
+
+static Status exchange(Dist *d, const void *mine, size_t n_bytes, void *all)
+{
+    Status s = d->transport.share(d->transport.state, mine, n_bytes, all);
+    d->over = s != OK;
+    return s;
+}
+
+/* The first rank that failed ends all. Its number stands before its sentence, unless all say the same. */
+static Status pass_on(Dist *d, Status mine)
+{
+    char sentence[SENTENCE_BYTES] = "", *all = d->notices;
+    const Notice *notices = d->notices;
+    int failed = 0;
+    while (notices[failed].status == OK)
+        failed++;
+    Status s = (Status)notices[failed].status;
+    if (mine != OK)
+        snprintf(sentence, sizeof sentence, "%s", status_message());
+    TRY(exchange(d, sentence, sizeof sentence, all));
+    d->over = d->told = true;
+    bool alike = true;
+    for (int r = 0; r < d->n_ranks; r++)
+        alike = alike && !strcmp(all + (size_t)r * SENTENCE_BYTES, all);
+    const char *text = all + (size_t)failed * SENTENCE_BYTES;
+    return alike ? fail(s, "%s", text) : fail(s, "rank %d: %s", failed, text);
+}
+
+/* Every rank says how it is and what it comes for. Fails on all ranks alike, before any of them is waited for. */
+static Status meet(Dist *d, Status mine, Call call, int64_t n)
+{
+    const Notice own = {mine, call, n}, *all = d->notices;
+    TRY(exchange(d, &own, sizeof own, d->notices));
+    for (int r = 0; r < d->n_ranks; r++)
+        if (all[r].status != OK)
+            return pass_on(d, mine);
+    for (int r = 1; r < d->n_ranks; r++)
+        if (all[r].call != all->call || all[r].n != all->n) {
+            d->over = d->told = true;
+            return fail(ERR_INTERNAL, "rank %d is at call %d with %lld, rank 0 at call %d with %lld", r, all[r].call, (long long)all[r].n, all->call,
+                        (long long)all->n);
+        }
+    return OK;
+}
+
+/* *all: the n bytes of every rank; the caller frees it. `s`: what this rank did before. */
+static Status share(Dist *d, Status s, Call call, const void *mine, size_t n, void **all)
+{
+    *all = s == OK ? mem_alloc((size_t)d->n_ranks * n) : NULL;
+    if (s == OK && !*all)
+        s = fail(ERR_NOMEM, "%zu bytes of each of %d ranks: out of memory", n, d->n_ranks);
+    s = meet(d, s, call, (int64_t)n);
+    if (s == OK && n)
+        s = exchange(d, mine, n, *all);
+    if (s != OK) {
+        mem_free(*all);
+        *all = NULL;
+    }
+    return s;
+}
+
+/* ---------------------------------------------------------------- the calls */
+
 Status dist_open(Dist *d)
 {
-    static const char *const SIZES[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE"};
-    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
-        const char *size = getenv(SIZES[i]);
-        if (size && strtol(size, NULL, 10) > 1)
-            return fail(ERR_DEVICE, "%s=%s: the launcher started several ranks and this build trains with one; start one process", SIZES[i], size);
+    *d = (Dist){.n_ranks = 1};
+    Status s = find_place(d);
+    if (s == OK && d->n_ranks > 1 && !(d->notices = mem_alloc((size_t)d->n_ranks * SENTENCE_BYTES)))
+        s = fail(ERR_NOMEM, "%d ranks: out of memory", d->n_ranks);
+    if (s == OK && d->n_ranks > 1)
+        s = transport_open(&d->transport, d->rank, d->n_ranks);
+    d->over = s != OK;
+    if (s == OK && d->rank > 0)
+        log_rank(d->rank, LOG_WARN);
+    return s;
+}
+
+Status dist_close(Dist *d, Status s)
+{
+    if (d->n_ranks > 1 && !d->over)
+        s = meet(d, s, CALL_END, 0);
+    if (d->told && d->rank > 0)
+        log_rank(d->rank, LOG_QUIET);
+    if (d->transport.close)
+        d->transport.close(d->transport.state);
+    mem_free(d->notices);
+    *d = (Dist){0};
+    return s;
+}
+
+Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *result, size_t n_bytes)
+{
+    void *all;
+    Status s = d->rank == 0 ? work(arg) : OK;
+    if (d->n_ranks == 1)
+        return s;
+    TRY(share(d, s, CALL_FIRST, result, n_bytes, &all));
+    if (n_bytes)
+        memcpy(result, all, n_bytes);
+    mem_free(all);
+    return OK;
+}
+
+Status dist_agree(Dist *d, int32_t *x, int n)
+{
+    void *all;
+    if (d->n_ranks == 1)
+        return OK;
+    TRY(share(d, OK, CALL_AGREE, x, (size_t)n * sizeof *x, &all));
+    const int32_t *of_rank = all;
+    for (int r = 0; r < d->n_ranks; r++, of_rank += n)
+        for (int i = 0; i < n; i++)
+            x[i] = of_rank[i] > x[i] ? of_rank[i] : x[i];
+    mem_free(all);
+    return OK;
+}
+
+Status dist_sum_host(Dist *d, double *x, int n)
+{
+    void *all;
+    if (d->n_ranks == 1)
+        return OK;
+    TRY(share(d, OK, CALL_SUM_HOST, x, (size_t)n * sizeof *x, &all));
+    for (int i = 0; i < n; i++) {
+        x[i] = 0;
+        for (int r = 0; r < d->n_ranks; r++)
+            x[i] += ((const double *)all)[r * n + i];
     }
-    *d = (Dist){.rank = 0, .n_ranks = 1};
+    mem_free(all);
     return OK;
 }
 
-void dist_close(Dist *d) { *d = (Dist){0}; }
+enum { PIECE_BYTES = 8 << 20 };
 
-Status dist_sum(const Dist *d, Backend *b, void *x, int64_t n, DType type)
+static Status add_ranks(Dist *d, void *x, int64_t n, DType type, void *stream)
 {
-    (void)d, (void)b, (void)x, (void)n, (void)type;
-    return OK;
+    Status s = d->transport.sum(d->transport.state, x, n, type, stream);
+    d->over = s != OK;
+    return s;
 }
 
-Status dist_sum_host(const Dist *d, double *x, int n)
+/* For a transport that knows no devices. A rank that cannot read its part still comes, so that the others do not wait. */
+static Status sum_through_host(Dist *d, Backend *b, char *x, size_t n_bytes, DType type, void *piece)
 {
-    (void)d, (void)x, (void)n;
-    return OK;
+    Status s = OK;
+    for (size_t at = 0, n; at < n_bytes; at += n) {
+        n = n_bytes - at < PIECE_BYTES ? n_bytes - at : PIECE_BYTES;
+        s = s == OK ? b->download(b, piece, x + at, n) : s;
+        TRY(add_ranks(d, piece, (int64_t)(n / dtype_size(type)), type, NULL));
+        s = s == OK ? b->upload(b, x + at, piece, n) : s;
+    }
+    return s;
 }
 
-Status dist_max_host(const Dist *d, int32_t *x, int n)
+Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type)
 {
-    (void)d, (void)x, (void)n;
-    return OK;
+    if (d->n_ranks == 1)
+        return OK;
+    bool direct = b->host_memory || d->transport.on_device;
+    void *piece = direct ? NULL : mem_alloc(PIECE_BYTES);
+    Status s = direct || piece ? OK : fail(ERR_NOMEM, "sums over the ranks: out of memory");
+    s = meet(d, s, CALL_SUM, n);
+    if (s == OK)
+        s = direct ? add_ranks(d, x, n, type, b->stream) : sum_through_host(d, b, x, (size_t)n * dtype_size(type), type, piece);
+    mem_free(piece);
+    return s;
 }
 
-Status dist_gather(const Dist *d, const void *mine, size_t n, void **all, size_t *n_all)
+/* The parts of the ranks, each of its own length, in rooms of `room` bytes: moved together. Returns their length. */
+static size_t move_together(char *parts, const size_t *n, int n_ranks, size_t room)
 {
-    (void)d;
-    *n_all = n;
-    *all = mem_alloc(n);
-    if (!*all)
-        return fail(ERR_NOMEM, "gathering %zu bytes: out of memory", n);
-    memcpy(*all, mine, n);
-    return OK;
+    size_t end = 0;
+    for (int r = 0; r < n_ranks; r++) {
+        memmove(parts + end, parts + (size_t)r * room, n[r]);
+        end += n[r];
+    }
+    return end;
+}
+
+Status dist_gather(Dist *d, const void *mine, size_t n, void **all, size_t *n_all)
+{
+    void *sizes = NULL;
+    size_t most = n;
+    *all = NULL;
+    *n_all = 0;
+    if (d->n_ranks > 1)
+        TRY(share(d, OK, CALL_GATHER, &n, sizeof n, &sizes));
+    for (int r = 0; r < d->n_ranks && sizes; r++)
+        most = ((size_t *)sizes)[r] > most ? ((size_t *)sizes)[r] : most;
+    void *copy = mem_alloc(most);
+    Status s = copy ? OK : fail(ERR_NOMEM, "gathering %zu bytes: out of memory", most);
+    if (copy && n)
+        memcpy(copy, mine, n);
+    if (d->n_ranks == 1) {
+        *all = copy;
+        *n_all = copy ? n : 0;
+        return s;
+    }
+    s = share(d, s, CALL_GATHER, copy, most, all);
+    mem_free(copy);
+    if (s == OK && d->rank == 0)
+        *n_all = move_together(*all, sizes, d->n_ranks, most);
+    if (s == OK && d->rank > 0) {
+        mem_free(*all);
+        *all = NULL;
+    }
+    mem_free(sizes);
+    return s;
 }

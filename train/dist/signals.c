@@ -31,9 +31,11 @@ void signals_install(void (*stop_now)(void))
 
 void signals_hold(void) { holding = 1; }
 
-const char *signals_received(void)
+int signals_received(void) { return received; }
+
+const char *signals_name(int number)
 {
-    switch (received) {
+    switch (number) {
     case SIGINT: return "SIGINT";
     case SIGTERM: return "SIGTERM";
     case SIGUSR1: return "SIGUSR1";

@@ -3,13 +3,13 @@
 #ifndef GENLLAVA_TRAIN_DIST_SIGNALS_H
 #define GENLLAVA_TRAIN_DIST_SIGNALS_H
 
-#include <stdbool.h>
-
 /* Before there is a step to finish a signal calls stop_now, which ends the process: nothing is lost, everything before the first step can
  * be interrupted anywhere. Files beyond a size limit become write errors (SIGXFSZ is ignored). */
 void signals_install(void (*stop_now)(void));
 /* From here on signals are only noted. */
 void signals_hold(void);
-/* The name of the signal that came, or NULL. */
-const char *signals_received(void);
+/* The number of the signal that came, or 0. */
+int signals_received(void);
+/* "SIGTERM"; NULL for 0. */
+const char *signals_name(int number);
 #endif

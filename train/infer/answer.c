@@ -63,7 +63,7 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
     DType compute;
     TRY(create(out, tokenizer, cfg));
     Answerer *a = *out;
-    TRY(device_open(&a->own, cfg, &compute));
+    TRY(device_open(&a->own, cfg, 0, &compute));
     a->device_open = true;
     a->backend = &a->own;
     TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");

@@ -15,14 +15,14 @@ typedef struct LabelRow {
 
 struct Dump {
     char *folder;
-    const Dist *dist;
+    Dist *dist;
     int64_t vocabulary;
     LabelRow *rows;
     float *logits;
     int64_t n, capacity;
 };
 
-Status dump_open(Dump **out, const char *folder, const Dist *dist, int64_t vocabulary)
+Status dump_open(Dump **out, const char *folder, Dist *dist, int64_t vocabulary)
 {
     *out = NULL;
     TRY_IN(file_make_folders(folder), "--dump");

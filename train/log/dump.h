@@ -12,7 +12,7 @@ typedef struct DumpScalars {
     double loss, loss_text, lr, grad_norm;
 } DumpScalars;
 
-MUST_USE Status dump_open(Dump **out, const char *folder, const Dist *dist, int64_t vocabulary /* V+R: columns of the logits */);
+MUST_USE Status dump_open(Dump **out, const char *folder, Dist *dist, int64_t vocabulary /* V+R: columns of the logits */);
 void dump_close(Dump **d); /* NULL is fine */
 /* Forgets the last step's rows. */
 void dump_begin(Dump *d);

@@ -232,11 +232,13 @@ static void write_images(const SamplePrompt *p, JsonOut *out)
     jsonout_end_array(out);
 }
 
+static const char *stopped(void) { return signals_name(signals_received()); }
+
 static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
 {
     RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
     Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images, .pixels = p->pixels};
-    Sampling how = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS, .stopped = signals_received};
+    Sampling how = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS, .stopped = stopped};
     char *text;
     size_t n;
     TRY(answerer_ask(a, &q, &how, NULL, NULL, &text, &n));

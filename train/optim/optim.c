@@ -12,14 +12,14 @@ double optim_lr(const RunConfig *cfg, ParamModule m)
     }
 }
 
-Status optim_reduce(Params *p, const Dist *dist)
+Status optim_reduce(Params *p, Dist *dist)
 {
     int32_t *reached = mem_alloc((size_t)p->n * sizeof *reached);
     if (!reached)
         return fail(ERR_NOMEM, "which of %d tensors were reached: out of memory", p->n);
     for (int i = 0; i < p->n; i++)
         reached[i] = p->list[i]->reached;
-    Status s = dist_max_host(dist, reached, p->n);
+    Status s = dist_agree(dist, reached, p->n);
     for (int i = 0; i < p->n && s == OK; i++)
         p->list[i]->reached = reached[i];
     mem_free(reached);

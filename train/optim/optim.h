@@ -14,7 +14,7 @@ typedef struct OptimResult {
 /* Learning rate of a module before the schedule's factor. */
 double optim_lr(const RunConfig *cfg, ParamModule m);
 /* Sums gradients and `reached` over ranks. */
-MUST_USE Status optim_reduce(Params *p, const Dist *dist);
+MUST_USE Status optim_reduce(Params *p, Dist *dist);
 /* After optim_reduce: *squares (F64, backend memory) = Σ g². Nobody waits for it. */
 MUST_USE Status optim_squares(Params *p, double *squares);
 /* result->grad_norm is given, the root of what optim_squares found. The gradient itself stays as it is. A tensor that no rank reached is skipped whole. `loss` is the step's. */

@@ -90,7 +90,7 @@ TEST(optim_groups_decay_clip_and_skips)
     RunConfig c = {.optim = {.lr = 0.01, .lr_projector = 0.002, .lr_tokens = 0.03, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1,
                              .max_grad_norm = 0.5}};
     static const bool REACHED[4][N_TENSORS] = {{1, 1, 1}, {1, 0, 1}, {0, 1, 0}, {1, 1, 1}};
-    Dist dist = {0, 1};
+    Dist dist = {.n_ranks = 1};
     Backend b;
     Params p;
     Param *q[N_TENSORS];

@@ -1,0 +1,272 @@
+/* The calls of dist.h on one to four ranks: results, and failures that end all alike. */
+#include "train/dist/dist.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kernels/base/log.h"
+#include "tests/harness.h"
+#include "tests/train/dist/ranks.h"
+
+/* Runs test(d) on n ranks; each opens its place and closes what the test has left open. */
+static void on_ranks(int n, void (*test)(Dist *d))
+{
+    int codes[RANKS_MOST];
+    if (ranks_start(n, codes) >= 0) {
+        Dist d;
+        log_set(LOG_QUIET, false);
+        REQUIRE_OK(dist_open(&d));
+        test(&d);
+        test_end();
+    }
+    for (int r = 0; r < n; r++)
+        CHECK_MSG(codes[r] == 0, "%d ranks: rank %d ended with %d", n, r, codes[r]);
+}
+
+/* ---------------------------------------------------------------- results */
+
+static void agree(Dist *d)
+{
+    int32_t x[] = {d->rank, -d->rank, 7};
+    CHECK_OK(dist_agree(d, x, 3));
+    CHECK_INT(x[0], d->n_ranks - 1);
+    CHECK_INT(x[1], 0);
+    CHECK_INT(x[2], 7);
+}
+
+static void sum_numbers(Dist *d)
+{
+    double x[] = {1, d->rank, 0.5};
+    CHECK_OK(dist_sum_host(d, x, 3));
+    CHECK(x[0] == d->n_ranks && x[1] == d->n_ranks * (d->n_ranks - 1) / 2.0 && x[2] == 0.5 * d->n_ranks);
+}
+
+static void sum_memory(Dist *d, Backend *b, DType type)
+{
+    enum { N = 100003 };
+    char *x = mem_alloc(N * dtype_size(type));
+    REQUIRE(x);
+    for (int i = 0; i < N; i++)
+        if (type == F32)
+            ((float *)x)[i] = (float)(i + d->rank);
+        else
+            ((double *)x)[i] = i + d->rank;
+    CHECK_OK(dist_sum(d, b, x, N, type));
+    int wrong = 0;
+    for (int i = 0; i < N; i++) {
+        double wanted = (double)i * d->n_ranks + d->n_ranks * (d->n_ranks - 1) / 2.0;
+        wrong += (type == F32 ? (double)((float *)x)[i] : ((double *)x)[i]) != wanted; /* whole numbers: exact */
+    }
+    CHECK_INT(wrong, 0);
+    mem_free(x);
+}
+
+static void gather(Dist *d)
+{
+    char mine[8], wanted[64] = "", *all;
+    size_t n = (size_t)d->rank * 2, n_all; /* rank 0 has nothing to give */
+    memset(mine, 'a' + d->rank, sizeof mine);
+    CHECK_OK(dist_gather(d, mine, n, (void **)&all, &n_all));
+    for (int r = 0; r < d->n_ranks && d->rank == 0; r++)
+        memset(wanted + strlen(wanted), 'a' + r, (size_t)r * 2);
+    CHECK_INT(n_all, strlen(wanted));
+    CHECK(d->rank > 0 ? !all : !memcmp(all, wanted, n_all));
+    mem_free(all);
+}
+
+typedef struct Work {
+    int done;
+    char text[8];
+} Work;
+
+static Status do_work(void *arg)
+{
+    Work *w = arg;
+    w->done++;
+    memcpy(w->text, "of zero", 8);
+    return OK;
+}
+
+static void first(Dist *d)
+{
+    Work w = {0, "mine"};
+    CHECK_OK(dist_first(d, do_work, &w, w.text, sizeof w.text));
+    CHECK_INT(w.done, d->rank == 0);
+    CHECK_STR(w.text, "of zero");
+}
+
+static void every_call(Dist *d)
+{
+    Backend b;
+    CHECK_INT(d->rank, getenv("RANK") ? atoi(getenv("RANK")) : 0);
+    CHECK_INT(d->local_rank, d->rank);
+    REQUIRE_OK(cpu_open(&b));
+    for (int round = 0; round < 3; round++) {
+        agree(d);
+        sum_numbers(d);
+        sum_memory(d, &b, F32);
+        sum_memory(d, &b, F64);
+        gather(d);
+        first(d);
+    }
+    b.close(&b);
+    CHECK_OK(dist_close(d, OK));
+}
+
+TEST(dist_calls_give_every_rank_its_result)
+{
+    for (int n = 1; n <= 4; n++)
+        on_ranks(n, every_call);
+}
+
+/* ---------------------------------------------------------------- memory of a device, through the host */
+
+static Status copy(Backend *b, void *dst, const void *src, size_t n_bytes)
+{
+    (void)b;
+    memcpy(dst, src, n_bytes);
+    return OK;
+}
+
+static Status refuse(Backend *b, void *dst, const void *src, size_t n_bytes)
+{
+    (void)b, (void)dst, (void)src;
+    return fail(ERR_DEVICE, "%zu bytes do not come", n_bytes);
+}
+
+static void through_host(Dist *d)
+{
+    Backend b = {.upload = copy, .download = copy};
+    float x[3] = {1, 2, 3};
+    sum_memory(d, &b, F32);
+    if (d->rank == 1) { /* which does not keep the others waiting */
+        b.download = refuse;
+        CHECK_FAILS(dist_sum(d, &b, x, 3, F32), ERR_DEVICE, "12 bytes do not come");
+    } else
+        CHECK_OK(dist_sum(d, &b, x, 3, F32));
+    CHECK_INT(dist_close(d, d->rank == 1 ? ERR_DEVICE : OK), ERR_DEVICE);
+    CHECK_STR(status_message(), "rank 1: 12 bytes do not come");
+}
+
+TEST(dist_sum_goes_through_the_host_where_the_transport_knows_no_devices) { on_ranks(3, through_host); }
+
+/* ---------------------------------------------------------------- failures */
+
+static Status fail_here(void *arg)
+{
+    (void)arg;
+    return fail(ERR_IO, "the disk is full");
+}
+
+static void meet_failure(Dist *d, int call)
+{
+    static const char SENTENCE[] = "rank 1: picture 7 is damaged";
+    int32_t x = 0;
+    double y = 0;
+    void *all;
+    size_t n;
+    Backend b = {.host_memory = true};
+    Work w = {0, ""};
+    if (d->rank == 1) {
+        CHECK_INT(dist_close(d, fail(ERR_DATA, "picture 7 is damaged")), ERR_DATA);
+        CHECK_STR(status_message(), SENTENCE);
+        return;
+    }
+    switch (call) {
+    case 0: CHECK_FAILS(dist_agree(d, &x, 1), ERR_DATA, SENTENCE); break;
+    case 1: CHECK_FAILS(dist_sum_host(d, &y, 1), ERR_DATA, SENTENCE); break;
+    case 2: CHECK_FAILS(dist_sum(d, &b, &y, 1, F64), ERR_DATA, SENTENCE); break;
+    case 3: CHECK_FAILS(dist_gather(d, &x, sizeof x, &all, &n), ERR_DATA, SENTENCE); break;
+    case 4: CHECK_FAILS(dist_first(d, do_work, &w, NULL, 0), ERR_DATA, SENTENCE); break;
+    default: CHECK_FAILS(dist_close(d, OK), ERR_DATA, SENTENCE); return;
+    }
+    CHECK_INT(dist_close(d, ERR_DATA), ERR_DATA);
+    CHECK_STR(status_message(), SENTENCE);
+}
+
+#define MEETS(number) \
+    static void meet_failure_##number(Dist *d) { meet_failure(d, number); }
+MEETS(0) MEETS(1) MEETS(2) MEETS(3) MEETS(4) MEETS(5)
+
+TEST(dist_failure_of_one_rank_ends_all_in_whatever_call_they_are)
+{
+    void (*const calls[])(Dist *d) = {meet_failure_0, meet_failure_1, meet_failure_2, meet_failure_3, meet_failure_4, meet_failure_5};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        on_ranks(3, calls[i]);
+}
+
+static void fail_first(Dist *d)
+{
+    CHECK_FAILS(dist_first(d, fail_here, NULL, NULL, 0), ERR_IO, "rank 0: the disk is full");
+    CHECK_FAILS(dist_close(d, ERR_IO), ERR_IO, "rank 0: the disk is full");
+}
+TEST(dist_first_fails_for_all) { on_ranks(2, fail_first); }
+
+static void fail_alike(Dist *d) { CHECK_FAILS(dist_close(d, fail(ERR_USAGE, "no such key")), ERR_USAGE, "no such key"); }
+TEST(dist_failure_that_all_share_names_no_rank) { on_ranks(3, fail_alike); }
+
+static void fail_apart(Dist *d)
+{
+    Status s = d->rank == 1 ? fail(ERR_DATA, "one") : d->rank == 2 ? fail(ERR_NOMEM, "two") : OK;
+    CHECK_FAILS(dist_close(d, s), ERR_DATA, "rank 1: one");
+}
+TEST(dist_failures_of_several_ranks_are_that_of_the_first) { on_ranks(3, fail_apart); }
+
+static void lose_the_way(Dist *d)
+{
+    int32_t x = 0;
+    double y = 0;
+    CHECK_FAILS(d->rank == 1 ? dist_sum_host(d, &y, 1) : dist_agree(d, &x, 1), ERR_INTERNAL, "rank 1 is at call 4 with 8, rank 0 at call 2 with 4");
+    CHECK_INT(dist_close(d, ERR_INTERNAL), ERR_INTERNAL);
+}
+TEST(dist_ranks_at_different_calls_are_a_failure) { on_ranks(2, lose_the_way); }
+
+static void end_suddenly(Dist *d)
+{
+    int32_t x = 0;
+    if (d->rank == 1)
+        _exit(0);
+    CHECK_FAILS(dist_agree(d, &x, 1), ERR_DEVICE, "rank 1 has ended");
+    CHECK_INT(dist_close(d, ERR_DEVICE), ERR_DEVICE);
+}
+TEST(dist_calls_fail_where_a_rank_cannot_be_reached) { on_ranks(2, end_suddenly); }
+
+/* ---------------------------------------------------------------- the launcher's variables */
+
+static void set_all(const char *const *pairs)
+{
+    static const char *const KNOWN[] = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+                                        "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"};
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
+        unsetenv(KNOWN[i]);
+    for (; *pairs; pairs += 2)
+        setenv(pairs[0], pairs[1], 1);
+}
+
+TEST(dist_open_reads_what_launchers_leave)
+{
+    static const struct {
+        const char *set[12], *says;
+    } CASES[] = {
+        {{NULL}, NULL},
+        {{"WORLD_SIZE", "1", "RANK", "0", "LOCAL_RANK", "0"}, NULL},
+        {{"SLURM_NTASKS", "8", "SLURM_PROCID", "0"}, NULL}, /* a batch script */
+        {{"WORLD_SIZE", "4", "RANK", "3", "LOCAL_RANK", "1"}, "no 4 ranks were started"},
+        {{"OMPI_COMM_WORLD_SIZE", "3", "OMPI_COMM_WORLD_RANK", "2", "OMPI_COMM_WORLD_LOCAL_RANK", "1", "WORLD_SIZE", "1"}, "no 3 ranks were started"},
+        {{"PMI_SIZE", "3", "PMI_RANK", "2", "MPI_LOCALRANKID", "1"}, "no 3 ranks were started"},
+        {{"SLURM_STEP_NUM_TASKS", "5", "SLURM_PROCID", "2", "SLURM_LOCALID", "1"}, "no 5 ranks were started"},
+        {{"WORLD_SIZE", "2", "LOCAL_RANK", "0"}, "RANK is not set; the launcher started 2 ranks, and it must be one of 0 … 1"},
+        {{"WORLD_SIZE", "2", "RANK", "2", "LOCAL_RANK", "0"}, "RANK is 2; the launcher started 2 ranks, and it must be one of 0 … 1"},
+        {{"WORLD_SIZE", "2", "RANK", "0"}, "LOCAL_RANK is not set; the launcher started 2 ranks, and it must be one of 0 … 1"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Dist d;
+        set_all(CASES[i].set);
+        Status s = dist_open(&d);
+        CHECK_STR(s == OK ? "" : status_message(), CASES[i].says ? CASES[i].says : "");
+        if (s == OK)
+            CHECK_INT(d.n_ranks, 1);
+        CHECK_INT(dist_close(&d, s), s);
+    }
+}
