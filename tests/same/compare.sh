@@ -25,14 +25,28 @@ while read -r run rest; do
     echo "$run" >> "$dir/failed"
     excepted "$run" || excepted runs && { echo "run $run: left out, exit ${code:-none}"; continue; }
     different=1
-    echo "run $run: FAILS, exit ${code:-none}: $(sed 1d "$new/status/$run" | tail -n 2 | tr '\n' ' ')"
+    printf 'run %s: FAILS, exit %s: %s\n' "$run" "${code:-none}" "$(sed 1d "$new/status/$run" | tail -n 2 | tr '\n' ' ')"
 done < "$ref/list"
+
+# Of the first lines that diff gives of either side, what stands around the first difference.
+first_difference() {
+    awk '
+        /^</ && !a { a = substr($0, 3) }
+        /^>/ && !b { b = substr($0, 3) }
+        END {
+            at = 1
+            while (at < length(a) && substr(a, 1, at) == substr(b, 1, at)) at++
+            from = at > 80 ? at - 60 : 1
+            dots = from > 1 ? "..." : ""
+            printf "< %s%s   > %s%s\n", dots, substr(a, from, 100), dots, substr(b, from, 100)
+        }'
+}
 
 describe() { # FILE
     case $1 in
     *.safetensors) sh "$here/tensors.sh" "$ref/$1" "$new/$1" ;;
     *.h5 | *.ppm | *.model) cmp "$ref/$1" "$new/$1" 2>&1 | sed 's/.* differ: /first at /; s/.*: EOF on.*/one is the start of the other/' ;;
-    *) diff -a "$ref/$1" "$new/$1" | sed -n 's/^\([<>]\) \(.\{0,120\}\).*/\1 \2/p' | awk '/^</ && !a { a = $0 } /^>/ && !b { b = $0 } END { print a (a && b ? "   " : "") b }' ;;
+    *) diff -a "$ref/$1" "$new/$1" | first_difference | tr -c '\n -~' '?' ;;
     esac
 }
 
@@ -56,7 +70,7 @@ for class in $(sh "$here/runs.sh" classes); do
         elif [ ! -e "$ref/$class/$file" ]; then
             echo "    $file: not on the reference" >> "$dir/said"
         else
-            echo "    $file: $(describe "$class/$file")" >> "$dir/said"
+            printf '    %s: %s\n' "$file" "$(describe "$class/$file")" >> "$dir/said"
         fi
     done < "$dir/all"
     if [ $n = 0 ]; then

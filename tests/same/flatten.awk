@@ -1,5 +1,5 @@
-# JSON (one value, or one a line) as a line for each number, text or literal: PATH = VALUE, so that two files can be compared by content. Lines whose last
-# key matches -v ignored='^(a|b)$' are left out; the elements of the arrays named by -v unordered='^(c)$' have no number.
+# JSON (one value, or one a line) as a line for each number, text or literal: PATH = VALUE, so that two files can be compared by content.
+# Below keys that match -v ignored='^(a|b)$' everything is left out; elements of the arrays named by -v unordered='^(c)$' have no number.
 function put(value,    i, path, last) {
     path = "#" n_values
     last = ""

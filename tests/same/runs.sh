@@ -1,15 +1,19 @@
 #!/bin/sh
-# The runs that tests/same.sh compares, and what is kept of each. sh tests/same/runs.sh classes | inputs | list | one NAME FUNCTION ARGUMENTS…
-#   SAME_TREE   the tree whose tests/fixtures/parity is read       SAME_BUILD  its programs
-#   SAME_WORK   the folder of runs, the same for both sides        SAME_OUT    where CLASS/RUN/FILE and status/RUN go
+# The runs that tests/same.sh compares, and what is kept of each: sh tests/same/runs.sh classes | list | one NAME FUNCTION ARGUMENTS…
+#   SAME_BUILD  the programs
+#   SAME_WORK   the folder of runs, the same for both sides; in/ holds what tests/same/inputs.sh made
+#   SAME_OUT    where CLASS/RUN/FILE and status/RUN go
 #   SAME_ISAS   instruction sets to run with, the best one last
+# A key that the programs no longer take is taken out here: both sides are run by this file.
 set -u
 export LC_ALL=C TZ=UTC
 here=$(dirname "$0")
-CLASSES='dump-cpu dump-cuda log checkpoint settings resume samples shards shard-notes pixels report shard-bytes answers scores inspect plan memory'
+CLASSES='dump-cpu dump-cuda log checkpoint settings resume samples shards shard-notes pixels report shard-bytes answers scores inspect
+    plan memory'
 
 # ---------------------------------------------------------------- what is compared of a JSON file
-# Keys that may differ: times, versions, and the size and hash of files that are compared themselves. No path differs, both sides run in the same folder.
+# Keys that may differ: times, versions, and the size and hash of files that are compared themselves. No path differs, since both sides run
+# in the same folder.
 flat() { # FILE
     case $1 in
     *train.jsonl) skip='^seconds$' ;;
@@ -92,12 +96,13 @@ run_shards() {
     keep report report.json flat "$job/report.json"
     for file in $(cd "$job/shards" && find . -type f | sed 's/^..//' | sort); do keep shard-bytes "$file" cat "$job/shards/$file"; done
     i=0
-    while "$SAME_BUILD/inspect" "$job/shards" --sample $i --format json --config "$config" > "$job/sample.json" 2> "$job/stderr"; do
+    shown="$SAME_BUILD/inspect $job/shards --config $config"
+    while $shown --sample $i --format json > "$job/sample.json" 2> "$job/stderr"; do
         flat "$job/sample.json" > "$job/sample"
         keep shards "sample-$i" grep '^#1\.tokens' "$job/sample"
         keep shard-notes "sample-$i" grep -v '^#1\.\(tokens\|path\)' "$job/sample"
         k=0
-        while "$SAME_BUILD/inspect" "$job/shards" --sample $i --image $k --pixels "$job/view.ppm" --config "$config" > "$job/stdout" 2> "$job/stderr"; do
+        while $shown --sample $i --image $k --pixels "$job/view.ppm" > "$job/stdout" 2> "$job/stderr"; do
             keep pixels "sample-$i-$k.ppm" cat "$job/view.ppm"
             k=$((k + 1))
         done
@@ -163,63 +168,6 @@ run_inspect() {
     keep inspect json flat "$job/stdout"
 }
 
-# ---------------------------------------------------------------- the runs' data: parity's, and more that it has not
-inputs() {
-    in=$SAME_WORK/in
-    cp -r "$SAME_TREE/tests/fixtures/parity" "$in" && rm -rf "$in"/*/expected || exit 73
-    lora='"lora": {"r": 4, "alpha": 8, "dropout": 0.1}'
-    mkdir "$in/dropout" "$in/wide" "$in/broken" "$in/bases/wide" "$in/bases/wide-vision"
-    echo '{"model": {"llm": {"path": "../bases/llm-gqa"}, "vision": {"path": "../bases/vision-only"}, '"$lora"', "tokens": {"image": 2, "renorm": true}},
-        "data": {"mixture": [{"name": "a", "files": ["../visual_tokens/rows.jsonl"], "image_root": "../visual_tokens/images", "weight": 1.5},
-                             {"name": "b", "files": ["../defaults_like/rows.json"], "image_root": "../defaults_like/images", "weight": 0.5, "max": 4}]},
-        "train": {"steps": 8, "batch": 3, "micro_tokens": 110},
-        "optim": {"lr": 1e-2, "lr_projector": 1e-2, "lr_tokens": 1e-2, "warmup": 2}, "save": {"every": 3, "keep": 9}}' > "$in/dropout/config.json"
-    {
-        echo '{"ask": "What is it?", "image": "../visual_tokens/images/a.jpg"}'
-        echo '{"ask": "Say something."}'
-    } > "$in/dropout/ask.jsonl"
-
-    # Larger than the blocks of the kernels, with random weights.
-    sed 's/"hidden_size": 48/"hidden_size": 328/; s/"intermediate_size": 80/"intermediate_size": 712/; s/"num_attention_heads": 4/"num_attention_heads": 8/;
-         s/"head_dim": 16/"head_dim": 40/; s/"sliding_window": 9/"sliding_window": 150/' "$in/bases/llm-gqa/config.json" > "$in/bases/wide/config.json"
-    cp "$in/bases/llm-gqa/tokenizer.model" "$in/bases/wide/"
-    sed 's/"hidden_size": 48/"hidden_size": 144/; s/"intermediate_size": 64/"intermediate_size": 264/; s/"image_size": 32/"image_size": 196/' \
-        "$in/bases/vision-only/config.json" > "$in/bases/wide-vision/config.json"
-    sed 's/32/196/' "$in/bases/vision-only/preprocessor_config.json" > "$in/bases/wide-vision/preprocessor_config.json"
-    awk 'BEGIN {
-        for (i = 0; i < 12; i++) {
-            printf "{\"id\": \"w%d\", %s\"conversations\": [{\"from\": \"human\", \"value\": \"%s", i, i % 3 ? "" : "\"image\": \"a.jpg\", ", i % 3 ? "" : "<image>\\n"
-            for (j = 0; j < 12 + 9 * i; j++) printf "the %d cat ", (i * 7 + j * 5) % 23
-            printf "?\"}, {\"from\": \"gpt\", \"value\": \"a"
-            for (j = 0; j < 9 + 4 * i; j++) printf " tree %d", (i * 3 + j * 11) % 19
-            print ".\"}]}"
-        } }' > "$in/wide/rows.jsonl"
-    echo '{"model": {"llm": {"path": "../bases/wide", "init": "random"}, "vision": {"path": "../bases/wide-vision", "init": "random"},
-                     "lora": {"r": 20, "alpha": 40, "dropout": 0.05}},
-        "data": {"mixture": [{"name": "w", "files": ["rows.jsonl"], "image_root": "../visual_tokens/images"}]},
-        "train": {"steps": 3, "batch": 6, "micro_tokens": 1500}, "optim": {"lr": 1e-3, "warmup": 1}}' > "$in/wide/config.json"
-
-    # Rows that cannot be used, several shards.
-    {
-        cat << 'END'
-{"id": "gone", "image": "gone.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A cat."}]}
-{"id": "none", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A cat."}]}
-{"id": "empty", "conversations": []}
-{"id": 5, "conversations": "text"}
-not JSON
-{"uid": "q/1", "task": "understand", "images": [{"path": "b.png", "role": "input"}], "weight": 0.25,
-{"uid": "q/2", "task": "understand", "images": [{"path": "b.png", "role": "input"}], "turns": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "A cat."}], "weight": 0.25}
-END
-        sed -n 1,4p "$in/wide/rows.jsonl" | sed 's/a.jpg/tall.png/'
-    } > "$in/broken/rows.jsonl"
-    cp "$in/defaults_like/images/tall.png" "$in/visual_tokens/images/b.png" "$in/broken/"
-    echo '{"model": {"llm": {"path": "../bases/llm-gqa"}, "vision": {"path": "../bases/vision-only"}},
-        "data": {"mixture": [{"name": "broken", "files": ["rows.jsonl"], "image_root": "."},
-                             {"name": "d", "files": ["../defaults_like/rows.json"], "image_root": "../defaults_like/images"}], "shard_samples": 3},
-        "train": {"batch": 2}}' > "$in/broken/config.json"
-    find "$in" -exec touch -d '2024-02-03 04:05:06' {} + # shards hold the times of files
-}
-
 # ---------------------------------------------------------------- the list: NAME FUNCTION ARGUMENTS…
 CASES='defaults_like first_visual full_decay micro_mean mixture plain skipped stretch_rslora tied_full vision_full visual_tokens'
 list() {
@@ -269,7 +217,8 @@ list() {
     echo "rank run_train skipped $t --set loss.normalise=rank"
     echo "linear run_train visual_tokens $t --set optim.schedule=linear --set optim.max_grad_norm=0.1"
     echo "rslora run_train defaults_like $t --set model.lora.rslora=true --set model.lora.init=default"
-    echo "fresh run_train stretch_rslora $t --set model.lora.init=default --set model.projector.init=default --set model.tokens.init=default"
+    fresh="--set model.lora.init=default --set model.projector.init=default --set model.tokens.init=default"
+    echo "fresh run_train stretch_rslora $t $fresh"
     echo "random run_train tied_full $t --set model.llm.init=random --set model.vision.init=random --set model.projector.init=default"
     echo "vision-unfrozen run_train visual_tokens $t --set model.vision.train=full"
     sampling="--set sample.every=2 --set sample.prompts=$SAME_WORK/in/dropout/ask.jsonl --set train.steps=3"
@@ -277,7 +226,9 @@ list() {
     echo "samples run_train dropout $t $sampling"
     for template in mistral_instruct v1 llava_llama_2 plain; do
         echo "template-$template run_train dropout $t --steps 2 --set data.template=$template --set train.micro_tokens=400"
-        for c in defaults_like visual_tokens mixture; do echo "shards-$template-$c run_shards $c --set data.template=$template --set data.max_tokens=300"; done
+        for c in defaults_like visual_tokens mixture; do
+            echo "shards-$template-$c run_shards $c --set data.template=$template --set data.max_tokens=300"
+        done
     done
     for c in $CASES wide broken; do echo "shards-$c run_shards $c"; done
     echo "shards-cut run_shards broken --set data.max_tokens=40 --jobs 2"
@@ -288,7 +239,6 @@ list() {
 
 case $1 in
 classes) echo "$CLASSES" ;;
-inputs) inputs ;;
 list) list ;;
 one)
     name=$2 job=$SAME_WORK/jobs/$2

@@ -23,8 +23,10 @@ tensors "$2" > "$dir/b"
 cut -d' ' -f2- "$dir/a" | sort > "$dir/names_a"
 cut -d' ' -f2- "$dir/b" | sort > "$dir/names_b"
 if ! cmp -s "$dir/names_a" "$dir/names_b"; then
-    diff "$dir/names_a" "$dir/names_b" | sed -n 's/^\([<>]\) [0-9]* /\1 /p' | head -n 1 |
-        sed 's/^< \(.*\)/tensor \2\1 is otherwise or missing/; s/^> \(.*\)/tensor \1 is new or otherwise/'
+    diff "$dir/names_a" "$dir/names_b" | grep '^[<>]' | head -n 1 | while read -r side bytes type name; do
+        [ "$side" = '<' ] && where='only on the reference' || where='not on the reference'
+        echo "tensor $name, $type, $bytes bytes: $where"
+    done
     exit
 fi
 while read -r start bytes type name; do
