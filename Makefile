@@ -260,9 +260,6 @@ else
 	@EXCEPT='$(EXCEPT)' sh tests/same.sh compare $(BUILD) "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')"
 endif
 
-#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict
-cuda-host: $(ON_CUDA_HOST)
-
 #: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict;
 #:                  build/train-ranks, which is TEST_RANKS=N ranks
 cuda-host: $(ON_CUDA_HOST) $(BUILD)/train-ranks
