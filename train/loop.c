@@ -32,35 +32,25 @@ typedef struct Run {
     StepRecord record;     /* the last step's */
     Dump *dump;
     int lock;              /* held on the run folder */
-    double *numbers;       /* backend memory: what a step has to tell, N_NUMBERS */
+    StepNumbers *numbers;  /* backend memory: what a step has to tell */
     char samples[256];     /* of the pass under way, for the sentence of an error */
 } Run;
-
-enum { NUMBER_TEXT_SUM, NUMBER_SQUARES, N_NUMBERS }; /* Σ w·ce over the passes; Σ g² */
-_Static_assert(N_NUMBERS * sizeof(double) <= MEMORY_NUMBERS, "numbers of a step");
 
 /* What one rank does for all. */
 static Status only_first(Run *r, Status (*work)(void *run)) { return dist_first(&r->setup.dist, work, r, NULL, 0); }
 
 /* ---------------------------------------------------------------- one step */
 
-/* What one label's w·ce is multiplied by before it is differentiated: regimes (c), (a) and (b) of loss.normalise. No labels: 0. */
-static double text_scale(const Run *r, const StepPlan *plan, const Batch *b)
+/* What the terms of a pass are multiplied by before they are differentiated: regimes (c), (a) and (b) of loss.normalise. */
+static void scale_losses(const Run *r, const StepPlan *plan, const Batch *b, double scale[N_LOSSES])
 {
-    double weight = 0, share = r->setup.dist.n_ranks;
-    switch (r->cfg->loss.normalise) {
-    case NORMALISE_STEP:
-        weight = plan->label_weight[0];
-        share = 1;
-        break;
-    case NORMALISE_RANK: weight = plan->label_weight[1]; break;
-    case NORMALISE_MICRO:
-        for (int32_t i = 0; i < b->n_labels; i++)
-            weight += (double)b->label_weight[i];
+    const LossTerms *const divisor[] = {[NORMALISE_STEP] = &plan->of_step, [NORMALISE_MICRO] = &b->terms, [NORMALISE_RANK] = &plan->of_rank};
+    Normalise regime = r->cfg->loss.normalise;
+    double share = regime == NORMALISE_STEP ? 1 : r->setup.dist.n_ranks;
+    if (regime == NORMALISE_MICRO)
         share *= plan->n_passes;
-        break;
-    }
-    return weight > 0 ? 1 / (weight * share) : 0;
+    for (int i = 0; i < N_LOSSES; i++)
+        scale[i] = loss_scale(r->cfg, (Loss)i, divisor[regime], share);
 }
 
 /* "records 3, 8 and 12 more": by their number in the mixture. */
@@ -77,36 +67,36 @@ static void name_samples(Run *r, const Batch *b)
 static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
 {
     const Batch *b;
-    LossRequest request = {.text_total = r->numbers + NUMBER_TEXT_SUM};
+    LossRequest request = {.totals = r->numbers->sums};
     LossResult result;
     TRY(loader_pass(r->setup.loader, pass, &b));
     name_samples(r, b);
-    request.text_scale = text_scale(r, plan, b) * r->cfg->loss.text_weight;
+    scale_losses(r, plan, b, request.scale);
     if (r->dump)
         TRY(dump_pass(r->dump, b, &request.logits));
     tape_reset(r->setup.tape, (uint64_t)plan->step);
     TRY(genllava_loss(r->setup.tape, r->setup.model, b, &request, &result));
-    return result.loss ? tape_backward(r->setup.tape, result.loss, 1) : OK;
+    return tape_backward_all(r->setup.tape, result.losses, N_LOSSES, 1);
 }
 
-/* All passes. On a device nothing is waited for, but that numbers[] are needed: for the log, and to know whether to update at all. */
-static Status accumulate_gradients(Run *r, const StepPlan *plan, double numbers[N_NUMBERS])
+/* All passes. On a device nothing is waited for, but that the numbers are needed: for the log, and to know whether to update at all. */
+static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *numbers)
 {
     Backend *b = &r->setup.backend;
-    const double zeros[N_NUMBERS] = {0};
-    TRY(b->upload(b, r->numbers, zeros, sizeof zeros));
+    *numbers = (StepNumbers){0};
+    TRY(b->upload(b, r->numbers, numbers, sizeof *numbers));
     TRY(params_step_begin(r->params));
     if (r->dump)
         dump_begin(r->dump);
     for (int32_t pass = 0; pass < plan->n_passes; pass++)
         TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d, records %s", (long long)plan->step, pass + 1, plan->n_passes, r->samples);
     TRY(optim_reduce(r->params, &r->setup.dist));
-    TRY(optim_squares(r->params, r->numbers + NUMBER_SQUARES));
-    TRY_IN(b->download(b, numbers, r->numbers, N_NUMBERS * sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
+    TRY(optim_squares(r->params, &r->numbers->squares));
+    TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
            (long long)plan->step, plan->n_passes, r->samples);
     if (r->setup.dist.rank > 0) /* the gradient is everywhere the same; one norm decides for all whether to update */
-        numbers[NUMBER_SQUARES] = 0;
-    return dist_sum_host(&r->setup.dist, numbers, N_NUMBERS);
+        numbers->squares = 0;
+    return dist_sum_host(&r->setup.dist, (double *)numbers, sizeof *numbers / sizeof(double));
 }
 
 static double seconds_now(void)
@@ -136,25 +126,24 @@ static Status log_step(void *arg)
 static Status train_step(Run *r)
 {
     StepPlan plan;
-    double start = seconds_now(), numbers[N_NUMBERS];
+    StepNumbers numbers;
+    double start = seconds_now();
     TRY(loader_step(r->setup.loader, r->state.step, &plan));
-    TRY(accumulate_gradients(r, &plan, numbers));
-    OptimResult done = {.grad_norm = sqrt(numbers[NUMBER_SQUARES])};
-    double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup);
-    double loss_text = plan.label_weight[0] > 0 ? numbers[NUMBER_TEXT_SUM] / plan.label_weight[0] : 0; /* reported alike in every regime */
-    double loss = r->cfg->loss.text_weight * loss_text, lr = factor * r->cfg->optim.lr;
-    TRY(optim_update(r->params, r->cfg, factor, loss, &done));
+    TRY(accumulate_gradients(r, &plan, &numbers));
+    OptimResult done = {.grad_norm = sqrt(numbers.squares)};
+    StepLosses losses = losses_of_step(r->cfg, numbers.sums, &plan.of_step);
+    double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
+    TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
     if (done.skipped && r->setup.dist.rank == 0)
-        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, loss, done.grad_norm);
+        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, losses.total,
+                 done.grad_norm);
     if (!done.skipped)
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
-        TRY(dump_write(r->dump, plan.step, r->params,
-                       &(DumpScalars){.loss = loss, .loss_text = loss_text, .lr = lr, .grad_norm = done.grad_norm}));
+        TRY(dump_write(r->dump, plan.step, r->params, &(DumpScalars){.losses = losses, .lr = lr, .grad_norm = done.grad_norm}));
     count_step(r, &plan, done.skipped);
     r->record = (StepRecord){.step = plan.step,
-                             .loss = loss,
-                             .loss_text = loss_text,
+                             .losses = losses,
                              .lr = lr,
                              .grad_norm = done.grad_norm,
                              .samples = plan.items,

@@ -199,7 +199,7 @@ static Status take_memory(Setup *s)
     TRY_IN(take_arena(s, &s->keep, s->memory.keep), "activations");
     TRY_IN(take_arena(s, &s->scratch, s->memory.scratch), "block workspace");
     s->backend.ctx.scratch = &s->scratch;
-    s->numbers = arena_push(&s->scratch, MEMORY_NUMBERS); /* before the tape marks where it begins */
+    s->numbers = arena_push(&s->scratch, sizeof(StepNumbers)); /* before the tape marks where it begins */
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
                                                .keep = &s->keep,
                                                .scratch = &s->scratch,

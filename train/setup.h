@@ -36,7 +36,7 @@ typedef struct Setup {
     MemoryPlan memory;
     GenLlava *model;
     Arena keep, scratch;
-    double *numbers; /* backend memory, MEMORY_NUMBERS bytes */
+    StepNumbers *numbers; /* backend memory */
     Tape *tape;
 } Setup;
 

@@ -7,6 +7,15 @@
 
 #include "data/kinds.h"
 
+/* What losses are divided by: how many terms of a kind there are, and the sum of their weights. */
+typedef struct Terms {
+    int64_t n;
+    double weight;
+} Terms;
+typedef struct LossTerms {
+    Terms labels;
+} LossTerms;
+
 typedef struct Batch {
     int32_t n_segments, n_tokens, n_images, n_labels;
     int32_t max_segment;   /* rows of the longest segment */
@@ -22,6 +31,7 @@ typedef struct Batch {
     const float *label_weight;        /* [n_labels] */
     const int32_t *label_record;      /* [n_labels] record number over the mixture, rejected rows counted */
     const int32_t *label_position;    /* [n_labels] position of label_row in its expanded sample */
+    LossTerms terms;                  /* of this pass */
 
     const int32_t *record;   /* [n_segments] record numbers */
     const uint8_t *task;     /* [n_segments] Task */

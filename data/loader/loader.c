@@ -293,12 +293,19 @@ static Status want_pictures(Loader *ld, const StepPlanning *p, int64_t step, boo
     return ld->pixels ? pixels_want(ld->pixels, step, ld->uses, k, ahead) : OK;
 }
 
+static void add_terms(LossTerms *t, const Loader *ld, const IndexRow *r)
+{
+    int64_t labels = labels_of(ld, r);
+    t->labels.n += labels;
+    t->labels.weight += (double)r->weight * (double)labels;
+}
+
 /* Sums over the step in the order of its items: the same bits for any number of ranks. */
 static void sum_step(const Loader *ld, const StepPlanning *p, StepPlan *out)
 {
     for (int32_t i = 0; i < out->items; i++) {
         const IndexRow *r = &ld->index->rows[p->items[i].row];
-        out->label_weight[0] += (double)r->weight * (double)labels_of(ld, r);
+        add_terms(&out->of_step, ld, r);
         out->tokens += r->expanded;
         out->images += r->images;
     }
@@ -314,10 +321,8 @@ Status loader_step(Loader *ld, int64_t step, StepPlan *plan)
     sum_step(ld, &ld->plan, plan);
     plan_deal(&ld->plan, plan->items, ld->rank, ld->n_ranks, ld->o.micro_tokens);
     plan->n_passes = ld->plan.n_passes;
-    for (int32_t i = 0; i < ld->plan.n; i++) {
-        const IndexRow *r = &ld->index->rows[ld->plan.items[i].row];
-        plan->label_weight[1] += (double)r->weight * (double)labels_of(ld, r);
-    }
+    for (int32_t i = 0; i < ld->plan.n; i++)
+        add_terms(&plan->of_rank, ld, &ld->index->rows[ld->plan.items[i].row]);
     mem_free(ld->first_use);
     ld->first_use = mem_alloc((size_t)plan->n_passes * sizeof *ld->first_use);
     if (!ld->first_use)
@@ -390,6 +395,8 @@ static void append_sample(Loader *ld, const PlanItem *it)
             a->label_position[b->n_labels] = row - 1 - start;
             a->label[b->n_labels] = s->id[t];
             a->label_weight[b->n_labels] = s->weight[i];
+            b->terms.labels.n++;
+            b->terms.labels.weight += (double)s->weight[i];
             a->label_record[b->n_labels++] = (int32_t)s->record[i];
         }
         int32_t copies = s->id[t] == ID_IMAGE ? (int32_t)s->attr.patches : 1;

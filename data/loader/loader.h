@@ -50,7 +50,7 @@ typedef struct StepPlan {
     int64_t step;
     int32_t items;             /* over all ranks */
     int32_t n_passes;          /* of this rank */
-    double label_weight[3];    /* Σ w over the labels of all ranks (regime step), of this rank (regime rank), unused */
+    LossTerms of_step, of_rank; /* over all ranks, over this one */
     int64_t tokens, images;    /* of all ranks */
 } StepPlan;
 /* Starts step k (any k, in any order; reading ahead assumes k+1 follows). */

@@ -42,7 +42,7 @@ Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType com
     TRY(measure(s, compute, shape));
     TRY_IN(take(s, &s->keep, &s->keep_memory, s->plan.keep), "activations");
     TRY_IN(take(s, &s->scratch, &s->scratch_memory, s->plan.scratch), "block workspace");
-    TRY(b->mem_create(b, 2 * sizeof(double), &s->numbers));
+    TRY(b->mem_create(b, sizeof(StepNumbers), &s->numbers));
     b->ctx.scratch = &s->scratch;
     TRY(tape_create(&s->tape, &(TapeOptions){.backend = b,
                                              .keep = &s->keep,
@@ -73,21 +73,19 @@ void bench_step_close(BenchStep *s)
 /* As train/loop.c does it: the device is waited for once, for the loss and the norm. */
 Status bench_step_run(BenchStep *s)
 {
-    enum { TEXT_SUM, SQUARES, N_NUMBERS };
-    double numbers[N_NUMBERS] = {0}, *on_device = s->numbers;
+    StepNumbers numbers = {0}, *on_device = s->numbers;
     LossResult result;
     const Batch *b = &s->pass.batch;
     Params *p = genllava_params(s->model);
-    TRY(s->b->upload(s->b, on_device, numbers, sizeof numbers));
+    TRY(s->b->upload(s->b, on_device, &numbers, sizeof numbers));
     TRY(params_step_begin(p));
     tape_reset(s->tape, 0);
-    TRY(genllava_loss(s->tape, s->model, b, &(LossRequest){.text_scale = 1.0 / b->n_labels, .text_total = on_device + TEXT_SUM}, &result));
-    if (result.loss)
-        TRY(tape_backward(s->tape, result.loss, 1));
-    TRY(optim_squares(p, on_device + SQUARES));
-    TRY(s->b->download(s->b, numbers, on_device, sizeof numbers));
-    OptimResult done = {.grad_norm = sqrt(numbers[SQUARES])};
-    s->loss = numbers[TEXT_SUM] / b->n_labels;
+    TRY(genllava_loss(s->tape, s->model, b, &(LossRequest){.scale = {1.0 / b->n_labels}, .totals = on_device->sums}, &result));
+    TRY(tape_backward_all(s->tape, result.losses, N_LOSSES, 1));
+    TRY(optim_squares(p, &on_device->squares));
+    TRY(s->b->download(s->b, &numbers, on_device, sizeof numbers));
+    OptimResult done = {.grad_norm = sqrt(numbers.squares)};
+    s->loss = numbers.sums[LOSS_TEXT] / b->n_labels;
     TRY(optim_update(p, s->cfg, 1, s->loss, &done));
     if (done.skipped)
         return fail(ERR_INTERNAL, "a step over random weights gave loss %g and a gradient of norm %g: the backend computes wrongly", s->loss, done.grad_norm);

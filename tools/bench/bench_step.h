@@ -11,7 +11,7 @@ typedef struct BenchStep {
     const RunConfig *cfg;
     MemoryPlan plan;
     MadePass pass;
-    void *keep_memory, *scratch_memory, *numbers; /* backend memory; numbers: two doubles that a step tells */
+    void *keep_memory, *scratch_memory, *numbers; /* backend memory; numbers: StepNumbers */
     Arena keep, scratch;
     Tape *tape;
     GenLlava *model;

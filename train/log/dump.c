@@ -98,14 +98,34 @@ static void add(Plan *p, DType type, int n_dims, int64_t d0, int64_t d1, const c
     p->specs[p->n++] = (StSpec){.name = name, .type = type, .n_dims = n_dims, .shape = {d0, d1}};
 }
 
-enum { N_SCALARS = 4, N_LABEL_ARRAYS = 3 };
-static const char *const SCALARS[N_SCALARS] = {"loss", "loss.text", "lr", "grad_norm"};
+enum { MOST_SCALARS = N_LOSSES + 3, N_LABEL_ARRAYS = 3 };
 static const char *const KINDS[2] = {"grad", "param"};
 
-static void plan_file(Plan *plan, const Params *p, int64_t n_rows, int64_t vocabulary)
+/* Names and values, in order; returns how many. */
+static int list_scalars(const DumpScalars *s, const char *names[MOST_SCALARS], float values[MOST_SCALARS])
 {
-    for (int i = 0; i < N_SCALARS; i++)
-        add(plan, F32, 0, 0, 0, SCALARS[i]);
+    int n = 0;
+    names[n] = "loss";
+    values[n++] = (float)s->losses.total;
+    for (int i = 0; i < N_LOSSES; i++)
+        if (s->losses.present[i]) {
+            names[n] = LOSSES[i].dump;
+            values[n++] = (float)s->losses.values[i];
+        }
+    names[n] = "lr";
+    values[n++] = (float)s->lr;
+    names[n] = "grad_norm";
+    values[n++] = (float)s->grad_norm;
+    return n;
+}
+
+static void plan_file(Plan *plan, const Params *p, const DumpScalars *scalars, int64_t n_rows, int64_t vocabulary)
+{
+    const char *names[MOST_SCALARS];
+    float values[MOST_SCALARS];
+    int n = list_scalars(scalars, names, values);
+    for (int i = 0; i < n; i++)
+        add(plan, F32, 0, 0, 0, names[i]);
     add(plan, F32, 2, n_rows, vocabulary, "logits");
     add(plan, I32, 2, n_rows, 2, "logits.row");
     add(plan, I32, 1, n_rows, 0, "logits.label");
@@ -123,8 +143,10 @@ static void plan_file(Plan *plan, const Params *p, int64_t n_rows, int64_t vocab
 
 static Status write_scalars(StWriter *w, const DumpScalars *s)
 {
-    float values[N_SCALARS] = {(float)s->loss, (float)s->loss_text, (float)s->lr, (float)s->grad_norm};
-    return stwriter_write(w, values, sizeof values);
+    const char *names[MOST_SCALARS];
+    float values[MOST_SCALARS];
+    int n = list_scalars(s, names, values);
+    return stwriter_write(w, values, (size_t)n * sizeof *values);
 }
 
 static Status write_rows(StWriter *w, const LabelRow *rows, const float *logits, int64_t n, int64_t vocabulary)
@@ -169,12 +191,12 @@ static Status write_tensors(StWriter *w, Params *p)
 
 static Status write_file(const char *path, Params *p, const DumpScalars *scalars, LabelRow *rows, const float *logits, int64_t n, int64_t vocabulary)
 {
-    size_t most = N_SCALARS + N_LABEL_ARRAYS + 2 * (size_t)p->n;
+    size_t most = MOST_SCALARS + N_LABEL_ARRAYS + 2 * (size_t)p->n;
     Plan plan = {.specs = mem_alloc(most * sizeof *plan.specs), .names = mem_alloc(most * sizeof *plan.names)};
     StWriter *w = NULL;
     Status s = plan.specs && plan.names ? OK : fail(ERR_NOMEM, "--dump: out of memory");
     if (s == OK) {
-        plan_file(&plan, p, n, vocabulary);
+        plan_file(&plan, p, scalars, n, vocabulary);
         s = stwriter_open(&w, path, plan.specs, plan.n);
     }
     if (s == OK) {

@@ -5,11 +5,13 @@
 
 #include "data/loader/batch.h"
 #include "train/dist/dist.h"
+#include "train/models/losses.h"
 #include "train/nn/params.h"
 
 typedef struct Dump Dump;
 typedef struct DumpScalars {
-    double loss, loss_text, lr, grad_norm;
+    StepLosses losses;
+    double lr, grad_norm;
 } DumpScalars;
 
 MUST_USE Status dump_open(Dump **out, const char *folder, Dist *dist, int64_t vocabulary /* V+R: columns of the logits */);

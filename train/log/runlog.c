@@ -72,8 +72,10 @@ static Status write_line(RunLog *l, const StepRecord *r)
     JsonOut out = {0};
     jsonout_begin_object(&out, NULL);
     jsonout_int(&out, "step", r->step);
-    jsonout_real(&out, "loss", r->loss);
-    jsonout_real(&out, "loss_text", r->loss_text);
+    jsonout_real(&out, "loss", r->losses.total);
+    for (int i = 0; i < N_LOSSES; i++)
+        if (r->losses.present[i])
+            jsonout_real(&out, LOSSES[i].key, r->losses.values[i]);
     jsonout_real(&out, "lr", r->lr);
     jsonout_real(&out, "grad_norm", r->grad_norm);
     jsonout_int(&out, "samples", r->samples);
@@ -110,7 +112,7 @@ static void show(RunLog *l, const StepRecord *r)
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
     char left[32], line[256];
     snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g  grad %.3g  %.0f tokens/s  %s left", (long long)r->step + 1,
-             (long long)l->total, r->loss, r->lr, r->grad_norm, l->speed, duration(l->pace * (double)(l->total - r->step - 1), left));
+             (long long)l->total, r->losses.total, r->lr, r->grad_norm, l->speed, duration(l->pace * (double)(l->total - r->step - 1), left));
     if (isatty(STDERR_FILENO))
         log_progress("%s", line);
     else if ((r->step + 1) % l->every == 0 || r->step + 1 == l->total)
@@ -146,8 +148,10 @@ Status runlog_step(RunLog *l, const StepRecord *r)
     show(l, r);
     if (!l->tensorboard || ((r->step + 1) % l->every && r->step + 1 != l->total))
         return OK;
-    TRY(tensorboard_scalar(l->tensorboard, "loss/all", r->step, r->loss));
-    TRY(tensorboard_scalar(l->tensorboard, "loss/text", r->step, r->loss_text));
+    TRY(tensorboard_scalar(l->tensorboard, "loss/all", r->step, r->losses.total));
+    for (int i = 0; i < N_LOSSES; i++)
+        if (r->losses.present[i])
+            TRY(tensorboard_scalar(l->tensorboard, LOSSES[i].tag, r->step, r->losses.values[i]));
     TRY(tensorboard_scalar(l->tensorboard, "optim/lr", r->step, r->lr));
     TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));
     TRY(tensorboard_scalar(l->tensorboard, "speed/tokens_per_second", r->step, r->seconds > 0 ? (double)r->tokens / r->seconds : 0));

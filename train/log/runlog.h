@@ -6,11 +6,13 @@
 
 #include "kernels/ops/table.h"
 #include "train/config/config.h"
+#include "train/models/losses.h"
 
 /* One optimiser step, all ranks. */
 typedef struct StepRecord {
     int64_t step;                           /* from 0 */
-    double loss, loss_text, lr, grad_norm;  /* lr: factor × optim.lr */
+    StepLosses losses;
+    double lr, grad_norm;                   /* lr: factor × optim.lr */
     int64_t samples, tokens, images;        /* of this step */
     double seconds;
     bool skipped;                           /* loss or gradient were not finite: no weight changed */

@@ -19,9 +19,9 @@ static Status run_pass(Tape *t, GenLlava *g, const PassShape *p)
     LossResult result;
     TRY(pass_make(&pass, p, genllava_model_sizes(g)));
     tape_reset(t, 0);
-    Status s = genllava_loss(t, g, &pass.batch, &(LossRequest){.text_scale = 1}, &result);
-    if (s == OK && result.loss)
-        s = tape_backward(t, result.loss, 1);
+    Status s = genllava_loss(t, g, &pass.batch, &(LossRequest){0}, &result);
+    if (s == OK)
+        s = tape_backward_all(t, result.losses, N_LOSSES, 1);
     pass_free(&pass);
     return s;
 }
@@ -35,7 +35,7 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
     arena_measure(&keep);
     arena_measure(&scratch);
     b->ctx.scratch = &scratch;
-    arena_push(&scratch, MEMORY_NUMBERS);
+    arena_push(&scratch, sizeof(StepNumbers));
     TRY(tape_create(&t, &(TapeOptions){.backend = b,
                                        .keep = &keep,
                                        .scratch = &scratch,

@@ -8,10 +8,8 @@
 #include "train/models/genllava.h"
 #include "train/log/samples.h"
 
-enum { MEMORY_NUMBERS = 64 }; /* bytes at the beginning of scratch for the numbers that a step tells */
-
 typedef struct MemoryPlan {
-    size_t keep, scratch;                      /* bytes of the tape's two arenas; scratch with MEMORY_NUMBERS */
+    size_t keep, scratch;                      /* bytes of the tape's two arenas; scratch with StepNumbers at its beginning */
     int64_t parameters[N_PARAM_MODULES], trainable_parameters;
     int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
     int64_t activations, workspace, total;     /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is planned for: on a device the

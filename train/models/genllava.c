@@ -314,9 +314,8 @@ Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *re
     const int32_t *index = tape_ints(t, b->label_row, b->n_labels);
     Tensor *hs = mistral_norm(t, &g->llm, nn_gather_rows(t, x, index, b->n_labels));
     LmLoss loss = {.n = b->n_labels, .head = g->llm.head, .rows = g->rows.head, .label = b->label, .weight = b->label_weight,
-                   .scale = req->text_scale, .logits = req->logits, .total = req->text_total};
-    Tensor *l = nn_lm_loss(t, hs, &loss);
-    result->text_sum = loss.weighted_sum;
-    result->loss = l && l->needs_grad ? l : NULL;
+                   .scale = req->scale[LOSS_TEXT], .logits = req->logits, .total = req->totals ? &req->totals[LOSS_TEXT] : NULL};
+    result->losses[LOSS_TEXT] = nn_lm_loss(t, hs, &loss);
+    result->sums[LOSS_TEXT] = loss.weighted_sum;
     return tape_status(t);
 }

@@ -6,6 +6,7 @@
 #include "data/loader/batch.h"
 #include "train/config/config.h"
 #include "train/config/sizes.h"
+#include "train/models/losses.h"
 #include "train/nn/params.h"
 #include "train/nn/tape.h"
 
@@ -26,18 +27,17 @@ int64_t genllava_count(const GenLlava *g, ParamModule m);
 /* After every optimiser step: derived copies, if the model keeps any; optional renormalisation of token rows. */
 MUST_USE Status genllava_updated(GenLlava *g);
 
-/* How the labels of a pass enter the loss: the sum of w·ce of the pass is multiplied by text_scale (1/Σw of the step, or what the
- * regime says, times loss.text_weight). */
+/* How the terms of a pass enter each loss: their Σ w·loss is multiplied by scale (loss_scale). */
 typedef struct LossRequest {
-    double text_scale;
-    float *logits;    /* host, [n_labels, V+R] f32: filled when not NULL (dump) */
-    double *text_total; /* F64, backend memory: text_sum is added to it, and nobody waits for it; NULL: it is waited for */
+    double scale[N_LOSSES];
+    float *logits;  /* host, [n_labels, V+R] f32: filled when not NULL (dump) */
+    double *totals; /* [N_LOSSES] F64, backend memory: the sums are added to it, and nobody waits for them; NULL: they are waited for */
 } LossRequest;
 typedef struct LossResult {
-    double text_sum;  /* Σ w·ce of the pass, unscaled; 0 with text_total */
-    Tensor *loss;     /* scaled loss to run tape_backward from; NULL when nothing in the pass is trainable or on a measuring tape's failure */
+    double sums[N_LOSSES];    /* Σ w·loss of the pass, unscaled; 0 with totals */
+    Tensor *losses[N_LOSSES]; /* scaled; NULL where the pass has none, or nothing that it reaches is trained */
 } LossResult;
-/* One pass: forward, loss; the caller then calls tape_backward(t, result.loss, 1). */
+/* One pass: forward, losses; the caller then calls tape_backward_all(t, result.losses, N_LOSSES, 1). */
 MUST_USE Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *req, LossResult *result);
 
 /* Text generation with a key/value cache. Prompts are unexpanded ids with ID_IMAGE; features of pixels are spliced as in training. */

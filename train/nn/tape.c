@@ -317,15 +317,22 @@ Status tape_run_backward(Tape *t, Node *last)
     return t->status;
 }
 
-Status tape_backward(Tape *t, Tensor *loss, double seed)
+Status tape_backward(Tape *t, Tensor *loss, double seed) { return tape_backward_all(t, &loss, 1, seed); }
+
+Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed)
 {
-    if (t->status || !tensor_wants(loss))
-        return t->status;
-    bool accumulate;
+    bool accumulate, wanted = false;
     t->seed_value = seed;
-    void *g = grad_dst(t, loss, &accumulate);
-    if (g)
-        RUN(t, fill, Fill, .n = loss->n_elems, .type = loss->grad_type, .value = seed, .x = g);
+    for (int i = 0; i < n && !t->status; i++) {
+        if (!tensor_wants(losses[i]))
+            continue;
+        wanted = true;
+        void *g = grad_dst(t, losses[i], &accumulate);
+        if (g)
+            RUN(t, fill, Fill, .n = losses[i]->n_elems, .type = losses[i]->grad_type, .value = seed, .x = g);
+    }
+    if (t->status || !wanted)
+        return t->status;
     NodeList list = t->list;
     t->list = (NodeList){0};
     return tape_run_backward(t, list.tail);

@@ -36,4 +36,6 @@ Status tape_status(const Tape *t);
 Status tape_fail(Tape *t, Status s); /* makes `s` stick unless an error already does */
 /* Seeds d loss = `seed` for the scalar (or any tensor: every element) and runs backwards. */
 MUST_USE Status tape_backward(Tape *t, Tensor *loss, double seed);
+/* The same from several at once, each seeded alike; NULL stands for none. */
+MUST_USE Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed);
 #endif

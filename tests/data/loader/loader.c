@@ -251,9 +251,11 @@ TEST(loader_makes_the_labels_of_a_pass)
     StepPlan plan;
     REQUIRE_OK(loader_step(ld, 0, &plan));
     CHECK(plan.items == 5 && plan.n_passes == 1 && plan.tokens == 41 && plan.images == 4);
-    CHECK(plan.label_weight[0] == 2 * 1.0 + 2 * 0.5 + 1 * 2.0 + 2 * 1.0 + 1 * 1.0 && plan.label_weight[1] == plan.label_weight[0]);
     const Batch *b;
     REQUIRE_OK(loader_pass(ld, 0, &b));
+    const LossTerms *terms[] = {&plan.of_step, &plan.of_rank, &b->terms};
+    for (int i = 0; i < 3; i++)
+        CHECK(terms[i]->labels.n == 8 && terms[i]->labels.weight == 2 * 1.0 + 2 * 0.5 + 1 * 2.0 + 2 * 1.0 + 1 * 1.0);
     CHECK(b->n_segments == 5 && b->n_tokens == 41 && b->n_images == 4 && b->max_segment == 14 && b->image_width == 8);
     static const int32_t CU[] = {0, 14, 21, 24, 38, 41}, RECORD[] = {10, 11, 20, 21, 22};
     CHECK(!memcmp(b->cu, CU, sizeof CU) && !memcmp(b->record, RECORD, sizeof RECORD));
@@ -290,7 +292,7 @@ TEST(loader_follows_the_choice_of_visual_labels)
         REQUIRE_OK(loader_pass(ld, 0, &b));
         static const int WANTED[] = {11, 8, 7};
         CHECK_INT(b->n_labels, WANTED[choice]);
-        CHECK(plan.label_weight[0] == 7.5 + (choice == 0 ? 2.0 : choice == 1 ? 0.5 : 0.0));
+        CHECK(plan.of_step.labels.weight == 7.5 + (choice == 0 ? 2.0 : choice == 1 ? 0.5 : 0.0));
         loader_close(&ld);
     }
 }
@@ -424,8 +426,8 @@ TEST(loader_gives_the_same_items_to_any_number_of_ranks)
                     }
                 }
                 if (c == 0)
-                    weight[k] = plan.label_weight[0];
-                CHECK(plan.label_weight[0] == weight[k]);
+                    weight[k] = plan.of_step.labels.weight;
+                CHECK(plan.of_step.labels.weight == weight[k]);
             }
             loader_close(&ld);
         }

@@ -14,7 +14,7 @@ TEST(every_key_that_is_shown_has_a_reader)
     for (int i = 0; i < N_OPTIONS; i++) {
         char command[512];
         const char *member = OPTIONS[i].kind == OPTION_PROJECTOR ? "model.projector.depth" : OPTIONS[i].key;
-        snprintf(command, sizeof command, "grep -rqE --include='*.c' '[>.]%s_?([^A-Za-z0-9_]|$)' " READERS, member);
+        snprintf(command, sizeof command, "grep -rqE --include='*.[ch]' '[>.]%s_?([^A-Za-z0-9_]|$)' " READERS, member);
         if (OPTIONS[i].kind != OPTION_LATER)
             CHECK_MSG(system(command) == 0, "nothing reads RunConfig.%s, yet the key is shown; make its row in train/config/options.c a LATER one",
                       member);

@@ -19,7 +19,7 @@ static void training_logits(TinyModel *m, const int32_t *expanded, int32_t n, co
     LossResult r;
     tape_reset(m->tape, 0);
     tape_record(m->tape, false);
-    REQUIRE_OK(genllava_loss(m->tape, m->g, &b, &(LossRequest){.text_scale = 1, .logits = logits}, &r));
+    REQUIRE_OK(genllava_loss(m->tape, m->g, &b, &(LossRequest){.scale = {1}, .logits = logits}, &r));
 }
 
 static void same(const float *a, const float *b, int row)

@@ -165,8 +165,8 @@ TEST(packing_does_not_change_dropout)
     CHECK_MSG(fabs(together - apart) < 1e-12 * together, "%.15g together, %.15g apart", together, apart);
     tape_reset(m.tape, 8);
     LossResult r;
-    REQUIRE_OK(genllava_loss(m.tape, m.g, b, &(LossRequest){.text_scale = 1}, &r));
-    CHECK(fabs(r.text_sum / 12.5 - together) > 1e-6); /* another step, other masks */
+    REQUIRE_OK(genllava_loss(m.tape, m.g, b, &(LossRequest){.scale = {1}}, &r));
+    CHECK(fabs(r.sums[LOSS_TEXT] / 12.5 - together) > 1e-6); /* another step, other masks */
     tiny_close(&m);
 }
 
@@ -279,8 +279,8 @@ TEST(tiny_model_is_measured_to_the_byte)
         Tape *t;
         REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &null, .keep = &keep, .scratch = &scratch, .compute = F32, .recompute = (Recompute)mode}));
         LossResult r;
-        REQUIRE_OK(genllava_loss(t, m.g, &counts, &(LossRequest){.text_scale = 1}, &r));
-        REQUIRE_OK(tape_backward(t, r.loss, 1));
+        REQUIRE_OK(genllava_loss(t, m.g, &counts, &(LossRequest){.scale = {1}}, &r));
+        REQUIRE_OK(tape_backward_all(t, r.losses, N_LOSSES, 1));
         CHECK_MSG(keep.peak == m.keep.peak && scratch.peak == m.scratch.peak, "mode %d: measured %zu + %zu, used %zu + %zu", mode, keep.peak,
                   scratch.peak, m.keep.peak, m.scratch.peak);
         tape_free(&t);
@@ -318,8 +318,8 @@ TEST(nothing_trains_gives_a_loss_without_a_gradient)
     TinyModel m;
     REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_SELECTIVE));
     LossResult r;
-    REQUIRE_OK(genllava_loss(m.tape, m.g, tiny_batch(genllava_model_sizes(m.g)), &(LossRequest){.text_scale = 1}, &r));
-    CHECK(r.loss == NULL && r.text_sum > 0);
+    REQUIRE_OK(genllava_loss(m.tape, m.g, tiny_batch(genllava_model_sizes(m.g)), &(LossRequest){.scale = {1}}, &r));
+    CHECK(!r.losses[LOSS_TEXT]->needs_grad && r.sums[LOSS_TEXT] > 0);
     CHECK_INT(genllava_params(m.g)->n_flat, 0);
     tiny_close(&m);
 }
@@ -337,14 +337,14 @@ TEST(batches_of_another_model_are_refused)
     b.id = id;
     id[0] = 325;
     LossResult r;
-    CHECK_FAILS(genllava_loss(m.tape, m.g, &b, &(LossRequest){.text_scale = 1}, &r), ERR_DATA,
+    CHECK_FAILS(genllava_loss(m.tape, m.g, &b, &(LossRequest){.scale = {1}}, &r), ERR_DATA,
                 "token id 325 at row 0, the model has ids 0 … 324 (were the shards made for another tokenizer?)");
     id[0] = ID_IMAGE;
     tape_reset(m.tape, 0);
-    CHECK_FAILS(genllava_loss(m.tape, m.g, &b, &(LossRequest){.text_scale = 1}, &r), ERR_DATA, "13 image rows for 3 pictures of 4 patches");
+    CHECK_FAILS(genllava_loss(m.tape, m.g, &b, &(LossRequest){.scale = {1}}, &r), ERR_DATA, "13 image rows for 3 pictures of 4 patches");
     b.image_height = 28;
     tape_reset(m.tape, 0);
-    CHECK_FAILS(genllava_loss(m.tape, m.g, &b, &(LossRequest){.text_scale = 1}, &r), ERR_DATA,
+    CHECK_FAILS(genllava_loss(m.tape, m.g, &b, &(LossRequest){.scale = {1}}, &r), ERR_DATA,
                 "pictures of 28x32 pixels, the model takes 32x32 (were the shards made for another vision tower?)");
     tiny_close(&m);
 }

@@ -279,8 +279,8 @@ double tiny_step(TinyModel *m, const Batch *b, float *logits, bool backward)
     if (backward)
         REQUIRE_OK(params_step_begin(genllava_params(m->g)));
     LossResult r;
-    REQUIRE_OK(genllava_loss(m->tape, m->g, b, &(LossRequest){.text_scale = 1 / sum, .logits = logits}, &r));
-    if (backward && r.loss)
-        REQUIRE_OK(tape_backward(m->tape, r.loss, 1));
-    return r.text_sum / sum;
+    REQUIRE_OK(genllava_loss(m->tape, m->g, b, &(LossRequest){.scale = {1 / sum}, .logits = logits}, &r));
+    if (backward)
+        REQUIRE_OK(tape_backward_all(m->tape, r.losses, N_LOSSES, 1));
+    return r.sums[LOSS_TEXT] / sum;
 }

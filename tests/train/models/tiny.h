@@ -47,6 +47,6 @@ typedef struct TinyModel {
 extern bool tiny_joins; /* backends that tiny_open opens say that they join adapters with their weights */
 MUST_USE Status tiny_open(TinyModel *m, const RunConfig *cfg, DType compute, Recompute recompute);
 void tiny_close(TinyModel *m);
-/* One step: loss of the batch with text_scale 1/Σw, gradients left in the flat buffer. logits may be NULL. */
+/* One step: loss of the batch with scale 1/Σw, gradients left in the flat buffer. logits may be NULL. */
 double tiny_step(TinyModel *m, const Batch *b, float *logits, bool backward);
 #endif

@@ -284,6 +284,26 @@ TEST(frozen_inputs_record_nothing)
     rig_close(&r);
 }
 
+/* Backward from two results at once gives the sum of what each gives alone. */
+TEST(backward_from_several_losses_is_the_sum)
+{
+    double grad[3][ROWS * 6];
+    for (int which = 0; which < 3; which++) { /* the first, the second, both */
+        Rig r;
+        rig_open(&r, F64, RECOMPUTE_NONE);
+        Param *x = rig_param(&r, "x", ROWS, 6, true);
+        rig_create(&r);
+        Tensor *rows = rig_rows(r.tape, x);
+        Tensor *losses[] = {which != 1 ? nn_gelu(r.tape, rows, GELU_ERF) : NULL, NULL, which != 0 ? nn_gelu(r.tape, rows, GELU_TANH) : NULL};
+        REQUIRE_OK(params_step_begin(&r.params));
+        REQUIRE_OK(tape_backward_all(r.tape, losses, 3, 0.5));
+        memcpy(grad[which], (double *)r.params.flat_grad + x->flat, sizeof grad[0]);
+        rig_close(&r);
+    }
+    for (int i = 0; i < ROWS * 6; i++)
+        CHECK(grad[0][i] != 0 && fabs(grad[2][i] - grad[0][i] - grad[1][i]) < 1e-15);
+}
+
 TEST(a_missing_input_gives_no_output_and_the_first_error_stays)
 {
     Rig r;

@@ -1,0 +1,74 @@
+/* train.jsonl and dumps have the losses that a step has, and no others. */
+#include <limits.h>
+#include <stdio.h>
+
+#include "data/formats/file.h"
+#include "data/formats/safetensors.h"
+#include "kernels/base/arena.h"
+#include "tests/harness.h"
+#include "train/log/dump.h"
+#include "train/log/runlog.h"
+
+static const StepLosses WITH = {.total = 0.5, .values = {[LOSS_TEXT] = 0.25}, .present = {[LOSS_TEXT] = true}}, WITHOUT = {.total = 0.5};
+
+TEST(the_log_leaves_out_losses_that_a_step_has_not)
+{
+    RunConfig cfg = {.log = {.every = 100}};
+    char path[PATH_MAX], *text;
+    size_t n;
+    RunLog *log;
+    REQUIRE_OK(runlog_open(&log, test_dir(), &cfg, 0, 1000));
+    CHECK_OK(runlog_step(log, &(StepRecord){.step = 0, .losses = WITH, .lr = 1}));
+    CHECK_OK(runlog_step(log, &(StepRecord){.step = 1, .losses = WITHOUT, .lr = 1}));
+    runlog_close(&log);
+    snprintf(path, sizeof path, "%s/train.jsonl", test_dir());
+    REQUIRE_OK(file_read(&text, &n, path, 4096));
+    const char *rest = ",\"lr\":1.0,\"grad_norm\":0.0,\"samples\":0,\"tokens\":0,\"images\":0,\"seconds\":0.0,\"skipped_steps\":0,\"skipped_samples\":0}\n";
+    char wanted[1024];
+    snprintf(wanted, sizeof wanted, "{\"step\":0,\"loss\":0.5,\"loss_text\":0.25%s{\"step\":1,\"loss\":0.5%s", rest, rest);
+    CHECK_STR(text, wanted);
+    mem_free(text);
+}
+
+static int scalars_of_dump(const StepLosses *losses, int64_t step)
+{
+    char name[64], path[PATH_MAX];
+    Backend b;
+    Params p;
+    Dist dist;
+    Dump *dump;
+    SafeTensors *st;
+    REQUIRE_OK(ref_open(&b));
+    REQUIRE_OK(dist_open(&dist));
+    params_init(&p, &b, F32);
+    REQUIRE_OK(params_create(&p));
+    REQUIRE_OK(dump_open(&dump, test_dir(), &dist, 1));
+    REQUIRE_OK(dump_write(dump, step, &p, &(DumpScalars){.losses = *losses, .lr = 2, .grad_norm = 3}));
+    dump_close(&dump);
+    snprintf(name, sizeof name, "step-%06d.safetensors", (int)step);
+    snprintf(path, sizeof path, "%s/%s", test_dir(), name);
+    REQUIRE_OK(safetensors_open(&st, path));
+    int n = safetensors_count(st) - 3; /* but for the logits, their rows and labels */
+    static const struct {
+        const char *name;
+        float value;
+    } WANTED[] = {{"loss", 0.5f}, {"lr", 2}, {"grad_norm", 3}, {"loss.text", 0.25f}};
+    for (int i = 0; i < n; i++) {
+        const StTensor *t = safetensors_find(st, WANTED[i].name);
+        REQUIRE(t != NULL);
+        float value;
+        memcpy(&value, t->data, sizeof value);
+        CHECK(t->type == F32 && value == WANTED[i].value);
+    }
+    safetensors_close(&st);
+    params_destroy(&p);
+    CHECK_OK(dist_close(&dist, OK));
+    b.close(&b);
+    return n;
+}
+
+TEST(a_dump_leaves_out_losses_that_a_step_has_not)
+{
+    CHECK_INT(scalars_of_dump(&WITH, 0), 4);
+    CHECK_INT(scalars_of_dump(&WITHOUT, 1), 3);
+}

@@ -1,0 +1,40 @@
+/* losses.h: the losses of a run, a line each. The model computes them; the loop divides, weighs and sums them; train.jsonl, TensorBoard and dumps
+ * show those that a step has. All of these walk LOSSES. */
+#ifndef GENLLAVA_TRAIN_MODELS_LOSSES_H
+#define GENLLAVA_TRAIN_MODELS_LOSSES_H
+
+#include "data/loader/batch.h"
+#include "train/config/config.h"
+
+/* X(enum, name, weight, terms): its weight in a RunConfig *cfg; what it is divided by, of a LossTerms *terms (data/loader/batch.h). */
+#define LOSS_LIST(X) X(LOSS_TEXT, "text", cfg->loss.text_weight, terms->labels)
+
+typedef enum Loss {
+#define LOSS_ENUM(id, name, weight, terms) id,
+    LOSS_LIST(LOSS_ENUM)
+#undef LOSS_ENUM
+    N_LOSSES
+} Loss;
+
+typedef struct LossRow {
+    const char *key, *dump, *tag; /* in train.jsonl "loss_NAME", in a dump "loss.NAME", in TensorBoard "loss/NAME" */
+} LossRow;
+extern const LossRow LOSSES[N_LOSSES];
+
+/* What a step tells, in backend memory while its passes run. */
+typedef struct StepNumbers {
+    double sums[N_LOSSES]; /* Σ w·loss over the terms of all passes, not divided */
+    double squares;        /* Σ g² */
+} StepNumbers;
+
+/* Of a whole step, as they are reported in every regime of loss.normalise. */
+typedef struct StepLosses {
+    double total;            /* Σ weight · loss */
+    double values[N_LOSSES]; /* each unweighted: Σ w·loss / Σ w, 0/0 = 0 */
+    bool present[N_LOSSES];  /* the step has terms of it */
+} StepLosses;
+StepLosses losses_of_step(const RunConfig *cfg, const double sums[N_LOSSES], const LossTerms *step);
+
+/* What the Σ w·loss of a pass is multiplied by before it is differentiated. share: by how many such passes' gradients the step is the mean of. */
+double loss_scale(const RunConfig *cfg, Loss l, const LossTerms *divisor, double share);
+#endif
