@@ -1,7 +1,9 @@
 # GenLLaVA: build, test, install. `make help` lists the targets.
 #
-# Options (make NAME=value): CUDA = auto | 0 | 1 (auto: built in where the toolkit is found);  CUDA_HOME = /usr/local/cuda;  DEBUG = 0 | 1;  SANITIZE = address | thread | (empty);  WERROR = 0 | 1;
-# BUILD = build (everything lands there);  PREFIX = /usr/local.
+# Options (make NAME=value); what was built with others is built again:
+#   CUDA = auto | 0 | 1 (auto: built in where the toolkit is found)   CUDA_HOME = /usr/local/cuda
+#   DEBUG = 0 | 1   SANITIZE = address | thread | (empty)   WERROR = 0 | 1   CC, CXX = the compilers
+#   BUILD = build (everything lands there)
 
 CUDA     ?= auto
 CUDA_HOME?= /usr/local/cuda
@@ -9,7 +11,6 @@ DEBUG    ?= 0
 SANITIZE ?=
 WERROR   ?= 0
 BUILD    ?= build
-PREFIX   ?= /usr/local
 
 CC       ?= cc
 CXX      ?= c++
@@ -24,7 +25,9 @@ WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -
 CWARN    := -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
 OPT      := $(if $(filter 1,$(DEBUG)),-O0 -g3,-O2 -g)
 , := ,
-SAN      := $(if $(filter address,$(SANITIZE)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)$(if $(filter thread,$(SANITIZE)),-fsanitize=thread)
+SAN_address := -fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SAN_thread  := -fsanitize=thread
+SAN      := $(SAN_$(SANITIZE))
 ifeq ($(WERROR),1)
 WARN += -Werror
 endif
@@ -35,7 +38,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart same
+NEEDS_NO_LIBRARIES := deps clean help test quickstart format format-check
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -45,7 +48,7 @@ endif
 CPPFLAGS += $(LIB_CPPFLAGS)
 LIBS     := $(LIB_LIBS) -lstdc++ -lm -lpthread
 
-$(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt
+$(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt $(BUILD)/probe.flags
 	@mkdir -p $(@D)
 	@sh tools/probe.sh '$(CC)' '$(CXX)' > $@.new && mv $@.new $@
 
@@ -62,11 +65,12 @@ endif
 endif
 endif
 endif
-# Ampere, Hopper, and PTX for what comes after. Nothing is contracted into FMA that is not written so: what two kernels compute by the same formula (y of
-# a norm, made again in its backward) has the same bits in both, and the same as on the emulation.
-NVCC_FLAGS := -std=c++17 -O2 -I. -D_GNU_SOURCE -lineinfo -fmad=false -Xptxas -v -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+# Ampere, Hopper, and PTX for what comes after. Nothing is contracted into FMA that is not written so: what two kernels compute by the
+# same formula (y of a norm, made again in its backward) has the same bits in both, and the same as on the emulation.
+NVCC_FLAGS := -std=c++17 -O2 -I. -D_GNU_SOURCE -lineinfo -fmad=false -Xptxas -v \
+              -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
 
-$(BUILD)/cuda.mk: tools/probe_cuda.sh
+$(BUILD)/cuda.mk: tools/probe_cuda.sh $(BUILD)/probe_cuda.flags
 	@mkdir -p $(@D)
 	@sh tools/probe_cuda.sh '$(CUDA_HOME)' '$(lastword $(CXX))' > $@.new && mv $@.new $@
 
@@ -88,7 +92,7 @@ main_bench-pictures := tools/bench/bench_pictures.c
 main_model-gpu := tools/bench/model_gpu.c
 main_bench-gpu := tools/bench/bench_gpu.c
 MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))
-LIB_SRC       := $(filter-out $(MAINS),$(wildcard kernels/*/*.c data/*.c data/*/*.c train/*.c train/*/*.c eval/*.c eval/*/*.c tools/*/*.c))
+LIB_SRC       := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,kernels/* data data/* train train/* eval eval/* tools/*)))
 LIB_CXX       := $(wildcard data/*/*.cc)
 REF_SRC       := $(wildcard kernels/ref/*.c)
 ISA_SRC       := $(wildcard kernels/cpu/isa/*.c)
@@ -105,88 +109,113 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
+                 $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
 
-
-.PHONY: FORCE same mutations bench-gpu model-gpu test-long quickstart base bench cuda-host test-gpu example-stamps all help deps test run-tests asan check bench-kernels parity fixtures clean
+.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan check format format-check mutations parity fixtures cuda-host \
+        quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 
+# ---------------------------------------------------------------- flags of the last build
+# $(BUILD)/NAME.flags holds what results were made with. It is written, and thereby newer than they are, when that has changed.
+FLAGS_probe      := $(CC) $(CXX)
+FLAGS_probe_cuda := $(CUDA_HOME) $(CXX)
+FLAGS_compile    := $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS)
+FLAGS_nvcc       := $(NVCC) $(CXX) $(NVCC_FLAGS) $(CUDA_LIB)
+FLAGS_archive    := $(LIB_OBJ)
+FLAGS_link       := $(LDFLAGS) $(LIBS) $(CUDA_OBJ) $(CUDA_LIBS)
+FLAGS_tests      := $(TEST_OBJ)
+define flags_rule
+$(BUILD)/$(1).flags: $(if $(subst x$(strip $(FLAGS_$(1))),,x$(strip $(file <$(BUILD)/$(1).flags))),FORCE)
+	@mkdir -p $$(@D)
+	@echo '$$(strip $$(FLAGS_$(1)))' > $$@
+endef
+$(foreach f,probe probe_cuda compile nvcc archive link tests,$(eval $(call flags_rule,$(f))))
+
 # ---------------------------------------------------------------- rules
-$(BUILD)/obj/%.o: %.c
+COMPILED_BY := $(BUILD)/compile.flags
+$(BUILD)/obj/%.o: %.c $(COMPILED_BY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/obj/%.o: %.cc
+$(BUILD)/obj/%.o: %.cc $(COMPILED_BY)
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
 
 # CUDA sources as plain C++: tests/cuda_host stands in for the toolkit's headers.
-$(BUILD)/obj/%.host.o: %.cu
+$(BUILD)/obj/%.host.o: %.cu $(COMPILED_BY)
 	@mkdir -p $(@D)
 	$(CXX) -Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
 $(BUILD)/obj/tests/cuda_host/%.o: CPPFLAGS := -Itests/cuda_host $(CPPFLAGS)
 
-$(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu tools/ptxas.sh
+SILENT = $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS))))
+$(BUILD)/obj/kernels/cuda/%.o: kernels/cuda/%.cu tools/ptxas.sh $(BUILD)/nvcc.flags
 	@mkdir -p $(@D)
-	@$(if $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),QUIET=1) sh tools/ptxas.sh kernels/cuda/$* $(if $(findstring ccache,$(CXX)),ccache) $(NVCC) -ccbin $(lastword $(CXX)) $(NVCC_FLAGS) -DCUDA_LIBRARY_FOLDER='"$(CUDA_LIB)"' \
-		-MMD -MF $(@:.o=.d) -c $< -o $@
+	@$(if $(SILENT),QUIET=1) sh tools/ptxas.sh kernels/cuda/$* $(if $(findstring ccache,$(CXX)),ccache) $(NVCC) -ccbin $(lastword $(CXX)) \
+		$(NVCC_FLAGS) -DCUDA_LIBRARY_FOLDER='"$(CUDA_LIB)"' -MMD -MF $(@:.o=.d) -c $< -o $@
 
 # The specification is compiled twice: with arithmetic in double (the truth) and in float (how much rounding is honest).
-$(BUILD)/obj/kernels/ref/%.float.o: kernels/ref/%.c
+$(BUILD)/obj/kernels/ref/%.float.o: kernels/ref/%.c $(COMPILED_BY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -DREF_FLOAT -MMD -MP -c $< -o $@
 
 define isa_rule
-$(BUILD)/obj/kernels/cpu/isa/%.$(1).o: kernels/cpu/isa/%.c
+$(BUILD)/obj/kernels/cpu/isa/%.$(1).o: kernels/cpu/isa/%.c $(COMPILED_BY)
 	@mkdir -p $$(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -fno-math-errno -fno-trapping-math $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 -MMD -MP -c $$< -o $$@
+	$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -fno-math-errno -fno-trapping-math $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 \
+		-MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
-$(BUILD)/libgenllava.a: $(LIB_OBJ)
+$(BUILD)/libgenllava.a: $(LIB_OBJ) $(BUILD)/archive.flags
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcs $@ $(LIB_OBJ)
+
+LINKED = $(filter %.o %.a,$^)
 
 define program_rule
-$(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_OBJ)) $(BUILD)/libgenllava.a
-	$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_LIBS))
+$(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_OBJ)) $(BUILD)/libgenllava.a \
+               $(BUILD)/link.flags
+	$(CC) $$(LDFLAGS) -o $$@ $$(LINKED) $$(LIBS) $(if $(filter $(1),$(CUDA_PROGRAMS)),$(CUDA_LIBS))
 endef
 $(foreach p,$(PROGRAMS) $(EXTRAS),$(eval $(call program_rule,$(p))))
 
-$(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BUILD)/link.flags
+	$(CC) $(LDFLAGS) -o $@ $(LINKED) $(LIBS)
 
-# Programs, without the GPU, that can be told which of their requests for memory is refused; those of libraries are left alone, so these are the shared ones.
+# Programs, without the GPU, that can be told which of their requests for memory is refused. Those of libraries are left alone, so these are
+# the shared ones.
 REFUSABLE     := train prepare generate evaluate inspect
 REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
 WRAPPED       := calloc realloc mmap getline getdelim __getdelim _Znwm
 define refusing_rule
-$(BUILD)/refusing-$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/obj/tests/refusing/refusing.o $(BUILD)/libgenllava.a
-	$(CC) $$(LDFLAGS) $$(WRAPPED:%=-Wl,--wrap=%) -o $$@ $$^ $$(LIB_SHARED) $$(filter-out $$(LIB_LIBS),$$(LIBS))
+$(BUILD)/refusing-$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/obj/tests/refusing/refusing.o $(BUILD)/libgenllava.a $(BUILD)/link.flags
+	$(CC) $$(LDFLAGS) $$(WRAPPED:%=-Wl,--wrap=%) -o $$@ $$(LINKED) $$(LIB_SHARED) $$(filter-out $$(LIB_LIBS),$$(LIBS))
 endef
 $(foreach p,$(REFUSABLE),$(eval $(call refusing_rule,$(p))))
 
 # The programs that open a device, with the emulation as that device.
 ON_CUDA_HOST  := $(CUDA_PROGRAMS:%=$(BUILD)/%-cuda-host)
 define cuda_host_rule
-$(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
-	$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $$(TEST_LIBS)
+$(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
+	$(CXX) $$(LDFLAGS) -o $$@ $$(LINKED) $$(LIBS) $$(TEST_LIBS)
 endef
 $(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
 
 # train as several ranks (TEST_RANKS=N) over the tests' transport, on the CPU or each on an emulated device.
-$(BUILD)/train-ranks: $(BUILD)/obj/$(main_train:.c=.o) $(BUILD)/obj/tests/train/dist/ranks.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+$(BUILD)/train-ranks: $(BUILD)/obj/$(main_train:.c=.o) $(BUILD)/obj/tests/train/dist/ranks.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a \
+                      $(BUILD)/link.flags
+	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
 
-CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends parity,$(BUILD)/obj/tests/cuda_device/$(o).o) $(BUILD)/obj/tests/train/parity_case.o
-$(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(CUDA_LIBS)
+CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,cuda_device/backends cuda_device/parity train/parity_case,$(BUILD)/obj/tests/$(o).o)
+$(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
+	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
 
-$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST)
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(BUILD)/link.flags
+	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
 $(BUILD)/asan/test-cuda-host: FORCE
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address $@
 FORCE:
@@ -212,8 +241,14 @@ quickstart:
 base: all
 	@sh tools/base.sh $(BUILD)
 
-#: make test        install what is missing, build, run every test, those of the kernels also on emulated CUDA (the program test-cuda-host), with and
-#:                  without the address and undefined-behaviour sanitizers; T=norm: only those whose file or name holds "norm"
+#: make unit T=norm   the tests whose file or name holds "norm", once; builds what they need and no more (CONTRIBUTING.md)
+unit: $(BUILD)/test-unit
+	@$(MAKE) -s --no-print-directory $(JOBS) $(BUILD)/test-unit $$(sh tests/needs.sh $(BUILD) '$(T)')
+	@sh tests/run.sh '$(T)' $(BUILD)/test-unit
+
+#: make test        install what is missing, build, run every test, those of the kernels also on emulated CUDA (the program
+#:                  test-cuda-host), with and without the address and undefined-behaviour sanitizers; T=norm: only those whose file or
+#:                  name holds "norm"
 test:
 	@sh tools/deps.sh
 	@$(MAKE) --no-print-directory $(JOBS) run-tests
@@ -221,7 +256,8 @@ test:
 # As many jobs as cores, where nothing else was asked for.
 JOBS          = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host $(if $(SANITIZE),,$(BUILD)/asan/test-cuda-host)
-run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/train-ranks $(BUILD)/model-gpu $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
+WITH_GPU      := $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
+run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/train-ranks $(BUILD)/model-gpu $(WITH_GPU)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -234,8 +270,8 @@ fixtures:
 	@sh tests/oracle/need.sh $(PYTHON)
 	$(PYTHON) tests/oracle/fixtures.py
 
-#: make test-long   the faults of a run in greater number (1000 kills, 10,000 flipped bits, every request for memory refused), other orders of the
-#:                  emulated warps, and the mutations
+#: make test-long   the faults of a run in greater number (1000 kills, 10,000 flipped bits, every request for memory refused), other orders
+#:                  of the emulated warps, and the mutations
 test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 	KILLS=1000 bash tests/cli/train_kill.sh $(BUILD)
 	FLIPS=10000 bash tests/cli/train_faults.sh $(BUILD)
@@ -244,24 +280,11 @@ test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 
 #: make mutations   deliberate faults in kernels, of which each must make some emulated test fail; M=NAME: only that one
 mutations: $(CUDA_HOST_TEST)
-	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' $(CUDA_HOST_TEST) $(if $(M),-- $(M))
+	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' \
+		$(CUDA_HOST_TEST) $(if $(M),-- $(M))
 
-#: make same        proves that a refactoring changed no number: REF=commit is built beside this tree and both make the same runs, whose losses,
-#:                  gradients, weights, shards, answers are compared bit by bit; EXCEPT='shards shard-bytes': what may differ
-same:
-ifeq ($(REF),)
-	@echo "make same needs REF=commit, the state before the refactoring" >&2; exit 2
-else
-	@sh tests/same.sh fetch $(BUILD) '$(REF)' > /dev/null
-	@echo "== building $(REF)"
-	@$(MAKE) -s --no-print-directory $(JOBS) -C "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')" BUILD=build CUDA=0 all cuda-host
-	@echo "== building this tree"
-	@$(MAKE) -s --no-print-directory $(JOBS) all cuda-host
-	@EXCEPT='$(EXCEPT)' sh tests/same.sh compare $(BUILD) "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')"
-endif
-
-#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU, slow and strict;
-#:                  build/train-ranks, which is TEST_RANKS=N ranks
+#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU,
+#:                  slow and strict; build/train-ranks, which is TEST_RANKS=N ranks
 cuda-host: $(ON_CUDA_HOST) $(BUILD)/train-ranks
 
 #: make test-gpu    the tests of the kernels on the GPU of this machine, and training on it against PyTorch's numbers
@@ -277,6 +300,13 @@ endif
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address run-tests
 
+#: make format      lay out the sources as .clang-format says; make format-check only looks
+SOURCES = $(shell git ls-files '*.c' '*.h' '*.cc' '*.cu' '*.cuh')
+format:
+	@sh tools/format.sh $(SOURCES)
+format-check:
+	@sh tools/format.sh --check $(SOURCES)
+
 #: make check       includes go one way, headers stand alone, banned calls, sizes of files
 check:
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
@@ -290,7 +320,7 @@ bench: all $(BENCHES:%=$(BUILD)/%)
 bench-kernels: $(BUILD)/bench-kernels
 	$(BUILD)/bench-kernels $(ONLY)
 
-#: make model-gpu   what steps of Mistral-7B should take on a GPU, on paper (MODEL='--device h200 --shapes': other options of build/model-gpu)
+#: make model-gpu   what steps of Mistral-7B should take on a GPU, on paper (MODEL='--device h200 --shapes': options of build/model-gpu)
 model-gpu: $(BUILD)/model-gpu
 	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --goal 17500 --fit 80 $(MODEL)
 	@echo
@@ -318,4 +348,5 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BUILD)/obj/tests/refusing/refusing.d $(CUDA_HOST_TEST:.o=.d) $(CUDA_OBJ:.o=.d) $(CUDA_DEVICE_TEST:.o=.d) $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.d))
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_OBJ) $(BUILD)/obj/tests/refusing/refusing.o $(CUDA_HOST_TEST) $(CUDA_OBJ) \
+                            $(CUDA_DEVICE_TEST) $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.o)))

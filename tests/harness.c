@@ -1,3 +1,4 @@
+/* harness.c: the main of every test program (harness.h): finds the tests, runs each in a process of its own, counts. */
 #include "tests/harness.h"
 
 #include <dirent.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SKIPPED = 77, NOTHING_MATCHES = 5, TEST_SECONDS = 900 };
+enum { SKIPPED = 77, NOTHING_MATCHES = 5, TEST_SECONDS = 900, LABEL_BYTES = 1024 };
 
 static TestCase *first, **last = &first;
 static bool failed;
@@ -89,17 +90,22 @@ const char *test_fixture(const char *name)
 
 const char *test_build_dir(void) { return build; }
 
-/* 0 passed, 1 failed, SKIPPED. A shell script is run with its name and the build folder; it exits 77 to skip. */
-static int run_case(const TestCase *t, const char *script)
+/* A shell script is run with the build folder; it exits with SKIPPED to skip. */
+static void run_script(const TestCase *t)
+{
+    execl("/bin/bash", "bash", t->file, build, (char *)NULL);
+    _exit(127);
+}
+
+/* 0 passed, 1 failed, SKIPPED. */
+static int run_case(const TestCase *t)
 {
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
         alarm(TEST_SECONDS);
-        if (script) {
-            execl("/bin/bash", "bash", script, build, (char *)NULL);
-            _exit(127);
-        }
+        if (!t->run)
+            run_script(t);
         t->run();
         test_end();
     }
@@ -113,24 +119,38 @@ static int run_case(const TestCase *t, const char *script)
     return WEXITSTATUS(status) == SKIPPED ? SKIPPED : WEXITSTATUS(status) != 0;
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_files(const void *a, const void *b) { return strcmp(((const TestCase *)a)->file, ((const TestCase *)b)->file); }
 
-static int list_scripts(char **names, int max)
+/* tests/cli/NAME.sh are tests without a function, in order of their names. */
+static void register_scripts(void)
 {
+    static TestCase scripts[256];
     DIR *d = opendir("tests/cli");
-    int n = 0;
-    for (struct dirent *e; d && (e = readdir(d)) && n < max;) {
+    size_t n = 0;
+    for (struct dirent *e; d && (e = readdir(d)) && n < sizeof scripts / sizeof *scripts;) {
         size_t len = strlen(e->d_name);
         char path[512];
         if (len < 4 || strcmp(e->d_name + len - 3, ".sh") || e->d_name[0] == '_') /* _NAME.sh: helpers to source */
             continue;
         snprintf(path, sizeof path, "tests/cli/%s", e->d_name);
-        names[n++] = strdup(path);
+        scripts[n++].file = strdup(path);
     }
     if (d)
         closedir(d);
-    qsort(names, (size_t)n, sizeof *names, compare_names);
-    return n;
+    qsort(scripts, n, sizeof *scripts, compare_files);
+    for (size_t i = 0; i < n; i++)
+        test_register(&scripts[i]);
+}
+
+/* The first test from t on whose label, "file:name" or a script's file, contains the filter. */
+static const TestCase *find_test(const TestCase *t, const char *filter, char label[LABEL_BYTES])
+{
+    for (; t; t = t->next) {
+        snprintf(label, LABEL_BYTES, "%s%s%s", t->file, t->run ? ":" : "", t->run ? t->name : "");
+        if (strstr(label, filter))
+            return t;
+    }
+    return NULL;
 }
 
 __attribute__((weak)) Status test_machine(void) { return OK; }
@@ -166,11 +186,59 @@ static void start_with_passive_waiting(char **argv)
         execv("/proc/self/exe", argv);
 }
 
-/* test-unit [FILTER]: runs every test whose "file:name" contains FILTER, from the root of the tree. */
+static int list_tests(const char *filter)
+{
+    char label[LABEL_BYTES];
+    const TestCase *t = find_test(first, filter, label);
+    if (!t)
+        return NOTHING_MATCHES;
+    for (; t; t = find_test(t->next, filter, label))
+        puts(label);
+    return 0;
+}
+
+/* For a debugger: no other process, no limit of time. A whole name stands for itself alone. */
+static int run_here(const char *filter)
+{
+    char label[LABEL_BYTES], other[LABEL_BYTES];
+    const TestCase *t = find_test(first, filter, label), *second = t ? find_test(t->next, filter, other) : NULL;
+    for (const TestCase *whole = first; whole; whole = whole->next)
+        if (whole->run && !strcmp(whole->name, filter))
+            t = whole, second = NULL;
+    if (!t || second) {
+        fprintf(stderr, t ? "--here runs one test; \"%s\" is in %s and in %s\n" : "--here: no test has \"%s\" in its file or name\n", filter, label,
+                other);
+        return NOTHING_MATCHES;
+    }
+    if (t->run)
+        t->run();
+    else
+        run_script(t);
+    test_end();
+}
+
+static int run_tests(const char *filter)
+{
+    char label[LABEL_BYTES];
+    int count[3] = {0};
+    for (const TestCase *t = first; (t = find_test(t, filter, label)); t = t->next) {
+        double start = now();
+        int r = run_case(t);
+        int kind = r == 0 ? 0 : r == SKIPPED ? 2 : 1;
+        count[kind]++;
+        printf("%s %s (%.2f s)\n", kind == 0 ? "ok  " : kind == 1 ? "FAIL" : "skip", label, now() - start);
+        if (kind == 1)
+            printf("     repeat: make test T=%s\n", t->run ? t->name : t->file);
+    }
+    printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);
+    return count[1] ? 1 : count[0] + count[2] == 0 ? NOTHING_MATCHES : 0;
+}
+
 int main(int argc, char **argv)
 {
     start_with_passive_waiting(argv);
-    const char *filter = argc > 1 ? argv[1] : "";
+    bool list = argc > 1 && !strcmp(argv[1], "--list"), here = argc > 1 && !strcmp(argv[1], "--here");
+    const char *filter = argc > 1 + (list || here) ? argv[1 + (list || here)] : "";
     char self[4096];
     ssize_t n_self = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n_self > 0) {
@@ -178,35 +246,10 @@ int main(int argc, char **argv)
         snprintf(build, sizeof build, "%s", dirname(self));
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!strcmp(program_invocation_short_name, "test-unit")) /* other test programs leave the programs' scripts alone */
+        register_scripts();
+    if (list)
+        return list_tests(filter);
     int lacks = machine_lacks(program_invocation_short_name);
-    if (lacks)
-        return lacks;
-    int count[3] = {0};
-    char *scripts[256];
-    /* The shell tests are of the programs: other test programs leave them alone. */
-    int n_scripts = strcmp(program_invocation_short_name, "test-unit") ? 0 : list_scripts(scripts, 256), i = 0;
-    for (TestCase *t = first; t || i < n_scripts;) {
-        char label[512];
-        if (t)
-            snprintf(label, sizeof label, "%s:%s", t->file, t->name);
-        else
-            snprintf(label, sizeof label, "%s", scripts[i]);
-        if (strstr(label, filter)) {
-            double start = now();
-            int r = run_case(t, t ? NULL : scripts[i]);
-            int kind = r == 0 ? 0 : r == SKIPPED ? 2 : 1;
-            count[kind]++;
-            printf("%s %s (%.2f s)\n", kind == 0 ? "ok  " : kind == 1 ? "FAIL" : "skip", label, now() - start);
-            if (kind == 1)
-                printf("     repeat: make test T=%s\n", t ? t->name : scripts[i]);
-        }
-        if (t)
-            t = t->next;
-        else
-            i++;
-    }
-    for (int j = 0; j < n_scripts; j++)
-        free(scripts[j]);
-    printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);
-    return count[1] ? 1 : count[0] + count[2] == 0 ? NOTHING_MATCHES : 0;
+    return lacks ? lacks : here ? run_here(filter) : run_tests(filter);
 }

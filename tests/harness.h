@@ -1,4 +1,8 @@
 /* harness.h: tests register themselves, each runs in a process of its own (a crash fails one test), the last line counts.
+ * Test programs run from the root of the tree:
+ *   build/test-unit [FILTER]         the tests whose "file:name" contains FILTER
+ *   build/test-unit --list [FILTER]  prints their labels
+ *   build/test-unit --here FILTER    the one such test, in this process and without a limit of time: for a debugger
  *
  *   TEST(arena_releases_to_a_mark) { CHECK(a.used == 0); }
  *   TEST_SKIP("no PyTorch here");  ends a test as skipped, with its reason. */

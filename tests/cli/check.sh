@@ -40,28 +40,47 @@ mkdir -p eval && printf 'int main(void) { printf("x"); return 0; }\n' > eval/gen
 yes 'int x;' | head -601 > train/long.c
 printf 'see /home/someone/notes\nnot /tmp/home/x\n' > README.md
 
+printf '# what it is for\nx%0140d\n' 0 > tests/long.sh # the columns of characters are counted, not bytes
+printf '#!/bin/sh\nx\ny\n' > tests/short.sh
+printf '/* %s */\n' "$(printf 'ä%.0s' {1..134})" > tests/wide.h
+export LAYOUT=1
 found=$(sh "$here/tools/check.sh" gcc g++ "" "$tree" 2> stderr)
 code=$?
 wanted="README.md:1: a path of one machine
+data/formats/json.c:1: the file does not begin with a comment that says what it is for
+data/one.c:1: the file does not begin with a comment that says what it is for
 data/two.c:1: hdf5.h is included by data/one.c already; one file may
+data/two.c:1: the file does not begin with a comment that says what it is for
+eval/generate.c:1: the file does not begin with a comment that says what it is for
 kernels/base/bad.c:1: kernels/base may not include kernels/ops/op.h
+kernels/base/bad.c:1: the file does not begin with a comment that says what it is for
 kernels/base/bad.c:2: dnnl.h is included outside of kernels/cpu
 kernels/base/bad.c:4: atoi() is banned below main
 kernels/base/bad.c:4: exit() is banned below main
 kernels/base/bad.c:5: malloc() belongs to kernels/base/arena.c and data/formats; use mem_alloc or an arena
 kernels/base/bad.c:5: printf() is banned below main: log_* is for people, a FILE * from main for results
 kernels/base/bad.c:5: writing to stdout is banned below main: log_* is for people, a FILE * from main for results
+kernels/base/good.c:1: the file does not begin with a comment that says what it is for
+kernels/cpu/cpu.c:1: the file does not begin with a comment that says what it is for
 kernels/new/room.c:1: lies in no room of tools/rooms.txt
+kernels/new/room.c:1: the file does not begin with a comment that says what it is for
 kernels/ops/op.h:1: does not compile alone as C++: error: 'size_t' does not name a type
 kernels/ops/op.h:1: does not compile alone as C: error: unknown type name 'size_t'
+kernels/ops/op.h:1: the file does not begin with a comment that says what it is for
+tests/free.c:1: the file does not begin with a comment that says what it is for
+tests/long.sh:2: more than 140 columns
+tests/short.sh:1: the file does not begin with a comment that says what it is for
+train/long.c:1: the file does not begin with a comment that says what it is for
 train/long.c:601: more than 600 lines; split the file
+train/models/model.c:1: the file does not begin with a comment that says what it is for
 train/models/model.c:2: train/models may not include data/loader/loader.h
 train/models/model.c:4: train/models may not include eval/score.h
+train/nn/tape.c:1: the file does not begin with a comment that says what it is for
 train/nn/tape.c:1: train/nn may not include data/loader/batch.h"
-if [ "$found" != "$wanted" ] || [ $code != 1 ] || [ "$(cat stderr)" != 'check: 16 findings' ]; then
+if [ "$found" != "$wanted" ] || [ $code != 1 ] || [ "$(cat stderr)" != 'check: 31 findings' ]; then
     diff <(echo "$wanted") <(echo "$found")
     cat stderr
     exit 1
 fi
-rm -rf README.md data kernels/base/bad.c kernels/new kernels/ops train tests stderr
-[ "$(sh "$here/tools/check.sh" gcc g++ "" "$tree")" = 'check: 4 sources, nothing found' ]
+rm -rf README.md data kernels/base/good.c kernels/base/bad.c kernels/cpu eval kernels/new kernels/ops train tests stderr
+[ "$(sh "$here/tools/check.sh" gcc g++ "" "$tree")" = 'check: 1 sources, nothing found' ]
