@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/formats/utf8.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
@@ -129,28 +129,17 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
     return text_copy(&r->ask, ask->string, ask->length);
 }
 
-static Status put_line(JsonOut *o, FILE *out, const char *path)
-{
-    jsonout_end_object(o);
-    Status s = o->failed ? fail(ERR_NOMEM, "%s: no memory for a line", path) : OK;
-    if (!s && (fwrite(o->text, 1, o->length, out) != o->length || fputc('\n', out) == EOF))
-        s = fail(ERR_IO, "%s: %s", path, strerror(errno));
-    jsonout_free(o);
-    return s;
-}
-
 static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, const char *answer, size_t n_answer)
 {
-    JsonOut o = {0};
-    jsonout_begin_object(&o, NULL);
-    jsonout_bytes(&o, "ask", r->ask.bytes, r->ask.n);
+    cJSON *o = cJSON_CreateObject();
+    json_add_bytes(o, "ask", r->ask.bytes, r->ask.n);
     for (const Json *c = object->child; c; c = c->next)
         if (strcmp(c->key, "answer") && strcmp(c->key, "ask") && strcmp(c->key, "conversations"))
-            jsonout_value(&o, c->key, c);
+            json_add_value(o, c->key, c);
     if (r->expected.bytes)
-        jsonout_bytes(&o, "expected", r->expected.bytes, r->expected.n);
-    jsonout_bytes(&o, "answer", answer, n_answer);
-    return put_line(&o, b->out.out, b->out.path);
+        json_add_bytes(o, "expected", r->expected.bytes, r->expected.n);
+    json_add_bytes(o, "answer", answer, n_answer);
+    return json_print(b->out.out, &o, JSON_LINE, b->out.path);
 }
 
 /* What a row can be to blame for; the others end the batch. */
@@ -168,19 +157,18 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
     if (b->bad <= SAID_BAD_ROWS)
         log_warn("%s", message);
     const Json *id = json_get(object, "id");
-    JsonOut o = {0};
-    jsonout_begin_object(&o, NULL);
-    jsonout_string(&o, "file", b->name);
-    jsonout_int(&o, "row", number);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "file", b->name);
+    json_add_int(o, "row", number);
     if (id)
-        jsonout_value(&o, "id", id);
-    jsonout_string(&o, "path", r && r->n_images ? r->images[0] : "");
-    jsonout_string(&o, "message", message);
+        json_add_value(o, "id", id);
+    cJSON_AddStringToObject(o, "path", r && r->n_images ? r->images[0] : "");
+    cJSON_AddStringToObject(o, "message", message);
     if (!b->bad_out && !(b->bad_out = fopen(b->bad_path, "w"))) {
-        jsonout_free(&o);
+        cJSON_Delete(o);
         return fail(ERR_CREATE, "%s: %s", b->bad_path, strerror(errno));
     }
-    return put_line(&o, b->bad_out, b->bad_path);
+    return json_print(b->bad_out, &o, JSON_LINE, b->bad_path);
 }
 
 static Status answer_object(BatchFile *b, const Json *object)

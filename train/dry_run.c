@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "kernels/base/log.h"
 #include "train/config/plan.h"
 #include "train/setup.h"
@@ -33,26 +33,17 @@ static int64_t bytes_of(const MemoryPlan *m, int i)
 
 static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
 {
-    JsonOut out = {0};
-    jsonout_begin_object(&out, NULL);
-    jsonout_begin_object(&out, "parameters");
+    cJSON *o = cJSON_CreateObject(), *parameters = cJSON_AddObjectToObject(o, "parameters");
     for (int i = 0; i < N_PARAM_MODULES; i++)
-        jsonout_int(&out, MODULES[i], m->parameters[i]);
-    jsonout_end_object(&out);
-    jsonout_int(&out, "trainable", m->trainable_parameters);
-    jsonout_begin_object(&out, "memory");
+        json_add_int(parameters, MODULES[i], m->parameters[i]);
+    json_add_int(o, "trainable", m->trainable_parameters);
+    cJSON *memory = cJSON_AddObjectToObject(o, "memory");
     for (int i = 0; i < N_MEMORY; i++)
-        jsonout_int(&out, MEMORY[i].name, bytes_of(m, i));
-    jsonout_end_object(&out);
-    jsonout_int(&out, "samples", totals->samples);
-    jsonout_int(&out, "steps", totals->steps);
-    jsonout_int(&out, "tokens", totals->tokens);
-    jsonout_end_object(&out);
-    Status s = out.failed ? fail(ERR_NOMEM, "--dry-run: out of memory") : OK;
-    if (s == OK)
-        fprintf(results, "%s\n", out.text);
-    jsonout_free(&out);
-    return s;
+        json_add_int(memory, MEMORY[i].name, bytes_of(m, i));
+    json_add_int(o, "samples", totals->samples);
+    json_add_int(o, "steps", totals->steps);
+    json_add_int(o, "tokens", totals->tokens);
+    return json_print(results, &o, JSON_LINE, "--dry-run");
 }
 
 static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)

@@ -246,11 +246,8 @@ static Status lock_folder(void *arg)
 
 static Status write_settings(const Run *r)
 {
-    char *text, path[PATH_MAX];
-    TRY(config_to_json(r->cfg, &text));
-    Status s = file_replace(file_join(path, r->setup.folder, "config.resolved.json"), text);
-    mem_free(text);
-    TRY(s);
+    char path[PATH_MAX];
+    TRY(config_save(r->cfg, file_join(path, r->setup.folder, "config.resolved.json")));
     return runlog_environment(r->setup.folder, &r->setup.backend, r->setup.compute, r->setup.dist.n_ranks);
 }
 

@@ -52,7 +52,7 @@ static Status print_schema(void)
 {
     char *text;
     TRY(config_schema(&text));
-    puts(text);
+    fputs(text, stdout);
     mem_free(text);
     return OK;
 }

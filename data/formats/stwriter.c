@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
 #include "kernels/base/arena.h"
 
@@ -56,43 +56,36 @@ static Status put(StWriter *w, const void *bytes, size_t n)
 }
 
 /* The header's JSON; *total becomes the bytes of all tensors. */
-static Status make_header(JsonOut *o, const StSpec *specs, int n, uint64_t *total)
+static Status make_header(char **text, const char *path, const StSpec *specs, int n, uint64_t *total)
 {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(cJSON_AddObjectToObject(o, "__metadata__"), "format", "pt");
     *total = 0;
-    jsonout_begin_object(o, NULL);
-    jsonout_begin_object(o, "__metadata__");
-    jsonout_string(o, "format", "pt");
-    jsonout_end_object(o);
     for (int i = 0; i < n; i++) {
         uint64_t bytes = dtype_size(specs[i].type);
-        jsonout_begin_object(o, specs[i].name);
-        jsonout_string(o, "dtype", dtype_name(specs[i].type));
-        jsonout_begin_array(o, "shape");
+        cJSON *tensor = cJSON_AddObjectToObject(o, specs[i].name);
+        cJSON_AddStringToObject(tensor, "dtype", dtype_name(specs[i].type));
+        cJSON *shape = cJSON_AddArrayToObject(tensor, "shape"), *offsets = cJSON_AddArrayToObject(tensor, "data_offsets");
         for (int d = 0; d < specs[i].n_dims; d++) {
-            jsonout_int(o, NULL, specs[i].shape[d]);
+            json_add_int(shape, NULL, specs[i].shape[d]);
             bytes *= (uint64_t)specs[i].shape[d];
         }
-        jsonout_end_array(o);
-        jsonout_begin_array(o, "data_offsets");
-        jsonout_int(o, NULL, (int64_t)*total);
+        json_add_int(offsets, NULL, (int64_t)*total);
         *total += bytes;
-        jsonout_int(o, NULL, (int64_t)*total);
-        jsonout_end_array(o);
-        jsonout_end_object(o);
+        json_add_int(offsets, NULL, (int64_t)*total);
     }
-    jsonout_end_object(o);
-    return o->failed ? fail(ERR_NOMEM, "no memory for the header of %d tensors", n) : OK;
+    return json_to_text(text, &o, JSON_INLINE, path);
 }
 
-static Status write_header(StWriter *w, const JsonOut *o)
+static Status write_header(StWriter *w, const char *text)
 {
     static const char SPACES[ALIGN_BYTES] = "        ";
-    uint64_t padding = -o->length % ALIGN_BYTES, length = o->length + padding;
+    uint64_t n = strlen(text), padding = -n % ALIGN_BYTES, length = n + padding;
     uint8_t prefix[8];
     for (int i = 0; i < 8; i++)
         prefix[i] = (uint8_t)(length >> 8 * i);
     TRY(put(w, prefix, sizeof prefix));
-    TRY(put(w, o->text, o->length));
+    TRY(put(w, text, n));
     return put(w, SPACES, (size_t)padding);
 }
 
@@ -115,13 +108,13 @@ Status stwriter_open(StWriter **out, const char *path, const StSpec *specs, int 
     if (!w)
         return fail(ERR_NOMEM, "%s: no memory to write it", path);
     w->fd = -1;
-    JsonOut o = {0};
-    Status s = fail_context(make_header(&o, specs, n, &w->announced), "%s", path);
+    char *header;
+    Status s = make_header(&header, path, specs, n, &w->announced);
     if (!s)
         s = create(w, path);
     if (!s)
-        s = write_header(w, &o);
-    jsonout_free(&o);
+        s = write_header(w, header);
+    mem_free(header);
     if (s)
         stwriter_abandon(&w);
     *out = w;

@@ -10,7 +10,7 @@
 
 #include "data/formats/crc32c.h"
 #include "data/kinds.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/pictures/image.h"
 #include "data/shards/shard_layout.h"
 #include "kernels/base/arena.h"
@@ -70,13 +70,11 @@ static const char *const GROUPS[] = {"/sample", "/tok", "/ref", "/image", "/text
 /* What the numbers of the u8 arrays mean: a JSON list of names in an attribute of /enum. */
 static Status write_names(HdfFile *f, const char *attribute, const char *const *names, int n)
 {
-    JsonOut j = {0};
-    jsonout_begin_array(&j, NULL);
-    for (int i = 0; i < n; i++)
-        jsonout_string(&j, NULL, names[i]);
-    jsonout_end_array(&j);
-    Status s = j.failed ? fail(ERR_NOMEM, "no memory for the names of %s", attribute) : hdf_set_text(f, "/enum", attribute, j.text);
-    jsonout_free(&j);
+    cJSON *list = cJSON_CreateStringArray(names, n);
+    char *text;
+    TRY(json_to_text(&text, &list, JSON_INLINE, attribute));
+    Status s = hdf_set_text(f, "/enum", attribute, text);
+    mem_free(text);
     return s;
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
 #include "data/shards/shard.h"
 
@@ -34,8 +34,6 @@ MUST_USE Status inspect_pixels(const InspectOptions *o, const Shard *s);
 MUST_USE Status inspect_checkpoint(const InspectOptions *o);
 MUST_USE Status inspect_run(const InspectOptions *o);
 
-/* The finished JSON to o->out, freed. */
-MUST_USE Status inspect_put_json(const InspectOptions *o, JsonOut *j);
 /* 1234567 as "1,234,567" into buf. */
 const char *inspect_count(char buf[32], int64_t n);
 #endif

@@ -21,7 +21,7 @@ static Status read_json(const char *folder, const char *name, JsonDoc **doc)
 }
 
 /* The same as text, for JSON output: what is in the file, as it is. */
-static Status put_file(JsonOut *j, const char *folder, const char *name, const char *key)
+static Status add_file(cJSON *j, const char *folder, const char *name, const char *key)
 {
     char path[PATH_MAX], *text;
     size_t n;
@@ -31,7 +31,7 @@ static Status put_file(JsonOut *j, const char *folder, const char *name, const c
     TRY(file_read(&text, &n, path, LARGEST_JSON));
     Status s = json_parse(&doc, text, n, path);
     if (!s) {
-        jsonout_raw(j, key, text);
+        cJSON_AddRawToObject(j, key, text);
         json_free(&doc);
     }
     mem_free(text);
@@ -40,18 +40,16 @@ static Status put_file(JsonOut *j, const char *folder, const char *name, const c
 
 static Status checkpoint_json(const InspectOptions *o)
 {
-    JsonOut j = {.pretty = true};
-    jsonout_begin_object(&j, NULL);
-    jsonout_string(&j, "kind", "checkpoint");
-    jsonout_string(&j, "path", o->path);
-    jsonout_bool(&j, "verified", true);
-    Status s = put_file(&j, o->path, "state.json", "state");
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "kind", "checkpoint");
+    cJSON_AddStringToObject(j, "path", o->path);
+    cJSON_AddTrueToObject(j, "verified");
+    Status s = add_file(j, o->path, "state.json", "state");
     if (!s)
-        s = put_file(&j, o->path, "MANIFEST.json", "manifest");
-    jsonout_end_object(&j);
+        s = add_file(j, o->path, "MANIFEST.json", "manifest");
     if (!s)
-        return inspect_put_json(o, &j);
-    jsonout_free(&j);
+        return json_print(o->out, &j, JSON_PRETTY, o->path);
+    cJSON_Delete(j);
     return s;
 }
 
@@ -172,29 +170,25 @@ static Status parse_last(JsonDoc **last, const RunFound *f)
 
 static Status run_json(const InspectOptions *o, const RunFound *f)
 {
-    JsonOut j = {.pretty = true};
     JsonDoc *last;
     TRY(parse_last(&last, f));
-    jsonout_begin_object(&j, NULL);
-    jsonout_string(&j, "kind", "run");
-    jsonout_string(&j, "path", o->path);
-    jsonout_int(&j, "logged_steps", f->steps);
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "kind", "run");
+    cJSON_AddStringToObject(j, "path", o->path);
+    json_add_int(j, "logged_steps", f->steps);
     if (last)
-        jsonout_raw(&j, "last", f->last);
+        cJSON_AddRawToObject(j, "last", f->last);
     json_free(&last);
-    jsonout_begin_array(&j, "checkpoints");
+    cJSON *checkpoints = cJSON_AddArrayToObject(j, "checkpoints");
     for (int i = 0; i < f->n; i++) {
-        jsonout_begin_object(&j, NULL);
-        jsonout_string(&j, "name", f->checkpoints[i]);
-        jsonout_bool(&j, "verified", f->whole[i]);
-        jsonout_end_object(&j);
+        cJSON *c = json_add(checkpoints, NULL, cJSON_CreateObject());
+        cJSON_AddStringToObject(c, "name", f->checkpoints[i]);
+        cJSON_AddBoolToObject(c, "verified", f->whole[i]);
     }
-    jsonout_end_array(&j);
-    Status s = put_file(&j, o->path, "config.resolved.json", "config");
-    jsonout_end_object(&j);
+    Status s = add_file(j, o->path, "config.resolved.json", "config");
     if (!s)
-        return inspect_put_json(o, &j);
-    jsonout_free(&j);
+        return json_print(o->out, &j, JSON_PRETTY, o->path);
+    cJSON_Delete(j);
     return s;
 }
 

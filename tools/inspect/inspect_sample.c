@@ -75,55 +75,49 @@ static Status check_numbers(const InspectOptions *o, const Shard *s, int64_t *fi
     return OK;
 }
 
-static void put_image(JsonOut *j, const Shard *s, uint64_t ref)
+static void add_image(cJSON *images, const Shard *s, uint64_t ref)
 {
     uint32_t i = s->ref_image[ref];
     char sha[65];
     sha256_hex(s->image_sha256[i], sha);
-    jsonout_begin_object(j, NULL);
-    jsonout_string(j, "role", ROLE_NAMES[s->ref_role[ref]]);
-    jsonout_int(j, "number", i);
-    jsonout_string(j, "format", image_format_name((ImageFormat)s->image_fmt[i]));
-    jsonout_int(j, "width", s->image_wh[i][0]);
-    jsonout_int(j, "height", s->image_wh[i][1]);
-    jsonout_int(j, "orientation", s->image_orient[i]);
-    jsonout_int(j, "bytes", (int64_t)(s->image_off[i + 1] - s->image_off[i]));
-    jsonout_string(j, "sha256", sha);
-    jsonout_end_object(j);
+    cJSON *j = json_add(images, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(j, "role", ROLE_NAMES[s->ref_role[ref]]);
+    json_add_int(j, "number", i);
+    cJSON_AddStringToObject(j, "format", image_format_name((ImageFormat)s->image_fmt[i]));
+    json_add_int(j, "width", s->image_wh[i][0]);
+    json_add_int(j, "height", s->image_wh[i][1]);
+    json_add_int(j, "orientation", s->image_orient[i]);
+    json_add_int(j, "bytes", (int64_t)(s->image_off[i + 1] - s->image_off[i]));
+    cJSON_AddStringToObject(j, "sha256", sha);
 }
 
 static Status sample_json(const InspectOptions *o, const Shard *s, const Words *w, const char *line)
 {
     const int64_t i = o->sample;
-    JsonOut j = {.pretty = true};
-    jsonout_begin_object(&j, NULL);
-    jsonout_string(&j, "kind", "sample");
-    jsonout_string(&j, "path", s->path);
-    jsonout_int(&j, "sample", i);
-    jsonout_int(&j, "record", s->record[i]);
-    jsonout_int(&j, "source", s->source[i]);
-    jsonout_string(&j, "task", TASK_NAMES[s->task[i]]);
-    jsonout_real(&j, "weight", (double)s->weight[i]);
-    jsonout_int(&j, "expanded", s->exp_len[i]);
-    jsonout_int(&j, "trained", s->n_train[i]);
-    jsonout_begin_array(&j, "tokens");
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "kind", "sample");
+    cJSON_AddStringToObject(j, "path", s->path);
+    json_add_int(j, "sample", i);
+    json_add_int(j, "record", s->record[i]);
+    json_add_int(j, "source", s->source[i]);
+    cJSON_AddStringToObject(j, "task", TASK_NAMES[s->task[i]]);
+    json_add_real(j, "weight", (double)s->weight[i]);
+    json_add_int(j, "expanded", s->exp_len[i]);
+    json_add_int(j, "trained", s->n_train[i]);
+    cJSON *tokens = cJSON_AddArrayToObject(j, "tokens");
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
-        jsonout_begin_object(&j, NULL);
-        jsonout_int(&j, "id", s->id[t]);
-        jsonout_string(&j, "piece", word_of(w, s->id[t]));
-        jsonout_string(&j, "kind", KIND_NAMES[s->mask[t] >> MASK_KIND_SHIFT]);
-        jsonout_bool(&j, "trained", s->mask[t] & MASK_TRAINED);
-        jsonout_end_object(&j);
+        cJSON *token = json_add(tokens, NULL, cJSON_CreateObject());
+        json_add_int(token, "id", s->id[t]);
+        cJSON_AddStringToObject(token, "piece", word_of(w, s->id[t]));
+        cJSON_AddStringToObject(token, "kind", KIND_NAMES[s->mask[t] >> MASK_KIND_SHIFT]);
+        cJSON_AddBoolToObject(token, "trained", s->mask[t] & MASK_TRAINED);
     }
-    jsonout_end_array(&j);
-    jsonout_begin_array(&j, "images");
+    cJSON *images = cJSON_AddArrayToObject(j, "images");
     for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
         if (o->image < 0 || r == s->img_off[i] + (uint64_t)o->image)
-            put_image(&j, s, r);
-    jsonout_end_array(&j);
-    jsonout_string(&j, "line", line);
-    jsonout_end_object(&j);
-    return inspect_put_json(o, &j);
+            add_image(images, s, r);
+    cJSON_AddStringToObject(j, "line", line);
+    return json_print(o->out, &j, JSON_PRETTY, o->path);
 }
 
 static void image_text(const InspectOptions *o, const Shard *s, uint64_t ref, int64_t k)

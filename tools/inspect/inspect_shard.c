@@ -23,49 +23,44 @@ static void add_shard(Sums *t, const Shard *s)
     }
 }
 
-static void put_sums(JsonOut *j, const Sums *t)
+static void add_sums(cJSON *j, const Sums *t)
 {
-    jsonout_int(j, "samples", t->samples);
-    jsonout_int(j, "tokens", t->tokens);
-    jsonout_int(j, "trained_tokens", t->trained);
-    jsonout_int(j, "longest", t->longest);
-    jsonout_int(j, "images", t->images);
-    jsonout_int(j, "image_bytes", t->image_bytes);
-    jsonout_begin_object(j, "tasks");
+    json_add_int(j, "samples", t->samples);
+    json_add_int(j, "tokens", t->tokens);
+    json_add_int(j, "trained_tokens", t->trained);
+    json_add_int(j, "longest", t->longest);
+    json_add_int(j, "images", t->images);
+    json_add_int(j, "image_bytes", t->image_bytes);
+    cJSON *tasks = cJSON_AddObjectToObject(j, "tasks");
     for (int k = 0; k < N_TASKS; k++)
-        jsonout_int(j, TASK_NAMES[k], t->by_task[k]);
-    jsonout_end_object(j);
+        json_add_int(tasks, TASK_NAMES[k], t->by_task[k]);
 }
 
-static void put_attributes(JsonOut *j, const ShardAttributes *a)
+static void add_attributes(cJSON *j, const ShardAttributes *a)
 {
-    jsonout_begin_object(j, "attributes");
-    jsonout_int(j, "shard_index", a->shard_index);
-    jsonout_int(j, "shard_count", a->shard_count);
-    jsonout_string(j, "template", a->template_name);
-    jsonout_int(j, "model_max_length", a->model_max_length);
-    jsonout_int(j, "vocab_size", a->vocab_size);
-    jsonout_int(j, "n_visual_tokens", a->n_visual_tokens);
-    jsonout_int(j, "patches", a->patches);
-    jsonout_string(j, "image_aspect_ratio", a->aspect);
-    jsonout_string(j, "config_sha256", a->config_sha256);
-    jsonout_string(j, "tok_sha256", a->tok_sha256);
-    jsonout_raw(j, "tok_added", a->tok_added);
-    jsonout_raw(j, "licenses", a->licenses);
-    jsonout_raw(j, "inputs", a->inputs);
-    jsonout_end_object(j);
+    json_add_int(j, "shard_index", a->shard_index);
+    json_add_int(j, "shard_count", a->shard_count);
+    cJSON_AddStringToObject(j, "template", a->template_name);
+    json_add_int(j, "model_max_length", a->model_max_length);
+    json_add_int(j, "vocab_size", a->vocab_size);
+    json_add_int(j, "n_visual_tokens", a->n_visual_tokens);
+    json_add_int(j, "patches", a->patches);
+    cJSON_AddStringToObject(j, "image_aspect_ratio", a->aspect);
+    cJSON_AddStringToObject(j, "config_sha256", a->config_sha256);
+    cJSON_AddStringToObject(j, "tok_sha256", a->tok_sha256);
+    cJSON_AddRawToObject(j, "tok_added", a->tok_added);
+    cJSON_AddRawToObject(j, "licenses", a->licenses);
+    cJSON_AddRawToObject(j, "inputs", a->inputs);
 }
 
 static Status as_json(const InspectOptions *o, const char *kind, const Shard *s, const Sums *t)
 {
-    JsonOut j = {.pretty = true};
-    jsonout_begin_object(&j, NULL);
-    jsonout_string(&j, "kind", kind);
-    jsonout_string(&j, "path", o->path);
-    put_sums(&j, t);
-    put_attributes(&j, &s->attr);
-    jsonout_end_object(&j);
-    return inspect_put_json(o, &j);
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "kind", kind);
+    cJSON_AddStringToObject(j, "path", o->path);
+    add_sums(j, t);
+    add_attributes(cJSON_AddObjectToObject(j, "attributes"), &s->attr);
+    return json_print(o->out, &j, JSON_PRETTY, o->path);
 }
 
 static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)

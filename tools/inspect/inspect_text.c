@@ -11,15 +11,6 @@
 #include "data/pictures/image.h"
 #include "tools/inspect/inspect.h"
 
-Status inspect_put_json(const InspectOptions *o, JsonOut *j)
-{
-    Status s = j->failed ? fail(ERR_NOMEM, "no memory for the JSON of %s", o->path) : OK;
-    if (!s && fprintf(o->out, "%s\n", j->text) < 0)
-        s = fail(ERR_IO, "writing: %s", strerror(errno));
-    jsonout_free(j);
-    return s;
-}
-
 const char *inspect_count(char buf[32], int64_t n)
 {
     char digits[24];

@@ -22,30 +22,25 @@ static Totals add_up(const SafeTensors *st)
 
 static Status as_json(const InspectOptions *o, const SafeTensors *st, const Totals *t)
 {
-    JsonOut j = {.pretty = true};
-    jsonout_begin_object(&j, NULL);
-    jsonout_string(&j, "kind", "safetensors");
-    jsonout_string(&j, "path", o->path);
-    jsonout_int(&j, "count", t->tensors);
-    jsonout_int(&j, "elements", t->elements);
-    jsonout_int(&j, "bytes", t->bytes);
-    jsonout_begin_array(&j, "tensors");
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "kind", "safetensors");
+    cJSON_AddStringToObject(j, "path", o->path);
+    json_add_int(j, "count", t->tensors);
+    json_add_int(j, "elements", t->elements);
+    json_add_int(j, "bytes", t->bytes);
+    cJSON *tensors = cJSON_AddArrayToObject(j, "tensors");
     for (int i = 0; i < safetensors_count(st); i++) {
         const StTensor *x = safetensors_at(st, i);
-        jsonout_begin_object(&j, NULL);
-        jsonout_string(&j, "name", x->name);
-        jsonout_string(&j, "dtype", dtype_name(x->type));
-        jsonout_begin_array(&j, "shape");
+        cJSON *tensor = json_add(tensors, NULL, cJSON_CreateObject());
+        cJSON_AddStringToObject(tensor, "name", x->name);
+        cJSON_AddStringToObject(tensor, "dtype", dtype_name(x->type));
+        cJSON *shape = cJSON_AddArrayToObject(tensor, "shape");
         for (int d = 0; d < x->n_dims; d++)
-            jsonout_int(&j, NULL, x->shape[d]);
-        jsonout_end_array(&j);
-        jsonout_int(&j, "bytes", (int64_t)x->n_bytes);
-        jsonout_string(&j, "file", x->file);
-        jsonout_end_object(&j);
+            json_add_int(shape, NULL, x->shape[d]);
+        json_add_int(tensor, "bytes", (int64_t)x->n_bytes);
+        cJSON_AddStringToObject(tensor, "file", x->file);
     }
-    jsonout_end_array(&j);
-    jsonout_end_object(&j);
-    return inspect_put_json(o, &j);
+    return json_print(o->out, &j, JSON_PRETTY, o->path);
 }
 
 static Status as_text(const InspectOptions *o, const SafeTensors *st, const Totals *t)

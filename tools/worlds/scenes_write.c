@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/pictures/image.h"
 #include "tools/worlds/scenes.h"
 #include "kernels/base/arena.h"
@@ -17,27 +17,27 @@ enum { MAX_SUMMARY = 1 << 16 };
 static const char SHORT_ANSWER[] = "\nAnswer the question using a single word or phrase.";
 
 /* What makes two sets the same. */
-static void summarise(JsonOut *o, const SceneSet *set)
+static Status summarise(char **text, const SceneSet *set)
 {
-    o->pretty = true;
-    jsonout_begin_object(o, NULL);
-    jsonout_string(o, "schema", "genllava.scenes/1");
-    jsonout_int(o, "count", set->count);
-    jsonout_int(o, "heldout", set->heldout);
-    jsonout_int(o, "size", set->size);
-    jsonout_int(o, "seed", set->seed);
-    jsonout_int(o, "turns", set->turns);
-    jsonout_int(o, "objects", set->objects);
-    jsonout_begin_array(o, "kinds");
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "schema", "genllava.scenes/1");
+    json_add_int(o, "count", set->count);
+    json_add_int(o, "heldout", set->heldout);
+    json_add_int(o, "size", set->size);
+    json_add_int(o, "seed", set->seed);
+    json_add_int(o, "turns", set->turns);
+    json_add_int(o, "objects", set->objects);
+    cJSON *kinds = cJSON_AddArrayToObject(o, "kinds");
     for (int k = 0; k < SCENE_KINDS; k++)
         if (set->kinds[k])
-            jsonout_string(o, NULL, scene_kind_name((SceneKind)k));
-    jsonout_end_array(o);
-    jsonout_end_object(o);
+            json_add_text(kinds, NULL, scene_kind_name((SceneKind)k));
+    TRY(json_to_text(text, &o, JSON_PRETTY, "scenes.json"));
+    (*text)[strlen(*text) - 1] = 0; /* file_replace adds the newline */
+    return OK;
 }
 
 /* *done: the folder holds exactly this set. Another set there is an error: nothing of it is touched. */
-static Status look_for_old(const SceneSet *set, const JsonOut *summary, bool *done)
+static Status look_for_old(const SceneSet *set, const char *summary, bool *done)
 {
     char path[PATH_MAX], *old;
     size_t n;
@@ -45,7 +45,7 @@ static Status look_for_old(const SceneSet *set, const JsonOut *summary, bool *do
     if (!file_exists(file_join(path, set->out, "scenes.json")))
         return OK;
     TRY(file_read(&old, &n, path, MAX_SUMMARY));
-    *done = !strncmp(old, summary->text, summary->length);
+    *done = !strncmp(old, summary, strlen(summary)); /* a newline may follow */
     mem_free(old);
     return *done ? OK : fail(ERR_CREATE, "%s was made with other settings; remove %s or give another --out", path, set->out);
 }
@@ -60,22 +60,20 @@ typedef struct Split {
     FileDraft json;
 } Split;
 
-static void put_turn(JsonOut *o, const SceneQuestion *q, SceneKind kind, bool first)
+static void add_turns(cJSON *turns, const SceneQuestion *q, SceneKind kind, bool first)
 {
     char text[SCENE_TEXT + sizeof SHORT_ANSWER + 16];
     snprintf(text, sizeof text, "%s%s%s", first ? "<image>\n" : "", q->ask, first && kind < SCENE_REFER ? SHORT_ANSWER : "");
-    jsonout_begin_object(o, NULL);
-    jsonout_string(o, "from", "human");
-    jsonout_string(o, "value", text);
-    jsonout_end_object(o);
-    jsonout_begin_object(o, NULL);
-    jsonout_string(o, "from", "gpt");
-    jsonout_string(o, "value", q->answer);
-    jsonout_end_object(o);
+    const char *const said[][2] = {{"human", text}, {"gpt", q->answer}};
+    for (int i = 0; i < 2; i++) {
+        cJSON *turn = json_add(turns, NULL, cJSON_CreateObject());
+        cJSON_AddStringToObject(turn, "from", said[i][0]);
+        cJSON_AddStringToObject(turn, "value", said[i][1]);
+    }
 }
 
 /* Further questions about the same picture, of the kinds that follow, each about another object: else one would answer the other. */
-static void put_more_turns(JsonOut *o, const Split *p, const Scene *s, const SceneQuestion *first, int64_t number, SceneRandom *r)
+static void add_more_turns(cJSON *turns, const Split *p, const Scene *s, const SceneQuestion *first, int64_t number, SceneRandom *r)
 {
     enum { TRIES = 4 }; /* a turn: a question may have no clear answer, or its object may have had its turn */
     bool asked[SCENE_MAX_OBJECTS] = {false}, used[SCENE_KINDS] = {false};
@@ -90,7 +88,7 @@ static void put_more_turns(JsonOut *o, const Split *p, const Scene *s, const Sce
         if (q.about >= 0)
             asked[q.about] = true;
         used[kind] = true;
-        put_turn(o, &q, kind, false);
+        add_turns(turns, &q, kind, false);
         t++;
     }
 }
@@ -107,40 +105,33 @@ static Status write_picture(const Split *p, const Scene *s, const char *image, S
     return status;
 }
 
-static void put_record(JsonOut *o, const Split *p, int64_t number, const char *image, Scene *s, SceneRandom *r)
+static void fill_record(cJSON *o, const Split *p, int64_t number, const char *image, Scene *s, SceneRandom *r)
 {
     SceneKind kind = p->kinds[number % p->n_kinds];
     SceneQuestion q;
     char id[64];
     scene_compose_for(s, &q, kind, r, p->heldout, (int)p->set->objects);
     snprintf(id, sizeof id, "%s-%06" PRId64, p->name, number);
-    jsonout_begin_object(o, NULL);
-    jsonout_string(o, "id", id);
-    jsonout_string(o, "image", image);
-    jsonout_string(o, "kind", scene_kind_name(kind));
-    jsonout_begin_array(o, "conversations");
-    put_turn(o, &q, kind, true);
+    cJSON_AddStringToObject(o, "id", id);
+    cJSON_AddStringToObject(o, "image", image);
+    cJSON_AddStringToObject(o, "kind", scene_kind_name(kind));
+    cJSON *turns = cJSON_AddArrayToObject(o, "conversations");
+    add_turns(turns, &q, kind, true);
     if (!p->heldout)
-        put_more_turns(o, p, s, &q, number, r);
-    jsonout_end_array(o);
-    jsonout_end_object(o);
+        add_more_turns(turns, p, s, &q, number, r);
 }
 
 static Status write_record(Split *p, int64_t number)
 {
     SceneRandom r = scene_random((uint64_t)p->set->seed, p->heldout, (uint64_t)number);
     Scene s;
-    JsonOut o = {.text = NULL};
+    cJSON *o = cJSON_CreateObject();
     char image[64];
     snprintf(image, sizeof image, "%s/%06" PRId64 ".jpg", p->name, number);
-    put_record(&o, p, number, image, &s, &r);
-    Status status = OK;
-    if (o.failed)
-        status = fail(ERR_NOMEM, "no memory for record %" PRId64, number);
-    else if (fprintf(p->json.out, "%s\n%s", number ? "," : "", o.text) < 0)
-        status = fail(ERR_IO, "%s: cannot be written: %s", p->json.path, strerror(errno));
-    jsonout_free(&o);
-    return status ? status : write_picture(p, &s, image, &r);
+    fill_record(o, p, number, image, &s, &r);
+    fputs(number ? ",\n" : "\n", p->json.out);
+    TRY(json_print(p->json.out, &o, JSON_INLINE, p->json.path));
+    return write_picture(p, &s, image, &r);
 }
 
 static Status write_records(Split *p, int64_t count)
@@ -168,7 +159,7 @@ static Status write_split(const SceneSet *set, bool heldout, uint8_t *rgb)
     return write_records(&p, heldout ? set->heldout : set->count);
 }
 
-static Status write_all(const SceneSet *set, const JsonOut *summary)
+static Status write_all(const SceneSet *set, const char *summary)
 {
     uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
     Status s = rgb ? OK : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
@@ -176,18 +167,18 @@ static Status write_all(const SceneSet *set, const JsonOut *summary)
         s = write_split(set, heldout, rgb);
     mem_free(rgb);
     char path[PATH_MAX];
-    return s ? s : file_replace(file_join(path, set->out, "scenes.json"), summary->text); /* last: that it is there means that all the rest is */
+    return s ? s : file_replace(file_join(path, set->out, "scenes.json"), summary); /* last: that it is there means that all the rest is */
 }
 
 Status scenes_write(const SceneSet *set)
 {
-    JsonOut summary = {.text = NULL};
+    char *summary;
     bool done = false;
-    summarise(&summary, set);
-    Status s = summary.failed ? fail(ERR_NOMEM, "no memory for scenes.json") : look_for_old(set, &summary, &done);
+    TRY(summarise(&summary, set));
+    Status s = look_for_old(set, summary, &done);
     if (!s && !done)
-        s = write_all(set, &summary);
-    jsonout_free(&summary);
+        s = write_all(set, summary);
+    mem_free(summary);
     if (!s)
         log_info("%s: %" PRId64 " training and %" PRId64 " held-out records%s", set->out, set->count, set->heldout,
                  done ? " are there already" : "");

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/formats/utf8.h"
 #include "data/pictures/image.h"
 #include "kernels/base/arena.h"
@@ -80,33 +80,24 @@ static Status copy_picture(const char *to, const char *from, bool *readable)
     return s;
 }
 
-static void put_turn(JsonOut *o, const char *from, const char *value)
+static void add_turn(cJSON *turns, const char *from, const char *value)
 {
-    jsonout_begin_object(o, NULL);
-    jsonout_string(o, "from", from);
-    jsonout_string(o, "value", value);
-    jsonout_end_object(o);
+    cJSON *turn = json_add(turns, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(turn, "from", from);
+    cJSON_AddStringToObject(turn, "value", value);
 }
 
 static Status put_record(Stamps *st, int split, const char *id, const char *image, const char *caption)
 {
-    JsonOut o = {.text = NULL};
-    jsonout_begin_object(&o, NULL);
-    jsonout_string(&o, "id", id);
-    jsonout_string(&o, "image", image);
-    jsonout_string(&o, "kind", "name");
-    jsonout_begin_array(&o, "conversations");
-    put_turn(&o, "human", "<image>\nWhat is this?");
-    put_turn(&o, "gpt", caption);
-    jsonout_end_array(&o);
-    jsonout_end_object(&o);
-    Status s = OK;
-    if (o.failed)
-        s = fail(ERR_NOMEM, "%s: no memory for its record", id);
-    else if (fprintf(st->json[split].out, "%s\n%s", st->written[split]++ ? "," : "", o.text) < 0)
-        s = fail(ERR_IO, "%s: cannot be written: %s", st->json[split].path, strerror(errno));
-    jsonout_free(&o);
-    return s;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "id", id);
+    cJSON_AddStringToObject(o, "image", image);
+    cJSON_AddStringToObject(o, "kind", "name");
+    cJSON *turns = cJSON_AddArrayToObject(o, "conversations");
+    add_turn(turns, "human", "<image>\nWhat is this?");
+    add_turn(turns, "gpt", caption);
+    fputs(st->written[split]++ ? ",\n" : "\n", st->json[split].out);
+    return json_print(st->json[split].out, &o, JSON_INLINE, st->json[split].path);
 }
 
 /* `id` is the path below the folder without its ending; the split follows from it, so that it stays when pictures come and go. */

@@ -96,6 +96,7 @@ char *config_absolute(const char *base, const char *path);
 MUST_USE Status config_check_paths(const RunConfig *cfg, const char *const *keys);
 /* The whole config as JSON with every default written out (config.resolved.json); itself loadable. Caller frees with mem_free. */
 MUST_USE Status config_to_json(const RunConfig *cfg, char **out);
+MUST_USE Status config_save(const RunConfig *cfg, const char *path);
 /* The JSON Schema (draft 2020-12) of the file. Caller frees. */
 MUST_USE Status config_schema(char **out);
 /* The keys whose values differ, as text for people ("optim.lr: 0.0002 there, 0.0003 here"); keys that resume may change are

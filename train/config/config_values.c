@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "data/formats/json_write.h"
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
@@ -183,33 +184,28 @@ static int projector_depth(const char *type)
 }
 
 /* A source of an inline list. Its paths are made absolute, so that config.resolved.json means the same from its own folder. */
-static void write_source(ConfigReader *r, JsonOut *out, const Json *source)
+static void write_source(ConfigReader *r, cJSON *out, const Json *source)
 {
-    jsonout_begin_object(out, NULL);
     for (const Json *m = source->child; m; m = m->next) {
         if (json_is_comment(m->key))
             continue;
         bool named = !strcmp(m->key, "files"), files = named && m->kind == JSON_ARRAY;
         bool path = m->kind == JSON_STRING && m->length && (named || !strcmp(m->key, "image_root"));
         if (!path && !files) {
-            jsonout_value(out, m->key, m);
+            json_add_value(out, m->key, m);
             continue;
         }
-        if (files)
-            jsonout_begin_array(out, m->key);
+        cJSON *to = files ? cJSON_AddArrayToObject(out, m->key) : out;
         for (const Json *e = files ? m->child : m; e; e = files ? e->next : NULL) {
             char *full = e->kind == JSON_STRING ? config_absolute(r->base, e->string) : NULL;
             r->no_memory |= e->kind == JSON_STRING && !full;
             if (full)
-                jsonout_string(out, files ? NULL : m->key, full);
+                json_add_text(to, files ? NULL : m->key, full);
             else
-                jsonout_value(out, NULL, e);
+                json_add_value(to, NULL, e);
             mem_free(full);
         }
-        if (files)
-            jsonout_end_array(out);
     }
-    jsonout_end_object(out);
 }
 
 static bool read_mixture(ConfigReader *r, const Json *v)
@@ -230,15 +226,10 @@ static bool read_mixture(ConfigReader *r, const Json *v)
     r->no_memory |= s == ERR_NOMEM;
     if (s == ERR_USAGE)
         add_line(r, status_message());
-    JsonOut out = {0};
-    jsonout_begin_array(&out, NULL);
+    cJSON *sources = cJSON_CreateArray();
     for (const Json *e = v->child; e; e = e->next)
-        write_source(r, &out, e);
-    jsonout_end_array(&out);
-    r->no_memory |= out.failed;
-    if (!out.failed)
-        config_set_string(r, &r->cfg->data.mixture_json, out.text);
-    jsonout_free(&out);
+        write_source(r, json_add(sources, NULL, cJSON_CreateObject()), e);
+    r->no_memory |= json_to_text(&r->cfg->data.mixture_json, &sources, JSON_INLINE, "data.mixture") != OK;
     return true;
 }
 

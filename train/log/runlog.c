@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "train/log/tensorboard.h"
@@ -69,27 +69,22 @@ static Status cut_back(const char *path, int64_t step)
 
 static Status write_line(RunLog *l, const StepRecord *r)
 {
-    JsonOut out = {0};
-    jsonout_begin_object(&out, NULL);
-    jsonout_int(&out, "step", r->step);
-    jsonout_real(&out, "loss", r->losses.total);
+    cJSON *o = cJSON_CreateObject();
+    json_add_int(o, "step", r->step);
+    json_add_real(o, "loss", r->losses.total);
     for (int i = 0; i < N_LOSSES; i++)
         if (r->losses.present[i])
-            jsonout_real(&out, LOSSES[i].key, r->losses.values[i]);
-    jsonout_real(&out, "lr", r->lr);
-    jsonout_real(&out, "grad_norm", r->grad_norm);
-    jsonout_int(&out, "samples", r->samples);
-    jsonout_int(&out, "tokens", r->tokens);
-    jsonout_int(&out, "images", r->images);
-    jsonout_real(&out, "seconds", r->seconds);
-    jsonout_int(&out, "skipped_steps", r->skipped_steps);
-    jsonout_int(&out, "skipped_samples", r->skipped_samples);
-    jsonout_end_object(&out);
-    Status s = out.failed ? fail(ERR_NOMEM, "%s: out of memory", l->path) : OK;
-    if (s == OK && (fprintf(l->jsonl, "%s\n", out.text) < 0 || fflush(l->jsonl)))
-        s = fail(ERR_IO, "%s: cannot be written: %s", l->path, strerror(errno));
-    jsonout_free(&out);
-    return s;
+            json_add_real(o, LOSSES[i].key, r->losses.values[i]);
+    json_add_real(o, "lr", r->lr);
+    json_add_real(o, "grad_norm", r->grad_norm);
+    json_add_int(o, "samples", r->samples);
+    json_add_int(o, "tokens", r->tokens);
+    json_add_int(o, "images", r->images);
+    json_add_real(o, "seconds", r->seconds);
+    json_add_int(o, "skipped_steps", r->skipped_steps);
+    json_add_int(o, "skipped_samples", r->skipped_samples);
+    TRY(json_print(l->jsonl, &o, JSON_LINE, l->path));
+    return fflush(l->jsonl) ? fail(ERR_IO, "%s: cannot be written: %s", l->path, strerror(errno)) : OK;
 }
 
 /* ---------------------------------------------------------------- lines for people */
@@ -198,7 +193,7 @@ static int add_library(struct dl_phdr_info *info, size_t size, void *out)
     (void)size;
     char path[PATH_MAX];
     if (info->dlpi_name && *info->dlpi_name == '/' && realpath(info->dlpi_name, path))
-        jsonout_string(out, NULL, strrchr(path, '/') + 1);
+        json_add_text(out, NULL, strrchr(path, '/') + 1);
     return 0;
 }
 
@@ -207,25 +202,19 @@ Status runlog_environment(const char *folder, const Backend *backend, DType comp
     char path[PATH_MAX], processor[256], when[64];
     time_t now = time(NULL);
     struct tm utc;
-    JsonOut out = {.pretty = true};
     processor_name(processor, sizeof processor);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    jsonout_begin_object(&out, NULL);
-    jsonout_string(&out, "version", GENLLAVA_VERSION);
-    jsonout_string(&out, "compiler", __VERSION__);
-    jsonout_string(&out, "started", when);
-    jsonout_string(&out, "processor", processor);
-    jsonout_int(&out, "cores", sysconf(_SC_NPROCESSORS_ONLN));
-    jsonout_int(&out, "threads", omp_get_max_threads());
-    jsonout_int(&out, "ranks", n_ranks);
-    jsonout_string(&out, "backend", backend->name);
-    jsonout_string(&out, "device", backend->description);
-    jsonout_string(&out, "compute", dtype_name(compute));
-    jsonout_begin_array(&out, "libraries");
-    dl_iterate_phdr(add_library, &out);
-    jsonout_end_array(&out);
-    jsonout_end_object(&out);
-    Status s = out.failed ? fail(ERR_NOMEM, "environment.json: out of memory") : file_replace(file_join(path, folder, "environment.json"), out.text);
-    jsonout_free(&out);
-    return s;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "version", GENLLAVA_VERSION);
+    cJSON_AddStringToObject(o, "compiler", __VERSION__);
+    cJSON_AddStringToObject(o, "started", when);
+    cJSON_AddStringToObject(o, "processor", processor);
+    json_add_int(o, "cores", sysconf(_SC_NPROCESSORS_ONLN));
+    json_add_int(o, "threads", omp_get_max_threads());
+    json_add_int(o, "ranks", n_ranks);
+    cJSON_AddStringToObject(o, "backend", backend->name);
+    cJSON_AddStringToObject(o, "device", backend->description);
+    cJSON_AddStringToObject(o, "compute", dtype_name(compute));
+    dl_iterate_phdr(add_library, cJSON_AddArrayToObject(o, "libraries"));
+    return json_save(file_join(path, folder, "environment.json"), &o);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/log.h"
 #include "train/config/plan.h"
@@ -220,21 +220,17 @@ Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
 /* ---------------------------------------------------------------- answering */
 
 /* As the prompt wrote it: nothing, a path, or a list. */
-static void write_images(const SamplePrompt *p, JsonOut *out)
+static void add_images(const SamplePrompt *p, cJSON *line)
 {
     if (p->n_images == 1)
-        jsonout_string(out, "image", p->images[0]);
-    if (p->n_images < 2)
-        return;
-    jsonout_begin_array(out, "image");
-    for (int i = 0; i < p->n_images; i++)
-        jsonout_string(out, NULL, p->images[i]);
-    jsonout_end_array(out);
+        json_add_text(line, "image", p->images[0]);
+    if (p->n_images > 1)
+        json_add_texts(line, "image", p->images, p->n_images);
 }
 
 static const char *stopped(void) { return signals_name(signals_received()); }
 
-static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
+static Status answer(Answerer *a, const SamplePrompt *p, FILE *out, const char *path)
 {
     RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
     Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images, .pixels = p->pixels};
@@ -242,46 +238,23 @@ static Status answer(Answerer *a, const SamplePrompt *p, JsonOut *out)
     char *text;
     size_t n;
     TRY(answerer_ask(a, &q, &how, NULL, NULL, &text, &n));
-    jsonout_begin_object(out, NULL);
-    jsonout_bytes(out, "ask", p->ask, p->n_ask);
-    write_images(p, out);
-    jsonout_bytes(out, "answer", text, n);
-    jsonout_end_object(out);
+    cJSON *line = cJSON_CreateObject();
+    json_add_bytes(line, "ask", p->ask, p->n_ask);
+    add_images(p, line);
+    json_add_bytes(line, "answer", text, n);
     mem_free(text);
-    return OK;
-}
-
-/* Adds a line to the text; frees it. */
-static Status append(JsonOut *all, JsonOut *line)
-{
-    char *grown = line->failed ? NULL : mem_grow(all->text, all->length + line->length + 1);
-    if (grown) {
-        memcpy(grown + all->length, line->text, line->length);
-        all->text = grown;
-        all->length += line->length;
-        all->text[all->length++] = '\n';
-    }
-    jsonout_free(line);
-    return grown ? OK : fail(ERR_NOMEM, "no memory for the samples");
+    return json_print(out, &line, JSON_LINE, path);
 }
 
 /* All answers, a line each. */
 static Status answer_all(const Samples *s, Answerer *a, const char *path)
 {
-    JsonOut all = {0};
+    FileDraft d;
+    TRY(file_draft(&d, path));
     Status status = OK;
-    for (int i = 0; i < s->n && status == OK; i++) {
-        JsonOut line = {0};
-        status = answer(a, &s->list[i], &line);
-        if (status == OK)
-            status = append(&all, &line);
-        else
-            jsonout_free(&line);
-    }
-    if (status == OK)
-        status = file_save(path, all.text, all.length);
-    mem_free(all.text);
-    return status;
+    for (int i = 0; i < s->n && status == OK; i++)
+        status = answer(a, &s->list[i], d.out, path);
+    return file_publish(&d, status);
 }
 
 static char *step_folder(char path[PATH_MAX], const char *run_folder, int64_t step)

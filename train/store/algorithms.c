@@ -6,18 +6,17 @@
 
 static const char KEY[] = "algorithms";
 
-Status algorithms_write(JsonOut *out, Backend *b)
+Status algorithms_write(cJSON *state, Backend *b)
 {
     char *text;
     if (!b->choices)
         return OK;
     TRY(b->choices(b, &text));
-    jsonout_begin_array(out, KEY);
+    cJSON *lines = cJSON_AddArrayToObject(state, KEY);
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         *end = 0;
-        jsonout_string(out, NULL, line);
+        json_add_text(lines, NULL, line);
     }
-    jsonout_end_array(out);
     mem_free(text);
     return OK;
 }

@@ -85,34 +85,29 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
 {
     const Base bases[N_BASES] = BASES(cfg);
     char path[PATH_MAX], hex[33];
-    JsonOut out = {.pretty = true};
-    jsonout_begin_object(&out, NULL);
-    jsonout_string(&out, "schema", SCHEMA);
-    jsonout_int(&out, "step", state->step);
-    jsonout_int(&out, "skipped_steps", state->skipped_steps);
-    jsonout_int(&out, "skipped_samples", state->skipped_samples);
-    jsonout_int(&out, "samples", state->samples);
-    jsonout_int(&out, "tokens", state->tokens);
-    jsonout_int(&out, "images", state->images);
-    jsonout_begin_object(&out, "bases");
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "schema", SCHEMA);
+    json_add_int(o, "step", state->step);
+    json_add_int(o, "skipped_steps", state->skipped_steps);
+    json_add_int(o, "skipped_samples", state->skipped_samples);
+    json_add_int(o, "samples", state->samples);
+    json_add_int(o, "tokens", state->tokens);
+    json_add_int(o, "images", state->images);
+    cJSON *all = cJSON_AddObjectToObject(o, "bases");
     Status s = OK;
     for (int i = 0; i < N_BASES && s == OK; i++) {
         if (!bases[i].path)
             continue;
         s = hash_base(&bases[i], hex);
-        jsonout_begin_object(&out, bases[i].name);
-        jsonout_string(&out, "path", bases[i].path);
-        jsonout_string(&out, "xxh3", hex);
-        jsonout_end_object(&out);
+        cJSON *base = cJSON_AddObjectToObject(all, bases[i].name);
+        cJSON_AddStringToObject(base, "path", bases[i].path);
+        cJSON_AddStringToObject(base, "xxh3", hex);
     }
-    jsonout_end_object(&out);
     if (s == OK)
-        s = algorithms_write(&out, backend);
-    jsonout_end_object(&out);
-    file_join(path, folder, STATE);
+        s = algorithms_write(o, backend);
     if (s == OK)
-        s = out.failed ? fail(ERR_NOMEM, "%s: out of memory", path) : file_save_text(path, out.text);
-    jsonout_free(&out);
+        return json_save(file_join(path, folder, STATE), &o);
+    cJSON_Delete(o);
     return s;
 }
 
@@ -169,21 +164,13 @@ static Status read_state(const char *folder, const RunConfig *cfg, TrainState *s
 
 /* ---------------------------------------------------------------- saving */
 
-static Status write_config(const char *folder, const RunConfig *cfg)
-{
-    char path[PATH_MAX], *text;
-    TRY(config_to_json(cfg, &text));
-    Status s = file_save_text(file_join(path, folder, CONFIG), text);
-    mem_free(text);
-    return s;
-}
-
 static Status fill_folder(const char *folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
 {
+    char path[PATH_MAX];
     TRY(file_stage_folder(folder));
     TRY(checkpoint_write_weights(folder, model, cfg));
     TRY(checkpoint_write_moments(folder, genllava_params(model)));
-    TRY(write_config(folder, cfg));
+    TRY(config_save(cfg, file_join(path, folder, CONFIG)));
     TRY(write_state(folder, cfg, state, genllava_params(model)->backend));
     return manifest_write(folder);
 }

@@ -7,7 +7,7 @@
 
 #include "data/text/encode.h"
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
 #include "train/config/plan.h"
 
@@ -129,73 +129,56 @@ static bool has_module(const Params *p, ParamModule m, bool trainable_only)
 
 /* ---------------------------------------------------------------- texts */
 
-static Status write_text(const char *folder, const char *name, JsonOut *out)
-{
-    char path[PATH_MAX];
-    file_join(path, folder, name);
-    Status s = out->failed ? fail(ERR_NOMEM, "%s: out of memory", path) : file_save_text(path, out->text);
-    jsonout_free(out);
-    return s;
-}
-
 /* The keys PEFT has known since its first versions, no more: older readers refuse others. */
 static Status write_adapter_config(const char *folder, const RunConfig *cfg)
 {
-    JsonOut out = {.pretty = true};
-    jsonout_begin_object(&out, NULL);
-    jsonout_string(&out, "peft_type", "LORA");
-    jsonout_string(&out, "task_type", "CAUSAL_LM");
-    jsonout_string(&out, "base_model_name_or_path", cfg->model.llm.path);
-    jsonout_int(&out, "r", cfg->model.lora.r);
-    if (cfg->model.lora.alpha == floor(cfg->model.lora.alpha) && cfg->model.lora.alpha < 0x1p53)
-        jsonout_int(&out, "lora_alpha", (int64_t)cfg->model.lora.alpha);
+    double alpha = cfg->model.lora.alpha;
+    char path[PATH_MAX];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "peft_type", "LORA");
+    cJSON_AddStringToObject(o, "task_type", "CAUSAL_LM");
+    cJSON_AddStringToObject(o, "base_model_name_or_path", cfg->model.llm.path);
+    json_add_int(o, "r", cfg->model.lora.r);
+    if (alpha == floor(alpha) && alpha < 0x1p53)
+        json_add_int(o, "lora_alpha", (int64_t)alpha);
     else
-        jsonout_real(&out, "lora_alpha", cfg->model.lora.alpha);
-    jsonout_real(&out, "lora_dropout", cfg->model.lora.dropout);
-    jsonout_string(&out, "bias", "none");
-    jsonout_begin_array(&out, "target_modules");
-    for (int i = 0; i < cfg->model.lora.targets.n; i++)
-        jsonout_string(&out, NULL, cfg->model.lora.targets.items[i]);
-    jsonout_end_array(&out);
-    jsonout_string(&out, "modules_to_save", NULL);
-    jsonout_bool(&out, "fan_in_fan_out", false);
-    jsonout_bool(&out, "inference_mode", true);
-    jsonout_bool(&out, "init_lora_weights", true);
-    jsonout_bool(&out, "use_rslora", cfg->model.lora.rslora);
-    jsonout_bool(&out, "use_dora", false);
-    jsonout_raw(&out, "rank_pattern", "{}");
-    jsonout_raw(&out, "alpha_pattern", "{}");
-    jsonout_string(&out, "layers_to_transform", NULL);
-    jsonout_string(&out, "layers_pattern", NULL);
-    jsonout_end_object(&out);
-    return write_text(folder, "adapter_config.json", &out);
+        json_add_real(o, "lora_alpha", alpha);
+    json_add_real(o, "lora_dropout", cfg->model.lora.dropout);
+    cJSON_AddStringToObject(o, "bias", "none");
+    json_add_texts(o, "target_modules", cfg->model.lora.targets.items, cfg->model.lora.targets.n);
+    cJSON_AddNullToObject(o, "modules_to_save");
+    cJSON_AddFalseToObject(o, "fan_in_fan_out");
+    cJSON_AddTrueToObject(o, "inference_mode");
+    cJSON_AddTrueToObject(o, "init_lora_weights");
+    cJSON_AddBoolToObject(o, "use_rslora", cfg->model.lora.rslora);
+    cJSON_AddFalseToObject(o, "use_dora");
+    cJSON_AddObjectToObject(o, "rank_pattern");
+    cJSON_AddObjectToObject(o, "alpha_pattern");
+    cJSON_AddNullToObject(o, "layers_to_transform");
+    cJSON_AddNullToObject(o, "layers_pattern");
+    return json_save(file_join(path, folder, "adapter_config.json"), &o);
 }
 
 static Status write_token_texts(const char *folder, const RunConfig *cfg, const ModelSizes *sizes)
 {
-    JsonOut out = {.pretty = true};
+    char path[PATH_MAX], buf[32];
     EncoderOptions encoder = plan_encoder(cfg, sizes);
-    jsonout_begin_object(&out, NULL);
-    for (int k = 0; k < encoder_added_count(&encoder); k++) {
-        char buf[32];
-        jsonout_int(&out, encoder_added_text(&encoder, k, buf, sizeof buf), sizes->vocab_size + k);
-    }
-    jsonout_end_object(&out);
-    return write_text(folder, "token_rows.json", &out);
+    cJSON *o = cJSON_CreateObject();
+    for (int k = 0; k < encoder_added_count(&encoder); k++)
+        json_add_int(o, encoder_added_text(&encoder, k, buf, sizeof buf), sizes->vocab_size + k);
+    return json_save(file_join(path, folder, "token_rows.json"), &o);
 }
 
 /* A copy of config.json that says what type the weights beside it have. */
-static void write_with_f32(JsonOut *out, const char *key, const Json *v)
+static void copy_with_f32(cJSON *to, const Json *object)
 {
-    if (v->kind == JSON_STRING && key && (!strcmp(key, "torch_dtype") || !strcmp(key, "dtype")))
-        jsonout_string(out, key, "float32");
-    else if (v->kind == JSON_OBJECT) {
-        jsonout_begin_object(out, key);
-        for (const Json *m = v->child; m; m = m->next)
-            write_with_f32(out, m->key, m);
-        jsonout_end_object(out);
-    } else
-        jsonout_value(out, key, v);
+    for (const Json *m = object->child; m; m = m->next)
+        if (m->kind == JSON_STRING && (!strcmp(m->key, "torch_dtype") || !strcmp(m->key, "dtype")))
+            cJSON_AddStringToObject(to, m->key, "float32");
+        else if (m->kind == JSON_OBJECT)
+            copy_with_f32(cJSON_AddObjectToObject(to, m->key), m);
+        else
+            json_add_value(to, m->key, m);
 }
 
 static Status copy_config(const char *base, const char *folder)
@@ -203,10 +186,10 @@ static Status copy_config(const char *base, const char *folder)
     char path[PATH_MAX];
     JsonDoc *doc;
     TRY(json_read_file(&doc, file_join(path, base, "config.json")));
-    JsonOut out = {.pretty = true};
-    write_with_f32(&out, NULL, json_root(doc));
+    cJSON *o = cJSON_CreateObject();
+    copy_with_f32(o, json_root(doc)); /* an object: the model was read from it */
     json_free(&doc);
-    return write_text(folder, "config.json", &out);
+    return json_save(file_join(path, folder, "config.json"), &o);
 }
 
 static Status copy_beside(const char *base, const char *folder)

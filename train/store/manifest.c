@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "kernels/base/arena.h"
 
 static const char NAME[] = "MANIFEST.json", SCHEMA[] = "genllava.manifest/1";
@@ -52,7 +52,7 @@ Status manifest_hash_file(const char *path, char hex[HEX], long long *n_bytes)
 /* ---------------------------------------------------------------- writing */
 
 typedef struct Walk {
-    JsonOut *out;
+    cJSON *files;
     const char *folder;
     char inside[256]; /* "" or "llm/" */
 } Walk;
@@ -67,18 +67,17 @@ static Status add_file(void *arg, const char *name)
     if (stat(path, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
-        Walk inner = {.out = w->out, .folder = w->folder};
+        Walk inner = {.files = w->files, .folder = w->folder};
         snprintf(inner.inside, sizeof inner.inside, "%.250s/", relative);
         TRY(file_list(path, add_file, &inner));
         return file_sync_folder(path);
     }
     long long n;
     TRY(manifest_hash_file(path, hex, &n));
-    jsonout_begin_object(w->out, NULL);
-    jsonout_string(w->out, "name", relative);
-    jsonout_int(w->out, "bytes", n);
-    jsonout_string(w->out, "xxh3", hex);
-    jsonout_end_object(w->out);
+    cJSON *file = json_add(w->files, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(file, "name", relative);
+    json_add_int(file, "bytes", n);
+    cJSON_AddStringToObject(file, "xxh3", hex);
     return OK;
 }
 
@@ -92,27 +91,25 @@ static void make_tail(char tail[96], const char *text, size_t n)
 
 Status manifest_write(const char *folder)
 {
-    char path[PATH_MAX], tail[96];
-    JsonOut out = {.pretty = true};
-    Walk w = {.out = &out, .folder = folder};
-    jsonout_begin_object(&out, NULL);
-    jsonout_string(&out, "schema", SCHEMA);
-    jsonout_begin_array(&out, "files");
+    char path[PATH_MAX], tail[96], *text = NULL;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "schema", SCHEMA);
+    Walk w = {.files = cJSON_AddArrayToObject(o, "files"), .folder = folder};
     Status s = file_list(folder, add_file, &w);
-    jsonout_end_array(&out);
-    if (s == OK && out.failed)
-        s = fail(ERR_NOMEM, "%s: out of memory", file_join(path, folder, NAME));
-    char *text = s == OK ? mem_alloc(out.length + sizeof tail) : NULL;
-    if (s == OK && !text)
-        s = fail(ERR_NOMEM, "%s: out of memory", file_join(path, folder, NAME));
+    file_join(path, folder, NAME);
+    if (s == OK)
+        s = json_to_text(&text, &o, JSON_PRETTY, path);
+    cJSON_Delete(o);
+    TRY(s);
+    size_t n = strlen(text) - strlen("\n}\n"); /* the tail closes it */
+    make_tail(tail, text, n);
+    char *whole = mem_grow(text, n + sizeof tail);
+    s = whole ? OK : fail(ERR_NOMEM, "%s: out of memory", path);
     if (s == OK) {
-        make_tail(tail, out.text, out.length);
-        memcpy(text, out.text, out.length);
-        memcpy(text + out.length, tail, strlen(tail) + 1);
-        s = file_save(file_join(path, folder, NAME), text, strlen(text));
+        memcpy(whole + n, tail, sizeof tail);
+        s = file_save(path, whole, strlen(whole));
     }
-    mem_free(text);
-    jsonout_free(&out);
+    mem_free(whole ? whole : text);
     return s == OK ? file_sync_folder(folder) : s;
 }
 
