@@ -82,9 +82,11 @@ Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool j
         status = setup_device(&s);
     if (status == OK)
         status = setup_measure(&s);
-    if (status == OK && json)
+    if (status == OK && s.dist.rank > 0) /* whose plan is as good as that of rank 0 */
+        results = NULL;
+    if (status == OK && results && json)
         status = print_json(&s.memory, loader_totals(s.loader), results);
-    else if (status == OK)
+    else if (status == OK && results)
         print_table(&s.memory, loader_totals(s.loader), results);
     if (status == OK) /* the plan is printed all the same */
         status = memory_check(&s.memory, cfg);

@@ -69,6 +69,7 @@ static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
     const Batch *b;
     LossRequest request = {.totals = r->numbers->sums};
     LossResult result;
+    *r->samples = 0; /* not yet known */
     TRY(loader_pass(r->setup.loader, pass, &b));
     name_samples(r, b);
     scale_losses(r, plan, b, request.scale);
@@ -89,7 +90,8 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
     if (r->dump)
         dump_begin(r->dump);
     for (int32_t pass = 0; pass < plan->n_passes; pass++)
-        TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d, records %s", (long long)plan->step, pass + 1, plan->n_passes, r->samples);
+        TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d%s%s", (long long)plan->step, pass + 1, plan->n_passes,
+               *r->samples ? ", records " : "", r->samples);
     TRY(optim_reduce(r->params, &r->setup.dist));
     TRY(optim_squares(r->params, &r->numbers->squares));
     TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
@@ -134,10 +136,10 @@ static Status train_step(Run *r)
     StepLosses losses = losses_of_step(r->cfg, numbers.sums, &plan.of_step);
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
     TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
-    if (done.skipped && r->setup.dist.rank == 0)
+    if (done.skipped)
         log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, losses.total,
                  done.grad_norm);
-    if (!done.skipped)
+    else
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
         TRY(dump_write(r->dump, plan.step, r->params, &(DumpScalars){.losses = losses, .lr = lr, .grad_norm = done.grad_norm}));
@@ -284,7 +286,7 @@ static void count_steps(Run *r, const TrainFlags *flags)
     r->warmup = schedule_warmup(r->cfg->optim.warmup, r->total);
     log_info("%lld samples, %lld steps of %lld, %lld of them warm-up", (long long)totals->samples, (long long)r->total,
              (long long)r->cfg->train.batch, (long long)r->warmup);
-    if (r->total && r->warmup >= r->total && r->setup.dist.rank == 0)
+    if (r->total && r->warmup >= r->total)
         log_warn("all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is %g), or train more steps", r->cfg->optim.warmup);
 }
 

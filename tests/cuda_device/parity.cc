@@ -3,8 +3,8 @@ extern "C" {
 #include "tests/harness.h"
 #include "tests/train/parity_case.h"
 
-static const Trainer DEVICE = {"train", {"device=cuda"}, nullptr, 2e-2}, DEVICE_BF16 = {"train", {"device=cuda", "train.compute=bf16"}, nullptr, 0},
-                     CPU_BF16 = {"train", {"device=cpu", "train.compute=bf16"}, nullptr, 0};
+static const Trainer DEVICE = {"train", {"device=cuda"}, nullptr, 2e-2, 0}, DEVICE_BF16 = {"train", {"device=cuda", "train.compute=bf16"}, nullptr, 0, 0},
+                     CPU_BF16 = {"train", {"device=cpu", "train.compute=bf16"}, nullptr, 0, 0};
 
 #define PARITY(name) \
     TEST(parity_##name) { parity_case(&DEVICE, #name, nullptr); }

@@ -39,6 +39,7 @@ std::map<const char *, size_t> pinned;
 cudaError_t sticky = cudaSuccess; /* of a failed kernel: the device does nothing more */
 cudaError_t at_launch = cudaSuccess;
 uint64_t matching_launches;
+int chosen_device;
 
 } // namespace
 
@@ -130,6 +131,7 @@ void report()
     if (!f)
         return;
     CudaHostCounters c = cuda_host_counters();
+    fprintf(f, "device %d\n", chosen_device);
     fprintf(f, "launches %llu\nwaits %llu\nallocations %llu\npeak %zu\n", (unsigned long long)c.launches, (unsigned long long)c.waits,
             (unsigned long long)c.allocations, cuda_host_memory_peak());
     fclose(f);
@@ -236,8 +238,6 @@ cudaError_t cudaGetDeviceCount(int *n)
     *n = !visible ? 0 : devices ? atoi(devices) : 1;
     return *n ? cudaSuccess : cudaErrorNoDevice;
 }
-
-static int chosen_device;
 
 int cuda_host_device(void) { return chosen_device; }
 

@@ -4,8 +4,9 @@
 #include "tests/harness.h"
 #include "tests/train/parity_case.h"
 
-static const Trainer CPU = {"train", {NULL}, NULL, 0}, AVX2 = {"train", {NULL}, "avx2", 0}, EMULATED = {"train-cuda-host", {"device=cuda"}, NULL, 0},
-                     EMULATED_BF16 = {"train-cuda-host", {"device=cuda", "train.compute=bf16"}, NULL, 0}, ERRING = {"train-cuda-host", {"device=cuda"}, NULL, 2e-2};
+static const Trainer CPU = {.program = "train"}, AVX2 = {.program = "train", .isa = "avx2"}, EMULATED = {.program = "train-cuda-host", .set = {"device=cuda"}},
+                     EMULATED_BF16 = {.program = "train-cuda-host", .set = {"device=cuda", "train.compute=bf16"}},
+                     ERRING = {.program = "train-cuda-host", .set = {"device=cuda"}, .change = 2e-2};
 
 #define PARITY(name) \
     TEST(parity_##name) { parity_case(&CPU, #name, NULL); }

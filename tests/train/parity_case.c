@@ -37,18 +37,20 @@ static double tolerance(Kind k)
     return t[k];
 }
 
-/* Runs a trainer on a case with its output beside the dump. */
-static void run_train(const Trainer *trainer, const char *name, const char *dump, const char *set)
+void parity_train(const Trainer *trainer, const char *config, const char *dump, const char *set)
 {
-    static char program[PATH_BYTES], config[PATH_BYTES], save[PATH_BYTES], log[PATH_BYTES];
+    static char program[PATH_BYTES], save[PATH_BYTES], log[PATH_BYTES], ranks[16];
     snprintf(program, sizeof program, "%s/%s", test_build_dir(), trainer->program);
-    snprintf(config, sizeof config, "tests/fixtures/parity/%s/config.json", name);
+    if (trainer->ranks && access(program, X_OK))
+        test_skip("make cuda-host builds %s", program);
+    snprintf(ranks, sizeof ranks, "%d", trainer->ranks);
+    setenv("TEST_RANKS", ranks, 1);
     snprintf(save, sizeof save, "save.dir=%s/out-%s", test_dir(), strrchr(dump, '/') + 1);
     snprintf(log, sizeof log, "%s.log", dump);
     const char *argv[MAX_ARGS] = {program, "--config", config, "--set", save, "--dump", dump};
     int n = 7;
-    const char *sets[] = {trainer->set[0], trainer->set[1], set};
-    for (int i = 0; i < 3; i++)
+    const char *sets[] = {trainer->set[0], trainer->set[1], trainer->set[2], set};
+    for (int i = 0; i < 4; i++)
         if (sets[i]) {
             argv[n++] = "--set";
             argv[n++] = sets[i];
@@ -97,6 +99,14 @@ static double norm(const StTensor *t, const StTensor *minus)
 static bool same_shape(const StTensor *a, const StTensor *b)
 {
     return a->type == b->type && a->n_dims == b->n_dims && !memcmp(a->shape, b->shape, (size_t)a->n_dims * sizeof a->shape[0]);
+}
+
+/* The same on a case. */
+static void run_case(const Trainer *trainer, const char *name, const char *dump, const char *set)
+{
+    char config[PATH_BYTES];
+    snprintf(config, sizeof config, "tests/fixtures/parity/%s/config.json", name);
+    parity_train(trainer, config, dump, set);
 }
 
 /* What the masters in f32 cannot hold: half a unit in the last place an update, however small the update is. */
@@ -213,7 +223,7 @@ void parity_case(const Trainer *trainer, const char *name, const char *set)
     char expected[FOLDER_BYTES], dump[FOLDER_BYTES];
     snprintf(expected, sizeof expected, "tests/fixtures/parity/%s/expected", name);
     snprintf(dump, sizeof dump, "%s/dump", test_dir());
-    run_train(trainer, name, dump, set);
+    run_case(trainer, name, dump, set);
     int n_steps = count_steps(expected);
     REQUIRE(n_steps > 0);
     CHECK_INT(count_steps(dump), n_steps);
@@ -235,7 +245,7 @@ static int run_twice(const Trainer *a, const Trainer *b, const char *name, const
 {
     for (int i = 0; i < 2; i++) {
         snprintf(dump[i], FOLDER_BYTES, "%s/dump-%d", test_dir(), i);
-        run_train(i ? b : a, name, dump[i], i ? set_b : set_a);
+        run_case(i ? b : a, name, dump[i], i ? set_b : set_a);
     }
     int n_steps = count_steps(dump[0]);
     REQUIRE(n_steps > 0);
@@ -254,6 +264,40 @@ void parity_same_bits(const Trainer *trainer, const char *name, const char *set_
             const StTensor *a = safetensors_at(st[0], i), *b = safetensors_find(st[1], a->name);
             CHECK_MSG(b && same_shape(a, b) && !memcmp(a->data, b->data, a->n_bytes), "step %d: %s differs between %s and %s", step, a->name,
                       set_a, set_b);
+        }
+        safetensors_close(&st[0]);
+        safetensors_close(&st[1]);
+    }
+}
+
+/* Largest |a - b| over a tensor; *largest: |a| so far. */
+static double furthest(const StTensor *a, const StTensor *b, double *largest)
+{
+    double most = 0;
+    for (int64_t i = 0; i < a->n_elems; i++) {
+        most = fmax(most, fabs(value(a, i) - value(b, i)));
+        *largest = fmax(*largest, fabs(value(a, i)));
+    }
+    return most;
+}
+
+void parity_close(const Trainer *a, const Trainer *b, const char *name, const char *set, double tolerance)
+{
+    static const char *const KIND[] = {"loss", "grad_norm", "logits", "grad/"};
+    char dump[2][FOLDER_BYTES];
+    int n_steps = run_twice(a, b, name, set, set, dump);
+    for (int step = 0; step < n_steps; step++) {
+        SafeTensors *st[2] = {open_step(dump[0], step), open_step(dump[1], step)};
+        CHECK_INT(safetensors_count(st[0]), safetensors_count(st[1]));
+        for (size_t k = 0; k < sizeof KIND / sizeof *KIND; k++) {
+            double off = 0, largest = 0;
+            for (int i = 0; i < safetensors_count(st[0]); i++) {
+                const StTensor *x = safetensors_at(st[0], i), *y = safetensors_find(st[1], x->name);
+                REQUIRE(y && same_shape(x, y));
+                if (!strncmp(x->name, KIND[k], strlen(KIND[k])) && x->type == F32)
+                    off = fmax(off, furthest(x, y, &largest));
+            }
+            CHECK_MSG(largest > 0 && off <= tolerance * largest, "step %d: %s… differ by %.2g of the largest, allowed %.0e", step, KIND[k], off / largest, tolerance);
         }
         safetensors_close(&st[0]);
         safetensors_close(&st[1]);

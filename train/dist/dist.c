@@ -128,7 +128,7 @@ Status dist_open(Dist *d)
         s = transport_open(&d->transport, d->rank, d->n_ranks);
     d->over = s != OK;
     if (s == OK && d->rank > 0)
-        log_rank(d->rank, LOG_WARN);
+        log_rank(d->rank, LOG_ERROR); /* the rest they would all say alike */
     return s;
 }
 

@@ -2,6 +2,7 @@
  *
  *   TEST_RANKS=N        is N ranks, and ends as all of them end; with 99 when they end differently
  *   TEST_RANKS_PIDS=F   writes their process ids to F, a line each
+ *   TEST_RANK_1=N=V     sets the variable N for rank 1 alone (so for the others)
  *
  * A rank that waits for one that has ended, or for more than a minute, fails. */
 #include "tests/train/dist/ranks.h"
@@ -134,6 +135,10 @@ static void take_place(int rank, int n_ranks, int memory)
     set_number("WORLD_SIZE", n_ranks);
     set_number(MEMORY, memory);
     setenv("OMP_NUM_THREADS", "1", 0);
+    char name[32], *own;
+    snprintf(name, sizeof name, "TEST_RANK_%d", rank);
+    if ((own = getenv(name)))
+        putenv(own);
 }
 
 static void write_pids(const pid_t *pid, int n)

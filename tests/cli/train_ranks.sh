@@ -1,0 +1,151 @@
+#!/bin/bash
+# Several ranks, over the tests' transport (build/train-ranks): one of them locks, prepares, logs and saves; they resume, stop and fail together.
+. tests/cli/_train.sh
+
+# The product has no transport yet.
+for set in WORLD_SIZE=2 OMPI_COMM_WORLD_SIZE=2 PMI_SIZE=2 SLURM_STEP_NUM_TASKS=2; do
+    (export $set; expect 69 --config "$dir/run.json"; says "error: $set: the launcher started several ranks and this build trains with one; start one process"; exit $failed) ||
+        failed=1
+done
+[ ! -e "$dir/runs/r" ] || fail "a rank that cannot join left a run folder"
+
+train=$build/train-ranks
+[ -x "$train" ] || { echo "make cuda-host builds what this tests"; exit 77; }
+export TEST_RANKS=2 TEST_RANKS_PIDS=$dir/pids
+# errors N: the last run told so many.
+errors() { [ "$(grep -c 'error: ' "$dir/err")" -eq "$1" ] || { fail "not $1 errors are told"; sed 's/^/    /' "$dir/err" >&2; }; }
+
+# One of them prepares, logs and saves, and says so once.
+straight "$dir/straight"
+[ "$(wc -l < "$dir/straight/train.jsonl")" -eq $steps ] || fail "train.jsonl does not have a line a step"
+for text in "^preparing $dir/shards" "^device: " "^memory: " "^step 16/16 " "^saved $dir/runs/r/checkpoint-000016"; do
+    [ "$(grep -c "$text" "$dir/err")" -eq 1 ] || fail "\"$text\" is not said once: $(cat "$dir/err")"
+done
+grep -q '"ranks": 2' "$dir/straight/environment.json" || fail "environment.json does not tell the ranks"
+"$build/inspect" "$dir/straight/$last" > /dev/null || fail "the last checkpoint is not whole"
+
+# Resumed they end with the same bits; --steps stops before; what is finished is said once.
+expect 0 --config "$dir/run.json" --steps 3
+for k in 3 7 15; do
+    mkdir -p "$dir/runs/r"
+    cp -r "$dir/straight/$(printf checkpoint-%06d $k)" "$dir/straight/train.jsonl" "$dir/runs/r/"
+    expect 0 --config "$dir/run.json" --resume
+    same_end "$dir/straight" "resumed at step $k"
+    [ $k -eq 15 ] || rm -rf "$dir/runs/r"
+done
+expect 0 --config "$dir/run.json" --resume
+says "16 of 16 steps are finished: there is nothing left to do"
+expect 2 --config "$dir/run.json"
+says "error: rank 0: $dir/runs/r holds checkpoints of an earlier run"
+errors 1
+rm -rf "$dir/runs/r"
+
+# Each takes a device of its own; resumed they end with the same bits there too.
+export CUDA_HOST_DEVICES=2
+on_cuda="--config $dir/run.json --set device=cuda --set train.steps=3"
+TEST_RANK_0=CUDA_HOST_REPORT=$dir/report0 TEST_RANK_1=CUDA_HOST_REPORT=$dir/report1 expect 0 $on_cuda
+[ "$(sed -n 's/^device //p' "$dir/report0" "$dir/report1" | tr '\n' ' ')" = "0 1 " ] || fail "the devices of the ranks are $(grep device "$dir"/report?)"
+last=checkpoint-000003
+mv "$dir/runs/r" "$dir/on_cuda"
+mkdir "$dir/runs/r"
+cp -r "$dir/on_cuda/checkpoint-000001" "$dir/on_cuda/train.jsonl" "$dir/runs/r/"
+expect 0 $on_cuda --resume
+same_end "$dir/on_cuda" "resumed on devices"
+exit $failed
+
+# Another number of ranks goes on with the same samples; the losses differ by rounding.
+for n in 4 2 1 4; do
+    at=$((${at:-0} + 4))
+    TEST_RANKS=$n expect 0 --config "$dir/run.json" --resume --steps $at
+done
+samples() { sed 's/.*\("samples":.*\),"seconds.*/\1/' "$1/train.jsonl"; }
+[ "$(samples "$dir/straight")" = "$(samples "$dir/runs/r")" ] || fail "4, 2, 1, 4 ranks saw other samples than 2"
+paste <(sed 's/.*"loss":\([^,]*\),.*/\1/' "$dir/straight/train.jsonl") <(sed 's/.*"loss":\([^,]*\),.*/\1/' "$dir/runs/r/train.jsonl") |
+    awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= 1e-4 * $1)) exit 1 }' || fail "4, 2, 1, 4 ranks lose otherwise than 2"
+rm -rf "$dir/runs/r"
+
+# Ranks without any rows.
+TEST_RANKS=3 expect 0 --config "$dir/run.json" --set train.batch=1 --set train.steps=3
+rm -rf "$dir/runs/r"
+
+# Samples are taken once; a dry run prints one plan and leaves nothing.
+printf '{"ask": "What is it?"}\n' > "$dir/prompts.jsonl"
+expect 0 --config "$dir/run.json" --set sample.every=2 --set sample.prompts="$dir/prompts.jsonl" --set train.steps=4
+[ "$(ls "$dir/runs/r/samples")" = $'step-000002\nstep-000004' ] || fail "samples of other steps: $(ls "$dir/runs/r/samples")"
+rm -rf "$dir/runs/r"
+expect 0 --config "$dir/run.json" --dry-run --log-format json
+[ "$(wc -l < "$dir/out")" -eq 1 ] || fail "a dry run printed not one plan: $(cat "$dir/out")"
+
+# A signal to any rank stops all after the same step.
+for rank in 1 0; do
+    rm -rf "$dir/runs/r"
+    "$train" --config "$dir/run.json" --set train.steps=100000 --set save.every=0 > /dev/null 2> "$dir/err" &
+    for i in $(seq 1 1000); do
+        [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 2 ] && break
+        sleep 0.02
+    done
+    kill -TERM "$(sed -n $((rank + 1))p "$dir/pids")"
+    wait $!
+    code=$?
+    [ $code -eq 75 ] || fail "SIGTERM to rank $rank: exit $code, wanted 75"
+    lines=$(wc -l < "$dir/runs/r/train.jsonl")
+    says "SIGTERM: stopped after step $lines of 100000; go on with --resume"
+    [ -f "$dir/runs/r/$(printf checkpoint-%06d "$lines")/MANIFEST.json" ] || fail "SIGTERM to rank $rank: no checkpoint of the last step, $lines"
+done
+rm -rf "$dir/runs/r"
+
+# Any failure ends all, with one sentence: the first rank's disk is full …
+mkdir -p "$dir/runs/r"
+cp -r "$dir/straight"/checkpoint-000005 "$dir/straight/train.jsonl" "$dir/runs/r/"
+(ulimit -f 4; expect 74 --config "$dir/run.json" --resume; exit $failed) || failed=1
+says "error: rank 0: saving checkpoint-000006: $dir/runs/r/.checkpoint-000006.tmp/"
+errors 1
+expect 0 --config "$dir/run.json" --resume
+same_end "$dir/straight" "after a full disk"
+# … its folder is another's, or cannot be there …
+exec 9< "$dir/runs/r"
+flock 9
+expect 73 --config "$dir/run.json" --resume
+says "error: rank 0: $dir/runs/r: another process is training in this folder"
+errors 1
+exec 9<&-
+expect 73 --config "$dir/run.json" --set save.dir=/proc/nothing
+says "error: rank 0: save.dir: /proc/nothing: cannot be created"
+# … the second has a picture that cannot be read, or a device that fails …
+cp "$dir/shards/shard-00000-of-00001.h5" "$dir/whole.h5"
+at=$(LC_ALL=C grep -obUaP '\xff\xd8\xff' "$dir/whole.h5" | cut -d: -f1)
+printf 'damaged' | dd of="$dir/shards/shard-00000-of-00001.h5" bs=1 seek=$((at + 40)) conv=notrunc 2> /dev/null
+rm -rf "$dir/runs/r"
+expect 65 --config "$dir/run.json"
+says "error: rank 1: step 0, pass 1 of 1: $dir/shards/shard-00000-of-00001.h5: image 0 is damaged"
+errors 1
+mv "$dir/whole.h5" "$dir/shards/shard-00000-of-00001.h5"
+TEST_RANK_1=CUDA_HOST_FAIL=attention:5:700 expect 69 --config "$dir/run.json" --set device=cuda
+says "error: rank 1: step 0, pass 1 of 1, records "
+errors 1
+# … they would not compute alike …
+TEST_RANK_1=CUDA_HOST_DRIVER=0 expect 69 --config "$dir/run.json" --set device=auto
+says 'error: device: some ranks have found a GPU and others none; set it to "cuda" or "cpu"'
+errors 1
+if grep -q avx512_bf16 /proc/cpuinfo; then
+    TEST_RANK_1=GENLLAVA_ISA=avx2 expect 69 --config "$dir/run.json" --set train.compute=auto
+    says 'error: train.compute: some ranks would compute in bf16 and others in f32; set it to one of them'
+fi
+# … all miss the same.
+expect 66 --config "$dir/run.json" --set model.llm.path="$dir/nothing"
+says "error: --set: model.llm.path: $dir/nothing: there is no such file or folder"
+errors 1
+rm -rf "$dir/runs/r"
+
+# Each takes a device of its own; resumed they end with the same bits there too.
+export CUDA_HOST_DEVICES=2
+on_cuda="--config $dir/run.json --set device=cuda --set train.steps=3"
+TEST_RANK_0=CUDA_HOST_REPORT=$dir/report0 TEST_RANK_1=CUDA_HOST_REPORT=$dir/report1 expect 0 $on_cuda
+[ "$(sed -n 's/^device //p' "$dir/report0" "$dir/report1" | tr '\n' ' ')" = "0 1 " ] || fail "the devices of the ranks are $(grep device "$dir"/report?)"
+last=checkpoint-000003
+mv "$dir/runs/r" "$dir/on_cuda"
+mkdir "$dir/runs/r"
+cp -r "$dir/on_cuda/checkpoint-000001" "$dir/on_cuda/train.jsonl" "$dir/runs/r/"
+expect 0 $on_cuda --resume
+same_end "$dir/on_cuda" "resumed on devices"
+exit $failed
