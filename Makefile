@@ -38,7 +38,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart format format-check
+NEEDS_NO_LIBRARIES := deps clean help test quickstart same format format-check
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -112,7 +112,7 @@ KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
 
-.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan check format format-check mutations parity fixtures cuda-host \
+.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
         quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -282,6 +282,20 @@ test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 mutations: $(CUDA_HOST_TEST)
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' \
 		$(CUDA_HOST_TEST) $(if $(M),-- $(M))
+
+#: make same        proves that a refactoring changed no number: REF=commit is built beside this tree and both make the same runs, whose
+#:                  losses, gradients, weights, shards, answers are compared bit by bit; EXCEPT='shards shard-bytes': what may differ
+same:
+ifeq ($(REF),)
+	@echo "make same needs REF=commit, the state before the refactoring" >&2; exit 2
+else
+	@sh tests/same.sh fetch $(BUILD) '$(REF)' > /dev/null
+	@echo "== building $(REF)"
+	@$(MAKE) -s --no-print-directory $(JOBS) -C "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')" BUILD=build CUDA=0 all cuda-host
+	@echo "== building this tree"
+	@$(MAKE) -s --no-print-directory $(JOBS) all cuda-host
+	@EXCEPT='$(EXCEPT)' sh tests/same.sh compare $(BUILD) "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')"
+endif
 
 #: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU,
 #:                  slow and strict; build/train-ranks, which is TEST_RANKS=N ranks
