@@ -299,8 +299,6 @@ Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCach
     rows->cu = tape_ints(t, b->cu, b->n_segments + 1);
     rows->pos = tape_ints(t, b->pos, b->n_tokens);
     rows->item = tape_ints(t, b->item, b->n_tokens);
-    if (g->params.iota)
-        rows->iota = tape_iota(t, b->n_tokens);
     return mistral_layers(t, &g->llm, embed(t, g, b), rows, cache);
 }
 

@@ -226,12 +226,11 @@ typedef struct LayerArg {
 static Tensor *attend(Tape *t, const LayerArg *a, Tensor *kqv, const AttentionSpec *spec)
 {
     const KvCache *c = a->cache;
-    int64_t room = nn_room(&a->layer->lin[LIN_O], 1);
     if (!c)
-        return nn_attention(t, kqv, spec, a->rows, room);
+        return nn_attention(t, kqv, spec, a->rows);
     KvLayer layer = {.capacity = c->capacity, .length = c->length, .k = c->k[a->index], .v = c->v[a->index], .iota = c->iota,
                      .length_now = c->length_now};
-    return nn_attention_cached(t, kqv, spec, a->rows, &layer, room);
+    return nn_attention_cached(t, kqv, spec, a->rows, &layer);
 }
 
 /* x [T,D] -> [T,D]; spec 1.2, steps 1 to 8. */
@@ -244,12 +243,12 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .window = c->window, .causal = true,
                                 .scale = 1 / sqrt((double)c->head_dim)};
     Tensor *x = in[0], *mid = NULL; /* mid: the residual between attention and MLP */
-    Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL, nn_room(&lin[LIN_K], 3));
-    Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows, LINEAR_READ);
+    Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL);
+    Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows);
     kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base}, a->rows);
-    Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows, LINEAR_ADDED);
-    h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid, nn_room(&lin[LIN_GATE], 2));
-    Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows, LINEAR_REPLACED), nn_room(&lin[LIN_DOWN], 1));
+    Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows);
+    h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid);
+    Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows));
     return nn_linear_add(t, s, &lin[LIN_DOWN], a->rows, mid);
 }
 
@@ -258,9 +257,9 @@ Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *r
     LayerArg *args = tape_host(t, (size_t)m->config.layers * sizeof *args);
     for (int64_t i = 0; args && i < m->config.layers; i++) {
         args[i] = (LayerArg){.m = m, .layer = &m->layers[i], .index = i, .rows = rows, .cache = cache};
-        x = nn_block(t, layer_forward, &args[i], &x, 1);
+        x = nn_block_inplace(t, layer_forward, &args[i], &x, 1);
     }
     return args ? x : NULL;
 }
 
-Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x) { return nn_rmsnorm(t, x, NULL, m->norm, m->config.eps, NULL, 0); }
+Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x) { return nn_rmsnorm(t, x, NULL, m->norm, m->config.eps, NULL); }

@@ -99,7 +99,7 @@ Status projector_draw(Projector *m, Params *p, uint64_t seed)
 Tensor *projector_forward(Tape *t, const Projector *m, Tensor *x)
 {
     for (int64_t i = 0; i < m->depth; i++) {
-        x = nn_linear(t, x, &m->layers[i], 1, NULL, LINEAR_READ);
+        x = nn_linear(t, x, &m->layers[i], 1, NULL);
         if (i + 1 < m->depth)
             x = nn_gelu(t, x, GELU_ERF);
     }

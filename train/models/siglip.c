@@ -239,9 +239,9 @@ static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
                                 .scale = 1 / sqrt((double)(c->hidden / c->heads))};
     Tensor *x = in[0], *mid = NULL;
     Tensor *h = nn_layernorm(t, x, NULL, b->norm1_w, b->norm1_b, c->eps, NULL);
-    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL, LINEAR_READ), &spec, a->rows, 0);
-    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL, LINEAR_ADDED), b->norm2_w, b->norm2_b, c->eps, &mid);
-    h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL, LINEAR_READ), c->act);
+    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL), &spec, a->rows);
+    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL), b->norm2_w, b->norm2_b, c->eps, &mid);
+    h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL), c->act);
     return nn_linear_add(t, h, &b->fc2, NULL, mid);
 }
 
@@ -267,7 +267,7 @@ Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
     Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, m->position);
     for (int64_t i = 0; i < m->config.blocks; i++) {
         args[i] = (BlockArg){.config = &m->config, .block = &m->blocks[i], .rows = rows};
-        x = nn_block(t, block_forward, &args[i], &x, 1);
+        x = nn_block_inplace(t, block_forward, &args[i], &x, 1);
     }
     return x;
 }

@@ -1,3 +1,4 @@
+/* Blocks: the unit of recompute. Called by models through ops.h. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -16,7 +17,7 @@ static void copy_data(Tape *t, void *to, const Tensor *x)
 }
 
 /* Runs fn inside a block and returns what it recorded. */
-static NodeList run_block(Tape *t, BlockNode *b, bool nodes, bool store, Tensor **out)
+static NodeList run_function(Tape *t, const BlockNode *b, bool nodes, bool store, Tensor **out)
 {
     NodeList outer = t->list;
     bool nodes_before = t->nodes;
@@ -32,6 +33,30 @@ static NodeList run_block(Tape *t, BlockNode *b, bool nodes, bool store, Tensor 
     return inner;
 }
 
+/* Walks fn: nothing is computed and no memory taken, but afterwards the tape knows who reads what it makes. Returns its result as it will be. */
+static Tensor *walk_function(Tape *t, const BlockNode *b)
+{
+    Backend *backend = t->backend;
+    Arena *keep = t->keep, *scratch = t->scratch, nowhere;
+    Tensor *y;
+    arena_measure(&nowhere);
+    t->backend = &t->nothing;
+    t->keep = t->scratch = &nowhere;
+    t->walking = true;
+    t->uses = NULL;
+    t->index_wanted = 0;
+    run_function(t, b, t->record, true, &y);
+    t->walking = false;
+    t->backend = backend;
+    t->keep = keep;
+    t->scratch = scratch;
+    if (!y || t->status)
+        return NULL;
+    if (y->uses) /* whoever reads the result is unknown */
+        y->uses->readers += 2;
+    return y;
+}
+
 static Status block_bwd(Tape *t, Node *self)
 {
     BlockNode *b = (BlockNode *)self;
@@ -40,15 +65,16 @@ static Status block_bwd(Tape *t, Node *self)
     ArenaMark scratch = arena_mark(t->scratch);
     HostMark host = tape_host_mark(t);
     NodeList inner = b->inner;
-    Tensor *out = self->out;
     if (!inner.head) {
-        inner = run_block(t, b, true, false, &out);
+        Tensor *out = NULL;
+        t->again = true;
+        if (walk_function(t, b))
+            inner = run_function(t, b, true, false, &out);
+        t->again = false;
         if (t->status)
             return t->status;
-        out->grad = self->out->grad;
-        out->grad_room = self->out->grad_room;
-        out->grad_depth = self->out->grad_depth;
-        out->grad_written = true;
+        grad_share(t, out, self->out);
+        grad_done(self->out);
     }
     for (Node *node = inner.head; node && !t->status; node = node->next)
         if (node->out->remade && node->out->needed) {
@@ -61,55 +87,64 @@ static Status block_bwd(Tape *t, Node *self)
     return t->status;
 }
 
-/* Nobody wants a gradient: the result takes the place of in[0], so a frozen stack needs the memory of one layer. */
-static Tensor *replace_input(Tape *t, Tensor *x, const Tensor *y)
+static bool fits_in_place(Tape *t, const Tensor *x, const Tensor *y)
 {
-    if (x == y)
-        return x;
-    if (x->n_elems != y->n_elems || x->type != y->type || x->param) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_block: the result has %lld elements, its first input %lld", (long long)y->n_elems,
-                          (long long)x->n_elems));
-        return NULL;
-    }
-    copy_data(t, x->data, y);
-    return t->status ? NULL : x;
+    bool fits = x->n_elems == y->n_elems && x->type == y->type && !x->param;
+    if (!fits)
+        tape_fail(t, fail(ERR_INTERNAL, "nn_block_inplace: the result is [%lld, %lld], its first input [%lld, %lld]", (long long)tensor_rows(y),
+                          (long long)tensor_cols(y), (long long)tensor_rows(x), (long long)tensor_cols(x)));
+    return fits;
 }
 
-Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
+static BlockNode *create_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
 {
-    for (int i = 0; i < n; i++)
-        if (!in[i])
-            return NULL;
-    if (t->depth)
-        return fn(t, arg, in, n);
-    BlockNode *b = t->status ? NULL : tape_host(t, sizeof *b);
-    Tensor *kept = b ? tape_host(t, sizeof *kept) : NULL;
-    if (kept)
-        b->in = tape_host(t, (size_t)n * sizeof *in);
+    BlockNode *b = tape_host(t, sizeof *b);
+    if (b)
+        *b = (BlockNode){.fn = fn, .arg = arg, .in = tape_host(t, (size_t)n * sizeof *in), .n = n};
     if (t->status)
         return NULL;
     memcpy(b->in, in, (size_t)n * sizeof *in);
-    b->fn = fn;
-    b->arg = arg;
-    b->n = n;
-    ArenaMark keep = arena_mark(t->keep), scratch = arena_mark(t->scratch);
+    return b;
+}
+
+/* Links the node in by hand: its memory was taken before the block ran. */
+static void link_block(Tape *t, BlockNode *b, Tensor *y)
+{
+    for (int i = 0; i < b->n; i++)
+        tape_need(t, b->in[i]);
+    b->node = (Node){.backward = block_bwd, .prev = t->list.tail, .out = y};
+    *(t->list.tail ? &t->list.tail->next : &t->list.head) = &b->node;
+    t->list.tail = &b->node;
+}
+
+/* Where the result goes when nobody wants its gradient. */
+static void *frozen_memory(Tape *t, Tensor *x, const Tensor *y, bool inplace)
+{
+    return inplace && !x->needed ? x->data : tape_keep(t, tape_size(t, y->n_elems));
+}
+
+static Tensor *run_block(Tape *t, BlockNode *b, Tensor *kept, bool inplace)
+{
     HostMark host = tape_host_mark(t);
-    bool again = t->recompute == RECOMPUTE_BLOCK || !t->record;
-    Tensor *y;
-    b->inner = run_block(t, b, !again, !again, &y);
-    if (!y || t->status || !tape_packed(t, y))
+    Tensor *y = walk_function(t, b);
+    for (int i = 0; i < b->n; i++)
+        if (y == b->in[i])
+            return y;
+    if (!y || (inplace && !fits_in_place(t, b->in[0], y)))
         return NULL;
-    if (!y->needs_grad) {
-        y = replace_input(t, in[0], y);
-        arena_release(t->keep, keep);
-        arena_release(t->scratch, scratch);
-        tape_host_release(t, host);
-        return y;
-    }
-    void *data = y->in_scratch ? tape_keep(t, tape_size(t, y->n_elems)) : NULL;
+    if (t->index_wanted)
+        tape_index(t, t->index_wanted);
+    bool wanted = y->needs_grad, again = t->recompute == RECOMPUTE_BLOCK || !t->record;
+    void *data = wanted ? NULL : frozen_memory(t, b->in[0], y, inplace);
+    ArenaMark keep = arena_mark(t->keep), scratch = arena_mark(t->scratch);
+    b->inner = run_function(t, b, !again, !again, &y);
+    if (!y || t->status)
+        return NULL;
+    if (wanted && y->in_scratch)
+        data = tape_keep(t, tape_size(t, y->n_elems));
     if (data)
         copy_data(t, data, y);
-    if (again) {
+    if (again || !wanted) {
         *kept = *y;
         y = kept;
         tape_host_release(t, host);
@@ -118,10 +153,36 @@ Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
         y->data = data;
     y->depth = 0;
     y->in_scratch = y->remade = false;
+    y->uses = NULL;
     arena_release(t->scratch, scratch);
-    /* The node's memory was taken before the block ran: link it in by hand. */
-    b->node = (Node){.backward = block_bwd, .prev = t->list.tail, .out = y};
-    *(t->list.tail ? &t->list.tail->next : &t->list.head) = &b->node;
-    t->list.tail = &b->node;
+    if (!wanted)
+        arena_release(t->keep, keep);
+    else
+        link_block(t, b, y);
+    return y;
+}
+
+static Tensor *block(Tape *t, const char *op, BlockFn fn, const void *arg, Tensor *const *in, int n, bool inplace)
+{
+    for (int i = 0; i < n; i++)
+        if (!in[i] || (!t->depth && !tape_reads(t, op, in[i], READ_PLAIN)))
+            return NULL;
+    Tensor *x = in[0], *y = NULL;
+    if (t->depth)
+        y = fn(t, arg, in, n);
+    else {
+        BlockNode *b = create_block(t, fn, arg, in, n);
+        Tensor *kept = b ? tape_host(t, sizeof *kept) : NULL;
+        y = kept ? run_block(t, b, kept, inplace) : NULL;
+    }
+    if (y && inplace && !t->walking)
+        x->replaced = y != x;
     return t->status ? NULL : y;
+}
+
+Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n) { return block(t, "nn_block", fn, arg, in, n, false); }
+
+Tensor *nn_block_inplace(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
+{
+    return block(t, "nn_block_inplace", fn, arg, in, n, true);
 }

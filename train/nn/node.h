@@ -1,8 +1,9 @@
 /* node.h: what operators see of the tape. For train/nn only; models use ops.h.
  *
- * An operator: check shapes; take the output (tape_output); run kernels (RUN); if tape_node gives a node, fill it in. Its backward:
- * read the gradient of the output (NULL: nobody asked, done), ask grad_dst for each input, run kernels. What a backward takes
- * with grad_dst outlives it, so it asks for all of them before it marks scratch for temporaries. */
+ * An operator: say what it reads (tape_reads, for every input); check shapes; take the output (tape_output); run kernels (RUN); if tape_node
+ * gives a node, fill it in and say which data its backward reads (tape_need). Its backward: read the gradient of the output (NULL: nobody asked,
+ * done), ask grad_dst for each input, run kernels. What a backward takes with grad_dst outlives it, so it asks for all of them before it marks
+ * scratch for temporaries. */
 #ifndef GENLLAVA_TRAIN_NN_NODE_H
 #define GENLLAVA_TRAIN_NN_NODE_H
 
@@ -16,6 +17,25 @@ struct Node {
     Node *prev, *next, *late_next;
     Tensor *out;
 };
+
+/* How an operator reads an input. */
+typedef enum Reading {
+    READ_PLAIN,
+    READ_ADDED,    /* it is only added to something: no backward reads its data for that */
+    READ_IN_PLACE, /* the result would take its memory */
+    READ_REPLACED  /* the gradient would take its memory */
+} Reading;
+
+/* What the function of a block does with a tensor that it makes. It is known before the tensor is made: every block is walked once without memory and
+ * without kernels (uses.c), and its tensors come in the same order when it runs. */
+typedef struct Uses {
+    struct Uses *next;
+    int64_t rows, cols;
+    int readers;   /* operators */
+    Reading how;   /* of the last one */
+    int needs;     /* backwards that read its data */
+    int64_t room;  /* columns that a reader wants behind its rows */
+} Uses;
 
 typedef struct NodeList {
     Node *head, *tail;
@@ -41,6 +61,11 @@ struct Tape {
     int depth;         /* 1 inside a block */
     double seed_value; /* of the running tape_backward */
     NodeList list;
+    Uses *uses;        /* of the tensors that the running block has yet to make; while it is walked: of all so far */
+    bool walking, again; /* a block's function is walked; run once more for its backward */
+    Backend nothing;   /* what it is walked on */
+    const int32_t *index; /* 0, 1, … n_index-1, as long as the step */
+    int64_t n_index, index_wanted; /* wanted: by the block that was walked last */
     ArenaMark keep_start, scratch_start;
     HostChunk *host, *host_now;
 };
@@ -52,13 +77,25 @@ typedef enum Place {
     PLACE_TRANSIENT /* no backward reads it */
 } Place;
 
+/* Says that operator `op` reads x. False: x is NULL, or the tape has failed. */
+bool tape_reads(Tape *t, const char *op, Tensor *x, Reading how);
+/* Says that the operator, as the only reader of x, would put `room` columns behind its rows. */
+void tape_wants_room(const Tape *t, const Tensor *x, int64_t room);
+/* The only reader of x, which is made in this block, is one that reads so. */
+bool tape_read_only(const Tensor *x, Reading how);
+
 /* A new [rows, cols] in the compute type. needs_grad: some input needs one. */
 Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place);
 /* With room behind its rows. */
 Tensor *tape_output_apart(Tape *t, int64_t rows, int64_t cols, int64_t room, bool needs_grad, Place place);
+/* The uses of the next output (none outside of blocks), and the room that its reader wants, if it is the only one. */
+Uses tape_next_uses(const Tape *t);
+int64_t tape_room(const Tape *t);
 size_t tape_tensor_size(const Tape *t, const Tensor *x); /* bytes of its data */
-/* A tensor with the data of x (an operator in place); gradients are its own. */
+/* A tensor with the data of x, of which an operator in place is the only reader; gradients are its own. */
 Tensor *tape_alias(Tape *t, const Tensor *x);
+/* 0 … n-1 on the device, as long as the step. */
+const int32_t *tape_index(Tape *t, int64_t n);
 void *tape_save(Tape *t, size_t n_bytes);                       /* device memory that lives as long as a PLACE_KEEP output */
 void *tape_keep(Tape *t, size_t n_bytes);                       /* … as long as the step */
 void *tape_temp(Tape *t, size_t n_bytes);                       /* … until the caller releases scratch to its mark */
@@ -85,21 +122,30 @@ void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate);
 /* Same for writers that touch only some elements: what they do not write is zero (or there already), so they always accumulate. They mind
  * tensor_grad_ld(x). */
 void *grad_dst_partial(Tape *t, Tensor *x);
-/* dx (+)= the gradient of y, by sharing memory where the lifetimes allow. The caller promises that y's own gradient is not read later. */
+/* dx (+)= the gradient of y, by sharing memory where the lifetimes allow. Memory stays shared until somebody would write to it while another's gradient
+ * in it is still to be read: then the writer's is copied first. */
 void grad_share(Tape *t, Tensor *x, Tensor *y);
+/* x += `more` [rows, cols], for backwards that cannot accumulate. */
+void grad_add(Tape *t, Tensor *x, const void *more);
+/* For backwards that write to the gradient they read: it is then nobody else's. */
+void grad_own(Tape *t, Tensor *y);
+/* Nobody will read the gradient of y: its operator has gone backwards. The tape says so for the outputs of nodes. */
+void grad_done(Tensor *y);
+/* What lies behind the rows of y's gradient may be written: nobody will read what another has put there. */
+bool grad_room_is_free(const Tensor *y);
 /* dx is the memory `data`, already filled (an operator that works in place), with `room` behind its rows. x must not have a gradient yet. */
 void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth, int64_t room);
-/* Says that rows lie one after the other, as most operators need them; otherwise the tape has failed. */
-bool tape_packed(Tape *t, const Tensor *x);
 /* The gradient of an operator's output, or NULL; _apart for operators that mind tensor_grad_ld(y). */
-const void *grad_of(Tape *t, const Tensor *y);
+const void *grad_of(Tape *t, Tensor *y);
 static inline const void *grad_of_apart(const Tensor *y) { return y->grad_written ? y->grad : NULL; }
 bool tensor_wants(const Tensor *x); /* NULL is fine */
 
-/* For block.c. Nodes are walked from `last` in reverse. */
+/* For block.c. Nodes are run from `last` in reverse. */
 HostMark tape_host_mark(const Tape *t);
 void tape_host_release(Tape *t, HostMark m);
 Status tape_run_backward(Tape *t, Node *last);
+/* For blocks and their walk (uses.c): the uses of what a tensor of this shape, made next, is for. */
+Uses *tape_take_uses(Tape *t, int64_t rows, int64_t cols);
 
 /* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed. */
 #define RUN(t, op, Args, ...) \

@@ -2,7 +2,11 @@
  *
  * Activations are [rows, cols] in the tape's compute type. Any NULL argument that is not said to be optional gives NULL: the first error
  * sticks in the tape. Parameters are given as Param; frozen ones cost no gradient. Arrays of ints are device memory (tape_ints) unless
- * said to be host. "x is consumed": no other operator may use x, because the result or the gradient takes its memory. */
+ * said to be host.
+ *
+ * Any operator may read any tensor, as often and as late as it likes. Inside a block the tape knows beforehand who reads what (uses.c), and lays memory out by
+ * that: what one operator alone reads may be overwritten by its result or its gradient, what is only added to something is not kept, and rows have the
+ * room that adapters joined with their weights want behind them (joint.h). Outside of blocks every result has memory of its own. */
 #ifndef GENLLAVA_TRAIN_NN_OPS_H
 #define GENLLAVA_TRAIN_NN_OPS_H
 
@@ -17,19 +21,21 @@ const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n);
 const int32_t *tape_iota(Tape *t, int64_t n); /* 0 … n-1 */
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n);
 
-/* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone; arg and what it points
- * to live until tape_reset. RECOMPUTE_NONE keeps everything; SELECTIVE drops what is cheap (norms, activation functions) and computes it
- * again in backward; BLOCK keeps in[] alone. Results are bitwise equal. in[0] is consumed; the result has its shape whenever no gradient is
- * wanted (it then takes in[0]'s memory). Blocks inside blocks are part of the outer one. */
+/* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone, which calls the same operators
+ * whenever it is called: it is walked once before it runs, without computing anything. arg and what it points to live until tape_reset. RECOMPUTE_NONE
+ * keeps everything; SELECTIVE drops what is cheap (norms, activation functions) and computes it again in backward; BLOCK keeps in[] alone. Results are
+ * bitwise equal, of any shape, and live as long as the step. Blocks inside blocks are part of the outer one. */
 typedef Tensor *(*BlockFn)(Tape *t, const void *arg, Tensor *const *in, int n);
 Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n);
+/* The same for a result with the shape of in[0], whose memory it takes when nobody wants its gradient and no backward reads in[0]: a stack of such blocks
+ * needs the memory of one. Nothing may read in[0] afterwards; the tape fails when an operator does. */
+Tensor *nn_block_inplace(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n);
 
 /* The packed rows of a pass. */
 typedef struct PackedRows {
     int64_t n_rows, n_segments, max_segment;
     const int32_t *cu;          /* [n_segments+1] */
     const int32_t *pos, *item;  /* [n_rows]; may be NULL where neither rope nor dropout is used */
-    const int32_t *iota;        /* [n_rows] 0, 1, …; may be NULL: joined adapters then compute again what they could have copied */
 } PackedRows;
 
 /* y = x Wᵀ + b + s·B(A·drop(x)), spec 7.1. Weight [out, …] whose last dimensions multiply to `in`. Dropout masks are keyed by
@@ -39,39 +45,32 @@ typedef struct Linear {
     Param *lora_a, *lora_b; /* [r,in], [out,r]; both NULL: no adapter */
     double scale, dropout;
     uint64_t site;
-    const Joint *joint;     /* where w lies with what surrounds it, or NULL */
+    const Joint *joint;     /* where w lies with what surrounds it, or NULL; set by joint_create */
 } Linear;
-/* Columns to leave free behind the rows of what these linears will read, and of their outputs' gradients: there the adapters put what extends a product.
- * Operators that have a `room` take it; without it nothing is wrong, only slower. */
-int64_t nn_room(const Linear *lin, int n);
-/* LINEAR_ADDED: the result is only added to something, so no backward reads it. LINEAR_REPLACED: its gradient takes its place (nn_swiglu). */
-typedef enum LinearUse { LINEAR_READ, LINEAR_ADDED, LINEAR_REPLACED } LinearUse;
 /* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are multiplied
- * as one matrix. rows: for dropout only, which happens only
- * while the tape records. */
-Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows, LinearUse use);
-/* residual + one linear of x, in the same pass. The residual's other uses must stand before the operators that made x: their gradients share memory. */
+ * as one matrix. rows: for dropout only, which happens only while the tape records. */
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows);
+/* residual + one linear of x, in the same pass. */
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);
 
-/* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. With add, x's other uses must
- * stand before the operator that made `add`: their gradients share memory. */
-Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum, int64_t room);
+/* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. */
+Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum);
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum);
 
-/* Rotates heads [first, first+n) of x (rows of heads side by side) in place; x is consumed. */
+/* x with heads [first, first+n) rotated (rows of heads side by side). */
 typedef struct RopeSpec {
     int64_t first, n, head_dim;
     double base;
 } RopeSpec;
 Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows);
 
-/* Self-attention of packed segments. kqv [rows, (kv_heads + heads + kv_heads)·head_dim]: keys, queries, values side by side; consumed. */
+/* Self-attention of packed segments. kqv [rows, (kv_heads + heads + kv_heads)·head_dim]: keys, queries, values side by side. */
 typedef struct AttentionSpec {
     int64_t heads, kv_heads, head_dim, window;
     bool causal;
     double scale;
 } AttentionSpec;
-Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, int64_t room);
+Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows);
 
 /* The same while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
  * [capacity, kv_heads, head_dim] behind those of earlier positions. More than one row only at length 0. */
@@ -81,10 +80,10 @@ typedef struct KvLayer {
     const int32_t *iota;       /* 0, 1, … n_rows-1 */
     const int32_t *length_now; /* [1]: length + n_rows */
 } KvLayer;
-Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache, int64_t room);
+Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache);
 
-/* gu [rows, 2F]: gate and up side by side -> [rows, F]; gu is consumed. */
-Tensor *nn_swiglu(Tape *t, Tensor *gu, int64_t room);
+/* gu [rows, 2F]: gate and up side by side -> [rows, F] */
+Tensor *nn_swiglu(Tape *t, Tensor *gu);
 Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind);
 
 /* Token rows: row i is base[base_index[i]], or rows[rows_index[i]], or features[image_index[i]], whichever index is not negative. */

@@ -5,6 +5,7 @@ typedef struct ActNode {
     Node node;
     Tensor *x;
     GeluKind kind;
+    bool replaces; /* the gradient takes the place of x: nobody else reads it */
 } ActNode;
 
 /* ---------------------------------------------------------------- swiglu */
@@ -19,30 +20,36 @@ static Status swiglu_fwd(Tape *t, const Tensor *gu, Tensor *y)
 
 static Status swiglu_remake(Tape *t, Node *self) { return swiglu_fwd(t, ((ActNode *)self)->x, self->out); }
 
-/* The gradient replaces gate and up: nobody else reads them. */
 static Status swiglu_bwd(Tape *t, Node *self)
 {
-    Tensor *x = ((ActNode *)self)->x;
+    const ActNode *s = (ActNode *)self;
+    Tensor *x = s->x;
     const void *dy = grad_of(t, self->out);
-    if (!dy)
-        return OK;
-    int64_t f = tensor_cols(self->out), ld = tensor_ld(x);
-    char *g = x->data;
+    bool more = false;
+    char *g = x->data, *dx = !dy ? NULL : s->replaces ? g : grad_dst(t, x, &more), *dg = dx;
+    if (!dx)
+        return t->status;
+    int64_t f = tensor_cols(self->out), ld = tensor_ld(x), ldd = s->replaces ? ld : 2 * f;
     ArenaMark mark = arena_mark(t->scratch);
+    if (more)
+        dg = tape_temp(t, tape_size(t, x->n_elems));
     void *again = tape_again(t, self->out);
-    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ld, .lddu = ld, .act = t->compute,
-        .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = g, .du = g + tape_size(t, f), .y = again, .ldy = tensor_ld(self->out));
+    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ldd, .lddu = ldd, .act = t->compute,
+        .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = dg, .du = dg + tape_size(t, f), .y = again, .ldy = tensor_ld(self->out));
+    if (more)
+        grad_add(t, x, dg);
     tape_arrived(t, self->out);
     arena_release(t->scratch, mark);
-    grad_adopt(t, x, g, x->in_scratch ? 1 : 0, x->room);
+    if (s->replaces)
+        grad_adopt(t, x, g, x->in_scratch ? 1 : 0, x->room);
     return t->status;
 }
 
-Tensor *nn_swiglu(Tape *t, Tensor *gu, int64_t room)
+Tensor *nn_swiglu(Tape *t, Tensor *gu)
 {
-    if (!gu || t->status)
+    if (!tape_reads(t, "nn_swiglu", gu, READ_REPLACED))
         return NULL;
-    Tensor *y = tape_output_apart(t, tensor_rows(gu), tensor_cols(gu) / 2, room, gu->needs_grad, PLACE_CHEAP);
+    Tensor *y = tape_output_apart(t, tensor_rows(gu), tensor_cols(gu) / 2, tape_room(t), gu->needs_grad, PLACE_CHEAP);
     if (!y)
         return NULL;
     y->again = true;
@@ -50,6 +57,7 @@ Tensor *nn_swiglu(Tape *t, Tensor *gu, int64_t room)
     ActNode *s = tape_node(t, sizeof *s, swiglu_bwd, y);
     if (s) {
         s->x = gu;
+        s->replaces = tape_read_only(gu, READ_REPLACED) && gu->uses->needs == 1;
         s->node.remake = swiglu_remake;
         tape_need(t, gu);
     }
@@ -83,7 +91,7 @@ static Status gelu_bwd(Tape *t, Node *self)
 
 Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind)
 {
-    if (!x || t->status || !tape_packed(t, x))
+    if (!tape_reads(t, "nn_gelu", x, READ_PLAIN))
         return NULL;
     Tensor *y = tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad, PLACE_CHEAP);
     if (!y)

@@ -1,7 +1,7 @@
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
-/* ---------------------------------------------------------------- rope, in place forwards and backwards */
+/* ---------------------------------------------------------------- rope, in place where nobody else reads x; backwards always */
 
 typedef struct RopeNode {
     Node node;
@@ -21,24 +21,28 @@ static Status rope_bwd(Tape *t, Node *self)
     RopeNode *s = (RopeNode *)self;
     if (!grad_of_apart(self->out))
         return OK;
+    grad_own(t, self->out);
     rotate(t, &s->spec, s->rows, tensor_grad_ld(self->out), self->out->grad, true);
-    grad_adopt(t, s->x, self->out->grad, self->out->grad_depth, self->out->grad_room);
+    grad_share(t, s->x, self->out);
     return t->status;
 }
 
 Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows)
 {
-    if (!x || t->status)
+    if (!tape_reads(t, "nn_rope", x, READ_IN_PLACE))
         return NULL;
     if (rows->n_rows != tensor_rows(x) || (spec->first + spec->n) * spec->head_dim > tensor_cols(x)) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_rope: %lld heads of %lld do not fit %lld columns", (long long)(spec->first + spec->n),
                           (long long)spec->head_dim, (long long)tensor_cols(x)));
         return NULL;
     }
-    Tensor *y = tape_alias(t, x);
+    bool in_place = tape_read_only(x, READ_IN_PLACE) && !x->uses->needs && !x->cheap;
+    Tensor *y = in_place ? tape_alias(t, x) : tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad, PLACE_KEEP);
     if (!y)
         return NULL;
-    rotate(t, spec, rows, tensor_ld(x), y->data, false);
+    if (!in_place)
+        RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = x->type, .y_type = x->type, .alpha = 1, .a = x->data, .y = y->data);
+    rotate(t, spec, rows, tensor_ld(y), y->data, false);
     RopeNode *s = tape_node(t, sizeof *s, rope_bwd, y);
     if (s) {
         s->x = x;
@@ -70,23 +74,26 @@ static Status attention_bwd(Tape *t, Node *self)
     char *dx = d_o ? grad_dst_apart(t, s->kqv, &accumulate) : NULL;
     if (!dx)
         return t->status;
-    if (accumulate)
-        return tape_fail(t, fail(ERR_INTERNAL, "nn_attention: its input has another user"));
     const AttentionSpec *a = &s->spec;
     const char *x = s->kqv->data;
-    int64_t ld = tensor_ld(s->kqv), ldd = tensor_grad_ld(s->kqv), ldo = tensor_ld(self->out), lddo = tensor_grad_ld(self->out);
-    return RUN(t, attention_bwd, AttentionBwd, .n_segments = s->rows->n_segments, .rows = s->rows->n_rows, .heads = a->heads,
+    ArenaMark mark = arena_mark(t->scratch);
+    int64_t ld = tensor_ld(s->kqv), ldd = accumulate ? tensor_cols(s->kqv) : tensor_grad_ld(s->kqv), ldo = tensor_ld(self->out), lddo = tensor_grad_ld(self->out);
+    if (accumulate)
+        dx = tape_temp(t, tape_size(t, s->kqv->n_elems));
+    RUN(t, attention_bwd, AttentionBwd, .n_segments = s->rows->n_segments, .rows = s->rows->n_rows, .heads = a->heads,
                .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .max_segment = s->rows->max_segment, .ldq = ld,
                .ldk = ld, .ldv = ld, .ldo = ldo, .lddo = lddo, .lddq = ldd, .lddk = ldd, .lddv = ldd, .causal = a->causal, .act = t->compute,
                .scale = a->scale, .cu = s->rows->cu, .q = x + tape_size(t, q_at(a)), .k = x, .v = x + tape_size(t, v_at(a)),
                .o = self->out->data, .lse = s->lse, .d_o = d_o, .dq = dx + tape_size(t, q_at(a)), .dk = dx,
                .dv = dx + tape_size(t, v_at(a)));
+    if (accumulate)
+        grad_add(t, s->kqv, dx);
+    arena_release(t->scratch, mark);
+    return t->status;
 }
 
-Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, int64_t room)
+static Tensor *attend(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
 {
-    if (!kqv || t->status)
-        return NULL;
     int64_t n = tensor_rows(kqv), cols = tensor_cols(kqv), ld = tensor_ld(kqv), width = spec->heads * spec->head_dim;
     if (n != rows->n_rows || cols != width + 2 * q_at(spec)) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows", (long long)n,
@@ -94,13 +101,13 @@ Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const Pack
                           (long long)rows->n_rows));
         return NULL;
     }
-    Tensor *o = tape_output_apart(t, n, width, room, kqv->needs_grad, PLACE_KEEP);
+    Tensor *o = tape_output_apart(t, n, width, tape_room(t), kqv->needs_grad, PLACE_KEEP);
     if (!o)
         return NULL;
     void *lse = o->needs_grad ? tape_save(t, dtype_size(tape_stat_type(t)) * (size_t)(n * spec->heads)) : NULL;
     const char *x = kqv->data;
     RUN(t, attention_fwd, AttentionFwd, .n_segments = rows->n_segments, .rows = n, .heads = spec->heads, .kv_heads = spec->kv_heads,
-        .head_dim = spec->head_dim, .window = spec->window, .max_segment = rows->max_segment, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = width + room,
+        .head_dim = spec->head_dim, .window = spec->window, .max_segment = rows->max_segment, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = tensor_ld(o),
         .causal = spec->causal, .act = t->compute, .scale = spec->scale, .cu = rows->cu, .q = x + tape_size(t, q_at(spec)), .k = x,
         .v = x + tape_size(t, v_at(spec)), .o = o->data, .lse = lse);
     AttentionNode *s = tape_node(t, sizeof *s, attention_bwd, o);
@@ -115,6 +122,11 @@ Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const Pack
     return t->status ? NULL : o;
 }
 
+Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
+{
+    return tape_reads(t, "nn_attention", kqv, READ_PLAIN) ? attend(t, kqv, spec, rows) : NULL;
+}
+
 /* ---------------------------------------------------------------- generation */
 
 /* Copies a column slice of kqv behind the rows that the cache holds. */
@@ -125,9 +137,9 @@ static void remember(Tape *t, const Tensor *kqv, int64_t from, int64_t width, co
         .y = (char *)to + tape_size(t, cache->length * width));
 }
 
-Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache, int64_t room)
+Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache)
 {
-    if (!kqv || t->status)
+    if (!tape_reads(t, "nn_attention_cached", kqv, READ_PLAIN))
         return NULL;
     if (cache->length + rows->n_rows > cache->capacity || (cache->length && rows->n_rows != 1)) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_attention_cached: %lld rows after %lld do not fit a cache of %lld", (long long)rows->n_rows,
@@ -137,8 +149,8 @@ Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, con
     remember(t, kqv, 0, q_at(spec), cache, cache->k);
     remember(t, kqv, v_at(spec), q_at(spec), cache, cache->v);
     if (!cache->length)
-        return nn_attention(t, kqv, spec, rows, room);
-    Tensor *o = tape_output_apart(t, 1, spec->heads * spec->head_dim, room, false, PLACE_KEEP);
+        return attend(t, kqv, spec, rows);
+    Tensor *o = tape_output_apart(t, 1, spec->heads * spec->head_dim, tape_room(t), false, PLACE_KEEP);
     if (o)
         RUN(t, attention_decode, AttentionDecode, .n = 1, .capacity = cache->capacity, .heads = spec->heads, .kv_heads = spec->kv_heads,
             .head_dim = spec->head_dim, .window = spec->window, .act = t->compute, .scale = spec->scale, .length = cache->length_now,

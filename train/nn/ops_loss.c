@@ -115,7 +115,7 @@ static void weigh(Tape *t, LmLoss *a, const void *ce, Tensor *loss)
 
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
 {
-    if (!hs || t->status || !tape_packed(t, hs))
+    if (!tape_reads(t, "nn_lm_loss", hs, READ_PLAIN))
         return NULL;
     int64_t d = tensor_cols(hs), width = rows_of(a->head) + rows_of(a->rows);
     bool head_trains = a->head->trainable || (a->rows && a->rows->trainable);
@@ -158,7 +158,7 @@ Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
 
 Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits)
 {
-    if (!hs || t->status)
+    if (!tape_reads(t, "nn_logits", hs, READ_PLAIN))
         return t->status;
     int64_t n = tensor_rows(hs), width = rows_of(head) + rows_of(rows);
     ArenaMark mark = arena_mark(t->scratch);

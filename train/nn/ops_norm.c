@@ -62,33 +62,35 @@ static Status norm_bwd(Tape *t, Node *self)
     if (s->add && grad_of_apart(s->sum)) {
         grad_share(t, s->x, s->sum);
         grad_share(t, s->add, s->sum);
+        grad_done(s->sum);
     }
     return t->status;
 }
 
-static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum, int64_t room)
+static Tensor *norm(Tape *t, const char *op, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
 {
-    if (!x || !w || t->status || !tape_packed(t, x) || (add && !tape_packed(t, add)))
+    if (!w || !tape_reads(t, op, x, READ_PLAIN) || (add && !tape_reads(t, op, add, READ_ADDED)))
         return NULL;
     int64_t rows = tensor_rows(x), cols = tensor_cols(x);
     if (w->t.n_elems != cols || (add && add->n_elems != x->n_elems)) {
-        tape_fail(t, fail(ERR_INTERNAL, "norm: %s has %lld elements, rows have %lld", w->name, (long long)w->t.n_elems, (long long)cols));
+        tape_fail(t, fail(ERR_INTERNAL, "%s: %s has %lld elements, rows have %lld", op, w->name, (long long)w->t.n_elems, (long long)cols));
         return NULL;
     }
     bool residual_wants = x->needs_grad || tensor_wants(add);
     NormNode s = {.x = x, .add = add, .w = w, .b = b, .eps = eps, .sum = x};
     if (add)
         s.sum = tape_output(t, rows, cols, residual_wants, PLACE_KEEP);
-    if (add && s.sum)
+    if (add && s.sum) {
         s.sum->grad_room = add->grad_room;
+        s.sum->read = true;
+    }
     size_t stat = dtype_size(tape_stat_type(t)) * (size_t)rows;
     s.rstd = tape_save(t, stat);
     s.mean = b ? tape_save(t, stat) : NULL;
-    Tensor *y = tape_output_apart(t, rows, cols, room, residual_wants || w->trainable || (b && b->trainable), PLACE_CHEAP);
+    Tensor *y = tape_output_apart(t, rows, cols, b ? 0 : tape_room(t), residual_wants || w->trainable || (b && b->trainable), PLACE_CHEAP);
     if (!y)
         return NULL;
     y->again = !b;
-    y->adds = true;
     norm_fwd(t, &s, x->data, add ? add->data : NULL, add ? s.sum->data : NULL, y);
     NormNode *node = tape_node(t, sizeof *node, norm_bwd, y);
     if (node) {
@@ -102,12 +104,12 @@ static Tensor *norm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double 
     return t->status ? NULL : y;
 }
 
-Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum, int64_t room)
+Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum)
 {
-    return norm(t, x, add, w, NULL, eps, sum, room);
+    return norm(t, "nn_rmsnorm", x, add, w, NULL, eps, sum);
 }
 
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
 {
-    return b ? norm(t, x, add, w, b, eps, sum, 0) : NULL;
+    return b ? norm(t, "nn_layernorm", x, add, w, b, eps, sum) : NULL;
 }

@@ -55,7 +55,7 @@ static Status embed_bwd(Tape *t, Node *self)
 
 Tensor *nn_embed(Tape *t, const EmbedSpec *spec)
 {
-    if (t->status)
+    if (t->status || (spec->features && !tape_reads(t, "nn_embed", spec->features, READ_PLAIN)))
         return NULL;
     bool wants = spec->base->trainable || (spec->rows && spec->rows->trainable) || tensor_wants(spec->features);
     Tensor *x = tape_output(t, spec->n, tensor_cols(&spec->base->t), wants, PLACE_KEEP);
@@ -169,7 +169,7 @@ static Status gather_bwd(Tape *t, Node *self)
 
 Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n)
 {
-    if (!x || t->status || !tape_packed(t, x))
+    if (!tape_reads(t, "nn_gather_rows", x, READ_PLAIN))
         return NULL;
     Tensor *y = tape_output(t, n, tensor_cols(x), x->needs_grad, PLACE_KEEP);
     if (!y)

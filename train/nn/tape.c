@@ -1,3 +1,4 @@
+/* The tape itself: its memory, its tensors and its list of nodes. Gradients are in grad.c, blocks in block.c and uses.c. */
 #include "train/nn/tape.h"
 
 #include <stdalign.h>
@@ -60,8 +61,11 @@ Status tape_create(Tape **out, const TapeOptions *opt)
     *t = (Tape){.backend = opt->backend, .keep = opt->keep, .scratch = opt->scratch, .compute = opt->compute, .recompute = opt->recompute,
                 .seed = opt->seed, .step = opt->step, .record = true, .nodes = true, .keep_start = arena_mark(opt->keep),
                 .scratch_start = arena_mark(opt->scratch)};
+    Status s = null_open(&t->nothing);
+    if (s)
+        tape_free(&t);
     *out = t;
-    return OK;
+    return s;
 }
 
 void tape_free(Tape **t)
@@ -72,6 +76,8 @@ void tape_free(Tape **t)
         next = c->next;
         mem_free(c);
     }
+    if ((*t)->nothing.close)
+        (*t)->nothing.close(&(*t)->nothing);
     mem_free(*t);
     *t = NULL;
 }
@@ -85,6 +91,7 @@ void tape_reset(Tape *t, uint64_t step)
     t->status = OK;
     t->record = t->nodes = true;
     t->step = step;
+    t->n_index = 0;
 }
 
 bool tape_record(Tape *t, bool on)
@@ -131,6 +138,15 @@ void *tape_upload(Tape *t, const void *host, size_t n_bytes)
     return t->status ? NULL : p;
 }
 
+const int32_t *tape_index(Tape *t, int64_t n)
+{
+    if (t->n_index < n) {
+        t->index = tape_iota(t, n);
+        t->n_index = t->index ? n : 0;
+    }
+    return t->index;
+}
+
 size_t tape_tensor_size(const Tape *t, const Tensor *x) { return tape_size(t, tensor_rows(x) * tensor_ld(x)); }
 
 Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place)
@@ -147,6 +163,7 @@ Tensor *tape_output_apart(Tape *t, int64_t rows, int64_t cols, int64_t room, boo
                   .room = room, .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
     /* Only what has a node can be made again: the norm of a frozen input has none, though an adapter's backward reads it. */
     bool cheap = place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE && x->needs_grad;
+    x->uses = tape_take_uses(t, rows, cols);
     x->cheap = place == PLACE_CHEAP && x->needs_grad && t->depth;
     bool drop = t->depth && (place == PLACE_TRANSIENT || cheap);
     x->in_scratch = !in_keep(t) || drop;
@@ -162,7 +179,8 @@ Tensor *tape_alias(Tape *t, const Tensor *x)
         return NULL;
     *y = *x;
     y->grad = NULL;
-    y->grad_written = y->cheap = y->remade = y->again = y->adds = y->needed_late = false;
+    y->grad_written = y->cheap = y->remade = y->again = y->needed_late = y->read = false;
+    y->uses = tape_take_uses(t, tensor_rows(x), tensor_cols(x));
     return y;
 }
 
@@ -171,8 +189,11 @@ void tape_need(Tape *t, Tensor *x)
     if (!t->nodes || t->status)
         return;
     if (x->in_scratch && t->store && !x->remade)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: a transient tensor is read by a backward"));
+        tape_fail(t, fail(ERR_INTERNAL, "tape: a backward reads a tensor [%lld, %lld] that was said to be only added", (long long)tensor_rows(x),
+                          (long long)tensor_cols(x)));
     x->needed = true;
+    if (t->walking && x->uses)
+        x->uses->needs++;
 }
 
 void tape_need_late(Tape *t, Tensor *x)
@@ -192,6 +213,7 @@ bool tape_wait(Tape *t, Tensor *x, Node *self, NodeBackward late)
         return false;
     self->late = late;
     self->late_next = x->late;
+    self->out->waits = true;
     x->late = self;
     return true;
 }
@@ -206,8 +228,11 @@ void *tape_again(Tape *t, Tensor *out)
 
 void tape_arrived(Tape *t, Tensor *out)
 {
-    for (Node *node = out->late; node && !t->status; node = node->late_next)
+    for (Node *node = out->late; node && !t->status; node = node->late_next) {
         tape_fail(t, node->late(t, node));
+        node->out->waits = false;
+        grad_done(node->out);
+    }
     out->late = NULL;
 }
 
@@ -226,94 +251,14 @@ void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out)
     return node;
 }
 
-/* ---------------------------------------------------------------- gradients */
-
-bool tensor_wants(const Tensor *x) { return x && x->needs_grad; }
-
-static void *grad_memory(Tape *t, Tensor *x)
-{
-    if (!x->grad && !x->param) {
-        x->grad = push(t, x->depth ? t->scratch : t->keep, (size_t)(tensor_rows(x) * tensor_grad_ld(x)) * dtype_size(x->grad_type));
-        x->grad_depth = x->depth;
-    }
-    return x->grad;
-}
-
-void *grad_dst(Tape *t, Tensor *x, bool *accumulate)
-{
-    if (tensor_wants(x) && x->grad_room) {
-        if (x->grad)
-            tape_fail(t, fail(ERR_INTERNAL, "tape: a gradient has room behind its rows"));
-        x->grad_room = 0;
-    }
-    return grad_dst_apart(t, x, accumulate);
-}
-
-void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate)
-{
-    if (!tensor_wants(x) || !grad_memory(t, x))
-        return NULL;
-    bool *written = x->param ? &x->param->reached : &x->grad_written;
-    *accumulate = *written;
-    *written = true;
-    return x->grad;
-}
-
-void *grad_dst_partial(Tape *t, Tensor *x)
-{
-    bool there;
-    void *dx = grad_dst_apart(t, x, &there);
-    if (dx && !there && !x->param) /* the flat gradient was zeroed when the step began */
-        RUN(t, fill, Fill, .n = tensor_rows(x) * tensor_grad_ld(x), .type = x->grad_type, .x = dx);
-    return dx;
-}
-
-void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth, int64_t room)
-{
-    if (x->grad_written || x->param)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: the input of an operator in place has another user"));
-    x->grad = data;
-    x->grad_room = room;
-    x->grad_depth = depth;
-    x->grad_written = true;
-}
-
-void grad_share(Tape *t, Tensor *x, Tensor *y)
-{
-    if (!tensor_wants(x))
-        return;
-    if (!x->grad_written && !x->grad && !x->param && y->grad_depth <= x->depth) {
-        grad_adopt(t, x, y->grad, y->grad_depth, y->grad_room);
-        return;
-    }
-    bool accumulate;
-    void *dx = grad_dst(t, x, &accumulate);
-    if (y->grad_room)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: a gradient with room behind its rows cannot be added to another"));
-    if (dx)
-        RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = y->grad_type, .b_type = x->grad_type, .y_type = x->grad_type, .alpha = 1,
-            .beta = 1, .a = y->grad, .b = accumulate ? dx : NULL, .y = dx);
-}
-
-const void *grad_of(Tape *t, const Tensor *y)
-{
-    if (y->grad_written && y->grad_room)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: an operator cannot read a gradient with room behind its rows"));
-    return t->status ? NULL : grad_of_apart(y);
-}
-
-bool tape_packed(Tape *t, const Tensor *x)
-{
-    if (x->room)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: an operator cannot read rows with room behind them"));
-    return !t->status;
-}
-
-/* Nodes are walked in reverse; each writes the gradients of its inputs, whose producers stand before it. */
+/* Each node writes the gradients of its inputs, whose producers stand before it. */
 Status tape_run_backward(Tape *t, Node *last)
 {
-    for (Node *node = last; node && !t->status; node = node->prev)
+    for (Node *node = last; node && !t->status; node = node->prev) {
         tape_fail(t, node->backward(t, node));
+        if (!node->out->waits)
+            grad_done(node->out);
+    }
     return t->status;
 }
 
@@ -326,7 +271,7 @@ Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed)
     for (int i = 0; i < n && !t->status; i++) {
         if (!tensor_wants(losses[i]))
             continue;
-        wanted = true;
+        wanted = losses[i]->read = true;
         void *g = grad_dst(t, losses[i], &accumulate);
         if (g)
             RUN(t, fill, Fill, .n = losses[i]->n_elems, .type = losses[i]->grad_type, .value = seed, .x = g);

@@ -1,5 +1,5 @@
 /* tensor.h: contiguous arrays on a backend, and their gradients. Shapes in memory order, last axis contiguous. Rows of matrices may have room behind them, for
- * what extends a product (joint.h); only the operators that say so take such. */
+ * what extends a product (joint.h): only where their one reader wants it. */
 #ifndef GENLLAVA_TRAIN_NN_TENSOR_H
 #define GENLLAVA_TRAIN_NN_TENSOR_H
 
@@ -12,6 +12,7 @@ enum { TENSOR_MAX_DIMS = 4 };
 
 struct Param;
 struct Node;
+struct Uses;
 
 typedef struct Tensor {
     DType type;
@@ -34,8 +35,12 @@ typedef struct Tensor {
     bool needed;               /* some backward reads data … */
     bool needed_late;          /* … or only something that can wait for the backward of what made it (tape_wait), */
     bool again;                /* which gives data once more */
-    bool adds;                 /* and adds to gradients that others share */
     struct Node *late;         /* what waits */
+    bool waits;                /* its own operator's backward has run, but for what waits: grad will be read again */
+    bool read;                 /* some operator has said that it reads this (tape_reads) */
+    bool replaced;             /* nn_block_inplace has given its memory away */
+    struct Uses *uses;         /* who reads it in its block; NULL outside of blocks: nobody knows */
+    struct Tensor *sharer;     /* next of those whose gradients have the same memory and are still to be read, in a ring; NULL: none */
 } Tensor;
 
 /* Product of all dimensions but the last; the last dimension. */

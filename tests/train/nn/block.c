@@ -20,12 +20,11 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     (void)n;
     const Layer *l = arg;
     Tensor *x = in[0], *mid = NULL;
-    Tensor *kqv = nn_linear(t, nn_rmsnorm(t, x, NULL, l->norm1, 1e-5, NULL, nn_room(l->kqv, 3)), l->kqv, 3, l->rows, LINEAR_READ);
+    Tensor *kqv = nn_linear(t, nn_rmsnorm(t, x, NULL, l->norm1, 1e-5, NULL), l->kqv, 3, l->rows);
     kqv = nn_rope(t, kqv, &(RopeSpec){.n = 2 * HEADS, .head_dim = HEAD, .base = 100}, l->rows);
-    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3}, l->rows,
-                             nn_room(&l->o, 1));
-    Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows, LINEAR_ADDED), l->norm2, 1e-5, &mid, nn_room(l->gu, 2));
-    Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows, LINEAR_REPLACED), nn_room(&l->down, 1));
+    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3}, l->rows);
+    Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows), l->norm2, 1e-5, &mid);
+    Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows));
     return nn_linear_add(t, s, &l->down, l->rows, mid);
 }
 
@@ -46,8 +45,6 @@ static Linear linear(Rig *r, const char *prefix, int layer, int which, int64_t o
 typedef struct Model {
     Param *x;
     Layer layer[LAYERS];
-    bool makes_again; /* what joined adapters would copy: there are no indices to copy by */
-    PackedRows without;
 } Model;
 
 typedef struct ModelCase {
@@ -56,12 +53,11 @@ typedef struct ModelCase {
     int first_trained; /* layers before it are frozen */
     double dropout;
     DType compute;
-    bool joined, makes_again;
+    bool joined;
 } ModelCase;
 
 static void declare(Rig *r, Model *m, const ModelCase *c)
 {
-    m->makes_again = c->makes_again;
     m->x = rig_param(r, "x", ROWS, D, c->train_x);
     for (int i = 0; i < LAYERS; i++) {
         bool full = c->full && i >= c->first_trained, lora = c->lora && i >= c->first_trained;
@@ -98,11 +94,9 @@ static Tensor *build(Tape *t, Model *m)
 {
     const PackedRows *rows = rig_packed(t, LENGTHS, 2);
     Tensor *x = rig_rows(t, m->x);
-    m->without = *rows;
-    m->without.iota = NULL;
     for (int i = 0; i < LAYERS; i++) {
-        m->layer[i].rows = m->makes_again ? &m->without : rows;
-        x = nn_block(t, layer_forward, &m->layer[i], &x, 1);
+        m->layer[i].rows = rows;
+        x = nn_block_inplace(t, layer_forward, &m->layer[i], &x, 1);
     }
     return x;
 }
@@ -140,18 +134,16 @@ static Outcome run(const ModelCase *c, Recompute recompute)
 }
 
 static const ModelCase CASES[] = {
-    {"adapters on frozen inputs", false, false, true, 0, 0, F32, false, false},
-    {"adapters with dropout", true, false, true, 0, 0.3, F32, false, false},
-    {"adapters in upper layers", false, false, true, 2, 0.1, F32, false, false},
-    {"full training in bf16", true, true, false, 0, 0, BF16, false, false},
-    {"only the inputs", true, false, false, 0, 0, F32, false, false},
-    {"adapters joined with their weights", true, false, true, 0, 0, F32, true, false},
-    {"adapters joined in upper layers, bf16", false, false, true, 1, 0, BF16, true, false},
-    {"adapters with dropout joined with their weights", true, false, true, 0, 0.3, F32, true, false},
-    {"adapters with dropout joined in upper layers, bf16", false, false, true, 1, 0.2, BF16, true, false},
-    {"adapters joined with their weights, made again", true, false, true, 0, 0, F32, true, true},
-    {"adapters with dropout joined with their weights, made again", true, false, true, 0, 0.3, F32, true, true},
-    {"nothing trains", false, false, false, 0, 0, F32, false, false},
+    {"adapters on frozen inputs", false, false, true, 0, 0, F32, false},
+    {"adapters with dropout", true, false, true, 0, 0.3, F32, false},
+    {"adapters in upper layers", false, false, true, 2, 0.1, F32, false},
+    {"full training in bf16", true, true, false, 0, 0, BF16, false},
+    {"only the inputs", true, false, false, 0, 0, F32, false},
+    {"adapters joined with their weights", true, false, true, 0, 0, F32, true},
+    {"adapters joined in upper layers, bf16", false, false, true, 1, 0, BF16, true},
+    {"adapters with dropout joined with their weights", true, false, true, 0, 0.3, F32, true},
+    {"adapters with dropout joined in upper layers, bf16", false, false, true, 1, 0.2, BF16, true},
+    {"nothing trains", false, false, false, 0, 0, F32, false},
 };
 enum { N_CASES = sizeof CASES / sizeof *CASES };
 
@@ -180,13 +172,13 @@ static Tensor *short_forward(Tape *t, const void *arg, Tensor *const *in, int n)
 {
     (void)n;
     const Layer *l = arg;
-    Tensor *h = nn_rmsnorm(t, in[0], NULL, l->norm1, 1e-5, NULL, 0);
+    Tensor *h = nn_rmsnorm(t, in[0], NULL, l->norm1, 1e-5, NULL);
     return nn_linear_add(t, h, &l->o, l->rows, in[0]);
 }
 
 TEST(a_gradient_shared_with_the_residual_is_read_in_time)
 {
-    const ModelCase full = {"short", true, true, false, 0, 0, F32, false, false};
+    const ModelCase full = {"short", true, true, false, 0, 0, F32, false};
     float *flat[2] = {NULL, NULL};
     size_t n_bytes = 0;
     for (int i = 0; i < 2; i++) {
@@ -226,7 +218,7 @@ static Status count_rmsnorm(KernelCtx *ctx, const RmsNormFwd *a)
 /* What selective drops comes again out of the backwards: no forward runs twice. */
 TEST(selective_runs_no_forward_twice)
 {
-    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false, false};
+    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false};
     Rig r;
     Model m = {0};
     rig_open(&r, F32, RECOMPUTE_SELECTIVE);
@@ -249,8 +241,8 @@ TEST(joined_adapters_give_the_same_gradients)
 {
     static const double DROPOUT[] = {0, 0.3};
     for (int k = 0; k < 2; k++) {
-        const ModelCase apart = {"apart", true, false, true, 0, DROPOUT[k], F64, false, false};
-        const ModelCase joined = {"joined", true, false, true, 0, DROPOUT[k], F64, true, false};
+        const ModelCase apart = {"apart", true, false, true, 0, DROPOUT[k], F64, false};
+        const ModelCase joined = {"joined", true, false, true, 0, DROPOUT[k], F64, true};
         Outcome a = run(&apart, RECOMPUTE_SELECTIVE), b = run(&joined, RECOMPUTE_SELECTIVE);
         const double *x = (const double *)(const void *)a.bytes, *y = (const double *)(const void *)b.bytes;
         REQUIRE(a.n_bytes == b.n_bytes);
@@ -274,7 +266,7 @@ TEST(joined_adapters_cost_no_product_of_their_own)
 {
     static const int32_t EVERY[ROWS] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
     for (int i = 0; i < 2 * 3; i++) {
-        const ModelCase joined = {"joined", true, false, true, 0, i % 2 ? 0.1 : 0, F32, true, false};
+        const ModelCase joined = {"joined", true, false, true, 0, i % 2 ? 0.1 : 0, F32, true};
         Recompute mode = (Recompute)(i / 2);
         Rig r;
         Model m = {0};
@@ -303,7 +295,7 @@ TEST(selective_keeps_what_the_backward_reads)
     const size_t rows = ROWS * sizeof(float);
     const size_t layer = 2 * aligned(D * rows) + aligned(3 * HEADS * HEAD * rows) + aligned(HEADS * HEAD * rows) + aligned(2 * F * rows) + 2 * aligned(rows) +
                          aligned(HEADS * rows) + aligned(3 * R * rows) + aligned(2 * R * rows) + 2 * aligned(R * rows);
-    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false, false};
+    const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false};
     Outcome nothing = run(&CASES[N_CASES - 1], RECOMPUTE_BLOCK), o = run(&adapters, RECOMPUTE_SELECTIVE);
     size_t gradient = aligned(D * rows); /* of the result; those of the layers below take its place one after the other */
     CHECK_INT(o.keep, nothing.keep + LAYERS * layer + gradient);

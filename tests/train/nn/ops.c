@@ -38,7 +38,7 @@ static void linear_params(Rig *r)
 static Tensor *linear_build(Rig *r, Tape *t)
 {
     Linear l = {.w = find(r, "w"), .b = find(r, "b")};
-    return nn_linear(t, rig_rows(t, find(r, "x")), &l, 1, NULL, LINEAR_READ);
+    return nn_linear(t, rig_rows(t, find(r, "x")), &l, 1, NULL);
 }
 
 TEST(linear_gradient) { check(linear_params, linear_build, ALL); }
@@ -66,7 +66,7 @@ static Tensor *stacked(Rig *r, Tape *t, double dropout, int without)
                    {.w = find(r, "w2"), .lora_a = find(r, "a2"), .lora_b = find(r, "b2"), .scale = 0.5, .dropout = dropout, .site = 7}};
     if (without >= 0)
         l[without].lora_a = l[without].lora_b = NULL;
-    return nn_linear(t, rig_rows(t, find(r, "x")), l, 3, rig_packed(t, LENGTHS, 3), LINEAR_READ);
+    return nn_linear(t, rig_rows(t, find(r, "x")), l, 3, rig_packed(t, LENGTHS, 3));
 }
 
 static Tensor *adapters_build(Rig *r, Tape *t) { return stacked(r, t, 0, -1); }
@@ -91,7 +91,7 @@ static Tensor *some_build(Rig *r, Tape *t)
 {
     Linear l[3] = {{.w = find(r, "w0"), .lora_a = find(r, "a0"), .lora_b = find(r, "b0"), .scale = 2}, {.w = find(r, "w1")},
                    {.w = find(r, "w2"), .lora_a = find(r, "a2"), .lora_b = find(r, "b2"), .scale = 3, .dropout = 0.3, .site = 9}};
-    return nn_linear(t, rig_rows(t, find(r, "x")), l, 3, rig_packed(t, LENGTHS, 3), LINEAR_READ);
+    return nn_linear(t, rig_rows(t, find(r, "x")), l, 3, rig_packed(t, LENGTHS, 3));
 }
 TEST(lora_gradient_on_some_of_the_linears) { check(some_params, some_build, ALL); }
 
@@ -114,9 +114,9 @@ static Tensor *residual(Rig *r, Tape *t, bool layernorm)
     Linear m = {.w = find(r, "m")};
     Param *w = find(r, "w"), *b = layernorm ? find(r, "b") : NULL;
     Tensor *x = rig_rows(t, find(r, "x")), *mid = NULL;
-    Tensor *h = layernorm ? nn_layernorm(t, x, NULL, w, b, 1e-5, NULL) : nn_rmsnorm(t, x, NULL, w, 1e-5, NULL, 0);
-    Tensor *o = nn_linear(t, h, &m, 1, NULL, LINEAR_ADDED);
-    h = layernorm ? nn_layernorm(t, x, o, w, b, 1e-5, &mid) : nn_rmsnorm(t, x, o, w, 1e-5, &mid, 0);
+    Tensor *h = layernorm ? nn_layernorm(t, x, NULL, w, b, 1e-5, NULL) : nn_rmsnorm(t, x, NULL, w, 1e-5, NULL);
+    Tensor *o = nn_linear(t, h, &m, 1, NULL);
+    h = layernorm ? nn_layernorm(t, x, o, w, b, 1e-5, &mid) : nn_rmsnorm(t, x, o, w, 1e-5, &mid);
     return nn_linear_add(t, h, &m, NULL, mid);
 }
 static Tensor *layernorm_build(Rig *r, Tape *t) { return residual(r, t, true); }
@@ -135,7 +135,7 @@ static Tensor *attention(Rig *r, Tape *t, bool causal, int64_t window)
     const PackedRows *rows = rig_packed(t, LENGTHS, 3);
     Tensor *kqv = nn_rope(t, rig_rows(t, find(r, "x")), &(RopeSpec){.n = KV + HEADS, .head_dim = HEAD, .base = 10}, rows);
     return nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .window = window, .causal = causal, .scale = 0.4},
-                        rows, 0);
+                        rows);
 }
 static Tensor *causal_build(Rig *r, Tape *t) { return attention(r, t, true, 0); }
 static Tensor *window_build(Rig *r, Tape *t) { return attention(r, t, true, 2); }
@@ -155,8 +155,8 @@ static void act_params(Rig *r)
 static Tensor *act_build(Rig *r, Tape *t)
 {
     Linear m = {.w = find(r, "m")};
-    Tensor *y = nn_swiglu(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_TANH), 0);
-    return nn_gelu(t, nn_linear(t, y, &m, 1, NULL, false), GELU_ERF);
+    Tensor *y = nn_swiglu(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_TANH));
+    return nn_gelu(t, nn_linear(t, y, &m, 1, NULL), GELU_ERF);
 }
 TEST(swiglu_and_gelu_gradient) { check(act_params, act_build, ALL); }
 
@@ -265,7 +265,7 @@ TEST(tied_head_gradient) { check(tied_params, tied_build, ALL); }
 static Tensor *frozen_build(Rig *r, Tape *t)
 {
     Linear m = {.w = find(r, "m")};
-    return nn_linear(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_ERF), &m, 1, NULL, false);
+    return nn_linear(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_ERF), &m, 1, NULL);
 }
 
 TEST(frozen_inputs_record_nothing)

@@ -70,7 +70,6 @@ const PackedRows *rig_packed(Tape *t, const int32_t *lengths, int n)
     rows->cu = tape_ints(t, cu, n + 1);
     rows->pos = tape_ints(t, pos, rows->n_rows);
     rows->item = tape_ints(t, item, rows->n_rows);
-    rows->iota = tape_iota(t, rows->n_rows);
     return rows;
 }
 
