@@ -1,13 +1,11 @@
+/* The second pass: shards from a scan, each by one of several processes. Called by prepare.c. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -20,20 +18,17 @@
 
 enum { SPARE_BYTES = 1 << 20 };
 
+typedef struct BuildState {
+    _Atomic int64_t next, done; /* the shard that nobody works on yet; how many are finished */
+} BuildState;
+
 typedef struct Build {
     const PrepareOptions *o;
     const ScanFiles *scan;
     const Journal *journal;
     char *tok_added, tok_sha256[65];
-    _Atomic int64_t *next; /* shared by the processes: the shard that nobody works on yet */
+    BuildState *state; /* shared by the processes */
 } Build;
-
-typedef struct BuildAnswer {
-    int32_t status, kept;
-    JournalShard shard;
-    char message[1024];
-} BuildAnswer;
-_Static_assert(sizeof(BuildAnswer) <= PIPE_BUF, "an answer must go whole");
 
 void shard_file_name(char *out, size_t n, int64_t index, int64_t count)
 {
@@ -87,10 +82,10 @@ static Status image_bytes(void *context, int64_t i, uint8_t *buf)
 {
     const ImageSource *src = context;
     char root[PATH_MAX], path[PATH_MAX];
-    PictureInfo info;
-    TRY(scan_picture(src->scan, src->g->picture[i], &info));
-    TRY(scan_name(src->scan, src->g->picture[i], root, path));
-    return picture_read(&info, root, path, buf);
+    ScanPicture p;
+    TRY(scan_picture(src->scan, src->g->picture[i], &p));
+    TRY(scan_name(src->scan, src->g->picture[i], &p, root, path));
+    return picture_read(&p.info, root, path, buf);
 }
 
 /* Whether the journal's shard has this content and lies there undamaged. */
@@ -121,91 +116,51 @@ static Status write_shard(const Build *b, const Gathered *g, const char *path, J
     return s;
 }
 
-static Status build_one(const Build *b, int64_t k, BuildAnswer *a)
+/* The journal names a shard only once it stands. */
+static Status build_one(const Build *b, int64_t k)
 {
     char path[PATH_MAX];
     const int64_t per = b->o->shard_samples, first = k * per;
     int64_t n = b->journal->good - first < per ? b->journal->good - first : per;
-    a->shard.index = k;
-    shard_file_name(a->shard.file, sizeof a->shard.file, k, b->journal->n_shards);
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", b->o->out, a->shard.file) >= sizeof path)
+    JournalShard made = {.index = k};
+    shard_file_name(made.file, sizeof made.file, k, b->journal->n_shards);
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", b->o->out, made.file) >= sizeof path)
         return fail(ERR_CREATE, "%s: the name is too long", b->o->out);
     Gathered g;
     TRY(gather_shard(&g, b->scan, first, n));
     fill_attributes(b, &g.shard.attr, k);
-    a->shard.samples = n;
-    a->shard.images = g.shard.attr.n_images;
-    a->shard.tokens = g.shard.attr.n_tokens;
-    memcpy(a->shard.content, g.content, sizeof a->shard.content);
+    made.samples = n;
+    made.images = g.shard.attr.n_images;
+    made.tokens = g.shard.attr.n_tokens;
+    memcpy(made.content, g.content, sizeof made.content);
     Status s = OK;
-    if (stands(b, &g, k, path)) {
-        a->kept = 1;
-        a->shard = *journal_shard(b->journal, k);
-    } else {
+    if (!stands(b, &g, k, path)) {
         s = prepare_licenses(g.text, g.shard.text_off, n, &g.shard.attr.licenses);
         if (!s)
-            s = write_shard(b, &g, path, &a->shard);
+            s = write_shard(b, &g, path, &made);
+        if (!s)
+            s = journal_append(b->o->out, &made);
     }
     drop_attributes(&g.shard.attr);
     gather_free(&g);
     return s;
 }
 
-static int build_worker(void *build, int number, int from, int to)
+static Status work_on_build(void *build, int number)
 {
     const Build *b = build;
     (void)number;
-    (void)from;
-    for (int64_t k; (k = atomic_fetch_add(b->next, 1)) < b->journal->n_shards;) {
-        BuildAnswer a;
-        memset(&a, 0, sizeof a);
-        Status s = build_one(b, k, &a);
-        a.status = (int32_t)s;
-        if (s) {
-            size_t n = strnlen(status_message(), sizeof a.message - 1);
-            memcpy(a.message, status_message(), n);
-        }
-        if (write(to, &a, sizeof a) != (ssize_t)sizeof a || s)
-            return s ? status_exit_code(s) : status_exit_code(ERR_INTERNAL);
-    }
-    return 0;
-}
-
-/* ---------------------------------------------------------------- the journal, in the parent */
-
-/* OK with *over when the worker has no more shards. */
-static Status take_answer(Job *jobs, int i, Journal *m, const char *folder, bool *over)
-{
-    BuildAnswer a;
-    ssize_t n = read(jobs[i].from, &a, sizeof a);
-    *over = n == 0;
-    if (n == 0 || (n < 0 && errno == EINTR))
-        return OK;
-    if (n != (ssize_t)sizeof a)
-        return jobs_lost(jobs, i);
-    if (a.status)
-        return fail((Status)a.status, "%s", a.message);
-    return a.kept ? OK : journal_append(m, folder, &a.shard);
-}
-
-static Status collect(const PrepareOptions *o, Job *jobs, int n, Journal *m)
-{
-    bool over[SCAN_MAX_JOBS] = {false};
-    for (int left = n; left;) {
-        struct pollfd p[SCAN_MAX_JOBS];
-        for (int i = 0; i < SCAN_MAX_JOBS; i++) /* poll passes over those with fd -1 */
-            p[i] = (struct pollfd){.fd = i >= n || over[i] ? -1 : jobs[i].from, .events = POLLIN};
-        if (poll(p, SCAN_MAX_JOBS, -1) < 0 && errno != EINTR)
-            return fail(ERR_INTERNAL, "waiting for worker processes: %s", strerror(errno));
-        for (int i = 0; i < n; i++) {
-            if (over[i] || !p[i].revents)
-                continue;
-            TRY(take_answer(jobs, i, m, o->out, &over[i]));
-            left -= over[i];
-        }
-        log_progress("writing shards: %d of %lld", m->n_done, (long long)m->n_shards);
-    }
+    for (int64_t k; (k = atomic_fetch_add(&b->state->next, 1)) < b->journal->n_shards; atomic_fetch_add(&b->state->done, 1))
+        TRY(build_one(b, k));
     return OK;
+}
+
+/* ---------------------------------------------------------------- all of them */
+
+static void say_shards(const void *build)
+{
+    const Build *b = build;
+    log_progress("writing shards: %lld of %lld", (long long)b->state->done, (long long)b->journal->n_shards);
 }
 
 static char *describe_added(const EncoderOptions *e)
@@ -222,25 +177,18 @@ static char *describe_added(const EncoderOptions *e)
     return NULL;
 }
 
-Status build_shards(const PrepareOptions *o, const ScanFiles *scan, Journal *m)
+Status build_shards(const PrepareOptions *o, const ScanFiles *scan, const Journal *m)
 {
     Build b = {.o = o, .scan = scan, .journal = m};
     TRY(sha256_file(o->tokenizer_path, b.tok_sha256, NULL));
-    b.next = mmap(NULL, sizeof *b.next, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    b.state = mmap(NULL, sizeof *b.state, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     b.tok_added = describe_added(&o->encoder);
-    Status s = b.next == MAP_FAILED || !b.tok_added ? fail(ERR_NOMEM, "no memory to start writing shards") : OK;
+    Status s = b.state == MAP_FAILED || !b.tok_added ? fail(ERR_NOMEM, "no memory to start writing shards") : OK;
     int n = jobs_wanted(o);
-    n = m->n_shards < n ? (int)m->n_shards : n;
-    Job jobs[SCAN_MAX_JOBS];
     if (!s)
-        s = jobs_start(jobs, n, build_worker, &b);
-    if (!s) {
-        s = collect(o, jobs, n, m);
-        Status ended = jobs_end(jobs, n, s != OK);
-        s = s ? s : ended;
-    }
-    if (b.next != MAP_FAILED)
-        munmap(b.next, sizeof *b.next);
+        s = jobs_run(m->n_shards < n ? (int)m->n_shards : n, work_on_build, say_shards, &b);
+    if (b.state != MAP_FAILED)
+        munmap(b.state, sizeof *b.state);
     mem_free(b.tok_added);
     return s;
 }

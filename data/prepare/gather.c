@@ -25,13 +25,13 @@ void gather_free(Gathered *g)
 static Status make_room(Gathered *g, int64_t n)
 {
     ShardAttributes *a = &g->shard.attr;
-    uint64_t text = 0, most_refs = 1;
+    uint64_t text = 0, most_pictures = 1;
     a->n_samples = n;
     for (int64_t i = 0; i < n; i++) {
         a->n_tokens += g->rows[i].n_tokens;
         a->n_refs += g->rows[i].n_refs;
         text += g->rows[i].n_text;
-        most_refs = g->rows[i].n_refs > most_refs ? g->rows[i].n_refs : most_refs;
+        most_pictures = g->rows[i].n_pictures > most_pictures ? g->rows[i].n_pictures : most_pictures;
     }
     a->n_images = a->n_refs;
     bool ok = true;
@@ -46,7 +46,7 @@ static Status make_room(Gathered *g, int64_t n)
     g->text = mem_alloc(text);
     g->picture = mem_alloc((size_t)a->n_refs * sizeof *g->picture);
     g->table = mem_alloc(g->places * sizeof *g->table);
-    g->refs = mem_alloc(most_refs * sizeof *g->refs);
+    g->refs = mem_alloc(most_pictures * sizeof *g->refs);
     a->n_images = 0;
     return ok && g->text && g->picture && g->table && g->refs ? OK : fail(ERR_NOMEM, "no memory for a shard of %lld samples", (long long)n);
 }
@@ -55,18 +55,19 @@ static Status make_room(Gathered *g, int64_t n)
 static Status image_of(Gathered *g, const ScanFiles *scan, uint32_t picture, uint32_t *image)
 {
     Shard *s = &g->shard;
-    PictureInfo info;
-    TRY(scan_picture(scan, picture, &info));
+    ScanPicture p;
+    TRY(scan_picture(scan, picture, &p));
+    const PictureInfo info = p.info;
     uint64_t key;
     memcpy(&key, info.sha256, sizeof key);
-    size_t p = key & (g->places - 1);
-    for (; g->table[p]; p = (p + 1) & (g->places - 1))
-        if (!memcmp(s->image_sha256[g->table[p] - 1], info.sha256, sizeof info.sha256)) {
-            *image = g->table[p] - 1;
+    size_t at = key & (g->places - 1);
+    for (; g->table[at]; at = (at + 1) & (g->places - 1))
+        if (!memcmp(s->image_sha256[g->table[at] - 1], info.sha256, sizeof info.sha256)) {
+            *image = g->table[at] - 1;
             return OK;
         }
     *image = (uint32_t)s->attr.n_images++;
-    g->table[p] = *image + 1;
+    g->table[at] = *image + 1;
     g->picture[*image] = picture;
     s->image_off[*image + 1] = s->image_off[*image] + (uint64_t)info.bytes;
     s->image_wh[*image][0] = info.width;
@@ -83,10 +84,13 @@ static Status add_row(Gathered *g, const ScanFiles *scan, int64_t i)
 {
     Shard *s = &g->shard;
     const ScanRow *row = &g->rows[i];
-    TRY(scan_row_contents(scan, row, s->id + s->tok_off[i], s->mask + s->tok_off[i], g->refs, g->text + s->text_off[i]));
-    for (uint32_t r = 0; r < row->n_refs; r++) {
-        TRY(image_of(g, scan, g->refs[r].picture, &s->ref_image[s->img_off[i] + r]));
-        s->ref_role[s->img_off[i] + r] = (uint8_t)g->refs[r].role;
+    TRY(scan_row_contents(scan, row, g->refs, s->id + s->tok_off[i], s->mask + s->tok_off[i], g->text + s->text_off[i]));
+    uint64_t at = s->img_off[i];
+    for (uint32_t r = 0; r < row->n_pictures; r++) {
+        if (!g->refs[r].kept)
+            continue;
+        TRY(image_of(g, scan, g->refs[r].picture, &s->ref_image[at]));
+        s->ref_role[at++] = (uint8_t)g->refs[r].role;
     }
     memcpy(s->uid[i], row->uid, sizeof row->uid);
     s->task[i] = row->index.task;

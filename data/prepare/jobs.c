@@ -1,5 +1,7 @@
+/* Worker processes: each does its share of a task on its own. Called by the two passes of prepare. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,16 +12,15 @@
 
 #include "data/prepare/parts.h"
 
-static void close_both(Job *j)
-{
-    if (j->to >= 0)
-        close(j->to);
-    if (j->from >= 0)
-        close(j->from);
-    j->to = j->from = -1;
-}
+enum { SENTENCE_BYTES = 8192 /* as long as a sentence of a status may be; a pipe holds it */, SAY_EVERY_MS = 250 };
 
-/* In the new process, which ends by _Exit: nothing of the parent's is flushed or cleaned up twice. Interrupts are the parent's business: it ends its workers, and so does its death. */
+typedef struct Job {
+    pid_t pid; /* 0: none, or waited for */
+    int says;  /* the reading end of a pipe: why it failed. It ends with the process. */
+} Job;
+
+/* In the new process, which ends by _Exit: nothing of the parent's is flushed or cleaned up twice. Interrupts are the parent's business: it
+ * ends its workers, and so does its death. */
 static void become_worker(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -31,82 +32,89 @@ static void become_worker(pid_t parent)
     signal(SIGXFSZ, SIG_IGN);
 }
 
-static Status start_one(Job *jobs, int i, JobBody body, void *context)
+static Status start_job(Job *job, int number, JobBody body, void *context)
 {
-    int down[2], up[2];
+    int ends[2];
     pid_t parent = getpid();
-    if (pipe2(down, O_CLOEXEC))
+    if (pipe2(ends, O_CLOEXEC))
         return fail(ERR_NOMEM, "cannot make a pipe: %s", strerror(errno));
-    if (pipe2(up, O_CLOEXEC)) {
-        close(down[0]);
-        close(down[1]);
-        return fail(ERR_NOMEM, "cannot make a pipe: %s", strerror(errno));
-    }
     fflush(NULL);
-    jobs[i] = (Job){.pid = fork(), .to = down[1], .from = up[0]};
-    if (jobs[i].pid == 0) {
+    *job = (Job){.pid = fork(), .says = ends[0]};
+    if (job->pid == 0) {
         become_worker(parent);
-        for (int k = 0; k <= i; k++) /* or the ends of the others would never be seen */
-            close_both(&jobs[k]);
-        _Exit(body(context, i, down[0], up[1]));
+        Status s = body(context, number);
+        if (s && write(ends[1], status_message(), strlen(status_message())) < 0)
+            s = ERR_INTERNAL;
+        _Exit(s);
     }
-    close(down[0]);
-    close(up[1]);
-    if (jobs[i].pid < 0) {
-        close_both(&jobs[i]);
-        return fail(ERR_NOMEM, "cannot start worker process %d: %s", i + 1, strerror(errno));
-    }
-    return OK;
+    close(ends[1]);
+    if (job->pid > 0)
+        return OK;
+    close(ends[0]);
+    job->pid = 0;
+    return fail(ERR_NOMEM, "cannot start worker process %d: %s", number + 1, strerror(errno));
 }
 
-Status jobs_start(Job *jobs, int n, JobBody body, void *context)
+/* Waits for a worker whose pipe says something or has ended. */
+static Status end_job(Job *job, int number)
 {
-    for (int i = 0; i < n; i++) {
-        Status s = start_one(jobs, i, body, context);
-        if (s) {
-            jobs_end(jobs, i, true);
-            return s;
-        }
-    }
-    return OK;
-}
-
-static Status explain(int number, int status)
-{
-    if (WIFSIGNALED(status))
-        return fail(ERR_INTERNAL, "worker process %d was ended by signal %d (%s)", number + 1, WTERMSIG(status), strsignal(WTERMSIG(status)));
-    return fail(ERR_INTERNAL, "worker process %d ended with code %d", number + 1, WEXITSTATUS(status));
-}
-
-static int reap(Job *j)
-{
-    int status = 0;
-    while (j->pid > 0 && waitpid(j->pid, &status, 0) < 0 && errno == EINTR)
+    char sentence[SENTENCE_BYTES];
+    size_t n = 0;
+    int how = 0;
+    for (ssize_t got; n < sizeof sentence - 1 && (got = read(job->says, sentence + n, sizeof sentence - 1 - n)) != 0;)
+        if (got > 0)
+            n += (size_t)got;
+        else if (errno != EINTR)
+            break;
+    sentence[n] = 0;
+    close(job->says);
+    while (waitpid(job->pid, &how, 0) < 0 && errno == EINTR)
         ;
-    j->pid = 0;
-    return status;
+    job->pid = 0;
+    if (WIFSIGNALED(how))
+        return fail(ERR_INTERNAL, "worker process %d was ended by signal %d (%s)", number + 1, WTERMSIG(how), strsignal(WTERMSIG(how)));
+    if (WEXITSTATUS(how) && !n)
+        return fail(ERR_INTERNAL, "worker process %d ended with code %d", number + 1, WEXITSTATUS(how));
+    return WEXITSTATUS(how) ? fail((Status)WEXITSTATUS(how), "%s", sentence) : OK;
 }
 
-Status jobs_lost(Job *jobs, int i)
+static Status wait_for_all(Job *jobs, int n, JobMeanwhile meanwhile, const void *context)
 {
-    close_both(&jobs[i]);
-    return explain(i, reap(&jobs[i]));
-}
-
-Status jobs_end(Job *jobs, int n, bool kill_them)
-{
-    Status s = OK;
-    for (int i = 0; i < n; i++) {
-        if (kill_them && jobs[i].pid > 0)
-            kill(jobs[i].pid, SIGKILL);
-        close_both(&jobs[i]);
-    }
-    for (int i = 0; i < n; i++) {
-        if (jobs[i].pid <= 0)
+    for (int left = n; left;) {
+        struct pollfd p[PREPARE_MAX_JOBS];
+        for (int i = 0; i < n; i++) /* poll passes over those with fd -1 */
+            p[i] = (struct pollfd){.fd = jobs[i].pid ? jobs[i].says : -1, .events = POLLIN};
+        int ready = poll(p, (nfds_t)n, SAY_EVERY_MS);
+        if (ready < 0 && errno != EINTR)
+            return fail(ERR_INTERNAL, "waiting for worker processes: %s", strerror(errno));
+        if (ready <= 0) {
+            meanwhile(context);
             continue;
-        int status = reap(&jobs[i]);
-        if (status && !kill_them && !s)
-            s = explain(i, status);
+        }
+        for (int i = 0; i < n; i++)
+            if (jobs[i].pid && p[i].revents) {
+                left--;
+                TRY(end_job(&jobs[i], i));
+            }
+    }
+    return OK;
+}
+
+Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context)
+{
+    Job jobs[PREPARE_MAX_JOBS] = {{0}};
+    Status s = OK;
+    for (int i = 0; i < n && !s; i++)
+        s = start_job(&jobs[i], i, body, context);
+    if (!s)
+        s = wait_for_all(jobs, n, meanwhile, context);
+    for (int i = 0; i < n; i++) { /* after a failure: those that still work */
+        if (!jobs[i].pid)
+            continue;
+        kill(jobs[i].pid, SIGKILL);
+        while (waitpid(jobs[i].pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        close(jobs[i].says);
     }
     return s;
 }
@@ -117,5 +125,5 @@ int jobs_wanted(const PrepareOptions *o)
     int n = o->jobs;
     if (n <= 0)
         n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return n < 1 ? 1 : n > SCAN_MAX_JOBS ? SCAN_MAX_JOBS : n;
+    return n < 1 ? 1 : n > PREPARE_MAX_JOBS ? PREPARE_MAX_JOBS : n;
 }

@@ -252,28 +252,25 @@ Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl
     return s ? s : file_sync_folder(folder);
 }
 
-Status journal_append(Journal *m, const char *folder, const JournalShard *shard)
+Status journal_append(const char *folder, const JournalShard *shard)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], line[1024];
     name_of(path, folder);
-    TRY(add_shard(m, shard));
     JsonOut j = {0};
     put_shard(&j, shard);
-    int fd = j.failed ? -1 : open(path, O_WRONLY | O_CLOEXEC);
-    Status s = j.failed ? fail(ERR_NOMEM, "no memory for a line of %s", path) : fd < 0 ? fail(ERR_IO, "%s: %s", path, strerror(errno)) : OK;
-    /* A line break first: the line before may have been cut short. */
-    off_t end = s ? 0 : lseek(fd, 0, SEEK_END);
-    if (!s)
-        s = file_write_at(fd, path, "\n", 1, end);
-    if (!s)
-        s = file_write_at(fd, path, j.text, j.length, end + 1);
-    if (!s)
-        s = file_write_at(fd, path, "\n", 1, end + 1 + (off_t)j.length);
+    /* A line break first: the line before may have been cut short. One write: other processes append as well. */
+    int n = j.failed ? 0 : snprintf(line, sizeof line, "\n%s\n", j.text);
+    jsonout_free(&j);
+    if (n <= 0 || n >= (int)sizeof line)
+        return fail(ERR_NOMEM, "no memory for a line of %s", path);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        return fail(ERR_IO, "%s: %s", path, strerror(errno));
+    ssize_t done = write(fd, line, (size_t)n);
+    Status s = done == n ? OK : fail(ERR_IO, "%s: writing: %s", path, strerror(done < 0 ? errno : ENOSPC));
     if (!s && fsync(fd))
         s = fail(ERR_IO, "%s: fsync: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    jsonout_free(&j);
+    close(fd);
     return s;
 }
 

@@ -3,11 +3,10 @@
 #define GENLLAVA_DATA_PREPARE_PARTS_H
 
 #include <stdio.h>
-#include <sys/types.h>
+#include <xxhash.h>
 
 #include "data/formats/file.h"
 #include "data/prepare/scan.h"
-#include "data/prepare/wire.h"
 #include "data/shards/shard.h"
 
 /* ---- lock.c: one process at a time prepares a folder; a lock whose process is gone is taken over */
@@ -18,36 +17,27 @@ typedef struct PrepareLock {
 MUST_USE Status prepare_lock(PrepareLock *l, const char *folder);
 void prepare_unlock(PrepareLock *l);
 
-/* ---- jobs.c: worker processes */
-typedef struct Job {
-    pid_t pid;
-    int to, from; /* pipes: to the worker, from it */
-    int waiting;  /* messages it has not answered yet */
-} Job;
-/* Runs body(context, number, from parent, to parent) in each of n new processes; they die with this one. */
-typedef int (*JobBody)(void *context, int number, int from, int to);
-MUST_USE Status jobs_start(Job *jobs, int n, JobBody body, void *context);
-/* Waits for all; ERR_INTERNAL names one that was killed. With `kill_them` they are ended first and nothing is reported. */
-Status jobs_end(Job *jobs, int n, bool kill_them);
-/* Why worker i no longer answers. */
-Status jobs_lost(Job *jobs, int i);
+/* ---- jobs.c: worker processes, which die with this one */
+typedef Status (*JobBody)(void *context, int number);
+typedef void (*JobMeanwhile)(const void *context);
+/* Runs body(context, 0 … n-1), each in a new process, and waits for all, with a call of `meanwhile` now and then. The first that fails or is killed
+ * ends the others; its status and sentence are the result. */
+MUST_USE Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context);
 int jobs_wanted(const PrepareOptions *o);
 
-/* ---- worker.c: encodes rows */
-typedef struct ScanWork {
-    const PrepareOptions *o;
-    const Tokenizer *tok;
-    const char *folder;
-    bool keep_tokens;
-    int pictures; /* file, shared */
-} ScanWork;
-typedef struct ScanAnswer {
-    int64_t sequence;
-    int32_t status, reject; /* status not OK: the worker gives up, message says why */
-    ScanRow row;
-    char message[256];
-} ScanAnswer;
-int scan_worker(void *scan_work, int number, int from, int to);
+/* ---- numbers.c: numbers from 0, by order of first mention */
+typedef struct Numbers {
+    struct Numbered *slots;
+    size_t capacity;
+    uint32_t n; /* numbers given */
+} Numbers;
+MUST_USE Status numbers_of(Numbers *m, XXH128_hash_t key, uint32_t *number, bool *is_new);
+void numbers_free(Numbers *m);
+
+/* ---- scan_files.c, merge.c: parts of the first pass */
+MUST_USE Status scan_create(ScanFiles *f, const char *folder, int jobs);
+/* Judges the rows: bad ones to bad.jsonl, good ones stay in `rows`; counts both. */
+MUST_USE Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows);
 
 /* ---- made.c: what shards are made from */
 MUST_USE Status made_describe(const PrepareOptions *o, char **json); /* canonical; its SHA-256 is the config hash. mem_free */
@@ -74,7 +64,8 @@ void journal_free(Journal *m);
 const JournalShard *journal_shard(const Journal *m, int64_t index);
 /* The head, the bad rows of `bad_jsonl` (a file, or NULL: those of the present manifest) and the finished shards, in order. */
 MUST_USE Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl);
-MUST_USE Status journal_append(Journal *m, const char *folder, const JournalShard *s);
+/* Safe from several processes at once. */
+MUST_USE Status journal_append(const char *folder, const JournalShard *s);
 /* Says on stderr which rows were left out, the first few of each reason, and writes the report where one is wanted (both may be NULL). The rows stand in a
  * file of lines; `all`: where a person finds them all, as the end of a sentence, when no report is written to a file. */
 MUST_USE Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all);
@@ -97,8 +88,8 @@ void gather_free(Gathered *g);
 /* ---- licenses.c: the distinct prov.license of n rows, a sorted JSON list. mem_free */
 MUST_USE Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json);
 
-/* ---- build.c: the second pass. Shards of the journal that stand are kept */
-MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, Journal *m);
+/* ---- build.c: the second pass. Shards of the journal that stand are kept; the others are appended to the file */
+MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, const Journal *m);
 void shard_file_name(char *out, size_t n, int64_t index, int64_t count);
 
 /* ---- pictures.c: which picture files the shards were made from, to see later whether they changed */

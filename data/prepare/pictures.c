@@ -20,10 +20,10 @@ static Status write_entries(FILE *out, const ScanFiles *scan)
     char root[PATH_MAX], path[PATH_MAX], last[PATH_MAX] = "";
     fputs(MAGIC, out);
     for (int64_t i = 0; i < scan->totals.pictures; i++) {
-        PictureInfo info;
-        TRY(scan_picture(scan, (uint32_t)i, &info));
-        TRY(scan_name(scan, (uint32_t)i, root, path));
-        PictureEntry e = {.bytes = info.bytes, .mtime_ns = info.mtime_ns, .path_bytes = (uint32_t)strlen(path),
+        ScanPicture p;
+        TRY(scan_picture(scan, (uint32_t)i, &p));
+        TRY(scan_name(scan, (uint32_t)i, &p, root, path));
+        PictureEntry e = {.bytes = p.info.bytes, .mtime_ns = p.info.mtime_ns, .path_bytes = (uint32_t)strlen(path),
                           .root_bytes = strcmp(root, last) ? (uint32_t)strlen(root) : 0};
         fwrite(&e, sizeof e, 1, out);
         fwrite(root, e.root_bytes, 1, out);

@@ -117,7 +117,7 @@ static bool scan_is_complete(const char *folder, const char *config, ScanTotals 
     snprintf(path, sizeof path, "%s/complete", folder);
     FILE *f = fopen(path, "re");
     bool ok = f && fscanf(f, COMPLETE, found, &t->good, &t->bad, &t->pictures, &t->jobs) == 5 && !strcmp(found, config) && t->jobs >= 1 &&
-              t->jobs <= SCAN_MAX_JOBS;
+              t->jobs <= PREPARE_MAX_JOBS;
     if (f)
         fclose(f);
     return ok;
@@ -134,23 +134,21 @@ static Status mark_complete(const char *folder, const char *config, const ScanTo
 /* Reads the mixture anew. Shards in the journal are carried over: the second pass keeps those whose content is still the same. */
 static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m, ScanFiles *scan)
 {
-    ScanTotals t;
-    char bad[PATH_MAX + 16];
+    char bad[PATH_MAX];
     TRY(file_remove(folder));
     TRY(file_make_folders(folder));
     mem_free(m->inputs);
     m->inputs = NULL;
     TRY(made_inputs(o, &m->inputs, &m->newest_unix));
-    TRY(scan_run(o, folder, true, &t));
-    TRY(scan_open(scan, folder, &t));
+    TRY(scan_run(scan, o, folder, true));
     TRY(scan_sync(scan));
-    m->good = t.good;
-    m->bad = t.bad;
-    m->n_shards = (t.good + o->shard_samples - 1) / o->shard_samples;
-    snprintf(bad, sizeof bad, "%s/bad.jsonl", folder);
-    TRY(journal_write(m, o->out, bad));
+    const ScanTotals *t = &scan->totals;
+    m->good = t->good;
+    m->bad = t->bad;
+    m->n_shards = (t->good + o->shard_samples - 1) / o->shard_samples;
+    TRY(journal_write(m, o->out, file_join(bad, folder, "bad.jsonl")));
     TRY(pictures_write(scan, o->out));
-    return mark_complete(folder, m->config, &t);
+    return mark_complete(folder, m->config, t);
 }
 
 /* ---------------------------------------------------------------- tidying */
@@ -236,6 +234,15 @@ static Status after_failure(Status s, const char *folder, bool whole)
     return fail(s, "%s", sentence);
 }
 
+/* The journal with the lines that the processes of the second pass appended. */
+static Status read_back(Journal *m, const char *folder)
+{
+    bool found;
+    journal_free(m);
+    TRY(journal_read(m, folder, &found));
+    return found ? OK : fail(ERR_IO, "%s/manifest.jsonl disappeared or was damaged while shards were written", folder);
+}
+
 static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
 {
     ScanFiles scan = {0};
@@ -262,8 +269,9 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     }
     if (!s)
         s = build_shards(o, &scan, m);
-    if (scan.folder)
-        scan_close(&scan);
+    scan_close(&scan);
+    if (!s)
+        s = read_back(m, o->out);
     if (!s)
         s = journal_write(m, o->out, NULL);
     if (!s)
@@ -322,37 +330,32 @@ Status prepare_run(const PrepareOptions *o, PrepareResult *result)
 
 /* ---------------------------------------------------------------- only the index */
 
-static Status read_index(const char *folder, const ScanTotals *t, RecordIndex *out)
+static Status copy_index(const ScanFiles *scan, RecordIndex *out)
 {
-    ScanFiles scan;
-    ScanTotals without_tokens = *t;
-    without_tokens.jobs = 0;
-    TRY(scan_open(&scan, folder, &without_tokens));
-    Status s = OK;
-    out->rows = mem_alloc((size_t)t->good * sizeof *out->rows);
+    const int64_t good = scan->totals.good;
+    out->rows = mem_alloc((size_t)good * sizeof *out->rows);
     if (!out->rows)
-        s = fail(ERR_NOMEM, "no memory for the index of %" PRId64 " rows", t->good);
-    for (int64_t i = 0; i < t->good && !s; i++) {
+        return fail(ERR_NOMEM, "no memory for the index of %" PRId64 " rows", good);
+    for (; out->n < good; out->n++) {
         ScanRow row;
-        s = scan_rows(&scan, i, 1, &row);
-        if (!s)
-            out->rows[out->n++] = row.index;
+        TRY(scan_rows(scan, out->n, 1, &row));
+        out->rows[out->n] = row.index;
     }
-    scan_close(&scan);
-    return s;
+    return OK;
 }
 
 static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex *out, PrepareResult *r)
 {
-    ScanTotals t;
-    char bad[PATH_MAX + 16];
-    TRY(scan_run(o, folder, false, &t));
+    ScanFiles scan;
+    char bad[PATH_MAX];
+    TRY(scan_run(&scan, o, folder, false));
+    const ScanTotals t = scan.totals;
     *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = (t.good + o->shard_samples - 1) / o->shard_samples};
-    snprintf(bad, sizeof bad, "%s/bad.jsonl", folder);
-    TRY(journal_tell(bad, t.good, t.bad, o->report, o->report_stream, "prepare --report FILE.json lists them all"));
-    if (t.good == 0)
-        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
-    return read_index(folder, &t, out);
+    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), t.good, t.bad, o->report, o->report_stream, "prepare --report FILE.json lists them all");
+    if (!s)
+        s = t.good ? copy_index(&scan, out) : fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
+    scan_close(&scan);
+    return s;
 }
 
 Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result)

@@ -9,6 +9,8 @@
 #include "data/pictures/preprocessor.h"
 #include "data/records/records.h"
 
+enum { PREPARE_MAX_JOBS = 64 };
+
 typedef struct PrepareOptions {
     const Mixture *mixture;
     EncoderOptions encoder;
@@ -17,7 +19,7 @@ typedef struct PrepareOptions {
     bool pad;
     int64_t shard_samples;
     const char *out;           /* folder */
-    int jobs;                  /* processes; 0: as many as cores */
+    int jobs;                  /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
     bool strict;               /* any bad row is an error (65) */
     const char *report;        /* JSON file, or NULL */
     FILE *report_stream;       /* the report goes there instead, or NULL */

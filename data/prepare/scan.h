@@ -1,55 +1,62 @@
-/* scan.h: the first pass of prepare: every row read once, its fate decided, its tokens and what is known of its pictures left in files
- * of a scan folder. The second pass makes shards from them.
+/* scan.h: the first pass of prepare: every row read, its fate decided, its tokens and what is known of its pictures left in files of a scan
+ * folder. The second pass makes shards from them.
  *
- * One process reads the mixture and keeps 48 bytes a distinct picture; `jobs` processes encode rows and verify pictures. A row's place depends
- * on the file order alone, never on who worked on it.
+ * Each of J processes reads the whole mixture, so all number rows and distinct pictures alike, in order of first mention. Process j encodes the
+ * rows k = j (mod J) and checks the pictures i = j (mod J). A merge then judges the rows in order, now that all pictures are known.
+ * A process keeps 10 to 15 bytes a uid and 32 to 64 bytes a distinct picture.
  *
- *   rows       ScanRow of each good row, in order          names, places  root and path of picture i, and where in `names`
- *   tokens.J   what worker J encoded                       pictures       PictureInfo of picture i, in order of first mention
+ *   rows       ScanRow of row k; after the merge of the good rows alone
+ *   pictures   ScanPicture of picture i
+ *   more.J     what process J has of rows and pictures besides: ScanRefs, token ids, masks, names, the rows' own text
  *   bad.jsonl  {"bad_row":{…}} a line, in order */
 #ifndef GENLLAVA_DATA_PREPARE_SCAN_H
 #define GENLLAVA_DATA_PREPARE_SCAN_H
 
-#include "data/shards/index.h"
-#include "data/prepare/prepare.h"
 #include "data/pictures/picture_file.h"
-
-enum { SCAN_MAX_JOBS = 64 };
+#include "data/prepare/prepare.h"
+#include "data/shards/index.h"
 
 typedef struct ScanRow {
     uint8_t uid[16];
-    IndexRow index;
-    uint64_t at; /* in tokens.J: ids, ScanRefs, mask bytes, the row's own text */
-    uint32_t n_tokens, n_refs, n_text, n_trained;
-    uint16_t worker;
-    uint8_t flags;
+    IndexRow index;  /* index.record: k, so k mod J is the process that has the rest */
+    int64_t row;     /* in its file */
+    uint64_t at;     /* in more.J: n_pictures ScanRefs, ids, mask, words (id, path and message, each with its NUL), the row's own text */
+    uint32_t file;   /* of its source */
+    uint32_t n_pictures, n_refs, n_tokens, n_words, n_text, n_trained; /* n_refs: pictures that the encoder kept */
+    uint8_t flags, reject;
 } ScanRow;
 typedef struct ScanRef {
     uint32_t picture;
-    uint32_t role;
+    uint16_t role;
+    uint16_t kept; /* 0: of a round that the encoder cut */
 } ScanRef;
+typedef struct ScanPicture {
+    PictureInfo info;
+    uint64_t at;                      /* in more.J: root, path, each with its NUL */
+    uint32_t root_bytes, path_bytes;  /* with it */
+} ScanPicture;
 
 typedef struct ScanTotals {
     int64_t good, bad, pictures;
     int jobs;
 } ScanTotals;
 
-/* `keep_tokens` false: only rows, for planning. The folder exists and is empty. */
-MUST_USE Status scan_run(const PrepareOptions *o, const char *folder, bool keep_tokens, ScanTotals *totals);
-
-/* What a finished scan left. Descriptors are shared by fork. */
 typedef struct ScanFiles {
     char *folder;
     ScanTotals totals;
-    int rows, pictures, names, places, tokens[SCAN_MAX_JOBS];
+    int rows, pictures, more[PREPARE_MAX_JOBS]; /* descriptors, shared by fork */
 } ScanFiles;
+
+/* The whole pass, into a folder that exists and is empty; what it left is open afterwards. `keep_tokens` false: only rows, for planning. */
+MUST_USE Status scan_run(ScanFiles *out, const PrepareOptions *o, const char *folder, bool keep_tokens);
+/* A scan that another process finished. */
 MUST_USE Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *totals);
 void scan_close(ScanFiles *f);
 MUST_USE Status scan_sync(const ScanFiles *f); /* after it the scan outlives a power cut */
 MUST_USE Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out);
-/* Ids, mask, refs and text of a row, each into memory of the size the row says. */
-MUST_USE Status scan_row_contents(const ScanFiles *f, const ScanRow *row, int32_t *id, uint8_t *mask, ScanRef *refs, char *text);
-MUST_USE Status scan_picture(const ScanFiles *f, uint32_t i, PictureInfo *info);
+/* Refs, ids, mask and text of a row, each into memory of the size the row says. */
+MUST_USE Status scan_row_contents(const ScanFiles *f, const ScanRow *row, ScanRef *refs, int32_t *id, uint8_t *mask, char *text);
+MUST_USE Status scan_picture(const ScanFiles *f, uint32_t i, ScanPicture *out);
 /* root and path into two buffers of PATH_MAX bytes. */
-MUST_USE Status scan_name(const ScanFiles *f, uint32_t i, char *root, char *path);
+MUST_USE Status scan_name(const ScanFiles *f, uint32_t i, const ScanPicture *p, char *root, char *path);
 #endif

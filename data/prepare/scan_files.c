@@ -1,63 +1,63 @@
+/* The files of a scan (scan.h): made by the first pass, read by the second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 
-static Status open_one(int *fd, const char *folder, const char *name)
+static Status open_one(int *fd, const char *folder, const char *name, int flags)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
-    return *fd < 0 ? fail(ERR_MISSING, "%s: %s", path, strerror(errno)) : OK;
+    *fd = open(file_join(path, folder, name), flags | O_CLOEXEC, 0666);
+    return *fd < 0 ? fail(flags & O_CREAT ? ERR_IO : ERR_MISSING, "%s: %s", path, strerror(errno)) : OK;
 }
 
-Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *totals)
+static Status open_all(ScanFiles *f, const char *folder, const ScanTotals *totals, int flags)
 {
-    *f = (ScanFiles){.folder = mem_strdup(folder), .totals = *totals, .rows = -1, .pictures = -1, .names = -1, .places = -1};
-    for (int i = 0; i < SCAN_MAX_JOBS; i++)
-        f->tokens[i] = -1;
-    Status s = f->folder ? open_one(&f->rows, folder, "rows") : fail(ERR_NOMEM, "no memory for a name");
+    *f = (ScanFiles){.folder = mem_strdup(folder), .totals = *totals, .rows = -1, .pictures = -1};
+    memset(f->more, -1, sizeof f->more);
+    Status s = f->folder ? open_one(&f->rows, folder, "rows", flags) : fail(ERR_NOMEM, "no memory for a name");
     if (!s)
-        s = open_one(&f->pictures, folder, "pictures");
-    if (!s)
-        s = open_one(&f->names, folder, "names");
-    if (!s)
-        s = open_one(&f->places, folder, "places");
+        s = open_one(&f->pictures, folder, "pictures", flags);
     for (int i = 0; i < totals->jobs && !s; i++) {
         char name[32];
-        snprintf(name, sizeof name, "tokens.%d", i);
-        s = open_one(&f->tokens[i], folder, name);
+        snprintf(name, sizeof name, "more.%d", i);
+        s = open_one(&f->more[i], folder, name, flags);
     }
     if (s)
         scan_close(f);
     return s;
 }
 
+Status scan_create(ScanFiles *f, const char *folder, int jobs)
+{
+    return open_all(f, folder, &(ScanTotals){.jobs = jobs}, O_RDWR | O_CREAT | O_TRUNC);
+}
+
+Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *totals) { return open_all(f, folder, totals, O_RDONLY); }
+
 void scan_close(ScanFiles *f)
 {
-    int files[4] = {f->rows, f->pictures, f->names, f->places};
-    for (int i = 0; i < 4 && f->folder; i++)
-        if (files[i] >= 0)
-            close(files[i]);
-    for (int i = 0; i < SCAN_MAX_JOBS && f->folder; i++)
-        if (f->tokens[i] >= 0)
-            close(f->tokens[i]);
+    if (f->folder) {
+        close(f->rows);
+        close(f->pictures);
+        for (int i = 0; i < f->totals.jobs; i++)
+            close(f->more[i]);
+    }
     mem_free(f->folder);
     *f = (ScanFiles){0};
 }
 
 Status scan_sync(const ScanFiles *f)
 {
-    int files[4 + SCAN_MAX_JOBS] = {f->rows, f->pictures, f->names, f->places};
-    memcpy(files + 4, f->tokens, sizeof f->tokens);
-    for (int i = 0; i < 4 + f->totals.jobs; i++)
-        if (fsync(files[i]))
-            return fail(ERR_IO, "%s: fsync: %s", f->folder, strerror(errno));
-    return OK;
+    bool ok = !fsync(f->rows) && !fsync(f->pictures);
+    for (int i = 0; i < f->totals.jobs; i++)
+        ok = ok && !fsync(f->more[i]);
+    return ok ? OK : fail(ERR_IO, "%s: fsync: %s", f->folder, strerror(errno));
 }
 
 Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out)
@@ -65,35 +65,36 @@ Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out)
     return file_read_at(f->rows, "the scan's rows", out, (size_t)n * sizeof *out, first * (int64_t)sizeof *out);
 }
 
-Status scan_row_contents(const ScanFiles *f, const ScanRow *row, int32_t *id, uint8_t *mask, ScanRef *refs, char *text)
+static int more_of(const ScanFiles *f, uint32_t number) { return f->more[number % (uint32_t)f->totals.jobs]; }
+
+Status scan_row_contents(const ScanFiles *f, const ScanRow *row, ScanRef *refs, int32_t *id, uint8_t *mask, char *text)
 {
-    const size_t sizes[] = {row->n_tokens * sizeof *id, row->n_refs * sizeof *refs, row->n_tokens, row->n_text};
-    void *const to[] = {id, refs, mask, text};
+    const size_t sizes[] = {row->n_pictures * sizeof *refs, row->n_tokens * sizeof *id, row->n_tokens, row->n_words, row->n_text};
+    void *const to[] = {refs, id, mask, NULL, text};
     int64_t at = (int64_t)row->at;
-    if (row->worker >= f->totals.jobs)
-        return fail(ERR_INTERNAL, "a row of the scan names worker %d of %d", row->worker, f->totals.jobs);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        TRY(file_read_at(f->tokens[row->worker], "the scan's tokens", to[i], sizes[i], at));
+        if (to[i])
+            TRY(file_read_at(more_of(f, row->index.record), "the scan", to[i], sizes[i], at));
         at += (int64_t)sizes[i];
     }
     return OK;
 }
 
-Status scan_picture(const ScanFiles *f, uint32_t i, PictureInfo *info)
+Status scan_picture(const ScanFiles *f, uint32_t i, ScanPicture *out)
 {
-    return file_read_at(f->pictures, "the scan's pictures", info, sizeof *info, (int64_t)i * (int64_t)sizeof *info);
+    return file_read_at(f->pictures, "the scan's pictures", out, sizeof *out, (int64_t)i * (int64_t)sizeof *out);
 }
 
-Status scan_name(const ScanFiles *f, uint32_t i, char *root, char *path)
+static Status read_name(int fd, char out[PATH_MAX], uint32_t bytes, uint64_t at)
 {
-    int64_t at;
-    uint32_t head[4]; /* index, bytes of root, bytes of path, reserved */
-    TRY(file_read_at(f->places, "the scan's places", &at, sizeof at, (int64_t)i * (int64_t)sizeof at));
-    TRY(file_read_at(f->names, "the scan's names", head, sizeof head, at));
-    uint32_t root_bytes = head[1] < PATH_MAX ? head[1] : PATH_MAX - 1, path_bytes = head[2] < PATH_MAX ? head[2] : PATH_MAX - 1;
-    TRY(file_read_at(f->names, "the scan's names", root, root_bytes, at + (int64_t)sizeof head));
-    TRY(file_read_at(f->names, "the scan's names", path, path_bytes, at + (int64_t)sizeof head + head[1] + 1));
-    root[root_bytes] = 0;
-    path[path_bytes] = 0;
+    uint32_t n = bytes < PATH_MAX ? bytes : PATH_MAX;
+    TRY(file_read_at(fd, "the scan's names", out, n, (int64_t)at));
+    out[n - 1] = 0;
     return OK;
+}
+
+Status scan_name(const ScanFiles *f, uint32_t i, const ScanPicture *p, char *root, char *path)
+{
+    TRY(read_name(more_of(f, i), root, p->root_bytes, p->at));
+    return read_name(more_of(f, i), path, p->path_bytes, p->at + p->root_bytes);
 }

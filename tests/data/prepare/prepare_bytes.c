@@ -76,6 +76,28 @@ TEST(prepare_makes_the_same_bytes_with_any_number_of_jobs)
     }
 }
 
+/* max, equal uids and the pictures of other rows are decided alike by processes that do not speak with each other. */
+TEST(prepare_decides_about_rows_alike_in_every_process)
+{
+    World w;
+    PrepareResult r;
+    world_quirks(&w, "out1");
+    world_close(&w);
+    for (int jobs = 1; jobs <= 4; jobs++) {
+        char out[16];
+        snprintf(out, sizeof out, "out%d", jobs);
+        world_open(&w, "[{\"name\":\"legacy\",\"files\":[\"rows.json\"],\"image_root\":\"images\",\"max\":9},"
+                       "{\"name\":\"again\",\"files\":[\"rows.jsonl\",\"rows.json\"],\"image_root\":\"images\",\"max\":2},"
+                       "{\"name\":\"unified\",\"files\":[\"rows.jsonl\"],\"image_root\":\"images\"}]", out);
+        w.o.jobs = jobs;
+        REQUIRE_OK(prepare_run(&w.o, &r));
+        CHECK(r.good == 6 && r.bad == 11); /* 4 of the first 9; a and d of the second; of the third all are there already, or no JSON */
+        if (jobs > 1)
+            same_folder("out1", out);
+        world_close(&w);
+    }
+}
+
 /* Starts a preparation in a process of its own and kills it (not its workers: they must notice). */
 static void run_and_kill(const World *w, long after_us)
 {

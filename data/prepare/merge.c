@@ -1,0 +1,117 @@
+/* The end of the first pass: the rows judged one after the other, now that all of their pictures are known. Called by scan.c. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/formats/json.h"
+#include "data/prepare/parts.h"
+#include "kernels/base/arena.h"
+
+typedef struct Merge {
+    const PrepareOptions *o;
+    ScanFiles *files;
+    FILE *bad;
+    ScanRow row;
+    ScanRef *refs; /* of the row */
+    char *words;
+    size_t refs_capacity, words_capacity;
+} Merge;
+
+/* ---------------------------------------------------------------- rows that are left out */
+
+static Status write_bad(Merge *m, Reject why, const char *path, const char *message)
+{
+    const MixtureSource *source = &m->o->mixture->sources[m->row.index.source];
+    JsonOut j = {0};
+    jsonout_begin_object(&j, NULL);
+    jsonout_begin_object(&j, "bad_row");
+    jsonout_string(&j, "file", source->files[m->row.file]);
+    jsonout_int(&j, "row", m->row.row);
+    jsonout_string(&j, "id", m->words);
+    jsonout_string(&j, "path", path);
+    jsonout_string(&j, "reason", reject_name(why));
+    jsonout_string(&j, "message", message);
+    jsonout_end_object(&j);
+    jsonout_end_object(&j);
+    Status s = OK;
+    if (j.failed)
+        s = fail(ERR_NOMEM, "no memory for the line of a bad row");
+    else if (fprintf(m->bad, "%s\n", j.text) < 0)
+        s = fail(ERR_IO, "%s/bad.jsonl: writing: %s", m->files->folder, strerror(errno));
+    jsonout_free(&j);
+    m->files->totals.bad++;
+    return s;
+}
+
+/* A row with a bad picture is bad, whatever else it is; the first one is named. */
+static Status judge(Merge *m, bool *good)
+{
+    *good = false;
+    for (uint32_t i = 0; i < m->row.n_pictures; i++) {
+        ScanPicture p;
+        char root[PATH_MAX], path[PATH_MAX];
+        TRY(scan_picture(m->files, m->refs[i].picture, &p));
+        if (!p.info.reject)
+            continue;
+        TRY(scan_name(m->files, m->refs[i].picture, &p, root, path));
+        return write_bad(m, (Reject)p.info.reject, path, p.info.message);
+    }
+    *good = !m->row.reject;
+    const char *path = m->words + strlen(m->words) + 1;
+    return *good ? OK : write_bad(m, (Reject)m->row.reject, path, path + strlen(path) + 1);
+}
+
+/* ---------------------------------------------------------------- all rows */
+
+static Status make_room(void *array, size_t *capacity, size_t bytes)
+{
+    void **at = array, *more = bytes > *capacity ? mem_grow(*at, 2 * bytes) : *at;
+    if (!more && bytes)
+        return fail(ERR_NOMEM, "no memory for a row of %zu bytes", bytes);
+    *capacity = bytes > *capacity ? 2 * bytes : *capacity;
+    *at = more;
+    return OK;
+}
+
+static Status read_row(Merge *m, int64_t k)
+{
+    TRY(scan_rows(m->files, k, 1, &m->row));
+    const ScanRow *row = &m->row;
+    const size_t refs = row->n_pictures * sizeof *m->refs;
+    const uint64_t words_at = row->at + refs + row->n_tokens * (sizeof(int32_t) + 1);
+    const int more = m->files->more[k % m->files->totals.jobs];
+    TRY(make_room(&m->refs, &m->refs_capacity, refs));
+    TRY(make_room(&m->words, &m->words_capacity, row->n_words));
+    TRY(file_read_at(more, "the scan", m->refs, refs, (int64_t)row->at));
+    return file_read_at(more, "the scan", m->words, row->n_words, (int64_t)words_at);
+}
+
+/* Good rows move up to where bad ones were. */
+static Status merge_rows(Merge *m, int64_t rows)
+{
+    ScanFiles *f = m->files;
+    for (int64_t k = 0; k < rows; k++) {
+        bool good;
+        TRY(read_row(m, k));
+        TRY(judge(m, &good));
+        if (good)
+            TRY(file_write_at(f->rows, "the scan", &m->row, sizeof m->row, f->totals.good++ * (int64_t)sizeof m->row));
+    }
+    return ftruncate(f->rows, f->totals.good * (off_t)sizeof m->row) ? fail(ERR_IO, "%s/rows: %s", f->folder, strerror(errno)) : OK;
+}
+
+Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
+{
+    char path[PATH_MAX];
+    Merge m = {.o = o, .files = f, .bad = fopen(file_join(path, f->folder, "bad.jsonl"), "we")};
+    if (!m.bad)
+        return fail(ERR_IO, "%s: %s", path, strerror(errno));
+    Status s = merge_rows(&m, rows);
+    if (fclose(m.bad) && !s)
+        s = fail(ERR_IO, "%s: writing: %s", path, strerror(errno));
+    mem_free(m.refs);
+    mem_free(m.words);
+    return s;
+}
