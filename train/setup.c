@@ -150,7 +150,6 @@ static Status prepare_shards(void *arg)
     TRY(prepare_is_fresh(o, &fresh, &why));
     if (fresh)
         return OK;
-    log_info("preparing %s: %s", o->out, why);
     TRY_IN(file_make_folders(o->out), "data.shards");
     return prepare_run(o, &made);
 }

@@ -288,7 +288,7 @@ static Status want_pictures(Loader *ld, const StepPlanning *p, int64_t step, boo
             ld->first_use[pass++] = k;
         for (uint64_t r = s->img_off[sample]; r < s->img_off[sample + 1]; r++)
             if (s->ref_role[r] == ROLE_INPUT)
-                ld->uses[k++] = (PixelUse){s, s->ref_image[r]};
+                ld->uses[k++] = (PixelUse){ld->set.shards[s->ref_shard[r]], s->ref_image[r]};
     }
     return ld->pixels ? pixels_want(ld->pixels, step, ld->uses, k, ahead) : OK;
 }

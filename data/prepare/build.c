@@ -30,17 +30,11 @@ typedef struct Build {
     BuildState *state; /* shared by the processes */
 } Build;
 
-void shard_file_name(char *out, size_t n, int64_t index, int64_t count)
-{
-    snprintf(out, n, "shard-%05" PRId64 "-of-%05" PRId64 ".h5", index, count);
-}
-
 /* ---------------------------------------------------------------- one shard, in a worker */
 
-static void fill_attributes(const Build *b, ShardAttributes *a, int64_t k)
+static void fill_attributes(const Build *b, ShardAttributes *a)
 {
     const EncoderOptions *e = &b->o->encoder;
-    a->shard_index = k;
     a->shard_count = b->journal->n_shards;
     a->n_visual_tokens = e->n_visual;
     a->model_max_length = e->max_tokens;
@@ -127,8 +121,8 @@ static Status build_one(const Build *b, int64_t k)
     if ((size_t)snprintf(path, sizeof path, "%s/%s", b->o->out, made.file) >= sizeof path)
         return fail(ERR_CREATE, "%s: the name is too long", b->o->out);
     Gathered g;
-    TRY(gather_shard(&g, b->scan, first, n));
-    fill_attributes(b, &g.shard.attr, k);
+    TRY(gather_shard(&g, b->scan, k, first, n));
+    fill_attributes(b, &g.shard.attr);
     made.samples = n;
     made.images = g.shard.attr.n_images;
     made.tokens = g.shard.attr.n_tokens;

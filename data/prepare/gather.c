@@ -16,7 +16,6 @@ void gather_free(Gathered *g)
     mem_free(g->text);
     mem_free(g->picture);
     mem_free(g->rows);
-    mem_free(g->table);
     mem_free(g->refs);
     *g = (Gathered){0};
 }
@@ -40,43 +39,40 @@ static Status make_room(Gathered *g, int64_t n)
         *member(&g->shard, &SHARD_ARRAYS[i]) = mem_alloc(h.rows * h.columns * hdf_type_size(h.type));
         ok = ok && *member(&g->shard, &SHARD_ARRAYS[i]);
     }
-    g->places = 16;
-    while (g->places < 2 * (size_t)a->n_refs)
-        g->places *= 2;
     g->text = mem_alloc(text);
     g->picture = mem_alloc((size_t)a->n_refs * sizeof *g->picture);
-    g->table = mem_alloc(g->places * sizeof *g->table);
     g->refs = mem_alloc(most_pictures * sizeof *g->refs);
     a->n_images = 0;
-    return ok && g->text && g->picture && g->table && g->refs ? OK : fail(ERR_NOMEM, "no memory for a shard of %lld samples", (long long)n);
+    return ok && g->text && g->picture && g->refs ? OK : fail(ERR_NOMEM, "no memory for a shard of %lld samples", (long long)n);
 }
 
-/* The same bytes under two names are stored once. */
-static Status image_of(Gathered *g, const ScanFiles *scan, uint32_t picture, uint32_t *image)
+static void add_image(Gathered *g, uint32_t picture, const PictureInfo *info)
+{
+    Shard *s = &g->shard;
+    const int64_t i = s->attr.n_images++;
+    g->picture[i] = picture;
+    s->image_off[i + 1] = s->image_off[i] + (uint64_t)info->bytes;
+    s->image_wh[i][0] = info->width;
+    s->image_wh[i][1] = info->height;
+    s->image_fmt[i] = info->format;
+    s->image_orient[i] = info->orientation;
+    memcpy(s->image_sha256[i], info->sha256, sizeof info->sha256);
+    s->image_dhash[i] = info->dhash;
+    s->image_crc32c[i] = info->crc32c;
+}
+
+/* References stand in the order in which the merge gave pictures their places. */
+static Status add_ref(Gathered *g, const ScanFiles *scan, const ScanRef *ref, uint64_t at)
 {
     Shard *s = &g->shard;
     ScanPicture p;
-    TRY(scan_picture(scan, picture, &p));
-    const PictureInfo info = p.info;
-    uint64_t key;
-    memcpy(&key, info.sha256, sizeof key);
-    size_t at = key & (g->places - 1);
-    for (; g->table[at]; at = (at + 1) & (g->places - 1))
-        if (!memcmp(s->image_sha256[g->table[at] - 1], info.sha256, sizeof info.sha256)) {
-            *image = g->table[at] - 1;
-            return OK;
-        }
-    *image = (uint32_t)s->attr.n_images++;
-    g->table[at] = *image + 1;
-    g->picture[*image] = picture;
-    s->image_off[*image + 1] = s->image_off[*image] + (uint64_t)info.bytes;
-    s->image_wh[*image][0] = info.width;
-    s->image_wh[*image][1] = info.height;
-    s->image_fmt[*image] = info.format;
-    s->image_orient[*image] = info.orientation;
-    memcpy(s->image_sha256[*image], info.sha256, sizeof info.sha256);
-    s->image_dhash[*image] = info.dhash;
-    s->image_crc32c[*image] = info.crc32c;
+    TRY(scan_picture(scan, ref->picture, &p));
+    if (ref->shard == s->attr.shard_index && ref->image == s->attr.n_images)
+        add_image(g, ref->picture, &p.info);
+    s->ref_shard[at] = ref->shard;
+    s->ref_image[at] = ref->image;
+    s->ref_crc32c[at] = p.info.crc32c;
+    s->ref_role[at] = (uint8_t)ref->role;
     return OK;
 }
 
@@ -86,12 +82,9 @@ static Status add_row(Gathered *g, const ScanFiles *scan, int64_t i)
     const ScanRow *row = &g->rows[i];
     TRY(scan_row_contents(scan, row, g->refs, s->id + s->tok_off[i], s->mask + s->tok_off[i], g->text + s->text_off[i]));
     uint64_t at = s->img_off[i];
-    for (uint32_t r = 0; r < row->n_pictures; r++) {
-        if (!g->refs[r].kept)
-            continue;
-        TRY(image_of(g, scan, g->refs[r].picture, &s->ref_image[at]));
-        s->ref_role[at++] = (uint8_t)g->refs[r].role;
-    }
+    for (uint32_t r = 0; r < row->n_pictures; r++)
+        if (g->refs[r].kept)
+            TRY(add_ref(g, scan, &g->refs[r], at++));
     memcpy(s->uid[i], row->uid, sizeof row->uid);
     s->task[i] = row->index.task;
     s->flags[i] = row->flags;
@@ -125,9 +118,9 @@ static void hash_content(Gathered *g)
     snprintf(g->content, sizeof g->content, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
 }
 
-Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t first, int64_t n)
+Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t k, int64_t first, int64_t n)
 {
-    *g = (Gathered){.rows = mem_alloc((size_t)n * sizeof *g->rows)};
+    *g = (Gathered){.shard.attr.shard_index = k, .rows = mem_alloc((size_t)n * sizeof *g->rows)};
     Status s = g->rows ? scan_rows(scan, first, n, g->rows) : fail(ERR_NOMEM, "no memory for a shard of %lld samples", (long long)n);
     if (!s)
         s = make_room(g, n);

@@ -1,4 +1,5 @@
-/* The end of the first pass: the rows judged one after the other, now that all of their pictures are known. Called by scan.c. */
+/* The end of the first pass: the rows judged one after the other, now that all of their pictures are known, and each picture given its place in the
+ * shards. Called by scan.c. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,6 +10,10 @@
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 
+typedef struct Place {
+    uint32_t shard, image;
+} Place;
+
 typedef struct Merge {
     const PrepareOptions *o;
     ScanFiles *files;
@@ -17,7 +22,34 @@ typedef struct Merge {
     ScanRef *refs; /* of the row */
     char *words;
     size_t refs_capacity, words_capacity;
+    Numbers stored;        /* pictures, by their bytes: the same ones under two names are stored once */
+    Place *place;          /* [stored.n] */
+    size_t place_capacity; /* bytes */
+    Place next;            /* of a picture that is not stored yet */
 } Merge;
+
+static Status make_room(void *array, size_t *capacity, size_t bytes)
+{
+    void **at = array, *more = bytes > *capacity ? mem_grow(*at, 2 * bytes) : *at;
+    if (!more && bytes)
+        return fail(ERR_NOMEM, "no memory for %zu bytes of the scan", bytes);
+    *capacity = bytes > *capacity ? 2 * bytes : *capacity;
+    *at = more;
+    return OK;
+}
+
+static Status read_row(Merge *m, int64_t k)
+{
+    TRY(scan_rows(m->files, k, 1, &m->row));
+    const ScanRow *row = &m->row;
+    const size_t refs = row->n_pictures * sizeof *m->refs;
+    const uint64_t words_at = row->at + refs + row->n_tokens * (sizeof(int32_t) + 1);
+    const int more = m->files->more[k % m->files->totals.jobs];
+    TRY(make_room(&m->refs, &m->refs_capacity, refs));
+    TRY(make_room(&m->words, &m->words_capacity, row->n_words));
+    TRY(file_read_at(more, "the scan", m->refs, refs, (int64_t)row->at));
+    return file_read_at(more, "the scan", m->words, row->n_words, (int64_t)words_at);
+}
 
 /* ---------------------------------------------------------------- rows that are left out */
 
@@ -63,32 +95,44 @@ static Status judge(Merge *m, bool *good)
     return *good ? OK : write_bad(m, (Reject)m->row.reject, path, path + strlen(path) + 1);
 }
 
-/* ---------------------------------------------------------------- all rows */
+/* ---------------------------------------------------------------- rows that stay */
 
-static Status make_room(void *array, size_t *capacity, size_t bytes)
+static Status find_place(Merge *m, ScanRef *ref)
 {
-    void **at = array, *more = bytes > *capacity ? mem_grow(*at, 2 * bytes) : *at;
-    if (!more && bytes)
-        return fail(ERR_NOMEM, "no memory for a row of %zu bytes", bytes);
-    *capacity = bytes > *capacity ? 2 * bytes : *capacity;
-    *at = more;
+    ScanPicture p;
+    XXH128_hash_t key;
+    uint32_t number;
+    bool is_new;
+    TRY(scan_picture(m->files, ref->picture, &p));
+    memcpy(&key, p.info.sha256, sizeof key);
+    TRY(numbers_of(&m->stored, key, &number, &is_new));
+    TRY(make_room(&m->place, &m->place_capacity, (number + (size_t)1) * sizeof *m->place));
+    if (is_new) {
+        m->place[number] = m->next;
+        m->next.image++;
+    }
+    ref->shard = m->place[number].shard;
+    ref->image = m->place[number].image;
     return OK;
 }
 
-static Status read_row(Merge *m, int64_t k)
+/* The row moves up to where bad ones were. */
+static Status keep_row(Merge *m)
 {
-    TRY(scan_rows(m->files, k, 1, &m->row));
     const ScanRow *row = &m->row;
-    const size_t refs = row->n_pictures * sizeof *m->refs;
-    const uint64_t words_at = row->at + refs + row->n_tokens * (sizeof(int32_t) + 1);
-    const int more = m->files->more[k % m->files->totals.jobs];
-    TRY(make_room(&m->refs, &m->refs_capacity, refs));
-    TRY(make_room(&m->words, &m->words_capacity, row->n_words));
-    TRY(file_read_at(more, "the scan", m->refs, refs, (int64_t)row->at));
-    return file_read_at(more, "the scan", m->words, row->n_words, (int64_t)words_at);
+    const int64_t k = m->files->totals.good++, shard = k / m->o->shard_samples;
+    if (shard > m->next.shard)
+        m->next = (Place){.shard = (uint32_t)shard}; /* a mixture has fewer than 2^32 rows */
+    for (uint32_t i = 0; i < row->n_pictures; i++)
+        if (m->refs[i].kept)
+            TRY(find_place(m, &m->refs[i]));
+    const int more = m->files->more[row->index.record % (uint32_t)m->files->totals.jobs];
+    TRY(file_write_at(more, "the scan", m->refs, row->n_pictures * sizeof *m->refs, (int64_t)row->at));
+    return file_write_at(m->files->rows, "the scan", row, sizeof *row, k * (int64_t)sizeof *row);
 }
 
-/* Good rows move up to where bad ones were. */
+/* ---------------------------------------------------------------- all rows */
+
 static Status merge_rows(Merge *m, int64_t rows)
 {
     ScanFiles *f = m->files;
@@ -97,7 +141,7 @@ static Status merge_rows(Merge *m, int64_t rows)
         TRY(read_row(m, k));
         TRY(judge(m, &good));
         if (good)
-            TRY(file_write_at(f->rows, "the scan", &m->row, sizeof m->row, f->totals.good++ * (int64_t)sizeof m->row));
+            TRY(keep_row(m));
     }
     return ftruncate(f->rows, f->totals.good * (off_t)sizeof m->row) ? fail(ERR_IO, "%s/rows: %s", f->folder, strerror(errno)) : OK;
 }
@@ -109,9 +153,12 @@ Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
     if (!m.bad)
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
     Status s = merge_rows(&m, rows);
+    f->totals.images = m.stored.n;
     if (fclose(m.bad) && !s)
         s = fail(ERR_IO, "%s: writing: %s", path, strerror(errno));
     mem_free(m.refs);
     mem_free(m.words);
+    mem_free(m.place);
+    numbers_free(&m.stored);
     return s;
 }

@@ -7,7 +7,7 @@
 
 #include "data/formats/file.h"
 #include "data/prepare/scan.h"
-#include "data/shards/shard.h"
+#include "data/shards/shard_set.h"
 
 /* ---- lock.c: one process at a time prepares a folder; a lock whose process is gone is taken over */
 typedef struct PrepareLock {
@@ -79,10 +79,9 @@ typedef struct Gathered {
     char content[33];
     ScanRow *rows;     /* scratch from here on */
     ScanRef *refs;
-    uint32_t *table;
-    size_t places;
 } Gathered;
-MUST_USE Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t first, int64_t n);
+/* Shard k: n good rows from `first` on. */
+MUST_USE Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t k, int64_t first, int64_t n);
 void gather_free(Gathered *g);
 
 /* ---- licenses.c: the distinct prov.license of n rows, a sorted JSON list. mem_free */
@@ -90,7 +89,6 @@ MUST_USE Status prepare_licenses(const char *text, const uint64_t *text_off, int
 
 /* ---- build.c: the second pass. Shards of the journal that stand are kept; the others are appended to the file */
 MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, const Journal *m);
-void shard_file_name(char *out, size_t n, int64_t index, int64_t count);
 
 /* ---- pictures.c: which picture files the shards were made from, to see later whether they changed */
 MUST_USE Status pictures_write(const ScanFiles *scan, const char *folder);

@@ -162,12 +162,12 @@ static Status tidy(const char *folder, const Journal *m, bool shards_too)
     Status s = OK;
     for (struct dirent *e; !s && (e = readdir(d));) {
         int64_t k, n;
-        int end = 0;
-        bool shard = sscanf(e->d_name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", &k, &n, &end) == 2 && end;
+        const char *rest = shard_read_name(e->d_name, &k, &n);
+        bool shard = rest;
         bool ours = shard || !strncmp(e->d_name, "manifest.jsonl", 14) || !strncmp(e->d_name, "pictures.list", 13);
         bool temporary = ours && strstr(e->d_name, ".tmp.");
         const JournalShard *j = shard && m ? journal_shard(m, k) : NULL;
-        bool foreign = shards_too && shard && !e->d_name[end] && (!j || strcmp(j->file, e->d_name));
+        bool foreign = shards_too && shard && !*rest && (!j || strcmp(j->file, e->d_name));
         if ((temporary || foreign) && unlinkat(dirfd(d), e->d_name, 0) && errno != ENOENT)
             s = fail(ERR_IO, "%s/%s: cannot be removed: %s", folder, e->d_name, strerror(errno));
     }
@@ -289,6 +289,8 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
     Status s = journal_read(&m, o->out, &found);
     if (!s)
         s = compare(o, &m, found, config, made_from, &fresh);
+    if (!s && !fresh)
+        log_info("preparing %s: %s", o->out, why_text);
     if (!s && fresh && all_stand(&m, o->out)) {
         s = tidy(o->out, &m, true);
         if (!s && !access(scan_at, F_OK)) /* a kill came before the last two events */
@@ -333,6 +335,7 @@ Status prepare_run(const PrepareOptions *o, PrepareResult *result)
 static Status copy_index(const ScanFiles *scan, RecordIndex *out)
 {
     const int64_t good = scan->totals.good;
+    out->n_images = scan->totals.images;
     out->rows = mem_alloc((size_t)good * sizeof *out->rows);
     if (!out->rows)
         return fail(ERR_NOMEM, "no memory for the index of %" PRId64 " rows", good);

@@ -35,6 +35,6 @@ MUST_USE Status prepare_config_hash(const PrepareOptions *o, char out[65]);
 MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why);
 /* What a loader can plan with, without making shards: reads the whole mixture, writes nothing but a temporary folder. index_free. */
 MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result);
-/* Builds what is missing; shards that verify are kept. Resumable after a kill at any moment. */
+/* Builds what is missing, after a line that says why; shards that verify are kept. Resumable after a kill at any moment. */
 MUST_USE Status prepare_run(const PrepareOptions *o, PrepareResult *result);
 #endif

@@ -29,6 +29,7 @@ typedef struct ScanRef {
     uint32_t picture;
     uint16_t role;
     uint16_t kept; /* 0: of a round that the encoder cut */
+    uint32_t shard, image; /* where it is stored: the first shard that refers to it. Known after the merge, of good rows */
 } ScanRef;
 typedef struct ScanPicture {
     PictureInfo info;
@@ -37,7 +38,8 @@ typedef struct ScanPicture {
 } ScanPicture;
 
 typedef struct ScanTotals {
-    int64_t good, bad, pictures;
+    int64_t good, bad, pictures; /* pictures: distinct names */
+    int64_t images;              /* distinct pictures of good rows; not known of a scan that another process finished */
     int jobs;
 } ScanTotals;
 

@@ -20,6 +20,7 @@ typedef struct IndexRow {
 typedef struct RecordIndex {
     IndexRow *rows; /* in file order */
     int64_t n;
+    int64_t n_images; /* distinct pictures */
     int32_t patches;
 } RecordIndex;
 

@@ -51,6 +51,31 @@ static Status read_text_field(Shard *s, HdfFile *f, const ShardField *field)
     return r;
 }
 
+static Status read_int_field(Shard *s, HdfFile *f, const ShardField *field)
+{
+    int64_t value;
+    TRY(hdf_get_int(f, field->name, &value));
+    if (value < field->least || value > field->most)
+        return fail(ERR_DATA, "%s: attribute %s is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, s->path, field->name, value, field->least,
+                    field->most);
+    memcpy((char *)&s->attr + field->member, &value, sizeof value);
+    return OK;
+}
+
+/* Every count is one of numbers that lie in the file: a small file cannot make us ask for much memory. Token arrays alone are deflated. */
+static Status check_counts(const Shard *s, uint64_t file_bytes)
+{
+    enum { DEFLATE_MOST = 1032 };
+    const ShardAttributes *a = &s->attr;
+    if ((uint64_t)a->n_samples > file_bytes || (uint64_t)a->n_images > file_bytes || (uint64_t)a->n_refs > file_bytes ||
+        (uint64_t)a->n_tokens / DEFLATE_MOST > file_bytes)
+        return fail(ERR_DATA, "%s: announces %" PRId64 " samples, %" PRId64 " images, %" PRId64 " references, %" PRId64 " tokens in %" PRIu64 " bytes",
+                    s->path, a->n_samples, a->n_images, a->n_refs, a->n_tokens, file_bytes);
+    if (a->shard_index >= a->shard_count)
+        return fail(ERR_DATA, "%s: says that it is shard %" PRId64 " of %" PRId64, s->path, a->shard_index, a->shard_count);
+    return OK;
+}
+
 static Status read_attributes(Shard *s, HdfFile *f)
 {
     char *schema;
@@ -64,17 +89,9 @@ static Status read_attributes(Shard *s, HdfFile *f)
     if (finished != 1)
         return fail(ERR_DATA, "%s: was not finished; run prepare again", s->path);
     for (int i = 0; i < N_SHARD_INTS; i++)
-        TRY(hdf_get_int(f, SHARD_INTS[i].name, (int64_t *)(void *)((char *)&s->attr + SHARD_INTS[i].member)));
+        TRY(read_int_field(s, f, &SHARD_INTS[i]));
     for (int i = 0; i < N_SHARD_TEXTS; i++)
         TRY(read_text_field(s, f, &SHARD_TEXTS[i]));
-    const ShardAttributes *a = &s->attr;
-    const int64_t sizes[] = {a->n_samples, a->n_images, a->n_tokens, a->n_refs};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i] < 0 || sizes[i] > INT64_C(1) << 40)
-            return fail(ERR_DATA, "%s: announces %" PRId64 " samples, images, tokens or references", s->path, sizes[i]);
-    if (a->vocab_size < 1 || a->vocab_size > INT32_MAX || a->patches < 0 || a->patches > INT32_MAX || a->n_visual_tokens < 0)
-        return fail(ERR_DATA, "%s: vocab_size %" PRId64 ", patches %" PRId64 ", n_visual_tokens %" PRId64 " are out of range", s->path,
-                    a->vocab_size, a->patches, a->n_visual_tokens);
     TRY(hdf_get_text(f, "inputs", &s->attr.inputs));
     TRY(hdf_get_text(f, "licenses", &s->attr.licenses));
     return hdf_get_text(f, "tok_added", &s->attr.tok_added);
@@ -94,6 +111,35 @@ static Status check_offsets(const Shard *s, const char *name, const uint64_t *of
     return OK;
 }
 
+Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder)
+{
+    const uint32_t image = s->ref_image[r];
+    if (image >= holder->attr.n_images)
+        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which has %" PRId64 " images", s->path, r, image, s->ref_shard[r],
+                    holder->attr.n_images);
+    if (s->ref_crc32c[r] != holder->image_crc32c[image])
+        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which is another picture; run prepare again", s->path, r, image,
+                    s->ref_shard[r]);
+    return OK;
+}
+
+/* What other shards hold is checked once they are open (shard_set.c). */
+static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs)
+{
+    unsigned flags = 0;
+    for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++) {
+        if (s->ref_shard[r] > s->attr.shard_index || s->ref_role[r] > ROLE_MASK)
+            return fail(ERR_DATA, "%s: /ref of sample %" PRId64 " leads to shard %u with role %d", s->path, i, s->ref_shard[r], s->ref_role[r]);
+        if (s->ref_shard[r] == s->attr.shard_index)
+            TRY(shard_check_ref(s, r, s));
+        *inputs += s->ref_role[r] == ROLE_INPUT;
+        flags |= s->ref_role[r] == ROLE_INPUT ? FLAG_HAS_INPUT : s->ref_role[r] == ROLE_TARGET ? FLAG_HAS_TARGET : 0u;
+    }
+    if (flags != s->flags[i])
+        return fail(ERR_DATA, "%s: /sample/flags of sample %" PRId64 " is %d, should be %u", s->path, i, s->flags[i], flags);
+    return OK;
+}
+
 static Status check_sample(const Shard *s, int64_t i)
 {
     const uint64_t first = s->tok_off[i], last = s->tok_off[i + 1];
@@ -108,11 +154,7 @@ static Status check_sample(const Shard *s, int64_t i)
         placeholders += image;
         trained += s->mask[t] & MASK_TRAINED;
     }
-    for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++) {
-        if (s->ref_image[r] >= (uint64_t)s->attr.n_images || s->ref_role[r] > ROLE_MASK)
-            return fail(ERR_DATA, "%s: /ref of sample %" PRId64 " names image %u with role %d", s->path, i, s->ref_image[r], s->ref_role[r]);
-        inputs += s->ref_role[r] == ROLE_INPUT;
-    }
+    TRY(check_refs(s, i, &inputs));
     uint64_t expanded = last - first - placeholders + placeholders * (uint64_t)s->attr.patches;
     if (placeholders != inputs || trained != s->n_train[i] || expanded != s->exp_len[i] || expanded > INT32_MAX)
         return fail(ERR_DATA, "%s: sample %" PRId64 " has %" PRIu64 " image tokens for %" PRIu64 " images, %" PRIu64
@@ -144,6 +186,7 @@ static Status check_contents(const Shard *s, uint64_t image_bytes)
 static Status load(Shard *s, HdfFile *f, const ShardSeal *seal)
 {
     TRY(read_attributes(s, f));
+    TRY(check_counts(s, seal->file_bytes));
     for (int i = 0; i < N_SHARD_ARRAYS; i++) {
         const HdfArray a = shard_array(&SHARD_ARRAYS[i], &s->attr);
         TRY(hdf_read(f, &a, member(s, &SHARD_ARRAYS[i]), NULL));

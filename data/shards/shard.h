@@ -1,4 +1,5 @@
-/* shard.h: one HDF5 file of prepared samples (layout: data/SCHEMA.md); readers see plain arrays.
+/* shard.h: one HDF5 file of prepared samples (layout: data/SCHEMA.md); readers see plain arrays. A picture of a sample lies in this shard or in an
+ * earlier one of the same set.
  * Image bytes lie contiguous and are read with pread at image_data_offset, from any thread, without the HDF5 lock. */
 #ifndef GENLLAVA_DATA_SHARDS_SHARD_H
 #define GENLLAVA_DATA_SHARDS_SHARD_H
@@ -28,7 +29,8 @@ typedef struct Shard {
     uint32_t *n_train, *exp_len, *record; /* record: number over the mixture */
     int32_t *id;                    /* [n_tokens] ID_IMAGE kept */
     uint8_t *mask;                  /* [n_tokens] encode.h */
-    uint32_t *ref_image;            /* [n_refs] */
+    uint32_t *ref_shard, *ref_image; /* [n_refs] the shard that holds the picture, which of its images */
+    uint32_t *ref_crc32c;           /* of the picture's bytes */
     uint8_t *ref_role;
     uint64_t *image_off;            /* [n_images+1] */
     uint16_t (*image_wh)[2];
@@ -45,9 +47,11 @@ typedef struct Shard {
 enum { FLAG_HAS_INPUT = 1, FLAG_HAS_TARGET = 2 }; /* bits of Shard.flags */
 
 /* Refuses files without our seal (any bit changed outside the image bytes), schema or `finished`, with external storage, links, foreign
- * filters or variable-length types, and inconsistent offsets; names the dataset. */
+ * filters or variable-length types, and inconsistent attributes, offsets, ids and references; names the dataset. */
 MUST_USE Status shard_open(Shard **out, const char *path);
 void shard_close(Shard **s);
+/* Whether `holder`, the shard that reference r of s names, has that picture. */
+MUST_USE Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder);
 /* The compressed bytes of image i into buf (size image_off[i+1]-image_off[i]); crc32c verified. Thread-safe. */
 MUST_USE Status shard_image(const Shard *s, int64_t i, uint8_t *buf);
 /* The original line of sample i; caller frees with mem_free. */

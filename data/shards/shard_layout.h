@@ -5,7 +5,7 @@
 #include "data/formats/hdf5.h"
 #include "data/shards/shard.h"
 
-#define SHARD_SCHEMA "genllava.shard/1"
+#define SHARD_SCHEMA "genllava.shard/2"
 #define SHARD_IMAGE_DATA "/image/data"
 #define SHARD_TEXT_DATA "/text/data"
 enum { TEXT_CHUNK = 1 << 20 };
@@ -25,6 +25,7 @@ typedef struct ShardArray {
 typedef struct ShardField {
     const char *name;
     size_t member, size; /* offset in ShardAttributes; bytes of a text buffer */
+    int64_t least, most; /* of an integer */
 } ShardField;
 
 extern const ShardArray SHARD_ARRAYS[];

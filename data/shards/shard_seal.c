@@ -6,10 +6,12 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "data/shards/shard_layout.h"
 #include "data/shards/shard_writer.h"
 #include "kernels/base/arena.h"
 
-#define MAGIC "GENLLAVA SHARD 1\n"
+#define MAGIC "GENLLAVA SHARD 2\n"
+#define OLDER "GENLLAVA SHARD 1\n" /* each shard held the pictures of all its samples */
 static const char TEMPLATE[] = MAGIC "file_bytes %020" PRIu64 "\nimage_offset %020" PRIu64 "\nimage_bytes %020" PRIu64 "\nindex_xxh3 %s\n";
 enum { PIECE = 1 << 20 };
 
@@ -92,6 +94,8 @@ Status shard_check_seal(int fd, const char *path, bool all, ShardSeal *seal)
     ssize_t n = pread(fd, block, sizeof block, 0);
     if (n < 0)
         return fail(ERR_IO, "%s: reading: %s", path, strerror(errno));
+    if (!memcmp(block, OLDER, strlen(OLDER)))
+        return fail(ERR_DATA, "%s: a shard of the older layout genllava.shard/1, this program reads " SHARD_SCHEMA "; run prepare again", path);
     if (memcmp(block, MAGIC, strlen(MAGIC)))
         return fail(ERR_DATA, "%s: not a shard made by prepare (%s)", path,
                     n >= 8 && !memcmp(block, "\x89HDF\r\n\x1a\n", 8) ? "an HDF5 file without the GenLLaVA seal" : "no GenLLaVA seal");

@@ -19,12 +19,23 @@ void shards_close(ShardSet *s)
     *s = (ShardSet){0};
 }
 
+void shard_file_name(char *out, size_t n, int64_t index, int64_t count)
+{
+    snprintf(out, n, "shard-%05" PRId64 "-of-%05" PRId64 ".h5", index, count);
+}
+
+const char *shard_read_name(const char *name, int64_t *index, int64_t *count)
+{
+    int end = 0;
+    return sscanf(name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", index, count, &end) == 2 && end ? name + end : NULL;
+}
+
 /* The number of shards that a name speaks of. */
 static Status read_count(void *count, const char *name)
 {
     int64_t k, n, *before = count;
-    int end = 0;
-    if (sscanf(name, "shard-%5" SCNd64 "-of-%5" SCNd64 ".h5%n", &k, &n, &end) != 2 || !end || name[end])
+    const char *rest = shard_read_name(name, &k, &n);
+    if (!rest || *rest)
         return OK;
     if (*before && n != *before)
         return fail(ERR_DATA, "holds shards of two preparations, of %" PRId64 " and of %" PRId64 "; run prepare again", *before, n);
@@ -66,16 +77,43 @@ static void fill_rows(ShardSet *set, int64_t k, int32_t first_visual)
     }
 }
 
+static Status open_one(Shard **out, const char *folder, int64_t k, int64_t n)
+{
+    char path[PATH_MAX], name[64];
+    shard_file_name(name, sizeof name, k, n);
+    return shard_open(out, file_join(path, folder, name));
+}
+
+Status shard_open_beside(Shard **out, const Shard *s, int64_t index)
+{
+    char folder[PATH_MAX];
+    TRY(open_one(out, file_folder(folder, s->path), index, s->attr.shard_count));
+    Status r = check_alike(s, *out, index, s->attr.shard_count);
+    if (r)
+        shard_close(out);
+    return r;
+}
+
+static Status check_refs(const ShardSet *set)
+{
+    for (int64_t k = 0; k < set->n; k++) {
+        const Shard *s = set->shards[k];
+        for (uint64_t r = 0; r < (uint64_t)s->attr.n_refs; r++)
+            if (s->ref_shard[r] != k)
+                TRY(shard_check_ref(s, r, set->shards[s->ref_shard[r]]));
+    }
+    return OK;
+}
+
 static Status open_all(ShardSet *s, const char *folder)
 {
     for (int64_t k = 0; k < s->n; k++) {
-        char path[PATH_MAX], name[64];
-        snprintf(name, sizeof name, "shard-%05" PRId64 "-of-%05" PRId64 ".h5", k, s->n);
-        TRY(shard_open(&s->shards[k], file_join(path, folder, name)));
+        TRY(open_one(&s->shards[k], folder, k, s->n));
         TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
         s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
+        s->index.n_images += s->shards[k]->attr.n_images;
     }
-    return OK;
+    return check_refs(s);
 }
 
 Status shards_open(ShardSet *out, const char *folder, int32_t first_visual)
@@ -88,7 +126,8 @@ Status shards_open(ShardSet *out, const char *folder, int32_t first_visual)
     out->first = mem_alloc((size_t)(n + 1) * sizeof *out->first);
     Status s = out->shards && out->first ? open_all(out, folder) : fail(ERR_NOMEM, "no memory for %" PRId64 " shards", n);
     if (!s) {
-        out->index = (RecordIndex){.n = out->first[n], .patches = (int32_t)out->shards[0]->attr.patches};
+        out->index.n = out->first[n];
+        out->index.patches = (int32_t)out->shards[0]->attr.patches;
         out->index.rows = mem_alloc((size_t)out->index.n * sizeof *out->index.rows);
         s = !out->index.rows      ? fail(ERR_NOMEM, "no memory for the index of %" PRId64 " samples", out->index.n)
             : out->index.n < 1 || out->index.n > UINT32_MAX ? fail(ERR_DATA, "%s: holds %" PRId64 " samples", folder, out->index.n)

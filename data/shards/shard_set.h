@@ -10,9 +10,17 @@ typedef struct ShardSet {
     int64_t n, *first; /* [n+1] row of the index where each begins */
     RecordIndex index;
 } ShardSet;
-/* All shards of one preparation must be there: shard-KKKKK-of-NNNNN.h5 for one N, alike in what they were made from. first_visual: id of [IMG0]. */
+/* All shards of one preparation must be there: shard-KKKKK-of-NNNNN.h5 for one N, alike in what they were made from, with every picture that they refer
+ * to. first_visual: id of [IMG0]. */
 MUST_USE Status shards_open(ShardSet *out, const char *folder, int32_t first_visual);
 void shards_close(ShardSet *s);
 /* The shard of a row of the index, and which sample of it that is. */
 const Shard *shards_find(const ShardSet *s, uint32_t row, int64_t *sample);
+
+/* Another shard of the set that s belongs to, from the same folder. */
+MUST_USE Status shard_open_beside(Shard **out, const Shard *s, int64_t index);
+/* shard-KKKKK-of-NNNNN.h5 */
+void shard_file_name(char *out, size_t n, int64_t index, int64_t count);
+/* The numbers in a name that begins so. Returns what follows, NULL when it is no shard's name. */
+const char *shard_read_name(const char *name, int64_t *index, int64_t *count);
 #endif

@@ -38,7 +38,9 @@ const ShardArray SHARD_ARRAYS[] = {
     ARRAY("/sample/record", HDF_U32, 1, COUNT_SAMPLES, 65536, false, record),
     ARRAY("/tok/id", HDF_I32, 1, COUNT_TOKENS, 262144, true, id),
     ARRAY("/tok/mask", HDF_U8, 1, COUNT_TOKENS, 1048576, true, mask),
+    ARRAY("/ref/shard", HDF_U32, 1, COUNT_REFS, 65536, false, ref_shard),
     ARRAY("/ref/image", HDF_U32, 1, COUNT_REFS, 65536, false, ref_image),
+    ARRAY("/ref/crc32c", HDF_U32, 1, COUNT_REFS, 65536, false, ref_crc32c),
     ARRAY("/ref/role", HDF_U8, 1, COUNT_REFS, 65536, false, ref_role),
     ARRAY("/image/off", HDF_U64, 1, COUNT_IMAGES_1, 65536, false, image_off),
     ARRAY("/image/wh", HDF_U16, 2, COUNT_IMAGES, 65536, false, image_wh),
@@ -51,17 +53,28 @@ const ShardArray SHARD_ARRAYS[] = {
 };
 const int N_SHARD_ARRAYS = sizeof SHARD_ARRAYS / sizeof *SHARD_ARRAYS;
 
-#define FIELD(name, member) {name, offsetof(ShardAttributes, member), sizeof ((ShardAttributes *)0)->member}
+/* No file holds more than 2^40 of anything; products of these limits fit 64 bits. */
+#define MANY (INT64_C(1) << 40)
+#define FIELD(name, member, least, most) {name, offsetof(ShardAttributes, member), sizeof ((ShardAttributes *)0)->member, least, most}
 const ShardField SHARD_INTS[] = {
-    FIELD("shard_index", shard_index), FIELD("shard_count", shard_count), FIELD("n_samples", n_samples),
-    FIELD("n_images", n_images), FIELD("n_tokens", n_tokens), FIELD("n_refs", n_refs),
-    FIELD("n_visual_tokens", n_visual_tokens), FIELD("model_max_length", model_max_length), FIELD("vocab_size", vocab_size),
-    FIELD("patches", patches), FIELD("created_unix", created_unix),
+    FIELD("shard_index", shard_index, 0, UINT32_MAX - 1),
+    FIELD("shard_count", shard_count, 1, UINT32_MAX),
+    FIELD("n_samples", n_samples, 0, MANY),
+    FIELD("n_images", n_images, 0, UINT32_MAX),
+    FIELD("n_tokens", n_tokens, 0, MANY),
+    FIELD("n_refs", n_refs, 0, MANY),
+    FIELD("n_visual_tokens", n_visual_tokens, 0, 1 << 20),
+    FIELD("model_max_length", model_max_length, 1, INT32_MAX),
+    FIELD("vocab_size", vocab_size, 1, INT32_MAX / 2),
+    FIELD("patches", patches, 0, 1 << 20),
+    FIELD("created_unix", created_unix, INT64_MIN, INT64_MAX),
 };
 const int N_SHARD_INTS = sizeof SHARD_INTS / sizeof *SHARD_INTS;
 const ShardField SHARD_TEXTS[] = {
-    FIELD("config_sha256", config_sha256), FIELD("tok_sha256", tok_sha256), FIELD("template", template_name),
-    FIELD("image_aspect_ratio", aspect),
+    FIELD("config_sha256", config_sha256, 0, 0),
+    FIELD("tok_sha256", tok_sha256, 0, 0),
+    FIELD("template", template_name, 0, 0),
+    FIELD("image_aspect_ratio", aspect, 0, 0),
 };
 const int N_SHARD_TEXTS = sizeof SHARD_TEXTS / sizeof *SHARD_TEXTS;
 

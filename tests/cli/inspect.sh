@@ -53,6 +53,30 @@ expect 2 '--pixels needs --config' "$build/inspect" "$shard" --sample 1 --pixels
 "$build/inspect" "$shard" --sample 1 --pixels "$tmp/x.ppm" --config "$parity/vision_full/config.json" || wrong "--pixels failed"
 [ "$(head -c 13 "$tmp/x.ppm" | tr '\n' ' ')" = "P6 31 31 255 " ] && [ "$(wc -c < "$tmp/x.ppm")" = $((13 + 31 * 31 * 3)) ] || wrong "the PPM is not 31x31"
 "$build/inspect" "$shard" --sample 1 --image 0 --pixels - --config "$parity/vision_full/config.json" | cmp -s - "$tmp/x.ppm" || wrong "--pixels - differs"
+
+# pictures of other shards: the sample of this one shows what the first holds
+cat > "$tmp/rows.json" <<'END'
+[{"id":"0","image":"a.png","conversations":[{"from":"human","value":"<image>\nWhat?"},{"from":"gpt","value":"This."}]},
+ {"id":"1","image":"a.png","conversations":[{"from":"human","value":"<image>\nAnd?"},{"from":"gpt","value":"That."}]}]
+END
+cp "$root/tests/fixtures/images/rgb.png" "$tmp/a.png"
+"$build/prepare" --config "$parity/vision_full/config.json" --out "$tmp/pair" --set data.shard_samples=1 --quiet \
+    --set 'data.mixture=[{"name":"a","files":["'"$tmp/rows.json"'"]}]' > /dev/null || wrong "prepare failed"
+expect 0 'references 2 to them, 1 from one shard to another' "$build/inspect" "$tmp/pair"
+second=$tmp/pair/shard-00001-of-00002.h5
+expect 0 'image 0: input, stored as image 0 of shard-00000-of-00002.h5, PNG ' "$build/inspect" "$second" --sample 0
+expect 0 '"format": "PNG"' "$build/inspect" "$second" --sample 0 --format json
+"$build/inspect" "$tmp/pair" --sample 0 --pixels "$tmp/first.ppm" --config "$parity/vision_full/config.json" || wrong "--pixels failed"
+"$build/inspect" "$second" --sample 0 --pixels - --config "$parity/vision_full/config.json" | cmp -s - "$tmp/first.ppm" || wrong "--pixels of another shard differs"
+mkdir "$tmp/alone"
+cp "$second" "$tmp/alone"
+second=$tmp/alone/shard-00001-of-00002.h5
+expect 0 'stored as image 0 of shard-00000-of-00002.h5, which is not beside this shard' "$build/inspect" "$second" --sample 0
+expect 66 "sample 0 of $second shows image 0 of shard 0 of its set, which is not beside it" \
+    "$build/inspect" "$second" --sample 0 --pixels - --config "$parity/vision_full/config.json"
+printf 'GENLLAVA SHARD 1\n' | dd of="$second" conv=notrunc 2> /dev/null
+expect 65 "$second: a shard of the older layout genllava.shard/1, this program reads genllava.shard/2" "$build/inspect" "$second"
+
 printf X | dd of="$shard" bs=1 seek=2000 conv=notrunc 2> /dev/null
 expect 65 'damaged' "$build/inspect" "$shard"
 

@@ -85,4 +85,12 @@ diff -r "$tmp/one" "$tmp/full" > /dev/null || wrong "other bytes after a full di
 printf X | dd of="$tmp/two/shard-00003-of-00008.h5" bs=1 seek=2000 conv=notrunc 2> /dev/null
 expect 0 'shard-00003-of-00008.h5 is damaged and is made again' "$build/prepare" --config "$tmp/run.json" --out "$tmp/two"
 diff -r "$tmp/one" "$tmp/two" > /dev/null || wrong "other bytes after a repair"
+
+# shards of the older layout are made again, whoever meets them, and one line says why
+for again in "prepare --config $tmp/run.json --out $tmp/two" "train $small --set data.shards=$tmp/two --set save.dir=$tmp/older --steps=1"; do
+    sed -i '1s|genllava.shard/2|genllava.shard/1|; 1s|"config_sha256":"[0-9a-f]*|"config_sha256":"'"$(printf '%064d' 1)"'|' "$tmp/two/manifest.jsonl"
+    for shard in "$tmp/two"/*.h5; do printf 'GENLLAVA SHARD 1\n' | dd of="$shard" conv=notrunc 2> /dev/null; done
+    expect 0 "preparing $tmp/two: schema was genllava.shard/1, is genllava.shard/2" "$build"/$again
+    diff -r "$tmp/one" "$tmp/two" > /dev/null || wrong "other bytes where shards of the older layout were"
+done
 exit $failed

@@ -6,6 +6,7 @@
 #include "data/pictures/preprocessor.h"
 #include "data/formats/file.h"
 #include "data/formats/sha256.h"
+#include "data/shards/shard_set.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
 #include "tools/inspect/inspect.h"
@@ -75,24 +76,86 @@ static Status check_numbers(const InspectOptions *o, const Shard *s, int64_t *fi
     return OK;
 }
 
-static void add_image(cJSON *images, const Shard *s, uint64_t ref)
+/* The pictures of a sample: each lies in its own shard or in one beside it. */
+typedef struct Pictures {
+    const Shard *s;
+    int64_t first, n; /* references of the sample */
+    Shard **beside;   /* [n] opened for them; NULL where that is s itself, or not there */
+} Pictures;
+
+static const Shard *holder_of(const Pictures *p, int64_t k)
 {
+    return p->s->ref_shard[p->first + k] == p->s->attr.shard_index ? p->s : p->beside[k];
+}
+
+static bool is_asked_for(const InspectOptions *o, int64_t k) { return o->image < 0 || k == o->image; }
+
+/* Reads it, so that damage is seen. */
+static Status check_picture(const Shard *holder, uint32_t i)
+{
+    uint8_t *bytes = mem_alloc(holder->image_off[i + 1] - holder->image_off[i]);
+    Status s = bytes ? shard_image(holder, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
+    mem_free(bytes);
+    return s;
+}
+
+static Status open_picture(Pictures *p, int64_t k)
+{
+    const uint64_t ref = (uint64_t)(p->first + k);
+    if (!holder_of(p, k)) {
+        Status s = shard_open_beside(&p->beside[k], p->s, p->s->ref_shard[ref]);
+        if (s)
+            return s == ERR_MISSING ? OK : s;
+        TRY(shard_check_ref(p->s, ref, p->beside[k]));
+    }
+    return check_picture(holder_of(p, k), p->s->ref_image[ref]);
+}
+
+static void close_pictures(Pictures *p)
+{
+    for (int64_t k = 0; k < p->n && p->beside; k++)
+        shard_close(&p->beside[k]);
+    mem_free(p->beside);
+}
+
+static Status open_pictures(Pictures *p, const InspectOptions *o, const Shard *s)
+{
+    *p = (Pictures){.s = s};
+    TRY(check_numbers(o, s, &p->first, &p->n));
+    p->beside = mem_alloc((size_t)p->n * sizeof *p->beside);
+    Status r = p->beside || !p->n ? OK : fail(ERR_NOMEM, "no memory for %" PRId64 " pictures", p->n);
+    for (int64_t k = 0; k < p->n && !r; k++)
+        if (is_asked_for(o, k))
+            r = open_picture(p, k);
+    if (r)
+        close_pictures(p);
+    return r;
+}
+
+static void add_image(cJSON *images, const Pictures *p, int64_t k)
+{
+    const Shard *s = p->s, *holder = holder_of(p, k);
+    const int64_t ref = p->first + k;
     uint32_t i = s->ref_image[ref];
     char sha[65];
-    sha256_hex(s->image_sha256[i], sha);
     cJSON *j = json_add(images, NULL, cJSON_CreateObject());
     cJSON_AddStringToObject(j, "role", ROLE_NAMES[s->ref_role[ref]]);
+    json_add_int(j, "shard", s->ref_shard[ref]);
     json_add_int(j, "number", i);
-    cJSON_AddStringToObject(j, "format", image_format_name((ImageFormat)s->image_fmt[i]));
-    json_add_int(j, "width", s->image_wh[i][0]);
-    json_add_int(j, "height", s->image_wh[i][1]);
-    json_add_int(j, "orientation", s->image_orient[i]);
-    json_add_int(j, "bytes", (int64_t)(s->image_off[i + 1] - s->image_off[i]));
+    if (!holder)
+        return;
+    sha256_hex(holder->image_sha256[i], sha);
+    cJSON_AddStringToObject(j, "format", image_format_name((ImageFormat)holder->image_fmt[i]));
+    json_add_int(j, "width", holder->image_wh[i][0]);
+    json_add_int(j, "height", holder->image_wh[i][1]);
+    json_add_int(j, "orientation", holder->image_orient[i]);
+    json_add_int(j, "bytes", (int64_t)(holder->image_off[i + 1] - holder->image_off[i]));
     cJSON_AddStringToObject(j, "sha256", sha);
 }
 
-static Status sample_json(const InspectOptions *o, const Shard *s, const Words *w, const char *line)
+static Status sample_json(const InspectOptions *o, const Pictures *p, const Words *w, const char *line)
 {
+    const Shard *s = p->s;
     const int64_t i = o->sample;
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "kind", "sample");
@@ -113,25 +176,33 @@ static Status sample_json(const InspectOptions *o, const Shard *s, const Words *
         cJSON_AddBoolToObject(token, "trained", s->mask[t] & MASK_TRAINED);
     }
     cJSON *images = cJSON_AddArrayToObject(j, "images");
-    for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
-        if (o->image < 0 || r == s->img_off[i] + (uint64_t)o->image)
-            add_image(images, s, r);
+    for (int64_t k = 0; k < p->n; k++)
+        if (is_asked_for(o, k))
+            add_image(images, p, k);
     cJSON_AddStringToObject(j, "line", line);
     return json_print(o->out, &j, JSON_PRETTY, o->path);
 }
 
-static void image_text(const InspectOptions *o, const Shard *s, uint64_t ref, int64_t k)
+static void image_text(const InspectOptions *o, const Pictures *p, int64_t k)
 {
+    const Shard *s = p->s, *holder = holder_of(p, k);
+    const int64_t ref = p->first + k;
     uint32_t i = s->ref_image[ref];
-    char sha[65];
-    sha256_hex(s->image_sha256[i], sha);
-    fprintf(o->out, "image %" PRId64 ": %s, %s %ux%u, %" PRIu64 " bytes, EXIF orientation %d, stored as image %u, sha256 %.16s…\n", k,
-            ROLE_NAMES[s->ref_role[ref]], image_format_name((ImageFormat)s->image_fmt[i]), s->image_wh[i][0], s->image_wh[i][1],
-            s->image_off[i + 1] - s->image_off[i], s->image_orient[i], i, sha);
+    char sha[65], name[64];
+    shard_file_name(name, sizeof name, s->ref_shard[ref], s->attr.shard_count);
+    fprintf(o->out, "image %" PRId64 ": %s, stored as image %u of %s", k, ROLE_NAMES[s->ref_role[ref]], i, name);
+    if (!holder) {
+        fprintf(o->out, ", which is not beside this shard\n");
+        return;
+    }
+    sha256_hex(holder->image_sha256[i], sha);
+    fprintf(o->out, ", %s %ux%u, %" PRIu64 " bytes, EXIF orientation %d, sha256 %.16s…\n", image_format_name((ImageFormat)holder->image_fmt[i]),
+            holder->image_wh[i][0], holder->image_wh[i][1], holder->image_off[i + 1] - holder->image_off[i], holder->image_orient[i], sha);
 }
 
-static void sample_text(const InspectOptions *o, const Shard *s, const Words *w, const char *line)
+static void sample_text(const InspectOptions *o, const Pictures *p, const Words *w, const char *line)
 {
+    const Shard *s = p->s;
     const int64_t i = o->sample;
     fprintf(o->out, "sample %" PRId64 " of %s: record %u, source %d, task %s, weight %g\n", i, s->path, s->record[i], s->source[i],
             TASK_NAMES[s->task[i]], (double)s->weight[i]);
@@ -145,43 +216,34 @@ static void sample_text(const InspectOptions *o, const Shard *s, const Words *w,
         position += kind == KIND_IMAGE ? s->attr.patches : 1;
     }
     fputc('\n', o->out);
-    for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
-        if (o->image < 0 || r == s->img_off[i] + (uint64_t)o->image)
-            image_text(o, s, r, (int64_t)(r - s->img_off[i]));
+    for (int64_t k = 0; k < p->n; k++)
+        if (is_asked_for(o, k))
+            image_text(o, p, k);
     fprintf(o->out, "line: %s\n", line);
 }
 
-/* Shown images are also read, so that damage to them is seen. */
-static Status check_images(const InspectOptions *o, const Shard *s, int64_t first, int64_t images)
+static Status show_sample(const InspectOptions *o, const Pictures *p)
 {
-    for (int64_t k = 0; k < images; k++) {
-        uint32_t i = s->ref_image[first + k];
-        if (o->image >= 0 && k != o->image)
-            continue;
-        uint8_t *bytes = mem_alloc(s->image_off[i + 1] - s->image_off[i]);
-        Status r = bytes ? shard_image(s, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
-        mem_free(bytes);
-        TRY(r);
-    }
-    return OK;
+    char *line;
+    size_t n;
+    Words w;
+    TRY(shard_text(p->s, o->sample, &line, &n));
+    Status r = open_words(&w, o, p->s);
+    if (!r && o->json)
+        r = sample_json(o, p, &w, line);
+    else if (!r)
+        sample_text(o, p, &w, line);
+    close_words(&w);
+    mem_free(line);
+    return r;
 }
 
 Status inspect_sample(const InspectOptions *o, const Shard *s)
 {
-    int64_t first, images;
-    char *line;
-    size_t n;
-    Words w;
-    TRY(check_numbers(o, s, &first, &images));
-    TRY(check_images(o, s, first, images));
-    TRY(shard_text(s, o->sample, &line, &n));
-    Status r = open_words(&w, o, s);
-    if (!r && o->json)
-        r = sample_json(o, s, &w, line);
-    else if (!r)
-        sample_text(o, s, &w, line);
-    close_words(&w);
-    mem_free(line);
+    Pictures p;
+    TRY(open_pictures(&p, o, s));
+    Status r = show_sample(o, &p);
+    close_pictures(&p);
     return r;
 }
 
@@ -199,28 +261,41 @@ static Status load_preprocessor(const InspectOptions *o, Preprocessor *p)
     return s;
 }
 
-Status inspect_pixels(const InspectOptions *o, const Shard *s)
+/* Picture i of a shard, decoded, padded and resized, as a PPM file. */
+static Status write_pixels(const InspectOptions *o, const ImagePrep *prep, const Shard *holder, uint32_t i)
 {
-    Preprocessor p;
-    int64_t first, images, k = o->image < 0 ? 0 : o->image;
-    TRY(check_numbers(o, s, &first, &images));
-    if (!images)
-        return fail(ERR_USAGE, "sample %" PRId64 " of %s has no image", o->sample, s->path);
-    TRY(load_preprocessor(o, &p));
-    uint32_t i = s->ref_image[first + k];
-    uint64_t n = s->image_off[i + 1] - s->image_off[i];
-    uint8_t *bytes = mem_alloc(n), *rgb = mem_alloc((size_t)p.prep.width * (size_t)p.prep.height * 3);
+    uint64_t n = holder->image_off[i + 1] - holder->image_off[i];
+    uint8_t *bytes = mem_alloc(n), *rgb = mem_alloc((size_t)prep->width * (size_t)prep->height * 3);
     Image im = {0};
     Reject why;
-    Status r = bytes && rgb ? shard_image(s, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
+    Status r = bytes && rgb ? shard_image(holder, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
     if (!r)
         r = image_decode(&im, bytes, n, &why);
     if (!r)
-        r = image_prepare(rgb, &im, &p.prep);
+        r = image_prepare(rgb, &im, prep);
     if (!r)
-        r = image_write_ppm(o->pixels, rgb, p.prep.width, p.prep.height);
+        r = image_write_ppm(o->pixels, rgb, prep->width, prep->height);
     image_free(&im);
     mem_free(bytes);
     mem_free(rgb);
+    return r;
+}
+
+Status inspect_pixels(const InspectOptions *o, const Shard *s)
+{
+    InspectOptions one = *o;
+    Preprocessor prep;
+    Pictures p;
+    one.image = o->image < 0 ? 0 : o->image;
+    if (o->sample < s->attr.n_samples && s->img_off[o->sample] == s->img_off[o->sample + 1])
+        return fail(ERR_USAGE, "sample %" PRId64 " of %s has no image", o->sample, s->path);
+    TRY(load_preprocessor(o, &prep));
+    TRY(open_pictures(&p, &one, s));
+    const int64_t ref = p.first + one.image;
+    const Shard *holder = holder_of(&p, one.image);
+    Status r = holder ? write_pixels(o, &prep.prep, holder, s->ref_image[ref])
+                      : fail(ERR_MISSING, "sample %" PRId64 " of %s shows image %u of shard %u of its set, which is not beside it", o->sample, s->path,
+                             s->ref_image[ref], s->ref_shard[ref]);
+    close_pictures(&p);
     return r;
 }

@@ -7,7 +7,7 @@
 #include "tools/inspect/inspect.h"
 
 typedef struct Sums {
-    int64_t samples, tokens, trained, images, by_task[N_TASKS], longest, image_bytes;
+    int64_t samples, tokens, trained, images, refs, elsewhere, by_task[N_TASKS], longest, image_bytes;
 } Sums;
 
 static void add_shard(Sums *t, const Shard *s)
@@ -16,6 +16,9 @@ static void add_shard(Sums *t, const Shard *s)
     t->tokens += s->attr.n_tokens;
     t->images += s->attr.n_images;
     t->image_bytes += (int64_t)s->image_off[s->attr.n_images];
+    t->refs += s->attr.n_refs;
+    for (int64_t r = 0; r < s->attr.n_refs; r++)
+        t->elsewhere += s->ref_shard[r] != s->attr.shard_index;
     for (int64_t i = 0; i < s->attr.n_samples; i++) {
         t->trained += s->n_train[i];
         t->by_task[s->task[i]]++;
@@ -31,6 +34,8 @@ static void add_sums(cJSON *j, const Sums *t)
     json_add_int(j, "longest", t->longest);
     json_add_int(j, "images", t->images);
     json_add_int(j, "image_bytes", t->image_bytes);
+    json_add_int(j, "references", t->refs);
+    json_add_int(j, "references_to_other_shards", t->elsewhere);
     cJSON *tasks = cJSON_AddObjectToObject(j, "tasks");
     for (int k = 0; k < N_TASKS; k++)
         json_add_int(tasks, TASK_NAMES[k], t->by_task[k]);
@@ -80,6 +85,8 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
     fprintf(o->out, "; longest sample %s with its images\n", inspect_count(n, t->longest));
     fprintf(o->out, "images     %s, %s; %" PRId64 " rows each, aspect %s\n", inspect_count(n, t->images),
             file_size_text(size, sizeof size, (size_t)t->image_bytes), a->patches, a->aspect);
+    fprintf(o->out, "references %s", inspect_count(n, t->refs));
+    fprintf(o->out, " to them, %s from one shard to another\n", inspect_count(n, t->elsewhere));
     fprintf(o->out, "template   %s, at most %" PRId64 " tokens\n", a->template_name, a->model_max_length);
     fprintf(o->out, "vocabulary %" PRId64 ", added %s\n", a->vocab_size, a->tok_added);
     fprintf(o->out, "made from  %.16s… (config), %.16s… (tokenizer)\n", a->config_sha256, a->tok_sha256);

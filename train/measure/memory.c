@@ -89,13 +89,13 @@ static int64_t resident_now(void)
     return read ? pages * sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample and a picture (data/shards/shard.h). */
+/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample, a reference and a picture (data/shards/shard.h). */
 static int64_t shard_bytes(const RecordIndex *x)
 {
-    enum { TOKEN = sizeof(int32_t) + 1, SAMPLE = 60, PICTURE = 58 };
-    int64_t n = 0;
+    enum { TOKEN = sizeof(int32_t) + 1, SAMPLE = 60, REFERENCE = 13, PICTURE = 58 };
+    int64_t n = PICTURE * x->n_images;
     for (int64_t i = 0; i < x->n; i++)
-        n += SAMPLE + PICTURE * x->rows[i].images + TOKEN * ((int64_t)x->rows[i].expanded - x->rows[i].images * (x->patches - 1));
+        n += SAMPLE + REFERENCE * x->rows[i].images + TOKEN * ((int64_t)x->rows[i].expanded - x->rows[i].images * (x->patches - 1));
     return n;
 }
 

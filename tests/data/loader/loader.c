@@ -278,6 +278,29 @@ TEST(loader_makes_the_labels_of_a_pass)
     loader_close(&ld);
 }
 
+TEST(loader_shows_pictures_of_other_shards)
+{
+    static const uint32_t SHOWN[] = {MADE_IN(0, 1), 2};
+    static const MadeSample OTHER[] = {{PICTURED, "------xx", 0, 1.0f, SHOWN, "d"}};
+    LoaderOptions o = options();
+    char path[256];
+    snprintf(path, sizeof path, "%s/shard-00001-of-00002.h5", test_dir());
+    made_shard(path, OTHER, 1, 3, 1, 2, 12);
+    Loader *ld;
+    StepPlan plan;
+    const Batch *b;
+    o.batch = 3;
+    REQUIRE_OK(loader_open(&ld, &o, 0, 1));
+    REQUIRE_OK(loader_step(ld, 0, &plan));
+    REQUIRE_OK(loader_pass(ld, 0, &b));
+    /* record 10: images 1, 0; record 12: image 1 of the same shard, image 2 of its own */
+    size_t bytes = 8 * 8 * 3, middle = (4 * 8 + 4) * 3;
+    CHECK(b->n_images == 4 && b->record[2] == 12);
+    CHECK(!memcmp(b->pixels, b->pixels + 2 * bytes, bytes) && memcmp(b->pixels, b->pixels + bytes, bytes));
+    CHECK(abs(b->pixels[2 * bytes + middle] - 40) < 8 && abs(b->pixels[3 * bytes + middle] - 80) < 8);
+    loader_close(&ld);
+}
+
 TEST(loader_follows_the_choice_of_visual_labels)
 {
     for (int choice = 0; choice < 3; choice++) { /* all, first, none */

@@ -6,7 +6,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
-#include "data/shards/shard.h"
+#include "data/shards/shard_set.h"
 #include "kernels/base/arena.h"
 #include "tests/data/prepare/world.h"
 #include "tests/harness.h"
@@ -96,39 +96,41 @@ TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
     world_quirks(&w, "out");
     PrepareResult r;
     REQUIRE_OK(prepare_run(&w.o, &r));
+    CHECK_INT(r.images, 4);
     static const uint32_t RECORDS[] = {0, 1, 2, 3, 11, 12, 13, 14, 20, 23};
-    static const uint32_t IMAGES[] = {3, 2, 1}; /* good = again, gif, png | good = inside, turned | good */
-    int64_t at = 0;
+    static const uint32_t IMAGES[] = {3, 1, 0}; /* good = again = inside, gif, png | turned | none that is not stored already */
+    static const uint32_t REFS[][2] = {{0, 0}, {0, 1}, {0, 2}, {0, 0}, {0, 0}, {0, 0}, {1, 0}, {0, 0}}; /* shard, image */
+    ShardSet set;
+    int64_t at = 0, ref = 0;
+    REQUIRE_OK(shards_open(&set, w.out, 1003));
+    CHECK(set.n == 3 && set.index.n_images == 4);
     for (int k = 0; k < 3; k++) {
-        char name[64];
-        snprintf(name, sizeof name, "out/shard-%05d-of-00003.h5", k);
-        Shard *s;
-        REQUIRE_OK(shard_open(&s, world_path(name)));
+        const Shard *s = set.shards[k];
         CHECK_INT(s->attr.n_images, IMAGES[k]);
         for (int64_t i = 0; i < s->attr.n_samples; i++)
             CHECK_INT(s->record[i], RECORDS[at++]);
-        if (k == 0) {
-            CHECK(s->ref_image[0] == 0 && s->ref_image[1] == 1 && s->ref_image[2] == 2 && s->ref_image[3] == 0);
-            CHECK(s->image_fmt[0] == IMAGE_JPEG && s->image_fmt[1] == IMAGE_GIF && s->image_fmt[2] == IMAGE_PNG);
-            char *text, *bytes, path[300];
-            size_t n, m;
-            REQUIRE_OK(shard_text(s, 1, &text, &n));
-            CHECK(n == strlen(SEEN("1", "gif.jpg")) && !memcmp(text, SEEN("1", "gif.jpg"), n));
-            snprintf(path, sizeof path, "%s", world_path("images/gif.jpg"));
-            REQUIRE_OK(file_read(&bytes, &m, path, 1 << 20));
-            uint8_t *stored = mem_alloc(m);
-            CHECK(s->image_off[2] - s->image_off[1] == m && !shard_image(s, 1, stored) && !memcmp(stored, bytes, m));
-            mem_free(text);
-            mem_free(bytes);
-            mem_free(stored);
-        } else if (k == 1) {
-            CHECK(s->img_off[2] == 3 && s->ref_image[2] == 1 && s->image_orient[1] == 6 && s->image_wh[1][0] > 0);
-        } else {
-            CHECK(s->task[1] == TASK_GENERATE && s->weight[1] == 0.5f && s->ref_role[0] == ROLE_TARGET && s->flags[1] == FLAG_HAS_TARGET);
-        }
-        shard_close(&s);
+        for (int64_t i = 0; i < s->attr.n_refs; i++, ref++)
+            CHECK(s->ref_shard[i] == REFS[ref][0] && s->ref_image[i] == REFS[ref][1]);
     }
-    CHECK_INT(at, 10);
+    CHECK(at == 10 && ref == 8);
+    const Shard *s = set.shards[0];
+    CHECK(s->image_fmt[0] == IMAGE_JPEG && s->image_fmt[1] == IMAGE_GIF && s->image_fmt[2] == IMAGE_PNG);
+    char *text, *bytes, path[300];
+    size_t n, m;
+    REQUIRE_OK(shard_text(s, 1, &text, &n));
+    CHECK(n == strlen(SEEN("1", "gif.jpg")) && !memcmp(text, SEEN("1", "gif.jpg"), n));
+    snprintf(path, sizeof path, "%s", world_path("images/gif.jpg"));
+    REQUIRE_OK(file_read(&bytes, &m, path, 1 << 20));
+    uint8_t *stored = mem_alloc(m);
+    CHECK(s->image_off[2] - s->image_off[1] == m && !shard_image(s, 1, stored) && !memcmp(stored, bytes, m));
+    mem_free(text);
+    mem_free(bytes);
+    mem_free(stored);
+    s = set.shards[1];
+    CHECK(s->img_off[2] == 3 && s->image_orient[0] == 6 && s->image_wh[0][0] > 0);
+    s = set.shards[2];
+    CHECK(s->task[1] == TASK_GENERATE && s->weight[1] == 0.5f && s->ref_role[0] == ROLE_TARGET && s->flags[1] == FLAG_HAS_TARGET);
+    shards_close(&set);
     world_close(&w);
 }
 

@@ -140,26 +140,33 @@ TEST(prepare_killed_at_any_moment_goes_on_to_the_same_bytes)
     world_close(&straight);
 }
 
+/* Shards 1 and 2 show pictures that shard 0 holds: whichever is damaged or gone, that one alone is made again. */
 TEST(prepare_makes_a_damaged_shard_again_and_leaves_the_others)
 {
     World w;
-    world_many(&w, "out", 40);
+    world_many(&w, "out", 60);
     PrepareResult r;
     REQUIRE_OK(prepare_run(&w.o, &r));
-    char command[1200];
+    CHECK(r.shards == 4 && r.images == 5);
+    char command[1200], path[4][512];
     snprintf(command, sizeof command, "cp -r '%s' '%s'", world_path("out"), world_path("copy"));
     REQUIRE(!system(command));
-    struct stat before, after;
-    char kept[512], damaged[512];
-    snprintf(kept, sizeof kept, "%s/shard-00000-of-%05lld.h5", w.out, (long long)r.shards);
-    snprintf(damaged, sizeof damaged, "%s/shard-00001-of-%05lld.h5", w.out, (long long)r.shards);
-    REQUIRE(!stat(kept, &before));
-    FILE *f = fopen(damaged, "r+");
-    REQUIRE(f && !fseek(f, 3000, SEEK_SET) && fputc(0x5A, f) != EOF && !fclose(f));
-    REQUIRE_OK(prepare_run(&w.o, &r));
-    REQUIRE(!stat(kept, &after));
-    CHECK(before.st_ino == after.st_ino);
-    same_folder("copy", "out");
+    for (int bad = 0; bad < 3; bad++) {
+        struct stat before[4], after;
+        for (int k = 0; k < 4; k++) {
+            snprintf(path[k], sizeof path[k], "%s/shard-%05d-of-00004.h5", w.out, k);
+            REQUIRE(!stat(path[k], &before[k]));
+        }
+        FILE *f = fopen(path[bad], "r+");
+        REQUIRE(f && !fseek(f, 3000, SEEK_SET) && fputc(0x5A, f) != EOF && !fclose(f));
+        REQUIRE(bad < 2 || !unlink(path[bad]));
+        REQUIRE_OK(prepare_run(&w.o, &r));
+        for (int k = 0; k < 4; k++) {
+            REQUIRE(!stat(path[k], &after));
+            CHECK_MSG((before[k].st_mtim.tv_nsec == after.st_mtim.tv_nsec) == (k != bad), "shard %d, damaged %d", k, bad);
+        }
+        same_folder("copy", "out");
+    }
     world_close(&w);
 }
 
@@ -241,6 +248,44 @@ TEST(prepare_takes_in_a_picture_that_was_put_in_place_later)
     world_copy_picture("sub2.jpg", "images/good.jpg", SIZE_MAX);
     snprintf(wanted, sizeof wanted, "%s/good.jpg changed", world_path("images"));
     expect_stale(&w, wanted);
+    world_close(&w);
+}
+
+static void edit_file(const char *name, const char *from, const char *to)
+{
+    char *text;
+    size_t n;
+    REQUIRE_OK(file_read(&text, &n, world_path(name), 1 << 24));
+    for (char *at = text; n >= strlen(from) && (at = memmem(at, n - (size_t)(at - text), from, strlen(from))); at++)
+        memcpy(at, to, strlen(to)); /* as long as `from` */
+    world_put(name, text, n);
+    mem_free(text);
+}
+
+/* Shards that each hold the pictures of all their samples, as they were made before. */
+TEST(prepare_makes_shards_of_the_older_layout_again)
+{
+    World w;
+    PrepareResult r;
+    char command[1200], hash[2][65];
+    world_many(&w, "out", 40);
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", w.out, world_path("copy"));
+    REQUIRE(!system(command));
+    REQUIRE_OK(prepare_config_hash(&w.o, hash[0]));
+    memset(hash[1], 'a', 64);
+    hash[1][64] = 0;
+    edit_file("out/manifest.jsonl", "genllava.shard/2", "genllava.shard/1");
+    edit_file("out/manifest.jsonl", hash[0], hash[1]);
+    for (int k = 0; k < r.shards; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "out/shard-%05d-of-%05d.h5", k, (int)r.shards);
+        edit_file(name, "GENLLAVA SHARD 2", "GENLLAVA SHARD 1");
+    }
+    expect_stale(&w, "schema was genllava.shard/1, is genllava.shard/2");
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    same_folder("copy", "out");
+    expect_stale(&w, NULL);
     world_close(&w);
 }
 

@@ -11,7 +11,7 @@
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
 
-enum { WIDTH = 24, HEIGHT = 16, MOST = 4096 };
+enum { WIDTH = 24, HEIGHT = 16, MOST = 4096, DRAWN = 4 /* more than any shard here holds */ };
 
 typedef struct Pictures {
     uint8_t *bytes[64];
@@ -42,13 +42,13 @@ void made_shard(const char *path, const MadeSample *samples, int n, int n_images
     static uint16_t source[MOST], wh[64][2];
     static float weight[MOST];
     static uint64_t tok_off[MOST + 1], img_off[MOST + 1], text_off[MOST + 1], image_off[65], dhash[64];
-    static uint32_t n_train[MOST], exp_len[MOST], record[MOST], ref[MOST], crc[64];
+    static uint32_t n_train[MOST], exp_len[MOST], record[MOST], ref[MOST], ref_shard[MOST], ref_crc[MOST], crc[64];
     static int32_t id[MOST];
     static char text[1 << 16];
     Pictures p = {0};
     int64_t tokens = 0, refs = 0;
     memset(n_train, 0, sizeof n_train);
-    for (int i = 0; i < n_images; i++) {
+    for (int i = 0; i < DRAWN; i++) {
         draw(&p, i);
         image_off[i + 1] = image_off[i] + p.n[i];
         wh[i][0] = WIDTH;
@@ -68,7 +68,10 @@ void made_shard(const char *path, const MadeSample *samples, int n, int n_images
             mask[tokens] = (uint8_t)((unsigned)kind << MASK_KIND_SHIFT | (m->trained[t] == 'x' ? MASK_TRAINED : 0u));
             n_train[k] += m->trained[t] == 'x';
             if (kind == KIND_IMAGE) {
-                ref[refs] = m->images[images++];
+                uint32_t shown = m->images[images++];
+                ref[refs] = shown & 0xFFFF;
+                ref_shard[refs] = shown >> 16 ? (shown >> 16) - 1 : (uint32_t)index;
+                ref_crc[refs] = crc[ref[refs]];
                 role[refs++] = ROLE_INPUT;
             }
         }
@@ -92,10 +95,11 @@ void made_shard(const char *path, const MadeSample *samples, int n, int n_images
                         .model_max_length = 2048, .vocab_size = MADE_VOCABULARY, .patches = MADE_PATCHES, .inputs = inputs,
                         .tok_added = added, .licenses = licenses, .created_unix = 1},
                .uid = uid, .task = task, .flags = flags, .source = source, .weight = weight, .tok_off = tok_off, .img_off = img_off,
-               .n_train = n_train, .exp_len = exp_len, .record = record, .id = id, .mask = mask, .ref_image = ref, .ref_role = role,
+               .n_train = n_train, .exp_len = exp_len, .record = record, .id = id, .mask = mask, .ref_shard = ref_shard, .ref_image = ref,
+               .ref_crc32c = ref_crc, .ref_role = role,
                .image_off = image_off, .image_wh = wh, .image_fmt = fmt, .image_orient = orient, .image_crc32c = crc, .image_sha256 = sha,
                .image_dhash = dhash, .text_off = text_off};
     REQUIRE_OK(shard_write(path, &s, text, give, &p));
-    for (int i = 0; i < n_images; i++)
+    for (int i = 0; i < DRAWN; i++)
         mem_free(p.bytes[i]);
 }

@@ -10,10 +10,11 @@ typedef struct MadeSample {
     const char *trained; /* one character a token */
     int source;
     float weight;
-    const uint32_t *images; /* of the shard, one an ID_IMAGE */
+    const uint32_t *images; /* one an ID_IMAGE: of this shard, or MADE_IN(shard, image) */
     const char *text;
 } MadeSample;
 /* Image i of the shard is a JPEG of 24x16 pixels in one colour, the same for the same number. record of sample k: first_record + k. */
 void made_shard(const char *path, const MadeSample *samples, int n, int n_images, int64_t index, int64_t count, int64_t first_record);
+#define MADE_IN(shard, image) (((shard) + 1u) << 16 | (image))
 enum { MADE_VOCABULARY = 1000, MADE_VISUAL = 4, MADE_PATCHES = 4 };
 #endif

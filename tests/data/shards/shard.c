@@ -11,8 +11,8 @@
 #include "data/formats/crc32c.h"
 #include "data/text/encode.h"
 #include "data/formats/file.h"
-#include "data/shards/shard.h"
 #include "data/shards/shard_layout.h"
+#include "data/shards/shard_set.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/philox.h"
 #include "tests/data/shards/made_shard.h"
@@ -187,9 +187,8 @@ TEST(shard_of_somebody_else_is_refused)
 /* Somebody who knows the seal puts something foreign into a shard: change, seal again, open. */
 typedef void (*Tamper)(hid_t f);
 
-static Status open_tampered(Tamper tamper)
+static Status open_tampered(const char *path, Tamper tamper)
 {
-    const char *path = make("evil.h5");
     ShardSeal seal;
     int fd = open(path, O_RDWR);
     REQUIRE_OK(shard_check_seal(fd, path, true, &seal));
@@ -263,22 +262,6 @@ static void unfinished(hid_t f)
 
 static void no_finished(hid_t f) { H5Adelete(f, "finished"); }
 
-static void falling_offsets(hid_t f)
-{
-    uint64_t offsets[3] = {0, 20, 15};
-    hid_t d = H5Dopen2(f, "/sample/tok_off", H5P_DEFAULT);
-    H5Dwrite(d, H5T_STD_U64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, offsets);
-    H5Dclose(d);
-}
-
-static void image_out_of_range(hid_t f)
-{
-    uint32_t refs[2] = {1, 2};
-    hid_t d = H5Dopen2(f, "/ref/image", H5P_DEFAULT);
-    H5Dwrite(d, H5T_STD_U32LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, refs);
-    H5Dclose(d);
-}
-
 static void wrong_type(hid_t f)
 {
     H5Ldelete(f, "/ref/role", H5P_DEFAULT);
@@ -304,16 +287,145 @@ TEST(shard_with_something_foreign_inside_is_refused_by_name)
         {compact_layout, "/tok/more is neither contiguous nor chunked"},
         {unfinished, "was not finished; run prepare again"},
         {no_finished, "has no attribute finished"},
-        {falling_offsets, "/sample/tok_off falls at 1"},
-        {image_out_of_range, "/ref of sample 0 names image 2 with role 0"},
         {wrong_type, "/ref/role should hold u8"},
         {absent_array, "has no /tok/mask"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char wanted[512];
         snprintf(wanted, sizeof wanted, "%s: %s", path_of("evil.h5"), CASES[i].says);
-        CHECK_FAILS(open_tampered(CASES[i].tamper), ERR_DATA, wanted);
+        CHECK_FAILS(open_tampered(make("evil.h5"), CASES[i].tamper), ERR_DATA, wanted);
     }
+}
+
+/* What is put where. Attributes are of the root; of arrays, one number is changed. */
+static struct {
+    const char *name;
+    hsize_t at;
+    int64_t value;
+} put;
+
+static void put_attribute(hid_t f)
+{
+    hid_t a = H5Aopen(f, put.name, H5P_DEFAULT);
+    REQUIRE(a >= 0 && H5Awrite(a, H5T_NATIVE_INT64, &put.value) >= 0);
+    H5Aclose(a);
+}
+
+static void put_number(hid_t f)
+{
+    hid_t d = H5Dopen2(f, put.name, H5P_DEFAULT), space = H5Dget_space(d), one = H5Screate_simple(1, &(hsize_t){1}, NULL);
+    H5Sselect_elements(space, H5S_SELECT_SET, 1, &put.at);
+    REQUIRE(d >= 0 && H5Dwrite(d, H5T_NATIVE_INT64, one, space, H5P_DEFAULT, &put.value) >= 0);
+    H5Sclose(one);
+    H5Sclose(space);
+    H5Dclose(d);
+}
+
+TEST(shard_with_numbers_out_of_range_is_refused_by_name)
+{
+    static const struct {
+        const char *name;
+        hsize_t at;
+        int64_t value;
+        const char *says; /* after "PATH: " */
+    } CASES[] = {
+        {"shard_index", 0, INT64_MAX, "attribute shard_index is 9223372036854775807, allowed are 0 to 4294967294"},
+        {"shard_index", 0, 1, "says that it is shard 1 of 1"},
+        {"shard_count", 0, 0, "attribute shard_count is 0, allowed are 1 to 4294967295"},
+        {"n_samples", 0, INT64_MIN, "attribute n_samples is -9223372036854775808, allowed are 0 to 1099511627776"},
+        {"n_samples", 0, 3, "/sample/uid has 2 rows, should have 3"},
+        {"n_refs", 0, 1 << 20, "announces 2 samples, 2 images, 1048576 references, 15 tokens in %lld bytes"},
+        {"n_tokens", 0, INT64_C(1) << 40, "announces 2 samples, 2 images, 2 references, 1099511627776 tokens in %lld bytes"},
+        {"n_visual_tokens", 0, INT64_MAX, "attribute n_visual_tokens is 9223372036854775807, allowed are 0 to 1048576"},
+        {"model_max_length", 0, 0, "attribute model_max_length is 0, allowed are 1 to 2147483647"},
+        {"vocab_size", 0, INT64_MAX, "attribute vocab_size is 9223372036854775807, allowed are 1 to 1073741823"},
+        {"vocab_size", 0, 500, "/tok/id of sample 1 holds 1000"},
+        {"patches", 0, INT64_MAX, "attribute patches is 9223372036854775807, allowed are 0 to 1048576"},
+        {"patches", 0, 1 << 20, "sample 0 has 2 image tokens for 2 images, 2 trained tokens (n_train 2), length 2097158 (exp_len 14)"},
+        {"/sample/tok_off", 0, 1, "/sample/tok_off runs from 1 to 15, should be 0 to 15"},
+        {"/sample/tok_off", 1, 20, "/sample/tok_off falls at 1"},
+        {"/sample/tok_off", 2, INT64_MAX, "/sample/tok_off runs from 0 to 9223372036854775807, should be 0 to 15"},
+        {"/sample/img_off", 1, 3, "/sample/img_off falls at 1"},
+        {"/image/off", 1, INT64_MAX, "/image/off falls at 1"},
+        {"/sample/task", 0, 3, "sample 0 has task 3, weight 1"},
+        {"/sample/weight", 1, -1, "sample 1 has task 0, weight -1"},
+        {"/sample/flags", 1, 1, "/sample/flags of sample 1 is 1, should be 0"},
+        {"/sample/exp_len", 1, UINT32_MAX, "sample 1 has 0 image tokens for 0 images, 5 trained tokens (n_train 5), length 7 (exp_len 4294967295)"},
+        {"/tok/id", 8, 1007, "/tok/id of sample 1 holds 1007"},
+        {"/tok/id", 8, -1, "/tok/id of sample 1 holds -1"},
+        {"/tok/id", 8, ID_IMAGE, "/tok/mask of sample 1 is 0 for token -200"},
+        {"/tok/mask", 2, 0, "/tok/mask of sample 0 is 0 for token -200"},
+        {"/tok/mask", 8, 255, "/tok/mask of sample 1 is 255 for token 1"},
+        {"/ref/image", 1, 2, "reference 1 leads to image 2 of shard 0, which has 2 images"},
+        {"/ref/image", 1, 1, "reference 1 leads to image 1 of shard 0, which is another picture; run prepare again"},
+        {"/ref/shard", 0, 1, "/ref of sample 0 leads to shard 1 with role 0"},
+        {"/ref/role", 0, 3, "/ref of sample 0 leads to shard 0 with role 3"},
+        {"/image/fmt", 0, 5, "image 0 is 24x16, format 5"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct stat st;
+        char format[512], wanted[512];
+        const char *path = make("evil.h5");
+        REQUIRE(!stat(path, &st));
+        put.name = CASES[i].name;
+        put.at = CASES[i].at;
+        put.value = CASES[i].value;
+        snprintf(format, sizeof format, "%s: %s", path, CASES[i].says);
+        snprintf(wanted, sizeof wanted, strstr(format, "%lld") ? "%.*s%lld bytes" : "%.*s", (int)strcspn(format, "%"), format, (long long)st.st_size);
+        CHECK_FAILS(open_tampered(path, *put.name == '/' ? put_number : put_attribute), ERR_DATA, wanted);
+    }
+}
+
+static const uint32_t SECOND_REFS[] = {MADE_IN(0, 1), 1};
+static const MadeSample SECOND = {PICTURED, "------xx", 0, 1.0f, SECOND_REFS, "{}"};
+
+/* A set of two shards; the second shows image 1 of both. */
+static void make_set(void)
+{
+    made_shard(path_of("shard-00000-of-00002.h5"), SAMPLES, 2, 2, 0, 2, 0);
+    made_shard(path_of("shard-00001-of-00002.h5"), &SECOND, 1, 2, 1, 2, 2);
+}
+
+TEST(shard_refers_to_pictures_of_earlier_shards)
+{
+    ShardSet set;
+    Shard *alone, *beside;
+    char wanted[512], second[256];
+    snprintf(second, sizeof second, "%s", path_of("shard-00001-of-00002.h5"));
+    make_set();
+    REQUIRE_OK(shards_open(&set, test_dir(), 1000));
+    CHECK(set.index.n == 3 && set.index.n_images == 4 && set.index.rows[2].images == 2);
+    CHECK(set.shards[1]->ref_shard[0] == 0 && set.shards[1]->ref_shard[1] == 1);
+    shards_close(&set);
+    REQUIRE_OK(shard_open(&alone, second));
+    REQUIRE_OK(shard_open_beside(&beside, alone, 0));
+    CHECK_OK(shard_check_ref(alone, 0, beside));
+    shard_close(&beside);
+    shard_close(&alone);
+
+    made_shard(path_of("shard-00000-of-00002.h5"), &SAMPLES[1], 1, 1, 0, 2, 0);
+    snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which has 1 images", second);
+    CHECK_FAILS(shards_open(&set, test_dir(), 1000), ERR_DATA, wanted);
+
+    make_set();
+    put.name = "/ref/crc32c";
+    put.at = 0;
+    put.value = 7;
+    CHECK_OK(open_tampered(second, put_number)); /* what it should be, only the other shard knows */
+    snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which is another picture; run prepare again", second);
+    CHECK_FAILS(shards_open(&set, test_dir(), 1000), ERR_DATA, wanted);
+}
+
+TEST(shard_of_the_older_layout_is_named)
+{
+    Shard *s;
+    char wanted[512];
+    const char *path = make("a.h5");
+    int fd = open(path, O_WRONLY);
+    REQUIRE(pwrite(fd, "GENLLAVA SHARD 1\n", 17, 0) == 17);
+    close(fd);
+    snprintf(wanted, sizeof wanted, "%s: a shard of the older layout genllava.shard/1, this program reads genllava.shard/2; run prepare again", path);
+    CHECK_FAILS(shard_open(&s, path), ERR_DATA, wanted);
 }
 
 TEST(shard_page_describes_every_array_and_attribute)
