@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "data/formats/rows.h"
 #include "data/formats/utf8.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
@@ -195,71 +195,28 @@ static Status answer_object(BatchFile *b, const Json *object)
     return s;
 }
 
-static Status answer_line(BatchFile *b, const char *line, size_t n, int number, int column)
+static Status answer_row(BatchFile *b, const Row *row)
 {
     JsonDoc *doc = NULL;
-    snprintf(b->where, sizeof b->where, "%s:%d", b->name, number);
-    Status s = json_parse_at(&doc, line, n, b->name, number, column);
+    if (row->element)
+        snprintf(b->where, sizeof b->where, "%s: row %lld", b->name, (long long)(b->good + b->bad));
+    else
+        snprintf(b->where, sizeof b->where, "%s:%d", b->name, row->line);
+    Status s = row->error ? fail(ERR_DATA, "%s:%s", b->name, row->error) : json_parse_at(&doc, row->text, row->n, b->name, row->line, row->column);
     s = s == ERR_DATA ? leave_out(b, s, NULL, NULL) : s ? s : answer_object(b, json_root(doc));
     json_free(&doc);
     return s;
 }
 
-/* line, column: where in the file `in` stands. */
-static Status answer_lines(BatchFile *b, FILE *in, int line, int column)
+static Status answer_file(BatchFile *b, Rows *in)
 {
-    char *text = NULL;
-    size_t capacity = 0;
-    ssize_t n;
-    Status s = OK;
-    for (; !s && !(s = file_line(in, b->name, &text, &capacity, &n)) && n >= 0; line++, column = 1) {
-        while (n && (text[n - 1] == '\n' || text[n - 1] == '\r')) /* what a line lacks at its end, it lacks on itself */
-            n--;
-        if ((size_t)n > strspn(text, " \t"))
-            s = answer_line(b, text, (size_t)n, line, column);
+    for (bool end = false;;) {
+        Row row;
+        TRY(rows_next(in, &row, &end));
+        if (end)
+            break;
+        TRY(answer_row(b, &row));
     }
-    free(text);
-    return s;
-}
-
-/* An array is read whole: sets of questions are small beside the pictures they are about. */
-static Status answer_array(BatchFile *b, FILE *in, int line, int column)
-{
-    char *text = NULL;
-    size_t capacity = 0;
-    JsonDoc *doc = NULL;
-    errno = 0;
-    ssize_t n = getdelim(&text, &capacity, EOF, in);
-    Status s;
-    if (n >= 0)
-        s = json_parse_at(&doc, text, (size_t)n, b->name, line, column);
-    else
-        s = errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for its rows", b->name) : fail(ERR_IO, "%s: %s", b->name, strerror(errno));
-    for (const Json *e = s ? NULL : json_root(doc)->child; e && !s; e = e->next) {
-        snprintf(b->where, sizeof b->where, "%s: row %lld", b->name, (long long)(b->good + b->bad));
-        s = answer_object(b, e);
-    }
-    json_free(&doc);
-    free(text);
-    return s;
-}
-
-/* Steps over a byte-order mark and blanks; the first other character tells an array from lines. */
-static Status answer_file(BatchFile *b, FILE *in)
-{
-    int line = 1, column = 1, c = getc(in);
-    if (c == 0xEF) {
-        if (getc(in) != 0xBB || getc(in) != 0xBF)
-            return fail(ERR_DATA, "%s:1:1: expected '{' or '['", b->name);
-        c = getc(in);
-    }
-    for (; c == ' ' || c == '\n' || c == '\r' || c == '\t'; c = getc(in)) {
-        column = c == '\n' ? 1 : column + 1;
-        line += c == '\n';
-    }
-    if (c != EOF)
-        ungetc(c, in);
-    TRY((c == '[' ? answer_array : answer_lines)(b, in, line, column));
     const long long rows = b->good + b->bad;
     if (!rows)
         return fail(ERR_DATA, "%s: holds no questions", b->name);
@@ -280,9 +237,8 @@ Status batch_answer(Answerer *a, const char *file, const char *image_root, const
     else if (!standard)
         file_folder(b.folder, file);
     TRY_IN(file_make_folders(out_dir), "--out");
-    FILE *in = standard ? stdin : fopen(file, "r");
-    if (!in)
-        return fail(ERR_MISSING, "--batch %s: %s", file, strerror(errno));
+    Rows *in;
+    TRY_IN(rows_open(&in, file, ROWS_LINES_OR_ARRAY), "--batch");
     unlink(file_join(bad, out_dir, "bad_rows.jsonl")); /* of an earlier batch */
     char path[PATH_MAX];
     Status s = file_draft(&b.out, file_join(path, out_dir, "answers.jsonl"));
@@ -291,7 +247,6 @@ Status batch_answer(Answerer *a, const char *file, const char *image_root, const
     if (b.bad_out && fclose(b.bad_out) && !s)
         s = fail(ERR_IO, "%s: %s", bad, strerror(errno));
     s = file_publish(&b.out, s);
-    if (!standard)
-        fclose(in);
+    rows_close(&in);
     return s;
 }

@@ -1,13 +1,12 @@
 /* evaluate: scores the answers of `generate --batch`: exact match by question kind, beside another model's answers and the majority answer. */
 #include <ctype.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/rows.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
@@ -30,13 +29,13 @@ static const CliProgram PROGRAM = {.name = "evaluate",
 
 enum { MAX_KINDS = 64, KIND_BYTES = 64 };
 
-typedef struct Row {
+typedef struct Scored {
     Text expected, answer;
     int kind;
-} Row;
+} Scored;
 
 typedef struct Table {
-    Row *rows;
+    Scored *rows;
     int n, capacity, n_kinds;
     char kinds[MAX_KINDS][KIND_BYTES];
 } Table;
@@ -85,62 +84,55 @@ static Status add_row(Table *t, const char *file, int line, const Json *o)
         return fail(ERR_DATA, "%s:%d: needs \"answer\" and \"expected\", both text", file, line);
     if (t->n == t->capacity) {
         t->capacity = 2 * t->capacity + 256;
-        Row *grown = mem_grow(t->rows, (size_t)t->capacity * sizeof *grown);
+        Scored *grown = mem_grow(t->rows, (size_t)t->capacity * sizeof *grown);
         if (!grown)
             return fail(ERR_NOMEM, "no memory for %d answers", t->capacity);
         t->rows = grown;
     }
-    Row *r = &t->rows[t->n++];
-    *r = (Row){0};
+    Scored *r = &t->rows[t->n++];
+    *r = (Scored){0};
     TRY(normalise(&r->answer, answer));
     TRY(normalise(&r->expected, expected));
     r->kind = kind_index(t, kind && kind->kind == JSON_STRING ? kind->string : "all");
     return r->kind < 0 ? fail(ERR_DATA, "%s:%d: more than %d kinds of question", file, line, MAX_KINDS) : OK;
 }
 
-static Status read_table(Table *t, const char *file)
+static Status read_table(Table *t, const char *path)
 {
-    bool standard = !strcmp(file, "-");
-    FILE *f = standard ? stdin : fopen(file, "r");
-    if (!f)
-        return fail(ERR_MISSING, "%s: %s", file, strerror(errno));
-    file = standard ? "standard input" : file;
-    char *line = NULL;
-    size_t capacity = 0;
+    Rows *rows;
+    Row row;
+    const char *file = file_name(path);
+    bool end = false;
+    TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = OK;
-    ssize_t n;
-    for (int number = 1; !s && !(s = file_line(f, file, &line, &capacity, &n)) && n >= 0; number++) {
-        if ((size_t)n == strspn(line, " \t\r\n"))
-            continue;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
         JsonDoc *doc = NULL;
-        s = json_parse_at(&doc, line, (size_t)n, file, number, 1);
+        s = row.error ? fail(ERR_DATA, "%s:%s", file, row.error) : json_parse_at(&doc, row.text, row.n, file, row.line, row.column);
         if (!s)
-            s = add_row(t, file, number, json_root(doc));
+            s = add_row(t, file, row.line, json_root(doc));
         json_free(&doc);
     }
-    free(line);
-    if (!standard)
-        fclose(f);
+    rows_close(&rows);
     return !s && t->n == 0 ? fail(ERR_DATA, "%s: holds no answers", file) : s;
 }
 
 /* Says how many rows `generate --batch` left out: they are listed beside its answers.jsonl. */
 static Status warn_of_left_out(const Table *t, const char *file)
 {
-    char path[PATH_MAX], *line = NULL;
-    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
-    snprintf(path, sizeof path, "%.*sbad_rows.jsonl", (int)(name - file), file);
-    FILE *f = strcmp(name, "answers.jsonl") ? NULL : fopen(path, "r");
-    if (!f)
+    char path[PATH_MAX], folder[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+    file_join(path, file_folder(folder, file), "bad_rows.jsonl");
+    if (strcmp(slash ? slash + 1 : file, "answers.jsonl") || !file_exists(path))
         return OK;
-    size_t capacity = 0;
-    ssize_t n;
+    Rows *rows;
+    Row row;
     int left_out = 0;
-    Status s;
-    while (!(s = file_line(f, path, &line, &capacity, &n)) && n >= 0)
-        left_out += (size_t)n != strspn(line, " \t\r\n");
-    free(line);
-    fclose(f);
+    bool end = false;
+    TRY(rows_open(&rows, path, ROWS_LINES));
+    Status s = OK;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
+        left_out++;
+    rows_close(&rows);
     if (!s && left_out)
         log_warn("%d of %d rows of the batch had no answer (%s); the score is over the other %d", left_out, left_out + t->n, path, t->n);
     return s;

@@ -10,7 +10,7 @@
 
 #include "data/formats/json.h"
 #include "data/records/row_fields.h"
-#include "data/records/rows.h"
+#include "data/formats/rows.h"
 #include "data/records/uids.h"
 #include "kernels/base/arena.h"
 
@@ -199,7 +199,7 @@ static Status next_file(RecordReader *r)
         const MixtureSource *s = &r->m->sources[r->source];
         if (r->file < s->n_files && !(s->max && r->taken >= s->max)) {
             r->row = 0;
-            return rows_open(&r->rows, s->files[r->file]);
+            return rows_open(&r->rows, s->files[r->file], ROWS_LINES_OR_ARRAY);
         }
         r->source++;
         r->file = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "data/formats/rows.h"
 #include "kernels/base/arena.h"
 #include "tools/inspect/inspect.h"
 #include "train/store/manifest.h"
@@ -140,23 +141,23 @@ static Status find_checkpoints(const char *folder, RunFound *f)
 
 static Status read_log(const char *folder, RunFound *f)
 {
-    char path[PATH_MAX], *line = NULL;
-    size_t capacity = 0;
-    FILE *in = fopen(file_join(path, folder, "train.jsonl"), "re");
-    if (!in)
+    char path[PATH_MAX];
+    Rows *rows;
+    Row row;
+    bool end = false;
+    if (!file_exists(file_join(path, folder, "train.jsonl")))
         return OK;
+    TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = OK;
-    for (ssize_t n; !s && !(s = file_line(in, path, &line, &capacity, &n)) && n > 0;) {
-        if (line[n - 1] != '\n')
-            break; /* a run is writing it just now */
-        line[n - 1] = 0;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end && row.whole) { /* else a run is writing it just now */
         f->steps++;
         mem_free(f->last);
-        f->last = mem_strdup(line);
+        f->last = mem_alloc(row.n + 1);
         s = f->last ? OK : fail(ERR_NOMEM, "no memory for a line of %s", path);
+        if (!s)
+            memcpy(f->last, row.text, row.n);
     }
-    free(line); /* getline's */
-    fclose(in);
+    rows_close(&rows);
     return s;
 }
 

@@ -14,6 +14,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "data/formats/rows.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "train/log/tensorboard.h"
@@ -28,14 +29,14 @@ struct RunLog {
 
 /* ---------------------------------------------------------------- train.jsonl */
 
-/* *k: -1 when it is not the line of a step. */
-static Status step_of_line(int64_t *k, const char *line, size_t n, const char *path)
+/* *k: -1 when it is not the whole line of a step. */
+static Status step_of_row(int64_t *k, const Row *row, const char *path)
 {
     JsonDoc *doc;
     *k = -1;
-    if (!n || line[n - 1] != '\n')
+    if (!row->whole)
         return OK;
-    Status s = json_parse(&doc, line, n, path);
+    Status s = json_parse(&doc, row->text, row->n, path);
     if (s)
         return s == ERR_NOMEM ? s : OK;
     const Json *step = json_get(json_root(doc), "step");
@@ -45,24 +46,24 @@ static Status step_of_line(int64_t *k, const char *line, size_t n, const char *p
     return OK;
 }
 
-/* The length of the file's part that holds whole lines of steps 0 … step-1. */
+/* Only whole lines of steps 0 … step-1 stay. */
 static Status cut_back(const char *path, int64_t step)
 {
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return errno == ENOENT ? OK : fail(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    char *line = NULL;
-    size_t capacity = 0;
-    off_t keep = 0;
+    Rows *rows;
+    Row row;
+    if (!file_exists(path))
+        return OK;
+    TRY(rows_open(&rows, path, ROWS_LINES));
+    int64_t keep = 0, k = -1;
+    bool end = false;
     Status s = OK;
-    for (ssize_t n; !(s = file_line(f, path, &line, &capacity, &n)) && n > 0; keep += n) {
-        int64_t k;
-        s = step_of_line(&k, line, (size_t)n, path);
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
+        s = step_of_row(&k, &row, path);
         if (s || k < 0 || k >= step)
             break;
+        keep = row.end;
     }
-    free(line); /* getline's own */
-    fclose(f);
+    rows_close(&rows);
     TRY(s);
     return truncate(path, keep) ? fail(ERR_IO, "%s: cannot be cut back: %s", path, strerror(errno)) : OK;
 }

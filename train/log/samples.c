@@ -1,19 +1,16 @@
 #include "train/log/samples.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "data/formats/rows.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/log.h"
 #include "train/config/plan.h"
 #include "train/dist/signals.h"
-
-static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
 
 /* ---------------------------------------------------------------- reading */
 
@@ -112,35 +109,29 @@ static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
     return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, &turn, 1, p->n_images, TASK_UNDERSTAND), "%s:%d", r->file, r->line);
 }
 
-static Status read_line(Reader *r, const char *line, size_t n)
+static Status read_row(Reader *r, const Row *row)
 {
     JsonDoc *doc = NULL;
     TRY(grow((void **)&r->s->list, r->s->n, sizeof *r->s->list));
     SamplePrompt *p = &r->s->list[r->s->n++];
-    Status s = json_parse_at(&doc, line, n, r->file, r->line, 1);
+    r->line = row->line;
+    Status s = row->error ? fail(ERR_DATA, "%s:%s", r->file, row->error) : json_parse_at(&doc, row->text, row->n, r->file, row->line, row->column);
     if (s == OK)
         s = read_prompt(r, p, json_root(doc));
     json_free(&doc);
     return gather(r, s);
 }
 
-static Status read_lines(Reader *r, FILE *in)
+static Status read_rows(Reader *r)
 {
-    const size_t mark = sizeof BYTE_ORDER_MARK - 1;
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t n;
+    Rows *rows;
+    Row row;
+    bool end = false;
+    TRY_IN(rows_open(&rows, r->file, ROWS_LINES), "sample.prompts");
     Status s = OK;
-    for (r->line = 1; !s && !(s = file_line(in, r->file, &line, &capacity, &n)) && n >= 0; r->line++) {
-        const char *text = line;
-        if (r->line == 1 && (size_t)n >= mark && !memcmp(line, BYTE_ORDER_MARK, mark))
-            text += mark, n -= (ssize_t)mark;
-        while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) /* what a line lacks at its end, it lacks on itself */
-            n--;
-        if ((size_t)n > strspn(text, " \t"))
-            s = read_line(r, text, (size_t)n);
-    }
-    free(line);
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
+        s = read_row(r, &row);
+    rows_close(&rows);
     return s;
 }
 
@@ -149,12 +140,7 @@ static Status read_file(Reader *r, const RunConfig *cfg)
     char path[PATH_MAX];
     file_join(path, cfg->model.llm.path, "tokenizer.model");
     TRY_IN(tokenizer_open(&r->tokenizer, path), "model.llm.path");
-    FILE *in = fopen(r->file, "r");
-    if (!in)
-        return fail(ERR_MISSING, "sample.prompts: %s: %s", r->file, strerror(errno));
-    Status s = read_lines(r, in);
-    fclose(in);
-    TRY(s);
+    TRY(read_rows(r));
     int bad = r->wrong + r->missing;
     char more[64] = "";
     if (bad > (int)TOLD)

@@ -1,4 +1,4 @@
-#include "data/records/rows.h"
+#include "data/formats/rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
 
@@ -23,6 +24,8 @@ struct Rows {
     char *buffer;
     size_t from, to, capacity; /* bytes not yet consumed: buffer[from..to) */
     int64_t line, column;      /* of buffer[from] */
+    int64_t before;            /* bytes of the file before it */
+    RowsForm form;
     Where where;
     char error[256];
 };
@@ -81,6 +84,7 @@ static void consume(Rows *r, size_t n)
         }
     }
     r->from += n;
+    r->before += (int64_t)n;
 }
 
 static bool is_space(int c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
@@ -176,7 +180,7 @@ static void next_value(Rows *r, Row *row)
         r->where = AT_END; /* where the next row would begin is not known */
         return;
     }
-    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column)};
+    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column), .element = true};
     consume(r, n);
     r->where = AFTER_ROW;
 }
@@ -243,8 +247,10 @@ static bool next_line(Rows *r, Row *row)
     int64_t line = r->line, column = r->column;
     size_t n = 0;
     bool too_long = false;
+    const char *stop;
     for (;;) {
-        const char *start = r->buffer + r->from, *stop = memchr(start + n, '\n', r->to - r->from - n);
+        const char *start = r->buffer + r->from;
+        stop = memchr(start + n, '\n', r->to - r->from - n);
         n = (size_t)((stop ? stop : r->buffer + r->to) - start);
         too_long |= n > MAX_ROW_BYTES;
         if (stop)
@@ -261,7 +267,8 @@ static bool next_line(Rows *r, Row *row)
         consume(r, n);
         return true;
     }
-    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column)};
+    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column), .whole = stop,
+                 .end = r->before + (int64_t)n + (stop != NULL)};
     consume(r, n);
     while (row->n && is_space(row->text[row->n - 1]))
         row->n--;
@@ -274,8 +281,12 @@ static bool next_line(Rows *r, Row *row)
 static bool begin(Rows *r, Row *row)
 {
     if (ahead(r, 0) == 0xEF && ahead(r, 1) == 0xBB && ahead(r, 2) == 0xBF)
-        r->from += 3; /* a byte order mark takes no column */
+        r->from += 3, r->before += 3; /* a byte order mark takes no column */
     int c = skip_space(r);
+    if (r->form == ROWS_LINES) {
+        r->where = IN_LINES;
+        return false;
+    }
     r->where = c == '[' ? BEFORE_FIRST : c == '{' ? IN_LINES : AT_END;
     if (c == '[')
         consume(r, 1);
@@ -298,18 +309,19 @@ Status rows_next(Rows *r, Row *row, bool *end)
     return r->failure;
 }
 
-Status rows_open(Rows **out, const char *path)
+Status rows_open(Rows **out, const char *path, RowsForm form)
 {
     *out = NULL;
     Rows *r = mem_alloc(sizeof *r);
     if (r)
-        r->path = mem_strdup(path);
+        r->path = mem_strdup(file_name(path));
     if (!r || !r->path) {
         mem_free(r);
         return fail(ERR_NOMEM, "%s: no memory to open it", path);
     }
     r->line = r->column = 1;
-    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    r->form = form;
+    r->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
     if (r->fd < 0) {
         Status s = fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
         rows_close(&r);

@@ -1,0 +1,74 @@
+/* rows.h: where rows begin and end in a file of lines; records.c proves arrays and damage. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/rows.h"
+#include "kernels/base/arena.h"
+#include "tests/harness.h"
+
+static Rows *open_text(const char *text, size_t n, RowsForm form)
+{
+    char path[PATH_MAX];
+    Rows *rows;
+    REQUIRE_OK(file_write(file_join(path, test_dir(), "rows"), text, n));
+    REQUIRE_OK(rows_open(&rows, path, form));
+    return rows;
+}
+
+static void check_row(Rows *rows, const char *text, int line, int column, bool whole, int64_t end)
+{
+    Row row;
+    bool over;
+    REQUIRE_OK(rows_next(rows, &row, &over));
+    REQUIRE(!over && !row.error);
+    CHECK_MSG(row.n == strlen(text) && !memcmp(row.text, text, row.n), "%.*s, wanted %s", (int)row.n, row.text, text);
+    CHECK_INT(row.line, line);
+    CHECK_INT(row.column, column);
+    CHECK_INT(row.whole, whole);
+    CHECK_INT(row.end, end);
+}
+
+static void check_end(Rows **rows)
+{
+    Row row;
+    bool over;
+    REQUIRE_OK(rows_next(*rows, &row, &over));
+    CHECK(over);
+    rows_close(rows);
+}
+
+TEST(rows_of_lines_know_where_they_end)
+{
+    static const char TEXT[] = "\xEF\xBB\xBF{\"a\": 1}\r\n\n  [2] \n\t\nfour\nfive";
+    for (RowsForm form = ROWS_LINES; form <= ROWS_LINES_OR_ARRAY; form++) {
+        Rows *rows = open_text(TEXT, sizeof TEXT - 1, form);
+        check_row(rows, "{\"a\": 1}", 1, 1, true, 13);
+        check_row(rows, "[2]", 3, 3, true, 21);
+        check_row(rows, "four", 5, 1, true, 28);
+        check_row(rows, "five", 6, 1, false, 32);
+        check_end(&rows);
+    }
+    Rows *rows = open_text("[1]\n", 4, ROWS_LINES); /* no array here */
+    check_row(rows, "[1]", 1, 1, true, 4);
+    check_end(&rows);
+    rows = open_text("", 0, ROWS_LINES);
+    check_end(&rows);
+}
+
+TEST(rows_pass_over_a_line_that_is_too_long)
+{
+    const size_t n = ((size_t)16 << 20) + 10;
+    char *text = mem_alloc(n + 3);
+    memset(text, 'x', n);
+    memcpy(text + n, "\ny", 2);
+    Rows *rows = open_text(text, n + 2, ROWS_LINES);
+    mem_free(text);
+    Row row;
+    bool over;
+    REQUIRE_OK(rows_next(rows, &row, &over));
+    CHECK_STR(row.error, "1:1: a row of more than 16 MiB");
+    check_row(rows, "y", 2, 1, false, (int64_t)n + 2);
+    check_end(&rows);
+}
