@@ -1,3 +1,4 @@
+/* batch.c: answers a file of questions and writes answers.jsonl, bad_rows.jsonl beside it (batch.h). Called by generate. */
 #include "eval/batch.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* text.c: a text that may hold NUL (text.h). Called by batch.c and evaluate. */
 #include "eval/text.h"
 
 #include <string.h>

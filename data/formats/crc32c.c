@@ -1,3 +1,4 @@
+/* crc32c.c: the Castagnoli checksum, by the SSE 4.2 instruction where there is one, else by table. For stored pictures (crc32c.h). */
 #include "data/formats/crc32c.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* hdf5.c: HDF5 files as plain arrays, over the library, which no other file includes. For shards (hdf5.h). */
 #include "data/formats/hdf5.h"
 
 #include <errno.h>

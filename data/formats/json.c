@@ -1,3 +1,4 @@
+/* json.c: the strict JSON reader: a document becomes nodes that know their line and column (json.h). */
 #include "data/formats/json.h"
 
 #include <errno.h>

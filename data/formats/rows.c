@@ -1,3 +1,4 @@
+/* rows.c: the one reader of rows: elements of a JSON array, or lines, one after the other (rows.h). */
 #include "data/formats/rows.h"
 
 #include <errno.h>

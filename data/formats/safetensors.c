@@ -1,3 +1,4 @@
+/* safetensors.c: reads safetensors files, and folders of them by their index, in place (safetensors.h). */
 #include "data/formats/safetensors.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* sha256.c: SHA-256 of memory and of files (sha256.h). */
 #include "data/formats/sha256.h"
 
 #include <errno.h>

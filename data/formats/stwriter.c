@@ -1,3 +1,4 @@
+/* stwriter.c: writes safetensors files, a tensor after the other. For checkpoints and dumps (safetensors.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

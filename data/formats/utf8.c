@@ -1,3 +1,4 @@
+/* utf8.c: UTF-8 to characters and back, strictly. For the JSON reader and the tokenizer (utf8.h). */
 #include "data/formats/utf8.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* image.c: what all kinds of pictures share: which kind it is, its size and orientation, decoding, encoding (image.h). */
 #include "data/pictures/image.h"
 
 #include <errno.h>

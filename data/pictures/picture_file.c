@@ -1,3 +1,5 @@
+/* picture_file.c: finds the file that a row's path means inside its source's folder and verifies it (picture_file.h). Called by prepare
+ * and generate. */
 #include "data/pictures/picture_file.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* preprocessor.c: reads how a vision tower's pictures are prepared (preprocessor.h). */
 #include "data/pictures/preprocessor.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* resize_loops.c: the two passes of a resize, in AVX2 and plain. Called by resize.c. */
 #include <string.h>
 
 #include "data/pictures/resize.h"

@@ -1,3 +1,4 @@
+/* encode.c: from a record's conversation to token ids and the label mask (encode.h). Called by prepare and generate. */
 #include "data/text/encode.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* template.c: the texts that stand around questions and answers in each template (template.h). Called by encode.c. */
 #include "data/text/template.h"
 
 static const ChatFormat FORMATS[] = {

@@ -1,3 +1,4 @@
+/* tokenizer.cc: SentencePiece behind a C interface; no other file includes its headers (tokenizer.h). */
 #include "data/text/tokenizer.h"
 
 #include <openssl/sha.h>

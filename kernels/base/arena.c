@@ -1,3 +1,4 @@
+/* arena.c: arenas, and the heap memory of everything that is no arena (arena.h). */
 #include "kernels/base/arena.h"
 
 #include <stdint.h>

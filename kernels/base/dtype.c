@@ -1,3 +1,4 @@
+/* dtype.c: names, sizes and conversions of element types (dtype.h). */
 #include "kernels/base/dtype.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* log.c: writes messages to stderr, as text or as JSON (log.h). */
 #include "kernels/base/log.h"
 
 #include <stdarg.h>

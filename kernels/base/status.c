@@ -1,3 +1,4 @@
+/* status.c: the kinds of failure, their exit codes, and the thread's sentence about the last one (status.h). */
 #include "kernels/base/status.h"
 
 #include <stdarg.h>

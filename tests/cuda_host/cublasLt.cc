@@ -1,3 +1,4 @@
+/* cublasLt.cc: the part of cuBLASLt that kernels/cuda calls, computed on the host (cublasLt.h). */
 #include <cublasLt.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+/* cuda_host.cc: runs CUDA kernels on the host, a fiber for each thread of a block (cuda_host.h). */
 #include "tests/cuda_host/cuda_host.h"
 
 #include <boost/context/fiber.hpp>

@@ -1,3 +1,4 @@
+/* compare.c: runs an operator on a backend and on ref, and judges the difference by ref's own rounding (compare.h). */
 #include "tests/kernels/compare.h"
 
 #include <float.h>

@@ -1,3 +1,4 @@
+/* gradient.c: central differences of an operator in double (gradient.h). */
 #include "tests/kernels/gradient.h"
 
 #include <math.h>

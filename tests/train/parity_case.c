@@ -1,3 +1,4 @@
+/* parity_case.c: runs train on a case of tests/fixtures/parity and compares its dump with PyTorch's (parity_case.h). */
 #include "tests/train/parity_case.h"
 
 #include <dirent.h>

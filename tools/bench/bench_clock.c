@@ -1,3 +1,4 @@
+/* bench_clock.c: takes the time of benchmarks (bench_clock.h). */
 #include "tools/bench/bench_clock.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* bench_gpu_kernels.c: the lines of bench-gpu about single operators: time, share of the ceiling. Called by bench_gpu.c. */
 #include <math.h>
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* bench_ops.c: arguments of every operator for timing (bench_ops.h). Called by bench-kernels, bench-gpu and the tests of costs. */
 #include "tools/bench/bench_ops.h"
 
 #include <stdio.h>

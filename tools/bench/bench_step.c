@@ -1,3 +1,4 @@
+/* bench_step.c: whole training steps over made-up passes (bench_step.h). Called by bench-gpu and model-gpu. */
 #include "tools/bench/bench_step.h"
 
 #include <math.h>

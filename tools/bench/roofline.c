@@ -1,3 +1,4 @@
+/* roofline.c: a step's time on paper, from costs and a device's data sheet (roofline.h). Called by model-gpu and bench-gpu. */
 #include "tools/bench/roofline.h"
 
 #include <math.h>

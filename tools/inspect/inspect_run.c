@@ -1,3 +1,4 @@
+/* inspect_run.c: pages of inspect about checkpoints and run folders (inspect.h). */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>

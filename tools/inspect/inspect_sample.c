@@ -1,3 +1,4 @@
+/* inspect_sample.c: pages of inspect about one sample of a shard: tokens, label mask, pictures, pixels (inspect.h). */
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>

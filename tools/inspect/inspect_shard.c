@@ -1,3 +1,4 @@
+/* inspect_shard.c: pages of inspect about a shard or a folder of shards (inspect.h). */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* inspect_weights.c: pages of inspect about safetensors files and model folders (inspect.h). */
 #include <inttypes.h>
 #include <string.h>
 

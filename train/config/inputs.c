@@ -1,3 +1,4 @@
+/* inputs.c: looks for everything that a run reads, before anything is begun (inputs.h). Called by train and prepare. */
 #include "train/config/inputs.h"
 
 #include <limits.h>

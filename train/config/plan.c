@@ -1,3 +1,4 @@
+/* plan.c: what a config means to encoder, preparation and loader (plan.h). */
 #include "train/config/plan.h"
 
 #include <limits.h>

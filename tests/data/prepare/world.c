@@ -1,3 +1,4 @@
+/* world.c: writes the rows and pictures of the tests of prepare (world.h). */
 #include "tests/data/prepare/world.h"
 
 #include <sys/stat.h>

@@ -1,3 +1,4 @@
+/* made_shard.c: writes small shards for tests (made_shard.h). */
 #include "tests/data/shards/made_shard.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* tiny.c: writes random model folders and makes batches for them (tiny.h). */
 #include "tests/train/models/tiny.h"
 
 #include <math.h>

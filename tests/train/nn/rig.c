@@ -1,3 +1,4 @@
+/* rig.c: a tape in double and central differences of what is built on it (rig.h). */
 #include "tests/train/nn/rig.h"
 
 #include <math.h>
