@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "data/formats/file.h"
@@ -29,12 +31,22 @@ constexpr int LOG_FATAL_ONLY = 3;
 constexpr const char SPACE_MARK[] = "\xE2\x96\x81"; /* U+2581 */
 constexpr int NOT_A_BYTE = -1;
 
+/* Pieces of a word, and where each ends in it. */
+struct Word {
+    std::vector<int32_t> ids;
+    std::vector<uint32_t> ends;
+};
+constexpr size_t LONGEST_WORD = 48, MOST_WORDS = 1 << 16; /* that are remembered */
+
 } // namespace
 
 struct Tokenizer {
     sentencepiece::SentencePieceProcessor sp;
     TokenizerInfo info;
     std::vector<int16_t> byte; /* of byte pieces, else NOT_A_BYTE */
+    bool words_apart; /* no piece spans two words: each can be encoded by itself */
+    mutable std::unordered_map<std::string, Word> words; /* encoded before */
+    mutable std::mutex lock; /* of words */
 };
 
 namespace {
@@ -45,6 +57,7 @@ namespace {
 struct ModelSettings {
     uint64_t model_type = 1;
     bool byte_fallback = false, suffix_space = false, collapses_spaces = true, escapes_spaces = true;
+    bool dummy_prefix = true, words_apart = true;
     size_t character_map = 0; /* bytes of the normaliser's table */
     std::string normaliser;
 };
@@ -118,7 +131,7 @@ bool read_trainer_spec(Message m, ModelSettings *s)
 
 bool read_normalizer_spec(Message m, ModelSettings *s)
 {
-    enum { NAME = 1, PRECOMPILED_CHARSMAP = 2, REMOVE_EXTRA_WHITESPACES = 4, ESCAPE_WHITESPACES = 5 };
+    enum { NAME = 1, PRECOMPILED_CHARSMAP = 2, ADD_DUMMY_PREFIX = 3, REMOVE_EXTRA_WHITESPACES = 4, ESCAPE_WHITESPACES = 5 };
     uint64_t field, value;
     Message bytes;
     while (m.next(&field, &value, &bytes)) {
@@ -126,10 +139,44 @@ bool read_normalizer_spec(Message m, ModelSettings *s)
             s->normaliser.assign(bytes.at, bytes.end);
         else if (field == PRECOMPILED_CHARSMAP)
             s->character_map = (size_t)(bytes.end - bytes.at);
+        else if (field == ADD_DUMMY_PREFIX)
+            s->dummy_prefix = value;
         else if (field == REMOVE_EXTRA_WHITESPACES)
             s->collapses_spaces = value;
         else if (field == ESCAPE_WHITESPACES)
             s->escapes_spaces = value;
+    }
+    return m.at == m.end;
+}
+
+/* Bytes of the space, or of the mark for one, that stands here; 0: none does. */
+size_t space_at(const char *text, size_t n)
+{
+    constexpr size_t MARK_BYTES = sizeof SPACE_MARK - 1;
+    return n && *text == ' ' ? 1 : n >= MARK_BYTES && !memcmp(text, SPACE_MARK, MARK_BYTES) ? MARK_BYTES : 0;
+}
+
+/* A word is a run of spaces and what follows, up to the next space. Its length. */
+size_t word_length(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (size_t space = space_at(text + i, n - i))
+        i += space;
+    while (i < n && !space_at(text + i, n - i))
+        i++;
+    return i;
+}
+
+bool read_piece(Message m, ModelSettings *s)
+{
+    enum { PIECE = 1, TYPE = 3, USER_DEFINED = 4 };
+    uint64_t field, value;
+    Message bytes;
+    while (m.next(&field, &value, &bytes)) {
+        if (field == PIECE && bytes.at && word_length(bytes.at, (size_t)(bytes.end - bytes.at)) < (size_t)(bytes.end - bytes.at))
+            s->words_apart = false;
+        if (field == TYPE && value == USER_DEFINED) /* these are found before spaces are marked */
+            s->words_apart = false;
     }
     return m.at == m.end;
 }
@@ -141,6 +188,8 @@ bool read_settings(Message m, ModelSettings *s)
     Message bytes;
     while (m.next(&field, &value, &bytes)) {
         n_pieces += field == PIECES && bytes.at;
+        if (field == PIECES && !read_piece(bytes, s))
+            return false;
         if (field == TRAINER_SPEC && !read_trainer_spec(bytes, s))
             return false;
         if (field == NORMALIZER_SPEC && !read_normalizer_spec(bytes, s))
@@ -194,11 +243,52 @@ Status load(Tokenizer *t, const char *path, const char *bytes, size_t n)
     t->info.unk = t->sp.unk_id();
     if (t->info.bos < 0 || t->info.eos < 0 || t->info.unk < 0)
         return fail(ERR_DATA, "%s: it has no %s piece", path, t->info.bos < 0 ? "<s>" : t->info.eos < 0 ? "</s>" : "<unk>");
+    t->words_apart = settings.words_apart && settings.dummy_prefix;
     SHA256((const unsigned char *)bytes, n, t->info.sha256);
     t->byte.resize((size_t)n_pieces);
     for (int id = 0; id < n_pieces; id++)
         t->byte[(size_t)id] = (int16_t)(t->sp.IsByte(id) ? byte_of(t->sp.IdToPiece(id)) : NOT_A_BYTE);
     return OK;
+}
+
+bool encode_whole(const Tokenizer *t, const char *text, size_t n, Word *out)
+{
+    sentencepiece::ImmutableSentencePieceText pieces;
+    if (!t->sp.Encode({text, n}, pieces.mutable_proto()).ok())
+        return false;
+    out->ids.clear();
+    out->ends.clear();
+    for (size_t i = 0; i < pieces.pieces_size(); i++) {
+        out->ids.push_back((int32_t)pieces.pieces((int)i).id());
+        out->ends.push_back(pieces.pieces((int)i).end());
+    }
+    return true;
+}
+
+/* The same pieces from words that were met before. SentencePiece puts a mark before a text, so a word goes to it without the first of its spaces; the
+ * first word of all has its mark from there too. */
+bool encode_words(const Tokenizer *t, const char *text, size_t n, Word *out)
+{
+    std::lock_guard<std::mutex> hold(t->lock);
+    Word fresh;
+    for (size_t at = 0; at < n;) {
+        const size_t from = at + (at ? space_at(text + at, n - at) : 0);
+        at += word_length(text + at, n - at);
+        if (at + space_at(text + at, n - at) == n) /* a last space alone would be no text at all */
+            at = n;
+        std::string key(text + from, at - from);
+        const auto known = t->words.find(key);
+        if (known == t->words.end() && !encode_whole(t, key.data(), key.size(), &fresh))
+            return false;
+        const Word &word = known == t->words.end() ? fresh : known->second;
+        for (size_t i = 0; i < word.ids.size(); i++) {
+            out->ids.push_back(word.ids[i]);
+            out->ends.push_back((uint32_t)from + word.ends[i]);
+        }
+        if (known == t->words.end() && key.size() <= LONGEST_WORD && t->words.size() < MOST_WORDS)
+            t->words.emplace(std::move(key), fresh);
+    }
+    return true;
 }
 
 /* Text of ids, still with marks for spaces and bytes that need not be UTF-8. */
@@ -271,14 +361,13 @@ const TokenizerInfo *tokenizer_info(const Tokenizer *t) { return &t->info; }
 int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, uint32_t *end, int64_t cap)
 {
     try {
-        sentencepiece::ImmutableSentencePieceText pieces;
-        if (!t->sp.Encode({text, n}, pieces.mutable_proto()).ok())
+        Word all;
+        if (!(t->words_apart ? encode_words(t, text, n, &all) : encode_whole(t, text, n, &all)))
             return -1;
-        const int64_t count = (int64_t)pieces.pieces_size();
-        for (int64_t i = 0; i < count && i < cap; i++) {
-            const auto piece = pieces.pieces((int)i);
-            ids[i] = (int32_t)piece.id();
-            end[i] = piece.end();
+        const int64_t count = (int64_t)all.ids.size(), kept = count < cap ? count : cap;
+        for (int64_t i = 0; i < kept; i++) {
+            ids[i] = all.ids[(size_t)i];
+            end[i] = all.ends[(size_t)i];
         }
         return count;
     } catch (...) {

@@ -66,6 +66,29 @@ TEST(tokenizer_equals_other_implementations)
     tokenizer_close(&t);
 }
 
+/* Words are remembered only where no piece spans two of them: here "▁a" of the vocabulary becomes "a▁". */
+TEST(tokenizer_of_pieces_across_words_sees_whole_texts)
+{
+    static const char PIECE[] = "\x0a\x04\u2581" "a", ACROSS[] = "\x0a\x04" "a\u2581";
+    char *model, path[256];
+    size_t n;
+    REQUIRE_OK(file_read(&model, &n, test_fixture("vocabulary/tokenizer.model"), 1 << 20));
+    char *at = memmem(model, n, PIECE, sizeof PIECE - 1);
+    REQUIRE(at);
+    memcpy(at, ACROSS, sizeof ACROSS - 1);
+    snprintf(path, sizeof path, "%s/across.model", test_dir());
+    REQUIRE_OK(file_write(path, model, n));
+    mem_free(model);
+    Tokenizer *t;
+    int32_t ids[16];
+    uint32_t end[16];
+    REQUIRE_OK(tokenizer_open(&t, path));
+    CHECK_INT(tokenizer_encode(t, "a a", 3, ids, end, 16), 3);
+    CHECK_STR(tokenizer_piece(t, ids[1]), "a\u2581");
+    CHECK(end[0] == 0 && end[1] == 2 && end[2] == 3);
+    tokenizer_close(&t);
+}
+
 TEST(tokenizer_edges_of_text)
 {
     Tokenizer *t = opened();
