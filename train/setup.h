@@ -40,8 +40,8 @@ typedef struct Setup {
     Tape *tape;
 } Setup;
 
-/* Joins the ranks (the caller calls dist_close, before setup_close). Then checks that need no data: inputs are there, this build can do what is asked. Reads
- * the folders' configs and the mixture. */
+/* Joins the ranks (the caller calls dist_close, before setup_close). Then checks that need no data: inputs are there, this build can do
+ * what is asked. Reads the folders' configs and the mixture. */
 MUST_USE Status setup_check(Setup *s, const RunConfig *cfg);
 /* Where the run starts: fresh, or (resume) from the newest whole checkpoint or the one named. "" names none. */
 MUST_USE Status setup_start(Setup *s, bool resume, const char *checkpoint);

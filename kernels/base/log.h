@@ -14,7 +14,7 @@ extern "C" {
 typedef enum LogLevel { LOG_QUIET, LOG_ERROR, LOG_WARN, LOG_INFO } LogLevel;
 
 void log_set(LogLevel highest, bool json);
-/* This process is one of several that do the same: from here on it says at most what is of this level, and "[rank N]" (JSON: "rank") stands before it. */
+/* This process is one of several that do the same: from here on it says at most what is of this level, "[rank N]" before it (JSON: "rank"). */
 void log_rank(int rank, LogLevel highest);
 void log_info(const char *format, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -135,7 +135,7 @@ TEST(sums_over_ranks_wait_for_nothing_and_keep_their_place_in_the_order)
         cuda_host_seed(seed);
         Device d;
         Other o = {d.floats(N), d.floats(2 * N)};
-        char notices[2 * 2048];
+        alignas(16) char notices[2 * 8192];
         Dist dist = {};
         dist.n_ranks = 2;
         dist.notices = notices;
@@ -152,8 +152,8 @@ TEST(sums_over_ranks_wait_for_nothing_and_keep_their_place_in_the_order)
         REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats(0), out.size() * sizeof(float)));
         for (int i = 0; i < N; i++)
             if (out[(size_t)(2 * N + i)] != 1 || out[(size_t)i] != 2 || out[(size_t)(3 * N + i)] != 2) {
-                CHECK_MSG(false, "seed %d: the transport found %g, left %g, and the next operator read %g", (int)seed, (double)out[(size_t)(2 * N + i)],
-                          (double)out[(size_t)i], (double)out[(size_t)(3 * N + i)]);
+                CHECK_MSG(false, "seed %d: the transport found %g, left %g, and the next operator read %g", (int)seed,
+                          (double)out[(size_t)(2 * N + i)], (double)out[(size_t)i], (double)out[(size_t)(3 * N + i)]);
                 break;
             }
         CHECK_STR(cuda_host_error(), "");

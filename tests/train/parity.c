@@ -4,7 +4,8 @@
 #include "tests/harness.h"
 #include "tests/train/parity_case.h"
 
-static const Trainer CPU = {.program = "train"}, AVX2 = {.program = "train", .isa = "avx2"}, EMULATED = {.program = "train-cuda-host", .set = {"device=cuda"}},
+static const Trainer CPU = {.program = "train"}, AVX2 = {.program = "train", .isa = "avx2"},
+                     EMULATED = {.program = "train-cuda-host", .set = {"device=cuda"}},
                      EMULATED_BF16 = {.program = "train-cuda-host", .set = {"device=cuda", "train.compute=bf16"}},
                      ERRING = {.program = "train-cuda-host", .set = {"device=cuda"}, .change = 2e-2};
 

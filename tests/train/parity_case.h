@@ -3,9 +3,9 @@
 #ifndef GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
 #define GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
 
-/* Who trains: a program of the build folder, settings of its own (KEY=VALUE or NULL), GENLLAVA_ISA (or NULL). change: relative error that the change of a
- * parameter may have; 0: as the others. A device's gradients err a little more than the CPU's, and AdamW makes whole steps out of those that are nearly 0.
- * ranks: of train-ranks. */
+/* Who trains: a program of the build folder, settings of its own (KEY=VALUE or NULL), GENLLAVA_ISA (or NULL). change: relative error that
+ * the change of a parameter may have; 0: as the others. A device's gradients err a little more than the CPU's, and AdamW makes whole steps
+ * out of those that are nearly 0. ranks: of train-ranks. */
 typedef struct Trainer {
     const char *program, *set[3], *isa;
     double change;

@@ -7,7 +7,7 @@
 
 /* Refuses a device that this build has no backend for. */
 MUST_USE Status device_check(const RunConfig *cfg);
-/* Opens the backend of cfg->device (auto: cuda where there is one, else cpu) and says in one line what was chosen. The ranks of a machine take its GPUs in
- * turn. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device multiplies it natively. */
+/* Opens the backend of cfg->device (auto: cuda where there is one, else cpu) and says in one line what was chosen. The ranks of a machine
+ * take its GPUs in turn. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device multiplies it natively. */
 MUST_USE Status device_open(Backend *b, const RunConfig *cfg, int local_rank, DType *compute);
 #endif

@@ -1,4 +1,4 @@
-/* dist.c: the calls of dist.h over the two functions of a transport. */
+/* dist.c: the calls of dist.h over the two functions of a transport, of which that of a single rank is here. */
 #include "train/dist/dist.h"
 
 #include <stdio.h>
@@ -9,13 +9,14 @@
 
 /* ---------------------------------------------------------------- the place of a process */
 
+/* Open MPI; MPICH and Intel MPI; torchrun; srun (SLURM_NTASKS would not do: it is also set in a batch script, which is one process). */
 static const struct {
     const char *size, *rank, *local_rank;
 } LAUNCHERS[] = {
-    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"}, /* Open MPI */
-    {"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"},                                    /* MPICH, Intel MPI */
-    {"WORLD_SIZE", "RANK", "LOCAL_RANK"},                                           /* torchrun */
-    {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"},                      /* srun; SLURM_NTASKS is also set in a batch script, which is one process */
+    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"},
+    {"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"},
+    {"WORLD_SIZE", "RANK", "LOCAL_RANK"},
+    {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"},
 };
 
 static Status read_rank(const char *variable, int n_ranks, int *out)
@@ -24,12 +25,13 @@ static Status read_rank(const char *variable, int n_ranks, int *out)
     char *end;
     long k = text ? strtol(text, &end, 10) : -1;
     if (!text || end == text || *end || k < 0 || k >= n_ranks)
-        return fail(ERR_USAGE, "%s is %s; the launcher started %d ranks, and it must be one of 0 … %d", variable, text ? text : "not set", n_ranks, n_ranks - 1);
+        return fail(ERR_USAGE, "%s is %s; the launcher started %d ranks, and it must be one of 0 … %d", variable, text ? text : "not set",
+                    n_ranks, n_ranks - 1);
     *out = (int)k;
     return OK;
 }
 
-/* The first launcher that started several ranks. */
+/* What the first launcher that started several ranks says. */
 static Status find_place(Dist *d)
 {
     for (size_t i = 0; i < sizeof LAUNCHERS / sizeof *LAUNCHERS; i++) {
@@ -38,13 +40,31 @@ static Status find_place(Dist *d)
         if (n <= 1)
             continue;
         if (!transport_open || n > (1 << 20))
-            return fail(ERR_DEVICE, "%s=%s: the launcher started several ranks and this build trains with one; start one process", LAUNCHERS[i].size, size);
+            return fail(ERR_DEVICE, "%s=%s: the launcher started several ranks and this build trains with one; start one process",
+                        LAUNCHERS[i].size, size);
         d->n_ranks = (int)n;
         TRY(read_rank(LAUNCHERS[i].rank, d->n_ranks, &d->rank));
         return read_rank(LAUNCHERS[i].local_rank, d->n_ranks, &d->local_rank);
     }
     return OK;
 }
+
+/* ---------------------------------------------------------------- the transport of one rank */
+
+static Status share_alone(void *state, const void *mine, size_t n_bytes, void *all)
+{
+    (void)state;
+    memcpy(all, mine, n_bytes);
+    return OK;
+}
+
+static Status sum_alone(void *state, void *x, int64_t n, DType type, void *stream)
+{
+    (void)state, (void)x, (void)n, (void)type, (void)stream;
+    return OK;
+}
+
+static const Transport ALONE = {.on_device = true, .share = share_alone, .sum = sum_alone};
 
 /* ---------------------------------------------------------------- meeting */
 
@@ -54,11 +74,11 @@ typedef struct Notice {
     int32_t status, call;
     int64_t n;
 } Notice;
-enum { SENTENCE_BYTES = 2048 };
+enum { SENTENCE_BYTES = 8192 };
 
 static Status exchange(Dist *d, const void *mine, size_t n_bytes, void *all)
 {
-    Status s = d->transport.share(d->transport.state, mine, n_bytes, all);
+    Status s = n_bytes ? d->transport.share(d->transport.state, mine, n_bytes, all) : OK;
     d->over = s != OK;
     return s;
 }
@@ -94,20 +114,20 @@ static Status meet(Dist *d, Status mine, Call call, int64_t n)
     for (int r = 1; r < d->n_ranks; r++)
         if (all[r].call != all->call || all[r].n != all->n) {
             d->over = d->told = true;
-            return fail(ERR_INTERNAL, "rank %d is at call %d with %lld, rank 0 at call %d with %lld", r, all[r].call, (long long)all[r].n, all->call,
-                        (long long)all->n);
+            return fail(ERR_INTERNAL, "rank %d is at call %d with %lld, rank 0 at call %d with %lld", r, all[r].call, (long long)all[r].n,
+                        all->call, (long long)all->n);
         }
     return OK;
 }
 
-/* *all: the n bytes of every rank; the caller frees it. `s`: what this rank did before. */
+/* *all: the n bytes of every rank; the caller frees it. `s`: how this rank is. */
 static Status share(Dist *d, Status s, Call call, const void *mine, size_t n, void **all)
 {
     *all = s == OK ? mem_alloc((size_t)d->n_ranks * n) : NULL;
     if (s == OK && !*all)
         s = fail(ERR_NOMEM, "%zu bytes of each of %d ranks: out of memory", n, d->n_ranks);
     s = meet(d, s, call, (int64_t)n);
-    if (s == OK && n)
+    if (s == OK)
         s = exchange(d, mine, n, *all);
     if (s != OK) {
         mem_free(*all);
@@ -120,21 +140,22 @@ static Status share(Dist *d, Status s, Call call, const void *mine, size_t n, vo
 
 Status dist_open(Dist *d)
 {
-    *d = (Dist){.n_ranks = 1};
-    Status s = find_place(d);
-    if (s == OK && d->n_ranks > 1 && !(d->notices = mem_alloc((size_t)d->n_ranks * SENTENCE_BYTES)))
-        s = fail(ERR_NOMEM, "%d ranks: out of memory", d->n_ranks);
-    if (s == OK && d->n_ranks > 1)
-        s = transport_open(&d->transport, d->rank, d->n_ranks);
-    d->over = s != OK;
-    if (s == OK && d->rank > 0)
+    *d = (Dist){.n_ranks = 1, .transport = ALONE, .over = true};
+    TRY(find_place(d));
+    d->notices = mem_alloc((size_t)d->n_ranks * SENTENCE_BYTES);
+    if (!d->notices)
+        return fail(ERR_NOMEM, "%d ranks: out of memory", d->n_ranks);
+    if (d->n_ranks > 1)
+        TRY(transport_open(&d->transport, d->rank, d->n_ranks));
+    d->over = false;
+    if (d->rank > 0)
         log_rank(d->rank, LOG_ERROR); /* the rest they would all say alike */
-    return s;
+    return OK;
 }
 
 Status dist_close(Dist *d, Status s)
 {
-    if (d->n_ranks > 1 && !d->over)
+    if (d->notices && !d->over)
         s = meet(d, s, CALL_END, 0);
     if (d->told && d->rank > 0)
         log_rank(d->rank, LOG_QUIET);
@@ -148,10 +169,7 @@ Status dist_close(Dist *d, Status s)
 Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *result, size_t n_bytes)
 {
     void *all;
-    Status s = d->rank == 0 ? work(arg) : OK;
-    if (d->n_ranks == 1)
-        return s;
-    TRY(share(d, s, CALL_FIRST, result, n_bytes, &all));
+    TRY(share(d, d->rank == 0 ? work(arg) : OK, CALL_FIRST, result, n_bytes, &all));
     if (n_bytes)
         memcpy(result, all, n_bytes);
     mem_free(all);
@@ -161,8 +179,6 @@ Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *result, s
 Status dist_agree(Dist *d, int32_t *x, int n)
 {
     void *all;
-    if (d->n_ranks == 1)
-        return OK;
     TRY(share(d, OK, CALL_AGREE, x, (size_t)n * sizeof *x, &all));
     const int32_t *of_rank = all;
     for (int r = 0; r < d->n_ranks; r++, of_rank += n)
@@ -175,14 +191,12 @@ Status dist_agree(Dist *d, int32_t *x, int n)
 Status dist_sum_host(Dist *d, double *x, int n)
 {
     void *all;
-    if (d->n_ranks == 1)
-        return OK;
     TRY(share(d, OK, CALL_SUM_HOST, x, (size_t)n * sizeof *x, &all));
-    for (int i = 0; i < n; i++) {
-        x[i] = 0;
-        for (int r = 0; r < d->n_ranks; r++)
-            x[i] += ((const double *)all)[r * n + i];
-    }
+    const double *of_rank = all;
+    memcpy(x, all, (size_t)n * sizeof *x);
+    for (int r = 1; r < d->n_ranks; r++)
+        for (int i = 0; i < n; i++)
+            x[i] += of_rank[r * n + i];
     mem_free(all);
     return OK;
 }
@@ -211,20 +225,20 @@ static Status sum_through_host(Dist *d, Backend *b, char *x, size_t n_bytes, DTy
 
 Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type)
 {
-    if (d->n_ranks == 1)
-        return OK;
     bool direct = b->host_memory || d->transport.on_device;
     void *piece = direct ? NULL : mem_alloc(PIECE_BYTES);
     Status s = direct || piece ? OK : fail(ERR_NOMEM, "sums over the ranks: out of memory");
     s = meet(d, s, CALL_SUM, n);
-    if (s == OK)
-        s = direct ? add_ranks(d, x, n, type, b->stream) : sum_through_host(d, b, x, (size_t)n * dtype_size(type), type, piece);
+    if (s == OK && direct)
+        s = add_ranks(d, x, n, type, b->stream);
+    else if (s == OK)
+        s = sum_through_host(d, b, x, (size_t)n * dtype_size(type), type, piece);
     mem_free(piece);
     return s;
 }
 
-/* The parts of the ranks, each of its own length, in rooms of `room` bytes: moved together. Returns their length. */
-static size_t move_together(char *parts, const size_t *n, int n_ranks, size_t room)
+/* Moves the ranks' parts together, each of its own length, out of rooms of `room` bytes. Returns the length of all. */
+static size_t join_parts(char *parts, const size_t *n, int n_ranks, size_t room)
 {
     size_t end = 0;
     for (int r = 0; r < n_ranks; r++) {
@@ -236,28 +250,23 @@ static size_t move_together(char *parts, const size_t *n, int n_ranks, size_t ro
 
 Status dist_gather(Dist *d, const void *mine, size_t n, void **all, size_t *n_all)
 {
-    void *sizes = NULL;
-    size_t most = n;
+    void *sizes;
     *all = NULL;
     *n_all = 0;
-    if (d->n_ranks > 1)
-        TRY(share(d, OK, CALL_GATHER, &n, sizeof n, &sizes));
-    for (int r = 0; r < d->n_ranks && sizes; r++)
-        most = ((size_t *)sizes)[r] > most ? ((size_t *)sizes)[r] : most;
-    void *copy = mem_alloc(most);
-    Status s = copy ? OK : fail(ERR_NOMEM, "gathering %zu bytes: out of memory", most);
-    if (copy && n)
-        memcpy(copy, mine, n);
-    if (d->n_ranks == 1) {
-        *all = copy;
-        *n_all = copy ? n : 0;
-        return s;
-    }
-    s = share(d, s, CALL_GATHER, copy, most, all);
-    mem_free(copy);
+    TRY(share(d, OK, CALL_GATHER, &n, sizeof n, &sizes));
+    const size_t *of_rank = sizes;
+    size_t room = 0;
+    for (int r = 0; r < d->n_ranks; r++)
+        room = of_rank[r] > room ? of_rank[r] : room;
+    void *padded = mem_alloc(room);
+    if (padded && n)
+        memcpy(padded, mine, n);
+    Status s = padded ? OK : fail(ERR_NOMEM, "gathering %zu bytes: out of memory", room);
+    s = share(d, s, CALL_GATHER, padded, room, all);
+    mem_free(padded);
     if (s == OK && d->rank == 0)
-        *n_all = move_together(*all, sizes, d->n_ranks, most);
-    if (s == OK && d->rank > 0) {
+        *n_all = join_parts(*all, of_rank, d->n_ranks, room);
+    else {
         mem_free(*all);
         *all = NULL;
     }

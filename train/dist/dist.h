@@ -1,8 +1,9 @@
-/* dist.h: the ranks of a run: processes that share its steps, each with its own device. Used by the loop, by setup and by whatever sums or gathers.
+/* dist.h: the ranks of a run, which are processes that share its steps, each with its own device. Used by the loop and by setup, and by
+ * whatever sums or gathers.
  *
- * Every rank makes the same calls in the same order, whatever its share of a step holds. A rank that fails goes to dist_close; the others learn of it in
- * the call they come to next, fail there with its status and its sentence ("rank 1: …"), and go to dist_close too: nobody waits for one that has ended.
- * With one rank every call is over at once. The run folder, the shards and the inputs lie where all ranks see them. */
+ * Every rank makes the same calls in the same order, whatever its share of a step holds. A rank that fails goes to dist_close; the others
+ * learn of it in the call they come to next, fail there with its status and its sentence ("rank 1: …"), and go to dist_close too: nobody
+ * waits for a rank that has ended. The run folder, the shards and the inputs lie where all ranks see them. */
 #ifndef GENLLAVA_TRAIN_DIST_DIST_H
 #define GENLLAVA_TRAIN_DIST_DIST_H
 
@@ -10,19 +11,19 @@
 
 #include "kernels/ops/table.h"
 
-/* How bytes travel between ranks. Calls return when this rank has its result; a rank that never comes is an error (ERR_DEVICE, naming it). */
+/* How bytes travel between ranks. A rank that never comes is an error (ERR_DEVICE, naming it). */
 typedef struct Transport {
     void *state;
     bool on_device; /* sum takes memory of a device */
     /* all [n_ranks, n_bytes]: what every rank gave, in the order of ranks. n_bytes is the same on all of them. */
     Status (*share)(void *state, const void *mine, size_t n_bytes, void *all);
-    /* x [n], F32 or F64, becomes the sum over the ranks, in a fixed order: the same bits on all ranks and in every run. On a device the sum is enqueued on
-     * `stream` (Backend.stream) and nobody waits for it. */
+    /* x [n], F32 or F64, becomes the sum over the ranks, in a fixed order: the same bits on all ranks and in every run. On a device the sum
+     * is enqueued on `stream` (Backend.stream) and nobody waits for it. */
     Status (*sum)(void *state, void *x, int64_t n, DType type, void *stream);
     void (*close)(void *state);
 } Transport;
 
-/* Joins the ranks that a launcher started. NULL in a build that has no transport: it trains with one rank. */
+/* Joins several ranks. NULL in a build that has no such transport: it trains with one rank. */
 __attribute__((weak)) Status transport_open(Transport *out, int rank, int n_ranks);
 
 typedef struct Dist {
@@ -34,11 +35,12 @@ typedef struct Dist {
     bool told;      /* … and all ranks know why */
 } Dist;
 
-/* Finds this process's place in what the launcher (mpirun, torchrun, srun) left in the environment. Refuses more ranks than this build can join. */
+/* Finds this process's place in what the launcher (mpirun, torchrun, srun) left in the environment; without one it is the only rank.
+ * Refuses more ranks than this build can join. */
 MUST_USE Status dist_open(Dist *d);
-/* The last call: `s` is how this rank ended. All ranks end with the same status; when it is a failure that all know of, rank 0 alone tells it. */
+/* The last call: `s` is how this rank ended. All ranks end with the same status; a failure that all know of is told by rank 0 alone. */
 MUST_USE Status dist_close(Dist *d, Status s);
-/* Rank 0 does work(arg); when it fails, it does so for all. The other ranks wait, and get the n_bytes at `result` as rank 0 has them. */
+/* Rank 0 does work(arg); when it fails, it does so for all. The others wait, and get the n_bytes at `result` as rank 0 has them. */
 MUST_USE Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *result, size_t n_bytes);
 /* x [n]: each becomes the largest of any rank. */
 MUST_USE Status dist_agree(Dist *d, int32_t *x, int n);

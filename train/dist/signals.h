@@ -1,5 +1,5 @@
-/* signals.h: being asked to stop. SIGINT, SIGTERM and SIGUSR1 let the present step finish and a checkpoint be saved (exit 75); a second SIGINT
- * ends the process at once. */
+/* signals.h: being asked to stop. SIGINT, SIGTERM and SIGUSR1 let the present step finish and a checkpoint be saved (exit 75); a second
+ * SIGINT ends the process at once. */
 #ifndef GENLLAVA_TRAIN_DIST_SIGNALS_H
 #define GENLLAVA_TRAIN_DIST_SIGNALS_H
 

@@ -217,7 +217,8 @@ static void lose_the_way(Dist *d)
 {
     int32_t x = 0;
     double y = 0;
-    CHECK_FAILS(d->rank == 1 ? dist_sum_host(d, &y, 1) : dist_agree(d, &x, 1), ERR_INTERNAL, "rank 1 is at call 4 with 8, rank 0 at call 2 with 4");
+    CHECK_FAILS(d->rank == 1 ? dist_sum_host(d, &y, 1) : dist_agree(d, &x, 1), ERR_INTERNAL,
+                "rank 1 is at call 4 with 8, rank 0 at call 2 with 4");
     CHECK_INT(dist_close(d, ERR_INTERNAL), ERR_INTERNAL);
 }
 TEST(dist_ranks_at_different_calls_are_a_failure) { on_ranks(2, lose_the_way); }
@@ -236,8 +237,9 @@ TEST(dist_calls_fail_where_a_rank_cannot_be_reached) { on_ranks(2, end_suddenly)
 
 static void set_all(const char *const *pairs)
 {
-    static const char *const KNOWN[] = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
-                                        "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"};
+    static const char *const KNOWN[] = {
+        "RANK", "WORLD_SIZE", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+        "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"};
     for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
         unsetenv(KNOWN[i]);
     for (; *pairs; pairs += 2)
@@ -253,7 +255,8 @@ TEST(dist_open_reads_what_launchers_leave)
         {{"WORLD_SIZE", "1", "RANK", "0", "LOCAL_RANK", "0"}, NULL},
         {{"SLURM_NTASKS", "8", "SLURM_PROCID", "0"}, NULL}, /* a batch script */
         {{"WORLD_SIZE", "4", "RANK", "3", "LOCAL_RANK", "1"}, "no 4 ranks were started"},
-        {{"OMPI_COMM_WORLD_SIZE", "3", "OMPI_COMM_WORLD_RANK", "2", "OMPI_COMM_WORLD_LOCAL_RANK", "1", "WORLD_SIZE", "1"}, "no 3 ranks were started"},
+        {{"OMPI_COMM_WORLD_SIZE", "3", "OMPI_COMM_WORLD_RANK", "2", "OMPI_COMM_WORLD_LOCAL_RANK", "1", "WORLD_SIZE", "1"},
+         "no 3 ranks were started"},
         {{"PMI_SIZE", "3", "PMI_RANK", "2", "MPI_LOCALRANKID", "1"}, "no 3 ranks were started"},
         {{"SLURM_STEP_NUM_TASKS", "5", "SLURM_PROCID", "2", "SLURM_LOCALID", "1"}, "no 5 ranks were started"},
         {{"WORLD_SIZE", "2", "LOCAL_RANK", "0"}, "RANK is not set; the launcher started 2 ranks, and it must be one of 0 … 1"},

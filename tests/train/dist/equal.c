@@ -8,8 +8,9 @@
 #include "tests/harness.h"
 #include "tests/train/parity_case.h"
 
-static const Trainer ONE = {.program = "train-ranks", .ranks = 1}, TWO = {.program = "train-ranks", .ranks = 2}, THREE = {.program = "train-ranks", .ranks = 3},
-                     FOUR = {.program = "train-ranks", .ranks = 4}, TWO_DEVICES = {.program = "train-ranks", .set = {"device=cuda"}, .ranks = 2};
+static const Trainer ONE = {.program = "train-ranks", .ranks = 1}, TWO = {.program = "train-ranks", .ranks = 2},
+                     THREE = {.program = "train-ranks", .ranks = 3}, FOUR = {.program = "train-ranks", .ranks = 4},
+                     TWO_DEVICES = {.program = "train-ranks", .set = {"device=cuda"}, .ranks = 2};
 
 /* Against PyTorch; micro_mean depends on how many passes a rank has. */
 TEST(ranks_parity_defaults_like) { parity_case(&TWO, "defaults_like", NULL); }
@@ -26,7 +27,8 @@ TEST(ranks_parity_visual_tokens_with_four) { parity_case(&FOUR, "visual_tokens",
 /* At weights that stay equal: AdamW makes whole steps out of gradients that are rounding alone. */
 static void check_equal(int ranks)
 {
-    Trainer one = {.program = "train-ranks", .set = {"optim.lr=1e-30", "optim.lr_projector=1e-30", "optim.lr_tokens=1e-30"}, .ranks = 1}, several = one;
+    Trainer one = {.program = "train-ranks", .set = {"optim.lr=1e-30", "optim.lr_projector=1e-30", "optim.lr_tokens=1e-30"}, .ranks = 1};
+    Trainer several = one;
     several.ranks = ranks;
     parity_close(&one, &several, "visual_tokens", "train.batch=3", 1e-6);
 }
@@ -50,8 +52,8 @@ static void write_config(char path[PATH_BYTES], const char *name, int batch, int
     FILE *f = fopen(rows, "w");
     REQUIRE(f);
     for (int i = 0; i < N_ROWS; i++) {
-        fprintf(f, "{\"uid\": \"%d\", \"task\": \"understand\", \"images\": [], \"weight\": %g, \"turns\": [{\"from\": \"human\", \"value\": \"Say it\"}, {\"from\": \"gpt\", \"value\": \"",
-                i, WEIGHT[i]);
+        fprintf(f, "{\"uid\": \"%d\", \"task\": \"understand\", \"images\": [], \"weight\": %g, ", i, WEIGHT[i]);
+        fprintf(f, "\"turns\": [{\"from\": \"human\", \"value\": \"Say it\"}, {\"from\": \"gpt\", \"value\": \"");
         for (int k = 0; k < WORDS[i]; k++)
             fprintf(f, "%s%c", k ? " " : "", 'a' + (7 * k + 3 * i) % 26);
         fprintf(f, "\"}]}\n");
@@ -60,10 +62,12 @@ static void write_config(char path[PATH_BYTES], const char *name, int batch, int
     snprintf(path, PATH_BYTES, "%s/%s.json", test_dir(), name);
     f = fopen(path, "w");
     REQUIRE(f);
-    fprintf(f, "{\"device\": \"cpu\", \"model\": {\"llm\": {\"path\": \"%s/tests/fixtures/parity/bases/llm-gqa\"}, \"lora\": {\"r\": 2, \"alpha\": 4, \"dropout\": 0}},\n", here);
-    fprintf(f, " \"data\": {\"mixture\": [{\"files\": [\"%s\"]}], \"shuffle\": false}, \"loss\": {\"normalise\": \"%s\"},\n", rows, normalise);
-    fprintf(f, " \"train\": {\"steps\": %d, \"batch\": %d, \"micro_tokens\": %d, \"compute\": \"f32\"}, \"optim\": {\"lr\": 1e-30, \"lr_tokens\": 1e-30}}\n", N_ROWS / batch,
-            batch, micro_tokens);
+    fprintf(f, "{\"device\": \"cpu\", \"model\": {\"llm\": {\"path\": \"%s/tests/fixtures/parity/bases/llm-gqa\"},\n",
+            here);
+    fprintf(f, "  \"lora\": {\"r\": 2, \"alpha\": 4, \"dropout\": 0}}, \"loss\": {\"normalise\": \"%s\"},\n", normalise);
+    fprintf(f, " \"data\": {\"mixture\": [{\"files\": [\"%s\"]}], \"shuffle\": false},\n", rows);
+    fprintf(f, " \"train\": {\"steps\": %d, \"batch\": %d, \"micro_tokens\": %d, \"compute\": \"f32\"},\n", N_ROWS / batch, batch, micro_tokens);
+    fprintf(f, " \"optim\": {\"lr\": 1e-30, \"lr_tokens\": 1e-30}}\n");
     fclose(f);
 }
 
@@ -108,7 +112,8 @@ static float value(const StTensor *t, int64_t i)
 }
 
 /* The gradient of the step is Σ share · gradient of a row. */
-static void check_shares(const Trainer *trainer, const char *name, int micro_tokens, const char *normalise, const Row rows[N_ROWS], const double share[N_ROWS])
+static void check_shares(const Trainer *trainer, const char *name, int micro_tokens, const char *normalise, const Row rows[N_ROWS],
+                         const double share[N_ROWS])
 {
     SafeTensors *st = dump_of(trainer, name, N_ROWS, micro_tokens, normalise, 0);
     double off = 0, largest = 0;

@@ -90,12 +90,13 @@ TEST(optim_groups_decay_clip_and_skips)
     RunConfig c = {.optim = {.lr = 0.01, .lr_projector = 0.002, .lr_tokens = 0.03, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1,
                              .max_grad_norm = 0.5}};
     static const bool REACHED[4][N_TENSORS] = {{1, 1, 1}, {1, 0, 1}, {0, 1, 0}, {1, 1, 1}};
-    Dist dist = {.n_ranks = 1};
+    Dist dist;
     Backend b;
     Params p;
     Param *q[N_TENSORS];
     Truth x = {0};
     OptimResult r;
+    REQUIRE_OK(dist_open(&dist));
     make_params(&p, &b, q, &x);
     for (int step = 0; step < 4; step++) {
         double g[N_TENSORS][N_ELEMS], factor = 1 - 0.2 * step;
@@ -109,6 +110,7 @@ TEST(optim_groups_decay_clip_and_skips)
         update_truth(&x, &c, g, REACHED[step], factor, fmin(1, c.optim.max_grad_norm / (norm + 1e-6)));
         check_equal(&p, q, &x, step);
     }
+    CHECK_OK(dist_close(&dist, OK));
     params_destroy(&p);
     b.close(&b);
 }
