@@ -2,15 +2,13 @@
 #include "train/loop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/lock.h"
 #include "kernels/base/log.h"
 #include "train/store/checkpoint.h"
 #include "train/log/dump.h"
@@ -31,7 +29,7 @@ typedef struct Run {
     RunLog *log;           /* of rank 0 */
     StepRecord record;     /* the last step's */
     Dump *dump;
-    int lock;              /* held on the run folder */
+    Lock lock;             /* on the run folder */
     StepNumbers *numbers;  /* backend memory: what a step has to tell */
     char samples[256];     /* of the pass under way, for the sentence of an error */
 } Run;
@@ -233,16 +231,11 @@ static Status train_loop(Run *r)
 
 /* ---------------------------------------------------------------- a run */
 
-/* One process at a time writes into a run folder; the lock ends with the process. */
 static Status lock_folder(void *arg)
 {
     Run *r = arg;
     TRY_IN(file_make_folders(r->setup.folder), "save.dir");
-    r->lock = open(r->setup.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (r->lock < 0)
-        return fail(ERR_CREATE, "save.dir: %s: cannot be opened: %s", r->setup.folder, strerror(errno));
-    if (flock(r->lock, LOCK_EX | LOCK_NB))
-        return fail(ERR_CREATE, "%s: another process is training in this folder", r->setup.folder);
+    TRY(lock_take(&r->lock, r->setup.folder, "trained in", false)); /* a run goes on where its host has died */
     return checkpoint_clean(r->setup.folder);
 }
 
@@ -313,12 +306,11 @@ static Status run_all(Run *r, const TrainFlags *flags)
 
 Status train_run(const RunConfig *cfg, const TrainFlags *flags)
 {
-    Run r = {.cfg = cfg, .lock = -1};
+    Run r = {.cfg = cfg};
     Status s = dist_close(&r.setup.dist, run_all(&r, flags));
     runlog_close(&r.log);
     dump_close(&r.dump);
     setup_close(&r.setup);
-    if (r.lock >= 0)
-        close(r.lock);
+    lock_release(&r.lock);
     return s;
 }

@@ -9,14 +9,6 @@
 #include "data/prepare/scan.h"
 #include "data/shards/shard_set.h"
 
-/* ---- lock.c: one process at a time prepares a folder; a lock whose process is gone is taken over */
-typedef struct PrepareLock {
-    int fd;
-    char *path;
-} PrepareLock;
-MUST_USE Status prepare_lock(PrepareLock *l, const char *folder);
-void prepare_unlock(PrepareLock *l);
-
 /* ---- jobs.c: worker processes, which die with this one */
 typedef Status (*JobBody)(void *context, int number);
 typedef void (*JobMeanwhile)(const void *context);

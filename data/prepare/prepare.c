@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/lock.h"
 #include "data/prepare/parts.h"
 #include "data/formats/sha256.h"
 #include "kernels/base/arena.h"
@@ -319,14 +320,14 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
 
 Status prepare_run(const PrepareOptions *o, PrepareResult *result)
 {
-    PrepareLock lock;
+    Lock lock;
     *result = (PrepareResult){0};
     if (o->shard_samples < 1)
         return fail(ERR_USAGE, "data.shard_samples is %" PRId64 ", must be at least 1", o->shard_samples);
     TRY(file_make_folders(o->out));
-    TRY(prepare_lock(&lock, o->out));
+    TRY(lock_take(&lock, o->out, "prepared", true));
     Status s = run_locked(o, result);
-    prepare_unlock(&lock);
+    lock_release(&lock);
     return s;
 }
 

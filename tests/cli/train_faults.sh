@@ -109,8 +109,9 @@ done
 # Two processes in one folder.
 rm -rf "$dir/runs/r"
 mkdir -p "$dir/runs/r"
-exec 9< "$dir/runs/r"
+exec 9> "$dir/runs/r/.lock"
+printf "%s %d\n" "$(hostname)" $$ >&9
 flock 9
 expect 73 --config "$dir/run.json" --resume
-says "$dir/runs/r: another process is training in this folder"
+says "$dir/runs/r is being trained in by process $$ on "
 exit $failed

@@ -103,10 +103,11 @@ errors 1
 expect 0 --config "$dir/run.json" --resume
 same_end "$dir/straight" "after a full disk"
 # … its folder is another's, or cannot be there …
-exec 9< "$dir/runs/r"
+exec 9> "$dir/runs/r/.lock"
+printf "%s %d\n" "$(hostname)" $$ >&9
 flock 9
 expect 73 --config "$dir/run.json" --resume
-says "error: rank 0: $dir/runs/r: another process is training in this folder"
+says "error: rank 0: $dir/runs/r is being trained in by process $$ on "
 errors 1
 exec 9<&-
 expect 73 --config "$dir/run.json" --set save.dir=/proc/nothing

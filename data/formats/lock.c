@@ -1,0 +1,91 @@
+/* lock.c: see lock.h; prepare and train call it. */
+#include "data/formats/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "data/formats/file.h"
+
+enum { PATIENCE = 50, PAUSE_NS = 100000000 }; /* workers of a killed process may need a moment to go */
+
+typedef struct Holder {
+    char host[128];
+    long pid;
+} Holder;
+
+static Holder read_holder(int fd)
+{
+    Holder h = {"", 0};
+    char text[192] = "";
+    if (pread(fd, text, sizeof text - 1, 0) > 0)
+        sscanf(text, "%127s %ld", h.host, &h.pid);
+    return h;
+}
+
+static bool is_alive(long pid) { return pid > 0 && (!kill((pid_t)pid, 0) || errno == EPERM); }
+
+/* Another process may have removed the file between our open and our lock. */
+static bool still_there(int fd, const char *path)
+{
+    struct stat a, b;
+    return !fstat(fd, &a) && !stat(path, &b) && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+static Status is_held(const Lock *l, const char *folder, const char *use, const Holder *h)
+{
+    return fail(ERR_CREATE, "%s is being %s by process %ld on %s; wait for it, or remove %s when it is gone", folder, use, h->pid,
+                *h->host ? h->host : "another machine", l->path);
+}
+
+static Status open_locked(Lock *l, const char *folder, const char *use, const char *host, bool by_host)
+{
+    for (int wait = 0;; wait++) {
+        l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (l->fd < 0)
+            return fail(errno == ENOSPC ? ERR_IO : ERR_CREATE, "%s: cannot be created: %s", l->path, strerror(errno));
+        bool locked = !flock(l->fd, LOCK_EX | LOCK_NB), no_locks = !locked && errno != EWOULDBLOCK;
+        Holder h = read_holder(l->fd);
+        locked = locked || (no_locks && (h.pid == getpid() || !is_alive(h.pid))); /* then the pid has to do */
+        bool here = !*h.host || !strcmp(h.host, host), there = locked && still_there(l->fd, l->path);
+        if (there && (here || !by_host))
+            return OK;
+        close(l->fd);
+        if (there || (!locked && (wait == PATIENCE || !here || (h.pid != getpid() && is_alive(h.pid)))))
+            return is_held(l, folder, use, &h);
+        if (!locked)
+            nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
+    }
+}
+
+Status lock_take(Lock *l, const char *folder, const char *use, bool by_host)
+{
+    char host[128] = "", text[192];
+    file_join(l->path, folder, ".lock");
+    if (gethostname(host, sizeof host - 1) || !*host)
+        snprintf(host, sizeof host, "localhost");
+    TRY(open_locked(l, folder, use, host, by_host));
+    l->held = true;
+    int n = snprintf(text, sizeof text, "%s %d\n", host, (int)getpid());
+    Status s = file_write_at(l->fd, l->path, text, (size_t)n, 0);
+    if (!s && ftruncate(l->fd, n))
+        s = fail(ERR_IO, "%s: %s", l->path, strerror(errno));
+    if (s)
+        lock_release(l);
+    return s;
+}
+
+void lock_release(Lock *l)
+{
+    if (!l->held)
+        return;
+    unlink(l->path); /* while the lock is still ours */
+    close(l->fd);
+    l->held = false;
+}

@@ -1,0 +1,48 @@
+/* lock.h: who holds a folder, who may take it over. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data/formats/file.h"
+#include "data/formats/lock.h"
+#include "tests/harness.h"
+
+TEST(lock_names_its_holder_and_goes_with_it)
+{
+    Lock l = {.held = false};
+    char path[PATH_MAX], wanted[2 * PATH_MAX], host[128] = "";
+    file_join(path, test_dir(), ".lock");
+    gethostname(host, sizeof host - 1);
+    REQUIRE_OK(lock_take(&l, test_dir(), "used", true));
+    pid_t child = fork();
+    if (!child) {
+        Lock other = {.held = false};
+        snprintf(wanted, sizeof wanted, "%s is being used by process %d on %s; wait for it, or remove %s when it is gone", test_dir(), (int)getppid(),
+                 host, path);
+        _exit(lock_take(&other, test_dir(), "used", true) == ERR_CREATE && !strcmp(status_message(), wanted) ? 0 : 1);
+    }
+    int status;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK_INT(status, 0);
+    lock_release(&l);
+    CHECK(!file_exists(path));
+    lock_release(&l);
+}
+
+TEST(lock_left_by_another_host_stays_where_hosts_count)
+{
+    Lock l = {.held = false};
+    char path[PATH_MAX];
+    REQUIRE_OK(file_save_text(file_join(path, test_dir(), ".lock"), "elsewhere 77"));
+    CHECK_INT(lock_take(&l, test_dir(), "used", true), ERR_CREATE);
+    CHECK(strstr(status_message(), " is being used by process 77 on elsewhere; "));
+    REQUIRE_OK(lock_take(&l, test_dir(), "used", false));
+    lock_release(&l);
+    REQUIRE_OK(file_save_text(path, "no host at all"));
+    REQUIRE_OK(lock_take(&l, test_dir(), "used", false));
+    lock_release(&l);
+    CHECK(!file_exists(path));
+}
