@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs test programs one after the other: sh tests/run.sh FILTER PROGRAM… . The last line counts the tests of all of them. Exit 1 when a test fails, or
-# when no program has one that matches.
+# Runs test programs one after the other: sh tests/run.sh FILTER PROGRAM… . The last line counts the tests of all of them. Exit 1 when a
+# test fails, or when no program has one that matches.
 filter=$1
 shift
 last=$(mktemp -d) || exit 1
@@ -18,6 +18,7 @@ for program; do
     *) matched=1 failed=1 ;;
     esac
 done
-[ $n = 1 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$last/counts"
+[ $n = 1 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 }
+    END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$last/counts"
 [ "$matched" = 1 ] || echo "no test matches \"$filter\"" >&2
 [ "$matched" = 1 ] && [ "$failed" = 0 ]

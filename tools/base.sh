@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the base model of configs/base anew, from random weights. $1: the folder with the programs; what follows goes to train. Run again it goes on where
-# it was stopped. PICTURES=: of whole scenes, and twice as many of single objects.
+# Makes the base model of configs/base anew, from random weights. $1: the folder with the programs; what follows goes to train. Run again
+# it goes on where it was stopped. PICTURES=: of whole scenes, and twice as many of single objects.
 set -eu
 bin=$1
 shift

@@ -7,7 +7,8 @@ export LC_ALL=C
 cc=${1:-cc} cxx=${2:-c++} cppflags=${3:-} root=${4:-.}
 rooms=$(cd "$(dirname "$0")" && pwd)/rooms.txt
 cd "$root" || exit 2
-PRINTERS='kernels/base/cli.c train/config/options_text.c train/dry_run.c tools/bench/bench_gpu_kernels.c' # what programs print as their result: --help, schema, dry run
+# What programs print as their result: --help, schema, dry run.
+PRINTERS='kernels/base/cli.c train/config/options_text.c train/dry_run.c tools/bench/bench_gpu_kernels.c'
 MAX_LINES=600 MAX_COLUMNS=140
 
 findings=$(mktemp) && sources=$(mktemp) || exit 2

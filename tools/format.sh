@@ -1,11 +1,15 @@
 #!/bin/sh
-# Lays out C, C++ and CUDA sources as .clang-format says: sh tools/format.sh [--check] FILE…  --check changes nothing, names the files that differ, exit 1.
-# Tables and other braced initializers of several lines, strings of several lines, structs in one line, and macros keep the layout that their author gave
-# them: clang-format 14 would write one designated member a line and undo columns. Statements are told apart by their last character, which is enough for sources of this layout.
+# Lays out C, C++ and CUDA sources as .clang-format says: sh tools/format.sh [--check] FILE…  --check changes nothing, names the files
+# that differ, exit 1. Tables and other braced initializers of several lines, strings of several lines, structs in one line, and macros
+# keep the layout that their author gave them: clang-format 14 would write one designated member a line and undo columns. Statements are
+# told apart by their last character, which is enough for sources of this layout.
 set -u
 check=
 [ "${1:-}" != --check ] || { check=1; shift; }
-command -v clang-format >/dev/null || { echo "no clang-format here, so the layout of the sources is not looked at (Debian: apt-get install clang-format)"; exit 0; }
+command -v clang-format >/dev/null || {
+    echo "no clang-format here, so the layout of the sources is not looked at (Debian: apt-get install clang-format)"
+    exit 0
+}
 
 ranges() { # FILE: the lines that may be laid out anew, as clang-format's arguments
     awk '

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Finds the libraries of tools/libraries.txt by compiling and linking against them, and prints make variables:
-# LIB_CPPFLAGS, LIB_LIBS, LIB_SHARED (no archives), TEST_LIBS (of what is there for "tests only"), and MISSING (packages to install). $1: C compiler, $2: C++ compiler.
+# Finds the libraries of tools/libraries.txt by compiling and linking against them, and prints make variables: LIB_CPPFLAGS, LIB_LIBS,
+# LIB_SHARED (no archives), TEST_LIBS (of what is there for "tests only"), and MISSING (packages to install). $1: C compiler, $2: C++
+# compiler.
 set -eu
 cc=$1 cxx=$2
 dir=$(mktemp -d)

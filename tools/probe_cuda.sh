@@ -1,6 +1,6 @@
 #!/bin/sh
-# Finds the CUDA toolkit by compiling and linking with it, and prints make variables: CUDA_FOUND (0 or 1), NVCC, CUDA_FOLDER. Says in one line what it
-# found. $1: where to look first, $2: the compiler for host code.
+# Finds the CUDA toolkit by compiling and linking with it, and prints make variables: CUDA_FOUND (0 or 1), NVCC, CUDA_FOLDER. Says in one
+# line what it found. $1: where to look first, $2: the compiler for host code.
 set -u
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs nvcc with -Xptxas -v and tells in one line what the kernels of a file need: sh tools/ptxas.sh NAME COMMAND… . A kernel for tensor cores that
-# spills registers up to width 128 fails the build; elsewhere spills are only told. QUIET=1 (make -s): nothing but spills. A file without kernels: nothing.
+# Runs nvcc with -Xptxas -v and tells in one line what the kernels of a file need: sh tools/ptxas.sh NAME COMMAND… . A kernel for tensor
+# cores that spills registers up to width 128 fails the build; elsewhere spills are only told. QUIET=1 (make -s): nothing but spills. A
+# file without kernels: nothing.
 name=$1
 shift
 log=$(mktemp)
@@ -23,6 +24,7 @@ awk -v name="$name" -v quiet="${QUIET:-}" '
     }
 }
 END {
-    if (n && !quiet) printf "%s: %d kernel%s, at most %d registers, %s\n", name, n, (n == 1 ? "" : "s"), most, spilling ? spilling " spill" : "none spills"
+    if (n && !quiet) printf "%s: %d kernel%s, at most %d registers, %s\n", name, n, (n == 1 ? "" : "s"), most,
+        spilling ? spilling " spill" : "none spills"
     exit spilling && name ~ /attention_(fwd|bwd)|adapter_mma/
 }' "$log"

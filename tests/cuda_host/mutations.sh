@@ -1,6 +1,7 @@
 #!/bin/bash
-# Are the emulated tests worth anything? Each patch of tests/cuda_host/mutations is a deliberate fault in a kernel and names a test that must fail with it.
-# Usage: bash tests/cuda_host/mutations.sh 'COMPILER' 'FLAGS' 'LINK FLAGS' OBJECT… [-- NAME…]: the objects are those of test-cuda-host.
+# Are the emulated tests worth anything? Each patch of tests/cuda_host/mutations is a deliberate fault in a kernel and names a test that
+# must fail with it. Usage: bash tests/cuda_host/mutations.sh 'COMPILER' 'FLAGS' 'LINK FLAGS' OBJECT… [-- NAME…]: the objects are those of
+# test-cuda-host.
 set -u
 compiler=$1 flags=$2 link=$3
 shift 3
@@ -26,7 +27,8 @@ for patch in tests/cuda_host/mutations/*.patch; do
     esac
     linked=("${objects[@]}")
     for f in $files; do
-        $compiler -I"$dir/tree" $flags -O1 -w -x c++ -c "$dir/tree/kernels/cuda/$f" -o "$dir/$f.o" || { echo "$name: $f does not compile" >&2; missed=1; continue 2; }
+        $compiler -I"$dir/tree" $flags -O1 -w -x c++ -c "$dir/tree/kernels/cuda/$f" -o "$dir/$f.o" ||
+            { echo "$name: $f does not compile" >&2; missed=1; continue 2; }
         for i in "${!linked[@]}"; do
             [[ ${linked[i]} == */kernels/cuda/${f%.cu}.host.o ]] && linked[i]=$dir/$f.o
         done

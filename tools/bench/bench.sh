@@ -1,7 +1,8 @@
 #!/bin/sh
-# Matmuls against the machine's peak; then whole training steps, their memory, the start of the program and pictures, with PyTorch and Pillow beside
-# them when PYTHON has them. $1: the folder with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. The steps:
-# text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are of the same shape.
+# Matmuls against the machine's peak; then whole training steps, their memory, the start of the program and pictures, with PyTorch and
+# Pillow beside them when PYTHON has them. $1: the folder with the programs, $2: python. The two programs take turns; a ratio is the
+# median of the pairs. The steps: text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are of the
+# same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12 row=${ROW:-C}
@@ -32,7 +33,8 @@ base() {
     cp "$root/tests/fixtures/vocabulary/tokenizer.model" "$dir/llm/"
     cat >"$dir/llm/config.json" <<END
 {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "hidden_size": $1, "num_hidden_layers": $2, "intermediate_size": $3,
- "num_attention_heads": $4, "num_key_value_heads": $5, "vocab_size": $6, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "sliding_window": null,
+ "num_attention_heads": $4, "num_key_value_heads": $5, "vocab_size": $6,
+ "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "sliding_window": null,
  "max_position_embeddings": 4096, "hidden_act": "silu", "initializer_range": 0.02, "tie_word_embeddings": false}
 END
 }
@@ -56,9 +58,12 @@ config() { # BATCH RANK PERCENT
     template=mistral_instruct
     [ "$3" -lt 100 ] || template=plain
     cat >"$dir/run.json" <<END
-{"name": "run", "model": {"llm": {"path": "llm", "init": "random"}, "vision": {"path": null}, "lora": {"r": $2, "alpha": $(($2 * 2)), "dropout": 0},
- "tokens": {"image": 0, "task": null}}, "data": {"mixture": [{"name": "d", "files": ["data.json"], "task": "understand"}], "template": "$template"},
- "train": {"steps": $steps, "batch": $1, "micro_tokens": 65536, "compute": "f32", "recompute": "none"}, "save": {"dir": "runs"}, "log": {"tensorboard": false}}
+{"name": "run", "model": {"llm": {"path": "llm", "init": "random"}, "vision": {"path": null},
+ "lora": {"r": $2, "alpha": $(($2 * 2)), "dropout": 0},
+ "tokens": {"image": 0, "task": null}},
+ "data": {"mixture": [{"name": "d", "files": ["data.json"], "task": "understand"}], "template": "$template"},
+ "train": {"steps": $steps, "batch": $1, "micro_tokens": 65536, "compute": "f32", "recompute": "none"},
+ "save": {"dir": "runs"}, "log": {"tensorboard": false}}
 END
 }
 field() { sed -n "s/.*\"$1\":\([0-9.e+-]*\).*/\1/p" "$dir/runs/run/train.jsonl"; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# All GPU rows in one run: build/bench-gpu for kernels and steps, and where PYTHON has PyTorch with CUDA, transformers and PEFT, their steps in turn with
-# ours (PAIRS, 5): a ratio is the median of the pairs. $1: the folder with the programs, $2: python.
+# All GPU rows in one run: build/bench-gpu for kernels and steps, and where PYTHON has PyTorch with CUDA, transformers and PEFT, their
+# steps in turn with ours (PAIRS, 5): a ratio is the median of the pairs. $1: the folder with the programs, $2: python.
 set -eu
 bin=$1 python=$2 pairs=${PAIRS:-5}
 dir=$(mktemp -d)
@@ -27,7 +27,8 @@ compare() {
     done
     echo "$theirs $ours" | awk -v row="$1" -v hold="$3" -v ratio="$(median <"$dir/ratio")" -v least="$(sort -g "$dir/ratio" | head -n 1)" \
         -v most="$(sort -g "$dir/ratio" | tail -n 1)" \
-        '{ printf "%-4s ours over transformers and PEFT, %s: %.2f (%.2f to %.2f; hold %s); the last pair %d and %d tokens/s, theirs with %d tokens a pass in %.1f GB\n", row, $1, ratio, least, most, hold, $5, $2, $3, $4 / 1e9 }'
+        '{ printf "%-4s ours over transformers and PEFT, %s: %.2f (%.2f to %.2f; hold %s); ", row, $1, ratio, least, most, hold
+          printf "the last pair %d and %d tokens/s, theirs with %d tokens a pass in %.1f GB\n", $5, $2, $3, $4 / 1e9 }'
 }
 compare G2 eager 1.4 || exit 0
 compare G3 checkpoint 1.9
