@@ -202,7 +202,7 @@ static void write_source(ConfigReader *r, cJSON *out, const Json *source)
             if (full)
                 json_add_text(to, files ? NULL : m->key, full);
             else
-                json_add_value(to, NULL, e);
+                json_add_value(to, files ? NULL : m->key, e);
             mem_free(full);
         }
     }
