@@ -242,7 +242,9 @@ base: all
 	@sh tools/base.sh $(BUILD)
 
 #: make unit T=norm   the tests whose file or name holds "norm", once; builds what they need and no more (CONTRIBUTING.md)
-unit: $(BUILD)/test-unit
+unit:
+	@echo "== building"
+	@$(MAKE) -s --no-print-directory $(JOBS) $(BUILD)/test-unit
 	@$(MAKE) -s --no-print-directory $(JOBS) $(BUILD)/test-unit $$(sh tests/needs.sh $(BUILD) '$(T)')
 	@sh tests/run.sh '$(T)' $(BUILD)/test-unit
 

@@ -186,6 +186,12 @@ static void start_with_passive_waiting(char **argv)
         execv("/proc/self/exe", argv);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#define REPEATS "asan"
+#else
+#define REPEATS (strcmp(program_invocation_short_name, "test-unit") ? "test" : "unit")
+#endif
+
 static int list_tests(const char *filter)
 {
     char label[LABEL_BYTES];
@@ -228,7 +234,7 @@ static int run_tests(const char *filter)
         count[kind]++;
         printf("%s %s (%.2f s)\n", kind == 0 ? "ok  " : kind == 1 ? "FAIL" : "skip", label, now() - start);
         if (kind == 1)
-            printf("     repeat: make test T=%s\n", t->run ? t->name : t->file);
+            printf("     repeat: make %s T=%s\n", REPEATS, t->run ? t->name : t->file);
     }
     printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);
     return count[1] ? 1 : count[0] + count[2] == 0 ? NOTHING_MATCHES : 0;
