@@ -2,13 +2,13 @@
  *
  * Two families: attention_plain.cu works without tensor cores, one warp a row (f32 activations, rows that cannot be copied in 16-byte pieces, heads wider
  * than the shared memory of the device has room for); attention_fwd.cu and attention_bwd.cu use bf16 tensor cores on tiles. All launch a grid of (tiles of the
- * longest segment, heads, segments); tiles beyond a segment's end leave at once. */
+ * longest segment, heads, segments); tiles beyond a segment's end leave at once. Rows are counted within a segment: n_q queries, n_k keys. */
 #ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_CUH
 #define GENLLAVA_KERNELS_CUDA_ATTENTION_CUH
 
 #include "kernels/cuda/device.cuh"
 
-/* Keys of a segment of n rows that some query of rows begin … end-1 (within the segment) sees: low … high-1. */
+/* Keys of a segment of n that some query of rows begin … end-1 sees: low … high-1. */
 struct KeyRange {
     int low, high;
 };
@@ -21,7 +21,7 @@ static __device__ __forceinline__ KeyRange attention_keys(int begin, int end, in
     }
     return r;
 }
-/* Queries that see some key of rows begin … end-1. */
+/* Queries of a segment of n that see some key of rows begin … end-1. */
 static __device__ __forceinline__ KeyRange attention_queries(int begin, int end, int n, bool causal, int window)
 {
     KeyRange r = {0, n};
@@ -38,16 +38,19 @@ static __device__ __forceinline__ bool attention_sees(int query, int key, bool c
 
 struct FwdShape {
     int kv_group, head_dim, window;
-    int64_t rows, ldq, ldk, ldv, ldo;
+    int64_t rows_q, ldq, ldk, ldv, ldo;
     double scale;
     bool causal;
 };
 struct BwdShape {
     int kv_group, head_dim, window;
-    int64_t rows, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
+    int64_t rows_q, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
     double scale;
     bool causal;
 };
+
+/* The widest head that any of these kernels takes. */
+enum { HEAD_MAX = 256 };
 
 /* Head widths that the tensor-core kernels are compiled for: the next one at or above takes a width. */
 #define ATTENTION_WIDTHS(X) X(16) X(32) X(64) X(80) X(96) X(128) X(160) X(192) X(256)

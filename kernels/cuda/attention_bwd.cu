@@ -42,33 +42,34 @@ static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], cons
 }
 
 template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
-    attention_dq_kernel(BwdShape a, const int32_t *cu, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dq)
+    attention_dq_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dq)
 {
     typedef DqTile<WIDTH> Tile;
     constexpr int MT = Tile::MT, KEYS = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
     SHARED_MEMORY(Bf16, queries);
     Bf16 *gradients = queries + Tile::OWN * STRIDE, *passing = gradients + Tile::OWN * STRIDE; /* [2][keys, values] */
-    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, first = (gridDim.x - 1 - blockIdx.x) * Tile::OWN;
-    if (first >= n)
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q, first = (gridDim.x - 1 - blockIdx.x) * Tile::OWN;
+    if (first >= n_q)
         return;
+    int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
     int h = blockIdx.y, kv = h / a.kv_group, warp_row = threadIdx.x / WARP * MT * 16, warp_first = first + warp_row;
     float row_lse[2 * MT], row_delta[2 * MT], scale_log2 = (float)a.scale * LOG2_E, factor[2 * MT], acc[MT][WIDTH / 8][4];
     for (int i = 0; i < 2 * MT; i++) {
         int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;
-        int64_t at = h * a.rows + start + r;
-        row_lse[i] = r < n ? load(from.lse + at) * LOG2_E : INFINITY; /* rows beyond the end get P = 0 */
-        row_delta[i] = r < n ? (float)load(from.delta + at) : 0.0f;
+        int64_t at = h * a.rows_q + start_q + r;
+        row_lse[i] = r < n_q ? load(from.lse + at) * LOG2_E : INFINITY; /* rows beyond the end get P = 0 */
+        row_delta[i] = r < n_q ? (float)load(from.delta + at) : 0.0f;
         factor[i] = (float)a.scale;
     }
     mma_clear(acc);
-    KeyRange range = attention_keys(first, first + Tile::OWN, n, a.causal, a.window);
+    KeyRange range = attention_keys(first, first + Tile::OWN, n_k, a.causal, a.window);
     int key = range.low / KEYS * KEYS, place = 0;
-    k += (int64_t)(start + key) * a.ldk + kv * a.head_dim;
-    v += (int64_t)(start + key) * a.ldv + kv * a.head_dim;
-    tile_fetch<Tile::OWN, WIDTH>(queries, from.q + (int64_t)(start + first) * a.ldq + h * a.head_dim, a.ldq, n - first, a.head_dim);
-    tile_fetch<Tile::OWN, WIDTH>(gradients, from.d_o + (int64_t)(start + first) * a.lddo + h * a.head_dim, a.lddo, n - first, a.head_dim);
-    tile_fetch<KEYS, WIDTH>(passing, k, a.ldk, n - key, a.head_dim);
-    tile_fetch<KEYS, WIDTH>(passing + KEYS * STRIDE, v, a.ldv, n - key, a.head_dim);
+    k += (int64_t)(start_k + key) * a.ldk + kv * a.head_dim;
+    v += (int64_t)(start_k + key) * a.ldv + kv * a.head_dim;
+    tile_fetch<Tile::OWN, WIDTH>(queries, from.q + (int64_t)(start_q + first) * a.ldq + h * a.head_dim, a.ldq, n_q - first, a.head_dim);
+    tile_fetch<Tile::OWN, WIDTH>(gradients, from.d_o + (int64_t)(start_q + first) * a.lddo + h * a.head_dim, a.lddo, n_q - first, a.head_dim);
+    tile_fetch<KEYS, WIDTH>(passing, k, a.ldk, n_k - key, a.head_dim);
+    tile_fetch<KEYS, WIDTH>(passing + KEYS * STRIDE, v, a.ldv, n_k - key, a.head_dim);
     cp_async_commit();
     for (; key < range.high; key += KEYS, place ^= 1) {
         const Bf16 *keys = passing + place * 2 * KEYS * STRIDE, *values = keys + KEYS * STRIDE;
@@ -78,8 +79,8 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
             Bf16 *next = passing + (place ^ 1) * 2 * KEYS * STRIDE;
             k += KEYS * a.ldk;
             v += KEYS * a.ldv;
-            tile_fetch<KEYS, WIDTH>(next, k, a.ldk, n - key - KEYS, a.head_dim);
-            tile_fetch<KEYS, WIDTH>(next + KEYS * STRIDE, v, a.ldv, n - key - KEYS, a.head_dim);
+            tile_fetch<KEYS, WIDTH>(next, k, a.ldk, n_k - key - KEYS, a.head_dim);
+            tile_fetch<KEYS, WIDTH>(next + KEYS * STRIDE, v, a.ldv, n_k - key - KEYS, a.head_dim);
             cp_async_commit();
         }
         float s[MT][KEYS / 8][4], dp[MT][KEYS / 8][4];
@@ -87,13 +88,17 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
         mma_rows<MT, KEYS, WIDTH>(s, queries + warp_row * STRIDE, keys);
         mma_clear(dp);
         mma_rows<MT, KEYS, WIDTH>(dp, gradients + warp_row * STRIDE, values);
-        bool all_seen = key + KEYS <= n && (!a.causal || (key + KEYS - 1 <= warp_first &&
+        bool all_seen = key + KEYS <= n_k && (!a.causal || (key + KEYS - 1 <= warp_first &&
                                                            (a.window == 0 || warp_first + MT * 16 - 1 - key < a.window)));
-        score_gradient(s, dp, row_lse, row_delta, scale_log2, warp_first, key, n, a, all_seen);
+        score_gradient(s, dp, row_lse, row_delta, scale_log2, warp_first, key, n_k, a, all_seen);
         mma_columns<MT, KEYS, WIDTH>(acc, s, keys);
     }
-    tile_store<MT, WIDTH>(acc, factor, queries + warp_row * STRIDE, dq + (int64_t)(start + warp_first) * a.lddq + h * a.head_dim, a.lddq,
-                          n - warp_first, a.head_dim);
+    if (n_k == 0) { /* no tile of keys has waited for the queries, whose place the rows leave by */
+        cp_async_wait<0>();
+        __syncthreads();
+    }
+    tile_store<MT, WIDTH>(acc, factor, queries + warp_row * STRIDE, dq + (int64_t)(start_q + warp_first) * a.lddq + h * a.head_dim, a.lddq,
+                          n_q - warp_first, a.head_dim);
 }
 
 /* ---- dk, dv ---- */
@@ -140,16 +145,16 @@ template <int QUERIES> static __device__ __forceinline__ void next_tile(QueryWal
 /* Begins to copy one tile of queries and gradients; thread t gets lse and delta of query t, which must be stored before the barrier. */
 template <int QUERIES, int WIDTH>
 static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statistics, const QueryWalk &w, const QuerySource &from, const BwdShape &a,
-                                                     int start, int n)
+                                                     int start_q, int n_q)
 {
-    int64_t row = start + w.query;
-    tile_fetch<QUERIES, WIDTH>(tile, from.q + row * a.ldq + w.h * a.head_dim, a.ldq, n - w.query, a.head_dim);
-    tile_fetch<QUERIES, WIDTH>(tile + QUERIES * TILE_STRIDE<WIDTH>, from.d_o + row * a.lddo + w.h * a.head_dim, a.lddo, n - w.query, a.head_dim);
+    int64_t row = start_q + w.query;
+    tile_fetch<QUERIES, WIDTH>(tile, from.q + row * a.ldq + w.h * a.head_dim, a.ldq, n_q - w.query, a.head_dim);
+    tile_fetch<QUERIES, WIDTH>(tile + QUERIES * TILE_STRIDE<WIDTH>, from.d_o + row * a.lddo + w.h * a.head_dim, a.lddo, n_q - w.query, a.head_dim);
     cp_async_commit();
     int t = threadIdx.x;
     if (t < QUERIES) {
-        bool inside = w.query + t < n;
-        int64_t at = w.h * a.rows + row + t;
+        bool inside = w.query + t < n_q;
+        int64_t at = w.h * a.rows_q + row + t;
         statistics.x = inside ? load(from.lse + at) * LOG2_E : INFINITY;
         statistics.y = inside ? (float)load(from.delta + at) : 0.0f;
     }
@@ -157,29 +162,30 @@ static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statist
 
 /* DK and DV: which of the two this launch makes. Both at once share S, and are used up to the width whose accumulators fit the registers. */
 template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THREADS)
-    attention_dkv_kernel(BwdShape a, const int32_t *cu, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dk, Bf16 *dv)
+    attention_dkv_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dk, Bf16 *dv)
 {
     typedef DkvTile<WIDTH> Tile;
     constexpr int MT = Tile::MT, QUERIES = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
     SHARED_MEMORY(Bf16, keys);
     Bf16 *values = keys + Tile::OWN * STRIDE, *passing = values + Tile::OWN * STRIDE; /* [2][queries, gradients] */
     float *statistics = reinterpret_cast<float *>(keys + Tile::ELEMENTS);             /* [2][lse, delta][QUERIES] */
-    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, first = blockIdx.x * Tile::OWN;
-    if (first >= n)
+    int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k, first = blockIdx.x * Tile::OWN;
+    if (first >= n_k)
         return;
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q;
     int kv = blockIdx.y, warp_row = threadIdx.x / WARP * MT * 16, warp_first = first + warp_row, place = 0;
     float scale_log2 = (float)a.scale * LOG2_E, acc_k[MT][WIDTH / 8][4], acc_v[MT][WIDTH / 8][4];
     float2 mine = {0, 0};
     mma_clear(acc_k);
     mma_clear(acc_v);
     QueryWalk walk;
-    walk.range = attention_queries(first, first + Tile::OWN < n ? first + Tile::OWN : n, n, a.causal, a.window);
+    walk.range = attention_queries(first, first + Tile::OWN < n_k ? first + Tile::OWN : n_k, n_q, a.causal, a.window);
     walk.range.low = walk.range.low / QUERIES * QUERIES;
     walk.h = kv * a.kv_group;
     walk.query = walk.range.low;
-    tile_fetch<Tile::OWN, WIDTH>(keys, k + (int64_t)(start + first) * a.ldk + kv * a.head_dim, a.ldk, n - first, a.head_dim);
-    tile_fetch<Tile::OWN, WIDTH>(values, v + (int64_t)(start + first) * a.ldv + kv * a.head_dim, a.ldv, n - first, a.head_dim);
-    fetch_queries<QUERIES, WIDTH>(passing, mine, walk, from, a, start, n);
+    tile_fetch<Tile::OWN, WIDTH>(keys, k + (int64_t)(start_k + first) * a.ldk + kv * a.head_dim, a.ldk, n_k - first, a.head_dim);
+    tile_fetch<Tile::OWN, WIDTH>(values, v + (int64_t)(start_k + first) * a.ldv + kv * a.head_dim, a.ldv, n_k - first, a.head_dim);
+    fetch_queries<QUERIES, WIDTH>(passing, mine, walk, from, a, start_q, n_q);
     for (; walk.h < (kv + 1) * a.kv_group; place ^= 1) {
         const Bf16 *queries = passing + place * 2 * QUERIES * STRIDE, *gradients = queries + QUERIES * STRIDE;
         float *lse = statistics + place * 2 * QUERIES, *delta = lse + QUERIES;
@@ -192,7 +198,7 @@ template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THR
         __syncthreads(); /* this tile is here; nobody reads the other place any more */
         next_tile<QUERIES>(walk);
         if (walk.h < (kv + 1) * a.kv_group)
-            fetch_queries<QUERIES, WIDTH>(passing + (place ^ 1) * 2 * QUERIES * STRIDE, mine, walk, from, a, start, n);
+            fetch_queries<QUERIES, WIDTH>(passing + (place ^ 1) * 2 * QUERIES * STRIDE, mine, walk, from, a, start_q, n_q);
         float s[MT][QUERIES / 8][4], dp[MT][QUERIES / 8][4];
         mma_clear(s);
         mma_rows<MT, QUERIES, WIDTH>(s, keys + warp_row * STRIDE, queries);
@@ -210,11 +216,11 @@ template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THR
         one[i] = 1;
         scale[i] = (float)a.scale;
     }
-    int64_t row = start + warp_first;
+    int64_t row = start_k + warp_first;
     if (DK)
-        tile_store<MT, WIDTH>(acc_k, scale, keys + warp_row * STRIDE, dk + row * a.lddk + kv * a.head_dim, a.lddk, n - warp_first, a.head_dim);
+        tile_store<MT, WIDTH>(acc_k, scale, keys + warp_row * STRIDE, dk + row * a.lddk + kv * a.head_dim, a.lddk, n_k - warp_first, a.head_dim);
     if (DV)
-        tile_store<MT, WIDTH>(acc_v, one, values + warp_row * STRIDE, dv + row * a.lddv + kv * a.head_dim, a.lddv, n - warp_first, a.head_dim);
+        tile_store<MT, WIDTH>(acc_v, one, values + warp_row * STRIDE, dv + row * a.lddv + kv * a.head_dim, a.lddv, n_k - warp_first, a.head_dim);
 }
 
 template <int WIDTH, bool DK, bool DV>
@@ -222,21 +228,29 @@ static Status launch_dkv(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &
 {
     typedef DkvTile<WIDTH> Tile;
     TRY(allow_shared(attention_dkv_kernel<WIDTH, DK, DV>, Tile::SHARED));
-    dim3 grid(ceil_div(a->max_segment, Tile::OWN), (unsigned)a->kv_heads, (unsigned)a->n_segments);
-    LAUNCH((attention_dkv_kernel<WIDTH, DK, DV>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu, from, (const Bf16 *)a->k,
+    dim3 grid(ceil_div(a->max_k, Tile::OWN), (unsigned)a->kv_heads, (unsigned)a->n_segments);
+    LAUNCH((attention_dkv_kernel<WIDTH, DK, DV>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, from, (const Bf16 *)a->k,
            (const Bf16 *)a->v, (Bf16 *)a->dk, (Bf16 *)a->dv);
+    return cuda_launched("attention_bwd");
+}
+
+template <int WIDTH> static Status launch_dq(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const QuerySource &from)
+{
+    typedef DqTile<WIDTH> Tile;
+    TRY(allow_shared(attention_dq_kernel<WIDTH>, Tile::SHARED));
+    dim3 grid(ceil_div(a->max_q, Tile::OWN), (unsigned)a->heads, (unsigned)a->n_segments);
+    LAUNCH((attention_dq_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, from, (const Bf16 *)a->k,
+           (const Bf16 *)a->v, (Bf16 *)a->dq);
     return cuda_launched("attention_bwd");
 }
 
 template <int WIDTH> static Status launch_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta)
 {
-    typedef DqTile<WIDTH> Tile;
     QuerySource from = {(const Bf16 *)a->q, (const Bf16 *)a->d_o, (const float *)a->lse, delta};
-    TRY(allow_shared(attention_dq_kernel<WIDTH>, Tile::SHARED));
-    dim3 grid(ceil_div(a->max_segment, Tile::OWN), (unsigned)a->heads, (unsigned)a->n_segments);
-    LAUNCH((attention_dq_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu, from, (const Bf16 *)a->k, (const Bf16 *)a->v,
-           (Bf16 *)a->dq);
-    TRY(cuda_launched("attention_bwd"));
+    if (a->dq && a->max_q > 0)
+        TRY(launch_dq<WIDTH>(ctx, a, s, from));
+    if (!a->dk || a->max_k == 0)
+        return OK;
     constexpr bool BOTH = WIDTH <= 160;
     TRY((launch_dkv<WIDTH, true, BOTH>(ctx, a, s, from)));
     return BOTH ? OK : launch_dkv<WIDTH, BOTH, true>(ctx, a, s, from);

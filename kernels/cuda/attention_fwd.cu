@@ -74,22 +74,23 @@ static __device__ __forceinline__ void online_softmax(float (&s)[MT][N][4], RowS
 }
 
 template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
-    attention_fwd_kernel(FwdShape a, const int32_t *cu, const Bf16 *q, const Bf16 *k, const Bf16 *v, Bf16 *o, float *lse)
+    attention_fwd_kernel(FwdShape a, const int32_t *cu_q, const int32_t *cu_k, const Bf16 *q, const Bf16 *k, const Bf16 *v, Bf16 *o, float *lse)
 {
     typedef FwdTile<WIDTH> Tile;
     constexpr int MT = Tile::MT, KEYS = Tile::KEYS;
     SHARED_MEMORY(Bf16, queries);
     Bf16 *keys = queries + Tile::QUERIES * TILE_STRIDE<WIDTH>, *values = keys + KEYS * TILE_STRIDE<WIDTH>;
-    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start;
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q;
     int first = (gridDim.x - 1 - blockIdx.x) * Tile::QUERIES; /* under a causal mask the last rows take longest: they begin */
-    if (first >= n)
+    if (first >= n_q)
         return;
+    int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
     int h = blockIdx.y, kv = h / a.kv_group, warp_first = first + threadIdx.x / WARP * MT * 16;
     Bf16 *mine = queries + threadIdx.x / WARP * MT * 16 * TILE_STRIDE<WIDTH>;
-    q += (int64_t)(start + first) * a.ldq + h * a.head_dim;
-    k += (int64_t)start * a.ldk + kv * a.head_dim;
-    v += (int64_t)start * a.ldv + kv * a.head_dim;
-    KeyRange range = attention_keys(first, first + Tile::QUERIES, n, a.causal, a.window);
+    q += (int64_t)(start_q + first) * a.ldq + h * a.head_dim;
+    k += (int64_t)start_k * a.ldk + kv * a.head_dim;
+    v += (int64_t)start_k * a.ldv + kv * a.head_dim;
+    KeyRange range = attention_keys(first, first + Tile::QUERIES, n_k, a.causal, a.window);
     int key = range.low / KEYS * KEYS;
     k += key * a.ldk;
     v += key * a.ldv;
@@ -100,44 +101,48 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
         row.total[i] = 0;
     }
     mma_clear(out);
-    tile_fetch<Tile::QUERIES, WIDTH>(queries, q, a.ldq, n - first, a.head_dim);
-    tile_fetch<KEYS, WIDTH>(keys, k, a.ldk, n - key, a.head_dim);
+    tile_fetch<Tile::QUERIES, WIDTH>(queries, q, a.ldq, n_q - first, a.head_dim);
+    tile_fetch<KEYS, WIDTH>(keys, k, a.ldk, n_k - key, a.head_dim);
     cp_async_commit();
     for (; key < range.high; key += KEYS) {
         cp_async_wait<0>();
         __syncthreads(); /* the keys are here; nobody reads the last values any more */
-        tile_fetch<KEYS, WIDTH>(values, v, a.ldv, n - key, a.head_dim);
+        tile_fetch<KEYS, WIDTH>(values, v, a.ldv, n_k - key, a.head_dim);
         cp_async_commit();
         float s[MT][KEYS / 8][4];
         mma_clear(s);
         mma_rows<MT, KEYS, WIDTH>(s, mine, keys);
-        bool all_seen = key + KEYS <= n && (!a.causal || (key + KEYS - 1 <= warp_first &&
+        bool all_seen = key + KEYS <= n_k && (!a.causal || (key + KEYS - 1 <= warp_first &&
                                                            (a.window == 0 || warp_first + MT * 16 - 1 - key < a.window)));
         if (!all_seen)
-            mask_scores(s, warp_first, key, n, a.causal, a.window);
+            mask_scores(s, warp_first, key, n_k, a.causal, a.window);
         online_softmax(s, row, out, scale_log2);
         cp_async_wait<0>();
         __syncthreads(); /* the values are here; nobody reads these keys any more */
         if (key + KEYS < range.high) {
             k += KEYS * a.ldk;
             v += KEYS * a.ldv;
-            tile_fetch<KEYS, WIDTH>(keys, k, a.ldk, n - key - KEYS, a.head_dim);
+            tile_fetch<KEYS, WIDTH>(keys, k, a.ldk, n_k - key - KEYS, a.head_dim);
             cp_async_commit();
         }
         mma_columns<MT, KEYS, WIDTH>(out, s, values);
+    }
+    if (n_k == 0) { /* no tile of keys has waited for the queries, whose place the rows leave by */
+        cp_async_wait<0>();
+        __syncthreads();
     }
     float inverse[2 * MT];
     UNROLL
     for (int i = 0; i < 2 * MT; i++) {
         row.total[i] = quad_sum(row.total[i]);
-        inverse[i] = 1.0f / row.total[i];
+        inverse[i] = n_k == 0 ? 0.0f : 1.0f / row.total[i];
     }
-    tile_store<MT, WIDTH>(out, inverse, mine, o + (int64_t)(start + warp_first) * a.ldo + h * a.head_dim, a.ldo, n - warp_first, a.head_dim);
+    tile_store<MT, WIDTH>(out, inverse, mine, o + (int64_t)(start_q + warp_first) * a.ldo + h * a.head_dim, a.ldo, n_q - warp_first, a.head_dim);
     UNROLL
     for (int i = 0; i < 2 * MT; i++) {
         int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;
-        if (lse && warp_lane() % 4 == 0 && r < n) /* in double: the backward's exponents are differences from it */
-            store(lse + h * a.rows + start + r, (float)(a.scale * (double)row.largest[i] + log((double)row.total[i])));
+        if (lse && warp_lane() % 4 == 0 && r < n_q) /* in double: the backward's exponents are differences from it */
+            store(lse + h * a.rows_q + start_q + r, (float)(a.scale * (double)row.largest[i] + log((double)row.total[i])));
     }
 }
 
@@ -145,9 +150,9 @@ template <int WIDTH> static Status launch_fwd(KernelCtx *ctx, const AttentionFwd
 {
     typedef FwdTile<WIDTH> Tile;
     TRY(allow_shared(attention_fwd_kernel<WIDTH>, Tile::SHARED));
-    dim3 grid(ceil_div(a->max_segment, Tile::QUERIES), (unsigned)a->heads, (unsigned)a->n_segments);
-    LAUNCH((attention_fwd_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu, (const Bf16 *)a->q, (const Bf16 *)a->k,
-           (const Bf16 *)a->v, (Bf16 *)a->o, (float *)a->lse);
+    dim3 grid(ceil_div(a->max_q, Tile::QUERIES), (unsigned)a->heads, (unsigned)a->n_segments);
+    LAUNCH((attention_fwd_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, (const Bf16 *)a->q,
+           (const Bf16 *)a->k, (const Bf16 *)a->v, (Bf16 *)a->o, (float *)a->lse);
     return cuda_launched("attention_fwd");
 }
 

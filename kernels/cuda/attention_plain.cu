@@ -1,9 +1,10 @@
-/* attention_plain.cu: attention of any head width up to 256 without tensor cores, one warp a row, sums in double. Lanes first share out keys (a score each), then the head's
- * elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the tensor-core kernels, and decoding. */
+/* attention_plain.cu: attention of any head width up to HEAD_MAX without tensor cores, one warp a row, sums in double. Lanes first share out keys (a
+ * score each), then the head's elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the tensor-core kernels, and
+ * decoding. */
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/backend.cuh"
 
-enum { PLAIN_WARPS = 4, HEAD_MAX = 256, LANE_ELEMENTS = HEAD_MAX / WARP };
+enum { PLAIN_WARPS = 4, LANE_ELEMENTS = HEAD_MAX / WARP };
 
 /* A head's row, shared out over the lanes. */
 template <class T> static __device__ void store_row(T *p, const double x[LANE_ELEMENTS], int head_dim)
@@ -41,20 +42,21 @@ static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weigh
 /* ---- forward ---- */
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_fwd(FwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, T *o, float *lse)
+    attention_plain_fwd(FwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, T *o, float *lse)
 {
     SHARED_MEMORY(float, all_queries); /* [PLAIN_WARPS, HEAD_MAX] */
     int warp = threadIdx.x / WARP, h = blockIdx.y, kv = h / a.kv_group;
-    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, row = blockIdx.x * PLAIN_WARPS + warp;
-    if (row >= n)
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q, row = blockIdx.x * PLAIN_WARPS + warp;
+    if (row >= n_q)
         return;
+    int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
     float *query = all_queries + warp * HEAD_MAX;
     double out[LANE_ELEMENTS] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP)
-        query[d] = load(q + (start + row) * a.ldq + h * a.head_dim + d);
+        query[d] = load(q + (start_q + row) * a.ldq + h * a.head_dim + d);
     __syncwarp();
-    const T *keys = k + start * a.ldk + kv * a.head_dim, *values = v + start * a.ldv + kv * a.head_dim;
-    KeyRange range = attention_keys(row, row + 1, n, a.causal, a.window);
+    const T *keys = k + start_k * a.ldk + kv * a.head_dim, *values = v + start_k * a.ldv + kv * a.head_dim;
+    KeyRange range = attention_keys(row, row + 1, n_k, a.causal, a.window);
     double largest = -INFINITY, total = 0;
     for (int first = range.low; first < range.high; first += WARP) {
         int key = first + warp_lane();
@@ -67,16 +69,23 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         largest = top;
     }
     for (int i = 0; i < LANE_ELEMENTS; i++)
-        out[i] /= total;
-    store_row(o + (start + row) * a.ldo + h * a.head_dim, out, a.head_dim);
+        out[i] = n_k > 0 ? out[i] / total : 0;
+    store_row(o + (start_q + row) * a.ldo + h * a.head_dim, out, a.head_dim);
     if (lse && warp_lane() == 0)
-        store(lse + h * a.rows + start + row, (float)(largest + log(total)));
+        store(lse + h * a.rows_q + start_q + row, (float)(largest + log(total)));
 }
 
-/* Tensor cores take bf16 rows that can be copied in 16-byte pieces. */
+static Status expect_width(const char *op, int64_t head_dim)
+{
+    if (head_dim > (int)HEAD_MAX)
+        return fail(ERR_DEVICE, "%s: the cuda backend has kernels for heads of at most %d, not of %lld", op, (int)HEAD_MAX, (long long)head_dim);
+    return OK;
+}
+
+/* Tensor cores take bf16 rows that can be copied in 16-byte pieces; what is not wanted is not copied. */
 static bool copies_in_vectors(const void *p, int64_t ld, int64_t head_dim)
 {
-    return is_aligned(p) && is_aligned_stride(ld, sizeof(__nv_bfloat16)) && is_aligned_stride(head_dim, sizeof(__nv_bfloat16));
+    return !p || (is_aligned(p) && is_aligned_stride(ld, sizeof(__nv_bfloat16)) && is_aligned_stride(head_dim, sizeof(__nv_bfloat16)));
 }
 
 static bool forward_fits_tensor_cores(KernelCtx *ctx, const AttentionFwd *a)
@@ -89,16 +98,17 @@ static bool forward_fits_tensor_cores(KernelCtx *ctx, const AttentionFwd *a)
 extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 {
     TRY(check_attention_fwd(a));
-    if (a->rows == 0 || a->n_segments == 0 || a->max_segment == 0)
+    TRY(expect_width("attention_fwd", a->head_dim));
+    if (a->rows_q == 0 || a->n_segments == 0 || a->max_q == 0)
         return OK;
-    FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq, a->ldk, a->ldv, a->ldo, a->scale, a->causal};
+    FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->scale, a->causal};
     if (forward_fits_tensor_cores(ctx, a))
         return attention_fwd_mma(ctx, a, s);
-    dim3 grid(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
+    dim3 grid(ceil_div(a->max_q, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     size_t shared = PLAIN_WARPS * HEAD_MAX * sizeof(float);
     WITH_TYPE(a->act, T, {
-        LAUNCH((attention_plain_fwd<T>), grid, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu, (const T *)a->q, (const T *)a->k,
-               (const T *)a->v, (T *)a->o, (float *)a->lse);
+        LAUNCH((attention_plain_fwd<T>), grid, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, (const T *)a->q,
+               (const T *)a->k, (const T *)a->v, (T *)a->o, (float *)a->lse);
     });
     return cuda_launched("attention_fwd");
 }
@@ -109,34 +119,36 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP) attentio
 {
     int64_t row = (int64_t)blockIdx.x * PLAIN_WARPS + threadIdx.x / WARP;
     int h = blockIdx.y;
-    if (row >= a.rows)
+    if (row >= a.rows_q)
         return;
     double sum = 0;
     for (int d = warp_lane(); d < a.head_dim; d += WARP)
         sum += (double)load(o + row * a.ldo + h * a.head_dim + d) * load(d_o + row * a.lddo + h * a.head_dim + d);
     sum = warp_sum(sum);
     if (warp_lane() == 0)
-        store(delta + h * a.rows + row, sum);
+        store(delta + h * a.rows_q + row, sum);
 }
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_dq(BwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, const T *d_o, const float *lse, const double *delta, T *dq)
+    attention_plain_dq(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o, const float *lse,
+                       const double *delta, T *dq)
 {
     SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: q and do */
     int warp = threadIdx.x / WARP, h = blockIdx.y, kv = h / a.kv_group;
-    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, row = blockIdx.x * PLAIN_WARPS + warp;
-    if (row >= n)
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q, row = blockIdx.x * PLAIN_WARPS + warp;
+    if (row >= n_q)
         return;
+    int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
     float *query = all_rows + 2 * warp * HEAD_MAX, *gradient = query + HEAD_MAX;
     double out[LANE_ELEMENTS] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP) {
-        query[d] = load(q + (start + row) * a.ldq + h * a.head_dim + d);
-        gradient[d] = load(d_o + (start + row) * a.lddo + h * a.head_dim + d);
+        query[d] = load(q + (start_q + row) * a.ldq + h * a.head_dim + d);
+        gradient[d] = load(d_o + (start_q + row) * a.lddo + h * a.head_dim + d);
     }
     __syncwarp();
-    double row_lse = load(lse + h * a.rows + start + row), row_delta = load(delta + h * a.rows + start + row);
-    const T *keys = k + start * a.ldk + kv * a.head_dim, *values = v + start * a.ldv + kv * a.head_dim;
-    KeyRange range = attention_keys(row, row + 1, n, a.causal, a.window);
+    double row_lse = load(lse + h * a.rows_q + start_q + row), row_delta = load(delta + h * a.rows_q + start_q + row);
+    const T *keys = k + start_k * a.ldk + kv * a.head_dim, *values = v + start_k * a.ldv + kv * a.head_dim;
+    KeyRange range = attention_keys(row, row + 1, n_k, a.causal, a.window);
     for (int first = range.low; first < range.high; first += WARP) {
         int key = first + warp_lane();
         double ds = 0;
@@ -146,32 +158,34 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         }
         add_weighted_rows(out, a.scale * ds, keys, a.ldk, first, range.high - first, a.head_dim);
     }
-    store_row(dq + (start + row) * a.lddq + h * a.head_dim, out, a.head_dim);
+    store_row(dq + (start_q + row) * a.lddq + h * a.head_dim, out, a.head_dim);
 }
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_dkv(BwdShape a, const int32_t *cu, const T *q, const T *k, const T *v, const T *d_o, const float *lse, const double *delta, T *dk, T *dv)
+    attention_plain_dkv(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o, const float *lse,
+                        const double *delta, T *dk, T *dv)
 {
     SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: k and v */
     int warp = threadIdx.x / WARP, kv = blockIdx.y;
-    int start = load_int(cu + blockIdx.z), n = load_int(cu + blockIdx.z + 1) - start, row = blockIdx.x * PLAIN_WARPS + warp;
-    if (row >= n)
+    int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k, row = blockIdx.x * PLAIN_WARPS + warp;
+    if (row >= n_k)
         return;
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q;
     float *key = all_rows + 2 * warp * HEAD_MAX, *value = key + HEAD_MAX;
     double out_k[LANE_ELEMENTS] = {0}, out_v[LANE_ELEMENTS] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP) {
-        key[d] = load(k + (start + row) * a.ldk + kv * a.head_dim + d);
-        value[d] = load(v + (start + row) * a.ldv + kv * a.head_dim + d);
+        key[d] = load(k + (start_k + row) * a.ldk + kv * a.head_dim + d);
+        value[d] = load(v + (start_k + row) * a.ldv + kv * a.head_dim + d);
     }
     __syncwarp();
-    KeyRange range = attention_queries(row, row + 1, n, a.causal, a.window);
+    KeyRange range = attention_queries(row, row + 1, n_q, a.causal, a.window);
     for (int h = kv * a.kv_group; h < (kv + 1) * a.kv_group; h++) {
-        const T *queries = q + start * a.ldq + h * a.head_dim, *gradients = d_o + start * a.lddo + h * a.head_dim;
+        const T *queries = q + start_q * a.ldq + h * a.head_dim, *gradients = d_o + start_q * a.lddo + h * a.head_dim;
         for (int first = range.low; first < range.high; first += WARP) {
             int query = first + warp_lane();
             double p = 0, ds = 0;
             if (query < range.high) {
-                int64_t at = h * a.rows + start + query;
+                int64_t at = h * a.rows_q + start_q + query;
                 p = exp(a.scale * dot_rows(key, queries + query * a.ldq, a.head_dim) - load(lse + at));
                 ds = p * (dot_rows(value, gradients + query * a.lddo, a.head_dim) - load(delta + at));
             }
@@ -179,8 +193,8 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
             add_weighted_rows(out_k, a.scale * ds, queries, a.ldq, first, range.high - first, a.head_dim);
         }
     }
-    store_row(dk + (start + row) * a.lddk + kv * a.head_dim, out_k, a.head_dim);
-    store_row(dv + (start + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
+    store_row(dk + (start_k + row) * a.lddk + kv * a.head_dim, out_k, a.head_dim);
+    store_row(dv + (start_k + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
 }
 
 static bool backward_fits_tensor_cores(KernelCtx *ctx, const AttentionBwd *a)
@@ -195,27 +209,33 @@ template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a
 {
     const T *q = (const T *)a->q, *k = (const T *)a->k, *v = (const T *)a->v, *d_o = (const T *)a->d_o;
     const float *lse = (const float *)a->lse;
-    dim3 rows(ceil_div(a->rows, PLAIN_WARPS), (unsigned)a->heads);
-    LAUNCH((attention_delta<T>), rows, PLAIN_WARPS *WARP, 0, cuda_stream(ctx), s, (const T *)a->o, d_o, delta);
+    dim3 rows(ceil_div(a->rows_q, PLAIN_WARPS), (unsigned)a->heads);
+    if (a->rows_q > 0)
+        LAUNCH((attention_delta<T>), rows, PLAIN_WARPS *WARP, 0, cuda_stream(ctx), s, (const T *)a->o, d_o, delta);
     if (backward_fits_tensor_cores(ctx, a))
         return attention_bwd_mma(ctx, a, s, delta);
-    dim3 queries(ceil_div(a->max_segment, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
-    dim3 keys(queries.x, (unsigned)a->kv_heads, (unsigned)a->n_segments);
+    dim3 queries(ceil_div(a->max_q, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
+    dim3 keys(ceil_div(a->max_k, PLAIN_WARPS), (unsigned)a->kv_heads, (unsigned)a->n_segments);
     size_t shared = 2 * PLAIN_WARPS * HEAD_MAX * sizeof(float);
-    LAUNCH((attention_plain_dq<T>), queries, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu, q, k, v, d_o, lse, delta, (T *)a->dq);
-    LAUNCH((attention_plain_dkv<T>), keys, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu, q, k, v, d_o, lse, delta, (T *)a->dk, (T *)a->dv);
+    if (a->dq && a->max_q > 0)
+        LAUNCH((attention_plain_dq<T>), queries, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, q, k, v, d_o, lse, delta,
+               (T *)a->dq);
+    if (a->dk && a->max_k > 0)
+        LAUNCH((attention_plain_dkv<T>), keys, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, q, k, v, d_o, lse, delta,
+               (T *)a->dk, (T *)a->dv);
     return cuda_launched("attention_bwd");
 }
 
 extern "C" Status cuda_attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
-    if (a->rows == 0 || a->n_segments == 0 || a->max_segment == 0)
+    TRY(expect_width("attention_bwd", a->head_dim));
+    if (a->n_segments == 0 || (a->max_q == 0 && a->max_k == 0))
         return OK;
-    BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows, a->ldq,        a->ldk, a->ldv, a->ldo, a->lddo,
-                  a->lddq,                       a->lddk,          a->lddv,        a->scale, a->causal};
+    BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->lddo, a->lddq, a->lddk,
+                  a->lddv, a->scale, a->causal};
     void *memory;
-    TRY(cuda_workspace(ctx, "attention_bwd", (size_t)(a->heads * a->rows) * sizeof(double), &memory));
+    TRY(cuda_workspace(ctx, "attention_bwd", (size_t)(a->heads * a->rows_q) * sizeof(double), &memory));
     double *delta = (double *)memory;
     WITH_TYPE(a->act, T, {
         return plain_bwd<T>(ctx, a, s, delta);
@@ -261,6 +281,7 @@ template <class T> __global__ void __launch_bounds__(WARP)
 extern "C" Status cuda_attention_decode(KernelCtx *ctx, const AttentionDecode *a)
 {
     TRY(check_attention_decode(a));
+    TRY(expect_width("attention_decode", a->head_dim));
     if (a->n <= 0)
         return OK;
     DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity, a->scale};

@@ -1,16 +1,21 @@
-/* attention.h: softmax attention over packed segments, flash style (no T×T matrix), grouped queries.
+/* attention.h: softmax attention over packed segments, flash style (no matrix of all scores), grouped queries.
  *
- * Segment s holds rows cu[s] … cu[s+1]-1 of q, k, v, o. Query row i sees key row j of the same segment iff
+ * Segment s holds the query rows cu_q[s] … cu_q[s+1]-1 (of q, o, lse) and the key rows cu_k[s] … cu_k[s+1]-1 (of k, v).
+ * Self-attention: cu_k is the same pointer as cu_q. Only then may causal be set: row i sees row j of its segment iff
  *   (not causal) or (j <= i and (window == 0 or i - j < window)).
+ * Cross attention: the lists are two, and every query of a segment sees every key of it; window means nothing, as it does wherever causal is not set.
+ * Segments may be empty on either side. A query without keys has o = 0 and lse = -inf, and no gradient; a key without queries has none either.
  * Query head h reads kv head h / (heads / kv_heads).
  *   S = scale·q kᵀ, P = softmax(S) by row in f32, o = P v, lse = log Σ exp(S)  (Dao 2023, algorithm 1).
  * Backward, with D = rowsum(do∘o) and P = exp(S - lse):
  *   dv = Pᵀ do;  dS = P∘(do vᵀ - D);  dq = scale·dS k;  dk = scale·dSᵀ q; dk, dv sum over the query heads of a kv head.
- * q, o, do, dq: [T, heads, head_dim]; k, v, dk, dv: [T, kv_heads, head_dim]; all in act; ld* are row strides in elements,
- * so that q, k, v may be slices of one matrix. lse: [heads, T] F32 (F64 on ref). head_dim 1 … 256; kv_heads divides heads.
+ * q, o, do, dq: [rows_q, heads, head_dim]; k, v, dk, dv: [rows_k, kv_heads, head_dim]; all in act; ld* are row strides in elements,
+ * so that q, k, v may be slices of one matrix. lse: [heads, rows_q] F32 (F64 on ref). head_dim 1 … 512; kv_heads divides heads.
+ * The cuda backend has kernels for heads of at most 256 and refuses wider ones (ERR_DEVICE).
  * With BF16 activations P and dS may be rounded to bf16 where they are multiplied by v, do, k and q: tensor cores take no more. The sums
  * stay in f32. A backend that works in tiles may let a NaN or infinity of one row of k or v reach every query of its segment.
- * dq, dk, dv overwrite (no accumulate) and may be q, k, v only on backends that say so (none does). Deterministic.
+ * dq, dk, dv overwrite (no accumulate) and may be q, k, v only on backends that say so (none does). dq may be NULL, and so may dk and dv
+ * together: that gradient is not wanted. Deterministic.
  *
  * attention_decode: one new query row per sequence against its key/value cache.
  *   q, o: [n, heads, head_dim]; cache k, v: [n, capacity, kv_heads, head_dim] in act; length[s] keys of sequence s are valid
@@ -20,28 +25,30 @@
 
 #include "kernels/ops/common.h"
 
-enum { ATTENTION_MAX_HEAD_DIM = 256 };
+enum { ATTENTION_MAX_HEAD_DIM = 512 };
 
 typedef struct AttentionFwd {
-    int64_t n_segments, rows; /* rows = cu[n_segments] */
-    int64_t heads, kv_heads, head_dim, window, max_segment; /* max_segment: rows of the longest segment */
+    int64_t n_segments;
+    int64_t rows_q, rows_k; /* cu_q[n_segments], cu_k[n_segments] */
+    int64_t max_q, max_k;   /* rows of the longest segment */
+    int64_t heads, kv_heads, head_dim, window;
     int64_t ldq, ldk, ldv, ldo;
     bool causal;
     DType act;
     double scale;
-    const int32_t *cu; /* [n_segments+1] */
+    const int32_t *cu_q, *cu_k; /* [n_segments+1] */
     const void *q, *k, *v;
     void *o, *lse; /* lse may be NULL when no backward follows */
 } AttentionFwd;
 
 typedef struct AttentionBwd {
-    int64_t n_segments, rows;
-    int64_t heads, kv_heads, head_dim, window, max_segment;
+    int64_t n_segments, rows_q, rows_k, max_q, max_k;
+    int64_t heads, kv_heads, head_dim, window;
     int64_t ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
     bool causal;
     DType act;
     double scale;
-    const int32_t *cu;
+    const int32_t *cu_q, *cu_k;
     const void *q, *k, *v, *o, *lse, *d_o;
     void *dq, *dk, *dv;
 } AttentionBwd;

@@ -49,15 +49,15 @@ Status check_below(const char *op, const char *what, const int32_t *value, int64
     return OK;
 }
 
-Status check_segments(const char *op, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t max_segment)
+Status check_segments(const char *op, const char *what, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t longest)
 {
-    EXPECT(cu[0] == 0, "%s: cu[0] is %d, expected 0", op, cu[0]);
+    EXPECT(cu[0] == 0, "%s: %s[0] is %d, expected 0", op, what, cu[0]);
     for (int64_t s = 0; s < n_segments; s++) {
         int64_t length = (int64_t)cu[s + 1] - cu[s];
-        EXPECT(length >= 0 && length <= max_segment, "%s: segment %lld has %lld rows, expected 0 … %lld", op, (long long)s,
-               (long long)length, (long long)max_segment);
+        EXPECT(length >= 0 && length <= longest, "%s: segment %lld of %s has %lld rows, expected 0 … %lld", op, (long long)s, what,
+               (long long)length, (long long)longest);
     }
-    EXPECT(cu[n_segments] == rows, "%s: cu[%lld] is %d, expected %lld rows", op, (long long)n_segments, cu[n_segments],
+    EXPECT(cu[n_segments] == rows, "%s: %s[%lld] is %d, expected %lld rows", op, what, (long long)n_segments, cu[n_segments],
            (long long)rows);
     return OK;
 }
@@ -234,36 +234,50 @@ static Status heads(const char *op, int64_t n_heads, int64_t kv_heads, int64_t h
     return floating(op, "act", act);
 }
 
-Status check_attention_fwd(const AttentionFwd *a)
+/* What both directions have. */
+static Status attention(const char *op, const AttentionFwd *a)
 {
-    const char *op = "attention_fwd";
     int64_t q_width = a->heads * a->head_dim, kv_width = a->kv_heads * a->head_dim;
+    bool one_list = a->cu_q == a->cu_k;
     TRY(heads(op, a->heads, a->kv_heads, a->head_dim, a->window, a->act));
     TRY(size(op, "n_segments", a->n_segments));
-    TRY(size(op, "rows", a->rows));
-    TRY(size(op, "max_segment", a->max_segment));
+    TRY(size(op, "rows_q", a->rows_q));
+    TRY(size(op, "rows_k", a->rows_k));
+    TRY(size(op, "max_q", a->max_q));
+    TRY(size(op, "max_k", a->max_k));
+    EXPECT(one_list || !a->causal, "%s: causal, but the keys have segments of their own", op);
+    EXPECT(!one_list || (a->rows_q == a->rows_k && a->max_q == a->max_k), "%s: one list of segments for %lld queries and %lld keys (longest %lld, %lld)",
+           op, (long long)a->rows_q, (long long)a->rows_k, (long long)a->max_q, (long long)a->max_k);
     TRY(at_least(op, "ldq", a->ldq, q_width));
     TRY(at_least(op, "ldk", a->ldk, kv_width));
     TRY(at_least(op, "ldv", a->ldv, kv_width));
     return at_least(op, "ldo", a->ldo, q_width);
 }
 
+Status check_attention_fwd(const AttentionFwd *a) { return attention("attention_fwd", a); }
+
+AttentionFwd attention_forward_of(const AttentionBwd *a)
+{
+    return (AttentionFwd){.n_segments = a->n_segments, .rows_q = a->rows_q, .rows_k = a->rows_k, .max_q = a->max_q, .max_k = a->max_k, .heads = a->heads,
+                          .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = a->ldq, .ldk = a->ldk, .ldv = a->ldv,
+                          .ldo = a->ldo, .causal = a->causal, .act = a->act, .scale = a->scale, .cu_q = a->cu_q, .cu_k = a->cu_k};
+}
+
 Status check_attention_bwd(const AttentionBwd *a)
 {
     const char *op = "attention_bwd";
     int64_t q_width = a->heads * a->head_dim, kv_width = a->kv_heads * a->head_dim;
-    TRY(heads(op, a->heads, a->kv_heads, a->head_dim, a->window, a->act));
-    TRY(size(op, "n_segments", a->n_segments));
-    TRY(size(op, "rows", a->rows));
-    TRY(size(op, "max_segment", a->max_segment));
-    TRY(at_least(op, "ldq", a->ldq, q_width));
-    TRY(at_least(op, "ldk", a->ldk, kv_width));
-    TRY(at_least(op, "ldv", a->ldv, kv_width));
-    TRY(at_least(op, "ldo", a->ldo, q_width));
+    AttentionFwd forward = attention_forward_of(a);
+    TRY(attention(op, &forward));
+    EXPECT(!a->dk == !a->dv, "%s: one of dk and dv is wanted, the other is not", op);
     TRY(at_least(op, "lddo", a->lddo, q_width));
-    TRY(at_least(op, "lddq", a->lddq, q_width));
-    TRY(at_least(op, "lddk", a->lddk, kv_width));
-    return at_least(op, "lddv", a->lddv, kv_width);
+    if (a->dq)
+        TRY(at_least(op, "lddq", a->lddq, q_width));
+    if (a->dk) {
+        TRY(at_least(op, "lddk", a->lddk, kv_width));
+        TRY(at_least(op, "lddv", a->lddv, kv_width));
+    }
+    return OK;
 }
 
 Status check_attention_decode(const AttentionDecode *a)

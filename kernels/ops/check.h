@@ -20,8 +20,10 @@ KERNEL_LIST(CHECK_DECLARE)
 MUST_USE Status check_range(const char *op, const char *what, const int32_t *value, int64_t n, int64_t low, int64_t high);
 /* Every value[i] is less than high; negative ones mean something. */
 MUST_USE Status check_below(const char *op, const char *what, const int32_t *value, int64_t n, int64_t high);
-/* cu rises from 0 to rows in n_segments steps of at most max_segment. */
-MUST_USE Status check_segments(const char *op, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t max_segment);
+/* The forward pass that a backward one belongs to, as far as its shape goes. */
+AttentionFwd attention_forward_of(const AttentionBwd *a);
+/* The list of segments `what` rises from 0 to rows in n_segments steps of at most `longest`. */
+MUST_USE Status check_segments(const char *op, const char *what, const int32_t *cu, int64_t n_segments, int64_t rows, int64_t longest);
 
 #ifdef __cplusplus
 }

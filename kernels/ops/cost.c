@@ -1,3 +1,4 @@
+#include "kernels/ops/check.h"
 #include "kernels/ops/cost.h"
 
 enum { INT = sizeof(int32_t) };
@@ -160,37 +161,51 @@ void cost_rope(const Rope *a, Cost *c)
 
 /* ---------------------------------------------------------------- attention */
 
-/* Pairs of a query and a key that the mask lets through, in a segment of n rows. */
-static double pairs_of(double n, bool causal, int64_t window)
+/* Pairs of a query and a key that the mask lets through, in a segment of so many of both; causal: of as many. */
+static double pairs_of(double queries, double keys, bool causal, int64_t window)
 {
     if (!causal)
-        return n * n;
-    double w = window > 0 && (double)window < n ? (double)window : n;
-    return w * (w + 1) / 2 + (n - w) * w;
+        return queries * keys;
+    double w = window > 0 && (double)window < keys ? (double)window : keys;
+    return w * (w + 1) / 2 + (keys - w) * w;
 }
 
-static double pairs(int64_t segments, int64_t rows, int64_t longest, bool causal, int64_t window)
+/* Over all segments; the longest of the queries is taken to meet the longest of the keys. */
+static double pairs(const AttentionFwd *a)
 {
-    double first = segments > 1 ? (double)longest : (double)rows;
-    double sum = pairs_of(first, causal, window);
-    return segments > 1 ? sum + (double)(segments - 1) * pairs_of((double)(rows - longest) / (double)(segments - 1), causal, window) : sum;
+    if (a->n_segments <= 1)
+        return pairs_of((double)a->rows_q, (double)a->rows_k, a->causal, a->window);
+    double others = (double)(a->n_segments - 1), queries = (double)(a->rows_q - a->max_q) / others, keys = (double)(a->rows_k - a->max_k) / others;
+    return pairs_of((double)a->max_q, (double)a->max_k, a->causal, a->window) + others * pairs_of(queries, keys, a->causal, a->window);
+}
+
+/* products: matrix products over the pairs; bytes: of a matrix of queries (or outputs), a matrix of keys (or values), and of lse. */
+static void attention_cost(const AttentionFwd *a, Cost *c, int products, double *q, double *k, double *lse)
+{
+    double width = (double)(a->heads * a->head_dim);
+    *q = (double)a->rows_q * width * size_of(a->act);
+    *k = (double)(a->rows_k * a->kv_heads * a->head_dim) * size_of(a->act);
+    *lse = (double)(a->rows_q * a->heads) * size_of(stat_type(a->act));
+    shape(c, a->rows_q, a->heads * a->head_dim, 0, 0);
+    c->flops = 2 * products * pairs(a) * width;
+    c->narrow = a->act == BF16;
 }
 
 void cost_attention_fwd(const AttentionFwd *a, Cost *c)
 {
-    double q = (double)(a->rows * a->heads * a->head_dim) * size_of(a->act), k = (double)(a->rows * a->kv_heads * a->head_dim) * size_of(a->act);
-    double lse = a->lse ? (double)(a->rows * a->heads) * size_of(stat_type(a->act)) : 0;
-    shape(c, a->rows, a->heads * a->head_dim, q + 2 * k, q + lse);
-    c->flops = 4 * pairs(a->n_segments, a->rows, a->max_segment, a->causal, a->window) * (double)(a->heads * a->head_dim);
-    c->narrow = a->act == BF16;
+    double q, k, lse;
+    attention_cost(a, c, 2, &q, &k, &lse);
+    c->bytes_read = q + 2 * k;
+    c->bytes_written = q + (a->lse ? lse : 0);
 }
 
 void cost_attention_bwd(const AttentionBwd *a, Cost *c)
 {
-    double q = (double)(a->rows * a->heads * a->head_dim) * size_of(a->act), k = (double)(a->rows * a->kv_heads * a->head_dim) * size_of(a->act);
-    shape(c, a->rows, a->heads * a->head_dim, 3 * q + 2 * k + (double)(a->rows * a->heads) * size_of(stat_type(a->act)), q + 2 * k);
-    c->flops = 10 * pairs(a->n_segments, a->rows, a->max_segment, a->causal, a->window) * (double)(a->heads * a->head_dim);
-    c->narrow = a->act == BF16;
+    double q, k, lse;
+    AttentionFwd forward = attention_forward_of(a);
+    attention_cost(&forward, c, 2 + (a->dq ? 1 : 0) + (a->dk ? 2 : 0), &q, &k, &lse); /* scores and dP besides */
+    c->bytes_read = 3 * q + 2 * k + lse;
+    c->bytes_written = (a->dq ? q : 0) + (a->dk ? 2 * k : 0);
 }
 
 /* The lengths lie in device memory: the whole cache. */

@@ -22,13 +22,13 @@ static real dot(const Head *x, int64_t i, const Head *y, int64_t j)
     return sum;
 }
 
-/* Within a segment: does row i see row j? */
+/* Does query row i see key row j of its segment? */
 static bool sees(bool causal, int64_t window, int64_t i, int64_t j)
 {
     return !causal || (j <= i && (window == 0 || i - j < window));
 }
 
-/* o = softmax(scale·q_i·k) v over the keys low … high-1 that row i sees; returns log Σ exp(S). */
+/* o = softmax(scale·q_i·k) v over the keys low … high-1 that row i sees; returns log Σ exp(S). Without keys 0 and -inf. */
 static real attend(const Head *q, int64_t i, const Head *k, const Head *v, int64_t low, int64_t high, bool causal, int64_t window,
                    real scale, int64_t position, real *o)
 {
@@ -46,7 +46,7 @@ static real attend(const Head *q, int64_t i, const Head *k, const Head *v, int64
                 o[d] += p * element(v, j, d);
         }
     for (int64_t d = 0; d < v->head_dim; d++)
-        o[d] /= total;
+        o[d] = total == 0 ? 0 : o[d] / total;
     return largest + log(total);
 }
 
@@ -54,19 +54,20 @@ Status REF_NAME(attention_fwd)(KernelCtx *ctx, const AttentionFwd *a)
 {
     (void)ctx;
     TRY(check_attention_fwd(a));
-    TRY(check_segments("attention_fwd", a->cu, a->n_segments, a->rows, a->max_segment));
+    TRY(check_segments("attention_fwd", "cu_q", a->cu_q, a->n_segments, a->rows_q, a->max_q));
+    TRY(check_segments("attention_fwd", "cu_k", a->cu_k, a->n_segments, a->rows_k, a->max_k));
     int64_t group = a->heads / a->kv_heads;
     for (int64_t h = 0; h < a->heads; h++) {
         Head q = head(a->q, a->act, h, a->head_dim, a->ldq);
         Head k = head(a->k, a->act, h / group, a->head_dim, a->ldk), v = head(a->v, a->act, h / group, a->head_dim, a->ldv);
         for (int64_t s = 0; s < a->n_segments; s++)
-            for (int64_t i = a->cu[s]; i < a->cu[s + 1]; i++) {
+            for (int64_t i = a->cu_q[s]; i < a->cu_q[s + 1]; i++) {
                 real o[ATTENTION_MAX_HEAD_DIM];
-                real lse = attend(&q, i, &k, &v, a->cu[s], a->cu[s + 1], a->causal, a->window, (real)a->scale, i, o);
+                real lse = attend(&q, i, &k, &v, a->cu_k[s], a->cu_k[s + 1], a->causal, a->window, (real)a->scale, i, o);
                 for (int64_t d = 0; d < a->head_dim; d++)
                     put(a->o, a->act, i * a->ldo + h * a->head_dim + d, o[d]);
                 if (a->lse)
-                    put(a->lse, stat_type(a->act), h * a->rows + i, lse);
+                    put(a->lse, stat_type(a->act), h * a->rows_q + i, lse);
             }
     }
     return OK;
@@ -95,7 +96,7 @@ static HeadGradient head_gradient(const AttentionBwd *a, int64_t h)
 
 static real probability(const HeadGradient *g, int64_t i, int64_t j)
 {
-    real lse = get(g->a->lse, stat_type(g->a->act), g->h * g->a->rows + i);
+    real lse = get(g->a->lse, stat_type(g->a->act), g->h * g->a->rows_q + i);
     return exp((real)g->a->scale * dot(&g->q, i, &g->k, j) - lse);
 }
 
@@ -146,16 +147,18 @@ Status REF_NAME(attention_bwd)(KernelCtx *ctx, const AttentionBwd *a)
 {
     (void)ctx;
     TRY(check_attention_bwd(a));
-    TRY(check_segments("attention_bwd", a->cu, a->n_segments, a->rows, a->max_segment));
-    for (int64_t s = 0; s < a->n_segments; s++)
-        for (int64_t row = a->cu[s]; row < a->cu[s + 1]; row++) {
+    TRY(check_segments("attention_bwd", "cu_q", a->cu_q, a->n_segments, a->rows_q, a->max_q));
+    TRY(check_segments("attention_bwd", "cu_k", a->cu_k, a->n_segments, a->rows_k, a->max_k));
+    for (int64_t s = 0; s < a->n_segments; s++) {
+        for (int64_t i = a->cu_q[s]; a->dq && i < a->cu_q[s + 1]; i++)
             for (int64_t h = 0; h < a->heads; h++) {
                 HeadGradient g = head_gradient(a, h);
-                query_gradient(&g, row, a->cu[s], a->cu[s + 1]);
+                query_gradient(&g, i, a->cu_k[s], a->cu_k[s + 1]);
             }
+        for (int64_t j = a->cu_k[s]; a->dk && j < a->cu_k[s + 1]; j++)
             for (int64_t kv = 0; kv < a->kv_heads; kv++)
-                key_gradient(a, kv, row, a->cu[s], a->cu[s + 1]);
-        }
+                key_gradient(a, kv, j, a->cu_q[s], a->cu_q[s + 1]);
+    }
     return OK;
 }
 

@@ -1,5 +1,6 @@
 /* The backend that test-gpu compares with ref: kernels/cuda on the device of this machine. */
 extern "C" {
+#include "tests/cuda_host/gaps.h"
 #include "tests/kernels/compare.h"
 
 /* Without a device there is nothing to test, and that must not look like success. */
@@ -19,7 +20,7 @@ static Status open_device(Backend *b)
 }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"cuda", open_device, nullptr, true},
-    {nullptr, nullptr, nullptr, false},
+    {"cuda", open_device, nullptr, cuda_lacks, true},
+    {nullptr, nullptr, nullptr, nullptr, false},
 };
 }

@@ -5,6 +5,7 @@
 #include "tests/cuda_host/cuda_host.h"
 
 extern "C" {
+#include "tests/cuda_host/gaps.h"
 #include "tests/kernels/compare.h"
 
 /* CUDA_HOST_SEED: another order of the warps. */
@@ -26,7 +27,7 @@ static const char *fault(void)
 }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"cuda on the host", open_emulated, fault, true},
-    {nullptr, nullptr, nullptr, false},
+    {"cuda on the host", open_emulated, fault, cuda_lacks, true},
+    {nullptr, nullptr, nullptr, nullptr, false},
 };
 }

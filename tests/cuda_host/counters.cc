@@ -232,8 +232,8 @@ TEST(attention_reads_tiles_once_a_block)
         p = r.take<bf16>(T * WIDTH);
     REQUIRE_OK(r.b.upload(&r.b, device_cu, cu, sizeof cu));
     AttentionFwd a = {};
-    a.n_segments = 1, a.rows = a.max_segment = T, a.heads = a.kv_heads = 1, a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
-    a.act = BF16, a.scale = 0.125, a.cu = device_cu;
+    a.n_segments = 1, a.rows_q = a.rows_k = a.max_q = a.max_k = T, a.heads = a.kv_heads = 1, a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
+    a.act = BF16, a.scale = 0.125, a.cu_q = a.cu_k = device_cu;
     a.q = x[0], a.k = x[1], a.v = x[2], a.o = x[3];
     const int64_t matrix = T * WIDTH * BF16_BYTES;
     CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));

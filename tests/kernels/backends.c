@@ -21,9 +21,9 @@ static Status open_avx512(Backend *b) { return open_isa(b, "avx512"); }
 static Status open_avx512bf16(Backend *b) { return open_isa(b, "avx512bf16"); }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"ref_float", ref_float_open, NULL, false},
-    {"cpu avx2", open_avx2, NULL, false},
-    {"cpu avx512", open_avx512, NULL, false},
-    {"cpu avx512bf16", open_avx512bf16, NULL, false},
-    {NULL, NULL, NULL, false},
+    {"ref_float", ref_float_open, NULL, NULL, false},
+    {"cpu avx2", open_avx2, NULL, NULL, false},
+    {"cpu avx512", open_avx512, NULL, NULL, false},
+    {"cpu avx512bf16", open_avx512bf16, NULL, NULL, false},
+    {NULL, NULL, NULL, NULL, false},
 };

@@ -30,6 +30,8 @@ typedef struct TestedBackend {
     const char *name;
     Status (*open)(Backend *b);
     const char *(*fault)(void); /* what went wrong in the last call beside its status, "" for nothing; forgotten by being told. May be NULL */
+    const char *(*lacks)(Op op, const void *args); /* the sentence with which it refuses arguments that it has no kernel for, NULL if it has one: a gap is a
+                                                      decision. May be NULL */
     bool cuts_off; /* its tensor cores cut sums off where others round: three times as much is allowed to F32 results of matmul */
 } TestedBackend;
 extern const TestedBackend TESTED_BACKENDS[];

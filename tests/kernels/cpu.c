@@ -70,12 +70,12 @@ static void attention(Backend *b, float *memory)
     static const int32_t cu[] = {0, 1, 130, 450, ROWS};
     float *q = memory, *k = q + ROWS * Q, *v = k + ROWS * K, *d_o = v + ROWS * K, *o = memory + (2 << 20), *lse = o + ROWS * Q;
     float *dq = lse + ROWS * HEADS, *dk = dq + ROWS * Q, *dv = dk + ROWS * K;
-    AttentionFwd f = {.n_segments = 4, .rows = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_segment = 320, .window = 100,
-                      .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .causal = true, .scale = 0.2, .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse};
+    AttentionFwd f = {.n_segments = 4, .rows_q = ROWS, .rows_k = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_q = 320, .max_k = 320, .window = 100,
+                      .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .causal = true, .scale = 0.2, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse};
     CHECK_OK(b->ops.attention_fwd(&b->ctx, &f));
-    AttentionBwd g = {.n_segments = 4, .rows = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_segment = 320, .window = 100,
+    AttentionBwd g = {.n_segments = 4, .rows_q = ROWS, .rows_k = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_q = 320, .max_k = 320, .window = 100,
                       .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .lddo = Q, .lddq = Q, .lddk = K, .lddv = K, .causal = true, .scale = 0.2,
-                      .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv};
+                      .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv};
     CHECK_OK(b->ops.attention_bwd(&b->ctx, &g));
 }
 

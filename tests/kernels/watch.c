@@ -52,7 +52,7 @@ TEST(costs_of_matmul_and_attention)
     cost_matmul(&(Matmul){.m = 2, .n = 3, .k = 5, .k2 = 1, .a_type = BF16, .b_type = BF16, .b2_type = F32, .c_type = F32}, &c);
     CHECK(c.flops == 72 && c.k == 6 && c.bytes_read == 2 * 12 + 2 * 15 + 4 * 3 && c.bytes_written == 4 * 6);
 
-    AttentionFwd a = {.n_segments = 2, .rows = 7, .heads = 4, .kv_heads = 2, .head_dim = 8, .max_segment = 4, .act = BF16};
+    AttentionFwd a = {.n_segments = 2, .rows_q = 7, .rows_k = 7, .heads = 4, .kv_heads = 2, .head_dim = 8, .max_q = 4, .max_k = 4, .act = BF16};
     cost_attention_fwd(&a, &c);
     CHECK(c.flops == 4 * (16 + 9) * 32.0 && c.bytes_read == 2 * 7 * (32 + 2 * 16) && c.bytes_written == 2 * 7 * 32);
     a.causal = true;
@@ -64,6 +64,16 @@ TEST(costs_of_matmul_and_attention)
     a.window = 100;
     cost_attention_fwd(&a, &c);
     CHECK(c.flops == 4 * (10 + 6) * 32.0);
-    cost_attention_bwd(&(AttentionBwd){.n_segments = 1, .rows = 4, .heads = 1, .kv_heads = 1, .head_dim = 8, .max_segment = 4, .act = F32, .causal = true}, &c);
-    CHECK(c.flops == 10 * 10 * 8.0 && !c.narrow);
+    a.causal = false, a.rows_k = 12, a.max_k = 10; /* 4 queries to 10 keys, 3 to 2 */
+    cost_attention_fwd(&a, &c);
+    CHECK(c.flops == 4 * (40 + 6) * 32.0 && c.bytes_read == 2 * (7 * 32 + 2 * 12 * 16) && c.bytes_written == 2 * 7 * 32);
+
+    float x;
+    AttentionBwd b = {.n_segments = 1, .rows_q = 4, .rows_k = 4, .heads = 1, .kv_heads = 1, .head_dim = 8, .max_q = 4, .max_k = 4, .act = F32, .causal = true,
+                      .dq = &x, .dk = &x, .dv = &x};
+    cost_attention_bwd(&b, &c);
+    CHECK(c.flops == 10 * 10 * 8.0 && !c.narrow && c.bytes_read == 4 * (5 * 32 + 4) && c.bytes_written == 4 * 3 * 32);
+    b.dq = NULL;
+    cost_attention_bwd(&b, &c);
+    CHECK(c.flops == 8 * 10 * 8.0 && c.bytes_written == 4 * 2 * 32);
 }

@@ -185,12 +185,12 @@ Status bench_attention(BenchOps *x, DType t, int64_t segments, int64_t length, i
     TRY(indices(x, lengths, segments, length, 0, 1, 1));
     snprintf(what, sizeof what, "%s %lldx%lld h%lld/%lld d%lld", dtype_name(t), (long long)segments, (long long)length, (long long)heads,
              (long long)kv_heads, (long long)head_dim);
-    LINE(x, what, attention_fwd, AttentionFwd, .n_segments = segments, .rows = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
-         .max_segment = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .causal = true, .act = t, .scale = 0.1, .cu = cu, .q = q, .k = k, .v = v,
+    LINE(x, what, attention_fwd, AttentionFwd, .n_segments = segments, .rows_q = rows, .rows_k = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
+         .max_q = length, .max_k = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .causal = true, .act = t, .scale = 0.1, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v,
          .o = o, .lse = lse);
-    LINE(x, what, attention_bwd, AttentionBwd, .n_segments = segments, .rows = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
-         .max_segment = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .lddo = ld, .lddq = ld, .lddk = kv, .lddv = kv, .causal = true, .act = t,
-         .scale = 0.1, .cu = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv);
+    LINE(x, what, attention_bwd, AttentionBwd, .n_segments = segments, .rows_q = rows, .rows_k = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
+         .max_q = length, .max_k = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .lddo = ld, .lddq = ld, .lddk = kv, .lddv = kv, .causal = true, .act = t,
+         .scale = 0.1, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv);
     LINE(x, what, attention_decode, AttentionDecode, .n = segments, .capacity = length, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
          .act = t, .scale = 0.1, .length = lengths, .q = q, .k = k, .v = v, .o = o);
     return OK;

@@ -71,6 +71,9 @@ typedef struct AttentionSpec {
     double scale;
 } AttentionSpec;
 Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows);
+/* Queries of segment s to the keys and values of segment s, of which there may be another number. q [rows_q, heads·head_dim];
+ * kv [rows_k, 2·kv_heads·head_dim]: keys, values side by side. Causal only where rows_k is rows_q. */
+Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *spec, const PackedRows *rows_q, const PackedRows *rows_k);
 
 /* The same while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
  * [capacity, kv_heads, head_dim] behind those of earlier positions. More than one row only at length 0. */

@@ -54,77 +54,133 @@ Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows
 
 /* ---------------------------------------------------------------- attention */
 
+/* Keys and values are columns of one tensor: the keys from 0 on. Queries are columns of the same tensor or of one of their own. */
 typedef struct AttentionNode {
     Node node;
-    Tensor *kqv;
+    Tensor *q, *kv;
+    int64_t q_at, v_at; /* the column where queries, values begin */
     AttentionSpec spec;
-    const PackedRows *rows;
+    const PackedRows *rows_q, *rows_k;
     void *lse;
 } AttentionNode;
 
-/* Elements from the start of a row to its queries and its values; the keys come first. */
+/* Elements from the start of a row of kqv to its queries and its values; the keys come first. */
 static int64_t q_at(const AttentionSpec *s) { return s->kv_heads * s->head_dim; }
 static int64_t v_at(const AttentionSpec *s) { return (s->kv_heads + s->heads) * s->head_dim; }
+
+/* Where the gradient of an input goes. Attention only overwrites: what is to be added goes to a temporary first. */
+typedef struct InputGradient {
+    char *data; /* NULL: nobody wants it */
+    int64_t ld;
+    bool add;
+} InputGradient;
+
+static InputGradient ask_gradient(Tape *t, Tensor *x)
+{
+    InputGradient g = {0};
+    g.data = grad_dst_apart(t, x, &g.add);
+    g.ld = g.add ? tensor_cols(x) : tensor_grad_ld(x);
+    return g;
+}
 
 static Status attention_bwd(Tape *t, Node *self)
 {
     AttentionNode *s = (AttentionNode *)self;
-    const void *d_o = grad_of(t, self->out);
-    bool accumulate = false;
-    char *dx = d_o ? grad_dst_apart(t, s->kqv, &accumulate) : NULL;
-    if (!dx)
-        return t->status;
     const AttentionSpec *a = &s->spec;
-    const char *x = s->kqv->data;
+    const PackedRows *rq = s->rows_q, *rk = s->rows_k;
+    const void *d_o = grad_of(t, self->out);
+    const bool apart = s->kv != s->q;
+    InputGradient q = {0}, kv = {0};
+    if (d_o) {
+        q = ask_gradient(t, s->q);
+        kv = apart ? ask_gradient(t, s->kv) : q;
+    }
+    if (!q.data && !kv.data)
+        return t->status;
     ArenaMark mark = arena_mark(t->scratch);
-    int64_t ld = tensor_ld(s->kqv), ldd = accumulate ? tensor_cols(s->kqv) : tensor_grad_ld(s->kqv), ldo = tensor_ld(self->out), lddo = tensor_grad_ld(self->out);
-    if (accumulate)
-        dx = tape_temp(t, tape_size(t, s->kqv->n_elems));
-    RUN(t, attention_bwd, AttentionBwd, .n_segments = s->rows->n_segments, .rows = s->rows->n_rows, .heads = a->heads,
-               .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .max_segment = s->rows->max_segment, .ldq = ld,
-               .ldk = ld, .ldv = ld, .ldo = ldo, .lddo = lddo, .lddq = ldd, .lddk = ldd, .lddv = ldd, .causal = a->causal, .act = t->compute,
-               .scale = a->scale, .cu = s->rows->cu, .q = x + tape_size(t, q_at(a)), .k = x, .v = x + tape_size(t, v_at(a)),
-               .o = self->out->data, .lse = s->lse, .d_o = d_o, .dq = dx + tape_size(t, q_at(a)), .dk = dx,
-               .dv = dx + tape_size(t, v_at(a)));
-    if (accumulate)
-        grad_add(t, s->kqv, dx);
+    if (q.add)
+        q.data = tape_temp(t, tape_size(t, s->q->n_elems));
+    if (!apart)
+        kv.data = q.data;
+    else if (kv.add)
+        kv.data = tape_temp(t, tape_size(t, s->kv->n_elems));
+    const char *x_q = s->q->data, *x_k = s->kv->data;
+    int64_t ldk = tensor_ld(s->kv);
+    RUN(t, attention_bwd, AttentionBwd, .n_segments = rq->n_segments, .rows_q = rq->n_rows, .rows_k = rk->n_rows, .max_q = rq->max_segment,
+        .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = tensor_ld(s->q),
+        .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(self->out), .lddo = tensor_grad_ld(self->out), .lddq = q.ld, .lddk = kv.ld, .lddv = kv.ld,
+        .causal = a->causal, .act = t->compute, .scale = a->scale, .cu_q = rq->cu, .cu_k = rk->cu, .q = x_q + tape_size(t, s->q_at), .k = x_k,
+        .v = x_k + tape_size(t, s->v_at), .o = self->out->data, .lse = s->lse, .d_o = d_o, .dq = q.data ? q.data + tape_size(t, s->q_at) : NULL,
+        .dk = kv.data, .dv = kv.data ? kv.data + tape_size(t, s->v_at) : NULL);
+    if (q.add)
+        grad_add(t, s->q, q.data);
+    if (apart && kv.add)
+        grad_add(t, s->kv, kv.data);
     arena_release(t->scratch, mark);
     return t->status;
 }
 
-static Tensor *attend(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
+/* `inputs`: everything of the node but what the forward makes. */
+static Tensor *attend(Tape *t, const AttentionNode *inputs)
 {
-    int64_t n = tensor_rows(kqv), cols = tensor_cols(kqv), ld = tensor_ld(kqv), width = spec->heads * spec->head_dim;
-    if (n != rows->n_rows || cols != width + 2 * q_at(spec)) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows", (long long)n,
-                          (long long)cols, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
-                          (long long)rows->n_rows));
-        return NULL;
-    }
-    Tensor *o = tape_output_apart(t, n, width, tape_room(t), kqv->needs_grad, PLACE_KEEP);
+    const AttentionSpec *a = &inputs->spec;
+    const PackedRows *rq = inputs->rows_q, *rk = inputs->rows_k;
+    Tensor *q = inputs->q, *kv = inputs->kv;
+    int64_t width = a->heads * a->head_dim, ldk = tensor_ld(kv);
+    Tensor *o = tape_output_apart(t, rq->n_rows, width, tape_room(t), q->needs_grad || kv->needs_grad, PLACE_KEEP);
     if (!o)
         return NULL;
-    void *lse = o->needs_grad ? tape_save(t, dtype_size(tape_stat_type(t)) * (size_t)(n * spec->heads)) : NULL;
-    const char *x = kqv->data;
-    RUN(t, attention_fwd, AttentionFwd, .n_segments = rows->n_segments, .rows = n, .heads = spec->heads, .kv_heads = spec->kv_heads,
-        .head_dim = spec->head_dim, .window = spec->window, .max_segment = rows->max_segment, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = tensor_ld(o),
-        .causal = spec->causal, .act = t->compute, .scale = spec->scale, .cu = rows->cu, .q = x + tape_size(t, q_at(spec)), .k = x,
-        .v = x + tape_size(t, v_at(spec)), .o = o->data, .lse = lse);
+    void *lse = o->needs_grad ? tape_save(t, dtype_size(tape_stat_type(t)) * (size_t)(rq->n_rows * a->heads)) : NULL;
+    const char *x_q = q->data, *x_k = kv->data;
+    RUN(t, attention_fwd, AttentionFwd, .n_segments = rq->n_segments, .rows_q = rq->n_rows, .rows_k = rk->n_rows, .max_q = rq->max_segment,
+        .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = tensor_ld(q),
+        .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(o), .causal = a->causal, .act = t->compute, .scale = a->scale, .cu_q = rq->cu, .cu_k = rk->cu,
+        .q = x_q + tape_size(t, inputs->q_at), .k = x_k, .v = x_k + tape_size(t, inputs->v_at), .o = o->data, .lse = lse);
     AttentionNode *s = tape_node(t, sizeof *s, attention_bwd, o);
     if (s) {
-        s->kqv = kqv;
-        s->spec = *spec;
-        s->rows = rows;
+        Node node = s->node;
+        *s = *inputs;
+        s->node = node;
         s->lse = lse;
-        tape_need(t, kqv);
+        tape_need(t, q);
+        if (kv != q)
+            tape_need(t, kv);
         tape_need(t, o);
     }
     return t->status ? NULL : o;
 }
 
+static Tensor *attend_to_itself(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
+{
+    int64_t n = tensor_rows(kqv), cols = tensor_cols(kqv);
+    if (n != rows->n_rows || cols != spec->heads * spec->head_dim + 2 * q_at(spec)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows", (long long)n,
+                          (long long)cols, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
+                          (long long)rows->n_rows));
+        return NULL;
+    }
+    return attend(t, &(AttentionNode){.q = kqv, .kv = kqv, .q_at = q_at(spec), .v_at = v_at(spec), .spec = *spec, .rows_q = rows, .rows_k = rows});
+}
+
 Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
 {
-    return tape_reads(t, "nn_attention", kqv, READ_PLAIN) ? attend(t, kqv, spec, rows) : NULL;
+    return tape_reads(t, "nn_attention", kqv, READ_PLAIN) ? attend_to_itself(t, kqv, spec, rows) : NULL;
+}
+
+Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *spec, const PackedRows *rows_q, const PackedRows *rows_k)
+{
+    if (!tape_reads(t, "nn_cross_attention", q, READ_PLAIN) || !tape_reads(t, "nn_cross_attention", kv, READ_PLAIN))
+        return NULL;
+    int64_t q_cols = spec->heads * spec->head_dim, kv_cols = 2 * spec->kv_heads * spec->head_dim;
+    if (tensor_rows(q) != rows_q->n_rows || tensor_cols(q) != q_cols || tensor_rows(kv) != rows_k->n_rows || tensor_cols(kv) != kv_cols ||
+        rows_q->n_segments != rows_k->n_segments) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_cross_attention: [%lld, %lld] and [%lld, %lld], expected [%lld, %lld] and [%lld, %lld], of %lld and %lld segments",
+                          (long long)tensor_rows(q), (long long)tensor_cols(q), (long long)tensor_rows(kv), (long long)tensor_cols(kv),
+                          (long long)rows_q->n_rows, (long long)q_cols, (long long)rows_k->n_rows, (long long)kv_cols, (long long)rows_q->n_segments,
+                          (long long)rows_k->n_segments));
+        return NULL;
+    }
+    return attend(t, &(AttentionNode){.q = q, .kv = kv, .v_at = kv_cols / 2, .spec = *spec, .rows_q = rows_q, .rows_k = rows_k});
 }
 
 /* ---------------------------------------------------------------- generation */
@@ -149,7 +205,7 @@ Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, con
     remember(t, kqv, 0, q_at(spec), cache, cache->k);
     remember(t, kqv, v_at(spec), q_at(spec), cache, cache->v);
     if (!cache->length)
-        return attend(t, kqv, spec, rows);
+        return attend_to_itself(t, kqv, spec, rows);
     Tensor *o = tape_output_apart(t, 1, spec->heads * spec->head_dim, tape_room(t), false, PLACE_KEEP);
     if (o)
         RUN(t, attention_decode, AttentionDecode, .n = 1, .capacity = cache->capacity, .heads = spec->heads, .kv_heads = spec->kv_heads,

@@ -59,21 +59,21 @@ static void soften(const Queries *a, Workspace *w, float *s, int64_t r, Range vi
     w->largest[r] = v_first(largest);
     w->total[r] = w->total[r] * v_first(factor) + v_sum(sum);
     if (before != -INFINITY && before != w->largest[r])
-        for (int64_t i = 0; i < whole_vectors(a->head_dim); i += VL)
-            scale_vector(w->o + r * WIDE, i, factor);
+        for (int64_t i = 0, wide = whole_vectors(a->head_dim); i < wide; i += VL)
+            scale_vector(w->o + r * wide, i, factor);
 }
 
 /* A strip of rows against the packed keys; columns behind the last one that its last row sees are left out. */
 static void attend_strip(const Queries *a, Workspace *w, const HeadRows *q, Range keys, const Packed *k, const Packed *v, Range rows)
 {
-    int64_t n = smaller(seen(a, rows.end - 1).end, keys.end) - keys.begin, count = rows.end - rows.begin;
+    int64_t n = smaller(seen(a, rows.end - 1).end, keys.end) - keys.begin, count = rows.end - rows.begin, wide = whole_vectors(a->head_dim);
     multiply(count, q->data + rows.begin * q->ld, q->ld, k, (Range){0, a->head_dim}, (Range){0, n}, w->score, SCORE_LD, a->scale, false);
     for (int64_t r = 0; r < count; r++) {
         Range s = seen(a, rows.begin + r);
         s = (Range){larger_of(s.begin - keys.begin, 0), smaller(s.end - keys.begin, n)};
         soften(a, w, w->score + r * SCORE_LD, rows.begin + r, s, n);
     }
-    multiply(count, w->score, SCORE_LD, v, (Range){0, n}, (Range){0, a->head_dim}, w->o + rows.begin * WIDE, WIDE, 1.0f, true);
+    multiply(count, w->score, SCORE_LD, v, (Range){0, n}, (Range){0, a->head_dim}, w->o + rows.begin * wide, wide, 1.0f, true);
 }
 
 /* Keys keys.begin … keys.end-1, at most COLS of them. */
@@ -95,19 +95,20 @@ static void attend_block(const Queries *a, Workspace *w, const HeadRows *q, Rang
 
 static void attend(const Queries *a, Workspace *w)
 {
+    int64_t wide = whole_vectors(a->head_dim);
     for (int64_t r = 0; r < a->rows; r++) {
         w->largest[r] = -INFINITY;
         w->total[r] = 0;
-        for (int64_t i = 0; i < whole_vectors(a->head_dim); i += VL)
-            v_store(w->o + r * WIDE + i, v_zero());
+        for (int64_t i = 0; i < wide; i += VL)
+            v_store(w->o + r * wide + i, v_zero());
     }
     HeadRows q = head_rows(a->q, a->act, a->ldq, a->rows, a->head_dim, w->q);
     int64_t end = seen(a, a->rows - 1).end;
     for (int64_t k = seen(a, 0).begin; k < end; k += COLS)
         attend_block(a, w, &q, (Range){k, smaller(k + COLS, end)});
     for (int64_t r = 0; r < a->rows; r++) {
-        vf scale = v_set(1 / w->total[r]);
-        BY_TYPE(a->act, EACH_VECTOR(0, a->head_dim, store_head_vector(a->o, T, r * a->ldo, w->o + r * WIDE, i, part, scale)));
+        vf scale = v_set(w->total[r] == 0 ? 0 : 1 / w->total[r]);
+        BY_TYPE(a->act, EACH_VECTOR(0, a->head_dim, store_head_vector(a->o, T, r * a->ldo, w->o + r * wide, i, part, scale)));
     }
     if (a->lse)
         EACH_VECTOR(0, a->rows, part_store(a->lse, F32, i, part, v_add(v_load(w->largest + i), v_log(v_load(w->total + i)))));
@@ -127,16 +128,18 @@ static void forward_blocks(const void *args, int64_t begin, int64_t end, void *w
     const AttentionFwd *a = f->a;
     for (int64_t item = begin; item < end; item++) {
         int64_t h = item / f->blocks, kv = h / (a->heads / a->kv_heads);
-        Range segment, rows = find_block(a->cu, ROWS, item % f->blocks, &segment);
+        int64_t s;
+        Range rows = find_block(a->cu_q, ROWS, item % f->blocks, &s);
+        int64_t first = a->cu_q[s] + rows.begin, first_key = a->cu_k[s];
         Queries q = {
-            .act = a->act, .head_dim = a->head_dim, .rows = rows.end - rows.begin, .first = rows.begin - segment.begin, .step = 1,
-            .keys = segment.end - segment.begin, .window = a->window, .ldq = a->ldq, .ldk = a->ldk, .ldv = a->ldv, .ldo = a->ldo,
+            .act = a->act, .head_dim = a->head_dim, .rows = rows.end - rows.begin, .first = rows.begin, .step = 1,
+            .keys = a->cu_k[s + 1] - first_key, .window = a->window, .ldq = a->ldq, .ldk = a->ldk, .ldv = a->ldv, .ldo = a->ldo,
             .causal = a->causal, .scale = (float)a->scale,
-            .q = at(a->q, a->act, rows.begin * a->ldq + h * a->head_dim),
-            .k = at(a->k, a->act, segment.begin * a->ldk + kv * a->head_dim),
-            .v = at(a->v, a->act, segment.begin * a->ldv + kv * a->head_dim),
-            .o = at_mut(a->o, a->act, rows.begin * a->ldo + h * a->head_dim),
-            .lse = a->lse ? (float *)a->lse + h * a->rows + rows.begin : NULL,
+            .q = at(a->q, a->act, first * a->ldq + h * a->head_dim),
+            .k = at(a->k, a->act, first_key * a->ldk + kv * a->head_dim),
+            .v = at(a->v, a->act, first_key * a->ldv + kv * a->head_dim),
+            .o = at_mut(a->o, a->act, first * a->ldo + h * a->head_dim),
+            .lse = a->lse ? (float *)a->lse + h * a->rows_q + first : NULL,
         };
         attend(&q, workspace);
     }
@@ -146,10 +149,11 @@ Status NAME(attention_fwd)(KernelCtx *ctx, const AttentionFwd *a)
 {
     TRY(check_attention_fwd(a));
     TRY(expect_single("attention_fwd", a->act));
-    TRY(check_segments("attention_fwd", a->cu, a->n_segments, a->rows, a->max_segment));
+    TRY(check_segments("attention_fwd", "cu_q", a->cu_q, a->n_segments, a->rows_q, a->max_q));
+    TRY(check_segments("attention_fwd", "cu_k", a->cu_k, a->n_segments, a->rows_k, a->max_k));
     const double score_ns = 0.3; /* and dimension of a head: about 0.02 */
-    Forward f = {.a = a, .blocks = count_blocks(a->cu, a->n_segments, ROWS)};
-    double rows = (double)smaller(a->max_segment, ROWS), keys = (double)a->max_segment;
+    Forward f = {.a = a, .blocks = count_blocks(a->cu_q, a->n_segments, ROWS)};
+    double rows = (double)smaller(a->max_q, ROWS), keys = (double)a->max_k;
     parallel_for(cpu_device(ctx), a->heads * f.blocks, rows * keys * (score_ns + 0.02 * (double)a->head_dim),
                  forward_blocks, &f);
     return OK;

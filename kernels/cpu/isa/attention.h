@@ -15,7 +15,7 @@ ALWAYS int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ALWAYS int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 ALWAYS int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
 
-/* Blocks of at most `rows` rows that all segments make together. */
+/* Blocks of at most `rows` rows that all segments of one side make together. */
 static inline int64_t count_blocks(const int32_t *cu, int64_t n_segments, int64_t rows)
 {
     int64_t n = 0;
@@ -24,17 +24,17 @@ static inline int64_t count_blocks(const int32_t *cu, int64_t n_segments, int64_
     return n;
 }
 
-/* The index-th of these blocks: rows begin … end-1, and its segment's rows. */
-static inline Range find_block(const int32_t *cu, int64_t rows, int64_t index, Range *segment)
+/* The index-th of these blocks: its segment, and its rows begin … end-1 within that. */
+static inline Range find_block(const int32_t *cu, int64_t rows, int64_t index, int64_t *segment)
 {
     int64_t s = 0, blocks;
     for (; index >= (blocks = (cu[s + 1] - cu[s] + rows - 1) / rows); s++)
         index -= blocks;
-    *segment = (Range){cu[s], cu[s + 1]};
-    return (Range){cu[s] + index * rows, smaller(cu[s] + (index + 1) * rows, cu[s + 1])};
+    *segment = s;
+    return (Range){index * rows, smaller((index + 1) * rows, cu[s + 1] - cu[s])};
 }
 
-/* n rows of a head in f32: in place, or widened into the buffer. */
+/* n rows of a head in f32: in place, or widened into the buffer, where rows are as many whole vectors as they need. */
 typedef struct HeadRows {
     const float *data;
     int64_t ld;
@@ -44,9 +44,10 @@ static inline HeadRows head_rows(const void *x, DType t, int64_t ld, int64_t n, 
 {
     if (t == F32)
         return (HeadRows){(const float *)x, ld};
+    int64_t wide = whole_vectors(head_dim);
     for (int64_t r = 0; r < n; r++)
-        EACH_VECTOR(0, head_dim, part_store(buffer + r * WIDE, F32, i, part, part_load(x, BF16, r * ld + i, part)));
-    return (HeadRows){buffer, WIDE};
+        EACH_VECTOR(0, head_dim, part_store(buffer + r * wide, F32, i, part, part_load(x, BF16, r * ld + i, part)));
+    return (HeadRows){buffer, wide};
 }
 
 /* Packs the rows r.begin … of a head as right operand: as they are ([rows, head_dim]), or transposed. */

@@ -13,26 +13,27 @@ typedef struct Workspace {
 } Workspace;
 _Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES && ROWS <= 2 * COLS, "the attention's workspace");
 
-/* One head of the arguments, and one segment: pointers to the segment's first row. */
+/* One head of the arguments, and one segment: pointers to the segment's first query and first key. */
 typedef struct Segment {
     const AttentionBwd *a;
-    int64_t rows;
+    int64_t queries, keys; /* rows */
     const void *q, *k, *v, *o, *d_o;
     const float *lse;
 } Segment;
 
-static Segment head_segment(const AttentionBwd *a, int64_t h, Range segment)
+static Segment head_segment(const AttentionBwd *a, int64_t h, int64_t s)
 {
-    int64_t kv = h / (a->heads / a->kv_heads), first = segment.begin, Dh = a->head_dim;
+    int64_t kv = h / (a->heads / a->kv_heads), first = a->cu_q[s], first_key = a->cu_k[s], Dh = a->head_dim;
     return (Segment){
         .a = a,
-        .rows = segment.end - segment.begin,
+        .queries = a->cu_q[s + 1] - first,
+        .keys = a->cu_k[s + 1] - first_key,
         .q = at(a->q, a->act, first * a->ldq + h * Dh),
-        .k = at(a->k, a->act, first * a->ldk + kv * Dh),
-        .v = at(a->v, a->act, first * a->ldv + kv * Dh),
+        .k = at(a->k, a->act, first_key * a->ldk + kv * Dh),
+        .v = at(a->v, a->act, first_key * a->ldv + kv * Dh),
         .o = at(a->o, a->act, first * a->ldo + h * Dh),
         .d_o = at(a->d_o, a->act, first * a->lddo + h * Dh),
-        .lse = (const float *)a->lse + h * a->rows + first,
+        .lse = (const float *)a->lse + h * a->rows_q + first,
     };
 }
 
@@ -60,7 +61,7 @@ ALWAYS Range seen_keys(const Segment *g, int64_t i)
 {
     const AttentionBwd *a = g->a;
     if (!a->causal)
-        return (Range){0, g->rows};
+        return (Range){0, g->keys};
     return (Range){a->window ? larger_of(0, i - a->window + 1) : 0, i + 1};
 }
 
@@ -68,8 +69,8 @@ ALWAYS Range seeing_queries(const Segment *g, int64_t j)
 {
     const AttentionBwd *a = g->a;
     if (!a->causal)
-        return (Range){0, g->rows};
-    return (Range){j, a->window ? smaller(g->rows, j + a->window) : g->rows};
+        return (Range){0, g->queries};
+    return (Range){j, a->window ? smaller(g->queries, j + a->window) : g->queries};
 }
 
 /* Scores and do·v of columns i … become P = exp(S - lse) and dS = P(do·v - dot). */
@@ -98,17 +99,17 @@ ALWAYS Range within(Range seen, Range block)
     return (Range){larger_of(seen.begin - block.begin, 0), smaller(seen.end, block.end) - block.begin};
 }
 
-ALWAYS void clear(float *x, int64_t rows, int64_t cols)
+/* Sums of rows of a head, in whole vectors. */
+ALWAYS void clear(float *x, int64_t rows, int64_t head_dim)
 {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < cols; i += VL)
-            v_store(x + r * WIDE + i, v_zero());
+    for (int64_t i = 0; i < rows * whole_vectors(head_dim); i += VL)
+        v_store(x + i, v_zero());
 }
 
 ALWAYS void store_rows(void *out, DType t, int64_t ld, const float *x, int64_t rows, int64_t head_dim, float scale)
 {
     for (int64_t r = 0; r < rows; r++)
-        EACH_VECTOR(0, head_dim, store_head_vector(out, t, r * ld, x + r * WIDE, i, part, v_set(scale)));
+        EACH_VECTOR(0, head_dim, store_head_vector(out, t, r * ld, x + r * whole_vectors(head_dim), i, part, v_set(scale)));
 }
 
 /* ---------------------------------------------------------------- first pass: dq of a block of queries */
@@ -124,7 +125,7 @@ typedef struct QueryBlock {
 static void query_strip(const QueryBlock *b, Workspace *w, Range keys, Range rows)
 {
     const AttentionBwd *a = b->g->a;
-    const int64_t skip = rows.begin - b->queries.begin, count = rows.end - rows.begin, Dh = a->head_dim;
+    const int64_t skip = rows.begin - b->queries.begin, count = rows.end - rows.begin, Dh = a->head_dim, wide = whole_vectors(Dh);
     const Range cols = {0, smaller(seen_keys(b->g, rows.end - 1).end, keys.end) - keys.begin}, dims = {0, Dh};
     multiply(count, b->q.data + skip * b->q.ld, b->q.ld, &b->k_trans, dims, cols, w->score, SCORE_LD, (float)a->scale, false);
     multiply(count, b->d_o.data + skip * b->d_o.ld, b->d_o.ld, &b->v_trans, dims, cols, w->gradient, SCORE_LD, 1.0f, false);
@@ -135,7 +136,7 @@ static void query_strip(const QueryBlock *b, Workspace *w, Range keys, Range row
         EACH_VECTOR(visible.begin, visible.end, gradient_vector(s, ds, i, part, lse, dot));
         clear_invisible(s, ds, visible, cols);
     }
-    multiply(count, w->gradient, SCORE_LD, &b->k, cols, dims, w->sum_1 + skip * WIDE, WIDE, 1.0f, true);
+    multiply(count, w->gradient, SCORE_LD, &b->k, cols, dims, w->sum_1 + skip * wide, wide, 1.0f, true);
 }
 
 static void query_block_keys(QueryBlock *b, Workspace *w, Range keys)
@@ -174,7 +175,7 @@ static void query_block(const Segment *g, Workspace *w, Range queries, void *dq)
         pack_head(&d_o, g->d_o, a->act, a->lddo, true, part, a->head_dim);
         query_statistics(g, &d_o, w->packed[1], w->lse + r - queries.begin, w->dot + r - queries.begin, part);
     }
-    clear(w->sum_1, rows, whole_vectors(a->head_dim));
+    clear(w->sum_1, rows, a->head_dim);
     int64_t end = seen_keys(g, queries.end - 1).end;
     for (int64_t k = seen_keys(g, queries.begin).begin; k < end; k += COLS)
         query_block_keys(&b, w, (Range){k, smaller(k + COLS, end)});
@@ -194,7 +195,7 @@ typedef struct KeyBlock {
 static void key_strip(const KeyBlock *b, Workspace *w, Range queries, Range rows)
 {
     const AttentionBwd *a = b->g->a;
-    const int64_t skip = rows.begin - b->keys.begin, count = rows.end - rows.begin, Dh = a->head_dim;
+    const int64_t skip = rows.begin - b->keys.begin, count = rows.end - rows.begin, Dh = a->head_dim, wide = whole_vectors(Dh);
     const int64_t first = larger_of(seeing_queries(b->g, rows.begin).begin - queries.begin, 0);
     const Range dims = {0, Dh}, seen = {first, queries.end - queries.begin}, cols = {first / NR * NR, seen.end};
     float *score = w->score + cols.begin, *gradient = w->gradient + cols.begin;
@@ -207,8 +208,8 @@ static void key_strip(const KeyBlock *b, Workspace *w, Range queries, Range rows
                     gradient_vector(s, ds, i, part, part_load(w->lse, F32, i, part), part_load(w->dot, F32, i, part)));
         clear_invisible(s, ds, visible, seen);
     }
-    multiply(count, w->score + first, SCORE_LD, &b->d_o, seen, dims, w->sum_2 + skip * WIDE, WIDE, 1.0f, true);
-    multiply(count, w->gradient + first, SCORE_LD, &b->q, seen, dims, w->sum_1 + skip * WIDE, WIDE, 1.0f, true);
+    multiply(count, w->score + first, SCORE_LD, &b->d_o, seen, dims, w->sum_2 + skip * wide, wide, 1.0f, true);
+    multiply(count, w->gradient + first, SCORE_LD, &b->q, seen, dims, w->sum_1 + skip * wide, wide, 1.0f, true);
 }
 
 static void key_block_queries(KeyBlock *b, Workspace *w, Range queries)
@@ -231,7 +232,7 @@ static void key_block_queries(KeyBlock *b, Workspace *w, Range queries)
         key_strip(b, w, queries, (Range){r, smaller(r + STRIP, rows.end)});
 }
 
-static void key_block(const AttentionBwd *a, Workspace *w, int64_t kv, Range segment, Range keys)
+static void key_block(const AttentionBwd *a, Workspace *w, int64_t kv, int64_t segment, Range keys)
 {
     int64_t group = a->heads / a->kv_heads, rows = keys.end - keys.begin, Dh = a->head_dim;
     Segment g = head_segment(a, kv * group, segment);
@@ -245,15 +246,15 @@ static void key_block(const AttentionBwd *a, Workspace *w, int64_t kv, Range seg
         .q.data = w->packed[2],
         .d_o.data = w->packed[3],
     };
-    clear(w->sum_1, rows, whole_vectors(Dh));
-    clear(w->sum_2, rows, whole_vectors(Dh));
+    clear(w->sum_1, rows, Dh);
+    clear(w->sum_2, rows, Dh);
     int64_t end = seeing_queries(&g, keys.end - 1).end;
     for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
         g = head_segment(a, h, segment);
         for (int64_t q = seeing_queries(&g, keys.begin).begin; q < end; q += COLS)
             key_block_queries(&b, w, (Range){q, smaller(q + COLS, end)});
     }
-    int64_t first = segment.begin + keys.begin;
+    int64_t first = a->cu_k[segment] + keys.begin;
     BY_TYPE(a->act, store_rows(at_mut(a->dk, T, first * a->lddk + kv * Dh), T, a->lddk, w->sum_1, rows, Dh, (float)a->scale));
     BY_TYPE(a->act, store_rows(at_mut(a->dv, T, first * a->lddv + kv * Dh), T, a->lddv, w->sum_2, rows, Dh, 1.0f));
 }
@@ -262,7 +263,7 @@ static void key_block(const AttentionBwd *a, Workspace *w, int64_t kv, Range seg
 
 typedef struct Pass {
     const AttentionBwd *a;
-    int64_t blocks; /* over all segments */
+    int64_t blocks; /* of queries or of keys, over all segments */
 } Pass;
 
 /* Item: one block of rows of one head, heads outermost. */
@@ -271,11 +272,10 @@ static void query_blocks(const void *args, int64_t begin, int64_t end, void *wor
     const Pass *p = args;
     const AttentionBwd *a = p->a;
     for (int64_t item = begin; item < end; item++) {
-        int64_t h = item / p->blocks;
-        Range segment, rows = find_block(a->cu, ROWS, item % p->blocks, &segment);
+        int64_t h = item / p->blocks, segment;
+        Range rows = find_block(a->cu_q, ROWS, item % p->blocks, &segment);
         Segment g = head_segment(a, h, segment);
-        query_block(&g, workspace, (Range){rows.begin - segment.begin, rows.end - segment.begin},
-                    at_mut(a->dq, a->act, rows.begin * a->lddq + h * a->head_dim));
+        query_block(&g, workspace, rows, at_mut(a->dq, a->act, (a->cu_q[segment] + rows.begin) * a->lddq + h * a->head_dim));
     }
 }
 
@@ -284,8 +284,9 @@ static void key_blocks(const void *args, int64_t begin, int64_t end, void *works
     const Pass *p = args;
     const AttentionBwd *a = p->a;
     for (int64_t item = begin; item < end; item++) {
-        Range segment, rows = find_block(a->cu, ROWS, item % p->blocks, &segment);
-        key_block(a, workspace, item / p->blocks, segment, (Range){rows.begin - segment.begin, rows.end - segment.begin});
+        int64_t segment;
+        Range rows = find_block(a->cu_k, ROWS, item % p->blocks, &segment);
+        key_block(a, workspace, item / p->blocks, segment, rows);
     }
 }
 
@@ -293,11 +294,14 @@ Status NAME(attention_bwd)(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
     TRY(expect_single("attention_bwd", a->act));
-    TRY(check_segments("attention_bwd", a->cu, a->n_segments, a->rows, a->max_segment));
+    TRY(check_segments("attention_bwd", "cu_q", a->cu_q, a->n_segments, a->rows_q, a->max_q));
+    TRY(check_segments("attention_bwd", "cu_k", a->cu_k, a->n_segments, a->rows_k, a->max_k));
     const double score_ns = 0.4; /* and dimension of a head: about 0.03 */
-    Pass p = {.a = a, .blocks = count_blocks(a->cu, a->n_segments, ROWS)};
-    double block_ns = (double)(smaller(a->max_segment, ROWS) * a->max_segment) * (score_ns + 0.03 * (double)a->head_dim);
-    parallel_for(cpu_device(ctx), a->heads * p.blocks, block_ns, query_blocks, &p);
-    parallel_for(cpu_device(ctx), a->kv_heads * p.blocks, block_ns, key_blocks, &p);
+    double element_ns = score_ns + 0.03 * (double)a->head_dim;
+    Pass q = {.a = a, .blocks = count_blocks(a->cu_q, a->n_segments, ROWS)}, k = {.a = a, .blocks = count_blocks(a->cu_k, a->n_segments, ROWS)};
+    if (a->dq)
+        parallel_for(cpu_device(ctx), a->heads * q.blocks, element_ns * (double)(smaller(a->max_q, ROWS) * a->max_k), query_blocks, &q);
+    if (a->dk)
+        parallel_for(cpu_device(ctx), a->kv_heads * k.blocks, element_ns * (double)(smaller(a->max_k, ROWS) * a->max_q), key_blocks, &k);
     return OK;
 }

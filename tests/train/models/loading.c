@@ -156,7 +156,7 @@ static const ConfigCase BAD_LLM[] = {
     {"{\"vocab_size\":0}", "%s:1:15: vocab_size is 0, expected 1 … 16777216"},
     {"{" LLM_FIELDS "}", "%s:1:104: num_attention_heads is 4, not a multiple of the 8 key/value heads"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"hidden_act\":\"gelu\"}", "%s:1:143: hidden_act is \"gelu\", expected \"silu\""},
-    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"head_dim\":15}", "%s:1:141: head_dim is 15, expected an even number from 2 to 256"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"head_dim\":15}", "%s:1:141: head_dim is 15, expected an even number from 2 to 512"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_scaling\":{\"type\":\"linear\"}}",
      "%s:1:145: rope_scaling has the rope_type \"linear\", only \"default\" is supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_parameters\":{\"rope_type\":\"yarn\"}}",

@@ -145,6 +145,55 @@ TEST(rope_and_attention_gradient) { check(attention_params, causal_build, ALL); 
 TEST(sliding_window_gradient) { check(attention_params, window_build, ALL); }
 TEST(full_attention_gradient) { check(attention_params, full_build, ALL); }
 
+/* Queries of LENGTHS to keys of other lengths, of which the second segment has none. */
+static const int32_t KEY_LENGTHS[] = {4, 0, 3};
+enum { KEY_ROWS = 7 };
+
+static void cross_params_of(Rig *r, bool q_trains, bool kv_trains)
+{
+    rig_param(r, "q", ROWS, HEADS * HEAD, q_trains);
+    rig_param(r, "kv", KEY_ROWS, 2 * KV * HEAD, kv_trains);
+}
+static void cross_params(Rig *r) { cross_params_of(r, true, true); }
+static void cross_q_params(Rig *r) { cross_params_of(r, true, false); }
+static void cross_kv_params(Rig *r) { cross_params_of(r, false, true); }
+
+static Tensor *cross_build(Rig *r, Tape *t)
+{
+    const AttentionSpec spec = {.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .scale = 0.4};
+    return nn_cross_attention(t, rig_rows(t, find(r, "q")), rig_rows(t, find(r, "kv")), &spec, rig_packed(t, LENGTHS, 3), rig_packed(t, KEY_LENGTHS, 3));
+}
+
+TEST(cross_attention_gradient) { check(cross_params, cross_build, ALL); }
+TEST(cross_attention_gradient_of_the_queries_alone) { check(cross_q_params, cross_build, ALL); }
+TEST(cross_attention_gradient_of_keys_and_values_alone) { check(cross_kv_params, cross_build, ALL); }
+
+/* Queries, keys and values apart, of the same rows, are self-attention. */
+TEST(cross_attention_of_the_same_rows_is_self_attention)
+{
+    enum { QW = HEADS * HEAD, KW = KV * HEAD };
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    Param *kqv = rig_param(&r, "x", ROWS, QW + 2 * KW, true), *q = rig_param(&r, "q", ROWS, QW, true), *kv = rig_param(&r, "kv", ROWS, 2 * KW, true);
+    rig_create(&r);
+    const double *x = kqv->t.data;
+    for (int64_t i = 0; i < ROWS; i++, x += QW + 2 * KW) {
+        memcpy((double *)q->t.data + i * QW, x + KW, QW * sizeof *x);
+        memcpy((double *)kv->t.data + i * 2 * KW, x, KW * sizeof *x);
+        memcpy((double *)kv->t.data + i * 2 * KW + KW, x + KW + QW, KW * sizeof *x);
+    }
+    tape_reset(r.tape, 1);
+    const PackedRows *rows = rig_packed(r.tape, LENGTHS, 3);
+    const AttentionSpec spec = {.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .causal = true, .scale = 0.4};
+    Tensor *self = nn_attention(r.tape, rig_rows(r.tape, kqv), &spec, rows);
+    Tensor *cross = nn_cross_attention(r.tape, rig_rows(r.tape, q), rig_rows(r.tape, kv), &spec, rows, rows);
+    REQUIRE_OK(tape_status(r.tape));
+    CHECK(!memcmp(self->data, cross->data, ROWS * QW * sizeof(double)));
+    CHECK(!nn_cross_attention(r.tape, rig_rows(r.tape, q), rig_rows(r.tape, kv), &spec, rows, rig_packed(r.tape, KEY_LENGTHS, 3)));
+    CHECK_STR(status_message(), "nn_cross_attention: [9, 24] and [9, 24], expected [9, 24] and [7, 24], of 3 and 3 segments");
+    rig_close(&r);
+}
+
 /* ---------------------------------------------------------------- elementwise */
 
 static void act_params(Rig *r)
