@@ -10,8 +10,13 @@ template <int WIDTH, int MT_> struct BwdTile {
     static constexpr size_t ELEMENTS = (size_t)(2 * OWN + 4 * PASSING) * TILE_STRIDE<WIDTH>;
     static constexpr size_t SHARED = ELEMENTS * sizeof(Bf16) + 4 * PASSING * sizeof(float); /* and lse, delta of passing queries, twice */
 };
-template <int WIDTH> struct DqTile : BwdTile<WIDTH, WIDTH <= 64 ? 2 : 1> {};
-template <int WIDTH> struct DkvTile : BwdTile<WIDTH, WIDTH <= 32 ? 2 : 1> {};
+/* BLOCKS: how many a multiprocessor shall hold at once, where ptxas would take the registers of one for little; 0: as it likes. */
+template <int WIDTH> struct DqTile : BwdTile<WIDTH, WIDTH <= 64 ? 2 : 1> {
+    static constexpr int BLOCKS = WIDTH == 64 ? 3 : 0;
+};
+template <int WIDTH> struct DkvTile : BwdTile<WIDTH, WIDTH <= 32 ? 2 : 1> {
+    static constexpr int BLOCKS = WIDTH == 80 || WIDTH == 96 ? 3 : 0;
+};
 
 /* What both passes read of the queries. */
 struct QuerySource {
@@ -41,7 +46,7 @@ static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], cons
             }
 }
 
-template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
+template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH>::BLOCKS)
     attention_dq_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dq)
 {
     typedef DqTile<WIDTH> Tile;
@@ -161,7 +166,7 @@ static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statist
 }
 
 /* DK and DV: which of the two this launch makes. Both at once share S, and are used up to the width whose accumulators fit the registers. */
-template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THREADS)
+template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THREADS, DkvTile<WIDTH>::BLOCKS)
     attention_dkv_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dk, Bf16 *dv)
 {
     typedef DkvTile<WIDTH> Tile;

@@ -69,7 +69,7 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         largest = top;
     }
     for (int i = 0; i < LANE_ELEMENTS; i++)
-        out[i] = n_k > 0 ? out[i] / total : 0;
+        out[i] = total == 0 ? 0 : out[i] / total;
     store_row(o + (start_q + row) * a.ldo + h * a.head_dim, out, a.head_dim);
     if (lse && warp_lane() == 0)
         store(lse + h * a.rows_q + start_q + row, (float)(largest + log(total)));

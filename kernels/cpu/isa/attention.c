@@ -4,10 +4,20 @@
 #include "kernels/cpu/isa/vmath.h"
 
 typedef struct Workspace {
-    float q[ROWS * WIDE], k[WIDE * COLS], v[COLS * WIDE], score[STRIP * SCORE_LD], o[ROWS * WIDE];
-    float largest[ROWS], total[ROWS];
+    float *q, *k, *v, *score, *o;  /* [ROWS, head_dim], packed [head_dim, COLS] and [COLS, head_dim], [STRIP, SCORE_LD], [ROWS, head_dim] */
+    float *largest, *total;        /* [ROWS] */
 } Workspace;
-_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES && ROWS % VL == 0, "the attention's workspace");
+_Static_assert((2 * ROWS * WIDE + 2 * WIDE * COLS + BLOCK_SCORES + 2 * ROWS) * sizeof(float) <= WORKSPACE_BYTES && ROWS % VL == 0,
+               "the attention's workspace");
+
+static Workspace lay_out(float *memory, int64_t head_dim)
+{
+    int64_t wide = whole_vectors(head_dim);
+    Workspace w = {.q = take(&memory, ROWS * wide), .k = take(&memory, wide * COLS)};
+    w.v = take(&memory, COLS * wide), w.score = take(&memory, BLOCK_SCORES), w.o = take(&memory, ROWS * wide);
+    w.largest = take(&memory, ROWS), w.total = take(&memory, ROWS);
+    return w;
+}
 
 /* A block of query rows of one head against keys 0 … keys-1. Row r stands at position first + r·step among the keys. */
 typedef struct Queries {
@@ -93,9 +103,10 @@ static void attend_block(const Queries *a, Workspace *w, const HeadRows *q, Rang
         attend_strip(a, w, q, keys, &k, &v, (Range){r, smaller(r + STRIP, rows.end)});
 }
 
-static void attend(const Queries *a, Workspace *w)
+static void attend(const Queries *a, void *workspace)
 {
     int64_t wide = whole_vectors(a->head_dim);
+    Workspace laid = lay_out(workspace, a->head_dim), *w = &laid;
     for (int64_t r = 0; r < a->rows; r++) {
         w->largest[r] = -INFINITY;
         w->total[r] = 0;

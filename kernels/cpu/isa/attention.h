@@ -10,10 +10,19 @@
 /* Rows and columns of a block of scores; rows that are worked on at a time (a multiple of the heights of tiles), so that what a causal
  * mask hides of a block is mostly not computed; the most columns of a head; floats between rows of scores. */
 enum { ROWS = 192, COLS = 128, STRIP = 24, WIDE = ATTENTION_MAX_HEAD_DIM, SCORE_LD = COLS + VL };
+enum { BLOCK_SCORES = STRIP * SCORE_LD };
 
 ALWAYS int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ALWAYS int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 ALWAYS int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
+
+/* The next n floats of a workspace. What a head does not need is not touched: rows are as many whole vectors as the head is wide, not as the widest. */
+ALWAYS float *take(float **workspace, int64_t n)
+{
+    float *p = *workspace;
+    *workspace += n;
+    return p;
+}
 
 /* Blocks of at most `rows` rows that all segments of one side make together. */
 static inline int64_t count_blocks(const int32_t *cu, int64_t n_segments, int64_t rows)
@@ -34,7 +43,7 @@ static inline Range find_block(const int32_t *cu, int64_t rows, int64_t index, i
     return (Range){index * rows, smaller((index + 1) * rows, cu[s + 1] - cu[s])};
 }
 
-/* n rows of a head in f32: in place, or widened into the buffer, where rows are as many whole vectors as they need. */
+/* n rows of a head in f32: in place, or widened into the buffer. */
 typedef struct HeadRows {
     const float *data;
     int64_t ld;

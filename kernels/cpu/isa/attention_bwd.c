@@ -5,13 +5,27 @@
  * they see (dq), the second blocks of keys over the queries that see them (dk, dv). Scores are computed in both. */
 
 typedef struct Workspace {
-    float rows_1[ROWS * WIDE], rows_2[ROWS * WIDE];          /* q, do of the first pass; k, v of the second */
-    float packed[4][WIDE * COLS];                            /* the other side */
-    float score[STRIP * SCORE_LD], gradient[STRIP * SCORE_LD]; /* P and dS, or their transposes */
-    float sum_1[ROWS * WIDE], sum_2[ROWS * WIDE];            /* dq; dk, dv */
-    float lse[2 * COLS], dot[2 * COLS];                      /* of queries; dot = do·o */
+    float *rows_1, *rows_2;   /* [ROWS, head_dim]: q, do of the first pass; k, v of the second */
+    float *packed[4];         /* [COLS, head_dim] or [head_dim, COLS]: the other side */
+    float *score, *gradient;  /* [STRIP, SCORE_LD]: P and dS, or their transposes */
+    float *sum_1, *sum_2;     /* [ROWS, head_dim]: dq; dk, dv */
+    float *lse, *dot;         /* [2·COLS] of queries; dot = do·o */
 } Workspace;
-_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES && ROWS <= 2 * COLS, "the attention's workspace");
+_Static_assert((4 * ROWS * WIDE + 4 * WIDE * COLS + 2 * BLOCK_SCORES + 4 * COLS) * sizeof(float) <= WORKSPACE_BYTES && ROWS <= 2 * COLS,
+               "the attention's workspace");
+
+static Workspace lay_out(float *memory, int64_t head_dim)
+{
+    int64_t wide = whole_vectors(head_dim);
+    Workspace w = {.rows_1 = take(&memory, ROWS * wide)};
+    w.rows_2 = take(&memory, ROWS * wide);
+    for (int i = 0; i < 4; i++)
+        w.packed[i] = take(&memory, wide * COLS);
+    w.score = take(&memory, BLOCK_SCORES), w.gradient = take(&memory, BLOCK_SCORES);
+    w.sum_1 = take(&memory, ROWS * wide), w.sum_2 = take(&memory, ROWS * wide);
+    w.lse = take(&memory, 2 * COLS), w.dot = take(&memory, 2 * COLS);
+    return w;
+}
 
 /* One head of the arguments, and one segment: pointers to the segment's first query and first key. */
 typedef struct Segment {
@@ -271,11 +285,12 @@ static void query_blocks(const void *args, int64_t begin, int64_t end, void *wor
 {
     const Pass *p = args;
     const AttentionBwd *a = p->a;
+    Workspace w = lay_out(workspace, a->head_dim);
     for (int64_t item = begin; item < end; item++) {
         int64_t h = item / p->blocks, segment;
         Range rows = find_block(a->cu_q, ROWS, item % p->blocks, &segment);
         Segment g = head_segment(a, h, segment);
-        query_block(&g, workspace, rows, at_mut(a->dq, a->act, (a->cu_q[segment] + rows.begin) * a->lddq + h * a->head_dim));
+        query_block(&g, &w, rows, at_mut(a->dq, a->act, (a->cu_q[segment] + rows.begin) * a->lddq + h * a->head_dim));
     }
 }
 
@@ -283,10 +298,11 @@ static void key_blocks(const void *args, int64_t begin, int64_t end, void *works
 {
     const Pass *p = args;
     const AttentionBwd *a = p->a;
+    Workspace w = lay_out(workspace, a->head_dim);
     for (int64_t item = begin; item < end; item++) {
         int64_t segment;
         Range rows = find_block(a->cu_k, ROWS, item % p->blocks, &segment);
-        key_block(a, workspace, item / p->blocks, segment, rows);
+        key_block(a, &w, item / p->blocks, segment, rows);
     }
 }
 
