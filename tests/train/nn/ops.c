@@ -168,6 +168,22 @@ TEST(cross_attention_gradient) { check(cross_params, cross_build, ALL); }
 TEST(cross_attention_gradient_of_the_queries_alone) { check(cross_q_params, cross_build, ALL); }
 TEST(cross_attention_gradient_of_keys_and_values_alone) { check(cross_kv_params, cross_build, ALL); }
 
+/* Queries and keys that have other readers: their gradients are sums. */
+static void cross_twice_params(Rig *r)
+{
+    cross_params(r);
+    rig_param(r, "w", HEADS * HEAD, 0, true);
+}
+static Tensor *cross_twice_build(Rig *r, Tape *t)
+{
+    const AttentionSpec spec = {.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .scale = 0.4};
+    const PackedRows *rows = rig_packed(t, LENGTHS, 3), *key_rows = rig_packed(t, KEY_LENGTHS, 3);
+    Tensor *q = rig_rows(t, find(r, "q")), *kv = rig_rows(t, find(r, "kv"));
+    Tensor *once = nn_cross_attention(t, q, kv, &spec, rows, key_rows), *twice = nn_cross_attention(t, once, kv, &spec, rows, key_rows);
+    return nn_rmsnorm(t, q, twice, find(r, "w"), 1e-5, NULL);
+}
+TEST(cross_attention_gradient_adds_to_others) { check(cross_twice_params, cross_twice_build, ALL); }
+
 /* Queries, keys and values apart, of the same rows, are self-attention. */
 TEST(cross_attention_of_the_same_rows_is_self_attention)
 {
