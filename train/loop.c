@@ -249,6 +249,8 @@ static Status write_settings(const Run *r)
 static Status open_log(void *arg)
 {
     Run *r = arg;
+    if (*r->setup.start) /* the last save may have ended before that */
+        TRY(checkpoint_rotate(r->setup.folder, r->state.step, r->cfg->save.keep));
     TRY(write_settings(r));
     return runlog_open(&r->log, r->setup.folder, r->cfg, r->state.step, r->total);
 }

@@ -343,7 +343,7 @@ Status file_remove(const char *path)
         snprintf(folder, sizeof folder, "%s", path);
         TRY(file_list(path, remove_member, folder));
     }
-    return remove(path) ? fail(ERR_IO, "%s: cannot be removed: %s", path, strerror(errno)) : OK;
+    return (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) ? fail(ERR_IO, "%s: cannot be removed: %s", path, strerror(errno)) : OK;
 }
 
 Status file_retire_folder(const char *path)

@@ -44,7 +44,7 @@ for n in $(seq 1 "$total"); do
     code=$?
     case $code in
     0) ;;
-    73 | 74) [ ! -s "$dir/err" ] || says "No space left on device" ;; # the message may be the call that failed
+    73 | 74) ! grep -q "^error" "$dir/err" || says "No space left on device" ;; # the message may be the call that failed
     *) fail "call $n of $total failed: exit $code, wanted 74"; cat "$dir/err" >&2 ;;
     esac
     whole "after call $n of $total failed"

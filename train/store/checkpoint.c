@@ -218,7 +218,7 @@ static Status list_checkpoints(const char *run_folder, Listing *l)
 }
 
 /* Only those up to the present step count: later ones are damaged, or the run was sent back before them on purpose. */
-static Status rotate(const char *run_folder, int64_t step, int64_t keep)
+Status checkpoint_rotate(const char *run_folder, int64_t step, int64_t keep)
 {
     Listing l;
     char path[PATH_MAX];
@@ -264,7 +264,7 @@ Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig 
             log_warn("%s", status_message());
         return fail(s == ERR_CREATE ? ERR_IO : s, "saving checkpoint-%06lld: %s", (long long)state->step, why);
     }
-    TRY_IN(rotate(run_folder, state->step, cfg->save.keep), "removing old checkpoints");
+    TRY_IN(checkpoint_rotate(run_folder, state->step, cfg->save.keep), "removing old checkpoints");
     return OK;
 }
 

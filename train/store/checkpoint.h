@@ -38,6 +38,8 @@ MUST_USE Status checkpoint_newest(const char *run_folder, char path[PATH_MAX]);
 MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state);
 /* The config a checkpoint was made with; sets: KEY=VALUE that override it. */
 MUST_USE Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg);
+/* Removes the oldest checkpoints beyond `keep` of those up to a step: what checkpoint_save does last, for a run that ended before that. */
+MUST_USE Status checkpoint_rotate(const char *run_folder, int64_t step, int64_t keep);
 /* Removes what an interrupted save or removal left behind. */
 MUST_USE Status checkpoint_clean(const char *run_folder);
 #endif

@@ -110,7 +110,7 @@ Status manifest_write(const char *folder)
         s = file_save(path, whole, strlen(whole));
     }
     mem_free(whole ? whole : text);
-    return s == OK ? file_sync_folder(folder) : s;
+    return s;
 }
 
 /* ---------------------------------------------------------------- verifying */

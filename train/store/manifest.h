@@ -5,7 +5,7 @@
 
 #include "kernels/base/status.h"
 
-/* Hashes what lies in the folder and writes MANIFEST.json, fsynced; the folders inside are made durable too. */
+/* Hashes what lies in the folder and writes MANIFEST.json, synced; the folders inside are made durable too, the folder itself when it is published. */
 MUST_USE Status manifest_write(const char *folder);
 /* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size or is not there. Files the manifest does not name do not matter. */
 MUST_USE Status manifest_verify(const char *folder);
