@@ -51,8 +51,8 @@ typedef struct KvCache {
     const int32_t *length_now; /* device [1]: length after this pass */
 } KvCache;
 
-/* x [T,D] token embeddings -> [T,D] after the last layer, before the final norm; nothing else may read x. cache NULL while training; otherwise the rows are
- * positions length … length+T-1 of one sequence and enter the cache; T > 1 only at length 0. */
+/* x [T,D] token embeddings -> [T,D] after the last layer, before the final norm; nothing else may read x. cache NULL while training;
+ * otherwise the rows are positions length … length+T-1 of one sequence and enter the cache; T > 1 only at length 0. */
 Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *rows, const KvCache *cache);
 /* The final norm. */
 Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x);

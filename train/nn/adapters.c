@@ -64,7 +64,10 @@ static AdapterGroup group_of(Tape *t, const Linear *lin, int n, const PackedRows
         if (adapter_columns(&g) && l->lora_a->t.type != g.a_type)
             tape_fail(t, fail(ERR_INTERNAL, "nn_linear: %s is of another type than the adapters beside it", l->lora_a->name));
         g.a_type = l->lora_a->t.type;
-        g.part[i] = (Adapter){.r = linear_rank(l), .p = l->dropout, .key = philox_key(t->seed, RANDOM_DROPOUT, t->step, l->site), .scale = l->scale,
+        g.part[i] = (Adapter){.r = linear_rank(l),
+                              .p = l->dropout,
+                              .key = philox_key(t->seed, RANDOM_DROPOUT, t->step, l->site),
+                              .scale = l->scale,
                               .a = l->lora_a->t.data};
     }
     return g;
@@ -92,8 +95,8 @@ void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, co
 
 static void pack_u(Tape *t, const Tensor *x, Part u, void *packed)
 {
-    RUN(t, rows_gather, RowsGather, .n = tensor_rows(x), .cols = x->room, .lds = u.ld, .ldy = x->room, .src_type = t->compute, .y_type = t->compute,
-        .index = tape_index(t, tensor_rows(x)), .src = u.data, .y = packed);
+    RUN(t, rows_gather, RowsGather, .n = tensor_rows(x), .cols = x->room, .lds = u.ld, .ldy = x->room, .src_type = t->compute,
+        .y_type = t->compute, .index = tape_index(t, tensor_rows(x)), .src = u.data, .y = packed);
 }
 
 void *adapters_keep(Tape *t, const Tensor *x, Part u)
@@ -126,9 +129,9 @@ void adapters_up_bwd(Tape *t, const LinearNode *s, const char *dy, int64_t ldy, 
         const Linear *l = &s->lin[i];
         int64_t out = linear_out(l), r = linear_rank(l);
         if (r)
-            RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = r, .k = out, .a_type = t->compute, .b_type = l->lora_b->t.type, .c_type = t->compute,
-                .lda = ldy, .ldb = r, .ldc = du.ld, .a = dy + tape_size(t, at), .b = l->lora_b->t.data, .c = (char *)du.data + tape_size(t, at_u),
-                .alpha = l->scale);
+            RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = r, .k = out, .a_type = t->compute, .b_type = l->lora_b->t.type,
+                .c_type = t->compute, .lda = ldy, .ldb = r, .ldc = du.ld, .a = dy + tape_size(t, at), .b = l->lora_b->t.data,
+                .c = (char *)du.data + tape_size(t, at_u), .alpha = l->scale);
         at += out;
         at_u += r;
     }
@@ -160,8 +163,8 @@ void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *accumula
         int64_t r = linear_total(l, run, linear_rank);
         if (r && !is_done(s, i)) {
             RUN(t, matmul, Matmul, .m = m, .n = in, .k = r, .a_type = t->compute, .b_type = l->lora_a->t.type, .c_type = t->compute,
-                .accumulate = *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = (char *)du.data + tape_size(t, at), .b = l->lora_a->t.data,
-                .c = dx, .alpha = 1);
+                .accumulate = *accumulate, .lda = du.ld, .ldb = in, .ldc = in, .a = (char *)du.data + tape_size(t, at),
+                .b = l->lora_a->t.data, .c = dx, .alpha = 1);
             *accumulate = true;
         }
         at += r;
@@ -178,7 +181,8 @@ static void up_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part u
         bool more = false;
         void *db = r ? grad_dst(t, &up->t, &more) : NULL;
         if (db)
-            linear_weight_grad(t, db, more, up->t.grad_type, out, r, tensor_rows(s->x), dy + tape_size(t, at), ldy, (char *)u.data + tape_size(t, at_u), u.ld);
+            linear_weight_grad(t, db, more, up->t.grad_type, out, r, tensor_rows(s->x), dy + tape_size(t, at), ldy,
+                               (char *)u.data + tape_size(t, at_u), u.ld);
         at += out;
         at_u += r;
     }
@@ -217,7 +221,8 @@ static void down_grads(Tape *t, LinearNode *s, Part du)
             grad_dst(t, &l[j].lora_a->t, &same);
         }
         if (da)
-            linear_weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, (char *)du.data + tape_size(t, at), du.ld, s->x->data, tensor_ld(s->x));
+            linear_weight_grad(t, da, more, l->lora_a->t.grad_type, r, in, m, (char *)du.data + tape_size(t, at), du.ld, s->x->data,
+                               tensor_ld(s->x));
         at += r;
     }
 }

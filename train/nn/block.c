@@ -33,7 +33,7 @@ static NodeList run_function(Tape *t, const BlockNode *b, bool nodes, bool store
     return inner;
 }
 
-/* Walks fn: nothing is computed and no memory taken, but afterwards the tape knows who reads what it makes. Returns its result as it will be. */
+/* Walks fn: nothing is computed and no memory taken, but afterwards the tape knows who reads what fn makes. Returns the result to come. */
 static Tensor *walk_function(Tape *t, const BlockNode *b)
 {
     Backend *backend = t->backend;
@@ -44,6 +44,7 @@ static Tensor *walk_function(Tape *t, const BlockNode *b)
     t->keep = t->scratch = &nowhere;
     t->walking = true;
     t->uses = NULL;
+    t->params = NULL;
     t->index_wanted = 0;
     run_function(t, b, t->record, true, &y);
     t->walking = false;
@@ -91,8 +92,8 @@ static bool fits_in_place(Tape *t, const Tensor *x, const Tensor *y)
 {
     bool fits = x->n_elems == y->n_elems && x->type == y->type && !x->param;
     if (!fits)
-        tape_fail(t, fail(ERR_INTERNAL, "nn_block_inplace: the result is [%lld, %lld], its first input [%lld, %lld]", (long long)tensor_rows(y),
-                          (long long)tensor_cols(y), (long long)tensor_rows(x), (long long)tensor_cols(x)));
+        tape_fail(t, fail(ERR_INTERNAL, "nn_block_inplace: the result is [%lld, %lld], its first input [%lld, %lld]",
+                          (long long)tensor_rows(y), (long long)tensor_cols(y), (long long)tensor_rows(x), (long long)tensor_cols(x)));
     return fits;
 }
 

@@ -74,7 +74,7 @@ void *grad_dst(Tape *t, Tensor *x, bool *accumulate)
 
 void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate)
 {
-    if (!tensor_wants(x) || t->walking)
+    if (!tensor_wants(x))
         return NULL;
     if (!x->param && !x->read)
         tape_fail(t, fail(ERR_INTERNAL, "tape: an operator did not say that it reads a tensor [%lld, %lld]", (long long)tensor_rows(x),

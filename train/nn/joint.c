@@ -34,7 +34,10 @@ static Status create_iota(const int32_t **out, Params *p, int64_t n)
 
 static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
 
-static char *place(const Joint *j, int64_t row, int64_t col) { return (char *)j->data + (size_t)(row * joint_ld(j) + col) * dtype_size(j->type); }
+static char *place(const Joint *j, int64_t row, int64_t col)
+{
+    return (char *)j->data + (size_t)(row * joint_ld(j) + col) * dtype_size(j->type);
+}
 
 /* The most rows of a weight or an adapter. */
 static int64_t most_rows(const Params *p)
@@ -52,8 +55,16 @@ static int64_t most_rows(const Params *p)
 /* A packed [rows, cols] to row, col of the matrix. */
 static Status copy_in(const Joint *j, Params *p, const void *from, int64_t rows, int64_t cols, int64_t row, int64_t col)
 {
-    return p->backend->ops.rows_gather(&p->backend->ctx, &(RowsGather){.n = rows, .cols = cols, .lds = cols, .ldy = joint_ld(j), .src_type = j->type,
-                                                                      .y_type = j->type, .index = p->iota, .src = from, .y = place(j, row, col)});
+    const RowsGather copy = {.n = rows,
+                             .cols = cols,
+                             .lds = cols,
+                             .ldy = joint_ld(j),
+                             .src_type = j->type,
+                             .y_type = j->type,
+                             .index = p->iota,
+                             .src = from,
+                             .y = place(j, row, col)};
+    return p->backend->ops.rows_gather(&p->backend->ctx, &copy);
 }
 
 static Status copy_adapters(const Joint *j, Params *p)

@@ -1,10 +1,11 @@
 /* joint.h: frozen weights and the adapters beside them as one matrix, for backends whose matmul wants one (Backend.joins).
  *
- *      [ W  B ]   W [out, in]: the weights of some linears of the same input, one below the other; B [out, R]: their adapters' B, each beside its weight, zero
- *      [ A  . ]   elsewhere; A [R, in]: their adapters' A. Rows are in + R long.
+ *      [ W  B ]   W [out, in]: the weights of some linears of the same input, one below the other.
+ *      [ A  . ]   B [out, R]: their adapters' B, each beside its weight, zero elsewhere; A [R, in]: their A. Rows are in + R long.
  *
- * So y = [x u]·[W B]ᵀ is a product with its first `out` rows, dx = [dy du]·[W; A] one with its first `in` columns: an adapter costs no pass over the data.
- * With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h); y = [x u]·[W B]ᵀ all the same.
+ * So y = [x u]·[W B]ᵀ is a product with its first `out` rows, dx = [dy du]·[W; A] one with its first `in` columns: an adapter costs no pass
+ * over the data. With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h).
+ * For that, u lies behind the rows of x and du behind those of dy, in the room that uses.c finds out.
  * W lies here alone; A and B are copies, to be refreshed when their masters have changed. The Params own the joints. */
 #ifndef GENLLAVA_TRAIN_NN_JOINT_H
 #define GENLLAVA_TRAIN_NN_JOINT_H
@@ -26,8 +27,8 @@ static inline int64_t joint_ld(const Joint *j) { return j->in + j->r; }
 
 /* lin[0 … n-1], which live as long as the Params, are read together: joint_create may join them. */
 MUST_USE Status joint_declare(Params *p, Linear *lin, int n);
-/* When all weights have values: moves those of every declared group into a new matrix and copies the adapters. Leaves a group alone where there is no
- * adapter, a weight trains or has a bias, or the types differ. */
+/* When all weights have values: moves those of every declared group into a new matrix and copies the adapters. Leaves a group alone where
+ * there is no adapter, a weight trains or has a bias, or the types differ. */
 MUST_USE Status joint_create(Params *p);
 /* Copies A and B of every joint again. */
 MUST_USE Status joint_refresh(Params *p);

@@ -1,9 +1,9 @@
 /* node.h: what operators see of the tape. For train/nn only; models use ops.h.
  *
- * An operator: say what it reads (tape_reads, for every input); check shapes; take the output (tape_output); run kernels (RUN); if tape_node
- * gives a node, fill it in and say which data its backward reads (tape_need). Its backward: read the gradient of the output (NULL: nobody asked,
- * done), ask grad_dst for each input, run kernels. What a backward takes with grad_dst outlives it, so it asks for all of them before it marks
- * scratch for temporaries. */
+ * An operator: say what it reads (tape_reads, for every input); check shapes; take the output (tape_output); run kernels (RUN); if
+ * tape_node gives a node, fill it in and say which data its backward reads (tape_need).
+ * Its backward: read the gradient of the output (NULL: nobody asked, done), ask grad_dst for each input, run kernels. What a backward takes
+ * with grad_dst outlives it, so it asks for all of them before it marks scratch for temporaries. */
 #ifndef GENLLAVA_TRAIN_NN_NODE_H
 #define GENLLAVA_TRAIN_NN_NODE_H
 
@@ -26,16 +26,23 @@ typedef enum Reading {
     READ_REPLACED  /* the gradient would take its memory */
 } Reading;
 
-/* What the function of a block does with a tensor that it makes. It is known before the tensor is made: every block is walked once without memory and
- * without kernels (uses.c), and its tensors come in the same order when it runs. */
+/* What the function of a block does with a tensor that it makes. It is known before the tensor is made: every block is walked once without
+ * memory and without kernels (uses.c), and its tensors come in the same order when it runs. */
 typedef struct Uses {
     struct Uses *next;
     int64_t rows, cols;
-    int readers;   /* operators */
-    Reading how;   /* of the last one */
-    int needs;     /* backwards that read its data */
-    int64_t room;  /* columns that a reader wants behind its rows */
+    int readers;  /* operators */
+    Reading how;  /* of the last one */
+    int needs;    /* backwards that read its data */
+    int64_t room; /* columns that a reader wants behind its rows */
 } Uses;
+
+/* The linears of a block that train a parameter. */
+typedef struct ParamUse {
+    struct ParamUse *next;
+    const Param *param;
+    int readers;
+} ParamUse;
 
 typedef struct NodeList {
     Node *head, *tail;
@@ -61,10 +68,11 @@ struct Tape {
     int depth;         /* 1 inside a block */
     double seed_value; /* of the running tape_backward */
     NodeList list;
-    Uses *uses;        /* of the tensors that the running block has yet to make; while it is walked: of all so far */
-    bool walking, again; /* a block's function is walked; run once more for its backward */
-    Backend nothing;   /* what it is walked on */
-    const int32_t *index; /* 0, 1, … n_index-1, as long as the step */
+    Uses *uses;                    /* of the tensors that the running block has yet to make; while it is walked: of all so far */
+    ParamUse *params;              /* … of the block that was walked last */
+    bool walking, again;           /* a block's function is walked; run once more for its backward */
+    Backend nothing;               /* what it is walked on */
+    const int32_t *index;          /* 0, 1, … n_index-1, as long as the step */
     int64_t n_index, index_wanted; /* wanted: by the block that was walked last */
     ArenaMark keep_start, scratch_start;
     HostChunk *host, *host_now;
@@ -84,6 +92,10 @@ void tape_wants_room(const Tape *t, const Tensor *x, int64_t room);
 /* The only reader of x, which is made in this block, is one that reads so. */
 bool tape_read_only(const Tensor *x, Reading how);
 
+/* Says that an operator trains p (NULL is fine), and whether it is the only one of the block. */
+void tape_trains(Tape *t, const Param *p);
+bool tape_trains_once(const Tape *t, const Param *p);
+
 /* A new [rows, cols] in the compute type. needs_grad: some input needs one. */
 Tensor *tape_output(Tape *t, int64_t rows, int64_t cols, bool needs_grad, Place place);
 /* With room behind its rows. */
@@ -96,12 +108,12 @@ size_t tape_tensor_size(const Tape *t, const Tensor *x); /* bytes of its data */
 Tensor *tape_alias(Tape *t, const Tensor *x);
 /* 0 … n-1 on the device, as long as the step. */
 const int32_t *tape_index(Tape *t, int64_t n);
-void *tape_save(Tape *t, size_t n_bytes);                       /* device memory that lives as long as a PLACE_KEEP output */
-void *tape_keep(Tape *t, size_t n_bytes);                       /* … as long as the step */
-void *tape_temp(Tape *t, size_t n_bytes);                       /* … until the caller releases scratch to its mark */
-void *tape_upload(Tape *t, const void *host, size_t n_bytes);   /* … as the step; host NULL: reserved only */
+void *tape_save(Tape *t, size_t n_bytes);                                  /* device memory that lives as long as a PLACE_KEEP output */
+void *tape_keep(Tape *t, size_t n_bytes);                                  /* … as long as the step */
+void *tape_temp(Tape *t, size_t n_bytes);                                  /* … until the caller releases scratch to its mark */
+void *tape_upload(Tape *t, const void *host, size_t n_bytes);              /* … as the step; host NULL: reserved only */
 void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out); /* NULL when nothing is recorded */
-size_t tape_size(const Tape *t, int64_t n_elems);               /* bytes of n_elems in the compute type */
+size_t tape_size(const Tape *t, int64_t n_elems);                          /* bytes of n_elems in the compute type */
 static inline DType tape_stat_type(const Tape *t) { return t->compute == F64 ? F64 : F32; }
 /* Says, while recording, that x->data will be read by a backward. */
 void tape_need(Tape *t, Tensor *x);
@@ -110,20 +122,20 @@ void tape_need(Tape *t, Tensor *x);
 void tape_need_late(Tape *t, Tensor *x);
 /* True when x->data is not there yet: `late` runs as soon as it is; what it needs must live as long as the block. */
 bool tape_wait(Tape *t, Tensor *x, Node *self, NodeBackward late);
-/* For operators whose backward gives their output again: where it goes until the caller releases scratch to its mark (NULL: not wanted), and then what
- * waited for it. */
+/* For operators whose backward gives their output again: where it goes until the caller releases scratch to its mark (NULL: not wanted),
+ * and then what waited for it. */
 void *tape_again(Tape *t, Tensor *out);
 void tape_arrived(Tape *t, Tensor *out);
 
-/* Where the gradient of x goes: NULL when nobody wants it; *accumulate: add to what is there. A parameter counts as reached from here on. */
+/* Where the gradient of x goes: NULL when nobody wants it; *accumulate: add to what is there. A parameter is reached from then on. */
 void *grad_dst(Tape *t, Tensor *x, bool *accumulate);
 /* For writers that mind tensor_grad_ld(x); for all others the rows of a gradient lie one after the other. */
 void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate);
 /* Same for writers that touch only some elements: what they do not write is zero (or there already), so they always accumulate. They mind
  * tensor_grad_ld(x). */
 void *grad_dst_partial(Tape *t, Tensor *x);
-/* dx (+)= the gradient of y, by sharing memory where the lifetimes allow. Memory stays shared until somebody would write to it while another's gradient
- * in it is still to be read: then the writer's is copied first. */
+/* dx (+)= the gradient of y, by sharing memory where the lifetimes allow. Memory stays shared until somebody would write to it while
+ * another's gradient in it is still to be read: then the writer's is copied first. */
 void grad_share(Tape *t, Tensor *x, Tensor *y);
 /* x += `more` [rows, cols], for backwards that cannot accumulate. */
 void grad_add(Tape *t, Tensor *x, const void *more);
@@ -133,7 +145,7 @@ void grad_own(Tape *t, Tensor *y);
 void grad_done(Tensor *y);
 /* What lies behind the rows of y's gradient may be written: nobody will read what another has put there. */
 bool grad_room_is_free(const Tensor *y);
-/* dx is the memory `data`, already filled (an operator that works in place), with `room` behind its rows. x must not have a gradient yet. */
+/* dx is the memory `data`, already filled (an operator in place), with `room` behind its rows. x must not have a gradient yet. */
 void grad_adopt(Tape *t, Tensor *x, void *data, uint8_t depth, int64_t room);
 /* The gradient of an operator's output, or NULL; _apart for operators that mind tensor_grad_ld(y). */
 const void *grad_of(Tape *t, Tensor *y);
@@ -148,6 +160,5 @@ Status tape_run_backward(Tape *t, Node *last);
 Uses *tape_take_uses(Tape *t, int64_t rows, int64_t cols);
 
 /* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed. */
-#define RUN(t, op, Args, ...) \
-    ((t)->status ? (t)->status : tape_fail(t, (t)->backend->ops.op(&(t)->backend->ctx, &(Args){__VA_ARGS__})))
+#define RUN(t, op, Args, ...) ((t)->status ? (t)->status : tape_fail(t, (t)->backend->ops.op(&(t)->backend->ctx, &(Args){__VA_ARGS__})))
 #endif

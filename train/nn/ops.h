@@ -4,9 +4,10 @@
  * sticks in the tape. Parameters are given as Param; frozen ones cost no gradient. Arrays of ints are device memory (tape_ints) unless
  * said to be host.
  *
- * Any operator may read any tensor, as often and as late as it likes. Inside a block the tape knows beforehand who reads what (uses.c), and lays memory out by
- * that: what one operator alone reads may be overwritten by its result or its gradient, what is only added to something is not kept, and rows have the
- * room that adapters joined with their weights want behind them (joint.h). Outside of blocks every result has memory of its own. */
+ * Any operator may read any tensor, as often and as late as it likes. Inside a block the tape knows beforehand who reads what (uses.c), and
+ * lays memory out by that: what one operator alone reads may be overwritten by its result or its gradient, what is only added to something
+ * is not kept, and rows have the room that adapters joined with their weights want behind them (joint.h). Outside of blocks every result
+ * has memory of its own. */
 #ifndef GENLLAVA_TRAIN_NN_OPS_H
 #define GENLLAVA_TRAIN_NN_OPS_H
 
@@ -21,14 +22,15 @@ const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n);
 const int32_t *tape_iota(Tape *t, int64_t n); /* 0 … n-1 */
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n);
 
-/* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone, which calls the same operators
- * whenever it is called: it is walked once before it runs, without computing anything. arg and what it points to live until tape_reset. RECOMPUTE_NONE
- * keeps everything; SELECTIVE drops what is cheap (norms, activation functions) and computes it again in backward; BLOCK keeps in[] alone. Results are
- * bitwise equal, of any shape, and live as long as the step. Blocks inside blocks are part of the outer one. */
+/* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone, which calls the same
+ * operators whenever it is called: it is walked once before it runs, without computing anything. arg and what it points to live until
+ * tape_reset. RECOMPUTE_NONE keeps everything; SELECTIVE drops what is cheap (norms, activation functions) and computes it again in
+ * backward; BLOCK keeps in[] alone. Results are bitwise equal, of any shape, and live as long as the step. Blocks inside blocks are part of
+ * the outer one. */
 typedef Tensor *(*BlockFn)(Tape *t, const void *arg, Tensor *const *in, int n);
 Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n);
-/* The same for a result with the shape of in[0], whose memory it takes when nobody wants its gradient and no backward reads in[0]: a stack of such blocks
- * needs the memory of one. Nothing may read in[0] afterwards; the tape fails when an operator does. */
+/* The same for a result as large as in[0], whose memory it takes when nobody wants its gradient and no backward reads in[0]: a stack of
+ * such blocks needs the memory of one. Nothing may read in[0] afterwards: the tape fails when an operator does. */
 Tensor *nn_block_inplace(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n);
 
 /* The packed rows of a pass. */
@@ -47,8 +49,8 @@ typedef struct Linear {
     uint64_t site;
     const Joint *joint;     /* where w lies with what surrounds it, or NULL; set by joint_create */
 } Linear;
-/* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are multiplied
- * as one matrix. rows: for dropout only, which happens only while the tape records. */
+/* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are
+ * multiplied as one matrix. rows: for dropout only, which happens only while the tape records. */
 Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows);
 /* residual + one linear of x, in the same pass. */
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);
@@ -111,9 +113,9 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
 /* x[index[i]], i < n; each row at most once. */
 Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n);
 
-/* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory and may
- * be NULL on a measuring tape. The gradients of head and rows are written during the forward, so tape_backward must be seeded with 1
- * when they train. */
+/* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory
+ * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block, and
+ * tape_backward must be seeded with 1 when they train. */
 typedef struct LmLoss {
     int64_t n;
     Param *head, *rows;     /* [V,D]; [R,D] or NULL */

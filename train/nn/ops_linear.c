@@ -20,7 +20,10 @@ static const Joint *usable_joint(const Linear *lin, int n, const Tensor *x)
 /* What lies behind the columns of a matrix that has room. */
 static Part behind(const Tape *t, void *data, int64_t cols, int64_t room) { return (Part){(char *)data + tape_size(t, cols), cols + room}; }
 
-static char *joint_at(const Tape *t, const Joint *j, int64_t row, int64_t col) { return (char *)j->data + tape_size(t, row * joint_ld(j) + col); }
+static char *joint_at(const Tape *t, const Joint *j, int64_t row, int64_t col)
+{
+    return (char *)j->data + tape_size(t, row * joint_ld(j) + col);
+}
 
 /* y = [x u]·[W B]ᵀ (+ residual) */
 static void joint_fwd(Tape *t, const Joint *j, const Tensor *x, Part u, const void *residual, Tensor *y)
@@ -43,9 +46,9 @@ static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part 
         const Param *w = lin[i].w, *b = lin[i].b, *up = r ? lin[i].lora_b : NULL;
         RUN(t, matmul, Matmul, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
             .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = tensor_ld(x), .ldb = weight_ld(w, in),
-            .ldc = tensor_ld(y), .a = x->data, .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at), .alpha = 1,
-            .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32, .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL,
-            .b2 = up ? up->t.data : NULL, .add = residual);
+            .ldc = tensor_ld(y), .a = x->data, .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at),
+            .alpha = 1, .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32,
+            .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL, .b2 = up ? up->t.data : NULL, .add = residual);
         at += out;
         at_u += r;
     }
@@ -61,9 +64,10 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
         const Param *w = s->lin[i].w;
         const Linear *down = adapters_drop(s->lin, s->n) ? NULL : adapters_as_one(s->lin, i, run);
         RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
-            .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in, .a = dy + tape_size(t, at),
-            .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in, .b2_type = down ? down->lora_a->t.type : F32,
-            .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL, .b2 = down ? down->lora_a->t.data : NULL);
+            .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in,
+            .a = dy + tape_size(t, at), .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in,
+            .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL,
+            .b2 = down ? down->lora_a->t.data : NULL);
         *accumulate = true;
         at += out;
         at_u += r;
@@ -74,9 +78,9 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
 static void joint_input_grad(Tape *t, const Joint *j, const LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate)
 {
     RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = j->in, .k = j->out, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
-        .b_frozen = adapters_drop(s->lin, s->n), .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in, .a = dy, .b = j->data, .c = dx,
-        .alpha = 1, .k2 = adapters_drop(s->lin, s->n) ? 0 : j->r,
-        .lda2 = du.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = du.data, .b2 = joint_at(t, j, j->out, 0));
+        .b_frozen = adapters_drop(s->lin, s->n), .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in, .a = dy,
+        .b = j->data, .c = dx, .alpha = 1, .k2 = adapters_drop(s->lin, s->n) ? 0 : j->r, .lda2 = du.ld, .ldb2 = joint_ld(j),
+        .b2_type = j->type, .a2 = du.data, .b2 = joint_at(t, j, j->out, 0));
     *accumulate = true;
 }
 
@@ -162,11 +166,17 @@ static bool check(Tape *t, const char *op, const Tensor *x, const Linear *lin, i
     return !t->status;
 }
 
-/* Says that the linears read x, and how. */
+enum { OWN_PARAMS = 4 };
+static const Param *own_param(const Linear *l, int k) { return (const Param *const[OWN_PARAMS]){l->w, l->b, l->lora_a, l->lora_b}[k]; }
+
+/* Says that the linears read x, and what they train. */
 static bool read_input(Tape *t, const char *op, Tensor *x, const Linear *lin, int n)
 {
     if (!tape_reads(t, op, x, READ_PLAIN) || !check(t, op, x, lin, n))
         return false;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < OWN_PARAMS; k++)
+            tape_trains(t, own_param(&lin[i], k));
     const Joint *joint = joint_of(lin, n);
     if (joint && t->walking) {
         tape_wants_room(t, x, joint->r);
@@ -224,23 +234,31 @@ static Tensor *linear(Tape *t, const char *op, Tensor *x, const Linear *given, i
         *s = (LinearNode){.node = node, .x = x, .residual = residual, .n = n, .rows = rows, .reads_x = reads_x};
         s->u = joint ? adapters_keep(t, x, u) : u.data;
         memcpy(s->lin, lin, (size_t)n * sizeof *lin);
-        if (reads_x)
+        bool can_wait = true; /* but gradients of one parameter are summed in the order of its operators */
+        for (int i = 0; i < n * OWN_PARAMS; i++)
+            can_wait &= tape_trains_once(t, own_param(&lin[i / OWN_PARAMS], i % OWN_PARAMS));
+        if (reads_x && can_wait)
             tape_need_late(t, x);
+        else if (reads_x)
+            tape_need(t, x);
     }
     if (!saved)
         arena_release(t->scratch, mark);
     return t->status ? NULL : y;
 }
 
-Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows) { return linear(t, "nn_linear", x, lin, n, rows, NULL); }
+Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows)
+{
+    return linear(t, "nn_linear", x, lin, n, rows, NULL);
+}
 
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual)
 {
     if (!x || !tape_reads(t, "nn_linear_add", residual, READ_ADDED))
         return NULL;
     if (tensor_rows(x) != tensor_rows(residual) || linear_out(lin) != tensor_cols(residual)) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_linear_add: %s gives [%lld, %lld], the residual has %lld columns", lin->w->name, (long long)tensor_rows(x),
-                          (long long)linear_out(lin), (long long)tensor_cols(residual)));
+        tape_fail(t, fail(ERR_INTERNAL, "nn_linear_add: %s gives [%lld, %lld], the residual has %lld columns", lin->w->name,
+                          (long long)tensor_rows(x), (long long)linear_out(lin), (long long)tensor_cols(residual)));
         return NULL;
     }
     return linear(t, "nn_linear_add", x, lin, 1, rows, residual);

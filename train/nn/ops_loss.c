@@ -117,6 +117,12 @@ Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
 {
     if (!tape_reads(t, "nn_lm_loss", hs, READ_PLAIN))
         return NULL;
+    if (t->depth) {
+        tape_fail(t, fail(ERR_INTERNAL,
+                          "nn_lm_loss: reads [%lld, %lld] in a block, which may run twice, and so write the head's gradient twice",
+                          (long long)tensor_rows(hs), (long long)tensor_cols(hs)));
+        return NULL;
+    }
     int64_t d = tensor_cols(hs), width = rows_of(a->head) + rows_of(a->rows);
     bool head_trains = a->head->trainable || (a->rows && a->rows->trainable);
     Tensor *loss = tape_output(t, 1, 1, hs->needs_grad || head_trains, PLACE_KEEP);

@@ -58,8 +58,16 @@ Status tape_create(Tape **out, const TapeOptions *opt)
     Tape *t = mem_alloc(sizeof *t);
     if (!t)
         return fail(ERR_NOMEM, "tape: no memory");
-    *t = (Tape){.backend = opt->backend, .keep = opt->keep, .scratch = opt->scratch, .compute = opt->compute, .recompute = opt->recompute,
-                .seed = opt->seed, .step = opt->step, .record = true, .nodes = true, .keep_start = arena_mark(opt->keep),
+    *t = (Tape){.backend = opt->backend,
+                .keep = opt->keep,
+                .scratch = opt->scratch,
+                .compute = opt->compute,
+                .recompute = opt->recompute,
+                .seed = opt->seed,
+                .step = opt->step,
+                .record = true,
+                .nodes = true,
+                .keep_start = arena_mark(opt->keep),
                 .scratch_start = arena_mark(opt->scratch)};
     Status s = null_open(&t->nothing);
     if (s)
@@ -120,7 +128,8 @@ static void *push(Tape *t, Arena *arena, size_t n_bytes)
         return NULL;
     void *p = arena_push(arena, n_bytes);
     if (!p)
-        tape_fail(t, fail(ERR_NOMEM, "the %s arena of %zu bytes holds %zu, %zu more are asked for; lower train.micro_tokens or set train.recompute",
+        tape_fail(t, fail(ERR_NOMEM,
+                          "the %s arena of %zu bytes holds %zu, %zu more are asked for; lower train.micro_tokens or set train.recompute",
                           arena == t->keep ? "keep" : "scratch", arena->capacity, arena->used, n_bytes));
     return p;
 }
@@ -159,8 +168,14 @@ Tensor *tape_output_apart(Tape *t, int64_t rows, int64_t cols, int64_t room, boo
     Tensor *x = t->status ? NULL : tape_host(t, sizeof *x);
     if (!x)
         return NULL;
-    *x = (Tensor){.type = t->compute, .grad_type = t->compute, .n_dims = 2, .shape = {rows, cols}, .n_elems = rows * cols,
-                  .room = room, .needs_grad = needs_grad && t->record, .depth = (uint8_t)t->depth};
+    *x = (Tensor){.type = t->compute,
+                  .grad_type = t->compute,
+                  .n_dims = 2,
+                  .shape = {rows, cols},
+                  .n_elems = rows * cols,
+                  .room = room,
+                  .needs_grad = needs_grad && t->record,
+                  .depth = (uint8_t)t->depth};
     /* Only what has a node can be made again: the norm of a frozen input has none, though an adapter's backward reads it. */
     bool cheap = place == PLACE_CHEAP && t->recompute != RECOMPUTE_NONE && x->needs_grad;
     x->uses = tape_take_uses(t, rows, cols);
@@ -189,8 +204,8 @@ void tape_need(Tape *t, Tensor *x)
     if (!t->nodes || t->status)
         return;
     if (x->in_scratch && t->store && !x->remade)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: a backward reads a tensor [%lld, %lld] that was said to be only added", (long long)tensor_rows(x),
-                          (long long)tensor_cols(x)));
+        tape_fail(t, fail(ERR_INTERNAL, "tape: a backward reads a tensor [%lld, %lld] that was said to be only added",
+                          (long long)tensor_rows(x), (long long)tensor_cols(x)));
     x->needed = true;
     if (t->walking && x->uses)
         x->uses->needs++;

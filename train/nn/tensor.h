@@ -1,5 +1,5 @@
-/* tensor.h: contiguous arrays on a backend, and their gradients. Shapes in memory order, last axis contiguous. Rows of matrices may have room behind them, for
- * what extends a product (joint.h): only where their one reader wants it. */
+/* tensor.h: contiguous arrays on a backend, and their gradients. Shapes in memory order, last axis contiguous. Rows of matrices may have
+ * room behind them, for what extends a product (joint.h): only where their one reader wants it. */
 #ifndef GENLLAVA_TRAIN_NN_TENSOR_H
 #define GENLLAVA_TRAIN_NN_TENSOR_H
 
@@ -19,12 +19,12 @@ typedef struct Tensor {
     int n_dims;
     int64_t shape[TENSOR_MAX_DIMS];
     int64_t n_elems;
-    void *data;          /* backend memory */
-    void *grad;          /* same shape; type `grad_type`; NULL until somebody writes it */
-    DType grad_type;     /* activations: as `type`; parameters: F32 (F64 on ref) */
-    bool needs_grad;     /* somebody wants d loss / d this */
-    bool grad_written;   /* the first writer overwrites, later ones accumulate */
-    struct Param *param; /* the parameter this is, or NULL */
+    void *data;              /* backend memory */
+    void *grad;              /* same shape; type `grad_type`; NULL until somebody writes it */
+    DType grad_type;         /* activations: as `type`; parameters: F32 (F64 on ref) */
+    bool needs_grad;         /* somebody wants d loss / d this */
+    bool grad_written;       /* the first writer overwrites, later ones accumulate */
+    struct Param *param;     /* the parameter this is, or NULL */
     int64_t room, grad_room; /* columns behind every row of data, of grad (a wish until grad has memory) */
 
     /* The tape's own book-keeping (node.h). */

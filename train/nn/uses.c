@@ -1,5 +1,6 @@
-/* Who reads what a block makes. Before a block runs, block.c walks its function on a backend that computes nothing; what operators say about their
- * inputs meanwhile is at hand when the same tensors are made in earnest: their room, what may be dropped, what may be overwritten. */
+/* Who reads what a block makes. Before a block runs, block.c walks its function on a backend that computes nothing. What operators say
+ * about their inputs meanwhile is at hand when the same tensors are made in earnest: their room, what may be dropped, what may be
+ * overwritten. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -8,8 +9,8 @@ bool tape_reads(Tape *t, const char *op, Tensor *x, Reading how)
     if (!x || t->status)
         return false;
     if (x->replaced && !t->again) {
-        tape_fail(t, fail(ERR_INTERNAL, "%s reads a tensor [%lld, %lld] that nn_block_inplace has replaced by its result", op, (long long)tensor_rows(x),
-                          (long long)tensor_cols(x)));
+        tape_fail(t, fail(ERR_INTERNAL, "%s reads a tensor [%lld, %lld] that nn_block_inplace has replaced by its result", op,
+                          (long long)tensor_rows(x), (long long)tensor_cols(x)));
         return false;
     }
     x->read = true;
@@ -27,6 +28,33 @@ void tape_wants_room(const Tape *t, const Tensor *x, int64_t room)
 }
 
 bool tape_read_only(const Tensor *x, Reading how) { return x->uses && x->uses->readers == 1 && x->uses->how == how; }
+
+static ParamUse *find_param(const Tape *t, const Param *p)
+{
+    ParamUse *u = t->params;
+    while (u && u->param != p)
+        u = u->next;
+    return u;
+}
+
+void tape_trains(Tape *t, const Param *p)
+{
+    if (!t->walking || !p || !p->trainable)
+        return;
+    ParamUse *u = find_param(t, p);
+    if (!u && (u = tape_host(t, sizeof *u))) {
+        *u = (ParamUse){.next = t->params, .param = p};
+        t->params = u;
+    }
+    if (u)
+        u->readers++;
+}
+
+bool tape_trains_once(const Tape *t, const Param *p)
+{
+    const ParamUse *u = p && t->depth ? find_param(t, p) : NULL;
+    return !u || u->readers == 1;
+}
 
 Uses tape_next_uses(const Tape *t) { return t->depth && !t->walking && t->uses ? *t->uses : (Uses){0}; }
 
@@ -51,8 +79,8 @@ Uses *tape_take_uses(Tape *t, int64_t rows, int64_t cols)
         return *(u ? &u->next : &t->uses) = fresh;
     }
     if (!u || u->rows != rows || u->cols != cols) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_block: its function made a tensor [%lld, %lld] that it did not make when it was walked", (long long)rows,
-                          (long long)cols));
+        tape_fail(t, fail(ERR_INTERNAL, "nn_block: its function made a tensor [%lld, %lld] that it did not make when it was walked",
+                          (long long)rows, (long long)cols));
         return NULL;
     }
     t->uses = u->next;
