@@ -54,10 +54,12 @@ Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows
 
 /* ---------------------------------------------------------------- attention */
 
-/* Keys and values are columns of one tensor: the keys from 0 on. Queries are columns of the same tensor or of one of their own. */
+/* Keys and values are columns of one tensor: the keys from 0 on. Queries are other columns of it, or apart: read as a tensor of their own.
+ */
 typedef struct AttentionNode {
     Node node;
     Tensor *q, *kv;
+    bool apart;
     int64_t q_at, v_at; /* the column where queries, values begin */
     AttentionSpec spec;
     const PackedRows *rows_q, *rows_k;
@@ -89,32 +91,31 @@ static Status attention_bwd(Tape *t, Node *self)
     const AttentionSpec *a = &s->spec;
     const PackedRows *rq = s->rows_q, *rk = s->rows_k;
     const void *d_o = grad_of(t, self->out);
-    const bool apart = s->kv != s->q;
     InputGradient q = {0}, kv = {0};
     if (d_o) {
         q = ask_gradient(t, s->q);
-        kv = apart ? ask_gradient(t, s->kv) : q;
+        kv = s->apart ? ask_gradient(t, s->kv) : q;
     }
     if (!q.data && !kv.data)
         return t->status;
     ArenaMark mark = arena_mark(t->scratch);
     if (q.add)
         q.data = tape_temp(t, tape_size(t, s->q->n_elems));
-    if (!apart)
+    if (!s->apart)
         kv.data = q.data;
     else if (kv.add)
         kv.data = tape_temp(t, tape_size(t, s->kv->n_elems));
     const char *x_q = s->q->data, *x_k = s->kv->data;
     int64_t ldk = tensor_ld(s->kv);
     RUN(t, attention_bwd, AttentionBwd, .n_segments = rq->n_segments, .rows_q = rq->n_rows, .rows_k = rk->n_rows, .max_q = rq->max_segment,
-        .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = tensor_ld(s->q),
-        .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(self->out), .lddo = tensor_grad_ld(self->out), .lddq = q.ld, .lddk = kv.ld, .lddv = kv.ld,
-        .causal = a->causal, .act = t->compute, .scale = a->scale, .cu_q = rq->cu, .cu_k = rk->cu, .q = x_q + tape_size(t, s->q_at), .k = x_k,
-        .v = x_k + tape_size(t, s->v_at), .o = self->out->data, .lse = s->lse, .d_o = d_o, .dq = q.data ? q.data + tape_size(t, s->q_at) : NULL,
-        .dk = kv.data, .dv = kv.data ? kv.data + tape_size(t, s->v_at) : NULL);
+        .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window,
+        .ldq = tensor_ld(s->q), .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(self->out), .lddo = tensor_grad_ld(self->out), .lddq = q.ld,
+        .lddk = kv.ld, .lddv = kv.ld, .causal = a->causal, .act = t->compute, .scale = a->scale, .cu_q = rq->cu, .cu_k = rk->cu,
+        .q = x_q + tape_size(t, s->q_at), .k = x_k, .v = x_k + tape_size(t, s->v_at), .o = self->out->data, .lse = s->lse, .d_o = d_o,
+        .dq = q.data ? q.data + tape_size(t, s->q_at) : NULL, .dk = kv.data, .dv = kv.data ? kv.data + tape_size(t, s->v_at) : NULL);
     if (q.add)
         grad_add(t, s->q, q.data);
-    if (apart && kv.add)
+    if (s->apart && kv.add)
         grad_add(t, s->kv, kv.data);
     arena_release(t->scratch, mark);
     return t->status;
@@ -133,9 +134,10 @@ static Tensor *attend(Tape *t, const AttentionNode *inputs)
     void *lse = o->needs_grad ? tape_save(t, dtype_size(tape_stat_type(t)) * (size_t)(rq->n_rows * a->heads)) : NULL;
     const char *x_q = q->data, *x_k = kv->data;
     RUN(t, attention_fwd, AttentionFwd, .n_segments = rq->n_segments, .rows_q = rq->n_rows, .rows_k = rk->n_rows, .max_q = rq->max_segment,
-        .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = tensor_ld(q),
-        .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(o), .causal = a->causal, .act = t->compute, .scale = a->scale, .cu_q = rq->cu, .cu_k = rk->cu,
-        .q = x_q + tape_size(t, inputs->q_at), .k = x_k, .v = x_k + tape_size(t, inputs->v_at), .o = o->data, .lse = lse);
+        .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window,
+        .ldq = tensor_ld(q), .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(o), .causal = a->causal, .act = t->compute, .scale = a->scale,
+        .cu_q = rq->cu, .cu_k = rk->cu, .q = x_q + tape_size(t, inputs->q_at), .k = x_k, .v = x_k + tape_size(t, inputs->v_at),
+        .o = o->data, .lse = lse);
     AttentionNode *s = tape_node(t, sizeof *s, attention_bwd, o);
     if (s) {
         Node node = s->node;
@@ -143,7 +145,7 @@ static Tensor *attend(Tape *t, const AttentionNode *inputs)
         s->node = node;
         s->lse = lse;
         tape_need(t, q);
-        if (kv != q)
+        if (s->apart)
             tape_need(t, kv);
         tape_need(t, o);
     }
@@ -154,12 +156,13 @@ static Tensor *attend_to_itself(Tape *t, Tensor *kqv, const AttentionSpec *spec,
 {
     int64_t n = tensor_rows(kqv), cols = tensor_cols(kqv);
     if (n != rows->n_rows || cols != spec->heads * spec->head_dim + 2 * q_at(spec)) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows", (long long)n,
-                          (long long)cols, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
+        tape_fail(t, fail(ERR_INTERNAL, "nn_attention: [%lld, %lld] is not what %lld + 2x%lld heads of %lld make of %lld rows",
+                          (long long)n, (long long)cols, (long long)spec->heads, (long long)spec->kv_heads, (long long)spec->head_dim,
                           (long long)rows->n_rows));
         return NULL;
     }
-    return attend(t, &(AttentionNode){.q = kqv, .kv = kqv, .q_at = q_at(spec), .v_at = v_at(spec), .spec = *spec, .rows_q = rows, .rows_k = rows});
+    return attend(
+        t, &(AttentionNode){.q = kqv, .kv = kqv, .q_at = q_at(spec), .v_at = v_at(spec), .spec = *spec, .rows_q = rows, .rows_k = rows});
 }
 
 Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows)
@@ -174,13 +177,16 @@ Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *
     int64_t q_cols = spec->heads * spec->head_dim, kv_cols = 2 * spec->kv_heads * spec->head_dim;
     if (tensor_rows(q) != rows_q->n_rows || tensor_cols(q) != q_cols || tensor_rows(kv) != rows_k->n_rows || tensor_cols(kv) != kv_cols ||
         rows_q->n_segments != rows_k->n_segments) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_cross_attention: [%lld, %lld] and [%lld, %lld], expected [%lld, %lld] and [%lld, %lld], of %lld and %lld segments",
-                          (long long)tensor_rows(q), (long long)tensor_cols(q), (long long)tensor_rows(kv), (long long)tensor_cols(kv),
-                          (long long)rows_q->n_rows, (long long)q_cols, (long long)rows_k->n_rows, (long long)kv_cols, (long long)rows_q->n_segments,
-                          (long long)rows_k->n_segments));
+        tape_fail(
+            t, fail(ERR_INTERNAL,
+                    "nn_cross_attention: [%lld, %lld] and [%lld, %lld], expected [%lld, %lld] and [%lld, %lld], of %lld and %lld segments",
+                    (long long)tensor_rows(q), (long long)tensor_cols(q), (long long)tensor_rows(kv), (long long)tensor_cols(kv),
+                    (long long)rows_q->n_rows, (long long)q_cols, (long long)rows_k->n_rows, (long long)kv_cols,
+                    (long long)rows_q->n_segments, (long long)rows_k->n_segments));
         return NULL;
     }
-    return attend(t, &(AttentionNode){.q = q, .kv = kv, .v_at = kv_cols / 2, .spec = *spec, .rows_q = rows_q, .rows_k = rows_k});
+    return attend(
+        t, &(AttentionNode){.q = q, .kv = kv, .apart = true, .v_at = kv_cols / 2, .spec = *spec, .rows_q = rows_q, .rows_k = rows_k});
 }
 
 /* ---------------------------------------------------------------- generation */

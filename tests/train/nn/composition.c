@@ -124,6 +124,15 @@ static Tensor *attention_of_what_others_read(Tape *t, const Toy *toy, Tensor *x,
     return add(t, add(t, before, o), add(t, linear(t, toy, gelu(t, kqv), "narrow"), c));
 }
 
+/* Queries from keys and values, from the very same columns, and from what others read. */
+static Tensor *cross_attention(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
+{
+    const AttentionSpec two = {.heads = 2, .kv_heads = 1, .head_dim = D, .scale = 0.3};
+    Tensor *q = linear(t, toy, x, "double"), *kv = linear(t, toy, c, "double"), *before = gelu(t, q);
+    Tensor *o = nn_cross_attention(t, q, kv, &two, toy->rows, toy->rows), *same = nn_cross_attention(t, kv, kv, &two, toy->rows, toy->rows);
+    return linear(t, toy, add(t, add(t, o, gelu(t, kv)), add(t, same, before)), "half");
+}
+
 /* Its backward reads its output, so nobody may write there. */
 static Tensor *attention_overwritten(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
 {
@@ -334,6 +343,7 @@ static const Case CASES[] = {
     CASE(rope_of_what_can_be_dropped, " norm ", false),
     CASE(rope_added_to_a_residual, " w norm ", false),
     CASE(attention_of_what_others_read, " wide narrow ", false),
+    CASE(cross_attention, " double half ", false),
     CASE(attention_overwritten, " wide ", false),
     CASE(swiglu_of_what_others_read, " double half ", false),
     CASE(swiglu_of_inputs, "", false),
