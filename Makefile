@@ -190,7 +190,7 @@ $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BU
 # the shared ones.
 REFUSABLE     := train prepare generate evaluate inspect
 REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
-WRAPPED       := calloc realloc mmap getline getdelim __getdelim _Znwm
+WRAPPED       := calloc realloc mmap _Znwm
 define refusing_rule
 $(BUILD)/refusing-$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(BUILD)/obj/tests/refusing/refusing.o $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CC) $$(LDFLAGS) $$(WRAPPED:%=-Wl,--wrap=%) -o $$@ $$(LINKED) $$(LIB_SHARED) $$(filter-out $$(LIB_LIBS),$$(LIBS))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/rows.h"
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
@@ -126,26 +127,25 @@ enum { CHAT_TURNS = 256 };
 static Status chat(Answerer *a)
 {
     RecordTurn turns[CHAT_TURNS] = {0};
-    char *owned[CHAT_TURNS] = {0}, *line = NULL;
-    size_t capacity = 0;
+    char *owned[CHAT_TURNS] = {0};
     int n = 0;
+    Rows *in;
+    Row line;
+    bool end = false;
+    TRY(rows_open(&in, "-", ROWS_LINES));
     Status s = OK;
     while (!s && n + 2 <= CHAT_TURNS) {
         if (isatty(STDIN_FILENO))
             fputs("> ", stderr);
-        ssize_t got;
-        s = file_line(stdin, "standard input", &line, &capacity, &got);
-        if (s || got < 0)
-            break;
-        while (got && (line[got - 1] == '\n' || line[got - 1] == '\r'))
-            line[--got] = 0;
-        if (!got)
-            continue;
-        if (!(owned[n] = mem_strdup(line))) {
+        s = rows_next(in, &line, &end);
+        if (!s && line.error && !end)
+            s = fail(ERR_DATA, "standard input:%s", line.error);
+        if (!s && !end && !(owned[n] = mem_alloc(line.n + 1)))
             s = fail(ERR_NOMEM, "no memory for the conversation");
+        if (s || end)
             break;
-        }
-        turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = (size_t)got};
+        memcpy(owned[n], line.text, line.n);
+        turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = line.n};
         n++;
         Question q = {.turns = turns, .n_turns = n, .images = args.images.items, .n_images = args.images.n, .index = (uint64_t)n};
         size_t n_bytes;
@@ -157,7 +157,7 @@ static Status chat(Answerer *a)
     }
     for (int i = 0; i < CHAT_TURNS; i++)
         mem_free(owned[i]);
-    free(line);
+    rows_close(&in);
     return s;
 }
 

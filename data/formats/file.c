@@ -124,15 +124,6 @@ Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at)
     return OK;
 }
 
-Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n)
-{
-    errno = 0;
-    *n = getline(line, capacity, f);
-    if (*n >= 0 || feof(f))
-        return OK;
-    return errno == ENOMEM ? fail(ERR_NOMEM, "%s: no memory for a line", name) : fail_read(name);
-}
-
 /* ---------------------------------------------------------------- writing */
 
 static bool is_full(int error) { return error == ENOSPC || error == EFBIG || error == EDQUOT || error == EIO; }

@@ -33,8 +33,6 @@ bool file_exists(const char *path); /* also a link to nothing */
 MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
 /* Exactly n bytes from a place of an open file; one that ends before them is ERR_DATA. */
 MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at);
-/* getline that tells the end (OK, *n is -1) from trouble; name stands in messages. *line is getline's: free() it. */
-MUST_USE Status file_line(FILE *f, const char *name, char **line, size_t *capacity, ssize_t *n);
 
 /* ---- writing */
 /* Creates or replaces `path`. It is not synced: for what can be made again. */

@@ -2,7 +2,7 @@
  * capped, UTF-8 checked, a BOM accepted. Columns count characters from 1.
  *
  * The reader is our own because cJSON, the obvious library, keeps none of that: no positions, integers through double, text cut at
- * \u0000, equal keys side by side, a lone surrogate refusing the document. cJSON is the independent second reader of tests/data/formats/json.c. */
+ * \u0000, equal keys side by side, a lone surrogate refusing the document. What programs write are cJSON trees: json_write.h. */
 #ifndef GENLLAVA_DATA_FORMATS_JSON_H
 #define GENLLAVA_DATA_FORMATS_JSON_H
 
@@ -47,24 +47,4 @@ int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates 
 const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object */
 bool json_is_comment(const char *key);                      /* "$schema" or one that begins with "//": accepted and ignored in settings */
 const char *json_kind_name(JsonKind k);                     /* "a string", "an integer", … */
-
-/* Writing: a growing text. All numbers round-trip (%.17g, shortest that does). */
-typedef struct JsonOut {
-    char *text;
-    size_t length, capacity;
-    int depth;
-    bool need_comma, failed, pretty;
-} JsonOut;
-void jsonout_begin_object(JsonOut *o, const char *key); /* key NULL inside arrays and at the top */
-void jsonout_end_object(JsonOut *o);
-void jsonout_begin_array(JsonOut *o, const char *key);
-void jsonout_end_array(JsonOut *o);
-void jsonout_string(JsonOut *o, const char *key, const char *value); /* NULL value writes null */
-void jsonout_bytes(JsonOut *o, const char *key, const char *text, size_t n); /* a string that may hold NUL */
-void jsonout_int(JsonOut *o, const char *key, int64_t value);
-void jsonout_real(JsonOut *o, const char *key, double value); /* non-finite writes null */
-void jsonout_bool(JsonOut *o, const char *key, bool value);
-void jsonout_raw(JsonOut *o, const char *key, const char *json);
-void jsonout_value(JsonOut *o, const char *key, const Json *v); /* a parsed value, as it was read */
-void jsonout_free(JsonOut *o);
 #endif

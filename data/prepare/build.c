@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/prepare/parts.h"
 #include "data/formats/sha256.h"
 #include "data/shards/shard_writer.h"
@@ -100,7 +100,7 @@ static Status write_shard(const Build *b, const Gathered *g, const char *path, J
     TRY(check_space(b, g, tmp));
     ImageSource src = {b->scan, g};
     TRY(shard_write(tmp, &g->shard, g->text, image_bytes, &src));
-    Status s = rename(tmp, path) ? fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno)) : OK;
+    Status s = file_rename(tmp, path);
     if (!s)
         s = file_sync_folder(b->o->out);
     if (!s)
@@ -118,8 +118,7 @@ static Status build_one(const Build *b, int64_t k)
     int64_t n = b->journal->good - first < per ? b->journal->good - first : per;
     JournalShard made = {.index = k};
     shard_file_name(made.file, sizeof made.file, k, b->journal->n_shards);
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", b->o->out, made.file) >= sizeof path)
-        return fail(ERR_CREATE, "%s: the name is too long", b->o->out);
+    file_join(path, b->o->out, made.file);
     Gathered g;
     TRY(gather_shard(&g, b->scan, k, first, n));
     fill_attributes(b, &g.shard.attr);
@@ -157,27 +156,22 @@ static void say_shards(const void *build)
     log_progress("writing shards: %lld of %lld", (long long)b->state->done, (long long)b->journal->n_shards);
 }
 
-static char *describe_added(const EncoderOptions *e)
+static Status describe_added(char **text, const EncoderOptions *e)
 {
-    JsonOut j = {0};
+    cJSON *o = cJSON_CreateObject();
     char buf[32];
-    jsonout_begin_object(&j, NULL);
     for (int k = 0; k < encoder_added_count(e); k++)
-        jsonout_int(&j, encoder_added_text(e, k, buf, sizeof buf), (int64_t)e->vocab_size + k);
-    jsonout_end_object(&j);
-    if (!j.failed)
-        return j.text;
-    jsonout_free(&j);
-    return NULL;
+        json_add_int(o, encoder_added_text(e, k, buf, sizeof buf), (int64_t)e->vocab_size + k);
+    return json_to_text(text, &o, JSON_INLINE, "the added tokens");
 }
 
 Status build_shards(const PrepareOptions *o, const ScanFiles *scan, const Journal *m)
 {
     Build b = {.o = o, .scan = scan, .journal = m};
     TRY(sha256_file(o->tokenizer_path, b.tok_sha256, NULL));
+    TRY(describe_added(&b.tok_added, &o->encoder));
     b.state = mmap(NULL, sizeof *b.state, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    b.tok_added = describe_added(&o->encoder);
-    Status s = b.state == MAP_FAILED || !b.tok_added ? fail(ERR_NOMEM, "no memory to start writing shards") : OK;
+    Status s = b.state == MAP_FAILED ? fail(ERR_NOMEM, "no memory to start writing shards") : OK;
     int n = jobs_wanted(o);
     if (!s)
         s = jobs_run(m->n_shards < n ? (int)m->n_shards : n, work_on_build, say_shards, &b);

@@ -3,17 +3,18 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
+#include "data/formats/rows.h"
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
+#define NAME "manifest.jsonl"
 #define JOURNAL_SCHEMA "genllava.shards/1"
 #define BAD_ROW "{\"bad_row\":"
 #define SHARD_LINE "{\"shard\":"
@@ -35,13 +36,10 @@ const JournalShard *journal_shard(const Journal *m, int64_t index)
     return NULL;
 }
 
-static void name_of(char out[PATH_MAX], const char *folder) { snprintf(out, PATH_MAX, "%s/manifest.jsonl", folder); }
-
 bool journal_exists(const char *folder)
 {
     char path[PATH_MAX];
-    name_of(path, folder);
-    return !access(path, F_OK);
+    return file_exists(file_join(path, folder, NAME));
 }
 
 /* A later line about a shard replaces the earlier one. */
@@ -78,78 +76,72 @@ static void text_of(char *out, size_t n, const Json *o, const char *key)
     snprintf(out, n, "%s", v && v->kind == JSON_STRING ? v->string : "");
 }
 
-/* The JSON text of one member of the head: members are written in a fixed order, each on the one line. NULL when it is not there. */
-static Status slice(char **text, const char *line, const char *key, const char *next)
+/* The JSON text of a member, as it was written; NULL when it is not there. */
+static Status copy_member(char **text, const Json *o, const char *key)
 {
-    const char *from = strstr(line, key), *to = from ? strstr(from, next) : NULL;
-    *text = to ? mem_alloc((size_t)(to - from) - strlen(key) + 1) : NULL;
-    if (to && !*text)
-        return fail(ERR_NOMEM, "manifest.jsonl: no memory for its head");
-    if (to)
-        memcpy(*text, from + strlen(key), (size_t)(to - from) - strlen(key));
-    return OK;
+    const Json *v = json_get(o, key);
+    cJSON *copy = v ? json_copy(v) : NULL;
+    return v ? json_to_text(text, &copy, JSON_INLINE, NAME) : OK;
 }
 
-/* A head that cannot be read is as if there were none. */
-static Status read_head(Journal *m, const char *line, bool *found)
+static Status read_head(Journal *m, const Json *root, bool *found)
 {
-    JsonDoc *doc;
     char schema[32];
-    Status s = json_parse(&doc, line, strlen(line), "manifest.jsonl");
-    if (s)
-        return s == ERR_NOMEM ? s : OK;
-    const Json *root = json_root(doc);
     text_of(schema, sizeof schema, root, "schema");
     text_of(m->config, sizeof m->config, root, "config_sha256");
     m->good = int_of(root, "good");
     m->bad = int_of(root, "bad");
     m->n_shards = int_of(root, "shards");
     m->newest_unix = int_of(root, "newest_unix");
-    json_free(&doc);
-    TRY(slice(&m->made_from, line, "\"made_from\":", ",\"inputs\":"));
-    TRY(slice(&m->inputs, line, ",\"inputs\":", ",\"good\":"));
+    TRY(copy_member(&m->made_from, root, "made_from"));
+    TRY(copy_member(&m->inputs, root, "inputs"));
     *found = !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->bad >= 0 && m->n_shards >= 0 && m->made_from && m->inputs;
     return OK;
 }
 
-/* A line that a kill cut short is as if it were not there. */
-static Status read_shard_line(Journal *m, const char *line)
+static Status read_shard(Journal *m, const Json *root)
 {
-    JsonDoc *doc;
-    Status parsed = json_parse(&doc, line, strlen(line), "manifest.jsonl");
-    if (parsed)
-        return parsed == ERR_NOMEM ? parsed : OK;
-    const Json *root = json_root(doc);
     JournalShard s = {.index = int_of(root, "shard"), .bytes = int_of(root, "bytes"), .samples = int_of(root, "samples"),
                       .images = int_of(root, "images"), .tokens = int_of(root, "tokens")};
     text_of(s.file, sizeof s.file, root, "file");
     text_of(s.content, sizeof s.content, root, "content_xxh3");
     text_of(s.sha256, sizeof s.sha256, root, "sha256");
-    json_free(&doc);
     bool whole = s.index >= 0 && s.index < m->n_shards && s.bytes > 0 && strlen(s.sha256) == 64 && !strchr(s.file, '/');
     return whole ? add_shard(m, &s) : OK;
+}
+
+static bool begins(const Row *row, const char *start) { return row->n >= strlen(start) && !memcmp(row->text, start, strlen(start)); }
+
+/* A line that cannot be read, as a kill may cut one short, is as if it were not there. */
+static Status read_row(Journal *m, const Row *row, bool head, bool *found)
+{
+    JsonDoc *doc = NULL;
+    if (row->error || (!head && !begins(row, SHARD_LINE)))
+        return OK;
+    Status s = json_parse(&doc, row->text, row->n, NAME);
+    if (!s)
+        s = head ? read_head(m, json_root(doc), found) : read_shard(m, json_root(doc));
+    json_free(&doc);
+    return s == ERR_DATA ? OK : s;
 }
 
 Status journal_read(Journal *m, const char *folder, bool *found)
 {
     char path[PATH_MAX];
+    Rows *rows;
+    Row row;
+    bool end = false;
     *m = (Journal){0};
     *found = false;
-    name_of(path, folder);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return errno == ENOENT || errno == ENOTDIR ? OK : fail(ERR_IO, "%s: %s", path, strerror(errno));
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t n;
-    Status s = file_line(f, path, &line, &capacity, &n);
-    if (!s && n > 0)
-        s = read_head(m, line, found);
-    while (*found && !s && !(s = file_line(f, path, &line, &capacity, &n)) && n > 0)
-        if (!strncmp(line, SHARD_LINE, strlen(SHARD_LINE)))
-            s = read_shard_line(m, line);
-    free(line); /* getline's */
-    fclose(f);
+    if (!file_exists(file_join(path, folder, NAME)))
+        return OK;
+    TRY(rows_open(&rows, path, ROWS_LINES));
+    Status s = rows_next(rows, &row, &end);
+    if (!s && !end)
+        s = read_row(m, &row, true, found);
+    while (*found && !s && !(s = rows_next(rows, &row, &end)) && !end)
+        s = read_row(m, &row, false, found);
+    rows_close(&rows);
     if (s || !*found) {
         journal_free(m);
         *found = false;
@@ -159,110 +151,92 @@ Status journal_read(Journal *m, const char *folder, bool *found)
 
 /* ---------------------------------------------------------------- writing */
 
-static void put_head(JsonOut *j, const Journal *m)
+static cJSON *head_of(const Journal *m)
 {
-    jsonout_begin_object(j, NULL);
-    jsonout_string(j, "schema", JOURNAL_SCHEMA);
-    jsonout_string(j, "config_sha256", m->config);
-    jsonout_raw(j, "made_from", m->made_from);
-    jsonout_raw(j, "inputs", m->inputs);
-    jsonout_int(j, "good", m->good);
-    jsonout_int(j, "bad", m->bad);
-    jsonout_int(j, "shards", m->n_shards);
-    jsonout_int(j, "newest_unix", m->newest_unix);
-    jsonout_end_object(j);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "schema", JOURNAL_SCHEMA);
+    cJSON_AddStringToObject(o, "config_sha256", m->config);
+    cJSON_AddRawToObject(o, "made_from", m->made_from);
+    cJSON_AddRawToObject(o, "inputs", m->inputs);
+    json_add_int(o, "good", m->good);
+    json_add_int(o, "bad", m->bad);
+    json_add_int(o, "shards", m->n_shards);
+    json_add_int(o, "newest_unix", m->newest_unix);
+    return o;
 }
 
-static void put_shard(JsonOut *j, const JournalShard *s)
+static cJSON *line_of(const JournalShard *s)
 {
-    jsonout_begin_object(j, NULL);
-    jsonout_int(j, "shard", s->index);
-    jsonout_string(j, "file", s->file);
-    jsonout_int(j, "bytes", s->bytes);
-    jsonout_int(j, "samples", s->samples);
-    jsonout_int(j, "images", s->images);
-    jsonout_int(j, "tokens", s->tokens);
-    jsonout_string(j, "content_xxh3", s->content);
-    jsonout_string(j, "sha256", s->sha256);
-    jsonout_end_object(j);
+    cJSON *o = cJSON_CreateObject();
+    json_add_int(o, "shard", s->index);
+    cJSON_AddStringToObject(o, "file", s->file);
+    json_add_int(o, "bytes", s->bytes);
+    json_add_int(o, "samples", s->samples);
+    json_add_int(o, "images", s->images);
+    json_add_int(o, "tokens", s->tokens);
+    cJSON_AddStringToObject(o, "content_xxh3", s->content);
+    cJSON_AddStringToObject(o, "sha256", s->sha256);
+    return o;
+}
+
+/* The rows of a file that tell of rows that were left out; *end: no more. */
+static Status next_bad(Rows *rows, Row *row, bool *end)
+{
+    do
+        TRY(rows_next(rows, row, end));
+    while (!*end && (row->error || !begins(row, BAD_ROW)));
+    return OK;
 }
 
 static Status copy_bad_rows(FILE *out, const char *from)
 {
-    FILE *f = fopen(from, "re");
-    if (!f)
-        return errno == ENOENT ? OK : fail(ERR_IO, "%s: %s", from, strerror(errno));
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t n;
+    Rows *rows;
+    Row row;
+    bool end = false;
+    if (!file_exists(from))
+        return OK;
+    TRY(rows_open(&rows, from, ROWS_LINES));
     Status s = OK;
-    while (!s && !(s = file_line(f, from, &line, &capacity, &n)) && n > 0)
-        if (!strncmp(line, BAD_ROW, strlen(BAD_ROW)) && fputs(line, out) < 0)
-            s = fail(ERR_IO, "manifest.jsonl: writing: %s", strerror(errno));
-    free(line);
-    fclose(f);
-    return s;
-}
-
-static Status put_line(FILE *out, JsonOut *j)
-{
-    Status s = OK;
-    if (j->failed)
-        s = fail(ERR_NOMEM, "manifest.jsonl: no memory for a line");
-    else if (fprintf(out, "%s\n", j->text) < 0)
-        s = fail(ERR_IO, "manifest.jsonl: writing: %s", strerror(errno));
-    jsonout_free(j);
+    while (!s && !(s = next_bad(rows, &row, &end)) && !end)
+        if (fwrite(row.text, 1, row.n, out) != row.n || fputc('\n', out) == EOF)
+            s = fail(ERR_IO, NAME ": cannot be written: %s", strerror(errno));
+    rows_close(&rows);
     return s;
 }
 
 static Status write_lines(FILE *out, const Journal *m, const char *bad_rows)
 {
-    JsonOut j = {0};
-    put_head(&j, m);
-    TRY(put_line(out, &j));
+    cJSON *line = head_of(m);
+    TRY(json_print(out, &line, JSON_LINE, NAME));
     TRY(copy_bad_rows(out, bad_rows));
     for (int64_t i = 0; i < m->n_shards; i++) {
         const JournalShard *s = journal_shard(m, i);
-        if (!s)
-            continue;
-        put_shard(&j, s);
-        TRY(put_line(out, &j));
+        line = s ? line_of(s) : NULL;
+        if (s)
+            TRY(json_print(out, &line, JSON_LINE, NAME));
     }
     return OK;
 }
 
 Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl)
 {
-    char path[PATH_MAX], tmp[PATH_MAX];
-    name_of(path, folder);
-    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp.%d", path, (int)getpid()) >= sizeof tmp)
-        return fail(ERR_CREATE, "%s: the name is too long", path);
-    FILE *f = fopen(tmp, "we");
-    if (!f)
-        return fail(errno == ENOSPC ? ERR_IO : ERR_CREATE, "%s: %s", tmp, strerror(errno));
-    Status s = write_lines(f, m, bad_jsonl ? bad_jsonl : path);
-    if (!s && (fflush(f) || fsync(fileno(f))))
-        s = fail(ERR_IO, "%s: writing: %s", tmp, strerror(errno));
-    if (fclose(f) && !s)
-        s = fail(ERR_IO, "%s: writing: %s", tmp, strerror(errno));
-    if (!s && rename(tmp, path))
-        s = fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno));
-    if (s)
-        unlink(tmp);
-    return s ? s : file_sync_folder(folder);
+    char path[PATH_MAX];
+    FileDraft d;
+    TRY(file_draft(&d, file_join(path, folder, NAME)));
+    TRY(file_publish(&d, write_lines(d.out, m, bad_jsonl ? bad_jsonl : path)));
+    return file_sync_folder(folder);
 }
 
 Status journal_append(const char *folder, const JournalShard *shard)
 {
-    char path[PATH_MAX], line[1024];
-    name_of(path, folder);
-    JsonOut j = {0};
-    put_shard(&j, shard);
+    char path[PATH_MAX], line[1024], *text;
+    cJSON *o = line_of(shard);
+    TRY(json_to_text(&text, &o, JSON_LINE, file_join(path, folder, NAME)));
     /* A line break first: the line before may have been cut short. One write: other processes append as well. */
-    int n = j.failed ? 0 : snprintf(line, sizeof line, "\n%s\n", j.text);
-    jsonout_free(&j);
-    if (n <= 0 || n >= (int)sizeof line)
-        return fail(ERR_NOMEM, "no memory for a line of %s", path);
+    int n = snprintf(line, sizeof line, "\n%s", text);
+    mem_free(text);
+    if (n >= (int)sizeof line)
+        return fail(ERR_INTERNAL, "%s: a line of %d bytes", path, n);
     int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd < 0)
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
@@ -283,7 +257,7 @@ typedef struct Tally {
 static void tell_row(Tally *t, const char *json, size_t n)
 {
     JsonDoc *doc;
-    if (json_parse(&doc, json, n, "manifest.jsonl"))
+    if (json_parse(&doc, json, n, NAME))
         return;
     const Json *row = json_root(doc);
     char file[512], id[128], path[512], reason[32], message[256];
@@ -315,86 +289,58 @@ static void tell_summary(int64_t good, int64_t bad, const Tally *t, const char *
 /* The report is the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
 static Status walk_bad_rows(int64_t good, const char *path, FILE *out, Tally *t)
 {
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return fail(ERR_IO, "%s: %s", path, strerror(errno));
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t n;
+    Rows *rows;
+    Row row;
+    bool end = false;
     const char *before = "";
+    TRY(rows_open(&rows, path, ROWS_LINES));
     if (out)
         fprintf(out, "{\"schema\":\"genllava.report/1\",\"good\":%" PRId64 ",\"bad_rows\":[", good);
     Status s = OK;
-    while (!(s = file_line(f, path, &line, &capacity, &n)) && n > 0) {
-        if (strncmp(line, BAD_ROW, strlen(BAD_ROW)) || (size_t)n < strlen(BAD_ROW) + 2)
-            continue;
-        const char *row = line + strlen(BAD_ROW);
-        size_t length = (size_t)n - strlen(BAD_ROW) - 2; /* without "}\n" */
-        tell_row(t, row, length);
+    while (!s && !(s = next_bad(rows, &row, &end)) && !end) {
+        const char *inner = row.text + strlen(BAD_ROW);
+        size_t n = row.n - strlen(BAD_ROW) - 1; /* without its "}" */
+        tell_row(t, inner, n);
         if (out)
-            fprintf(out, "%s\n%.*s", before, (int)length, row);
+            fprintf(out, "%s\n%.*s", before, (int)n, inner);
         before = ",";
     }
     if (out)
         fprintf(out, "%s]}\n", *before ? "\n" : "");
-    free(line);
-    fclose(f);
-    return s;
+    rows_close(&rows);
+    return s || !out || (!fflush(out) && !ferror(out)) ? s : fail(ERR_IO, "the report: cannot be written: %s", strerror(errno));
 }
 
-/* A report that is no ordinary file (a stream of the program's, /dev/stderr, a pipe) is written in place, others under a temporary name. */
-typedef struct Report {
-    const char *path;
-    char tmp[PATH_MAX];
-    FILE *out;
-    bool borrowed;
-} Report;
-
-static Status report_open(Report *r, const char *path, FILE *stream)
+/* A report that is no ordinary file (/dev/stderr, a pipe) is written in place. */
+static Status report_to(const char *report, int64_t good, const char *bad_jsonl, Tally *t)
 {
     struct stat st;
-    *r = (Report){.path = path ? path : "the report", .out = stream, .borrowed = stream};
-    if (!path || stream)
-        return OK;
-    bool in_place = !lstat(path, &st) && !S_ISREG(st.st_mode);
-    if (!in_place && (size_t)snprintf(r->tmp, sizeof r->tmp, "%s.tmp.%d", path, (int)getpid()) >= sizeof r->tmp)
-        return fail(ERR_CREATE, "%s: the name is too long", path);
-    r->out = fopen(in_place ? path : r->tmp, "we");
-    return r->out ? OK : fail(errno == ENOSPC ? ERR_IO : ERR_CREATE, "%s: %s", path, strerror(errno));
-}
-
-static Status report_close(Report *r, Status s)
-{
-    if (r->out && !s && (fflush(r->out) || ferror(r->out)))
-        s = fail(ERR_IO, "%s: writing: %s", r->path, strerror(errno));
-    if (r->out && !r->borrowed && fclose(r->out) && !s)
-        s = fail(ERR_IO, "%s: writing: %s", r->path, strerror(errno));
-    if (*r->tmp && !s && rename(r->tmp, r->path))
-        s = fail(ERR_IO, "%s: %s", r->path, strerror(errno));
-    if (*r->tmp && s)
-        unlink(r->tmp);
+    FileDraft d;
+    if (lstat(report, &st) || S_ISREG(st.st_mode)) {
+        TRY(file_draft(&d, report));
+        return file_publish(&d, walk_bad_rows(good, bad_jsonl, d.out, t));
+    }
+    FILE *out = fopen(report, "we");
+    Status s = out ? walk_bad_rows(good, bad_jsonl, out, t) : fail(ERR_CREATE, "%s: cannot be created: %s", report, strerror(errno));
+    if (out && fclose(out) && !s)
+        s = fail(ERR_IO, "%s: cannot be written: %s", report, strerror(errno));
     return s;
 }
 
 Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all)
 {
-    Report r;
     Tally t = {0};
     char in_report[PATH_MAX + 32];
-    if (report && !stream) {
-        snprintf(in_report, sizeof in_report, "%s lists them all", report);
-        all = in_report;
-    }
-    TRY(report_open(&r, report, stream));
-    TRY(report_close(&r, walk_bad_rows(good, bad_jsonl, r.out, &t)));
-    tell_summary(good, bad, &t, all);
+    bool to_file = report && !stream;
+    TRY(to_file ? report_to(report, good, bad_jsonl, &t) : walk_bad_rows(good, bad_jsonl, stream, &t));
+    snprintf(in_report, sizeof in_report, "%s lists them all", report ? report : "");
+    tell_summary(good, bad, &t, to_file ? in_report : all);
     return OK;
 }
 
 Status journal_report(const Journal *m, const PrepareOptions *o)
 {
     char path[PATH_MAX], all[PATH_MAX + 32];
-    name_of(path, o->out);
-    snprintf(all, sizeof all, "%s lists them all", path);
+    snprintf(all, sizeof all, "%s lists them all", file_join(path, o->out, NAME));
     return journal_tell(path, m->good, m->bad, o->report, o->report_stream, all);
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 
@@ -47,19 +47,6 @@ static Status add_row(Licenses *l, const char *row, size_t n)
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static char *as_list(const Licenses *l)
-{
-    JsonOut j = {0};
-    jsonout_begin_array(&j, NULL);
-    for (int i = 0; i < l->n; i++)
-        jsonout_string(&j, NULL, l->names[i]);
-    jsonout_end_array(&j);
-    if (!j.failed)
-        return j.text;
-    jsonout_free(&j);
-    return NULL;
-}
-
 Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json)
 {
     Licenses l = {0};
@@ -69,8 +56,12 @@ Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, c
         s = add_row(&l, text + text_off[i], (size_t)(text_off[i + 1] - text_off[i]));
     if (l.n)
         qsort(l.names, (size_t)l.n, sizeof *l.names, by_name);
-    if (!s && !(*json = as_list(&l)))
-        s = fail(ERR_NOMEM, "no memory for the names of licenses");
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < l.n && !s; i++)
+        json_add_text(list, NULL, l.names[i]);
+    if (!s)
+        s = json_to_text(json, &list, JSON_INLINE, "the names of licenses");
+    cJSON_Delete(list);
     for (int i = 0; i < l.n; i++)
         mem_free(l.names[i]);
     mem_free(l.names);

@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "data/formats/json.h"
+#include "data/formats/json_compare.h"
+#include "data/formats/json_write.h"
 #include "data/prepare/parts.h"
 #include "data/formats/sha256.h"
 #include "data/shards/shard_layout.h"
@@ -15,97 +17,76 @@ static const char *const CHAT_NAMES[] = {[CHAT_MISTRAL_INSTRUCT] = "mistral_inst
 
 const char *prepare_template_name(ChatTemplate t) { return CHAT_NAMES[t]; }
 
-static Status finish(JsonOut *j, char **json)
-{
-    if (!j->failed) {
-        *json = j->text;
-        return OK;
-    }
-    jsonout_free(j);
-    return fail(ERR_NOMEM, "no memory to describe what the shards are made from");
-}
-
 /* ---------------------------------------------------------------- the description */
 
-static Status put_file(JsonOut *j, const char *path)
+static Status add_file(cJSON *files, const char *path)
 {
     struct stat st;
     if (stat(path, &st))
         return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
-    jsonout_begin_object(j, NULL);
-    jsonout_string(j, "path", path);
-    jsonout_int(j, "bytes", st.st_size);
-    jsonout_int(j, "mtime_ns", (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
-    jsonout_end_object(j);
+    cJSON *file = json_add(files, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(file, "path", path);
+    json_add_int(file, "bytes", st.st_size);
+    json_add_int(file, "mtime_ns", (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
     return OK;
 }
 
 /* What decides which rows there are and what they hold. Weights, seed and epoch only choose among prepared rows, so changing them leaves the
  * shards as they are. */
-static Status put_source(JsonOut *j, const MixtureSource *s)
+static Status describe_source(cJSON *o, const MixtureSource *s)
 {
-    jsonout_begin_object(j, NULL);
-    jsonout_string(j, "name", s->name);
-    jsonout_string(j, "image_root", s->image_root);
-    jsonout_string(j, "task", TASK_NAMES[s->task]);
-    jsonout_int(j, "max", s->max);
-    jsonout_begin_array(j, "filters");
+    cJSON_AddStringToObject(o, "name", s->name);
+    json_add_text(o, "image_root", s->image_root);
+    cJSON_AddStringToObject(o, "task", TASK_NAMES[s->task]);
+    json_add_int(o, "max", s->max);
+    cJSON *filters = cJSON_AddArrayToObject(o, "filters");
     for (int i = 0; i < s->n_filters; i++) {
-        jsonout_begin_object(j, NULL);
-        jsonout_string(j, "score", s->filters[i].score);
-        jsonout_real(j, "least", s->filters[i].least);
-        jsonout_real(j, "most", s->filters[i].most);
-        jsonout_end_object(j);
+        cJSON *filter = json_add(filters, NULL, cJSON_CreateObject());
+        cJSON_AddStringToObject(filter, "score", s->filters[i].score);
+        json_add_real(filter, "least", s->filters[i].least);
+        json_add_real(filter, "most", s->filters[i].most);
     }
-    jsonout_end_array(j);
-    jsonout_begin_array(j, "files");
+    cJSON *files = cJSON_AddArrayToObject(o, "files");
     for (int i = 0; i < s->n_files; i++)
-        TRY(put_file(j, s->files[i]));
-    jsonout_end_array(j);
-    jsonout_end_object(j);
+        TRY(add_file(files, s->files[i]));
     return OK;
 }
 
-static Status put_all(JsonOut *j, const PrepareOptions *o)
+static Status describe(cJSON *o, const PrepareOptions *p)
 {
-    Preprocessor p = {0};
+    Preprocessor seen = {0};
     char sha[65];
-    TRY(sha256_file(o->tokenizer_path, sha, NULL));
-    if (o->vision_folder)
-        TRY(preprocessor_load(&p, o->vision_folder, o->pad));
-    jsonout_begin_object(j, NULL);
-    jsonout_string(j, "schema", SHARD_SCHEMA);
-    jsonout_string(j, "data.template", CHAT_NAMES[o->encoder.chat]);
-    jsonout_int(j, "data.max_tokens", o->encoder.max_tokens);
-    jsonout_int(j, "data.shard_samples", o->shard_samples);
-    jsonout_int(j, "model.tokens.image", o->encoder.n_visual);
-    jsonout_begin_array(j, "model.tokens.task");
+    TRY(sha256_file(p->tokenizer_path, sha, NULL));
+    if (p->vision_folder)
+        TRY(preprocessor_load(&seen, p->vision_folder, p->pad));
+    cJSON_AddStringToObject(o, "schema", SHARD_SCHEMA);
+    cJSON_AddStringToObject(o, "data.template", CHAT_NAMES[p->encoder.chat]);
+    json_add_int(o, "data.max_tokens", p->encoder.max_tokens);
+    json_add_int(o, "data.shard_samples", p->shard_samples);
+    json_add_int(o, "model.tokens.image", p->encoder.n_visual);
+    cJSON *tasks = cJSON_AddArrayToObject(o, "model.tokens.task");
     for (int t = 0; t < N_TASKS; t++)
-        jsonout_string(j, NULL, o->encoder.task_text[t]);
-    jsonout_end_array(j);
-    jsonout_int(j, "vocab_size", o->encoder.vocab_size);
-    jsonout_string(j, "model.vision.aspect", !o->vision_folder ? NULL : o->pad ? "pad" : "stretch");
-    jsonout_int(j, "image width", p.prep.width);
-    jsonout_int(j, "image height", p.prep.height);
-    jsonout_int(j, "patches", o->encoder.patches);
-    jsonout_string(j, "tokenizer_sha256", sha);
-    jsonout_begin_array(j, "sources");
-    for (int i = 0; i < o->mixture->n_sources; i++)
-        TRY(put_source(j, &o->mixture->sources[i]));
-    jsonout_end_array(j);
-    jsonout_end_object(j);
+        json_add_text(tasks, NULL, p->encoder.task_text[t]);
+    json_add_int(o, "vocab_size", p->encoder.vocab_size);
+    json_add_text(o, "model.vision.aspect", !p->vision_folder ? NULL : p->pad ? "pad" : "stretch");
+    json_add_int(o, "image width", seen.prep.width);
+    json_add_int(o, "image height", seen.prep.height);
+    json_add_int(o, "patches", p->encoder.patches);
+    cJSON_AddStringToObject(o, "tokenizer_sha256", sha);
+    cJSON *sources = cJSON_AddArrayToObject(o, "sources");
+    for (int i = 0; i < p->mixture->n_sources; i++)
+        TRY(describe_source(json_add(sources, NULL, cJSON_CreateObject()), &p->mixture->sources[i]));
     return OK;
 }
 
 Status made_describe(const PrepareOptions *o, char **json)
 {
-    JsonOut j = {0};
-    Status s = put_all(&j, o);
-    if (s) {
-        jsonout_free(&j);
-        return s;
-    }
-    return finish(&j, json);
+    cJSON *tree = cJSON_CreateObject();
+    Status s = describe(tree, o);
+    if (!s)
+        s = json_to_text(json, &tree, JSON_INLINE, "what the shards are made from");
+    cJSON_Delete(tree);
+    return s;
 }
 
 Status prepare_config_hash(const PrepareOptions *o, char out[65])
@@ -119,39 +100,44 @@ Status prepare_config_hash(const PrepareOptions *o, char out[65])
     return OK;
 }
 
+static Status add_input(cJSON *list, const char *path, int64_t *newest_unix)
+{
+    struct stat st;
+    char sha[65];
+    int64_t bytes;
+    if (stat(path, &st))
+        return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
+    TRY(sha256_file(path, sha, &bytes));
+    *newest_unix = st.st_mtim.tv_sec > *newest_unix ? st.st_mtim.tv_sec : *newest_unix;
+    cJSON *input = json_add(list, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(input, "path", path);
+    json_add_int(input, "bytes", bytes);
+    cJSON_AddStringToObject(input, "sha256", sha);
+    return OK;
+}
+
 Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix)
 {
-    JsonOut j = {0};
-    Status s = OK;
     *newest_unix = 0;
-    jsonout_begin_array(&j, NULL);
-    for (int i = -1; i < o->mixture->n_sources && !s; i++) { /* -1: the tokenizer */
-        int n = i < 0 ? 1 : o->mixture->sources[i].n_files;
-        for (int k = 0; k < n && !s; k++) {
-            const char *path = i < 0 ? o->tokenizer_path : o->mixture->sources[i].files[k];
-            struct stat st;
-            char sha[65];
-            int64_t bytes;
-            s = stat(path, &st) ? fail(ERR_MISSING, "%s: %s", path, strerror(errno)) : sha256_file(path, sha, &bytes);
-            if (s)
-                break;
-            *newest_unix = st.st_mtim.tv_sec > *newest_unix ? st.st_mtim.tv_sec : *newest_unix;
-            jsonout_begin_object(&j, NULL);
-            jsonout_string(&j, "path", path);
-            jsonout_int(&j, "bytes", bytes);
-            jsonout_string(&j, "sha256", sha);
-            jsonout_end_object(&j);
-        }
-    }
-    jsonout_end_array(&j);
-    if (s) {
-        jsonout_free(&j);
-        return s;
-    }
-    return finish(&j, json);
+    cJSON *list = cJSON_CreateArray();
+    Status s = add_input(list, o->tokenizer_path, newest_unix);
+    for (int i = 0; i < o->mixture->n_sources; i++)
+        for (int k = 0; k < o->mixture->sources[i].n_files && !s; k++)
+            s = add_input(list, o->mixture->sources[i].files[k], newest_unix);
+    if (!s)
+        s = json_to_text(json, &list, JSON_INLINE, "what the shards are made from");
+    cJSON_Delete(list);
+    return s;
 }
 
 /* ---------------------------------------------------------------- what differs */
+
+typedef struct Stale {
+    const Json *here; /* the whole description */
+    char *out;        /* the sentence */
+    size_t n;
+    bool found;
+} Stale;
 
 static void show(char *out, size_t n, const Json *v)
 {
@@ -161,11 +147,13 @@ static void show(char *out, size_t n, const Json *v)
         snprintf(out, n, "%s", v->string);
     else if (v->kind == JSON_INT)
         snprintf(out, n, "%" PRId64, v->integer);
+    else if (v->kind == JSON_REAL)
+        snprintf(out, n, "%.15g", v->real);
     else
         snprintf(out, n, "%s", json_kind_name(v->kind));
 }
 
-static const Json *at(const Json *array, size_t i)
+static const Json *at(const Json *array, int i)
 {
     const Json *v = array ? array->child : NULL;
     while (v && i--)
@@ -173,79 +161,44 @@ static const Json *at(const Json *array, size_t i)
     return v;
 }
 
-static const char *path_of(const Json *file)
+/* The first difference is the one that is told. */
+static Status tell(void *arg, const char *path, const Json *there, const Json *here)
 {
-    const Json *p = json_get(file, "path");
-    return p && p->kind == JSON_STRING ? p->string : "";
-}
-
-/* False when the sources are alike. */
-static bool sources_differ(const Json *there, const Json *here, char *out, size_t n)
-{
-    if (!there || !here || there->length != here->length) {
-        snprintf(out, n, "the mixture has other sources");
-        return true;
+    Stale *s = arg;
+    char was[256], is[256], file[PATH_MAX];
+    int i = 0, k = 0, end = 0;
+    if (s->found)
+        return OK;
+    s->found = true;
+    show(was, sizeof was, there);
+    show(is, sizeof is, here);
+    bool inside = sscanf(path, "sources[%d].%n", &i, &end) == 1 && end;
+    if (inside && sscanf(path, "sources[%d].files[%d].%n", &i, &k, &end) == 2) {
+        show(file, sizeof file, json_get(at(json_get(at(json_get(s->here, "sources"), i), "files"), k), "path"));
+        snprintf(s->out, s->n, strcmp(path + end, "path") ? "%s changed" : "%s was not among the inputs", file);
+    } else if (inside && !strcmp(path + end, "files")) {
+        snprintf(s->out, s->n, "the mixture's sources[%d] has other files", i);
+    } else if (!strcmp(path, "sources")) {
+        snprintf(s->out, s->n, "the mixture has other sources");
+    } else if (!strcmp(path, "tokenizer_sha256")) {
+        snprintf(s->out, s->n, "the tokenizer changed");
+    } else if (sscanf(path, "model.tokens.task[%d]", &i) == 1) {
+        snprintf(s->out, s->n, "model.tokens.task.%s was %s, is %s", TASK_NAMES[i % N_TASKS], was, is);
+    } else {
+        snprintf(s->out, s->n, "%s%s was %s, is %s", inside ? "the mixture's " : "", path, was, is);
     }
-    static const char *const KEYS[] = {"name", "image_root", "task", "max"};
-    for (size_t i = 0; i < here->length; i++) {
-        const Json *a = at(there, i), *b = at(here, i), *fa = json_get(a, "files"), *fb = json_get(b, "files");
-        for (size_t k = 0; k < sizeof KEYS / sizeof *KEYS; k++) {
-            char was[256], is[256];
-            show(was, sizeof was, json_get(a, KEYS[k]));
-            show(is, sizeof is, json_get(b, KEYS[k]));
-            if (strcmp(was, is)) {
-                snprintf(out, n, "the mixture's sources[%zu].%s was %s, is %s", i, KEYS[k], was, is);
-                return true;
-            }
-        }
-        if (!fa || !fb || fa->length != fb->length) {
-            snprintf(out, n, "the mixture's sources[%zu] has other files", i);
-            return true;
-        }
-        for (size_t k = 0; k < fb->length; k++) {
-            const Json *x = at(fa, k), *y = at(fb, k);
-            bool same_path = !strcmp(path_of(x), path_of(y));
-            const Json *bx = json_get(x, "bytes"), *by = json_get(y, "bytes"), *mx = json_get(x, "mtime_ns"), *my = json_get(y, "mtime_ns");
-            if (same_path && bx && by && mx && my && bx->integer == by->integer && mx->integer == my->integer)
-                continue;
-            snprintf(out, n, same_path ? "%s changed" : "%s was not among the inputs", path_of(y));
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool members_differ(const Json *there, const Json *here, char *out, size_t n)
-{
-    for (const Json *b = here->child; b; b = b->next) {
-        const Json *a = json_get(there, b->key);
-        char was[256], is[256];
-        if (!strcmp(b->key, "sources"))
-            continue;
-        for (size_t i = 0; b->kind == JSON_ARRAY && i < b->length; i++) {
-            show(was, sizeof was, at(a, i));
-            show(is, sizeof is, at(b, i));
-            if (strcmp(was, is)) {
-                snprintf(out, n, "%s.%s was %s, is %s", b->key, TASK_NAMES[i % N_TASKS], was, is);
-                return true;
-            }
-        }
-        show(was, sizeof was, a);
-        show(is, sizeof is, b);
-        if (b->kind != JSON_ARRAY && strcmp(was, is)) {
-            snprintf(out, n, strstr(b->key, "sha256") ? "the tokenizer changed" : "%s was %s, is %s", b->key, was, is);
-            return true;
-        }
-    }
-    return sources_differ(json_get(there, "sources"), json_get(here, "sources"), out, n);
+    return OK;
 }
 
 void made_difference(const char *there, const char *here, char *out, size_t n)
 {
     JsonDoc *a = NULL, *b = NULL;
     snprintf(out, n, "they were made from something else");
-    if (!json_parse(&a, there, strlen(there), "manifest.jsonl") && !json_parse(&b, here, strlen(here), "here"))
-        members_differ(json_root(a), json_root(b), out, n);
+    if (!json_parse(&a, there, strlen(there), "manifest.jsonl") && !json_parse(&b, here, strlen(here), "here")) {
+        Stale s = {.here = json_root(b), .out = out, .n = n};
+        Status ignored = json_compare(json_root(a), json_root(b), tell, &s);
+        (void)ignored; /* tell does not fail */
+    }
     json_free(&a);
     json_free(&b);
 }

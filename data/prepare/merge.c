@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 
@@ -56,25 +56,15 @@ static Status read_row(Merge *m, int64_t k)
 static Status write_bad(Merge *m, Reject why, const char *path, const char *message)
 {
     const MixtureSource *source = &m->o->mixture->sources[m->row.index.source];
-    JsonOut j = {0};
-    jsonout_begin_object(&j, NULL);
-    jsonout_begin_object(&j, "bad_row");
-    jsonout_string(&j, "file", source->files[m->row.file]);
-    jsonout_int(&j, "row", m->row.row);
-    jsonout_string(&j, "id", m->words);
-    jsonout_string(&j, "path", path);
-    jsonout_string(&j, "reason", reject_name(why));
-    jsonout_string(&j, "message", message);
-    jsonout_end_object(&j);
-    jsonout_end_object(&j);
-    Status s = OK;
-    if (j.failed)
-        s = fail(ERR_NOMEM, "no memory for the line of a bad row");
-    else if (fprintf(m->bad, "%s\n", j.text) < 0)
-        s = fail(ERR_IO, "%s/bad.jsonl: writing: %s", m->files->folder, strerror(errno));
-    jsonout_free(&j);
+    cJSON *line = cJSON_CreateObject(), *row = cJSON_AddObjectToObject(line, "bad_row");
+    cJSON_AddStringToObject(row, "file", source->files[m->row.file]);
+    json_add_int(row, "row", m->row.row);
+    cJSON_AddStringToObject(row, "id", m->words);
+    cJSON_AddStringToObject(row, "path", path);
+    cJSON_AddStringToObject(row, "reason", reject_name(why));
+    cJSON_AddStringToObject(row, "message", message);
     m->files->totals.bad++;
-    return s;
+    return json_print(m->bad, &line, JSON_LINE, "bad.jsonl");
 }
 
 /* A row with a bad picture is bad, whatever else it is; the first one is named. */

@@ -1,14 +1,13 @@
 /* pictures.list beside the shards: size and time of every picture file that the mixture names, so that a picture put in place later, or
  * exchanged, makes the shards stale. MAGIC, then for each: PictureEntry, its root when that differs from the one before, its path. */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "data/prepare/parts.h"
 
 #define MAGIC "GENLLAVA PICTURES 1\n"
+static const char NAME[] = "pictures.list";
 
 typedef struct PictureEntry {
     int64_t bytes, mtime_ns;
@@ -35,23 +34,11 @@ static Status write_entries(FILE *out, const ScanFiles *scan)
 
 Status pictures_write(const ScanFiles *scan, const char *folder)
 {
-    char path[PATH_MAX], tmp[PATH_MAX];
-    snprintf(path, sizeof path, "%s/pictures.list", folder);
-    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp.%d", path, (int)getpid()) >= sizeof tmp)
-        return fail(ERR_CREATE, "%s: the name is too long", path);
-    FILE *f = fopen(tmp, "we");
-    if (!f)
-        return fail(errno == ENOSPC ? ERR_IO : ERR_CREATE, "%s: %s", tmp, strerror(errno));
-    Status s = write_entries(f, scan);
-    if (!s && (fflush(f) || ferror(f) || fsync(fileno(f))))
-        s = fail(ERR_IO, "%s: writing: %s", tmp, strerror(errno));
-    if (fclose(f) && !s)
-        s = fail(ERR_IO, "%s: writing: %s", tmp, strerror(errno));
-    if (!s && rename(tmp, path))
-        s = fail(ERR_IO, "%s: renaming: %s", tmp, strerror(errno));
-    if (s)
-        unlink(tmp);
-    return s ? s : file_sync_folder(folder);
+    char path[PATH_MAX];
+    FileDraft d;
+    TRY(file_draft(&d, file_join(path, folder, NAME)));
+    TRY(file_publish(&d, write_entries(d.out, scan)));
+    return file_sync_folder(folder);
 }
 
 /* False at the end or when the list is damaged (*bad). */
@@ -76,9 +63,8 @@ static bool next_entry(FILE *f, PictureInfo *info, char root[PATH_MAX], char pat
 Status pictures_check(const char *folder, char *changed, size_t n)
 {
     char list[PATH_MAX], root[PATH_MAX] = "", path[PATH_MAX] = "", magic[sizeof MAGIC] = "";
-    snprintf(list, sizeof list, "%s/pictures.list", folder);
     *changed = 0;
-    FILE *f = fopen(list, "re");
+    FILE *f = fopen(file_join(list, folder, NAME), "re");
     if (!f || fread(magic, 1, strlen(MAGIC), f) != strlen(MAGIC) || strcmp(magic, MAGIC)) {
         snprintf(changed, n, "%s is missing or damaged", list);
         if (f)

@@ -1,14 +1,11 @@
 #include "data/prepare/prepare.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "data/formats/lock.h"
 #include "data/prepare/parts.h"
@@ -31,15 +28,12 @@ static Status shards_are_there(const Journal *m, const char *folder, bool *fresh
     for (int64_t i = 0; i < m->n_shards; i++) {
         char path[PATH_MAX];
         const JournalShard *s = journal_shard(m, i);
-        struct stat st;
         *fresh = s != NULL;
         if (!s) {
             snprintf(why_text, sizeof why_text, "shard %" PRId64 " of %" PRId64 " was not finished", i, m->n_shards);
             return OK;
         }
-        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, s->file) >= sizeof path)
-            return fail(ERR_CREATE, "%s: the name is too long", folder);
-        *fresh = !stat(path, &st);
+        *fresh = file_exists(file_join(path, folder, s->file));
         if (!*fresh) {
             snprintf(why_text, sizeof why_text, "%s is missing", s->file);
             return OK;
@@ -102,21 +96,13 @@ Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why)
 
 /* ---------------------------------------------------------------- the scan, and where it lies */
 
-static Status scan_folder(const PrepareOptions *o, char out[PATH_MAX])
-{
-    if ((size_t)snprintf(out, PATH_MAX, "%s/.scan", o->out) >= PATH_MAX - 32)
-        return fail(ERR_CREATE, "%s: the name is too long", o->out);
-    return OK;
-}
-
 static const char COMPLETE[] = "%64s %" SCNd64 " %" SCNd64 " %" SCNd64 " %d\n";
 
 /* A finished scan of exactly this, left by a run that was killed while it wrote shards. */
 static bool scan_is_complete(const char *folder, const char *config, ScanTotals *t)
 {
-    char path[PATH_MAX + 16], found[65] = "";
-    snprintf(path, sizeof path, "%s/complete", folder);
-    FILE *f = fopen(path, "re");
+    char path[PATH_MAX], found[65] = "";
+    FILE *f = fopen(file_join(path, folder, "complete"), "re");
     bool ok = f && fscanf(f, COMPLETE, found, &t->good, &t->bad, &t->pictures, &t->jobs) == 5 && !strcmp(found, config) && t->jobs >= 1 &&
               t->jobs <= PREPARE_MAX_JOBS;
     if (f)
@@ -154,27 +140,24 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
 
 /* ---------------------------------------------------------------- tidying */
 
-/* Removes temporary files, and with `all` every shard that the journal does not name. Only names that prepare itself gives. */
-static Status tidy(const char *folder, const Journal *m, bool shards_too)
+typedef struct Tidy {
+    const char *folder;
+    const Journal *m; /* NULL: whole shards stay */
+} Tidy;
+
+static Status tidy_name(void *arg, const char *name)
 {
-    DIR *d = opendir(folder);
-    if (!d)
-        return fail(ERR_IO, "%s: %s", folder, strerror(errno));
-    Status s = OK;
-    for (struct dirent *e; !s && (e = readdir(d));) {
-        int64_t k, n;
-        const char *rest = shard_read_name(e->d_name, &k, &n);
-        bool shard = rest;
-        bool ours = shard || !strncmp(e->d_name, "manifest.jsonl", 14) || !strncmp(e->d_name, "pictures.list", 13);
-        bool temporary = ours && strstr(e->d_name, ".tmp.");
-        const JournalShard *j = shard && m ? journal_shard(m, k) : NULL;
-        bool foreign = shards_too && shard && !*rest && (!j || strcmp(j->file, e->d_name));
-        if ((temporary || foreign) && unlinkat(dirfd(d), e->d_name, 0) && errno != ENOENT)
-            s = fail(ERR_IO, "%s/%s: cannot be removed: %s", folder, e->d_name, strerror(errno));
-    }
-    closedir(d);
-    return s;
+    const Tidy *t = arg;
+    int64_t k, n;
+    char path[PATH_MAX];
+    const char *rest = shard_read_name(name, &k, &n);
+    const JournalShard *j = rest && t->m ? journal_shard(t->m, k) : NULL;
+    bool temporary = rest && !strncmp(rest, ".tmp.", 5), foreign = rest && !*rest && t->m && (!j || strcmp(j->file, name));
+    return temporary || foreign ? file_remove(file_join(path, t->folder, name)) : OK;
 }
+
+/* Removes temporary shards, and with a journal every shard that it does not name. Only names that prepare itself gives. */
+static Status tidy(const char *folder, const Journal *m) { return file_list(folder, tidy_name, &(Tidy){folder, m}); }
 
 static void drop_beyond(Journal *m)
 {
@@ -215,9 +198,9 @@ static bool all_stand(const Journal *m, const char *folder)
         const JournalShard *s = journal_shard(m, i);
         char path[PATH_MAX], sha[65];
         int64_t bytes;
-        if (!s || (size_t)snprintf(path, sizeof path, "%s/%s", folder, s->file) >= sizeof path)
+        if (!s)
             return false;
-        if (sha256_file(path, sha, &bytes) || bytes != s->bytes || strcmp(sha, s->sha256)) {
+        if (sha256_file(file_join(path, folder, s->file), sha, &bytes) || bytes != s->bytes || strcmp(sha, s->sha256)) {
             log_info("%s is damaged and is made again", path);
             return false;
         }
@@ -230,7 +213,7 @@ static Status after_failure(Status s, const char *folder, bool whole)
 {
     char sentence[4096];
     snprintf(sentence, sizeof sentence, "%s", status_message());
-    if (whole ? file_remove(folder) : tidy(folder, NULL, false))
+    if (whole ? file_remove(folder) : tidy(folder, NULL))
         log_warn("%s", status_message());
     return fail(s, "%s", sentence);
 }
@@ -266,7 +249,7 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
         s = judge(o, m);
     if (!s) {
         drop_beyond(m);
-        s = tidy(o->out, m, true);
+        s = tidy(o->out, m);
     }
     if (!s)
         s = build_shards(o, &scan, m);
@@ -285,7 +268,7 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
     Journal m;
     bool found, fresh = false;
     char config[65], *made_from = NULL, scan_at[PATH_MAX];
-    TRY(scan_folder(o, scan_at));
+    file_join(scan_at, o->out, ".scan");
     TRY(describe(o, config, &made_from));
     Status s = journal_read(&m, o->out, &found);
     if (!s)
@@ -293,8 +276,8 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
     if (!s && !fresh)
         log_info("preparing %s: %s", o->out, why_text);
     if (!s && fresh && all_stand(&m, o->out)) {
-        s = tidy(o->out, &m, true);
-        if (!s && !access(scan_at, F_OK)) /* a kill came before the last two events */
+        s = tidy(o->out, &m);
+        if (!s && file_exists(scan_at)) /* a kill came before the last two events */
             s = journal_write(&m, o->out, NULL);
         if (!s)
             s = file_remove(scan_at);

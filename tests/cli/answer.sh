@@ -23,6 +23,13 @@ lines() { [ "$(wc -l < "$dir/answers/$1")" -eq "$2" ] || fail "$3: $1 holds $(ca
 run 0 "$generate" --help
 grep -qF '  --image FILE…             the pictures' "$dir/out" || fail "--image FILE… is not aligned with the others"
 
+# A conversation: a question a line, each answered after those before it.
+run 0 "$generate" --config "$dir/run.json" --max-new-tokens 4 --ask "What is it?"
+cp "$dir/out" "$dir/asked"
+printf '\nWhat is it?\r\n\nWhy?' > "$dir/said"
+run 0 "$generate" --config "$dir/run.json" --max-new-tokens 4 --chat < "$dir/said"
+[ "$(wc -l < "$dir/out")" -eq 2 ] && head -1 "$dir/out" | cmp -s - "$dir/asked" || fail "--chat answers $(cat "$dir/out")"
+
 # Lines and an array, with and without a byte-order mark and blank lines in front, are the same questions.
 row() { printf '{"id": "%s", "ask": "What is it?", "image": "%s"}' "$1" "$2"; }
 { row a "$images/rgb.png"; echo; echo; row b "$images/rgb.jpg"; echo; } > "$dir/lines"

@@ -53,7 +53,6 @@ extern "C" {
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
 void *__real_mmap(void *p, size_t n, int protection, int flags, int fd, off_t offset);
-ssize_t __real___getdelim(char **line, size_t *n, int delimiter, FILE *f);
 void *__real__Znwm(size_t n);
 
 void *__wrap_calloc(size_t n, size_t size) { return refuse() ? nullptr : __real_calloc(n, size); }
@@ -62,9 +61,6 @@ void *__wrap_mmap(void *p, size_t n, int protection, int flags, int fd, off_t of
 {
     return refuse() ? MAP_FAILED : __real_mmap(p, n, protection, flags, fd, offset);
 }
-ssize_t __wrap___getdelim(char **line, size_t *n, int delimiter, FILE *f) { return refuse() ? -1 : __real___getdelim(line, n, delimiter, f); }
-ssize_t __wrap_getdelim(char **line, size_t *n, int delimiter, FILE *f) { return __wrap___getdelim(line, n, delimiter, f); }
-ssize_t __wrap_getline(char **line, size_t *n, FILE *f) { return __wrap___getdelim(line, n, '\n', f); }
 void *__wrap__Znwm(size_t n)
 {
     if (refuse())
