@@ -1,4 +1,5 @@
-/* Text generation: the layers of training with recording off and a key/value cache. Memory of a pass is measured on the null backend first. */
+/* Text generation: the layers of training with recording off and a key/value cache. Memory of a pass is measured on the null backend first.
+ */
 #include <inttypes.h>
 
 #include "train/models/parts.h"
@@ -15,7 +16,7 @@ struct Decoder {
     Runner measure, real;
     KvCache cache;
     void *cache_memory, *keep_memory, *scratch_memory;
-    float *logits; /* [V+R] */
+    float *logits;             /* [V+R] */
     int32_t *ids, *pos, *item; /* [capacity] */
 };
 
@@ -44,7 +45,8 @@ static size_t cache_bytes(const Decoder *d) { return 2 * (size_t)d->g->llm.confi
 
 static Status create_cache(Decoder *d)
 {
-    TRY_IN(d->backend->mem_create(d->backend, cache_bytes(d), &d->cache_memory), "key/value cache of %" PRId64 " positions", d->cache.capacity);
+    TRY_IN(d->backend->mem_create(d->backend, cache_bytes(d), &d->cache_memory), "key/value cache of %" PRId64 " positions",
+           d->cache.capacity);
     for (size_t i = 0; i < (size_t)d->g->llm.config.layers; i++) {
         d->cache.k[i] = (char *)d->cache_memory + 2 * i * layer_bytes(d);
         d->cache.v[i] = (char *)d->cache.k[i] + layer_bytes(d);
@@ -107,7 +109,6 @@ static Status pass(Decoder *d, Runner *r, const Batch *b)
     r->keep.peak = r->scratch.peak = 0;
     KvCache cache = d->cache;
     int32_t now = (int32_t)cache.length + b->n_tokens, last = b->n_tokens - 1;
-    cache.iota = tape_iota(t, b->n_tokens);
     cache.length_now = tape_ints(t, &now, 1);
     Tensor *x = genllava_states(t, d->g, b, &cache);
     Tensor *hs = mistral_norm(t, &d->g->llm, nn_gather_rows(t, x, tape_ints(t, &last, 1), 1));
@@ -166,8 +167,17 @@ Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *
         d->pos[i] = (int32_t)i;
     d->cache.length = 0;
     const int32_t cu[2] = {0, (int32_t)length};
-    Batch b = {.n_segments = 1, .n_tokens = (int32_t)length, .n_images = n_images, .max_segment = (int32_t)length, .cu = cu, .id = d->ids, .pos = d->pos,
-               .item = d->item, .image_height = d->g->sizes.image_height, .image_width = d->g->sizes.image_width, .pixels = pixels};
+    Batch b = {.n_segments = 1,
+               .n_tokens = (int32_t)length,
+               .n_images = n_images,
+               .max_segment = (int32_t)length,
+               .cu = cu,
+               .id = d->ids,
+               .pos = d->pos,
+               .item = d->item,
+               .image_height = d->g->sizes.image_height,
+               .image_width = d->g->sizes.image_width,
+               .pixels = pixels};
     return measured_pass(d, &b);
 }
 

@@ -9,7 +9,7 @@
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096 };
 
 const char *const MISTRAL_LINEAR_NAME[N_LINEARS] = {
-    [LIN_K] = "self_attn.k_proj", [LIN_Q] = "self_attn.q_proj", [LIN_V] = "self_attn.v_proj",    [LIN_O] = "self_attn.o_proj",
+    [LIN_K] = "self_attn.k_proj", [LIN_Q] = "self_attn.q_proj", [LIN_V] = "self_attn.v_proj", [LIN_O] = "self_attn.o_proj",
     [LIN_GATE] = "mlp.gate_proj", [LIN_UP] = "mlp.up_proj",     [LIN_DOWN] = "mlp.down_proj",
 };
 
@@ -66,10 +66,11 @@ static void read_heads(HfConfig *f, MistralConfig *c)
     c->kv_heads = hf_int(f, o, "num_key_value_heads", named ? c->heads : 8, 1, SIZE_MAX_DIM);
     c->head_dim = hf_int(f, o, "head_dim", c->hidden / c->heads, 1, SIZE_MAX_DIM);
     if (c->heads % c->kv_heads)
-        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads", "is %" PRId64 ", not a multiple of the %" PRId64 " key/value heads",
-                  c->heads, c->kv_heads);
+        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
+                  "is %" PRId64 ", not a multiple of the %" PRId64 " key/value heads", c->heads, c->kv_heads);
     if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > ATTENTION_MAX_HEAD_DIM)
-        hf_refuse(f, json_get(o, "head_dim"), "head_dim", "is %" PRId64 ", expected an even number from 2 to %d", c->head_dim, ATTENTION_MAX_HEAD_DIM);
+        hf_refuse(f, json_get(o, "head_dim"), "head_dim", "is %" PRId64 ", expected an even number from 2 to %d", c->head_dim,
+                  ATTENTION_MAX_HEAD_DIM);
 }
 
 static void read_config(HfConfig *f, MistralConfig *c)
@@ -112,21 +113,27 @@ typedef struct Declare {
 
 static Param *matrix(const Declare *d, const char *name, int64_t rows, int64_t cols)
 {
-    return params_declare(d->p, &(ParamSpec){.name = name, .module = MODULE_LLM, .trainable = d->trainable, .decay = true, .init = INIT_NORMAL,
-                                             .init_scale = d->std, .n_dims = 2, .shape = {rows, cols}});
+    return params_declare(d->p, &(ParamSpec){.name = name,
+                                             .module = MODULE_LLM,
+                                             .trainable = d->trainable,
+                                             .decay = true,
+                                             .init = INIT_NORMAL,
+                                             .init_scale = d->std,
+                                             .n_dims = 2,
+                                             .shape = {rows, cols}});
 }
 
 static Param *norm_weight(const Declare *d, const char *name, int64_t n)
 {
-    return params_declare(d->p, &(ParamSpec){.name = name, .module = MODULE_LLM, .trainable = d->trainable, .init = INIT_ONE, .n_dims = 1,
-                                             .shape = {n}});
+    return params_declare(
+        d->p, &(ParamSpec){.name = name, .module = MODULE_LLM, .trainable = d->trainable, .init = INIT_ONE, .n_dims = 1, .shape = {n}});
 }
 
 static void declare_layer(const Declare *d, const MistralConfig *c, int64_t i, MistralLayer *l)
 {
     const int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const int64_t shape[N_LINEARS][2] = {
-        [LIN_K] = {kv, c->hidden},      [LIN_Q] = {q, c->hidden},      [LIN_V] = {kv, c->hidden},     [LIN_O] = {c->hidden, q},
+        [LIN_K] = {kv, c->hidden},       [LIN_Q] = {q, c->hidden},      [LIN_V] = {kv, c->hidden},       [LIN_O] = {c->hidden, q},
         [LIN_GATE] = {c->ff, c->hidden}, [LIN_UP] = {c->ff, c->hidden}, [LIN_DOWN] = {c->hidden, c->ff},
     };
     char name[WEIGHT_NAME_MAX];
@@ -228,8 +235,7 @@ static Tensor *attend(Tape *t, const LayerArg *a, Tensor *kqv, const AttentionSp
     const KvCache *c = a->cache;
     if (!c)
         return nn_attention(t, kqv, spec, a->rows);
-    KvLayer layer = {.capacity = c->capacity, .length = c->length, .k = c->k[a->index], .v = c->v[a->index], .iota = c->iota,
-                     .length_now = c->length_now};
+    KvLayer layer = {.capacity = c->capacity, .length = c->length, .k = c->k[a->index], .v = c->v[a->index], .length_now = c->length_now};
     return nn_attention_cached(t, kqv, spec, a->rows, &layer);
 }
 
@@ -240,7 +246,11 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     const LayerArg *a = arg;
     const MistralConfig *c = &a->m->config;
     const Linear *lin = a->layer->lin;
-    const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .window = c->window, .causal = true,
+    const AttentionSpec spec = {.heads = c->heads,
+                                .kv_heads = c->kv_heads,
+                                .head_dim = c->head_dim,
+                                .window = c->window,
+                                .causal = true,
                                 .scale = 1 / sqrt((double)c->head_dim)};
     Tensor *x = in[0], *mid = NULL; /* mid: the residual between attention and MLP */
     Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL);

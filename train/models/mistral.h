@@ -46,8 +46,7 @@ MUST_USE Status mistral_draw(Mistral *m, Params *p, uint64_t seed);
 /* Keys and values of the positions so far, per layer [capacity, kv_heads, head_dim] in the compute type. */
 typedef struct KvCache {
     int64_t capacity, length;
-    void **k, **v;            /* [layers] */
-    const int32_t *iota;      /* 0, 1, …: as many as rows of the pass */
+    void **k, **v;             /* [layers] */
     const int32_t *length_now; /* device [1]: length after this pass */
 } KvCache;
 

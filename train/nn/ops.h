@@ -19,7 +19,6 @@
 void *tape_host(Tape *t, size_t n_bytes);
 /* Copies host ints (NULL: only reserves) to the device; valid until tape_reset. */
 const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n);
-const int32_t *tape_iota(Tape *t, int64_t n); /* 0 … n-1 */
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n);
 
 /* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone, which calls the same
@@ -77,12 +76,11 @@ Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const Pack
  * kv [rows_k, 2·kv_heads·head_dim]: keys, values side by side. Causal only where rows_k is rows_q. */
 Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *spec, const PackedRows *rows_q, const PackedRows *rows_k);
 
-/* The same while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
+/* nn_attention while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
  * [capacity, kv_heads, head_dim] behind those of earlier positions. More than one row only at length 0. */
 typedef struct KvLayer {
     int64_t capacity, length;
     void *k, *v;
-    const int32_t *iota;       /* 0, 1, … n_rows-1 */
     const int32_t *length_now; /* [1]: length + n_rows */
 } KvLayer;
 Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache);

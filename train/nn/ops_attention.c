@@ -195,7 +195,7 @@ Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *
 static void remember(Tape *t, const Tensor *kqv, int64_t from, int64_t width, const KvLayer *cache, void *to)
 {
     RUN(t, rows_gather, RowsGather, .n = tensor_rows(kqv), .cols = width, .lds = tensor_ld(kqv), .ldy = width, .src_type = t->compute,
-        .y_type = t->compute, .index = cache->iota, .src = (char *)kqv->data + tape_size(t, from),
+        .y_type = t->compute, .index = tape_index(t, tensor_rows(kqv)), .src = (char *)kqv->data + tape_size(t, from),
         .y = (char *)to + tape_size(t, cache->length * width));
 }
 

@@ -180,7 +180,7 @@ static bool read_input(Tape *t, const char *op, Tensor *x, const Linear *lin, in
     const Joint *joint = joint_of(lin, n);
     if (joint && t->walking) {
         tape_wants_room(t, x, joint->r);
-        t->index_wanted = tensor_rows(x) > t->index_wanted ? tensor_rows(x) : t->index_wanted;
+        tape_index(t, tensor_rows(x));
     }
     return true;
 }

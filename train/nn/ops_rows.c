@@ -2,14 +2,6 @@
 #include "train/nn/ops.h"
 
 const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n) { return tape_upload(t, host, (size_t)n * sizeof *host); }
-const int32_t *tape_iota(Tape *t, int64_t n)
-{
-    int32_t *host = tape_host(t, (size_t)n * sizeof *host);
-    for (int64_t i = 0; host && i < n; i++)
-        host[i] = (int32_t)i;
-    return host ? tape_ints(t, host, n) : NULL;
-}
-
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n) { return tape_upload(t, host, (size_t)n); }
 
 /* ---------------------------------------------------------------- embedding */
@@ -22,15 +14,15 @@ typedef struct EmbedNode {
 static void gather(Tape *t, int64_t n, const int32_t *index, const Tensor *src, Tensor *y)
 {
     int64_t cols = tensor_cols(y);
-    RUN(t, rows_gather, RowsGather, .n = n, .cols = cols, .lds = cols, .ldy = cols, .src_type = src->type, .y_type = y->type, .index = index,
-        .src = src->data, .y = y->data);
+    RUN(t, rows_gather, RowsGather, .n = n, .cols = cols, .lds = cols, .ldy = cols, .src_type = src->type, .y_type = y->type,
+        .index = index, .src = src->data, .y = y->data);
 }
 
 static void scatter(Tape *t, int64_t n, const int32_t *index, const void *x, int64_t ldx, Tensor *dst, void *to, bool accumulate)
 {
     int64_t cols = tensor_cols(dst);
-    RUN(t, rows_scatter, RowsScatter, .n = n, .n_dst = tensor_rows(dst), .cols = cols, .ldx = ldx, .ldd = tensor_grad_ld(dst), .x_type = t->compute,
-        .dst_type = dst->grad_type, .index = index, .x = x, .dst = to, .accumulate = accumulate);
+    RUN(t, rows_scatter, RowsScatter, .n = n, .n_dst = tensor_rows(dst), .cols = cols, .ldx = ldx, .ldd = tensor_grad_ld(dst),
+        .x_type = t->compute, .dst_type = dst->grad_type, .index = index, .x = x, .dst = to, .accumulate = accumulate);
 }
 
 static Status embed_bwd(Tape *t, Node *self)
@@ -111,8 +103,8 @@ static Status patch_bwd(Tape *t, Node *self)
     ArenaMark mark = arena_mark(t->scratch);
     if (dw)
         RUN(t, matmul, Matmul, .m = d, .n = cols, .k = rows, .a_type = t->compute, .b_type = t->compute, .c_type = s->w->t.grad_type,
-            .a_trans = true, .accumulate = more, .lda = d, .ldb = cols, .ldc = cols, .a = dy, .b = patches(t, &s->spec, rows, cols), .c = dw,
-            .alpha = 1);
+            .a_trans = true, .accumulate = more, .lda = d, .ldb = cols, .ldc = cols, .a = dy, .b = patches(t, &s->spec, rows, cols),
+            .c = dw, .alpha = 1);
     arena_release(t->scratch, mark);
     return t->status;
 }

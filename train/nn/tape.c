@@ -149,10 +149,17 @@ void *tape_upload(Tape *t, const void *host, size_t n_bytes)
 
 const int32_t *tape_index(Tape *t, int64_t n)
 {
-    if (t->n_index < n) {
-        t->index = tape_iota(t, n);
-        t->n_index = t->index ? n : 0;
+    if (t->walking) {
+        t->index_wanted = n > t->index_wanted ? n : t->index_wanted;
+        return NULL;
     }
+    if (t->n_index >= n)
+        return t->index;
+    int32_t *host = tape_host(t, (size_t)n * sizeof *host);
+    for (int64_t i = 0; host && i < n; i++)
+        host[i] = (int32_t)i;
+    t->index = host ? tape_ints(t, host, n) : NULL;
+    t->n_index = t->index ? n : 0;
     return t->index;
 }
 
