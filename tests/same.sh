@@ -27,8 +27,8 @@ fetch() { # COMMIT
 make_runs() { # TREE BUILD OUT
     rm -rf "$same/work" "$3"
     mkdir -p "$same/work" "$3/status" || exit 73
-    SAME_BUILD=$(realpath "$2") SAME_OUT=$3 SAME_WORK=$same/work SAME_ISAS=$isas
-    export SAME_BUILD SAME_OUT SAME_WORK SAME_ISAS
+    SAME_BUILD=$(realpath "$2") SAME_OUT=$3
+    export SAME_BUILD SAME_OUT
     sh "$here/same/inputs.sh" "$1" "$same/work/in" || exit 70
     sh "$here/same/runs.sh" list > "$3/list" || exit 70
     xargs -P "$(nproc)" -L 1 sh "$here/same/runs.sh" one < "$3/list"
@@ -37,18 +37,32 @@ make_runs() { # TREE BUILD OUT
 
 # The instruction sets that this machine has, as the reference says; what it lacks is said and left out.
 find_isas() { # TREE BUILD
-    isas=
+    SAME_ISAS= SAME_WORK=$same/work
     for isa in avx2 avx512 avx512bf16; do
         probe="--config $1/tests/fixtures/parity/plain/config.json --set save.dir=$same/probe --set device=cpu --dry-run"
         GENLLAVA_ISA=$isa "$2/train" $probe > "$same/said" 2>&1
         code=$?
         case $code in
-        0) isas="$isas $isa" ;;
+        0) SAME_ISAS="$SAME_ISAS $isa" ;;
         69) echo "same: this machine has no $isa; those runs are left out" ;;
         *) echo "same: the reference cannot make a dry run with $isa: exit $code" >&2; cat "$same/said" >&2; exit 70 ;;
         esac
     done
-    [ -n "$isas" ] || { echo "same: this machine has none of the instruction sets" >&2; exit 70; }
+    [ -n "$SAME_ISAS" ] || { echo "same: this machine has none of the instruction sets" >&2; exit 70; }
+    export SAME_ISAS SAME_WORK
+}
+
+# What EXCEPT names must be there.
+check_except() {
+    set -f
+    for pattern in ${EXCEPT:-}; do
+        for known in runs $(sh "$here/same/runs.sh" classes) $(sh "$here/same/runs.sh" list | cut -d' ' -f1); do
+            case $known in $pattern) continue 2 ;; esac
+        done
+        echo "same: EXCEPT: $pattern is no class and no run; classes are runs $(sh "$here/same/runs.sh" classes)" >&2
+        exit 2
+    done
+    set +f
 }
 
 compare() { # REFERENCE
@@ -58,8 +72,9 @@ compare() { # REFERENCE
         [ -x "$build/$program" ] && [ -x "$1/build/$program" ] || { echo "same: $program is not built on both sides" >&2; exit 70; }
     done
     find_isas "$1" "$1/build"
+    check_except
     # The reference's runs stay until the commit, the build, the runs or the machine are others.
-    key="$(basename "$1") $isas $(cat "$here"/same.sh "$here"/same/* | cksum) $(cd "$1/build" && cat $PROGRAMS | cksum)"
+    key="$(basename "$1") $SAME_ISAS $(cat "$here"/same.sh "$here"/same/* | cksum) $(cd "$1/build" && cat $PROGRAMS | cksum)"
     if [ "$(cat "$same/out-ref/key" 2> /dev/null)" != "$key" ]; then
         make_runs "$1" "$1/build" "$same/out-ref"
         if grep -qv '^0$' "$same"/out-ref/status/*; then

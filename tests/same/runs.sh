@@ -8,8 +8,8 @@
 set -u
 export LC_ALL=C TZ=UTC
 here=$(dirname "$0")
-CLASSES='dump-cpu dump-cuda log checkpoint settings resume samples shards shard-notes pixels report shard-bytes answers scores inspect
-    plan memory'
+CLASSES='dump-cpu dump-cuda log checkpoint settings resume samples shards shard-notes pixels report shard-bytes answers scores inspect'
+CLASSES="$CLASSES plan memory"
 
 # ---------------------------------------------------------------- what is compared of a JSON file
 # Keys that may differ: times, versions, and the size and hash of files that are compared themselves. No path differs, since both sides run
