@@ -285,8 +285,8 @@ mutations: $(CUDA_HOST_TEST)
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' \
 		$(CUDA_HOST_TEST) $(if $(M),-- $(M))
 
-#: make same        proves that a refactoring changed no number: REF=commit is built beside this tree and both make the same runs, whose
-#:                  losses, gradients, weights, shards, answers are compared bit by bit; EXCEPT='shards shard-bytes': what may differ
+#: make same        proves that a refactoring changed no number: REF=commit and this tree are built without CUDA and make the same runs, whose losses,
+#:                  gradients, weights, shards and answers are compared bit by bit; EXCEPT='shard-bytes memory': classes or runs that may differ
 same:
 ifeq ($(REF),)
 	@echo "make same needs REF=commit, the state before the refactoring" >&2; exit 2
@@ -295,7 +295,7 @@ else
 	@echo "== building $(REF)"
 	@$(MAKE) -s --no-print-directory $(JOBS) -C "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')" BUILD=build CUDA=0 all cuda-host
 	@echo "== building this tree"
-	@$(MAKE) -s --no-print-directory $(JOBS) all cuda-host
+	@$(MAKE) -s --no-print-directory $(JOBS) BUILD=$(BUILD)/same/new CUDA=0 all cuda-host
 	@EXCEPT='$(EXCEPT)' sh tests/same.sh compare $(BUILD) "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')"
 endif
 

@@ -2,7 +2,7 @@
 # Proves that a refactoring changed no number: two builds make the same runs, and what they leave behind is compared bit by bit.
 # `make same` calls it.
 #   sh tests/same.sh fetch BUILD COMMIT     puts the tree of COMMIT to BUILD/same/ref/HASH, prints that folder; a build in it stays
-#   sh tests/same.sh compare BUILD FOLDER   makes the runs with FOLDER/build and with BUILD, and compares
+#   sh tests/same.sh compare BUILD FOLDER   makes the runs with FOLDER/build and BUILD/same/new, and compares
 # EXCEPT: classes or runs (patterns, as 'shards cuda-*') that may differ. Exit 1: something differs, 70: a run failed on the reference.
 # The inputs: tests/same/inputs.sh; the runs: tests/same/runs.sh; how a class is compared: tests/same/compare.sh.
 # Only the programs' options and files are used, and the Makefile's all and cuda-host, whatever happens to the sources.
@@ -69,7 +69,7 @@ compare() { # REFERENCE
     start=$(date +%s)
     exec 9> "$same/lock" && flock -n 9 || { echo "same: another comparison runs in $same" >&2; exit 73; }
     for program in $PROGRAMS; do
-        [ -x "$build/$program" ] && [ -x "$1/build/$program" ] || { echo "same: $program is not built on both sides" >&2; exit 70; }
+        [ -x "$same/new/$program" ] && [ -x "$1/build/$program" ] || { echo "same: $program is not built on both sides" >&2; exit 70; }
     done
     find_isas "$1" "$1/build"
     check_except
@@ -77,14 +77,15 @@ compare() { # REFERENCE
     key="$(basename "$1") $SAME_ISAS $(cat "$here"/same.sh "$here"/same/* | cksum) $(cd "$1/build" && cat $PROGRAMS | cksum)"
     if [ "$(cat "$same/out-ref/key" 2> /dev/null)" != "$key" ]; then
         make_runs "$1" "$1/build" "$same/out-ref"
-        if grep -qv '^0$' "$same"/out-ref/status/*; then
+        failed=$(awk 'FNR == 1 && $0 != "0" { print FILENAME }' "$same"/out-ref/status/*)
+        if [ -n "$failed" ]; then
             echo "same: runs failed on the reference, which must make them all:" >&2
-            tail -n 6 $(grep -lv '^0$' "$same"/out-ref/status/*) >&2
+            tail -n 6 $failed >&2
             exit 70
         fi
         echo "$key" > "$same/out-ref/key"
     fi
-    make_runs . "$build" "$same/out-new"
+    make_runs . "$same/new" "$same/out-new"
     sh "$here/same/compare.sh" "$same/out-ref" "$same/out-new" "${EXCEPT:-}"
     code=$?
     echo "same: $(grep -c . "$same/out-ref/list") runs on each side, $(($(date +%s) - start)) seconds after building"

@@ -18,14 +18,14 @@ excepted() { # NAME
 }
 
 # Runs that fail here and not on the reference; their files are not compared.
-: > "$dir/failed"
+failed=' '
 while read -r run rest; do
     code=$(head -n 1 "$new/status/$run" 2> /dev/null)
     [ "$code" = 0 ] && continue
-    echo "$run" >> "$dir/failed"
+    failed="$failed$run "
     excepted "$run" || excepted runs && { echo "run $run: left out, exit ${code:-none}"; continue; }
     different=1
-    printf 'run %s: FAILS, exit %s: %s\n' "$run" "${code:-none}" "$(sed 1d "$new/status/$run" | tail -n 2 | tr '\n' ' ')"
+    printf 'run %s: FAILS, exit %s: %s\n' "$run" "${code:-none}" "$(sed -n '$p' "$new/status/$run") ($(sed -n 2p "$new/status/$run"))"
 done < "$ref/list"
 
 # Of the first lines that diff gives of either side, what stands around the first difference.
@@ -56,13 +56,13 @@ for class in $(sh "$here/runs.sh" classes); do
     [ -s "$dir/ref" ] || { echo "same: the reference has nothing of class $class" >&2; exit 70; }
     excepted "$class" && { echo "$class: left out, $(grep -c . "$dir/ref") files"; continue; }
     sort -u "$dir/ref" "$dir/new" > "$dir/all"
-    same=0 n=0
+    same=0 n=0 out=0
     : > "$dir/said"
     while read -r file; do
         run=${file%%/*}
-        grep -qxF "$run" "$dir/failed" && continue
+        case $failed in *" $run "*) continue ;; esac
         cmp -s "$ref/$class/$file" "$new/$class/$file" && { same=$((same + 1)); continue; }
-        excepted "$run" && continue
+        excepted "$run" && { out=$((out + 1)); continue; }
         n=$((n + 1))
         [ $n -gt $MOST ] && continue
         if [ ! -e "$new/$class/$file" ]; then
@@ -73,11 +73,13 @@ for class in $(sh "$here/runs.sh" classes); do
             printf '    %s: %s\n' "$file" "$(describe "$class/$file")" >> "$dir/said"
         fi
     done < "$dir/all"
+    left_out=
+    [ $out = 0 ] || left_out="; $out that differ are left out with their runs"
     if [ $n = 0 ]; then
-        echo "$class: same, $same files"
+        echo "$class: same, $same files$left_out"
     else
         different=1
-        echo "$class: DIFFERENT, $n of $((n + same)) files"
+        echo "$class: DIFFERENT, $n of $((n + same)) files$left_out"
         cat "$dir/said"
         [ $n -le $MOST ] || echo "    and $((n - MOST)) more"
     fi

@@ -38,7 +38,7 @@ step() {
 keep() { # CLASS FILE COMMAND…: the command's output
     to=$SAME_OUT/$1/$name/$2
     shift 2
-    mkdir -p "$(dirname "$to")"
+    [ -d "${to%/*}" ] || mkdir -p "${to%/*}"
     "$@" > "$to" || { { echo 70; echo "cannot keep $to: $*"; } > "$SAME_OUT/status/$name"; exit 1; }
 }
 # keep_run FOLDER [CLASS]: the log, the checkpoints, the settings and the samples of a run folder; CLASS instead of their own
@@ -71,7 +71,7 @@ run_train() {
     on "$2" "$3" "$4"
     shift 4
     step $train --config "$config" $device --dump "$job/dump" "$@"
-    for file in $(cd "$job/dump" && ls); do keep $class "$file" cat "$job/dump/$file"; done
+    mkdir -p "$SAME_OUT/$class" && mv "$job/dump" "$SAME_OUT/$class/$name"
     keep_run "$job/runs/r"
     [ ! -e "$job/runs/r/samples" ] ||
         for file in $(cd "$job/runs/r" && find samples -type f | sort); do keep samples "$file" flat "$job/runs/r/$file"; done
@@ -223,7 +223,7 @@ list() {
     echo "vision-unfrozen run_train visual_tokens $t --set model.vision.train=full"
     sampling="--set sample.every=2 --set sample.prompts=$SAME_WORK/in/dropout/ask.jsonl --set train.steps=3"
     echo "samples-cuda run_train dropout cuda bf16 1 $sampling"
-    echo "samples run_train dropout $t $sampling"
+    echo "samples-cpu run_train dropout $t $sampling"
     for template in mistral_instruct v1 llava_llama_2 plain; do
         echo "template-$template run_train dropout $t --steps 2 --set data.template=$template --set train.micro_tokens=400"
         for c in defaults_like visual_tokens mixture; do
@@ -247,7 +247,8 @@ one)
     mkdir -p "$job" || exit 73
     : > "$job/stdin"
     ("$@")
-    [ -e "$SAME_OUT/status/$name" ] || echo 0 > "$SAME_OUT/status/$name"
+    code=$?
+    [ -e "$SAME_OUT/status/$name" ] || { echo $code; echo "$*"; } > "$SAME_OUT/status/$name"
     rm -rf "$job"
     ;;
 esac

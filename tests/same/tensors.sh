@@ -20,13 +20,16 @@ values() { # FILE START BYTES TYPE
 }
 tensors "$1" > "$dir/a"
 tensors "$2" > "$dir/b"
-cut -d' ' -f2- "$dir/a" | sort > "$dir/names_a"
-cut -d' ' -f2- "$dir/b" | sort > "$dir/names_b"
-if ! cmp -s "$dir/names_a" "$dir/names_b"; then
-    diff "$dir/names_a" "$dir/names_b" | grep '^[<>]' | head -n 1 | while read -r side bytes type name; do
-        [ "$side" = '<' ] && where='only on the reference' || where='not on the reference'
-        echo "tensor $name, $type, $bytes bytes: $where"
-    done
+# A tensor that only one side has, or that has another type or size
+awk 'FNR == NR { what[$4] = $3 " of " $2 " bytes"; next }
+    { here[$4] = 1 }
+    !($4 in what) && !n++ { print "tensor " $4 ": not on the reference" }
+    $4 in what && what[$4] != $3 " of " $2 " bytes" && !n++ {
+        print "tensor " $4 ": " $3 " of " $2 " bytes, on the reference " what[$4]
+    }
+    END { for (name in what) if (!(name in here) && !n++) print "tensor " name ": only on the reference" }' "$dir/a" "$dir/b" > "$dir/other"
+if [ -s "$dir/other" ]; then
+    cat "$dir/other"
     exit
 fi
 while read -r start bytes type name; do
