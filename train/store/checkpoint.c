@@ -10,6 +10,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/json_fields.h"
 #include "data/formats/utf8.h"
 #include "kernels/base/log.h"
 #include "train/store/algorithms.h"
@@ -111,26 +112,15 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     return s;
 }
 
-static Status take_count(const Json *object, const char *key, const char *path, int64_t *out)
+static void read_counters(JsonFields *f, TrainState *state)
 {
-    const Json *v = json_get(object, key);
-    if (!v || v->kind != JSON_INT || v->integer < 0)
-        return fail(ERR_DATA, "%s: \"%s\" must be an integer of at least 0", path, key);
-    *out = v->integer;
-    return OK;
-}
-
-static Status take_state(const Json *root, const char *path, TrainState *state)
-{
-    const Json *schema = json_get(root, "schema");
-    if (!schema || schema->kind != JSON_STRING || strcmp(schema->string, SCHEMA))
-        return fail(ERR_DATA, "%s: is not of schema %s", path, SCHEMA);
-    TRY(take_count(root, "step", path, &state->step));
-    TRY(take_count(root, "skipped_steps", path, &state->skipped_steps));
-    TRY(take_count(root, "skipped_samples", path, &state->skipped_samples));
-    TRY(take_count(root, "samples", path, &state->samples));
-    TRY(take_count(root, "tokens", path, &state->tokens));
-    return take_count(root, "images", path, &state->images);
+    const struct {
+        const char *key;
+        int64_t *value;
+    } counters[] = {{"step", &state->step},       {"skipped_steps", &state->skipped_steps}, {"skipped_samples", &state->skipped_samples},
+                    {"samples", &state->samples}, {"tokens", &state->tokens},               {"images", &state->images}};
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        *counters[i].value = fields_int(f, f->top, counters[i].key, FIELD_REQUIRED, 0, INT64_MAX);
 }
 
 static Status check_bases(const Json *root, const char *folder, const RunConfig *cfg)
@@ -150,15 +140,16 @@ static Status check_bases(const Json *root, const char *folder, const RunConfig 
 
 static Status read_state(const char *folder, const RunConfig *cfg, TrainState *state, Backend *backend)
 {
-    char path[PATH_MAX];
-    JsonDoc *doc;
-    TRY(json_read_file(&doc, file_join(path, folder, STATE)));
-    Status s = take_state(json_root(doc), path, state);
+    JsonFields f;
+    TRY(fields_open(&f, folder, STATE));
+    fields_schema(&f, SCHEMA);
+    read_counters(&f, state);
+    Status s = f.status;
     if (s == OK)
-        s = check_bases(json_root(doc), folder, cfg);
+        s = check_bases(f.top, folder, cfg);
     if (s == OK)
-        s = algorithms_read(json_root(doc), backend);
-    json_free(&doc);
+        s = algorithms_read(f.top, backend);
+    fields_close(&f);
     return s;
 }
 

@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "data/formats/file.h"
+#include "data/formats/json_fields.h"
 #include "data/formats/json_write.h"
 #include "kernels/base/arena.h"
 
@@ -115,17 +116,17 @@ Status manifest_write(const char *folder)
 
 /* ---------------------------------------------------------------- verifying */
 
-static Status verify_file(const char *folder, const Json *entry, const char *manifest)
+static Status verify_file(const char *folder, JsonFields *manifest, const Json *entry)
 {
-    const Json *name = json_get(entry, "name"), *bytes = json_get(entry, "bytes"), *xxh3 = json_get(entry, "xxh3");
+    const char *name = fields_string(manifest, entry, "name", ""), *xxh3 = fields_string(manifest, entry, "xxh3", "");
+    int64_t bytes = fields_int(manifest, entry, "bytes", FIELD_REQUIRED, 0, INT64_MAX);
     char path[PATH_MAX], hex[HEX];
     long long n;
-    if (!name || name->kind != JSON_STRING || !bytes || bytes->kind != JSON_INT || !xxh3 || xxh3->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s: an entry is not {name, bytes, xxh3}", manifest);
-    TRY(manifest_hash_file(file_join(path, folder, name->string), hex, &n));
-    if (n != bytes->integer)
-        return fail(ERR_DATA, "%s: damaged: it has %lld bytes, its manifest says %lld", path, n, (long long)bytes->integer);
-    if (strcmp(hex, xxh3->string))
+    TRY(manifest->status);
+    TRY(manifest_hash_file(file_join(path, folder, name), hex, &n));
+    if (n != bytes)
+        return fail(ERR_DATA, "%s: damaged: it has %lld bytes, its manifest says %lld", path, n, (long long)bytes);
+    if (strcmp(hex, xxh3))
         return fail(ERR_DATA, "%s: damaged: its bytes do not have the hash of its manifest", path);
     return OK;
 }
@@ -141,15 +142,16 @@ static Status verify_text(const char *folder, const char *path, const char *text
     make_tail(tail, text, before);
     if (!mark || n - before != strlen(tail) || memcmp(mark, tail, n - before))
         return fail(ERR_DATA, "%s: damaged: it does not end with the hash of what precedes", path);
-    JsonDoc *doc;
-    TRY(json_parse(&doc, text, n, path));
-    const Json *files = json_get(json_root(doc), "files"), *schema = json_get(json_root(doc), "schema");
-    Status s = OK;
-    if (!schema || schema->kind != JSON_STRING || strcmp(schema->string, SCHEMA) || !files || files->kind != JSON_ARRAY)
-        s = fail(ERR_DATA, "%s: is not a manifest of schema %s", path, SCHEMA);
+    JsonFields f;
+    TRY(fields_parse(&f, text, n, path));
+    fields_schema(&f, SCHEMA);
+    const Json *files = fields_get(f.top, "files");
+    if (!files || files->kind != JSON_ARRAY)
+        fields_refuse(&f, files, "files", "is not a list");
+    Status s = f.status;
     for (const Json *e = s == OK ? files->child : NULL; e && s == OK; e = e->next)
-        s = verify_file(folder, e, path);
-    json_free(&doc);
+        s = verify_file(folder, &f, e);
+    fields_close(&f);
     return s;
 }
 

@@ -74,13 +74,13 @@ TEST(preprocessor_names_what_is_wrong)
     fails(CONFIG, "{\"size\":{\"height\":32,\"width\":32}}", ERR_DATA,
           "%s/preprocessor_config.json says pictures of 32x32 pixels, %s/config.json says image_size 64; they must agree");
     fails(CONFIG, "{\"size\":{\"longest\":3}}", ERR_DATA, "%s/preprocessor_config.json:1:9: size has neither height and width nor shortest_edge");
-    fails(CONFIG, "{\"size\":\"big\"}", ERR_DATA, "%s/preprocessor_config.json:1:9: size is a string; wanted an integer");
+    fails(CONFIG, "{\"size\":\"big\"}", ERR_DATA, "%s/preprocessor_config.json:1:9: size is a string, expected an integer");
     fails(CONFIG, "{\"resample\":5}", ERR_DATA,
-          "%s/preprocessor_config.json:1:13: resample is 5; wanted 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 (bicubic)");
-    fails(CONFIG, "{\"image_mean\":[1,2]}", ERR_DATA, "%s/preprocessor_config.json:1:15: image_mean has 2 numbers; wanted 3");
-    fails(CONFIG, "{\"image_std\":[1,0,1]}", ERR_DATA, "%s/preprocessor_config.json: image_std holds 0; wanted numbers above 0");
+          "%s/preprocessor_config.json:1:13: resample is 5, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 (bicubic)");
+    fails(CONFIG, "{\"image_mean\":[1,2]}", ERR_DATA, "%s/preprocessor_config.json:1:15: image_mean has 2 numbers, expected 3");
+    fails(CONFIG, "{\"image_std\":[1,0,1]}", ERR_DATA, "%s/preprocessor_config.json:1:14: image_std holds 0, expected numbers above 0");
     fails("{\"image_size\":8,\"patch_size\":16}", "{}", ERR_DATA, "%s/config.json: patch_size 16 is larger than image_size 8");
-    fails("{\"image_size\":0}", "{}", ERR_DATA, "%s/config.json:1:15: image_size is 0; wanted 1 to 16384 pixels");
-    fails("[]", "{}", ERR_DATA, "%s/config.json:1:1: the file is an array; wanted an object");
+    fails("{\"image_size\":0}", "{}", ERR_DATA, "%s/config.json:1:15: image_size is 0, expected 1 … 16384");
+    fails("[]", "{}", ERR_DATA, "%s/config.json:1:1: expected an object, found an array");
     fails(NULL, "{}", ERR_MISSING, "%s/config.json: cannot be opened: No such file or directory");
 }

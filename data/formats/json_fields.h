@@ -1,0 +1,33 @@
+/* json_fields.h: reads the fields of a JSON document. The first mistake sticks, so a reader is a list of fields and asks for `status` at the end; messages are
+ * "FILE:line:column: KEY is X, expected Y". An absent field and null are the same. */
+#ifndef GENLLAVA_DATA_FORMATS_JSON_FIELDS_H
+#define GENLLAVA_DATA_FORMATS_JSON_FIELDS_H
+
+#include <limits.h>
+
+#include "data/formats/json.h"
+
+typedef struct JsonFields {
+    char file[PATH_MAX];
+    JsonDoc *doc;
+    const Json *top; /* the object of the whole document; NULL while there is none */
+    Status status;
+} JsonFields;
+
+#define FIELD_REQUIRED INT64_MIN /* as `absent` of fields_int: the field must be there */
+
+MUST_USE Status fields_open(JsonFields *f, const char *folder, const char *name);
+MUST_USE Status fields_parse(JsonFields *f, const char *text, size_t n, const char *name);
+void fields_close(JsonFields *f);
+
+const Json *fields_get(const Json *object, const char *key); /* NULL when absent or null */
+int64_t fields_int(JsonFields *f, const Json *object, const char *key, int64_t absent, int64_t low, int64_t high);
+double fields_real(JsonFields *f, const Json *object, const char *key, double absent);
+bool fields_bool(JsonFields *f, const Json *object, const char *key, bool absent);
+const char *fields_string(JsonFields *f, const Json *object, const char *key, const char *absent); /* valid until fields_close */
+const Json *fields_object(JsonFields *f, const Json *object, const char *key);                     /* NULL when absent */
+/* A field whose value cannot be used: "FILE:line:column: KEY …". at: the value, or NULL. */
+void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *format, ...) PRINTF_LIKE(4, 5);
+/* The document says that it is of this schema. */
+void fields_schema(JsonFields *f, const char *schema);
+#endif
