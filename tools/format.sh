@@ -29,7 +29,7 @@ function close_statement(    keep) {
     if (code ~ /^[ \t]*#[ \t]*define/) macro = 1
     if (code ~ /""$/) text = 1
     if (code ~ /struct[^;{]*\{.*;.*\}|UNROLL/) row = 1
-    if (match(code, /= *\{|\)\{|return *\{/)) initializer = 1
+    if (match(code, /= *\{|=.*\)\{$|\)\{[^ ]|return *\{/)) initializer = 1
     else if (depth == 0) match(code, /(struct|union|enum)[^;(){}]*\{$/) # its end may be the beginning of a table
     if (depth > 0 || RSTART) {
         rest = depth > 0 ? code : substr(code, RSTART)
