@@ -578,3 +578,16 @@ const char *json_kind_name(JsonKind k)
     static const char *const NAMES[] = {"null", "true or false", "an integer", "a number", "a string", "an array", "an object"};
     return NAMES[k];
 }
+
+const char *json_show(const Json *v, char *buf, size_t n)
+{
+    if (v->kind == JSON_STRING)
+        snprintf(buf, n, "\"%.60s%s\"", v->string, v->length > 60 ? "..." : "");
+    else if (v->kind == JSON_INT)
+        snprintf(buf, n, "%lld", (long long)v->integer);
+    else if (v->kind == JSON_REAL)
+        snprintf(buf, n, "%.15g", v->real);
+    else
+        snprintf(buf, n, "%s", v->kind != JSON_BOOL ? json_kind_name(v->kind) : v->boolean ? "true" : "false");
+    return buf;
+}

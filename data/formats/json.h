@@ -47,4 +47,5 @@ int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates 
 const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object */
 bool json_is_comment(const char *key);                      /* "$schema" or one that begins with "//": accepted and ignored in settings */
 const char *json_kind_name(JsonKind k);                     /* "a string", "an integer", … */
+const char *json_show(const Json *v, char *buf, size_t n);  /* what a value is, in short: "\"abc\"", "-1", "an object"; returns buf */
 #endif

@@ -1,70 +1,34 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/mistakes.h"
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 
-enum { MOST_MISTAKES = 20, DEFAULT_SEED = 42 };
+enum { DEFAULT_SEED = 42 };
 
 static const char SCHEMA[] = "genllava.mixture/1";
 
 typedef struct Reader {
     const char *name, *base; /* what messages call the text; what relative paths start from, absolute */
-    char *mistakes;
-    size_t length, capacity;
-    int n_mistakes;
-    bool no_memory;
+    Mistakes mistakes;
 } Reader;
 
 /* ---------------------------------------------------------------- messages */
 
-__attribute__((format(printf, 4, 5))) static void mistake(Reader *r, int line, int column, const char *format, ...)
-{
-    char text[1024], whole[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (++r->n_mistakes > MOST_MISTAKES)
-        return;
-    size_t n = (size_t)snprintf(whole, sizeof whole, "%s%s:%d:%d: %s", r->length ? "\n" : "", r->name, line, column, text);
-    n = n < sizeof whole ? n : sizeof whole - 1;
-    char *grown = mem_grow(r->mistakes, r->length + n + 1);
-    if (!grown) {
-        r->no_memory = true;
-        return;
-    }
-    r->mistakes = grown;
-    memcpy(grown + r->length, whole, n + 1);
-    r->length += n;
-}
-
-/* "\"abc\"", "-1", "an object": what a value is, in short. */
-static const char *found(const Json *v, char buf[96])
-{
-    if (v->kind == JSON_STRING)
-        snprintf(buf, 96, "\"%.60s\"", v->string);
-    else if (v->kind == JSON_INT)
-        snprintf(buf, 96, "%lld", (long long)v->integer);
-    else if (v->kind == JSON_REAL)
-        snprintf(buf, 96, "%.15g", v->real);
-    else
-        snprintf(buf, 96, "%s", json_kind_name(v->kind));
-    return buf;
-}
+#define mistake(r, line, column, ...) mistakes_add(&(r)->mistakes, (r)->name, line, column, __VA_ARGS__)
 
 static void wrong(Reader *r, const Json *v, const char *key, const char *allowed)
 {
     char text[96];
-    mistake(r, v->line, v->column, "%s must be %s, found %s", key, allowed, found(v, text));
+    mistake(r, v->line, v->column, "%s must be %s, found %s", key, allowed, json_show(v, text, sizeof text));
 }
 
 /* Reports keys that are not among the n given, and repeated ones; "$schema" and comments pass. */
@@ -91,7 +55,7 @@ static void check_keys(Reader *r, const Json *object, const char *const *keys, i
 static char *copied(Reader *r, const char *text)
 {
     char *copy = mem_strdup(text);
-    r->no_memory |= !copy;
+    r->mistakes.no_memory |= !copy;
     return copy;
 }
 
@@ -112,7 +76,7 @@ static bool is_text(const Json *v) { return v->kind == JSON_STRING && v->length 
 static void *list(Reader *r, size_t n, size_t size)
 {
     void *p = mem_alloc(n * size);
-    r->no_memory |= !p;
+    r->mistakes.no_memory |= !p;
     return p;
 }
 
@@ -264,20 +228,11 @@ static void read_mixture(Reader *r, Mixture *m, const Json *root)
 
 /* ---------------------------------------------------------------- from outside */
 
-static Status judge(const Reader *r)
-{
-    if (r->no_memory)
-        return fail(ERR_NOMEM, "%s: no memory to hold this mixture", r->name);
-    if (r->n_mistakes > MOST_MISTAKES)
-        return fail(ERR_USAGE, "%s\n%s: and %d more mistakes", r->mistakes, r->name, r->n_mistakes - MOST_MISTAKES);
-    return r->n_mistakes ? fail(ERR_USAGE, "%s", r->mistakes) : OK;
-}
-
 static Status read_document(Reader *r, Mixture *m, JsonDoc *doc)
 {
     m->seed = DEFAULT_SEED;
     read_mixture(r, m, json_root(doc));
-    return judge(r);
+    return mistakes_end(&r->mistakes, r->name);
 }
 
 Status mixture_check(const Json *list, const char *name)
@@ -285,8 +240,7 @@ Status mixture_check(const Json *list, const char *name)
     Mixture m = {0};
     Reader r = {.name = name, .base = "/"};
     read_sources(&r, &m, list);
-    Status s = judge(&r);
-    mem_free(r.mistakes);
+    Status s = mistakes_end(&r.mistakes, name);
     mixture_free(&m);
     return s;
 }
@@ -313,7 +267,6 @@ Status mixture_load(Mixture *m, const char *file, const char *inline_json, const
     Reader r = {.name = file ? file : "data.mixture", .base = base};
     if (!s)
         s = read_document(&r, m, doc);
-    mem_free(r.mistakes);
     json_free(&doc);
     if (s)
         mixture_free(m);

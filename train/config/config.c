@@ -42,7 +42,7 @@ static void unknown_key(ConfigReader *r, const Json *at, const char *key)
         section[strrchr(section, '.') ? strrchr(section, '.') - section : 0] = 0;
         option_members(section, add_name, &names);
     }
-    config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "unknown key \"%s\"%s %s takes %s", key, near ? hint : ";",
+    config_mistake(r, at, "unknown key \"%s\"%s %s takes %s", key, near ? hint : ";",
             *section ? section : "the file", names.text);
 }
 
@@ -71,8 +71,8 @@ static void read_key(ConfigReader *r, const Json *at, const Json *v, const char 
         if (v->kind == JSON_OBJECT)
             read_object(r, v, key);
     } else if (s && *key)
-        config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s must be an object%s, found %s", key, s->replaces ? " or null" : "",
-                config_found(v, text, sizeof text));
+        config_mistake(r, at, "%s must be an object%s, found %s", key, s->replaces ? " or null" : "",
+                json_show(v, text, sizeof text));
     else
         unknown_key(r, at, key);
 }
@@ -85,11 +85,11 @@ static void read_object(ConfigReader *r, const Json *object, const char *section
             continue;
         snprintf(key, sizeof key, "%s%s%.100s", section, *section ? "." : "", m->key);
         if (m->repeated) {
-            config_mistake(r, r->from_file ? m->key_line : 0, m->key_column, "%s stands a second time; keep one", key);
+            config_mistake(r, m, "%s stands a second time; keep one", key);
             continue;
         }
         if (strchr(m->key, '.') && option_find(key))
-            config_mistake(r, r->from_file ? m->key_line : 0, m->key_column, "%s: a dotted key is for --set; in a file \"%s\" stands inside the object \"%.*s\"",
+            config_mistake(r, m, "%s: a dotted key is for --set; in a file \"%s\" stands inside the object \"%.*s\"",
                     key, option_leaf(key), (int)(option_leaf(key) - key - 1), key);
         else
             read_key(r, m, m, key);
@@ -104,7 +104,7 @@ static void read_defaults(ConfigReader *r)
         if (!o->fallback || o->kind == OPTION_LATER)
             continue;
         if (json_parse(&doc, o->fallback, strlen(o->fallback), o->key) != OK)
-            r->no_memory = true;
+            r->mistakes.no_memory = true;
         else {
             config_take_value(r, o, json_root(doc), json_root(doc));
             json_free(&doc);
@@ -142,7 +142,7 @@ static void read_set(ConfigReader *r, const char *set)
     size_t n = equals ? (size_t)(equals - set) : 0;
     r->source = "--set";
     if (!n || n >= sizeof key) {
-        config_mistake(r, 0, 0, "\"%.100s\" must be KEY=VALUE, as in optim.lr=1e-4", set);
+        mistakes_add(&r->mistakes, r->source, 0, 0, "\"%.100s\" must be KEY=VALUE, as in optim.lr=1e-4", set);
         return;
     }
     snprintf(key, sizeof key, "%.*s", (int)n, set);
@@ -154,7 +154,7 @@ static void read_set(ConfigReader *r, const char *set)
     Json text = {.kind = JSON_STRING, .string = equals + 1, .length = strlen(equals + 1)};
     Status s = json_parse(&doc, equals + 1, strlen(equals + 1), source);
     const Json *v = s == OK ? json_root(doc) : &text;
-    r->no_memory |= s == ERR_NOMEM;
+    r->mistakes.no_memory |= s == ERR_NOMEM;
     v = takes_text(key, v) ? &text : v;
     read_key(r, v, v, key);
     json_free(&doc);
@@ -171,7 +171,7 @@ static void cross(ConfigReader *r, const char *key, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     const ConfigPlace *p = &r->places[option_find(key) - OPTIONS];
-    config_mistake(r, p->line, p->column, "%s", text);
+    mistakes_add(&r->mistakes, r->source, p->line, p->column, "%s", text);
 }
 
 static void check_name(ConfigReader *r)
@@ -217,7 +217,7 @@ static void check_required(ConfigReader *r)
 {
     for (int i = 0; i < N_OPTIONS; i++)
         if (OPTIONS[i].flags & OPTION_REQUIRED && !r->places[i].given)
-            config_mistake(r, 0, 0, "%s is missing: %.*s", OPTIONS[i].key, (int)strlen(OPTIONS[i].help) - 1, OPTIONS[i].help);
+            mistakes_add(&r->mistakes, r->source, 0, 0, "%s is missing: %.*s", OPTIONS[i].key, (int)strlen(OPTIONS[i].help) - 1, OPTIONS[i].help);
 }
 
 /* ---------------------------------------------------------------- loading */
@@ -251,13 +251,6 @@ static Status folder_of(const char *file, const char *cwd, char out[PATH_MAX])
     return OK;
 }
 
-static Status finish(ConfigReader *r)
-{
-    if (r->no_memory)
-        return fail(ERR_NOMEM, "reading the configuration: out of memory");
-    return r->n_mistakes ? fail(ERR_USAGE, "%s", r->mistakes) : OK;
-}
-
 static Status load(ConfigReader *r, const char *file, const char *const *sets, int n_sets)
 {
     char cwd[PATH_MAX], base[PATH_MAX];
@@ -266,7 +259,8 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
     r->base = cwd;
     r->source = "default";
     read_defaults(r);
-    TRY(finish(r));
+    if (r->mistakes.no_memory)
+        return mistakes_end(&r->mistakes, file);
     JsonDoc *doc;
     Status s = json_read_settings(&doc, file);
     if (s != OK)
@@ -288,14 +282,14 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
         read_set(r, sets[i]);
     r->source = file;
     name_after(r, file);
-    if (!r->no_memory) {
+    if (!r->mistakes.no_memory) {
         check_together(r);
         check_required(r);
         default_shards(r);
     }
     if (!r->cfg->train.steps && !(r->cfg->train.epochs > 0))
         r->cfg->train.epochs = 1;
-    return finish(r);
+    return mistakes_end(&r->mistakes, file);
 }
 
 Status config_load(RunConfig *cfg, const char *file, const char *const *sets, int n_sets)
@@ -305,7 +299,7 @@ Status config_load(RunConfig *cfg, const char *file, const char *const *sets, in
     cfg->places = mem_alloc((size_t)N_OPTIONS * sizeof *cfg->places);
     ConfigReader r = {.cfg = cfg, .places = cfg->places};
     Status s = cfg->file && r.places ? load(&r, file, sets, n_sets) : fail(ERR_NOMEM, "reading the configuration: out of memory");
-    mem_free(r.mistakes);
+    mem_free(r.mistakes.lines);
     if (s != OK)
         config_free(cfg);
     return s;

@@ -3,6 +3,7 @@
 #define GENLLAVA_TRAIN_CONFIG_CONFIG_READER_H
 
 #include "data/formats/json.h"
+#include "data/formats/mistakes.h"
 #include "train/config/options.h"
 
 typedef struct ConfigReader {
@@ -11,15 +12,12 @@ typedef struct ConfigReader {
     const char *base;     /* absolute folder that relative paths start from */
     bool from_file;       /* positions are meaningful */
     ConfigPlace *places;        /* [N_OPTIONS] */
-    char *mistakes;       /* lines */
-    size_t n_mistakes, length;
-    bool no_memory;
+    Mistakes mistakes;
 } ConfigReader;
 
-/* Adds a line to the list. line 0: no position (a value given by --set, or a default). */
-void config_mistake(ConfigReader *r, int line, int column, const char *format, ...) PRINTF_LIKE(4, 5);
-/* What a value looks like, in short, into buf; returns buf. */
-const char *config_found(const Json *v, char *buf, size_t n);
+/* A mistake at the key of `at`, whose position means something in a file alone. */
+#define config_mistake(r, at, ...) mistakes_add(&(r)->mistakes, (r)->source, (r)->from_file ? (at)->key_line : 0, (at)->key_column, __VA_ARGS__)
+
 /* Puts a value where its key's goes; mistakes are listed. at: the node whose key stands for the position. */
 void config_take_value(ConfigReader *r, const Option *o, const Json *at, const Json *v);
 /* The value null: nothing there. */

@@ -3,7 +3,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -12,53 +11,6 @@
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
-
-/* ---------------------------------------------------------------- mistakes */
-
-static void add_line(ConfigReader *r, const char *line)
-{
-    size_t n = strlen(line);
-    char *grown = mem_grow(r->mistakes, r->length + n + 2);
-    if (!grown) {
-        r->no_memory = true;
-        return;
-    }
-    r->mistakes = grown;
-    if (r->length)
-        r->mistakes[r->length++] = '\n';
-    memcpy(r->mistakes + r->length, line, n + 1);
-    r->length += n;
-    r->n_mistakes++;
-}
-
-void config_mistake(ConfigReader *r, int line, int column, const char *format, ...)
-{
-    char text[2048], whole[2048 + PATH_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (line)
-        snprintf(whole, sizeof whole, "%s:%d:%d: %s", r->source, line, column, text);
-    else
-        snprintf(whole, sizeof whole, "%s: %s", r->source, text);
-    add_line(r, whole);
-}
-
-const char *config_found(const Json *v, char *buf, size_t n)
-{
-    if (v->kind == JSON_STRING)
-        snprintf(buf, n, "\"%.60s%s\"", v->string, v->length > 60 ? "..." : "");
-    else if (v->kind == JSON_INT)
-        snprintf(buf, n, "%lld", (long long)v->integer);
-    else if (v->kind == JSON_REAL)
-        snprintf(buf, n, "%.15g", v->real);
-    else if (v->kind == JSON_BOOL)
-        snprintf(buf, n, "%s", v->boolean ? "true" : "false");
-    else
-        snprintf(buf, n, "%s", v->kind == JSON_NULL ? "null" : json_kind_name(v->kind));
-    return buf;
-}
 
 static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const Json *v)
 {
@@ -73,8 +25,8 @@ static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const 
         near = "cuda";
     if (near)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
-    config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s must be %s, found %s%s", o->key,
-            option_allowed(o, allowed, sizeof allowed), config_found(v, text, sizeof text), hint);
+    config_mistake(r, at, "%s must be %s, found %s%s", o->key,
+            option_allowed(o, allowed, sizeof allowed), json_show(v, text, sizeof text), hint);
 }
 
 /* ---------------------------------------------------------------- values */
@@ -85,14 +37,14 @@ void config_set_string(ConfigReader *r, char **where, const char *text)
 {
     mem_free(*where);
     *where = text ? mem_strdup(text) : NULL;
-    r->no_memory |= text && !*where;
+    r->mistakes.no_memory |= text && !*where;
 }
 
 static void set_path(ConfigReader *r, char **where, const char *path)
 {
     mem_free(*where);
     *where = config_absolute(r->base, path);
-    r->no_memory |= !*where;
+    r->mistakes.no_memory |= !*where;
 }
 
 void config_clear_list(StringList *l)
@@ -143,9 +95,9 @@ static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Js
     if (v->kind != JSON_ARRAY || (!v->length && o->flags & OPTION_NOT_EMPTY))
         return false;
     StringList list = {mem_alloc(v->length * sizeof(char *)), 0};
-    r->no_memory |= !list.items;
+    r->mistakes.no_memory |= !list.items;
     bool good = true;
-    for (const Json *e = v->child; e && !r->no_memory; e = e->next) {
+    for (const Json *e = v->child; e && !r->mistakes.no_memory; e = e->next) {
         int which;
         if (!read_choice(o, e, &which)) {
             wrong_value(r, o, at, e);
@@ -154,7 +106,7 @@ static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Js
         }
         for (int i = 0; i < list.n; i++)
             if (!strcmp(list.items[i], e->string)) {
-                config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s names \"%s\" twice", o->key, e->string);
+                config_mistake(r, at, "%s names \"%s\" twice", o->key, e->string);
                 good = false;
             }
         if (good) {
@@ -198,7 +150,7 @@ static void write_source(ConfigReader *r, cJSON *out, const Json *source)
         cJSON *to = files ? cJSON_AddArrayToObject(out, m->key) : out;
         for (const Json *e = files ? m->child : m; e; e = files ? e->next : NULL) {
             char *full = e->kind == JSON_STRING ? config_absolute(r->base, e->string) : NULL;
-            r->no_memory |= e->kind == JSON_STRING && !full;
+            r->mistakes.no_memory |= e->kind == JSON_STRING && !full;
             if (full)
                 json_add_text(to, files ? NULL : m->key, full);
             else
@@ -223,13 +175,13 @@ static bool read_mixture(ConfigReader *r, const Json *v)
         return true;
     }
     Status s = mixture_check(v, r->source); /* now, while its places in the file are known */
-    r->no_memory |= s == ERR_NOMEM;
+    r->mistakes.no_memory |= s == ERR_NOMEM;
     if (s == ERR_USAGE)
-        add_line(r, status_message());
+        mistakes_add_line(&r->mistakes, status_message());
     cJSON *sources = cJSON_CreateArray();
     for (const Json *e = v->child; e; e = e->next)
         write_source(r, json_add(sources, NULL, cJSON_CreateObject()), e);
-    r->no_memory |= json_to_text(&r->cfg->data.mixture_json, &sources, JSON_INLINE, "data.mixture") != OK;
+    r->mistakes.no_memory |= json_to_text(&r->cfg->data.mixture_json, &sources, JSON_INLINE, "data.mixture") != OK;
     return true;
 }
 
@@ -332,11 +284,11 @@ static void take_later(ConfigReader *r, const Option *o, const Json *at, const J
 {
     JsonDoc *doc;
     if (json_parse(&doc, o->fallback, strlen(o->fallback), o->key) != OK) {
-        r->no_memory = true;
+        r->mistakes.no_memory = true;
         return;
     }
     if (!are_equal(v, json_root(doc)))
-        config_mistake(r, r->from_file ? at->key_line : 0, at->key_column, "%s: this version does not draw or edit pictures yet; take the key out",
+        config_mistake(r, at, "%s: this version does not draw or edit pictures yet; take the key out",
                        o->key);
     json_free(&doc);
 }
