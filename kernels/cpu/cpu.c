@@ -9,28 +9,18 @@
 
 /* ---------------------------------------------------------------- instruction sets */
 
-#define ISA_LIST(X) X(avx2) X(avx512) X(avx512bf16)
-
-#define DECLARE(name, Args, isa) Status cpu_##name##_##isa(KernelCtx *ctx, const Args *a);
-#define ENTRY(name, isa) .name = cpu_##name##_##isa,
-#define DECLARE_avx2(name, Args) DECLARE(name, Args, avx2)
-#define DECLARE_avx512(name, Args) DECLARE(name, Args, avx512)
-#define DECLARE_avx512bf16(name, Args) DECLARE(name, Args, avx512bf16)
-#define ENTRY_avx2(name, Args) ENTRY(name, avx2)
-#define ENTRY_avx512(name, Args) ENTRY(name, avx512)
-#define ENTRY_avx512bf16(name, Args) ENTRY(name, avx512bf16)
-#define TABLE(isa)                    \
-    KERNEL_LIST(DECLARE_##isa)        \
-    static const KernelTable TABLE_##isa = {KERNEL_LIST(ENTRY_##isa)};
-ISA_LIST(TABLE)
+void cpu_overlay_avx2(KernelTable *t);
+void cpu_overlay_avx512(KernelTable *t);
+void cpu_overlay_avx512bf16(KernelTable *t);
 
 typedef struct IsaChoice {
     const char *name;
-    const KernelTable *ops; /* NULL: the ref backend's */
+    void (*overlay)(KernelTable *t); /* NULL: the ref backend as it is */
 } IsaChoice;
 
 /* From the plainest to the richest. */
-static const IsaChoice CHOICES[] = {{"ref", NULL}, {"avx2", &TABLE_avx2}, {"avx512", &TABLE_avx512}, {"avx512bf16", &TABLE_avx512bf16}};
+static const IsaChoice CHOICES[] = {
+    {"ref", NULL}, {"avx2", cpu_overlay_avx2}, {"avx512", cpu_overlay_avx512}, {"avx512bf16", cpu_overlay_avx512bf16}};
 enum { N_CHOICES = sizeof CHOICES / sizeof *CHOICES };
 
 /* __builtin_cpu_supports also asks xgetbv whether the system saves the wide registers. */
@@ -69,7 +59,7 @@ static Status choose(const IsaChoice **out)
     {                                                     \
         unsigned saved = _mm_getcsr();                    \
         _mm_setcsr(saved | FLUSH_DENORMALS);              \
-        Status s = cpu_device(ctx)->ops->name(ctx, a);    \
+        Status s = cpu_device(ctx)->ops.name(ctx, a);    \
         _mm_setcsr(saved);                                \
         return s;                                         \
     }
@@ -123,12 +113,11 @@ static void processor_name(char out[64])
         out[n - 1] = '\0';
 }
 
-static Status device_create(CpuDevice **out, const KernelTable *ops)
+static Status device_create(CpuDevice **out)
 {
     CpuDevice *d = mem_alloc(sizeof *d);
     if (!d)
         return fail(ERR_NOMEM, "cpu: cannot allocate the backend's state");
-    d->ops = ops;
     d->threads = omp_get_max_threads();
     Status s = arena_create(&d->memory, (size_t)d->threads * WORKSPACE_BYTES + SHARED_BYTES);
     if (s) {
@@ -150,11 +139,13 @@ Status cpu_open(Backend *b)
     TRY(choose(&isa));
     processor_name(processor);
     b->name = "cpu";
-    if (!isa->ops) {
+    if (!isa->overlay) {
         snprintf(b->description, sizeof b->description, "%s, reference kernels (slow: the fast ones need AVX2), 1 thread", processor);
         return OK;
     }
-    TRY(device_create(&d, isa->ops));
+    TRY(device_create(&d));
+    d->ops = b->ops;
+    isa->overlay(&d->ops);
 #define MEMBER(name, Args) b->ops.name = flushed_##name;
     KERNEL_LIST(MEMBER)
 #undef MEMBER

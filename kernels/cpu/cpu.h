@@ -19,7 +19,7 @@ enum { SHARED_BYTES = ADAPTER_BLOCK_BYTES };
 enum { FLUSH_DENORMALS = 0x8040 };
 
 typedef struct CpuDevice {
-    const KernelTable *ops; /* of the instruction set in use */
+    KernelTable ops; /* ref's, under the overlay of the instruction set in use; what an operator calls of another family it finds here */
     int threads;
     char *workspace; /* [threads][WORKSPACE_BYTES] */
     char *shared;    /* [SHARED_BYTES] */

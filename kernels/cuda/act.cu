@@ -21,7 +21,7 @@ template <class T> struct SwigluFwdOp {
     }
 };
 
-extern "C" Status cuda_swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
+static Status swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
 {
     TRY(check_swiglu_fwd(a));
     WITH_TYPE(a->act, T, {
@@ -55,7 +55,7 @@ template <class T> struct SwigluBwdOp {
     }
 };
 
-extern "C" Status cuda_swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
+static Status swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
 {
     TRY(check_swiglu_bwd(a));
     WITH_TYPE(a->act, T, {
@@ -116,7 +116,7 @@ template <class T> struct GeluFwdOp {
     }
 };
 
-extern "C" Status cuda_gelu_fwd(KernelCtx *ctx, const GeluFwd *a)
+static Status gelu_fwd(KernelCtx *ctx, const GeluFwd *a)
 {
     TRY(check_gelu_fwd(a));
     WITH_TYPE(a->act, T, {
@@ -145,7 +145,7 @@ template <class T> struct GeluBwdOp {
     }
 };
 
-extern "C" Status cuda_gelu_bwd(KernelCtx *ctx, const GeluBwd *a)
+static Status gelu_bwd(KernelCtx *ctx, const GeluBwd *a)
 {
     TRY(check_gelu_bwd(a));
     WITH_TYPE(a->act, T, {
@@ -179,7 +179,7 @@ template <class A, class B, class Y> struct AddScaledOp {
     }
 };
 
-extern "C" Status cuda_add_scaled(KernelCtx *ctx, const AddScaled *a)
+static Status add_scaled(KernelCtx *ctx, const AddScaled *a)
 {
     TRY(check_add_scaled(a));
     DType b_type = a->b ? a->b_type : a->a_type;
@@ -224,7 +224,7 @@ template <class T> struct DropoutOp {
     }
 };
 
-extern "C" Status cuda_dropout(KernelCtx *ctx, const Dropout *a)
+static Status dropout(KernelCtx *ctx, const Dropout *a)
 {
     TRY(check_dropout(a));
     WITH_TYPE(a->act, T, {
@@ -249,11 +249,22 @@ template <class T> struct FillOp {
     }
 };
 
-extern "C" Status cuda_fill(KernelCtx *ctx, const Fill *a)
+static Status fill(KernelCtx *ctx, const Fill *a)
 {
     TRY(check_fill(a));
     WITH_TYPE(a->type, T, {
         FillOp<T> op = {(T *)a->x, (float)a->value};
         return map_rows<T>(ctx, "fill", op, 1, a->n, is_aligned(a->x));
     });
+}
+
+void cuda_act(KernelTable *t)
+{
+    t->swiglu_fwd = swiglu_fwd;
+    t->swiglu_bwd = swiglu_bwd;
+    t->gelu_fwd = gelu_fwd;
+    t->gelu_bwd = gelu_bwd;
+    t->add_scaled = add_scaled;
+    t->dropout = dropout;
+    t->fill = fill;
 }

@@ -264,7 +264,7 @@ static int64_t rank_tiles(const AdapterParts &p, int64_t width)
     return tiles;
 }
 
-extern "C" Status cuda_adapter_down(KernelCtx *ctx, const AdapterDown *a)
+static Status adapter_down(KernelCtx *ctx, const AdapterDown *a)
 {
     AdapterParts p;
     dim3 grid;
@@ -307,7 +307,7 @@ static Status sum_ranges(KernelCtx *ctx, const AdapterParts &p, const GradRanges
     return OK;
 }
 
-extern "C" Status cuda_adapter_down_grad(KernelCtx *ctx, const AdapterDownGrad *a)
+static Status adapter_down_grad(KernelCtx *ctx, const AdapterDownGrad *a)
 {
     AdapterParts p;
     dim3 grid;
@@ -342,7 +342,7 @@ extern "C" Status cuda_adapter_down_grad(KernelCtx *ctx, const AdapterDownGrad *
     return cuda_launched("adapter_down_grad");
 }
 
-extern "C" Status cuda_adapter_down_bwd(KernelCtx *ctx, const AdapterDownBwd *a)
+static Status adapter_down_bwd(KernelCtx *ctx, const AdapterDownBwd *a)
 {
     AdapterParts p;
     dim3 grid;
@@ -360,4 +360,11 @@ extern "C" Status cuda_adapter_down_bwd(KernelCtx *ctx, const AdapterDownBwd *a)
     TRY(blocks("adapter_down_bwd", tiles * ceil_div(p.rows, TILE), &grid));
     LAUNCH(down_bwd_mma, grid, MMA_THREADS, BWD_SHARED, cuda_stream(ctx), p, (const Bf16 *)a->du, (Bf16 *)a->dx, lddx, a->accumulate, tiles);
     return cuda_launched("adapter_down_bwd");
+}
+
+void cuda_adapter(KernelTable *t)
+{
+    t->adapter_down = adapter_down;
+    t->adapter_down_grad = adapter_down_grad;
+    t->adapter_down_bwd = adapter_down_bwd;
 }

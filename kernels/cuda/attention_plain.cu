@@ -78,7 +78,8 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
 static Status expect_width(const char *op, int64_t head_dim)
 {
     if (head_dim > (int)HEAD_MAX)
-        return fail(ERR_DEVICE, "%s: the cuda backend has kernels for heads of at most %d, not of %lld", op, (int)HEAD_MAX, (long long)head_dim);
+        return fail(ERR_DEVICE, "%s: the cuda backend has kernels for heads of at most %d, not of %lld; \"device\": \"cpu\" has", op,
+                    (int)HEAD_MAX, (long long)head_dim);
     return OK;
 }
 
@@ -95,7 +96,7 @@ static bool forward_fits_tensor_cores(KernelCtx *ctx, const AttentionFwd *a)
            attention_fwd_shared(a->head_dim) <= cuda_state(ctx)->shared_most;
 }
 
-extern "C" Status cuda_attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
+static Status attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 {
     TRY(check_attention_fwd(a));
     TRY(expect_width("attention_fwd", a->head_dim));
@@ -226,7 +227,7 @@ template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a
     return cuda_launched("attention_bwd");
 }
 
-extern "C" Status cuda_attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
+static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
     TRY(expect_width("attention_bwd", a->head_dim));
@@ -278,7 +279,7 @@ template <class T> __global__ void __launch_bounds__(WARP)
     store_row(o + (sequence * heads + h) * a.head_dim, out, a.head_dim);
 }
 
-extern "C" Status cuda_attention_decode(KernelCtx *ctx, const AttentionDecode *a)
+static Status attention_decode(KernelCtx *ctx, const AttentionDecode *a)
 {
     TRY(check_attention_decode(a));
     TRY(expect_width("attention_decode", a->head_dim));
@@ -291,4 +292,11 @@ extern "C" Status cuda_attention_decode(KernelCtx *ctx, const AttentionDecode *a
                (const T *)a->v, (T *)a->o);
     });
     return cuda_launched("attention_decode");
+}
+
+void cuda_attention(KernelTable *t)
+{
+    t->attention_fwd = attention_fwd;
+    t->attention_bwd = attention_bwd;
+    t->attention_decode = attention_decode;
 }

@@ -170,10 +170,15 @@ static inline unsigned ceil_div(int64_t a, int64_t b) { return (unsigned)((a + b
         }                                 \
     } while (0)
 
-/* Every operator's launcher, as the table wants it. */
-extern "C" {
-#define CUDA_DECLARE(name, Args) Status cuda_##name(KernelCtx *ctx, const Args *args);
-KERNEL_LIST(CUDA_DECLARE)
-#undef CUDA_DECLARE
-}
+/* The families, each at the end of its file: it writes its launchers over what stood in the table. */
+void cuda_act(KernelTable *t);
+void cuda_adapter(KernelTable *t);
+void cuda_attention(KernelTable *t);
+void cuda_loss(KernelTable *t);
+void cuda_matmul(KernelTable *t);
+void cuda_norm(KernelTable *t);
+void cuda_optim(KernelTable *t);
+void cuda_rope(KernelTable *t);
+void cuda_rows(KernelTable *t);
+void cuda_nothing(KernelTable *t); /* every operator is refused by name: what the families are laid over */
 #endif

@@ -73,7 +73,7 @@ template <class T, bool ALIGNED> __global__ void __launch_bounds__(LOSS_THREADS)
     }
 }
 
-extern "C" Status cuda_cross_entropy(KernelCtx *ctx, const CrossEntropy *a)
+static Status cross_entropy(KernelCtx *ctx, const CrossEntropy *a)
 {
     TRY(check_cross_entropy(a));
     if (a->rows == 0)
@@ -108,7 +108,7 @@ template <class T> __global__ void __launch_bounds__(SUM_THREADS)
         store(scaled, (float)(scale * sum));
 }
 
-extern "C" Status cuda_weighted_sum(KernelCtx *ctx, const WeightedSum *a)
+static Status weighted_sum(KernelCtx *ctx, const WeightedSum *a)
 {
     TRY(check_weighted_sum(a));
     if (a->type != F32)
@@ -118,4 +118,10 @@ extern "C" Status cuda_weighted_sum(KernelCtx *ctx, const WeightedSum *a)
                a->scale, (T *)a->scaled, a->total, a->accumulate);
     });
     return cuda_launched("weighted_sum");
+}
+
+void cuda_loss(KernelTable *t)
+{
+    t->cross_entropy = cross_entropy;
+    t->weighted_sum = weighted_sum;
 }

@@ -354,7 +354,7 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
     return convert(ctx, c);
 }
 
-extern "C" Status cuda_matmul(KernelCtx *ctx, const Matmul *a)
+static Status matmul(KernelCtx *ctx, const Matmul *a)
 {
     TRY(check_matmul(a));
     if (a->m <= 0 || a->n <= 0)
@@ -393,7 +393,7 @@ static __global__ void __launch_bounds__(SUM_THREADS) column_total(const double 
     store(out + c, (float)(accumulate ? load(out + c) + total : total));
 }
 
-extern "C" Status cuda_column_sum(KernelCtx *ctx, const ColumnSum *a)
+static Status column_sum(KernelCtx *ctx, const ColumnSum *a)
 {
     TRY(check_column_sum(a));
     if (a->cols <= 0)
@@ -410,4 +410,10 @@ extern "C" Status cuda_column_sum(KernelCtx *ctx, const ColumnSum *a)
         });
     LAUNCH_FLAT(column_total, dim3(grid.x), SUM_THREADS, cuda_stream(ctx), partial, (float *)a->out, chunks, a->cols, a->accumulate);
     return cuda_launched("column_sum");
+}
+
+void cuda_matmul(KernelTable *t)
+{
+    t->matmul = matmul;
+    t->column_sum = column_sum;
 }

@@ -159,7 +159,7 @@ template <class T, bool LAYER> static Status norm_fwd(KernelCtx *ctx, const char
     return cuda_launched(name);
 }
 
-extern "C" Status cuda_rmsnorm_fwd(KernelCtx *ctx, const RmsNormFwd *a)
+static Status rmsnorm_fwd(KernelCtx *ctx, const RmsNormFwd *a)
 {
     TRY(check_rmsnorm_fwd(a));
     WITH_TYPE(a->act, T, {
@@ -169,7 +169,7 @@ extern "C" Status cuda_rmsnorm_fwd(KernelCtx *ctx, const RmsNormFwd *a)
     });
 }
 
-extern "C" Status cuda_layernorm_fwd(KernelCtx *ctx, const LayerNormFwd *a)
+static Status layernorm_fwd(KernelCtx *ctx, const LayerNormFwd *a)
 {
     TRY(check_layernorm_fwd(a));
     WITH_TYPE(a->act, T, {
@@ -346,7 +346,7 @@ static Status norm_weight_gradient(KernelCtx *ctx, const char *name, const T *x,
     return cuda_launched(name);
 }
 
-extern "C" Status cuda_rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
+static Status rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
 {
     TRY(check_rmsnorm_bwd(a));
     if (a->cols == 0)
@@ -362,7 +362,7 @@ extern "C" Status cuda_rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
     });
 }
 
-extern "C" Status cuda_layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
+static Status layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
 {
     TRY(check_layernorm_bwd(a));
     if (a->cols == 0)
@@ -375,4 +375,12 @@ extern "C" Status cuda_layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
         NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), a->cols, nullptr, a->cols};
         return a->dx && a->rows ? norm_bwd<T, true>(ctx, "layernorm_bwd", args, a->w_type) : OK;
     });
+}
+
+void cuda_norm(KernelTable *t)
+{
+    t->rmsnorm_fwd = rmsnorm_fwd;
+    t->layernorm_fwd = layernorm_fwd;
+    t->rmsnorm_bwd = rmsnorm_bwd;
+    t->layernorm_bwd = layernorm_bwd;
 }

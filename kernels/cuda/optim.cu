@@ -98,7 +98,7 @@ static Status adamw_launch(KernelCtx *ctx, const Adamw *a, int64_t *next)
     return cuda_launched("adamw");
 }
 
-extern "C" Status cuda_adamw(KernelCtx *ctx, const Adamw *a)
+static Status adamw(KernelCtx *ctx, const Adamw *a)
 {
     TRY(check_adamw(a));
     if (a->type != F32)
@@ -143,7 +143,7 @@ static __global__ void __launch_bounds__(WARP) sum_partials(const double *partia
         store(out, total);
 }
 
-extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
+static Status sum_squares(KernelCtx *ctx, const SumSquares *a)
 {
     TRY(check_sum_squares(a));
     void *memory;
@@ -161,4 +161,10 @@ extern "C" Status cuda_sum_squares(KernelCtx *ctx, const SumSquares *a)
     });
     LAUNCH(sum_partials, 1, WARP, 0, cuda_stream(ctx), partial, (int)blocks, a->out);
     return cuda_launched("sum_squares");
+}
+
+void cuda_optim(KernelTable *t)
+{
+    t->adamw = adamw;
+    t->sum_squares = sum_squares;
 }

@@ -27,7 +27,7 @@ template <class T> __global__ void __launch_bounds__(ROPE_THREADS)
     }
 }
 
-extern "C" Status cuda_rope(KernelCtx *ctx, const Rope *a)
+static Status rope(KernelCtx *ctx, const Rope *a)
 {
     TRY(check_rope(a));
     if (a->rows == 0 || a->heads == 0)
@@ -44,4 +44,9 @@ extern "C" Status cuda_rope(KernelCtx *ctx, const Rope *a)
                     a->inverse ? -1.0f : 1.0f, table);
     });
     return cuda_launched("rope");
+}
+
+void cuda_rope(KernelTable *t)
+{
+    t->rope = rope;
 }

@@ -25,7 +25,7 @@ template <class S, class Y> struct GatherOp {
     }
 };
 
-extern "C" Status cuda_rows_gather(KernelCtx *ctx, const RowsGather *a)
+static Status rows_gather(KernelCtx *ctx, const RowsGather *a)
 {
     TRY(check_rows_gather(a));
     WITH_TYPE(a->src_type, S, {
@@ -84,7 +84,7 @@ template <class X, class D> struct ScatterOp {
     }
 };
 
-extern "C" Status cuda_rows_scatter(KernelCtx *ctx, const RowsScatter *a)
+static Status rows_scatter(KernelCtx *ctx, const RowsScatter *a)
 {
     TRY(check_rows_scatter(a));
     if (a->n <= 0 || a->cols <= 0)
@@ -123,7 +123,7 @@ template <class T> __global__ void __launch_bounds__(MAP_THREADS)
     }
 }
 
-extern "C" Status cuda_patchify(KernelCtx *ctx, const Patchify *a)
+static Status patchify(KernelCtx *ctx, const Patchify *a)
 {
     TRY(check_patchify(a));
     int64_t patches = a->patch > 0 ? a->images * (a->height / a->patch) * (a->width / a->patch) : 0;
@@ -157,7 +157,7 @@ template <class T, class W> struct AddRowsOp {
     }
 };
 
-extern "C" Status cuda_add_rows(KernelCtx *ctx, const AddRows *a)
+static Status add_rows(KernelCtx *ctx, const AddRows *a)
 {
     TRY(check_add_rows(a));
     WITH_TYPE(a->act, T, {
@@ -192,7 +192,7 @@ template <class T> struct AddRowsBwdOp {
     }
 };
 
-extern "C" Status cuda_add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
+static Status add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
 {
     TRY(check_add_rows_bwd(a));
     WITH_TYPE(a->act, T, {
@@ -200,4 +200,13 @@ extern "C" Status cuda_add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
         return map_rows<float>(ctx, "add_rows_bwd", op, a->period, a->cols,
                                is_aligned(a->dtable) && is_aligned_stride(a->cols, sizeof(float)));
     });
+}
+
+void cuda_rows(KernelTable *t)
+{
+    t->rows_gather = rows_gather;
+    t->rows_scatter = rows_scatter;
+    t->patchify = patchify;
+    t->add_rows = add_rows;
+    t->add_rows_bwd = add_rows_bwd;
 }

@@ -1,5 +1,9 @@
-/* table.h: the list of operators. From this one list come the table of function pointers, the backends' declarations and the
- * tests' check that every operator has test rows. A new operator: a contract in its family's header, a line here. */
+/* table.h: the list of operators. From this one list come the table of function pointers, the null backend, and the tests' check that every
+ * operator has test rows.
+ *
+ * A new operator: a contract in its family's header, its cost (cost.c), a line here, and its function in ref. From then on cpu runs it as ref has it, and
+ * cuda refuses it by name. A backend that gets a kernel for it sets a pointer at the end of the family's file. The tests hold lists of what is left open
+ * (tests/kernels/cpu.c, tests/cuda_host/gaps.h). */
 #ifndef GENLLAVA_KERNELS_OPS_TABLE_H
 #define GENLLAVA_KERNELS_OPS_TABLE_H
 

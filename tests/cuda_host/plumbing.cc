@@ -7,6 +7,7 @@
 #include "kernels/cuda/backend.cuh"
 
 extern "C" {
+#include "tests/cuda_host/gaps.h"
 #include "tests/kernels/compare.h"
 #include "train/dist/dist.h"
 }
@@ -44,6 +45,31 @@ void copy_on_device(Device *d, float *to, const float *from, int64_t n)
 Status open_first(Backend *b) { return cuda_open(b, 0); }
 
 } // namespace
+
+TEST(cuda_lacks_what_is_listed)
+{
+    static const char nothing[512] = {}; /* every argument struct, all zeros */
+    Device d;
+    Backend null;
+    REQUIRE_OK(d.b.measure(&d.b, &null)); /* launches nothing */
+    for (int op = 0; op < N_OPS; op++) {
+        const char *sentence = cuda_lacks((Op)op, nothing);
+        Status s = op_call(&null, (Op)op, nothing);
+        CHECK_MSG((s == ERR_DEVICE) == (sentence != nullptr), "%s: status %d: %s", op_name((Op)op), (int)s, s ? status_message() : "");
+    }
+    null.close(&null);
+}
+
+TEST(an_operator_without_a_kernel_is_refused_by_name_while_a_run_is_measured)
+{
+    static const char nothing[512] = {};
+    Device d;
+    Backend null;
+    cuda_nothing(&d.b.ops);
+    REQUIRE_OK(d.b.measure(&d.b, &null));
+    CHECK_FAILS(op_call(&null, OP_rope, nothing), ERR_DEVICE, "rope: the cuda backend has no kernel for it; \"device\": \"cpu\" has");
+    null.close(&null);
+}
 
 TEST(uploads_wait_for_nothing_and_keep_their_place_in_the_order)
 {

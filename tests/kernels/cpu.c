@@ -1,6 +1,7 @@
 /* What is the cpu backend's own: the choice of instruction set, and that threads do not change a bit. */
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "kernels/base/philox.h"
@@ -25,6 +26,31 @@ TEST(cpu_isa_is_forced_down_by_the_environment)
     CHECK(strstr(b.description, ", avx2, "));
     CHECK(!b.native_bf16);
     b.close(&b);
+}
+
+/* What an instruction set leaves to ref, by decision: " name" each. */
+static const struct {
+    const char *isa, *left;
+} LEFT_TO_REF[] = {{"avx2", ""}, {"avx512", ""}, {"avx512bf16", ""}};
+
+TEST(cpu_leaves_to_ref_what_is_listed)
+{
+    Backend b, ref;
+    REQUIRE_OK(ref_open(&ref));
+    for (size_t i = 0; i < sizeof LEFT_TO_REF / sizeof *LEFT_TO_REF; i++) {
+        char left[2048] = "";
+        size_t n = 0;
+        setenv("GENLLAVA_ISA", LEFT_TO_REF[i].isa, 1);
+        if (cpu_open(&b) != OK)
+            continue;
+#define LEFT(name_, Args)                                          \
+    if (cpu_device(&b.ctx)->ops.name_ == ref.ops.name_)            \
+        n += (size_t)snprintf(left + n, sizeof left - n, " " #name_);
+        KERNEL_LIST(LEFT)
+#undef LEFT
+        CHECK_MSG(!strcmp(left, LEFT_TO_REF[i].left), "%s leaves to ref:%s, expected:%s", LEFT_TO_REF[i].isa, left, LEFT_TO_REF[i].left);
+        b.close(&b);
+    }
 }
 
 /* ---------------------------------------------------------------- any number of threads, the same bits */

@@ -197,6 +197,8 @@ Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
     Status status = decoder_create(&d, g, longest_prompt(s) + ANSWER_TOKENS);
     for (int i = 0; i < s->n && status == OK; i++)
         status = decoder_prompt(d, s->list[i].encoded.id, s->list[i].encoded.n, s->list[i].pixels, s->list[i].n_images);
+    if (status == OK) /* calls what a prompt does not: the device may lack it */
+        status = decoder_step(d, 0);
     if (status == OK)
         *n_bytes = (int64_t)decoder_bytes(d);
     decoder_free(&d);

@@ -24,7 +24,7 @@ static void swiglu_rows(const void *args, int64_t begin, int64_t end, void *work
         BY_TYPE(a->act, EACH_VECTOR(0, a->cols, swiglu_vector(a, T, row, i, part)));
 }
 
-Status NAME(swiglu_fwd)(KernelCtx *ctx, const SwigluFwd *a)
+static Status swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
 {
     TRY(check_swiglu_fwd(a));
     TRY(expect_single("swiglu_fwd", a->act));
@@ -52,7 +52,7 @@ static void swiglu_gradient_rows(const void *args, int64_t begin, int64_t end, v
         BY_TYPE(a->act, EACH_VECTOR(0, a->cols, swiglu_gradient(a, T, row, i, part)));
 }
 
-Status NAME(swiglu_bwd)(KernelCtx *ctx, const SwigluBwd *a)
+static Status swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
 {
     TRY(check_swiglu_bwd(a));
     TRY(expect_single("swiglu_bwd", a->act));
@@ -105,7 +105,7 @@ static void gelu_range(const void *args, int64_t begin, int64_t end, void *works
         BY_TYPE(a->act, EACH_VECTOR(begin, end, gelu_vector(a, T, GELU_TANH, i, part)));
 }
 
-Status NAME(gelu_fwd)(KernelCtx *ctx, const GeluFwd *a)
+static Status gelu_fwd(KernelCtx *ctx, const GeluFwd *a)
 {
     TRY(check_gelu_fwd(a));
     TRY(expect_single("gelu_fwd", a->act));
@@ -131,7 +131,7 @@ static void gelu_gradient_range(const void *args, int64_t begin, int64_t end, vo
         BY_TYPE(a->act, EACH_VECTOR(begin, end, gelu_gradient(a, T, GELU_TANH, i, part)));
 }
 
-Status NAME(gelu_bwd)(KernelCtx *ctx, const GeluBwd *a)
+static Status gelu_bwd(KernelCtx *ctx, const GeluBwd *a)
 {
     TRY(check_gelu_bwd(a));
     TRY(expect_single("gelu_bwd", a->act));
@@ -160,7 +160,7 @@ static void add_range(const void *args, int64_t begin, int64_t end, void *worksp
         EACH_VECTOR(begin, end, add_vector(a, a->a_type, b_type, a->y_type, i, part));
 }
 
-Status NAME(add_scaled)(KernelCtx *ctx, const AddScaled *a)
+static Status add_scaled(KernelCtx *ctx, const AddScaled *a)
 {
     TRY(check_add_scaled(a));
     TRY(expect_single("add_scaled", a->a_type));
@@ -169,4 +169,13 @@ Status NAME(add_scaled)(KernelCtx *ctx, const AddScaled *a)
         TRY(expect_single("add_scaled", a->b_type));
     parallel_for(cpu_device(ctx), a->n, COPY_NS, add_range, a);
     return OK;
+}
+
+void NAME(act)(KernelTable *t)
+{
+    t->swiglu_fwd = swiglu_fwd;
+    t->swiglu_bwd = swiglu_bwd;
+    t->gelu_fwd = gelu_fwd;
+    t->gelu_bwd = gelu_bwd;
+    t->add_scaled = add_scaled;
 }

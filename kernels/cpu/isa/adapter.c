@@ -39,7 +39,7 @@ static Status single(const char *op, const AdapterGroup *g)
     return expect_single(op, g->a_type);
 }
 
-Status NAME(adapter_down)(KernelCtx *ctx, const AdapterDown *a)
+static Status adapter_down(KernelCtx *ctx, const AdapterDown *a)
 {
     const AdapterGroup *g = &a->g;
     TRY(check_adapter_down(a));
@@ -55,13 +55,13 @@ Status NAME(adapter_down)(KernelCtx *ctx, const AdapterDown *a)
             Matmul m = {.m = rows, .n = p->r, .k = g->in, .a_type = g->act, .b_type = g->a_type, .c_type = g->act, .b_trans = true, .lda = ld,
                         .ldb = g->in, .ldc = g->ldu, .a = x, .b = p->a, .c = row_of_mut(a->u, g->act, first * g->ldu + at),
                         .alpha = p->scale * dropout_scale(p->p)};
-            TRY(NAME(matmul)(ctx, &m));
+            TRY(cpu_device(ctx)->ops.matmul(ctx, &m));
         }
     }
     return OK;
 }
 
-Status NAME(adapter_down_grad)(KernelCtx *ctx, const AdapterDownGrad *a)
+static Status adapter_down_grad(KernelCtx *ctx, const AdapterDownGrad *a)
 {
     const AdapterGroup *g = &a->g;
     TRY(check_adapter_down_grad(a));
@@ -78,7 +78,7 @@ Status NAME(adapter_down_grad)(KernelCtx *ctx, const AdapterDownGrad *a)
             Matmul m = {.m = p->r, .n = g->in, .k = rows, .a_type = g->act, .b_type = g->act, .c_type = a->grad_type, .a_trans = true,
                         .accumulate = first || p->accumulate, .lda = g->ldu, .ldb = ld, .ldc = g->in, .a = row_of(a->du, g->act, first * g->ldu + at),
                         .b = x, .c = p->da, .alpha = dropout_scale(p->p)};
-            TRY(NAME(matmul)(ctx, &m));
+            TRY(cpu_device(ctx)->ops.matmul(ctx, &m));
         }
         first += block;
     } while (first < g->rows);
@@ -109,7 +109,7 @@ static void sum_up(CpuDevice *d, const AdapterDownBwd *a, const Adapter *const *
     }
 }
 
-Status NAME(adapter_down_bwd)(KernelCtx *ctx, const AdapterDownBwd *a)
+static Status adapter_down_bwd(KernelCtx *ctx, const AdapterDownBwd *a)
 {
     const AdapterGroup *g = &a->g;
     const Adapter *parts[ADAPTERS_MAX];
@@ -127,9 +127,16 @@ Status NAME(adapter_down_bwd)(KernelCtx *ctx, const AdapterDownBwd *a)
             const Adapter *p = parts[i];
             Matmul m = {.m = rows, .n = g->in, .k = p->r, .a_type = g->act, .b_type = g->a_type, .c_type = F32, .lda = g->ldu, .ldb = g->in, .ldc = g->in,
                         .a = row_of(a->du, g->act, first * g->ldu + at), .b = p->a, .c = to, .alpha = dropout_scale(p->p)};
-            TRY(NAME(matmul)(ctx, &m));
+            TRY(cpu_device(ctx)->ops.matmul(ctx, &m));
         }
         sum_up(cpu_device(ctx), a, parts, n, first, rows);
     }
     return OK;
+}
+
+void NAME(adapter)(KernelTable *t)
+{
+    t->adapter_down = adapter_down;
+    t->adapter_down_grad = adapter_down_grad;
+    t->adapter_down_bwd = adapter_down_bwd;
 }

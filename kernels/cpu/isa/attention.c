@@ -156,7 +156,7 @@ static void forward_blocks(const void *args, int64_t begin, int64_t end, void *w
     }
 }
 
-Status NAME(attention_fwd)(KernelCtx *ctx, const AttentionFwd *a)
+static Status attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 {
     TRY(check_attention_fwd(a));
     TRY(expect_single("attention_fwd", a->act));
@@ -191,7 +191,7 @@ static void decode_heads(const void *args, int64_t begin, int64_t end, void *wor
     }
 }
 
-Status NAME(attention_decode)(KernelCtx *ctx, const AttentionDecode *a)
+static Status attention_decode(KernelCtx *ctx, const AttentionDecode *a)
 {
     const double element_ns = 0.3;
     TRY(check_attention_decode(a));
@@ -202,4 +202,10 @@ Status NAME(attention_decode)(KernelCtx *ctx, const AttentionDecode *a)
         longest = larger_of(longest, a->length[s]);
     parallel_for(cpu_device(ctx), a->n * a->kv_heads, element_ns * (double)(longest * a->head_dim), decode_heads, a);
     return OK;
+}
+
+void NAME(attention)(KernelTable *t)
+{
+    t->attention_fwd = attention_fwd;
+    t->attention_decode = attention_decode;
 }

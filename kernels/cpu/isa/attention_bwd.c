@@ -306,7 +306,7 @@ static void key_blocks(const void *args, int64_t begin, int64_t end, void *works
     }
 }
 
-Status NAME(attention_bwd)(KernelCtx *ctx, const AttentionBwd *a)
+static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
     TRY(expect_single("attention_bwd", a->act));
@@ -320,4 +320,9 @@ Status NAME(attention_bwd)(KernelCtx *ctx, const AttentionBwd *a)
     if (a->dk)
         parallel_for(cpu_device(ctx), a->kv_heads * k.blocks, element_ns * (double)(smaller(a->max_k, ROWS) * a->max_q), key_blocks, &k);
     return OK;
+}
+
+void NAME(attention_bwd)(KernelTable *t)
+{
+    t->attention_bwd = attention_bwd;
 }

@@ -76,7 +76,7 @@ void NAME(drop)(CpuDevice *device, const Dropping *d, int64_t rows)
     parallel_for(device, rows, element_ns * (double)d->cols, drop_range, d);
 }
 
-Status NAME(dropout)(KernelCtx *ctx, const Dropout *a)
+static Status dropout(KernelCtx *ctx, const Dropout *a)
 {
     TRY(check_dropout(a));
     TRY(expect_single("dropout", a->act));
@@ -86,4 +86,9 @@ Status NAME(dropout)(KernelCtx *ctx, const Dropout *a)
     NAME(dropping)(&d, a->p, a->key);
     NAME(drop)(cpu_device(ctx), &d, a->rows);
     return OK;
+}
+
+void NAME(dropout)(KernelTable *t)
+{
+    t->dropout = dropout;
 }

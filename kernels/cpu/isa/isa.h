@@ -1,6 +1,6 @@
 /* isa.h: the files of this folder are compiled once per instruction set (avx2, avx512, avx512bf16), told apart by ISA.
  *
- * NAME(f) is f with the set's name behind it, so that the copies live side by side in one program; cpu.c picks a table. */
+ * NAME(f) is f with the set's name behind it, so that the copies live side by side in one program; cpu.c picks one overlay. */
 #ifndef GENLLAVA_KERNELS_CPU_ISA_ISA_H
 #define GENLLAVA_KERNELS_CPU_ISA_ISA_H
 
@@ -11,9 +11,19 @@
 #define ISA_JOIN(name, isa) ISA_JOIN2(name, isa)
 #define NAME(name) ISA_JOIN(name, ISA)
 
-#define ISA_DECLARE(name, Args) Status NAME(name)(KernelCtx *ctx, const Args *a);
-KERNEL_LIST(ISA_DECLARE)
-#undef ISA_DECLARE
+/* The families, each at the end of its file: it writes its operators over what stood in the table (overlay.c). */
+void NAME(act)(KernelTable *t);
+void NAME(adapter)(KernelTable *t);
+void NAME(attention)(KernelTable *t);
+void NAME(attention_bwd)(KernelTable *t);
+void NAME(dropout)(KernelTable *t);
+void NAME(loss)(KernelTable *t);
+void NAME(matmul)(KernelTable *t);
+void NAME(norm)(KernelTable *t);
+void NAME(optim)(KernelTable *t);
+void NAME(rope)(KernelTable *t);
+void NAME(rows)(KernelTable *t);
+void NAME(overlay)(KernelTable *t); /* all of them */
 
 /* F64 is for the ref backend. */
 static inline Status expect_single(const char *op, DType t)

@@ -50,7 +50,7 @@ static void cross_entropy_rows(const void *args, int64_t begin, int64_t end, voi
         BY_TYPE(a->act, cross_entropy_row(a, T, row));
 }
 
-Status NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)
+static Status cross_entropy(KernelCtx *ctx, const CrossEntropy *a)
 {
     const double ns = 1; /* an element */
     TRY(check_cross_entropy(a));
@@ -61,7 +61,7 @@ Status NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)
 }
 
 /* One sum a row of the logits: nothing to share out. */
-Status NAME(weighted_sum)(KernelCtx *ctx, const WeightedSum *a)
+static Status weighted_sum(KernelCtx *ctx, const WeightedSum *a)
 {
     (void)ctx;
     TRY(check_weighted_sum(a));
@@ -75,4 +75,10 @@ Status NAME(weighted_sum)(KernelCtx *ctx, const WeightedSum *a)
     if (a->scaled)
         BY_TYPE(a->act, put(a->scaled, T, 0, (float)(a->scale * sum)));
     return OK;
+}
+
+void NAME(loss)(KernelTable *t)
+{
+    t->cross_entropy = cross_entropy;
+    t->weighted_sum = weighted_sum;
 }

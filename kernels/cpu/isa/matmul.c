@@ -361,7 +361,7 @@ static Product choose_grid(const Matmul *a, int threads)
     return best;
 }
 
-Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
+static Status matmul(KernelCtx *ctx, const Matmul *a)
 {
     TRY(check_matmul(a));
     TRY(expect_single("matmul", a->a_type));
@@ -373,10 +373,10 @@ Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
     bool few = a->m <= MATVEC_ROWS && a->b_trans && a->k <= MATVEC_MOST_K;
     if (a->k2 && (few || flips(a) || !takes_second(a))) {
         Matmul first = matmul_first(a), second = matmul_second(a);
-        TRY(NAME(matmul)(ctx, &first));
+        TRY(matmul(ctx, &first));
         second.accumulate = true;
         second.add = NULL;
-        return NAME(matmul)(ctx, &second);
+        return matmul(ctx, &second);
     }
     if (few)
         return NAME(matvec)(d, a);
@@ -385,4 +385,9 @@ Status NAME(matmul)(KernelCtx *ctx, const Matmul *a)
     int64_t tasks = pr.grid_m * pr.grid_n;
     parallel_for(d, tasks, product_ns * (double)(a->m * a->n) * (double)(a->k + a->k2) / (double)tasks, product, &pr);
     return OK;
+}
+
+void NAME(matmul)(KernelTable *t)
+{
+    t->matmul = matmul;
 }

@@ -89,7 +89,7 @@ static Status forward(const KernelCtx *ctx, const char *op, const Forward *a)
     return OK;
 }
 
-Status NAME(rmsnorm_fwd)(KernelCtx *ctx, const RmsNormFwd *a)
+static Status rmsnorm_fwd(KernelCtx *ctx, const RmsNormFwd *a)
 {
     TRY(check_rmsnorm_fwd(a));
     return forward(ctx, "rmsnorm_fwd", &(Forward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .eps = a->eps,
@@ -97,7 +97,7 @@ Status NAME(rmsnorm_fwd)(KernelCtx *ctx, const RmsNormFwd *a)
                                                   .ldy = row_stride(a->ldy, a->cols)});
 }
 
-Status NAME(layernorm_fwd)(KernelCtx *ctx, const LayerNormFwd *a)
+static Status layernorm_fwd(KernelCtx *ctx, const LayerNormFwd *a)
 {
     TRY(check_layernorm_fwd(a));
     return forward(ctx, "layernorm_fwd",
@@ -206,7 +206,7 @@ static Status backward(const KernelCtx *ctx, const char *op, const Backward *a)
     return OK;
 }
 
-Status NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
+static Status rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
 {
     TRY(check_rmsnorm_bwd(a));
     return backward(ctx, "rmsnorm_bwd",
@@ -215,7 +215,7 @@ Status NAME(rmsnorm_bwd)(KernelCtx *ctx, const RmsNormBwd *a)
                                 .dw = a->dw, .lddx = row_stride(a->lddx, a->cols), .y = a->y, .ldy = row_stride(a->ldy, a->cols)});
 }
 
-Status NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
+static Status layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
 {
     TRY(check_layernorm_bwd(a));
     return backward(ctx, "layernorm_bwd",
@@ -223,4 +223,12 @@ Status NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
                                 .accumulate = a->accumulate, .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .mean = a->mean,
                                 .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db,
                                 .lddx = a->cols});
+}
+
+void NAME(norm)(KernelTable *t)
+{
+    t->rmsnorm_fwd = rmsnorm_fwd;
+    t->layernorm_fwd = layernorm_fwd;
+    t->rmsnorm_bwd = rmsnorm_bwd;
+    t->layernorm_bwd = layernorm_bwd;
 }

@@ -32,7 +32,7 @@ static void adamw_range(const void *args, int64_t begin, int64_t end, void *work
     EACH_VECTOR(s->begin + begin, s->begin + end, adamw_vector(s, i, part));
 }
 
-Status NAME(adamw)(KernelCtx *ctx, const Adamw *a)
+static Status adamw(KernelCtx *ctx, const Adamw *a)
 {
     const double element_ns = 0.6;
     TRY(check_adamw(a));
@@ -78,7 +78,7 @@ static void square_blocks(const void *args, int64_t begin, int64_t end, void *wo
     }
 }
 
-Status NAME(sum_squares)(KernelCtx *ctx, const SumSquares *a)
+static Status sum_squares(KernelCtx *ctx, const SumSquares *a)
 {
     const double element_ns = 0.2;
     TRY(check_sum_squares(a));
@@ -102,11 +102,18 @@ static void fill_range(const void *args, int64_t begin, int64_t end, void *works
     BY_TYPE(a->type, EACH_VECTOR(begin, end, part_store(a->x, T, i, part, value)));
 }
 
-Status NAME(fill)(KernelCtx *ctx, const Fill *a)
+static Status fill(KernelCtx *ctx, const Fill *a)
 {
     const double element_ns = 0.1;
     TRY(check_fill(a));
     TRY(expect_single("fill", a->type));
     parallel_for(cpu_device(ctx), a->n, element_ns, fill_range, a);
     return OK;
+}
+
+void NAME(optim)(KernelTable *t)
+{
+    t->adamw = adamw;
+    t->sum_squares = sum_squares;
+    t->fill = fill;
 }

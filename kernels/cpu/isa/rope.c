@@ -66,7 +66,7 @@ static void rope_rows(const void *args, int64_t begin, int64_t end, void *worksp
     }
 }
 
-Status NAME(rope)(KernelCtx *ctx, const Rope *a)
+static Status rope(KernelCtx *ctx, const Rope *a)
 {
     TRY(check_rope(a));
     TRY(expect_single("rope", a->act));
@@ -82,4 +82,9 @@ Status NAME(rope)(KernelCtx *ctx, const Rope *a)
     Rotation r = {.a = a, .theta = w->theta};
     parallel_for(d, a->rows, (double)half * (angle_ns + element_ns * (double)a->heads), rope_rows, &r);
     return OK;
+}
+
+void NAME(rope)(KernelTable *t)
+{
+    t->rope = rope;
 }

@@ -24,7 +24,7 @@ static void gather_rows(const void *args, int64_t begin, int64_t end, void *work
             copy_elements(a->y, a->y_type, row * a->ldy, a->src, a->src_type, a->index[row] * a->lds, a->cols);
 }
 
-Status NAME(rows_gather)(KernelCtx *ctx, const RowsGather *a)
+static Status rows_gather(KernelCtx *ctx, const RowsGather *a)
 {
     TRY(check_rows_gather(a));
     TRY(expect_single("rows_gather", a->src_type));
@@ -55,7 +55,7 @@ static void scatter_columns(const void *args, int64_t begin, int64_t end, void *
     }
 }
 
-Status NAME(rows_scatter)(KernelCtx *ctx, const RowsScatter *a)
+static Status rows_scatter(KernelCtx *ctx, const RowsScatter *a)
 {
     TRY(check_rows_scatter(a));
     TRY(expect_single("rows_scatter", a->x_type));
@@ -90,7 +90,7 @@ static void patch_rows(const void *args, int64_t begin, int64_t end, void *works
     }
 }
 
-Status NAME(patchify)(KernelCtx *ctx, const Patchify *a)
+static Status patchify(KernelCtx *ctx, const Patchify *a)
 {
     TRY(check_patchify(a));
     TRY(expect_single("patchify", a->act));
@@ -120,7 +120,7 @@ static void add_table(const void *args, int64_t begin, int64_t end, void *worksp
         BY_TYPE(a->act, EACH_VECTOR(0, a->cols, add_row_vector(a, T, row, i, part)));
 }
 
-Status NAME(add_rows)(KernelCtx *ctx, const AddRows *a)
+static Status add_rows(KernelCtx *ctx, const AddRows *a)
 {
     TRY(check_add_rows(a));
     TRY(expect_single("add_rows", a->act));
@@ -168,7 +168,7 @@ static Status sum_rows(const KernelCtx *ctx, const char *op, DType out_type, con
     return OK;
 }
 
-Status NAME(add_rows_bwd)(KernelCtx *ctx, const AddRowsBwd *a)
+static Status add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
 {
     TRY(check_add_rows_bwd(a));
     return sum_rows(ctx, "add_rows_bwd", a->table_type,
@@ -176,10 +176,20 @@ Status NAME(add_rows_bwd)(KernelCtx *ctx, const AddRowsBwd *a)
                            .out = a->dtable, .accumulate = a->accumulate});
 }
 
-Status NAME(column_sum)(KernelCtx *ctx, const ColumnSum *a)
+static Status column_sum(KernelCtx *ctx, const ColumnSum *a)
 {
     TRY(check_column_sum(a));
     return sum_rows(ctx, "column_sum", a->out_type,
                     &(Sum){.rows = a->rows, .step = 1, .cols = a->cols, .ldx = a->ldx, .type = a->x_type, .x = a->x, .out = a->out,
                            .accumulate = a->accumulate});
+}
+
+void NAME(rows)(KernelTable *t)
+{
+    t->rows_gather = rows_gather;
+    t->rows_scatter = rows_scatter;
+    t->patchify = patchify;
+    t->add_rows = add_rows;
+    t->add_rows_bwd = add_rows_bwd;
+    t->column_sum = column_sum;
 }

@@ -1,0 +1,59 @@
+/* The walk that measures a run calls every operator of the run, so a device that lacks one says so before the first step. */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/ops/op.h"
+#include "tests/train/models/tiny.h"
+#include "train/measure/memory.h"
+
+#define REFUSE(name, Args)                                   \
+    static Status refuse_##name(KernelCtx *ctx, const Args *a) \
+    {                                                        \
+        (void)ctx, (void)a;                                  \
+        return fail(ERR_DEVICE, "no " #name);                \
+    }
+KERNEL_LIST(REFUSE)
+#undef REFUSE
+
+static Op missing; /* of the device */
+
+static Status measure(Backend *device, Backend *null)
+{
+    (void)device;
+    TRY(null_open(null));
+#define REPLACE(name, Args)       \
+    if (missing == OP_##name)     \
+        null->ops.name = refuse_##name;
+    KERNEL_LIST(REPLACE)
+#undef REPLACE
+    return OK;
+}
+
+TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
+{
+    static const Op UNUSED[] = {OP_dropout, OP_layernorm_bwd, OP_add_rows_bwd};
+    int32_t ids[] = {1, 17, 200};
+    SamplePrompt prompt = {.encoded = {.id = ids, .n = 3, .expanded = 3}};
+    Samples samples = {.list = &prompt, .n = 1};
+    PassShape pass = {.tokens = 20, .segments = 2, .images = 1, .labels = 5, .max_segment = 12};
+    RunConfig cfg;
+    Backend device;
+    MemoryPlan plan;
+    tiny_folders();
+    tiny_config(&cfg);
+    cfg.model.lora.dropout = 0.1;
+    REQUIRE_OK(ref_open(&device));
+    device.measure = measure;
+    for (int op = 0; op < N_OPS; op++) {
+        char sentence[64];
+        bool used = true;
+        missing = (Op)op;
+        for (size_t i = 0; i < sizeof UNUSED / sizeof *UNUSED; i++)
+            used = used && UNUSED[i] != missing;
+        snprintf(sentence, sizeof sentence, "no %s", op_name(missing));
+        Status s = memory_measure(&plan, &cfg, &device, F32, &pass, 1, &samples, NULL);
+        CHECK_MSG(s == (used ? ERR_DEVICE : OK) && (!used || !strcmp(status_message(), sentence)), "without %s: status %d: %s", op_name(missing), (int)s,
+                  s ? status_message() : "");
+    }
+    device.close(&device);
+}
