@@ -9,10 +9,10 @@
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "data/formats/rows.h"
-#include "data/formats/utf8.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
 
 enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
 

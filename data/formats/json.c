@@ -9,8 +9,8 @@
 #include <xxhash.h>
 
 #include "data/formats/file.h"
-#include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 
 enum { MAX_DEPTH = 64, MAX_VALUES = 1 << 24, BLOCK_BYTES = 32 << 10, NUMBER_BYTES = 64 };
 #define MAX_DOCUMENT ((size_t)1 << 30)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "data/formats/file.h"
-#include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 
 /* ---------------------------------------------------------------- building */
 

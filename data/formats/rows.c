@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 
 enum { WINDOW_BYTES = 1 << 20, MAX_ROW_BYTES = 16 << 20 };
 

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "data/formats/utf8.h"
 #include "data/text/template.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
 
 static const char IMAGE_MARKER[] = "<image>", GEN_MARKER[] = "<gen>";
 enum { IMAGE_MARKER_BYTES = sizeof IMAGE_MARKER - 1, GEN_MARKER_BYTES = sizeof GEN_MARKER - 1 };

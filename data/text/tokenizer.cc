@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "data/formats/file.h"
-#include "data/formats/utf8.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 
 /* SentencePiece writes to stderr what its statuses say as well; the library exports this switch without a header. */
 namespace sentencepiece {

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/utf8.h"
 #include "data/pictures/image.h"
+#include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 
 const char *inspect_count(char buf[32], int64_t n)

@@ -11,12 +11,12 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
-#include "data/formats/utf8.h"
 #include "data/pictures/image.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "kernels/base/philox.h"
+#include "kernels/base/utf8.h"
 
 enum { MAX_TEXT_BYTES = 1 << 20, MAX_PICTURE_BYTES = 1 << 26, MAX_CAPTION = 400, QUALITY = 95 };
 

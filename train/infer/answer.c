@@ -5,8 +5,8 @@
 
 #include "data/text/encode.h"
 #include "data/formats/file.h"
-#include "data/formats/utf8.h"
 #include "kernels/base/philox.h"
+#include "kernels/base/utf8.h"
 #include "train/dist/device.h"
 #include "train/config/plan.h"
 

@@ -1,5 +1,5 @@
-/* utf8.c: UTF-8 to characters and back, strictly. For the JSON reader and the tokenizer (utf8.h). */
-#include "data/formats/utf8.h"
+/* utf8.c: UTF-8 to characters and back, strictly. For whoever reads or shows text (utf8.h). */
+#include "kernels/base/utf8.h"
 
 #include <string.h>
 
