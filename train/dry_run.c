@@ -8,12 +8,6 @@
 #include "train/config/plan.h"
 #include "train/setup.h"
 
-static const char *const MODULES[N_PARAM_MODULES] = {
-#define MODULE_TEXT(name, text) text,
-    PARAM_MODULE_LIST(MODULE_TEXT)
-#undef MODULE_TEXT
-};
-
 /* What the memory is for, in the order of the contract. */
 static const struct {
     const char *name;
@@ -34,8 +28,8 @@ static int64_t bytes_of(const MemoryPlan *m, int i)
 static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
 {
     cJSON *o = cJSON_CreateObject(), *parameters = cJSON_AddObjectToObject(o, "parameters");
-    for (int i = 0; i < N_PARAM_MODULES; i++)
-        json_add_int(parameters, MODULES[i], m->parameters[i]);
+    for (int i = 0; i < N_PARTS; i++)
+        json_add_int(parameters, PARTS[i].name, m->parameters[i]);
     json_add_int(o, "trainable", m->trainable_parameters);
     cJSON *memory = cJSON_AddObjectToObject(o, "memory");
     for (int i = 0; i < N_MEMORY; i++)
@@ -50,9 +44,9 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
 {
     char text[32];
     fputs("parameters\n", results);
-    for (int i = 0; i < N_PARAM_MODULES; i++)
+    for (int i = 0; i < N_PARTS; i++)
         if (m->parameters[i])
-            fprintf(results, "  %-14s %14lld\n", MODULES[i], (long long)m->parameters[i]);
+            fprintf(results, "  %-14s %14lld\n", PARTS[i].name, (long long)m->parameters[i]);
     fprintf(results, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
     for (int i = 0; i < N_MEMORY; i++)
         fprintf(results, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));

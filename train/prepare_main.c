@@ -7,7 +7,7 @@
 #include "data/prepare/prepare.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
-#include "train/config/inputs.h"
+#include "train/inputs.h"
 #include "train/config/plan.h"
 #include "train/models/genllava.h"
 

@@ -11,7 +11,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
 #include "train/dist/device.h"
-#include "train/config/inputs.h"
+#include "train/inputs.h"
 #include "train/store/manifest.h"
 #include "train/config/plan.h"
 

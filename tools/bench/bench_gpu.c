@@ -11,7 +11,7 @@
 #include "kernels/base/log.h"
 #include "tools/bench/bench_clock.h"
 
-static const char *const PARTS[] = {"all", "attention", "elementwise", "matmul", "step", NULL};
+static const char *const TABLES[] = {"all", "attention", "elementwise", "matmul", "step", NULL};
 
 enum { MAX_OPERATORS = 1 << 15 };
 
@@ -20,7 +20,7 @@ static Status parse(BenchOptions *o, int argc, char **argv, bool *done)
     const CliOption options[] = {
         {.name = "--config", .kind = CLI_STRING, .value = &o->config, .argument = "FILE", .help = "settings of the run whose steps and matmuls are timed; init \"random\" needs config.json files only"},
         {.name = "--set", .kind = CLI_STRINGS, .value = &o->sets, .argument = "KEY=VALUE", .help = "override a key; repeatable"},
-        {.name = "--only", .kind = CLI_CHOICE, .value = &o->only, .argument = "PART", .names = PARTS, .help = "all (default), attention, elementwise, matmul or step"},
+        {.name = "--only", .kind = CLI_CHOICE, .value = &o->only, .argument = "PART", .names = TABLES, .help = "all (default), attention, elementwise, matmul or step"},
         {.name = "--tokens", .kind = CLI_INT, .value = &o->tokens, .argument = "N", .low = 1, .high = 1 << 24, .help = "of a pass (default: train.micro_tokens)"},
         {.name = "--segment", .kind = CLI_INT, .value = &o->segment, .argument = "T", .low = 1, .high = 1 << 24, .help = "tokens of a sample (default 1024)"},
         {.name = "--labels", .kind = CLI_INT, .value = &o->labels, .argument = "N", .low = 1, .high = 1 << 24, .help = "supervised tokens of a sample (default 200)"},

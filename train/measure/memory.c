@@ -51,7 +51,7 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
     }
     if (s == OK)
         s = optim_step(genllava_params(g), cfg, 1, 0, &done);
-    if (s == OK && !cfg->model.tokens.renorm) /* which asks for values */
+    if (s == OK)
         s = genllava_updated(g);
     tape_free(&t);
     m->keep = keep.peak;
@@ -63,8 +63,8 @@ static void count_parameters(MemoryPlan *m, GenLlava *g)
 {
     const Params *p = genllava_params(g);
     int64_t master = (int64_t)dtype_size(p->master);
-    for (int i = 0; i < N_PARAM_MODULES; i++)
-        m->parameters[i] = genllava_count(g, (ParamModule)i);
+    for (int i = 0; i < N_PARTS; i++)
+        m->parameters[i] = genllava_count(g, PARTS[i].name);
     for (int i = 0; i < p->n; i++) {
         const Param *q = p->list[i];
         if (q->trainable)

@@ -5,12 +5,12 @@
 
 #include "data/loader/loader.h"
 #include "train/config/config.h"
-#include "train/models/genllava.h"
+#include "train/models/parts.h"
 #include "train/log/samples.h"
 
 typedef struct MemoryPlan {
     size_t keep, scratch;                      /* bytes of the tape's two arenas; scratch with StepNumbers at its beginning */
-    int64_t parameters[N_PARAM_MODULES], trainable_parameters;
+    int64_t parameters[PARTS_MAX], trainable_parameters;
     int64_t weights, trainable, optimizer;     /* frozen weights; masters, copies and gradients; moments */
     int64_t activations, workspace, total;     /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is planned for: on a device the
                                                   backend's own; on the host pictures, data and the rest of the process */

@@ -2,7 +2,7 @@
  */
 #include <inttypes.h>
 
-#include "train/models/parts.h"
+#include "train/models/model.h"
 
 /* A tape and the memory it works in. */
 typedef struct Runner {

@@ -2,174 +2,42 @@
 
 #include <inttypes.h>
 
-#include "data/formats/file.h"
-#include "train/models/hf_config.h"
-#include "train/models/parts.h"
+#include "train/models/model.h"
 
 /* ---------------------------------------------------------------- sizes */
 
-typedef struct Configs {
-    MistralConfig llm;
-    bool sees;
-    SiglipConfig vision;
-    Preprocessor preprocessor;
-} Configs;
-
-/* Weights belong to the size, mean, deviation and filter that they were trained with. */
-static Status expect_preparation(const char *folder)
+/* From the folders' settings; parts_configure has read them. */
+static Status set_sizes(GenLlava *g, const RunConfig *cfg)
 {
-    char *path = path_join(folder, "preprocessor_config.json");
-    Status s = path ? OK : fail(ERR_NOMEM, "%s: no memory to read it", folder);
-    if (!s && !file_exists(path))
-        s = fail(ERR_MISSING, "model.vision.path: %s: there is no such file; how pictures are prepared is read from there", path);
-    mem_free(path);
-    return s;
-}
-
-static Status read_vision(Configs *c, const RunConfig *cfg)
-{
-    const char *folder = cfg->model.vision.path;
-    TRY(siglip_config(&c->vision, folder, cfg->model.vision.layer));
-    if (cfg->model.vision.init == INIT_FROM_WEIGHTS) /* else only config.json is read, and SigLIP's usual preparation holds */
-        TRY(expect_preparation(folder));
-    return preprocessor_load(&c->preprocessor, folder, cfg->model.vision.aspect == ASPECT_PAD);
-}
-
-static Status read_configs(Configs *c, const RunConfig *cfg)
-{
-    *c = (Configs){.sees = cfg->model.vision.path != NULL};
-    TRY(mistral_config(&c->llm, cfg->model.llm.path));
-    return c->sees ? read_vision(c, cfg) : OK;
-}
-
-static Status sizes_of(ModelSizes *out, const Configs *c, const RunConfig *cfg)
-{
+    const MistralConfig *llm = &g->llm.config;
+    const SiglipConfig *vision = &g->vision.config;
     int64_t rows = token_rows_count(cfg);
-    if (c->llm.vocab + rows > INT32_MAX)
-        return fail(ERR_USAGE, "model.tokens: %" PRId64 " added rows beside a vocabulary of %" PRId64 " are too many", rows, c->llm.vocab);
-    *out = (ModelSizes){.vocab_size = (int32_t)c->llm.vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)c->llm.hidden,
-                        .layers = (int32_t)c->llm.layers};
-    if (c->sees) {
-        out->image_height = (int32_t)c->vision.height;
-        out->image_width = (int32_t)c->vision.width;
-        out->patch = (int32_t)c->vision.patch;
-        out->patches = (int32_t)siglip_patches(&c->vision);
-    }
+    if (llm->vocab + rows > INT32_MAX)
+        return fail(ERR_USAGE, "model.tokens: %" PRId64 " added rows beside a vocabulary of %" PRId64 " are too many", rows, llm->vocab);
+    g->sizes = (ModelSizes){.vocab_size = (int32_t)llm->vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)llm->hidden, .layers = (int32_t)llm->layers,
+                            .image_height = (int32_t)vision->height, .image_width = (int32_t)vision->width, .patch = (int32_t)vision->patch,
+                            .patches = vision->patch ? (int32_t)siglip_patches(vision) : 0};
     return OK;
 }
 
 Status genllava_sizes(ModelSizes *out, const RunConfig *cfg)
 {
-    Configs c;
-    TRY(read_configs(&c, cfg));
-    return sizes_of(out, &c, cfg);
+    GenLlava g = {0};
+    TRY(parts_configure(&g, cfg));
+    TRY(set_sizes(&g, cfg));
+    *out = g.sizes;
+    return OK;
 }
 
 /* ---------------------------------------------------------------- opening */
 
-static Status declare(GenLlava *g, const Configs *c, const RunConfig *cfg)
+static Status open_parts(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
 {
-    Params *p = &g->params;
-    if (cfg->model.lora.init && cfg->model.llm.train != TRAIN_LORA)
-        return fail(ERR_USAGE, "model.lora.init is set, but model.llm.train is not \"lora\"");
-    if (g->sees) {
-        TRY(siglip_declare(&g->vision, p, &c->vision, cfg->model.vision.train == TRAIN_FULL));
-        TRY(projector_declare(&g->projector, p, cfg->model.projector.depth, c->vision.hidden, c->llm.hidden, cfg->model.projector.train == TRAIN_FULL));
-    }
-    TRY(mistral_declare(&g->llm, p, &c->llm, cfg->model.llm.train == TRAIN_FULL));
-    if (cfg->model.llm.train == TRAIN_LORA)
-        TRY(lora_declare(&g->llm, p, cfg));
-    TRY(token_rows_declare(&g->rows, p, &g->llm, cfg));
-    return params_create(p);
-}
-
-/* A folder or file of the checkpoint when the part was trained there, or was drawn and lies there frozen: rows drawn like a language model that has
- * been trained since could not be drawn again. Else of the starting point. *owned is what to free. */
-static Status choose(const char **out, char **owned, const char *checkpoint, bool trained, const char *inside, const char *start)
-{
-    *owned = checkpoint ? path_join(checkpoint, inside) : NULL;
-    if (checkpoint && !*owned)
-        return fail(ERR_NOMEM, "%s: no memory to read it", checkpoint);
-    if (*owned && !trained && (start || !file_exists(*owned))) {
-        mem_free(*owned);
-        *owned = NULL;
-    }
-    *out = *owned ? *owned : start;
-    return OK;
-}
-
-static Status load_vision(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
-{
-    const char *folder = NULL;
-    char *owned = NULL;
-    bool full = cfg->model.vision.train == TRAIN_FULL;
-    TRY(choose(&folder, &owned, checkpoint, full, "vision", cfg->model.vision.path));
-    Status s;
-    if (!owned && cfg->model.vision.init == INIT_AT_RANDOM)
-        s = siglip_draw(&g->vision, &g->params, (uint64_t)cfg->seed);
-    else {
-        s = weights_open_folder(&g->vision_files, folder);
-        if (!s)
-            s = siglip_load(&g->vision, &g->params, &g->vision_files);
-    }
-    mem_free(owned);
-    return s;
-}
-
-static Status load_llm(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
-{
-    const char *folder = NULL;
-    char *owned = NULL;
-    TRY(choose(&folder, &owned, checkpoint, cfg->model.llm.train == TRAIN_FULL, "llm", cfg->model.llm.path));
-    Status s;
-    if (!owned && cfg->model.llm.init == INIT_AT_RANDOM)
-        s = mistral_draw(&g->llm, &g->params, (uint64_t)cfg->seed);
-    else {
-        s = weights_open_folder(&g->llm_files, folder);
-        if (!s)
-            s = mistral_load(&g->llm, &g->params, &g->llm_files);
-    }
-    mem_free(owned);
-    return s;
-}
-
-static Status load_projector(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
-{
-    const char *file = NULL;
-    char *owned = NULL;
-    bool trained = cfg->model.projector.train == TRAIN_FULL;
-    TRY(choose(&file, &owned, checkpoint, trained, "projector.safetensors", cfg->model.projector.init));
-    Status s = file ? projector_load(&g->projector, &g->params, file) : projector_draw(&g->projector, &g->params, (uint64_t)cfg->seed);
-    mem_free(owned);
-    return s;
-}
-
-static Status load_lora(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
-{
-    const char *folder = checkpoint ? checkpoint : cfg->model.lora.init;
-    return folder ? lora_load(&g->llm, &g->params, cfg, folder) : lora_draw(&g->llm, &g->params, (uint64_t)cfg->seed);
-}
-
-static Status load_rows(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
-{
-    const char *file = NULL;
-    char *owned = NULL;
-    TRY(choose(&file, &owned, checkpoint, cfg->model.tokens.train == TRAIN_ROWS, "token_rows.safetensors", cfg->model.tokens.init));
-    Status s = file ? token_rows_load(&g->rows, &g->params, file) : token_rows_draw(&g->rows, &g->params, &g->llm, (uint64_t)cfg->seed);
-    mem_free(owned);
-    return s;
-}
-
-static Status load(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
-{
-    TRY_IN(load_llm(g, cfg, checkpoint), "reading the language model");
-    if (g->sees) {
-        TRY_IN(load_vision(g, cfg, checkpoint), "reading the vision tower");
-        TRY_IN(load_projector(g, cfg, checkpoint), "reading the projector");
-    }
-    if (cfg->model.llm.train == TRAIN_LORA)
-        TRY_IN(load_lora(g, cfg, checkpoint), "reading the adapters");
-    TRY_IN(load_rows(g, cfg, checkpoint), "reading the token rows");
+    TRY(parts_configure(g, cfg));
+    TRY(set_sizes(g, cfg));
+    TRY(parts_declare(g, cfg));
+    TRY(params_create(&g->params));
+    TRY(parts_load(g, cfg, checkpoint));
     if (g->params.backend->joins)
         TRY_IN(joint_create(&g->params), "joining weights and adapters");
     return OK;
@@ -177,24 +45,13 @@ static Status load(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
 
 Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
 {
-    *out = NULL;
-    Configs c;
-    TRY(read_configs(&c, cfg));
-    GenLlava *g = mem_alloc(sizeof *g);
+    GenLlava *g = *out = mem_alloc(sizeof *g);
     if (!g)
         return fail(ERR_NOMEM, "no memory for the model");
     params_init(&g->params, backend, compute);
-    g->sees = c.sees;
-    g->preprocessor = c.preprocessor;
-    g->renorm = cfg->model.tokens.renorm;
-    Status s = sizes_of(&g->sizes, &c, cfg);
-    if (!s)
-        s = declare(g, &c, cfg);
-    if (!s)
-        s = load(g, cfg, checkpoint_dir);
+    Status s = open_parts(g, cfg, checkpoint_dir);
     if (s)
-        genllava_close(&g);
-    *out = g;
+        genllava_close(out);
     return s;
 }
 
@@ -203,11 +60,7 @@ void genllava_close(GenLlava **g)
     if (!*g)
         return;
     params_destroy(&(*g)->params);
-    mistral_free(&(*g)->llm);
-    siglip_free(&(*g)->vision);
-    projector_free(&(*g)->projector);
-    weights_close(&(*g)->llm_files);
-    weights_close(&(*g)->vision_files);
+    parts_free(*g);
     mem_free(*g);
     *g = NULL;
 }
@@ -215,11 +68,11 @@ void genllava_close(GenLlava **g)
 Params *genllava_params(GenLlava *g) { return &g->params; }
 const ModelSizes *genllava_model_sizes(const GenLlava *g) { return &g->sizes; }
 
-int64_t genllava_count(const GenLlava *g, ParamModule m)
+int64_t genllava_count(const GenLlava *g, const char *part)
 {
     int64_t n = 0;
     for (int i = 0; i < g->params.n; i++)
-        if (g->params.list[i]->module == m)
+        if (params_of(g->params.list[i], part))
             n += g->params.list[i]->t.n_elems;
     return n;
 }
@@ -227,7 +80,7 @@ int64_t genllava_count(const GenLlava *g, ParamModule m)
 Status genllava_updated(GenLlava *g)
 {
     TRY(joint_refresh(&g->params));
-    return g->renorm ? token_rows_renormalise(&g->rows, &g->params, &g->llm) : OK;
+    return parts_updated(g);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -235,9 +88,9 @@ Status genllava_updated(GenLlava *g)
 static Tensor *image_features(Tape *t, const GenLlava *g, const Batch *b)
 {
     const Preprocessor *prep = &g->preprocessor;
-    if (!g->sees || b->image_height != g->sizes.image_height || b->image_width != g->sizes.image_width) {
-        tape_fail(t, fail(ERR_DATA, "pictures of %dx%d pixels, the model takes %dx%d (were the shards made for another vision tower?)", b->image_height,
-                          b->image_width, g->sizes.image_height, g->sizes.image_width));
+    if (!g->sizes.patches || b->image_height != g->sizes.image_height || b->image_width != g->sizes.image_width) {
+        tape_fail(t, fail(ERR_DATA, "pictures of %dx%d pixels, the model takes %dx%d (were the shards made for another vision tower?)",
+                          b->image_height, b->image_width, g->sizes.image_height, g->sizes.image_width));
         return NULL;
     }
     PatchSpec pixels = {.images = b->n_images, .height = b->image_height, .width = b->image_width, .patch = g->sizes.patch,
@@ -261,7 +114,8 @@ static Status sort_rows(RowSources *s, const GenLlava *g, const Batch *b)
         int32_t id = b->id ? b->id[i] : 0;
         bool image = id == ID_IMAGE;
         if (!image && (id < 0 || id >= all))
-            return fail(ERR_DATA, "token id %d at row %d, the model has ids 0 … %d (were the shards made for another tokenizer?)", id, i, all - 1);
+            return fail(ERR_DATA, "token id %d at row %d, the model has ids 0 … %d (were the shards made for another tokenizer?)", id, i,
+                        all - 1);
         s->base[i] = !image && id < v ? id : -1;
         s->added[i] = !image && id >= v ? id - v : -1;
         s->image[i] = image ? (int32_t)s->n_image : -1;

@@ -16,14 +16,14 @@ typedef struct GenLlava GenLlava;
 MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
 
 /* Reads the configs, declares every weight, places and loads them: base folders, then starting points (lora/projector/tokens init), or,
- * with checkpoint_dir, the trained parts of that checkpoint. With the null backend weights are checked (names, shapes, types) but no value is
- * read. A tape over the null backend measures passes of an open model too: parameters are then only counted as reached. */
+ * with checkpoint_dir, the trained parts of that checkpoint. With the null backend weights are checked (names, shapes, types) but no value
+ * is read. A tape over the null backend measures passes of an open model too: parameters are then only counted as reached. */
 MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
 void genllava_close(GenLlava **g);
 Params *genllava_params(GenLlava *g);
 const ModelSizes *genllava_model_sizes(const GenLlava *g);
-/* Parameters executed, by module (the vision tower up to the feature layer). Added token rows are MODULE_TOKENS. */
-int64_t genllava_count(const GenLlava *g, ParamModule m);
+/* Parameters executed of a part (parts.h), by its name: of the vision tower those up to the feature layer. */
+int64_t genllava_count(const GenLlava *g, const char *part);
 /* After every optimiser step: derived copies, if the model keeps any; optional renormalisation of token rows. */
 MUST_USE Status genllava_updated(GenLlava *g);
 

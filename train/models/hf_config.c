@@ -1,31 +1,26 @@
 #include "train/models/hf_config.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "data/formats/file.h"
 #include "kernels/base/arena.h"
-
-char *path_join(const char *folder, const char *name)
-{
-    size_t n = strlen(folder) + strlen(name) + 2;
-    char *path = mem_alloc(n);
-    if (path)
-        snprintf(path, n, "%s/%s", folder, name);
-    return path;
-}
 
 Status hf_open(HfConfig *c, const char *folder, const char *name)
 {
-    *c = (HfConfig){.file = path_join(folder, name)};
+    char path[PATH_MAX];
+    *c = (HfConfig){.file = mem_strdup(file_join(path, folder, name))};
     if (!c->file)
-        return fail(ERR_NOMEM, "%s: no memory to read %s", folder, name);
+        return fail(ERR_NOMEM, "%s: no memory to read it", path);
     Status s = json_read_file(&c->doc, c->file);
     if (!s) {
         c->top = json_root(c->doc);
         if (c->top->kind != JSON_OBJECT)
-            s = fail(ERR_DATA, "%s:%d:%d: expected an object, found %s", c->file, c->top->line, c->top->column, json_kind_name(c->top->kind));
+            s = fail(ERR_DATA, "%s:%d:%d: expected an object, found %s", c->file, c->top->line, c->top->column,
+                     json_kind_name(c->top->kind));
     }
     if (s)
         hf_close(c);

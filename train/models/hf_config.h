@@ -22,10 +22,8 @@ int64_t hf_int(HfConfig *c, const Json *object, const char *key, int64_t absent,
 double hf_real(HfConfig *c, const Json *object, const char *key, double absent);
 bool hf_bool(HfConfig *c, const Json *object, const char *key, bool absent);
 const char *hf_string(HfConfig *c, const Json *object, const char *key, const char *absent); /* valid until hf_close */
-const Json *hf_object(HfConfig *c, const Json *object, const char *key); /* NULL when absent */
+const Json *hf_object(HfConfig *c, const Json *object, const char *key);                     /* NULL when absent */
 /* Makes "FILE:line:column: KEY is …" of a field whose value cannot be used. at: the value, or NULL. */
 void hf_refuse(HfConfig *c, const Json *at, const char *key, const char *format, ...) PRINTF_LIKE(4, 5);
 
-/* "FOLDER/NAME", to be freed; NULL without memory. */
-char *path_join(const char *folder, const char *name);
 #endif

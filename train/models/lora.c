@@ -5,7 +5,11 @@
 #include <regex.h>
 #include <stdio.h>
 
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "kernels/base/utf8.h"
 #include "train/models/hf_config.h"
+#include "train/models/model.h"
 
 static void path_of(char *out, int64_t layer, int lin)
 {
@@ -15,7 +19,7 @@ static void path_of(char *out, int64_t layer, int lin)
 static bool names(const char *target, const char *path)
 {
     size_t extra = strlen(path) - strlen(target);
-    return *target && name_ends(path, target) && (!extra || path[extra - 1] == '.');
+    return *target && utf8_ends(path, target) && (!extra || path[extra - 1] == '.');
 }
 
 static bool targeted(const RunConfig *cfg, const char *path)
@@ -41,15 +45,17 @@ static Status check_targets(const Mistral *m, const RunConfig *cfg)
             return fail(ERR_USAGE, "model.lora.targets: \"%.100s\" names no linear of the language model; they are q_proj, k_proj, v_proj, "
                                    "o_proj, gate_proj, up_proj, down_proj", target);
     }
-    return cfg->model.lora.targets.n ? OK : fail(ERR_USAGE, "model.lora.targets is empty; give at least one linear, or model.llm.train \"frozen\"");
+    return cfg->model.lora.targets.n
+               ? OK
+               : fail(ERR_USAGE, "model.lora.targets is empty; give at least one linear, or model.llm.train \"frozen\"");
 }
 
 static Param *declare(Params *p, const char *path, const char *which, int64_t rows, int64_t cols, ParamInit init, double scale)
 {
     char name[WEIGHT_NAME_MAX + 32];
     snprintf(name, sizeof name, "base_model.model.%s.%s.weight", path, which);
-    return params_declare(p, &(ParamSpec){.name = name, .module = MODULE_LORA, .trainable = true, .decay = true, .init = init,
-                                          .init_scale = scale, .n_dims = 2, .shape = {rows, cols}});
+    return params_declare(p,
+                          &(ParamSpec){.name = name, .decay = true, .init = init, .init_scale = scale, .n_dims = 2, .shape = {rows, cols}});
 }
 
 /* Adapters of linears with the same input are declared one after the other, all A first: they are multiplied as one matrix. */
@@ -74,12 +80,13 @@ static Status declare_group(Params *p, const RunConfig *cfg, int64_t layer, Line
     return joint_declare(p, &lin[first], n);
 }
 
-Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg)
+Status lora_declare(GenLlava *g, const RunConfig *cfg)
 {
+    const Mistral *m = &g->llm;
     TRY(check_targets(m, cfg));
     for (int64_t layer = 0; layer < m->config.layers; layer++)
-        for (int g = 0; g < MISTRAL_GROUPS; g++)
-            TRY(declare_group(p, cfg, layer, m->layers[layer].lin, MISTRAL_GROUP[g].first, MISTRAL_GROUP[g].n));
+        for (int i = 0; i < MISTRAL_GROUPS; i++)
+            TRY(declare_group(&g->params, cfg, layer, m->layers[layer].lin, MISTRAL_GROUP[i].first, MISTRAL_GROUP[i].n));
     return OK;
 }
 
@@ -88,12 +95,11 @@ Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg)
 /* target_modules as a regular expression has to match the whole path, in whichever class the adapter was trained. */
 static bool matches(const regex_t *regex, const char *path)
 {
-    static const char *const SPELLINGS[] = {"model.", "language_model.model.", "model.language_model."};
-    for (int i = 0; i < 3; i++) {
-        char full[2 * WEIGHT_NAME_MAX];
-        snprintf(full, sizeof full, "%s%s", SPELLINGS[i], path + strlen("model."));
+    for (int i = 0; i < MISTRAL_NAMES.n; i++) {
+        char full[WEIGHT_NAME_MAX];
         regmatch_t at;
-        if (!regexec(regex, full, 1, &at, 0) && at.rm_so == 0 && (size_t)at.rm_eo == strlen(full))
+        if (name_to_theirs(full, &MISTRAL_NAMES.spellings[i], path) && !regexec(regex, full, 1, &at, 0) && at.rm_so == 0 &&
+            (size_t)at.rm_eo == strlen(full))
             return true;
     }
     return false;
@@ -152,7 +158,8 @@ static Status compare_targets(const Mistral *m, const RunConfig *cfg, HfConfig *
 
 static void refuse_variants(HfConfig *f)
 {
-    static const char *const SWITCHES[] = {"use_dora", "fan_in_fan_out", "lora_bias"}, *const PATTERNS[] = {"rank_pattern", "alpha_pattern"};
+    static const char *const SWITCHES[] = {"use_dora", "fan_in_fan_out", "lora_bias"}, *const PATTERNS[] = {"rank_pattern",
+                                                                                                            "alpha_pattern"};
     for (int i = 0; i < 3; i++)
         if (hf_bool(f, f->top, SWITCHES[i], false))
             hf_refuse(f, json_get(f->top, SWITCHES[i]), SWITCHES[i], "is true, which is not supported");
@@ -184,49 +191,59 @@ static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, HfCon
     return compare_targets(m, cfg, f);
 }
 
-/* Keys of an adapter to Mistral alone, or to LLaVA before and after transformers 4.52; with the adapter's name when saved without PEFT. */
-static Status load_one(Params *p, Weights *w, Param *q)
-{
-    static const char *const BODIES[] = {"base_model.model.model.", "base_model.model.language_model.model.", "base_model.model.model.language_model."};
-    char text[6][WEIGHT_NAME_MAX];
-    const char *list[6], *rest = q->name + strlen(BODIES[0]);
-    int stem = (int)(strlen(rest) - strlen(".weight"));
-    for (int i = 0; i < 3; i++) {
-        snprintf(text[i], WEIGHT_NAME_MAX, "%s%s", BODIES[i], rest);
-        snprintf(text[3 + i], WEIGHT_NAME_MAX, "%s%.*s.default.weight", BODIES[i], stem, rest);
-    }
-    for (int i = 0; i < 6; i++)
-        list[i] = text[i];
-    return weights_load(w, p, q, list, 6);
-}
+/* Of an adapter to Mistral alone, or to LLaVA before and after transformers 4.52; with the adapter's name when saved without PEFT. */
+static const Spelling SPELLINGS[] = {
+    {.rules = {{"base_model.model.model.", "base_model.model.model."}}},
+    {.rules = {{"base_model.model.model.", "base_model.model.language_model.model."}}},
+    {.rules = {{"base_model.model.model.", "base_model.model.model.language_model."}}},
+    {.rules = {{"base_model.model.model.", "base_model.model.model."}}, .ending = {".weight", ".default.weight"}},
+    {.rules = {{"base_model.model.model.", "base_model.model.language_model.model."}}, .ending = {".weight", ".default.weight"}},
+    {.rules = {{"base_model.model.model.", "base_model.model.model.language_model."}}, .ending = {".weight", ".default.weight"}},
+};
+const NameTable LORA_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS};
 
-Status lora_load(Mistral *m, Params *p, const RunConfig *cfg, const char *folder)
+Status lora_load(GenLlava *g, const RunConfig *cfg, const char *folder)
 {
     HfConfig f;
+    Weights w;
+    char path[PATH_MAX];
     TRY(hf_open(&f, folder, "adapter_config.json"));
-    Status s = check_adapter_config(m, cfg, &f);
+    Status s = check_adapter_config(&g->llm, cfg, &f);
     hf_close(&f);
-    char *file = s ? NULL : path_join(folder, "adapter_model.safetensors");
-    if (!s && !file)
-        s = fail(ERR_NOMEM, "%s: no memory to read it", folder);
-    Weights w = {0};
-    if (!s)
-        s = weights_open(&w, file);
-    for (int i = 0; i < p->n && !s; i++)
-        if (p->list[i]->module == MODULE_LORA)
-            s = load_one(p, &w, p->list[i]);
-    if (!s && !params_measuring(p))
-        weights_report_unused(&w, NULL, NULL);
+    TRY(s);
+    TRY(weights_open(&w, file_join(path, folder, LORA_FILE)));
+    s = weights_load_part(&w, &g->params, "lora", &LORA_NAMES);
     weights_close(&w);
-    mem_free(file);
     return s;
 }
 
-Status lora_draw(Mistral *m, Params *p, uint64_t seed)
+/* The keys PEFT has known since its first versions, no more: older readers refuse others. */
+Status lora_describe(const GenLlava *g, const RunConfig *cfg, const char *folder)
 {
-    (void)m;
-    for (int i = 0; i < p->n; i++)
-        if (p->list[i]->module == MODULE_LORA)
-            TRY(params_draw(p, p->list[i], seed));
-    return OK;
+    (void)g;
+    double alpha = cfg->model.lora.alpha;
+    char path[PATH_MAX];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "peft_type", "LORA");
+    cJSON_AddStringToObject(o, "task_type", "CAUSAL_LM");
+    cJSON_AddStringToObject(o, "base_model_name_or_path", cfg->model.llm.path);
+    json_add_int(o, "r", cfg->model.lora.r);
+    if (alpha == floor(alpha) && alpha < 0x1p53)
+        json_add_int(o, "lora_alpha", (int64_t)alpha);
+    else
+        json_add_real(o, "lora_alpha", alpha);
+    json_add_real(o, "lora_dropout", cfg->model.lora.dropout);
+    cJSON_AddStringToObject(o, "bias", "none");
+    json_add_texts(o, "target_modules", cfg->model.lora.targets.items, cfg->model.lora.targets.n);
+    cJSON_AddNullToObject(o, "modules_to_save");
+    cJSON_AddFalseToObject(o, "fan_in_fan_out");
+    cJSON_AddTrueToObject(o, "inference_mode");
+    cJSON_AddTrueToObject(o, "init_lora_weights");
+    cJSON_AddBoolToObject(o, "use_rslora", cfg->model.lora.rslora);
+    cJSON_AddFalseToObject(o, "use_dora");
+    cJSON_AddObjectToObject(o, "rank_pattern");
+    cJSON_AddObjectToObject(o, "alpha_pattern");
+    cJSON_AddNullToObject(o, "layers_to_transform");
+    cJSON_AddNullToObject(o, "layers_pattern");
+    return json_save(file_join(path, folder, "adapter_config.json"), &o);
 }

@@ -3,12 +3,17 @@
 #define GENLLAVA_TRAIN_MODELS_LORA_H
 
 #include "train/config/config.h"
-#include "train/models/mistral.h"
+#include "train/models/genllava.h"
+#include "train/models/names.h"
 
-/* Declares A and B of every linear that cfg's targets name (whole parts of the end of its path, as PEFT matches a list). A target that
- * names none is ERR_USAGE. */
-MUST_USE Status lora_declare(Mistral *m, Params *p, const RunConfig *cfg);
+#define LORA_FILE "adapter_model.safetensors"
+
+/* The part "lora" (parts.h). Declares A and B of every linear that the settings' targets name (whole parts of the end of its path, as PEFT
+ * matches a list). A target that names none is ERR_USAGE. */
+extern const NameTable LORA_NAMES;
+MUST_USE Status lora_declare(GenLlava *g, const RunConfig *cfg);
 /* A PEFT folder: its adapter_config.json must agree with cfg in r, alpha, rslora and targets (ERR_USAGE otherwise). */
-MUST_USE Status lora_load(Mistral *m, Params *p, const RunConfig *cfg, const char *folder);
-MUST_USE Status lora_draw(Mistral *m, Params *p, uint64_t seed);
+MUST_USE Status lora_load(GenLlava *g, const RunConfig *cfg, const char *folder);
+/* Writes FOLDER/adapter_config.json. */
+MUST_USE Status lora_describe(const GenLlava *g, const RunConfig *cfg, const char *folder);
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "train/models/hf_config.h"
+#include "train/models/model.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096 };
 
@@ -92,12 +93,11 @@ static void read_config(HfConfig *f, MistralConfig *c)
         hf_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
 }
 
-Status mistral_config(MistralConfig *c, const char *folder)
+Status mistral_configure(GenLlava *g, const RunConfig *cfg)
 {
     HfConfig f;
-    *c = (MistralConfig){0};
-    TRY(hf_open(&f, folder, "config.json"));
-    read_config(&f, c);
+    TRY(hf_open(&f, cfg->model.llm.path, "config.json"));
+    read_config(&f, &g->llm.config);
     Status s = f.status;
     hf_close(&f);
     return s;
@@ -105,31 +105,18 @@ Status mistral_config(MistralConfig *c, const char *folder)
 
 /* ---------------------------------------------------------------- weights */
 
-typedef struct Declare {
-    Params *p;
-    bool trainable;
-    double std;
-} Declare;
-
-static Param *matrix(const Declare *d, const char *name, int64_t rows, int64_t cols)
+static Param *matrix(Params *p, const MistralConfig *c, const char *name, int64_t rows, int64_t cols)
 {
-    return params_declare(d->p, &(ParamSpec){.name = name,
-                                             .module = MODULE_LLM,
-                                             .trainable = d->trainable,
-                                             .decay = true,
-                                             .init = INIT_NORMAL,
-                                             .init_scale = d->std,
-                                             .n_dims = 2,
-                                             .shape = {rows, cols}});
+    return params_declare(p, &(ParamSpec){.name = name, .decay = true, .init = INIT_NORMAL, .init_scale = c->initializer_range, .n_dims = 2,
+                                          .shape = {rows, cols}});
 }
 
-static Param *norm_weight(const Declare *d, const char *name, int64_t n)
+static Param *norm_weight(Params *p, const char *name, int64_t n)
 {
-    return params_declare(
-        d->p, &(ParamSpec){.name = name, .module = MODULE_LLM, .trainable = d->trainable, .init = INIT_ONE, .n_dims = 1, .shape = {n}});
+    return params_declare(p, &(ParamSpec){.name = name, .init = INIT_ONE, .n_dims = 1, .shape = {n}});
 }
 
-static void declare_layer(const Declare *d, const MistralConfig *c, int64_t i, MistralLayer *l)
+static void declare_layer(Params *p, const MistralConfig *c, int64_t i, MistralLayer *l)
 {
     const int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const int64_t shape[N_LINEARS][2] = {
@@ -138,87 +125,43 @@ static void declare_layer(const Declare *d, const MistralConfig *c, int64_t i, M
     };
     char name[WEIGHT_NAME_MAX];
     snprintf(name, sizeof name, "model.layers.%" PRId64 ".input_layernorm.weight", i);
-    l->input_norm = norm_weight(d, name, c->hidden);
+    l->input_norm = norm_weight(p, name, c->hidden);
     for (int j = 0; j < N_LINEARS; j++) {
         snprintf(name, sizeof name, "model.layers.%" PRId64 ".%s.weight", i, MISTRAL_LINEAR_NAME[j]);
-        l->lin[j].w = matrix(d, name, shape[j][0], shape[j][1]);
+        l->lin[j].w = matrix(p, c, name, shape[j][0], shape[j][1]);
         l->lin[j].site = (uint64_t)(i * N_LINEARS + j);
     }
     snprintf(name, sizeof name, "model.layers.%" PRId64 ".post_attention_layernorm.weight", i);
-    l->post_norm = norm_weight(d, name, c->hidden);
+    l->post_norm = norm_weight(p, name, c->hidden);
 }
 
-Status mistral_declare(Mistral *m, Params *p, const MistralConfig *c, bool trainable)
+Status mistral_declare(GenLlava *g, const RunConfig *cfg)
 {
-    *m = (Mistral){.config = *c, .layers = mem_alloc((size_t)c->layers * sizeof(MistralLayer))};
+    (void)cfg;
+    Mistral *m = &g->llm;
+    Params *p = &g->params;
+    const MistralConfig *c = &m->config;
+    m->layers = mem_alloc((size_t)c->layers * sizeof(MistralLayer));
     if (!m->layers)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " layers", c->layers);
-    Declare d = {.p = p, .trainable = trainable, .std = c->initializer_range};
-    m->embed = matrix(&d, "model.embed_tokens.weight", c->vocab, c->hidden);
+    m->embed = matrix(p, c, "model.embed_tokens.weight", c->vocab, c->hidden);
     for (int64_t i = 0; i < c->layers; i++)
-        declare_layer(&d, c, i, &m->layers[i]);
-    m->norm = norm_weight(&d, "model.norm.weight", c->hidden);
-    m->head = c->tied ? m->embed : matrix(&d, "lm_head.weight", c->vocab, c->hidden);
+        declare_layer(p, c, i, &m->layers[i]);
+    m->norm = norm_weight(p, "model.norm.weight", c->hidden);
+    m->head = c->tied ? m->embed : matrix(p, c, "lm_head.weight", c->vocab, c->hidden);
     return OK;
 }
 
-void mistral_free(Mistral *m)
-{
-    mem_free(m->layers);
-    *m = (Mistral){0};
-}
+void mistral_free(GenLlava *g) { mem_free(g->llm.layers); }
 
-/* How a file spells "model." and "lm_head.": of the model alone, or inside a LLaVA checkpoint of either kind, or without the head. */
-typedef struct Spelling {
-    const char *body, *head;
-} Spelling;
 static const Spelling SPELLINGS[] = {
-    {"model.", "lm_head."},
-    {"language_model.model.", "language_model.lm_head."},
-    {"model.language_model.", "lm_head."},
-    {"", "lm_head."},
+    {.rules = {{"model.", "model."}, {"lm_head.", "lm_head."}}},                               /* the model alone; original LLaVA */
+    {.rules = {{"model.", "language_model.model."}, {"lm_head.", "language_model.lm_head."}}}, /* LLaVA of transformers on disk */
+    {.rules = {{"model.", "model.language_model."}, {"lm_head.", "lm_head."}}},                /* … and in memory, from 4.52 */
+    {.rules = {{"model.", ""}, {"lm_head.", "lm_head."}}},                                     /* without the head */
 };
-
-static void file_name(char *out, const char *name, const void *arg)
-{
-    const Spelling *s = arg;
-    if (name_begins(name, "model."))
-        snprintf(out, WEIGHT_NAME_MAX, "%s%s", s->body, name + strlen("model."));
-    else
-        snprintf(out, WEIGHT_NAME_MAX, "%s%s", s->head, name + strlen("lm_head."));
-}
-
-static bool quiet(const char *name, const void *arg)
-{
-    const Mistral *m = arg;
-    return name_ends(name, "rotary_emb.inv_freq") || (m->config.tied && name_ends(name, "lm_head.weight"));
-}
-
-Status mistral_load(Mistral *m, Params *p, Weights *w)
-{
-    const Spelling *spelling = SPELLINGS;
-    for (size_t i = 0; i < sizeof SPELLINGS / sizeof *SPELLINGS; i++) {
-        char name[WEIGHT_NAME_MAX];
-        file_name(name, m->embed->name, &SPELLINGS[i]);
-        if (safetensors_find(w->st, name)) {
-            spelling = &SPELLINGS[i];
-            break;
-        }
-    }
-    TRY(weights_load_module(w, p, MODULE_LLM, file_name, spelling));
-    if (!params_measuring(p))
-        weights_report_unused(w, quiet, m);
-    return OK;
-}
-
-Status mistral_draw(Mistral *m, Params *p, uint64_t seed)
-{
-    (void)m;
-    for (int i = 0; i < p->n; i++)
-        if (p->list[i]->module == MODULE_LLM)
-            TRY(params_draw(p, p->list[i], seed));
-    return OK;
-}
+static const char *const QUIET[] = {"*rotary_emb.inv_freq", "lm_head.weight" /* of a tied model */, NULL};
+const NameTable MISTRAL_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 
 /* ---------------------------------------------------------------- forward */
 

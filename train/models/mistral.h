@@ -2,6 +2,8 @@
 #ifndef GENLLAVA_TRAIN_MODELS_MISTRAL_H
 #define GENLLAVA_TRAIN_MODELS_MISTRAL_H
 
+#include "train/config/config.h"
+#include "train/models/genllava.h"
 #include "train/models/weights.h"
 #include "train/nn/ops.h"
 
@@ -11,8 +13,6 @@ typedef struct MistralConfig {
     double eps, rope_base, initializer_range;
     bool tied;
 } MistralConfig;
-/* FOLDER/config.json. Absent: ERR_MISSING; damaged or another architecture: ERR_DATA. */
-MUST_USE Status mistral_config(MistralConfig *c, const char *folder);
 
 /* In the order of their outputs: keys, queries, values lie side by side, so do gate and up. */
 typedef enum MistralLinear { LIN_K, LIN_Q, LIN_V, LIN_O, LIN_GATE, LIN_UP, LIN_DOWN, N_LINEARS } MistralLinear;
@@ -37,11 +37,11 @@ typedef struct Mistral {
     MistralLayer *layers;
 } Mistral;
 
-/* Declares every weight. The struct is the caller's; mistral_free gives back what it points to. */
-MUST_USE Status mistral_declare(Mistral *m, Params *p, const MistralConfig *c, bool trainable);
-void mistral_free(Mistral *m);
-MUST_USE Status mistral_load(Mistral *m, Params *p, Weights *w);
-MUST_USE Status mistral_draw(Mistral *m, Params *p, uint64_t seed);
+/* The part "llm" (parts.h). Its folder's config.json, absent: ERR_MISSING; damaged or of another architecture: ERR_DATA. */
+extern const NameTable MISTRAL_NAMES;
+MUST_USE Status mistral_configure(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status mistral_declare(GenLlava *g, const RunConfig *cfg);
+void mistral_free(GenLlava *g);
 
 /* Keys and values of the positions so far, per layer [capacity, kv_heads, head_dim] in the compute type. */
 typedef struct KvCache {

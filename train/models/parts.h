@@ -1,28 +1,75 @@
-/* parts.h: what GenLlava is made of; for genllava.c and decoder.c only. */
+/* parts.h: the networks and other trained parts that a model is made of, a row each in parts.c. Where weights come from, what is trained at
+ * which rate, where a checkpoint keeps it and what must be there before a run: everyone who asks walks PARTS. A new part is a row and a
+ * file of its own. */
 #ifndef GENLLAVA_TRAIN_MODELS_PARTS_H
 #define GENLLAVA_TRAIN_MODELS_PARTS_H
 
-#include "data/pictures/preprocessor.h"
+#include "train/config/config.h"
 #include "train/models/genllava.h"
-#include "train/models/lora.h"
-#include "train/models/mistral.h"
-#include "train/models/projector.h"
-#include "train/models/siglip.h"
-#include "train/models/token_rows.h"
+#include "train/models/names.h"
 
-struct GenLlava {
-    Params params;
-    ModelSizes sizes;
-    Mistral llm;
-    TokenRows rows;
-    bool sees; /* there is a vision tower and a projector */
-    Siglip vision;
-    Projector projector;
-    Preprocessor preprocessor;
-    bool renorm;
-    Weights llm_files, vision_files; /* open as long as the model: weights are used in place */
-};
+/* A key of the settings and where it lies in RunConfig; all zero: none. */
+typedef struct PartKey {
+    const char *name;
+    size_t offset;
+} PartKey;
 
-/* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. */
-Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCache *cache);
+typedef enum PartForm {
+    PART_FILE,   /* a safetensors file */
+    PART_FOLDER, /* a Hugging Face folder, in a checkpoint only when it was trained */
+    PART_ADAPTER /* a PEFT folder: in a checkpoint that is the checkpoint itself */
+} PartForm;
+
+/* A file that the folder of `path` must hold. */
+typedef struct PartFile {
+    const char *name, *what; /* "the sizes of the model are read from": a sentence that ends with "there" */
+    bool with_weights;       /* not where weights are drawn */
+} PartFile;
+
+/* Functions: NULL is nothing to do, or what is said there. `from` and `folder` are paths. */
+typedef struct Part {
+    const char *name;  /* in keys, in the dry run's table and in state.json */
+    const char *title; /* in sentences */
+    const char *after; /* the part whose results it reads: it is declared after that; NULL: reads none */
+    PartKey path;      /* the folder it starts from, also when it is drawn */
+    PartKey init;      /* with path: an InitChoice; else a file or folder to start from */
+    PartKey train;     /* a TrainMode; none: it is always trained */
+    PartKey lr;
+    PartForm form;
+    const char *saved; /* file or folder in a checkpoint */
+    PartFile files[2];
+    const NameTable *names;                                                          /* NULL: files spell its weights as we do */
+    bool (*wanted)(const RunConfig *cfg);                                            /* NULL: always */
+    const char *unwanted;                                                            /* why init cannot be set then; NULL: it is ignored */
+    Status (*configure)(GenLlava *g, const RunConfig *cfg);                          /* reads settings of its folder; no weights */
+    Status (*declare)(GenLlava *g, const RunConfig *cfg);                            /* NULL: the part is only a name so far */
+    Status (*load)(GenLlava *g, const RunConfig *cfg, const char *from);             /* NULL: file or folder, by names */
+    Status (*draw)(GenLlava *g, uint64_t seed);                                      /* NULL: each weight by its declaration */
+    Status (*describe)(const GenLlava *g, const RunConfig *cfg, const char *folder); /* writes what a checkpoint holds beside its weights */
+    Status (*updated)(GenLlava *g);                                                  /* after an optimiser step */
+    void (*free)(GenLlava *g);
+} Part;
+
+enum { PARTS_MAX = 16 };
+extern const Part PARTS[];
+extern const int N_PARTS;
+
+const Part *part_find(const char *name); /* NULL: there is none */
+bool part_wanted(const Part *part, const RunConfig *cfg);
+bool part_trained(const Part *part, const RunConfig *cfg);
+/* The folder of `path`, NULL where none is given; whether weights are drawn all the same. */
+const char *part_folder(const Part *part, const RunConfig *cfg);
+bool part_drawn(const Part *part, const RunConfig *cfg);
+
+/* Calls visit with the failure (ERR_MISSING) of each file that a part's folder must hold and does not; ends with what visit returns, if not
+ * OK. A folder that is missing itself is left out. */
+typedef Status (*PartVisit)(void *arg, Status missing);
+MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg);
+
+/* For genllava.c: each walks the parts that the settings want. */
+MUST_USE Status parts_configure(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status parts_declare(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status parts_load(GenLlava *g, const RunConfig *cfg, const char *checkpoint /* NULL: a fresh start */);
+MUST_USE Status parts_updated(GenLlava *g);
+void parts_free(GenLlava *g);
 #endif

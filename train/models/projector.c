@@ -4,8 +4,13 @@
 #include <math.h>
 #include <stdio.h>
 
-Status projector_declare(Projector *m, Params *p, int64_t depth, int64_t in, int64_t out, bool trainable)
+#include "train/models/model.h"
+
+Status projector_declare(GenLlava *g, const RunConfig *cfg)
 {
+    Projector *m = &g->projector;
+    Params *p = &g->params;
+    int64_t depth = cfg->model.projector.depth, in = g->vision.config.hidden, out = g->llm.config.hidden;
     *m = (Projector){.depth = depth, .layers = mem_alloc((size_t)depth * sizeof(Linear))};
     if (!m->layers)
         return fail(ERR_NOMEM, "no memory for a projector of %" PRId64 " layers", depth);
@@ -14,8 +19,7 @@ Status projector_declare(Projector *m, Params *p, int64_t depth, int64_t in, int
         double bound = 1 / sqrt((double)width); /* torch.nn.Linear's default, weight and bias */
         char name[WEIGHT_NAME_MAX];
         snprintf(name, sizeof name, "multi_modal_projector.linear_%" PRId64 ".weight", i + 1);
-        ParamSpec spec = {.name = name, .module = MODULE_PROJECTOR, .trainable = trainable, .decay = true, .init = INIT_UNIFORM,
-                          .init_scale = bound, .n_dims = 2, .shape = {out, width}};
+        ParamSpec spec = {.name = name, .decay = true, .init = INIT_UNIFORM, .init_scale = bound, .n_dims = 2, .shape = {out, width}};
         m->layers[i].w = params_declare(p, &spec);
         snprintf(name, sizeof name, "multi_modal_projector.linear_%" PRId64 ".bias", i + 1);
         spec.decay = false;
@@ -25,75 +29,39 @@ Status projector_declare(Projector *m, Params *p, int64_t depth, int64_t in, int
     return OK;
 }
 
-void projector_free(Projector *m)
-{
-    mem_free(m->layers);
-    *m = (Projector){0};
-}
+void projector_free(GenLlava *g) { mem_free(g->projector.layers); }
 
-/* Tensors are matched by the end of their name: base_model.model.model.mm_projector.0.weight is mm_projector.0.weight. */
-static const char *spelled(const Weights *w, const char *ending)
-{
-    for (int i = 0; i < safetensors_count(w->st); i++) {
-        const char *name = safetensors_at(w->st, i)->name;
-        size_t extra = strlen(name) - strlen(ending);
-        if (name_ends(name, ending) && (!extra || name[extra - 1] == '.'))
-            return name;
-    }
-    return NULL;
-}
-
-static Status load_part(Projector *m, Params *p, Weights *w, Param *q, int64_t layer, const char *part)
-{
-    char ending[4][WEIGHT_NAME_MAX];
-    snprintf(ending[0], WEIGHT_NAME_MAX, "multi_modal_projector.linear_%" PRId64 ".%s", layer + 1, part);
-    snprintf(ending[1], WEIGHT_NAME_MAX, "mm_projector.%" PRId64 ".%s", 2 * layer, part);
-    snprintf(ending[2], WEIGHT_NAME_MAX, "projector.%" PRId64 ".%s", 2 * layer, part);
-    snprintf(ending[3], WEIGHT_NAME_MAX, "mm_projector.%s", part); /* LLaVA's "linear" */
-    const char *name = NULL;
-    for (int i = 0; i < (m->depth == 1 ? 4 : 3) && !name; i++)
-        name = spelled(w, ending[i]);
-    name = name ? name : ending[0];
-    return weights_load(w, p, q, &name, 1);
-}
+/* Hugging Face; LLaVA, whose numbers count the GELUs too; Prismatic; LLaVA's projector of one layer. With "model.", or PEFT's
+ * "base_model.model.model.", before them. */
+static const Spelling SPELLINGS[] = {
+    {.rules = {{"multi_modal_projector.", "multi_modal_projector."}}},
+    {.rules = {{"multi_modal_projector.linear_#.", "mm_projector.@."}}},
+    {.rules = {{"multi_modal_projector.linear_#.", "projector.@."}}},
+    {.rules = {{"multi_modal_projector.linear_1.", "mm_projector."}}},
+};
+const NameTable PROJECTOR_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .wrapped = true};
 
 static Status no_more_layers(const Projector *m, const Weights *w)
 {
-    char hf[WEIGHT_NAME_MAX], llava[WEIGHT_NAME_MAX];
-    snprintf(hf, sizeof hf, "multi_modal_projector.linear_%" PRId64 ".weight", m->depth + 1);
-    snprintf(llava, sizeof llava, "mm_projector.%" PRId64 ".weight", 2 * m->depth);
-    const char *more = spelled(w, hf);
-    more = more ? more : spelled(w, llava);
-    return more ? fail(ERR_DATA, "%s: holds %s, but the projector has %" PRId64 " layer%s (model.projector.type)", w->path, more, m->depth,
-                       m->depth == 1 ? "" : "s")
-                : OK;
+    char ours[WEIGHT_NAME_MAX], theirs[WEIGHT_NAME_MAX];
+    FileNames names = names_find(&PROJECTOR_NAMES, w->st, m->layers[0].w->name);
+    snprintf(ours, sizeof ours, "multi_modal_projector.linear_%" PRId64 ".weight", m->depth + 1);
+    if (!safetensors_find(w->st, names_in_file(theirs, &names, ours)))
+        return OK;
+    return fail(ERR_DATA, "%s: holds %s, but the projector has %" PRId64 " layer%s (model.projector.type)", w->path, theirs, m->depth,
+                m->depth == 1 ? "" : "s");
 }
 
-Status projector_load(Projector *m, Params *p, const char *file)
+Status projector_load(GenLlava *g, const RunConfig *cfg, const char *file)
 {
+    (void)cfg;
     Weights w;
     TRY(weights_open(&w, file));
-    Status s = OK;
-    for (int64_t i = 0; i < m->depth && !s; i++) {
-        s = load_part(m, p, &w, m->layers[i].w, i, "weight");
-        if (!s)
-            s = load_part(m, p, &w, m->layers[i].b, i, "bias");
-    }
+    Status s = no_more_layers(&g->projector, &w);
     if (!s)
-        s = no_more_layers(m, &w);
-    if (!s && !params_measuring(p))
-        weights_report_unused(&w, NULL, NULL);
+        s = weights_load_part(&w, &g->params, "projector", &PROJECTOR_NAMES);
     weights_close(&w);
     return s;
-}
-
-Status projector_draw(Projector *m, Params *p, uint64_t seed)
-{
-    for (int64_t i = 0; i < m->depth; i++) {
-        TRY(params_draw(p, m->layers[i].w, seed));
-        TRY(params_draw(p, m->layers[i].b, seed));
-    }
-    return OK;
 }
 
 Tensor *projector_forward(Tape *t, const Projector *m, Tensor *x)

@@ -2,6 +2,8 @@
 #ifndef GENLLAVA_TRAIN_MODELS_PROJECTOR_H
 #define GENLLAVA_TRAIN_MODELS_PROJECTOR_H
 
+#include "train/config/config.h"
+#include "train/models/genllava.h"
 #include "train/models/weights.h"
 #include "train/nn/ops.h"
 
@@ -10,12 +12,11 @@ typedef struct Projector {
     Linear *layers;
 } Projector;
 
-/* in: width of the features; out: width of the language model. */
-MUST_USE Status projector_declare(Projector *m, Params *p, int64_t depth, int64_t in, int64_t out, bool trainable);
-void projector_free(Projector *m);
-/* A safetensors file in any of the spellings of LLaVA, Hugging Face or PEFT. Whatever else it holds is listed. */
-MUST_USE Status projector_load(Projector *m, Params *p, const char *file);
-MUST_USE Status projector_draw(Projector *m, Params *p, uint64_t seed);
+/* The part "projector" (parts.h). A file of it may be in any of the spellings of LLaVA, Hugging Face or PEFT. */
+extern const NameTable PROJECTOR_NAMES;
+MUST_USE Status projector_declare(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status projector_load(GenLlava *g, const RunConfig *cfg, const char *file);
+void projector_free(GenLlava *g);
 
 /* [rows, in] -> [rows, out] */
 Tensor *projector_forward(Tape *t, const Projector *m, Tensor *x);

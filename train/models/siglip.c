@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "train/models/hf_config.h"
+#include "train/models/model.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096, CHANNELS = 3 };
 
@@ -19,8 +20,8 @@ static void read_size(HfConfig *f, const Json *o, const char *key, int64_t absen
         return;
     }
     const Json *h = v->child, *w = h ? h->next : NULL;
-    bool good = w && !w->next && h->kind == JSON_INT && w->kind == JSON_INT && h->integer > 0 && w->integer > 0 && h->integer < SIZE_MAX_DIM &&
-                w->integer < SIZE_MAX_DIM;
+    bool good = w && !w->next && h->kind == JSON_INT && w->kind == JSON_INT && h->integer > 0 && w->integer > 0 &&
+                h->integer < SIZE_MAX_DIM && w->integer < SIZE_MAX_DIM;
     if (!good)
         hf_refuse(f, v, key, "is not a size: expected an integer or [height, width]");
     *height = good ? h->integer : absent;
@@ -42,7 +43,8 @@ static void check_family(HfConfig *f)
     const char *type = hf_string(f, f->top, "model_type", "siglip_vision_model");
     bool nested = hf_object(f, f->top, "vision_config") != NULL;
     if (!nested && strcmp(type, "siglip_vision_model"))
-        hf_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
+        hf_refuse(f, json_get(f->top, "model_type"), "model_type",
+                  "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
     const Json *inner = hf_object(f, f->top, "vision_config");
     const char *inner_type = hf_string(f, inner, "model_type", "siglip_vision_model");
     if (nested && strcmp(inner_type, "siglip_vision_model"))
@@ -67,17 +69,18 @@ static void read_config(HfConfig *f, SiglipConfig *c)
     if (channels != CHANNELS)
         hf_refuse(f, json_get(o, "num_channels"), "num_channels", "is %" PRId64 ", expected %d", channels, CHANNELS);
     if (patch_width != c->patch || c->patch > c->height || c->patch > c->width)
-        hf_refuse(f, json_get(o, "patch_size"), "patch_size", "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64,
-                  c->patch, patch_width, c->height, c->width);
+        hf_refuse(f, json_get(o, "patch_size"), "patch_size",
+                  "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64, c->patch, patch_width,
+                  c->height, c->width);
     if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
-        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads", "is %" PRId64 ", expected a divisor of hidden_size %" PRId64
-                  " with heads of at most %d", c->heads, c->hidden, ATTENTION_MAX_HEAD_DIM);
+        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
+                  "is %" PRId64 ", expected a divisor of hidden_size %" PRId64 " with heads of at most %d", c->heads, c->hidden,
+                  ATTENTION_MAX_HEAD_DIM);
 }
 
-Status siglip_config(SiglipConfig *c, const char *folder, int64_t layer)
+static Status read_folder(SiglipConfig *c, const char *folder, int64_t layer)
 {
     HfConfig f;
-    *c = (SiglipConfig){0};
     TRY(hf_open(&f, folder, "config.json"));
     read_config(&f, c);
     Status s = f.status;
@@ -85,9 +88,15 @@ Status siglip_config(SiglipConfig *c, const char *folder, int64_t layer)
     int64_t elements = c->layers + 1;
     c->blocks = layer < 0 ? elements + layer : layer;
     if (!s && (c->blocks < 0 || c->blocks >= elements))
-        s = fail(ERR_USAGE, "model.vision.layer is %" PRId64 ", but the tower of %s has elements %" PRId64 " … %" PRId64, layer, folder, -elements,
-                 elements - 1);
+        s = fail(ERR_USAGE, "model.vision.layer is %" PRId64 ", but the tower of %s has elements %" PRId64 " … %" PRId64, layer, folder,
+                 -elements, elements - 1);
     return s;
+}
+
+Status siglip_configure(GenLlava *g, const RunConfig *cfg)
+{
+    TRY(read_folder(&g->vision.config, cfg->model.vision.path, cfg->model.vision.layer));
+    return preprocessor_load(&g->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD);
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -95,7 +104,6 @@ Status siglip_config(SiglipConfig *c, const char *folder, int64_t layer)
 /* Initial values are those of transformers' SiglipPreTrainedModel. */
 typedef struct Declare {
     Params *p;
-    bool trainable;
     int64_t block; /* -1: the embeddings */
 } Declare;
 
@@ -107,8 +115,6 @@ static Param *declare(const Declare *d, const char *name, ParamSpec spec)
     else
         snprintf(full, sizeof full, "vision_model.encoder.layers.%" PRId64 ".%.100s", d->block, name);
     spec.name = full;
-    spec.module = MODULE_VISION;
-    spec.trainable = d->trainable;
     return params_declare(d->p, &spec);
 }
 
@@ -117,9 +123,12 @@ static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in
     char part[WEIGHT_NAME_MAX];
     Linear l = {0};
     snprintf(part, sizeof part, "%s.weight", name);
-    l.w = declare(d, part, (ParamSpec){.decay = true, .init = INIT_UNIFORM, .init_scale = sqrt(6.0 / (double)(in + out)), .n_dims = 2, .shape = {out, in}});
+    l.w = declare(
+        d, part,
+        (ParamSpec){.decay = true, .init = INIT_UNIFORM, .init_scale = sqrt(6.0 / (double)(in + out)), .n_dims = 2, .shape = {out, in}});
     snprintf(part, sizeof part, "%s.bias", name);
-    l.b = declare(d, part, (ParamSpec){.init = bias_std > 0 ? INIT_NORMAL : INIT_ZERO, .init_scale = bias_std, .n_dims = 1, .shape = {out}});
+    l.b =
+        declare(d, part, (ParamSpec){.init = bias_std > 0 ? INIT_NORMAL : INIT_ZERO, .init_scale = bias_std, .n_dims = 1, .shape = {out}});
     return l;
 }
 
@@ -142,15 +151,18 @@ static void declare_block(const Declare *d, const SiglipConfig *c, SiglipBlock *
     b->fc2 = linear(d, "mlp.fc2", c->hidden, c->ff, fc_bias_std);
 }
 
-Status siglip_declare(Siglip *m, Params *p, const SiglipConfig *c, bool trainable)
+Status siglip_declare(GenLlava *g, const RunConfig *cfg)
 {
-    *m = (Siglip){.config = *c, .blocks = mem_alloc((size_t)c->blocks * sizeof(SiglipBlock))};
+    (void)cfg;
+    Siglip *m = &g->vision;
+    const SiglipConfig *c = &m->config;
+    m->blocks = mem_alloc((size_t)c->blocks * sizeof(SiglipBlock));
     if (!m->blocks)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " blocks", c->blocks);
     /* JAX's lecun_normal: a normal cut at two deviations, widened so that its variance is 1/fan_in. */
     const double cut_deviation = 0.87962566103423978;
     double fan_in = (double)(CHANNELS * c->patch * c->patch);
-    Declare d = {.p = p, .trainable = trainable, .block = -1};
+    Declare d = {.p = &g->params, .block = -1};
     m->patch_w = declare(&d, "patch_embedding.weight",
                          (ParamSpec){.decay = true, .init = INIT_TRUNCATED, .init_scale = 1 / sqrt(fan_in) / cut_deviation, .n_dims = 4,
                                      .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
@@ -163,62 +175,22 @@ Status siglip_declare(Siglip *m, Params *p, const SiglipConfig *c, bool trainabl
     return OK;
 }
 
-void siglip_free(Siglip *m)
-{
-    mem_free(m->blocks);
-    *m = (Siglip){0};
-}
+void siglip_free(GenLlava *g) { mem_free(g->vision.blocks); }
 
-/* What stands before "embeddings." and "encoder." in a file. */
-static const char *const PREFIXES[] = {"vision_model.", "", "vision_tower.vision_model.", "model.vision_tower.vision_model.", "vision_tower.",
-                                       "model.vision_tower.", "model.vision_tower.vision_tower.vision_model."};
-
-static void file_name(char *out, const char *name, const void *prefix)
-{
-    snprintf(out, WEIGHT_NAME_MAX, "%s%s", (const char *)prefix, name + strlen("vision_model."));
-}
-
+/* The tower alone, with and without its wrapper; inside LLaVA on disk and in memory, before and after transformers 5.6; original LLaVA. */
+static const Spelling SPELLINGS[] = {
+    {.rules = {{"vision_model.", "vision_model."}}},
+    {.rules = {{"vision_model.", ""}}},
+    {.rules = {{"vision_model.", "vision_tower.vision_model."}}},
+    {.rules = {{"vision_model.", "model.vision_tower.vision_model."}}},
+    {.rules = {{"vision_model.", "vision_tower."}}},
+    {.rules = {{"vision_model.", "model.vision_tower."}}},
+    {.rules = {{"vision_model.", "model.vision_tower.vision_tower.vision_model."}}},
+};
 /* The text tower, and of this tower what lies behind the feature layer. */
-static bool quiet(const char *name, const void *prefix)
-{
-    static const char *const OTHERS[] = {"text_model.", "logit_scale", "logit_bias"}, *const BEHIND[] = {"encoder.layers.", "post_layernorm.", "head."};
-    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
-        if (name_begins(name, OTHERS[i]))
-            return true;
-    if (!name_begins(name, prefix))
-        return false;
-    const char *rest = name + strlen(prefix);
-    for (size_t i = 0; i < sizeof BEHIND / sizeof *BEHIND; i++)
-        if (name_begins(rest, BEHIND[i]))
-            return true;
-    return name_ends(name, "embeddings.position_ids");
-}
-
-Status siglip_load(Siglip *m, Params *p, Weights *w)
-{
-    const char *prefix = PREFIXES[0];
-    for (size_t i = 0; i < sizeof PREFIXES / sizeof *PREFIXES; i++) {
-        char name[WEIGHT_NAME_MAX];
-        file_name(name, m->patch_w->name, PREFIXES[i]);
-        if (safetensors_find(w->st, name)) {
-            prefix = PREFIXES[i];
-            break;
-        }
-    }
-    TRY(weights_load_module(w, p, MODULE_VISION, file_name, prefix));
-    if (!params_measuring(p))
-        weights_report_unused(w, quiet, prefix);
-    return OK;
-}
-
-Status siglip_draw(Siglip *m, Params *p, uint64_t seed)
-{
-    (void)m;
-    for (int i = 0; i < p->n; i++)
-        if (p->list[i]->module == MODULE_VISION)
-            TRY(params_draw(p, p->list[i], seed));
-    return OK;
-}
+static const char *const QUIET[] = {"text_model.", "logit_scale", "logit_bias", "vision_model.encoder.layers.", "vision_model.post_layernorm.",
+                                    "vision_model.head.", "vision_model.embeddings.position_ids", NULL};
+const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 
 /* ---------------------------------------------------------------- forward */
 

@@ -2,6 +2,8 @@
 #ifndef GENLLAVA_TRAIN_MODELS_SIGLIP_H
 #define GENLLAVA_TRAIN_MODELS_SIGLIP_H
 
+#include "train/config/config.h"
+#include "train/models/genllava.h"
 #include "train/models/weights.h"
 #include "train/nn/ops.h"
 
@@ -11,8 +13,6 @@ typedef struct SiglipConfig {
     GeluKind act;
     double eps;
 } SiglipConfig;
-/* FOLDER/config.json, of the tower alone or with the tower's under vision_config. layer: model.vision.layer. */
-MUST_USE Status siglip_config(SiglipConfig *c, const char *folder, int64_t layer);
 static inline int64_t siglip_patches(const SiglipConfig *c) { return (c->height / c->patch) * (c->width / c->patch); }
 
 typedef struct SiglipBlock {
@@ -26,10 +26,12 @@ typedef struct Siglip {
     SiglipBlock *blocks;
 } Siglip;
 
-MUST_USE Status siglip_declare(Siglip *m, Params *p, const SiglipConfig *c, bool trainable);
-void siglip_free(Siglip *m);
-MUST_USE Status siglip_load(Siglip *m, Params *p, Weights *w);
-MUST_USE Status siglip_draw(Siglip *m, Params *p, uint64_t seed);
+/* The part "vision" (parts.h). Its folder's config.json is of the tower alone, or has the tower's under vision_config; how pictures are
+ * prepared is read too. */
+extern const NameTable SIGLIP_NAMES;
+MUST_USE Status siglip_configure(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status siglip_declare(GenLlava *g, const RunConfig *cfg);
+void siglip_free(GenLlava *g);
 
 /* Pixels -> features [images·patches, hidden]. */
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels);

@@ -2,23 +2,28 @@
 
 #include <math.h>
 
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "train/config/plan.h"
+#include "train/models/model.h"
+
 enum { READ_ROWS = 1024 }; /* rows of the base matrix read at a time */
 
 int64_t token_rows_count(const RunConfig *cfg)
 {
-    return cfg->model.tokens.image + !!cfg->model.tokens.task_understand + !!cfg->model.tokens.task_generate + !!cfg->model.tokens.task_edit;
+    return cfg->model.tokens.image + !!cfg->model.tokens.task_understand + !!cfg->model.tokens.task_generate +
+           !!cfg->model.tokens.task_edit;
 }
 
-Status token_rows_declare(TokenRows *m, Params *p, const Mistral *llm, const RunConfig *cfg)
+Status token_rows_declare(GenLlava *g, const RunConfig *cfg)
 {
-    *m = (TokenRows){.n = token_rows_count(cfg), .visual = cfg->model.tokens.image};
-    if (!m->n)
-        return OK;
-    ParamSpec spec = {.name = "token_rows.embed_tokens", .module = MODULE_TOKENS, .trainable = cfg->model.tokens.train == TRAIN_ROWS,
-                      .decay = true, .init = INIT_NORMAL, .init_scale = 1, .n_dims = 2, .shape = {m->n, llm->config.hidden}};
-    m->embed = params_declare(p, &spec);
+    TokenRows *m = &g->rows;
+    *m = (TokenRows){.n = token_rows_count(cfg), .visual = cfg->model.tokens.image, .renorm = cfg->model.tokens.renorm};
+    ParamSpec spec = {.name = "token_rows.embed_tokens", .decay = true, .init = INIT_NORMAL, .init_scale = 1, .n_dims = 2,
+                      .shape = {m->n, g->llm.config.hidden}};
+    m->embed = params_declare(&g->params, &spec);
     spec.name = "token_rows.lm_head";
-    m->head = params_declare(p, &spec);
+    m->head = params_declare(&g->params, &spec);
     return OK;
 }
 
@@ -75,32 +80,22 @@ static Status draw_like(Params *p, Param *rows, const Param *base, uint64_t seed
     return s;
 }
 
-Status token_rows_draw(TokenRows *m, Params *p, const Mistral *llm, uint64_t seed)
+Status token_rows_draw(GenLlava *g, uint64_t seed)
 {
-    if (!m->n)
-        return OK;
-    if (params_measuring(p)) {
-        TRY(params_draw(p, m->embed, seed));
-        return params_draw(p, m->head, seed);
-    }
-    TRY(draw_like(p, m->embed, llm->embed, seed));
-    return draw_like(p, m->head, llm->head, seed);
+    if (params_measuring(&g->params))
+        return params_draw_part(&g->params, "tokens", seed);
+    TRY(draw_like(&g->params, g->rows.embed, g->llm.embed, seed));
+    return draw_like(&g->params, g->rows.head, g->llm.head, seed);
 }
 
-Status token_rows_load(TokenRows *m, Params *p, const char *file)
+Status token_rows_describe(const GenLlava *g, const RunConfig *cfg, const char *folder)
 {
-    static const char *const EMBED[] = {"token_rows.embed_tokens"}, *const HEAD[] = {"token_rows.lm_head"};
-    Weights w = {0};
-    if (!m->n)
-        return OK;
-    TRY(weights_open(&w, file));
-    Status s = weights_load(&w, p, m->embed, EMBED, 1);
-    if (!s)
-        s = weights_load(&w, p, m->head, HEAD, 1);
-    if (!s && !params_measuring(p))
-        weights_report_unused(&w, NULL, NULL);
-    weights_close(&w);
-    return s;
+    char path[PATH_MAX], buf[32];
+    EncoderOptions encoder = plan_encoder(cfg, &g->sizes);
+    cJSON *o = cJSON_CreateObject();
+    for (int k = 0; k < encoder_added_count(&encoder); k++)
+        json_add_int(o, encoder_added_text(&encoder, k, buf, sizeof buf), g->sizes.vocab_size + k);
+    return json_save(file_join(path, folder, "token_rows.json"), &o);
 }
 
 /* ---------------------------------------------------------------- renormalisation */
@@ -143,10 +138,12 @@ static Status renormalise(const TokenRows *m, Params *p, Param *rows, const Para
     return s;
 }
 
-Status token_rows_renormalise(TokenRows *m, Params *p, const Mistral *llm)
+Status token_rows_updated(GenLlava *g)
 {
-    if (!m->visual || !m->embed->trainable)
+    TokenRows *m = &g->rows;
+    Params *p = &g->params;
+    if (!m->renorm || !m->visual || !m->embed->trainable || params_measuring(p))
         return OK;
-    TRY(renormalise(m, p, m->embed, llm->embed, &m->norms[0]));
-    return renormalise(m, p, m->head, llm->head, &m->norms[1]);
+    TRY(renormalise(m, p, m->embed, g->llm.embed, &m->norms[0]));
+    return renormalise(m, p, m->head, g->llm.head, &m->norms[1]);
 }

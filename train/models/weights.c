@@ -55,18 +55,6 @@ void weights_close(Weights *w)
     *w = (Weights){0};
 }
 
-const StTensor *weights_find(Weights *w, const char *const *names, int n)
-{
-    for (int i = 0; i < n; i++) {
-        const StTensor *found = safetensors_find(w->st, names[i]);
-        if (found) {
-            w->used[found - safetensors_at(w->st, 0)] = true;
-            return found;
-        }
-    }
-    return NULL;
-}
-
 static bool same_shape(const StTensor *a, const Tensor *b)
 {
     if (a->n_dims != b->n_dims)
@@ -77,13 +65,14 @@ static bool same_shape(const StTensor *a, const Tensor *b)
     return true;
 }
 
-Status weights_load(Weights *w, Params *p, Param *q, const char *const *names, int n)
+static Status load(Weights *w, Params *p, Param *q, const char *name)
 {
     char theirs[128], ours[128];
     shape_text(ours, sizeof ours, q->t.shape, q->t.n_dims);
-    const StTensor *found = weights_find(w, names, n);
+    const StTensor *found = safetensors_find(w->st, name);
     if (!found)
-        return fail(ERR_DATA, "%s: no tensor %s in it; the model has one of shape %s", w->path, names[0], ours);
+        return fail(ERR_DATA, "%s: no tensor %s in it; the model has one of shape %s", w->path, name, ours);
+    w->used[found - safetensors_at(w->st, 0)] = true;
     if (!same_shape(found, &q->t))
         return fail(ERR_DATA, "%s: %s: shape is %s in the file, %s in the model", found->file, found->name,
                     shape_text(theirs, sizeof theirs, found->shape, found->n_dims), ours);
@@ -102,29 +91,14 @@ static Status remember_name(Param *q, const char *name)
     return OK;
 }
 
-Status weights_load_module(Weights *w, Params *p, ParamModule m, WeightNameMap map, const void *arg)
-{
-    for (int i = 0; i < p->n; i++) {
-        Param *q = p->list[i];
-        if (q->module != m)
-            continue;
-        char name[WEIGHT_NAME_MAX];
-        map(name, q->name, arg);
-        const char *names[] = {name};
-        TRY(weights_load(w, p, q, names, 1));
-        TRY(remember_name(q, name));
-    }
-    return OK;
-}
-
-void weights_report_unused(const Weights *w, bool (*quiet)(const char *name, const void *arg), const void *arg)
+static void report_unused(const Weights *w, const FileNames *names)
 {
     char list[1024] = "";
     int unused = 0;
     size_t at = 0;
     for (int i = 0; i < safetensors_count(w->st); i++) {
         const char *name = safetensors_at(w->st, i)->name;
-        if (w->used[i] || (quiet && quiet(name, arg)))
+        if (w->used[i] || names_quiet(names, name))
             continue;
         if (unused++ < LISTED_MAX && at < sizeof list)
             at += (size_t)snprintf(list + at, sizeof list - at, "%s%.100s", at ? ", " : "", name);
@@ -136,10 +110,23 @@ void weights_report_unused(const Weights *w, bool (*quiet)(const char *name, con
                  unused == 1 ? "s" : "", list);
 }
 
-bool name_ends(const char *name, const char *suffix)
+Status weights_load_part(Weights *w, Params *p, const char *part, const NameTable *names)
 {
-    size_t n = strlen(name), m = strlen(suffix);
-    return n >= m && !strcmp(name + n - m, suffix);
+    FileNames in_file = {0};
+    bool known = false;
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        char name[WEIGHT_NAME_MAX];
+        if (!params_of(q, part))
+            continue;
+        if (!known)
+            in_file = names_find(names, w->st, q->name);
+        known = true;
+        TRY(load(w, p, q, names_in_file(name, &in_file, q->name)));
+        if (w->in_place)
+            TRY(remember_name(q, name));
+    }
+    if (!params_measuring(p))
+        report_unused(w, &in_file);
+    return OK;
 }
-
-bool name_begins(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }

@@ -63,25 +63,23 @@ Param *params_declare(Params *p, const ParamSpec *spec)
         p->capacity = capacity;
     }
     Param *q = mem_alloc(sizeof *q);
-    char *name = mem_strdup(spec->name), *file_name = spec->file_name ? mem_strdup(spec->file_name) : NULL;
-    if (!q || !name || (spec->file_name && !file_name) || !set_shape(&q->t, spec)) {
+    char *name = mem_strdup(spec->name);
+    if (!q || !name || !set_shape(&q->t, spec)) {
         p->failed = true;
         mem_free(name);
-        mem_free(file_name);
         mem_free(q);
         return NULL;
     }
     q->name = name;
-    q->file_name = file_name;
-    q->module = spec->module;
-    q->trainable = spec->trainable;
+    q->group = p->group;
+    q->trainable = spec->trainable || p->group.trainable;
     q->decay = spec->decay;
     q->init = spec->init;
     q->init_scale = spec->init_scale;
     q->flat = -1;
     q->t.type = p->compute;
     q->t.grad_type = p->master;
-    q->t.needs_grad = spec->trainable;
+    q->t.needs_grad = q->trainable;
     q->t.param = q;
     p->list[p->n++] = q;
     return q;
@@ -94,6 +92,8 @@ Param *params_find(const Params *p, const char *name)
             return p->list[i];
     return NULL;
 }
+
+bool params_of(const Param *q, const char *part) { return q->group.part && !strcmp(q->group.part, part); }
 
 Status params_memory(Params *p, size_t n_bytes, void **out)
 {
@@ -308,6 +308,14 @@ Status params_draw(Params *p, Param *q, uint64_t seed)
     mem_free(values);
     mem_free(stage);
     return s;
+}
+
+Status params_draw_part(Params *p, const char *part, uint64_t seed)
+{
+    for (int i = 0; i < p->n; i++)
+        if (params_of(p->list[i], part))
+            TRY(params_draw(p, p->list[i], seed));
+    return OK;
 }
 
 Status params_step_begin(Params *p)

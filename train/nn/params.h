@@ -6,23 +6,12 @@
 #include "kernels/ops/table.h"
 #include "train/nn/tensor.h"
 
-/* Where a weight belongs: the rows of the dry run's table. X(enum, json name) */
-#define PARAM_MODULE_LIST(X)            \
-    X(MODULE_LLM, "llm")                \
-    X(MODULE_VISION, "vision")          \
-    X(MODULE_PROJECTOR, "projector")    \
-    X(MODULE_LORA, "lora")              \
-    X(MODULE_TOKENS, "tokens")          \
-    X(MODULE_GEN_HEAD, "gen_head")      \
-    X(MODULE_TEXT_ENCODER, "text_encoder") \
-    X(MODULE_UNET, "unet")              \
-    X(MODULE_VAE, "vae")
-typedef enum ParamModule {
-#define PARAM_MODULE_ENUM(name, text) name,
-    PARAM_MODULE_LIST(PARAM_MODULE_ENUM)
-#undef PARAM_MODULE_ENUM
-    N_PARAM_MODULES
-} ParamModule;
+/* What the weights of one part of a model have in common. */
+typedef struct ParamGroup {
+    const char *part; /* "llm", "projector", …: not copied */
+    bool trainable;
+    double lr; /* before the schedule's factor */
+} ParamGroup;
 
 /* TRUNCATED: normal, redrawn beyond two of its standard deviations. */
 typedef enum ParamInit { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM, INIT_TRUNCATED } ParamInit;
@@ -30,17 +19,17 @@ typedef enum ParamInit { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM, INIT_TR
 typedef struct Param {
     char *name;      /* in dumps, as the contract spells it: "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", … */
     char *file_name; /* in the checkpoint it is loaded from and saved to; NULL: as name */
-    ParamModule module;
+    ParamGroup group;
     bool trainable;
-    bool decay;       /* weight decay applies: everything but biases and norm weights */
-    ParamInit init;   /* when there is no file: ± init_scale for uniform, std for normal */
+    bool decay;     /* weight decay applies: everything but biases and norm weights */
+    ParamInit init; /* when there is no file: ± init_scale for uniform, std for normal */
     double init_scale;
-    Tensor t;         /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
-                         compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
-    int64_t ld;       /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
-    int64_t flat;     /* offset in the flat buffers; -1 when frozen */
-    bool reached;     /* a gradient was written since params_step_begin; reset there */
-    int64_t updates;  /* AdamW's own count t of this tensor */
+    Tensor t;        /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
+                        compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
+    int64_t ld;      /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
+    int64_t flat;    /* offset in the flat buffers; -1 when frozen */
+    bool reached;    /* a gradient was written since params_step_begin; reset there */
+    int64_t updates; /* AdamW's own count t of this tensor */
 } Param;
 
 enum { PARAMS_PAD = 16 }; /* elements: every tensor of the flat buffers begins at a cache line; what lies between is zero */
@@ -49,27 +38,28 @@ enum { PARAMS_PAD = 16 }; /* elements: every tensor of the flat buffers begins a
 typedef struct Params {
     Param **list;
     int n, capacity;
-    int64_t n_flat;   /* trainable elements, each tensor padded to a multiple of PARAMS_PAD */
+    int64_t n_flat; /* trainable elements, each tensor padded to a multiple of PARAMS_PAD */
     Backend *backend;
-    DType compute;    /* F32, BF16 (F64 on ref) */
-    DType master;     /* F32 (F64 on ref) */
+    DType compute;                                   /* F32, BF16 (F64 on ref) */
+    DType master;                                    /* F32 (F64 on ref) */
+    ParamGroup group;                                /* of what is declared from now on */
     void *flat_master, *flat_grad, *flat_m, *flat_v; /* [n_flat] master type, backend memory */
-    void *flat_copy;  /* [n_flat] BF16 under bf16 compute, else NULL */
-    void **blocks;    /* backend memory of frozen weights, owned */
+    void *flat_copy;                                 /* [n_flat] BF16 under bf16 compute, else NULL */
+    void **blocks;                                   /* backend memory of frozen weights, owned */
     int n_blocks;
-    int64_t besides;  /* bytes of it that are not the weights themselves */
+    int64_t besides;      /* bytes of it that are not the weights themselves */
     struct Joint *joints; /* joint.h; owned */
     const int32_t *iota;  /* … which copy by it: 0, 1, … in backend memory */
-    bool failed;      /* a declaration ran out of memory */
+    bool failed;          /* a declaration ran out of memory */
 } Params;
 
 void params_init(Params *p, Backend *backend, DType compute);
 void params_destroy(Params *p);
-/* Declares a weight; returns it (NULL when memory is exhausted: params_create then says so). */
+/* Declares a weight of the present group; returns it (NULL when memory is exhausted: params_create then says so). */
 typedef struct ParamSpec {
-    const char *name, *file_name;
-    ParamModule module;
-    bool trainable, decay;
+    const char *name;
+    bool trainable; /* though its group may not be */
+    bool decay;
     ParamInit init;
     double init_scale;
     int n_dims;
@@ -77,6 +67,7 @@ typedef struct ParamSpec {
 } ParamSpec;
 Param *params_declare(Params *p, const ParamSpec *spec);
 Param *params_find(const Params *p, const char *name);
+bool params_of(const Param *q, const char *part);
 /* Places the trainable tensors in the flat buffers, in the order they were declared, and allocates them (zeroed). Frozen data is set by
  * whoever loads it. */
 MUST_USE Status params_create(Params *p);
@@ -90,6 +81,7 @@ void params_memory_release(Params *p, void *memory);
 bool params_measuring(const Params *p);
 /* Draws a weight as its init says: Philox keyed by (seed, RANDOM_INIT, hash of name). */
 MUST_USE Status params_draw(Params *p, Param *q, uint64_t seed);
+MUST_USE Status params_draw_part(Params *p, const char *part, uint64_t seed);
 /* Sets a weight's values from host memory of any float type (master and copy, or frozen data). */
 MUST_USE Status params_set(Params *p, Param *q, const void *host, DType type);
 /* Reads a weight's master (or frozen) values as f32 into host memory [n_elems]. */

@@ -2,16 +2,6 @@
 
 #include <math.h>
 
-double optim_lr(const RunConfig *cfg, ParamModule m)
-{
-    switch (m) {
-    case MODULE_PROJECTOR: return cfg->optim.lr_projector;
-    case MODULE_TOKENS: return cfg->optim.lr_tokens;
-    case MODULE_VISION: return cfg->optim.lr_vision;
-    default: return cfg->optim.lr;
-    }
-}
-
 Status optim_reduce(Params *p, Dist *dist)
 {
     int32_t *reached = mem_alloc((size_t)p->n * sizeof *reached);
@@ -30,7 +20,8 @@ Status optim_reduce(Params *p, Dist *dist)
 
 Status optim_squares(Params *p, double *squares)
 {
-    return p->backend->ops.sum_squares(&p->backend->ctx, &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = squares});
+    return p->backend->ops.sum_squares(&p->backend->ctx,
+                                       &(SumSquares){.n = p->n_flat, .type = p->master, .x = p->flat_grad, .out = squares});
 }
 
 /* Tensors that lie side by side and are updated alike go as one span: the padding between them is zero and stays so. */
@@ -51,7 +42,7 @@ static Status update(Params *p, const RunConfig *cfg, double factor, double grad
             continue;
         AdamwSpan span = {.begin = q->flat,
                           .end = q->flat + q->t.n_elems,
-                          .lr = factor * optim_lr(cfg, q->module),
+                          .lr = factor * q->group.lr,
                           .decay = q->decay ? cfg->optim.weight_decay : 0,
                           .t = ++q->updates};
         if (n && joins(&spans[n - 1], &span, cfg->optim.eps))

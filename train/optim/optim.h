@@ -11,8 +11,6 @@ typedef struct OptimResult {
     bool skipped;     /* loss or gradient were not finite (or beyond what f32 moments hold): nothing was changed */
 } OptimResult;
 
-/* Learning rate of a module before the schedule's factor. */
-double optim_lr(const RunConfig *cfg, ParamModule m);
 /* Sums gradients and `reached` over ranks. */
 MUST_USE Status optim_reduce(Params *p, Dist *dist);
 /* After optim_reduce: *squares (F64, backend memory) = Σ g². Nobody waits for it. */

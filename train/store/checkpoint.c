@@ -13,6 +13,7 @@
 #include "data/formats/json_fields.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
+#include "train/models/parts.h"
 #include "train/store/algorithms.h"
 #include "train/store/checkpoint_files.h"
 #include "train/store/manifest.h"
@@ -57,22 +58,13 @@ static Status add_base_file(void *arg, const char *name)
     return OK;
 }
 
-typedef struct Base {
-    const char *name, *path;
-    bool drawn;
-} Base;
-enum { N_BASES = 2 };
-#define BASES(cfg)                                                                    \
-    {{"llm", (cfg)->model.llm.path, (cfg)->model.llm.init == INIT_AT_RANDOM},         \
-     {"vision", (cfg)->model.vision.path, (cfg)->model.vision.init == INIT_AT_RANDOM}}
-
-static Status hash_base(const Base *base, char hex[33])
+static Status hash_base(const Part *part, const RunConfig *cfg, char hex[33])
 {
-    BaseHash h = {XXH3_createState(), base->path, base->drawn};
+    BaseHash h = {XXH3_createState(), part_folder(part, cfg), part_drawn(part, cfg)};
     if (!h.state)
-        return fail(ERR_NOMEM, "%s: out of memory", base->path);
+        return fail(ERR_NOMEM, "%s: out of memory", h.folder);
     XXH3_128bits_reset(h.state);
-    Status s = file_list(base->path, add_base_file, &h);
+    Status s = file_list(h.folder, add_base_file, &h);
     XXH128_hash_t hash = XXH3_128bits_digest(h.state);
     snprintf(hex, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
     XXH3_freeState(h.state);
@@ -84,7 +76,6 @@ static Status hash_base(const Base *base, char hex[33])
 /* Nothing here may depend on the clock: a resumed run writes the same bytes as one that was never interrupted. */
 static Status write_state(const char *folder, const RunConfig *cfg, const TrainState *state, Backend *backend)
 {
-    const Base bases[N_BASES] = BASES(cfg);
     char path[PATH_MAX], hex[33];
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "schema", SCHEMA);
@@ -96,12 +87,12 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     json_add_int(o, "images", state->images);
     cJSON *all = cJSON_AddObjectToObject(o, "bases");
     Status s = OK;
-    for (int i = 0; i < N_BASES && s == OK; i++) {
-        if (!bases[i].path)
+    for (const Part *part = PARTS; part < PARTS + N_PARTS && s == OK; part++) {
+        if (!part_folder(part, cfg))
             continue;
-        s = hash_base(&bases[i], hex);
-        cJSON *base = cJSON_AddObjectToObject(all, bases[i].name);
-        cJSON_AddStringToObject(base, "path", bases[i].path);
+        s = hash_base(part, cfg, hex);
+        cJSON *base = cJSON_AddObjectToObject(all, part->name);
+        cJSON_AddStringToObject(base, "path", part_folder(part, cfg));
         cJSON_AddStringToObject(base, "xxh3", hex);
     }
     if (s == OK)
@@ -125,15 +116,14 @@ static void read_counters(JsonFields *f, TrainState *state)
 
 static Status check_bases(const Json *root, const char *folder, const RunConfig *cfg)
 {
-    const Base bases[N_BASES] = BASES(cfg);
-    for (int i = 0; i < N_BASES; i++) {
-        const Json *xxh3 = json_get(json_get(json_get(root, "bases"), bases[i].name), "xxh3");
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
+        const Json *xxh3 = json_get(json_get(json_get(root, "bases"), part->name), "xxh3");
         char hex[33];
-        if (!bases[i].path || !xxh3 || xxh3->kind != JSON_STRING)
+        if (!part_folder(part, cfg) || !xxh3 || xxh3->kind != JSON_STRING)
             continue;
-        TRY(hash_base(&bases[i], hex));
+        TRY(hash_base(part, cfg, hex));
         if (strcmp(hex, xxh3->string))
-            return fail(ERR_DATA, "model.%s.path: %s: its files are not those that %s was trained on", bases[i].name, bases[i].path, folder);
+            return fail(ERR_DATA, "%s: %s: its files are not those that %s was trained on", part->path.name, part_folder(part, cfg), folder);
     }
     return OK;
 }

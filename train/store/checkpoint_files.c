@@ -1,15 +1,13 @@
 #include "train/store/checkpoint_files.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "data/text/encode.h"
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
-#include "train/config/plan.h"
+#include "train/models/parts.h"
 
 /* ---------------------------------------------------------------- safetensors of registry tensors */
 
@@ -85,16 +83,16 @@ static StSpec spec_of_raw(const StTensor *t)
 
 /* Whether a tensor of a base folder goes into a complete copy unchanged: it is no weight of the model, and not the output projection
  * that a tied model would load instead of its embedding. */
-static bool is_extra(const Params *p, ParamModule m, const StTensor *t)
+static bool is_extra(const Params *p, const Part *part, const StTensor *t)
 {
     for (int i = 0; i < p->n; i++)
-        if (p->list[i]->module == m && !strcmp(file_name_of(p->list[i]), t->name))
+        if (params_of(p->list[i], part->name) && !strcmp(file_name_of(p->list[i]), t->name))
             return false;
     return strcmp(t->name, "lm_head.weight") != 0;
 }
 
-/* Writes all weights of a module, and of `base` (may be NULL) what the model does not use. by_name: as dumps spell them. */
-static Status write_module(const char *path, Params *p, ParamModule m, bool by_name, const SafeTensors *base)
+/* Writes all weights of a part, and of `base` (may be NULL) what the model does not use. */
+static Status write_part(const char *path, Params *p, const Part *part, const SafeTensors *base)
 {
     int most = p->n + (base ? safetensors_count(base) : 0), n = 0;
     Piece *pieces = mem_alloc((size_t)most * sizeof *pieces);
@@ -102,72 +100,24 @@ static Status write_module(const char *path, Params *p, ParamModule m, bool by_n
     Status s = pieces && specs ? OK : fail(ERR_NOMEM, "%s: out of memory", path);
     for (int i = 0; s == OK && i < p->n; i++) {
         const Param *q = p->list[i];
-        if (q->module != m)
+        if (!params_of(q, part->name))
             continue;
         pieces[n] = (Piece){.param = q, .n_elems = q->t.n_elems};
-        specs[n++] = spec_of_param(by_name ? q->name : file_name_of(q), q);
+        specs[n++] = spec_of_param(file_name_of(q), q);
     }
     for (int i = 0; s == OK && base && i < safetensors_count(base); i++)
-        if (is_extra(p, m, safetensors_at(base, i))) {
+        if (is_extra(p, part, safetensors_at(base, i))) {
             pieces[n] = (Piece){.raw = safetensors_at(base, i)};
             specs[n++] = spec_of_raw(safetensors_at(base, i));
         }
-    if (s == OK && n)
+    if (s == OK)
         s = write_pieces(path, p, pieces, specs, n);
     mem_free(pieces);
     mem_free(specs);
     return s;
 }
 
-static bool has_module(const Params *p, ParamModule m, bool trainable_only)
-{
-    for (int i = 0; i < p->n; i++)
-        if (p->list[i]->module == m && (p->list[i]->trainable || !trainable_only))
-            return true;
-    return false;
-}
-
-/* ---------------------------------------------------------------- texts */
-
-/* The keys PEFT has known since its first versions, no more: older readers refuse others. */
-static Status write_adapter_config(const char *folder, const RunConfig *cfg)
-{
-    double alpha = cfg->model.lora.alpha;
-    char path[PATH_MAX];
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "peft_type", "LORA");
-    cJSON_AddStringToObject(o, "task_type", "CAUSAL_LM");
-    cJSON_AddStringToObject(o, "base_model_name_or_path", cfg->model.llm.path);
-    json_add_int(o, "r", cfg->model.lora.r);
-    if (alpha == floor(alpha) && alpha < 0x1p53)
-        json_add_int(o, "lora_alpha", (int64_t)alpha);
-    else
-        json_add_real(o, "lora_alpha", alpha);
-    json_add_real(o, "lora_dropout", cfg->model.lora.dropout);
-    cJSON_AddStringToObject(o, "bias", "none");
-    json_add_texts(o, "target_modules", cfg->model.lora.targets.items, cfg->model.lora.targets.n);
-    cJSON_AddNullToObject(o, "modules_to_save");
-    cJSON_AddFalseToObject(o, "fan_in_fan_out");
-    cJSON_AddTrueToObject(o, "inference_mode");
-    cJSON_AddTrueToObject(o, "init_lora_weights");
-    cJSON_AddBoolToObject(o, "use_rslora", cfg->model.lora.rslora);
-    cJSON_AddFalseToObject(o, "use_dora");
-    cJSON_AddObjectToObject(o, "rank_pattern");
-    cJSON_AddObjectToObject(o, "alpha_pattern");
-    cJSON_AddNullToObject(o, "layers_to_transform");
-    cJSON_AddNullToObject(o, "layers_pattern");
-    return json_save(file_join(path, folder, "adapter_config.json"), &o);
-}
-
-static Status write_token_texts(const char *folder, const RunConfig *cfg, const ModelSizes *sizes)
-{
-    char path[PATH_MAX], buf[32];
-    EncoderOptions encoder = plan_encoder(cfg, sizes);
-    cJSON *o = cJSON_CreateObject();
-    for (int k = 0; k < encoder_added_count(&encoder); k++)
-        json_add_int(o, encoder_added_text(&encoder, k, buf, sizeof buf), sizes->vocab_size + k);
-    return json_save(file_join(path, folder, "token_rows.json"), &o);
-}
+/* ---------------------------------------------------------------- folders */
 
 /* A copy of config.json that says what type the weights beside it have. */
 static void copy_with_f32(cJSON *to, const Json *object)
@@ -204,17 +154,18 @@ static Status copy_beside(const char *base, const char *folder)
     return OK;
 }
 
-/* A fully trained module as a folder of its own, loadable in place of its base. */
-static Status write_folder(const char *checkpoint, const char *name, Params *p, ParamModule m, const char *base, InitChoice init)
+/* A fully trained part as a folder of its own, loadable in place of its base. */
+static Status write_folder(const char *folder, Params *p, const Part *part, const RunConfig *cfg)
 {
-    char folder[PATH_MAX], path[PATH_MAX];
+    const char *base = part_folder(part, cfg);
+    char path[PATH_MAX];
     SafeTensors *st = NULL;
-    TRY(file_make_folders(file_join(folder, checkpoint, name)));
+    TRY(file_make_folders(folder));
     TRY(copy_config(base, folder));
     TRY(copy_beside(base, folder));
-    if (init == INIT_FROM_WEIGHTS)
+    if (!part_drawn(part, cfg))
         TRY(safetensors_open_folder(&st, base, "model"));
-    Status s = write_module(file_join(path, folder, "model.safetensors"), p, m, false, st);
+    Status s = write_part(file_join(path, folder, "model.safetensors"), p, part, st);
     safetensors_close(&st);
     return s;
 }
@@ -222,19 +173,15 @@ static Status write_folder(const char *checkpoint, const char *name, Params *p, 
 Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunConfig *cfg)
 {
     Params *p = genllava_params(model);
-    char path[PATH_MAX];
-    if (has_module(p, MODULE_LORA, false)) {
-        TRY(write_adapter_config(folder, cfg));
-        TRY(write_module(file_join(path, folder, "adapter_model.safetensors"), p, MODULE_LORA, true, NULL));
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
+        char path[PATH_MAX];
+        if (!part_wanted(part, cfg) || (part->form == PART_FOLDER && !part_trained(part, cfg)))
+            continue;
+        file_join(path, folder, part->saved);
+        TRY(part->form == PART_FOLDER ? write_folder(path, p, part, cfg) : write_part(path, p, part, NULL));
+        if (part->describe)
+            TRY(part->describe(model, cfg, folder));
     }
-    TRY(write_module(file_join(path, folder, "projector.safetensors"), p, MODULE_PROJECTOR, true, NULL));
-    TRY(write_module(file_join(path, folder, "token_rows.safetensors"), p, MODULE_TOKENS, true, NULL));
-    if (has_module(p, MODULE_TOKENS, false))
-        TRY(write_token_texts(folder, cfg, genllava_model_sizes(model)));
-    if (has_module(p, MODULE_LLM, true))
-        TRY(write_folder(folder, "llm", p, MODULE_LLM, cfg->model.llm.path, cfg->model.llm.init));
-    if (has_module(p, MODULE_VISION, true))
-        TRY(write_folder(folder, "vision", p, MODULE_VISION, cfg->model.vision.path, cfg->model.vision.init));
     return OK;
 }
 

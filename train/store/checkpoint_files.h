@@ -4,7 +4,7 @@
 
 #include "train/store/checkpoint.h"
 
-/* Adapter, projector, token rows, whole folders: whatever of the model is not just a frozen base. */
+/* Every part of the model that is not just a frozen base, and what lies beside its weights. */
 MUST_USE Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunConfig *cfg);
 MUST_USE Status checkpoint_write_moments(const char *folder, Params *p);
 MUST_USE Status checkpoint_read_moments(const char *folder, Params *p);

@@ -10,7 +10,7 @@
 static void make_lively(Params *p) /* B starts at zero, which hides mistakes in A */
 {
     for (int i = 0; i < p->n; i++)
-        if (p->list[i]->trainable && p->list[i]->module == MODULE_LORA) {
+        if (params_of(p->list[i], "lora")) {
             p->list[i]->init = INIT_NORMAL;
             p->list[i]->init_scale = 0.1;
             REQUIRE_OK(params_draw(p, p->list[i], 5));
@@ -213,11 +213,11 @@ TEST(tiny_model_counts)
     TinyModel m;
     REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_NONE));
     int64_t layer = 2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 128 + 2 * 64, block = 4 * (48 * 48 + 48) + 2 * 48 * 56 + 56 + 48 + 4 * 48;
-    CHECK_INT(genllava_count(m.g, MODULE_LLM), 2 * 320 * 64 + 2 * layer + 64);
-    CHECK_INT(genllava_count(m.g, MODULE_VISION), 48 * 588 + 48 + 4 * 48 + 2 * block);
-    CHECK_INT(genllava_count(m.g, MODULE_PROJECTOR), 48 * 64 + 64 + 64 * 64 + 64);
-    CHECK_INT(genllava_count(m.g, MODULE_TOKENS), 2 * 5 * 64);
-    CHECK_INT(genllava_count(m.g, MODULE_LORA), 2 * 4 * (2 * 128 + 2 * 96 + 3 * 192));
+    CHECK_INT(genllava_count(m.g, "llm"), 2 * 320 * 64 + 2 * layer + 64);
+    CHECK_INT(genllava_count(m.g, "vision"), 48 * 588 + 48 + 4 * 48 + 2 * block);
+    CHECK_INT(genllava_count(m.g, "projector"), 48 * 64 + 64 + 64 * 64 + 64);
+    CHECK_INT(genllava_count(m.g, "tokens"), 2 * 5 * 64);
+    CHECK_INT(genllava_count(m.g, "lora"), 2 * 4 * (2 * 128 + 2 * 96 + 3 * 192));
     CHECK_INT(genllava_model_sizes(m.g)->patches, 4);
     tiny_close(&m);
 }
@@ -244,11 +244,11 @@ TEST(published_models_have_the_published_counts)
     GenLlava *g;
     REQUIRE_OK(null_open(&null));
     REQUIRE_OK(genllava_open(&g, &null, BF16, &cfg, NULL));
-    CHECK_INT(genllava_count(g, MODULE_LLM), 7241732096);
-    CHECK_INT(genllava_count(g, MODULE_VISION), 397745440);
-    CHECK_INT(genllava_count(g, MODULE_PROJECTOR), 21504000);
-    CHECK_INT(genllava_count(g, MODULE_LORA), 335544320);
-    CHECK_INT(genllava_count(g, MODULE_TOKENS), 90112);
+    CHECK_INT(genllava_count(g, "llm"), 7241732096);
+    CHECK_INT(genllava_count(g, "vision"), 397745440);
+    CHECK_INT(genllava_count(g, "projector"), 21504000);
+    CHECK_INT(genllava_count(g, "lora"), 335544320);
+    CHECK_INT(genllava_count(g, "tokens"), 90112);
     CHECK_INT(genllava_model_sizes(g)->patches, 729);
     genllava_close(&g);
     null.close(&null);
@@ -286,7 +286,7 @@ TEST(tiny_model_is_measured_to_the_byte)
         tape_free(&t);
         GenLlava *shadow;
         REQUIRE_OK(genllava_open(&shadow, &null, F32, &cfg, NULL));
-        CHECK_INT(genllava_count(shadow, MODULE_LLM), genllava_count(m.g, MODULE_LLM));
+        CHECK_INT(genllava_count(shadow, "llm"), genllava_count(m.g, "llm"));
         genllava_close(&shadow);
         null.close(&null);
         tiny_close(&m);

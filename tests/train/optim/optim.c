@@ -6,18 +6,17 @@
 
 enum { N_TENSORS = 4, N_ELEMS = 5 };
 static const ParamSpec SPECS[N_TENSORS] = {
-    {.name = "lora", .module = MODULE_LORA, .trainable = true, .decay = true, .n_dims = 1, .shape = {N_ELEMS}},
-    {.name = "projector.bias", .module = MODULE_PROJECTOR, .trainable = true, .n_dims = 1, .shape = {N_ELEMS}},
-    {.name = "rows", .module = MODULE_TOKENS, .trainable = true, .decay = true, .n_dims = 1, .shape = {N_ELEMS}},
-    {.name = "frozen", .module = MODULE_LLM, .n_dims = 1, .shape = {N_ELEMS}},
+    {.name = "lora", .decay = true, .n_dims = 1, .shape = {N_ELEMS}},
+    {.name = "projector.bias", .n_dims = 1, .shape = {N_ELEMS}},
+    {.name = "rows", .decay = true, .n_dims = 1, .shape = {N_ELEMS}},
+    {.name = "frozen", .n_dims = 1, .shape = {N_ELEMS}},
 };
 
 typedef struct Truth {
     double p[N_TENSORS][N_ELEMS], m[N_TENSORS][N_ELEMS], v[N_TENSORS][N_ELEMS];
     int64_t t[N_TENSORS];
+    double lr[N_TENSORS];
 } Truth;
-
-static double lr_of(const RunConfig *c, int i) { return i == 0 ? c->optim.lr : i == 1 ? c->optim.lr_projector : c->optim.lr_tokens; }
 
 static void update_truth(Truth *x, const RunConfig *c, double g[N_TENSORS][N_ELEMS], const bool reached[N_TENSORS], double factor, double scale)
 {
@@ -26,7 +25,7 @@ static void update_truth(Truth *x, const RunConfig *c, double g[N_TENSORS][N_ELE
             continue;
         x->t[i]++;
         for (int k = 0; k < N_ELEMS; k++) {
-            double lr = factor * lr_of(c, i), gk = g[i][k] * scale, decay = SPECS[i].decay ? c->optim.weight_decay : 0;
+            double lr = factor * x->lr[i], gk = g[i][k] * scale, decay = SPECS[i].decay ? c->optim.weight_decay : 0;
             x->m[i][k] = c->optim.beta1 * x->m[i][k] + (1 - c->optim.beta1) * gk;
             x->v[i][k] = c->optim.beta2 * x->v[i][k] + (1 - c->optim.beta2) * gk * gk;
             x->p[i][k] -= lr * decay * x->p[i][k];
@@ -45,6 +44,7 @@ static void make_params(Params *p, Backend *b, Param *q[N_TENSORS], Truth *x)
     b->ctx.scratch = &scratch;
     params_init(p, b, F32);
     for (int i = 0; i < N_TENSORS; i++) {
+        p->group = (ParamGroup){.trainable = i < 3, .lr = x->lr[i]};
         q[i] = params_declare(p, &SPECS[i]);
         for (int k = 0; k < N_ELEMS; k++)
             x->p[i][k] = (double)(float)(0.1 * (i + 1) - 0.03 * k);
@@ -87,14 +87,14 @@ static void check_equal(Params *p, Param *q[N_TENSORS], const Truth *x, int step
 
 TEST(optim_groups_decay_clip_and_skips)
 {
-    RunConfig c = {.optim = {.lr = 0.01, .lr_projector = 0.002, .lr_tokens = 0.03, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1,
+    RunConfig c = {.optim = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1,
                              .max_grad_norm = 0.5}};
     static const bool REACHED[4][N_TENSORS] = {{1, 1, 1}, {1, 0, 1}, {0, 1, 0}, {1, 1, 1}};
     Dist dist;
     Backend b;
     Params p;
     Param *q[N_TENSORS];
-    Truth x = {0};
+    Truth x = {.lr = {0.01, 0.002, 0.03}};
     OptimResult r;
     REQUIRE_OK(dist_open(&dist));
     make_params(&p, &b, q, &x);
@@ -118,13 +118,13 @@ TEST(optim_groups_decay_clip_and_skips)
 /* Faults R10: whatever is not finite, or too large for the second moment, changes nothing at all. */
 TEST(optim_leaves_out_what_is_not_finite)
 {
-    RunConfig c = {.optim = {.lr = 0.01, .lr_projector = 0.01, .lr_tokens = 0.01, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8}};
+    RunConfig c = {.optim = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8}};
     const double BAD[] = {NAN, INFINITY, -INFINITY, 1e30};
     const bool all[N_TENSORS] = {1, 1, 1};
     Backend b;
     Params p;
     Param *q[N_TENSORS];
-    Truth x = {0};
+    Truth x = {.lr = {0.01, 0.01, 0.01}};
     OptimResult r;
     make_params(&p, &b, q, &x);
     for (size_t i = 0; i < 4; i++) {
@@ -161,7 +161,7 @@ static Status count_spans(KernelCtx *ctx, const Adamw *a)
 TEST(optim_updates_neighbours_as_one)
 {
     enum { N = 6, EACH = 20, PADDED = 32 };
-    RunConfig c = {.optim = {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
+    RunConfig c = {.optim = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
     static const struct {
         int left_out; /* -1: none */
         int64_t spans, elems;
@@ -175,8 +175,9 @@ TEST(optim_updates_neighbours_as_one)
     b.ctx.scratch = &scratch;
     b.ops.adamw = count_spans;
     params_init(&p, &b, F32);
+    p.group = (ParamGroup){.trainable = true, .lr = 0.01};
     for (int i = 0; i < N; i++)
-        q[i] = params_declare(&p, &(ParamSpec){.name = "a", .module = MODULE_LORA, .trainable = true, .decay = true, .n_dims = 1, .shape = {EACH}});
+        q[i] = params_declare(&p, &(ParamSpec){.name = "a", .decay = true, .n_dims = 1, .shape = {EACH}});
     REQUIRE_OK(params_create(&p));
     for (size_t step = 0; step < sizeof STEPS / sizeof *STEPS; step++) {
         REQUIRE_OK(params_step_begin(&p));
@@ -190,15 +191,15 @@ TEST(optim_updates_neighbours_as_one)
     b.close(&b);
 }
 
-/* Neighbours with other settings keep them: decay, and the learning rate of their module. */
+/* Neighbours with other settings keep them: decay, and the learning rate of their group. */
 TEST(optim_parts_neighbours_of_other_settings)
 {
     static const ParamSpec OF[] = {
-        {.name = "a", .module = MODULE_PROJECTOR, .trainable = true, .decay = true, .n_dims = 1, .shape = {16}},
-        {.name = "b", .module = MODULE_PROJECTOR, .trainable = true, .n_dims = 1, .shape = {16}},
-        {.name = "c", .module = MODULE_TOKENS, .trainable = true, .n_dims = 1, .shape = {16}},
+        {.name = "a", .decay = true, .n_dims = 1, .shape = {16}},
+        {.name = "b", .n_dims = 1, .shape = {16}},
+        {.name = "c", .n_dims = 1, .shape = {16}},
     };
-    RunConfig c = {.optim = {.lr_projector = 0.01, .lr_tokens = 0.02, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
+    RunConfig c = {.optim = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
     Backend b;
     Params p;
     Param *q[3];
@@ -208,8 +209,10 @@ TEST(optim_parts_neighbours_of_other_settings)
     b.ctx.scratch = &scratch;
     b.ops.adamw = count_spans;
     params_init(&p, &b, F32);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
+        p.group = (ParamGroup){.trainable = true, .lr = i < 2 ? 0.01 : 0.02};
         q[i] = params_declare(&p, &OF[i]);
+    }
     REQUIRE_OK(params_create(&p));
     REQUIRE_OK(params_step_begin(&p));
     for (int i = 0; i < 3; i++)

@@ -1,6 +1,6 @@
 /* inputs.h: whether everything that a run reads is there, said all at once and before anything is begun. */
-#ifndef GENLLAVA_TRAIN_CONFIG_INPUTS_H
-#define GENLLAVA_TRAIN_CONFIG_INPUTS_H
+#ifndef GENLLAVA_TRAIN_INPUTS_H
+#define GENLLAVA_TRAIN_INPUTS_H
 
 #include "data/records/records.h"
 #include "train/config/config.h"

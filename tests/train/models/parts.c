@@ -1,0 +1,107 @@
+/* parts.h: that the rows name real keys, and that each weight gets what its row says. */
+#include <stdio.h>
+
+#include "tests/train/models/tiny.h"
+#include "train/config/options.h"
+#include "train/models/parts.h"
+
+static void check_key(const Part *part, PartKey key, OptionKind kind)
+{
+    const Option *o = key.name ? option_find(key.name) : NULL;
+    CHECK_MSG(!key.name || (o && o->kind == kind && o->offset == key.offset), "%s: %s", part->name, key.name);
+}
+
+TEST(the_rows_of_parts_name_keys_of_the_right_kind)
+{
+    for (int i = 0; i < N_PARTS; i++) {
+        const Part *part = &PARTS[i];
+        check_key(part, part->path, OPTION_PATH);
+        check_key(part, part->init, part->path.name ? OPTION_CHOICE : OPTION_INIT);
+        check_key(part, part->train, OPTION_CHOICE);
+        check_key(part, part->lr, OPTION_REAL);
+        CHECK(part_find(part->name) == part && (!part->after || part_find(part->after)));
+        CHECK(!part->declare || (part->title && part->saved));
+    }
+    CHECK(!part_find("nonesuch"));
+}
+
+TEST(each_weight_has_the_rate_of_its_part)
+{
+    static const struct {
+        const char *part, *weight;
+        double lr;
+        bool trained;
+    } WANTED[] = {{"llm", "model.norm.weight", 1, false},
+                  {"vision", "vision_model.embeddings.patch_embedding.bias", 2, true},
+                  {"projector", "multi_modal_projector.linear_1.weight", 3, true},
+                  {"lora", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", 1, true},
+                  {"tokens", "token_rows.lm_head", 4, false}};
+    RunConfig cfg;
+    TinyModel m;
+    tiny_folders();
+    tiny_config(&cfg);
+    cfg.optim.lr = 1;
+    cfg.optim.lr_vision = 2;
+    cfg.optim.lr_projector = 3;
+    cfg.optim.lr_tokens = 4;
+    cfg.model.vision.train = TRAIN_FULL;
+    cfg.model.tokens.train = TRAIN_FROZEN;
+    REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_NONE));
+    for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
+        const Param *q = params_find(genllava_params(m.g), WANTED[i].weight);
+        REQUIRE(q != NULL);
+        CHECK(params_of(q, WANTED[i].part) && q->group.lr == WANTED[i].lr && q->trainable == WANTED[i].trained);
+        CHECK(part_trained(part_find(WANTED[i].part), &cfg) == WANTED[i].trained);
+    }
+    tiny_close(&m);
+}
+
+TEST(a_model_without_pictures_has_no_tower_and_no_projector)
+{
+    RunConfig cfg;
+    TinyModel m;
+    tiny_folders();
+    tiny_config(&cfg);
+    cfg.model.vision.path = NULL;
+    cfg.model.llm.train = TRAIN_FROZEN;
+    cfg.model.tokens.image = 0;
+    cfg.model.tokens.task_understand = cfg.model.tokens.task_generate = cfg.model.tokens.task_edit = NULL;
+    REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_NONE));
+    for (int i = 0; i < N_PARTS; i++) {
+        bool alone = !strcmp(PARTS[i].name, "llm");
+        CHECK(part_wanted(&PARTS[i], &cfg) == alone && (genllava_count(m.g, PARTS[i].name) > 0) == alone);
+    }
+    tiny_close(&m);
+}
+
+static Status collect(void *arg, Status s)
+{
+    CHECK(s == ERR_MISSING);
+    snprintf((char *)arg + strlen(arg), 8192 - strlen(arg), "%s\n", status_message());
+    return OK;
+}
+
+TEST(every_missing_file_of_a_folder_is_named)
+{
+    static char said[8192];
+    char wanted[8192];
+    const char *dir = test_dir();
+    RunConfig cfg;
+    tiny_config(&cfg);
+    tiny_write(cfg.model.llm.path, "note", "");
+    tiny_write(cfg.model.vision.path, "note", "");
+    CHECK_OK(parts_check_files(&cfg, collect, said));
+    snprintf(wanted, sizeof wanted, "model.llm.path: %s/llm/config.json: there is no such file; the sizes of the model are read from there\n"
+                                    "model.llm.path: %s/llm/tokenizer.model: there is no such file; the tokenizer is read from there\n"
+                                    "model.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are read from there\n"
+                                    "model.vision.path: %s/vision/preprocessor_config.json: there is no such file; how pictures are prepared is read from there\n",
+             dir, dir, dir, dir);
+    CHECK_STR(said, wanted);
+    said[0] = 0;
+    cfg.model.vision.init = INIT_AT_RANDOM;
+    cfg.model.llm.path = NULL;
+    CHECK_OK(parts_check_files(&cfg, collect, said));
+    snprintf(wanted, sizeof wanted,
+             "model.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are read from there\n", dir);
+    CHECK_STR(said, wanted);
+}

@@ -1,0 +1,27 @@
+/* model.h: what GenLlava is made of; for the files of this folder only. */
+#ifndef GENLLAVA_TRAIN_MODELS_MODEL_H
+#define GENLLAVA_TRAIN_MODELS_MODEL_H
+
+#include "data/pictures/preprocessor.h"
+#include "train/models/genllava.h"
+#include "train/models/lora.h"
+#include "train/models/mistral.h"
+#include "train/models/parts.h"
+#include "train/models/projector.h"
+#include "train/models/siglip.h"
+#include "train/models/token_rows.h"
+
+struct GenLlava {
+    Params params;
+    ModelSizes sizes;
+    Mistral llm;
+    TokenRows rows;
+    Siglip vision;
+    Projector projector;
+    Preprocessor preprocessor;
+    Weights files[PARTS_MAX]; /* of parts that are folders; open as long as the model: weights are used in place */
+};
+
+/* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. */
+Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCache *cache);
+#endif

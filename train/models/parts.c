@@ -1,0 +1,251 @@
+/* parts.c: the table of parts (parts.h), and the walks over it that open a model. */
+#include "train/models/parts.h"
+
+#include <stdio.h>
+
+#include "data/formats/file.h"
+#include "train/models/model.h"
+
+/* ---------------------------------------------------------------- the table */
+
+static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != NULL; }
+static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
+static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
+
+#define KEY(member) {#member, offsetof(RunConfig, member)}
+
+/* In the order in which they are loaded and reported. */
+const Part PARTS[] = {
+    {
+        .name = "llm",
+        .title = "the language model",
+        .after = "projector",
+        .path = KEY(model.llm.path),
+        .init = KEY(model.llm.init),
+        .train = KEY(model.llm.train),
+        .lr = KEY(optim.lr),
+        .form = PART_FOLDER,
+        .saved = "llm",
+        .files = {{"config.json", "the sizes of the model are read from", false}, {"tokenizer.model", "the tokenizer is read from", false}},
+        .names = &MISTRAL_NAMES,
+        .configure = mistral_configure,
+        .declare = mistral_declare,
+        .free = mistral_free,
+    },
+    {
+        .name = "vision",
+        .title = "the vision tower",
+        .path = KEY(model.vision.path),
+        .init = KEY(model.vision.init),
+        .train = KEY(model.vision.train),
+        .lr = KEY(optim.lr_vision),
+        .form = PART_FOLDER,
+        .saved = "vision",
+        .files = {{"config.json", "the sizes of the model are read from", false}, {"preprocessor_config.json", "how pictures are prepared is read from", true}},
+        .names = &SIGLIP_NAMES,
+        .wanted = has_vision,
+        .configure = siglip_configure,
+        .declare = siglip_declare,
+        .free = siglip_free,
+    },
+    {
+        .name = "projector",
+        .title = "the projector",
+        .after = "vision",
+        .init = KEY(model.projector.init),
+        .train = KEY(model.projector.train),
+        .lr = KEY(optim.lr_projector),
+        .saved = "projector.safetensors",
+        .names = &PROJECTOR_NAMES,
+        .wanted = has_vision,
+        .declare = projector_declare,
+        .load = projector_load,
+        .free = projector_free,
+    },
+    {
+        .name = "lora",
+        .title = "the adapters",
+        .after = "llm",
+        .init = KEY(model.lora.init),
+        .lr = KEY(optim.lr),
+        .form = PART_ADAPTER,
+        .saved = LORA_FILE,
+        .names = &LORA_NAMES,
+        .wanted = has_adapters,
+        .unwanted = "model.llm.train is not \"lora\"",
+        .declare = lora_declare,
+        .load = lora_load,
+        .describe = lora_describe,
+    },
+    {
+        .name = "tokens",
+        .title = "the token rows",
+        .after = "llm", /* whose rows they are drawn like */
+        .init = KEY(model.tokens.init),
+        .train = KEY(model.tokens.train),
+        .lr = KEY(optim.lr_tokens),
+        .saved = "token_rows.safetensors",
+        .wanted = has_added_rows,
+        .declare = token_rows_declare,
+        .draw = token_rows_draw,
+        .describe = token_rows_describe,
+        .updated = token_rows_updated,
+    },
+    {.name = "gen_head"},
+    {.name = "text_encoder"},
+    {.name = "unet"},
+    {.name = "vae"},
+};
+const int N_PARTS = sizeof PARTS / sizeof *PARTS;
+_Static_assert(sizeof PARTS / sizeof *PARTS <= PARTS_MAX, "raise PARTS_MAX");
+
+/* ---------------------------------------------------------------- what the settings say of a part */
+
+static const void *value_at(const RunConfig *cfg, PartKey key) { return (const char *)cfg + key.offset; }
+static const char *text_at(const RunConfig *cfg, PartKey key) { return key.name ? *(char *const *)value_at(cfg, key) : NULL; }
+
+const Part *part_find(const char *name)
+{
+    for (int i = 0; i < N_PARTS; i++)
+        if (!strcmp(PARTS[i].name, name))
+            return &PARTS[i];
+    return NULL;
+}
+
+bool part_wanted(const Part *part, const RunConfig *cfg) { return part->declare && (!part->wanted || part->wanted(cfg)); }
+
+bool part_trained(const Part *part, const RunConfig *cfg)
+{
+    TrainMode mode = part->train.name ? *(const TrainMode *)value_at(cfg, part->train) : TRAIN_FULL;
+    return mode != TRAIN_FROZEN && mode != TRAIN_LORA; /* with adapters the part itself is frozen */
+}
+
+const char *part_folder(const Part *part, const RunConfig *cfg) { return text_at(cfg, part->path); }
+
+bool part_drawn(const Part *part, const RunConfig *cfg)
+{
+    return part->path.name ? *(const InitChoice *)value_at(cfg, part->init) == INIT_AT_RANDOM : !text_at(cfg, part->init);
+}
+
+static double rate_of(const Part *part, const RunConfig *cfg)
+{
+    return part->lr.name ? *(const double *)value_at(cfg, part->lr) : cfg->optim.lr;
+}
+
+static Status check_file(const Part *part, const RunConfig *cfg, const PartFile *f)
+{
+    char path[PATH_MAX];
+    const char *folder = part_folder(part, cfg);
+    if (!folder || !file_exists(folder) || (f->with_weights && part_drawn(part, cfg)) || file_exists(file_join(path, folder, f->name)))
+        return OK;
+    return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", part->path.name, path, f->what);
+}
+
+enum { FILES_MAX = sizeof PARTS[0].files / sizeof(PartFile) };
+
+Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
+{
+    for (int i = 0; i < N_PARTS; i++)
+        for (const PartFile *f = PARTS[i].files; f < PARTS[i].files + FILES_MAX && f->name; f++) {
+            Status s = check_file(&PARTS[i], cfg, f);
+            if (s)
+                TRY(visit(arg, s));
+        }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+Status parts_configure(GenLlava *g, const RunConfig *cfg)
+{
+    for (int i = 0; i < N_PARTS; i++) {
+        const Part *part = &PARTS[i];
+        if (!part_wanted(part, cfg) || !part->configure)
+            continue;
+        TRY(part->configure(g, cfg));
+        for (const PartFile *f = part->files; f < part->files + FILES_MAX && f->name; f++)
+            if (f->with_weights)
+                TRY(check_file(part, cfg, f));
+    }
+    return OK;
+}
+
+static Status declare_part(GenLlava *g, const RunConfig *cfg, const Part *part, bool declared[PARTS_MAX])
+{
+    if (declared[part - PARTS])
+        return OK;
+    declared[part - PARTS] = true;
+    if (part->after)
+        TRY(declare_part(g, cfg, part_find(part->after), declared));
+    if (!part_wanted(part, cfg))
+        return part->unwanted && text_at(cfg, part->init) ? fail(ERR_USAGE, "%s is set, but %s", part->init.name, part->unwanted) : OK;
+    g->params.group = (ParamGroup){.part = part->name, .trainable = part_trained(part, cfg), .lr = rate_of(part, cfg)};
+    return part->declare(g, cfg);
+}
+
+/* What is declared together lies together in the flat buffers, in the order in which a pass reaches it. */
+Status parts_declare(GenLlava *g, const RunConfig *cfg)
+{
+    bool declared[PARTS_MAX] = {false};
+    for (int i = 0; i < N_PARTS; i++)
+        TRY(declare_part(g, cfg, &PARTS[i], declared));
+    return OK;
+}
+
+/* Where a part's weights come from; NULL: they are drawn. From a checkpoint when the part was trained there, or was drawn and lies there
+ * frozen: rows drawn like a language model that has been trained since could not be drawn again. Else from the starting point. path: room
+ * for the result. */
+static const char *choose_source(char path[PATH_MAX], const Part *part, const RunConfig *cfg, const char *checkpoint)
+{
+    const char *start = part_drawn(part, cfg) ? NULL : text_at(cfg, part->path.name ? part->path : part->init);
+    if (!checkpoint)
+        return start;
+    if (part->form == PART_ADAPTER)
+        snprintf(path, PATH_MAX, "%s", checkpoint);
+    else
+        file_join(path, checkpoint, part->saved);
+    return part_trained(part, cfg) || (!start && file_exists(path)) ? path : start;
+}
+
+static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *checkpoint)
+{
+    const Part *part = &PARTS[i];
+    Weights *w = &g->files[i];
+    uint64_t seed = (uint64_t)cfg->seed;
+    char path[PATH_MAX];
+    const char *from = choose_source(path, part, cfg, checkpoint);
+    if (!from)
+        return part->draw ? part->draw(g, seed) : params_draw_part(&g->params, part->name, seed);
+    if (part->load)
+        return part->load(g, cfg, from);
+    TRY(part->form == PART_FOLDER ? weights_open_folder(w, from) : weights_open(w, from));
+    Status s = weights_load_part(w, &g->params, part->name, part->names);
+    if (part->form != PART_FOLDER)
+        weights_close(w);
+    return s;
+}
+
+Status parts_load(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
+{
+    for (int i = 0; i < N_PARTS; i++)
+        if (part_wanted(&PARTS[i], cfg))
+            TRY_IN(load_part(g, i, cfg, checkpoint), "reading %s", PARTS[i].title);
+    return OK;
+}
+
+Status parts_updated(GenLlava *g)
+{
+    for (int i = 0; i < N_PARTS; i++)
+        if (PARTS[i].updated)
+            TRY(PARTS[i].updated(g));
+    return OK;
+}
+
+void parts_free(GenLlava *g)
+{
+    for (int i = 0; i < N_PARTS; i++) {
+        if (PARTS[i].free)
+            PARTS[i].free(g);
+        weights_close(&g->files[i]);
+    }
+}
