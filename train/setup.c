@@ -17,6 +17,16 @@
 
 /* ---------------------------------------------------------------- checks */
 
+static Status refuse_all_frozen(void)
+{
+    char keys[1024] = "";
+    size_t n = 0;
+    for (const Part *part = PARTS; part < PARTS + N_PARTS && n < sizeof keys; part++)
+        if (part->train.name)
+            n += (size_t)snprintf(keys + n, sizeof keys - n, "%s%s", n ? ", " : "", part->train.name);
+    return fail(ERR_USAGE, "nothing is trained: set one of %s", keys);
+}
+
 /* Every weight is there and has its shape, and some of them are trained: better known before hours of preparing data than after. */
 static Status check_weights(const RunConfig *cfg)
 {
@@ -25,7 +35,7 @@ static Status check_weights(const RunConfig *cfg)
     TRY(null_open(&null));
     Status status = genllava_open(&model, &null, F32, cfg, NULL);
     if (status == OK && !genllava_params(model)->n_flat)
-        status = fail(ERR_USAGE, "nothing is trained: set one of model.llm.train, model.projector.train, model.tokens.train, model.vision.train");
+        status = refuse_all_frozen();
     genllava_close(&model);
     null.close(&null);
     return status;

@@ -65,7 +65,7 @@ fi
 expect 2 --config "$config" --set model.llm.train=frozen --set model.projector.train=frozen --set model.tokens.train=frozen
 says "nothing is trained"
 expect 2 --dry-run --config "$config" --set model.llm.train=frozen --set model.projector.train=frozen --set model.tokens.train=frozen
-says "nothing is trained: set one of model.llm.train, model.projector.train, model.tokens.train, model.vision.train"
+says "nothing is trained: set one of model.llm.train, model.vision.train, model.projector.train, model.tokens.train"
 expect 73 --dry-run --config "$config" --set "save.dir=$config/runs"
 says "save.dir: $config/runs/r: "
 cp -r "$bases/llm-gqa" "$dir/cut"

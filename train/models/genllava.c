@@ -157,17 +157,31 @@ Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCach
 }
 
 /* The final norm and the head see supervised rows only. */
+Tensor *genllava_text_loss(Tape *t, const GenLlava *g, const LossPass *pass)
+{
+    const Batch *b = pass->batch;
+    const int32_t *index = tape_ints(t, b->label_row, b->n_labels);
+    Tensor *hs = mistral_norm(t, &g->llm, nn_gather_rows(t, pass->states, index, b->n_labels));
+    LmLoss loss = {.n = b->n_labels, .head = g->llm.head, .rows = g->rows.head, .label = b->label, .weight = b->label_weight,
+                   .scale = pass->scale, .logits = pass->logits, .total = pass->total};
+    Tensor *scaled = nn_lm_loss(t, hs, &loss);
+    *pass->sum = loss.weighted_sum;
+    return scaled;
+}
+
 Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *req, LossResult *result)
 {
+#define LOSS_FUNCTION(id, name, weight, terms, function) function,
+    static LossFn *const LOSS_OF[N_LOSSES] = {LOSS_LIST(LOSS_FUNCTION)};
     *result = (LossResult){0};
     if (tape_status(t) || !b->n_labels)
         return tape_status(t);
-    Tensor *x = genllava_states(t, g, b, NULL);
-    const int32_t *index = tape_ints(t, b->label_row, b->n_labels);
-    Tensor *hs = mistral_norm(t, &g->llm, nn_gather_rows(t, x, index, b->n_labels));
-    LmLoss loss = {.n = b->n_labels, .head = g->llm.head, .rows = g->rows.head, .label = b->label, .weight = b->label_weight,
-                   .scale = req->scale[LOSS_TEXT], .logits = req->logits, .total = req->totals ? &req->totals[LOSS_TEXT] : NULL};
-    result->losses[LOSS_TEXT] = nn_lm_loss(t, hs, &loss);
-    result->sums[LOSS_TEXT] = loss.weighted_sum;
+    LossPass pass = {.batch = b, .states = genllava_states(t, g, b, NULL), .logits = req->logits};
+    for (int i = 0; i < N_LOSSES; i++) {
+        pass.scale = req->scale[i];
+        pass.total = req->totals ? &req->totals[i] : NULL;
+        pass.sum = &result->sums[i];
+        result->losses[i] = LOSS_OF[i](t, g, &pass);
+    }
     return tape_status(t);
 }

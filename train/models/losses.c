@@ -2,15 +2,15 @@
 #include "train/models/losses.h"
 
 const LossRow LOSSES[N_LOSSES] = {
-#define LOSS_ROW(id, name, weight, terms) [id] = {"loss_" name, "loss." name, "loss/" name},
+#define LOSS_ROW(id, name, weight, terms, function) [id] = {"loss_" name, "loss." name, "loss/" name},
     LOSS_LIST(LOSS_ROW)
 #undef LOSS_ROW
 };
 
-#define LOSS_WEIGHT(id, name, weight, terms) weight,
+#define LOSS_WEIGHT(id, name, weight, terms, function) weight,
 static double weight_of(const RunConfig *cfg, Loss l) { return (const double[]){LOSS_LIST(LOSS_WEIGHT)}[l]; }
 
-#define LOSS_TERMS(id, name, weight, terms) terms,
+#define LOSS_TERMS(id, name, weight, terms, function) terms,
 static Terms terms_of(const LossTerms *terms, Loss l) { return (const Terms[]){LOSS_LIST(LOSS_TERMS)}[l]; }
 
 StepLosses losses_of_step(const RunConfig *cfg, const double sums[N_LOSSES], const LossTerms *step)

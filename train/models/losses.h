@@ -6,11 +6,12 @@
 #include "data/loader/batch.h"
 #include "train/config/config.h"
 
-/* X(enum, name, weight, terms): its weight in a RunConfig *cfg; what it is divided by, of a LossTerms *terms (data/loader/batch.h). */
-#define LOSS_LIST(X) X(LOSS_TEXT, "text", cfg->loss.text_weight, terms->labels)
+/* X(enum, name, weight, terms, function): its weight in a RunConfig *cfg; what it is divided by, of a LossTerms *terms (data/loader/batch.h); who
+ * computes it (a LossFn of model.h). */
+#define LOSS_LIST(X) X(LOSS_TEXT, "text", cfg->loss.text_weight, terms->labels, genllava_text_loss)
 
 typedef enum Loss {
-#define LOSS_ENUM(id, name, weight, terms) id,
+#define LOSS_ENUM(id, name, weight, terms, function) id,
     LOSS_LIST(LOSS_ENUM)
 #undef LOSS_ENUM
     N_LOSSES

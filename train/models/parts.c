@@ -162,10 +162,10 @@ Status parts_configure(GenLlava *g, const RunConfig *cfg)
         const Part *part = &PARTS[i];
         if (!part_wanted(part, cfg) || !part->configure)
             continue;
-        TRY(part->configure(g, cfg));
         for (const PartFile *f = part->files; f < part->files + FILES_MAX && f->name; f++)
-            if (f->with_weights)
+            if (f->with_weights) /* what it says has to be that of the weights */
                 TRY(check_file(part, cfg, f));
+        TRY(part->configure(g, cfg));
     }
     return OK;
 }
