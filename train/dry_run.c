@@ -1,3 +1,4 @@
+/* dry_run.c: train --dry-run: checks, sizes, memory, steps, as a table or JSON (dry_run.h). */
 #include "train/dry_run.h"
 
 #include <string.h>

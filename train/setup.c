@@ -1,3 +1,4 @@
+/* setup.c: from a config to what a run works with (setup.h). Called by the loop and --dry-run. */
 #include "train/setup.h"
 
 #include <errno.h>

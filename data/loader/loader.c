@@ -1,3 +1,4 @@
+/* loader.c: opens shards, checks that they suit the run, and gives out the passes of a step (loader.h). Called by the training loop. */
 #include "data/loader/loader.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* order.c: the order of records over all epochs, as a function of seed and epoch (order.h). Called by the loader. */
 #include "data/loader/order.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* pixels.c: decodes and resizes pictures ahead of the step that needs them, in threads (pixels.h). Called by the loader. */
 #include "data/loader/pixels.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* plan.c: deals a step's items to ranks and packs them into passes (plan.h). Called by the loader. */
 #include "data/loader/plan.h"
 
 #include <stdlib.h>

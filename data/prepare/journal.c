@@ -1,3 +1,4 @@
+/* journal.c: reads and writes manifest.jsonl: which shards are finished, which rows were left out (parts.h). Called by prepare.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

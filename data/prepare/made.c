@@ -1,3 +1,5 @@
+/* made.c: what shards are made from, as text: settings, tokenizer, files. When it differs, they are made anew (parts.h). Called by
+ * prepare.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>

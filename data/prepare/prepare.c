@@ -1,3 +1,4 @@
+/* prepare.c: from a mixture to shards: what is fresh, what goes on, what begins anew (prepare.h). Called by `prepare` and `train`. */
 #include "data/prepare/prepare.h"
 
 #include <errno.h>

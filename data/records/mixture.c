@@ -1,3 +1,4 @@
+/* mixture.c: reads the list of sources of data.mixture and says all its mistakes at once (records.h). */
 #include <errno.h>
 #include <limits.h>
 #include <math.h>

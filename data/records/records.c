@@ -1,3 +1,4 @@
+/* records.c: gives out the rows of a mixture, one after the other (records.h). Called by prepare. */
 #include "data/records/records.h"
 
 #include <errno.h>

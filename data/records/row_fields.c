@@ -1,3 +1,4 @@
+/* row_fields.c: reads the fields of a row, LLaVA's or unified, into a Record (row_fields.h). Called by records.c. */
 #include "data/records/row_fields.h"
 
 #include <math.h>

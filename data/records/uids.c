@@ -1,3 +1,4 @@
+/* uids.c: the set of uids that a mixture has used (uids.h). Called by records.c. */
 #include "data/records/uids.h"
 
 #include <inttypes.h>

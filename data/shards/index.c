@@ -1,3 +1,4 @@
+/* index.c: counts the labels of a sample for the index of records (index.h). Called by prepare and by shard_set.c. */
 #include "data/shards/index.h"
 
 #include "data/kinds.h"

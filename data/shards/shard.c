@@ -1,3 +1,4 @@
+/* shard.c: opens a shard and checks that its arrays agree with one another (shard.h). Called by shard_set.c and inspect. */
 #include "data/shards/shard.h"
 
 #include <errno.h>

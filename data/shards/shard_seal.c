@@ -1,3 +1,4 @@
+/* shard_seal.c: the seal of a shard: checksums by which a changed byte is found (shard_layout.h). Called by shard.c and shard_writer.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* shard_set.c: opens the shards of a folder and checks that they belong together (shard_set.h). Called by the loader and inspect. */
 #include "data/shards/shard_set.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* shard_writer.c: writes a shard: samples, pictures, seal (shard_writer.h). Called by prepare. */
 #include "data/shards/shard_writer.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* cpu.c: the CPU backend: opens the best instruction set of the machine, fills its table of operators (cpu.h). */
 #include <cpuid.h>
 #include <omp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* parallel.c: cuts work into pieces for the threads of a backend, and keeps small work on one (cpu.h). Called by the operators in isa/. */
 #include <omp.h>
 #include <time.h>
 #include <xmmintrin.h>

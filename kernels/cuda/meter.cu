@@ -1,3 +1,4 @@
+/* meter.cu: times kernels and measures what the device reaches (meter.h). Called by bench-gpu. */
 #include "kernels/cuda/meter.h"
 
 #include "kernels/cuda/backend.cuh"

@@ -1,3 +1,4 @@
+/* check.c: the limits of the contracts (check.h). Called by every backend before it computes. */
 #include "kernels/ops/check.h"
 
 #define EXPECT(cond, ...)                           \

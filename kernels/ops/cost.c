@@ -1,3 +1,4 @@
+/* cost.c: arithmetic and bytes of an operator, from its arguments (cost.h). Called by benchmarks and by the tests of what kernels move. */
 #include "kernels/ops/check.h"
 #include "kernels/ops/cost.h"
 

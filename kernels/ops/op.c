@@ -1,3 +1,4 @@
+/* op.c: operators by number: their names, a call by number (op.h). Called by benchmarks and tests. */
 #include "kernels/ops/op.h"
 
 #define OP_CALL(name, Args) \

@@ -1,3 +1,4 @@
+/* watch.c: stands between a backend and its callers and tells a visitor of each call (watch.h). Called by benchmarks. */
 #include "kernels/ops/watch.h"
 
 #include <stddef.h>

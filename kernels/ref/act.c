@@ -1,3 +1,4 @@
+/* act.c: SwiGLU, GELU, scaled sums as ops/act.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 static real sigmoid(real z) { return 1 / (1 + exp(-z)); }

@@ -1,3 +1,4 @@
+/* adapter.c: adapters with dropout as ops/adapter.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 static bool kept(const AdapterGroup *g, const Adapter *p, int64_t row, int64_t c)

@@ -1,3 +1,4 @@
+/* attention.c: attention as ops/attention.h defines it, in plain loops. */
 #include "kernels/ref/real.h"
 
 /* One head of a matrix [rows, heads, head_dim]: where its element (row, 0) lies. */

@@ -1,3 +1,4 @@
+/* loss.c: cross entropy and weighted sums as ops/loss.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 Status REF_NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)

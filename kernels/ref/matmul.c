@@ -1,3 +1,4 @@
+/* matmul.c: matmul and column_sum as ops/matmul.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 Status REF_NAME(matmul)(KernelCtx *ctx, const Matmul *a)

@@ -1,3 +1,4 @@
+/* norm.c: RMSNorm and LayerNorm as ops/norm.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 /* s = x + add at element i, rounded to act; stored in sum when someone wants it. */

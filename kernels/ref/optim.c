@@ -1,3 +1,4 @@
+/* optim.c: AdamW, sums of squares, fill as ops/optim.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 static void adamw_span(const Adamw *a, const AdamwSpan *s)

@@ -1,3 +1,4 @@
+/* ref.c: the reference backend: the table of the specification, in host memory (ref.h). */
 #include <stdio.h>
 #include <string.h>
 

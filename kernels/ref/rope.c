@@ -1,3 +1,4 @@
+/* rope.c: rotary position embedding as ops/rope.h defines it, in plain loops. */
 #include "kernels/ref/real.h"
 
 /* pos·θ_j: in f32, as the model was trained with, unless everything is F64. */

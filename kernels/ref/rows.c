@@ -1,3 +1,4 @@
+/* rows.c: gathering, scattering and adding rows as ops/rows.h defines it, in plain loops. */
 #include "kernels/ref/real.h"
 
 Status REF_NAME(rows_gather)(KernelCtx *ctx, const RowsGather *a)

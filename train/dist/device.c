@@ -1,3 +1,4 @@
+/* device.c: opens the device that a config asks for (device.h). Called by train and generate. */
 #include "train/dist/device.h"
 
 #include "kernels/base/log.h"

@@ -1,3 +1,4 @@
+/* signals.c: handlers of SIGINT, SIGTERM and SIGUSR1 (signals.h). Asked by the loop after each step. */
 #include "train/dist/signals.h"
 
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* answer.c: answers questions with a model: prompt, prefill, decoding, text (answer.h). Called by generate and the loop's samples. */
 #include "train/infer/answer.h"
 
 #include <stdio.h>

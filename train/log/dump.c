@@ -1,3 +1,4 @@
+/* dump.c: writes the files of --dump (dump.h). Called by the loop. */
 #include "train/log/dump.h"
 
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* runlog.c: writes train.jsonl, TensorBoard events, the step line, environment.json (runlog.h). Called by the loop. */
 #include "train/log/runlog.h"
 
 #include <errno.h>

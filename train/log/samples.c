@@ -1,3 +1,4 @@
+/* samples.c: answers to the prompts of sample.prompts while a run trains (samples.h). Called by the loop. */
 #include "train/log/samples.h"
 
 #include <limits.h>

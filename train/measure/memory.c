@@ -1,3 +1,4 @@
+/* memory.c: the memory plan of a run (memory.h). Called by train, --dry-run and the tools that time steps. */
 #include "train/measure/memory.h"
 
 #include <omp.h>

@@ -1,3 +1,4 @@
+/* pass_shape.c: passes of a given shape, without data (pass_shape.h). Called by memory.c and benchmarks. */
 #include "train/measure/pass_shape.h"
 
 #include "kernels/base/arena.h"

@@ -1,3 +1,5 @@
+/* genllava.c: the composition of vision tower, projector and language model (genllava.h). Called by the loop, generate and the memory
+ * plan. */
 #include "train/models/genllava.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* hf_config.c: reads fields of Hugging Face and PEFT settings (hf_config.h). Called by the models. */
 #include "train/models/hf_config.h"
 
 #include <inttypes.h>

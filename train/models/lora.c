@@ -1,3 +1,4 @@
+/* lora.c: adapters: declaring, drawing, loading, saving (lora.h). */
 #include "train/models/lora.h"
 
 #include <inttypes.h>

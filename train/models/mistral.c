@@ -1,3 +1,4 @@
+/* mistral.c: the language model: settings, weights, forward pass (mistral.h). */
 #include "train/models/mistral.h"
 
 #include <inttypes.h>

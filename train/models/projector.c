@@ -1,3 +1,4 @@
+/* projector.c: the projector: weights, forward pass (projector.h). */
 #include "train/models/projector.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* siglip.c: the vision tower: settings, weights, forward pass (siglip.h). */
 #include "train/models/siglip.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* token_rows.c: the added rows of embed_tokens and lm_head (token_rows.h). */
 #include "train/models/token_rows.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* weights.c: fills parameters from safetensors (weights.h). Called by the models. */
 #include "train/models/weights.h"
 
 #include <limits.h>

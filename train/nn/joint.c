@@ -1,3 +1,4 @@
+/* joint.c: frozen weights and their adapters side by side in one matrix (joint.h). Called by ops_linear.c. */
 #include "train/nn/joint.h"
 
 #include "train/nn/ops.h"

@@ -1,3 +1,4 @@
+/* ops_act.c: activations on the tape: SwiGLU, GELU, sums (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 

@@ -1,3 +1,4 @@
+/* ops_attention.c: attention and rotary embedding on the tape (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 

@@ -1,3 +1,4 @@
+/* ops_loss.c: losses on the tape (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 

@@ -1,3 +1,4 @@
+/* ops_rows.c: rows on the tape: embedding, splice, positions, patches (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 

@@ -1,3 +1,4 @@
+/* params.c: the registry of weights: masters, gradients, moments (params.h). */
 #include "train/nn/params.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* optim.c: an update: sum over ranks, norm, clip, AdamW (optim.h). Called by the loop. */
 #include "train/optim/optim.h"
 
 #include <math.h>

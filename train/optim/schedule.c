@@ -1,3 +1,4 @@
+/* schedule.c: the learning rate's factor at a step (schedule.h). Called by the loop. */
 #include "train/optim/schedule.h"
 
 #include <math.h>

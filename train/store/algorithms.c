@@ -1,3 +1,4 @@
+/* algorithms.c: a backend's chosen algorithms in a checkpoint's state.json (algorithms.h). Called by checkpoint.c. */
 #include "train/store/algorithms.h"
 
 #include <string.h>

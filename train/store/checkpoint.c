@@ -1,3 +1,4 @@
+/* checkpoint.c: makes, finds, verifies and removes checkpoints (checkpoint.h). Called by the loop and generate. */
 #include "train/store/checkpoint.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* checkpoint_files.c: the files inside a checkpoint (checkpoint_files.h). Called by checkpoint.c. */
 #include "train/store/checkpoint_files.h"
 
 #include <limits.h>

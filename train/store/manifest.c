@@ -1,3 +1,4 @@
+/* manifest.c: MANIFEST.json of a checkpoint: written, verified (manifest.h). Called by checkpoint.c, generate and inspect. */
 #include "train/store/manifest.h"
 
 #include <errno.h>

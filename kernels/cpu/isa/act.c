@@ -1,3 +1,4 @@
+/* act.c: SwiGLU, GELU, scaled sums (ops/act.h), compiled once for each instruction set. */
 #include <math.h>
 
 #include "kernels/cpu/isa/isa.h"

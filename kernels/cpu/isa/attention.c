@@ -1,3 +1,4 @@
+/* attention.c: attention forwards and for decoding (ops/attention.h), compiled once for each instruction set. */
 #include <math.h>
 
 #include "kernels/cpu/isa/attention.h"

@@ -1,3 +1,4 @@
+/* attention_bwd.c: attention backwards (ops/attention.h), compiled once for each instruction set. */
 #include "kernels/cpu/isa/attention.h"
 #include "kernels/cpu/isa/vmath.h"
 

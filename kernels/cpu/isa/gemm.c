@@ -1,3 +1,4 @@
+/* gemm.c: the packed matrix product (gemm.h), compiled once for each instruction set. Called by matmul.c and attention. */
 #include "kernels/cpu/isa/gemm.h"
 
 /* ---------------------------------------------------------------- tiles */

@@ -1,3 +1,4 @@
+/* loss.c: cross entropy and weighted sums (ops/loss.h), compiled once for each instruction set. */
 #include <math.h>
 
 #include "kernels/cpu/isa/isa.h"

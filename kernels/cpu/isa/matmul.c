@@ -1,3 +1,4 @@
+/* matmul.c: matmul (ops/matmul.h): how a product is cut into blocks for gemm.c, compiled once for each instruction set. */
 #include "kernels/cpu/isa/gemm.h"
 #include "kernels/cpu/isa/matvec.h"
 

@@ -1,3 +1,4 @@
+/* matvec.c: a few rows times a weight (matvec.h), compiled once for each instruction set. Called by matmul.c. */
 #include "kernels/cpu/isa/matvec.h"
 
 /* The rows of A in f32, each in whole vectors with zeros behind the last element; every thread reads them. */

@@ -1,3 +1,4 @@
+/* norm.c: RMSNorm and LayerNorm (ops/norm.h), compiled once for each instruction set. */
 #include <math.h>
 
 #include "kernels/cpu/isa/isa.h"

@@ -1,3 +1,4 @@
+/* optim.c: AdamW, sums of squares, fill (ops/optim.h), compiled once for each instruction set. */
 #include <math.h>
 
 #include "kernels/cpu/isa/isa.h"

@@ -1,3 +1,4 @@
+/* rope.c: rotary position embedding (ops/rope.h), compiled once for each instruction set. */
 #include "kernels/cpu/isa/isa.h"
 
 /* A pass of rows forms all its angles in one loop; they serve every head. */

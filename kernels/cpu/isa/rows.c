@@ -1,3 +1,4 @@
+/* rows.c: gathering, scattering and summing rows (ops/rows.h, column_sum of ops/matmul.h), compiled once for each instruction set. */
 #include <string.h>
 
 #include "kernels/cpu/isa/isa.h"
