@@ -228,4 +228,8 @@ static Status run(int argc, char **argv)
     return s;
 }
 
-int main(int argc, char **argv) { return cli_finish(run(argc, argv)); }
+int main(int argc, char **argv)
+{
+    cli_start();
+    return cli_finish(run(argc, argv));
+}

@@ -1,6 +1,4 @@
 /* generate: asks a model. One question, a batch file, or a conversation. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +106,7 @@ static Status ask(Answerer *a, const Question *q, char **answer, size_t *n)
     if (!live)
         fwrite(*answer, 1, *n, stdout);
     fputc('\n', stdout);
-    return fflush(stdout) ? fail(ERR_IO, "standard output: %s", strerror(errno)) : OK;
+    return cli_flush();
 }
 
 static Status ask_once(Answerer *a)
@@ -232,6 +230,6 @@ static Status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
+    cli_start();
     return cli_finish(run(argc, argv));
 }

@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 {
     CommandLine c = {0};
     bool done;
+    cli_start();
     Status s = parse(&c, argc, argv, &done);
     log_set(c.quiet ? LOG_WARN : LOG_INFO, c.log_format == FORMAT_JSON);
     if (s == OK && !done) {

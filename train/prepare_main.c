@@ -1,6 +1,5 @@
 /* prepare: a run's mixture to shards. */
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,7 +79,7 @@ int main(int argc, char **argv)
 {
     Flags f = {0};
     bool done = false;
-    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
+    cli_start();
     Status s = parse(&f, argc, argv, &done);
     if (s || done)
         return cli_finish(s);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +39,15 @@ const char *file_size_text(char *buf, size_t n, size_t n_bytes)
         size /= 1024;
     snprintf(buf, n, unit ? "%.1f %s" : "%.0f %s", size, UNITS[unit]);
     return buf;
+}
+
+int64_t file_room(void)
+{
+    enum { OTHERS = 32 };
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur > INT32_MAX)
+        return INT32_MAX;
+    return files.rlim_cur > OTHERS ? (int64_t)files.rlim_cur - OTHERS : 0;
 }
 
 /* ---------------------------------------------------------------- reading */

@@ -26,6 +26,9 @@ const char *file_name(const char *path);
 /* 12345678 as "11.8 MiB" into buf; returns buf. */
 const char *file_size_text(char *buf, size_t n, size_t n_bytes);
 
+/* How many files this process may hold open besides a few dozen that come and go, by its limit (ulimit -n). */
+int64_t file_room(void);
+
 /* ---- reading */
 bool file_exists(const char *path); /* also a link to nothing */
 /* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder: ERR_MISSING;

@@ -144,5 +144,5 @@ Status image_write_ppm(const char *path, const uint8_t *rgb, int32_t width, int3
     size_t size = (size_t)width * (size_t)height * 3;
     bool good = fprintf(f, "P6\n%d %d\n255\n", width, height) > 0 && fwrite(rgb, 1, size, f) == size;
     good = (to_stdout ? fflush(f) : fclose(f)) == 0 && good;
-    return good ? OK : fail(ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    return good ? OK : fail(ERR_IO, "%s: cannot be written: %s", strcmp(path, "-") ? path : "standard output", strerror(errno));
 }

@@ -137,6 +137,8 @@ static Status load_file(PictureInfo *info, PictureBuffer *buf, const char *full)
 {
     int fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) /* says nothing about the picture */
+        return fail(ERR_NOMEM, "%s: cannot be opened: %s", full, strerror(errno));
     if (fd < 0 || fstat(fd, &st)) {
         refuse(info, REJECT_MISSING, "cannot be opened: %s", strerror(errno));
         if (fd >= 0)

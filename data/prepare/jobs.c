@@ -32,8 +32,10 @@ static void become_worker(pid_t parent)
     signal(SIGXFSZ, SIG_IGN);
 }
 
-static Status start_job(Job *job, int number, JobBody body, void *context)
+/* The next of `number` jobs that work already. */
+static Status start_job(Job *jobs, int number, JobBody body, void *context)
 {
+    Job *job = &jobs[number];
     int ends[2];
     pid_t parent = getpid();
     if (pipe2(ends, O_CLOEXEC))
@@ -42,6 +44,8 @@ static Status start_job(Job *job, int number, JobBody body, void *context)
     *job = (Job){.pid = fork(), .says = ends[0]};
     if (job->pid == 0) {
         become_worker(parent);
+        for (int i = 0; i < number; i++) /* they say nothing to this process */
+            close(jobs[i].says);
         Status s = body(context, number);
         if (s && write(ends[1], status_message(), strlen(status_message())) < 0)
             s = ERR_INTERNAL;
@@ -105,7 +109,7 @@ Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context)
     Job jobs[PREPARE_MAX_JOBS] = {{0}};
     Status s = OK;
     for (int i = 0; i < n && !s; i++)
-        s = start_job(&jobs[i], i, body, context);
+        s = start_job(jobs, i, body, context);
     if (!s)
         s = wait_for_all(jobs, n, meanwhile, context);
     for (int i = 0; i < n; i++) { /* after a failure: those that still work */
@@ -122,8 +126,9 @@ Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context)
 int jobs_wanted(const PrepareOptions *o)
 {
     cpu_set_t set;
-    int n = o->jobs;
+    int64_t n = o->jobs, most = file_room() / 2; /* each has a pipe and a file of the scan */
     if (n <= 0)
         n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return n < 1 ? 1 : n > PREPARE_MAX_JOBS ? PREPARE_MAX_JOBS : n;
+    n = n > PREPARE_MAX_JOBS ? PREPARE_MAX_JOBS : n;
+    return (int)(n < most ? n : most > 1 ? most : 1);
 }

@@ -228,6 +228,13 @@ Status shard_open(Shard **out, const char *path)
     return r;
 }
 
+void shard_let_go(Shard *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
 Status shard_image(const Shard *s, int64_t i, uint8_t *buf)
 {
     if (i < 0 || i >= s->attr.n_images)
@@ -235,7 +242,11 @@ Status shard_image(const Shard *s, int64_t i, uint8_t *buf)
     uint64_t n = s->image_off[i + 1] - s->image_off[i], at = s->image_data_offset + s->image_off[i];
     char name[PATH_MAX + 32];
     snprintf(name, sizeof name, "%s: image %" PRId64, s->path, i);
-    TRY(file_read_at(s->fd, name, buf, n, (int64_t)at));
+    int fd = s->fd < 0 ? open(s->path, O_RDONLY | O_CLOEXEC) : s->fd;
+    Status read = fd < 0 ? fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: %s", name, strerror(errno)) : file_read_at(fd, name, buf, n, (int64_t)at);
+    if (fd >= 0 && s->fd < 0)
+        close(fd);
+    TRY(read);
     uint32_t crc = crc32c(buf, n);
     if (crc != s->image_crc32c[i])
         return fail(ERR_DATA, "%s: image %" PRId64 " is damaged (crc32c %08x, should be %08x); run prepare again", s->path, i, crc,

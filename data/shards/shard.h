@@ -40,7 +40,7 @@ typedef struct Shard {
     uint64_t *image_dhash;
     uint64_t *text_off;             /* [n_samples+1] */
     uint64_t image_data_offset;     /* in the file */
-    int fd;
+    int fd;                         /* -1: let go */
     char *path;
 } Shard;
 
@@ -50,6 +50,8 @@ enum { FLAG_HAS_INPUT = 1, FLAG_HAS_TARGET = 2 }; /* bits of Shard.flags */
  * filters or variable-length types, and inconsistent attributes, offsets, ids and references; names the dataset. */
 MUST_USE Status shard_open(Shard **out, const char *path);
 void shard_close(Shard **s);
+/* Closes the file, which is opened for every image from here on: of very many shards, when fewer files may be open at once. */
+void shard_let_go(Shard *s);
 /* Whether `holder`, the shard that reference r of s names, has that picture. */
 MUST_USE Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder);
 /* The compressed bytes of image i into buf (size image_off[i+1]-image_off[i]); crc32c verified. Thread-safe. */

@@ -111,6 +111,8 @@ static Status open_all(ShardSet *s, const char *folder)
     for (int64_t k = 0; k < s->n; k++) {
         TRY(open_one(&s->shards[k], folder, k, s->n));
         TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
+        if (k >= file_room())
+            shard_let_go(s->shards[k]);
         s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
         s->index.n_images += s->shards[k]->attr.n_images;
     }

@@ -2,15 +2,21 @@
 #include "kernels/base/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "kernels/base/log.h"
 
 const char GENLLAVA_VERSION[] = "0.1.0";
+
+static bool pipes_end_us; /* whoever started the program wants SIGPIPE to do what it does */
 
 int cli_width(void)
 {
@@ -261,15 +267,54 @@ static const char SPIN[] = "10000";
 
 void cli_settle_threads(char **argv)
 {
-    if (!getenv("GOMP_SPINCOUNT") && !getenv("OMP_WAIT_POLICY") && !setenv("GOMP_SPINCOUNT", SPIN, 1))
-        execv("/proc/self/exe", argv); /* when it fails the program just goes on as it is */
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", SPIN, 1))
+        return;
+    if (pipes_end_us)
+        signal(SIGPIPE, SIG_DFL); /* as it was found */
+    execv("/proc/self/exe", argv);
+    signal(SIGPIPE, SIG_IGN); /* it failed: the program just goes on as it is */
+}
+
+/* ---------------------------------------------------------------- beginning and end */
+
+void cli_start(void)
+{
+    bool opened = true;
+    for (int fd = 0; fd <= 2 && opened; fd++) /* open takes the lowest number that is free */
+        opened = fcntl(fd, F_GETFD) >= 0 || open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) == fd;
+    pipes_end_us = signal(SIGPIPE, SIG_IGN) == SIG_DFL;
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files); /* refused: as many as before */
+    }
+}
+
+Status cli_flush(void)
+{
+    errno = 0;
+    bool failed = fflush(stdout) || ferror(stdout); /* what failed before has left no errno */
+    return failed ? fail(ERR_IO, "standard output: %s", errno ? strerror(errno) : "the results could not be written") : OK;
+}
+
+static bool reader_has_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) == 1 && out.revents & POLLERR;
 }
 
 int cli_finish(Status s)
 {
+    if (s == OK)
+        s = cli_flush();
+    if (s == OK && fclose(stdout)) /* some file systems tell only now */
+        s = fail(ERR_IO, "standard output: %s", strerror(errno));
+    if (s == ERR_IO && pipes_end_us && reader_has_gone()) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
     if (s != OK && s != ERR_PREEMPTED)
         log_error("%s", status_message());
-    if (fflush(stdout) && s == OK)
-        return status_exit_code(ERR_IO);
     return status_exit_code(s);
 }

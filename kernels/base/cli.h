@@ -46,6 +46,10 @@ typedef struct CliProgram {
     const char *notes;    /* printed at the end of --help, or NULL */
 } CliProgram;
 
+/* What main does first. Of the standard descriptors those that are closed are taken by /dev/null, opened so that writing results fails: no file of the
+ * program's gets their number and, with it, its messages. Files over a size limit and pipes that nobody reads show as errors of writing, not as signals.
+ * As many files may be open as the hard limit allows. */
+void cli_start(void);
 /* Parses; --help and --version are understood everywhere and set *done (they print to stdout). Both "--key value" and "--key=value".
  * Mistakes: ERR_USAGE with a sentence. */
 MUST_USE Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done);
@@ -53,7 +57,10 @@ MUST_USE Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done
 int cli_width(void);
 /* Prints text wrapped at cli_width, each line indented; the first line is taken to begin at column `column`. */
 void cli_wrap(const char *text, int indent, int column);
-/* Ends a program: prints the sentence of a failure to stderr and returns the exit code. Use as main's return value. */
+/* Whether the results so far could be written: ERR_IO, "standard output: …". */
+MUST_USE Status cli_flush(void);
+/* Ends a program: closes stdout (results that could not be written are a failure, ERR_IO), prints the sentence of a failure to stderr and returns the exit
+ * code. Use as main's return value. Where the reader of the results has gone the program ends by SIGPIPE, as others do. */
 int cli_finish(Status s);
 /* How long OpenMP's threads spin for the next piece of work before they sleep is read from the environment when the library is loaded, before main. Sets a
  * short time and starts the program again in its place, unless the environment says something already; then it returns. */

@@ -194,6 +194,7 @@ int main(int argc, char **argv)
      * 0.3: a guess for kernels on mma.sync, which is not the instruction that an H100 is fastest with; 0.78: 0.85 of a copy that reaches 0.92. */
     Options o = {.segment = 1024, .labels = 200, .matmul = 0.73, .attention = 0.19, .adapters = 0.3, .bandwidth = 0.78, .integer = 0.8, .gap = 1.5};
     bool done;
+    cli_start();
     log_set(LOG_WARN, false);
     Status s = parse(&o, argc, argv, &done);
     if (s == OK && !done)

@@ -2,7 +2,6 @@
 #include "tools/inspect/inspect.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -72,7 +71,7 @@ int main(int argc, char **argv)
         .words = &words,
         .notes = "Shards and checkpoints are verified on the way: exit code 65 when something is damaged, 66 when it is not there.",
     };
-    signal(SIGXFSZ, SIG_IGN); /* a file-size limit shows as an error of write */
+    cli_start();
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
         return cli_finish(s);
@@ -82,7 +81,5 @@ int main(int argc, char **argv)
         o.path = words.items[i];
         s = inspect_one(&o);
     }
-    if (!s && fflush(stdout))
-        s = fail(ERR_IO, "standard output: the text could not be written");
     return cli_finish(s);
 }

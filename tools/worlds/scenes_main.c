@@ -61,6 +61,7 @@ int main(int argc, char **argv)
                                 .usage = "scenes --out FOLDER [options]",
                                 .options = options,
                                 .notes = NOTES};
+    cli_start();
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
         return cli_finish(s);

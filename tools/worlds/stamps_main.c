@@ -194,6 +194,7 @@ int main(int argc, char **argv)
                                 .options = options,
                                 .notes = "Writes FOLDER/train.json and FOLDER/heldout.json (LLaVA's form: \"What is this?\" and the English "
                                          "caption) and the pictures, on white, as JPEG. `apt install tuxpaint-stamps-default` brings the stamps."};
+    cli_start();
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
         return cli_finish(s);

@@ -26,8 +26,6 @@ void signals_install(void (*stop_now)(void))
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof STOP / sizeof *STOP; i++)
         sigaction(STOP[i], &action, NULL);
-    signal(SIGXFSZ, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 void signals_hold(void) { holding = 1; }
