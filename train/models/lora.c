@@ -9,7 +9,7 @@
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "kernels/base/utf8.h"
-#include "train/models/hf_config.h"
+#include "data/formats/json_fields.h"
 #include "train/models/model.h"
 
 static void path_of(char *out, int64_t layer, int lin)
@@ -135,9 +135,9 @@ static Status targets_differ(const RunConfig *cfg, const Json *theirs, const cha
     return fail(ERR_USAGE, "model.lora.targets is %s here, target_modules is %s in %s", ours, list, file);
 }
 
-static Status compare_targets(const Mistral *m, const RunConfig *cfg, HfConfig *f)
+static Status compare_targets(const Mistral *m, const RunConfig *cfg, JsonFields *f)
 {
-    const Json *theirs = hf_get(f->top, "target_modules");
+    const Json *theirs = fields_get(f->top, "target_modules");
     if (!theirs || (theirs->kind != JSON_ARRAY && theirs->kind != JSON_STRING))
         return fail(ERR_DATA, "%s: target_modules is %s, expected a list of names or a regular expression", f->file,
                     theirs ? json_kind_name(theirs->kind) : "missing");
@@ -157,29 +157,29 @@ static Status compare_targets(const Mistral *m, const RunConfig *cfg, HfConfig *
     return same ? OK : targets_differ(cfg, theirs, f->file);
 }
 
-static void refuse_variants(HfConfig *f)
+static void refuse_variants(JsonFields *f)
 {
     static const char *const SWITCHES[] = {"use_dora", "fan_in_fan_out", "lora_bias"}, *const PATTERNS[] = {"rank_pattern",
                                                                                                             "alpha_pattern"};
     for (int i = 0; i < 3; i++)
-        if (hf_bool(f, f->top, SWITCHES[i], false))
-            hf_refuse(f, json_get(f->top, SWITCHES[i]), SWITCHES[i], "is true, which is not supported");
+        if (fields_bool(f, f->top, SWITCHES[i], false))
+            fields_refuse(f, json_get(f->top, SWITCHES[i]), SWITCHES[i], "is true, which is not supported");
     for (int i = 0; i < 2; i++) {
-        const Json *pattern = hf_object(f, f->top, PATTERNS[i]);
+        const Json *pattern = fields_object(f, f->top, PATTERNS[i]);
         if (pattern && pattern->child)
-            hf_refuse(f, pattern, PATTERNS[i], "is not empty; one rank and alpha for all linears is supported");
+            fields_refuse(f, pattern, PATTERNS[i], "is not empty; one rank and alpha for all linears is supported");
     }
-    const char *type = hf_string(f, f->top, "peft_type", "LORA");
+    const char *type = fields_string(f, f->top, "peft_type", "LORA");
     if (strcmp(type, "LORA"))
-        hf_refuse(f, json_get(f->top, "peft_type"), "peft_type", "is \"%s\", expected \"LORA\"", type);
+        fields_refuse(f, json_get(f->top, "peft_type"), "peft_type", "is \"%s\", expected \"LORA\"", type);
 }
 
-static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, HfConfig *f)
+static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, JsonFields *f)
 {
     refuse_variants(f);
-    int64_t r = hf_int(f, f->top, "r", 8, 1, INT32_MAX);
-    double alpha = hf_real(f, f->top, "lora_alpha", 8);
-    bool rslora = hf_bool(f, f->top, "use_rslora", false);
+    int64_t r = fields_int(f, f->top, "r", 8, 1, INT32_MAX);
+    double alpha = fields_real(f, f->top, "lora_alpha", 8);
+    bool rslora = fields_bool(f, f->top, "use_rslora", false);
     if (f->status)
         return f->status;
     if (r != cfg->model.lora.r)
@@ -205,12 +205,12 @@ const NameTable LORA_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / si
 
 Status lora_load(GenLlava *g, const RunConfig *cfg, const char *folder)
 {
-    HfConfig f;
+    JsonFields f;
     Weights w;
     char path[PATH_MAX];
-    TRY(hf_open(&f, folder, "adapter_config.json"));
+    TRY(fields_open(&f, folder, "adapter_config.json"));
     Status s = check_adapter_config(&g->llm, cfg, &f);
-    hf_close(&f);
+    fields_close(&f);
     TRY(s);
     TRY(weights_open(&w, file_join(path, folder, LORA_FILE)));
     s = weights_load_part(&w, &g->params, "lora", &LORA_NAMES);

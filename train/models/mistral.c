@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "train/models/hf_config.h"
+#include "data/formats/json_fields.h"
 #include "train/models/model.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096 };
@@ -20,87 +20,87 @@ const MistralGroup MISTRAL_GROUP[MISTRAL_GROUPS] = {{LIN_K, 3}, {LIN_O, 1}, {LIN
 /* ---------------------------------------------------------------- config.json */
 
 /* rope_parameters (5.x) or rope_scaling (older): only what amounts to the plain rotation is accepted. */
-static void check_rope(HfConfig *f, const char *key)
+static void check_rope(JsonFields *f, const char *key)
 {
-    const Json *rope = hf_object(f, f->top, key);
-    const char *type = hf_string(f, rope, "rope_type", NULL);
+    const Json *rope = fields_object(f, f->top, key);
+    const char *type = fields_string(f, rope, "rope_type", NULL);
     if (!type)
-        type = hf_string(f, rope, "type", "default");
+        type = fields_string(f, rope, "type", "default");
     if (strcmp(type, "default"))
-        hf_refuse(f, rope, key, "has the rope_type \"%s\", only \"default\" is supported", type);
-    if (hf_real(f, rope, "partial_rotary_factor", 1) != 1)
-        hf_refuse(f, rope, key, "has a partial_rotary_factor, only 1 is supported");
+        fields_refuse(f, rope, key, "has the rope_type \"%s\", only \"default\" is supported", type);
+    if (fields_real(f, rope, "partial_rotary_factor", 1) != 1)
+        fields_refuse(f, rope, key, "has a partial_rotary_factor, only 1 is supported");
 }
 
-static double rope_base(HfConfig *f)
+static double rope_base(JsonFields *f)
 {
     check_rope(f, "rope_parameters");
     check_rope(f, "rope_scaling");
-    double base = hf_real(f, f->top, "rope_theta", 10000);
-    base = hf_real(f, hf_object(f, f->top, "rope_scaling"), "rope_theta", base);
-    base = hf_real(f, hf_object(f, f->top, "rope_parameters"), "rope_theta", base);
+    double base = fields_real(f, f->top, "rope_theta", 10000);
+    base = fields_real(f, fields_object(f, f->top, "rope_scaling"), "rope_theta", base);
+    base = fields_real(f, fields_object(f, f->top, "rope_parameters"), "rope_theta", base);
     if (!(base > 0) || !isfinite(base))
-        hf_refuse(f, NULL, "rope_theta", "is %g, expected a number above 0", base);
+        fields_refuse(f, NULL, "rope_theta", "is %g, expected a number above 0", base);
     return base;
 }
 
 /* Features of related architectures that would compute something else. */
-static void check_family(HfConfig *f)
+static void check_family(JsonFields *f)
 {
-    const char *type = hf_string(f, f->top, "model_type", "mistral"), *act = hf_string(f, f->top, "hidden_act", "silu");
+    const char *type = fields_string(f, f->top, "model_type", "mistral"), *act = fields_string(f, f->top, "hidden_act", "silu");
     if (strcmp(type, "mistral"))
-        hf_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\"", type);
+        fields_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\"", type);
     if (strcmp(act, "silu"))
-        hf_refuse(f, json_get(f->top, "hidden_act"), "hidden_act", "is \"%s\", expected \"silu\"", act);
+        fields_refuse(f, json_get(f->top, "hidden_act"), "hidden_act", "is \"%s\", expected \"silu\"", act);
     static const char *const BIASES[] = {"attention_bias", "mlp_bias"};
     for (int i = 0; i < 2; i++)
-        if (hf_bool(f, f->top, BIASES[i], false))
-            hf_refuse(f, json_get(f->top, BIASES[i]), BIASES[i], "is true, expected false: this model has no biases");
-    if (hf_get(f->top, "quantization_config"))
-        hf_refuse(f, hf_get(f->top, "quantization_config"), "quantization_config", "is set; quantised weights are not supported");
+        if (fields_bool(f, f->top, BIASES[i], false))
+            fields_refuse(f, json_get(f->top, BIASES[i]), BIASES[i], "is true, expected false: this model has no biases");
+    if (fields_get(f->top, "quantization_config"))
+        fields_refuse(f, fields_get(f->top, "quantization_config"), "quantization_config", "is set; quantised weights are not supported");
 }
 
-static void read_heads(HfConfig *f, MistralConfig *c)
+static void read_heads(JsonFields *f, MistralConfig *c)
 {
     const Json *o = f->top;
-    c->heads = hf_int(f, o, "num_attention_heads", HF_REQUIRED, 1, SIZE_MAX_DIM);
+    c->heads = fields_int(f, o, "num_attention_heads", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
     bool named = json_get(o, "num_key_value_heads") != NULL; /* null: as many as heads; absent: the class's 8 */
-    c->kv_heads = hf_int(f, o, "num_key_value_heads", named ? c->heads : 8, 1, SIZE_MAX_DIM);
-    c->head_dim = hf_int(f, o, "head_dim", c->hidden / c->heads, 1, SIZE_MAX_DIM);
+    c->kv_heads = fields_int(f, o, "num_key_value_heads", named ? c->heads : 8, 1, SIZE_MAX_DIM);
+    c->head_dim = fields_int(f, o, "head_dim", c->hidden / c->heads, 1, SIZE_MAX_DIM);
     if (c->heads % c->kv_heads)
-        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
+        fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
                   "is %" PRId64 ", not a multiple of the %" PRId64 " key/value heads", c->heads, c->kv_heads);
     if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > ATTENTION_MAX_HEAD_DIM)
-        hf_refuse(f, json_get(o, "head_dim"), "head_dim", "is %" PRId64 ", expected an even number from 2 to %d", c->head_dim,
+        fields_refuse(f, json_get(o, "head_dim"), "head_dim", "is %" PRId64 ", expected an even number from 2 to %d", c->head_dim,
                   ATTENTION_MAX_HEAD_DIM);
 }
 
-static void read_config(HfConfig *f, MistralConfig *c)
+static void read_config(JsonFields *f, MistralConfig *c)
 {
     const Json *o = f->top;
     check_family(f);
-    c->vocab = hf_int(f, o, "vocab_size", HF_REQUIRED, 1, SIZE_MAX_DIM);
-    c->hidden = hf_int(f, o, "hidden_size", HF_REQUIRED, 1, SIZE_MAX_DIM);
-    c->ff = hf_int(f, o, "intermediate_size", HF_REQUIRED, 1, SIZE_MAX_DIM);
-    c->layers = hf_int(f, o, "num_hidden_layers", HF_REQUIRED, 1, LAYERS_MAX);
+    c->vocab = fields_int(f, o, "vocab_size", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
+    c->hidden = fields_int(f, o, "hidden_size", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
+    c->ff = fields_int(f, o, "intermediate_size", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
+    c->layers = fields_int(f, o, "num_hidden_layers", FIELD_REQUIRED, 1, LAYERS_MAX);
     read_heads(f, c);
     bool named = json_get(o, "sliding_window") != NULL; /* null: none; absent: the class's 4096 */
-    c->window = hf_int(f, o, "sliding_window", named ? 0 : 4096, 1, INT32_MAX);
-    c->eps = hf_real(f, o, "rms_norm_eps", 1e-6);
-    c->initializer_range = hf_real(f, o, "initializer_range", 0.02);
-    c->tied = hf_bool(f, o, "tie_word_embeddings", false);
+    c->window = fields_int(f, o, "sliding_window", named ? 0 : 4096, 1, INT32_MAX);
+    c->eps = fields_real(f, o, "rms_norm_eps", 1e-6);
+    c->initializer_range = fields_real(f, o, "initializer_range", 0.02);
+    c->tied = fields_bool(f, o, "tie_word_embeddings", false);
     c->rope_base = rope_base(f);
     if (!(c->eps >= 0) || !isfinite(c->eps))
-        hf_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
+        fields_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
 }
 
 Status mistral_configure(GenLlava *g, const RunConfig *cfg)
 {
-    HfConfig f;
-    TRY(hf_open(&f, cfg->model.llm.path, "config.json"));
+    JsonFields f;
+    TRY(fields_open(&f, cfg->model.llm.path, "config.json"));
     read_config(&f, &g->llm.config);
     Status s = f.status;
-    hf_close(&f);
+    fields_close(&f);
     return s;
 }
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "train/models/hf_config.h"
+#include "data/formats/json_fields.h"
 #include "train/models/model.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096, CHANNELS = 3 };
@@ -13,79 +13,79 @@ enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096, CHANNELS = 3 };
 /* ---------------------------------------------------------------- config.json */
 
 /* A number, or newer releases' [height, width]. */
-static void read_size(HfConfig *f, const Json *o, const char *key, int64_t absent, int64_t *height, int64_t *width)
+static void read_size(JsonFields *f, const Json *o, const char *key, int64_t absent, int64_t *height, int64_t *width)
 {
-    const Json *v = hf_get(o, key);
+    const Json *v = fields_get(o, key);
     if (!v || v->kind != JSON_ARRAY) {
-        *height = *width = hf_int(f, o, key, absent, 1, SIZE_MAX_DIM);
+        *height = *width = fields_int(f, o, key, absent, 1, SIZE_MAX_DIM);
         return;
     }
     const Json *h = v->child, *w = h ? h->next : NULL;
     bool good = w && !w->next && h->kind == JSON_INT && w->kind == JSON_INT && h->integer > 0 && w->integer > 0 &&
                 h->integer < SIZE_MAX_DIM && w->integer < SIZE_MAX_DIM;
     if (!good)
-        hf_refuse(f, v, key, "is not a size: expected an integer or [height, width]");
+        fields_refuse(f, v, key, "is not a size: expected an integer or [height, width]");
     *height = good ? h->integer : absent;
     *width = good ? w->integer : absent;
 }
 
-static GeluKind read_act(HfConfig *f, const Json *o)
+static GeluKind read_act(JsonFields *f, const Json *o)
 {
-    const char *act = hf_string(f, o, "hidden_act", "gelu_pytorch_tanh");
+    const char *act = fields_string(f, o, "hidden_act", "gelu_pytorch_tanh");
     if (!strcmp(act, "gelu_pytorch_tanh") || !strcmp(act, "gelu_new"))
         return GELU_TANH;
     if (strcmp(act, "gelu"))
-        hf_refuse(f, json_get(o, "hidden_act"), "hidden_act", "is \"%s\", expected \"gelu_pytorch_tanh\" or \"gelu\"", act);
+        fields_refuse(f, json_get(o, "hidden_act"), "hidden_act", "is \"%s\", expected \"gelu_pytorch_tanh\" or \"gelu\"", act);
     return GELU_ERF;
 }
 
-static void check_family(HfConfig *f)
+static void check_family(JsonFields *f)
 {
-    const char *type = hf_string(f, f->top, "model_type", "siglip_vision_model");
-    bool nested = hf_object(f, f->top, "vision_config") != NULL;
+    const char *type = fields_string(f, f->top, "model_type", "siglip_vision_model");
+    bool nested = fields_object(f, f->top, "vision_config") != NULL;
     if (!nested && strcmp(type, "siglip_vision_model"))
-        hf_refuse(f, json_get(f->top, "model_type"), "model_type",
+        fields_refuse(f, json_get(f->top, "model_type"), "model_type",
                   "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
-    const Json *inner = hf_object(f, f->top, "vision_config");
-    const char *inner_type = hf_string(f, inner, "model_type", "siglip_vision_model");
+    const Json *inner = fields_object(f, f->top, "vision_config");
+    const char *inner_type = fields_string(f, inner, "model_type", "siglip_vision_model");
     if (nested && strcmp(inner_type, "siglip_vision_model"))
-        hf_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"", inner_type);
+        fields_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"", inner_type);
 }
 
 /* Absent fields are those of the class: files written as differences leave out what equals the base model. */
-static void read_config(HfConfig *f, SiglipConfig *c)
+static void read_config(JsonFields *f, SiglipConfig *c)
 {
     check_family(f);
-    const Json *o = hf_object(f, f->top, "vision_config");
+    const Json *o = fields_object(f, f->top, "vision_config");
     o = o ? o : f->top;
-    c->hidden = hf_int(f, o, "hidden_size", 768, 1, SIZE_MAX_DIM);
-    c->ff = hf_int(f, o, "intermediate_size", 3072, 1, SIZE_MAX_DIM);
-    c->layers = hf_int(f, o, "num_hidden_layers", 12, 1, LAYERS_MAX);
-    c->heads = hf_int(f, o, "num_attention_heads", 12, 1, SIZE_MAX_DIM);
-    c->eps = hf_real(f, o, "layer_norm_eps", 1e-6);
+    c->hidden = fields_int(f, o, "hidden_size", 768, 1, SIZE_MAX_DIM);
+    c->ff = fields_int(f, o, "intermediate_size", 3072, 1, SIZE_MAX_DIM);
+    c->layers = fields_int(f, o, "num_hidden_layers", 12, 1, LAYERS_MAX);
+    c->heads = fields_int(f, o, "num_attention_heads", 12, 1, SIZE_MAX_DIM);
+    c->eps = fields_real(f, o, "layer_norm_eps", 1e-6);
     c->act = read_act(f, o);
-    int64_t patch_width, channels = hf_int(f, o, "num_channels", CHANNELS, 1, SIZE_MAX_DIM);
+    int64_t patch_width, channels = fields_int(f, o, "num_channels", CHANNELS, 1, SIZE_MAX_DIM);
     read_size(f, o, "image_size", 224, &c->height, &c->width);
     read_size(f, o, "patch_size", 16, &c->patch, &patch_width);
     if (channels != CHANNELS)
-        hf_refuse(f, json_get(o, "num_channels"), "num_channels", "is %" PRId64 ", expected %d", channels, CHANNELS);
+        fields_refuse(f, json_get(o, "num_channels"), "num_channels", "is %" PRId64 ", expected %d", channels, CHANNELS);
     if (patch_width != c->patch || c->patch > c->height || c->patch > c->width)
-        hf_refuse(f, json_get(o, "patch_size"), "patch_size",
+        fields_refuse(f, json_get(o, "patch_size"), "patch_size",
                   "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64, c->patch, patch_width,
                   c->height, c->width);
     if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
-        hf_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
+        fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
                   "is %" PRId64 ", expected a divisor of hidden_size %" PRId64 " with heads of at most %d", c->heads, c->hidden,
                   ATTENTION_MAX_HEAD_DIM);
 }
 
 static Status read_folder(SiglipConfig *c, const char *folder, int64_t layer)
 {
-    HfConfig f;
-    TRY(hf_open(&f, folder, "config.json"));
+    JsonFields f;
+    TRY(fields_open(&f, folder, "config.json"));
     read_config(&f, c);
     Status s = f.status;
-    hf_close(&f);
+    fields_close(&f);
     int64_t elements = c->layers + 1;
     c->blocks = layer < 0 ? elements + layer : layer;
     if (!s && (c->blocks < 0 || c->blocks >= elements))
