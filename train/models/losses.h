@@ -1,13 +1,14 @@
-/* losses.h: the losses of a run, a line each. The model computes them; the loop divides, weighs and sums them; train.jsonl, TensorBoard and dumps
- * show those that a step has. All of these walk LOSSES. */
+/* losses.h: the losses of a run, a line each. The model computes them; the loop divides, weighs and sums them; train.jsonl, TensorBoard and
+ * dumps show those that a step has. All of these walk LOSSES. */
 #ifndef GENLLAVA_TRAIN_MODELS_LOSSES_H
 #define GENLLAVA_TRAIN_MODELS_LOSSES_H
 
 #include "data/loader/batch.h"
 #include "train/config/config.h"
+#include "train/nn/tape.h"
 
-/* X(enum, name, weight, terms, function): its weight in a RunConfig *cfg; what it is divided by, of a LossTerms *terms (data/loader/batch.h); who
- * computes it (a LossFn of model.h). */
+/* X(enum, name, weight, terms, function): its weight in a RunConfig *cfg; what it is divided by, of a LossTerms *terms
+ * (data/loader/batch.h); who computes it (a LossFn). */
 #define LOSS_LIST(X) X(LOSS_TEXT, "text", cfg->loss.text_weight, terms->labels, genllava_text_loss)
 
 typedef enum Loss {
@@ -21,6 +22,19 @@ typedef struct LossRow {
     const char *key, *dump, *tag; /* in train.jsonl "loss_NAME", in a dump "loss.NAME", in TensorBoard "loss/NAME" */
 } LossRow;
 extern const LossRow LOSSES[N_LOSSES];
+
+typedef struct GenLlava GenLlava;
+/* What a loss is computed from, and where its sum goes. */
+typedef struct LossPass {
+    const Batch *batch;
+    Tensor *states; /* [T,D] after the last layer of the language model, before the final norm */
+    double scale;   /* what Σ w·loss is multiplied by */
+    float *logits;  /* of LossRequest */
+    double *total;  /* F64, backend memory: Σ w·loss is added to it; NULL: … */
+    double *sum;    /* … it is waited for and stands here */
+} LossPass;
+/* The scaled loss, [1]; NULL where the pass has no terms of it. */
+typedef Tensor *LossFn(Tape *t, const GenLlava *g, const LossPass *pass);
 
 /* What a step tells, in backend memory while its passes run. */
 typedef struct StepNumbers {
@@ -36,6 +50,7 @@ typedef struct StepLosses {
 } StepLosses;
 StepLosses losses_of_step(const RunConfig *cfg, const double sums[N_LOSSES], const LossTerms *step);
 
-/* What the Σ w·loss of a pass is multiplied by before it is differentiated. share: by how many such passes' gradients the step is the mean of. */
+/* What the Σ w·loss of a pass is multiplied by before it is differentiated. share: by how many such passes' gradients the step is the mean
+ * of. */
 double loss_scale(const RunConfig *cfg, Loss l, const LossTerms *divisor, double share);
 #endif

@@ -22,17 +22,6 @@ struct GenLlava {
     Weights files[PARTS_MAX]; /* of parts that are folders; open as long as the model: weights are used in place */
 };
 
-/* What a loss is computed from, and where its sum goes. */
-typedef struct LossPass {
-    const Batch *batch;
-    Tensor *states; /* [T,D] after the last layer of the language model, before the final norm */
-    double scale;   /* what Σ w·loss is multiplied by */
-    float *logits;  /* of LossRequest */
-    double *total;  /* F64, backend memory: Σ w·loss is added to it; NULL: … */
-    double *sum;    /* … it is waited for and stands here */
-} LossPass;
-/* The scaled loss, [1]; NULL where the pass has no terms of it. */
-typedef Tensor *LossFn(Tape *t, const GenLlava *g, const LossPass *pass);
 LossFn genllava_text_loss;
 
 /* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. */
