@@ -223,14 +223,15 @@ TEST(adapters_with_dropout_read_x_once_each_and_write_no_copy_of_it)
 
 TEST(attention_reads_tiles_once_a_block)
 {
-    enum { T = 256, WIDTH = 64, TILE = 128 };
+    enum { T = 256, WIDTH = 64, TILE = 128, TEXT = 77 };
     Rig r;
-    const int32_t cu[] = {0, T};
-    int32_t *device_cu = r.take<int32_t>(2);
+    const int32_t cu[] = {0, T}, cu_text[] = {0, TEXT};
+    int32_t *device_cu = r.take<int32_t>(2), *device_cu_text = r.take<int32_t>(2);
     bf16 *x[4];
     for (bf16 *&p : x)
         p = r.take<bf16>(T * WIDTH);
     REQUIRE_OK(r.b.upload(&r.b, device_cu, cu, sizeof cu));
+    REQUIRE_OK(r.b.upload(&r.b, device_cu_text, cu_text, sizeof cu_text));
     AttentionFwd a = {};
     a.n_segments = 1, a.rows_q = a.rows_k = a.max_q = a.max_k = T, a.heads = a.kv_heads = 1, a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
     a.act = BF16, a.scale = 0.125, a.cu_q = a.cu_k = device_cu;
@@ -244,4 +245,7 @@ TEST(attention_reads_tiles_once_a_block)
     a.window = 64;
     CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));
     expect_traffic("attention_fwd, window", {1, matrix + 2 * (TILE + TILE + 64) * WIDTH * BF16_BYTES, matrix});
+    a.causal = false, a.window = 0, a.rows_k = a.max_k = TEXT, a.cu_k = device_cu_text;
+    CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));
+    expect_traffic("attention_fwd, a text's keys", {1, matrix + 2 * 2 * TEXT * WIDTH * BF16_BYTES, matrix});
 }
