@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/prepare/prepare.h"
+#include "data/shards/shard_set.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "train/inputs.h"
@@ -47,6 +48,15 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     return OK;
 }
 
+/* As train will open them: the journal knows the bytes of a shard, not whether they make sense. */
+static Status check_shards(const PrepareOptions *o)
+{
+    ShardSet set;
+    TRY(shards_open(&set, o->out, encoder_visual_id(&o->encoder, 0), (int64_t)o->encoder.vocab_size + encoder_added_count(&o->encoder)));
+    shards_close(&set);
+    return OK;
+}
+
 static Status prepare_config(const Flags *f, const RunConfig *cfg)
 {
     ModelSizes sizes;
@@ -67,6 +77,8 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     o.report_stream = f->report && !strcmp(f->report, "-") ? stdout : NULL;
     PrepareResult r;
     s = prepare_run(&o, &r);
+    if (!s)
+        s = check_shards(&o);
     if (!s)
         fprintf(o.report_stream ? stderr : stdout, "%s: %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out\n",
                 o.out, (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",

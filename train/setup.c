@@ -148,6 +148,11 @@ static Status open_loader(Setup *s, const RecordIndex *index)
 Status setup_plan(Setup *s)
 {
     PrepareResult result;
+    bool fresh;
+    const char *why;
+    TRY(prepare_is_fresh(&s->prepare, &fresh, &why));
+    if (fresh)
+        return open_loader(s, NULL);
     TRY(prepare_index(&s->prepare, &s->index, &result));
     return open_loader(s, &s->index);
 }

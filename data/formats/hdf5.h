@@ -1,8 +1,7 @@
-/* hdf5.h: plain arrays in and out of an HDF5 file. The one place that includes the library's header.
+/* hdf5.h: writes plain arrays into an HDF5 file. Used by data/shards; hdf5_read.h reads them.
  *
- * Written: format bounds V110 (all metadata checksummed), no times, fletcher32 on every chunked array, shuffle + deflate where asked, no
- * variable-length types: the same calls give the same bytes. Read: anything else is refused before its data is looked at (links, external
- * or virtual storage, other filters, other types), so that a file somebody sent cannot reach further than its own bytes. */
+ * Format bounds V110 (all metadata checksummed), no times, fletcher32 on every chunked array, shuffle + deflate where asked, no
+ * variable-length types: the same calls give the same bytes. */
 #ifndef GENLLAVA_DATA_FORMATS_HDF5_H
 #define GENLLAVA_DATA_FORMATS_HDF5_H
 
@@ -27,7 +26,7 @@ typedef struct HdfArray {
 
 typedef struct HdfFile HdfFile;
 
-/* Writing. user_block bytes at the front (0 or a power of two from 512) are left for the caller. */
+/* user_block bytes at the front (0 or a power of two from 512) are left for the caller. */
 MUST_USE Status hdf_create(HdfFile **out, const char *path, uint64_t user_block);
 MUST_USE Status hdf_group(HdfFile *f, const char *name);
 MUST_USE Status hdf_write(HdfFile *f, const HdfArray *a, const void *data);
@@ -36,17 +35,6 @@ MUST_USE Status hdf_reserve(HdfFile *f, const char *name, uint64_t n_bytes, uint
 MUST_USE Status hdf_set_text(HdfFile *f, const char *object, const char *name, const char *text);
 MUST_USE Status hdf_set_int(HdfFile *f, const char *object, const char *name, int64_t value);
 
-/* Reading. Opening walks every object of the file and refuses what is foreign. */
-MUST_USE Status hdf_open(HdfFile **out, const char *path);
-/* The whole array into new memory (mem_free). A type or number of columns other than a->type, a->columns is an error; so are other rows,
- * unless a->rows is UINT64_MAX: then *rows tells. rows may be NULL. */
-MUST_USE Status hdf_read(HdfFile *f, const HdfArray *a, void **data, uint64_t *rows);
-/* Rows first … first+n-1 of a one-column array into `data`. */
-MUST_USE Status hdf_read_range(HdfFile *f, const HdfArray *a, uint64_t first, uint64_t n, void *data);
-/* Where a contiguous u8 array lies. */
-MUST_USE Status hdf_locate(HdfFile *f, const char *name, uint64_t *offset, uint64_t *n_bytes);
-MUST_USE Status hdf_get_int(HdfFile *f, const char *name, int64_t *value); /* attributes of the root */
-MUST_USE Status hdf_get_text(HdfFile *f, const char *name, char **text);  /* mem_free */
 /* Also reports what could not be written; frees always. NULL is fine. */
 Status hdf_close(HdfFile **f);
 #endif

@@ -232,7 +232,7 @@ Status loader_open(Loader **out, const LoaderOptions *o, int rank, int n_ranks)
     ld->rank = rank;
     ld->n_ranks = n_ranks;
     ld->step = -1;
-    Status s = o->index ? OK : shards_open(&ld->set, o->shards, o->first_visual_id);
+    Status s = o->index ? OK : shards_open(&ld->set, o->shards, o->first_visual_id, o->n_ids);
     ld->index = o->index ? o->index : &ld->set.index;
     if (!s)
         s = open_order(ld);

@@ -20,6 +20,7 @@ typedef struct LoaderOptions {
     const Preprocessor *preprocessor; /* NULL: text only */
     bool image_tokens_first, image_tokens_none; /* which [IMG] tokens are labels */
     int32_t first_visual_id; /* id of [IMG0], -1 when there is none */
+    int64_t n_ids;           /* token ids of the run: vocabulary and added tokens; 0: whatever the shards were made for */
     const double *source_weight; /* [n_sources] of the mixture */
     int n_sources;
     int64_t mixture_seed;

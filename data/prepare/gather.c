@@ -83,8 +83,12 @@ static Status add_row(Gathered *g, const ScanFiles *scan, int64_t i)
     TRY(scan_row_contents(scan, row, g->refs, s->id + s->tok_off[i], s->mask + s->tok_off[i], g->text + s->text_off[i]));
     uint64_t at = s->img_off[i];
     for (uint32_t r = 0; r < row->n_pictures; r++)
-        if (g->refs[r].kept)
+        if (g->refs[r].kept) {
+            if (at == s->img_off[i] + row->n_refs)
+                return fail(ERR_DATA, "%s: damaged: row %u refers to more pictures than it has; remove it and run prepare again", scan->folder,
+                            row->index.record);
             TRY(add_ref(g, scan, &g->refs[r], at++));
+        }
     memcpy(s->uid[i], row->uid, sizeof row->uid);
     s->task[i] = row->index.task;
     s->flags[i] = row->flags;

@@ -31,36 +31,24 @@ void journal_free(Journal *m)
 
 const JournalShard *journal_shard(const Journal *m, int64_t index)
 {
-    for (int i = 0; i < m->n_done; i++)
-        if (m->shards[i].index == index)
-            return &m->shards[i];
-    return NULL;
+    return index >= 0 && index < m->n_shards && *m->shards[index].file ? &m->shards[index] : NULL;
+}
+
+Status journal_size(Journal *m, int64_t n_shards)
+{
+    JournalShard *shards = mem_alloc((size_t)n_shards * sizeof *shards);
+    if (!shards)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " shards", n_shards);
+    mem_free(m->shards);
+    m->shards = shards;
+    m->n_shards = n_shards;
+    return OK;
 }
 
 bool journal_exists(const char *folder)
 {
     char path[PATH_MAX];
     return file_exists(file_join(path, folder, NAME));
-}
-
-/* A later line about a shard replaces the earlier one. */
-static Status add_shard(Journal *m, const JournalShard *s)
-{
-    for (int i = 0; i < m->n_done; i++)
-        if (m->shards[i].index == s->index) {
-            m->shards[i] = *s;
-            return OK;
-        }
-    if (m->n_done == m->capacity) {
-        int capacity = m->capacity ? 2 * m->capacity : 16;
-        JournalShard *more = mem_grow(m->shards, (size_t)capacity * sizeof *more);
-        if (!more)
-            return fail(ERR_NOMEM, "no memory for %d shards", capacity);
-        m->shards = more;
-        m->capacity = capacity;
-    }
-    m->shards[m->n_done++] = *s;
-    return OK;
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -92,23 +80,28 @@ static Status read_head(Journal *m, const Json *root, bool *found)
     text_of(m->config, sizeof m->config, root, "config_sha256");
     m->good = int_of(root, "good");
     m->bad = int_of(root, "bad");
-    m->n_shards = int_of(root, "shards");
+    const int64_t n_shards = int_of(root, "shards");
     m->newest_unix = int_of(root, "newest_unix");
     TRY(copy_member(&m->made_from, root, "made_from"));
     TRY(copy_member(&m->inputs, root, "inputs"));
-    *found = !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->bad >= 0 && m->n_shards >= 0 && m->made_from && m->inputs;
-    return OK;
+    *found = !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->good <= UINT32_MAX && m->bad >= 0 &&
+             m->bad <= UINT32_MAX && n_shards >= (m->good > 0) && n_shards <= m->good && n_shards <= SHARDS_MOST && m->made_from && m->inputs;
+    return *found ? journal_size(m, n_shards) : OK;
 }
 
-static Status read_shard(Journal *m, const Json *root)
+static void read_shard(Journal *m, const Json *root)
 {
-    JournalShard s = {.index = int_of(root, "shard"), .bytes = int_of(root, "bytes"), .samples = int_of(root, "samples"),
+    const int64_t index = int_of(root, "shard");
+    char file[64];
+    JournalShard s = {.index = index, .bytes = int_of(root, "bytes"), .samples = int_of(root, "samples"),
                       .images = int_of(root, "images"), .tokens = int_of(root, "tokens")};
     text_of(s.file, sizeof s.file, root, "file");
     text_of(s.content, sizeof s.content, root, "content_xxh3");
     text_of(s.sha256, sizeof s.sha256, root, "sha256");
-    bool whole = s.index >= 0 && s.index < m->n_shards && s.bytes > 0 && strlen(s.sha256) == 64 && !strchr(s.file, '/');
-    return whole ? add_shard(m, &s) : OK;
+    shard_file_name(file, sizeof file, index, m->n_shards);
+    if (index >= 0 && index < m->n_shards && s.bytes > 0 && s.samples >= 0 && s.images >= 0 && s.tokens >= 0 && strlen(s.sha256) == 64 &&
+        !strcmp(s.file, file))
+        m->shards[index] = s; /* a later line about a shard replaces the earlier one */
 }
 
 static bool begins(const Row *row, const char *start) { return row->n >= strlen(start) && !memcmp(row->text, start, strlen(start)); }
@@ -120,8 +113,10 @@ static Status read_row(Journal *m, const Row *row, bool head, bool *found)
     if (row->error || (!head && !begins(row, SHARD_LINE)))
         return OK;
     Status s = json_parse(&doc, row->text, row->n, NAME);
-    if (!s)
-        s = head ? read_head(m, json_root(doc), found) : read_shard(m, json_root(doc));
+    if (!s && head)
+        s = read_head(m, json_root(doc), found);
+    else if (!s)
+        read_shard(m, json_root(doc));
     json_free(&doc);
     return s == ERR_DATA ? OK : s;
 }

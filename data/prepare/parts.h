@@ -46,14 +46,14 @@ typedef struct JournalShard {
 typedef struct Journal {
     char config[65], *made_from, *inputs;
     int64_t good, bad, n_shards, newest_unix;
-    JournalShard *shards; /* those finished */
-    int n_done, capacity;
+    JournalShard *shards; /* [n_shards] file is "" of those that are not finished */
 } Journal;
 /* *found false when there is none or it cannot be read (then it is as if there were none). */
 MUST_USE Status journal_read(Journal *m, const char *folder, bool *found);
 bool journal_exists(const char *folder); /* readable or not */
 void journal_free(Journal *m);
-const JournalShard *journal_shard(const Journal *m, int64_t index);
+const JournalShard *journal_shard(const Journal *m, int64_t index); /* NULL: not finished */
+MUST_USE Status journal_size(Journal *m, int64_t n_shards);         /* of which none is finished */
 /* The head, the bad rows of `bad_jsonl` (a file, or NULL: those of the present manifest) and the finished shards, in order. */
 MUST_USE Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl);
 /* Safe from several processes at once. */

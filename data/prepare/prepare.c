@@ -43,6 +43,8 @@ static Status shards_are_there(const Journal *m, const char *folder, bool *fresh
     return OK;
 }
 
+static int64_t shards_for(const PrepareOptions *o, int64_t good) { return good / o->shard_samples + (good % o->shard_samples > 0); }
+
 static Status compare(const PrepareOptions *o, const Journal *m, bool found, const char *config, const char *made_from, bool *fresh)
 {
     char changed[PATH_MAX + 64];
@@ -59,6 +61,10 @@ static Status compare(const PrepareOptions *o, const Journal *m, bool found, con
     TRY(pictures_check(o->out, changed, sizeof changed));
     if (*changed) {
         snprintf(why_text, sizeof why_text, "%s", changed);
+        return OK;
+    }
+    if (m->n_shards != shards_for(o, m->good)) {
+        snprintf(why_text, sizeof why_text, "%s/manifest.jsonl is damaged", o->out);
         return OK;
     }
     if (m->good == 0) {
@@ -133,7 +139,11 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
     const ScanTotals *t = &scan->totals;
     m->good = t->good;
     m->bad = t->bad;
-    m->n_shards = (t->good + o->shard_samples - 1) / o->shard_samples;
+    if (shards_for(o, t->good) > SHARDS_MOST)
+        return fail(ERR_USAGE, "%" PRId64 " samples in shards of %" PRId64 " are more than %d shards; raise data.shard_samples", t->good,
+                    o->shard_samples, SHARDS_MOST);
+    if (shards_for(o, t->good) != m->n_shards) /* their names tell the number too: none can be kept */
+        TRY(journal_size(m, shards_for(o, t->good)));
     TRY(journal_write(m, o->out, file_join(bad, folder, "bad.jsonl")));
     TRY(pictures_write(scan, o->out));
     return mark_complete(folder, m->config, t);
@@ -160,18 +170,6 @@ static Status tidy_name(void *arg, const char *name)
 /* Removes temporary shards, and with a journal every shard that it does not name. Only names that prepare itself gives. */
 static Status tidy(const char *folder, const Journal *m) { return file_list(folder, tidy_name, &(Tidy){folder, m}); }
 
-static void drop_beyond(Journal *m)
-{
-    int kept = 0;
-    char file[64];
-    for (int i = 0; i < m->n_done; i++) {
-        shard_file_name(file, sizeof file, m->shards[i].index, m->n_shards);
-        if (m->shards[i].index < m->n_shards && !strcmp(file, m->shards[i].file))
-            m->shards[kept++] = m->shards[i];
-    }
-    m->n_done = kept;
-}
-
 /* ---------------------------------------------------------------- the whole */
 
 static Status judge(const PrepareOptions *o, const Journal *m)
@@ -186,7 +184,7 @@ static Status judge(const PrepareOptions *o, const Journal *m)
 static void sum_up(const Journal *m, PrepareResult *r)
 {
     *r = (PrepareResult){.good = m->good, .bad = m->bad, .shards = m->n_shards};
-    for (int i = 0; i < m->n_done; i++) {
+    for (int64_t i = 0; i < m->n_shards; i++) {
         r->images += m->shards[i].images;
         r->tokens += m->shards[i].tokens;
     }
@@ -234,7 +232,7 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     ScanTotals t;
     char changed[PATH_MAX + 64] = "";
     Status s = OK;
-    bool goes_on = scan_is_complete(scan_at, m->config, &t) && t.good == m->good;
+    bool goes_on = scan_is_complete(scan_at, m->config, &t) && t.good == m->good && m->n_shards == shards_for(o, m->good);
     if (goes_on)
         s = pictures_check(o->out, changed, sizeof changed);
     goes_on = goes_on && !*changed;
@@ -249,7 +247,6 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     if (!s)
         s = judge(o, m);
     if (!s) {
-        drop_beyond(m);
         s = tidy(o->out, m);
     }
     if (!s)
@@ -338,7 +335,7 @@ static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex 
     char bad[PATH_MAX];
     TRY(scan_run(&scan, o, folder, false));
     const ScanTotals t = scan.totals;
-    *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = (t.good + o->shard_samples - 1) / o->shard_samples};
+    *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = shards_for(o, t.good)};
     Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), t.good, t.bad, o->report, o->report_stream, "prepare --report FILE.json lists them all");
     if (!s)
         s = t.good ? copy_index(&scan, out) : fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);

@@ -88,6 +88,9 @@ Status scan_picture(const ScanFiles *f, uint32_t i, ScanPicture *out)
 static Status read_name(int fd, char out[PATH_MAX], uint32_t bytes, uint64_t at)
 {
     uint32_t n = bytes < PATH_MAX ? bytes : PATH_MAX;
+    *out = 0;
+    if (!n)
+        return OK;
     TRY(file_read_at(fd, "the scan's names", out, n, (int64_t)at));
     out[n - 1] = 0;
     return OK;

@@ -40,14 +40,15 @@ typedef struct Shard {
     uint64_t *image_dhash;
     uint64_t *text_off;             /* [n_samples+1] */
     uint64_t image_data_offset;     /* in the file */
+    int64_t n_ids;                  /* vocabulary and added tokens: every id is below */
     int fd;                         /* -1: let go */
     char *path;
 } Shard;
 
 enum { FLAG_HAS_INPUT = 1, FLAG_HAS_TARGET = 2 }; /* bits of Shard.flags */
 
-/* Refuses files without our seal (any bit changed outside the image bytes), schema or `finished`, with external storage, links, foreign
- * filters or variable-length types, and inconsistent attributes, offsets, ids and references; names the dataset. */
+/* Refuses files without our seal (any bit changed outside the image bytes), schema or `finished`, with any object or structure that the writer does
+ * not make, and inconsistent attributes, offsets, ids and references; names the array. Time and memory are bounded whatever the file holds. */
 MUST_USE Status shard_open(Shard **out, const char *path);
 void shard_close(Shard **s);
 /* Closes the file, which is opened for every image from here on: of very many shards, when fewer files may be open at once. */

@@ -2,13 +2,15 @@
 #ifndef GENLLAVA_DATA_SHARDS_SHARD_LAYOUT_H
 #define GENLLAVA_DATA_SHARDS_SHARD_LAYOUT_H
 
-#include "data/formats/hdf5.h"
+#include "data/formats/hdf5_read.h"
 #include "data/shards/shard.h"
 
 #define SHARD_SCHEMA "genllava.shard/2"
 #define SHARD_IMAGE_DATA "/image/data"
 #define SHARD_TEXT_DATA "/text/data"
 enum { TEXT_CHUNK = 1 << 20 };
+/* More stands in no shard: tokens, bytes of an image, bytes of a row's text. */
+enum { SHARD_TOKENS_MOST = 1 << 27, SHARD_IMAGE_MOST = 1 << 30, SHARD_TEXT_MOST = 1 << 26 };
 
 typedef enum ShardCount { COUNT_SAMPLES, COUNT_SAMPLES_1, COUNT_TOKENS, COUNT_REFS, COUNT_IMAGES, COUNT_IMAGES_1 } ShardCount;
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "data/formats/file.h"
 #include "data/shards/shard_layout.h"
 #include "data/shards/shard_writer.h"
 #include "kernels/base/arena.h"
@@ -14,7 +15,6 @@
 #define MAGIC "GENLLAVA SHARD 2\n"
 #define OLDER "GENLLAVA SHARD 1\n" /* each shard held the pictures of all its samples */
 static const char TEMPLATE[] = MAGIC "file_bytes %020" PRIu64 "\nimage_offset %020" PRIu64 "\nimage_bytes %020" PRIu64 "\nindex_xxh3 %s\n";
-enum { PIECE = 1 << 20 };
 
 static void render(char block[SEAL_BYTES], const ShardSeal *s)
 {
@@ -22,38 +22,22 @@ static void render(char block[SEAL_BYTES], const ShardSeal *s)
     snprintf(block, SEAL_BYTES, TEMPLATE, s->file_bytes, s->image_offset, s->image_bytes, s->index_xxh3);
 }
 
-static Status hash_range(XXH3_state_t *state, int fd, const char *path, uint8_t *piece, uint64_t from, uint64_t to)
+/* Everything but the image bytes, mem_free. The checksum leaves out the seal. */
+static Status read_index(int fd, const char *path, const ShardSeal *s, uint8_t **index, char xxh3[33])
 {
-    while (from < to) {
-        size_t want = to - from < PIECE ? (size_t)(to - from) : PIECE;
-        ssize_t n = pread(fd, piece, want, (off_t)from);
-        if (n <= 0)
-            return n < 0 && errno != EINTR ? fail(ERR_IO, "%s: reading: %s", path, strerror(errno))
-                                           : fail(ERR_DATA, "%s: ends early at byte %" PRIu64, path, from);
-        XXH3_128bits_update(state, piece, (size_t)n);
-        from += (uint64_t)n;
+    const uint64_t n = s->file_bytes - s->image_bytes, before = s->image_bytes ? s->image_offset : n;
+    uint8_t *bytes = *index = mem_alloc(n);
+    if (!bytes)
+        return fail(ERR_NOMEM, "%s: no memory for %" PRIu64 " bytes of it", path, n);
+    Status r = file_read_at(fd, path, bytes, before, 0);
+    if (!r)
+        r = file_read_at(fd, path, bytes + before, n - before, (int64_t)(before + s->image_bytes));
+    XXH128_hash_t h = XXH3_128bits(bytes + SEAL_BYTES, r ? 0 : n - SEAL_BYTES);
+    snprintf(xxh3, 33, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    if (r) {
+        mem_free(bytes);
+        *index = NULL;
     }
-    return OK;
-}
-
-static Status hash_index(int fd, const char *path, const ShardSeal *s, char out[33])
-{
-    XXH3_state_t *state = XXH3_createState();
-    uint8_t *piece = mem_alloc(PIECE);
-    Status r = state && piece ? OK : fail(ERR_NOMEM, "%s: no memory for its checksum", path);
-    if (!r) {
-        XXH3_128bits_reset(state);
-        uint64_t before = s->image_bytes ? s->image_offset : s->file_bytes;
-        r = hash_range(state, fd, path, piece, SEAL_BYTES, before);
-        if (!r && s->image_bytes)
-            r = hash_range(state, fd, path, piece, s->image_offset + s->image_bytes, s->file_bytes);
-    }
-    if (!r) {
-        XXH128_hash_t h = XXH3_128bits_digest(state);
-        snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
-    }
-    XXH3_freeState(state);
-    mem_free(piece);
     return r;
 }
 
@@ -63,12 +47,15 @@ Status shard_seal(int fd, const char *path, uint64_t image_offset, uint64_t imag
     if (fstat(fd, &st))
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
     ShardSeal s = {.file_bytes = (uint64_t)st.st_size, .image_offset = image_offset, .image_bytes = image_bytes};
-    TRY(hash_index(fd, path, &s, s.index_xxh3));
+    if (s.file_bytes - image_bytes > SHARD_INDEX_MOST)
+        return fail(ERR_USAGE, "%s: its samples take %" PRIu64 " bytes, at most %d are read; lower data.shard_samples", path, s.file_bytes - image_bytes,
+                    SHARD_INDEX_MOST);
+    uint8_t *index;
+    TRY(read_index(fd, path, &s, &index, s.index_xxh3));
+    mem_free(index);
     char block[SEAL_BYTES];
     render(block, &s);
-    if (pwrite(fd, block, sizeof block, 0) != (ssize_t)sizeof block)
-        return fail(ERR_IO, "%s: writing: %s", path, strerror(errno));
-    return OK;
+    return file_write_at(fd, path, block, sizeof block, 0);
 }
 
 /* Whatever the numbers, the block must be what we would write for them: every byte of it is checked. */
@@ -86,12 +73,14 @@ static bool parse(const char block[SEAL_BYTES], ShardSeal *s)
            s->image_offset <= s->file_bytes && s->image_bytes <= s->file_bytes - s->image_offset;
 }
 
-Status shard_check_seal(int fd, const char *path, bool all, ShardSeal *seal)
+Status shard_read_sealed(int fd, const char *path, ShardSeal *seal, uint8_t **index)
 {
     struct stat st;
-    char block[SEAL_BYTES] = {0};
+    char block[SEAL_BYTES] = {0}, found[33];
     if (fstat(fd, &st))
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return fail(ERR_DATA, "%s: not a shard made by prepare (not a file)", path);
     ssize_t n = pread(fd, block, sizeof block, 0);
     if (n < 0)
         return fail(ERR_IO, "%s: reading: %s", path, strerror(errno));
@@ -105,12 +94,14 @@ Status shard_check_seal(int fd, const char *path, bool all, ShardSeal *seal)
     if (seal->file_bytes != (uint64_t)st.st_size)
         return fail(ERR_DATA, "%s: damaged: %" PRIu64 " bytes, should be %" PRIu64 "; run prepare again", path, (uint64_t)st.st_size,
                     seal->file_bytes);
-    if (!all)
+    if (seal->file_bytes - seal->image_bytes > SHARD_INDEX_MOST)
+        return fail(ERR_DATA, "%s: has %" PRIu64 " bytes beside its images, more than prepare writes (%d)", path, seal->file_bytes - seal->image_bytes,
+                    SHARD_INDEX_MOST);
+    TRY(read_index(fd, path, seal, index, found));
+    if (!strcmp(found, seal->index_xxh3))
         return OK;
-    char found[33];
-    TRY(hash_index(fd, path, seal, found));
-    if (strcmp(found, seal->index_xxh3))
-        return fail(ERR_DATA, "%s: damaged: its index was changed after it was finished (checksum %s, should be %s); run prepare again", path,
-                    found, seal->index_xxh3);
-    return OK;
+    mem_free(*index);
+    *index = NULL;
+    return fail(ERR_DATA, "%s: damaged: its index was changed after it was finished (checksum %s, should be %s); run prepare again", path, found,
+                seal->index_xxh3);
 }

@@ -59,7 +59,7 @@ static Status check_alike(const Shard *first, const Shard *s, int64_t k, int64_t
     if (a->shard_index != k || a->shard_count != n)
         return fail(ERR_DATA, "%s: says that it is shard %" PRId64 " of %" PRId64 "; run prepare again", s->path, a->shard_index,
                     a->shard_count);
-    if (strcmp(a->config_sha256, b->config_sha256) || a->patches != b->patches)
+    if (strcmp(a->config_sha256, b->config_sha256) || a->patches != b->patches || s->n_ids != first->n_ids)
         return fail(ERR_DATA, "%s: was made from something else than %s; run prepare again", s->path, first->path);
     return OK;
 }
@@ -106,11 +106,14 @@ static Status check_refs(const ShardSet *set)
     return OK;
 }
 
-static Status open_all(ShardSet *s, const char *folder)
+static Status open_all(ShardSet *s, const char *folder, int64_t n_ids)
 {
     for (int64_t k = 0; k < s->n; k++) {
         TRY(open_one(&s->shards[k], folder, k, s->n));
         TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
+        if (n_ids && s->shards[k]->n_ids != n_ids)
+            return fail(ERR_DATA, "%s: was made for %" PRId64 " token ids, the run has %" PRId64 "; run prepare again", s->shards[k]->path,
+                        s->shards[k]->n_ids, n_ids);
         if (k >= file_room())
             shard_let_go(s->shards[k]);
         s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
@@ -119,7 +122,7 @@ static Status open_all(ShardSet *s, const char *folder)
     return check_refs(s);
 }
 
-Status shards_open(ShardSet *out, const char *folder, int32_t first_visual)
+Status shards_open(ShardSet *out, const char *folder, int32_t first_visual, int64_t n_ids)
 {
     *out = (ShardSet){0};
     int64_t n;
@@ -127,7 +130,7 @@ Status shards_open(ShardSet *out, const char *folder, int32_t first_visual)
     out->n = n;
     out->shards = mem_alloc((size_t)n * sizeof(Shard *));
     out->first = mem_alloc((size_t)(n + 1) * sizeof *out->first);
-    Status s = out->shards && out->first ? open_all(out, folder) : fail(ERR_NOMEM, "no memory for %" PRId64 " shards", n);
+    Status s = out->shards && out->first ? open_all(out, folder, n_ids) : fail(ERR_NOMEM, "no memory for %" PRId64 " shards", n);
     if (!s) {
         out->index.n = out->first[n];
         out->index.patches = (int32_t)out->shards[0]->attr.patches;

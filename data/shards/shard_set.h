@@ -11,14 +11,15 @@ typedef struct ShardSet {
     RecordIndex index;
 } ShardSet;
 /* All shards of one preparation must be there: shard-KKKKK-of-NNNNN.h5 for one N, alike in what they were made from, with every picture that they refer
- * to. first_visual: id of [IMG0]. */
-MUST_USE Status shards_open(ShardSet *out, const char *folder, int32_t first_visual);
+ * to. first_visual: id of [IMG0]. n_ids: token ids of the run (vocabulary and added tokens), which the shards must have been made for; 0: any. */
+MUST_USE Status shards_open(ShardSet *out, const char *folder, int32_t first_visual, int64_t n_ids);
 void shards_close(ShardSet *s);
 /* The shard of a row of the index, and which sample of it that is. */
 const Shard *shards_find(const ShardSet *s, uint32_t row, int64_t *sample);
 
 /* Another shard of the set that s belongs to, from the same folder. */
 MUST_USE Status shard_open_beside(Shard **out, const Shard *s, int64_t index);
+enum { SHARDS_MOST = 99999 }; /* of a set: their names have five digits */
 /* shard-KKKKK-of-NNNNN.h5 */
 void shard_file_name(char *out, size_t n, int64_t index, int64_t count);
 /* The numbers in a name that begins so. Returns what follows, NULL when it is no shard's name. */

@@ -14,6 +14,7 @@
 #include "data/formats/json_write.h"
 #include "data/pictures/image.h"
 #include "data/shards/shard_layout.h"
+#include "data/shards/shard_set.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 
@@ -58,11 +59,11 @@ const int N_SHARD_ARRAYS = sizeof SHARD_ARRAYS / sizeof *SHARD_ARRAYS;
 #define MANY (INT64_C(1) << 40)
 #define FIELD(name, member, least, most) {name, offsetof(ShardAttributes, member), sizeof ((ShardAttributes *)0)->member, least, most}
 const ShardField SHARD_INTS[] = {
-    FIELD("shard_index", shard_index, 0, UINT32_MAX - 1),
-    FIELD("shard_count", shard_count, 1, UINT32_MAX),
+    FIELD("shard_index", shard_index, 0, SHARDS_MOST - 1),
+    FIELD("shard_count", shard_count, 1, SHARDS_MOST),
     FIELD("n_samples", n_samples, 0, MANY),
     FIELD("n_images", n_images, 0, UINT32_MAX),
-    FIELD("n_tokens", n_tokens, 0, MANY),
+    FIELD("n_tokens", n_tokens, 0, SHARD_TOKENS_MOST),
     FIELD("n_refs", n_refs, 0, MANY),
     FIELD("n_visual_tokens", n_visual_tokens, 0, 1 << 20),
     FIELD("model_max_length", model_max_length, 1, INT32_MAX),
@@ -200,6 +201,9 @@ static Status write_index(const char *path, const Shard *s, const char *text, ui
 Status shard_write(const char *path, const Shard *s, const char *text, ShardImageBytes image_bytes, void *context)
 {
     uint64_t offset = 0;
+    if (s->attr.n_tokens > SHARD_TOKENS_MOST)
+        return fail(ERR_USAGE, "%s: its samples have %" PRId64 " tokens, at most %d are read; lower data.shard_samples", path, s->attr.n_tokens,
+                    SHARD_TOKENS_MOST);
     Status r = write_index(path, s, text, &offset);
     int fd = r ? -1 : open(path, O_RDWR | O_CLOEXEC);
     if (!r && fd < 0)

@@ -12,14 +12,14 @@ typedef Status (*ShardImageBytes)(void *context, int64_t i, uint8_t *buf);
 MUST_USE Status shard_write(const char *path, const Shard *s, const char *text, ShardImageBytes image_bytes, void *context);
 
 /* The seal: the first 512 bytes of the file, which HDF5 leaves to us. They hold our magic, the sizes, and a checksum of everything but the
- * image bytes (each image has its own), so that nothing damaged or foreign is ever given to the HDF5 library. */
-enum { SEAL_BYTES = 512 };
+ * image bytes (each image has its own). */
+enum { SEAL_BYTES = 512, SHARD_INDEX_MOST = 1 << 28 /* bytes of everything but the images: a reader takes them into memory */ };
 typedef struct ShardSeal {
     uint64_t file_bytes, image_offset, image_bytes;
     char index_xxh3[33]; /* of the bytes after the seal, image bytes left out */
 } ShardSeal;
 /* Computes and writes the seal of the open file; offset and size of the image bytes are given. */
 MUST_USE Status shard_seal(int fd, const char *path, uint64_t image_offset, uint64_t image_bytes);
-/* Reads it and checks magic and size; with `all`, also the checksum. */
-MUST_USE Status shard_check_seal(int fd, const char *path, bool all, ShardSeal *seal);
+/* Checks the seal and the checksum. *index: every byte of the file but those of the images, in their order; mem_free. */
+MUST_USE Status shard_read_sealed(int fd, const char *path, ShardSeal *seal, uint8_t **index);
 #endif

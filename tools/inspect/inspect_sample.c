@@ -81,12 +81,12 @@ static Status check_numbers(const InspectOptions *o, const Shard *s, int64_t *fi
 typedef struct Pictures {
     const Shard *s;
     int64_t first, n; /* references of the sample */
-    Shard **beside;   /* [n] opened for them; NULL where that is s itself, or not there */
+    Shard **beside;   /* [number of s] earlier shards that were opened for them; NULL: not needed, or not there */
 } Pictures;
 
 static const Shard *holder_of(const Pictures *p, int64_t k)
 {
-    return p->s->ref_shard[p->first + k] == p->s->attr.shard_index ? p->s : p->beside[k];
+    return p->s->ref_shard[p->first + k] == p->s->attr.shard_index ? p->s : p->beside[p->s->ref_shard[p->first + k]];
 }
 
 static bool is_asked_for(const InspectOptions *o, int64_t k) { return o->image < 0 || k == o->image; }
@@ -104,17 +104,17 @@ static Status open_picture(Pictures *p, int64_t k)
 {
     const uint64_t ref = (uint64_t)(p->first + k);
     if (!holder_of(p, k)) {
-        Status s = shard_open_beside(&p->beside[k], p->s, p->s->ref_shard[ref]);
+        Status s = shard_open_beside(&p->beside[p->s->ref_shard[ref]], p->s, p->s->ref_shard[ref]);
         if (s)
             return s == ERR_MISSING ? OK : s;
-        TRY(shard_check_ref(p->s, ref, p->beside[k]));
     }
+    TRY(shard_check_ref(p->s, ref, holder_of(p, k)));
     return check_picture(holder_of(p, k), p->s->ref_image[ref]);
 }
 
 static void close_pictures(Pictures *p)
 {
-    for (int64_t k = 0; k < p->n && p->beside; k++)
+    for (int64_t k = 0; k < p->s->attr.shard_index && p->beside; k++)
         shard_close(&p->beside[k]);
     mem_free(p->beside);
 }
@@ -123,8 +123,8 @@ static Status open_pictures(Pictures *p, const InspectOptions *o, const Shard *s
 {
     *p = (Pictures){.s = s};
     TRY(check_numbers(o, s, &p->first, &p->n));
-    p->beside = mem_alloc((size_t)p->n * sizeof *p->beside);
-    Status r = p->beside || !p->n ? OK : fail(ERR_NOMEM, "no memory for %" PRId64 " pictures", p->n);
+    p->beside = mem_alloc((size_t)s->attr.shard_index * sizeof *p->beside);
+    Status r = p->beside ? OK : fail(ERR_NOMEM, "no memory for the shards beside %s", s->path);
     for (int64_t k = 0; k < p->n && !r; k++)
         if (is_asked_for(o, k))
             r = open_picture(p, k);

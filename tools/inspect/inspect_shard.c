@@ -117,7 +117,7 @@ Status inspect_shard(const InspectOptions *o)
 Status inspect_shard_folder(const InspectOptions *o)
 {
     ShardSet set;
-    TRY(shards_open(&set, o->path, -1));
+    TRY(shards_open(&set, o->path, -1, 0));
     Status r = OK;
     if (o->sample >= 0) {
         InspectOptions one = *o;

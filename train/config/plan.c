@@ -55,6 +55,7 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .image_tokens_first = cfg->loss.image_tokens == IMAGE_TOKENS_FIRST,
         .image_tokens_none = cfg->loss.image_tokens == IMAGE_TOKENS_NONE,
         .first_visual_id = encoder_visual_id(&encoder, 0),
+        .n_ids = (int64_t)encoder.vocab_size + encoder_added_count(&encoder),
         .source_weight = weights,
         .n_sources = mixture->n_sources,
         .mixture_seed = mixture->seed,

@@ -102,7 +102,7 @@ TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
     static const uint32_t REFS[][2] = {{0, 0}, {0, 1}, {0, 2}, {0, 0}, {0, 0}, {0, 0}, {1, 0}, {0, 0}}; /* shard, image */
     ShardSet set;
     int64_t at = 0, ref = 0;
-    REQUIRE_OK(shards_open(&set, w.out, 1003));
+    REQUIRE_OK(shards_open(&set, w.out, 1003, 0));
     CHECK(set.n == 3 && set.index.n_images == 4);
     for (int k = 0; k < 3; k++) {
         const Shard *s = set.shards[k];

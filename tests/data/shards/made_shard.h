@@ -16,5 +16,6 @@ typedef struct MadeSample {
 /* Image i of the shard is a JPEG of 24x16 pixels in one colour, the same for the same number. record of sample k: first_record + k. */
 void made_shard(const char *path, const MadeSample *samples, int n, int n_images, int64_t index, int64_t count, int64_t first_record);
 #define MADE_IN(shard, image) (((shard) + 1u) << 16 | (image))
+#define MADE_ADDED "{\"[IMG0]\":1000,\"[IMG1]\":1001,\"[IMG2]\":1002,\"[IMG3]\":1003}"
 enum { MADE_VOCABULARY = 1000, MADE_VISUAL = 4, MADE_PATCHES = 4 };
 #endif

@@ -59,7 +59,7 @@ TEST(shard_comes_back_as_it_was_written)
     CHECK_INT(s->attr.n_tokens, 15);
     CHECK_INT(s->attr.vocab_size, MADE_VOCABULARY);
     CHECK_STR(s->attr.template_name, "v1");
-    CHECK_STR(s->attr.tok_added, "{\"[IMG0]\":1000}");
+    CHECK_STR(s->attr.tok_added, MADE_ADDED);
     CHECK_STR(s->attr.licenses, "[\"cc0\"]");
     CHECK(!memcmp(s->id, PICTURED, sizeof PICTURED) && !memcmp(s->id + 8, PLAIN, sizeof PLAIN));
     CHECK(s->ref_image[0] == 1 && s->ref_image[1] == 0 && s->record[1] == 41 && s->source[1] == 3 && s->weight[1] == 0.5f);
@@ -186,12 +186,15 @@ TEST(shard_of_somebody_else_is_refused)
 
 /* Somebody who knows the seal puts something foreign into a shard: change, seal again, open. */
 typedef void (*Tamper)(hid_t f);
+#define FOREIGN "; its seal is valid, so it was made like this: remove it and run prepare again"
 
 static Status open_tampered(const char *path, Tamper tamper)
 {
     ShardSeal seal;
     int fd = open(path, O_RDWR);
-    REQUIRE_OK(shard_check_seal(fd, path, true, &seal));
+    uint8_t *index;
+    REQUIRE_OK(shard_read_sealed(fd, path, &seal, &index));
+    mem_free(index);
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
     H5Pset_file_locking(fapl, 0, 1);
@@ -209,8 +212,18 @@ static Status open_tampered(const char *path, Tamper tamper)
     return r;
 }
 
+static long long image_bytes_of(const char *path)
+{
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, path));
+    long long n = (long long)s->image_off[s->attr.n_images];
+    shard_close(&s);
+    return n;
+}
+
 static void dataset(hid_t f, const char *name, hid_t type, hid_t dcpl)
 {
+    H5Pset_obj_track_times(dcpl, 0);
     hid_t space = H5Screate_simple(1, &(hsize_t){8}, NULL), d = H5Dcreate2(f, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
     REQUIRE(d >= 0);
     H5Dclose(d);
@@ -239,8 +252,9 @@ static void foreign_filter(hid_t f)
 
 static void variable_length(hid_t f)
 {
-    hid_t type = H5Tvlen_create(H5T_STD_I32LE);
-    dataset(f, "/tok/more", type, H5P_DEFAULT);
+    hid_t type = H5Tvlen_create(H5T_STD_I32LE), dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    dataset(f, "/tok/more", type, dcpl);
+    H5Pclose(dcpl);
     H5Tclose(type);
 }
 
@@ -264,11 +278,76 @@ static void no_finished(hid_t f) { H5Adelete(f, "finished"); }
 
 static void wrong_type(hid_t f)
 {
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
     H5Ldelete(f, "/ref/role", H5P_DEFAULT);
-    hid_t space = H5Screate_simple(1, &(hsize_t){2}, NULL);
-    hid_t d = H5Dcreate2(f, "/ref/role", H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    H5Dclose(d);
+    dataset(f, "/ref/role", H5T_STD_U16LE, dcpl);
+    H5Pclose(dcpl);
+}
+
+static void with_times(hid_t f)
+{
+    hid_t space = H5Screate_simple(1, &(hsize_t){8}, NULL);
+    H5Dclose(H5Dcreate2(f, "/tok/more", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Sclose(space);
+}
+
+/* An array that is like ours in everything but its name. */
+static void one_more(hid_t f)
+{
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(dcpl, 1, &(hsize_t){8});
+    H5Pset_fletcher32(dcpl);
+    dataset(f, "/tok/more", H5T_STD_U8LE, dcpl);
+    H5Pclose(dcpl);
+    hid_t d = H5Dopen2(f, "/tok/more", H5P_DEFAULT);
+    H5Dwrite(d, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, "12345678");
+    H5Dclose(d);
+}
+
+static void renamed(hid_t f) { H5Lmove(f, "/tok/mask", f, "/tok/MASK", H5P_DEFAULT, H5P_DEFAULT); }
+
+/* Groups in groups, a thousand of them. */
+static void nested(hid_t f)
+{
+    hid_t at = H5Gopen2(f, "/tok", H5P_DEFAULT), gcpl = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_obj_track_times(gcpl, 0);
+    for (int i = 0; i < 1000; i++) {
+        hid_t next = H5Gcreate2(at, "deeper", H5P_DEFAULT, gcpl, H5P_DEFAULT);
+        H5Gclose(at);
+        at = next;
+    }
+    H5Gclose(at);
+    H5Pclose(gcpl);
+}
+
+static void many_groups(hid_t f)
+{
+    for (int i = 0; i < 1000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "g%d", i);
+        H5Gclose(H5Gcreate2(f, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    }
+}
+
+static void attribute(hid_t f, const char *name, hid_t type)
+{
+    hid_t space = H5Screate(H5S_SCALAR), a;
+    H5Adelete(f, name);
+    a = H5Acreate2(f, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    REQUIRE(a >= 0 && H5Awrite(a, type, "x\033[2J") >= 0);
+    H5Aclose(a);
+    H5Sclose(space);
+}
+
+static void wide_attribute(hid_t f) { attribute(f, "n_samples", H5T_IEEE_F32LE); }
+
+static void controls_in_text(hid_t f)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, 6);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    attribute(f, "image_aspect_ratio", type);
+    H5Tclose(type);
 }
 
 static void absent_array(hid_t f) { H5Ldelete(f, "/tok/mask", H5P_DEFAULT); }
@@ -281,18 +360,25 @@ TEST(shard_with_something_foreign_inside_is_refused_by_name)
     } CASES[] = {
         {external_link, "/tok/more is a link to somewhere else; links are not followed"},
         {soft_link, "/tok/more is a link to somewhere else; links are not followed"},
-        {external_storage, "/tok/more keeps its data in another file; external storage is not read"},
-        {foreign_filter, "/tok/more uses filter 6; only shuffle, deflate and fletcher32 are read"},
-        {variable_length, "/tok/more holds neither numbers nor fixed-length text (variable-length types are not read)"},
-        {compact_layout, "/tok/more is neither contiguous nor chunked"},
-        {unfinished, "was not finished; run prepare again"},
+        {external_storage, "/tok/more is not an array that prepare writes"},
+        {foreign_filter, "/tok/more uses filters other than shuffle, deflate 4 and fletcher32"},
+        {variable_length, "/tok/more holds no numbers that prepare writes"},
+        {compact_layout, "/tok/more is neither contiguous nor chunked as prepare writes it"},
+        {with_times, "/tok/more is not an object that prepare writes"},
+        {one_more, "/tok/more is no array that prepare writes"},
+        {renamed, "/tok has something whose name prepare does not give"},
+        {nested, "/tok/deeper is not an array that prepare writes"},
+        {many_groups, "/ has an index of names that prepare does not write"},
+        {unfinished, "was not finished"},
         {no_finished, "has no attribute finished"},
+        {wide_attribute, "attribute n_samples is neither one i64 nor a text of fixed length"},
+        {controls_in_text, "attribute image_aspect_ratio is no text that ends with NUL"},
         {wrong_type, "/ref/role should hold u8"},
         {absent_array, "has no /tok/mask"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char wanted[512];
-        snprintf(wanted, sizeof wanted, "%s: %s", path_of("evil.h5"), CASES[i].says);
+        snprintf(wanted, sizeof wanted, "%s: %s" FOREIGN, path_of("evil.h5"), CASES[i].says);
         CHECK_FAILS(open_tampered(make("evil.h5"), CASES[i].tamper), ERR_DATA, wanted);
     }
 }
@@ -329,30 +415,35 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
         int64_t value;
         const char *says; /* after "PATH: " */
     } CASES[] = {
-        {"shard_index", 0, INT64_MAX, "attribute shard_index is 9223372036854775807, allowed are 0 to 4294967294"},
+        {"shard_index", 0, INT64_MAX, "attribute shard_index is 9223372036854775807, allowed are 0 to 99998"},
         {"shard_index", 0, 1, "says that it is shard 1 of 1"},
-        {"shard_count", 0, 0, "attribute shard_count is 0, allowed are 1 to 4294967295"},
+        {"shard_count", 0, 0, "attribute shard_count is 0, allowed are 1 to 99999"},
         {"n_samples", 0, INT64_MIN, "attribute n_samples is -9223372036854775808, allowed are 0 to 1099511627776"},
         {"n_samples", 0, 3, "/sample/uid has 2 rows, should have 3"},
-        {"n_refs", 0, 1 << 20, "announces 2 samples, 2 images, 1048576 references, 15 tokens in %lld bytes"},
-        {"n_tokens", 0, INT64_C(1) << 40, "announces 2 samples, 2 images, 2 references, 1099511627776 tokens in %lld bytes"},
+        {"n_refs", 0, 1 << 20, "announces 2 samples, 2 images, 1048576 references in %lld bytes"},
+        {"n_tokens", 0, INT64_C(1) << 40, "attribute n_tokens is 1099511627776, allowed are 0 to 134217728"},
         {"n_visual_tokens", 0, INT64_MAX, "attribute n_visual_tokens is 9223372036854775807, allowed are 0 to 1048576"},
         {"model_max_length", 0, 0, "attribute model_max_length is 0, allowed are 1 to 2147483647"},
         {"vocab_size", 0, INT64_MAX, "attribute vocab_size is 9223372036854775807, allowed are 1 to 1073741823"},
-        {"vocab_size", 0, 500, "/tok/id of sample 1 holds 1000"},
+        {"vocab_size", 0, 500, "attribute tok_added has 1000 where id 500 should follow"},
         {"patches", 0, INT64_MAX, "attribute patches is 9223372036854775807, allowed are 0 to 1048576"},
         {"patches", 0, 1 << 20, "sample 0 has 2 image tokens for 2 images, 2 trained tokens (n_train 2), length 2097158 (exp_len 14)"},
         {"/sample/tok_off", 0, 1, "/sample/tok_off runs from 1 to 15, should be 0 to 15"},
         {"/sample/tok_off", 1, 20, "/sample/tok_off falls at 1"},
         {"/sample/tok_off", 2, INT64_MAX, "/sample/tok_off runs from 0 to 9223372036854775807, should be 0 to 15"},
         {"/sample/img_off", 1, 3, "/sample/img_off falls at 1"},
-        {"/image/off", 1, INT64_MAX, "/image/off falls at 1"},
+        {"/image/off", 1, INT64_MAX, "/image/off rises by 9223372036854775807 at 0, at most 1073741824 are allowed"},
+        {"/image/off", 1, 1 << 20, "/image/off falls at 1"},
+        {"model_max_length", 0, 7, "/sample/tok_off rises by 8 at 0, at most 7 are allowed"},
+        {"model_max_length", 0, 13, "sample 0 has 14 tokens, model_max_length is 13"},
         {"/sample/task", 0, 3, "sample 0 has task 3, weight 1"},
         {"/sample/weight", 1, -1, "sample 1 has task 0, weight -1"},
         {"/sample/flags", 1, 1, "/sample/flags of sample 1 is 1, should be 0"},
         {"/sample/exp_len", 1, UINT32_MAX, "sample 1 has 0 image tokens for 0 images, 5 trained tokens (n_train 5), length 7 (exp_len 4294967295)"},
-        {"/tok/id", 8, 1007, "/tok/id of sample 1 holds 1007"},
-        {"/tok/id", 8, -1, "/tok/id of sample 1 holds -1"},
+        {"/tok/id", 8, 1004, "/tok/id of sample 1 holds 1004, ids are 0 to 1003"},
+        {"n_visual_tokens", 0, 0, "attribute tok_added has 4 tokens, n_visual_tokens is 0"},
+        {"/tok/id", 8, 1007, "/tok/id of sample 1 holds 1007, ids are 0 to 1003"},
+        {"/tok/id", 8, -1, "/tok/id of sample 1 holds -1, ids are 0 to 1003"},
         {"/tok/id", 8, ID_IMAGE, "/tok/mask of sample 1 is 0 for token -200"},
         {"/tok/mask", 2, 0, "/tok/mask of sample 0 is 0 for token -200"},
         {"/tok/mask", 8, 255, "/tok/mask of sample 1 is 255 for token 1"},
@@ -371,7 +462,8 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
         put.at = CASES[i].at;
         put.value = CASES[i].value;
         snprintf(format, sizeof format, "%s: %s", path, CASES[i].says);
-        snprintf(wanted, sizeof wanted, strstr(format, "%lld") ? "%.*s%lld bytes" : "%.*s", (int)strcspn(format, "%"), format, (long long)st.st_size);
+        snprintf(wanted, sizeof wanted, strstr(format, "%lld") ? "%.*s%lld bytes" FOREIGN : "%.*s" FOREIGN, (int)strcspn(format, "%"), format,
+                 (long long)st.st_size - image_bytes_of(path));
         CHECK_FAILS(open_tampered(path, *put.name == '/' ? put_number : put_attribute), ERR_DATA, wanted);
     }
 }
@@ -393,7 +485,7 @@ TEST(shard_refers_to_pictures_of_earlier_shards)
     char wanted[512], second[256];
     snprintf(second, sizeof second, "%s", path_of("shard-00001-of-00002.h5"));
     make_set();
-    REQUIRE_OK(shards_open(&set, test_dir(), 1000));
+    REQUIRE_OK(shards_open(&set, test_dir(), 1000, 0));
     CHECK(set.index.n == 3 && set.index.n_images == 4 && set.index.rows[2].images == 2);
     CHECK(set.shards[1]->ref_shard[0] == 0 && set.shards[1]->ref_shard[1] == 1);
     shards_close(&set);
@@ -405,15 +497,20 @@ TEST(shard_refers_to_pictures_of_earlier_shards)
 
     made_shard(path_of("shard-00000-of-00002.h5"), &SAMPLES[1], 1, 1, 0, 2, 0);
     snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which has 1 images", second);
-    CHECK_FAILS(shards_open(&set, test_dir(), 1000), ERR_DATA, wanted);
+    CHECK_FAILS(shards_open(&set, test_dir(), 1000, 0), ERR_DATA, wanted);
 
     make_set();
+    CHECK_OK(shards_open(&set, test_dir(), 1000, MADE_VOCABULARY + MADE_VISUAL));
+    shards_close(&set);
+    snprintf(wanted, sizeof wanted, "%s: was made for 1004 token ids, the run has 1003; run prepare again", path_of("shard-00000-of-00002.h5"));
+    CHECK_FAILS(shards_open(&set, test_dir(), 1000, MADE_VOCABULARY + MADE_VISUAL - 1), ERR_DATA, wanted);
+
     put.name = "/ref/crc32c";
     put.at = 0;
     put.value = 7;
     CHECK_OK(open_tampered(second, put_number)); /* what it should be, only the other shard knows */
     snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which is another picture; run prepare again", second);
-    CHECK_FAILS(shards_open(&set, test_dir(), 1000), ERR_DATA, wanted);
+    CHECK_FAILS(shards_open(&set, test_dir(), 1000, 0), ERR_DATA, wanted);
 }
 
 TEST(shard_of_the_older_layout_is_named)
