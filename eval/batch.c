@@ -19,7 +19,8 @@ enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
 /* What is being answered, and where to. */
 typedef struct BatchFile {
     const char *name;
-    char folder[PATH_MAX]; /* where relative paths start */
+    const char *image_root; /* what the pictures' paths may not leave, or NULL */
+    char folder[PATH_MAX];  /* where relative paths start without one */
     char where[4352];  /* the present row, for people: its line from 1, or in an array its number from 0 */
     int64_t good, bad; /* together: the number of the present row, from 0 */
     Answerer *answerer;
@@ -57,9 +58,9 @@ static Status add_image(BatchFile *b, BatchRow *r, const Json *path)
         return wrong(b, "\"image\"", path, "a path or a list of paths");
     if (r->n_images == MAX_IMAGES)
         return fail(ERR_DATA, "%s: more than %d images", b->where, MAX_IMAGES);
-    char full[8192];
-    snprintf(full, sizeof full, "%s%s%s", path->string[0] == '/' ? "" : b->folder, path->string[0] == '/' ? "" : "/", path->string);
-    char *copy = mem_strdup(full);
+    char full[PATH_MAX];
+    bool as_is = b->image_root || path->string[0] == '/';
+    char *copy = mem_strdup(as_is ? path->string : file_join(full, b->folder, path->string));
     if (!copy)
         return fail(ERR_NOMEM, "no memory for a path");
     r->images[r->n_images++] = copy;
@@ -180,7 +181,7 @@ static Status answer_object(BatchFile *b, const Json *object)
     Status s = read_row(b, &row, object);
     if (!s) {
         RecordTurn turn = {.human = true, .text = row.ask.bytes, .length = row.ask.n};
-        Question q = {.turns = &turn, .n_turns = 1, .images = (const char *const *)row.images, .n_images = row.n_images,
+        Question q = {.turns = &turn, .n_turns = 1, .image_root = b->image_root, .images = (const char *const *)row.images, .n_images = row.n_images,
                       .index = (uint64_t)(b->good + b->bad)};
         s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s", b->where);
     }
@@ -232,10 +233,8 @@ Status batch_answer(Answerer *a, const char *file, const char *image_root, const
 {
     bool standard = !strcmp(file, "-");
     char bad[PATH_MAX];
-    BatchFile b = {.name = standard ? "standard input" : file, .folder = ".", .answerer = a, .sampling = sampling, .bad_path = bad};
-    if (image_root)
-        snprintf(b.folder, sizeof b.folder, "%s", image_root);
-    else if (!standard)
+    BatchFile b = {.name = standard ? "standard input" : file, .image_root = image_root, .folder = ".", .answerer = a, .sampling = sampling, .bad_path = bad};
+    if (!standard)
         file_folder(b.folder, file);
     TRY_IN(file_make_folders(out_dir), "--out");
     Rows *in;

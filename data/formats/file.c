@@ -50,6 +50,16 @@ int64_t file_room(void)
     return files.rlim_cur > OTHERS ? (int64_t)files.rlim_cur - OTHERS : 0;
 }
 
+const char *file_kind(mode_t mode)
+{
+    return S_ISREG(mode)                      ? "a file"
+           : S_ISDIR(mode)                    ? "a folder"
+           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
+           : S_ISFIFO(mode)                   ? "a pipe"
+           : S_ISSOCK(mode)                   ? "a socket"
+                                              : "a link";
+}
+
 /* ---------------------------------------------------------------- reading */
 
 bool file_exists(const char *path)

@@ -28,6 +28,8 @@ const char *file_size_text(char *buf, size_t n, size_t n_bytes);
 
 /* How many files this process may hold open besides a few dozen that come and go, by its limit (ulimit -n). */
 int64_t file_room(void);
+/* What kind of thing a path names, as messages say it: "a folder", "a device", "a pipe", "a file", … mode: st_mode. */
+const char *file_kind(mode_t mode);
 
 /* ---- reading */
 bool file_exists(const char *path); /* also a link to nothing */

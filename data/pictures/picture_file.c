@@ -9,94 +9,98 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/beneath.h"
 #include "data/formats/crc32c.h"
+#include "data/formats/file.h"
 #include "data/formats/sha256.h"
 #include "kernels/base/arena.h"
 
 enum { LARGEST_FILE = 1 << 30, DHASH_WIDTH = 9, DHASH_HEIGHT = 8 };
 
 static const char *const ENDINGS[] = {"jpg", "jpeg", "png", "gif", "webp"};
+enum { N_ENDINGS = sizeof ENDINGS / sizeof *ENDINGS };
 
 /* ---------------------------------------------------------------- finding the file */
 
-/* By its text alone; a folder on the way that is a link is seen by below(). */
-static bool leaves_root(const char *path)
+/* The dot of an ending that pictures have, or the end of the path. */
+static char *known_ending(char *path)
 {
-    if (path[0] == '/')
-        return true;
-    int depth = 0;
-    for (const char *p = path; *p;) {
-        size_t n = strcspn(p, "/");
-        if (n == 2 && p[0] == '.' && p[1] == '.')
-            depth--;
-        else if (n && !(n == 1 && p[0] == '.'))
-            depth++;
-        if (depth < 0)
-            return true;
-        p += n + (p[n] == '/');
-    }
-    return false;
+    char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    for (size_t e = 0; dot && dot > (slash ? slash + 1 : path) && e < N_ENDINGS; e++)
+        if (!strcasecmp(dot + 1, ENDINGS[e]))
+            return dot;
+    return path + strlen(path);
 }
 
-/* The same name with each ending, in every mixture of cases; the first that exists is left in `full`. */
-static bool other_ending(char full[PATH_MAX], struct stat *st)
+static bool has_folder(const char *root, const char *path)
 {
-    char *slash = strrchr(full, '/'), *dot = strrchr(full, '.');
-    char *stem = dot && slash && dot > slash + 1 ? dot : full + strlen(full);
-    *slash = 0;
-    bool folder = !stat(full, st);
-    *slash = '/';
-    for (size_t e = 0; folder && e < sizeof ENDINGS / sizeof *ENDINGS; e++) {
+    char folder[PATH_MAX];
+    int fd = beneath_find(root, strchr(path, '/') ? file_folder(folder, path) : ".");
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* The same name with each ending, in every mixture of cases, in place of its own when that is one of them, else behind it: the first that is there. */
+static int find_other_ending(const char *root, const char *path)
+{
+    char other[PATH_MAX];
+    snprintf(other, sizeof other, "%s", path);
+    char *ending = known_ending(other);
+    if (strlen(path) >= sizeof other || !has_folder(root, path))
+        return -1;
+    for (size_t e = 0; e < N_ENDINGS; e++) {
         size_t n = strlen(ENDINGS[e]);
-        if ((size_t)(stem - full) + n + 2 > PATH_MAX)
-            return false;
+        if ((size_t)(ending - other) + n + 2 > sizeof other)
+            return -1;
         for (unsigned upper = 0; upper < 1u << n; upper++) {
-            *stem = '.';
+            *ending = '.';
             for (size_t i = 0; i <= n; i++)
-                stem[1 + i] = (char)(ENDINGS[e][i] - (upper >> i & 1 ? 'a' - 'A' : 0));
-            if (!stat(full, st))
-                return true;
+                ending[1 + i] = (char)(ENDINGS[e][i] - (upper >> i & 1 ? 'a' - 'A' : 0));
+            int fd = beneath_find(root, other);
+            if (fd >= 0)
+                return fd;
         }
     }
-    return false;
+    return -1;
 }
 
-/* The file's full name. 0, or the errno of what is in the way. */
-static int find(char full[PATH_MAX], struct stat *st, const char *root, const char *path)
+/* A descriptor that stands for the file (O_PATH), -1 with errno when there is none. root NULL: path is from anywhere and means what it says. */
+static int find(const char *root, const char *path, bool *renamed)
 {
-    if ((size_t)snprintf(full, PATH_MAX, "%s/%s", root, path) >= PATH_MAX)
-        return ENAMETOOLONG;
-    if (!stat(full, st))
-        return 0;
-    int cause = errno;
-    if (cause != ENOENT && cause != ENOTDIR)
-        return cause;
-    return other_ending(full, st) ? 0 : ENOENT;
+    int fd = root ? beneath_find(root, path) : open(path, O_PATH | O_CLOEXEC);
+    *renamed = false;
+    if (fd >= 0 || !root || (errno != ENOENT && errno != ENOTDIR))
+        return fd;
+    fd = find_other_ending(root, path);
+    *renamed = fd >= 0;
+    errno = ENOENT;
+    return fd;
 }
 
-static bool below(const char *full, const char *root)
+/* The name by which a descriptor of find() is opened: the very file that it stands for. */
+static const char *name_of(int found, char name[32])
 {
-    char real[PATH_MAX], real_root[PATH_MAX];
-    if (!realpath(full, real) || !realpath(root, real_root))
-        return false;
-    size_t n = strlen(real_root);
-    return !strncmp(real, real_root, n) && (real[n] == '/' || real[n] == 0 || n == 1);
+    snprintf(name, 32, "/proc/self/fd/%d", found);
+    return name;
 }
 
 static int64_t mtime_of(const struct stat *st) { return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec; }
 
 bool picture_unchanged(const PictureInfo *info, const char *root, const char *path)
 {
-    char full[PATH_MAX];
     struct stat st;
-    if (leaves_root(path))
-        return true;
-    if (find(full, &st, root, path))
-        return info->bytes < 0;
-    return info->bytes == st.st_size && info->mtime_ns == mtime_of(&st);
+    char name[32];
+    bool renamed;
+    int found = find(root, path, &renamed);
+    bool readable = found >= 0 && !fstat(found, &st) && !access(name_of(found, name), R_OK);
+    if (found >= 0)
+        close(found);
+    return readable ? info->bytes == st.st_size && info->mtime_ns == mtime_of(&st) : info->bytes < 0;
 }
 
 /* ---------------------------------------------------------------- reading it */
@@ -133,42 +137,88 @@ static ssize_t read_fully(int fd, uint8_t *out, size_t n)
     return (ssize_t)done;
 }
 
-static Status load_file(PictureInfo *info, PictureBuffer *buf, const char *full)
+static Status refuse_absent(PictureInfo *info, const char *root, const char *path, int error)
 {
-    int fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (error == EMFILE || error == ENFILE || error == ENOMEM) /* says nothing about the picture */
+        return fail(ERR_NOMEM, "%s: cannot be opened: %s", path, strerror(error));
+    if (error == EXDEV)
+        refuse(info, REJECT_OUTSIDE_ROOT, "%s the image root %s", beneath_way_out(root, path), root);
+    else if (root && error == ENOENT)
+        refuse(info, REJECT_MISSING, "there is no such file in %s, nor one with another picture ending", root);
+    else
+        refuse(info, REJECT_MISSING, "cannot be opened%s%s: %s", root ? " in " : "", root ? root : "", strerror(error));
+    return OK;
+}
+
+/* Opens it if it is a file, so that nothing happens to a device and nobody waits for a pipe. *fd is -1 when the info says why not. */
+static Status open_picture(int *fd, PictureInfo *info, const char *root, const char *path)
+{
     struct stat st;
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) /* says nothing about the picture */
-        return fail(ERR_NOMEM, "%s: cannot be opened: %s", full, strerror(errno));
-    if (fd < 0 || fstat(fd, &st)) {
-        refuse(info, REJECT_MISSING, "cannot be opened: %s", strerror(errno));
-        if (fd >= 0)
-            close(fd);
+    char name[32];
+    bool renamed;
+    *fd = -1;
+    *info = (PictureInfo){.bytes = -1};
+    int found = find(root, path, &renamed);
+    if (found < 0 || fstat(found, &st))
+        return refuse_absent(info, root, path, errno);
+    if (S_ISREG(st.st_mode))
+        *fd = open(name_of(found, name), O_RDONLY | O_CLOEXEC);
+    int error = errno;
+    close(found);
+    if (!S_ISREG(st.st_mode))
+        refuse(info, REJECT_MISSING, "is %s, expected a picture file", file_kind(st.st_mode));
+    else if (*fd < 0)
+        return refuse_absent(info, NULL, path, error);
+    else
+        *info = (PictureInfo){.bytes = st.st_size, .mtime_ns = mtime_of(&st), .renamed = renamed};
+    return OK;
+}
+
+static Status read_open_file(PictureInfo *info, PictureBuffer *buf, const char *path, int fd)
+{
+    if (info->bytes > LARGEST_FILE) {
+        refuse(info, REJECT_TOO_LARGE, "has %lld bytes, at most %d are read", (long long)info->bytes, LARGEST_FILE);
         return OK;
     }
-    Status s = OK;
-    errno = 0;
-    info->bytes = st.st_size;
-    info->mtime_ns = mtime_of(&st);
-    if (!S_ISREG(st.st_mode))
-        refuse(info, REJECT_MISSING, "is not a file");
-    else if (st.st_size > LARGEST_FILE)
-        refuse(info, REJECT_TOO_LARGE, "has %lld bytes, at most %d are read", (long long)st.st_size, LARGEST_FILE);
-    else {
-        buf->n = (size_t)st.st_size;
-        if (buf->n > buf->capacity) {
-            mem_free(buf->bytes);
-            buf->capacity = buf->n + buf->n / 2;
-            buf->bytes = mem_alloc(buf->capacity);
-        }
-        if (buf->n && !buf->bytes) {
-            buf->capacity = 0;
-            s = fail(ERR_NOMEM, "%s: no memory for %zu bytes", full, buf->n);
-        } else if (read_fully(fd, buf->bytes, buf->n) != (ssize_t)buf->n) {
-            refuse(info, REJECT_MISSING, "cannot be read: %s", errno ? strerror(errno) : "it became shorter meanwhile");
-        }
+    buf->n = (size_t)info->bytes;
+    if (buf->n > buf->capacity) {
+        mem_free(buf->bytes);
+        buf->capacity = buf->n + buf->n / 2;
+        buf->bytes = mem_alloc(buf->capacity);
     }
+    if (buf->n && !buf->bytes) {
+        buf->capacity = 0;
+        return fail(ERR_NOMEM, "%s: no memory for %zu bytes", path, buf->n);
+    }
+    errno = 0;
+    if (read_fully(fd, buf->bytes, buf->n) != (ssize_t)buf->n)
+        refuse(info, REJECT_MISSING, "cannot be read: %s", errno ? strerror(errno) : "it became shorter meanwhile");
+    return OK;
+}
+
+static Status load_file(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path)
+{
+    int fd;
+    TRY(open_picture(&fd, info, root, path));
+    if (fd < 0)
+        return OK;
+    Status s = read_open_file(info, buf, path, fd);
     close(fd);
     return s;
+}
+
+Status picture_load(PictureBuffer *buf, const char *root, const char *path)
+{
+    PictureInfo info;
+    if (!root && !strcmp(path, "-")) {
+        char *bytes;
+        picture_buffer_free(buf);
+        TRY(file_read(&bytes, &buf->n, path, LARGEST_FILE));
+        *buf = (PictureBuffer){(uint8_t *)bytes, buf->n, buf->n};
+        return OK;
+    }
+    TRY(load_file(&info, buf, root, path));
+    return info.reject ? fail(info.reject == REJECT_MISSING ? ERR_MISSING : ERR_DATA, "picture %s: %s", path, info.message) : OK;
 }
 
 /* ---------------------------------------------------------------- what it shows */
@@ -226,43 +276,18 @@ static Status look(PictureInfo *info, const PictureBuffer *buf)
 
 Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path)
 {
-    char full[PATH_MAX];
-    struct stat st;
-    memset(info, 0, sizeof *info);
-    info->bytes = -1;
-    if (leaves_root(path)) {
-        refuse(info, REJECT_OUTSIDE_ROOT, "leads out of the image root %s", root);
-        return OK;
-    }
-    int cause = find(full, &st, root, path);
-    if (cause == ENOENT) {
-        refuse(info, REJECT_MISSING, "there is no such file in %s, nor one with another picture ending", root);
-    } else if (cause) {
-        refuse(info, REJECT_MISSING, "cannot be opened in %s: %s", root, strerror(cause));
-    } else if (!below(full, root)) {
-        info->bytes = st.st_size;
-        info->mtime_ns = mtime_of(&st);
-        refuse(info, REJECT_OUTSIDE_ROOT, "is a link that leads out of the image root %s", root);
-    } else {
-        TRY(load_file(info, buf, full));
-        if (!info->reject)
-            return look(info, buf);
-    }
-    return OK;
+    TRY(load_file(info, buf, root, path));
+    return info->reject ? OK : look(info, buf);
 }
 
 Status picture_read(const PictureInfo *info, const char *root, const char *path, uint8_t *out)
 {
-    char full[PATH_MAX];
-    struct stat st;
-    int cause = find(full, &st, root, path);
-    int fd = cause ? -1 : open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    PictureInfo now;
+    int fd;
+    TRY(open_picture(&fd, &now, root, path));
     if (fd < 0)
-        return fail(ERR_DATA, "%s/%s disappeared while the shards were made: %s; run prepare again", root, path,
-                    strerror(cause ? cause : errno));
-    ssize_t n = st.st_size == info->bytes ? read_fully(fd, out, (size_t)info->bytes) : -1;
+        return fail(ERR_DATA, "%s/%s disappeared while the shards were made: %s; run prepare again", root, path, now.message);
+    bool same = now.bytes == info->bytes && now.mtime_ns == info->mtime_ns && read_fully(fd, out, (size_t)info->bytes) == info->bytes;
     close(fd);
-    if (n != info->bytes)
-        return fail(ERR_DATA, "%s/%s changed while the shards were made; run prepare again", root, path);
-    return OK;
+    return same ? OK : fail(ERR_DATA, "%s/%s changed while the shards were made; run prepare again", root, path);
 }

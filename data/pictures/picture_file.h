@@ -1,13 +1,13 @@
 /* picture_file.h: from the path in a row to a verified picture file.
  *
- * A path stays below its root: absolute ones, ".." and links that lead out are refused. When there is no such file, the same name with another
- * picture ending is taken (.jpg .jpeg .png .gif .webp in any case): data sets rename what they downloaded. */
+ * A path stays below its root (data/formats/beneath.h). When there is no such file, the same name with another picture ending is taken (.jpg .jpeg .png
+ * .gif .webp in any case): data sets rename what they downloaded. An ending of its own is replaced only when it is one of these. */
 #ifndef GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
 #define GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
 
 #include "data/pictures/image.h"
 
-enum { PICTURE_MESSAGE = 160 };
+enum { PICTURE_MESSAGE = 252 };
 
 /* What is known of a picture: a fixed-size record of a file, so that it is the same bytes for every process. */
 typedef struct PictureInfo {
@@ -16,7 +16,7 @@ typedef struct PictureInfo {
     uint64_t dhash;
     uint32_t crc32c;
     uint16_t width, height;
-    uint8_t format, orientation, reject, reserved;
+    uint8_t format, orientation, reject, renamed; /* renamed: found under another ending */
     char message[PICTURE_MESSAGE]; /* why it cannot be used */
 } PictureInfo;
 
@@ -27,11 +27,14 @@ typedef struct PictureBuffer {
 } PictureBuffer;
 void picture_buffer_free(PictureBuffer *b);
 
-/* Opens, reads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
+/* The bytes of a picture. root: it was named by a row, and lies below; NULL: by a person, who may mean any file and by "-" standard input. Whatever is
+ * no file (a device, a pipe, a folder) is refused without being opened. ERR_MISSING, or ERR_DATA when it lies outside or is too large. */
+MUST_USE Status picture_load(PictureBuffer *buf, const char *root, const char *path);
+/* Loads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
 MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path);
 /* Only whether the file is still the one that `info` was made from (size and time). */
 bool picture_unchanged(const PictureInfo *info, const char *root, const char *path);
-/* Reads exactly info->bytes bytes into out; ERR_DATA when the file has another size or is gone. */
+/* Reads exactly info->bytes bytes into out; ERR_DATA when the file changed or is gone. */
 MUST_USE Status picture_read(const PictureInfo *info, const char *root, const char *path, uint8_t *out);
 
 /* 64-bit difference hash: grey (Pillow's "L"), 9x8 bilinear, bit set where the right neighbour is brighter, first pixel highest. */

@@ -102,12 +102,13 @@ not JSON
 {"ask": "a", "image": "."}
 {"ask": "a"
 END
-for n in 12 13 14; do echo '{}'; done >> "$dir/prompts/bad.jsonl"
+for n in 12 13; do echo '{}'; done >> "$dir/prompts/bad.jsonl"
+echo '{"ask": "a", "image": "/dev/zero"}' >> "$dir/prompts/bad.jsonl"
 head -c 100 "$images/rgb.png" > "$dir/prompts/cut.png"
 for how in "" --dry-run; do
     expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/bad.jsonl" $how
     says "sample.prompts: 14 of its 14 lines cannot be used:"
-    says "bad.jsonl:1: picture $dir/prompts/gone.png: there is no such file"
+    says "bad.jsonl:1: picture $dir/prompts/gone.png: cannot be opened: No such file or directory"
     says "bad.jsonl:2: \"draw\": this version does not draw or edit pictures yet; only \"ask\" can be sampled"
     says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"
     says "bad.jsonl:4: \"seed\" is no key of a prompt; they are \"ask\" and \"image\""
@@ -116,7 +117,7 @@ for how in "" --dry-run; do
     says "bad.jsonl:7: \"ask\" is missing; it takes the text of a question"
     says "bad.jsonl:8: "
     says "bad.jsonl:9: picture $dir/prompts/cut.png: PNG: the file ends before the picture does"
-    says "bad.jsonl:10: $dir/prompts/.: is a folder, expected a file"
+    says "bad.jsonl:10: picture $dir/prompts/.: is a folder, expected a picture file"
     says "bad.jsonl:11:12: "
     says "and 2 more"
     [ ! -e "$dir/runs/r" ] || fail "a run with bad prompts has begun"

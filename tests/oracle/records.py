@@ -40,16 +40,20 @@ def _turns(raw):
     return [(who == "human", clean_text(text)) for who, text in turns]
 
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp")
+
+
 def _find(root, path):
-    """The file as named, or the same stem with another image extension."""
+    """The file as named, or the same stem with another image extension; what is no such extension belongs to the stem."""
     full = os.path.join(root, path)
     if os.path.exists(full):
         return full
-    stem = os.path.splitext(os.path.basename(full))[0]
+    stem, ending = os.path.splitext(os.path.basename(full))
+    stem += "" if ending.lower() in ENDINGS else ending
     folder = os.path.dirname(full)
     if os.path.isdir(folder):
         names = {n.lower(): n for n in sorted(os.listdir(folder), reverse=True)}
-        for ext in (".jpg", ".jpeg", ".png", ".gif", ".webp"):
+        for ext in ENDINGS:
             if (stem + ext).lower() in names:
                 return os.path.join(folder, names[(stem + ext).lower()])
     return None

@@ -6,6 +6,7 @@
 
 #include "data/text/encode.h"
 #include "data/formats/file.h"
+#include "data/pictures/picture_file.h"
 #include "kernels/base/philox.h"
 #include "kernels/base/utf8.h"
 #include "train/dist/device.h"
@@ -13,7 +14,6 @@
 
 /* Addresses only: pages are taken when an operator touches them. */
 static const size_t WORKSPACE_ADDRESSES = (size_t)1 << 36;
-enum { LARGEST_PICTURE = 1 << 30 }; /* bytes of a file */
 
 struct Answerer {
     Backend own;      /* where nothing is borrowed */
@@ -105,18 +105,17 @@ void answerer_close(Answerer **out)
     *out = NULL;
 }
 
-Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels)
+Status answer_picture(const Preprocessor *p, const char *root, const char *path, uint8_t *pixels)
 {
-    char *bytes;
-    size_t n;
+    PictureBuffer file = {0};
     Image image = {0};
     Reject reject;
-    TRY(file_read(&bytes, &n, path, LARGEST_PICTURE));
-    Status s = fail_context(image_decode(&image, (const uint8_t *)bytes, n, &reject), "picture %s", path);
+    TRY(picture_load(&file, root, path));
+    Status s = fail_context(image_decode(&image, file.bytes, file.n, &reject), "picture %s", file_name(path));
     if (!s)
-        s = fail_context(image_prepare(pixels, &image, &p->prep), "picture %s", path);
+        s = fail_context(image_prepare(pixels, &image, &p->prep), "picture %s", file_name(path));
     image_free(&image);
-    mem_free(bytes);
+    picture_buffer_free(&file);
     return s;
 }
 
@@ -132,7 +131,7 @@ static Status load_pictures(const Answerer *a, const Question *q, uint8_t **pixe
     if (!*pixels)
         return fail(ERR_NOMEM, "no memory for %d pictures", q->n_images);
     for (int i = 0; i < q->n_images; i++)
-        TRY(answer_picture(&a->preprocessor, q->images[i], *pixels + one * (size_t)i));
+        TRY(answer_picture(&a->preprocessor, q->image_root, q->images[i], *pixels + one * (size_t)i));
     return OK;
 }
 

@@ -34,6 +34,7 @@ typedef void (*AnswerSink)(void *user, const char *text, size_t n);
 typedef struct Question {
     const RecordTurn *turns;
     int n_turns;
+    const char *image_root;    /* rows named the pictures, which lie below it; NULL: they are what a person named */
     const char *const *images; /* paths */
     int n_images;
     const uint8_t *pixels; /* in place of the paths: what answer_picture gave for each, one behind the other */
@@ -41,8 +42,8 @@ typedef struct Question {
 } Question;
 MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n);
 
-/* Reads one picture as the model is to see it; pixels [height, width, 3]. */
-MUST_USE Status answer_picture(const Preprocessor *p, const char *path, uint8_t *pixels);
+/* Reads one picture as the model is to see it; pixels [height, width, 3]. root: as picture_load takes it. */
+MUST_USE Status answer_picture(const Preprocessor *p, const char *root, const char *path, uint8_t *pixels);
 
 /* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
 int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);

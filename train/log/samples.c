@@ -65,15 +65,14 @@ static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
         return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line, json_kind_name(image->kind));
     if (!r->preprocessor)
         return fail(ERR_DATA, "%s:%d: \"image\": this model has no vision tower (model.vision.path is null)", r->file, r->line);
-    if (!file_exists(picture_path(r->s, image->string, path)))
-        return fail(ERR_MISSING, "%s:%d: picture %s: there is no such file", r->file, r->line, path);
+    picture_path(r->s, image->string, path);
     const size_t n_bytes = (size_t)r->preprocessor->prep.height * (size_t)r->preprocessor->prep.width * 3;
     TRY(grow((void **)&p->images, p->n_images, sizeof *p->images));
     TRY(grow((void **)&p->pixels, p->n_images, n_bytes));
     p->images[p->n_images] = mem_strdup(image->string);
     if (!p->images[p->n_images++])
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
-    return fail_context(answer_picture(r->preprocessor, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file, r->line);
+    return fail_context(answer_picture(r->preprocessor, NULL, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file, r->line);
 }
 
 static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
