@@ -23,12 +23,24 @@ static Status gather(void *list, Status s)
     return OK;
 }
 
+/* What preparing the data reads: the sizes and settings of every part's folder, and the mixture. Ends with NULL. */
+static void list_data_keys(const char *keys[PARTS_MAX + 2])
+{
+    int n = 0;
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
+        if (part->path.name)
+            keys[n++] = part->path.name;
+    keys[n++] = "data.mixture";
+    keys[n] = NULL;
+}
+
 Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only)
 {
-    static const char *const DATA_KEYS[] = {"model.llm.path", "model.vision.path", "data.mixture", NULL};
+    const char *data_keys[PARTS_MAX + 2];
     Missing m = {0};
     *mixture = (Mixture){0};
-    TRY(gather(&m, config_check_paths(cfg, data_only ? DATA_KEYS : NULL)));
+    list_data_keys(data_keys);
+    TRY(gather(&m, config_check_paths(cfg, data_only ? data_keys : NULL)));
     TRY(parts_check_files(cfg, gather, &m));
     if (!cfg->data.mixture || file_exists(cfg->data.mixture)) {
         TRY(mixture_load(mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
