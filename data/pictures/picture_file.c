@@ -1,5 +1,4 @@
-/* picture_file.c: finds the file that a row's path means inside its source's folder and verifies it (picture_file.h). Called by prepare
- * and generate. */
+/* picture_file.c: finds the file that a row's path means inside its source's folder and verifies it (picture_file.h). Called by prepare. */
 #include "data/pictures/picture_file.h"
 
 #include <errno.h>
