@@ -212,8 +212,8 @@ static int run_here(const char *filter)
         if (whole->run && !strcmp(whole->name, filter))
             t = whole, second = NULL;
     if (!t || second) {
-        fprintf(stderr, t ? "--here runs one test; \"%s\" is in %s and in %s\n" : "--here: no test has \"%s\" in its file or name\n", filter, label,
-                other);
+        fprintf(stderr, t ? "--here runs one test; \"%s\" is in %s and in %s\n" : "--here: no test has \"%s\" in its file or name\n",
+                filter, label, other);
         return NOTHING_MATCHES;
     }
     if (t->run)

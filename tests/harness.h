@@ -74,8 +74,8 @@ __attribute__((noreturn)) void test_skip(const char *reason, ...) PRINTF_LIKE(1,
             test_failed(__FILE__, __LINE__, "%s is %lld, wanted %lld", #found, found_, wanted_);                       \
     } while (0)
 
-/* Defined by a test program that needs something of the machine: when it fails, no test runs, and the program says why in one line and ends with
- * the failure's exit code. Runs in a process of its own. */
+/* Defined by a test program that needs something of the machine: when it fails, no test runs, and the program says why in one line and ends
+ * with the failure's exit code. Runs in a process of its own. */
 MUST_USE Status test_machine(void);
 
 /* A fresh folder for this test, removed afterwards. The same path each time it is asked for within a test. */

@@ -19,15 +19,15 @@ typedef struct Json {
     JsonKind kind;
     bool boolean;
     int64_t integer;
-    double real;          /* also set for JSON_INT */
-    const char *string;   /* UTF-8, NUL-terminated; may hold \u0000 inside: see length. Lone surrogates become U+FFFD */
-    size_t length;        /* bytes of string; elements of an array or object */
-    struct Json *child;   /* first element or member */
-    struct Json *next;    /* next element or member */
-    const char *key;      /* of a member, else NULL */
-    int line, column;     /* where the value begins */
+    double real;        /* also set for JSON_INT */
+    const char *string; /* UTF-8, NUL-terminated; may hold \u0000 inside: see length. Lone surrogates become U+FFFD */
+    size_t length;      /* bytes of string; elements of an array or object */
+    struct Json *child; /* first element or member */
+    struct Json *next;  /* next element or member */
+    const char *key;    /* of a member, else NULL */
+    int line, column;   /* where the value begins */
     int key_line, key_column;
-    bool repeated;        /* json_read_settings only: an earlier member of the same object has this key */
+    bool repeated; /* json_read_settings only: an earlier member of the same object has this key */
 } Json;
 
 typedef struct JsonDoc JsonDoc;
@@ -45,7 +45,7 @@ void json_free(JsonDoc **d);
 int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates became U+FFFD */
 
 const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object */
-bool json_is_comment(const char *key);                      /* "$schema" or one that begins with "//": accepted and ignored in settings */
-const char *json_kind_name(JsonKind k);                     /* "a string", "an integer", … */
-const char *json_show(const Json *v, char *buf, size_t n);  /* what a value is, in short: "\"abc\"", "-1", "an object"; returns buf */
+bool json_is_comment(const char *key);                     /* "$schema" or one that begins with "//": accepted and ignored in settings */
+const char *json_kind_name(JsonKind k);                    /* "a string", "an integer", … */
+const char *json_show(const Json *v, char *buf, size_t n); /* what a value is, in short: "\"abc\"", "-1", "an object"; returns buf */
 #endif

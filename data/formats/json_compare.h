@@ -6,6 +6,7 @@
 
 /* path: "sources[0].name"; there, here: what stands in each, NULL where nothing does. */
 typedef Status (*JsonDifference)(void *arg, const char *path, const Json *there, const Json *here);
-/* Calls `found` for every value that differs, in the order of `here`; lists of other lengths differ as wholes. Ends with the first call that fails. */
+/* Calls `found` for every value that differs, in the order of `here`; lists of other lengths differ as wholes. Ends with the first call
+ * that fails. */
 MUST_USE Status json_compare(const Json *there, const Json *here, JsonDifference found, void *arg);
 #endif

@@ -13,7 +13,8 @@ static Status check_top(JsonFields *f, Status s)
     if (!s) {
         f->top = json_root(f->doc);
         if (f->top->kind != JSON_OBJECT)
-            s = fail(ERR_DATA, "%s:%d:%d: expected an object, found %s", f->file, f->top->line, f->top->column, json_kind_name(f->top->kind));
+            s = fail(ERR_DATA, "%s:%d:%d: expected an object, found %s", f->file, f->top->line, f->top->column,
+                     json_kind_name(f->top->kind));
     }
     if (s)
         fields_close(f);

@@ -1,5 +1,5 @@
-/* json_fields.h: reads the fields of a JSON document. The first mistake sticks, so a reader is a list of fields and asks for `status` at the end; messages are
- * "FILE:line:column: KEY is X, expected Y". An absent field and null are the same. */
+/* json_fields.h: reads the fields of a JSON document. The first mistake sticks, so a reader is a list of fields and asks for `status` at
+ * the end; messages are "FILE:line:column: KEY is X, expected Y". An absent field and null are the same. */
 #ifndef GENLLAVA_DATA_FORMATS_JSON_FIELDS_H
 #define GENLLAVA_DATA_FORMATS_JSON_FIELDS_H
 

@@ -1,6 +1,6 @@
-/* rows.h: the one reader of JSON lines: the rows of a file as pieces of text, one after the other. Data files and questions may be a JSON array
- * instead, whose rows are its elements. Memory is bounded by the longest row (16 MiB are allowed), never by the file. A byte order mark, blank lines and
- * blanks around a row are passed over. */
+/* rows.h: the one reader of JSON lines: the rows of a file as pieces of text, one after the other. Data files and questions may be a JSON
+ * array instead, whose rows are its elements. Memory is bounded by the longest row (16 MiB are allowed), never by the file. A byte order
+ * mark, blank lines and blanks around a row are passed over. */
 #ifndef GENLLAVA_DATA_FORMATS_ROWS_H
 #define GENLLAVA_DATA_FORMATS_ROWS_H
 
@@ -13,14 +13,15 @@
 typedef struct Row {
     const char *text; /* valid until the next call */
     size_t n;
-    int line, column; /* where it begins in the file */
-    bool element;       /* of an array, no line */
-    bool whole;         /* a newline follows: it is no line that is still being written, or was cut short */
-    int64_t end;        /* bytes of the file up to here, that newline included */
+    int line, column;  /* where it begins in the file */
+    bool element;      /* of an array, no line */
+    bool whole;        /* a newline follows: it is no line that is still being written, or was cut short */
+    int64_t end;       /* bytes of the file up to here, that newline included */
     const char *error; /* not NULL: no row could be cut out here, and why ("3:14: expected …"); the text is then empty */
 } Row;
 
-typedef enum RowsForm { ROWS_LINES, ROWS_LINES_OR_ARRAY } RowsForm; /* of the latter the first character says what the file is: '{' or '[' */
+/* of the latter the first character says what the file is: '{' or '[' */
+typedef enum RowsForm { ROWS_LINES, ROWS_LINES_OR_ARRAY } RowsForm;
 typedef struct Rows Rows;
 MUST_USE Status rows_open(Rows **out, const char *path, RowsForm form); /* "-": standard input */
 /* *end: no more. Damage is given as a row with an error; reading goes on after it where the next row can be found. */

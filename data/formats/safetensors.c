@@ -77,7 +77,8 @@ static Status read_shape(const StFile *f, StTensor *t, const Json *shape)
     if (!shape || shape->kind != JSON_ARRAY)
         return fail_tensor(f, t->name, "its shape is missing");
     if (shape->length > ST_MAX_DIMS)
-        return fail(ERR_DATA, "%s: tensor \"%.200s\": %zu dimensions, at most %d are supported", f->path, t->name, shape->length, ST_MAX_DIMS);
+        return fail(ERR_DATA, "%s: tensor \"%.200s\": %zu dimensions, at most %d are supported", f->path, t->name, shape->length,
+                    ST_MAX_DIMS);
     t->n_elems = 1;
     for (const Json *d = shape->child; d; d = d->next) {
         if (d->kind != JSON_INT || d->integer < 0)
@@ -99,8 +100,8 @@ static Status read_offsets(const StFile *f, StTensor *t, const Json *offsets)
     size_t from = (size_t)begin->integer, to = (size_t)begin->next->integer, room = f->size - f->data;
     char shape[160];
     if (to > room)
-        return fail(ERR_DATA, "%s: tensor \"%.200s\": its data ends at byte %zu of the buffer, which has %zu (is the file cut short?)", f->path,
-                    t->name, to, room);
+        return fail(ERR_DATA, "%s: tensor \"%.200s\": its data ends at byte %zu of the buffer, which has %zu (is the file cut short?)",
+                    f->path, t->name, to, room);
     if (to - from != t->n_bytes)
         return fail(ERR_DATA, "%s: tensor \"%.200s\": %s of %s takes %zu bytes, its data_offsets span %zu", f->path, t->name,
                     shape_text(shape, sizeof shape, t->shape, t->n_dims), dtype_name(t->type), t->n_bytes, to - from);
@@ -218,11 +219,12 @@ static Status parse_header(StFile *f)
     if (other && (!fits || f->map[LENGTH_BYTES] != '{'))
         return fail(ERR_DATA, "%s: not a safetensors file but %s", f->path, other);
     if (n > MAX_HEADER)
-        return fail(ERR_DATA, "%s: not a safetensors file: its first 8 bytes say that the header has %" PRIu64 " bytes, and 100000000 are allowed",
+        return fail(ERR_DATA,
+                    "%s: not a safetensors file: its first 8 bytes say that the header has %" PRIu64 " bytes, and 100000000 are allowed",
                     f->path, n);
     if (!fits)
-        return fail(ERR_DATA, "%s: its header should have %" PRIu64 " bytes, the file has %zu after the first 8 (is it cut short?)", f->path, n,
-                    f->size - LENGTH_BYTES);
+        return fail(ERR_DATA, "%s: its header should have %" PRIu64 " bytes, the file has %zu after the first 8 (is it cut short?)",
+                    f->path, n, f->size - LENGTH_BYTES);
     if (!n || f->map[LENGTH_BYTES] != '{')
         return fail(ERR_DATA, "%s: not a safetensors file: its header does not begin with '{'", f->path);
     char name[1024];
@@ -237,12 +239,14 @@ static Status map_file(StFile *f, int fd)
     if (fstat(fd, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", f->path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return fail(ERR_MISSING, "%s: is %s, expected a safetensors file", f->path, S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
+        return fail(ERR_MISSING, "%s: is %s, expected a safetensors file", f->path,
+                    S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
     if (st.st_size < LENGTH_BYTES)
         return fail(ERR_DATA, "%s: %lld bytes are too few for a safetensors file (is it cut short?)", f->path, (long long)st.st_size);
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED)
-        return fail(errno == ENOMEM ? ERR_NOMEM : ERR_IO, "%s: cannot be mapped: %s", f->path, errno == ENOMEM ? "no memory" : strerror(errno));
+        return fail(errno == ENOMEM ? ERR_NOMEM : ERR_IO, "%s: cannot be mapped: %s", f->path,
+                    errno == ENOMEM ? "no memory" : strerror(errno));
     f->map = map;
     f->size = (size_t)st.st_size;
     return OK;
@@ -274,7 +278,8 @@ static Status finish(SafeTensors *st)
     qsort(st->tensors, (size_t)st->n_tensors, sizeof *st->tensors, by_name);
     for (int i = 1; i < st->n_tensors; i++)
         if (!strcmp(st->tensors[i - 1].name, st->tensors[i].name))
-            return fail(ERR_DATA, "%s: tensor \"%.200s\" stands in %s too", st->tensors[i].file, st->tensors[i].name, st->tensors[i - 1].file);
+            return fail(ERR_DATA, "%s: tensor \"%.200s\" stands in %s too", st->tensors[i].file, st->tensors[i].name,
+                        st->tensors[i - 1].file);
     return OK;
 }
 
@@ -306,8 +311,8 @@ static Status check_map(const Json *map, const char *index)
             return fail(ERR_DATA, "%s:%d:%d: the file of tensor \"%.200s\" is %s, expected a string", index, m->line, m->column, m->key,
                         json_kind_name(m->kind));
         if (!m->length || strlen(m->string) != m->length || strchr(m->string, '/') || !strcmp(m->string, "..") || !strcmp(m->string, "."))
-            return fail(ERR_DATA, "%s:%d:%d: tensor \"%.200s\": \"%.200s\" is not the name of a file beside the index", index, m->line, m->column,
-                        m->key, m->string);
+            return fail(ERR_DATA, "%s:%d:%d: tensor \"%.200s\": \"%.200s\" is not the name of a file beside the index", index, m->line,
+                        m->column, m->key, m->string);
     }
     return OK;
 }
@@ -361,7 +366,8 @@ static Status open_index(SafeTensors *st, const char *folder, const char *index)
 
 static Status fail_no_weights(const char *folder, const char *stem)
 {
-    static const char *const PICKLES[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.bin", "consolidated.00.pth"};
+    static const char *const PICKLES[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.bin",
+                                          "consolidated.00.pth"};
     struct stat st;
     if (stat(folder, &st))
         return fail(ERR_MISSING, "%s: cannot be opened: %s", folder, strerror(errno));
@@ -370,8 +376,8 @@ static Status fail_no_weights(const char *folder, const char *stem)
     for (size_t i = 0; i < sizeof PICKLES / sizeof *PICKLES; i++) {
         char path[PATH_MAX];
         if (file_exists(file_join(path, folder, PICKLES[i])))
-            return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors", folder, stem,
-                        PICKLES[i]);
+            return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors", folder,
+                        stem, PICKLES[i]);
     }
     return fail(ERR_MISSING, "%s: neither %s.safetensors nor %s.safetensors.index.json in it", folder, stem, stem);
 }

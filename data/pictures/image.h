@@ -10,7 +10,8 @@
 #include "kernels/base/status.h"
 
 typedef enum ImageFormat { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_GIF, IMAGE_WEBP } ImageFormat;
-typedef enum ImageFilter { FILTER_NEAREST = 0, FILTER_LANCZOS = 1, FILTER_BILINEAR = 2, FILTER_BICUBIC = 3 } ImageFilter; /* Pillow's codes */
+/* Pillow's codes */
+typedef enum ImageFilter { FILTER_NEAREST = 0, FILTER_LANCZOS = 1, FILTER_BILINEAR = 2, FILTER_BICUBIC = 3 } ImageFilter;
 
 typedef struct Image {
     int32_t width, height;

@@ -7,15 +7,7 @@
 #include "data/pictures/image_codecs.h"
 #include "kernels/base/arena.h"
 
-enum {
-    SCREEN_BYTES = 13,
-    BLOCK_FRAME = ',',
-    BLOCK_EXTENSION = '!',
-    BLOCK_END = ';',
-    EXT_CONTROL = 0xf9,
-    FRAME_BYTES = 9,
-    NO_INDEX = -1
-};
+enum { SCREEN_BYTES = 13, BLOCK_FRAME = ',', BLOCK_EXTENSION = '!', BLOCK_END = ';', EXT_CONTROL = 0xf9, FRAME_BYTES = 9, NO_INDEX = -1 };
 
 /* What stands before the first frame's pixels. */
 typedef struct Layout {
@@ -153,8 +145,8 @@ static bool read_frame(uint8_t *rgb, const Layout *l, GifFileType *gif, uint8_t 
 
 static bool decode_all(uint8_t *rgb, const Layout *l, GifFileType *gif, uint8_t *line)
 {
-    if (!open_frame(gif) || gif->Image.Width != l->frame_width || gif->Image.Height != l->frame_height ||
-        gif->Image.Left != l->left || gif->Image.Top != l->top)
+    if (!open_frame(gif) || gif->Image.Width != l->frame_width || gif->Image.Height != l->frame_height || gif->Image.Left != l->left ||
+        gif->Image.Top != l->top)
         return false;
     uint8_t palette[256][3];
     load_palette(palette, gif);

@@ -243,7 +243,10 @@ static void encode_all(Encoder *e, const uint8_t *rgb, int32_t width, int32_t he
     jpeg_start_compress(jpeg, TRUE);
     while (jpeg->next_scanline < jpeg->image_height) {
         /* libjpeg's rows are not const, but it only reads them. */
-        union { const uint8_t *in; JSAMPROW out; } row = {rgb + (size_t)jpeg->next_scanline * (size_t)width * 3};
+        union {
+            const uint8_t *in;
+            JSAMPROW out;
+        } row = {rgb + (size_t)jpeg->next_scanline * (size_t)width * 3};
         jpeg_write_scanlines(jpeg, &row.out, 1);
     }
     jpeg_finish_compress(jpeg);

@@ -76,21 +76,23 @@ static void read_preprocessor(Preprocessor *p, JsonFields *f, const JsonFields *
     read_arithmetic(p, f);
     int64_t filter = fields_int(f, f->top, "resample", FILTER_BICUBIC, -INT64_MAX, INT64_MAX);
     if (filter < FILTER_NEAREST || filter > FILTER_BICUBIC)
-        fields_refuse(f, fields_get(f->top, "resample"), "resample", "is %lld, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 (bicubic)", (long long)filter);
+        fields_refuse(f, fields_get(f->top, "resample"), "resample", "is %lld, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 "
+                                                                     "(bicubic)", (long long)filter);
     p->prep.filter = (ImageFilter)filter;
     read_picture_size(p, f, "size");
     if (fields_bool(f, f->top, "do_center_crop", true)) /* CLIP's way; on a square it changes nothing */
         read_picture_size(p, f, "crop_size");
     if (!f->status && (p->prep.height != model || p->prep.width != model))
-        f->status = fail(ERR_DATA, "%s says pictures of %dx%d pixels, %s says image_size %d; they must agree", f->file, p->prep.width, p->prep.height,
-                         config->file, model);
+        f->status = fail(ERR_DATA, "%s says pictures of %dx%d pixels, %s says image_size %d; they must agree", f->file, p->prep.width,
+                         p->prep.height, config->file, model);
 }
 
 /* config.json of the tower alone, or of a whole model with the tower under vision_config. */
 static void read_config(Preprocessor *p, JsonFields *f)
 {
     const Json *nested = fields_object(f, f->top, "vision_config"), *tower = nested ? nested : f->top;
-    p->prep.width = p->prep.height = read_size(f, tower, "image_size", DEFAULT_IMAGE_SIZE); /* as transformers for a SigLIP config without these keys */
+    /* as transformers for a SigLIP config without these keys */
+    p->prep.width = p->prep.height = read_size(f, tower, "image_size", DEFAULT_IMAGE_SIZE);
     p->patch = read_size(f, tower, "patch_size", DEFAULT_PATCH_SIZE);
     if (p->patch > p->prep.height)
         fields_refuse(f, NULL, "patch_size", "%d is larger than image_size %d", p->patch, p->prep.height);
@@ -107,7 +109,8 @@ static Status read_beside(Preprocessor *p, const char *folder, const JsonFields 
 
 Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad)
 {
-    *p = (Preprocessor){.prep = {.pad = pad, .filter = FILTER_BICUBIC, .fill = {COLOURS / 2, COLOURS / 2, COLOURS / 2}}, .rescale = DEFAULT_RESCALE,
+    *p = (Preprocessor){.prep = {.pad = pad, .filter = FILTER_BICUBIC, .fill = {COLOURS / 2, COLOURS / 2, COLOURS / 2}},
+                        .rescale = DEFAULT_RESCALE,
                         .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}};
     JsonFields config;
     char path[PATH_MAX];
@@ -117,7 +120,8 @@ Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad)
     if (!s && file_exists(file_join(path, vision_folder, "preprocessor_config.json")))
         s = read_beside(p, vision_folder, &config);
     else if (!s)
-        log_info("%s is missing: pictures are prepared as SigLIP's are (bicubic to %dx%d, mean and std 0.5)", path, p->prep.width, p->prep.height);
+        log_info("%s is missing: pictures are prepared as SigLIP's are (bicubic to %dx%d, mean and std 0.5)", path, p->prep.width,
+                 p->prep.height);
     fields_close(&config);
     TRY(s);
     p->patches = p->prep.height / p->patch * (p->prep.width / p->patch);

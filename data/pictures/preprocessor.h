@@ -5,10 +5,10 @@
 #include "data/pictures/image.h"
 
 typedef struct Preprocessor {
-    ImagePrep prep;         /* size, filter, fill = int(mean·255); pad as the run's aspect says */
+    ImagePrep prep; /* size, filter, fill = int(mean·255); pad as the run's aspect says */
     double rescale, mean[3], std[3];
-    int32_t patch;          /* patch_size of the tower */
-    int32_t patches;        /* (height/patch)·(width/patch) */
+    int32_t patch;   /* patch_size of the tower */
+    int32_t patches; /* (height/patch)·(width/patch) */
 } Preprocessor;
 MUST_USE Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad);
 #endif

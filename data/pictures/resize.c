@@ -134,7 +134,7 @@ typedef struct Source {
     const Image *image;
     int32_t width, height, left, top; /* the canvas, and where the picture stands on it */
     uint8_t fill[3];
-    size_t reach;     /* bytes that may be read from the start of a row */
+    size_t reach;        /* bytes that may be read from the start of a row */
     uint8_t *scratch[2]; /* rows of `reach` bytes, for even and odd y */
     uint8_t *blank;      /* a row of fill, likewise */
 } Source;
@@ -211,7 +211,7 @@ static Status resize_nearest(uint8_t *dst, Source *s, int32_t width, int32_t hei
 typedef struct Pass {
     Source *source;
     ResizeAxis across, down;
-    bool has_across, has_down;   /* a side that keeps its size is not filtered */
+    bool has_across, has_down; /* a side that keeps its size is not filtered */
     const ResizeLoops *loops;
     size_t row_bytes, slot_bytes; /* of an output row; with slack */
     int32_t n_slots, ready;       /* rows up to `ready` have been filtered across; row y lies in slot y mod n_slots */

@@ -10,8 +10,8 @@
 
 enum {
     RESIZE_BITS = 22,
-    RESIZE_GROUP = 4,  /* taps come in multiples of this, superfluous ones have weight 0; as many outputs are made at once */
-    RESIZE_SLACK = 64  /* bytes behind a row that the loops may write */
+    RESIZE_GROUP = 4, /* taps come in multiples of this, superfluous ones have weight 0; as many outputs are made at once */
+    RESIZE_SLACK = 64 /* bytes behind a row that the loops may write */
 };
 
 /* One axis: output i is the sum over j < taps of in[first[i] + j] · weight[i·taps + j]. */
@@ -21,8 +21,8 @@ typedef struct ResizeAxis {
     int32_t *weight; /* [out, taps] */
     /* The same weights cut in two, weight = 256·high + low with low in 0 … 255, as 16-bit lanes: [out, taps]. */
     int16_t *high, *low;
-    bool narrow;   /* every weight fits the cut form (they always did; the wide form is there for the case that they do not) */
-    size_t reach;  /* bytes of a row of RGB that the loops may read from its start */
+    bool narrow;  /* every weight fits the cut form (they always did; the wide form is there for the case that they do not) */
+    size_t reach; /* bytes of a row of RGB that the loops may read from its start */
 } ResizeAxis;
 
 typedef struct ResizeLoops {

@@ -13,7 +13,8 @@
 static const char IMAGE_MARKER[] = "<image>", GEN_MARKER[] = "<gen>";
 enum { IMAGE_MARKER_BYTES = sizeof IMAGE_MARKER - 1, GEN_MARKER_BYTES = sizeof GEN_MARKER - 1 };
 
-/* Text since the last id that is not text, tokenised as one piece when the next one comes: SentencePiece puts its prefix before each piece. */
+/* Text since the last id that is not text, tokenised as one piece when the next one comes: SentencePiece puts its prefix before each
+ * piece. */
 typedef struct Encoder {
     EncodedSample *out;
     const EncoderOptions *o;
@@ -63,11 +64,11 @@ Status encoder_check(const EncoderOptions *o, const Tokenizer *tok, const char *
         return fail(ERR_DATA, "%s: %d pieces, but the language model's config.json says vocab_size %d: they do not belong together",
                     tokenizer_path, n, o->vocab_size);
     if (strstr(chat_format(o->chat)->human_open, INST) && tokenizer_control(tok, INST) >= 0)
-        return fail(ERR_DATA, "%s: %s is a token of its own here, as in Mistral 0.3, but the template writes it as text, as versions 0.1 and 0.2 do; take "
-                              "one of those as base model, or another data.template", tokenizer_path, INST);
+        return fail(ERR_DATA, "%s: %s is a token of its own here, as in Mistral 0.3, but the template writes it as text, as versions 0.1 "
+                              "and 0.2 do; take one of those as base model, or another data.template", tokenizer_path, INST);
     if (n < o->vocab_size)
-        log_info("%s: %d pieces, the language model's vocab_size is %d: added ids start at %d, those between stand for no text", tokenizer_path, n, o->vocab_size,
-                 o->vocab_size);
+        log_info("%s: %d pieces, the language model's vocab_size is %d: added ids start at %d, those between stand for no text",
+                 tokenizer_path, n, o->vocab_size, o->vocab_size);
     return OK;
 }
 
@@ -315,7 +316,8 @@ static bool check_turns(const EncoderOptions *o, const RecordTurn **turns, int *
     for (int i = 0; i < *n; i++) {
         if ((*turns)[i].human == (i % 2 == 0))
             continue;
-        snprintf(message, 256, "turn %d is from %s, expected %s", i + skipped, i % 2 ? "human again" : "gpt again", i % 2 ? "gpt" : "human");
+        snprintf(message, 256, "turn %d is from %s, expected %s", i + skipped, i % 2 ? "human again" : "gpt again",
+                 i % 2 ? "gpt" : "human");
         return false;
     }
     if (!*n)
@@ -373,8 +375,8 @@ static bool cut_plainly(EncodedSample *s, const EncoderOptions *o, char message[
     for (int64_t i = kept; i < s->n && !lost; i++)
         lost = s->mask[i] >> MASK_KIND_SHIFT == KIND_VISUAL ? "[IMG] tokens" : NULL;
     if (lost)
-        snprintf(message, 256, "%" PRId64 " tokens, data.max_tokens is %" PRId64 ", and the cut would go through %s", expanded(s, s->n, o->patches),
-                 o->max_tokens, lost);
+        snprintf(message, 256, "%" PRId64 " tokens, data.max_tokens is %" PRId64 ", and the cut would go through %s",
+                 expanded(s, s->n, o->patches), o->max_tokens, lost);
     s->n = kept;
     return !lost;
 }
@@ -419,7 +421,8 @@ static bool finish(EncodedSample *s, const EncoderOptions *o, const RecordTurn *
     return any_answer && s->n_trained;
 }
 
-Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const Record *rec, Reject *reject, char message[256])
+Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const Record *rec, Reject *reject,
+                     char message[256])
 {
     Encoder e = start(out, o, tok);
     const RecordTurn *turns = rec->turns;
@@ -449,19 +452,22 @@ Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenize
 
 /* ---------------------------------------------------------------- prompts */
 
-Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const RecordTurn *turns, int n_turns, int n_images, Task task)
+Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const RecordTurn *turns, int n_turns, int n_images,
+                     Task task)
 {
     Encoder e = start(out, o, tok);
     int markers = 0;
     for (int i = 0; i < n_turns; i++) {
         if (turns[i].human != (i % 2 == 0))
-            return fail(ERR_USAGE, "turn %d of the dialogue is from %s, expected %s", i, turns[i].human ? "human" : "gpt", i % 2 ? "gpt" : "human");
+            return fail(ERR_USAGE, "turn %d of the dialogue is from %s, expected %s", i, turns[i].human ? "human" : "gpt",
+                        i % 2 ? "gpt" : "human");
         markers += turns[i].human ? count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES) : 0;
     }
     if (n_turns % 2 == 0)
         return fail(ERR_USAGE, "the dialogue has no question at its end");
     if (markers && markers != n_images)
-        return fail(ERR_USAGE, "%d <image> marker%s in the questions, %d image%s given", markers, plural(markers), n_images, plural(n_images));
+        return fail(ERR_USAGE, "%d <image> marker%s in the questions, %d image%s given", markers, plural(markers), n_images,
+                    plural(n_images));
     int32_t task_id = n_images || task == TASK_GENERATE ? encoder_task_id(o, task) : -1;
     for (int i = 0; i < n_turns; i += 2) {
         int images = markers ? count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES) : i ? 0 : n_images;

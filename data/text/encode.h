@@ -9,11 +9,11 @@ typedef enum ChatTemplate { CHAT_MISTRAL_INSTRUCT, CHAT_V1, CHAT_LLAVA_LLAMA_2, 
 
 typedef struct EncoderOptions {
     ChatTemplate chat;
-    int32_t vocab_size;        /* V of the model's config.json: added ids start here */
+    int32_t vocab_size;             /* V of the model's config.json: added ids start here */
     const char *task_text[N_TASKS]; /* NULL: none */
-    int32_t n_visual;          /* N of [IMG0] … */
-    int64_t max_tokens;        /* of the expanded sample */
-    int32_t patches;           /* P: rows an image expands to; 0 without a vision tower */
+    int32_t n_visual;               /* N of [IMG0] … */
+    int64_t max_tokens;             /* of the expanded sample */
+    int32_t patches;                /* P: rows an image expands to; 0 without a vision tower */
 } EncoderOptions;
 
 /* Added ids: task tokens that are set (understand, generate, edit), then visual tokens. -1 when absent. */
@@ -23,8 +23,8 @@ int32_t encoder_added_count(const EncoderOptions *o);
 /* "[I2T]", "[IMG0]" …, k from 0 to encoder_added_count-1; buf holds [IMGk]. */
 const char *encoder_added_text(const EncoderOptions *o, int k, char *buf, size_t n);
 
-/* A vocabulary larger than the model's embedding, or with a token for what the template writes as text, is an error. A smaller one is said: vocabularies may
- * be padded. */
+/* A vocabulary larger than the model's embedding, or with a token for what the template writes as text, is an error. A smaller one is said:
+ * vocabularies may be padded. */
 MUST_USE Status encoder_check(const EncoderOptions *o, const Tokenizer *tok, const char *tokenizer_path);
 
 /* Unexpanded ids (ID_IMAGE at an image) and mask bytes; memory is the caller's struct's, reused between calls. */
@@ -32,13 +32,13 @@ typedef struct EncodedSample {
     int32_t *id;
     uint8_t *mask;
     int64_t n, capacity;
-    int32_t n_images;     /* input images kept, in order: the others stood in rounds that were cut */
-    int32_t n_runs;       /* runs of visual tokens kept, each the place of a target image */
+    int32_t n_images; /* input images kept, in order: the others stood in rounds that were cut */
+    int32_t n_runs;   /* runs of visual tokens kept, each the place of a target image */
     int32_t n_trained;
-    int64_t expanded;     /* n - n_images + n_images·P */
-    char *text;           /* scratch */
+    int64_t expanded; /* n - n_images + n_images·P */
+    char *text;       /* scratch */
     size_t text_capacity;
-    uint32_t *end;        /* scratch */
+    uint32_t *end; /* scratch */
 } EncodedSample;
 void encoded_free(EncodedSample *s);
 

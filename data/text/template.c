@@ -10,8 +10,8 @@ static const ChatFormat FORMATS[] = {
                                .answer_open = " ",
                                .answer_close = " "},
     [CHAT_V1] = {.name = "v1",
-                 .preamble = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-                             "and polite answers to the user's questions. ",
+                 .preamble = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+                             "detailed, and polite answers to the user's questions. ",
                  .human_open = "USER: ",
                  .system = "",
                  .human_close = " ASSISTANT:",
@@ -20,9 +20,9 @@ static const ChatFormat FORMATS[] = {
     [CHAT_LLAVA_LLAMA_2] = {.name = "llava_llama_2",
                             .preamble = "",
                             .human_open = "[INST] ",
-                            .system = "<<SYS>>\nYou are a helpful language and vision assistant. You are able to understand the visual content "
-                                      "that the user provides, and assist the user with a variety of tasks using natural language.\n"
-                                      "<</SYS>>\n\n",
+                            .system = "<<SYS>>\nYou are a helpful language and vision assistant. You are able to understand the visual "
+                                      "content that the user provides, and assist the user with a variety of tasks using natural "
+                                      "language.\n<</SYS>>\n\n",
                             .human_close = " [/INST]",
                             .answer_open = " ",
                             .answer_close = " ",

@@ -12,10 +12,10 @@ typedef struct ChatFormat {
     const char *name;
     const char *preamble; /* before the first round */
     const char *human_open;
-    const char *system;   /* before the first question, inside its round */
+    const char *system; /* before the first question, inside its round */
     const char *human_close, *answer_open, *answer_close;
-    bool bos_each_round;  /* else only at the very start */
-    bool pictures_only;   /* the question is dropped but for its pictures, and no EOS follows the answer */
+    bool bos_each_round; /* else only at the very start */
+    bool pictures_only;  /* the question is dropped but for its pictures, and no EOS follows the answer */
 } ChatFormat;
 
 const ChatFormat *chat_format(ChatTemplate t);

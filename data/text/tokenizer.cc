@@ -43,10 +43,10 @@ constexpr size_t LONGEST_WORD = 48, MOST_WORDS = 1 << 16; /* that are remembered
 struct Tokenizer {
     sentencepiece::SentencePieceProcessor sp;
     TokenizerInfo info;
-    std::vector<int16_t> byte; /* of byte pieces, else NOT_A_BYTE */
-    bool words_apart; /* no piece spans two words: each can be encoded by itself */
+    std::vector<int16_t> byte;                           /* of byte pieces, else NOT_A_BYTE */
+    bool words_apart;                                    /* no piece spans two words: each can be encoded by itself */
     mutable std::unordered_map<std::string, Word> words; /* encoded before */
-    mutable std::mutex lock; /* of words */
+    mutable std::mutex lock;                             /* of words */
 };
 
 namespace {
@@ -96,19 +96,15 @@ struct Message {
             return false;
         *field = tag >> 3;
         switch (tag & 7) {
-        case 0:
-            return varint(value);
-        case 1:
-            return skip(8);
+        case 0: return varint(value);
+        case 1: return skip(8);
         case 2:
             if (!varint(&n) || n > (uint64_t)(end - at))
                 return false;
             *bytes = Message{at, at + n};
             return skip(n);
-        case 5:
-            return skip(4);
-        default:
-            return false;
+        case 5: return skip(4);
+        default: return false;
         }
     }
 };
@@ -207,10 +203,11 @@ Status check_settings(const ModelSettings &s, const char *path)
     if (!s.byte_fallback)
         return fail(ERR_DATA, "%s: a BPE model without byte fallback, which is not supported (train it with byte_fallback=true)", path);
     if (s.character_map)
-        return fail(ERR_DATA, "%s: it normalises text (%.40s), which is not supported (train it with normalization_rule_name=identity)", path,
-                    s.normaliser.empty() ? "by its own rules" : s.normaliser.c_str());
+        return fail(ERR_DATA, "%s: it normalises text (%.40s), which is not supported (train it with normalization_rule_name=identity)",
+                    path, s.normaliser.empty() ? "by its own rules" : s.normaliser.c_str());
     if (s.collapses_spaces)
-        return fail(ERR_DATA, "%s: it collapses runs of spaces, which is not supported (train it with remove_extra_whitespaces=false)", path);
+        return fail(ERR_DATA, "%s: it collapses runs of spaces, which is not supported (train it with remove_extra_whitespaces=false)",
+                    path);
     if (!s.escapes_spaces || s.suffix_space)
         return fail(ERR_DATA, "%s: it does not write spaces as a mark before words, which is not supported", path);
     return OK;
@@ -265,8 +262,8 @@ bool encode_whole(const Tokenizer *t, const char *text, size_t n, Word *out)
     return true;
 }
 
-/* The same pieces from words that were met before. SentencePiece puts a mark before a text, so a word goes to it without the first of its spaces; the
- * first word of all has its mark from there too. */
+/* The same pieces from words that were met before. SentencePiece puts a mark before a text, so a word goes to it without the first of its
+ * spaces; the first word of all has its mark from there too. */
 bool encode_words(const Tokenizer *t, const char *text, size_t n, Word *out)
 {
     std::lock_guard<std::mutex> hold(t->lock);
@@ -398,7 +395,4 @@ int32_t tokenizer_control(const Tokenizer *t, const char *piece)
     return -1;
 }
 
-const char *tokenizer_piece(const Tokenizer *t, int32_t id)
-{
-    return id < 0 || id >= t->info.n_pieces ? "" : t->sp.IdToPiece(id).c_str();
-}
+const char *tokenizer_piece(const Tokenizer *t, int32_t id) { return id < 0 || id >= t->info.n_pieces ? "" : t->sp.IdToPiece(id).c_str(); }

@@ -1,5 +1,5 @@
-/* tokenizer.h: SentencePiece vocabularies (tokenizer.model), with byte offsets. Plain text only: control pieces are never produced from text;
- * added tokens are ids beyond the vocabulary that callers insert themselves. */
+/* tokenizer.h: SentencePiece vocabularies (tokenizer.model), with byte offsets. Plain text only: control pieces are never produced from
+ * text; added tokens are ids beyond the vocabulary that callers insert themselves. */
 #ifndef GENLLAVA_DATA_TEXT_TOKENIZER_H
 #define GENLLAVA_DATA_TEXT_TOKENIZER_H
 
@@ -24,10 +24,10 @@ MUST_USE Status tokenizer_open(Tokenizer **out, const char *path);
 void tokenizer_close(Tokenizer **t);
 const TokenizerInfo *tokenizer_info(const Tokenizer *t);
 
-/* Ids of text[0..n) (UTF-8; may contain NUL), no BOS; the dummy prefix of a non-empty segment has zero width. end[i] is the byte offset where
- * piece i ends in `text` (byte pieces of one character: all but the last end where it starts). Returns the number needed; writes at most
- * `cap` of them, so a caller grows and calls again. Negative: out of memory. Thread-safe. Where no piece spans two words, words that were met before
- * are remembered: the same ids in half the time. */
+/* Ids of text[0..n) (UTF-8; may contain NUL), no BOS; the dummy prefix of a non-empty segment has zero width. end[i] is the byte offset
+ * where piece i ends in `text` (byte pieces of one character: all but the last end where it starts). Returns the number needed; writes at
+ * most `cap` of them, so a caller grows and calls again. Negative: out of memory. Thread-safe. Where no piece spans two words, words that
+ * were met before are remembered: the same ids in half the time. */
 int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, uint32_t *end, int64_t cap);
 
 /* Text of ids: control and out-of-vocabulary ids skipped, ▁ to space, invalid UTF-8 to U+FFFD, one leading space dropped.

@@ -21,10 +21,7 @@ Status arena_create(Arena *a, size_t capacity)
 
 void arena_borrow(Arena *a, void *base, size_t capacity) { *a = (Arena){.base = base, .capacity = capacity}; }
 
-void arena_measure(Arena *a)
-{
-    *a = (Arena){.base = (char *)(uintptr_t)ARENA_ALIGN, .capacity = SIZE_MAX / 2, .measures = true};
-}
+void arena_measure(Arena *a) { *a = (Arena){.base = (char *)(uintptr_t)ARENA_ALIGN, .capacity = SIZE_MAX / 2, .measures = true}; }
 
 void arena_free(Arena *a)
 {

@@ -33,8 +33,8 @@ static inline ArenaMark arena_mark(const Arena *a) { return a->used; }
 static inline void arena_release(Arena *a, ArenaMark m) { a->used = m; }
 
 /* Host memory for modules that are not data/formats: the only door to malloc. All abort-free; NULL when exhausted. */
-void *mem_alloc(size_t n_bytes);                 /* zeroed */
-void *mem_grow(void *p, size_t n_bytes);         /* as realloc; the new part is not zeroed */
+void *mem_alloc(size_t n_bytes);         /* zeroed */
+void *mem_grow(void *p, size_t n_bytes); /* as realloc; the new part is not zeroed */
 char *mem_strdup(const char *s);
 void mem_free(void *p);
 

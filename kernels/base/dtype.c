@@ -35,10 +35,26 @@ static double load(const void *src, DType t, size_t i)
 {
     const char *p = (const char *)src + i * dtype_size(t); /* sources in files may be misaligned */
     switch (t) {
-    case F32: { float f; memcpy(&f, p, sizeof f); return f; }
-    case F64: { double d; memcpy(&d, p, sizeof d); return d; }
-    case BF16: { bf16 h; memcpy(&h, p, sizeof h); return bf16_to_f32(h); }
-    case F16: { uint16_t h; memcpy(&h, p, sizeof h); return f16_to_f32(h); }
+    case F32: {
+        float f;
+        memcpy(&f, p, sizeof f);
+        return f;
+    }
+    case F64: {
+        double d;
+        memcpy(&d, p, sizeof d);
+        return d;
+    }
+    case BF16: {
+        bf16 h;
+        memcpy(&h, p, sizeof h);
+        return bf16_to_f32(h);
+    }
+    case F16: {
+        uint16_t h;
+        memcpy(&h, p, sizeof h);
+        return f16_to_f32(h);
+    }
     default: assert(!"dtype_convert: not a floating type"); return 0;
     }
 }
@@ -53,9 +69,17 @@ void dtype_convert(void *dst, DType dst_type, const void *src, DType src_type, s
         double v = load(src, src_type, i);
         char *p = (char *)dst + i * dtype_size(dst_type);
         switch (dst_type) {
-        case F32: { float f = (float)v; memcpy(p, &f, sizeof f); break; }
+        case F32: {
+            float f = (float)v;
+            memcpy(p, &f, sizeof f);
+            break;
+        }
         case F64: memcpy(p, &v, sizeof v); break;
-        case BF16: { bf16 h = f32_to_bf16((float)v); memcpy(p, &h, sizeof h); break; }
+        case BF16: {
+            bf16 h = f32_to_bf16((float)v);
+            memcpy(p, &h, sizeof h);
+            break;
+        }
         default: assert(!"dtype_convert: not a floating type");
         }
     }

@@ -37,13 +37,13 @@ PHILOX_FN Philox4 philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2
 
 /* What a stream of numbers is for; part of the key, so streams never overlap. */
 typedef enum RandomPurpose {
-    RANDOM_ORDER = 1,   /* permutation of an epoch */
-    RANDOM_INIT,        /* weights; `a` = hash of the tensor's name */
-    RANDOM_DROPOUT,     /* a = step, b = site */
-    RANDOM_MIXTURE,     /* membership of fractional weights */
-    RANDOM_SAMPLING,    /* text generation */
-    RANDOM_NOISE,       /* diffusion noise, timestep, posterior, condition dropout */
-    RANDOM_SCENES       /* the picture world */
+    RANDOM_ORDER = 1, /* permutation of an epoch */
+    RANDOM_INIT,      /* weights; `a` = hash of the tensor's name */
+    RANDOM_DROPOUT,   /* a = step, b = site */
+    RANDOM_MIXTURE,   /* membership of fractional weights */
+    RANDOM_SAMPLING,  /* text generation */
+    RANDOM_NOISE,     /* diffusion noise, timestep, posterior, condition dropout */
+    RANDOM_SCENES     /* the picture world */
 } RandomPurpose;
 
 /* Key of one stream: SplitMix64 finaliser over (seed, purpose, a, b). */

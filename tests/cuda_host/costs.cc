@@ -44,7 +44,8 @@ Status line(void *arg, Op op, const char *what, const void *args)
     cuda_host_settle();
     CudaHostCounters c = cuda_host_counters();
     double read = share(c.bytes_read, cost.bytes_read), written = share(c.bytes_written, cost.bytes_written);
-    CHECK_MSG(read >= 1 && read <= most_read + 0.01, "%s %s: reads %llu bytes, %.2f of its cost", op_name(op), what, (unsigned long long)c.bytes_read, read);
+    CHECK_MSG(read >= 1 && read <= most_read + 0.01, "%s %s: reads %llu bytes, %.2f of its cost", op_name(op), what,
+              (unsigned long long)c.bytes_read, read);
     CHECK_MSG(written >= 1 && written <= most_written + 0.01, "%s %s: writes %llu bytes, %.2f of its cost", op_name(op), what,
               (unsigned long long)c.bytes_written, written);
     return OK;

@@ -1,4 +1,5 @@
-/* What kernels move: launches and bytes of global memory, counted by the emulation. A fused kernel that reads its input twice fails here, whatever it computes. */
+/* What kernels move: launches and bytes of global memory, counted by the emulation. A fused kernel that reads its input twice fails here,
+ * whatever it computes. */
 #include "tests/cuda_host/cuda_host.h"
 
 extern "C" {
@@ -44,20 +45,18 @@ struct Traffic {
 };
 
 /* What cost.h says of an operator, so that predictions made from it are about these kernels; `more`: reads beyond it. */
-Traffic traffic(const Cost &c, int64_t more = 0)
-{
-    return {1, (int64_t)c.bytes_read + more, (int64_t)c.bytes_written};
-}
+Traffic traffic(const Cost &c, int64_t more = 0) { return {1, (int64_t)c.bytes_read + more, (int64_t)c.bytes_written}; }
 
 /* Small things besides are allowed a tenth: row statistics and indices, which every thread of a block reads for itself. */
 void expect_traffic(const char *what, Traffic t)
 {
     CudaHostCounters c = cuda_host_counters();
-    CHECK_MSG(c.launches == t.launches, "%s: %llu launches, expected %llu", what, (unsigned long long)c.launches, (unsigned long long)t.launches);
+    CHECK_MSG(c.launches == t.launches, "%s: %llu launches, expected %llu", what, (unsigned long long)c.launches,
+              (unsigned long long)t.launches);
     CHECK_MSG((int64_t)c.bytes_read >= t.read && (double)c.bytes_read <= 1.1 * (double)t.read, "%s: %llu bytes read, expected %lld", what,
               (unsigned long long)c.bytes_read, (long long)t.read);
-    CHECK_MSG((int64_t)c.bytes_written >= t.written && (double)c.bytes_written <= 1.1 * (double)t.written, "%s: %llu bytes written, expected %lld",
-              what, (unsigned long long)c.bytes_written, (long long)t.written);
+    CHECK_MSG((int64_t)c.bytes_written >= t.written && (double)c.bytes_written <= 1.1 * (double)t.written,
+              "%s: %llu bytes written, expected %lld", what, (unsigned long long)c.bytes_written, (long long)t.written);
     cuda_host_clear();
 }
 
@@ -169,7 +168,8 @@ TEST(optimiser_is_one_pass_over_all_tensors)
     s.n = N, s.type = F32, s.x = a[1], s.out = r.take<double>(1);
     cost_sum_squares(&s, &cost);
     CHECK_OK(r.b.ops.sum_squares(&r.b.ctx, &s));
-    expect_traffic("sum_squares", {2, (int64_t)cost.bytes_read, 5 * (int64_t)sizeof(double)}); /* a partial sum for 2048 elements, and the total */
+    /* a partial sum for 2048 elements, and the total */
+    expect_traffic("sum_squares", {2, (int64_t)cost.bytes_read, 5 * (int64_t)sizeof(double)});
 }
 
 TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)
@@ -185,8 +185,17 @@ TEST(cross_entropy_reads_the_logits_twice_and_writes_them_once)
 /* What is dropped is nowhere: of the size of x only x itself is read, once for every adapter, and only dx is written. */
 TEST(adapters_with_dropout_read_x_once_each_and_write_no_copy_of_it)
 {
-    enum { ADAPTERS = 3, T = 128, IN = 256, RANK = 16, U = T * ADAPTERS * RANK * BF16_BYTES, A = ADAPTERS * RANK * IN * BF16_BYTES, X = T * IN * BF16_BYTES };
-    enum { TILE = 64, WIDE = 128, VECTOR = 16, PLACE = 2 * 4 }; /* PLACE: a row's position and item, read beside its vectors (from the cache) */
+    enum {
+        ADAPTERS = 3,
+        T = 128,
+        IN = 256,
+        RANK = 16,
+        U = T * ADAPTERS * RANK * BF16_BYTES,
+        A = ADAPTERS * RANK * IN * BF16_BYTES,
+        X = T * IN * BF16_BYTES
+    };
+    /* PLACE: a row's position and item, read beside its vectors (from the cache) */
+    enum { TILE = 64, WIDE = 128, VECTOR = 16, PLACE = 2 * 4 };
     Rig r;
     AdapterGroup g = {};
     g.rows = T, g.in = IN, g.ldu = ADAPTERS * RANK, g.n = ADAPTERS, g.act = g.a_type = BF16;
@@ -198,8 +207,8 @@ TEST(adapters_with_dropout_read_x_once_each_and_write_no_copy_of_it)
         CudaHostCounters c = cuda_host_counters();
         CHECK_MSG(c.launches == launches && c.bytes_read == read && c.bytes_written == written,
                   "%s: %llu launches, %llu bytes read, %llu written; expected %llu, %llu, %llu", what, (unsigned long long)c.launches,
-                  (unsigned long long)c.bytes_read, (unsigned long long)c.bytes_written, (unsigned long long)launches, (unsigned long long)read,
-                  (unsigned long long)written);
+                  (unsigned long long)c.bytes_read, (unsigned long long)c.bytes_written, (unsigned long long)launches,
+                  (unsigned long long)read, (unsigned long long)written);
         cuda_host_clear();
     };
     AdapterDown d = {};
@@ -233,7 +242,8 @@ TEST(attention_reads_tiles_once_a_block)
     REQUIRE_OK(r.b.upload(&r.b, device_cu, cu, sizeof cu));
     REQUIRE_OK(r.b.upload(&r.b, device_cu_text, cu_text, sizeof cu_text));
     AttentionFwd a = {};
-    a.n_segments = 1, a.rows_q = a.rows_k = a.max_q = a.max_k = T, a.heads = a.kv_heads = 1, a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
+    a.n_segments = 1, a.rows_q = a.rows_k = a.max_q = a.max_k = T, a.heads = a.kv_heads = 1,
+    a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
     a.act = BF16, a.scale = 0.125, a.cu_q = a.cu_k = device_cu;
     a.q = x[0], a.k = x[1], a.v = x[2], a.o = x[3];
     const int64_t matrix = T * WIDTH * BF16_BYTES;

@@ -34,7 +34,8 @@ const Offer *offer_of(const cublasLtMatmulAlgo_t *algo)
 }
 
 /* A and B of one type; f32 gives f32, bf16 either; the bias is of the result's type. */
-bool are_supported(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d)
+bool are_supported(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                   cublasLtMatrixLayout_t d)
 {
     bool result = c->type == d->type && (a->type == CUDA_R_16BF || d->type == CUDA_R_32F);
     return a->type == b->type && result && (desc->epilogue != CUBLASLT_EPILOGUE_BIAS || desc->bias_type == d->type);
@@ -62,7 +63,10 @@ float tf32(float x)
     return x;
 }
 
-float get(const void *p, cudaDataType_t type, int64_t i) { return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]); }
+float get(const void *p, cudaDataType_t type, int64_t i)
+{
+    return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]);
+}
 
 /* Everything by value: it runs when the stream gets there. */
 struct Product {
@@ -139,7 +143,8 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
     delete p;
     return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t a, const void *v, size_t n)
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t a, const void *v,
+                                                    size_t n)
 {
     void *where[] = {&p->workspace, &p->schemes, &p->align[0], &p->align[1], &p->align[2], &p->align[3]};
     if (n != (a == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? sizeof p->workspace : sizeof p->schemes))
@@ -188,9 +193,10 @@ static bool is_offered(const Offer &o, cublasLtMatmulPreference_t p, cudaDataTyp
     return aligned && (!o.scheme || (o.scheme & p->schemes)) && o.workspace <= p->workspace;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t p, int wanted,
-                                              cublasLtMatmulHeuristicResult_t *results, int *found)
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t *results,
+                                              int *found)
 {
     *found = 0;
     if (told_to("BROKEN"))
@@ -202,7 +208,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     for (int i = 0; i < N_OFFERS && *found < wanted; i++) {
         int at = told_to("REVERSED") ? N_OFFERS - 1 - i : i;
         if (is_offered(OFFERS[at], p, a->type) && (!told_to("ALIGNED") || OFFERS[at].alignment >= 16))
-            results[(*found)++] = {{{MAGIC, (uint64_t)at}}, OFFERS[at].workspace, OFFERS[at].broken ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS};
+            results[(*found)++] = {{{MAGIC, (uint64_t)at}}, OFFERS[at].workspace,
+                                   OFFERS[at].broken ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS};
     }
     return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
@@ -220,7 +227,8 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t de
     return result->state = CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t, void *v, size_t n, size_t *written)
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t, void *v,
+                                                    size_t n, size_t *written)
 {
     const Offer *o = offer_of(algo);
     if (!o || n != sizeof o->scheme)
@@ -230,7 +238,8 @@ cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoCapAttributes_t, void *v, size_t n, size_t *written)
+cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoCapAttributes_t, void *v, size_t n,
+                                                 size_t *written)
 {
     const Offer *o = offer_of(algo);
     uint64_t flags = o && o->tf32 ? CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32 : 0;
@@ -241,9 +250,10 @@ cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *alg
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la, const void *b,
-                              cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
-                              const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes, cudaStream_t stream)
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la,
+                              const void *b, cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d,
+                              cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes,
+                              cudaStream_t stream)
 {
     const Offer *o = offer_of(algo);
     bool ta = desc->transpose_a == CUBLAS_OP_T, tb = desc->transpose_b == CUBLAS_OP_T;
@@ -252,7 +262,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
         return CUBLAS_STATUS_INVALID_VALUE;
     if (o->broken || told_to("REFUSED") || !are_supported(desc, la, lb, lc, ld))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (!is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) || !is_aligned_to(o->alignment, c, *lc) || !is_aligned_to(o->alignment, d, *ld))
+    if (!is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) || !is_aligned_to(o->alignment, c, *lc) ||
+        !is_aligned_to(o->alignment, d, *ld))
         cuda_host_fault("a matmul whose algorithm was chosen for matrices of a larger alignment");
     if (desc->epilogue == CUBLASLT_EPILOGUE_BIAS && (uintptr_t)desc->bias % 16) /* not refused: the device's kernels read whole vectors */
         cuda_host_fault("a matmul's bias at an address that is not a multiple of 16");

@@ -1,5 +1,5 @@
-/* cublasLt.h: the few calls of cuBLASLt that the backend uses, over plain loops. Column-major, as the library, and as particular: it refuses what the library
- * refuses, and offers algorithms that a careless caller must not take. */
+/* cublasLt.h: the few calls of cuBLASLt that the backend uses, over plain loops. Column-major, as the library, and as particular: it
+ * refuses what the library refuses, and offers algorithms that a careless caller must not take. */
 #ifndef GENLLAVA_TESTS_CUDA_HOST_CUBLASLT_H
 #define GENLLAVA_TESTS_CUDA_HOST_CUBLASLT_H
 
@@ -49,16 +49,16 @@ typedef struct CublasLtHostDesc {
     cublasLtEpilogue_t epilogue;
     const void *bias;
     cudaDataType_t bias_type;
-} *cublasLtMatmulDesc_t;
+} * cublasLtMatmulDesc_t;
 typedef struct CublasLtHostLayout {
     cudaDataType_t type;
     uint64_t rows, cols;
     int64_t ld;
-} *cublasLtMatrixLayout_t;
+} * cublasLtMatrixLayout_t;
 typedef struct CublasLtHostPreference {
     size_t workspace;
     uint32_t schemes, align[4]; /* of A, B, C, D */
-} *cublasLtMatmulPreference_t;
+} * cublasLtMatmulPreference_t;
 typedef struct cublas_lt_host *cublasLtHandle_t;
 typedef struct cublasLtMatmulAlgo_t {
     uint64_t data[8];
@@ -74,24 +74,28 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *h);
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t h);
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p);
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p);
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t a, const void *v, size_t n);
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t a, const void *v,
+                                                    size_t n);
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t compute, cudaDataType_t scale);
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d);
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t a, const void *v, size_t n);
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType_t type, uint64_t rows, uint64_t cols, int64_t ld);
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l);
-/* CUDA_HOST_CUBLAS in the environment: REVERSED: in the other order of preference, as another release might; ALIGNED: only what takes addresses and rows of
- * 16 bytes; NONE: nothing; REFUSED: what cublasLtMatmul then does not do; BROKEN: fails; FULL: for want of memory. */
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t p, int wanted,
-                                              cublasLtMatmulHeuristicResult_t *results, int *found);
+/* CUDA_HOST_CUBLAS in the environment: REVERSED: in the other order of preference, as another release might; ALIGNED: only what takes
+ * addresses and rows of 16 bytes; NONE: nothing; REFUSED: what cublasLtMatmul then does not do; BROKEN: fails; FULL: for want of memory. */
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t *results,
+                                              int *found);
 cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                        cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algo,
                                        cublasLtMatmulHeuristicResult_t *result);
-cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t a, void *v, size_t n,
-                                                    size_t *written);
-cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoCapAttributes_t a, void *v, size_t n, size_t *written);
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la, const void *b,
-                              cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
-                              const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes, cudaStream_t stream);
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t a, void *v,
+                                                    size_t n, size_t *written);
+cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoCapAttributes_t a, void *v, size_t n,
+                                                 size_t *written);
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, const void *alpha, const void *a, cublasLtMatrixLayout_t la,
+                              const void *b, cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *d,
+                              cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes,
+                              cudaStream_t stream);
 #endif

@@ -181,11 +181,11 @@ void report_stuck(Block *b)
         }
     const uint3 *where = &b->fibers[0].info.block;
     if (b->at_barrier)
-        cuda_host_fault("%s, block (%u,%u,%u): %u of %zu threads wait at a barrier, %u have ended", b->name, where->x, where->y,
-                        where->z, b->at_barrier, b->fibers.size(), b->done);
+        cuda_host_fault("%s, block (%u,%u,%u): %u of %zu threads wait at a barrier, %u have ended", b->name, where->x, where->y, where->z,
+                        b->at_barrier, b->fibers.size(), b->done);
     else
-        cuda_host_fault("%s, block (%u,%u,%u): %u lanes wait in %s for lanes that never come", b->name, where->x, where->y, where->z,
-                        lanes, op);
+        cuda_host_fault("%s, block (%u,%u,%u): %u lanes wait in %s for lanes that never come", b->name, where->x, where->y, where->z, lanes,
+                        op);
 }
 
 void run_block(Block *b)
@@ -363,8 +363,8 @@ bool launch_is_legal(const char *name, dim3 grid, dim3 dim, size_t shared_bytes,
     if (n && n <= 1024 && whole_warps && grid.x && grid.x <= INT32_MAX && grid.y && grid.z && grid.y <= 65535 && grid.z <= 65535 &&
         shared_bytes <= std::max(allowed, always))
         return true;
-    cuda_host_fault("%s: launched with grid (%u,%u,%u), block (%u,%u,%u), %zu bytes of shared memory", name, grid.x, grid.y, grid.z,
-                    dim.x, dim.y, dim.z, shared_bytes);
+    cuda_host_fault("%s: launched with grid (%u,%u,%u), block (%u,%u,%u), %zu bytes of shared memory", name, grid.x, grid.y, grid.z, dim.x,
+                    dim.y, dim.z, shared_bytes);
     return false;
 }
 
@@ -398,7 +398,8 @@ void run_fibers(Block *b)
 
 } // namespace
 
-void cuda_host_launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, size_t allowed, bool flat, void (*body)(void *), void *arg)
+void cuda_host_launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, size_t allowed, bool flat, void (*body)(void *),
+                      void *arg)
 {
     counters.launches++;
     if (!launch_is_legal(name, grid, dim, shared_bytes, allowed, flat))

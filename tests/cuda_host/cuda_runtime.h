@@ -1,5 +1,5 @@
-/* cuda_runtime.h: the few names of the CUDA runtime and language that our .cu files use, over the host emulation. Found instead of the toolkit's
- * header of the same name when tests/cuda_host stands first in the include path. */
+/* cuda_runtime.h: the few names of the CUDA runtime and language that our .cu files use, over the host emulation. Found instead of the
+ * toolkit's header of the same name when tests/cuda_host stands first in the include path. */
 #ifndef GENLLAVA_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 #define GENLLAVA_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 
@@ -89,13 +89,16 @@ void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> w
 /* What cudaFuncSetAttribute allowed a kernel. */
 size_t cuda_host_allowed_shared(const void *kernel);
 cudaError_t cuda_host_allow_shared(const void *kernel, int n_bytes);
-template <class F> cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute, int n) { return cuda_host_allow_shared(reinterpret_cast<const void *>(kernel), n); }
+template <class F> cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute, int n)
+{
+    return cuda_host_allow_shared(reinterpret_cast<const void *>(kernel), n);
+}
 
 /* Arithmetic spelled as on the device. */
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned long long)a * b) >> 32); }
 
-/* y, the value of a function at x, beside the truth by up to `ulps`, as x will have it: the errors that CUDA's documentation allows its functions. 0 gives
- * what it should; so does everything unless cuda_host_errs. */
+/* y, the value of a function at x, beside the truth by up to `ulps`, as x will have it: the errors that CUDA's documentation allows its
+ * functions. 0 gives what it should; so does everything unless cuda_host_errs. */
 inline float cuda_host_off_by(float y, float x, int ulps)
 {
     uint32_t bits, hash;

@@ -6,8 +6,8 @@
 
 #include "kernels/ops/op.h"
 
-/* The sentence with which these arguments are refused, NULL when they are not. An operator that kernels/cuda lacks altogether (none today) would stand
- * here too. */
+/* The sentence with which these arguments are refused, NULL when they are not. An operator that kernels/cuda lacks altogether (none today)
+ * would stand here too. */
 static inline const char *cuda_lacks(Op op, const void *args)
 {
     enum { WIDEST_HEAD = 256 }; /* wider ones want another kernel than one warp a row */
@@ -18,8 +18,8 @@ static inline const char *cuda_lacks(Op op, const void *args)
                                                    : 0;
     if (head_dim <= WIDEST_HEAD)
         return NULL;
-    snprintf(sentence, sizeof sentence, "%s: the cuda backend has kernels for heads of at most %d, not of %lld; \"device\": \"cpu\" has", op_name(op),
-             (int)WIDEST_HEAD, (long long)head_dim);
+    snprintf(sentence, sizeof sentence, "%s: the cuda backend has kernels for heads of at most %d, not of %lld; \"device\": \"cpu\" has",
+             op_name(op), (int)WIDEST_HEAD, (long long)head_dim);
     return sentence;
 }
 #endif

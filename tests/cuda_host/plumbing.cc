@@ -1,4 +1,5 @@
-/* What surrounds the kernels: copies beside the computation, the algorithms of matmuls, errors. On streams that run late and in a random order. */
+/* What surrounds the kernels: copies beside the computation, the algorithms of matmuls, errors. On streams that run late and in a random
+ * order. */
 #include <cublasLt.h>
 
 #include <vector>
@@ -88,7 +89,8 @@ TEST(uploads_wait_for_nothing_and_keep_their_place_in_the_order)
         CHECK_INT(c.waits, 0);
         for (int round = 0; round < ROUNDS; round++) {
             REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats((size_t)(1 + round) * N), N * sizeof(float)));
-            CHECK_MSG(out[0] == (float)round && out[N - 1] == (float)round, "seed %d, round %d: %g … %g", (int)seed, round, (double)out[0], (double)out[N - 1]);
+            CHECK_MSG(out[0] == (float)round && out[N - 1] == (float)round, "seed %d, round %d: %g … %g", (int)seed, round, (double)out[0],
+                      (double)out[N - 1]);
         }
         c = cuda_host_counters();
         CHECK_INT(c.waits, (int)ROUNDS);
@@ -347,7 +349,8 @@ TEST(only_what_cublas_does_not_do_is_multiplied_without_it)
         a.m = a.n = a.k = a.lda = a.ldb = a.ldc = 8, a.alpha = 1;
         a.a = d.floats(0), a.b = d.floats(64), a.c = d.floats(128);
         CHECK_INT(d.b.ops.matmul(&d.b.ctx, &a), ERR_DEVICE);
-        CHECK_MSG(!strncmp(status_message(), "choosing an algorithm for a matmul: the device's memory is full, ", 65), "%s", status_message());
+        CHECK_MSG(!strncmp(status_message(), "choosing an algorithm for a matmul: the device's memory is full, ", 65), "%s",
+                  status_message());
     }
     unsetenv("CUDA_HOST_CUBLAS");
     log_set(LOG_WARN, false);
@@ -386,7 +389,8 @@ TEST(a_failed_kernel_is_named_as_well_as_can_be)
         if (!s)
             s = d.b.download(&d.b, out, d.floats(8), sizeof out);
         CHECK_INT(s, ERR_DEVICE);
-        CHECK_MSG(strstr(status_message(), "kernel map_kernel or an earlier one (") && strstr(status_message(), "an illegal memory access was encountered; found late"),
+        CHECK_MSG(strstr(status_message(), "kernel map_kernel or an earlier one (") &&
+                      strstr(status_message(), "an illegal memory access was encountered; found late"),
                   "%s", status_message());
     }
     REQUIRE(!setenv("CUDA_LAUNCH_BLOCKING", "1", 1));
@@ -423,7 +427,8 @@ TEST(memory_that_is_not_there_is_said_in_figures)
     cuda_host_memory_limit(cuda_host_memory_used() + THERE);
     CHECK_INT(d.b.mem_create(&d.b, WANTED, &more), ERR_DEVICE);
     CHECK_MSG(strstr(status_message(), "the device has 0.003 GB free of ") &&
-                  strstr(status_message(), ", and 0.005 GB more are needed: lower train.micro_tokens or set train.recompute to \"block\", or end what else uses"),
+                  strstr(status_message(), ", and 0.005 GB more are needed: lower train.micro_tokens or set train.recompute to \"block\", "
+                                           "or end what else uses"),
               "%s", status_message());
     CHECK_OK(d.b.mem_create(&d.b, THERE / 2, &more)); /* that one was not for ever */
     d.b.mem_destroy(&d.b, more);

@@ -1,8 +1,8 @@
 /* The emulated runtime: streams, events, copies, and what can go wrong with them.
  *
- * Work waits in its stream. Every call of the runtime runs a random number of pieces, of any stream whose next piece may run; only a wait makes sure of
- * one. So what relies on an order that no event or wait establishes meets, sooner or later, the other order. Memory of the host that is not pinned
- * is copied at once, with a wait where the real runtime waits.
+ * Work waits in its stream. Every call of the runtime runs a random number of pieces, of any stream whose next piece may run; only a wait
+ * makes sure of one. So what relies on an order that no event or wait establishes meets, sooner or later, the other order. Memory of the
+ * host that is not pinned is copied at once, with a wait where the real runtime waits.
  *
  * The environment makes a machine to order:
  *   CUDA_HOST_DRIVER=0            no driver (12020: 12.2) CUDA_HOST_CAPABILITY=7.5    an old device
@@ -252,7 +252,10 @@ cudaError_t cudaSetDevice(int device)
 }
 
 /* Shared memory that a block may have at most: A100 and Orin; other Ampere and Ada, RTX 50; Hopper and later data-centre devices. */
-static size_t shared_limit(int major, int minor) { return (size_t)(major == 8 ? minor == 0 || minor == 7 ? 163 : 99 : major == 12 ? 99 : 227) << 10; }
+static size_t shared_limit(int major, int minor)
+{
+    return (size_t)(major == 8 ? minor == 0 || minor == 7 ? 163 : 99 : major == 12 ? 99 : 227) << 10;
+}
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 {

@@ -12,8 +12,8 @@
 inline void sanitizer_forbid(const void *p, size_t n) { __asan_poison_memory_region(p, n); }
 inline void sanitizer_allow(const void *p, size_t n) { __asan_unpoison_memory_region(p, n); }
 
-/* The stack of a fiber, or of the scheduler, and the sanitizer's fake stack that belongs to it. `a.leave_for(&b)` is called on b's stack just before
- * switching to a; `b.arrive()` just after coming back to b. */
+/* The stack of a fiber, or of the scheduler, and the sanitizer's fake stack that belongs to it. `a.leave_for(&b)` is called on b's stack
+ * just before switching to a; `b.arrive()` just after coming back to b. */
 struct FiberSwitch {
     const void *bottom = nullptr;
     size_t size = 0;

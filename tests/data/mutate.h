@@ -18,21 +18,15 @@ static inline size_t mutate(char *text, size_t n, uint32_t round)
         Philox4 q = philox4x32(7, round, k + 1, 0, 0);
         size_t at = q.v[0] % n, span = 1 + q.v[2] % 16;
         switch (q.v[1] % 4) {
-        case 0:
-            text[at] = (char)(text[at] ^ 1 << (q.v[2] % 8));
-            break;
-        case 1:
-            text[at] = BYTES[q.v[2] % (sizeof BYTES - 1)];
-            break;
+        case 0: text[at] = (char)(text[at] ^ 1 << (q.v[2] % 8)); break;
+        case 1: text[at] = BYTES[q.v[2] % (sizeof BYTES - 1)]; break;
         case 2:
             if (span < n - at) {
                 memmove(text + at, text + at + span, n - at - span);
                 n -= span;
             }
             break;
-        default:
-            memmove(text + at + span, text + at, n - at);
-            n += span;
+        default: memmove(text + at + span, text + at, n - at); n += span;
         }
     }
     return n;

@@ -232,15 +232,19 @@ static void again(Backend *b, const char *name)
         REQUIRE_OK(b->upload(b, x[k], host[k], sizeof host[k]));
     for (int norm = 0; norm < 2; norm++) {
         if (norm) {
-            CHECK_OK(b->ops.rmsnorm_fwd(&b->ctx, &(RmsNormFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32, .eps = 1e-5, .x = x[0],
+            CHECK_OK(b->ops.rmsnorm_fwd(&b->ctx, &(RmsNormFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32,
+                                                               .eps = 1e-5, .x = x[0],
                                                                .w = x[1], .y = x[4], .rstd = x[3]}));
-            CHECK_OK(b->ops.rmsnorm_bwd(&b->ctx, &(RmsNormBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32, .x = x[0], .w = x[1],
+            CHECK_OK(b->ops.rmsnorm_bwd(&b->ctx, &(RmsNormBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32,
+                                                               .x = x[0], .w = x[1],
                                                                .rstd = x[3], .dy = x[2], .dx = x[2], .y = x[5]}));
         } else {
-            CHECK_OK(b->ops.swiglu_fwd(&b->ctx, &(SwigluFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS, .act = F32,
+            CHECK_OK(b->ops.swiglu_fwd(&b->ctx, &(SwigluFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
+                                                             .act = F32,
                                                              .g = x[0], .u = x[1], .y = x[4]}));
             CHECK_OK(b->ops.swiglu_bwd(&b->ctx, &(SwigluBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
-                                                             .lddg = AGAIN_COLS, .lddu = AGAIN_COLS, .act = F32, .g = x[0], .u = x[1], .dy = x[2],
+                                                             .lddg = AGAIN_COLS, .lddu = AGAIN_COLS, .act = F32, .g = x[0], .u = x[1],
+                                                                     .dy = x[2],
                                                              .dg = x[0], .du = x[1], .y = x[5]}));
         }
         for (int k = 0; k < 2; k++)
@@ -262,7 +266,8 @@ TEST(ref_swiglu_is_the_formula_and_its_derivative)
     SwigluFwd fwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .act = F64, .g = g, .u = u, .y = y};
     REQUIRE_OK(ref.ops.swiglu_fwd(&ref.ctx, &fwd));
     CHECK_NEAR(y[5], g[5] / (1 + exp(-g[5])) * u[5], 1e-16);
-    SwigluBwd bwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .lddg = 4, .lddu = 4, .act = F64, .g = g, .u = u, .dy = dy, .dg = dg, .du = du};
+    SwigluBwd bwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .lddg = 4, .lddu = 4, .act = F64, .g = g, .u = u, .dy = dy, .dg = dg,
+                     .du = du};
     REQUIRE_OK(ref.ops.swiglu_bwd(&ref.ctx, &bwd));
     Forward f = {&ref, OP_swiglu_fwd, &fwd, y, dy, N};
     CHECK_GRADIENT(&f, g, dg, N);

@@ -53,15 +53,18 @@ static AdapterGroup group(const AdapterCase *k)
 {
     AdapterGroup g = {.rows = k->rows, .in = k->in, .n = ADAPTERS_MAX, .act = k->act, .a_type = k->a_type};
     for (int i = 0; i < ADAPTERS_MAX; i++)
-        g.part[i] = (Adapter){.r = k->r[i], .p = k->p[i], .key = 0x123456789abcdef0 + (uint64_t)i, .scale = 0.5 + i, .accumulate = k->accumulate != (i == 1)};
+        g.part[i] = (Adapter){.r = k->r[i], .p = k->p[i], .key = 0x123456789abcdef0 + (uint64_t)i, .scale = 0.5 + i,
+                              .accumulate = k->accumulate != (i == 1)};
     g.ldu = adapter_columns(&g) + k->pad;
     return g;
 }
 
 static void places(Comparison *c, AdapterGroup *g)
 {
-    compare_array(c, (Array){.name = "row_pos", .slot = &g->row_pos, .type = I32, .cols = g->rows, .data = compare_indices(c, g->rows, position, NULL)});
-    compare_array(c, (Array){.name = "row_item", .slot = &g->row_item, .type = I32, .cols = g->rows, .data = compare_indices(c, g->rows, item, NULL)});
+    compare_array(c, (Array){.name = "row_pos", .slot = &g->row_pos, .type = I32, .cols = g->rows,
+                             .data = compare_indices(c, g->rows, position, NULL)});
+    compare_array(c, (Array){.name = "row_item", .slot = &g->row_item, .type = I32, .cols = g->rows,
+                             .data = compare_indices(c, g->rows, item, NULL)});
 }
 
 static void matrices(Comparison *c, AdapterGroup *g)
@@ -69,7 +72,8 @@ static void matrices(Comparison *c, AdapterGroup *g)
     static const char *const NAME[] = {"a_0", "a_1", "a_2", "a_3"};
     for (int i = 0; i < g->n; i++)
         if (g->part[i].r)
-            compare_array(c, (Array){.name = NAME[i], .slot = &g->part[i].a, .type = g->a_type, .rows = g->part[i].r, .cols = g->in, .pattern = UNIFORM});
+            compare_array(c, (Array){.name = NAME[i], .slot = &g->part[i].a, .type = g->a_type, .rows = g->part[i].r, .cols = g->in,
+                                     .pattern = UNIFORM});
 }
 
 #define ROWS_OF(columns) .type = k->act, .rows = k->rows, .cols = (columns), .empty = k->rows == 0
@@ -103,7 +107,8 @@ KERNEL_TEST(adapter_down_grad, CASES, down_grad_case)
 static void down_bwd_case(Comparison *c, const void *row)
 {
     const AdapterCase *k = row;
-    AdapterDownBwd *a = compare_args(c, &(AdapterDownBwd){.g = group(k), .lddx = k->pad ? k->in + k->pad : 0, .accumulate = k->accumulate}, sizeof *a);
+    AdapterDownBwd *a = compare_args(c, &(AdapterDownBwd){.g = group(k), .lddx = k->pad ? k->in + k->pad : 0, .accumulate = k->accumulate},
+                                     sizeof *a);
     places(c, &a->g);
     matrices(c, &a->g);
     IN(du, ROWS_OF(adapter_columns(&a->g)), .ld = a->g.ldu, .pattern = UNIFORM);
@@ -119,7 +124,8 @@ enum { ROWS = 5, IN_COLS = 19, R0 = 3, R1 = 2, R = R0 + R1 };
 static AdapterGroup two(const double *a0, const double *a1, const int32_t *pos, const int32_t *items)
 {
     return (AdapterGroup){.rows = ROWS, .in = IN_COLS, .ldu = R, .n = 2, .act = F64, .a_type = F64, .row_pos = pos, .row_item = items,
-                          .part = {{.r = R0, .p = 0.4, .key = 3, .scale = 2, .a = a0}, {.r = R1, .p = 0.2, .key = 4, .scale = 0.5, .a = a1}}};
+                          .part = {{.r = R0, .p = 0.4, .key = 3, .scale = 2, .a = a0},
+                                   {.r = R1, .p = 0.2, .key = 4, .scale = 0.5, .a = a1}}};
 }
 
 TEST(ref_adapters_are_the_formula_and_its_derivative)
@@ -132,7 +138,8 @@ TEST(ref_adapters_are_the_formula_and_its_derivative)
     AdapterDown fwd = {.g = two(a0, a1, pos, items), .ldx = IN_COLS, .x = x, .u = u};
     REQUIRE_OK(ref.ops.adapter_down(&ref.ctx, &fwd));
     double dropped[ROWS * IN_COLS], sum = 0; /* the same by way of dropout */
-    REQUIRE_OK(ref.ops.dropout(&ref.ctx, &(Dropout){.rows = ROWS, .cols = IN_COLS, .act = F64, .p = 0.2, .key = 4, .row_pos = pos, .row_item = items, .x = x,
+    REQUIRE_OK(ref.ops.dropout(&ref.ctx, &(Dropout){.rows = ROWS, .cols = IN_COLS, .act = F64, .p = 0.2, .key = 4, .row_pos = pos,
+                                                    .row_item = items, .x = x,
                                                     .y = dropped}));
     for (int c = 0; c < IN_COLS; c++)
         sum += dropped[3 * IN_COLS + c] * a1[IN_COLS + c];

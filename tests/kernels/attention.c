@@ -54,7 +54,8 @@ static const AttentionCase ATTENTION_CASES[] = {
     { 3, 3,  72,  0, 0, false, false, BF16, 2, {49, 16},                   UNIFORM, 1, "bf16, width 72, full"},
     { 2, 1, 128,  0, 0, true,  false, BF16, 1, {129},                      UNIFORM, 1, "bf16, width 128"},
     { 2, 1,  32,  0, 0, true,  false, BF16, 1, {70},                       UNIFORM, 20, "bf16, one key takes all"},
-    { 4, 2,  64,  0, 8, true,  false, BF16, 2, {130, 70},                  UNIFORM, 1, "bf16, width 64, past two tiles, strides of whole vectors"},
+    { 4, 2,  64,  0, 8, true,  false, BF16, 2, {130, 70},                  UNIFORM, 1,
+     "bf16, width 64, past two tiles, strides of whole vectors"},
     { 1, 1,  64, 64, 0, true,  false, BF16, 1, {200},                      UNIFORM, 1, "bf16, a window of a tile"},
     { 2, 1,  96, 37, 8, true,  false, BF16, 2, {131, 1},                   UNIFORM, 1, "bf16, width 96, window across tiles"},
     { 2, 1,  80,  0, 8, false, false, BF16, 1, {77},                       UNIFORM, 1, "bf16, width 80, full"},
@@ -128,7 +129,8 @@ static int64_t longest(const int64_t *lengths, int64_t n_segments)
 
 static AttentionCase without_mask(const CrossCase *x)
 {
-    AttentionCase k = {.heads = x->heads, .kv_heads = x->kv_heads, .head_dim = x->head_dim, .pad = x->pad, .no_lse = x->no_lse, .act = x->act,
+    AttentionCase k = {.heads = x->heads, .kv_heads = x->kv_heads, .head_dim = x->head_dim, .pad = x->pad, .no_lse = x->no_lse,
+                       .act = x->act,
                        .n_segments = x->n_segments, .pattern = UNIFORM, .scale = 1, .why = x->why};
     memcpy(k.lengths, x->queries, sizeof k.lengths);
     return k;
@@ -151,9 +153,11 @@ static AttentionFwd forward_shape(const AttentionCase *k, const int64_t *keys)
 {
     const int64_t *of_keys = keys ? keys : k->lengths;
     int64_t q_width = k->heads * k->head_dim, kv_width = k->kv_heads * k->head_dim;
-    return (AttentionFwd){.n_segments = k->n_segments, .rows_q = offset(k->n_segments, k->lengths), .rows_k = offset(k->n_segments, of_keys),
+    return (AttentionFwd){.n_segments = k->n_segments, .rows_q = offset(k->n_segments, k->lengths),
+                          .rows_k = offset(k->n_segments, of_keys),
                           .max_q = longest(k->lengths, k->n_segments), .max_k = longest(of_keys, k->n_segments), .heads = k->heads,
-                          .kv_heads = k->kv_heads, .head_dim = k->head_dim, .window = k->window, .ldq = q_width + k->pad, .ldk = kv_width + 2 * k->pad,
+                          .kv_heads = k->kv_heads, .head_dim = k->head_dim, .window = k->window, .ldq = q_width + k->pad,
+                                  .ldk = kv_width + 2 * k->pad,
                           .ldv = kv_width + k->pad, .ldo = q_width + 3 * k->pad, .causal = k->causal, .act = k->act,
                           .scale = 1 / sqrt((double)k->head_dim)};
 }
@@ -185,9 +189,12 @@ static void backward_case(Comparison *c, const AttentionCase *k, const int64_t *
 {
     int64_t q_width = k->heads * k->head_dim, kv_width = k->kv_heads * k->head_dim;
     AttentionFwd f = forward_shape(k, keys);
-    AttentionBwd args = {.n_segments = f.n_segments, .rows_q = f.rows_q, .rows_k = f.rows_k, .max_q = f.max_q, .max_k = f.max_k, .heads = f.heads,
-                         .kv_heads = f.kv_heads, .head_dim = f.head_dim, .window = f.window, .ldq = f.ldq, .ldk = f.ldk, .ldv = f.ldv, .ldo = f.ldo,
-                         .lddo = q_width + 2 * k->pad, .lddq = q_width + k->pad, .lddk = kv_width + 3 * k->pad, .lddv = kv_width + 4 * k->pad,
+    AttentionBwd args = {.n_segments = f.n_segments, .rows_q = f.rows_q, .rows_k = f.rows_k, .max_q = f.max_q, .max_k = f.max_k,
+                         .heads = f.heads,
+                         .kv_heads = f.kv_heads, .head_dim = f.head_dim, .window = f.window, .ldq = f.ldq, .ldk = f.ldk, .ldv = f.ldv,
+                                 .ldo = f.ldo,
+                         .lddo = q_width + 2 * k->pad, .lddq = q_width + k->pad, .lddk = kv_width + 3 * k->pad,
+                                 .lddv = kv_width + 4 * k->pad,
                          .causal = f.causal, .act = f.act, .scale = f.scale};
     AttentionBwd *a = compare_args(c, &args, sizeof args);
     SEGMENTS(a, keys);
@@ -212,8 +219,8 @@ static void backward_case(Comparison *c, const AttentionCase *k, const int64_t *
         OUT(dq, MATRIX(a->rows_q, k->heads, a->lddq), .floor = cancelled);
     if (wanted == ONLY_Q)
         return;
-    /* P and dS rounded to bf16: a term is off by up to 2^-9 of itself, a row whose terms cancel by more of what is left. Measured beyond the rule
-     * on tensor cores: 4.5e-3 of the row's largest in dk, 9.4e-4 in dv. */
+    /* P and dS rounded to bf16: a term is off by up to 2^-9 of itself, a row whose terms cancel by more of what is left. Measured beyond
+     * the rule on tensor cores: 4.5e-3 of the row's largest in dk, 9.4e-4 in dv. */
     bool tiles = k->act == BF16 && k->head_dim % 8 == 0;
     OUT(dk, MATRIX(a->rows_k, k->kv_heads, a->lddk), .floor = cancelled, .slack = tiles ? 5e-3 : 0);
     OUT(dv, MATRIX(a->rows_k, k->kv_heads, a->lddv), .slack = tiles ? 1e-3 : 0);
@@ -301,8 +308,10 @@ enum { N_MASKS = sizeof MASKS / sizeof *MASKS };
 static AttentionFwd small_forward(const Mask *m)
 {
     static double o[T * HEADS * DIM], lse[HEADS * T];
-    return (AttentionFwd){.n_segments = 3, .rows_q = T, .rows_k = T, .heads = HEADS, .kv_heads = KV, .head_dim = DIM, .window = m->window, .max_q = 5,
-                          .max_k = 5, .ldq = HEADS * DIM, .ldk = KV * DIM, .ldv = KV * DIM, .ldo = HEADS * DIM, .causal = m->causal, .act = F64,
+    return (AttentionFwd){.n_segments = 3, .rows_q = T, .rows_k = T, .heads = HEADS, .kv_heads = KV, .head_dim = DIM, .window = m->window,
+                          .max_q = 5,
+                          .max_k = 5, .ldq = HEADS * DIM, .ldk = KV * DIM, .ldv = KV * DIM, .ldo = HEADS * DIM, .causal = m->causal,
+                                  .act = F64,
                           .scale = 0.7, .cu_q = CU, .cu_k = m->cross ? CU_KEYS : CU, .q = random_values(T * HEADS * DIM, 1),
                           .k = random_values(T * KV * DIM, 2), .v = random_values(T * KV * DIM, 3), .o = o, .lse = lse};
 }
@@ -321,7 +330,8 @@ static void textbook(const AttentionFwd *a, const double *q, const double *k, co
     for (int i = 0; i < T; i++) {
         double p[T], total = 0;
         for (int j = 0; j < T; j++) {
-            bool same = segment_of(a->cu_q, i) == segment_of(a->cu_k, j), visible = !a->causal || (j <= i && (!a->window || i - j < a->window));
+            bool same = segment_of(a->cu_q, i) == segment_of(a->cu_k, j),
+                 visible = !a->causal || (j <= i && (!a->window || i - j < a->window));
             double s = 0;
             for (int d = 0; d < DIM; d++)
                 s += q[(i * HEADS + h) * DIM + d] * k[(j * KV + h / 2) * DIM + d];
@@ -371,10 +381,12 @@ TEST(ref_attention_backward_is_the_derivative)
         double dq[NQ], dk[NK], dv[NK];
         fwd.q = q, fwd.k = k, fwd.v = v;
         REQUIRE_OK(ref.ops.attention_fwd(&ref.ctx, &fwd));
-        AttentionBwd bwd = {.n_segments = 3, .rows_q = T, .rows_k = T, .heads = HEADS, .kv_heads = KV, .head_dim = DIM, .window = fwd.window, .max_q = 5,
+        AttentionBwd bwd = {.n_segments = 3, .rows_q = T, .rows_k = T, .heads = HEADS, .kv_heads = KV, .head_dim = DIM,
+                            .window = fwd.window, .max_q = 5,
                             .max_k = 5, .ldq = HEADS * DIM, .ldk = KV * DIM, .ldv = KV * DIM, .ldo = HEADS * DIM, .lddo = HEADS * DIM,
                             .lddq = HEADS * DIM, .lddk = KV * DIM, .lddv = KV * DIM, .causal = fwd.causal, .act = F64, .scale = fwd.scale,
-                            .cu_q = fwd.cu_q, .cu_k = fwd.cu_k, .q = q, .k = k, .v = v, .o = fwd.o, .lse = fwd.lse, .d_o = d_o, .dq = dq, .dk = dk,
+                            .cu_q = fwd.cu_q, .cu_k = fwd.cu_k, .q = q, .k = k, .v = v, .o = fwd.o, .lse = fwd.lse, .d_o = d_o, .dq = dq,
+                                    .dk = dk,
                             .dv = dv};
         REQUIRE_OK(ref.ops.attention_bwd(&ref.ctx, &bwd));
         Forward f = {&ref, OP_attention_fwd, &fwd, fwd.o, d_o, NQ};
@@ -392,7 +404,8 @@ TEST(ref_decoding_is_the_last_row_of_attention)
     double *q = random_values(N * HEADS * DIM, 1), *k = random_values(N * KV * DIM, 2), *v = random_values(N * KV * DIM, 3);
     double o[N * HEADS * DIM], last[HEADS * DIM];
     const int32_t cu[] = {0, N}, length = N;
-    AttentionFwd fwd = {.n_segments = 1, .rows_q = N, .rows_k = N, .heads = HEADS, .kv_heads = KV, .head_dim = DIM, .window = WINDOW, .max_q = N, .max_k = N,
+    AttentionFwd fwd = {.n_segments = 1, .rows_q = N, .rows_k = N, .heads = HEADS, .kv_heads = KV, .head_dim = DIM, .window = WINDOW,
+                        .max_q = N, .max_k = N,
                         .ldq = HEADS * DIM, .ldk = KV * DIM, .ldv = KV * DIM, .ldo = HEADS * DIM, .causal = true, .act = F64, .scale = 0.7,
                         .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o};
     REQUIRE_OK(ref.ops.attention_fwd(&ref.ctx, &fwd));
@@ -407,7 +420,8 @@ TEST(attention_refuses_wrong_arguments)
 {
     float x[64] = {0};
     int32_t cu[] = {0, 2, 4}, cu_k[] = {0, 1, 3};
-    AttentionFwd good = {.n_segments = 2, .rows_q = 4, .rows_k = 4, .heads = 4, .kv_heads = 2, .head_dim = 2, .max_q = 2, .max_k = 2, .ldq = 8, .ldk = 4,
+    AttentionFwd good = {.n_segments = 2, .rows_q = 4, .rows_k = 4, .heads = 4, .kv_heads = 2, .head_dim = 2, .max_q = 2, .max_k = 2,
+                         .ldq = 8, .ldk = 4,
                          .ldv = 4, .ldo = 8, .causal = true, .scale = 1, .cu_q = cu, .cu_k = cu, .q = x, .k = x, .v = x, .o = x + 32},
                  bad = good;
     bad.kv_heads = 3;

@@ -21,8 +21,8 @@ TEST(status_keeps_the_sentence_and_adds_context)
 TEST(bf16_rounds_to_nearest_even)
 {
     CHECK_INT(f32_to_bf16(1.0f), 0x3f80);
-    CHECK_INT(f32_to_bf16(1.00390625f), 0x3f80);         /* halfway: to even */
-    CHECK_INT(f32_to_bf16(1.01171875f), 0x3f82);         /* halfway: to even, upwards */
+    CHECK_INT(f32_to_bf16(1.00390625f), 0x3f80); /* halfway: to even */
+    CHECK_INT(f32_to_bf16(1.01171875f), 0x3f82); /* halfway: to even, upwards */
     CHECK_INT(f32_to_bf16(INFINITY), 0x7f80);
     CHECK(isnan(bf16_to_f32(f32_to_bf16(NAN))));
     CHECK(f16_to_f32(0x3c00) == 1.0f && f16_to_f32(0x0001) == 0x1p-24f && f16_to_f32(0xfbff) == -65504.0f);

@@ -9,7 +9,17 @@
 
 #include "kernels/base/philox.h"
 
-enum { MAX_ARRAYS = 16, MAX_MEMORY = 64, MAX_ARGS = 512, GUARD_BYTES = 256, GUARD = 0xff, MAX_REPORTS = 3, MAX_TESTED = 4, PIECE = 64, SEED = 20240617 };
+enum {
+    MAX_ARRAYS = 16,
+    MAX_MEMORY = 64,
+    MAX_ARGS = 512,
+    GUARD_BYTES = 256,
+    GUARD = 0xff,
+    MAX_REPORTS = 3,
+    MAX_TESTED = 4,
+    PIECE = 64,
+    SEED = 20240617
+};
 static const size_t SCRATCH_BYTES = (size_t)64 << 20;
 
 struct Comparison {
@@ -142,12 +152,12 @@ int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const
 
 typedef struct Run {
     Backend *backend;
-    const char *label;      /* for messages */
+    const char *label;          /* for messages */
     const char *(*fault)(void); /* of the backend under test */
     bool cuts_off;              /* so is this */
     const char *refusal;        /* the sentence that is expected instead of results, or NULL */
-    int64_t displacement;   /* elements */
-    void *result[MAX_ARRAYS]; /* outputs after the run, [rows, cols] contiguous */
+    int64_t displacement;       /* elements */
+    void *result[MAX_ARRAYS];   /* outputs after the run, [rows, cols] contiguous */
 } Run;
 
 static const char *case_label(const Comparison *c, const Run *run)
@@ -237,13 +247,15 @@ static void execute(const Comparison *c, Run *run)
             REQUIRE_OK(b->upload(b, device[i], buffer, buffer_bytes(a, run)));
             mem_free(buffer);
         }
-        void *address = (char *)device[source] + offset_of(&c->arrays[source], run) + (size_t)a->offset * dtype_size(c->arrays[source].type);
+        void *address =
+            (char *)device[source] + offset_of(&c->arrays[source], run) + (size_t)a->offset * dtype_size(c->arrays[source].type);
         memcpy(slot, &address, sizeof address);
     }
     size_t used = b->ctx.scratch->used;
     Status s = op_call(b, c->table->op, args);
     if (run->refusal ? s != ERR_DEVICE || strcmp(status_message(), run->refusal) : s != OK)
-        complain(c, run, "status %d: %s%s%s", (int)s, s ? status_message() : "(nothing)", run->refusal ? ", expected " : "", run->refusal ? run->refusal : "");
+        complain(c, run, "status %d: %s%s%s", (int)s, s ? status_message() : "(nothing)", run->refusal ? ", expected " : "",
+                 run->refusal ? run->refusal : "");
     const char *fault = run->fault ? run->fault() : "";
     if (*fault)
         complain(c, run, "%s", fault);

@@ -5,9 +5,9 @@
  * backend of TESTED_BACKENDS, and each row of each output (each piece of a vector) must satisfy
  *     max|y - truth| <= 2 max|yardstick - truth| + 1 ulp of max|truth|        (an ulp is at least the smallest normal number)
  * The yardstick's maximum is taken over all rows of the output: rows of a case are alike, and over a single short row it is luck.
- * So a case gives all its rows one scale. Besides, on every backend: nothing outside the output's rows and columns is written, inputs stay as they were, scratch memory is
- * given back, two runs (the second over other scratch contents) give the same bits, and a run with one thread and arrays
- * displaced by one element from their alignment is as exact.
+ * So a case gives all its rows one scale. Besides, on every backend: nothing outside the output's rows and columns is written, inputs stay
+ * as they were, scratch memory is given back, two runs (the second over other scratch contents) give the same bits, and a run with one
+ * thread and arrays displaced by one element from their alignment is as exact.
  *
  *   static void gelu_fwd_case(Comparison *c, const void *row)
  *   {
@@ -24,14 +24,15 @@
 #include "kernels/ops/op.h"
 #include "tests/harness.h"
 
-/* The backends under test beside ref; each test program has its own list (tests/kernels/backends.c, tests/cuda_host/backends.cc …), ended by a
- * name of NULL. One that cannot be opened is skipped with its reason. */
+/* The backends under test beside ref; each test program has its own list (tests/kernels/backends.c, tests/cuda_host/backends.cc …), ended
+ * by a name of NULL. One that cannot be opened is skipped with its reason. */
 typedef struct TestedBackend {
     const char *name;
     Status (*open)(Backend *b);
-    const char *(*fault)(void); /* what went wrong in the last call beside its status, "" for nothing; forgotten by being told. May be NULL */
-    const char *(*lacks)(Op op, const void *args); /* the sentence with which it refuses arguments that it has no kernel for, NULL if it has one: a gap is a
-                                                      decision. May be NULL */
+    /* what went wrong in the last call beside its status, "" for nothing; forgotten by being told. May be NULL */
+    const char *(*fault)(void);
+    /* the sentence with which it refuses arguments that it has no kernel for, NULL if it has one: a gap is a decision. May be NULL */
+    const char *(*lacks)(Op op, const void *args);
     bool cuts_off; /* its tensor cores cut sums off where others round: three times as much is allowed to F32 results of matmul */
 } TestedBackend;
 extern const TestedBackend TESTED_BACKENDS[];
@@ -40,11 +41,11 @@ extern const TestedBackend TESTED_BACKENDS[];
 typedef enum Pattern {
     UNIFORM, /* (-1, 1) times scale */
     ZEROS,
-    MIXED, /* both signs, magnitudes from denormal to 1, exact zeros */
-    SPIKE, /* one element of scale in each row, the others 1e-3 of it and smaller */
-    EQUAL, /* scale everywhere */
+    MIXED,  /* both signs, magnitudes from denormal to 1, exact zeros */
+    SPIKE,  /* one element of scale in each row, the others 1e-3 of it and smaller */
+    EQUAL,  /* scale everywhere */
     OFFSET, /* scale + (-1, 1): sums of squares lose what makes the difference */
-    UNSET  /* NaN: the operator must write every element (the default of outputs) */
+    UNSET   /* NaN: the operator must write every element (the default of outputs) */
 } Pattern;
 
 typedef struct Array {
@@ -56,11 +57,11 @@ typedef struct Array {
     double scale;     /* 0: 1 */
     const void *data; /* [rows, cols] contiguous in `type`, instead of a pattern */
     bool output;
-    bool exact;   /* this output must have ref's bits */
-    double slack; /* allowed besides, relative to the row's largest; say why */
-    double floor; /* allowed besides; say why */
-    bool empty; /* really no rows */
-    int alias;  /* set by ALIAS: 1 + the array whose memory this is */
+    bool exact;     /* this output must have ref's bits */
+    double slack;   /* allowed besides, relative to the row's largest; say why */
+    double floor;   /* allowed besides; say why */
+    bool empty;     /* really no rows */
+    int alias;      /* set by ALIAS: 1 + the array whose memory this is */
     int64_t offset; /* of an alias: elements from the array's start */
 } Array;
 
@@ -76,7 +77,7 @@ void compare_slice(Comparison *c, const char *name, void *slot, const char *of, 
 /* n int32 from f(i), for index arrays; lives until the case ends. */
 int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const void *arg), const void *arg);
 void *compare_memory(Comparison *c, size_t n_bytes); /* zeroed, lives until the case ends */
-Backend *compare_truth(Comparison *c); /* ref, for inputs that another operator has to make (host memory) */
+Backend *compare_truth(Comparison *c);               /* ref, for inputs that another operator has to make (host memory) */
 
 /* All expect the arguments in a variable `a` and the comparison in `c`. */
 #define IN(field, ...) compare_array(c, (Array){.name = #field, .slot = &a->field, __VA_ARGS__})

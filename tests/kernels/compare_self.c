@@ -8,12 +8,12 @@
 
 typedef enum Fault {
     NO_FAULT,
-    TOO_FAR,         /* eight ulps off in one element */
-    LEFT_OUT,        /* the last element not written */
-    PAST_THE_END,    /* one element too many */
+    TOO_FAR,      /* eight ulps off in one element */
+    LEFT_OUT,     /* the last element not written */
+    PAST_THE_END, /* one element too many */
     BEFORE_THE_START,
     CHANGES_INPUT,
-    NEVER_THE_SAME,  /* one ulp that differs from run to run */
+    NEVER_THE_SAME, /* one ulp that differs from run to run */
     KEEPS_SCRATCH,
     TRUSTS_SCRATCH,  /* takes fresh scratch memory for zeros */
     NEEDS_ALIGNMENT, /* right only for aligned arrays */

@@ -71,7 +71,8 @@ static void product(Backend *b, float *memory, Matmul a)
 
 static void wide_product(Backend *b, float *memory)
 {
-    product(b, memory, (Matmul){.m = 97, .n = 391, .k = 601, .b_trans = true, .accumulate = true, .lda = 601, .ldb = 601, .ldc = 391, .alpha = 0.3});
+    product(b, memory, (Matmul){.m = 97, .n = 391, .k = 601, .b_trans = true, .accumulate = true, .lda = 601, .ldb = 601, .ldc = 391,
+                                .alpha = 0.3});
 }
 
 static void transposed_product(Backend *b, float *memory)
@@ -96,10 +97,13 @@ static void attention(Backend *b, float *memory)
     static const int32_t cu[] = {0, 1, 130, 450, ROWS};
     float *q = memory, *k = q + ROWS * Q, *v = k + ROWS * K, *d_o = v + ROWS * K, *o = memory + (2 << 20), *lse = o + ROWS * Q;
     float *dq = lse + ROWS * HEADS, *dk = dq + ROWS * Q, *dv = dk + ROWS * K;
-    AttentionFwd f = {.n_segments = 4, .rows_q = ROWS, .rows_k = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_q = 320, .max_k = 320, .window = 100,
-                      .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .causal = true, .scale = 0.2, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse};
+    AttentionFwd f = {.n_segments = 4, .rows_q = ROWS, .rows_k = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_q = 320,
+                      .max_k = 320, .window = 100,
+                      .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .causal = true, .scale = 0.2, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v,
+                              .o = o, .lse = lse};
     CHECK_OK(b->ops.attention_fwd(&b->ctx, &f));
-    AttentionBwd g = {.n_segments = 4, .rows_q = ROWS, .rows_k = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_q = 320, .max_k = 320, .window = 100,
+    AttentionBwd g = {.n_segments = 4, .rows_q = ROWS, .rows_k = ROWS, .heads = HEADS, .kv_heads = KV, .head_dim = Dh, .max_q = 320,
+                      .max_k = 320, .window = 100,
                       .ldq = Q, .ldk = K, .ldv = K, .ldo = Q, .lddo = Q, .lddq = Q, .lddk = K, .lddv = K, .causal = true, .scale = 0.2,
                       .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv};
     CHECK_OK(b->ops.attention_bwd(&b->ctx, &g));
@@ -108,7 +112,8 @@ static void attention(Backend *b, float *memory)
 static void norms_and_sums(Backend *b, float *memory)
 {
     enum { ROWS = 700, COLS = 333 };
-    float *x = memory, *dy = memory + (1 << 20), *y = memory + (2 << 20), *w = memory + (3 << 20), *mean = w + 3 * COLS, *rstd = mean + ROWS;
+    float *x = memory, *dy = memory + (1 << 20), *y = memory + (2 << 20), *w = memory + (3 << 20), *mean = w + 3 * COLS,
+          *rstd = mean + ROWS;
     double *sum = (double *)(void *)(w + 4096); /* behind the others, aligned */
     CHECK_OK(b->ops.layernorm_fwd(&b->ctx, &(LayerNormFwd){.rows = ROWS, .cols = COLS, .eps = 1e-5, .x = x, .w = w, .b = w + COLS, .y = y,
                                                            .mean = mean, .rstd = rstd}));
@@ -123,7 +128,8 @@ static void two_products(Backend *b, float *memory)
 {
     static const DType TYPE[] = {F32, BF16};
     for (int i = 0; i < 2; i++) {
-        Matmul a = {.m = 97, .n = 390, .k = 602, .a_type = TYPE[i], .b_type = TYPE[i], .c_type = TYPE[i], .b2_type = TYPE[i], .b_trans = true,
+        Matmul a = {.m = 97, .n = 390, .k = 602, .a_type = TYPE[i], .b_type = TYPE[i], .c_type = TYPE[i], .b2_type = TYPE[i],
+                    .b_trans = true,
                     .lda = 618, .ldb = 618, .ldc = 390, .alpha = 1, .k2 = 16, .lda2 = 618, .ldb2 = 16, .a2 = memory + 700,
                     .b2 = memory + (1 << 18), .add = memory + (3 << 19)};
         product(b, memory, a);
@@ -139,22 +145,27 @@ static void elementwise(Backend *b, float *memory)
     int32_t *pos = (int32_t *)(void *)(rstd + 2 * ROWS), *item = pos + ROWS;
     for (int i = 0; i < ROWS; i++)
         pos[i] = i * 7 % ROWS, item[i] = i % 5;
-    CHECK_OK(b->ops.swiglu_bwd(&b->ctx, &(SwigluBwd){.rows = ROWS, .cols = COLS, .ldg = 2 * COLS, .ldu = 2 * COLS, .lddg = 2 * COLS, .lddu = 2 * COLS,
+    CHECK_OK(b->ops.swiglu_bwd(&b->ctx, &(SwigluBwd){.rows = ROWS, .cols = COLS, .ldg = 2 * COLS, .ldu = 2 * COLS, .lddg = 2 * COLS,
+                                                     .lddu = 2 * COLS,
                                                      .g = g, .u = g + COLS, .dy = dy, .dg = g, .du = g + COLS, .y = y}));
     CHECK_OK(b->ops.rmsnorm_fwd(&b->ctx, &(RmsNormFwd){.rows = ROWS, .cols = COLS, .eps = 1e-5, .x = y, .w = dy, .y = y, .rstd = rstd}));
-    CHECK_OK(b->ops.dropout(&b->ctx, &(Dropout){.rows = ROWS, .cols = COLS, .p = 0.3, .key = 99, .row_pos = pos, .row_item = item, .x = dy, .y = y,
+    CHECK_OK(b->ops.dropout(&b->ctx, &(Dropout){.rows = ROWS, .cols = COLS, .p = 0.3, .key = 99, .row_pos = pos, .row_item = item, .x = dy,
+                                                .y = y,
                                                 .accumulate = true}));
     CHECK_OK(b->ops.rope(&b->ctx, &(Rope){.rows = ROWS, .heads = 3, .head_dim = 54, .ldx = COLS, .base = 1e4, .pos = pos, .x = y}));
     for (int kind = GELU_ERF; kind <= GELU_TANH; kind++)
         CHECK_OK(b->ops.gelu_bwd(&b->ctx, &(GeluBwd){.n = ROWS * COLS, .kind = kind, .x = y, .dy = dy, .dx = x, .accumulate = true}));
-    CHECK_OK(b->ops.rows_scatter(&b->ctx, &(RowsScatter){.n = ROWS, .n_dst = 5, .cols = COLS, .ldx = COLS, .ldd = COLS, .index = item, .x = y, .dst = dy,
+    CHECK_OK(b->ops.rows_scatter(&b->ctx, &(RowsScatter){.n = ROWS, .n_dst = 5, .cols = COLS, .ldx = COLS, .ldd = COLS, .index = item,
+                                                         .x = y, .dst = dy,
                                                          .accumulate = true}));
     CHECK_OK(b->ops.add_rows_bwd(&b->ctx, &(AddRowsBwd){.rows = ROWS, .cols = COLS, .period = 4, .dy = x, .dtable = dy + 5 * COLS}));
-    CHECK_OK(b->ops.cross_entropy(&b->ctx, &(CrossEntropy){.rows = ROWS, .cols = COLS, .ldz = COLS, .label = pos, .weight = rstd, .logits = y,
+    CHECK_OK(b->ops.cross_entropy(&b->ctx, &(CrossEntropy){.rows = ROWS, .cols = COLS, .ldz = COLS, .label = pos, .weight = rstd,
+                                                           .logits = y,
                                                            .loss = rstd + ROWS, .backward = true}));
     AdamwSpan span = {.begin = 16, .end = ROWS * COLS, .lr = 1e-2, .decay = 0.1, .t = 3};
     CHECK_OK(b->ops.fill(&b->ctx, &(Fill){.n = ROWS * COLS, .value = 0.25, .x = g}));
-    CHECK_OK(b->ops.adamw(&b->ctx, &(Adamw){.n_spans = 1, .spans = &span, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .grad_scale = 1, .grad = y,
+    CHECK_OK(b->ops.adamw(&b->ctx, &(Adamw){.n_spans = 1, .spans = &span, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .grad_scale = 1,
+                                            .grad = y,
                                             .param = x, .m = dy, .v = g}));
 }
 
@@ -167,7 +178,8 @@ static AdapterGroup wide_group(const float *memory, int32_t pos[WIDE_ROWS])
     for (int i = 0; i < WIDE_ROWS; i++)
         pos[i] = i * 7 % 23;
     return (AdapterGroup){.rows = WIDE_ROWS, .in = WIDE, .ldu = WIDE_R, .n = 2, .row_pos = pos, .row_item = pos,
-                          .part = {{.r = 2, .p = 0.3, .key = 1, .scale = 2, .a = a}, {.r = 3, .p = 0.1, .key = 2, .scale = 1, .a = a + 2 * WIDE}}};
+                          .part = {{.r = 2, .p = 0.3, .key = 1, .scale = 2, .a = a},
+                                   {.r = 3, .p = 0.1, .key = 2, .scale = 1, .a = a + 2 * WIDE}}};
 }
 
 static void adapters(Backend *b, float *memory)
@@ -226,8 +238,8 @@ TEST(cpu_gives_the_same_bits_with_any_number_of_threads)
             for (int n = 2; n <= 6; n++) { /* the last time five threads of which one works */
                 int threads = n < 6 ? n : 5;
                 run_with(threads, n == 6, CALLS[i].call, start, many);
-                CHECK_MSG(!memcmp(one, many, MEMORY * sizeof *one), "%s on %s: %d threads%s differ from one", CALLS[i].name, ISAS[isa], threads,
-                          n == 6 ? ", one working," : "");
+                CHECK_MSG(!memcmp(one, many, MEMORY * sizeof *one), "%s on %s: %d threads%s differ from one", CALLS[i].name, ISAS[isa],
+                          threads, n == 6 ? ", one working," : "");
             }
         }
     }
@@ -249,7 +261,8 @@ TEST(cpu_adapters_in_several_blocks_are_dropout_and_products)
     enum { X = WIDE_ROWS * WIDE, DA = WIDE_R * WIDE, U = WIDE_ROWS * WIDE_R };
     Backend b;
     REQUIRE_OK(cpu_open(&b));
-    float *memory = random_memory(), *dropped = mem_alloc(X * sizeof *dropped), *da = mem_alloc(DA * sizeof *da), *dx = mem_alloc(X * sizeof *dx);
+    float *memory = random_memory(), *dropped = mem_alloc(X * sizeof *dropped), *da = mem_alloc(DA * sizeof *da),
+          *dx = mem_alloc(X * sizeof *dx);
     float u[U];
     int32_t pos[WIDE_ROWS];
     REQUIRE(dropped && da && dx);
@@ -257,13 +270,17 @@ TEST(cpu_adapters_in_several_blocks_are_dropout_and_products)
     memcpy(dx, memory, X * sizeof *dx);
     for (int i = 0, at = 0; i < g.n; at += (int)g.part[i++].r) {
         const Adapter *p = &g.part[i];
-        Dropout drop = {.rows = WIDE_ROWS, .cols = WIDE, .p = p->p, .key = p->key, .row_pos = pos, .row_item = pos, .x = memory, .y = dropped};
+        Dropout drop = {.rows = WIDE_ROWS, .cols = WIDE, .p = p->p, .key = p->key, .row_pos = pos, .row_item = pos, .x = memory,
+                        .y = dropped};
         CHECK_OK(b.ops.dropout(&b.ctx, &drop));
-        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = WIDE_ROWS, .n = p->r, .k = WIDE, .b_trans = true, .lda = WIDE, .ldb = WIDE, .ldc = WIDE_R, .a = dropped,
+        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = WIDE_ROWS, .n = p->r, .k = WIDE, .b_trans = true, .lda = WIDE, .ldb = WIDE,
+                                                .ldc = WIDE_R, .a = dropped,
                                                 .b = p->a, .c = u + at, .alpha = p->scale}));
-        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = p->r, .n = WIDE, .k = WIDE_ROWS, .a_trans = true, .lda = WIDE_R, .ldb = WIDE, .ldc = WIDE, .a = u + at,
+        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = p->r, .n = WIDE, .k = WIDE_ROWS, .a_trans = true, .lda = WIDE_R, .ldb = WIDE,
+                                                .ldc = WIDE, .a = u + at,
                                                 .b = dropped, .c = da + at * WIDE, .alpha = 1}));
-        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = WIDE_ROWS, .n = WIDE, .k = p->r, .lda = WIDE_R, .ldb = WIDE, .ldc = WIDE, .a = u + at, .b = p->a,
+        CHECK_OK(b.ops.matmul(&b.ctx, &(Matmul){.m = WIDE_ROWS, .n = WIDE, .k = p->r, .lda = WIDE_R, .ldb = WIDE, .ldc = WIDE, .a = u + at,
+                                                .b = p->a,
                                                 .c = dropped, .alpha = 1}));
         drop.x = dropped, drop.y = dx, drop.accumulate = true;
         CHECK_OK(b.ops.dropout(&b.ctx, &drop));

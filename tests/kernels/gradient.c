@@ -35,8 +35,8 @@ void check_gradient(const char *file, int line, const char *what, const Forward 
         }
     }
     if (!(worst <= 1e-6 * largest))
-        test_failed(file, line, "%s: %s[%lld] is %.12g, central difference %.12g (largest %.3g)", op_name(f->op), what,
-                    (long long)worst_at, dx[worst_at], worst_difference, largest);
+        test_failed(file, line, "%s: %s[%lld] is %.12g, central difference %.12g (largest %.3g)", op_name(f->op), what, (long long)worst_at,
+                    dx[worst_at], worst_difference, largest);
 }
 
 double *zero_values(int64_t n)

@@ -45,9 +45,11 @@ static void cross_entropy_case(Comparison *c, const void *row)
     IN(label, .type = I32, .cols = k->rows, .data = compare_indices(c, k->rows, label, k));
     IN(weight, .type = F32, .cols = k->rows, .pattern = UNIFORM);
     if (k->backward)
-        INOUT(logits, .type = k->act, .rows = k->rows, .cols = k->cols, .ld = a->ldz, .empty = k->rows == 0, .pattern = k->pattern, .scale = k->scale);
+        INOUT(logits, .type = k->act, .rows = k->rows, .cols = k->cols, .ld = a->ldz, .empty = k->rows == 0, .pattern = k->pattern,
+              .scale = k->scale);
     else
-        IN(logits, .type = k->act, .rows = k->rows, .cols = k->cols, .ld = a->ldz, .empty = k->rows == 0, .pattern = k->pattern, .scale = k->scale);
+        IN(logits, .type = k->act, .rows = k->rows, .cols = k->cols, .ld = a->ldz, .empty = k->rows == 0, .pattern = k->pattern,
+           .scale = k->scale);
     OUT(loss, .type = F32, .rows = k->rows, .cols = 1, .empty = k->rows == 0);
 }
 KERNEL_TEST(cross_entropy, LOSS_CASES, cross_entropy_case)
@@ -99,7 +101,8 @@ static const SumCase SUM_CASES[] = {
 static void weighted_sum_case(Comparison *c, const void *row)
 {
     const SumCase *k = row;
-    WeightedSum *a = compare_args(c, &(WeightedSum){.n = k->n, .type = F32, .act = k->act, .scale = 0.3, .accumulate = k->accumulate}, sizeof *a);
+    WeightedSum *a = compare_args(c, &(WeightedSum){.n = k->n, .type = F32, .act = k->act, .scale = 0.3, .accumulate = k->accumulate},
+                                  sizeof *a);
     IN(weight, .type = F32, .cols = k->n, .pattern = UNIFORM);
     IN(x, .type = F32, .cols = k->n, .pattern = k->pattern, .scale = k->scale);
     /* Every backend sums in double, ref_float too, but in its own order: n roundings of the running sum at the worst. */

@@ -148,7 +148,8 @@ static void second_case(Comparison *c, const void *row)
 {
     const SecondCase *k = row;
     int64_t wide = k->k + (k->joined ? k->k2 : 0), b_rows = k->b_trans ? k->n : wide, b_cols = k->b_trans ? wide : k->n;
-    Matmul args = {.m = k->m, .n = k->n, .k = k->k, .k2 = k->k2, .a_type = k->a, .b_type = k->b, .b2_type = k->b2, .c_type = k->c, .bias_type = F32,
+    Matmul args = {.m = k->m, .n = k->n, .k = k->k, .k2 = k->k2, .a_type = k->a, .b_type = k->b, .b2_type = k->b2, .c_type = k->c,
+                   .bias_type = F32,
                    .b_trans = k->b_trans, .accumulate = k->accumulate, .lda = wide + k->pad, .ldb = b_cols + k->pad, .ldc = k->n + k->pad,
                    .alpha = k->alpha};
     args.lda2 = k->joined ? args.lda : k->k2 + k->pad;
@@ -220,7 +221,8 @@ TEST(ref_matmul_gives_known_products)
         CHECK(c[0] == 145 && c[1] == 257 && c[2] == 199 && c[3] == 329);
     }
     double sum[] = {7, 7, 7};
-    CHECK_OK(ref.ops.column_sum(&ref.ctx, &(ColumnSum){.rows = 2, .cols = 3, .ldx = 3, .x_type = F64, .out_type = F64, .x = a, .out = sum}));
+    CHECK_OK(ref.ops.column_sum(&ref.ctx, &(ColumnSum){.rows = 2, .cols = 3, .ldx = 3, .x_type = F64, .out_type = F64, .x = a,
+                                                       .out = sum}));
     CHECK(sum[0] == 5 && sum[1] == 7 && sum[2] == 9);
 }
 

@@ -23,7 +23,8 @@ static const AdamwCase ADAMW_CASES[] = {
     {  70, 1, {{9, 9, 1e-3, 0, 1}}, 1, true, UNIFORM, 1, "empty span"},
     {1003, 1, {{0, 1003, 1e-3, 0, 1}}, 1, true, UNIFORM, 1, "prime"},
     {1003, 1, {{0, 1003, 2e-4, 0.1, 1000}}, 0.37, true, UNIFORM, 1, "clipped, decay"},
-    { 600, 3, {{3, 130, 1e-3, 0, 7}, {130, 131, 1e-2, 0.5, 1}, {301, 597, 1e-5, 0.01, 100000}}, 1, true, UNIFORM, 1, "spans with their own settings and gaps"},
+    { 600, 3, {{3, 130, 1e-3, 0, 7}, {130, 131, 1e-2, 0.5, 1}, {301, 597, 1e-5, 0.01, 100000}}, 1, true, UNIFORM, 1,
+     "spans with their own settings and gaps"},
     {100003, 2, {{1, 3, 1e-3, 0, 7}, {4, 100001, 1e-2, 0.5, 9}}, 1, true, UNIFORM, 1, "large enough for two threads"},
     { 257, 1, {{0, 257, 1e-3, 0, 2}}, 1, false, UNIFORM, 1e15, "large gradients"},
     { 257, 1, {{0, 257, 1e-3, 0, 2}}, 1, false, UNIFORM, 1e-9, "gradients near eps"},
@@ -92,7 +93,8 @@ TEST(ref_adamw_repeats_pytorch)
     REQUIRE_OK(ref_open(&ref));
     double p[] = {1, -2}, m[2] = {0}, v[2] = {0};
     const double grads[3][2] = {{0.5, -3}, {-1, 0.25}, {2, 0}};
-    static const double wanted[3][2] = {{0.89000000199999996, -1.8800000003333333}, {0.91771035422056535, -1.8006086508038162}, {0.86656768915589888, -1.7357652755489454}};
+    static const double wanted[3][2] = {{0.89000000199999996, -1.8800000003333333}, {0.91771035422056535, -1.8006086508038162},
+                                        {0.86656768915589888, -1.7357652755489454}};
     for (int step = 0; step < 3; step++) {
         double doubled[] = {2 * grads[step][0], 2 * grads[step][1]};
         AdamwSpan span = {.begin = 0, .end = 2, .lr = 0.1, .decay = 0.1, .t = step + 1};

@@ -7,8 +7,8 @@
 typedef struct RowsCase {
     int64_t n, cols, pad, others; /* others: rows of src or dst */
     DType from, to;
-    int64_t step;   /* index i is i·step mod others … */
-    int64_t skip;   /* … and -1 when i mod skip is 0 (0: never) */
+    int64_t step;    /* index i is i·step mod others … */
+    int64_t skip;    /* … and -1 when i mod skip is 0 (0: never) */
     bool accumulate; /* of scatter; needed when indices repeat */
     const char *why;
 } RowsCase;

@@ -46,13 +46,15 @@ TEST(costs_of_matmul_and_attention)
 {
     Cost c;
     cost_matmul(&(Matmul){.m = 2, .n = 3, .k = 5, .a_type = BF16, .b_type = BF16, .c_type = F32, .accumulate = true}, &c);
-    CHECK(c.flops == 60 && c.bytes_read == 2 * 10 + 2 * 15 + 4 * 6 && c.bytes_written == 4 * 6 && c.narrow && c.m == 2 && c.n == 3 && c.k == 5);
+    CHECK(c.flops == 60 && c.bytes_read == 2 * 10 + 2 * 15 + 4 * 6 && c.bytes_written == 4 * 6 && c.narrow && c.m == 2 && c.n == 3 &&
+          c.k == 5);
     cost_matmul(&(Matmul){.m = 2, .n = 3, .k = 5, .a_type = BF16, .b_type = F32, .c_type = F32}, &c);
     CHECK(!c.narrow && c.bytes_read == 2 * 10 + 4 * 15);
     cost_matmul(&(Matmul){.m = 2, .n = 3, .k = 5, .k2 = 1, .a_type = BF16, .b_type = BF16, .b2_type = F32, .c_type = F32}, &c);
     CHECK(c.flops == 72 && c.k == 6 && c.bytes_read == 2 * 12 + 2 * 15 + 4 * 3 && c.bytes_written == 4 * 6);
 
-    AttentionFwd a = {.n_segments = 2, .rows_q = 7, .rows_k = 7, .heads = 4, .kv_heads = 2, .head_dim = 8, .max_q = 4, .max_k = 4, .act = BF16};
+    AttentionFwd a = {.n_segments = 2, .rows_q = 7, .rows_k = 7, .heads = 4, .kv_heads = 2, .head_dim = 8, .max_q = 4, .max_k = 4,
+                      .act = BF16};
     cost_attention_fwd(&a, &c);
     CHECK(c.flops == 4 * (16 + 9) * 32.0 && c.bytes_read == 2 * 7 * (32 + 2 * 16) && c.bytes_written == 2 * 7 * 32);
     a.causal = true;
@@ -69,7 +71,8 @@ TEST(costs_of_matmul_and_attention)
     CHECK(c.flops == 4 * (40 + 6) * 32.0 && c.bytes_read == 2 * (7 * 32 + 2 * 12 * 16) && c.bytes_written == 2 * 7 * 32);
 
     float x;
-    AttentionBwd b = {.n_segments = 1, .rows_q = 4, .rows_k = 4, .heads = 1, .kv_heads = 1, .head_dim = 8, .max_q = 4, .max_k = 4, .act = F32, .causal = true,
+    AttentionBwd b = {.n_segments = 1, .rows_q = 4, .rows_k = 4, .heads = 1, .kv_heads = 1, .head_dim = 8, .max_q = 4, .max_k = 4,
+                      .act = F32, .causal = true,
                       .dq = &x, .dk = &x, .dv = &x};
     cost_attention_bwd(&b, &c);
     CHECK(c.flops == 10 * 10 * 8.0 && !c.narrow && c.bytes_read == 4 * (5 * 32 + 4) && c.bytes_written == 4 * 3 * 32);

@@ -1,6 +1,6 @@
-/* refusing.cc: linked into a program with --wrap, the REFUSE-th request for memory that the program itself makes is refused (each process counts for itself,
- * a forked one goes on from its parent's number). At the end of the first process the number of requests goes to the file REFUSE_COUNT. With REFUSE_TRACE
- * the callers of the refused one are printed, as addr2line reads them. */
+/* refusing.cc: linked into a program with --wrap, the REFUSE-th request for memory that the program itself makes is refused (each process
+ * counts for itself, a forked one goes on from its parent's number). At the end of the first process the number of requests goes to the
+ * file REFUSE_COUNT. With REFUSE_TRACE the callers of the refused one are printed, as addr2line reads them. */
 #include <atomic>
 #include <cerrno>
 #include <cstdio>

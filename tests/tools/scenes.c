@@ -163,8 +163,8 @@ TEST(scenes_answers_are_true)
             make(&s, &q, (SceneKind)kind, i & 1, i);
             wanted_answer(wanted, sizeof wanted, (SceneKind)kind, &s, q.ask);
             bool several = kind == SCENE_EXISTS && !strcmp(q.answer, "yes"); /* then named() may find two of them */
-            CHECK_MSG(several || !strcmp(q.answer, wanted), "%s: \"%s\" is answered \"%s\", wanted \"%s\"", scene_kind_name((SceneKind)kind),
-                      q.ask, q.answer, wanted);
+            CHECK_MSG(several || !strcmp(q.answer, wanted), "%s: \"%s\" is answered \"%s\", wanted \"%s\"",
+                      scene_kind_name((SceneKind)kind), q.ask, q.answer, wanted);
         }
     Scene s = {.n = 2, .pattern = 1, .subject = -1, .object = {{.shape = 3, .color = 0, .large = true, .x = 0.3, .y = 0.3},
                                                                {.shape = 0, .color = 1, .x = 0.7, .y = 0.8}}};
@@ -215,7 +215,8 @@ TEST(scenes_are_drawn_where_and_as_they_say)
             int error = 0;
             for (int c = 0; c < 3; c++)
                 error += p[c] > PALETTE[o->color][c] ? p[c] - PALETTE[o->color][c] : PALETTE[o->color][c] - p[c];
-            CHECK_MSG(error < 110, "scene %d: a %s %s has the color %d %d %d", (int)i, COLORS[o->color], SHAPES[o->shape], p[0], p[1], p[2]);
+            CHECK_MSG(error < 110, "scene %d: a %s %s has the color %d %d %d", (int)i, COLORS[o->color], SHAPES[o->shape], p[0], p[1],
+                      p[2]);
         }
     }
 }
@@ -261,8 +262,8 @@ TEST(scenes_ask_about_each_object_once)
         most = turns->length > most ? turns->length : most;
         for (const Json *a = turns->child->next; a; a = a->next ? a->next->next : NULL)
             for (const Json *b = a->next ? a->next->next : NULL; b; b = b->next ? b->next->next : NULL)
-                CHECK_MSG(strcmp(json_get(a, "value")->string, json_get(b, "value")->string), "%s: %s twice", json_get(record, "id")->string,
-                          json_get(a, "value")->string);
+                CHECK_MSG(strcmp(json_get(a, "value")->string, json_get(b, "value")->string), "%s: %s twice",
+                          json_get(record, "id")->string, json_get(a, "value")->string);
     }
     CHECK_INT(most, 6);
     json_free(&doc);

@@ -73,7 +73,8 @@ static void check_case(const char *name, const char *setting, int64_t samples, i
     int64_t measured = run_train(name, setting, "--steps=100");
 #ifndef __SANITIZE_ADDRESS__ /* whose own memory is not ours to know */
     double off = (double)(total - measured) / (double)measured;
-    CHECK_MSG(off > -0.05 && off < 0.05, "%s: estimated %lld bytes, measured %lld: off by %.1f %%", name, (long long)total, (long long)measured, 100 * off);
+    CHECK_MSG(off > -0.05 && off < 0.05, "%s: estimated %lld bytes, measured %lld: off by %.1f %%", name, (long long)total,
+              (long long)measured, 100 * off);
 #else
     CHECK(measured > 0);
 #endif

@@ -31,8 +31,14 @@ TEST(parity_skipped_without_recompute) { parity_case(&CPU, "skipped", "train.rec
 /* One rank: its own mean is the mean. */
 TEST(parity_skipped_by_rank) { parity_case(&CPU, "skipped", "loss.normalise=rank"); }
 
-TEST(parity_recompute_is_bitwise_equal_in_lora) { parity_same_bits(&CPU, "defaults_like", "train.recompute=none", "train.recompute=block"); }
-TEST(parity_recompute_is_bitwise_equal_in_full) { parity_same_bits(&CPU, "tied_full", "train.recompute=none", "train.recompute=selective"); }
+TEST(parity_recompute_is_bitwise_equal_in_lora)
+{
+    parity_same_bits(&CPU, "defaults_like", "train.recompute=none", "train.recompute=block");
+}
+TEST(parity_recompute_is_bitwise_equal_in_full)
+{
+    parity_same_bits(&CPU, "tied_full", "train.recompute=none", "train.recompute=selective");
+}
 TEST(parity_recompute_is_bitwise_equal_on_emulated_cuda)
 {
     parity_same_bits(&EMULATED, "defaults_like", "train.recompute=none", "train.recompute=block");

@@ -156,8 +156,7 @@ static void compare_tensor(const StTensor *want, const SafeTensors *found_file, 
     else if (is_param)
         note(worst, KIND_CHANGE, fmax(0, difference - rounding(want, step)) / size, want->name, step);
     else
-        note(worst, is_grad ? KIND_GRAD : !strcmp(want->name, "logits") ? KIND_LOGITS : KIND_LOSS,
-             difference / size, want->name, step);
+        note(worst, is_grad ? KIND_GRAD : !strcmp(want->name, "logits") ? KIND_LOGITS : KIND_LOSS, difference / size, want->name, step);
 }
 
 /* What the dump holds must be known: parameters are exactly the trainable ones; a gradient belongs to one that the step reached. */
@@ -235,8 +234,8 @@ void parity_case(const Trainer *trainer, const char *name, const char *set)
     for (Kind k = 0; k < N_KINDS; k++) {
         double allowed = k == KIND_CHANGE && trainer->change > 0 ? trainer->change : tolerance(k);
         printf("    %s: worst %.1e of %.0e, step %d %s\n", KIND_NAME[k], worst[k].error, allowed, worst[k].step, worst[k].name);
-        CHECK_MSG(worst[k].error <= allowed, "%s: %s off by %.3g at step %d (%s), allowed %.0e", name, KIND_NAME[k], worst[k].error, worst[k].step,
-                  worst[k].name, allowed);
+        CHECK_MSG(worst[k].error <= allowed, "%s: %s off by %.3g at step %d (%s), allowed %.0e", name, KIND_NAME[k], worst[k].error,
+                  worst[k].step, worst[k].name, allowed);
     }
     safetensors_close(&initial);
 }
@@ -263,8 +262,8 @@ void parity_same_bits(const Trainer *trainer, const char *name, const char *set_
         CHECK_INT(safetensors_count(st[0]), safetensors_count(st[1]));
         for (int i = 0; i < safetensors_count(st[0]); i++) {
             const StTensor *a = safetensors_at(st[0], i), *b = safetensors_find(st[1], a->name);
-            CHECK_MSG(b && same_shape(a, b) && !memcmp(a->data, b->data, a->n_bytes), "step %d: %s differs between %s and %s", step, a->name,
-                      set_a, set_b);
+            CHECK_MSG(b && same_shape(a, b) && !memcmp(a->data, b->data, a->n_bytes), "step %d: %s differs between %s and %s", step,
+                      a->name, set_a, set_b);
         }
         safetensors_close(&st[0]);
         safetensors_close(&st[1]);

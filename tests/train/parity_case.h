@@ -1,5 +1,5 @@
-/* parity_case.h: runs `train --dump` on the cases that tests/oracle made with PyTorch, transformers and peft, and compares every file that the case
- * expects: losses, learning rate, norm, logits, gradients, and the CHANGE of the parameters since the start. */
+/* parity_case.h: runs `train --dump` on the cases that tests/oracle made with PyTorch, transformers and peft, and compares every file that
+ * the case expects: losses, learning rate, norm, logits, gradients, and the CHANGE of the parameters since the start. */
 #ifndef GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
 #define GENLLAVA_TESTS_TRAIN_PARITY_CASE_H
 

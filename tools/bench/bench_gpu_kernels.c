@@ -6,10 +6,13 @@
 #include "tools/bench/bench_gpu.h"
 #include "tools/bench/roofline.h"
 
-const BenchSizes BENCH_GPU_LARGE = {.rows = 16384, .cols = 4096, .optimiser = 1 << 26, .square = 8192, .copy_bytes = 1LL << 30, .memory_bytes = 3LL << 30,
-                            .heads = 32, .kv_heads = 8, .head_dim = 128, .rows_of_attention = 16384, .segment = {1024, 2048}, .batches = 5, .steps = 5,
+const BenchSizes BENCH_GPU_LARGE = {.rows = 16384, .cols = 4096, .optimiser = 1 << 26, .square = 8192, .copy_bytes = 1LL << 30,
+                                    .memory_bytes = 3LL << 30,
+                            .heads = 32, .kv_heads = 8, .head_dim = 128, .rows_of_attention = 16384, .segment = {1024, 2048}, .batches = 5,
+                                    .steps = 5,
                             .batch_seconds = 0.02};
-const BenchSizes BENCH_GPU_TINY = {.rows = 24, .cols = 64, .optimiser = 1000, .square = 32, .copy_bytes = 1 << 12, .memory_bytes = 1 << 20, .heads = 2,
+const BenchSizes BENCH_GPU_TINY = {.rows = 24, .cols = 64, .optimiser = 1000, .square = 32, .copy_bytes = 1 << 12, .memory_bytes = 1 << 20,
+                                   .heads = 2,
                            .kv_heads = 1, .head_dim = 16, .rows_of_attention = 32, .segment = {16, 32}, .batches = 1, .steps = 2};
 
 /* ---------------------------------------------------------------- timing */
@@ -64,15 +67,16 @@ static Status ceilings(Bench *x)
 {
     int64_t n = x->sizes->square;
     const char *memory = x->ops.memory;
-    Matmul a = {.m = n, .n = n, .k = n, .a_type = BF16, .b_type = BF16, .c_type = BF16, .b_trans = true, .lda = n, .ldb = n, .ldc = n, .alpha = 1,
+    Matmul a = {.m = n, .n = n, .k = n, .a_type = BF16, .b_type = BF16, .c_type = BF16, .b_trans = true, .lda = n, .ldb = n, .ldc = n,
+                .alpha = 1,
                 .a = memory, .b = memory + 2 * n * n, .c = x->ops.memory + 4 * n * n};
     double seconds;
     TRY(time_work(x, call, &(Call){OP_matmul, &a}, &seconds));
     x->matmul_flops = 2.0 * (double)n * (double)n * (double)n / seconds;
     TRY(time_work(x, copy, NULL, &seconds));
     x->copy_bytes = 2.0 * (double)x->sizes->copy_bytes / seconds;
-    printf("ceilings measured here: matmul of %lld x %lld x %lld in bf16 %.1f TFLOP/s; copy of %.2f GB %.2f TB/s (read and written)\n", (long long)n,
-           (long long)n, (long long)n, 1e-12 * x->matmul_flops, 1e-9 * (double)x->sizes->copy_bytes, 1e-12 * x->copy_bytes);
+    printf("ceilings measured here: matmul of %lld x %lld x %lld in bf16 %.1f TFLOP/s; copy of %.2f GB %.2f TB/s (read and written)\n",
+           (long long)n, (long long)n, (long long)n, 1e-12 * x->matmul_flops, 1e-9 * (double)x->sizes->copy_bytes, 1e-12 * x->copy_bytes);
     return OK;
 }
 
@@ -86,7 +90,8 @@ static Status elementwise_line(void *arg, Op op, const char *what, const void *a
     op_cost(op, args, &cost);
     TRY(time_work(x, call, &(Call){op, args}, &seconds));
     double rate = (cost.bytes_read + cost.bytes_written) / seconds;
-    printf("G9   %-16s %-28s %9.1f us %8.3f TB/s %5.2f of copy (hold 0.85)\n", op_name(op), what, 1e6 * seconds, 1e-12 * rate, rate / x->copy_bytes);
+    printf("G9   %-16s %-28s %9.1f us %8.3f TB/s %5.2f of copy (hold 0.85)\n", op_name(op), what, 1e6 * seconds, 1e-12 * rate,
+           rate / x->copy_bytes);
     return OK;
 }
 
@@ -99,8 +104,9 @@ static Status adapter_line(void *arg, Op op, const char *what, const void *args)
     op_cost(op, args, &cost);
     TRY(time_work(x, call, &(Call){op, args}, &seconds));
     double bytes = (cost.bytes_read + cost.bytes_written) / seconds;
-    printf("     %-17s %-27s %9.1f us %7.1f TFLOP/s %5.2f of the largest matmul, %5.2f of copy, %6.2f T integer instructions/s\n", op_name(op), what,
-           1e6 * seconds, 1e-12 * cost.flops / seconds, cost.flops / seconds / x->matmul_flops, bytes / x->copy_bytes, 1e-12 * cost.integer / seconds);
+    printf("     %-17s %-27s %9.1f us %7.1f TFLOP/s %5.2f of the largest matmul, %5.2f of copy, %6.2f T integer instructions/s\n",
+           op_name(op), what, 1e6 * seconds, 1e-12 * cost.flops / seconds, cost.flops / seconds / x->matmul_flops, bytes / x->copy_bytes,
+           1e-12 * cost.integer / seconds);
     return OK;
 }
 
@@ -126,7 +132,8 @@ static Status attention_line(void *arg, Op op, const char *what, const void *arg
     TRY(time_work(t->x, call, &(Call){op, args}, &seconds));
     if (op == OP_attention_decode) {
         double rate = (cost.bytes_read + cost.bytes_written) / seconds;
-        printf("     %-16s %-28s %9.1f us %8.3f TB/s %5.2f of copy\n", op_name(op), what, 1e6 * seconds, 1e-12 * rate, rate / t->x->copy_bytes);
+        printf("     %-16s %-28s %9.1f us %8.3f TB/s %5.2f of copy\n", op_name(op), what, 1e6 * seconds, 1e-12 * rate,
+               rate / t->x->copy_bytes);
         return OK;
     }
     t->flops += cost.flops;
@@ -144,7 +151,8 @@ static Status attentions(Bench *x)
         x->ops.arg = &t;
         x->ops.line = attention_line;
         TRY(bench_attention(&x->ops, BF16, s->rows_of_attention / s->segment[i], s->segment[i], s->heads, s->kv_heads, s->head_dim));
-        printf("G8   attention forward and backward, causal, T %lld: %.1f TFLOP/s (hold %d)\n", (long long)s->segment[i], 1e-12 * t.flops / t.seconds, HOLD[i]);
+        printf("G8   attention forward and backward, causal, T %lld: %.1f TFLOP/s (hold %d)\n", (long long)s->segment[i],
+               1e-12 * t.flops / t.seconds, HOLD[i]);
     }
     return OK;
 }
@@ -173,8 +181,8 @@ typedef struct Shapes {
 static bool same_shape(const Matmul *a, const Matmul *b)
 {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->a_trans == b->a_trans && a->b_trans == b->b_trans && a->a_type == b->a_type &&
-           a->b_type == b->b_type && a->c_type == b->c_type && a->accumulate == b->accumulate && !a->add == !b->add && !a->bias == !b->bias &&
-           a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc;
+           a->b_type == b->b_type && a->c_type == b->c_type && a->accumulate == b->accumulate && !a->add == !b->add &&
+           !a->bias == !b->bias && a->lda == b->lda && a->ldb == b->ldb && a->ldc == b->ldc;
 }
 
 static void note_product(Shapes *s, const Matmul *a)
@@ -211,7 +219,8 @@ static size_t stored_bytes(int64_t rows, int64_t ld, DType t) { return ((size_t)
 /* Operands in memory of their own; false when they do not fit. */
 static bool place(const Bench *x, Matmul *a)
 {
-    size_t size_a = stored_bytes(a->a_trans ? a->k : a->m, a->lda, a->a_type), size_b = stored_bytes(a->b_trans ? a->n : a->k, a->ldb, a->b_type);
+    size_t size_a = stored_bytes(a->a_trans ? a->k : a->m, a->lda, a->a_type),
+           size_b = stored_bytes(a->b_trans ? a->n : a->k, a->ldb, a->b_type);
     size_t size_c = stored_bytes(a->m, a->ldc, a->c_type), size_bias = stored_bytes(1, a->n, a->bias_type);
     char *p = x->ops.memory;
     a->a = p, a->b = p + size_a, a->c = p + size_a + size_b;
@@ -229,16 +238,18 @@ static Status time_shapes(Bench *x, Shapes *s)
         double one;
         cost_matmul(a, &cost);
         if (!place(x, a)) {
-            printf("     matmul %lld x %lld x %lld: not timed, its operands do not fit\n", (long long)a->m, (long long)a->n, (long long)a->k);
+            printf("     matmul %lld x %lld x %lld: not timed, its operands do not fit\n", (long long)a->m, (long long)a->n,
+                   (long long)a->k);
             continue;
         }
         TRY(time_work(x, call, &(Call){OP_matmul, a}, &one));
         bool narrow = roofline_narrow(OP_matmul, &cost);
         flops[narrow] += cost.flops * (double)s->list[i].launches;
         seconds[narrow] += one * (double)s->list[i].launches;
-        printf("     matmul %6lld x %6lld x %6lld %c%c%s -> %s %5lld times %9.1f us %7.1f TFLOP/s %5.2f of the largest\n", (long long)a->m, (long long)a->n,
-               (long long)a->k, a->a_trans ? 'T' : 'N', a->b_trans ? 'T' : 'N', a->accumulate ? "+" : " ", dtype_name(a->c_type), (long long)s->list[i].launches,
-               1e6 * one, 1e-12 * cost.flops / one, cost.flops / one / x->matmul_flops);
+        printf("     matmul %6lld x %6lld x %6lld %c%c%s -> %s %5lld times %9.1f us %7.1f TFLOP/s %5.2f of the largest\n", (long long)a->m,
+               (long long)a->n, (long long)a->k, a->a_trans ? 'T' : 'N', a->b_trans ? 'T' : 'N', a->accumulate ? "+" : " ",
+               dtype_name(a->c_type), (long long)s->list[i].launches, 1e6 * one, 1e-12 * cost.flops / one,
+               cost.flops / one / x->matmul_flops);
     }
     printf("G10  matmuls of a step, large ones: %.2f of the largest (hold 0.88), %.1f ms; narrow ones: %.1f ms\n",
            seconds[0] > 0 ? flops[0] / seconds[0] / x->matmul_flops : 0, 1e3 * seconds[0], 1e3 * seconds[1]);
@@ -319,4 +330,3 @@ Status bench_gpu_kernels(Bench *x, const RunConfig *cfg, const PassShape *shape)
     x->w.b.ctx.scratch = NULL;
     return s;
 }
-

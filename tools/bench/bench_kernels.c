@@ -145,7 +145,8 @@ static void matmul_form(Bench *x, int64_t m, int64_t n, int64_t k, DType a, DTyp
 static void matmuls(Bench *x, DType a, DType b, DType c)
 {
     static const int64_t SHAPES[][3] = { /* tokens, out, in of a Linear; 16: LoRA's */
-        {512, 64, 64},     {512, 256, 64},    {512, 64, 256},     {1024, 256, 256}, {1024, 1024, 256}, {1024, 256, 1024}, {1024, 512, 512}, {1024, 1408, 512},
+        {512, 64, 64},     {512, 256, 64},    {512, 64, 256},     {1024, 256, 256}, {1024, 1024, 256}, {1024, 256, 1024}, {1024, 512, 512},
+                {1024, 1408, 512},
         {1024, 512, 1408}, {512, 32000, 512}, {1024, 16, 512},    {1024, 512, 16},  {16, 512, 1024},   {128, 512, 1024},
         {1, 512, 512},     {1, 32000, 512},   {8, 32000, 512},    {1, 4096, 4096},  {4, 4096, 4096},
     };
@@ -175,7 +176,8 @@ static Status line(void *arg, Op op, const char *what, const void *args)
     TIME(s, (void)0, op_call(x->b, op, args));
     printf("%-16s %-26s %9.1f us ", op_name(op), what, 1e6 * s);
     double rate = 1e-9 * (cost.bytes_read + cost.bytes_written) / s, flops = 1e-9 * cost.flops / s;
-    if (op == OP_attention_fwd || op == OP_attention_bwd || op == OP_adapter_down || op == OP_adapter_down_grad || op == OP_adapter_down_bwd)
+    if (op == OP_attention_fwd || op == OP_attention_bwd || op == OP_adapter_down || op == OP_adapter_down_grad ||
+        op == OP_adapter_down_bwd)
         printf("%6.1f GF/s %4.2f of peak\n", flops, flops / x->peak_gflops);
     else
         printf("%6.1f GB/s %4.2f of copy\n", rate, rate / x->copy_gbytes);

@@ -39,8 +39,8 @@ static Status indices(BenchOps *x, int32_t *to, int64_t n, int64_t first, int64_
 
 /* What the operators below share. */
 typedef struct Arrays {
-    void *a, *b, *c, *d, *e;       /* [rows, cols] */
-    void *wide;                    /* [rows, cols] F32 */
+    void *a, *b, *c, *d, *e; /* [rows, cols] */
+    void *wide;              /* [rows, cols] F32 */
     float *w, *dw, *db, *mean, *rstd, *loss;
     int32_t *pos, *item, *label, *iota;
 } Arrays;
@@ -49,7 +49,8 @@ static Status arrays_take(BenchOps *x, Arrays *v, DType t, int64_t rows, int64_t
 {
     int64_t size = rows * cols * (int64_t)dtype_size(t), row = rows * 4, column = cols * 4;
     x->used = 0;
-    *v = (Arrays){take(x, size), take(x, size), take(x, size), take(x, size), take(x, size), take(x, rows * column), take(x, column), take(x, column),
+    *v = (Arrays){take(x, size), take(x, size), take(x, size), take(x, size), take(x, size), take(x, rows * column), take(x, column),
+                  take(x, column),
                   take(x, column), take(x, row), take(x, row), take(x, row), take(x, row), take(x, row), take(x, row), take(x, row)};
     TRY(taken(x));
     TRY(indices(x, v->pos, rows, 0, 1, 1, 1024));
@@ -60,12 +61,12 @@ static Status arrays_take(BenchOps *x, Arrays *v, DType t, int64_t rows, int64_t
 
 static Status norms(BenchOps *x, const Arrays *v, const char *what, DType t, int64_t rows, int64_t cols)
 {
-    LINE(x, what, rmsnorm_fwd, RmsNormFwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .eps = 1e-5, .x = v->a, .add = v->b, .w = v->w,
-         .sum = v->c, .y = v->d, .rstd = v->rstd);
-    LINE(x, what, rmsnorm_bwd, RmsNormBwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .x = v->a, .w = v->w, .rstd = v->rstd, .dy = v->b,
-         .dx = v->c);
-    LINE(x, what, layernorm_fwd, LayerNormFwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .eps = 1e-5, .x = v->a, .w = v->w, .b = v->w,
-         .y = v->d, .mean = v->mean, .rstd = v->rstd);
+    LINE(x, what, rmsnorm_fwd, RmsNormFwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .eps = 1e-5, .x = v->a, .add = v->b,
+         .w = v->w, .sum = v->c, .y = v->d, .rstd = v->rstd);
+    LINE(x, what, rmsnorm_bwd, RmsNormBwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .x = v->a, .w = v->w, .rstd = v->rstd,
+         .dy = v->b, .dx = v->c);
+    LINE(x, what, layernorm_fwd, LayerNormFwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .eps = 1e-5, .x = v->a, .w = v->w,
+         .b = v->w, .y = v->d, .mean = v->mean, .rstd = v->rstd);
     LINE(x, what, layernorm_bwd, LayerNormBwd, .rows = rows, .cols = cols, .act = t, .w_type = F32, .x = v->a, .w = v->w, .mean = v->mean,
          .rstd = v->rstd, .dy = v->b, .dx = v->c, .dw = v->dw, .db = v->db);
     return OK;
@@ -75,19 +76,21 @@ static Status pointwise(BenchOps *x, const Arrays *v, const char *what, DType t,
 {
     int64_t n = rows * cols, head = cols % 128 ? 16 : 128;
     LINE(x, what, swiglu_fwd, SwigluFwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .act = t, .g = v->a, .u = v->b, .y = v->c);
-    LINE(x, what, swiglu_bwd, SwigluBwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .lddg = cols, .lddu = cols, .act = t, .g = v->a,
-         .u = v->b, .dy = v->c, .dg = v->d, .du = v->e);
+    LINE(x, what, swiglu_bwd, SwigluBwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .lddg = cols, .lddu = cols, .act = t,
+         .g = v->a, .u = v->b, .dy = v->c, .dg = v->d, .du = v->e);
     for (int kind = GELU_ERF; kind <= (int)GELU_TANH; kind++) {
         char text[96];
         snprintf(text, sizeof text, "%s %s", what, kind == GELU_ERF ? "erf" : "tanh");
         LINE(x, text, gelu_fwd, GeluFwd, .n = n, .act = t, .kind = (GeluKind)kind, .x = v->a, .y = v->c);
         LINE(x, text, gelu_bwd, GeluBwd, .n = n, .act = t, .kind = (GeluKind)kind, .x = v->a, .dy = v->b, .dx = v->c);
     }
-    LINE(x, what, add_scaled, AddScaled, .n = n, .a_type = t, .b_type = t, .y_type = t, .alpha = 1, .beta = 1, .a = v->a, .b = v->b, .y = v->c);
-    LINE(x, what, dropout, Dropout, .rows = rows, .cols = cols, .act = t, .p = 0.05, .key = 7, .row_pos = v->pos, .row_item = v->item, .x = v->a,
+    LINE(x, what, add_scaled, AddScaled, .n = n, .a_type = t, .b_type = t, .y_type = t, .alpha = 1, .beta = 1, .a = v->a, .b = v->b,
          .y = v->c);
+    LINE(x, what, dropout, Dropout, .rows = rows, .cols = cols, .act = t, .p = 0.05, .key = 7, .row_pos = v->pos, .row_item = v->item,
+         .x = v->a, .y = v->c);
     if (cols % head == 0)
-        LINE(x, what, rope, Rope, .rows = rows, .heads = cols / head, .head_dim = head, .ldx = cols, .act = t, .base = 10000, .pos = v->pos, .x = v->a);
+        LINE(x, what, rope, Rope, .rows = rows, .heads = cols / head, .head_dim = head, .ldx = cols, .act = t, .base = 10000, .pos = v->pos,
+             .x = v->a);
     LINE(x, what, fill, Fill, .n = n, .type = t, .x = v->e);
     return OK;
 }
@@ -95,16 +98,19 @@ static Status pointwise(BenchOps *x, const Arrays *v, const char *what, DType t,
 static Status rows_and_sums(BenchOps *x, const Arrays *v, const char *what, DType t, int64_t rows, int64_t cols)
 {
     int64_t period = rows < 256 ? rows : 256;
-    LINE(x, what, rows_gather, RowsGather, .n = rows, .cols = cols, .lds = cols, .ldy = cols, .src_type = t, .y_type = t, .index = v->iota, .src = v->a,
-         .y = v->c);
+    LINE(x, what, rows_gather, RowsGather, .n = rows, .cols = cols, .lds = cols, .ldy = cols, .src_type = t, .y_type = t, .index = v->iota,
+         .src = v->a, .y = v->c);
     LINE(x, what, rows_scatter, RowsScatter, .n = rows, .n_dst = rows, .cols = cols, .ldx = cols, .ldd = cols, .x_type = t, .dst_type = t,
          .index = v->iota, .x = v->a, .dst = v->c);
-    LINE(x, what, add_rows, AddRows, .rows = rows, .cols = cols, .period = period, .act = t, .table_type = t, .x = v->a, .table = v->b, .y = v->c);
-    LINE(x, what, add_rows_bwd, AddRowsBwd, .rows = rows, .cols = cols, .period = period, .act = t, .table_type = F32, .dy = v->a, .dtable = v->wide);
+    LINE(x, what, add_rows, AddRows, .rows = rows, .cols = cols, .period = period, .act = t, .table_type = t, .x = v->a, .table = v->b,
+         .y = v->c);
+    LINE(x, what, add_rows_bwd, AddRowsBwd, .rows = rows, .cols = cols, .period = period, .act = t, .table_type = F32, .dy = v->a,
+         .dtable = v->wide);
     LINE(x, what, column_sum, ColumnSum, .rows = rows, .cols = cols, .ldx = cols, .x_type = t, .out_type = F32, .x = v->a, .out = v->dw);
     LINE(x, what, cross_entropy, CrossEntropy, .rows = rows, .cols = cols, .ldz = cols, .act = t, .label = v->label, .weight = v->mean,
          .logits = v->c, .loss = v->loss, .backward = true);
-    LINE(x, what, weighted_sum, WeightedSum, .n = rows, .type = F32, .act = t, .scale = 1, .weight = v->mean, .x = v->loss, .scaled = v->e, .total = v->wide);
+    LINE(x, what, weighted_sum, WeightedSum, .n = rows, .type = F32, .act = t, .scale = 1, .weight = v->mean, .x = v->loss, .scaled = v->e,
+         .total = v->wide);
     return OK;
 }
 
@@ -144,8 +150,8 @@ Status bench_optimiser(BenchOps *x, int64_t n)
     AdamwSpan span = {.end = n, .lr = 1e-4, .t = 1};
     TRY(taken(x));
     snprintf(what, sizeof what, "F32 [%lld]", (long long)n);
-    LINE(x, what, adamw, Adamw, .n_spans = 1, .type = F32, .spans = &span, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .grad_scale = 1, .grad = g,
-         .param = p, .m = m, .v = v, .copy = copy);
+    LINE(x, what, adamw, Adamw, .n_spans = 1, .type = F32, .spans = &span, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .grad_scale = 1,
+         .grad = g, .param = p, .m = m, .v = v, .copy = copy);
     LINE(x, what, sum_squares, SumSquares, .n = n, .type = F32, .x = g, .out = sum);
     return OK;
 }
@@ -158,9 +164,11 @@ Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t 
     x->used = 0;
     void *in = take(x, rows * cols * size), *dx = take(x, rows * cols * size), *u = take(x, rows * ADAPTERS * r * size);
     int32_t *pos = take(x, rows * 4), *item = take(x, rows * 4);
-    AdapterGroup g = {.rows = rows, .in = cols, .ldu = ADAPTERS * r, .n = ADAPTERS, .act = t, .a_type = t, .row_pos = pos, .row_item = item};
+    AdapterGroup g = {.rows = rows, .in = cols, .ldu = ADAPTERS * r, .n = ADAPTERS, .act = t, .a_type = t, .row_pos = pos,
+                      .row_item = item};
     for (int i = 0; i < ADAPTERS; i++)
-        g.part[i] = (Adapter){.r = r, .p = 0.05, .key = (uint64_t)i, .scale = 2, .a = take(x, r * cols * size), .da = take(x, r * cols * 4)};
+        g.part[i] = (Adapter){.r = r, .p = 0.05, .key = (uint64_t)i, .scale = 2, .a = take(x, r * cols * size),
+                              .da = take(x, r * cols * 4)};
     TRY(taken(x));
     TRY(indices(x, pos, rows, 0, 1, 1, 1024));
     TRY(indices(x, item, rows, 0, 1, 1024, rows));
@@ -185,13 +193,14 @@ Status bench_attention(BenchOps *x, DType t, int64_t segments, int64_t length, i
     TRY(indices(x, lengths, segments, length, 0, 1, 1));
     snprintf(what, sizeof what, "%s %lldx%lld h%lld/%lld d%lld", dtype_name(t), (long long)segments, (long long)length, (long long)heads,
              (long long)kv_heads, (long long)head_dim);
-    LINE(x, what, attention_fwd, AttentionFwd, .n_segments = segments, .rows_q = rows, .rows_k = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
-         .max_q = length, .max_k = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .causal = true, .act = t, .scale = 0.1, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v,
-         .o = o, .lse = lse);
-    LINE(x, what, attention_bwd, AttentionBwd, .n_segments = segments, .rows_q = rows, .rows_k = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
-         .max_q = length, .max_k = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .lddo = ld, .lddq = ld, .lddk = kv, .lddv = kv, .causal = true, .act = t,
-         .scale = 0.1, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse, .d_o = d_o, .dq = dq, .dk = dk, .dv = dv);
-    LINE(x, what, attention_decode, AttentionDecode, .n = segments, .capacity = length, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
-         .act = t, .scale = 0.1, .length = lengths, .q = q, .k = k, .v = v, .o = o);
+    LINE(x, what, attention_fwd, AttentionFwd, .n_segments = segments, .rows_q = rows, .rows_k = rows, .heads = heads, .kv_heads = kv_heads,
+         .head_dim = head_dim, .max_q = length, .max_k = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .causal = true, .act = t,
+         .scale = 0.1, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse);
+    LINE(x, what, attention_bwd, AttentionBwd, .n_segments = segments, .rows_q = rows, .rows_k = rows, .heads = heads, .kv_heads = kv_heads,
+         .head_dim = head_dim, .max_q = length, .max_k = length, .ldq = ld, .ldk = kv, .ldv = kv, .ldo = ld, .lddo = ld, .lddq = ld,
+         .lddk = kv, .lddv = kv, .causal = true, .act = t, .scale = 0.1, .cu_q = cu, .cu_k = cu, .q = q, .k = k, .v = v, .o = o, .lse = lse,
+         .d_o = d_o, .dq = dq, .dk = dk, .dv = dv);
+    LINE(x, what, attention_decode, AttentionDecode, .n = segments, .capacity = length, .heads = heads, .kv_heads = kv_heads,
+         .head_dim = head_dim, .act = t, .scale = 0.1, .length = lengths, .q = q, .k = k, .v = v, .o = o);
     return OK;
 }

@@ -1,5 +1,5 @@
-/* bench_ops.h: arguments for timing operators, the same for every backend: each operator over arrays of the backend's memory, of a size that is
- * asked for. Who asks gets every call's arguments and does the timing. */
+/* bench_ops.h: arguments for timing operators, the same for every backend: each operator over arrays of the backend's memory, of a size
+ * that is asked for. Who asks gets every call's arguments and does the timing. */
 #ifndef GENLLAVA_TOOLS_BENCH_BENCH_OPS_H
 #define GENLLAVA_TOOLS_BENCH_BENCH_OPS_H
 

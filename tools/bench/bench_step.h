@@ -1,5 +1,5 @@
-/* bench_step.h: whole training steps of a config on an opened backend, over passes that were made up: forward, backward and update as train does
- * them, without data, files and log. */
+/* bench_step.h: whole training steps of a config on an opened backend, over passes that were made up: forward, backward and update as train
+ * does them, without data, files and log. */
 #ifndef GENLLAVA_TOOLS_BENCH_BENCH_STEP_H
 #define GENLLAVA_TOOLS_BENCH_BENCH_STEP_H
 
@@ -18,7 +18,8 @@ typedef struct BenchStep {
     double loss; /* of the last step: mean over the labels */
 } BenchStep;
 
-/* What a pass of `tokens` holds: samples of `segment` tokens (0: the whole), each with a picture if there is room, and `labels` of them supervised. */
+/* What a pass of `tokens` holds: samples of `segment` tokens (0: the whole), each with a picture if there is room, and `labels` of them
+ * supervised. */
 MUST_USE Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int64_t segment, int64_t labels);
 /* Draws or loads the weights. b->ctx.scratch is its scratch until it is closed. */
 MUST_USE Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType compute, const PassShape *shape);

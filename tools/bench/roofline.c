@@ -15,8 +15,8 @@ const Device DEVICES[] = {
     {0},
 };
 
-/* Tiles of the output go to the multiprocessors in waves, and the last one may be mostly empty; a long inner dimension can be cut up for more of
- * them. The share of the tiles' arithmetic that is wanted, times the share of the waves that is filled. */
+/* Tiles of the output go to the multiprocessors in waves, and the last one may be mostly empty; a long inner dimension can be cut up for
+ * more of them. The share of the tiles' arithmetic that is wanted, times the share of the waves that is filled. */
 static double filled(const Device *d, const Cost *c)
 {
     enum { TILE = 128, CUT = 2048 };

@@ -1,23 +1,23 @@
-/* roofline.h: how long an operator should take on a device, from what it must do (kernels/ops/cost.h) and what the device's maker publishes. A
- * prediction to measure against, not a measurement. */
+/* roofline.h: how long an operator should take on a device, from what it must do (kernels/ops/cost.h) and what the device's maker
+ * publishes. A prediction to measure against, not a measurement. */
 #ifndef GENLLAVA_TOOLS_BENCH_ROOFLINE_H
 #define GENLLAVA_TOOLS_BENCH_ROOFLINE_H
 
 #include "kernels/ops/watch.h"
 
 typedef struct Device {
-    const char *name;            /* as --device spells it */
+    const char *name; /* as --device spells it */
     const char *text;
     double bf16_tflops, f32_tflops, tbytes; /* published: dense products of bf16, multiply-adds of f32, memory */
-    int processors;              /* streaming multiprocessors */
-    double integer_tops;         /* instructions on integers: not published, see DEVICES */
+    int processors;                         /* streaming multiprocessors */
+    double integer_tops;                    /* instructions on integers: not published, see DEVICES */
 } Device;
-extern const Device DEVICES[];   /* ends with a zeroed entry */
+extern const Device DEVICES[]; /* ends with a zeroed entry */
 
 /* What is assumed to be reached of the published figures, and what every operator costs besides. */
 typedef struct Reached {
     double matmul, attention, adapters, bandwidth, integer; /* fractions; adapters: of the products in kernels/ops/adapter.h */
-    double gap_us;                       /* of one operator to the next */
+    double gap_us;                                          /* of one operator to the next */
 } Reached;
 
 /* Matmuls with a dimension of at most this: the adapters' and other small ones, which do not fill the device's tiles or wait for memory. */
@@ -26,11 +26,11 @@ bool roofline_narrow(Op op, const Cost *c);
 
 typedef struct Line {
     Op op;
-    int64_t m, n, k;             /* of every launch of this line; 0 in sums over shapes */
-    bool narrow;                 /* a matmul with a dimension of at most ROOFLINE_NARROW */
+    int64_t m, n, k; /* of every launch of this line; 0 in sums over shapes */
+    bool narrow;     /* a matmul with a dimension of at most ROOFLINE_NARROW */
     int64_t launches;
     double flops, bytes, seconds;
-    double ideal;                /* seconds of the line's matmul arithmetic alone at the rate that large matmuls reach */
+    double ideal; /* seconds of the line's matmul arithmetic alone at the rate that large matmuls reach */
     bool memory_bound;
 } Line;
 
@@ -40,7 +40,7 @@ typedef struct Roofline {
     Reached reached;
     Line *lines;
     int n, capacity;
-    bool failed;                 /* out of memory */
+    bool failed; /* out of memory */
 } Roofline;
 
 Watcher roofline_watcher(Roofline *r);

@@ -11,7 +11,8 @@
 
 #include "kernels/base/status.h"
 
-/* What is asked. X(enum, name, an example for --help). From SCENE_REFER on answers are more than a word or phrase, and not asked to be one. */
+/* What is asked. X(enum, name, an example for --help). From SCENE_REFER on answers are more than a word or phrase, and not asked to be
+ * one. */
 #define SCENE_KIND_LIST(X)                                                            \
     X(SCENE_COLOR, "color", "What color is the star?")                                \
     X(SCENE_SHAPE, "shape", "What shape is the red object?")                          \
@@ -82,7 +83,7 @@ void scene_compose_for(Scene *s, SceneQuestion *q, SceneKind kind, SceneRandom *
 /* A whole set: FOLDER/train.json, FOLDER/heldout.json and the JPEG files beside them, in LLaVA's form with `kind` as an extra key. */
 typedef struct SceneSet {
     const char *out;
-    int64_t count, heldout; /* records of the two splits */
+    int64_t count, heldout;             /* records of the two splits */
     int64_t size, seed, turns, objects; /* objects: most in one picture */
     bool kinds[SCENE_KINDS];
 } SceneSet;

@@ -199,9 +199,7 @@ static bool ask_refer(SceneQuestion *q, const Scene *s, SceneRandom *r)
         PUT(q->ask, "Describe the object at the %s %s.", height_word(o), side_word(o));
         told = same_place == 1;
         break;
-    default:
-        PUT(q->ask, "Describe the %s %s.", COLORS[o->color], SHAPES[o->shape]);
-        told = is_unique(s, o);
+    default: PUT(q->ask, "Describe the %s %s.", COLORS[o->color], SHAPES[o->shape]); told = is_unique(s, o);
     }
     put_description(q->answer, sizeof q->answer, o);
     return told;

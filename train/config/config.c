@@ -42,8 +42,7 @@ static void unknown_key(ConfigReader *r, const Json *at, const char *key)
         section[strrchr(section, '.') ? strrchr(section, '.') - section : 0] = 0;
         option_members(section, add_name, &names);
     }
-    config_mistake(r, at, "unknown key \"%s\"%s %s takes %s", key, near ? hint : ";",
-            *section ? section : "the file", names.text);
+    config_mistake(r, at, "unknown key \"%s\"%s %s takes %s", key, near ? hint : ";", *section ? section : "the file", names.text);
 }
 
 static void read_object(ConfigReader *r, const Json *object, const char *section);
@@ -71,8 +70,7 @@ static void read_key(ConfigReader *r, const Json *at, const Json *v, const char 
         if (v->kind == JSON_OBJECT)
             read_object(r, v, key);
     } else if (s && *key)
-        config_mistake(r, at, "%s must be an object%s, found %s", key, s->replaces ? " or null" : "",
-                json_show(v, text, sizeof text));
+        config_mistake(r, at, "%s must be an object%s, found %s", key, s->replaces ? " or null" : "", json_show(v, text, sizeof text));
     else
         unknown_key(r, at, key);
 }
@@ -89,8 +87,8 @@ static void read_object(ConfigReader *r, const Json *object, const char *section
             continue;
         }
         if (strchr(m->key, '.') && option_find(key))
-            config_mistake(r, m, "%s: a dotted key is for --set; in a file \"%s\" stands inside the object \"%.*s\"",
-                    key, option_leaf(key), (int)(option_leaf(key) - key - 1), key);
+            config_mistake(r, m, "%s: a dotted key is for --set; in a file \"%s\" stands inside the object \"%.*s\"", key, option_leaf(key),
+                           (int)(option_leaf(key) - key - 1), key);
         else
             read_key(r, m, m, key);
     }
@@ -201,7 +199,8 @@ static void check_tasks(ConfigReader *r)
 static void check_together(ConfigReader *r)
 {
     RunConfig *c = r->cfg;
-    const ConfigPlace *steps = &r->places[option_find("train.steps") - OPTIONS], *epochs = &r->places[option_find("train.epochs") - OPTIONS];
+    const ConfigPlace *steps = &r->places[option_find("train.steps") - OPTIONS],
+                      *epochs = &r->places[option_find("train.epochs") - OPTIONS];
     check_name(r);
     check_tasks(r);
     if (c->train.steps && c->train.epochs > 0) {
@@ -217,7 +216,8 @@ static void check_required(ConfigReader *r)
 {
     for (int i = 0; i < N_OPTIONS; i++)
         if (OPTIONS[i].flags & OPTION_REQUIRED && !r->places[i].given)
-            mistakes_add(&r->mistakes, r->source, 0, 0, "%s is missing: %.*s", OPTIONS[i].key, (int)strlen(OPTIONS[i].help) - 1, OPTIONS[i].help);
+            mistakes_add(&r->mistakes, r->source, 0, 0, "%s is missing: %.*s", OPTIONS[i].key, (int)strlen(OPTIONS[i].help) - 1,
+                         OPTIONS[i].help);
 }
 
 /* ---------------------------------------------------------------- loading */

@@ -38,7 +38,12 @@ typedef struct RunConfig {
     struct {
         struct { char *path; TrainMode train; InitChoice init; } llm;
         struct { char *path; /* may be NULL: text only */ TrainMode train; InitChoice init; int64_t layer; AspectChoice aspect; } vision;
-        struct { char *type; int depth; /* linear layers: linear 1, mlpKx_gelu K */ TrainMode train; char *init; /* NULL: default */ } projector;
+        struct {
+            char *type;
+            int depth; /* linear layers: linear 1, mlpKx_gelu K */
+            TrainMode train;
+            char *init; /* NULL: default */
+        } projector;
         struct { int64_t r; double alpha, dropout; bool rslora; StringList targets; char *init; /* NULL: default */ } lora;
         struct {
             int64_t image; /* N visual output tokens */
@@ -91,8 +96,8 @@ void config_free(RunConfig *cfg);
 /* base + "/" + path for relative ones; NULL without memory. Leading "./" and "../" are taken off exactly where base has no symbolic links.
  * Caller frees with mem_free. */
 char *config_absolute(const char *base, const char *path);
-/* That every file and folder the config names as an input is there. All that are not are in one message, a line each: file:line:column, key, path.
- * keys: only these, ends with NULL; NULL: all. */
+/* That every file and folder the config names as an input is there. All that are not are in one message, a line each: file:line:column,
+ * key, path. keys: only these, ends with NULL; NULL: all. */
 MUST_USE Status config_check_paths(const RunConfig *cfg, const char *const *keys);
 /* The whole config as JSON with every default written out (config.resolved.json); itself loadable. Caller frees with mem_free. */
 MUST_USE Status config_to_json(const RunConfig *cfg, char **out);

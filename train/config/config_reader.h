@@ -8,15 +8,16 @@
 
 typedef struct ConfigReader {
     RunConfig *cfg;
-    const char *source;   /* as messages name it: the file, or "--set KEY" */
-    const char *base;     /* absolute folder that relative paths start from */
-    bool from_file;       /* positions are meaningful */
-    ConfigPlace *places;        /* [N_OPTIONS] */
+    const char *source;  /* as messages name it: the file, or "--set KEY" */
+    const char *base;    /* absolute folder that relative paths start from */
+    bool from_file;      /* positions are meaningful */
+    ConfigPlace *places; /* [N_OPTIONS] */
     Mistakes mistakes;
 } ConfigReader;
 
 /* A mistake at the key of `at`, whose position means something in a file alone. */
-#define config_mistake(r, at, ...) mistakes_add(&(r)->mistakes, (r)->source, (r)->from_file ? (at)->key_line : 0, (at)->key_column, __VA_ARGS__)
+#define config_mistake(r, at, ...) mistakes_add(&(r)->mistakes, (r)->source, (r)->from_file ? (at)->key_line : 0, (at)->key_column, \
+                                                __VA_ARGS__)
 
 /* Puts a value where its key's goes; mistakes are listed. at: the node whose key stands for the position. */
 void config_take_value(ConfigReader *r, const Option *o, const Json *at, const Json *v);

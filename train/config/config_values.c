@@ -25,8 +25,8 @@ static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const 
         near = "cuda";
     if (near)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
-    config_mistake(r, at, "%s must be %s, found %s%s", o->key,
-            option_allowed(o, allowed, sizeof allowed), json_show(v, text, sizeof text), hint);
+    config_mistake(r, at, "%s must be %s, found %s%s", o->key, option_allowed(o, allowed, sizeof allowed), json_show(v, text, sizeof text),
+                   hint);
 }
 
 /* ---------------------------------------------------------------- values */
@@ -248,16 +248,14 @@ static bool take(ConfigReader *r, const Option *o, const Json *at, const Json *v
             return false;
         memcpy(slot(r, o), &which, sizeof which);
         return true;
-    case OPTION_LIST:
-        return read_list(r, o, at, v);
+    case OPTION_LIST: return read_list(r, o, at, v);
     case OPTION_PROJECTOR:
         if (!is_text(v) || !projector_depth(v->string))
             return false;
         config_set_string(r, slot(r, o), v->string);
         r->cfg->model.projector.depth = projector_depth(v->string);
         return true;
-    case OPTION_MIXTURE:
-        return read_mixture(r, v);
+    case OPTION_MIXTURE: return read_mixture(r, v);
     case OPTION_LATER: break;
     }
     return false;
@@ -288,8 +286,7 @@ static void take_later(ConfigReader *r, const Option *o, const Json *at, const J
         return;
     }
     if (!are_equal(v, json_root(doc)))
-        config_mistake(r, at, "%s: this version does not draw or edit pictures yet; take the key out",
-                       o->key);
+        config_mistake(r, at, "%s: this version does not draw or edit pictures yet; take the key out", o->key);
     json_free(&doc);
 }
 

@@ -43,9 +43,7 @@ static void add_option(cJSON *to, const char *key, const Option *o, const RunCon
         memcpy(&which, p, sizeof which);
         json_add_text(to, key, o->names[which]);
         break;
-    case OPTION_LIST:
-        json_add_texts(to, key, ((const StringList *)p)->items, ((const StringList *)p)->n);
-        break;
+    case OPTION_LIST: json_add_texts(to, key, ((const StringList *)p)->items, ((const StringList *)p)->n); break;
     case OPTION_MIXTURE:
         if (cfg->data.mixture_json)
             cJSON_AddRawToObject(to, key, cfg->data.mixture_json);
@@ -292,7 +290,8 @@ static void schema_section(cJSON *to, const OptionSection *s)
     cJSON_AddFalseToObject(to, "additionalProperties");
     option_members(s->key, required_member, cJSON_AddArrayToObject(to, "required"));
     if (!strcmp(s->key, "train"))
-        cJSON_AddRawToObject(to, "not", "{\"required\":[\"steps\",\"epochs\"],\"properties\":{\"steps\":{\"type\":\"integer\"},\"epochs\":{\"type\":\"number\"}}}");
+        cJSON_AddRawToObject(to, "not", "{\"required\":[\"steps\",\"epochs\"],\"properties\":{\"steps\":{\"type\":\"integer\"},"
+                                        "\"epochs\":{\"type\":\"number\"}}}");
 }
 
 Status config_schema(char **text)

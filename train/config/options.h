@@ -9,28 +9,29 @@
 
 typedef enum OptionKind {
     OPTION_STRING,
-    OPTION_PATH,      /* made absolute: from the file's folder, or the working directory for --set and defaults */
-    OPTION_INIT,      /* "default" (NULL) or a path */
+    OPTION_PATH, /* made absolute: from the file's folder, or the working directory for --set and defaults */
+    OPTION_INIT, /* "default" (NULL) or a path */
     OPTION_INT,
-    OPTION_AUTO_INT,  /* "auto" (-1) or an integer */
+    OPTION_AUTO_INT, /* "auto" (-1) or an integer */
     OPTION_REAL,
     OPTION_BOOL,
     OPTION_CHOICE,    /* one of `names` */
     OPTION_LIST,      /* a list of some of `names`, none twice */
     OPTION_PROJECTOR, /* "linear" or "mlpKx_gelu" */
     OPTION_MIXTURE,   /* a path, or a list of sources */
-    OPTION_LATER      /* known, but nothing reads it yet: the default is accepted (older files spell it out), other values are refused; shown nowhere */
+    /* known, but nothing reads it yet: the default is accepted (older files spell it out), other values are refused; shown nowhere */
+    OPTION_LATER
 } OptionKind;
 
 enum {
-    OPTION_NULLABLE = 1,  /* null is a value: nothing there */
-    OPTION_REQUIRED = 2,  /* without a default */
-    OPTION_FREE = 4,      /* a resumed run may change it */
-    OPTION_ABOVE = 8,     /* `low` itself is not allowed */
-    OPTION_BELOW = 16,    /* `high` itself is not allowed */
+    OPTION_NULLABLE = 1,   /* null is a value: nothing there */
+    OPTION_REQUIRED = 2,   /* without a default */
+    OPTION_FREE = 4,       /* a resumed run may change it */
+    OPTION_ABOVE = 8,      /* `low` itself is not allowed */
+    OPTION_BELOW = 16,     /* `high` itself is not allowed */
     OPTION_NOT_EMPTY = 32, /* a list with at least one element */
-    OPTION_FOLDER = 64,   /* must exist when the run starts, as a folder */
-    OPTION_FILE = 128     /* must exist when the run starts, as a file */
+    OPTION_FOLDER = 64,    /* must exist when the run starts, as a folder */
+    OPTION_FILE = 128      /* must exist when the run starts, as a file */
 };
 
 #define OPTION_UNBOUNDED 1e300 /* as `low` (negative) or `high`: no bound */
@@ -39,12 +40,12 @@ typedef struct Option {
     const char *key; /* "model.llm.path" */
     OptionKind kind;
     unsigned flags;
-    size_t offset;          /* in RunConfig; none for OPTION_LATER */
-    const char *fallback;   /* the default as JSON text; NULL: required or worked out from other keys */
+    size_t offset;             /* in RunConfig; none for OPTION_LATER */
+    const char *fallback;      /* the default as JSON text; NULL: required or worked out from other keys */
     const char *fallback_text; /* how people are told of a default that is worked out, or NULL */
     double low, high;
     const char *const *names; /* of a choice (index = value; "" where the key does not allow the value) or a list; NULL-terminated */
-    const char *help;       /* a sentence */
+    const char *help;         /* a sentence */
 } Option;
 
 /* An object of the file. */

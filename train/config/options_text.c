@@ -129,7 +129,9 @@ static void print_option(const Option *o)
 {
     char allowed[512], line[768];
     snprintf(line, sizeof line, "%s (%s)", option_allowed(o, allowed, sizeof allowed),
-             o->flags & OPTION_REQUIRED ? "required" : o->fallback_text ? o->fallback_text : o->fallback);
+             o->flags & OPTION_REQUIRED ? "required"
+             : o->fallback_text         ? o->fallback_text
+                                        : o->fallback);
     puts(o->key);
     cli_wrap(line, 4, 0);
     cli_wrap(o->help, 4, 0);

@@ -13,5 +13,6 @@ EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes);
 /* tokenizer_path: a buffer of PATH_MAX bytes that holds the path from then on. */
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path);
 /* weights: [mixture->n_sources], filled and borrowed. preprocessor may be NULL (text only). */
-LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor, double *weights);
+LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor,
+                          double *weights);
 #endif

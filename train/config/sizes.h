@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 typedef struct ModelSizes {
-    int32_t vocab_size, added_rows;     /* V, R */
+    int32_t vocab_size, added_rows; /* V, R */
     int32_t hidden, layers;
     int32_t image_height, image_width, patch, patches; /* of the vision tower; 0 without one */
 } ModelSizes;

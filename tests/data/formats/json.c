@@ -57,7 +57,8 @@ TEST(json_knows_line_and_column_in_characters)
 TEST(json_decodes_escapes)
 {
     JsonDoc *d;
-    REQUIRE_OK(parse(&d, "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20aC\\ud83e\\udd99\", \"a\\u0000b\", \"\\ud800x\\udc00\\ud800\\ud83e\\udd99\"]"));
+    REQUIRE_OK(parse(&d, "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20aC\\ud83e\\udd99\", \"a\\u0000b\", "
+                         "\"\\ud800x\\udc00\\ud800\\ud83e\\udd99\"]"));
     const Json *e = json_root(d)->child;
     CHECK_STR(e->string, "\"\\/\b\f\n\r\tA\u00e9\u20ac\U0001f999");
     e = e->next;
@@ -167,8 +168,8 @@ TEST(json_finds_duplicates_among_many_keys)
 
 /* ---------------------------------------------------------------- damage, and a second reader */
 
-static const char SAMPLE[] = "{\"name\": \"a\\u00e9\\ud83e\\udd99\\n\", \"n\": [1, -2.5e-3, 1e10, 123456789012], \"t\": true, \"f\": false,\n"
-                             " \"deep\": {\"x\": {\"y\": [[], {}, null]}}, \"text\": \"grün\", \"last\": 0}";
+static const char SAMPLE[] = "{\"name\": \"a\\u00e9\\ud83e\\udd99\\n\", \"n\": [1, -2.5e-3, 1e10, 123456789012], \"t\": true, \"f\": "
+                             "false,\n \"deep\": {\"x\": {\"y\": [[], {}, null]}}, \"text\": \"grün\", \"last\": 0}";
 
 static bool same(const Json *a, const cJSON *b)
 {

@@ -32,8 +32,9 @@ TEST(json_written_text_reads_back)
     cJSON_AddRawToObject(o, "raw", "[1]");
     REQUIRE_OK(json_to_text(&text, &o, JSON_PRETTY, "f.json"));
     CHECK_STR(text, "{\n  \"text\": \"a\\\"\\\\\\n\\u0001é\uFFFD\",\n  \"none\": null,\n  \"bytes\": \"a\\u0000b\",\n  \"numbers\": [\n"
-                    "    -9223372036854775808,\n    9007199254740993,\n    0.1,\n    0.3333333333333333,\n    2.0,\n    -0.0,\n    1e+300,\n"
-                    "    4.94065645841247e-324,\n    null,\n    null\n  ],\n  \"empty\": {},\n  \"list\": [],\n  \"yes\": true,\n  \"raw\": [1]\n}\n");
+                    "    -9223372036854775808,\n    9007199254740993,\n    0.1,\n    0.3333333333333333,\n    2.0,\n    -0.0,\n    "
+                    "1e+300,\n    4.94065645841247e-324,\n    null,\n    null\n  ],\n  \"empty\": {},\n  \"list\": [],\n  \"yes\": "
+                    "true,\n  \"raw\": [1]\n}\n");
     JsonDoc *d;
     REQUIRE_OK(json_parse(&d, text, strlen(text), "f.json"));
     CHECK(json_get(json_root(d), "numbers")->child->next->next->next->real == 1.0 / 3);
@@ -41,8 +42,9 @@ TEST(json_written_text_reads_back)
     mem_free(text);
     cJSON *copy = json_copy(json_root(d));
     REQUIRE_OK(json_to_text(&text, &copy, JSON_INLINE, "f.json"));
-    CHECK_STR(text, "{\"text\":\"a\\\"\\\\\\n\\u0001é\uFFFD\",\"none\":null,\"bytes\":\"a\\u0000b\",\"numbers\":[-9223372036854775808,9007199254740993,0.1,"
-                    "0.3333333333333333,2.0,-0.0,1e+300,4.94065645841247e-324,null,null],\"empty\":{},\"list\":[],\"yes\":true,\"raw\":[1]}");
+    CHECK_STR(text, "{\"text\":\"a\\\"\\\\\\n\\u0001é\uFFFD\",\"none\":null,\"bytes\":\"a\\u0000b\",\"numbers\":[-9223372036854775808,"
+                    "9007199254740993,0.1,0.3333333333333333,2.0,-0.0,1e+300,4.94065645841247e-324,null,null],\"empty\":{},\"list\":[],"
+                    "\"yes\":true,\"raw\":[1]}");
     json_free(&d);
     mem_free(text);
 }
@@ -65,8 +67,10 @@ static Status note(void *text, const char *path, const Json *there, const Json *
 
 TEST(json_compare_names_what_differs)
 {
-    static const char A[] = "{\"same\": [1, 2.5, null, \"x\"], \"number\": 1, \"kind\": 1, \"inside\": {\"a\": [{\"b\": true}], \"gone\": 0}, \"list\": [1]}";
-    static const char B[] = "{\"number\": 2, \"same\": [1, 2.5, null, \"x\"], \"kind\": 1.0, \"inside\": {\"a\": [{\"b\": false}], \"new\": {}}, \"list\": [1, 2]}";
+    static const char A[] = "{\"same\": [1, 2.5, null, \"x\"], \"number\": 1, \"kind\": 1, \"inside\": {\"a\": [{\"b\": true}], \"gone\": "
+                            "0}, \"list\": [1]}";
+    static const char B[] = "{\"number\": 2, \"same\": [1, 2.5, null, \"x\"], \"kind\": 1.0, \"inside\": {\"a\": [{\"b\": false}], "
+                            "\"new\": {}}, \"list\": [1, 2]}";
     JsonDoc *a, *b;
     char text[256] = "";
     REQUIRE_OK(json_parse(&a, A, strlen(A), "a"));

@@ -20,8 +20,8 @@ TEST(lock_names_its_holder_and_goes_with_it)
     pid_t child = fork();
     if (!child) {
         Lock other = {.held = false};
-        snprintf(wanted, sizeof wanted, "%s is being used by process %d on %s; wait for it, or remove %s when it is gone", test_dir(), (int)getppid(),
-                 host, path);
+        snprintf(wanted, sizeof wanted, "%s is being used by process %d on %s; wait for it, or remove %s when it is gone", test_dir(),
+                 (int)getppid(), host, path);
         _exit(lock_take(&other, test_dir(), "used", true) == ERR_CREATE && !strcmp(status_message(), wanted) ? 0 : 1);
     }
     int status;

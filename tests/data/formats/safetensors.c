@@ -126,7 +126,8 @@ TEST(safetensors_rules_are_enforced)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,4]}}", 4,
          "tensor \"a\": [2, 1] of F32 takes 8 bytes, its data_offsets span 4"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "4 bytes before tensor \"a\" belong to no tensor"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6,
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}",
+         6,
          "tensor \"b\" overlaps tensor \"a\""},
         {"{\"__metadata__\":[]}", 0, "__metadata__ is an array, expected an object of strings"},
         {"{\"__metadata__\":{\"a\":1}}", 0, "__metadata__ \"a\" is an integer, expected a string"},
@@ -160,7 +161,8 @@ TEST(safetensors_other_files_are_named)
         const char *says;
     } CASES[] = {
         {"PK\x03\x04\x14\0\0\0\0\0\0", 11, "not a safetensors file but a zip archive, as torch.save writes; convert it to safetensors"},
-        {"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j", 11, "not a safetensors file but a Python pickle, as torch.save writes; convert it to safetensors"},
+        {"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j", 11, "not a safetensors file but a Python pickle, as torch.save writes; convert it to "
+                                                    "safetensors"},
         {"version https://git-lfs.github.com/spec/v1\n", 43,
          "not a safetensors file but a Git LFS pointer: the weights themselves were not downloaded"},
         {"<!doctype html>\n<html>", 22, "not a safetensors file but a web page: the weights themselves were not downloaded"},
@@ -252,7 +254,8 @@ TEST(safetensors_folders_without_weights)
     snprintf(wanted, sizeof wanted, "%s: neither model.safetensors nor model.safetensors.index.json in it", test_dir());
     CHECK_FAILS(safetensors_open_folder(&st, test_dir(), "model"), ERR_MISSING, wanted);
     write_bytes(path_of("pytorch_model.bin"), "PK", 2);
-    snprintf(wanted, sizeof wanted, "%s: no model.safetensors in it; pytorch_model.bin is a pickle, which is never read: convert it to safetensors",
+    snprintf(wanted, sizeof wanted, "%s: no model.safetensors in it; pytorch_model.bin is a pickle, which is never read: convert it to "
+                                    "safetensors",
              test_dir());
     CHECK_FAILS(safetensors_open_folder(&st, test_dir(), "model"), ERR_MISSING, wanted);
     const char *path = path_of("absent");
@@ -265,8 +268,8 @@ TEST(safetensors_folders_without_weights)
 
 TEST(safetensors_damaged_files_end_with_a_sentence)
 {
-    static const char HEADER[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a.w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
-                                 "\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[24,32]}}";
+    static const char HEADER[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a.w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,"
+                                 "24]},\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[24,32]}}";
     enum { ROUNDS = 6000 };
     const char *path = path_of("x.safetensors");
     for (uint32_t round = 0; round < ROUNDS; round++) {

@@ -172,7 +172,8 @@ TEST(plan_deals_every_item_once_and_never_exceeds_the_budget)
             StepPlanning p = {0};
             REQUIRE_OK(plan_reserve(&p, n, ranks));
             for (int i = 0; i < n; i++)
-                p.items[i] = (PlanItem){.item = i, .row = (uint32_t)i, .length = 1 + (int32_t)(philox4x32(6, round, (uint32_t)i, 0, 0).v[0] % 50)};
+                p.items[i] = (PlanItem){.item = i, .row = (uint32_t)i,
+                                        .length = 1 + (int32_t)(philox4x32(6, round, (uint32_t)i, 0, 0).v[0] % 50)};
             plan_deal(&p, n, rank, ranks, budget);
             CHECK(p.n_passes == 0 || p.pass_end[p.n_passes - 1] == p.n);
             for (int32_t pass = 0; pass < p.n_passes; pass++) {
@@ -220,7 +221,8 @@ TEST(plan_deals_the_longest_first)
 static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2}, SHORT[] = {1, 6, 2};
 static const uint32_t TWO[] = {1, 0}, SAME[] = {2, 2};
 static const MadeSample FIRST[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "a"}, {PLAIN, "--xxxxx", 1, 0.5f, NULL, "b"}},
-                        SECOND[] = {{SHORT, "x-x", 0, 2.0f, NULL, "c"}, {PICTURED, "-x----x-", 0, 1.0f, SAME, "d"}, {SHORT, "--x", 1, 1, NULL, "e"}};
+                        SECOND[] = {{SHORT, "x-x", 0, 2.0f, NULL, "c"}, {PICTURED, "-x----x-", 0, 1.0f, SAME, "d"},
+                                    {SHORT, "--x", 1, 1, NULL, "e"}};
 
 static const char *make_folder(void)
 {
@@ -265,7 +267,8 @@ TEST(loader_makes_the_labels_of_a_pass)
         CHECK(b->pos[i] == i && b->item[i] == 0);
     CHECK(b->pos[14] == 0 && b->item[14] == 1 && b->item[40] == 4);
     /* [IMG0] counts, the others do not; the trained token at position 0 of record 20 has nobody to predict it. */
-    static const int32_t ROW[] = {11, 12, 15, 19, 22, 24, 35, 39}, LABEL[] = {5, 2, 1000, 2, 2, 7, 5, 2}, POS[] = {11, 12, 1, 5, 1, 0, 11, 1},
+    static const int32_t ROW[] = {11, 12, 15, 19, 22, 24, 35, 39}, LABEL[] = {5, 2, 1000, 2, 2, 7, 5, 2},
+            POS[] = {11, 12, 1, 5, 1, 0, 11, 1},
                          REC[] = {10, 10, 11, 11, 20, 21, 21, 22};
     static const float WEIGHT[] = {1, 1, 0.5f, 0.5f, 2, 1, 1, 1};
     CHECK_INT(b->n_labels, 8);
@@ -326,7 +329,8 @@ TEST(loader_refuses_a_budget_below_the_longest_sample)
     o.micro_tokens = 13;
     Loader *ld;
     char wanted[512];
-    snprintf(wanted, sizeof wanted, "train.micro_tokens is 13, but row 10 of the mixture (sample 0 of %s) alone has 14 tokens; raise it, or lower data.max_tokens",
+    snprintf(wanted, sizeof wanted, "train.micro_tokens is 13, but row 10 of the mixture (sample 0 of %s) alone has 14 tokens; raise it, "
+                                    "or lower data.max_tokens",
              o.shards);
     CHECK_FAILS(loader_open(&ld, &o, 0, 1), ERR_USAGE, wanted);
     CHECK(ld == NULL);
@@ -462,7 +466,8 @@ TEST(loader_gives_the_same_items_to_any_number_of_ranks)
 
 static PassShape shape_of_batch(const Batch *b)
 {
-    return (PassShape){.tokens = b->n_tokens, .segments = b->n_segments, .images = b->n_images, .labels = b->n_labels, .max_segment = b->max_segment};
+    return (PassShape){.tokens = b->n_tokens, .segments = b->n_segments, .images = b->n_images, .labels = b->n_labels,
+                       .max_segment = b->max_segment};
 }
 
 /* No pass of the run needs more, by all measures together, than one of those foretold; each of those comes. */

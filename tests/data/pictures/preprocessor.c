@@ -44,7 +44,8 @@ TEST(preprocessor_reads_siglip)
 TEST(preprocessor_reads_other_spellings)
 {
     Preprocessor p;
-    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":64,\"resample\":2,\"image_mean\":[0.48145466,0.4578275,0.40821073]}"), false));
+    REQUIRE_OK(
+        preprocessor_load(&p, folder(CONFIG, "{\"size\":64,\"resample\":2,\"image_mean\":[0.48145466,0.4578275,0.40821073]}"), false));
     CHECK(p.prep.width == 64 && !p.prep.pad && p.prep.filter == FILTER_BILINEAR && p.patches == 36);
     CHECK(p.prep.fill[0] == 122 && p.prep.fill[1] == 116 && p.prep.fill[2] == 104);
     REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":{\"shortest_edge\":64},\"image_mean\":0,\"image_std\":1}"), false));
@@ -73,7 +74,8 @@ TEST(preprocessor_names_what_is_wrong)
 {
     fails(CONFIG, "{\"size\":{\"height\":32,\"width\":32}}", ERR_DATA,
           "%s/preprocessor_config.json says pictures of 32x32 pixels, %s/config.json says image_size 64; they must agree");
-    fails(CONFIG, "{\"size\":{\"longest\":3}}", ERR_DATA, "%s/preprocessor_config.json:1:9: size has neither height and width nor shortest_edge");
+    fails(CONFIG, "{\"size\":{\"longest\":3}}", ERR_DATA, "%s/preprocessor_config.json:1:9: size has neither height and width nor "
+                                                          "shortest_edge");
     fails(CONFIG, "{\"size\":\"big\"}", ERR_DATA, "%s/preprocessor_config.json:1:9: size is a string, expected an integer");
     fails(CONFIG, "{\"resample\":5}", ERR_DATA,
           "%s/preprocessor_config.json:1:13: resample is 5, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 (bicubic)");

@@ -156,8 +156,8 @@ TEST(resize_loops_agree_with_plain_c)
                 rows[r] = in[r];
             fast->across((uint8_t *[]){a[0], a[1]}, rows, &axis);
             RESIZE_PLAIN.across((uint8_t *[]){b[0], b[1]}, rows, &axis);
-            CHECK_MSG(!memcmp(a[0], b[0], 3 * (size_t)out) && !memcmp(a[1], b[1], 3 * (size_t)out), "across, %d taps, %d outputs: %s differs",
-                      taps, out, fast->name);
+            CHECK_MSG(!memcmp(a[0], b[0], 3 * (size_t)out) && !memcmp(a[1], b[1], 3 * (size_t)out),
+                      "across, %d taps, %d outputs: %s differs", taps, out, fast->name);
             for (int32_t y = 0; y < out; y += 5) {
                 size_t n = (size_t)(3 * IN - y);
                 fast->down(a[0], rows, n, &axis, y);

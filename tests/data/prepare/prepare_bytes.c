@@ -347,7 +347,8 @@ TEST(prepare_waits_for_nobody_but_takes_over_from_the_dead)
     world_put_text("out/.lock", text); /* a file left behind by a process whose number another one has now: nobody holds the lock itself */
     CHECK_OK(prepare_run(&w.o, &r));
     world_put_text("out/.lock", "elsewhere 77\n");
-    snprintf(wanted, sizeof wanted, "%s is being prepared by process 77 on elsewhere; wait for it, or remove %s/.lock when it is gone", w.out, w.out);
+    snprintf(wanted, sizeof wanted, "%s is being prepared by process 77 on elsewhere; wait for it, or remove %s/.lock when it is gone",
+             w.out, w.out);
     CHECK_FAILS(prepare_run(&w.o, &r), ERR_CREATE, wanted);
     kill(holder, SIGKILL);
     waitpid(holder, NULL, 0);
@@ -401,7 +402,8 @@ TEST(prepare_index_plans_like_the_shards)
         memcpy(worst[i], passes, (size_t)n[i] * sizeof *passes);
         loader_close(&ld);
     }
-    CHECK(!memcmp(&totals[0], &totals[1], sizeof totals[0]) && n[0] == n[1] && !memcmp(worst[0], worst[1], (size_t)n[0] * sizeof worst[0][0]));
+    CHECK(!memcmp(&totals[0], &totals[1], sizeof totals[0]) && n[0] == n[1] &&
+          !memcmp(worst[0], worst[1], (size_t)n[0] * sizeof worst[0][0]));
     index_free(&x);
     world_close(&w);
 }

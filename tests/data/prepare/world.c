@@ -81,11 +81,12 @@ static void make_quirks(void)
              "{\"id\":\"17\"," TURNS("<image>\\nNo image", "x") "},"
              "{\"id\":\"18\",\"conversations\":[]},"
              SEEN("19", "gone.jpg") "]");
-    world_put_text("rows.jsonl", "{\"uid\":\"a\",\"task\":\"understand\",\"turns\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"A\"}]}\n"
-                           "{\"uid\":\"a\",\"task\":\"understand\",\"turns\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"B\"}]}\n"
-                           "not json\n"
-                           "{\"uid\":\"d\",\"task\":\"generate\",\"images\":[{\"path\":\"good.jpg\",\"role\":\"target\"}],\"turns\":[{\"from\":"
-                           "\"human\",\"value\":\"Draw\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}],\"sd\":{\"prompt\":\"a thing\"},\"weight\":0.5}\n");
+    world_put_text("rows.jsonl", "{\"uid\":\"a\",\"task\":\"understand\",\"turns\":[{\"from\":\"human\",\"value\":\"Q\"},"
+                                 "{\"from\":\"gpt\",\"value\":\"A\"}]}\n{\"uid\":\"a\",\"task\":\"understand\","
+                                 "\"turns\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"B\"}]}\nnot json\n"
+                           "{\"uid\":\"d\",\"task\":\"generate\",\"images\":[{\"path\":\"good.jpg\",\"role\":\"target\"}],"
+                           "\"turns\":[{\"from\":\"human\",\"value\":\"Draw\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}],"
+                           "\"sd\":{\"prompt\":\"a thing\"},\"weight\":0.5}\n");
 }
 
 static const char SOURCES[] = "[{\"name\":\"legacy\",\"files\":[\"rows.json\"],\"image_root\":\"images\"},"

@@ -22,10 +22,10 @@ TEST(mixture_file_with_everything)
 {
     Mixture m;
     char wanted[600];
-    REQUIRE_OK(mixture_load(&m, written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\",\"sources\":["
-                                        "{\"name\":\"a\",\"files\":[\"a.json\",\"/b/c.jsonl\"],\"image_root\":\"./images\",\"task\":\"edit\","
-                                        "\"weight\":0.48,\"max\":5,\"filter\":{\"$schema\":\"y\",\"//\":0,\"clip\":[0.2,null],\"dir\":[null,1]}},"
-                                        "{\"files\":\"sub/d.x.json\"}]}"),
+    REQUIRE_OK(mixture_load(&m, written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\","
+                                        "\"sources\":[{\"name\":\"a\",\"files\":[\"a.json\",\"/b/c.jsonl\"],\"image_root\":\"./images\","
+                                        "\"task\":\"edit\",\"weight\":0.48,\"max\":5,\"filter\":{\"$schema\":\"y\",\"//\":0,\"clip\":[0.2,"
+                                        "null],\"dir\":[null,1]}},{\"files\":\"sub/d.x.json\"}]}"),
                             NULL, NULL));
     CHECK(m.seed == 7 && m.epoch == 1000 && m.n_sources == 2);
     const MixtureSource *a = &m.sources[0], *b = &m.sources[1];
@@ -65,8 +65,8 @@ TEST(mixture_lists_all_mistakes)
     char wanted[4096];
     const char *f = written("{\"schema\":\"genllava.mixture/2\",\"sed\":1,\"epoch\":0,\"seed\":1.5,\n"
                             "\"sources\":[{\"file\":[\"a.json\"],\"weigth\":1},\n"
-                            "{\"name\":\"\",\"files\":[],\"task\":\"draw\",\"weight\":-1,\"max\":-1,\"image_root\":5,\"filter\":{\"a\":[1]}},\n"
-                            "{\"files\":[1],\"files\":[\"x\"],\"filter\":{\"a\":[\"x\",1]}}, 3]}");
+                            "{\"name\":\"\",\"files\":[],\"task\":\"draw\",\"weight\":-1,\"max\":-1,\"image_root\":5,"
+                            "\"filter\":{\"a\":[1]}},\n{\"files\":[1],\"files\":[\"x\"],\"filter\":{\"a\":[\"x\",1]}}, 3]}");
     snprintf(wanted, sizeof wanted,
              "%1$s:1:32: unknown key \"sed\"; did you mean \"seed\"?\n"
              "%1$s:1:11: schema must be \"genllava.mixture/1\", found \"genllava.mixture/2\"\n"
@@ -89,7 +89,8 @@ TEST(mixture_lists_all_mistakes)
              f);
     CHECK_FAILS(mixture_load(&m, f, NULL, NULL), ERR_USAGE, wanted);
     CHECK(!m.sources);
-    CHECK_FAILS(mixture_load(&m, NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an array");
+    CHECK_FAILS(mixture_load(&m, NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an "
+                                                              "array");
     CHECK_FAILS(mixture_load(&m, NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
     CHECK_FAILS(mixture_load(&m, NULL, "7", "."), ERR_USAGE,
                 "data.mixture:1:1: a mixture must be an object with \"sources\", or a list of sources, found 7");
@@ -102,8 +103,9 @@ TEST(mixture_lists_all_mistakes)
 
 TEST(mixture_damaged_lists_end_with_a_status)
 {
-    static const char LIST[] = "{\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":\"natural\",\"sources\":[{\"name\":\"a\",\"files\":[\"a.json\"],"
-                               "\"image_root\":\".\",\"task\":\"edit\",\"weight\":0.48,\"max\":0,\"filter\":{\"clip\":[0.2,null]}}]}";
+    static const char LIST[] = "{\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":\"natural\",\"sources\":[{\"name\":\"a\","
+                               "\"files\":[\"a.json\"],\"image_root\":\".\",\"task\":\"edit\",\"weight\":0.48,\"max\":0,"
+                               "\"filter\":{\"clip\":[0.2,null]}}]}";
     for (uint32_t round = 0; round < 5000; round++) {
         char text[sizeof LIST + 64];
         memcpy(text, LIST, sizeof LIST);

@@ -64,10 +64,11 @@ static bool next(void)
 
 TEST(records_llava_array)
 {
-    open_text("\xEF\xBB\xBF \n[{\"id\":\"x\",\"image\":\"a/b.jpg\",\"conversations\":[{\"from\":\"human\",\"value\":\"<image>\\nQ\\ud83e\\udd99\\ud800\"},"
-              "{\"from\":\"gpt\",\"value\":\"A\"}],\"model\":\"\",\"bbox\":[1,{\"x\":2}]},\n"
-              "{\"id\":12,\"image\":[\"a.png\",\"b.png\"],\"conversations\":[],\"task\":\"vqa\"} ,\n"
-              "{\"conversations\":[{\"from\":\"system\",\"value\":\"S\"},{\"from\":\"human\",\"value\":\"\"}],\"image\":null,\"weight\":\"no\"}]\n");
+    open_text("\xEF\xBB\xBF \n[{\"id\":\"x\",\"image\":\"a/b.jpg\",\"conversations\":[{\"from\":\"human\","
+              "\"value\":\"<image>\\nQ\\ud83e\\udd99\\ud800\"},{\"from\":\"gpt\",\"value\":\"A\"}],\"model\":\"\",\"bbox\":[1,{\"x\":2}]},"
+              "\n{\"id\":12,\"image\":[\"a.png\",\"b.png\"],\"conversations\":[],\"task\":\"vqa\"} ,\n"
+              "{\"conversations\":[{\"from\":\"system\",\"value\":\"S\"},{\"from\":\"human\",\"value\":\"\"}],\"image\":null,"
+              "\"weight\":\"no\"}]\n");
     CHECK_GOOD();
     CHECK(rec->number == 0 && rec->row == 0 && rec->source == 0 && rec->task == TASK_UNDERSTAND && rec->weight == 1);
     CHECK_STR(rec->id, "x");
@@ -93,11 +94,11 @@ TEST(records_llava_array)
 
 TEST(records_unified_lines)
 {
-    open_text("\n{\"schema\":\"genllava.sample/1\",\"uid\":\"i/1\",\"source\":\"i\",\"task\":\"edit\",\"split\":\"train\",\"images\":[{\"path\":\"a.jpg\","
-              "\"role\":\"input\"},{\"path\":\"b.jpg\",\"role\":\"target\"},{\"path\":\"m.png\",\"role\":\"mask\"},{\"path\":\"c.jpg\"}],\"turns\":"
-              "[{\"from\":\"human\",\"value\":\"<image>\\nx\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}],\"sd\":{\"prompt\":\"p\",\"instruction\":\"q\"},"
-              "\"scores\":{\"clip\":0.3},\"prov\":{\"index\":132},\"weight\":0.5}\r\n   \r\n"
-              "{\"turns\":[{\"from\":\"human\",\"value\":\"x\"}],\"id\":\"1\"}");
+    open_text("\n{\"schema\":\"genllava.sample/1\",\"uid\":\"i/1\",\"source\":\"i\",\"task\":\"edit\",\"split\":\"train\","
+              "\"images\":[{\"path\":\"a.jpg\",\"role\":\"input\"},{\"path\":\"b.jpg\",\"role\":\"target\"},{\"path\":\"m.png\","
+              "\"role\":\"mask\"},{\"path\":\"c.jpg\"}],\"turns\":[{\"from\":\"human\",\"value\":\"<image>\\nx\"},{\"from\":\"gpt\","
+              "\"value\":\"<gen>\"}],\"sd\":{\"prompt\":\"p\",\"instruction\":\"q\"},\"scores\":{\"clip\":0.3},\"prov\":{\"index\":132},"
+              "\"weight\":0.5}\r\n   \r\n{\"turns\":[{\"from\":\"human\",\"value\":\"x\"}],\"id\":\"1\"}");
     CHECK_GOOD();
     CHECK_STR(rec->uid, "i/1");
     CHECK_STR(rec->id, "i/1");
@@ -115,8 +116,8 @@ TEST(records_unified_lines)
 TEST(records_uids_are_unique)
 {
     static const char *const WANTED[] = {"s/a", "s/a#1", "s/b", "s/a#2", "s/4", "s/a#1#1", "s/a#3"};
-    open_text("[{\"id\":\"a\",\"conversations\":[]},{\"id\":\"a\",\"conversations\":[]},{\"id\":\"b\",\"conversations\":[]},{\"id\":\"a\",\"conversations\":[]},"
-              "{\"conversations\":[]},{\"id\":\"a#1\",\"conversations\":[]},{\"id\":\"a\",\"conversations\":[]}]");
+    open_text("[{\"id\":\"a\",\"conversations\":[]},{\"id\":\"a\",\"conversations\":[]},{\"id\":\"b\",\"conversations\":[]},{\"id\":\"a\","
+              "\"conversations\":[]},{\"conversations\":[]},{\"id\":\"a#1\",\"conversations\":[]},{\"id\":\"a\",\"conversations\":[]}]");
     for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
         CHECK_GOOD();
         CHECK_STR(rec->uid, WANTED[i]);
@@ -150,13 +151,15 @@ TEST(records_of_several_sources)
     write_file("a.json", A, sizeof A - 1);
     write_file("b.json", "", 0);
     write_file("c.jsonl", C, sizeof C - 1);
-    open_list("[{\"name\":\"s\",\"files\":[\"a.json\"],\"max\":2},{\"name\":\"t\",\"files\":[\"b.json\",\"c.jsonl\",\"c.jsonl\"],\"task\":\"edit\"}]");
+    open_list("[{\"name\":\"s\",\"files\":[\"a.json\"],\"max\":2},{\"name\":\"t\",\"files\":[\"b.json\",\"c.jsonl\",\"c.jsonl\"],"
+              "\"task\":\"edit\"}]");
     static const struct {
         int64_t row;
         int source;
         Task task;
         const char *uid;
-    } WANTED[] = {{0, 0, TASK_UNDERSTAND, "s/1"}, {1, 0, TASK_UNDERSTAND, "s/2"}, {2, 0, TASK_UNDERSTAND, "s/3"}, {0, 1, TASK_UNDERSTAND, "t/1"},
+    } WANTED[] = {{0, 0, TASK_UNDERSTAND, "s/1"}, {1, 0, TASK_UNDERSTAND, "s/2"}, {2, 0, TASK_UNDERSTAND, "s/3"},
+                  {0, 1, TASK_UNDERSTAND, "t/1"},
                   {1, 1, TASK_EDIT, "t/2"},       {0, 1, TASK_UNDERSTAND, "t/1#1"}, {1, 1, TASK_EDIT, "t/2#1"}};
     for (int i = 0; i < 7; i++) {
         REQUIRE(next());
@@ -194,7 +197,8 @@ TEST(records_say_what_is_wrong_with_a_row)
         {"{\"images\":{},\"turns\":[]}", REJECT_BAD_JSON, "1:11: \"images\" is an object, expected an array"},
         {"{\"images\":[{}],\"turns\":[]}", REJECT_BAD_JSON, "1:12: this image has no \"path\""},
         {"{\"images\":[{\"path\":\"\"}],\"turns\":[]}", REJECT_BAD_JSON, "1:20: \"path\" is a string, expected a file name"},
-        {"{\"images\":[{\"path\":\"a\",\"role\":\"x\"}],\"turns\":[]}", REJECT_BAD_JSON, "1:31: the role of an image is input, target or mask"},
+        {"{\"images\":[{\"path\":\"a\",\"role\":\"x\"}],\"turns\":[]}", REJECT_BAD_JSON,
+         "1:31: the role of an image is input, target or mask"},
         {"{\"split\":\"test\",\"turns\":[]}", REJECT_EXCLUDED, "its split is test"},
         {"{\"turns\":[]", REJECT_BAD_JSON, "1:12: expected ',' or '}' after a value, found the end of the file"},
     };
@@ -207,8 +211,9 @@ TEST(records_say_what_is_wrong_with_a_row)
 
 TEST(records_filter_by_scores)
 {
-    static const char LINES[] = "{\"uid\":\"a\",\"turns\":[],\"scores\":{\"clip\":0.2}}\n{\"uid\":\"b\",\"turns\":[],\"scores\":{\"clip\":0.1}}\n"
-                                "{\"uid\":\"c\",\"turns\":[]}\n{\"uid\":\"d\",\"turns\":[],\"scores\":{\"clip\":7}}\n";
+    static const char LINES[] = "{\"uid\":\"a\",\"turns\":[],\"scores\":{\"clip\":0.2}}\n{\"uid\":\"b\",\"turns\":[],"
+                                "\"scores\":{\"clip\":0.1}}\n{\"uid\":\"c\",\"turns\":[]}\n{\"uid\":\"d\",\"turns\":[],"
+                                "\"scores\":{\"clip\":7}}\n";
     write_file("a.jsonl", LINES, strlen(LINES));
     open_list("[{\"files\":\"a.jsonl\",\"filter\":{\"clip\":[0.2,1]}}]");
     CHECK_GOOD();
@@ -220,8 +225,9 @@ TEST(records_filter_by_scores)
 
 TEST(records_read_on_after_damage)
 {
-    open_text("[\n{\"id\":1,\"conversations\":[]},\n{\"id\":\"2,\n \"conversations\":[]},\n{\"id\":3,\"conversations\":[]}\n{\"id\":4,\"conversations\":[]},,7,\n"
-              "{\"id\":5,\"conversations\":[]},]");
+    open_text("[\n{\"id\":1,\"conversations\":[]},\n{\"id\":\"2,\n "
+              "\"conversations\":[]},\n{\"id\":3,\"conversations\":[]}\n{\"id\":4,\"conversations\":[]},,7,\n{\"id\":5,"
+              "\"conversations\":[]},]");
     CHECK_GOOD();
     CHECK_REJECTED(REJECT_BAD_JSON, "3:7: this string has no closing quote on its line (a line break inside is written \\n)");
     CHECK_GOOD();
@@ -263,7 +269,8 @@ TEST(records_read_on_after_damage)
 TEST(records_missing_inputs_are_named)
 {
     char wanted[1024];
-    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\",\"files\":[\"here.json\",\".\"]}]", test_dir()));
+    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\","
+                                            "\"files\":[\"here.json\",\".\"]}]", test_dir()));
     write_file("here.json", "[]", 2);
     snprintf(wanted, sizeof wanted,
              "%1$s/absent.json: cannot be opened: No such file or directory (a file of source \"s\" of the mixture)\n"
@@ -346,14 +353,16 @@ static void damage(const char *sample, size_t n, uint32_t rounds, bool array)
 
 TEST(records_damaged_arrays_end_with_sentences)
 {
-    static const char SAMPLE[] = "[{\"id\":\"x\",\"image\":\"a/b.jpg\",\"conversations\":[{\"from\":\"human\",\"value\":\"<image>\\nQ\"},{\"from\":\"gpt\","
-                                 "\"value\":\"A\"}]},\n {\"id\":12,\"image\":[\"a.png\"],\"conversations\":[{\"from\":\"human\",\"value\":\"é\"}]}]";
+    static const char SAMPLE[] = "[{\"id\":\"x\",\"image\":\"a/b.jpg\",\"conversations\":[{\"from\":\"human\",\"value\":\"<image>\\nQ\"},"
+                                 "{\"from\":\"gpt\",\"value\":\"A\"}]},\n "
+                                 "{\"id\":12,\"image\":[\"a.png\"],\"conversations\":[{\"from\":\"human\",\"value\":\"é\"}]}]";
     damage(SAMPLE, sizeof SAMPLE - 1, 4000, true);
 }
 
 TEST(records_damaged_lines_end_with_sentences)
 {
-    static const char SAMPLE[] = "{\"uid\":\"x\",\"task\":\"edit\",\"images\":[{\"path\":\"a\",\"role\":\"input\"}],\"turns\":[{\"from\":\"human\",\"value\":\"x\"}]}\n"
-                                 "{\"uid\":\"y\",\"turns\":[{\"from\":\"human\",\"value\":\"x\"},{\"from\":\"gpt\",\"value\":\"x\"}],\"weight\":0.5}\n";
+    static const char SAMPLE[] = "{\"uid\":\"x\",\"task\":\"edit\",\"images\":[{\"path\":\"a\",\"role\":\"input\"}],"
+                                 "\"turns\":[{\"from\":\"human\",\"value\":\"x\"}]}\n{\"uid\":\"y\",\"turns\":[{\"from\":\"human\","
+                                 "\"value\":\"x\"},{\"from\":\"gpt\",\"value\":\"x\"}],\"weight\":0.5}\n";
     damage(SAMPLE, sizeof SAMPLE - 1, 4000, false);
 }

@@ -20,7 +20,8 @@ static EncoderOptions options(ChatTemplate chat)
 {
     if (!tok)
         REQUIRE_OK(tokenizer_open(&tok, test_fixture("vocabulary/tokenizer.model")));
-    return (EncoderOptions){.chat = chat, .vocab_size = V, .task_text = {"[I2T]", "[T2I]", "[I2I]"}, .n_visual = 4, .max_tokens = 1 << 20, .patches = 9};
+    return (EncoderOptions){.chat = chat, .vocab_size = V, .task_text = {"[I2T]", "[T2I]", "[I2I]"}, .n_visual = 4, .max_tokens = 1 << 20,
+                            .patches = 9};
 }
 
 /* A record in one line: turns in order, human first, NULL at the end. */
@@ -46,7 +47,9 @@ static const char *shown(const EncoderOptions *o)
     for (int64_t i = 0; i < sample.n; i++) {
         char buf[16];
         int32_t id = sample.id[i];
-        const char *piece = id == ID_IMAGE ? "<image>" : id >= V ? encoder_added_text(o, id - V, buf, sizeof buf) : tokenizer_piece(tok, id);
+        const char *piece = id == ID_IMAGE ? "<image>"
+                            : id >= V      ? encoder_added_text(o, id - V, buf, sizeof buf)
+                                           : tokenizer_piece(tok, id);
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s", i ? " " : "", sample.mask[i] & MASK_TRAINED ? "*" : "", piece);
     }
     return text;
@@ -178,8 +181,8 @@ TEST(encode_refuses_a_vocabulary_that_has_the_templates_text_as_a_token)
     CHECK_INT(tokenizer_info(newer)->n_pieces, V + 1);
     o.vocab_size = V + 1;
     CHECK_FAILS(encoder_check(&o, newer, "t.model"), ERR_DATA,
-                "t.model: [INST] is a token of its own here, as in Mistral 0.3, but the template writes it as text, as versions 0.1 and 0.2 do; take one of "
-                "those as base model, or another data.template");
+                "t.model: [INST] is a token of its own here, as in Mistral 0.3, but the template writes it as text, as versions 0.1 and "
+                "0.2 do; take one of those as base model, or another data.template");
     o.chat = CHAT_V1;
     CHECK_OK(encoder_check(&o, newer, "t.model"));
     CHECK_INT(tokenizer_control(newer, "</s>"), 2);
@@ -201,7 +204,8 @@ TEST(encode_places_task_tokens_and_runs)
     CHECK_STR(encoded(&o, record(TASK_UNDERSTAND, 1, 0, TEXTS("red", "blue", "<image>", "on"))),
               "<s> ▁[ INST ] [I2T] ▁red ▁ [/ INST ] *▁blue *▁ *</s> ▁[ INST ] ▁ <image> ▁▁ [/ INST ] *▁on *▁ *</s>");
     o = options(CHAT_LLAVA_LLAMA_2);
-    CHECK(strstr(encoded(&o, record(TASK_UNDERSTAND, 1, 0, TEXTS("<image>", "red"))), "<0x0A> <0x0A> [I2T] <image> ▁▁ [/ INST ] *▁red *▁ *</s>"));
+    CHECK(strstr(encoded(&o, record(TASK_UNDERSTAND, 1, 0, TEXTS("<image>", "red"))),
+                 "<0x0A> <0x0A> [I2T] <image> ▁▁ [/ INST ] *▁red *▁ *</s>"));
     o = options(CHAT_PLAIN);
     CHECK_STR(encoded(&o, record(TASK_UNDERSTAND, 2, 0, TEXTS("<image> what <image>?", "red"))), "<s> <image> <image> *▁red *<0x0A>");
     CHECK_STR(encoded(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("what?", "red"))), "<s> *▁red *<0x0A>");
@@ -220,7 +224,8 @@ TEST(encode_text_never_becomes_a_special_token)
 {
     EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
     char message[256];
-    CHECK_INT(encode(&o, record(TASK_UNDERSTAND, 1, 0, TEXTS("<image></s>[I2T][IMG0]<s><gen>", "</s> <image> [INST] [IMG1]")), message), REJECT_NONE);
+    CHECK_INT(encode(&o, record(TASK_UNDERSTAND, 1, 0, TEXTS("<image></s>[I2T][IMG0]<s><gen>", "</s> <image> [INST] [IMG1]")), message),
+              REJECT_NONE);
     int specials = 0;
     for (int64_t i = 0; i < sample.n; i++)
         specials += sample.id[i] == 1 || sample.id[i] == 2 || sample.id[i] >= V || sample.id[i] == ID_IMAGE;
@@ -241,7 +246,8 @@ TEST(encode_rejects_rows_that_cannot_be_used)
     CHECK_REJECTS(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "", "blue", "")), REJECT_NO_TRAINED, "every answer is empty");
     CHECK_REJECTS(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("red")), REJECT_NO_TRAINED, "no answer");
     CHECK_REJECTS(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS(NULL)), REJECT_BAD_TURNS, "no turns");
-    CHECK_REJECTS(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("<image>x", "red")), REJECT_MARKERS, "1 <image> marker in human turns, 0 input images");
+    CHECK_REJECTS(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("<image>x", "red")), REJECT_MARKERS,
+                  "1 <image> marker in human turns, 0 input images");
     CHECK_REJECTS(&o, record(TASK_UNDERSTAND, 1, 0, TEXTS("x", "red")), REJECT_MARKERS, "0 <image> markers in human turns, 1 input image");
     CHECK_REJECTS(&o, record(TASK_GENERATE, 0, 1, TEXTS("x <gen>", "red")), REJECT_MARKERS, "0 <gen> markers in gpt turns, 1 target image");
     Record *r = record(TASK_UNDERSTAND, 0, 0, TEXTS("a", "b", "c", "d"));
@@ -326,7 +332,8 @@ TEST(encode_prompts_end_where_the_answer_starts)
     CHECK(strstr(shown(&o), "▁USER : ▁blue ▁ASSISTANT :"));
     CHECK_FAILS(encode_prompt(&sample, &o, tok, turns, 2, 0, TASK_UNDERSTAND), ERR_USAGE, "the dialogue has no question at its end");
     turns[2] = (RecordTurn){true, "<image>", 7};
-    CHECK_FAILS(encode_prompt(&sample, &o, tok, turns, 3, 2, TASK_UNDERSTAND), ERR_USAGE, "1 <image> marker in the questions, 2 images given");
+    CHECK_FAILS(encode_prompt(&sample, &o, tok, turns, 3, 2, TASK_UNDERSTAND), ERR_USAGE,
+                "1 <image> marker in the questions, 2 images given");
     encoded_free(&sample);
     tokenizer_close(&tok);
 }

@@ -69,7 +69,10 @@ TEST(tokenizer_equals_other_implementations)
 /* Words are remembered only where no piece spans two of them: here "▁a" of the vocabulary becomes "a▁". */
 TEST(tokenizer_of_pieces_across_words_sees_whole_texts)
 {
-    static const char PIECE[] = "\x0a\x04\u2581" "a", ACROSS[] = "\x0a\x04" "a\u2581";
+    static const char PIECE[] = "\x0a\x04\u2581"
+                                "a",
+                      ACROSS[] = "\x0a\x04"
+                                 "a\u2581";
     char *model, path[256];
     size_t n;
     REQUIRE_OK(file_read(&model, &n, test_fixture("vocabulary/tokenizer.model"), 1 << 20));

@@ -29,7 +29,8 @@ static const struct {
      ":2:11: unknown key \"optim.lrr\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_tokens, lr_vision, "
      "beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup"},
     {"{" BASE ",\n\"lora\":{}}",
-     ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, sample, log"},
+     ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, "
+     "sample, log"},
     {"{" BASE ",\n\"log\":{\"zzzzzzz\":1}}", ":2:8: unknown key \"log.zzzzzzz\"; log takes every, tensorboard"},
     {"{" BASE ",\n\"save.dir\":\"x\"}",
      ":2:1: save.dir: a dotted key is for --set; in a file \"dir\" stands inside the object \"save\""},
@@ -50,18 +51,20 @@ static const struct {
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"projector\":{\"type\":\"mlp0x_gelu\"}}}",
      ":2:14: model.projector.type must be \"linear\" or \"mlpKx_gelu\" with K from 1 to 99, found \"mlp0x_gelu\""},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"lora\":{\"targets\":[\"q_prj\"]}}}",
-     ":2:9: model.lora.targets must be a list of \"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", \"gate_proj\", \"up_proj\" or \"down_proj\", none twice, "
-     "at least one, found \"q_prj\"; did you mean \"q_proj\"?"},
+     ":2:9: model.lora.targets must be a list of \"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", \"gate_proj\", \"up_proj\" or "
+     "\"down_proj\", none twice, at least one, found \"q_prj\"; did you mean \"q_proj\"?"},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"lora\":{\"targets\":[\"q_proj\",\"q_proj\"]}}}",
      ":2:9: model.lora.targets names \"q_proj\" twice"},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"tokens\":{\"task\":{\"edit\":\"X\",\"generate\":\"X\"}}}}",
      ":2:19: model.tokens.task.generate and model.tokens.task.edit are both \"X\"; added tokens must differ"},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\",\n\"train\":\"rows\"}}}",
      ":2:1: model.llm.train must be \"frozen\", \"lora\" or \"full\", found \"rows\""},
-    {"{\"data\":{\"mixture\":[]},\n\"model\":{\"llm\":{\"path\":\"l\"}}}", ":1:10: data.mixture must be a path or a list of sources, found an array"},
-    {"{\"model\":{\"llm\":{\"path\":\"l\"}},\"data\":{\"mixture\":[{\"files\":\"a\"},\n {\"fils\":[\"b\"],\n  \"weight\":-1}]},\n\"seed\":\"x\"}",
-     ":2:3: unknown key \"fils\"; did you mean \"files\"?\n:2:2: this source has no \"files\"\n:3:12: weight must be a number from 0, found -1\n"
-     ":4:1: seed must be an integer, found \"x\""},
+    {"{\"data\":{\"mixture\":[]},\n\"model\":{\"llm\":{\"path\":\"l\"}}}",
+     ":1:10: data.mixture must be a path or a list of sources, found an array"},
+    {"{\"model\":{\"llm\":{\"path\":\"l\"}},\"data\":{\"mixture\":[{\"files\":\"a\"},\n {\"fils\":[\"b\"],\n  "
+     "\"weight\":-1}]},\n\"seed\":\"x\"}",
+     ":2:3: unknown key \"fils\"; did you mean \"files\"?\n:2:2: this source has no \"files\"\n:3:12: weight must be a number from 0, "
+     "found -1\n:4:1: seed must be an integer, found \"x\""},
     {"{\"data\":{},\"model\":{}}",
      ": model.llm.path is missing: Hugging Face folder of a Mistral-family language model; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
@@ -98,8 +101,9 @@ TEST(config_names_every_mistake)
 
 TEST(config_fills_in_defaults_and_paths)
 {
-    const char *path = write_file("a.b.json", "\xEF\xBB\xBF{\"$schema\":\"s\",\"//\":1,\"model\":{\"llm\":{\"path\":\"../x/llm/\",\"// c\":[]},\"projector\":{\"type\":\"mlp3x_gelu\"}},"
-                                              "\"data\":{\"mixture\":\"./m.json\"},\"train\":{\"micro_tokens\":1e4}}");
+    const char *path = write_file("a.b.json", "\xEF\xBB\xBF{\"$schema\":\"s\",\"//\":1,\"model\":{\"llm\":{\"path\":\"../x/llm/\",\"// "
+                                              "c\":[]},\"projector\":{\"type\":\"mlp3x_gelu\"}},\"data\":{\"mixture\":\"./m.json\"},"
+                                              "\"train\":{\"micro_tokens\":1e4}}");
     RunConfig c;
     REQUIRE_OK(config_load(&c, path, NULL, 0));
     CHECK_STR(c.name, "a.b");
@@ -126,7 +130,8 @@ TEST(config_set_overrides)
     const char *path = write_file("run.json", "{" BASE ",\"train\":{\"epochs\":2}}");
     const char *sets[] = {"optim.lr=1e-3", "name=other", "model.tokens.task={\"understand\":\"[Q]\"}", "model.tokens.task.edit=[E]",
                           "model.vision.path=2026", "train.epochs=null", "train.steps=7", "model.lora={\"r\":4}",
-                          "name=2026", "//optim.lr=7", "optim.//lr=x", "$schema=x", "model={\"//\":0,\"$schema\":0,\"tokens\":{\"//a\":1}}"};
+                          "name=2026", "//optim.lr=7", "optim.//lr=x", "$schema=x",
+                                  "model={\"//\":0,\"$schema\":0,\"tokens\":{\"//a\":1}}"};
     RunConfig c;
     REQUIRE_OK(config_load(&c, path, sets, sizeof sets / sizeof *sets));
     char cwd[256], wanted[512];
@@ -156,13 +161,15 @@ TEST(config_set_overrides)
 TEST(config_missing_file_is_66)
 {
     RunConfig c;
-    CHECK_FAILS(config_load(&c, "/nonexistent/run.json", NULL, 0), ERR_MISSING, "/nonexistent/run.json: cannot be opened: No such file or directory");
+    CHECK_FAILS(config_load(&c, "/nonexistent/run.json", NULL, 0), ERR_MISSING,
+                "/nonexistent/run.json: cannot be opened: No such file or directory");
 }
 
 TEST(config_tasks_stand_and_fall_together)
 {
     RunConfig c;
-    REQUIRE_OK(config_load(&c, write_file("t.json", "{\"model\":{\"llm\":{\"path\":\"l\"},\"tokens\":{\"task\":{\"generate\":\"<d>\",\"edit\":null}}},\"data\":{\"mixture\":\"m\"}}"), NULL, 0));
+    REQUIRE_OK(config_load(&c, write_file("t.json", "{\"model\":{\"llm\":{\"path\":\"l\"},\"tokens\":{\"task\":{\"generate\":\"<d>\","
+                                                    "\"edit\":null}}},\"data\":{\"mixture\":\"m\"}}"), NULL, 0));
     CHECK(!c.model.tokens.task_understand && !c.model.tokens.task_edit);
     CHECK_STR(c.model.tokens.task_generate, "<d>");
     config_free(&c);
@@ -176,13 +183,15 @@ TEST(config_tasks_stand_and_fall_together)
 TEST(config_round_trip)
 {
     const char *text = "{\"model\":{\"llm\":{\"path\":\"l\"},\"tokens\":{\"task\":null}},\"optim\":{\"lr\":0.1},\"data\":{\"mixture\":"
-                       "[{\"name\":\"a\",\"files\":[\"x.json\",\"/y.json\"],\"image_root\":\"pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,null]}},{\"files\":\"z.json\"}]}}";
+                       "[{\"name\":\"a\",\"files\":[\"x.json\",\"/y.json\"],\"image_root\":\"pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,"
+                       "null]}},{\"files\":\"z.json\"}]}}";
     RunConfig a, b;
     char *json, *again, *difference, wanted[512];
     REQUIRE_OK(config_load(&a, write_file("r.json", text), NULL, 0));
     REQUIRE_OK(config_to_json(&a, &json));
     snprintf(wanted, sizeof wanted,
-             "[{\"name\":\"a\",\"files\":[\"%s/x.json\",\"/y.json\"],\"image_root\":\"%s/pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,null]}},{\"files\":\"%s/z.json\"}]", test_dir(),
+             "[{\"name\":\"a\",\"files\":[\"%s/x.json\",\"/y.json\"],\"image_root\":\"%s/pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,"
+             "null]}},{\"files\":\"%s/z.json\"}]", test_dir(),
              test_dir(), test_dir());
     CHECK_STR(a.data.mixture_json, wanted);
     char path[256];

@@ -6,7 +6,8 @@
 #include "tests/harness.h"
 #include "train/config/options.h"
 
-/* Where the struct of a key is named as in the table (model.lora.r, data.template_, model.tokens.task_edit) by those whom the settings are for. */
+/* Where the struct of a key is named as in the table (model.lora.r, data.template_, model.tokens.task_edit) by those whom the settings are
+ * for. */
 #define READERS "kernels data train/*.c train/config/plan.c train/[!c]* eval tools"
 
 TEST(every_key_that_is_shown_has_a_reader)
@@ -16,7 +17,8 @@ TEST(every_key_that_is_shown_has_a_reader)
         const char *member = OPTIONS[i].kind == OPTION_PROJECTOR ? "model.projector.depth" : OPTIONS[i].key;
         snprintf(command, sizeof command, "grep -rqE --include='*.[ch]' '([>.]|KEY\\()%s_?([^A-Za-z0-9_]|$)' " READERS, member);
         if (OPTIONS[i].kind != OPTION_LATER)
-            CHECK_MSG(system(command) == 0, "nothing reads RunConfig.%s, yet the key is shown; make its row in train/config/options.c a LATER one",
+            CHECK_MSG(system(command) == 0, "nothing reads RunConfig.%s, yet the key is shown; make its row in train/config/options.c a "
+                                            "LATER one",
                       member);
     }
 }

@@ -187,11 +187,16 @@ static void meet_failure(Dist *d, int call)
 
 #define MEETS(number) \
     static void meet_failure_##number(Dist *d) { meet_failure(d, number); }
-MEETS(0) MEETS(1) MEETS(2) MEETS(3) MEETS(4) MEETS(5)
+MEETS(0)
+MEETS(1)
+MEETS(2)
+MEETS(3)
+MEETS(4)
+MEETS(5)
 
 TEST(dist_failure_of_one_rank_ends_all_in_whatever_call_they_are)
 {
-    void (*const calls[])(Dist *d) = {meet_failure_0, meet_failure_1, meet_failure_2, meet_failure_3, meet_failure_4, meet_failure_5};
+    void (*const calls[])(Dist * d) = {meet_failure_0, meet_failure_1, meet_failure_2, meet_failure_3, meet_failure_4, meet_failure_5};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         on_ranks(3, calls[i]);
 }

@@ -62,11 +62,11 @@ static void write_config(char path[PATH_BYTES], const char *name, int batch, int
     snprintf(path, PATH_BYTES, "%s/%s.json", test_dir(), name);
     f = fopen(path, "w");
     REQUIRE(f);
-    fprintf(f, "{\"device\": \"cpu\", \"model\": {\"llm\": {\"path\": \"%s/tests/fixtures/parity/bases/llm-gqa\"},\n",
-            here);
+    fprintf(f, "{\"device\": \"cpu\", \"model\": {\"llm\": {\"path\": \"%s/tests/fixtures/parity/bases/llm-gqa\"},\n", here);
     fprintf(f, "  \"lora\": {\"r\": 2, \"alpha\": 4, \"dropout\": 0}}, \"loss\": {\"normalise\": \"%s\"},\n", normalise);
     fprintf(f, " \"data\": {\"mixture\": [{\"files\": [\"%s\"]}], \"shuffle\": false},\n", rows);
-    fprintf(f, " \"train\": {\"steps\": %d, \"batch\": %d, \"micro_tokens\": %d, \"compute\": \"f32\"},\n", N_ROWS / batch, batch, micro_tokens);
+    fprintf(f, " \"train\": {\"steps\": %d, \"batch\": %d, \"micro_tokens\": %d, \"compute\": \"f32\"},\n", N_ROWS / batch, batch,
+            micro_tokens);
     fprintf(f, " \"optim\": {\"lr\": 1e-30, \"lr_tokens\": 1e-30}}\n");
     fclose(f);
 }

@@ -100,10 +100,7 @@ static Status sum(void *state, void *x, int64_t n_elems, DType type, void *strea
     return OK;
 }
 
-static void leave(void *state)
-{
-    shmdt(((Ranks *)state)->shared);
-}
+static void leave(void *state) { shmdt(((Ranks *)state)->shared); }
 
 Status transport_open(Transport *out, int rank, int n_ranks)
 {

@@ -23,7 +23,8 @@ TEST(the_log_leaves_out_losses_that_a_step_has_not)
     runlog_close(&log);
     snprintf(path, sizeof path, "%s/train.jsonl", test_dir());
     REQUIRE_OK(file_read(&text, &n, path, 4096));
-    const char *rest = ",\"lr\":1.0,\"grad_norm\":0.0,\"samples\":0,\"tokens\":0,\"images\":0,\"seconds\":0.0,\"skipped_steps\":0,\"skipped_samples\":0}\n";
+    const char *rest = ",\"lr\":1.0,\"grad_norm\":0.0,\"samples\":0,\"tokens\":0,\"images\":0,\"seconds\":0.0,\"skipped_steps\":0,"
+                       "\"skipped_samples\":0}\n";
     char wanted[1024];
     snprintf(wanted, sizeof wanted, "{\"step\":0,\"loss\":0.5,\"loss_text\":0.25%s{\"step\":1,\"loss\":0.5%s", rest, rest);
     CHECK_STR(text, wanted);

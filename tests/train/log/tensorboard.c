@@ -54,7 +54,10 @@ TEST(tensorboard_events)
     CHECK(strstr(found, "/events.out.tfevents."));
     REQUIRE_OK(file_read(&bytes, &n, found, 1 << 20));
     const unsigned char *e = frame(bytes, n, &at, &len);
-    CHECK(len == 9 + 2 + 15 && !memcmp(e + 9, "\x10\0\x1a\x0d" "brain.Event:2", 17));
+    CHECK(len == 9 + 2 + 15 && !memcmp(e + 9,
+                                       "\x10\0\x1a\x0d"
+                                       "brain.Event:2",
+                                       17));
     e = frame(bytes, n, &at, &len); /* session start at step 7 */
     CHECK(len == 9 + 2 + 4 && !memcmp(e + 9, "\x10\x07\x3a\x02\x08\x01", 6));
     e = frame(bytes, n, &at, &len);

@@ -52,8 +52,8 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
             used = used && UNUSED[i] != missing;
         snprintf(sentence, sizeof sentence, "no %s", op_name(missing));
         Status s = memory_measure(&plan, &cfg, &device, F32, &pass, 1, &samples, NULL);
-        CHECK_MSG(s == (used ? ERR_DEVICE : OK) && (!used || !strcmp(status_message(), sentence)), "without %s: status %d: %s", op_name(missing), (int)s,
-                  s ? status_message() : "");
+        CHECK_MSG(s == (used ? ERR_DEVICE : OK) && (!used || !strcmp(status_message(), sentence)), "without %s: status %d: %s",
+                  op_name(missing), (int)s, s ? status_message() : "");
     }
     device.close(&device);
 }

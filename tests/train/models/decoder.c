@@ -14,7 +14,8 @@ static void training_logits(TinyModel *m, const int32_t *expanded, int32_t n, co
         pos[i] = rows[i] = i;
         weight[i] = 1;
     }
-    Batch b = {.n_segments = 1, .n_tokens = n, .n_images = images, .n_labels = n, .max_segment = n, .cu = cu, .id = expanded, .pos = pos, .item = item,
+    Batch b = {.n_segments = 1, .n_tokens = n, .n_images = images, .n_labels = n, .max_segment = n, .cu = cu, .id = expanded, .pos = pos,
+               .item = item,
                .image_height = 32, .image_width = 32, .pixels = pixels, .label_row = rows, .label = labels, .label_weight = weight};
     LossResult r;
     tape_reset(m->tape, 0);

@@ -69,19 +69,21 @@ TEST(the_first_missing_tensor_is_named)
 {
     start();
     save_llm("model.layers.1.mlp.up_proj.weight", NULL);
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: no tensor model.layers.1.mlp.up_proj.weight in it; the model has one of "
-                                             "shape [128, 64]", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: no tensor "
+                                             "model.layers.1.mlp.up_proj.weight in it; the model has one of shape [128, 64]", test_dir()));
     start();
     save_llm("lm_head.weight", NULL);
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: no tensor lm_head.weight in it; the model has one of shape [320, 64]", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: no tensor lm_head.weight in it; the "
+                                             "model has one of shape [320, 64]", test_dir()));
 }
 
 TEST(a_misshapen_tensor_is_named_with_both_shapes)
 {
     start();
     save_llm(NULL, "model.layers.0.self_attn.k_proj.weight");
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: model.layers.0.self_attn.k_proj.weight: shape is "
-                                             "[32, 60] in the file, [32, 64] in the model", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: "
+                                             "model.layers.0.self_attn.k_proj.weight: shape is [32, 60] in the file, [32, 64] in the "
+                                             "model", test_dir()));
 }
 
 TEST(a_tensor_of_integers_is_refused)
@@ -101,8 +103,8 @@ TEST(a_tensor_of_integers_is_refused)
         REQUIRE_OK(stwriter_write(w, zeros, n));
     }
     REQUIRE_OK(stwriter_close(&w));
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: model.norm.weight: holds I32, expected F32, BF16, F16 "
-                                             "or F64", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: model.norm.weight: holds I32, "
+                                             "expected F32, BF16, F16 or F64", test_dir()));
 }
 
 /* What goes to stderr while the model is opened. */
@@ -135,10 +137,12 @@ TEST(tensors_nobody_asked_for_are_listed)
     tiny_add(&TENSORS, "model.layers.1.self_attn.q_proj.bias", 1, 64, 0, 0, 0);
     tiny_add(&TENSORS, "score.weight", 2, 2, 64, 0, 0);
     tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
-    CHECK(strstr(said(), "/llm/model.safetensors: 2 tensors are not part of the model and stay unread: model.layers.1.self_attn.q_proj.bias, score.weight\n") != NULL);
+    CHECK(strstr(said(), "/llm/model.safetensors: 2 tensors are not part of the model and stay unread: "
+                         "model.layers.1.self_attn.q_proj.bias, score.weight\n") != NULL);
     tiny_remove(&TENSORS, "score.weight");
     tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
-    CHECK(strstr(said(), "/llm/model.safetensors: 1 tensor is not part of the model and stays unread: model.layers.1.self_attn.q_proj.bias\n") != NULL);
+    CHECK(strstr(said(), "/llm/model.safetensors: 1 tensor is not part of the model and stays unread: "
+                         "model.layers.1.self_attn.q_proj.bias\n") != NULL);
 }
 
 /* ---------------------------------------------------------------- config.json of the language model */
@@ -161,7 +165,8 @@ static const ConfigCase BAD_LLM[] = {
      "%s:1:145: rope_scaling has the rope_type \"linear\", only \"default\" is supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_parameters\":{\"rope_type\":\"yarn\"}}",
      "%s:1:148: rope_parameters has the rope_type \"yarn\", only \"default\" is supported"},
-    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}", "%s:1:147: attention_bias is true, expected false: this model has no biases"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}",
+     "%s:1:147: attention_bias is true, expected false: this model has no biases"},
 };
 
 TEST(a_config_of_another_model_is_refused)
@@ -183,10 +188,10 @@ TEST(a_config_of_another_model_is_refused)
 TEST(spellings_of_one_model_agree)
 {
     static const char *const SAME[] = {
-        "{" LLM_FIELDS ",\"model_type\":\"mistral\",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_parameters\":{\"rope_type\":"
-        "\"default\",\"rope_theta\":10000.0},\"dtype\":\"float32\",\"head_dim\":16}",
-        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_theta\":10000,\"rope_scaling\":null,\"head_dim\":null,"
-        "\"hidden_act\":\"silu\",\"attention_bias\":false,\"torch_dtype\":\"bfloat16\"}",
+        "{" LLM_FIELDS ",\"model_type\":\"mistral\",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,"
+                       "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":10000.0},\"dtype\":\"float32\",\"head_dim\":16}",
+        "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_theta\":10000,\"rope_scaling\":null,"
+                       "\"head_dim\":null,\"hidden_act\":\"silu\",\"attention_bias\":false,\"torch_dtype\":\"bfloat16\"}",
         "\xEF\xBB\xBF{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":0.00001,\"sliding_window\":5}",
     };
     static const char *const OTHERS[] = {
@@ -285,8 +290,9 @@ TEST(towers_are_found_under_every_prefix)
 {
     start();
     double expected = loss();
-    save_vision("{\"model_type\":\"siglip\",\"text_config\":{\"hidden_size\":48},\"vision_config\":{\"hidden_size\":48,\"intermediate_size\":56,"
-                "\"num_hidden_layers\":3,\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}}", "vision_model.", true);
+    save_vision("{\"model_type\":\"siglip\",\"text_config\":{\"hidden_size\":48},\"vision_config\":{\"hidden_size\":48,"
+                "\"intermediate_size\":56,\"num_hidden_layers\":3,\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}}",
+                        "vision_model.", true);
     CHECK(loss() == expected);
     save_vision(TINY_VISION_CONFIG, "", false);
     CHECK(loss() == expected);
@@ -303,8 +309,8 @@ TEST(the_feature_layer_counts_from_both_ends)
     CHECK(loss() == expected);
     CFG.model.vision.layer = -1;
     CHECK(loss() != expected);
-    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,\"num_hidden_layers\":2,"
-                                              "\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}");
+    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,"
+                                              "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}");
     CHECK(loss() == expected);
     CFG.model.vision.layer = -4;
     CHECK_FAILS(open_model(), ERR_USAGE, text("model.vision.layer is -4, but the tower of %s/vision has elements -3 … 2", test_dir()));
@@ -315,12 +321,14 @@ TEST(the_feature_layer_counts_from_both_ends)
 TEST(pictures_of_another_size_than_the_tower_are_refused)
 {
     start();
-    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,\"num_hidden_layers\":3,"
-                                              "\"num_attention_heads\":2,\"image_size\":42,\"patch_size\":14}");
-    CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/preprocessor_config.json says pictures of 32x32 pixels, %s/vision/config.json says image_size 42; they must agree",
+    tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,"
+                                              "\"num_hidden_layers\":3,\"num_attention_heads\":2,\"image_size\":42,\"patch_size\":14}");
+    CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/preprocessor_config.json says pictures of 32x32 pixels, %s/vision/config.json "
+                                             "says image_size 42; they must agree",
                      test_dir(), test_dir()));
     tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_act\":\"quick_gelu\"}");
-    CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/config.json:1:50: hidden_act is \"quick_gelu\", expected \"gelu_pytorch_tanh\" or \"gelu\"", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/config.json:1:50: hidden_act is \"quick_gelu\", expected \"gelu_pytorch_tanh\" or "
+                                             "\"gelu\"", test_dir()));
 }
 
 /* ---------------------------------------------------------------- adapters */
@@ -329,8 +337,8 @@ TEST(an_unknown_target_lists_the_linears)
 {
     start();
     CFG.model.lora.targets.items[3] = (char[]){"out_proj"};
-    CHECK_FAILS(open_model(), ERR_USAGE, "model.lora.targets: \"out_proj\" names no linear of the language model; they are q_proj, k_proj, v_proj, o_proj, "
-                                         "gate_proj, up_proj, down_proj");
+    CHECK_FAILS(open_model(), ERR_USAGE, "model.lora.targets: \"out_proj\" names no linear of the language model; they are q_proj, "
+                                         "k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
 }
 
 TEST(targets_are_ends_of_paths)
@@ -381,9 +389,12 @@ static void start_adapter(void)
 TEST(adapters_of_every_spelling_are_read)
 {
     start_adapter();
-    static const char *const PREFIX[] = {"base_model.model.model.", "base_model.model.language_model.model.", "base_model.model.model.language_model."};
-    static const char *const CONFIG[] = {"{" ADAPTER ",\"target_modules\":[\"down_proj\",\"q_proj\"],\"bias\":\"none\",\"rank_pattern\":{}}",
-                                         "{" ADAPTER ",\"target_modules\":\".*language_model.*\\\\.(q_proj|down_proj)\",\"use_dora\":false}",
+    static const char *const PREFIX[] = {"base_model.model.model.", "base_model.model.language_model.model.",
+                                         "base_model.model.model.language_model."};
+    static const char *const CONFIG[] = {"{" ADAPTER ",\"target_modules\":[\"down_proj\",\"q_proj\"],\"bias\":\"none\","
+                                                     "\"rank_pattern\":{}}",
+                                         "{" ADAPTER ",\"target_modules\":\".*language_model.*\\\\.(q_proj|down_proj)\","
+                                                     "\"use_dora\":false}",
                                          "{" ADAPTER ",\"target_modules\":[\"self_attn.q_proj\",\"down_proj\"]}"};
     double expected = 0;
     for (int i = 0; i < 3; i++) {
@@ -400,11 +411,14 @@ TEST(an_adapter_that_differs_from_the_config_is_an_error_naming_both)
 {
     static const ConfigCase BAD[] = {
         {"{\"r\":8,\"lora_alpha\":8,\"target_modules\":[\"q_proj\",\"down_proj\"]}", "model.lora.r is 4 here, r is 8 in %s"},
-        {"{\"r\":4,\"lora_alpha\":2.5,\"target_modules\":[\"q_proj\",\"down_proj\"]}", "model.lora.alpha is 8 here, lora_alpha is 2.5 in %s"},
-        {"{" ADAPTER ",\"use_rslora\":true,\"target_modules\":[\"q_proj\",\"down_proj\"]}", "model.lora.rslora is false here, use_rslora is true in %s"},
+        {"{\"r\":4,\"lora_alpha\":2.5,\"target_modules\":[\"q_proj\",\"down_proj\"]}",
+         "model.lora.alpha is 8 here, lora_alpha is 2.5 in %s"},
+        {"{" ADAPTER ",\"use_rslora\":true,\"target_modules\":[\"q_proj\",\"down_proj\"]}",
+         "model.lora.rslora is false here, use_rslora is true in %s"},
         {"{" ADAPTER ",\"target_modules\":[\"q_proj\",\"v_proj\"]}",
          "model.lora.targets is q_proj, down_proj here, target_modules is q_proj, v_proj in %s"},
-        {"{" ADAPTER ",\"target_modules\":\"all-linear\"}", "model.lora.targets is q_proj, down_proj here, target_modules is \"all-linear\" in %s"},
+        {"{" ADAPTER ",\"target_modules\":\"all-linear\"}", "model.lora.targets is q_proj, down_proj here, target_modules is "
+                                                            "\"all-linear\" in %s"},
     };
     start_adapter();
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
@@ -416,7 +430,8 @@ TEST(an_adapter_that_differs_from_the_config_is_an_error_naming_both)
         CHECK_FAILS(open_model(), ERR_USAGE, wanted);
     }
     adapter("{" ADAPTER ",\"use_dora\":true}", "base_model.model.model.", F32);
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the adapters: %s/adapter/adapter_config.json:1:53: use_dora is true, which is not supported", test_dir()));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the adapters: %s/adapter/adapter_config.json:1:53: use_dora is true, which is not "
+                                             "supported", test_dir()));
     CFG.model.llm.train = TRAIN_FROZEN;
     CHECK_FAILS(open_model(), ERR_USAGE, "model.lora.init is set, but model.llm.train is not \"lora\"");
 }
@@ -426,11 +441,14 @@ TEST(an_adapter_that_differs_from_the_config_is_an_error_naming_both)
 TEST(projectors_of_every_spelling_are_read)
 {
     static const char *const SPELLED[][4] = {
-        {"multi_modal_projector.linear_1.weight", "multi_modal_projector.linear_1.bias", "multi_modal_projector.linear_2.weight", "multi_modal_projector.linear_2.bias"},
-        {"model.multi_modal_projector.linear_1.weight", "model.multi_modal_projector.linear_1.bias", "model.multi_modal_projector.linear_2.weight",
+        {"multi_modal_projector.linear_1.weight", "multi_modal_projector.linear_1.bias", "multi_modal_projector.linear_2.weight",
+         "multi_modal_projector.linear_2.bias"},
+        {"model.multi_modal_projector.linear_1.weight", "model.multi_modal_projector.linear_1.bias",
+         "model.multi_modal_projector.linear_2.weight",
          "model.multi_modal_projector.linear_2.bias"},
         {"model.mm_projector.0.weight", "model.mm_projector.0.bias", "model.mm_projector.2.weight", "model.mm_projector.2.bias"},
-        {"base_model.model.model.mm_projector.0.weight", "base_model.model.model.mm_projector.0.bias", "base_model.model.model.mm_projector.2.weight",
+        {"base_model.model.model.mm_projector.0.weight", "base_model.model.model.mm_projector.0.bias",
+         "base_model.model.model.mm_projector.2.weight",
          "base_model.model.model.mm_projector.2.bias"},
     };
     static char file[1024];
@@ -452,11 +470,11 @@ TEST(projectors_of_every_spelling_are_read)
     }
     CFG.model.projector.depth = 1;
     CFG.model.projector.type = (char[]){"linear"};
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the projector: %s: holds base_model.model.model.mm_projector.2.weight, but the projector has 1 layer "
-                                             "(model.projector.type)", file));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the projector: %s: holds base_model.model.model.mm_projector.2.weight, but the "
+                                             "projector has 1 layer (model.projector.type)", file));
     CFG.model.projector.depth = 3;
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the projector: %s: no tensor base_model.model.model.mm_projector.4.weight in it; the model has one of "
-                                             "shape [64, 64]", file));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the projector: %s: no tensor base_model.model.model.mm_projector.4.weight in it; "
+                                             "the model has one of shape [64, 64]", file));
 }
 
 TEST(token_rows_are_read_in_order_and_by_size)
@@ -471,7 +489,8 @@ TEST(token_rows_are_read_in_order_and_by_size)
     tiny_save(&TENSORS, file, 5000);
     CHECK(loss() > 0);
     CFG.model.tokens.image = 3;
-    CHECK_FAILS(open_model(), ERR_DATA, text("reading the token rows: %s: token_rows.embed_tokens: shape is [5, 64] in the file, [6, 64] in the model", file));
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the token rows: %s: token_rows.embed_tokens: shape is [5, 64] in the file, [6, 64] "
+                                             "in the model", file));
     remove(file);
     CHECK_FAILS(open_model(), ERR_MISSING, text("reading the token rows: %s: cannot be opened: No such file or directory", file));
 }
@@ -561,8 +580,8 @@ TEST(random_models_need_only_their_configs)
     start();
     remove(path("llm/model.safetensors"));
     remove(path("vision/preprocessor_config.json"));
-    CHECK_FAILS(open_model(), ERR_MISSING, text("model.vision.path: %s/vision/preprocessor_config.json: there is no such file; how pictures are prepared is "
-                                                "read from there", test_dir()));
+    CHECK_FAILS(open_model(), ERR_MISSING, text("model.vision.path: %s/vision/preprocessor_config.json: there is no such file; how "
+                                                "pictures are prepared is read from there", test_dir()));
     remove(path("vision/model.safetensors"));
     CFG.model.llm.init = CFG.model.vision.init = INIT_AT_RANDOM;
     CFG.model.llm.train = TRAIN_FULL;
@@ -573,19 +592,4 @@ TEST(random_models_need_only_their_configs)
     CFG.model.llm.init = INIT_FROM_WEIGHTS;
     CHECK_FAILS(open_model(), ERR_MISSING,
                 text("reading the language model: %s/llm: neither model.safetensors nor model.safetensors.index.json in it", test_dir()));
-}
-
-TEST(sizes_come_from_configs_alone)
-{
-    start();
-    remove(path("llm/model.safetensors"));
-    ModelSizes s;
-    REQUIRE_OK(genllava_sizes(&s, &CFG));
-    CHECK_INT(s.vocab_size, 320);
-    CHECK_INT(s.added_rows, 5);
-    CHECK_INT(s.patches, 4);
-    CHECK_INT(s.patch, 14);
-    CHECK_INT(s.image_height, 32);
-    CHECK_INT(s.hidden, 64);
-    CHECK_INT(s.layers, 2);
 }

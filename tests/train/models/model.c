@@ -228,11 +228,13 @@ TEST(published_models_have_the_published_counts)
     char llm[1024], vision[1024];
     snprintf(llm, sizeof llm, "%s/mistral", test_dir());
     snprintf(vision, sizeof vision, "%s/siglip", test_dir());
-    tiny_write(llm, "config.json", "{\"model_type\":\"mistral\",\"vocab_size\":32000,\"hidden_size\":4096,\"intermediate_size\":14336,\"num_hidden_layers\":32,"
-                                   "\"num_attention_heads\":32,\"num_key_value_heads\":8,\"rms_norm_eps\":1e-5,\"sliding_window\":4096}");
-    tiny_write(vision, "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":1152,\"intermediate_size\":4304,\"num_hidden_layers\":27,"
-                                      "\"num_attention_heads\":16,\"image_size\":384,\"patch_size\":14}");
-    tiny_write(vision, "preprocessor_config.json", "{\"size\":{\"height\":384,\"width\":384},\"image_mean\":[0.5,0.5,0.5],\"image_std\":[0.5,0.5,0.5]}");
+    tiny_write(llm, "config.json", "{\"model_type\":\"mistral\",\"vocab_size\":32000,\"hidden_size\":4096,\"intermediate_size\":14336,"
+                                   "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,\"rms_norm_eps\":1e-5,"
+                                   "\"sliding_window\":4096}");
+    tiny_write(vision, "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":1152,\"intermediate_size\":4304,"
+                                      "\"num_hidden_layers\":27,\"num_attention_heads\":16,\"image_size\":384,\"patch_size\":14}");
+    tiny_write(vision, "preprocessor_config.json", "{\"size\":{\"height\":384,\"width\":384},\"image_mean\":[0.5,0.5,0.5],"
+                                                   "\"image_std\":[0.5,0.5,0.5]}");
     RunConfig cfg;
     tiny_config(&cfg);
     cfg.model.llm.path = llm;
@@ -277,12 +279,13 @@ TEST(tiny_model_is_measured_to_the_byte)
         REQUIRE_OK(null_open(&null));
         null.joins = tiny_joins;
         Tape *t;
-        REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &null, .keep = &keep, .scratch = &scratch, .compute = F32, .recompute = (Recompute)mode}));
+        REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &null, .keep = &keep, .scratch = &scratch, .compute = F32,
+                                                  .recompute = (Recompute)mode}));
         LossResult r;
         REQUIRE_OK(genllava_loss(t, m.g, &counts, &(LossRequest){.scale = {1}}, &r));
         REQUIRE_OK(tape_backward_all(t, r.losses, N_LOSSES, 1));
-        CHECK_MSG(keep.peak == m.keep.peak && scratch.peak == m.scratch.peak, "mode %d: measured %zu + %zu, used %zu + %zu", mode, keep.peak,
-                  scratch.peak, m.keep.peak, m.scratch.peak);
+        CHECK_MSG(keep.peak == m.keep.peak && scratch.peak == m.scratch.peak, "mode %d: measured %zu + %zu, used %zu + %zu", mode,
+                  keep.peak, scratch.peak, m.keep.peak, m.scratch.peak);
         tape_free(&t);
         GenLlava *shadow;
         REQUIRE_OK(genllava_open(&shadow, &null, F32, &cfg, NULL));
@@ -369,7 +372,8 @@ TEST(visual_rows_get_the_mean_norm_of_the_others)
     REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_NONE));
     Params *p = genllava_params(m.g);
     static float rows[5 * 64], before[5 * 64], base[320 * 64];
-    static const char *const PAIRS[][2] = {{"token_rows.embed_tokens", "model.embed_tokens.weight"}, {"token_rows.lm_head", "lm_head.weight"}};
+    static const char *const PAIRS[][2] = {{"token_rows.embed_tokens", "model.embed_tokens.weight"},
+                                           {"token_rows.lm_head", "lm_head.weight"}};
     for (int k = 0; k < 2; k++) /* twice: the second time from the remembered sums */
         REQUIRE_OK(genllava_updated(m.g));
     for (int k = 0; k < 2; k++) {
@@ -391,4 +395,23 @@ TEST(visual_rows_get_the_mean_norm_of_the_others)
             CHECK(fabs(row_norm(rows + i * 64, 64) - mean) < 1e-5 * mean);
     }
     tiny_close(&m);
+}
+
+TEST(sizes_come_from_configs_alone)
+{
+    RunConfig cfg;
+    ModelSizes s;
+    char weights[1024];
+    tiny_folders();
+    tiny_config(&cfg);
+    snprintf(weights, sizeof weights, "%s/llm/model.safetensors", test_dir());
+    REQUIRE(!remove(weights));
+    REQUIRE_OK(genllava_sizes(&s, &cfg));
+    CHECK_INT(s.vocab_size, 320);
+    CHECK_INT(s.added_rows, 5);
+    CHECK_INT(s.patches, 4);
+    CHECK_INT(s.patch, 14);
+    CHECK_INT(s.image_height, 32);
+    CHECK_INT(s.hidden, 64);
+    CHECK_INT(s.layers, 2);
 }

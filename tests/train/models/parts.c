@@ -91,10 +91,11 @@ TEST(every_missing_file_of_a_folder_is_named)
     tiny_write(cfg.model.llm.path, "note", "");
     tiny_write(cfg.model.vision.path, "note", "");
     CHECK_OK(parts_check_files(&cfg, collect, said));
-    snprintf(wanted, sizeof wanted, "model.llm.path: %s/llm/config.json: there is no such file; the sizes of the model are read from there\n"
-                                    "model.llm.path: %s/llm/tokenizer.model: there is no such file; the tokenizer is read from there\n"
-                                    "model.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are read from there\n"
-                                    "model.vision.path: %s/vision/preprocessor_config.json: there is no such file; how pictures are prepared is read from there\n",
+    snprintf(wanted, sizeof wanted, "model.llm.path: %s/llm/config.json: there is no such file; the sizes of the model are read from "
+                                    "there\nmodel.llm.path: %s/llm/tokenizer.model: there is no such file; the tokenizer is read from "
+                                    "there\nmodel.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are "
+                                    "read from there\nmodel.vision.path: %s/vision/preprocessor_config.json: there is no such file; how "
+                                    "pictures are prepared is read from there\n",
              dir, dir, dir, dir);
     CHECK_STR(said, wanted);
     said[0] = 0;

@@ -73,7 +73,9 @@ void tiny_save(const TinyTensors *t, const char *path, uint64_t seed)
         const StSpec *s = &t->spec[i];
         int64_t n = elements(s);
         bool norm = strstr(s->name, "norm") && strstr(s->name, "weight");
-        double spread = s->n_dims < 2 ? 0.2 : strstr(s->name, "embed") || strstr(s->name, "rows") ? 0.7 : 1.2 * sqrt((double)s->shape[0] / (double)n);
+        double spread = s->n_dims < 2                                         ? 0.2
+                        : strstr(s->name, "embed") || strstr(s->name, "rows") ? 0.7
+                                                                              : 1.2 * sqrt((double)s->shape[0] / (double)n);
         for (int64_t j = 0; j < n; j++) {
             float pair[2];
             Philox4 r = philox4x32(seed + (uint64_t)i, (uint32_t)j, 0, 0, 0);
@@ -93,12 +95,13 @@ void tiny_save(const TinyTensors *t, const char *path, uint64_t seed)
 
 /* ---------------------------------------------------------------- models */
 
-const char TINY_LLM_CONFIG[] = "{\"model_type\":\"mistral\",\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,"
-                               "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,\"sliding_window\":5}";
-const char TINY_VISION_CONFIG[] = "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,\"num_hidden_layers\":3,"
-                                  "\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}";
-const char TINY_PREPROCESSOR[] = "{\"size\":{\"height\":32,\"width\":32},\"image_mean\":[0.5,0.4,0.3],\"image_std\":[0.5,0.6,0.7],\"resample\":3,"
-                                 "\"rescale_factor\":0.00392156862745098}";
+const char TINY_LLM_CONFIG[] = "{\"model_type\":\"mistral\",\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":128,"
+                               "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,"
+                               "\"rope_theta\":10000.0,\"sliding_window\":5}";
+const char TINY_VISION_CONFIG[] = "{\"model_type\":\"siglip_vision_model\",\"hidden_size\":48,\"intermediate_size\":56,"
+                                  "\"num_hidden_layers\":3,\"num_attention_heads\":2,\"image_size\":32,\"patch_size\":14}";
+const char TINY_PREPROCESSOR[] = "{\"size\":{\"height\":32,\"width\":32},\"image_mean\":[0.5,0.4,0.3],\"image_std\":[0.5,0.6,0.7],"
+                                 "\"resample\":3,\"rescale_factor\":0.00392156862745098}";
 
 void tiny_llm_tensors(TinyTensors *t, const char *prefix, bool tied)
 {
@@ -140,7 +143,8 @@ void tiny_vision_tensors(TinyTensors *t, const char *prefix)
     static const struct {
         const char *name;
         int64_t out, in;
-    } PARTS[] = {{"layer_norm1", 48, 0},          {"layer_norm2", 48, 0},          {"self_attn.q_proj", 48, 48}, {"self_attn.k_proj", 48, 48},
+    } PARTS[] = {{"layer_norm1", 48, 0},          {"layer_norm2", 48, 0},          {"self_attn.q_proj", 48, 48},
+                 {"self_attn.k_proj", 48, 48},
                  {"self_attn.v_proj", 48, 48},    {"self_attn.out_proj", 48, 48},  {"mlp.fc1", 56, 48},          {"mlp.fc2", 48, 56}};
     char name[128];
     snprintf(name, sizeof name, "%sembeddings.patch_embedding.weight", prefix);

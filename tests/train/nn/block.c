@@ -22,7 +22,8 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     Tensor *x = in[0], *mid = NULL;
     Tensor *kqv = nn_linear(t, nn_rmsnorm(t, x, NULL, l->norm1, 1e-5, NULL), l->kqv, 3, l->rows);
     kqv = nn_rope(t, kqv, &(RopeSpec){.n = 2 * HEADS, .head_dim = HEAD, .base = 100}, l->rows);
-    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3}, l->rows);
+    Tensor *o = nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = HEADS, .head_dim = HEAD, .causal = true, .scale = 0.3},
+                             l->rows);
     Tensor *h = nn_rmsnorm(t, x, nn_linear(t, o, &l->o, 1, l->rows), l->norm2, 1e-5, &mid);
     Tensor *s = nn_swiglu(t, nn_linear(t, h, l->gu, 2, l->rows));
     return nn_linear_add(t, s, &l->down, l->rows, mid);
@@ -157,10 +158,11 @@ TEST(recompute_gives_the_same_bits)
         CHECK(any);
         for (Recompute mode = RECOMPUTE_SELECTIVE; mode <= RECOMPUTE_BLOCK; mode++) {
             Outcome o = run(&CASES[i], mode);
-            CHECK_MSG(o.n_bytes == none.n_bytes && !memcmp(o.bytes, none.bytes, o.n_bytes), "%s: mode %d differs from none", CASES[i].name, mode);
+            CHECK_MSG(o.n_bytes == none.n_bytes && !memcmp(o.bytes, none.bytes, o.n_bytes), "%s: mode %d differs from none", CASES[i].name,
+                      mode);
             bool trains = CASES[i].train_x || CASES[i].full || CASES[i].lora;
-            CHECK_MSG(trains ? o.keep < none.keep : o.keep <= none.keep, "%s: mode %d keeps %zu bytes, none keeps %zu", CASES[i].name, mode, o.keep,
-                      none.keep);
+            CHECK_MSG(trains ? o.keep < none.keep : o.keep <= none.keep, "%s: mode %d keeps %zu bytes, none keeps %zu", CASES[i].name, mode,
+                      o.keep, none.keep);
             mem_free(o.bytes);
         }
         mem_free(none.bytes);
@@ -288,13 +290,14 @@ TEST(joined_adapters_cost_no_product_of_their_own)
 
 static size_t aligned(size_t n_bytes) { return (n_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN; }
 
-/* What a layer with adapters on frozen weights keeps under `selective`: its two residuals, keys, queries and values, the attention's output, gate and
- * up, and of every row the statistics of the two norms, the softmax's sums and the adapters' inner values. Not the norms' and SwiGLU's outputs. */
+/* What a layer with adapters on frozen weights keeps under `selective`: its two residuals, keys, queries and values, the attention's
+ * output, gate and up, and of every row the statistics of the two norms, the softmax's sums and the adapters' inner values. Not the norms'
+ * and SwiGLU's outputs. */
 TEST(selective_keeps_what_the_backward_reads)
 {
     const size_t rows = ROWS * sizeof(float);
-    const size_t layer = 2 * aligned(D * rows) + aligned(3 * HEADS * HEAD * rows) + aligned(HEADS * HEAD * rows) + aligned(2 * F * rows) + 2 * aligned(rows) +
-                         aligned(HEADS * rows) + aligned(3 * R * rows) + aligned(2 * R * rows) + 2 * aligned(R * rows);
+    const size_t layer = 2 * aligned(D * rows) + aligned(3 * HEADS * HEAD * rows) + aligned(HEADS * HEAD * rows) + aligned(2 * F * rows) +
+                         2 * aligned(rows) + aligned(HEADS * rows) + aligned(3 * R * rows) + aligned(2 * R * rows) + 2 * aligned(R * rows);
     const ModelCase adapters = {"adapters", true, false, true, 0, 0, F32, false};
     Outcome nothing = run(&CASES[N_CASES - 1], RECOMPUTE_BLOCK), o = run(&adapters, RECOMPUTE_SELECTIVE);
     size_t gradient = aligned(D * rows); /* of the result; those of the layers below take its place one after the other */
@@ -334,8 +337,8 @@ TEST(the_null_backend_measures_what_a_pass_needs)
             Tensor *y = build(t, &m);
             REQUIRE_OK(tape_status(t));
             REQUIRE_OK(tape_backward(t, y, 1));
-            CHECK_MSG(keep.peak == truth.keep && scratch.peak == truth.scratch, "%s, mode %d: %zu + %zu measured, %zu + %zu used", CASES[i].name, mode,
-                      keep.peak, scratch.peak, truth.keep, truth.scratch);
+            CHECK_MSG(keep.peak == truth.keep && scratch.peak == truth.scratch, "%s, mode %d: %zu + %zu measured, %zu + %zu used",
+                      CASES[i].name, mode, keep.peak, scratch.peak, truth.keep, truth.scratch);
             tape_free(&t);
             null.close(&null);
             rig_close(&r);

@@ -43,7 +43,8 @@ static Tensor *linear_build(Rig *r, Tape *t)
 
 TEST(linear_gradient) { check(linear_params, linear_build, ALL); }
 
-/* Three linears side by side with adapters of rank 4; 16 columns, so that weights and adapters touch in memory and are multiplied as one. */
+/* Three linears side by side with adapters of rank 4; 16 columns, so that weights and adapters touch in memory and are multiplied as
+ * one. */
 static void stacked_params(Rig *r, bool base_trains)
 {
     static const char *const NAMES[][3] = {{"w0", "a0", "b0"}, {"w1", "a1", "b1"}, {"w2", "a2", "b2"}};
@@ -134,7 +135,8 @@ static Tensor *attention(Rig *r, Tape *t, bool causal, int64_t window)
 {
     const PackedRows *rows = rig_packed(t, LENGTHS, 3);
     Tensor *kqv = nn_rope(t, rig_rows(t, find(r, "x")), &(RopeSpec){.n = KV + HEADS, .head_dim = HEAD, .base = 10}, rows);
-    return nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .window = window, .causal = causal, .scale = 0.4},
+    return nn_attention(t, kqv, &(AttentionSpec){.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .window = window, .causal = causal,
+                                                 .scale = 0.4},
                         rows);
 }
 static Tensor *causal_build(Rig *r, Tape *t) { return attention(r, t, true, 0); }
@@ -161,7 +163,8 @@ static void cross_kv_params(Rig *r) { cross_params_of(r, false, true); }
 static Tensor *cross_build(Rig *r, Tape *t)
 {
     const AttentionSpec spec = {.heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .scale = 0.4};
-    return nn_cross_attention(t, rig_rows(t, find(r, "q")), rig_rows(t, find(r, "kv")), &spec, rig_packed(t, LENGTHS, 3), rig_packed(t, KEY_LENGTHS, 3));
+    return nn_cross_attention(t, rig_rows(t, find(r, "q")), rig_rows(t, find(r, "kv")), &spec, rig_packed(t, LENGTHS, 3),
+                              rig_packed(t, KEY_LENGTHS, 3));
 }
 
 TEST(cross_attention_gradient) { check(cross_params, cross_build, ALL); }
@@ -190,7 +193,8 @@ TEST(cross_attention_of_the_same_rows_is_self_attention)
     enum { QW = HEADS * HEAD, KW = KV * HEAD };
     Rig r;
     rig_open(&r, F64, RECOMPUTE_NONE);
-    Param *kqv = rig_param(&r, "x", ROWS, QW + 2 * KW, true), *q = rig_param(&r, "q", ROWS, QW, true), *kv = rig_param(&r, "kv", ROWS, 2 * KW, true);
+    Param *kqv = rig_param(&r, "x", ROWS, QW + 2 * KW, true), *q = rig_param(&r, "q", ROWS, QW, true),
+          *kv = rig_param(&r, "kv", ROWS, 2 * KW, true);
     rig_create(&r);
     const double *x = kqv->t.data;
     for (int64_t i = 0; i < ROWS; i++, x += QW + 2 * KW) {
@@ -235,11 +239,13 @@ static void embed_params(Rig *r)
 }
 static Tensor *embed_build(Rig *r, Tape *t)
 {
-    static const int32_t BASE[] = {4, -1, 0, 4, -1, -1, -1, 4}, ADDED[] = {-1, 1, -1, -1, -1, 1, -1, -1}, IMAGE[] = {-1, -1, -1, -1, 0, -1, 1, -1};
+    static const int32_t BASE[] = {4, -1, 0, 4, -1, -1, -1, 4}, ADDED[] = {-1, 1, -1, -1, -1, 1, -1, -1},
+            IMAGE[] = {-1, -1, -1, -1, 0, -1, 1, -1};
     static const int32_t TAKE[] = {6, 0, 5, 1};
     int32_t two[] = {2, 0};
     Tensor *f = nn_gather_rows(t, rig_rows(t, find(r, "features")), tape_ints(t, two, 2), 2);
-    Tensor *x = nn_embed(t, &(EmbedSpec){.n = 8, .base = find(r, "base"), .rows = find(r, "rows"), .features = f, .base_index = tape_ints(t, BASE, 8),
+    Tensor *x = nn_embed(t, &(EmbedSpec){.n = 8, .base = find(r, "base"), .rows = find(r, "rows"), .features = f,
+                                         .base_index = tape_ints(t, BASE, 8),
                                          .rows_index = tape_ints(t, ADDED, 8), .image_index = tape_ints(t, IMAGE, 8), .base_occur = true,
                                          .rows_occur = true});
     return nn_gather_rows(t, x, tape_ints(t, TAKE, 4), 4);
@@ -257,7 +263,8 @@ static Tensor *patch_build(Rig *r, Tape *t)
     uint8_t *pixels = tape_host(t, 2 * 3 * 5 * 3);
     for (int i = 0; i < 2 * 3 * 5 * 3; i++)
         pixels[i] = (uint8_t)(i * 37);
-    PatchSpec spec = {.images = 2, .height = 3, .width = 5, .patch = 2, .rescale = 1 / 255.0, .mean = {0.5, 0.4, 0.3}, .std = {0.5, 0.6, 0.7},
+    PatchSpec spec = {.images = 2, .height = 3, .width = 5, .patch = 2, .rescale = 1 / 255.0, .mean = {0.5, 0.4, 0.3},
+                      .std = {0.5, 0.6, 0.7},
                       .pixels = tape_bytes(t, pixels, 2 * 3 * 5 * 3)};
     return nn_patch_embed(t, &spec, find(r, "w"), find(r, "b"), find(r, "position"));
 }
@@ -359,7 +366,8 @@ TEST(backward_from_several_losses_is_the_sum)
         Param *x = rig_param(&r, "x", ROWS, 6, true);
         rig_create(&r);
         Tensor *rows = rig_rows(r.tape, x);
-        Tensor *losses[] = {which != 1 ? nn_gelu(r.tape, rows, GELU_ERF) : NULL, NULL, which != 0 ? nn_gelu(r.tape, rows, GELU_TANH) : NULL};
+        Tensor *losses[] = {which != 1 ? nn_gelu(r.tape, rows, GELU_ERF) : NULL, NULL,
+                            which != 0 ? nn_gelu(r.tape, rows, GELU_TANH) : NULL};
         REQUIRE_OK(params_step_begin(&r.params));
         REQUIRE_OK(tape_backward_all(r.tape, losses, 3, 0.5));
         memcpy(grad[which], (double *)r.params.flat_grad + x->flat, sizeof grad[0]);
@@ -398,7 +406,8 @@ TEST(a_full_arena_says_so)
     REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &r.backend, .keep = &small, .scratch = &small, .compute = F64}));
     CHECK(rig_rows(t, find(&r, "x")) == NULL);
     CHECK(tape_status(t) == ERR_NOMEM);
-    CHECK_STR(status_message(), "the keep arena of 256 bytes holds 36, 432 more are asked for; lower train.micro_tokens or set train.recompute");
+    CHECK_STR(status_message(), "the keep arena of 256 bytes holds 36, 432 more are asked for; lower train.micro_tokens or set "
+                                "train.recompute");
     tape_free(&t);
     arena_free(&small);
     rig_close(&r);

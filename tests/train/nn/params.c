@@ -27,7 +27,8 @@ static void fixture_close(Fixture *f)
 
 static Param *declare(Fixture *f, const char *name, bool trainable, ParamInit init, double scale, int64_t rows, int64_t cols)
 {
-    Param *q = params_declare(&f->p, &(ParamSpec){.name = name, .trainable = trainable, .init = init, .init_scale = scale, .n_dims = cols ? 2 : 1,
+    Param *q = params_declare(&f->p, &(ParamSpec){.name = name, .trainable = trainable, .init = init, .init_scale = scale,
+                                                  .n_dims = cols ? 2 : 1,
                                                   .shape = {rows, cols}});
     REQUIRE(q != NULL);
     return q;
@@ -111,8 +112,8 @@ TEST(frozen_weights_stay_in_the_file_when_they_can)
         REQUIRE_OK(params_create(&f.p));
         static _Alignas(8) const char zeros[16 * 8];
         REQUIRE_OK(params_place(&f.p, q, zeros, CASES[i].file));
-        CHECK_MSG(q->t.type == CASES[i].becomes && (q->t.data == zeros) == CASES[i].in_place, "case %zu: %s, in place %d", i, dtype_name(q->t.type),
-                  q->t.data == zeros);
+        CHECK_MSG(q->t.type == CASES[i].becomes && (q->t.data == zeros) == CASES[i].in_place, "case %zu: %s, in place %d", i,
+                  dtype_name(q->t.type), q->t.data == zeros);
         fixture_close(&f);
     }
     Fixture f;
@@ -163,8 +164,8 @@ TEST(draws_follow_their_laws)
         REQUIRE_OK(params_get(&f.p, q[i], x));
         double mean, deviation, largest;
         moments(x, N * COLS, &mean, &deviation, &largest);
-        CHECK_MSG(fabs(deviation - LAWS[i].deviation) <= 0.01 * LAWS[i].deviation && largest <= LAWS[i].largest, "%s: mean %g, deviation %g, largest %g",
-                  NAMES[i], mean, deviation, largest);
+        CHECK_MSG(fabs(deviation - LAWS[i].deviation) <= 0.01 * LAWS[i].deviation && largest <= LAWS[i].largest,
+                  "%s: mean %g, deviation %g, largest %g", NAMES[i], mean, deviation, largest);
         CHECK(LAWS[i].init == INIT_ONE || fabs(mean) <= 4 * LAWS[i].deviation / 300);
         REQUIRE_OK(params_draw(&f.p, q[i], 42));
         REQUIRE_OK(params_get(&f.p, q[i], y));

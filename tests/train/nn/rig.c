@@ -113,8 +113,8 @@ static void check_param(Rig *r, RigBuild build, const Param *p, const double *gr
             at = i;
         }
     }
-    CHECK_MSG(worst <= 1e-6 * largest, "%s: element %lld: gradient %.12g is off by %.3g, the largest is %.6g", p->name, (long long)at, grad[at], worst,
-              largest);
+    CHECK_MSG(worst <= 1e-6 * largest, "%s: element %lld: gradient %.12g is off by %.3g, the largest is %.6g", p->name, (long long)at,
+              grad[at], worst, largest);
 }
 
 void rig_check(Rig *r, RigBuild build, int samples)

@@ -18,7 +18,8 @@ typedef struct Truth {
     double lr[N_TENSORS];
 } Truth;
 
-static void update_truth(Truth *x, const RunConfig *c, double g[N_TENSORS][N_ELEMS], const bool reached[N_TENSORS], double factor, double scale)
+static void update_truth(Truth *x, const RunConfig *c, double g[N_TENSORS][N_ELEMS], const bool reached[N_TENSORS], double factor,
+                         double scale)
 {
     for (int i = 0; i < 3; i++) {
         if (!reached[i])
@@ -80,8 +81,8 @@ static void check_equal(Params *p, Param *q[N_TENSORS], const Truth *x, int step
         REQUIRE_OK(params_get(p, q[i], host));
         CHECK_INT(q[i]->updates, x->t[i]);
         for (int k = 0; k < N_ELEMS; k++)
-            CHECK_MSG(fabs((double)host[k] - x->p[i][k]) < 1e-6 * fabs(x->p[i][k]) + 1e-8, "step %d: %s[%d] is %.9g, wanted %.9g", step, q[i]->name, k,
-                      (double)host[k], x->p[i][k]);
+            CHECK_MSG(fabs((double)host[k] - x->p[i][k]) < 1e-6 * fabs(x->p[i][k]) + 1e-8, "step %d: %s[%d] is %.9g, wanted %.9g", step,
+                      q[i]->name, k, (double)host[k], x->p[i][k]);
     }
 }
 
@@ -165,7 +166,8 @@ TEST(optim_updates_neighbours_as_one)
     static const struct {
         int left_out; /* -1: none */
         int64_t spans, elems;
-    } STEPS[] = {{-1, 1, (N - 1) * PADDED + EACH}, {2, 2, (N - 2) * PADDED + 2 * EACH - PADDED}, {-1, 3, (N - 1) * PADDED + EACH - 2 * (PADDED - EACH)}};
+    } STEPS[] = {{-1, 1, (N - 1) * PADDED + EACH}, {2, 2, (N - 2) * PADDED + 2 * EACH - PADDED},
+                 {-1, 3, (N - 1) * PADDED + EACH - 2 * (PADDED - EACH)}};
     Backend b;
     Params p;
     Param *q[N];
