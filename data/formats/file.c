@@ -186,18 +186,14 @@ static Status close_file(int fd, const char *path, Status s, bool sync)
     return s;
 }
 
-static Status write_file(const char *path, const void *bytes, size_t n, const char *end, bool sync)
+static Status write_file(const char *path, const void *bytes, size_t n, bool sync)
 {
     int fd = create_file(path);
-    if (fd < 0)
-        return fail_create(path);
-    Status s = write_all(fd, path, bytes, n, -1);
-    return close_file(fd, path, s ? s : write_all(fd, path, end, strlen(end), -1), sync);
+    return fd < 0 ? fail_create(path) : close_file(fd, path, write_all(fd, path, bytes, n, -1), sync);
 }
 
-Status file_write(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, "", false); }
-Status file_save(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, "", true); }
-Status file_save_text(const char *path, const char *text) { return write_file(path, text, strlen(text), "\n", true); }
+Status file_write(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, false); }
+Status file_save(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, true); }
 Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at) { return write_all(fd, path, bytes, n, at); }
 
 Status file_copy(const char *from, const char *to)

@@ -44,7 +44,6 @@ MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, in
 MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
 /* The same, synced. */
 MUST_USE Status file_save(const char *path, const void *bytes, size_t n);
-MUST_USE Status file_save_text(const char *path, const char *text); /* a newline after it */
 MUST_USE Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at);
 MUST_USE Status file_copy(const char *from, const char *to); /* synced */
 MUST_USE Status file_rename(const char *from, const char *to);

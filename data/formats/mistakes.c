@@ -1,4 +1,4 @@
-/* mistakes.c: see mistakes.h; train/config and data/records call it. */
+/* mistakes.c: see mistakes.h; train, train/config and data/records call it. */
 #include "data/formats/mistakes.h"
 
 #include <limits.h>
@@ -36,15 +36,23 @@ void mistakes_add(Mistakes *m, const char *source, int line, int column, const c
     mistakes_add_line(m, whole);
 }
 
-Status mistakes_end(Mistakes *m, const char *name)
+Status mistakes_gather(Mistakes *m, Status kind, Status s)
+{
+    if (s != kind)
+        return s;
+    mistakes_add_line(m, status_message());
+    return OK;
+}
+
+Status mistakes_end(Mistakes *m, Status kind, const char *name)
 {
     Status s = OK;
     if (m->no_memory)
         s = fail(ERR_NOMEM, "%s: no memory to read it", name);
     else if (m->n > MOST)
-        s = fail(ERR_USAGE, "%s\n%s: and %d more mistakes", m->lines, name, m->n - MOST);
+        s = fail(kind, "%s\n%s: and %d more", m->lines, name, m->n - MOST);
     else if (m->n)
-        s = fail(ERR_USAGE, "%s", m->lines);
+        s = fail(kind, "%s", m->lines);
     mem_free(m->lines);
     *m = (Mistakes){.lines = NULL};
     return s;

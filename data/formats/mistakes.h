@@ -1,4 +1,4 @@
-/* mistakes.h: all mistakes of a file that a person wrote, a line each, said at once: of a run's config and of a mixture. */
+/* mistakes.h: mistakes that are said all at once, a line each: those of a file that a person wrote, or all inputs that are missing. */
 #ifndef GENLLAVA_DATA_FORMATS_MISTAKES_H
 #define GENLLAVA_DATA_FORMATS_MISTAKES_H
 
@@ -17,6 +17,8 @@ typedef struct Mistakes {
 /* "SOURCE:line:column: …"; line 0: "SOURCE: …". */
 void mistakes_add(Mistakes *m, const char *source, int line, int column, const char *format, ...) PRINTF_LIKE(5, 6);
 void mistakes_add_line(Mistakes *m, const char *line); /* a whole one, or several that were gathered elsewhere */
-/* OK when there are none, else ERR_USAGE with their lines, or ERR_NOMEM. Frees. name: of the file. */
-MUST_USE Status mistakes_end(Mistakes *m, const char *name);
+/* Takes a failure of this kind into the list, and is OK; others are passed on. */
+MUST_USE Status mistakes_gather(Mistakes *m, Status kind, Status s);
+/* OK when there are none, else a failure of that kind with their lines, or ERR_NOMEM. Frees. name: what they are about. */
+MUST_USE Status mistakes_end(Mistakes *m, Status kind, const char *name);
 #endif

@@ -233,7 +233,7 @@ static Status read_document(Reader *r, Mixture *m, JsonDoc *doc)
 {
     m->seed = DEFAULT_SEED;
     read_mixture(r, m, json_root(doc));
-    return mistakes_end(&r->mistakes, r->name);
+    return mistakes_end(&r->mistakes, ERR_USAGE, r->name);
 }
 
 Status mixture_check(const Json *list, const char *name)
@@ -241,7 +241,7 @@ Status mixture_check(const Json *list, const char *name)
     Mixture m = {0};
     Reader r = {.name = name, .base = "/"};
     read_sources(&r, &m, list);
-    Status s = mistakes_end(&r.mistakes, name);
+    Status s = mistakes_end(&r.mistakes, ERR_USAGE, name);
     mixture_free(&m);
     return s;
 }

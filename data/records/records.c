@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/formats/json.h"
+#include "data/formats/mistakes.h"
 #include "data/records/row_fields.h"
 #include "data/formats/rows.h"
 #include "data/records/uids.h"
@@ -34,21 +34,6 @@ struct RecordReader {
 
 /* ---------------------------------------------------------------- what is missing */
 
-enum { MISSING_BYTES = 8192 };
-
-__attribute__((format(printf, 3, 4))) static size_t add_line(char text[MISSING_BYTES], size_t n, const char *format, ...)
-{
-    va_list args;
-    if (n >= MISSING_BYTES)
-        return n;
-    n += (size_t)snprintf(text + n, MISSING_BYTES - n, n ? "\n" : "");
-    va_start(args, format);
-    if (n < MISSING_BYTES)
-        n += (size_t)vsnprintf(text + n, MISSING_BYTES - n, format, args);
-    va_end(args);
-    return n;
-}
-
 /* What is wrong with the folder of a source's pictures, or NULL. */
 static const char *root_trouble(const MixtureSource *s)
 {
@@ -58,39 +43,34 @@ static const char *root_trouble(const MixtureSource *s)
     return s->image_root && !S_ISDIR(st.st_mode) ? "is not a folder" : NULL;
 }
 
-static size_t missing_roots(const Mixture *m, char text[MISSING_BYTES], size_t n)
+static void add_missing_roots(Mistakes *missing, const Mixture *m)
 {
     for (int i = 0; i < m->n_sources; i++) {
         const MixtureSource *s = &m->sources[i];
         const char *trouble = root_trouble(s);
         if (trouble)
-            n = add_line(text, n, "%s: %s (image_root of source \"%s\" of the mixture)", s->image_root, trouble, s->name);
+            mistakes_add(missing, s->image_root, 0, 0, "%s (image_root of source \"%s\" of the mixture)", trouble, s->name);
     }
-    return n;
 }
 
-static size_t missing_files(const Mixture *m, char text[MISSING_BYTES], size_t n)
+static void add_missing_files(Mistakes *missing, const MixtureSource *s)
 {
     struct stat st;
-    for (int i = 0; i < m->n_sources; i++) {
-        const MixtureSource *s = &m->sources[i];
-        for (int k = 0; k < s->n_files; k++) {
-            if (stat(s->files[k], &st) || access(s->files[k], R_OK))
-                n = add_line(text, n, "%s: cannot be opened: %s (a file of source \"%s\" of the mixture)", s->files[k], strerror(errno), s->name);
-            else if (S_ISDIR(st.st_mode))
-                n = add_line(text, n, "%s: is a folder, expected a JSON file (source \"%s\" of the mixture)", s->files[k], s->name);
-        }
-    }
-    return n;
+    for (int k = 0; k < s->n_files; k++)
+        if (stat(s->files[k], &st) || access(s->files[k], R_OK))
+            mistakes_add(missing, s->files[k], 0, 0, "cannot be opened: %s (a file of source \"%s\" of the mixture)", strerror(errno), s->name);
+        else if (S_ISDIR(st.st_mode))
+            mistakes_add(missing, s->files[k], 0, 0, "is a folder, expected a JSON file (source \"%s\" of the mixture)", s->name);
 }
 
 Status mixture_check_files(const Mixture *m, bool folders)
 {
-    char text[MISSING_BYTES];
-    size_t n = missing_files(m, text, 0);
-    if (n || folders)
-        n = missing_roots(m, text, n);
-    return n ? fail(ERR_MISSING, "%s", text) : OK;
+    Mistakes missing = {.lines = NULL};
+    for (int i = 0; i < m->n_sources; i++)
+        add_missing_files(&missing, &m->sources[i]);
+    if (missing.n || folders)
+        add_missing_roots(&missing, m);
+    return mistakes_end(&missing, ERR_MISSING, "the mixture");
 }
 
 /* ---------------------------------------------------------------- uids */
@@ -213,8 +193,10 @@ static Status next_file(RecordReader *r)
 /* Asked when a source's first row with a picture comes: text needs no folder. */
 static Status check_root(const Mixture *m, const MixtureSource *s)
 {
-    char text[MISSING_BYTES];
-    return root_trouble(s) && missing_roots(m, text, 0) ? fail(ERR_MISSING, "%s", text) : OK;
+    Mistakes missing = {.lines = NULL};
+    if (root_trouble(s))
+        add_missing_roots(&missing, m);
+    return mistakes_end(&missing, ERR_MISSING, "the mixture");
 }
 
 Status records_next(RecordReader *r, const Record **rec)

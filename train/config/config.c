@@ -260,7 +260,7 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
     r->source = "default";
     read_defaults(r);
     if (r->mistakes.no_memory)
-        return mistakes_end(&r->mistakes, file);
+        return mistakes_end(&r->mistakes, ERR_USAGE, file);
     JsonDoc *doc;
     Status s = json_read_settings(&doc, file);
     if (s != OK)
@@ -289,7 +289,7 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
     }
     if (!r->cfg->train.steps && !(r->cfg->train.epochs > 0))
         r->cfg->train.epochs = 1;
-    return mistakes_end(&r->mistakes, file);
+    return mistakes_end(&r->mistakes, ERR_USAGE, file);
 }
 
 Status config_load(RunConfig *cfg, const char *file, const char *const *sets, int n_sets)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "data/formats/mistakes.h"
 #include "kernels/base/arena.h"
 #include "train/config/options.h"
 
@@ -53,15 +54,6 @@ static bool path_trouble(const char *path, bool folder, char *out, size_t n)
     return true;
 }
 
-static const char *place_text(const RunConfig *cfg, const ConfigPlace *p, char *out, size_t n)
-{
-    if (p->line)
-        snprintf(out, n, "%s:%d:%d", cfg->file, p->line, p->column);
-    else
-        snprintf(out, n, "%s", p->given ? "--set" : "default");
-    return out;
-}
-
 static bool is_among(const char *key, const char *const *keys)
 {
     for (; keys && *keys; keys++)
@@ -72,13 +64,14 @@ static bool is_among(const char *key, const char *const *keys)
 
 Status config_check_paths(const RunConfig *cfg, const char *const *keys)
 {
-    char text[8192], place[PATH_MAX + 64], trouble[PATH_MAX + 128];
-    size_t n = 0;
-    for (int i = 0; i < N_OPTIONS && n < sizeof text; i++) {
+    Mistakes m = {.lines = NULL};
+    char trouble[PATH_MAX + 128];
+    for (int i = 0; i < N_OPTIONS; i++) {
         const Option *o = &OPTIONS[i];
+        const ConfigPlace *p = &cfg->places[i];
         const char *path = o->flags & (OPTION_FOLDER | OPTION_FILE) ? *(char *const *)((const char *)cfg + o->offset) : NULL;
         if (path && (!keys || is_among(o->key, keys)) && path_trouble(path, o->flags & OPTION_FOLDER, trouble, sizeof trouble))
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: %s: %s", n ? "\n" : "", place_text(cfg, &cfg->places[i], place, sizeof place), o->key, trouble);
+            mistakes_add(&m, p->line ? cfg->file : p->given ? "--set" : "default", p->line, p->column, "%s: %s", o->key, trouble);
     }
-    return n ? fail(ERR_MISSING, "%s", text) : OK;
+    return mistakes_end(&m, ERR_MISSING, cfg->file);
 }

@@ -59,7 +59,7 @@ TEST(file_names_file_and_cause)
     signal(SIGXFSZ, SIG_IGN);
     REQUIRE(!setrlimit(RLIMIT_FSIZE, &(struct rlimit){8, RLIM_INFINITY}));
     snprintf(wanted, sizeof wanted, "%s: cannot be written: File too large", path);
-    CHECK_FAILS(file_save_text(path, "more than eight bytes"), ERR_IO, wanted);
+    CHECK_FAILS(file_save(path, "more than eight bytes", 21), ERR_IO, wanted);
     CHECK_FAILS(file_replace(path, "more than eight bytes"), ERR_IO, wanted);
     CHECK_FAILS(file_make_folders("/proc/nothing/here"), ERR_CREATE, "/proc/nothing: cannot be created: No such file or directory");
     REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "a/b/c")));

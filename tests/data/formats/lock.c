@@ -36,12 +36,12 @@ TEST(lock_left_by_another_host_stays_where_hosts_count)
 {
     Lock l = {.held = false};
     char path[PATH_MAX];
-    REQUIRE_OK(file_save_text(file_join(path, test_dir(), ".lock"), "elsewhere 77"));
+    REQUIRE_OK(file_replace(file_join(path, test_dir(), ".lock"), "elsewhere 77"));
     CHECK_INT(lock_take(&l, test_dir(), "used", true), ERR_CREATE);
     CHECK(strstr(status_message(), " is being used by process 77 on elsewhere; "));
     REQUIRE_OK(lock_take(&l, test_dir(), "used", false));
     lock_release(&l);
-    REQUIRE_OK(file_save_text(path, "no host at all"));
+    REQUIRE_OK(file_replace(path, "no host at all"));
     REQUIRE_OK(lock_take(&l, test_dir(), "used", false));
     lock_release(&l);
     CHECK(!file_exists(path));

@@ -16,7 +16,7 @@ static const char *make_folder(void)
     file_join(folder, test_dir(), "checkpoint");
     REQUIRE_OK(file_make_folders(folder));
     REQUIRE_OK(file_make_folders(file_join(path, folder, "llm")));
-    REQUIRE_OK(file_save_text(file_join(path, folder, "a.txt"), "some bytes"));
+    REQUIRE_OK(file_replace(file_join(path, folder, "a.txt"), "some bytes"));
     REQUIRE_OK(file_save(file_join(path, folder, "llm/empty"), "", 0));
     REQUIRE_OK(file_save(file_join(path, folder, "llm/zeros"), (char[16]){0}, 16));
     REQUIRE_OK(manifest_write(folder));
@@ -59,7 +59,7 @@ TEST(manifest_names_the_file)
     REQUIRE(!truncate(path, 3));
     snprintf(wanted, sizeof wanted, "%s: damaged: it has 3 bytes, its manifest says 11", path);
     CHECK_FAILS(manifest_verify(folder), ERR_DATA, wanted);
-    REQUIRE_OK(file_save_text(path, "same Bytes"));
+    REQUIRE_OK(file_replace(path, "same Bytes"));
     snprintf(wanted, sizeof wanted, "%s: damaged: its bytes do not have the hash of its manifest", path);
     CHECK_FAILS(manifest_verify(folder), ERR_DATA, wanted);
     REQUIRE_OK(file_remove(path));
