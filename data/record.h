@@ -18,24 +18,31 @@ typedef struct RecordTurn {
     size_t length;
 } RecordTurn;
 
+/* UTF-8, may hold NUL. length 0: none. */
+typedef struct RecordText {
+    const char *text;
+    size_t length;
+} RecordText;
+
 /* A row; its memory belongs to the reader and is valid until the next call. */
 typedef struct Record {
-    int64_t number;           /* from 0, in file order over the mixture, rejected rows counted */
-    int source;               /* index of the mixture's source */
-    const char *file;         /* as opened */
-    int64_t row;              /* in its file, from 0 */
-    const char *id, *uid;     /* id: as the row says, "" when absent; uid: unique over the mixture */
+    int64_t number;       /* from 0, in file order over the mixture, rejected rows counted */
+    int source;           /* index of the mixture's source */
+    const char *file;     /* as opened */
+    int64_t row;          /* in its file, from 0 */
+    const char *id, *uid; /* id: as the row says, "" when absent; uid: unique over the mixture */
     Task task;
     float weight;
     RecordImage *images;
     int n_images;
+    RecordText system; /* replaces the template's own, or stands first in the first human turn */
     RecordTurn *turns;
     int n_turns;
     const char *sd_prompt, *sd_instruction; /* NULL when absent */
-    const char *json;         /* the row's own text */
+    const char *json;                       /* the row's own text */
     size_t json_length;
-    Reject reject;            /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */
+    Reject reject; /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */
     char message[256];
-    char reject_path[256];    /* the image concerned, or "" */
+    char reject_path[256]; /* the image concerned, or "" */
 } Record;
 #endif

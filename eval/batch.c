@@ -24,6 +24,7 @@ typedef struct BatchFile {
     char where[4352];  /* the present row, for people: its line from 1, or in an array its number from 0 */
     int64_t good, bad; /* together: the number of the present row, from 0 */
     Answerer *answerer;
+    RecordText system; /* of every question */
     const Sampling *sampling;
     FileDraft out;
     FILE *bad_out;       /* NULL until there is a bad row */
@@ -181,7 +182,7 @@ static Status answer_object(BatchFile *b, const Json *object)
     Status s = read_row(b, &row, object);
     if (!s) {
         RecordTurn turn = {.human = true, .text = row.ask.bytes, .length = row.ask.n};
-        Question q = {.turns = &turn, .n_turns = 1, .image_root = b->image_root, .images = (const char *const *)row.images, .n_images = row.n_images,
+        Question q = {.system = b->system, .turns = &turn, .n_turns = 1, .image_root = b->image_root, .images = (const char *const *)row.images, .n_images = row.n_images,
                       .index = (uint64_t)(b->good + b->bad)};
         s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s", b->where);
     }
@@ -229,11 +230,11 @@ static Status answer_file(BatchFile *b, Rows *in)
     return OK;
 }
 
-Status batch_answer(Answerer *a, const char *file, const char *image_root, const char *out_dir, const Sampling *sampling)
+Status batch_answer(Answerer *a, const char *file, const char *image_root, const char *out_dir, RecordText system, const Sampling *sampling)
 {
     bool standard = !strcmp(file, "-");
     char bad[PATH_MAX];
-    BatchFile b = {.name = standard ? "standard input" : file, .image_root = image_root, .folder = ".", .answerer = a, .sampling = sampling, .bad_path = bad};
+    BatchFile b = {.name = standard ? "standard input" : file, .image_root = image_root, .folder = ".", .answerer = a, .system = system, .sampling = sampling, .bad_path = bad};
     if (!standard)
         file_folder(b.folder, file);
     TRY_IN(file_make_folders(out_dir), "--out");

@@ -15,7 +15,7 @@
 #include "train/store/manifest.h"
 
 static struct {
-    const char *config, *checkpoint, *ask, *batch, *image_root, *out;
+    const char *config, *checkpoint, *ask, *system, *batch, *image_root, *out;
     CliList images, sets;
     bool chat, quiet;
     Sampling sampling;
@@ -32,6 +32,7 @@ static const CliOption OPTIONS[] = {
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
     {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
+    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text", 0, 0, NULL, false},
     {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
     {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or LLaVA records; paths are relative to the file", 0, 0, NULL, false},
     {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's image_root", 0, 0, NULL, false},
@@ -91,6 +92,8 @@ static Status check_sets(void)
     return OK;
 }
 
+static RecordText system_text(void) { return (RecordText){args.system, args.system ? strlen(args.system) : 0}; }
+
 static void print_piece(void *user, const char *text, size_t n)
 {
     (void)user;
@@ -112,7 +115,7 @@ static Status ask(Answerer *a, const Question *q, char **answer, size_t *n)
 static Status ask_once(Answerer *a)
 {
     RecordTurn turn = {.human = true, .text = args.ask, .length = strlen(args.ask)};
-    Question q = {.turns = &turn, .n_turns = 1, .images = args.images.items, .n_images = args.images.n};
+    Question q = {.system = system_text(), .turns = &turn, .n_turns = 1, .images = args.images.items, .n_images = args.images.n};
     char *answer;
     size_t n_bytes;
     Status s = ask(a, &q, &answer, &n_bytes);
@@ -145,7 +148,7 @@ static Status chat(Answerer *a)
         memcpy(owned[n], line.text, line.n);
         turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = line.n};
         n++;
-        Question q = {.turns = turns, .n_turns = n, .images = args.images.items, .n_images = args.images.n, .index = (uint64_t)n};
+        Question q = {.system = system_text(), .turns = turns, .n_turns = n, .images = args.images.items, .n_images = args.images.n, .index = (uint64_t)n};
         size_t n_bytes;
         s = ask(a, &q, &owned[n], &n_bytes);
         if (!s) {
@@ -164,7 +167,7 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint)
     Answerer *a = NULL;
     Status s = answerer_open(&a, cfg, checkpoint);
     if (!s)
-        s = args.ask ? ask_once(a) : args.chat ? chat(a) : batch_answer(a, args.batch, args.image_root, args.out, &args.sampling);
+        s = args.ask ? ask_once(a) : args.chat ? chat(a) : batch_answer(a, args.batch, args.image_root, args.out, system_text(), &args.sampling);
     answerer_close(&a);
     return s;
 }

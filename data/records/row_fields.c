@@ -9,7 +9,8 @@
 #include "kernels/base/arena.h"
 
 static const char UNIFIED[] = "genllava.sample/1";
-static const char FORMS[] = "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
+static const char FORMS[] =
+    "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
 
 /* The first cause stays. */
 __attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why, const char *format, ...)
@@ -108,25 +109,51 @@ static Status unified_images(Record *rec, RowRoom *room, const Json *list)
 
 /* ---------------------------------------------------------------- turns */
 
+/* From a first turn, or from beside the turns: a row that has both must say the same. */
+static void set_system(Record *rec, const Json *text)
+{
+    RecordText given = {text->string, text->length};
+    if (rec->system.length && given.length && (rec->system.length != given.length || memcmp(rec->system.text, given.text, given.length)))
+        reject(rec, REJECT_BAD_TURNS, "another system text in the first turn than beside the turns");
+    else if (given.length)
+        rec->system = given;
+}
+
+static void read_system(Record *rec, const Json *system)
+{
+    if (is_null(system))
+        return;
+    if (system->kind == JSON_STRING)
+        set_system(rec, system);
+    else
+        wrong(rec, REJECT_BAD_TURNS, system, "system", "a text");
+}
+
 /* The first turn may be from anyone but is then not human, and skipped later. */
-static void add_turn(Record *rec, const Json *turn)
+static void add_turn(Record *rec, const Json *turn, int i)
 {
     const Json *from = json_get(turn, "from"), *value = json_get(turn, "value");
-    int i = rec->n_turns;
+    bool system = from && from->kind == JSON_STRING && !strcmp(from->string, "system");
     bool human = from && from->kind == JSON_STRING && !strcmp(from->string, "human");
     bool gpt = from && from->kind == JSON_STRING && !strcmp(from->string, "gpt");
     if (!from || from->kind != JSON_STRING)
         reject(rec, REJECT_BAD_TURNS, "turn %d does not say from whom it is", i);
+    else if (system && i)
+        reject(rec, REJECT_BAD_TURNS, "turn %d is from system, which only the first may be", i);
     else if (!human && !gpt && i)
         reject(rec, REJECT_BAD_TURNS, "turn %d is from \"%.60s\", expected human or gpt", i, from->string);
     else if (!value || value->kind != JSON_STRING)
         reject(rec, REJECT_BAD_TURNS, "turn %d has no text: its \"value\" is %s", i, value ? json_kind_name(value->kind) : "absent");
+    else if (system)
+        set_system(rec, value);
     else
         rec->turns[rec->n_turns++] = (RecordTurn){human, value->string, value->length};
 }
 
-static Status read_turns(Record *rec, RowRoom *room, const Json *list, const char *key)
+static Status read_turns(Record *rec, RowRoom *room, const Json *row, const char *key)
 {
+    const Json *list = json_get(row, key);
+    read_system(rec, json_get(row, "system"));
     if (is_null(list) || list->kind != JSON_ARRAY) {
         if (list && list->kind != JSON_NULL)
             wrong(rec, REJECT_BAD_TURNS, list, key, FORMS);
@@ -138,8 +165,9 @@ static Status read_turns(Record *rec, RowRoom *room, const Json *list, const cha
     Status s = grow(&turns, &room->turns, list->length, sizeof *rec->turns);
     rec->turns = turns;
     TRY(s);
+    int i = 0;
     for (const Json *t = list->child; t && !rec->reject; t = t->next)
-        add_turn(rec, t);
+        add_turn(rec, t, i++);
     return OK;
 }
 
@@ -193,7 +221,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
     rec->sd_prompt = text_of(json_get(sd, "prompt"));
     rec->sd_instruction = text_of(json_get(sd, "instruction"));
     TRY(unified_images(rec, room, json_get(row, "images")));
-    TRY(read_turns(rec, room, json_get(row, "turns"), "turns"));
+    TRY(read_turns(rec, room, row, "turns"));
     if (split && split->kind == JSON_STRING && !strcmp(split->string, "test"))
         reject(rec, REJECT_EXCLUDED, "its split is test");
     check_filters(rec, source, json_get(row, "scores"));
@@ -204,7 +232,7 @@ static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const Mix
 {
     read_task(rec, json_get(row, "task"), false);
     TRY(legacy_images(rec, room, json_get(row, "image")));
-    TRY(read_turns(rec, room, json_get(row, "conversations"), "conversations"));
+    TRY(read_turns(rec, room, row, "conversations"));
     check_filters(rec, source, json_get(row, "scores"));
     return OK;
 }

@@ -20,7 +20,8 @@ typedef struct Encoder {
     const EncoderOptions *o;
     const Tokenizer *tok;
     const ChatFormat *f;
-    size_t n;           /* bytes of out->text */
+    size_t n; /* bytes of out->text */
+    RecordText system;
     int64_t answer;     /* tokens that end after this byte of the piece are trained; NOT_ANSWER: none */
     bool swallow_space; /* the next byte is dropped if it is a space */
 } Encoder;
@@ -251,17 +252,28 @@ static Status put_answer(Encoder *e, const RecordTurn *t)
     return put_text(e, at, (size_t)(end - at));
 }
 
+/* The given one, else the template's. */
+static Status put_system(Encoder *e)
+{
+    const RecordText usual = {e->f->system, strlen(e->f->system)}, text = e->system.length ? e->system : usual;
+    if (!text.length)
+        return OK;
+    TRY(put_literal(e, e->f->system_open));
+    TRY(put_text(e, text.text, text.length));
+    return put_literal(e, e->f->system_close);
+}
+
 /* Everything up to where the answer starts. task_id: -1 for none. */
 static Status put_human(Encoder *e, const RecordTurn *t, bool first, int32_t task_id, int images)
 {
     const TokenizerInfo *info = tokenizer_info(e->tok);
     if (first || e->f->bos_each_round)
         TRY(put_id(e, info->bos, KIND_TEXT, false));
-    if (first)
-        TRY(put_literal(e, e->f->preamble));
+    if (first && e->f->system_first)
+        TRY(put_system(e));
     TRY(put_literal(e, e->f->human_open));
-    if (first)
-        TRY(put_literal(e, e->f->system));
+    if (first && !e->f->system_first)
+        TRY(put_system(e));
     if (first && task_id >= 0 && !e->f->pictures_only) {
         TRY(put_task(e, task_id));
         TRY(put_literal(e, " "));
@@ -284,11 +296,11 @@ static Status put_gpt(Encoder *e, const RecordTurn *t)
     return OK;
 }
 
-static Encoder start(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok)
+static Encoder start(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, RecordText system)
 {
     out->n = out->expanded = 0;
     out->n_images = out->n_runs = out->n_trained = 0;
-    return (Encoder){.out = out, .o = o, .tok = tok, .f = chat_format(o->chat), .answer = NOT_ANSWER};
+    return (Encoder){.out = out, .o = o, .tok = tok, .f = chat_format(o->chat), .system = system, .answer = NOT_ANSWER};
 }
 
 /* ---------------------------------------------------------------- records */
@@ -303,9 +315,15 @@ static int count_images(const Record *rec, ImageRole role)
 
 static const char *plural(int n) { return n == 1 ? "" : "s"; }
 
+static const char NO_SYSTEM[] = "a system text, and the template plain has no place for one";
+
 /* Whether the turns can be rounds: *turns, *n become those of whole and possibly one last unanswered round. */
-static bool check_turns(const EncoderOptions *o, const RecordTurn **turns, int *n, char message[256])
+static bool check_turns(const EncoderOptions *o, RecordText system, const RecordTurn **turns, int *n, char message[256])
 {
+    if (o->chat == CHAT_PLAIN && system.length) {
+        snprintf(message, 256, "%s", NO_SYSTEM);
+        return false;
+    }
     if (o->chat == CHAT_PLAIN && (*n != 2 || !(*turns)[0].human || (*turns)[1].human)) {
         snprintf(message, 256, "%d turn%s, and the template plain takes one human and one gpt turn", *n, plural(*n));
         return false;
@@ -424,12 +442,12 @@ static bool finish(EncodedSample *s, const EncoderOptions *o, const RecordTurn *
 Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const Record *rec, Reject *reject,
                      char message[256])
 {
-    Encoder e = start(out, o, tok);
+    Encoder e = start(out, o, tok, rec->system);
     const RecordTurn *turns = rec->turns;
     int n = rec->n_turns;
     *reject = REJECT_NONE;
     message[0] = 0;
-    if (!check_turns(o, &turns, &n, message))
+    if (!check_turns(o, rec->system, &turns, &n, message))
         *reject = REJECT_BAD_TURNS;
     else if (!check_markers(o, rec, turns, n, message))
         *reject = REJECT_MARKERS;
@@ -452,11 +470,13 @@ Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenize
 
 /* ---------------------------------------------------------------- prompts */
 
-Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const RecordTurn *turns, int n_turns, int n_images,
-                     Task task)
+Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, RecordText system, const RecordTurn *turns,
+                     int n_turns, int n_images, Task task)
 {
-    Encoder e = start(out, o, tok);
+    Encoder e = start(out, o, tok, system);
     int markers = 0;
+    if (o->chat == CHAT_PLAIN && system.length)
+        return fail(ERR_USAGE, "%s", NO_SYSTEM);
     for (int i = 0; i < n_turns; i++) {
         if (turns[i].human != (i % 2 == 0))
             return fail(ERR_USAGE, "turn %d of the dialogue is from %s, expected %s", i, turns[i].human ? "human" : "gpt",

@@ -48,6 +48,6 @@ MUST_USE Status encode_record(EncodedSample *out, const EncoderOptions *o, const
 /* The prompt of a question, the last of `turns`, after earlier turns: everything up to where the answer starts, nothing trained, no
  * trailing space, never cut. Without any <image> in the questions the n_images images stand in the first one; otherwise their number must
  * agree. task: the task token to use when there are images, or for generate always. */
-MUST_USE Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, const RecordTurn *turns, int n_turns,
-                              int n_images, Task task);
+MUST_USE Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, RecordText system, const RecordTurn *turns,
+                              int n_turns, int n_images, Task task);
 #endif

@@ -10,9 +10,10 @@
 /* A round is  [BOS] human_open question human_close | answer_open answer answer_close [EOS];  what is right of the bar is trained. */
 typedef struct ChatFormat {
     const char *name;
-    const char *preamble; /* before the first round */
     const char *human_open;
-    const char *system; /* before the first question, inside its round */
+    const char *system; /* where no other is given; "": none, nor what is around it */
+    const char *system_open, *system_close;
+    bool system_first; /* before the first round, else behind its human_open */
     const char *human_close, *answer_open, *answer_close;
     bool bos_each_round; /* else only at the very start */
     bool pictures_only;  /* the question is dropped but for its pictures, and no EOS follows the answer */

@@ -87,6 +87,17 @@ cp "$dir/out" "$dir/asked"
 run 0 "$generate" --config "$dir/run.json" --max-new-tokens 4 --ask "What is it?" --image - < "$images/rgb.png"
 cmp -s "$dir/out" "$dir/asked" || fail "a picture from standard input gets another answer"
 
+# A system text stands in the prompt; an empty one is none, and plain has no place for one.
+asked_with() { run 0 "$generate" --config "$dir/run.json" --max-new-tokens 16 --ask "What is it?" "$@"; }
+asked_with
+cp "$dir/out" "$dir/asked"
+asked_with --system ""
+cmp -s "$dir/out" "$dir/asked" || fail "an empty system text changes the answer"
+asked_with --system "the red star on a blue ring. the red star on a blue ring"
+! cmp -s "$dir/out" "$dir/asked" || fail "a system text changes nothing: $(cat "$dir/asked")"
+run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --system "Be brief." --set data.template=plain
+says "a system text, and the template plain has no place for one"
+
 # What is not built is refused in one sentence, and neither --help nor "did you mean" speaks of it.
 for flag in --draw --edit --steps --guidance --image-guidance --sampler; do
     run 2 "$generate" --config "$dir/run.json" --ask "What is it?" "$flag" 3

@@ -79,6 +79,7 @@ def assemble(record, template, vocabulary):
     has_image = bool(record.inputs or record.targets)
     rounds = []
     for i in range(0, len(record.turns), 2):
+        system = record.system
         user, answer, parts = record.turns[i][1], record.turns[i + 1][1], []
         if has_image:
             user = normalise_markers(user)
@@ -88,7 +89,7 @@ def assemble(record, template, vocabulary):
             _answer(parts, answer, vocabulary)
             parts.append(("text", "\n", True))
         elif template == "v1":
-            parts.append(("text", (SYSTEM_V1 + " " if i == 0 else "") + "USER: ", False))
+            parts.append(("text", ((system or SYSTEM_V1) + " " if i == 0 else "") + "USER: ", False))
             _human(parts, user, task_id)
             parts.append(("text", " ASSISTANT:", False))
             parts.append(("text", " ", True))
@@ -100,7 +101,9 @@ def assemble(record, template, vocabulary):
                 parts.append(("id", BOS, False, None, "control"))
             parts.append(("text", "[INST] ", False))
             if llama and i == 0:
-                parts.append(("text", f"<<SYS>>\n{SYSTEM_LLAMA_2}\n<</SYS>>\n\n", False))
+                parts.append(("text", f"<<SYS>>\n{system or SYSTEM_LLAMA_2}\n<</SYS>>\n\n", False))
+            elif i == 0 and system:
+                parts.append(("text", system + "\n\n", False))
             _human(parts, user, task_id)
             parts.append(("text", " [/INST]", False))
             parts.append(("text", " ", True))
@@ -177,7 +180,7 @@ def _cut(e, max_tokens, patches):
 
 def encode(record, template, vocabulary, tokenizer, max_tokens, patches):
     """Encoded, or None with record.reject set."""
-    if template == "plain" and record.raw_turns != 2:
+    if template == "plain" and (record.raw_turns != 2 or record.system):
         record.reject = "bad_turns"
         return None
     rounds = assemble(record, template, vocabulary)
@@ -231,7 +234,10 @@ def _image_ids(tokenizer, prompt):
 
 
 def llava_reference(record, template, tokenizer):
-    """(ids, labels) by LLaVA's preprocess functions; None when they would give the sample up. Not for rows with added ids."""
+    """(ids, labels) by LLaVA's preprocess functions; None when they would give the sample up. Not for rows with added ids, nor for a system
+    text that spells more than text, or has no place there."""
+    if record.system and (template == "mistral_instruct" or any(s in record.system for s in ("<image>", "</s>", "<s>", "[/INST]", "ASSISTANT:"))):
+        return None
     pairs = [(normalise_markers(record.turns[i][1]) if record.inputs else record.turns[i][1], record.turns[i + 1][1])
              for i in range(0, len(record.turns), 2)]
     if template == "plain":
@@ -240,7 +246,7 @@ def llava_reference(record, template, tokenizer):
         masked = len(_image_ids(tokenizer, "<image>" * pairs[0][0].count("<image>")))
         return ids, [IGNORE] * masked + ids[masked:]
     if template == "v1":
-        prompt, marker, sep2 = SYSTEM_V1 + " ", " ASSISTANT: ", "</s>"
+        prompt, marker, sep2 = (record.system or SYSTEM_V1) + " ", " ASSISTANT: ", "</s>"
         for q, a in pairs:
             prompt += f"USER: {q} ASSISTANT: {a}</s>"
     else:
@@ -248,7 +254,7 @@ def llava_reference(record, template, tokenizer):
         prompt = ""
         for i, (q, a) in enumerate(pairs):
             if sep and i == 0:
-                q = f"<<SYS>>\n{SYSTEM_LLAMA_2}\n<</SYS>>\n\n{q}"
+                q = f"<<SYS>>\n{record.system or SYSTEM_LLAMA_2}\n<</SYS>>\n\n{q}"
             prompt += f"{sep}[INST] {q} [/INST] {a} </s>"
         prompt = prompt.lstrip(sep) if sep else prompt
     ids = _image_ids(tokenizer, prompt)

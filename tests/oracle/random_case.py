@@ -82,6 +82,16 @@ def draw_row(r, i, pictures, template, generate):
     return unified(f"row/{i}", task, turns, inputs, targets, r.choice([None, None, 1.0, 0.5, 3.25, 0]))
 
 
+def with_system(r, row):
+    """Some rows get a system text, in one of the two places for it."""
+    place = r.choice(["beside", "turn", None, None, None])
+    if place == "beside":
+        row["system"] = text(r, 1, 4)
+    elif place == "turn":
+        (row.get("turns") or row["conversations"]).insert(0, {"from": "system", "value": r.choice([text(r, 1, 4), "<image>", ""])})
+    return row
+
+
 def draw_model(r, blocks, has_rows):
     """Which parts train, with at least one that every row reaches or most do."""
     llm = r.choice(["lora", "lora", "lora", "full", "frozen"])
@@ -111,12 +121,14 @@ def build(folder, seed, large=False):
     model = draw_model(r, blocks, r.random() < 0.7)
     template = r.choice(TEMPLATES)
     generate = model["tokens"]["image"] > 0
+    systems = random.Random(f"system {seed}")  # beside r, whose draws stay as they were
     n_rows, batch = r.randint(2, 7), r.randint(1, 5)
     if r.random() < 0.5:
-        c.source([draw_row(r, i, pictures, template, generate) for i in range(n_rows)], weight=r.choice([1, 1, 2, 0.5, 1.5]))
+        rows = [draw_row(r, i, pictures, template, generate) for i in range(n_rows)]
+        c.source([with_system(systems, row) for row in rows], weight=r.choice([1, 1, 2, 0.5, 1.5]))
     else:
         rows = [draw_row(r, i, pictures, template, False) for i in range(n_rows)]
-        c.source([legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i))
+        c.source([with_system(systems, legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i)))
                   for i, row in enumerate(rows)])
     train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
     train.update(r.choice([{"steps": r.randint(2, 3 if large else 5)}, {"epochs": r.choice([1, 2, 0.5, 1.5])}]))

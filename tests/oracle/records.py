@@ -18,6 +18,7 @@ class Record:
     copies: float = 1      # how often the mixture takes it in an epoch; with a fraction: once more in some of them
     reject: str = None     # reason, when it cannot be used
     raw_turns: int = 0
+    system: str = ""       # replaces the template's own
     text: object = field(default=None, repr=False)  # conversation.Encoded, set by whoever encodes
 
 
@@ -29,6 +30,8 @@ def clean_text(text):
 def _turns(raw):
     """Drops a leading turn that is not human and a last one without an answer; None when they do not alternate."""
     turns = [(t.get("from"), t.get("value")) for t in raw]
+    if turns and turns[0][0] == "system":
+        turns = turns[1:]
     if any(who not in ("human", "gpt") or not isinstance(text, str) for who, text in turns):
         return None
     if turns and turns[0][0] != "human":
@@ -69,7 +72,8 @@ def _record(number, row, source, root):
         images = [{"path": p, "role": "input"} for p in (image if isinstance(image, list) else [image] if image else [])]
         r.weight = 1.0
     r.turns = _turns(raw)
-    r.raw_turns = len(raw)
+    r.raw_turns = len(raw) - (bool(raw) and raw[0].get("from") == "system")
+    r.system = clean_text(row.get("system") or (raw[0].get("value") if raw and raw[0].get("from") == "system" else ""))
     if r.turns is None:
         r.reject = "bad_turns"
         return r

@@ -16,11 +16,11 @@
 static const size_t WORKSPACE_ADDRESSES = (size_t)1 << 36;
 
 struct Answerer {
-    Backend own;      /* where nothing is borrowed */
+    Backend own; /* where nothing is borrowed */
     bool device_open;
     GenLlava *own_model;
     Backend *backend;
-    Arena workspace;  /* of operators; a borrowed backend has its own */
+    Arena workspace; /* of operators; a borrowed backend has its own */
     GenLlava *model;
     Decoder *decoder;
     int64_t capacity; /* positions of the decoder */
@@ -32,7 +32,7 @@ struct Answerer {
     int32_t n_logits, *scratch; /* [n_logits] */
     int32_t *ids;               /* of the answer, [n_ids] */
     int64_t n_ids;
-    char *text;                 /* the answer decoded so far */
+    char *text; /* the answer decoded so far */
     size_t text_bytes;
     int64_t text_capacity;
 };
@@ -212,8 +212,8 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
         const char *why = s->stopped ? s->stopped() : NULL;
         if (why)
             return fail(ERR_PREEMPTED, "%s", why);
-        int32_t id = sample_token(decoder_logits(a->decoder), a->n_logits, s->temperature, s->top_p, draw_number(s->seed, q->index, n),
-                                  a->scratch);
+        int32_t id =
+            sample_token(decoder_logits(a->decoder), a->n_logits, s->temperature, s->top_p, draw_number(s->seed, q->index, n), a->scratch);
         if (id == eos)
             break;
         a->ids[n++] = id;
@@ -228,7 +228,7 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
 Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n)
 {
     *answer = NULL;
-    TRY(encode_prompt(&a->prompt, &a->encoder, a->tokenizer, q->turns, q->n_turns, q->n_images, TASK_UNDERSTAND));
+    TRY(encode_prompt(&a->prompt, &a->encoder, a->tokenizer, q->system, q->turns, q->n_turns, q->n_images, TASK_UNDERSTAND));
     TRY(reserve(a, a->prompt.expanded + s->max_new_tokens, s->max_new_tokens));
     uint8_t *pixels;
     Status status = load_pictures(a, q, &pixels);

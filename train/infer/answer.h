@@ -19,19 +19,23 @@ typedef struct Sampling {
 
 typedef struct Answerer Answerer;
 
-/* Opens everything a config names: tokenizer, picture processor, device, weights. checkpoint_dir: trained parts, or NULL for the starting point. */
+/* Opens everything a config names: tokenizer, picture processor, device, weights. checkpoint_dir: trained parts, or NULL for the starting
+ * point. */
 MUST_USE Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir);
-/* The same with a model that is training on an open backend; all are borrowed, and nothing of them changes. preprocessor: of a model that sees. */
+/* The same with a model that is training on an open backend; all are borrowed, and nothing of them changes. preprocessor: of a model that
+ * sees. */
 MUST_USE Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor);
 void answerer_close(Answerer **a);
 
 /* Receives the answer's text as it grows, in whole characters. */
 typedef void (*AnswerSink)(void *user, const char *text, size_t n);
 
-/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn that
- * has_images names: all of them belong to the first human turn. index separates the random numbers of the questions of a batch.
+/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn
+ * that has_images names: all of them belong to the first human turn. index separates the random numbers of the questions of a batch.
+ * system: replaces the template's own system text; none where that stands.
  * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
 typedef struct Question {
+    RecordText system;
     const RecordTurn *turns;
     int n_turns;
     const char *image_root;    /* rows named the pictures, which lie below it; NULL: they are what a person named */

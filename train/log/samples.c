@@ -106,7 +106,7 @@ static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
     memcpy(p->ask, ask->string, p->n_ask = ask->length);
     RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
-    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, &turn, 1, p->n_images, TASK_UNDERSTAND), "%s:%d", r->file, r->line);
+    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, (RecordText){0}, &turn, 1, p->n_images, TASK_UNDERSTAND), "%s:%d", r->file, r->line);
 }
 
 static Status read_row(Reader *r, const Row *row)

@@ -87,7 +87,9 @@ TEST(records_llava_array)
     CHECK_GOOD();
     CHECK_STR(rec->uid, "s/2");
     CHECK_STR(rec->id, "");
-    CHECK(rec->n_images == 0 && rec->n_turns == 2 && !rec->turns[0].human && rec->turns[1].human);
+    CHECK(rec->n_images == 0 && rec->n_turns == 1 && rec->turns[0].human);
+    CHECK_INT(rec->system.length, 1);
+    CHECK_STR(rec->system.text, "S");
     CHECK(!next());
     CHECK(!next());
 }
@@ -111,6 +113,46 @@ TEST(records_unified_lines)
     CHECK_STR(rec->uid, "s/1");
     CHECK(rec->row == 1 && !rec->sd_prompt && rec->n_images == 0);
     CHECK(!next());
+}
+
+TEST(records_system_texts)
+{
+    static const char PAIR[] = "{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"A\"}]}";
+    static const struct {
+        const char *start, *system; /* NULL: the row cannot be used */
+        int n_turns;
+    } CASES[] = {
+        {"{\"turns\":[{\"from\":\"system\",\"value\":\"Be \\u0000 brief\"},", "Be ", 2},
+        {"{\"conversations\":[{\"from\":\"system\",\"value\":\"<image>\"},", "<image>", 2},
+        {"{\"system\":\"Be\",\"conversations\":[", "Be", 2},
+        {"{\"system\":\"Be\",\"turns\":[", "Be", 2},
+        {"{\"system\":\" \",\"turns\":[", " ", 2},
+        {"{\"system\":\"\",\"turns\":[{\"from\":\"system\",\"value\":\"\"},", "", 2}, /* empty ones are none */
+        {"{\"system\":null,\"turns\":[{\"from\":\"system\",\"value\":\"Be\"},", "Be", 2},
+        {"{\"system\":\"Be\",\"turns\":[{\"from\":\"system\",\"value\":\"\"},", "Be", 2},
+        {"{\"system\":\"Be\",\"turns\":[{\"from\":\"system\",\"value\":\"Be\"},", "Be", 2},
+        {"{\"turns\":[{\"from\":\"system\",\"value\":\"Be\"},{\"from\":\"gpt\",\"value\":\"first\"},", "Be", 3},
+        {"{\"system\":\"Be\",\"turns\":[{\"from\":\"system\",\"value\":\"Do\"},", NULL, 0},
+        {"{\"turns\":[{\"from\":\"system\",\"value\":\"Be\"},{\"from\":\"system\",\"value\":\"\"},", NULL, 0},
+        {"{\"turns\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"system\",\"value\":\"Be\"},", NULL, 0},
+        {"{\"turns\":[{\"from\":\"system\",\"value\":5},", NULL, 0},
+        {"{\"system\":5,\"turns\":[", NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char row[512];
+        snprintf(row, sizeof row, "%s%s", CASES[i].start, PAIR);
+        open_text(row);
+        REQUIRE(next());
+        CHECK_MSG(rec->reject == (CASES[i].system ? REJECT_NONE : REJECT_BAD_TURNS), "%s: %s", row, rec->message);
+        if (CASES[i].system)
+            CHECK_INT(rec->n_turns, CASES[i].n_turns);
+        if (CASES[i].system && rec->system.length)
+            CHECK_STR(rec->system.text, CASES[i].system);
+        else
+            CHECK(!CASES[i].system || !*CASES[i].system);
+        if (i == 0)
+            CHECK_INT(rec->system.length, 10);
+    }
 }
 
 TEST(records_uids_are_unique)
@@ -187,6 +229,11 @@ TEST(records_say_what_is_wrong_with_a_row)
         {"{\"conversations\":[{\"from\":\"human\",\"value\":5}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is an integer"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"user\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
          "turn 1 is from \"user\", expected human or gpt"},
+        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"system\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
+         "turn 1 is from system, which only the first may be"},
+        {"{\"system\":5,\"conversations\":[]}", REJECT_BAD_TURNS, "1:11: \"system\" is an integer, expected a text"},
+        {"{\"system\":\"a\",\"turns\":[{\"from\":\"system\",\"value\":\"b\"}]}", REJECT_BAD_TURNS,
+         "another system text in the first turn than beside the turns"},
         {"{\"image\":5,\"conversations\":[]}", REJECT_BAD_JSON, "1:10: \"image\" is an integer, expected a file name"},
         {"{\"image\":[\"a\",null],\"conversations\":[]}", REJECT_BAD_JSON, "1:15: \"image\" is null, expected a file name"},
         {"{\"uid\":5,\"turns\":[]}", REJECT_BAD_JSON, "1:8: \"uid\" is an integer, expected a string that is not empty"},

@@ -138,6 +138,22 @@ TEST(encode_equals_the_clean_rule)
     json_free(&d);
 }
 
+TEST(encode_puts_a_system_text_where_llava_has_it)
+{
+    JsonDoc *d;
+    int n = 0;
+    REQUIRE_OK(json_read_file(&d, test_fixture("vocabulary/encodings.json")));
+    for (const Json *e = json_get(json_root(d), "system")->child; e; e = e->next, n++) {
+        EncoderOptions o = options(template_named(json_get(e, "template")->string));
+        Record *r = record_of(e);
+        r->system = (RecordText){json_get(e, "system")->string, json_get(e, "system")->length};
+        encoded(&o, r);
+        check_same(e, json_get(e, "mask")->string, 7);
+    }
+    CHECK_INT(n, 48);
+    json_free(&d);
+}
+
 /* ---------------------------------------------------------------- by hand */
 
 TEST(encode_added_ids_in_order)
@@ -209,6 +225,34 @@ TEST(encode_places_task_tokens_and_runs)
     o = options(CHAT_PLAIN);
     CHECK_STR(encoded(&o, record(TASK_UNDERSTAND, 2, 0, TEXTS("<image> what <image>?", "red"))), "<s> <image> <image> *▁red *<0x0A>");
     CHECK_STR(encoded(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("what?", "red"))), "<s> *▁red *<0x0A>");
+}
+
+TEST(encode_puts_a_system_text_before_task_token_and_images)
+{
+    EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
+    Record *r = record(TASK_UNDERSTAND, 1, 0, TEXTS("<image>\nWhat?", "red", "on", "blue"));
+    r->system = (RecordText){"the <image>", 11};
+    CHECK_STR(
+        encoded(&o, r),
+        "<s> ▁[ INST ] ▁the ▁ <0x3C> i m a g e <0x3E> <0x0A> <0x0A> [I2T] <image> ▁ <0x0A> W hat ? ▁ [/ INST ] *▁red *▁ *</s> ▁[ INST ] ▁on ▁ [/ INST ] *▁blue *▁ *</s>");
+    CHECK_INT(sample.n_images, 1);
+    r = record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "blue"));
+    r->system = (RecordText){"on", 2};
+    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁on <0x0A> <0x0A> red ▁ [/ INST ] *▁blue *▁ *</s>");
+    o = options(CHAT_V1);
+    CHECK_STR(encoded(&o, r), "<s> ▁on ▁USER : ▁red ▁ASSISTANT : *▁blue *</s>");
+    o = options(CHAT_LLAVA_LLAMA_2);
+    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁ <0x3C> <0x3C> S <0x59> S <0x3E> <0x3E> <0x0A> o n <0x0A> <0x3C> <0x3C> / S <0x59> S <0x3E> <0x3E> <0x0A> "
+                              "<0x0A> red ▁ [/ INST ] *▁blue *▁ *</s>");
+    o = options(CHAT_PLAIN);
+    CHECK_REJECTS(&o, r, REJECT_BAD_TURNS, "a system text, and the template plain has no place for one");
+    CHECK_FAILS(encode_prompt(&sample, &o, tok, r->system, r->turns, 1, 0, TASK_UNDERSTAND), ERR_USAGE,
+                "a system text, and the template plain has no place for one");
+    r->system.length = 0;
+    CHECK_STR(encoded(&o, r), "<s> *▁blue *<0x0A>");
+    o = options(CHAT_MISTRAL_INSTRUCT);
+    REQUIRE_OK(encode_prompt(&sample, &o, tok, (RecordText){"on", 2}, r->turns, 1, 1, TASK_UNDERSTAND));
+    CHECK_STR(shown(&o), "<s> ▁[ INST ] ▁on <0x0A> <0x0A> [I2T] <image> ▁ <0x0A> red ▁ [/ INST ]");
 }
 
 TEST(encode_several_images_in_one_turn)
@@ -320,19 +364,20 @@ TEST(encode_prompts_end_where_the_answer_starts)
 {
     EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
     RecordTurn turns[3] = {{true, " red ", 5}, {false, "on", 2}, {true, "blue", 4}};
-    REQUIRE_OK(encode_prompt(&sample, &o, tok, turns, 1, 1, TASK_UNDERSTAND));
+    REQUIRE_OK(encode_prompt(&sample, &o, tok, (RecordText){0}, turns, 1, 1, TASK_UNDERSTAND));
     CHECK_STR(shown(&o), "<s> ▁[ INST ] [I2T] <image> ▁ <0x0A> red ▁ [/ INST ]");
     CHECK_INT(sample.expanded, sample.n + 8);
-    REQUIRE_OK(encode_prompt(&sample, &o, tok, turns, 3, 0, TASK_UNDERSTAND));
+    REQUIRE_OK(encode_prompt(&sample, &o, tok, (RecordText){0}, turns, 3, 0, TASK_UNDERSTAND));
     CHECK_STR(shown(&o), "<s> ▁[ INST ] ▁▁ red ▁▁ [/ INST ] ▁on ▁ </s> ▁[ INST ] ▁blue ▁ [/ INST ]");
-    REQUIRE_OK(encode_prompt(&sample, &o, tok, turns + 2, 1, 0, TASK_GENERATE));
+    REQUIRE_OK(encode_prompt(&sample, &o, tok, (RecordText){0}, turns + 2, 1, 0, TASK_GENERATE));
     CHECK_STR(shown(&o), "<s> ▁[ INST ] [T2I] ▁blue ▁ [/ INST ]");
     o = options(CHAT_V1);
-    REQUIRE_OK(encode_prompt(&sample, &o, tok, turns + 2, 1, 0, TASK_UNDERSTAND));
+    REQUIRE_OK(encode_prompt(&sample, &o, tok, (RecordText){0}, turns + 2, 1, 0, TASK_UNDERSTAND));
     CHECK(strstr(shown(&o), "▁USER : ▁blue ▁ASSISTANT :"));
-    CHECK_FAILS(encode_prompt(&sample, &o, tok, turns, 2, 0, TASK_UNDERSTAND), ERR_USAGE, "the dialogue has no question at its end");
+    CHECK_FAILS(encode_prompt(&sample, &o, tok, (RecordText){0}, turns, 2, 0, TASK_UNDERSTAND), ERR_USAGE,
+                "the dialogue has no question at its end");
     turns[2] = (RecordTurn){true, "<image>", 7};
-    CHECK_FAILS(encode_prompt(&sample, &o, tok, turns, 3, 2, TASK_UNDERSTAND), ERR_USAGE,
+    CHECK_FAILS(encode_prompt(&sample, &o, tok, (RecordText){0}, turns, 3, 2, TASK_UNDERSTAND), ERR_USAGE,
                 "1 <image> marker in the questions, 2 images given");
     encoded_free(&sample);
     tokenizer_close(&tok);
