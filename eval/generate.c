@@ -10,6 +10,7 @@
 #include "eval/batch.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
 #include "train/infer/answer.h"
 #include "train/store/checkpoint.h"
 #include "train/store/manifest.h"
@@ -97,11 +98,11 @@ static RecordText system_text(void) { return (RecordText){args.system, args.syst
 static void print_piece(void *user, const char *text, size_t n)
 {
     (void)user;
-    fwrite(text, 1, n, stdout);
+    utf8_put(stdout, text, n, UTF8_TEXT);
     fflush(stdout);
 }
 
-/* On a terminal the answer appears as it grows; elsewhere it is printed whole. */
+/* On a terminal the answer appears as it grows, without anything that the terminal would obey; elsewhere it is printed whole, as it is. */
 static Status ask(Answerer *a, const Question *q, char **answer, size_t *n)
 {
     bool live = isatty(STDOUT_FILENO);

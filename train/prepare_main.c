@@ -7,6 +7,7 @@
 #include "data/shards/shard_set.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
 #include "train/inputs.h"
 #include "train/config/plan.h"
 #include "train/models/genllava.h"
@@ -79,10 +80,13 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     s = prepare_run(&o, &r);
     if (!s)
         s = check_shards(&o);
-    if (!s)
-        fprintf(o.report_stream ? stderr : stdout, "%s: %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out\n",
-                o.out, (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
+    FILE *results = o.report_stream ? stderr : stdout;
+    if (!s) {
+        utf8_cell(results, o.out, 0);
+        fprintf(results, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out\n", (long long)r.good,
+                (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
                 (long long)r.bad, (long long)(r.good + r.bad));
+    }
     mixture_free(&mixture);
     return s;
 }

@@ -582,7 +582,7 @@ const char *json_kind_name(JsonKind k)
 const char *json_show(const Json *v, char *buf, size_t n)
 {
     if (v->kind == JSON_STRING)
-        snprintf(buf, n, "\"%.60s%s\"", v->string, v->length > 60 ? "..." : "");
+        snprintf(buf, n, v->length > 60 ? "\"%.*s...\"" : "\"%.*s\"", (int)utf8_whole(v->string, v->length < 60 ? v->length : 60), v->string);
     else if (v->kind == JSON_INT)
         snprintf(buf, n, "%lld", (long long)v->integer);
     else if (v->kind == JSON_REAL)

@@ -51,18 +51,7 @@ cJSON *json_add_real(cJSON *to, const char *key, double value) { return json_add
 static void put_quoted(FILE *out, const char *s, size_t n)
 {
     fputc('"', out);
-    for (size_t i = 0; i < n;) {
-        unsigned char c = (unsigned char)s[i];
-        int length = utf8_decode(s + i, n - i, NULL);
-        const char *special = c == '"' ? "\\\"" : c == '\\' ? "\\\\" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : NULL;
-        if (!length || special)
-            fputs(special ? special : UTF8_REPLACEMENT, out);
-        else if (c < 0x20)
-            fprintf(out, "\\u%04x", c);
-        else
-            fwrite(s + i, 1, (size_t)length, out);
-        i += length ? (size_t)length : 1;
-    }
+    utf8_put(out, s, n, UTF8_JSON);
     fputc('"', out);
 }
 

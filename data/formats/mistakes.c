@@ -28,11 +28,11 @@ void mistakes_add(Mistakes *m, const char *source, int line, int column, const c
     char text[2048], place[32] = "", whole[sizeof text + PATH_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    status_text_of(text, sizeof text, format, args);
     va_end(args);
     if (line)
         snprintf(place, sizeof place, ":%d:%d", line, column);
-    snprintf(whole, sizeof whole, "%s%s: %s", source, place, text);
+    status_text(whole, sizeof whole, "%s%s: %s", source, place, text);
     mistakes_add_line(m, whole);
 }
 

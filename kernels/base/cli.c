@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
 
 const char GENLLAVA_VERSION[] = "0.1.0";
 
@@ -27,20 +28,11 @@ int cli_width(void)
     return columns < 40 ? 40 : columns > 120 ? 120 : columns;
 }
 
-/* Places on the line of n bytes of UTF-8: bytes that go on with a character take none. */
-static int columns_of(const char *text, int n)
-{
-    int columns = 0;
-    for (int i = 0; i < n; i++)
-        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return columns;
-}
-
 void cli_wrap(const char *text, int indent, int column)
 {
     int width = cli_width();
     while (*text) {
-        int n = (int)strcspn(text, " \n"), columns = columns_of(text, n);
+        int n = (int)strcspn(text, " \n"), columns = utf8_columns(text, (size_t)n);
         if (column > indent && column + 1 + columns > width) {
             fputc('\n', stdout);
             column = 0;
@@ -77,7 +69,7 @@ static void print_help(const CliProgram *p)
             continue;
         const char *argument = o->argument ? o->argument : "";
         fprintf(stdout, "  %s%s%s", o->name, *argument ? " " : "", argument);
-        int column = 2 + (int)strlen(o->name) + !!*argument + columns_of(argument, (int)strlen(argument));
+        int column = 2 + (int)strlen(o->name) + !!*argument + utf8_columns(argument, strlen(argument));
         if (column > INDENT - 2)
             column = (fputc('\n', stdout), 0);
         cli_wrap(o->help, INDENT, column);

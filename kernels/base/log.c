@@ -3,10 +3,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "kernels/base/utf8.h"
 
 static LogLevel highest = LOG_INFO;
 static bool as_json, line_open;
@@ -24,23 +25,16 @@ void log_rank(int number, LogLevel level)
     highest = level < highest ? level : highest;
 }
 
+/* One write a line, so that lines of several threads and processes do not mix. */
 static void write_json(const char *level, const char *text)
 {
-    char out[4 * 8192];
+    char out[2 * STATUS_BYTES + 256];
     size_t n = (size_t)snprintf(out, sizeof out, "{\"time\":%.3f,\"level\":\"%s\",", (double)time(NULL), level);
     if (rank >= 0)
         n += (size_t)snprintf(out + n, sizeof out - n, "\"rank\":%d,", rank);
     n += (size_t)snprintf(out + n, sizeof out - n, "\"message\":\"");
-    for (const unsigned char *p = (const unsigned char *)text; *p && n < sizeof out - 16; p++) {
-        if (*p == '"' || *p == '\\')
-            out[n++] = '\\', out[n++] = (char)*p;
-        else if (*p < 0x20)
-            n += (size_t)snprintf(out + n, sizeof out - n, "\\u%04x", *p);
-        else
-            out[n++] = (char)*p;
-    }
-    snprintf(out + n, sizeof out - n, "\"}\n");
-    fputs(out, stderr);
+    n += utf8_show(out + n, sizeof out - n - sizeof "\"}\n", text, strlen(text), UTF8_JSON);
+    fwrite(out, 1, n + (size_t)snprintf(out + n, sizeof out - n, "\"}\n"), stderr);
 }
 
 /* "FILE:LINE:COLUMN: ..." stays at the start of its line, where editors look for it. */
@@ -55,8 +49,8 @@ static void say(LogLevel level, const char *name, const char *prefix, const char
 {
     if (level > highest)
         return;
-    char text[8192];
-    vsnprintf(text, sizeof text, format, args);
+    char text[STATUS_BYTES];
+    status_text_of(text, sizeof text, format, args);
     if (line_open)
         fputc('\n', stderr);
     line_open = false;
@@ -84,17 +78,11 @@ void log_progress(const char *format, ...)
 {
     if (highest < LOG_INFO || as_json || !isatty(STDERR_FILENO))
         return;
+    char text[STATUS_BYTES];
     va_list args;
     va_start(args, format);
-    fputs("\r\033[K", stderr);
-    vfprintf(stderr, format, args);
-    fflush(stderr);
+    status_text_of(text, sizeof text, format, args);
     va_end(args);
+    fprintf(stderr, "\r\033[K%s", text);
     line_open = true;
-}
-
-bool log_colour(void)
-{
-    const char *no = getenv("NO_COLOR");
-    return isatty(STDERR_FILENO) && !(no && *no);
 }

@@ -1,4 +1,5 @@
-/* log.h: what programs tell people while they work. Everything goes to stderr; stdout is for results.
+/* log.h: what programs tell people while they work. Everything goes to stderr; stdout is for results. What names, rows and files say is made fit
+ * for a terminal before (status_text): no control characters but our own line breaks.
  * With --log-format json each line is one JSON object {"level","message","time"}. */
 #ifndef GENLLAVA_KERNELS_BASE_LOG_H
 #define GENLLAVA_KERNELS_BASE_LOG_H
@@ -22,8 +23,6 @@ void log_error(const char *format, ...) PRINTF_LIKE(1, 2);
 /* A progress line that overwrites itself; printed only when stderr is a terminal and the level is LOG_INFO.
  * The next log_* call ends it with a newline first. */
 void log_progress(const char *format, ...) PRINTF_LIKE(1, 2);
-/* True when colours may be used on stderr (a terminal, and NO_COLOR is unset). */
-bool log_colour(void);
 
 #ifdef __cplusplus
 }

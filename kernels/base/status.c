@@ -5,18 +5,33 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 8192 }; /* a config file with many mistakes fills a screen, not more */
+#include "kernels/base/utf8.h"
 
-static _Thread_local char message[MESSAGE_MAX];
+static _Thread_local char message[STATUS_BYTES];
+
+/* The sentence may hold names from anywhere. A format that breaks no line itself, and is not just lines gathered elsewhere, makes one line. */
+size_t status_text_of(char *out, size_t room, const char *format, va_list args)
+{
+    char text[STATUS_BYTES]; /* the arguments may point into `out` */
+    vsnprintf(text, sizeof text, format, args);
+    return utf8_show(out, room, text, utf8_whole(text, strlen(text)), strchr(format, '\n') || !strcmp(format, "%s") ? UTF8_TEXT : UTF8_LINE);
+}
+
+size_t status_text(char *out, size_t room, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t n = status_text_of(out, room, format, args);
+    va_end(args);
+    return n;
+}
 
 Status fail(Status kind, const char *format, ...)
 {
-    char text[MESSAGE_MAX]; /* the arguments may point into the present message */
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    status_text_of(message, sizeof message, format, args);
     va_end(args);
-    memcpy(message, text, strlen(text) + 1);
     return kind;
 }
 
@@ -24,20 +39,14 @@ Status fail_context(Status s, const char *format, ...)
 {
     if (s == OK)
         return OK;
-    char context[1024], joined[MESSAGE_MAX];
+    char context[1024], sentence[STATUS_BYTES];
     va_list args;
     va_start(args, format);
-    vsnprintf(context, sizeof context, format, args);
+    status_text_of(context, sizeof context, format, args);
     va_end(args);
-    int n = snprintf(joined, sizeof joined, "%s: ", context);
-    if (n < 0 || (size_t)n >= sizeof joined)
-        return s;
-    size_t room = sizeof joined - (size_t)n - 1, len = strlen(message);
-    if (len > room)
-        len = room;
-    memcpy(joined + n, message, len);
-    joined[(size_t)n + len] = 0;
-    memcpy(message, joined, (size_t)n + len + 1);
+    memcpy(sentence, message, sizeof sentence);
+    size_t n = (size_t)snprintf(message, sizeof message, "%s: ", context);
+    utf8_show(message + n, sizeof message - n, sentence, strlen(sentence), UTF8_TEXT);
     return s;
 }
 

@@ -7,6 +7,7 @@
 #include "data/formats/file.h"
 #include "data/formats/rows.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 #include "train/store/manifest.h"
 
@@ -58,7 +59,7 @@ static Status checkpoint_json(const InspectOptions *o)
 static void print_value(FILE *out, const Json *v)
 {
     if (v->kind == JSON_STRING)
-        fprintf(out, "%s", v->string);
+        utf8_cell(out, v->string, 0);
     else if (v->kind == JSON_INT)
         fprintf(out, "%" PRId64, v->integer);
     else if (v->kind == JSON_REAL)
@@ -74,7 +75,9 @@ static void print_members(FILE *out, const JsonDoc *doc)
     for (const Json *v = doc ? json_root(doc)->child : NULL; v; v = v->next) {
         if (v->kind == JSON_ARRAY || v->kind == JSON_OBJECT)
             continue;
-        fprintf(out, "  %-20s ", v->key ? v->key : "");
+        fputs("  ", out);
+        utf8_cell(out, v->key ? v->key : "", 20);
+        fputc(' ', out);
         print_value(out, v);
         fputc('\n', out);
     }
@@ -86,14 +89,18 @@ static Status checkpoint_text(const InspectOptions *o)
     TRY(read_json(o->path, "MANIFEST.json", &manifest));
     Status s = read_json(o->path, "state.json", &state);
     const Json *files = manifest ? json_get(json_root(manifest), "files") : NULL;
-    fprintf(o->out, "%s: checkpoint, every file verified\n", o->path);
+    utf8_cell(o->out, o->path, 0);
+    fputs(": checkpoint, every file verified\n", o->out);
     print_members(o->out, state);
     fprintf(o->out, "files\n");
     for (const Json *f = files ? files->child : NULL; f; f = f->next) {
         const Json *name = json_get(f, "name"), *bytes = json_get(f, "bytes");
         char size[32];
-        if (name && bytes && name->kind == JSON_STRING && bytes->kind == JSON_INT)
-            fprintf(o->out, "  %-36s %s\n", name->string, file_size_text(size, sizeof size, (size_t)bytes->integer));
+        if (!name || !bytes || name->kind != JSON_STRING || bytes->kind != JSON_INT)
+            continue;
+        fputs("  ", o->out);
+        utf8_cell(o->out, name->string, 36);
+        fprintf(o->out, " %s\n", file_size_text(size, sizeof size, (size_t)bytes->integer));
     }
     json_free(&state);
     json_free(&manifest);
@@ -198,12 +205,15 @@ static Status run_text(const InspectOptions *o, const RunFound *f)
 {
     JsonDoc *last;
     TRY(parse_last(&last, f));
-    fprintf(o->out, "%s: run, %" PRId64 " steps logged\n", o->path, f->steps);
+    utf8_cell(o->out, o->path, 0);
+    fprintf(o->out, ": run, %" PRId64 " steps logged\n", f->steps);
     if (last)
         print_members(o->out, last);
     json_free(&last);
-    for (int i = 0; i < f->n; i++)
-        fprintf(o->out, "%s  %s\n", f->checkpoints[i], f->whole[i] ? "verified" : "DAMAGED");
+    for (int i = 0; i < f->n; i++) {
+        utf8_cell(o->out, f->checkpoints[i], 0);
+        fprintf(o->out, "  %s\n", f->whole[i] ? "verified" : "DAMAGED");
+    }
     if (!f->n)
         fprintf(o->out, "no checkpoint yet\n");
     return OK;

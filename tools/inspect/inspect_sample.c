@@ -10,6 +10,7 @@
 #include "data/shards/shard_set.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 #include "train/config/config.h"
 
@@ -205,22 +206,26 @@ static void sample_text(const InspectOptions *o, const Pictures *p, const Words 
 {
     const Shard *s = p->s;
     const int64_t i = o->sample;
-    fprintf(o->out, "sample %" PRId64 " of %s: record %u, source %d, task %s, weight %g\n", i, s->path, s->record[i], s->source[i],
-            TASK_NAMES[s->task[i]], (double)s->weight[i]);
+    fprintf(o->out, "sample %" PRId64 " of ", i);
+    utf8_cell(o->out, s->path, 0);
+    fprintf(o->out, ": record %u, source %d, task %s, weight %g\n", s->record[i], s->source[i], TASK_NAMES[s->task[i]], (double)s->weight[i]);
     fprintf(o->out, "%" PRIu64 " tokens, %u with the images expanded, %u trained (*)%s\n\n", s->tok_off[i + 1] - s->tok_off[i], s->exp_len[i],
             s->n_train[i], w->tok ? "" : "; pieces unknown: the tokenizer is not where it was, give --config RUN.json");
     int64_t position = 0;
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
         unsigned kind = (unsigned)s->mask[t] >> MASK_KIND_SHIFT;
-        fprintf(o->out, "%6" PRId64 " %c %6d  %-6s %s\n", position, s->mask[t] & MASK_TRAINED ? '*' : ' ', s->id[t], KIND_NAMES[kind],
-                word_of(w, s->id[t]));
+        fprintf(o->out, "%6" PRId64 " %c %6d  %-6s ", position, s->mask[t] & MASK_TRAINED ? '*' : ' ', s->id[t], KIND_NAMES[kind]);
+        utf8_cell(o->out, word_of(w, s->id[t]), 0);
+        fputc('\n', o->out);
         position += kind == KIND_IMAGE ? s->attr.patches : 1;
     }
     fputc('\n', o->out);
     for (int64_t k = 0; k < p->n; k++)
         if (is_asked_for(o, k))
             image_text(o, p, k);
-    fprintf(o->out, "line: %s\n", line);
+    fputs("line: ", o->out);
+    utf8_cell(o->out, line, 0);
+    fputc('\n', o->out);
 }
 
 static Status show_sample(const InspectOptions *o, const Pictures *p)

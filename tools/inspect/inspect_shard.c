@@ -5,6 +5,7 @@
 #include "data/text/encode.h"
 #include "data/formats/file.h"
 #include "data/shards/shard_set.h"
+#include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 
 typedef struct Sums {
@@ -72,7 +73,9 @@ static Status as_json(const InspectOptions *o, const char *kind, const Shard *s,
 static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
 {
     const ShardAttributes *a = &s->attr;
-    char n[32], size[32];
+    char n[32], size[32], config[128], tokenizer[128];
+    utf8_show(config, sizeof config, a->config_sha256, strnlen(a->config_sha256, 16), UTF8_LINE);
+    utf8_show(tokenizer, sizeof tokenizer, a->tok_sha256, strnlen(a->tok_sha256, 16), UTF8_LINE);
     fprintf(o->out, "samples    %s", inspect_count(n, t->samples));
     const char *before = " (";
     for (int k = 0; k < N_TASKS; k++)
@@ -84,13 +87,16 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
     fprintf(o->out, "tokens     %s", inspect_count(n, t->tokens));
     fprintf(o->out, ", %s trained", inspect_count(n, t->trained));
     fprintf(o->out, "; longest sample %s with its images\n", inspect_count(n, t->longest));
-    fprintf(o->out, "images     %s, %s; %" PRId64 " rows each, aspect %s\n", inspect_count(n, t->images),
-            file_size_text(size, sizeof size, (size_t)t->image_bytes), a->patches, a->aspect);
-    fprintf(o->out, "references %s", inspect_count(n, t->refs));
+    fprintf(o->out, "images     %s, %s; %" PRId64 " rows each, aspect ", inspect_count(n, t->images),
+            file_size_text(size, sizeof size, (size_t)t->image_bytes), a->patches);
+    utf8_cell(o->out, a->aspect, 0);
+    fprintf(o->out, "\nreferences %s", inspect_count(n, t->refs));
     fprintf(o->out, " to them, %s from one shard to another\n", inspect_count(n, t->elsewhere));
-    fprintf(o->out, "template   %s, at most %" PRId64 " tokens\n", a->template_name, a->model_max_length);
-    fprintf(o->out, "vocabulary %" PRId64 ", added %s\n", a->vocab_size, a->tok_added);
-    fprintf(o->out, "made from  %.16s… (config), %.16s… (tokenizer)\n", a->config_sha256, a->tok_sha256);
+    fputs("template   ", o->out);
+    utf8_cell(o->out, a->template_name, 0);
+    fprintf(o->out, ", at most %" PRId64 " tokens\nvocabulary %" PRId64 ", added ", a->model_max_length, a->vocab_size);
+    utf8_cell(o->out, a->tok_added, 0);
+    fprintf(o->out, "\nmade from  %s… (config), %s… (tokenizer)\n", config, tokenizer);
 }
 
 static Status asked_of(const InspectOptions *o, const Shard *s) { return o->pixels ? inspect_pixels(o, s) : inspect_sample(o, s); }
@@ -107,7 +113,8 @@ Status inspect_shard(const InspectOptions *o)
     } else if (o->json) {
         r = as_json(o, "shard", s, &t);
     } else {
-        fprintf(o->out, "%s: shard %" PRId64 " of %" PRId64 "\n", o->path, s->attr.shard_index, s->attr.shard_count);
+        utf8_cell(o->out, o->path, 0);
+        fprintf(o->out, ": shard %" PRId64 " of %" PRId64 "\n", s->attr.shard_index, s->attr.shard_count);
         as_text(o, s, &t);
     }
     shard_close(&s);
@@ -132,7 +139,8 @@ Status inspect_shard_folder(const InspectOptions *o)
         if (o->json) {
             r = as_json(o, "shards", set.shards[0], &t);
         } else {
-            fprintf(o->out, "%s: %" PRId64 " shard%s\n", o->path, set.n, set.n == 1 ? "" : "s");
+            utf8_cell(o->out, o->path, 0);
+            fprintf(o->out, ": %" PRId64 " shard%s\n", set.n, set.n == 1 ? "" : "s");
             as_text(o, set.shards[0], &t);
         }
     }

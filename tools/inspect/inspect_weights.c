@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 
 typedef struct Totals {
@@ -47,16 +48,18 @@ static Status as_json(const InspectOptions *o, const SafeTensors *st, const Tota
 static Status as_text(const InspectOptions *o, const SafeTensors *st, const Totals *t)
 {
     char shape[128], a[32], size[32];
-    int widest = 4;
+    int widest = 4; /* of the names of an ordinary length */
     for (int i = 0; i < safetensors_count(st); i++) {
-        int n = (int)strlen(safetensors_at(st, i)->name);
-        widest = n > widest ? n : widest;
+        int n = utf8_columns(safetensors_at(st, i)->name, strlen(safetensors_at(st, i)->name));
+        widest = n > widest && n <= 200 ? n : widest;
     }
     for (int i = 0; i < safetensors_count(st); i++) {
         const StTensor *x = safetensors_at(st, i);
-        fprintf(o->out, "%-*s  %-4s  %s\n", widest, x->name, dtype_name(x->type), shape_text(shape, sizeof shape, x->shape, x->n_dims));
+        utf8_cell(o->out, x->name, widest);
+        fprintf(o->out, "  %-4s  %s\n", dtype_name(x->type), shape_text(shape, sizeof shape, x->shape, x->n_dims));
     }
-    fprintf(o->out, "%s: %" PRId64 " tensors, %s elements, %s", o->path, t->tensors, inspect_count(a, t->elements),
+    utf8_cell(o->out, o->path, 0);
+    fprintf(o->out, ": %" PRId64 " tensors, %s elements, %s", t->tensors, inspect_count(a, t->elements),
             file_size_text(size, sizeof size, (size_t)t->bytes));
     const char *before = " (";
     for (int d = 0; d < N_DTYPES; d++)
