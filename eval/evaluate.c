@@ -1,7 +1,7 @@
 /* evaluate: scores the answers of `generate --batch`: exact match by question kind, beside another model's answers and the majority answer. */
-#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -11,6 +11,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
 
 static struct {
     const char *answers, *before, *label;
@@ -23,11 +24,11 @@ static const CliOption OPTIONS[] = {
     {0}};
 
 static const CliProgram PROGRAM = {.name = "evaluate",
-                                   .summary = "Scores answers by exact match (case, outer blanks and a final full stop do not count).",
+                                   .summary = "Scores answers by exact match (case, outer blanks, a final full stop and how accents are encoded do not count).",
                                    .usage = "evaluate --answers FILE.jsonl [--before FILE.jsonl]",
                                    .options = OPTIONS};
 
-enum { MAX_KINDS = 64, KIND_BYTES = 64 };
+enum { MAX_KINDS = 64, KIND_COLUMNS = 20, SHOWN_BYTES = 100 };
 
 typedef struct Scored {
     Text expected, answer;
@@ -37,7 +38,9 @@ typedef struct Scored {
 typedef struct Table {
     Scored *rows;
     int n, capacity, n_kinds;
-    char kinds[MAX_KINDS][KIND_BYTES];
+    int unscored; /* rows without "expected" */
+    int damaged;  /* rows that held bytes or surrogates that are no characters */
+    Text kinds[MAX_KINDS];
 } Table;
 
 static void table_free(Table *t)
@@ -46,55 +49,77 @@ static void table_free(Table *t)
         mem_free(t->rows[i].expected.bytes);
         mem_free(t->rows[i].answer.bytes);
     }
+    for (int i = 0; i < t->n_kinds; i++)
+        mem_free(t->kinds[i].bytes);
     mem_free(t->rows);
 }
 
-static bool among(char c, const char *set) { return c && strchr(set, c); }
-static bool same(const Text *a, const Text *b) { return a->n == b->n && !memcmp(a->bytes, b->bytes, a->n); }
+static bool is_right(const Scored *r) { return !text_compare(&r->answer, &r->expected); }
 
-static Status normalise(Text *out, const Json *string)
+/* *index: of the kind among the table's, or MAX_KINDS when there are too many. */
+static Status find_kind(Table *t, const Json *kind, int *index)
 {
-    const char *text = string->string;
-    size_t n = string->length;
-    for (; n && among(*text, " \t\r\n"); text++)
-        n--;
-    while (n && among(text[n - 1], " \t\r\n."))
-        n--;
-    TRY(text_copy(out, text, n));
-    for (size_t i = 0; i < n; i++)
-        out->bytes[i] = (char)tolower((unsigned char)out->bytes[i]);
+    static const char ALL[] = "all";
+    bool named = kind && kind->kind == JSON_STRING;
+    Text name;
+    TRY(text_copy(&name, named ? kind->string : ALL, named ? kind->length : sizeof ALL - 1));
+    for (*index = 0; *index < t->n_kinds && text_compare(&t->kinds[*index], &name); ++*index)
+        ;
+    if (*index < t->n_kinds || *index == MAX_KINDS)
+        mem_free(name.bytes);
+    else
+        t->kinds[t->n_kinds++] = name;
     return OK;
 }
 
-static int kind_index(Table *t, const char *kind)
+static Status grow(Table *t)
 {
-    for (int i = 0; i < t->n_kinds; i++)
-        if (!strncmp(t->kinds[i], kind, KIND_BYTES - 1))
-            return i;
-    if (t->n_kinds == MAX_KINDS)
-        return -1;
-    snprintf(t->kinds[t->n_kinds], KIND_BYTES, "%s", kind);
-    return t->n_kinds++;
+    if (t->n < t->capacity)
+        return OK;
+    if (t->capacity > INT_MAX / 4)
+        return fail(ERR_DATA, "more than %d answers", t->n);
+    t->capacity = 2 * t->capacity + 256;
+    Scored *grown = mem_grow(t->rows, (size_t)t->capacity * sizeof *grown);
+    if (!grown)
+        return fail(ERR_NOMEM, "no memory for %d answers", t->capacity);
+    t->rows = grown;
+    return OK;
 }
 
 static Status add_row(Table *t, const char *file, int line, const Json *o)
 {
-    const Json *answer = json_get(o, "answer"), *expected = json_get(o, "expected"), *kind = json_get(o, "kind");
-    if (!answer || answer->kind != JSON_STRING || !expected || expected->kind != JSON_STRING)
+    const Json *answer = json_get(o, "answer"), *expected = json_get(o, "expected");
+    if (!answer || answer->kind != JSON_STRING || (expected && expected->kind != JSON_STRING))
         return fail(ERR_DATA, "%s:%d: needs \"answer\" and \"expected\", both text", file, line);
-    if (t->n == t->capacity) {
-        t->capacity = 2 * t->capacity + 256;
-        Scored *grown = mem_grow(t->rows, (size_t)t->capacity * sizeof *grown);
-        if (!grown)
-            return fail(ERR_NOMEM, "no memory for %d answers", t->capacity);
-        t->rows = grown;
+    if (!expected) { /* a question whose answer nobody gave */
+        t->unscored++;
+        return OK;
     }
+    TRY(grow(t));
     Scored *r = &t->rows[t->n++];
-    *r = (Scored){0};
-    TRY(normalise(&r->answer, answer));
-    TRY(normalise(&r->expected, expected));
-    r->kind = kind_index(t, kind && kind->kind == JSON_STRING ? kind->string : "all");
-    return r->kind < 0 ? fail(ERR_DATA, "%s:%d: more than %d kinds of question", file, line, MAX_KINDS) : OK;
+    *r = (Scored){.kind = 0};
+    TRY(text_normalise(&r->answer, answer->string, answer->length));
+    TRY(text_normalise(&r->expected, expected->string, expected->length));
+    TRY(find_kind(t, json_get(o, "kind"), &r->kind));
+    return r->kind < MAX_KINDS ? OK : fail(ERR_DATA, "%s:%d: more than %d kinds of question", file, line, MAX_KINDS);
+}
+
+static Status read_row(Table *t, const char *file, const Row *row)
+{
+    JsonDoc *doc = NULL;
+    Text text;
+    bool damaged = false;
+    if (row->error)
+        return fail(ERR_DATA, "%s:%s", file, row->error);
+    TRY(text_repair(&text, row->text, row->n, &damaged));
+    Status s = json_parse_at(&doc, text.bytes, text.n, file, row->line, row->column);
+    mem_free(text.bytes);
+    if (!s) {
+        t->damaged += damaged || json_replaced_surrogates(doc);
+        s = add_row(t, file, row->line, json_root(doc));
+    }
+    json_free(&doc);
+    return s;
 }
 
 static Status read_table(Table *t, const char *path)
@@ -105,15 +130,16 @@ static Status read_table(Table *t, const char *path)
     bool end = false;
     TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = OK;
-    while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
-        JsonDoc *doc = NULL;
-        s = row.error ? fail(ERR_DATA, "%s:%s", file, row.error) : json_parse_at(&doc, row.text, row.n, file, row.line, row.column);
-        if (!s)
-            s = add_row(t, file, row.line, json_root(doc));
-        json_free(&doc);
-    }
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
+        s = read_row(t, file, &row);
     rows_close(&rows);
-    return !s && t->n == 0 ? fail(ERR_DATA, "%s: holds no answers", file) : s;
+    if (!s && t->n == 0)
+        s = fail(ERR_DATA, t->unscored ? "%s: none of its answers has an \"expected\" beside it" : "%s: holds no answers", file);
+    if (!s && t->unscored)
+        log_warn("%s: %d of %d answers have no \"expected\" beside them and are not scored", file, t->unscored, t->unscored + t->n);
+    if (!s && t->damaged)
+        log_warn("%s: %d rows hold what is no character (bytes that are not UTF-8, lone surrogates); it is read as U+FFFD", file, t->damaged);
+    return s;
 }
 
 /* Says how many rows `generate --batch` left out: they are listed beside its answers.jsonl. */
@@ -134,71 +160,97 @@ static Status warn_of_left_out(const Table *t, const char *file)
         left_out++;
     rows_close(&rows);
     if (!s && left_out)
-        log_warn("%d of %d rows of the batch had no answer (%s); the score is over the other %d", left_out, left_out + t->n, path, t->n);
+        log_warn("%d of %d questions of the batch had no answer (%s); the score is over the other %d", left_out, left_out + t->n + t->unscored,
+                 path, t->n);
     return s;
 }
 
-static int right(const Table *t, int kind)
+/* What is told of one kind of question. */
+typedef struct Score {
+    int asked, right, right_before;
+    int majority;           /* how often its most frequent expected answer is right; the first in the file of equally frequent ones */
+    const Scored *frequent; /* the first row that expects it */
+} Score;
+
+static int by_expected(const void *a, const void *b)
 {
-    int n = 0;
-    for (int i = 0; i < t->n; i++)
-        n += (kind < 0 || t->rows[i].kind == kind) && same(&t->rows[i].answer, &t->rows[i].expected);
-    return n;
+    const Scored *x = *(const Scored *const *)a, *y = *(const Scored *const *)b;
+    int order = x->kind - y->kind;
+    if (!order)
+        order = text_compare(&x->expected, &y->expected);
+    return order ? order : (x > y) - (x < y);
 }
 
-static int asked(const Table *t, int kind)
+static Status find_majorities(const Table *t, Score scores[MAX_KINDS])
 {
-    int n = 0;
+    const Scored **sorted = mem_alloc((size_t)t->n * sizeof *sorted);
+    if (!sorted)
+        return fail(ERR_NOMEM, "no memory to sort %d answers", t->n);
     for (int i = 0; i < t->n; i++)
-        n += t->rows[i].kind == kind;
-    return n;
-}
-
-/* How often the most frequent expected answer of a kind is right, and which it is. */
-static int majority(const Table *t, int kind, const char **answer)
-{
-    int best = 0;
-    for (int i = 0; i < t->n; i++) {
-        if (t->rows[i].kind != kind)
-            continue;
-        int n = 0;
-        for (int j = 0; j < t->n; j++)
-            n += t->rows[j].kind == kind && same(&t->rows[j].expected, &t->rows[i].expected);
-        if (n > best) {
-            best = n;
-            *answer = t->rows[i].expected.bytes;
-        }
+        sorted[i] = &t->rows[i];
+    qsort(sorted, (size_t)t->n, sizeof *sorted, by_expected);
+    for (int i = 0, next; i < t->n; i = next) {
+        const Scored *first = sorted[i];
+        for (next = i + 1; next < t->n && sorted[next]->kind == first->kind && !text_compare(&sorted[next]->expected, &first->expected); next++)
+            ;
+        Score *k = &scores[first->kind];
+        if (next - i > k->majority || (next - i == k->majority && first < k->frequent))
+            k->majority = next - i, k->frequent = first;
     }
-    return best;
+    mem_free(sorted);
+    return OK;
+}
+
+/* before: the same questions, or NULL. The kinds are those of t. */
+static Status score(const Table *t, const Table *before, Score scores[MAX_KINDS])
+{
+    for (int i = 0; i < t->n; i++) {
+        Score *k = &scores[t->rows[i].kind];
+        k->asked++;
+        k->right += is_right(&t->rows[i]);
+        k->right_before += before && is_right(&before->rows[i]);
+    }
+    return find_majorities(t, scores);
 }
 
 static Status same_questions(const Table *a, const Table *b)
 {
     bool equal = a->n == b->n;
     for (int i = 0; equal && i < a->n; i++)
-        equal = same(&a->rows[i].expected, &b->rows[i].expected);
+        equal = !text_compare(&a->rows[i].expected, &b->rows[i].expected);
     return equal ? OK : fail(ERR_DATA, "%s and %s do not answer the same questions (%d and %d rows)", args.answers, args.before, a->n, b->n);
 }
 
-static void print_scores(const Table *t, const Table *before)
+/* The beginning of a long text, on one line. */
+static const char *shown(char buf[5 * SHOWN_BYTES], const Text *text)
 {
-    int all_majority = 0;
-    const char *answer = "";
-    fprintf(stdout, "%-20s %9s %9s %9s %9s\n", "kind", "questions", "accuracy", before ? "before" : "", "majority");
-    for (int k = 0; k < t->n_kinds; k++) {
-        int n = asked(t, k), m = majority(t, k, &answer);
-        all_majority += m;
-        fprintf(stdout, "%-20s %9d %7.1f %% ", t->kinds[k], n, 100.0 * right(t, k) / n);
-        if (before)
-            fprintf(stdout, "%7.1f %% ", 100.0 * right(before, k) / n);
+    size_t n = utf8_whole(text->bytes, text->n < SHOWN_BYTES ? text->n : SHOWN_BYTES);
+    n = utf8_show(buf, 4 * SHOWN_BYTES + 1, text->bytes, n, UTF8_LINE); /* a byte becomes four at most */
+    snprintf(buf + n, SHOWN_BYTES, "%s", text->n > SHOWN_BYTES ? "…" : "");
+    return buf;
+}
+
+static void print_scores(const Table *t, const Score *scores, bool with_before)
+{
+    char text[5 * SHOWN_BYTES];
+    Score all = {.asked = 0};
+    fprintf(stdout, "%-*s %9s %9s %9s %9s\n", KIND_COLUMNS, "kind", "questions", "accuracy", with_before ? "before" : "", "majority");
+    for (int i = 0; i < t->n_kinds; i++) {
+        const Score *k = &scores[i];
+        utf8_cell(stdout, shown(text, &t->kinds[i]), KIND_COLUMNS);
+        fprintf(stdout, " %9d %7.1f %% ", k->asked, 100.0 * k->right / k->asked);
+        if (with_before)
+            fprintf(stdout, "%7.1f %% ", 100.0 * k->right_before / k->asked);
         else
             fprintf(stdout, "%9s ", "");
-        fprintf(stdout, "%7.1f %%  (\"%s\")\n", 100.0 * m / n, answer);
+        fprintf(stdout, "%7.1f %%  (\"%s\")\n", 100.0 * k->majority / k->asked, shown(text, &k->frequent->expected));
+        all.right += k->right, all.right_before += k->right_before, all.majority += k->majority;
     }
-    fprintf(stdout, "%s: %.1f %% (", args.label, 100.0 * right(t, -1) / t->n);
-    if (before)
-        fprintf(stdout, "before %.1f %%, ", 100.0 * right(before, -1) / t->n);
-    fprintf(stdout, "majority %.1f %%)\n", 100.0 * all_majority / t->n);
+    utf8_cell(stdout, args.label, 0);
+    fprintf(stdout, ": %.1f %% (", 100.0 * all.right / t->n);
+    if (with_before)
+        fprintf(stdout, "before %.1f %%, ", 100.0 * all.right_before / t->n);
+    fprintf(stdout, "majority %.1f %%)\n", 100.0 * all.majority / t->n);
 }
 
 static Status run(int argc, char **argv)
@@ -212,6 +264,7 @@ static Status run(int argc, char **argv)
     if (!args.answers)
         return fail(ERR_USAGE, "evaluate: --answers FILE.jsonl is missing; evaluate --help shows the usage");
     Table after = {0}, before = {0};
+    Score scores[MAX_KINDS] = {0};
     Status s = read_table(&after, args.answers);
     if (!s && args.before)
         s = read_table(&before, args.before);
@@ -222,7 +275,9 @@ static Status run(int argc, char **argv)
     if (!s && args.before)
         s = same_questions(&after, &before);
     if (!s)
-        print_scores(&after, args.before ? &before : NULL);
+        s = score(&after, args.before ? &before : NULL, scores);
+    if (!s)
+        print_scores(&after, scores, args.before);
     table_free(&after);
     table_free(&before);
     return s;

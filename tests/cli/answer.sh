@@ -182,6 +182,35 @@ cat > "$dir/scored" <<ROWS
 ROWS
 run 0 "$evaluate" --answers - --label result < "$dir/scored"
 grep -qF 'result: 50.0 % (' "$dir/out" || fail "scores: $(cat "$dir/out")"
+# Letters beyond ASCII: case, composed or not, ß; every kind counts its own, also in the answers before (whose kinds do not matter).
+cat > "$dir/letters" <<'ROWS'
+{"answer": "\u00c9t\u00e9", "expected": "\u00e9te\u0301.", "kind": "b"}
+{"answer": "\u0414\u041e\u041c", "expected": "\u0434\u043e\u043c", "kind": "a"}
+{"answer": "STRASSE", "expected": "\u3000Stra\u00dfe", "kind": "a"}
+{"answer": "e", "expected": "\u00e9", "kind": "a"}
+ROWS
+sed 's/"kind": "b"/"kind": "a"/; s/STRASSE/x/' "$dir/letters" > "$dir/letters_before"
+run 0 "$evaluate" --answers "$dir/letters" --before "$dir/letters_before"
+printf '%-20s %9s %9s %9s %9s\n' kind questions accuracy before majority > "$dir/wanted"
+printf '%-20s %9d %7.1f %% %7.1f %% %7.1f %%  ("%s")\n' b 1 100 100 100 été a 3 66.7 33.3 33.3 дом >> "$dir/wanted"
+echo 'accuracy: 75.0 % (before 50.0 %, majority 50.0 %)' >> "$dir/wanted"
+cmp -s "$dir/wanted" "$dir/out" || { fail "letters beyond ASCII:"; diff "$dir/wanted" "$dir/out" >&2; }
+# What is no character is read as U+FFFD, and said; a question whose answer nobody gave is not scored, and said.
+printf '{"answer": "caf\351", "expected": "Caf\\ufffd"}\n{"answer": "\\ud800", "expected": "x"}\n{"answer": "y"}\n' > "$dir/damaged"
+run 0 "$evaluate" --answers "$dir/damaged"
+grep -qF 'accuracy: 50.0 % (' "$dir/out" || fail "damaged answers: $(cat "$dir/out")"
+says "warning: $dir/damaged: 2 rows hold what is no character (bytes that are not UTF-8, lone surrogates); it is read as U+FFFD"
+says "warning: $dir/damaged: 1 of 3 answers have no \"expected\" beside them and are not scored"
+run 65 "$evaluate" --answers - <<< '{"answer": "y"}'
+says 'standard input: none of its answers has an "expected" beside it'
+# Kinds that differ late are two; the commonest answer is the first of equally frequent ones.
+printf '{"answer": "x", "expected": "%s", "kind": "%s"}\n' b "${long}1" a "${long}1" a "${long}2" > "$dir/kinds"
+run 0 "$evaluate" --answers "$dir/kinds"
+[ "$(grep -c '^xxx' "$dir/out")" = 2 ] && grep -q '2 .* 50.0 %  ("b")' "$dir/out" || fail "long kinds: $(cat "$dir/out")"
+# Time grows with the answers, not with their square (which took 20 s).
+seq 80000 | sed 's/.*/{"answer": "a&", "expected": "b&"}/' > "$dir/many"
+run 0 timeout 8 "$evaluate" --answers "$dir/many"
+grep -qF 'all                      80000     0.0 %               0.0 %  ("b1")' "$dir/out" || fail "many answers: $(cat "$dir/out")"
 run 0 "$evaluate" --answers "$dir/scored" --before - < "$dir/scored"
 [ ! -s "$dir/err" ] || fail "a warning about whole answers: $(cat "$dir/err")"
 batch 0 "$dir/array"
@@ -190,7 +219,7 @@ run 0 "$evaluate" --answers "$dir/answers/scored.jsonl"
 [ ! -s "$dir/err" ] || fail "a warning about another file's rows: $(cat "$dir/err")"
 mv "$dir/answers/scored.jsonl" "$dir/answers/answers.jsonl"
 run 0 "$evaluate" --answers "$dir/answers/answers.jsonl"
-says "warning: 1 of 2 rows of the batch had no answer ($dir/answers/bad_rows.jsonl); the score is over the other 1"
+says "warning: 1 of 2 questions of the batch had no answer ($dir/answers/bad_rows.jsonl); the score is over the other 1"
 run 2 "$evaluate" --answers - --before -
 run 65 "$evaluate" --answers - <<< '{"answer": 1, "expected": "x"}'
 says 'standard input:1: needs "answer" and "expected", both text'

@@ -1,0 +1,112 @@
+#!/bin/bash
+# Names, rows, answers and settings that hold control characters, cut characters and bytes that are not UTF-8: nothing of them reaches a terminal or a
+# log raw, from any program.
+. tests/cli/_train.sh
+esc=$'\033' csi=$'\302\233' bidi=$'\342\200\256'
+hostile="x${esc}[31m${csi}2J${bidi}"$'\007\r'
+
+# clean FILE WHAT: valid UTF-8 without a control character but line feed and tab, and without what turns a line around.
+clean() {
+    iconv -f UTF-8 -t UTF-8 "$1" > /dev/null 2>&1 || fail "$2: $(basename "$1") is not UTF-8: $(cat -v "$1")"
+    ! LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]' "$1" || fail "$2: raw in $(basename "$1"): $(cat -v "$1")"
+}
+# shows CODE WHAT PROGRAM ARGUMENTS...: its exit code; both its streams are clean.
+shows() {
+    local wanted=$1 what=$2 code
+    shift 2
+    "$@" > "$dir/out" 2> "$dir/err"
+    code=$?
+    [ $code -eq "$wanted" ] || { fail "$what: exit $code, wanted $wanted"; cat -v "$dir/err" >&2; }
+    clean "$dir/err" "$what"
+    clean "$dir/out" "$what"
+}
+# parses FILE WHAT: every line is JSON. (evaluate reads it strictly.)
+parses() {
+    [ -s "$1" ] || fail "$2: no line of JSON"
+    sed 's/^{/{"answer": "x", "expected": "x", /' "$1" | "$build/evaluate" --answers - > "$dir/parsed" 2>&1 ||
+        fail "$2: not JSON: $(cat -v "$dir/parsed") $(cat -v "$1")"
+}
+
+folder=$dir/$hostile$'\351\n'"error: nothing happened"
+mkdir "$folder"
+
+# Settings, flags and names of files.
+shows 2 "an unknown key" "$train" --config "$dir/run.json" --set "${hostile}=1"
+shows 2 "a value" "$train" --config "$dir/run.json" --set "device=$hostile"
+shows 66 "a path" "$train" --config "$dir/run.json" --set "model.llm.path=$folder/gone"
+! grep -q '^error: nothing' "$dir/err" || fail "a name forges a line of its own: $(cat -v "$dir/err")"
+says "\\xe9\\nerror: nothing happened/gone"
+shows 2 "a flag" "$train" "--$hostile"
+shows 66 "a config" "$train" --config "$folder/gone.json"
+printf '{"model": {"llm": {"path": "a\\u001b[31m\\u0085\\u202e\\nwarning: forged"}}, "na\\u0007me": 1}' > "$folder/run.json"
+shows 2 "keys of a config" "$train" --config "$folder/run.json"
+for program in prepare generate evaluate inspect scenes stamps; do
+    shows 2 "$program: a flag" "$build/$program" "--$hostile" x
+done
+shows 66 "inspect: a path" "$build/inspect" "$folder/gone"
+
+# Rows: what they say of themselves, their pictures and their turns.
+cut=$(printf '漢%.0s' $(seq 200))
+cat > "$dir/rows.jsonl" <<'END'
+{"id": "a\u001b[31mRED", "image": "nope\u001b]0;OWNED\u0007\u001b[2J.jpg", "conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "x"}]}
+{"id": "c", "task": "\u001b[31mx", "conversations": [{"from": "human", "value": "hi"}, {"from": "\u001b[5mhu\u009b\u202e", "value": "hi"}]}
+END
+for shift in '' a ab; do
+    printf '{"id": "%s", "conversations": [{"from": "human", "value": "hi"}, {"from": "%s", "value": "hi"}]}\n' "$shift$cut" "$shift$cut"
+    printf '{"id": "%s", "image": "%s", "conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "hi"}]}\n' "$shift" "$shift$cut"
+done >> "$dir/rows.jsonl"
+mkdir "$dir/${hostile}rows"
+for i in 1 2 3 4; do cat "$PWD/tests/fixtures/parity/visual_tokens/rows.jsonl"; done | cat - "$dir/rows.jsonl" > "$dir/${hostile}rows/rows.jsonl"
+name=$(printf '%s' "$dir/${hostile}rows" | sed 's/\x1b/\\\\u001b/; s/\x07/\\\\u0007/; s/\r/\\\\r/')
+sed "s|\"files\": \[[^]]*\]|\"files\": [\"$name/rows.jsonl\"]|; s|\"name\": \"rows\"|\"name\": \"ro\\\\u001b[31mws\"|" "$dir/run.json" > "$dir/hostile.json"
+shows 0 "prepare" "$build/prepare" --config "$dir/hostile.json" --out "$folder/shards" --report "$dir/report.json"
+says "\\x1b[31m"
+clean "$dir/report.json" "the report"
+clean "$folder/shards/manifest.jsonl" "the shards' manifest"
+shows 0 "inspect: shards" "$build/inspect" "$folder/shards"
+shows 0 "inspect: a sample" "$build/inspect" "$folder/shards" --sample 0
+shows 0 "inspect: a sample as JSON" "$build/inspect" "$folder/shards" --sample 0 --format json
+shows 0 "train" "$train" --config "$dir/hostile.json" --set "data.shards=$folder/shards2" --steps 1 --set "save.dir=$folder/runs"
+clean "$folder/runs/r/train.jsonl" "train"
+shows 0 "inspect: a run" "$build/inspect" "$folder/runs/r"
+shows 0 "inspect: a checkpoint" "$build/inspect" "$folder/runs/r/checkpoint-000001"
+shows 0 "generate" "$build/generate" --checkpoint "$folder/runs/r" --ask "hi" --max-new-tokens 1
+"$train" --config "$dir/hostile.json" --set "data.shards=$folder/shards3" --steps 1 --set "save.dir=$folder/runs3" --log-format json > "$dir/out" 2> "$dir/log.jsonl" ||
+    fail "train with its log in JSON: $(cat -v "$dir/log.jsonl")"
+clean "$dir/log.jsonl" "the log in JSON"
+parses "$dir/log.jsonl" "the log in JSON"
+"$train" --config "$folder/gone.json" --log-format json 2> "$dir/log.jsonl"
+clean "$dir/log.jsonl" "an error in JSON"
+parses "$dir/log.jsonl" "an error in JSON"
+
+# A message longer than its buffer, cut at every byte of a character.
+long=$(printf '🙂%.0s' $(seq 2500))
+for shift in '' a ab abc; do
+    shows 2 "a long value" "$train" --config "$dir/run.json" --set "device=$shift$long"
+    ! grep -q '\\x' "$dir/err" || fail "a long value is cut inside a character: $(tail -c 40 "$dir/err")"
+done
+
+# Questions, answers and kinds of question.
+shows 0 "generate: rows" "$build/generate" --config "$dir/run.json" --batch "$dir/rows.jsonl" --out "$dir/answers" --image-root "$folder" --max-new-tokens 1
+clean "$dir/answers/bad_rows.jsonl" "bad_rows.jsonl"
+shows 66 "generate: a picture" "$build/generate" --config "$dir/run.json" --ask hi --image "$folder/gone.png"
+printf '{"answer": "x", "expected": "%s\\u001b[31m\\u009b\\n\\u0000\\u202e", "kind": "%s\\u001b[2J\\n"}\n' a "$cut" > "$dir/scored.jsonl"
+printf '{"answer": "x", "expected": "a", "kind": "漢 \\t"}\n' >> "$dir/scored.jsonl"
+shows 0 "evaluate" "$build/evaluate" --answers "$dir/scored.jsonl" --label "$hostile"
+grep -qF '("a\x1b[31m\x9b\n\x00\u202e")' "$dir/out" || fail "evaluate: the commonest answer: $(cat -v "$dir/out")"
+
+# A model's answer: bytes as they are into a file, fit for a terminal on one. (So hot that any token comes; most of this vocabulary are bytes.)
+wild=("$build/generate" --config "$dir/run.json" --ask hi --temperature 1000 --max-new-tokens 200 --quiet)
+"${wild[@]}" > "$dir/raw" 2> "$dir/err"
+LC_ALL=C grep -qP '[\x01-\x08\x0e-\x1f]' "$dir/raw" || fail "an answer without any control character tests nothing: $(cat -v "$dir/raw")"
+script -qec "${wild[*]}" /dev/null < /dev/null | tr -d '\r' > "$dir/terminal"
+clean "$dir/terminal" "an answer on a terminal"
+grep -qP '\\x[01][0-9a-f]' "$dir/terminal" || fail "the answer on a terminal lacks its controls: $(cat -v "$dir/terminal")"
+
+# Names of tensors.
+header='{"w\u001b[31m\u009b\n\u202e":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+{ printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s\0\0\0\0" "$header"; } > "$dir/one.safetensors"
+shows 0 "inspect: weights" "$build/inspect" "$dir/one.safetensors"
+shows 0 "inspect: weights as JSON" "$build/inspect" "$dir/one.safetensors" --format json
+grep -qF 'w\u001b[31m\u009b\n\u202e' "$dir/out" || fail "inspect: the name in JSON: $(cat -v "$dir/out")"
+exit $failed
