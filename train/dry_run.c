@@ -14,8 +14,10 @@ static const struct {
     const char *name;
     size_t offset;
 } MEMORY[] = {
-    {"weights", offsetof(MemoryPlan, weights)},         {"trainable", offsetof(MemoryPlan, trainable)}, {"optimizer", offsetof(MemoryPlan, optimizer)},
-    {"activations", offsetof(MemoryPlan, activations)}, {"workspace", offsetof(MemoryPlan, workspace)}, {"total", offsetof(MemoryPlan, total)},
+    {"weights", offsetof(MemoryPlan, weights)},         {"trainable", offsetof(MemoryPlan, trainable)},
+            {"optimizer", offsetof(MemoryPlan, optimizer)},
+    {"activations", offsetof(MemoryPlan, activations)}, {"workspace", offsetof(MemoryPlan, workspace)},
+            {"total", offsetof(MemoryPlan, total)},
 };
 enum { N_MEMORY = sizeof MEMORY / sizeof *MEMORY };
 

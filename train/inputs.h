@@ -5,7 +5,7 @@
 #include "data/records/records.h"
 #include "train/config/config.h"
 
-/* Looks for the paths of the config, the files that model folders must hold, and the mixture's files and folders; reads the mixture. What is missing is one
- * message, a line each. data_only: only what preparing the data reads. mixture_free, also after an error. */
+/* Looks for the paths of the config, the files that model folders must hold, and the mixture's files and folders; reads the mixture. What
+ * is missing is one message, a line each. data_only: only what preparing the data reads. mixture_free, also after an error. */
 MUST_USE Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only);
 #endif

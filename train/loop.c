@@ -22,16 +22,16 @@ typedef struct Run {
     Setup setup;
     const RunConfig *cfg;
     Params *params;
-    TrainState state;      /* saved with every checkpoint */
-    int64_t total, last;   /* steps of the whole run; where this process stops */
+    TrainState state;    /* saved with every checkpoint */
+    int64_t total, last; /* steps of the whole run; where this process stops */
     int64_t warmup;
     int64_t skipped_in_a_row;
-    RunLog *log;           /* of rank 0 */
-    StepRecord record;     /* the last step's */
+    RunLog *log;       /* of rank 0 */
+    StepRecord record; /* the last step's */
     Dump *dump;
-    Lock lock;             /* on the run folder */
-    StepNumbers *numbers;  /* backend memory: what a step has to tell */
-    char samples[256];     /* of the pass under way, for the sentence of an error */
+    Lock lock;            /* on the run folder */
+    StepNumbers *numbers; /* backend memory: what a step has to tell */
+    char samples[256];    /* of the pass under way, for the sentence of an error */
 } Run;
 
 /* What one rank does for all. */
@@ -42,7 +42,8 @@ static Status only_first(Run *r, Status (*work)(void *run)) { return dist_first(
 /* What the terms of a pass are multiplied by before they are differentiated: regimes (c), (a) and (b) of loss.normalise. */
 static void scale_losses(const Run *r, const StepPlan *plan, const Batch *b, double scale[N_LOSSES])
 {
-    const LossTerms *const divisor[] = {[NORMALISE_STEP] = &plan->of_step, [NORMALISE_MICRO] = &b->terms, [NORMALISE_RANK] = &plan->of_rank};
+    const LossTerms *const divisor[] = {[NORMALISE_STEP] = &plan->of_step, [NORMALISE_MICRO] = &b->terms,
+                                        [NORMALISE_RANK] = &plan->of_rank};
     Normalise regime = r->cfg->loss.normalise;
     double share = regime == NORMALISE_STEP ? 1 : r->setup.dist.n_ranks;
     if (regime == NORMALISE_MICRO)
@@ -135,8 +136,8 @@ static Status train_step(Run *r)
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
     TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
     if (done.skipped)
-        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step, losses.total,
-                 done.grad_norm);
+        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step,
+                 losses.total, done.grad_norm);
     else
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
@@ -196,7 +197,8 @@ static Status check_progress(const Run *r)
     enum { PATIENCE = 100 };
     bool stuck = r->skipped_in_a_row >= PATIENCE, all = r->state.step == r->last && r->state.skipped_steps == r->state.step;
     if (stuck || all)
-        return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite; look for such values in the weights, or lower the learning rate",
+        return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite; look for such values in the weights, "
+                              "or lower the learning rate",
                     (long long)r->skipped_in_a_row);
     return OK;
 }
@@ -282,7 +284,8 @@ static void count_steps(Run *r, const TrainFlags *flags)
     log_info("%lld samples, %lld steps of %lld, %lld of them warm-up", (long long)totals->samples, (long long)r->total,
              (long long)r->cfg->train.batch, (long long)r->warmup);
     if (r->total && r->warmup >= r->total)
-        log_warn("all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is %g), or train more steps", r->cfg->optim.warmup);
+        log_warn("all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is %g), or train more steps",
+                 r->cfg->optim.warmup);
 }
 
 static Status run_all(Run *r, const TrainFlags *flags)

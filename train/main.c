@@ -22,22 +22,31 @@ typedef struct CommandLine {
 enum { FORMAT_TEXT, FORMAT_JSON };
 static const char *const FORMATS[] = {"text", "json", NULL};
 
-static const char NOTES[] = "Exit codes: 0 done; 2 usage or configuration; 65 bad data; 66 input missing; 69 device unavailable; 70 self-check "
-                            "failed; 71 out of memory; 73 cannot create output; 74 I/O error; 75 stopped by a signal, checkpoint saved, run again.";
+static const char NOTES[] = "Exit codes: 0 done; 2 usage or configuration; 65 bad data; 66 input missing; 69 device unavailable; 70 "
+                            "self-check failed; 71 out of memory; 73 cannot create output; 74 I/O error; 75 stopped by a signal, "
+                            "checkpoint saved, run again.";
 
 static Status parse(CommandLine *c, int argc, char **argv, bool *done)
 {
     const CliOption options[] = {
-        {.name = "--config", .kind = CLI_STRING, .value = &c->config, .argument = "FILE", .help = "settings of the run, JSON; - reads standard input"},
-        {.name = "--set", .kind = CLI_STRINGS, .value = &c->sets, .argument = "KEY=VALUE", .help = "override a key, as in optim.lr=1e-4; repeatable"},
-        {.name = "--resume", .kind = CLI_OPTIONAL, .value = &c->resume, .argument = "[CHECKPOINT]", .help = "go on from this checkpoint, else from the newest whole one"},
-        {.name = "--steps", .kind = CLI_INT, .value = &c->steps, .argument = "N", .low = 1, .high = 1e15, .help = "stop when N steps of the schedule are finished, and save"},
-        {.name = "--dry-run", .kind = CLI_FLAG, .value = &c->dry_run, .help = "check everything, print sizes, memory and steps, train nothing"},
-        {.name = "--dump", .kind = CLI_STRING, .value = &c->dump, .argument = "DIR", .help = "write losses, logits, gradients and weights of every step"},
-        {.name = "--keys", .kind = CLI_OPTIONAL, .value = &c->keys, .argument = "[SECTION]", .help = "explain the keys of the settings: all, or those of a section"},
+        {.name = "--config", .kind = CLI_STRING, .value = &c->config, .argument = "FILE",
+         .help = "settings of the run, JSON; - reads standard input"},
+        {.name = "--set", .kind = CLI_STRINGS, .value = &c->sets, .argument = "KEY=VALUE",
+         .help = "override a key, as in optim.lr=1e-4; repeatable"},
+        {.name = "--resume", .kind = CLI_OPTIONAL, .value = &c->resume, .argument = "[CHECKPOINT]",
+         .help = "go on from this checkpoint, else from the newest whole one"},
+        {.name = "--steps", .kind = CLI_INT, .value = &c->steps, .argument = "N", .low = 1, .high = 1e15,
+         .help = "stop when N steps of the schedule are finished, and save"},
+        {.name = "--dry-run", .kind = CLI_FLAG, .value = &c->dry_run, .help = "check everything, print sizes, memory and steps, train "
+                                                                              "nothing"},
+        {.name = "--dump", .kind = CLI_STRING, .value = &c->dump, .argument = "DIR",
+         .help = "write losses, logits, gradients and weights of every step"},
+        {.name = "--keys", .kind = CLI_OPTIONAL, .value = &c->keys, .argument = "[SECTION]",
+         .help = "explain the keys of the settings: all, or those of a section"},
         {.name = "--print-schema", .kind = CLI_FLAG, .value = &c->print_schema, .help = "print the JSON Schema of the settings"},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &c->quiet, .help = "only warnings and errors"},
-        {.name = "--log-format", .kind = CLI_CHOICE, .value = &c->log_format, .argument = "text|json", .names = FORMATS, .help = "how messages are written"},
+        {.name = "--log-format", .kind = CLI_CHOICE, .value = &c->log_format, .argument = "text|json", .names = FORMATS,
+         .help = "how messages are written"},
         {0},
     };
     const CliProgram program = {.name = "train",
@@ -62,7 +71,8 @@ static Status print_keys(const char *section)
     if (options_print(section))
         return OK;
     const char *near = option_suggest(section);
-    return fail(ERR_USAGE, "--keys: there is no key or section \"%s\"%s%s%s", section, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return fail(ERR_USAGE, "--keys: there is no key or section \"%s\"%s%s%s", section, near ? "; did you mean \"" : "", near ? near : "",
+                near ? "\"?" : "");
 }
 
 static Status work(const CommandLine *c)
@@ -76,7 +86,8 @@ static Status work(const CommandLine *c)
         return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
     Status s = c->dry_run ? dry_run(&cfg, c->resume, c->resume, c->log_format == FORMAT_JSON, stdout)
-                          : train_run(&cfg, &(TrainFlags){.resume = c->resume, .checkpoint = c->resume, .steps = c->steps, .dump = c->dump});
+                          : train_run(&cfg, &(TrainFlags){.resume = c->resume, .checkpoint = c->resume, .steps = c->steps,
+                                                          .dump = c->dump});
     config_free(&cfg);
     return s;
 }

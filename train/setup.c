@@ -67,8 +67,8 @@ static Status check_same(const Setup *s)
     Status status = config_difference(&there, s->cfg, &difference);
     config_free(&there);
     if (status == OK && difference) {
-        status = fail(ERR_USAGE, "%s was made with other settings; only device, save, log, sample and data.workers may change on resume. Different (there is the checkpoint, "
-                                 "here this run):\n%s", s->start, difference);
+        status = fail(ERR_USAGE, "%s was made with other settings; only device, save, log, sample and data.workers may change on resume. "
+                                 "Different (there is the checkpoint, here this run):\n%s", s->start, difference);
         mem_free(difference);
     }
     return status;
@@ -112,8 +112,8 @@ static Status find_start(void *arg)
     else {
         TRY(checkpoint_any(s->folder, &any));
         if (any)
-            return fail(ERR_USAGE, "%s holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name "
-                                   "with --set name=NAME (or remove the folder)", s->folder);
+            return fail(ERR_USAGE, "%s holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another "
+                                   "name with --set name=NAME (or remove the folder)", s->folder);
     }
     if (*s->start) {
         TRY(check_same(s));
@@ -135,13 +135,14 @@ static Status open_loader(Setup *s, const RecordIndex *index)
     s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
     if (!s->source_weight)
         return fail(ERR_NOMEM, "the mixture's weights: out of memory");
-    LoaderOptions options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
+    LoaderOptions options =
+        plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
     options.index = index;
     TRY(loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks));
     const LoaderTotals *totals = loader_totals(s->loader);
     if (totals->drawing)
-        log_warn("%lld of %lld rows are of task \"generate\" or \"edit\": this version does not draw or edit pictures yet, so it learns their text and "
-                 "not their target pictures", (long long)totals->drawing, (long long)totals->samples);
+        log_warn("%lld of %lld rows are of task \"generate\" or \"edit\": this version does not draw or edit pictures yet, so it learns "
+                 "their text and not their target pictures", (long long)totals->drawing, (long long)totals->samples);
     return OK;
 }
 

@@ -1,5 +1,5 @@
-/* setup.h: from a config to everything a run works with. In the order of setup_data, setup_device, setup_model; each says in a line what was
- * chosen. setup_close undoes whatever was done. */
+/* setup.h: from a config to everything a run works with. In the order of setup_data, setup_device, setup_model; each says in a line what
+ * was chosen. setup_close undoes whatever was done. */
 #ifndef GENLLAVA_TRAIN_SETUP_H
 #define GENLLAVA_TRAIN_SETUP_H
 
@@ -18,8 +18,8 @@
 
 typedef struct Setup {
     const RunConfig *cfg;
-    char folder[PATH_MAX];  /* of the run: save.dir/name */
-    char start[PATH_MAX];   /* the checkpoint to go on from, or "" */
+    char folder[PATH_MAX]; /* of the run: save.dir/name */
+    char start[PATH_MAX];  /* the checkpoint to go on from, or "" */
     Dist dist;
     ModelSizes sizes;
     Mixture mixture;
@@ -27,8 +27,8 @@ typedef struct Setup {
     char tokenizer[PATH_MAX];
     double *source_weight;
     PrepareOptions prepare;
-    Samples samples;        /* what to answer on the way */
-    RecordIndex index;      /* in place of shards, in a dry run */
+    Samples samples;   /* what to answer on the way */
+    RecordIndex index; /* in place of shards, in a dry run */
     Loader *loader;
     bool device_open;
     Backend backend;

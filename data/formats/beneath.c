@@ -1,5 +1,5 @@
-/* beneath.c: see beneath.h. The kernel's RESOLVE_BENEATH does all of it but for links with absolute targets, which it refuses; for these, and for kernels
- * without openat2, where the path leads is found out first, and then every step is taken without following any link. */
+/* beneath.c: see beneath.h. The kernel's RESOLVE_BENEATH does all of it but for links with absolute targets, which it refuses; for these,
+ * and for kernels without openat2, where the path leads is found out first, and then every step is taken without following any link. */
 #include "data/formats/beneath.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* file.h: the one door to files and folders: names, reading whole, writing so that it is there after a power cut, staging, listing, removing.
- * Every message names the path and the cause. What cannot be created is ERR_CREATE, a full disk ERR_IO. */
+/* file.h: the one door to files and folders: names, reading whole, writing so that it is there after a power cut, staging, listing,
+ * removing. Every message names the path and the cause. What cannot be created is ERR_CREATE, a full disk ERR_IO. */
 #ifndef GENLLAVA_DATA_FORMATS_FILE_H
 #define GENLLAVA_DATA_FORMATS_FILE_H
 
@@ -33,8 +33,8 @@ const char *file_kind(mode_t mode);
 
 /* ---- reading */
 bool file_exists(const char *path); /* also a link to nothing */
-/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder: ERR_MISSING;
- * more than `most` bytes: ERR_DATA. Pipes are fine. */
+/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder:
+ * ERR_MISSING; more than `most` bytes: ERR_DATA. Pipes are fine. */
 MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
 /* Exactly n bytes from a place of an open file; one that ends before them is ERR_DATA. */
 MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at);

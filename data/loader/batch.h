@@ -18,11 +18,11 @@ typedef struct LossTerms {
 
 typedef struct Batch {
     int32_t n_segments, n_tokens, n_images, n_labels;
-    int32_t max_segment;   /* rows of the longest segment */
-    const int32_t *cu;     /* [n_segments+1] */
-    const int32_t *id;     /* [n_tokens] 0 … V+R-1, or ID_IMAGE */
-    const int32_t *pos;    /* [n_tokens] position in the expanded sample, from 0 */
-    const int32_t *item;   /* [n_tokens] index of the sample within the optimiser step, over all ranks: keys dropout */
+    int32_t max_segment; /* rows of the longest segment */
+    const int32_t *cu;   /* [n_segments+1] */
+    const int32_t *id;   /* [n_tokens] 0 … V+R-1, or ID_IMAGE */
+    const int32_t *pos;  /* [n_tokens] position in the expanded sample, from 0 */
+    const int32_t *item; /* [n_tokens] index of the sample within the optimiser step, over all ranks: keys dropout */
     int32_t image_height, image_width;
     const uint8_t *pixels; /* [n_images, image_height, image_width, 3] RGB after padding and resizing */
 
@@ -33,8 +33,8 @@ typedef struct Batch {
     const int32_t *label_position;    /* [n_labels] position of label_row in its expanded sample */
     LossTerms terms;                  /* of this pass */
 
-    const int32_t *record;   /* [n_segments] record numbers */
-    const uint8_t *task;     /* [n_segments] Task */
-    const float *weight;     /* [n_segments] loss weight of the record */
+    const int32_t *record; /* [n_segments] record numbers */
+    const uint8_t *task;   /* [n_segments] Task */
+    const float *weight;   /* [n_segments] loss weight of the record */
 } Batch;
 #endif

@@ -27,19 +27,19 @@ typedef struct PassArrays {
 struct Loader {
     LoaderOptions o;
     int rank, n_ranks;
-    ShardSet set;             /* empty when planned from an index */
+    ShardSet set; /* empty when planned from an index */
     const RecordIndex *index;
     Order *order;
     LoaderTotals totals;
-    int64_t items;            /* of the whole run */
+    int64_t items; /* of the whole run */
     PassShape worst[WORST_MOST];
     int n_worst;
-    int64_t step;             /* the present one, -1: none */
+    int64_t step; /* the present one, -1: none */
     StepPlanning plan, next_plan;
-    uint32_t *rows;           /* scratch: items of a step */
-    PixelUse *uses;           /* scratch: pictures of a step */
+    uint32_t *rows; /* scratch: items of a step */
+    PixelUse *uses; /* scratch: pictures of a step */
     int64_t uses_capacity;
-    int32_t *first_use;       /* [n_passes] of the present step */
+    int32_t *first_use; /* [n_passes] of the present step */
     Pixels *pixels;
     PassArrays a;
     Batch batch;
@@ -100,8 +100,8 @@ static PassShape join(PassShape a, const PassShape *b)
     return a;
 }
 
-/* Memory grows with every measure, at rates that differ from model to model: only passes that no other covers can be the worst. Past WORST_MOST of
- * them the last entry stands for all the rest together. */
+/* Memory grows with every measure, at rates that differ from model to model: only passes that no other covers can be the worst. Past
+ * WORST_MOST of them the last entry stands for all the rest together. */
 static void consider(Loader *ld, const PassShape *s)
 {
     int kept = 0;
@@ -185,7 +185,8 @@ static Status check_rows(Loader *ld)
         char place[PATH_MAX] = "";
         if (!ld->o.index)
             snprintf(place, sizeof place, " (sample %" PRId64 " of %s)", sample, ld->o.shards);
-        return fail(ERR_USAGE, "train.micro_tokens is %" PRId64 ", but row %u of the mixture%s alone has %u tokens; raise it, or lower data.max_tokens",
+        return fail(ERR_USAGE, "train.micro_tokens is %" PRId64 ", but row %u of the mixture%s alone has %u tokens; raise it, or lower "
+                                                                "data.max_tokens",
                     ld->o.micro_tokens, x->rows[sample].record, place, longest);
     }
     if (pictures && !ld->o.preprocessor)
@@ -214,8 +215,8 @@ static Status open_order(Loader *ld)
 static Status check_options(const LoaderOptions *o)
 {
     if (o->batch < 1 || o->batch > INT32_MAX / 2 || o->micro_tokens < 1 || o->micro_tokens > INT32_MAX / 2)
-        return fail(ERR_USAGE, "train.batch %" PRId64 " and train.micro_tokens %" PRId64 " must be between 1 and %d", o->batch, o->micro_tokens,
-                    INT32_MAX / 2);
+        return fail(ERR_USAGE, "train.batch %" PRId64 " and train.micro_tokens %" PRId64 " must be between 1 and %d", o->batch,
+                    o->micro_tokens, INT32_MAX / 2);
     if (o->steps > INT64_MAX / 2 / o->batch || (o->steps <= 0 && !(o->epochs > 0 && o->epochs < 1e9)))
         return fail(ERR_USAGE, "train.steps %" PRId64 " or train.epochs %g is out of range", o->steps, o->epochs);
     return OK;
@@ -351,7 +352,8 @@ static Status make_room(Loader *ld, const PassShape *s)
     PassArrays *a = &ld->a;
     bool ok = true;
     if (s->tokens > a->tokens) {
-        ok = grow(&a->id, s->tokens, sizeof *a->id) && grow(&a->pos, s->tokens, sizeof *a->pos) && grow(&a->item, s->tokens, sizeof *a->item);
+        ok = grow(&a->id, s->tokens, sizeof *a->id) && grow(&a->pos, s->tokens, sizeof *a->pos) &&
+             grow(&a->item, s->tokens, sizeof *a->item);
         a->tokens = ok ? s->tokens : 0;
     }
     if (ok && s->segments > a->segments) {

@@ -8,23 +8,23 @@
 #include "data/pictures/preprocessor.h"
 
 typedef struct LoaderOptions {
-    const char *shards;      /* folder */
+    const char *shards;       /* folder */
     const RecordIndex *index; /* instead of shards: only totals and passes can be asked for (dry run). Borrowed */
-    int64_t batch;           /* samples of a step over all ranks */
-    int64_t micro_tokens;    /* budget of one pass */
-    int64_t steps;           /* of the whole run, 0: from epochs */
+    int64_t batch;            /* samples of a step over all ranks */
+    int64_t micro_tokens;     /* budget of one pass */
+    int64_t steps;            /* of the whole run, 0: from epochs */
     double epochs;
     int64_t seed;
     bool shuffle;
-    int64_t workers;         /* decoding threads; -1: auto */
-    const Preprocessor *preprocessor; /* NULL: text only */
+    int64_t workers;                            /* decoding threads; -1: auto */
+    const Preprocessor *preprocessor;           /* NULL: text only */
     bool image_tokens_first, image_tokens_none; /* which [IMG] tokens are labels */
-    int32_t first_visual_id; /* id of [IMG0], -1 when there is none */
-    int64_t n_ids;           /* token ids of the run: vocabulary and added tokens; 0: whatever the shards were made for */
+    int32_t first_visual_id;                    /* id of [IMG0], -1 when there is none */
+    int64_t n_ids;               /* token ids of the run: vocabulary and added tokens; 0: whatever the shards were made for */
     const double *source_weight; /* [n_sources] of the mixture */
     int n_sources;
     int64_t mixture_seed;
-    double mixture_epoch;    /* Mixture.epoch; 0: weights as they are */
+    double mixture_epoch; /* Mixture.epoch; 0: weights as they are */
 } LoaderOptions;
 
 typedef struct Loader Loader;
@@ -43,16 +43,16 @@ const LoaderTotals *loader_totals(const Loader *ld);
 typedef struct PassShape {
     int32_t tokens, segments, images, labels, max_segment;
 } PassShape;
-/* Every candidate for this rank's largest pass: those that no other pass equals or exceeds in all measures at once. Returns their number (at most
- * 256; then, or beyond 2^25 items, one of them is no pass but the largest of every measure). They belong to the loader. */
+/* Every candidate for this rank's largest pass: those that no other pass equals or exceeds in all measures at once. Returns their number
+ * (at most 256; then, or beyond 2^25 items, one of them is no pass but the largest of every measure). They belong to the loader. */
 int loader_worst_passes(const Loader *ld, const PassShape **out);
 
 typedef struct StepPlan {
     int64_t step;
-    int32_t items;             /* over all ranks */
-    int32_t n_passes;          /* of this rank */
+    int32_t items;              /* over all ranks */
+    int32_t n_passes;           /* of this rank */
     LossTerms of_step, of_rank; /* over all ranks, over this one */
-    int64_t tokens, images;    /* of all ranks */
+    int64_t tokens, images;     /* of all ranks */
 } StepPlan;
 /* Starts step k (any k, in any order; reading ahead assumes k+1 follows). */
 MUST_USE Status loader_step(Loader *ld, int64_t step, StepPlan *plan);

@@ -16,7 +16,7 @@ typedef enum SlotState { SLOT_WAITING, SLOT_RUNNING, SLOT_DONE, SLOT_FAILED } Sl
 typedef struct PixelSlot {
     const Shard *shard;
     uint32_t image;
-    int32_t uses;   /* still to come */
+    int32_t uses; /* still to come */
     SlotState state;
     uint8_t *rgb;
     Status status;
@@ -72,7 +72,8 @@ static void run(Pixels *p, PixelStep *step, PixelSlot *slot)
     p->live_bytes += p->picture_bytes;
     pthread_mutex_unlock(&p->lock);
     uint8_t *rgb = mem_alloc(p->picture_bytes);
-    Status s = rgb ? decode(&p->prep, slot->shard, slot->image, rgb) : fail(ERR_NOMEM, "no memory for a picture of %zu bytes", p->picture_bytes);
+    Status s =
+        rgb ? decode(&p->prep, slot->shard, slot->image, rgb) : fail(ERR_NOMEM, "no memory for a picture of %zu bytes", p->picture_bytes);
     pthread_mutex_lock(&p->lock);
     slot->rgb = rgb;
     slot->status = s;

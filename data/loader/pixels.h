@@ -1,7 +1,7 @@
 /* pixels.h: pictures of steps, decoded and resized ahead by threads, or when they are asked for.
  *
- * A step asks for its pictures in the order it will need them; the same picture is decoded once a step. What comes out does not depend on the
- * number of threads. */
+ * A step asks for its pictures in the order it will need them; the same picture is decoded once a step. What comes out does not depend on
+ * the number of threads. */
 #ifndef GENLLAVA_DATA_LOADER_PIXELS_H
 #define GENLLAVA_DATA_LOADER_PIXELS_H
 
@@ -18,8 +18,8 @@ typedef struct PixelUse {
     const Shard *shard;
     uint32_t image;
 } PixelUse;
-/* `ahead`: the step after the present one, started when threads are free; it becomes the present one by the next call without `ahead` for the
- * same step. The uses are not kept. */
+/* `ahead`: the step after the present one, started when threads are free; it becomes the present one by the next call without `ahead` for
+ * the same step. The uses are not kept. */
 MUST_USE Status pixels_want(Pixels *p, int64_t step, const PixelUse *uses, int32_t n, bool ahead);
 /* Copies use number i of the present step to dst; waits for it. After its last use a picture's memory is given back. */
 MUST_USE Status pixels_take(Pixels *p, int32_t i, uint8_t *dst);

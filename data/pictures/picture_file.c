@@ -44,7 +44,8 @@ static bool has_folder(const char *root, const char *path)
     return fd >= 0;
 }
 
-/* The same name with each ending, in every mixture of cases, in place of its own when that is one of them, else behind it: the first that is there. */
+/* The same name with each ending, in every mixture of cases, in place of its own when that is one of them, else behind it: the first that
+ * is there. */
 static int find_other_ending(const char *root, const char *path)
 {
     char other[PATH_MAX];
@@ -68,7 +69,8 @@ static int find_other_ending(const char *root, const char *path)
     return -1;
 }
 
-/* A descriptor that stands for the file (O_PATH), -1 with errno when there is none. root NULL: path is from anywhere and means what it says. */
+/* A descriptor that stands for the file (O_PATH), -1 with errno when there is none. root NULL: path is from anywhere and means what it
+ * says. */
 static int find(const char *root, const char *path, bool *renamed)
 {
     int fd = root ? beneath_find(root, path) : open(path, O_PATH | O_CLOEXEC);

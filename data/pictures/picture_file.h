@@ -1,7 +1,8 @@
 /* picture_file.h: from the path in a row to a verified picture file.
  *
- * A path stays below its root (data/formats/beneath.h). When there is no such file, the same name with another picture ending is taken (.jpg .jpeg .png
- * .gif .webp in any case): data sets rename what they downloaded. An ending of its own is replaced only when it is one of these. */
+ * A path stays below its root (data/formats/beneath.h). When there is no such file, the same name with another picture ending is taken
+ * (.jpg .jpeg .png .gif .webp in any case): data sets rename what they downloaded. An ending of its own is replaced only when it is one of
+ * these. */
 #ifndef GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
 #define GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
 
@@ -17,7 +18,7 @@ typedef struct PictureInfo {
     uint32_t crc32c;
     uint16_t width, height;
     uint8_t format, orientation, reject, renamed; /* renamed: found under another ending */
-    char message[PICTURE_MESSAGE]; /* why it cannot be used */
+    char message[PICTURE_MESSAGE];                /* why it cannot be used */
 } PictureInfo;
 
 /* Memory reused from picture to picture. Zero it to begin with. */
@@ -27,8 +28,9 @@ typedef struct PictureBuffer {
 } PictureBuffer;
 void picture_buffer_free(PictureBuffer *b);
 
-/* The bytes of a picture. root: it was named by a row, and lies below; NULL: by a person, who may mean any file and by "-" standard input. Whatever is
- * no file (a device, a pipe, a folder) is refused without being opened. ERR_MISSING, or ERR_DATA when it lies outside or is too large. */
+/* The bytes of a picture. root: it was named by a row, and lies below; NULL: by a person, who may mean any file and by "-" standard input.
+ * Whatever is no file (a device, a pipe, a folder) is refused without being opened. ERR_MISSING, or ERR_DATA when it lies outside or is too
+ * large. */
 MUST_USE Status picture_load(PictureBuffer *buf, const char *root, const char *path);
 /* Loads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
 MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path);

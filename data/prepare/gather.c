@@ -85,8 +85,8 @@ static Status add_row(Gathered *g, const ScanFiles *scan, int64_t i)
     for (uint32_t r = 0; r < row->n_pictures; r++)
         if (g->refs[r].kept) {
             if (at == s->img_off[i] + row->n_refs)
-                return fail(ERR_DATA, "%s: damaged: row %u refers to more pictures than it has; remove it and run prepare again", scan->folder,
-                            row->index.record);
+                return fail(ERR_DATA, "%s: damaged: row %u refers to more pictures than it has; remove it and run prepare again",
+                            scan->folder, row->index.record);
             TRY(add_ref(g, scan, &g->refs[r], at++));
         }
     memcpy(s->uid[i], row->uid, sizeof row->uid);

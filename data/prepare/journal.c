@@ -85,7 +85,8 @@ static Status read_head(Journal *m, const Json *root, bool *found)
     TRY(copy_member(&m->made_from, root, "made_from"));
     TRY(copy_member(&m->inputs, root, "inputs"));
     *found = !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->good <= UINT32_MAX && m->bad >= 0 &&
-             m->bad <= UINT32_MAX && n_shards >= (m->good > 0) && n_shards <= m->good && n_shards <= SHARDS_MOST && m->made_from && m->inputs;
+             m->bad <= UINT32_MAX && n_shards >= (m->good > 0) && n_shards <= m->good && n_shards <= SHARDS_MOST && m->made_from &&
+             m->inputs;
     return *found ? journal_size(m, n_shards) : OK;
 }
 

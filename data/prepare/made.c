@@ -33,8 +33,8 @@ static Status add_file(cJSON *files, const char *path)
     return OK;
 }
 
-/* What decides which rows there are and what they hold. Weights, seed and epoch only choose among prepared rows, so changing them leaves the
- * shards as they are. */
+/* What decides which rows there are and what they hold. Weights, seed and epoch only choose among prepared rows, so changing them leaves
+ * the shards as they are. */
 static Status describe_source(cJSON *o, const MixtureSource *s)
 {
     cJSON_AddStringToObject(o, "name", s->name);

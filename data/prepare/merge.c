@@ -1,5 +1,5 @@
-/* The end of the first pass: the rows judged one after the other, now that all of their pictures are known, and each picture given its place in the
- * shards. Called by scan.c. */
+/* The end of the first pass: the rows judged one after the other, now that all of their pictures are known, and each picture given its
+ * place in the shards. Called by scan.c. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Numbers of things as they are first met, by 128-bit hashes: open addressing, at most three quarters full. Two of n things are taken for one by
- * accident with probability n²/2^129. */
+/* Numbers of things as they are first met, by 128-bit hashes: open addressing, at most three quarters full. Two of n things are taken for
+ * one by accident with probability n²/2^129. */
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 

@@ -12,8 +12,8 @@
 /* ---- jobs.c: worker processes, which die with this one */
 typedef Status (*JobBody)(void *context, int number);
 typedef void (*JobMeanwhile)(const void *context);
-/* Runs body(context, 0 … n-1), each in a new process, and waits for all, with a call of `meanwhile` now and then. The first that fails or is killed
- * ends the others; its status and sentence are the result. */
+/* Runs body(context, 0 … n-1), each in a new process, and waits for all, with a call of `meanwhile` now and then. The first that fails or
+ * is killed ends the others; its status and sentence are the result. */
 MUST_USE Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context);
 int jobs_wanted(const PrepareOptions *o);
 
@@ -58,8 +58,8 @@ MUST_USE Status journal_size(Journal *m, int64_t n_shards);         /* of which 
 MUST_USE Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl);
 /* Safe from several processes at once. */
 MUST_USE Status journal_append(const char *folder, const JournalShard *s);
-/* Says on stderr which rows were left out, the first few of each reason, and writes the report where one is wanted (both may be NULL). The rows stand in a
- * file of lines; `all`: where a person finds them all, as the end of a sentence, when no report is written to a file. */
+/* Says on stderr which rows were left out, the first few of each reason, and writes the report where one is wanted (both may be NULL). The
+ * rows stand in a file of lines; `all`: where a person finds them all, as the end of a sentence, when no report is written to a file. */
 MUST_USE Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all);
 MUST_USE Status journal_report(const Journal *m, const PrepareOptions *o);
 
@@ -69,7 +69,7 @@ typedef struct Gathered {
     char *text;        /* the original lines, see shard.text_off */
     uint32_t *picture; /* [n_images] of the scan */
     char content[33];
-    ScanRow *rows;     /* scratch from here on */
+    ScanRow *rows; /* scratch from here on */
     ScanRef *refs;
 } Gathered;
 /* Shard k: n good rows from `first` on. */

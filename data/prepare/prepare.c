@@ -336,7 +336,8 @@ static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex 
     TRY(scan_run(&scan, o, folder, false));
     const ScanTotals t = scan.totals;
     *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = shards_for(o, t.good)};
-    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), t.good, t.bad, o->report, o->report_stream, "prepare --report FILE.json lists them all");
+    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), t.good, t.bad, o->report, o->report_stream,
+                            "prepare --report FILE.json lists them all");
     if (!s)
         s = t.good ? copy_index(&scan, out) : fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
     scan_close(&scan);

@@ -18,11 +18,11 @@ typedef struct PrepareOptions {
     const char *vision_folder; /* NULL: text only */
     bool pad;
     int64_t shard_samples;
-    const char *out;           /* folder */
-    int jobs;                  /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
-    bool strict;               /* any bad row is an error (65) */
-    const char *report;        /* JSON file, or NULL */
-    FILE *report_stream;       /* the report goes there instead, or NULL */
+    const char *out;     /* folder */
+    int jobs;            /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
+    bool strict;         /* any bad row is an error (65) */
+    const char *report;  /* JSON file, or NULL */
+    FILE *report_stream; /* the report goes there instead, or NULL */
 } PrepareOptions;
 
 typedef struct PrepareResult {

@@ -29,11 +29,11 @@ typedef struct ScanWork {
 typedef struct Worker {
     const ScanWork *work;
     int number;
-    uint64_t end;    /* of its file more.J */
-    uint8_t *out;    /* what is written there next */
+    uint64_t end; /* of its file more.J */
+    uint8_t *out; /* what is written there next */
     size_t out_n, out_capacity;
     Numbers pictures;
-    ScanRef *refs;   /* [rec->n_images] of the present row */
+    ScanRef *refs; /* [rec->n_images] of the present row */
     int refs_capacity;
     EncodedSample sample;
     PictureBuffer buffer;

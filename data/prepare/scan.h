@@ -1,8 +1,8 @@
 /* scan.h: the first pass of prepare: every row read, its fate decided, its tokens and what is known of its pictures left in files of a scan
  * folder. The second pass makes shards from them.
  *
- * Each of J processes reads the whole mixture, so all number rows and distinct pictures alike, in order of first mention. Process j encodes the
- * rows k = j (mod J) and checks the pictures i = j (mod J). A merge then judges the rows in order, now that all pictures are known.
+ * Each of J processes reads the whole mixture, so all number rows and distinct pictures alike, in order of first mention. Process j encodes
+ * the rows k = j (mod J) and checks the pictures i = j (mod J). A merge then judges the rows in order, now that all pictures are known.
  * A process keeps 10 to 15 bytes a uid and 32 to 64 bytes a distinct picture.
  *
  *   rows       ScanRow of row k; after the merge of the good rows alone
@@ -18,23 +18,23 @@
 
 typedef struct ScanRow {
     uint8_t uid[16];
-    IndexRow index;  /* index.record: k, so k mod J is the process that has the rest */
-    int64_t row;     /* in its file */
-    uint64_t at;     /* in more.J: n_pictures ScanRefs, ids, mask, words (id, path and message, each with its NUL), the row's own text */
-    uint32_t file;   /* of its source */
+    IndexRow index; /* index.record: k, so k mod J is the process that has the rest */
+    int64_t row;    /* in its file */
+    uint64_t at;    /* in more.J: n_pictures ScanRefs, ids, mask, words (id, path and message, each with its NUL), the row's own text */
+    uint32_t file;  /* of its source */
     uint32_t n_pictures, n_refs, n_tokens, n_words, n_text, n_trained; /* n_refs: pictures that the encoder kept */
     uint8_t flags, reject;
 } ScanRow;
 typedef struct ScanRef {
     uint32_t picture;
     uint16_t role;
-    uint16_t kept; /* 0: of a round that the encoder cut */
+    uint16_t kept;         /* 0: of a round that the encoder cut */
     uint32_t shard, image; /* where it is stored: the first shard that refers to it. Known after the merge, of good rows */
 } ScanRef;
 typedef struct ScanPicture {
     PictureInfo info;
-    uint64_t at;                      /* in more.J: root, path, each with its NUL */
-    uint32_t root_bytes, path_bytes;  /* with it */
+    uint64_t at;                     /* in more.J: root, path, each with its NUL */
+    uint32_t root_bytes, path_bytes; /* with it */
 } ScanPicture;
 
 typedef struct ScanTotals {

@@ -18,7 +18,7 @@
 enum { NUMBER_BYTES = 22 }; /* of "#18446744073709551615" */
 
 struct RecordReader {
-    bool root_checked;   /* of the present source */
+    bool root_checked; /* of the present source */
     const Mixture *m;
     int source, file; /* of the file being read, or the next one */
     Rows *rows;       /* NULL between files */
@@ -58,7 +58,8 @@ static void add_missing_files(Mistakes *missing, const MixtureSource *s)
     struct stat st;
     for (int k = 0; k < s->n_files; k++)
         if (stat(s->files[k], &st) || access(s->files[k], R_OK))
-            mistakes_add(missing, s->files[k], 0, 0, "cannot be opened: %s (a file of source \"%s\" of the mixture)", strerror(errno), s->name);
+            mistakes_add(missing, s->files[k], 0, 0, "cannot be opened: %s (a file of source \"%s\" of the mixture)", strerror(errno),
+                         s->name);
         else if (S_ISDIR(st.st_mode))
             mistakes_add(missing, s->files[k], 0, 0, "is a folder, expected a JSON file (source \"%s\" of the mixture)", s->name);
 }

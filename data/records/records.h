@@ -22,7 +22,7 @@ typedef struct MixtureSource {
     char *image_root; /* absolute; NULL: the file's own folder */
     Task task;        /* for rows without one */
     double weight;
-    int64_t max;      /* rows taken at most, those that the reader itself leaves out not counted; 0: all */
+    int64_t max; /* rows taken at most, those that the reader itself leaves out not counted; 0: all */
     MixtureFilter *filters;
     int n_filters;
 } MixtureSource;
@@ -34,15 +34,15 @@ typedef struct Mixture {
     double epoch; /* 0: natural, else rows of one epoch that the weights are rescaled to */
 } Mixture;
 
-/* From data.mixture: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or that list alone; its relative paths
- * start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each with
- * file:line:column and what was meant. */
+/* From data.mixture: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or that list alone; its relative
+ * paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each
+ * with file:line:column and what was meant. */
 MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir);
 struct Json;
 /* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
 MUST_USE Status mixture_check(const struct Json *list, const char *name);
-/* ERR_MISSING when a data file is not there (or is a folder), in one message: every such file and every image_root that is missing, a line each. A missing
- * image_root alone is left to the reader, which asks for it when the first row with a picture comes, unless `folders`. */
+/* ERR_MISSING when a data file is not there (or is a folder), in one message: every such file and every image_root that is missing, a line
+ * each. A missing image_root alone is left to the reader, which asks for it when the first row with a picture comes, unless `folders`. */
 MUST_USE Status mixture_check_files(const Mixture *m, bool folders);
 void mixture_free(Mixture *m);
 

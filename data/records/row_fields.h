@@ -5,8 +5,8 @@
 #include "data/formats/json.h"
 #include "data/records/records.h"
 
-/* Fills everything of rec but number, file, row, source and uid; images and turns are grown as needed (*room of each). Strings belong to the
- * row's document. A row that cannot be used gets its reject and message. *unified_uid: the row's own uid, or NULL. */
+/* Fills everything of rec but number, file, row, source and uid; images and turns are grown as needed (*room of each). Strings belong to
+ * the row's document. A row that cannot be used gets its reject and message. *unified_uid: the row's own uid, or NULL. */
 typedef struct RowRoom {
     int images, turns;
 } RowRoom;

@@ -48,10 +48,7 @@ void uids_free(Uids *u)
     *u = (Uids){0};
 }
 
-static bool has(const Uids *u, const char *uid)
-{
-    return u->capacity && u->slots[slot_of(u->slots, u->capacity, hash_of(uid))] != 0;
-}
+static bool has(const Uids *u, const char *uid) { return u->capacity && u->slots[slot_of(u->slots, u->capacity, hash_of(uid))] != 0; }
 
 Status uids_add(Uids *u, const char *uid, bool *added)
 {

@@ -8,11 +8,11 @@
 #include "kernels/base/status.h"
 
 typedef struct IndexRow {
-    uint64_t uid;      /* first 8 bytes of the hash */
-    uint32_t record;   /* number over the mixture */
-    uint32_t expanded; /* rows once its images are expanded */
+    uint64_t uid;                                      /* first 8 bytes of the hash */
+    uint32_t record;                                   /* number over the mixture */
+    uint32_t expanded;                                 /* rows once its images are expanded */
     uint32_t labels_text, labels_visual, labels_first; /* supervised tokens: of text, visual ones, those that begin a run of visual ones */
-    uint16_t source, images; /* input images */
+    uint16_t source, images;                           /* input images */
     float weight;
     uint8_t task;
 } IndexRow;

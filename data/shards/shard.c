@@ -58,8 +58,8 @@ static Status read_int_field(Shard *s, HdfTree *f, const ShardField *field)
     int64_t value;
     TRY(hdf_get_int(f, field->name, &value));
     if (value < field->least || value > field->most)
-        return fail(ERR_DATA, "%s: attribute %s is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, s->path, field->name, value, field->least,
-                    field->most);
+        return fail(ERR_DATA, "%s: attribute %s is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, s->path, field->name, value,
+                    field->least, field->most);
     memcpy((char *)&s->attr + field->member, &value, sizeof value);
     return OK;
 }
@@ -74,8 +74,8 @@ static Status check_counts(const Shard *s, uint64_t index_bytes)
         bytes += h.deflate ? 0 : h.rows * h.columns * hdf_type_size(h.type);
     }
     if (bytes > index_bytes)
-        return fail(ERR_DATA, "%s: announces %" PRId64 " samples, %" PRId64 " images, %" PRId64 " references in %" PRIu64 " bytes", s->path, a->n_samples,
-                    a->n_images, a->n_refs, index_bytes);
+        return fail(ERR_DATA, "%s: announces %" PRId64 " samples, %" PRId64 " images, %" PRId64 " references in %" PRIu64 " bytes", s->path,
+                    a->n_samples, a->n_images, a->n_refs, index_bytes);
     if (a->shard_index >= a->shard_count)
         return fail(ERR_DATA, "%s: says that it is shard %" PRId64 " of %" PRId64, s->path, a->shard_index, a->shard_count);
     return OK;
@@ -86,7 +86,8 @@ static Status parse_attribute(JsonDoc **doc, const Shard *s, const char *name, c
     TRY_IN(json_parse(doc, text, strlen(text), name), "%s", s->path);
     if (json_root(*doc)->kind == kind)
         return OK;
-    Status r = fail(ERR_DATA, "%s: attribute %s is %s, should be %s", s->path, name, json_kind_name(json_root(*doc)->kind), json_kind_name(kind));
+    Status r =
+        fail(ERR_DATA, "%s: attribute %s is %s, should be %s", s->path, name, json_kind_name(json_root(*doc)->kind), json_kind_name(kind));
     json_free(doc);
     return r;
 }
@@ -107,10 +108,11 @@ static Status check_texts(Shard *s)
     s->n_ids = s->attr.vocab_size;
     for (const Json *v = json_root(doc)->child; v && !r; v = v->next)
         if (v->kind != JSON_INT || v->integer != s->n_ids++)
-            r = fail(ERR_DATA, "%s: attribute tok_added has %" PRId64 " where id %" PRId64 " should follow", s->path, v->integer, s->n_ids - 1);
+            r = fail(ERR_DATA, "%s: attribute tok_added has %" PRId64 " where id %" PRId64 " should follow", s->path, v->integer,
+                     s->n_ids - 1);
     if (!r && s->n_ids > s->attr.vocab_size + s->attr.n_visual_tokens + N_TASKS)
-        r = fail(ERR_DATA, "%s: attribute tok_added has %" PRId64 " tokens, n_visual_tokens is %" PRId64, s->path, s->n_ids - s->attr.vocab_size,
-                 s->attr.n_visual_tokens);
+        r = fail(ERR_DATA, "%s: attribute tok_added has %" PRId64 " tokens, n_visual_tokens is %" PRId64, s->path,
+                 s->n_ids - s->attr.vocab_size, s->attr.n_visual_tokens);
     json_free(&doc);
     return r;
 }
@@ -119,8 +121,9 @@ static Status read_attributes(Shard *s, HdfTree *f)
 {
     char *schema;
     TRY(hdf_get_text(f, "schema", &schema));
-    Status r = strcmp(schema, SHARD_SCHEMA) ? fail(ERR_DATA, "%s: schema is \"%s\", this program reads \"%s\"", s->path, schema, SHARD_SCHEMA)
-                                            : OK;
+    Status r = strcmp(schema, SHARD_SCHEMA)
+                   ? fail(ERR_DATA, "%s: schema is \"%s\", this program reads \"%s\"", s->path, schema, SHARD_SCHEMA)
+                   : OK;
     mem_free(schema);
     TRY(r);
     int64_t finished = 0;
@@ -158,11 +161,11 @@ Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder)
 {
     const uint32_t image = s->ref_image[r];
     if (image >= holder->attr.n_images)
-        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which has %" PRId64 " images", s->path, r, image, s->ref_shard[r],
-                    holder->attr.n_images);
+        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which has %" PRId64 " images", s->path, r, image,
+                    s->ref_shard[r], holder->attr.n_images);
     if (s->ref_crc32c[r] != holder->image_crc32c[image])
-        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which is another picture; run prepare again", s->path, r, image,
-                    s->ref_shard[r]);
+        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which is another picture; run prepare again",
+                    s->path, r, image, s->ref_shard[r]);
     return OK;
 }
 
@@ -172,7 +175,8 @@ static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs)
     unsigned flags = 0;
     for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++) {
         if (s->ref_shard[r] > s->attr.shard_index || s->ref_role[r] > ROLE_MASK)
-            return fail(ERR_DATA, "%s: /ref of sample %" PRId64 " leads to shard %u with role %d", s->path, i, s->ref_shard[r], s->ref_role[r]);
+            return fail(ERR_DATA, "%s: /ref of sample %" PRId64 " leads to shard %u with role %d", s->path, i, s->ref_shard[r],
+                        s->ref_role[r]);
         if (s->ref_shard[r] == s->attr.shard_index)
             TRY(shard_check_ref(s, r, s));
         *inputs += s->ref_role[r] == ROLE_INPUT;
@@ -200,9 +204,10 @@ static Status check_sample(const Shard *s, int64_t i)
     TRY(check_refs(s, i, &inputs));
     uint64_t expanded = last - first - placeholders + placeholders * (uint64_t)s->attr.patches;
     if (placeholders != inputs || trained != s->n_train[i] || expanded != s->exp_len[i])
-        return fail(ERR_DATA, "%s: sample %" PRId64 " has %" PRIu64 " image tokens for %" PRIu64 " images, %" PRIu64
-                    " trained tokens (n_train %u), length %" PRIu64 " (exp_len %u)", s->path, i, placeholders, inputs, trained, s->n_train[i],
-                    expanded, s->exp_len[i]);
+        return fail(ERR_DATA,
+                    "%s: sample %" PRId64 " has %" PRIu64 " image tokens for %" PRIu64 " images, %" PRIu64
+                    " trained tokens (n_train %u), length %" PRIu64 " (exp_len %u)",
+                    s->path, i, placeholders, inputs, trained, s->n_train[i], expanded, s->exp_len[i]);
     if (expanded > (uint64_t)s->attr.model_max_length)
         return fail(ERR_DATA, "%s: sample %" PRId64 " has %" PRIu64 " tokens, model_max_length is %" PRId64, s->path, i, expanded,
                     s->attr.model_max_length);
@@ -331,7 +336,8 @@ Status shard_image(const Shard *s, int64_t i, uint8_t *buf)
     char name[PATH_MAX + 32];
     snprintf(name, sizeof name, "%s: image %" PRId64, s->path, i);
     int fd = s->fd < 0 ? open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : s->fd;
-    Status read = fd < 0 ? fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: %s", name, strerror(errno)) : file_read_at(fd, name, buf, n, (int64_t)at);
+    Status read = fd < 0 ? fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: %s", name, strerror(errno))
+                         : file_read_at(fd, name, buf, n, (int64_t)at);
     if (fd >= 0 && s->fd < 0)
         close(fd);
     TRY(read);

@@ -1,5 +1,5 @@
-/* shard.h: one HDF5 file of prepared samples (layout: data/SCHEMA.md); readers see plain arrays. A picture of a sample lies in this shard or in an
- * earlier one of the same set.
+/* shard.h: one HDF5 file of prepared samples (layout: data/SCHEMA.md); readers see plain arrays. A picture of a sample lies in this shard
+ * or in an earlier one of the same set.
  * Image bytes lie contiguous and are read with pread at image_data_offset, from any thread, without the HDF5 lock. */
 #ifndef GENLLAVA_DATA_SHARDS_SHARD_H
 #define GENLLAVA_DATA_SHARDS_SHARD_H
@@ -15,7 +15,7 @@ typedef struct ShardAttributes {
     char config_sha256[65], tok_sha256[65], template_name[24], aspect[16];
     int64_t n_visual_tokens, model_max_length, vocab_size, patches;
     char *inputs, *tok_added, *licenses; /* JSON */
-    int64_t created_unix;     /* modification time of the newest input, so that the same inputs give the same bytes */
+    int64_t created_unix;                /* modification time of the newest input, so that the same inputs give the same bytes */
 } ShardAttributes;
 
 /* All arrays are loaded when the shard is opened, except image bytes and the original lines. */
@@ -25,30 +25,31 @@ typedef struct Shard {
     uint8_t *task, *flags;
     uint16_t *source;
     float *weight;
-    uint64_t *tok_off, *img_off;   /* [n_samples+1] */
+    uint64_t *tok_off, *img_off;          /* [n_samples+1] */
     uint32_t *n_train, *exp_len, *record; /* record: number over the mixture */
-    int32_t *id;                    /* [n_tokens] ID_IMAGE kept */
-    uint8_t *mask;                  /* [n_tokens] encode.h */
-    uint32_t *ref_shard, *ref_image; /* [n_refs] the shard that holds the picture, which of its images */
-    uint32_t *ref_crc32c;           /* of the picture's bytes */
+    int32_t *id;                          /* [n_tokens] ID_IMAGE kept */
+    uint8_t *mask;                        /* [n_tokens] encode.h */
+    uint32_t *ref_shard, *ref_image;      /* [n_refs] the shard that holds the picture, which of its images */
+    uint32_t *ref_crc32c;                 /* of the picture's bytes */
     uint8_t *ref_role;
-    uint64_t *image_off;            /* [n_images+1] */
+    uint64_t *image_off; /* [n_images+1] */
     uint16_t (*image_wh)[2];
     uint8_t *image_fmt, *image_orient;
     uint32_t *image_crc32c;
     uint8_t (*image_sha256)[32];
     uint64_t *image_dhash;
-    uint64_t *text_off;             /* [n_samples+1] */
-    uint64_t image_data_offset;     /* in the file */
-    int64_t n_ids;                  /* vocabulary and added tokens: every id is below */
-    int fd;                         /* -1: let go */
+    uint64_t *text_off;         /* [n_samples+1] */
+    uint64_t image_data_offset; /* in the file */
+    int64_t n_ids;              /* vocabulary and added tokens: every id is below */
+    int fd;                     /* -1: let go */
     char *path;
 } Shard;
 
 enum { FLAG_HAS_INPUT = 1, FLAG_HAS_TARGET = 2 }; /* bits of Shard.flags */
 
-/* Refuses files without our seal (any bit changed outside the image bytes), schema or `finished`, with any object or structure that the writer does
- * not make, and inconsistent attributes, offsets, ids and references; names the array. Time and memory are bounded whatever the file holds. */
+/* Refuses files without our seal (any bit changed outside the image bytes), schema or `finished`, with any object or structure that the
+ * writer does not make, and inconsistent attributes, offsets, ids and references; names the array. Time and memory are bounded whatever the
+ * file holds. */
 MUST_USE Status shard_open(Shard **out, const char *path);
 void shard_close(Shard **s);
 /* Closes the file, which is opened for every image from here on: of very many shards, when fewer files may be open at once. */

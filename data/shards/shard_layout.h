@@ -21,7 +21,7 @@ typedef struct ShardArray {
     ShardCount count;
     uint32_t chunk; /* rows */
     bool deflate;
-    size_t member;  /* offset in Shard of the pointer to it */
+    size_t member; /* offset in Shard of the pointer to it */
 } ShardArray;
 
 typedef struct ShardField {

@@ -48,8 +48,8 @@ Status shard_seal(int fd, const char *path, uint64_t image_offset, uint64_t imag
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
     ShardSeal s = {.file_bytes = (uint64_t)st.st_size, .image_offset = image_offset, .image_bytes = image_bytes};
     if (s.file_bytes - image_bytes > SHARD_INDEX_MOST)
-        return fail(ERR_USAGE, "%s: its samples take %" PRIu64 " bytes, at most %d are read; lower data.shard_samples", path, s.file_bytes - image_bytes,
-                    SHARD_INDEX_MOST);
+        return fail(ERR_USAGE, "%s: its samples take %" PRIu64 " bytes, at most %d are read; lower data.shard_samples", path,
+                    s.file_bytes - image_bytes, SHARD_INDEX_MOST);
     uint8_t *index;
     TRY(read_index(fd, path, &s, &index, s.index_xxh3));
     mem_free(index);
@@ -69,8 +69,8 @@ static bool parse(const char block[SEAL_BYTES], ShardSeal *s)
                &s->file_bytes, &s->image_offset, &s->image_bytes, s->index_xxh3) != 4)
         return false;
     render(again, s);
-    return !memcmp(again, block, SEAL_BYTES) && (!s->image_bytes || s->image_offset >= SEAL_BYTES) &&
-           s->image_offset <= s->file_bytes && s->image_bytes <= s->file_bytes - s->image_offset;
+    return !memcmp(again, block, SEAL_BYTES) && (!s->image_bytes || s->image_offset >= SEAL_BYTES) && s->image_offset <= s->file_bytes &&
+           s->image_bytes <= s->file_bytes - s->image_offset;
 }
 
 Status shard_read_sealed(int fd, const char *path, ShardSeal *seal, uint8_t **index)
@@ -85,7 +85,8 @@ Status shard_read_sealed(int fd, const char *path, ShardSeal *seal, uint8_t **in
     if (n < 0)
         return fail(ERR_IO, "%s: reading: %s", path, strerror(errno));
     if (!memcmp(block, OLDER, strlen(OLDER)))
-        return fail(ERR_DATA, "%s: a shard of the older layout genllava.shard/1, this program reads " SHARD_SCHEMA "; run prepare again", path);
+        return fail(ERR_DATA, "%s: a shard of the older layout genllava.shard/1, this program reads " SHARD_SCHEMA "; run prepare again",
+                    path);
     if (memcmp(block, MAGIC, strlen(MAGIC)))
         return fail(ERR_DATA, "%s: not a shard made by prepare (%s)", path,
                     n >= 8 && !memcmp(block, "\x89HDF\r\n\x1a\n", 8) ? "an HDF5 file without the GenLLaVA seal" : "no GenLLaVA seal");
@@ -95,13 +96,13 @@ Status shard_read_sealed(int fd, const char *path, ShardSeal *seal, uint8_t **in
         return fail(ERR_DATA, "%s: damaged: %" PRIu64 " bytes, should be %" PRIu64 "; run prepare again", path, (uint64_t)st.st_size,
                     seal->file_bytes);
     if (seal->file_bytes - seal->image_bytes > SHARD_INDEX_MOST)
-        return fail(ERR_DATA, "%s: has %" PRIu64 " bytes beside its images, more than prepare writes (%d)", path, seal->file_bytes - seal->image_bytes,
-                    SHARD_INDEX_MOST);
+        return fail(ERR_DATA, "%s: has %" PRIu64 " bytes beside its images, more than prepare writes (%d)", path,
+                    seal->file_bytes - seal->image_bytes, SHARD_INDEX_MOST);
     TRY(read_index(fd, path, seal, index, found));
     if (!strcmp(found, seal->index_xxh3))
         return OK;
     mem_free(*index);
     *index = NULL;
-    return fail(ERR_DATA, "%s: damaged: its index was changed after it was finished (checksum %s, should be %s); run prepare again", path, found,
-                seal->index_xxh3);
+    return fail(ERR_DATA, "%s: damaged: its index was changed after it was finished (checksum %s, should be %s); run prepare again", path,
+                found, seal->index_xxh3);
 }

@@ -135,9 +135,9 @@ Status shards_open(ShardSet *out, const char *folder, int32_t first_visual, int6
         out->index.n = out->first[n];
         out->index.patches = (int32_t)out->shards[0]->attr.patches;
         out->index.rows = mem_alloc((size_t)out->index.n * sizeof *out->index.rows);
-        s = !out->index.rows      ? fail(ERR_NOMEM, "no memory for the index of %" PRId64 " samples", out->index.n)
+        s = !out->index.rows ? fail(ERR_NOMEM, "no memory for the index of %" PRId64 " samples", out->index.n)
             : out->index.n < 1 || out->index.n > UINT32_MAX ? fail(ERR_DATA, "%s: holds %" PRId64 " samples", folder, out->index.n)
-                                  : OK;
+                                                            : OK;
     }
     for (int64_t k = 0; k < n && !s; k++)
         fill_rows(out, k, first_visual);

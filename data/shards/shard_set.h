@@ -10,8 +10,9 @@ typedef struct ShardSet {
     int64_t n, *first; /* [n+1] row of the index where each begins */
     RecordIndex index;
 } ShardSet;
-/* All shards of one preparation must be there: shard-KKKKK-of-NNNNN.h5 for one N, alike in what they were made from, with every picture that they refer
- * to. first_visual: id of [IMG0]. n_ids: token ids of the run (vocabulary and added tokens), which the shards must have been made for; 0: any. */
+/* All shards of one preparation must be there: shard-KKKKK-of-NNNNN.h5 for one N, alike in what they were made from, with every picture
+ * that they refer to. first_visual: id of [IMG0]. n_ids: token ids of the run (vocabulary and added tokens), which the shards must have
+ * been made for; 0: any. */
 MUST_USE Status shards_open(ShardSet *out, const char *folder, int32_t first_visual, int64_t n_ids);
 void shards_close(ShardSet *s);
 /* The shard of a row of the index, and which sample of it that is. */

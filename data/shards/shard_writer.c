@@ -202,8 +202,8 @@ Status shard_write(const char *path, const Shard *s, const char *text, ShardImag
 {
     uint64_t offset = 0;
     if (s->attr.n_tokens > SHARD_TOKENS_MOST)
-        return fail(ERR_USAGE, "%s: its samples have %" PRId64 " tokens, at most %d are read; lower data.shard_samples", path, s->attr.n_tokens,
-                    SHARD_TOKENS_MOST);
+        return fail(ERR_USAGE, "%s: its samples have %" PRId64 " tokens, at most %d are read; lower data.shard_samples", path,
+                    s->attr.n_tokens, SHARD_TOKENS_MOST);
     Status r = write_index(path, s, text, &offset);
     int fd = r ? -1 : open(path, O_RDWR | O_CLOEXEC);
     if (!r && fd < 0)

@@ -7,8 +7,8 @@
 /* Puts the bytes of image i (image_off[i+1]-image_off[i] of them) into buf. */
 typedef Status (*ShardImageBytes)(void *context, int64_t i, uint8_t *buf);
 
-/* Writes arrays and attributes of `s` (fd, path, image_data_offset are not used) and the original lines text[text_off[0] … ) to `path`, seals
- * and fsyncs it. Bytes that do not match image_crc32c are ERR_DATA. On failure the file is removed. */
+/* Writes arrays and attributes of `s` (fd, path, image_data_offset are not used) and the original lines text[text_off[0] … ) to `path`,
+ * seals and fsyncs it. Bytes that do not match image_crc32c are ERR_DATA. On failure the file is removed. */
 MUST_USE Status shard_write(const char *path, const Shard *s, const char *text, ShardImageBytes image_bytes, void *context);
 
 /* The seal: the first 512 bytes of the file, which HDF5 leaves to us. They hold our magic, the sizes, and a checksum of everything but the

@@ -8,15 +8,15 @@
 #include "kernels/base/status.h"
 
 typedef enum CliKind {
-    CLI_FLAG,         /* bool *: given or not */
-    CLI_STRING,       /* const char ** */
-    CLI_STRINGS,      /* CliList *: repeatable, or several words after one flag when `many` */
-    CLI_INT,          /* int64_t *, low … high */
-    CLI_REAL,         /* double *, low … high */
-    CLI_CHOICE,       /* int *: index into names */
-    CLI_OPTIONAL,     /* const char **: a value may follow; "" when none does */
-    CLI_HEADING,      /* a line of --help between groups: only `help` is used */
-    CLI_LATER         /* not built yet: given, it is refused with the sentence `help`; --help does not show it */
+    CLI_FLAG,     /* bool *: given or not */
+    CLI_STRING,   /* const char ** */
+    CLI_STRINGS,  /* CliList *: repeatable, or several words after one flag when `many` */
+    CLI_INT,      /* int64_t *, low … high */
+    CLI_REAL,     /* double *, low … high */
+    CLI_CHOICE,   /* int *: index into names */
+    CLI_OPTIONAL, /* const char **: a value may follow; "" when none does */
+    CLI_HEADING,  /* a line of --help between groups: only `help` is used */
+    CLI_LATER     /* not built yet: given, it is refused with the sentence `help`; --help does not show it */
 } CliKind;
 
 enum { CLI_MAX_STRINGS = 256 };
@@ -26,29 +26,29 @@ typedef struct CliList {
 } CliList;
 
 typedef struct CliOption {
-    const char *name;    /* "--config" */
+    const char *name; /* "--config" */
     CliKind kind;
     void *value;
-    const char *argument; /* as --help shows it: "FILE" */
-    const char *help;     /* one sentence, wrapped to the terminal */
-    double low, high;     /* CLI_INT, CLI_REAL; both 0: no bounds */
+    const char *argument;     /* as --help shows it: "FILE" */
+    const char *help;         /* one sentence, wrapped to the terminal */
+    double low, high;         /* CLI_INT, CLI_REAL; both 0: no bounds */
     const char *const *names; /* CLI_CHOICE: NULL-terminated */
     bool many;
 } CliOption;
 
 typedef struct CliProgram {
-    const char *name;     /* "generate" */
-    const char *summary;  /* a sentence */
-    const char *usage;    /* lines after "usage: ", each beginning with the program's name */
+    const char *name;         /* "generate" */
+    const char *summary;      /* a sentence */
+    const char *usage;        /* lines after "usage: ", each beginning with the program's name */
     const CliOption *options; /* ends with a zeroed entry */
     const char *positional;   /* what words without a flag are called ("FILE"), or NULL when there are none */
     CliList *words;
-    const char *notes;    /* printed at the end of --help, or NULL */
+    const char *notes; /* printed at the end of --help, or NULL */
 } CliProgram;
 
-/* What main does first. Of the standard descriptors those that are closed are taken by /dev/null, opened so that writing results fails: no file of the
- * program's gets their number and, with it, its messages. Files over a size limit and pipes that nobody reads show as errors of writing, not as signals.
- * As many files may be open as the hard limit allows. */
+/* What main does first. Of the standard descriptors those that are closed are taken by /dev/null, opened so that writing results fails: no
+ * file of the program's gets their number and, with it, its messages. Files over a size limit and pipes that nobody reads show as errors of
+ * writing, not as signals. As many files may be open as the hard limit allows. */
 void cli_start(void);
 /* Parses; --help and --version are understood everywhere and set *done (they print to stdout). Both "--key value" and "--key=value".
  * Mistakes: ERR_USAGE with a sentence. */
@@ -59,11 +59,12 @@ int cli_width(void);
 void cli_wrap(const char *text, int indent, int column);
 /* Whether the results so far could be written: ERR_IO, "standard output: …". */
 MUST_USE Status cli_flush(void);
-/* Ends a program: closes stdout (results that could not be written are a failure, ERR_IO), prints the sentence of a failure to stderr and returns the exit
- * code. Use as main's return value. Where the reader of the results has gone the program ends by SIGPIPE, as others do. */
+/* Ends a program: closes stdout (results that could not be written are a failure, ERR_IO), prints the sentence of a failure to stderr and
+ * returns the exit code. Use as main's return value. Where the reader of the results has gone the program ends by SIGPIPE, as others do. */
 int cli_finish(Status s);
-/* How long OpenMP's threads spin for the next piece of work before they sleep is read from the environment when the library is loaded, before main. Sets a
- * short time and starts the program again in its place, unless the environment says something already; then it returns. */
+/* How long OpenMP's threads spin for the next piece of work before they sleep is read from the environment when the library is loaded,
+ * before main. Sets a short time and starts the program again in its place, unless the environment says something already; then it
+ * returns. */
 void cli_settle_threads(char **argv);
 /* The candidate nearest to `word` by edit distance, or NULL when none is close. */
 const char *cli_nearest(const char *word, const char *const *candidates, int n);

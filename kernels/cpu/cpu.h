@@ -21,9 +21,9 @@ enum { FLUSH_DENORMALS = 0x8040 };
 typedef struct CpuDevice {
     KernelTable ops; /* ref's, under the overlay of the instruction set in use; what an operator calls of another family it finds here */
     int threads;
-    char *workspace; /* [threads][WORKSPACE_BYTES] */
-    char *shared;    /* [SHARED_BYTES] */
-    Arena memory;    /* of these */
+    char *workspace;                    /* [threads][WORKSPACE_BYTES] */
+    char *shared;                       /* [SHARED_BYTES] */
+    Arena memory;                       /* of these */
     int64_t alone_until_ns, penalty_ns; /* see parallel.c */
 } CpuDevice;
 

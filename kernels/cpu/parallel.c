@@ -8,8 +8,8 @@
 /* A core that others use makes the end of every small region wait until the system has run the thread there: milliseconds for
  * microseconds of work (a step of 1.5 ms took 90 beside one busy process). So a wait out of all proportion sends the small regions that
  * follow to the calling thread alone for a while, longer each time it happens again. */
-static const double WORTH_NS = 4000;                                   /* work for another thread; a region costs about 1000 */
-static const int64_t LONG_WAIT_NS = 300000, LARGE_NS = 10000000;       /* out of proportion; a region that is never small */
+static const double WORTH_NS = 4000;                             /* work for another thread; a region costs about 1000 */
+static const int64_t LONG_WAIT_NS = 300000, LARGE_NS = 10000000; /* out of proportion; a region that is never small */
 static const int64_t FIRST_PENALTY_NS = 5000000, LAST_PENALTY_NS = 640000000;
 
 static int64_t now_ns(void)

@@ -1,5 +1,5 @@
-/* adapter.cuh: adapters that read their input with dropout (kernels/ops/adapter.h), as the kernels take them. The masks are made where an element is
- * used, eight neighbouring columns from one call of Philox. */
+/* adapter.cuh: adapters that read their input with dropout (kernels/ops/adapter.h), as the kernels take them. The masks are made where an
+ * element is used, eight neighbouring columns from one call of Philox. */
 #ifndef GENLLAVA_KERNELS_CUDA_ADAPTER_CUH
 #define GENLLAVA_KERNELS_CUDA_ADAPTER_CUH
 
@@ -35,7 +35,8 @@ static inline int64_t adapter_parts(AdapterParts *out, const AdapterGroup *g, bo
     for (int i = 0; i < g->n; i++) {
         const Adapter *a = &g->part[i];
         if (a->r)
-            out->part[out->n++] = {a->r, at, a->key, dropout_threshold(a->p), (float)((scaled ? a->scale : 1.0) * dropout_scale(a->p)), a->a, (float *)a->da, a->accumulate};
+            out->part[out->n++] = {a->r, at, a->key, dropout_threshold(a->p), (float)((scaled ? a->scale : 1.0) * dropout_scale(a->p)),
+                                   a->a, (float *)a->da, a->accumulate};
         at += a->r;
     }
     return at;

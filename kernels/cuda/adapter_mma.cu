@@ -1,14 +1,17 @@
 /* adapter_mma.cu: adapters with dropout in bf16 on tensor cores.
  *
- * Three products with the same shape of block: 256 threads make a tile of 64 by TN, in steps of DEEP along what is summed over. One operand comes by
- * cp.async, a step ahead; x goes through registers, a step ahead as well, eight columns a thread: one call of Philox, bits of what is dropped cleared, to
- * shared memory. So x is read once for every adapter (and once more from the cache for every TN of its rank), and what is dropped costs no memory at all.
- * Rows in shared memory are an odd number of 16 bytes long, so that the eight rows of an ldmatrix lie in different banks. */
+ * Three products with the same shape of block: 256 threads make a tile of 64 by TN, in steps of DEEP along what is summed over. One operand
+ * comes by cp.async, a step ahead; x goes through registers, a step ahead as well, eight columns a thread: one call of Philox, bits of what
+ * is dropped cleared, to shared memory. So x is read once for every adapter (and once more from the cache for every TN of its rank), and
+ * what is dropped costs no memory at all. Rows in shared memory are an odd number of 16 bytes long, so that the eight rows of an ldmatrix
+ * lie in different banks. */
 #include "kernels/cuda/adapter_mma.cuh"
 
-/* ---- u: a tile of 64 rows and R columns of one part; parts of the same rows follow each other, so that x is in the cache for all but the first ---- */
+/* ---- u: a tile of 64 rows and R columns of one part; parts of the same rows follow each other, so that x is in the cache for all but the
+ * first */
 
-template <int R> __global__ void __launch_bounds__(MMA_THREADS, 2) down_mma(AdapterParts p, const Bf16 *x, int64_t ldx, Bf16 *u, int64_t tiles)
+template <int R> __global__ void __launch_bounds__(MMA_THREADS, 2) down_mma(AdapterParts p, const Bf16 *x, int64_t ldx, Bf16 *u,
+                                                                            int64_t tiles)
 {
     constexpr int LD = DEEP + PAD;
     SHARED_MEMORY(Bf16, xs); /* 2 · [TILE][DEEP] */
@@ -45,11 +48,13 @@ template <int R> __global__ void __launch_bounds__(MMA_THREADS, 2) down_mma(Adap
     for_pairs<R>([&](int mt, int j, int half, int row, int column) {
         int64_t left = part.r - rank0 - column;
         if (row0 + row < p.rows && left > 0)
-            store_pair(u + (row0 + row) * p.ldu + part.at + rank0 + column, part.factor * acc[mt][j][2 * half], part.factor * acc[mt][j][2 * half + 1], left > 1);
+            store_pair(u + (row0 + row) * p.ldu + part.at + rank0 + column, part.factor * acc[mt][j][2 * half],
+                       part.factor * acc[mt][j][2 * half + 1], left > 1);
     });
 }
 
-/* ---- dA: a tile of 64 columns of x and R rows of one part, over a range of the rows of x; sums of several ranges are added in order by another kernel ---- */
+/* ---- dA: a tile of 64 columns of x and R rows of one part, over a range of the rows of x; sums of several ranges are added in order by
+ * another kernel */
 
 struct GradRanges {
     int64_t tiles, in_tiles, rows_each; /* rows_each: of a range, a multiple of DEEP */
@@ -57,7 +62,8 @@ struct GradRanges {
     int64_t partial_rows;               /* [ranges, partial_rows, in] */
 };
 
-template <int R> __global__ void __launch_bounds__(MMA_THREADS, 2) down_grad_mma(AdapterParts p, const Bf16 *x, int64_t ldx, const Bf16 *du, GradRanges g)
+template <int R> __global__ void __launch_bounds__(MMA_THREADS, 2) down_grad_mma(AdapterParts p, const Bf16 *x, int64_t ldx,
+                                                                                 const Bf16 *du, GradRanges g)
 {
     constexpr int LDX = TILE + PAD, LDU = R + PAD;
     SHARED_MEMORY(Bf16, xs); /* 2 · [DEEP][TILE] */
@@ -134,12 +140,14 @@ struct SumRanges {
 constexpr int WIDE = 128, LD_SUM = WIDE + 4;
 constexpr size_t BWD_SHARED = 2 * (TILE * (DEEP + PAD) + DEEP * (WIDE + PAD)) * sizeof(Bf16) + TILE * LD_SUM * sizeof(float);
 
-static __global__ void __launch_bounds__(MMA_THREADS, 2) down_bwd_mma(AdapterParts p, const Bf16 *du, Bf16 *dx, int64_t lddx, bool accumulate, int64_t tiles)
+static __global__ void __launch_bounds__(MMA_THREADS, 2) down_bwd_mma(AdapterParts p, const Bf16 *du, Bf16 *dx, int64_t lddx,
+                                                                      bool accumulate, int64_t tiles)
 {
     constexpr int LDU = DEEP + PAD, LDA = WIDE + PAD, VECTORS = TILE * WIDE / 8 / MMA_THREADS, ROWS = MMA_THREADS / (WIDE / 8);
     SHARED_MEMORY(Bf16, us); /* 2 · [TILE][DEEP] */
     Bf16 *as = us + 2 * TILE * LDU; /* 2 · [DEEP][WIDE] */
-    float *product = reinterpret_cast<float *>(as + 2 * DEEP * LDA); /* [TILE][WIDE], to go from the layout of mma to rows of eight columns */
+    /* [TILE][WIDE], to go from the layout of mma to rows of eight columns */
+    float *product = reinterpret_cast<float *>(as + 2 * DEEP * LDA);
     int64_t row0 = blockIdx.x / tiles * TILE, col0 = blockIdx.x % tiles * WIDE;
     int r = threadIdx.x / (WIDE / 8), c = threadIdx.x % (WIDE / 8) * 8; /* this thread's vectors: rows r, r + ROWS, … */
     float total[VECTORS][8];
@@ -283,8 +291,8 @@ static Status adapter_down(KernelCtx *ctx, const AdapterDown *a)
     return cuda_launched("adapter_down");
 }
 
-/* Into how many ranges the rows are cut: what takes the fewest steps of DEEP rows, with SLOTS blocks at work at a time (two on each multiprocessor of an
- * H100) and for each the time of COST steps besides. It depends on the shape alone, and so do the bits. */
+/* Into how many ranges the rows are cut: what takes the fewest steps of DEEP rows, with SLOTS blocks at work at a time (two on each
+ * multiprocessor of an H100) and for each the time of COST steps besides. It depends on the shape alone, and so do the bits. */
 static int64_t choose_ranges(int64_t tiles, int64_t rows)
 {
     enum { SLOTS = 264, COST = 8, MOST = 32 };
@@ -353,12 +361,14 @@ static Status adapter_down_bwd(KernelCtx *ctx, const AdapterDownBwd *a)
         return OK;
     if (!can_vector(p, a->g.act, a->g.a_type, a->dx, lddx) || !can_copy(p, a->du))
         return adapter_down_bwd_plain(ctx, a, p);
-    if (cuda_stream(ctx) != NO_STREAM && cudaFuncSetAttribute(down_bwd_mma, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)BWD_SHARED) != cudaSuccess) {
+    if (cuda_stream(ctx) != NO_STREAM && cudaFuncSetAttribute(down_bwd_mma, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                              (int)BWD_SHARED) != cudaSuccess) {
         cudaGetLastError();
         return fail(ERR_DEVICE, "adapter_down_bwd: the device gives a block less than %zu bytes of shared memory", BWD_SHARED);
     }
     TRY(blocks("adapter_down_bwd", tiles * ceil_div(p.rows, TILE), &grid));
-    LAUNCH(down_bwd_mma, grid, MMA_THREADS, BWD_SHARED, cuda_stream(ctx), p, (const Bf16 *)a->du, (Bf16 *)a->dx, lddx, a->accumulate, tiles);
+    LAUNCH(down_bwd_mma, grid, MMA_THREADS, BWD_SHARED, cuda_stream(ctx), p, (const Bf16 *)a->du, (Bf16 *)a->dx, lddx, a->accumulate,
+           tiles);
     return cuda_launched("adapter_down_bwd");
 }
 

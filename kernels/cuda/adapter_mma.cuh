@@ -28,8 +28,8 @@ template <int MT, int NT> static __device__ __forceinline__ void mma_clear(float
                 acc[mt][j][i] = 0;
 }
 
-/* acc += A B over DEEP. A lies as [row][k] or, A_TRANS, as [k][row]; B as [column][k] or, B_TRANS, as [k][column]; both from this warp's first row or
- * column on. */
+/* acc += A B over DEEP. A lies as [row][k] or, A_TRANS, as [k][row]; B as [column][k] or, B_TRANS, as [k][column]; both from this warp's
+ * first row or column on. */
 template <int MT, int NT, bool A_TRANS, bool B_TRANS, int LDA, int LDB>
 static __device__ __forceinline__ void mma_deep(float (&acc)[MT][NT][4], const Bf16 *a, const Bf16 *b)
 {
@@ -74,8 +74,10 @@ template <int TN, class F> static __device__ __forceinline__ void for_pairs(cons
                 f(mt, j, half, row + mt * 16 + half * 8, column + j * 8);
 }
 
-/* Begins to copy a tile of ROWS rows and COLS columns; what lies beyond `rows` and `cols` becomes zero. Rows of the matrix are multiples of 16 bytes. */
-template <int ROWS, int COLS, int LD> static __device__ __forceinline__ void fetch_rows(Bf16 *tile, const Bf16 *from, int64_t ld, int64_t rows, int64_t cols)
+/* Begins to copy a tile of ROWS rows and COLS columns; what lies beyond `rows` and `cols` becomes zero. Rows of the matrix are multiples of
+ * 16 bytes. */
+template <int ROWS, int COLS, int LD> static __device__ __forceinline__ void fetch_rows(Bf16 *tile, const Bf16 *from, int64_t ld,
+                                                                                        int64_t rows, int64_t cols)
 {
     UNROLL
     for (int i = threadIdx.x; i < ROWS * COLS / 8; i += MMA_THREADS) {
@@ -134,7 +136,8 @@ static __device__ __forceinline__ Words masked(Words x, const AdapterPart &part,
 }
 
 /* total += factor · m∘product, of eight columns. */
-static __device__ __forceinline__ void add_masked(float total[8], const float *product, const AdapterPart &part, const RowPlace &place, int64_t group)
+static __device__ __forceinline__ void add_masked(float total[8], const float *product, const AdapterPart &part, const RowPlace &place,
+                                                  int64_t group)
 {
     Philox4 numbers = {};
     if (part.threshold)

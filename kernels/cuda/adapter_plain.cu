@@ -1,5 +1,5 @@
-/* adapter_plain.cu: adapters with dropout for every type, stride and alignment, on plain multiply-adds. A block makes a tile of 16 × 16 elements of the
- * result, a thread one of them, from tiles of the operands that are masked on their way to shared memory. */
+/* adapter_plain.cu: adapters with dropout for every type, stride and alignment, on plain multiply-adds. A block makes a tile of 16 × 16
+ * elements of the result, a thread one of them, from tiles of the operands that are masked on their way to shared memory. */
 #include "kernels/cuda/adapter.cuh"
 
 enum { PLAIN = 16, PLAIN_THREADS = PLAIN * PLAIN, PLAIN_STRIDE = PLAIN + 1, PLAIN_SHARED = 2 * PLAIN * PLAIN_STRIDE * (int)sizeof(float) };
@@ -16,7 +16,8 @@ static __device__ __forceinline__ Philox4 mask_numbers(const AdapterParts &p, ui
 
 /* x[row0 …][col0 …], dropped and widened; col0 is a multiple of 16. What is beyond the matrix is zero. */
 template <class T>
-static __device__ __forceinline__ void dropped_tile(float *tile, const AdapterParts &p, const AdapterPart &part, const T *x, int64_t ldx, int64_t row0, int64_t col0)
+static __device__ __forceinline__ void dropped_tile(float *tile, const AdapterParts &p, const AdapterPart &part, const T *x, int64_t ldx,
+                                                    int64_t row0, int64_t col0)
 {
     for (int i = threadIdx.x; i < PLAIN * PLAIN / MASK_GROUP; i += PLAIN_THREADS) {
         int r = i / (PLAIN / MASK_GROUP), c = i % (PLAIN / MASK_GROUP) * MASK_GROUP;
@@ -32,7 +33,8 @@ static __device__ __forceinline__ void dropped_tile(float *tile, const AdapterPa
 }
 
 /* m[row0 …][col0 …] of a [rows, cols]. */
-template <class T> static __device__ __forceinline__ void plain_tile(float *tile, const T *m, int64_t ld, int64_t rows, int64_t cols, int64_t row0, int64_t col0)
+template <class T> static __device__ __forceinline__ void plain_tile(float *tile, const T *m, int64_t ld, int64_t rows, int64_t cols,
+                                                                     int64_t row0, int64_t col0)
 {
     int r = threadIdx.x / PLAIN, c = threadIdx.x % PLAIN;
     tile[r * PLAIN_STRIDE + c] = row0 + r < rows && col0 + c < cols ? load(m + (row0 + r) * ld + col0 + c) : 0.0f;
@@ -144,7 +146,8 @@ Status adapter_down_plain(KernelCtx *ctx, const AdapterDown *a, const AdapterPar
     dim3 grid;
     TRY(plain_grid("adapter_down", tiles_of(p.rows), rank_tiles(p), &grid));
     WITH_TYPE(a->g.act, T, {
-        WITH_TYPE(a->g.a_type, A, { LAUNCH((down_kernel<T, A>), grid, PLAIN_THREADS, PLAIN_SHARED, cuda_stream(ctx), p, (const T *)a->x, a->ldx, (T *)a->u); });
+        WITH_TYPE(a->g.a_type, A, { LAUNCH((down_kernel<T, A>), grid, PLAIN_THREADS, PLAIN_SHARED, cuda_stream(ctx), p, (const T *)a->x,
+                                           a->ldx, (T *)a->u); });
     });
     return cuda_launched("adapter_down");
 }
@@ -165,7 +168,8 @@ Status adapter_down_bwd_plain(KernelCtx *ctx, const AdapterDownBwd *a, const Ada
     TRY(plain_grid("adapter_down_bwd", tiles_of(p.rows), tiles_of(p.in), &grid));
     WITH_TYPE(a->g.act, T, {
         WITH_TYPE(a->g.a_type, A, {
-            LAUNCH((down_bwd_kernel<T, A>), grid, PLAIN_THREADS, PLAIN_SHARED, cuda_stream(ctx), p, (const T *)a->du, (T *)a->dx, row_stride(a->lddx, p.in),
+            LAUNCH((down_bwd_kernel<T, A>), grid, PLAIN_THREADS, PLAIN_SHARED, cuda_stream(ctx), p, (const T *)a->du, (T *)a->dx,
+                   row_stride(a->lddx, p.in),
                    a->accumulate);
         });
     });

@@ -1,8 +1,9 @@
 /* attention.cuh: what the attention kernels share: which keys a query sees, and where tiles lie.
  *
- * Two families: attention_plain.cu works without tensor cores, one warp a row (f32 activations, rows that cannot be copied in 16-byte pieces, heads wider
- * than the shared memory of the device has room for); attention_fwd.cu and attention_bwd.cu use bf16 tensor cores on tiles. All launch a grid of (tiles of the
- * longest segment, heads, segments); tiles beyond a segment's end leave at once. Rows are counted within a segment: n_q queries, n_k keys. */
+ * Two families: attention_plain.cu works without tensor cores, one warp a row (f32 activations, rows that cannot be copied in 16-byte
+ * pieces, heads wider than the shared memory of the device has room for); attention_fwd.cu and attention_bwd.cu use bf16 tensor cores on
+ * tiles. All launch a grid of (tiles of the longest segment, heads, segments); tiles beyond a segment's end leave at once. Rows are counted
+ * within a segment: n_q queries, n_k keys. */
 #ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_CUH
 #define GENLLAVA_KERNELS_CUDA_ATTENTION_CUH
 
@@ -58,7 +59,8 @@ enum { HEAD_MAX = 256 };
 /* Shared memory that a block of the tensor-core kernels takes at most: wide heads ask for more than a GeForce has. */
 size_t attention_fwd_shared(int64_t head_dim);
 size_t attention_bwd_shared(int64_t head_dim);
-/* Launchers of the tensor-core kernels; the caller has checked that rows can be copied in 16-byte pieces, that scale is above 0 and the shared memory. */
+/* Launchers of the tensor-core kernels; the caller has checked that rows can be copied in 16-byte pieces, that scale is above 0 and the
+ * shared memory. */
 Status attention_fwd_mma(KernelCtx *ctx, const AttentionFwd *a, const FwdShape &s);
 Status attention_bwd_mma(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta);
 #endif

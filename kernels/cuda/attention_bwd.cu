@@ -1,7 +1,7 @@
-/* attention_bwd.cu: flash attention backward on tensor cores, in two passes so that every sum has one owner and one order: dq by tiles of queries, then dk and
- * dv by tiles of keys over all query heads that read them. Both form S and P anew from q, k and lse (Dao 2023, algorithm 2); in the second everything is
- * transposed, so that Pᵀ and dSᵀ leave one product where the next one wants them. The right operands' tiles have two places: while one is multiplied the
- * next arrives. */
+/* attention_bwd.cu: flash attention backward on tensor cores, in two passes so that every sum has one owner and one order: dq by tiles of
+ * queries, then dk and dv by tiles of keys over all query heads that read them. Both form S and P anew from q, k and lse (Dao 2023,
+ * algorithm 2); in the second everything is transposed, so that Pᵀ and dSᵀ leave one product where the next one wants them. The right
+ * operands' tiles have two places: while one is multiplied the next arrives. */
 #include "kernels/cuda/attention_mma.cuh"
 
 /* Rows of the block's own two tiles (MT·16 a warp) and of the two tiles that pass by, twice. */
@@ -29,8 +29,10 @@ struct QuerySource {
 
 /* s = P∘(dP - delta) out of scores and dP; rows are queries, columns keys. */
 template <int MT, int N>
-static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], const float (&dp)[MT][N][4], const float *lse_log2, const float *delta,
-                                                      float scale_log2, int first_query, int first_key, int n, const BwdShape &a, bool all_seen)
+static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], const float (&dp)[MT][N][4], const float *lse_log2,
+                                                      const float *delta,
+                                                      float scale_log2, int first_query, int first_key, int n, const BwdShape &a,
+                                                              bool all_seen)
 {
     int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
     UNROLL
@@ -53,7 +55,8 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH
     constexpr int MT = Tile::MT, KEYS = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
     SHARED_MEMORY(Bf16, queries);
     Bf16 *gradients = queries + Tile::OWN * STRIDE, *passing = gradients + Tile::OWN * STRIDE; /* [2][keys, values] */
-    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q, first = (gridDim.x - 1 - blockIdx.x) * Tile::OWN;
+    int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q,
+            first = (gridDim.x - 1 - blockIdx.x) * Tile::OWN;
     if (first >= n_q)
         return;
     int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
@@ -72,7 +75,8 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH
     k += (int64_t)(start_k + key) * a.ldk + kv * a.head_dim;
     v += (int64_t)(start_k + key) * a.ldv + kv * a.head_dim;
     tile_fetch<Tile::OWN, WIDTH>(queries, from.q + (int64_t)(start_q + first) * a.ldq + h * a.head_dim, a.ldq, n_q - first, a.head_dim);
-    tile_fetch<Tile::OWN, WIDTH>(gradients, from.d_o + (int64_t)(start_q + first) * a.lddo + h * a.head_dim, a.lddo, n_q - first, a.head_dim);
+    tile_fetch<Tile::OWN, WIDTH>(gradients, from.d_o + (int64_t)(start_q + first) * a.lddo + h * a.head_dim, a.lddo, n_q - first,
+                                 a.head_dim);
     tile_fetch<KEYS, WIDTH>(passing, k, a.ldk, n_k - key, a.head_dim);
     tile_fetch<KEYS, WIDTH>(passing + KEYS * STRIDE, v, a.ldv, n_k - key, a.head_dim);
     cp_async_commit();
@@ -149,12 +153,14 @@ template <int QUERIES> static __device__ __forceinline__ void next_tile(QueryWal
 
 /* Begins to copy one tile of queries and gradients; thread t gets lse and delta of query t, which must be stored before the barrier. */
 template <int QUERIES, int WIDTH>
-static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statistics, const QueryWalk &w, const QuerySource &from, const BwdShape &a,
+static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statistics, const QueryWalk &w, const QuerySource &from,
+                                                     const BwdShape &a,
                                                      int start_q, int n_q)
 {
     int64_t row = start_q + w.query;
     tile_fetch<QUERIES, WIDTH>(tile, from.q + row * a.ldq + w.h * a.head_dim, a.ldq, n_q - w.query, a.head_dim);
-    tile_fetch<QUERIES, WIDTH>(tile + QUERIES * TILE_STRIDE<WIDTH>, from.d_o + row * a.lddo + w.h * a.head_dim, a.lddo, n_q - w.query, a.head_dim);
+    tile_fetch<QUERIES, WIDTH>(tile + QUERIES * TILE_STRIDE<WIDTH>, from.d_o + row * a.lddo + w.h * a.head_dim, a.lddo, n_q - w.query,
+                               a.head_dim);
     cp_async_commit();
     int t = threadIdx.x;
     if (t < QUERIES) {
@@ -165,9 +171,11 @@ static __device__ __forceinline__ void fetch_queries(Bf16 *tile, float2 &statist
     }
 }
 
-/* DK and DV: which of the two this launch makes. Both at once share S, and are used up to the width whose accumulators fit the registers. */
+/* DK and DV: which of the two this launch makes. Both at once share S, and are used up to the width whose accumulators fit the
+ * registers. */
 template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THREADS, DkvTile<WIDTH>::BLOCKS)
-    attention_dkv_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dk, Bf16 *dv)
+    attention_dkv_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dk,
+                         Bf16 *dv)
 {
     typedef DkvTile<WIDTH> Tile;
     constexpr int MT = Tile::MT, QUERIES = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
@@ -223,9 +231,11 @@ template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THR
     }
     int64_t row = start_k + warp_first;
     if (DK)
-        tile_store<MT, WIDTH>(acc_k, scale, keys + warp_row * STRIDE, dk + row * a.lddk + kv * a.head_dim, a.lddk, n_k - warp_first, a.head_dim);
+        tile_store<MT, WIDTH>(acc_k, scale, keys + warp_row * STRIDE, dk + row * a.lddk + kv * a.head_dim, a.lddk, n_k - warp_first,
+                              a.head_dim);
     if (DV)
-        tile_store<MT, WIDTH>(acc_v, one, values + warp_row * STRIDE, dv + row * a.lddv + kv * a.head_dim, a.lddv, n_k - warp_first, a.head_dim);
+        tile_store<MT, WIDTH>(acc_v, one, values + warp_row * STRIDE, dv + row * a.lddv + kv * a.head_dim, a.lddv, n_k - warp_first,
+                              a.head_dim);
 }
 
 template <int WIDTH, bool DK, bool DV>
@@ -234,7 +244,8 @@ static Status launch_dkv(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &
     typedef DkvTile<WIDTH> Tile;
     TRY(allow_shared(attention_dkv_kernel<WIDTH, DK, DV>, Tile::SHARED));
     dim3 grid(ceil_div(a->max_k, Tile::OWN), (unsigned)a->kv_heads, (unsigned)a->n_segments);
-    LAUNCH((attention_dkv_kernel<WIDTH, DK, DV>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, from, (const Bf16 *)a->k,
+    LAUNCH((attention_dkv_kernel<WIDTH, DK, DV>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, from,
+           (const Bf16 *)a->k,
            (const Bf16 *)a->v, (Bf16 *)a->dk, (Bf16 *)a->dv);
     return cuda_launched("attention_bwd");
 }

@@ -1,5 +1,5 @@
-/* attention_fwd.cu: flash attention forward on tensor cores (Dao 2023, algorithm 1). A block owns 64 or 128 query rows of one head of one segment, a warp 16 or
- * 32 of them. Tiles of keys and of values take turns: while one is multiplied the other arrives. */
+/* attention_fwd.cu: flash attention forward on tensor cores (Dao 2023, algorithm 1). A block owns 64 or 128 query rows of one head of one
+ * segment, a warp 16 or 32 of them. Tiles of keys and of values take turns: while one is multiplied the other arrives. */
 #include "kernels/cuda/attention_mma.cuh"
 
 template <int WIDTH> struct FwdTile {
@@ -74,7 +74,8 @@ static __device__ __forceinline__ void online_softmax(float (&s)[MT][N][4], RowS
 }
 
 template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
-    attention_fwd_kernel(FwdShape a, const int32_t *cu_q, const int32_t *cu_k, const Bf16 *q, const Bf16 *k, const Bf16 *v, Bf16 *o, float *lse)
+    attention_fwd_kernel(FwdShape a, const int32_t *cu_q, const int32_t *cu_k, const Bf16 *q, const Bf16 *k, const Bf16 *v, Bf16 *o,
+                         float *lse)
 {
     typedef FwdTile<WIDTH> Tile;
     constexpr int MT = Tile::MT, KEYS = Tile::KEYS;
@@ -137,7 +138,8 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
         row.total[i] = quad_sum(row.total[i]);
         inverse[i] = n_k == 0 ? 0.0f : 1.0f / row.total[i];
     }
-    tile_store<MT, WIDTH>(out, inverse, mine, o + (int64_t)(start_q + warp_first) * a.ldo + h * a.head_dim, a.ldo, n_q - warp_first, a.head_dim);
+    tile_store<MT, WIDTH>(out, inverse, mine, o + (int64_t)(start_q + warp_first) * a.ldo + h * a.head_dim, a.ldo, n_q - warp_first,
+                          a.head_dim);
     UNROLL
     for (int i = 0; i < 2 * MT; i++) {
         int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;

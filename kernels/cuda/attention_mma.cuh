@@ -1,8 +1,8 @@
 /* attention_mma.cuh: tiles of bf16 rows in shared memory and the two products that attention makes of them, on tensor cores.
  *
- * A tile holds rows of one head, WIDTH elements each (the head's width or more; the rest is zero) and 8 more, so that eight rows lie in different
- * banks. A warp owns MT times 16 rows of the block's left operand; an accumulator acc[mt][j][·] is the 16×8 piece of columns 8j of row group mt, laid out
- * as mma_m16n8k16_bf16 leaves it: elements 0, 1 in row g, 2, 3 in row g+8, columns q, q+1. */
+ * A tile holds rows of one head, WIDTH elements each (the head's width or more; the rest is zero) and 8 more, so that eight rows lie in
+ * different banks. A warp owns MT times 16 rows of the block's left operand; an accumulator acc[mt][j][·] is the 16×8 piece of columns 8j
+ * of row group mt, laid out as mma_m16n8k16_bf16 leaves it: elements 0, 1 in row g, 2, 3 in row g+8, columns q, q+1. */
 #ifndef GENLLAVA_KERNELS_CUDA_ATTENTION_MMA_CUH
 #define GENLLAVA_KERNELS_CUDA_ATTENTION_MMA_CUH
 
@@ -16,7 +16,8 @@ static const float LOG2_E = 1.4426950408889634f;
 template <int WIDTH> constexpr int TILE_STRIDE = WIDTH + TILE_PAD;
 
 /* Begins to copy rows 0 … ROWS-1 of a head; those from n on, and columns from head_dim on, become zero. */
-template <int ROWS, int WIDTH> static __device__ __forceinline__ void tile_fetch(Bf16 *tile, const Bf16 *rows, int64_t ld, int n, int head_dim)
+template <int ROWS, int WIDTH> static __device__ __forceinline__ void tile_fetch(Bf16 *tile, const Bf16 *rows, int64_t ld, int n,
+                                                                                 int head_dim)
 {
     constexpr int PIECES = WIDTH / 8;
     UNROLL_NOT /* addresses kept for every copy would cost the accumulators their registers */
@@ -39,7 +40,8 @@ template <int MT, int N> static __device__ __forceinline__ void mma_clear(float 
 }
 
 /* acc[rows, N columns] += A Bᵀ: `a` this warp's rows of the left tile, `b` N rows of the right one. */
-template <int MT, int N, int WIDTH> static __device__ __forceinline__ void mma_rows(float (&acc)[MT][N / 8][4], const Bf16 *a, const Bf16 *b)
+template <int MT, int N, int WIDTH> static __device__ __forceinline__ void mma_rows(float (&acc)[MT][N / 8][4], const Bf16 *a,
+                                                                                    const Bf16 *b)
 {
     int lane = warp_lane();
     const Bf16 *at_a = a + lane % 16 * TILE_STRIDE<WIDTH> + lane / 16 * 8;
@@ -88,10 +90,11 @@ static __device__ __forceinline__ void mma_columns(float (&acc)[MT][WIDTH / 8][4
     }
 }
 
-/* Writes acc, each row times its factor (factor[2·mt] for rows g, [2·mt+1] for rows g+8), to the first n of the warp's rows in global memory. By way of
- * `stage`, rows of a tile that only this warp uses, so that stores are whole vectors. */
+/* Writes acc, each row times its factor (factor[2·mt] for rows g, [2·mt+1] for rows g+8), to the first n of the warp's rows in global
+ * memory. By way of `stage`, rows of a tile that only this warp uses, so that stores are whole vectors. */
 template <int MT, int WIDTH>
-static __device__ __forceinline__ void tile_store(const float (&acc)[MT][WIDTH / 8][4], const float *factor, Bf16 *stage, Bf16 *rows, int64_t ld,
+static __device__ __forceinline__ void tile_store(const float (&acc)[MT][WIDTH / 8][4], const float *factor, Bf16 *stage, Bf16 *rows,
+                                                  int64_t ld,
                                                   int n, int head_dim)
 {
     int lane = warp_lane(), g = lane / 4, q = lane % 4 * 2;

@@ -1,6 +1,6 @@
-/* attention_plain.cu: attention of any head width up to HEAD_MAX without tensor cores, one warp a row, sums in double. Lanes first share out keys (a
- * score each), then the head's elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the tensor-core kernels, and
- * decoding. */
+/* attention_plain.cu: attention of any head width up to HEAD_MAX without tensor cores, one warp a row, sums in double. Lanes first share
+ * out keys (a score each), then the head's elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the
+ * tensor-core kernels, and decoding. */
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/backend.cuh"
 
@@ -24,7 +24,8 @@ template <class T> static __device__ double dot_rows(const float *shared, const 
 }
 /* out += Σ over the lanes' keys of weight·row */
 template <class T>
-static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weight, const T *rows, int64_t ld, int first, int n, int head_dim)
+static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weight, const T *rows, int64_t ld, int first, int n,
+                                         int head_dim)
 {
     for (int j = 0; j < WARP; j++) {
         double w = warp_shfl(weight, j);
@@ -102,7 +103,8 @@ static Status attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
     TRY(expect_width("attention_fwd", a->head_dim));
     if (a->rows_q == 0 || a->n_segments == 0 || a->max_q == 0)
         return OK;
-    FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->scale, a->causal};
+    FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->scale,
+                  a->causal};
     if (forward_fits_tensor_cores(ctx, a))
         return attention_fwd_mma(ctx, a, s);
     dim3 grid(ceil_div(a->max_q, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
@@ -131,7 +133,8 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP) attentio
 }
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_dq(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o, const float *lse,
+    attention_plain_dq(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o,
+                       const float *lse,
                        const double *delta, T *dq)
 {
     SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: q and do */
@@ -163,7 +166,8 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
 }
 
 template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
-    attention_plain_dkv(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o, const float *lse,
+    attention_plain_dkv(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o,
+                        const float *lse,
                         const double *delta, T *dk, T *dv)
 {
     SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: k and v */
@@ -233,7 +237,8 @@ static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
     TRY(expect_width("attention_bwd", a->head_dim));
     if (a->n_segments == 0 || (a->max_q == 0 && a->max_k == 0))
         return OK;
-    BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->lddo, a->lddq, a->lddk,
+    BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->lddo,
+                  a->lddq, a->lddk,
                   a->lddv, a->scale, a->causal};
     void *memory;
     TRY(cuda_workspace(ctx, "attention_bwd", (size_t)(a->heads * a->rows_q) * sizeof(double), &memory));
@@ -288,7 +293,8 @@ static Status attention_decode(KernelCtx *ctx, const AttentionDecode *a)
     DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity, a->scale};
     dim3 grid((unsigned)a->heads, (unsigned)a->n);
     WITH_TYPE(a->act, T, {
-        LAUNCH((attention_decode_kernel<T>), grid, WARP, HEAD_MAX * sizeof(float), cuda_stream(ctx), s, a->length, (const T *)a->q, (const T *)a->k,
+        LAUNCH((attention_decode_kernel<T>), grid, WARP, HEAD_MAX * sizeof(float), cuda_stream(ctx), s, a->length, (const T *)a->q,
+               (const T *)a->k,
                (const T *)a->v, (T *)a->o);
     });
     return cuda_launched("attention_decode");

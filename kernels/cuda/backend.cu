@@ -57,7 +57,8 @@ static Status find_device(cudaDeviceProp *prop, int device)
         return fail(ERR_DEVICE, "no CUDA driver is installed (nvidia-smi would list the devices)");
     e = cudaGetDeviceCount(&n);
     if (e == cudaErrorInsufficientDriver)
-        return fail(ERR_DEVICE, "the driver is for CUDA %d.%d, older than what this was built with (CUDA %d.%d): a newer driver is needed", driver / 1000,
+        return fail(ERR_DEVICE, "the driver is for CUDA %d.%d, older than what this was built with (CUDA %d.%d): a newer driver is needed",
+                    driver / 1000,
                     driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     if (e != cudaSuccess || n == 0)
         return no_device(e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
@@ -80,15 +81,19 @@ static Status create_handles(CudaState *s)
     size_t workspace = MATMUL_WORKSPACE;
     /* A split along k keeps its partial sums in f32 and adds them in a fixed order, so that equal inputs give equal bits. */
     uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    TRY(cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
+    TRY(cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                                                                    sizeof workspace),
                      "workspace of the matmuls"));
-    return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes),
+    return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+                                                                       sizeof schemes),
                         "deterministic matmuls");
 }
 
 /* What a run calls, it calls already when it is measured: an operator that is missing is named before the first step. */
 #define REFUSE(name, Args) \
-    static Status refuse_##name(KernelCtx *, const Args *) { return fail(ERR_DEVICE, #name ": the cuda backend has no kernel for it; \"device\": \"cpu\" has"); }
+    static Status refuse_##name(KernelCtx *, const Args *) { return fail(ERR_DEVICE, \
+                                                                         #name ": the cuda backend has no kernel for it; \"device\": " \
+                                                                               "\"cpu\" has"); }
 KERNEL_LIST(REFUSE)
 #undef REFUSE
 
@@ -139,12 +144,14 @@ extern "C" Status cuda_open(Backend *b, int device)
     b->measure = memory_measuring;
     b->choices = choices_save;
     b->choose = choices_load;
-    snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name, 1e-9 * (double)prop.totalGlobalMem,
+    snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name,
+             1e-9 * (double)prop.totalGlobalMem,
              prop.major, prop.minor);
     Status status = create_handles(s);
     b->stream = s->stream;
     if (status == OK)
-        snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu, %.80s, compute capability %d.%d, %d multiprocessors", s->cublas.cublasLtGetVersion(),
+        snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu, %.80s, compute capability %d.%d, %d multiprocessors",
+                 s->cublas.cublasLtGetVersion(),
                  prop.name, prop.major, prop.minor, prop.multiProcessorCount);
     if (status != OK)
         close_cuda(b);

@@ -1,8 +1,8 @@
 /* choices.cu: the algorithms chosen for matmuls as text, so that a run that is resumed goes on with the same ones.
  *
- * The first line says what they were chosen for: library and device; elsewhere they mean nothing. Each other line is a shape (the members of MatmulKey in
- * order) and the library's 64 bytes of the algorithm in hexadecimal. They are in the order in which the shapes came, so that saving, loading and saving
- * again gives the same text. */
+ * The first line says what they were chosen for: library and device; elsewhere they mean nothing. Each other line is a shape (the members
+ * of MatmulKey in order) and the library's 64 bytes of the algorithm in hexadecimal. They are in the order in which the shapes came, so
+ * that saving, loading and saving again gives the same text. */
 #include "kernels/cuda/backend.cuh"
 
 #include <inttypes.h>
@@ -18,8 +18,10 @@ static int write_line(char out[LINE], const MatmulPlan *p)
     const MatmulKey *k = &p->key;
     uint64_t word[ALGO_WORDS];
     memcpy(word, &p->algo, sizeof word);
-    int n = snprintf(out, LINE, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d %d %d %d %d %d %d ", k->m, k->n, k->k, k->lda,
-                     k->ldb, k->ldc, k->a_type, k->b_type, k->c_type, k->a_trans, k->b_trans, k->has_bias, k->align_a, k->align_b, k->align_c, k->align_bias);
+    int n = snprintf(out, LINE, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d %d %d %d %d %d %d ",
+                     k->m, k->n, k->k, k->lda,
+                     k->ldb, k->ldc, k->a_type, k->b_type, k->c_type, k->a_trans, k->b_trans, k->has_bias, k->align_a, k->align_b,
+                             k->align_c, k->align_bias);
     for (int i = 0; i < (int)ALGO_WORDS; i++)
         n += snprintf(out + n, LINE - n, "%016" PRIx64, word[i]);
     return n + snprintf(out + n, LINE - n, "\n");
@@ -61,13 +63,16 @@ static bool read_line(const char *line, MatmulKey *k, cublasLtMatmulAlgo_t *algo
     for (int i = 0; i < 6; i++)
         if (v[i] <= 0)
             return false;
-    if (!is_type(v[6]) || !is_type(v[7]) || !is_type(v[8]) || !is_flag(v[9]) || !is_flag(v[10]) || !is_flag(v[11]) || !is_alignment(v[12]) ||
+    if (!is_type(v[6]) || !is_type(v[7]) || !is_type(v[8]) || !is_flag(v[9]) || !is_flag(v[10]) || !is_flag(v[11]) ||
+        !is_alignment(v[12]) ||
         !is_alignment(v[13]) || !is_alignment(v[14]) || (v[11] ? !is_alignment(v[15]) : v[15] != 0))
         return false;
     memset(k, 0, sizeof *k);
     k->m = v[0], k->n = v[1], k->k = v[2], k->lda = v[3], k->ldb = v[4], k->ldc = v[5];
-    k->a_type = (uint8_t)v[6], k->b_type = (uint8_t)v[7], k->c_type = (uint8_t)v[8], k->a_trans = (uint8_t)v[9], k->b_trans = (uint8_t)v[10];
-    k->has_bias = (uint8_t)v[11], k->align_a = (uint8_t)v[12], k->align_b = (uint8_t)v[13], k->align_c = (uint8_t)v[14], k->align_bias = (uint8_t)v[15];
+    k->a_type = (uint8_t)v[6], k->b_type = (uint8_t)v[7], k->c_type = (uint8_t)v[8], k->a_trans = (uint8_t)v[9],
+            k->b_trans = (uint8_t)v[10];
+    k->has_bias = (uint8_t)v[11], k->align_a = (uint8_t)v[12], k->align_b = (uint8_t)v[13], k->align_c = (uint8_t)v[14],
+            k->align_bias = (uint8_t)v[15];
     memcpy(algo, word, sizeof word);
     return true;
 }

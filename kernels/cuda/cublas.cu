@@ -27,7 +27,8 @@ Status cublas_load(Cublas *c)
     if (!library)
         library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        return fail(ERR_DEVICE, "%s: %s; install cuBLAS of CUDA %d, or name its folder in LD_LIBRARY_PATH", LIBRARY, dlerror(), CUBLAS_VER_MAJOR);
+        return fail(ERR_DEVICE, "%s: %s; install cuBLAS of CUDA %d, or name its folder in LD_LIBRARY_PATH", LIBRARY, dlerror(),
+                    CUBLAS_VER_MAJOR);
 #define CUBLAS_FIND(name)                                                     \
     c->name = reinterpret_cast<decltype(&::name)>(dlsym(library, #name));     \
     if (!c->name)                                                             \

@@ -1,5 +1,5 @@
-/* cublas.cuh: cuBLASLt, loaded when a device is opened. The library is half a gigabyte: linked, it would cost every program a tenth of a second to start,
- * also where there is no GPU. */
+/* cublas.cuh: cuBLASLt, loaded when a device is opened. The library is half a gigabyte: linked, it would cost every program a tenth of a
+ * second to start, also where there is no GPU. */
 #ifndef GENLLAVA_KERNELS_CUDA_CUBLAS_CUH
 #define GENLLAVA_KERNELS_CUDA_CUBLAS_CUH
 

@@ -1,7 +1,7 @@
 /* device.cuh: what kernels share: element types, counted loads and stores, sums over a block, and the launchers' checks.
  *
- * Kernels compute in f32; T is float or __nv_bfloat16. A vector is 16 bytes, VEC<T> elements; vector accesses need pointers and row strides that are
- * multiples of 16 bytes, which launchers establish with is_aligned() and otherwise take the scalar instance (ALIGNED = false). */
+ * Kernels compute in f32; T is float or __nv_bfloat16. A vector is 16 bytes, VEC<T> elements; vector accesses need pointers and row strides
+ * that are multiples of 16 bytes, which launchers establish with is_aligned() and otherwise take the scalar instance (ALIGNED = false). */
 #ifndef GENLLAVA_KERNELS_CUDA_DEVICE_CUH
 #define GENLLAVA_KERNELS_CUDA_DEVICE_CUH
 
@@ -114,8 +114,8 @@ template <class T, bool ALIGNED> static __device__ __forceinline__ void store_so
             store(p + i, x[i]);
 }
 
-/* Sum over the block, the same bits in every thread. `slots`: 32 doubles of shared memory that nobody else uses meanwhile. In double, as all
- * sums of kernels that wait for memory: it costs nothing there, and one rounding is left. */
+/* Sum over the block, the same bits in every thread. `slots`: 32 doubles of shared memory that nobody else uses meanwhile. In double, as
+ * all sums of kernels that wait for memory: it costs nothing there, and one rounding is left. */
 static __device__ __forceinline__ double block_sum(double v, double *slots)
 {
     int warps = (int)(blockDim.x / WARP);
@@ -135,9 +135,10 @@ static __device__ __forceinline__ double block_sum(double v, double *slots)
 /* ---- host side ---- */
 
 cudaStream_t cuda_stream(KernelCtx *ctx); /* of the backend, the one compute stream */
-size_t cuda_shared_limit(KernelCtx *ctx);   /* bytes that a block may have of shared memory: 99 KiB on RTX 30 and 40, 163 on A100, 227 on H100 */
-/* n_bytes of device memory that the calling operator may use until it returns; one piece a call. ctx->scratch stays as it is: what the plan of a run
- * measured without operators' needs. */
+/* bytes that a block may have of shared memory: 99 KiB on RTX 30 and 40, 163 on A100, 227 on H100 */
+size_t cuda_shared_limit(KernelCtx *ctx);
+/* n_bytes of device memory that the calling operator may use until it returns; one piece a call. ctx->scratch stays as it is: what the plan
+ * of a run measured without operators' needs. */
 Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out);
 /* Reads the launch error of the kernel just launched: ERR_DEVICE with its name. */
 Status cuda_launched(const char *kernel);

@@ -1,8 +1,8 @@
 /* errors.cu: the runtime's errors as sentences.
  *
- * A kernel that fails is noticed late: launches return at once, and the error is handed out by the next call that asks, when others have been launched
- * after it. So the sentence names the last launch and says how many others may be to blame; with CUDA_LAUNCH_BLOCKING=1 every launch waits, and the
- * name is exact. */
+ * A kernel that fails is noticed late: launches return at once, and the error is handed out by the next call that asks, when others have
+ * been launched after it. So the sentence names the last launch and says how many others may be to blame; with CUDA_LAUNCH_BLOCKING=1 every
+ * launch waits, and the name is exact. */
 #include "kernels/cuda/backend.cuh"
 
 #include <stdio.h>
@@ -50,8 +50,9 @@ Status cuda_check(cudaError_t e, const char *what)
         return fail(ERR_DEVICE, "%s: %s", what, cudaGetErrorString(e));
     if (launches == 1)
         return fail(ERR_DEVICE, "kernel %s: %s", spoken(kernel), cudaGetErrorString(e));
-    return fail(ERR_DEVICE, "kernel %s or an earlier one (%lld were launched since the device was last waited for): %s; found late, in %s: with "
-                            "CUDA_LAUNCH_BLOCKING=1 in the environment a run names the kernel", spoken(kernel), launches, cudaGetErrorString(e), what);
+    return fail(ERR_DEVICE, "kernel %s or an earlier one (%lld were launched since the device was last waited for): %s; found late, in "
+                            "%s: with CUDA_LAUNCH_BLOCKING=1 in the environment a run names the kernel", spoken(kernel), launches,
+                                    cudaGetErrorString(e), what);
 }
 
 Status cuda_wait(CudaState *s, const char *what)

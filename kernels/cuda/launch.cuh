@@ -1,5 +1,5 @@
-/* launch.cuh: the one door through which kernels are started and use shared memory, warps and tensor cores, so that the same source runs on a GPU
- * and on the host emulation. No <<< >>>, no __shared__, no __shfl and no asm anywhere else.
+/* launch.cuh: the one door through which kernels are started and use shared memory, warps and tensor cores, so that the same source runs on
+ * a GPU and on the host emulation. No <<< >>>, no __shared__, no __shfl and no asm anywhere else.
  *
  *   LAUNCH(kernel, grid, block, shared_bytes, stream, args…)       a kernel that uses barriers or warps
  *   LAUNCH_FLAT(kernel, grid, block, stream, args…)                one whose threads never meet (the emulation runs it as a loop)
@@ -31,7 +31,8 @@ template <class... Params> constexpr size_t host_parameter_bytes()
     return n;
 }
 template <class... Params, class... Args>
-void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, void (*kernel)(Params...), Args... args)
+void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool flat, void (*kernel)(Params...),
+                 Args... args)
 {
     static_assert(host_parameter_bytes<Params...>() <= 4096, "what a kernel takes as arguments");
     static_assert((std::is_trivially_copyable<Params>::value && ...), "what is copied byte by byte");
@@ -45,7 +46,8 @@ void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, s
         cuda_host_launch(name, grid, block, shared, allowed, flat, HostLaunch<decltype(call)>::run, &l);
     });
 }
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) host_launch(#kernel, stream, grid, block, shared_bytes, false, kernel, __VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) host_launch(#kernel, stream, grid, block, shared_bytes, false, kernel, \
+                                                                           __VA_ARGS__)
 #define LAUNCH_FLAT(kernel, grid, block, stream, ...) host_launch(#kernel, stream, grid, block, 0, true, kernel, __VA_ARGS__)
 #define SHARED_MEMORY(type, name) type *name = (type *)cuda_host_thread->shared
 /* The device's functions are not the C library's: as far beside the truth as it may be. */

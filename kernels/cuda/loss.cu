@@ -1,5 +1,5 @@
-/* loss.cu: cross entropy, one block a row of logits. The first sweep finds the largest logit and Σ exp together (online softmax, Milakov & Gimelshein
- * 2018), the second writes the gradient over the logits: two reads and one write of the row. */
+/* loss.cu: cross entropy, one block a row of logits. The first sweep finds the largest logit and Σ exp together (online softmax, Milakov &
+ * Gimelshein 2018), the second writes the gradient over the logits: two reads and one write of the row. */
 #include "kernels/cuda/device.cuh"
 
 enum { LOSS_THREADS = 512 };
@@ -82,7 +82,8 @@ static Status cross_entropy(KernelCtx *ctx, const CrossEntropy *a)
     size_t shared = LOSS_THREADS / WARP * sizeof(SoftmaxSum);
     WITH_TYPE(a->act, T, {
         WITH_BOOL(is_aligned(a->logits) && is_aligned_stride(a->ldz, sizeof(T)), ALIGNED, {
-            LAUNCH((cross_entropy_kernel<T, ALIGNED>), grid, LOSS_THREADS, shared, cuda_stream(ctx), (T *)a->logits, (float *)a->loss, a->label,
+            LAUNCH((cross_entropy_kernel<T, ALIGNED>), grid, LOSS_THREADS, shared, cuda_stream(ctx), (T *)a->logits, (float *)a->loss,
+                   a->label,
                    (const float *)a->weight, (int)a->cols, a->ldz, a->backward);
         });
     });
@@ -114,7 +115,8 @@ static Status weighted_sum(KernelCtx *ctx, const WeightedSum *a)
     if (a->type != F32)
         return fail(ERR_INTERNAL, "weighted_sum: the cuda backend takes F32, not %s", dtype_name(a->type));
     WITH_TYPE(a->act, T, {
-        LAUNCH((weighted_sum_kernel<T>), 1, SUM_THREADS, SUM_THREADS / WARP * sizeof(double), cuda_stream(ctx), a->weight, (const float *)a->x, a->n,
+        LAUNCH((weighted_sum_kernel<T>), 1, SUM_THREADS, SUM_THREADS / WARP * sizeof(double), cuda_stream(ctx), a->weight,
+               (const float *)a->x, a->n,
                a->scale, (T *)a->scaled, a->total, a->accumulate);
     });
     return cuda_launched("weighted_sum");

@@ -1,6 +1,6 @@
 /* map.cuh: elementwise kernels. An operation is a struct with its pointers and a method  apply<ALIGNED>(row, column, n)  for one vector of
- * n <= VEC<T> neighbouring elements; map_rows runs it over a [rows, cols] matrix. Threads run along the columns, blockIdx.y along the rows, both with
- * a stride, so any size fits any grid. */
+ * n <= VEC<T> neighbouring elements; map_rows runs it over a [rows, cols] matrix. Threads run along the columns, blockIdx.y along the rows,
+ * both with a stride, so any size fits any grid. */
 #ifndef GENLLAVA_KERNELS_CUDA_MAP_CUH
 #define GENLLAVA_KERNELS_CUDA_MAP_CUH
 
@@ -16,7 +16,8 @@ template <class T, bool ALIGNED, class Op> __global__ void __launch_bounds__(MAP
             op.template apply<ALIGNED>(row, at, (int)(cols - at < (int64_t)VEC<T> ? cols - at : (int64_t)VEC<T>));
 }
 
-template <class T, class Op> static Status map_rows(KernelCtx *ctx, const char *name, const Op &op, int64_t rows, int64_t cols, bool aligned)
+template <class T, class Op> static Status map_rows(KernelCtx *ctx, const char *name, const Op &op, int64_t rows, int64_t cols,
+                                                    bool aligned)
 {
     if (rows <= 0 || cols <= 0)
         return OK;

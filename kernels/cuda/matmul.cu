@@ -1,8 +1,9 @@
 /* matmul.cu: matrix products through cuBLASLt, and column sums.
  *
- * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its Cᵀ[n,m], so it is asked for Cᵀ = op(B)ᵀ·op(A)ᵀ, with our B first. A bias
- * of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a shape, for the alignment that its matrices really
- * have, and kept: choices.cu. Where the library has none that may be used, matmul_plain.cu multiplies. */
+ * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its Cᵀ[n,m], so it is asked for Cᵀ = op(B)ᵀ·op(A)ᵀ, with our B first. A
+ * bias of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a shape,
+ * for the alignment that its matrices really have, and kept: choices.cu. Where the library has none that may be used, matmul_plain.cu
+ * multiplies. */
 #include "kernels/cuda/backend.cuh"
 
 #include <string.h>
@@ -102,20 +103,23 @@ static bool is_deterministic(const CudaState *s, const cublasLtMatmulAlgo_t *alg
 {
     uint32_t scheme = 0;
     size_t n = 0;
-    return s->cublas.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme, &n) == CUBLAS_STATUS_SUCCESS &&
+    return s->cublas.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme,
+                                                          &n) == CUBLAS_STATUS_SUCCESS &&
            (scheme == CUBLASLT_REDUCTION_SCHEME_NONE || scheme == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
 }
 
-/* Products of f32 are products of f32: not of operands rounded to TF32 or bf16 on the way to a tensor core, whatever the environment allows the library.
- * An algorithm that does not say is taken: it was asked for f32 arithmetic. */
+/* Products of f32 are products of f32: not of operands rounded to TF32 or bf16 on the way to a tensor core, whatever the environment allows
+ * the library. An algorithm that does not say is taken: it was asked for f32 arithmetic. */
 static bool is_exact(const CudaState *s, const MatmulPlan *p, const cublasLtMatmulAlgo_t *algo)
 {
     uint64_t flags = 0;
     size_t n = 0;
     if (p->key.a_type != F32)
         return true;
-    return s->cublas.cublasLtMatmulAlgoCapGetAttribute(algo, CUBLASLT_ALGO_CAP_NUMERICAL_IMPL_FLAGS, &flags, sizeof flags, &n) != CUBLAS_STATUS_SUCCESS ||
-           !(flags & (CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32 | CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_16BF | CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_16F));
+    return s->cublas.cublasLtMatmulAlgoCapGetAttribute(algo, CUBLASLT_ALGO_CAP_NUMERICAL_IMPL_FLAGS, &flags, sizeof flags,
+                                                       &n) != CUBLAS_STATUS_SUCCESS ||
+           !(flags & (CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32 | CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_16BF |
+                      CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_16F));
 }
 
 static bool is_acceptable(const CudaState *s, const MatmulPlan *p, const cublasLtMatmulAlgo_t *algo, size_t workspace_bytes)
@@ -135,7 +139,8 @@ static bool kept_is_usable(const CudaState *s, MatmulPlan *p)
 
 static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t attribute, uint32_t value)
 {
-    return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, attribute, &value, sizeof value), "matmul preferences");
+    return cublas_check(s->cublas.cublasLtMatmulPreferenceSetAttribute(s->preference, attribute, &value, sizeof value),
+                        "matmul preferences");
 }
 
 /* The library has nothing for this shape. That is no failure: there is a kernel for what nobody else takes. */
@@ -165,7 +170,8 @@ static Status choose(CudaState *s, MatmulPlan *p)
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k->align_a));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k->align_c));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_d));
-    cublasStatus_t status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, ASKED, found, &n);
+    cublasStatus_t status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, ASKED, found,
+                                                                     &n);
     if (status != CUBLAS_STATUS_SUCCESS && !is_refusal(status))
         return cublas_check(status, "choosing an algorithm for a matmul");
     for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < n; i++)
@@ -188,7 +194,8 @@ static Status plan_prepare(CudaState *s, MatmulPlan *p, const void *bias)
     p->kept = false;
     if (status == OK && !(kept && kept_is_usable(s, p))) {
         if (kept)
-            log_info("matmul of m %lld, n %lld, k %lld: the algorithm kept with the run cannot be used here; it is chosen anew", (long long)k->m,
+            log_info("matmul of m %lld, n %lld, k %lld: the algorithm kept with the run cannot be used here; it is chosen anew",
+                     (long long)k->m,
                      (long long)k->n, (long long)k->k);
         status = choose(s, p);
     }
@@ -200,8 +207,8 @@ static Status plan_prepare(CudaState *s, MatmulPlan *p, const void *bias)
     return OK;
 }
 
-/* What the address and every row's beginning are multiples of, up to what an arena promises: beyond it an address is so by accident, and the choice
- * must not hang on that. */
+/* What the address and every row's beginning are multiples of, up to what an arena promises: beyond it an address is so by accident, and
+ * the choice must not hang on that. */
 static uint8_t alignment(const void *p, int64_t ld, DType type)
 {
     uint64_t bits = (uint64_t)(uintptr_t)p | (uint64_t)ld * dtype_size(type) | (uint64_t)ARENA_ALIGN;
@@ -282,7 +289,8 @@ static Prepared prepare(const Matmul *a)
 static Status widen_operand(KernelCtx *ctx, const Matmul *a, Prepared *p, float *wide)
 {
     bool is_a = a->a_type == BF16;
-    int64_t rows = is_a ? a->a_trans ? a->k : a->m : a->b_trans ? a->n : a->k, cols = is_a ? a->a_trans ? a->m : a->k : a->b_trans ? a->k : a->n;
+    int64_t rows = is_a ? a->a_trans ? a->k : a->m : a->b_trans ? a->n : a->k,
+            cols = is_a ? a->a_trans ? a->m : a->k : a->b_trans ? a->k : a->n;
     Convert c = {is_a ? a->a : a->b, wide, BF16, F32, rows, cols, is_a ? a->lda : a->ldb, cols, nullptr};
     (is_a ? p->key.a_type : p->key.b_type) = (uint8_t)F32;
     (is_a ? p->key.lda : p->key.ldb) = cols;
@@ -327,7 +335,8 @@ static Status multiply(CudaState *s, Prepared *p, double scale)
     if (!plan->plain) {
         const void *from = o->addend ? o->addend : o->c;
         launch_note("matmul of cuBLASLt");
-        cublasStatus_t status = s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, o->b, plan->b, o->a, plan->a, &beta, from, plan->c, o->c, plan->c,
+        cublasStatus_t status = s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, o->b, plan->b, o->a, plan->a, &beta, from, plan->c,
+                                                         o->c, plan->c,
                                                          &plan->algo, s->workspace, plan->workspace_bytes, s->stream);
         if (!is_refusal(status))
             return cublas_check(status, "matmul");
@@ -382,7 +391,8 @@ template <class T> __global__ void __launch_bounds__(SUM_THREADS)
     store(partial + blockIdx.y * cols + c, total);
 }
 
-static __global__ void __launch_bounds__(SUM_THREADS) column_total(const double *partial, float *out, int64_t chunks, int64_t cols, bool accumulate)
+static __global__ void __launch_bounds__(SUM_THREADS) column_total(const double *partial, float *out, int64_t chunks, int64_t cols,
+                                                                   bool accumulate)
 {
     int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= cols)

@@ -1,6 +1,6 @@
-/* matmul_plain.cu: matrix products without cuBLASLt and without tensor cores, for shapes of which the library wants nothing to know: any size, stride
- * and alignment. A block makes 32×32 elements of C, a thread 4×4 of them, 8 apart; both operands pass through shared memory in pieces 16 deep. Every element
- * is one chain of f32 FMAs from k = 0 on, so equal inputs give equal bits. */
+/* matmul_plain.cu: matrix products without cuBLASLt and without tensor cores, for shapes of which the library wants nothing to know: any
+ * size, stride and alignment. A block makes 32×32 elements of C, a thread 4×4 of them, 8 apart; both operands pass through shared memory in
+ * pieces 16 deep. Every element is one chain of f32 FMAs from k = 0 on, so equal inputs give equal bits. */
 #include "kernels/cuda/backend.cuh"
 
 enum { PLAIN_TILE = 32, PLAIN_DEPTH = 16, PLAIN_SIDE = 8, PLAIN_EACH = PLAIN_TILE / PLAIN_SIDE, PLAIN_THREADS = PLAIN_SIDE * PLAIN_SIDE,
@@ -22,13 +22,15 @@ template <class T, class C> struct PlainArgs {
 };
 
 /* Rows first … first+31 and k … k+15 into tile[k][row], zero beyond the operand's end. Neighbouring threads read neighbours in memory. */
-template <class T> static __device__ __forceinline__ void fetch_piece(float *tile, const PlainOperand<T> &x, int64_t first, int64_t k, int64_t end)
+template <class T> static __device__ __forceinline__ void fetch_piece(float *tile, const PlainOperand<T> &x, int64_t first, int64_t k,
+                                                                      int64_t end)
 {
     UNROLL_TWICE
     for (int i = threadIdx.x; i < PLAIN_TILE * PLAIN_DEPTH; i += PLAIN_THREADS) {
         int row = x.along ? i / PLAIN_DEPTH : i % PLAIN_TILE, depth = x.along ? i % PLAIN_DEPTH : i / PLAIN_TILE;
         bool inside = first + row < x.rows && k + depth < end;
-        tile[depth * PLAIN_ROW + row] = inside ? load(x.p + (x.along ? (first + row) * x.ld + k + depth : (k + depth) * x.ld + first + row)) : 0.0f;
+        tile[depth * PLAIN_ROW + row] = inside ? load(x.p + (x.along ? (first + row) * x.ld + k + depth : (k + depth) * x.ld + first
+                                                             + row)) : 0.0f;
     }
 }
 

@@ -9,8 +9,9 @@ static Status no_memory(size_t n_bytes)
     size_t available = 0, total = 0;
     cudaGetLastError(); /* not for ever: the next call starts clean */
     cudaMemGetInfo(&available, &total);
-    return fail(ERR_DEVICE, "the device has %.3f GB free of %.3f GB, and %.3f GB more are needed: lower train.micro_tokens or set train.recompute to \"block\", or "
-                            "end what else uses the device (nvidia-smi lists it)", 1e-9 * (double)available, 1e-9 * (double)total, 1e-9 * (double)n_bytes);
+    return fail(ERR_DEVICE, "the device has %.3f GB free of %.3f GB, and %.3f GB more are needed: lower train.micro_tokens or set "
+                            "train.recompute to \"block\", or end what else uses the device (nvidia-smi lists it)",
+                                    1e-9 * (double)available, 1e-9 * (double)total, 1e-9 * (double)n_bytes);
 }
 
 Status memory_full(const char *what)
@@ -18,8 +19,9 @@ Status memory_full(const char *what)
     size_t available = 0, total = 0;
     cudaGetLastError();
     cudaMemGetInfo(&available, &total);
-    return fail(ERR_DEVICE, "%s: the device's memory is full, %.3f GB free of %.3f GB; kernels take some when they are first used, so leave a few hundred MB: lower "
-                            "train.micro_tokens or set train.recompute to \"block\", or end what else uses the device (nvidia-smi lists it)", what,
+    return fail(ERR_DEVICE, "%s: the device's memory is full, %.3f GB free of %.3f GB; kernels take some when they are first used, so "
+                            "leave a few hundred MB: lower train.micro_tokens or set train.recompute to \"block\", or end what else uses "
+                            "the device (nvidia-smi lists it)", what,
                 1e-9 * (double)available, 1e-9 * (double)total);
 }
 
@@ -42,8 +44,8 @@ void memory_destroy(Backend *b, void *p)
     cudaFree(p);
 }
 
-/* The first to ask gets what the largest of those measured needs. What an earlier operator left in it is still being read: the stream has to come to
- * rest before it can grow, which happens where nothing was measured. */
+/* The first to ask gets what the largest of those measured needs. What an earlier operator left in it is still being read: the stream has
+ * to come to rest before it can grow, which happens where nothing was measured. */
 Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out)
 {
     CudaState *s = cuda_state(ctx);

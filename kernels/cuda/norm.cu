@@ -1,5 +1,5 @@
-/* norm.cu: RMSNorm and LayerNorm, one block a row. A thread takes every blockDim-th vector of the row. Rows that are aligned and short enough are kept
- * in registers (NV vectors a thread), so every input is read once; others are read again for each sum (NV = 0). */
+/* norm.cu: RMSNorm and LayerNorm, one block a row. A thread takes every blockDim-th vector of the row. Rows that are aligned and short
+ * enough are kept in registers (NV vectors a thread), so every input is read once; others are read again for each sum (NV = 0). */
 #include "kernels/cuda/device.cuh"
 
 enum { NORM_THREADS = 512, NV_SHORT = 2, NV_LONG = 4 };
@@ -142,7 +142,8 @@ template <class T, bool LAYER> static Status norm_fwd(KernelCtx *ctx, const char
 {
     if (a.shape.rows <= 0 || a.shape.cols <= 0)
         return OK;
-    bool aligned = is_aligned(a.x) && is_aligned(a.add) && is_aligned(a.sum) && is_aligned(a.y) && is_aligned_stride(a.shape.cols, sizeof(T)) &&
+    bool aligned = is_aligned(a.x) && is_aligned(a.add) && is_aligned(a.sum) && is_aligned(a.y) &&
+            is_aligned_stride(a.shape.cols, sizeof(T)) &&
                    is_aligned_stride(a.ldy, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
@@ -267,7 +268,8 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
 
 template <class T, bool LAYER> static Status norm_bwd(KernelCtx *ctx, const char *name, const NormBwdArgs<T> &a, DType w_type)
 {
-    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned(a.y) && is_aligned_stride(a.shape.cols, sizeof(T)) &&
+    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned(a.y) &&
+            is_aligned_stride(a.shape.cols, sizeof(T)) &&
                    is_aligned_stride(a.lddx, sizeof(T)) && is_aligned_stride(a.ldy, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
@@ -329,7 +331,8 @@ static __global__ void __launch_bounds__(WEIGHT_THREADS)
 }
 
 template <class T, bool LAYER>
-static Status norm_weight_gradient(KernelCtx *ctx, const char *name, const T *x, const T *dy, const float *mean, const float *rstd, float *dw,
+static Status norm_weight_gradient(KernelCtx *ctx, const char *name, const T *x, const T *dy, const float *mean, const float *rstd,
+                                   float *dw,
                                    float *db, int64_t rows, int64_t cols, bool accumulate)
 {
     if (!dw && !db)
@@ -356,7 +359,8 @@ static Status rmsnorm_bwd(KernelCtx *ctx, const RmsNormBwd *a)
         const float *rstd = (const float *)a->rstd;
         TRY((norm_weight_gradient<T, false>(ctx, "rmsnorm_bwd", x, dy, nullptr, rstd, (float *)a->dw, nullptr, a->rows, a->cols,
                                             a->accumulate_w)));
-        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), row_stride(a->lddx, a->cols),
+        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, nullptr, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols),
+                               row_stride(a->lddx, a->cols),
                                (T *)a->y, row_stride(a->ldy, a->cols)};
         return a->dx && a->rows ? norm_bwd<T, false>(ctx, "rmsnorm_bwd", args, a->w_type) : OK;
     });
@@ -372,7 +376,8 @@ static Status layernorm_bwd(KernelCtx *ctx, const LayerNormBwd *a)
         const float *mean = (const float *)a->mean, *rstd = (const float *)a->rstd;
         TRY((norm_weight_gradient<T, true>(ctx, "layernorm_bwd", x, dy, mean, rstd, (float *)a->dw, (float *)a->db, a->rows, a->cols,
                                            a->accumulate_w)));
-        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), a->cols, nullptr, a->cols};
+        NormBwdArgs<T> args = {x, dy, (T *)a->dx, a->w, mean, rstd, a->accumulate, norm_shape<T>(a->rows, a->cols), a->cols, nullptr,
+                               a->cols};
         return a->dx && a->rows ? norm_bwd<T, true>(ctx, "layernorm_bwd", args, a->w_type) : OK;
     });
 }

@@ -1,7 +1,8 @@
-/* optim.cu: AdamW over spans of the flat buffers, and the sum of squares behind the gradient norm: one pass each, whatever the number of tensors. */
+/* optim.cu: AdamW over spans of the flat buffers, and the sum of squares behind the gradient norm: one pass each, whatever the number of
+ * tensors. */
 #include "kernels/cuda/device.cuh"
 
-/* ---- AdamW: one launch for up to ADAMW_SPANS spans, whose settings travel as a kernel argument. A block takes one chunk of one span. ---- */
+/* ---- AdamW: one launch for up to ADAMW_SPANS spans, whose settings travel as a kernel argument. A block takes one chunk of one span. */
 
 enum { ADAMW_THREADS = 256, ADAMW_CHUNK = 4 * ADAMW_THREADS, ADAMW_SPANS = 96 };
 
@@ -63,7 +64,8 @@ template <bool ALIGNED> __global__ void __launch_bounds__(ADAMW_THREADS) adamw_k
 static AdamwSettings adamw_settings(const Adamw *a, const AdamwSpan *span, unsigned first_chunk)
 {
     double bias1 = 1.0 - pow(a->beta1, (double)span->t), bias2 = 1.0 - pow(a->beta2, (double)span->t);
-    AdamwSettings s = {span->begin, span->end, (float)(1.0 - span->lr * span->decay), (float)(span->lr / bias1), (float)(1.0 / bias2), first_chunk};
+    AdamwSettings s = {span->begin, span->end, (float)(1.0 - span->lr * span->decay), (float)(span->lr / bias1), (float)(1.0 / bias2),
+                       first_chunk};
     return s;
 }
 
@@ -112,7 +114,8 @@ static Status adamw(KernelCtx *ctx, const Adamw *a)
 
 enum { SQUARES_THREADS = 256, SQUARES_BLOCKS = 1024, SQUARES_EACH = 2048 };
 
-template <class T, bool ALIGNED> __global__ void __launch_bounds__(SQUARES_THREADS) sum_squares_kernel(const T *x, int64_t n, double *partial)
+template <class T, bool ALIGNED> __global__ void __launch_bounds__(SQUARES_THREADS) sum_squares_kernel(const T *x, int64_t n,
+        double *partial)
 {
     SHARED_MEMORY(double, slots); /* [SQUARES_THREADS] */
     double total = 0;
@@ -153,10 +156,12 @@ static Status sum_squares(KernelCtx *ctx, const SumSquares *a)
     unsigned blocks = wanted < 1 ? 1 : wanted < (int64_t)SQUARES_BLOCKS ? (unsigned)wanted : (unsigned)SQUARES_BLOCKS;
     WITH_TYPE(a->type, T, {
         if (is_aligned(a->x))
-            LAUNCH((sum_squares_kernel<T, true>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x, a->n,
+            LAUNCH((sum_squares_kernel<T, true>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx),
+                   (const T *)a->x, a->n,
                    partial);
         else
-            LAUNCH((sum_squares_kernel<T, false>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx), (const T *)a->x,
+            LAUNCH((sum_squares_kernel<T, false>), blocks, SQUARES_THREADS, SQUARES_THREADS * sizeof(double), cuda_stream(ctx),
+                   (const T *)a->x,
                    a->n, partial);
     });
     LAUNCH(sum_partials, 1, WARP, 0, cuda_stream(ctx), partial, (int)blocks, a->out);

@@ -31,14 +31,15 @@ static Status rows_gather(KernelCtx *ctx, const RowsGather *a)
     WITH_TYPE(a->src_type, S, {
         WITH_TYPE(a->y_type, Y, {
             GatherOp<S, Y> op = {(const S *)a->src, (Y *)a->y, a->index, a->lds, a->ldy};
-            bool aligned = is_aligned(a->src) && is_aligned(a->y) && is_aligned_stride(a->lds, sizeof(S)) && is_aligned_stride(a->ldy, sizeof(Y));
+            bool aligned = is_aligned(a->src) && is_aligned(a->y) && is_aligned_stride(a->lds, sizeof(S)) &&
+                    is_aligned_stride(a->ldy, sizeof(Y));
             return map_rows<Y>(ctx, "rows_gather", op, a->n, a->cols, aligned);
         });
     });
 }
 
-/* ---- scatter: one thread owns a column of a destination row and looks through the index in order, so repeated rows add up in a fixed order. A
- * block first finds, together, which of the next sources are its own. ---- */
+/* ---- scatter: one thread owns a column of a destination row and looks through the index in order, so repeated rows add up in a fixed
+ * order. A block first finds, together, which of the next sources are its own. ---- */
 
 enum { SCATTER_THREADS = 128, SCATTER_ROWS_MAX = 4096 /* blocks along the rows; a grid takes 65535 */ };
 
@@ -95,7 +96,8 @@ static Status rows_scatter(KernelCtx *ctx, const RowsScatter *a)
                 ScatterOp<X, D> op = {(const X *)a->x, (D *)a->dst, a->index, a->ldx, a->ldd};
                 return map_rows<D>(ctx, "rows_scatter", op, a->n, a->cols, is_aligned(a->dst) && is_aligned_stride(a->ldd, sizeof(D)));
             }
-            dim3 grid(ceil_div(a->cols, SCATTER_THREADS), (unsigned)(a->n_dst < (int64_t)SCATTER_ROWS_MAX ? a->n_dst : (int64_t)SCATTER_ROWS_MAX));
+            dim3 grid(ceil_div(a->cols, SCATTER_THREADS), (unsigned)(a->n_dst < (int64_t)SCATTER_ROWS_MAX ? a->n_dst
+                                                                     : (int64_t)SCATTER_ROWS_MAX));
             LAUNCH((scatter_add_kernel<X, D>), grid, SCATTER_THREADS, SCATTER_THREADS * sizeof(int), cuda_stream(ctx), (const X *)a->x,
                    (D *)a->dst, a->index, a->n, a->n_dst, a->cols, a->ldx, a->ldd);
         });
@@ -130,7 +132,8 @@ static Status patchify(KernelCtx *ctx, const Patchify *a)
     if (patches <= 0)
         return OK;
     float3 mean = {(float)a->mean[0], (float)a->mean[1], (float)a->mean[2]}, std = {(float)a->std[0], (float)a->std[1], (float)a->std[2]};
-    dim3 grid(ceil_div(3 * a->patch * a->patch, MAP_THREADS), (unsigned)(patches < (int64_t)MAP_ROWS_MAX ? patches : (int64_t)MAP_ROWS_MAX));
+    dim3 grid(ceil_div(3 * a->patch * a->patch, MAP_THREADS), (unsigned)(patches < (int64_t)MAP_ROWS_MAX ? patches
+                                                                         : (int64_t)MAP_ROWS_MAX));
     WITH_TYPE(a->act, T, {
         LAUNCH_FLAT((patchify_kernel<T>), grid, MAP_THREADS, cuda_stream(ctx), a->pixels, (T *)a->y, patches, (int)a->height, (int)a->width,
                     (int)a->patch, a->rescale, mean, std);

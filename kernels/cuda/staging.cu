@@ -1,8 +1,9 @@
 /* staging.cu: copies between host and device through pinned memory.
  *
- * To the device: the bytes are copied into pinned memory, so the caller goes on at once; the copy stream brings them into a buffer on the device,
- * beside what the compute stream is doing; the compute stream, when it gets there, copies them to where they belong, in its own order, so that whatever
- * used that place before has ended. Both buffers are two halves, filled in turn; a half is filled anew when what was in it has been consumed. */
+ * To the device: the bytes are copied into pinned memory, so the caller goes on at once; the copy stream brings them into a buffer on the
+ * device, beside what the compute stream is doing; the compute stream, when it gets there, copies them to where they belong, in its own
+ * order, so that whatever used that place before has ended. Both buffers are two halves, filled in turn; a half is filled anew when what
+ * was in it has been consumed. */
 #include "kernels/cuda/backend.cuh"
 
 #include <string.h>

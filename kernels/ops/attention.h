@@ -3,9 +3,9 @@
  * Segment s holds the query rows cu_q[s] … cu_q[s+1]-1 (of q, o, lse) and the key rows cu_k[s] … cu_k[s+1]-1 (of k, v).
  * Self-attention: cu_k is the same pointer as cu_q. Only then may causal be set: row i sees row j of its segment iff
  *   (not causal) or (j <= i and (window == 0 or i - j < window)).
- * Cross attention: the lists are two, and every query of a segment sees every key of it; window means nothing, as it does wherever causal is not set.
- * Segments may be empty on either side. A query without keys has o = 0 and lse = -inf, and no gradient; a key without queries has none either.
- * Query head h reads kv head h / (heads / kv_heads).
+ * Cross attention: the lists are two, and every query of a segment sees every key of it; window means nothing, as it does wherever causal
+ * is not set. Segments may be empty on either side. A query without keys has o = 0 and lse = -inf, and no gradient; a key without queries
+ * has none either. Query head h reads kv head h / (heads / kv_heads).
  *   S = scale·q kᵀ, P = softmax(S) by row in f32, o = P v, lse = log Σ exp(S)  (Dao 2023, algorithm 1).
  * Backward, with D = rowsum(do∘o) and P = exp(S - lse):
  *   dv = Pᵀ do;  dS = P∘(do vᵀ - D);  dq = scale·dS k;  dk = scale·dSᵀ q; dk, dv sum over the query heads of a kv head.

@@ -1,4 +1,5 @@
-/* block.h: what the cpu backend makes of the dropped x or of dx at a time (adapter.h), so that it stays in the cache. Plans of memory hold it. */
+/* block.h: what the cpu backend makes of the dropped x or of dx at a time (adapter.h), so that it stays in the cache. Plans of memory hold
+ * it. */
 #ifndef GENLLAVA_KERNELS_OPS_BLOCK_H
 #define GENLLAVA_KERNELS_OPS_BLOCK_H
 

@@ -247,8 +247,9 @@ static Status attention(const char *op, const AttentionFwd *a)
     TRY(size(op, "max_q", a->max_q));
     TRY(size(op, "max_k", a->max_k));
     EXPECT(one_list || !a->causal, "%s: causal, but the keys have segments of their own", op);
-    EXPECT(!one_list || (a->rows_q == a->rows_k && a->max_q == a->max_k), "%s: one list of segments for %lld queries and %lld keys (longest %lld, %lld)",
-           op, (long long)a->rows_q, (long long)a->rows_k, (long long)a->max_q, (long long)a->max_k);
+    EXPECT(!one_list || (a->rows_q == a->rows_k && a->max_q == a->max_k),
+           "%s: one list of segments for %lld queries and %lld keys (longest %lld, %lld)", op, (long long)a->rows_q, (long long)a->rows_k,
+           (long long)a->max_q, (long long)a->max_k);
     TRY(at_least(op, "ldq", a->ldq, q_width));
     TRY(at_least(op, "ldk", a->ldk, kv_width));
     TRY(at_least(op, "ldv", a->ldv, kv_width));
@@ -259,8 +260,10 @@ Status check_attention_fwd(const AttentionFwd *a) { return attention("attention_
 
 AttentionFwd attention_forward_of(const AttentionBwd *a)
 {
-    return (AttentionFwd){.n_segments = a->n_segments, .rows_q = a->rows_q, .rows_k = a->rows_k, .max_q = a->max_q, .max_k = a->max_k, .heads = a->heads,
-                          .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = a->ldq, .ldk = a->ldk, .ldv = a->ldv,
+    return (AttentionFwd){.n_segments = a->n_segments, .rows_q = a->rows_q, .rows_k = a->rows_k, .max_q = a->max_q, .max_k = a->max_k,
+                          .heads = a->heads,
+                          .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = a->ldq, .ldk = a->ldk,
+                                  .ldv = a->ldv,
                           .ldo = a->ldo, .causal = a->causal, .act = a->act, .scale = a->scale, .cu_q = a->cu_q, .cu_k = a->cu_k};
 }
 

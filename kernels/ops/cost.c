@@ -17,7 +17,8 @@ static void shape(Cost *c, int64_t m, int64_t n, double bytes_read, double bytes
 void cost_matmul(const Matmul *a, Cost *c)
 {
     double m = (double)a->m, n = (double)a->n, k = (double)(a->k + a->k2), out = m * n * size_of(a->c_type);
-    double operands = m * k * size_of(a->a_type) + n * (double)a->k * size_of(a->b_type) + (a->k2 ? n * (double)a->k2 * size_of(a->b2_type) : 0);
+    double operands =
+        m * k * size_of(a->a_type) + n * (double)a->k * size_of(a->b_type) + (a->k2 ? n * (double)a->k2 * size_of(a->b2_type) : 0);
     shape(c, a->m, a->n, operands + (a->bias ? n * size_of(a->bias_type) : 0) + (a->accumulate || a->add ? out : 0), out);
     c->k = a->k + a->k2;
     c->flops = 2 * m * n * k;
@@ -46,7 +47,8 @@ static void norm_cost(Cost *c, int64_t rows, int64_t cols, DType act, DType w_ty
 
 void cost_rmsnorm_fwd(const RmsNormFwd *a, Cost *c)
 {
-    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){1 + (a->add != NULL), 1, 0, 0}, (const int[4]){1 + (a->sum != NULL), 0, a->rstd != NULL, 0});
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){1 + (a->add != NULL), 1, 0, 0},
+              (const int[4]){1 + (a->sum != NULL), 0, a->rstd != NULL, 0});
 }
 
 void cost_rmsnorm_bwd(const RmsNormBwd *a, Cost *c)
@@ -65,7 +67,8 @@ void cost_layernorm_fwd(const LayerNormFwd *a, Cost *c)
 void cost_layernorm_bwd(const LayerNormBwd *a, Cost *c)
 {
     int sums = (a->dw != NULL) + (a->db != NULL);
-    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){2 + a->accumulate, 1, 2, a->accumulate_w ? sums : 0}, (const int[4]){1, 0, 0, sums});
+    norm_cost(c, a->rows, a->cols, a->act, a->w_type, (const int[4]){2 + a->accumulate, 1, 2, a->accumulate_w ? sums : 0},
+              (const int[4]){1, 0, 0, sums});
 }
 
 /* ---------------------------------------------------------------- elementwise */
@@ -101,7 +104,8 @@ void cost_dropout(const Dropout *a, Cost *c)
     c->integer = random_numbers(a->rows, a->cols);
 }
 
-/* Of the three operators alike: products, random numbers, du or u, where each row stands, and a matrix of the adapters; x is counted by the callers. */
+/* Of the three operators alike: products, random numbers, du or u, where each row stands, and a matrix of the adapters; x is counted by the
+ * callers. */
 static double adapter_cost(Cost *c, const AdapterGroup *g, double matrix_size)
 {
     double rows = (double)g->rows, in = (double)g->in, r = 0, matrices = 0;
@@ -176,7 +180,8 @@ static double pairs(const AttentionFwd *a)
 {
     if (a->n_segments <= 1)
         return pairs_of((double)a->rows_q, (double)a->rows_k, a->causal, a->window);
-    double others = (double)(a->n_segments - 1), queries = (double)(a->rows_q - a->max_q) / others, keys = (double)(a->rows_k - a->max_k) / others;
+    double others = (double)(a->n_segments - 1), queries = (double)(a->rows_q - a->max_q) / others,
+           keys = (double)(a->rows_k - a->max_k) / others;
     return pairs_of((double)a->max_q, (double)a->max_k, a->causal, a->window) + others * pairs_of(queries, keys, a->causal, a->window);
 }
 
@@ -212,8 +217,10 @@ void cost_attention_bwd(const AttentionBwd *a, Cost *c)
 /* The lengths lie in device memory: the whole cache. */
 void cost_attention_decode(const AttentionDecode *a, Cost *c)
 {
-    double keys = a->window > 0 && a->window < a->capacity ? (double)a->window : (double)a->capacity, q = (double)(a->n * a->heads * a->head_dim);
-    shape(c, a->n, a->heads * a->head_dim, (q + 2 * (double)(a->n * a->kv_heads * a->head_dim) * keys) * size_of(a->act), q * size_of(a->act));
+    double keys = a->window > 0 && a->window < a->capacity ? (double)a->window : (double)a->capacity,
+           q = (double)(a->n * a->heads * a->head_dim);
+    shape(c, a->n, a->heads * a->head_dim, (q + 2 * (double)(a->n * a->kv_heads * a->head_dim) * keys) * size_of(a->act),
+          q * size_of(a->act));
     c->flops = 4 * q * keys;
     c->narrow = a->act == BF16;
 }
@@ -229,7 +236,8 @@ void cost_rows_gather(const RowsGather *a, Cost *c)
 void cost_rows_scatter(const RowsScatter *a, Cost *c)
 {
     double n = (double)(a->n * a->cols);
-    shape(c, a->n, a->cols, n * (size_of(a->x_type) + (a->accumulate ? size_of(a->dst_type) : 0)) + INT * (double)a->n, n * size_of(a->dst_type));
+    shape(c, a->n, a->cols, n * (size_of(a->x_type) + (a->accumulate ? size_of(a->dst_type) : 0)) + INT * (double)a->n,
+          n * size_of(a->dst_type));
 }
 
 void cost_patchify(const Patchify *a, Cost *c)
@@ -261,7 +269,8 @@ void cost_cross_entropy(const CrossEntropy *a, Cost *c)
 void cost_weighted_sum(const WeightedSum *a, Cost *c)
 {
     double total = sizeof(double);
-    shape(c, 1, a->n, (double)a->n * (size_of(F32) + size_of(a->type)) + (a->accumulate ? total : 0), total + (a->scaled ? size_of(a->act) : 0));
+    shape(c, 1, a->n, (double)a->n * (size_of(F32) + size_of(a->type)) + (a->accumulate ? total : 0),
+          total + (a->scaled ? size_of(a->act) : 0));
 }
 
 /* ---------------------------------------------------------------- optimiser */

@@ -2,9 +2,9 @@
  *
  * A is stored [m,k] (a_trans false) or [k,m] (true); B is stored [k,n] (b_trans false) or [n,k] (true: a Linear's
  * weight, [out,in]). lda, ldb, ldc: elements between consecutive stored rows, at least the stored row's length.
- * The second product (k2 > 0) is the first's extension, C = [A A2]·[B; B2]: a Linear and its adapter in one pass over C. A2 [m,k2] has A's type, B2 is
- * stored as B is but may have its own type; A is not transposed then. Where A2 lies right behind A's columns and B2 right behind the part of B that
- * is along k, with equal strides, the two are really one product. A backend may round C between them.
+ * The second product (k2 > 0) is the first's extension, C = [A A2]·[B; B2]: a Linear and its adapter in one pass over C. A2 [m,k2] has A's
+ * type, B2 is stored as B is but may have its own type; A is not transposed then. Where A2 lies right behind A's columns and B2 right
+ * behind the part of B that is along k, with equal strides, the two are really one product. A backend may round C between them.
  * Types: A, B and C are each F32 or BF16 in any combination (F64 on ref). With both A and B in BF16 the products are
  * those of the bf16 values, accumulated in f32; with either in F32 the other is widened (exact) and the product is f32.
  * bias: [n] in bias_type, added once to every row, also when accumulating.
@@ -39,7 +39,8 @@ static inline bool matmul_continues(const Matmul *a)
     size_t a_size = dtype_size(a->a_type), b_size = dtype_size(a->b_type);
     int64_t behind = a->b_trans ? a->k : a->k * a->ldb;
     return a->alpha == 1 && a->b2_type == a->b_type && a->lda2 == a->lda && a->ldb2 == a->ldb &&
-           (const char *)a->a2 == (const char *)a->a + (size_t)a->k * a_size && (const char *)a->b2 == (const char *)a->b + (size_t)behind * b_size;
+           (const char *)a->a2 == (const char *)a->a + (size_t)a->k * a_size &&
+           (const char *)a->b2 == (const char *)a->b + (size_t)behind * b_size;
 }
 /* The same without its second product. */
 static inline Matmul matmul_first(const Matmul *a)
@@ -60,8 +61,8 @@ static inline Matmul matmul_second(const Matmul *a)
     return m;
 }
 
-/* The same as plain products, one after the other; returns how many. The short one comes first: it only writes C, and the long one has time to read it
- * while it multiplies. */
+/* The same as plain products, one after the other; returns how many. The short one comes first: it only writes C, and the long one has time
+ * to read it while it multiplies. */
 static inline int matmul_parts(const Matmul *a, Matmul part[2])
 {
     part[0] = matmul_first(a);

@@ -10,8 +10,8 @@
  *   rmsnorm    dx = r (g - x̂ mean(g∘x̂))
  *   layernorm  dx = r (g - mean(g) - x̂ mean(g∘x̂));  db (+)= Σ_rows dy
  *   both       dw (+)= Σ_rows dy∘x̂
- * y of rmsnorm_fwd has the optional row stride ldy, dx of rmsnorm_bwd lddx. rmsnorm_bwd may give y once more (NULL: not wanted), to the bit as the
- * forward did: it has read what that takes.
+ * y of rmsnorm_fwd has the optional row stride ldy, dx of rmsnorm_bwd lddx. rmsnorm_bwd may give y once more (NULL: not wanted), to the bit
+ * as the forward did: it has read what that takes.
  * x of the backward is s. dx (+)= … with `accumulate`; dx may be dy. dw, db: [cols] F32 (F64 on ref), each may be NULL,
  * both obey accumulate_w. Rows are independent in dx; dw, db are summed over rows in a fixed order. */
 #ifndef GENLLAVA_KERNELS_OPS_NORM_H

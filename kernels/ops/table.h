@@ -1,9 +1,9 @@
 /* table.h: the list of operators. From this one list come the table of function pointers, the null backend, and the tests' check that every
  * operator has test rows.
  *
- * A new operator: a contract in its family's header, its cost (cost.c), a line here, and its function in ref. From then on cpu runs it as ref has it, and
- * cuda refuses it by name. A backend that gets a kernel for it sets a pointer at the end of the family's file. The tests hold lists of what is left open
- * (tests/kernels/cpu.c, tests/cuda_host/gaps.h). */
+ * A new operator: a contract in its family's header, its cost (cost.c), a line here, and its function in ref. From then on cpu runs it as
+ * ref has it, and cuda refuses it by name. A backend that gets a kernel for it sets a pointer at the end of the family's file. The tests
+ * hold lists of what is left open (tests/kernels/cpu.c, tests/cuda_host/gaps.h). */
 #ifndef GENLLAVA_KERNELS_OPS_TABLE_H
 #define GENLLAVA_KERNELS_OPS_TABLE_H
 
@@ -70,12 +70,12 @@ typedef struct DeviceMemory {
 typedef struct Backend {
     const char *name; /* "ref", "cpu", "cuda", "null" */
     KernelTable ops;
-    KernelCtx ctx; /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
+    KernelCtx ctx;    /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
     bool native_bf16; /* multiplies bf16 natively: what train.compute = auto asks */
     bool joins;       /* its matmul gains when a second product lies where it continues the first (matmul.h) */
     bool host_memory; /* its memory can be read and written by the CPU directly */
     void *stream;     /* cudaStream_t: operators and copies happen in its order, and so does what others enqueue on it. NULL: at once */
-    char description[160]; /* for people: processor or GPU, instruction set, threads */
+    char description[160];                                               /* for people: processor or GPU, instruction set, threads */
     Status (*mem_create)(struct Backend *b, size_t n_bytes, void **out); /* zeroed device memory */
     void (*mem_destroy)(struct Backend *b, void *p);
     Status (*upload)(struct Backend *b, void *dst, const void *src, size_t n_bytes);   /* host to device, ordered */
@@ -83,13 +83,15 @@ typedef struct Backend {
     void (*close)(struct Backend *b);
     /* NULL in backends that have nothing to say. */
     Status (*memory)(struct Backend *b, DeviceMemory *out);
-    Status (*measure)(struct Backend *b, struct Backend *null); /* opens a null backend whose operators tell b what b's would need besides their arguments;
-                                                                   to be closed before b */
-    Status (*choices)(struct Backend *b, char **text);      /* what was chosen for this device so far (lines of text, mem_free them), to be kept with the run … */
-    Status (*choose)(struct Backend *b, const char *text);  /* … and told again when it is resumed; what does not fit is chosen anew, which is said */
+    /* opens a null backend whose operators tell b what b's would need besides their arguments; to be closed before b */
+    Status (*measure)(struct Backend *b, struct Backend *null);
+    /* what was chosen for this device so far (lines of text, mem_free them), to be kept with the run … */
+    Status (*choices)(struct Backend *b, char **text);
+    /* … and told again when it is resumed; what does not fit is chosen anew, which is said */
+    Status (*choose)(struct Backend *b, const char *text);
 } Backend;
 
-MUST_USE Status ref_open(Backend *b);  /* arithmetic in double; F64, F32, BF16 arrays */
+MUST_USE Status ref_open(Backend *b);       /* arithmetic in double; F64, F32, BF16 arrays */
 MUST_USE Status ref_float_open(Backend *b); /* the same source with arithmetic in float: how much rounding is honest */
 MUST_USE Status cpu_open(Backend *b);
 /* Device number `device` of those that are visible, counted round. Linked where the CUDA toolkit was found, or in the tests' emulation. */

@@ -24,10 +24,7 @@ static real dot(const Head *x, int64_t i, const Head *y, int64_t j)
 }
 
 /* Does query row i see key row j of its segment? */
-static bool sees(bool causal, int64_t window, int64_t i, int64_t j)
-{
-    return !causal || (j <= i && (window == 0 || i - j < window));
-}
+static bool sees(bool causal, int64_t window, int64_t i, int64_t j) { return !causal || (j <= i && (window == 0 || i - j < window)); }
 
 /* o = softmax(scale·q_i·k) v over the keys low … high-1 that row i sees; returns log Σ exp(S). Without keys 0 and -inf. */
 static real attend(const Head *q, int64_t i, const Head *k, const Head *v, int64_t low, int64_t high, bool causal, int64_t window,

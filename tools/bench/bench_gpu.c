@@ -1,6 +1,6 @@
-/* bench-gpu: what a GPU reaches: attention, elementwise kernels, the matmuls of a step, whole steps of a config with random weights, the gaps between
- * launches and the memory in use, beside the device's own ceilings (its largest matmul, its largest copy) measured in the same run.
- *
+/* bench-gpu: what a GPU reaches: attention, elementwise kernels, the matmuls of a step, whole steps of a config with random weights, the
+ * gaps between launches and the memory in use, beside the device's own ceilings (its largest matmul, its largest copy) measured in the same
+ run. *
  * usage: bench-gpu --config RUN.json [--only attention] [--tiny] */
 #include "tools/bench/bench_gpu.h"
 
@@ -18,15 +18,22 @@ enum { MAX_OPERATORS = 1 << 15 };
 static Status parse(BenchOptions *o, int argc, char **argv, bool *done)
 {
     const CliOption options[] = {
-        {.name = "--config", .kind = CLI_STRING, .value = &o->config, .argument = "FILE", .help = "settings of the run whose steps and matmuls are timed; init \"random\" needs config.json files only"},
+        {.name = "--config", .kind = CLI_STRING, .value = &o->config, .argument = "FILE",
+         .help = "settings of the run whose steps and matmuls are timed; init \"random\" needs config.json files only"},
         {.name = "--set", .kind = CLI_STRINGS, .value = &o->sets, .argument = "KEY=VALUE", .help = "override a key; repeatable"},
-        {.name = "--only", .kind = CLI_CHOICE, .value = &o->only, .argument = "PART", .names = TABLES, .help = "all (default), attention, elementwise, matmul or step"},
-        {.name = "--tokens", .kind = CLI_INT, .value = &o->tokens, .argument = "N", .low = 1, .high = 1 << 24, .help = "of a pass (default: train.micro_tokens)"},
-        {.name = "--segment", .kind = CLI_INT, .value = &o->segment, .argument = "T", .low = 1, .high = 1 << 24, .help = "tokens of a sample (default 1024)"},
-        {.name = "--labels", .kind = CLI_INT, .value = &o->labels, .argument = "N", .low = 1, .high = 1 << 24, .help = "supervised tokens of a sample (default 200)"},
+        {.name = "--only", .kind = CLI_CHOICE, .value = &o->only, .argument = "PART", .names = TABLES,
+         .help = "all (default), attention, elementwise, matmul or step"},
+        {.name = "--tokens", .kind = CLI_INT, .value = &o->tokens, .argument = "N", .low = 1, .high = 1 << 24,
+         .help = "of a pass (default: train.micro_tokens)"},
+        {.name = "--segment", .kind = CLI_INT, .value = &o->segment, .argument = "T", .low = 1, .high = 1 << 24,
+         .help = "tokens of a sample (default 1024)"},
+        {.name = "--labels", .kind = CLI_INT, .value = &o->labels, .argument = "N", .low = 1, .high = 1 << 24,
+         .help = "supervised tokens of a sample (default 200)"},
         {.name = "--row", .kind = CLI_STRING, .value = &o->row, .argument = "TEXT", .help = "name of the step's line"},
-        {.name = "--goal", .kind = CLI_REAL, .value = &o->goal, .argument = "N", .low = 1, .high = 1e9, .help = "tokens a second to compare with"},
-        {.name = "--tiny", .kind = CLI_FLAG, .value = &o->tiny, .help = "smallest sizes, once: shows that the program works, measures nothing"},
+        {.name = "--goal", .kind = CLI_REAL, .value = &o->goal, .argument = "N", .low = 1, .high = 1e9,
+         .help = "tokens a second to compare with"},
+        {.name = "--tiny", .kind = CLI_FLAG, .value = &o->tiny, .help = "smallest sizes, once: shows that the program works, measures "
+                                                                        "nothing"},
         {0},
     };
     const CliProgram program = {.name = "bench-gpu",
@@ -55,8 +62,8 @@ static void mark_after(void *arg, Op op, const void *args, const Cost *cost)
     x->marked++;
 }
 
-/* G11: the share of a step in which the device waits between operators. An operator that the device had to wait for begins, for this count, when its
- * launch was asked for. */
+/* G11: the share of a step in which the device waits between operators. An operator that the device had to wait for begins, for this count,
+ * when its launch was asked for. */
 static Status gaps(Bench *x, BenchStep *step)
 {
     double busy = 0, wall, one;
@@ -133,8 +140,8 @@ static Status run(Bench *x, const RunConfig *cfg)
     TRY(bench_step_shape(&shape, cfg, x->o->tokens ? x->o->tokens : cfg->train.micro_tokens, x->o->segment, x->o->labels));
     TRY(meter_open(&x->meter, &x->w.b, 2 * MAX_OPERATORS));
     TRY(meter_versions(&driver, &runtime));
-    printf("%s; driver for CUDA %d.%d, runtime %d.%d; %s%s\n", x->w.b.description, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, day,
-           x->o->tiny ? "; --tiny: no figure below means anything" : "");
+    printf("%s; driver for CUDA %d.%d, runtime %d.%d; %s%s\n", x->w.b.description, driver / 1000, driver % 1000 / 10, runtime / 1000,
+           runtime % 1000 / 10, day, x->o->tiny ? "; --tiny: no figure below means anything" : "");
     if (x->o->only != ONLY_STEP)
         TRY(bench_gpu_kernels(x, cfg, &shape));
     return x->o->only == ONLY_ALL || x->o->only == ONLY_STEP ? steps(x, cfg, &shape) : OK;

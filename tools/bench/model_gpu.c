@@ -1,6 +1,6 @@
-/* model-gpu: what a training step should take on a GPU, on paper. The model of a config runs forward, backward and update over the null backend while
- * every operator is noted with its shape; times come from published ceilings and stated fractions of them. Nothing here is a measurement.
- *
+/* model-gpu: what a training step should take on a GPU, on paper. The model of a config runs forward, backward and update over the null
+ * backend while every operator is noted with its shape; times come from published ceilings and stated fractions of them. Nothing here is a
+ measurement. *
  * usage: model-gpu --config RUN.json [--device h100] [--tokens N] … */
 #include <stdio.h>
 #include <string.h>
@@ -27,20 +27,33 @@ static Status parse(Options *o, int argc, char **argv, bool *done)
     for (int i = 0; DEVICES[i].name; i++)
         names[i] = DEVICES[i].name;
     const CliOption options[] = {
-        {.name = "--config", .kind = CLI_STRING, .value = &o->config, .argument = "FILE", .help = "settings of a run; of the model only config.json is read where init is \"random\""},
+        {.name = "--config", .kind = CLI_STRING, .value = &o->config, .argument = "FILE",
+         .help = "settings of a run; of the model only config.json is read where init is \"random\""},
         {.name = "--set", .kind = CLI_STRINGS, .value = &o->sets, .argument = "KEY=VALUE", .help = "override a key; repeatable"},
-        {.name = "--device", .kind = CLI_CHOICE, .value = &o->device, .argument = "NAME", .names = names, .help = "h100 (default), h200 or a100"},
-        {.name = "--tokens", .kind = CLI_INT, .value = &o->tokens, .argument = "N", .low = 1, .high = 1 << 24, .help = "of a pass (default: train.micro_tokens)"},
-        {.name = "--segment", .kind = CLI_INT, .value = &o->segment, .argument = "T", .low = 1, .high = 1 << 24, .help = "tokens of a sample (default 1024), one picture in each that has room for it"},
-        {.name = "--labels", .kind = CLI_INT, .value = &o->labels, .argument = "N", .low = 1, .high = 1 << 24, .help = "supervised tokens of a sample (default 200)"},
-        {.name = "--matmul", .kind = CLI_REAL, .value = &o->matmul, .argument = "X", .low = 0.01, .high = 1, .help = "of the published rate that large matmuls reach (default 0.73)"},
-        {.name = "--attention", .kind = CLI_REAL, .value = &o->attention, .argument = "X", .low = 0.01, .high = 1, .help = "the same of attention (default 0.19)"},
-        {.name = "--adapters", .kind = CLI_REAL, .value = &o->adapters, .argument = "X", .low = 0.01, .high = 1, .help = "the same of products that adapters with dropout have to themselves (default 0.3)"},
-        {.name = "--bandwidth", .kind = CLI_REAL, .value = &o->bandwidth, .argument = "X", .low = 0.01, .high = 1, .help = "of the published memory bandwidth (default 0.78)"},
-        {.name = "--integer", .kind = CLI_REAL, .value = &o->integer, .argument = "X", .low = 0.01, .high = 1, .help = "of the rate of integer instructions, for the random numbers of dropout (default 0.8)"},
-        {.name = "--gap", .kind = CLI_REAL, .value = &o->gap, .argument = "US", .low = 0, .high = 1000, .help = "microseconds from one operator to the next (default 1.5)"},
-        {.name = "--goal", .kind = CLI_REAL, .value = &o->goal, .argument = "N", .low = 1, .high = 1e9, .help = "tokens a second to compare with"},
-        {.name = "--fit", .kind = CLI_REAL, .value = &o->fit, .argument = "GB", .low = 0.001, .high = 1e6, .help = "memory of the device to compare with"},
+        {.name = "--device", .kind = CLI_CHOICE, .value = &o->device, .argument = "NAME", .names = names,
+         .help = "h100 (default), h200 or a100"},
+        {.name = "--tokens", .kind = CLI_INT, .value = &o->tokens, .argument = "N", .low = 1, .high = 1 << 24,
+         .help = "of a pass (default: train.micro_tokens)"},
+        {.name = "--segment", .kind = CLI_INT, .value = &o->segment, .argument = "T", .low = 1, .high = 1 << 24,
+         .help = "tokens of a sample (default 1024), one picture in each that has room for it"},
+        {.name = "--labels", .kind = CLI_INT, .value = &o->labels, .argument = "N", .low = 1, .high = 1 << 24,
+         .help = "supervised tokens of a sample (default 200)"},
+        {.name = "--matmul", .kind = CLI_REAL, .value = &o->matmul, .argument = "X", .low = 0.01, .high = 1,
+         .help = "of the published rate that large matmuls reach (default 0.73)"},
+        {.name = "--attention", .kind = CLI_REAL, .value = &o->attention, .argument = "X", .low = 0.01, .high = 1,
+         .help = "the same of attention (default 0.19)"},
+        {.name = "--adapters", .kind = CLI_REAL, .value = &o->adapters, .argument = "X", .low = 0.01, .high = 1,
+         .help = "the same of products that adapters with dropout have to themselves (default 0.3)"},
+        {.name = "--bandwidth", .kind = CLI_REAL, .value = &o->bandwidth, .argument = "X", .low = 0.01, .high = 1,
+         .help = "of the published memory bandwidth (default 0.78)"},
+        {.name = "--integer", .kind = CLI_REAL, .value = &o->integer, .argument = "X", .low = 0.01, .high = 1,
+         .help = "of the rate of integer instructions, for the random numbers of dropout (default 0.8)"},
+        {.name = "--gap", .kind = CLI_REAL, .value = &o->gap, .argument = "US", .low = 0, .high = 1000,
+         .help = "microseconds from one operator to the next (default 1.5)"},
+        {.name = "--goal", .kind = CLI_REAL, .value = &o->goal, .argument = "N", .low = 1, .high = 1e9,
+         .help = "tokens a second to compare with"},
+        {.name = "--fit", .kind = CLI_REAL, .value = &o->fit, .argument = "GB", .low = 0.001, .high = 1e6,
+         .help = "memory of the device to compare with"},
         {.name = "--shapes", .kind = CLI_FLAG, .value = &o->shapes, .help = "a line for every shape"},
         {0},
     };
@@ -53,7 +66,8 @@ static Status parse(Options *o, int argc, char **argv, bool *done)
 
 /* ---------------------------------------------------------------- what runs */
 
-static DType compute_of(const RunConfig *cfg) { return cfg->train.compute == COMPUTE_F32 ? F32 : BF16; } /* auto: every such device multiplies bf16 */
+/* auto: every such device multiplies bf16 */
+static DType compute_of(const RunConfig *cfg) { return cfg->train.compute == COMPUTE_F32 ? F32 : BF16; }
 
 typedef struct Walk {
     Watched w;
@@ -81,7 +95,8 @@ static Status walk(Roofline *r, MemoryPlan *plan, const RunConfig *cfg, const Pa
 
 static void print_lines(const Roofline *r, double total, bool shapes)
 {
-    printf("%-24s%s %8s %9s %6s %11s %9s  waits for\n", "operator", shapes ? "       m       n       k" : "", "launches", "ms", "share", "TFLOP", "GB");
+    printf("%-24s%s %8s %9s %6s %11s %9s  waits for\n", "operator", shapes ? "       m       n       k" : "", "launches", "ms", "share",
+           "TFLOP", "GB");
     for (int i = 0; i < r->n; i++) {
         const Line *l = &r->lines[i];
         char name[64];
@@ -89,8 +104,8 @@ static void print_lines(const Roofline *r, double total, bool shapes)
         printf("%-24s", name);
         if (shapes)
             printf(" %7lld %7lld %7lld", (long long)l->m, (long long)l->n, (long long)l->k);
-        printf(" %8lld %9.3f %5.1f%% %11.3f %9.3f  %s\n", (long long)l->launches, 1e3 * l->seconds, 100 * l->seconds / total, 1e-12 * l->flops, 1e-9 * l->bytes,
-               l->memory_bound ? "memory" : "arithmetic");
+        printf(" %8lld %9.3f %5.1f%% %11.3f %9.3f  %s\n", (long long)l->launches, 1e3 * l->seconds, 100 * l->seconds / total,
+               1e-12 * l->flops, 1e-9 * l->bytes, l->memory_bound ? "memory" : "arithmetic");
     }
 }
 
@@ -129,8 +144,10 @@ static void print_losses(const Roofline *r, double total, double ideal)
 static void print_memory(const MemoryPlan *m, double fit)
 {
     double gb = 1e-9 * (double)m->total;
-    printf("memory: %.2f GB (weights %.2f, trained %.2f, moments %.2f, activations %.2f, workspace %.2f), without what the CUDA runtime takes for itself",
-           gb, 1e-9 * (double)m->weights, 1e-9 * (double)m->trainable, 1e-9 * (double)m->optimizer, 1e-9 * (double)m->activations, 1e-9 * (double)m->workspace);
+    printf("memory: %.2f GB (weights %.2f, trained %.2f, moments %.2f, activations %.2f, workspace %.2f), without what the CUDA runtime "
+           "takes for itself",
+           gb, 1e-9 * (double)m->weights, 1e-9 * (double)m->trainable, 1e-9 * (double)m->optimizer, 1e-9 * (double)m->activations,
+                   1e-9 * (double)m->workspace);
     if (fit > 0)
         printf("; %s %.0f GB by %.2f GB", gb <= fit ? "fits" : "exceeds", fit, gb <= fit ? fit - gb : gb - fit);
     printf("\n");
@@ -141,8 +158,8 @@ static void print_speed(const Options *o, const Roofline *r, const PassShape *p,
     double flops = 0;
     for (int i = 0; i < r->n; i++)
         flops += r->lines[i].op == OP_matmul ? r->lines[i].flops : 0;
-    printf("predicted: %.1f ms a step of one pass, %.0f tokens/s, matmuls at %.1f%% of the published rate of %.0f TFLOP/s",
-           1e3 * total, p->tokens / total, 1e-10 * flops / total / r->device->bf16_tflops, r->device->bf16_tflops);
+    printf("predicted: %.1f ms a step of one pass, %.0f tokens/s, matmuls at %.1f%% of the published rate of %.0f TFLOP/s", 1e3 * total,
+           p->tokens / total, 1e-10 * flops / total / r->device->bf16_tflops, r->device->bf16_tflops);
     if (o->goal > 0)
         printf("; goal %.0f: %s", o->goal, p->tokens / total >= o->goal ? "reached on paper" : "missed on paper");
     printf("\n");
@@ -153,15 +170,19 @@ static Status report(const Options *o, const RunConfig *cfg)
     PassShape pass;
     MemoryPlan plan;
     Roofline r = {.device = &DEVICES[o->device],
-                  .reached = {.matmul = o->matmul, .attention = o->attention, .adapters = o->adapters, .bandwidth = o->bandwidth, .integer = o->integer, .gap_us = o->gap}};
+                  .reached = {.matmul = o->matmul, .attention = o->attention, .adapters = o->adapters, .bandwidth = o->bandwidth,
+                              .integer = o->integer, .gap_us = o->gap}};
     TRY(bench_step_shape(&pass, cfg, o->tokens ? o->tokens : cfg->train.micro_tokens, o->segment, o->labels));
     Status s = walk(&r, &plan, cfg, &pass);
     if (s == OK) {
-        printf("%s: a pass of %d tokens in %d samples of %d, %d pictures, %d labels; adapters r %lld, recompute %s\n", cfg->name, pass.tokens, pass.segments,
+        printf("%s: a pass of %d tokens in %d samples of %d, %d pictures, %d labels; adapters r %lld, recompute %s\n", cfg->name,
+               pass.tokens, pass.segments,
                pass.max_segment, pass.images, pass.labels, cfg->model.llm.train == TRAIN_LORA ? (long long)cfg->model.lora.r : 0LL,
                (const char *const[]){"none", "selective", "block"}[cfg->train.recompute]);
-        printf("%s, published: %.0f TFLOP/s bf16, %.2f TB/s. Assumed: %.2f of it in large matmuls (128 x 128 tiles in waves), %.2f in attention, %.2f in adapters with dropout, %.2f of the bandwidth, "
-               "%.2f of %.1f T integer instructions/s, %.1f us between operators; each reads and writes once\n", r.device->text, r.device->bf16_tflops, r.device->tbytes, o->matmul, o->attention, o->adapters,
+        printf("%s, published: %.0f TFLOP/s bf16, %.2f TB/s. Assumed: %.2f of it in large matmuls (128 x 128 tiles in waves), %.2f in "
+               "attention, %.2f in adapters with dropout, %.2f of the bandwidth, %.2f of %.1f T integer instructions/s, %.1f us between "
+               "operators; each reads and writes once\n", r.device->text, r.device->bf16_tflops, r.device->tbytes, o->matmul, o->attention,
+                       o->adapters,
                o->bandwidth, o->integer, r.device->integer_tops, o->gap);
         if (!o->shapes)
             roofline_by_operator(&r);
@@ -191,8 +212,10 @@ static Status work(const Options *o)
 int main(int argc, char **argv)
 {
     /* 0.73: what cuBLAS is known to reach in bf16 on such devices when they draw full power; 0.19: what the project wants of its attention;
-     * 0.3: a guess for kernels on mma.sync, which is not the instruction that an H100 is fastest with; 0.78: 0.85 of a copy that reaches 0.92. */
-    Options o = {.segment = 1024, .labels = 200, .matmul = 0.73, .attention = 0.19, .adapters = 0.3, .bandwidth = 0.78, .integer = 0.8, .gap = 1.5};
+     * 0.3: a guess for kernels on mma.sync, which is not the instruction that an H100 is fastest with; 0.78: 0.85 of a copy that reaches
+     * 0.92. */
+    Options o = {.segment = 1024, .labels = 200, .matmul = 0.73, .attention = 0.19, .adapters = 0.3, .bandwidth = 0.78, .integer = 0.8,
+                 .gap = 1.5};
     bool done;
     cli_start();
     log_set(LOG_WARN, false);

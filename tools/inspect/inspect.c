@@ -52,18 +52,20 @@ int main(int argc, char **argv)
     bool done = false;
     const CliOption options[] = {
         {"--format", CLI_CHOICE, &format, "text|json", "Text for people, or one JSON object.", 0, 0, FORMATS, false},
-        {"--sample", CLI_INT, &o.sample, "N", "Of a shard or a folder of shards: tokens, label mask (* is trained), images and the original line "
-                                              "of sample N, from 0.", 0, 9e15, NULL, false},
+        {"--sample", CLI_INT, &o.sample, "N", "Of a shard or a folder of shards: tokens, label mask (* is trained), images and the "
+                                              "original line of sample N, from 0.", 0, 9e15, NULL, false},
         {"--image", CLI_INT, &o.image, "K", "Only image K of the sample, from 0.", 0, 9e15, NULL, false},
-        {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, after padding and resizing "
-                                                        "(\"-\": standard output). Needs --config.", 0, 0, NULL, false},
-        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens and whose vision tower sizes the picture.", 0,
+        {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, after padding and "
+                                                        "resizing (\"-\": standard output). Needs --config.", 0, 0, NULL, false},
+        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens and whose vision tower sizes the "
+                                                        "picture.", 0,
          0, NULL, false},
         {0},
     };
     const CliProgram program = {
         .name = "inspect",
-        .summary = "Shows what lies in a safetensors file, a Hugging Face folder, a shard or folder of shards, a checkpoint or a run folder.",
+        .summary = "Shows what lies in a safetensors file, a Hugging Face folder, a shard or folder of shards, a checkpoint or a run "
+                   "folder.",
         .usage = "inspect PATH … [--format json]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
         .options = options,

@@ -20,8 +20,8 @@ static Status parse_kinds(SceneSet *set, const char *list)
             k++;
         if (k == SCENE_KINDS) {
             const char *near = cli_nearest(word, names, SCENE_KINDS);
-            return fail(ERR_USAGE, "--kinds: there is no kind \"%s\"%s%s%s; `scenes --help` lists them", word, near ? "; did you mean \"" : "",
-                        near ? near : "", near ? "\"" : "");
+            return fail(ERR_USAGE, "--kinds: there is no kind \"%s\"%s%s%s; `scenes --help` lists them", word,
+                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "");
         }
         set->kinds[k] = true;
         at = at[n] ? at + n + 1 : NULL;
@@ -29,14 +29,13 @@ static Status parse_kinds(SceneSet *set, const char *list)
     return OK;
 }
 
-static const char NOTES[] =
-    "kinds:\n"
+static const char NOTES[] = "kinds:\n"
 #define KIND_LINE(kind, name, example) "  " name ": " example "\n"
     SCENE_KIND_LIST(KIND_LINE)
 #undef KIND_LINE
-    "\nwrites FOLDER/train.json and FOLDER/heldout.json (LLaVA's form; `kind` is an extra key) and the JPEG files beside them. The "
-    "same options give the same bytes. Eight combinations of shape and color never occur in the training split; each held-out question "
-    "is about one of them.";
+        "\nwrites FOLDER/train.json and FOLDER/heldout.json (LLaVA's form; `kind` is an extra key) and the JPEG files beside them. The "
+        "same options give the same bytes. Eight combinations of shape and color never occur in the training split; each held-out question "
+        "is about one of them.";
 
 int main(int argc, char **argv)
 {
@@ -45,14 +44,20 @@ int main(int argc, char **argv)
     bool quiet = false, done = false;
     const CliOption options[] = {
         {.name = "--out", .kind = CLI_STRING, .value = &set.out, .argument = "FOLDER", .help = "where to write (required)"},
-        {.name = "--count", .kind = CLI_INT, .value = &set.count, .argument = "N", .help = "training records (4000)", .low = 1, .high = 999999},
-        {.name = "--heldout", .kind = CLI_INT, .value = &set.heldout, .argument = "M", .help = "held-out records (500)", .low = 0, .high = 999999},
-        {.name = "--size", .kind = CLI_INT, .value = &set.size, .argument = "PIXELS", .help = "side of a picture (64)", .low = 32, .high = 1024},
-        {.name = "--seed", .kind = CLI_INT, .value = &set.seed, .argument = "S", .help = "of all random choices (42)", .low = 0, .high = 1e15},
-        {.name = "--kinds", .kind = CLI_STRING, .value = &kinds, .argument = "LIST", .help = "kinds of questions, separated by commas (all but refer and caption)"},
+        {.name = "--count", .kind = CLI_INT, .value = &set.count, .argument = "N", .help = "training records (4000)", .low = 1,
+         .high = 999999},
+        {.name = "--heldout", .kind = CLI_INT, .value = &set.heldout, .argument = "M", .help = "held-out records (500)", .low = 0,
+         .high = 999999},
+        {.name = "--size", .kind = CLI_INT, .value = &set.size, .argument = "PIXELS", .help = "side of a picture (64)", .low = 32,
+         .high = 1024},
+        {.name = "--seed", .kind = CLI_INT, .value = &set.seed, .argument = "S", .help = "of all random choices (42)", .low = 0,
+         .high = 1e15},
+        {.name = "--kinds", .kind = CLI_STRING, .value = &kinds, .argument = "LIST",
+         .help = "kinds of questions, separated by commas (all but refer and caption)"},
         {.name = "--turns", .kind = CLI_INT, .value = &set.turns, .argument = "N",
          .help = "questions about one training picture at most (1); held-out pictures have one", .low = 1, .high = SCENE_KINDS},
-        {.name = "--objects", .kind = CLI_INT, .value = &set.objects, .argument = "N", .help = "shapes in one picture at most (4)", .low = 1, .high = SCENE_MAX_OBJECTS},
+        {.name = "--objects", .kind = CLI_INT, .value = &set.objects, .argument = "N", .help = "shapes in one picture at most (4)",
+         .low = 1, .high = SCENE_MAX_OBJECTS},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &quiet, .help = "only errors"},
         {.name = NULL},
     };
@@ -70,7 +75,8 @@ int main(int argc, char **argv)
         return cli_finish(fail(ERR_USAGE, "--out FOLDER is missing"));
     s = parse_kinds(&set, kinds);
     if (!s && set.objects == 1 && (set.kinds[SCENE_RELATION] || set.kinds[SCENE_LARGER]))
-        s = fail(ERR_USAGE, "scenes: --objects is 1, but the kinds relation and larger compare two shapes; raise it or leave them out with --kinds");
+        s = fail(ERR_USAGE, "scenes: --objects is 1, but the kinds relation and larger compare two shapes; raise it or leave them out "
+                            "with --kinds");
     if (!s)
         s = scenes_write(&set);
     return cli_finish(s);

@@ -58,7 +58,10 @@ static bool read_caption(char caption[MAX_CAPTION], const char *png_path)
 static Status copy_picture(const char *to, const char *from, bool *readable)
 {
     static const uint8_t WHITE[3] = {255, 255, 255};
-    union { char *chars; uint8_t *bytes; } file;
+    union {
+        char *chars;
+        uint8_t *bytes;
+    } file;
     uint8_t *jpeg;
     size_t n;
     Image im;
@@ -183,7 +186,8 @@ int main(int argc, char **argv)
     const CliOption options[] = {
         {.name = "--out", .kind = CLI_STRING, .value = &st.out, .argument = "FOLDER", .help = "where to write (required)"},
         {.name = "--from", .kind = CLI_STRING, .value = &st.from, .argument = "FOLDER", .help = "the stamps (/usr/share/tuxpaint/stamps)"},
-        {.name = "--heldout", .kind = CLI_INT, .value = &st.heldout, .argument = "PERCENT", .help = "share that is held out (10)", .high = 100},
+        {.name = "--heldout", .kind = CLI_INT, .value = &st.heldout, .argument = "PERCENT", .help = "share that is held out (10)",
+         .high = 100},
         {.name = "--seed", .kind = CLI_INT, .value = &st.seed, .argument = "S", .help = "of the split (42)", .high = 1e15},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &quiet, .help = "only errors"},
         {.name = NULL},
@@ -192,8 +196,9 @@ int main(int argc, char **argv)
                                 .summary = "Makes a set for naming things from the captioned pictures of Tux Paint.",
                                 .usage = "stamps --out FOLDER [options]",
                                 .options = options,
-                                .notes = "Writes FOLDER/train.json and FOLDER/heldout.json (LLaVA's form: \"What is this?\" and the English "
-                                         "caption) and the pictures, on white, as JPEG. `apt install tuxpaint-stamps-default` brings the stamps."};
+                                .notes = "Writes FOLDER/train.json and FOLDER/heldout.json (LLaVA's form: \"What is this?\" and the "
+                                         "English caption) and the pictures, on white, as JPEG. `apt install tuxpaint-stamps-default` "
+                                         "brings the stamps."};
     cli_start();
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
@@ -206,7 +211,7 @@ int main(int argc, char **argv)
         s = fail(ERR_DATA, "%s holds no PNG picture with a caption beside it", st.from);
     if (!s)
         log_info("%s: %" PRId64 " training and %" PRId64 " held-out pictures; left out: %" PRId64 " drawings (SVG), %" PRId64
-                 " pictures without a caption, %" PRId64 " unreadable", st.out, st.written[0], st.written[1], st.drawings, st.without_caption,
-                 st.unreadable);
+                 " pictures without a caption, %" PRId64 " unreadable",
+                 st.out, st.written[0], st.written[1], st.drawings, st.without_caption, st.unreadable);
     return cli_finish(s);
 }

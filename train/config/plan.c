@@ -37,7 +37,8 @@ PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const
     };
 }
 
-LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor, double *weights)
+LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor,
+                          double *weights)
 {
     EncoderOptions encoder = plan_encoder(cfg, sizes);
     for (int i = 0; i < mixture->n_sources; i++)

@@ -30,9 +30,9 @@ typedef struct Dist {
     int rank, n_ranks;
     int local_rank; /* among those of this machine: chooses the device */
     Transport transport;
-    void *notices;  /* what all ranks said last */
-    bool over;      /* a rank failed, or cannot be reached */
-    bool told;      /* … and all ranks know why */
+    void *notices; /* what all ranks said last */
+    bool over;     /* a rank failed, or cannot be reached */
+    bool told;     /* … and all ranks know why */
 } Dist;
 
 /* Finds this process's place in what the launcher (mpirun, torchrun, srun) left in the environment; without one it is the only rank.

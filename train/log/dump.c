@@ -190,7 +190,8 @@ static Status write_tensors(StWriter *w, Params *p)
     return s;
 }
 
-static Status write_file(const char *path, Params *p, const DumpScalars *scalars, LabelRow *rows, const float *logits, int64_t n, int64_t vocabulary)
+static Status write_file(const char *path, Params *p, const DumpScalars *scalars, LabelRow *rows, const float *logits, int64_t n,
+                         int64_t vocabulary)
 {
     size_t most = MOST_SCALARS + N_LABEL_ARRAYS + 2 * (size_t)p->n;
     Plan plan = {.specs = mem_alloc(most * sizeof *plan.specs), .names = mem_alloc(most * sizeof *plan.names)};

@@ -109,7 +109,8 @@ static void show(RunLog *l, const StepRecord *r)
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
     char left[32], line[256];
     snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g  grad %.3g  %.0f tokens/s  %s left", (long long)r->step + 1,
-             (long long)l->total, r->losses.total, r->lr, r->grad_norm, l->speed, duration(l->pace * (double)(l->total - r->step - 1), left));
+             (long long)l->total, r->losses.total, r->lr, r->grad_norm, l->speed,
+             duration(l->pace * (double)(l->total - r->step - 1), left));
     if (isatty(STDERR_FILENO))
         log_progress("%s", line);
     else if ((r->step + 1) % l->every == 0 || r->step + 1 == l->total)

@@ -10,10 +10,10 @@
 
 /* One optimiser step, all ranks. */
 typedef struct StepRecord {
-    int64_t step;                           /* from 0 */
+    int64_t step; /* from 0 */
     StepLosses losses;
-    double lr, grad_norm;                   /* lr: factor × optim.lr */
-    int64_t samples, tokens, images;        /* of this step */
+    double lr, grad_norm;            /* lr: factor × optim.lr */
+    int64_t samples, tokens, images; /* of this step */
     double seconds;
     bool skipped;                           /* loss or gradient were not finite: no weight changed */
     int64_t skipped_steps, skipped_samples; /* so far, this one counted */

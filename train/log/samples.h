@@ -1,4 +1,5 @@
-/* samples.h: what a run answers while it trains (sample.every, sample.prompts), so that people see it learn. Greedy, so nothing random is used. */
+/* samples.h: what a run answers while it trains (sample.every, sample.prompts), so that people see it learn. Greedy, so nothing random is
+ * used. */
 #ifndef GENLLAVA_TRAIN_LOG_SAMPLES_H
 #define GENLLAVA_TRAIN_LOG_SAMPLES_H
 
@@ -17,18 +18,18 @@ typedef struct SamplePrompt {
 } SamplePrompt;
 typedef struct Samples {
     SamplePrompt *list;
-    int n; /* 0: sampling is off */
+    int n;                 /* 0: sampling is off */
     char folder[PATH_MAX]; /* of the prompts file */
 } Samples;
 
-/* Reads cfg's prompts when sampling is on: an object a line, {"ask": text, "image": path or list of paths}. All mistakes are told at once, each with its
- * line: ERR_DATA, or ERR_MISSING when only pictures are missing. preprocessor: of a model that sees. */
+/* Reads cfg's prompts when sampling is on: an object a line, {"ask": text, "image": path or list of paths}. All mistakes are told at once,
+ * each with its line: ERR_DATA, or ERR_MISSING when only pictures are missing. preprocessor: of a model that sees. */
 MUST_USE Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, const Preprocessor *preprocessor);
 void samples_free(Samples *s);
 /* Bytes of the backend's memory that answering takes besides the model. g: opened on a backend that computes nothing. */
 MUST_USE Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes);
-/* Answers all prompts and writes run_folder/samples/step-NNNNNN/answers.jsonl: {"ask", "image", "answer"} a line. The folder appears whole or not at all.
- * ERR_PREEMPTED: a signal came first. */
+/* Answers all prompts and writes run_folder/samples/step-NNNNNN/answers.jsonl: {"ask", "image", "answer"} a line. The folder appears whole
+ * or not at all. ERR_PREEMPTED: a signal came first. */
 MUST_USE Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step);
 bool samples_written(const char *run_folder, int64_t step);
 #endif

@@ -90,7 +90,8 @@ static int64_t resident_now(void)
     return read ? pages * sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample, a reference and a picture (data/shards/shard.h). */
+/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample, a reference and a picture
+ * (data/shards/shard.h). */
 static int64_t shard_bytes(const RecordIndex *x)
 {
     enum { TOKEN = sizeof(int32_t) + 1, SAMPLE = 60, REFERENCE = 13, PICTURE = 58 };
@@ -110,8 +111,8 @@ static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
     return one * (ahead ? most + 2 * cfg->train.batch : most + 1);
 }
 
-/* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are about four
- * times as wide as the model. */
+/* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are
+ * about four times as wide as the model. */
 static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
 {
     const int64_t page = 2 << 20, wide = 4 * (int64_t)sizes->hidden * (int64_t)sizeof(float);
@@ -126,8 +127,8 @@ static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
 /* What the process has now and what it will touch besides the model. */
 static int64_t process_bytes(const RecordIndex *planned)
 {
-    /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints and
-     * their checksums, the allocator; the part of a thread's workspace and stack that is touched, a huge page. */
+    /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints
+     * and their checksums, the allocator; the part of a thread's workspace and stack that is touched, a huge page. */
     const int64_t later = 3200000, thread = 2 << 20;
     return resident_now() + later + thread * omp_get_max_threads() + (planned ? shard_bytes(planned) : 0);
 }
@@ -215,7 +216,8 @@ static const char *describe(const MemoryPlan *m, char out[256])
     const int64_t values[] = {m->total, m->weights, m->trainable, m->optimizer, m->activations, m->workspace};
     for (int i = 0; i < 6; i++)
         file_size_text(text[i], sizeof text[i], (size_t)values[i]);
-    snprintf(out, 256, "%s (weights %s, trainable %s, moments %s, activations %s, workspace %s)", text[0], text[1], text[2], text[3], text[4], text[5]);
+    snprintf(out, 256, "%s (weights %s, trainable %s, moments %s, activations %s, workspace %s)", text[0], text[1], text[2], text[3],
+             text[4], text[5]);
     return out;
 }
 
@@ -227,7 +229,8 @@ void memory_say(const MemoryPlan *m)
     file_size_text(host[0], sizeof host[0], (size_t)m->host);
     file_size_text(host[1], sizeof host[1], (size_t)of_host);
     if (m->on_device)
-        log_info("memory of the device: needs %s, %s are free; of the host: needs %s, %s are free", describe(m, plan), have, host[0], host[1]);
+        log_info("memory of the device: needs %s, %s are free; of the host: needs %s, %s are free", describe(m, plan), have, host[0],
+                 host[1]);
     else
         log_info("memory: needs %s, %s are free", describe(m, plan), have);
     if (needs > of_host)
@@ -244,10 +247,11 @@ Status memory_check(const MemoryPlan *m, const RunConfig *cfg)
     file_size_text(have, sizeof have, (size_t)m->available);
     file_size_text(held, sizeof held, (size_t)fixed);
     if (fixed > m->available)
-        snprintf(change, sizeof change, "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, lower model.lora.r, or "
-                                        "use a larger device", held);
+        snprintf(change, sizeof change, "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, "
+                                        "lower model.lora.r, or use a larger device", held);
     else
         snprintf(change, sizeof change, "lower train.micro_tokens (it is %lld)%s", (long long)cfg->train.micro_tokens,
                  (Recompute)cfg->train.recompute == RECOMPUTE_BLOCK ? "" : ", or set train.recompute to \"block\"");
-    return fail(ERR_DEVICE, "the run needs %s of the device's memory, %s are free: %s; nvidia-smi lists what else uses the device", describe(m, plan), have, change);
+    return fail(ERR_DEVICE, "the run needs %s of the device's memory, %s are free: %s; nvidia-smi lists what else uses the device",
+                describe(m, plan), have, change);
 }

@@ -32,7 +32,8 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
 {
     size_t T = (size_t)p->tokens, S = (size_t)p->segments, M = (size_t)p->labels, N = (size_t)p->images;
     size_t pixels = N * (size_t)sizes->image_height * (size_t)sizes->image_width * 3;
-    *m = (MadePass){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S) * sizeof(int32_t)), .floats = mem_alloc((M + S) * sizeof(float)), .pixels = mem_alloc(pixels + S)};
+    *m = (MadePass){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S) * sizeof(int32_t)), .floats = mem_alloc((M + S) * sizeof(float)),
+                    .pixels = mem_alloc(pixels + S)};
     if (!m->ints || !m->floats || !m->pixels) {
         pass_free(m);
         return fail(ERR_NOMEM, "a pass of %zu tokens: out of memory", T);

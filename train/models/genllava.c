@@ -16,7 +16,8 @@ static Status set_sizes(GenLlava *g, const RunConfig *cfg)
     int64_t rows = token_rows_count(cfg);
     if (llm->vocab + rows > INT32_MAX)
         return fail(ERR_USAGE, "model.tokens: %" PRId64 " added rows beside a vocabulary of %" PRId64 " are too many", rows, llm->vocab);
-    g->sizes = (ModelSizes){.vocab_size = (int32_t)llm->vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)llm->hidden, .layers = (int32_t)llm->layers,
+    g->sizes = (ModelSizes){.vocab_size = (int32_t)llm->vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)llm->hidden,
+                            .layers = (int32_t)llm->layers,
                             .image_height = (int32_t)vision->height, .image_width = (int32_t)vision->width, .patch = (int32_t)vision->patch,
                             .patches = vision->patch ? (int32_t)siglip_patches(vision) : 0};
     return OK;

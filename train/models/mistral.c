@@ -69,10 +69,10 @@ static void read_heads(JsonFields *f, MistralConfig *c)
     c->head_dim = fields_int(f, o, "head_dim", c->hidden / c->heads, 1, SIZE_MAX_DIM);
     if (c->heads % c->kv_heads)
         fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
-                  "is %" PRId64 ", not a multiple of the %" PRId64 " key/value heads", c->heads, c->kv_heads);
+                      "is %" PRId64 ", not a multiple of the %" PRId64 " key/value heads", c->heads, c->kv_heads);
     if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > ATTENTION_MAX_HEAD_DIM)
         fields_refuse(f, json_get(o, "head_dim"), "head_dim", "is %" PRId64 ", expected an even number from 2 to %d", c->head_dim,
-                  ATTENTION_MAX_HEAD_DIM);
+                      ATTENTION_MAX_HEAD_DIM);
 }
 
 static void read_config(JsonFields *f, MistralConfig *c)

@@ -45,11 +45,12 @@ static void check_family(JsonFields *f)
     bool nested = fields_object(f, f->top, "vision_config") != NULL;
     if (!nested && strcmp(type, "siglip_vision_model"))
         fields_refuse(f, json_get(f->top, "model_type"), "model_type",
-                  "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
+                      "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
     const Json *inner = fields_object(f, f->top, "vision_config");
     const char *inner_type = fields_string(f, inner, "model_type", "siglip_vision_model");
     if (nested && strcmp(inner_type, "siglip_vision_model"))
-        fields_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"", inner_type);
+        fields_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"",
+                      inner_type);
 }
 
 /* Absent fields are those of the class: files written as differences leave out what equals the base model. */
@@ -71,12 +72,12 @@ static void read_config(JsonFields *f, SiglipConfig *c)
         fields_refuse(f, json_get(o, "num_channels"), "num_channels", "is %" PRId64 ", expected %d", channels, CHANNELS);
     if (patch_width != c->patch || c->patch > c->height || c->patch > c->width)
         fields_refuse(f, json_get(o, "patch_size"), "patch_size",
-                  "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64, c->patch, patch_width,
-                  c->height, c->width);
+                      "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64, c->patch, patch_width,
+                      c->height, c->width);
     if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
         fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
-                  "is %" PRId64 ", expected a divisor of hidden_size %" PRId64 " with heads of at most %d", c->heads, c->hidden,
-                  ATTENTION_MAX_HEAD_DIM);
+                      "is %" PRId64 ", expected a divisor of hidden_size %" PRId64 " with heads of at most %d", c->heads, c->hidden,
+                      ATTENTION_MAX_HEAD_DIM);
 }
 
 static Status read_folder(SiglipConfig *c, const char *folder, int64_t layer)
@@ -189,7 +190,8 @@ static const Spelling SPELLINGS[] = {
     {.rules = {{"vision_model.", "model.vision_tower.vision_tower.vision_model."}}},
 };
 /* The text tower, and of this tower what lies behind the feature layer. */
-static const char *const QUIET[] = {"text_model.", "logit_scale", "logit_bias", "vision_model.encoder.layers.", "vision_model.post_layernorm.",
+static const char *const QUIET[] = {"text_model.", "logit_scale", "logit_bias", "vision_model.encoder.layers.",
+                                    "vision_model.post_layernorm.",
                                     "vision_model.head.", "vision_model.embeddings.position_ids", NULL};
 const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 

@@ -106,7 +106,8 @@ int64_t tape_room(const Tape *t);
 size_t tape_tensor_size(const Tape *t, const Tensor *x); /* bytes of its data */
 /* A tensor with the data of x, of which an operator in place is the only reader; gradients are its own. */
 Tensor *tape_alias(Tape *t, const Tensor *x);
-/* 0 … n-1 on the device, as long as the step. In a walk (NULL) it is noted that the block will ask for it: it is made before the block runs. */
+/* 0 … n-1 on the device, as long as the step. In a walk (NULL) it is noted that the block will ask for it: it is made before the block
+ * runs. */
 const int32_t *tape_index(Tape *t, int64_t n);
 void *tape_save(Tape *t, size_t n_bytes);                                  /* device memory that lives as long as a PLACE_KEEP output */
 void *tape_keep(Tape *t, size_t n_bytes);                                  /* … as long as the step */

@@ -35,8 +35,8 @@ Tensor *nn_block_inplace(Tape *t, BlockFn fn, const void *arg, Tensor *const *in
 /* The packed rows of a pass. */
 typedef struct PackedRows {
     int64_t n_rows, n_segments, max_segment;
-    const int32_t *cu;          /* [n_segments+1] */
-    const int32_t *pos, *item;  /* [n_rows]; may be NULL where neither rope nor dropout is used */
+    const int32_t *cu;         /* [n_segments+1] */
+    const int32_t *pos, *item; /* [n_rows]; may be NULL where neither rope nor dropout is used */
 } PackedRows;
 
 /* y = x Wᵀ + b + s·B(A·drop(x)), spec 7.1. Weight [out, …] whose last dimensions multiply to `in`. Dropout masks are keyed by
@@ -46,7 +46,7 @@ typedef struct Linear {
     Param *lora_a, *lora_b; /* [r,in], [out,r]; both NULL: no adapter */
     double scale, dropout;
     uint64_t site;
-    const Joint *joint;     /* where w lies with what surrounds it, or NULL; set by joint_create */
+    const Joint *joint; /* where w lies with what surrounds it, or NULL; set by joint_create */
 } Linear;
 /* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are
  * multiplied as one matrix. rows: for dropout only, which happens only while the tape records. */
@@ -95,7 +95,7 @@ typedef struct EmbedSpec {
     Param *base, *rows; /* [V,D]; [R,D] or NULL */
     Tensor *features;   /* [*, D] or NULL */
     const int32_t *base_index, *rows_index, *image_index;
-    bool rows_occur;    /* some rows_index is not negative: only then is `rows` reached */
+    bool rows_occur; /* some rows_index is not negative: only then is `rows` reached */
     bool base_occur;
 } EmbedSpec;
 Tensor *nn_embed(Tape *t, const EmbedSpec *spec);
@@ -112,18 +112,18 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
 Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n);
 
 /* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory
- * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block, and
- * tape_backward must be seeded with 1 when they train. */
+ * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block,
+ * and tape_backward must be seeded with 1 when they train. */
 typedef struct LmLoss {
     int64_t n;
-    Param *head, *rows;     /* [V,D]; [R,D] or NULL */
-    const int32_t *label;   /* [n] */
-    const float *weight;    /* [n] */
+    Param *head, *rows;   /* [V,D]; [R,D] or NULL */
+    const int32_t *label; /* [n] */
+    const float *weight;  /* [n] */
     double scale;
-    int64_t chunk;          /* rows whose logits exist at one time; 0: chosen by size */
-    float *logits;          /* [n, V+R], filled when not NULL */
-    double *total;          /* F64, backend memory: Σ weight·ce is added to it; NULL: it is waited for and … */
-    double weighted_sum;    /* out: … is here */
+    int64_t chunk;       /* rows whose logits exist at one time; 0: chosen by size */
+    float *logits;       /* [n, V+R], filled when not NULL */
+    double *total;       /* F64, backend memory: Σ weight·ce is added to it; NULL: it is waited for and … */
+    double weighted_sum; /* out: … is here */
 } LmLoss;
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *arg);
 /* Logits of hs [n,D] into host memory [n, V+R] as f32. */

@@ -23,7 +23,7 @@ typedef struct TapeOptions {
     Arena *keep, *scratch; /* backend memory, or measuring */
     DType compute;         /* type of activations */
     Recompute recompute;
-    uint64_t seed, step;   /* dropout: keys of Philox */
+    uint64_t seed, step; /* dropout: keys of Philox */
 } TapeOptions;
 
 MUST_USE Status tape_create(Tape **out, const TapeOptions *opt);

@@ -15,7 +15,8 @@ typedef struct OptimResult {
 MUST_USE Status optim_reduce(Params *p, Dist *dist);
 /* After optim_reduce: *squares (F64, backend memory) = Σ g². Nobody waits for it. */
 MUST_USE Status optim_squares(Params *p, double *squares);
-/* result->grad_norm is given, the root of what optim_squares found. The gradient itself stays as it is. A tensor that no rank reached is skipped whole. `loss` is the step's. */
+/* result->grad_norm is given, the root of what optim_squares found. The gradient itself stays as it is. A tensor that no rank reached is
+ * skipped whole. `loss` is the step's. */
 MUST_USE Status optim_update(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result);
 /* Both, waiting for the norm. */
 MUST_USE Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result);

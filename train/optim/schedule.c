@@ -5,10 +5,7 @@
 
 static const double PI = 3.14159265358979323846;
 
-int64_t schedule_warmup(double warmup, int64_t total)
-{
-    return (int64_t)ceil(warmup < 1 ? (double)total * warmup : warmup);
-}
+int64_t schedule_warmup(double warmup, int64_t total) { return (int64_t)ceil(warmup < 1 ? (double)total * warmup : warmup); }
 
 double schedule_factor(ScheduleChoice kind, int64_t step, int64_t total, int64_t warmup)
 {

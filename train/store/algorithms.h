@@ -1,4 +1,5 @@
-/* algorithms.h: what a backend has chosen for its device, kept in a checkpoint's state.json, so that a resumed run computes with the same algorithms. */
+/* algorithms.h: what a backend has chosen for its device, kept in a checkpoint's state.json, so that a resumed run computes with the same
+ * algorithms. */
 #ifndef GENLLAVA_TRAIN_STORE_ALGORITHMS_H
 #define GENLLAVA_TRAIN_STORE_ALGORITHMS_H
 

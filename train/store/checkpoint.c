@@ -124,7 +124,8 @@ static Status check_bases(const Json *root, const char *folder, const RunConfig 
             continue;
         TRY(hash_base(part, cfg, hex));
         if (strcmp(hex, xxh3->string))
-            return fail(ERR_DATA, "%s: %s: its files are not those that %s was trained on", part->path.name, part_folder(part, cfg), folder);
+            return fail(ERR_DATA, "%s: %s: its files are not those that %s was trained on", part->path.name, part_folder(part, cfg),
+                        folder);
     }
     return OK;
 }
@@ -162,7 +163,8 @@ static int64_t step_of(const char *name)
 {
     long long step;
     int used = 0;
-    return sscanf(name, "checkpoint-%lld%n", &step, &used) == 1 && !name[used] && step >= 0 && name[11] != '-' && name[11] != '+' ? step : -1;
+    return sscanf(name, "checkpoint-%lld%n", &step, &used) == 1 && !name[used] && step >= 0 && name[11] != '-' && name[11] != '+' ? step
+                                                                                                                                  : -1;
 }
 
 typedef struct Listing {

@@ -5,9 +5,11 @@
 
 #include "kernels/base/status.h"
 
-/* Hashes what lies in the folder and writes MANIFEST.json, synced; the folders inside are made durable too, the folder itself when it is published. */
+/* Hashes what lies in the folder and writes MANIFEST.json, synced; the folders inside are made durable too, the folder itself when it is
+ * published. */
 MUST_USE Status manifest_write(const char *folder);
-/* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size or is not there. Files the manifest does not name do not matter. */
+/* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size or is not there. Files the manifest does not name do not
+ * matter. */
 MUST_USE Status manifest_verify(const char *folder);
 /* XXH3 (128 bits) of a file's bytes, hex. */
 MUST_USE Status manifest_hash_file(const char *path, char hex[33], long long *n_bytes);

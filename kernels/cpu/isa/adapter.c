@@ -1,5 +1,5 @@
-/* Block by block of rows that stays in the cache: dropped, multiplied; or multiplied, dropped. Blocks are cut by the shape alone, so sums have the same
- * order for any number of threads. */
+/* Block by block of rows that stays in the cache: dropped, multiplied; or multiplied, dropped. Blocks are cut by the shape alone, so sums
+ * have the same order for any number of threads. */
 #include "kernels/ops/adapter.h"
 
 #include <string.h>
@@ -19,7 +19,8 @@ static const void *row_of(const void *x, DType t, int64_t i) { return (const cha
 static void *row_of_mut(void *x, DType t, int64_t i) { return (char *)x + (size_t)i * dtype_size(t); }
 
 /* Rows `first` … of x, as adapter p reads them but for the scale: x itself, or a block in the shared memory. */
-static const void *dropped(CpuDevice *d, const AdapterGroup *g, const Adapter *p, const void *x, int64_t ldx, int64_t first, int64_t rows, int64_t *ld)
+static const void *dropped(CpuDevice *d, const AdapterGroup *g, const Adapter *p, const void *x, int64_t ldx, int64_t first, int64_t rows,
+                           int64_t *ld)
 {
     const void *from = row_of(x, g->act, first * ldx);
     *ld = ldx;
@@ -52,7 +53,8 @@ static Status adapter_down(KernelCtx *ctx, const AdapterDown *a)
             if (!p->r)
                 continue;
             const void *x = dropped(cpu_device(ctx), g, p, a->x, a->ldx, first, rows, &ld);
-            Matmul m = {.m = rows, .n = p->r, .k = g->in, .a_type = g->act, .b_type = g->a_type, .c_type = g->act, .b_trans = true, .lda = ld,
+            Matmul m = {.m = rows, .n = p->r, .k = g->in, .a_type = g->act, .b_type = g->a_type, .c_type = g->act, .b_trans = true,
+                        .lda = ld,
                         .ldb = g->in, .ldc = g->ldu, .a = x, .b = p->a, .c = row_of_mut(a->u, g->act, first * g->ldu + at),
                         .alpha = p->scale * dropout_scale(p->p)};
             TRY(cpu_device(ctx)->ops.matmul(ctx, &m));
@@ -76,7 +78,8 @@ static Status adapter_down_grad(KernelCtx *ctx, const AdapterDownGrad *a)
                 continue;
             const void *x = dropped(cpu_device(ctx), g, p, a->x, a->ldx, first, rows, &ld);
             Matmul m = {.m = p->r, .n = g->in, .k = rows, .a_type = g->act, .b_type = g->act, .c_type = a->grad_type, .a_trans = true,
-                        .accumulate = first || p->accumulate, .lda = g->ldu, .ldb = ld, .ldc = g->in, .a = row_of(a->du, g->act, first * g->ldu + at),
+                        .accumulate = first || p->accumulate, .lda = g->ldu, .ldb = ld, .ldc = g->in,
+                                .a = row_of(a->du, g->act, first * g->ldu + at),
                         .b = x, .c = p->da, .alpha = dropout_scale(p->p)};
             TRY(cpu_device(ctx)->ops.matmul(ctx, &m));
         }
@@ -95,8 +98,10 @@ static void sum_up(CpuDevice *d, const AdapterDownBwd *a, const Adapter *const *
         memset(dx + (size_t)(row * ld) * dtype_size(g->act), 0, (size_t)g->in * dtype_size(g->act));
     for (int i = 0; i < n; i++) {
         const Adapter *p = parts[i];
-        Dropping drop = {.cols = g->in, .ldx = g->in, .ldy = g->in, .x_type = F32, .y_type = F32, .row_pos = g->row_pos ? g->row_pos + first : NULL,
-                         .row_item = g->row_item ? g->row_item + first : NULL, .x = (float *)(void *)d->shared + i * rows * g->in, .y = d->shared,
+        Dropping drop = {.cols = g->in, .ldx = g->in, .ldy = g->in, .x_type = F32, .y_type = F32,
+                         .row_pos = g->row_pos ? g->row_pos + first : NULL,
+                         .row_item = g->row_item ? g->row_item + first : NULL, .x = (float *)(void *)d->shared + i * rows * g->in,
+                                 .y = d->shared,
                          .scale = 1};
         if (i)
             drop.add = d->shared, drop.add_type = F32, drop.ld_add = g->in;
@@ -125,7 +130,8 @@ static Status adapter_down_bwd(KernelCtx *ctx, const AdapterDownBwd *a)
         float *to = (float *)(void *)cpu_device(ctx)->shared;
         for (int i = 0; i < n; at += parts[i++]->r, to += rows * g->in) {
             const Adapter *p = parts[i];
-            Matmul m = {.m = rows, .n = g->in, .k = p->r, .a_type = g->act, .b_type = g->a_type, .c_type = F32, .lda = g->ldu, .ldb = g->in, .ldc = g->in,
+            Matmul m = {.m = rows, .n = g->in, .k = p->r, .a_type = g->act, .b_type = g->a_type, .c_type = F32, .lda = g->ldu,
+                        .ldb = g->in, .ldc = g->in,
                         .a = row_of(a->du, g->act, first * g->ldu + at), .b = p->a, .c = to, .alpha = dropout_scale(p->p)};
             TRY(cpu_device(ctx)->ops.matmul(ctx, &m));
         }

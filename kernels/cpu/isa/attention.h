@@ -16,7 +16,8 @@ ALWAYS int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ALWAYS int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 ALWAYS int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
 
-/* The next n floats of a workspace. What a head does not need is not touched: rows are as many whole vectors as the head is wide, not as the widest. */
+/* The next n floats of a workspace. What a head does not need is not touched: rows are as many whole vectors as the head is wide, not as
+ * the widest. */
 ALWAYS float *take(float **workspace, int64_t n)
 {
     float *p = *workspace;
@@ -72,7 +73,8 @@ static inline void pack_head(Packed *dst, const void *x, DType t, int64_t ld, bo
 static inline void multiply(int64_t rows, const float *a, int64_t lda, const Packed *b, Range steps, Range cols, float *c, int64_t ldc,
                             float alpha, bool add)
 {
-    Tile t = {.c = c, .bias = NULL, .ldc = ldc, .cols = 0, .c_type = F32, .bias_type = F32, .from = add ? c : NULL, .alpha = alpha, .steps2 = 0, .rs2 = 0, .bs2 = 0,
+    Tile t = {.c = c, .bias = NULL, .ldc = ldc, .cols = 0, .c_type = F32, .bias_type = F32, .from = add ? c : NULL, .alpha = alpha,
+              .steps2 = 0, .rs2 = 0, .bs2 = 0,
               .a2 = NULL, .b2 = NULL, .ahead = NULL};
     NAME(gemm_block)(rows, a, lda, 1, b, steps, cols, &t);
 }

@@ -315,7 +315,8 @@ static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
     TRY(check_segments("attention_bwd", "cu_k", a->cu_k, a->n_segments, a->rows_k, a->max_k));
     const double score_ns = 0.4; /* and dimension of a head: about 0.03 */
     double element_ns = score_ns + 0.03 * (double)a->head_dim;
-    Pass q = {.a = a, .blocks = count_blocks(a->cu_q, a->n_segments, ROWS)}, k = {.a = a, .blocks = count_blocks(a->cu_k, a->n_segments, ROWS)};
+    Pass q = {.a = a, .blocks = count_blocks(a->cu_q, a->n_segments, ROWS)},
+            k = {.a = a, .blocks = count_blocks(a->cu_k, a->n_segments, ROWS)};
     if (a->dq)
         parallel_for(cpu_device(ctx), a->heads * q.blocks, element_ns * (double)(smaller(a->max_q, ROWS) * a->max_k), query_blocks, &q);
     if (a->dk)

@@ -1,5 +1,5 @@
-/* Philox for VL groups of eight columns at once. Lane 4b+i computes group i·VL/4 + b, so that after exchanging words within every four lanes vector i
- * holds, as numbers of 16 bits, the columns 2i·VL … in order. */
+/* Philox for VL groups of eight columns at once. Lane 4b+i computes group i·VL/4 + b, so that after exchanging words within every four
+ * lanes vector i holds, as numbers of 16 bits, the columns 2i·VL … in order. */
 #include "kernels/cpu/isa/dropout.h"
 
 #include "kernels/base/philox.h"
@@ -20,7 +20,8 @@ void NAME(dropping)(Dropping *d, double p, uint64_t key)
 /* Random words of the columns col … col+BLOCK_COLS-1 of a row. */
 ALWAYS void random_words(const Dropping *d, int64_t row, int64_t col, vu word[WORDS])
 {
-    vu c[4] = {vu_add(vu_load(d->group), vu_set((uint32_t)(col / 8))), vu_set((uint32_t)d->row_pos[row]), vu_set((uint32_t)d->row_item[row]), vu_set(0)};
+    vu c[4] = {vu_add(vu_load(d->group), vu_set((uint32_t)(col / 8))), vu_set((uint32_t)d->row_pos[row]),
+               vu_set((uint32_t)d->row_item[row]), vu_set(0)};
     for (int r = 0; r < DROP_ROUNDS; r++) {
         vu high0, low0, high1, low1;
         vu_multiply(c[0], vu_set(0xD2511F53u), &high0, &low0);
@@ -80,7 +81,8 @@ static Status dropout(KernelCtx *ctx, const Dropout *a)
 {
     TRY(check_dropout(a));
     TRY(expect_single("dropout", a->act));
-    Dropping d = {.cols = a->cols, .ldx = a->cols, .ldy = a->cols, .ld_add = a->cols, .x_type = a->act, .y_type = a->act, .add_type = a->act,
+    Dropping d = {.cols = a->cols, .ldx = a->cols, .ldy = a->cols, .ld_add = a->cols, .x_type = a->act, .y_type = a->act,
+                  .add_type = a->act,
                   .row_pos = a->row_pos, .row_item = a->row_item, .x = a->x, .y = a->y, .add = a->accumulate ? a->y : NULL,
                   .scale = (float)dropout_scale(a->p)};
     NAME(dropping)(&d, a->p, a->key);

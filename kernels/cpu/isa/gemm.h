@@ -23,8 +23,8 @@ typedef struct Ahead {
     int64_t stride, n_bytes, rows;
 } Ahead;
 
-/* Where a tile goes: c = alpha·sum (+ bias) (+ from, which may be c). The sum may go on over a second pair of operands: steps2 more, of A at a2[row·rs2 + step], of B at
- * b2[step·bs2]. */
+/* Where a tile goes: c = alpha·sum (+ bias) (+ from, which may be c). The sum may go on over a second pair of operands: steps2 more, of A
+ * at a2[row·rs2 + step], of B at b2[step·bs2]. */
 typedef struct Tile {
     void *c;
     const void *bias; /* of the tile's first column; NULL: none */

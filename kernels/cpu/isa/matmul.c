@@ -255,7 +255,8 @@ static void product_block(const Matmul *a, Workspace *w, int64_t row, int64_t ro
 {
     const bool pairs = has_pairs(a);
     const int64_t unit = pairs ? 2 : 1, steps = (a->k + unit - 1) / unit;
-    const int64_t longest = longest_stretch(a), stretches = steps > longest ? (steps + longest - 1) / longest : 1, even = (steps + stretches - 1) / stretches;
+    const int64_t longest = longest_stretch(a), stretches = steps > longest ? (steps + longest - 1) / longest : 1,
+            even = (steps + stretches - 1) / stretches;
     const int64_t step = even ? (even + VL - 1) / VL * VL : VL; /* at most the longest, a multiple of VL */
     const bool gather = a->c_type == BF16 && stretches > 1; /* C is rounded once */
     Following next = {.far = is_far(a)};

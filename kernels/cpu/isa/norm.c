@@ -168,7 +168,8 @@ ALWAYS RowSums add_products(const Backward *a, DType t, int64_t row, int64_t i, 
 ALWAYS void input_gradient(const Backward *a, DType t, int64_t row, int64_t i_row, int64_t i, Part part, vf mean, vf rstd, vf mean_g,
                            vf mean_gx)
 {
-    vf w = part_load(a->w, a->w_type, i, part), g = v_mul(part_load(a->dy, t, row + i, part), w), unit = normalised(a, t, row + i, part, mean, rstd);
+    vf w = part_load(a->w, a->w_type, i, part), g = v_mul(part_load(a->dy, t, row + i, part), w),
+            unit = normalised(a, t, row + i, part, mean, rstd);
     if (a->y)
         part_store(a->y, t, i_row * a->ldy + i, part, v_mul(w, unit));
     if (a->subtract_mean)

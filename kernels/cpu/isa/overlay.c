@@ -1,5 +1,5 @@
-/* overlay.c: what the CPU backend has of its own, family by family, for one instruction set. cpu.c lays it over the table of ref, so an operator that
- * no family writes runs as the specification has it. */
+/* overlay.c: what the CPU backend has of its own, family by family, for one instruction set. cpu.c lays it over the table of ref, so an
+ * operator that no family writes runs as the specification has it. */
 #include "kernels/cpu/isa/isa.h"
 
 void NAME(overlay)(KernelTable *t)

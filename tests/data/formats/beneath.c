@@ -93,7 +93,8 @@ static void check_refused(const char *from, const char *path, int error)
 
 static void check_all(void)
 {
-    static const char *const INSIDE[] = {"good", "./good", "sub/../good", ".//sub/.././/good", "inside", "sub/up", "folder/up", "round", "absolute", "folder/../good"};
+    static const char *const INSIDE[] = {"good", "./good", "sub/../good", ".//sub/.././/good", "inside", "sub/up", "folder/up", "round",
+                                         "absolute", "folder/../good"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof INSIDE / sizeof *INSIDE; i++)
         check_found(root, INSIDE[i], "root/good");
@@ -115,7 +116,8 @@ static void check_all(void)
     check_refused(root, path, EXDEV);
     snprintf(path, sizeof path, "%s-not/good", root);
     check_refused(root, path, EXDEV);
-    static const char *const OUTSIDE[] = {"link", "absolute_away", "away/secret", "away/../elsewhere/secret", "sub/../../elsewhere/secret", "../root/good", "..", "/etc/passwd"};
+    static const char *const OUTSIDE[] = {"link", "absolute_away", "away/secret", "away/../elsewhere/secret", "sub/../../elsewhere/secret",
+                                          "../root/good", "..", "/etc/passwd"};
     for (size_t i = 0; i < sizeof OUTSIDE / sizeof *OUTSIDE; i++)
         check_refused(root, OUTSIDE[i], EXDEV);
     check_refused(root, "gone", ENOENT);
@@ -141,7 +143,8 @@ TEST(beneath_finds_what_lies_inside_and_nothing_else)
 /* From here on this process has a kernel without openat2. */
 static void forbid_openat2(void)
 {
-    struct sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+    struct sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     struct sock_fprog program = {.len = sizeof steps / sizeof *steps, .filter = steps};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))

@@ -37,8 +37,8 @@ static PictureInfo checked(const char *path)
 static void check_is(const char *path, int width, bool renamed)
 {
     PictureInfo info = checked(path);
-    CHECK_MSG(info.width == width && !info.reject && info.renamed == renamed, "%s: the picture %d pixels wide, wanted %d (%s, %s)", path, info.width, width,
-              info.renamed ? "under another ending" : "as named", info.reject ? info.message : "good");
+    CHECK_MSG(info.width == width && !info.reject && info.renamed == renamed, "%s: the picture %d pixels wide, wanted %d (%s, %s)", path,
+              info.width, width, info.renamed ? "under another ending" : "as named", info.reject ? info.message : "good");
 }
 
 static void check_says(const char *path, Reject why, const char *format)
@@ -60,7 +60,7 @@ static void make_root(void)
 TEST(picture_endings_are_replaced_only_when_they_are_known)
 {
     make_root();
-    put_picture("fig1.png", 11);   /* what "fig1.2" is not */
+    put_picture("fig1.png", 11); /* what "fig1.2" is not */
     put_picture("fig2.2.jpg", 12);
     put_picture("fig2.png", 13);
     put_picture("cat.JPEG", 14);
@@ -124,8 +124,10 @@ TEST(picture_files_are_files)
     CHECK_FAILS(picture_load(&buffer, NULL, "/dev/zero"), ERR_MISSING, "picture /dev/zero: is a device, expected a picture file");
     CHECK_FAILS(picture_load(&buffer, "/dev", "zero"), ERR_MISSING, "picture zero: is a device, expected a picture file");
     CHECK_FAILS(picture_load(&buffer, "/dev", "/dev/tty"), ERR_MISSING, "picture /dev/tty: is a device, expected a picture file");
-    CHECK_FAILS(picture_load(&buffer, "/dev", "../etc/passwd"), ERR_DATA, "picture ../etc/passwd: leads by \"..\" out of the image root /dev");
-    CHECK_FAILS(picture_load(&buffer, NULL, "/nowhere/x.jpg"), ERR_MISSING, "picture /nowhere/x.jpg: cannot be opened: No such file or directory");
+    CHECK_FAILS(picture_load(&buffer, "/dev", "../etc/passwd"), ERR_DATA,
+                "picture ../etc/passwd: leads by \"..\" out of the image root /dev");
+    CHECK_FAILS(picture_load(&buffer, NULL, "/nowhere/x.jpg"), ERR_MISSING,
+                "picture /nowhere/x.jpg: cannot be opened: No such file or directory");
     put_picture("huge.jpg", 21);
     file_join(path, root, "huge.jpg");
     REQUIRE(!truncate(path, ((off_t)1 << 30) + 1));

@@ -134,14 +134,17 @@ TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
     world_close(&w);
 }
 
-#define DRAWN(id, n_images, answers) "{\"prov\":{\"license\":\"cc-" id "\"},\"schema\":\"genllava.sample/1\",\"uid\":\"" id "\",\"task\":\"edit\",\"sd\":{\"prompt\":\"x\"},\"images\":" n_images ",\"turns\":" answers "}\n"
+#define DRAWN(id, n_images, answers)                                                                                       \
+    "{\"prov\":{\"license\":\"cc-" id "\"},\"schema\":\"genllava.sample/1\",\"uid\":\"" id "\",\"task\":\"edit\","         \
+    "\"sd\":{\"prompt\":\"x\"},\"images\":" n_images ",\"turns\":" answers "}\n"
 #define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
 #define PICTURE(file, role) "{\"path\":\"" file "\",\"role\":\"" role "\"}"
 
 /* Rows of two rounds, with an input, a target and a mask each; the second round of the first row is too long. */
 TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
 {
-    static const char ALL[] = "[" PICTURE("a.png", "input") "," PICTURE("b.png", "target") "," PICTURE("c.png", "mask") "," PICTURE("d.png", "input") ","
+    static const char ALL[] = "[" PICTURE("a.png", "input") "," PICTURE("b.png", "target") "," PICTURE("c.png",
+            "mask") "," PICTURE("d.png", "input") ","
                               PICTURE("e.png", "target") "," PICTURE("f.png", "mask") "]";
     char rows[4096], longer[401] = "";
     memset(longer, 'x', sizeof longer - 1);
@@ -165,7 +168,8 @@ TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
     REQUIRE_OK(prepare_run(&w.o, &r));
     Shard *s;
     REQUIRE_OK(shard_open(&s, world_path("out/shard-00000-of-00001.h5")));
-    static const uint8_t ROLES[] = {ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK};
+    static const uint8_t ROLES[] = {ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET, ROLE_MASK, ROLE_INPUT, ROLE_TARGET,
+                                    ROLE_MASK};
     CHECK_STR(s->attr.licenses, "[\"cc-u0\",\"cc-u1\"]");
     CHECK_INT(s->img_off[1], 3);
     CHECK_INT(s->img_off[2], 9);

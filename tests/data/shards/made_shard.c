@@ -91,7 +91,8 @@ void made_shard(const char *path, const MadeSample *samples, int n, int n_images
         text_off[k + 1] = text_off[k] + length;
     }
     char inputs[] = "[]", added[] = MADE_ADDED, licenses[] = "[\"cc0\"]";
-    Shard s = {.attr = {.shard_index = index, .shard_count = count, .n_samples = n, .n_images = n_images, .n_tokens = tokens, .n_refs = refs,
+    Shard s = {.attr = {.shard_index = index, .shard_count = count, .n_samples = n, .n_images = n_images, .n_tokens = tokens,
+                        .n_refs = refs,
                         .config_sha256 = "c0", .tok_sha256 = "t0", .template_name = "v1", .aspect = "pad", .n_visual_tokens = MADE_VISUAL,
                         .model_max_length = 2048, .vocab_size = MADE_VOCABULARY, .patches = MADE_PATCHES, .inputs = inputs,
                         .tok_added = added, .licenses = licenses, .created_unix = 1},

@@ -4,7 +4,8 @@
 
 #include "data/shards/shard_writer.h"
 
-/* One sample: ids (ID_IMAGE where an image stands; ids from 1000 are visual tokens, the first of a run 1000) and which are trained ('x'). */
+/* One sample: ids (ID_IMAGE where an image stands; ids from 1000 are visual tokens, the first of a run 1000) and which are trained
+ * ('x'). */
 typedef struct MadeSample {
     const int32_t *id;
     const char *trained; /* one character a token */

@@ -20,7 +20,8 @@
 
 static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2};
 static const uint32_t TWO[] = {1, 0};
-static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}"}, {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}"}};
+static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}"},
+                                     {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}"}};
 
 static const char *path_of(const char *name)
 {
@@ -439,7 +440,8 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
         {"/sample/task", 0, 3, "sample 0 has task 3, weight 1"},
         {"/sample/weight", 1, -1, "sample 1 has task 0, weight -1"},
         {"/sample/flags", 1, 1, "/sample/flags of sample 1 is 1, should be 0"},
-        {"/sample/exp_len", 1, UINT32_MAX, "sample 1 has 0 image tokens for 0 images, 5 trained tokens (n_train 5), length 7 (exp_len 4294967295)"},
+        {"/sample/exp_len", 1, UINT32_MAX, "sample 1 has 0 image tokens for 0 images, 5 trained tokens (n_train 5), length 7 (exp_len "
+                                           "4294967295)"},
         {"/tok/id", 8, 1004, "/tok/id of sample 1 holds 1004, ids are 0 to 1003"},
         {"n_visual_tokens", 0, 0, "attribute tok_added has 4 tokens, n_visual_tokens is 0"},
         {"/tok/id", 8, 1007, "/tok/id of sample 1 holds 1007, ids are 0 to 1003"},
@@ -462,8 +464,8 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
         put.at = CASES[i].at;
         put.value = CASES[i].value;
         snprintf(format, sizeof format, "%s: %s", path, CASES[i].says);
-        snprintf(wanted, sizeof wanted, strstr(format, "%lld") ? "%.*s%lld bytes" FOREIGN : "%.*s" FOREIGN, (int)strcspn(format, "%"), format,
-                 (long long)st.st_size - image_bytes_of(path));
+        snprintf(wanted, sizeof wanted, strstr(format, "%lld") ? "%.*s%lld bytes" FOREIGN : "%.*s" FOREIGN, (int)strcspn(format, "%"),
+                 format, (long long)st.st_size - image_bytes_of(path));
         CHECK_FAILS(open_tampered(path, *put.name == '/' ? put_number : put_attribute), ERR_DATA, wanted);
     }
 }
@@ -502,7 +504,8 @@ TEST(shard_refers_to_pictures_of_earlier_shards)
     make_set();
     CHECK_OK(shards_open(&set, test_dir(), 1000, MADE_VOCABULARY + MADE_VISUAL));
     shards_close(&set);
-    snprintf(wanted, sizeof wanted, "%s: was made for 1004 token ids, the run has 1003; run prepare again", path_of("shard-00000-of-00002.h5"));
+    snprintf(wanted, sizeof wanted, "%s: was made for 1004 token ids, the run has 1003; run prepare again",
+             path_of("shard-00000-of-00002.h5"));
     CHECK_FAILS(shards_open(&set, test_dir(), 1000, MADE_VOCABULARY + MADE_VISUAL - 1), ERR_DATA, wanted);
 
     put.name = "/ref/crc32c";
@@ -521,7 +524,8 @@ TEST(shard_of_the_older_layout_is_named)
     int fd = open(path, O_WRONLY);
     REQUIRE(pwrite(fd, "GENLLAVA SHARD 1\n", 17, 0) == 17);
     close(fd);
-    snprintf(wanted, sizeof wanted, "%s: a shard of the older layout genllava.shard/1, this program reads genllava.shard/2; run prepare again", path);
+    snprintf(wanted, sizeof wanted, "%s: a shard of the older layout genllava.shard/1, this program reads genllava.shard/2; run prepare "
+                                    "again", path);
     CHECK_FAILS(shard_open(&s, path), ERR_DATA, wanted);
 }
 

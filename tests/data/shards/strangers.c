@@ -23,7 +23,8 @@
 
 void strangers_change(uint8_t *bytes, size_t n, size_t keep, uint32_t round)
 {
-    static const uint64_t NUMBERS[] = {0, 1, 7, 48, 255, 512, 4096, 65535, 1 << 20, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 1,
+    static const uint64_t NUMBERS[] = {0, 1, 7, 48, 255, 512, 4096, 65535, 1 << 20, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX,
+                                       UINT64_MAX - 1,
                                        UINT64_MAX - 511, INT64_C(1) << 40};
     for (uint32_t k = 0; k <= philox4x32(11, round, 0, 0, 0).v[0] % 4; k++) {
         Philox4 r = philox4x32(11, round, k + 1, 0, 0);
@@ -175,10 +176,12 @@ static void make_world(World *w)
     snprintf(w->manifest, sizeof w->manifest, "%s/shards/manifest.jsonl", folder);
     snprintf(w->stderr_file, sizeof w->stderr_file, "%s/stderr", folder);
     snprintf(text, sizeof text,
-             "{\"name\":\"r\",\"device\":\"cpu\",\"model\":{\"llm\":{\"path\":\"%s/tests/fixtures/parity/bases/llm-gqa\"},\"vision\":{\"path\":"
-             "\"%s/tests/fixtures/parity/bases/vision-only\"},\"lora\":{\"r\":2,\"alpha\":4},\"tokens\":{\"image\":2}},\"data\":{\"mixture\":[{\"name\":\"rows\","
-             "\"files\":[\"%s/tests/fixtures/parity/visual_tokens/rows.jsonl\"],\"image_root\":\"%s/tests/fixtures/parity/visual_tokens/images\"}],"
-             "\"shards\":\"%s/shards\",\"shard_samples\":3},\"train\":{\"steps\":1,\"batch\":3,\"micro_tokens\":90},\"save\":{\"dir\":\"%s/runs\"}}",
+             "{\"name\":\"r\",\"device\":\"cpu\",\"model\":{\"llm\":{\"path\":\"%s/tests/fixtures/parity/bases/llm-gqa\"},"
+             "\"vision\":{\"path\":\"%s/tests/fixtures/parity/bases/vision-only\"},\"lora\":{\"r\":2,\"alpha\":4},"
+             "\"tokens\":{\"image\":2}},\"data\":{\"mixture\":[{\"name\":\"rows\","
+             "\"files\":[\"%s/tests/fixtures/parity/visual_tokens/rows.jsonl\"],"
+             "\"image_root\":\"%s/tests/fixtures/parity/visual_tokens/images\"}],\"shards\":\"%s/shards\",\"shard_samples\":3},"
+             "\"train\":{\"steps\":1,\"batch\":3,\"micro_tokens\":90},\"save\":{\"dir\":\"%s/runs\"}}",
              root, root, root, root, folder, folder);
     REQUIRE_OK(file_write(w->config, text, strlen(text)));
     REQUIRE(run(w, "prepare", (const char *[]){"--config", w->config, NULL}, &seconds) == 0);
