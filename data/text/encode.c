@@ -13,6 +13,11 @@
 static const char IMAGE_MARKER[] = "<image>", GEN_MARKER[] = "<gen>";
 enum { IMAGE_MARKER_BYTES = sizeof IMAGE_MARKER - 1, GEN_MARKER_BYTES = sizeof GEN_MARKER - 1 };
 
+/* Of all ids so far, kept or not. */
+typedef struct Count {
+    int64_t ids, rows, trained, visual; /* rows: images expanded */
+} Count;
+
 /* Text since the last id that is not text, tokenised as one piece when the next one comes: SentencePiece puts its prefix before each
  * piece. */
 typedef struct Encoder {
@@ -20,7 +25,10 @@ typedef struct Encoder {
     const EncoderOptions *o;
     const Tokenizer *tok;
     const ChatFormat *f;
-    size_t n; /* bytes of out->text */
+    size_t n;     /* bytes of out->text */
+    int64_t most; /* ids that are kept: what stands behind them is only counted */
+    Count count;
+    bool too_long; /* a word was met that the tokenizer does not take */
     RecordText system;
     int64_t answer;     /* tokens that end after this byte of the piece are trained; NOT_ANSWER: none */
     bool swallow_space; /* the next byte is dropped if it is a space */
@@ -142,13 +150,19 @@ static Status flush(Encoder *e)
     e->answer = answer == NOT_ANSWER ? NOT_ANSWER : -1;
     if (!n)
         return OK;
-    TRY(reserve(s, (int64_t)n + 1)); /* a piece for each byte and one for the prefix at most */
-    int64_t count = tokenizer_encode(e->tok, s->text, n, s->id + s->n, s->end, s->capacity - s->n);
-    if (count < 0 || count > s->capacity - s->n)
-        return no_memory(n);
-    for (int64_t i = 0; i < count; i++)
+    int64_t room = e->most - s->n, most = (int64_t)n + 1; /* a piece for each byte and one for the prefix at most */
+    TRY(reserve(s, most < room ? most : room));
+    TokenizerOutput pieces = {.ids = s->id + s->n, .end = s->end, .cap = most < room ? most : room, .after = answer};
+    int64_t count = tokenizer_encode(e->tok, s->text, n, &pieces);
+    e->too_long |= count == TOKENIZER_TOO_LONG;
+    if (count < 0)
+        return e->too_long ? OK : no_memory(n);
+    for (int64_t i = 0; i < count && i < pieces.cap; i++)
         s->mask[s->n + i] = (int64_t)s->end[i] > answer ? MASK_TRAINED : 0;
-    s->n += count;
+    s->n += count < pieces.cap ? count : pieces.cap;
+    e->count.ids += count;
+    e->count.rows += count;
+    e->count.trained += pieces.n_after;
     return OK;
 }
 
@@ -156,8 +170,14 @@ static Status put_id(Encoder *e, int32_t id, TokenKind kind, bool trained)
 {
     EncodedSample *s = e->out;
     TRY(flush(e));
-    TRY(reserve(s, 1));
     e->swallow_space = false;
+    e->count.ids++;
+    e->count.rows += id == ID_IMAGE ? e->o->patches : 1;
+    e->count.trained += trained;
+    e->count.visual += kind == KIND_VISUAL;
+    if (s->n == e->most)
+        return OK;
+    TRY(reserve(s, 1));
     s->id[s->n] = id;
     s->mask[s->n++] = (uint8_t)((unsigned)kind << MASK_KIND_SHIFT | (trained ? MASK_TRAINED : 0u));
     return OK;
@@ -298,9 +318,9 @@ static Status put_gpt(Encoder *e, const RecordTurn *t)
 
 static Encoder start(EncodedSample *out, const EncoderOptions *o, const Tokenizer *tok, RecordText system)
 {
-    out->n = out->expanded = 0;
+    out->n = out->expanded = out->n_cut = 0;
     out->n_images = out->n_runs = out->n_trained = 0;
-    return (Encoder){.out = out, .o = o, .tok = tok, .f = chat_format(o->chat), .system = system, .answer = NOT_ANSWER};
+    return (Encoder){.most = INT64_MAX, .out = out, .o = o, .tok = tok, .f = chat_format(o->chat), .system = system, .answer = NOT_ANSWER};
 }
 
 /* ---------------------------------------------------------------- records */
@@ -315,6 +335,7 @@ static int count_images(const Record *rec, ImageRole role)
 
 static const char *plural(int n) { return n == 1 ? "" : "s"; }
 
+static const char TOO_LONG[] = "a word of more than 1 MiB (words are what spaces separate): it is not tokenised";
 static const char NO_SYSTEM[] = "a system text, and the template plain has no place for one";
 
 /* Whether the turns can be rounds: *turns, *n become those of whole and possibly one last unanswered round. */
@@ -361,59 +382,48 @@ static bool check_markers(const EncoderOptions *o, const Record *rec, const Reco
     return false;
 }
 
-/* Rows after expansion of the first n ids. */
-static int64_t expanded(const EncodedSample *s, int64_t n, int32_t patches)
-{
-    int64_t rows = n;
-    for (int64_t i = 0; i < n; i++)
-        rows += s->id[i] == ID_IMAGE ? patches - 1 : 0;
-    return rows;
-}
-
 /* How many of the first rounds stay within max_tokens, at least one of them. */
-static int rounds_that_fit(const EncodedSample *s, const int64_t *round_end, int rounds, const EncoderOptions *o)
+static int rounds_that_fit(const Count *round_end, int rounds, const EncoderOptions *o)
 {
-    int64_t rows = 0, i = 0;
-    for (int r = 0; r < rounds; r++) {
-        for (; i < round_end[r]; i++)
-            rows += s->id[i] == ID_IMAGE ? o->patches : 1;
-        if (rows > o->max_tokens)
-            return r ? r : 1;
-    }
-    return rounds;
+    int fit = 0;
+    while (fit < rounds && round_end[fit].rows <= o->max_tokens)
+        fit++;
+    return fit || !rounds ? fit : 1;
 }
 
 /* Cuts the single round left to max_tokens; false (with a sentence) when that would go through or lose what is never cut. */
-static bool cut_plainly(EncodedSample *s, const EncoderOptions *o, char message[256])
+static bool cut_plainly(EncodedSample *s, const EncoderOptions *o, const Count *whole, char message[256])
 {
-    int64_t rows = 0, kept = 0;
-    while (kept < s->n && rows + (s->id[kept] == ID_IMAGE ? o->patches : 1) <= o->max_tokens)
-        rows += s->id[kept++] == ID_IMAGE ? o->patches : 1;
-    const char *lost = kept < s->n && s->id[kept] == ID_IMAGE ? "an image" : NULL;
-    for (int64_t i = kept; i < s->n && !lost; i++)
-        lost = s->mask[i] >> MASK_KIND_SHIFT == KIND_VISUAL ? "[IMG] tokens" : NULL;
+    int64_t rows = 0, kept = 0, visual = 0;
+    for (; kept < s->n && rows + (s->id[kept] == ID_IMAGE ? o->patches : 1) <= o->max_tokens; kept++) {
+        rows += s->id[kept] == ID_IMAGE ? o->patches : 1;
+        visual += s->mask[kept] >> MASK_KIND_SHIFT == KIND_VISUAL;
+    }
+    const char *lost = kept < s->n && s->id[kept] == ID_IMAGE ? "an image" : visual < whole->visual ? "[IMG] tokens" : NULL;
     if (lost)
-        snprintf(message, 256, "%" PRId64 " tokens, data.max_tokens is %" PRId64 ", and the cut would go through %s",
-                 expanded(s, s->n, o->patches), o->max_tokens, lost);
+        snprintf(message, 256, "%" PRId64 " tokens, data.max_tokens is %" PRId64 ", and the cut would go through %s", whole->rows,
+                 o->max_tokens, lost);
     s->n = kept;
     return !lost;
 }
 
-/* Encodes round after round until one passes max_tokens: what follows could not be kept. */
-static Status encode_rounds(Encoder *e, const Record *rec, const RecordTurn *turns, int n, int64_t **round_end, int *rounds)
+/* Encodes round after round. What cannot be kept is counted and not stored; a word that is too long ends the last round before it. */
+static Status encode_rounds(Encoder *e, const Record *rec, const RecordTurn *turns, int n, Count **round_end, int *rounds)
 {
-    const EncodedSample *s = e->out;
     bool pictured = count_images(rec, ROLE_INPUT) + count_images(rec, ROLE_TARGET) > 0;
     int32_t task_id = pictured ? encoder_task_id(e->o, rec->task) : -1;
+    e->most = e->o->max_tokens + 1; /* one more, so that it is seen what the cut would go through */
     *round_end = mem_alloc((size_t)(n / 2 + 1) * sizeof **round_end);
     if (!*round_end)
         return no_memory((size_t)n);
     *rounds = 0;
-    for (int i = 0; i + 1 < n && s->n + (int64_t)s->n_images * (e->o->patches - 1) <= e->o->max_tokens; i += 2) {
+    for (int i = 0; i + 1 < n; i += 2) {
         int images = count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES);
         TRY(put_human(e, &turns[i], i == 0, task_id, images));
         TRY(put_gpt(e, &turns[i + 1]));
-        (*round_end)[(*rounds)++] = s->n;
+        if (e->too_long)
+            return OK;
+        (*round_end)[(*rounds)++] = e->count;
     }
     return OK;
 }
@@ -421,7 +431,6 @@ static Status encode_rounds(Encoder *e, const Record *rec, const RecordTurn *tur
 /* Counts of what is left; false when no answer of the rounds kept has any text. */
 static bool finish(EncodedSample *s, const EncoderOptions *o, const RecordTurn *turns, int rounds, char message[256])
 {
-    int64_t whole = expanded(s, s->n, o->patches);
     bool any_answer = false;
     s->n_images = s->n_runs = s->n_trained = 0;
     for (int64_t i = 0; i < s->n; i++) {
@@ -429,7 +438,7 @@ static bool finish(EncodedSample *s, const EncoderOptions *o, const RecordTurn *
         s->n_runs += s->id[i] == encoder_visual_id(o, 0);
         s->n_trained += s->mask[i] & MASK_TRAINED;
     }
-    s->expanded = whole;
+    s->expanded = s->n + s->n_images * ((int64_t)o->patches - 1);
     for (int r = 0; r < rounds; r++)
         any_answer |= turns[2 * r + 1].length > 0;
     if (!any_answer)
@@ -453,16 +462,21 @@ Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenize
         *reject = REJECT_MARKERS;
     if (*reject)
         return OK;
-    int64_t *round_end = NULL;
-    int rounds;
+    Count *round_end = NULL;
+    int rounds = 0;
     Status s = encode_rounds(&e, rec, turns, n, &round_end, &rounds);
-    if (!s) {
-        rounds = rounds_that_fit(out, round_end, rounds, o);
-        out->n = rounds ? round_end[rounds - 1] : 0;
-        if (expanded(out, out->n, o->patches) > o->max_tokens && !cut_plainly(out, o, message))
+    if (!s && e.too_long && !rounds) {
+        *reject = REJECT_TOO_LONG;
+        snprintf(message, 256, "%s", TOO_LONG);
+    } else if (!s) {
+        rounds = rounds_that_fit(round_end, rounds, o);
+        const Count whole = rounds ? round_end[rounds - 1] : (Count){0};
+        out->n = whole.ids < out->n ? whole.ids : out->n;
+        if (whole.rows > o->max_tokens && !cut_plainly(out, o, &whole, message))
             *reject = REJECT_TOO_LONG;
         else if (!finish(out, o, turns, rounds, message))
             *reject = REJECT_NO_TRAINED;
+        out->n_cut = e.count.trained - out->n_trained;
     }
     mem_free(round_end);
     return s;
@@ -496,8 +510,10 @@ Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenize
             TRY(put_gpt(&e, &turns[i + 1]));
     }
     TRY(flush(&e));
+    if (e.too_long)
+        return fail(ERR_USAGE, "%s", TOO_LONG);
     for (int64_t i = 0; i < out->n; i++)
         out->mask[i] &= (uint8_t)~MASK_TRAINED;
-    out->expanded = expanded(out, out->n, o->patches);
+    out->expanded = e.count.rows;
     return OK;
 }

@@ -35,6 +35,7 @@ typedef struct EncodedSample {
     int32_t n_images; /* input images kept, in order: the others stood in rounds that were cut */
     int32_t n_runs;   /* runs of visual tokens kept, each the place of a target image */
     int32_t n_trained;
+    int64_t n_cut;    /* trained tokens that max_tokens cost */
     int64_t expanded; /* n - n_images + n_images·P */
     char *text;       /* scratch */
     size_t text_capacity;

@@ -248,23 +248,45 @@ Status load(Tokenizer *t, const char *path, const char *bytes, size_t n)
     return OK;
 }
 
-bool encode_whole(const Tokenizer *t, const char *text, size_t n, Word *out)
+struct TooLong {}; /* thrown for a word of more than TOKENIZER_WORD_BYTES */
+
+void encode_whole(const Tokenizer *t, const char *text, size_t n, Word *out)
 {
     sentencepiece::ImmutableSentencePieceText pieces;
+    if (n > TOKENIZER_WORD_BYTES)
+        throw TooLong();
     if (!t->sp.Encode({text, n}, pieces.mutable_proto()).ok())
-        return false;
+        throw std::bad_alloc();
     out->ids.clear();
     out->ends.clear();
     for (size_t i = 0; i < pieces.pieces_size(); i++) {
         out->ids.push_back((int32_t)pieces.pieces((int)i).id());
         out->ends.push_back(pieces.pieces((int)i).end());
     }
-    return true;
 }
+
+/* Where pieces go: counted all, written as far as there is room. */
+struct Sink {
+    int32_t *ids;
+    uint32_t *end;
+    int64_t cap, after, count, n_after;
+
+    void add(const Word &word, size_t from)
+    {
+        for (size_t i = 0; i < word.ids.size(); i++, count++) {
+            const int64_t ends = (int64_t)from + word.ends[i];
+            n_after += ends > after;
+            if (count < cap) {
+                ids[count] = word.ids[i];
+                end[count] = (uint32_t)ends;
+            }
+        }
+    }
+};
 
 /* The same pieces from words that were met before. SentencePiece puts a mark before a text, so a word goes to it without the first of its
  * spaces; the first word of all has its mark from there too. */
-bool encode_words(const Tokenizer *t, const char *text, size_t n, Word *out)
+void encode_words(const Tokenizer *t, const char *text, size_t n, Sink *out)
 {
     std::lock_guard<std::mutex> hold(t->lock);
     Word fresh;
@@ -275,17 +297,12 @@ bool encode_words(const Tokenizer *t, const char *text, size_t n, Word *out)
             at = n;
         std::string key(text + from, at - from);
         const auto known = t->words.find(key);
-        if (known == t->words.end() && !encode_whole(t, key.data(), key.size(), &fresh))
-            return false;
-        const Word &word = known == t->words.end() ? fresh : known->second;
-        for (size_t i = 0; i < word.ids.size(); i++) {
-            out->ids.push_back(word.ids[i]);
-            out->ends.push_back((uint32_t)from + word.ends[i]);
-        }
+        if (known == t->words.end())
+            encode_whole(t, key.data(), key.size(), &fresh);
+        out->add(known == t->words.end() ? fresh : known->second, from);
         if (known == t->words.end() && key.size() <= LONGEST_WORD && t->words.size() < MOST_WORDS)
             t->words.emplace(std::move(key), fresh);
     }
-    return true;
 }
 
 /* Text of ids, still with marks for spaces and bytes that need not be UTF-8. */
@@ -355,20 +372,23 @@ void tokenizer_close(Tokenizer **t)
 
 const TokenizerInfo *tokenizer_info(const Tokenizer *t) { return &t->info; }
 
-int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, uint32_t *end, int64_t cap)
+int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, TokenizerOutput *out)
 {
     try {
-        Word all;
-        if (!(t->words_apart ? encode_words(t, text, n, &all) : encode_whole(t, text, n, &all)))
-            return -1;
-        const int64_t count = (int64_t)all.ids.size(), kept = count < cap ? count : cap;
-        for (int64_t i = 0; i < kept; i++) {
-            ids[i] = all.ids[(size_t)i];
-            end[i] = all.ends[(size_t)i];
+        Sink sink = {out->ids, out->end, out->cap, out->after, 0, 0};
+        if (t->words_apart) {
+            encode_words(t, text, n, &sink);
+        } else {
+            Word all;
+            encode_whole(t, text, n, &all);
+            sink.add(all, 0);
         }
-        return count;
+        out->n_after = sink.n_after;
+        return sink.count;
+    } catch (const TooLong &) {
+        return TOKENIZER_TOO_LONG;
     } catch (...) {
-        return -1;
+        return TOKENIZER_NO_MEMORY;
     }
 }
 

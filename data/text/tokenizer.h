@@ -24,11 +24,22 @@ MUST_USE Status tokenizer_open(Tokenizer **out, const char *path);
 void tokenizer_close(Tokenizer **t);
 const TokenizerInfo *tokenizer_info(const Tokenizer *t);
 
-/* Ids of text[0..n) (UTF-8; may contain NUL), no BOS; the dummy prefix of a non-empty segment has zero width. end[i] is the byte offset
- * where piece i ends in `text` (byte pieces of one character: all but the last end where it starts). Returns the number needed; writes at
- * most `cap` of them, so a caller grows and calls again. Negative: out of memory. Thread-safe. Where no piece spans two words, words that
- * were met before are remembered: the same ids in half the time. */
-int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, uint32_t *end, int64_t cap);
+/* What becomes of a text. end[i] is the byte offset where piece i ends in it (byte pieces of one character: all but the last end where it
+ * starts). */
+typedef struct TokenizerOutput {
+    int32_t *ids;
+    uint32_t *end;
+    int64_t cap;   /* of both: as many are written at most */
+    int64_t after; /* n_after: how many of all pieces, written or not, end behind this byte */
+    int64_t n_after;
+} TokenizerOutput;
+enum { TOKENIZER_NO_MEMORY = -1, TOKENIZER_TOO_LONG = -2, TOKENIZER_WORD_BYTES = 1 << 20 };
+
+/* Ids of text[0..n) (UTF-8; may contain NUL), no BOS; the dummy prefix of a non-empty segment has zero width. Returns how many there are,
+ * or one of the negative numbers: SentencePiece takes some 230 bytes for each byte, so no word may be longer than TOKENIZER_WORD_BYTES.
+ * Words are what spaces separate; a vocabulary with a piece that spans two of them takes the whole text for one. Else words are encoded one
+ * by one, and those that were met before are remembered: the same ids in half the time. Thread-safe. */
+int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, TokenizerOutput *out);
 
 /* Text of ids: control and out-of-vocabulary ids skipped, ▁ to space, invalid UTF-8 to U+FFFD, one leading space dropped.
  * Returns the bytes needed without the NUL; writes at most cap-1 and a NUL. */

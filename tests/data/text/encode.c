@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
@@ -358,6 +359,63 @@ TEST(encode_cuts_whole_rounds_first)
     o.max_tokens = sample.expanded - 1;
     encoded(&o, r);
     CHECK_INT(sample.n_runs, 2);
+}
+
+/* What is cut off costs as many trained tokens as the same row has without a limit. */
+TEST(encode_counts_the_trained_tokens_that_a_cut_costs)
+{
+    EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
+    const Record *r = record(TASK_UNDERSTAND, 1, 0, TEXTS("<image>", "red", "blue", "on the red star", "the", "red"));
+    encoded(&o, r);
+    const int64_t whole = sample.expanded;
+    const int32_t trained = sample.n_trained;
+    CHECK_INT(sample.n_cut, 0);
+    for (o.max_tokens = whole; o.max_tokens >= 19; o.max_tokens--) {
+        encoded(&o, r);
+        CHECK_INT(sample.n_cut, trained - sample.n_trained);
+        CHECK((sample.n_cut > 0) == (o.max_tokens < whole) && sample.expanded <= o.max_tokens);
+    }
+    CHECK_INT(sample.n_trained, 1); /* of a plain cut through "red ▁ </s>" */
+}
+
+/* A row of many MB costs little more than its text, and its time grows no faster. */
+TEST(encode_takes_as_much_of_a_long_row_as_it_can_keep)
+{
+    static const char WORDS[] = "the red star on a blue ring "; /* 7 tokens */
+    enum { BYTES = 15 << 20, MOST_GROWTH = 160 << 10 /* KiB */, PERIOD = sizeof WORDS - 1, SHORT = BYTES % PERIOD + PERIOD };
+    EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
+    char *text = mem_alloc(BYTES), message[256];
+    REQUIRE(text);
+    for (size_t i = 0; i < BYTES; i++)
+        text[i] = WORDS[i % PERIOD];
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    Record *r = record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "", "on", "on"));
+    r->turns[1] = (RecordTurn){false, text, SHORT};
+    CHECK_INT(encode(&o, r, message), REJECT_NONE);
+    const int64_t short_trained = sample.n_trained;
+    r->turns[1].length = r->turns[2].length = BYTES;
+    r->turns[2].text = text;
+    o.max_tokens = 100;
+    CHECK_INT(encode(&o, r, message), REJECT_NONE);
+    CHECK(sample.n == 100 && sample.n_trained == 91 && sample.capacity < 1000);
+    CHECK_INT(sample.n_cut, short_trained + 7 * ((int64_t)(BYTES - SHORT) / PERIOD) - 91);
+    CHECK_INT(encode(&o, record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "on")), message), REJECT_NONE);
+    r = record(TASK_UNDERSTAND, 0, 0, TEXTS("", "red"));
+    r->turns[0] = (RecordTurn){true, text, BYTES};
+    CHECK_REJECTS(&o, r, REJECT_NO_TRAINED, "nothing of the answer is left within data.max_tokens = 100");
+    memset(text, 'x', BYTES); /* one word */
+    CHECK_REJECTS(&o, r, REJECT_TOO_LONG, "a word of more than 1 MiB (words are what spaces separate): it is not tokenised");
+    r = record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "on", "red", "on"));
+    r->turns[2] = (RecordTurn){true, text, BYTES};
+    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁red ▁ [/ INST ] *▁on *▁ *</s>");
+    getrusage(RUSAGE_SELF, &after);
+#ifndef __SANITIZE_ADDRESS__ /* whose own memory is not ours to know */
+    CHECK_MSG(after.ru_maxrss - before.ru_maxrss < MOST_GROWTH, "%ld KiB more", after.ru_maxrss - before.ru_maxrss);
+#endif
+    CHECK_FAILS(encode_prompt(&sample, &o, tok, (RecordText){0}, r->turns + 2, 1, 0, TASK_UNDERSTAND), ERR_USAGE,
+                "a word of more than 1 MiB (words are what spaces separate): it is not tokenised");
+    mem_free(text);
 }
 
 TEST(encode_prompts_end_where_the_answer_starts)

@@ -28,6 +28,12 @@ static int64_t numbers(const Json *array, int32_t *out)
     return n;
 }
 
+static int64_t encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, uint32_t *end, int64_t cap)
+{
+    TokenizerOutput out = {.ids = ids, .end = end, .cap = cap};
+    return tokenizer_encode(t, text, n, &out);
+}
+
 TEST(tokenizer_says_what_it_is)
 {
     Tokenizer *t = opened();
@@ -52,7 +58,7 @@ TEST(tokenizer_equals_other_implementations)
     char text[MOST];
     for (const Json *e = json_get(json_root(d), "texts")->child; e; e = e->next) {
         const Json *in = json_get(e, "text");
-        int64_t n = tokenizer_encode(t, in->string, in->length, ids, end, MOST), n_wanted = numbers(json_get(e, "ids"), wanted);
+        int64_t n = encode(t, in->string, in->length, ids, end, MOST), n_wanted = numbers(json_get(e, "ids"), wanted);
         numbers(json_get(e, "end"), wanted_end);
         CHECK_INT(n, n_wanted);
         CHECK_MSG(n == n_wanted && !memcmp(ids, wanted, (size_t)n * 4), "other ids for \"%s\"", in->string);
@@ -86,9 +92,34 @@ TEST(tokenizer_of_pieces_across_words_sees_whole_texts)
     int32_t ids[16];
     uint32_t end[16];
     REQUIRE_OK(tokenizer_open(&t, path));
-    CHECK_INT(tokenizer_encode(t, "a a", 3, ids, end, 16), 3);
+    CHECK_INT(encode(t, "a a", 3, ids, end, 16), 3);
     CHECK_STR(tokenizer_piece(t, ids[1]), "a\u2581");
     CHECK(end[0] == 0 && end[1] == 2 && end[2] == 3);
+    tokenizer_close(&t);
+}
+
+TEST(tokenizer_counts_what_it_does_not_write)
+{
+    Tokenizer *t = opened();
+    int32_t ids[4] = {0};
+    uint32_t end[4] = {0};
+    TokenizerOutput out = {.ids = ids, .end = end, .cap = 2, .after = 7};
+    CHECK_INT(tokenizer_encode(t, "the red star", 12, &out), 3);
+    CHECK_INT(out.n_after, 1); /* "▁star", which ends at 12; "▁red" ends at 7 */
+    CHECK(end[0] == 3 && end[1] == 7 && ids[2] == 0 && end[2] == 0);
+    out.after = -1;
+    CHECK_INT(tokenizer_encode(t, "the red star", 12, &out), 3);
+    CHECK_INT(out.n_after, 3);
+    out.cap = 0;
+    CHECK_INT(tokenizer_encode(t, "the red star", 12, &out), 3);
+    /* The longest word, and one byte more. */
+    size_t n = TOKENIZER_WORD_BYTES;
+    char *text = mem_alloc(n + 5);
+    memset(text, 'x', n + 5);
+    memcpy(text, "red ", 4);
+    CHECK(tokenizer_encode(t, text, n + 4, &out) > 2);
+    CHECK_INT(tokenizer_encode(t, text, n + 5, &out), TOKENIZER_TOO_LONG);
+    mem_free(text);
     tokenizer_close(&t);
 }
 
@@ -98,14 +129,14 @@ TEST(tokenizer_edges_of_text)
     int32_t ids[16];
     uint32_t end[16];
     char text[16];
-    CHECK_INT(tokenizer_encode(t, "", 0, ids, end, 16), 0);
-    CHECK_INT(tokenizer_encode(t, "a\0b", 3, ids, end, 16), 3); /* nothing is cut at the NUL */
+    CHECK_INT(encode(t, "", 0, ids, end, 16), 0);
+    CHECK_INT(encode(t, "a\0b", 3, ids, end, 16), 3); /* nothing is cut at the NUL */
     CHECK(ids[1] == 3 && end[0] == 1 && end[1] == 2 && end[2] == 3);
-    CHECK_INT(tokenizer_encode(t, "</s>", 4, ids, end, 16), 5); /* plain text, never the control piece */
+    CHECK_INT(encode(t, "</s>", 4, ids, end, 16), 5); /* plain text, never the control piece */
     for (int i = 0; i < 5; i++)
         CHECK(ids[i] != 2);
     ids[0] = ids[1] = -1;
-    CHECK_INT(tokenizer_encode(t, "</s>", 4, ids, end, 1), 5); /* only one is written */
+    CHECK_INT(encode(t, "</s>", 4, ids, end, 1), 5); /* only one is written */
     CHECK(ids[0] == 370 && ids[1] == -1);
     int32_t special[] = {1, 261, 2, 420, -200, 0, 266};
     CHECK_INT(tokenizer_decode(t, special, 7, text, 16), 6);
@@ -168,7 +199,7 @@ TEST(tokenizer_damaged_models_end_with_a_status)
             int32_t ids[64];
             uint32_t end[64];
             char text[64];
-            int64_t k = tokenizer_encode(t, "What is the photo? \xF0\x9F\xA6\x99", 23, ids, end, 64);
+            int64_t k = encode(t, "What is the photo? \xF0\x9F\xA6\x99", 23, ids, end, 64);
             tokenizer_decode(t, ids, k < 0 ? 0 : k < 64 ? k : 64, text, 64);
             opened_anyway++;
         }
