@@ -285,8 +285,9 @@ mutations: $(CUDA_HOST_TEST)
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' \
 		$(CUDA_HOST_TEST) $(if $(M),-- $(M))
 
-#: make same        proves that a refactoring changed no number: REF=commit and this tree are built without CUDA and make the same runs, whose losses,
-#:                  gradients, weights, shards and answers are compared bit by bit; EXCEPT='shard-bytes memory': classes or runs that may differ
+#: make same        proves that a refactoring changed no number: REF=commit and this tree are built without CUDA and make the same runs,
+#:                  whose losses, gradients, weights, shards and answers are compared bit by bit; EXCEPT='shard-bytes memory': classes
+#:                  or runs that may differ
 same:
 ifeq ($(REF),)
 	@echo "make same needs REF=commit, the state before the refactoring" >&2; exit 2
