@@ -9,32 +9,42 @@
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "data/formats/rows.h"
+#include "data/records/row_fields.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 
 enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
+static const char NO_DRAWING[] = "this version does not draw or edit pictures yet";
 
 /* What is being answered, and where to. */
 typedef struct BatchFile {
     const char *name;
     const char *image_root; /* what the pictures' paths may not leave, or NULL */
     char folder[PATH_MAX];  /* where relative paths start without one */
-    char where[4352];  /* the present row, for people: its line from 1, or in an array its number from 0 */
-    int64_t good, bad; /* together: the number of the present row, from 0 */
+    char where[4352];       /* the present row, for people: its line from 1, or in an array its number from 0 */
+    int64_t row;            /* the present one, from 0 */
+    int64_t good, bad;      /* questions; a row that cannot be read is one */
     Answerer *answerer;
-    RecordText system; /* of every question */
+    RecordText system; /* of every row without its own */
     const Sampling *sampling;
     FileDraft out;
-    FILE *bad_out;       /* NULL until there is a bad row */
+    FILE *bad_out; /* NULL until there is a bad row */
     const char *bad_path;
-    Status first_kind;   /* of the first bad row, and why */
+    Status first_kind; /* of the first bad row, and why */
     char first_message[512];
 } BatchFile;
 
+/* A question alone, or a record of several. */
 typedef struct BatchRow {
-    Text ask, expected; /* expected.bytes may be NULL */
+    Record record; /* its strings are the document's */
+    RowRoom room;
+    bool is_record;
+    int n_questions;    /* turn 2i is question i, turn 2i + 1 its given answer */
+    Text *plain;        /* [turns], of a record: without image markers and outer blanks */
+    RecordTurn *prompt; /* [turns], as they are asked */
+    int *markers;       /* [turns]: image markers up to and with this turn */
     char *images[MAX_IMAGES];
     int n_images;
 } BatchRow;
@@ -43,9 +53,14 @@ static void row_free(BatchRow *r)
 {
     for (int i = 0; i < r->n_images; i++)
         mem_free(r->images[i]);
-    mem_free(r->ask.bytes);
-    mem_free(r->expected.bytes);
-    *r = (BatchRow){0};
+    for (int i = 0; r->plain && i < r->record.n_turns; i++)
+        mem_free(r->plain[i].bytes);
+    mem_free(r->plain);
+    mem_free(r->prompt);
+    mem_free(r->markers);
+    mem_free(r->record.images);
+    mem_free(r->record.turns);
+    *r = (BatchRow){.is_record = false};
 }
 
 static Status wrong(const BatchFile *b, const char *what, const Json *found, const char *wanted)
@@ -53,19 +68,22 @@ static Status wrong(const BatchFile *b, const char *what, const Json *found, con
     return fail(ERR_DATA, "%s: %s is %s; it takes %s", b->where, what, found ? json_kind_name(found->kind) : "missing", wanted);
 }
 
-static Status add_image(BatchFile *b, BatchRow *r, const Json *path)
+static Status add_path(BatchFile *b, BatchRow *r, const char *path)
 {
-    if (path->kind != JSON_STRING)
-        return wrong(b, "\"image\"", path, "a path or a list of paths");
     if (r->n_images == MAX_IMAGES)
         return fail(ERR_DATA, "%s: more than %d images", b->where, MAX_IMAGES);
     char full[PATH_MAX];
-    bool as_is = b->image_root || path->string[0] == '/';
-    char *copy = mem_strdup(as_is ? path->string : file_join(full, b->folder, path->string));
+    bool as_is = b->image_root || path[0] == '/';
+    char *copy = mem_strdup(as_is ? path : file_join(full, b->folder, path));
     if (!copy)
         return fail(ERR_NOMEM, "no memory for a path");
     r->images[r->n_images++] = copy;
     return OK;
+}
+
+static Status add_image(BatchFile *b, BatchRow *r, const Json *path)
+{
+    return path->kind == JSON_STRING ? add_path(b, r, path->string) : wrong(b, "\"image\"", path, "a path or a list of paths");
 }
 
 static Status add_images(BatchFile *b, BatchRow *r, const Json *image)
@@ -79,68 +97,146 @@ static Status add_images(BatchFile *b, BatchRow *r, const Json *image)
     return none ? OK : add_image(b, r, image);
 }
 
-/* The text of a LLaVA turn without its image markers and outer blanks. */
-static Status plain_text(Text *out, const Json *value)
+/* The text of a record's turn without its image markers, of which there are *markers, and outer blanks. */
+static Status plain_text(Text *out, const RecordTurn *turn, int *markers)
 {
     static const char MARKER[] = "<image>";
-    const size_t marker = sizeof MARKER - 1;
-    Text all;
-    TRY(text_copy(&all, value->string, value->length));
-    for (char *m; (m = memmem(all.bytes, all.n, MARKER, marker)); all.n -= marker)
-        memmove(m, m + marker, all.n - marker - (size_t)(m - all.bytes));
-    const char *text = all.bytes;
-    utf8_strip(&text, &all.n);
-    Status s = text_copy(out, text, all.n);
-    mem_free(all.bytes);
-    return s;
+    const char *at = turn->text, *end = turn->text + turn->length, *next;
+    size_t n = 0;
+    TRY(text_copy(out, turn->text, turn->length));
+    for (*markers = 0; (next = memmem(at, (size_t)(end - at), MARKER, sizeof MARKER - 1)); ++*markers) {
+        memcpy(out->bytes + n, at, (size_t)(next - at));
+        n += (size_t)(next - at);
+        at = next + sizeof MARKER - 1;
+    }
+    memcpy(out->bytes + n, at, (size_t)(end - at));
+    n += (size_t)(end - at);
+    const char *text = out->bytes;
+    utf8_strip(&text, &n);
+    memmove(out->bytes, text, n);
+    out->bytes[n] = 0;
+    out->n = n;
+    return OK;
 }
 
-static const Json *text_of(const Json *turn)
+/* Human and gpt in turn, as many markers as pictures or none. What a record has before its first question is no part of it. */
+static Status check_record(const BatchFile *b, const BatchRow *r)
 {
-    const Json *value = json_get(turn, "value");
-    return value && value->kind == JSON_STRING ? value : NULL;
+    const Record *rec = &r->record;
+    if (rec->n_turns == 0)
+        return fail(ERR_DATA, "%s: a conversation without a turn from human", b->where);
+    for (int i = 0; i < rec->n_turns; i++)
+        if (rec->turns[i].human != (i % 2 == 0))
+            return fail(ERR_DATA, "%s: a turn from %s follows one from the same", b->where, rec->turns[i].human ? "human" : "gpt");
+    int markers = r->markers[rec->n_turns - 1];
+    if (markers && markers != r->n_images)
+        return fail(ERR_DATA, "%s: %d <image> in the turns from human, %d image%s", b->where, markers, r->n_images,
+                    r->n_images == 1 ? "" : "s");
+    return OK;
 }
 
-static Status read_conversation(BatchFile *b, BatchRow *r, const Json *turns)
+/* A picture stands where its marker does; without any marker all stand in the first question. */
+static Status prepare_turns(const BatchFile *b, BatchRow *r)
 {
-    const Json *human = turns->kind == JSON_ARRAY ? turns->child : NULL;
-    const Json *from = json_get(human, "from");
-    if (from && from->kind == JSON_STRING && strcmp(from->string, "human"))
-        human = human->next;
-    if (human && text_of(human))
-        TRY(plain_text(&r->ask, text_of(human)));
-    if (human && human->next && text_of(human->next))
-        TRY(plain_text(&r->expected, text_of(human->next)));
-    return r->ask.bytes ? OK : wrong(b, "\"conversations\"", turns, "a list of turns {\"from\", \"value\"} with a human one");
+    const Record *rec = &r->record;
+    const size_t n = (size_t)rec->n_turns + 1;
+    r->plain = mem_alloc(n * sizeof *r->plain);
+    r->prompt = mem_alloc(n * sizeof *r->prompt);
+    r->markers = mem_alloc(n * sizeof *r->markers);
+    if (!r->plain || !r->prompt || !r->markers)
+        return fail(ERR_NOMEM, "no memory for a record of %d turns", rec->n_turns);
+    for (int i = 0; i < rec->n_turns; i++) {
+        const RecordTurn *turn = &rec->turns[i];
+        int markers = 0;
+        TRY(plain_text(&r->plain[i], turn, &markers));
+        r->prompt[i] = turn->human && !markers ? (RecordTurn){true, r->plain[i].bytes, r->plain[i].n} : *turn;
+        r->markers[i] = (i ? r->markers[i - 1] : 0) + (turn->human ? markers : 0);
+    }
+    r->n_questions = (rec->n_turns + 1) / 2;
+    return check_record(b, r);
+}
+
+static Status read_record(BatchFile *b, BatchRow *r, const Json *o)
+{
+    static const MixtureSource NO_SOURCE = {.name = NULL};
+    Record *rec = &r->record;
+    const char *uid;
+    r->is_record = true;
+    rec->id = "";
+    TRY(row_fields(rec, &r->room, o, &NO_SOURCE, &uid));
+    if (rec->reject && rec->reject != REJECT_EXCLUDED) /* the rows that are not trained on are the ones to ask */
+        return fail(ERR_DATA, "%s: %s", b->where, rec->message);
+    if (rec->task != TASK_UNDERSTAND)
+        return fail(ERR_USAGE, "%s: %s", b->where, NO_DRAWING);
+    for (int i = 0; i < rec->n_images; i++)
+        if (rec->images[i].role == ROLE_INPUT)
+            TRY(add_path(b, r, rec->images[i].path));
+    int before = rec->n_turns && !rec->turns[0].human; /* as in rows that are trained on */
+    rec->n_turns -= before;
+    memmove(rec->turns, rec->turns + before, (size_t)rec->n_turns * sizeof *rec->turns);
+    return prepare_turns(b, r);
+}
+
+static Status read_question(BatchFile *b, BatchRow *r, const Json *o)
+{
+    const Json *ask = json_get(o, "ask"), *system = json_get(o, "system");
+    if (ask->kind != JSON_STRING)
+        return wrong(b, "\"ask\"", ask, "the text of a question");
+    if (system && system->kind != JSON_STRING && system->kind != JSON_NULL)
+        return wrong(b, "\"system\"", system, "what the model is told first");
+    TRY(add_images(b, r, json_get(o, "image")));
+    r->prompt = mem_alloc(sizeof *r->prompt);
+    if (!r->prompt)
+        return fail(ERR_NOMEM, "no memory for a question");
+    r->prompt[0] = (RecordTurn){true, ask->string, ask->length};
+    if (system && system->kind == JSON_STRING)
+        r->record.system = (RecordText){system->string, system->length};
+    r->n_questions = 1;
+    return OK;
 }
 
 static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
 {
     if (o->kind != JSON_OBJECT)
         return wrong(b, "a question", o, "an object {\"ask\": text, \"image\": path}");
-    const Json *ask = json_get(o, "ask"), *turns = json_get(o, "conversations");
     if (json_get(o, "draw") || json_get(o, "edit"))
-        return fail(ERR_USAGE, "%s: this version does not draw or edit pictures yet", b->where);
-    TRY(add_images(b, r, json_get(o, "image")));
-    if (!ask && turns)
-        return read_conversation(b, r, turns);
-    if (!ask)
-        return fail(ERR_DATA, "%s: neither \"ask\" nor \"conversations\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record {\"conversations\": [{\"from\": \"human\", "
-                              "\"value\": text}, …], \"image\": path}", b->where);
-    if (ask->kind != JSON_STRING)
-        return wrong(b, "\"ask\"", ask, "the text of a question");
-    return text_copy(&r->ask, ask->string, ask->length);
+        return fail(ERR_USAGE, "%s: %s", b->where, NO_DRAWING);
+    if (json_get(o, "ask"))
+        return read_question(b, r, o);
+    if (json_get(o, "conversations") || json_get(o, "turns"))
+        return read_record(b, r, o);
+    return fail(ERR_DATA,
+                "%s: neither \"ask\" nor \"conversations\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record "
+                "{\"conversations\": [{\"from\": \"human\", \"value\": text}, …], \"image\": path}",
+                b->where);
 }
 
-static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, const char *answer, size_t n_answer)
+/* What of the object is written again under another name. */
+static bool is_replaced(const BatchRow *r, const char *key)
+{
+    static const char *const KEYS[] = {"ask", "answer", "conversations", "turns", "turn", "expected"};
+    const size_t n = r->is_record ? sizeof KEYS / sizeof *KEYS : 2; /* a question alone may bring what is expected */
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(key, KEYS[i]))
+            return true;
+    return false;
+}
+
+static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, int question, const char *answer, size_t n_answer)
 {
     cJSON *o = cJSON_CreateObject();
-    json_add_bytes(o, "ask", r->ask.bytes, r->ask.n);
+    const RecordTurn *asked = &r->prompt[2 * question];
+    const Text *plain = r->is_record ? &r->plain[2 * question] : NULL;
+    json_add_bytes(o, "ask", plain ? plain->bytes : asked->text, plain ? plain->n : asked->length);
     for (const Json *c = object->child; c; c = c->next)
-        if (strcmp(c->key, "answer") && strcmp(c->key, "ask") && strcmp(c->key, "conversations"))
+        if (!is_replaced(r, c->key))
             json_add_value(o, c->key, c);
-    if (r->expected.bytes)
-        json_add_bytes(o, "expected", r->expected.bytes, r->expected.n);
+    if (r->is_record && !json_get(object, "id") && *r->record.id)
+        json_add_text(o, "id", r->record.id);
+    if (r->is_record)
+        json_add_int(o, "turn", question);
+    if (r->is_record && 2 * question + 1 < r->record.n_turns)
+        json_add_bytes(o, "expected", plain[1].bytes, plain[1].n);
     json_add_bytes(o, "answer", answer, n_answer);
     return json_print(b->out.out, &o, JSON_LINE, b->out.path);
 }
@@ -148,23 +244,25 @@ static Status write_answer(const BatchFile *b, const Json *object, const BatchRo
 /* What a row can be to blame for; the others end the batch. */
 static bool is_of_the_row(Status s) { return s == ERR_DATA || s == ERR_MISSING || s == ERR_IO || s == ERR_USAGE; }
 
-/* A row that cannot be answered is said, listed and left out: the present sentence says why. object: NULL when it is not JSON. */
-static Status leave_out(BatchFile *b, Status why, const Json *object, const BatchRow *r)
+/* A question (-1: a whole row) that cannot be answered is said, listed and left out: the present sentence says why. object: NULL when it is
+ * not JSON. */
+static Status leave_out(BatchFile *b, Status why, const Json *object, const BatchRow *r, int question)
 {
     const char *message = status_message();
-    int64_t number = b->good + b->bad++;
-    if (b->bad == 1) {
+    if (++b->bad == 1) {
         b->first_kind = why;
-        snprintf(b->first_message, sizeof b->first_message, "%s", message);
+        status_text(b->first_message, sizeof b->first_message, "%s", message);
     }
     if (b->bad <= SAID_BAD_ROWS)
         log_warn("%s", message);
     const Json *id = json_get(object, "id");
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "file", b->name);
-    json_add_int(o, "row", number);
+    json_add_int(o, "row", b->row);
     if (id)
         json_add_value(o, "id", id);
+    if (question >= 0 && r->is_record)
+        json_add_int(o, "turn", question);
     cJSON_AddStringToObject(o, "path", r && r->n_images ? r->images[0] : "");
     cJSON_AddStringToObject(o, "message", message);
     if (!b->bad_out && !(b->bad_out = fopen(b->bad_path, "w"))) {
@@ -174,27 +272,44 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
     return json_print(b->bad_out, &o, JSON_LINE, b->bad_path);
 }
 
-static Status answer_object(BatchFile *b, const Json *object)
+/* Asks one question of a row, after the questions before it with their given answers. */
+static Status answer_question(BatchFile *b, const Json *object, const BatchRow *r, int question)
 {
-    BatchRow row = {0};
-    char *answer = NULL;
+    char *answer = NULL, number[32] = "";
     size_t n_answer = 0;
-    Status s = read_row(b, &row, object);
-    if (!s) {
-        RecordTurn turn = {.human = true, .text = row.ask.bytes, .length = row.ask.n};
-        Question q = {.system = b->system, .turns = &turn, .n_turns = 1, .image_root = b->image_root, .images = (const char *const *)row.images, .n_images = row.n_images,
-                      .index = (uint64_t)(b->good + b->bad)};
-        s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s", b->where);
-    }
+    const int turn = 2 * question, last = r->is_record ? r->record.n_turns - 1 : 0;
+    const bool placed = r->is_record && r->markers[last]; /* each picture where its marker stands */
+    const Question q = {.system = r->record.system.length ? r->record.system : b->system,
+                        .turns = r->prompt,
+                        .n_turns = turn + 1,
+                        .image_root = b->image_root,
+                        .images = (const char *const *)r->images,
+                        .n_images = placed ? r->markers[turn] : r->n_images,
+                        .index = (uint64_t)question << 40 | (uint64_t)b->row};
+    if (r->n_questions > 1)
+        snprintf(number, sizeof number, ": question %d", question);
+    Status s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s%s", b->where, number);
     if (is_of_the_row(s)) {
-        s = leave_out(b, s, object, &row);
+        s = leave_out(b, s, object, r, question);
     } else if (!s) {
         b->good++;
-        s = write_answer(b, object, &row, answer, n_answer);
+        s = write_answer(b, object, r, question, answer, n_answer);
     }
     mem_free(answer);
-    row_free(&row);
     log_progress("%lld answers", (long long)b->good);
+    return s;
+}
+
+static Status answer_object(BatchFile *b, const Json *object)
+{
+    BatchRow row = {.is_record = false};
+    Status s = read_row(b, &row, object);
+    const int n = s ? 0 : row.n_questions;
+    if (is_of_the_row(s))
+        s = leave_out(b, s, object, &row, -1);
+    for (int i = 0; !s && i < n; i++)
+        s = answer_question(b, object, &row, i);
+    row_free(&row);
     return s;
 }
 
@@ -202,12 +317,14 @@ static Status answer_row(BatchFile *b, const Row *row)
 {
     JsonDoc *doc = NULL;
     if (row->element)
-        snprintf(b->where, sizeof b->where, "%s: row %lld", b->name, (long long)(b->good + b->bad));
+        snprintf(b->where, sizeof b->where, "%s: row %lld", b->name, (long long)b->row);
     else
         snprintf(b->where, sizeof b->where, "%s:%d", b->name, row->line);
-    Status s = row->error ? fail(ERR_DATA, "%s:%s", b->name, row->error) : json_parse_at(&doc, row->text, row->n, b->name, row->line, row->column);
-    s = s == ERR_DATA ? leave_out(b, s, NULL, NULL) : s ? s : answer_object(b, json_root(doc));
+    Status s =
+        row->error ? fail(ERR_DATA, "%s:%s", b->name, row->error) : json_parse_at(&doc, row->text, row->n, b->name, row->line, row->column);
+    s = s == ERR_DATA ? leave_out(b, s, NULL, NULL, -1) : s ? s : answer_object(b, json_root(doc));
     json_free(&doc);
+    b->row++;
     return s;
 }
 
@@ -220,13 +337,14 @@ static Status answer_file(BatchFile *b, Rows *in)
             break;
         TRY(answer_row(b, &row));
     }
-    const long long rows = b->good + b->bad;
-    if (!rows)
+    const long long all = b->good + b->bad;
+    if (!all)
         return fail(ERR_DATA, "%s: holds no questions", b->name);
     if (!b->good)
-        return fail(b->first_kind == ERR_USAGE ? ERR_USAGE : ERR_DATA, "none of the %lld rows of %s can be answered; the first: %s", rows, b->name, b->first_message);
+        return fail(b->first_kind == ERR_USAGE ? ERR_USAGE : ERR_DATA, "none of the %lld questions of %s can be answered; the first: %s",
+                    all, b->name, b->first_message);
     if (b->bad)
-        log_warn("%lld of %lld rows left out; they are listed in %s", (long long)b->bad, rows, b->bad_path);
+        log_warn("%lld of %lld questions left out; they are listed in %s", (long long)b->bad, all, b->bad_path);
     return OK;
 }
 
@@ -234,7 +352,13 @@ Status batch_answer(Answerer *a, const char *file, const char *image_root, const
 {
     bool standard = !strcmp(file, "-");
     char bad[PATH_MAX];
-    BatchFile b = {.name = standard ? "standard input" : file, .image_root = image_root, .folder = ".", .answerer = a, .system = system, .sampling = sampling, .bad_path = bad};
+    BatchFile b = {.name = standard ? "standard input" : file,
+                   .image_root = image_root,
+                   .folder = ".",
+                   .answerer = a,
+                   .system = system,
+                   .sampling = sampling,
+                   .bad_path = bad};
     if (!standard)
         file_folder(b.folder, file);
     TRY_IN(file_make_folders(out_dir), "--out");

@@ -1,4 +1,5 @@
-/* evaluate: scores the answers of `generate --batch`: exact match by question kind, beside another model's answers and the majority answer. */
+/* evaluate: scores the answers of `generate --batch`: exact match by question kind, beside another model's answers and the majority answer.
+ */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +139,8 @@ static Status read_table(Table *t, const char *path)
     if (!s && t->unscored)
         log_warn("%s: %d of %d answers have no \"expected\" beside them and are not scored", file, t->unscored, t->unscored + t->n);
     if (!s && t->damaged)
-        log_warn("%s: %d rows hold what is no character (bytes that are not UTF-8, lone surrogates); it is read as U+FFFD", file, t->damaged);
+        log_warn("%s: %d rows hold what is no character (bytes that are not UTF-8, lone surrogates); it is read as U+FFFD", file,
+                 t->damaged);
     return s;
 }
 
@@ -160,8 +162,8 @@ static Status warn_of_left_out(const Table *t, const char *file)
         left_out++;
     rows_close(&rows);
     if (!s && left_out)
-        log_warn("%d of %d questions of the batch had no answer (%s); the score is over the other %d", left_out, left_out + t->n + t->unscored,
-                 path, t->n);
+        log_warn("%d of %d questions of the batch had no answer (%s); the score is over the other %d", left_out,
+                 left_out + t->n + t->unscored, path, t->n);
     return s;
 }
 
@@ -191,7 +193,8 @@ static Status find_majorities(const Table *t, Score scores[MAX_KINDS])
     qsort(sorted, (size_t)t->n, sizeof *sorted, by_expected);
     for (int i = 0, next; i < t->n; i = next) {
         const Scored *first = sorted[i];
-        for (next = i + 1; next < t->n && sorted[next]->kind == first->kind && !text_compare(&sorted[next]->expected, &first->expected); next++)
+        for (next = i + 1; next < t->n && sorted[next]->kind == first->kind && !text_compare(&sorted[next]->expected, &first->expected);
+             next++)
             ;
         Score *k = &scores[first->kind];
         if (next - i > k->majority || (next - i == k->majority && first < k->frequent))
@@ -218,7 +221,8 @@ static Status same_questions(const Table *a, const Table *b)
     bool equal = a->n == b->n;
     for (int i = 0; equal && i < a->n; i++)
         equal = !text_compare(&a->rows[i].expected, &b->rows[i].expected);
-    return equal ? OK : fail(ERR_DATA, "%s and %s do not answer the same questions (%d and %d rows)", args.answers, args.before, a->n, b->n);
+    return equal ? OK
+                 : fail(ERR_DATA, "%s and %s do not answer the same questions (%d and %d rows)", args.answers, args.before, a->n, b->n);
 }
 
 /* The beginning of a long text, on one line. */

@@ -33,9 +33,9 @@ static const CliOption OPTIONS[] = {
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
     {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
-    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text", 0, 0, NULL, false},
+    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text (a row of --batch may bring its own)", 0, 0, NULL, false},
     {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
-    {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or LLaVA records; paths are relative to the file", 0, 0, NULL, false},
+    {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or records, of which every question is asked; paths are relative to the file", 0, 0, NULL, false},
     {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's image_root", 0, 0, NULL, false},
     {"--out", CLI_STRING, &args.out, "DIR", "for --batch: the folder that receives answers.jsonl", 0, 0, NULL, false},
     {.kind = CLI_HEADING, .help = "How:"},
@@ -149,7 +149,12 @@ static Status chat(Answerer *a)
         memcpy(owned[n], line.text, line.n);
         turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = line.n};
         n++;
-        Question q = {.system = system_text(), .turns = turns, .n_turns = n, .images = args.images.items, .n_images = args.images.n, .index = (uint64_t)n};
+        Question q = {.system = system_text(),
+                      .turns = turns,
+                      .n_turns = n,
+                      .images = args.images.items,
+                      .n_images = args.images.n,
+                      .index = (uint64_t)n};
         size_t n_bytes;
         s = ask(a, &q, &owned[n], &n_bytes);
         if (!s) {
@@ -168,7 +173,9 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint)
     Answerer *a = NULL;
     Status s = answerer_open(&a, cfg, checkpoint);
     if (!s)
-        s = args.ask ? ask_once(a) : args.chat ? chat(a) : batch_answer(a, args.batch, args.image_root, args.out, system_text(), &args.sampling);
+        s = args.ask    ? ask_once(a)
+            : args.chat ? chat(a)
+                        : batch_answer(a, args.batch, args.image_root, args.out, system_text(), &args.sampling);
     answerer_close(&a);
     return s;
 }

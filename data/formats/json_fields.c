@@ -47,7 +47,7 @@ void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *f
     char what[512], where[32] = "";
     va_list args;
     va_start(args, format);
-    vsnprintf(what, sizeof what, format, args);
+    status_text_of(what, sizeof what, format, args);
     va_end(args);
     if (at)
         snprintf(where, sizeof where, ":%d:%d", at->line, at->column);

@@ -116,7 +116,7 @@ __attribute__((format(printf, 3, 4))) static void refuse(PictureInfo *info, Reje
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(info->message, sizeof info->message, format, args);
+    status_text_of(info->message, sizeof info->message, format, args);
     va_end(args);
     info->reject = (uint8_t)why;
 }

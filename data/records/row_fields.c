@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 
 static const char UNIFIED[] = "genllava.sample/1";
 static const char FORMS[] =
@@ -19,7 +20,7 @@ __attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why
         return;
     va_list args;
     va_start(args, format);
-    vsnprintf(rec->message, sizeof rec->message, format, args);
+    status_text_of(rec->message, sizeof rec->message, format, args);
     va_end(args);
     rec->reject = why;
 }
@@ -141,7 +142,8 @@ static void add_turn(Record *rec, const Json *turn, int i)
     else if (system && i)
         reject(rec, REJECT_BAD_TURNS, "turn %d is from system, which only the first may be", i);
     else if (!human && !gpt && i)
-        reject(rec, REJECT_BAD_TURNS, "turn %d is from \"%.60s\", expected human or gpt", i, from->string);
+        reject(rec, REJECT_BAD_TURNS, "turn %d is from \"%.*s\", expected human or gpt", i,
+               (int)utf8_whole(from->string, from->length < 60 ? from->length : 60), from->string);
     else if (!value || value->kind != JSON_STRING)
         reject(rec, REJECT_BAD_TURNS, "turn %d has no text: its \"value\" is %s", i, value ? json_kind_name(value->kind) : "absent");
     else if (system)

@@ -253,8 +253,8 @@ Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
     return OK;
 }
 
-/* libgomp's own choice, a millisecond of spinning, makes a run ten times slower beside another busy process (measured: 16 small steps 10 s, with this
- * 1 s); about 30 us cost an idle machine nothing. */
+/* libgomp's own choice, a millisecond of spinning, makes a run ten times slower beside another busy process (measured: 16 small steps 10 s,
+ * with this 1 s); about 30 us cost an idle machine nothing. */
 static const char SPIN[] = "10000";
 
 void cli_settle_threads(char **argv)

@@ -1,6 +1,6 @@
-/* log.h: what programs tell people while they work. Everything goes to stderr; stdout is for results. What names, rows and files say is made fit
- * for a terminal before (status_text): no control characters but our own line breaks.
- * With --log-format json each line is one JSON object {"level","message","time"}. */
+/* log.h: what programs tell people while they work. Everything goes to stderr; stdout is for results. What names, rows and files say is
+ * made fit for a terminal before (status_text): no control characters but our own line breaks. With --log-format json each line is one JSON
+ * object {"level","message","time"}. */
 #ifndef GENLLAVA_KERNELS_BASE_LOG_H
 #define GENLLAVA_KERNELS_BASE_LOG_H
 
@@ -15,7 +15,8 @@ extern "C" {
 typedef enum LogLevel { LOG_QUIET, LOG_ERROR, LOG_WARN, LOG_INFO } LogLevel;
 
 void log_set(LogLevel highest, bool json);
-/* This process is one of several that do the same: from here on it says at most what is of this level, "[rank N]" before it (JSON: "rank"). */
+/* This process is one of several that do the same: from here on it says at most what is of this level, "[rank N]" before it (JSON: "rank").
+ */
 void log_rank(int rank, LogLevel highest);
 void log_info(const char *format, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -9,12 +9,14 @@
 
 static _Thread_local char message[STATUS_BYTES];
 
-/* The sentence may hold names from anywhere. A format that breaks no line itself, and is not just lines gathered elsewhere, makes one line. */
+/* The sentence may hold names from anywhere. A format that breaks no line itself, and is not just lines gathered elsewhere, makes one line.
+ */
 size_t status_text_of(char *out, size_t room, const char *format, va_list args)
 {
     char text[STATUS_BYTES]; /* the arguments may point into `out` */
     vsnprintf(text, sizeof text, format, args);
-    return utf8_show(out, room, text, utf8_whole(text, strlen(text)), strchr(format, '\n') || !strcmp(format, "%s") ? UTF8_TEXT : UTF8_LINE);
+    return utf8_show(out, room, text, utf8_whole(text, strlen(text)),
+                     strchr(format, '\n') || !strcmp(format, "%s") ? UTF8_TEXT : UTF8_LINE);
 }
 
 size_t status_text(char *out, size_t room, const char *format, ...)

@@ -37,12 +37,14 @@ enum { STATUS_BYTES = 8192 }; /* of a sentence: a config file with many mistakes
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
-/* Records the sentence and returns `kind`. The message ends without a full stop or newline. What it names may come from anywhere: the sentence is kept fit
- * to be shown (utf8.h), cut at a character, and of one line, unless the format has a line break or is "%s", which passes lines gathered elsewhere. */
+/* Records the sentence and returns `kind`. The message ends without a full stop or newline. What it names may come from anywhere: the
+ * sentence is kept fit to be shown (utf8.h), cut at a character, and of one line, unless the format has a line break or is "%s", which
+ * passes lines gathered elsewhere. */
 MUST_USE Status fail(Status kind, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Puts "context: " before the present sentence; returns `s` unchanged (OK stays OK and changes nothing). */
 Status fail_context(Status s, const char *format, ...) PRINTF_LIKE(2, 3);
-/* The text of a format, made fit to be shown in that way, as much as fits into `room` bytes; returns its bytes. For log.c and gatherers of lines. */
+/* The text of a format, made fit to be shown in that way, as much as fits into `room` bytes; returns its bytes. For log.c and gatherers of
+ * lines. */
 size_t status_text(char *out, size_t room, const char *format, ...) PRINTF_LIKE(3, 4);
 size_t status_text_of(char *out, size_t room, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 /* The present sentence ("" when none). */

@@ -120,10 +120,12 @@ static const char *short_escape(uint32_t c, Utf8Form form)
     }
 }
 
-/* Bytes at the beginning of text[0..n), where no character stands, that could have begun one: the "maximal subpart" of Unicode 3.9; at least 1. */
+/* Bytes at the beginning of text[0..n), where no character stands, that could have begun one: the "maximal subpart" of Unicode 3.9; at
+ * least 1. */
 static size_t damaged_bytes(const char *text, size_t n)
 {
-    static const unsigned char FILLS[] = {0x80, 0xBF}; /* the lowest and the highest byte that may follow; one of them fits where a range is smaller */
+    static const unsigned char FILLS[] = {
+        0x80, 0xBF}; /* the lowest and the highest byte that may follow; one of them fits where a range is smaller */
     for (size_t k = n < 3 ? n : 3; k > 1; k--)
         for (size_t f = 0; f < sizeof FILLS; f++) {
             char filled[4];

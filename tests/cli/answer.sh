@@ -122,7 +122,7 @@ says "$dir/some:3: \"ask\" is an integer; it takes the text of a question"
 says "$dir/some:4: picture $dir/cut.png: "
 says "$dir/some:5:1: expected a value"
 says "$dir/some:7: this version does not draw or edit pictures yet"
-says "5 of 7 rows left out; they are listed in $dir/answers/bad_rows.jsonl"
+says "5 of 7 questions left out; they are listed in $dir/answers/bad_rows.jsonl"
 lines bad_rows.jsonl 5 "bad rows"
 head -1 "$dir/answers/bad_rows.jsonl" | grep -qF "{\"file\":\"$dir/some\",\"row\":0,\"id\":\"x\",\"path\":\"$dir/gone.png\",\"message\":\"" || fail "bad_rows.jsonl: $(head -1 "$dir/answers/bad_rows.jsonl")"
 sed -n 2p "$dir/answers/bad_rows.jsonl" | grep -qF '"row":2,' || fail "bad_rows.jsonl: $(sed -n 2p "$dir/answers/bad_rows.jsonl")"
@@ -138,12 +138,70 @@ batch 0 "$dir/lines"
 [ ! -e "$dir/answers/bad_rows.jsonl" ] || fail "bad rows of an earlier batch stay"
 { row x gone.png; echo; row y cut.png; } > "$dir/none"
 batch 65 "$dir/none"
-says "none of the 2 rows of $dir/none can be answered; the first: $dir/none:1: picture $dir/gone.png: cannot be opened: No such file or directory"
+says "none of the 2 questions of $dir/none can be answered; the first: $dir/none:1: picture $dir/gone.png: cannot be opened: No such file or directory"
 echo '{"draw": "a cat"}' > "$dir/draw"
 batch 2 "$dir/draw"
 : > "$dir/empty"
 batch 65 "$dir/empty"
 says "$dir/empty: holds no questions"
+
+# Of a record every question is asked, after those before it with their given answers; each picture stands where its marker does.
+value() { sed -n "$1p" "$dir/answers/answers.jsonl" | sed 's/.*"answer"://; s/}$//'; }
+said() { printf '{"from": "human", "value": "%s"}, {"from": "gpt", "value": %s}' "$1" "$2"; }
+printf '{"ask": "What is it?", "image": "%s"}\n{"ask": "Why?"}\n' "$images/rgb.png" > "$dir/alone"
+batch 0 "$dir/alone"
+first=$(value 1) blind=$(value 2)
+printf 'What is it?\nWhy?\n' | "$generate" --config "$dir/run.json" --max-new-tokens 4 --chat --image "$images/rgb.png" 2> "$dir/err" | od -c > "$dir/chat"
+printf '{"id": 7, "image": "%s", "conversations": [%s, %s, {"from": "human", "value": " And then? "}]}\n' "$images/rgb.png" \
+    "$(said '<image>\nWhat is it?' "$first")" "$(said 'Why?' '"So."')" > "$dir/record"
+printf '{"uid": "u/1", "split": "test", "images": [{"path": "%s"}], "turns": [%s, %s]}\n' "$images/rgb.png" "$(said 'Why?' '"a"')" "$(said 'Where <image>?' '"b"')" >> "$dir/record"
+printf '{"id": "one", "image": "%s", "conversations": [%s]}\n' "$images/rgb.png" "$(said 'What is it?<image>' '"x"')" >> "$dir/record"
+batch 0 "$dir/record"
+lines answers.jsonl 6 "records"
+[ "$(value 1)" = "$first" ] || fail "the first question of a record: $(value 1), alone $first"
+[ "$(value 4)" = "$blind" ] || fail "a question before the picture: $(value 4), without one $blind"
+[ "$(value 6)" = "$first" ] || fail "a record of one question: $(value 6), alone $first"
+for i in 1 2; do printf '%b\n' "$(value $i | sed 's/^"//; s/"$//')"; done | od -c | cmp -s - "$dir/chat" || fail "the second question: $(value 2), --chat $(cat "$dir/chat")"
+head -3 "$dir/answers/answers.jsonl" | sed 's/,"answer":.*//' > "$dir/found"
+cat > "$dir/wanted" <<ROWS
+{"ask":"What is it?","id":7,"image":"$images/rgb.png","turn":0,"expected":$first
+{"ask":"Why?","id":7,"image":"$images/rgb.png","turn":1,"expected":"So."
+{"ask":"And then?","id":7,"image":"$images/rgb.png","turn":2
+ROWS
+cmp -s "$dir/wanted" "$dir/found" || { fail "the lines of a record:"; diff "$dir/wanted" "$dir/found" >&2; }
+sed -n 5p "$dir/answers/answers.jsonl" | grep -qF '"uid":"u/1","split":"test","images":[{"path":"'"$images/rgb.png"'"}],"id":"u/1","turn":1,"expected":"b","answer":' ||
+    fail "a unified record: $(sed -n 5p "$dir/answers/answers.jsonl")"
+# A row's own system text is told the model, another than --system too.
+printf '{"conversations": [{"from": "system", "value": "the red star on a blue ring"}, %s]}\n' "$(said 'What is it?' '"x"')" > "$dir/told"
+batch 0 "$dir/told" --max-new-tokens 16 --system "two"
+by_row=$(value 1)
+echo '{"ask": "What is it?"}' > "$dir/untold"
+batch 0 "$dir/untold" --max-new-tokens 16 --system "the red star on a blue ring"
+[ "$(value 1)" = "$by_row" ] || fail "a row's system turn: $by_row, as --system $(value 1)"
+batch 0 "$dir/untold" --max-new-tokens 16
+[ "$(value 1)" != "$by_row" ] || fail "a system text changes nothing: $by_row"
+# Records that cannot be asked are left out with a sentence; so is one question, where only that fails.
+cat > "$dir/some" <<ROWS
+{"id": 0, "conversations": [$(said 'hi' '"x"')]}
+{"id": 1, "conversations": [$(said '<image>\nhi' '"x"')]}
+{"id": 2, "conversations": [{"from": "user", "value": "hi"}, {"from": "assistant", "value": "x"}]}
+{"id": 3, "conversations": [{"from": "human", "value": "hi"}, {"from": "human", "value": "x"}]}
+{"id": 4, "task": "generate", "conversations": [$(said 'hi' '"x"')]}
+{"id": 5, "image": "$dir/gone.png", "conversations": [$(said 'hi' '"x"'), $(said '<image>' '"x"')]}
+ROWS
+batch 0 "$dir/some"
+lines answers.jsonl 2 "records that cannot be asked"
+says "warning: $dir/some:2: 1 <image> in the turns from human, 0 images"
+says "warning: $dir/some:3: turn 1 is from \"assistant\", expected human or gpt"
+says "warning: $dir/some:4: a turn from human follows one from the same"
+says "warning: $dir/some:5: this version does not draw or edit pictures yet"
+says "warning: $dir/some:6: question 1: picture $dir/gone.png: cannot be opened"
+says "5 of 7 questions left out"
+tail -1 "$dir/answers/bad_rows.jsonl" | grep -qF '"row":5,"id":5,"turn":1,' || fail "a question left out: $(tail -1 "$dir/answers/bad_rows.jsonl")"
+# Time grows with a question's length, not with its square (400,000 markers took minutes).
+{ printf '{"ask": "hi"}\n{"conversations": [{"from": "human", "value": "'; head -c 2800000 < <(yes '<image>' | tr -d '\n'); printf '"}]}\n'; } > "$dir/markers"
+run 0 timeout 20 "$generate" --config "$dir/run.json" --max-new-tokens 4 --out "$dir/answers" --batch "$dir/markers"
+says "400000 <image> in the turns from human, 0 images"
 
 # A picture that is null or "" is none, as in rows that are trained on.
 printf '{"ask": "What is it?"}\n{"ask": "What is it?", "image": null}\n{"ask": "What is it?", "image": ""}\n' > "$dir/blind"

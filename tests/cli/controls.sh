@@ -87,7 +87,8 @@ for shift in '' a ab abc; do
 done
 
 # Questions, answers and kinds of question.
-shows 0 "generate: rows" "$build/generate" --config "$dir/run.json" --batch "$dir/rows.jsonl" --out "$dir/answers" --image-root "$folder" --max-new-tokens 1
+shows 65 "generate: rows" "$build/generate" --config "$dir/run.json" --batch "$dir/rows.jsonl" --out "$dir/answers" --image-root "$folder" --max-new-tokens 1
+! grep -q '\\xe6' "$dir/err" "$dir/answers/bad_rows.jsonl" || fail "a row's text is cut inside a character: $(grep -h '\\xe6' "$dir/err")"
 clean "$dir/answers/bad_rows.jsonl" "bad_rows.jsonl"
 shows 66 "generate: a picture" "$build/generate" --config "$dir/run.json" --ask hi --image "$folder/gone.png"
 printf '{"answer": "x", "expected": "%s\\u001b[31m\\u009b\\n\\u0000\\u202e", "kind": "%s\\u001b[2J\\n"}\n' a "$cut" > "$dir/scored.jsonl"

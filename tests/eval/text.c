@@ -28,8 +28,8 @@ TEST(answers_are_folded_as_python_does)
         Text found;
         size_t n = read_hex(text, line), n_wanted = read_hex(wanted, line + LINE_BYTES);
         REQUIRE_OK(text_normalise(&found, line, n));
-        CHECK_MSG(found.n == n_wanted && !memcmp(found.bytes, line + LINE_BYTES, n_wanted), "%s is not folded to %s but to %zu bytes: %s", text, wanted,
-                  found.n, found.bytes);
+        CHECK_MSG(found.n == n_wanted && !memcmp(found.bytes, line + LINE_BYTES, n_wanted), "%s is not folded to %s but to %zu bytes: %s",
+                  text, wanted, found.n, found.bytes);
         mem_free(found.bytes);
     }
     fclose(cases);

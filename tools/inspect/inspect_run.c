@@ -119,9 +119,9 @@ typedef struct RunFound {
     char checkpoints[256][64];
     bool whole[256];
     int n;
-    int64_t steps;     /* lines of train.jsonl */
-    char *last;        /* the last of them */
-    char damage[512];  /* of the first damaged checkpoint */
+    int64_t steps;    /* lines of train.jsonl */
+    char *last;       /* the last of them */
+    char damage[512]; /* of the first damaged checkpoint */
 } RunFound;
 
 static Status add_checkpoint(void *found, const char *name)

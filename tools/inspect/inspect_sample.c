@@ -17,7 +17,7 @@
 /* ---------------------------------------------------------------- words for ids */
 
 typedef struct Words {
-    Tokenizer *tok;  /* NULL: not found */
+    Tokenizer *tok; /* NULL: not found */
     JsonDoc *inputs, *added;
     const Shard *s;
 } Words;
@@ -70,11 +70,13 @@ static const char *word_of(const Words *w, int32_t id)
 static Status check_numbers(const InspectOptions *o, const Shard *s, int64_t *first, int64_t *images)
 {
     if (o->sample >= s->attr.n_samples)
-        return fail(ERR_USAGE, "--sample %" PRId64 ": %s holds %" PRId64 " samples, numbered from 0", o->sample, s->path, s->attr.n_samples);
+        return fail(ERR_USAGE, "--sample %" PRId64 ": %s holds %" PRId64 " samples, numbered from 0", o->sample, s->path,
+                    s->attr.n_samples);
     *first = (int64_t)s->img_off[o->sample];
     *images = (int64_t)s->img_off[o->sample + 1] - *first;
     if (o->image >= *images)
-        return fail(ERR_USAGE, "--image %" PRId64 ": sample %" PRId64 " has %" PRId64 " images, numbered from 0", o->image, o->sample, *images);
+        return fail(ERR_USAGE, "--image %" PRId64 ": sample %" PRId64 " has %" PRId64 " images, numbered from 0", o->image, o->sample,
+                    *images);
     return OK;
 }
 
@@ -198,8 +200,9 @@ static void image_text(const InspectOptions *o, const Pictures *p, int64_t k)
         return;
     }
     sha256_hex(holder->image_sha256[i], sha);
-    fprintf(o->out, ", %s %ux%u, %" PRIu64 " bytes, EXIF orientation %d, sha256 %.16s…\n", image_format_name((ImageFormat)holder->image_fmt[i]),
-            holder->image_wh[i][0], holder->image_wh[i][1], holder->image_off[i + 1] - holder->image_off[i], holder->image_orient[i], sha);
+    fprintf(o->out, ", %s %ux%u, %" PRIu64 " bytes, EXIF orientation %d, sha256 %.16s…\n",
+            image_format_name((ImageFormat)holder->image_fmt[i]), holder->image_wh[i][0], holder->image_wh[i][1],
+            holder->image_off[i + 1] - holder->image_off[i], holder->image_orient[i], sha);
 }
 
 static void sample_text(const InspectOptions *o, const Pictures *p, const Words *w, const char *line)
@@ -208,9 +211,10 @@ static void sample_text(const InspectOptions *o, const Pictures *p, const Words 
     const int64_t i = o->sample;
     fprintf(o->out, "sample %" PRId64 " of ", i);
     utf8_cell(o->out, s->path, 0);
-    fprintf(o->out, ": record %u, source %d, task %s, weight %g\n", s->record[i], s->source[i], TASK_NAMES[s->task[i]], (double)s->weight[i]);
-    fprintf(o->out, "%" PRIu64 " tokens, %u with the images expanded, %u trained (*)%s\n\n", s->tok_off[i + 1] - s->tok_off[i], s->exp_len[i],
-            s->n_train[i], w->tok ? "" : "; pieces unknown: the tokenizer is not where it was, give --config RUN.json");
+    fprintf(o->out, ": record %u, source %d, task %s, weight %g\n", s->record[i], s->source[i], TASK_NAMES[s->task[i]],
+            (double)s->weight[i]);
+    fprintf(o->out, "%" PRIu64 " tokens, %u with the images expanded, %u trained (*)%s\n\n", s->tok_off[i + 1] - s->tok_off[i],
+            s->exp_len[i], s->n_train[i], w->tok ? "" : "; pieces unknown: the tokenizer is not where it was, give --config RUN.json");
     int64_t position = 0;
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
         unsigned kind = (unsigned)s->mask[t] >> MASK_KIND_SHIFT;
@@ -300,8 +304,8 @@ Status inspect_pixels(const InspectOptions *o, const Shard *s)
     const int64_t ref = p.first + one.image;
     const Shard *holder = holder_of(&p, one.image);
     Status r = holder ? write_pixels(o, &prep.prep, holder, s->ref_image[ref])
-                      : fail(ERR_MISSING, "sample %" PRId64 " of %s shows image %u of shard %u of its set, which is not beside it", o->sample, s->path,
-                             s->ref_image[ref], s->ref_shard[ref]);
+                      : fail(ERR_MISSING, "sample %" PRId64 " of %s shows image %u of shard %u of its set, which is not beside it",
+                             o->sample, s->path, s->ref_image[ref], s->ref_shard[ref]);
     close_pictures(&p);
     return r;
 }

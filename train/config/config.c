@@ -166,7 +166,7 @@ static void cross(ConfigReader *r, const char *key, const char *format, ...)
     char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    status_text_of(text, sizeof text, format, args);
     va_end(args);
     const ConfigPlace *p = &r->places[option_find(key) - OPTIONS];
     mistakes_add(&r->mistakes, r->source, p->line, p->column, "%s", text);

@@ -30,8 +30,8 @@ void answerer_close(Answerer **a);
 /* Receives the answer's text as it grows, in whole characters. */
 typedef void (*AnswerSink)(void *user, const char *text, size_t n);
 
-/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; image k stands before the text of the turn
- * that has_images names: all of them belong to the first human turn. index separates the random numbers of the questions of a batch.
+/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; the k-th stands where the k-th
+ * <image> of the human turns is, or all stand in the first of these when there is none. index separates the random numbers of the questions of a batch.
  * system: replaces the template's own system text; none where that stands.
  * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
 typedef struct Question {

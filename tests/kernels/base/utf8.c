@@ -55,7 +55,7 @@ TEST(what_is_shown_never_ends_inside_a_character)
     static const size_t WHOLE[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
     for (size_t n = 0; n < sizeof TEXT; n++)
         CHECK_INT(utf8_whole(TEXT, n), WHOLE[n]);
-    CHECK_INT(utf8_whole("ab\xFF", 3), 3);         /* not the beginning of a character */
+    CHECK_INT(utf8_whole("ab\xFF", 3), 3); /* not the beginning of a character */
     CHECK_INT(utf8_whole("a\x80\x80\x80\x80", 5), 5);
 }
 
