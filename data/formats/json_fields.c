@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -107,6 +108,86 @@ const char *fields_string(JsonFields *f, const Json *object, const char *key, co
 }
 
 const Json *fields_object(JsonFields *f, const Json *object, const char *key) { return of_kind(f, object, key, JSON_OBJECT, "an object"); }
+
+/* ---------------------------------------------------------------- keys that may stand in a configuration */
+
+static const FieldRule *find_rule(const FieldRule *table, const char *key)
+{
+    while (table && table->key && strcmp(table->key, key))
+        table++;
+    return table && table->key ? table : NULL;
+}
+
+const FieldRule *fields_rule(const FieldClass *c, const char *key)
+{
+    const FieldRule *found = NULL;
+    for (int i = 0; i < FIELD_TABLES && !found; i++)
+        found = find_rule(c->tables[i], key);
+    return found ? found : find_rule(c->others, key);
+}
+
+static bool is_nothing(const Json *v)
+{
+    switch (v->kind) {
+    case JSON_NULL: return true;
+    case JSON_BOOL: return !v->boolean;
+    case JSON_INT:
+    case JSON_REAL: return v->real == 0;
+    case JSON_ARRAY:
+    case JSON_OBJECT: return !v->child;
+    default: return false;
+    }
+}
+
+/* Whether v is the JSON value of n bytes: a plain string, a number or true. */
+static bool equals(const Json *v, const char *text, size_t n)
+{
+    if (v->kind == JSON_STRING)
+        return n == v->length + 2 && *text == '"' && !memcmp(text + 1, v->string, v->length);
+    if (v->kind == JSON_BOOL)
+        return v->boolean && n == 4 && !memcmp(text, "true", 4);
+    return (v->kind == JSON_INT || v->kind == JSON_REAL) && (*text == '-' || (*text >= '0' && *text <= '9')) &&
+           strtod(text, NULL) == v->real;
+}
+
+static bool passes(const FieldRule *r, const Json *v)
+{
+    if (is_nothing(v) || (r && !r->only))
+        return true;
+    for (const char *at = r ? r->only : ""; *at;) {
+        size_t n = strcspn(at, "|");
+        if (equals(v, at, n))
+            return true;
+        at += n + (at[n] == '|');
+    }
+    return false;
+}
+
+bool fields_harmless(const FieldClass *c, const Json *member)
+{
+    const FieldRule *r = fields_rule(c, member->key);
+    return json_is_comment(member->key) || (r && r == find_rule(c->others, member->key)) || passes(r, member);
+}
+
+void fields_known(JsonFields *f, const Json *object, const FieldClass *c)
+{
+    for (const Json *v = object ? object->child : NULL; v && !f->status; v = v->next) {
+        char shown[64], expected[256] = "";
+        const FieldRule *r = fields_rule(c, v->key);
+        if (fields_harmless(c, v))
+            continue;
+        json_show(v, shown, sizeof shown);
+        size_t at = 0;
+        for (const char *p = r ? r->only : ""; *p && at + 5 < sizeof expected; p++)
+            at += (size_t)snprintf(expected + at, sizeof expected - at, *p == '|' ? " or " : "%c", *p);
+        if (!r)
+            fields_refuse(f, v, v->key, "is %s; this key is not known, so it passes only as null, false, 0, {} or []", shown);
+        else if (*r->only)
+            fields_refuse(f, v, v->key, "is %s, expected %s", shown, expected);
+        else
+            fields_refuse(f, v, v->key, "is %s, which is not supported", shown);
+    }
+}
 
 void fields_schema(JsonFields *f, const char *schema)
 {

@@ -28,6 +28,22 @@ const char *fields_string(JsonFields *f, const Json *object, const char *key, co
 const Json *fields_object(JsonFields *f, const Json *object, const char *key);                     /* NULL when absent */
 /* A field whose value cannot be used: "FILE:line:column: KEY …". at: the value, or NULL. */
 void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *format, ...) PRINTF_LIKE(4, 5);
+/* A key of a class of configurations. `only`: the values at which it changes nothing here, as JSON split by '|'. NULL: any, since its
+ * reader understands it or no result depends on it. null, false, 0, {} and [] pass always, so "" is a key whose feature is not supported.
+ */
+typedef struct FieldRule {
+    const char *key, *only;
+} FieldRule;
+enum { FIELD_TABLES = 3 };
+/* Tables of one class, up to FIELD_TABLES; each ends with a rule without key. */
+typedef struct FieldClass {
+    const FieldRule *tables[FIELD_TABLES];
+    const FieldRule *others; /* whose keys pass at any value: another reader's; may be NULL */
+} FieldClass;
+const FieldRule *fields_rule(const FieldClass *c, const char *key); /* NULL: a key nobody knows */
+bool fields_harmless(const FieldClass *c, const Json *member);      /* by its rule; without one as one with "" */
+/* Refuses the first key of an object that is not harmless. */
+void fields_known(JsonFields *f, const Json *object, const FieldClass *c);
 /* The document says that it is of this schema. */
 void fields_schema(JsonFields *f, const char *schema);
 #endif

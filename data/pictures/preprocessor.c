@@ -3,12 +3,13 @@
 
 #include <float.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json_fields.h"
 #include "kernels/base/log.h"
 
 enum { MAX_SIZE = 16384, DEFAULT_IMAGE_SIZE = 224, DEFAULT_PATCH_SIZE = 16, COLOURS = 255 };
+static const char PREPROCESSOR_FILE[] = "preprocessor_config.json", PROCESSOR_FILE[] = "processor_config.json";
 static const double DEFAULT_RESCALE = 1.0 / 255;
 
 static int32_t read_size(JsonFields *f, const Json *object, const char *key, int32_t absent)
@@ -16,18 +17,60 @@ static int32_t read_size(JsonFields *f, const Json *object, const char *key, int
     return (int32_t)fields_int(f, object, key, absent, 1, MAX_SIZE);
 }
 
-/* {"height","width"}, {"shortest_edge"} (a square: the tower takes nothing else) or one number; left as it is when absent. */
-static void read_picture_size(Preprocessor *p, JsonFields *f, const char *key)
+/* Keys of image processors (transformers 4.x and 5.x). What is not there is done as SiglipImageProcessor does. */
+static const FieldRule RULES[] = {
+    {"_processor_class", NULL},
+    {"_valid_processor_keys", NULL},
+    {"antialias", "true"},
+    {"auto_map", ""},
+    {"crop_size", NULL},
+    {"data_format", NULL}, /* of the tensor */
+    {"default_to_square", "true"},
+    {"device", NULL},
+    {"disable_grouping", NULL},
+    {"do_center_crop", NULL},
+    {"do_convert_rgb", "true"},
+    {"do_normalize", NULL},
+    {"do_pad", ""}, /* model.vision.aspect is what counts */
+    {"do_rescale", NULL},
+    {"do_resize", "true"},
+    {"feature_extractor_type", "\"SiglipImageProcessor\"|\"SiglipFeatureExtractor\""},
+    {"image_mean", NULL},
+    {"image_processor_type", "\"SiglipImageProcessor\"|\"SiglipImageProcessorFast\"|\"SiglipImageProcessorPil\""},
+    {"image_std", NULL},
+    {"input_data_format", NULL},
+    {"pad_size", ""},
+    {"processor_class", NULL},
+    {"resample", NULL},
+    {"rescale_factor", NULL},
+    {"return_tensors", NULL},
+    {"size", NULL},
+    {0},
+};
+const FieldClass PREPROCESSOR_FIELDS = {.tables = {RULES}};
+
+/* false is the one value beside null that is always harmless, and here it is not. */
+static void refuse_false(JsonFields *f, const Json *o, const char *key)
 {
-    const Json *v = fields_get(f->top, key);
-    int32_t *height = &p->prep.height, *width = &p->prep.width;
+    const Json *v = fields_get(o, key);
+    if (v && v->kind == JSON_BOOL && !v->boolean)
+        fields_refuse(f, v, key, "is false, expected true");
+}
+
+/* {"height","width"}, {"shortest_edge"} (the same for a square) or one number; left as it is when absent. */
+static void read_picture_size(JsonFields *f, const Json *o, const char *key, bool square, int32_t *height, int32_t *width)
+{
+    const Json *v = fields_get(o, key);
     if (!v)
         return;
     if (v->kind != JSON_OBJECT) {
-        *width = *height = read_size(f, f->top, key, *height);
+        *width = *height = read_size(f, o, key, *height);
     } else if (fields_get(v, "height") && fields_get(v, "width")) {
         *height = read_size(f, v, "height", *height);
         *width = read_size(f, v, "width", *width);
+    } else if (fields_get(v, "shortest_edge") && !square) {
+        fields_refuse(f, v, key,
+                      "has a shortest_edge, which keeps a picture's shape; the tower takes squares (model.vision.aspect \"pad\")");
     } else if (fields_get(v, "shortest_edge")) {
         *width = *height = read_size(f, v, "shortest_edge", *height);
     } else {
@@ -36,11 +79,11 @@ static void read_picture_size(Preprocessor *p, JsonFields *f, const char *key)
 }
 
 /* Three numbers, or one for all channels; left as it is when absent. Each between low and high. */
-static void read_colours(double out[3], JsonFields *f, const char *key, double low, double high, const char *expected)
+static void read_colours(double out[3], JsonFields *f, const Json *o, const char *key, double low, double high, const char *expected)
 {
-    const Json *v = fields_get(f->top, key);
+    const Json *v = fields_get(o, key);
     if (v && v->kind != JSON_ARRAY) {
-        out[0] = out[1] = out[2] = fields_real(f, f->top, key, out[0]);
+        out[0] = out[1] = out[2] = fields_real(f, o, key, out[0]);
     } else if (v && v->length != 3) {
         fields_refuse(f, v, key, "has %zu numbers, expected 3", v->length);
         return;
@@ -55,33 +98,49 @@ static void read_colours(double out[3], JsonFields *f, const char *key, double l
     }
 }
 
-static void read_arithmetic(Preprocessor *p, JsonFields *f)
+static void read_arithmetic(Preprocessor *p, JsonFields *f, const Json *o)
 {
-    p->rescale = fields_real(f, f->top, "rescale_factor", DEFAULT_RESCALE);
-    read_colours(p->mean, f, "image_mean", 0, 1, "numbers from 0 to 1");
-    read_colours(p->std, f, "image_std", DBL_MIN, DBL_MAX, "numbers above 0");
+    p->rescale = fields_real(f, o, "rescale_factor", DEFAULT_RESCALE);
+    read_colours(p->mean, f, o, "image_mean", 0, 1, "numbers from 0 to 1");
+    read_colours(p->std, f, o, "image_std", DBL_MIN, DBL_MAX, "numbers above 0");
     for (int c = 0; c < 3 && !f->status; c++)
         p->prep.fill[c] = (uint8_t)(p->mean[c] * COLOURS);
-    if (!fields_bool(f, f->top, "do_rescale", true))
+    if (!fields_bool(f, o, "do_rescale", true))
         p->rescale = 1.0;
-    for (int c = 0; c < 3 && !fields_bool(f, f->top, "do_normalize", true); c++) {
+    for (int c = 0; c < 3 && !fields_bool(f, o, "do_normalize", true); c++) {
         p->mean[c] = 0.0;
         p->std[c] = 1.0;
     }
 }
 
-static void read_preprocessor(Preprocessor *p, JsonFields *f, const JsonFields *config)
+/* A crop as large as the picture is none. */
+static void check_crop(const Preprocessor *p, JsonFields *f, const Json *o)
+{
+    int32_t height = p->prep.height, width = p->prep.width;
+    if (!fields_bool(f, o, "do_center_crop", true)) /* with a crop_size CLIP's classes crop unless told not to */
+        return;
+    read_picture_size(f, o, "crop_size", true, &height, &width);
+    if (!f->status && (height != p->prep.height || width != p->prep.width))
+        fields_refuse(f, fields_get(o, "crop_size"), "crop_size", "is %dx%d of a picture of %dx%d; cropping is not supported", width,
+                      height, p->prep.width, p->prep.height);
+}
+
+static void read_preprocessor(Preprocessor *p, JsonFields *f, const Json *o, const JsonFields *config)
 {
     const int32_t model = p->prep.height;
-    read_arithmetic(p, f);
-    int64_t filter = fields_int(f, f->top, "resample", FILTER_BICUBIC, -INT64_MAX, INT64_MAX);
+    fields_known(f, o, &PREPROCESSOR_FIELDS);
+    refuse_false(f, o, "do_resize");
+    refuse_false(f, o, "do_convert_rgb");
+    refuse_false(f, o, "antialias");
+    refuse_false(f, o, "default_to_square");
+    read_arithmetic(p, f, o);
+    int64_t filter = fields_int(f, o, "resample", FILTER_BICUBIC, -INT64_MAX, INT64_MAX);
     if (filter < FILTER_NEAREST || filter > FILTER_BICUBIC)
-        fields_refuse(f, fields_get(f->top, "resample"), "resample", "is %lld, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 "
-                                                                     "(bicubic)", (long long)filter);
+        fields_refuse(f, fields_get(o, "resample"), "resample", "is %lld, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 "
+                                                                "(bicubic)", (long long)filter);
     p->prep.filter = (ImageFilter)filter;
-    read_picture_size(p, f, "size");
-    if (fields_bool(f, f->top, "do_center_crop", true)) /* CLIP's way; on a square it changes nothing */
-        read_picture_size(p, f, "crop_size");
+    read_picture_size(f, o, "size", p->prep.pad, &p->prep.height, &p->prep.width);
+    check_crop(p, f, o);
     if (!f->status && (p->prep.height != model || p->prep.width != model))
         f->status = fail(ERR_DATA, "%s says pictures of %dx%d pixels, %s says image_size %d; they must agree", f->file, p->prep.width,
                          p->prep.height, config->file, model);
@@ -98,11 +157,29 @@ static void read_config(Preprocessor *p, JsonFields *f)
         fields_refuse(f, NULL, "patch_size", "%d is larger than image_size %d", p->patch, p->prep.height);
 }
 
-static Status read_beside(Preprocessor *p, const char *folder, const JsonFields *config)
+const char *preprocessor_file(const char *vision_folder)
+{
+    static const char *const NAMES[] = {PROCESSOR_FILE, PREPROCESSOR_FILE};
+    for (int i = 0; i < 2; i++) {
+        JsonFields f;
+        char path[PATH_MAX];
+        if (!file_exists(file_join(path, vision_folder, NAMES[i])))
+            continue;
+        if (i == 1 || fields_open(&f, vision_folder, NAMES[i])) /* a damaged one is said when it is read */
+            return NAMES[i];
+        bool nested = fields_get(f.top, "image_processor") != NULL;
+        fields_close(&f);
+        if (nested)
+            return NAMES[i];
+    }
+    return NULL;
+}
+
+static Status read_beside(Preprocessor *p, const char *folder, const char *name, const JsonFields *config)
 {
     JsonFields f;
-    TRY(fields_open(&f, folder, "preprocessor_config.json"));
-    read_preprocessor(p, &f, config);
+    TRY(fields_open(&f, folder, name));
+    read_preprocessor(p, &f, strcmp(name, PROCESSOR_FILE) ? f.top : fields_object(&f, f.top, "image_processor"), config);
     fields_close(&f);
     return f.status;
 }
@@ -117,11 +194,12 @@ Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad)
     TRY(fields_open(&config, vision_folder, "config.json"));
     read_config(p, &config);
     Status s = config.status;
-    if (!s && file_exists(file_join(path, vision_folder, "preprocessor_config.json")))
-        s = read_beside(p, vision_folder, &config);
+    const char *name = preprocessor_file(vision_folder);
+    if (!s && name)
+        s = read_beside(p, vision_folder, name, &config);
     else if (!s)
-        log_info("%s is missing: pictures are prepared as SigLIP's are (bicubic to %dx%d, mean and std 0.5)", path, p->prep.width,
-                 p->prep.height);
+        log_info("%s is missing: pictures are prepared as SigLIP's are (bicubic to %dx%d, mean and std 0.5)",
+                 file_join(path, vision_folder, PREPROCESSOR_FILE), p->prep.width, p->prep.height);
     fields_close(&config);
     TRY(s);
     p->patches = p->prep.height / p->patch * (p->prep.width / p->patch);

@@ -1,7 +1,8 @@
-/* preprocessor.h: a vision folder's preprocessor_config.json and the sizes of its config.json that data needs. */
+/* preprocessor.h: how a vision folder prepares its pictures, and the sizes of its config.json that data needs. */
 #ifndef GENLLAVA_DATA_PICTURES_PREPROCESSOR_H
 #define GENLLAVA_DATA_PICTURES_PREPROCESSOR_H
 
+#include "data/formats/json_fields.h"
 #include "data/pictures/image.h"
 
 typedef struct Preprocessor {
@@ -10,5 +11,10 @@ typedef struct Preprocessor {
     int32_t patch;   /* patch_size of the tower */
     int32_t patches; /* (height/patch)·(width/patch) */
 } Preprocessor;
+/* The file that says it: processor_config.json with an image_processor in it, as transformers 5 writes, or else preprocessor_config.json;
+ * NULL: there is none. */
+const char *preprocessor_file(const char *vision_folder);
+extern const FieldClass PREPROCESSOR_FIELDS; /* its keys */
+/* Whatever would make other pictures is refused by name. */
 MUST_USE Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad);
 #endif

@@ -10,6 +10,7 @@
 #include "kernels/base/philox.h"
 #include "kernels/base/utf8.h"
 #include "train/dist/device.h"
+#include "train/models/generation.h"
 #include "train/config/plan.h"
 
 /* Addresses only: pages are taken when an operator touches them. */
@@ -27,6 +28,7 @@ struct Answerer {
     Tokenizer *tokenizer;
     EncoderOptions encoder;
     Preprocessor preprocessor;
+    EndTokens ends;
     bool sees;
     EncodedSample prompt;
     int32_t n_logits, *scratch; /* [n_logits] */
@@ -37,13 +39,16 @@ struct Answerer {
     int64_t text_capacity;
 };
 
-static Status create(Answerer **out, char tokenizer[PATH_MAX], const RunConfig *cfg)
+/* warn: of settings in the folder that are not followed. */
+static Status create(Answerer **out, char tokenizer[PATH_MAX], const RunConfig *cfg, bool warn)
 {
     Answerer *a = *out = mem_alloc(sizeof *a);
     if (!a)
         return fail(ERR_NOMEM, "no memory for the answerer");
     file_join(tokenizer, cfg->model.llm.path, "tokenizer.model");
     TRY_IN(tokenizer_open(&a->tokenizer, tokenizer), "model.llm.path");
+    a->ends = (EndTokens){.id = {tokenizer_info(a->tokenizer)->eos}, .n = 1};
+    TRY(generation_read(&a->ends, cfg->model.llm.path, warn));
     a->sees = cfg->model.vision.path != NULL;
     return OK;
 }
@@ -62,7 +67,7 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
 {
     char tokenizer[PATH_MAX];
     DType compute;
-    TRY(create(out, tokenizer, cfg));
+    TRY(create(out, tokenizer, cfg, true));
     Answerer *a = *out;
     TRY(device_open(&a->own, cfg, 0, &compute));
     a->device_open = true;
@@ -78,7 +83,7 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
 Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor)
 {
     char tokenizer[PATH_MAX];
-    TRY(create(out, tokenizer, cfg));
+    TRY(create(out, tokenizer, cfg, false));
     Answerer *a = *out;
     a->backend = backend;
     if (a->sees)
@@ -204,7 +209,6 @@ static double draw_number(uint64_t seed, uint64_t question, int64_t position)
 
 static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user)
 {
-    int32_t eos = tokenizer_info(a->tokenizer)->eos;
     int64_t n = 0;
     size_t shown = 0;
     TRY(decode_text(a, 0));
@@ -214,7 +218,7 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
             return fail(ERR_PREEMPTED, "%s", why);
         int32_t id =
             sample_token(decoder_logits(a->decoder), a->n_logits, s->temperature, s->top_p, draw_number(s->seed, q->index, n), a->scratch);
-        if (id == eos)
+        if (generation_ends_at(&a->ends, id))
             break;
         a->ids[n++] = id;
         TRY(decode_text(a, n));

@@ -125,14 +125,34 @@ static void list_text(char *out, size_t n, const Json *targets)
         at += (size_t)snprintf(out + at, n - at, "%s%s", at ? ", " : "", v->kind == JSON_STRING ? v->string : "?");
 }
 
-static Status targets_differ(const RunConfig *cfg, const Json *theirs, const char *file)
+static Status targets_differ(const RunConfig *cfg, const Json *theirs, bool some_layers, const char *file)
 {
     char ours[512] = "", list[512] = "";
     size_t at = 0;
     for (int i = 0; i < cfg->model.lora.targets.n && at < sizeof ours; i++)
         at += (size_t)snprintf(ours + at, sizeof ours - at, "%s%s", at ? ", " : "", cfg->model.lora.targets.items[i]);
     list_text(list, sizeof list, theirs);
-    return fail(ERR_USAGE, "model.lora.targets is %s here, target_modules is %s in %s", ours, list, file);
+    return fail(ERR_USAGE, "model.lora.targets is %s here, target_modules is %s%s in %s", ours, list,
+                some_layers ? " of layers_to_transform" : "", file);
+}
+
+/* layers_to_transform, a number or a list, keeps only those layers of target_modules; null and [] keep all. */
+static bool in_layers(const Json *layers, int64_t layer)
+{
+    bool list = layers && layers->kind == JSON_ARRAY, found = !layers || (list && !layers->child);
+    for (const Json *v = list ? layers->child : layers; v && !found; v = list ? v->next : NULL)
+        found = v->integer == layer;
+    return found;
+}
+
+static void check_layers(JsonFields *f, const Json *layers, bool as_list)
+{
+    bool list = layers && layers->kind == JSON_ARRAY;
+    for (const Json *v = list ? layers->child : layers; v; v = list ? v->next : NULL)
+        if (v->kind != JSON_INT)
+            fields_refuse(f, v, "layers_to_transform", "holds %s, expected numbers of layers", json_kind_name(v->kind));
+    if (layers && !as_list)
+        fields_refuse(f, layers, "layers_to_transform", "cannot stand beside a target_modules that is no list");
 }
 
 static Status compare_targets(const Mistral *m, const RunConfig *cfg, JsonFields *f)
@@ -142,6 +162,9 @@ static Status compare_targets(const Mistral *m, const RunConfig *cfg, JsonFields
         return fail(ERR_DATA, "%s: target_modules is %s, expected a list of names or a regular expression", f->file,
                     theirs ? json_kind_name(theirs->kind) : "missing");
     bool all = theirs->kind == JSON_STRING && !strcmp(theirs->string, "all-linear"), is_regex = theirs->kind == JSON_STRING && !all;
+    const Json *layers = fields_get(f->top, "layers_to_transform");
+    check_layers(f, layers, theirs->kind == JSON_ARRAY);
+    TRY(f->status);
     regex_t regex;
     if (is_regex && regcomp(&regex, theirs->string, REG_EXTENDED))
         return fail(ERR_DATA, "%s: target_modules \"%.200s\" is not a regular expression", f->file, theirs->string);
@@ -150,33 +173,65 @@ static Status compare_targets(const Mistral *m, const RunConfig *cfg, JsonFields
         for (int lin = 0; lin < N_LINEARS && same; lin++) {
             char path[WEIGHT_NAME_MAX];
             path_of(path, layer, lin);
-            same = targeted(cfg, path) == (all || (is_regex ? matches(&regex, path) : in_list(theirs, path)));
+            same = targeted(cfg, path) == (all || (is_regex ? matches(&regex, path) : in_list(theirs, path) && in_layers(layers, layer)));
         }
     if (is_regex)
         regfree(&regex);
-    return same ? OK : targets_differ(cfg, theirs, f->file);
+    return same ? OK : targets_differ(cfg, theirs, layers != NULL, f->file);
 }
 
-static void refuse_variants(JsonFields *f)
-{
-    static const char *const SWITCHES[] = {"use_dora", "fan_in_fan_out", "lora_bias"}, *const PATTERNS[] = {"rank_pattern",
-                                                                                                            "alpha_pattern"};
-    for (int i = 0; i < 3; i++)
-        if (fields_bool(f, f->top, SWITCHES[i], false))
-            fields_refuse(f, json_get(f->top, SWITCHES[i]), SWITCHES[i], "is true, which is not supported");
-    for (int i = 0; i < 2; i++) {
-        const Json *pattern = fields_object(f, f->top, PATTERNS[i]);
-        if (pattern && pattern->child)
-            fields_refuse(f, pattern, PATTERNS[i], "is not empty; one rank and alpha for all linears is supported");
-    }
-    const char *type = fields_string(f, f->top, "peft_type", "LORA");
-    if (strcmp(type, "LORA"))
-        fields_refuse(f, json_get(f->top, "peft_type"), "peft_type", "is \"%s\", expected \"LORA\"", type);
-}
+/* What PEFT's LoraConfig has (0.21). The initialisations named leave the base as it is; the others subtract from it what A and B start
+ * with. */
+static const FieldRule RULES[] = {
+    {"alora_invocation_tokens", ""},
+    {"alpha_pattern", ""},
+    {"arrow_config", ""},
+    {"auto_mapping", NULL},
+    {"base_model_name_or_path", NULL},
+    {"bias", "\"none\""},
+    {"corda_config", NULL}, /* of an init_lora_weights, as loftq_config, eva_config and lora_ga_config are */
+    {"ensure_weight_tying", NULL}, /* of modules_to_save and trainable_token_indices */
+    {"eva_config", NULL},
+    {"exclude_modules", ""},
+    {"fan_in_fan_out", ""},
+    {"inference_mode", NULL},
+    {"init_lora_weights", "true|\"gaussian\"|\"orthogonal\"|\"eva\""},
+    {"kasa_config", ""},
+    {"layer_replication", ""},
+    {"layers_pattern", "\"layers\""},
+    {"layers_to_transform", NULL},
+    {"loftq_config", NULL},
+    {"lora_alpha", NULL},
+    {"lora_bias", ""},
+    {"lora_dropout", NULL}, /* model.lora.dropout is what counts */
+    {"lora_ga_config", NULL},
+    {"megatron_config", ""},
+    {"megatron_core", NULL}, /* of megatron_config */
+    {"modules_to_save", ""},
+    {"monteclora_config", ""},
+    {"peft_type", "\"LORA\""},
+    {"peft_version", NULL},
+    {"qalora_group_size", NULL}, /* of use_qalora */
+    {"r", NULL},
+    {"rank_pattern", ""},
+    {"revision", NULL},
+    {"runtime_config", NULL},
+    {"target_modules", NULL},
+    {"target_parameters", ""},
+    {"task_type", NULL},
+    {"trainable_token_indices", ""},
+    {"use_bdlora", ""},
+    {"use_dora", ""},
+    {"use_qalora", ""},
+    {"use_rslora", NULL},
+    {"velora_config", ""},
+    {0},
+};
+const FieldClass LORA_FIELDS = {.tables = {RULES}};
 
 static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, JsonFields *f)
 {
-    refuse_variants(f);
+    fields_known(f, f->top, &LORA_FIELDS);
     int64_t r = fields_int(f, f->top, "r", 8, 1, INT32_MAX);
     double alpha = fields_real(f, f->top, "lora_alpha", 8);
     bool rslora = fields_bool(f, f->top, "use_rslora", false);

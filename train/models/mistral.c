@@ -4,8 +4,13 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "data/formats/json_fields.h"
+#include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
+#include "train/models/config_keys.h"
+#include "train/models/generation.h"
 #include "train/models/model.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096 };
@@ -19,17 +24,51 @@ const MistralGroup MISTRAL_GROUP[MISTRAL_GROUPS] = {{LIN_K, 3}, {LIN_O, 1}, {LIN
 
 /* ---------------------------------------------------------------- config.json */
 
-/* rope_parameters (5.x) or rope_scaling (older): only what amounts to the plain rotation is accepted. */
+static const FieldRule RULES[] = {
+    {"attention_bias", ""},
+    {"attention_dropout", ""},
+    {"head_dim", NULL},
+    {"hidden_act", "\"silu\"|\"swish\""},
+    {"hidden_size", NULL},
+    {"initializer_range", NULL},
+    {"intermediate_size", NULL},
+    {"layer_types", NULL},
+    {"max_position_embeddings", NULL}, /* only other kinds of rope depend on it */
+    {"mlp_bias", ""},
+    {"model_type", NULL},
+    {"num_attention_heads", NULL},
+    {"num_hidden_layers", NULL},
+    {"num_key_value_heads", NULL},
+    {"partial_rotary_factor", "1"},
+    {"pretraining_tp", "1"},
+    {"rms_norm_eps", NULL},
+    {"rope_parameters", NULL},
+    {"rope_scaling", NULL},
+    {"rope_theta", NULL},
+    {"sliding_window", NULL},
+    {"tie_word_embeddings", NULL},
+    {"vocab_size", NULL},
+    {0},
+};
+const FieldClass MISTRAL_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
+
+/* Of rope_parameters (5.x) and rope_scaling (older): what amounts to the plain rotation. */
+static const FieldRule ROPE[] = {
+    {"factor", "1"},        {"original_max_position_embeddings", NULL}, {"partial_rotary_factor", "1"},
+    {"rope_theta", NULL},   {"rope_type", NULL},                        {"type", NULL},
+    {0},
+};
+
 static void check_rope(JsonFields *f, const char *key)
 {
+    static const FieldClass CLASS = {.tables = {ROPE}};
     const Json *rope = fields_object(f, f->top, key);
     const char *type = fields_string(f, rope, "rope_type", NULL);
     if (!type)
         type = fields_string(f, rope, "type", "default");
     if (strcmp(type, "default"))
         fields_refuse(f, rope, key, "has the rope_type \"%s\", only \"default\" is supported", type);
-    if (fields_real(f, rope, "partial_rotary_factor", 1) != 1)
-        fields_refuse(f, rope, key, "has a partial_rotary_factor, only 1 is supported");
+    fields_known(f, rope, &CLASS);
 }
 
 static double rope_base(JsonFields *f)
@@ -44,20 +83,25 @@ static double rope_base(JsonFields *f)
     return base;
 }
 
-/* Features of related architectures that would compute something else. */
 static void check_family(JsonFields *f)
 {
-    const char *type = fields_string(f, f->top, "model_type", "mistral"), *act = fields_string(f, f->top, "hidden_act", "silu");
+    const char *type = fields_string(f, f->top, "model_type", "mistral");
     if (strcmp(type, "mistral"))
         fields_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\"", type);
-    if (strcmp(act, "silu"))
-        fields_refuse(f, json_get(f->top, "hidden_act"), "hidden_act", "is \"%s\", expected \"silu\"", act);
-    static const char *const BIASES[] = {"attention_bias", "mlp_bias"};
-    for (int i = 0; i < 2; i++)
-        if (fields_bool(f, f->top, BIASES[i], false))
-            fields_refuse(f, json_get(f->top, BIASES[i]), BIASES[i], "is true, expected false: this model has no biases");
-    if (fields_get(f->top, "quantization_config"))
-        fields_refuse(f, fields_get(f->top, "quantization_config"), "quantization_config", "is set; quantised weights are not supported");
+    fields_known(f, f->top, &MISTRAL_FIELDS);
+}
+
+/* All layers are of one kind, which sliding_window says. */
+static void check_layer_types(JsonFields *f, const MistralConfig *c)
+{
+    const Json *types = fields_get(f->top, "layer_types");
+    const char *kind = c->window ? "sliding_attention" : "full_attention";
+    if (types && types->kind != JSON_ARRAY)
+        fields_refuse(f, types, "layer_types", "is %s, expected a list", json_kind_name(types->kind));
+    for (const Json *v = types ? types->child : NULL; v; v = v->next)
+        if (v->kind != JSON_STRING || strcmp(v->string, kind))
+            fields_refuse(f, v, "layer_types", "holds %s; with sliding_window as it is only \"%s\" is supported",
+                          v->kind == JSON_STRING ? v->string : json_kind_name(v->kind), kind);
 }
 
 static void read_heads(JsonFields *f, MistralConfig *c)
@@ -86,12 +130,57 @@ static void read_config(JsonFields *f, MistralConfig *c)
     read_heads(f, c);
     bool named = json_get(o, "sliding_window") != NULL; /* null: none; absent: the class's 4096 */
     c->window = fields_int(f, o, "sliding_window", named ? 0 : 4096, 1, INT32_MAX);
+    check_layer_types(f, c);
     c->eps = fields_real(f, o, "rms_norm_eps", 1e-6);
     c->initializer_range = fields_real(f, o, "initializer_range", 0.02);
     c->tied = fields_bool(f, o, "tie_word_embeddings", false);
     c->rope_base = rope_base(f);
     if (!(c->eps >= 0) || !isfinite(c->eps))
         fields_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
+}
+
+/* Frequencies that old exports hold beside the weights; they may be rounded to 16 bits. */
+static Status check_frequencies(const StTensor *t, const MistralConfig *c)
+{
+    bool same = t->n_dims == 1 && t->shape[0] == c->head_dim / 2 && (t->type == F32 || t->type == F16 || t->type == BF16);
+    for (int64_t i = 0; i < c->head_dim / 2 && same; i++) {
+        float theirs;
+        double ours = pow(c->rope_base, -2.0 * (double)i / (double)c->head_dim);
+        dtype_convert(&theirs, F32, (const char *)t->data + (size_t)i * dtype_size(t->type), t->type, 1);
+        same = fabs((double)theirs - ours) <= 0x1p-7 * ours + (t->type == F16 ? 0x1p-23 : 0); /* of bf16; f16 has no smaller numbers */
+    }
+    return same ? OK
+                : fail(ERR_DATA, "%s: %s holds other frequencies than those of rope_theta %g in config.json", t->file, t->name,
+                       c->rope_base);
+}
+
+/* A head of its own beside tie_word_embeddings counts when it differs, as in transformers 5. */
+static void untie(MistralConfig *c, const SafeTensors *st)
+{
+    char name[WEIGHT_NAME_MAX];
+    FileNames names = names_find(&MISTRAL_NAMES, st, "model.embed_tokens.weight");
+    const StTensor *embed = safetensors_find(st, names_in_file(name, &names, "model.embed_tokens.weight"));
+    const StTensor *head = safetensors_find(st, names_in_file(name, &names, "lm_head.weight"));
+    if (!c->tied || !embed || !head)
+        return;
+    c->tied = embed->type == head->type && embed->n_bytes == head->n_bytes && !memcmp(embed->data, head->data, head->n_bytes);
+    if (!c->tied)
+        log_info("%s: %s differs from the embeddings, so it is used although config.json says tie_word_embeddings", head->file, head->name);
+}
+
+/* What of the file is not read has to be what the settings say. */
+static Status check_weights(MistralConfig *c, const char *folder)
+{
+    SafeTensors *st;
+    Status s = safetensors_open_folder(&st, folder, "model");
+    if (s) /* said by whoever reads the weights */
+        return OK;
+    untie(c, st);
+    for (int i = 0; i < safetensors_count(st) && !s; i++)
+        if (utf8_ends(safetensors_at(st, i)->name, "rotary_emb.inv_freq"))
+            s = check_frequencies(safetensors_at(st, i), c);
+    safetensors_close(&st);
+    return s;
 }
 
 Status mistral_configure(GenLlava *g, const RunConfig *cfg)
@@ -101,7 +190,8 @@ Status mistral_configure(GenLlava *g, const RunConfig *cfg)
     read_config(&f, &g->llm.config);
     Status s = f.status;
     fields_close(&f);
-    return s;
+    TRY(s);
+    return cfg->model.llm.init == INIT_AT_RANDOM ? OK : check_weights(&g->llm.config, cfg->model.llm.path);
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -161,7 +251,7 @@ static const Spelling SPELLINGS[] = {
     {.rules = {{"model.", "model.language_model."}, {"lm_head.", "lm_head."}}},                /* … and in memory, from 4.52 */
     {.rules = {{"model.", ""}, {"lm_head.", "lm_head."}}},                                     /* without the head */
 };
-static const char *const QUIET[] = {"*rotary_emb.inv_freq", "lm_head.weight" /* of a tied model */, NULL};
+static const char *const QUIET[] = {"*rotary_emb.inv_freq", "lm_head.weight" /* of a tied model, equal */, NULL};
 const NameTable MISTRAL_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 
 /* ---------------------------------------------------------------- forward */

@@ -2,6 +2,7 @@
 #ifndef GENLLAVA_TRAIN_MODELS_MISTRAL_H
 #define GENLLAVA_TRAIN_MODELS_MISTRAL_H
 
+#include "data/formats/json_fields.h"
 #include "train/config/config.h"
 #include "train/models/genllava.h"
 #include "train/models/weights.h"
@@ -11,7 +12,7 @@ typedef struct MistralConfig {
     int64_t vocab, hidden, ff, layers, heads, kv_heads, head_dim;
     int64_t window; /* 0: none */
     double eps, rope_base, initializer_range;
-    bool tied;
+    bool tied; /* and no other head in the file */
 } MistralConfig;
 
 /* In the order of their outputs: keys, queries, values lie side by side, so do gate and up. */
@@ -39,6 +40,7 @@ typedef struct Mistral {
 
 /* The part "llm" (parts.h). Its folder's config.json, absent: ERR_MISSING; damaged or of another architecture: ERR_DATA. */
 extern const NameTable MISTRAL_NAMES;
+extern const FieldClass MISTRAL_FIELDS; /* of config.json */
 MUST_USE Status mistral_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status mistral_declare(GenLlava *g, const RunConfig *cfg);
 void mistral_free(GenLlava *g);

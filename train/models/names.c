@@ -102,18 +102,19 @@ const char *names_in_file(char out[WEIGHT_NAME_MAX], const FileNames *f, const c
     return out;
 }
 
-static bool is_left_out(const char *const *quiet, const char *name)
+static const char *find_pattern(const char *const *quiet, const char *name)
 {
     for (; *quiet; quiet++)
         if (**quiet == '*' ? utf8_ends(name, *quiet + 1) : !strncmp(name, *quiet, strlen(*quiet)))
-            return true;
-    return false;
+            return *quiet;
+    return NULL;
 }
 
-bool names_quiet(const FileNames *f, const char *theirs)
+const char *names_quiet(const FileNames *f, const char *theirs)
 {
     char ours[WEIGHT_NAME_MAX];
     if (!f->table || !f->table->quiet)
-        return false;
-    return is_left_out(f->table->quiet, theirs) || (name_to_ours(ours, f->spelling, theirs) && is_left_out(f->table->quiet, ours));
+        return NULL;
+    const char *pattern = find_pattern(f->table->quiet, theirs);
+    return pattern || !name_to_ours(ours, f->spelling, theirs) ? pattern : find_pattern(f->table->quiet, ours);
 }

@@ -26,7 +26,8 @@ const Part PARTS[] = {
         .lr = KEY(optim.lr),
         .form = PART_FOLDER,
         .saved = "llm",
-        .files = {{"config.json", "the sizes of the model are read from", false}, {"tokenizer.model", "the tokenizer is read from", false}},
+        .files = {{"config.json", "the sizes of the model are read from", false, NULL},
+                  {"tokenizer.model", "the tokenizer is read from", false, NULL}},
         .names = &MISTRAL_NAMES,
         .configure = mistral_configure,
         .declare = mistral_declare,
@@ -41,8 +42,8 @@ const Part PARTS[] = {
         .lr = KEY(optim.lr_vision),
         .form = PART_FOLDER,
         .saved = "vision",
-        .files = {{"config.json", "the sizes of the model are read from", false},
-                  {"preprocessor_config.json", "how pictures are prepared is read from", true}},
+        .files = {{"config.json", "the sizes of the model are read from", false, NULL},
+                  {"preprocessor_config.json", "how pictures are prepared is read from", true, preprocessor_file}},
         .names = &SIGLIP_NAMES,
         .wanted = has_vision,
         .configure = siglip_configure,
@@ -137,7 +138,8 @@ static Status check_file(const Part *part, const RunConfig *cfg, const PartFile 
 {
     char path[PATH_MAX];
     const char *folder = part_folder(part, cfg);
-    if (!folder || !file_exists(folder) || (f->with_weights && part_drawn(part, cfg)) || file_exists(file_join(path, folder, f->name)))
+    if (!folder || !file_exists(folder) || (f->with_weights && part_drawn(part, cfg)) || file_exists(file_join(path, folder, f->name)) ||
+        (f->stands_in && f->stands_in(folder)))
         return OK;
     return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", part->path.name, path, f->what);
 }

@@ -22,8 +22,9 @@ typedef enum PartForm {
 
 /* A file that the folder of `path` must hold. */
 typedef struct PartFile {
-    const char *name, *what; /* "the sizes of the model are read from": a sentence that ends with "there" */
-    bool with_weights;       /* not where weights are drawn */
+    const char *name, *what;                      /* "the sizes of the model are read from": a sentence that ends with "there" */
+    bool with_weights;                            /* not where weights are drawn */
+    const char *(*stands_in)(const char *folder); /* another file that says the same; NULL: none can */
 } PartFile;
 
 /* Functions: NULL is nothing to do, or what is said there. `from` and `folder` are paths. */

@@ -58,6 +58,7 @@ Status projector_load(GenLlava *g, const RunConfig *cfg, const char *file)
     (void)cfg;
     Weights w;
     TRY(weights_open(&w, file));
+    w.among_others = true;
     Status s = no_more_layers(&g->projector, &w);
     if (!s)
         s = weights_load_part(&w, &g->params, "projector", &PROJECTOR_NAMES);

@@ -4,8 +4,12 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "data/formats/json_fields.h"
+#include "kernels/base/utf8.h"
+#include "train/models/config_keys.h"
+#include "train/models/generation.h"
 #include "train/models/model.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096, CHANNELS = 3 };
@@ -39,6 +43,26 @@ static GeluKind read_act(JsonFields *f, const Json *o)
     return GELU_ERF;
 }
 
+static const FieldRule RULES[] = {
+    {"attention_dropout", ""},
+    {"hidden_act", NULL},
+    {"hidden_size", NULL},
+    {"image_size", NULL},
+    {"initializer_factor", NULL},
+    {"initializer_range", NULL},
+    {"intermediate_size", NULL},
+    {"layer_norm_eps", NULL},
+    {"model_type", NULL},
+    {"num_attention_heads", NULL},
+    {"num_channels", NULL},
+    {"num_hidden_layers", NULL},
+    {"patch_size", NULL},
+    {"tie_word_embeddings", NULL}, /* a tower has none */
+    {"vision_use_head", NULL},     /* behind the feature layer */
+    {0},
+};
+const FieldClass SIGLIP_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
+
 static void check_family(JsonFields *f)
 {
     const char *type = fields_string(f, f->top, "model_type", "siglip_vision_model");
@@ -47,10 +71,14 @@ static void check_family(JsonFields *f)
         fields_refuse(f, json_get(f->top, "model_type"), "model_type",
                       "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
     const Json *inner = fields_object(f, f->top, "vision_config");
-    const char *inner_type = fields_string(f, inner, "model_type", "siglip_vision_model");
+    bool siglip = !strcmp(type, "siglip") || !strcmp(type, "siglip_vision_model"); /* elsewhere the tower has to say what it is */
+    const char *inner_type = fields_string(f, inner, "model_type", siglip ? "siglip_vision_model" : "missing");
     if (nested && strcmp(inner_type, "siglip_vision_model"))
         fields_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"",
                       inner_type);
+    if (nested && fields_get(f->top, "quantization_config"))
+        fields_refuse(f, fields_get(f->top, "quantization_config"), "quantization_config", "is an object, which is not supported");
+    fields_known(f, nested ? inner : f->top, &SIGLIP_FIELDS);
 }
 
 /* Absent fields are those of the class: files written as differences leave out what equals the base model. */
@@ -95,9 +123,35 @@ static Status read_folder(SiglipConfig *c, const char *folder, int64_t layer)
     return s;
 }
 
+/* position_ids of old exports are left out: the positions are 0, 1, 2, … */
+static Status check_positions(const char *folder)
+{
+    SafeTensors *st;
+    Status s = safetensors_open_folder(&st, folder, "model");
+    if (s) /* said by whoever reads the weights */
+        return OK;
+    for (int i = 0; i < safetensors_count(st) && !s; i++) {
+        const StTensor *t = safetensors_at(st, i);
+        if (!utf8_ends(t->name, "embeddings.position_ids") || strstr(t->name, "text_model."))
+            continue;
+        bool same = t->type == I64;
+        for (int64_t k = 0; same && k < (int64_t)(t->n_bytes / sizeof k); k++) {
+            int64_t id;
+            memcpy(&id, (const char *)t->data + (size_t)k * sizeof id, sizeof id);
+            same = id == k;
+        }
+        if (!same)
+            s = fail(ERR_DATA, "%s: %s holds other positions than 0, 1, 2, …", t->file, t->name);
+    }
+    safetensors_close(&st);
+    return s;
+}
+
 Status siglip_configure(GenLlava *g, const RunConfig *cfg)
 {
     TRY(read_folder(&g->vision.config, cfg->model.vision.path, cfg->model.vision.layer));
+    if (cfg->model.vision.init != INIT_AT_RANDOM)
+        TRY(check_positions(cfg->model.vision.path));
     return preprocessor_load(&g->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD);
 }
 
@@ -189,9 +243,10 @@ static const Spelling SPELLINGS[] = {
     {.rules = {{"vision_model.", "model.vision_tower."}}},
     {.rules = {{"vision_model.", "model.vision_tower.vision_tower.vision_model."}}},
 };
-/* The text tower, and of this tower what lies behind the feature layer. */
-static const char *const QUIET[] = {"text_model.", "logit_scale", "logit_bias", "vision_model.encoder.layers.",
-                                    "vision_model.post_layernorm.",
+/* The text tower, what else a whole LLaVA holds, and of this tower what lies behind the feature layer. */
+static const char *const QUIET[] = {"language_model.", "model.language_model.", "lm_head.", "multi_modal_projector.",
+                                    "model.multi_modal_projector.", "text_model.", "logit_scale", "logit_bias",
+                                    "vision_model.encoder.layers.", "vision_model.post_layernorm.",
                                     "vision_model.head.", "vision_model.embeddings.position_ids", NULL};
 const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 

@@ -2,6 +2,7 @@
 #ifndef GENLLAVA_TRAIN_MODELS_SIGLIP_H
 #define GENLLAVA_TRAIN_MODELS_SIGLIP_H
 
+#include "data/formats/json_fields.h"
 #include "train/config/config.h"
 #include "train/models/genllava.h"
 #include "train/models/weights.h"
@@ -29,6 +30,7 @@ typedef struct Siglip {
 /* The part "vision" (parts.h). Its folder's config.json is of the tower alone, or has the tower's under vision_config; how pictures are
  * prepared is read too. */
 extern const NameTable SIGLIP_NAMES;
+extern const FieldClass SIGLIP_FIELDS; /* of the tower's config.json */
 MUST_USE Status siglip_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status siglip_declare(GenLlava *g, const RunConfig *cfg);
 void siglip_free(GenLlava *g);

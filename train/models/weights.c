@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/base/log.h"
 
@@ -92,23 +93,57 @@ static Status remember_name(Param *q, const char *name)
     return OK;
 }
 
-static void report_unused(const Weights *w, const FileNames *names)
+/* Where a name's first number ends: "model.layers.3." of "model.layers.3.mlp.up_proj.weight"; 0: it has none. */
+static size_t layer_length(const char *name)
 {
-    char list[1024] = "";
+    for (const char *at = strchr(name, '.'); at; at = strchr(at + 1, '.')) {
+        size_t digits = strspn(at + 1, "0123456789");
+        if (digits && at[1 + digits] == '.')
+            return (size_t)(at - name) + digits + 2;
+    }
+    return 0;
+}
+
+/* Whether the part has the layer that a tensor belongs to: then it is none of those that are not executed. */
+static bool of_a_known_layer(const Params *p, const char *part, const FileNames *names, const char *theirs)
+{
+    char ours[WEIGHT_NAME_MAX];
+    size_t n = name_to_ours(ours, names->spelling, theirs) ? layer_length(ours) : 0;
+    for (int i = 0; n && i < p->n; i++)
+        if (params_of(p->list[i], part) && !strncmp(p->list[i]->name, ours, n))
+            return true;
+    return false;
+}
+
+static bool left_out(const Params *p, const char *part, const FileNames *names, const char *theirs)
+{
+    const char *why = names_quiet(names, theirs);
+    return why && (*why == '*' || !of_a_known_layer(p, part, names, theirs));
+}
+
+/* What nobody reads means a model that computes something else. */
+static Status report_unused(const Weights *w, const Params *p, const char *part, const FileNames *names)
+{
+    char list[1024] = "", more[32] = "";
     int unused = 0;
     size_t at = 0;
     for (int i = 0; i < safetensors_count(w->st); i++) {
         const char *name = safetensors_at(w->st, i)->name;
-        if (w->used[i] || names_quiet(names, name))
+        if (w->used[i] || left_out(p, part, names, name))
             continue;
         if (unused++ < LISTED_MAX && at < sizeof list)
             at += (size_t)snprintf(list + at, sizeof list - at, "%s%.100s", at ? ", " : "", name);
     }
+    if (!unused)
+        return OK;
     if (unused > LISTED_MAX)
-        log_warn("%s: %d tensors are not part of the model and stay unread: %s and %d more", w->path, unused, list, unused - LISTED_MAX);
-    else if (unused)
-        log_warn("%s: %d tensor%s not part of the model and stay%s unread: %s", w->path, unused, unused == 1 ? " is" : "s are",
-                 unused == 1 ? "s" : "", list);
+        snprintf(more, sizeof more, " and %d more", unused - LISTED_MAX);
+    const char *are = unused == 1 ? " is" : "s are", *stay = unused == 1 ? "s" : "";
+    if (!w->among_others)
+        return fail(ERR_DATA, "%s: %d tensor%s no part of this model, and nothing would read %s: %s%s", w->path, unused, are,
+                    unused == 1 ? "it" : "them", list, more);
+    log_warn("%s: %d tensor%s not part of the model and stay%s unread: %s%s", w->path, unused, are, stay, list, more);
+    return OK;
 }
 
 Status weights_load_part(Weights *w, Params *p, const char *part, const NameTable *names)
@@ -127,7 +162,5 @@ Status weights_load_part(Weights *w, Params *p, const char *part, const NameTabl
         if (w->in_place)
             TRY(remember_name(q, name));
     }
-    if (!params_measuring(p))
-        report_unused(w, &in_file);
-    return OK;
+    return params_measuring(p) ? OK : report_unused(w, p, part, &in_file);
 }

@@ -1,5 +1,5 @@
 /* weights.h: fills parameters from safetensors. The first missing or misshapen tensor is named with both shapes and its file; what nobody
- * asked for is listed. */
+ * reads is an error. */
 #ifndef GENLLAVA_TRAIN_MODELS_WEIGHTS_H
 #define GENLLAVA_TRAIN_MODELS_WEIGHTS_H
 
@@ -11,14 +11,15 @@ typedef struct Weights {
     SafeTensors *st;
     char *path;
     bool *used;
-    bool in_place; /* frozen weights may point into it: it stays open as long as the model */
+    bool among_others; /* the file may be of more than this part: what stays unread is a warning */
+    bool in_place;     /* frozen weights may point into it: it stays open as long as the model */
 } Weights;
 
 MUST_USE Status weights_open(Weights *w, const char *file);          /* weights are copied */
 MUST_USE Status weights_open_folder(Weights *w, const char *folder); /* in place; model.safetensors or its shards */
 void weights_close(Weights *w);
 
-/* Sets the parameters of a part from the tensors that `names` (NULL: ours) finds for them, then warns once of tensors that nobody asked
- * for, but for quiet ones. */
+/* Sets the parameters of a part from the tensors that `names` (NULL: ours) finds for them, then refuses the file for tensors that nobody
+ * read, but for those left out on purpose (names.h). */
 MUST_USE Status weights_load_part(Weights *w, Params *p, const char *part, const NameTable *names);
 #endif

@@ -146,7 +146,7 @@ static Status copy_config(const char *base, const char *folder)
 static Status copy_beside(const char *base, const char *folder)
 {
     static const char *const NAMES[] = {"tokenizer.model", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json",
-                                        "added_tokens.json", "generation_config.json", "preprocessor_config.json"};
+                                        "added_tokens.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         char from[PATH_MAX], to[PATH_MAX];
         if (file_exists(file_join(from, base, NAMES[i])))

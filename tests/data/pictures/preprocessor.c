@@ -48,7 +48,7 @@ TEST(preprocessor_reads_other_spellings)
         preprocessor_load(&p, folder(CONFIG, "{\"size\":64,\"resample\":2,\"image_mean\":[0.48145466,0.4578275,0.40821073]}"), false));
     CHECK(p.prep.width == 64 && !p.prep.pad && p.prep.filter == FILTER_BILINEAR && p.patches == 36);
     CHECK(p.prep.fill[0] == 122 && p.prep.fill[1] == 116 && p.prep.fill[2] == 104);
-    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":{\"shortest_edge\":64},\"image_mean\":0,\"image_std\":1}"), false));
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":{\"shortest_edge\":64},\"image_mean\":0,\"image_std\":1}"), true));
     CHECK(p.prep.height == 64 && p.prep.filter == FILTER_BICUBIC && p.mean[1] == 0 && p.std[1] == 1 && p.prep.fill[1] == 0);
     REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":null,\"do_rescale\":false,\"do_normalize\":false}"), false));
     CHECK(p.rescale == 1 && p.mean[0] == 0 && p.std[0] == 1 && p.prep.fill[0] == 127);
@@ -67,7 +67,56 @@ static void fails(const char *config, const char *preprocessor, Status kind, con
     REQUIRE(first); /* each %s stands for the folder */
     snprintf(wanted, sizeof wanted, "%.*s%s%.*s%s%s", (int)(first - sentence), sentence, dir,
              second ? (int)(second - first - 2) : (int)strlen(first + 2), first + 2, second ? dir : "", second ? second + 2 : "");
-    CHECK_FAILS(preprocessor_load(&p, dir, true), kind, wanted);
+    CHECK_FAILS(preprocessor_load(&p, dir, false), kind, wanted);
+}
+
+/* Each gives other pictures with transformers 5.24. */
+TEST(preprocessor_refuses_what_makes_other_pictures)
+{
+    fails(CONFIG, "{\"do_resize\":false}", ERR_DATA, "%s/preprocessor_config.json:1:14: do_resize is false, expected true");
+    fails(CONFIG, "{\"do_convert_rgb\":false}", ERR_DATA, "%s/preprocessor_config.json:1:19: do_convert_rgb is false, expected true");
+    fails(CONFIG, "{\"do_pad\":true}", ERR_DATA, "%s/preprocessor_config.json:1:11: do_pad is true, which is not supported");
+    fails(CONFIG, "{\"size_divisor\":32}", ERR_DATA,
+          "%s/preprocessor_config.json:1:17: size_divisor is 32; this key is not known, so it passes only as null, false, 0, {} or []");
+    fails(CONFIG, "{\"image_processor_type\":\"CLIPImageProcessor\"}", ERR_DATA,
+          "%s/preprocessor_config.json:1:25: image_processor_type is \"CLIPImageProcessor\", expected \"SiglipImageProcessor\" or "
+          "\"SiglipImageProcessorFast\" or \"SiglipImageProcessorPil\"");
+    fails(CONFIG, "{\"size\":{\"height\":72,\"width\":72},\"crop_size\":{\"height\":64,\"width\":64}}", ERR_DATA,
+          "%s/preprocessor_config.json:1:46: crop_size is 64x64 of a picture of 72x72; cropping is not supported");
+    fails(CONFIG, "{\"size\":64,\"crop_size\":32,\"do_center_crop\":true}", ERR_DATA,
+          "%s/preprocessor_config.json:1:24: crop_size is 32x32 of a picture of 64x64; cropping is not supported");
+    Preprocessor p;
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":64,\"crop_size\":64,\"do_convert_rgb\":null}"), false));
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":64,\"crop_size\":32,\"do_center_crop\":false}"), false));
+    CHECK(p.prep.width == 64);
+    REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":{\"shortest_edge\":64}}"), true));
+    fails(CONFIG, "{\"size\":{\"shortest_edge\":64}}", ERR_DATA, "%s/preprocessor_config.json:1:9: size has a shortest_edge, which keeps a "
+                                                              "picture's shape; the tower takes squares (model.vision.aspect \"pad\")");
+}
+
+/* transformers 5 writes the processor's file alone, and reads it before the other one. */
+TEST(preprocessor_reads_the_file_of_the_whole_processor)
+{
+    Preprocessor p;
+    char path[512];
+    for (int both = 0; both < 2; both++) {
+        const char *dir = folder(CONFIG, both ? "{\"image_mean\":0.25}" : NULL);
+        snprintf(path, sizeof path, "%s/processor_config.json", dir);
+        FILE *f = fopen(path, "w");
+        REQUIRE(f);
+        fputs("{\"processor_class\":\"SiglipProcessor\",\"image_processor\":{\"image_mean\":0.75,\"resample\":2,"
+              "\"image_processor_type\":\"SiglipImageProcessor\",\"size\":{\"height\":64,\"width\":64}}}", f);
+        fclose(f);
+        CHECK_STR(preprocessor_file(dir), "processor_config.json");
+        REQUIRE_OK(preprocessor_load(&p, dir, false));
+        CHECK(p.mean[0] == 0.75 && p.prep.filter == FILTER_BILINEAR);
+    }
+    FILE *f = fopen(path, "w");
+    fputs("{\"processor_class\":\"LlavaProcessor\",\"patch_size\":14}", f); /* of older releases: says nothing of pictures */
+    fclose(f);
+    REQUIRE_OK(preprocessor_load(&p, test_dir(), false));
+    CHECK(p.mean[0] == 0.25);
+    remove(path);
 }
 
 TEST(preprocessor_names_what_is_wrong)

@@ -1,5 +1,6 @@
 /* Reading folders: spellings, prefixes, types, starting points, and the sentence for each thing that does not fit. */
 #include <stdarg.h>
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -127,22 +128,84 @@ static const char *said(void)
     return heard;
 }
 
-TEST(tensors_nobody_asked_for_are_listed)
+/* Frequencies of theta 10000 for a head of 16, as old exports hold them. */
+static void save_with_frequencies(double theta)
+{
+    SafeTensors *from;
+    StWriter *w;
+    static StSpec specs[64];
+    static float copy[64][320 * 64];
+    static char names[64][128];
+    float frequencies[8];
+    int n = 0;
+    REQUIRE_OK(safetensors_open(&from, path("llm/model.safetensors")));
+    for (; n < safetensors_count(from); n++) {
+        const StTensor *t = safetensors_at(from, n);
+        snprintf(names[n], sizeof names[n], "%s", t->name);
+        specs[n] = (StSpec){.name = names[n], .type = t->type, .n_dims = t->n_dims};
+        memcpy(specs[n].shape, t->shape, sizeof t->shape);
+        memcpy(copy[n], t->data, t->n_bytes);
+    }
+    safetensors_close(&from);
+    for (int i = 0; i < 8; i++)
+        frequencies[i] = (float)pow(theta, -i / 8.0);
+    specs[n] = (StSpec){.name = "model.layers.0.self_attn.rotary_emb.inv_freq", .type = F32, .n_dims = 1, .shape = {8}};
+    memcpy(copy[n++], frequencies, sizeof frequencies);
+    REQUIRE_OK(stwriter_open(&w, path("llm/model.safetensors"), specs, n));
+    for (int i = 0; i < n; i++) {
+        size_t bytes = dtype_size(specs[i].type);
+        for (int k = 0; k < specs[i].n_dims; k++)
+            bytes *= (size_t)specs[i].shape[k];
+        REQUIRE_OK(stwriter_write(w, copy[i], bytes));
+    }
+    REQUIRE_OK(stwriter_close(&w));
+}
+
+TEST(frequencies_beside_the_weights_must_be_those_of_the_config)
+{
+    start();
+    save_with_frequencies(10000);
+    CHECK_STR(said(), "");
+    start();
+    save_with_frequencies(1e6);
+    CHECK_FAILS(open_model(), ERR_DATA, text("%s/llm/model.safetensors: model.layers.0.self_attn.rotary_emb.inv_freq holds other "
+                                             "frequencies than those of rope_theta 10000 in config.json", test_dir()));
+}
+
+TEST(a_tensor_that_nothing_reads_is_refused)
 {
     start();
     CHECK_STR(said(), "");
     TENSORS = (TinyTensors){.type = F32};
     tiny_llm_tensors(&TENSORS, "model.", false);
-    tiny_add(&TENSORS, "model.layers.0.self_attn.rotary_emb.inv_freq", 1, 8, 0, 0, 0); /* of old exports: known and needless */
     tiny_add(&TENSORS, "model.layers.1.self_attn.q_proj.bias", 1, 64, 0, 0, 0);
     tiny_add(&TENSORS, "score.weight", 2, 2, 64, 0, 0);
     tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
-    CHECK(strstr(said(), "/llm/model.safetensors: 2 tensors are not part of the model and stay unread: "
-                         "model.layers.1.self_attn.q_proj.bias, score.weight\n") != NULL);
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: 2 tensors are no part of this model, "
+                                             "and nothing would read them: model.layers.1.self_attn.q_proj.bias, score.weight",
+                                             test_dir()));
     tiny_remove(&TENSORS, "score.weight");
     tiny_save(&TENSORS, path("llm/model.safetensors"), 1000);
-    CHECK(strstr(said(), "/llm/model.safetensors: 1 tensor is not part of the model and stays unread: "
-                         "model.layers.1.self_attn.q_proj.bias\n") != NULL);
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the language model: %s/llm/model.safetensors: 1 tensor is no part of this model, "
+                                             "and nothing would read it: model.layers.1.self_attn.q_proj.bias", test_dir()));
+}
+
+/* Block 2 lies behind the feature layer; of blocks 0 and 1 every tensor counts. */
+TEST(a_tensor_of_an_executed_block_is_refused)
+{
+    for (int block = 1; block <= 2; block++) {
+        start();
+        TENSORS = (TinyTensors){.type = F32};
+        tiny_vision_tensors(&TENSORS, "vision_model.");
+        tiny_add(&TENSORS, text("vision_model.encoder.layers.%d.layer_scale", block), 1, 48, 0, 0, 0);
+        tiny_save(&TENSORS, path("vision/model.safetensors"), 2000);
+        if (block == 2)
+            CHECK_OK(open_model());
+        else
+            CHECK_FAILS(open_model(), ERR_DATA, text("reading the vision tower: %s/vision/model.safetensors: 1 tensor is no part of this "
+                                                     "model, and nothing would read it: vision_model.encoder.layers.1.layer_scale",
+                                                     test_dir()));
+    }
 }
 
 /* ---------------------------------------------------------------- config.json of the language model */
@@ -159,14 +222,24 @@ static const ConfigCase BAD_LLM[] = {
     {"{\"vocab_size\":\"x\"}", "%s:1:15: vocab_size is a string, expected an integer"},
     {"{\"vocab_size\":0}", "%s:1:15: vocab_size is 0, expected 1 … 16777216"},
     {"{" LLM_FIELDS "}", "%s:1:104: num_attention_heads is 4, not a multiple of the 8 key/value heads"},
-    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"hidden_act\":\"gelu\"}", "%s:1:143: hidden_act is \"gelu\", expected \"silu\""},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"hidden_act\":\"gelu\"}", "%s:1:143: hidden_act is \"gelu\", expected \"silu\" or \"swish\""},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"head_dim\":15}", "%s:1:141: head_dim is 15, expected an even number from 2 to 512"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_scaling\":{\"type\":\"linear\"}}",
      "%s:1:145: rope_scaling has the rope_type \"linear\", only \"default\" is supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_parameters\":{\"rope_type\":\"yarn\"}}",
      "%s:1:148: rope_parameters has the rope_type \"yarn\", only \"default\" is supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}",
-     "%s:1:147: attention_bias is true, expected false: this model has no biases"},
+     "%s:1:147: attention_bias is true, which is not supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"quantization_config\":{\"bits\":4}}",
+     "%s:1:152: quantization_config is an object, which is not supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_dropout\":0.1}",
+     "%s:1:150: attention_dropout is 0.1, which is not supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"num_local_experts\":8}",
+     "%s:1:150: num_local_experts is 8; this key is not known, so it passes only as null, false, 0, {} or []"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"sliding_window\":5,\"layer_types\":[\"sliding_attention\",\"full_attention\"]}",
+     "%s:1:184: layer_types holds full_attention; with sliding_window as it is only \"sliding_attention\" is supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_scaling\":{\"type\":\"default\",\"factor\":2.0}}",
+     "%s:1:172: factor is 2, expected 1"},
 };
 
 TEST(a_config_of_another_model_is_refused)
@@ -191,7 +264,8 @@ TEST(spellings_of_one_model_agree)
         "{" LLM_FIELDS ",\"model_type\":\"mistral\",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,"
                        "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":10000.0},\"dtype\":\"float32\",\"head_dim\":16}",
         "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"sliding_window\":5,\"rope_theta\":10000,\"rope_scaling\":null,"
-                       "\"head_dim\":null,\"hidden_act\":\"silu\",\"attention_bias\":false,\"torch_dtype\":\"bfloat16\"}",
+                       "\"head_dim\":null,\"hidden_act\":\"silu\",\"attention_bias\":false,\"torch_dtype\":\"bfloat16\","
+                       "\"layer_types\":[\"sliding_attention\",\"sliding_attention\"],\"new_key\":{},\"other_key\":false,\"num_beams\":4}",
         "\xEF\xBB\xBF{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rms_norm_eps\":0.00001,\"sliding_window\":5}",
     };
     static const char *const OTHERS[] = {
@@ -244,6 +318,21 @@ TEST(tied_embeddings_are_one_tensor)
     CHECK(params_find(genllava_params(m.g), "lm_head.weight") == NULL);
     CHECK(params_find(genllava_params(m.g), "token_rows.lm_head") != NULL);
     CHECK(tiny_step(&m, tiny_batch(genllava_model_sizes(m.g)), NULL, true) > 0);
+    tiny_close(&m);
+}
+
+/* A head that differs is the model's, as transformers 5.24 loads it; an equal one is the embedding again. */
+TEST(a_head_of_its_own_beside_tied_embeddings_is_used)
+{
+    start();
+    double untied = loss();
+    tiny_write(path("llm"), "config.json", TINY_LLM_CONFIG);
+    tiny_write(path("llm"), "config.json", "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"head_dim\":16,\"rms_norm_eps\":1e-5,"
+                                           "\"sliding_window\":5,\"tie_word_embeddings\":true}");
+    CHECK(loss() == untied);
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
+    CHECK(params_find(genllava_params(m.g), "lm_head.weight") != NULL);
     tiny_close(&m);
 }
 
@@ -329,6 +418,22 @@ TEST(pictures_of_another_size_than_the_tower_are_refused)
     tiny_write(path("vision"), "config.json", "{\"model_type\":\"siglip_vision_model\",\"hidden_act\":\"quick_gelu\"}");
     CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/config.json:1:50: hidden_act is \"quick_gelu\", expected \"gelu_pytorch_tanh\" or "
                                              "\"gelu\"", test_dir()));
+}
+
+TEST(a_tower_with_other_features_is_refused)
+{
+    static const ConfigCase BAD[] = {
+        {"{\"attention_dropout\":0.1}", "%s:1:22: attention_dropout is 0.1, which is not supported"},
+        {"{\"num_channels\":4}", "%s:1:17: num_channels is 4, expected 3"},
+        {"{\"qkv_bias\":true}", "%s:1:13: qkv_bias is true; this key is not known, so it passes only as null, false, 0, {} or []"},
+        {"{\"model_type\":\"llava\",\"vision_config\":{}}",
+         "%s: vision_config.model_type is \"missing\", expected \"siglip_vision_model\""},
+    };
+    start();
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        tiny_write(path("vision"), "config.json", BAD[i].json);
+        CHECK_FAILS(open_model(), ERR_DATA, text("%s/vision/config.json%s", test_dir(), BAD[i].message + 2));
+    }
 }
 
 /* ---------------------------------------------------------------- adapters */
@@ -434,6 +539,91 @@ TEST(an_adapter_that_differs_from_the_config_is_an_error_naming_both)
                                              "supported", test_dir()));
     CFG.model.llm.train = TRAIN_FROZEN;
     CHECK_FAILS(open_model(), ERR_USAGE, "model.lora.init is set, but model.llm.train is not \"lora\"");
+}
+
+/* Each changes what PEFT 0.21 computes, or is not known. */
+TEST(what_an_adapter_asks_for_besides_is_refused_by_name)
+{
+    static const char LATER[] = "%s, which is not supported", VALUES[] = "%s, expected true or \"gaussian\" or \"orthogonal\" or \"eva\"";
+    static const struct {
+        const char *key, *value, *rest, *shown;
+    } BAD[] = {
+        {"init_lora_weights", "\"pissa\"", VALUES, "\"pissa\""},
+        {"init_lora_weights", "\"pissa_niter_16\"", VALUES, "\"pissa_niter_16\""},
+        {"init_lora_weights", "\"olora\"", VALUES, "\"olora\""},
+        {"init_lora_weights", "\"corda\"", VALUES, "\"corda\""},
+        {"init_lora_weights", "\"loftq\"", VALUES, "\"loftq\""},
+        {"init_lora_weights", "\"lora_ga\"", VALUES, "\"lora_ga\""},
+        {"init_lora_weights", "\"mica\"", VALUES, "\"mica\""},
+        {"modules_to_save", "[\"lm_head\"]", LATER, "an array"},
+        {"trainable_token_indices", "[3]", LATER, "an array"},
+        {"target_parameters", "[\"mlp.experts\"]", LATER, "an array"},
+        {"layer_replication", "[[0,2]]", LATER, "an array"},
+        {"alora_invocation_tokens", "[5]", LATER, "an array"},
+        {"bias", "\"all\"", "%s, expected \"none\"", "\"all\""},
+        {"lora_bias", "true", LATER, "true"},
+        {"use_qalora", "true", LATER, "true"},
+        {"fan_in_fan_out", "true", LATER, "true"},
+        {"exclude_modules", "\".*0.*\"", LATER, "\".*0.*\""},
+        {"rank_pattern", "{\"q_proj\":2}", LATER, "an object"},
+        {"alpha_pattern", "{\"q_proj\":2}", LATER, "an object"},
+        {"kasa_config", "{\"a\":1}", LATER, "an object"},
+        {"peft_type", "\"LOHA\"", "%s, expected \"LORA\"", "\"LOHA\""},
+        {"layers_pattern", "\"h\"", "%s, expected \"layers\"", "\"h\""},
+        {"use_new_thing", "1", "%s; this key is not known, so it passes only as null, false, 0, {} or []", "1"},
+    };
+    start_adapter();
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        char rest[256];
+        const char *after = BAD[i].rest + 2;
+        snprintf(rest, sizeof rest, "%s%s", BAD[i].shown, after);
+        adapter(text("{\"r\":4,\"lora_alpha\":8,\"target_modules\":[\"q_proj\",\"down_proj\"],\n\"%s\":%s}", BAD[i].key, BAD[i].value),
+                "base_model.model.model.", F32);
+        CHECK_FAILS(open_model(), ERR_DATA,
+                    text("reading the adapters: %s/adapter/adapter_config.json:2:%d: %s is %s", test_dir(), (int)strlen(BAD[i].key) + 4,
+                         BAD[i].key, rest));
+    }
+    adapter("{" ADAPTER ",\"target_modules\":[\"q_proj\",\"down_proj\"],\"init_lora_weights\":\"gaussian\",\"use_new_thing\":null,"
+            "\"other\":[],\"third\":{},\"fourth\":0,\"use_dora\":false,"
+            "\"loftq_config\":{\"loftq_bits\":4},\"megatron_core\":\"megatron.core\"}",
+            "base_model.model.model.", F32);
+    CHECK_OK(open_model());
+}
+
+TEST(layers_to_transform_keeps_some_layers)
+{
+    char *targets[] = {(char[]){"1.self_attn.q_proj"}, (char[]){"1.mlp.down_proj"}};
+    start_adapter();
+    CFG.model.lora.targets = (StringList){targets, 2};
+    adapter("{" ADAPTER ",\"target_modules\":[\"q_proj\",\"down_proj\"],\"layers_to_transform\":[1]}", "base_model.model.model.", F32);
+    for (int i = 0; i < 4; i++) { /* only layer 1 is there */
+        static const char *const LINEAR[] = {"self_attn.q_proj", "mlp.down_proj"};
+        tiny_remove(&TENSORS, text("base_model.model.model.layers.0.%s.lora_%c.weight", LINEAR[i / 2], "AB"[i % 2]));
+    }
+    tiny_save(&TENSORS, path("adapter/adapter_model.safetensors"), 3000);
+    double expected = loss();
+    tiny_write(path("adapter"), "adapter_config.json",
+               "{" ADAPTER ",\"target_modules\":[\"q_proj\",\"down_proj\"],\"layers_to_transform\":1,\"layers_pattern\":\"layers\"}");
+    CHECK(loss() == expected);
+    tiny_write(path("adapter"), "adapter_config.json",
+               "{" ADAPTER ",\"target_modules\":[\"q_proj\",\"down_proj\"],\"layers_to_transform\":[0]}");
+    CHECK_FAILS(open_model(), ERR_USAGE, text("reading the adapters: model.lora.targets is 1.self_attn.q_proj, 1.mlp.down_proj here, "
+                                              "target_modules is q_proj, down_proj of layers_to_transform in "
+                                              "%s/adapter/adapter_config.json", test_dir()));
+    tiny_write(path("adapter"), "adapter_config.json", "{" ADAPTER ",\"target_modules\":\".*q_proj\",\"layers_to_transform\":[0]}");
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the adapters: %s/adapter/adapter_config.json:1:92: layers_to_transform cannot stand "
+                                             "beside a target_modules that is no list", test_dir()));
+}
+
+TEST(a_tensor_of_an_adapter_that_nothing_reads_is_refused)
+{
+    start_adapter();
+    adapter("{" ADAPTER ",\"target_modules\":[\"q_proj\",\"down_proj\",\"embed_tokens\"]}", "base_model.model.model.", F32);
+    tiny_add(&TENSORS, "base_model.model.model.embed_tokens.lora_embedding_A", 2, 4, 320, 0, 0);
+    tiny_save(&TENSORS, path("adapter/adapter_model.safetensors"), 3000);
+    CHECK_FAILS(open_model(), ERR_DATA, text("reading the adapters: %s/adapter/adapter_model.safetensors: 1 tensor is no part of this "
+                                             "model, and nothing would read it: base_model.model.model.embed_tokens.lora_embedding_A",
+                                             test_dir()));
 }
 
 /* ---------------------------------------------------------------- projector and token rows */

@@ -102,7 +102,7 @@ TEST(what_files_hold_besides_is_left_out_in_every_spelling)
     for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
         const NameTable *table = part_find(WANTED[i].part)->names;
         FileNames f = {.table = table, .spelling = &table->spellings[WANTED[i].spelling]};
-        CHECK_MSG(names_quiet(&f, WANTED[i].name) == WANTED[i].quiet, "%s", WANTED[i].name);
+        CHECK_MSG((names_quiet(&f, WANTED[i].name) != NULL) == WANTED[i].quiet, "%s", WANTED[i].name);
     }
 }
 
