@@ -29,6 +29,7 @@ typedef struct Record {
     int64_t number;       /* from 0, in file order over the mixture, rejected rows counted */
     int source;           /* index of the mixture's source */
     const char *file;     /* as opened */
+    int file_index;       /* in its source */
     int64_t row;          /* in its file, from 0 */
     const char *id, *uid; /* id: as the row says, "" when absent; uid: unique over the mixture */
     Task task;
@@ -41,7 +42,8 @@ typedef struct Record {
     const char *sd_prompt, *sd_instruction; /* NULL when absent */
     const char *json;                       /* the row's own text */
     size_t json_length;
-    Reject reject; /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */
+    bool ends_file; /* a rejected row behind which its file cannot be read: it was cut off, or worse */
+    Reject reject;  /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */
     char message[256];
     char reject_path[256]; /* the image concerned, or "" */
 } Record;

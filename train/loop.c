@@ -281,8 +281,13 @@ static void count_steps(Run *r, const TrainFlags *flags)
     r->total = totals->steps;
     r->last = flags->steps && flags->steps < r->total ? flags->steps : r->total;
     r->warmup = schedule_warmup(r->cfg->optim.warmup, r->total);
-    log_info("%lld samples, %lld steps of %lld, %lld of them warm-up", (long long)totals->samples, (long long)r->total,
-             (long long)r->cfg->train.batch, (long long)r->warmup);
+    const PrepareResult *prepared = &r->setup.prepared;
+    char cut[128] = "";
+    if (prepared->cut_rows)
+        snprintf(cut, sizeof cut, "; %lld of the samples are cut to data.max_tokens, which costs %lld trained tokens",
+                 (long long)prepared->cut_rows, (long long)prepared->cut_tokens);
+    log_info("%lld samples, %lld steps of %lld, %lld of them warm-up%s", (long long)totals->samples, (long long)r->total,
+             (long long)r->cfg->train.batch, (long long)r->warmup, cut);
     if (r->total && r->warmup >= r->total)
         log_warn("all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is %g), or train more steps",
                  r->cfg->optim.warmup);

@@ -41,7 +41,7 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         .usage = "prepare --config RUN.json [--out DIR] [--jobs N] [--report FILE]",
         .options = options,
         .notes = "Rows that cannot be used are listed and left out. Killed at any moment, the same command goes on and ends with the same bytes. "
-                 "Exit code 65: no row can be used, or --strict and some cannot.",
+                 "Exit code 65: no row can be used, more than data.max_bad of a source, or --strict and some cannot.",
     };
     TRY(cli_parse(&program, argc, argv, done));
     if (!*done && !f->config)
@@ -83,9 +83,9 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     FILE *results = o.report_stream ? stderr : stdout;
     if (!s) {
         utf8_cell(results, o.out, 0);
-        fprintf(results, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out\n", (long long)r.good,
-                (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
-                (long long)r.bad, (long long)(r.good + r.bad));
+        fprintf(results, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out, %lld cut\n",
+                (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
+                (long long)r.bad, (long long)(r.good + r.bad), (long long)r.cut_rows);
     }
     mixture_free(&mixture);
     return s;

@@ -52,6 +52,7 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     TRY(genllava_sizes(&s->sizes, cfg));
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
+    s->preprocessor.prep.max_pixels = cfg->data.max_pixels;
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
     TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
     return check_weights(cfg);
@@ -148,32 +149,30 @@ static Status open_loader(Setup *s, const RecordIndex *index)
 
 Status setup_plan(Setup *s)
 {
-    PrepareResult result;
     bool fresh;
     const char *why;
-    TRY(prepare_is_fresh(&s->prepare, &fresh, &why));
+    TRY(prepare_is_fresh(&s->prepare, &fresh, &why, &s->prepared));
     if (fresh)
         return open_loader(s, NULL);
-    TRY(prepare_index(&s->prepare, &s->index, &result));
+    TRY(prepare_index(&s->prepare, &s->index, &s->prepared));
     return open_loader(s, &s->index);
 }
 
 static Status prepare_shards(void *arg)
 {
-    const PrepareOptions *o = arg;
+    Setup *s = arg;
     bool fresh;
     const char *why;
-    PrepareResult made;
-    TRY(prepare_is_fresh(o, &fresh, &why));
+    TRY(prepare_is_fresh(&s->prepare, &fresh, &why, &s->prepared));
     if (fresh)
         return OK;
-    TRY_IN(file_make_folders(o->out), "data.shards");
-    return prepare_run(o, &made);
+    TRY_IN(file_make_folders(s->prepare.out), "data.shards");
+    return prepare_run(&s->prepare, &s->prepared);
 }
 
 Status setup_data(Setup *s)
 {
-    TRY(dist_first(&s->dist, prepare_shards, &s->prepare, NULL, 0));
+    TRY(dist_first(&s->dist, prepare_shards, s, NULL, 0));
     return open_loader(s, NULL);
 }
 

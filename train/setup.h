@@ -27,8 +27,9 @@ typedef struct Setup {
     char tokenizer[PATH_MAX];
     double *source_weight;
     PrepareOptions prepare;
-    Samples samples;   /* what to answer on the way */
-    RecordIndex index; /* in place of shards, in a dry run */
+    PrepareResult prepared; /* known to the first rank, which also tells of it */
+    Samples samples;        /* what to answer on the way */
+    RecordIndex index;      /* in place of shards, in a dry run */
     Loader *loader;
     bool device_open;
     Backend backend;

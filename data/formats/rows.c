@@ -28,6 +28,7 @@ struct Rows {
     int64_t before;            /* bytes of the file before it */
     RowsForm form;
     Where where;
+    bool closed; /* the array ended as it should */
     char error[256];
 };
 
@@ -115,7 +116,7 @@ static void no_row(Rows *r, Row *row, const char *expected)
         snprintf(what, sizeof what, "the byte 0x%02x", c);
     else
         snprintf(what, sizeof what, "'%.*s'", n, r->buffer + r->from);
-    *row = (Row){.text = "", .line = clamp(r->line), .column = clamp(r->column), .error = r->error};
+    *row = (Row){.text = "", .line = clamp(r->line), .column = clamp(r->column), .error = r->error, .cut_off = c < 0};
     snprintf(r->error, sizeof r->error, "%d:%d: expected %s, found %s", row->line, row->column, expected, what);
 }
 
@@ -178,6 +179,7 @@ static void next_value(Rows *r, Row *row)
     size_t n = value_length(r, &cause);
     if (!n) {
         says(r, row, line, column, cause);
+        row->cut_off = r->exhausted && r->to - r->from <= MAX_ROW_BYTES;
         r->where = AT_END; /* where the next row would begin is not known */
         return;
     }
@@ -197,6 +199,7 @@ static bool after_row(Rows *r, Row *row)
         if (skip_space(r) != ']')
             return false;
         says(r, row, line, column, "trailing comma: remove the ',' before ']'");
+        r->closed = true;
         consume(r, 1);
         r->where = AT_END;
         return true;
@@ -306,6 +309,8 @@ Status rows_next(Rows *r, Row *row, bool *end)
         filled = next_line(r, row);
     else if (!filled && r->where != AT_END)
         filled = next_element(r, row);
+    if (filled)
+        row->last = row->error && r->where == AT_END && !r->closed;
     *end = !filled;
     return r->failure;
 }

@@ -18,6 +18,8 @@ typedef struct Row {
     bool whole;        /* a newline follows: it is no line that is still being written, or was cut short */
     int64_t end;       /* bytes of the file up to here, that newline included */
     const char *error; /* not NULL: no row could be cut out here, and why ("3:14: expected …"); the text is then empty */
+    bool last;         /* with an error: the file cannot be read any further */
+    bool cut_off;      /* … because it ends too early */
 } Row;
 
 /* of the latter the first character says what the file is: '{' or '[' */

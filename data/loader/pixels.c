@@ -53,7 +53,7 @@ static Status decode(const ImagePrep *prep, const Shard *shard, uint32_t image, 
     Reject why;
     Status s = bytes ? shard_image(shard, image, bytes) : fail(ERR_NOMEM, "no memory for an image of %" PRIu64 " bytes", n);
     if (!s) {
-        s = image_decode(&im, bytes, n, &why);
+        s = image_decode(&im, bytes, n, prep->max_pixels, &why);
         if (s && s != ERR_NOMEM)
             s = fail(ERR_DATA, "%s: image %u: %s; run prepare again", shard->path, image, status_message());
     }

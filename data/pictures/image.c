@@ -2,13 +2,14 @@
 #include "data/pictures/image.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/pictures/image_codecs.h"
 #include "kernels/base/arena.h"
 
-enum { MAX_SIDE = 65500, MAX_PIXELS = 1024 * 1024 * 1024 / 4 / 3, MAX_RATIO = 100 }; /* the first is JPEG's, the second Pillow's limit */
+enum { MAX_SIDE = 65500, MAX_RATIO = 100 }; /* the first is JPEG's */
 
 typedef struct Codec {
     const char *name, *magic;
@@ -80,21 +81,22 @@ static Status refuse_unknown(ImageBytes file, Reject *reject)
     return REJECT(reject, REJECT_CORRUPT, "its first bytes are not those of a JPEG, PNG, WebP or GIF picture");
 }
 
-static Status judge_size(const ImageHeader *h, Reject *reject)
+static Status judge_size(const ImageHeader *h, int64_t max_pixels, Reject *reject)
 {
     int64_t w = h->width, t = h->height, longer = w > t ? w : t, shorter = w > t ? t : w;
     if (shorter <= 0)
         return REJECT(reject, REJECT_CORRUPT, "the header says %dx%d pixels", h->width, h->height);
     if (longer > MAX_SIDE)
         return REJECT(reject, REJECT_TOO_LARGE, "%dx%d pixels: a side may have %d at most", h->width, h->height, MAX_SIDE);
-    if (w * t > MAX_PIXELS)
-        return REJECT(reject, REJECT_TOO_LARGE, "%dx%d pixels: %d in all are the most that is read", h->width, h->height, MAX_PIXELS);
+    if (w * t > max_pixels)
+        return REJECT(reject, REJECT_TOO_LARGE, "%dx%d pixels: %" PRId64 " in all are the most that is read (data.max_pixels)", h->width,
+                      h->height, max_pixels);
     if (longer > MAX_RATIO * shorter)
         return REJECT(reject, REJECT_TOO_LARGE, "%dx%d pixels: one side is more than %d times the other", h->width, h->height, MAX_RATIO);
     return OK;
 }
 
-Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, Reject *reject)
+Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, int64_t max_pixels, Reject *reject)
 {
     ImageBytes file = {bytes, n};
     *reject = REJECT_NONE;
@@ -102,15 +104,15 @@ Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, Reject *reje
     if (h->format == IMAGE_UNKNOWN)
         return refuse_unknown(file, reject);
     TRY(CODECS[h->format].header(h, file, reject));
-    return judge_size(h, reject);
+    return judge_size(h, max_pixels, reject);
 }
 
 /* background NULL: alpha is dropped. */
-static Status decode(Image *out, ImageBytes file, const uint8_t *background, Reject *reject)
+static Status decode(Image *out, ImageBytes file, const uint8_t *background, int64_t max_pixels, Reject *reject)
 {
     *out = (Image){0};
     ImageHeader h;
-    TRY(image_header(&h, file.at, file.n, reject));
+    TRY(image_header(&h, file.at, file.n, max_pixels, reject));
     size_t size = (size_t)h.width * (size_t)h.height * 3;
     uint8_t *rgb = mem_grow(NULL, size); /* not zeroed: that would cost a pass over it */
     if (!rgb)
@@ -125,14 +127,14 @@ static Status decode(Image *out, ImageBytes file, const uint8_t *background, Rej
     return OK;
 }
 
-Status image_decode(Image *out, const uint8_t *bytes, size_t n, Reject *reject)
+Status image_decode(Image *out, const uint8_t *bytes, size_t n, int64_t max_pixels, Reject *reject)
 {
-    return decode(out, (ImageBytes){bytes, n}, NULL, reject);
+    return decode(out, (ImageBytes){bytes, n}, NULL, max_pixels, reject);
 }
 
 Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, const uint8_t background[3], Reject *reject)
 {
-    return decode(out, (ImageBytes){bytes, n}, background, reject);
+    return decode(out, (ImageBytes){bytes, n}, background, IMAGE_MAX_PIXELS, reject);
 }
 
 Status image_write_ppm(const char *path, const uint8_t *rgb, int32_t width, int32_t height)

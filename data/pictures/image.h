@@ -27,11 +27,12 @@ typedef struct ImageHeader {
     ImageFormat format;
     int32_t width, height, orientation;
 } ImageHeader;
-/* On failure *reject is corrupt, truncated or too_large (a side over 65500, more than 89478485 pixels, sides in a ratio above 100) and the
+enum { IMAGE_MAX_PIXELS = 1024 * 1024 * 1024 / 4 / 3 }; /* the most that Pillow reads without a warning */
+/* On failure *reject is corrupt, truncated or too_large (a side over 65500, more than max_pixels, sides in a ratio above 100) and the
  * status message says what was found. */
-MUST_USE Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, Reject *reject);
-/* Decodes; damaged or short data is an error (reject truncated or corrupt), as in Pillow. */
-MUST_USE Status image_decode(Image *out, const uint8_t *bytes, size_t n, Reject *reject);
+MUST_USE Status image_header(ImageHeader *h, const uint8_t *bytes, size_t n, int64_t max_pixels, Reject *reject);
+/* Decodes, 3 bytes a pixel; damaged or short data is an error (reject truncated or corrupt), as in Pillow. */
+MUST_USE Status image_decode(Image *out, const uint8_t *bytes, size_t n, int64_t max_pixels, Reject *reject);
 
 /* As image_decode, but a PNG's transparent parts show `background` instead of the colours stored under them. */
 MUST_USE Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, const uint8_t background[3], Reject *reject);
@@ -44,6 +45,7 @@ typedef struct ImagePrep {
     bool pad;
     uint8_t fill[3];
     ImageFilter filter;
+    int64_t max_pixels; /* of the picture as it lies in its file */
 } ImagePrep;
 MUST_USE Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep);
 

@@ -224,42 +224,37 @@ Status picture_load(PictureBuffer *buf, const char *root, const char *path)
 
 /* ---------------------------------------------------------------- what it shows */
 
-Status picture_dhash(uint64_t *out, const Image *im)
+Status picture_dhash(uint64_t *out, Image *im)
 {
+    Image small = {0};
     size_t n = (size_t)im->width * (size_t)im->height;
-    Image grey = {im->width, im->height, mem_alloc(n * 3)}, small = {0};
-    if (!grey.rgb)
-        return fail(ERR_NOMEM, "no memory for a picture of %dx%d", im->width, im->height);
     for (size_t i = 0; i < n; i++) {
-        const uint8_t *p = im->rgb + 3 * i; /* Pillow's L: ITU-R 601 in 16-bit fixed point */
-        uint8_t l = (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 0x8000u) >> 16);
-        memset(grey.rgb + 3 * i, l, 3);
+        uint8_t *p = im->rgb + 3 * i; /* Pillow's L: ITU-R 601 in 16-bit fixed point */
+        p[0] = p[1] = p[2] = (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 0x8000u) >> 16);
     }
-    Status s = image_resize(&small, &grey, DHASH_WIDTH, DHASH_HEIGHT, FILTER_BILINEAR);
+    TRY(image_resize(&small, im, DHASH_WIDTH, DHASH_HEIGHT, FILTER_BILINEAR));
     uint64_t hash = 0;
-    for (int y = 0; y < DHASH_HEIGHT && !s; y++)
+    for (int y = 0; y < DHASH_HEIGHT; y++)
         for (int x = 0; x + 1 < DHASH_WIDTH; x++) {
             const uint8_t *p = small.rgb + 3 * (y * DHASH_WIDTH + x);
             hash = hash << 1 | (p[3] > p[0]);
         }
     *out = hash;
-    mem_free(grey.rgb);
-    if (!s)
-        image_free(&small);
-    return s;
+    image_free(&small);
+    return OK;
 }
 
 /* Everything that the bytes tell. A Status other than OK from the decoders is a bad picture, unless memory is short. */
-static Status look(PictureInfo *info, const PictureBuffer *buf)
+static Status look(PictureInfo *info, const PictureBuffer *buf, int64_t max_pixels)
 {
     ImageHeader h = {0};
     Image im = {0};
     Reject why = REJECT_CORRUPT;
     sha256_of(buf->bytes, buf->n, info->sha256);
     info->crc32c = crc32c(buf->bytes, buf->n);
-    Status s = image_header(&h, buf->bytes, buf->n, &why);
+    Status s = image_header(&h, buf->bytes, buf->n, max_pixels, &why);
     if (!s)
-        s = image_decode(&im, buf->bytes, buf->n, &why);
+        s = image_decode(&im, buf->bytes, buf->n, max_pixels, &why);
     if (s == ERR_NOMEM)
         return s;
     if (s) {
@@ -275,10 +270,10 @@ static Status look(PictureInfo *info, const PictureBuffer *buf)
     return s;
 }
 
-Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path)
+Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path, int64_t max_pixels)
 {
     TRY(load_file(info, buf, root, path));
-    return info->reject ? OK : look(info, buf);
+    return info->reject ? OK : look(info, buf, max_pixels);
 }
 
 Status picture_read(const PictureInfo *info, const char *root, const char *path, uint8_t *out)

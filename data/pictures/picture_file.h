@@ -33,12 +33,13 @@ void picture_buffer_free(PictureBuffer *b);
  * large. */
 MUST_USE Status picture_load(PictureBuffer *buf, const char *root, const char *path);
 /* Loads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
-MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path);
+MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path, int64_t max_pixels);
 /* Only whether the file is still the one that `info` was made from (size and time). */
 bool picture_unchanged(const PictureInfo *info, const char *root, const char *path);
 /* Reads exactly info->bytes bytes into out; ERR_DATA when the file changed or is gone. */
 MUST_USE Status picture_read(const PictureInfo *info, const char *root, const char *path, uint8_t *out);
 
-/* 64-bit difference hash: grey (Pillow's "L"), 9x8 bilinear, bit set where the right neighbour is brighter, first pixel highest. */
-MUST_USE Status picture_dhash(uint64_t *out, const Image *im);
+/* 64-bit difference hash: grey (Pillow's "L"), 9x8 bilinear, bit set where the right neighbour is brighter, first pixel highest. The
+ * picture itself becomes grey, as a copy would double the memory. */
+MUST_USE Status picture_dhash(uint64_t *out, Image *im);
 #endif

@@ -186,7 +186,8 @@ static Status read_beside(Preprocessor *p, const char *folder, const char *name,
 
 Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad)
 {
-    *p = (Preprocessor){.prep = {.pad = pad, .filter = FILTER_BICUBIC, .fill = {COLOURS / 2, COLOURS / 2, COLOURS / 2}},
+    *p = (Preprocessor){.prep = {.pad = pad, .filter = FILTER_BICUBIC, .max_pixels = IMAGE_MAX_PIXELS,
+                                 .fill = {COLOURS / 2, COLOURS / 2, COLOURS / 2}},
                         .rescale = DEFAULT_RESCALE,
                         .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}};
     JsonFields config;

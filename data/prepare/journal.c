@@ -19,12 +19,13 @@
 #define JOURNAL_SCHEMA "genllava.shards/1"
 #define BAD_ROW "{\"bad_row\":"
 #define SHARD_LINE "{\"shard\":"
-enum { ROWS_SHOWN = 3, N_REASONS = REJECT_BAD_JSON + 1 };
+enum { ROWS_SHOWN = 3 };
 
 void journal_free(Journal *m)
 {
     mem_free(m->made_from);
     mem_free(m->inputs);
+    outcome_free(&m->outcome);
     mem_free(m->shards);
     *m = (Journal){0};
 }
@@ -84,6 +85,7 @@ static Status read_head(Journal *m, const Json *root, bool *found)
     m->newest_unix = int_of(root, "newest_unix");
     TRY(copy_member(&m->made_from, root, "made_from"));
     TRY(copy_member(&m->inputs, root, "inputs"));
+    TRY(outcome_read(&m->outcome, json_get(root, "outcome")));
     *found = !strcmp(schema, JOURNAL_SCHEMA) && strlen(m->config) == 64 && m->good >= 0 && m->good <= UINT32_MAX && m->bad >= 0 &&
              m->bad <= UINT32_MAX && n_shards >= (m->good > 0) && n_shards <= m->good && n_shards <= SHARDS_MOST && m->made_from &&
              m->inputs;
@@ -159,6 +161,7 @@ static cJSON *head_of(const Journal *m)
     json_add_int(o, "bad", m->bad);
     json_add_int(o, "shards", m->n_shards);
     json_add_int(o, "newest_unix", m->newest_unix);
+    outcome_write(cJSON_AddObjectToObject(o, "outcome"), &m->outcome);
     return o;
 }
 
@@ -247,11 +250,12 @@ Status journal_append(const char *folder, const JournalShard *shard)
 
 /* ---------------------------------------------------------------- telling people */
 
-typedef struct Tally {
+/* How many rows of each reason were told. */
+typedef struct Told {
     int64_t of[N_REASONS];
-} Tally;
+} Told;
 
-static void tell_row(Tally *t, const char *json, size_t n)
+static void tell_row(Told *t, const char *json, size_t n)
 {
     JsonDoc *doc;
     if (json_parse(&doc, json, n, NAME))
@@ -266,33 +270,37 @@ static void tell_row(Tally *t, const char *json, size_t n)
     int why = 0;
     for (int r = 1; r < N_REASONS; r++)
         why = strcmp(reason, reject_name((Reject)r)) ? why : r;
-    if (t->of[why]++ < ROWS_SHOWN)
+    if (t->of[why]++ < ROWS_SHOWN || json_get(row, "ends_file")) /* more is lost there than this row */
         log_warn("%s: row %" PRId64 "%s%s%s left out, %s: %s%s%s", file, int_of(row, "row"), *id ? " (id " : "", id, *id ? ")" : "", reason,
                  path, *path ? ": " : "", message);
     json_free(&doc);
 }
 
-static void tell_summary(int64_t good, int64_t bad, const Tally *t, const char *all)
+/* The members of the report but its rows, then the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
+static Status begin_report(FILE *out, const Outcome *outcome)
 {
-    char text[512] = "";
-    size_t n = 0;
-    for (int r = 1; r < N_REASONS && n < sizeof text; r++)
-        if (t->of[r])
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%" PRId64 " %s", n ? ", " : "", t->of[r], reject_name((Reject)r));
-    if (bad)
-        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s; %s", bad, good + bad, text, all);
+    char *text;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "schema", "genllava.report/1");
+    json_add_int(o, "good", outcome_count(outcome, REJECT_NONE));
+    json_add_int(o, "filtered", outcome_count(outcome, REJECT_FILTERED));
+    outcome_write(o, outcome);
+    TRY(json_to_text(&text, &o, JSON_LINE, "the report"));
+    text[strcspn(text, "\n")] = 0;
+    fprintf(out, "%.*s,\"bad_rows\":[", (int)strlen(text) - 1, text);
+    mem_free(text);
+    return OK;
 }
 
-/* The report is the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
-static Status walk_bad_rows(int64_t good, const char *path, FILE *out, Tally *t)
+static Status walk_bad_rows(const Outcome *outcome, const char *path, FILE *out, Told *t)
 {
     Rows *rows;
     Row row;
     bool end = false;
     const char *before = "";
-    TRY(rows_open(&rows, path, ROWS_LINES));
     if (out)
-        fprintf(out, "{\"schema\":\"genllava.report/1\",\"good\":%" PRId64 ",\"bad_rows\":[", good);
+        TRY(begin_report(out, outcome));
+    TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = OK;
     while (!s && !(s = next_bad(rows, &row, &end)) && !end) {
         const char *inner = row.text + strlen(BAD_ROW);
@@ -309,29 +317,29 @@ static Status walk_bad_rows(int64_t good, const char *path, FILE *out, Tally *t)
 }
 
 /* A report that is no ordinary file (/dev/stderr, a pipe) is written in place. */
-static Status report_to(const char *report, int64_t good, const char *bad_jsonl, Tally *t)
+static Status report_to(const char *report, const Outcome *outcome, const char *bad_jsonl, Told *t)
 {
     struct stat st;
     FileDraft d;
     if (lstat(report, &st) || S_ISREG(st.st_mode)) {
         TRY(file_draft(&d, report));
-        return file_publish(&d, walk_bad_rows(good, bad_jsonl, d.out, t));
+        return file_publish(&d, walk_bad_rows(outcome, bad_jsonl, d.out, t));
     }
     FILE *out = fopen(report, "we");
-    Status s = out ? walk_bad_rows(good, bad_jsonl, out, t) : fail(ERR_CREATE, "%s: cannot be created: %s", report, strerror(errno));
+    Status s = out ? walk_bad_rows(outcome, bad_jsonl, out, t) : fail(ERR_CREATE, "%s: cannot be created: %s", report, strerror(errno));
     if (out && fclose(out) && !s)
         s = fail(ERR_IO, "%s: cannot be written: %s", report, strerror(errno));
     return s;
 }
 
-Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all)
+Status journal_tell(const char *bad_jsonl, const Outcome *outcome, const PrepareOptions *o, const char *all)
 {
-    Tally t = {0};
+    Told t = {0};
     char in_report[PATH_MAX + 32];
-    bool to_file = report && !stream;
-    TRY(to_file ? report_to(report, good, bad_jsonl, &t) : walk_bad_rows(good, bad_jsonl, stream, &t));
-    snprintf(in_report, sizeof in_report, "%s lists them all", report ? report : "");
-    tell_summary(good, bad, &t, to_file ? in_report : all);
+    bool to_file = o->report && !o->report_stream;
+    TRY(to_file ? report_to(o->report, outcome, bad_jsonl, &t) : walk_bad_rows(outcome, bad_jsonl, o->report_stream, &t));
+    snprintf(in_report, sizeof in_report, "%s lists them all", o->report ? o->report : "");
+    outcome_say(outcome, o, to_file ? in_report : all);
     return OK;
 }
 
@@ -339,5 +347,5 @@ Status journal_report(const Journal *m, const PrepareOptions *o)
 {
     char path[PATH_MAX], all[PATH_MAX + 32];
     snprintf(all, sizeof all, "%s lists them all", file_join(path, o->out, NAME));
-    return journal_tell(path, m->good, m->bad, o->report, o->report_stream, all);
+    return journal_tell(path, &m->outcome, o, all);
 }

@@ -65,6 +65,7 @@ static Status describe(cJSON *o, const PrepareOptions *p)
     cJSON_AddStringToObject(o, "data.template", CHAT_NAMES[p->encoder.chat]);
     json_add_int(o, "data.max_tokens", p->encoder.max_tokens);
     json_add_int(o, "data.shard_samples", p->shard_samples);
+    json_add_int(o, "data.max_pixels", p->max_pixels);
     json_add_int(o, "model.tokens.image", p->encoder.n_visual);
     cJSON *tasks = cJSON_AddArrayToObject(o, "model.tokens.task");
     for (int t = 0; t < N_TASKS; t++)

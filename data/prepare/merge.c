@@ -63,14 +63,22 @@ static Status write_bad(Merge *m, Reject why, const char *path, const char *mess
     cJSON_AddStringToObject(row, "path", path);
     cJSON_AddStringToObject(row, "reason", reject_name(why));
     cJSON_AddStringToObject(row, "message", message);
+    if (m->row.ends_file)
+        cJSON_AddTrueToObject(row, "ends_file");
     m->files->totals.bad++;
+    m->files->outcome.rows[m->row.index.source][why]++;
     return json_print(m->bad, &line, JSON_LINE, "bad.jsonl");
 }
 
-/* A row with a bad picture is bad, whatever else it is; the first one is named. */
+/* A row with a bad picture is bad, whatever else it is; the first one is named. One that its source's filter leaves out is neither good nor
+ * bad. */
 static Status judge(Merge *m, bool *good)
 {
     *good = false;
+    if (m->row.reject == REJECT_FILTERED) {
+        m->files->outcome.rows[m->row.index.source][REJECT_FILTERED]++;
+        return OK;
+    }
     for (uint32_t i = 0; i < m->row.n_pictures; i++) {
         ScanPicture p;
         char root[PATH_MAX], path[PATH_MAX];
@@ -110,6 +118,10 @@ static Status find_place(Merge *m, ScanRef *ref)
 static Status keep_row(Merge *m)
 {
     const ScanRow *row = &m->row;
+    Outcome *outcome = &m->files->outcome;
+    outcome->rows[row->index.source][REJECT_NONE]++;
+    outcome->cut_rows += row->n_cut > 0;
+    outcome->cut_tokens += row->n_cut;
     const int64_t k = m->files->totals.good++, shard = k / m->o->shard_samples;
     if (shard > m->next.shard)
         m->next = (Place){.shard = (uint32_t)shard}; /* a mixture has fewer than 2^32 rows */
@@ -136,13 +148,27 @@ static Status merge_rows(Merge *m, int64_t rows)
     return ftruncate(f->rows, f->totals.good * (off_t)sizeof m->row) ? fail(ERR_IO, "%s/rows: %s", f->folder, strerror(errno)) : OK;
 }
 
+static Status count_renamed(ScanFiles *f)
+{
+    for (int64_t i = 0; i < f->totals.pictures; i++) {
+        ScanPicture p;
+        TRY(scan_picture(f, (uint32_t)i, &p));
+        f->outcome.renamed += p.info.renamed && !p.info.reject;
+    }
+    return OK;
+}
+
 Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
 {
     char path[PATH_MAX];
     Merge m = {.o = o, .files = f, .bad = fopen(file_join(path, f->folder, "bad.jsonl"), "we")};
     if (!m.bad)
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
-    Status s = merge_rows(&m, rows);
+    Status s = outcome_create(&f->outcome, o->mixture->n_sources);
+    if (!s)
+        s = merge_rows(&m, rows);
+    if (!s)
+        s = count_renamed(f);
     f->totals.images = m.stored.n;
     if (fclose(m.bad) && !s)
         s = fail(ERR_IO, "%s: writing: %s", path, strerror(errno));

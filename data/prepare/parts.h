@@ -26,6 +26,18 @@ typedef struct Numbers {
 MUST_USE Status numbers_of(Numbers *m, XXH128_hash_t key, uint32_t *number, bool *is_new);
 void numbers_free(Numbers *m);
 
+/* ---- outcome.c: what became of the rows, see scan.h */
+MUST_USE Status outcome_create(Outcome *o, int n_sources);
+void outcome_free(Outcome *o);
+int64_t outcome_count(const Outcome *o, Reject why); /* rows of all sources */
+struct cJSON;
+void outcome_write(struct cJSON *to, const Outcome *o);            /* as members of an object */
+MUST_USE Status outcome_read(Outcome *o, const struct Json *from); /* what is not there counts as 0 */
+/* Says on stderr how many rows were left out and why, cut, and so on. all: where a person finds them all, as the end of a sentence. */
+void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all);
+/* ERR_DATA: none is good; --strict, and one is bad; a source has a larger share of bad ones than data.max_bad. */
+MUST_USE Status outcome_judge(const Outcome *o, const PrepareOptions *p);
+
 /* ---- scan_files.c, merge.c: parts of the first pass */
 MUST_USE Status scan_create(ScanFiles *f, const char *folder, int jobs);
 /* Judges the rows: bad ones to bad.jsonl, good ones stay in `rows`; counts both. */
@@ -46,6 +58,7 @@ typedef struct JournalShard {
 typedef struct Journal {
     char config[65], *made_from, *inputs;
     int64_t good, bad, n_shards, newest_unix;
+    Outcome outcome;
     JournalShard *shards; /* [n_shards] file is "" of those that are not finished */
 } Journal;
 /* *found false when there is none or it cannot be read (then it is as if there were none). */
@@ -58,9 +71,9 @@ MUST_USE Status journal_size(Journal *m, int64_t n_shards);         /* of which 
 MUST_USE Status journal_write(const Journal *m, const char *folder, const char *bad_jsonl);
 /* Safe from several processes at once. */
 MUST_USE Status journal_append(const char *folder, const JournalShard *s);
-/* Says on stderr which rows were left out, the first few of each reason, and writes the report where one is wanted (both may be NULL). The
- * rows stand in a file of lines; `all`: where a person finds them all, as the end of a sentence, when no report is written to a file. */
-MUST_USE Status journal_tell(const char *bad_jsonl, int64_t good, int64_t bad, const char *report, FILE *stream, const char *all);
+/* Says on stderr which rows were left out, the first few of each reason, and what became of all, and writes the report where one is wanted.
+ * The rows stand in a file of lines; all: where a person finds them, as the end of a sentence, when no report is written to a file. */
+MUST_USE Status journal_tell(const char *bad_jsonl, const Outcome *outcome, const PrepareOptions *o, const char *all);
 MUST_USE Status journal_report(const Journal *m, const PrepareOptions *o);
 
 /* ---- gather.c: the content of one shard, from the scan */

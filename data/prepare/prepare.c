@@ -83,7 +83,25 @@ static Status describe(const PrepareOptions *o, char config[65], char **made_fro
     return OK;
 }
 
-Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why)
+static void sum_up_outcome(const Outcome *o, PrepareResult *r)
+{
+    r->filtered = outcome_count(o, REJECT_FILTERED);
+    r->renamed = o->renamed;
+    r->cut_rows = o->cut_rows;
+    r->cut_tokens = o->cut_tokens;
+}
+
+static void sum_up(const Journal *m, PrepareResult *r)
+{
+    *r = (PrepareResult){.good = m->good, .bad = m->bad, .shards = m->n_shards};
+    sum_up_outcome(&m->outcome, r);
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        r->images += m->shards[i].images;
+        r->tokens += m->shards[i].tokens;
+    }
+}
+
+Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why, PrepareResult *result)
 {
     Journal m;
     bool found;
@@ -95,6 +113,9 @@ Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why)
     Status s = journal_read(&m, o->out, &found);
     if (!s) {
         s = compare(o, &m, found, config, made_from, fresh);
+        if (!s && *fresh)
+            s = outcome_judge(&m.outcome, o);
+        sum_up(&m, result);
         journal_free(&m);
     }
     mem_free(made_from);
@@ -139,6 +160,9 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
     const ScanTotals *t = &scan->totals;
     m->good = t->good;
     m->bad = t->bad;
+    outcome_free(&m->outcome);
+    m->outcome = scan->outcome;
+    scan->outcome = (Outcome){0};
     if (shards_for(o, t->good) > SHARDS_MOST)
         return fail(ERR_USAGE, "%" PRId64 " samples in shards of %" PRId64 " are more than %d shards; raise data.shard_samples", t->good,
                     o->shard_samples, SHARDS_MOST);
@@ -171,24 +195,6 @@ static Status tidy_name(void *arg, const char *name)
 static Status tidy(const char *folder, const Journal *m) { return file_list(folder, tidy_name, &(Tidy){folder, m}); }
 
 /* ---------------------------------------------------------------- the whole */
-
-static Status judge(const PrepareOptions *o, const Journal *m)
-{
-    if (m->good == 0)
-        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", m->bad);
-    if (o->strict && m->bad)
-        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none", m->bad, m->good + m->bad);
-    return OK;
-}
-
-static void sum_up(const Journal *m, PrepareResult *r)
-{
-    *r = (PrepareResult){.good = m->good, .bad = m->bad, .shards = m->n_shards};
-    for (int64_t i = 0; i < m->n_shards; i++) {
-        r->images += m->shards[i].images;
-        r->tokens += m->shards[i].tokens;
-    }
-}
 
 /* All shards are there and undamaged to the last bit. */
 static bool all_stand(const Journal *m, const char *folder)
@@ -245,7 +251,7 @@ static Status build(const PrepareOptions *o, Journal *m, const char *scan_at)
     if (!s)
         s = journal_report(m, o);
     if (!s)
-        s = judge(o, m);
+        s = outcome_judge(&m->outcome, o);
     if (!s) {
         s = tidy(o->out, m);
     }
@@ -282,7 +288,7 @@ static Status run_locked(const PrepareOptions *o, PrepareResult *result)
         if (!s)
             s = journal_report(&m, o);
         if (!s)
-            s = judge(o, &m);
+            s = outcome_judge(&m.outcome, o);
     } else if (!s) {
         if (!found || strcmp(m.config, config)) {
             journal_free(&m);
@@ -336,10 +342,12 @@ static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex 
     TRY(scan_run(&scan, o, folder, false));
     const ScanTotals t = scan.totals;
     *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = shards_for(o, t.good)};
-    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), t.good, t.bad, o->report, o->report_stream,
-                            "prepare --report FILE.json lists them all");
+    sum_up_outcome(&scan.outcome, r);
+    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), &scan.outcome, o, "prepare --report FILE.json lists them all");
     if (!s)
-        s = t.good ? copy_index(&scan, out) : fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used", t.bad);
+        s = outcome_judge(&scan.outcome, o);
+    if (!s)
+        s = copy_index(&scan, out);
     scan_close(&scan);
     return s;
 }

@@ -21,18 +21,23 @@ typedef struct PrepareOptions {
     const char *out;     /* folder */
     int jobs;            /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
     bool strict;         /* any bad row is an error (65) */
+    double max_bad;      /* a source of which a larger share of rows is bad is an error; 1: never */
+    int64_t max_pixels;  /* of a picture */
     const char *report;  /* JSON file, or NULL */
     FILE *report_stream; /* the report goes there instead, or NULL */
 } PrepareOptions;
 
 typedef struct PrepareResult {
-    int64_t good, bad, shards, images, tokens;
+    int64_t good, bad, filtered, shards, images, tokens; /* filtered: rows that are neither good nor bad */
+    int64_t renamed;                                     /* pictures found under another ending */
+    int64_t cut_rows, cut_tokens;                        /* rows cut to max_tokens; the trained tokens that it cost */
 } PrepareResult;
 
 /* Hash of everything the shards are made from, hex. */
 MUST_USE Status prepare_config_hash(const PrepareOptions *o, char out[65]);
-/* OK and *fresh: whether `out` holds a complete set made from exactly this; *why says what differs (static text or thread-local). */
-MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why);
+/* OK and *fresh: whether `out` holds a complete set made from exactly this; *why says what differs (static text or thread-local). *result
+ * is filled when it does. ERR_DATA: it does, and a source has more bad rows than max_bad allows. */
+MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why, PrepareResult *result);
 /* What a loader can plan with, without making shards: reads the whole mixture, writes nothing but a temporary folder. index_free. */
 MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result);
 /* Builds what is missing, after a line that says why; shards that verify are kept. Resumable after a kill at any moment. */

@@ -77,7 +77,7 @@ static Status check_picture(Worker *w, uint32_t number, const char *root, const 
     memset(&p, 0, sizeof p);
     p.root_bytes = (uint32_t)strlen(root) + 1;
     p.path_bytes = (uint32_t)strlen(path) + 1;
-    TRY(picture_check(&p.info, &w->buffer, root, path));
+    TRY(picture_check(&p.info, &w->buffer, root, path, w->work->o->max_pixels));
     TRY(put_string(w, root));
     TRY(put_string(w, path));
     TRY(write_out(w, &p.at));
@@ -144,6 +144,7 @@ static void describe(Worker *w, const Record *rec, ScanRow *row)
     memcpy(&row->index.uid, digest, sizeof row->index.uid);
     row->n_tokens = (uint32_t)w->sample.n;
     row->n_trained = (uint32_t)w->sample.n_trained;
+    row->n_cut = w->sample.n_cut < UINT32_MAX ? (uint32_t)w->sample.n_cut : UINT32_MAX;
     row->n_text = (uint32_t)rec->json_length;
     row->index.expanded = (uint32_t)w->sample.expanded;
     row->index.source = (uint16_t)rec->source;
@@ -152,14 +153,6 @@ static void describe(Worker *w, const Record *rec, ScanRow *row)
     row->index.task = (uint8_t)rec->task;
     index_count_labels(&row->index, w->sample.id, w->sample.mask, w->sample.n, encoder_visual_id(&w->work->o->encoder, 0));
     choose_refs(w, rec, row);
-}
-
-static uint32_t file_number(const MixtureSource *s, const char *file)
-{
-    uint32_t i = 0;
-    while (s->files[i] != file)
-        i++;
-    return i;
 }
 
 static Status write_row(Worker *w, const Record *rec, ScanRow *row, const char *message)
@@ -202,11 +195,16 @@ static Status take_row(Worker *w, const Record *rec)
         return OK;
     if (!why)
         TRY(encode_record(&w->sample, &o->encoder, w->work->tok, rec, &why, message));
+    if (!why && w->sample.n_images > UINT16_MAX) {
+        why = REJECT_TOO_LONG;
+        snprintf(message, sizeof message, "%d images, and a row may have %d", w->sample.n_images, UINT16_MAX);
+    }
     if (!why)
         describe(w, rec, &row);
     row.index.record = (uint32_t)rec->number;
     row.row = rec->row;
-    row.file = file_number(&o->mixture->sources[rec->source], rec->file);
+    row.file = (uint32_t)rec->file_index;
+    row.ends_file = rec->ends_file;
     row.index.source = (uint16_t)rec->source;
     row.reject = (uint8_t)why;
     return write_row(w, rec, &row, message);

@@ -22,8 +22,9 @@ typedef struct ScanRow {
     int64_t row;    /* in its file */
     uint64_t at;    /* in more.J: n_pictures ScanRefs, ids, mask, words (id, path and message, each with its NUL), the row's own text */
     uint32_t file;  /* of its source */
-    uint32_t n_pictures, n_refs, n_tokens, n_words, n_text, n_trained; /* n_refs: pictures that the encoder kept */
+    uint32_t n_pictures, n_refs, n_tokens, n_words, n_text, n_trained, n_cut; /* n_refs: pictures that the encoder kept */
     uint8_t flags, reject;
+    uint8_t ends_file; /* the file cannot be read behind it */
 } ScanRow;
 typedef struct ScanRef {
     uint32_t picture;
@@ -37,6 +38,15 @@ typedef struct ScanPicture {
     uint32_t root_bytes, path_bytes; /* with it */
 } ScanPicture;
 
+/* What became of the rows. */
+enum { N_REASONS = REJECT_BAD_JSON + 1 };
+typedef struct Outcome {
+    int64_t (*rows)[N_REASONS]; /* [n_sources] REJECT_NONE: good; REJECT_FILTERED: not wanted, neither good nor bad */
+    int n_sources;
+    int64_t renamed;              /* pictures found under another ending */
+    int64_t cut_rows, cut_tokens; /* good rows that were cut to max_tokens; the trained tokens that it cost */
+} Outcome;
+
 typedef struct ScanTotals {
     int64_t good, bad, pictures; /* pictures: distinct names */
     int64_t images;              /* distinct pictures of good rows; not known of a scan that another process finished */
@@ -46,6 +56,7 @@ typedef struct ScanTotals {
 typedef struct ScanFiles {
     char *folder;
     ScanTotals totals;
+    Outcome outcome;                            /* not known of a scan that another process finished */
     int rows, pictures, more[PREPARE_MAX_JOBS]; /* descriptors, shared by fork */
 } ScanFiles;
 

@@ -49,6 +49,7 @@ void scan_close(ScanFiles *f)
             close(f->more[i]);
     }
     mem_free(f->folder);
+    outcome_free(&f->outcome);
     *f = (ScanFiles){0};
 }
 

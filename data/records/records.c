@@ -136,20 +136,24 @@ static Status use_uid(RecordReader *r, const char *uid)
 
 static Status read_row(RecordReader *r, const Row *row)
 {
-    static const char HERE[] = "row";
+    static const char HERE[] = "row", LOST[] = "; the file cannot be read any further",
+                      CUT_OFF[] = "; the file was cut off, rows may be missing";
     Record *rec = &r->rec;
     const char *uid = NULL;
     rec->json = row->text;
     rec->json_length = row->n;
     if (row->error) {
         rec->reject = REJECT_BAD_JSON;
-        snprintf(rec->message, sizeof rec->message, "%s", row->error);
+        rec->ends_file = row->last;
+        snprintf(rec->message, sizeof rec->message, "%s%s", row->error, row->cut_off ? CUT_OFF : row->last ? LOST : "");
         return OK;
     }
     Status s = json_parse_at(&r->doc, row->text, row->n, HERE, row->line, row->column);
     if (s == ERR_DATA) {
         rec->reject = REJECT_BAD_JSON;
-        snprintf(rec->message, sizeof rec->message, "%s", status_message() + sizeof HERE); /* from the line number on */
+        rec->ends_file = !row->whole && !row->element && row->text[row->n - 1] != '}';
+        snprintf(rec->message, sizeof rec->message, "%s%s", status_message() + sizeof HERE, /* from the line number on */
+                 rec->ends_file ? CUT_OFF : "");
         return OK;
     }
     TRY(s);
@@ -165,6 +169,7 @@ static void start_record(RecordReader *r)
     r->rec = (Record){.number = r->number++,
                       .source = r->source,
                       .file = s->files[r->file],
+                      .file_index = r->file,
                       .row = r->row++,
                       .id = "",
                       .uid = "",

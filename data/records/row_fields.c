@@ -194,6 +194,7 @@ static void read_weight(Record *rec, const Json *weight)
         reject(rec, REJECT_BAD_JSON, "%d:%d: \"weight\" is not a number from 0", weight->line, weight->column);
 }
 
+/* Before all else: what is not wanted need not be as it should. */
 static void check_filters(Record *rec, const MixtureSource *source, const Json *scores)
 {
     for (int i = 0; i < source->n_filters; i++) {
@@ -216,6 +217,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
         rec->id = *uid;
     else if (!is_null(id))
         wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
+    check_filters(rec, source, json_get(row, "scores"));
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED)))
         reject(rec, REJECT_BAD_JSON, "%d:%d: \"schema\" is not \"%s\"", schema->line, schema->column, UNIFIED);
     read_task(rec, json_get(row, "task"), true);
@@ -226,16 +228,15 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
     TRY(read_turns(rec, room, row, "turns"));
     if (split && split->kind == JSON_STRING && !strcmp(split->string, "test"))
         reject(rec, REJECT_EXCLUDED, "its split is test");
-    check_filters(rec, source, json_get(row, "scores"));
     return OK;
 }
 
 static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source)
 {
+    check_filters(rec, source, json_get(row, "scores"));
     read_task(rec, json_get(row, "task"), false);
     TRY(legacy_images(rec, room, json_get(row, "image")));
     TRY(read_turns(rec, room, row, "conversations"));
-    check_filters(rec, source, json_get(row, "scores"));
     return OK;
 }
 

@@ -53,6 +53,37 @@ expect 65 'none of the 60 rows of the mixture can be used' "$build/prepare" --co
     --set 'data.max_tokens=8'
 expect 73 "$tmp/rows.json" "$build/prepare" --config "$tmp/run.json" --out "$tmp/rows.json/inside"
 
+# what is cut, found under another ending, filtered or cut off is said; a source of which too much is bad is refused, by train too
+cut() { "$build/prepare" --config "$tmp/run.json" --set data.max_tokens=30 "$@"; }
+expect 0 ' rows were cut to data.max_tokens = 30, which costs ' cut --out "$tmp/cut"
+grep -q ' of 60 rows left out, [1-9][0-9]* cut$' "$tmp/stdout" || wrong "prepare does not count the rows cut: $(cat "$tmp/stdout")"
+expect 0 ' of the samples are cut to data.max_tokens, which costs ' "$build/train" --config "$tmp/run.json" --set model.lora.r=1 \
+    --set train.micro_tokens=2048 --set data.max_tokens=30 --set data.shards="$tmp/cut" --set save.dir="$tmp/cut_runs" --steps=1
+expect 65 'source "rows": 9 of 60 rows cannot be used (9 missing), and data.max_bad allows a share of 0.1; mend the data, or raise data.max_bad' \
+    "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --set data.max_bad=0.1
+expect 65 'source "rows": 9 of 60 rows cannot be used' "$build/train" --config "$tmp/run.json" --set data.max_bad=0.1 --set data.shards="$tmp/one" \
+    --set save.dir="$tmp/poor" --steps=1
+expect 65 'source "rows": 9 of 60 rows cannot be used' "$build/train" --config "$tmp/run.json" --set data.max_bad=0.1 --set data.shards="$tmp/poor_shards" \
+    --set save.dir="$tmp/poor" --dry-run
+expect 0 'rows left out' "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --set data.max_bad=0.15
+expect 2 'data.max_bad' "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --set data.max_bad=1.5
+sed 's|0.png|0.jpg|' "$tmp/rows.json" | head -c -200 > "$tmp/renamed.json"
+expect 0 '1 picture was found under another ending' "$build/prepare" --config "$tmp/run.json" --out "$tmp/renamed" \
+    --set 'data.mixture=[{"name":"a","files":["'"$tmp"'/renamed.json"],"image_root":"'"$tmp"'/images"}]'
+grep -q 'bad_json: .*the file ends inside this row; the file was cut off, rows may be missing' "$tmp/stderr" || wrong "a file cut off: $(cat "$tmp/stderr")"
+
+# a row of 15 MB costs little more than that, one word of 15 MB is too long, and the other rows are as ever
+{
+    echo '[{"id":"long","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"'
+    yes 'the red star on a blue ring ' | tr -d '\n' | head -c 15000000
+    echo '"}]},{"id":"word","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"'
+    head -c 15000000 /dev/zero | tr '\0' x
+    echo '"}]},{"id":"x","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}]'
+} | tr -d '\n' > "$tmp/long.json"
+expect 0 '2 samples, 0 images' bash -c 'ulimit -v 1000000; exec "$@"' - "$build/prepare" --config "$tmp/run.json" --out "$tmp/long" --jobs 2 \
+    --set 'data.mixture=[{"name":"long","files":["'"$tmp"'/long.json"]}]'
+grep -q ' (id word) left out, too_long: a word of more than 1 MiB' "$tmp/stderr" || wrong "a word of 15 MB: $(cat "$tmp/stderr")"
+
 # train says each row once, whether it prepares or only plans
 expect 0 "9 of 60 rows left out: 9 missing; $tmp/one/manifest.jsonl lists them all" "$build/prepare" --config "$tmp/run.json" --out "$tmp/one"
 small="--config $tmp/run.json --set model.lora.r=1 --set train.micro_tokens=2048 --set data.shards=$tmp/planned"

@@ -15,7 +15,7 @@ static Status once(const char *bytes, size_t n, int32_t side)
 {
     Image decoded = {0}, resized = {0};
     Reject reject;
-    Status s = image_decode(&decoded, (const uint8_t *)bytes, n, &reject);
+    Status s = image_decode(&decoded, (const uint8_t *)bytes, n, IMAGE_MAX_PIXELS, &reject);
     if (!s)
         s = image_resize(&resized, &decoded, side, side, FILTER_BICUBIC);
     image_free(&decoded);

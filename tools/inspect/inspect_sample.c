@@ -267,6 +267,7 @@ static Status load_preprocessor(const InspectOptions *o, Preprocessor *p)
     TRY(config_load(&cfg, o->config, NULL, 0));
     Status s = cfg.model.vision.path ? preprocessor_load(p, cfg.model.vision.path, cfg.model.vision.aspect == ASPECT_PAD)
                                      : fail(ERR_USAGE, "%s has no vision tower (model.vision.path)", o->config);
+    p->prep.max_pixels = cfg.data.max_pixels;
     config_free(&cfg);
     return s;
 }
@@ -280,7 +281,7 @@ static Status write_pixels(const InspectOptions *o, const ImagePrep *prep, const
     Reject why;
     Status r = bytes && rgb ? shard_image(holder, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
     if (!r)
-        r = image_decode(&im, bytes, n, &why);
+        r = image_decode(&im, bytes, n, prep->max_pixels, &why);
     if (!r)
         r = image_prepare(rgb, &im, prep);
     if (!r)

@@ -66,6 +66,8 @@ typedef struct RunConfig {
         int64_t shard_samples;
         TemplateChoice template_;
         int64_t max_tokens;
+        double max_bad;
+        int64_t max_pixels;
         bool shuffle;
         int64_t workers; /* -1: auto */
     } data;

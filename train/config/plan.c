@@ -33,6 +33,8 @@ PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const
         .vision_folder = cfg->model.vision.path,
         .pad = cfg->model.vision.aspect == ASPECT_PAD,
         .shard_samples = cfg->data.shard_samples,
+        .max_bad = cfg->data.max_bad,
+        .max_pixels = cfg->data.max_pixels,
         .out = cfg->data.shards,
     };
 }

@@ -77,7 +77,10 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
     TRY(genllava_open(&a->own_model, &a->own, compute, cfg, checkpoint_dir));
     TRY(use(a, cfg, a->own_model));
     TRY(encoder_check(&a->encoder, a->tokenizer, tokenizer));
-    return a->sees ? preprocessor_load(&a->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD) : OK;
+    if (a->sees)
+        TRY(preprocessor_load(&a->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
+    a->preprocessor.prep.max_pixels = cfg->data.max_pixels;
+    return OK;
 }
 
 Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor)
@@ -116,7 +119,7 @@ Status answer_picture(const Preprocessor *p, const char *root, const char *path,
     Image image = {0};
     Reject reject;
     TRY(picture_load(&file, root, path));
-    Status s = fail_context(image_decode(&image, file.bytes, file.n, &reject), "picture %s", file_name(path));
+    Status s = fail_context(image_decode(&image, file.bytes, file.n, p->prep.max_pixels, &reject), "picture %s", file_name(path));
     if (!s)
         s = fail_context(image_prepare(pixels, &image, &p->prep), "picture %s", file_name(path));
     image_free(&image);

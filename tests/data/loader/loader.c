@@ -234,7 +234,8 @@ static const char *make_folder(void)
     return test_dir();
 }
 
-static const Preprocessor TOWER = {.prep = {.width = 8, .height = 8, .pad = true, .fill = {127, 127, 127}, .filter = FILTER_BICUBIC},
+static const Preprocessor TOWER = {.prep = {.width = 8, .height = 8, .pad = true, .fill = {127, 127, 127}, .filter = FILTER_BICUBIC,
+                                           .max_pixels = IMAGE_MAX_PIXELS},
                                    .patch = 4, .patches = MADE_PATCHES};
 
 static LoaderOptions options(void)

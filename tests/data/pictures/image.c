@@ -55,7 +55,7 @@ static void decode_one(const char *name, int width, int height, const char *hex)
     Image im;
     Reject reject;
     size_t n = load(name);
-    Status s = image_decode(&im, file, n, &reject);
+    Status s = image_decode(&im, file, n, IMAGE_MAX_PIXELS, &reject);
     CHECK_MSG(!s && im.width == width && im.height == height, "%s: %s; %dx%d, wanted %dx%d", name, s ? status_message() : "", im.width,
               im.height, width, height);
     if (s)
@@ -77,7 +77,7 @@ TEST(image_header_knows_format_and_orientation)
         ImageHeader h;
         Reject reject;
         size_t n = load(CASES[i].name);
-        CHECK_OK(image_header(&h, file, n, &reject));
+        CHECK_OK(image_header(&h, file, n, IMAGE_MAX_PIXELS, &reject));
         CHECK_MSG(h.format == CASES[i].format && h.orientation == CASES[i].orientation && h.width == 21 && h.height == 13,
                   "%s: %s, orientation %d, %dx%d", CASES[i].name, image_format_name(h.format), h.orientation, h.width, h.height);
     }
@@ -89,7 +89,7 @@ TEST(image_lays_a_png_on_a_colour)
     Image plain, over;
     Reject reject;
     size_t n = load("rgba.png");
-    REQUIRE_OK(image_decode(&plain, file, n, &reject));
+    REQUIRE_OK(image_decode(&plain, file, n, IMAGE_MAX_PIXELS, &reject));
     REQUIRE_OK(image_decode_over(&over, file, n, WHITE, &reject));
     int lighter = 0;
     for (size_t i = 0; i < 21 * 13 * 3; i++) {
@@ -110,7 +110,7 @@ static void fails(const char *what, size_t n, Reject wanted, const char *sentenc
 {
     Image im;
     Reject reject;
-    Status s = image_decode(&im, file, n, &reject);
+    Status s = image_decode(&im, file, n, IMAGE_MAX_PIXELS, &reject);
     CHECK_MSG(s == ERR_DATA && reject == wanted && !im.rgb, "%s: status %d, reject %d, wanted %d", what, (int)s, (int)reject, (int)wanted);
     CHECK_STR(status_message(), sentence);
     if (!s)
@@ -152,7 +152,7 @@ TEST(image_refuses_sizes_before_decoding)
     uint8_t *size = jpeg_size(n);
     memcpy(size, "\xea\x60\xea\x60", 4); /* 60000 */
     clock_t start = clock();
-    fails("60000x60000", n, REJECT_TOO_LARGE, "60000x60000 pixels: 89478485 in all are the most that is read");
+    fails("60000x60000", n, REJECT_TOO_LARGE, "60000x60000 pixels: 89478485 in all are the most that is read (data.max_pixels)");
     CHECK(clock() - start < CLOCKS_PER_SEC / 100);
     memcpy(size, "\xff\xff\x00\x01", 4);
     fails("1x65535", n, REJECT_TOO_LARGE, "1x65535 pixels: a side may have 65500 at most");
@@ -162,7 +162,7 @@ TEST(image_refuses_sizes_before_decoding)
     fails("16x0", n, REJECT_CORRUPT, "the header says 16x0 pixels");
     n = load("rgb.png");
     memcpy(file + 16, "\x00\x00\xea\x60\x00\x00\xea\x60", 8);
-    fails("PNG 60000x60000", n, REJECT_TOO_LARGE, "60000x60000 pixels: 89478485 in all are the most that is read");
+    fails("PNG 60000x60000", n, REJECT_TOO_LARGE, "60000x60000 pixels: 89478485 in all are the most that is read (data.max_pixels)");
 }
 
 static void damage_one(const char *name, int width, int height, const char *hex)
@@ -182,7 +182,7 @@ static void damage_one(const char *name, int width, int height, const char *hex)
         memcpy(exact, damaged, m);
         Image im;
         Reject reject;
-        Status s = image_decode(&im, exact, m, &reject);
+        Status s = image_decode(&im, exact, m, IMAGE_MAX_PIXELS, &reject);
         bool good = s ? s == ERR_DATA && reject : im.rgb != NULL;
         CHECK_MSG(good && (round >= must_fail || s), "%s, damage %u: status %d, reject %d: %s", name, round, (int)s, (int)reject,
                   s ? status_message() : "");
@@ -213,7 +213,7 @@ TEST(image_writes_ppm_and_jpeg)
     Image im;
     Reject reject;
     REQUIRE_OK(image_encode_jpeg(rgb, W, H, 90, &jpeg, &n));
-    REQUIRE_OK(image_decode(&im, jpeg, n, &reject));
+    REQUIRE_OK(image_decode(&im, jpeg, n, IMAGE_MAX_PIXELS, &reject));
     int worst = 0;
     for (size_t i = 0; i < sizeof rgb; i++)
         worst = im.rgb[i] > rgb[i] + worst ? im.rgb[i] - rgb[i] : rgb[i] > im.rgb[i] + worst ? rgb[i] - im.rgb[i] : worst;

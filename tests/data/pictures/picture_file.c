@@ -30,7 +30,7 @@ static PictureInfo checked(const char *path)
 {
     static PictureBuffer buffer;
     PictureInfo info;
-    REQUIRE_OK(picture_check(&info, &buffer, root, path));
+    REQUIRE_OK(picture_check(&info, &buffer, root, path, IMAGE_MAX_PIXELS));
     return info;
 }
 

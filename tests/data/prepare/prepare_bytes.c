@@ -176,7 +176,8 @@ static void expect_stale(const World *w, const char *wanted)
 {
     bool fresh = true;
     const char *why;
-    REQUIRE_OK(prepare_is_fresh(&w->o, &fresh, &why));
+    PrepareResult r;
+    REQUIRE_OK(prepare_is_fresh(&w->o, &fresh, &why, &r));
     CHECK_INT(fresh, !wanted);
     if (wanted)
         CHECK_STR(why, wanted);

@@ -49,6 +49,8 @@ void world_open(World *w, const char *sources, const char *out)
                             .vision_folder = "tests/fixtures/parity/bases/vision-only",
                             .pad = true,
                             .shard_samples = 4,
+                            .max_bad = 1,
+                            .max_pixels = IMAGE_MAX_PIXELS,
                             .out = w->out,
                             .jobs = 2};
 }

@@ -212,6 +212,9 @@ TEST(records_of_several_sources)
     CHECK(!next());
 }
 
+#define CUT_OFF "; the file was cut off, rows may be missing"
+#define LOST "; the file cannot be read any further"
+
 TEST(records_say_what_is_wrong_with_a_row)
 {
     static const struct {
@@ -247,7 +250,7 @@ TEST(records_say_what_is_wrong_with_a_row)
         {"{\"images\":[{\"path\":\"a\",\"role\":\"x\"}],\"turns\":[]}", REJECT_BAD_JSON,
          "1:31: the role of an image is input, target or mask"},
         {"{\"split\":\"test\",\"turns\":[]}", REJECT_EXCLUDED, "its split is test"},
-        {"{\"turns\":[]", REJECT_BAD_JSON, "1:12: expected ',' or '}' after a value, found the end of the file"},
+        {"{\"turns\":[]", REJECT_BAD_JSON, "1:12: expected ',' or '}' after a value, found the end of the file" CUT_OFF},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         open_text(CASES[i].row);
@@ -294,19 +297,32 @@ TEST(records_read_on_after_damage)
     CHECK_GOOD();
     CHECK_STR(rec->uid, "s/4");
     static const char *const CASES[][2] = {
-        {"[{\"id\":1,\"conv", "1:2: the file ends inside this row"},
-        {"[", "1:2: expected a row, found the end of the file"},
+        {"[{\"id\":1,\"conv", "1:2: the file ends inside this row" CUT_OFF},
+        {"[", "1:2: expected a row, found the end of the file" CUT_OFF},
         {"[{}", "no \"conversations\", expected " FORMS},
-        {"[] x", "1:4: expected nothing after the array, found 'x'"},
-        {"hello", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'h'"},
-        {"\xFF\xFE[", "1:1: expected '[' of a JSON array or '{' of JSON lines, found the byte 0xff"},
-        {"\u00e9", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'é'"},
+        {"[] x", "1:4: expected nothing after the array, found 'x'" LOST},
+        {"hello", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'h'" LOST},
+        {"\xFF\xFE[", "1:1: expected '[' of a JSON array or '{' of JSON lines, found the byte 0xff" LOST},
+        {"\u00e9", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'é'" LOST},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         open_text(CASES[i][0]);
         REQUIRE(next());
         CHECK_STR(rec->message, CASES[i][1]);
+        CHECK_INT(rec->ends_file, i != 2);
     }
+    open_text("[{\"conversations\":[]}"); /* cut off behind a row */
+    CHECK_GOOD();
+    CHECK_REJECTED(REJECT_BAD_JSON, "1:22: expected ',' or ']' after a row, found the end of the file" CUT_OFF);
+    CHECK(rec->ends_file && !next());
+    open_text("{\"turns\":[]}\n{\"turns\":[{\"from\":\"hum"); /* and inside a line */
+    CHECK_GOOD();
+    CHECK_REJECTED(REJECT_BAD_JSON, "2:19: this string has no closing quote" CUT_OFF);
+    CHECK(rec->ends_file && !next());
+    open_text("{\"turns\":[]}\n{\"turns\":[}"); /* only wrong */
+    CHECK_GOOD();
+    CHECK_REJECTED(REJECT_BAD_JSON, "2:11: expected a value, found '}'");
+    CHECK(!rec->ends_file && !next());
     open_text("{\"turns\":[],\"uid\":\"a\"}\nnot json\n{\"turns\":[],\"uid\":\"b\"}\n");
     CHECK_GOOD();
     CHECK_REJECTED(REJECT_BAD_JSON, "2:1: expected a value, found 'n'");

@@ -1,0 +1,132 @@
+/* outcome.c: what became of the rows of a mixture: counted by the first pass, kept in the manifest, told and judged by prepare (parts.h).
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/json_write.h"
+#include "data/prepare/parts.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/log.h"
+
+static const char *const GOOD = "good";
+
+static const char *name_of(int why) { return why == REJECT_NONE ? GOOD : reject_name((Reject)why); }
+
+Status outcome_create(Outcome *o, int n_sources)
+{
+    *o = (Outcome){.rows = mem_alloc((size_t)n_sources * sizeof *o->rows), .n_sources = n_sources};
+    return o->rows ? OK : fail(ERR_NOMEM, "no memory to count the rows of %d sources", n_sources);
+}
+
+void outcome_free(Outcome *o)
+{
+    mem_free(o->rows);
+    *o = (Outcome){0};
+}
+
+int64_t outcome_count(const Outcome *o, Reject why)
+{
+    int64_t n = 0;
+    for (int i = 0; i < o->n_sources; i++)
+        n += o->rows[i][why];
+    return n;
+}
+
+/* ---------------------------------------------------------------- in the manifest */
+
+void outcome_write(cJSON *to, const Outcome *o)
+{
+    cJSON *sources = cJSON_AddArrayToObject(to, "sources");
+    for (int i = 0; i < o->n_sources; i++) {
+        cJSON *source = json_add(sources, NULL, cJSON_CreateObject());
+        for (int r = 0; r < N_REASONS; r++)
+            if (o->rows[i][r])
+                json_add_int(source, name_of(r), o->rows[i][r]);
+    }
+    json_add_int(to, "renamed_pictures", o->renamed);
+    json_add_int(to, "cut_rows", o->cut_rows);
+    json_add_int(to, "cut_trained_tokens", o->cut_tokens);
+}
+
+static int64_t count_of(const Json *o, const char *key, int64_t most)
+{
+    const Json *v = json_get(o, key);
+    return v && v->kind == JSON_INT && v->integer > 0 && v->integer <= most ? v->integer : 0;
+}
+
+Status outcome_read(Outcome *o, const Json *from)
+{
+    const Json *sources = json_get(from, "sources"), *s = sources && sources->kind == JSON_ARRAY ? sources->child : NULL;
+    TRY(outcome_create(o, s ? (int)sources->length : 0));
+    for (int i = 0; s; s = s->next, i++)
+        for (int r = 0; r < N_REASONS; r++)
+            o->rows[i][r] = count_of(s, name_of(r), UINT32_MAX);
+    o->renamed = count_of(from, "renamed_pictures", UINT32_MAX);
+    o->cut_rows = count_of(from, "cut_rows", UINT32_MAX);
+    o->cut_tokens = count_of(from, "cut_trained_tokens", INT64_MAX);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- for people */
+
+/* "9 missing, 3 corrupt", the commonest first. Returns how many rows that are. */
+static int64_t tell_reasons(const int64_t rows[N_REASONS], char *text, size_t n)
+{
+    int64_t left[N_REASONS], all = 0;
+    size_t at = 0;
+    memcpy(left, rows, sizeof left);
+    left[REJECT_NONE] = left[REJECT_FILTERED] = 0;
+    *text = 0;
+    for (;;) {
+        int most = 0;
+        for (int r = 0; r < N_REASONS; r++)
+            most = left[r] > left[most] ? r : most;
+        if (!left[most])
+            return all;
+        if (at < n)
+            at += (size_t)snprintf(text + at, n - at, "%s%" PRId64 " %s", all ? ", " : "", left[most], name_of(most));
+        all += left[most];
+        left[most] = 0;
+    }
+}
+
+void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
+{
+    int64_t sums[N_REASONS];
+    char text[512];
+    for (int r = 0; r < N_REASONS; r++)
+        sums[r] = outcome_count(o, (Reject)r);
+    const int64_t bad = tell_reasons(sums, text, sizeof text);
+    if (bad)
+        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s; %s", bad, sums[REJECT_NONE] + bad, text, all);
+    if (sums[REJECT_FILTERED])
+        log_info("%" PRId64 " rows are not wanted by their source's filter", sums[REJECT_FILTERED]);
+    if (o->renamed)
+        log_warn("%" PRId64 " picture%s found under another ending", o->renamed, o->renamed == 1 ? " was" : "s were");
+    if (o->cut_rows)
+        log_warn("%" PRId64 " row%s cut to data.max_tokens = %" PRId64 ", which costs %" PRId64 " trained tokens", o->cut_rows,
+                 o->cut_rows == 1 ? " was" : "s were", p->encoder.max_tokens, o->cut_tokens);
+}
+
+Status outcome_judge(const Outcome *o, const PrepareOptions *p)
+{
+    char list[4096] = "", reasons[512];
+    size_t n = 0;
+    int64_t good = outcome_count(o, REJECT_NONE), bad = 0;
+    for (int i = 0; i < o->n_sources && i < p->mixture->n_sources; i++) {
+        int64_t wrong = tell_reasons(o->rows[i], reasons, sizeof reasons), rows = wrong + o->rows[i][REJECT_NONE];
+        bad += wrong;
+        if (rows && (double)wrong / (double)rows > p->max_bad && n < sizeof list)
+            n += (size_t)snprintf(list + n, sizeof list - n,
+                                  "%ssource \"%s\": %" PRId64 " of %" PRId64
+                                  " rows cannot be used (%s), and data.max_bad allows a share of %g",
+                                  n ? "\n" : "", p->mixture->sources[i].name, wrong, rows, reasons, p->max_bad);
+    }
+    if (!good && o->n_sources)
+        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + outcome_count(o, REJECT_FILTERED),
+                    bad ? "" : ": the filters want none");
+    if (p->strict && bad)
+        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none", bad, good + bad);
+    return n ? fail(ERR_DATA, "%s; mend the data, or raise data.max_bad", list) : OK;
+}
