@@ -97,12 +97,17 @@ shows 0 "evaluate" "$build/evaluate" --answers "$dir/scored.jsonl" --label "$hos
 grep -qF '("a\x1b[31m\x9b\n\x00\u202e")' "$dir/out" || fail "evaluate: the commonest answer: $(cat -v "$dir/out")"
 
 # A model's answer: bytes as they are into a file, fit for a terminal on one. (So hot that any token comes; most of this vocabulary are bytes.)
-wild=("$build/generate" --config "$dir/run.json" --ask hi --temperature 1000 --max-new-tokens 200 --quiet)
-"${wild[@]}" > "$dir/raw" 2> "$dir/err"
+for seed in $(seq 40); do # one that ends with a byte that is no character
+    wild=("$build/generate" --config "$dir/run.json" --ask hi --temperature 1000 --max-new-tokens 200 --seed "$seed" --quiet)
+    "${wild[@]}" > "$dir/raw" 2> "$dir/err"
+    [ "$(tail -c 4 "$dir/raw")" != $'\357\277\275' ] || break
+done
 LC_ALL=C grep -qP '[\x01-\x08\x0e-\x1f]' "$dir/raw" || fail "an answer without any control character tests nothing: $(cat -v "$dir/raw")"
 script -qec "${wild[*]}" /dev/null < /dev/null | tr -d '\r' > "$dir/terminal"
 clean "$dir/terminal" "an answer on a terminal"
 grep -qP '\\x[01][0-9a-f]' "$dir/terminal" || fail "the answer on a terminal lacks its controls: $(cat -v "$dir/terminal")"
+damaged() { LC_ALL=C grep -ac $'^\357\277\275$' < <(LC_ALL=C sed $'s/\357\277\275/\\n&\\n/g' "$1"); }
+[ "$(damaged "$dir/raw")" = "$(damaged "$dir/terminal")" ] || fail "the answer on a terminal is another than in a file"
 
 # Names of tensors.
 header='{"w\u001b[31m\u009b\n\u202e":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'

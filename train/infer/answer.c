@@ -177,15 +177,14 @@ static Status decode_text(Answerer *a, int64_t n)
     return OK;
 }
 
-/* Gives the sink what is new, but neither blanks at the ends (the answer is trimmed) nor a character whose bytes are still coming. */
-static void show(const Answerer *a, size_t *shown, AnswerSink sink, void *user)
+/* Gives the sink what is new, but neither blanks at the ends (the answer is trimmed) nor, unless it is `whole`, a character whose bytes are
+ * still coming. */
+static void show(const Answerer *a, size_t *shown, bool whole, AnswerSink sink, void *user)
 {
-    if (!sink)
-        return;
     const char *text = a->text;
     size_t n = a->text_bytes;
     utf8_strip(&text, &n);
-    while (n >= 3 && !memcmp(text + n - 3, UTF8_REPLACEMENT, 3))
+    while (!whole && n >= 3 && !memcmp(text + n - 3, UTF8_REPLACEMENT, 3))
         n -= 3;
     if (n > *shown) {
         sink(user, text + *shown, n - *shown);
@@ -214,7 +213,6 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
 {
     int64_t n = 0;
     size_t shown = 0;
-    TRY(decode_text(a, 0));
     while (n < s->max_new_tokens) {
         const char *why = s->stopped ? s->stopped() : NULL;
         if (why)
@@ -224,11 +222,16 @@ static Status decode_answer(Answerer *a, const Question *q, const Sampling *s, A
         if (generation_ends_at(&a->ends, id))
             break;
         a->ids[n++] = id;
-        TRY(decode_text(a, n));
-        show(a, &shown, sink, user);
+        if (sink) { /* the whole text anew: only for someone who watches */
+            TRY(decode_text(a, n));
+            show(a, &shown, false, sink, user);
+        }
         if (n < s->max_new_tokens)
             TRY(decoder_step(a->decoder, id));
     }
+    TRY(decode_text(a, n));
+    if (sink)
+        show(a, &shown, true, sink, user);
     return OK;
 }
 
