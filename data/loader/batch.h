@@ -1,5 +1,7 @@
 /* batch.h: what a model is given for one forward pass. All arrays are host memory owned by the loader, valid until its next call.
  *
+ * On a tape that only measures any array may be NULL; counts and terms are always there.
+ *
  * Samples are packed one after the other, without padding: segment s holds rows cu[s] … cu[s+1]-1 of the run of T tokens, image
  * placeholders already expanded. The k-th row with id == ID_IMAGE takes row k of the projected features of `pixels`, in order. */
 #ifndef GENLLAVA_DATA_LOADER_BATCH_H

@@ -1,7 +1,7 @@
 /* act.h: elementwise operators.
  *
- * swiglu  y = silu(g)·u, silu(z) = z σ(z) (Shazeer 2020, section 2). g, u: [rows, cols] with row strides ldg, ldu (so that both may lie
- side by *         side in one matrix); y: [rows, cols] with the optional row stride ldy; dy contiguous.
+ * swiglu  y = silu(g)·u, silu(z) = z σ(z) (Shazeer 2020, section 2). g, u: [rows, cols] with row strides ldg, ldu, so that both may lie
+ *         side by side in one matrix; y: [rows, cols] with the optional row stride ldy; dy contiguous.
  *         dg = dy·u·s(1 + g(1-s)), du = dy·g·s, s = σ(g); dg, du with strides lddg, lddu; dg may be g and du may be u.
  *         The backward may give y once more (NULL: not wanted), to the bit as the forward did: it has read what that takes.
  * gelu    ERF:  z Φ(z)                                   derivative Φ(z) + z φ(z)

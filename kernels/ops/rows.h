@@ -8,8 +8,8 @@
  * patchify      pixels u8 [images, Y, X, 3] to patches [images, ph·pw, 3·P·P], ph = Y/P, pw = X/P (the rest is cut off),
  *               each patch flattened (channel, row, column), value (v/255 - mean[c]) / std[c] through a 256-entry table per channel
  *               computed as the SigLIP processor does: double multiply by `rescale`, round to f32, then f32 (x-mean)/std.
- * add_rows      y[i] = x[i] + table[i % period] (position embedding); x, y [rows, cols] in act, table [period, cols] in table_type. y may
- be x. *               Its backward for the table: add_rows_bwd: dtable[p] (+)= Σ_{i%period=p} dy[i], F32 (F64 on ref). */
+ * add_rows      y[i] = x[i] + table[i % period] (position embedding); x, y [rows, cols] in act, table [period, cols] in table_type.
+ *               y may be x. Its backward for the table: add_rows_bwd: dtable[p] (+)= Σ_{i%period=p} dy[i], F32 (F64 on ref). */
 #ifndef GENLLAVA_KERNELS_OPS_ROWS_H
 #define GENLLAVA_KERNELS_OPS_ROWS_H
 

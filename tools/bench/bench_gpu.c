@@ -1,6 +1,6 @@
 /* bench-gpu: what a GPU reaches: attention, elementwise kernels, the matmuls of a step, whole steps of a config with random weights, the
  * gaps between launches and the memory in use, beside the device's own ceilings (its largest matmul, its largest copy) measured in the same
- run. *
+ * run.
  * usage: bench-gpu --config RUN.json [--only attention] [--tiny] */
 #include "tools/bench/bench_gpu.h"
 

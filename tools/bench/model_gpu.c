@@ -1,6 +1,6 @@
 /* model-gpu: what a training step should take on a GPU, on paper. The model of a config runs forward, backward and update over the null
  * backend while every operator is noted with its shape; times come from published ceilings and stated fractions of them. Nothing here is a
- measurement. *
+ * measurement.
  * usage: model-gpu --config RUN.json [--device h100] [--tokens N] … */
 #include <stdio.h>
 #include <string.h>

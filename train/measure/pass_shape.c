@@ -66,6 +66,7 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
                        .label_weight = m->floats,
                        .label_record = label + M,
                        .label_position = label + 2 * M,
+                       .terms = {.labels = {p->labels, p->labels}},
                        .record = label + 3 * M,
                        .task = m->pixels + pixels,
                        .weight = m->floats + M};

@@ -52,6 +52,8 @@ Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunC
     if (!g)
         return fail(ERR_NOMEM, "no memory for the model");
     params_init(&g->params, backend, compute);
+    for (int i = 0; i < N_LOSSES; i++)
+        g->has_loss[i] = part_wanted(part_find(LOSSES[i].part), cfg);
     Status s = open_parts(g, cfg, checkpoint_dir);
     if (s)
         genllava_close(out);
@@ -172,15 +174,25 @@ Tensor *genllava_text_loss(Tape *t, const GenLlava *g, const LossPass *pass)
     return scaled;
 }
 
+static bool has_terms(const GenLlava *g, const Batch *b)
+{
+    for (int i = 0; i < N_LOSSES; i++)
+        if (g->has_loss[i] && loss_terms(&b->terms, (Loss)i).n)
+            return true;
+    return false;
+}
+
 Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *req, LossResult *result)
 {
-#define LOSS_FUNCTION(id, name, weight, terms, function) function,
+#define LOSS_FUNCTION(id, name, part, weight, terms, function) function,
     static LossFn *const LOSS_OF[N_LOSSES] = {LOSS_LIST(LOSS_FUNCTION)};
     *result = (LossResult){0};
-    if (tape_status(t) || !b->n_labels)
+    if (tape_status(t) || !has_terms(g, b))
         return tape_status(t);
     LossPass pass = {.batch = b, .states = genllava_states(t, g, b, NULL), .logits = req->logits};
     for (int i = 0; i < N_LOSSES; i++) {
+        if (!g->has_loss[i] || !loss_terms(&b->terms, (Loss)i).n)
+            continue;
         pass.scale = req->scale[i];
         pass.total = req->totals ? &req->totals[i] : NULL;
         pass.sum = &result->sums[i];

@@ -7,18 +7,19 @@
 #include "train/config/config.h"
 #include "train/nn/tape.h"
 
-/* X(enum, name, weight, terms, function): its weight in a RunConfig *cfg; what it is divided by, of a LossTerms *terms
- * (data/loader/batch.h); who computes it (a LossFn). */
-#define LOSS_LIST(X) X(LOSS_TEXT, "text", cfg->loss.text_weight, terms->labels, genllava_text_loss)
+/* X(enum, name, part, weight, terms, function): the part of the model (parts.c) without which a run does not have it; its weight in a
+ * RunConfig *cfg; what it is divided by, of a LossTerms *terms (data/loader/batch.h); who computes it (a LossFn). */
+#define LOSS_LIST(X) X(LOSS_TEXT, "text", "llm", cfg->loss.text_weight, terms->labels, genllava_text_loss)
 
 typedef enum Loss {
-#define LOSS_ENUM(id, name, weight, terms, function) id,
+#define LOSS_ENUM(id, name, part, weight, terms, function) id,
     LOSS_LIST(LOSS_ENUM)
 #undef LOSS_ENUM
     N_LOSSES
 } Loss;
 
 typedef struct LossRow {
+    const char *part;
     const char *key, *dump, *tag; /* in train.jsonl "loss_NAME", in a dump "loss.NAME", in TensorBoard "loss/NAME" */
 } LossRow;
 extern const LossRow LOSSES[N_LOSSES];
@@ -33,7 +34,7 @@ typedef struct LossPass {
     double *total;  /* F64, backend memory: Σ w·loss is added to it; NULL: … */
     double *sum;    /* … it is waited for and stands here */
 } LossPass;
-/* The scaled loss, [1]; NULL where the pass has no terms of it. */
+/* The scaled loss, [1]. Called for passes that have terms of it. */
 typedef Tensor *LossFn(Tape *t, const GenLlava *g, const LossPass *pass);
 
 /* What a step tells, in backend memory while its passes run. */
@@ -48,6 +49,7 @@ typedef struct StepLosses {
     double values[N_LOSSES]; /* each unweighted: Σ w·loss / Σ w, 0/0 = 0 */
     bool present[N_LOSSES];  /* the step has terms of it */
 } StepLosses;
+Terms loss_terms(const LossTerms *terms, Loss l);
 StepLosses losses_of_step(const RunConfig *cfg, const double sums[N_LOSSES], const LossTerms *step);
 
 /* What the Σ w·loss of a pass is multiplied by before it is differentiated. share: by how many such passes' gradients the step is the mean

@@ -19,6 +19,7 @@ struct GenLlava {
     Siglip vision;
     Projector projector;
     Preprocessor preprocessor;
+    bool has_loss[N_LOSSES];  /* the parts it needs are wanted */
     Weights files[PARTS_MAX]; /* of parts that are folders; open as long as the model: weights are used in place */
 };
 

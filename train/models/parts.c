@@ -178,6 +178,8 @@ static Status declare_part(GenLlava *g, const RunConfig *cfg, const Part *part, 
     if (declared[part - PARTS])
         return OK;
     declared[part - PARTS] = true;
+    if (part->declare && (!part->title || !part->saved || (part->after && !part_find(part->after))))
+        return fail(ERR_INTERNAL, "parts.c: the row of \"%s\" has no title, no saved, or after names no part", part->name);
     if (part->after)
         TRY(declare_part(g, cfg, part_find(part->after), declared));
     if (!part_wanted(part, cfg))

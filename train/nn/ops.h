@@ -108,7 +108,7 @@ typedef struct PatchSpec {
 } PatchSpec;
 Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param *position);
 
-/* x[index[i]], i < n; each row at most once. */
+/* x[index[i]], i < n. Rows may repeat: their gradients are added in the order of i. */
 Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n);
 
 /* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory

@@ -2,6 +2,7 @@
 #include "train/nn/params.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "kernels/base/philox.h"
 #include "train/nn/joint.h"
@@ -117,10 +118,29 @@ void params_memory_release(Params *p, void *memory)
         }
 }
 
+static int by_name(const void *a, const void *b) { return strcmp((*(Param *const *)a)->name, (*(Param *const *)b)->name); }
+
+/* A file could not tell two weights of one name apart. */
+static Status check_names(const Params *p)
+{
+    Param **sorted = mem_alloc((size_t)p->n * sizeof(Param *));
+    if (!sorted)
+        return fail(ERR_NOMEM, "no memory for the list of weights");
+    memcpy(sorted, p->list, (size_t)p->n * sizeof *sorted);
+    qsort(sorted, (size_t)p->n, sizeof *sorted, by_name);
+    Status s = OK;
+    for (int i = 1; i < p->n && !s; i++)
+        if (!by_name(&sorted[i - 1], &sorted[i]))
+            s = fail(ERR_INTERNAL, "%s is declared twice", sorted[i]->name);
+    mem_free(sorted);
+    return s;
+}
+
 Status params_create(Params *p)
 {
     if (p->failed)
         return fail(ERR_NOMEM, "no memory to declare the weights");
+    TRY(check_names(p));
     for (int i = 0; i < p->n; i++)
         if (p->list[i]->trainable) {
             p->list[i]->flat = p->n_flat;

@@ -16,7 +16,8 @@ static void training_logits(TinyModel *m, const int32_t *expanded, int32_t n, co
     }
     Batch b = {.n_segments = 1, .n_tokens = n, .n_images = images, .n_labels = n, .max_segment = n, .cu = cu, .id = expanded, .pos = pos,
                .item = item,
-               .image_height = 32, .image_width = 32, .pixels = pixels, .label_row = rows, .label = labels, .label_weight = weight};
+               .image_height = 32, .image_width = 32, .pixels = pixels, .label_row = rows, .label = labels, .label_weight = weight,
+               .terms = {.labels = {n, n}}};
     LossResult r;
     tape_reset(m->tape, 0);
     tape_record(m->tape, false);

@@ -157,6 +157,7 @@ TEST(packing_does_not_change_dropout)
         one.pixels += image * 32 * 32 * 3;
         image += one.n_images;
         one.n_labels = 5;
+        one.terms.labels = (Terms){5, s == 1 ? 2.5 : 5};
         one.label_row = rows;
         one.label += 5 * s;
         one.label_weight += 5 * s;
@@ -198,6 +199,7 @@ TEST(tensors_without_a_row_are_not_reached)
     CHECK(!reached(&m, "token_rows.embed_tokens") && reached(&m, "token_rows.lm_head"));
     CHECK(reached(&m, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"));
     b.n_labels = 0;
+    b.terms = (LossTerms){0};
     tiny_step(&m, &b, NULL, true);
     CHECK(!reached(&m, "token_rows.lm_head") && !reached(&m, "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"));
     tiny_close(&m);
@@ -271,7 +273,7 @@ TEST(tiny_model_is_measured_to_the_byte)
         const Batch *b = tiny_batch(genllava_model_sizes(m.g));
         tiny_step(&m, b, NULL, true);
         Batch counts = {.n_segments = b->n_segments, .n_tokens = b->n_tokens, .n_images = b->n_images, .n_labels = b->n_labels,
-                        .max_segment = b->max_segment, .image_height = 32, .image_width = 32};
+                        .max_segment = b->max_segment, .image_height = 32, .image_width = 32, .terms = b->terms};
         Backend null;
         Arena keep, scratch;
         arena_measure(&keep);

@@ -242,6 +242,7 @@ const Batch *tiny_batch(const ModelSizes *s)
         b.n_images += sees ? IMAGES[g] : 0;
     }
     b.n_tokens = n;
+    b.terms.labels = (Terms){LABELS, 12.5};
     for (size_t i = 0; i < sizeof pixels; i++)
         pixels[i] = (uint8_t)(i * 131 + i / 97);
     return &b;
@@ -277,15 +278,20 @@ void tiny_close(TinyModel *m)
 
 double tiny_step(TinyModel *m, const Batch *b, float *logits, bool backward)
 {
-    double sum = 0;
-    for (int i = 0; i < b->n_labels; i++)
-        sum += (double)b->label_weight[i];
+    double total = 0;
+    LossRequest request = {.logits = logits};
+    for (int i = 0; i < N_LOSSES; i++) {
+        double weight = loss_terms(&b->terms, (Loss)i).weight;
+        request.scale[i] = weight > 0 ? 1 / weight : 0;
+    }
     tape_reset(m->tape, 7);
     if (backward)
         REQUIRE_OK(params_step_begin(genllava_params(m->g)));
     LossResult r;
-    REQUIRE_OK(genllava_loss(m->tape, m->g, b, &(LossRequest){.scale = {1 / sum}, .logits = logits}, &r));
+    REQUIRE_OK(genllava_loss(m->tape, m->g, b, &request, &r));
     if (backward)
         REQUIRE_OK(tape_backward_all(m->tape, r.losses, N_LOSSES, 1));
-    return r.sums[LOSS_TEXT] / sum;
+    for (int i = 0; i < N_LOSSES; i++)
+        total += r.sums[i] * request.scale[i];
+    return total;
 }

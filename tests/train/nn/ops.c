@@ -252,6 +252,15 @@ static Tensor *embed_build(Rig *r, Tape *t)
 }
 TEST(embedding_and_gather_gradient) { check(embed_params, embed_build, ALL); }
 
+/* A row taken several times, as a nearest neighbour is. */
+static void repeat_params(Rig *r) { rig_param(r, "features", 3, 3, true); }
+static Tensor *repeat_build(Rig *r, Tape *t)
+{
+    static const int32_t TAKE[] = {1, 1, 0, 2, 2, 1};
+    return nn_gather_rows(t, rig_rows(t, find(r, "features")), tape_ints(t, TAKE, 6), 6);
+}
+TEST(gather_of_repeated_rows_gradient) { check(repeat_params, repeat_build, ALL); }
+
 static void patch_params(Rig *r)
 {
     rig_param(r, "w", 4, 3 * 4, true);

@@ -34,6 +34,17 @@ static Param *declare(Fixture *f, const char *name, bool trainable, ParamInit in
     return q;
 }
 
+TEST(two_weights_of_one_name_are_refused)
+{
+    Fixture f;
+    fixture_open(&f, F32);
+    declare(&f, "b", false, INIT_ZERO, 0, 2, 0);
+    declare(&f, "a", true, INIT_ZERO, 0, 2, 0);
+    declare(&f, "b", true, INIT_ZERO, 0, 3, 0);
+    CHECK_FAILS(params_create(&f.p), ERR_INTERNAL, "b is declared twice");
+    fixture_close(&f);
+}
+
 TEST(trainable_weights_lie_in_the_flat_buffers_in_order)
 {
     Fixture f;
