@@ -18,12 +18,31 @@ from records import Record
 MAX_NEW = 24
 
 
-def prompt_ids(cfg, vocabulary, tokenizer, text, n_images):
-    """The ids up to where the answer starts."""
-    r = Record(0, "understand", 1.0, [(True, "<image>" * n_images + text), (False, "\x00")], ["x"] * n_images, [], raw_turns=2)
-    parts = conversation.assemble(r, cfg["data"]["template"], vocabulary)[0]
-    first_answer = next(i for i, p in enumerate(parts) if p[2])
-    return conversation.encode_parts(parts[:first_answer], tokenizer).ids
+def prompt_ids(cfg, vocabulary, tokenizer, turns, n_images):
+    """The ids up to where the answer to the last turn starts."""
+    r = Record(0, "understand", 1.0, [*turns, (False, "\x00")], ["x"] * n_images, [], raw_turns=len(turns) + 1)
+    *before, last = conversation.assemble(r, cfg["data"]["template"], vocabulary)
+    answer = next(i for i, p in enumerate(last) if p[2])
+    return conversation.encode_parts([p for parts in before for p in parts] + last[:answer], tokenizer).ids
+
+
+def question_row(r, images):
+    """A row of a question alone, and what is asked: (turns, pictures)."""
+    text, names = random_case.text(r, 1, 6), r.choices(images, k=r.randint(0, 2)) if images else []
+    return {"ask": text, **({"image": names} if names else {})}, [([(True, "<image>" * len(names) + text)], names)]
+
+
+def record_row(r, images):
+    """A record of several questions, pictures anywhere among them, and what is asked one after the other."""
+    turns, names, asked = [], [], []
+    for _ in range(r.randint(1, 3)):
+        new = r.choices(images, k=r.randint(0, 1)) if images else []
+        names = names + new
+        turns = [*turns, (True, random_case.text(r, 1, 4).strip() + " <image>" * len(new))]
+        asked.append((turns, names))
+        turns = [*turns, (False, random_case.text(r, 1, 4))]
+    conversations = [{"from": "human" if human else "gpt", "value": text} for human, text in turns]
+    return {"conversations": conversations, **({"image": names} if names else {})}, asked
 
 
 def answer(model, ids, pictures, eos):
@@ -58,12 +77,11 @@ def _compare(build, run, folder, seed):
     if cfg["data"]["template"] == "plain":
         return 0, []
     case = os.path.dirname(config)
-    images = os.listdir(f"{case}/images") if os.path.isdir(f"{case}/images") else []
-    questions = [{"ask": random_case.text(r, 1, 6), "image": [f"images/{n}" for n in r.choices(images, k=r.randint(0, 2))] if images else []}
-                 for _ in range(4)]
+    images = [f"images/{n}" for n in os.listdir(f"{case}/images")] if os.path.isdir(f"{case}/images") else []
+    rows = [make(r, images) for make in [question_row] * 4 + [record_row] * 2]
+    questions = [q for _, asked in rows for q in asked]
     with open(f"{case}/ask.jsonl", "w", encoding="utf-8") as f:
-        for q in questions:
-            f.write(json.dumps(q if q["image"] else {"ask": q["ask"]}) + "\n")
+        f.writelines(json.dumps(row) + "\n" for row, _ in rows)
     run([f"{build}/generate", "--config", config, "--set", f"save.dir={folder}/none", "--set", "train.compute=f32", "--batch",
          f"{case}/ask.jsonl", "--out", f"{folder}/answers", "--max-new-tokens", str(MAX_NEW), "--quiet"])
     with open(f"{folder}/answers/answers.jsonl", encoding="utf-8") as f:
@@ -72,14 +90,14 @@ def _compare(build, run, folder, seed):
     model = models.Model(cfg, vocabulary.rows).double()
     prep = Preprocessor(cfg["model"]["vision"]["path"], cfg["model"]["vision"]["aspect"]) if model.vision else None
     bad, sure = [], 0
-    for q, got in zip(questions, found, strict=True):
-        ids = prompt_ids(cfg, vocabulary, tokenizer, q["ask"], len(q["image"]))
-        new, lead = answer(model, ids, [torch.from_numpy(prep.tensor(f"{case}/{n}")) for n in q["image"]], conversation.EOS)
+    for (turns, names), got in zip(questions, found, strict=True):
+        ids = prompt_ids(cfg, vocabulary, tokenizer, turns, len(names))
+        new, lead = answer(model, ids, [torch.from_numpy(prep.tensor(f"{case}/{n}")) for n in names], conversation.EOS)
         sure += lead > 1e-3
         wanted = text_of(tokenizer, new)
         # Runs of U+FFFD: how many stand for a broken sequence is a matter of the decoder.
         if lead > 1e-3 and re.sub("\ufffd+", "\ufffd", got) != re.sub("\ufffd+", "\ufffd", wanted):
-            bad.append(f"answers, seed {seed}: {q} prompt {ids}\n  {got!r}, wanted\n  {wanted!r} {new}")
+            bad.append(f"answers, seed {seed}: {turns} prompt {ids}\n  {got!r}, wanted\n  {wanted!r} {new}")
     return sure, bad
 
 
