@@ -78,10 +78,12 @@ typedef struct InputGradient {
     bool add;
 } InputGradient;
 
-static InputGradient ask_gradient(Tape *t, Tensor *x)
+/* twice: x is asked for once more. A gradient that is added to loses the room behind its rows here, and not in grad_add: by then scratch is
+ * marked, and the memory that it moves to would go with the temporary. */
+static InputGradient ask_gradient(Tape *t, Tensor *x, bool twice)
 {
     InputGradient g = {0};
-    g.data = grad_dst_apart(t, x, &g.add);
+    g.data = x->grad_written || twice ? grad_dst(t, x, &g.add) : grad_dst_apart(t, x, &g.add);
     g.ld = g.add ? tensor_cols(x) : tensor_grad_ld(x);
     return g;
 }
@@ -94,8 +96,8 @@ static Status attention_bwd(Tape *t, Node *self)
     const void *d_o = grad_of(t, self->out);
     InputGradient q = {0}, kv = {0};
     if (d_o) {
-        q = ask_gradient(t, s->q);
-        kv = s->apart ? ask_gradient(t, s->kv) : q;
+        q = ask_gradient(t, s->q, s->apart && s->q == s->kv);
+        kv = s->apart ? ask_gradient(t, s->kv, false) : q;
     }
     if (!q.data && !kv.data)
         return t->status;

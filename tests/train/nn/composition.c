@@ -220,6 +220,17 @@ static Tensor *adapters_that_share_a_gradient(Tape *t, const Toy *toy, Tensor *x
     return norm(t, toy, nn_linear_add(t, h, &toy->side, toy->rows, y));
 }
 
+/* Attention adds to a gradient with room, which gets memory of its own for that. */
+static Tensor *attention_to_what_has_adapters(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
+{
+    const AttentionSpec one = {.heads = 1, .kv_heads = 1, .head_dim = D, .scale = 0.3},
+                        two = {.heads = 2, .kv_heads = 1, .head_dim = D, .scale = 0.3};
+    Tensor *q = adapted(t, toy, norm(t, toy, x), &toy->down), *kv = adapted(t, toy, norm(t, toy, c), &toy->gates);
+    Tensor *o = nn_cross_attention(t, q, kv, &one, toy->rows, toy->rows), *again = nn_cross_attention(t, q, kv, &one, toy->rows, toy->rows);
+    Tensor *both = adapted(t, toy, x, &toy->gates), *same = nn_cross_attention(t, both, both, &two, toy->rows, toy->rows);
+    return add(t, add(t, gelu(t, o), again), linear(t, toy, same, "half"));
+}
+
 /* ---------------------------------------------------------------- the same of blocks */
 
 static Tensor *resnet(Tape *t, const void *arg, Tensor *const *in, int n)
@@ -356,6 +367,7 @@ static const Case CASES[] = {
     CASE(adapters_whose_gradient_is_read_by_all, ADAPTERS " norm w half ", true),
     CASE(adapters_whose_gradient_others_add_to, ADAPTERS " norm half ", true),
     CASE(adapters_that_share_a_gradient, " down_a down_b side_a side_b norm ", true),
+    CASE(attention_to_what_has_adapters, ADAPTERS " norm half ", true),
     CASE(unet, " w norm half double ", false),
     CASE(results, " w norm ", false),
     CASE(in_place, " w norm ", false),
