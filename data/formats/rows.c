@@ -151,7 +151,7 @@ static size_t value_length(Rows *r, const char **cause)
     for (; (c = ahead(r, i)) >= 0 && i < MAX_ROW_BYTES; i++) {
         if (in_string) {
             if (c == '\\') {
-                i++;
+                i += ahead(r, i + 1) >= 0; /* a file may end there */
             } else if (c == '\n') {
                 size_t quote = closing_quote(r, i);
                 i = quote ? quote : i;

@@ -72,3 +72,20 @@ TEST(rows_pass_over_a_line_that_is_too_long)
     check_row(rows, "y", 2, 1, false, (int64_t)n + 2);
     check_end(&rows);
 }
+
+/* Nothing is read beyond the file. */
+TEST(rows_may_end_in_an_escape)
+{
+    Row row;
+    bool over;
+    Rows *rows = open_text("[\"abc\\", 6, ROWS_LINES_OR_ARRAY);
+    REQUIRE_OK(rows_next(rows, &row, &over));
+    CHECK_MSG(!over && row.n == 5 && !memcmp(row.text, "\"abc\\", 5), "%zu bytes", row.n);
+    REQUIRE_OK(rows_next(rows, &row, &over));
+    CHECK_STR(row.error, "1:7: expected ',' or ']' after a row, found the end of the file");
+    check_end(&rows);
+    rows = open_text("[{\"a\": \"\\", 9, ROWS_LINES_OR_ARRAY);
+    REQUIRE_OK(rows_next(rows, &row, &over));
+    CHECK_STR(row.error, "1:2: the file ends inside this row");
+    check_end(&rows);
+}
