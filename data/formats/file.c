@@ -370,10 +370,13 @@ Status file_stage_folder(const char *hidden)
 
 Status file_publish_folder(const char *hidden, const char *path)
 {
-    char around[PATH_MAX];
+    char around[PATH_MAX], old[PATH_MAX];
+    hide_name(old, path, "old");
     TRY(file_sync_folder(hidden));
+    TRY(file_remove(old));
     if (file_exists(path))
-        TRY(file_retire_folder(path));
+        TRY(file_rename(path, old));
     TRY(file_rename(hidden, path));
-    return file_sync_folder(file_folder(around, path));
+    TRY(file_sync_folder(file_folder(around, path)));
+    return file_remove(old); /* only now: it may be large */
 }
