@@ -52,7 +52,7 @@ uint64_t hdf_take(HdfCursor *c, int n)
     return v;
 }
 
-bool hdf_expect(HdfCursor *c, const void *wanted, size_t n)
+static bool expect_bytes(HdfCursor *c, const void *wanted, size_t n)
 {
     const uint8_t *b = hdf_take_bytes(c, n);
     return !c->bad && !memcmp(b, wanted, n);
@@ -83,7 +83,7 @@ HdfCursor hdf_block_at(const HdfTree *t, uint64_t address, const char signature[
     const uint64_t from = address < b->n_bytes ? address + b->user_block : b->n_bytes;
     uint64_t end = b->hole_bytes && from < b->hole_offset ? b->hole_offset : b->n_bytes;
     HdfCursor c = from < end ? hdf_bytes_at(t, address, end - from) : (HdfCursor){NULL, NULL, true};
-    if (!hdf_expect(&c, signature, 4) || hdf_take(&c, 1) != (uint64_t)version)
+    if (!expect_bytes(&c, signature, 4) || hdf_take(&c, 1) != (uint64_t)version)
         c.bad = true;
     return c;
 }
@@ -137,11 +137,11 @@ static Status add_attribute(HdfTree *t, HdfCursor c)
     uint64_t bytes = 8;
     a->is_text = !kind.bad && type_of(kind) != HDF_I64;
     if (a->is_text) {
-        plain = hdf_expect(&kind, text, sizeof text);
+        plain = expect_bytes(&kind, text, sizeof text);
         bytes = hdf_take(&kind, 4);
     }
     a->value = take_cursor(&c, bytes);
-    if (!plain || kind.bad || !hdf_expect(&shape, scalar, sizeof scalar) || shape.at != shape.end || a->value.bad || !bytes)
+    if (!plain || kind.bad || !expect_bytes(&shape, scalar, sizeof scalar) || shape.at != shape.end || a->value.bad || !bytes)
         return fail(ERR_DATA, "%s: attribute %s is neither one i64 nor a text of fixed length", t->path, a->name);
     t->n_attributes++;
     return OK;
@@ -319,7 +319,7 @@ static Status each_message(HdfTree *t, const char *name, uint64_t address, EachM
             if (type == MESSAGE_CONTINUATION) {
                 uint64_t at = hdf_take(&body, HDF_ADDRESS), length = hdf_take(&body, HDF_ADDRESS);
                 HdfCursor more = hdf_bytes_at(t, at, length);
-                if (body.bad || length < 8 || !hdf_expect(&more, "OCHK", 4) || n_blocks == MOST_BLOCKS)
+                if (body.bad || length < 8 || !expect_bytes(&more, "OCHK", 4) || n_blocks == MOST_BLOCKS)
                     return refuse(t, name, "has a damaged header");
                 more.end -= 4; /* its checksum */
                 blocks[n_blocks++] = more;
@@ -380,11 +380,11 @@ static Status read_filters(const HdfTree *t, HdfFoundArray *a, HdfCursor c)
     a->deflate = n == 3;
     bool ours = version == 2 && (n == 1 || n == 3);
     if (a->deflate) {
-        ours = hdf_expect(&c, shuffle, sizeof shuffle) && ours;
+        ours = expect_bytes(&c, shuffle, sizeof shuffle) && ours;
         a->element = (uint32_t)hdf_take(&c, 4);
-        ours = hdf_expect(&c, deflate, sizeof deflate) && ours;
+        ours = expect_bytes(&c, deflate, sizeof deflate) && ours;
     }
-    ours = hdf_expect(&c, fletcher, sizeof fletcher) && ours;
+    ours = expect_bytes(&c, fletcher, sizeof fletcher) && ours;
     return ours ? OK : refuse(t, a->name, "uses filters other than shuffle, deflate 4 and fletcher32");
 }
 
@@ -454,7 +454,7 @@ static Status read_tree(HdfTree *t)
 {
     static const uint8_t signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n', 3, HDF_ADDRESS, HDF_ADDRESS, 0};
     HdfCursor c = hdf_bytes_at(t, 0, 48);
-    bool ours = hdf_expect(&c, signature, sizeof signature) && hdf_take(&c, HDF_ADDRESS) == t->bytes.user_block &&
+    bool ours = expect_bytes(&c, signature, sizeof signature) && hdf_take(&c, HDF_ADDRESS) == t->bytes.user_block &&
                 hdf_take(&c, HDF_ADDRESS) == NOWHERE && hdf_take(&c, HDF_ADDRESS) == t->bytes.n_bytes;
     uint64_t root = hdf_take(&c, HDF_ADDRESS);
     if (!ours || c.bad)

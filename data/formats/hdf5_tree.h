@@ -56,7 +56,6 @@ struct HdfTree {
 
 const uint8_t *hdf_take_bytes(HdfCursor *c, uint64_t n);
 uint64_t hdf_take(HdfCursor *c, int n); /* a little-endian number of n bytes, at most 8 */
-bool hdf_expect(HdfCursor *c, const void *wanted, size_t n);
 /* n bytes at an address of the file; what lies outside, or reaches into the hole, makes a bad cursor. */
 HdfCursor hdf_bytes_at(const HdfTree *t, uint64_t address, uint64_t n);
 /* Everything from an address on to the hole or the end, beginning with a signature and a version. */

@@ -19,7 +19,8 @@ const char GENLLAVA_VERSION[] = "0.1.0";
 
 static bool pipes_end_us; /* whoever started the program wants SIGPIPE to do what it does */
 
-int cli_width(void)
+/* Columns of the terminal behind stdout, 80 when unknown. */
+static int find_width(void)
 {
     struct winsize w;
     int columns = 80;
@@ -30,7 +31,7 @@ int cli_width(void)
 
 void cli_wrap(const char *text, int indent, int column)
 {
-    int width = cli_width();
+    int width = find_width();
     while (*text) {
         int n = (int)strcspn(text, " \n"), columns = utf8_columns(text, (size_t)n);
         if (column > indent && column + 1 + columns > width) {

@@ -53,9 +53,8 @@ void cli_start(void);
 /* Parses; --help and --version are understood everywhere and set *done (they print to stdout). Both "--key value" and "--key=value".
  * Mistakes: ERR_USAGE with a sentence. */
 MUST_USE Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done);
-/* Columns of the terminal behind stdout, 80 when unknown, between 40 and 120. */
-int cli_width(void);
-/* Prints text wrapped at cli_width, each line indented; the first line is taken to begin at column `column`. */
+/* Prints text wrapped at the width of the terminal behind stdout, between 40 and 120 columns, each line indented; the first line is taken
+ * to begin at column `column`. */
 void cli_wrap(const char *text, int indent, int column);
 /* Whether the results so far could be written: ERR_IO, "standard output: …". */
 MUST_USE Status cli_flush(void);

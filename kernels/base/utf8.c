@@ -44,7 +44,8 @@ int utf8_encode(uint32_t c, char out[4])
     return n;
 }
 
-bool utf8_is_space(uint32_t c)
+/* The white space of Python's str.strip: Unicode's, and the separators 0x1C to 0x1F. */
+static bool is_space(uint32_t c)
 {
     return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
            c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
@@ -62,11 +63,11 @@ static size_t last_character(const char *text, size_t n)
 void utf8_strip(const char **text, size_t *n)
 {
     uint32_t c;
-    for (int k; *n && (k = utf8_decode(*text, *n, &c)) && utf8_is_space(c); *text += k, *n -= (size_t)k)
+    for (int k; *n && (k = utf8_decode(*text, *n, &c)) && is_space(c); *text += k, *n -= (size_t)k)
         ;
     while (*n) {
         size_t last = last_character(*text, *n);
-        if ((size_t)utf8_decode(*text + last, *n - last, &c) != *n - last || !utf8_is_space(c))
+        if ((size_t)utf8_decode(*text + last, *n - last, &c) != *n - last || !is_space(c))
             break;
         *n = last;
     }
@@ -124,8 +125,8 @@ static const char *short_escape(uint32_t c, Utf8Form form)
  * least 1. */
 static size_t damaged_bytes(const char *text, size_t n)
 {
-    static const unsigned char FILLS[] = {
-        0x80, 0xBF}; /* the lowest and the highest byte that may follow; one of them fits where a range is smaller */
+    /* The lowest and the highest byte that may follow; one of them fits where a range is smaller. */
+    static const unsigned char FILLS[] = {0x80, 0xBF};
     for (size_t k = n < 3 ? n : 3; k > 1; k--)
         for (size_t f = 0; f < sizeof FILLS; f++) {
             char filled[4];

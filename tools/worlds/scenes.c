@@ -30,7 +30,7 @@ static uint32_t next_word(SceneRandom *r)
 }
 
 uint32_t scene_below(SceneRandom *r, uint32_t n) { return (uint32_t)((uint64_t)next_word(r) * n >> 32); }
-double scene_between(SceneRandom *r, double low, double high) { return low + (high - low) * philox_uniform(next_word(r)); }
+static double draw_between(SceneRandom *r, double low, double high) { return low + (high - low) * philox_uniform(next_word(r)); }
 
 static uint8_t clamp8(int v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
 
@@ -46,8 +46,8 @@ static void choose_look(SceneObject *o, SceneRandom *r, bool held_out)
         o->color = (int)scene_below(r, SCENE_COLORS);
     } while (scene_is_held_out(o->shape, o->color) != held_out);
     o->large = scene_below(r, 2);
-    o->radius = o->large ? scene_between(r, 0.195, 0.22) : scene_between(r, 0.12, 0.14);
-    double t = scene_between(r, -0.06, 0.06); /* tangent of half the angle: 7 degrees at most */
+    o->radius = o->large ? draw_between(r, 0.195, 0.22) : draw_between(r, 0.12, 0.14);
+    double t = draw_between(r, -0.06, 0.06); /* tangent of half the angle: 7 degrees at most */
     o->cosine = (1 - t * t) / (1 + t * t);
     o->sine = 2 * t / (1 + t * t);
     for (int c = 0; c < 3; c++)
@@ -62,7 +62,7 @@ static bool choose_place(SceneObject *o, const Scene *s, int n, SceneRandom *r)
     for (int k = 0; k < TRIES; k++) {
         double side[2];
         for (int i = 0; i < 2; i++) {
-            double near = scene_between(r, o->radius + margin, 0.5 - middle);
+            double near = draw_between(r, o->radius + margin, 0.5 - middle);
             side[i] = scene_below(r, 2) ? near : 1 - near;
         }
         o->x = side[0];
@@ -106,8 +106,8 @@ static void choose_ground(Scene *s, SceneRandom *r)
         s->ground[0][c] = clamp8(tint);
         s->ground[1][c] = clamp8(s->pattern == PLAIN ? tint : tint + (level > 130 ? -step : step));
     }
-    s->period = scene_between(r, 0.16, 0.28);
-    double t = scene_between(r, -1, 1); /* any direction; for the checked one it does not matter */
+    s->period = draw_between(r, 0.16, 0.28);
+    double t = draw_between(r, -1, 1); /* any direction; for the checked one it does not matter */
     s->slant_x = (1 - t * t) / (1 + t * t);
     s->slant_y = 2 * t / (1 + t * t);
     s->noise = 4 + (int)scene_below(r, 15);

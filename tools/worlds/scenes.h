@@ -68,7 +68,6 @@ typedef struct SceneRandom {
 } SceneRandom;
 SceneRandom scene_random(uint64_t seed, bool heldout, uint64_t number);
 uint32_t scene_below(SceneRandom *r, uint32_t n); /* 0 … n-1 */
-double scene_between(SceneRandom *r, double low, double high);
 
 bool scene_is_held_out(int shape, int color);
 /* A scene of exactly n objects. */

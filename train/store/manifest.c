@@ -23,7 +23,8 @@ static void to_hex(char hex[HEX], XXH128_hash_t h)
     snprintf(hex, HEX, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
 }
 
-Status manifest_hash_file(const char *path, char hex[HEX], long long *n_bytes)
+/* XXH3 (128 bits) of a file's bytes. */
+static Status hash_file(const char *path, char hex[HEX], long long *n_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -75,7 +76,7 @@ static Status add_file(void *arg, const char *name)
         return file_sync_folder(path);
     }
     long long n;
-    TRY(manifest_hash_file(path, hex, &n));
+    TRY(hash_file(path, hex, &n));
     cJSON *file = json_add(w->files, NULL, cJSON_CreateObject());
     cJSON_AddStringToObject(file, "name", relative);
     json_add_int(file, "bytes", n);
@@ -124,7 +125,7 @@ static Status verify_file(const char *folder, JsonFields *manifest, const Json *
     char path[PATH_MAX], hex[HEX];
     long long n;
     TRY(manifest->status);
-    TRY(manifest_hash_file(file_join(path, folder, name), hex, &n));
+    TRY(hash_file(file_join(path, folder, name), hex, &n));
     if (n != bytes)
         return fail(ERR_DATA, "%s: damaged: it has %lld bytes, its manifest says %lld", path, n, (long long)bytes);
     if (strcmp(hex, xxh3))

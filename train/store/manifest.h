@@ -11,6 +11,4 @@ MUST_USE Status manifest_write(const char *folder);
 /* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size or is not there. Files the manifest does not name do not
  * matter. */
 MUST_USE Status manifest_verify(const char *folder);
-/* XXH3 (128 bits) of a file's bytes, hex. */
-MUST_USE Status manifest_hash_file(const char *path, char hex[33], long long *n_bytes);
 #endif
