@@ -18,7 +18,7 @@
 static struct {
     const char *config, *checkpoint, *ask, *system, *batch, *image_root, *out;
     CliList images, sets;
-    bool chat, quiet;
+    bool chat, quiet, base_changed;
     Sampling sampling;
     int64_t seed;
 } args = {.sampling = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, .seed = 42};
@@ -30,6 +30,8 @@ static const CliOption OPTIONS[] = {
     {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0, 0, NULL, false},
     {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder, or a run folder for its newest; it knows its base models", 0, 0, NULL, false},
     {"--set", CLI_STRINGS, &args.sets, "KEY=VALUE", "override a key of the config (repeatable)", 0, 0, NULL, false},
+    {"--base-changed", CLI_FLAG, &args.base_changed, NULL, "go on although a base model is not the one that the checkpoint was trained on", 0,
+     0, NULL, false},
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
     {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
@@ -200,6 +202,15 @@ static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
     return checkpoint_config(checkpoint, args.sets.items, args.sets.n, cfg);
 }
 
+static Status check_bases(const RunConfig *cfg, const char *checkpoint)
+{
+    Status s = *checkpoint ? checkpoint_check_bases(checkpoint, cfg) : OK;
+    if (s != ERR_DATA || !args.base_changed)
+        return s;
+    log_warn("%s", status_message());
+    return OK;
+}
+
 /* A run's newest whole checkpoint, or nothing: the starting point. */
 static Status open_run(RunConfig *cfg, char checkpoint[PATH_MAX])
 {
@@ -233,6 +244,8 @@ static Status run(int argc, char **argv)
     Status s = args.checkpoint ? open_checkpoint(&cfg, checkpoint) : open_run(&cfg, checkpoint);
     if (!s)
         s = config_check_paths(&cfg, READ);
+    if (!s)
+        s = check_bases(&cfg, checkpoint);
     if (!s)
         s = run_with(&cfg, *checkpoint ? checkpoint : NULL);
     config_free(&cfg);

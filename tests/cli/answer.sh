@@ -220,6 +220,19 @@ base=$(sed -n 's/.*"path": "\([^"]*llm-gqa\)".*/\1/p' "$dir/run.json")
 cp -r "$base" "$dir/moved"
 run 0 "$generate" --checkpoint "$dir/runs/r" --set device=cpu --set model.llm.path="$dir/moved" --ask "What is it?" --max-new-tokens 4
 cmp -s "$dir/by_checkpoint" "$dir/out" || fail "--checkpoint with its base elsewhere: another answer"
+# Another base than the one trained on is refused with the names of both, unless it is meant. Its end tokens count: the ids of one of these
+# lists hold the first token of the answer.
+says_other="model.llm.path: $dir/moved is not the base that $dir/runs/r/checkpoint-000002 was trained on, which is $base: its generation_config.json was not there"
+empty=0
+for first in 0 60 120 180 240 300; do
+    printf '{"eos_token_id": [%s]}' "$(seq -s, $first $((first + 59)))" > "$dir/moved/generation_config.json"
+    run 65 "$generate" --checkpoint "$dir/runs/r" --set model.llm.path="$dir/moved" --ask "What is it?" --max-new-tokens 4
+    says "$says_other; give that one (--set KEY=DIR), or go on with --base-changed"
+    run 0 "$generate" --checkpoint "$dir/runs/r" --set model.llm.path="$dir/moved" --base-changed --ask "What is it?" --max-new-tokens 4
+    says "$says_other"
+    [ "$(wc -c < "$dir/out")" -gt 1 ] || empty=$((empty + 1))
+done
+[ $empty -eq 1 ] || fail "end tokens of generation_config.json: $empty of 6 lists end the answer at once, wanted 1"
 run 66 "$generate" --checkpoint "$dir/runs/r" --set model.llm.path="$dir/nowhere" --ask "What is it?" # what is set is what is read
 says "model.llm.path: $dir/nowhere"
 run 2 "$generate" --checkpoint "$dir/runs/r" --set model.lora.r=8 --ask "What is it?"

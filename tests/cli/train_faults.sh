@@ -86,7 +86,7 @@ rm -rf "$dir/runs/r"
 expect 0 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --steps 2
 flip "$dir/llm/model.safetensors"
 expect 65 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --resume
-says "model.llm.path: $dir/llm: its files are not those that $dir/runs/r/checkpoint-000002 was trained on"
+says "model.llm.path: $dir/llm is not the base that $dir/runs/r/checkpoint-000002 was trained on, which is $dir/llm: its model.safetensors holds something else"
 
 # Weights that are drawn are not read: others there do not matter.
 rm -rf "$dir/runs/r"

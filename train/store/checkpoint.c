@@ -7,77 +7,25 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/json_fields.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
-#include "train/models/parts.h"
 #include "train/store/algorithms.h"
+#include "train/store/bases.h"
 #include "train/store/checkpoint_files.h"
 #include "train/store/manifest.h"
 
 static const char SCHEMA[] = "genllava.state/1", CONFIG[] = "config.resolved.json", STATE[] = "state.json";
-
-/* ---------------------------------------------------------------- the frozen bases */
-
-typedef struct BaseHash {
-    XXH3_state_t *state;
-    const char *folder;
-    bool drawn; /* its weights are not read */
-} BaseHash;
-
-/* Name, size, first and last part of a file: tells one model from another at once, whatever its size. */
-static Status add_base_file(void *arg, const char *name)
-{
-    enum { HEAD = 1 << 20, TAIL = 1 << 16 };
-    BaseHash *h = arg;
-    char path[PATH_MAX];
-    struct stat st;
-    bool weights = utf8_ends(name, ".safetensors") && !h->drawn;
-    if (!weights && !utf8_ends(name, ".json") && !utf8_ends(name, ".model"))
-        return OK;
-    int fd = open(file_join(path, h->folder, name), O_RDONLY | O_CLOEXEC);
-    char *buf = mem_alloc(HEAD + TAIL);
-    if (fd < 0 || !buf || fstat(fd, &st)) {
-        Status s = buf ? fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno)) : fail(ERR_NOMEM, "%s: out of memory", path);
-        mem_free(buf);
-        if (fd >= 0)
-            close(fd);
-        return s;
-    }
-    ssize_t head = pread(fd, buf, HEAD, 0), tail = pread(fd, buf + HEAD, TAIL, st.st_size > TAIL ? st.st_size - TAIL : 0);
-    uint64_t size = (uint64_t)st.st_size;
-    XXH3_128bits_update(h->state, name, strlen(name) + 1);
-    XXH3_128bits_update(h->state, &size, sizeof size);
-    XXH3_128bits_update(h->state, buf, head > 0 ? (size_t)head : 0);
-    XXH3_128bits_update(h->state, buf + HEAD, tail > 0 ? (size_t)tail : 0);
-    mem_free(buf);
-    close(fd);
-    return OK;
-}
-
-static Status hash_base(const Part *part, const RunConfig *cfg, char hex[33])
-{
-    BaseHash h = {XXH3_createState(), part_folder(part, cfg), part_drawn(part, cfg)};
-    if (!h.state)
-        return fail(ERR_NOMEM, "%s: out of memory", h.folder);
-    XXH3_128bits_reset(h.state);
-    Status s = file_list(h.folder, add_base_file, &h);
-    XXH128_hash_t hash = XXH3_128bits_digest(h.state);
-    snprintf(hex, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-    XXH3_freeState(h.state);
-    return s;
-}
 
 /* ---------------------------------------------------------------- state.json */
 
 /* Nothing here may depend on the clock: a resumed run writes the same bytes as one that was never interrupted. */
 static Status write_state(const char *folder, const RunConfig *cfg, const TrainState *state, Backend *backend)
 {
-    char path[PATH_MAX], hex[33];
+    char path[PATH_MAX];
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "schema", SCHEMA);
     json_add_int(o, "step", state->step);
@@ -86,16 +34,7 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     json_add_int(o, "samples", state->samples);
     json_add_int(o, "tokens", state->tokens);
     json_add_int(o, "images", state->images);
-    cJSON *all = cJSON_AddObjectToObject(o, "bases");
-    Status s = OK;
-    for (const Part *part = PARTS; part < PARTS + N_PARTS && s == OK; part++) {
-        if (!part_folder(part, cfg))
-            continue;
-        s = hash_base(part, cfg, hex);
-        cJSON *base = cJSON_AddObjectToObject(all, part->name);
-        cJSON_AddStringToObject(base, "path", part_folder(part, cfg));
-        cJSON_AddStringToObject(base, "xxh3", hex);
-    }
+    Status s = bases_write(o, cfg);
     if (s == OK)
         s = algorithms_write(o, backend);
     if (s == OK)
@@ -115,21 +54,6 @@ static void read_counters(JsonFields *f, TrainState *state)
         *counters[i].value = fields_int(f, f->top, counters[i].key, FIELD_REQUIRED, 0, INT64_MAX);
 }
 
-static Status check_bases(const Json *root, const char *folder, const RunConfig *cfg)
-{
-    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
-        const Json *xxh3 = json_get(json_get(json_get(root, "bases"), part->name), "xxh3");
-        char hex[33];
-        if (!part_folder(part, cfg) || !xxh3 || xxh3->kind != JSON_STRING)
-            continue;
-        TRY(hash_base(part, cfg, hex));
-        if (strcmp(hex, xxh3->string))
-            return fail(ERR_DATA, "%s: %s: its files are not those that %s was trained on", part->path.name, part_folder(part, cfg),
-                        folder);
-    }
-    return OK;
-}
-
 static Status read_state(const char *folder, const RunConfig *cfg, TrainState *state, Backend *backend)
 {
     JsonFields f;
@@ -138,7 +62,7 @@ static Status read_state(const char *folder, const RunConfig *cfg, TrainState *s
     read_counters(&f, state);
     Status s = f.status;
     if (s == OK)
-        s = check_bases(f.top, folder, cfg);
+        s = bases_check(f.top, cfg, folder, "");
     if (s == OK)
         s = algorithms_read(f.top, backend);
     fields_close(&f);
@@ -284,6 +208,15 @@ Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *c
 {
     TRY(read_state(folder, cfg, state, genllava_params(model)->backend));
     return checkpoint_read_moments(folder, genllava_params(model));
+}
+
+Status checkpoint_check_bases(const char *folder, const RunConfig *cfg)
+{
+    JsonFields f;
+    TRY(fields_open(&f, folder, STATE));
+    Status s = bases_check(f.top, cfg, folder, "; give that one (--set KEY=DIR), or go on with --base-changed");
+    fields_close(&f);
+    return s;
 }
 
 Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg)

@@ -1,7 +1,7 @@
 /* checkpoint.h: a run's state on disk. A checkpoint is a folder checkpoint-NNNNNN (NNNNNN finished updates) of the run folder:
  *
  *   MANIFEST.json                                   sizes and hashes of all that follows; written last
- *   config.resolved.json, state.json                settings; step, counters, the frozen bases by path and hash, the
+ *   config.resolved.json, state.json                settings; step, counters, the bases by path and hash, the
  *                                                   algorithms that the device's library was asked for
  *   adapter_config.json, adapter_model.safetensors  LoRA, as PEFT loads it
  *   projector.safetensors, token_rows.safetensors, token_rows.json (text to id)
@@ -36,6 +36,8 @@ MUST_USE Status checkpoint_any(const char *run_folder, bool *any);
 MUST_USE Status checkpoint_newest(const char *run_folder, char path[PATH_MAX]);
 /* Moments, counts and state from a verified checkpoint; the weights have come by genllava_open. */
 MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state);
+/* Whether cfg's bases are those that a verified checkpoint was trained on (bases.h). */
+MUST_USE Status checkpoint_check_bases(const char *folder, const RunConfig *cfg);
 /* The config a checkpoint was made with; sets: KEY=VALUE that override it. */
 MUST_USE Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg);
 /* Removes the oldest checkpoints beyond `keep` of those up to a step: what checkpoint_save does last, for a run that ended before that. */

@@ -1,0 +1,14 @@
+/* bases.h: which files a checkpoint's base folders held. state.json has, for each part with a folder, its path and name, size, modification
+ * time and XXH3 (128 bits) of every file that counts: weights unless they are drawn, *.json, *.model. */
+#ifndef GENLLAVA_TRAIN_STORE_BASES_H
+#define GENLLAVA_TRAIN_STORE_BASES_H
+
+#include "data/formats/json_write.h"
+#include "train/config/config.h"
+
+/* Adds "bases". A file is hashed once a process, and one that bases_check has found the same is written as it was recorded. */
+MUST_USE Status bases_write(cJSON *state, const RunConfig *cfg);
+/* Whether the folders of cfg hold what was recorded: equal sizes and, where modification times differ, equal bytes. Another base is
+ * ERR_DATA with a sentence that names both and ends with `advice`. The hash over parts of files that earlier versions wrote is accepted. */
+MUST_USE Status bases_check(const Json *state, const RunConfig *cfg, const char *checkpoint, const char *advice);
+#endif
