@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys] [--keep]"""
 
 import argparse
 import glob
@@ -15,6 +15,7 @@ import warnings
 import answers
 import checks
 import compare
+import config_keys
 import models
 import random_case
 import reference
@@ -98,7 +99,7 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
-    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts"])
+    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -115,7 +116,8 @@ def main():
         failed += cases(a.build, a.seed, max(1, a.cases // 4), a.keep, exports=True)
     for name, check in (("tokens", checks.tokens), ("pictures", checks.pictures),
                         ("answers", lambda build, folder, seed: answers.check(checks.run, build, folder, seed)),
-                        ("starts", lambda build, folder, _: starts.check(checks.run, build, folder))):
+                        ("starts", lambda build, folder, _: starts.check(checks.run, build, folder)),
+                        ("keys", lambda *_: config_keys.check())):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)
