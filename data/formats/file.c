@@ -70,13 +70,20 @@ bool file_exists(const char *path)
 
 static Status fail_read(const char *path) { return fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno)); }
 
+Status file_check_kind(int fd, const char *path)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
+    bool odd = S_ISDIR(st.st_mode) || S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+    return odd ? fail(ERR_MISSING, "%s: is %s, expected a file", path, file_kind(st.st_mode)) : OK;
+}
+
 static Status read_open_file(char **bytes, size_t *n, const char *path, size_t most, int fd)
 {
     struct stat st;
     if (fstat(fd, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
-    if (S_ISDIR(st.st_mode))
-        return fail(ERR_MISSING, "%s: is a folder, expected a file", path);
     size_t capacity = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size + 2 : (size_t)64 << 10;
     char *text = NULL;
     size_t length = 0;
@@ -122,7 +129,9 @@ Status file_read(char **bytes, size_t *n, const char *path, size_t most)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
-    Status s = read_open_file(bytes, n, path, most, fd);
+    Status s = file_check_kind(fd, path);
+    if (!s)
+        s = read_open_file(bytes, n, path, most, fd);
     close(fd);
     return s;
 }

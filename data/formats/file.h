@@ -33,9 +33,11 @@ const char *file_kind(mode_t mode);
 
 /* ---- reading */
 bool file_exists(const char *path); /* also a link to nothing */
-/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable or a folder:
- * ERR_MISSING; more than `most` bytes: ERR_DATA. Pipes are fine. */
+/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable, a folder or a
+ * device: ERR_MISSING; more than `most` bytes: ERR_DATA. Pipes are fine. */
 MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
+/* ERR_MISSING for an open folder or device: it is neither a file nor a pipe. */
+MUST_USE Status file_check_kind(int fd, const char *path);
 /* Exactly n bytes from a place of an open file; one that ends before them is ERR_DATA. */
 MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at);
 

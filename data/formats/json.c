@@ -12,7 +12,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 
-enum { MAX_DEPTH = 64, MAX_VALUES = 1 << 24, BLOCK_BYTES = 32 << 10, NUMBER_BYTES = 64 };
+enum { MAX_DEPTH = 64, MAX_VALUES = 1 << 24, MAX_ROW_VALUES = 1 << 20, BLOCK_BYTES = 32 << 10, NUMBER_BYTES = 64 };
 #define MAX_DOCUMENT ((size_t)1 << 30)
 
 /* Values and strings of a document lie in blocks that are freed together. */
@@ -40,7 +40,7 @@ typedef struct Parser {
     const char *at, *end;
     const char *counted; /* line and column are known here; only ever moves forward */
     int line, column;
-    int depth, n_values;
+    int depth, n_values, max_values;
     bool keep_repeated;
     KeySlot *keys;
     size_t n_keys, key_capacity;
@@ -455,8 +455,12 @@ static Status fail_value(Parser *p)
 static Status parse_value(Parser *p, Json **out)
 {
     skip_space(p);
-    if (p->n_values++ == MAX_VALUES)
-        return fail_here(p, "more than 16777216 values in one document");
+    if (p->n_values++ == p->max_values) { /* each takes some 130 bytes, and may be one byte long */
+        char sentence[64];
+        snprintf(sentence, sizeof sentence, "more than %d values in one %s", p->max_values,
+                 p->max_values == MAX_VALUES ? "document" : "row");
+        return fail_here(p, sentence);
+    }
     Json *v = new_value(p);
     if (!v)
         return no_memory(p);
@@ -506,14 +510,14 @@ typedef struct Place {
     int line, column;
 } Place;
 
-static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, Place from, bool keep_repeated)
+static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, Place from, bool keep_repeated, int max_values)
 {
     *out = NULL;
     JsonDoc *doc = mem_alloc(sizeof *doc);
     if (!doc)
         return fail(ERR_NOMEM, "%s: no memory to hold this document", name);
     Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = from.line, .column = from.column,
-                .keep_repeated = keep_repeated};
+                .keep_repeated = keep_repeated, .max_values = max_values};
     Status s = parse_document(&p, n);
     mem_free(p.keys);
     if (s)
@@ -524,12 +528,12 @@ static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *
 
 Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name)
 {
-    return parse_text(out, text, n, name, (Place){1, 1}, false);
+    return parse_text(out, text, n, name, (Place){1, 1}, false, MAX_VALUES);
 }
 
 Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column)
 {
-    return parse_text(out, text, n, name, (Place){line, column}, false);
+    return parse_text(out, text, n, name, (Place){line, column}, false, MAX_ROW_VALUES);
 }
 
 static Status read_text(JsonDoc **out, const char *path, bool keep_repeated)
@@ -538,7 +542,7 @@ static Status read_text(JsonDoc **out, const char *path, bool keep_repeated)
     size_t n;
     *out = NULL;
     TRY(file_read(&text, &n, path, MAX_DOCUMENT));
-    Status s = parse_text(out, text, n, file_name(path), (Place){1, 1}, keep_repeated);
+    Status s = parse_text(out, text, n, file_name(path), (Place){1, 1}, keep_repeated, MAX_VALUES);
     mem_free(text);
     return s;
 }
@@ -582,7 +586,8 @@ const char *json_kind_name(JsonKind k)
 const char *json_show(const Json *v, char *buf, size_t n)
 {
     if (v->kind == JSON_STRING)
-        snprintf(buf, n, v->length > 60 ? "\"%.*s...\"" : "\"%.*s\"", (int)utf8_whole(v->string, v->length < 60 ? v->length : 60), v->string);
+        snprintf(buf, n, v->length > 60 ? "\"%.*s...\"" : "\"%.*s\"", (int)utf8_whole(v->string, v->length < 60 ? v->length : 60),
+                 v->string);
     else if (v->kind == JSON_INT)
         snprintf(buf, n, "%lld", (long long)v->integer);
     else if (v->kind == JSON_REAL)

@@ -35,7 +35,7 @@ typedef struct JsonDoc JsonDoc;
 /* Parses n bytes. `name` stands in messages ("NAME:3:14: …"). Errors: ERR_DATA with the position and what was expected.
  * A duplicate key is an error. Nesting beyond 64 and documents over 1 GiB are refused. */
 MUST_USE Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name);
-/* A part of a larger document that begins there: messages count lines and columns from that place. */
+/* A row, which begins there in its file: messages count lines and columns from that place. It may have 2^20 values, a document 2^24. */
 MUST_USE Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column);
 MUST_USE Status json_read_file(JsonDoc **out, const char *path); /* "-" reads standard input */
 /* As json_read_file, but equal keys are kept and marked, for readers that list all mistakes of a file at once. */

@@ -333,6 +333,11 @@ Status rows_open(Rows **out, const char *path, RowsForm form)
         rows_close(&r);
         return s;
     }
+    Status s = strcmp(path, "-") ? file_check_kind(r->fd, path) : OK;
+    if (s) {
+        rows_close(&r);
+        return s;
+    }
     *out = r;
     return OK;
 }

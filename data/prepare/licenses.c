@@ -7,15 +7,14 @@
 #include "kernels/base/arena.h"
 
 typedef struct Licenses {
-    char **names; /* none twice */
+    char **names; /* none twice in a row */
     int n, capacity;
 } Licenses;
 
 static Status add_name(Licenses *l, const char *name)
 {
-    for (int i = l->n; i-- > 0;)
-        if (!strcmp(l->names[i], name))
-            return OK;
+    if (l->n && !strcmp(l->names[l->n - 1], name))
+        return OK;
     if (l->n == l->capacity) {
         int capacity = 2 * l->capacity + 8;
         char **grown = mem_grow(l->names, (size_t)capacity * sizeof *grown);
@@ -58,7 +57,8 @@ Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, c
         qsort(l.names, (size_t)l.n, sizeof *l.names, by_name);
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < l.n && !s; i++)
-        json_add_text(list, NULL, l.names[i]);
+        if (!i || strcmp(l.names[i], l.names[i - 1]))
+            json_add_text(list, NULL, l.names[i]);
     if (!s)
         s = json_to_text(json, &list, JSON_INLINE, "the names of licenses");
     cJSON_Delete(list);

@@ -192,6 +192,10 @@ static void read_sources(Reader *r, Mixture *m, const Json *v)
         wrong(r, v, "sources", "a list of at least one source");
         return;
     }
+    if (v->length > UINT16_MAX) {
+        wrong(r, v, "sources", "a list of at most 65535 sources");
+        return;
+    }
     m->sources = list(r, v->length, sizeof *m->sources);
     for (const Json *s = v->child; s && m->sources; s = s->next)
         read_source(r, &m->sources[m->n_sources++], s);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/mistakes.h"
 #include "data/records/row_fields.h"
@@ -60,8 +61,9 @@ static void add_missing_files(Mistakes *missing, const MixtureSource *s)
         if (stat(s->files[k], &st) || access(s->files[k], R_OK))
             mistakes_add(missing, s->files[k], 0, 0, "cannot be opened: %s (a file of source \"%s\" of the mixture)", strerror(errno),
                          s->name);
-        else if (S_ISDIR(st.st_mode))
-            mistakes_add(missing, s->files[k], 0, 0, "is a folder, expected a JSON file (source \"%s\" of the mixture)", s->name);
+        else if (!S_ISREG(st.st_mode)) /* it is read more than once */
+            mistakes_add(missing, s->files[k], 0, 0, "is %s, expected a JSON file (source \"%s\" of the mixture)", file_kind(st.st_mode),
+                         s->name);
 }
 
 Status mixture_check_files(const Mixture *m, bool folders)

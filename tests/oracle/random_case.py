@@ -136,7 +136,7 @@ def build(folder, seed, large=False):
         "model": model,
         "loss": {"image_tokens": r.choice(["first", "all", "none"]), "text_weight": r.choice([1, 1, 0.3]),
                  "normalise": r.choice(["step", "rank", "micro"])},
-        "data": {"template": template, "shuffle": r.random() < 0.5, "max_tokens": r.choice([2048, 2048, 120, 60])},
+        "data": {"template": template, "shuffle": r.random() < 0.5, "max_tokens": r.choice([2048, 2048, 120, 60]), "max_bad": 1},
         "train": train,
         "optim": {"lr": r.uniform(1e-3, 5e-3), "lr_projector": r.uniform(1e-3, 5e-3), "lr_tokens": r.uniform(1e-3, 5e-3),
                   "lr_vision": r.uniform(5e-4, 2e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),

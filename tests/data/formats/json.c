@@ -214,3 +214,22 @@ TEST(json_damaged_documents_end_with_a_sentence_and_cjson_agrees)
     }
     CHECK_MSG(accepted > 500, "only %d damaged documents were still JSON", accepted);
 }
+
+/* Values of a byte each take a hundred times their text: a row may have a million of them. */
+TEST(json_bounds_the_values_of_a_row)
+{
+    enum { MOST = 1 << 20 };
+    char *text = mem_alloc(2 * MOST + 2);
+    JsonDoc *d;
+    for (size_t i = 0; i <= MOST; i++)
+        memcpy(text + 2 * i, i ? ",0" : "[0", 2);
+    text[2 * (MOST - 1)] = ']'; /* with the array itself: MOST values */
+    REQUIRE_OK(json_parse_at(&d, text, 2 * MOST - 1, "rows.jsonl", 7, 1));
+    json_free(&d);
+    memcpy(text + 2 * (MOST - 1), ",0]", 3);
+    CHECK_FAILS(json_parse_at(&d, text, 2 * MOST + 1, "rows.jsonl", 7, 1), ERR_DATA,
+                "rows.jsonl:7:2097152: more than 1048576 values in one row");
+    CHECK_OK(json_parse(&d, text, 2 * MOST + 1, "document.json"));
+    json_free(&d);
+    mem_free(text);
+}

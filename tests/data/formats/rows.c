@@ -89,3 +89,14 @@ TEST(rows_may_end_in_an_escape)
     CHECK_STR(row.error, "1:2: the file ends inside this row");
     check_end(&rows);
 }
+
+/* Each would be read for ever. */
+TEST(rows_and_files_of_devices_are_refused)
+{
+    Rows *rows;
+    char *text;
+    size_t n;
+    CHECK_FAILS(rows_open(&rows, "/dev/zero", ROWS_LINES), ERR_MISSING, "/dev/zero: is a device, expected a file");
+    CHECK_FAILS(rows_open(&rows, "/dev", ROWS_LINES), ERR_MISSING, "/dev: is a folder, expected a file");
+    CHECK_FAILS(file_read(&text, &n, "/dev/zero", 1 << 30), ERR_MISSING, "/dev/zero: is a device, expected a file");
+}

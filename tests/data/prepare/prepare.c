@@ -140,6 +140,27 @@ TEST(prepare_stores_each_picture_once_and_numbers_records_in_file_order)
 #define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
 #define PICTURE(file, role) "{\"path\":\"" file "\",\"role\":\"" role "\"}"
 
+TEST(prepare_names_each_license_once)
+{
+    char rows[4096];
+    int n = 0;
+    for (int i = 0; i < 6; i++)
+        n += snprintf(rows + n, sizeof rows - (size_t)n,
+                      "{\"prov\":{\"license\":\"cc-%c\"},\"uid\":\"u%d\",\"turns\":[" TURN("human", "Q") "," TURN("gpt", "A") "]}\n",
+                      "babcab"[i], i);
+    world_put_text("rows.jsonl", rows);
+    World w;
+    world_open(&w, "[{\"name\":\"rows\",\"files\":[\"rows.jsonl\"]}]", "out");
+    w.o.shard_samples = 6;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, world_path("out/shard-00000-of-00001.h5")));
+    CHECK_STR(s->attr.licenses, "[\"cc-a\",\"cc-b\",\"cc-c\"]");
+    shard_close(&s);
+    world_close(&w);
+}
+
 /* Rows of two rounds, with an input, a target and a mask each; the second round of the first row is too long. */
 TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
 {

@@ -333,11 +333,12 @@ TEST(records_missing_inputs_are_named)
 {
     char wanted[1024];
     REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\","
-                                            "\"files\":[\"here.json\",\".\"]}]", test_dir()));
+                                            "\"files\":[\"here.json\",\".\",\"/dev/zero\"]}]", test_dir()));
     write_file("here.json", "[]", 2);
     snprintf(wanted, sizeof wanted,
              "%1$s/absent.json: cannot be opened: No such file or directory (a file of source \"s\" of the mixture)\n"
              "%1$s: is a folder, expected a JSON file (source \"t\" of the mixture)\n"
+             "/dev/zero: is a device, expected a JSON file (source \"t\" of the mixture)\n"
              "%1$s/gone: No such file or directory (image_root of source \"s\" of the mixture)", test_dir());
     CHECK_FAILS(records_open(&reader, &mixture), ERR_MISSING, wanted);
     static const char TEXT_ROW[] = "[{\"conversations\":[]},", PICTURE_ROW[] = "{\"image\":\"a.png\",\"conversations\":[]}]";
