@@ -184,7 +184,7 @@ static Status next_bad(Rows *rows, Row *row, bool *end)
 {
     do
         TRY(rows_next(rows, row, end));
-    while (!*end && (row->error || !begins(row, BAD_ROW)));
+    while (!*end && (row->error || row->n <= strlen(BAD_ROW) || !begins(row, BAD_ROW)));
     return OK;
 }
 
@@ -255,11 +255,12 @@ typedef struct Told {
     int64_t of[N_REASONS];
 } Told;
 
-static void tell_row(Told *t, const char *json, size_t n)
+/* False: the row cannot be read. */
+static bool tell_row(Told *t, const char *json, size_t n)
 {
     JsonDoc *doc;
     if (json_parse(&doc, json, n, NAME))
-        return;
+        return false;
     const Json *row = json_root(doc);
     char file[512], id[128], path[512], reason[32], message[256];
     text_of(file, sizeof file, row, "file");
@@ -274,6 +275,7 @@ static void tell_row(Told *t, const char *json, size_t n)
         log_warn("%s: row %" PRId64 "%s%s%s left out, %s: %s%s%s", file, int_of(row, "row"), *id ? " (id " : "", id, *id ? ")" : "", reason,
                  path, *path ? ": " : "", message);
     json_free(&doc);
+    return true;
 }
 
 /* The members of the report but its rows, then the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
@@ -305,7 +307,8 @@ static Status walk_bad_rows(const Outcome *outcome, const char *path, FILE *out,
     while (!s && !(s = next_bad(rows, &row, &end)) && !end) {
         const char *inner = row.text + strlen(BAD_ROW);
         size_t n = row.n - strlen(BAD_ROW) - 1; /* without its "}" */
-        tell_row(t, inner, n);
+        if (!tell_row(t, inner, n))
+            continue;
         if (out)
             fprintf(out, "%s\n%.*s", before, (int)n, inner);
         before = ",";

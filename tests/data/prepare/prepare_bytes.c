@@ -232,6 +232,27 @@ TEST(prepare_knows_what_makes_shards_stale)
     world_close(&w);
 }
 
+TEST(prepare_passes_over_damaged_rows_of_its_journal)
+{
+    World w;
+    PrepareResult r;
+    JsonDoc *doc;
+    char report[PATH_MAX];
+    world_quirks(&w, "out");
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    FILE *f = fopen(world_path("out/manifest.jsonl"), "a");
+    REQUIRE(f != NULL);
+    fputs("{\"bad_row\":\n{\"bad_row\":x\n{\"bad_row\":{}\n", f);
+    fclose(f);
+    snprintf(report, sizeof report, "%s", world_path("report.json"));
+    w.o.report = report;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    REQUIRE_OK(json_read_file(&doc, report));
+    CHECK_INT(json_get(json_root(doc), "bad_rows")->length, r.bad);
+    json_free(&doc);
+    world_close(&w);
+}
+
 TEST(prepare_takes_in_a_picture_that_was_put_in_place_later)
 {
     World w;
