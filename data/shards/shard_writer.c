@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "data/formats/crc32c.h"
-#include "data/kinds.h"
+#include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "data/kinds.h"
 #include "data/pictures/image.h"
 #include "data/shards/shard_layout.h"
 #include "data/shards/shard_set.h"
@@ -139,21 +140,6 @@ static Status write_arrays(HdfFile *f, const Shard *s, const char *text)
     return hdf_write(f, &lines, text);
 }
 
-static Status write_all(int fd, const char *path, const uint8_t *bytes, uint64_t n, uint64_t at)
-{
-    while (n) {
-        ssize_t done = pwrite(fd, bytes, n, (off_t)at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return fail(ERR_IO, "%s: writing: %s", path, strerror(done ? errno : ENOSPC));
-        bytes += done;
-        n -= (uint64_t)done;
-        at += (uint64_t)done;
-    }
-    return OK;
-}
-
 static Status write_images(int fd, const char *path, const Shard *s, uint64_t offset, ShardImageBytes image_bytes, void *context)
 {
     uint64_t largest = 0;
@@ -167,7 +153,7 @@ static Status write_images(int fd, const char *path, const Shard *s, uint64_t of
         if (!r && crc32c(buf, n) != s->image_crc32c[i])
             r = fail(ERR_DATA, "%s: image %" PRId64 " changed while it was read", path, i);
         if (!r)
-            r = write_all(fd, path, buf, n, offset + s->image_off[i]);
+            r = file_write_at(fd, path, buf, n, (int64_t)(offset + s->image_off[i]));
     }
     mem_free(buf);
     return r;
