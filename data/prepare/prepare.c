@@ -23,7 +23,7 @@
 
 static _Thread_local char why_text[PATH_MAX + 256];
 
-/* Every shard of the journal is there with its size. Whether its bytes are right is seen when it is opened. */
+/* Every shard of the journal is there. Whether its bytes are right is seen when it is opened. */
 static Status shards_are_there(const Journal *m, const char *folder, bool *fresh)
 {
     for (int64_t i = 0; i < m->n_shards; i++) {
