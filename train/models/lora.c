@@ -106,6 +106,14 @@ static bool matches(const regex_t *regex, const char *path)
     return false;
 }
 
+static bool has_whole_name(const Json *list, const char *path)
+{
+    for (const Json *v = list->child; v; v = v->next)
+        if (v->kind == JSON_STRING && !strcmp(v->string, path))
+            return true;
+    return false;
+}
+
 static bool in_list(const Json *list, const char *path)
 {
     for (const Json *v = list->child; v; v = v->next)
@@ -136,7 +144,8 @@ static Status targets_differ(const RunConfig *cfg, const Json *theirs, bool some
                 some_layers ? " of layers_to_transform" : "", file);
 }
 
-/* layers_to_transform, a number or a list, keeps only those layers of target_modules; null and [] keep all. */
+/* layers_to_transform, a number or a list, keeps only those layers of target_modules, but for a linear with its whole name there; null and
+ * [] keep all. */
 static bool in_layers(const Json *layers, int64_t layer)
 {
     bool list = layers && layers->kind == JSON_ARRAY, found = !layers || (list && !layers->child);
@@ -173,7 +182,9 @@ static Status compare_targets(const Mistral *m, const RunConfig *cfg, JsonFields
         for (int lin = 0; lin < N_LINEARS && same; lin++) {
             char path[WEIGHT_NAME_MAX];
             path_of(path, layer, lin);
-            same = targeted(cfg, path) == (all || (is_regex ? matches(&regex, path) : in_list(theirs, path) && in_layers(layers, layer)));
+            same = targeted(cfg, path) ==
+                   (all || (is_regex ? matches(&regex, path)
+                                     : in_list(theirs, path) && (in_layers(layers, layer) || has_whole_name(theirs, path))));
         }
     if (is_regex)
         regfree(&regex);

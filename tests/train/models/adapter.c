@@ -143,6 +143,10 @@ TEST(layers_to_transform_keeps_some_layers)
     CHECK_FAILS(open_model(), ERR_USAGE, text("reading the adapters: model.lora.targets is 1.self_attn.q_proj, 1.mlp.down_proj here, "
                                               "target_modules is q_proj, down_proj of layers_to_transform in "
                                               "%s/adapter/adapter_config.json", test_dir()));
+    tiny_write(path("adapter"), "adapter_config.json", /* whole names are meant whatever the layers */
+               "{" ADAPTER ",\"target_modules\":[\"model.layers.1.self_attn.q_proj\",\"model.layers.1.mlp.down_proj\"],"
+               "\"layers_to_transform\":[0]}");
+    CHECK(loss() == expected);
     tiny_write(path("adapter"), "adapter_config.json", "{" ADAPTER ",\"target_modules\":\".*q_proj\",\"layers_to_transform\":[0]}");
     CHECK_FAILS(open_model(), ERR_DATA, text("reading the adapters: %s/adapter/adapter_config.json:1:92: layers_to_transform cannot stand "
                                              "beside a target_modules that is no list", test_dir()));
