@@ -13,7 +13,6 @@
 #include "kernels/base/utf8.h"
 #include "train/infer/answer.h"
 #include "train/store/checkpoint.h"
-#include "train/store/manifest.h"
 
 static struct {
     const char *config, *checkpoint, *ask, *system, *batch, *image_root, *out;
@@ -197,7 +196,7 @@ static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
         TRY_IN(checkpoint_newest(args.checkpoint, checkpoint), "--checkpoint");
         log_info("using %s", checkpoint);
     } else {
-        TRY_IN(manifest_verify(checkpoint), "--checkpoint");
+        TRY_IN(checkpoint_verify(checkpoint), "--checkpoint");
     }
     return checkpoint_config(checkpoint, args.sets.items, args.sets.n, cfg);
 }

@@ -7,7 +7,6 @@
 #include "data/formats/json_write.h"
 #include "kernels/base/log.h"
 #include "train/config/plan.h"
-#include "train/setup.h"
 
 /* What the memory is for, in the order of the contract. */
 static const struct {
@@ -60,19 +59,17 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }
 
-Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool json, FILE *results)
+Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *results)
 {
     Setup s = {0};
     Status status = setup_check(&s, cfg);
     if (status == OK) {
-        status = setup_start(&s, resume, checkpoint);
-        if (status == ERR_USAGE && !resume) { /* a run that is there already can be planned again */
+        status = setup_start(&s, how);
+        if (status == ERR_USAGE && !how->resume) { /* a run that is there already can be planned again */
             log_warn("%s", status_message());
             status = OK;
         }
     }
-    if (status == OK)
-        status = fail_context(file_check_folders(s.folder), "save.dir");
     if (status == OK)
         status = setup_plan(&s);
     if (status == OK)

@@ -4,9 +4,9 @@
 
 #include <stdio.h>
 
-#include "train/config/config.h"
+#include "train/setup.h"
 
-/* Prints a table to `results`, or one JSON object. No file is written. resume, checkpoint: as for setup_start;
+/* Prints a table to `results`, or one JSON object. No file is written. how: as for setup_start;
  * but that a folder holds checkpoints already is only said. */
-MUST_USE Status dry_run(const RunConfig *cfg, bool resume, const char *checkpoint, bool json, FILE *results);
+MUST_USE Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *results);
 #endif

@@ -8,14 +8,13 @@
 #include <time.h>
 
 #include "data/formats/file.h"
-#include "data/formats/lock.h"
 #include "kernels/base/log.h"
 #include "train/store/checkpoint.h"
 #include "train/log/dump.h"
 #include "train/optim/optim.h"
 #include "train/log/runlog.h"
 #include "train/optim/schedule.h"
-#include "train/setup.h"
+#include "train/run_folder.h"
 #include "train/dist/signals.h"
 
 typedef struct Run {
@@ -29,7 +28,7 @@ typedef struct Run {
     RunLog *log;       /* of rank 0 */
     StepRecord record; /* the last step's */
     Dump *dump;
-    Lock lock;            /* on the run folder */
+    RunFolder folder;
     StepNumbers *numbers; /* backend memory: what a step has to tell */
     char samples[256];    /* of the pass under way, for the sentence of an error */
 } Run;
@@ -162,6 +161,7 @@ static Status save_run(void *arg)
 {
     const Run *r = arg;
     TRY(runlog_sync(r->log));
+    TRY(run_folder_same(&r->folder));
     TRY(checkpoint_save(r->setup.folder, r->setup.model, r->cfg, &r->state));
     log_info("saved %s/checkpoint-%06lld", r->setup.folder, (long long)r->state.step);
     return OK;
@@ -173,6 +173,7 @@ static Status take_samples(void *arg)
     Run *r = arg;
     Setup *s = &r->setup;
     Answerer *a = NULL;
+    TRY(run_folder_same(&r->folder));
     long long step = (long long)r->state.step;
     Status status = answerer_borrow(&a, r->cfg, s->model, &s->backend, &s->preprocessor);
     if (status == OK)
@@ -233,12 +234,10 @@ static Status train_loop(Run *r)
 
 /* ---------------------------------------------------------------- a run */
 
-static Status lock_folder(void *arg)
+static Status take_folder(void *arg)
 {
     Run *r = arg;
-    TRY_IN(file_make_folders(r->setup.folder), "save.dir");
-    TRY(lock_take(&r->lock, r->setup.folder, "trained in", false)); /* a run goes on where its host has died */
-    return checkpoint_clean(r->setup.folder);
+    return run_folder_take(&r->folder, r->setup.folder);
 }
 
 static Status write_settings(const Run *r)
@@ -253,6 +252,8 @@ static Status open_log(void *arg)
     Run *r = arg;
     if (*r->setup.start) /* the last save may have ended before that */
         TRY(checkpoint_rotate(r->setup.folder, r->state.step, r->cfg->save.keep));
+    if (r->setup.difference)
+        TRY(runlog_change(r->setup.folder, r->state.step, r->setup.start, r->setup.difference));
     TRY(write_settings(r));
     return runlog_open(&r->log, r->setup.folder, r->cfg, r->state.step, r->total);
 }
@@ -267,8 +268,12 @@ static Status take_missing_samples(void *arg)
 static Status prepare_run_folder(Run *r, const TrainFlags *flags)
 {
     Setup *s = &r->setup;
+    r->state.data = s->data;
     if (*s->start)
-        TRY(checkpoint_resume(s->start, s->model, r->cfg, &r->state));
+        TRY(checkpoint_resume(s->start, s->model, r->cfg, s->change, &r->state));
+    if (r->state.step > r->total && !s->change)
+        return fail(ERR_DATA, "%s/state.json: step is %lld, but the run has %lld steps", s->start, (long long)r->state.step,
+                    (long long)r->total);
     TRY(only_first(r, open_log));
     if (flags->dump)
         TRY(dump_open(&r->dump, flags->dump, &s->dist, s->sizes.vocab_size + s->sizes.added_rows));
@@ -296,10 +301,10 @@ static void count_steps(Run *r, const TrainFlags *flags)
 static Status run_all(Run *r, const TrainFlags *flags)
 {
     TRY(setup_check(&r->setup, r->cfg));
-    TRY(setup_start(&r->setup, flags->resume, flags->checkpoint));
+    TRY(setup_start(&r->setup, &flags->start));
     TRY(setup_data(&r->setup));
     count_steps(r, flags);
-    TRY(only_first(r, lock_folder));
+    TRY(only_first(r, take_folder));
     TRY(setup_device(&r->setup));
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
@@ -321,6 +326,6 @@ Status train_run(const RunConfig *cfg, const TrainFlags *flags)
     runlog_close(&r.log);
     dump_close(&r.dump);
     setup_close(&r.setup);
-    lock_release(&r.lock);
+    run_folder_release(&r.folder);
     return s;
 }

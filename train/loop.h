@@ -2,13 +2,12 @@
 #ifndef GENLLAVA_TRAIN_LOOP_H
 #define GENLLAVA_TRAIN_LOOP_H
 
-#include "train/config/config.h"
+#include "train/setup.h"
 
 typedef struct TrainFlags {
-    bool resume;
-    const char *checkpoint; /* to resume from; NULL or "": the newest */
-    int64_t steps;          /* stop when so many steps are finished; 0: at the end */
-    const char *dump;       /* folder, or NULL */
+    SetupStart start;
+    int64_t steps;    /* stop when so many steps are finished; 0: at the end */
+    const char *dump; /* folder, or NULL */
 } TrainFlags;
 
 /* ERR_PREEMPTED: a signal asked to stop; a checkpoint is saved. */

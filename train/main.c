@@ -15,7 +15,7 @@ typedef struct CommandLine {
     const char *config, *resume, *dump, *keys;
     CliList sets;
     int64_t steps;
-    bool dry_run, print_schema, quiet;
+    bool change, dry_run, print_schema, quiet;
     int log_format;
 } CommandLine;
 
@@ -35,6 +35,8 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
          .help = "override a key, as in optim.lr=1e-4; repeatable"},
         {.name = "--resume", .kind = CLI_OPTIONAL, .value = &c->resume, .argument = "[CHECKPOINT]",
          .help = "go on from this checkpoint, else from the newest whole one"},
+        {.name = "--change", .kind = CLI_FLAG, .value = &c->change,
+         .help = "with --resume: go on with other settings or data than the checkpoint's"},
         {.name = "--steps", .kind = CLI_INT, .value = &c->steps, .argument = "N", .low = 1, .high = 1e15,
          .help = "stop when N steps of the schedule are finished, and save"},
         {.name = "--dry-run", .kind = CLI_FLAG, .value = &c->dry_run, .help = "check everything, print sizes, memory and steps, train "
@@ -84,10 +86,12 @@ static Status work(const CommandLine *c)
         return print_keys(c->keys);
     if (!c->config)
         return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
+    if (c->change && !c->resume)
+        return fail(ERR_USAGE, "--change goes with --resume: it takes settings and data that have changed since the checkpoint");
+    const SetupStart start = {.resume = c->resume, .change = c->change, .checkpoint = c->resume};
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
-    Status s = c->dry_run ? dry_run(&cfg, c->resume, c->resume, c->log_format == FORMAT_JSON, stdout)
-                          : train_run(&cfg, &(TrainFlags){.resume = c->resume, .checkpoint = c->resume, .steps = c->steps,
-                                                          .dump = c->dump});
+    Status s = c->dry_run ? dry_run(&cfg, &start, c->log_format == FORMAT_JSON, stdout)
+                          : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;
 }

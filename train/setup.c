@@ -13,7 +13,7 @@
 #include "kernels/base/log.h"
 #include "train/dist/device.h"
 #include "train/inputs.h"
-#include "train/store/manifest.h"
+#include "train/run_folder.h"
 #include "train/config/plan.h"
 
 /* ---------------------------------------------------------------- checks */
@@ -29,7 +29,7 @@ static Status refuse_all_frozen(void)
 }
 
 /* Every weight is there and has its shape, and some of them are trained: better known before hours of preparing data than after. */
-static Status check_weights(const RunConfig *cfg)
+static Status check_weights(const RunConfig *cfg, int64_t *checkpoint)
 {
     Backend null;
     GenLlava *model;
@@ -37,6 +37,8 @@ static Status check_weights(const RunConfig *cfg)
     Status status = genllava_open(&model, &null, F32, cfg, NULL);
     if (status == OK && !genllava_params(model)->n_flat)
         status = refuse_all_frozen();
+    if (status == OK)
+        *checkpoint = checkpoint_bytes(model, cfg);
     genllava_close(&model);
     null.close(&null);
     return status;
@@ -55,24 +57,79 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     s->preprocessor.prep.max_pixels = cfg->data.max_pixels;
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
     TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
-    return check_weights(cfg);
+    return check_weights(cfg, &s->checkpoint_bytes);
 }
 
 /* ---------------------------------------------------------------- start */
 
-static Status check_same(const Setup *s)
+/* Adds lines to what differs. Frees them. */
+static Status add_difference(Setup *s, char *lines)
+{
+    if (!lines)
+        return OK;
+    size_t n = s->difference ? strlen(s->difference) : 0, room = n + strlen(lines) + 2;
+    char *grown = mem_grow(s->difference, room);
+    if (grown) {
+        s->difference = grown;
+        snprintf(grown + n, room - n, "%s%s", n ? "\n" : "", lines);
+    }
+    mem_free(lines);
+    return grown ? OK : fail(ERR_NOMEM, "comparing with %s: out of memory", s->start);
+}
+
+static Status compare_data(Setup *s)
+{
+    bool known;
+    char *lines;
+    mem_free(s->data);
+    s->data = NULL;
+    TRY(prepare_identity(&s->prepare, &s->data));
+    if (!*s->start)
+        return OK;
+    TRY(checkpoint_compare_data(s->start, s->data, &known, &lines));
+    if (!known)
+        log_warn("%s does not tell what data it was trained on (an earlier version saved it): that could not be compared", s->start);
+    return add_difference(s, lines);
+}
+
+static Status check_shapes(const Setup *s)
+{
+    Backend null;
+    GenLlava *model;
+    TRY(null_open(&null));
+    Status status = genllava_open(&model, &null, F32, s->cfg, NULL);
+    if (status == OK)
+        status = checkpoint_check_shapes(s->start, model);
+    genllava_close(&model);
+    null.close(&null);
+    return status;
+}
+
+static Status judge_difference(const Setup *s)
+{
+    if (!s->difference)
+        return OK;
+    if (!s->change)
+        return fail(ERR_USAGE, "%s was made with other settings or data; only name, device, save, log, sample and data.workers may change "
+                               "on resume, unless --change takes the rest too. Different (there is the checkpoint, here this run):\n%s",
+                    s->start, s->difference);
+    TRY(check_shapes(s));
+    log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,
+             s->difference);
+    return OK;
+}
+
+static Status check_same(Setup *s)
 {
     RunConfig there;
-    char *difference;
+    char *lines;
     TRY_IN(checkpoint_config(s->start, NULL, 0, &there), "the settings of %s", s->start);
-    Status status = config_difference(&there, s->cfg, &difference);
+    Status status = config_difference(&there, s->cfg, &lines);
     config_free(&there);
-    if (status == OK && difference) {
-        status = fail(ERR_USAGE, "%s was made with other settings; only device, save, log, sample and data.workers may change on resume. "
-                                 "Different (there is the checkpoint, here this run):\n%s", s->start, difference);
-        mem_free(difference);
-    }
-    return status;
+    TRY(status);
+    TRY(add_difference(s, lines));
+    TRY(compare_data(s));
+    return judge_difference(s);
 }
 
 /* A checkpoint folder, or a run folder whose newest is meant; from the working directory, else inside the run folder. */
@@ -92,23 +149,24 @@ static Status find_named(Setup *s, const char *named)
         return *s->start ? OK : fail(ERR_DATA, "--resume: %s is neither a whole checkpoint nor a folder that holds some", path);
     }
     snprintf(s->start, sizeof s->start, "%s", path);
-    return manifest_verify(path);
+    return checkpoint_verify(path);
 }
 
 typedef struct StartRequest {
     Setup *setup;
-    bool resume;
-    const char *checkpoint;
+    const SetupStart *how;
 } StartRequest;
 
 static Status find_start(void *arg)
 {
     const StartRequest *request = arg;
+    const SetupStart *how = request->how;
     Setup *s = request->setup;
     bool any;
-    if (request->resume && request->checkpoint && *request->checkpoint)
-        TRY(find_named(s, request->checkpoint));
-    else if (request->resume)
+    TRY(run_folder_check(s->folder, s->checkpoint_bytes));
+    if (how->resume && how->checkpoint && *how->checkpoint)
+        TRY(find_named(s, how->checkpoint));
+    else if (how->resume)
         TRY(checkpoint_newest(s->folder, s->start));
     else {
         TRY(checkpoint_any(s->folder, &any));
@@ -119,14 +177,15 @@ static Status find_start(void *arg)
     if (*s->start) {
         TRY(check_same(s));
         log_info("resuming from %s", s->start);
-    } else if (request->resume)
+    } else if (how->resume)
         log_info("nothing to resume in %s: starting from the beginning", s->folder);
     return OK;
 }
 
-Status setup_start(Setup *s, bool resume, const char *checkpoint)
+Status setup_start(Setup *s, const SetupStart *how)
 {
-    return dist_first(&s->dist, find_start, &(StartRequest){s, resume, checkpoint}, s->start, sizeof s->start);
+    s->change = how->change;
+    return dist_first(&s->dist, find_start, &(StartRequest){s, how}, s->start, sizeof s->start);
 }
 
 /* ---------------------------------------------------------------- data */
@@ -161,13 +220,24 @@ Status setup_plan(Setup *s)
 static Status prepare_shards(void *arg)
 {
     Setup *s = arg;
+    const PrepareOptions *o = &s->prepare;
     bool fresh;
     const char *why;
-    TRY(prepare_is_fresh(&s->prepare, &fresh, &why, &s->prepared));
-    if (fresh)
+    TRY(prepare_is_fresh(o, &fresh, &why, &s->prepared));
+    if (!fresh) {
+        size_t n = strlen(s->folder);
+        if (!strncmp(o->out, s->folder, n) && o->out[n] == '/') {
+            TRY_IN(file_make_folders(s->folder), "save.dir");
+            TRY_IN(file_make_own_folder(o->out), "data.shards");
+        }
+        TRY_IN(file_make_folders(o->out), "data.shards");
+        TRY(prepare_run(o, &s->prepared));
+    }
+    if (s->data && fresh) /* compared already */
         return OK;
-    TRY_IN(file_make_folders(s->prepare.out), "data.shards");
-    return prepare_run(&s->prepare, &s->prepared);
+    mem_free(s->difference); /* now with the shards */
+    s->difference = NULL;
+    return *s->start ? check_same(s) : compare_data(s);
 }
 
 Status setup_data(Setup *s)
@@ -253,5 +323,7 @@ void setup_close(Setup *s)
     samples_free(&s->samples);
     mem_free(s->source_weight);
     mixture_free(&s->mixture);
+    mem_free(s->difference);
+    mem_free(s->data);
     *s = (Setup){0};
 }

@@ -20,6 +20,10 @@ typedef struct Setup {
     const RunConfig *cfg;
     char folder[PATH_MAX]; /* of the run: save.dir/name */
     char start[PATH_MAX];  /* the checkpoint to go on from, or "" */
+    bool change;           /* other settings and data are taken */
+    char *difference;      /* between that checkpoint's settings and data and ours, where --change takes it; of rank 0 */
+    char *data;            /* what the samples are, for the checkpoints; of rank 0 */
+    int64_t checkpoint_bytes;
     Dist dist;
     ModelSizes sizes;
     Mixture mixture;
@@ -44,8 +48,13 @@ typedef struct Setup {
 /* Joins the ranks (the caller calls dist_close, before setup_close). Then checks that need no data: inputs are there, this build can do
  * what is asked. Reads the folders' configs and the mixture. */
 MUST_USE Status setup_check(Setup *s, const RunConfig *cfg);
-/* Where the run starts: fresh, or (resume) from the newest whole checkpoint or the one named. "" names none. */
-MUST_USE Status setup_start(Setup *s, bool resume, const char *checkpoint);
+/* Where the run starts: fresh, or (resume) from the newest whole checkpoint or the one named ("" names none). Other settings or data than
+ * that checkpoint's are refused, or taken (change) where no saved tensor changes its shape. */
+typedef struct SetupStart {
+    bool resume, change;
+    const char *checkpoint;
+} SetupStart;
+MUST_USE Status setup_start(Setup *s, const SetupStart *how);
 /* Shards, made when missing or stale, and the loader. */
 MUST_USE Status setup_data(Setup *s);
 /* In place of setup_data, for a dry run: a loader that can only plan; nothing is written. */

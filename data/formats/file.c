@@ -65,19 +65,22 @@ const char *file_kind(mode_t mode)
 bool file_exists(const char *path)
 {
     struct stat st;
-    return !lstat(path, &st);
+    return !lstat(path, &st) || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static Status fail_read(const char *path) { return fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno)); }
 
-Status file_check_kind(int fd, const char *path)
+static Status check_kind(int fd, const char *path, bool pipe)
 {
     struct stat st;
     if (fstat(fd, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
-    bool odd = S_ISDIR(st.st_mode) || S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
-    return odd ? fail(ERR_MISSING, "%s: is %s, expected a file", path, file_kind(st.st_mode)) : OK;
+    if (!S_ISREG(st.st_mode) && !(pipe && S_ISFIFO(st.st_mode)))
+        return fail(ERR_MISSING, "%s: is %s, expected a file", path, file_kind(st.st_mode));
+    return OK;
 }
+
+Status file_check_kind(int fd, const char *path) { return check_kind(fd, path, true); }
 
 static Status read_open_file(char **bytes, size_t *n, const char *path, size_t most, int fd)
 {
@@ -120,21 +123,24 @@ static Status read_open_file(char **bytes, size_t *n, const char *path, size_t m
     return OK;
 }
 
-Status file_read(char **bytes, size_t *n, const char *path, size_t most)
+static Status read_named(char **bytes, size_t *n, const char *path, size_t most, bool pipe)
 {
     *bytes = NULL;
     *n = 0;
     if (!strcmp(path, "-"))
         return read_open_file(bytes, n, file_name(path), most, STDIN_FILENO);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (pipe ? 0 : O_NONBLOCK)); /* which a pipe without a writer would wait for */
     if (fd < 0)
         return fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
-    Status s = file_check_kind(fd, path);
+    Status s = check_kind(fd, path, pipe);
     if (!s)
         s = read_open_file(bytes, n, path, most, fd);
     close(fd);
     return s;
 }
+
+Status file_read(char **bytes, size_t *n, const char *path, size_t most) { return read_named(bytes, n, path, most, false); }
+Status file_read_pipe(char **bytes, size_t *n, const char *path, size_t most) { return read_named(bytes, n, path, most, true); }
 
 Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at)
 {
@@ -165,7 +171,23 @@ static Status fail_create(const char *path)
 
 static Status fail_write(const char *path) { return fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno)); }
 
-static int create_file(const char *path) { return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); }
+static int create_file(const char *path) { return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666); }
+
+Status file_append(FILE **out, const char *path)
+{
+    struct stat st;
+    *out = NULL;
+    if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+        return fail(ERR_CREATE, "%s: is %s, expected a file of this run; move it away", path, file_kind(st.st_mode));
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return fail_create(path);
+    if (!(*out = fdopen(fd, "a"))) {
+        close(fd);
+        return fail(ERR_NOMEM, "%s: out of memory", path);
+    }
+    return OK;
+}
 
 /* at: -1: where the file stands. */
 static Status write_all(int fd, const char *path, const void *bytes, size_t n, int64_t at)
@@ -244,7 +266,9 @@ Status file_draft(FileDraft *d, const char *path)
 {
     snprintf(d->path, sizeof d->path, "%s", path);
     hide_name(d->hidden, path, "new");
-    d->out = fopen(d->hidden, "we");
+    d->out = NULL;
+    TRY(file_remove(d->hidden));
+    d->out = fopen(d->hidden, "wxe");
     return d->out ? OK : fail_create(path);
 }
 
@@ -291,6 +315,17 @@ Status file_make_folders(const char *path)
     }
 }
 
+Status file_make_own_folder(const char *path)
+{
+    struct stat st;
+    if (!mkdir(path, 0777))
+        return OK;
+    if (errno != EEXIST || lstat(path, &st))
+        return fail_create(path);
+    return S_ISDIR(st.st_mode) ? OK
+                               : fail(ERR_CREATE, "%s: is %s, expected a folder of this run; move it away", path, file_kind(st.st_mode));
+}
+
 Status file_check_folders(const char *path)
 {
     char part[PATH_MAX];
@@ -303,7 +338,8 @@ Status file_check_folders(const char *path)
     errno = 0;
     if (!stat(part, &st) && !S_ISDIR(st.st_mode))
         errno = ENOTDIR;
-    return errno || access(part, W_OK | X_OK) ? fail_create(path) : OK;
+    bool whole = !strcmp(part, path); /* then it will be listed too */
+    return errno || access(part, W_OK | X_OK | (whole ? R_OK : 0)) ? fail_create(path) : OK;
 }
 
 Status file_sync_folder(const char *path)
@@ -318,7 +354,7 @@ Status file_list(const char *path, FileVisit visit, void *arg)
 {
     DIR *d = opendir(path);
     if (!d)
-        return fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+        return fail(errno == ENOENT || errno == EACCES ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     char **names = NULL;
     int n = 0;
     Status s = OK;
@@ -373,8 +409,10 @@ Status file_retire_folder(const char *path)
 
 Status file_stage_folder(const char *hidden)
 {
+    char around[PATH_MAX];
     TRY(file_remove(hidden));
-    return file_make_folders(hidden);
+    TRY(file_make_folders(file_folder(around, hidden)));
+    return mkdir(hidden, 0777) ? fail_create(hidden) : OK;
 }
 
 Status file_publish_folder(const char *hidden, const char *path)

@@ -32,21 +32,26 @@ int64_t file_room(void);
 const char *file_kind(mode_t mode);
 
 /* ---- reading */
-bool file_exists(const char *path); /* also a link to nothing */
-/* All bytes of `path` ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable, a folder or a
- * device: ERR_MISSING; more than `most` bytes: ERR_DATA. Pipes are fine. */
+/* Also a link to nothing, and what there is no right to look at: whoever opens that says so. */
+bool file_exists(const char *path);
+/* All bytes of a file ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable, a folder, a pipe or a
+ * device: ERR_MISSING; more than `most` bytes: ERR_DATA. */
 MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
-/* ERR_MISSING for an open folder or device: it is neither a file nor a pipe. */
+/* The same, where a pipe is fine too. */
+MUST_USE Status file_read_pipe(char **bytes, size_t *n, const char *path, size_t most);
+/* ERR_MISSING for an open folder, device or socket: it is neither a file nor a pipe. */
 MUST_USE Status file_check_kind(int fd, const char *path);
 /* Exactly n bytes from a place of an open file; one that ends before them is ERR_DATA. */
 MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, int64_t at);
 
-/* ---- writing */
+/* ---- writing: a link that stands where a file is to be made is never followed */
 /* Creates or replaces `path`. It is not synced: for what can be made again. */
 MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
 /* The same, synced. */
 MUST_USE Status file_save(const char *path, const void *bytes, size_t n);
 MUST_USE Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at);
+/* Opens a file to add to its end. A link, or anything that is no file, is refused. */
+MUST_USE Status file_append(FILE **out, const char *path);
 MUST_USE Status file_copy(const char *from, const char *to); /* synced */
 MUST_USE Status file_rename(const char *from, const char *to);
 
@@ -64,6 +69,8 @@ MUST_USE Status file_replace(const char *path, const char *text);
 /* ---- folders */
 /* Creates a folder and those above it; existing ones are fine. */
 MUST_USE Status file_make_folders(const char *path);
+/* A folder in one that exists; a link there, or anything that is no folder, is refused. */
+MUST_USE Status file_make_own_folder(const char *path);
 /* Whether file_make_folders would find a place where it may write; makes nothing. ERR_CREATE. */
 MUST_USE Status file_check_folders(const char *path);
 /* Makes the names in a folder durable. */

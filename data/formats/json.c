@@ -536,13 +536,13 @@ Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name
     return parse_text(out, text, n, name, (Place){line, column}, false, MAX_ROW_VALUES);
 }
 
-static Status read_text(JsonDoc **out, const char *path, bool keep_repeated)
+static Status read_text(JsonDoc **out, const char *path, bool settings)
 {
     char *text;
     size_t n;
     *out = NULL;
-    TRY(file_read(&text, &n, path, MAX_DOCUMENT));
-    Status s = parse_text(out, text, n, file_name(path), (Place){1, 1}, keep_repeated, MAX_VALUES);
+    TRY((settings ? file_read_pipe : file_read)(&text, &n, path, MAX_DOCUMENT));
+    Status s = parse_text(out, text, n, file_name(path), (Place){1, 1}, settings, MAX_VALUES);
     mem_free(text);
     return s;
 }

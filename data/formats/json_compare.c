@@ -1,8 +1,9 @@
 /* json_compare.c: see json_compare.h; train/config and data/prepare call it. */
 #include "data/formats/json_compare.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "data/formats/json_write.h"
 
 typedef struct Walk {
     JsonDifference found;
@@ -52,4 +53,20 @@ Status json_compare(const Json *there, const Json *here, JsonDifference found, v
 {
     Walk w = {.found = found, .arg = arg};
     return compare(&w, 0, there, here);
+}
+
+static Status print_value(FILE *out, const Json *v)
+{
+    cJSON *tree = v ? json_copy(v) : cJSON_CreateRaw("nothing");
+    return json_print(out, &tree, JSON_INLINE, "comparing");
+}
+
+Status json_difference_print(FILE *out, const char *path, const Json *there, const Json *here)
+{
+    fprintf(out, "%s%s: ", ftell(out) ? "\n" : "", path);
+    TRY(print_value(out, there));
+    fputs(" there, ", out);
+    TRY(print_value(out, here));
+    fputs(" here", out);
+    return OK;
 }

@@ -35,7 +35,7 @@ static Status add_file(cJSON *files, const char *path)
 
 /* What decides which rows there are and what they hold. Weights, seed and epoch only choose among prepared rows, so changing them leaves
  * the shards as they are. */
-static Status describe_source(cJSON *o, const MixtureSource *s)
+static void describe_rows(cJSON *o, const MixtureSource *s)
 {
     cJSON_AddStringToObject(o, "name", s->name);
     json_add_text(o, "image_root", s->image_root);
@@ -48,6 +48,11 @@ static Status describe_source(cJSON *o, const MixtureSource *s)
         json_add_real(filter, "least", s->filters[i].least);
         json_add_real(filter, "most", s->filters[i].most);
     }
+}
+
+static Status describe_source(cJSON *o, const MixtureSource *s)
+{
+    describe_rows(o, s);
     cJSON *files = cJSON_AddArrayToObject(o, "files");
     for (int i = 0; i < s->n_files; i++)
         TRY(add_file(files, s->files[i]));
@@ -130,6 +135,55 @@ Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix)
     if (!s)
         s = json_to_text(json, &list, JSON_INLINE, "what the shards are made from");
     cJSON_Delete(list);
+    return s;
+}
+
+/* Files by their path, so that a difference names them. */
+static Status add_inputs(cJSON *files, const char *inputs)
+{
+    JsonDoc *doc;
+    TRY(json_parse(&doc, inputs, strlen(inputs), "what the shards are made from"));
+    for (const Json *input = json_root(doc)->child; input; input = input->next) {
+        const Json *path = json_get(input, "path"), *bytes = json_get(input, "bytes"), *sha256 = json_get(input, "sha256");
+        if (!path || path->kind != JSON_STRING || !bytes || !sha256)
+            continue;
+        cJSON *file = cJSON_AddObjectToObject(files, path->string);
+        json_add_value(file, "bytes", bytes);
+        json_add_value(file, "sha256", sha256);
+    }
+    json_free(&doc);
+    return OK;
+}
+
+static Status identify(cJSON *o, const PrepareOptions *p, const char *inputs, const char *shards)
+{
+    Preprocessor seen = {0};
+    if (p->vision_folder)
+        TRY(preprocessor_load(&seen, p->vision_folder, p->pad));
+    TRY(add_inputs(cJSON_AddObjectToObject(o, "files"), inputs));
+    cJSON *sources = cJSON_AddArrayToObject(o, "sources");
+    for (int i = 0; i < p->mixture->n_sources; i++) {
+        const MixtureSource *s = &p->mixture->sources[i];
+        cJSON *source = json_add(sources, NULL, cJSON_CreateObject());
+        describe_rows(source, s);
+        json_add_real(source, "weight", s->weight);
+        json_add_texts(source, "files", s->files, s->n_files);
+    }
+    json_add_int(o, "seed", p->mixture->seed);
+    json_add_real(o, "epoch", p->mixture->epoch);
+    json_add_int(o, "image width", seen.prep.width);
+    json_add_int(o, "image height", seen.prep.height);
+    json_add_text(o, "shards", shards);
+    return OK;
+}
+
+Status made_identity(const PrepareOptions *o, const char *inputs, const char *shards, char **json)
+{
+    cJSON *tree = cJSON_CreateObject();
+    Status s = identify(tree, o, inputs, shards);
+    if (!s)
+        s = json_to_text(json, &tree, JSON_INLINE, "what the samples are");
+    cJSON_Delete(tree);
     return s;
 }
 

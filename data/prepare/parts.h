@@ -48,6 +48,8 @@ MUST_USE Status made_describe(const PrepareOptions *o, char **json); /* canonica
 /* What differs between two descriptions, as a sentence. */
 void made_difference(const char *there, const char *here, char *out, size_t n);
 const char *prepare_template_name(ChatTemplate t);
+/* What prepare_identity says, from the inputs as made_inputs wrote them and a hash of the shards, or NULL. */
+MUST_USE Status made_identity(const PrepareOptions *o, const char *inputs, const char *shards, char **json);
 MUST_USE Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix); /* [{"path","bytes","sha256"}] */
 
 /* ---- journal.c: manifest.jsonl, the journal of a folder of shards */

@@ -122,6 +122,42 @@ Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why, 
     return s;
 }
 
+static void hash_shards(const Journal *m, char hex[33])
+{
+    XXH128_hash_t h = {0};
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        char text[2 * 33];
+        int n = snprintf(text, sizeof text, "%016llx%016llx%s", (unsigned long long)h.high64, (unsigned long long)h.low64,
+                         m->shards[i].content);
+        h = XXH3_128bits(text, (size_t)n);
+    }
+    snprintf(hex, 33, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+}
+
+Status prepare_identity(const PrepareOptions *o, char **json)
+{
+    Journal m;
+    bool found, fresh;
+    const char *why;
+    char shards[33];
+    int64_t newest;
+    PrepareResult made;
+    TRY(prepare_is_fresh(o, &fresh, &why, &made));
+    TRY(journal_read(&m, o->out, &found));
+    Status s = OK;
+    if (fresh)
+        hash_shards(&m, shards);
+    else { /* the files as they are now */
+        mem_free(m.inputs);
+        m.inputs = NULL;
+        s = made_inputs(o, &m.inputs, &newest);
+    }
+    if (!s)
+        s = made_identity(o, m.inputs, fresh ? shards : NULL, json);
+    journal_free(&m);
+    return s;
+}
+
 /* ---------------------------------------------------------------- the scan, and where it lies */
 
 static const char COMPLETE[] = "%64s %" SCNd64 " %" SCNd64 " %" SCNd64 " %d\n";

@@ -9,7 +9,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
-#include "train/store/manifest.h"
+#include "train/store/checkpoint.h"
 
 enum { LARGEST_JSON = 64 << 20 };
 
@@ -109,7 +109,7 @@ static Status checkpoint_text(const InspectOptions *o)
 
 Status inspect_checkpoint(const InspectOptions *o)
 {
-    TRY(manifest_verify(o->path));
+    TRY(checkpoint_verify(o->path));
     return o->json ? checkpoint_json(o) : checkpoint_text(o);
 }
 
@@ -137,7 +137,7 @@ static Status find_checkpoints(const char *folder, RunFound *f)
     TRY(file_list(folder, add_checkpoint, f));
     for (int i = 0; i < f->n; i++) {
         char path[PATH_MAX];
-        Status s = manifest_verify(file_join(path, folder, f->checkpoints[i]));
+        Status s = checkpoint_verify(file_join(path, folder, f->checkpoints[i]));
         if (s == ERR_NOMEM)
             return s;
         f->whole[i] = s == OK;

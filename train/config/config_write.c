@@ -112,25 +112,12 @@ static const Option *option_of(const char *path)
     return NULL;
 }
 
-static Status print_value(FILE *out, const Json *v)
-{
-    cJSON *tree = v ? json_copy(v) : cJSON_CreateRaw("nothing");
-    return json_print(out, &tree, JSON_INLINE, "comparing configurations");
-}
-
 static Status print_difference(void *arg, const char *path, const Json *there, const Json *here)
 {
     const Difference *d = arg;
     const Option *o = option_of(path);
     bool moved = o && !strcmp(o->key, "data.shards") && shards_at_default(d->there) && shards_at_default(d->here);
-    if (moved || (o && o->flags & OPTION_FREE))
-        return OK;
-    fprintf(d->out, "%s%s: ", ftell(d->out) ? "\n" : "", path);
-    TRY(print_value(d->out, there));
-    fputs(" there, ", d->out);
-    TRY(print_value(d->out, here));
-    fputs(" here", d->out);
-    return OK;
+    return moved || (o && o->flags & OPTION_FREE) ? OK : json_difference_print(d->out, path, there, here);
 }
 
 static Status parse_config(JsonDoc **doc, const RunConfig *cfg)

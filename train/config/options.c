@@ -28,7 +28,7 @@ enum { COUNT_MAX = 1 << 20 };
 
 /* Members of a section stand together, in the order in which they are written out. */
 const Option OPTIONS[] = {
-    {"name", OPTION_STRING, 0, AT(name), NULL, "the file's stem", 0, 0, NULL, "The run's name: its folder is save.dir/name."},
+    {"name", OPTION_STRING, OPTION_FREE, AT(name), NULL, "the file's stem", 0, 0, NULL, "The run's name: its folder is save.dir/name."},
     INT("seed", 0, seed, "42", -OPTION_UNBOUNDED, OPTION_UNBOUNDED, "The only source of randomness."),
     CHOICE("device", OPTION_FREE, device, "\"auto\"", SELECT("auto", "cpu", "cuda"),
            "Where the run computes; auto takes cuda where a usable device is, else cpu."),

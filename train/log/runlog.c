@@ -35,38 +35,56 @@ static Status step_of_row(int64_t *k, const Row *row, const char *path)
 {
     JsonDoc *doc;
     *k = -1;
-    if (!row->whole)
+    if (!row->whole || row->error)
         return OK;
     Status s = json_parse(&doc, row->text, row->n, path);
     if (s)
         return s == ERR_NOMEM ? s : OK;
     const Json *step = json_get(json_root(doc), "step");
-    if (step && step->kind == JSON_INT)
+    if (step && step->kind == JSON_INT && json_get(json_root(doc), "loss"))
         *k = step->integer;
     json_free(&doc);
     return OK;
 }
 
-/* Only whole lines of steps 0 … step-1 stay. */
-static Status cut_back(const char *path, int64_t step)
+/* The lines of steps 0 … step-1, each once, go to `out`; *lost counts whole lines that are no step at all. */
+static Status copy_steps(FILE *out, const char *path, int64_t step, int64_t *lost)
 {
     Rows *rows;
     Row row;
-    if (!file_exists(path))
-        return OK;
-    TRY(rows_open(&rows, path, ROWS_LINES));
-    int64_t keep = 0, k = -1;
-    bool end = false;
-    Status s = OK;
+    bool end = false, *seen = mem_alloc((size_t)step + 1);
+    if (!seen)
+        return fail(ERR_NOMEM, "%s: out of memory", path);
+    Status s = rows_open(&rows, path, ROWS_LINES);
     while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
+        int64_t k;
         s = step_of_row(&k, &row, path);
-        if (s || k < 0 || k >= step)
-            break;
-        keep = row.end;
+        *lost += !s && k < 0 && (row.whole || row.error);
+        if (s || k < 0 || k >= step || seen[k])
+            continue;
+        seen[k] = true;
+        if (fwrite(row.text, 1, row.n, out) != row.n || putc('\n', out) == EOF)
+            s = fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
     }
     rows_close(&rows);
-    TRY(s);
-    return truncate(path, keep) ? fail(ERR_IO, "%s: cannot be cut back: %s", path, strerror(errno)) : OK;
+    mem_free(seen);
+    return s;
+}
+
+/* A new file takes its place: whatever else the old one was a name of stays as it is. */
+static Status cut_back(const char *path, int64_t step)
+{
+    FileDraft d;
+    FILE *old;
+    int64_t lost = 0;
+    TRY(file_append(&old, path)); /* it is a file, and ours */
+    fclose(old);
+    TRY(file_draft(&d, path));
+    Status s = step ? copy_steps(d.out, path, step, &lost) : OK;
+    TRY(file_publish(&d, s));
+    if (lost)
+        log_warn("%s: %lld of its lines told of no step and are gone", path, (long long)lost);
+    return OK;
 }
 
 static Status write_line(RunLog *l, const StepRecord *r)
@@ -130,8 +148,8 @@ Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64
     l->total = total;
     file_join(l->path, folder, "train.jsonl");
     Status s = cut_back(l->path, step);
-    if (s == OK && !(l->jsonl = fopen(l->path, "a")))
-        s = fail(ERR_CREATE, "%s: cannot be created: %s", l->path, strerror(errno));
+    if (s == OK)
+        s = file_append(&l->jsonl, l->path);
     if (s == OK && cfg->log.tensorboard)
         s = tensorboard_open(&l->tensorboard, file_join(tb, folder, "tb"), step);
     if (s != OK)
@@ -172,6 +190,28 @@ void runlog_close(RunLog **l)
         mem_free(*l);
     }
     *l = NULL;
+}
+
+/* ---------------------------------------------------------------- history.jsonl */
+
+/* difference: lines. */
+Status runlog_change(const char *folder, int64_t step, const char *from, const char *difference)
+{
+    char path[PATH_MAX];
+    cJSON *o = cJSON_CreateObject();
+    json_add_int(o, "step", step);
+    json_add_text(o, "from", from);
+    cJSON *lines = cJSON_AddArrayToObject(o, "difference");
+    for (const char *line = difference; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        json_add_bytes(lines, NULL, line, strcspn(line, "\n"));
+    FILE *f;
+    TRY(file_append(&f, file_join(path, folder, "history.jsonl")));
+    Status s = json_print(f, &o, JSON_LINE, path);
+    cJSON_Delete(o);
+    if (!s && (fflush(f) || fsync(fileno(f))))
+        s = fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    fclose(f);
+    return s;
 }
 
 /* ---------------------------------------------------------------- environment.json */

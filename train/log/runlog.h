@@ -27,6 +27,8 @@ MUST_USE Status runlog_step(RunLog *l, const StepRecord *record);
 /* Makes what was written so far durable: a checkpoint never knows steps that train.jsonl lost. */
 MUST_USE Status runlog_sync(RunLog *l);
 void runlog_close(RunLog **l); /* NULL is fine */
+/* Adds a line to FOLDER/history.jsonl: from this step on settings or data are others than those of the checkpoint it went on from. */
+MUST_USE Status runlog_change(const char *folder, int64_t step, const char *from, const char *difference);
 /* FOLDER/environment.json: version, processor, threads, backend, libraries in use. */
 MUST_USE Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks);
 #endif

@@ -23,7 +23,7 @@ typedef struct Reader {
     int line;
     EncoderOptions encoder;
     Tokenizer *tokenizer;
-    const Preprocessor *preprocessor; /* NULL: the model does not see */
+    const Preprocessor *preprocessor;       /* NULL: the model does not see */
     char text[TOLD * (TOLD_BYTES + 1) + 1]; /* mistakes, a line each */
     size_t n;
     int missing, wrong;
@@ -62,7 +62,8 @@ static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
 {
     char path[PATH_MAX];
     if (image->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line, json_kind_name(image->kind));
+        return fail(ERR_DATA, "%s:%d: \"image\" holds %s; it takes a path or a list of paths", r->file, r->line,
+                    json_kind_name(image->kind));
     if (!r->preprocessor)
         return fail(ERR_DATA, "%s:%d: \"image\": this model has no vision tower (model.vision.path is null)", r->file, r->line);
     picture_path(r->s, image->string, path);
@@ -72,7 +73,8 @@ static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
     p->images[p->n_images] = mem_strdup(image->string);
     if (!p->images[p->n_images++])
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
-    return fail_context(answer_picture(r->preprocessor, NULL, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file, r->line);
+    return fail_context(answer_picture(r->preprocessor, NULL, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file,
+                        r->line);
 }
 
 static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
@@ -89,10 +91,12 @@ static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
 static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
 {
     if (o->kind != JSON_OBJECT)
-        return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line, json_kind_name(o->kind));
+        return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line,
+                    json_kind_name(o->kind));
     for (const Json *m = o->child; m; m = m->next) {
         if (!strcmp(m->key, "draw") || !strcmp(m->key, "edit"))
-            return fail(ERR_USAGE, "%s:%d: \"%s\": this version does not draw or edit pictures yet; only \"ask\" can be sampled", r->file, r->line, m->key);
+            return fail(ERR_USAGE, "%s:%d: \"%s\": this version does not draw or edit pictures yet; only \"ask\" can be sampled", r->file,
+                        r->line, m->key);
         if (!strcmp(m->key, "image"))
             TRY(read_pictures(r, p, m));
         else if (strcmp(m->key, "ask") && !json_is_comment(m->key))
@@ -100,13 +104,15 @@ static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
     }
     const Json *ask = json_get(o, "ask");
     if (!ask || ask->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s:%d: \"ask\" is %s; it takes the text of a question", r->file, r->line, ask ? json_kind_name(ask->kind) : "missing");
+        return fail(ERR_DATA, "%s:%d: \"ask\" is %s; it takes the text of a question", r->file, r->line,
+                    ask ? json_kind_name(ask->kind) : "missing");
     p->ask = mem_alloc(ask->length + 1);
     if (!p->ask)
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
     memcpy(p->ask, ask->string, p->n_ask = ask->length);
     RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
-    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, (RecordText){0}, &turn, 1, p->n_images, TASK_UNDERSTAND), "%s:%d", r->file, r->line);
+    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, (RecordText){0}, &turn, 1, p->n_images, TASK_UNDERSTAND),
+                        "%s:%d", r->file, r->line);
 }
 
 static Status read_row(Reader *r, const Row *row)
@@ -115,7 +121,8 @@ static Status read_row(Reader *r, const Row *row)
     TRY(grow((void **)&r->s->list, r->s->n, sizeof *r->s->list));
     SamplePrompt *p = &r->s->list[r->s->n++];
     r->line = row->line;
-    Status s = row->error ? fail(ERR_DATA, "%s:%s", r->file, row->error) : json_parse_at(&doc, row->text, row->n, r->file, row->line, row->column);
+    Status s =
+        row->error ? fail(ERR_DATA, "%s:%s", r->file, row->error) : json_parse_at(&doc, row->text, row->n, r->file, row->line, row->column);
     if (s == OK)
         s = read_prompt(r, p, json_root(doc));
     json_free(&doc);
@@ -146,7 +153,8 @@ static Status read_file(Reader *r, const RunConfig *cfg)
     if (bad > (int)TOLD)
         snprintf(more, sizeof more, "\nand %d more", bad - (int)TOLD);
     if (bad)
-        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:%s%s", bad, r->s->n, r->text, more);
+        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:%s%s", bad, r->s->n, r->text,
+                    more);
     return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
 }
 
@@ -255,6 +263,7 @@ static char *step_folder(char path[PATH_MAX], const char *run_folder, int64_t st
 Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step)
 {
     char hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX];
+    TRY(file_make_own_folder(file_join(file, run_folder, "samples")));
     step_folder(final, run_folder, step);
     file_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
     TRY(file_stage_folder(hidden));

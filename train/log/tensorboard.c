@@ -107,8 +107,8 @@ Status tensorboard_open(TensorBoard **out, const char *dir, int64_t step)
         return fail(ERR_NOMEM, "%s: out of memory", dir);
     clock_gettime(CLOCK_REALTIME, &now);
     snprintf(t->path, sizeof t->path, "%s/events.out.tfevents.%010lld.%09ld.%d", dir, (long long)now.tv_sec, now.tv_nsec, (int)getpid());
-    Status s = file_make_folders(dir);
-    if (!s && !(t->file = fopen(t->path, "wb")))
+    Status s = file_make_own_folder(dir);
+    if (!s && !(t->file = fopen(t->path, "wbxe")))
         s = fail(ERR_CREATE, "%s: cannot be created: %s", t->path, strerror(errno));
     if (!s)
         s = write_start(t, step);

@@ -240,7 +240,8 @@ static const FieldRule RULES[] = {
 };
 const FieldClass LORA_FIELDS = {.tables = {RULES}};
 
-static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, JsonFields *f)
+/* start: the folder is model.lora.init, no checkpoint. */
+static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, bool start, JsonFields *f)
 {
     fields_known(f, f->top, &LORA_FIELDS);
     int64_t r = fields_int(f, f->top, "r", 8, 1, INT32_MAX);
@@ -250,6 +251,8 @@ static Status check_adapter_config(const Mistral *m, const RunConfig *cfg, JsonF
         return f->status;
     if (r != cfg->model.lora.r)
         return fail(ERR_USAGE, "model.lora.r is %" PRId64 " here, r is %" PRId64 " in %s", cfg->model.lora.r, r, f->file);
+    if (!start)
+        return compare_targets(m, cfg, f); /* the scale may have been changed on resume, or by --set */
     if (alpha != cfg->model.lora.alpha)
         return fail(ERR_USAGE, "model.lora.alpha is %g here, lora_alpha is %g in %s", cfg->model.lora.alpha, alpha, f->file);
     if (rslora != cfg->model.lora.rslora)
@@ -275,7 +278,8 @@ Status lora_load(GenLlava *g, const RunConfig *cfg, const char *folder)
     Weights w;
     char path[PATH_MAX];
     TRY(fields_open(&f, folder, "adapter_config.json"));
-    Status s = check_adapter_config(&g->llm, cfg, &f);
+    bool start = cfg->model.lora.init && !strcmp(folder, cfg->model.lora.init);
+    Status s = check_adapter_config(&g->llm, cfg, start, &f);
     fields_close(&f);
     TRY(s);
     TRY(weights_open(&w, file_join(path, folder, LORA_FILE)));

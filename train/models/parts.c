@@ -209,7 +209,9 @@ static const char *choose_source(char path[PATH_MAX], const Part *part, const Ru
         snprintf(path, PATH_MAX, "%s", checkpoint);
     else
         file_join(path, checkpoint, part->saved);
-    return part_trained(part, cfg) || (!start && file_exists(path)) ? path : start;
+    char saved[PATH_MAX];
+    bool there = file_exists(file_join(saved, checkpoint, part->saved)); /* not where it has become trained since (train --change) */
+    return there && (part_trained(part, cfg) || !start) ? path : start;
 }
 
 static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *checkpoint)

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_compare.h"
 #include "data/formats/json_fields.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
@@ -21,6 +21,18 @@
 static const char SCHEMA[] = "genllava.state/1", CONFIG[] = "config.resolved.json", STATE[] = "state.json";
 
 /* ---------------------------------------------------------------- state.json */
+
+/* No run counts further: what does was not written by one. */
+static const int64_t STEPS_MAX = 1000000000000000, COUNTED_MAX = 1000000000000000000;
+
+/* -1 for other names. */
+static int64_t step_of(const char *name)
+{
+    long long step;
+    int used = 0;
+    return sscanf(name, "checkpoint-%lld%n", &step, &used) == 1 && !name[used] && step >= 0 && name[11] != '-' && name[11] != '+' ? step
+                                                                                                                                  : -1;
+}
 
 /* Nothing here may depend on the clock: a resumed run writes the same bytes as one that was never interrupted. */
 static Status write_state(const char *folder, const RunConfig *cfg, const TrainState *state, Backend *backend)
@@ -35,6 +47,8 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     json_add_int(o, "tokens", state->tokens);
     json_add_int(o, "images", state->images);
     Status s = bases_write(o, cfg);
+    if (state->data)
+        cJSON_AddRawToObject(o, "data", state->data);
     if (s == OK)
         s = algorithms_write(o, backend);
     if (s == OK)
@@ -51,17 +65,31 @@ static void read_counters(JsonFields *f, TrainState *state)
     } counters[] = {{"step", &state->step},       {"skipped_steps", &state->skipped_steps}, {"skipped_samples", &state->skipped_samples},
                     {"samples", &state->samples}, {"tokens", &state->tokens},               {"images", &state->images}};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-        *counters[i].value = fields_int(f, f->top, counters[i].key, FIELD_REQUIRED, 0, INT64_MAX);
+        *counters[i].value = fields_int(f, f->top, counters[i].key, FIELD_REQUIRED, 0, COUNTED_MAX);
+    if (state->step > STEPS_MAX || state->skipped_steps > state->step || state->skipped_samples > state->samples)
+        fields_refuse(f, json_get(f->top, "step"), "step", "is %lld, beside skipped_steps %lld of at most as many", (long long)state->step,
+                      (long long)state->skipped_steps);
 }
 
-static Status read_state(const char *folder, const RunConfig *cfg, TrainState *state, Backend *backend)
+/* A folder that has kept its name tells the step too. */
+static void check_folder_step(JsonFields *f, const char *folder, int64_t step)
+{
+    const char *slash = strrchr(folder, '/');
+    int64_t named = step_of(slash ? slash + 1 : folder);
+    if (named >= 0 && named != step)
+        fields_refuse(f, json_get(f->top, "step"), "step", "is %lld, but the folder is that of step %lld", (long long)step,
+                      (long long)named);
+}
+
+static Status read_state(const char *folder, const RunConfig *cfg, bool change, TrainState *state, Backend *backend)
 {
     JsonFields f;
     TRY(fields_open(&f, folder, STATE));
     fields_schema(&f, SCHEMA);
     read_counters(&f, state);
+    check_folder_step(&f, folder, state->step);
     Status s = f.status;
-    if (s == OK)
+    if (s == OK && !change)
         s = bases_check(f.top, cfg, folder, "");
     if (s == OK)
         s = algorithms_read(f.top, backend);
@@ -80,15 +108,6 @@ static Status fill_folder(const char *folder, GenLlava *model, const RunConfig *
     TRY(config_save(cfg, file_join(path, folder, CONFIG)));
     TRY(write_state(folder, cfg, state, genllava_params(model)->backend));
     return manifest_write(folder);
-}
-
-/* -1 for other names. */
-static int64_t step_of(const char *name)
-{
-    long long step;
-    int used = 0;
-    return sscanf(name, "checkpoint-%lld%n", &step, &used) == 1 && !name[used] && step >= 0 && name[11] != '-' && name[11] != '+' ? step
-                                                                                                                                  : -1;
 }
 
 typedef struct Listing {
@@ -178,6 +197,22 @@ Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig 
 
 /* ---------------------------------------------------------------- finding and loading */
 
+static Status require(void *folder, const char *name) { return manifest_require(folder, name); }
+
+Status checkpoint_verify(const char *folder)
+{
+    RunConfig cfg;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", folder);
+    TRY(manifest_verify(folder));
+    TRY(manifest_require(folder, CONFIG));
+    TRY(manifest_require(folder, STATE));
+    TRY(checkpoint_config(folder, NULL, 0, &cfg));
+    Status s = checkpoint_each_file(&cfg, require, path);
+    config_free(&cfg);
+    return s;
+}
+
 Status checkpoint_any(const char *run_folder, bool *any)
 {
     Listing l;
@@ -193,7 +228,7 @@ Status checkpoint_newest(const char *run_folder, char path[PATH_MAX])
     path[0] = 0;
     for (int i = l.n - 1; i >= 0; i--) {
         checkpoint_path(path, run_folder, l.steps[i]);
-        Status s = manifest_verify(path);
+        Status s = checkpoint_verify(path);
         if (s == OK || s == ERR_NOMEM)
             return s;
         log_warn("%s; falling back to an older checkpoint", status_message());
@@ -204,10 +239,45 @@ Status checkpoint_newest(const char *run_folder, char path[PATH_MAX])
     return OK;
 }
 
-Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state)
+Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, bool change, TrainState *state)
 {
-    TRY(read_state(folder, cfg, state, genllava_params(model)->backend));
-    return checkpoint_read_moments(folder, genllava_params(model));
+    TRY(read_state(folder, cfg, change, state, genllava_params(model)->backend));
+    return checkpoint_read_moments(folder, genllava_params(model), change);
+}
+
+/* Of the shards only when both are made. */
+static Status print_data(void *out, const char *path, const Json *there, const Json *here)
+{
+    bool shards = !strcmp(path, "shards"), both = there && here && there->kind == JSON_STRING && here->kind == JSON_STRING;
+    if (!shards)
+        return json_difference_print(out, path, there, here);
+    if (both && !ftell(out)) /* whatever else differs is the reason */
+        fputs("the pictures, or the rows made from these files, are others", out);
+    return OK;
+}
+
+Status checkpoint_compare_data(const char *folder, const char *data, bool *known, char **difference)
+{
+    JsonFields f;
+    JsonDoc *doc = NULL;
+    size_t n;
+    *difference = NULL;
+    TRY(fields_open(&f, folder, STATE));
+    const Json *there = json_get(f.top, "data");
+    *known = there != NULL;
+    FILE *out = open_memstream(difference, &n);
+    Status s = out ? json_parse(&doc, data, strlen(data), "the data") : fail(ERR_NOMEM, "comparing the data: out of memory");
+    if (s == OK && there)
+        s = json_compare(there, json_root(doc), print_data, out);
+    if (out && fclose(out) && s == OK)
+        s = fail(ERR_NOMEM, "comparing the data: out of memory");
+    json_free(&doc);
+    fields_close(&f);
+    if (*difference && (s != OK || !**difference)) {
+        mem_free(*difference);
+        *difference = NULL;
+    }
+    return s;
 }
 
 Status checkpoint_check_bases(const char *folder, const RunConfig *cfg)

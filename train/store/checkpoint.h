@@ -24,18 +24,29 @@ typedef struct TrainState {
     int64_t skipped_steps;           /* of them: those that changed nothing, because loss or gradient were not finite */
     int64_t skipped_samples;         /* the samples of those */
     int64_t samples, tokens, images; /* seen so far, all ranks */
+    const char *data;                /* what the samples are (prepare_identity); NULL: not told, and not read back */
 } TrainState;
 
 /* Saves run_folder/checkpoint-NNNNNN, points run_folder/latest to it and removes the oldest beyond save.keep. On any failure what was there
  * before is untouched. */
 MUST_USE Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state);
+/* How many bytes of weights and moments a checkpoint holds, about. */
+int64_t checkpoint_bytes(GenLlava *model, const RunConfig *cfg);
+/* Every file of the manifest is there, plain and undamaged, and every file that a checkpoint of its settings must have is among them. */
+MUST_USE Status checkpoint_verify(const char *folder);
 /* *any: whether the run folder holds checkpoints at all, damaged or not. */
 MUST_USE Status checkpoint_any(const char *run_folder, bool *any);
 /* Path of the newest checkpoint whose manifest verifies; "" when the folder holds none. Each damaged one on the way is warned of with
  * the file that is to blame; only damaged ones: ERR_DATA. */
 MUST_USE Status checkpoint_newest(const char *run_folder, char path[PATH_MAX]);
-/* Moments, counts and state from a verified checkpoint; the weights have come by genllava_open. */
-MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, TrainState *state);
+/* Moments, counts and state from a verified checkpoint; the weights have come by genllava_open. change: bases and the set of trained
+ * tensors may be others; what has no moments begins with none. */
+MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const RunConfig *cfg, bool change, TrainState *state);
+/* How the samples that a checkpoint was trained on differ from `data` (prepare_identity), as lines for people; NULL when they do not, or a
+ * checkpoint of an earlier version does not tell: *known false. mem_free */
+MUST_USE Status checkpoint_compare_data(const char *folder, const char *data, bool *known, char **difference);
+/* ERR_USAGE names the saved tensors whose shape is another one in the model. */
+MUST_USE Status checkpoint_check_shapes(const char *folder, GenLlava *model);
 /* Whether cfg's bases are those that a verified checkpoint was trained on (bases.h). */
 MUST_USE Status checkpoint_check_bases(const char *folder, const RunConfig *cfg);
 /* The config a checkpoint was made with; sets: KEY=VALUE that override it. */

@@ -171,17 +171,52 @@ static Status write_folder(const char *folder, Params *p, const Part *part, cons
     return s;
 }
 
+static bool is_saved(const Part *part, const RunConfig *cfg)
+{
+    return part_wanted(part, cfg) && (part->form != PART_FOLDER || part_trained(part, cfg));
+}
+
 Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunConfig *cfg)
 {
     Params *p = genllava_params(model);
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         char path[PATH_MAX];
-        if (!part_wanted(part, cfg) || (part->form == PART_FOLDER && !part_trained(part, cfg)))
+        if (!is_saved(part, cfg))
             continue;
         file_join(path, folder, part->saved);
         TRY(part->form == PART_FOLDER ? write_folder(path, p, part, cfg) : write_part(path, p, part, NULL));
         if (part->describe)
             TRY(part->describe(model, cfg, folder));
+    }
+    return OK;
+}
+
+int64_t checkpoint_bytes(GenLlava *model, const RunConfig *cfg)
+{
+    const Params *p = genllava_params(model);
+    int64_t n = 2 * p->n_flat * (int64_t)dtype_size(p->master); /* moments */
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
+        n += is_saved(part, cfg) ? genllava_count(model, part->name) * (int64_t)sizeof(float) : 0;
+    return n;
+}
+
+/* Each file that a checkpoint of these settings must have. */
+Status checkpoint_each_file(const RunConfig *cfg, FileVisit visit, void *arg)
+{
+    char name[PATH_MAX];
+    TRY(visit(arg, "optimizer.safetensors"));
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
+        if (!is_saved(part, cfg))
+            continue;
+        TRY(visit(arg, part->form == PART_FOLDER ? file_join(name, part->saved, "model.safetensors") : part->saved));
+        if (part->form == PART_FOLDER)
+            TRY(visit(arg, file_join(name, part->saved, "config.json")));
+        if (part->form == PART_ADAPTER)
+            TRY(visit(arg, "adapter_config.json"));
+        if (part->form == PART_FILE && part->describe) { /* "token_rows.json" */
+            snprintf(name, sizeof name, "%.*s.json", (int)strcspn(part->saved, "."), part->saved);
+            TRY(visit(arg, name));
+        }
     }
     return OK;
 }
@@ -232,10 +267,12 @@ Status checkpoint_write_moments(const char *folder, Params *p)
     return s;
 }
 
-static Status read_moment(const SafeTensors *st, const char *path, Params *p, Param *q, int k)
+static Status read_moment(const SafeTensors *st, const char *path, Params *p, Param *q, int k, bool change)
 {
     char name[512];
     const StTensor *t = safetensors_find(st, moment_name(name, k, q));
+    if (!t && change)
+        return OK;
     size_t size = k == 2 ? sizeof q->updates : dtype_size(p->master) * (size_t)q->t.n_elems;
     if (!t || t->type != (k == 2 ? I64 : p->master) || t->n_bytes != size)
         return fail(ERR_DATA, "%s: %s is %s", path, name, t ? "of another type or size than the run's tensor" : "missing");
@@ -246,7 +283,7 @@ static Status read_moment(const SafeTensors *st, const char *path, Params *p, Pa
     return p->backend->upload(p->backend, (char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * dtype_size(p->master), t->data, size);
 }
 
-Status checkpoint_read_moments(const char *folder, Params *p)
+Status checkpoint_read_moments(const char *folder, Params *p, bool change)
 {
     char path[PATH_MAX];
     SafeTensors *st;
@@ -254,7 +291,34 @@ Status checkpoint_read_moments(const char *folder, Params *p)
     Status s = OK;
     for (int i = 0; s == OK && i < p->n; i++)
         for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)
-            s = read_moment(st, path, p, p->list[i], k);
+            s = read_moment(st, path, p, p->list[i], k, change);
     safetensors_close(&st);
     return s;
+}
+
+Status checkpoint_check_shapes(const char *folder, GenLlava *model)
+{
+    enum { TOLD = 8 };
+    const Params *p = genllava_params(model);
+    char path[PATH_MAX], name[512], was[128], is[128], lines[TOLD * 700] = "";
+    int differ = 0;
+    size_t n = 0;
+    SafeTensors *st;
+    TRY(safetensors_open(&st, file_join(path, folder, "optimizer.safetensors")));
+    for (int i = 0; i < p->n; i++) {
+        const Param *q = p->list[i];
+        const StTensor *t = q->trainable ? safetensors_find(st, moment_name(name, 0, q)) : NULL;
+        if (!t || (t->n_dims == q->t.n_dims && !memcmp(t->shape, q->t.shape, (size_t)t->n_dims * sizeof *t->shape)))
+            continue;
+        if (differ++ < (int)TOLD && n < sizeof lines)
+            n += (size_t)snprintf(lines + n, sizeof lines - n, "\n%s: %s there, %s here", q->name,
+                                  shape_text(was, sizeof was, t->shape, t->n_dims), shape_text(is, sizeof is, q->t.shape, q->t.n_dims));
+    }
+    safetensors_close(&st);
+    if (!differ)
+        return OK;
+    char more[32] = "";
+    if (differ > (int)TOLD)
+        snprintf(more, sizeof more, "\nand %d more", differ - (int)TOLD);
+    return fail(ERR_USAGE, "%s: %d of its tensors would change their shape, which --change cannot do:%s%s", folder, differ, lines, more);
 }

@@ -26,7 +26,10 @@ static void to_hex(char hex[HEX], XXH128_hash_t h)
 /* XXH3 (128 bits) of a file's bytes. */
 static Status hash_file(const char *path, char hex[HEX], long long *n_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+        return fail(ERR_DATA, "%s: is %s, expected a file", path, file_kind(st.st_mode));
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     XXH3_state_t *state = XXH3_createState();
@@ -118,6 +121,32 @@ Status manifest_write(const char *folder)
 
 /* ---------------------------------------------------------------- verifying */
 
+/* "llm/config.json": plain names, inside the folder. */
+static bool is_plain(const char *name)
+{
+    for (const char *part = name;; part++) {
+        size_t n = strcspn(part, "/");
+        if (!n || (n == 1 && *part == '.') || (n == 2 && !strncmp(part, "..", 2)))
+            return false;
+        part += n;
+        if (!*part)
+            return true;
+    }
+}
+
+/* The folders that a name leads through are folders, no links. */
+static Status check_way(const char *folder, const char *name)
+{
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        char path[PATH_MAX];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%.*s", folder, (int)(slash - name), name);
+        if (!lstat(path, &st) && !S_ISDIR(st.st_mode))
+            return fail(ERR_DATA, "%s: is %s, expected a folder", path, file_kind(st.st_mode));
+    }
+    return OK;
+}
+
 static Status verify_file(const char *folder, JsonFields *manifest, const Json *entry)
 {
     const char *name = fields_string(manifest, entry, "name", ""), *xxh3 = fields_string(manifest, entry, "xxh3", "");
@@ -125,11 +154,50 @@ static Status verify_file(const char *folder, JsonFields *manifest, const Json *
     char path[PATH_MAX], hex[HEX];
     long long n;
     TRY(manifest->status);
+    if (!is_plain(name))
+        return fail(ERR_DATA, "%s: names the file \"%.200s\", which does not lie in its folder", manifest->file, name);
+    TRY(check_way(folder, name));
     TRY(hash_file(file_join(path, folder, name), hex, &n));
     if (n != bytes)
         return fail(ERR_DATA, "%s: damaged: it has %lld bytes, its manifest says %lld", path, n, (long long)bytes);
     if (strcmp(hex, xxh3))
         return fail(ERR_DATA, "%s: damaged: its bytes do not have the hash of its manifest", path);
+    return OK;
+}
+
+static bool is_named(const Json *files, const char *name)
+{
+    for (const Json *e = files->child; e; e = e->next) {
+        const Json *v = json_get(e, "name");
+        if (v && v->kind == JSON_STRING && !strcmp(v->string, name))
+            return true;
+    }
+    return false;
+}
+
+typedef struct Search {
+    const Json *files;
+    const char *folder;
+    char inside[512]; /* "" or "llm/" */
+} Search;
+
+/* Beside the manifest only folders are looked into. */
+static Status check_named(void *arg, const char *name)
+{
+    const Search *s = arg;
+    char relative[1024], path[PATH_MAX];
+    struct stat st;
+    snprintf(relative, sizeof relative, "%s%s", s->inside, name);
+    if (lstat(file_join(path, s->folder, relative), &st))
+        return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) {
+        Search inner = {.files = s->files, .folder = s->folder};
+        if (snprintf(inner.inside, sizeof inner.inside, "%s/", relative) >= (int)sizeof inner.inside)
+            return fail(ERR_DATA, "%s: folders nested too deep for a checkpoint", path);
+        return file_list(path, check_named, &inner);
+    }
+    if (*s->inside && !is_named(s->files, relative))
+        return fail(ERR_DATA, "%s: is not named by the manifest", path);
     return OK;
 }
 
@@ -153,6 +221,8 @@ static Status verify_text(const char *folder, const char *path, const char *text
     Status s = f.status;
     for (const Json *e = s == OK ? files->child : NULL; e && s == OK; e = e->next)
         s = verify_file(folder, &f, e);
+    if (s == OK)
+        s = file_list(folder, check_named, &(Search){.files = files, .folder = folder});
     fields_close(&f);
     return s;
 }
@@ -164,5 +234,15 @@ Status manifest_verify(const char *folder)
     TRY(file_read(&text, &n, file_join(path, folder, NAME), MANIFEST_MAX));
     Status s = verify_text(folder, path, text, n);
     mem_free(text);
+    return s;
+}
+
+Status manifest_require(const char *folder, const char *name)
+{
+    JsonFields f;
+    TRY(fields_open(&f, folder, NAME));
+    const Json *files = fields_get(f.top, "files");
+    Status s = files && is_named(files, name) ? OK : fail(ERR_DATA, "%s: does not name %s, which a checkpoint must have", f.file, name);
+    fields_close(&f);
     return s;
 }

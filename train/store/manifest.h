@@ -8,7 +8,9 @@
 /* Hashes what lies in the folder and writes MANIFEST.json, synced; the folders inside are made durable too, the folder itself when it is
  * published. */
 MUST_USE Status manifest_write(const char *folder);
-/* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size or is not there. Files the manifest does not name do not
- * matter. */
+/* ERR_DATA or ERR_MISSING names the first file that is damaged, has another size, is a link or is not there; names lead nowhere else. A
+ * file in a folder inside that the manifest does not name is refused too: others would read it. Beside the manifest it does not matter. */
 MUST_USE Status manifest_verify(const char *folder);
+/* ERR_DATA: the manifest does not name this file. */
+MUST_USE Status manifest_require(const char *folder, const char *name);
 #endif
