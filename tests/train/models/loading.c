@@ -368,6 +368,21 @@ TEST(pictures_of_another_size_than_the_tower_are_refused)
                                              "\"gelu\"", test_dir()));
 }
 
+/* transformers 5 writes no preprocessor_config.json. */
+TEST(a_processor_config_alone_is_enough)
+{
+    static char nested[4096];
+    start();
+    double expected = loss();
+    snprintf(nested, sizeof nested, "{\"processor_class\":\"SiglipProcessor\",\"image_processor\":%s}", TINY_PREPROCESSOR);
+    tiny_write(path("vision"), "processor_config.json", nested);
+    REQUIRE(!remove(path("vision/preprocessor_config.json")));
+    CHECK(loss() == expected);
+    tiny_write(path("vision"), "processor_config.json", "{\"processor_class\":\"SiglipProcessor\"}"); /* says nothing of pictures */
+    CHECK_FAILS(open_model(), ERR_MISSING, text("model.vision.path: %s/vision/preprocessor_config.json: there is no such file; how "
+                                                "pictures are prepared is read from there", test_dir()));
+}
+
 TEST(a_tower_with_other_features_is_refused)
 {
     static const ConfigCase BAD[] = {
