@@ -1,4 +1,5 @@
-/* shard_layout.h: what a shard holds, once: writer, reader and SCHEMA.md follow this table. Private to data/shard*.c. */
+/* shard_layout.h: what a shard holds, once: writer, reader and SCHEMA.md follow this table. Of data/shards
+ * alone, and of prepare, which gathers what goes into one. */
 #ifndef GENLLAVA_DATA_SHARDS_SHARD_LAYOUT_H
 #define GENLLAVA_DATA_SHARDS_SHARD_LAYOUT_H
 

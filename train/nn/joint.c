@@ -1,4 +1,5 @@
-/* joint.c: frozen weights and their adapters side by side in one matrix (joint.h). Called by ops_linear.c. */
+/* joint.c: frozen weights and their adapters side by side in one matrix (joint.h). Declared with
+ * the adapters (train/models/lora.c), made and refreshed by genllava.c, multiplied with by ops_linear.c. */
 #include "train/nn/joint.h"
 
 #include "train/nn/ops.h"
