@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* Placeholder of a picture among token ids; a label that trains nothing. */
-enum { ID_IMAGE = -200, LABEL_IGNORE = -100 };
+enum { ID_IMAGE = -200 };
 
 typedef enum Task { TASK_UNDERSTAND, TASK_GENERATE, TASK_EDIT, N_TASKS } Task;
 

@@ -67,8 +67,6 @@ typedef struct Packed {
     int64_t steps, cols;
 } Packed;
 
-/* Floats of a packed B. */
-static inline int64_t gemm_packed(int64_t steps, int64_t n) { return steps * ((n + VL - 1) / VL * VL); }
 /* Packs k × n of B: column j, step p is b[p·ldb + j], or b[j·ldb + p] when trans. */
 void NAME(gemm_pack)(float *dst, bool pairs, const void *b, DType type, bool trans, int64_t ldb, int64_t k, int64_t n);
 /* F32 A in place times some steps and columns of B (cols.begin a multiple of NR). a is A's column steps.begin, t->c is C's column
