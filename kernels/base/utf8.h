@@ -1,7 +1,7 @@
 /* utf8.h: characters in bytes, strictly: no overlong forms, no surrogates, nothing above U+10FFFF; and text from anywhere made fit to be
  * shown. */
-#ifndef GENLLAVA_DATA_FORMATS_UTF8_H
-#define GENLLAVA_DATA_FORMATS_UTF8_H
+#ifndef GENLLAVA_KERNELS_BASE_UTF8_H
+#define GENLLAVA_KERNELS_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
