@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
@@ -115,4 +116,27 @@ TEST(file_folders_are_replaced_whole)
     }
     REQUIRE_OK(file_retire_folder(path));
     check_names(test_dir(), "");
+}
+
+TEST(file_follows_no_link_when_it_writes_and_waits_for_no_pipe)
+{
+    char path[PATH_MAX], victim[PATH_MAX], *text;
+    size_t n;
+    FileDraft d;
+    FILE *f;
+    REQUIRE_OK(file_replace(file_join(victim, test_dir(), "victim"), "mine"));
+    REQUIRE(!symlink(victim, file_join(path, test_dir(), "link")) && !symlink(victim, file_join(path, test_dir(), ".draft.new")));
+    file_join(path, test_dir(), "link");
+    CHECK_INT(file_save(path, "x", 1), ERR_CREATE);
+    CHECK_INT(file_append(&f, path), ERR_CREATE);
+    CHECK_INT(file_make_own_folder(path), ERR_CREATE);
+    REQUIRE_OK(file_draft(&d, file_join(path, test_dir(), "draft")));
+    fputs("new", d.out);
+    REQUIRE_OK(file_publish(&d, OK));
+    check_text(path, "new");
+    check_text(victim, "mine\n");
+    REQUIRE(!mkfifo(file_join(path, test_dir(), "pipe"), 0600));
+    CHECK_INT(file_read(&text, &n, path, 9), ERR_MISSING);
+    CHECK(strstr(status_message(), "pipe: is a pipe, expected a file"));
+    CHECK_INT(file_read_pipe(&text, &n, "/dev/zero", 9), ERR_MISSING);
 }

@@ -1,0 +1,108 @@
+#!/bin/bash
+# What stands in a run folder before a run or comes there meanwhile: nothing is followed, nothing lost, and it is said before the first step.
+STEPS=6
+. tests/cli/_train.sh
+straight "$dir/straight"
+restore() {
+    rm -rf "$dir/runs"
+    mkdir -p "$dir/runs/r"
+    cp -r "$dir/straight"/checkpoint-00000[1-3] "$dir/straight/train.jsonl" "$dir/runs/r/"
+}
+untouched() { [ "$(cat "$dir/victim")" = "mine" ] || fail "$1: a file elsewhere was written: $(head -c 200 "$dir/victim")"; echo mine > "$dir/victim"; }
+echo mine > "$dir/victim"
+mkdir "$dir/elsewhere"
+run="$dir/runs/r"
+
+# Folders and links where files of the run belong: 73 before anything is trained, and in a dry run.
+for name in latest samples tb train.jsonl history.jsonl .lock config.resolved.json environment.json; do
+    for what in folder link pipe; do
+        restore
+        rm -f "$run/$name"
+        case $what in
+        folder) case $name in samples | tb) continue ;; esac; mkdir "$run/$name" ;;
+        link) ln -s "$dir/victim" "$run/$name" ;;
+        pipe) mkfifo "$run/$name" ;;
+        esac
+        wanted=73
+        case $what-$name in link-latest | link-*.resolved.json | link-environment.json) wanted=0 ;; esac
+        expect $wanted --config "$dir/run.json" --resume --dry-run
+        timeout 60 "$train" --config "$dir/run.json" --resume > "$dir/out" 2> "$dir/err"
+        code=$?
+        [ $code -eq $wanted ] || fail "$what $name: exit $code, wanted $wanted: $(tail -1 "$dir/err")"
+        [ $wanted -eq 0 ] || says "save.dir: $run/$name: is a $what, expected a"
+        untouched "$what $name"
+    done
+done
+restore
+ln "$dir/victim" "$run/.lock"
+expect 73 --config "$dir/run.json" --resume
+says ".lock: is another name of a file elsewhere"
+rm "$run/train.jsonl"
+rm "$run/.lock"
+ln "$dir/victim" "$run/train.jsonl"
+expect 0 --config "$dir/run.json" --resume
+untouched "a second name of train.jsonl"
+
+# Temporary names that are links already.
+restore
+for name in .checkpoint-000004.tmp .latest.tmp .train.jsonl.new .config.resolved.json.new .environment.json.new .checkpoint-trial.tmp; do
+    ln -s "$dir/victim" "$run/$name"
+done
+ln -s "$dir/elsewhere" "$run/.checkpoint-000005.tmp"
+expect 0 --config "$dir/run.json" --resume
+same_end "$dir/straight" "with links for temporary names"
+untouched "temporary names"
+[ -z "$(ls "$dir/elsewhere")" ] || fail "a folder elsewhere was written: $(ls "$dir/elsewhere")"
+
+# The folder is swapped for a link in the middle of a run.
+restore
+"$train" --config "$dir/run.json" --resume --set train.steps=100000 --set save.every=20 --change > "$dir/out" 2> "$dir/err" &
+pid=$!
+for _ in $(seq 200); do [ -e "$run/checkpoint-000020" ] && break; sleep 0.1; done
+mv "$run" "$dir/moved" && ln -s "$dir/elsewhere" "$run"
+( sleep 60; kill $pid 2> /dev/null ) &
+guard=$!
+wait $pid
+code=$?
+kill $guard 2> /dev/null
+[ $code -eq 74 ] || fail "a swapped folder: exit $code, wanted 74"
+says "$run: is no longer the folder that this run began in"
+[ -z "$(ls -A "$dir/elsewhere")" ] || fail "written into the folder that was swapped in: $(ls -A "$dir/elsewhere")"
+
+# Whatever stands in train.jsonl, its steps stay.
+restore
+{ echo "junk at the top"; head -2 "$dir/straight/train.jsonl"; echo '{"step":1000000000000000000,"loss":1}'; echo '[1]'; tail -n +3 "$dir/straight/train.jsonl"; } > "$run/train.jsonl"
+expect 0 --config "$dir/run.json" --resume
+same_end "$dir/straight" "with junk in train.jsonl"
+says "$run/train.jsonl: 2 of its lines told of no step and are gone"
+
+# Folders without the right to be listed or entered. root may everything.
+if [ "$(id -u)" -ne 0 ]; then
+    as() { "$@"; }
+elif command -v setpriv > /dev/null && setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$train" -a -r "$bases/llm-gqa/config.json"; then
+    as() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+else
+    echo "    skipped: rights, for there is no other user who may read here"
+    exit $failed
+fi
+for mode in 000 444 311 555; do
+    restore
+    chmod 755 "$dir"
+    [ "$(id -u)" -ne 0 ] || chown -R 65534:65534 "$dir/runs" "$dir/shards"
+    chmod $mode "$run"
+    [ $mode != 000 ] || chmod 000 "$dir/runs"
+    as "$train" --config "$dir/run.json" --resume > "$dir/out" 2> "$dir/err"
+    code=$?
+    [ $code -eq 73 ] || fail "a run folder of mode $mode: exit $code, wanted 73"
+    says "save.dir: $run: cannot be created: Permission denied"
+    chmod -R u+rwX "$dir/runs"
+done
+cp -r "$bases/llm-gqa" "$dir/llm"
+[ "$(id -u)" -ne 0 ] || chown -R 65534:65534 "$dir/llm"
+chmod 000 "$dir/llm"
+as "$train" --config "$dir/run.json" --set name=other --set "model.llm.path=$dir/llm" > "$dir/out" 2> "$dir/err"
+code=$?
+[ $code -eq 66 ] || fail "a base that may not be entered: exit $code, wanted 66"
+says "Permission denied"
+grep -q "no such\|No such" "$dir/err" && fail "a base without the right to enter is said not to be there: $(cat "$dir/err")"
+exit $failed
