@@ -173,8 +173,8 @@ static Status check_weights(MistralConfig *c, const char *folder)
 {
     SafeTensors *st;
     Status s = safetensors_open_folder(&st, folder, "model");
-    if (s) /* said by whoever reads the weights */
-        return OK;
+    if (s) /* but for want of memory it is said by whoever reads the weights */
+        return s == ERR_NOMEM ? s : OK;
     untie(c, st);
     for (int i = 0; i < safetensors_count(st) && !s; i++)
         if (utf8_ends(safetensors_at(st, i)->name, "rotary_emb.inv_freq"))

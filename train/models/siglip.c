@@ -128,8 +128,8 @@ static Status check_positions(const char *folder)
 {
     SafeTensors *st;
     Status s = safetensors_open_folder(&st, folder, "model");
-    if (s) /* said by whoever reads the weights */
-        return OK;
+    if (s) /* but for want of memory it is said by whoever reads the weights */
+        return s == ERR_NOMEM ? s : OK;
     for (int i = 0; i < safetensors_count(st) && !s; i++) {
         const StTensor *t = safetensors_at(st, i);
         if (!utf8_ends(t->name, "embeddings.position_ids") || strstr(t->name, "text_model."))
