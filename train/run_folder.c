@@ -104,8 +104,7 @@ Status run_folder_take(RunFolder *f, const char *path)
 Status run_folder_same(const RunFolder *f)
 {
     RunFolder now;
-    TRY(look(f->path, &now));
-    if (now.device == f->device && now.inode == f->inode && now.entry == f->entry)
+    if (look(f->path, &now) == OK && now.device == f->device && now.inode == f->inode && now.entry == f->entry)
         return OK;
     return fail(ERR_IO, "%s: is no longer the folder that this run began in: it was moved, or swapped for another one or a link; nothing is "
                         "written there. Put the folder back and go on with --resume", f->path);

@@ -56,15 +56,12 @@ untouched "temporary names"
 
 # The folder is swapped for a link in the middle of a run.
 restore
-"$train" --config "$dir/run.json" --resume --set train.steps=100000 --set save.every=20 --change > "$dir/out" 2> "$dir/err" &
+timeout 60 "$train" --config "$dir/run.json" --resume --set train.steps=100000 --set save.every=20 --change > "$dir/out" 2> "$dir/err" &
 pid=$!
 for _ in $(seq 200); do [ -e "$run/checkpoint-000020" ] && break; sleep 0.1; done
 mv "$run" "$dir/moved" && ln -s "$dir/elsewhere" "$run"
-( sleep 60; kill $pid 2> /dev/null ) &
-guard=$!
 wait $pid
 code=$?
-kill $guard 2> /dev/null
 [ $code -eq 74 ] || fail "a swapped folder: exit $code, wanted 74"
 says "$run: is no longer the folder that this run began in"
 [ -z "$(ls -A "$dir/elsewhere")" ] || fail "written into the folder that was swapped in: $(ls -A "$dir/elsewhere")"

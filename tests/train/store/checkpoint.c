@@ -46,14 +46,18 @@ TEST(checkpoint_tells_how_its_data_differs)
     static const char HERE[] = "{\"files\":{\"/a\":{\"bytes\":2}},\"shards\":\"y\"}";
     bool known;
     char *lines;
-    CHECK_OK(checkpoint_compare_data(make_state("a", "\"step\":1"), HERE, &known, &lines));
+    const char *folder = make_state("a", "\"step\":1");
+    CHECK_OK(checkpoint_compare_data(folder, HERE, &known, &lines));
     CHECK(!known && !lines); /* of an earlier version */
-    CHECK_OK(checkpoint_compare_data(make_state("a", "\"data\":{\"files\":{\"/a\":{\"bytes\":2}},\"shards\":null}"), HERE, &known, &lines));
+    folder = make_state("a", "\"data\":{\"files\":{\"/a\":{\"bytes\":2}},\"shards\":null}");
+    CHECK_OK(checkpoint_compare_data(folder, HERE, &known, &lines));
     CHECK(known && !lines); /* whose shards are not made yet */
-    CHECK_OK(checkpoint_compare_data(make_state("a", "\"data\":{\"files\":{\"/a\":{\"bytes\":2}},\"shards\":\"x\"}"), HERE, &known, &lines));
+    folder = make_state("a", "\"data\":{\"files\":{\"/a\":{\"bytes\":2}},\"shards\":\"x\"}");
+    CHECK_OK(checkpoint_compare_data(folder, HERE, &known, &lines));
     CHECK_STR(lines, "the pictures, or the rows made from these files, are others");
     mem_free(lines);
-    CHECK_OK(checkpoint_compare_data(make_state("a", "\"data\":{\"files\":{\"/a\":{\"bytes\":1}},\"shards\":\"x\"}"), HERE, &known, &lines));
+    folder = make_state("a", "\"data\":{\"files\":{\"/a\":{\"bytes\":1}},\"shards\":\"x\"}");
+    CHECK_OK(checkpoint_compare_data(folder, HERE, &known, &lines));
     CHECK_STR(lines, "files./a.bytes: 1 there, 2 here");
     mem_free(lines);
 }
