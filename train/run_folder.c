@@ -106,7 +106,7 @@ Status run_folder_same(const RunFolder *f)
     RunFolder now;
     if (look(f->path, &now) == OK && now.device == f->device && now.inode == f->inode && now.entry == f->entry)
         return OK;
-    return fail(ERR_IO, "%s: is no longer the folder that this run began in: it was moved, or swapped for another one or a link; nothing is "
+    return fail(ERR_IO, "%s: is no longer the folder that this run began in: it is moved, or swapped for another one or a link; nothing is "
                         "written there. Put the folder back and go on with --resume", f->path);
 }
 

@@ -54,11 +54,11 @@ same_end "$dir/straight" "with links for temporary names"
 untouched "temporary names"
 [ -z "$(ls "$dir/elsewhere")" ] || fail "a folder elsewhere was written: $(ls "$dir/elsewhere")"
 
-# The folder is swapped for a link in the middle of a run.
+# The folder is swapped for a link in the middle of a run, between two saves.
 restore
 timeout 60 "$train" --config "$dir/run.json" --resume --set train.steps=100000 --set save.every=20 --change > "$dir/out" 2> "$dir/err" &
 pid=$!
-for _ in $(seq 200); do [ -e "$run/checkpoint-000020" ] && break; sleep 0.1; done
+for _ in $(seq 200); do grep -q "saved .*checkpoint-000020" "$dir/err" && break; sleep 0.05; done
 mv "$run" "$dir/moved" && ln -s "$dir/elsewhere" "$run"
 wait $pid
 code=$?
