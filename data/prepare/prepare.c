@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/formats/lock.h"
 #include "data/prepare/parts.h"
@@ -34,9 +35,11 @@ static Status shards_are_there(const Journal *m, const char *folder, bool *fresh
             snprintf(why_text, sizeof why_text, "shard %" PRId64 " of %" PRId64 " was not finished", i, m->n_shards);
             return OK;
         }
-        *fresh = file_exists(file_join(path, folder, s->file));
+        struct stat st;
+        bool there = !stat(file_join(path, folder, s->file), &st);
+        *fresh = there && st.st_size == s->bytes;
         if (!*fresh) {
-            snprintf(why_text, sizeof why_text, "%s is missing", s->file);
+            snprintf(why_text, sizeof why_text, "%s is %s", s->file, there ? "of another size than it was made with" : "missing");
             return OK;
         }
     }

@@ -130,7 +130,7 @@ static void read_system(Record *rec, const Json *system)
         wrong(rec, REJECT_BAD_TURNS, system, "system", "a text");
 }
 
-/* The first turn may be from anyone but is then not human, and skipped later. */
+/* A first turn from gpt is skipped later, as LLaVA skips it. */
 static void add_turn(Record *rec, const Json *turn, int i)
 {
     const Json *from = json_get(turn, "from"), *value = json_get(turn, "value");
@@ -141,7 +141,7 @@ static void add_turn(Record *rec, const Json *turn, int i)
         reject(rec, REJECT_BAD_TURNS, "turn %d does not say from whom it is", i);
     else if (system && i)
         reject(rec, REJECT_BAD_TURNS, "turn %d is from system, which only the first may be", i);
-    else if (!human && !gpt && i)
+    else if (!human && !gpt && !system)
         reject(rec, REJECT_BAD_TURNS, "turn %d is from \"%.*s\", expected human or gpt", i,
                (int)utf8_whole(from->string, from->length < 60 ? from->length : 60), from->string);
     else if (!value || value->kind != JSON_STRING)

@@ -55,6 +55,8 @@ static bool convert(char out[WEIGHT_NAME_MAX], const Spelling *s, const char *na
     if (!target)
         return false;
     const char *rest = name + longest;
+    if (ending && strlen(rest) < strlen(ending)) /* the rule took some of the ending: no rule fits */
+        return false;
     write_pattern(out, target, k, rest, (int)(strlen(rest) - (ending ? strlen(ending) : 0)),
                   !ending   ? ""
                   : to_ours ? s->ending.ours

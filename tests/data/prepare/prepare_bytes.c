@@ -223,6 +223,12 @@ TEST(prepare_knows_what_makes_shards_stale)
     expect_stale(&w, "shard-00001-of-00003.h5 is missing");
     REQUIRE_OK(prepare_run(&w.o, &r));
     expect_stale(&w, NULL);
+    struct stat st;
+    const char *cut = world_path("out/shard-00002-of-00003.h5");
+    REQUIRE(!stat(cut, &st) && !truncate(cut, st.st_size - 1));
+    expect_stale(&w, "shard-00002-of-00003.h5 is of another size than it was made with");
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    expect_stale(&w, NULL);
     REQUIRE(!truncate(world_path("out/manifest.jsonl"), 20));
     snprintf(wanted, sizeof wanted, "%s/manifest.jsonl is damaged", w.o.out);
     expect_stale(&w, wanted);

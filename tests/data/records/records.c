@@ -230,6 +230,8 @@ TEST(records_say_what_is_wrong_with_a_row)
         {"{\"conversations\":[\"x\"]}", REJECT_BAD_TURNS, "turn 0 does not say from whom it is"},
         {"{\"conversations\":[{\"from\":\"human\"}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is absent"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":5}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is an integer"},
+        {"{\"conversations\":[{\"from\":\"humen\",\"value\":\"\"},{\"from\":\"human\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
+         "turn 0 is from \"humen\", expected human or gpt"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"user\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
          "turn 1 is from \"user\", expected human or gpt"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"system\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
