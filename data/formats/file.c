@@ -123,18 +123,28 @@ static Status read_open_file(char **bytes, size_t *n, const char *path, size_t m
     return OK;
 }
 
+static Status open_named(int *fd, const char *path, bool pipe)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (pipe ? 0 : O_NONBLOCK)); /* which a pipe without a writer would wait for */
+    if (*fd < 0)
+        return fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
+    Status s = check_kind(*fd, path, pipe);
+    if (s)
+        close(*fd);
+    return s;
+}
+
+Status file_open(int *fd, const char *path) { return open_named(fd, path, false); }
+
 static Status read_named(char **bytes, size_t *n, const char *path, size_t most, bool pipe)
 {
     *bytes = NULL;
     *n = 0;
     if (!strcmp(path, "-"))
         return read_open_file(bytes, n, file_name(path), most, STDIN_FILENO);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (pipe ? 0 : O_NONBLOCK)); /* which a pipe without a writer would wait for */
-    if (fd < 0)
-        return fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
-    Status s = check_kind(fd, path, pipe);
-    if (!s)
-        s = read_open_file(bytes, n, path, most, fd);
+    int fd;
+    TRY(open_named(&fd, path, pipe));
+    Status s = read_open_file(bytes, n, path, most, fd);
     close(fd);
     return s;
 }

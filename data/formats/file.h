@@ -39,6 +39,8 @@ bool file_exists(const char *path);
 MUST_USE Status file_read(char **bytes, size_t *n, const char *path, size_t most);
 /* The same, where a pipe is fine too. */
 MUST_USE Status file_read_pipe(char **bytes, size_t *n, const char *path, size_t most);
+/* Opens a file to read; the same things are ERR_MISSING. */
+MUST_USE Status file_open(int *fd, const char *path);
 /* ERR_MISSING for an open folder, device or socket: it is neither a file nor a pipe. */
 MUST_USE Status file_check_kind(int fd, const char *path);
 /* Exactly n bytes from a place of an open file; one that ends before them is ERR_DATA. */

@@ -2,12 +2,12 @@
 #include "data/formats/sha256.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "kernels/base/arena.h"
 
 enum { PIECE = 1 << 18 };
@@ -47,9 +47,8 @@ static Status hash_fd(int fd, const char *path, EVP_MD_CTX *ctx, int64_t *total)
 
 Status sha256_file(const char *path, char out[65], int64_t *n_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
+    int fd;
+    TRY(file_open(&fd, path));
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int64_t total = 0;
     Status s = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ? OK : fail(ERR_NOMEM, "%s: no memory for its hash", path);

@@ -132,8 +132,11 @@ Status journal_read(Journal *m, const char *folder, bool *found)
     bool end = false;
     *m = (Journal){0};
     *found = false;
+    int fd;
     if (!file_exists(file_join(path, folder, NAME)))
         return OK;
+    TRY(file_open(&fd, path)); /* rows_open waits for a pipe */
+    close(fd);
     TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = rows_next(rows, &row, &end);
     if (!s && !end)

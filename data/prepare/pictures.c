@@ -64,7 +64,8 @@ Status pictures_check(const char *folder, char *changed, size_t n)
 {
     char list[PATH_MAX], root[PATH_MAX] = "", path[PATH_MAX] = "", magic[sizeof MAGIC] = "";
     *changed = 0;
-    FILE *f = fopen(file_join(list, folder, NAME), "re");
+    int fd;
+    FILE *f = file_open(&fd, file_join(list, folder, NAME)) ? NULL : fdopen(fd, "re");
     if (!f || fread(magic, 1, strlen(MAGIC), f) != strlen(MAGIC) || strcmp(magic, MAGIC)) {
         snprintf(changed, n, "%s is missing or damaged", list);
         if (f)

@@ -168,12 +168,13 @@ static const char COMPLETE[] = "%64s %" SCNd64 " %" SCNd64 " %" SCNd64 " %d\n";
 /* A finished scan of exactly this, left by a run that was killed while it wrote shards. */
 static bool scan_is_complete(const char *folder, const char *config, ScanTotals *t)
 {
-    char path[PATH_MAX], found[65] = "";
-    FILE *f = fopen(file_join(path, folder, "complete"), "re");
-    bool ok = f && fscanf(f, COMPLETE, found, &t->good, &t->bad, &t->pictures, &t->jobs) == 5 && !strcmp(found, config) && t->jobs >= 1 &&
+    char path[PATH_MAX], found[65] = "", *text;
+    size_t n;
+    if (file_read(&text, &n, file_join(path, folder, "complete"), 4096))
+        return false;
+    bool ok = sscanf(text, COMPLETE, found, &t->good, &t->bad, &t->pictures, &t->jobs) == 5 && !strcmp(found, config) && t->jobs >= 1 &&
               t->jobs <= PREPARE_MAX_JOBS;
-    if (f)
-        fclose(f);
+    mem_free(text);
     return ok;
 }
 
