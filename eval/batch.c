@@ -171,9 +171,8 @@ static Status read_record(BatchFile *b, BatchRow *r, const Json *o)
     for (int i = 0; i < rec->n_images; i++)
         if (rec->images[i].role == ROLE_INPUT)
             TRY(add_path(b, r, rec->images[i].path));
-    int before = rec->n_turns && !rec->turns[0].human; /* as in rows that are trained on */
-    rec->n_turns -= before;
-    memmove(rec->turns, rec->turns + before, (size_t)rec->n_turns * sizeof *rec->turns);
+    if (rec->n_turns && !rec->turns[0].human) /* left out, as in rows that are trained on */
+        memmove(rec->turns, rec->turns + 1, (size_t)--rec->n_turns * sizeof *rec->turns);
     return prepare_turns(b, r);
 }
 
