@@ -2,7 +2,7 @@
 #
 # Options (make NAME=value); what was built with others is built again:
 #   CUDA = auto | 0 | 1 (auto: built in where the toolkit is found)   CUDA_HOME = /usr/local/cuda
-#   DEBUG = 0 | 1   SANITIZE = address | thread | (empty)   WERROR = 0 | 1   CC, CXX = the compilers
+#   DEBUG = 0 | 1   SANITIZE = address | thread | fuzzer | (empty)   WERROR = 0 | 1   CC, CXX = the compilers
 #   BUILD = build (everything lands there)
 
 CUDA     ?= auto
@@ -27,6 +27,7 @@ OPT      := $(if $(filter 1,$(DEBUG)),-O0 -g3,-O2 -g)
 , := ,
 SAN_address := -fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_thread  := -fsanitize=thread
+SAN_fuzzer  := -fsanitize=fuzzer-no-link $(SAN_address) -fno-sanitize=vptr$(,)function
 SAN      := $(SAN_$(SANITIZE))
 ifeq ($(WERROR),1)
 WARN += -Werror
@@ -38,7 +39,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart same format format-check
+NEEDS_NO_LIBRARIES := deps clean help test quickstart same format format-check fuzz
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -50,7 +51,7 @@ LIBS     := $(LIB_LIBS) -lstdc++ -lm -lpthread
 
 $(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt $(BUILD)/probe.flags
 	@mkdir -p $(@D)
-	@sh tools/probe.sh '$(CC)' '$(CXX)' > $@.new && mv $@.new $@
+	@sh tools/probe.sh '$(CC)' '$(CXX) -std=c++17' > $@.new && mv $@.new $@
 
 # $(BUILD)/cuda.mk is made by compiling and linking with the CUDA toolkit. A sanitized build leaves it out.
 CUDA_ON := 0
@@ -98,7 +99,7 @@ REF_SRC       := $(wildcard kernels/ref/*.c)
 ISA_SRC       := $(wildcard kernels/cpu/isa/*.c)
 LIB_OBJ       := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_CXX:%.cc=$(BUILD)/obj/%.o) \
                  $(foreach i,$(ISAS),$(ISA_SRC:%.c=$(BUILD)/obj/%.$(i).o)) $(REF_SRC:%.c=$(BUILD)/obj/%.float.o)
-TEST_SRC      := $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
+TEST_SRC      := $(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c tests/*/*/*.c))
 TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 # kernels/cuda compiled for the host (tests/cuda_host), and the kernel tests over it.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
@@ -112,7 +113,7 @@ KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
 
-.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
+.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host fuzz fuzzers \
         quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -166,8 +167,10 @@ define isa_rule
 $(BUILD)/obj/kernels/cpu/isa/%.$(1).o: kernels/cpu/isa/%.c $(COMPILED_BY)
 	@mkdir -p $$(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -fno-math-errno -fno-trapping-math $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 \
-		-MMD -MP -c $$< -o $$@
+		$(ISA_LAST) -MMD -MP -c $$< -o $$@
 endef
+# Kernels are no parsers, and they take clang long under the sanitizers.
+ISA_LAST := $(if $(filter fuzzer,$(SANITIZE)),-O1 -fno-sanitize=all)
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 $(BUILD)/libgenllava.a: $(LIB_OBJ) $(BUILD)/archive.flags
@@ -209,6 +212,12 @@ $(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
 $(BUILD)/train-ranks: $(BUILD)/obj/$(main_train:.c=.o) $(BUILD)/obj/tests/train/dist/ranks.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a \
                       $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
+
+# A parser that libFuzzer feeds (make fuzz).
+FUZZERS := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
+$(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BUILD)/libgenllava.a $(BUILD)/link.flags
+	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(LINKED) $(LIBS)
+.SECONDARY: $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 
 CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,cuda_device/backends cuda_device/parity train/parity_case,$(BUILD)/obj/tests/$(o).o)
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
@@ -279,6 +288,16 @@ test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 	FLIPS=10000 bash tests/cli/train_faults.sh $(BUILD)
 	REFUSALS=all bash tests/cli/refused_memory.sh $(BUILD)
 	for seed in 2 3; do CUDA_HOST_SEED=$$seed sh tests/run.sh keeps_to_the_specification $(BUILD)/test-cuda-host || exit 1; done
+
+#: make fuzz        libFuzzer on every parser, under the sanitizers; F=shard: only that one; FUZZ_SECONDS=60: for each (installs clang)
+CLANG ?= clang
+FUZZ_SECONDS ?= 60
+fuzz:
+	@sh tools/deps.sh
+	@sh tools/deps.sh clang libclang-rt-dev libomp-dev
+	@$(MAKE) -s --no-print-directory $(JOBS) BUILD=$(BUILD)/fuzz CC='$(CLANG)' CXX='$(CLANG)++' CUDA=0 SANITIZE=fuzzer fuzzers
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) bash tests/fuzz/run.sh $(BUILD)/fuzz $(F)
+fuzzers: $(if $(F),$(BUILD)/fuzz-$(F),$(FUZZERS:%=$(BUILD)/fuzz-%)) $(BUILD)/prepare
 
 #: make mutations   deliberate faults in kernels, of which each must make some emulated test fail; M=NAME: only that one
 mutations: $(CUDA_HOST_TEST)
@@ -365,5 +384,5 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_OBJ) $(BUILD)/obj/tests/refusing/refusing.o $(CUDA_HOST_TEST) $(CUDA_OBJ) \
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_OBJ) $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o) $(BUILD)/obj/tests/refusing/refusing.o $(CUDA_HOST_TEST) $(CUDA_OBJ) \
                             $(CUDA_DEVICE_TEST) $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.o)))
