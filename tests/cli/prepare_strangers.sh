@@ -18,12 +18,8 @@ ends() {
 
 # check NAME CODE: what stands there now is NAME of the folder; prepare ends with the code and, where that is 0, the shards are whole again.
 check() {
-    local plan
-    case $1 in
-    *.h5) plan=65 ;; # it is opened; a dry run makes nothing again
-    manifest.jsonl) plan=$2 ;;
-    *) plan=0 ;;
-    esac
+    local plan=0 # it reads the mixture where the shards are not whole
+    [ "$1" != manifest.jsonl ] || plan=$2
     ends "$plan" "$train" "${settings[@]}" --dry-run
     ends "$2" "$prepare" "${settings[@]}" --jobs 1
     [ "$2" != 0 ] || [ "$(sums "$dir/s")" = "$(sums "$dir/shards")" ] || fail "$what: the shards are others now"

@@ -23,7 +23,7 @@ static Status read_json(const char *folder, const char *name, JsonDoc **doc)
     return file_exists(file_join(path, folder, name)) ? json_read_file(doc, path) : OK;
 }
 
-/* The same as text, for JSON output: what is in the file, as it is. */
+/* Adds a file of JSON to the output, where there is one. */
 static Status add_file(cJSON *j, const char *folder, const char *name, const char *key)
 {
     char path[PATH_MAX], *text;
@@ -34,7 +34,7 @@ static Status add_file(cJSON *j, const char *folder, const char *name, const cha
     TRY(file_read(&text, &n, path, LARGEST_JSON));
     Status s = json_parse(&doc, text, n, path);
     if (!s) {
-        cJSON_AddRawToObject(j, key, text);
+        json_add_value(j, key, json_root(doc));
         json_free(&doc);
     }
     mem_free(text);
@@ -186,7 +186,7 @@ static Status run_json(const InspectOptions *o, const RunFound *f)
     cJSON_AddStringToObject(j, "path", o->path);
     json_add_int(j, "logged_steps", f->steps);
     if (last)
-        cJSON_AddRawToObject(j, "last", f->last);
+        json_add_value(j, "last", json_root(last));
     json_free(&last);
     cJSON *checkpoints = cJSON_AddArrayToObject(j, "checkpoints");
     for (int i = 0; i < f->n; i++) {

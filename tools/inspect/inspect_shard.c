@@ -43,6 +43,16 @@ static void add_sums(cJSON *j, const Sums *t)
         json_add_int(tasks, TASK_NAMES[k], t->by_task[k]);
 }
 
+/* A text that the reader of shards has found to be JSON: written anew, so that control characters in its strings are escaped. */
+static void add_parsed(cJSON *j, const char *key, const char *text)
+{
+    JsonDoc *doc;
+    if (json_parse(&doc, text, strlen(text), key))
+        return;
+    json_add_value(j, key, json_root(doc));
+    json_free(&doc);
+}
+
 static void add_attributes(cJSON *j, const ShardAttributes *a)
 {
     json_add_int(j, "shard_index", a->shard_index);
@@ -55,9 +65,9 @@ static void add_attributes(cJSON *j, const ShardAttributes *a)
     cJSON_AddStringToObject(j, "image_aspect_ratio", a->aspect);
     cJSON_AddStringToObject(j, "config_sha256", a->config_sha256);
     cJSON_AddStringToObject(j, "tok_sha256", a->tok_sha256);
-    cJSON_AddRawToObject(j, "tok_added", a->tok_added);
-    cJSON_AddRawToObject(j, "licenses", a->licenses);
-    cJSON_AddRawToObject(j, "inputs", a->inputs);
+    add_parsed(j, "tok_added", a->tok_added);
+    add_parsed(j, "licenses", a->licenses);
+    add_parsed(j, "inputs", a->inputs);
 }
 
 static Status as_json(const InspectOptions *o, const char *kind, const Shard *s, const Sums *t)

@@ -135,7 +135,7 @@ TEST(shard_of_a_stranger_is_refused_or_read_within_bounds)
 /* ---------------------------------------------------------------- the programs */
 
 typedef struct World {
-    char config[256], shard[256], manifest[256], stderr_file[256];
+    char config[256], shard[256], manifest[256], stderr_file[256], stdout_file[256];
     uint8_t *bytes;
     size_t n;
     uint64_t image_offset, image_bytes;
@@ -155,8 +155,8 @@ static int run(const World *w, const char *program, const char *const *arguments
     pid_t pid = fork();
     REQUIRE(pid >= 0);
     if (!pid) {
-        int fd = open(w->stderr_file, O_WRONLY | O_CREAT | O_TRUNC, 0666), null = open("/dev/null", O_WRONLY);
-        if (fd >= 0 && null >= 0 && dup2(fd, STDERR_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0)
+        int fd = open(w->stderr_file, O_WRONLY | O_CREAT | O_TRUNC, 0666), out = open(w->stdout_file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        if (fd >= 0 && out >= 0 && dup2(fd, STDERR_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
             execv(path, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -175,6 +175,7 @@ static void make_world(World *w)
     snprintf(w->shard, sizeof w->shard, "%s/shards/shard-00000-of-00002.h5", folder);
     snprintf(w->manifest, sizeof w->manifest, "%s/shards/manifest.jsonl", folder);
     snprintf(w->stderr_file, sizeof w->stderr_file, "%s/stderr", folder);
+    snprintf(w->stdout_file, sizeof w->stdout_file, "%s/stdout", folder);
     snprintf(text, sizeof text,
              "{\"name\":\"r\",\"device\":\"cpu\",\"model\":{\"llm\":{\"path\":\"%s/tests/fixtures/parity/bases/llm-gqa\"},"
              "\"vision\":{\"path\":\"%s/tests/fixtures/parity/bases/vision-only\"},\"lora\":{\"r\":2,\"alpha\":4},"
@@ -284,5 +285,21 @@ TEST(shard_of_a_stranger_is_refused_by_every_program)
         checked++;
     }
     mem_free(changed);
+    mem_free(w.bytes);
+}
+
+TEST(shard_of_a_stranger_sends_nothing_raw_to_a_terminal)
+{
+    World w = {0};
+    char *said;
+    size_t n;
+    double seconds;
+    make_world(&w);
+    w.bytes[find(&w, "tokenizer.model\",\"bytes", 23)] = 0x7f; /* in the attribute "inputs", JSON all the same */
+    strangers_write(w.shard, w.bytes, w.n, w.image_offset, w.image_bytes);
+    CHECK_INT(run(&w, "inspect", (const char *[]){w.shard, "--format", "json", NULL}, &seconds), 0);
+    REQUIRE_OK(file_read(&said, &n, w.stdout_file, 1 << 20));
+    CHECK_MSG(strstr(said, "\\u007fokenizer.model") && !strchr(said, 0x7f), "%s", said);
+    mem_free(said);
     mem_free(w.bytes);
 }
