@@ -58,7 +58,7 @@ done >> "$dir/rows.jsonl"
 mkdir "$dir/${hostile}rows"
 for i in 1 2 3 4; do cat "$PWD/tests/fixtures/parity/visual_tokens/rows.jsonl"; done | cat - "$dir/rows.jsonl" > "$dir/${hostile}rows/rows.jsonl"
 name=$(printf '%s' "$dir/${hostile}rows" | sed 's/\x1b/\\\\u001b/; s/\x07/\\\\u0007/; s/\r/\\\\r/')
-sed "s|\"files\": \[[^]]*\]|\"files\": [\"$name/rows.jsonl\"]|; s|\"name\": \"rows\"|\"name\": \"ro\\\\u001b[31mws\"|" "$dir/run.json" > "$dir/hostile.json"
+sed "s|\"data\": {|&\"max_bad\": 1, |; s|\"files\": \[[^]]*\]|\"files\": [\"$name/rows.jsonl\"]|; s|\"name\": \"rows\"|\"name\": \"ro\\\\u001b[31mws\"|" "$dir/run.json" > "$dir/hostile.json"
 shows 0 "prepare" "$build/prepare" --config "$dir/hostile.json" --out "$folder/shards" --report "$dir/report.json"
 says "\\x1b[31m"
 clean "$dir/report.json" "the report"

@@ -179,7 +179,7 @@ TEST(optim_updates_neighbours_as_one)
     params_init(&p, &b, F32);
     p.group = (ParamGroup){.trainable = true, .lr = 0.01};
     for (int i = 0; i < N; i++)
-        q[i] = params_declare(&p, &(ParamSpec){.name = "a", .decay = true, .n_dims = 1, .shape = {EACH}});
+        q[i] = params_declare(&p, &(ParamSpec){.name = (const char[]){(char)('a' + i), 0}, .decay = true, .n_dims = 1, .shape = {EACH}});
     REQUIRE_OK(params_create(&p));
     for (size_t step = 0; step < sizeof STEPS / sizeof *STEPS; step++) {
         REQUIRE_OK(params_step_begin(&p));
