@@ -1,21 +1,30 @@
 /* arena.c: arenas, and the heap memory of everything that is no arena (arena.h). */
 #include "kernels/base/arena.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+/* Begins at a huge page: how many of them it touches is the same in every run. */
 Status arena_create(Arena *a, size_t capacity)
 {
+    const size_t huge = 2 << 20;
     *a = (Arena){.capacity = capacity ? capacity : ARENA_ALIGN, .owns = true};
-    void *p = mmap(NULL, a->capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *p = mmap(NULL, a->capacity + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         *a = (Arena){0};
         return fail(ERR_NOMEM, "cannot reserve %zu bytes of memory", capacity);
     }
-    madvise(p, a->capacity, MADV_HUGEPAGE); /* a hint: first touches are the slow part of fresh memory */
-    a->base = p;
+    size_t before = -(uintptr_t)p % huge, page = (size_t)sysconf(_SC_PAGESIZE), end = (before + a->capacity + page - 1) / page * page;
+    if (before)
+        munmap(p, before);
+    if (end < a->capacity + huge)
+        munmap(p + end, a->capacity + huge - end);
+    a->base = p + before;
+    madvise(a->base, a->capacity, MADV_HUGEPAGE); /* a hint: first touches are the slow part of fresh memory */
     return OK;
 }
 
@@ -45,6 +54,7 @@ void *arena_push(Arena *a, size_t n_bytes)
 void *mem_alloc(size_t n_bytes) { return calloc(1, n_bytes ? n_bytes : 1); }
 void *mem_grow(void *p, size_t n_bytes) { return realloc(p, n_bytes ? n_bytes : 1); }
 void mem_free(void *p) { free(p); }
+void mem_trim(void) { malloc_trim(0); }
 
 char *mem_strdup(const char *s)
 {

@@ -37,6 +37,7 @@ void *mem_alloc(size_t n_bytes);         /* zeroed */
 void *mem_grow(void *p, size_t n_bytes); /* as realloc; the new part is not zeroed */
 char *mem_strdup(const char *s);
 void mem_free(void *p);
+void mem_trim(void); /* what was freed goes back to the system: after work whose like does not come again */
 
 #ifdef __cplusplus
 }
