@@ -444,3 +444,9 @@ const char *safetensors_metadata(const SafeTensors *st, const char *key)
     }
     return NULL;
 }
+
+void safetensors_release(const StTensor *t)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)t->data & ~(page - 1);
+    madvise((void *)at, (uintptr_t)t->data + t->n_bytes - at, MADV_DONTNEED); /* refused: they stay, which is no matter */
+}

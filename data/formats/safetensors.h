@@ -39,6 +39,9 @@ const StTensor *safetensors_at(const SafeTensors *st, int i);
 const StTensor *safetensors_find(const SafeTensors *st, const char *name); /* NULL when absent */
 const char *safetensors_metadata(const SafeTensors *st, const char *key);  /* NULL when absent */
 
+/* Its pages leave this process until it is read again: for a tensor that has been copied. */
+void safetensors_release(const StTensor *t);
+
 /* Writing. The header is made from the specs; data is then written tensor by tensor, in the order of the specs, in pieces of any size.
  * Metadata always holds format=pt; the data buffer starts at a multiple of 8. Any error leaves the file to the caller to unlink. */
 typedef struct StSpec {

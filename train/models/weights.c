@@ -80,7 +80,10 @@ static Status load(Weights *w, Params *p, Param *q, const char *name)
                     shape_text(theirs, sizeof theirs, found->shape, found->n_dims), ours);
     if (found->type != F32 && found->type != BF16 && found->type != F16 && found->type != F64)
         return fail(ERR_DATA, "%s: %s: holds %s, expected F32, BF16, F16 or F64", found->file, found->name, dtype_name(found->type));
-    return w->in_place ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type);
+    TRY(w->in_place ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type));
+    if (!q->mapped)
+        safetensors_release(found);
+    return OK;
 }
 
 /* A complete copy of the folder spells the weight as the folder does, else what lay there under that name would stand beside it. */

@@ -150,7 +150,7 @@ Status params_create(Params *p)
         return OK;
     size_t master = dtype_size(p->master), n_bytes = (size_t)p->n_flat * master;
     void **flat[] = {&p->flat_master, &p->flat_grad, &p->flat_m, &p->flat_v};
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < (p->answers ? 1 : 4); i++)
         TRY_IN(params_memory(p, n_bytes, flat[i]), "%" PRId64 " trainable elements", p->n_flat);
     if (p->compute != p->master)
         TRY_IN(params_memory(p, (size_t)p->n_flat * dtype_size(p->compute), &p->flat_copy), "%" PRId64 " trainable elements", p->n_flat);
@@ -160,9 +160,26 @@ Status params_create(Params *p)
             continue;
         char *base = p->flat_copy ? p->flat_copy : p->flat_master;
         q->t.data = base + (size_t)q->flat * dtype_size(p->compute);
-        q->t.grad = (char *)p->flat_grad + (size_t)q->flat * master;
+        q->t.grad = p->answers ? NULL : (char *)p->flat_grad + (size_t)q->flat * master;
     }
     return OK;
+}
+
+ParamBytes params_bytes(const Params *p)
+{
+    int64_t master = p->n_flat * (int64_t)dtype_size(p->master), copy = p->flat_copy ? p->n_flat * (int64_t)dtype_size(p->compute) : 0;
+    ParamBytes b = {.frozen = p->besides, .masters = master + copy};
+    if (!p->answers) {
+        b.gradients = master;
+        b.moments = 2 * master;
+    }
+    for (int i = 0; i < p->n; i++) {
+        const Tensor *t = &p->list[i]->t;
+        int64_t n = p->list[i]->trainable ? 0 : t->n_elems * (int64_t)dtype_size(t->type);
+        b.frozen += n;
+        b.mapped += p->list[i]->mapped ? n : 0;
+    }
+    return b;
 }
 
 /* ---------------------------------------------------------------- values */
@@ -226,6 +243,7 @@ Status params_place(Params *p, Param *q, const void *data, DType type)
     if (as_is && (p->backend->host_memory || params_measuring(p))) {
         q->t.type = type;
         q->t.data = (void *)(uintptr_t)data; /* never written: it is frozen */
+        q->mapped = true;
         return OK;
     }
     return params_set(p, q, data, type);

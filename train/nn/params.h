@@ -26,6 +26,7 @@ typedef struct Param {
     double init_scale;
     Tensor t;        /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
                         compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
+    bool mapped;     /* frozen, and t.data lies in a file that somebody holds open */
     int64_t ld;      /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
     int64_t flat;    /* offset in the flat buffers; -1 when frozen */
     bool reached;    /* a gradient was written since params_step_begin; reset there */
@@ -51,6 +52,7 @@ typedef struct Params {
     struct Joint *joints; /* joint.h; owned */
     const int32_t *iota;  /* … which copy by it: 0, 1, … in backend memory */
     bool failed;          /* a declaration ran out of memory */
+    bool answers;         /* set before params_create: nothing will be learned, so there are no gradients and moments */
 } Params;
 
 void params_init(Params *p, Backend *backend, DType compute);
@@ -77,6 +79,12 @@ MUST_USE Status params_place(Params *p, Param *q, const void *data, DType type);
 /* Backend memory (zeroed) that lives as long as the Params, and an end to it before. */
 MUST_USE Status params_memory(Params *p, size_t n_bytes, void **out);
 void params_memory_release(Params *p, void *memory);
+/* What they take: frozen weights and what is kept besides, masters with their copies, gradients, moments. mapped: of the frozen ones, in
+ * files. */
+typedef struct ParamBytes {
+    int64_t frozen, mapped, masters, gradients, moments;
+} ParamBytes;
+ParamBytes params_bytes(const Params *p);
 /* True on the null backend: nothing has values, only sizes count. */
 bool params_measuring(const Params *p);
 /* Draws a weight as its init says: Philox keyed by (seed, RANDOM_INIT, hash of name). */

@@ -21,35 +21,44 @@ typedef struct Piece {
 
 static const char *file_name_of(const Param *q) { return q->file_name ? q->file_name : q->name; }
 
-/* Flat buffers the CPU can read go to the file as they lie: a copy of an embedding would be the largest block of the whole run. */
+enum { PIECE_ELEMS = 1 << 18 }; /* a copy of a whole embedding would be the largest block of the run */
+
+/* Flat buffers the CPU can read go to the file as they lie. */
 static Status write_flat(StWriter *w, Params *p, const void *flat, const Param *q)
 {
-    size_t size = dtype_size(p->master), n = (size_t)q->t.n_elems * size;
-    const void *from = (const char *)flat + (size_t)q->flat * size;
+    size_t size = dtype_size(p->master), n = (size_t)q->t.n_elems * size, most = PIECE_ELEMS * size;
+    const char *from = (const char *)flat + (size_t)q->flat * size;
     if (p->backend->host_memory)
         return stwriter_write(w, from, n);
-    void *host = mem_alloc(n);
-    if (!host)
-        return fail(ERR_NOMEM, "%s: out of memory", q->name);
-    Status s = p->backend->download(p->backend, host, from, n);
-    if (s == OK)
-        s = stwriter_write(w, host, n);
+    void *host = mem_alloc(most);
+    Status s = host ? OK : fail(ERR_NOMEM, "%s: out of memory", q->name);
+    for (size_t part; n && s == OK; from += part, n -= part) {
+        part = n < most ? n : most;
+        s = p->backend->download(p->backend, host, from, part);
+        if (s == OK)
+            s = stwriter_write(w, host, part);
+    }
     mem_free(host);
     return s;
 }
 
 static Status write_piece(StWriter *w, Params *p, const Piece *piece)
 {
-    if (piece->raw)
-        return stwriter_write(w, piece->raw->data, piece->raw->n_bytes);
+    if (piece->raw) {
+        TRY(stwriter_write(w, piece->raw->data, piece->raw->n_bytes));
+        safetensors_release(piece->raw);
+        return OK;
+    }
     if (piece->param->trainable && p->master == F32)
         return write_flat(w, p, p->flat_master, piece->param);
-    float *host = mem_alloc((size_t)piece->n_elems * sizeof *host);
-    if (!host)
-        return fail(ERR_NOMEM, "%s: out of memory", piece->param->name);
-    Status s = params_get(p, piece->param, host);
-    if (s == OK)
-        s = stwriter_write(w, host, (size_t)piece->n_elems * sizeof *host);
+    float *host = mem_alloc(PIECE_ELEMS * sizeof *host);
+    Status s = host ? OK : fail(ERR_NOMEM, "%s: out of memory", piece->param->name);
+    for (int64_t at = 0, n; at < piece->n_elems && s == OK; at += n) {
+        n = piece->n_elems - at < PIECE_ELEMS ? piece->n_elems - at : PIECE_ELEMS;
+        s = params_get_range(p, piece->param, at, n, host);
+        if (s == OK)
+            s = stwriter_write(w, host, (size_t)n * sizeof *host);
+    }
     mem_free(host);
     return s;
 }
@@ -280,7 +289,10 @@ static Status read_moment(const SafeTensors *st, const char *path, Params *p, Pa
         memcpy(&q->updates, t->data, size);
         return OK;
     }
-    return p->backend->upload(p->backend, (char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * dtype_size(p->master), t->data, size);
+    void *to = (char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * dtype_size(p->master);
+    TRY(p->backend->upload(p->backend, to, t->data, size));
+    safetensors_release(t);
+    return OK;
 }
 
 Status checkpoint_read_moments(const char *folder, Params *p, bool change)
