@@ -82,13 +82,13 @@ static Status check_arguments(void)
 /* A checkpoint's settings stand as they are, but for where it is asked: its bases may have moved, and the device be another. */
 static Status check_sets(void)
 {
-    static const char *const FREE[] = {"device", "train.compute", "data.max_pixels", "model.llm.path", "model.vision.path"};
+    static const char *const FREE[] = {"device", "train.compute", "train.memory", "data.max_pixels", "model.llm.path", "model.vision.path"};
     for (int i = 0; i < args.sets.n; i++) {
         bool is_free = false;
         for (size_t k = 0; k < sizeof FREE / sizeof *FREE; k++)
             is_free |= strcspn(args.sets.items[i], "=") == strlen(FREE[k]) && !strncmp(args.sets.items[i], FREE[k], strlen(FREE[k]));
         if (!is_free)
-            return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, data.max_pixels, model.llm.path and model.vision.path "
+            return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.path and model.vision.path "
                                    "can be set with --checkpoint (use --config for others)", args.sets.items[i]);
     }
     return OK;

@@ -13,10 +13,14 @@ static const struct {
     const char *name;
     size_t offset;
 } MEMORY[] = {
-    {"weights", offsetof(MemoryPlan, weights)},         {"trainable", offsetof(MemoryPlan, trainable)},
-            {"optimizer", offsetof(MemoryPlan, optimizer)},
-    {"activations", offsetof(MemoryPlan, activations)}, {"workspace", offsetof(MemoryPlan, workspace)},
-            {"total", offsetof(MemoryPlan, total)},
+    {"weights", offsetof(MemoryPlan, weights)},
+    {"trainable", offsetof(MemoryPlan, trainable)},
+    {"optimizer", offsetof(MemoryPlan, optimizer)},
+    {"activations", offsetof(MemoryPlan, activations)},
+    {"workspace", offsetof(MemoryPlan, workspace)},
+    {"total", offsetof(MemoryPlan, total)},
+    {"mapped", offsetof(MemoryPlan, mapped)},
+    {"needed", offsetof(MemoryPlan, needed)},
 };
 enum { N_MEMORY = sizeof MEMORY / sizeof *MEMORY };
 
@@ -52,6 +56,7 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
     fprintf(results, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
     for (int i = 0; i < N_MEMORY; i++)
         fprintf(results, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));
+    fputs("  (mapped: weights used where they lie in their files; the system may drop them and read them again)\n", results);
     if (m->pass_tokens)
         fprintf(results, "  (%d tokens a pass, activations of one take %s)\n", m->pass_tokens,
                 file_size_text(text, sizeof text, (size_t)(m->activations / m->pass_tokens)));
@@ -63,6 +68,10 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
 {
     Setup s = {0};
     Status status = setup_check(&s, cfg);
+    if (status == OK)
+        status = setup_device(&s);
+    if (status == OK)
+        status = setup_weights(&s);
     if (status == OK) {
         status = setup_start(&s, how);
         if (status == ERR_USAGE && !how->resume) { /* a run that is there already can be planned again */
@@ -73,8 +82,6 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
     if (status == OK)
         status = setup_plan(&s);
     if (status == OK)
-        status = setup_device(&s);
-    if (status == OK)
         status = setup_measure(&s);
     if (status == OK && s.dist.rank > 0) /* whose plan is as good as that of rank 0 */
         results = NULL;
@@ -83,7 +90,7 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
     else if (status == OK && results)
         print_table(&s.memory, loader_totals(s.loader), results);
     if (status == OK) /* the plan is printed all the same */
-        status = memory_check(&s.memory, cfg);
+        status = setup_room(&s);
     status = dist_close(&s.dist, status);
     setup_close(&s);
     return status;

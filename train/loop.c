@@ -301,11 +301,13 @@ static void count_steps(Run *r, const TrainFlags *flags)
 static Status run_all(Run *r, const TrainFlags *flags)
 {
     TRY(setup_check(&r->setup, r->cfg));
+    TRY(setup_device(&r->setup));
+    TRY(setup_weights(&r->setup));
+    TRY(setup_room(&r->setup));
     TRY(setup_start(&r->setup, &flags->start));
     TRY(setup_data(&r->setup));
     count_steps(r, flags);
     TRY(only_first(r, take_folder));
-    TRY(setup_device(&r->setup));
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
     r->numbers = r->setup.numbers;

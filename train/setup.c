@@ -110,8 +110,8 @@ static Status judge_difference(const Setup *s)
     if (!s->difference)
         return OK;
     if (!s->change)
-        return fail(ERR_USAGE, "%s was made with other settings or data; only name, device, save, log, sample and data.workers may change "
-                               "on resume, unless --change takes the rest too. Different (there is the checkpoint, here this run):\n%s",
+        return fail(ERR_USAGE, "%s was made with other settings or data; only name, device, save, log, sample, "
+                               "data.workers and train.memory may change on resume, unless --change takes the rest too. Different (there is the checkpoint, here this run):\n%s",
                     s->start, s->difference);
     TRY(check_shapes(s));
     log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,
@@ -293,21 +293,44 @@ static Status take_memory(Setup *s)
                                                .seed = (uint64_t)s->cfg->seed});
 }
 
+/* Ranks on this machine. */
+static Status count_processes(Setup *s)
+{
+    int32_t last = s->dist.local_rank;
+    TRY(dist_agree(&s->dist, &last, 1));
+    s->processes = last + 1;
+    return OK;
+}
+
+Status setup_weights(Setup *s)
+{
+    TRY(count_processes(s));
+    return memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &(MemoryRun){0});
+}
+
 Status setup_measure(Setup *s)
 {
-    const PassShape *worst;
-    int n = loader_worst_passes(s->loader, &worst);
-    TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, worst, n, &s->samples, s->index.rows ? &s->index : NULL));
+    MemoryRun run = {.samples = &s->samples,
+                     .planned = s->index.rows ? &s->index : NULL,
+                     .tokens = loader_totals(s->loader)->tokens,
+                     .resumed = *s->start};
+    run.n_passes = loader_worst_passes(s->loader, &run.passes);
+    mem_trim(); /* what reading the data took does not come again */
+    TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &run));
     memory_say(&s->memory);
     return OK;
 }
 
+Status setup_room(const Setup *s) { return memory_check(&s->memory, s->cfg, s->processes); }
+
 Status setup_model(Setup *s)
 {
     TRY(setup_measure(s));
-    TRY(memory_check(&s->memory, s->cfg));
+    TRY(setup_room(s));
     TRY(take_memory(s));
-    return genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL);
+    TRY(genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL));
+    mem_trim(); /* nor does what reading weights took */
+    return OK;
 }
 
 void setup_close(Setup *s)

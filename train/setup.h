@@ -1,5 +1,5 @@
-/* setup.h: from a config to everything a run works with. In the order of setup_data, setup_device, setup_model; each says in a line what
- * was chosen. setup_close undoes whatever was done. */
+/* setup.h: from a config to everything a run works with. In the order of setup_check, setup_device, setup_weights, setup_start, setup_data
+ * and setup_model; each says in a line what was chosen. setup_close undoes whatever was done. */
 #ifndef GENLLAVA_TRAIN_SETUP_H
 #define GENLLAVA_TRAIN_SETUP_H
 
@@ -38,6 +38,7 @@ typedef struct Setup {
     bool device_open;
     Backend backend;
     DType compute;
+    int processes; /* ranks on this machine */
     MemoryPlan memory;
     GenLlava *model;
     Arena keep, scratch;
@@ -61,8 +62,12 @@ MUST_USE Status setup_data(Setup *s);
 MUST_USE Status setup_plan(Setup *s);
 /* The backend and the type it computes in. */
 MUST_USE Status setup_device(Setup *s);
-/* What the run will need; checks on the way that every weight is there and has its shape. */
+/* What the run will need that no shorter pass makes smaller: better known before hours of preparing data than after. */
+MUST_USE Status setup_weights(Setup *s);
+/* What the run will need. */
 MUST_USE Status setup_measure(Setup *s);
+/* ERR_NOMEM when what was planned last does not fit. */
+MUST_USE Status setup_room(const Setup *s);
 /* setup_measure, then memory is taken and weights are loaded. */
 MUST_USE Status setup_model(Setup *s);
 void setup_close(Setup *s);

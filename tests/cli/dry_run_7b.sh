@@ -31,7 +31,7 @@ field() { sed 's/.*"'"$1"'":\([0-9]*\).*/\1/' "$dir/plan"; }
 plan() {
     limit=$1
     shift
-    (cd "$dir" && "$build/train" --config r128.json --dry-run --log-format json --quiet --set device=cpu --set "$mixture" --set train.batch=16 "$@" >plan 2>err) ||
+    (cd "$dir" && "$build/train" --config r128.json --dry-run --log-format json --quiet --set device=cpu --set train.memory=ignore --set "$mixture" --set train.batch=16 "$@" >plan 2>err) ||
         fail "the dry run ends with $?: $(cat "$dir/err")"
     total=$(field total)
     echo "    $* : $(field tokens) tokens in $(field steps) steps, $total bytes of $limit GB"

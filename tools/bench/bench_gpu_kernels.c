@@ -266,7 +266,7 @@ static Status matmuls(Bench *x, const RunConfig *cfg, const PassShape *shape)
     TRY(null_open(&null.b));
     null.b.joins = x->ops.b->joins;
     watch_start(&null, (Watcher){.arg = &s, .before = note_shape});
-    Status status = memory_walk(&plan, &null.b, cfg, bench_gpu_compute(cfg), shape, 1, NULL, NULL, NULL);
+    Status status = memory_walk(&plan, &null.b, cfg, bench_gpu_compute(cfg), &(MemoryRun){.passes = shape, .n_passes = 1}, NULL, NULL);
     null.b.close(&null.b);
     status = status ? status : s.status;
     if (status == OK)

@@ -86,7 +86,7 @@ static Status walk(Roofline *r, MemoryPlan *plan, const RunConfig *cfg, const Pa
     Walk k = {.r = r};
     TRY(null_open(&k.w.b));
     k.w.b.joins = true; /* as the cuda backend */
-    Status s = memory_walk(plan, &k.w.b, cfg, compute_of(cfg), pass, 1, NULL, opened, &k);
+    Status s = memory_walk(plan, &k.w.b, cfg, compute_of(cfg), &(MemoryRun){.passes = pass, .n_passes = 1}, opened, &k);
     k.w.b.close(&k.w.b);
     return s == OK && r->failed ? fail(ERR_NOMEM, "the list of operators: out of memory") : s;
 }

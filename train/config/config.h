@@ -16,6 +16,7 @@ typedef enum ImageTokens { IMAGE_TOKENS_FIRST, IMAGE_TOKENS_ALL, IMAGE_TOKENS_NO
 typedef enum Normalise { NORMALISE_STEP, NORMALISE_MICRO, NORMALISE_RANK } Normalise;
 typedef enum TemplateChoice { TEMPLATE_MISTRAL_INSTRUCT, TEMPLATE_V1, TEMPLATE_LLAVA_LLAMA_2, TEMPLATE_PLAIN } TemplateChoice;
 typedef enum ComputeChoice { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16 } ComputeChoice;
+typedef enum MemoryChoice { MEMORY_CHECK, MEMORY_IGNORE } MemoryChoice;
 typedef enum RecomputeChoice { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFIG_RECOMPUTE_BLOCK } RecomputeChoice;
 typedef enum ScheduleChoice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT } ScheduleChoice;
 
@@ -77,6 +78,7 @@ typedef struct RunConfig {
         int64_t batch, micro_tokens;
         ComputeChoice compute;
         RecomputeChoice recompute;
+        MemoryChoice memory;
     } train;
     struct {
         double lr, lr_projector, lr_tokens, lr_vision;

@@ -137,6 +137,8 @@ const Option OPTIONS[] = {
            "gradients and sums are f32."),
     CHOICE("train.recompute", 0, train.recompute, "\"selective\"", SELECT("none", "selective", "block"),
            "What the backward pass computes again instead of keeping it."),
+    CHOICE("train.memory", OPTION_FREE, train.memory, "\"check\"", SELECT("check", "ignore"),
+           "Whether a run that needs more memory than is available is refused before it starts."),
     LATER("train.winograd", "true"),
 
     REAL("optim.lr", 0, optim.lr, "2e-4", 0, OPTION_UNBOUNDED, "Learning rate of the adapters, or of the language model when it is "

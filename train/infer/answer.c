@@ -11,17 +11,15 @@
 #include "kernels/base/utf8.h"
 #include "train/dist/device.h"
 #include "train/models/generation.h"
+#include "train/dist/room.h"
 #include "train/config/plan.h"
-
-/* Addresses only: pages are taken when an operator touches them. */
-static const size_t WORKSPACE_ADDRESSES = (size_t)1 << 36;
 
 struct Answerer {
     Backend own; /* where nothing is borrowed */
     bool device_open;
     GenLlava *own_model;
     Backend *backend;
-    Arena workspace; /* of operators; a borrowed backend has its own */
+    const RunConfig *cfg;
     GenLlava *model;
     Decoder *decoder;
     int64_t capacity; /* positions of the decoder */
@@ -56,12 +54,76 @@ static Status create(Answerer **out, char tokenizer[PATH_MAX], const RunConfig *
 static Status use(Answerer *a, const RunConfig *cfg, GenLlava *model)
 {
     const ModelSizes *sizes = genllava_model_sizes(model);
+    a->cfg = cfg;
     a->model = model;
     a->encoder = plan_encoder(cfg, sizes);
     a->n_logits = sizes->vocab_size + sizes->added_rows;
     a->scratch = mem_alloc((size_t)a->n_logits * sizeof *a->scratch);
     return a->scratch ? OK : fail(ERR_NOMEM, "no memory for %d logits", a->n_logits);
 }
+
+/* ---------------------------------------------------------------- memory */
+
+/* need.needed: bytes of the backend's memory; host: of the host's besides. */
+static Status check_room(const Answerer *a, const RunConfig *cfg, RoomNeed need, int64_t host)
+{
+    char sizes[2][32];
+    DeviceMemory device;
+    need.processes = 1;
+    need.ignore = cfg->train.memory == MEMORY_IGNORE;
+    if (!a->backend->memory) {
+        need.needed += host;
+        return room_check(&need);
+    }
+    TRY(a->backend->memory(a->backend, &device));
+    file_size_text(sizes[0], sizeof sizes[0], (size_t)need.needed);
+    file_size_text(sizes[1], sizeof sizes[1], device.available);
+    if (need.needed > (int64_t)device.available && !need.ignore)
+        return fail(ERR_NOMEM, "%s needs %s of the device's memory (%s), %s are free: %s; nvidia-smi lists what else uses the device",
+                    need.who, sizes[0], need.plan, sizes[1], need.change);
+    need.needed = host;
+    need.mapped = 0;
+    return room_check(&need);
+}
+
+/* Whether the weights fit, before any is read. */
+static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compute, const char *checkpoint_dir)
+{
+    char plan[96], size[32];
+    Backend null;
+    GenLlava *model;
+    Footprint before, after;
+    TRY(null_open(&null));
+    null.joins = a->backend->joins;
+    room_footprint(&before);
+    Status s = genllava_open_to_answer(&model, &null, compute, cfg, checkpoint_dir);
+    room_footprint(&after);
+    ParamBytes bytes = s ? (ParamBytes){0} : params_bytes(genllava_params(model));
+    genllava_close(&model);
+    null.close(&null);
+    TRY(s);
+    bool host = !a->backend->memory;
+    RoomNeed need = {.who = "the model", .plan = plan, .needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0),
+                     .mapped = bytes.mapped, .files = after.addresses - before.addresses, .stacks = before.thread_addresses};
+    need.change = host ? "use a larger machine" : "use a larger device, or set device to \"cpu\"";
+    snprintf(plan, sizeof plan, "weights %s", file_size_text(size, sizeof size, (size_t)(bytes.frozen + bytes.masters)));
+    return check_room(a, cfg, need, before.thread_pages);
+}
+
+/* Whether the cache of so many positions and the workspace of the prompt fit. */
+static Status check_prompt(const Answerer *a, int64_t positions, int32_t n_images)
+{
+    char plan[128];
+    size_t n_bytes;
+    TRY(decoder_measure(&n_bytes, a->model, positions, a->prompt.id, a->prompt.n, n_images));
+    snprintf(plan, sizeof plan, "cache of %lld positions and the workspace of a prompt of %lld", (long long)positions,
+             (long long)a->prompt.expanded);
+    RoomNeed need = {
+        .who = "the answer", .plan = plan, .needed = (int64_t)n_bytes, .change = "ask a shorter question, or lower --max-new-tokens"};
+    return check_room(a, a->cfg, need, 0);
+}
+
+/* ---------------------------------------------------------------- opening and asking */
 
 Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir)
 {
@@ -72,10 +134,10 @@ Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoin
     TRY(device_open(&a->own, cfg, 0, &compute));
     a->device_open = true;
     a->backend = &a->own;
-    TRY_IN(arena_create(&a->workspace, WORKSPACE_ADDRESSES), "operator workspace");
-    a->own.ctx.scratch = &a->workspace;
-    TRY(genllava_open(&a->own_model, &a->own, compute, cfg, checkpoint_dir));
+    TRY(check_weights(a, cfg, compute, checkpoint_dir));
+    TRY(genllava_open_to_answer(&a->own_model, &a->own, compute, cfg, checkpoint_dir));
     TRY(use(a, cfg, a->own_model));
+    mem_trim(); /* what reading weights took does not come again */
     TRY(encoder_check(&a->encoder, a->tokenizer, tokenizer));
     if (a->sees)
         TRY(preprocessor_load(&a->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
@@ -103,7 +165,6 @@ void answerer_close(Answerer **out)
     genllava_close(&a->own_model);
     if (a->device_open)
         a->own.close(&a->own);
-    arena_free(&a->workspace);
     tokenizer_close(&a->tokenizer);
     encoded_free(&a->prompt);
     mem_free(a->scratch);
@@ -144,11 +205,13 @@ static Status load_pictures(const Answerer *a, const Question *q, uint8_t **pixe
 }
 
 /* Room for the prompt and the longest answer. */
-static Status reserve(Answerer *a, int64_t positions, int64_t n_ids)
+static Status reserve(Answerer *a, int64_t positions, int64_t n_ids, int32_t n_images)
 {
     if (positions > a->capacity) {
         decoder_free(&a->decoder);
         a->capacity = 0;
+        if (a->own_model) /* else the run has planned for it */
+            TRY(check_prompt(a, positions, n_images));
         TRY(decoder_create(&a->decoder, a->model, positions));
         a->capacity = positions;
     }
@@ -239,7 +302,7 @@ Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSin
 {
     *answer = NULL;
     TRY(encode_prompt(&a->prompt, &a->encoder, a->tokenizer, q->system, q->turns, q->n_turns, q->n_images, TASK_UNDERSTAND));
-    TRY(reserve(a, a->prompt.expanded + s->max_new_tokens, s->max_new_tokens));
+    TRY(reserve(a, a->prompt.expanded + s->max_new_tokens, s->max_new_tokens, q->n_images));
     uint8_t *pixels;
     Status status = load_pictures(a, q, &pixels);
     if (!status)

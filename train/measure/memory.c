@@ -1,7 +1,6 @@
 /* memory.c: the memory plan of a run (memory.h). Called by train, --dry-run and the tools that time steps. */
 #include "train/measure/memory.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
 #include "kernels/ops/block.h"
+#include "train/dist/room.h"
 #include "train/optim/optim.h"
 #include "train/measure/pass_shape.h"
 
@@ -63,35 +63,33 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
 static void count_parameters(MemoryPlan *m, GenLlava *g)
 {
     const Params *p = genllava_params(g);
-    int64_t master = (int64_t)dtype_size(p->master);
+    ParamBytes bytes = params_bytes(p);
     for (int i = 0; i < N_PARTS; i++)
         m->parameters[i] = genllava_count(g, PARTS[i].name);
-    for (int i = 0; i < p->n; i++) {
-        const Param *q = p->list[i];
-        if (q->trainable)
-            m->trainable_parameters += q->t.n_elems;
-        else
-            m->weights += q->t.n_elems * (int64_t)dtype_size(q->t.type);
-    }
-    m->weights += p->besides;
-    m->trainable = p->n_flat * (2 * master + (p->flat_copy ? (int64_t)dtype_size(p->compute) : 0));
-    m->optimizer = p->n_flat * 2 * master;
+    for (int i = 0; i < p->n; i++)
+        m->trainable_parameters += p->list[i]->trainable ? p->list[i]->t.n_elems : 0;
+    m->weights = bytes.frozen;
+    m->mapped = bytes.mapped;
+    m->trainable = bytes.masters + bytes.gradients;
+    m->optimizer = bytes.moments;
+}
+
+/* What stays untouched of a table of embeddings that lies in a file: a run reads the pages of its tokens' rows. Rows that are drawn like
+ * the table's, or scaled like them, ask for all of it. */
+static int64_t unread_bytes(const GenLlava *g, const RunConfig *cfg, const MemoryRun *run)
+{
+    const Param *table = genllava_table(g);
+    if (!table || !table->mapped || cfg->model.tokens.renorm || (!run->resumed && !cfg->model.tokens.init && genllava_count(g, "tokens")))
+        return 0;
+    int64_t all = table->t.n_elems * (int64_t)dtype_size(table->t.type), row = all / table->t.shape[0], page = sysconf(_SC_PAGESIZE);
+    int64_t read = run->tokens * (row > page ? row : page);
+    return read < all ? all - read : 0;
 }
 
 /* ---------------------------------------------------------------- the rest of the process */
 
-static int64_t resident_now(void)
-{
-    long long size, pages;
-    FILE *f = fopen("/proc/self/statm", "r");
-    bool read = f && fscanf(f, "%lld %lld", &size, &pages) == 2;
-    if (f)
-        fclose(f);
-    return read ? pages * sysconf(_SC_PAGESIZE) : 0;
-}
-
-/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample, a reference and a picture
- * (data/shards/shard.h). */
+/* A shard's arrays lie in memory while it is open: ids and masks, and some bytes a sample, a reference and a picture (data/shards/shard.h).
+ */
 static int64_t shard_bytes(const RecordIndex *x)
 {
     enum { TOKEN = sizeof(int32_t) + 1, SAMPLE = 60, REFERENCE = 13, PICTURE = 58 };
@@ -125,133 +123,160 @@ static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
 }
 
 /* What the process has now and what it will touch besides the model. */
-static int64_t process_bytes(const RecordIndex *planned)
+static int64_t process_bytes(const Footprint *now, const RecordIndex *planned)
 {
     /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints
-     * and their checksums, the allocator; the part of a thread's workspace and stack that is touched, a huge page. */
-    const int64_t later = 3200000, thread = 2 << 20;
-    return resident_now() + later + thread * omp_get_max_threads() + (planned ? shard_bytes(planned) : 0);
+     * and the allocator. */
+    const int64_t later = 3000000;
+    return now->resident + later + now->thread_pages + (planned ? shard_bytes(planned) : 0);
 }
 
-Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes,
-                   const Samples *samples, void (*opened)(void *arg), void *arg)
+static void add_up(MemoryPlan *m)
+{
+    m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
+    m->needed = m->total - m->mapped;
+}
+
+Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const MemoryRun *run, void (*opened)(void *arg),
+                   void *arg)
 {
     GenLlava *g;
+    Footprint before, after;
     *m = (MemoryPlan){0};
+    room_footprint(&before);
     TRY(genllava_open(&g, null, compute, cfg, NULL));
+    room_footprint(&after);
+    m->files = after.addresses - before.addresses;
     count_parameters(m, g);
+    int64_t unread = unread_bytes(g, cfg, run);
+    m->weights -= unread;
+    m->mapped -= unread;
     m->sizes = *genllava_model_sizes(g);
     if (opened)
         opened(arg);
     int64_t answering = 0;
-    Status s = run_step(m, null, g, cfg, compute, passes, n_passes);
-    if (s == OK && samples)
-        s = samples_memory(samples, g, &answering);
+    Status s = run_step(m, null, g, cfg, compute, run->passes, run->n_passes);
+    if (s == OK && run->samples)
+        s = samples_memory(run->samples, g, &answering);
     genllava_close(&g);
     m->activations = (int64_t)m->keep;
     m->workspace = (int64_t)m->scratch + answering;
-    m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
+    add_up(m);
     return s;
 }
 
-/* dropped: where the backend is the host's. */
+/* process: bytes of the host besides the model; dropped: where the backend is the host's. */
 static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t dropped)
 {
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
     if (!m->on_device) {
         m->workspace += process + dropped;
-        m->available = memory_available();
-    } else {
-        TRY(backend->memory(backend, &device));
-        m->workspace += (int64_t)device.own;
-        m->available = (int64_t)device.available;
-        m->host = process + (int64_t)device.host;
+        add_up(m);
+        m->host = m->needed;
+        return OK;
     }
-    m->total = m->weights + m->trainable + m->optimizer + m->activations + m->workspace;
+    TRY(backend->memory(backend, &device));
+    m->workspace += (int64_t)device.own;
+    m->mapped = 0;
+    add_up(m);
+    m->available = (int64_t)device.available;
+    m->host = process + (int64_t)device.host;
     return OK;
 }
 
-Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const PassShape *passes, int n_passes,
-                      const Samples *samples, const RecordIndex *planned)
+Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const MemoryRun *run)
 {
     Backend null;
-    int64_t before = process_bytes(planned); /* measuring takes memory itself */
+    Footprint now; /* measuring takes memory itself */
+    room_footprint(&now);
     TRY(device->measure ? device->measure(device, &null) : null_open(&null));
     null.joins = device->joins;
-    Status s = memory_walk(m, &null, cfg, compute, passes, n_passes, samples, NULL, NULL);
+    Status s = memory_walk(m, &null, cfg, compute, run, NULL, NULL);
     null.close(&null);
     TRY(s);
-    return place(m, device, before + picture_bytes(cfg, &m->sizes, passes, n_passes), dropped_bytes(cfg, &m->sizes, passes, n_passes));
+    m->held = now.resident;
+    m->stacks = now.thread_addresses;
+    int64_t pictures = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes);
+    return place(m, device, process_bytes(&now, run->planned) + pictures, dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes));
 }
 
-/* ---------------------------------------------------------------- what there is */
+/* ---------------------------------------------------------------- what is said */
 
-static int64_t number_in(const char *path, const char *key)
-{
-    char line[256];
-    long long value = -1;
-    FILE *f = fopen(path, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (!strncmp(line, key, strlen(key)) && sscanf(line + strlen(key), "%lld", &value) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return value;
-}
-
-int64_t memory_available(void)
-{
-    int64_t free_bytes = number_in("/proc/meminfo", "MemAvailable:") * 1024;
-    int64_t limit = number_in("/sys/fs/cgroup/memory.max", ""), used = number_in("/sys/fs/cgroup/memory.current", "");
-    if (limit > 0 && used >= 0 && limit - used < free_bytes)
-        free_bytes = limit - used;
-    return free_bytes;
-}
-
-/* "1.2 GiB (weights …)" */
+/* "weights 1.2 GiB, …" */
 static const char *describe(const MemoryPlan *m, char out[256])
 {
-    char text[6][32];
-    const int64_t values[] = {m->total, m->weights, m->trainable, m->optimizer, m->activations, m->workspace};
-    for (int i = 0; i < 6; i++)
+    char text[5][32];
+    const int64_t values[] = {m->weights, m->trainable, m->optimizer, m->activations, m->workspace};
+    for (int i = 0; i < 5; i++)
         file_size_text(text[i], sizeof text[i], (size_t)values[i]);
-    snprintf(out, 256, "%s (weights %s, trainable %s, moments %s, activations %s, workspace %s)", text[0], text[1], text[2], text[3],
-             text[4], text[5]);
+    snprintf(out, 256, "weights %s, trainable %s, moments %s, activations %s, workspace %s", text[0], text[1], text[2], text[3], text[4]);
     return out;
 }
 
 void memory_say(const MemoryPlan *m)
 {
-    char plan[256], have[32], host[2][32];
-    int64_t of_host = m->on_device ? memory_available() : m->available, needs = m->on_device ? m->host : m->total;
-    file_size_text(have, sizeof have, (size_t)m->available);
-    file_size_text(host[0], sizeof host[0], (size_t)m->host);
-    file_size_text(host[1], sizeof host[1], (size_t)of_host);
+    char plan[256], text[5][32];
+    Room host;
+    room_of_machine(&host, "");
+    const int64_t values[] = {m->needed, m->mapped, m->available, m->host, host.bytes};
+    for (int i = 0; i < 5; i++)
+        file_size_text(text[i], sizeof text[i], (size_t)values[i]);
     if (m->on_device)
-        log_info("memory of the device: needs %s, %s are free; of the host: needs %s, %s are free", describe(m, plan), have, host[0],
-                 host[1]);
+        log_info("memory of the device: needs %s (%s), %s are free; of the host: needs %s, %s are free", text[0], describe(m, plan),
+                 text[2], text[3], text[4]);
     else
-        log_info("memory: needs %s, %s are free", describe(m, plan), have);
-    if (needs > of_host)
-        log_warn(m->on_device ? "this is more of the host's memory than there is: lower train.micro_tokens or train.batch"
-                              : "this is more memory than there is: lower train.micro_tokens, or set train.recompute to \"block\"");
+        log_info("memory: needs %s, and %s of weights stay in their files (%s); %s are free", text[0], text[1], describe(m, plan), text[4]);
 }
 
-Status memory_check(const MemoryPlan *m, const RunConfig *cfg)
+/* What to change where `most` bytes are to be had. */
+static const char *advise(const MemoryPlan *m, const RunConfig *cfg, int64_t most, char out[320])
 {
-    char plan[256], have[32], held[32], change[256];
-    int64_t fixed = m->total - m->activations - m->workspace;
-    if (!m->on_device || m->total <= m->available)
-        return OK;
-    file_size_text(have, sizeof have, (size_t)m->available);
+    char held[32];
+    int64_t fixed = m->needed - m->activations - m->workspace;
+    bool device = m->on_device;
     file_size_text(held, sizeof held, (size_t)fixed);
-    if (fixed > m->available)
-        snprintf(change, sizeof change, "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, "
-                                        "lower model.lora.r, or use a larger device", held);
+    if (fixed > most)
+        snprintf(out, 320, "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, lower "
+                           "model.lora.r, or use a larger %s", held, device ? "device" : "machine");
     else
-        snprintf(change, sizeof change, "lower train.micro_tokens (it is %lld)%s", (long long)cfg->train.micro_tokens,
+        snprintf(out, 320, "lower train.micro_tokens (it is %lld)%s", (long long)cfg->train.micro_tokens,
                  (Recompute)cfg->train.recompute == RECOMPUTE_BLOCK ? "" : ", or set train.recompute to \"block\"");
-    return fail(ERR_DEVICE, "the run needs %s of the device's memory, %s are free: %s; nvidia-smi lists what else uses the device",
-                describe(m, plan), have, change);
+    return out;
+}
+
+static Status check_device(const MemoryPlan *m, const RunConfig *cfg)
+{
+    char plan[256], needs[32], have[32], change[320];
+    if (m->total <= m->available)
+        return OK;
+    file_size_text(needs, sizeof needs, (size_t)m->total);
+    file_size_text(have, sizeof have, (size_t)m->available);
+    if (cfg->train.memory == MEMORY_IGNORE) {
+        log_warn("the run needs %s of the device's memory (%s), %s are free; train.memory is \"ignore\"", needs, describe(m, plan), have);
+        return OK;
+    }
+    return fail(ERR_NOMEM, "the run needs %s of the device's memory (%s), %s are free: %s; nvidia-smi lists what else uses the device",
+                needs, describe(m, plan), have, advise(m, cfg, m->available, change));
+}
+
+Status memory_check(const MemoryPlan *m, const RunConfig *cfg, int processes)
+{
+    char plan[256] = "pictures, data and the rest of the process", change[320] = "lower train.batch or data.workers";
+    if (m->on_device)
+        TRY(check_device(m, cfg));
+    else {
+        describe(m, plan);
+        advise(m, cfg, room_least(processes), change);
+    }
+    const RoomNeed need = {.who = "the run",
+                           .plan = plan,
+                           .change = change,
+                           .needed = m->host - m->held,
+                           .mapped = m->on_device ? 0 : m->mapped,
+                           .files = m->files,
+                           .stacks = m->stacks,
+                           .processes = processes,
+                           .ignore = cfg->train.memory == MEMORY_IGNORE};
+    return room_check(&need);
 }

@@ -8,33 +8,43 @@
 #include "train/models/parts.h"
 #include "train/log/samples.h"
 
+/* What a run asks of memory besides its settings. */
+typedef struct MemoryRun {
+    const PassShape *passes;    /* from loader_worst_passes */
+    int n_passes;               /* 0: only what no shorter pass makes smaller is of interest */
+    const Samples *samples;     /* may be NULL */
+    const RecordIndex *planned; /* the index that a dry run plans with, whose shards will have to be read; NULL when they are open */
+    int64_t tokens;             /* of the whole run */
+    bool resumed;
+} MemoryRun;
+
 typedef struct MemoryPlan {
-    size_t keep, scratch; /* bytes of the tape's two arenas; scratch with StepNumbers at its beginning */
-    int64_t parameters[PARTS_MAX], trainable_parameters;
-    int64_t weights, trainable, optimizer; /* frozen weights; masters, copies and gradients; moments */
-    /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is planned for: on a device
-     * the backend's own; on the host pictures, data and the rest of the process */
-    int64_t activations, workspace, total;
-    int64_t available; /* of that memory */
+    size_t keep, scratch;                                /* bytes of the tape's two arenas; scratch with StepNumbers at its beginning */
+    int64_t parameters[PARTS_MAX], trainable_parameters; /* by part, in the order of PARTS */
+    int64_t weights, trainable, optimizer;               /* frozen weights; masters, copies and gradients; moments */
+    int64_t activations, workspace,
+        total; /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is
+                  planned for: on a device the backend's own; on the host pictures, data and the rest of the process */
+    int64_t mapped,
+        needed; /* of the total: weights used where they lie in their files, whose pages the system may drop and read again; all else */
     bool on_device;
-    int64_t host;        /* on_device: what the process needs of the host's memory besides */
-    int32_t pass_tokens; /* rows of the pass that `keep` is for */
+    int64_t available;           /* on_device: of its memory */
+    int64_t host;                /* what the process needs of the host's memory that cannot be dropped: on the host, `needed` */
+    int64_t held, files, stacks; /* of `host` what it has already; addresses of files and of threads that are yet to come */
+    int32_t pass_tokens;         /* rows of the pass that `keep` is for */
     ModelSizes sizes;
 } MemoryPlan;
 
 /* One step of these passes over `null`, an opened null backend that says what the device says of itself and that somebody may watch:
- * forward, backward and update, with nothing computed; and the samples (may be NULL). The plan is that of the model alone. opened (may be
- * NULL) is called with arg between opening the model and the step. */
-MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const PassShape *passes, int n_passes,
-                            const Samples *samples, void (*opened)(void *arg), void *arg);
-/* device: what the run will be on. passes: from loader_worst_passes. planned: the index that a dry run plans with, whose shards will have
- * to be read; NULL when they are open. */
-MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const PassShape *passes, int n_passes,
-                               const Samples *samples, const RecordIndex *planned);
-/* "needs 1.2 GiB (weights …), 7.7 GiB are free"; a warning where it is more than the host has. */
+ * forward, backward and update, with nothing computed; and the samples. The plan is that of the model alone. opened (may be NULL) is called
+ * with arg between opening the model and the step. */
+MUST_USE Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const MemoryRun *run,
+                            void (*opened)(void *arg), void *arg);
+/* device: what the run will be on. */
+MUST_USE Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DType compute, const MemoryRun *run);
+/* "needs 1.2 GiB (weights …), 7.7 GiB are free" */
 void memory_say(const MemoryPlan *m);
-/* ERR_DEVICE when it does not fit on the device, with the plan and what to change. */
-MUST_USE Status memory_check(const MemoryPlan *m, const RunConfig *cfg);
-/* Bytes that can be had now: free memory, or less where a control group says so. */
-int64_t memory_available(void);
+/* ERR_NOMEM when it does not fit, with the plan and what to change; a warning where only mapped weights do not fit, or train.memory is
+ * "ignore". processes: ranks on this machine, each with such a plan. */
+MUST_USE Status memory_check(const MemoryPlan *m, const RunConfig *cfg, int processes);
 #endif

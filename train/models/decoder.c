@@ -25,11 +25,13 @@ static Status runner_create(Runner *r, Backend *backend, DType compute)
     return tape_create(&r->tape, &(TapeOptions){.backend = backend, .keep = &r->keep, .scratch = &r->scratch, .compute = compute});
 }
 
-static Status create_runners(Decoder *d)
+static Status create_runners(Decoder *d, bool measures)
 {
     arena_measure(&d->measure.keep);
     arena_measure(&d->measure.scratch);
     TRY(null_open(&d->null));
+    if (measures)
+        d->backend = &d->null;
     TRY(runner_create(&d->measure, &d->null, d->g->params.compute));
     return runner_create(&d->real, d->backend, d->g->params.compute);
 }
@@ -54,7 +56,8 @@ static Status create_cache(Decoder *d)
     return OK;
 }
 
-Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity)
+/* measures: all of it on the null backend. */
+static Status create(Decoder **out, GenLlava *g, int64_t capacity, bool measures)
 {
     *out = NULL;
     if (capacity < 1 || capacity > INT32_MAX)
@@ -72,7 +75,7 @@ Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity)
     d->item = mem_alloc(ints);
     Status s = d->cache.k && d->cache.v && d->logits && d->ids && d->pos && d->item ? OK : fail(ERR_NOMEM, "no memory to generate");
     if (!s)
-        s = create_runners(d);
+        s = create_runners(d, measures);
     if (!s)
         s = create_cache(d);
     if (s)
@@ -81,18 +84,20 @@ Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity)
     return s;
 }
 
+Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity) { return create(out, g, capacity, false); }
+
 void decoder_free(Decoder **d)
 {
     if (!*d)
         return;
     tape_free(&(*d)->measure.tape);
     tape_free(&(*d)->real.tape);
-    if ((*d)->null.close)
-        (*d)->null.close(&(*d)->null);
     void *device[] = {(*d)->cache_memory, (*d)->keep_memory, (*d)->scratch_memory};
     for (int i = 0; i < 3; i++)
         if (device[i])
             (*d)->backend->mem_destroy((*d)->backend, device[i]);
+    if ((*d)->null.close)
+        (*d)->null.close(&(*d)->null);
     void *host[] = {(*d)->cache.k, (*d)->cache.v, (*d)->logits, (*d)->ids, (*d)->pos, (*d)->item};
     for (int i = 0; i < 6; i++)
         mem_free(host[i]);
@@ -195,3 +200,15 @@ Status decoder_step(Decoder *d, int32_t id)
 const float *decoder_logits(const Decoder *d) { return d->logits; }
 
 size_t decoder_bytes(const Decoder *d) { return cache_bytes(d) + d->real.keep.capacity + d->real.scratch.capacity; }
+
+Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images)
+{
+    Decoder *d;
+    *n_bytes = 0;
+    TRY(create(&d, g, capacity, true));
+    Status s = decoder_prompt(d, ids, n, NULL, n_images);
+    if (s == OK)
+        *n_bytes = decoder_bytes(d);
+    decoder_free(&d);
+    return s;
+}

@@ -46,7 +46,7 @@ static Status open_parts(GenLlava *g, const RunConfig *cfg, const char *checkpoi
     return OK;
 }
 
-Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
+static Status open_model(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir, bool answers)
 {
     GenLlava *g = *out = mem_alloc(sizeof *g);
     if (!g)
@@ -54,10 +54,21 @@ Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunC
     params_init(&g->params, backend, compute);
     for (int i = 0; i < N_LOSSES; i++)
         g->has_loss[i] = part_wanted(part_find(LOSSES[i].part), cfg);
+    g->params.answers = answers;
     Status s = open_parts(g, cfg, checkpoint_dir);
     if (s)
         genllava_close(out);
     return s;
+}
+
+Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
+{
+    return open_model(out, backend, compute, cfg, checkpoint_dir, false);
+}
+
+Status genllava_open_to_answer(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
+{
+    return open_model(out, backend, compute, cfg, checkpoint_dir, true);
 }
 
 void genllava_close(GenLlava **g)
@@ -72,6 +83,8 @@ void genllava_close(GenLlava **g)
 
 Params *genllava_params(GenLlava *g) { return &g->params; }
 const ModelSizes *genllava_model_sizes(const GenLlava *g) { return &g->sizes; }
+
+const Param *genllava_table(const GenLlava *g) { return g->llm.embed == g->llm.head ? NULL : g->llm.embed; }
 
 int64_t genllava_count(const GenLlava *g, const char *part)
 {

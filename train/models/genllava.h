@@ -19,9 +19,13 @@ MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
  * with checkpoint_dir, the trained parts of that checkpoint. With the null backend weights are checked (names, shapes, types) but no value
  * is read. A tape over the null backend measures passes of an open model too: parameters are then only counted as reached. */
 MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
+/* The same for answering alone: nothing can be learned, so there are neither gradients nor moments. */
+MUST_USE Status genllava_open_to_answer(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
 void genllava_close(GenLlava **g);
 Params *genllava_params(GenLlava *g);
 const ModelSizes *genllava_model_sizes(const GenLlava *g);
+/* The table of token embeddings, of which a pass reads only the rows of its tokens; NULL where it is the head too. */
+const Param *genllava_table(const GenLlava *g);
 /* Parameters executed of a part (parts.h), by its name: of the vision tower those up to the feature layer. */
 int64_t genllava_count(const GenLlava *g, const char *part);
 /* After every optimiser step: derived copies, if the model keeps any; optional renormalisation of token rows. */
@@ -49,5 +53,7 @@ MUST_USE Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const 
 /* Appends one token. */
 MUST_USE Status decoder_step(Decoder *d, int32_t id);
 const float *decoder_logits(const Decoder *d);
+/* What decoder_create and this prompt would take; nothing is computed. */
+MUST_USE Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images);
 size_t decoder_bytes(const Decoder *d); /* of the backend's memory that it has taken */
 #endif

@@ -30,7 +30,7 @@ static Status write_flat(StWriter *w, Params *p, const void *flat, const Param *
     const char *from = (const char *)flat + (size_t)q->flat * size;
     if (p->backend->host_memory)
         return stwriter_write(w, from, n);
-    void *host = mem_alloc(most);
+    void *host = mem_alloc(n < most ? n : most);
     Status s = host ? OK : fail(ERR_NOMEM, "%s: out of memory", q->name);
     for (size_t part; n && s == OK; from += part, n -= part) {
         part = n < most ? n : most;
@@ -51,7 +51,7 @@ static Status write_piece(StWriter *w, Params *p, const Piece *piece)
     }
     if (piece->param->trainable && p->master == F32)
         return write_flat(w, p, p->flat_master, piece->param);
-    float *host = mem_alloc(PIECE_ELEMS * sizeof *host);
+    float *host = mem_alloc((size_t)(piece->n_elems < PIECE_ELEMS ? piece->n_elems : PIECE_ELEMS) * sizeof *host);
     Status s = host ? OK : fail(ERR_NOMEM, "%s: out of memory", piece->param->name);
     for (int64_t at = 0, n; at < piece->n_elems && s == OK; at += n) {
         n = piece->n_elems - at < PIECE_ELEMS ? piece->n_elems - at : PIECE_ELEMS;

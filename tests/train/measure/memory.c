@@ -51,7 +51,7 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
         for (size_t i = 0; i < sizeof UNUSED / sizeof *UNUSED; i++)
             used = used && UNUSED[i] != missing;
         snprintf(sentence, sizeof sentence, "no %s", op_name(missing));
-        Status s = memory_measure(&plan, &cfg, &device, F32, &pass, 1, &samples, NULL);
+        Status s = memory_measure(&plan, &cfg, &device, F32, &(MemoryRun){.passes = &pass, .n_passes = 1, .samples = &samples});
         CHECK_MSG(s == (used ? ERR_DEVICE : OK) && (!used || !strcmp(status_message(), sentence)), "without %s: status %d: %s",
                   op_name(missing), (int)s, s ? status_message() : "");
     }
