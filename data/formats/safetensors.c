@@ -111,7 +111,7 @@ static Status read_offsets(const StFile *f, StTensor *t, const Json *offsets)
 
 static Status read_tensor(const StFile *f, StTensor *t, const Json *entry)
 {
-    *t = (StTensor){.name = entry->key, .file = f->path};
+    *t = (StTensor){.name = entry->key, .file = f->path, .map = f->map, .map_bytes = f->size};
     if (entry->kind != JSON_OBJECT)
         return fail_tensor(f, t->name, "its entry in the header is not an object");
     TRY(read_dtype(f, t, json_get(entry, "dtype")));
@@ -445,8 +445,12 @@ const char *safetensors_metadata(const SafeTensors *st, const char *key)
     return NULL;
 }
 
+/* A fault maps up to 64 KiB around it, so the last pages of a neighbour may have come back with the tensor's first: they go too. */
 void safetensors_release(const StTensor *t)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)t->data & ~(page - 1);
-    madvise((void *)at, (uintptr_t)t->data + t->n_bytes - at, MADV_DONTNEED); /* refused: they stay, which is no matter */
+    const uintptr_t around = 1 << 16, map = (uintptr_t)t->map, data = (uintptr_t)t->data;
+    uintptr_t from = data & ~(around - 1), to = (data + t->n_bytes + around - 1) & ~(around - 1);
+    from = from > map ? from : map;
+    to = to < map + t->map_bytes ? to : map + t->map_bytes;
+    madvise((void *)from, to - from, MADV_DONTNEED); /* refused: they stay, which is no matter */
 }

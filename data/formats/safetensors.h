@@ -24,6 +24,8 @@ typedef struct StTensor {
     const void *data; /* in the mapping; may be misaligned */
     size_t n_bytes;
     const char *file; /* path of the file it lies in */
+    const void *map;  /* where that is mapped, and its bytes */
+    size_t map_bytes;
 } StTensor;
 
 /* One file, or a folder's model.safetensors, or its shards by NAME.safetensors.index.json. Tensors sorted by name. */
