@@ -192,7 +192,7 @@ ROWS
 batch 0 "$dir/some"
 lines answers.jsonl 2 "records that cannot be asked"
 says "warning: $dir/some:2: 1 <image> in the turns from human, 0 images"
-says "warning: $dir/some:3: turn 1 is from \"assistant\", expected human or gpt"
+says "warning: $dir/some:3: turn 0 is from \"user\", expected human or gpt"
 says "warning: $dir/some:4: a turn from human follows one from the same"
 says "warning: $dir/some:5: this version does not draw or edit pictures yet"
 says "warning: $dir/some:6: question 1: picture $dir/gone.png: cannot be opened"

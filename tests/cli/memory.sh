@@ -10,9 +10,10 @@ nothing_made() { [ ! -e "$dir/runs" ] && [ ! -e "$dir/shards" ] || fail "$1: the
 
 # Every limit of addresses ends in an answer or in a refusal.
 worked=0
-for kib in $(seq 40000 4000 80000) 250000; do
+for kib in $(seq 40000 4000 120000) 250000; do
     for what in train generate; do
         if [ $what = train ]; then args=($run --set "name=v$kib"); else args=("${ask[@]}"); fi
+        (ulimit -v "$kib"; "$build/$what" --version > /dev/null 2>&1) || continue # the system cannot even load the program
         (ulimit -v "$kib"; "$build/$what" "${args[@]}" > /dev/null 2> "$dir/err")
         code=$?
         [ $code -eq 0 ] && worked=$((worked + 1))

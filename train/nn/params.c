@@ -165,6 +165,23 @@ Status params_create(Params *p)
     return OK;
 }
 
+static int64_t bytes_of(const Param *q) { return q->t.n_elems * (int64_t)dtype_size(q->t.type); }
+
+/* What a tensor in a file takes of memory: a fault maps 64 KiB around it. What a tensor before it has of that is not counted again. */
+static int64_t mapped_bytes(const Params *p, int i)
+{
+    const uintptr_t around = 1 << 16;
+    uintptr_t from = (uintptr_t)p->list[i]->t.data & ~(around - 1), start = from;
+    uintptr_t to = ((uintptr_t)p->list[i]->t.data + (uintptr_t)bytes_of(p->list[i]) + around - 1) & ~(around - 1);
+    for (int j = 0; j < p->n; j++) {
+        const Param *q = p->list[j];
+        uintptr_t first = (uintptr_t)q->t.data & ~(around - 1), end = (uintptr_t)q->t.data + (uintptr_t)bytes_of(q);
+        if (q->mapped && (first < start || (first == start && j < i)) && ((end + around - 1) & ~(around - 1)) > from)
+            from = (end + around - 1) & ~(around - 1);
+    }
+    return from < to ? (int64_t)(to - from) : 0;
+}
+
 ParamBytes params_bytes(const Params *p)
 {
     int64_t master = p->n_flat * (int64_t)dtype_size(p->master), copy = p->flat_copy ? p->n_flat * (int64_t)dtype_size(p->compute) : 0;
@@ -174,10 +191,10 @@ ParamBytes params_bytes(const Params *p)
         b.moments = 2 * master;
     }
     for (int i = 0; i < p->n; i++) {
-        const Tensor *t = &p->list[i]->t;
-        int64_t n = p->list[i]->trainable ? 0 : t->n_elems * (int64_t)dtype_size(t->type);
-        b.frozen += n;
-        b.mapped += p->list[i]->mapped ? n : 0;
+        const Param *q = p->list[i];
+        int64_t mapped = q->mapped ? mapped_bytes(p, i) : 0;
+        b.mapped += mapped;
+        b.frozen += q->mapped ? mapped : q->trainable ? 0 : bytes_of(q);
     }
     return b;
 }
