@@ -198,7 +198,8 @@ static void check_run(const char *name, const char *const *words, int64_t least_
 /* file: type of the base's weights, N_DTYPES where they are drawn. */
 static void check_case(DType file, const char *train, const char *compute)
 {
-    const int64_t tables = (int64_t)V * D, weights = 2 * tables + L * ((int64_t)2 * D * D + 2 * KV * D + 3 * F * D), small = 1 << 20; /* norms, and the 64 KiB around each */
+    const int64_t tables = (int64_t)V * D, weights = 2 * tables + L * ((int64_t)2 * D * D + 2 * KV * D + 3 * F * D),
+                  small = 1 << 20; /* norms, and the 64 KiB around each */
     char name[128], runs[512];
     bool drawn = file == N_DTYPES, in_place = !drawn && strcmp(train, "full") && (file == BF16 || !strcmp(compute, "f32"));
     int64_t bytes = drawn ? 0 : (int64_t)dtype_size(file), all = in_place ? weights * bytes : 0;
