@@ -101,6 +101,9 @@ LIB_OBJ       := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_CXX:%.cc=$(BUILD)/obj/%.o
                  $(foreach i,$(ISAS),$(ISA_SRC:%.c=$(BUILD)/obj/%.$(i).o)) $(REF_SRC:%.c=$(BUILD)/obj/%.float.o)
 TEST_SRC      := $(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c tests/*/*/*.c))
 TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
+# Parsers that libFuzzer feeds (make fuzz).
+FUZZERS       := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
+FUZZ_OBJ      := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 # kernels/cuda compiled for the host (tests/cuda_host), and the kernel tests over it.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
 CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host runtime cublasLt,$(BUILD)/obj/tests/cuda_host/$(o).o)
@@ -186,7 +189,8 @@ $(BUILD)/$(1): $(BUILD)/obj/$(main_$(1):.c=.o) $(if $(filter $(1),$(CUDA_PROGRAM
 endef
 $(foreach p,$(PROGRAMS) $(EXTRAS),$(eval $(call program_rule,$(p))))
 
-$(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BUILD)/link.flags
+# What libFuzzer feeds is compiled with the tests, so that it is noticed when an interface has changed.
+$(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BUILD)/link.flags | $(FUZZ_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $(LINKED) $(LIBS)
 
 # Programs, without the GPU, that can be told which of their requests for memory is refused. Those of libraries are left alone, so these are
@@ -213,11 +217,9 @@ $(BUILD)/train-ranks: $(BUILD)/obj/$(main_train:.c=.o) $(BUILD)/obj/tests/train/
                       $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
 
-# A parser that libFuzzer feeds (make fuzz).
-FUZZERS := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
 $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(LINKED) $(LIBS)
-.SECONDARY: $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
+.SECONDARY: $(FUZZ_OBJ)
 
 CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,cuda_device/backends cuda_device/parity train/parity_case,$(BUILD)/obj/tests/$(o).o)
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
@@ -384,5 +386,5 @@ example-stamps:
 clean:
 	rm -rf $(BUILD)
 
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_OBJ) $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o) $(BUILD)/obj/tests/refusing/refusing.o $(CUDA_HOST_TEST) $(CUDA_OBJ) \
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_OBJ) $(FUZZ_OBJ) $(BUILD)/obj/tests/refusing/refusing.o $(CUDA_HOST_TEST) $(CUDA_OBJ) \
                             $(CUDA_DEVICE_TEST) $(foreach p,$(PROGRAMS) $(EXTRAS),$(BUILD)/obj/$(main_$(p):.c=.o)))

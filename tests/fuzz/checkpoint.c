@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "data/formats/file.h"
+#include "kernels/base/arena.h"
 #include "kernels/ops/table.h"
 #include "tests/fuzz/fuzz.h"
 #include "train/store/checkpoint.h"
@@ -17,6 +18,7 @@ static const char *const FILES[] = {CHECKPOINT "/MANIFEST.json",         CHECKPO
                                     CHECKPOINT "/token_rows.json",       CHECKPOINT "/token_rows.safetensors",
                                     CHECKPOINT "/projector.safetensors", CHECKPOINT "/optimizer.safetensors",
                                     NULL};
+#define DATA "{\"inputs\":[{\"path\":\"a.json\",\"bytes\":5,\"sha256\":\"00\"}]}"
 static FuzzWorld world;
 static Backend backend;
 
@@ -31,7 +33,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     fuzz_require(config_load(&cfg, fuzz_path("visual_tokens/config.json"), NULL, 0));
     fuzz_require(cpu_open(&cpu));
     fuzz_require(genllava_open(&g, &cpu, F32, &cfg, NULL));
-    fuzz_require(checkpoint_save(fuzz_path("run"), g, &cfg, &(TrainState){.step = 3, .samples = 15, .tokens = 300}));
+    fuzz_require(checkpoint_save(fuzz_path("run"), g, &cfg, &(TrainState){.step = 3, .samples = 15, .tokens = 300, .data = DATA}));
     genllava_close(&g);
     cpu.close(&cpu);
     config_free(&cfg);
@@ -59,14 +61,22 @@ static void resume(const char *path)
     RunConfig cfg;
     GenLlava *g;
     TrainState state;
+    bool known;
+    char *difference = NULL;
+    fuzz_check(checkpoint_compare_data(path, DATA, &known, &difference));
+    mem_free(difference);
     Status s = checkpoint_config(path, NULL, 0, &cfg);
     fuzz_check(s);
     if (s)
         return;
+    fuzz_check(checkpoint_check_bases(path, &cfg));
     s = genllava_open(&g, &backend, F32, &cfg, path);
     fuzz_check(s);
     if (!s) {
-        fuzz_check(checkpoint_resume(path, g, &cfg, &state));
+        s = checkpoint_check_shapes(path, g);
+        fuzz_check(s);
+        if (!s)
+            fuzz_check(checkpoint_resume(path, g, &cfg, false, &state));
         genllava_close(&g);
     }
     config_free(&cfg);

@@ -25,7 +25,8 @@ seeds() {
     case $1 in
     json | config | mixture) cp $parity/*/config.json $parity/*/mixture.json configs/*.json $parity/bases/*/config.json "$2" 2>/dev/null || true ;;
     rows | questions) find $parity -name 'rows.json*' -size -8k | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
-    safetensors) find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
+    safetensors) cp $parity/bases/llm-old/*.index.json "$2"
+                 find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     tokenizer) cp $parity/bases/llm-gqa/tokenizer.model "$2" ;;
     picture) find $fixtures/images -size -4k \( -name '*.png' -o -name '*.jpg' -o -name '*.gif' -o -name '*.webp' \) -exec cp {} "$2" \; ;;
     prompts) printf '%s\n' '{"ask":"What is it?","image":["a.png"]}' '{"ask":"Who?"}' > "$2/two"
@@ -33,14 +34,15 @@ seeds() {
     answers) printf '%s\n' '{"kind":"a","ask":"Who?","answer":"Yes.","expected":"yes"}' '{"ask":"Why?","answer":"no"}' > "$2/two" ;;
     cli) printf '%s\n' --config=a --set b=c --image d e --steps 7 --temperature 0.5 --colour red --resume --dry-run f > "$2/words" ;;
     shard) shard_seeds "$2" ;;
+    runlog) { byte 2; for i in 1 2 3; do printf '{"step":%d,"loss":1.5,"lr":1e-4,"grad_norm":0.5,"seconds":0.1}\n' $i; done; } > "$2/three" ;;
     journal) { byte 0; cat "$FUZZ_FOLDER/shards/manifest.jsonl"; } > "$2/manifest"
              { byte 1; cat "$FUZZ_FOLDER/shards/pictures.list"; } > "$2/pictures" ;;
     esac
 }
 
-# A small set of shards of a case of tests/fixtures, for the seeds.
+# A shard of a case of tests/fixtures, for the seeds.
 make_shards() {
-    "$build/prepare" --quiet --config $parity/visual_tokens/config.json --set data.shard_samples=2 --jobs 1 --out "$FUZZ_FOLDER/shards" > /dev/null
+    "$build/prepare" --quiet --config $parity/visual_tokens/config.json --set data.shard_samples=5 --jobs 1 --out "$FUZZ_FOLDER/shards" > /dev/null
 }
 
 # What lies below the seal, and before it the number of image bytes as two bytes.
@@ -66,7 +68,7 @@ run() {
     while :; do
         left=$((end - $(date +%s)))
         [ $left -gt 0 ] || break
-        "$target" -max_total_time=$left -timeout=1 -rss_limit_mb=1024 -max_len=65536 -close_fd_mask=3 -print_final_stats=1 \
+        "$target" -max_total_time=$left -timeout=1 -rss_limit_mb=1024 -max_len=131072 -len_control=0 -close_fd_mask=3 -print_final_stats=1 \
             -artifact_prefix="$build/found/$1-" "$corpus" > "$log" 2>&1 && break
         found=$(find "$build/found" -name "$1-*" | head -n 1)
         case $found in
