@@ -19,13 +19,15 @@ static struct {
 } args = {.label = "accuracy"};
 
 static const CliOption OPTIONS[] = {
-    {"--answers", CLI_STRING, &args.answers, "FILE", "answers.jsonl (-: standard input): objects with \"answer\", \"expected\" and, if there are several, \"kind\"", 0, 0, NULL, false},
+    {"--answers", CLI_STRING, &args.answers, "FILE", "answers.jsonl (-: standard input): objects with \"answer\", \"expected\" and, if "
+                                                     "there are several, \"kind\"", 0, 0, NULL, false},
     {"--before", CLI_STRING, &args.before, "FILE", "the same questions answered by another model, to compare with", 0, 0, NULL, false},
     {"--label", CLI_STRING, &args.label, "TEXT", "what the last line calls the result (default: accuracy)", 0, 0, NULL, false},
     {0}};
 
 static const CliProgram PROGRAM = {.name = "evaluate",
-                                   .summary = "Scores answers by exact match (case, outer blanks, a final full stop and how accents are encoded do not count).",
+                                   .summary = "Scores answers by exact match (case, outer blanks, a final full stop and how accents are "
+                                              "encoded do not count).",
                                    .usage = "evaluate --answers FILE.jsonl [--before FILE.jsonl]",
                                    .options = OPTIONS};
 

@@ -26,18 +26,24 @@ static const char CANNOT_DRAW[] = "this version answers questions about pictures
 
 static const CliOption OPTIONS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},
-    {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0, 0, NULL, false},
-    {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder, or a run folder for its newest; it knows its base models", 0, 0, NULL, false},
+    {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0,
+     0, NULL, false},
+    {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder, or a run folder for its newest; it knows its base models",
+     0, 0, NULL, false},
     {"--set", CLI_STRINGS, &args.sets, "KEY=VALUE", "override a key of the config (repeatable)", 0, 0, NULL, false},
-    {"--base-changed", CLI_FLAG, &args.base_changed, NULL, "go on although a base model is not the one that the checkpoint was trained on", 0,
+    {"--base-changed", CLI_FLAG, &args.base_changed, NULL, "go on although a base model is not the one that the checkpoint was trained on",
+     0,
      0, NULL, false},
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
     {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
-    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text (a row of --batch may bring its own)", 0, 0, NULL, false},
+    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text (a row of "
+                                                   "--batch may bring its own)", 0, 0, NULL, false},
     {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
-    {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or records, of which every question is asked; paths are relative to the file", 0, 0, NULL, false},
-    {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's image_root", 0, 0, NULL, false},
+    {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or records, of "
+                                                 "which every question is asked; paths are relative to the file", 0, 0, NULL, false},
+    {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's "
+                                                          "image_root", 0, 0, NULL, false},
     {"--out", CLI_STRING, &args.out, "DIR", "for --batch: the folder that receives answers.jsonl", 0, 0, NULL, false},
     {.kind = CLI_HEADING, .help = "How:"},
     {"--max-new-tokens", CLI_INT, &args.sampling.max_new_tokens, "N", "the longest answer (default 256)", 1, 1e6, NULL, false},
@@ -88,8 +94,9 @@ static Status check_sets(void)
         for (size_t k = 0; k < sizeof FREE / sizeof *FREE; k++)
             is_free |= strcspn(args.sets.items[i], "=") == strlen(FREE[k]) && !strncmp(args.sets.items[i], FREE[k], strlen(FREE[k]));
         if (!is_free)
-            return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.path and model.vision.path "
-                                   "can be set with --checkpoint (use --config for others)", args.sets.items[i]);
+            return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, "
+                                   "train.memory, data.max_pixels, model.llm.path and model.vision.path can be set with --checkpoint (use "
+                                   "--config for others)", args.sets.items[i]);
     }
     return OK;
 }

@@ -22,14 +22,18 @@ typedef struct Flags {
 static Status parse(Flags *f, int argc, char **argv, bool *done)
 {
     const CliOption options[] = {
-        {"--config", CLI_STRING, &f->config, "FILE", "The run: its mixture, template, sizes and tokens say what is prepared (\"-\": standard input).",
+        {"--config", CLI_STRING, &f->config, "FILE", "The run: its mixture, template, sizes and tokens say what is prepared (\"-\": "
+                                                     "standard input).",
          0, 0, NULL, false},
-        {"--out", CLI_STRING, &f->out, "DIR", "Folder of the shards. Default: data.shards of the run, where train looks for them.", 0, 0, NULL,
+        {"--out", CLI_STRING, &f->out, "DIR", "Folder of the shards. Default: data.shards of the run, where train looks for them.", 0, 0,
+         NULL,
          false},
-        {"--jobs", CLI_INT, &f->jobs, "N", "Worker processes; 0: as many as there are cores. The shards are the same for any number.", 0, 64,
+        {"--jobs", CLI_INT, &f->jobs, "N", "Worker processes; 0: as many as there are cores. The shards are the same for any number.", 0,
+         64,
          NULL, false},
         {"--strict", CLI_FLAG, &f->strict, NULL, "Any row that cannot be used is an error.", 0, 0, NULL, false},
-        {"--report", CLI_STRING, &f->report, "FILE", "Writes which rows were left out and why, as JSON (\"-\": standard output).", 0, 0, NULL,
+        {"--report", CLI_STRING, &f->report, "FILE", "Writes which rows were left out and why, as JSON (\"-\": standard output).", 0, 0,
+         NULL,
          false},
         {"--set", CLI_STRINGS, &f->sets, "KEY=VALUE", "Overrides a key of the config; may be given several times.", 0, 0, NULL, false},
         {"--quiet", CLI_FLAG, &f->quiet, NULL, "Only errors on standard error.", 0, 0, NULL, false},
@@ -40,8 +44,8 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         .summary = "Turns the mixture of a run into shards that train reads: tokens and label masks, and each picture once, checked.",
         .usage = "prepare --config RUN.json [--out DIR] [--jobs N] [--report FILE]",
         .options = options,
-        .notes = "Rows that cannot be used are listed and left out. Killed at any moment, the same command goes on and ends with the same bytes. "
-                 "Exit code 65: no row can be used, more than data.max_bad of a source, or --strict and some cannot.",
+        .notes = "Rows that cannot be used are listed and left out. Killed at any moment, the same command goes on and ends with the same "
+                 "bytes. Exit code 65: no row can be used, more than data.max_bad of a source, or --strict and some cannot.",
     };
     TRY(cli_parse(&program, argc, argv, done));
     if (!*done && !f->config)

@@ -71,8 +71,8 @@ int main(int argc, char **argv)
         .options = options,
         .positional = "PATH",
         .words = &words,
-        .notes = "Checkpoints, and shards but for the bytes of their pictures, are verified on the way (--sample reads the pictures of its sample): exit "
-                 "code 65 when something is damaged, 66 when it is not there.",
+        .notes = "Checkpoints, and shards but for the bytes of their pictures, are verified on the way (--sample reads the pictures of "
+                 "its sample): exit code 65 when something is damaged, 66 when it is not there.",
     };
     cli_start();
     Status s = cli_parse(&program, argc, argv, &done);

@@ -118,7 +118,8 @@ const Option OPTIONS[] = {
     REAL("data.max_bad", 0, data.max_bad, "0.5", 0, 1,
          "Largest share of a source's rows that may be bad; with more the data is refused. Rows that a filter leaves out do not count."),
     INT("data.max_pixels", 0, data.max_pixels, "89478485", 1, 65500.0 * 65500,
-        "Most pixels of a picture file; larger ones are bad rows. Reading one takes 3 bytes a pixel, a progressive JPEG 6, in every worker."),
+        "Most pixels of a picture file; larger ones are bad rows. Reading one takes 3 bytes a pixel, a progressive JPEG 6, in every "
+        "worker."),
     LATER("data.cache", "[]"),
     BOOL("data.shuffle", 0, data.shuffle, "true", "Whether an epoch's order is drawn from the seed; false keeps file order."),
     {"data.workers", OPTION_AUTO_INT, OPTION_FREE, AT(data.workers), "\"auto\"", NULL, 0, 256, NULL,

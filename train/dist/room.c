@@ -223,8 +223,8 @@ Status room_check(const RoomNeed *n)
         file_size_text(sizes[0], sizeof sizes[0], (size_t)n->mapped);
         file_size_text(sizes[1], sizeof sizes[1], (size_t)all);
         file_size_text(sizes[2], sizeof sizes[2], (size_t)machine.bytes);
-        log_warn("%s of weights are used where they lie in their files; beside %s that are needed they do not fit into %s (%s), so parts of "
-                 "them will be read again and again, slowly", sizes[0], sizes[1], sizes[2], machine.name);
+        log_warn("%s of weights are used where they lie in their files; beside %s that are needed they do not fit into %s (%s), so parts "
+                 "of them will be read again and again, slowly", sizes[0], sizes[1], sizes[2], machine.name);
     }
     return OK;
 }

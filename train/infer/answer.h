@@ -31,8 +31,8 @@ void answerer_close(Answerer **a);
 typedef void (*AnswerSink)(void *user, const char *text, size_t n);
 
 /* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; the k-th stands where the k-th
- * <image> of the human turns is, or all stand in the first of these when there is none. index separates the random numbers of the questions of a batch.
- * system: replaces the template's own system text; none where that stands.
+ * <image> of the human turns is, or all stand in the first of these when there is none. index separates the random numbers of the questions
+ * of a batch. system: replaces the template's own system text; none where that stands.
  * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
 typedef struct Question {
     RecordText system;

@@ -36,8 +36,8 @@ TEST(prepare_refuses_a_source_with_too_many_bad_rows)
 {
     static const char BOTH[] =
         "[{\"name\":\"poor\",\"files\":[\"poor.json\"],\"image_root\":\"images\"},{\"name\":\"rich\",\"files\":[\"rich.json\"]}]";
-    static const char SAYS[] = "source \"poor\": 4 of 10 rows cannot be used (3 no_trained_tokens, 1 missing), and data.max_bad allows a share of %s; "
-                               "mend the data, or raise data.max_bad";
+    static const char SAYS[] = "source \"poor\": 4 of 10 rows cannot be used (3 no_trained_tokens, 1 missing), and data.max_bad allows a "
+                               "share of %s; mend the data, or raise data.max_bad";
     World w;
     PrepareResult r;
     RecordIndex index;
@@ -96,7 +96,8 @@ TEST(prepare_does_not_count_what_a_filter_leaves_out_as_bad)
     World w;
     PrepareResult r;
     world_put_text("scored.json",
-                   "[" SCORED("0", "0.9", TURNS("Q", "A")) "," SCORED("1", "0.1", TURNS("Q", "A")) "," SCORED("2", "0.1", TURNS("Q", "")) ","
+                   "[" SCORED("0", "0.9", TURNS("Q", "A")) "," SCORED("1", "0.1", TURNS("Q", "A")) "," SCORED("2", "0.1",
+                           TURNS("Q", "")) ","
                    SCORED("3", "0.1", "\"conversations\":5") "," SCORED("4", "0.1", "\"image\":\"gone.jpg\"," TURNS("<image>", "A")) ","
                    "{\"id\":\"5\"," TURNS("Q", "A") "}]");
     world_open(&w, "[{\"name\":\"scored\",\"files\":[\"scored.json\"],\"filter\":{\"clip\":[0.5,null]}}]", "out");
@@ -138,8 +139,9 @@ TEST(prepare_counts_rows_that_are_cut_and_what_it_costs)
     for (int i = 0; i < 300; i += 3)
         memcpy(longer + i, "a b", 3);
     for (int i = 0; i < 4; i++) {
-        snprintf(row, sizeof row, "%s{\"id\":%d,\"conversations\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"%s\"},"
-                 "{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"%s\"}]}", i ? "," : "", i, i == 3 ? longer : "A", i ? longer : "A");
+        snprintf(row, sizeof row, "%s{\"id\":%d,\"conversations\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\","
+                                  "\"value\":\"%s\"},{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"%s\"}]}",
+                                          i ? "," : "", i, i == 3 ? longer : "A", i ? longer : "A");
         strcat(text, row);
     }
     strcat(text, "]");

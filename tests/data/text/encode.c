@@ -235,7 +235,8 @@ TEST(encode_puts_a_system_text_before_task_token_and_images)
     r->system = (RecordText){"the <image>", 11};
     CHECK_STR(
         encoded(&o, r),
-        "<s> ▁[ INST ] ▁the ▁ <0x3C> i m a g e <0x3E> <0x0A> <0x0A> [I2T] <image> ▁ <0x0A> W hat ? ▁ [/ INST ] *▁red *▁ *</s> ▁[ INST ] ▁on ▁ [/ INST ] *▁blue *▁ *</s>");
+        "<s> ▁[ INST ] ▁the ▁ <0x3C> i m a g e <0x3E> <0x0A> <0x0A> [I2T] <image> ▁ <0x0A> W hat ? ▁ [/ INST ] *▁red *▁ *</s> ▁[ INST ] "
+        "▁on ▁ [/ INST ] *▁blue *▁ *</s>");
     CHECK_INT(sample.n_images, 1);
     r = record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "blue"));
     r->system = (RecordText){"on", 2};
@@ -243,8 +244,8 @@ TEST(encode_puts_a_system_text_before_task_token_and_images)
     o = options(CHAT_V1);
     CHECK_STR(encoded(&o, r), "<s> ▁on ▁USER : ▁red ▁ASSISTANT : *▁blue *</s>");
     o = options(CHAT_LLAVA_LLAMA_2);
-    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁ <0x3C> <0x3C> S <0x59> S <0x3E> <0x3E> <0x0A> o n <0x0A> <0x3C> <0x3C> / S <0x59> S <0x3E> <0x3E> <0x0A> "
-                              "<0x0A> red ▁ [/ INST ] *▁blue *▁ *</s>");
+    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁ <0x3C> <0x3C> S <0x59> S <0x3E> <0x3E> <0x0A> o n <0x0A> <0x3C> <0x3C> / S <0x59> S <0x3E> "
+                              "<0x3E> <0x0A> <0x0A> red ▁ [/ INST ] *▁blue *▁ *</s>");
     o = options(CHAT_PLAIN);
     CHECK_REJECTS(&o, r, REJECT_BAD_TURNS, "a system text, and the template plain has no place for one");
     CHECK_FAILS(encode_prompt(&sample, &o, tok, r->system, r->turns, 1, 0, TASK_UNDERSTAND), ERR_USAGE,
