@@ -104,7 +104,7 @@ static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compu
     TRY(s);
     bool host = !a->backend->memory;
     RoomNeed need = {.who = "the model", .plan = plan, .needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0),
-                     .mapped = bytes.mapped, .files = after.addresses - before.addresses, .stacks = before.thread_addresses};
+                     .mapped = bytes.pages, .files = after.addresses - before.addresses, .stacks = before.thread_addresses};
     need.change = host ? "use a larger machine" : "use a larger device, or set device to \"cpu\"";
     snprintf(plan, sizeof plan, "weights %s", file_size_text(size, sizeof size, (size_t)(bytes.frozen + bytes.masters)));
     return check_room(a, cfg, need, before.thread_pages);

@@ -70,6 +70,7 @@ static void count_parameters(MemoryPlan *m, GenLlava *g)
         m->trainable_parameters += p->list[i]->trainable ? p->list[i]->t.n_elems : 0;
     m->weights = bytes.frozen;
     m->mapped = bytes.mapped;
+    m->pages = bytes.pages;
     m->trainable = bytes.masters + bytes.gradients;
     m->optimizer = bytes.moments;
 }
@@ -148,9 +149,7 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     room_footprint(&after);
     m->files = after.addresses - before.addresses;
     count_parameters(m, g);
-    int64_t unread = unread_bytes(g, cfg, run);
-    m->weights -= unread;
-    m->mapped -= unread;
+    m->pages -= unread_bytes(g, cfg, run);
     m->sizes = *genllava_model_sizes(g);
     if (opened)
         opened(arg);
@@ -171,6 +170,8 @@ static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t dr
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
     if (!m->on_device) {
+        m->weights += m->pages - m->mapped;
+        m->mapped = m->pages;
         m->workspace += process + dropped;
         add_up(m);
         m->host = m->needed;

@@ -168,7 +168,7 @@ Status params_create(Params *p)
 static int64_t bytes_of(const Param *q) { return q->t.n_elems * (int64_t)dtype_size(q->t.type); }
 
 /* What a tensor in a file takes of memory: a fault maps 64 KiB around it. What a tensor before it has of that is not counted again. */
-static int64_t mapped_bytes(const Params *p, int i)
+static int64_t page_bytes(const Params *p, int i)
 {
     const uintptr_t around = 1 << 16;
     uintptr_t from = (uintptr_t)p->list[i]->t.data & ~(around - 1), start = from;
@@ -192,9 +192,9 @@ ParamBytes params_bytes(const Params *p)
     }
     for (int i = 0; i < p->n; i++) {
         const Param *q = p->list[i];
-        int64_t mapped = q->mapped ? mapped_bytes(p, i) : 0;
-        b.mapped += mapped;
-        b.frozen += q->mapped ? mapped : q->trainable ? 0 : bytes_of(q);
+        b.frozen += q->trainable ? 0 : bytes_of(q);
+        b.mapped += q->mapped ? bytes_of(q) : 0;
+        b.pages += q->mapped ? page_bytes(p, i) : 0;
     }
     return b;
 }

@@ -80,9 +80,9 @@ MUST_USE Status params_place(Params *p, Param *q, const void *data, DType type);
 MUST_USE Status params_memory(Params *p, size_t n_bytes, void **out);
 void params_memory_release(Params *p, void *memory);
 /* What they take: frozen weights and what is kept besides, masters with their copies, gradients, moments. mapped: of the frozen ones, in
- * files. */
+ * files; pages: the memory of a host that these take when all of them are read. */
 typedef struct ParamBytes {
-    int64_t frozen, mapped, masters, gradients, moments;
+    int64_t frozen, mapped, pages, masters, gradients, moments;
 } ParamBytes;
 ParamBytes params_bytes(const Params *p);
 /* True on the null backend: nothing has values, only sizes count. */
