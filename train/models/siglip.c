@@ -275,22 +275,9 @@ static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     return nn_linear_add(t, h, &b->fc2, NULL, mid);
 }
 
-/* Every picture is a segment of its own. */
-static const PackedRows *pictures(Tape *t, int64_t images, int64_t patches)
-{
-    PackedRows *rows = tape_host(t, sizeof *rows);
-    int32_t *cu = tape_host(t, (size_t)(images + 1) * sizeof *cu);
-    if (!rows || !cu)
-        return NULL;
-    for (int64_t i = 0; i <= images; i++)
-        cu[i] = (int32_t)(i * patches);
-    *rows = (PackedRows){.n_rows = images * patches, .n_segments = images, .max_segment = patches, .cu = tape_ints(t, cu, images + 1)};
-    return rows;
-}
-
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
 {
-    const PackedRows *rows = pictures(t, pixels->images, siglip_patches(&m->config));
+    const PackedRows *rows = tape_segments(t, pixels->images, siglip_patches(&m->config));
     BlockArg *args = tape_host(t, (size_t)m->config.blocks * sizeof *args);
     if (!rows || !args)
         return NULL;

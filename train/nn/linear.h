@@ -24,7 +24,7 @@ typedef struct LinearNode {
     Part du; /* [rows, Σ r]: s·dy B, of the backward */
 } LinearNode;
 
-static inline int64_t linear_out(const Linear *l) { return l->w->t.shape[0]; }
+static inline int64_t linear_out(const Linear *l) { return l->out ? l->out : l->w->t.shape[0]; }
 static inline int64_t linear_rank(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
 static inline int64_t linear_total(const Linear *lin, int n, int64_t (*size)(const Linear *))
 {

@@ -47,6 +47,7 @@ typedef struct Linear {
     double scale, dropout;
     uint64_t site;
     const Joint *joint; /* where w lies with what surrounds it, or NULL; set by joint_create */
+    int64_t first, out; /* out > 0: rows first … first+out-1 of w and b alone, of a projection that packs several; without an adapter */
 } Linear;
 /* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are
  * multiplied as one matrix. rows: for dropout only, which happens only while the tape records. */
@@ -64,6 +65,9 @@ typedef struct RopeSpec {
     double base;
 } RopeSpec;
 Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows);
+
+/* n segments of `length` rows each, without positions; NULL when memory is exhausted. */
+const PackedRows *tape_segments(Tape *t, int64_t n, int64_t length);
 
 /* Self-attention of packed segments. kqv [rows, (kv_heads + heads + kv_heads)·head_dim]: keys, queries, values side by side. */
 typedef struct AttentionSpec {

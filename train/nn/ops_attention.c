@@ -53,6 +53,20 @@ Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows
     return t->status ? NULL : y;
 }
 
+/* ---------------------------------------------------------------- segments of one length */
+
+const PackedRows *tape_segments(Tape *t, int64_t n, int64_t length)
+{
+    PackedRows *rows = tape_host(t, sizeof *rows);
+    int32_t *cu = tape_host(t, (size_t)(n + 1) * sizeof *cu);
+    if (!rows || !cu)
+        return NULL;
+    for (int64_t i = 0; i <= n; i++)
+        cu[i] = (int32_t)(i * length);
+    *rows = (PackedRows){.n_rows = n * length, .n_segments = n, .max_segment = length, .cu = tape_ints(t, cu, n + 1)};
+    return rows;
+}
+
 /* ---------------------------------------------------------------- attention */
 
 /* Keys and values are columns of one tensor: the keys from 0 on. Queries are other columns of it, or apart: read as a tensor of their own.

@@ -3,6 +3,26 @@
 
 static int64_t weight_ld(const Param *w, int64_t in) { return w->ld ? w->ld : in; }
 
+/* Row `first` of w, element `first` of b (NULL where there is none). */
+static const void *weight_data(const Linear *l, int64_t in)
+{
+    return (const char *)l->w->t.data + (size_t)(l->first * weight_ld(l->w, in)) * dtype_size(l->w->t.type);
+}
+static const void *bias_data(const Linear *l)
+{
+    return l->b ? (const char *)l->b->t.data + (size_t)l->first * dtype_size(l->b->t.type) : NULL;
+}
+
+/* The gradient of the linear's rows of w or b, `cols` wide; NULL: it is not wanted. */
+static void *rows_grad(Tape *t, const Linear *l, Param *p, int64_t cols, bool *accumulate)
+{
+    if (!p || !l->out)
+        return p ? grad_dst(t, &p->t, accumulate) : NULL;
+    char *all = grad_dst_partial(t, &p->t);
+    *accumulate = true;
+    return all ? all + (size_t)(l->first * cols) * dtype_size(p->t.grad_type) : NULL;
+}
+
 /* The joint of exactly these linears. */
 static const Joint *joint_of(const Linear *lin, int n)
 {
@@ -46,8 +66,8 @@ static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part 
         const Param *w = lin[i].w, *b = lin[i].b, *up = r ? lin[i].lora_b : NULL;
         RUN(t, matmul, Matmul, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
             .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = tensor_ld(x), .ldb = weight_ld(w, in),
-            .ldc = tensor_ld(y), .a = x->data, .b = w->t.data, .bias = b ? b->t.data : NULL, .c = (char *)y->data + tape_size(t, at),
-            .alpha = 1, .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32,
+            .ldc = tensor_ld(y), .a = x->data, .b = weight_data(&lin[i], in), .bias = bias_data(&lin[i]),
+            .c = (char *)y->data + tape_size(t, at), .alpha = 1, .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32,
             .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL, .b2 = up ? up->t.data : NULL, .add = residual);
         at += out;
         at_u += r;
@@ -65,7 +85,7 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
         const Linear *down = adapters_drop(s->lin, s->n) ? NULL : adapters_as_one(s->lin, i, run);
         RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
             .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in,
-            .a = dy + tape_size(t, at), .b = w->t.data, .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in,
+            .a = dy + tape_size(t, at), .b = weight_data(&s->lin[i], in), .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in,
             .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL,
             .b2 = down ? down->lora_a->t.data : NULL);
         *accumulate = true;
@@ -99,13 +119,14 @@ static void base_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy)
         int64_t out = linear_out(&s->lin[i]);
         const char *dy_i = dy + tape_size(t, at);
         bool more;
-        void *dw = grad_dst(t, &s->lin[i].w->t, &more);
+        Param *w = s->lin[i].w, *b = s->lin[i].b;
+        void *dw = rows_grad(t, &s->lin[i], w, in, &more);
         if (dw)
-            linear_weight_grad(t, dw, more, s->lin[i].w->t.grad_type, out, in, m, dy_i, ldy, s->x->data, tensor_ld(s->x));
-        void *db = s->lin[i].b ? grad_dst(t, &s->lin[i].b->t, &more) : NULL;
+            linear_weight_grad(t, dw, more, w->t.grad_type, out, in, m, dy_i, ldy, s->x->data, tensor_ld(s->x));
+        void *db = rows_grad(t, &s->lin[i], b, 1, &more);
         if (db)
-            RUN(t, column_sum, ColumnSum, .rows = m, .cols = out, .ldx = ldy, .x_type = t->compute, .out_type = s->lin[i].b->t.grad_type,
-                .x = dy_i, .out = db, .accumulate = more);
+            RUN(t, column_sum, ColumnSum, .rows = m, .cols = out, .ldx = ldy, .x_type = t->compute, .out_type = b->t.grad_type, .x = dy_i,
+                .out = db, .accumulate = more);
         at += out;
     }
 }
@@ -161,8 +182,11 @@ static bool check(Tape *t, const char *op, const Tensor *x, const Linear *lin, i
     if (n < 1 || n > MAX_LINEARS)
         tape_fail(t, fail(ERR_INTERNAL, "%s: %d linears, at most %d", op, n, MAX_LINEARS));
     for (int i = 0; i < n && !t->status; i++)
-        if (lin[i].w->t.n_elems != linear_out(&lin[i]) * tensor_cols(x))
+        if (lin[i].w->t.n_elems != lin[i].w->t.shape[0] * tensor_cols(x))
             tape_fail(t, fail(ERR_INTERNAL, "%s: %s does not take %lld columns", op, lin[i].w->name, (long long)tensor_cols(x)));
+        else if (lin[i].first + linear_out(&lin[i]) > lin[i].w->t.shape[0])
+            tape_fail(t, fail(ERR_INTERNAL, "%s: %s has no rows %lld … %lld", op, lin[i].w->name, (long long)lin[i].first,
+                              (long long)(lin[i].first + linear_out(&lin[i]) - 1)));
     return !t->status;
 }
 

@@ -96,6 +96,38 @@ static Tensor *some_build(Rig *r, Tape *t)
 }
 TEST(lora_gradient_on_some_of_the_linears) { check(some_params, some_build, ALL); }
 
+/* Rows of one matrix in another order, some of them twice, as of a projection that packs queries, keys and values. */
+static void packed_params(Rig *r)
+{
+    rig_param(r, "x", ROWS, 16, true);
+    rig_param(r, "w", 9, 16, true);
+    rig_param(r, "b", 9, 0, true);
+    rig_param(r, "after", 2, 16, true); /* lies behind w in memory: no run of linears goes from one to the other */
+}
+static Tensor *packed_linears(Rig *r, Tape *t, Tensor *x)
+{
+    Param *w = find(r, "w"), *b = find(r, "b");
+    const Linear l[4] = {{.w = w, .b = b, .first = 3, .out = 2}, {.w = w, .b = b, .out = 3}, {.w = w, .b = b, .first = 4, .out = 5},
+                         {.w = find(r, "after")}};
+    return nn_linear(t, x, l, 4, NULL);
+}
+static Tensor *packed_build(Rig *r, Tape *t) { return packed_linears(r, t, rig_rows(t, find(r, "x"))); }
+static Tensor *packed_block(Tape *t, const void *arg, Tensor *const *in, int n)
+{
+    (void)n;
+    Rig *const *r = arg;
+    return packed_linears(*r, t, in[0]);
+}
+static Tensor *packed_in_block(Rig *r, Tape *t)
+{
+    Tensor *x = rig_rows(t, find(r, "x"));
+    Rig **arg = tape_host(t, sizeof *arg);
+    *arg = r;
+    return nn_block(t, packed_block, arg, &x, 1);
+}
+TEST(gradient_of_rows_of_a_packed_projection) { check(packed_params, packed_build, ALL); }
+TEST(gradient_of_rows_of_a_packed_projection_in_a_block) { check(packed_params, packed_in_block, ALL); }
+
 /* ---------------------------------------------------------------- norms: the sum goes on as a residual */
 
 static void rmsnorm_params(Rig *r)
