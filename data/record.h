@@ -1,4 +1,4 @@
-/* record.h: one row of a mixture: read by records/, encoded by text/, stored by prepare/. */
+/* record.h: one row of a mixture: read by records/, encoded by text/, stored by prepare/; and what its turns say about pictures. */
 #ifndef GENLLAVA_DATA_RECORD_H
 #define GENLLAVA_DATA_RECORD_H
 
@@ -6,6 +6,11 @@
 #include <stddef.h>
 
 #include "data/kinds.h"
+#include "kernels/base/status.h"
+
+/* Places of pictures in turns: of an input in a human one, of a target in one from gpt. */
+#define IMAGE_MARKER "<image>"
+#define GEN_MARKER "<gen>"
 
 typedef struct RecordImage {
     const char *path; /* as the row says */
@@ -47,4 +52,11 @@ typedef struct Record {
     char message[256];
     char reject_path[256]; /* the image concerned, or "" */
 } Record;
+
+int record_count_marker(const RecordTurn *t, const char *marker);
+/* A question without its image markers, stripped: into out, which has room for t->length bytes. Returns how many it has. */
+size_t record_question(char *out, const RecordTurn *t);
+/* What describes target k (in order of the markers) to a diffusion model's text encoder: sd.prompt, else sd.instruction of an edit row,
+ * else the question that the target answers. mem_free. ERR_DATA: the turns have no such target. */
+MUST_USE Status record_prompt(const Record *rec, int k, char **out);
 #endif

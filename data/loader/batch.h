@@ -15,7 +15,7 @@ typedef struct Terms {
     double weight;
 } Terms;
 typedef struct LossTerms {
-    Terms labels;
+    Terms labels, generate, edit; /* supervised labels; target images of rows of these tasks */
 } LossTerms;
 
 typedef struct Batch {
@@ -35,8 +35,22 @@ typedef struct Batch {
     const int32_t *label_position;    /* [n_labels] position of label_row in its expanded sample */
     LossTerms terms;                  /* of this pass */
 
-    const int32_t *record; /* [n_segments] record numbers */
-    const uint8_t *task;   /* [n_segments] Task */
-    const float *weight;   /* [n_segments] loss weight of the record */
+    /* Target images of generate and edit rows, in order of their runs of visual tokens. The run of target i is rows target_row[i] …
+     * target_row[i]+N-1, [IMG0] to [IMG{N-1}], of segment target_segment[i]. */
+    int32_t n_targets;
+    const int32_t *target_row, *target_segment; /* [n_targets] */
+    const float *target_weight;                 /* [n_targets] of the record */
+    const char *const *target_prompt; /* [n_targets] UTF-8: sd.prompt, else sd.instruction of an edit row, else the question's text.
+                                         NULL unless LoaderOptions.prompts */
+    /* Pictures of those targets whose loss wants them (LoaderOptions.target_pixels), and of edit rows their first input picture: RGB, 0 …
+     * 255, shorter side to S = target_size and the middle of it; scaling to [-1,1], x/127.5-1 in f32, is the VAE's. */
+    int32_t target_size, n_target_pictures, n_source_pictures;
+    const int32_t *target_picture, *source_picture; /* [n_targets] which of the pictures below; -1: none is loaded */
+    const uint8_t *target_pixels, *source_pixels;   /* [n_target_pictures, S, S, 3], [n_source_pictures, S, S, 3] */
+
+    const int32_t *record;    /* [n_segments] record numbers */
+    const uint8_t (*uid)[16]; /* [n_segments] first 16 bytes of the SHA-256 of the record's uid */
+    const uint8_t *task;      /* [n_segments] Task */
+    const float *weight;      /* [n_segments] loss weight of the record */
 } Batch;
 #endif

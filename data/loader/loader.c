@@ -10,6 +10,7 @@
 #include "data/kinds.h"
 #include "data/loader/pixels.h"
 #include "data/loader/plan.h"
+#include "data/loader/prompts.h"
 #include "data/shards/shard_set.h"
 #include "data/loader/order.h"
 #include "kernels/base/arena.h"
@@ -19,9 +20,11 @@ enum { WORST_MOST = 256, MOST_SCANNED = 1 << 25 };
 /* The arrays of a pass, reused from pass to pass. */
 typedef struct PassArrays {
     int32_t *cu, *id, *pos, *item, *label_row, *label, *label_record, *label_position, *record;
-    float *label_weight, *weight;
-    uint8_t *task, *pixels;
-    int64_t tokens, segments, labels, images; /* capacities */
+    int32_t *target_row, *target_segment, *target_picture, *source_picture;
+    float *label_weight, *weight, *target_weight;
+    const char **target_prompt;
+    uint8_t *task, (*uid)[16], *pixels, *target_pixels, *source_pixels;
+    int64_t tokens, segments, labels, images, targets, target_pictures, source_pictures; /* capacities */
 } PassArrays;
 
 struct Loader {
@@ -41,6 +44,7 @@ struct Loader {
     int64_t uses_capacity;
     int32_t *first_use; /* [n_passes] of the present step */
     Pixels *pixels;
+    Prompts prompts;
     PassArrays a;
     Batch batch;
 };
@@ -50,6 +54,18 @@ struct Loader {
 static int64_t labels_of(const Loader *ld, const IndexRow *r)
 {
     return (int64_t)r->labels_text + (ld->o.image_tokens_none ? 0 : ld->o.image_tokens_first ? r->labels_first : r->labels_visual);
+}
+
+static int32_t targets_of(const IndexRow *r, Task task) { return r->task == task ? r->targets : 0; }
+
+/* Pictures of a row that are loaded for its targets: theirs, and the source that they were made from. */
+static bool shows_targets(const Loader *ld, const IndexRow *r)
+{
+    return r->targets && r->task != TASK_UNDERSTAND && ld->o.target_size && ld->o.target_pixels[r->task];
+}
+static bool shows_source(const Loader *ld, const IndexRow *r)
+{
+    return shows_targets(ld, r) && r->task == TASK_EDIT && r->images && ld->o.source_pixels;
 }
 
 static int32_t items_of(const Loader *ld, int64_t step)
@@ -71,13 +87,17 @@ static Status list_step(Loader *ld, StepPlanning *p, int64_t step)
 
 static PassShape shape_of(const Loader *ld, const StepPlanning *p, int32_t pass)
 {
-    PassShape s = {0};
+    PassShape s = {.target_size = ld->o.target_size};
     for (int32_t i = pass ? p->pass_end[pass - 1] : 0; i < p->pass_end[pass]; i++) {
         const IndexRow *r = &ld->index->rows[p->items[i].row];
         s.tokens += p->items[i].length;
         s.segments++;
         s.images += r->images;
         s.labels += (int32_t)labels_of(ld, r);
+        s.generate += targets_of(r, TASK_GENERATE);
+        s.edit += targets_of(r, TASK_EDIT);
+        s.target_pictures += shows_targets(ld, r) ? r->targets : 0;
+        s.source_pictures += shows_source(ld, r);
         s.max_segment = p->items[i].length > s.max_segment ? p->items[i].length : s.max_segment;
     }
     return s;
@@ -87,7 +107,8 @@ static PassShape shape_of(const Loader *ld, const StepPlanning *p, int32_t pass)
 static bool covers(const PassShape *a, const PassShape *b)
 {
     return a->tokens >= b->tokens && a->segments >= b->segments && a->images >= b->images && a->labels >= b->labels &&
-           a->max_segment >= b->max_segment;
+           a->max_segment >= b->max_segment && a->generate >= b->generate && a->edit >= b->edit &&
+           a->target_pictures >= b->target_pictures && a->source_pictures >= b->source_pictures;
 }
 
 static PassShape join(PassShape a, const PassShape *b)
@@ -97,6 +118,10 @@ static PassShape join(PassShape a, const PassShape *b)
     a.images = b->images > a.images ? b->images : a.images;
     a.labels = b->labels > a.labels ? b->labels : a.labels;
     a.max_segment = b->max_segment > a.max_segment ? b->max_segment : a.max_segment;
+    a.generate = b->generate > a.generate ? b->generate : a.generate;
+    a.edit = b->edit > a.edit ? b->edit : a.edit;
+    a.target_pictures = b->target_pictures > a.target_pictures ? b->target_pictures : a.target_pictures;
+    a.source_pictures = b->source_pictures > a.source_pictures ? b->source_pictures : a.source_pictures;
     return a;
 }
 
@@ -134,7 +159,7 @@ static Status survey(Loader *ld)
         }
     }
     if (step < ld->totals.steps) { /* a run this long repeats itself: its tokens by proportion, its worst pass by the bound */
-        PassShape bound = {.tokens = (int32_t)ld->o.micro_tokens};
+        PassShape bound = {.tokens = (int32_t)ld->o.micro_tokens, .target_size = ld->o.target_size};
         ld->totals.tokens = (int64_t)((double)ld->totals.tokens * (double)ld->items / ((double)step * (double)ld->o.batch));
         for (int i = 0; i < ld->n_worst; i++)
             bound = join(bound, &ld->worst[i]);
@@ -212,6 +237,17 @@ static Status open_order(Loader *ld)
     return ld->rows ? OK : fail(ERR_NOMEM, "no memory for a batch of %" PRId64 " samples", o->batch);
 }
 
+static Status open_pixels(Loader *ld)
+{
+    const LoaderOptions *o = &ld->o;
+    ImagePrep preps[N_EYES] = {
+        [EYE_DIFFUSION] = {.width = o->target_size, .height = o->target_size, .middle = true, .filter = FILTER_BILINEAR,
+                           .max_pixels = o->max_pixels}};
+    if (o->preprocessor)
+        preps[EYE_TOWER] = o->preprocessor->prep;
+    return pixels_open(&ld->pixels, preps, workers_of(o->workers));
+}
+
 static Status check_options(const LoaderOptions *o)
 {
     if (o->batch < 1 || o->batch > INT32_MAX / 2 || o->micro_tokens < 1 || o->micro_tokens > INT32_MAX / 2)
@@ -241,8 +277,10 @@ Status loader_open(Loader **out, const LoaderOptions *o, int rank, int n_ranks)
         s = check_rows(ld);
     if (!s)
         s = survey(ld);
-    if (!s && o->preprocessor && !o->index)
-        s = pixels_open(&ld->pixels, &o->preprocessor->prep, workers_of(o->workers));
+    if (!s && (o->preprocessor || o->target_size) && !o->index)
+        s = open_pixels(ld);
+    if (!s && o->prompts && !o->index)
+        s = prompts_read(&ld->prompts, &ld->set);
     if (s)
         loader_close(out);
     return s;
@@ -258,10 +296,12 @@ void loader_close(Loader **pld)
     order_free(&ld->order);
     plan_free(&ld->plan);
     plan_free(&ld->next_plan);
+    prompts_free(&ld->prompts);
     shards_close(&ld->set);
     void *const arrays[] = {ld->rows, ld->uses, ld->first_use, ld->a.cu, ld->a.id, ld->a.pos, ld->a.item, ld->a.label_row, ld->a.label,
                             ld->a.label_record, ld->a.label_position, ld->a.record, ld->a.label_weight, ld->a.weight, ld->a.task,
-                            ld->a.pixels};
+                            ld->a.pixels, ld->a.uid, ld->a.target_row, ld->a.target_segment, ld->a.target_picture, ld->a.source_picture,
+                            ld->a.target_weight, ld->a.target_prompt, ld->a.target_pixels, ld->a.source_pixels};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);
     mem_free(ld);
@@ -269,12 +309,34 @@ void loader_close(Loader **pld)
 
 /* ---------------------------------------------------------------- a step */
 
+/* Pictures of a pass, in the order in which it takes them: what the tower sees of all its samples, then the targets, then the sources. */
+typedef enum PictureKind { PICTURE_SEEN, PICTURE_TARGET, PICTURE_SOURCE, N_PICTURE_KINDS } PictureKind;
+
+/* Adds a sample's pictures of a kind to uses[k …]; returns the new k. */
+static int32_t list_pictures(Loader *ld, uint32_t row, PictureKind kind, int32_t k)
+{
+    const IndexRow *r = &ld->index->rows[row];
+    const ImageRole role = kind == PICTURE_TARGET ? ROLE_TARGET : ROLE_INPUT;
+    int64_t sample;
+    const Shard *s = shards_find(&ld->set, row, &sample);
+    int most = kind == PICTURE_SEEN ? r->images : kind == PICTURE_TARGET ? shows_targets(ld, r) ? r->targets : 0 : shows_source(ld, r);
+    for (uint64_t at = s->img_off[sample]; most && at < s->img_off[sample + 1]; at++)
+        if (s->ref_role[at] == role) {
+            ld->uses[k++] = (PixelUse){.shard = ld->set.shards[s->ref_shard[at]], .image = s->ref_image[at],
+                                       .eye = kind == PICTURE_SEEN ? EYE_TOWER : EYE_DIFFUSION};
+            most--;
+        }
+    return k;
+}
+
 /* Pictures of a dealt step, in the order of its passes. */
 static Status want_pictures(Loader *ld, const StepPlanning *p, int64_t step, bool ahead)
 {
     int64_t n = 0;
-    for (int32_t i = 0; i < p->n; i++)
-        n += ld->index->rows[p->items[i].row].images;
+    for (int32_t i = 0; i < p->n; i++) {
+        const IndexRow *r = &ld->index->rows[p->items[i].row];
+        n += r->images + (shows_targets(ld, r) ? r->targets : 0) + shows_source(ld, r);
+    }
     if (n > ld->uses_capacity) {
         PixelUse *more = mem_grow(ld->uses, (size_t)n * sizeof *more);
         if (!more)
@@ -283,14 +345,12 @@ static Status want_pictures(Loader *ld, const StepPlanning *p, int64_t step, boo
         ld->uses_capacity = n;
     }
     int32_t k = 0;
-    for (int32_t i = 0, pass = 0; i < p->n; i++) {
-        int64_t sample;
-        const Shard *s = shards_find(&ld->set, p->items[i].row, &sample);
-        if (!ahead && p->items[i].pass == pass)
-            ld->first_use[pass++] = k;
-        for (uint64_t r = s->img_off[sample]; r < s->img_off[sample + 1]; r++)
-            if (s->ref_role[r] == ROLE_INPUT)
-                ld->uses[k++] = (PixelUse){ld->set.shards[s->ref_shard[r]], s->ref_image[r]};
+    for (int32_t pass = 0; pass < p->n_passes; pass++) {
+        if (!ahead)
+            ld->first_use[pass] = k;
+        for (PictureKind kind = 0; kind < N_PICTURE_KINDS; kind++)
+            for (int32_t i = pass ? p->pass_end[pass - 1] : 0; i < p->pass_end[pass]; i++)
+                k = list_pictures(ld, p->items[i].row, kind, k);
     }
     return ld->pixels ? pixels_want(ld->pixels, step, ld->uses, k, ahead) : OK;
 }
@@ -300,6 +360,10 @@ static void add_terms(LossTerms *t, const Loader *ld, const IndexRow *r)
     int64_t labels = labels_of(ld, r);
     t->labels.n += labels;
     t->labels.weight += (double)r->weight * (double)labels;
+    t->generate.n += targets_of(r, TASK_GENERATE);
+    t->generate.weight += (double)r->weight * targets_of(r, TASK_GENERATE);
+    t->edit.n += targets_of(r, TASK_EDIT);
+    t->edit.weight += (double)r->weight * targets_of(r, TASK_EDIT);
 }
 
 /* Sums over the step in the order of its items: the same bits for any number of ranks. */
@@ -358,7 +422,8 @@ static Status make_room(Loader *ld, const PassShape *s)
     }
     if (ok && s->segments > a->segments) {
         ok = grow(&a->cu, s->segments + 1, sizeof *a->cu) && grow(&a->record, s->segments, sizeof *a->record) &&
-             grow(&a->weight, s->segments, sizeof *a->weight) && grow(&a->task, s->segments, sizeof *a->task);
+             grow(&a->weight, s->segments, sizeof *a->weight) && grow(&a->task, s->segments, sizeof *a->task) &&
+             grow(&a->uid, s->segments, sizeof *a->uid);
         a->segments = ok ? s->segments : 0;
     }
     if (ok && s->labels > a->labels) {
@@ -367,10 +432,12 @@ static Status make_room(Loader *ld, const PassShape *s)
              grow(&a->label_position, s->labels, sizeof *a->label_position);
         a->labels = ok ? s->labels : 0;
     }
-    if (ok && s->images > a->images) {
-        const ImagePrep *prep = &ld->o.preprocessor->prep;
-        ok = grow(&a->pixels, s->images, (size_t)prep->width * (size_t)prep->height * 3);
-        a->images = ok ? s->images : 0;
+    int64_t targets = (int64_t)s->generate + s->edit;
+    if (ok && targets > a->targets) {
+        ok = grow(&a->target_row, targets, sizeof *a->target_row) && grow(&a->target_segment, targets, sizeof *a->target_segment) &&
+             grow(&a->target_picture, targets, sizeof *a->target_picture) && grow(&a->source_picture, targets, sizeof *a->source_picture) &&
+             grow(&a->target_weight, targets, sizeof *a->target_weight) && grow(&a->target_prompt, targets, sizeof *a->target_prompt);
+        a->targets = ok ? targets : 0;
     }
     return ok ? OK : fail(ERR_NOMEM, "no memory for a pass of %d tokens and %d images", s->tokens, s->images);
 }
@@ -384,7 +451,32 @@ static bool is_label(const Loader *ld, int32_t id, uint8_t mask)
     return !ld->o.image_tokens_none && (!ld->o.image_tokens_first || id == ld->o.first_visual_id);
 }
 
-/* Appends one sample: its rows with images expanded, and its labels. The row before a token predicts it, so position 0 is no label. */
+/* A run of visual tokens begins at `row`. */
+static void append_target(Loader *ld, uint32_t sample, int32_t row, float weight)
+{
+    Batch *b = &ld->batch;
+    PassArrays *a = &ld->a;
+    const IndexRow *r = &ld->index->rows[sample];
+    const int32_t i = b->n_targets++, segment = b->n_segments - 1;
+    const bool follows = i && a->target_segment[i - 1] == segment;
+    Terms *terms = r->task == TASK_GENERATE ? &b->terms.generate : &b->terms.edit;
+    terms->n++;
+    terms->weight += (double)weight;
+    a->target_row[i] = row;
+    a->target_segment[i] = segment;
+    a->target_weight[i] = weight;
+    a->target_picture[i] = shows_targets(ld, r) ? b->n_target_pictures++ : -1;
+    a->source_picture[i] = !shows_source(ld, r) ? -1 : follows ? a->source_picture[i - 1] : b->n_source_pictures++;
+    if (ld->o.prompts) {
+        int k = 0;
+        while (k < i && a->target_segment[i - k - 1] == segment)
+            k++;
+        a->target_prompt[i] = prompts_of(&ld->prompts, sample, k);
+    }
+}
+
+/* Appends one sample: its rows with images expanded, its labels and targets. The row before a token predicts it, so position 0 is no label.
+ */
 static void append_sample(Loader *ld, const PlanItem *it)
 {
     Batch *b = &ld->batch;
@@ -392,6 +484,7 @@ static void append_sample(Loader *ld, const PlanItem *it)
     int64_t i;
     const Shard *s = shards_find(&ld->set, it->row, &i);
     int32_t start = b->n_tokens, row = start, segment = b->n_segments++;
+    const int64_t first_visual = s->n_ids - s->attr.n_visual_tokens;
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
         if (row > start && is_label(ld, s->id[t], s->mask[t])) {
             a->label_row[b->n_labels] = row - 1;
@@ -402,6 +495,8 @@ static void append_sample(Loader *ld, const PlanItem *it)
             b->terms.labels.weight += (double)s->weight[i];
             a->label_record[b->n_labels++] = (int32_t)s->record[i];
         }
+        if (s->mask[t] >> MASK_KIND_SHIFT == KIND_VISUAL && s->id[t] == first_visual && s->task[i] != TASK_UNDERSTAND)
+            append_target(ld, it->row, row, s->weight[i]);
         int32_t copies = s->id[t] == ID_IMAGE ? (int32_t)s->attr.patches : 1;
         for (int32_t c = 0; c < copies; c++, row++) {
             a->id[row] = s->id[t];
@@ -413,9 +508,40 @@ static void append_sample(Loader *ld, const PlanItem *it)
     a->cu[segment + 1] = row;
     a->record[segment] = (int32_t)s->record[i];
     a->task[segment] = s->task[i];
+    memcpy(a->uid[segment], s->uid[i], sizeof a->uid[segment]);
     a->weight[segment] = s->weight[i];
     b->n_tokens = row;
     b->max_segment = row - start > b->max_segment ? row - start : b->max_segment;
+}
+
+/* n pictures into *to, which has room for *room of them; use number *use of the step is the first. */
+static Status take_pictures(Loader *ld, uint8_t **to, int64_t *room, int32_t n, const ImagePrep *prep, int32_t *use)
+{
+    const size_t bytes = (size_t)prep->width * (size_t)prep->height * 3;
+    if (n > *room) {
+        *room = 0;
+        if (!grow(to, n, bytes))
+            return fail(ERR_NOMEM, "no memory for the %d pictures of a pass", n);
+        *room = n;
+    }
+    for (int32_t k = 0; k < n; k++)
+        TRY(pixels_take(ld->pixels, (*use)++, *to + (size_t)k * bytes));
+    return OK;
+}
+
+static Status take_all_pictures(Loader *ld, int32_t p)
+{
+    PassArrays *a = &ld->a;
+    Batch *b = &ld->batch;
+    const ImagePrep square = {.width = ld->o.target_size, .height = ld->o.target_size};
+    int32_t use = ld->first_use[p];
+    if (b->n_images) {
+        b->image_width = ld->o.preprocessor->prep.width;
+        b->image_height = ld->o.preprocessor->prep.height;
+        TRY(take_pictures(ld, &a->pixels, &a->images, b->n_images, &ld->o.preprocessor->prep, &use));
+    }
+    TRY(take_pictures(ld, &a->target_pixels, &a->target_pictures, b->n_target_pictures, &square, &use));
+    return take_pictures(ld, &a->source_pixels, &a->source_pictures, b->n_source_pictures, &square, &use);
 }
 
 Status loader_pass(Loader *ld, int32_t p, const Batch **batch)
@@ -425,17 +551,11 @@ Status loader_pass(Loader *ld, int32_t p, const Batch **batch)
     PassShape shape = shape_of(ld, &ld->plan, p);
     TRY(make_room(ld, &shape));
     PassArrays *a = &ld->a;
-    ld->batch = (Batch){.n_images = shape.images};
+    ld->batch = (Batch){.n_images = shape.images, .target_size = ld->o.target_size};
     for (int32_t i = p ? ld->plan.pass_end[p - 1] : 0; i < ld->plan.pass_end[p]; i++)
         append_sample(ld, &ld->plan.items[i]);
     Batch *b = &ld->batch;
-    if (shape.images) {
-        b->image_width = ld->o.preprocessor->prep.width;
-        b->image_height = ld->o.preprocessor->prep.height;
-        size_t bytes = (size_t)b->image_width * (size_t)b->image_height * 3;
-        for (int32_t k = 0; k < shape.images; k++)
-            TRY(pixels_take(ld->pixels, ld->first_use[p] + k, a->pixels + (size_t)k * bytes));
-    }
+    TRY(take_all_pictures(ld, p));
     b->cu = a->cu;
     b->id = a->id;
     b->pos = a->pos;
@@ -449,6 +569,15 @@ Status loader_pass(Loader *ld, int32_t p, const Batch **batch)
     b->record = a->record;
     b->task = a->task;
     b->weight = a->weight;
+    b->uid = (const uint8_t(*)[16])a->uid;
+    b->target_row = a->target_row;
+    b->target_segment = a->target_segment;
+    b->target_weight = a->target_weight;
+    b->target_prompt = ld->o.prompts ? a->target_prompt : NULL;
+    b->target_picture = a->target_picture;
+    b->source_picture = a->source_picture;
+    b->target_pixels = a->target_pixels;
+    b->source_pixels = a->source_pixels;
     *batch = b;
     return OK;
 }

@@ -17,7 +17,11 @@ typedef struct LoaderOptions {
     int64_t seed;
     bool shuffle;
     int64_t workers;                            /* decoding threads; -1: auto */
-    const Preprocessor *preprocessor;           /* NULL: text only */
+    const Preprocessor *preprocessor;           /* NULL: the model sees no pictures */
+    int32_t target_size;                        /* side of target and source pictures in pixels; 0: none are loaded */
+    bool target_pixels[N_TASKS], source_pixels; /* whose targets' pictures are loaded; whether sources of edit rows with such targets are */
+    int64_t max_pixels;                         /* of a target or source in its file */
+    bool prompts;                               /* whether Batch.target_prompt is wanted */
     bool image_tokens_first, image_tokens_none; /* which [IMG] tokens are labels */
     int32_t first_visual_id;                    /* id of [IMG0], -1 when there is none */
     int64_t n_ids;               /* token ids of the run: vocabulary and added tokens; 0: whatever the shards were made for */
@@ -42,6 +46,8 @@ const LoaderTotals *loader_totals(const Loader *ld);
 /* The worst passes of the run (order and packing are deterministic): what the memory plan needs. */
 typedef struct PassShape {
     int32_t tokens, segments, images, labels, max_segment;
+    int32_t generate, edit;                                /* target images of rows of these tasks */
+    int32_t target_pictures, source_pictures, target_size; /* as in Batch */
 } PassShape;
 /* Every candidate for this rank's largest pass: those that no other pass equals or exceeds in all measures at once. Returns their number
  * (at most 256; then, or beyond 2^25 items, one of them is no pass but the largest of every measure). They belong to the loader. */

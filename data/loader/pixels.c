@@ -8,7 +8,7 @@
 
 #include "kernels/base/arena.h"
 
-enum { MOST_WORKERS = 64, AHEAD_BYTES = 256 << 20 /* decoded pictures that may wait; what is asked for now is never held back */ };
+enum { MOST_WORKERS = 64 };
 
 typedef enum SlotState { SLOT_WAITING, SLOT_RUNNING, SLOT_DONE, SLOT_FAILED } SlotState;
 
@@ -16,6 +16,7 @@ typedef enum SlotState { SLOT_WAITING, SLOT_RUNNING, SLOT_DONE, SLOT_FAILED } Sl
 typedef struct PixelSlot {
     const Shard *shard;
     uint32_t image;
+    PixelEye eye;
     int32_t uses; /* still to come */
     SlotState state;
     uint8_t *rgb;
@@ -32,8 +33,8 @@ typedef struct PixelStep {
 } PixelStep;
 
 struct Pixels {
-    ImagePrep prep;
-    size_t picture_bytes, live_bytes;
+    ImagePrep preps[N_EYES];
+    size_t live_bytes;
     PixelStep *steps[2]; /* present, ahead: they change places, as threads hold on to a step while they work on it */
     PixelStep storage[2];
     pthread_mutex_t lock;
@@ -65,15 +66,21 @@ static Status decode(const ImagePrep *prep, const Shard *shard, uint32_t image, 
     return s;
 }
 
+static size_t slot_bytes(const Pixels *p, const PixelSlot *slot)
+{
+    return (size_t)p->preps[slot->eye].width * (size_t)p->preps[slot->eye].height * 3;
+}
+
 static void run(Pixels *p, PixelStep *step, PixelSlot *slot)
 {
     slot->state = SLOT_RUNNING;
     step->running++;
-    p->live_bytes += p->picture_bytes;
+    const size_t bytes = slot_bytes(p, slot);
+    p->live_bytes += bytes;
     pthread_mutex_unlock(&p->lock);
-    uint8_t *rgb = mem_alloc(p->picture_bytes);
+    uint8_t *rgb = mem_alloc(bytes);
     Status s =
-        rgb ? decode(&p->prep, slot->shard, slot->image, rgb) : fail(ERR_NOMEM, "no memory for a picture of %zu bytes", p->picture_bytes);
+        rgb ? decode(&p->preps[slot->eye], slot->shard, slot->image, rgb) : fail(ERR_NOMEM, "no memory for a picture of %zu bytes", bytes);
     pthread_mutex_lock(&p->lock);
     slot->rgb = rgb;
     slot->status = s;
@@ -88,7 +95,7 @@ static void run(Pixels *p, PixelStep *step, PixelSlot *slot)
 
 static PixelSlot *next_job(Pixels *p, PixelStep **step)
 {
-    for (int i = 0; i < 2 && p->live_bytes < AHEAD_BYTES; i++)
+    for (int i = 0; i < 2 && p->live_bytes < PIXELS_AHEAD_BYTES; i++)
         if (p->steps[i]->next < p->steps[i]->n_slots) {
             *step = p->steps[i];
             return &(*step)->slots[(*step)->next++];
@@ -112,14 +119,13 @@ static void *work(void *arg)
     return NULL;
 }
 
-Status pixels_open(Pixels **out, const ImagePrep *prep, int workers)
+Status pixels_open(Pixels **out, const ImagePrep *preps, int workers)
 {
     Pixels *p = mem_alloc(sizeof *p);
     *out = p;
     if (!p)
         return fail(ERR_NOMEM, "no memory for the decoder of pictures");
-    p->prep = *prep;
-    p->picture_bytes = (size_t)prep->width * (size_t)prep->height * 3;
+    memcpy(p->preps, preps, sizeof p->preps);
     for (int i = 0; i < 2; i++) {
         p->steps[i] = &p->storage[i];
         p->steps[i]->step = -1;
@@ -143,7 +149,7 @@ static void forget(Pixels *p, PixelStep *s)
         pthread_cond_wait(&p->done, &p->lock);
     for (int32_t i = 0; i < s->n_slots; i++) {
         if (s->slots[i].rgb || s->slots[i].state == SLOT_FAILED)
-            p->live_bytes -= p->picture_bytes;
+            p->live_bytes -= slot_bytes(p, &s->slots[i]);
         mem_free(s->slots[i].rgb);
     }
     mem_free(s->slots);
@@ -175,6 +181,11 @@ void pixels_close(Pixels **pp)
 
 /* ---------------------------------------------------------------- steps */
 
+static bool is_of(const PixelSlot *slot, const PixelUse *use)
+{
+    return slot->shard == use->shard && slot->image == use->image && slot->eye == use->eye;
+}
+
 /* Uses to distinct pictures, by a table with open addressing (0: empty, else slot + 1). */
 static Status find_slots(PixelStep *s, const PixelUse *uses, int32_t n)
 {
@@ -189,11 +200,12 @@ static Status find_slots(PixelStep *s, const PixelUse *uses, int32_t n)
         return fail(ERR_NOMEM, "no memory for the %d pictures of a step", n);
     }
     for (int32_t i = 0; i < n; i++) {
-        size_t at = ((uintptr_t)uses[i].shard / sizeof(Shard) * 31 + uses[i].image * 2654435761u) & (places - 1);
-        while (table[at] && (s->slots[table[at] - 1].shard != uses[i].shard || s->slots[table[at] - 1].image != uses[i].image))
+        const PixelUse *use = &uses[i];
+        size_t at = ((uintptr_t)use->shard / sizeof(Shard) * 31 + use->image * 2654435761u + (size_t)use->eye) & (places - 1);
+        while (table[at] && !is_of(&s->slots[table[at] - 1], use))
             at = (at + 1) & (places - 1);
         if (!table[at]) {
-            s->slots[s->n_slots] = (PixelSlot){.shard = uses[i].shard, .image = uses[i].image};
+            s->slots[s->n_slots] = (PixelSlot){.shard = use->shard, .image = use->image, .eye = use->eye};
             table[at] = ++s->n_slots;
         }
         s->slot_of[i] = table[at] - 1;
@@ -245,11 +257,11 @@ Status pixels_take(Pixels *p, int32_t i, uint8_t *dst)
     }
     Status s = slot->status ? fail(slot->status, "%s", slot->message) : OK;
     if (!s)
-        memcpy(dst, slot->rgb, p->picture_bytes);
+        memcpy(dst, slot->rgb, slot_bytes(p, slot));
     if (!s && --slot->uses == 0) {
         mem_free(slot->rgb);
         slot->rgb = NULL;
-        p->live_bytes -= p->picture_bytes;
+        p->live_bytes -= slot_bytes(p, slot);
         pthread_cond_broadcast(&p->work);
     }
     pthread_mutex_unlock(&p->lock);

@@ -1,6 +1,7 @@
 /* pixels.h: pictures of steps, decoded and resized ahead by threads, or when they are asked for.
  *
- * A step asks for its pictures in the order it will need them; the same picture is decoded once a step. What comes out does not depend on
+ * A step asks for its pictures in the order it will need them; the same picture is decoded once a step
+ * for each eye. What comes out does not depend on
  * the number of threads. */
 #ifndef GENLLAVA_DATA_LOADER_PIXELS_H
 #define GENLLAVA_DATA_LOADER_PIXELS_H
@@ -8,15 +9,21 @@
 #include "data/pictures/preprocessor.h"
 #include "data/shards/shard.h"
 
+/* Decoded pictures that may wait; what is asked for now is never held back. */
+enum { PIXELS_AHEAD_BYTES = 256 << 20 };
+
 typedef struct Pixels Pixels;
-/* workers 0: everything happens in pixels_take. */
-MUST_USE Status pixels_open(Pixels **out, const ImagePrep *prep, int workers);
+/* Who looks at a picture: how it is prepared. */
+typedef enum PixelEye { EYE_TOWER, EYE_DIFFUSION, N_EYES } PixelEye;
+/* preps: [N_EYES]. workers 0: everything happens in pixels_take. */
+MUST_USE Status pixels_open(Pixels **out, const ImagePrep *preps, int workers);
 void pixels_close(Pixels **p);
 
 /* Which pictures a step needs: one entry a use, in the order they will be taken. */
 typedef struct PixelUse {
     const Shard *shard;
     uint32_t image;
+    PixelEye eye;
 } PixelUse;
 /* `ahead`: the step after the present one, started when threads are free; it becomes the present one by the next call without `ahead` for
  * the same step. The uses are not kept. */

@@ -39,10 +39,12 @@ MUST_USE Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, co
 
 /* Pillow's resize: horizontal pass first, 8-bit intermediate, 22-bit fixed point. dst has the size asked for. */
 MUST_USE Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter);
-/* As a vision tower wants it: pad to a square in `fill` (or stretch), then resize to width×height. dst: [height,width,3], caller's. */
+/* As a vision tower wants it: pad to a square in `fill` (or stretch), then resize to width×height. As a diffusion model does: resize so
+ * that the shorter side fits, long side int(size·long/short), then the middle, offsets rounded half to even. dst: [height,width,3],
+ * caller's. */
 typedef struct ImagePrep {
     int32_t width, height;
-    bool pad;
+    bool pad, middle; /* middle: width and height are equal; no padding, the shorter side becomes that long, what hangs over is cut */
     uint8_t fill[3];
     ImageFilter filter;
     int64_t max_pixels; /* of the picture as it lies in its file */

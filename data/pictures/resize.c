@@ -324,8 +324,29 @@ Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, 
     return status;
 }
 
+/* Whole pixels nearest to half of n; of two the even one, as Python's round(n / 2). */
+static int32_t half_to_even(int32_t n) { return n / 2 + (n % 2 && n / 2 % 2); }
+
+static Status prepare_middle(uint8_t *dst, const Image *in, const ImagePrep *prep)
+{
+    const int32_t side = prep->width, w = in->width, h = in->height;
+    if (prep->height != side || w < 1 || h < 1)
+        return fail(ERR_INTERNAL, "the middle of %dx%d pixels, %dx%d: must be a square of a picture", w, h, side, prep->height);
+    const int64_t across = w <= h ? side : (int64_t)side * w / h, down = h <= w ? side : (int64_t)side * h / w;
+    Image whole;
+    TRY(image_resize(&whole, in, (int32_t)across, (int32_t)down, prep->filter));
+    const size_t row = 3 * (size_t)side, stride = 3 * (size_t)whole.width;
+    const uint8_t *from = whole.rgb + (size_t)half_to_even(whole.height - side) * stride + 3 * (size_t)half_to_even(whole.width - side);
+    for (int32_t y = 0; y < side; y++)
+        memcpy(dst + (size_t)y * row, from + (size_t)y * stride, row);
+    image_free(&whole);
+    return OK;
+}
+
 Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep)
 {
+    if (prep->middle)
+        return prepare_middle(dst, in, prep);
     Source s = {.image = in, .width = in->width, .height = in->height};
     memcpy(s.fill, prep->fill, sizeof s.fill);
     if (prep->pad) {

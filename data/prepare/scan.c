@@ -149,6 +149,7 @@ static void describe(Worker *w, const Record *rec, ScanRow *row)
     row->index.expanded = (uint32_t)w->sample.expanded;
     row->index.source = (uint16_t)rec->source;
     row->index.images = (uint16_t)w->sample.n_images;
+    row->index.targets = (uint16_t)w->sample.n_runs;
     row->index.weight = rec->weight;
     row->index.task = (uint8_t)rec->task;
     index_count_labels(&row->index, w->sample.id, w->sample.mask, w->sample.n, encoder_visual_id(&w->work->o->encoder, 0));

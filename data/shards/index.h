@@ -12,9 +12,9 @@ typedef struct IndexRow {
     uint32_t record;                                   /* number over the mixture */
     uint32_t expanded;                                 /* rows once its images are expanded */
     uint32_t labels_text, labels_visual, labels_first; /* supervised tokens: of text, visual ones, those that begin a run of visual ones */
-    uint16_t source, images;                           /* input images */
-    float weight;
+    uint16_t source, images, targets;                  /* images: inputs; targets: runs of visual tokens */
     uint8_t task;
+    float weight;
 } IndexRow;
 
 typedef struct RecordIndex {

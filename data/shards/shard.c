@@ -170,7 +170,7 @@ Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder)
 }
 
 /* What other shards hold is checked once they are open (shard_set.c). */
-static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs)
+static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs, uint64_t *targets)
 {
     unsigned flags = 0;
     for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++) {
@@ -180,6 +180,7 @@ static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs)
         if (s->ref_shard[r] == s->attr.shard_index)
             TRY(shard_check_ref(s, r, s));
         *inputs += s->ref_role[r] == ROLE_INPUT;
+        *targets += s->ref_role[r] == ROLE_TARGET;
         flags |= s->ref_role[r] == ROLE_INPUT ? FLAG_HAS_INPUT : s->ref_role[r] == ROLE_TARGET ? FLAG_HAS_TARGET : 0u;
     }
     if (flags != s->flags[i])
@@ -187,10 +188,29 @@ static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs)
     return OK;
 }
 
+/* Visual tokens stand in whole runs [IMG0] … [IMG{N-1}], the k-th of them in the place of the k-th target. */
+static Status check_runs(const Shard *s, int64_t i, uint64_t targets)
+{
+    const int64_t n = s->attr.n_visual_tokens, first = s->n_ids - n;
+    int64_t runs = 0, next = 0;
+    for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
+        bool visual = s->mask[t] >> MASK_KIND_SHIFT == KIND_VISUAL;
+        if (visual ? s->id[t] != first + next : next != 0)
+            return fail(ERR_DATA, "%s: /tok/id of sample %" PRId64 " holds %d where visual token %" PRId64 " should stand", s->path, i,
+                        s->id[t], next);
+        runs += visual && next == 0;
+        next = visual ? (next + 1) % n : 0;
+    }
+    if (next || (uint64_t)runs != targets)
+        return fail(ERR_DATA, "%s: sample %" PRId64 " has %" PRId64 " runs of visual tokens%s for %" PRIu64 " targets", s->path, i, runs,
+                    next ? ", the last cut," : "", targets);
+    return OK;
+}
+
 static Status check_sample(const Shard *s, int64_t i)
 {
     const uint64_t first = s->tok_off[i], last = s->tok_off[i + 1];
-    uint64_t placeholders = 0, trained = 0, inputs = 0;
+    uint64_t placeholders = 0, trained = 0, inputs = 0, targets = 0;
     for (uint64_t t = first; t < last; t++) {
         unsigned kind = (unsigned)s->mask[t] >> MASK_KIND_SHIFT;
         bool image = s->id[t] == ID_IMAGE;
@@ -201,7 +221,8 @@ static Status check_sample(const Shard *s, int64_t i)
         placeholders += image;
         trained += s->mask[t] & MASK_TRAINED;
     }
-    TRY(check_refs(s, i, &inputs));
+    TRY(check_refs(s, i, &inputs, &targets));
+    TRY(check_runs(s, i, targets));
     uint64_t expanded = last - first - placeholders + placeholders * (uint64_t)s->attr.patches;
     if (placeholders != inputs || trained != s->n_train[i] || expanded != s->exp_len[i])
         return fail(ERR_DATA,
@@ -348,14 +369,14 @@ Status shard_image(const Shard *s, int64_t i, uint8_t *buf)
     return OK;
 }
 
-Status shard_text(const Shard *s, int64_t i, char **out, size_t *n)
+Status shard_lines(const Shard *s, int64_t first, int64_t n, char **out)
 {
-    if (i < 0 || i >= s->attr.n_samples)
-        return fail(ERR_USAGE, "%s: there is no sample %" PRId64 ", it holds %" PRId64, s->path, i, s->attr.n_samples);
-    *n = s->text_off[i + 1] - s->text_off[i];
-    *out = mem_alloc(*n + 1);
+    if (first < 0 || n < 0 || n > s->attr.n_samples - first)
+        return fail(ERR_USAGE, "%s: there is no sample %" PRId64 ", it holds %" PRId64, s->path, first + n - 1, s->attr.n_samples);
+    size_t bytes = s->text_off[first + n] - s->text_off[first];
+    *out = mem_alloc(bytes + 1);
     if (!*out)
-        return fail(ERR_NOMEM, "%s: no memory for line %" PRId64 " of %zu bytes", s->path, i, *n);
+        return fail(ERR_NOMEM, "%s: no memory for the %zu bytes of %" PRId64 " lines from %" PRId64 " on", s->path, bytes, n, first);
     Shard again = *s; /* the same open file, its index once more */
     ShardSeal seal;
     HdfTree *f = NULL;
@@ -363,7 +384,7 @@ Status shard_text(const Shard *s, int64_t i, char **out, size_t *n)
     Status r = open_tree(&again, &seal, &index, &f);
     const HdfArray a = text_array(s);
     if (!r)
-        r = hdf_read_range(f, &a, s->text_off[i], *n, *out);
+        r = hdf_read_range(f, &a, s->text_off[first], bytes, *out);
     hdf_tree_free(&f);
     mem_free(index);
     if (s->fd < 0 && again.fd >= 0)
@@ -373,4 +394,11 @@ Status shard_text(const Shard *s, int64_t i, char **out, size_t *n)
         *out = NULL;
     }
     return r;
+}
+
+Status shard_text(const Shard *s, int64_t i, char **out, size_t *n)
+{
+    TRY(shard_lines(s, i, 1, out));
+    *n = s->text_off[i + 1] - s->text_off[i];
+    return OK;
 }

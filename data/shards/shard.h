@@ -58,6 +58,9 @@ void shard_let_go(Shard *s);
 MUST_USE Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder);
 /* The compressed bytes of image i into buf (size image_off[i+1]-image_off[i]); crc32c verified. Thread-safe. */
 MUST_USE Status shard_image(const Shard *s, int64_t i, uint8_t *buf);
-/* The original line of sample i; caller frees with mem_free. */
+/* The original lines of samples first … first+n-1, one after the other: sample i's begins at text_off[i] - text_off[first]. Reads and
+ * checks the whole index. mem_free. */
+MUST_USE Status shard_lines(const Shard *s, int64_t first, int64_t n, char **out);
+/* That of sample i alone. */
 MUST_USE Status shard_text(const Shard *s, int64_t i, char **out, size_t *n);
 #endif

@@ -72,8 +72,10 @@ static void fill_rows(ShardSet *set, int64_t k, int32_t first_visual)
         *row = (IndexRow){.record = s->record[i], .expanded = s->exp_len[i], .source = s->source[i], .weight = s->weight[i],
                           .task = s->task[i]};
         memcpy(&row->uid, s->uid[i], sizeof row->uid);
-        for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
+        for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++) {
             row->images += s->ref_role[r] == ROLE_INPUT;
+            row->targets += s->ref_role[r] == ROLE_TARGET;
+        }
         index_count_labels(row, s->id + s->tok_off[i], s->mask + s->tok_off[i], (int64_t)(s->tok_off[i + 1] - s->tok_off[i]), first_visual);
     }
 }

@@ -8,10 +8,6 @@
 #include "data/text/template.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
-#include "kernels/base/utf8.h"
-
-static const char IMAGE_MARKER[] = "<image>", GEN_MARKER[] = "<gen>";
-enum { IMAGE_MARKER_BYTES = sizeof IMAGE_MARKER - 1, GEN_MARKER_BYTES = sizeof GEN_MARKER - 1 };
 
 /* Of all ids so far, kept or not. */
 typedef struct Count {
@@ -209,41 +205,17 @@ static Status put_run(Encoder *e)
 
 /* ---------------------------------------------------------------- turns */
 
-static int count_marker(const RecordTurn *t, const char *marker, size_t n)
-{
-    int count = 0;
-    const char *at = t->text, *end = t->text + t->length;
-    while ((at = memmem(at, (size_t)(end - at), marker, n))) {
-        count++;
-        at += n;
-    }
-    return count;
-}
-
 /* A question's text without its markers, stripped, appended to the piece. */
 static Status put_without_markers(Encoder *e, const RecordTurn *t)
 {
-    const char *text = t->text, *end = t->text + t->length, *marker;
-    size_t n = t->length;
-    char *joined = NULL;
-    if (memmem(text, n, IMAGE_MARKER, IMAGE_MARKER_BYTES)) {
-        joined = mem_alloc(n);
-        if (!joined)
-            return no_memory(n);
-        n = 0;
-        for (const char *at = text; at < end; at = marker ? marker + IMAGE_MARKER_BYTES : end) {
-            marker = memmem(at, (size_t)(end - at), IMAGE_MARKER, IMAGE_MARKER_BYTES);
-            size_t k = (size_t)((marker ? marker : end) - at);
-            memcpy(joined + n, at, k);
-            n += k;
-        }
-        text = joined;
-    }
-    utf8_strip(&text, &n);
+    char *text = mem_alloc(t->length);
+    if (!text)
+        return no_memory(t->length);
+    size_t n = record_question(text, t);
     Status s = n ? put_literal(e, "\n") : OK;
     if (!s)
         s = put_text(e, text, n);
-    mem_free(joined);
+    mem_free(text);
     return s;
 }
 
@@ -264,10 +236,10 @@ static Status put_question(Encoder *e, const RecordTurn *t, int images)
 static Status put_answer(Encoder *e, const RecordTurn *t)
 {
     const char *at = t->text, *end = t->text + t->length, *marker;
-    while ((marker = memmem(at, (size_t)(end - at), GEN_MARKER, GEN_MARKER_BYTES))) {
+    while ((marker = memmem(at, (size_t)(end - at), GEN_MARKER, sizeof GEN_MARKER - 1))) {
         TRY(put_text(e, at, (size_t)(marker - at)));
         TRY(put_run(e));
-        at = marker + GEN_MARKER_BYTES;
+        at = marker + sizeof GEN_MARKER - 1;
     }
     return put_text(e, at, (size_t)(end - at));
 }
@@ -368,8 +340,8 @@ static bool check_markers(const EncoderOptions *o, const Record *rec, const Reco
 {
     int markers = 0, runs = 0, inputs = count_images(rec, ROLE_INPUT), targets = count_images(rec, ROLE_TARGET);
     for (int i = 0; i < n; i++) {
-        markers += turns[i].human ? count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES) : 0;
-        runs += turns[i].human ? 0 : count_marker(&turns[i], GEN_MARKER, GEN_MARKER_BYTES);
+        markers += turns[i].human ? record_count_marker(&turns[i], IMAGE_MARKER) : 0;
+        runs += turns[i].human ? 0 : record_count_marker(&turns[i], GEN_MARKER);
     }
     if (markers != inputs)
         snprintf(message, 256, "%d <image> marker%s in human turns, %d input image%s", markers, plural(markers), inputs, plural(inputs));
@@ -418,7 +390,7 @@ static Status encode_rounds(Encoder *e, const Record *rec, const RecordTurn *tur
         return no_memory((size_t)n);
     *rounds = 0;
     for (int i = 0; i + 1 < n; i += 2) {
-        int images = count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES);
+        int images = record_count_marker(&turns[i], IMAGE_MARKER);
         TRY(put_human(e, &turns[i], i == 0, task_id, images));
         TRY(put_gpt(e, &turns[i + 1]));
         if (e->too_long)
@@ -495,7 +467,7 @@ Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenize
         if (turns[i].human != (i % 2 == 0))
             return fail(ERR_USAGE, "turn %d of the dialogue is from %s, expected %s", i, turns[i].human ? "human" : "gpt",
                         i % 2 ? "gpt" : "human");
-        markers += turns[i].human ? count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES) : 0;
+        markers += turns[i].human ? record_count_marker(&turns[i], IMAGE_MARKER) : 0;
     }
     if (n_turns % 2 == 0)
         return fail(ERR_USAGE, "the dialogue has no question at its end");
@@ -504,7 +476,7 @@ Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenize
                     plural(n_images));
     int32_t task_id = n_images || task == TASK_GENERATE ? encoder_task_id(o, task) : -1;
     for (int i = 0; i < n_turns; i += 2) {
-        int images = markers ? count_marker(&turns[i], IMAGE_MARKER, IMAGE_MARKER_BYTES) : i ? 0 : n_images;
+        int images = markers ? record_count_marker(&turns[i], IMAGE_MARKER) : i ? 0 : n_images;
         TRY(put_human(&e, &turns[i], i == 0, task_id, images));
         if (i + 1 < n_turns)
             TRY(put_gpt(&e, &turns[i + 1]));

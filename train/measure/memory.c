@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/loader/pixels.h"
 #include "kernels/base/log.h"
 #include "kernels/ops/block.h"
 #include "train/dist/room.h"
@@ -100,14 +101,20 @@ static int64_t shard_bytes(const RecordIndex *x)
     return n;
 }
 
-/* Pictures of the largest pass, and with decoding threads those of the step that is read ahead. */
+/* Pictures of the largest pass, and with decoding threads those of the step that is read ahead: of a sample one that the tower sees, and in
+ * a run with targets one of them. */
 static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
 {
-    int64_t most = 0, cores = sysconf(_SC_NPROCESSORS_ONLN), one = (int64_t)sizes->image_height * sizes->image_width * 3;
-    for (int i = 0; i < n; i++)
-        most = passes[i].images > most ? passes[i].images : most;
-    bool ahead = cfg->data.workers > 0 || (cfg->data.workers < 0 && cores > 2);
-    return one * (ahead ? most + 2 * cfg->train.batch : most + 1);
+    int64_t most = 0, cores = sysconf(_SC_NPROCESSORS_ONLN), seen = (int64_t)sizes->image_height * sizes->image_width * 3, drawn = 0;
+    for (int i = 0; i < n; i++) {
+        const int64_t side = passes[i].target_size, targets = (int64_t)passes[i].target_pictures + passes[i].source_pictures;
+        const int64_t bytes = passes[i].images * seen + targets * side * side * 3;
+        drawn = targets ? side * side * 3 : drawn;
+        most = bytes > most ? bytes : most;
+    }
+    const bool ahead = cfg->data.workers > 0 || (cfg->data.workers < 0 && cores > 2);
+    const int64_t waiting = 2 * cfg->train.batch * (seen + drawn);
+    return most + (!ahead ? seen + drawn : waiting < PIXELS_AHEAD_BYTES ? waiting : PIXELS_AHEAD_BYTES);
 }
 
 /* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are

@@ -8,6 +8,7 @@ void pass_free(MadePass *m)
     mem_free(m->ints);
     mem_free(m->floats);
     mem_free(m->pixels);
+    mem_free(m->prompts);
     *m = (MadePass){0};
 }
 
@@ -28,17 +29,51 @@ static void fill_segments(int32_t *cu, int32_t *pos, int32_t *item, const PassSh
 /* Some number below n that looks like chance: rows that are all alike would come from the cache. */
 static uint32_t scattered(size_t i, uint32_t n) { return (uint32_t)(((i + 1) * 2654435761u) & 0xffffffffu) % n; }
 
+/* Targets of generate rows first, with pictures as far as there are any. */
+static void fill_targets(Batch *b, int32_t *ints, float *weight, const char **prompts, const PassShape *p, int32_t longest_run)
+{
+    const int32_t G = p->generate + p->edit, room = p->tokens > longest_run ? p->tokens - longest_run : 0;
+    int32_t *row = ints, *segment = row + G, *picture = segment + G, *source = picture + G;
+    for (int32_t i = 0, s = 0; i < G; i++) {
+        row[i] = (int32_t)((int64_t)room * i / G);
+        while (b->cu[s + 1] <= row[i])
+            s++;
+        segment[i] = s;
+        picture[i] = i < p->target_pictures ? i : -1;
+        source[i] = i < p->source_pictures ? i : -1;
+        weight[i] = 1;
+        prompts[i] = "";
+    }
+    b->n_targets = G;
+    b->target_row = row;
+    b->target_segment = segment;
+    b->target_weight = weight;
+    b->target_prompt = prompts;
+    b->target_size = p->target_size;
+    b->n_target_pictures = p->target_pictures;
+    b->n_source_pictures = p->source_pictures;
+    b->target_picture = picture;
+    b->source_picture = source;
+    b->terms.generate = (Terms){p->generate, p->generate};
+    b->terms.edit = (Terms){p->edit, p->edit};
+}
+
 Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
 {
     size_t T = (size_t)p->tokens, S = (size_t)p->segments, M = (size_t)p->labels, N = (size_t)p->images;
+    size_t G = (size_t)p->generate + (size_t)p->edit, square = 3 * (size_t)p->target_size * (size_t)p->target_size;
     size_t pixels = N * (size_t)sizes->image_height * (size_t)sizes->image_width * 3;
-    *m = (MadePass){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S) * sizeof(int32_t)), .floats = mem_alloc((M + S) * sizeof(float)),
-                    .pixels = mem_alloc(pixels + S)};
-    if (!m->ints || !m->floats || !m->pixels) {
+    size_t targets = (size_t)p->target_pictures * square, sources = (size_t)p->source_pictures * square;
+    *m = (MadePass){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S + 4 * G) * sizeof(int32_t)),
+                    .floats = mem_alloc((M + S + G) * sizeof(float)),
+                    .pixels = mem_alloc(pixels + targets + sources + 17 * S),
+                    .prompts = mem_alloc(G * sizeof *m->prompts)};
+    if (!m->ints || !m->floats || !m->pixels || !m->prompts) {
         pass_free(m);
         return fail(ERR_NOMEM, "a pass of %zu tokens: out of memory", T);
     }
     int32_t *cu = m->ints, *id = cu + S + 1, *pos = id + T, *item = pos + T, *row = item + T, *label = row + M;
+    uint8_t *rest = m->pixels + pixels + targets + sources;
     uint32_t vocabulary = (uint32_t)sizes->vocab_size;
     fill_segments(cu, pos, item, p);
     for (size_t t = 0; t < T; t++)
@@ -61,6 +96,8 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
                        .image_height = sizes->image_height,
                        .image_width = sizes->image_width,
                        .pixels = m->pixels,
+                       .target_pixels = m->pixels + pixels,
+                       .source_pixels = m->pixels + pixels + targets,
                        .label_row = row,
                        .label = label,
                        .label_weight = m->floats,
@@ -68,7 +105,9 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
                        .label_position = label + 2 * M,
                        .terms = {.labels = {p->labels, p->labels}},
                        .record = label + 3 * M,
-                       .task = m->pixels + pixels,
+                       .uid = (const uint8_t(*)[16])rest,
+                       .task = rest + 16 * S,
                        .weight = m->floats + M};
+    fill_targets(&m->batch, label + 3 * M + S, m->floats + M + S, m->prompts, p, sizes->added_rows);
     return OK;
 }

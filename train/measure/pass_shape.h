@@ -11,9 +11,10 @@ typedef struct MadePass {
     int32_t *ints; /* all index arrays */
     float *floats;
     uint8_t *pixels;
+    const char **prompts;
 } MadePass;
 
-/* A pass that the model takes: black pictures first, then ids of the base vocabulary; the labels spread evenly. */
+/* A pass that the model takes: black pictures first, then ids of the base vocabulary; labels and targets spread evenly. */
 MUST_USE Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes);
 void pass_free(MadePass *m);
 #endif

@@ -220,9 +220,9 @@ TEST(plan_deals_the_longest_first)
 
 static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2}, SHORT[] = {1, 6, 2};
 static const uint32_t TWO[] = {1, 0}, SAME[] = {2, 2};
-static const MadeSample FIRST[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "a"}, {PLAIN, "--xxxxx", 1, 0.5f, NULL, "b"}},
-                        SECOND[] = {{SHORT, "x-x", 0, 2.0f, NULL, "c"}, {PICTURED, "-x----x-", 0, 1.0f, SAME, "d"},
-                                    {SHORT, "--x", 1, 1, NULL, "e"}};
+static const MadeSample FIRST[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "a", NULL, TASK_UNDERSTAND}, {PLAIN, "--xxxxx", 1, 0.5f, NULL, "b", NULL, TASK_UNDERSTAND}},
+                        SECOND[] = {{SHORT, "x-x", 0, 2.0f, NULL, "c", NULL, TASK_UNDERSTAND}, {PICTURED, "-x----x-", 0, 1.0f, SAME, "d", NULL, TASK_UNDERSTAND},
+                                    {SHORT, "--x", 1, 1, NULL, "e", NULL, TASK_UNDERSTAND}};
 
 static const char *make_folder(void)
 {
@@ -285,7 +285,7 @@ TEST(loader_makes_the_labels_of_a_pass)
 TEST(loader_shows_pictures_of_other_shards)
 {
     static const uint32_t SHOWN[] = {MADE_IN(0, 1), 2};
-    static const MadeSample OTHER[] = {{PICTURED, "------xx", 0, 1.0f, SHOWN, "d"}};
+    static const MadeSample OTHER[] = {{PICTURED, "------xx", 0, 1.0f, SHOWN, "d", NULL, TASK_UNDERSTAND}};
     LoaderOptions o = options();
     char path[256];
     snprintf(path, sizeof path, "%s/shard-00001-of-00002.h5", test_dir());
@@ -468,7 +468,8 @@ TEST(loader_gives_the_same_items_to_any_number_of_ranks)
 static PassShape shape_of_batch(const Batch *b)
 {
     return (PassShape){.tokens = b->n_tokens, .segments = b->n_segments, .images = b->n_images, .labels = b->n_labels,
-                       .max_segment = b->max_segment};
+                       .max_segment = b->max_segment, .generate = (int32_t)b->terms.generate.n, .edit = (int32_t)b->terms.edit.n,
+                       .target_pictures = b->n_target_pictures, .source_pictures = b->n_source_pictures, .target_size = b->target_size};
 }
 
 /* No pass of the run needs more, by all measures together, than one of those foretold; each of those comes. */

@@ -61,26 +61,26 @@ void made_shard(const char *path, const MadeSample *samples, int n, int n_images
     }
     for (int k = 0; k < n; k++) {
         const MadeSample *m = &samples[k];
-        int images = 0;
+        int images = 0, targets = 0;
         for (size_t t = 0; t < strlen(m->trained); t++, tokens++) {
             int32_t v = m->id[t];
             TokenKind kind = v == ID_IMAGE ? KIND_IMAGE : v >= MADE_VOCABULARY ? KIND_VISUAL : KIND_TEXT;
             id[tokens] = v;
             mask[tokens] = (uint8_t)((unsigned)kind << MASK_KIND_SHIFT | (m->trained[t] == 'x' ? MASK_TRAINED : 0u));
             n_train[k] += m->trained[t] == 'x';
-            if (kind == KIND_IMAGE) {
-                uint32_t shown = m->images[images++];
-                ref[refs] = shown & 0xFFFF;
-                ref_shard[refs] = shown >> 16 ? (shown >> 16) - 1 : (uint32_t)index;
-                ref_crc[refs] = crc[ref[refs]];
-                role[refs++] = ROLE_INPUT;
-            }
+            if (kind != KIND_IMAGE && v != MADE_VOCABULARY)
+                continue;
+            uint32_t shown = kind == KIND_IMAGE ? m->images[images++] : m->targets ? m->targets[targets++] : (targets++, 0u);
+            ref[refs] = shown & 0xFFFF;
+            ref_shard[refs] = shown >> 16 ? (shown >> 16) - 1 : (uint32_t)index;
+            ref_crc[refs] = crc[ref[refs]];
+            role[refs++] = kind == KIND_IMAGE ? ROLE_INPUT : ROLE_TARGET;
         }
         record[k] = (uint32_t)(first_record + k);
         sha256_of(&record[k], sizeof record[k], sha[63]);
         memcpy(uid[k], sha[63], 16);
-        flags[k] = images ? FLAG_HAS_INPUT : 0;
-        task[k] = TASK_UNDERSTAND;
+        flags[k] = (uint8_t)((images ? FLAG_HAS_INPUT : 0) | (targets ? FLAG_HAS_TARGET : 0));
+        task[k] = (uint8_t)m->task;
         source[k] = (uint16_t)m->source;
         weight[k] = m->weight;
         tok_off[k + 1] = (uint64_t)tokens;

@@ -20,8 +20,8 @@
 
 static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2};
 static const uint32_t TWO[] = {1, 0};
-static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}"},
-                                     {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}"}};
+static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}", NULL, TASK_UNDERSTAND},
+                                     {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}", NULL, TASK_UNDERSTAND}};
 
 static const char *path_of(const char *name)
 {
@@ -109,7 +109,8 @@ TEST(shard_is_the_same_bytes_each_time)
 TEST(shard_without_images_or_samples_with_pictures_is_fine)
 {
     const char *path = path_of("text.h5");
-    made_shard(path, &SAMPLES[1], 1, 0, 0, 1, 0);
+    static const MadeSample TALK = {PLAIN, "-x", 0, 1.0f, NULL, "{}", NULL, TASK_UNDERSTAND};
+    made_shard(path, &TALK, 1, 0, 0, 1, 0);
     Shard *s;
     REQUIRE_OK(shard_open(&s, path));
     CHECK_INT(s->attr.n_images, 0);
@@ -432,14 +433,14 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
         {"/sample/tok_off", 0, 1, "/sample/tok_off runs from 1 to 15, should be 0 to 15"},
         {"/sample/tok_off", 1, 20, "/sample/tok_off falls at 1"},
         {"/sample/tok_off", 2, INT64_MAX, "/sample/tok_off runs from 0 to 9223372036854775807, should be 0 to 15"},
-        {"/sample/img_off", 1, 3, "/sample/img_off falls at 1"},
+        {"/sample/img_off", 1, 4, "/sample/img_off falls at 1"},
         {"/image/off", 1, INT64_MAX, "/image/off rises by 9223372036854775807 at 0, at most 1073741824 are allowed"},
         {"/image/off", 1, 1 << 20, "/image/off falls at 1"},
         {"model_max_length", 0, 7, "/sample/tok_off rises by 8 at 0, at most 7 are allowed"},
         {"model_max_length", 0, 13, "sample 0 has 14 tokens, model_max_length is 13"},
         {"/sample/task", 0, 3, "sample 0 has task 3, weight 1"},
         {"/sample/weight", 1, -1, "sample 1 has task 0, weight -1"},
-        {"/sample/flags", 1, 1, "/sample/flags of sample 1 is 1, should be 0"},
+        {"/sample/flags", 1, 1, "/sample/flags of sample 1 is 1, should be 2"},
         {"/sample/exp_len", 1, UINT32_MAX, "sample 1 has 0 image tokens for 0 images, 5 trained tokens (n_train 5), length 7 (exp_len "
                                            "4294967295)"},
         {"/tok/id", 8, 1004, "/tok/id of sample 1 holds 1004, ids are 0 to 1003"},
@@ -449,6 +450,9 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
         {"/tok/id", 8, ID_IMAGE, "/tok/mask of sample 1 is 0 for token -200"},
         {"/tok/mask", 2, 0, "/tok/mask of sample 0 is 0 for token -200"},
         {"/tok/mask", 8, 255, "/tok/mask of sample 1 is 255 for token 1"},
+        {"/tok/id", 10, 1001, "/tok/id of sample 1 holds 1001 where visual token 0 should stand"},
+        {"/tok/id", 11, 1002, "/tok/id of sample 1 holds 1002 where visual token 1 should stand"},
+        {"/tok/mask", 13, 1, "/tok/id of sample 1 holds 1003 where visual token 3 should stand"},
         {"/ref/image", 1, 2, "reference 1 leads to image 2 of shard 0, which has 2 images"},
         {"/ref/image", 1, 1, "reference 1 leads to image 1 of shard 0, which is another picture; run prepare again"},
         {"/ref/shard", 0, 1, "/ref of sample 0 leads to shard 1 with role 0"},
@@ -471,7 +475,21 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
 }
 
 static const uint32_t SECOND_REFS[] = {MADE_IN(0, 1), 1};
-static const MadeSample SECOND = {PICTURED, "------xx", 0, 1.0f, SECOND_REFS, "{}"};
+TEST(shard_has_a_target_for_each_run_of_visual_tokens)
+{
+    static const int32_t RUNS[] = {1, 1000, 1001, 1002, 1003, 1000, 1001, 1002, 1003};
+    static const MadeSample TWO_RUNS = {RUNS, "-xxxxxxxx", 0, 1, NULL, "{}", TWO, TASK_GENERATE};
+    const char *path = path_of("evil.h5");
+    char wanted[512];
+    made_shard(path, &TWO_RUNS, 1, 2, 0, 1, 0);
+    put.name = "/ref/role";
+    put.at = 1;
+    put.value = ROLE_MASK;
+    snprintf(wanted, sizeof wanted, "%s: sample 0 has 2 runs of visual tokens for 1 targets" FOREIGN, path);
+    CHECK_FAILS(open_tampered(path, put_number), ERR_DATA, wanted);
+}
+
+static const MadeSample SECOND = {PICTURED, "------xx", 0, 1.0f, SECOND_REFS, "{}", NULL, TASK_UNDERSTAND};
 
 /* A set of two shards; the second shows image 1 of both. */
 static void make_set(void)

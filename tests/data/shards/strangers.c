@@ -101,8 +101,8 @@ TEST(shard_of_a_stranger_is_refused_or_read_within_bounds)
 {
     static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2};
     static const uint32_t TWO[] = {1, 0};
-    static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}"},
-                                         {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}"}};
+    static const MadeSample SAMPLES[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "{\"id\":\"a\"}", NULL, TASK_UNDERSTAND},
+                                         {PLAIN, "--xxxxx", 3, 0.5f, NULL, "{\"id\":\"bb\"}", NULL, TASK_UNDERSTAND}};
     enum { ROUNDS = 1500 };
     char path[256];
     uint8_t *bytes;

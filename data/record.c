@@ -1,0 +1,62 @@
+/* record.c: what the turns of a row say about its pictures (record.h). Called by the encoder, prepare and the loader. */
+#include "data/record.h"
+
+#include <string.h>
+
+#include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
+
+int record_count_marker(const RecordTurn *t, const char *marker)
+{
+    const size_t n = strlen(marker);
+    int count = 0;
+    const char *at = t->text, *end = t->text + t->length;
+    while ((at = memmem(at, (size_t)(end - at), marker, n))) {
+        count++;
+        at += n;
+    }
+    return count;
+}
+
+size_t record_question(char *out, const RecordTurn *t)
+{
+    static const size_t MARKER = sizeof IMAGE_MARKER - 1;
+    const char *end = t->text + t->length, *marker, *text = out;
+    size_t n = 0;
+    for (const char *at = t->text; at < end; at = marker ? marker + MARKER : end) {
+        marker = memmem(at, (size_t)(end - at), IMAGE_MARKER, MARKER);
+        size_t k = (size_t)((marker ? marker : end) - at);
+        memcpy(out + n, at, k);
+        n += k;
+    }
+    utf8_strip(&text, &n);
+    memmove(out, text, n);
+    return n;
+}
+
+/* The turn with the marker of target k, or NULL. A first turn that is not from human is no part of the conversation. */
+static const RecordTurn *answer_of_target(const Record *rec, int k)
+{
+    for (int i = 1; i < rec->n_turns; i++) {
+        int markers = rec->turns[i].human ? 0 : record_count_marker(&rec->turns[i], GEN_MARKER);
+        if (k < markers)
+            return &rec->turns[i];
+        k -= markers;
+    }
+    return NULL;
+}
+
+Status record_prompt(const Record *rec, int k, char **out)
+{
+    const RecordTurn *answer = answer_of_target(rec, k);
+    const char *said = rec->sd_prompt ? rec->sd_prompt : rec->task == TASK_EDIT ? rec->sd_instruction : NULL;
+    if (!answer)
+        return fail(ERR_DATA, "the turns have no " GEN_MARKER " number %d", k + 1);
+    const RecordTurn *question = answer - 1;
+    *out = said ? mem_strdup(said) : mem_alloc(question->length + 1);
+    if (!*out)
+        return fail(ERR_NOMEM, "no memory for the prompt of a picture");
+    if (!said)
+        (*out)[record_question(*out, question)] = 0;
+    return OK;
+}
