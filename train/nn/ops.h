@@ -20,6 +20,8 @@ void *tape_host(Tape *t, size_t n_bytes);
 /* Copies host ints (NULL: only reserves) to the device; valid until tape_reset. */
 const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n);
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n);
+/* Host numbers (NULL: only reserves) as an activation [rows, cols], which nobody wants the gradient of. */
+Tensor *nn_input(Tape *t, const float *host, int64_t rows, int64_t cols);
 
 /* The unit of recompute (spec: ARCHITECTURE, differentiation). fn must be a function of in, arg and parameters alone, which calls the same
  * operators whenever it is called: it is walked once before it runs, without computing anything. arg and what it points to live until
@@ -31,6 +33,12 @@ Tensor *nn_block(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n)
 /* The same for a result as large as in[0], whose memory it takes when nobody wants its gradient and no backward reads in[0]: a stack of
  * such blocks needs the memory of one. Nothing may read in[0] afterwards: the tape fails when an operator does. */
 Tensor *nn_block_inplace(Tape *t, BlockFn fn, const void *arg, Tensor *const *in, int n);
+
+/* A loss in pieces: x is `items` groups of rows, fn gives the loss [1,1] of items at … at+n-1, whose rows are x, and the sum of these
+ * losses is the result. Each piece (of `chunk` items) goes forward and backward before the next one and then frees its memory, so
+ * tape_backward must be seeded with 1, and nn_chunks is refused inside of a block. */
+typedef Tensor *(*ChunkFn)(Tape *t, const void *arg, Tensor *x, int64_t at, int64_t n);
+Tensor *nn_chunks(Tape *t, Tensor *x, int64_t items, int64_t chunk, ChunkFn fn, const void *arg);
 
 /* The packed rows of a pass. */
 typedef struct PackedRows {

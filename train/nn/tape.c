@@ -109,6 +109,8 @@ bool tape_record(Tape *t, bool on)
     return was;
 }
 
+uint64_t tape_key(const Tape *t, RandomPurpose purpose, uint64_t where) { return philox_key(t->seed, purpose, t->step, where); }
+
 Status tape_status(const Tape *t) { return t->status; }
 
 Status tape_fail(Tape *t, Status s)

@@ -7,6 +7,7 @@
 #ifndef GENLLAVA_TRAIN_NN_TAPE_H
 #define GENLLAVA_TRAIN_NN_TAPE_H
 
+#include "kernels/base/philox.h"
 #include "kernels/ops/table.h"
 #include "train/nn/tensor.h"
 
@@ -23,7 +24,7 @@ typedef struct TapeOptions {
     Arena *keep, *scratch; /* backend memory, or measuring */
     DType compute;         /* type of activations */
     Recompute recompute;
-    uint64_t seed, step; /* dropout: keys of Philox */
+    uint64_t seed, step; /* keys of Philox */
 } TapeOptions;
 
 MUST_USE Status tape_create(Tape **out, const TapeOptions *opt);
@@ -32,6 +33,8 @@ void tape_free(Tape **t);
 void tape_reset(Tape *t, uint64_t step);
 /* false: forward only (generation, evaluation). Returns what it was. */
 bool tape_record(Tape *t, bool on);
+/* The key of a stream of random numbers: of the tape's seed and step, what they are for, and where. */
+uint64_t tape_key(const Tape *t, RandomPurpose purpose, uint64_t where);
 Status tape_status(const Tape *t);
 Status tape_fail(Tape *t, Status s); /* makes `s` stick unless an error already does */
 /* Seeds d loss = `seed` for the scalar (or any tensor: every element) and runs backwards. */
