@@ -12,7 +12,8 @@ static bool follows(const Param *a, const Param *b)
 int linear_run(const Linear *lin, int i, int n)
 {
     int j = i + 1;
-    while (j < n && !lin[j - 1].out && !lin[j].out && follows(lin[j - 1].w, lin[j].w) && ((!lin[j - 1].b && !lin[j].b) || follows(lin[j - 1].b, lin[j].b)))
+    while (j < n && !lin[j - 1].out && !lin[j].out && follows(lin[j - 1].w, lin[j].w) &&
+           ((!lin[j - 1].b && !lin[j].b) || follows(lin[j - 1].b, lin[j].b)))
         j++;
     return j - i;
 }

@@ -1,7 +1,42 @@
-/* chunks.c: a loss computed piece by piece, each piece forward and backward before the next (ops.h). Called by losses whose network is too
- * large for all items of a pass at once. */
+/* chunks.c: computations that leave no memory behind (ops.h): a loss piece by piece, each forward and backward before the next, and what is
+ * wanted on the host alone. Called by losses whose networks are too large for all items of a pass at once. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
+
+/* Where the tape stood: what is computed from then on can be forgotten. */
+typedef struct Standing {
+    NodeList list;
+    const int32_t *index;
+    int64_t n_index;
+    ArenaMark keep, scratch;
+    HostMark host;
+} Standing;
+
+static Standing stand(const Tape *t)
+{
+    return (Standing){t->list, t->index, t->n_index, arena_mark(t->keep), arena_mark(t->scratch), tape_host_mark(t)};
+}
+
+static void return_to(Tape *t, const Standing *s)
+{
+    t->list = s->list;
+    t->index = s->index; /* one made since lies in memory that goes now */
+    t->n_index = s->n_index;
+    arena_release(t->keep, s->keep);
+    arena_release(t->scratch, s->scratch);
+    tape_host_release(t, s->host);
+}
+
+void nn_evaluate(Tape *t, EvaluateFn fn, const void *arg, float *to)
+{
+    Standing before = stand(t);
+    bool recorded = tape_record(t, false);
+    Tensor *y = fn(t, arg);
+    if (y && to)
+        tape_download(t, to, y->data, y->n_elems);
+    tape_record(t, recorded);
+    return_to(t, &before);
+}
 
 typedef struct ChunksNode {
     Node node;
@@ -68,24 +103,15 @@ Tensor *nn_chunks(Tape *t, Tensor *x, int64_t items, int64_t chunk, ChunkFn fn, 
     int64_t each = tensor_rows(x) / items;
     Tensor *loss = tape_output(t, 1, 1, false, PLACE_KEEP);
     void *dx = loss && t->record && x->needs_grad ? tape_save(t, tape_size(t, x->n_elems)) : NULL;
-    NodeList outer = t->list;
-    const int32_t *index = t->index;
-    int64_t n_index = t->n_index;
-    ArenaMark keep = arena_mark(t->keep), scratch = arena_mark(t->scratch);
-    HostMark host = tape_host_mark(t);
+    Standing before = stand(t);
     for (int64_t at = 0, n; at < items && !t->status; at += n) {
         n = items - at < chunk ? items - at : chunk;
         t->list = (NodeList){0};
         Tensor *part = take_rows(t, x, at * each, n * each, dx);
         if (part)
             run_chunk(t, fn, arg, part, at, n, loss);
-        arena_release(t->keep, keep);
-        arena_release(t->scratch, scratch);
-        tape_host_release(t, host);
-        t->index = index; /* one made by the chunk went with it */
-        t->n_index = n_index;
+        return_to(t, &before);
     }
-    t->list = outer;
     ChunksNode *s = t->status ? NULL : tape_node(t, sizeof *s, chunks_bwd, loss);
     if (s) {
         s->x = x;

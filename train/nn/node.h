@@ -113,6 +113,7 @@ void *tape_save(Tape *t, size_t n_bytes);                                  /* de
 void *tape_keep(Tape *t, size_t n_bytes);                                  /* … as long as the step */
 void *tape_temp(Tape *t, size_t n_bytes);                                  /* … until the caller releases scratch to its mark */
 void *tape_upload(Tape *t, const void *host, size_t n_bytes);              /* … as the step; host NULL: reserved only */
+void tape_download(Tape *t, float *to, const void *from, int64_t n);       /* n elements of the compute type, as f32 */
 void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out); /* NULL when nothing is recorded */
 size_t tape_size(const Tape *t, int64_t n_elems);                          /* bytes of n_elems in the compute type */
 static inline DType tape_stat_type(const Tape *t) { return t->compute == F64 ? F64 : F32; }

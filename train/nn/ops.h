@@ -40,6 +40,10 @@ Tensor *nn_block_inplace(Tape *t, BlockFn fn, const void *arg, Tensor *const *in
 typedef Tensor *(*ChunkFn)(Tape *t, const void *arg, Tensor *x, int64_t at, int64_t n);
 Tensor *nn_chunks(Tape *t, Tensor *x, int64_t items, int64_t chunk, ChunkFn fn, const void *arg);
 
+/* What fn gives, as f32 in host memory (NULL: not wanted): computed without gradients, and nothing of it stays behind. */
+typedef Tensor *(*EvaluateFn)(Tape *t, const void *arg);
+void nn_evaluate(Tape *t, EvaluateFn fn, const void *arg, float *to);
+
 /* The packed rows of a pass. */
 typedef struct PackedRows {
     int64_t n_rows, n_segments, max_segment;
@@ -122,6 +126,8 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
 
 /* x[index[i]], i < n. Rows may repeat: their gradients are added in the order of i. */
 Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n);
+/* The rows of a, then those of b. */
+Tensor *nn_stack(Tape *t, Tensor *a, Tensor *b);
 
 /* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory
  * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block,

@@ -85,8 +85,8 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
         const Linear *down = adapters_drop(s->lin, s->n) ? NULL : adapters_as_one(s->lin, i, run);
         RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
             .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in,
-            .a = dy + tape_size(t, at), .b = weight_data(&s->lin[i], in), .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld, .ldb2 = in,
-            .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL,
+            .a = dy + tape_size(t, at), .b = weight_data(&s->lin[i], in), .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld,
+            .ldb2 = in, .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL,
             .b2 = down ? down->lora_a->t.data : NULL);
         *accumulate = true;
         at += out;

@@ -56,7 +56,7 @@ static void logits_part_bwd(Tape *t, const void *hs, int64_t n, int64_t d, Param
             .a_trans = true, .accumulate = more, .lda = ldz, .ldb = d, .ldc = d, .a = dz, .b = hs, .c = dw, .alpha = 1);
 }
 
-static void download_f32(Tape *t, float *to, const void *from, int64_t n)
+void tape_download(Tape *t, float *to, const void *from, int64_t n)
 {
     void *stage = t->compute == F32 ? to : tape_host(t, tape_size(t, n));
     if (!stage || t->status)
@@ -143,7 +143,7 @@ Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
         const char *h = (const char *)hs->data + tape_size(t, at * d);
         logits_chunk(t, h, n, d, a->head, a->rows, z);
         if (a->logits)
-            download_f32(t, a->logits + at * width, z, n * width);
+            tape_download(t, a->logits + at * width, z, n * width);
         RUN(t, cross_entropy, CrossEntropy, .rows = n, .cols = width, .ldz = width, .act = t->compute, .label = label + at,
             .weight = (char *)weight + (size_t)at * stat, .logits = z, .loss = ce + (size_t)at * stat, .backward = loss->needs_grad);
         if (!loss->needs_grad)
@@ -172,7 +172,7 @@ Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits)
     void *z = tape_temp(t, tape_size(t, n * width));
     if (z) {
         logits_chunk(t, hs->data, n, tensor_cols(hs), head, rows, z);
-        download_f32(t, logits, z, n * width);
+        tape_download(t, logits, z, n * width);
     }
     arena_release(t->scratch, mark);
     return t->status;

@@ -190,3 +190,46 @@ Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n)
     }
     return t->status ? NULL : y;
 }
+
+/* ---------------------------------------------------------------- stack */
+
+typedef struct StackNode {
+    Node node;
+    Tensor *a, *b;
+} StackNode;
+
+static Status stack_bwd(Tape *t, Node *self)
+{
+    StackNode *s = (StackNode *)self;
+    const char *dy = grad_of(t, self->out);
+    if (!dy)
+        return t->status;
+    grad_add(t, s->a, dy);
+    grad_add(t, s->b, dy + tape_size(t, s->a->n_elems));
+    return t->status;
+}
+
+Tensor *nn_stack(Tape *t, Tensor *a, Tensor *b)
+{
+    if (!tape_reads(t, "nn_stack", a, READ_ADDED) || !tape_reads(t, "nn_stack", b, READ_ADDED))
+        return NULL;
+    if (tensor_cols(a) != tensor_cols(b)) {
+        tape_fail(t,
+                  fail(ERR_INTERNAL, "nn_stack: rows of %lld and of %lld columns", (long long)tensor_cols(a), (long long)tensor_cols(b)));
+        return NULL;
+    }
+    Tensor *y = tape_output(t, tensor_rows(a) + tensor_rows(b), tensor_cols(a), a->needs_grad || b->needs_grad, PLACE_KEEP);
+    if (!y)
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        const Tensor *x = i ? b : a;
+        RUN(t, add_scaled, AddScaled, .n = x->n_elems, .a_type = x->type, .y_type = y->type, .alpha = 1, .a = x->data,
+            .y = (char *)y->data + (i ? tape_size(t, a->n_elems) : 0));
+    }
+    StackNode *s = tape_node(t, sizeof *s, stack_bwd, y);
+    if (s) {
+        s->a = a;
+        s->b = b;
+    }
+    return t->status ? NULL : y;
+}

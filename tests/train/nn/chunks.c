@@ -114,6 +114,50 @@ TEST(chunks_refuse_what_they_cannot_do)
     rig_close(&rig);
 }
 
+static Tensor *hidden(Tape *t, const void *arg)
+{
+    (void)arg;
+    Tensor *x = rig_rows(t, find("x"));
+    return nn_block(t, layer, NULL, &x, 1);
+}
+
+TEST(what_is_evaluated_comes_to_the_host_and_leaves_nothing)
+{
+    open_rig(RECOMPUTE_SELECTIVE, true, true);
+    tape_reset(rig.tape, 0);
+    size_t keep = rig.keep.used, scratch = rig.scratch.used;
+    float values[ITEMS * EACH * D] = {0};
+    nn_evaluate(rig.tape, hidden, NULL, values);
+    CHECK(rig.keep.used == keep && rig.scratch.used == scratch);
+    const Tensor *y = hidden(rig.tape, NULL);
+    REQUIRE(y != NULL);
+    CHECK(y->needs_grad);
+    for (int i = 0; i < ITEMS * EACH * D; i++)
+        CHECK(values[i] != 0 && values[i] == (float)((const double *)y->data)[i]);
+    rig_close(&rig);
+}
+
+static Tensor *stack_build(Rig *r, Tape *t)
+{
+    (void)r;
+    static const int32_t INDEX[] = {0, 18, 3, 18, 16, 1}; /* rows of both, one of them twice */
+    Tensor *both = nn_stack(t, rig_rows(t, find("x")), nn_linear(t, rig_rows(t, find("head")), &(Linear){.w = find("w")}, 1, NULL));
+    return nn_gather_rows(t, both, tape_ints(t, INDEX, 6), 6);
+}
+
+TEST(stack_gradient)
+{
+    for (int i = 0; i < 3; i++) {
+        rig_open(&rig, F64, RECOMPUTE_NONE);
+        rig_param(&rig, "x", ITEMS * EACH, D, i != 1);
+        rig_param(&rig, "w", D, D, i != 2);
+        rig_param(&rig, "head", WORDS, D, i != 2);
+        rig_create(&rig);
+        rig_check(&rig, stack_build, 64);
+        rig_close(&rig);
+    }
+}
+
 TEST(keys_differ_by_purpose_step_and_place)
 {
     open_rig(RECOMPUTE_NONE, true, true);
