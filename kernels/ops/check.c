@@ -315,6 +315,42 @@ Status check_rows_scatter(const RowsScatter *a)
     return at_least(op, "ldd", a->ldd, a->cols);
 }
 
+static Status conv(const char *op, const ConvShape *s, DType act)
+{
+    TRY(size(op, "images", s->from.images));
+    TRY(size(op, "height", s->from.height));
+    TRY(size(op, "width", s->from.width));
+    TRY(size(op, "in", s->in));
+    TRY(size(op, "out", s->out));
+    TRY(at_least(op, "kernel", s->kernel, 1));
+    TRY(at_least(op, "stride", s->stride, 1));
+    TRY(size(op, "top", s->top));
+    TRY(size(op, "left", s->left));
+    TRY(size(op, "bottom", s->bottom));
+    TRY(size(op, "right", s->right));
+    return floating(op, "act", act);
+}
+
+Status check_conv2d_fwd(const Conv2dFwd *a)
+{
+    TRY(conv("conv2d_fwd", &a->shape, a->act));
+    if (a->bias)
+        TRY(floating("conv2d_fwd", "bias_type", a->bias_type));
+    return floating("conv2d_fwd", "w_type", a->w_type);
+}
+
+Status check_conv2d_dx(const Conv2dDx *a)
+{
+    TRY(conv("conv2d_dx", &a->shape, a->act));
+    return floating("conv2d_dx", "w_type", a->w_type);
+}
+
+Status check_conv2d_dw(const Conv2dDw *a)
+{
+    TRY(conv("conv2d_dw", &a->shape, a->act));
+    return wide("conv2d_dw", "dw_type", a->dw_type);
+}
+
 Status check_patchify(const Patchify *a)
 {
     const char *op = "patchify";

@@ -22,6 +22,12 @@ typedef struct KernelCtx {
     void *device;   /* the backend's own state: stream, handles, caches */
 } KernelCtx;
 
+/* Images as rows of a matrix: [images·height·width, channels]. */
+typedef struct Plane {
+    int64_t images, height, width;
+} Plane;
+static inline int64_t plane_rows(const Plane *p) { return p->images * p->height * p->width; }
+
 /* An optional row stride. */
 static inline int64_t row_stride(int64_t ld, int64_t cols) { return ld ? ld : cols; }
 

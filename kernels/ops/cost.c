@@ -225,6 +225,46 @@ void cost_attention_decode(const AttentionDecode *a, Cost *c)
     c->narrow = a->act == BF16;
 }
 
+/* ---------------------------------------------------------------- convolutions */
+
+/* Elements of x, y and w. The products with zeros outside of the image count, as they do for everybody. */
+static void conv_cost(Cost *c, const ConvShape *s, DType act, DType other, double *x, double *y, double *w)
+{
+    Plane to = conv_to(s);
+    *x = (double)(plane_rows(&s->from) * s->in);
+    *y = (double)(plane_rows(&to) * s->out);
+    *w = (double)(s->out * s->kernel * s->kernel * s->in);
+    shape(c, plane_rows(&to), s->out, 0, 0);
+    c->k = s->kernel * s->kernel * s->in;
+    c->flops = 2 * *y * (double)c->k;
+    c->narrow = act == BF16 && other == BF16;
+}
+
+void cost_conv2d_fwd(const Conv2dFwd *a, Cost *c)
+{
+    double x, y, w, out = (double)a->shape.out;
+    conv_cost(c, &a->shape, a->act, a->w_type, &x, &y, &w);
+    c->bytes_read = (x + (a->add ? y : 0) + (a->shift ? (double)a->shape.from.images * out : 0)) * size_of(a->act) +
+                    w * size_of(a->w_type) + (a->bias ? out * size_of(a->bias_type) : 0);
+    c->bytes_written = y * size_of(a->act);
+}
+
+void cost_conv2d_dx(const Conv2dDx *a, Cost *c)
+{
+    double x, y, w;
+    conv_cost(c, &a->shape, a->act, a->w_type, &x, &y, &w);
+    c->bytes_read = (y + (a->accumulate ? x : 0)) * size_of(a->act) + w * size_of(a->w_type);
+    c->bytes_written = x * size_of(a->act);
+}
+
+void cost_conv2d_dw(const Conv2dDw *a, Cost *c)
+{
+    double x, y, w;
+    conv_cost(c, &a->shape, a->act, a->act, &x, &y, &w);
+    c->bytes_read = (x + y) * size_of(a->act) + (a->accumulate ? w : 0) * size_of(a->dw_type);
+    c->bytes_written = w * size_of(a->dw_type);
+}
+
 /* ---------------------------------------------------------------- rows */
 
 void cost_rows_gather(const RowsGather *a, Cost *c)

@@ -10,6 +10,7 @@
 #include "kernels/ops/act.h"
 #include "kernels/ops/adapter.h"
 #include "kernels/ops/attention.h"
+#include "kernels/ops/conv.h"
 #include "kernels/ops/loss.h"
 #include "kernels/ops/matmul.h"
 #include "kernels/ops/norm.h"
@@ -42,6 +43,9 @@ extern "C" {
     X(attention_fwd, AttentionFwd)         \
     X(attention_bwd, AttentionBwd)         \
     X(attention_decode, AttentionDecode)   \
+    X(conv2d_fwd, Conv2dFwd)               \
+    X(conv2d_dx, Conv2dDx)                 \
+    X(conv2d_dw, Conv2dDw)                 \
     X(rows_gather, RowsGather)             \
     X(rows_scatter, RowsScatter)           \
     X(patchify, Patchify)                  \

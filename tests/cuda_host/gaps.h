@@ -6,8 +6,7 @@
 
 #include "kernels/ops/op.h"
 
-/* The sentence with which these arguments are refused, NULL when they are not. An operator that kernels/cuda lacks altogether (none today)
- * would stand here too. */
+/* The sentence with which these arguments are refused, NULL when they are not. */
 static inline const char *cuda_lacks(Op op, const void *args)
 {
     enum { WIDEST_HEAD = 256 }; /* wider ones want another kernel than one warp a row */
@@ -16,6 +15,10 @@ static inline const char *cuda_lacks(Op op, const void *args)
                        : op == OP_attention_bwd    ? ((const AttentionBwd *)args)->head_dim
                        : op == OP_attention_decode ? ((const AttentionDecode *)args)->head_dim
                                                    : 0;
+    if (op == OP_conv2d_fwd || op == OP_conv2d_dx || op == OP_conv2d_dw) {
+        snprintf(sentence, sizeof sentence, "%s: the cuda backend has no kernel for it; \"device\": \"cpu\" has", op_name(op));
+        return sentence;
+    }
     if (head_dim <= WIDEST_HEAD)
         return NULL;
     snprintf(sentence, sizeof sentence, "%s: the cuda backend has kernels for heads of at most %d, not of %lld; \"device\": \"cpu\" has",
