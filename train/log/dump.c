@@ -138,7 +138,7 @@ static void plan_file(Plan *plan, const Params *p, const DumpScalars *scalars, i
             char *name = plan->names[plan->n];
             snprintf(name, sizeof plan->names[0], "%s/%s", KINDS[k], q->name);
             add(plan, F32, q->t.n_dims, 0, 0, name);
-            memcpy(plan->specs[plan->n - 1].shape, q->t.shape, sizeof q->t.shape);
+            memcpy(plan->specs[plan->n - 1].shape, q->shape, sizeof q->shape);
         }
 }
 
@@ -164,12 +164,14 @@ static Status write_rows(StWriter *w, const LabelRow *rows, const float *logits,
 static Status write_tensor(StWriter *w, Params *p, const Param *q, bool gradient, void *raw, float *host)
 {
     size_t n = (size_t)q->t.n_elems, size = dtype_size(p->master);
-    if (gradient) {
-        TRY(p->backend->download(p->backend, raw, (const char *)p->flat_grad + (size_t)q->flat * size, n * size));
-        dtype_convert(host, F32, raw, p->master, n);
-    } else
+    if (!gradient) {
         TRY(params_get(p, q, host));
-    return stwriter_write(w, host, n * sizeof *host);
+        return stwriter_write(w, host, n * sizeof *host);
+    }
+    TRY(p->backend->download(p->backend, raw, (const char *)p->flat_grad + (size_t)q->flat * size, n * size));
+    dtype_convert(host, F32, raw, p->master, n);
+    params_to_file(q, raw, host, q->shape[0], sizeof *host);
+    return stwriter_write(w, raw, n * sizeof *host);
 }
 
 static Status write_tensors(StWriter *w, Params *p)

@@ -57,9 +57,9 @@ void weights_close(Weights *w)
     *w = (Weights){0};
 }
 
-static bool same_shape(const StTensor *a, const Tensor *b)
+static bool same_shape(const StTensor *a, const Param *b)
 {
-    if (a->n_dims != b->n_dims)
+    if (a->n_dims != b->t.n_dims)
         return false;
     for (int i = 0; i < a->n_dims; i++)
         if (a->shape[i] != b->shape[i])
@@ -70,12 +70,12 @@ static bool same_shape(const StTensor *a, const Tensor *b)
 static Status load(Weights *w, Params *p, Param *q, const char *name)
 {
     char theirs[128], ours[128];
-    shape_text(ours, sizeof ours, q->t.shape, q->t.n_dims);
+    shape_text(ours, sizeof ours, q->shape, q->t.n_dims);
     const StTensor *found = safetensors_find(w->st, name);
     if (!found)
         return fail(ERR_DATA, "%s: no tensor %s in it; the model has one of shape %s", w->path, name, ours);
     w->used[found - safetensors_at(w->st, 0)] = true;
-    if (!same_shape(found, &q->t))
+    if (!same_shape(found, q))
         return fail(ERR_DATA, "%s: %s: shape is %s in the file, %s in the model", found->file, found->name,
                     shape_text(theirs, sizeof theirs, found->shape, found->n_dims), ours);
     if (found->type != F32 && found->type != BF16 && found->type != F16 && found->type != F64)

@@ -67,6 +67,16 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows
 /* residual + one linear of x, in the same pass. */
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);
 
+/* A convolution of images that are rows [images·height·width, in], kernels/ops/conv.h. w is a channels-last weight, declared [out,in,K,K];
+ * `top` … `right`: rows and columns of zeros around the images. */
+typedef struct Conv {
+    Param *w, *b; /* b may be NULL */
+    int64_t stride, top, left, bottom, right;
+} Conv;
+/* conv(x) + shift of each image + add; shift [images, out] and add [rows of the result, out] may be NULL. *out (may be NULL): the images of
+ * the result. */
+Tensor *nn_conv2d(Tape *t, Tensor *x, Plane from, const Conv *conv, Tensor *shift, Tensor *add, Plane *out);
+
 /* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. */
 Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum);
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum);

@@ -40,14 +40,20 @@ bool params_measuring(const Params *p) { return !strcmp(p->backend->name, "null"
 
 /* ---------------------------------------------------------------- declaring */
 
-static bool set_shape(Tensor *t, const ParamSpec *spec)
+static bool set_shape(Param *q, const ParamSpec *spec)
 {
+    Tensor *t = &q->t;
     t->n_dims = spec->n_dims;
     t->n_elems = 1;
     for (int i = 0; i < spec->n_dims; i++) {
-        t->shape[i] = spec->shape[i];
+        q->shape[i] = t->shape[i] = spec->shape[i];
         if (__builtin_mul_overflow(t->n_elems, spec->shape[i], &t->n_elems))
             return false;
+    }
+    if (spec->channels_last) {
+        t->shape[1] = spec->shape[2];
+        t->shape[2] = spec->shape[3];
+        t->shape[3] = spec->shape[1];
     }
     return t->n_elems <= INT64_MAX / 16;
 }
@@ -66,7 +72,7 @@ Param *params_declare(Params *p, const ParamSpec *spec)
     }
     Param *q = mem_alloc(sizeof *q);
     char *name = mem_strdup(spec->name);
-    if (!q || !name || !set_shape(&q->t, spec)) {
+    if (!q || !name || !set_shape(q, spec)) {
         p->failed = true;
         mem_free(name);
         mem_free(q);
@@ -78,6 +84,7 @@ Param *params_declare(Params *p, const ParamSpec *spec)
     q->decay = spec->decay;
     q->init = spec->init;
     q->init_scale = spec->init_scale;
+    q->channels_last = spec->channels_last;
     q->flat = -1;
     q->t.type = p->compute;
     q->t.grad_type = p->master;
@@ -211,6 +218,34 @@ static DType frozen_type(const Params *p, const Param *q, DType file)
     return file == BF16 ? BF16 : F32;
 }
 
+/* Whether a file's order is not that of memory. A kernel of one pixel has but one order. */
+static bool is_reordered(const Param *q) { return q->channels_last && q->shape[2] * q->shape[3] > 1; }
+
+/* dst [rows][n][m] from src [rows][m][n], of elements of n_bytes. */
+static void transpose(char *dst, const char *src, int64_t rows, int64_t m, int64_t n, size_t n_bytes)
+{
+    for (int64_t r = 0; r < rows; r++, src += (size_t)(m * n) * n_bytes)
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t i = 0; i < m; i++, dst += n_bytes)
+                memcpy(dst, src + (size_t)(i * n + j) * n_bytes, n_bytes);
+}
+
+void params_to_memory(const Param *q, void *dst, const void *file, int64_t rows, size_t n_bytes)
+{
+    if (is_reordered(q))
+        transpose(dst, file, rows, q->shape[1], q->shape[2] * q->shape[3], n_bytes);
+    else
+        memcpy(dst, file, (size_t)(rows * param_row(q)) * n_bytes);
+}
+
+void params_to_file(const Param *q, void *dst, const void *memory, int64_t rows, size_t n_bytes)
+{
+    if (is_reordered(q))
+        transpose(dst, memory, rows, q->shape[2] * q->shape[3], q->shape[1], n_bytes);
+    else
+        memcpy(dst, memory, (size_t)(rows * param_row(q)) * n_bytes);
+}
+
 /* Elements [at, at+n) of one array on the backend. stage: room for n converted elements. */
 static Status upload_as(Params *p, void *base, int64_t at, DType to, const void *host, DType from, int64_t n, void *stage)
 {
@@ -240,23 +275,26 @@ static Status need_memory(Params *p, Param *q, DType type)
 Status params_set(Params *p, Param *q, const void *host, DType type)
 {
     TRY_IN(need_memory(p, q, frozen_type(p, q, type)), "%s", q->name);
-    if (params_measuring(p))
+    if (params_measuring(p) || !q->t.n_elems)
         return OK;
-    void *stage = mem_alloc(DRAW_CHUNK * sizeof(double));
-    if (!stage)
-        return fail(ERR_NOMEM, "%s: no memory to convert it", q->name);
-    Status s = OK;
-    for (int64_t at = 0; at < q->t.n_elems && !s; at += DRAW_CHUNK) {
-        int64_t n = q->t.n_elems - at < DRAW_CHUNK ? q->t.n_elems - at : DRAW_CHUNK;
-        s = write_range(p, q, at, (const char *)host + (size_t)at * dtype_size(type), type, n, stage);
+    const int64_t row = param_row(q), rows = row < DRAW_CHUNK ? DRAW_CHUNK / row : 1, chunk = is_reordered(q) ? rows * row : DRAW_CHUNK;
+    void *stage = mem_alloc((size_t)chunk * sizeof(double)), *ordered = is_reordered(q) ? mem_alloc((size_t)chunk * sizeof(double)) : NULL;
+    Status s = stage && (ordered || !is_reordered(q)) ? OK : fail(ERR_NOMEM, "%s: no memory to convert it", q->name);
+    for (int64_t at = 0; at < q->t.n_elems && !s; at += chunk) {
+        int64_t n = q->t.n_elems - at < chunk ? q->t.n_elems - at : chunk;
+        const void *from = (const char *)host + (size_t)at * dtype_size(type);
+        if (ordered)
+            params_to_memory(q, ordered, from, n / row, dtype_size(type));
+        s = write_range(p, q, at, ordered ? ordered : from, type, n, stage);
     }
     mem_free(stage);
+    mem_free(ordered);
     return s;
 }
 
 Status params_place(Params *p, Param *q, const void *data, DType type)
 {
-    bool as_is = !q->trainable && frozen_type(p, q, type) == type && (uintptr_t)data % dtype_size(type) == 0;
+    bool as_is = !q->trainable && !is_reordered(q) && frozen_type(p, q, type) == type && (uintptr_t)data % dtype_size(type) == 0;
     if (as_is && (p->backend->host_memory || params_measuring(p))) {
         q->t.type = type;
         q->t.data = (void *)(uintptr_t)data; /* never written: it is frozen */
@@ -266,7 +304,8 @@ Status params_place(Params *p, Param *q, const void *data, DType type)
     return params_set(p, q, data, type);
 }
 
-Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float *host)
+/* Elements as they lie in memory. */
+static Status get_elements(Params *p, const Param *q, int64_t at, int64_t n, float *host)
 {
     DType type = q->trainable ? p->master : q->t.type;
     const char *from = q->trainable ? p->flat_master : q->t.data;
@@ -276,7 +315,7 @@ Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float 
     if (q->ld && at % cols + n > cols) { /* row by row */
         for (int64_t part; n; at += part, host += part, n -= part) {
             part = cols - at % cols < n ? cols - at % cols : n;
-            TRY(params_get_range(p, q, at, part, host));
+            TRY(get_elements(p, q, at, part, host));
         }
         return OK;
     }
@@ -292,6 +331,31 @@ Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float 
     if (!s)
         dtype_convert(host, F32, stage, type, (size_t)n);
     mem_free(stage);
+    return s;
+}
+
+/* Elements at … at+n-1 of row `row` in the order of files; buffer: two rows. */
+static Status get_from_row(Params *p, const Param *q, int64_t row, int64_t at, int64_t n, float *host, float *buffer)
+{
+    int64_t size = param_row(q);
+    TRY(get_elements(p, q, row * size, size, buffer));
+    params_to_file(q, buffer + size, buffer, 1, sizeof *buffer);
+    memcpy(host, buffer + size + at, (size_t)n * sizeof *host);
+    return OK;
+}
+
+Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float *host)
+{
+    if (!is_reordered(q))
+        return get_elements(p, q, at, n, host);
+    int64_t size = param_row(q);
+    float *buffer = mem_alloc((size_t)(2 * size) * sizeof *buffer);
+    Status s = buffer ? OK : fail(ERR_NOMEM, "%s: no memory to read it", q->name);
+    for (int64_t part; n && !s; at += part, host += part, n -= part) {
+        part = size - at % size < n ? size - at % size : n;
+        s = get_from_row(p, q, at / size, at % size, part, host, buffer);
+    }
+    mem_free(buffer);
     return s;
 }
 
@@ -352,14 +416,15 @@ Status params_draw(Params *p, Param *q, uint64_t seed)
     TRY_IN(need_memory(p, q, frozen_type(p, q, F32)), "%s", q->name);
     if (params_measuring(p))
         return OK;
-    float *values = mem_alloc(DRAW_CHUNK * sizeof *values);
+    const int64_t chunk = is_reordered(q) ? q->t.n_elems : DRAW_CHUNK; /* drawn in the order of files */
+    float *values = mem_alloc((size_t)chunk * sizeof *values);
     void *stage = mem_alloc(DRAW_CHUNK * sizeof(double));
     Status s = values && stage ? OK : fail(ERR_NOMEM, "%s: no memory to draw it", q->name);
     uint64_t key = philox_key(seed, RANDOM_INIT, hash_name(q->name), 0);
-    for (int64_t at = 0; at < q->t.n_elems && !s; at += DRAW_CHUNK) {
-        int64_t n = q->t.n_elems - at < DRAW_CHUNK ? q->t.n_elems - at : DRAW_CHUNK;
+    for (int64_t at = 0; at < q->t.n_elems && !s; at += chunk) {
+        int64_t n = q->t.n_elems - at < chunk ? q->t.n_elems - at : chunk;
         draw_range(q, key, at, n, values);
-        s = write_range(p, q, at, values, F32, n, stage);
+        s = is_reordered(q) ? params_set(p, q, values, F32) : write_range(p, q, at, values, F32, n, stage);
     }
     mem_free(values);
     mem_free(stage);

@@ -24,6 +24,8 @@ typedef struct Param {
     bool decay;     /* weight decay applies: everything but biases and norm weights */
     ParamInit init; /* when there is no file: ± init_scale for uniform, std for normal */
     double init_scale;
+    int64_t shape[TENSOR_MAX_DIMS]; /* as declared, and in files; that of t is the one in memory */
+    bool channels_last;             /* declared [out,in,K,K], in memory [out,K,K,in] */
     Tensor t;        /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
                         compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
     bool mapped;     /* frozen, and t.data lies in a file that somebody holds open */
@@ -66,6 +68,7 @@ typedef struct ParamSpec {
     double init_scale;
     int n_dims;
     int64_t shape[TENSOR_MAX_DIMS];
+    bool channels_last; /* a convolution's weight [out,in,K,K], for nn_conv2d */
 } ParamSpec;
 Param *params_declare(Params *p, const ParamSpec *spec);
 Param *params_find(const Params *p, const char *name);
@@ -90,7 +93,13 @@ bool params_measuring(const Params *p);
 /* Draws a weight as its init says: Philox keyed by (seed, RANDOM_INIT, hash of name). */
 MUST_USE Status params_draw(Params *p, Param *q, uint64_t seed);
 MUST_USE Status params_draw_part(Params *p, const char *part, uint64_t seed);
-/* Sets a weight's values from host memory of any float type (master and copy, or frozen data). */
+/* Copies rows [in,K,K] of elements of n_bytes in the order of files to rows [K,K,in] in that of memory, or back; rows of weights that are
+ * not channels-last as they are. */
+void params_to_memory(const Param *q, void *dst, const void *file, int64_t rows, size_t n_bytes);
+void params_to_file(const Param *q, void *dst, const void *memory, int64_t rows, size_t n_bytes);
+static inline int64_t param_row(const Param *q) { return q->shape[0] ? q->t.n_elems / q->shape[0] : 0; } /* elements */
+/* Sets a weight's values from host memory of any float type (master and copy, or frozen data). Values have the order of files, here and
+ * below. */
 MUST_USE Status params_set(Params *p, Param *q, const void *host, DType type);
 /* Reads a weight's master (or frozen) values as f32 into host memory [n_elems]. */
 MUST_USE Status params_get(Params *p, const Param *q, float *host);

@@ -23,22 +23,26 @@ static const char *file_name_of(const Param *q) { return q->file_name ? q->file_
 
 enum { PIECE_ELEMS = 1 << 18 }; /* a copy of a whole embedding would be the largest block of the run */
 
-/* Flat buffers the CPU can read go to the file as they lie. */
+/* Flat buffers the CPU can read go to the file as they lie, but for weights that have another order in memory. */
 static Status write_flat(StWriter *w, Params *p, const void *flat, const Param *q)
 {
-    size_t size = dtype_size(p->master), n = (size_t)q->t.n_elems * size, most = PIECE_ELEMS * size;
+    size_t size = dtype_size(p->master), row = (size_t)param_row(q) * size, n = (size_t)q->t.n_elems * size;
     const char *from = (const char *)flat + (size_t)q->flat * size;
-    if (p->backend->host_memory)
+    if (p->backend->host_memory && !q->channels_last)
         return stwriter_write(w, from, n);
-    void *host = mem_alloc(n < most ? n : most);
-    Status s = host ? OK : fail(ERR_NOMEM, "%s: out of memory", q->name);
+    const size_t fit = PIECE_ELEMS * size / (row ? row : 1), most = q->channels_last ? (fit ? fit : 1) * row : PIECE_ELEMS * size;
+    void *host = mem_alloc(n < most ? n : most), *ordered = q->channels_last ? mem_alloc(n < most ? n : most) : NULL;
+    Status s = host && (ordered || !q->channels_last) ? OK : fail(ERR_NOMEM, "%s: out of memory", q->name);
     for (size_t part; n && s == OK; from += part, n -= part) {
         part = n < most ? n : most;
         s = p->backend->download(p->backend, host, from, part);
+        if (s == OK && ordered)
+            params_to_file(q, ordered, host, (int64_t)(part / row), size);
         if (s == OK)
-            s = stwriter_write(w, host, part);
+            s = stwriter_write(w, ordered ? ordered : host, part);
     }
     mem_free(host);
+    mem_free(ordered);
     return s;
 }
 
@@ -80,7 +84,7 @@ static Status write_pieces(const char *path, Params *p, const Piece *pieces, con
 static StSpec spec_of_param(const char *name, const Param *q)
 {
     StSpec spec = {.name = name, .type = F32, .n_dims = q->t.n_dims};
-    memcpy(spec.shape, q->t.shape, sizeof q->t.shape);
+    memcpy(spec.shape, q->shape, sizeof q->shape);
     return spec;
 }
 
@@ -290,9 +294,15 @@ static Status read_moment(const SafeTensors *st, const char *path, Params *p, Pa
         return OK;
     }
     void *to = (char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * dtype_size(p->master);
-    TRY(p->backend->upload(p->backend, to, t->data, size));
+    void *ordered = q->channels_last ? mem_alloc(size) : NULL;
+    if (q->channels_last && !ordered)
+        return fail(ERR_NOMEM, "%s: out of memory", q->name);
+    if (ordered)
+        params_to_memory(q, ordered, t->data, q->shape[0], dtype_size(p->master));
+    Status s = p->backend->upload(p->backend, to, ordered ? ordered : t->data, size);
+    mem_free(ordered);
     safetensors_release(t);
-    return OK;
+    return s;
 }
 
 Status checkpoint_read_moments(const char *folder, Params *p, bool change)
@@ -320,11 +330,11 @@ Status checkpoint_check_shapes(const char *folder, GenLlava *model)
     for (int i = 0; i < p->n; i++) {
         const Param *q = p->list[i];
         const StTensor *t = q->trainable ? safetensors_find(st, moment_name(name, 0, q)) : NULL;
-        if (!t || (t->n_dims == q->t.n_dims && !memcmp(t->shape, q->t.shape, (size_t)t->n_dims * sizeof *t->shape)))
+        if (!t || (t->n_dims == q->t.n_dims && !memcmp(t->shape, q->shape, (size_t)t->n_dims * sizeof *t->shape)))
             continue;
         if (differ++ < (int)TOLD && n < sizeof lines)
             n += (size_t)snprintf(lines + n, sizeof lines - n, "\n%s: %s there, %s here", q->name,
-                                  shape_text(was, sizeof was, t->shape, t->n_dims), shape_text(is, sizeof is, q->t.shape, q->t.n_dims));
+                                  shape_text(was, sizeof was, t->shape, t->n_dims), shape_text(is, sizeof is, q->shape, q->t.n_dims));
     }
     safetensors_close(&st);
     if (!differ)

@@ -104,6 +104,67 @@ TEST(rows_that_lie_apart_are_read_together)
     fixture_close(&f);
 }
 
+/* A convolution's weight, declared [2,3,2,2], holds 100·out + 10·in + pixel. */
+enum { CONV_ELEMS = 2 * 3 * 4 };
+static Param *declare_conv(Fixture *f, const char *name, bool trainable, int64_t kernel)
+{
+    Param *q = params_declare(&f->p, &(ParamSpec){.name = name, .trainable = trainable, .init = INIT_NORMAL, .init_scale = 1, .n_dims = 4,
+                                                  .shape = {2, 3, kernel, kernel}, .channels_last = true});
+    REQUIRE(q != NULL);
+    return q;
+}
+
+TEST(weights_of_convolutions_lie_channels_last)
+{
+    static const DType COMPUTE[] = {F32, BF16, F64};
+    for (int i = 0; i < 6; i++) {
+        Fixture f;
+        float file[CONV_ELEMS], back[CONV_ELEMS];
+        fixture_open(&f, COMPUTE[i % 3]);
+        Param *w = declare_conv(&f, "w", i < 3, 2);
+        REQUIRE_OK(params_create(&f.p));
+        CHECK(w->shape[1] == 3 && w->shape[3] == 2 && w->t.shape[1] == 2 && w->t.shape[2] == 2 && w->t.shape[3] == 3);
+        CHECK_INT(param_row(w), 12);
+        for (int at = 0; at < CONV_ELEMS; at++)
+            file[at] = (float)(100 * (at / 12) + 10 * (at / 4 % 3) + at % 4);
+        REQUIRE_OK(params_place(&f.p, w, file, F32));
+        CHECK(!w->mapped);
+        for (int at = 0; at < CONV_ELEMS; at++) {
+            float value;
+            dtype_convert(&value, F32, (char *)w->t.data + (size_t)at * dtype_size(w->t.type), w->t.type, 1);
+            CHECK(value == (float)(100 * (at / 12) + at % 12 / 3 + 10 * (at % 3)));
+        }
+        for (int64_t at = 0; at < CONV_ELEMS; at++)
+            for (int64_t n = 1; n <= CONV_ELEMS - at; n++) {
+                REQUIRE_OK(params_get_range(&f.p, w, at, n, back));
+                CHECK(!memcmp(back, file + at, (size_t)n * sizeof *back));
+            }
+        fixture_close(&f);
+    }
+}
+
+/* A draw is one of the weight as declared, and a kernel of one pixel is used in its file. */
+TEST(weights_of_convolutions_are_drawn_and_placed_as_others)
+{
+    Fixture f;
+    float same[CONV_ELEMS], other[CONV_ELEMS], file[6] = {0};
+    fixture_open(&f, F32);
+    Param *w = declare_conv(&f, "w", true, 2), *point = declare_conv(&f, "point", false, 1);
+    REQUIRE_OK(params_create(&f.p));
+    REQUIRE_OK(params_draw(&f.p, w, 3));
+    REQUIRE_OK(params_get(&f.p, w, same));
+    REQUIRE_OK(params_place(&f.p, point, file, F32));
+    CHECK(point->mapped && point->t.data == file);
+    fixture_close(&f);
+    fixture_open(&f, F32);
+    w = declare(&f, "w", true, INIT_NORMAL, 1, 4, 6);
+    REQUIRE_OK(params_create(&f.p));
+    REQUIRE_OK(params_draw(&f.p, w, 3));
+    REQUIRE_OK(params_get(&f.p, w, other));
+    CHECK(!memcmp(same, other, sizeof same));
+    fixture_close(&f);
+}
+
 /* Which files' types are used where they lie, by compute type and number of dimensions. */
 TEST(frozen_weights_stay_in_the_file_when_they_can)
 {

@@ -1,0 +1,52 @@
+/* checkpoint_files.h: the files of a checkpoint have the order of those that other programs write, whatever memory has. */
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/safetensors.h"
+#include "tests/harness.h"
+#include "train/store/checkpoint_files.h"
+
+enum { OUT = 3, IN = 5, KERNEL = 2, ELEMS = OUT * IN * KERNEL * KERNEL };
+
+/* Element (o,c,u,v) of a file is 1000·o + 100·c + 10·u + v. */
+static float value_at(int at) { return (float)(1000 * (at / (IN * 4)) + 100 * (at / 4 % IN) + 10 * (at / 2 % 2) + at % 2); }
+
+static void open_conv(Backend *b, Params *p, Param **w)
+{
+    REQUIRE_OK(ref_open(b));
+    params_init(p, b, F32);
+    *w = params_declare(p, &(ParamSpec){.name = "conv.weight", .trainable = true, .n_dims = 4, .shape = {OUT, IN, KERNEL, KERNEL},
+                                        .channels_last = true});
+    REQUIRE(*w != NULL);
+    REQUIRE_OK(params_create(p));
+}
+
+TEST(moments_of_convolutions_are_kept_in_the_order_of_files)
+{
+    Backend b;
+    Params p;
+    Param *w;
+    float file[ELEMS], memory[ELEMS];
+    char path[PATH_MAX];
+    SafeTensors *st;
+    for (int at = 0; at < ELEMS; at++)
+        file[at] = value_at(at);
+    open_conv(&b, &p, &w);
+    params_to_memory(w, p.flat_m, file, OUT, sizeof *file);
+    memcpy(memory, p.flat_m, sizeof memory);
+    CHECK(memory[1] == 100 && memory[IN] == 1);
+    REQUIRE_OK(checkpoint_write_moments(test_dir(), &p));
+    params_destroy(&p);
+
+    REQUIRE_OK(safetensors_open(&st, file_join(path, test_dir(), "optimizer.safetensors")));
+    const StTensor *found = safetensors_find(st, "exp_avg/conv.weight");
+    REQUIRE(found != NULL);
+    CHECK(found->n_dims == 4 && found->shape[1] == IN && found->shape[3] == KERNEL && !memcmp(found->data, file, sizeof file));
+    safetensors_close(&st);
+
+    open_conv(&b, &p, &w);
+    REQUIRE_OK(checkpoint_read_moments(test_dir(), &p, false));
+    CHECK(!memcmp(p.flat_m, memory, sizeof memory));
+    params_destroy(&p);
+    b.close(&b);
+}
