@@ -179,6 +179,25 @@ Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t 
     return OK;
 }
 
+Status bench_conv(BenchOps *x, DType t, int64_t images, int64_t side, int64_t in, int64_t out)
+{
+    char what[64];
+    const ConvShape s = {.from = {images, side, side}, .in = in, .out = out, .kernel = 3, .stride = 1, .top = 1, .left = 1, .bottom = 1,
+                         .right = 1};
+    int64_t rows = images * side * side, size = (int64_t)dtype_size(t), weights = 9 * in * out;
+    x->used = 0;
+    void *in_images = take(x, rows * in * size), *out_images = take(x, rows * out * size), *w = take(x, weights * size),
+         *dw = take(x, weights * 4), *shift = take(x, images * out * size), *bias = take(x, out * 4);
+    TRY(taken(x));
+    snprintf(what, sizeof what, "%s %lldx%lldx%lld %lld to %lld", dtype_name(t), (long long)images, (long long)side, (long long)side,
+             (long long)in, (long long)out);
+    LINE(x, what, conv2d_fwd, Conv2dFwd, .shape = s, .act = t, .w_type = t, .bias_type = F32, .winograd = true, .x = in_images, .w = w,
+         .bias = bias, .shift = shift, .y = out_images);
+    LINE(x, what, conv2d_dx, Conv2dDx, .shape = s, .act = t, .w_type = t, .winograd = true, .dy = out_images, .w = w, .dx = in_images);
+    LINE(x, what, conv2d_dw, Conv2dDw, .shape = s, .act = t, .dw_type = F32, .x = in_images, .dy = out_images, .dw = dw);
+    return OK;
+}
+
 Status bench_attention(BenchOps *x, DType t, int64_t segments, int64_t length, int64_t heads, int64_t kv_heads, int64_t head_dim)
 {
     char what[64];
