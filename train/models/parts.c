@@ -122,11 +122,19 @@ bool part_trained(const Part *part, const RunConfig *cfg)
     return mode != TRAIN_FROZEN && mode != TRAIN_LORA; /* with adapters the part itself is frozen */
 }
 
-const char *part_folder(const Part *part, const RunConfig *cfg) { return text_at(cfg, part->path); }
+const char *part_folder(const Part *part, const RunConfig *cfg, char path[PATH_MAX])
+{
+    const char *folder = text_at(cfg, part->path);
+    return folder && part->subfolder ? file_join(path, folder, part->subfolder) : folder;
+}
+
+const char *part_stem(const Part *part) { return part->stem ? part->stem : "model"; }
 
 bool part_drawn(const Part *part, const RunConfig *cfg)
 {
-    return part->path.name ? *(const InitChoice *)value_at(cfg, part->init) == INIT_AT_RANDOM : !text_at(cfg, part->init);
+    if (part->path.name)
+        return part->init.name && *(const InitChoice *)value_at(cfg, part->init) == INIT_AT_RANDOM;
+    return !text_at(cfg, part->init);
 }
 
 static double rate_of(const Part *part, const RunConfig *cfg)
@@ -136,10 +144,10 @@ static double rate_of(const Part *part, const RunConfig *cfg)
 
 static Status check_file(const Part *part, const RunConfig *cfg, const PartFile *f)
 {
-    char path[PATH_MAX];
-    const char *folder = part_folder(part, cfg);
-    if (!folder || !file_exists(folder) || (f->with_weights && part_drawn(part, cfg)) || file_exists(file_join(path, folder, f->name)) ||
-        (f->stands_in && f->stands_in(folder)))
+    char room[PATH_MAX], path[PATH_MAX];
+    const char *folder = part_folder(part, cfg, room);
+    if (!folder || !file_exists(text_at(cfg, part->path)) || (f->with_weights && part_drawn(part, cfg)) ||
+        file_exists(file_join(path, folder, f->name)) || (f->stands_in && f->stands_in(folder)))
         return OK;
     return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", part->path.name, path, f->what);
 }
@@ -149,7 +157,7 @@ enum { FILES_MAX = sizeof PARTS[0].files / sizeof(PartFile) };
 Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
 {
     for (int i = 0; i < N_PARTS; i++)
-        for (const PartFile *f = PARTS[i].files; f < PARTS[i].files + FILES_MAX && f->name; f++) {
+        for (const PartFile *f = PARTS[i].files; part_wanted(&PARTS[i], cfg) && f < PARTS[i].files + FILES_MAX && f->name; f++) {
             Status s = check_file(&PARTS[i], cfg, f);
             if (s)
                 TRY(visit(arg, s));
@@ -202,16 +210,12 @@ Status parts_declare(GenLlava *g, const RunConfig *cfg)
  * for the result. */
 static const char *choose_source(char path[PATH_MAX], const Part *part, const RunConfig *cfg, const char *checkpoint)
 {
-    const char *start = part_drawn(part, cfg) ? NULL : text_at(cfg, part->path.name ? part->path : part->init);
-    if (!checkpoint)
-        return start;
-    if (part->form == PART_ADAPTER)
-        snprintf(path, PATH_MAX, "%s", checkpoint);
-    else
-        file_join(path, checkpoint, part->saved);
     char saved[PATH_MAX];
-    bool there = file_exists(file_join(saved, checkpoint, part->saved)); /* not where it has become trained since (train --change) */
-    return there && (part_trained(part, cfg) || !start) ? path : start;
+    const char *start = part_drawn(part, cfg) ? NULL : part->path.name ? part_folder(part, cfg, path) : text_at(cfg, part->init);
+    /* Not there where it has become trained since (train --change). */
+    if (!checkpoint || !file_exists(file_join(saved, checkpoint, part->saved)) || (start && !part_trained(part, cfg)))
+        return start;
+    return part->form == PART_ADAPTER ? checkpoint : file_join(path, checkpoint, part->saved);
 }
 
 static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *checkpoint)
@@ -225,7 +229,7 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
         return part->draw ? part->draw(g, seed) : params_draw_part(&g->params, part->name, seed);
     if (part->load)
         return part->load(g, cfg, from);
-    TRY(part->form == PART_FOLDER ? weights_open_folder(w, from) : weights_open(w, from));
+    TRY(part->form == PART_FOLDER ? weights_open_folder(w, from, part_stem(part)) : weights_open(w, from));
     Status s = weights_load_part(w, &g->params, part->name, part->names);
     if (part->form != PART_FOLDER)
         weights_close(w);

@@ -4,6 +4,8 @@
 #ifndef GENLLAVA_TRAIN_MODELS_PARTS_H
 #define GENLLAVA_TRAIN_MODELS_PARTS_H
 
+#include <limits.h>
+
 #include "train/config/config.h"
 #include "train/models/genllava.h"
 #include "train/models/names.h"
@@ -29,12 +31,14 @@ typedef struct PartFile {
 
 /* Functions: NULL is nothing to do, or what is said there. `from` and `folder` are paths. */
 typedef struct Part {
-    const char *name;  /* in keys, in the dry run's table and in state.json */
-    const char *title; /* in sentences */
-    const char *after; /* the part whose results it reads: it is declared after that; NULL: reads none */
-    PartKey path;      /* the folder it starts from, also when it is drawn */
-    PartKey init;      /* with path: an InitChoice; else a file or folder to start from */
-    PartKey train;     /* a TrainMode; none: it is always trained */
+    const char *name;      /* in keys, in the dry run's table and in state.json */
+    const char *title;     /* in sentences */
+    const char *after;     /* the part whose results it reads: it is declared after that; NULL: reads none */
+    PartKey path;          /* the folder it starts from, also when it is drawn … */
+    const char *subfolder; /* … or a folder in there; may be NULL */
+    const char *stem;      /* of the file of weights in a folder: "model" where it is NULL */
+    PartKey init;          /* with path: an InitChoice, none: it is never drawn; without path: a file or folder to start from */
+    PartKey train;         /* a TrainMode; none: it is always trained */
     PartKey lr;
     PartForm form;
     const char *saved; /* file or folder in a checkpoint */
@@ -58,12 +62,14 @@ extern const int N_PARTS;
 const Part *part_find(const char *name); /* NULL: there is none */
 bool part_wanted(const Part *part, const RunConfig *cfg);
 bool part_trained(const Part *part, const RunConfig *cfg);
-/* The folder of `path`, NULL where none is given; whether weights are drawn all the same. */
-const char *part_folder(const Part *part, const RunConfig *cfg);
+/* The folder it starts from, NULL where none is given; path: room for the result. */
+const char *part_folder(const Part *part, const RunConfig *cfg, char path[PATH_MAX]);
+const char *part_stem(const Part *part);
+/* Whether its weights are drawn. */
 bool part_drawn(const Part *part, const RunConfig *cfg);
 
-/* Calls visit with the failure (ERR_MISSING) of each file that a part's folder must hold and does not; ends with what visit returns, if not
- * OK. A folder that is missing itself is left out. */
+/* Calls visit with the failure (ERR_MISSING) of each file that the folder of a wanted part must hold and does not; ends with what visit
+ * returns, if not OK. A path that is missing itself is left out. */
 typedef Status (*PartVisit)(void *arg, Status missing);
 MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg);
 

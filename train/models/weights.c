@@ -28,24 +28,24 @@ Status weights_open(Weights *w, const char *file)
 }
 
 /* What messages call the weights of a folder: its file, or the index of several. */
-static void folder_name(char *out, size_t n, const SafeTensors *st, const char *folder)
+static void folder_name(char *out, size_t n, const SafeTensors *st, const char *folder, const char *stem)
 {
     const char *file = safetensors_count(st) ? safetensors_at(st, 0)->file : folder;
     for (int i = 1; i < safetensors_count(st); i++) {
         if (strcmp(safetensors_at(st, i)->file, file)) {
-            snprintf(out, n, "%s/model.safetensors.index.json", folder);
+            snprintf(out, n, "%s/%s.safetensors.index.json", folder, stem);
             return;
         }
     }
     snprintf(out, n, "%s", file);
 }
 
-Status weights_open_folder(Weights *w, const char *folder)
+Status weights_open_folder(Weights *w, const char *folder, const char *stem)
 {
     char name[PATH_MAX];
     *w = (Weights){.in_place = true};
-    TRY(safetensors_open_folder(&w->st, folder, "model"));
-    folder_name(name, sizeof name, w->st, folder);
+    TRY(safetensors_open_folder(&w->st, folder, stem));
+    folder_name(name, sizeof name, w->st, folder, stem);
     return opened(w, name, OK);
 }
 

@@ -15,8 +15,8 @@ typedef struct Weights {
     bool in_place;     /* frozen weights may point into it: it stays open as long as the model */
 } Weights;
 
-MUST_USE Status weights_open(Weights *w, const char *file);          /* weights are copied */
-MUST_USE Status weights_open_folder(Weights *w, const char *folder); /* in place; model.safetensors or its shards */
+MUST_USE Status weights_open(Weights *w, const char *file);                            /* weights are copied */
+MUST_USE Status weights_open_folder(Weights *w, const char *folder, const char *stem); /* in place; STEM.safetensors or its shards */
 void weights_close(Weights *w);
 
 /* Sets the parameters of a part from the tensors that `names` (NULL: ours) finds for them, then refuses the file for tensors that nobody

@@ -151,8 +151,9 @@ Status bases_write(cJSON *state, const RunConfig *cfg)
 {
     cJSON *all = cJSON_AddObjectToObject(state, "bases");
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
-        const char *folder = part_folder(part, cfg);
-        if (!folder)
+        char path[PATH_MAX];
+        const char *folder = part_folder(part, cfg, path);
+        if (!folder || !part_wanted(part, cfg))
             continue;
         cJSON *base = cJSON_AddObjectToObject(all, part->name);
         json_add_text(base, "path", folder);
@@ -283,8 +284,9 @@ Status bases_check(const Json *state, const RunConfig *cfg, const char *checkpoi
 {
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         const Json *base = json_get(json_get(state, "bases"), part->name), *files = json_get(base, "files");
-        Check c = {.part = part, .base = base, .folder = part_folder(part, cfg), .checkpoint = checkpoint, .advice = advice};
-        if (!base || !c.folder)
+        char path[PATH_MAX];
+        Check c = {.part = part, .base = base, .folder = part_folder(part, cfg, path), .checkpoint = checkpoint, .advice = advice};
+        if (!base || !c.folder || !part_wanted(part, cfg))
             continue;
         c.drawn = part_drawn(part, cfg);
         if (files && files->kind == JSON_ARRAY)

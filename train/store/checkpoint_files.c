@@ -171,15 +171,16 @@ static Status copy_beside(const char *base, const char *folder)
 /* A fully trained part as a folder of its own, loadable in place of its base. */
 static Status write_folder(const char *folder, Params *p, const Part *part, const RunConfig *cfg)
 {
-    const char *base = part_folder(part, cfg);
-    char path[PATH_MAX];
+    char path[PATH_MAX], from[PATH_MAX], weights[PATH_MAX];
+    const char *base = part_folder(part, cfg, from);
     SafeTensors *st = NULL;
     TRY(file_make_folders(folder));
     TRY(copy_config(base, folder));
     TRY(copy_beside(base, folder));
     if (!part_drawn(part, cfg))
-        TRY(safetensors_open_folder(&st, base, "model"));
-    Status s = write_part(file_join(path, folder, "model.safetensors"), p, part, st);
+        TRY(safetensors_open_folder(&st, base, part_stem(part)));
+    snprintf(weights, sizeof weights, "%s.safetensors", part_stem(part));
+    Status s = write_part(file_join(path, folder, weights), p, part, st);
     safetensors_close(&st);
     return s;
 }
@@ -221,7 +222,8 @@ Status checkpoint_each_file(const RunConfig *cfg, FileVisit visit, void *arg)
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         if (!is_saved(part, cfg))
             continue;
-        TRY(visit(arg, part->form == PART_FOLDER ? file_join(name, part->saved, "model.safetensors") : part->saved));
+        snprintf(name, sizeof name, "%s/%s.safetensors", part->saved, part_stem(part));
+        TRY(visit(arg, part->form == PART_FOLDER ? name : part->saved));
         if (part->form == PART_FOLDER)
             TRY(visit(arg, file_join(name, part->saved, "config.json")));
         if (part->form == PART_ADAPTER)
