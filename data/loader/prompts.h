@@ -6,8 +6,8 @@
 #include "data/shards/shard_set.h"
 
 typedef struct Prompts {
-    char *text;     /* all of them, each with its NUL */
-    uint64_t *at;   /* [targets] where each begins */
+    char *text;      /* all of them, each with its NUL */
+    uint64_t *at;    /* [targets] where each begins */
     uint64_t *first; /* [rows of the index] its first target */
     size_t n, capacity;
 } Prompts;

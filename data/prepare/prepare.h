@@ -20,6 +20,7 @@ typedef struct PrepareOptions {
     int64_t shard_samples;
     const char *out;     /* folder */
     int jobs;            /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
+    bool prompts;        /* a loss compares with what the text encoder makes of sd.prompt: generate rows without one are bad */
     bool strict;         /* any bad row is an error (65) */
     double max_bad;      /* a source of which a larger share of rows is bad is an error; 1: never */
     int64_t max_pixels;  /* of a picture */

@@ -136,6 +136,23 @@ static bool lacks_tower(const PrepareOptions *o, const Record *rec)
     return false;
 }
 
+/* Whether a row with target images has what their losses need. */
+static Reject check_targets(const Worker *w, const Record *rec, char message[256])
+{
+    if (!w->sample.n_runs)
+        return REJECT_NONE;
+    if (rec->task == TASK_EDIT && !w->sample.n_images) {
+        snprintf(message, 256, "task edit, and no input image: there is nothing to edit (an image of role input, <image> in a human turn)");
+        return REJECT_MARKERS;
+    }
+    if (rec->task == TASK_GENERATE && !rec->sd_prompt && w->work->o->prompts) {
+        snprintf(message, 256, "task generate without \"sd\": {\"prompt\": text}: loss.generate compares with what the text encoder makes of it "
+                               "(\"noise\" needs none)");
+        return REJECT_BAD_JSON;
+    }
+    return REJECT_NONE;
+}
+
 static void describe(Worker *w, const Record *rec, ScanRow *row)
 {
     uint8_t digest[32];
@@ -196,10 +213,12 @@ static Status take_row(Worker *w, const Record *rec)
         return OK;
     if (!why)
         TRY(encode_record(&w->sample, &o->encoder, w->work->tok, rec, &why, message));
-    if (!why && w->sample.n_images > UINT16_MAX) {
+    if (!why && rec->n_images > UINT16_MAX) {
         why = REJECT_TOO_LONG;
-        snprintf(message, sizeof message, "%d images, and a row may have %d", w->sample.n_images, UINT16_MAX);
+        snprintf(message, sizeof message, "%d images, and a row may have %d", rec->n_images, UINT16_MAX);
     }
+    if (!why)
+        why = check_targets(w, rec, message);
     if (!why)
         describe(w, rec, &row);
     row.index.record = (uint32_t)rec->number;

@@ -220,8 +220,10 @@ TEST(plan_deals_the_longest_first)
 
 static const int32_t PICTURED[] = {1, 7, ID_IMAGE, 8, 9, ID_IMAGE, 5, 2}, PLAIN[] = {1, 4, 1000, 1001, 1002, 1003, 2}, SHORT[] = {1, 6, 2};
 static const uint32_t TWO[] = {1, 0}, SAME[] = {2, 2};
-static const MadeSample FIRST[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "a", NULL, TASK_UNDERSTAND}, {PLAIN, "--xxxxx", 1, 0.5f, NULL, "b", NULL, TASK_UNDERSTAND}},
-                        SECOND[] = {{SHORT, "x-x", 0, 2.0f, NULL, "c", NULL, TASK_UNDERSTAND}, {PICTURED, "-x----x-", 0, 1.0f, SAME, "d", NULL, TASK_UNDERSTAND},
+static const MadeSample FIRST[] = {{PICTURED, "------xx", 0, 1.0f, TWO, "a", NULL, TASK_UNDERSTAND},
+                                   {PLAIN, "--xxxxx", 1, 0.5f, NULL, "b", NULL, TASK_UNDERSTAND}},
+                        SECOND[] = {{SHORT, "x-x", 0, 2.0f, NULL, "c", NULL, TASK_UNDERSTAND},
+                                    {PICTURED, "-x----x-", 0, 1.0f, SAME, "d", NULL, TASK_UNDERSTAND},
                                     {SHORT, "--x", 1, 1, NULL, "e", NULL, TASK_UNDERSTAND}};
 
 static const char *make_folder(void)

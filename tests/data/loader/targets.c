@@ -15,12 +15,15 @@ enum { SIDE = 8, PICTURE_BYTES = SIDE * SIDE * 3 };
 #define RUN 1000, 1001, 1002, 1003
 static const int32_t DRAW_TWO[] = {1, 7, RUN, 4, RUN, 2}, EDIT[] = {1, 9, ID_IMAGE, 5, RUN, 2}, TALK[] = {1, 6, 2}, DRAW[] = {1, 5, RUN, 2};
 static const uint32_t OF_TWO[] = {1, 2}, OF_EDIT[] = {3}, SOURCE[] = {2}, OF_LAST[] = {MADE_IN(0, 3)};
-static const char JSON_TWO[] = "{\"turns\": [{\"from\": \"human\", \"value\": \"A cat, \\u2764\"}, {\"from\": \"gpt\", \"value\": \"<gen> and\"},"
-                               "{\"from\": \"human\", \"value\": \"<image>\\n a dog<image>\\n\"}, {\"from\": \"gpt\", \"value\": \"<gen>\"}]}",
-                  JSON_EDIT[] = "{\"task\": \"edit\", \"sd\": {\"instruction\": \"make it red\"},"
-                                "\"turns\": [{\"from\": \"human\", \"value\": \"<image> no\"}, {\"from\": \"gpt\", \"value\": \"<gen>\"}]}",
-                  JSON_DRAW[] = "{\"task\": \"generate\", \"sd\": {\"prompt\": \"a house\", \"instruction\": \"no\"},"
-                                "\"turns\": [{\"from\": \"human\", \"value\": \"no\"}, {\"from\": \"gpt\", \"value\": \"<gen>\"}]}";
+
+#define HUMAN(text) "{\"from\": \"human\", \"value\": \"" text "\"}"
+#define GPT(text) "{\"from\": \"gpt\", \"value\": \"" text "\"}"
+static const char JSON_TWO[] = "{\"turns\": [" HUMAN("A cat, \\u2764") "," GPT("<gen> and") "," HUMAN("<image>\\n a dog<image>\\n") ","
+                               GPT("<gen>") "]}",
+                  JSON_EDIT[] = "{\"task\": \"edit\", \"sd\": {\"instruction\": \"make it red\"}, \"turns\": [" HUMAN("<image> no") ","
+                                GPT("<gen>") "]}",
+                  JSON_DRAW[] = "{\"task\": \"generate\", \"sd\": {\"prompt\": \"a house\", \"instruction\": \"no\"}, \"turns\": ["
+                                HUMAN("no") "," GPT("<gen>") "]}";
 static const MadeSample FIRST[] = {{DRAW_TWO, "--xxxxxxxxx" "x", 0, 0.5f, NULL, JSON_TWO, OF_TWO, TASK_GENERATE},
                                    {TALK, "--x", 0, 1, NULL, "no JSON", NULL, TASK_UNDERSTAND},
                                    {EDIT, "----xxxxx", 0, 3, SOURCE, JSON_EDIT, OF_EDIT, TASK_EDIT}},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/formats/file.h"
 #include "data/pictures/image.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/philox.h"
@@ -92,6 +93,48 @@ TEST(resize_gives_the_published_rows)
         image_free(&a);
         image_free(&d);
     }
+}
+
+/* A picture of the fixtures, or "-": the synthetic one of that size. */
+static Image picture_named(const char *name, int width, int height)
+{
+    Image im;
+    char path[96], *bytes;
+    size_t n;
+    Reject reject;
+    if (!strcmp(name, "-"))
+        return synthetic(width, height);
+    snprintf(path, sizeof path, "images/%s", name);
+    REQUIRE_OK(file_read(&bytes, &n, test_fixture(path), 1 << 20));
+    REQUIRE_OK(image_decode(&im, (const uint8_t *)bytes, n, IMAGE_MAX_PIXELS, &reject));
+    REQUIRE(im.width == width && im.height == height);
+    mem_free(bytes);
+    return im;
+}
+
+TEST(resize_cuts_the_middle_that_pillow_and_torchvision_cut)
+{
+    FILE *f = fopen(test_fixture("images/middle.txt"), "r");
+    REQUIRE(f);
+    char line[256], name[64], hex[32];
+    int w, h, side, n = 0;
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%63[^# ] %d %d %d %31s", name, &w, &h, &side, hex) != 5)
+            continue;
+        Image im = picture_named(name, w, h);
+        const ImagePrep prep = {.width = side, .height = side, .middle = true, .filter = FILTER_BILINEAR};
+        const size_t bytes = (size_t)side * (size_t)side * 3;
+        uint8_t *out = mem_alloc(bytes);
+        REQUIRE(out);
+        REQUIRE_OK(image_prepare(out, &im, &prep));
+        Digest d = digest(out, bytes, strlen(hex));
+        CHECK_MSG(!strcmp(d.hex, hex), "%s %dx%d to %d: %s, wanted %s", name, w, h, side, d.hex, hex);
+        mem_free(out);
+        image_free(&im);
+        n++;
+    }
+    fclose(f);
+    CHECK_INT(n, 110);
 }
 
 TEST(resize_equals_pillow_at_odd_sizes)

@@ -59,6 +59,67 @@ TEST(prepare_leaves_out_what_cannot_be_used_and_says_why)
     world_close(&w);
 }
 
+/* One row that draws or edits: task, more members, images, question, answer. */
+#define DRAWS(uid, task, more, images, question, answer)                                                                         \
+    "{\"uid\":\"" uid "\",\"task\":\"" task "\"," more "\"images\":[" images "],\"turns\":[{\"from\":\"human\",\"value\":\"" question  \
+    "\"},{\"from\":\"gpt\",\"value\":\"" answer "\"}]}\n"
+#define SHOWN(path, role) "{\"path\":\"" path "\",\"role\":\"" role "\"}"
+#define SAYS "\"sd\":{\"prompt\":\"a thing\"},"
+
+/* What rows that draw or edit lack is named and counted; the last four are fine, the very last only where no loss needs its prompt. */
+static const char DRAWING[] = DRAWS("0", "generate", SAYS, SHOWN("gone.jpg", "target"), "Draw", "<gen>")
+    DRAWS("1", "generate", SAYS, SHOWN("half.jpg", "target"), "Draw", "<gen>")
+        DRAWS("2", "edit", "", SHOWN("gone.jpg", "input") "," SHOWN("good.jpg", "target"), "<image>", "<gen>")
+            DRAWS("3", "edit", "", SHOWN("good.jpg", "target"), "Turn it", "<gen>")
+                DRAWS("4", "generate", SAYS, SHOWN("good.jpg", "target"), "Draw", "<gen> <gen>")
+                    DRAWS("5", "generate", SAYS, SHOWN("good.jpg", "target") "," SHOWN("good.jpg", "target"), "Draw", "<gen>")
+                        DRAWS("6", "generate", SAYS, SHOWN("good.jpg", "target"), "Draw", "red red red red red red red red red red <gen>")
+                            DRAWS("7", "generate", SAYS, SHOWN("good.jpg", "target"), "Draw", "<gen>")
+                                DRAWS("8", "edit", "", SHOWN("good.jpg", "input") "," SHOWN("gif.jpg", "target"), "<image>", "<gen>")
+                                    DRAWS("9", "generate", "", "", "Draw", "No.") DRAWS(
+                                        "10", "generate", "\"sd\":{\"instruction\":\"no\"},", SHOWN("good.jpg", "target"), "Draw", "<gen>");
+
+TEST(prepare_names_what_rows_that_draw_lack)
+{
+    static const struct {
+        const char *reason, *message;
+    } WANTED[] = {
+        {"missing", "there is no such file in "},
+        {"truncated", ""},
+        {"missing", "there is no such file in "},
+        {"marker_mismatch", "task edit, and no input image: there is nothing to edit (an image of role input, <image> in a human turn)"},
+        {"marker_mismatch", "2 <gen> markers in gpt turns, 1 target image"},
+        {"marker_mismatch", "1 <gen> marker in gpt turns, 2 target images"},
+        {"too_long", "28 tokens, data.max_tokens is 23, and the cut would go through [IMG] tokens"},
+        {"bad_json", "task generate without \"sd\": {\"prompt\": text}: loss.generate compares with what the text encoder makes of it "
+                     "(\"noise\" needs none)"},
+    };
+    World w;
+    world_quirks(&w, "out");
+    mixture_free(&w.mixture);
+    world_put_text("drawing.jsonl", DRAWING);
+    world_open(&w, "[{\"name\":\"drawing\",\"files\":[\"drawing.jsonl\"],\"image_root\":\"images\"}]", "out");
+    const char *report = world_path("report.json");
+    w.o.report = report;
+    w.o.encoder.max_tokens = 23;
+    for (int prompts = 0; prompts < 2; prompts++) {
+        PrepareResult r;
+        JsonDoc *doc;
+        w.o.prompts = prompts;
+        REQUIRE_OK(prepare_run(&w.o, &r));
+        CHECK(r.good == 4 - prompts && r.bad == 7 + prompts);
+        REQUIRE_OK(json_read_file(&doc, report));
+        const Json *row = json_get(json_root(doc), "bad_rows")->child;
+        for (int i = 0; i < 7 + prompts; i++, row = row->next) {
+            REQUIRE(row != NULL);
+            CHECK_STR(json_get(row, "reason")->string, WANTED[i].reason);
+            CHECK_MSG(strstr(json_get(row, "message")->string, WANTED[i].message) != NULL, "%s", json_get(row, "message")->string);
+        }
+        json_free(&doc);
+    }
+    world_close(&w);
+}
+
 TEST(prepare_takes_paths_that_come_back_into_the_root)
 {
     mkdir(world_path("images"), 0777);
