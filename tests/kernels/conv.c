@@ -35,6 +35,9 @@ static const ConvCase CASES[] = {
     {  1,  6,  7,  66,  70, 3, 1, 1, 1, 1, 1, BF16, BF16, 1, 0, 0, 0, UNIFORM, 1, "bf16, past the vector"},
     {  2,  8,  6,  13,   6, 3, 2, 0, 0, 1, 1, BF16, BF16, 1, 1, 1, 1, UNIFORM, 1, "bf16, stride 2, zeros below and right alone"},
     {  2,  6,  5,  12,  14, 3, 2, 1, 1, 1, 1, BF16, BF16, 0, 0, 1, 1, UNIFORM, 1, "bf16, stride 2"},
+    {  1, 65, 67, 512,   1, 3, 1, 1, 1, 1, 1, F32,  F32,  1, 0, 0, 1, UNIFORM, 1, "blocks of rows of one image"},
+    {  3, 40, 40, 600,   1, 3, 1, 1, 1, 1, 1, F32,  F32,  0, 1, 1, 0, UNIFORM, 1, "blocks of several images"},
+    {  1, 66, 64, 512,   1, 3, 2, 0, 0, 1, 1, BF16, BF16, 1, 0, 0, 1, UNIFORM, 1, "bf16, stride 2, blocks of rows of one image"},
     {  2,  3,  2,   5,   4, 1, 1, 0, 0, 0, 0, BF16, F32,  1, 1, 1, 1, UNIFORM, 1, "bf16 activations, f32 weights, 1x1"},
 };
 

@@ -164,7 +164,7 @@ static void matmuls(Bench *x, DType a, DType b, DType c)
     }
 }
 
-/* One operator as a share of what bounds it: attention and adapters of the multiply-adds, others of the copy bandwidth. */
+/* One operator as a share of what bounds it: attention, adapters and convolutions of the multiply-adds, others of the copy bandwidth. */
 static Status line(void *arg, Op op, const char *what, const void *args)
 {
     Bench *x = arg;
@@ -177,7 +177,7 @@ static Status line(void *arg, Op op, const char *what, const void *args)
     printf("%-16s %-26s %9.1f us ", op_name(op), what, 1e6 * s);
     double rate = 1e-9 * (cost.bytes_read + cost.bytes_written) / s, flops = 1e-9 * cost.flops / s;
     if (op == OP_attention_fwd || op == OP_attention_bwd || op == OP_adapter_down || op == OP_adapter_down_grad ||
-        op == OP_adapter_down_bwd)
+        op == OP_adapter_down_bwd || op == OP_conv2d_fwd || op == OP_conv2d_dx || op == OP_conv2d_dw)
         printf("%6.1f GF/s %4.2f of peak\n", flops, flops / x->peak_gflops);
     else
         printf("%6.1f GB/s %4.2f of copy\n", rate, rate / x->copy_gbytes);
@@ -203,6 +203,9 @@ static void bench_isa(Bench *x)
         check(bench_attention(&ops, act, 4, 256, 8, 4, 64));
         check(bench_attention(&ops, act, 1, 1024, 8, 2, 128));
         check(bench_attention(&ops, act, 1, 729, 4, 4, 72));
+        check(bench_conv(&ops, act, 4, 64, 320, 320)); /* of Stable Diffusion's UNet at 512 pixels */
+        check(bench_conv(&ops, act, 4, 32, 640, 640));
+        check(bench_conv(&ops, act, 4, 16, 1280, 1280));
     }
     check(bench_optimiser(&ops, 1 << 22));
 }

@@ -16,6 +16,7 @@ void NAME(act)(KernelTable *t);
 void NAME(adapter)(KernelTable *t);
 void NAME(attention)(KernelTable *t);
 void NAME(attention_bwd)(KernelTable *t);
+void NAME(conv)(KernelTable *t);
 void NAME(dropout)(KernelTable *t);
 void NAME(loss)(KernelTable *t);
 void NAME(matmul)(KernelTable *t);

@@ -8,6 +8,7 @@ void NAME(overlay)(KernelTable *t)
     NAME(adapter)(t);
     NAME(attention)(t);
     NAME(attention_bwd)(t);
+    NAME(conv)(t);
     NAME(dropout)(t);
     NAME(loss)(t);
     NAME(matmul)(t);
