@@ -88,12 +88,12 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
     if (r->dump)
         dump_begin(r->dump);
     for (int32_t pass = 0; pass < plan->n_passes; pass++)
-        TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d%s%s", (long long)plan->step, pass + 1, plan->n_passes,
+        TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d%s%s", (long long)plan->step + 1, pass + 1, plan->n_passes,
                *r->samples ? ", records " : "", r->samples);
     TRY(optim_reduce(r->params, &r->setup.dist));
     TRY(optim_squares(r->params, &r->numbers->squares));
     TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
-           (long long)plan->step, plan->n_passes, r->samples);
+           (long long)plan->step + 1, plan->n_passes, r->samples);
     if (r->setup.dist.rank > 0) /* the gradient is everywhere the same; one norm decides for all whether to update */
         numbers->squares = 0;
     return dist_sum_host(&r->setup.dist, (double *)numbers, sizeof *numbers / sizeof(double));
@@ -135,14 +135,14 @@ static Status train_step(Run *r)
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
     TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
     if (done.skipped)
-        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step,
+        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step + 1,
                  losses.total, done.grad_norm);
     else
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
         TRY(dump_write(r->dump, plan.step, r->params, &(DumpScalars){.losses = losses, .lr = lr, .grad_norm = done.grad_norm}));
     count_step(r, &plan, done.skipped);
-    r->record = (StepRecord){.step = plan.step,
+    r->record = (StepRecord){.step = r->state.step,
                              .losses = losses,
                              .lr = lr,
                              .grad_norm = done.grad_norm,

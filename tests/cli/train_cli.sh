@@ -101,6 +101,8 @@ done
 for key in step loss loss_text lr grad_norm tokens images seconds skipped_steps skipped_samples; do
     grep -q "\"$key\":" "$dir/runs/r/train.jsonl" || fail "train.jsonl has no $key"
 done
+# Its steps are finished updates, as in the names of checkpoints, in a run that was resumed too.
+[ "$(sed 's/^{"step":\([0-9]*\),.*/\1/' "$dir/runs/r/train.jsonl")" = "$(seq 16)" ] || fail "train.jsonl has other steps than 1 to 16"
 
 # What ran, written out, runs again.
 expect 0 --config "$dir/runs/r/config.resolved.json" --resume

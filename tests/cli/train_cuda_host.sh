@@ -127,16 +127,16 @@ unset CUDA_HOST_MEMORY CUDA_HOST_TAKEN
 # A kernel that fails inside a step: kernel, step and records are named; no checkpoint of it is written, and the run can go on afterwards.
 expect 0 $on_cuda --steps 1
 CUDA_HOST_FAIL=attention:5:700 expect 69 $on_cuda --resume
-says "error: step 1, "
+says "error: step 2, "
 says ", records "
 says "kernel "
 says " or an earlier one ("
 says " were launched since the device was last waited for): an illegal memory access was encountered; found late, in "
 [ ! -e "$dir/runs/r/checkpoint-000002" ] || fail "a checkpoint was written after a kernel failed"
 CUDA_LAUNCH_BLOCKING=1 CUDA_HOST_FAIL=attention_plain_fwd:2:719 expect 69 $on_cuda --resume
-says "error: step 1, pass 1 of 3, records 4: kernel attention_plain_fwd: unspecified launch failure"
+says "error: step 2, pass 1 of 3, records 4: kernel attention_plain_fwd: unspecified launch failure"
 CUDA_HOST_FAIL=cublasLtMatmul:9:701 expect 69 $on_cuda --resume
-says "error: step 1, pass 1 of 3, records 4: matmul: too many resources requested for launch"
+says "error: step 2, pass 1 of 3, records 4: matmul: too many resources requested for launch"
 expect 0 $on_cuda --resume
 diff -rq -x config.resolved.json -x MANIFEST.json "$dir/straight/checkpoint-000003" "$dir/runs/r/checkpoint-000003" || fail "resumed after failed kernels: the last checkpoints differ"
 rm -rf "$dir/runs/r"

@@ -99,7 +99,7 @@ rm -rf "$dir/runs/r"
 cp "$PWD/tests/fixtures/parity/visual_tokens/start/projector.safetensors" "$dir/nan.safetensors"
 printf '\0\0\300\177' | dd of="$dir/nan.safetensors" bs=1 seek=$(($(stat -c %s "$dir/nan.safetensors") - 4)) conv=notrunc 2> /dev/null
 expect 65 --config "$dir/run.json" --set model.projector.init="$dir/nan.safetensors" --set train.steps=2 --set train.batch=5 --set optim.weight_decay=0.5
-says "step 0: loss nan, norm of the gradient nan; the step is left out and no weight changes"
+says "step 1: loss nan, norm of the gradient nan; the step is left out and no weight changes"
 says "the last 2 steps all gave a loss or gradient that is not finite"
 grep -q '"loss":null.*"skipped_steps":2,"skipped_samples":10' "$dir/runs/r/train.jsonl" || fail "train.jsonl does not count what was left out: $(tail -1 "$dir/runs/r/train.jsonl")"
 for name in adapter_model token_rows; do

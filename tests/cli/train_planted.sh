@@ -73,6 +73,13 @@ expect 0 --config "$dir/run.json" --resume
 same_end "$dir/straight" "with junk in train.jsonl"
 says "$run/train.jsonl: 2 of its lines told of no step and are gone"
 
+# A log of an earlier version, which counted its steps from 0.
+restore
+awk -F '[:,]' '{ sub(/"step":[0-9]+/, "\"step\":" $2 - 1); print }' "$dir/straight/train.jsonl" > "$run/train.jsonl"
+expect 0 --config "$dir/run.json" --resume
+same_end "$dir/straight" "with a log that counts from 0"
+says "$run/train.jsonl: an earlier version counted its steps from 0; now its first is 1"
+
 # Folders without the right to be listed or entered. root may everything.
 if [ "$(id -u)" -ne 0 ]; then
     as() { "$@"; }

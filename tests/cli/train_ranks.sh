@@ -118,11 +118,11 @@ at=$(LC_ALL=C grep -obUaP '\xff\xd8\xff' "$dir/whole.h5" | cut -d: -f1)
 printf 'damaged' | dd of="$dir/shards/shard-00000-of-00001.h5" bs=1 seek=$((at + 40)) conv=notrunc 2> /dev/null
 rm -rf "$dir/runs/r"
 expect 65 --config "$dir/run.json"
-says "error: rank 1: step 0, pass 1 of 1: $dir/shards/shard-00000-of-00001.h5: image 0 is damaged"
+says "error: rank 1: step 1, pass 1 of 1: $dir/shards/shard-00000-of-00001.h5: image 0 is damaged"
 errors 1
 mv "$dir/whole.h5" "$dir/shards/shard-00000-of-00001.h5"
 TEST_RANK_1=CUDA_HOST_FAIL=attention:5:700 expect 69 --config "$dir/run.json" --set device=cuda
-says "error: rank 1: step 0, pass 1 of 1, records "
+says "error: rank 1: step 1, pass 1 of 1, records "
 errors 1
 # … they would not compute alike …
 TEST_RANK_1=CUDA_HOST_DRIVER=0 expect 69 --config "$dir/run.json" --set device=auto

@@ -47,24 +47,46 @@ static Status step_of_row(int64_t *k, const Row *row, const char *path)
     return OK;
 }
 
-/* The lines of steps 0 … step-1, each once, go to `out`; *lost counts whole lines that are no step at all. */
-static Status copy_steps(FILE *out, const char *path, int64_t step, int64_t *lost)
+typedef struct CutBack {
+    int64_t lost; /* whole lines that are no step at all */
+    bool from_0;  /* its first step is 0: an earlier version wrote it */
+} CutBack;
+
+/* A step's line, under its number from 1. */
+static Status copy_line(FILE *out, const Row *row, int64_t k, const CutBack *c, const char *path)
+{
+    static const char BEGIN[] = "{\"step\":";
+    const size_t n = sizeof BEGIN - 1;
+    bool renumber = c->from_0 && row->n > n && !memcmp(row->text, BEGIN, n);
+    size_t done = renumber ? n + strspn(row->text + n, "0123456789") : 0;
+    if ((renumber && fprintf(out, "%s%lld", BEGIN, (long long)k) < 0) || fwrite(row->text + done, 1, row->n - done, out) != row->n - done ||
+        putc('\n', out) == EOF)
+        return fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    return OK;
+}
+
+/* The lines of steps 1 … step, each once, go to `out`. */
+static Status copy_steps(FILE *out, const char *path, int64_t step, CutBack *c)
 {
     Rows *rows;
     Row row;
-    bool end = false, *seen = mem_alloc((size_t)step + 1);
+    bool end = false, any = false, *seen = mem_alloc((size_t)step + 1);
     if (!seen)
         return fail(ERR_NOMEM, "%s: out of memory", path);
     Status s = rows_open(&rows, path, ROWS_LINES);
     while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
         int64_t k;
         s = step_of_row(&k, &row, path);
-        *lost += !s && k < 0 && (row.whole || row.error);
-        if (s || k < 0 || k >= step || seen[k])
+        c->from_0 |= !s && !any && k == 0;
+        any |= !s && k >= 0;
+        if (s || k > step) /* so that it has a successor */
+            continue;
+        k += k >= 0 && c->from_0;
+        c->lost += k <= 0 && (row.whole || row.error);
+        if (k <= 0 || k > step || seen[k])
             continue;
         seen[k] = true;
-        if (fwrite(row.text, 1, row.n, out) != row.n || putc('\n', out) == EOF)
-            s = fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+        s = copy_line(out, &row, k, c, path);
     }
     rows_close(&rows);
     mem_free(seen);
@@ -76,14 +98,16 @@ static Status cut_back(const char *path, int64_t step)
 {
     FileDraft d;
     FILE *old;
-    int64_t lost = 0;
+    CutBack c = {0};
     TRY(file_append(&old, path)); /* it is a file, and ours */
     fclose(old);
     TRY(file_draft(&d, path));
-    Status s = step ? copy_steps(d.out, path, step, &lost) : OK;
+    Status s = step ? copy_steps(d.out, path, step, &c) : OK;
     TRY(file_publish(&d, s));
-    if (lost)
-        log_warn("%s: %lld of its lines told of no step and are gone", path, (long long)lost);
+    if (c.lost)
+        log_warn("%s: %lld of its lines told of no step and are gone", path, (long long)c.lost);
+    if (c.from_0)
+        log_info("%s: an earlier version counted its steps from 0; now its first is 1", path);
     return OK;
 }
 
@@ -126,12 +150,12 @@ static void show(RunLog *l, const StepRecord *r)
     l->speed = l->pace > 0 ? keep * l->speed + (1 - keep) * speed : speed;
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
     char left[32], line[256];
-    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g  grad %.3g  %.0f tokens/s  %s left", (long long)r->step + 1,
+    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g  grad %.3g  %.0f tokens/s  %s left", (long long)r->step,
              (long long)l->total, r->losses.total, r->lr, r->grad_norm, l->speed,
-             duration(l->pace * (double)(l->total - r->step - 1), left));
+             duration(l->pace * (double)(l->total - r->step), left));
     if (isatty(STDERR_FILENO))
         log_progress("%s", line);
-    else if ((r->step + 1) % l->every == 0 || r->step + 1 == l->total)
+    else if (r->step % l->every == 0 || r->step == l->total)
         log_info("%s", line);
 }
 
@@ -151,7 +175,7 @@ Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64
     if (s == OK)
         s = file_append(&l->jsonl, l->path);
     if (s == OK && cfg->log.tensorboard)
-        s = tensorboard_open(&l->tensorboard, file_join(tb, folder, "tb"), step);
+        s = tensorboard_open(&l->tensorboard, file_join(tb, folder, "tb"), step + 1);
     if (s != OK)
         runlog_close(&l);
     *out = l;
@@ -162,7 +186,7 @@ Status runlog_step(RunLog *l, const StepRecord *r)
 {
     TRY(write_line(l, r));
     show(l, r);
-    if (!l->tensorboard || ((r->step + 1) % l->every && r->step + 1 != l->total))
+    if (!l->tensorboard || (r->step % l->every && r->step != l->total))
         return OK;
     TRY(tensorboard_scalar(l->tensorboard, "loss/all", r->step, r->losses.total));
     for (int i = 0; i < N_LOSSES; i++)

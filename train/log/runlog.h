@@ -10,7 +10,7 @@
 
 /* One optimiser step, all ranks. */
 typedef struct StepRecord {
-    int64_t step; /* from 0 */
+    int64_t step; /* finished updates, this one counted: the first is 1 */
     StepLosses losses;
     double lr, grad_norm;            /* lr: factor × optim.lr */
     int64_t samples, tokens, images; /* of this step */
@@ -20,7 +20,7 @@ typedef struct StepRecord {
 } StepRecord;
 
 typedef struct RunLog RunLog;
-/* Opens FOLDER/train.jsonl, cut back to the steps before `step`, and an event file under tb/ when the config wants one.
+/* Opens FOLDER/train.jsonl, cut back to the lines of steps 1 to `step`, and an event file under tb/ when the config wants one.
  * total: steps of the run, for the time that is left. */
 MUST_USE Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64_t step, int64_t total);
 MUST_USE Status runlog_step(RunLog *l, const StepRecord *record);
