@@ -163,6 +163,7 @@ static Status save_run(void *arg)
     TRY(runlog_sync(r->log));
     TRY(run_folder_same(&r->folder));
     TRY(checkpoint_save(r->setup.folder, r->setup.model, r->cfg, &r->state));
+    TRY(run_folder_same(&r->folder));
     log_info("saved %s/checkpoint-%06lld", r->setup.folder, (long long)r->state.step);
     return OK;
 }
@@ -298,16 +299,9 @@ static void count_steps(Run *r, const TrainFlags *flags)
                  r->cfg->optim.warmup);
 }
 
-static Status run_all(Run *r, const TrainFlags *flags)
+/* Once the folder is taken. */
+static Status run_in_folder(Run *r, const TrainFlags *flags)
 {
-    TRY(setup_check(&r->setup, r->cfg));
-    TRY(setup_device(&r->setup));
-    TRY(setup_weights(&r->setup));
-    TRY(setup_room(&r->setup));
-    TRY(setup_start(&r->setup, &flags->start));
-    TRY(setup_data(&r->setup));
-    count_steps(r, flags);
-    TRY(only_first(r, take_folder));
     TRY(setup_model(&r->setup));
     r->params = genllava_params(r->setup.model);
     r->numbers = r->setup.numbers;
@@ -319,6 +313,22 @@ static Status run_all(Run *r, const TrainFlags *flags)
     }
     signals_hold();
     return train_loop(r);
+}
+
+static Status run_all(Run *r, const TrainFlags *flags)
+{
+    TRY(setup_check(&r->setup, r->cfg));
+    TRY(setup_device(&r->setup));
+    TRY(setup_weights(&r->setup));
+    TRY(setup_room(&r->setup));
+    TRY(setup_start(&r->setup, &flags->start));
+    TRY(setup_data(&r->setup));
+    count_steps(r, flags);
+    TRY(only_first(r, take_folder));
+    Status s = run_in_folder(r, flags);
+    if (s != OK && r->folder.lock.held) /* of rank 0; what went wrong follows from it */
+        TRY(run_folder_same(&r->folder));
+    return s;
 }
 
 Status train_run(const RunConfig *cfg, const TrainFlags *flags)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 #include "train/store/checkpoint.h"
 
 /* ---------------------------------------------------------------- what stands there */
@@ -82,10 +83,13 @@ static Status try_saving(const char *folder)
     file_join(staged, folder, ".checkpoint-trial.tmp");
     file_join(final, folder, ".checkpoint-trial");
     TRY(file_stage_folder(staged));
-    TRY(file_save(file_join(inside, staged, "file"), "", 0));
-    TRY(file_publish_folder(staged, final));
+    Status s = file_save(file_join(inside, staged, "file"), "", 0);
+    if (s == OK)
+        s = file_publish_folder(staged, final);
+    if (s != OK)
+        return file_discard_folder(staged, s);
     TRY(file_remove(file_join(latest, folder, ".latest.tmp")));
-    if (symlink("nothing", latest))
+    if (held_symlink("nothing", latest))
         return fail(ERR_CREATE, "%s: cannot be created: %s", latest, strerror(errno));
     return checkpoint_clean(folder);
 }
@@ -94,6 +98,7 @@ Status run_folder_take(RunFolder *f, const char *path)
 {
     snprintf(f->path, sizeof f->path, "%s", path);
     TRY_IN(file_make_folders(path), "save.dir");
+    TRY_IN(held_take(path), "save.dir");
     TRY(look(path, f));
     TRY(lock_take(&f->lock, path, "trained in", false)); /* a run goes on where its host has died */
     TRY(checkpoint_clean(path));
@@ -110,4 +115,8 @@ Status run_folder_same(const RunFolder *f)
                         "written there. Put the folder back and go on with --resume", f->path);
 }
 
-void run_folder_release(RunFolder *f) { lock_release(&f->lock); }
+void run_folder_release(RunFolder *f)
+{
+    lock_release(&f->lock);
+    held_release(f->path);
+}

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/formats/held.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 
 /* ---------------------------------------------------------------- names */
 
@@ -65,7 +67,7 @@ const char *file_kind(mode_t mode)
 bool file_exists(const char *path)
 {
     struct stat st;
-    return !lstat(path, &st) || (errno != ENOENT && errno != ENOTDIR);
+    return !held_lstat(path, &st) || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static Status fail_read(const char *path) { return fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno)); }
@@ -181,22 +183,35 @@ static Status fail_create(const char *path)
 
 static Status fail_write(const char *path) { return fail(ERR_IO, "%s: cannot be written: %s", path, strerror(errno)); }
 
-static int create_file(const char *path) { return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666); }
+static int create_file(const char *path) { return held_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666); }
+
+Status file_create(int *fd, const char *path)
+{
+    *fd = create_file(path);
+    return *fd < 0 ? fail_create(path) : OK;
+}
+
+static Status open_stream(FILE **out, const char *path, int flags, const char *mode)
+{
+    *out = NULL;
+    int fd = held_open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
+    if (fd < 0)
+        return fail_create(path);
+    if ((*out = fdopen(fd, mode)))
+        return OK;
+    close(fd);
+    return fail(ERR_NOMEM, "%s: out of memory", path);
+}
+
+Status file_create_new(FILE **out, const char *path) { return open_stream(out, path, O_EXCL, "w"); }
 
 Status file_append(FILE **out, const char *path)
 {
     struct stat st;
     *out = NULL;
-    if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+    if (!held_lstat(path, &st) && !S_ISREG(st.st_mode))
         return fail(ERR_CREATE, "%s: is %s, expected a file of this run; move it away", path, file_kind(st.st_mode));
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return fail_create(path);
-    if (!(*out = fdopen(fd, "a"))) {
-        close(fd);
-        return fail(ERR_NOMEM, "%s: out of memory", path);
-    }
-    return OK;
+    return open_stream(out, path, O_APPEND, "a");
 }
 
 /* at: -1: where the file stands. */
@@ -260,7 +275,7 @@ Status file_copy(const char *from, const char *to)
 
 Status file_rename(const char *from, const char *to)
 {
-    return rename(from, to) ? fail(ERR_IO, "%s: cannot be renamed to %s: %s", from, to, strerror(errno)) : OK;
+    return held_rename(from, to) ? fail(ERR_IO, "%s: cannot be renamed to %s: %s", from, to, strerror(errno)) : OK;
 }
 
 /* "FOLDER/.NAME.END" */
@@ -278,8 +293,7 @@ Status file_draft(FileDraft *d, const char *path)
     hide_name(d->hidden, path, "new");
     d->out = NULL;
     TRY(file_remove(d->hidden));
-    d->out = fopen(d->hidden, "wxe");
-    return d->out ? OK : fail_create(path);
+    return file_create_new(&d->out, d->hidden);
 }
 
 Status file_publish(FileDraft *d, Status s)
@@ -294,7 +308,7 @@ Status file_publish(FileDraft *d, Status s)
     if (!s)
         s = file_rename(d->hidden, d->path);
     if (s)
-        unlink(d->hidden);
+        held_remove(d->hidden, false);
     return s;
 }
 
@@ -328,9 +342,9 @@ Status file_make_folders(const char *path)
 Status file_make_own_folder(const char *path)
 {
     struct stat st;
-    if (!mkdir(path, 0777))
+    if (!held_mkdir(path))
         return OK;
-    if (errno != EEXIST || lstat(path, &st))
+    if (errno != EEXIST || held_lstat(path, &st))
         return fail_create(path);
     return S_ISDIR(st.st_mode) ? OK
                                : fail(ERR_CREATE, "%s: is %s, expected a folder of this run; move it away", path, file_kind(st.st_mode));
@@ -354,15 +368,18 @@ Status file_check_folders(const char *path)
 
 Status file_sync_folder(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = held_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     return fd < 0 ? fail(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno)) : close_file(fd, path, OK, true);
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-Status file_list(const char *path, FileVisit visit, void *arg)
+static Status list_folder(const char *path, int flags, FileVisit visit, void *arg)
 {
-    DIR *d = opendir(path);
+    int fd = held_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags, 0);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !d)
+        close(fd);
     if (!d)
         return fail(errno == ENOENT || errno == EACCES ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     char **names = NULL;
@@ -389,6 +406,8 @@ Status file_list(const char *path, FileVisit visit, void *arg)
     return s;
 }
 
+Status file_list(const char *path, FileVisit visit, void *arg) { return list_folder(path, 0, visit, arg); }
+
 static Status remove_member(void *folder, const char *name)
 {
     char path[PATH_MAX];
@@ -398,14 +417,14 @@ static Status remove_member(void *folder, const char *name)
 Status file_remove(const char *path)
 {
     struct stat st;
-    if (lstat(path, &st))
+    if (held_lstat(path, &st))
         return errno == ENOENT ? OK : fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
         char folder[PATH_MAX];
         snprintf(folder, sizeof folder, "%s", path);
-        TRY(file_list(path, remove_member, folder));
+        TRY(list_folder(path, O_NOFOLLOW, remove_member, folder));
     }
-    return (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) ? fail(ERR_IO, "%s: cannot be removed: %s", path, strerror(errno)) : OK;
+    return held_remove(path, S_ISDIR(st.st_mode)) ? fail(ERR_IO, "%s: cannot be removed: %s", path, strerror(errno)) : OK;
 }
 
 Status file_retire_folder(const char *path)
@@ -419,21 +438,43 @@ Status file_retire_folder(const char *path)
 
 Status file_stage_folder(const char *hidden)
 {
-    char around[PATH_MAX];
+    held_release(hidden);
     TRY(file_remove(hidden));
-    TRY(file_make_folders(file_folder(around, hidden)));
-    return mkdir(hidden, 0777) ? fail_create(hidden) : OK;
+    if (held_mkdir(hidden))
+        return fail_create(hidden);
+    return held_take(hidden);
+}
+
+static Status fail_swapped(const char *path)
+{
+    return fail(ERR_IO, "%s: is no longer the folder that was being filled: it is moved, or swapped for another one or a link", path);
+}
+
+Status file_discard_folder(const char *hidden, Status s)
+{
+    char why[4096];
+    bool ours = held_same(hidden);
+    snprintf(why, sizeof why, "%s", status_message());
+    held_release(hidden);
+    if (ours && file_remove(hidden) != OK)
+        log_warn("%s", status_message());
+    return fail(s, "%s", why);
 }
 
 Status file_publish_folder(const char *hidden, const char *path)
 {
     char around[PATH_MAX], old[PATH_MAX];
     hide_name(old, path, "old");
+    if (!held_same(hidden))
+        return fail_swapped(hidden);
     TRY(file_sync_folder(hidden));
     TRY(file_remove(old));
     if (file_exists(path))
         TRY(file_rename(path, old));
     TRY(file_rename(hidden, path));
+    if (!held_is_at(hidden, path))
+        return fail_swapped(path);
+    held_release(hidden);
     TRY(file_sync_folder(file_folder(around, path)));
     return file_remove(old); /* only now: it may be large */
 }

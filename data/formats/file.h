@@ -52,6 +52,10 @@ MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
 /* The same, synced. */
 MUST_USE Status file_save(const char *path, const void *bytes, size_t n);
 MUST_USE Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at);
+/* Opens a file to write from its start; what it held is gone. */
+MUST_USE Status file_create(int *fd, const char *path);
+/* Opens a file that is not there yet; else ERR_CREATE. */
+MUST_USE Status file_create_new(FILE **out, const char *path);
 /* Opens a file to add to its end. A link, or anything that is no file, is refused. */
 MUST_USE Status file_append(FILE **out, const char *path);
 MUST_USE Status file_copy(const char *from, const char *to); /* synced */
@@ -84,10 +88,14 @@ MUST_USE Status file_list(const char *path, FileVisit visit, void *arg);
 MUST_USE Status file_remove(const char *path);
 /* Removes a folder that leaves its name first ("FOLDER/.NAME.old"), so that half of one is never met under it. */
 MUST_USE Status file_retire_folder(const char *path);
-/* An empty folder to fill under a hidden name; what an earlier one left there goes. */
+/* An empty folder to fill under a hidden name, in a folder that is there; what an earlier one left goes. It is held (held.h) until it is
+ * published or discarded, so that what is put into it by its name lands nowhere else. */
 MUST_USE Status file_stage_folder(const char *hidden);
-/* The filled folder appears as `path`, in place of what was there; synced, as is the folder around it. */
+/* The filled folder appears as `path`, in place of what was there; synced, as is the folder around it. ERR_IO where it, or a folder in it
+ * that is held too, is no longer at its name. After an error the caller discards it. */
 MUST_USE Status file_publish_folder(const char *hidden, const char *path);
+/* Removes a staged folder after the error s, unless something else stands at its name. Returns s. */
+MUST_USE Status file_discard_folder(const char *hidden, Status s);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 
 enum { PATIENCE = 50, PAUSE_NS = 100000000 }; /* workers of a killed process may need a moment to go */
 
@@ -35,7 +36,7 @@ static bool is_alive(long pid) { return pid > 0 && (!kill((pid_t)pid, 0) || errn
 static bool still_there(int fd, const char *path)
 {
     struct stat a, b;
-    return !fstat(fd, &a) && !lstat(path, &b) && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+    return !fstat(fd, &a) && !held_lstat(path, &b) && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
 static Status is_held(const Lock *l, const char *folder, const char *use, const Holder *h)
@@ -48,10 +49,10 @@ static Status open_locked(Lock *l, const char *folder, const char *use, const ch
 {
     for (int wait = 0;; wait++) {
         struct stat st;
-        if (!lstat(l->path, &st) && (!S_ISREG(st.st_mode) || st.st_nlink > 1)) /* which what is written into the lock would destroy */
+        if (!held_lstat(l->path, &st) && (!S_ISREG(st.st_mode) || st.st_nlink > 1)) /* which what is written into the lock would destroy */
             return fail(ERR_CREATE, "%s: is %s, expected a lock of this folder; remove it", l->path,
                         S_ISREG(st.st_mode) ? "another name of a file elsewhere" : file_kind(st.st_mode));
-        l->fd = open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        l->fd = held_open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (l->fd < 0)
             return fail(errno == ENOSPC ? ERR_IO : ERR_CREATE, "%s: cannot be created: %s", l->path, strerror(errno));
         bool locked = !flock(l->fd, LOCK_EX | LOCK_NB), no_locks = !locked && errno != EWOULDBLOCK;
@@ -89,7 +90,8 @@ void lock_release(Lock *l)
 {
     if (!l->held)
         return;
-    unlink(l->path); /* while the lock is still ours */
+    if (still_there(l->fd, l->path))
+        held_remove(l->path, false); /* while the lock is still ours */
     close(l->fd);
     l->held = false;
 }

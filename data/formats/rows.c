@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 
@@ -327,7 +328,7 @@ Status rows_open(Rows **out, const char *path, RowsForm form)
     }
     r->line = r->column = 1;
     r->form = form;
-    r->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+    r->fd = strcmp(path, "-") ? held_open(path, O_RDONLY | O_CLOEXEC, 0) : dup(STDIN_FILENO);
     if (r->fd < 0) {
         Status s = fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
         rows_close(&r);

@@ -1,11 +1,11 @@
 /* stwriter.c: writes safetensors files, a tensor after the other. For checkpoints and dumps (safetensors.h). */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
 #include "kernels/base/arena.h"
@@ -95,11 +95,7 @@ static Status create(StWriter *w, const char *path)
     w->path = mem_strdup(path);
     if (!w->path)
         return fail(ERR_NOMEM, "%s: no memory to write it", path);
-    w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd >= 0)
-        return OK;
-    bool full = errno == ENOSPC || errno == EDQUOT || errno == EIO;
-    return fail(full ? ERR_IO : ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+    return file_create(&w->fd, path);
 }
 
 Status stwriter_open(StWriter **out, const char *path, const StSpec *specs, int n)

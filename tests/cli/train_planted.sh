@@ -66,6 +66,53 @@ code=$?
 says "$run: is no longer the folder that this run began in"
 [ -z "$(ls -A "$dir/elsewhere")" ] || fail "written into the folder that was swapped in: $(ls -A "$dir/elsewhere")"
 
+# The same at any moment of a save: the run is stopped after the n-th call of a kind, as is its folder or the checkpoint that is being filled, and
+# goes on with another folder or a link there.
+swap_at() { # CALL N FOLDER
+    restore
+    rm -rf "$dir/moved" "$dir/elsewhere"/*
+    echo mine > "$dir/elsewhere/theirs"
+    local pid code at_end
+    : > "$dir/trace"
+    strace -D -o "$dir/trace" -e trace="$1" -e inject="$1":signal=STOP:when="$2" "$train" --config "$dir/run.json" --resume --steps 4 > "$dir/out" 2> "$dir/err" &
+    pid=$!
+    until grep -q "^--- stopped by SIGSTOP\|^+++" "$dir/trace"; do sleep 0.01; done
+    if [ ! -e "$run/.lock" ] || [ ! -e "$3" ]; then
+        kill -CONT $pid 2> /dev/null
+        wait $pid
+        return
+    fi
+    grep -q "^saved" "$dir/err"
+    at_end=$?
+    mv "$3" "$dir/moved"
+    if [ $(($2 % 2)) -eq 0 ]; then ln -s "$dir/elsewhere" "$3"; else cp -r "$dir/elsewhere" "$3"; fi
+    kill -CONT $pid
+    wait $pid
+    code=$?
+    swaps=$((swaps + 1))
+    [ $at_end -eq 0 ] && return
+    [ $code -eq 74 ] || fail "$3 swapped after $1 $2: exit $code, wanted 74: $(tail -1 "$dir/err")"
+    says "is no longer the folder that "
+    [ "$(ls -A "$dir/elsewhere")$(cat "$dir/elsewhere/theirs")" = theirsmine ] || fail "$3 swapped after $1 $2: written elsewhere: $(ls -A "$dir/elsewhere")"
+    [ -L "$3" ] || [ ! -e "$3" ] || [ "$(ls -A "$3")" = theirs ] || fail "$3 swapped after $1 $2: written into what was swapped in: $(ls -A "$3")"
+}
+if command -v strace > /dev/null && strace -o /dev/null true 2> /dev/null; then
+    swaps=0
+    for call in fsync renameat unlinkat; do
+        restore
+        strace -o "$dir/calls" -e trace=$call "$train" --config "$dir/run.json" --resume --steps 4 --quiet 2> /dev/null
+        total=$(grep -c "^$call(" "$dir/calls")
+        first=$(grep -n '\.checkpoint-trial' "$dir/calls" | head -1 | cut -d: -f1)
+        for n in $(seq "${first:-1}" "$total"); do
+            case $((n / 2 % 2)) in 0) swap_at $call "$n" "$run" ;; 1) swap_at $call "$n" "$run/.checkpoint-000004.tmp" ;; esac
+        done
+    done
+    echo "    the folder or its checkpoint swapped at $swaps calls"
+    [ $swaps -gt 15 ] || fail "only $swaps swaps fell into a run"
+else
+    echo "    skipped: swaps in the middle of a save, for strace may not trace here"
+fi
+
 # Whatever stands in train.jsonl, its steps stay.
 restore
 { echo "junk at the top"; head -2 "$dir/straight/train.jsonl"; echo '{"step":1000000000000000000,"loss":1}'; echo '[1]'; tail -n +3 "$dir/straight/train.jsonl"; } > "$run/train.jsonl"

@@ -267,8 +267,10 @@ Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int6
     step_folder(final, run_folder, step);
     file_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
     TRY(file_stage_folder(hidden));
-    TRY_IN(answer_all(s, a, file_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
-    return file_publish_folder(hidden, final);
+    Status status = fail_context(answer_all(s, a, file_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
+    if (status == OK)
+        status = file_publish_folder(hidden, final);
+    return status == OK ? OK : file_discard_folder(hidden, status);
 }
 
 bool samples_written(const char *run_folder, int64_t step)

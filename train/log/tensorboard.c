@@ -108,8 +108,8 @@ Status tensorboard_open(TensorBoard **out, const char *dir, int64_t step)
     clock_gettime(CLOCK_REALTIME, &now);
     snprintf(t->path, sizeof t->path, "%s/events.out.tfevents.%010lld.%09ld.%d", dir, (long long)now.tv_sec, now.tv_nsec, (int)getpid());
     Status s = file_make_own_folder(dir);
-    if (!s && !(t->file = fopen(t->path, "wbxe")))
-        s = fail(ERR_CREATE, "%s: cannot be created: %s", t->path, strerror(errno));
+    if (!s)
+        s = file_create_new(&t->file, t->path);
     if (!s)
         s = write_start(t, step);
     if (s != OK)

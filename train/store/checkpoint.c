@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 #include "data/formats/json_compare.h"
 #include "data/formats/json_fields.h"
 #include "kernels/base/log.h"
@@ -164,7 +165,7 @@ static Status point_latest(const char *run_folder, int64_t step)
     snprintf(target, sizeof target, "checkpoint-%06lld", (long long)step);
     file_join(link, run_folder, ".latest.tmp");
     TRY(file_remove(link));
-    if (symlink(target, link))
+    if (held_symlink(target, link))
         return fail(ERR_IO, "%s: cannot be created: %s", link, strerror(errno));
     return file_rename(link, file_join(latest, run_folder, "latest"));
 }
@@ -184,13 +185,9 @@ Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig 
     Status s = fill_folder(temporary, model, cfg, state);
     if (s == OK)
         s = publish(run_folder, temporary, state->step);
-    if (s != OK) {
-        char why[4096];
-        snprintf(why, sizeof why, "%s", status_message());
-        if (file_remove(temporary) != OK)
-            log_warn("%s", status_message());
-        return fail(s == ERR_CREATE ? ERR_IO : s, "saving checkpoint-%06lld: %s", (long long)state->step, why);
-    }
+    if (s != OK)
+        return fail_context(file_discard_folder(temporary, s == ERR_CREATE ? ERR_IO : s), "saving checkpoint-%06lld",
+                            (long long)state->step);
     TRY_IN(checkpoint_rotate(run_folder, state->step, cfg->save.keep), "removing old checkpoints");
     return OK;
 }

@@ -174,7 +174,7 @@ static Status write_folder(const char *folder, Params *p, const Part *part, cons
     char path[PATH_MAX], from[PATH_MAX], weights[PATH_MAX];
     const char *base = part_folder(part, cfg, from);
     SafeTensors *st = NULL;
-    TRY(file_make_folders(folder));
+    TRY(file_stage_folder(folder));
     TRY(copy_config(base, folder));
     TRY(copy_beside(base, folder));
     if (!part_drawn(part, cfg))

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 #include "data/formats/json_fields.h"
 #include "data/formats/json_write.h"
 #include "kernels/base/arena.h"
@@ -27,9 +28,9 @@ static void to_hex(char hex[HEX], XXH128_hash_t h)
 static Status hash_file(const char *path, char hex[HEX], long long *n_bytes)
 {
     struct stat st;
-    if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+    if (!held_lstat(path, &st) && !S_ISREG(st.st_mode))
         return fail(ERR_DATA, "%s: is %s, expected a file", path, file_kind(st.st_mode));
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = held_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd < 0)
         return fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     XXH3_state_t *state = XXH3_createState();
@@ -70,7 +71,7 @@ static Status add_file(void *arg, const char *name)
     struct stat st;
     snprintf(relative, sizeof relative, "%s%s", w->inside, name);
     file_join(path, w->folder, relative);
-    if (stat(path, &st))
+    if (held_lstat(path, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
         Walk inner = {.files = w->files, .folder = w->folder};

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
 
@@ -116,6 +117,78 @@ TEST(file_folders_are_replaced_whole)
     }
     REQUIRE_OK(file_retire_folder(path));
     check_names(test_dir(), "");
+}
+
+/* The name leads elsewhere from here on: to a folder with a file of its own, by a link or not. elsewhere: another spelling of its path,
+ * which leads to what stands there and not to what is held. */
+static void swap_folder(const char *path, bool by_link, char elsewhere[PATH_MAX])
+{
+    char moved[PATH_MAX + 16], file[PATH_MAX];
+    snprintf(moved, sizeof moved, "%s.moved", path);
+    snprintf(elsewhere, PATH_MAX, "/.%.*s%s", PATH_MAX - 16, path, by_link ? ".elsewhere" : "");
+    REQUIRE(!rename(path, moved));
+    REQUIRE_OK(file_make_folders(elsewhere));
+    REQUIRE_OK(file_replace(file_join(file, elsewhere, "theirs"), "theirs"));
+    REQUIRE(!by_link || !symlink(elsewhere, path));
+}
+
+TEST(a_held_folder_is_written_whatever_its_name_leads_to)
+{
+    for (int by_link = 0; by_link < 2; by_link++) {
+        char run[PATH_MAX], path[PATH_MAX], moved[PATH_MAX], to[PATH_MAX], elsewhere[PATH_MAX];
+        FILE *f;
+        int fd;
+        file_join(run, test_dir(), by_link ? "linked" : "other");
+        file_join(moved, test_dir(), by_link ? "linked.moved" : "other.moved");
+        REQUIRE_OK(file_make_folders(file_join(path, run, "sub")));
+        REQUIRE_OK(held_take(run));
+        CHECK(held_same(run));
+        swap_folder(run, by_link, elsewhere);
+        CHECK(!held_same(run));
+        REQUIRE_OK(file_save(file_join(path, run, "saved"), "1", 1));
+        REQUIRE_OK(file_save(file_join(path, run, "sub/saved"), "1", 1));
+        REQUIRE_OK(file_replace(file_join(path, run, "replaced"), "1"));
+        REQUIRE_OK(file_create(&fd, file_join(path, run, "created")));
+        close(fd);
+        REQUIRE_OK(file_append(&f, file_join(path, run, "appended")));
+        fclose(f);
+        REQUIRE_OK(file_make_own_folder(file_join(path, run, "folder")));
+        REQUIRE_OK(file_rename(file_join(path, run, "created"), file_join(to, run, "renamed")));
+        REQUIRE_OK(file_remove(file_join(path, run, "theirs"))); /* which is not there */
+        check_names(elsewhere, "theirs ");
+        check_names(moved, "appended folder renamed replaced saved sub ");
+        check_names(run, "appended folder renamed replaced saved sub ");
+        REQUIRE(!symlink(elsewhere, file_join(path, moved, "linked"))); /* a link below it is not followed either */
+        CHECK_INT(file_save(file_join(path, run, "linked/x"), "1", 1), ERR_CREATE);
+        check_names(elsewhere, "theirs ");
+        held_release(run);
+        check_names(run, "theirs ");
+    }
+}
+
+/* What is swapped: the staged folder, or one held inside it; before it is published. */
+static void publish_swapped(const char *name, bool inside, bool by_link)
+{
+    char hidden[PATH_MAX], path[PATH_MAX], inner[PATH_MAX], elsewhere[PATH_MAX], file[PATH_MAX];
+    snprintf(hidden, sizeof hidden, "%s/.%s.tmp", test_dir(), name);
+    file_join(path, test_dir(), name);
+    REQUIRE_OK(file_stage_folder(hidden));
+    REQUIRE_OK(file_stage_folder(file_join(inner, hidden, "llm")));
+    swap_folder(inside ? inner : hidden, by_link, elsewhere);
+    REQUIRE_OK(file_save(file_join(file, inner, "weights"), "1", 1));
+    check_names(elsewhere, "theirs ");
+    CHECK_INT(file_discard_folder(hidden, file_publish_folder(hidden, path)), ERR_IO);
+    CHECK(strstr(status_message(), ": is no longer the folder that was being filled: it is moved, or swapped for another one or a link"));
+    CHECK(!file_exists(path));
+    check_names(elsewhere, "theirs ");
+}
+
+TEST(a_staged_folder_that_is_swapped_is_not_published_nor_is_what_stands_there_removed)
+{
+    publish_swapped("whole-other", false, false);
+    publish_swapped("whole-link", false, true);
+    publish_swapped("inside-other", true, false);
+    publish_swapped("inside-link", true, true);
 }
 
 TEST(file_follows_no_link_when_it_writes_and_waits_for_no_pipe)
