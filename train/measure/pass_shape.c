@@ -29,24 +29,40 @@ static void fill_segments(int32_t *cu, int32_t *pos, int32_t *item, const PassSh
 /* Some number below n that looks like chance: rows that are all alike would come from the cache. */
 static uint32_t scattered(size_t i, uint32_t n) { return (uint32_t)(((i + 1) * 2654435761u) & 0xffffffffu) % n; }
 
-/* Targets of generate rows first, with pictures as far as there are any. */
-static void fill_targets(Batch *b, int32_t *ints, float *weight, const char **prompts, const PassShape *p, int32_t longest_run)
+/* n targets of a task, from number i on, whose runs spread evenly over segments first … end-1. A run is not the first of its segment. */
+static void spread_targets(Batch *b, int32_t i, int32_t n, int32_t *row, int32_t *segment, int32_t first, int32_t end, int32_t longest_run)
 {
-    const int32_t G = p->generate + p->edit, room = p->tokens > longest_run ? p->tokens - longest_run : 0;
-    int32_t *row = ints, *segment = row + G, *picture = segment + G, *source = picture + G;
-    for (int32_t i = 0, s = 0; i < G; i++) {
-        row[i] = (int32_t)((int64_t)room * i / G);
-        while (b->cu[s + 1] <= row[i])
+    const int32_t from = b->cu[first] + 1, room = b->cu[end] - from > longest_run ? b->cu[end] - from - longest_run : 0;
+    for (int32_t k = 0, s = first; k < n; k++) {
+        row[i + k] = from + (int32_t)((int64_t)room * k / n);
+        while (b->cu[s + 1] <= row[i + k])
             s++;
-        segment[i] = s;
+        segment[i + k] = s;
+    }
+}
+
+/* Targets of generate rows first, with pictures as far as there are any. */
+static void fill_targets(Batch *b, int32_t *ints, uint8_t *task, float *weight, const char **prompts, const PassShape *p,
+                         int32_t longest_run)
+{
+    const int32_t G = p->generate + p->edit, S = p->segments, border = !p->edit ? S : !p->generate ? 0 : S / 2;
+    int32_t *row = ints, *segment = row + G, *picture = segment + G, *source = picture + G;
+    const bool possible = (!p->generate || border > 0) && (!p->edit || border < S); /* a largest of every measure may be no pass */
+    for (int32_t s = 0; s < S && G; s++)
+        task[s] = s < border ? TASK_GENERATE : TASK_EDIT;
+    if (possible) {
+        spread_targets(b, 0, p->generate, row, segment, 0, border, longest_run);
+        spread_targets(b, p->generate, p->edit, row, segment, border, S, longest_run);
+    }
+    for (int32_t i = 0; i < G; i++) {
         picture[i] = i < p->target_pictures ? i : -1;
         source[i] = i < p->source_pictures ? i : -1;
         weight[i] = 1;
         prompts[i] = "";
     }
     b->n_targets = G;
-    b->target_row = row;
-    b->target_segment = segment;
+    b->target_row = possible ? row : NULL; /* then it is only measured */
+    b->target_segment = possible ? segment : NULL;
     b->target_weight = weight;
     b->target_prompt = prompts;
     b->target_size = p->target_size;
@@ -108,6 +124,6 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
                        .uid = (const uint8_t(*)[16])rest,
                        .task = rest + 16 * S,
                        .weight = m->floats + M};
-    fill_targets(&m->batch, label + 3 * M + S, m->floats + M + S, m->prompts, p, sizes->added_rows);
+    fill_targets(&m->batch, label + 3 * M + S, rest + 16 * S, m->floats + M + S, m->prompts, p, sizes->added_rows);
     return OK;
 }
