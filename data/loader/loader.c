@@ -11,11 +11,12 @@
 #include "data/loader/pixels.h"
 #include "data/loader/plan.h"
 #include "data/loader/prompts.h"
+#include "data/loader/worst.h"
 #include "data/shards/shard_set.h"
 #include "data/loader/order.h"
 #include "kernels/base/arena.h"
 
-enum { WORST_MOST = 256, MOST_SCANNED = 1 << 25 };
+enum { MOST_SCANNED = 1 << 25 };
 
 /* The arrays of a pass, reused from pass to pass. */
 typedef struct PassArrays {
@@ -35,8 +36,7 @@ struct Loader {
     Order *order;
     LoaderTotals totals;
     int64_t items; /* of the whole run */
-    PassShape worst[WORST_MOST];
-    int n_worst;
+    WorstPasses worst;
     int64_t step; /* the present one, -1: none */
     StepPlanning plan, next_plan;
     uint32_t *rows; /* scratch: items of a step */
@@ -103,46 +103,6 @@ static PassShape shape_of(const Loader *ld, const StepPlanning *p, int32_t pass)
     return s;
 }
 
-/* Does a need at least what b needs, by every measure? */
-static bool covers(const PassShape *a, const PassShape *b)
-{
-    return a->tokens >= b->tokens && a->segments >= b->segments && a->images >= b->images && a->labels >= b->labels &&
-           a->max_segment >= b->max_segment && a->generate >= b->generate && a->edit >= b->edit &&
-           a->target_pictures >= b->target_pictures && a->source_pictures >= b->source_pictures;
-}
-
-static PassShape join(PassShape a, const PassShape *b)
-{
-    a.tokens = b->tokens > a.tokens ? b->tokens : a.tokens;
-    a.segments = b->segments > a.segments ? b->segments : a.segments;
-    a.images = b->images > a.images ? b->images : a.images;
-    a.labels = b->labels > a.labels ? b->labels : a.labels;
-    a.max_segment = b->max_segment > a.max_segment ? b->max_segment : a.max_segment;
-    a.generate = b->generate > a.generate ? b->generate : a.generate;
-    a.edit = b->edit > a.edit ? b->edit : a.edit;
-    a.target_pictures = b->target_pictures > a.target_pictures ? b->target_pictures : a.target_pictures;
-    a.source_pictures = b->source_pictures > a.source_pictures ? b->source_pictures : a.source_pictures;
-    return a;
-}
-
-/* Memory grows with every measure, at rates that differ from model to model: only passes that no other covers can be the worst. Past
- * WORST_MOST of them the last entry stands for all the rest together. */
-static void consider(Loader *ld, const PassShape *s)
-{
-    int kept = 0;
-    for (int i = 0; i < ld->n_worst; i++)
-        if (covers(&ld->worst[i], s))
-            return;
-    for (int i = 0; i < ld->n_worst; i++)
-        if (!covers(s, &ld->worst[i]))
-            ld->worst[kept++] = ld->worst[i];
-    if (kept == WORST_MOST)
-        ld->worst[kept - 1] = join(ld->worst[kept - 1], s);
-    else
-        ld->worst[kept++] = *s;
-    ld->n_worst = kept;
-}
-
 /* The whole run from lengths: its tokens, and its worst passes. */
 static Status survey(Loader *ld)
 {
@@ -155,24 +115,21 @@ static Status survey(Loader *ld)
         plan_deal(&ld->plan, n, ld->rank, ld->n_ranks, ld->o.micro_tokens);
         for (int32_t p = 0; p < ld->plan.n_passes; p++) {
             PassShape s = shape_of(ld, &ld->plan, p);
-            consider(ld, &s);
+            worst_add(&ld->worst, &s);
         }
     }
     if (step < ld->totals.steps) { /* a run this long repeats itself: its tokens by proportion, its worst pass by the bound */
-        PassShape bound = {.tokens = (int32_t)ld->o.micro_tokens, .target_size = ld->o.target_size};
+        const PassShape fullest = {.tokens = (int32_t)ld->o.micro_tokens, .target_size = ld->o.target_size};
         ld->totals.tokens = (int64_t)((double)ld->totals.tokens * (double)ld->items / ((double)step * (double)ld->o.batch));
-        for (int i = 0; i < ld->n_worst; i++)
-            bound = join(bound, &ld->worst[i]);
-        ld->worst[0] = bound;
-        ld->n_worst = 1;
+        worst_merge(&ld->worst, &fullest);
     }
     return OK;
 }
 
 int loader_worst_passes(const Loader *ld, const PassShape **out)
 {
-    *out = ld->worst;
-    return ld->n_worst;
+    *out = ld->worst.list;
+    return ld->worst.n;
 }
 
 const LoaderTotals *loader_totals(const Loader *ld) { return &ld->totals; }

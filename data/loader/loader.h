@@ -4,6 +4,7 @@
 #define GENLLAVA_DATA_LOADER_LOADER_H
 
 #include "data/loader/batch.h"
+#include "data/loader/worst.h"
 #include "data/shards/index.h"
 #include "data/pictures/preprocessor.h"
 
@@ -43,14 +44,8 @@ typedef struct LoaderTotals {
 } LoaderTotals;
 const LoaderTotals *loader_totals(const Loader *ld);
 
-/* The worst passes of the run (order and packing are deterministic): what the memory plan needs. */
-typedef struct PassShape {
-    int32_t tokens, segments, images, labels, max_segment;
-    int32_t generate, edit;                                /* target images of rows of these tasks */
-    int32_t target_pictures, source_pictures, target_size; /* as in Batch */
-} PassShape;
-/* Every candidate for this rank's largest pass: those that no other pass equals or exceeds in all measures at once. Returns their number
- * (at most 256; then, or beyond 2^25 items, one of them is no pass but the largest of every measure). They belong to the loader. */
+/* The worst passes of the run for this rank, which the memory plan needs (order and packing are deterministic). Returns their number. Of
+ * runs beyond 2^25 items the only one is the largest of every measure. They belong to the loader. */
 int loader_worst_passes(const Loader *ld, const PassShape **out);
 
 typedef struct StepPlan {

@@ -203,6 +203,45 @@ TEST(targets_are_the_same_for_any_number_of_ranks)
     CHECK_INT(drawn, 27); /* 36 items of 9 epochs, three of four rows have targets */
 }
 
+/* Passes are as large as foretold in targets and their pictures. */
+TEST(targets_count_in_the_worst_passes)
+{
+    LoaderOptions o = options();
+    o.batch = 3;
+    o.steps = 12;
+    o.shuffle = true;
+    o.micro_tokens = 24;
+    Loader *ld;
+    REQUIRE_OK(loader_open(&ld, &o, 0, 1));
+    const PassShape *worst;
+    const int n = loader_worst_passes(ld, &worst);
+    bool came[WORST_MOST] = {false}, edits = false;
+    for (int k = 0; k < 12; k++) {
+        StepPlan plan;
+        REQUIRE_OK(loader_step(ld, k, &plan));
+        for (int32_t p = 0; p < plan.n_passes; p++) {
+            const Batch *b;
+            bool covered = false;
+            REQUIRE_OK(loader_pass(ld, p, &b));
+            for (int i = 0; i < n; i++) {
+                const PassShape *w = &worst[i];
+                CHECK_INT(w->target_size, SIDE);
+                covered = covered || (w->generate >= b->terms.generate.n && w->edit >= b->terms.edit.n &&
+                                      w->target_pictures >= b->n_target_pictures && w->source_pictures >= b->n_source_pictures &&
+                                      w->tokens >= b->n_tokens);
+                came[i] = came[i] || (w->generate == b->terms.generate.n && w->edit == b->terms.edit.n &&
+                                      w->target_pictures == b->n_target_pictures && w->source_pictures == b->n_source_pictures);
+            }
+            CHECK(covered);
+            edits = edits || b->n_source_pictures;
+        }
+    }
+    for (int i = 0; i < n; i++)
+        CHECK(came[i]);
+    CHECK(edits);
+    loader_close(&ld);
+}
+
 TEST(targets_name_the_row_whose_text_is_none)
 {
     static const MadeSample BAD[] = {{DRAW, "--xxxxx", 0, 2, NULL, "{\"turns\": 3}", OF_LAST, TASK_GENERATE}};
