@@ -1,78 +1,13 @@
-/* act.cu: elementwise operators: SwiGLU, GELU, scaled addition, dropout, fill. */
+/* act.cu: elementwise operators: activations, gated ones, scaled addition, dropout, fill. */
 #include "kernels/base/philox.h"
 #include "kernels/cuda/map.cuh"
 
-static __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
-
-/* ---- SwiGLU ---- */
-
-template <class T> struct SwigluFwdOp {
-    const T *g, *u;
-    T *y;
-    int64_t ldg, ldu, ldy;
-    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
-    {
-        float a[VEC<T>], b[VEC<T>], r[VEC<T>];
-        load_some<T, ALIGNED>(a, g + row * ldg + at, n);
-        load_some<T, ALIGNED>(b, u + row * ldu + at, n);
-        for (int i = 0; i < VEC<T>; i++)
-            r[i] = a[i] * sigmoid(a[i]) * b[i];
-        store_some<T, ALIGNED>(y + row * ldy + at, r, n);
-    }
-};
-
-static Status swiglu_fwd(KernelCtx *ctx, const SwigluFwd *a)
-{
-    TRY(check_swiglu_fwd(a));
-    WITH_TYPE(a->act, T, {
-        SwigluFwdOp<T> op = {(const T *)a->g, (const T *)a->u, (T *)a->y, a->ldg, a->ldu, row_stride(a->ldy, a->cols)};
-        bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->y) && is_aligned_stride(a->ldg, sizeof(T)) &&
-                       is_aligned_stride(a->ldu, sizeof(T)) && is_aligned_stride(op.ldy, sizeof(T));
-        return map_rows<T>(ctx, "swiglu_fwd", op, a->rows, a->cols, aligned);
-    });
-}
-
-template <class T> struct SwigluBwdOp {
-    const T *g, *u, *dy;
-    T *dg, *du, *y;
-    int64_t ldg, ldu, lddg, lddu, cols, ldy;
-    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
-    {
-        float a[VEC<T>], b[VEC<T>], d[VEC<T>], da[VEC<T>], db[VEC<T>], r[VEC<T>];
-        load_some<T, ALIGNED>(a, g + row * ldg + at, n);
-        load_some<T, ALIGNED>(b, u + row * ldu + at, n);
-        load_some<T, ALIGNED>(d, dy + row * cols + at, n);
-        for (int i = 0; i < VEC<T>; i++) {
-            float s = sigmoid(a[i]);
-            da[i] = d[i] * b[i] * s * (1.0f + a[i] * (1.0f - s));
-            db[i] = d[i] * a[i] * s;
-            r[i] = a[i] * s * b[i];
-        }
-        if (y)
-            store_some<T, ALIGNED>(y + row * ldy + at, r, n);
-        store_some<T, ALIGNED>(dg + row * lddg + at, da, n);
-        store_some<T, ALIGNED>(du + row * lddu + at, db, n);
-    }
-};
-
-static Status swiglu_bwd(KernelCtx *ctx, const SwigluBwd *a)
-{
-    TRY(check_swiglu_bwd(a));
-    WITH_TYPE(a->act, T, {
-        SwigluBwdOp<T> op = {(const T *)a->g, (const T *)a->u, (const T *)a->dy, (T *)a->dg, (T *)a->du, (T *)a->y, a->ldg,
-                             a->ldu,          a->lddg,         a->lddu,           a->cols,    row_stride(a->ldy, a->cols)};
-        bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->dy) && is_aligned(a->dg) && is_aligned(a->du) &&
-                       is_aligned_stride(a->ldg, sizeof(T)) && is_aligned_stride(a->ldu, sizeof(T)) &&
-                       is_aligned_stride(a->lddg, sizeof(T)) && is_aligned_stride(a->lddu, sizeof(T)) &&
-                       is_aligned(a->y) && is_aligned_stride(op.ldy, sizeof(T)) &&
-                       is_aligned_stride(a->cols, sizeof(T));
-        return map_rows<T>(ctx, "swiglu_bwd", op, a->rows, a->cols, aligned);
-    });
-}
-
-/* ---- GELU ---- */
+/* ---- functions and their derivatives; K, the kind, is a constant of each instance ---- */
 
 static const float SQRT_2_OVER_PI = 0.7978845608028654f, SQRT_HALF = 0.7071067811865476f, INV_SQRT_2PI = 0.3989422804014327f;
+
+static __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
+static __device__ __forceinline__ float normal_cumulative(float z) { return 0.5f * (1.0f + erff(z * SQRT_HALF)); }
 
 /* sigmoid(2u) and 1 - sigmoid(2u), which are (1 + tanh u)/2 and (1 - tanh u)/2: the small one keeps its digits where tanh is almost ±1. */
 struct Halves {
@@ -86,56 +21,81 @@ static __device__ __forceinline__ Halves tanh_halves(float u)
 /* The tanh form's argument. */
 static __device__ __forceinline__ float gelu_inner(float z) { return SQRT_2_OVER_PI * (z + 0.044715f * z * z * z); }
 
-static __device__ __forceinline__ float gelu(float z, bool erf_form)
+/* What is multiplied with z inside of the sigmoid. */
+template <ActKind K> constexpr float SIGMOID_FACTOR = K == ACT_GELU_QUICK ? 1.702f : 1.0f;
+
+template <ActKind K> static __device__ __forceinline__ float act_value(float z)
 {
-    if (erf_form)
-        return 0.5f * z * (1.0f + erff(z * SQRT_HALF));
-    return z * tanh_halves(gelu_inner(z)).up;
+    if (K == ACT_GELU_ERF)
+        return z * normal_cumulative(z);
+    if (K == ACT_GELU_TANH)
+        return z * tanh_halves(gelu_inner(z)).up;
+    if (K == ACT_RELU)
+        return z < 0 ? 0.0f : z;
+    return z * sigmoid(SIGMOID_FACTOR<K> * z);
 }
 
-static __device__ __forceinline__ float gelu_slope(float z, bool erf_form)
+template <ActKind K> static __device__ __forceinline__ float act_slope(float z)
 {
-    if (erf_form)
-        return 0.5f * (1.0f + erff(z * SQRT_HALF)) + z * INV_SQRT_2PI * expf(-0.5f * z * z);
-    Halves t = tanh_halves(gelu_inner(z));
-    float bend = t.up * t.down; /* (1 - tanh²)/4; 0 far out, where z² may be infinite */
-    return t.up + (bend == 0 ? 0.0f : 2.0f * z * bend * SQRT_2_OVER_PI * (1.0f + 0.134145f * z * z));
+    if (K == ACT_GELU_ERF)
+        return normal_cumulative(z) + z * INV_SQRT_2PI * expf(-0.5f * z * z);
+    if (K == ACT_GELU_TANH) {
+        Halves t = tanh_halves(gelu_inner(z));
+        float bend = t.up * t.down; /* (1 - tanh²)/4; 0 far out, where z² may be infinite */
+        return t.up + (bend == 0 ? 0.0f : 2.0f * z * bend * SQRT_2_OVER_PI * (1.0f + 0.134145f * z * z));
+    }
+    if (K == ACT_RELU)
+        return z > 0 ? 1.0f : 0.0f;
+    float s = sigmoid(SIGMOID_FACTOR<K> * z);
+    return s * (1.0f + SIGMOID_FACTOR<K> * z * (1.0f - s));
 }
 
-template <class T> struct GeluFwdOp {
+/* ---- act ---- */
+
+template <class T, ActKind K> struct ActFwdOp {
     const T *x;
     T *y;
-    bool erf_form;
     template <bool ALIGNED> __device__ void apply(int64_t, int64_t at, int n) const
     {
         float v[VEC<T>];
         load_some<T, ALIGNED>(v, x + at, n);
         for (int i = 0; i < VEC<T>; i++)
-            v[i] = gelu(v[i], erf_form);
+            v[i] = act_value<K>(v[i]);
         store_some<T, ALIGNED>(y + at, v, n);
     }
 };
 
-static Status gelu_fwd(KernelCtx *ctx, const GeluFwd *a)
+template <ActKind K> static Status launch_act_fwd(KernelCtx *ctx, const ActFwd *a)
 {
-    TRY(check_gelu_fwd(a));
     WITH_TYPE(a->act, T, {
-        GeluFwdOp<T> op = {(const T *)a->x, (T *)a->y, a->kind == GELU_ERF};
-        return map_rows<T>(ctx, "gelu_fwd", op, 1, a->n, is_aligned(a->x) && is_aligned(a->y));
+        ActFwdOp<T, K> op = {(const T *)a->x, (T *)a->y};
+        return map_rows<T>(ctx, "act_fwd", op, 1, a->n, is_aligned(a->x) && is_aligned(a->y));
     });
 }
 
-template <class T> struct GeluBwdOp {
+static Status act_fwd(KernelCtx *ctx, const ActFwd *a)
+{
+    TRY(check_act_fwd(a));
+    switch (a->kind) {
+    case ACT_GELU_ERF: return launch_act_fwd<ACT_GELU_ERF>(ctx, a);
+    case ACT_GELU_TANH: return launch_act_fwd<ACT_GELU_TANH>(ctx, a);
+    case ACT_GELU_QUICK: return launch_act_fwd<ACT_GELU_QUICK>(ctx, a);
+    case ACT_RELU: return launch_act_fwd<ACT_RELU>(ctx, a);
+    default: return launch_act_fwd<ACT_SILU>(ctx, a);
+    }
+}
+
+template <class T, ActKind K> struct ActBwdOp {
     const T *x, *dy;
     T *dx;
-    bool erf_form, accumulate;
+    bool accumulate;
     template <bool ALIGNED> __device__ void apply(int64_t, int64_t at, int n) const
     {
         float v[VEC<T>], d[VEC<T>], r[VEC<T>];
         load_some<T, ALIGNED>(v, x + at, n);
         load_some<T, ALIGNED>(d, dy + at, n);
         for (int i = 0; i < VEC<T>; i++)
-            d[i] *= gelu_slope(v[i], erf_form);
+            d[i] *= act_slope<K>(v[i]);
         if (accumulate) {
             load_some<T, ALIGNED>(r, dx + at, n);
             for (int i = 0; i < VEC<T>; i++)
@@ -145,13 +105,100 @@ template <class T> struct GeluBwdOp {
     }
 };
 
-static Status gelu_bwd(KernelCtx *ctx, const GeluBwd *a)
+template <ActKind K> static Status launch_act_bwd(KernelCtx *ctx, const ActBwd *a)
 {
-    TRY(check_gelu_bwd(a));
     WITH_TYPE(a->act, T, {
-        GeluBwdOp<T> op = {(const T *)a->x, (const T *)a->dy, (T *)a->dx, a->kind == GELU_ERF, a->accumulate};
-        return map_rows<T>(ctx, "gelu_bwd", op, 1, a->n, is_aligned(a->x) && is_aligned(a->dy) && is_aligned(a->dx));
+        ActBwdOp<T, K> op = {(const T *)a->x, (const T *)a->dy, (T *)a->dx, a->accumulate};
+        return map_rows<T>(ctx, "act_bwd", op, 1, a->n, is_aligned(a->x) && is_aligned(a->dy) && is_aligned(a->dx));
     });
+}
+
+static Status act_bwd(KernelCtx *ctx, const ActBwd *a)
+{
+    TRY(check_act_bwd(a));
+    switch (a->kind) {
+    case ACT_GELU_ERF: return launch_act_bwd<ACT_GELU_ERF>(ctx, a);
+    case ACT_GELU_TANH: return launch_act_bwd<ACT_GELU_TANH>(ctx, a);
+    case ACT_GELU_QUICK: return launch_act_bwd<ACT_GELU_QUICK>(ctx, a);
+    case ACT_RELU: return launch_act_bwd<ACT_RELU>(ctx, a);
+    default: return launch_act_bwd<ACT_SILU>(ctx, a);
+    }
+}
+
+/* ---- glu ---- */
+
+template <class T, ActKind K> struct GluFwdOp {
+    const T *g, *u;
+    T *y;
+    int64_t ldg, ldu, ldy;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        float a[VEC<T>], b[VEC<T>], r[VEC<T>];
+        load_some<T, ALIGNED>(a, g + row * ldg + at, n);
+        load_some<T, ALIGNED>(b, u + row * ldu + at, n);
+        for (int i = 0; i < VEC<T>; i++)
+            r[i] = act_value<K>(a[i]) * b[i];
+        store_some<T, ALIGNED>(y + row * ldy + at, r, n);
+    }
+};
+
+template <ActKind K> static Status launch_glu_fwd(KernelCtx *ctx, const GluFwd *a)
+{
+    WITH_TYPE(a->act, T, {
+        GluFwdOp<T, K> op = {(const T *)a->g, (const T *)a->u, (T *)a->y, a->ldg, a->ldu, row_stride(a->ldy, a->cols)};
+        bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->y) && is_aligned_stride(a->ldg, sizeof(T)) &&
+                       is_aligned_stride(a->ldu, sizeof(T)) && is_aligned_stride(op.ldy, sizeof(T));
+        return map_rows<T>(ctx, "glu_fwd", op, a->rows, a->cols, aligned);
+    });
+}
+
+static Status glu_fwd(KernelCtx *ctx, const GluFwd *a)
+{
+    TRY(check_glu_fwd(a));
+    return a->kind == ACT_SILU ? launch_glu_fwd<ACT_SILU>(ctx, a) : launch_glu_fwd<ACT_GELU_ERF>(ctx, a);
+}
+
+template <class T, ActKind K> struct GluBwdOp {
+    const T *g, *u, *dy;
+    T *dg, *du, *y;
+    int64_t ldg, ldu, lddg, lddu, cols, ldy;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        float a[VEC<T>], b[VEC<T>], d[VEC<T>], da[VEC<T>], db[VEC<T>], r[VEC<T>];
+        load_some<T, ALIGNED>(a, g + row * ldg + at, n);
+        load_some<T, ALIGNED>(b, u + row * ldu + at, n);
+        load_some<T, ALIGNED>(d, dy + row * cols + at, n);
+        for (int i = 0; i < VEC<T>; i++) {
+            float value = act_value<K>(a[i]);
+            da[i] = d[i] * b[i] * act_slope<K>(a[i]);
+            db[i] = d[i] * value;
+            r[i] = value * b[i];
+        }
+        if (y)
+            store_some<T, ALIGNED>(y + row * ldy + at, r, n);
+        store_some<T, ALIGNED>(dg + row * lddg + at, da, n);
+        store_some<T, ALIGNED>(du + row * lddu + at, db, n);
+    }
+};
+
+template <ActKind K> static Status launch_glu_bwd(KernelCtx *ctx, const GluBwd *a)
+{
+    WITH_TYPE(a->act, T, {
+        GluBwdOp<T, K> op = {(const T *)a->g, (const T *)a->u, (const T *)a->dy, (T *)a->dg, (T *)a->du, (T *)a->y, a->ldg,
+                             a->ldu,          a->lddg,         a->lddu,           a->cols,    row_stride(a->ldy, a->cols)};
+        bool aligned = is_aligned(a->g) && is_aligned(a->u) && is_aligned(a->dy) && is_aligned(a->dg) && is_aligned(a->du) &&
+                       is_aligned_stride(a->ldg, sizeof(T)) && is_aligned_stride(a->ldu, sizeof(T)) &&
+                       is_aligned_stride(a->lddg, sizeof(T)) && is_aligned_stride(a->lddu, sizeof(T)) &&
+                       is_aligned(a->y) && is_aligned_stride(op.ldy, sizeof(T)) &&
+                       is_aligned_stride(a->cols, sizeof(T));
+        return map_rows<T>(ctx, "glu_bwd", op, a->rows, a->cols, aligned);
+    });
+}
+
+static Status glu_bwd(KernelCtx *ctx, const GluBwd *a)
+{
+    TRY(check_glu_bwd(a));
+    return a->kind == ACT_SILU ? launch_glu_bwd<ACT_SILU>(ctx, a) : launch_glu_bwd<ACT_GELU_ERF>(ctx, a);
 }
 
 /* ---- y = alpha·a + beta·b; the three may differ in type, so a step is as wide as the widest vector of Y allows ---- */
@@ -260,10 +307,10 @@ static Status fill(KernelCtx *ctx, const Fill *a)
 
 void cuda_act(KernelTable *t)
 {
-    t->swiglu_fwd = swiglu_fwd;
-    t->swiglu_bwd = swiglu_bwd;
-    t->gelu_fwd = gelu_fwd;
-    t->gelu_bwd = gelu_bwd;
+    t->glu_fwd = glu_fwd;
+    t->glu_bwd = glu_bwd;
+    t->act_fwd = act_fwd;
+    t->act_bwd = act_bwd;
     t->add_scaled = add_scaled;
     t->dropout = dropout;
     t->fill = fill;

@@ -121,40 +121,60 @@ Status check_rmsnorm_bwd(const RmsNormBwd *a)
 Status check_layernorm_fwd(const LayerNormFwd *a) { return norm("layernorm_fwd", a->rows, a->cols, a->act, a->w_type); }
 Status check_layernorm_bwd(const LayerNormBwd *a) { return norm("layernorm_bwd", a->rows, a->cols, a->act, a->w_type); }
 
-static Status swiglu(const char *op, int64_t rows, int64_t cols, DType act, int64_t ldg, int64_t ldu)
+static Status groupnorm(const char *op, int64_t images, int64_t pixels, int64_t cols, int64_t groups, DType act, DType w_type)
 {
-    TRY(size(op, "rows", rows));
-    TRY(size(op, "cols", cols));
-    TRY(floating(op, "act", act));
-    TRY(at_least(op, "ldg", ldg, cols));
-    return at_least(op, "ldu", ldu, cols);
-}
-
-Status check_swiglu_fwd(const SwigluFwd *a)
-{
-    TRY(swiglu("swiglu_fwd", a->rows, a->cols, a->act, a->ldg, a->ldu));
-    return at_least("swiglu_fwd", "ldy", row_stride(a->ldy, a->cols), a->cols);
-}
-
-Status check_swiglu_bwd(const SwigluBwd *a)
-{
-    const char *op = "swiglu_bwd";
-    TRY(swiglu(op, a->rows, a->cols, a->act, a->ldg, a->ldu));
-    TRY(at_least(op, "lddg", a->lddg, a->cols));
-    TRY(at_least(op, "lddu", a->lddu, a->cols));
-    return at_least(op, "ldy", row_stride(a->ldy, a->cols), a->cols);
-}
-
-static Status gelu(const char *op, int64_t n, DType act, GeluKind kind)
-{
-    TRY(size(op, "n", n));
-    TRY(floating(op, "act", act));
-    EXPECT(kind == GELU_ERF || kind == GELU_TANH, "%s: kind is %d, expected GELU_ERF or GELU_TANH", op, (int)kind);
+    TRY(size(op, "images", images));
+    TRY(size(op, "pixels", pixels));
+    TRY(at_least(op, "groups", groups, 1));
+    TRY(norm(op, images * pixels, cols, act, w_type));
+    EXPECT(cols % groups == 0, "%s: %lld groups do not divide %lld channels", op, (long long)groups, (long long)cols);
     return OK;
 }
 
-Status check_gelu_fwd(const GeluFwd *a) { return gelu("gelu_fwd", a->n, a->act, a->kind); }
-Status check_gelu_bwd(const GeluBwd *a) { return gelu("gelu_bwd", a->n, a->act, a->kind); }
+Status check_groupnorm_fwd(const GroupNormFwd *a)
+{
+    return groupnorm("groupnorm_fwd", a->images, a->pixels, a->cols, a->groups, a->act, a->w_type);
+}
+
+Status check_groupnorm_bwd(const GroupNormBwd *a)
+{
+    return groupnorm("groupnorm_bwd", a->images, a->pixels, a->cols, a->groups, a->act, a->w_type);
+}
+
+static Status glu(const char *op, const GluBwd *a)
+{
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "act", a->act));
+    EXPECT(a->kind == ACT_SILU || a->kind == ACT_GELU_ERF, "%s: kind is %d, expected ACT_SILU or ACT_GELU_ERF", op, (int)a->kind);
+    TRY(at_least(op, "ldg", a->ldg, a->cols));
+    TRY(at_least(op, "ldu", a->ldu, a->cols));
+    return at_least(op, "ldy", row_stride(a->ldy, a->cols), a->cols);
+}
+
+Status check_glu_fwd(const GluFwd *a)
+{
+    return glu("glu_fwd", &(GluBwd){.rows = a->rows, .cols = a->cols, .ldg = a->ldg, .ldu = a->ldu, .act = a->act, .kind = a->kind,
+                                    .ldy = a->ldy});
+}
+
+Status check_glu_bwd(const GluBwd *a)
+{
+    TRY(glu("glu_bwd", a));
+    TRY(at_least("glu_bwd", "lddg", a->lddg, a->cols));
+    return at_least("glu_bwd", "lddu", a->lddu, a->cols);
+}
+
+static Status act(const char *op, int64_t n, DType type, ActKind kind)
+{
+    TRY(size(op, "n", n));
+    TRY(floating(op, "act", type));
+    EXPECT((unsigned)kind < N_ACT_KINDS, "%s: kind is %d, expected 0 … %d", op, (int)kind, N_ACT_KINDS - 1);
+    return OK;
+}
+
+Status check_act_fwd(const ActFwd *a) { return act("act_fwd", a->n, a->act, a->kind); }
+Status check_act_bwd(const ActBwd *a) { return act("act_bwd", a->n, a->act, a->kind); }
 
 Status check_add_scaled(const AddScaled *a)
 {
@@ -380,6 +400,36 @@ Status check_add_rows_bwd(const AddRowsBwd *a)
     TRY(floating(op, "act", a->act));
     return wide(op, "table_type", a->table_type);
 }
+
+static Status upsample(const char *op, Plane from, Plane to, int64_t cols, DType act)
+{
+    const int64_t least = to.images > 0 && to.height > 0 && to.width > 0; /* what is made is made from something */
+    TRY(size(op, "to.images", to.images));
+    TRY(size(op, "to.height", to.height));
+    TRY(size(op, "to.width", to.width));
+    TRY(at_least(op, "from.height", from.height, least));
+    TRY(at_least(op, "from.width", from.width, least));
+    EXPECT(from.images == to.images, "%s: %lld images become %lld", op, (long long)from.images, (long long)to.images);
+    TRY(size(op, "cols", cols));
+    return floating(op, "act", act);
+}
+
+Status check_upsample_fwd(const UpsampleFwd *a) { return upsample("upsample_fwd", a->from, a->to, a->cols, a->act); }
+Status check_upsample_bwd(const UpsampleBwd *a) { return upsample("upsample_bwd", a->from, a->to, a->cols, a->act); }
+
+static Status difference(const char *op, int64_t items, int64_t rows, int64_t cols, DType act, DifferenceKind kind)
+{
+    TRY(size(op, "items", items));
+    TRY(size(op, "rows", rows));
+    TRY(size(op, "cols", cols));
+    EXPECT(kind == DIFFERENCE_MSE || kind == DIFFERENCE_L2NORM, "%s: kind is %d, expected DIFFERENCE_MSE or DIFFERENCE_L2NORM", op,
+           (int)kind);
+    return floating(op, "act", act);
+}
+
+Status check_difference_fwd(const DifferenceFwd *a) { return difference("difference_fwd", a->items, a->rows, a->cols, a->act, a->kind); }
+
+Status check_difference_bwd(const DifferenceBwd *a) { return difference("difference_bwd", a->items, a->rows, a->cols, a->act, a->kind); }
 
 Status check_cross_entropy(const CrossEntropy *a)
 {

@@ -71,6 +71,30 @@ void cost_layernorm_bwd(const LayerNormBwd *a, Cost *c)
               (const int[4]){1, 0, 0, sums});
 }
 
+/* Statistics: one of each kind for every group of an image. */
+static void groupnorm_cost(Cost *c, const GroupNormBwd *a, int read, int written, int weights, int sums)
+{
+    double matrix = (double)(a->images * a->pixels * a->cols) * size_of(a->act), stat = size_of(stat_type(a->act));
+    double sum = (double)a->cols * stat;
+    shape(c, a->images * a->pixels, a->cols, read * matrix + weights * (double)a->cols * size_of(a->w_type), written * matrix);
+    c->bytes_read += a->accumulate_w ? sums * sum : 0;
+    c->bytes_written += sums * sum;
+}
+
+void cost_groupnorm_fwd(const GroupNormFwd *a, Cost *c)
+{
+    GroupNormBwd same = {
+        .images = a->images, .pixels = a->pixels, .cols = a->cols, .groups = a->groups, .act = a->act, .w_type = a->w_type};
+    groupnorm_cost(c, &same, 1, 1, 2, 0);
+    c->bytes_written += 2 * (double)(a->images * a->groups) * size_of(stat_type(a->act));
+}
+
+void cost_groupnorm_bwd(const GroupNormBwd *a, Cost *c)
+{
+    groupnorm_cost(c, a, 2 + (a->dx && a->accumulate), a->dx != NULL, a->silu ? 2 : 1, (a->dw != NULL) + (a->db != NULL));
+    c->bytes_read += 2 * (double)(a->images * a->groups) * size_of(stat_type(a->act));
+}
+
 /* ---------------------------------------------------------------- elementwise */
 
 static void pointwise(Cost *c, int64_t rows, int64_t cols, DType act, int read, int written)
@@ -79,10 +103,10 @@ static void pointwise(Cost *c, int64_t rows, int64_t cols, DType act, int read, 
     shape(c, rows, cols, read * matrix, written * matrix);
 }
 
-void cost_swiglu_fwd(const SwigluFwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 2, 1); }
-void cost_swiglu_bwd(const SwigluBwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 3, 2 + (a->y != NULL)); }
-void cost_gelu_fwd(const GeluFwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 1, 1); }
-void cost_gelu_bwd(const GeluBwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 2 + a->accumulate, 1); }
+void cost_glu_fwd(const GluFwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 2, 1); }
+void cost_glu_bwd(const GluBwd *a, Cost *c) { pointwise(c, a->rows, a->cols, a->act, 3, 2 + (a->y != NULL)); }
+void cost_act_fwd(const ActFwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 1, 1); }
+void cost_act_bwd(const ActBwd *a, Cost *c) { pointwise(c, 1, a->n, a->act, 2 + a->accumulate, 1); }
 
 void cost_add_scaled(const AddScaled *a, Cost *c)
 {
@@ -311,6 +335,31 @@ void cost_weighted_sum(const WeightedSum *a, Cost *c)
     double total = sizeof(double);
     shape(c, 1, a->n, (double)a->n * (size_of(F32) + size_of(a->type)) + (a->accumulate ? total : 0),
           total + (a->scaled ? size_of(a->act) : 0));
+}
+
+void cost_upsample_fwd(const UpsampleFwd *a, Cost *c)
+{
+    double pixel = (double)a->cols * size_of(a->act);
+    shape(c, plane_rows(&a->to), a->cols, (double)plane_rows(&a->from) * pixel, (double)plane_rows(&a->to) * pixel);
+}
+
+void cost_upsample_bwd(const UpsampleBwd *a, Cost *c)
+{
+    double pixel = (double)a->cols * size_of(a->act), dx = (double)plane_rows(&a->from) * pixel;
+    shape(c, plane_rows(&a->to), a->cols, (double)plane_rows(&a->to) * pixel + (a->accumulate ? dx : 0), dx);
+}
+
+void cost_difference_fwd(const DifferenceFwd *a, Cost *c)
+{
+    pointwise(c, a->items * a->rows, a->cols, a->act, 2, 0);
+    c->bytes_written += (double)a->items * size_of(stat_type(a->act));
+}
+
+void cost_difference_bwd(const DifferenceBwd *a, Cost *c)
+{
+    pointwise(c, a->items * a->rows, a->cols, a->act, 2 + (a->du && a->accumulate_u) + (a->dv && a->accumulate_v),
+              (a->du != NULL) + (a->dv != NULL));
+    c->bytes_read += (double)a->items * size_of(F32) + size_of(a->act);
 }
 
 /* ---------------------------------------------------------------- optimiser */

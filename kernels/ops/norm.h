@@ -1,4 +1,4 @@
-/* norm.h: RMSNorm and LayerNorm over the last axis (spec: Zhang & Sennrich 2019; Ba et al. 2016).
+/* norm.h: RMSNorm and LayerNorm over the last axis, GroupNorm over images (Zhang & Sennrich 2019; Ba et al. 2016; Wu & He 2018).
  *
  * rmsnorm    s = x + add (add NULL: s = x);  r = (mean(s²) + eps)^-½;  y = w ∘ (s·r)
  * layernorm  s = x + add;  μ = mean(s), v = mean((s-μ)²);  r = (v + eps)^-½;  y = w ∘ ((s-μ)·r) + b
@@ -13,7 +13,14 @@
  * y of rmsnorm_fwd has the optional row stride ldy, dx of rmsnorm_bwd lddx. rmsnorm_bwd may give y once more (NULL: not wanted), to the bit
  * as the forward did: it has read what that takes.
  * x of the backward is s. dx (+)= … with `accumulate`; dx may be dy. dw, db: [cols] F32 (F64 on ref), each may be NULL,
- * both obey accumulate_w. Rows are independent in dx; dw, db are summed over rows in a fixed order. */
+ * both obey accumulate_w. Rows are independent in dx; dw, db are summed over rows in a fixed order.
+ *
+ * groupnorm  μ, v over the cols/groups neighbouring channels of a group and all pixels of an image; r = (v + eps)^-½;
+ *            z = w ∘ ((x-μ)·r) + b;  y = z, or with silu z·σ(z)
+ *            Backward, with dz = dy, or with silu dy·σ(z)(1 + z(1-σ(z))), g = dz∘w and means over a group of an image:
+ *            dx = r (g - mean(g) - x̂ mean(g∘x̂));  dw (+)= Σ dz∘x̂, db (+)= Σ dz over pixels and images
+ * x, y, dy, dx: [images·pixels, cols] in act; w, b: [cols] in w_type; mean, rstd: [images, groups] F32 (F64 when act is F64). groups
+ * divides cols. y may be x, dx may be dy. dx, dw, db may be NULL: not wanted. Images are independent in y and dx. */
 #ifndef GENLLAVA_KERNELS_OPS_NORM_H
 #define GENLLAVA_KERNELS_OPS_NORM_H
 
@@ -52,4 +59,22 @@ typedef struct LayerNormBwd {
     void *dx, *dw, *db;
     bool accumulate, accumulate_w;
 } LayerNormBwd;
+
+typedef struct GroupNormFwd {
+    int64_t images, pixels, cols, groups;
+    DType act, w_type;
+    double eps;
+    bool silu;
+    const void *x, *w, *b;
+    void *y, *mean, *rstd;
+} GroupNormFwd;
+
+typedef struct GroupNormBwd {
+    int64_t images, pixels, cols, groups;
+    DType act, w_type;
+    bool silu;
+    const void *x, *w, *b, *mean, *rstd, *dy;
+    void *dx, *dw, *db;
+    bool accumulate, accumulate_w;
+} GroupNormBwd;
 #endif

@@ -9,7 +9,10 @@
  *               each patch flattened (channel, row, column), value (v/255 - mean[c]) / std[c] through a 256-entry table per channel
  *               computed as the SigLIP processor does: double multiply by `rescale`, round to f32, then f32 (x-mean)/std.
  * add_rows      y[i] = x[i] + table[i % period] (position embedding); x, y [rows, cols] in act, table [period, cols] in table_type.
- *               y may be x. Its backward for the table: add_rows_bwd: dtable[p] (+)= Σ_{i%period=p} dy[i], F32 (F64 on ref). */
+ *               y may be x. Its backward for the table: add_rows_bwd: dtable[p] (+)= Σ_{i%period=p} dy[i], F32 (F64 on ref).
+ * upsample_fwd  nearest neighbour: y[b,i,j] = x[b, ⌊i·from.height/to.height⌋, ⌊j·from.width/to.width⌋]; x, y: [from.images, …, cols] and
+ *               [to.images, …, cols] in act, as many images. to may be smaller too.
+ * upsample_bwd  dx (+)= the sum of dy over the pixels that have been made from each. */
 #ifndef GENLLAVA_KERNELS_OPS_ROWS_H
 #define GENLLAVA_KERNELS_OPS_ROWS_H
 
@@ -54,4 +57,24 @@ typedef struct AddRowsBwd {
     void *dtable;
     bool accumulate;
 } AddRowsBwd;
+
+typedef struct UpsampleFwd {
+    Plane from, to;
+    int64_t cols;
+    DType act;
+    const void *x;
+    void *y;
+} UpsampleFwd;
+
+typedef struct UpsampleBwd {
+    Plane from, to;
+    int64_t cols;
+    DType act;
+    const void *dy;
+    void *dx;
+    bool accumulate;
+} UpsampleBwd;
+
+/* The first of `to` pixels of a line that is made from pixel i of `from` or a later one. */
+static inline int64_t upsample_first(int64_t i, int64_t from, int64_t to) { return (i * to + from - 1) / from; }
 #endif

@@ -30,10 +30,12 @@ extern "C" {
     X(rmsnorm_bwd, RmsNormBwd)             \
     X(layernorm_fwd, LayerNormFwd)         \
     X(layernorm_bwd, LayerNormBwd)         \
-    X(swiglu_fwd, SwigluFwd)               \
-    X(swiglu_bwd, SwigluBwd)               \
-    X(gelu_fwd, GeluFwd)                   \
-    X(gelu_bwd, GeluBwd)                   \
+    X(groupnorm_fwd, GroupNormFwd)         \
+    X(groupnorm_bwd, GroupNormBwd)         \
+    X(glu_fwd, GluFwd)                     \
+    X(glu_bwd, GluBwd)                     \
+    X(act_fwd, ActFwd)                     \
+    X(act_bwd, ActBwd)                     \
     X(add_scaled, AddScaled)               \
     X(dropout, Dropout)                    \
     X(adapter_down, AdapterDown)           \
@@ -51,8 +53,12 @@ extern "C" {
     X(patchify, Patchify)                  \
     X(add_rows, AddRows)                   \
     X(add_rows_bwd, AddRowsBwd)            \
+    X(upsample_fwd, UpsampleFwd)           \
+    X(upsample_bwd, UpsampleBwd)           \
     X(cross_entropy, CrossEntropy)         \
     X(weighted_sum, WeightedSum)           \
+    X(difference_fwd, DifferenceFwd)       \
+    X(difference_bwd, DifferenceBwd)       \
     X(adamw, Adamw)                        \
     X(sum_squares, SumSquares)             \
     X(fill, Fill)

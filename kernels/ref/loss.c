@@ -1,4 +1,4 @@
-/* loss.c: cross entropy and weighted sums as ops/loss.h defines them, in plain loops. */
+/* loss.c: cross entropy, weighted sums and distances as ops/loss.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 Status REF_NAME(cross_entropy)(KernelCtx *ctx, const CrossEntropy *a)
@@ -34,5 +34,50 @@ Status REF_NAME(weighted_sum)(KernelCtx *ctx, const WeightedSum *a)
     *a->total = a->accumulate ? *a->total + sum : sum;
     if (a->scaled)
         put(a->scaled, a->act, 0, (real)(a->scale * sum));
+    return OK;
+}
+
+/* ‖u_r - v_r‖² of row r */
+static real square_distance(const void *u, const void *v, DType t, int64_t r, int64_t cols)
+{
+    real sum = 0;
+    for (int64_t i = r * cols; i < (r + 1) * cols; i++) {
+        real d = get(u, t, i) - get(v, t, i);
+        sum += d * d;
+    }
+    return sum;
+}
+
+Status REF_NAME(difference_fwd)(KernelCtx *ctx, const DifferenceFwd *a)
+{
+    (void)ctx;
+    TRY(check_difference_fwd(a));
+    for (int64_t item = 0; item < a->items; item++) {
+        real loss = 0;
+        for (int64_t r = item * a->rows; r < (item + 1) * a->rows; r++) {
+            real square = square_distance(a->u, a->v, a->act, r, a->cols);
+            loss += a->kind == DIFFERENCE_MSE ? square / (real)(a->rows * a->cols) : sqrt(square) / (real)a->rows;
+        }
+        put(a->loss, stat_type(a->act), item, loss);
+    }
+    return OK;
+}
+
+Status REF_NAME(difference_bwd)(KernelCtx *ctx, const DifferenceBwd *a)
+{
+    (void)ctx;
+    TRY(check_difference_bwd(a));
+    for (int64_t r = 0; r < a->items * a->rows; r++) {
+        real c = get(a->dloss, a->act, 0) * (real)(a->scale * (double)a->weight[r / a->rows]);
+        real norm = sqrt(square_distance(a->u, a->v, a->act, r, a->cols));
+        real factor = a->kind == DIFFERENCE_MSE ? 2 / (real)(a->rows * a->cols) : 1 / fmax(norm, (real)1e-12) / (real)a->rows;
+        for (int64_t i = r * a->cols; i < (r + 1) * a->cols; i++) {
+            real d = c * factor * (get(a->u, a->act, i) - get(a->v, a->act, i));
+            if (a->du)
+                put_or_add(a->du, a->act, i, d, a->accumulate_u);
+            if (a->dv)
+                put_or_add(a->dv, a->act, i, -d, a->accumulate_v);
+        }
+    }
     return OK;
 }

@@ -1,4 +1,4 @@
-/* norm.c: RMSNorm and LayerNorm as ops/norm.h defines them, in plain loops. */
+/* norm.c: RMSNorm, LayerNorm and GroupNorm as ops/norm.h defines them, in plain loops. */
 #include "kernels/ref/real.h"
 
 /* s = x + add at element i, rounded to act; stored in sum when someone wants it. */
@@ -138,5 +138,94 @@ Status REF_NAME(layernorm_bwd)(KernelCtx *ctx, const LayerNormBwd *a)
     backward(&(Backward){.rows = a->rows, .cols = a->cols, .act = a->act, .w_type = a->w_type, .subtract_mean = true,
                          .accumulate = a->accumulate, .accumulate_w = a->accumulate_w, .x = a->x, .w = a->w, .mean = a->mean,
                          .rstd = a->rstd, .dy = a->dy, .dx = a->dx, .dw = a->dw, .db = a->db, .lddx = a->cols});
+    return OK;
+}
+
+/* ---------------------------------------------------------------- groupnorm */
+
+/* f(i) over the elements i of group k of an image. */
+#define EACH_OF_GROUP(a, image, k, i, j)                                                                      \
+    for (int64_t width_ = (a)->cols / (a)->groups, p_ = (image) * (a)->pixels; p_ < ((image) + 1) * (a)->pixels; p_++) \
+        for (int64_t j = (k) * width_, i = p_ * (a)->cols + j; j < ((k) + 1) * width_; j++, i++)
+
+Status REF_NAME(groupnorm_fwd)(KernelCtx *ctx, const GroupNormFwd *a)
+{
+    (void)ctx;
+    TRY(check_groupnorm_fwd(a));
+    real n = (real)(a->pixels * (a->cols / a->groups));
+    for (int64_t image = 0; image < a->images; image++)
+        for (int64_t k = 0; k < a->groups; k++) {
+            real mean = 0, variance = 0;
+            EACH_OF_GROUP(a, image, k, i, j)
+            mean += get(a->x, a->act, i);
+            mean = n > 0 ? mean / n : 0;
+            EACH_OF_GROUP(a, image, k, i, j)
+            {
+                real d = get(a->x, a->act, i) - mean;
+                variance += d * d;
+            }
+            real r = 1 / sqrt((n > 0 ? variance / n : 0) + (real)a->eps);
+            EACH_OF_GROUP(a, image, k, i, j)
+            {
+                real z = get(a->w, a->w_type, j) * ((get(a->x, a->act, i) - mean) * r) + get(a->b, a->w_type, j);
+                put(a->y, a->act, i, a->silu ? z / (1 + exp(-z)) : z);
+            }
+            put(a->mean, stat_type(a->act), image * a->groups + k, mean);
+            put(a->rstd, stat_type(a->act), image * a->groups + k, r);
+        }
+    return OK;
+}
+
+/* x̂ and dz of element i, of channel j. */
+static real group_normalised(const GroupNormBwd *a, int64_t i, int64_t j)
+{
+    int64_t at = i / a->cols / a->pixels * a->groups + j / (a->cols / a->groups);
+    return (get(a->x, a->act, i) - get(a->mean, stat_type(a->act), at)) * get(a->rstd, stat_type(a->act), at);
+}
+
+static real group_dz(const GroupNormBwd *a, int64_t i, int64_t j)
+{
+    real dy = get(a->dy, a->act, i), z = get(a->w, a->w_type, j) * group_normalised(a, i, j) + get(a->b, a->w_type, j);
+    real s = 1 / (1 + exp(-z));
+    return a->silu ? dy * s * (1 + z * (1 - s)) : dy;
+}
+
+static void group_input_gradient(const GroupNormBwd *a, int64_t image, int64_t k)
+{
+    real n = (real)(a->pixels * (a->cols / a->groups)), mean_g = 0, mean_gx = 0;
+    real r = get(a->rstd, stat_type(a->act), image * a->groups + k);
+    EACH_OF_GROUP(a, image, k, i, j)
+    {
+        real g = group_dz(a, i, j) * get(a->w, a->w_type, j);
+        mean_g += g;
+        mean_gx += g * group_normalised(a, i, j);
+    }
+    mean_g /= n;
+    mean_gx /= n;
+    EACH_OF_GROUP(a, image, k, i, j)
+    {
+        real g = group_dz(a, i, j) * get(a->w, a->w_type, j);
+        put_or_add(a->dx, a->act, i, r * (g - mean_g - group_normalised(a, i, j) * mean_gx), a->accumulate);
+    }
+}
+
+Status REF_NAME(groupnorm_bwd)(KernelCtx *ctx, const GroupNormBwd *a)
+{
+    (void)ctx;
+    TRY(check_groupnorm_bwd(a));
+    for (int64_t j = 0; j < a->cols; j++) { /* first: dx may be dy */
+        real dw = 0, db = 0;
+        for (int64_t i = j; i < a->images * a->pixels * a->cols; i += a->cols) {
+            dw += group_dz(a, i, j) * group_normalised(a, i, j);
+            db += group_dz(a, i, j);
+        }
+        if (a->dw)
+            put_or_add(a->dw, stat_type(a->act), j, dw, a->accumulate_w);
+        if (a->db)
+            put_or_add(a->db, stat_type(a->act), j, db, a->accumulate_w);
+    }
+    for (int64_t image = 0; a->dx && image < a->images; image++)
+        for (int64_t k = 0; k < a->groups; k++)
+            group_input_gradient(a, image, k);
     return OK;
 }

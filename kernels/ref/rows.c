@@ -1,4 +1,4 @@
-/* rows.c: gathering, scattering and adding rows as ops/rows.h defines it, in plain loops. */
+/* rows.c: gathering, scattering, adding and repeating rows as ops/rows.h defines it, in plain loops. */
 #include "kernels/ref/real.h"
 
 Status REF_NAME(rows_gather)(KernelCtx *ctx, const RowsGather *a)
@@ -68,5 +68,44 @@ Status REF_NAME(add_rows_bwd)(KernelCtx *ctx, const AddRowsBwd *a)
                 sum += get(a->dy, a->act, i * a->cols + j);
             put_or_add(a->dtable, a->table_type, p * a->cols + j, sum, a->accumulate);
         }
+    return OK;
+}
+
+Status REF_NAME(upsample_fwd)(KernelCtx *ctx, const UpsampleFwd *a)
+{
+    (void)ctx;
+    TRY(check_upsample_fwd(a));
+    for (int64_t b = 0; b < a->to.images; b++)
+        for (int64_t i = 0; i < a->to.height; i++)
+            for (int64_t j = 0; j < a->to.width; j++) {
+                int64_t y = (b * a->to.height + i) * a->to.width + j, row = b * a->from.height + i * a->from.height / a->to.height;
+                int64_t x = row * a->from.width + j * a->from.width / a->to.width;
+                for (int64_t k = 0; k < a->cols; k++)
+                    put(a->y, a->act, y * a->cols + k, get(a->x, a->act, x * a->cols + k));
+            }
+    return OK;
+}
+
+/* dx of channel k of one pixel. */
+static real upsample_sum(const UpsampleBwd *a, int64_t b, int64_t i, int64_t j, int64_t k)
+{
+    real sum = 0;
+    for (int64_t y = 0; y < a->to.height; y++)
+        for (int64_t x = 0; x < a->to.width; x++)
+            if (y * a->from.height / a->to.height == i && x * a->from.width / a->to.width == j)
+                sum += get(a->dy, a->act, ((b * a->to.height + y) * a->to.width + x) * a->cols + k);
+    return sum;
+}
+
+Status REF_NAME(upsample_bwd)(KernelCtx *ctx, const UpsampleBwd *a)
+{
+    (void)ctx;
+    TRY(check_upsample_bwd(a));
+    int64_t at = 0;
+    for (int64_t b = 0; b < a->from.images; b++)
+        for (int64_t i = 0; i < a->from.height; i++)
+            for (int64_t j = 0; j < a->from.width; j++)
+                for (int64_t k = 0; k < a->cols; k++, at++)
+                    put_or_add(a->dx, a->act, at, upsample_sum(a, b, i, j, k), a->accumulate);
     return OK;
 }

@@ -21,7 +21,7 @@ out=$("$build/bench-gpu-cuda-host" --tiny --config tests/fixtures/parity/visual_
 lines() { echo "$out" | grep -c "$1"; }
 [ "$(lines '^ceilings measured here: matmul of 32 x 32 x 32 ')" -eq 1 ] || fail "no ceilings: $out"
 [ "$(lines '^G8 .* T \(16\|32\):')" -eq 2 ] || fail "G8: $out"
-for op in rmsnorm_fwd layernorm_bwd swiglu_fwd gelu_bwd dropout rope rows_scatter cross_entropy adamw; do
+for op in rmsnorm_fwd layernorm_bwd glu_fwd act_bwd dropout rope rows_scatter cross_entropy adamw; do
     [ "$(lines "^G9 *$op ")" -ge 1 ] || fail "no line for $op"
 done
 [ "$(lines '^     adapter_down.* TFLOP/s .* of copy, .* T integer instructions/s$')" -eq 6 ] || fail "adapters with dropout: $out"

@@ -15,7 +15,8 @@ static inline const char *cuda_lacks(Op op, const void *args)
                        : op == OP_attention_bwd    ? ((const AttentionBwd *)args)->head_dim
                        : op == OP_attention_decode ? ((const AttentionDecode *)args)->head_dim
                                                    : 0;
-    if (op == OP_conv2d_fwd || op == OP_conv2d_dx || op == OP_conv2d_dw) {
+    if (op == OP_conv2d_fwd || op == OP_conv2d_dx || op == OP_conv2d_dw || op == OP_groupnorm_fwd || op == OP_groupnorm_bwd ||
+        op == OP_upsample_fwd || op == OP_upsample_bwd || op == OP_difference_fwd || op == OP_difference_bwd) {
         snprintf(sentence, sizeof sentence, "%s: the cuda backend has no kernel for it; \"device\": \"cpu\" has", op_name(op));
         return sentence;
     }

@@ -1,4 +1,4 @@
-/* swiglu, gelu, add_scaled, dropout */
+/* act, glu, add_scaled, dropout */
 #include <math.h>
 
 #include "kernels/base/philox.h"
@@ -7,16 +7,16 @@
 
 #define MATRIX .type = k->act, .rows = k->rows, .cols = k->cols, .empty = k->rows == 0
 
-typedef struct SwigluCase {
+typedef struct GluCase {
     int64_t rows, cols, pad;
     DType act;
     bool in_place;
     Pattern pattern;
     double scale;
     const char *why;
-} SwigluCase;
+} GluCase;
 
-static const SwigluCase SWIGLU_CASES[] = {
+static const GluCase GLU_CASES[] = {
     /* rows cols pad act   in place pattern scale */
     {   1,   1,  0, F32,  false, UNIFORM, 1, "smallest"},
     {   0,   7,  0, F32,  false, UNIFORM, 1, "no rows"},
@@ -33,25 +33,26 @@ static const SwigluCase SWIGLU_CASES[] = {
     {   5,  40,  0, BF16, false, UNIFORM, 100, "bf16, the sigmoid saturates"},
 };
 
-static void swiglu_fwd_case(Comparison *c, const void *row)
+static void glu_fwd_kind(Comparison *c, const GluCase *k, ActKind kind)
 {
-    const SwigluCase *k = row;
-    SwigluFwd args = {.rows = k->rows, .cols = k->cols, .ldg = k->cols + k->pad, .ldu = k->cols + 2 * k->pad, .act = k->act,
-                      .ldy = k->pad ? k->cols + 3 * k->pad : 0};
-    SwigluFwd *a = compare_args(c, &args, sizeof args);
+    GluFwd args = {.rows = k->rows, .cols = k->cols, .ldg = k->cols + k->pad, .ldu = k->cols + 2 * k->pad, .act = k->act, .kind = kind,
+                   .ldy = k->pad ? k->cols + 3 * k->pad : 0};
+    GluFwd *a = compare_args(c, &args, sizeof args);
     IN(g, MATRIX, .ld = a->ldg, .pattern = k->pattern, .scale = k->scale);
     IN(u, MATRIX, .ld = a->ldu, .pattern = UNIFORM);
     OUT(y, MATRIX, .ld = a->ldy);
 }
-KERNEL_TEST(swiglu_fwd, SWIGLU_CASES, swiglu_fwd_case)
+static void swiglu_fwd_case(Comparison *c, const void *row) { glu_fwd_kind(c, row, ACT_SILU); }
+static void geglu_fwd_case(Comparison *c, const void *row) { glu_fwd_kind(c, row, ACT_GELU_ERF); }
+KERNEL_TEST_NAMED(swiglu_fwd, glu_fwd, GLU_CASES, swiglu_fwd_case)
+KERNEL_TEST_NAMED(geglu_fwd, glu_fwd, GLU_CASES, geglu_fwd_case)
 
-static void swiglu_bwd_case(Comparison *c, const void *row)
+static void glu_bwd_kind(Comparison *c, const GluCase *k, ActKind kind)
 {
-    const SwigluCase *k = row;
     int64_t ldg = k->cols + k->pad, ldu = k->cols + 2 * k->pad;
-    SwigluBwd args = {.rows = k->rows, .cols = k->cols, .ldg = ldg, .ldu = ldu, .lddg = k->in_place ? ldg : ldg + 1,
-                      .lddu = k->in_place ? ldu : ldu + 3, .act = k->act, .ldy = k->pad ? k->cols + 3 * k->pad : 0};
-    SwigluBwd *a = compare_args(c, &args, sizeof args);
+    GluBwd args = {.rows = k->rows, .cols = k->cols, .ldg = ldg, .ldu = ldu, .lddg = k->in_place ? ldg : ldg + 1,
+                   .lddu = k->in_place ? ldu : ldu + 3, .act = k->act, .kind = kind, .ldy = k->pad ? k->cols + 3 * k->pad : 0};
+    GluBwd *a = compare_args(c, &args, sizeof args);
     IN(g, MATRIX, .ld = ldg, .pattern = k->pattern, .scale = k->scale);
     IN(u, MATRIX, .ld = ldu, .pattern = UNIFORM);
     IN(dy, MATRIX, .pattern = UNIFORM);
@@ -65,55 +66,74 @@ static void swiglu_bwd_case(Comparison *c, const void *row)
     if (k->rows % 2)
         OUT(y, MATRIX, .ld = a->ldy);
 }
-KERNEL_TEST(swiglu_bwd, SWIGLU_CASES, swiglu_bwd_case)
+static void swiglu_bwd_case(Comparison *c, const void *row) { glu_bwd_kind(c, row, ACT_SILU); }
+static void geglu_bwd_case(Comparison *c, const void *row) { glu_bwd_kind(c, row, ACT_GELU_ERF); }
+KERNEL_TEST_NAMED(swiglu_bwd, glu_bwd, GLU_CASES, swiglu_bwd_case)
+KERNEL_TEST_NAMED(geglu_bwd, glu_bwd, GLU_CASES, geglu_bwd_case)
 
-typedef struct GeluCase {
+typedef struct ActCase {
     int64_t n;
     DType act;
-    GeluKind kind;
+    ActKind kind;
     bool in_place, accumulate;
     Pattern pattern;
     double scale;
     const char *why;
-} GeluCase;
+} ActCase;
 
-static const GeluCase GELU_CASES[] = {
-    {    0, F32,  GELU_ERF,  false, false, UNIFORM, 1, "nothing"},
-    {    1, F32,  GELU_ERF,  false, false, UNIFORM, 1, "smallest"},
-    {   17, F32,  GELU_ERF,  false, true,  UNIFORM, 3, "prime, accumulate"},
-    { 1001, F32,  GELU_ERF,  true,  false, UNIFORM, 3, "in place"},
-    { 4099, F32,  GELU_ERF,  false, false, UNIFORM, 8, "tails"},
-    {100003, F32, GELU_ERF,  false, false, UNIFORM, 3, "large enough for two threads"},
-    {  257, F32,  GELU_ERF,  false, false, UNIFORM, 1e6, "large"},
-    {  257, F32,  GELU_ERF,  false, true,  MIXED,   1, "subnormal numbers, zeros"},
-    {  257, BF16, GELU_ERF,  false, true,  UNIFORM, 3, "bf16, accumulate"},
-    { 1001, BF16, GELU_ERF,  true,  false, UNIFORM, 8, "bf16, in place"},
-    {    1, F32,  GELU_TANH, false, false, EQUAL,   1, "tanh, smallest"},
-    {   17, F32,  GELU_TANH, false, true,  UNIFORM, 3, "tanh, prime, accumulate"},
-    { 1001, F32,  GELU_TANH, true,  true,  UNIFORM, 3, "tanh, in place"},
-    { 4099, F32,  GELU_TANH, false, false, UNIFORM, 8, "tanh, tails"},
-    {  257, F32,  GELU_TANH, false, false, UNIFORM, 1e6, "tanh, large"},
-    {  257, F32,  GELU_TANH, false, false, MIXED,   1, "tanh, subnormal numbers, zeros"},
-    {  257, BF16, GELU_TANH, false, true,  UNIFORM, 3, "tanh, bf16, accumulate"},
+static const ActCase ACT_CASES[] = {
+    {    0, F32,  ACT_GELU_ERF,  false, false, UNIFORM, 1, "nothing"},
+    {    1, F32,  ACT_GELU_ERF,  false, false, UNIFORM, 1, "smallest"},
+    {   17, F32,  ACT_GELU_ERF,  false, true,  UNIFORM, 3, "prime, accumulate"},
+    { 1001, F32,  ACT_GELU_ERF,  true,  false, UNIFORM, 3, "in place"},
+    { 4099, F32,  ACT_GELU_ERF,  false, false, UNIFORM, 8, "tails"},
+    {100003, F32, ACT_GELU_ERF,  false, false, UNIFORM, 3, "large enough for two threads"},
+    {  257, F32,  ACT_GELU_ERF,  false, false, UNIFORM, 1e6, "large"},
+    {  257, F32,  ACT_GELU_ERF,  false, true,  MIXED,   1, "subnormal numbers, zeros"},
+    {  257, BF16, ACT_GELU_ERF,  false, true,  UNIFORM, 3, "bf16, accumulate"},
+    { 1001, BF16, ACT_GELU_ERF,  true,  false, UNIFORM, 8, "bf16, in place"},
+    {    1, F32,  ACT_GELU_TANH, false, false, EQUAL,   1, "tanh, smallest"},
+    {   17, F32,  ACT_GELU_TANH, false, true,  UNIFORM, 3, "tanh, prime, accumulate"},
+    { 1001, F32,  ACT_GELU_TANH, true,  true,  UNIFORM, 3, "tanh, in place"},
+    { 4099, F32,  ACT_GELU_TANH, false, false, UNIFORM, 8, "tanh, tails"},
+    {  257, F32,  ACT_GELU_TANH, false, false, UNIFORM, 1e6, "tanh, large"},
+    {  257, F32,  ACT_GELU_TANH, false, false, MIXED,   1, "tanh, subnormal numbers, zeros"},
+    {  257, BF16, ACT_GELU_TANH, false, true,  UNIFORM, 3, "tanh, bf16, accumulate"},
+    {    0, F32,  ACT_GELU_QUICK, false, true, UNIFORM, 1, "quick, nothing"},
+    { 1001, F32,  ACT_GELU_QUICK, false, true, UNIFORM, 3, "quick, accumulate"},
+    { 4099, F32,  ACT_GELU_QUICK, true, false, UNIFORM, 30, "quick, the sigmoid saturates, in place"},
+    {  257, F32,  ACT_GELU_QUICK, false, false, UNIFORM, 1e6, "quick, large"},
+    {  257, BF16, ACT_GELU_QUICK, false, true, UNIFORM, 3, "quick, bf16, accumulate"},
+    {    1, F32,  ACT_RELU, false, false, EQUAL,   -1, "relu, smallest"},
+    {   37, F32,  ACT_RELU, false, true,  ZEROS,   1, "relu, its corner has no slope"},
+    { 4099, F32,  ACT_RELU, false, false, UNIFORM, 1e30, "relu, large"},
+    { 1001, F32,  ACT_RELU, true,  true,  UNIFORM, 1, "relu, in place, accumulate"},
+    { 1001, BF16, ACT_RELU, false, true,  UNIFORM, 3, "relu, bf16, accumulate"},
+    {    1, F32,  ACT_SILU, false, false, EQUAL,   1, "silu, smallest"},
+    { 4099, F32,  ACT_SILU, false, true,  UNIFORM, 3, "silu, accumulate"},
+    { 1001, F32,  ACT_SILU, true,  false, UNIFORM, 100, "silu, the sigmoid saturates, in place"},
+    {  257, F32,  ACT_SILU, false, false, UNIFORM, 1e9, "silu, exp overflows"},
+    {  257, F32,  ACT_SILU, false, false, MIXED,   1, "silu, subnormal numbers, zeros"},
+    {100003, BF16, ACT_SILU, false, true, UNIFORM, 8, "silu, bf16, large enough for two threads"},
 };
 
-static void gelu_fwd_case(Comparison *c, const void *row)
+static void act_fwd_case(Comparison *c, const void *row)
 {
-    const GeluCase *k = row;
-    GeluFwd *a = compare_args(c, &(GeluFwd){.n = k->n, .act = k->act, .kind = k->kind}, sizeof *a);
+    const ActCase *k = row;
+    ActFwd *a = compare_args(c, &(ActFwd){.n = k->n, .act = k->act, .kind = k->kind}, sizeof *a);
     IN(x, .type = k->act, .cols = k->n, .pattern = k->pattern, .scale = k->scale);
     if (k->in_place)
         ALIAS(y, x);
     else
         OUT(y, .type = k->act, .cols = k->n);
 }
-KERNEL_TEST(gelu_fwd, GELU_CASES, gelu_fwd_case)
+KERNEL_TEST(act_fwd, ACT_CASES, act_fwd_case)
 
-static void gelu_bwd_case(Comparison *c, const void *row)
+static void act_bwd_case(Comparison *c, const void *row)
 {
-    const GeluCase *k = row;
-    GeluBwd args = {.n = k->n, .act = k->act, .kind = k->kind, .accumulate = k->accumulate};
-    GeluBwd *a = compare_args(c, &args, sizeof args);
+    const ActCase *k = row;
+    ActBwd args = {.n = k->n, .act = k->act, .kind = k->kind, .accumulate = k->accumulate};
+    ActBwd *a = compare_args(c, &args, sizeof args);
     IN(x, .type = k->act, .cols = k->n, .pattern = k->pattern, .scale = k->scale);
     IN(dy, .type = k->act, .cols = k->n, .pattern = UNIFORM);
     if (k->in_place)
@@ -121,7 +141,7 @@ static void gelu_bwd_case(Comparison *c, const void *row)
     else
         OUT_OR_SUM(dx, k->accumulate, .type = k->act, .cols = k->n);
 }
-KERNEL_TEST(gelu_bwd, GELU_CASES, gelu_bwd_case)
+KERNEL_TEST(act_bwd, ACT_CASES, act_bwd_case)
 
 typedef enum Place { APART, Y_IS_A, Y_IS_B } Place;
 
@@ -230,26 +250,24 @@ static void again(Backend *b, const char *name)
             host[k][i] = (float)sin(1 + 7.3 * i + 2.1 * k) * (k == 2 ? 1 : 9);
     for (int k = 0; k < 4; k++)
         REQUIRE_OK(b->upload(b, x[k], host[k], sizeof host[k]));
-    for (int norm = 0; norm < 2; norm++) {
-        if (norm) {
+    static const char *const WHAT[] = {"swiglu", "geglu", "rmsnorm"};
+    for (int round = 0; round < 3; round++) {
+        ActKind kind = round ? ACT_GELU_ERF : ACT_SILU;
+        if (round == 2) {
             CHECK_OK(b->ops.rmsnorm_fwd(&b->ctx, &(RmsNormFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32,
-                                                               .eps = 1e-5, .x = x[0],
-                                                               .w = x[1], .y = x[4], .rstd = x[3]}));
+                                                               .eps = 1e-5, .x = x[0], .w = x[1], .y = x[4], .rstd = x[3]}));
             CHECK_OK(b->ops.rmsnorm_bwd(&b->ctx, &(RmsNormBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .act = F32, .w_type = F32,
-                                                               .x = x[0], .w = x[1],
-                                                               .rstd = x[3], .dy = x[2], .dx = x[2], .y = x[5]}));
+                                                               .x = x[0], .w = x[1], .rstd = x[3], .dy = x[2], .dx = x[2], .y = x[5]}));
         } else {
-            CHECK_OK(b->ops.swiglu_fwd(&b->ctx, &(SwigluFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
-                                                             .act = F32,
-                                                             .g = x[0], .u = x[1], .y = x[4]}));
-            CHECK_OK(b->ops.swiglu_bwd(&b->ctx, &(SwigluBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
-                                                             .lddg = AGAIN_COLS, .lddu = AGAIN_COLS, .act = F32, .g = x[0], .u = x[1],
-                                                                     .dy = x[2],
-                                                             .dg = x[0], .du = x[1], .y = x[5]}));
+            CHECK_OK(b->ops.glu_fwd(&b->ctx, &(GluFwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
+                                                       .act = F32, .kind = kind, .g = x[0], .u = x[1], .y = x[4]}));
+            CHECK_OK(b->ops.glu_bwd(&b->ctx, &(GluBwd){.rows = AGAIN_ROWS, .cols = AGAIN_COLS, .ldg = AGAIN_COLS, .ldu = AGAIN_COLS,
+                                                       .lddg = AGAIN_COLS, .lddu = AGAIN_COLS, .act = F32, .kind = kind, .g = x[0],
+                                                       .u = x[1], .dy = x[2], .dg = x[0], .du = x[1], .y = x[5]}));
         }
         for (int k = 0; k < 2; k++)
             REQUIRE_OK(b->download(b, y[k], x[4 + k], sizeof y[k]));
-        CHECK_MSG(!memcmp(y[0], y[1], sizeof y[0]), "%s: %s once more is another", name, norm ? "rmsnorm" : "swiglu");
+        CHECK_MSG(!memcmp(y[0], y[1], sizeof y[0]), "%s: %s once more is another", name, WHAT[round]);
     }
     for (int i = 0; i < 6; i++)
         b->mem_destroy(b, x[i]);
@@ -257,44 +275,54 @@ static void again(Backend *b, const char *name)
 
 TEST(backwards_give_the_forwards_result_again) { compare_each(again); }
 
-TEST(ref_swiglu_is_the_formula_and_its_derivative)
+static void glu_derivative(ActKind kind, double (*f)(double))
 {
     enum { N = 12 };
     Backend ref;
     REQUIRE_OK(ref_open(&ref));
     double *g = random_values(N, 1), *u = random_values(N, 2), *dy = random_values(N, 3), y[N], dg[N], du[N];
-    SwigluFwd fwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .act = F64, .g = g, .u = u, .y = y};
-    REQUIRE_OK(ref.ops.swiglu_fwd(&ref.ctx, &fwd));
-    CHECK_NEAR(y[5], g[5] / (1 + exp(-g[5])) * u[5], 1e-16);
-    SwigluBwd bwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .lddg = 4, .lddu = 4, .act = F64, .g = g, .u = u, .dy = dy, .dg = dg,
-                     .du = du};
-    REQUIRE_OK(ref.ops.swiglu_bwd(&ref.ctx, &bwd));
-    Forward f = {&ref, OP_swiglu_fwd, &fwd, y, dy, N};
-    CHECK_GRADIENT(&f, g, dg, N);
-    CHECK_GRADIENT(&f, u, du, N);
+    GluFwd fwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .act = F64, .kind = kind, .g = g, .u = u, .y = y};
+    REQUIRE_OK(ref.ops.glu_fwd(&ref.ctx, &fwd));
+    CHECK_NEAR(y[5], f(g[5]) * u[5], 1e-15);
+    GluBwd bwd = {.rows = 3, .cols = 4, .ldg = 4, .ldu = 4, .lddg = 4, .lddu = 4, .act = F64, .kind = kind, .g = g, .u = u, .dy = dy,
+                  .dg = dg, .du = du};
+    REQUIRE_OK(ref.ops.glu_bwd(&ref.ctx, &bwd));
+    Forward loss = {&ref, OP_glu_fwd, &fwd, y, dy, N};
+    CHECK_GRADIENT(&loss, g, dg, N);
+    CHECK_GRADIENT(&loss, u, du, N);
 }
 
-TEST(ref_gelu_has_known_values_and_its_derivative)
+static double silu(double z) { return z / (1 + exp(-z)); }
+static double gelu(double z) { return z * erfc(-z / sqrt(2.0)) / 2; }
+
+TEST(ref_swiglu_is_the_formula_and_its_derivative) { glu_derivative(ACT_SILU, silu); }
+TEST(ref_geglu_is_the_formula_and_its_derivative) { glu_derivative(ACT_GELU_ERF, gelu); }
+
+TEST(ref_activations_have_known_values_and_their_derivatives)
 {
     enum { N = 40 };
+    /* At -2, 0 and 1: Φ(1) = 0.8413447460685429, Φ(-2) = 0.022750131948179195; σ(1) = 0.7310585786300049, σ(-2) = 0.11920292202211755;
+     * the others from their definitions. */
+    static const double KNOWN[N_ACT_KINDS][3] = {
+        [ACT_GELU_ERF] = {-2 * 0.022750131948179195, 0, 0.8413447460685429},
+        [ACT_GELU_TANH] = {-0.04540230591222494, 0, 0.84119199060827676},
+        [ACT_GELU_QUICK] = {-0.06434137685579186, 0, 0.8457957659328212},
+        [ACT_RELU] = {0, 0, 1},
+        [ACT_SILU] = {-2 * 0.11920292202211755, 0, 0.7310585786300049},
+    };
     Backend ref;
     REQUIRE_OK(ref_open(&ref));
-    /* Φ(1) = 0.8413447460685429, Φ(-2) = 0.022750131948179195; the approximation at 1 from its published definition. */
-    double z[] = {0, 1, -2}, y[N];
-    REQUIRE_OK(ref.ops.gelu_fwd(&ref.ctx, &(GeluFwd){.n = 3, .act = F64, .kind = GELU_ERF, .x = z, .y = y}));
-    CHECK(y[0] == 0);
-    CHECK_NEAR(y[1], 0.8413447460685429, 1e-15);
-    CHECK_NEAR(y[2], -2 * 0.022750131948179195, 1e-15);
-    REQUIRE_OK(ref.ops.gelu_fwd(&ref.ctx, &(GeluFwd){.n = 2, .act = F64, .kind = GELU_TANH, .x = z, .y = y}));
-    CHECK_NEAR(y[1], 0.84119199060827676, 1e-15);
-    for (GeluKind kind = GELU_ERF; kind <= GELU_TANH; kind++) {
-        double *x = random_values(N, 1), *dy = random_values(N, 2), dx[N];
+    for (int kind = 0; kind < N_ACT_KINDS; kind++) {
+        double z[] = {-2, 0, 1}, y[N], *x = random_values(N, 1), *dy = random_values(N, 2), dx[N];
+        REQUIRE_OK(ref.ops.act_fwd(&ref.ctx, &(ActFwd){.n = 3, .act = F64, .kind = (ActKind)kind, .x = z, .y = y}));
+        for (int i = 0; i < 3; i++)
+            CHECK_NEAR(y[i], KNOWN[kind][i], 1e-12);
         for (int i = 0; i < N; i++)
             x[i] *= 4;
-        GeluFwd fwd = {.n = N, .act = F64, .kind = kind, .x = x, .y = y};
-        GeluBwd bwd = {.n = N, .act = F64, .kind = kind, .x = x, .dy = dy, .dx = dx};
-        REQUIRE_OK(ref.ops.gelu_bwd(&ref.ctx, &bwd));
-        Forward f = {&ref, OP_gelu_fwd, &fwd, y, dy, N};
+        ActFwd fwd = {.n = N, .act = F64, .kind = (ActKind)kind, .x = x, .y = y};
+        ActBwd bwd = {.n = N, .act = F64, .kind = (ActKind)kind, .x = x, .dy = dy, .dx = dx};
+        REQUIRE_OK(ref.ops.act_bwd(&ref.ctx, &bwd));
+        Forward f = {&ref, OP_act_fwd, &fwd, y, dy, N};
         CHECK_GRADIENT(&f, x, dx, N);
     }
 }
@@ -340,10 +368,12 @@ TEST(dropout_keeps_the_mean_and_always_something)
 TEST(elementwise_operators_refuse_wrong_arguments)
 {
     float x[16] = {0};
-    SwigluBwd swiglu = {.rows = 1, .cols = 4, .ldg = 4, .ldu = 4, .lddg = 3, .lddu = 4, .g = x, .u = x, .dy = x, .dg = x, .du = x};
-    REFUSED(swiglu_bwd, &swiglu, ERR_INTERNAL, "swiglu_bwd: lddg is 3, expected 4 or more");
-    GeluFwd gelu = {.n = 4, .kind = (GeluKind)7, .x = x, .y = x};
-    REFUSED(gelu_fwd, &gelu, ERR_INTERNAL, "gelu_fwd: kind is 7, expected GELU_ERF or GELU_TANH");
+    GluBwd glu = {.rows = 1, .cols = 4, .ldg = 4, .ldu = 4, .lddg = 3, .lddu = 4, .g = x, .u = x, .dy = x, .dg = x, .du = x};
+    REFUSED(glu_bwd, &glu, ERR_INTERNAL, "glu_bwd: lddg is 3, expected 4 or more");
+    GluFwd tanh = {.rows = 1, .cols = 4, .ldg = 4, .ldu = 4, .kind = ACT_GELU_TANH, .g = x, .u = x, .y = x};
+    REFUSED(glu_fwd, &tanh, ERR_INTERNAL, "glu_fwd: kind is 1, expected ACT_SILU or ACT_GELU_ERF");
+    ActFwd act = {.n = 4, .kind = (ActKind)7, .x = x, .y = x};
+    REFUSED(act_fwd, &act, ERR_INTERNAL, "act_fwd: kind is 7, expected 0 … 4");
     Dropout drop = {.rows = 1, .cols = 4, .p = 1, .x = x, .y = x};
     REFUSED(dropout, &drop, ERR_INTERNAL, "dropout: p is 1, expected 0 <= p < 1");
     AddScaled add = {.n = 4, .a_type = F16, .a = x, .y = x};

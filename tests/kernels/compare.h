@@ -9,14 +9,14 @@
  * as they were, scratch memory is given back, two runs (the second over other scratch contents) give the same bits, and a run with one
  * thread and arrays displaced by one element from their alignment is as exact.
  *
- *   static void gelu_fwd_case(Comparison *c, const void *row)
+ *   static void act_fwd_case(Comparison *c, const void *row)
  *   {
  *       const GeluCase *k = row;
- *       GeluFwd *a = compare_args(c, &(GeluFwd){.n = k->n, .act = k->act, .kind = k->kind}, sizeof(GeluFwd));
+ *       ActFwd *a = compare_args(c, &(ActFwd){.n = k->n, .act = k->act, .kind = k->kind}, sizeof(ActFwd));
  *       IN(x, .type = k->act, .cols = k->n, .pattern = k->pattern);
  *       OUT(y, .type = k->act, .cols = k->n);
  *   }
- *   KERNEL_TEST(gelu_fwd, GELU_CASES, gelu_fwd_case)
+ *   KERNEL_TEST(act_fwd, GELU_CASES, act_fwd_case)
  */
 #ifndef GENLLAVA_TESTS_KERNELS_COMPARE_H
 #define GENLLAVA_TESTS_KERNELS_COMPARE_H

@@ -23,7 +23,7 @@ typedef enum Fault {
 } Fault;
 
 static Fault fault;
-static Status (*honest)(KernelCtx *ctx, const GeluFwd *a);
+static Status (*honest)(KernelCtx *ctx, const ActFwd *a);
 
 static float off_by(float y, int ulps)
 {
@@ -32,12 +32,12 @@ static float off_by(float y, int ulps)
     return y;
 }
 
-static Status faulty_gelu(KernelCtx *ctx, const GeluFwd *a)
+static Status faulty_gelu(KernelCtx *ctx, const ActFwd *a)
 {
     static int n_calls;
     float *y = a->y, *x = (float *)(uintptr_t)a->x, first = x[0], last = y[a->n - 1];
     if (fault == REFUSES)
-        return fail(ERR_INTERNAL, "gelu_fwd: not today");
+        return fail(ERR_INTERNAL, "act_fwd: not today");
     TRY(honest(ctx, a));
     switch (fault) {
     case TOO_FAR: y[0] = off_by(y[0], 8); break;
@@ -46,7 +46,7 @@ static Status faulty_gelu(KernelCtx *ctx, const GeluFwd *a)
     case BEFORE_THE_START: y[-1] = 0; break;
     case CHANGES_INPUT: x[0] = first + 1; break;
     case NEVER_THE_SAME: y[0] = off_by(y[0], n_calls++ % 2); break;
-    case KEEPS_SCRATCH: return arena_push(ctx->scratch, 100) ? OK : fail(ERR_NOMEM, "gelu_fwd: scratch");
+    case KEEPS_SCRATCH: return arena_push(ctx->scratch, 100) ? OK : fail(ERR_NOMEM, "act_fwd: scratch");
     case TRUSTS_SCRATCH: {
         ArenaMark m = arena_mark(ctx->scratch);
         float *sum = arena_push(ctx->scratch, sizeof *sum);
@@ -64,8 +64,8 @@ static Status faulty_gelu(KernelCtx *ctx, const GeluFwd *a)
 static Status faulty_open(Backend *b)
 {
     TRY(ref_float_open(b));
-    honest = b->ops.gelu_fwd;
-    b->ops.gelu_fwd = faulty_gelu;
+    honest = b->ops.act_fwd;
+    b->ops.act_fwd = faulty_gelu;
     b->name = "faulty";
     return OK;
 }
@@ -96,14 +96,14 @@ static const SelfCase SELF_CASES[] = {{77, "the comparison itself"}};
 static void self_case(Comparison *c, const void *row)
 {
     const SelfCase *k = row;
-    GeluFwd *a = compare_args(c, &(GeluFwd){.n = k->n, .act = F32, .kind = GELU_ERF}, sizeof *a);
+    ActFwd *a = compare_args(c, &(ActFwd){.n = k->n, .act = F32, .kind = ACT_GELU_ERF}, sizeof *a);
     IN(x, .type = F32, .cols = k->n, .pattern = UNIFORM);
     OUT(y, .type = F32, .cols = k->n);
 }
 
 TEST(the_comparison_finds_every_kind_of_fault)
 {
-    KernelCases k = {.op = OP_gelu_fwd, .cases = SELF_CASES, .n_cases = 1, .case_size = sizeof *SELF_CASES,
+    KernelCases k = {.op = OP_act_fwd, .cases = SELF_CASES, .n_cases = 1, .case_size = sizeof *SELF_CASES,
                      .why_offset = offsetof(SelfCase, why), .setup = self_case, .file = __FILE__, .line = __LINE__};
     CHECK(!finds(NO_FAULT, &k));
     for (int f = NO_FAULT + 1; f < N_FAULTS; f++)

@@ -1,4 +1,4 @@
-/* rmsnorm, layernorm */
+/* rmsnorm, layernorm, groupnorm */
 #include <math.h>
 
 #include "tests/kernels/compare.h"
@@ -180,6 +180,121 @@ static void layernorm_bwd_case(Comparison *c, const void *row)
 }
 KERNEL_TEST(layernorm_bwd, NORM_BWD_CASES, layernorm_bwd_case)
 
+typedef struct GroupNormCase {
+    int64_t images, pixels, cols, groups;
+    DType act, w;
+    bool silu, in_place, accumulate, accumulate_w, dx, sums;
+    double eps;
+    Pattern pattern;
+    double scale;
+    const char *why;
+} GroupNormCase;
+
+static const GroupNormCase GROUPNORM_CASES[] = {
+    /* images pixels cols groups act w    silu  place  acc    acc_w  dx     sums   eps    pattern  scale */
+    { 1,    1,   1,  1, F32,  F32,  false, false, false, false, true,  true,  1e-5,  UNIFORM, 1e-3, "smallest"},
+    { 0,    9,   6,  3, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1, "no images: weight gradients are 0"},
+    { 0,    9,   6,  3, F32,  F32,  true,  false, false, true,  true,  true,  1e-5,  UNIFORM, 1, "no images, accumulate"},
+    { 2,   35,  30,  6, F32,  F32,  false, false, false, false, true,  true,  1e-5,  UNIFORM, 1, "groups of five channels"},
+    { 3,   49,  64, 32, F32,  F32,  true,  false, true,  true,  true,  true,  1e-5,  UNIFORM, 1, "groups of two, silu, accumulate"},
+    { 2,   64, 320, 32, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1, "groups of ten, as of a concatenation"},
+    { 2,   25,  96, 32, F32,  BF16, true,  true,  true,  false, true,  false, 1e-6,  UNIFORM, 3, "in place, bf16 weights, frozen"},
+    { 1,   63,  65,  5, F32,  F32,  false, true,  false, true,  true,  true,  1e-5,  UNIFORM, 1, "in place, odd columns"},
+    { 2,   31,  34,  1, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1, "one group"},
+    { 2,   31,  34, 34, F32,  F32,  true,  false, false, false, false, true,  1e-5,  UNIFORM, 1, "a group a channel; weights alone"},
+    { 2, 1501,  40,  8, F32,  F32,  true,  false, true,  true,  true,  true,  1e-5,  UNIFORM, 1, "large enough for two threads"},
+    { 1, 9001,   8,  4, F32,  F32,  false, false, false, false, true,  true,  1e-5,  UNIFORM, 1, "many pixels"},
+    { 3,   16, 1280, 32, F32, F32,  true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1, "few pixels, many channels"},
+    { 2,   40,  24,  4, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1e12, "large"},
+    { 2,   40,  24,  4, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1e-12, "tiny: eps decides"},
+    { 2,   40,  24,  4, F32,  F32,  true,  false, true,  true,  true,  true,  1e-5,  MIXED,   1, "subnormal numbers, zeros"},
+    { 2,   40,  24,  4, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  ZEROS,   1, "all zeros"},
+    { 2,   40,  24,  4, F32,  F32,  false, false, false, false, true,  true,  1e-5,  EQUAL,   3, "no variance"},
+    { 2,   40,  24,  4, F32,  F32,  false, false, false, false, true,  true,  1e-6,  OFFSET,  300, "mean far from zero"},
+    { 2,   40,  24,  4, F32,  F32,  true,  false, false, false, true,  true,  1e-5,  SPIKE,   1000, "one element a row dominates"},
+    { 2,   64, 320, 32, BF16, BF16, true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1, "bf16"},
+    { 3,   49,  60, 12, BF16, F32,  true,  false, true,  true,  true,  true,  1e-5,  UNIFORM, 1, "bf16, f32 weights, accumulate"},
+    { 2,   49,  67,  1, BF16, BF16, false, true,  false, false, true,  false, 1e-5,  UNIFORM, 1, "bf16, odd columns, in place, frozen"},
+    { 2, 1501,  40,  8, BF16, BF16, true,  false, false, false, true,  true,  1e-5,  UNIFORM, 1, "bf16, large enough for two threads"},
+};
+
+#define PIXELS .type = k->act, .rows = k->images * k->pixels, .cols = k->cols, .empty = k->images == 0
+#define GROUPS .type = F32, .rows = k->images * k->groups, .cols = 1, .empty = k->images == 0
+
+static void groupnorm_fwd_case(Comparison *c, const void *row)
+{
+    const GroupNormCase *k = row;
+    GroupNormFwd args = {.images = k->images, .pixels = k->pixels, .cols = k->cols, .groups = k->groups, .act = k->act, .w_type = k->w,
+                         .eps = k->eps, .silu = k->silu};
+    GroupNormFwd *a = compare_args(c, &args, sizeof args);
+    IN(x, PIXELS, .pattern = k->pattern, .scale = k->scale);
+    IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    IN(b, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    if (k->in_place)
+        ALIAS(y, x);
+    else
+        OUT(y, PIXELS);
+    OUT(mean, GROUPS);
+    OUT(rstd, GROUPS);
+}
+KERNEL_TEST(groupnorm_fwd, GROUPNORM_CASES, groupnorm_fwd_case)
+
+static void groupnorm_bwd_case(Comparison *c, const void *row)
+{
+    const GroupNormCase *k = row;
+    GroupNormBwd args = {.images = k->images, .pixels = k->pixels, .cols = k->cols, .groups = k->groups, .act = k->act, .w_type = k->w,
+                         .silu = k->silu, .accumulate = k->accumulate, .accumulate_w = k->accumulate_w};
+    GroupNormBwd *a = compare_args(c, &args, sizeof args);
+    void *x = IN(x, PIXELS, .pattern = k->pattern, .scale = k->scale), *w = IN(w, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    void *b = IN(b, .type = k->w, .cols = k->cols, .pattern = UNIFORM);
+    void *y = saved(c, k->images * k->pixels * k->cols), *mean = saved(c, k->images * k->groups), *rstd = saved(c, k->images * k->groups);
+    REQUIRE_OK(op_call(compare_truth(c), OP_groupnorm_fwd, &(GroupNormFwd){.images = k->images, .pixels = k->pixels, .cols = k->cols,
+                       .groups = k->groups, .act = k->act, .w_type = k->w, .eps = k->eps, .x = x, .w = w, .b = b, .y = y, .mean = mean,
+                       .rstd = rstd}));
+    IN(mean, GROUPS, .data = mean);
+    IN(rstd, GROUPS, .data = rstd);
+    IN(dy, PIXELS, .pattern = UNIFORM);
+    if (k->dx && k->in_place)
+        ALIAS(dx, dy);
+    else if (k->dx)
+        OUT_OR_SUM(dx, k->accumulate, PIXELS);
+    if (k->sums) {
+        OUT_OR_SUM(dw, k->accumulate_w, .type = F32, .cols = k->cols);
+        OUT_OR_SUM(db, k->accumulate_w, .type = F32, .cols = k->cols);
+    }
+}
+KERNEL_TEST(groupnorm_bwd, GROUPNORM_CASES, groupnorm_bwd_case)
+
+TEST(ref_groupnorm_backward_is_the_derivative)
+{
+    enum { IMAGES = 2, PIXELS_ = 3, COLS = 6, GROUPS_ = 3, N = IMAGES * PIXELS_ * COLS, WIDTH = COLS / GROUPS_ };
+    Backend ref;
+    REQUIRE_OK(ref_open(&ref));
+    for (int silu = 0; silu < 2; silu++) {
+        double *x = random_values(N, 1), *w = random_values(COLS, 2), *b = random_values(COLS, 4), *dy = random_values(N, 3);
+        double y[N], mean[IMAGES * GROUPS_], rstd[IMAGES * GROUPS_], dx[N], dw[COLS], db[COLS], mu = 0, v = 0;
+        GroupNormFwd fwd = {.images = IMAGES, .pixels = PIXELS_, .cols = COLS, .groups = GROUPS_, .act = F64, .w_type = F64, .eps = 1e-3,
+                            .silu = silu, .x = x, .w = w, .b = b, .y = y, .mean = mean, .rstd = rstd};
+        REQUIRE_OK(ref.ops.groupnorm_fwd(&ref.ctx, &fwd));
+        /* group 1 of the second image: channels 2 and 3 of pixels 3 … 5 */
+        for (int i = 0; i < PIXELS_ * WIDTH; i++)
+            mu += x[(PIXELS_ + i / WIDTH) * COLS + WIDTH + i % WIDTH] / (PIXELS_ * WIDTH);
+        for (int i = 0; i < PIXELS_ * WIDTH; i++)
+            v += pow(x[(PIXELS_ + i / WIDTH) * COLS + WIDTH + i % WIDTH] - mu, 2) / (PIXELS_ * WIDTH);
+        CHECK_NEAR(mean[GROUPS_ + 1], mu, 1e-15);
+        CHECK_NEAR(rstd[GROUPS_ + 1], 1 / sqrt(v + 1e-3), 1e-12);
+        double z = w[3] * (x[4 * COLS + 3] - mu) / sqrt(v + 1e-3) + b[3];
+        CHECK_NEAR(y[4 * COLS + 3], silu ? z / (1 + exp(-z)) : z, 1e-14);
+        GroupNormBwd bwd = {.images = IMAGES, .pixels = PIXELS_, .cols = COLS, .groups = GROUPS_, .act = F64, .w_type = F64, .silu = silu,
+                            .x = x, .w = w, .b = b, .mean = mean, .rstd = rstd, .dy = dy, .dx = dx, .dw = dw, .db = db};
+        REQUIRE_OK(ref.ops.groupnorm_bwd(&ref.ctx, &bwd));
+        Forward f = {&ref, OP_groupnorm_fwd, &fwd, y, dy, N};
+        CHECK_GRADIENT(&f, x, dx, N);
+        CHECK_GRADIENT(&f, w, dw, COLS);
+        CHECK_GRADIENT(&f, b, db, COLS);
+    }
+}
+
 TEST(ref_rmsnorm_backward_is_the_derivative)
 {
     enum { ROWS_ = 3, COLS = 5, N = ROWS_ * COLS };
@@ -232,4 +347,8 @@ TEST(norms_refuse_wrong_arguments)
     REFUSED(rmsnorm_fwd, &fwd, ERR_INTERNAL, "rmsnorm_fwd: rows is -2, expected 0 or more");
     LayerNormBwd bwd = {.rows = 1, .cols = 4, .w_type = U8};
     REFUSED(layernorm_bwd, &bwd, ERR_INTERNAL, "layernorm_bwd: w_type is U8, expected F32, BF16 or F64");
+    GroupNormFwd group = {.images = 1, .pixels = 2, .cols = 4, .groups = 3, .x = x, .w = x, .b = x, .y = x, .mean = x, .rstd = x};
+    REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: 3 groups do not divide 4 channels");
+    group.groups = 0;
+    REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: groups is 0, expected 1 or more");
 }

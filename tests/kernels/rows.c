@@ -1,4 +1,4 @@
-/* rows_gather, rows_scatter, patchify, add_rows */
+/* rows_gather, rows_scatter, patchify, add_rows, upsample */
 #include <math.h>
 
 #include "tests/kernels/compare.h"
@@ -137,7 +137,74 @@ static void add_rows_bwd_case(Comparison *c, const void *row)
 }
 KERNEL_TEST(add_rows_bwd, ADD_ROWS_CASES, add_rows_bwd_case)
 
+typedef struct UpsampleCase {
+    Plane from, to;
+    int64_t cols;
+    DType act;
+    bool accumulate;
+    Pattern pattern;
+    const char *why;
+} UpsampleCase;
+
+static const UpsampleCase UPSAMPLE_CASES[] = {
+    {{1, 1, 1}, {1, 1, 1},     1, F32,  false, UNIFORM, "smallest"},
+    {{0, 3, 3}, {0, 6, 6},     5, F32,  false, UNIFORM, "no images"},
+    {{2, 3, 5}, {2, 6, 10},   17, F32,  false, UNIFORM, "twice as large"},
+    {{3, 4, 4}, {3, 8, 8},    64, F32,  true,  UNIFORM, "twice as large, accumulate"},
+    {{2, 3, 4}, {2, 5, 7},    33, F32,  true,  UNIFORM, "odd sizes: the last line comes once"},
+    {{1, 2, 3}, {1, 7, 11},   20, F32,  false, UNIFORM, "by no whole number"},
+    {{2, 5, 7}, {2, 3, 2},    20, F32,  false, UNIFORM, "smaller: what nothing is made from has gradient 0"},
+    {{2, 5, 7}, {2, 3, 2},    20, F32,  true,  UNIFORM, "smaller, accumulate"},
+    {{1, 3, 3}, {1, 0, 6},     8, F32,  false, UNIFORM, "no pixels are made"},
+    {{2, 20, 21}, {2, 40, 42}, 65, F32, true,  UNIFORM, "large enough for two threads"},
+    {{2, 4, 4}, {2, 8, 8},    24, F32,  false, MIXED,   "subnormal numbers, zeros"},
+    {{2, 3, 5}, {2, 6, 10},   31, BF16, false, UNIFORM, "bf16, odd columns"},
+    {{2, 4, 4}, {2, 7, 8},    64, BF16, true,  UNIFORM, "bf16, accumulate"},
+};
+
+static void upsample_fwd_case(Comparison *c, const void *row)
+{
+    const UpsampleCase *k = row;
+    UpsampleFwd *a = compare_args(c, &(UpsampleFwd){.from = k->from, .to = k->to, .cols = k->cols, .act = k->act}, sizeof *a);
+    IN(x, .type = k->act, .rows = plane_rows(&k->from), .cols = k->cols, .empty = !plane_rows(&k->from), .pattern = UNIFORM);
+    OUT(y, .type = k->act, .rows = plane_rows(&k->to), .cols = k->cols, .empty = !plane_rows(&k->to), .exact = true);
+}
+KERNEL_TEST(upsample_fwd, UPSAMPLE_CASES, upsample_fwd_case)
+
+static void upsample_bwd_case(Comparison *c, const void *row)
+{
+    const UpsampleCase *k = row;
+    UpsampleBwd args = {.from = k->from, .to = k->to, .cols = k->cols, .act = k->act, .accumulate = k->accumulate};
+    UpsampleBwd *a = compare_args(c, &args, sizeof args);
+    IN(dy, .type = k->act, .rows = plane_rows(&k->to), .cols = k->cols, .empty = !plane_rows(&k->to), .pattern = k->pattern);
+    OUT_OR_SUM(dx, k->accumulate, .type = k->act, .rows = plane_rows(&k->from), .cols = k->cols, .empty = !plane_rows(&k->from));
+}
+KERNEL_TEST(upsample_bwd, UPSAMPLE_CASES, upsample_bwd_case)
+
 /* ---------------------------------------------------------------- the specification itself */
+
+TEST(ref_upsample_takes_the_nearest_and_its_backward_is_the_derivative)
+{
+    enum { FROM = 2 * 2 * 3, TO = 2 * 4 * 5, COLS = 2 };
+    Backend ref;
+    REQUIRE_OK(ref_open(&ref));
+    double *x = random_values(FROM * COLS, 1), *dy = random_values(TO * COLS, 2), y[TO * COLS], dx[FROM * COLS];
+    const Plane from = {2, 2, 3}, to = {2, 4, 5};
+    static const int64_t ROW[] = {0, 0, 1, 1}, COLUMN[] = {0, 0, 1, 1, 2}; /* ⌊j·3/5⌋ */
+    UpsampleFwd fwd = {.from = from, .to = to, .cols = COLS, .act = F64, .x = x, .y = y};
+    REQUIRE_OK(ref.ops.upsample_fwd(&ref.ctx, &fwd));
+    for (int64_t b = 0; b < 2; b++)
+        for (int64_t i = 0; i < 4; i++)
+            for (int64_t j = 0; j < 5; j++)
+                for (int64_t k = 0; k < COLS; k++)
+                    CHECK(y[((b * 4 + i) * 5 + j) * COLS + k] == x[((b * 2 + ROW[i]) * 3 + COLUMN[j]) * COLS + k]);
+    UpsampleBwd bwd = {.from = from, .to = to, .cols = COLS, .act = F64, .dy = dy, .dx = dx};
+    REQUIRE_OK(ref.ops.upsample_bwd(&ref.ctx, &bwd));
+    Forward f = {&ref, OP_upsample_fwd, &fwd, y, dy, TO * COLS};
+    CHECK_GRADIENT(&f, x, dx, FROM * COLS);
+    for (int64_t i = 0; i < 5; i++) /* which pixels are made from pixel 1 of a line */
+        CHECK((i >= upsample_first(1, 3, 5) && i < upsample_first(2, 3, 5)) == (COLUMN[i] == 1));
+}
 
 TEST(ref_gather_and_scatter_move_known_rows)
 {
@@ -200,4 +267,8 @@ TEST(row_operators_refuse_wrong_arguments)
     REFUSED(add_rows, &add, ERR_INTERNAL, "add_rows: period is 0, expected 1 or more");
     Patchify patchify = {.images = 1, .height = 2, .width = 2, .patch = 0, .y = y};
     REFUSED(patchify, &patchify, ERR_INTERNAL, "patchify: patch is 0, expected 1 or more");
+    UpsampleFwd upsample = {.from = {2, 1, 1}, .to = {1, 1, 1}, .cols = 4, .x = x, .y = y};
+    REFUSED(upsample_fwd, &upsample, ERR_INTERNAL, "upsample_fwd: 2 images become 1");
+    upsample.from = (Plane){1, 0, 1};
+    REFUSED(upsample_fwd, &upsample, ERR_INTERNAL, "upsample_fwd: from.height is 0, expected 1 or more");
 }

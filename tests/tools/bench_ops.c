@@ -35,6 +35,7 @@ TEST(benchmarks_have_arguments_for_every_operator)
     CHECK_OK(bench_elementwise(&x, BF16, 300, 64));
     CHECK_OK(bench_attention(&x, BF16, 3, 20, 4, 2, 16));
     CHECK_OK(bench_adapters(&x, BF16, 300, 64, 5));
+    CHECK_OK(bench_images(&x, BF16, 2, 5, 64));
     CHECK_OK(bench_conv(&x, BF16, 2, 5, 6, 7));
     CHECK_OK(bench_optimiser(&x, 1000));
     for (int op = 0; op < N_OPS; op++)

@@ -195,6 +195,8 @@ static void bench_isa(Bench *x)
     }
     for (int t = 0; t < 2; t++) {
         DType act = t ? BF16 : F32;
+        check(bench_images(&ops, act, 2, 64, 320));
+        check(bench_images(&ops, act, 2, 16, 1280));
         check(bench_elementwise(&ops, act, 512, 64));
         check(bench_elementwise(&ops, act, 1024, 512));
         check(bench_elementwise(&ops, act, 256, 32000));

@@ -75,14 +75,20 @@ static Status norms(BenchOps *x, const Arrays *v, const char *what, DType t, int
 static Status pointwise(BenchOps *x, const Arrays *v, const char *what, DType t, int64_t rows, int64_t cols)
 {
     int64_t n = rows * cols, head = cols % 128 ? 16 : 128;
-    LINE(x, what, swiglu_fwd, SwigluFwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .act = t, .g = v->a, .u = v->b, .y = v->c);
-    LINE(x, what, swiglu_bwd, SwigluBwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .lddg = cols, .lddu = cols, .act = t,
-         .g = v->a, .u = v->b, .dy = v->c, .dg = v->d, .du = v->e);
-    for (int kind = GELU_ERF; kind <= (int)GELU_TANH; kind++) {
-        char text[96];
-        snprintf(text, sizeof text, "%s %s", what, kind == GELU_ERF ? "erf" : "tanh");
-        LINE(x, text, gelu_fwd, GeluFwd, .n = n, .act = t, .kind = (GeluKind)kind, .x = v->a, .y = v->c);
-        LINE(x, text, gelu_bwd, GeluBwd, .n = n, .act = t, .kind = (GeluKind)kind, .x = v->a, .dy = v->b, .dx = v->c);
+    static const char *const KINDS[N_ACT_KINDS] = {"erf", "tanh", "quick", "relu", "silu"};
+    char text[96];
+    for (int i = 0; i < 2; i++) {
+        ActKind kind = i ? ACT_GELU_ERF : ACT_SILU;
+        snprintf(text, sizeof text, "%s %s", what, KINDS[kind]);
+        LINE(x, text, glu_fwd, GluFwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .act = t, .kind = kind, .g = v->a, .u = v->b,
+             .y = v->c);
+        LINE(x, text, glu_bwd, GluBwd, .rows = rows, .cols = cols, .ldg = cols, .ldu = cols, .lddg = cols, .lddu = cols, .act = t,
+             .kind = kind, .g = v->a, .u = v->b, .dy = v->c, .dg = v->d, .du = v->e);
+    }
+    for (int kind = 0; kind < N_ACT_KINDS; kind++) {
+        snprintf(text, sizeof text, "%s %s", what, KINDS[kind]);
+        LINE(x, text, act_fwd, ActFwd, .n = n, .act = t, .kind = (ActKind)kind, .x = v->a, .y = v->c);
+        LINE(x, text, act_bwd, ActBwd, .n = n, .act = t, .kind = (ActKind)kind, .x = v->a, .dy = v->b, .dx = v->c);
     }
     LINE(x, what, add_scaled, AddScaled, .n = n, .a_type = t, .b_type = t, .y_type = t, .alpha = 1, .beta = 1, .a = v->a, .b = v->b,
          .y = v->c);
@@ -111,6 +117,10 @@ static Status rows_and_sums(BenchOps *x, const Arrays *v, const char *what, DTyp
          .logits = v->c, .loss = v->loss, .backward = true);
     LINE(x, what, weighted_sum, WeightedSum, .n = rows, .type = F32, .act = t, .scale = 1, .weight = v->mean, .x = v->loss, .scaled = v->e,
          .total = v->wide);
+    LINE(x, what, difference_fwd, DifferenceFwd, .items = 1, .rows = rows, .cols = cols, .act = t, .kind = DIFFERENCE_L2NORM, .u = v->a,
+         .v = v->b, .loss = v->loss);
+    LINE(x, what, difference_bwd, DifferenceBwd, .items = 1, .rows = rows, .cols = cols, .act = t, .kind = DIFFERENCE_L2NORM, .scale = 1,
+         .weight = v->mean, .u = v->a, .v = v->b, .dloss = v->d, .du = v->c);
     return OK;
 }
 
@@ -176,6 +186,26 @@ Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t 
     LINE(x, what, adapter_down, AdapterDown, .g = g, .ldx = cols, .x = in, .u = u);
     LINE(x, what, adapter_down_grad, AdapterDownGrad, .g = g, .ldx = cols, .grad_type = F32, .x = in, .du = u);
     LINE(x, what, adapter_down_bwd, AdapterDownBwd, .g = g, .du = u, .dx = dx);
+    return OK;
+}
+
+Status bench_images(BenchOps *x, DType t, int64_t images, int64_t side, int64_t cols)
+{
+    char what[64];
+    const Plane from = {images, side, side}, to = {images, 2 * side, 2 * side};
+    int64_t pixels = side * side, size = plane_rows(&from) * cols * (int64_t)dtype_size(t), groups = cols % 32 ? 1 : 32;
+    x->used = 0;
+    void *in = take(x, size), *dy = take(x, size), *out = take(x, size), *large = take(x, 4 * size), *w = take(x, cols * 4),
+         *dw = take(x, cols * 4), *db = take(x, cols * 4), *mean = take(x, images * groups * 4), *rstd = take(x, images * groups * 4);
+    TRY(taken(x));
+    snprintf(what, sizeof what, "%s %lldx%lldx%lld %lld", dtype_name(t), (long long)images, (long long)side, (long long)side,
+             (long long)cols);
+    LINE(x, what, groupnorm_fwd, GroupNormFwd, .images = images, .pixels = pixels, .cols = cols, .groups = groups, .act = t, .w_type = F32,
+         .eps = 1e-5, .silu = true, .x = in, .w = w, .b = w, .y = out, .mean = mean, .rstd = rstd);
+    LINE(x, what, groupnorm_bwd, GroupNormBwd, .images = images, .pixels = pixels, .cols = cols, .groups = groups, .act = t, .w_type = F32,
+         .silu = true, .x = in, .w = w, .b = w, .mean = mean, .rstd = rstd, .dy = dy, .dx = out, .dw = dw, .db = db);
+    LINE(x, what, upsample_fwd, UpsampleFwd, .from = from, .to = to, .cols = cols, .act = t, .x = in, .y = large);
+    LINE(x, what, upsample_bwd, UpsampleBwd, .from = from, .to = to, .cols = cols, .act = t, .dy = large, .dx = out);
     return OK;
 }
 

@@ -21,6 +21,8 @@ MUST_USE Status bench_elementwise(BenchOps *x, DType t, int64_t rows, int64_t co
 MUST_USE Status bench_optimiser(BenchOps *x, int64_t n);
 /* Three adapters of rank r with dropout over [rows, cols]. */
 MUST_USE Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t r);
+/* GroupNorm with SiLU and upsampling to twice the side, over square images. */
+MUST_USE Status bench_images(BenchOps *x, DType t, int64_t images, int64_t side, int64_t cols);
 /* A 3×3 convolution of stride 1 over square images, its input's and its weight's gradient. */
 MUST_USE Status bench_conv(BenchOps *x, DType t, int64_t images, int64_t side, int64_t in, int64_t out);
 /* Causal, packed segments of one length: forward, backward and a step of generation. */

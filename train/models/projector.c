@@ -71,7 +71,7 @@ Tensor *projector_forward(Tape *t, const Projector *m, Tensor *x)
     for (int64_t i = 0; i < m->depth; i++) {
         x = nn_linear(t, x, &m->layers[i], 1, NULL);
         if (i + 1 < m->depth)
-            x = nn_gelu(t, x, GELU_ERF);
+            x = nn_act(t, x, ACT_GELU_ERF);
     }
     return x;
 }

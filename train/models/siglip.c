@@ -33,14 +33,14 @@ static void read_size(JsonFields *f, const Json *o, const char *key, int64_t abs
     *width = good ? w->integer : absent;
 }
 
-static GeluKind read_act(JsonFields *f, const Json *o)
+static ActKind read_act(JsonFields *f, const Json *o)
 {
     const char *act = fields_string(f, o, "hidden_act", "gelu_pytorch_tanh");
     if (!strcmp(act, "gelu_pytorch_tanh") || !strcmp(act, "gelu_new"))
-        return GELU_TANH;
+        return ACT_GELU_TANH;
     if (strcmp(act, "gelu"))
         fields_refuse(f, json_get(o, "hidden_act"), "hidden_act", "is \"%s\", expected \"gelu_pytorch_tanh\" or \"gelu\"", act);
-    return GELU_ERF;
+    return ACT_GELU_ERF;
 }
 
 static const FieldRule RULES[] = {
@@ -271,7 +271,7 @@ static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     Tensor *h = nn_layernorm(t, x, NULL, b->norm1_w, b->norm1_b, c->eps, NULL);
     Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL), &spec, a->rows);
     h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL), b->norm2_w, b->norm2_b, c->eps, &mid);
-    h = nn_gelu(t, nn_linear(t, h, &b->fc1, 1, NULL), c->act);
+    h = nn_act(t, nn_linear(t, h, &b->fc1, 1, NULL), c->act);
     return nn_linear_add(t, h, &b->fc2, NULL, mid);
 }
 

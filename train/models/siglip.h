@@ -11,7 +11,7 @@
 typedef struct SiglipConfig {
     int64_t hidden, ff, layers, heads, height, width, patch;
     int64_t blocks; /* executed: feature element `blocks` of [embeddings, block 0, …] */
-    GeluKind act;
+    ActKind act;
     double eps;
 } SiglipConfig;
 static inline int64_t siglip_patches(const SiglipConfig *c) { return (c->height / c->patch) * (c->width / c->patch); }

@@ -111,9 +111,14 @@ typedef struct KvLayer {
 } KvLayer;
 Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache);
 
+/* y = norm(x) of images of equally many rows, by `groups` neighbouring channels (Wu & He 2018); silu: SiLU of that. */
+Tensor *nn_groupnorm(Tape *t, Tensor *x, int64_t images, Param *w, Param *b, int64_t groups, double eps, bool silu);
+
 /* gu [rows, 2F]: gate and up side by side -> [rows, F] */
 Tensor *nn_swiglu(Tape *t, Tensor *gu);
-Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind);
+/* ag [rows, 2F]: value and gate side by side -> a·gelu(g) [rows, F] */
+Tensor *nn_geglu(Tape *t, Tensor *ag);
+Tensor *nn_act(Tape *t, Tensor *x, ActKind kind);
 
 /* Token rows: row i is base[base_index[i]], or rows[rows_index[i]], or features[image_index[i]], whichever index is not negative. */
 typedef struct EmbedSpec {
@@ -139,6 +144,14 @@ Tensor *nn_gather_rows(Tape *t, Tensor *x, const int32_t *index, int64_t n);
 /* The rows of a, then those of b. */
 Tensor *nn_stack(Tape *t, Tensor *a, Tensor *b);
 
+/* Columns side by side: [rows, Ca] and [rows, Cb] -> [rows, Ca+Cb]. */
+Tensor *nn_concat(Tape *t, Tensor *a, Tensor *b);
+/* Nearest neighbour: pixel (i, j) from (⌊i·from.height/to.height⌋, ⌊j·from.width/to.width⌋). */
+Tensor *nn_upsample(Tape *t, Tensor *x, Plane from, Plane to);
+/* y = alpha[i]·a + beta[i]·b in the rows of item i, of which all items have equally many; b may be NULL. alpha and beta are host memory
+ * that lives until tape_reset; NULL stands for zeros, as on a measuring tape. */
+Tensor *nn_mix(Tape *t, Tensor *a, Tensor *b, const float *alpha, const float *beta, int64_t items);
+
 /* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory
  * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block,
  * and tape_backward must be seeded with 1 when they train. */
@@ -156,4 +169,16 @@ typedef struct LmLoss {
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *arg);
 /* Logits of hs [n,D] into host memory [n, V+R] as f32. */
 Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits);
+
+/* loss = scale·Σ_i weight[i]·l_i over items of equally many rows of u and v: MSE: l the mean of (u-v)² over all elements; L2NORM: of
+ * ‖u_r-v_r‖₂ over the rows (kernels/ops/loss.h). Refused inside of a block, as nn_lm_loss is. */
+typedef struct DifferenceLoss {
+    DifferenceKind kind;
+    int64_t items;
+    const float *weight; /* [items], host; may be NULL on a measuring tape */
+    double scale;
+    double *total;       /* as of LmLoss: F64, backend memory, Σ weight·l is added to it; NULL: it is waited for and … */
+    double weighted_sum; /* out: … is here */
+} DifferenceLoss;
+Tensor *nn_difference_loss(Tape *t, Tensor *u, Tensor *v, DifferenceLoss *arg);
 #endif

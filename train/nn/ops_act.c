@@ -1,84 +1,98 @@
-/* ops_act.c: activations on the tape: SwiGLU, GELU, sums (ops.h), forward and backward side by side. */
+/* ops_act.c: activations on the tape, gated ones, mixtures (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
 typedef struct ActNode {
     Node node;
     Tensor *x;
-    GeluKind kind;
+    ActKind kind;
     bool replaces; /* the gradient takes the place of x: nobody else reads it */
 } ActNode;
 
-/* ---------------------------------------------------------------- swiglu */
+/* ---------------------------------------------------------------- gated: swiglu, geglu */
 
-static Status swiglu_fwd(Tape *t, const Tensor *gu, Tensor *y)
+/* Columns of x where the gate and what it is multiplied with begin. */
+static int64_t gate_at(ActKind kind, int64_t f) { return kind == ACT_SILU ? 0 : f; }
+static int64_t value_at(ActKind kind, int64_t f) { return f - gate_at(kind, f); }
+
+static Status glu_fwd(Tape *t, const Tensor *x, ActKind kind, Tensor *y)
 {
-    int64_t f = tensor_cols(y), ld = tensor_ld(gu);
-    const char *g = gu->data;
-    return RUN(t, swiglu_fwd, SwigluFwd, .rows = tensor_rows(y), .cols = f, .ldg = ld, .ldu = ld, .act = t->compute, .g = g,
-               .u = g + tape_size(t, f), .y = y->data, .ldy = tensor_ld(y));
+    int64_t f = tensor_cols(y), ld = tensor_ld(x);
+    const char *data = x->data;
+    return RUN(t, glu_fwd, GluFwd, .rows = tensor_rows(y), .cols = f, .ldg = ld, .ldu = ld, .act = t->compute, .kind = kind,
+               .g = data + tape_size(t, gate_at(kind, f)), .u = data + tape_size(t, value_at(kind, f)), .y = y->data, .ldy = tensor_ld(y));
 }
 
-static Status swiglu_remake(Tape *t, Node *self) { return swiglu_fwd(t, ((ActNode *)self)->x, self->out); }
+static Status glu_remake(Tape *t, Node *self)
+{
+    ActNode *s = (ActNode *)self;
+    return glu_fwd(t, s->x, s->kind, self->out);
+}
 
-static Status swiglu_bwd(Tape *t, Node *self)
+static Status glu_bwd(Tape *t, Node *self)
 {
     const ActNode *s = (ActNode *)self;
     Tensor *x = s->x;
     const void *dy = grad_of(t, self->out);
     bool more = false;
-    char *g = x->data, *dx = !dy ? NULL : s->replaces ? g : grad_dst(t, x, &more), *dg = dx;
+    char *data = x->data, *dx = !dy ? NULL : s->replaces ? data : grad_dst(t, x, &more), *to = dx;
     if (!dx)
         return t->status;
     int64_t f = tensor_cols(self->out), ld = tensor_ld(x), ldd = s->replaces ? ld : 2 * f;
+    size_t gate = tape_size(t, gate_at(s->kind, f)), value = tape_size(t, value_at(s->kind, f));
     ArenaMark mark = arena_mark(t->scratch);
     if (more)
-        dg = tape_temp(t, tape_size(t, x->n_elems));
+        to = tape_temp(t, tape_size(t, x->n_elems));
     void *again = tape_again(t, self->out);
-    RUN(t, swiglu_bwd, SwigluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ldd, .lddu = ldd, .act = t->compute,
-        .g = g, .u = g + tape_size(t, f), .dy = dy, .dg = dg, .du = dg + tape_size(t, f), .y = again, .ldy = tensor_ld(self->out));
+    RUN(t, glu_bwd, GluBwd, .rows = tensor_rows(x), .cols = f, .ldg = ld, .ldu = ld, .lddg = ldd, .lddu = ldd, .act = t->compute,
+        .kind = s->kind, .g = data + gate, .u = data + value, .dy = dy, .dg = to + gate, .du = to + value, .y = again,
+        .ldy = tensor_ld(self->out));
     if (more)
-        grad_add(t, x, dg);
+        grad_add(t, x, to);
     tape_arrived(t, self->out);
     arena_release(t->scratch, mark);
     if (s->replaces)
-        grad_adopt(t, x, g, x->in_scratch ? 1 : 0, x->room);
+        grad_adopt(t, x, data, x->in_scratch ? 1 : 0, x->room);
     return t->status;
 }
 
-Tensor *nn_swiglu(Tape *t, Tensor *gu)
+static Tensor *glu(Tape *t, const char *op, Tensor *x, ActKind kind)
 {
-    if (!tape_reads(t, "nn_swiglu", gu, READ_REPLACED))
+    if (!tape_reads(t, op, x, READ_REPLACED))
         return NULL;
-    Tensor *y = tape_output_apart(t, tensor_rows(gu), tensor_cols(gu) / 2, tape_room(t), gu->needs_grad, PLACE_CHEAP);
+    Tensor *y = tape_output_apart(t, tensor_rows(x), tensor_cols(x) / 2, tape_room(t), x->needs_grad, PLACE_CHEAP);
     if (!y)
         return NULL;
     y->again = true;
-    swiglu_fwd(t, gu, y);
-    ActNode *s = tape_node(t, sizeof *s, swiglu_bwd, y);
+    glu_fwd(t, x, kind, y);
+    ActNode *s = tape_node(t, sizeof *s, glu_bwd, y);
     if (s) {
-        s->x = gu;
-        s->replaces = tape_read_only(gu, READ_REPLACED) && gu->uses->needs == 1;
-        s->node.remake = swiglu_remake;
-        tape_need(t, gu);
+        s->x = x;
+        s->kind = kind;
+        s->replaces = tape_read_only(x, READ_REPLACED) && x->uses->needs == 1;
+        s->node.remake = glu_remake;
+        tape_need(t, x);
     }
     return t->status ? NULL : y;
 }
 
-/* ---------------------------------------------------------------- gelu */
+Tensor *nn_swiglu(Tape *t, Tensor *gu) { return glu(t, "nn_swiglu", gu, ACT_SILU); }
+Tensor *nn_geglu(Tape *t, Tensor *ag) { return glu(t, "nn_geglu", ag, ACT_GELU_ERF); }
 
-static Status gelu_fwd(Tape *t, const Tensor *x, GeluKind kind, Tensor *y)
+/* ---------------------------------------------------------------- act */
+
+static Status act_fwd(Tape *t, const Tensor *x, ActKind kind, Tensor *y)
 {
-    return RUN(t, gelu_fwd, GeluFwd, .n = x->n_elems, .act = t->compute, .kind = kind, .x = x->data, .y = y->data);
+    return RUN(t, act_fwd, ActFwd, .n = x->n_elems, .act = t->compute, .kind = kind, .x = x->data, .y = y->data);
 }
 
-static Status gelu_remake(Tape *t, Node *self)
+static Status act_remake(Tape *t, Node *self)
 {
     ActNode *s = (ActNode *)self;
-    return gelu_fwd(t, s->x, s->kind, self->out);
+    return act_fwd(t, s->x, s->kind, self->out);
 }
 
-static Status gelu_bwd(Tape *t, Node *self)
+static Status act_bwd(Tape *t, Node *self)
 {
     ActNode *s = (ActNode *)self;
     const void *dy = grad_of(t, self->out);
@@ -86,24 +100,83 @@ static Status gelu_bwd(Tape *t, Node *self)
     void *dx = dy ? grad_dst(t, s->x, &accumulate) : NULL;
     if (!dx)
         return t->status;
-    return RUN(t, gelu_bwd, GeluBwd, .n = s->x->n_elems, .act = t->compute, .kind = s->kind, .x = s->x->data, .dy = dy, .dx = dx,
+    return RUN(t, act_bwd, ActBwd, .n = s->x->n_elems, .act = t->compute, .kind = s->kind, .x = s->x->data, .dy = dy, .dx = dx,
                .accumulate = accumulate);
 }
 
-Tensor *nn_gelu(Tape *t, Tensor *x, GeluKind kind)
+Tensor *nn_act(Tape *t, Tensor *x, ActKind kind)
 {
-    if (!tape_reads(t, "nn_gelu", x, READ_PLAIN))
+    if (!tape_reads(t, "nn_act", x, READ_PLAIN))
         return NULL;
     Tensor *y = tape_output(t, tensor_rows(x), tensor_cols(x), x->needs_grad, PLACE_CHEAP);
     if (!y)
         return NULL;
-    gelu_fwd(t, x, kind, y);
-    ActNode *s = tape_node(t, sizeof *s, gelu_bwd, y);
+    act_fwd(t, x, kind, y);
+    ActNode *s = tape_node(t, sizeof *s, act_bwd, y);
     if (s) {
         s->x = x;
         s->kind = kind;
-        s->node.remake = gelu_remake;
+        s->node.remake = act_remake;
         tape_need(t, x);
+    }
+    return t->status ? NULL : y;
+}
+
+/* ---------------------------------------------------------------- mix */
+
+typedef struct MixNode {
+    Node node;
+    Tensor *x[2]; /* the second may be NULL */
+    const float *factor[2];
+    int64_t items;
+} MixNode;
+
+static double factor_of(const float *factor, int64_t i) { return factor ? (double)factor[i] : 0; }
+
+static Status mix_bwd(Tape *t, Node *self)
+{
+    MixNode *s = (MixNode *)self;
+    const char *dy = grad_of(t, self->out);
+    for (int k = 0; dy && k < 2; k++) {
+        bool more = false;
+        char *dx = grad_dst(t, s->x[k], &more);
+        int64_t n = s->items ? self->out->n_elems / s->items : 0;
+        for (int64_t i = 0; dx && i < s->items; i++) {
+            size_t at = tape_size(t, i * n);
+            RUN(t, add_scaled, AddScaled, .n = n, .a_type = t->compute, .b_type = t->compute, .y_type = t->compute,
+                .alpha = factor_of(s->factor[k], i), .beta = 1, .a = dy + at, .b = more ? dx + at : NULL, .y = dx + at);
+        }
+    }
+    return t->status;
+}
+
+Tensor *nn_mix(Tape *t, Tensor *a, Tensor *b, const float *alpha, const float *beta, int64_t items)
+{
+    if (!tape_reads(t, "nn_mix", a, READ_ADDED) || (b && !tape_reads(t, "nn_mix", b, READ_ADDED)))
+        return NULL;
+    int64_t rows = tensor_rows(a), cols = tensor_cols(a);
+    if ((b && b->n_elems != a->n_elems) || (items ? rows % items != 0 : rows > 0)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_mix: %lld items of [%lld, %lld] and [%lld, %lld]", (long long)items, (long long)rows,
+                          (long long)cols, (long long)(b ? tensor_rows(b) : 0), (long long)(b ? tensor_cols(b) : 0)));
+        return NULL;
+    }
+    Tensor *y = tape_output(t, rows, cols, a->needs_grad || tensor_wants(b), PLACE_KEEP);
+    if (!y)
+        return NULL;
+    int64_t n = items ? y->n_elems / items : 0;
+    for (int64_t i = 0; i < items; i++) {
+        size_t at = tape_size(t, i * n);
+        RUN(t, add_scaled, AddScaled, .n = n, .a_type = t->compute, .b_type = t->compute, .y_type = t->compute,
+            .alpha = factor_of(alpha, i), .beta = factor_of(beta, i), .a = (const char *)a->data + at,
+            .b = b ? (const char *)b->data + at : NULL, .y = (char *)y->data + at);
+    }
+    MixNode *s = tape_node(t, sizeof *s, mix_bwd, y);
+    if (s) {
+        s->x[0] = a;
+        s->x[1] = b;
+        s->factor[0] = alpha;
+        s->factor[1] = beta;
+        s->items = items;
     }
     return t->status ? NULL : y;
 }

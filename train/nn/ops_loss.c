@@ -102,16 +102,18 @@ static void upload_labels(Tape *t, const LmLoss *a, const int32_t **label, void 
     *weight = tape_upload(t, scaled, (size_t)a->n * size);
 }
 
-/* On the device: nobody waits for the sum, unless the caller wants it at once. */
-static void weigh(Tape *t, LmLoss *a, const void *ce, Tensor *loss)
+/* loss = scale·Σ weight·x, Σ weight·x also added to `wanted`, on the device: nobody waits for it, unless the caller gives NULL, and gets it
+ * in *sum. Returns the weights on the device. */
+static const float *weigh(Tape *t, const void *x, const float *weight, int64_t n, double scale, double *wanted, double *sum, Tensor *loss)
 {
-    double *total = a->total ? a->total : tape_keep(t, sizeof *total);
-    const float *weight = tape_upload(t, a->weight, (size_t)a->n * sizeof *weight);
-    RUN(t, weighted_sum, WeightedSum, .n = a->n, .type = tape_stat_type(t), .act = loss->type, .scale = a->scale, .weight = weight, .x = ce,
-        .scaled = loss->data, .total = total, .accumulate = a->total != NULL);
-    a->weighted_sum = 0;
-    if (!a->total && !t->status)
-        tape_fail(t, t->backend->download(t->backend, &a->weighted_sum, total, sizeof *total));
+    double *total = wanted ? wanted : tape_keep(t, sizeof *total);
+    const float *uploaded = tape_upload(t, weight, (size_t)n * sizeof *weight);
+    RUN(t, weighted_sum, WeightedSum, .n = n, .type = tape_stat_type(t), .act = loss->type, .scale = scale, .weight = uploaded, .x = x,
+        .scaled = loss->data, .total = total, .accumulate = wanted != NULL);
+    *sum = 0;
+    if (!wanted && !t->status)
+        tape_fail(t, t->backend->download(t->backend, sum, total, sizeof *total));
+    return uploaded;
 }
 
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
@@ -153,7 +155,7 @@ Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
         logits_part_bwd(t, h, n, d, a->rows, z, width, rows_of(a->head), dh);
     }
     arena_release(t->scratch, mark);
-    weigh(t, a, ce, loss);
+    weigh(t, ce, a->weight, a->n, a->scale, a->total, &a->weighted_sum, loss);
     LmNode *s = tape_node(t, sizeof *s, lm_bwd, loss);
     if (s) {
         s->hs = hs;
@@ -176,4 +178,62 @@ Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits)
     }
     arena_release(t->scratch, mark);
     return t->status;
+}
+
+/* ---------------------------------------------------------------- distances */
+
+typedef struct DifferenceNode {
+    Node node;
+    Tensor *u, *v;
+    DifferenceKind kind;
+    int64_t items;
+    double scale;
+    const float *weight;
+} DifferenceNode;
+
+static Status difference_bwd(Tape *t, Node *self)
+{
+    DifferenceNode *s = (DifferenceNode *)self;
+    const void *dloss = grad_of(t, self->out);
+    bool more_u = false, more_v = false;
+    void *du = dloss ? grad_dst(t, s->u, &more_u) : NULL, *dv = dloss ? grad_dst(t, s->v, &more_v) : NULL;
+    if (!du && !dv)
+        return t->status;
+    return RUN(t, difference_bwd, DifferenceBwd, .items = s->items, .rows = s->items ? tensor_rows(s->u) / s->items : 0,
+               .cols = tensor_cols(s->u), .act = t->compute, .kind = s->kind, .scale = s->scale, .weight = s->weight, .u = s->u->data,
+               .v = s->v->data, .dloss = dloss, .du = du, .dv = dv, .accumulate_u = more_u, .accumulate_v = more_v);
+}
+
+Tensor *nn_difference_loss(Tape *t, Tensor *u, Tensor *v, DifferenceLoss *a)
+{
+    if (!tape_reads(t, "nn_difference_loss", u, READ_PLAIN) || !tape_reads(t, "nn_difference_loss", v, READ_PLAIN))
+        return NULL;
+    int64_t rows = tensor_rows(u), cols = tensor_cols(u);
+    if (t->depth || u == v || v->n_elems != u->n_elems || tensor_cols(v) != cols || (a->items ? rows % a->items != 0 : rows > 0)) {
+        tape_fail(t, fail(ERR_INTERNAL,
+                          "nn_difference_loss: %lld items of [%lld, %lld] and [%lld, %lld]%s; expected two tensors of one shape, outside "
+                          "of blocks, which may run twice",
+                          (long long)a->items, (long long)rows, (long long)cols, (long long)tensor_rows(v), (long long)tensor_cols(v),
+                          t->depth ? " in a block" : ""));
+        return NULL;
+    }
+    Tensor *loss = tape_output(t, 1, 1, u->needs_grad || v->needs_grad, PLACE_KEEP);
+    void *each = tape_keep(t, dtype_size(tape_stat_type(t)) * (size_t)a->items);
+    if (!loss || !each)
+        return NULL;
+    RUN(t, difference_fwd, DifferenceFwd, .items = a->items, .rows = a->items ? rows / a->items : 0, .cols = cols, .act = t->compute,
+        .kind = a->kind, .u = u->data, .v = v->data, .loss = each);
+    const float *weight = weigh(t, each, a->weight, a->items, a->scale, a->total, &a->weighted_sum, loss);
+    DifferenceNode *s = tape_node(t, sizeof *s, difference_bwd, loss);
+    if (s) {
+        s->u = u;
+        s->v = v;
+        s->kind = a->kind;
+        s->items = a->items;
+        s->scale = a->scale;
+        s->weight = weight;
+        tape_need(t, u);
+        tape_need(t, v);
+    }
+    return t->status ? NULL : loss;
 }

@@ -1,4 +1,4 @@
-/* ops_norm.c: RMSNorm and LayerNorm on the tape (ops.h), forward and backward side by side. */
+/* ops_norm.c: RMSNorm, LayerNorm and GroupNorm on the tape (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -113,4 +113,69 @@ Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum)
 {
     return b ? norm(t, "nn_layernorm", x, add, w, b, eps, sum) : NULL;
+}
+
+/* ---------------------------------------------------------------- groupnorm */
+
+typedef struct GroupNormNode {
+    Node node;
+    Tensor *x;
+    Param *w, *b;
+    int64_t images, groups;
+    double eps;
+    bool silu;
+    void *mean, *rstd;
+} GroupNormNode;
+
+/* Once more gives the statistics once more, as they were. */
+static Status groupnorm_fwd(Tape *t, const GroupNormNode *s, Tensor *y)
+{
+    return RUN(t, groupnorm_fwd, GroupNormFwd, .images = s->images, .pixels = s->images ? tensor_rows(y) / s->images : 0,
+               .cols = tensor_cols(y), .groups = s->groups, .act = t->compute, .w_type = s->w->t.type, .eps = s->eps, .silu = s->silu,
+               .x = s->x->data, .w = s->w->t.data, .b = s->b->t.data, .y = y->data, .mean = s->mean, .rstd = s->rstd);
+}
+
+static Status groupnorm_remake(Tape *t, Node *self) { return groupnorm_fwd(t, (GroupNormNode *)self, self->out); }
+
+static Status groupnorm_bwd(Tape *t, Node *self)
+{
+    GroupNormNode *s = (GroupNormNode *)self;
+    const void *dy = grad_of(t, self->out);
+    if (!dy)
+        return t->status;
+    bool more = false, more_w = false, more_b = false;
+    void *dx = grad_dst(t, s->x, &more), *dw = grad_dst(t, &s->w->t, &more_w), *db = grad_dst(t, &s->b->t, &more_b);
+    if (dw && db && more_w != more_b)
+        return tape_fail(t, fail(ERR_INTERNAL, "groupnorm: %s and %s were not reached together", s->w->name, s->b->name));
+    return RUN(t, groupnorm_bwd, GroupNormBwd, .images = s->images, .pixels = s->images ? tensor_rows(self->out) / s->images : 0,
+               .cols = tensor_cols(self->out), .groups = s->groups, .act = t->compute, .w_type = s->w->t.type, .silu = s->silu,
+               .x = s->x->data, .w = s->w->t.data, .b = s->b->t.data, .mean = s->mean, .rstd = s->rstd, .dy = dy, .dx = dx, .dw = dw,
+               .db = db, .accumulate = more, .accumulate_w = dw ? more_w : more_b);
+}
+
+Tensor *nn_groupnorm(Tape *t, Tensor *x, int64_t images, Param *w, Param *b, int64_t groups, double eps, bool silu)
+{
+    if (!w || !b || !tape_reads(t, "nn_groupnorm", x, READ_PLAIN))
+        return NULL;
+    int64_t rows = tensor_rows(x), cols = tensor_cols(x);
+    if (w->t.n_elems != cols || b->t.n_elems != cols || (images ? rows % images != 0 : rows > 0)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_groupnorm: %s has %lld elements, %s %lld, %lld images have %lld rows of %lld", w->name,
+                          (long long)w->t.n_elems, b->name, (long long)b->t.n_elems, (long long)images, (long long)rows, (long long)cols));
+        return NULL;
+    }
+    size_t stat = dtype_size(tape_stat_type(t)) * (size_t)(images * groups);
+    GroupNormNode s = {.x = x, .w = w, .b = b, .images = images, .groups = groups, .eps = eps, .silu = silu, .mean = tape_save(t, stat),
+                       .rstd = tape_save(t, stat)};
+    Tensor *y = tape_output(t, rows, cols, x->needs_grad || w->trainable || b->trainable, PLACE_CHEAP);
+    if (!y)
+        return NULL;
+    groupnorm_fwd(t, &s, y);
+    GroupNormNode *node = tape_node(t, sizeof *node, groupnorm_bwd, y);
+    if (node) {
+        s.node = node->node;
+        *node = s;
+        node->node.remake = groupnorm_remake;
+        tape_need(t, x);
+    }
+    return t->status ? NULL : y;
 }

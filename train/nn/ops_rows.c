@@ -1,4 +1,4 @@
-/* ops_rows.c: rows on the tape: embedding, splice, positions, patches (ops.h), forward and backward side by side. */
+/* ops_rows.c: rows on the tape: embedding, splice, positions, patches, pixels (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -230,6 +230,92 @@ Tensor *nn_stack(Tape *t, Tensor *a, Tensor *b)
     if (s) {
         s->a = a;
         s->b = b;
+    }
+    return t->status ? NULL : y;
+}
+
+/* ---------------------------------------------------------------- concatenation of columns */
+
+typedef struct ConcatNode {
+    Node node;
+    Tensor *part[2];
+} ConcatNode;
+
+static Status concat_bwd(Tape *t, Node *self)
+{
+    ConcatNode *s = (ConcatNode *)self;
+    const char *dy = grad_of_apart(self->out);
+    int64_t rows = tensor_rows(self->out), ldy = tensor_grad_ld(self->out), at = 0;
+    for (int i = 0; dy && i < 2; i++) {
+        bool more;
+        void *dx = grad_dst(t, s->part[i], &more);
+        if (dx)
+            scatter(t, rows, tape_index(t, rows), dy + tape_size(t, at), ldy, s->part[i], dx, more);
+        at += tensor_cols(s->part[i]);
+    }
+    return t->status;
+}
+
+Tensor *nn_concat(Tape *t, Tensor *a, Tensor *b)
+{
+    if (!tape_reads(t, "nn_concat", a, READ_ADDED) || !tape_reads(t, "nn_concat", b, READ_ADDED))
+        return NULL;
+    int64_t rows = tensor_rows(a), cols = tensor_cols(a) + tensor_cols(b), at = 0;
+    if (tensor_rows(b) != rows) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_concat: %lld rows and %lld rows", (long long)rows, (long long)tensor_rows(b)));
+        return NULL;
+    }
+    Tensor *y = tape_output(t, rows, cols, a->needs_grad || b->needs_grad, PLACE_KEEP), *part[] = {a, b};
+    const int32_t *index = tape_index(t, rows);
+    for (int i = 0; y && i < 2; i++) {
+        RUN(t, rows_gather, RowsGather, .n = rows, .cols = tensor_cols(part[i]), .lds = tensor_ld(part[i]), .ldy = cols,
+            .src_type = part[i]->type, .y_type = y->type, .index = index, .src = part[i]->data, .y = (char *)y->data + tape_size(t, at));
+        at += tensor_cols(part[i]);
+    }
+    ConcatNode *s = y ? tape_node(t, sizeof *s, concat_bwd, y) : NULL;
+    if (s)
+        memcpy(s->part, part, sizeof part);
+    return t->status ? NULL : y;
+}
+
+/* ---------------------------------------------------------------- upsampling */
+
+typedef struct UpsampleNode {
+    Node node;
+    Tensor *x;
+    Plane from, to;
+} UpsampleNode;
+
+static Status upsample_bwd(Tape *t, Node *self)
+{
+    UpsampleNode *s = (UpsampleNode *)self;
+    const void *dy = grad_of(t, self->out);
+    bool more;
+    void *dx = dy ? grad_dst(t, s->x, &more) : NULL;
+    if (!dx)
+        return t->status;
+    return RUN(t, upsample_bwd, UpsampleBwd, .from = s->from, .to = s->to, .cols = tensor_cols(s->x), .act = t->compute, .dy = dy, .dx = dx,
+               .accumulate = more);
+}
+
+Tensor *nn_upsample(Tape *t, Tensor *x, Plane from, Plane to)
+{
+    if (!tape_reads(t, "nn_upsample", x, READ_ADDED))
+        return NULL;
+    if (tensor_rows(x) != plane_rows(&from)) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_upsample: %lld rows, expected %lld images of %lld·%lld", (long long)tensor_rows(x),
+                          (long long)from.images, (long long)from.height, (long long)from.width));
+        return NULL;
+    }
+    Tensor *y = tape_output(t, plane_rows(&to), tensor_cols(x), x->needs_grad, PLACE_KEEP);
+    if (!y)
+        return NULL;
+    RUN(t, upsample_fwd, UpsampleFwd, .from = from, .to = to, .cols = tensor_cols(x), .act = t->compute, .x = x->data, .y = y->data);
+    UpsampleNode *s = tape_node(t, sizeof *s, upsample_bwd, y);
+    if (s) {
+        s->x = x;
+        s->from = from;
+        s->to = to;
     }
     return t->status ? NULL : y;
 }

@@ -205,8 +205,8 @@ TEST(a_gradient_shared_with_the_residual_is_read_in_time)
 }
 
 static int n_swiglu, n_rmsnorm;
-static Status (*swiglu)(KernelCtx *ctx, const SwigluFwd *a), (*rmsnorm)(KernelCtx *ctx, const RmsNormFwd *a);
-static Status count_swiglu(KernelCtx *ctx, const SwigluFwd *a)
+static Status (*swiglu)(KernelCtx *ctx, const GluFwd *a), (*rmsnorm)(KernelCtx *ctx, const RmsNormFwd *a);
+static Status count_swiglu(KernelCtx *ctx, const GluFwd *a)
 {
     n_swiglu++;
     return swiglu(ctx, a);
@@ -226,9 +226,9 @@ TEST(selective_runs_no_forward_twice)
     rig_open(&r, F32, RECOMPUTE_SELECTIVE);
     declare(&r, &m, &adapters);
     rig_create(&r);
-    swiglu = r.backend.ops.swiglu_fwd;
+    swiglu = r.backend.ops.glu_fwd;
     rmsnorm = r.backend.ops.rmsnorm_fwd;
-    r.backend.ops.swiglu_fwd = count_swiglu;
+    r.backend.ops.glu_fwd = count_swiglu;
     r.backend.ops.rmsnorm_fwd = count_rmsnorm;
     n_swiglu = n_rmsnorm = 0;
     REQUIRE_OK(params_step_begin(&r.params));

@@ -2,49 +2,13 @@
  * that of the formula, and has the same bits however memory is kept. */
 #include <stdio.h>
 
-#include "tests/train/nn/rig.h"
-#include "train/nn/node.h"
+#include "tests/train/nn/sum.h"
 
 enum { ROWS = 8, D = 8, R = 2 };
 static const int32_t LENGTHS[] = {5, 3};
 
-/* ---------------------------------------------------------------- an operator that only these tests have */
-
-typedef struct SumNode {
-    Node node;
-    Tensor *a, *b;
-} SumNode;
-
-static Status sum_bwd(Tape *t, Node *self)
-{
-    SumNode *s = (SumNode *)self;
-    if (!grad_of(t, self->out))
-        return t->status;
-    grad_share(t, s->a, self->out);
-    if (s->b)
-        grad_share(t, s->b, self->out);
-    return t->status;
-}
-
-static Tensor *sum(Tape *t, Tensor *a, Tensor *b, int64_t rows, int64_t cols)
-{
-    if (!tape_reads(t, "sum", a, READ_ADDED) || (b && !tape_reads(t, "sum", b, READ_ADDED)))
-        return NULL;
-    Tensor *y = tape_output(t, rows, cols, a->needs_grad || tensor_wants(b), PLACE_KEEP);
-    if (!y)
-        return NULL;
-    RUN(t, add_scaled, AddScaled, .n = y->n_elems, .a_type = y->type, .b_type = y->type, .y_type = y->type, .alpha = 1, .beta = 1,
-        .a = a->data, .b = b ? b->data : NULL, .y = y->data);
-    SumNode *s = tape_node(t, sizeof *s, sum_bwd, y);
-    if (s) {
-        s->a = a;
-        s->b = b;
-    }
-    return t->status ? NULL : y;
-}
-
-static Tensor *add(Tape *t, Tensor *a, Tensor *b) { return a && b ? sum(t, a, b, tensor_rows(a), tensor_cols(a)) : NULL; }
-static Tensor *view(Tape *t, Tensor *a, int64_t rows, int64_t cols) { return sum(t, a, NULL, rows, cols); }
+static Tensor *add(Tape *t, Tensor *a, Tensor *b) { return a && b ? nn_sum(t, a, b, tensor_rows(a), tensor_cols(a)) : NULL; }
+static Tensor *view(Tape *t, Tensor *a, int64_t rows, int64_t cols) { return nn_sum(t, a, NULL, rows, cols); }
 
 /* ---------------------------------------------------------------- what the cases are made of */
 
@@ -52,9 +16,9 @@ static Tensor *view(Tape *t, Tensor *a, int64_t rows, int64_t cols) { return sum
 static const struct {
     const char *name;
     int64_t rows, cols;
-} PARAMS[] = {{"x", ROWS, D},     {"c", ROWS, D},        {"norm", D, 0}, {"w", D, D},         {"wide", 3 * D, D}, {"narrow", D, 3 * D},
-              {"half", D, 2 * D}, {"double", 2 * D, D},  {"down", D, D}, {"gates", 2 * D, D}, {"down_a", R, D},   {"down_b", D, R},
-              {"gates_a", R, D},  {"gates_b", 2 * D, R}, {"side", D, D}, {"side_a", R, D},    {"side_b", D, R}};
+} PARAMS[] = {{"x", ROWS, D},      {"c", ROWS, D},      {"norm", D, 0},    {"bias", D, 0},       {"w", D, D},      {"wide", 3 * D, D},
+              {"narrow", D, 3 * D}, {"half", D, 2 * D},  {"double", 2 * D, D}, {"down", D, D},    {"gates", 2 * D, D}, {"down_a", R, D},
+              {"down_b", D, R},     {"gates_a", R, D},   {"gates_b", 2 * D, R}, {"side", D, D},   {"side_a", R, D}, {"side_b", D, R}};
 enum { N_PARAMS = sizeof PARAMS / sizeof *PARAMS };
 
 typedef struct Toy {
@@ -74,7 +38,11 @@ static Param *find(const Toy *toy, const char *name)
 
 static Tensor *linear(Tape *t, const Toy *toy, Tensor *x, const char *w) { return nn_linear(t, x, &(Linear){.w = find(toy, w)}, 1, NULL); }
 static Tensor *adapted(Tape *t, const Toy *toy, Tensor *x, const Linear *l) { return nn_linear(t, x, l, 1, toy->rows); }
-static Tensor *gelu(Tape *t, Tensor *x) { return nn_gelu(t, x, GELU_TANH); }
+static Tensor *gelu(Tape *t, Tensor *x) { return nn_act(t, x, ACT_GELU_TANH); }
+static Tensor *groupnorm(Tape *t, const Toy *toy, Tensor *x, int64_t images, bool silu)
+{
+    return nn_groupnorm(t, x, images, find(toy, "norm"), find(toy, "bias"), 4, 1e-5, silu);
+}
 static Tensor *norm(Tape *t, const Toy *toy, Tensor *x) { return nn_rmsnorm(t, x, NULL, find(toy, "norm"), 1e-5, NULL); }
 static Tensor *norm_of_sum(Tape *t, const Toy *toy, Tensor *x, Tensor *more, Tensor **mid)
 {
@@ -231,6 +199,35 @@ static Tensor *attention_to_what_has_adapters(Tape *t, const Toy *toy, Tensor *x
     return add(t, add(t, gelu(t, o), again), linear(t, toy, same, "half"));
 }
 
+/* A picture of 2·2 pixels for each two images: normed, halved and enlarged again, and every step is read once more. */
+static Tensor *images_that_others_read(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
+{
+    const Plane whole = {2, 2, 2}, larger = {2, 3, 4};
+    Tensor *h = groupnorm(t, toy, x, 2, true), *up = nn_upsample(t, linear(t, toy, h, "w"), whole, larger);
+    Tensor *again = nn_upsample(t, nn_act(t, up, ACT_SILU), larger, whole), *down = nn_upsample(t, up, larger, whole);
+    Tensor *k = groupnorm(t, toy, gelu(t, c), 1, false), *side = linear(t, toy, nn_concat(t, h, nn_concat(t, again, k)), "narrow");
+    return add(t, add(t, groupnorm(t, toy, linear(t, toy, k, "w"), 2, true), down), add(t, side, gelu(t, h)));
+}
+
+static Tensor *concat_of_what_can_be_dropped(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
+{
+    Tensor *h = norm(t, toy, x), *both = nn_concat(t, h, linear(t, toy, c, "w")), *s = nn_geglu(t, nn_concat(t, gelu(t, c), h));
+    return add(t, linear(t, toy, both, "half"), add(t, nn_geglu(t, both), add(t, s, h)));
+}
+
+static Tensor *geglu_of_what_others_read(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
+{
+    Tensor *ag = linear(t, toy, x, "double"), *first = nn_geglu(t, ag), *other = linear(t, toy, gelu(t, ag), "half");
+    return add(t, add(t, first, other), add(t, nn_geglu(t, ag), nn_geglu(t, linear(t, toy, c, "double"))));
+}
+
+static Tensor *mixtures(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
+{
+    static const float ALPHA[] = {0.5f, -2}, BETA[] = {1.25f, 0.75f};
+    Tensor *h = linear(t, toy, x, "w"), *z = nn_mix(t, h, gelu(t, c), ALPHA, BETA, 2), *same = nn_mix(t, z, z, BETA, ALPHA, 2);
+    return add(t, nn_mix(t, nn_act(t, same, ACT_GELU_QUICK), NULL, ALPHA, NULL, 1), add(t, gelu(t, z), h));
+}
+
 /* ---------------------------------------------------------------- the same of blocks */
 
 static Tensor *resnet(Tape *t, const void *arg, Tensor *const *in, int n)
@@ -368,6 +365,10 @@ static const Case CASES[] = {
     CASE(adapters_whose_gradient_others_add_to, ADAPTERS " norm half ", true),
     CASE(adapters_that_share_a_gradient, " down_a down_b side_a side_b norm ", true),
     CASE(attention_to_what_has_adapters, ADAPTERS " norm half ", true),
+    CASE(images_that_others_read, " w norm bias narrow ", false),
+    CASE(concat_of_what_can_be_dropped, " w norm half ", false),
+    CASE(geglu_of_what_others_read, " double half ", false),
+    CASE(mixtures, " w ", false),
     CASE(unet, " w norm half double ", false),
     CASE(results, " w norm ", false),
     CASE(in_place, " w norm ", false),
@@ -508,7 +509,7 @@ TEST(a_broken_promise_fails_in_the_first_forward)
         Tensor *(*formula)(Tape *t, const Toy *toy, Tensor *x);
         const char *sentence;
     } BROKEN[] = {
-        {read_the_replaced, "nn_gelu reads a tensor [8, 8] that nn_block_inplace has replaced by its result"},
+        {read_the_replaced, "nn_act reads a tensor [8, 8] that nn_block_inplace has replaced by its result"},
         {block_of_the_replaced, "nn_block reads a tensor [8, 8] that nn_block_inplace has replaced by its result"},
         {replace_by_another_shape, "nn_block_inplace: the result is [4, 8], its first input [8, 8]"},
         {change, "nn_block: its function made a tensor [4, 16] that it did not make when it was walked"},

@@ -256,8 +256,8 @@ static void act_params(Rig *r)
 static Tensor *act_build(Rig *r, Tape *t)
 {
     Linear m = {.w = find(r, "m")};
-    Tensor *y = nn_swiglu(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_TANH));
-    return nn_gelu(t, nn_linear(t, y, &m, 1, NULL), GELU_ERF);
+    Tensor *y = nn_swiglu(t, nn_act(t, rig_rows(t, find(r, "x")), ACT_GELU_TANH));
+    return nn_act(t, nn_linear(t, y, &m, 1, NULL), ACT_GELU_ERF);
 }
 TEST(swiglu_and_gelu_gradient) { check(act_params, act_build, ALL); }
 
@@ -378,7 +378,7 @@ TEST(tied_head_gradient) { check(tied_params, tied_build, ALL); }
 static Tensor *frozen_build(Rig *r, Tape *t)
 {
     Linear m = {.w = find(r, "m")};
-    return nn_linear(t, nn_gelu(t, rig_rows(t, find(r, "x")), GELU_ERF), &m, 1, NULL);
+    return nn_linear(t, nn_act(t, rig_rows(t, find(r, "x")), ACT_GELU_ERF), &m, 1, NULL);
 }
 
 TEST(frozen_inputs_record_nothing)
@@ -407,8 +407,8 @@ TEST(backward_from_several_losses_is_the_sum)
         Param *x = rig_param(&r, "x", ROWS, 6, true);
         rig_create(&r);
         Tensor *rows = rig_rows(r.tape, x);
-        Tensor *losses[] = {which != 1 ? nn_gelu(r.tape, rows, GELU_ERF) : NULL, NULL,
-                            which != 0 ? nn_gelu(r.tape, rows, GELU_TANH) : NULL};
+        Tensor *losses[] = {which != 1 ? nn_act(r.tape, rows, ACT_GELU_ERF) : NULL, NULL,
+                            which != 0 ? nn_act(r.tape, rows, ACT_GELU_TANH) : NULL};
         REQUIRE_OK(params_step_begin(&r.params));
         REQUIRE_OK(tape_backward_all(r.tape, losses, 3, 0.5));
         memcpy(grad[which], (double *)r.params.flat_grad + x->flat, sizeof grad[0]);
@@ -428,7 +428,7 @@ TEST(a_missing_input_gives_no_output_and_the_first_error_stays)
     CHECK(frozen_build(&r, r.tape) == NULL);
     CHECK(tape_status(r.tape) == ERR_INTERNAL);
     CHECK_STR(status_message(), "nn_linear: m does not take 6 columns");
-    CHECK(nn_gelu(r.tape, rig_rows(r.tape, find(&r, "x")), GELU_ERF) == NULL);
+    CHECK(nn_act(r.tape, rig_rows(r.tape, find(&r, "x")), ACT_GELU_ERF) == NULL);
     CHECK_STR(status_message(), "nn_linear: m does not take 6 columns");
     tape_reset(r.tape, 0);
     CHECK_OK(tape_status(r.tape));

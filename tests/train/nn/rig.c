@@ -80,7 +80,7 @@ double rig_loss(Rig *r, RigBuild build, bool backward)
     if (backward)
         REQUIRE_OK(params_step_begin(&r->params)); /* before the forward: the head's gradient is written there */
     Tensor *out = build(r, r->tape);
-    Tensor *y = out && out->n_elems > 1 ? nn_gelu(r->tape, out, GELU_ERF) : out;
+    Tensor *y = out && out->n_elems > 1 ? nn_act(r->tape, out, ACT_GELU_ERF) : out;
     REQUIRE_OK(tape_status(r->tape));
     REQUIRE(y != NULL);
     if (backward)
