@@ -12,14 +12,13 @@ enum { MOST_WORKERS = 64 };
 
 typedef enum SlotState { SLOT_WAITING, SLOT_RUNNING, SLOT_DONE, SLOT_FAILED } SlotState;
 
-/* One distinct picture of a step. */
+/* One distinct picture of a step: decoded once, prepared for each eye that uses it. */
 typedef struct PixelSlot {
     const Shard *shard;
     uint32_t image;
-    PixelEye eye;
-    int32_t uses; /* still to come */
+    int32_t uses[N_EYES]; /* still to come */
     SlotState state;
-    uint8_t *rgb;
+    uint8_t *rgb[N_EYES];
     Status status;
     char message[512];
 } PixelSlot;
@@ -29,11 +28,13 @@ typedef struct PixelStep {
     PixelSlot *slots;
     int32_t n_slots, next; /* next: the first that nobody works on */
     int32_t *slot_of;      /* [n_uses] */
+    PixelEye *eye_of;      /* [n_uses] */
     int32_t n_uses, running;
 } PixelStep;
 
 struct Pixels {
     ImagePrep preps[N_EYES];
+    int64_t max_pixels; /* the larger of the eyes' */
     size_t live_bytes;
     PixelStep *steps[2]; /* present, ahead: they change places, as threads hold on to a step while they work on it */
     PixelStep storage[2];
@@ -46,43 +47,61 @@ struct Pixels {
 
 /* ---------------------------------------------------------------- one picture */
 
-static Status decode(const ImagePrep *prep, const Shard *shard, uint32_t image, uint8_t *rgb)
+static size_t eye_bytes(const Pixels *p, PixelEye eye) { return (size_t)p->preps[eye].width * (size_t)p->preps[eye].height * 3; }
+
+static Status prepare_for(const Pixels *p, PixelSlot *slot, PixelEye eye, const Image *im)
 {
-    uint64_t n = shard->image_off[image + 1] - shard->image_off[image];
+    slot->rgb[eye] = mem_alloc(eye_bytes(p, eye));
+    return slot->rgb[eye] ? image_prepare(slot->rgb[eye], im, &p->preps[eye])
+                          : fail(ERR_NOMEM, "no memory for a picture of %zu bytes", eye_bytes(p, eye));
+}
+
+static Status decode(const Pixels *p, PixelSlot *slot)
+{
+    const Shard *shard = slot->shard;
+    uint64_t n = shard->image_off[slot->image + 1] - shard->image_off[slot->image];
     uint8_t *bytes = mem_alloc(n);
     Image im = {0};
     Reject why;
-    Status s = bytes ? shard_image(shard, image, bytes) : fail(ERR_NOMEM, "no memory for an image of %" PRIu64 " bytes", n);
+    Status s = bytes ? shard_image(shard, slot->image, bytes) : fail(ERR_NOMEM, "no memory for an image of %" PRIu64 " bytes", n);
     if (!s) {
-        s = image_decode(&im, bytes, n, prep->max_pixels, &why);
+        s = image_decode(&im, bytes, n, p->max_pixels, &why);
         if (s && s != ERR_NOMEM)
-            s = fail(ERR_DATA, "%s: image %u: %s; run prepare again", shard->path, image, status_message());
-    }
-    if (!s) {
-        s = image_prepare(rgb, &im, prep);
-        image_free(&im);
+            s = fail(ERR_DATA, "%s: image %u: %s; run prepare again", shard->path, slot->image, status_message());
     }
     mem_free(bytes);
+    for (PixelEye eye = 0; eye < N_EYES && !s; eye++)
+        if (slot->uses[eye])
+            s = prepare_for(p, slot, eye, &im);
+    image_free(&im);
     return s;
 }
 
-static size_t slot_bytes(const Pixels *p, const PixelSlot *slot)
+/* With the lock held. */
+static void drop(Pixels *p, PixelSlot *slot, PixelEye eye)
 {
-    return (size_t)p->preps[slot->eye].width * (size_t)p->preps[slot->eye].height * 3;
+    p->live_bytes -= slot->rgb[eye] ? eye_bytes(p, eye) : 0;
+    mem_free(slot->rgb[eye]);
+    slot->rgb[eye] = NULL;
 }
 
 static void run(Pixels *p, PixelStep *step, PixelSlot *slot)
 {
     slot->state = SLOT_RUNNING;
     step->running++;
-    const size_t bytes = slot_bytes(p, slot);
-    p->live_bytes += bytes;
+    size_t bytes = 0;
+    for (PixelEye eye = 0; eye < N_EYES; eye++)
+        bytes += slot->uses[eye] ? eye_bytes(p, eye) : 0;
+    p->live_bytes += bytes; /* while it is worked on: all of it */
     pthread_mutex_unlock(&p->lock);
-    uint8_t *rgb = mem_alloc(bytes);
-    Status s =
-        rgb ? decode(&p->preps[slot->eye], slot->shard, slot->image, rgb) : fail(ERR_NOMEM, "no memory for a picture of %zu bytes", bytes);
+    Status s = decode(p, slot);
     pthread_mutex_lock(&p->lock);
-    slot->rgb = rgb;
+    p->live_bytes -= bytes;
+    for (PixelEye eye = 0; eye < N_EYES; eye++) {
+        p->live_bytes += slot->rgb[eye] ? eye_bytes(p, eye) : 0;
+        if (s)
+            drop(p, slot, eye);
+    }
     slot->status = s;
     if (s)
         snprintf(slot->message, sizeof slot->message, "%s", status_message());
@@ -126,6 +145,8 @@ Status pixels_open(Pixels **out, const ImagePrep *preps, int workers)
     if (!p)
         return fail(ERR_NOMEM, "no memory for the decoder of pictures");
     memcpy(p->preps, preps, sizeof p->preps);
+    for (PixelEye eye = 0; eye < N_EYES; eye++)
+        p->max_pixels = preps[eye].max_pixels > p->max_pixels ? preps[eye].max_pixels : p->max_pixels;
     for (int i = 0; i < 2; i++) {
         p->steps[i] = &p->storage[i];
         p->steps[i]->step = -1;
@@ -147,13 +168,12 @@ static void forget(Pixels *p, PixelStep *s)
     s->next = s->n_slots;
     while (s->running)
         pthread_cond_wait(&p->done, &p->lock);
-    for (int32_t i = 0; i < s->n_slots; i++) {
-        if (s->slots[i].rgb || s->slots[i].state == SLOT_FAILED)
-            p->live_bytes -= slot_bytes(p, &s->slots[i]);
-        mem_free(s->slots[i].rgb);
-    }
+    for (int32_t i = 0; i < s->n_slots; i++)
+        for (PixelEye eye = 0; eye < N_EYES; eye++)
+            drop(p, &s->slots[i], eye);
     mem_free(s->slots);
     mem_free(s->slot_of);
+    mem_free(s->eye_of);
     *s = (PixelStep){.step = -1};
 }
 
@@ -183,7 +203,7 @@ void pixels_close(Pixels **pp)
 
 static bool is_of(const PixelSlot *slot, const PixelUse *use)
 {
-    return slot->shard == use->shard && slot->image == use->image && slot->eye == use->eye;
+    return slot->shard == use->shard && slot->image == use->image;
 }
 
 /* Uses to distinct pictures, by a table with open addressing (0: empty, else slot + 1). */
@@ -195,21 +215,23 @@ static Status find_slots(PixelStep *s, const PixelUse *uses, int32_t n)
     int32_t *table = mem_alloc(places * sizeof *table);
     s->slots = mem_alloc((size_t)n * sizeof *s->slots);
     s->slot_of = mem_alloc((size_t)n * sizeof *s->slot_of);
-    if (!table || !s->slots || !s->slot_of) {
+    s->eye_of = mem_alloc((size_t)n * sizeof *s->eye_of);
+    if (!table || !s->slots || !s->slot_of || !s->eye_of) {
         mem_free(table);
         return fail(ERR_NOMEM, "no memory for the %d pictures of a step", n);
     }
     for (int32_t i = 0; i < n; i++) {
         const PixelUse *use = &uses[i];
-        size_t at = ((uintptr_t)use->shard / sizeof(Shard) * 31 + use->image * 2654435761u + (size_t)use->eye) & (places - 1);
+        size_t at = ((uintptr_t)use->shard / sizeof(Shard) * 31 + use->image * 2654435761u) & (places - 1);
         while (table[at] && !is_of(&s->slots[table[at] - 1], use))
             at = (at + 1) & (places - 1);
         if (!table[at]) {
-            s->slots[s->n_slots] = (PixelSlot){.shard = use->shard, .image = use->image, .eye = use->eye};
+            s->slots[s->n_slots] = (PixelSlot){.shard = use->shard, .image = use->image};
             table[at] = ++s->n_slots;
         }
         s->slot_of[i] = table[at] - 1;
-        s->slots[table[at] - 1].uses++;
+        s->eye_of[i] = use->eye;
+        s->slots[table[at] - 1].uses[use->eye]++;
     }
     s->n_uses = n;
     mem_free(table);
@@ -249,6 +271,7 @@ Status pixels_take(Pixels *p, int32_t i, uint8_t *dst)
         return fail(ERR_INTERNAL, "picture %d of a step with %d", i, step->n_uses);
     }
     PixelSlot *slot = &step->slots[step->slot_of[i]];
+    const PixelEye eye = step->eye_of[i];
     while (slot->state == SLOT_WAITING || slot->state == SLOT_RUNNING) {
         if (slot->state == SLOT_WAITING) /* nobody has come to it yet: do the next ones here */
             run(p, step, &step->slots[step->next++]);
@@ -257,11 +280,9 @@ Status pixels_take(Pixels *p, int32_t i, uint8_t *dst)
     }
     Status s = slot->status ? fail(slot->status, "%s", slot->message) : OK;
     if (!s)
-        memcpy(dst, slot->rgb, slot_bytes(p, slot));
-    if (!s && --slot->uses == 0) {
-        mem_free(slot->rgb);
-        slot->rgb = NULL;
-        p->live_bytes -= slot_bytes(p, slot);
+        memcpy(dst, slot->rgb[eye], eye_bytes(p, eye));
+    if (!s && --slot->uses[eye] == 0) {
+        drop(p, slot, eye);
         pthread_cond_broadcast(&p->work);
     }
     pthread_mutex_unlock(&p->lock);

@@ -1,7 +1,6 @@
 /* pixels.h: pictures of steps, decoded and resized ahead by threads, or when they are asked for.
  *
- * A step asks for its pictures in the order it will need them; the same picture is decoded once a step
- * for each eye. What comes out does not depend on
+ * A step asks for its pictures in the order it will need them; the same picture is decoded once a step. What comes out does not depend on
  * the number of threads. */
 #ifndef GENLLAVA_DATA_LOADER_PIXELS_H
 #define GENLLAVA_DATA_LOADER_PIXELS_H
