@@ -72,7 +72,7 @@ static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
     name_samples(r, b);
     scale_losses(r, plan, b, request.scale);
     if (r->dump)
-        TRY(dump_pass(r->dump, b, &request.logits));
+        TRY(dump_pass(r->dump, b, &request));
     tape_reset(r->setup.tape, (uint64_t)plan->step);
     TRY(genllava_loss(r->setup.tape, r->setup.model, b, &request, &result));
     return tape_backward_all(r->setup.tape, result.losses, N_LOSSES, 1);
@@ -277,7 +277,7 @@ static Status prepare_run_folder(Run *r, const TrainFlags *flags)
                     (long long)r->total);
     TRY(only_first(r, open_log));
     if (flags->dump)
-        TRY(dump_open(&r->dump, flags->dump, &s->dist, s->sizes.vocab_size + s->sizes.added_rows));
+        TRY(dump_open(&r->dump, flags->dump, &s->dist, &s->sizes));
     return OK;
 }
 

@@ -201,9 +201,9 @@ static Status open_loader(Setup *s, const RecordIndex *index)
     options.index = index;
     TRY(loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks));
     const LoaderTotals *totals = loader_totals(s->loader);
-    if (totals->drawing)
-        log_warn("%lld of %lld rows are of task \"generate\" or \"edit\": this version does not draw or edit pictures yet, so it learns "
-                 "their text and not their target pictures", (long long)totals->drawing, (long long)totals->samples);
+    if (totals->drawing && !s->cfg->model.diffusion.path)
+        log_warn("%lld of %lld rows are of task \"generate\" or \"edit\", but model.diffusion.path is null: their text is learned, not "
+                 "what they draw", (long long)totals->drawing, (long long)totals->samples);
     return OK;
 }
 

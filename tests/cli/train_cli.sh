@@ -55,8 +55,8 @@ grep -v projector "$dir/wanted" > "$dir/fewer"
 "$build/prepare" --config "$dir/missing.json" 2> "$dir/err"
 [ $? = 66 ] || fail "prepare without its inputs has another exit code"
 diff "$dir/fewer" "$dir/err" >&2 || fail "prepare does not say every missing path at once"
-expect 2 --config "$config" --set "model.diffusion.path=$dir"
-says "--set model.diffusion.path: model.diffusion.path: this version does not draw or edit pictures yet; take the key out"
+expect 2 --config "$config" --set "model.diffusion.path=$dir/bare" --set loss.edit=mse
+says "model.diffusion.path: this version does not draw or edit pictures yet; take the key out"
 if ! nvidia-smi -L >/dev/null 2>&1; then
     expect 69 --config "$config" --set device=cuda
     says "error: device: "
@@ -108,9 +108,9 @@ done
 expect 0 --config "$dir/runs/r/config.resolved.json" --resume
 says "nothing left to do"
 
-# Rows that only a version that draws could learn from wholly are said.
+# Rows that only a model that draws could learn from wholly are said.
 expect 0 --config "$config" --dry-run --resume
-says 'warning: 4 of 5 rows are of task "generate" or "edit": this version does not draw or edit pictures yet, so it learns their text and not'
+says 'warning: 4 of 5 rows are of task "generate" or "edit", but model.diffusion.path is null: their text is learned, not what they draw'
 
 # --quiet says nothing; JSON messages are one object a line.
 expect 0 --config "$config" --set name=w --set optim.warmup=0.03 --set train.steps=1

@@ -24,19 +24,21 @@ def legacy(turns, *images, id=None):
     return row
 
 
-def unified(uid, task, turns, inputs=(), targets=(), weight=None):
+def unified(uid, task, turns, inputs=(), targets=(), weight=None, sd=None):
     row = {"schema": "genllava.sample/1", "uid": uid, "task": task,
            "images": [{"path": p, "role": "input"} for p in inputs] + [{"path": p, "role": "target"} for p in targets],
            "turns": [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(turns)]}
     if weight is not None:
         row["weight"] = weight
+    if sd is not None:
+        row["sd"] = sd
     return row
 
 
 class Case:
-    def __init__(self, folder, llm, vision=None, seed=1):
-        """llm, vision: folders of base models."""
-        self.folder, self.llm, self.vision, self.seed = folder, llm, vision, seed
+    def __init__(self, folder, llm, vision=None, diffusion=None, seed=1):
+        """llm, vision, diffusion: folders of base models."""
+        self.folder, self.llm, self.vision, self.diffusion, self.seed = folder, llm, vision, diffusion, seed
         self.sources, self.mixture_extra = [], {}
         self.inline = False  # the list of sources stands in the config
         os.makedirs(folder, exist_ok=True)
@@ -82,6 +84,9 @@ class Case:
                             lora.get("targets", ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
                             lora.get("rslora", False))
         self._rows(model, c)
+        if self.diffusion:
+            model.setdefault("diffusion", {})["path"] = self.relative(self.diffusion)
+            self._gen_head(model, c["hidden_size"])
         data = config.setdefault("data", {})
         data["mixture"] = self.sources if self.inline else "mixture.json"
         data.setdefault("shuffle", False)
@@ -97,6 +102,16 @@ class Case:
         os.makedirs(self.path("start"), exist_ok=True)
         tiny.projector_start(self.path(p["init"]), self.seed + 2, p.get("type", "mlp2x_gelu"),
                              v.get("vision_config", v)["hidden_size"], width, spelling)
+
+    def _gen_head(self, model, width):
+        with open(os.path.join(self.diffusion, "text_encoder", "config.json"), encoding="utf-8") as f:
+            text = json.load(f)
+        head = model.setdefault("gen_head", {})
+        spelling, head["init"] = head.pop("spelling", "plain"), "start/gen_head.safetensors"
+        head["queries"] = text["max_position_embeddings"]
+        os.makedirs(self.path("start"), exist_ok=True)
+        tiny.gen_head_start(self.path(head["init"]), self.seed + 4, spelling, width_in=width, context=text["hidden_size"],
+                            **{k: head[k] for k in ("width", "heads", "ff", "encoder_layers", "decoder_layers", "queries")})
 
     def _rows(self, model, c):
         tokens = model.setdefault("tokens", {})

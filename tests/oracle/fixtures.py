@@ -33,6 +33,12 @@ def bases():
     tiny.siglip(f"{BASES}/vision-cut", 23, dtype="float16", head=False, prefix=True, hidden_size=24, intermediate_size=40,
                 num_hidden_layers=2, num_attention_heads=3, image_size=28, patch_size=14, prep={"resample": 1},
                 drop=("hidden_act", "layer_norm_eps", "num_channels"))
+    diffusion_bases()
+
+
+def diffusion_bases():
+    tiny.text_encoder(f"{BASES}/diffusion-text", 31, hidden_size=20, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
+                      max_position_embeddings=9, hidden_act="quick_gelu")
 
 
 # ------------------------------------------------------------------ the cases
@@ -225,8 +231,47 @@ def mixture(folder):
              "optim": {**FAST, "warmup": 0.25, "weight_decay": 0.1}})
 
 
+def draw_l2norm(folder):
+    """Rows of all three tasks in one step, in several passes: every kind of prompt, two pictures in one answer, weights, a step that has
+    nothing to draw, another that has nothing to edit. A head with GILL's names, of one encoder layer."""
+    c = Case(folder, f"{BASES}/llm-gqa", f"{BASES}/vision-only", f"{BASES}/diffusion-text", seed=1200)
+    a, b = c.picture("a.jpg", 40, 30), c.picture("b.png", 30, 40)
+    c.source([
+        unified("g/0", "generate", ["Draw a cat", "<gen>"], targets=[a], sd={"prompt": "A yellow cat, asleep."}),
+        unified("u/0", "understand", ["<image>\nWhat is it?", "A small house."], [b]),
+        unified("e/0", "edit", ["<image>\nPaint it", "Now. <gen>"], [a], [b], weight=2.5, sd={"instruction": "make it a painting"}),
+        unified("g/1", "generate", ["Draw two: a dog, and rain", "One <gen> and another <gen>", "And a tree", "Here: <gen>"],
+                targets=[b, a, b], weight=0.5, sd={"prompt": "It's raining: 2 dogs"}),
+        unified("g/2", "generate", ["No prompt to compare with", "<gen>"], targets=[a]),
+        unified("u/1", "understand", ["How many dogs are there?", "Three."]),
+        unified("e/1", "edit", ["Hello", "Hi", " <image> remove the hat ", "<gen>"], [b], [a]),
+        unified("u/2", "understand", ["Is it a dog? <image>", "No."], [a]),
+    ])
+    c.write({"model": {"lora": {"r": 2, "alpha": 4, "targets": ["q_proj", "v_proj", "down_proj"]}, "tokens": {"image": 3},
+                       "gen_head": {"width": 24, "heads": 3, "ff": 20, "encoder_layers": 1, "decoder_layers": 2, "spelling": "gill"}},
+             "loss": {"generate": "l2norm", "edit": "l2norm", "edit_weight": 0.5, "generate_weight": 1.5},
+             "train": {"steps": 5, "batch": 3, "micro_tokens": 90}, "optim": {**FAST, "lr_gen_head": 1e-3, "warmup": 0.2, "weight_decay": 0.1}})
+
+
+def draw_mse(folder):
+    """Mean squared error, states that predict the tokens, one visual token, the whole language model trained, a head of one decoder layer
+    with MGIE's names; the mean inside every pass, then over the passes; text of a weight of its own."""
+    c = Case(folder, f"{BASES}/llm-tied", f"{BASES}/vision-cut", f"{BASES}/diffusion-text", seed=1300)
+    a, b = c.picture("a.jpg", 40, 30), c.picture("b.png", 30, 40)
+    c.source([
+        unified("g/0", "generate", ["Draw a house", "<gen>"], targets=[a], sd={"prompt": "a house by a tall tree"}),
+        unified("e/0", "edit", ["<image>\nMake it blue", "<gen> Done."], [a], [b], sd={"prompt": "a blue house", "instruction": "blue"}),
+        unified("u/0", "understand", ["Say yes.", "yes"]),
+        unified("g/1", "generate", ["Draw the sky", "<gen>"], targets=[b], weight=0.25, sd={"prompt": "the sky is blue"}),
+    ])
+    c.write({"model": {"llm": {"train": "full"}, "tokens": {"image": 1},
+                       "gen_head": {"width": 16, "heads": 2, "ff": 24, "encoder_layers": 2, "decoder_layers": 1, "spelling": "mgie"}},
+             "loss": {"generate": "mse", "edit": "mse", "image_align": "before", "text_weight": 0.3, "edit_weight": 2, "normalise": "micro"},
+             "train": {"steps": 5, "batch": 4, "micro_tokens": 110}, "optim": {**FAST, "lr_gen_head": 1e-3, "warmup": 0, "max_grad_norm": 0}})
+
+
 CASES = [defaults_like, stretch_rslora, full_decay, vision_full, tied_full, plain, visual_tokens, first_visual, skipped,
-         micro_mean, mixture]
+         micro_mean, mixture, draw_l2norm, draw_mse]
 KEEP_ALL = {"skipped"}  # every step's parameters: what stood still shows only there
 
 
@@ -253,12 +298,14 @@ def build(case):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--only", action="append", help="build these cases (bases are left as they are)")
+    p.add_argument("--only", action="append", help="build these cases (bases are left as they are), or \"diffusion_bases\"")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
     if not a.only:
         shutil.rmtree(ROOT, ignore_errors=True)
         bases()
+    elif "diffusion_bases" in a.only:
+        diffusion_bases()
     for case in CASES:
         if not a.only or case.__name__ in a.only:
             build(case)

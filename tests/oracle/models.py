@@ -7,10 +7,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 from torch import nn
-from transformers import MistralForCausalLM, SiglipVisionConfig, SiglipVisionModel
+from transformers import CLIPTextModel, CLIPTokenizer, MistralForCausalLM, SiglipVisionConfig, SiglipVisionModel
+from transformers.models.clip import modeling_clip
 from transformers.models.mistral import modeling_mistral
 from transformers.models.siglip import modeling_siglip
 
+import gen_head
 from conversation import IMAGE
 
 torch.set_num_threads(1)  # tiny matrices: more threads only wait for each other
@@ -40,6 +42,7 @@ def use_double_precision():
     modeling_mistral.MistralRotaryEmbedding.forward = rotary
     modeling_mistral.eager_attention_forward = attention
     modeling_siglip.eager_attention_forward = attention
+    modeling_clip.eager_attention_forward = attention
 
 
 def read_tensors(path):
@@ -136,6 +139,30 @@ class Projector(nn.Module):
         return x
 
 
+# ------------------------------------------------------------------ drawing
+
+class TextEncoder(nn.Module):
+    """Stable Diffusion's: a prompt to the states of its padded tokens, [length,C]."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.clip = CLIPTextModel.from_pretrained(os.path.join(folder, "text_encoder"), dtype=torch.float32, attn_implementation="eager")
+        self.tokenizer = CLIPTokenizer.from_pretrained(os.path.join(folder, "tokenizer"))
+        self.requires_grad_(False)
+
+    def forward(self, prompt):
+        ids = self.tokenizer(prompt, padding="max_length", truncation=True, return_tensors="pt",
+                             max_length=self.clip.config.max_position_embeddings).input_ids
+        return self.clip(ids).last_hidden_state[0]
+
+
+def read_gen_head(settings, width_in, context):
+    sizes = {k: settings[k] for k in ("width", "heads", "ff", "encoder_layers", "decoder_layers", "queries")}
+    head = gen_head.GenHead(width_in, context, **sizes)
+    head.load_state_dict({k: v.float() for k, v in gen_head.read(settings["init"]).items()})
+    return head.requires_grad_(settings["train"] == "full")
+
+
 # ------------------------------------------------------------------ the composition
 
 class Model(nn.Module):
@@ -166,6 +193,11 @@ class Model(nn.Module):
             self.rows_embed = nn.Parameter(rows["token_rows.embed_tokens"].float(), requires_grad=on)
             self.rows_head = nn.Parameter(rows["token_rows.lm_head"].float(), requires_grad=on)
             assert len(self.rows_embed) == vocabulary_rows
+        self.n_visual, self.align = m["tokens"]["image"], cfg["loss"]["image_align"]
+        self.text_encoder = self.gen_head = None
+        if m["diffusion"]["path"]:
+            self.text_encoder = TextEncoder(m["diffusion"]["path"])
+            self.gen_head = read_gen_head(m["gen_head"], self.width, self.text_encoder.clip.config.hidden_size)
         self.eval()
 
     @staticmethod
@@ -192,10 +224,27 @@ class Model(nn.Module):
         for name, p in (("token_rows.embed_tokens", self.rows_embed), ("token_rows.lm_head", self.rows_head)):
             if p is not None and p.requires_grad:
                 out[name] = (p, "tokens")
+        for name, p in self.gen_head.named_parameters() if self.gen_head else ():
+            if p.requires_grad:
+                out["gen_head." + name] = (p, "gen_head")
         return out
 
     def forward(self, ids, pictures, rows):
         """Unexpanded ids, picture tensors -> logits of the given rows of the expanded sample, [len(rows), V+R]."""
+        return self.logits(self.states(ids, pictures)[rows])
+
+    def logits(self, h):
+        logits = self.base.lm_head(h)
+        return logits if self.rows_head is None else torch.cat([logits, h @ self.rows_head.T], -1)
+
+    def context(self, h, runs):
+        """States of a sample; where its runs of visual tokens begin -> the context of each, [runs, queries, C]."""
+        shift = 1 if self.align == "before" else 0
+        rows = self.rows_embed[len(self.rows_embed) - self.n_visual:]
+        return self.gen_head(torch.stack([h[at - shift:at - shift + self.n_visual] + rows for at in runs]))
+
+    def states(self, ids, pictures):
+        """The states of the expanded sample after the final norm, [T, D]."""
         dtype = self.base.lm_head.weight.dtype
         if pictures:
             features = self.projector(self.vision(torch.stack(pictures).to(dtype)))
@@ -209,8 +258,4 @@ class Model(nn.Module):
             else:
                 parts.append(self.rows_embed[i - self.vocab_size:i - self.vocab_size + 1])
         x = torch.cat(parts)[None]
-        h = self.base.model(inputs_embeds=x, use_cache=False).last_hidden_state[0, rows]
-        logits = self.base.lm_head(h)
-        if self.rows_head is not None:
-            logits = torch.cat([logits, h @ self.rows_head.T], -1)
-        return logits
+        return self.base.model(inputs_embeds=x, use_cache=False).last_hidden_state[0]

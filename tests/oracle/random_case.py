@@ -48,6 +48,27 @@ def draw_vision(folder, r, large):
     return blocks
 
 
+def draw_text_encoder(folder, r, large):
+    heads, head_dim = r.randint(1, 4), r.choice([32, 64]) if large else r.randint(2, 9)
+    tiny.text_encoder(folder, r.randrange(10 ** 6), n_merges=r.randint(0, 60), dtype=r.choice(["float32", "float16", "bfloat16"]),
+                      hidden_size=heads * head_dim, num_attention_heads=heads, intermediate_size=r.randint(5, 60),
+                      num_hidden_layers=r.randint(1, 3), max_position_embeddings=r.choice([77] if large else [3, 5, 8, 13]),
+                      hidden_act="quick_gelu")
+
+
+def draw_head(r, large):
+    heads = r.randint(1, 4)
+    return {"width": heads * (r.choice([64, 80, 128]) if large else r.randint(2, 12)), "heads": heads, "ff": r.randint(4, 40),
+            "encoder_layers": r.randint(1, 3), "decoder_layers": r.randint(1, 3), "spelling": r.choice(["plain", "gill", "mgie"]),
+            "train": r.choice(["full", "full", "full", "frozen"])}
+
+
+def with_prompts(r, row):
+    """Some rows tell the diffusion model what to draw."""
+    sd = {k: text(r, 1, 9) for k in ("prompt", "instruction", "src_prompt") if r.random() < 0.4}
+    return {**row, "sd": sd} if sd or r.random() < 0.2 else row
+
+
 def draw_pictures(c, r, prefix="p"):
     out = []
     for i in range(r.randint(1, 4)):
@@ -119,13 +140,17 @@ def build(folder, seed, large=False):
     c = Case(os.path.join(folder, "case"), llm, vision, seed=r.randrange(10 ** 6))
     pictures = draw_pictures(c, r) if vision else []
     model = draw_model(r, blocks, r.random() < 0.7)
+    drawing = random.Random(f"drawing {seed}")  # beside r, whose draws stay as they were
+    if model["tokens"]["image"] and drawing.random() < 0.7:
+        c.diffusion, model["gen_head"] = os.path.join(folder, "diffusion"), draw_head(drawing, large)
+        draw_text_encoder(c.diffusion, drawing, large)
     template = r.choice(TEMPLATES)
     generate = model["tokens"]["image"] > 0
     systems = random.Random(f"system {seed}")  # beside r, whose draws stay as they were
     n_rows, batch = r.randint(2, 7), r.randint(1, 5)
     if r.random() < 0.5:
         rows = [draw_row(r, i, pictures, template, generate) for i in range(n_rows)]
-        c.source([with_system(systems, row) for row in rows], weight=r.choice([1, 1, 2, 0.5, 1.5]))
+        c.source([with_prompts(drawing, with_system(systems, row)) for row in rows], weight=r.choice([1, 1, 2, 0.5, 1.5]))
     else:
         rows = [draw_row(r, i, pictures, template, False) for i in range(n_rows)]
         c.source([with_system(systems, legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i)))
@@ -135,11 +160,13 @@ def build(folder, seed, large=False):
     config = {
         "model": model,
         "loss": {"image_tokens": r.choice(["first", "all", "none"]), "text_weight": r.choice([1, 1, 0.3]),
-                 "normalise": r.choice(["step", "rank", "micro"])},
+                 "normalise": r.choice(["step", "rank", "micro"]), "image_align": drawing.choice(["at", "before"]),
+                 **{task: drawing.choice(["l2norm", "mse"]) for task in ("generate", "edit")},
+                 **{f"{task}_weight": drawing.choice([0, 0.5, 1, 3]) for task in ("generate", "edit")}},
         "data": {"template": template, "shuffle": r.random() < 0.5, "max_tokens": r.choice([2048, 2048, 120, 60]), "max_bad": 1},
         "train": train,
         "optim": {"lr": r.uniform(1e-3, 5e-3), "lr_projector": r.uniform(1e-3, 5e-3), "lr_tokens": r.uniform(1e-3, 5e-3),
-                  "lr_vision": r.uniform(5e-4, 2e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),
+                  "lr_vision": r.uniform(5e-4, 2e-3), "lr_gen_head": drawing.uniform(5e-4, 3e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),
                   "eps": r.choice([1e-8, 1e-6]), "weight_decay": r.choice([0, 0.1, 0.01]),
                   "max_grad_norm": r.choice([1.0, 0, 0.1, 100]), "schedule": r.choice(["cosine", "linear", "constant"]),
                   "warmup": r.choice([0, 0.03, 0.5, 1, 2])},

@@ -19,6 +19,7 @@ class Record:
     reject: str = None     # reason, when it cannot be used
     raw_turns: int = 0
     system: str = ""       # replaces the template's own
+    sd: dict = field(default_factory=dict)  # what a diffusion model is told
     text: object = field(default=None, repr=False)  # conversation.Encoded, set by whoever encodes
 
 
@@ -71,6 +72,7 @@ def _record(number, row, source, root):
         image = row.get("image")
         images = [{"path": p, "role": "input"} for p in (image if isinstance(image, list) else [image] if image else [])]
         r.weight = 1.0
+    r.sd = row.get("sd") or {}
     r.turns = _turns(raw)
     r.raw_turns = len(raw) - (bool(raw) and raw[0].get("from") == "system")
     r.system = clean_text(row.get("system") or (raw[0].get("value") if raw and raw[0].get("from") == "system" else ""))
@@ -90,6 +92,16 @@ def _record(number, row, source, root):
     elif all(not text for human, text in r.turns if not human):
         r.reject = "no_trained_tokens"
     return r
+
+
+def prompts(record):
+    """What describes each target to the diffusion model's text encoder, in order of the markers."""
+    out = []
+    for (_, question), (_, answer) in zip(record.turns[::2], record.turns[1::2]):
+        told = [record.sd.get("prompt"), record.sd.get("instruction") if record.task == "edit" else None,
+                question.replace("<image>", "").strip()]
+        out += [next(text for text in told if text is not None)] * answer.count("<gen>")
+    return out
 
 
 def _rows(path):

@@ -18,7 +18,8 @@ import run_config
 from conversation import IGNORE, IMAGE
 from pictures import Preprocessor
 
-NORM_WEIGHTS = ("layernorm.weight", "model.norm.weight", "layer_norm1.weight", "layer_norm2.weight")
+NORM_WEIGHTS = ("layernorm.weight", "norm.weight", "norm1.weight", "norm2.weight", "norm3.weight")
+IMAGE_TASKS = ("generate", "edit")
 
 
 class NothingToDo(Exception):
@@ -32,6 +33,8 @@ class Item:
     rows: list      # positions (expanded) of the states that predict a label
     labels: list
     tensors: list   # pictures
+    runs: list      # positions (expanded) where runs of visual tokens begin
+    prompts: list   # of the target of each run
 
 
 def load_samples(cfg, tokenizer, vocabulary, patches, preprocessor):
@@ -46,18 +49,31 @@ def load_samples(cfg, tokenizer, vocabulary, patches, preprocessor):
             r.reject = "corrupt"
             continue
         r.text = conversation.encode(r, cfg["data"]["template"], vocabulary, tokenizer, cfg["data"]["max_tokens"], patches)
-        if r.text is None:
+        if r.text is None or lacks_what_it_draws(r, cfg):
             continue
         compared += against_llava(r, cfg["data"]["template"], tokenizer, vocabulary)
-        item = Item(r, [], [], tensors[:sum(i == IMAGE for i in r.text.ids)])
+        item = Item(r, [], [], tensors[:sum(i == IMAGE for i in r.text.ids)], [], [])
         position = 0
-        for i, label in zip(r.text.ids, conversation.labels(r.text, cfg["loss"]["image_tokens"])):
+        for i, label, visual in zip(r.text.ids, conversation.labels(r.text, cfg["loss"]["image_tokens"]), r.text.visual):
             if label != IGNORE and position > 0:
                 item.rows.append(position - 1)
                 item.labels.append(label)
+            if visual == 0 and r.task in IMAGE_TASKS:
+                item.runs.append(position)
             position += patches if i == IMAGE else 1
+        item.prompts = records.prompts(r)[:len(item.runs)]
         out.append(item)
     return out, compared
+
+
+def lacks_what_it_draws(r, cfg):
+    """Marks a row whose target images cannot be learned: nothing to edit, or no prompt to compare with."""
+    draws = 0 in r.text.visual and r.task in IMAGE_TASKS
+    if draws and r.task == "edit" and IMAGE not in r.text.ids:
+        r.reject = "marker_mismatch"
+    elif draws and r.task == "generate" and r.sd.get("prompt") is None and cfg["model"]["diffusion"]["path"]:
+        r.reject = "bad_json"
+    return r.reject
 
 
 def against_llava(r, template, tokenizer, vocabulary):
@@ -89,48 +105,80 @@ def lr_factor(cfg, k, total):
 
 
 def decays(name):
-    return not name.endswith(".bias") and not name.endswith(NORM_WEIGHTS)
+    return not name.endswith(("bias", *NORM_WEIGHTS))
 
 
 # ------------------------------------------------------------------ a step
 
-def labels_weight(items):
-    return sum(it.record.weight * len(it.labels) for it in items)
+def term_weights(model, items):
+    """What each loss is divided by: Σ w over labels, and over the target images of each task."""
+    out = {"text": sum(it.record.weight * len(it.labels) for it in items)}
+    for task in IMAGE_TASKS if model.gen_head else ():
+        out[task] = sum(it.record.weight * len(it.runs) for it in items if it.record.task == task)
+    return out
 
 
 def scaled(model, cfg, items):
-    """Every item with the factor of its summed cross entropy. "micro": the mean over a pass's labels, then over the passes."""
+    """Every item with the factors of its summed losses. "micro": the mean over a pass's terms, then over the passes."""
     def length(it):
         return conversation.expanded_length(it.record.text.ids, model.patches)
 
     micro = cfg["loss"]["normalise"] == "micro"
     groups = order.passes(items, length, cfg["train"]["micro_tokens"]) if micro else [items]
     for group in groups:
-        total = labels_weight(group)
+        total = term_weights(model, group)
         for it in group:
-            yield it, it.record.weight / total / len(groups) if total else 0.0
+            yield it, {k: it.record.weight / w / len(groups) if w else 0.0 for k, w in total.items()}
+
+
+def image_loss(kind, context, target):
+    """Summed over target images: the mean over an image's rows of the error's norm, or over its elements of its square."""
+    error = context - target
+    return (error.norm(dim=-1).mean(-1) if kind == "l2norm" else error.square().mean((-1, -2))).sum()
+
+
+def item_losses(model, cfg, it):
+    """The summed losses of an item, its logits and its context."""
+    states = model.states(it.record.text.ids, it.tensors)
+    logits, context = model.logits(states[it.rows]), None
+    losses = {"text": torch.nn.functional.cross_entropy(logits, torch.tensor(it.labels), reduction="sum")}
+    if model.gen_head and it.runs:
+        context = model.context(states, it.runs)
+        with torch.no_grad():
+            target = torch.stack([model.text_encoder(p) for p in it.prompts])
+        losses[it.record.task] = image_loss(cfg["loss"][it.record.task], context, target)
+    return losses, logits, context
 
 
 def run_step(model, cfg, items, with_logits):
-    """Forward and backward over the items. Gradients stay in .grad; returns the dump's loss and logits entries."""
-    entries, weighted, total_w = [], 0.0, labels_weight(items)
+    """Forward and backward over the items. Gradients stay in .grad; returns the dump's loss, logits and context entries."""
+    entries, contexts, total = [], [], term_weights(model, items)
+    sums, present = dict.fromkeys(total, 0.0), {"text"}
     for it, scale in scaled(model, cfg, items):
-        logits = model(it.record.text.ids, it.tensors, it.rows)
-        ce = torch.nn.functional.cross_entropy(logits, torch.tensor(it.labels), reduction="sum")
-        weighted += it.record.weight * float(ce.detach())
-        loss = ce * (scale * cfg["loss"]["text_weight"])
+        losses, logits, context = item_losses(model, cfg, it)
+        for k, loss in losses.items():
+            sums[k] += it.record.weight * float(loss.detach())
+            present.add(k)
+        loss = sum(loss * (scale[k] * cfg["loss"][f"{k}_weight"]) for k, loss in losses.items())
         if loss.requires_grad:
             loss.backward()
         rows = np.array([[it.record.number, r] for r in it.rows], np.int32)
         entries.append((it.record.number, rows, np.array(it.labels, np.int32), logits.detach()))
-    text = weighted / total_w if total_w else 0.0  # alike in every regime
-    out = {"loss": np.float32(cfg["loss"]["text_weight"] * text), "loss.text": np.float32(text)}
+        if context is not None:
+            contexts += [((it.record.number, at), c.detach().float().numpy()) for at, c in zip(it.runs, context)]
+    values = {k: sums[k] / total[k] if total[k] else 0.0 for k in total}  # alike in every regime
+    out = {"loss": np.float32(sum(cfg["loss"][f"{k}_weight"] * values[k] for k in values)),
+           **{f"loss.{k}": np.float32(values[k]) for k in present}}
     entries.sort(key=lambda e: e[0])
     rows, labels = np.concatenate([e[1] for e in entries]), np.concatenate([e[2] for e in entries])
     by_row = np.lexsort((rows[:, 1], rows[:, 0]))  # copies of a record stand label by label
     out["logits.row"], out["logits.label"] = rows[by_row], labels[by_row]
     if with_logits:
         out["logits"] = torch.cat([e[3] for e in entries]).float().numpy()[by_row]
+    contexts.sort(key=lambda e: e[0])
+    if contexts:
+        out["context.row"] = np.array([number for (number, _), _ in contexts], np.int32)
+        out["context"] = np.stack([c for _, c in contexts])
     return out
 
 
@@ -183,7 +231,7 @@ def train(cfg, dump, steps=None, double=True, want=None, nudge=0, order_of=None)
         raise NothingToDo
     plans = order.read(cfg, items, order_of()) if order.is_own(cfg, items) else order.plan(cfg, items)
     o = cfg["optim"]
-    lr = {"llm": o["lr"], "projector": o["lr_projector"], "tokens": o["lr_tokens"], "vision": o["lr_vision"]}
+    lr = {"llm": o["lr"], "projector": o["lr_projector"], "tokens": o["lr_tokens"], "vision": o["lr_vision"], "gen_head": o["lr_gen_head"]}
     groups = [{"params": [p], "lr": 0.0, "peak": lr[g], "weight_decay": o["weight_decay"] if decays(n) else 0.0}
               for n, (p, g) in named.items()]
     optimizer = torch.optim.AdamW(groups, betas=(o["beta1"], o["beta2"]), eps=o["eps"], foreach=False)

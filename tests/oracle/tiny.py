@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 
 import numpy as np
 import sentencepiece
@@ -11,9 +12,10 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import (MistralConfig, MistralForCausalLM, SiglipConfig, SiglipModel, SiglipTextConfig,
+from transformers import (CLIPTextConfig, CLIPTextModel, MistralConfig, MistralForCausalLM, SiglipConfig, SiglipModel, SiglipTextConfig,
                           SiglipVisionConfig, SiglipVisionModel)
 
+from gen_head import SPELLINGS as GEN_HEAD_SPELLINGS, GenHead
 from models import projector_depth
 
 transformers.utils.logging.disable_progress_bar()
@@ -122,6 +124,65 @@ def siglip(folder, seed, dtype="bfloat16", text_tower=False, head=True, prefix=F
     preprocessor(folder, sizes["image_size"], **(prep or {}))
 
 
+# ------------------------------------------------------------------ drawing
+
+def byte_characters():
+    """The character that stands for each byte in CLIP's vocabulary: itself where it prints, else one beyond Latin-1."""
+    prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in prints]
+    return {**{b: chr(b) for b in prints}, **{b: chr(256 + i) for i, b in enumerate(rest)}}
+
+
+def clip_tokenizer(folder, n_merges):
+    """vocab.json and merges.txt as CLIP's tokenizer has them, merged on CORPUS; returns the number of ids."""
+    of_byte, words = byte_characters(), {}
+    for word in re.findall(r"[a-z]+|[0-9]|[^\sa-z0-9]+", CORPUS.lower()):
+        pieces = [of_byte[b] for b in word.encode()]
+        words[(*pieces[:-1], pieces[-1] + "</w>")] = words.get((*pieces[:-1], pieces[-1] + "</w>"), 0) + 1
+    merges = []
+    while len(merges) < n_merges:
+        pairs = {}
+        for pieces, n in words.items():
+            for pair in zip(pieces, pieces[1:]):
+                pairs[pair] = pairs.get(pair, 0) + n
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        words = {_merged(pieces, best): n for pieces, n in words.items()}
+    singles = [of_byte[b] for b in sorted(of_byte, key=lambda b: ord(of_byte[b]))]
+    pieces = [*singles, *(s + "</w>" for s in singles), *(a + b for a, b in merges), "<|startoftext|>", "<|endoftext|>"]
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "vocab.json"), "w", encoding="utf-8") as f:
+        json.dump({p: i for i, p in enumerate(pieces)}, f, ensure_ascii=False)
+    with open(os.path.join(folder, "merges.txt"), "w", encoding="utf-8") as f:
+        f.write("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    return len(pieces)
+
+
+def _merged(pieces, pair):
+    out = []
+    for p in pieces:
+        if out and (out[-1], p) == pair:
+            out[-1] += p
+        else:
+            out.append(p)
+    return tuple(out)
+
+
+def text_encoder(folder, seed, n_merges=40, dtype="float32", pad="<|endoftext|>", **sizes):
+    """The text encoder and tokenizer of a diffusers folder, as Stable Diffusion 1.x has them."""
+    length = sizes.setdefault("max_position_embeddings", 77)
+    n = clip_tokenizer(os.path.join(folder, "tokenizer"), n_merges)
+    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": pad, "unk_token": "<|endoftext|>"}
+    for name, content in (("special_tokens_map.json", special),
+                          ("tokenizer_config.json", {**special, "do_lower_case": True, "errors": "replace", "add_prefix_space": False,
+                                                     "model_max_length": length, "tokenizer_class": "CLIPTokenizer"})):
+        with open(os.path.join(folder, "tokenizer", name), "w", encoding="utf-8") as f:
+            json.dump(content, f, indent=1)
+    config = CLIPTextConfig(vocab_size=n, bos_token_id=n - 2, eos_token_id=n - 1, pad_token_id=n - 1, **sizes)
+    model = Draw(seed).fill(CLIPTextModel(config)).to(getattr(torch, dtype))
+    model.save_pretrained(os.path.join(folder, "text_encoder"))
+
+
 # ------------------------------------------------------------------ starting points
 
 def lora_start(folder, seed, llm_folder, r, alpha, targets, rslora=False):
@@ -170,6 +231,18 @@ def rows_start(path, seed, rows, width, dtype="float32"):
     save_file({"token_rows.embed_tokens": draw.normal(rows, width, std=0.7).to(getattr(torch, dtype)),
                "token_rows.lm_head": draw.normal(rows, width, std=1.2 * width ** -0.5).to(getattr(torch, dtype))},
               path, metadata={"format": "pt"})
+
+
+def gen_head(seed, **sizes):
+    head = Draw(seed).fill(GenHead(**sizes))
+    with torch.no_grad():
+        head.query_embs.copy_(Draw(seed + 1).normal(*head.query_embs.shape, std=0.8))
+    return head
+
+
+def gen_head_start(path, seed, spelling="plain", **sizes):
+    save_file({GEN_HEAD_SPELLINGS[spelling](n): p.detach().contiguous() for n, p in gen_head(seed, **sizes).named_parameters()}, path,
+              metadata={"format": "pt"})
 
 
 # ------------------------------------------------------------------ pictures

@@ -196,6 +196,19 @@ static void check_tasks(ConfigReader *r)
     }
 }
 
+static void check_drawing(ConfigReader *r)
+{
+    const RunConfig *c = r->cfg;
+    if (c->model.gen_head.width % c->model.gen_head.heads)
+        cross(r, "model.gen_head.heads", "model.gen_head.heads is %lld, but must divide model.gen_head.width, which is %lld",
+              (long long)c->model.gen_head.heads, (long long)c->model.gen_head.width);
+    if (c->model.diffusion.path) /* it cannot compare what it draws yet */
+        cross(r, "model.diffusion.path", "model.diffusion.path: this version does not draw or edit pictures yet; take the key out");
+    if (c->model.diffusion.path && !c->model.tokens.image)
+        cross(r, "model.tokens.image", "model.tokens.image is 0, but model.diffusion.path is set: what is drawn is read from visual output "
+                                       "tokens, so there must be some (8 is the default)");
+}
+
 static void check_together(ConfigReader *r)
 {
     RunConfig *c = r->cfg;
@@ -203,6 +216,7 @@ static void check_together(ConfigReader *r)
                       *epochs = &r->places[option_find("train.epochs") - OPTIONS];
     check_name(r);
     check_tasks(r);
+    check_drawing(r);
     if (c->train.steps && c->train.epochs > 0) {
         bool later = steps->line > epochs->line || !steps->line;
         cross(r, later ? "train.steps" : "train.epochs",

@@ -13,6 +13,8 @@ typedef enum DeviceChoice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceChoice;
 typedef enum InitChoice { INIT_FROM_WEIGHTS, INIT_AT_RANDOM } InitChoice;
 typedef enum AspectChoice { ASPECT_PAD, ASPECT_STRETCH } AspectChoice;
 typedef enum ImageTokens { IMAGE_TOKENS_FIRST, IMAGE_TOKENS_ALL, IMAGE_TOKENS_NONE } ImageTokens;
+typedef enum ImageAlign { ALIGN_AT, ALIGN_BEFORE } ImageAlign;
+typedef enum ImageLoss { IMAGE_LOSS_L2NORM, IMAGE_LOSS_MSE, IMAGE_LOSS_NOISE } ImageLoss;
 typedef enum Normalise { NORMALISE_STEP, NORMALISE_MICRO, NORMALISE_RANK } Normalise;
 typedef enum TemplateChoice { TEMPLATE_MISTRAL_INSTRUCT, TEMPLATE_V1, TEMPLATE_LLAVA_LLAMA_2, TEMPLATE_PLAIN } TemplateChoice;
 typedef enum ComputeChoice { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16 } ComputeChoice;
@@ -53,10 +55,18 @@ typedef struct RunConfig {
             char *init; /* NULL: default */
             bool renorm;
         } tokens;
+        struct {
+            int64_t width, heads, ff, encoder_layers, decoder_layers, queries;
+            TrainMode train;
+            char *init; /* NULL: default */
+        } gen_head;
+        struct { char *path; /* may be NULL: nothing is drawn */ } diffusion;
     } model;
     struct {
-        double text_weight;
+        ImageLoss generate, edit;
+        double text_weight, generate_weight, edit_weight;
         ImageTokens image_tokens;
+        ImageAlign image_align;
         Normalise normalise;
     } loss;
     struct {
@@ -81,7 +91,7 @@ typedef struct RunConfig {
         MemoryChoice memory;
     } train;
     struct {
-        double lr, lr_projector, lr_tokens, lr_vision;
+        double lr, lr_projector, lr_gen_head, lr_tokens, lr_vision;
         double beta1, beta2, eps, weight_decay, max_grad_norm;
         ScheduleChoice schedule;
         double warmup;

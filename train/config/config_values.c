@@ -286,7 +286,7 @@ static void take_later(ConfigReader *r, const Option *o, const Json *at, const J
         return;
     }
     if (!are_equal(v, json_root(doc)))
-        config_mistake(r, at, "%s: this version does not draw or edit pictures yet; take the key out", o->key);
+        config_mistake(r, at, "%s: this version takes only its default, %s; take the key out", o->key, o->fallback);
     json_free(&doc);
 }
 

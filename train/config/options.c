@@ -22,7 +22,7 @@ enum { COUNT_MAX = 1 << 20 };
 #define REAL(key, flags, at, fallback, low, high, help) {key, OPTION_REAL, flags, AT(at), fallback, NULL, low, high, NULL, help}
 #define BOOL(key, flags, at, fallback, help) {key, OPTION_BOOL, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
 #define CHOICE(key, flags, at, fallback, names, help) {key, OPTION_CHOICE, flags, AT(at), fallback, NULL, 0, 0, names, help}
-/* A key of drawing, which is not built yet: nothing reads it. */
+/* A key of something that is not built yet: nothing reads it. */
 #define LATER(key, fallback) {key, OPTION_LATER, 0, 0, fallback, NULL, 0, 0, NULL, NULL}
 #define LIST(key, flags, at, fallback, names, help) {key, OPTION_LIST, flags, AT(at), fallback, NULL, 0, 0, names, help}
 
@@ -81,28 +81,34 @@ const Option OPTIONS[] = {
     BOOL("model.tokens.renorm", 0, model.tokens.renorm, "false", "After each step scale the added rows to the mean norm of the old ones, "
                                                                  "as GILL does."),
 
-    LATER("model.gen_head.width", "512"),
-    LATER("model.gen_head.heads", "4"),
-    LATER("model.gen_head.ff", "2048"),
-    LATER("model.gen_head.encoder_layers", "4"),
-    LATER("model.gen_head.decoder_layers", "4"),
-    LATER("model.gen_head.queries", "77"),
-    LATER("model.gen_head.train", "\"full\""),
-    LATER("model.gen_head.init", "\"default\""),
+    INT("model.gen_head.width", 0, model.gen_head.width, "512", 1, 65536, "Width of the generation head's transformer."),
+    INT("model.gen_head.heads", 0, model.gen_head.heads, "4", 1, 65536, "Its attention heads; they divide its width."),
+    INT("model.gen_head.ff", 0, model.gen_head.ff, "2048", 1, 1 << 20, "Width of its feed-forward layers."),
+    INT("model.gen_head.encoder_layers", 0, model.gen_head.encoder_layers, "4", 1, 1024, "Layers that read the visual output tokens."),
+    INT("model.gen_head.decoder_layers", 0, model.gen_head.decoder_layers, "4", 1, 1024, "Layers that write the context."),
+    INT("model.gen_head.queries", 0, model.gen_head.queries, "77", 1, 65536,
+        "Rows of the context, each from a learned query: as many as the text encoder of model.diffusion.path has positions."),
+    CHOICE("model.gen_head.train", 0, model.gen_head.train, "\"full\"", FROZEN_FULL, "Whether the generation head is trained."),
+    INIT("model.gen_head.init", OPTION_FILE, model.gen_head.init,
+         "Starting point: a safetensors file with GILL's or MGIE's names, or default for a freshly drawn head."),
 
-    LATER("model.diffusion.path", "null"),
+    PATH("model.diffusion.path", OPTION_NULLABLE | OPTION_FOLDER, model.diffusion.path, "null",
+         "Stable Diffusion in the form of diffusers, whose text encoder, UNet and VAE are read as the losses need them; or null for a "
+         "model that does not draw."),
     LATER("model.diffusion.unet", "\"frozen\""),
     LATER("model.diffusion.edit", "\"llm_only\""),
     LATER("model.diffusion.size", "512"),
 
-    LATER("loss.generate", "\"l2norm\""),
-    LATER("loss.edit", "\"noise\""),
+    CHOICE("loss.generate", 0, loss.generate, "\"l2norm\"", SELECT("l2norm", "mse", "noise"),
+           "What the context of a picture to draw is compared by: with the text encoder's states of its prompt, or by predicting noise."),
+    CHOICE("loss.edit", 0, loss.edit, "\"noise\"", SELECT("l2norm", "mse", "noise"), "The same for a picture to edit."),
     REAL("loss.text_weight", 0, loss.text_weight, "1", 0, OPTION_UNBOUNDED, "Weight of the text loss."),
-    LATER("loss.generate_weight", "1"),
-    LATER("loss.edit_weight", "0.5"),
+    REAL("loss.generate_weight", 0, loss.generate_weight, "1", 0, OPTION_UNBOUNDED, "Weight of the loss of pictures to draw."),
+    REAL("loss.edit_weight", 0, loss.edit_weight, "0.5", 0, OPTION_UNBOUNDED, "Weight of the loss of pictures to edit."),
     CHOICE("loss.image_tokens", 0, loss.image_tokens, "\"first\"", SELECT("first", "all", "none"),
            "Which visual output tokens are labels of the text loss."),
-    LATER("loss.image_align", "\"at\""),
+    CHOICE("loss.image_align", 0, loss.image_align, "\"at\"", SELECT("at", "before"),
+           "Which states the generation head reads: at the visual output tokens, or one position before each."),
     LATER("loss.condition_dropout", "0.05"),
     CHOICE("loss.normalise", 0, loss.normalise, "\"step\"", SELECT("step", "micro", "rank"),
            "What one label's loss is divided by: the labels of the whole optimiser step, of its forward pass, or of its rank."),
@@ -145,7 +151,7 @@ const Option OPTIONS[] = {
     REAL("optim.lr", 0, optim.lr, "2e-4", 0, OPTION_UNBOUNDED, "Learning rate of the adapters, or of the language model when it is "
                                                                "trained in full."),
     REAL("optim.lr_projector", 0, optim.lr_projector, "2e-5", 0, OPTION_UNBOUNDED, "Learning rate of the projector."),
-    LATER("optim.lr_gen_head", "1e-4"),
+    REAL("optim.lr_gen_head", 0, optim.lr_gen_head, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the generation head."),
     REAL("optim.lr_tokens", 0, optim.lr_tokens, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the added token rows."),
     REAL("optim.lr_vision", 0, optim.lr_vision, "2e-6", 0, OPTION_UNBOUNDED, "Learning rate of the vision tower."),
     LATER("optim.lr_unet", "1e-5"),

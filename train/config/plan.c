@@ -23,6 +23,11 @@ EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes)
     };
 }
 
+bool plan_compares_prompts(const RunConfig *cfg)
+{
+    return cfg->model.diffusion.path && (cfg->loss.generate != IMAGE_LOSS_NOISE || cfg->loss.edit != IMAGE_LOSS_NOISE);
+}
+
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
 {
     file_join(tokenizer_path, cfg->model.llm.path, "tokenizer.model");
@@ -34,6 +39,7 @@ PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const
         .pad = cfg->model.vision.aspect == ASPECT_PAD,
         .shard_samples = cfg->data.shard_samples,
         .max_bad = cfg->data.max_bad,
+        .prompts = cfg->model.diffusion.path && cfg->loss.generate != IMAGE_LOSS_NOISE,
         .max_pixels = cfg->data.max_pixels,
         .out = cfg->data.shards,
     };
@@ -57,6 +63,7 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .preprocessor = preprocessor,
         .image_tokens_first = cfg->loss.image_tokens == IMAGE_TOKENS_FIRST,
         .image_tokens_none = cfg->loss.image_tokens == IMAGE_TOKENS_NONE,
+        .prompts = plan_compares_prompts(cfg),
         .first_visual_id = encoder_visual_id(&encoder, 0),
         .n_ids = (int64_t)encoder.vocab_size + encoder_added_count(&encoder),
         .source_weight = weights,

@@ -12,6 +12,8 @@
 EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes);
 /* tokenizer_path: a buffer of PATH_MAX bytes that holds the path from then on. */
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path);
+/* Whether a loss compares with the text encoder's states of prompts. */
+bool plan_compares_prompts(const RunConfig *cfg);
 /* weights: [mixture->n_sources], filled and borrowed. preprocessor may be NULL (text only). */
 LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor,
                           double *weights);

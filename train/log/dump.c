@@ -9,21 +9,28 @@
 #include "data/formats/file.h"
 #include "data/formats/safetensors.h"
 
-typedef struct LabelRow {
+/* Where a row of values comes from: a label, or a target image. */
+typedef struct Source {
     int32_t record, position, label;
-    int64_t index; /* of its logits; keeps equal rows in order */
-} LabelRow;
+    int64_t index; /* of its values; keeps equal sources in order */
+} Source;
+
+typedef struct Table {
+    const char *name;
+    int64_t cols; /* values of a row */
+    Source *rows;
+    float *values;
+    int64_t n, capacity;
+} Table;
 
 struct Dump {
     char *folder;
     Dist *dist;
-    int64_t vocabulary;
-    LabelRow *rows;
-    float *logits;
-    int64_t n, capacity;
+    Table logits, context;
+    int64_t queries; /* rows of the context of an image */
 };
 
-Status dump_open(Dump **out, const char *folder, Dist *dist, int64_t vocabulary)
+Status dump_open(Dump **out, const char *folder, Dist *dist, const ModelSizes *sizes)
 {
     *out = NULL;
     TRY_IN(file_make_folders(folder), "--dump");
@@ -33,53 +40,69 @@ Status dump_open(Dump **out, const char *folder, Dist *dist, int64_t vocabulary)
         return fail(ERR_NOMEM, "--dump: out of memory");
     }
     d->dist = dist;
-    d->vocabulary = vocabulary;
+    d->logits = (Table){.name = "logits", .cols = sizes->vocab_size + sizes->added_rows};
+    d->context = (Table){.name = "context", .cols = (int64_t)sizes->queries * sizes->context};
+    d->queries = sizes->queries;
     *out = d;
     return OK;
+}
+
+static void free_table(Table *t)
+{
+    mem_free(t->rows);
+    mem_free(t->values);
 }
 
 void dump_close(Dump **d)
 {
     if (*d) {
         mem_free((*d)->folder);
-        mem_free((*d)->rows);
-        mem_free((*d)->logits);
+        free_table(&(*d)->logits);
+        free_table(&(*d)->context);
         mem_free(*d);
     }
     *d = NULL;
 }
 
-void dump_begin(Dump *d) { d->n = 0; }
+void dump_begin(Dump *d) { d->logits.n = d->context.n = 0; }
 
-static Status make_room(Dump *d, int64_t n)
+static Status make_room(Table *t, int64_t n)
 {
-    if (n <= d->capacity)
+    if (n <= t->capacity)
         return OK;
-    int64_t capacity = n > 2 * d->capacity ? n : 2 * d->capacity;
-    LabelRow *rows = mem_grow(d->rows, (size_t)capacity * sizeof *rows);
+    int64_t capacity = n > 2 * t->capacity ? n : 2 * t->capacity;
+    Source *rows = mem_grow(t->rows, (size_t)capacity * sizeof *rows);
     if (rows)
-        d->rows = rows;
-    float *logits = rows ? mem_grow(d->logits, (size_t)capacity * (size_t)d->vocabulary * sizeof *logits) : NULL;
-    if (!logits)
-        return fail(ERR_NOMEM, "--dump: no memory for the logits of %lld labels", (long long)n);
-    d->logits = logits;
-    d->capacity = capacity;
+        t->rows = rows;
+    float *values = rows ? mem_grow(t->values, (size_t)capacity * (size_t)t->cols * sizeof *values) : NULL;
+    if (!values)
+        return fail(ERR_NOMEM, "--dump: no memory for %lld rows of \"%s\"", (long long)n, t->name);
+    t->values = values;
+    t->capacity = capacity;
     return OK;
 }
 
-Status dump_pass(Dump *d, const Batch *b, float **logits)
+Status dump_pass(Dump *d, const Batch *b, LossRequest *request)
 {
-    TRY(make_room(d, d->n + b->n_labels));
+    Table *logits = &d->logits, *context = &d->context;
+    int64_t n_targets = context->cols ? b->n_targets : 0;
+    TRY(make_room(logits, logits->n + b->n_labels));
+    TRY(make_room(context, context->n + n_targets));
     for (int32_t i = 0; i < b->n_labels; i++)
-        d->rows[d->n + i] = (LabelRow){b->label_record[i], b->label_position[i], b->label[i], d->n + i};
-    *logits = d->logits + d->n * d->vocabulary;
-    d->n += b->n_labels;
+        logits->rows[logits->n + i] = (Source){b->label_record[i], b->label_position[i], b->label[i], logits->n + i};
+    for (int32_t i = 0; i < n_targets; i++)
+        context->rows[context->n + i] = (Source){.record = b->record[b->target_segment[i]], .position = b->pos[b->target_row[i]],
+                                                 .index = context->n + i};
+    request->logits = logits->values + logits->n * logits->cols;
+    request->context = n_targets ? context->values + context->n * context->cols : NULL;
+    logits->n += b->n_labels;
+    context->n += n_targets;
     return OK;
 }
 
 static int by_record(const void *a, const void *b)
 {
-    const LabelRow *x = a, *y = b;
+    const Source *x = a, *y = b;
     if (x->record != y->record)
         return x->record < y->record ? -1 : 1;
     if (x->position != y->position)
@@ -94,12 +117,14 @@ typedef struct Plan {
     int n;
 } Plan;
 
-static void add(Plan *p, DType type, int n_dims, int64_t d0, int64_t d1, const char *name)
+static void add(Plan *p, DType type, int n_dims, const int64_t shape[3], const char *name)
 {
-    p->specs[p->n++] = (StSpec){.name = name, .type = type, .n_dims = n_dims, .shape = {d0, d1}};
+    StSpec *s = &p->specs[p->n++];
+    *s = (StSpec){.name = name, .type = type, .n_dims = n_dims};
+    memcpy(s->shape, shape, (size_t)n_dims * sizeof *shape);
 }
 
-enum { MOST_SCALARS = N_LOSSES + 3, N_LABEL_ARRAYS = 3 };
+enum { MOST_SCALARS = N_LOSSES + 3, N_TABLE_ARRAYS = 5 };
 static const char *const KINDS[2] = {"grad", "param"};
 
 /* Names and values, in order; returns how many. */
@@ -120,16 +145,26 @@ static int list_scalars(const DumpScalars *s, const char *names[MOST_SCALARS], f
     return n;
 }
 
-static void plan_file(Plan *plan, const Params *p, const DumpScalars *scalars, int64_t n_rows, int64_t vocabulary)
+static void plan_tables(Plan *plan, const Dump *d)
+{
+    const Table *logits = &d->logits, *context = &d->context;
+    add(plan, F32, 2, (int64_t[3]){logits->n, logits->cols}, "logits");
+    add(plan, I32, 2, (int64_t[3]){logits->n, 2}, "logits.row");
+    add(plan, I32, 1, (int64_t[3]){logits->n}, "logits.label");
+    if (!context->n)
+        return;
+    add(plan, F32, 3, (int64_t[3]){context->n, d->queries, context->cols / d->queries}, "context");
+    add(plan, I32, 1, (int64_t[3]){context->n}, "context.row");
+}
+
+static void plan_file(Plan *plan, const Params *p, const DumpScalars *scalars, const Dump *d)
 {
     const char *names[MOST_SCALARS];
     float values[MOST_SCALARS];
     int n = list_scalars(scalars, names, values);
     for (int i = 0; i < n; i++)
-        add(plan, F32, 0, 0, 0, names[i]);
-    add(plan, F32, 2, n_rows, vocabulary, "logits");
-    add(plan, I32, 2, n_rows, 2, "logits.row");
-    add(plan, I32, 1, n_rows, 0, "logits.label");
+        add(plan, F32, 0, (int64_t[3]){0}, names[i]);
+    plan_tables(plan, d);
     for (int k = 0; k < 2; k++)
         for (int i = 0; i < p->n; i++) {
             const Param *q = p->list[i];
@@ -137,8 +172,9 @@ static void plan_file(Plan *plan, const Params *p, const DumpScalars *scalars, i
                 continue;
             char *name = plan->names[plan->n];
             snprintf(name, sizeof plan->names[0], "%s/%s", KINDS[k], q->name);
-            add(plan, F32, q->t.n_dims, 0, 0, name);
-            memcpy(plan->specs[plan->n - 1].shape, q->shape, sizeof q->shape);
+            StSpec *spec = &plan->specs[plan->n++];
+            *spec = (StSpec){.name = name, .type = F32, .n_dims = q->t.n_dims};
+            memcpy(spec->shape, q->shape, sizeof q->shape);
         }
 }
 
@@ -150,14 +186,24 @@ static Status write_scalars(StWriter *w, const DumpScalars *s)
     return stwriter_write(w, values, (size_t)n * sizeof *values);
 }
 
-static Status write_rows(StWriter *w, const LabelRow *rows, const float *logits, int64_t n, int64_t vocabulary)
+static Status write_values(StWriter *w, const Table *t)
 {
-    for (int64_t i = 0; i < n; i++)
-        TRY(stwriter_write(w, logits + rows[i].index * vocabulary, (size_t)vocabulary * sizeof *logits));
-    for (int64_t i = 0; i < n; i++)
-        TRY(stwriter_write(w, (int32_t[]){rows[i].record, rows[i].position}, 2 * sizeof(int32_t)));
-    for (int64_t i = 0; i < n; i++)
-        TRY(stwriter_write(w, &rows[i].label, sizeof rows[i].label));
+    for (int64_t i = 0; i < t->n; i++)
+        TRY(stwriter_write(w, t->values + t->rows[i].index * t->cols, (size_t)t->cols * sizeof *t->values));
+    return OK;
+}
+
+static Status write_tables(StWriter *w, const Dump *d)
+{
+    const Table *logits = &d->logits, *context = &d->context;
+    TRY(write_values(w, logits));
+    for (int64_t i = 0; i < logits->n; i++)
+        TRY(stwriter_write(w, (int32_t[]){logits->rows[i].record, logits->rows[i].position}, 2 * sizeof(int32_t)));
+    for (int64_t i = 0; i < logits->n; i++)
+        TRY(stwriter_write(w, &logits->rows[i].label, sizeof(int32_t)));
+    TRY(write_values(w, context));
+    for (int64_t i = 0; i < context->n; i++)
+        TRY(stwriter_write(w, &context->rows[i].record, sizeof(int32_t)));
     return OK;
 }
 
@@ -192,23 +238,21 @@ static Status write_tensors(StWriter *w, Params *p)
     return s;
 }
 
-static Status write_file(const char *path, Params *p, const DumpScalars *scalars, LabelRow *rows, const float *logits, int64_t n,
-                         int64_t vocabulary)
+/* d: with the rows of all ranks, in order. */
+static Status write_file(const char *path, Params *p, const DumpScalars *scalars, const Dump *d)
 {
-    size_t most = MOST_SCALARS + N_LABEL_ARRAYS + 2 * (size_t)p->n;
+    size_t most = MOST_SCALARS + N_TABLE_ARRAYS + 2 * (size_t)p->n;
     Plan plan = {.specs = mem_alloc(most * sizeof *plan.specs), .names = mem_alloc(most * sizeof *plan.names)};
     StWriter *w = NULL;
     Status s = plan.specs && plan.names ? OK : fail(ERR_NOMEM, "--dump: out of memory");
     if (s == OK) {
-        plan_file(&plan, p, scalars, n, vocabulary);
+        plan_file(&plan, p, scalars, d);
         s = stwriter_open(&w, path, plan.specs, plan.n);
     }
-    if (s == OK) {
-        qsort(rows, (size_t)n, sizeof *rows, by_record);
-        s = write_scalars(w, scalars);
-    }
     if (s == OK)
-        s = write_rows(w, rows, logits, n, vocabulary);
+        s = write_scalars(w, scalars);
+    if (s == OK)
+        s = write_tables(w, d);
     if (s == OK)
         s = write_tensors(w, p);
     mem_free(plan.specs);
@@ -220,23 +264,35 @@ static Status write_file(const char *path, Params *p, const DumpScalars *scalars
     return s;
 }
 
+/* The rows of all ranks, in rank 0's `all`, which owns them. */
+static Status gather_table(Dist *dist, const Table *t, Table *all)
+{
+    void *rows = NULL, *values = NULL;
+    size_t n_rows = 0, n_values;
+    Status s = dist_gather(dist, t->rows, (size_t)t->n * sizeof *t->rows, &rows, &n_rows);
+    if (s == OK)
+        s = dist_gather(dist, t->values, (size_t)(t->n * t->cols) * sizeof *t->values, &values, &n_values);
+    *all = (Table){.name = t->name, .cols = t->cols, .rows = rows, .values = values, .n = (int64_t)(n_rows / sizeof *t->rows)};
+    if (s != OK || dist->rank > 0)
+        return s;
+    for (int64_t i = 0; i < all->n; i++) /* every rank counted from 0; gathered, rows and values stand in the same order */
+        all->rows[i].index = i;
+    if (all->n)
+        qsort(all->rows, (size_t)all->n, sizeof *all->rows, by_record);
+    return OK;
+}
+
 Status dump_write(Dump *d, int64_t step, Params *p, const DumpScalars *scalars)
 {
     char name[64], path[PATH_MAX];
-    void *rows = NULL, *logits = NULL;
-    size_t n_rows, n_logits;
+    Dump all = {.queries = d->queries};
     snprintf(name, sizeof name, "step-%06lld.safetensors", (long long)step);
-    Status s = dist_gather(d->dist, d->rows, (size_t)d->n * sizeof *d->rows, &rows, &n_rows);
+    Status s = gather_table(d->dist, &d->logits, &all.logits);
     if (s == OK)
-        s = dist_gather(d->dist, d->logits, (size_t)(d->n * d->vocabulary) * sizeof *d->logits, &logits, &n_logits);
-    if (s == OK && d->dist->rank == 0) {
-        LabelRow *all = rows;
-        int64_t n = (int64_t)(n_rows / sizeof *all);
-        for (int64_t i = 0; i < n; i++) /* every rank counted from 0; gathered, rows and logits stand in the same order */
-            all[i].index = i;
-        s = write_file(file_join(path, d->folder, name), p, scalars, all, logits, n, d->vocabulary);
-    }
-    mem_free(rows);
-    mem_free(logits);
+        s = gather_table(d->dist, &d->context, &all.context);
+    if (s == OK && d->dist->rank == 0)
+        s = write_file(file_join(path, d->folder, name), p, scalars, &all);
+    free_table(&all.logits);
+    free_table(&all.context);
     return s;
 }

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "train/models/image_losses.h"
 #include "train/models/model.h"
 
 /* ---------------------------------------------------------------- sizes */
@@ -18,6 +19,7 @@ static Status set_sizes(GenLlava *g, const RunConfig *cfg)
         return fail(ERR_USAGE, "model.tokens: %" PRId64 " added rows beside a vocabulary of %" PRId64 " are too many", rows, llm->vocab);
     g->sizes = (ModelSizes){.vocab_size = (int32_t)llm->vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)llm->hidden,
                             .layers = (int32_t)llm->layers,
+                            .queries = (int32_t)g->gen_head.config.queries, .context = (int32_t)g->gen_head.config.context,
                             .image_height = (int32_t)vision->height, .image_width = (int32_t)vision->width, .patch = (int32_t)vision->patch,
                             .patches = vision->patch ? (int32_t)siglip_patches(vision) : 0};
     return OK;
@@ -187,12 +189,25 @@ Tensor *genllava_text_loss(Tape *t, const GenLlava *g, const LossPass *pass)
     return scaled;
 }
 
-static bool has_terms(const GenLlava *g, const Batch *b)
+static bool has_terms(const GenLlava *g, const Batch *b, Loss l) { return g->has_loss[l] && loss_terms(&b->terms, l).n; }
+
+static bool has_any_terms(const GenLlava *g, const Batch *b)
 {
     for (int i = 0; i < N_LOSSES; i++)
-        if (g->has_loss[i] && loss_terms(&b->terms, (Loss)i).n)
+        if (has_terms(g, b, (Loss)i))
             return true;
     return false;
+}
+
+/* Once for all target images of a pass. */
+static Tensor *make_context(Tape *t, const GenLlava *g, Tensor *states, const Batch *b, float *host)
+{
+    if (!has_terms(g, b, LOSS_GENERATE) && !has_terms(g, b, LOSS_EDIT))
+        return NULL;
+    Tensor *context = image_context(t, g, states, b);
+    if (context && host)
+        nn_values(t, context, host);
+    return context;
 }
 
 Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *req, LossResult *result)
@@ -200,11 +215,12 @@ Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *re
 #define LOSS_FUNCTION(id, name, part, weight, terms, function) function,
     static LossFn *const LOSS_OF[N_LOSSES] = {LOSS_LIST(LOSS_FUNCTION)};
     *result = (LossResult){0};
-    if (tape_status(t) || !has_terms(g, b))
+    if (tape_status(t) || !has_any_terms(g, b))
         return tape_status(t);
     LossPass pass = {.batch = b, .states = genllava_states(t, g, b, NULL), .logits = req->logits};
+    pass.context = make_context(t, g, pass.states, b, req->context);
     for (int i = 0; i < N_LOSSES; i++) {
-        if (!g->has_loss[i] || !loss_terms(&b->terms, (Loss)i).n)
+        if (!has_terms(g, b, (Loss)i))
             continue;
         pass.scale = req->scale[i];
         pass.total = req->totals ? &req->totals[i] : NULL;

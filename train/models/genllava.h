@@ -35,6 +35,7 @@ MUST_USE Status genllava_updated(GenLlava *g);
 typedef struct LossRequest {
     double scale[N_LOSSES];
     float *logits;  /* host, [n_labels, V+R] f32: filled when not NULL (dump) */
+    float *context; /* host, [n_targets, queries, C] f32: the same */
     double *totals; /* [N_LOSSES] F64, backend memory: the sums are added to it, and nobody waits for them; NULL: they are waited for */
 } LossRequest;
 typedef struct LossResult {

@@ -9,7 +9,10 @@
 
 /* X(enum, name, part, weight, terms, function): the part of the model (parts.c) without which a run does not have it; its weight in a
  * RunConfig *cfg; what it is divided by, of a LossTerms *terms (data/loader/batch.h); who computes it (a LossFn). */
-#define LOSS_LIST(X) X(LOSS_TEXT, "text", "llm", cfg->loss.text_weight, terms->labels, genllava_text_loss)
+#define LOSS_LIST(X)                                                                                                       \
+    X(LOSS_TEXT, "text", "llm", cfg->loss.text_weight, terms->labels, genllava_text_loss)                                  \
+    X(LOSS_GENERATE, "generate", "gen_head", cfg->loss.generate_weight, terms->generate, image_generate_loss)              \
+    X(LOSS_EDIT, "edit", "gen_head", cfg->loss.edit_weight, terms->edit, image_edit_loss)
 
 typedef enum Loss {
 #define LOSS_ENUM(id, name, part, weight, terms, function) id,
@@ -28,11 +31,12 @@ typedef struct GenLlava GenLlava;
 /* What a loss is computed from, and where its sum goes. */
 typedef struct LossPass {
     const Batch *batch;
-    Tensor *states; /* [T,D] after the last layer of the language model, before the final norm */
-    double scale;   /* what Σ w·loss is multiplied by */
-    float *logits;  /* of LossRequest */
-    double *total;  /* F64, backend memory: Σ w·loss is added to it; NULL: … */
-    double *sum;    /* … it is waited for and stands here */
+    Tensor *states;  /* [T,D] after the last layer of the language model, before the final norm */
+    Tensor *context; /* [n_targets·queries,C] of the generation head; NULL where no loss of the pass reads it */
+    double scale;    /* what Σ w·loss is multiplied by */
+    float *logits;   /* of LossRequest */
+    double *total;   /* F64, backend memory: Σ w·loss is added to it; NULL: … */
+    double *sum;     /* … it is waited for and stands here */
 } LossPass;
 /* The scaled loss, [1]. Called for passes that have terms of it. */
 typedef Tensor *LossFn(Tape *t, const GenLlava *g, const LossPass *pass);

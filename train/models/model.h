@@ -3,6 +3,7 @@
 #define GENLLAVA_TRAIN_MODELS_MODEL_H
 
 #include "data/pictures/preprocessor.h"
+#include "train/models/gen_head.h"
 #include "train/models/genllava.h"
 #include "train/models/lora.h"
 #include "train/models/mistral.h"
@@ -18,9 +19,11 @@ struct GenLlava {
     TokenRows rows;
     Siglip vision;
     Projector projector;
+    GenHead gen_head;
     Preprocessor preprocessor;
-    bool has_loss[N_LOSSES];  /* the parts it needs are wanted */
-    Weights files[PARTS_MAX]; /* of parts that are folders; open as long as the model: weights are used in place */
+    bool has_loss[N_LOSSES];       /* the parts it needs are wanted */
+    ImageLoss image_loss[N_TASKS]; /* of target images by the task of their row */
+    Weights files[PARTS_MAX];      /* of parts that are folders; open as long as the model: weights are used in place */
 };
 
 LossFn genllava_text_loss;

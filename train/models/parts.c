@@ -11,6 +11,7 @@
 static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != NULL; }
 static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
+static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
 
 #define KEY(member) {#member, offsetof(RunConfig, member)}
 
@@ -77,6 +78,7 @@ const Part PARTS[] = {
         .unwanted = "model.llm.train is not \"lora\"",
         .declare = lora_declare,
         .load = lora_load,
+        .described = "adapter_config.json",
         .describe = lora_describe,
     },
     {
@@ -90,10 +92,28 @@ const Part PARTS[] = {
         .wanted = has_added_rows,
         .declare = token_rows_declare,
         .draw = token_rows_draw,
+        .described = "token_rows.json",
         .describe = token_rows_describe,
         .updated = token_rows_updated,
     },
-    {.name = "gen_head"},
+    {
+        .name = "gen_head",
+        .title = "the generation head",
+        .after = "tokens", /* it reads states of the language model, and rows */
+        .init = KEY(model.gen_head.init),
+        .train = KEY(model.gen_head.train),
+        .lr = KEY(optim.lr_gen_head),
+        .saved = "gen_head.safetensors",
+        .names = &GEN_HEAD_NAMES,
+        .wanted = draws,
+        .unwanted = "model.diffusion.path is null",
+        .configure = gen_head_configure,
+        .declare = gen_head_declare,
+        .load = gen_head_load,
+        .described = "gen_head_config.json",
+        .describe = gen_head_describe,
+        .free = gen_head_free,
+    },
     {.name = "text_encoder"},
     {.name = "unet"},
     {.name = "vae"},
@@ -186,8 +206,9 @@ static Status declare_part(GenLlava *g, const RunConfig *cfg, const Part *part, 
     if (declared[part - PARTS])
         return OK;
     declared[part - PARTS] = true;
-    if (part->declare && (!part->title || !part->saved || (part->after && !part_find(part->after))))
-        return fail(ERR_INTERNAL, "parts.c: the row of \"%s\" has no title, no saved, or after names no part", part->name);
+    if (part->declare && (!part->title || !part->saved || !part->described != !part->describe || (part->after && !part_find(part->after))))
+        return fail(ERR_INTERNAL,
+                    "parts.c: the row of \"%s\" has no title, no saved, one of described and describe, or after names no part", part->name);
     if (part->after)
         TRY(declare_part(g, cfg, part_find(part->after), declared));
     if (!part_wanted(part, cfg))

@@ -50,7 +50,8 @@ typedef struct Part {
     Status (*declare)(GenLlava *g, const RunConfig *cfg);                            /* NULL: the part is only a name so far */
     Status (*load)(GenLlava *g, const RunConfig *cfg, const char *from);             /* NULL: file or folder, by names */
     Status (*draw)(GenLlava *g, uint64_t seed);                                      /* NULL: each weight by its declaration */
-    Status (*describe)(const GenLlava *g, const RunConfig *cfg, const char *folder); /* writes what a checkpoint holds beside its weights */
+    const char *described;                                                           /* a file in a checkpoint beside the weights … */
+    Status (*describe)(const GenLlava *g, const RunConfig *cfg, const char *folder); /* … and who writes it there */
     Status (*updated)(GenLlava *g);                                                  /* after an optimiser step */
     void (*free)(GenLlava *g);
 } Part;

@@ -60,6 +60,7 @@ typedef struct Linear {
     uint64_t site;
     const Joint *joint; /* where w lies with what surrounds it, or NULL; set by joint_create */
     int64_t first, out; /* out > 0: rows first … first+out-1 of w and b alone, of a projection that packs several; without an adapter */
+    bool b_stays; /* b gets no gradient. That of keys is zero, since a bias moves all scores of a query alike: rounding would move it */
 } Linear;
 /* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are
  * multiplied as one matrix. rows: for dropout only, which happens only while the tape records. */
@@ -167,6 +168,8 @@ typedef struct LmLoss {
     double weighted_sum; /* out: … is here */
 } LmLoss;
 Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *arg);
+/* The values of x into host memory [rows, cols] as f32. */
+void nn_values(Tape *t, Tensor *x, float *host);
 /* Logits of hs [n,D] into host memory [n, V+R] as f32. */
 Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits);
 

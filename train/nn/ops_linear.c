@@ -123,7 +123,7 @@ static void base_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy)
         void *dw = rows_grad(t, &s->lin[i], w, in, &more);
         if (dw)
             linear_weight_grad(t, dw, more, w->t.grad_type, out, in, m, dy_i, ldy, s->x->data, tensor_ld(s->x));
-        void *db = rows_grad(t, &s->lin[i], b, 1, &more);
+        void *db = s->lin[i].b_stays ? NULL : rows_grad(t, &s->lin[i], b, 1, &more);
         if (db)
             RUN(t, column_sum, ColumnSum, .rows = m, .cols = out, .ldx = ldy, .x_type = t->compute, .out_type = b->t.grad_type, .x = dy_i,
                 .out = db, .accumulate = more);

@@ -226,12 +226,8 @@ Status checkpoint_each_file(const RunConfig *cfg, FileVisit visit, void *arg)
         TRY(visit(arg, part->form == PART_FOLDER ? name : part->saved));
         if (part->form == PART_FOLDER)
             TRY(visit(arg, file_join(name, part->saved, "config.json")));
-        if (part->form == PART_ADAPTER)
-            TRY(visit(arg, "adapter_config.json"));
-        if (part->form == PART_FILE && part->describe) { /* "token_rows.json" */
-            snprintf(name, sizeof name, "%.*s.json", (int)strcspn(part->saved, "."), part->saved);
-            TRY(visit(arg, name));
-        }
+        if (part->described)
+            TRY(visit(arg, part->described));
     }
     return OK;
 }

@@ -26,7 +26,7 @@ static const struct {
     const char *text, *wanted; /* each line is completed with the file's name in front */
 } MISTAKES[] = {
     {"{" BASE ",\n \"optim\":{\"lrr\":1}}",
-     ":2:11: unknown key \"optim.lrr\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_tokens, lr_vision, "
+     ":2:11: unknown key \"optim.lrr\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, lr_tokens, lr_vision, "
      "beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup"},
     {"{" BASE ",\n\"lora\":{}}",
      ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, "
@@ -69,11 +69,12 @@ static const struct {
      ": model.llm.path is missing: Hugging Face folder of a Mistral-family language model; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
     {"{" BASE ",\n\"device\":\"gpu\"}", ":2:1: device must be \"auto\", \"cpu\" or \"cuda\", found \"gpu\"; did you mean \"cuda\"?"},
-    {"{" BASE ",\n\"loss\":{\"edit\":\"mse\"},\n\"train\":{\"winograd\":false,\"micro_images\":null},\n\"debug\":{\"replay\":\"r\"}}",
-     ":2:9: loss.edit: this version does not draw or edit pictures yet; take the key out\n"
-     ":3:10: train.winograd: this version does not draw or edit pictures yet; take the key out\n"
-     ":3:27: train.micro_images: this version does not draw or edit pictures yet; take the key out\n"
-     ":4:10: debug.replay: this version does not draw or edit pictures yet; take the key out"},
+    {"{" BASE ",\n\"loss\":{\"condition_dropout\":0},\n\"train\":{\"winograd\":false,\"micro_images\":null},\n"
+     "\"debug\":{\"replay\":\"r\"}}",
+     ":2:9: loss.condition_dropout: this version takes only its default, 0.05; take the key out\n"
+     ":3:10: train.winograd: this version takes only its default, true; take the key out\n"
+     ":3:27: train.micro_images: this version takes only its default, 4; take the key out\n"
+     ":4:10: debug.replay: this version takes only its default, null; take the key out"},
     {"{" BASE ",\n\"debug\":{\"winogrand\":1}}",
      ":2:10: unknown key \"debug.winogrand\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log"},
     {"[1]", ":1:1: the settings must be an object, found an array"},
@@ -148,8 +149,8 @@ TEST(config_set_overrides)
     wanted[0] = 0;
     char all[2048];
     snprintf(all, sizeof all,
-             "--set optim.lrate: unknown key \"optim.lrate\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_tokens, "
-             "lr_vision, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup\n"
+             "--set optim.lrate: unknown key \"optim.lrate\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, "
+             "lr_tokens, lr_vision, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup\n"
              "--set train.batch: train.batch must be an integer from 1 to 1048576, found \"x\"\n"
              "--set: \"seed\" must be KEY=VALUE, as in optim.lr=1e-4\n"
              "--set name: name must be a string that is not empty, found an array\n"

@@ -43,7 +43,7 @@ static int scalars_of_dump(const StepLosses *losses, int64_t step)
     REQUIRE_OK(dist_open(&dist));
     params_init(&p, &b, F32);
     REQUIRE_OK(params_create(&p));
-    REQUIRE_OK(dump_open(&dump, test_dir(), &dist, 1));
+    REQUIRE_OK(dump_open(&dump, test_dir(), &dist, &(ModelSizes){.vocab_size = 1}));
     REQUIRE_OK(dump_write(dump, step, &p, &(DumpScalars){.losses = *losses, .lr = 2, .grad_norm = 3}));
     dump_close(&dump);
     snprintf(name, sizeof name, "step-%06d.safetensors", (int)step);
@@ -72,4 +72,55 @@ TEST(a_dump_leaves_out_losses_that_a_step_has_not)
 {
     CHECK_INT(scalars_of_dump(&WITH, 0), 4);
     CHECK_INT(scalars_of_dump(&WITHOUT, 1), 3);
+}
+
+static SafeTensors *open_dump(int64_t step)
+{
+    char name[64], path[PATH_MAX];
+    SafeTensors *st;
+    snprintf(name, sizeof name, "step-%06d.safetensors", (int)step);
+    REQUIRE_OK(safetensors_open(&st, file_join(path, test_dir(), name)));
+    return st;
+}
+
+/* Two passes; the second holds the earlier record, with two target images. */
+TEST(a_dump_has_the_context_of_every_target_image_in_order_of_records)
+{
+    static const int32_t ROW[] = {4, 9}, SEGMENT[] = {0, 0}, FIRST[] = {1}, RECORD[] = {7, 3}, POS[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    static const float WANTED[] = {2, 3, 4, 5, 0, 1};
+    const ModelSizes sizes = {.vocab_size = 1, .queries = 1, .context = 2};
+    Backend b;
+    Params p;
+    Dist dist;
+    Dump *dump;
+    REQUIRE_OK(ref_open(&b));
+    REQUIRE_OK(dist_open(&dist));
+    params_init(&p, &b, F32);
+    REQUIRE_OK(params_create(&p));
+    REQUIRE_OK(dump_open(&dump, test_dir(), &dist, &sizes));
+    for (int i = 0, value = 0; i < 2; i++) {
+        Batch batch = {.n_targets = i + 1, .pos = POS, .record = RECORD + i, .target_segment = SEGMENT, .target_row = i ? ROW : FIRST};
+        LossRequest request = {0};
+        REQUIRE_OK(dump_pass(dump, &batch, &request));
+        REQUIRE(request.context);
+        for (int k = 0; k < 2 * (i + 1); k++)
+            request.context[k] = (float)value++;
+    }
+    REQUIRE_OK(dump_write(dump, 0, &p, &(DumpScalars){.losses = WITHOUT}));
+    dump_begin(dump);
+    REQUIRE_OK(dump_write(dump, 1, &p, &(DumpScalars){.losses = WITHOUT}));
+    dump_close(&dump);
+    SafeTensors *st = open_dump(0);
+    const StTensor *context = safetensors_find(st, "context"), *row = safetensors_find(st, "context.row");
+    REQUIRE(context && row);
+    CHECK(context->n_dims == 3 && context->shape[0] == 3 && context->shape[1] == 1 && context->shape[2] == 2);
+    CHECK(!memcmp(context->data, WANTED, sizeof WANTED));
+    CHECK(row->type == I32 && row->n_dims == 1 && !memcmp(row->data, (int32_t[]){3, 3, 7}, 3 * sizeof(int32_t)));
+    safetensors_close(&st);
+    st = open_dump(1);
+    CHECK(!safetensors_find(st, "context") && !safetensors_find(st, "context.row"));
+    safetensors_close(&st);
+    params_destroy(&p);
+    CHECK_OK(dist_close(&dist, OK));
+    b.close(&b);
 }

@@ -40,6 +40,12 @@ static const NameCase CASES[] = {
     {"lora", 3, "base_model.model.model." LORA ".weight", "base_model.model.model." LORA ".default.weight"},
     {"lora", 4, "base_model.model.model." LORA ".weight", "base_model.model.language_model.model." LORA ".default.weight"},
     {"lora", 5, "base_model.model.model." LORA ".weight", "base_model.model.model.language_model." LORA ".default.weight"},
+    {"gen_head", 0, "gen_head.tfm.decoder.layers.0.multihead_attn.in_proj_weight", "tfm.decoder.layers.0.multihead_attn.in_proj_weight"},
+    {"gen_head", 0, "gen_head.model.bias", "model.bias"},
+    {"gen_head", 1, "gen_head.fc.weight", "llm2hid.weight"},
+    {"gen_head", 1, "gen_head.query_embs", "query"},
+    {"gen_head", 1, "gen_head.tfm.encoder.norm.weight", "mapper.encoder.norm.weight"},
+    {"gen_head", 1, "gen_head.model.weight", "hid2feat.weight"},
 };
 
 TEST(names_of_every_spelling_go_there_and_back)

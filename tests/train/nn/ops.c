@@ -111,6 +111,24 @@ static Tensor *packed_linears(Rig *r, Tape *t, Tensor *x)
                          {.w = find(r, "after")}};
     return nn_linear(t, x, l, 4, NULL);
 }
+/* A bias that stays has no gradient, its neighbours have theirs; weights are not concerned. */
+TEST(gradient_of_a_bias_that_stays_is_zero)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    packed_params(&r);
+    rig_create(&r);
+    Param *w = find(&r, "w"), *b = find(&r, "b");
+    const Linear l[3] = {
+        {.w = w, .b = b, .first = 3, .out = 3, .b_stays = true}, {.w = w, .b = b, .out = 3}, {.w = w, .b = b, .first = 6, .out = 3}};
+    REQUIRE_OK(params_step_begin(&r.params));
+    REQUIRE_OK(tape_backward(r.tape, nn_linear(r.tape, rig_rows(r.tape, find(&r, "x")), l, 3, NULL), 1));
+    const double *db = (const double *)r.params.flat_grad + b->flat, *dw = (const double *)r.params.flat_grad + w->flat;
+    for (int i = 0; i < 9; i++)
+        CHECK(db[i] == (i / 3 == 1 ? 0 : ROWS) && dw[16 * i] != 0);
+    rig_close(&r);
+}
+
 static Tensor *packed_build(Rig *r, Tape *t) { return packed_linears(r, t, rig_rows(t, find(r, "x"))); }
 static Tensor *packed_block(Tape *t, const void *arg, Tensor *const *in, int n)
 {
