@@ -5,6 +5,7 @@ Every release may add some; tests/train/models/config_keys.c wants each in a tab
 
 import dataclasses
 import difflib
+import inspect
 import os
 import sys
 import warnings
@@ -12,7 +13,18 @@ import warnings
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "config_keys.txt")
 
 
+def schedulers(diffusers):
+    """Arguments of all that have a table of betas."""
+    found = set()
+    for name in dir(diffusers):
+        if name.endswith("Scheduler"):
+            arguments = inspect.signature(getattr(diffusers, name).__init__).parameters.keys()
+            found |= arguments - {"self", "kwargs"} if "beta_schedule" in arguments else set()
+    return found
+
+
 def keys():
+    import diffusers
     import peft
     import transformers
     transformers.logging.set_verbosity_error()
@@ -21,6 +33,8 @@ def keys():
         "adapter": [f.name for f in dataclasses.fields(peft.LoraConfig)],
         "llm": transformers.MistralConfig().to_dict(),
         "vision": vision.to_dict(),
+        "unet": inspect.signature(diffusers.UNet2DConditionModel.__init__).parameters.keys() - {"self"},
+        "scheduler": schedulers(diffusers),
         "generation": transformers.GenerationConfig().to_dict(),
         "preprocessor": {**transformers.SiglipImageProcessor().to_dict(), **transformers.CLIPImageProcessor().to_dict()},
     }

@@ -96,5 +96,5 @@ if __name__ == "__main__":
          norm_num_groups=8, cross_attention_dim=10, attention_head_dim=[2, 4, 1], use_linear_projection=True, downsample_padding=0,
          flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-4)
     # Stable Diffusion 1.4 in small.
-    unet("small", 1, 8, 8, 4, [250], [True, True, True, False], block_out_channels=[8, 16, 24, 24], layers_per_block=2, norm_num_groups=4,
+    unet("small", 1, 8, 16, 4, [250], [True, True, True, False], block_out_channels=[8, 16, 24, 24], layers_per_block=2, norm_num_groups=4,
          cross_attention_dim=8, attention_head_dim=2)
