@@ -117,6 +117,20 @@ static void count_step(Run *r, const StepPlan *plan, bool skipped)
     r->skipped_in_a_row = skipped ? r->skipped_in_a_row + 1 : 0;
 }
 
+/* The rates of the step's record; the part with the most parameters is shown. */
+static void note_rates(Run *r, double factor)
+{
+    StepRecord *record = &r->record;
+    int64_t most = 0;
+    record->n_rates = parts_rates(r->cfg, record->rates);
+    for (int i = 0; i < record->n_rates; i++) {
+        int64_t n = genllava_count(r->setup.model, record->rates[i].part);
+        record->shown = n > most ? i : record->shown;
+        most = n > most ? n : most;
+        record->rates[i].lr *= factor;
+    }
+}
+
 static Status log_step(void *arg)
 {
     const Run *r = arg;
@@ -152,6 +166,7 @@ static Status train_step(Run *r)
                              .seconds = seconds_now() - start,
                              .skipped_steps = r->state.skipped_steps,
                              .skipped_samples = r->state.skipped_samples};
+    note_rates(r, factor);
     return only_first(r, log_step);
 }
 

@@ -57,7 +57,9 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     s->preprocessor.prep.max_pixels = cfg->data.max_pixels;
     s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
     TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
-    return check_weights(cfg, &s->checkpoint_bytes);
+    TRY(check_weights(cfg, &s->checkpoint_bytes));
+    parts_warn_of_idle_rates(cfg);
+    return OK;
 }
 
 /* ---------------------------------------------------------------- start */

@@ -83,6 +83,9 @@ expect 2 --config "$config"
 says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
 expect 0 --config "$config" --dry-run
 says "$dir/runs/r holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another name with --set name=NAME"
+expect 0 --config "$config" --dry-run --set name=idle --set optim.lr_vision=1 --set optim.lr_gen_head=1e-4
+says "warning: optim.lr_vision is set, but nothing that it is the learning rate of is trained"
+grep -q 'optim.lr_gen_head is set' "$dir/err" && fail "a learning rate at its default is said to be idle"
 expect 2 --config "$config" --dry-run --resume --set optim.lr=1
 says "was made with other settings"
 expect 66 --config "$config" --dry-run --resume "$dir/gone"
@@ -92,13 +95,14 @@ says "resuming from $dir/runs/r/checkpoint-000002"
 expect 0 --config "$config" --resume --steps 2
 says "2 of 16 steps are finished: there is nothing left to do"
 expect 0 --config - --resume --set name=r < "$config"
+grep -q '  lr [^ ]* (projector)  grad ' "$dir/err" || fail "the step line does not tell whose learning rate it shows: $(cat "$dir/err")"
 expect 0 --config "$config" --resume
 says "16 of 16 steps are finished: there is nothing left to do"
 for file in config.resolved.json environment.json train.jsonl latest checkpoint-000016/MANIFEST.json; do
     [ -e "$dir/runs/r/$file" ] || fail "the run folder has no $file"
 done
 [ "$(wc -l < "$dir/runs/r/train.jsonl")" -eq 16 ] || fail "train.jsonl has not 16 lines"
-for key in step loss loss_text lr grad_norm tokens images seconds skipped_steps skipped_samples; do
+for key in step loss loss_text lr lr_lora lr_projector lr_tokens grad_norm tokens images seconds skipped_steps skipped_samples; do
     grep -q "\"$key\":" "$dir/runs/r/train.jsonl" || fail "train.jsonl has no $key"
 done
 # Its steps are finished updates, as in the names of checkpoints, in a run that was resumed too.

@@ -120,6 +120,11 @@ static Status write_line(RunLog *l, const StepRecord *r)
         if (r->losses.present[i])
             json_add_real(o, LOSSES[i].key, r->losses.values[i]);
     json_add_real(o, "lr", r->lr);
+    for (int i = 0; i < r->n_rates; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "lr_%s", r->rates[i].part);
+        json_add_real(o, key, r->rates[i].lr);
+    }
     json_add_real(o, "grad_norm", r->grad_norm);
     json_add_int(o, "samples", r->samples);
     json_add_int(o, "tokens", r->tokens);
@@ -149,9 +154,11 @@ static void show(RunLog *l, const StepRecord *r)
     double speed = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
     l->speed = l->pace > 0 ? keep * l->speed + (1 - keep) * speed : speed;
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
-    char left[32], line[256];
-    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g  grad %.3g  %.0f tokens/s  %s left", (long long)r->step,
-             (long long)l->total, r->losses.total, r->lr, r->grad_norm, l->speed,
+    char left[32], line[256], group[64] = "";
+    if (r->n_rates)
+        snprintf(group, sizeof group, " (%s)", r->rates[r->shown].part);
+    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g%s  grad %.3g  %.0f tokens/s  %s left", (long long)r->step,
+             (long long)l->total, r->losses.total, r->n_rates ? r->rates[r->shown].lr : r->lr, group, r->grad_norm, l->speed,
              duration(l->pace * (double)(l->total - r->step), left));
     if (isatty(STDERR_FILENO))
         log_progress("%s", line);
@@ -193,6 +200,11 @@ Status runlog_step(RunLog *l, const StepRecord *r)
         if (r->losses.present[i])
             TRY(tensorboard_scalar(l->tensorboard, LOSSES[i].tag, r->step, r->losses.values[i]));
     TRY(tensorboard_scalar(l->tensorboard, "optim/lr", r->step, r->lr));
+    for (int i = 0; i < r->n_rates; i++) {
+        char tag[64];
+        snprintf(tag, sizeof tag, "optim/lr_%s", r->rates[i].part);
+        TRY(tensorboard_scalar(l->tensorboard, tag, r->step, r->rates[i].lr));
+    }
     TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));
     TRY(tensorboard_scalar(l->tensorboard, "speed/tokens_per_second", r->step, r->seconds > 0 ? (double)r->tokens / r->seconds : 0));
     return tensorboard_flush(l->tensorboard);

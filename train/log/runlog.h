@@ -7,12 +7,15 @@
 #include "kernels/ops/table.h"
 #include "train/config/config.h"
 #include "train/models/losses.h"
+#include "train/models/parts.h"
 
 /* One optimiser step, all ranks. */
 typedef struct StepRecord {
     int64_t step; /* finished updates, this one counted: the first is 1 */
     StepLosses losses;
     double lr, grad_norm;            /* lr: factor × optim.lr */
+    PartRate rates[PARTS_MAX];       /* of the parts that train, with the factor */
+    int n_rates, shown;              /* shown: to people, that of the part with the most parameters */
     int64_t samples, tokens, images; /* of this step */
     double seconds;
     bool skipped;                           /* loss or gradient were not finite: no weight changed */

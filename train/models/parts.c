@@ -2,8 +2,11 @@
 #include "train/models/parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "data/formats/file.h"
+#include "kernels/base/log.h"
+#include "train/config/options.h"
 #include "train/models/model.h"
 
 /* ---------------------------------------------------------------- the table */
@@ -160,6 +163,32 @@ bool part_drawn(const Part *part, const RunConfig *cfg)
 static double rate_of(const Part *part, const RunConfig *cfg)
 {
     return part->lr.name ? *(const double *)value_at(cfg, part->lr) : cfg->optim.lr;
+}
+
+int parts_rates(const RunConfig *cfg, PartRate rates[PARTS_MAX])
+{
+    int n = 0;
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
+        if (part_wanted(part, cfg) && part_trained(part, cfg))
+            rates[n++] = (PartRate){part->name, rate_of(part, cfg)};
+    return n;
+}
+
+static bool is_idle_rate(const RunConfig *cfg, const char *key)
+{
+    const Option *o = option_find(key);
+    bool idle = cfg->places[o - OPTIONS].given && *(const double *)value_at(cfg, (PartKey){key, o->offset}) != strtod(o->fallback, NULL);
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
+        if (part_wanted(part, cfg) && part_trained(part, cfg) && !strcmp(part->lr.name ? part->lr.name : "optim.lr", key))
+            idle = false;
+    return idle;
+}
+
+void parts_warn_of_idle_rates(const RunConfig *cfg)
+{
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (OPTIONS[i].kind == OPTION_REAL && !strncmp(OPTIONS[i].key, "optim.lr", strlen("optim.lr")) && is_idle_rate(cfg, OPTIONS[i].key))
+            log_warn("%s is set, but nothing that it is the learning rate of is trained", OPTIONS[i].key);
 }
 
 static Status check_file(const Part *part, const RunConfig *cfg, const PartFile *f)

@@ -74,6 +74,15 @@ bool part_drawn(const Part *part, const RunConfig *cfg);
 typedef Status (*PartVisit)(void *arg, Status missing);
 MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg);
 
+/* The parts that train, and their learning rates before the schedule's factor; returns how many. */
+typedef struct PartRate {
+    const char *part;
+    double lr;
+} PartRate;
+int parts_rates(const RunConfig *cfg, PartRate rates[PARTS_MAX]);
+/* Warns of learning rates that are set, to others than their defaults, and that nothing is trained at. */
+void parts_warn_of_idle_rates(const RunConfig *cfg);
+
 /* For genllava.c: each walks the parts that the settings want. */
 MUST_USE Status parts_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status parts_declare(GenLlava *g, const RunConfig *cfg);
