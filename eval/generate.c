@@ -249,7 +249,7 @@ static Status run(int argc, char **argv)
     static const char *const READ[] = {"model.llm.path", "model.vision.path", NULL};
     Status s = args.checkpoint ? open_checkpoint(&cfg, checkpoint) : open_run(&cfg, checkpoint);
     if (!s)
-        s = config_check_paths(&cfg, READ);
+        s = config_check_paths(&cfg, READ, NULL);
     if (!s)
         s = check_bases(&cfg, checkpoint);
     if (!s)

@@ -31,6 +31,7 @@ static int64_t bytes_of(const MemoryPlan *m, int i)
     return n;
 }
 
+/* totals: NULL where the data are not there. */
 static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
 {
     cJSON *o = cJSON_CreateObject(), *parameters = cJSON_AddObjectToObject(o, "parameters");
@@ -40,9 +41,15 @@ static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *
     cJSON *memory = cJSON_AddObjectToObject(o, "memory");
     for (int i = 0; i < N_MEMORY; i++)
         json_add_int(memory, MEMORY[i].name, bytes_of(m, i));
-    json_add_int(o, "samples", totals->samples);
-    json_add_int(o, "steps", totals->steps);
-    json_add_int(o, "tokens", totals->tokens);
+    if (totals) {
+        json_add_int(o, "samples", totals->samples);
+        json_add_int(o, "steps", totals->steps);
+        json_add_int(o, "tokens", totals->tokens);
+    } else {
+        cJSON_AddNullToObject(o, "samples");
+        cJSON_AddNullToObject(o, "steps");
+        cJSON_AddNullToObject(o, "tokens");
+    }
     return json_print(results, &o, JSON_LINE, "--dry-run");
 }
 
@@ -60,6 +67,8 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
     if (m->pass_tokens)
         fprintf(results, "  (%d tokens a pass, activations of one take %s)\n", m->pass_tokens,
                 file_size_text(text, sizeof text, (size_t)(m->activations / m->pass_tokens)));
+    if (!totals)
+        return;
     fprintf(results, "run\n  %-14s %14lld\n  %-14s %14lld\n  %-14s %14lld\n", "samples", (long long)totals->samples, "steps",
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }
@@ -67,7 +76,11 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
 Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *results)
 {
     Setup s = {0};
-    Status status = setup_check(&s, cfg);
+    RunConfig plan = *cfg;
+    plan.plan_only = true;
+    Status status = setup_check(&s, &plan);
+    if (s.absent) /* the run will be elsewhere */
+        plan.train.memory = MEMORY_IGNORE;
     if (status == OK)
         status = setup_device(&s);
     if (status == OK)
@@ -83,12 +96,13 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
         status = setup_plan(&s);
     if (status == OK)
         status = setup_measure(&s);
+    const LoaderTotals *totals = s.loader ? loader_totals(s.loader) : NULL;
     if (status == OK && s.dist.rank > 0) /* whose plan is as good as that of rank 0 */
         results = NULL;
     if (status == OK && results && json)
-        status = print_json(&s.memory, loader_totals(s.loader), results);
+        status = print_json(&s.memory, totals, results);
     else if (status == OK && results)
-        print_table(&s.memory, loader_totals(s.loader), results);
+        print_table(&s.memory, totals, results);
     if (status == OK) /* the plan is printed all the same */
         status = setup_room(&s);
     status = dist_close(&s.dist, status);

@@ -4,38 +4,62 @@
 #include "data/formats/file.h"
 #include "data/formats/mistakes.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 #include "train/models/parts.h"
 
-static Status gather(void *missing, Status s) { return mistakes_gather(missing, ERR_MISSING, s); }
+typedef struct Missing {
+    Mistakes models, data;
+} Missing;
 
-/* What preparing the data reads: the sizes and settings of every part's folder, and the mixture. Ends with NULL. */
-static void list_data_keys(const char *keys[PARTS_MAX + 2])
+static Status gather_models(Missing *missing, Status s) { return mistakes_gather(&missing->models, ERR_MISSING, s); }
+static Status gather_data(Missing *missing, Status s) { return mistakes_gather(&missing->data, ERR_MISSING, s); }
+static Status gather_file(void *missing, const PartFile *file, Status s)
+{
+    return file->for_data ? gather_data(missing, s) : gather_models(missing, s);
+}
+
+/* What preparing the data reads of the models: the sizes and settings of every part's folder. Ends with NULL. */
+static void list_model_keys(const char *keys[PARTS_MAX + 1])
 {
     int n = 0;
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
         if (part->path.name)
             keys[n++] = part->path.name;
-    keys[n++] = "data.mixture";
     keys[n] = NULL;
 }
 
-static Status look_for_all(Mixture *mixture, const RunConfig *cfg, bool data_only, Mistakes *m)
+static Status look_for_all(Mixture *mixture, const RunConfig *cfg, bool data_only, Missing *missing)
 {
-    const char *data_keys[PARTS_MAX + 2];
-    list_data_keys(data_keys);
-    TRY(gather(m, config_check_paths(cfg, data_only ? data_keys : NULL)));
-    TRY(parts_check_files(cfg, gather, m));
+    const char *model_keys[PARTS_MAX + 1], *const mixture_key[] = {"data.mixture", NULL};
+    list_model_keys(model_keys);
+    TRY(gather_models(missing, config_check_paths(cfg, data_only ? model_keys : NULL, mixture_key)));
+    TRY(gather_data(missing, config_check_paths(cfg, mixture_key, NULL)));
+    TRY(parts_check_files(cfg, gather_file, missing));
     if (cfg->data.mixture && !file_exists(cfg->data.mixture))
         return OK;
     TRY(mixture_load(mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
-    return gather(m, mixture_check_files(mixture, m->n > 0));
+    return gather_data(missing, mixture_check_files(mixture, missing->models.n + missing->data.n > 0));
 }
 
-Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only)
+static Status end(Missing *missing, const RunConfig *cfg, bool *absent)
 {
-    Mistakes m = {.lines = NULL};
+    if (missing->data.n && absent && !missing->models.n) {
+        *absent = true;
+        log_warn("samples are not counted, for their data are not there:\n%s", missing->data.lines);
+    } else if (missing->data.n)
+        mistakes_add_line(&missing->models, missing->data.lines);
+    return mistakes_end(&missing->models, ERR_MISSING, cfg->file);
+}
+
+Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only, bool *absent)
+{
+    Missing missing = {0};
     *mixture = (Mixture){0};
-    Status s = look_for_all(mixture, cfg, data_only, &m), missing = s ? s : mistakes_end(&m, ERR_MISSING, cfg->file);
-    mem_free(m.lines);
-    return missing;
+    Status s = look_for_all(mixture, cfg, data_only, &missing);
+    if (s == OK)
+        s = end(&missing, cfg, absent);
+    else
+        mem_free(missing.models.lines);
+    mem_free(missing.data.lines);
+    return s;
 }

@@ -6,6 +6,7 @@
 #include "train/config/config.h"
 
 /* Looks for the paths of the config, the files that model folders must hold, and the mixture's files and folders; reads the mixture. What
- * is missing is one message, a line each. data_only: only what preparing the data reads. mixture_free, also after an error. */
-MUST_USE Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only);
+ * is missing is one message, a line each. data_only: only what preparing the data reads. absent (may be NULL: then that is missing, too):
+ * whether data or what reads them is not there, which is a warning. mixture_free, also after an error. */
+MUST_USE Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only, bool *absent);
 #endif

@@ -67,7 +67,7 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     ModelSizes sizes;
     Mixture mixture;
     char tokenizer[PATH_MAX];
-    Status s = inputs_check(&mixture, cfg, true);
+    Status s = inputs_check(&mixture, cfg, true, NULL);
     if (!s)
         s = genllava_sizes(&sizes, cfg);
     if (s) {

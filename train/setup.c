@@ -13,6 +13,7 @@
 #include "kernels/base/log.h"
 #include "train/dist/device.h"
 #include "train/inputs.h"
+#include "train/measure/pass_shape.h"
 #include "train/run_folder.h"
 #include "train/config/plan.h"
 
@@ -50,7 +51,8 @@ Status setup_check(Setup *s, const RunConfig *cfg)
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
     TRY(dist_open(&s->dist));
     TRY(device_check(cfg));
-    TRY(inputs_check(&s->mixture, cfg, false));
+    TRY(inputs_check(&s->mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
+    parts_say_unchecked(cfg);
     TRY(genllava_sizes(&s->sizes, cfg));
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
@@ -83,6 +85,8 @@ static Status compare_data(Setup *s)
 {
     bool known;
     char *lines;
+    if (s->absent)
+        return OK;
     mem_free(s->data);
     s->data = NULL;
     TRY(prepare_identity(&s->prepare, &s->data));
@@ -213,6 +217,8 @@ Status setup_plan(Setup *s)
 {
     bool fresh;
     const char *why;
+    if (s->absent)
+        return OK;
     TRY(prepare_is_fresh(&s->prepare, &fresh, &why, &s->prepared));
     if (fresh)
         return open_loader(s, NULL);
@@ -313,11 +319,16 @@ Status setup_weights(Setup *s)
 
 Status setup_measure(Setup *s)
 {
-    MemoryRun run = {.samples = &s->samples,
-                     .planned = s->index.rows ? &s->index : NULL,
-                     .tokens = loader_totals(s->loader)->tokens,
-                     .resumed = *s->start};
-    run.n_passes = loader_worst_passes(s->loader, &run.passes);
+    const PassShape fullest = pass_fullest(s->cfg, &s->sizes);
+    MemoryRun run = {.samples = &s->samples, .planned = s->index.rows ? &s->index : NULL, .resumed = *s->start};
+    if (s->absent) {
+        run.passes = &fullest;
+        run.n_passes = 1;
+        run.tokens = fullest.tokens;
+    } else {
+        run.tokens = loader_totals(s->loader)->tokens;
+        run.n_passes = loader_worst_passes(s->loader, &run.passes);
+    }
     mem_trim(); /* what reading the data took does not come again */
     TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &run));
     memory_say(&s->memory);

@@ -34,6 +34,7 @@ typedef struct Setup {
     PrepareResult prepared; /* known to the first rank, which also tells of it */
     Samples samples;        /* what to answer on the way */
     RecordIndex index;      /* in place of shards, in a dry run */
+    bool absent;            /* the data are not there, in a dry run: no samples, no loader */
     Loader *loader;
     bool device_open;
     Backend backend;

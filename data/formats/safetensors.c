@@ -364,21 +364,29 @@ static Status open_index(SafeTensors *st, const char *folder, const char *index)
     return s;
 }
 
-static Status fail_no_weights(const char *folder, const char *stem)
+/* The name of a file of weights that only Python could read; NULL: there is none. */
+static const char *find_pickle(char path[PATH_MAX], const char *folder)
 {
     static const char *const PICKLES[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.bin",
                                           "consolidated.00.pth"};
+    for (size_t i = 0; i < sizeof PICKLES / sizeof *PICKLES; i++)
+        if (file_exists(file_join(path, folder, PICKLES[i])))
+            return PICKLES[i];
+    return NULL;
+}
+
+static Status fail_no_weights(const char *folder, const char *stem)
+{
+    char path[PATH_MAX];
     struct stat st;
     if (stat(folder, &st))
         return fail(ERR_MISSING, "%s: cannot be opened: %s", folder, strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return fail(ERR_MISSING, "%s: is not a folder", folder);
-    for (size_t i = 0; i < sizeof PICKLES / sizeof *PICKLES; i++) {
-        char path[PATH_MAX];
-        if (file_exists(file_join(path, folder, PICKLES[i])))
-            return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors", folder,
-                        stem, PICKLES[i]);
-    }
+    const char *pickle = find_pickle(path, folder);
+    if (pickle)
+        return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors", folder,
+                    stem, pickle);
     return fail(ERR_MISSING, "%s: neither %s.safetensors nor %s.safetensors.index.json in it", folder, stem, stem);
 }
 
@@ -387,6 +395,16 @@ static bool is_there(char path[PATH_MAX], const char *folder, const char *stem, 
     char name[NAME_MAX + 1];
     snprintf(name, sizeof name, "%s%s", stem, end);
     return file_exists(file_join(path, folder, name));
+}
+
+bool safetensors_folder_is_bare(const char *folder, const char *stem)
+{
+    static const char *const ENDS[] = {".safetensors", ".safetensors.index.json", ".fp16.safetensors"};
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof ENDS / sizeof *ENDS; i++)
+        if (is_there(path, folder, stem, ENDS[i]))
+            return false;
+    return !find_pickle(path, folder);
 }
 
 Status safetensors_open_folder(SafeTensors **out, const char *folder, const char *stem)

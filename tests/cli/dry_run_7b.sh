@@ -44,4 +44,30 @@ case $build in /*) ;; *) build=$PWD/$build ;; esac
 plan 80 --set train.micro_tokens=16384
 [ "$(field activations)" -gt 45000000000 ] || fail "activations of a pass of 16k tokens: $(field activations) bytes"
 plan 24 --set train.micro_tokens=2048 --set train.recompute=block
+
+# Nothing but config.json files: neither weights, nor a tokenizer, nor data. The plan is the same, the rest is said, and no memory is too small for it.
+rm "$dir/mistral-7b/tokenizer.model" "$dir/siglip-so400m/preprocessor_config.json"
+sed 's/, "init": "random"//' "$dir/r128.json" > "$dir/bare.json"
+(cd "$dir" && "$build/train" --config bare.json --dry-run --log-format json --set device=cpu --set train.recompute=block > plan 2> err) ||
+    fail "a dry run without weights and data ends with $?: $(cat "$dir/err")"
+grep -q '"trainable":357138432,.*"samples":null,"steps":null,"tokens":null}' "$dir/plan" || fail "without weights and data: $(cat "$dir/plan")"
+[ "$(field llm)" -eq 7241732096 ] && [ "$(field vision)" -eq 397745440 ] || fail "without weights: $(cat "$dir/plan")"
+[ "$(field weights)" -gt 15200000000 ] && [ "$(field weights)" -lt 15400000000 ] || fail "without weights they take $(field weights) bytes"
+[ "$(field activations)" -gt 4290000000 ] || fail "the largest pass of the settings takes $(field activations) bytes"
+for said in "weights not checked: $dir/mistral-7b holds none; the language model is planned as if drawn" "samples are not counted, for their data are not there" \
+    "$dir/mistral-7b/tokenizer.model: there is no such file" "$dir/none.json: cannot be opened"; do
+    grep -qF "$said" "$dir/err" || fail "not said: $said: $(cat "$dir/err")"
+done
+# A run is not a plan, and a folder without its sizes is no folder.
+(cd "$dir" && "$build/train" --config bare.json --set device=cpu > plan 2> err)
+[ $? -eq 66 ] || fail "a run without weights and data: $(cat "$dir/err")"
+rm "$dir/siglip-so400m/config.json"
+(cd "$dir" && "$build/train" --config bare.json --dry-run --set device=cpu > plan 2> err)
+[ $? -eq 66 ] || fail "a dry run without sizes: $(cat "$dir/err")"
+grep -qF "$dir/siglip-so400m/config.json: there is no such file; the sizes of the model are read from there" "$dir/err" || fail "no sizes: $(cat "$dir/err")"
+# Weights of another format are not "none".
+cp tools/bench/gpu/siglip-so400m/config.json "$dir/siglip-so400m/"
+touch "$dir/mistral-7b/pytorch_model.bin"
+(cd "$dir" && "$build/train" --config bare.json --dry-run --set device=cpu > plan 2> err)
+[ $? -eq 66 ] && grep -qF "is a pickle, which is never read" "$dir/err" || fail "a pickle: $(cat "$dir/err")"
 exit $failed

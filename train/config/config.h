@@ -99,6 +99,7 @@ typedef struct RunConfig {
     struct { char *dir; int64_t every, keep; } save;
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
+    bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */
     char *file;          /* as it was named */
     ConfigPlace *places; /* of each option */
 } RunConfig;
@@ -111,8 +112,8 @@ void config_free(RunConfig *cfg);
  * Caller frees with mem_free. */
 char *config_absolute(const char *base, const char *path);
 /* That every file and folder the config names as an input is there. All that are not are in one message, a line each: file:line:column,
- * key, path. keys: only these, ends with NULL; NULL: all. */
-MUST_USE Status config_check_paths(const RunConfig *cfg, const char *const *keys);
+ * key, path. keys: only these, ends with NULL; NULL: all. but: not these; may be NULL. */
+MUST_USE Status config_check_paths(const RunConfig *cfg, const char *const *keys, const char *const *but);
 /* The whole config as JSON with every default written out (config.resolved.json); itself loadable. Caller frees with mem_free. */
 MUST_USE Status config_to_json(const RunConfig *cfg, char **out);
 MUST_USE Status config_save(const RunConfig *cfg, const char *path);

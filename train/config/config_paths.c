@@ -62,7 +62,7 @@ static bool is_among(const char *key, const char *const *keys)
     return false;
 }
 
-Status config_check_paths(const RunConfig *cfg, const char *const *keys)
+Status config_check_paths(const RunConfig *cfg, const char *const *keys, const char *const *but)
 {
     Mistakes m = {.lines = NULL};
     char trouble[PATH_MAX + 128];
@@ -70,7 +70,8 @@ Status config_check_paths(const RunConfig *cfg, const char *const *keys)
         const Option *o = &OPTIONS[i];
         const ConfigPlace *p = &cfg->places[i];
         const char *path = o->flags & (OPTION_FOLDER | OPTION_FILE) ? *(char *const *)((const char *)cfg + o->offset) : NULL;
-        if (path && (!keys || is_among(o->key, keys)) && path_trouble(path, o->flags & OPTION_FOLDER, trouble, sizeof trouble))
+        if (path && (!keys || is_among(o->key, keys)) && !is_among(o->key, but) &&
+            path_trouble(path, o->flags & OPTION_FOLDER, trouble, sizeof trouble))
             mistakes_add(&m, p->line ? cfg->file : p->given ? "--set" : "default", p->line, p->column, "%s: %s", o->key, trouble);
     }
     return mistakes_end(&m, ERR_MISSING, cfg->file);

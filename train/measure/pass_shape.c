@@ -74,6 +74,19 @@ static void fill_targets(Batch *b, int32_t *ints, uint8_t *task, float *weight, 
     b->terms.edit = (Terms){p->edit, p->edit};
 }
 
+PassShape pass_fullest(const RunConfig *cfg, const ModelSizes *sizes)
+{
+    enum { SHORT_TEXT = 64 };
+    const int64_t longest = cfg->data.max_tokens < cfg->train.micro_tokens ? cfg->data.max_tokens : cfg->train.micro_tokens;
+    const int64_t all = cfg->train.batch * longest, tokens = all < cfg->train.micro_tokens ? all : cfg->train.micro_tokens;
+    const int64_t shortest = sizes->patches + SHORT_TEXT < longest ? sizes->patches + SHORT_TEXT : longest;
+    const int64_t most = tokens / shortest ? tokens / shortest : 1, segments = most < cfg->train.batch ? most : cfg->train.batch;
+    PassShape p = {.tokens = (int32_t)tokens, .segments = (int32_t)segments, .max_segment = (int32_t)longest};
+    p.images = sizes->patches && tokens >= segments * sizes->patches ? p.segments : 0;
+    p.labels = (int32_t)(tokens - (int64_t)p.images * sizes->patches);
+    return p;
+}
+
 Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
 {
     size_t T = (size_t)p->tokens, S = (size_t)p->segments, M = (size_t)p->labels, N = (size_t)p->images;

@@ -14,6 +14,9 @@ typedef struct MadePass {
     const char **prompts;
 } MadePass;
 
+/* The largest pass that the settings allow, for want of data: as many samples as a step has, each with a picture and a short text, or as
+ * long as its tokens allow, each with a target where the model draws. */
+PassShape pass_fullest(const RunConfig *cfg, const ModelSizes *sizes);
 /* A pass that the model takes: black pictures first, then ids of the base vocabulary; labels and targets spread evenly. */
 MUST_USE Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes);
 void pass_free(MadePass *m);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "data/formats/file.h"
+#include "data/formats/safetensors.h"
 #include "kernels/base/log.h"
 #include "train/config/options.h"
 #include "train/models/model.h"
@@ -30,8 +31,8 @@ const Part PARTS[] = {
         .lr = KEY(optim.lr),
         .form = PART_FOLDER,
         .saved = "llm",
-        .files = {{"config.json", "the sizes of the model are read from", false, NULL},
-                  {"tokenizer.model", "the tokenizer is read from", false, NULL}},
+        .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
+                  {"tokenizer.model", "the tokenizer is read from", false, true, NULL}},
         .names = &MISTRAL_NAMES,
         .configure = mistral_configure,
         .declare = mistral_declare,
@@ -46,8 +47,8 @@ const Part PARTS[] = {
         .lr = KEY(optim.lr_vision),
         .form = PART_FOLDER,
         .saved = "vision",
-        .files = {{"config.json", "the sizes of the model are read from", false, NULL},
-                  {"preprocessor_config.json", "how pictures are prepared is read from", true, preprocessor_file}},
+        .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
+                  {"preprocessor_config.json", "how pictures are prepared is read from", true, true, preprocessor_file}},
         .names = &SIGLIP_NAMES,
         .wanted = has_vision,
         .configure = siglip_configure,
@@ -153,12 +154,22 @@ const char *part_folder(const Part *part, const RunConfig *cfg, char path[PATH_M
 
 const char *part_stem(const Part *part) { return part->stem ? part->stem : "model"; }
 
-bool part_drawn(const Part *part, const RunConfig *cfg)
+static bool drawn_by_choice(const Part *part, const RunConfig *cfg)
 {
     if (part->path.name)
         return part->init.name && *(const InitChoice *)value_at(cfg, part->init) == INIT_AT_RANDOM;
     return !text_at(cfg, part->init);
 }
+
+/* A plan takes a folder without weights as if they were drawn. */
+static bool unchecked(const Part *part, const RunConfig *cfg)
+{
+    char room[PATH_MAX];
+    const char *folder = cfg->plan_only ? part_folder(part, cfg, room) : NULL;
+    return folder && part->form == PART_FOLDER && !drawn_by_choice(part, cfg) && safetensors_folder_is_bare(folder, part_stem(part));
+}
+
+bool part_drawn(const Part *part, const RunConfig *cfg) { return drawn_by_choice(part, cfg) || unchecked(part, cfg); }
 
 static double rate_of(const Part *part, const RunConfig *cfg)
 {
@@ -201,6 +212,14 @@ static Status check_file(const Part *part, const RunConfig *cfg, const PartFile 
     return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", part->path.name, path, f->what);
 }
 
+void parts_say_unchecked(const RunConfig *cfg)
+{
+    char room[PATH_MAX];
+    for (int i = 0; i < N_PARTS; i++)
+        if (part_wanted(&PARTS[i], cfg) && unchecked(&PARTS[i], cfg))
+            log_warn("weights not checked: %s holds none; %s is planned as if drawn", part_folder(&PARTS[i], cfg, room), PARTS[i].title);
+}
+
 enum { FILES_MAX = sizeof PARTS[0].files / sizeof(PartFile) };
 
 Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
@@ -209,7 +228,7 @@ Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
         for (const PartFile *f = PARTS[i].files; part_wanted(&PARTS[i], cfg) && f < PARTS[i].files + FILES_MAX && f->name; f++) {
             Status s = check_file(&PARTS[i], cfg, f);
             if (s)
-                TRY(visit(arg, s));
+                TRY(visit(arg, f, s));
         }
     return OK;
 }

@@ -26,6 +26,7 @@ typedef enum PartForm {
 typedef struct PartFile {
     const char *name, *what;                      /* "the sizes of the model are read from": a sentence that ends with "there" */
     bool with_weights;                            /* not where weights are drawn */
+    bool for_data;                                /* what reads the data needs it */
     const char *(*stands_in)(const char *folder); /* another file that says the same; NULL: none can */
 } PartFile;
 
@@ -69,9 +70,11 @@ const char *part_stem(const Part *part);
 /* Whether its weights are drawn. */
 bool part_drawn(const Part *part, const RunConfig *cfg);
 
+/* A warning for each part of a plan whose weights are not there to be checked. */
+void parts_say_unchecked(const RunConfig *cfg);
 /* Calls visit with the failure (ERR_MISSING) of each file that the folder of a wanted part must hold and does not; ends with what visit
  * returns, if not OK. A path that is missing itself is left out. */
-typedef Status (*PartVisit)(void *arg, Status missing);
+typedef Status (*PartVisit)(void *arg, const PartFile *file, Status missing);
 MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg);
 
 /* The parts that train, and their learning rates before the schedule's factor; returns how many. */

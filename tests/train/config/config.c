@@ -257,13 +257,13 @@ TEST(config_paths_are_checked_at_the_start)
              "%1$s:2:40: data.mixture: %2$s/m.json: there is no such file or folder\n"
              "%1$s:3:11: sample.prompts: %2$s/p.jsonl: there is no such file or folder",
              file, test_dir());
-    CHECK_FAILS(config_check_paths(&c, NULL), ERR_MISSING, wanted);
+    CHECK_FAILS(config_check_paths(&c, NULL, NULL), ERR_MISSING, wanted);
     config_free(&c);
     REQUIRE_OK(config_load(&c, file, NULL, 0));
     write_file("llm", "x");
     write_file("m.json", "x");
     write_file("p.jsonl", "x");
     snprintf(wanted, sizeof wanted, "%s:2:17: model.llm.path: %s/llm is a file; a folder is expected", file, test_dir());
-    CHECK_FAILS(config_check_paths(&c, NULL), ERR_MISSING, wanted);
+    CHECK_FAILS(config_check_paths(&c, NULL, NULL), ERR_MISSING, wanted);
     config_free(&c);
 }

@@ -74,8 +74,9 @@ TEST(a_model_without_pictures_has_no_tower_and_no_projector)
     tiny_close(&m);
 }
 
-static Status collect(void *arg, Status s)
+static Status collect(void *arg, const PartFile *file, Status s)
 {
+    (void)file;
     CHECK(s == ERR_MISSING);
     snprintf((char *)arg + strlen(arg), 8192 - strlen(arg), "%s\n", status_message());
     return OK;
