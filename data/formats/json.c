@@ -85,9 +85,17 @@ static const char *found(const Parser *p, char buf[64])
     return buf;
 }
 
+static bool at_word(const Parser *p, const char *word)
+{
+    size_t n = strlen(word);
+    return (size_t)(p->end - p->at) >= n && !memcmp(p->at, word, n);
+}
+
 static Status fail_expected(Parser *p, const char *expected)
 {
     char here[64], sentence[512];
+    if (at_word(p, "//") || at_word(p, "/*") || at_word(p, "#"))
+        return fail_here(p, "JSON has no comments: use a key that begins with //");
     snprintf(sentence, sizeof sentence, "expected %s, found %s", expected, found(p, here));
     return fail_here(p, sentence);
 }
@@ -176,12 +184,6 @@ static void skip_space(Parser *p)
 }
 
 static bool at_char(const Parser *p, char c) { return p->at < p->end && *p->at == c; }
-
-static bool at_word(const Parser *p, const char *word)
-{
-    size_t n = strlen(word);
-    return (size_t)(p->end - p->at) >= n && !memcmp(p->at, word, n);
-}
 
 static bool hex4(const Parser *p, const char *at, uint32_t *value)
 {
@@ -442,10 +444,7 @@ static Status fail_value(Parser *p)
                                             {"True", "'True' is not JSON: write true"},
                                             {"False", "'False' is not JSON: write false"},
                                             {"None", "'None' is not JSON: write null"},
-                                            {"'", "a string needs double quotes, found a single one"},
-                                            {"//", "JSON has no comments: use a key that begins with //"},
-                                            {"/*", "JSON has no comments: use a key that begins with //"},
-                                            {"#", "JSON has no comments: use a key that begins with //"}};
+                                            {"'", "a string needs double quotes, found a single one"}};
     for (size_t i = 0; i < sizeof HABITS / sizeof *HABITS; i++)
         if (at_word(p, HABITS[i][0]))
             return fail_here(p, HABITS[i][1]);
