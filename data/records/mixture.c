@@ -12,6 +12,7 @@
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
+#include "kernels/base/utf8.h"
 
 enum { DEFAULT_SEED = 42 };
 
@@ -201,9 +202,19 @@ static void read_sources(Reader *r, Mixture *m, const Json *v)
         read_source(r, &m->sources[m->n_sources++], s);
 }
 
+static bool is_row(const Json *v)
+{
+    return v && v->kind == JSON_OBJECT && (json_get(v, "conversations") || json_get(v, "turns") || json_get(v, "messages"));
+}
+
 static void read_mixture(Reader *r, Mixture *m, const Json *root)
 {
     static const char *const KEYS[] = {"schema", "seed", "epoch", "sources"};
+    if (is_row(root) || (root->kind == JSON_ARRAY && is_row(root->child))) {
+        mistake(r, root->line, root->column, "this is a data file, a mixture is expected: name it in the \"files\" of a source, "
+                                             "as in [{\"files\": [\"FILE\"], \"image_root\": \"DIR\"}]");
+        return;
+    }
     if (root->kind == JSON_ARRAY) {
         read_sources(r, m, root);
         return;
@@ -263,6 +274,8 @@ Status mixture_load(Mixture *m, const char *file, const char *inline_json, const
     char base[PATH_MAX];
     JsonDoc *doc;
     Status s = file ? json_read_settings(&doc, file) : json_parse(&doc, inline_json, strlen(inline_json), "data.mixture");
+    if (s == ERR_DATA && file && utf8_ends(file, ".jsonl"))
+        return fail(ERR_USAGE, "%s\n%s: if this is a data file, name it in the \"files\" of a source", status_message(), file);
     if (s)
         return s == ERR_DATA ? fail(ERR_USAGE, "%s", status_message()) : s;
     if (file)

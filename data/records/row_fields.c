@@ -137,7 +137,9 @@ static void add_turn(Record *rec, const Json *turn, int i)
     bool system = from && from->kind == JSON_STRING && !strcmp(from->string, "system");
     bool human = from && from->kind == JSON_STRING && !strcmp(from->string, "human");
     bool gpt = from && from->kind == JSON_STRING && !strcmp(from->string, "gpt");
-    if (!from || from->kind != JSON_STRING)
+    if (!from && json_get(turn, "role"))
+        reject(rec, REJECT_BAD_TURNS, "turn %d has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\"", i);
+    else if (!from || from->kind != JSON_STRING)
         reject(rec, REJECT_BAD_TURNS, "turn %d does not say from whom it is", i);
     else if (system && i)
         reject(rec, REJECT_BAD_TURNS, "turn %d is from system, which only the first may be", i);
@@ -160,7 +162,7 @@ static Status read_turns(Record *rec, RowRoom *room, const Json *row, const char
         if (list && list->kind != JSON_NULL)
             wrong(rec, REJECT_BAD_TURNS, list, key, FORMS);
         else
-            reject(rec, REJECT_BAD_TURNS, "no \"%s\", expected %s", key, FORMS);
+            reject(rec, REJECT_BAD_TURNS, "no \"%s\"%s, expected %s", key, json_get(row, "messages") ? " but \"messages\"" : "", FORMS);
         return OK;
     }
     void *turns = rec->turns;

@@ -94,6 +94,15 @@ TEST(mixture_lists_all_mistakes)
     CHECK_FAILS(mixture_load(&m, NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
     CHECK_FAILS(mixture_load(&m, NULL, "7", "."), ERR_USAGE,
                 "data.mixture:1:1: a mixture must be an object with \"sources\", or a list of sources, found 7");
+    static const char DATA[] = ": this is a data file, a mixture is expected: name it in the \"files\" of a source, as in [{\"files\": "
+                               "[\"FILE\"], \"image_root\": \"DIR\"}]";
+    static const char *const ROWS[] = {"[{\"id\":1,\"conversations\":[]},{\"id\":2,\"conversations\":[]}]", "{\"uid\":\"a\",\"turns\":[]}",
+                                       "[{\"messages\":[]}]"};
+    for (int i = 0; i < 3; i++) {
+        f = written(ROWS[i]);
+        snprintf(wanted, sizeof wanted, "%s:1:1%s", f, DATA);
+        CHECK_FAILS(mixture_load(&m, f, NULL, NULL), ERR_USAGE, wanted);
+    }
     CHECK_FAILS(mixture_load(&m, NULL, "[{},]", "."), ERR_USAGE, "data.mixture:1:4: trailing comma: remove the ',' before ']'");
     snprintf(wanted, sizeof wanted, "%s/absent.json: cannot be opened: No such file or directory", test_dir());
     char absent[600];

@@ -228,6 +228,11 @@ TEST(records_say_what_is_wrong_with_a_row)
         {"{\"conversations\":5}", REJECT_BAD_TURNS, "1:18: \"conversations\" is an integer, expected " FORMS},
         {"{\"ask\":\"x\"}", REJECT_BAD_TURNS, "no \"conversations\", expected " FORMS},
         {"{\"conversations\":[\"x\"]}", REJECT_BAD_TURNS, "turn 0 does not say from whom it is"},
+        {"{\"conversations\":[{\"role\":\"user\",\"content\":\"x\"}]}", REJECT_BAD_TURNS,
+         "turn 0 has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", REJECT_BAD_TURNS,
+         "no \"conversations\" but \"messages\", expected \"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": "
+         "\"human\" or \"gpt\", \"value\": text}"},
         {"{\"conversations\":[{\"from\":\"human\"}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is absent"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":5}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is an integer"},
         {"{\"conversations\":[{\"from\":\"humen\",\"value\":\"\"},{\"from\":\"human\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
