@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -110,6 +111,14 @@ static Status write_shard(const Build *b, const Gathered *g, const char *path, J
     return s;
 }
 
+Status build_check_place(const char *path)
+{
+    struct stat st;
+    if (!lstat(path, &st) && S_ISDIR(st.st_mode))
+        return fail(ERR_DATA, "%s: is a folder, expected a shard of this set; move it away", path);
+    return OK;
+}
+
 /* The journal names a shard only once it stands. */
 static Status build_one(const Build *b, int64_t k)
 {
@@ -118,7 +127,7 @@ static Status build_one(const Build *b, int64_t k)
     int64_t n = b->journal->good - first < per ? b->journal->good - first : per;
     JournalShard made = {.index = k};
     shard_file_name(made.file, sizeof made.file, k, b->journal->n_shards);
-    file_join(path, b->o->out, made.file);
+    TRY(build_check_place(file_join(path, b->o->out, made.file)));
     Gathered g;
     TRY(gather_shard(&g, b->scan, k, first, n));
     fill_attributes(b, &g.shard.attr);

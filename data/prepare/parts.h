@@ -96,6 +96,8 @@ MUST_USE Status prepare_licenses(const char *text, const uint64_t *text_off, int
 
 /* ---- build.c: the second pass. Shards of the journal that stand are kept; the others are appended to the file */
 MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, const Journal *m);
+/* ERR_DATA: a folder stands where a shard belongs. */
+MUST_USE Status build_check_place(const char *path);
 
 /* ---- pictures.c: which picture files the shards were made from, to see later whether they changed */
 MUST_USE Status pictures_write(const ScanFiles *scan, const char *folder);

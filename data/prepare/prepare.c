@@ -36,7 +36,8 @@ static Status shards_are_there(const Journal *m, const char *folder, bool *fresh
             return OK;
         }
         struct stat st;
-        bool there = !stat(file_join(path, folder, s->file), &st);
+        TRY(build_check_place(file_join(path, folder, s->file)));
+        bool there = !stat(path, &st);
         *fresh = there && st.st_size == s->bytes;
         if (!*fresh) {
             snprintf(why_text, sizeof why_text, "%s is %s", s->file, there ? "of another size than it was made with" : "missing");
@@ -228,7 +229,10 @@ static Status tidy_name(void *arg, const char *name)
     const char *rest = shard_read_name(name, &k, &n);
     const JournalShard *j = rest && t->m ? journal_shard(t->m, k) : NULL;
     bool temporary = rest && !strncmp(rest, ".tmp.", 5), foreign = rest && !*rest && t->m && (!j || strcmp(j->file, name));
-    return temporary || foreign ? file_remove(file_join(path, t->folder, name)) : OK;
+    if (!temporary && !foreign)
+        return OK;
+    TRY(build_check_place(file_join(path, t->folder, name)));
+    return file_remove(path);
 }
 
 /* Removes temporary shards, and with a journal every shard that it does not name. Only names that prepare itself gives. */

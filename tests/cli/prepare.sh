@@ -117,6 +117,19 @@ printf X | dd of="$tmp/two/shard-00003-of-00008.h5" bs=1 seek=2000 conv=notrunc 
 expect 0 'shard-00003-of-00008.h5 is damaged and is made again' "$build/prepare" --config "$tmp/run.json" --out "$tmp/two"
 diff -r "$tmp/one" "$tmp/two" > /dev/null || wrong "other bytes after a repair"
 
+# a folder where a shard belongs is named, whether the shard was there or is still to be made
+mv "$tmp/two/shard-00003-of-00008.h5" "$tmp/kept"
+mkdir "$tmp/two/shard-00003-of-00008.h5" "$tmp/begun"
+mkdir "$tmp/begun/shard-00003-of-00008.h5"
+for out in two begun; do
+    expect 65 "$tmp/$out/shard-00003-of-00008.h5: is a folder, expected a shard of this set; move it away" \
+        "$build/prepare" --config "$tmp/run.json" --out "$tmp/$out"
+done
+expect 65 "$tmp/two/shard-00003-of-00008.h5: is a folder, expected a shard of this set; move it away" \
+    "$build/train" --config "$tmp/run.json" --set data.shards="$tmp/two" --set save.dir="$tmp/older"
+rmdir "$tmp/two/shard-00003-of-00008.h5"
+mv "$tmp/kept" "$tmp/two/shard-00003-of-00008.h5"
+
 # shards of the older layout are made again, whoever meets them, and one line says why
 for again in "prepare --config $tmp/run.json --out $tmp/two" "train $small --set data.shards=$tmp/two --set save.dir=$tmp/older --steps=1"; do
     sed -i '1s|genllava.shard/2|genllava.shard/1|; 1s|"config_sha256":"[0-9a-f]*|"config_sha256":"'"$(printf '%064d' 1)"'|' "$tmp/two/manifest.jsonl"
