@@ -77,6 +77,17 @@ expect 66 "sample 0 of $second shows image 0 of shard 0 of its set, which is not
 printf 'GENLLAVA SHARD 1\n' | dd of="$second" conv=notrunc 2> /dev/null
 expect 65 "$second: a shard of the older layout genllava.shard/1, this program reads genllava.shard/2" "$build/inspect" "$second"
 
+# The bytes of pictures are verified, and it is said.
+expect 0 '; their bytes are verified' "$build/inspect" "$shard"
+expect 0 '"image_bytes_verified": true' "$build/inspect" "$tmp/shards" --format json
+cp -r "$tmp/shards" "$tmp/torn"
+torn=$tmp/torn/$(basename "$shard")
+at=$(sed -n 's/^image_offset //p' "$torn" | head -1)
+printf 'damaged' | dd of="$torn" bs=1 seek=$((10#$at + 40)) conv=notrunc 2> /dev/null
+expect 65 "$torn: image 0 is damaged" "$build/inspect" "$torn"
+expect 65 "$torn: image 0 is damaged" "$build/inspect" "$tmp/torn"
+expect 0 'sample 1 of' "$build/inspect" "$shard" --sample 1 # another picture
+
 printf X | dd of="$shard" bs=1 seek=2000 conv=notrunc 2> /dev/null
 expect 65 'damaged' "$build/inspect" "$shard"
 

@@ -52,6 +52,8 @@ int main(int argc, char **argv)
     bool done = false;
     const CliOption options[] = {
         {"--format", CLI_CHOICE, &format, "text|json", "Text for people, or one JSON object.", 0, 0, FORMATS, false},
+        {"--verify", CLI_FLAG, &o.verify, NULL, "Of a shard or a folder of shards: read the bytes of all pictures too, also of more than "
+                                                "256 MiB.", 0, 0, NULL, false},
         {"--sample", CLI_INT, &o.sample, "N", "Of a shard or a folder of shards: tokens, label mask (* is trained), images and the "
                                               "original line of sample N, from 0.", 0, 9e15, NULL, false},
         {"--image", CLI_INT, &o.image, "K", "Only image K of the sample, from 0.", 0, 9e15, NULL, false},
@@ -66,13 +68,13 @@ int main(int argc, char **argv)
         .name = "inspect",
         .summary = "Shows what lies in a safetensors file, a Hugging Face folder, a shard or folder of shards, a checkpoint or a run "
                    "folder.",
-        .usage = "inspect PATH … [--format json]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
+        .usage = "inspect PATH … [--format json] [--verify]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
         .options = options,
         .positional = "PATH",
         .words = &words,
-        .notes = "Checkpoints, and shards but for the bytes of their pictures, are verified on the way (--sample reads the pictures of "
-                 "its sample): exit code 65 when something is damaged, 66 when it is not there.",
+        .notes = "Checkpoints and shards are verified on the way, the bytes of more than 256 MiB of pictures only with --verify (--sample "
+                 "reads the pictures of its sample): exit code 65 when something is damaged, 66 when it is not there.",
     };
     cli_start();
     Status s = cli_parse(&program, argc, argv, &done);

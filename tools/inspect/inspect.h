@@ -11,7 +11,7 @@
 
 typedef struct InspectOptions {
     const char *path;
-    bool json;
+    bool json, verify;     /* verify: read the bytes of pictures however many they are */
     int64_t sample, image; /* -1: not asked for */
     const char *pixels;    /* PPM file, "-" for standard output, or NULL */
     const char *config;    /* run config, or NULL */

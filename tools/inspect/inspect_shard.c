@@ -5,12 +5,39 @@
 #include "data/text/encode.h"
 #include "data/formats/file.h"
 #include "data/shards/shard_set.h"
+#include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 
 typedef struct Sums {
     int64_t samples, tokens, trained, images, refs, elsewhere, by_task[N_TASKS], longest, image_bytes;
+    bool verified; /* the pictures' bytes have their checksums */
 } Sums;
+
+static int64_t bytes_of(const Shard *s, int64_t image) { return (int64_t)(s->image_off[image + 1] - s->image_off[image]); }
+
+static Status verify_images(const Shard *s)
+{
+    int64_t most = 1;
+    for (int64_t i = 0; i < s->attr.n_images; i++)
+        most = bytes_of(s, i) > most ? bytes_of(s, i) : most;
+    uint8_t *bytes = mem_grow(NULL, (size_t)most);
+    Status r = bytes ? OK : fail(ERR_NOMEM, "%s: no memory for a picture of %" PRId64 " bytes", s->path, most);
+    for (int64_t i = 0; i < s->attr.n_images && !r; i++)
+        r = shard_image(s, i, bytes);
+    mem_free(bytes);
+    return r;
+}
+
+/* Few bytes, or all when they are asked for. */
+static Status verify_shards(const InspectOptions *o, Shard *const *shards, int64_t n, Sums *t)
+{
+    const int64_t few = (int64_t)256 << 20;
+    t->verified = o->verify || t->image_bytes <= few;
+    for (int64_t k = 0; k < n && t->verified; k++)
+        TRY(verify_images(shards[k]));
+    return OK;
+}
 
 static void add_shard(Sums *t, const Shard *s)
 {
@@ -36,6 +63,7 @@ static void add_sums(cJSON *j, const Sums *t)
     json_add_int(j, "longest", t->longest);
     json_add_int(j, "images", t->images);
     json_add_int(j, "image_bytes", t->image_bytes);
+    cJSON_AddBoolToObject(j, "image_bytes_verified", t->verified);
     json_add_int(j, "references", t->refs);
     json_add_int(j, "references_to_other_shards", t->elsewhere);
     cJSON *tasks = cJSON_AddObjectToObject(j, "tasks");
@@ -100,6 +128,7 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
     fprintf(o->out, "images     %s, %s; %" PRId64 " rows each, aspect ", inspect_count(n, t->images),
             file_size_text(size, sizeof size, (size_t)t->image_bytes), a->patches);
     utf8_cell(o->out, a->aspect, 0);
+    fputs(t->verified ? "; their bytes are verified" : "; their bytes are not read, which --verify does", o->out);
     fprintf(o->out, "\nreferences %s", inspect_count(n, t->refs));
     fprintf(o->out, " to them, %s from one shard to another\n", inspect_count(n, t->elsewhere));
     fputs("template   ", o->out);
@@ -111,49 +140,48 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
 
 static Status asked_of(const InspectOptions *o, const Shard *s) { return o->pixels ? inspect_pixels(o, s) : inspect_sample(o, s); }
 
+/* title: what follows the path. */
+static Status show(const InspectOptions *o, const char *kind, const char *title, Shard *const *shards, int64_t n)
+{
+    Sums t = {0};
+    for (int64_t k = 0; k < n; k++)
+        add_shard(&t, shards[k]);
+    TRY(verify_shards(o, shards, n, &t));
+    if (o->json)
+        return as_json(o, kind, shards[0], &t);
+    utf8_cell(o->out, o->path, 0);
+    fprintf(o->out, ": %s\n", title);
+    as_text(o, shards[0], &t);
+    return OK;
+}
+
 Status inspect_shard(const InspectOptions *o)
 {
     Shard *s;
+    char title[64];
     TRY(shard_open(&s, o->path));
-    Sums t = {0};
-    Status r = OK;
-    add_shard(&t, s);
-    if (o->sample >= 0) {
-        r = asked_of(o, s);
-    } else if (o->json) {
-        r = as_json(o, "shard", s, &t);
-    } else {
-        utf8_cell(o->out, o->path, 0);
-        fprintf(o->out, ": shard %" PRId64 " of %" PRId64 "\n", s->attr.shard_index, s->attr.shard_count);
-        as_text(o, s, &t);
-    }
+    snprintf(title, sizeof title, "shard %" PRId64 " of %" PRId64, s->attr.shard_index, s->attr.shard_count);
+    Status r = o->sample >= 0 ? asked_of(o, s) : show(o, "shard", title, &s, 1);
     shard_close(&s);
     return r;
+}
+
+static Status show_sample(const InspectOptions *o, const ShardSet *set)
+{
+    InspectOptions one = *o;
+    if (o->sample >= set->index.n)
+        return fail(ERR_USAGE, "--sample %" PRId64 ": %s holds %" PRId64 " samples, numbered from 0", o->sample, o->path, set->index.n);
+    const Shard *s = shards_find(set, (uint32_t)o->sample, &one.sample);
+    return asked_of(&one, s);
 }
 
 Status inspect_shard_folder(const InspectOptions *o)
 {
     ShardSet set;
+    char title[64];
     TRY(shards_open(&set, o->path, -1, 0));
-    Status r = OK;
-    if (o->sample >= 0) {
-        InspectOptions one = *o;
-        if (o->sample >= set.index.n)
-            r = fail(ERR_USAGE, "--sample %" PRId64 ": %s holds %" PRId64 " samples, numbered from 0", o->sample, o->path, set.index.n);
-        else
-            r = asked_of(&one, shards_find(&set, (uint32_t)o->sample, &one.sample));
-    } else {
-        Sums t = {0};
-        for (int64_t k = 0; k < set.n; k++)
-            add_shard(&t, set.shards[k]);
-        if (o->json) {
-            r = as_json(o, "shards", set.shards[0], &t);
-        } else {
-            utf8_cell(o->out, o->path, 0);
-            fprintf(o->out, ": %" PRId64 " shard%s\n", set.n, set.n == 1 ? "" : "s");
-            as_text(o, set.shards[0], &t);
-        }
-    }
+    snprintf(title, sizeof title, "%" PRId64 " shard%s", set.n, set.n == 1 ? "" : "s");
+    Status r = o->sample >= 0 ? show_sample(o, &set) : show(o, "shards", title, set.shards, set.n);
     shards_close(&set);
     return r;
 }
