@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
@@ -26,6 +27,7 @@ typedef struct BatchFile {
     char where[4352];       /* the present row, for people: its line from 1, or in an array its number from 0 */
     int64_t row;            /* the present one, from 0 */
     int64_t good, bad;      /* questions; a row that cannot be read is one */
+    int64_t missing;        /* of the bad: a picture is not there beside the file */
     Answerer *answerer;
     RecordText system; /* of every row without its own */
     const Sampling *sampling;
@@ -119,7 +121,8 @@ static Status plain_text(Text *out, const RecordTurn *turn, int *markers)
     return OK;
 }
 
-/* Human and gpt in turn, as many markers as pictures or none. What a record has before its first question is no part of it. */
+/* Human and gpt in turn, as many markers as pictures, as in rows that are trained on. What a record has before its first question is no
+ * part of it. */
 static Status check_record(const BatchFile *b, const BatchRow *r)
 {
     const Record *rec = &r->record;
@@ -129,13 +132,13 @@ static Status check_record(const BatchFile *b, const BatchRow *r)
         if (rec->turns[i].human != (i % 2 == 0))
             return fail(ERR_DATA, "%s: a turn from %s follows one from the same", b->where, rec->turns[i].human ? "human" : "gpt");
     int markers = r->markers[rec->n_turns - 1];
-    if (markers && markers != r->n_images)
+    if (markers != r->n_images)
         return fail(ERR_DATA, "%s: %d <image> in the turns from human, %d image%s", b->where, markers, r->n_images,
                     r->n_images == 1 ? "" : "s");
     return OK;
 }
 
-/* A picture stands where its marker does; without any marker all stand in the first question. */
+/* A picture stands where its marker does. */
 static Status prepare_turns(const BatchFile *b, BatchRow *r)
 {
     const Record *rec = &r->record;
@@ -248,6 +251,7 @@ static bool is_of_the_row(Status s) { return s == ERR_DATA || s == ERR_MISSING |
 static Status leave_out(BatchFile *b, Status why, const Json *object, const BatchRow *r, int question)
 {
     const char *message = status_message();
+    b->missing += why == ERR_MISSING && r && r->n_images && !strncmp(r->images[0], b->folder, strlen(b->folder));
     if (++b->bad == 1) {
         b->first_kind = why;
         status_text(b->first_message, sizeof b->first_message, "%s", message);
@@ -276,14 +280,13 @@ static Status answer_question(BatchFile *b, const Json *object, const BatchRow *
 {
     char *answer = NULL, number[32] = "";
     size_t n_answer = 0;
-    const int turn = 2 * question, last = r->is_record ? r->record.n_turns - 1 : 0;
-    const bool placed = r->is_record && r->markers[last]; /* each picture where its marker stands */
+    const int turn = 2 * question;
     const Question q = {.system = r->record.system.length ? r->record.system : b->system,
                         .turns = r->prompt,
                         .n_turns = turn + 1,
                         .image_root = b->image_root,
                         .images = (const char *const *)r->images,
-                        .n_images = placed ? r->markers[turn] : r->n_images,
+                        .n_images = r->is_record ? r->markers[turn] : r->n_images,
                         .index = (uint64_t)question << 40 | (uint64_t)b->row};
     if (r->n_questions > 1)
         snprintf(number, sizeof number, ": question %d", question);
@@ -336,6 +339,8 @@ static Status answer_file(BatchFile *b, Rows *in)
             break;
         TRY(answer_row(b, &row));
     }
+    if (b->missing && !b->image_root)
+        log_warn("relative paths of pictures start at %s, the folder of the questions; --image-root DIR says where else", b->folder);
     const long long all = b->good + b->bad;
     if (!all)
         return fail(ERR_DATA, "%s: holds no questions", b->name);
@@ -345,6 +350,15 @@ static Status answer_file(BatchFile *b, Rows *in)
     if (b->bad)
         log_warn("%lld of %lld questions left out; they are listed in %s", (long long)b->bad, all, b->bad_path);
     return OK;
+}
+
+static Status make_out(const char *folder)
+{
+    struct stat st;
+    if (!stat(folder, &st) && !S_ISDIR(st.st_mode))
+        return fail(ERR_CREATE, "--out %s: is %s; --batch makes a folder for answers.jsonl: give another name, or move that away", folder,
+                    file_kind(st.st_mode));
+    return fail_context(file_make_folders(folder), "--out");
 }
 
 Status batch_answer(Answerer *a, const char *file, const char *image_root, const char *out_dir, RecordText system, const Sampling *sampling)
@@ -360,12 +374,14 @@ Status batch_answer(Answerer *a, const char *file, const char *image_root, const
                    .bad_path = bad};
     if (!standard)
         file_folder(b.folder, file);
-    TRY_IN(file_make_folders(out_dir), "--out");
+    TRY(make_out(out_dir));
     Rows *in;
     TRY_IN(rows_open(&in, file, ROWS_LINES_OR_ARRAY), "--batch");
     unlink(file_join(bad, out_dir, "bad_rows.jsonl")); /* of an earlier batch */
     char path[PATH_MAX];
-    Status s = file_draft(&b.out, file_join(path, out_dir, "answers.jsonl"));
+    if (file_exists(file_join(path, out_dir, "answers.jsonl")))
+        log_warn("%s: is there already, of an earlier batch; the new answers take its place (--out DIR puts them elsewhere)", path);
+    Status s = file_draft(&b.out, path);
     if (!s)
         s = answer_file(&b, in);
     if (b.bad_out && fclose(b.bad_out) && !s)

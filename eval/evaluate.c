@@ -125,6 +125,12 @@ static Status read_row(Table *t, const char *file, const Row *row)
     return s;
 }
 
+static Status fail_array(const char *file)
+{
+    return fail(ERR_DATA, "%s: is a JSON array, expected an answer a line, as `generate --batch` writes them: {\"answer\": text, "
+                          "\"expected\": text}", file);
+}
+
 static Status read_table(Table *t, const char *path)
 {
     Rows *rows;
@@ -134,7 +140,7 @@ static Status read_table(Table *t, const char *path)
     TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = OK;
     while (!s && !(s = rows_next(rows, &row, &end)) && !end)
-        s = read_row(t, file, &row);
+        s = !t->n && !row.error && row.n && *row.text == '[' ? fail_array(file) : read_row(t, file, &row);
     rows_close(&rows);
     if (!s && t->n == 0)
         s = fail(ERR_DATA, t->unscored ? "%s: none of its answers has an \"expected\" beside it" : "%s: holds no answers", file);

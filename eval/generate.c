@@ -202,8 +202,11 @@ static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
     if (any) { /* a run folder */
         TRY_IN(checkpoint_newest(args.checkpoint, checkpoint), "--checkpoint");
         log_info("using %s", checkpoint);
-    } else {
+    } else if (file_exists(manifest)) {
         TRY_IN(checkpoint_verify(checkpoint), "--checkpoint");
+    } else {
+        return fail(ERR_MISSING, "--checkpoint %s: is neither a checkpoint, which has a MANIFEST.json, nor a run folder (save.dir/name of "
+                                 "its config), which has checkpoint-NNNNNN folders", args.checkpoint);
     }
     return checkpoint_config(checkpoint, args.sets.items, args.sets.n, cfg);
 }

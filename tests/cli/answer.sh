@@ -51,6 +51,7 @@ says "$dir/marked:4:3: "
 # Pictures beside the file, and elsewhere.
 { row a rgb.png; echo; row b rgb.jpg; echo; } > "$dir/elsewhere"
 batch 65 "$dir/elsewhere"
+says "relative paths of pictures start at $dir, the folder of the questions; --image-root DIR says where else"
 batch 0 "$dir/elsewhere" --image-root "$images"
 [ "$(sed 's/.*"answer"//' "$dir/answers/answers.jsonl")" = "$(sed 's/.*"answer"//' "$dir/good")" ] || fail "--image-root: other answers"
 { row a "$images/rgb.png"; echo; row b ../secret.png; echo; row c "$dir/secret.png"; echo; row d link.png; echo; } > "$dir/rooted"
@@ -70,6 +71,14 @@ says "generate: --image-root is for --batch"
 
 run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --out "$dir/answers"
 says "generate: --out is for --batch"
+echo mine > "$dir/taken"
+run 73 "$generate" --config "$dir/run.json" --batch "$dir/lines" --out "$dir/taken"
+says "--out $dir/taken: is a file; --batch makes a folder for answers.jsonl: give another name, or move that away"
+[ "$(cat "$dir/taken")" = mine ] || fail "--out FILE was written"
+batch 0 "$dir/lines"
+says "warning: $dir/answers/answers.jsonl: is there already, of an earlier batch; the new answers take its place (--out DIR puts them elsewhere)"
+run 66 "$generate" --checkpoint "$images" --ask "What is it?"
+says "--checkpoint $images: is neither a checkpoint, which has a MANIFEST.json, nor a run folder (save.dir/name of its config), which has checkpoint-NNNNNN folders"
 batch 2 "$dir/lines" --image "$images/rgb.png"
 says "generate: --image is for --ask and --chat"
 
@@ -188,6 +197,8 @@ cat > "$dir/some" <<ROWS
 {"id": 3, "conversations": [{"from": "human", "value": "hi"}, {"from": "human", "value": "x"}]}
 {"id": 4, "task": "generate", "conversations": [$(said 'hi' '"x"')]}
 {"id": 5, "image": "$dir/gone.png", "conversations": [$(said 'hi' '"x"'), $(said '<image>' '"x"')]}
+{"id": 6, "image": "$images/rgb.png", "conversations": [$(said 'hi' '"x"')]}
+{"id": 7, "conversations": [{"role": "user", "content": "hi"}]}
 ROWS
 batch 0 "$dir/some"
 lines answers.jsonl 2 "records that cannot be asked"
@@ -196,8 +207,10 @@ says "warning: $dir/some:3: turn 0 is from \"user\", expected human or gpt"
 says "warning: $dir/some:4: a turn from human follows one from the same"
 says "warning: $dir/some:5: this version does not draw or edit pictures yet"
 says "warning: $dir/some:6: question 1: picture $dir/gone.png: cannot be opened"
-says "5 of 7 questions left out"
-tail -1 "$dir/answers/bad_rows.jsonl" | grep -qF '"row":5,"id":5,"turn":1,' || fail "a question left out: $(tail -1 "$dir/answers/bad_rows.jsonl")"
+says "warning: $dir/some:7: 0 <image> in the turns from human, 1 image"
+says "warning: $dir/some:8: turn 0 has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\""
+says "7 of 9 questions left out"
+sed -n 5p "$dir/answers/bad_rows.jsonl" | grep -qF '"row":5,"id":5,"turn":1,' || fail "a question left out: $(tail -1 "$dir/answers/bad_rows.jsonl")"
 printf '{"ask": "hi"}\n{"conversations": []}\n' > "$dir/silent"
 batch 0 "$dir/silent"
 says "warning: $dir/silent:2: a conversation without a turn from human"
@@ -241,7 +254,7 @@ says "model.llm.path: $dir/nowhere"
 run 2 "$generate" --checkpoint "$dir/runs/r" --set model.lora.r=8 --ask "What is it?"
 says "generate: --set model.lora.r=8: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.path and model.vision.path can be set"
 run 66 "$generate" --checkpoint "$dir/answers" --ask "What is it?"
-says "error: --checkpoint: $dir/answers/MANIFEST.json: "
+says "error: --checkpoint $dir/answers: is neither a checkpoint, which has a MANIFEST.json, nor a run folder"
 run 66 "$generate" --checkpoint "$dir/nowhere" --ask "What is it?"
 says "error: --checkpoint $dir/nowhere: there is no such folder"
 
@@ -275,6 +288,10 @@ run 0 "$evaluate" --answers "$dir/damaged"
 grep -qF 'accuracy: 50.0 % (' "$dir/out" || fail "damaged answers: $(cat "$dir/out")"
 says "warning: $dir/damaged: 2 rows hold what is no character (bytes that are not UTF-8, lone surrogates); it is read as U+FFFD"
 says "warning: $dir/damaged: 1 of 3 answers have no \"expected\" beside them and are not scored"
+for array in '[{"answer": "y", "expected": "y"}]' $'\n[\n {"answer": "y", "expected": "y"}\n]'; do
+    run 65 "$evaluate" --answers - <<< "$array"
+    says 'standard input: is a JSON array, expected an answer a line, as `generate --batch` writes them'
+done
 run 65 "$evaluate" --answers - <<< '{"answer": "y"}'
 says 'standard input: none of its answers has an "expected" beside it'
 # Kinds that differ late are two; the commonest answer is the first of equally frequent ones.
