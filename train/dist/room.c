@@ -138,6 +138,19 @@ static void take_groups(Room *out, const GroupVersion *v, const char *root)
 
 /* ---------------------------------------------------------------- limits */
 
+/* A system that promises no more than it has (vm.overcommit_memory 2) refuses what goes beyond its limit, used or not. */
+static void take_commit_limit(Room *out, const char *root)
+{
+    enum { STRICT = 2 };
+    char path[PATH_MAX];
+    if (number_in(file_join(path, root, "proc/sys/vm/overcommit_memory"), "") != STRICT)
+        return;
+    int64_t limit = number_in(file_join(path, root, "proc/meminfo"), "CommitLimit:");
+    int64_t promised = number_in(path, "Committed_AS:");
+    if (limit >= 0 && promised >= 0)
+        take_least(out, (limit - promised) * 1024, "CommitLimit (vm.overcommit_memory is 2)", NULL);
+}
+
 void room_of_machine(Room *out, const char *root)
 {
     char path[PATH_MAX];
@@ -145,6 +158,7 @@ void room_of_machine(Room *out, const char *root)
     int64_t kib = number_in(file_join(path, root, "proc/meminfo"), "MemAvailable:");
     if (kib >= 0)
         take_least(out, kib * 1024, "MemAvailable", NULL);
+    take_commit_limit(out, root);
     for (int i = 0; i < N_VERSIONS; i++)
         take_groups(out, &VERSIONS[i], root);
 }

@@ -15,7 +15,8 @@ typedef struct Room {
     char name[PATH_MAX + 64]; /* "MemAvailable", "memory.max of /sys/fs/cgroup/job", "ulimit -v" */
 } Room;
 
-/* Memory of the machine: the least of MemAvailable and of the control groups (both versions, parents too). Pages of files that a group
+/* Memory of the machine: the least of MemAvailable, of what may still be promised where the system promises no more than it has, and of the
+ * control groups (both versions, parents too). Pages of files that a group
  * could drop count as free. root: "" (tests: a folder that holds proc and sys). */
 void room_of_machine(Room *out, const char *root);
 /* Addresses: what is left of RLIMIT_AS, where files count that are used in place, and of RLIMIT_DATA, where they do not. */

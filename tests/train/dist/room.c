@@ -51,6 +51,16 @@ TEST(room_without_control_groups_is_what_the_system_has)
     expect(64, "MemAvailable");
 }
 
+TEST(room_of_a_system_that_promises_no_more_than_it_has)
+{
+    begin("strict", "", "");
+    put("proc/meminfo", "MemAvailable:   65536 kB\nCommitLimit:    40960 kB\nCommitted_AS:   10240 kB\n");
+    put("proc/sys/vm/overcommit_memory", "0\n");
+    expect(64, "MemAvailable");
+    put("proc/sys/vm/overcommit_memory", "2\n");
+    expect(30, "CommitLimit (vm.overcommit_memory is 2)");
+}
+
 TEST(room_of_a_group_counts_pages_of_files_as_free)
 {
     begin("v2", "0::/user/job\n", V2);
