@@ -8,6 +8,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 #include "data/formats/json_fields.h"
 #include "train/models/model.h"
@@ -270,6 +271,19 @@ static const Spelling SPELLINGS[] = {
     {.rules = {{"base_model.model.model.", "base_model.model.language_model.model."}}, .ending = {".weight", ".default.weight"}},
     {.rules = {{"base_model.model.model.", "base_model.model.model.language_model."}}, .ending = {".weight", ".default.weight"}},
 };
+/* A name of a hub or a folder: only its last part can be compared, anywhere in our path (a cache of the hub has it in the middle). */
+static void compare_base(const RunConfig *cfg, JsonFields *f)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s", fields_string(f, f->top, "base_model_name_or_path", ""));
+    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/';)
+        name[--n] = 0;
+    const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+    if (*last && !strstr(cfg->model.llm.path, last))
+        log_warn("%s: the adapter was made for the base \"%s\", model.llm.path is %s: on another base it computes something else", f->file,
+                 name, cfg->model.llm.path);
+}
+
 const NameTable LORA_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS};
 
 Status lora_load(GenLlava *g, const RunConfig *cfg, const char *folder)
@@ -280,6 +294,8 @@ Status lora_load(GenLlava *g, const RunConfig *cfg, const char *folder)
     TRY(fields_open(&f, folder, "adapter_config.json"));
     bool start = cfg->model.lora.init && !strcmp(folder, cfg->model.lora.init);
     Status s = check_adapter_config(&g->llm, cfg, start, &f);
+    if (s == OK && start && !params_measuring(&g->params))
+        compare_base(cfg, &f);
     fields_close(&f);
     TRY(s);
     TRY(weights_open(&w, file_join(path, folder, LORA_FILE)));
