@@ -323,7 +323,9 @@ static Status run_in_folder(Run *r, const TrainFlags *flags)
     TRY(prepare_run_folder(r, flags));
     TRY(only_first(r, take_missing_samples));
     if (r->state.step >= r->last) {
-        log_info("%lld of %lld steps are finished: there is nothing left to do", (long long)r->state.step, (long long)r->total);
+        log_info("%lld of %lld steps are finished: there is nothing left to do%s", (long long)r->state.step, (long long)r->total,
+                 r->last < r->total ? "; --steps ends the run there"
+                                    : "; to train longer, raise train.steps or train.epochs and give --resume --change");
         return OK;
     }
     signals_hold();

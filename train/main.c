@@ -53,7 +53,9 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
     };
     const CliProgram program = {.name = "train",
                                 .summary = "Tunes a vision-language model as a JSON file says.",
-                                .usage = "train --config FILE.json [--set KEY=VALUE ...] [--resume]",
+                                .usage = "train --config FILE.json [--set KEY=VALUE ...] [--dry-run] [--steps N]\n"
+                                         "       train --config FILE.json --resume [CHECKPOINT] [--change] [--set ...]\n"
+                                         "       train --keys [SECTION] | --print-schema",
                                 .options = options,
                                 .notes = NOTES};
     return cli_parse(&program, argc, argv, done);

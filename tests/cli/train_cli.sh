@@ -97,7 +97,7 @@ says "2 of 16 steps are finished: there is nothing left to do"
 expect 0 --config - --resume --set name=r < "$config"
 grep -q '  lr [^ ]* (projector)  grad ' "$dir/err" || fail "the step line does not tell whose learning rate it shows: $(cat "$dir/err")"
 expect 0 --config "$config" --resume
-says "16 of 16 steps are finished: there is nothing left to do"
+says "16 of 16 steps are finished: there is nothing left to do; to train longer, raise train.steps or train.epochs and give --resume --change"
 for file in config.resolved.json environment.json train.jsonl latest checkpoint-000016/MANIFEST.json; do
     [ -e "$dir/runs/r/$file" ] || fail "the run folder has no $file"
 done
@@ -107,6 +107,20 @@ for key in step loss loss_text lr lr_lora lr_projector lr_tokens grad_norm token
 done
 # Its steps are finished updates, as in the names of checkpoints, in a run that was resumed too.
 [ "$(sed 's/^{"step":\([0-9]*\),.*/\1/' "$dir/runs/r/train.jsonl")" = "$(seq 16)" ] || fail "train.jsonl has other steps than 1 to 16"
+
+# An adapter to begin with is told where it names another base; its own base under another path is the same one.
+init="--set model.lora.init=$dir/adapter --set model.lora.r=2 --set model.lora.alpha=4 --set name=begun --steps 1"
+for base in llm-gqa hub/llm-gqa/ mistralai/Mistral-7B-v0.1; do
+    rm -rf "$dir/adapter" "$dir/runs/begun"
+    mkdir "$dir/adapter"
+    cp "$dir/runs/r/checkpoint-000016"/adapter_model.safetensors "$dir/adapter"
+    sed "s|\"base_model_name_or_path\": *\"[^\"]*\"|\"base_model_name_or_path\": \"$base\"|" "$dir/runs/r/checkpoint-000016/adapter_config.json" > "$dir/adapter/adapter_config.json"
+    expect 0 --config "$config" $init
+    case $base in
+    mistralai/*) says "warning: $dir/adapter/adapter_config.json: the adapter was made for the base \"$base\", model.llm.path is $bases/llm-gqa: on another base" ;;
+    *) grep -q "was made for the base" "$dir/err" && fail "the base $base is said to be another one" ;;
+    esac
+done
 
 # What ran, written out, runs again.
 expect 0 --config "$dir/runs/r/config.resolved.json" --resume

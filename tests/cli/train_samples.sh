@@ -108,6 +108,7 @@ head -c 100 "$images/rgb.png" > "$dir/prompts/cut.png"
 for how in "" --dry-run; do
     expect 65 --config "$dir/run.json" $sampling --set sample.prompts="$dir/prompts/bad.jsonl" $how
     says "sample.prompts: 14 of its 14 lines cannot be used:"
+    grep -q "^$dir/prompts/bad.jsonl:2: " "$dir/err" || fail "the second bad line does not begin a line: $(cat "$dir/err")"
     says "bad.jsonl:1: picture $dir/prompts/gone.png: cannot be opened: No such file or directory"
     says "bad.jsonl:2: \"draw\": this version does not draw or edit pictures yet; only \"ask\" can be sampled"
     says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"

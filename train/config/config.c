@@ -69,9 +69,13 @@ static void read_key(ConfigReader *r, const Json *at, const Json *v, const char 
             clear_section(r, key);
         if (v->kind == JSON_OBJECT)
             read_object(r, v, key);
-    } else if (s && *key)
-        config_mistake(r, at, "%s must be an object%s, found %s", key, s->replaces ? " or null" : "", json_show(v, text, sizeof text));
-    else
+    } else if (s && *key) {
+        char path[64];
+        snprintf(path, sizeof path, "%s.path", key);
+        bool hint = v->kind == JSON_NULL && option_find(path);
+        config_mistake(r, at, "%s must be an object%s, found %s%s%s%s", key, s->replaces ? " or null" : "", json_show(v, text, sizeof text),
+                       hint ? "; leave it out, or set " : "", hint ? path : "", hint ? " to null" : "");
+    } else
         unknown_key(r, at, key);
 }
 

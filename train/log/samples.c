@@ -36,7 +36,7 @@ static Status gather(Reader *r, Status s)
         return s;
     *(s == ERR_MISSING ? &r->missing : &r->wrong) += 1;
     if (r->missing + r->wrong <= (int)TOLD)
-        r->n += (size_t)snprintf(r->text + r->n, TOLD_BYTES + 2, "\n%.*s", (int)TOLD_BYTES, status_message());
+        r->n += (size_t)snprintf(r->text + r->n, TOLD_BYTES + 2, "%s%.*s", r->n ? "\n" : "", (int)TOLD_BYTES, status_message());
     return OK;
 }
 
@@ -153,7 +153,7 @@ static Status read_file(Reader *r, const RunConfig *cfg)
     if (bad > (int)TOLD)
         snprintf(more, sizeof more, "\nand %d more", bad - (int)TOLD);
     if (bad)
-        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:%s%s", bad, r->s->n, r->text,
+        return fail(r->wrong ? ERR_DATA : ERR_MISSING, "sample.prompts: %d of its %d lines cannot be used:\n%s%s", bad, r->s->n, r->text,
                     more);
     return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
 }

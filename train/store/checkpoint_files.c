@@ -331,7 +331,7 @@ Status checkpoint_check_shapes(const char *folder, GenLlava *model)
         if (!t || (t->n_dims == q->t.n_dims && !memcmp(t->shape, q->shape, (size_t)t->n_dims * sizeof *t->shape)))
             continue;
         if (differ++ < (int)TOLD && n < sizeof lines)
-            n += (size_t)snprintf(lines + n, sizeof lines - n, "\n%s: %s there, %s here", q->name,
+            n += (size_t)snprintf(lines + n, sizeof lines - n, "%s%s: %s there, %s here", n ? "\n" : "", q->name,
                                   shape_text(was, sizeof was, t->shape, t->n_dims), shape_text(is, sizeof is, q->shape, q->t.n_dims));
     }
     safetensors_close(&st);
@@ -340,5 +340,5 @@ Status checkpoint_check_shapes(const char *folder, GenLlava *model)
     char more[32] = "";
     if (differ > (int)TOLD)
         snprintf(more, sizeof more, "\nand %d more", differ - (int)TOLD);
-    return fail(ERR_USAGE, "%s: %d of its tensors would change their shape, which --change cannot do:%s%s", folder, differ, lines, more);
+    return fail(ERR_USAGE, "%s: %d of its tensors would change their shape, which --change cannot do:\n%s%s", folder, differ, lines, more);
 }
