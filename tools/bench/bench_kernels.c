@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/cli.h"
 #include "tools/bench/bench_clock.h"
 #include "tools/bench/bench_ops.h"
 
@@ -216,9 +217,9 @@ int main(int argc, char **argv)
 {
     static const char *const ISAS[] = {"avx2", "avx512", "avx512bf16"};
     Arena memory;
+    cli_start();
     if (arena_create(&memory, COPY_BYTES)) {
-        fprintf(stderr, "bench-kernels: %s\n", status_message());
-        return status_exit_code(ERR_NOMEM);
+        return cli_finish(ERR_NOMEM);
     }
     memset(memory.base, 0, COPY_BYTES);
     double copy = copy_bandwidth(memory.base);
@@ -237,5 +238,5 @@ int main(int argc, char **argv)
         b.close(&b);
     }
     arena_free(&memory);
-    return 0;
+    return cli_finish(OK);
 }

@@ -7,6 +7,7 @@
 #include "data/formats/file.h"
 #include "data/pictures/image.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
 #include "tools/bench/bench_clock.h"
 
 enum { WARM_UP = 3, RUNS = 41, MAX_FILE = 1 << 28 };
@@ -45,6 +46,7 @@ static Status measure(double *milliseconds, const char *path, int32_t side)
 
 int main(int argc, char **argv)
 {
+    cli_start();
     char *end = NULL;
     long side = argc == 3 ? strtol(argv[2], &end, 10) : 0;
     if (side < 1 || side > 16384 || *end) {
@@ -53,9 +55,7 @@ int main(int argc, char **argv)
     }
     double milliseconds;
     Status s = measure(&milliseconds, argv[1], (int32_t)side);
-    if (s)
-        fprintf(stderr, "bench-pictures: %s\n", status_message());
-    else
+    if (!s)
         printf("%.4f\n", milliseconds);
-    return status_exit_code(s);
+    return cli_finish(s);
 }
