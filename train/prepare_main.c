@@ -1,4 +1,5 @@
 /* prepare: a run's mixture to shards. */
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,11 +54,31 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     return OK;
 }
 
+/* Rows with target images, by task, and what becomes of them in this run. */
+static void tell_drawing(const RecordIndex *x, const RunConfig *cfg)
+{
+    int64_t rows[N_TASKS] = {0}, targets = 0;
+    for (int64_t i = 0; i < x->n; i++)
+        if (x->rows[i].targets) {
+            rows[x->rows[i].task]++;
+            targets += x->rows[i].task == TASK_UNDERSTAND ? 0 : x->rows[i].targets;
+        }
+    if (rows[TASK_UNDERSTAND])
+        log_warn("%" PRId64 " row%s of task \"understand\" with target images: only their text is learned; to draw them, give the rows the "
+                 "task \"generate\" or \"edit\"", rows[TASK_UNDERSTAND], rows[TASK_UNDERSTAND] == 1 ? "" : "s");
+    if (targets)
+        log_info("%" PRId64 " rows of task \"generate\" and %" PRId64 " of task \"edit\" have %" PRId64 " target image%s: %s",
+                 rows[TASK_GENERATE], rows[TASK_EDIT], targets, targets == 1 ? "" : "s",
+                 cfg->model.diffusion.path ? "loss.generate and loss.edit say how this run learns to draw them"
+                                           : "this run learns their text and not to draw them (model.diffusion.path is null)");
+}
+
 /* As train will open them: the journal knows the bytes of a shard, not whether they make sense. */
-static Status check_shards(const PrepareOptions *o)
+static Status check_shards(const PrepareOptions *o, const RunConfig *cfg)
 {
     ShardSet set;
     TRY(shards_open(&set, o->out, encoder_visual_id(&o->encoder, 0), (int64_t)o->encoder.vocab_size + encoder_added_count(&o->encoder)));
+    tell_drawing(&set.index, cfg);
     shards_close(&set);
     return OK;
 }
@@ -83,7 +104,7 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     PrepareResult r;
     s = prepare_run(&o, &r);
     if (!s)
-        s = check_shards(&o);
+        s = check_shards(&o, cfg);
     FILE *results = o.report_stream ? stderr : stdout;
     if (!s) {
         utf8_cell(results, o.out, 0);

@@ -61,7 +61,7 @@ static int32_t targets_of(const IndexRow *r, Task task) { return r->task == task
 /* Pictures of a row that are loaded for its targets: theirs, and the source that they were made from. */
 static bool shows_targets(const Loader *ld, const IndexRow *r)
 {
-    return r->targets && r->task != TASK_UNDERSTAND && ld->o.target_size && ld->o.target_pixels[r->task];
+    return r->targets && r->task != TASK_UNDERSTAND && ld->o.target_pixels[r->task];
 }
 static bool shows_source(const Loader *ld, const IndexRow *r)
 {
@@ -234,7 +234,7 @@ Status loader_open(Loader **out, const LoaderOptions *o, int rank, int n_ranks)
         s = check_rows(ld);
     if (!s)
         s = survey(ld);
-    if (!s && (o->preprocessor || o->target_size) && !o->index)
+    if (!s && (o->preprocessor || o->target_pixels[TASK_GENERATE] || o->target_pixels[TASK_EDIT]) && !o->index)
         s = open_pixels(ld);
     if (!s && o->prompts && !o->index)
         s = prompts_read(&ld->prompts, &ld->set);

@@ -19,7 +19,7 @@ typedef struct LoaderOptions {
     bool shuffle;
     int64_t workers;                            /* decoding threads; -1: auto */
     const Preprocessor *preprocessor;           /* NULL: the model sees no pictures */
-    int32_t target_size;                        /* side of target and source pictures in pixels; 0: none are loaded */
+    int32_t target_size;                        /* S: side of target and source pictures in pixels */
     bool target_pixels[N_TASKS], source_pixels; /* whose targets' pictures are loaded; whether sources of edit rows with such targets are */
     int64_t max_pixels;                         /* of a target or source in its file */
     bool prompts;                               /* whether Batch.target_prompt is wanted */

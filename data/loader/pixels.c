@@ -201,10 +201,7 @@ void pixels_close(Pixels **pp)
 
 /* ---------------------------------------------------------------- steps */
 
-static bool is_of(const PixelSlot *slot, const PixelUse *use)
-{
-    return slot->shard == use->shard && slot->image == use->image;
-}
+static bool is_of(const PixelSlot *slot, const PixelUse *use) { return slot->shard == use->shard && slot->image == use->image; }
 
 /* Uses to distinct pictures, by a table with open addressing (0: empty, else slot + 1). */
 static Status find_slots(PixelStep *s, const PixelUse *uses, int32_t n)

@@ -5,10 +5,10 @@
 #include <stddef.h>
 
 /* Where the measures lie; target_size is the same for all passes of a run. */
-static const size_t MEASURES[] = {
-    offsetof(PassShape, tokens),      offsetof(PassShape, segments), offsetof(PassShape, images),          offsetof(PassShape, labels),
-    offsetof(PassShape, max_segment), offsetof(PassShape, generate), offsetof(PassShape, edit),            offsetof(PassShape, target_pictures),
-    offsetof(PassShape, source_pictures)};
+#define AT(member) offsetof(PassShape, member)
+static const size_t MEASURES[] = {AT(tokens),   AT(segments), AT(images), AT(labels), AT(max_segment),
+                                  AT(generate), AT(edit),     AT(target_pictures), AT(source_pictures)};
+#undef AT
 enum { N_MEASURES = sizeof MEASURES / sizeof *MEASURES };
 
 static int32_t measure(const PassShape *s, int i) { return *(const int32_t *)(const void *)((const char *)s + MEASURES[i]); }

@@ -1,5 +1,5 @@
-/* worst.h: the largest passes of a run. Memory grows with every measure of a pass, at rates that differ from model to model: each pass that no
- * other equals or exceeds in all measures at once may be the one that needs most. */
+/* worst.h: the largest passes of a run. Memory grows with every measure of a pass, at rates that differ from model to model: each pass that
+ * no other equals or exceeds in all measures at once may be the one that needs most. */
 #ifndef GENLLAVA_DATA_LOADER_WORST_H
 #define GENLLAVA_DATA_LOADER_WORST_H
 

@@ -72,6 +72,19 @@ expect 0 '1 picture was found under another ending' "$build/prepare" --config "$
     --set 'data.mixture=[{"name":"a","files":["'"$tmp"'/renamed.json"],"image_root":"'"$tmp"'/images"}]'
 grep -q 'bad_json: .*the file ends inside this row; the file was cut off, rows may be missing' "$tmp/stderr" || wrong "a file cut off: $(cat "$tmp/stderr")"
 
+# what becomes of target images is said in a line
+draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }
+input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'
+{
+    draws a generate "$target" 'Draw it'; draws b generate "$target" 'Draw it again'; draws c edit "$input,$target" '<image> Now red'
+    draws d edit "$target" 'Now red'; draws e understand "$target" 'Draw it'
+} > "$tmp/drawing.jsonl"
+expect 0 '2 rows of task "generate" and 1 of task "edit" have 3 target images: this run learns their text and not to draw them (model.diffusion.path is null)' \
+    "$build/prepare" --config "$tmp/run.json" --out "$tmp/drawing" \
+    --set 'data.mixture=[{"name":"a","files":["'"$tmp"'/drawing.jsonl"],"image_root":"'"$tmp"'/images"}]'
+grep -qF 'left out, marker_mismatch: task edit, and no input image' "$tmp/stderr" || wrong "an edit row without a source: $(cat "$tmp/stderr")"
+grep -qF 'warning: 1 row of task "understand" with target images: only their text is learned' "$tmp/stderr" || wrong "targets of understand: $(cat "$tmp/stderr")"
+
 # a row of 15 MB costs little more than that, one word of 15 MB is too long, and the other rows are as ever
 {
     echo '[{"id":"long","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"'

@@ -15,6 +15,7 @@ typedef enum AspectChoice { ASPECT_PAD, ASPECT_STRETCH } AspectChoice;
 typedef enum ImageTokens { IMAGE_TOKENS_FIRST, IMAGE_TOKENS_ALL, IMAGE_TOKENS_NONE } ImageTokens;
 typedef enum ImageAlign { ALIGN_AT, ALIGN_BEFORE } ImageAlign;
 typedef enum ImageLoss { IMAGE_LOSS_L2NORM, IMAGE_LOSS_MSE, IMAGE_LOSS_NOISE } ImageLoss;
+typedef enum EditMode { EDIT_LLM_ONLY, EDIT_SDEDIT, EDIT_IP2P, EDIT_TRAIN_CONV_IN } EditMode;
 typedef enum Normalise { NORMALISE_STEP, NORMALISE_MICRO, NORMALISE_RANK } Normalise;
 typedef enum TemplateChoice { TEMPLATE_MISTRAL_INSTRUCT, TEMPLATE_V1, TEMPLATE_LLAVA_LLAMA_2, TEMPLATE_PLAIN } TemplateChoice;
 typedef enum ComputeChoice { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16 } ComputeChoice;
@@ -60,7 +61,11 @@ typedef struct RunConfig {
             TrainMode train;
             char *init; /* NULL: default */
         } gen_head;
-        struct { char *path; /* may be NULL: nothing is drawn */ } diffusion;
+        struct {
+            char *path; /* may be NULL: nothing is drawn */
+            EditMode edit;
+            int64_t size;
+        } diffusion;
     } model;
     struct {
         ImageLoss generate, edit;

@@ -96,8 +96,11 @@ const Option OPTIONS[] = {
          "Stable Diffusion in the form of diffusers, whose text encoder, UNet and VAE are read as the losses need them; or null for a "
          "model that does not draw."),
     LATER("model.diffusion.unet", "\"frozen\""),
-    LATER("model.diffusion.edit", "\"llm_only\""),
-    LATER("model.diffusion.size", "512"),
+    CHOICE("model.diffusion.edit", 0, model.diffusion.edit, "\"llm_only\"", SELECT("llm_only", "sdedit", "ip2p", "train_conv_in"),
+           "How the picture to edit reaches the UNet: not at all, as a start when drawing, or as 4 more channels of its input, which the "
+           "UNet has or gets."),
+    INT("model.diffusion.size", 0, model.diffusion.size, "512", 8, 4096,
+        "Side in pixels of target pictures and of those that they are edited from: the shorter side is made so long, the middle is taken."),
 
     CHOICE("loss.generate", 0, loss.generate, "\"l2norm\"", SELECT("l2norm", "mse", "noise"),
            "What the context of a picture to draw is compared by: with the text encoder's states of its prompt, or by predicting noise."),

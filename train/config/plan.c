@@ -28,6 +28,8 @@ bool plan_compares_prompts(const RunConfig *cfg)
     return cfg->model.diffusion.path && (cfg->loss.generate != IMAGE_LOSS_NOISE || cfg->loss.edit != IMAGE_LOSS_NOISE);
 }
 
+static bool predicts_noise(const RunConfig *cfg, ImageLoss loss) { return cfg->model.diffusion.path && loss == IMAGE_LOSS_NOISE; }
+
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
 {
     file_join(tokenizer_path, cfg->model.llm.path, "tokenizer.model");
@@ -63,6 +65,10 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .preprocessor = preprocessor,
         .image_tokens_first = cfg->loss.image_tokens == IMAGE_TOKENS_FIRST,
         .image_tokens_none = cfg->loss.image_tokens == IMAGE_TOKENS_NONE,
+        .target_size = (int32_t)cfg->model.diffusion.size,
+        .target_pixels = {[TASK_GENERATE] = predicts_noise(cfg, cfg->loss.generate), [TASK_EDIT] = predicts_noise(cfg, cfg->loss.edit)},
+        .source_pixels = cfg->model.diffusion.edit == EDIT_IP2P || cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN,
+        .max_pixels = cfg->data.max_pixels,
         .prompts = plan_compares_prompts(cfg),
         .first_visual_id = encoder_visual_id(&encoder, 0),
         .n_ids = (int64_t)encoder.vocab_size + encoder_added_count(&encoder),

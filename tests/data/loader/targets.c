@@ -128,7 +128,7 @@ TEST(targets_load_no_picture_that_no_loss_wants)
     b = only_pass(&ld, &o, &plan);
     CHECK(b->n_target_pictures == 1 && b->n_source_pictures == 0 && b->source_picture[2] == -1);
     loader_close(&ld);
-    o.target_size = 0;
+    o.target_pixels[TASK_EDIT] = false;
     b = only_pass(&ld, &o, &plan);
     CHECK(b->n_targets == 4 && b->n_target_pictures == 0 && b->n_images == 1);
     loader_close(&ld);
@@ -226,9 +226,9 @@ TEST(targets_count_in_the_worst_passes)
             for (int i = 0; i < n; i++) {
                 const PassShape *w = &worst[i];
                 CHECK_INT(w->target_size, SIDE);
-                covered = covered || (w->generate >= b->terms.generate.n && w->edit >= b->terms.edit.n &&
-                                      w->target_pictures >= b->n_target_pictures && w->source_pictures >= b->n_source_pictures &&
-                                      w->tokens >= b->n_tokens);
+                covered = covered ||
+                          (w->generate >= b->terms.generate.n && w->edit >= b->terms.edit.n && w->target_pictures >= b->n_target_pictures &&
+                           w->source_pictures >= b->n_source_pictures && w->tokens >= b->n_tokens);
                 came[i] = came[i] || (w->generate == b->terms.generate.n && w->edit == b->terms.edit.n &&
                                       w->target_pictures == b->n_target_pictures && w->source_pictures == b->n_source_pictures);
             }
