@@ -10,7 +10,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 
-enum { ID_MAX = 1 << 24, PIECE_MAX = 4096, MERGES_BYTES_MAX = 256 << 20, SHOWN = 40 };
+enum { ID_MAX = 1 << 24, PIECE_MAX = 4096, MERGES_BYTES_MAX = 256 << 20, ADDED_MAX = 4096, SHOWN = 40 };
 static const char END_OF_WORD[] = "</w>";
 
 /* ---------------------------------------------------------------- pieces */
@@ -191,9 +191,9 @@ static void sort_merges(ClipVocabulary *v)
 
 static ClipAdded *find_added(const ClipVocabulary *v, const char *text)
 {
-    for (ClipAdded *a = v->added; a < v->added + v->n_added; a++)
-        if (!strcmp(a->text, text))
-            return a;
+    for (size_t i = 0; i < v->n_added; i++)
+        if (!strcmp(v->added[i].text, text))
+            return &v->added[i];
     return NULL;
 }
 
@@ -202,6 +202,8 @@ static Status add_token(ClipVocabulary *v, const char *text, int64_t id, bool no
 {
     int32_t piece = find_piece(v, text, strlen(text));
     id = piece < 0 ? id : piece;
+    if (v->n_added == ADDED_MAX)
+        return fail(ERR_DATA, "%s: more than %d added tokens beside it", v->file.file, ADDED_MAX);
     ClipAdded *more = mem_grow(v->added, (v->n_added + 1) * sizeof *more);
     char *copy = mem_strdup(text);
     if (more)
@@ -366,19 +368,16 @@ static void read_roles(ClipVocabulary *v, JsonFields *config, JsonFields *map)
 
 static Status read_tokens(ClipVocabulary *v, const char *folder)
 {
-    JsonFields config, map;
+    JsonFields config, map = {.doc = NULL};
     TRY(open_optional(&config, folder, "tokenizer_config.json"));
-    Status s = open_optional(&map, folder, "special_tokens_map.json");
-    if (!s) {
-        fields_known(&config, config.top, &CONFIG);
-        read_decoder(v, &config, fields_object(&config, config.top, "added_tokens_decoder"));
-        s = config.status ? config.status : read_added_file(v, folder);
-    }
-    if (!s) {
+    fields_known(&config, config.top, &CONFIG);
+    read_decoder(v, &config, fields_object(&config, config.top, "added_tokens_decoder"));
+    Status s = config.status ? config.status : read_added_file(v, folder);
+    if (!s && !(s = open_optional(&map, folder, "special_tokens_map.json"))) {
         read_roles(v, &config, &map);
         s = config.status ? config.status : map.status;
-        fields_close(&map);
     }
+    fields_close(&map);
     fields_close(&config);
     return s;
 }
@@ -418,7 +417,8 @@ static Status read_one_file(ClipVocabulary *v, const char *folder)
 /* Tokens that are looked for in normalised text are normalised too; others stay as they are. */
 static Status normalise_added(ClipVocabulary *v)
 {
-    for (ClipAdded *a = v->added; a < v->added + v->n_added; a++) {
+    for (size_t i = 0; i < v->n_added; i++) {
+        ClipAdded *a = &v->added[i];
         char *text;
         if (!a->normalized)
             continue;
