@@ -36,6 +36,8 @@ def keys():
         "unet": inspect.signature(diffusers.UNet2DConditionModel.__init__).parameters.keys() - {"self"},
         "scheduler": schedulers(diffusers),
         "generation": transformers.GenerationConfig().to_dict(),
+        "text_encoder": transformers.CLIPTextConfig().to_dict(),
+        "vae": [key for key in diffusers.AutoencoderKL().config if not key.startswith("_")],
         "preprocessor": {**transformers.SiglipImageProcessor().to_dict(), **transformers.CLIPImageProcessor().to_dict()},
     }
 

@@ -3,6 +3,7 @@
 #define GENLLAVA_TRAIN_MODELS_MODEL_H
 
 #include "data/pictures/preprocessor.h"
+#include "train/models/clip_text.h"
 #include "train/models/gen_head.h"
 #include "train/models/genllava.h"
 #include "train/models/lora.h"
@@ -11,6 +12,7 @@
 #include "train/models/projector.h"
 #include "train/models/siglip.h"
 #include "train/models/token_rows.h"
+#include "train/models/vae.h"
 
 struct GenLlava {
     Params params;
@@ -20,6 +22,8 @@ struct GenLlava {
     Siglip vision;
     Projector projector;
     GenHead gen_head;
+    ClipText text_encoder;
+    Vae vae;
     Preprocessor preprocessor;
     bool has_loss[N_LOSSES];       /* the parts it needs are wanted */
     ImageLoss image_loss[N_TASKS]; /* of target images by the task of their row */

@@ -7,7 +7,7 @@
 
 #include "data/formats/safetensors.h"
 
-enum { WEIGHT_NAME_MAX = 256, NAME_RULES_MAX = 4 };
+enum { WEIGHT_NAME_MAX = 256, NAME_RULES_MAX = 9 };
 
 /* How names begin here and there. '#' stands for a number k, the same in both; '@' in theirs for 2(k-1): layers among which activations are
  * counted. */

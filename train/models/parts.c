@@ -16,6 +16,12 @@ static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != 
 static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
 static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
+static bool has_loss_of(const RunConfig *cfg, bool noise)
+{
+    return draws(cfg) && ((cfg->loss.generate == IMAGE_LOSS_NOISE) == noise || (cfg->loss.edit == IMAGE_LOSS_NOISE) == noise);
+}
+static bool has_text_targets(const RunConfig *cfg) { return has_loss_of(cfg, false); } /* the states of prompts */
+static bool has_noise_loss(const RunConfig *cfg) { return has_loss_of(cfg, true); }
 
 #define KEY(member) {#member, offsetof(RunConfig, member)}
 
@@ -118,9 +124,38 @@ const Part PARTS[] = {
         .describe = gen_head_describe,
         .free = gen_head_free,
     },
-    {.name = "text_encoder"},
+    {
+        .name = "text_encoder",
+        .title = "the text encoder",
+        .path = KEY(model.diffusion.path),
+        .subfolder = "text_encoder",
+        .form = PART_FOLDER,
+        .saved = "text_encoder",
+        .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
+                  {"../tokenizer/vocab.json", "the tokenizer of prompts is read from", true, false, clip_tokenizer_file}},
+        .names = &CLIP_TEXT_NAMES,
+        .wanted = has_text_targets,
+        .configure = clip_text_configure,
+        .declare = clip_text_declare,
+        .load = clip_text_load,
+        .free = clip_text_free,
+    },
     {.name = "unet"},
-    {.name = "vae"},
+    {
+        .name = "vae",
+        .title = "the autoencoder",
+        .path = KEY(model.diffusion.path),
+        .subfolder = "vae",
+        .stem = "diffusion_pytorch_model",
+        .form = PART_FOLDER,
+        .saved = "vae",
+        .files = {{"config.json", "the sizes of the model are read from", false, false, NULL}},
+        .names = &VAE_NAMES,
+        .wanted = has_noise_loss,
+        .configure = vae_configure,
+        .declare = vae_declare,
+        .free = vae_free,
+    },
 };
 const int N_PARTS = sizeof PARTS / sizeof *PARTS;
 _Static_assert(sizeof PARTS / sizeof *PARTS <= PARTS_MAX, "raise PARTS_MAX");
@@ -142,7 +177,9 @@ bool part_wanted(const Part *part, const RunConfig *cfg) { return part->declare 
 
 bool part_trained(const Part *part, const RunConfig *cfg)
 {
-    TrainMode mode = part->train.name ? *(const TrainMode *)value_at(cfg, part->train) : TRAIN_FULL;
+    if (!part->train.name)
+        return !part->path.name;
+    TrainMode mode = *(const TrainMode *)value_at(cfg, part->train);
     return mode != TRAIN_FROZEN && mode != TRAIN_LORA; /* with adapters the part itself is frozen */
 }
 

@@ -39,7 +39,7 @@ typedef struct Part {
     const char *subfolder; /* … or a folder in there; may be NULL */
     const char *stem;      /* of the file of weights in a folder: "model" where it is NULL */
     PartKey init;          /* with path: an InitChoice, none: it is never drawn; without path: a file or folder to start from */
-    PartKey train;         /* a TrainMode; none: it is always trained */
+    PartKey train;         /* a TrainMode; none: with a path it is frozen, else always trained */
     PartKey lr;
     PartForm form;
     const char *saved; /* file or folder in a checkpoint */

@@ -57,12 +57,15 @@ void weights_close(Weights *w)
     *w = (Weights){0};
 }
 
+/* A matrix and a convolution of 1x1 are the same: files of one model have either. */
 static bool same_shape(const StTensor *a, const Param *b)
 {
-    if (a->n_dims != b->t.n_dims)
-        return false;
-    for (int i = 0; i < a->n_dims; i++)
+    int least = a->n_dims < b->t.n_dims ? a->n_dims : b->t.n_dims, most = a->n_dims + b->t.n_dims - least;
+    for (int i = 0; i < least; i++)
         if (a->shape[i] != b->shape[i])
+            return false;
+    for (int i = least; i < most; i++)
+        if (least < 2 || (a->n_dims > least ? a->shape[i] : b->shape[i]) != 1)
             return false;
     return true;
 }

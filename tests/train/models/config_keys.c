@@ -4,19 +4,22 @@
 
 #include "data/pictures/preprocessor.h"
 #include "tests/harness.h"
+#include "train/models/clip_text.h"
 #include "train/models/generation.h"
 #include "train/models/lora.h"
 #include "train/models/mistral.h"
 #include "train/models/noise_schedule.h"
 #include "train/models/siglip.h"
 #include "train/models/unet.h"
+#include "train/models/vae.h"
 
 static const FieldClass GENERATION = {.tables = {GENERATION_RULES}};
 static const struct {
     const char *name;
     const FieldClass *class_;
 } CLASSES[] = {{"adapter", &LORA_FIELDS}, {"llm", &MISTRAL_FIELDS}, {"vision", &SIGLIP_FIELDS}, {"generation", &GENERATION},
-               {"preprocessor", &PREPROCESSOR_FIELDS}, {"unet", &UNET_FIELDS}, {"scheduler", &SCHEDULER_FIELDS}};
+               {"preprocessor", &PREPROCESSOR_FIELDS}, {"text_encoder", &CLIP_TEXT_FIELDS}, {"unet", &UNET_FIELDS},
+               {"vae", &VAE_FIELDS}, {"scheduler", &SCHEDULER_FIELDS}};
 
 TEST(every_key_of_the_libraries_is_known)
 {

@@ -107,3 +107,45 @@ TEST(every_missing_file_of_a_folder_is_named)
              "model.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are read from there\n", dir);
     CHECK_STR(said, wanted);
 }
+
+/* A run whose losses compare states of prompts needs the text encoder; one of noise the autoencoder; neither is learned. */
+TEST(networks_that_draw_are_wanted_by_their_losses)
+{
+    static const struct {
+        ImageLoss generate, edit;
+        bool text, vae;
+        const char *missing;
+    } CASES[] = {
+        {IMAGE_LOSS_L2NORM, IMAGE_LOSS_MSE, true, false,
+         "model.diffusion.path: %1$s/sd/text_encoder/config.json: there is no such file; the sizes of the model are read from there\n"
+         "model.diffusion.path: %1$s/sd/text_encoder/../tokenizer/vocab.json: there is no such file; the tokenizer of prompts is read from "
+         "there\n"},
+        {IMAGE_LOSS_NOISE, IMAGE_LOSS_NOISE, false, true,
+         "model.diffusion.path: %1$s/sd/vae/config.json: there is no such file; the sizes of the model are read from there\n"},
+        {IMAGE_LOSS_L2NORM, IMAGE_LOSS_NOISE, true, true, NULL},
+    };
+    RunConfig cfg;
+    char folder[1024];
+    tiny_folders();
+    tiny_config(&cfg);
+    cfg.model.llm.path = NULL;
+    snprintf(folder, sizeof folder, "%s/sd", test_dir());
+    tiny_write(folder, "note", "");
+    const Part *text = part_find("text_encoder"), *vae = part_find("vae");
+    CHECK(!part_wanted(text, &cfg) && !part_wanted(vae, &cfg));
+    cfg.model.diffusion.path = folder;
+    CHECK(!part_trained(text, &cfg) && !part_drawn(text, &cfg) && !part_trained(vae, &cfg) && !part_drawn(vae, &cfg));
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        static char said[8192];
+        char wanted[8192];
+        cfg.loss.generate = CASES[i].generate;
+        cfg.loss.edit = CASES[i].edit;
+        CHECK(part_wanted(text, &cfg) == CASES[i].text && part_wanted(vae, &cfg) == CASES[i].vae);
+        said[0] = 0;
+        CHECK_OK(parts_check_files(&cfg, collect, said));
+        if (!CASES[i].missing)
+            continue;
+        snprintf(wanted, sizeof wanted, CASES[i].missing, test_dir());
+        CHECK_STR(said, wanted);
+    }
+}

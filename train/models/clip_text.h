@@ -1,0 +1,44 @@
+/* clip_text.h: the text encoder of a Stable Diffusion folder: prompts to the states that its UNet attends to. Always frozen. Spec: model.md
+ * 5.1. */
+#ifndef GENLLAVA_TRAIN_MODELS_CLIP_TEXT_H
+#define GENLLAVA_TRAIN_MODELS_CLIP_TEXT_H
+
+#include "data/formats/json_fields.h"
+#include "data/text/clip_tokenizer.h"
+#include "train/config/config.h"
+#include "train/models/genllava.h"
+#include "train/models/weights.h"
+#include "train/nn/ops.h"
+
+typedef struct ClipTextConfig {
+    int64_t vocab, hidden, ff, layers, heads, length; /* length: tokens of every prompt, padding included */
+    ActKind act;
+    double eps;
+} ClipTextConfig;
+
+typedef struct ClipTextBlock {
+    Param *norm1_w, *norm1_b, *norm2_w, *norm2_b;
+    Linear kqv[3], out, fc1, fc2;
+} ClipTextBlock;
+
+typedef struct ClipText {
+    ClipTextConfig config;
+    Param *token, *position, *norm_w, *norm_b;
+    ClipTextBlock *blocks;
+    ClipTokenizer *tokenizer; /* of the folder beside it; NULL while only sizes are wanted */
+} ClipText;
+
+/* The part "text_encoder" (parts.h), whose folder is text_encoder in that of model.diffusion.path; the tokenizer is read from the folder
+ * tokenizer beside it. */
+extern const NameTable CLIP_TEXT_NAMES;
+extern const FieldClass CLIP_TEXT_FIELDS; /* of its config.json */
+MUST_USE Status clip_text_configure(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status clip_text_declare(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status clip_text_load(GenLlava *g, const RunConfig *cfg, const char *folder);
+void clip_text_free(GenLlava *g);
+/* The file that stands in for the tokenizer's vocab.json, given the encoder's folder; NULL: there is none. */
+const char *clip_tokenizer_file(const char *folder);
+
+/* Ids [items, length] (host; NULL when measuring) -> states behind the last norm [items·length, hidden]. Padding takes part. */
+Tensor *clip_text_forward(Tape *t, const ClipText *m, const int32_t *id, int64_t items);
+#endif
