@@ -127,6 +127,7 @@ static Status groupnorm(const char *op, int64_t images, int64_t pixels, int64_t 
     TRY(size(op, "pixels", pixels));
     TRY(at_least(op, "groups", groups, 1));
     TRY(norm(op, images * pixels, cols, act, w_type));
+    EXPECT(cols <= GROUPNORM_MAX_COLS, "%s: cols is %lld, expected at most %d", op, (long long)cols, GROUPNORM_MAX_COLS);
     EXPECT(cols % groups == 0, "%s: %lld groups do not divide %lld channels", op, (long long)groups, (long long)cols);
     return OK;
 }

@@ -349,6 +349,8 @@ TEST(norms_refuse_wrong_arguments)
     REFUSED(layernorm_bwd, &bwd, ERR_INTERNAL, "layernorm_bwd: w_type is U8, expected F32, BF16 or F64");
     GroupNormFwd group = {.images = 1, .pixels = 2, .cols = 4, .groups = 3, .x = x, .w = x, .b = x, .y = x, .mean = x, .rstd = x};
     REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: 3 groups do not divide 4 channels");
+    group.cols = 1 << 17;
+    REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: cols is 131072, expected at most 65536");
     group.groups = 0;
     REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: groups is 0, expected 1 or more");
 }

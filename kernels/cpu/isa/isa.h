@@ -18,6 +18,7 @@ void NAME(attention)(KernelTable *t);
 void NAME(attention_bwd)(KernelTable *t);
 void NAME(conv)(KernelTable *t);
 void NAME(dropout)(KernelTable *t);
+void NAME(groupnorm)(KernelTable *t);
 void NAME(loss)(KernelTable *t);
 void NAME(matmul)(KernelTable *t);
 void NAME(norm)(KernelTable *t);

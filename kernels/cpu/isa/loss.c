@@ -1,4 +1,4 @@
-/* loss.c: cross entropy and weighted sums (ops/loss.h), compiled once for each instruction set. */
+/* loss.c: cross entropy, weighted sums and distances (ops/loss.h), compiled once for each instruction set. */
 #include <math.h>
 
 #include "kernels/cpu/isa/isa.h"
@@ -78,8 +78,103 @@ static Status weighted_sum(KernelCtx *ctx, const WeightedSum *a)
     return OK;
 }
 
+/* ---------------------------------------------------------------- distances */
+
+/* Nanoseconds an element, for parallel_for. */
+static const double DIFFERENCE_NS = 0.3;
+
+ALWAYS vf plus_square(const void *u, const void *v, DType t, int64_t i, Part part, vf total)
+{
+    vf d = v_sub(part_load(u, t, i, part), part_load(v, t, i, part));
+    return v_fma(d, d, total);
+}
+
+/* ‖u_r - v_r‖² */
+ALWAYS double square_distance(const void *u, const void *v, DType t, int64_t row, int64_t cols)
+{
+    vf total = v_zero();
+    EACH_VECTOR(0, cols, total = plus_square(u, v, t, row * cols + i, part, total));
+    return v_sum(total);
+}
+
+/* Some rows of one item; what each has goes to the shared memory, so that the sum has one order. */
+typedef struct Distances {
+    const DifferenceFwd *a;
+    int64_t first;
+    double *of_row;
+} Distances;
+
+static void difference_rows(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const Distances *d = args;
+    (void)workspace;
+    for (int64_t r = begin; r < end; r++) {
+        double square = 0;
+        BY_TYPE(d->a->act, square = square_distance(d->a->u, d->a->v, T, d->first + r, d->a->cols));
+        d->of_row[r] = d->a->kind == DIFFERENCE_MSE ? square / (double)d->a->cols : sqrt(square);
+    }
+}
+
+static Status difference_fwd(KernelCtx *ctx, const DifferenceFwd *a)
+{
+    TRY(check_difference_fwd(a));
+    TRY(expect_single("difference_fwd", a->act));
+    CpuDevice *device = cpu_device(ctx);
+    Distances d = {.a = a, .of_row = (double *)(void *)device->shared};
+    const int64_t most = SHARED_BYTES / (int64_t)sizeof *d.of_row;
+    for (int64_t item = 0; item < a->items; item++) {
+        double sum = 0;
+        for (int64_t done = 0, n; done < a->rows; done += n) {
+            n = a->rows - done < most ? a->rows - done : most;
+            d.first = item * a->rows + done;
+            parallel_for(device, n, DIFFERENCE_NS * (double)a->cols, difference_rows, &d);
+            for (int64_t r = 0; r < n; r++)
+                sum += d.of_row[r];
+        }
+        ((float *)a->loss)[item] = (float)(a->rows ? sum / (double)a->rows : 0);
+    }
+    return OK;
+}
+
+ALWAYS void difference_vector(const DifferenceBwd *a, DType t, int64_t i, Part part, vf factor)
+{
+    vf d = v_mul(factor, v_sub(part_load(a->u, t, i, part), part_load(a->v, t, i, part)));
+    if (a->du)
+        part_store(a->du, t, i, part, a->accumulate_u ? v_add(part_load(a->du, t, i, part), d) : d);
+    if (a->dv)
+        part_store(a->dv, t, i, part, a->accumulate_v ? v_sub(part_load(a->dv, t, i, part), d) : v_sub(v_zero(), d));
+}
+
+static void difference_gradient_rows(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const DifferenceBwd *a = args;
+    (void)workspace;
+    const double least = 1e-12;
+    for (int64_t r = begin; r < end; r++) {
+        double factor = a->scale * (double)a->weight[r / a->rows] * (double)get(a->dloss, a->act, 0) / (double)a->rows;
+        if (a->kind == DIFFERENCE_MSE)
+            factor *= 2 / (double)a->cols;
+        else {
+            double norm = 0;
+            BY_TYPE(a->act, norm = sqrt(square_distance(a->u, a->v, T, r, a->cols)));
+            factor /= norm > least ? norm : least;
+        }
+        BY_TYPE(a->act, EACH_VECTOR(r * a->cols, (r + 1) * a->cols, difference_vector(a, T, i, part, v_set((float)factor))));
+    }
+}
+
+static Status difference_bwd(KernelCtx *ctx, const DifferenceBwd *a)
+{
+    TRY(check_difference_bwd(a));
+    TRY(expect_single("difference_bwd", a->act));
+    parallel_for(cpu_device(ctx), a->items * a->rows, 2 * DIFFERENCE_NS * (double)a->cols, difference_gradient_rows, a);
+    return OK;
+}
+
 void NAME(loss)(KernelTable *t)
 {
     t->cross_entropy = cross_entropy;
     t->weighted_sum = weighted_sum;
+    t->difference_fwd = difference_fwd;
+    t->difference_bwd = difference_bwd;
 }

@@ -10,6 +10,7 @@ void NAME(overlay)(KernelTable *t)
     NAME(attention_bwd)(t);
     NAME(conv)(t);
     NAME(dropout)(t);
+    NAME(groupnorm)(t);
     NAME(loss)(t);
     NAME(matmul)(t);
     NAME(norm)(t);

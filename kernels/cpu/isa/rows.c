@@ -185,6 +185,68 @@ static Status column_sum(KernelCtx *ctx, const ColumnSum *a)
                            .accumulate = a->accumulate});
 }
 
+/* ---------------------------------------------------------------- nearest neighbours */
+
+static void upsample_rows(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const UpsampleFwd *a = args;
+    (void)workspace;
+    size_t n_bytes = (size_t)a->cols * dtype_size(a->act);
+    for (int64_t line = begin; line < end; line++) {
+        int64_t image = line / a->to.height, i = line % a->to.height * a->from.height / a->to.height;
+        const char *x = at(a->x, a->act, (image * a->from.height + i) * a->from.width * a->cols);
+        char *y = at_mut(a->y, a->act, line * a->to.width * a->cols);
+        for (int64_t j = 0; j < a->to.width; j++)
+            memcpy(y + (size_t)j * n_bytes, x + (size_t)(j * a->from.width / a->to.width) * n_bytes, n_bytes);
+    }
+}
+
+static Status upsample_fwd(KernelCtx *ctx, const UpsampleFwd *a)
+{
+    TRY(check_upsample_fwd(a));
+    TRY(expect_single("upsample_fwd", a->act));
+    parallel_for(cpu_device(ctx), a->to.images * a->to.height, COPY_NS * (double)(a->to.width * a->cols), upsample_rows, a);
+    return OK;
+}
+
+/* Rows of dy: the pixels that have been made from one of an image. */
+typedef struct Made {
+    int64_t first, lines, pixels; /* the first of them, how many lines, how many pixels of each */
+} Made;
+
+ALWAYS void upsample_sum(const UpsampleBwd *a, DType t, const Made *m, int64_t row, int64_t i, Part part)
+{
+    vf sum = a->accumulate ? part_load(a->dx, t, row * a->cols + i, part) : v_zero();
+    for (int64_t line = 0; line < m->lines; line++)
+        for (int64_t j = 0; j < m->pixels; j++)
+            sum = v_add(sum, part_load(a->dy, t, (m->first + line * a->to.width + j) * a->cols + i, part));
+    part_store(a->dx, t, row * a->cols + i, part, sum);
+}
+
+static void upsample_lines(const void *args, int64_t begin, int64_t end, void *workspace)
+{
+    const UpsampleBwd *a = args;
+    (void)workspace;
+    for (int64_t line = begin; line < end; line++) {
+        int64_t image = line / a->from.height, from = line % a->from.height;
+        int64_t y = upsample_first(from, a->from.height, a->to.height), y_end = upsample_first(from + 1, a->from.height, a->to.height);
+        for (int64_t j = 0; j < a->from.width; j++) {
+            int64_t x = upsample_first(j, a->from.width, a->to.width), x_end = upsample_first(j + 1, a->from.width, a->to.width);
+            Made m = {(image * a->to.height + y) * a->to.width + x, y_end - y, x_end - x};
+            BY_TYPE(a->act, EACH_VECTOR(0, a->cols, upsample_sum(a, T, &m, line * a->from.width + j, i, part)));
+        }
+    }
+}
+
+static Status upsample_bwd(KernelCtx *ctx, const UpsampleBwd *a)
+{
+    TRY(check_upsample_bwd(a));
+    TRY(expect_single("upsample_bwd", a->act));
+    double ns = COPY_NS * (double)(a->to.width + a->from.width) * (double)a->cols;
+    parallel_for(cpu_device(ctx), a->from.images * a->from.height, ns, upsample_lines, a);
+    return OK;
+}
+
 void NAME(rows)(KernelTable *t)
 {
     t->rows_gather = rows_gather;
@@ -193,4 +255,6 @@ void NAME(rows)(KernelTable *t)
     t->add_rows = add_rows;
     t->add_rows_bwd = add_rows_bwd;
     t->column_sum = column_sum;
+    t->upsample_fwd = upsample_fwd;
+    t->upsample_bwd = upsample_bwd;
 }
