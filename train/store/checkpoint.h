@@ -1,7 +1,7 @@
 /* checkpoint.h: a run's state on disk. A checkpoint is a folder checkpoint-NNNNNN (NNNNNN finished updates) of the run folder:
  *
  *   MANIFEST.json                                   sizes and hashes of all that follows; written last
- *   config.resolved.json, state.json                settings; step, counters, the bases by path and hash, the
+ *   config.resolved.json, state.json                settings; step, counters, the bases by path and hash, what the samples are, the
  *                                                   algorithms that the device's library was asked for
  *   adapter_config.json, adapter_model.safetensors  LoRA, as PEFT loads it
  *   projector.safetensors, token_rows.safetensors, token_rows.json (text to id)
