@@ -268,9 +268,10 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
         json_add_int(o, "turn", question);
     cJSON_AddStringToObject(o, "path", r && r->n_images ? r->images[0] : "");
     cJSON_AddStringToObject(o, "message", message);
-    if (!b->bad_out && !(b->bad_out = fopen(b->bad_path, "w"))) {
+    Status s = b->bad_out ? OK : file_create_new(&b->bad_out, b->bad_path);
+    if (s) {
         cJSON_Delete(o);
-        return fail(ERR_CREATE, "%s: %s", b->bad_path, strerror(errno));
+        return s;
     }
     return json_print(b->bad_out, &o, JSON_LINE, b->bad_path);
 }

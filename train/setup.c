@@ -117,8 +117,8 @@ static Status judge_difference(const Setup *s)
         return OK;
     if (!s->change)
         return fail(ERR_USAGE, "%s was made with other settings or data; only name, device, save, log, sample, "
-                               "data.workers and train.memory may change on resume, unless --change takes the rest too. Different (there "
-                               "is the checkpoint, here this run):\n%s",
+                               "data.workers and train.memory may change on resume; --resume --change takes the rest too, to train longer "
+                               "or on other data. Different (there is the checkpoint, here this run):\n%s",
                     s->start, s->difference);
     TRY(check_shapes(s));
     log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,

@@ -57,6 +57,7 @@ says "sources[0].weight: 1.0 there, 2.0 here"
 # A finished run goes on when it has more steps now; its learning rate is that of the new schedule.
 restore
 expect 2 --config "$dir/run.json" --resume --set train.steps=9
+says "--resume --change takes the rest too, to train longer or on other data"
 says "train.steps: 6 there, 9 here"
 expect 0 --config "$dir/run.json" --resume --change --set train.steps=9 --set optim.lr=0.5 --set optim.schedule=constant
 history '"difference":["train.steps: 6 there, 9 here","optim.lr: 0.01 there, 0.5 here","optim.schedule: \"cosine\" there'

@@ -90,9 +90,8 @@ swap_at() { # CALL N FOLDER
     wait $pid
     code=$?
     swaps=$((swaps + 1))
-    [ $at_end -eq 0 ] && return
-    [ $code -eq 74 ] || fail "$3 swapped after $1 $2: exit $code, wanted 74: $(tail -1 "$dir/err")"
-    says "is no longer the folder that "
+    [ $at_end -eq 0 ] || [ $code -eq 74 ] || fail "$3 swapped after $1 $2: exit $code, wanted 74: $(tail -1 "$dir/err")"
+    [ $at_end -eq 0 ] || says "is no longer the folder that "
     [ "$(ls -A "$dir/elsewhere")$(cat "$dir/elsewhere/theirs")" = theirsmine ] || fail "$3 swapped after $1 $2: written elsewhere: $(ls -A "$dir/elsewhere")"
     [ -L "$3" ] || [ ! -e "$3" ] || [ "$(ls -A "$3")" = theirs ] || fail "$3 swapped after $1 $2: written into what was swapped in: $(ls -A "$3")"
 }
