@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -170,6 +171,7 @@ static Status find_start(void *arg)
     const SetupStart *how = request->how;
     Setup *s = request->setup;
     bool any;
+    char real[PATH_MAX];
     TRY(run_folder_check(s->folder, s->checkpoint_bytes));
     if (how->resume && how->checkpoint && *how->checkpoint)
         TRY(find_named(s, how->checkpoint));
@@ -182,6 +184,8 @@ static Status find_start(void *arg)
                                    "name with --set name=NAME (or remove the folder)", s->folder);
     }
     if (*s->start) {
+        if (realpath(s->start, real)) /* "latest" is another one after the next save */
+            memcpy(s->start, real, sizeof real);
         TRY(check_same(s));
         log_info("resuming from %s", s->start);
     } else if (how->resume)

@@ -67,7 +67,7 @@ const char *file_kind(mode_t mode)
 bool file_exists(const char *path)
 {
     struct stat st;
-    return !held_lstat(path, &st) || (errno != ENOENT && errno != ENOTDIR);
+    return !lstat(path, &st) || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static Status fail_read(const char *path) { return fail(ERR_IO, "%s: cannot be read: %s", path, strerror(errno)); }
@@ -464,12 +464,13 @@ Status file_discard_folder(const char *hidden, Status s)
 Status file_publish_folder(const char *hidden, const char *path)
 {
     char around[PATH_MAX], old[PATH_MAX];
+    struct stat st;
     hide_name(old, path, "old");
     if (!held_same(hidden))
         return fail_swapped(hidden);
     TRY(file_sync_folder(hidden));
     TRY(file_remove(old));
-    if (file_exists(path))
+    if (!held_lstat(path, &st))
         TRY(file_rename(path, old));
     TRY(file_rename(hidden, path));
     if (!held_is_at(hidden, path))

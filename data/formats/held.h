@@ -1,6 +1,7 @@
 /* held.h: folders that this thread holds open while it fills them. A path below one of them is used inside the folder that was opened,
- * whatever its name leads to by then, and no link on the way or at its end is followed. Any other path is used as it stands. file.c and
- * those who write into a run folder by system calls go through these; errno tells what went wrong. */
+ * whatever its name leads to by then, and no link on the way or at its end is followed. Any other path is used as it stands. file.c, where
+ * it writes, lists or removes, and those who write into a run folder by system calls go through these; what is only read is read by its
+ * name. errno tells what went wrong. */
 #ifndef GENLLAVA_DATA_FORMATS_HELD_H
 #define GENLLAVA_DATA_FORMATS_HELD_H
 

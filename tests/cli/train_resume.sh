@@ -28,9 +28,23 @@ expect 0 --config "$dir/run.json" --resume "$dir/straight/checkpoint-000007"
 same_end "$dir/straight" "from a named checkpoint"
 expect 0 --config "$dir/run.json" --resume checkpoint-000003
 same_end "$dir/straight" "from a checkpoint of the run folder"
+for named in latest "$dir/runs/r/latest"; do
+    ln -sfn checkpoint-000003 "$dir/runs/r/latest"
+    expect 0 --config "$dir/run.json" --resume "$named"
+    says "resuming from $dir/runs/r/checkpoint-000003"
+    same_end "$dir/straight" "from the link $named"
+done
 
 expect 2 --config "$dir/run.json" --resume "$dir/run.json"
 grep -qx "error: --resume: $dir/run.json is a file, expected the folder of a checkpoint" "$dir/err" || fail "--resume FILE says: $(cat "$dir/err")"
+
+# From a checkpoint that lies elsewhere and is linked into the run folder.
+rm -rf "$dir/runs/r"
+mkdir -p "$dir/runs/r"
+cp "$dir/straight/train.jsonl" "$dir/runs/r/"
+ln -s "$dir/straight/checkpoint-000004" "$dir/runs/r/checkpoint-000004"
+expect 0 --config "$dir/run.json" --resume
+same_end "$dir/straight" "from a linked checkpoint"
 
 # With threads that decode: the same bits.
 rm -rf "$dir/runs/r"
