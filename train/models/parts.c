@@ -129,6 +129,7 @@ const Part PARTS[] = {
         .title = "the text encoder",
         .path = KEY(model.diffusion.path),
         .subfolder = "text_encoder",
+        .beside = "../tokenizer",
         .form = PART_FOLDER,
         .saved = "text_encoder",
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},

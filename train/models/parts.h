@@ -37,6 +37,7 @@ typedef struct Part {
     const char *after;     /* the part whose results it reads: it is declared after that; NULL: reads none */
     PartKey path;          /* the folder it starts from, also when it is drawn … */
     const char *subfolder; /* … or a folder in there; may be NULL */
+    const char *beside;    /* another folder that belongs to it, seen from its own; may be NULL */
     const char *stem;      /* of the file of weights in a folder: "model" where it is NULL */
     PartKey init;          /* with path: an InitChoice, none: it is never drawn; without path: a file or folder to start from */
     PartKey train;         /* a TrainMode; none: with a path it is frozen, else always trained */

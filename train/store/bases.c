@@ -111,7 +111,30 @@ static void remember(const BaseFile *f, int64_t recorded_mtime_ns, const char *h
 /* Of a part whose weights are drawn they do not matter. */
 static bool counts(const char *name, bool drawn)
 {
-    return (utf8_ends(name, ".safetensors") && !drawn) || utf8_ends(name, ".json") || utf8_ends(name, ".model");
+    return (utf8_ends(name, ".safetensors") && !drawn) || utf8_ends(name, ".json") || utf8_ends(name, ".model") ||
+           utf8_ends(name, "/merges.txt");
+}
+
+typedef struct Beside {
+    const char *folder;
+    FileVisit visit;
+    void *arg;
+} Beside;
+
+static Status visit_beside(void *arg, const char *name)
+{
+    const Beside *b = arg;
+    char path[PATH_MAX];
+    return b->visit(b->arg, file_join(path, b->folder, name));
+}
+
+/* The files of a part's folder, and those beside it as "../FOLDER/NAME". */
+static Status list_files(const Part *part, const char *folder, FileVisit visit, void *arg)
+{
+    char path[PATH_MAX];
+    Beside b = {part->beside, visit, arg};
+    TRY(file_list(folder, visit, arg));
+    return part->beside ? file_list(file_join(path, folder, part->beside), visit_beside, &b) : OK;
 }
 
 typedef struct Writer {
@@ -158,7 +181,7 @@ Status bases_write(cJSON *state, const RunConfig *cfg)
         cJSON *base = cJSON_AddObjectToObject(all, part->name);
         json_add_text(base, "path", folder);
         Writer w = {cJSON_AddArrayToObject(base, "files"), folder, part_drawn(part, cfg)};
-        TRY(file_list(folder, write_file, &w));
+        TRY(list_files(part, folder, write_file, &w));
     }
     return OK;
 }
@@ -227,7 +250,7 @@ static Status check_file(void *arg, const char *name)
 
 static Status check_files(Check *c, const Json *files)
 {
-    TRY(file_list(c->folder, check_file, c));
+    TRY(list_files(c->part, c->folder, check_file, c));
     for (const Json *v = files->child; v && c->n < files->length; v = v->next) {
         char path[PATH_MAX];
         if (!file_exists(file_join(path, c->folder, text_of(v, "name"))))

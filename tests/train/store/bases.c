@@ -71,6 +71,29 @@ static char *first_base(char folder[PATH_MAX])
     return record();
 }
 
+/* The tokenizer beside a text encoder counts, too. */
+TEST(another_tokenizer_of_prompts_is_another_base)
+{
+    static char folder[PATH_MAX], encoder[PATH_MAX];
+    char wanted[4 * PATH_MAX];
+    CFG = (RunConfig){.loss = {.generate = IMAGE_LOSS_L2NORM, .edit = IMAGE_LOSS_L2NORM}};
+    CFG.model.diffusion.path = file_join(folder, test_dir(), "sd");
+    file_join(encoder, folder, "text_encoder");
+    save("sd/text_encoder", "config.json", "{}", 2);
+    save("sd/text_encoder", "model.safetensors", "w", 1);
+    save("sd/tokenizer", "vocab.json", "{}", 2);
+    save("sd/tokenizer", "merges.txt", "a b", 3);
+    save("sd/tokenizer", "notes.txt", "a", 1);
+    char *state = record();
+    CHECK(strstr(state, "../tokenizer/vocab.json") && strstr(state, "../tokenizer/merges.txt") && !strstr(state, "notes"));
+    CHECK_OK(check(state));
+    save("sd/tokenizer", "merges.txt", "b a", 3);
+    snprintf(wanted, sizeof wanted, "model.diffusion.path: %s is not the base that runs/r/checkpoint-000002 was trained on, which is %s: "
+                                    "its ../tokenizer/merges.txt holds something else; go on", encoder, encoder);
+    CHECK_FAILS(check(state), ERR_DATA, wanted);
+    mem_free(state);
+}
+
 static void differs(const char *state, const char *what)
 {
     char wanted[2048];
