@@ -6,6 +6,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/ops/watch.h"
+#include "tests/train/models/hashed.h"
 #include "tests/train/models/tiny.h"
 #include "train/models/unet.h"
 #include "train/models/weights.h"
@@ -17,36 +18,15 @@ enum { N_NAMES = sizeof NAMES / sizeof *NAMES };
 
 /* ---------------------------------------------------------------- weights drawn as the oracle draws them */
 
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
-static uint64_t hash_name(const char *name, const char *ending)
-{
-    uint64_t h = 0xCBF29CE484222325u;
-    for (const char *part = name;; part = ending) {
-        for (const char *c = part; *c; c++)
-            h = (h ^ (uint8_t)*c) * 0x100000001B3u;
-        if (part == ending)
-            return h;
-    }
-}
-
-static float uniform(uint64_t h, int64_t i) { return (float)((double)(mix(h + (uint64_t)i) >> 40) * 0x1p-23 - 1); }
-
 static void draw(float *to, const char *name, int64_t n, float spread)
 {
     for (int64_t i = 0; i < n; i++)
-        to[i] = uniform(hash_name(name, ""), i) * spread;
+        to[i] = hashed_uniform(name, (uint64_t)i) * spread;
 }
 
 static float drawn_weight(const char *name, const StSpec *s, int64_t fan_in, int64_t i)
 {
-    float u = uniform(hash_name(name, ""), i);
+    float u = hashed_uniform(name, (uint64_t)i);
     if (s->n_dims > 1)
         return (float)((double)u * (2 / sqrt((double)fan_in)));
     size_t n = strlen(name);
@@ -261,10 +241,13 @@ static void check_sketches(const Run *r, const Fixture *f, double limit)
         REQUIRE(q != NULL);
         CHECK_MSG(q->reached, "%s was not reached", name);
         double *g = gradient_of(r, q), sums[SUMS] = {0};
-        uint64_t h = hash_name(f->name[i], "#");
-        for (int64_t j = 0; j < q->t.n_elems; j++)
+        char signs[300];
+        snprintf(signs, sizeof signs, "%s#", f->name[i]);
+        for (int64_t j = 0; j < q->t.n_elems; j++) {
+            uint64_t h = hashed(signs, (uint64_t)j);
             for (int k = 0; k < SUMS; k++)
-                sums[k] += mix(h + (uint64_t)j) >> k & 1 ? g[j] : -g[j];
+                sums[k] += h >> k & 1 ? g[j] : -g[j];
+        }
         check_near(name, sums, sketches + SUMS * i, SUMS, limit);
         mem_free(g);
     }
@@ -370,7 +353,7 @@ TEST(a_frozen_unet_does_no_work_for_gradients_that_nobody_wants)
     CHECK_INT(forwards.of[OP_conv2d_fwd], convs);
     CHECK_INT(forwards.of[OP_groupnorm_fwd], norms);
     CHECK_INT(forwards.of[OP_attention_fwd], 2 * transformers);
-    CHECK_INT(backwards.of[OP_conv2d_dx], convs - 3); /* conv_in and the first residual block */
+    CHECK_INT(backwards.of[OP_conv2d_dx], convs - 3);     /* conv_in and the first residual block */
     CHECK_INT(backwards.of[OP_groupnorm_bwd], norms - 3); /* … and the first transformer's own */
     CHECK_INT(backwards.of[OP_attention_bwd], 2 * transformers - 1);
     CHECK_INT(backwards.queries, 2 * transformers - 2);
