@@ -146,8 +146,8 @@ static Reject check_targets(const Worker *w, const Record *rec, char message[256
         return REJECT_MARKERS;
     }
     if (rec->task == TASK_GENERATE && !rec->sd_prompt && w->work->o->prompts) {
-        snprintf(message, 256, "task generate without \"sd\": {\"prompt\": text}: loss.generate compares with what the text encoder makes of "
-                               "it (\"noise\" needs none)");
+        snprintf(message, 256, "task generate without \"sd\": {\"prompt\": text}: loss.generate compares with what the text encoder makes "
+                               "of it (\"noise\" needs none)");
         return REJECT_BAD_JSON;
     }
     return REJECT_NONE;
