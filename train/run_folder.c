@@ -103,7 +103,7 @@ Status run_folder_take(RunFolder *f, const char *path)
     TRY(lock_take(&f->lock, path, "trained in", false)); /* a run goes on where its host has died */
     TRY(checkpoint_clean(path));
     Status s = try_saving(path);
-    return s ? fail(s == ERR_IO ? ERR_IO : ERR_CREATE, "save.dir: %s", status_message()) : OK;
+    return s ? fail(s == ERR_IO || s == ERR_NOMEM ? s : ERR_CREATE, "save.dir: %s", status_message()) : OK;
 }
 
 Status run_folder_same(const RunFolder *f)
