@@ -55,8 +55,15 @@ grep -v projector "$dir/wanted" > "$dir/fewer"
 "$build/prepare" --config "$dir/missing.json" 2> "$dir/err"
 [ $? = 66 ] || fail "prepare without its inputs has another exit code"
 diff "$dir/fewer" "$dir/err" >&2 || fail "prepare does not say every missing path at once"
-expect 2 --config "$config" --set "model.diffusion.path=$dir/bare" --set loss.edit=mse
-says "model.diffusion.path: this version does not draw or edit pictures yet; take the key out"
+expect 66 --config "$config" --set "model.diffusion.path=$dir/bare" --set loss.edit=mse
+says "model.diffusion.path: $dir/bare/text_encoder/config.json: there is no such file; the sizes of the model are read from there"
+diffusion="$PWD/tests/fixtures/parity/bases/diffusion-text"
+expect 2 --config "$config" --set "model.diffusion.path=$diffusion" --set loss.edit=mse
+says "model.gen_head.queries is 77, but the text encoder of $diffusion has 9 positions (max_position_embeddings); they must be equal"
+expect 2 --config "$config" --set "model.diffusion.path=$diffusion" --set loss.edit=mse --set model.tokens.image=0
+says "model.tokens.image is 0, but model.diffusion.path is set: what is drawn is read from visual output tokens"
+expect 2 --config "$config" --set model.gen_head.heads=3
+says "model.gen_head.heads is 3, but must divide model.gen_head.width, which is 512"
 if ! nvidia-smi -L >/dev/null 2>&1; then
     expect 69 --config "$config" --set device=cuda
     says "error: device: "

@@ -12,6 +12,7 @@ static const Trainer CPU = {.program = "train"}, AVX2 = {.program = "train", .is
 #define PARITY(name) \
     TEST(parity_##name) { parity_case(&CPU, #name, NULL); }
 PARITY_CASES(PARITY)
+DRAWING_CASES(PARITY)
 #define EMULATED_PARITY(name) \
     TEST(parity_##name##_on_emulated_cuda) { parity_case(&EMULATED, #name, NULL); }
 PARITY_CASES(EMULATED_PARITY)
@@ -28,6 +29,9 @@ TEST(parity_vision_full_with_avx2) { parity_case(&AVX2, "vision_full", "train.re
 /* Other passes, the same step. */
 TEST(parity_visual_tokens_in_one_pass) { parity_case(&CPU, "visual_tokens", "train.micro_tokens=4096"); }
 TEST(parity_skipped_without_recompute) { parity_case(&CPU, "skipped", "train.recompute=none"); }
+TEST(parity_draw_l2norm_with_avx2) { parity_case(&AVX2, "draw_l2norm", "train.recompute=block"); }
+TEST(parity_draw_l2norm_in_one_pass) { parity_case(&CPU, "draw_l2norm", "train.micro_tokens=4096"); }
+TEST(parity_draw_mse_without_recompute) { parity_case(&CPU, "draw_mse", "train.recompute=none"); }
 /* One rank: its own mean is the mean. */
 TEST(parity_skipped_by_rank) { parity_case(&CPU, "skipped", "loss.normalise=rank"); }
 
@@ -38,6 +42,10 @@ TEST(parity_recompute_is_bitwise_equal_in_lora)
 TEST(parity_recompute_is_bitwise_equal_in_full)
 {
     parity_same_bits(&CPU, "tied_full", "train.recompute=none", "train.recompute=selective");
+}
+TEST(parity_recompute_is_bitwise_equal_in_drawing)
+{
+    parity_same_bits(&CPU, "draw_mse", "train.recompute=selective", "train.recompute=block");
 }
 TEST(parity_recompute_is_bitwise_equal_on_emulated_cuda)
 {

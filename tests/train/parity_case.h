@@ -24,7 +24,11 @@ void parity_close(const Trainer *a, const Trainer *b, const char *name, const ch
 /* Two trainers whose losses must agree to a relative tolerance. */
 void parity_near(const Trainer *a, const Trainer *b, const char *name, const char *set, double tolerance_of_loss);
 
-/* Every case, as X(name). */
+/* Cases with a generation head, as X(name): the cuda backend lacks some of their operators. */
+#define DRAWING_CASES(X) \
+    X(draw_l2norm)       \
+    X(draw_mse)
+/* Every other case. */
 #define PARITY_CASES(X) \
     X(defaults_like)    \
     X(stretch_rslora)   \

@@ -206,8 +206,12 @@ static void check_drawing(ConfigReader *r)
     if (c->model.gen_head.width % c->model.gen_head.heads)
         cross(r, "model.gen_head.heads", "model.gen_head.heads is %lld, but must divide model.gen_head.width, which is %lld",
               (long long)c->model.gen_head.heads, (long long)c->model.gen_head.width);
-    if (c->model.diffusion.path) /* it cannot compare what it draws yet */
-        cross(r, "model.diffusion.path", "model.diffusion.path: this version does not draw or edit pictures yet; take the key out");
+    if (c->model.diffusion.path && (c->loss.generate == IMAGE_LOSS_NOISE || c->loss.edit == IMAGE_LOSS_NOISE)) {
+        const char *key = c->loss.edit == IMAGE_LOSS_NOISE ? "loss.edit" : "loss.generate";
+        cross(r, key,
+              "%s is \"noise\", which this version cannot compute yet where model.diffusion.path is set: set it to \"l2norm\" or \"mse\"",
+              key);
+    }
     if (c->model.diffusion.path && !c->model.tokens.image)
         cross(r, "model.tokens.image", "model.tokens.image is 0, but model.diffusion.path is set: what is drawn is read from visual output "
                                        "tokens, so there must be some (8 is the default)");

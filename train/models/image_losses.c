@@ -43,18 +43,15 @@ typedef struct Chosen {
     int32_t *target; /* [n], host */
 } Chosen;
 
-static Status choose(Chosen *c, Tape *t, const Batch *b, Task task, int64_t n)
+/* n of them, as the pass's terms say: a pass made for measuring has counts, and no tasks. */
+static Chosen choose(Tape *t, const Batch *b, Task task, int64_t n)
 {
-    *c = (Chosen){.n = b->target_segment && b->task ? 0 : n, .target = tape_host(t, (size_t)n * sizeof *c->target)};
-    for (int32_t i = 0; c->target && b->target_segment && b->task && i < b->n_targets; i++) {
-        bool of_task = b->task[b->target_segment[i]] == task;
-        if (of_task && c->n < n)
-            c->target[c->n] = i;
-        c->n += of_task;
-    }
-    if (c->target && c->n != n)
-        return fail(ERR_INTERNAL, "%" PRId64 " target images of a task in a pass, %" PRId64 " counted", c->n, n);
-    return tape_status(t);
+    Chosen c = {.n = n, .target = tape_host(t, (size_t)n * sizeof *c.target)};
+    int64_t found = 0;
+    for (int32_t i = 0; c.target && b->task && b->target_segment && i < b->n_targets && found < n; i++)
+        if (b->task[b->target_segment[i]] == task)
+            c.target[found++] = i;
+    return c;
 }
 
 /* Their rows of the context; all of it where the pass has no others. */
@@ -69,13 +66,39 @@ static Tensor *context_of(Tape *t, const GenLlava *g, const LossPass *pass, cons
     return row ? nn_gather_rows(t, pass->context, tape_ints(t, row, n), n) : NULL;
 }
 
+/* The text encoder's states of their prompts, [n·queries,C]; no gradient. While only sizes are wanted there is no tokenizer. */
+static Tensor *prompt_states(Tape *t, const GenLlava *g, const Batch *b, const Chosen *c)
+{
+    const ClipTokenizer *tokenizer = g->text_encoder.tokenizer;
+    int32_t length = (int32_t)g->text_encoder.config.length;
+    int32_t *id = tape_host(t, (size_t)(c->n * length) * sizeof *id);
+    for (int64_t i = 0; id && tokenizer && i < c->n && !tape_status(t); i++)
+        tape_fail(t, clip_tokenize(tokenizer, b->target_prompt[c->target[i]], length, id + i * length));
+    return tape_status(t) ? NULL : clip_text_forward(t, &g->text_encoder, id, c->n);
+}
+
+static Tensor *compare_with_prompts(Tape *t, const GenLlava *g, const LossPass *pass, const Chosen *c, DifferenceKind kind)
+{
+    const Batch *b = pass->batch;
+    float *weight = tape_host(t, (size_t)c->n * sizeof *weight);
+    for (int64_t i = 0; weight && b->target_weight && i < c->n; i++)
+        weight[i] = b->target_weight[c->target[i]];
+    DifferenceLoss loss = {.kind = kind, .items = c->n, .weight = weight, .scale = pass->scale, .total = pass->total};
+    Tensor *scaled = nn_difference_loss(t, context_of(t, g, pass, c), prompt_states(t, g, b, c), &loss);
+    *pass->sum = loss.weighted_sum;
+    return scaled;
+}
+
 static Tensor *image_loss(Tape *t, const GenLlava *g, const LossPass *pass, Task task, Terms terms)
 {
-    Chosen c;
-    if (tape_fail(t, choose(&c, t, pass->batch, task, terms.n)))
+    const Chosen c = choose(t, pass->batch, task, terms.n);
+    if (!c.target)
         return NULL;
-    (void)context_of(t, g, pass, &c);
-    tape_fail(t, fail(ERR_INTERNAL, "no loss compares a context yet (kind %d)", (int)g->image_loss[task]));
+    switch (g->image_loss[task]) {
+    case IMAGE_LOSS_L2NORM: return compare_with_prompts(t, g, pass, &c, DIFFERENCE_L2NORM);
+    case IMAGE_LOSS_MSE: return compare_with_prompts(t, g, pass, &c, DIFFERENCE_MSE);
+    case IMAGE_LOSS_NOISE: return NULL;
+    }
     return NULL;
 }
 

@@ -8,6 +8,7 @@
 #include "data/formats/safetensors.h"
 #include "kernels/base/log.h"
 #include "train/config/options.h"
+#include "train/config/plan.h"
 #include "train/models/model.h"
 
 /* ---------------------------------------------------------------- the table */
@@ -16,12 +17,10 @@ static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != 
 static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
 static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
-static bool has_loss_of(const RunConfig *cfg, bool noise)
+static bool has_noise_loss(const RunConfig *cfg)
 {
-    return draws(cfg) && ((cfg->loss.generate == IMAGE_LOSS_NOISE) == noise || (cfg->loss.edit == IMAGE_LOSS_NOISE) == noise);
+    return draws(cfg) && (cfg->loss.generate == IMAGE_LOSS_NOISE || cfg->loss.edit == IMAGE_LOSS_NOISE);
 }
-static bool has_text_targets(const RunConfig *cfg) { return has_loss_of(cfg, false); } /* the states of prompts */
-static bool has_noise_loss(const RunConfig *cfg) { return has_loss_of(cfg, true); }
 
 #define KEY(member) {#member, offsetof(RunConfig, member)}
 
@@ -135,7 +134,7 @@ const Part PARTS[] = {
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
                   {"../tokenizer/vocab.json", "the tokenizer of prompts is read from", true, false, clip_tokenizer_file}},
         .names = &CLIP_TEXT_NAMES,
-        .wanted = has_text_targets,
+        .wanted = plan_compares_prompts,
         .configure = clip_text_configure,
         .declare = clip_text_declare,
         .load = clip_text_load,
