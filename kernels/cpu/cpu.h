@@ -9,10 +9,10 @@
 #include "kernels/ops/check.h"
 
 /* Bytes of one thread's workspace: pages that no operator needs are never touched. */
-enum { WORKSPACE_BYTES = 4 << 20 };
+enum { WORKSPACE_BYTES = 8 << 20 };
 
 /* Bytes of what all threads make together, block by block, and then read from the cache. */
-enum { SHARED_BYTES = ADAPTER_BLOCK_BYTES };
+enum { SHARED_BYTES = CONV_BLOCK_BYTES };
 
 /* Denormal numbers are flushed to zero (FTZ and DAZ in MXCSR) inside operators, and only there: one of them costs a hundred
  * additions. */

@@ -329,6 +329,8 @@ static bool check_row(const Comparison *c, const Run *truth, const Run *run, int
         }
     }
     double allowed = a->exact ? 0 : 2 * honest + ulp(largest, a->type) + a->slack * largest + a->floor;
+    if (a->times > 0)
+        allowed = fmin(a->times * allowed, a->most * largest);
     if (run->cuts_off && c->table->op == OP_matmul && a->type == F32)
         allowed *= 3;
     if (worst <= allowed)

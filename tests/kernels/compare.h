@@ -57,7 +57,9 @@ typedef struct Array {
     double scale;     /* 0: 1 */
     const void *data; /* [rows, cols] contiguous in `type`, instead of a pattern */
     bool output;
-    bool exact;     /* this output must have ref's bits */
+    bool exact;   /* this output must have ref's bits */
+    double times; /* the rule is so many times as wide, but not more than `most` of the row's largest (0: as it stands); say why */
+    double most;
     double slack;   /* allowed besides, relative to the row's largest; say why */
     double floor;   /* allowed besides; say why */
     bool empty;     /* really no rows */

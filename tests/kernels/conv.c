@@ -41,6 +41,21 @@ static const ConvCase CASES[] = {
     {  2,  3,  2,   5,   4, 1, 1, 0, 0, 0, 0, BF16, F32,  1, 1, 1, 1, UNIFORM, 1, "bf16 activations, f32 weights, 1x1"},
 };
 
+/* Shapes that are filtered in tiles of 4×4 (`winograd`). */
+static const ConvCase WINOGRAD_CASES[] = {
+    /* B   Y   X   in  out K s  t  l  b  r  act   w     bias shift add acc pattern scale */
+    {  1,  8,  8,  64,  64, 3, 1, 1, 1, 1, 1, F32,  F32,  0, 0, 0, 0, UNIFORM, 1, "whole tiles"},
+    {  2,  9, 11,  37,  41, 3, 1, 1, 1, 1, 1, F32,  F32,  1, 1, 1, 1, UNIFORM, 1, "parts of tiles, primes, everything added"},
+    {  3, 12,  6,  40,  33, 3, 1, 0, 2, 1, 0, F32,  F32,  1, 0, 0, 1, UNIFORM, 1, "pads all different"},
+    {  1, 14, 14,  70,  49, 3, 1, 0, 0, 0, 0, F32,  F32,  0, 1, 0, 0, UNIFORM, 1, "no zeros around"},
+    {  1, 10, 12, 345,  70, 3, 1, 1, 1, 1, 1, F32,  F32,  1, 0, 1, 1, UNIFORM, 1, "several chunks of channels"},
+    {  1, 12, 10,  33, 360, 3, 1, 1, 1, 1, 1, F32,  BF16, 0, 0, 1, 1, UNIFORM, 1, "bf16 weights, several chunks of channels backwards"},
+    {  1, 81, 79,  32,  32, 3, 1, 1, 1, 1, 1, F32,  F32,  1, 1, 0, 1, UNIFORM, 1, "several groups of tiles"},
+    {  1, 12, 12,  40,  40, 3, 1, 1, 1, 1, 1, F32,  F32,  0, 0, 0, 0, OFFSET, 10, "sums that are large beside what makes them differ"},
+    {  2,  7,  8,  34,  36, 3, 2, 1, 1, 1, 1, F32,  F32,  1, 0, 0, 1, UNIFORM, 1, "stride 2 is not filtered"},
+    {  2,  8,  8,  34,  36, 3, 1, 1, 1, 1, 1, BF16, BF16, 1, 0, 0, 1, UNIFORM, 1, "bf16 is not filtered"},
+};
+
 static ConvShape shape_of(const ConvCase *k)
 {
     return (ConvShape){.from = {k->images, k->height, k->width}, .in = k->in, .out = k->out, .kernel = k->kernel, .stride = k->stride,
@@ -69,6 +84,31 @@ static void conv2d_fwd_case(Comparison *c, const void *row)
 }
 KERNEL_TEST(conv2d_fwd, CASES, conv2d_fwd_case)
 
+/* What conv.h allows, where a tile has one scale. */
+#define FILTERED .times = k->act == F32 ? 3 : 0, .most = 3e-5
+
+static void winograd_fwd_case(Comparison *c, const void *row)
+{
+    const ConvCase *k = row;
+    Conv2dFwd *a = compare_args(c, &(Conv2dFwd){.shape = shape_of(k), .act = k->act, .w_type = k->w, .winograd = true}, sizeof *a);
+    Plane to = conv_to(&a->shape);
+    IN(x, .type = k->act, IMAGES(a->shape.from, k->in), .pattern = k->pattern, .scale = k->scale);
+    IN(w, .type = k->w, .rows = k->out, .cols = weights_of(k), .pattern = k->pattern, .scale = k->scale);
+    if (k->bias)
+        IN(bias, .type = F32, .cols = k->out);
+    if (k->shift)
+        IN(shift, .type = k->act, .rows = k->images, .cols = k->out);
+    if (k->add && k->accumulate) {
+        INOUT(y, .type = k->act, IMAGES(to, k->out), FILTERED);
+        ALIAS(add, y);
+        return;
+    }
+    if (k->add)
+        IN(add, .type = k->act, IMAGES(to, k->out));
+    OUT(y, .type = k->act, IMAGES(to, k->out), FILTERED);
+}
+KERNEL_TEST_NAMED(winograd_fwd, conv2d_fwd, WINOGRAD_CASES, winograd_fwd_case)
+
 static void conv2d_in_place_case(Comparison *c, const void *row)
 {
     const ConvCase *k = row;
@@ -91,6 +131,18 @@ static void conv2d_dx_case(Comparison *c, const void *row)
     OUT_OR_SUM(dx, k->accumulate, .type = k->act, IMAGES(a->shape.from, k->in));
 }
 KERNEL_TEST(conv2d_dx, CASES, conv2d_dx_case)
+
+static void winograd_dx_case(Comparison *c, const void *row)
+{
+    const ConvCase *k = row;
+    Conv2dDx args = {.shape = shape_of(k), .act = k->act, .w_type = k->w, .winograd = true, .accumulate = k->accumulate};
+    Conv2dDx *a = compare_args(c, &args, sizeof args);
+    Plane to = conv_to(&a->shape);
+    IN(dy, .type = k->act, IMAGES(to, k->out), .pattern = k->pattern, .scale = k->scale);
+    IN(w, .type = k->w, .rows = k->out, .cols = weights_of(k), .pattern = k->pattern, .scale = k->scale);
+    OUT_OR_SUM(dx, k->accumulate, .type = k->act, IMAGES(a->shape.from, k->in), FILTERED);
+}
+KERNEL_TEST_NAMED(winograd_dx, conv2d_dx, WINOGRAD_CASES, winograd_dx_case)
 
 static void conv2d_dw_case(Comparison *c, const void *row)
 {

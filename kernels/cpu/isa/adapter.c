@@ -6,13 +6,14 @@
 
 #include "kernels/cpu/isa/dropout.h"
 
-_Static_assert((size_t)ADAPTERS_MAX * ADAPTER_IN_MAX * sizeof(float) <= SHARED_BYTES, "a block has a row at least");
+_Static_assert((int)ADAPTER_BLOCK_BYTES <= (int)SHARED_BYTES, "a block of adapters");
+_Static_assert((size_t)ADAPTERS_MAX * ADAPTER_IN_MAX * sizeof(float) <= ADAPTER_BLOCK_BYTES, "a block has a row at least");
 
 /* Rows of a block with `n` matrices of it in memory. */
 static int64_t block_rows(int64_t in, int n, DType t)
 {
     size_t row = (size_t)in * dtype_size(t) * (size_t)(n > 0 ? n : 1);
-    return row ? (int64_t)(SHARED_BYTES / row) : 1;
+    return row ? (int64_t)(ADAPTER_BLOCK_BYTES / row) : 1;
 }
 
 static const void *row_of(const void *x, DType t, int64_t i) { return (const char *)x + (size_t)i * dtype_size(t); }

@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-#include "kernels/cpu/isa/isa.h"
+#include "kernels/cpu/isa/winograd.h"
 
-/* Columns up to which several taps are multiplied at a time: products with few steps are slow. */
-enum { WIDE_COLS = 512 };
+/* BLOCK_BYTES: of copies and sums at a time, which stay in the cache. WIDE_COLS: columns up to which several taps are multiplied at a time;
+ * products with few steps are slow. */
+enum { BLOCK_BYTES = 8 << 20, WIDE_COLS = 512 };
 static const double BYTE_NS = 0.1;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -23,7 +24,30 @@ static int64_t taps_together(const ConvShape *s)
 
 static Status too_large(const char *op, int64_t n_bytes)
 {
-    return fail(ERR_INTERNAL, "%s: a row of the image takes %lld bytes, the cpu backend has %d", op, (long long)n_bytes, (int)SHARED_BYTES);
+    return fail(ERR_INTERNAL, "%s: a row of the image takes %lld bytes, the cpu backend has %d", op, (long long)n_bytes, (int)BLOCK_BYTES);
+}
+
+/* The same by minimal filtering, where that is allowed and can be. */
+static bool may_filter(const ConvShape *s, bool winograd, DType act)
+{
+    return winograd && act == F32 && s->kernel == 3 && s->stride == 1;
+}
+
+static Filtering filtering_forward(const Conv2dFwd *a)
+{
+    const ConvShape *s = &a->shape;
+    return (Filtering){.from = s->from, .to = conv_to(s), .in = s->in, .out = s->out, .top = s->top, .left = s->left, .w_out = 9 * s->in,
+                       .w_tap = s->in, .w_in = 1, .w_type = a->w_type, .bias_type = a->bias_type, .x = a->x, .shift = a->shift,
+                       .add = a->add, .w = a->w, .bias = a->bias, .y = a->y};
+}
+
+/* dx is dy filtered with the kernel turned by half a circle, which the last tap comes first in. */
+static Filtering filtering_back(const Conv2dDx *a)
+{
+    const ConvShape *s = &a->shape;
+    return (Filtering){.from = conv_to(s), .to = s->from, .in = s->out, .out = s->in, .top = 2 - s->top, .left = 2 - s->left, .w_out = 1,
+                       .w_tap = -s->in, .w_in = 9 * s->in, .w_type = a->w_type, .x = a->dy, .add = a->accumulate ? a->dx : NULL,
+                       .w = at(a->w, a->w_type, 8 * s->in), .y = a->dx};
 }
 
 /* ---------------------------------------------------------------- copies of x */
@@ -138,7 +162,12 @@ static Status conv2d_fwd(KernelCtx *ctx, const Conv2dFwd *a)
             summed = has_sums(a) ? s->out * (int64_t)sizeof(float) : 0;
     if (!rows || !s->out)
         return OK;
-    int64_t block = copied + summed ? (int64_t)SHARED_BYTES / (copied + summed) : rows;
+    Filtering f = filtering_forward(a);
+    if (may_filter(s, a->winograd, a->act) && NAME(winograd_pays)(&f)) {
+        NAME(winograd)(cpu_device(ctx), &f);
+        return OK;
+    }
+    int64_t block = copied + summed ? (int64_t)BLOCK_BYTES / (copied + summed) : rows;
     if (!block)
         return too_large("conv2d_fwd", copied + summed);
     char *shared = cpu_device(ctx)->shared;
@@ -236,12 +265,17 @@ static Status conv2d_dx(KernelCtx *ctx, const Conv2dDx *a)
     const int64_t pixel = s->in * (int64_t)sizeof(float), summed = a->act == BF16 ? s->from.width * pixel : 0;
     if (!plane_rows(&s->from) || !s->in)
         return OK;
+    Filtering f = filtering_back(a);
+    if (may_filter(s, a->winograd, a->act) && NAME(winograd_pays)(&f)) {
+        NAME(winograd)(cpu_device(ctx), &f);
+        return OK;
+    }
     Back k = {.a = a, .to = conv_to(s), .n_y = s->from.height, .images = 1};
     const int64_t row = k.to.width * pixel, image = k.to.height * row + s->from.height * summed;
-    if (image <= (int64_t)SHARED_BYTES)
-        k.images = image ? (int64_t)SHARED_BYTES / image : s->from.images;
+    if (image <= (int64_t)BLOCK_BYTES)
+        k.images = image ? (int64_t)BLOCK_BYTES / image : s->from.images;
     else
-        k.n_y = ((int64_t)SHARED_BYTES - row) / (row + summed); /* of n rows of dx n/stride + 1 of dy know at most */
+        k.n_y = ((int64_t)BLOCK_BYTES - row) / (row + summed); /* of n rows of dx n/stride + 1 of dy know at most */
     if (k.n_y <= 0)
         return too_large("conv2d_dx", 2 * row + summed);
     k.sums = (float *)(void *)cpu_device(ctx)->shared;
@@ -270,7 +304,7 @@ static Status conv2d_dw(KernelCtx *ctx, const Conv2dDw *a)
     const int64_t rows = plane_rows(&p.to), copied = taps_together(s) * s->in * (int64_t)dtype_size(a->act);
     if (!s->in || !s->out)
         return OK;
-    const int64_t block = (int64_t)SHARED_BYTES / copied;
+    const int64_t block = (int64_t)BLOCK_BYTES / copied;
     if (!block)
         return too_large("conv2d_dw", copied);
     do { /* without any pixels, sums are empty */
