@@ -15,7 +15,7 @@ BUILD    ?= build
 CC       ?= cc
 CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect scenes stamps
-BENCHES  := bench-kernels bench-pictures
+BENCHES  := bench-kernels bench-pictures bench-conv
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
 
@@ -90,6 +90,7 @@ main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
 main_bench-kernels := tools/bench/bench_kernels.c
 main_bench-pictures := tools/bench/bench_pictures.c
+main_bench-conv := tools/bench/bench_conv.c
 main_model-gpu := tools/bench/model_gpu.c
 main_bench-gpu := tools/bench/bench_gpu.c
 MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))

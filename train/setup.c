@@ -303,7 +303,8 @@ static Status take_memory(Setup *s)
                                                .scratch = &s->scratch,
                                                .compute = s->compute,
                                                .recompute = (Recompute)s->cfg->train.recompute,
-                                               .seed = (uint64_t)s->cfg->seed});
+                                               .seed = (uint64_t)s->cfg->seed,
+                                               .winograd = s->cfg->train.winograd});
 }
 
 /* Ranks on this machine. */

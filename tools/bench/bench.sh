@@ -88,6 +88,14 @@ theirs_start() {
     /usr/bin/env time -f %e -o "$dir/t" "$python" tests/oracle/bench_step.py $shape 64 100 1 >"$dir/out"
     cat "$dir/t"
 }
+ours_conv() { GENLLAVA_ISA=$isa "$bin/bench-conv" $shape; }
+theirs_conv() { # kept to AVX2 where we are
+    if [ "$isa" = avx2 ]; then
+        ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 "$python" tests/oracle/bench_conv.py $shape
+    else
+        "$python" tests/oracle/bench_conv.py $shape
+    fi
+}
 ours_picture() { taskset -c 0 "$bin/bench-pictures" "$picture" 384; }
 theirs_picture() { taskset -c 0 "$python" tests/oracle/bench_picture.py "$picture" 384; }
 
@@ -137,6 +145,17 @@ step "C2 step, width 64" 5 64 2 256 4 2 420 8 64 8 100
 step "C3 step, width 256" 1.4 256 4 1024 8 4 4096 8 128 16 100
 step "C4 step, width 512, all rows" 1.5 512 8 1408 8 4 32000 4 256 16 100
 step "C4, a quarter of the rows" 2.0 512 8 1408 8 4 32000 4 256 16 25
+
+for isa in avx512 avx2; do
+    [ "$isa" = avx2 ] || grep -q avx512dq /proc/cpuinfo || continue
+    goal=$([ "$isa" = avx2 ] && echo 1.5 || echo 2.0)
+    for pass in forward backward; do
+        for form in "1 64 320 320" "4 32 640 640" "4 16 1280 1280"; do # images, side and channels of Stable Diffusion's UNet
+            shape="$pass $form"
+            compare "C5 $isa $shape" "$goal" ms conv
+        done
+    done
+done
 
 base 64 2 256 4 2 420
 data 8 64 100

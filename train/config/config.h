@@ -93,6 +93,7 @@ typedef struct RunConfig {
         int64_t batch, micro_tokens;
         ComputeChoice compute;
         RecomputeChoice recompute;
+        bool winograd;
         MemoryChoice memory;
     } train;
     struct {

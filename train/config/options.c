@@ -149,7 +149,8 @@ const Option OPTIONS[] = {
            "What the backward pass computes again instead of keeping it."),
     CHOICE("train.memory", OPTION_FREE, train.memory, "\"check\"", SELECT("check", "ignore"),
            "Whether a run that needs more memory than is available is refused before it starts."),
-    LATER("train.winograd", "true"),
+    BOOL("train.winograd", 0, train.winograd, "true",
+         "3x3 convolutions in f32 on the CPU are computed with a quarter of the products, up to three times the rounding error."),
 
     REAL("optim.lr", 0, optim.lr, "2e-4", 0, OPTION_UNBOUNDED, "Learning rate of the adapters, or of the language model when it is "
                                                                "trained in full."),

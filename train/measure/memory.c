@@ -1,6 +1,7 @@
 /* memory.c: the memory plan of a run (memory.h). Called by train, --dry-run and the tools that time steps. */
 #include "train/measure/memory.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "kernels/base/log.h"
 #include "kernels/ops/block.h"
 #include "train/dist/room.h"
+#include "train/models/parts.h"
 #include "train/optim/optim.h"
 #include "train/measure/pass_shape.h"
 
@@ -130,6 +132,13 @@ static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
     return most < ADAPTER_BLOCK_BYTES ? (most + page - 1) / page * page : ADAPTER_BLOCK_BYTES;
 }
 
+/* What the cpu transforms images and kernels in, for a UNet in f32. */
+static int64_t filtering_bytes(const RunConfig *cfg, DType compute)
+{
+    const bool filters = cfg->train.winograd && compute == F32 && part_wanted(part_find("unet"), cfg);
+    return filters ? CONV_BLOCK_BYTES + omp_get_max_threads() * (int64_t)CONV_THREAD_BYTES : 0;
+}
+
 /* What the process has now and what it will touch besides the model. */
 static int64_t process_bytes(const Footprint *now, const RecordIndex *planned)
 {
@@ -171,15 +180,15 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     return s;
 }
 
-/* process: bytes of the host besides the model; dropped: where the backend is the host's. */
-static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t dropped)
+/* process: bytes of the host besides the model; blocks: where the backend is the host's. */
+static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t blocks)
 {
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
     if (!m->on_device) {
         m->weights += m->pages - m->mapped;
         m->mapped = m->pages;
-        m->workspace += process + dropped;
+        m->workspace += process + blocks;
         add_up(m);
         m->host = m->needed;
         return OK;
@@ -206,7 +215,8 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     m->held = now.resident;
     m->stacks = now.thread_addresses;
     int64_t pictures = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes);
-    return place(m, device, process_bytes(&now, run->planned) + pictures, dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes));
+    int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
+    return place(m, device, process_bytes(&now, run->planned) + pictures, blocks);
 }
 
 /* ---------------------------------------------------------------- what is said */

@@ -62,6 +62,7 @@ struct Tape {
     Recompute recompute;
     uint64_t seed, step;
     Status status;
+    bool winograd;     /* convolutions may be computed so */
     bool record;       /* gradients will be asked for */
     bool nodes;        /* nodes are being recorded (not in the first run of a block that is recomputed) */
     bool store;        /* inside a block: outputs go to keep */

@@ -56,8 +56,8 @@ static Status conv_bwd(Tape *t, Node *self)
     void *dx = grad_dst(t, s->x, &more_x), *dshift = s->shift ? grad_dst(t, s->shift, &more_shift) : NULL;
     param_grads(t, s, dy);
     if (dx)
-        RUN(t, conv2d_dx, Conv2dDx, .shape = s->shape, .act = t->compute, .w_type = w->t.type, .accumulate = more_x, .dy = dy,
-            .w = w->t.data, .dx = dx);
+        RUN(t, conv2d_dx, Conv2dDx, .shape = s->shape, .act = t->compute, .w_type = w->t.type, .winograd = t->winograd,
+            .accumulate = more_x, .dy = dy, .w = w->t.data, .dx = dx);
     ArenaMark mark = arena_mark(t->scratch);
     if (dshift)
         shift_grad(t, s, dy, dshift, more_shift);
@@ -98,8 +98,9 @@ Tensor *nn_conv2d(Tape *t, Tensor *x, Plane from, const Conv *conv, Tensor *shif
     Tensor *y = tape_output(t, plane_rows(&to), s.out, wants, PLACE_KEEP);
     if (!y)
         return NULL;
-    RUN(t, conv2d_fwd, Conv2dFwd, .shape = s, .act = t->compute, .w_type = w->t.type, .bias_type = b ? b->t.type : F32, .x = x->data,
-        .w = w->t.data, .bias = b ? b->t.data : NULL, .shift = shift ? shift->data : NULL, .add = add ? add->data : NULL, .y = y->data);
+    RUN(t, conv2d_fwd, Conv2dFwd, .shape = s, .act = t->compute, .w_type = w->t.type, .bias_type = b ? b->t.type : F32,
+        .winograd = t->winograd, .x = x->data, .w = w->t.data, .bias = b ? b->t.data : NULL, .shift = shift ? shift->data : NULL,
+        .add = add ? add->data : NULL, .y = y->data);
     ConvNode *n = tape_node(t, sizeof *n, conv_bwd, y);
     if (n) {
         Node node = n->node;

@@ -65,6 +65,7 @@ Status tape_create(Tape **out, const TapeOptions *opt)
                 .recompute = opt->recompute,
                 .seed = opt->seed,
                 .step = opt->step,
+                .winograd = opt->winograd,
                 .record = true,
                 .nodes = true,
                 .keep_start = arena_mark(opt->keep),

@@ -25,6 +25,7 @@ typedef struct TapeOptions {
     DType compute;         /* type of activations */
     Recompute recompute;
     uint64_t seed, step; /* keys of Philox */
+    bool winograd;       /* convolutions may be computed so (kernels/ops/conv.h) */
 } TapeOptions;
 
 MUST_USE Status tape_create(Tape **out, const TapeOptions *opt);

@@ -72,14 +72,13 @@ static const struct {
      ": model.llm.path is missing: Hugging Face folder of a Mistral-family language model; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
     {"{" BASE ",\n\"device\":\"gpu\"}", ":2:1: device must be \"auto\", \"cpu\" or \"cuda\", found \"gpu\"; did you mean \"cuda\"?"},
-    {"{" BASE ",\n\"loss\":{\"condition_dropout\":0},\n\"train\":{\"winograd\":false,\"micro_images\":null},\n"
+    {"{" BASE ",\n\"loss\":{\"condition_dropout\":0},\n\"train\":{\"micro_images\":null},\n"
      "\"debug\":{\"replay\":\"r\"}}",
      ":2:9: loss.condition_dropout: this version takes only its default, 0.05; take the key out\n"
-     ":3:10: train.winograd: this version takes only its default, true; take the key out\n"
-     ":3:27: train.micro_images: this version takes only its default, 4; take the key out\n"
+     ":3:10: train.micro_images: this version takes only its default, 4; take the key out\n"
      ":4:10: debug.replay: this version takes only its default, null; take the key out"},
-    {"{" BASE ",\n\"debug\":{\"winogrand\":1}}",
-     ":2:10: unknown key \"debug.winogrand\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log"},
+    {"{" BASE ",\n\"debug\":{\"repley\":1}}",
+     ":2:10: unknown key \"debug.repley\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log"},
     {"[1]", ":1:1: the settings must be an object, found an array"},
     {"{" BASE ",}", ":1:60: trailing comma: remove the ',' before '}'"},
     {"{" BASE ",\n\"\xc3\xa4\":1, \"seed\":\"x\",\n\"optim\":{\"lr\":-1}}",

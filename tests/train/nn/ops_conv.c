@@ -93,3 +93,41 @@ TEST(conv2d_refuses_images_of_another_size)
     CHECK_FAILS(tape_status(r.tape), ERR_INTERNAL, "nn_conv2d: w does not take these images: [12, 3] of 2 images of 2 x 2");
     rig_close(&r);
 }
+
+static bool filtered[2];
+static Status note_forward(KernelCtx *ctx, const Conv2dFwd *a)
+{
+    (void)ctx;
+    filtered[0] = a->winograd;
+    return OK;
+}
+static Status note_backward(KernelCtx *ctx, const Conv2dDx *a)
+{
+    (void)ctx;
+    filtered[1] = a->winograd;
+    return OK;
+}
+
+/* train.winograd reaches both passes. */
+TEST(conv2d_tells_the_backend_what_the_tape_allows)
+{
+    for (int allowed = 0; allowed < 2; allowed++) {
+        Rig r;
+        Tape *t;
+        rig_open(&r, F64, RECOMPUTE_NONE);
+        conv_twice_params(&r);
+        rig_create(&r);
+        r.backend.ops.conv2d_fwd = note_forward;
+        r.backend.ops.conv2d_dx = note_backward;
+        REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &r.backend, .keep = &r.keep, .scratch = &r.scratch, .compute = F64,
+                                                  .winograd = allowed}));
+        const Conv conv = {.w = find(&r, "w"), .stride = 1, .top = 1, .left = 1, .bottom = 1, .right = 1};
+        Tensor *y = nn_conv2d(t, rig_rows(t, find(&r, "x")), (Plane){2, 2, 3}, &conv, NULL, NULL, NULL);
+        filtered[0] = filtered[1] = !allowed;
+        nn_conv2d(t, y, (Plane){2, 2, 3}, &conv, NULL, NULL, NULL);
+        REQUIRE_OK(tape_backward(t, y, 1));
+        CHECK(filtered[0] == allowed && filtered[1] == allowed);
+        tape_free(&t);
+        rig_close(&r);
+    }
+}
