@@ -117,8 +117,8 @@ KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
 
-.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host fuzz fuzzers \
-        quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
+.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
+        fuzz fuzzers quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -339,15 +339,16 @@ endif
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address run-tests
 
-#: make format      lay out the sources as .clang-format says; make format-check only looks
+#: make format      lay out the sources as .clang-format says (installs clang-format 14); make format-check only looks
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cc' '*.cu' '*.cuh')
 format:
+	@sh tools/deps.sh clang-format-14
 	@sh tools/format.sh $(SOURCES)
 format-check:
 	@sh tools/format.sh --check $(SOURCES)
 
-#: make check       includes go one way, headers stand alone, banned calls, sizes of files
-check:
+#: make check       includes go one way, headers stand alone, banned calls, sizes of files and lines, first comments, layout
+check: format-check
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
 #: make bench       matmuls against the machine's peak, and steps of training, memory, start and pictures beside PyTorch and Pillow

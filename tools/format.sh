@@ -6,10 +6,15 @@
 set -u
 check=
 [ "${1:-}" != --check ] || { check=1; shift; }
-command -v clang-format >/dev/null || {
-    echo "no clang-format here, so the layout of the sources is not looked at (Debian: apt-get install clang-format)"
+layout=clang-format-14
+command -v $layout >/dev/null || layout=clang-format
+case $($layout --version 2>/dev/null) in
+*' version 14.'*) ;; # others lay out otherwise
+*)
+    echo "layout: skipped: clang-format 14 is not installed (Debian: apt-get install clang-format-14)"
     exit 0
-}
+    ;;
+esac
 
 ranges() { # FILE: the lines that may be laid out anew, as clang-format's arguments
     awk '
@@ -45,8 +50,8 @@ failed=0
 for file; do
     # shellcheck disable=SC2046 # words are wanted apart
     if [ -z "$check" ]; then
-        clang-format -i --style=file $(ranges "$file") "$file"
-    elif ! clang-format --style=file $(ranges "$file") "$file" | cmp -s - "$file"; then
+        $layout -i --style=file $(ranges "$file") "$file"
+    elif ! $layout --style=file $(ranges "$file") "$file" | cmp -s - "$file"; then
         echo "$file: its layout is not that of .clang-format; make format" >&2
         failed=1
     fi

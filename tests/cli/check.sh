@@ -43,7 +43,6 @@ printf 'see /home/someone/notes\nnot /tmp/home/x\n' > README.md
 printf '# what it is for\nx%0140d\n' 0 > tests/long.sh # the columns of characters are counted, not bytes
 printf '#!/bin/sh\nx\ny\n' > tests/short.sh
 printf '/* %s */\n' "$(printf 'ä%.0s' {1..134})" > tests/wide.h
-export LAYOUT=1
 found=$(sh "$here/tools/check.sh" gcc g++ "" "$tree" 2> stderr)
 code=$?
 wanted="README.md:1: a path of one machine

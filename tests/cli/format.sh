@@ -2,11 +2,21 @@
 # tools/format.sh: what it lays out, and what stays as its author wrote it.
 set -u
 here=$PWD
-command -v clang-format > /dev/null || { echo "no clang-format"; exit 77; }
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 cp .clang-format "$tmp"
 cd "$tmp" || exit 1
+# Where clang-format is missing, or another one, the layout is skipped and said to be.
+mkdir none other
+printf '#!/bin/sh\necho "Debian clang-format version 16.0.6 (14.0)"\n' > other/clang-format
+chmod +x other/clang-format
+for path in none other; do
+    said=$(PATH=$tmp/$path /bin/sh "$here/tools/format.sh" --check a.c)
+    [ "$?: $said" = "0: layout: skipped: clang-format 14 is not installed (Debian: apt-get install clang-format-14)" ] ||
+        { echo "without clang-format 14: $said" >&2; exit 1; }
+done
+clang-format-14 --version > /dev/null 2>&1 || clang-format --version 2> /dev/null | grep -q ' version 14\.' ||
+    { echo "no clang-format 14"; exit 77; }
 cat > a.c <<'END'
 /* a table, a macro, members side by side, text of several lines */
 static const struct { int a; const char *b; } TABLE[] = {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the targets of `make fuzz`, or only those named: bash tests/fuzz/run.sh BUILD [NAME]... FUZZ_SECONDS: for each (60).
-# The corpus of a target begins with files of tests/fixtures and tests/fuzz/corpus, and grows in BUILD/corpus from one call to the next. What a target finds
-# stays there too: BUILD/found/NAME-crash-…, and the command that repeats it is printed.
+# The corpus of a target begins with files of tests/fixtures and tests/fuzz/corpus, and grows in BUILD/corpus from one call to the next.
+# What a target finds stays there too: BUILD/found/NAME-crash-…, and the command that repeats it is printed.
 set -euo pipefail
 build=$1
 shift
@@ -23,18 +23,20 @@ byte() { printf '%b' "\\0$(printf %03o "$1")"; }
 seeds() {
     [ ! -d "tests/fuzz/corpus/$1" ] || cp "tests/fuzz/corpus/$1/"* "$2"
     case $1 in
-    json | config | mixture) cp $parity/*/config.json $parity/*/mixture.json configs/*.json $parity/bases/*/config.json "$2" 2>/dev/null || true ;;
+    json | config | mixture)
+        cp $parity/*/config.json $parity/*/mixture.json configs/*.json $parity/bases/*/config.json "$2" 2>/dev/null || true ;;
     rows | questions) find $parity -name 'rows.json*' -size -8k | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     safetensors) cp $parity/bases/llm-old/*.index.json "$2"
                  find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     tokenizer) cp $parity/bases/llm-gqa/tokenizer.model "$2" ;;
-    picture) find $fixtures/images -size -4k \( -name '*.png' -o -name '*.jpg' -o -name '*.gif' -o -name '*.webp' \) -exec cp {} "$2" \; ;;
+    picture) find $fixtures/images -size -4k \( -name '*.png' -o -name '*.jpg' -o -name '*.gif' -o -name '*.webp' \) \
+                 -exec cp {} "$2" \; ;;
     prompts) printf '%s\n' '{"ask":"What is it?","image":["a.png"]}' '{"ask":"Who?"}' > "$2/two"
              printf '%s\n' '{"ask":"<image>\nWhat?","image":"a.png"}' > "$2/one" ;;
     answers) printf '%s\n' '{"kind":"a","ask":"Who?","answer":"Yes.","expected":"yes"}' '{"ask":"Why?","answer":"no"}' > "$2/two" ;;
     cli) printf '%s\n' --config=a --set b=c --image d e --steps 7 --temperature 0.5 --colour red --resume --dry-run f > "$2/words" ;;
     shard) shard_seeds "$2" ;;
-    runlog) { byte 2; for i in 1 2 3; do printf '{"step":%d,"loss":1.5,"lr":1e-4,"grad_norm":0.5,"seconds":0.1}\n' $i; done; } > "$2/three" ;;
+    runlog) { byte 2; printf '{"step":%d,"loss":1.5,"lr":1e-4,"grad_norm":0.5,"seconds":0.1}\n' 1 2 3; } > "$2/three" ;;
     journal) { byte 0; cat "$FUZZ_FOLDER/shards/manifest.jsonl"; } > "$2/manifest"
              { byte 1; cat "$FUZZ_FOLDER/shards/pictures.list"; } > "$2/pictures" ;;
     esac
@@ -42,7 +44,8 @@ seeds() {
 
 # A shard of a case of tests/fixtures, for the seeds.
 make_shards() {
-    "$build/prepare" --quiet --config $parity/visual_tokens/config.json --set data.shard_samples=5 --jobs 1 --out "$FUZZ_FOLDER/shards" > /dev/null
+    "$build/prepare" --quiet --config $parity/visual_tokens/config.json --set data.shard_samples=5 --jobs 1 \
+        --out "$FUZZ_FOLDER/shards" > /dev/null
 }
 
 # What lies below the seal, and before it the number of image bytes as two bytes.

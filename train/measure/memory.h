@@ -26,7 +26,7 @@ typedef struct MemoryPlan {
         total; /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is
                   planned for: on a device the backend's own; on the host pictures, data and the rest of the process */
     int64_t mapped,
-        needed; /* of the total: weights used where they lie in their files, whose pages the system may drop and read again; all else */
+        needed;    /* of the total: weights used where they lie in their files, whose pages the system may drop and read again; all else */
     int64_t pages; /* what the mapped weights take of a host's memory: whole pages, but for rows of a table that no token asks for */
     bool on_device;
     int64_t available;           /* on_device: of its memory */
