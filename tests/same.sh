@@ -25,19 +25,19 @@ fetch() { # COMMIT
 
 # The runs of one tree. Both have them in the same folder, one after the other, so that no path differs.
 make_runs() { # TREE BUILD OUT
-    rm -rf "$same/work" "$3"
-    mkdir -p "$same/work" "$3/status" || exit 73
+    rm -rf "$same/runs" "$3"
+    mkdir -p "$same/runs" "$3/status" || exit 73
     SAME_BUILD=$(realpath "$2") SAME_OUT=$3
     export SAME_BUILD SAME_OUT
-    sh "$here/same/inputs.sh" "$1" "$same/work/in" || exit 70
+    sh "$here/same/inputs.sh" "$1" "$same/runs/in" || exit 70
     sh "$here/same/runs.sh" list > "$3/list" || exit 70
     xargs -P "$(nproc)" -L 1 sh "$here/same/runs.sh" one < "$3/list"
-    rm -rf "$same/work"
+    rm -rf "$same/runs"
 }
 
 # The instruction sets that this machine has, as the reference says; what it lacks is said and left out.
 find_isas() { # TREE BUILD
-    SAME_ISAS= SAME_WORK=$same/work
+    SAME_ISAS= SAME_WORK=$same/runs
     for isa in avx2 avx512 avx512bf16; do
         probe="--config $1/tests/fixtures/parity/plain/config.json --set save.dir=$same/probe --set device=cpu --dry-run"
         GENLLAVA_ISA=$isa "$2/train" $probe > "$same/said" 2>&1

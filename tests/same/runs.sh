@@ -90,9 +90,11 @@ run_resume() {
 
 # Shards of a case: CONFIG OPTIONS…
 run_shards() {
-    config=$SAME_WORK/in/$1/config.json
+    config=$SAME_WORK/in/$1/config.json all=
     shift
-    step prepare --config "$config" --out "$job/shards" --report "$job/report.json" --quiet "$@"
+    # Of some sources most rows are bad. Programs that do not know the key prepare those as well.
+    ! "$SAME_BUILD/train" --keys data 2>&1 | grep -qw data.max_bad || all='--set data.max_bad=1'
+    step prepare --config "$config" --out "$job/shards" --report "$job/report.json" --quiet $all "$@"
     keep report report.json flat "$job/report.json"
     for file in $(cd "$job/shards" && find . -type f | sed 's/^..//' | sort); do keep shard-bytes "$file" cat "$job/shards/$file"; done
     i=0

@@ -23,7 +23,7 @@
 #define SYS_openat2 437
 #endif
 
-/* root/{good,sub/deep,…} and elsewhere/secret, each file with its own name inside. */
+/* trunk/{good,sub/deep,…} and elsewhere/secret, each file with its own name inside. */
 static char root[PATH_MAX / 2], alias[PATH_MAX / 2];
 
 static void put(const char *name)
@@ -41,25 +41,25 @@ static void link_to(const char *target, const char *name)
 static void make_world(void)
 {
     char path[PATH_MAX];
-    REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "root/sub")));
+    REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "trunk/sub")));
     REQUIRE_OK(file_make_folders(file_join(path, test_dir(), "elsewhere")));
-    put("root/good");
-    put("root/sub/deep");
+    put("trunk/good");
+    put("trunk/sub/deep");
     put("elsewhere/secret");
-    snprintf(root, sizeof root, "%s/root", test_dir());
-    link_to("good", "root/inside");
-    link_to("../good", "root/sub/up");
-    link_to("../root/good", "root/round"); /* out and in again: inside in the end */
-    link_to("sub", "root/folder");
-    link_to("../elsewhere/secret", "root/link");
-    link_to("../elsewhere", "root/away");
-    link_to("loop", "root/loop");
-    link_to("nothing", "root/dangling");
-    link_to("root", "alias");
+    snprintf(root, sizeof root, "%s/trunk", test_dir());
+    link_to("good", "trunk/inside");
+    link_to("../good", "trunk/sub/up");
+    link_to("../trunk/good", "trunk/round"); /* out and in again: inside in the end */
+    link_to("sub", "trunk/folder");
+    link_to("../elsewhere/secret", "trunk/link");
+    link_to("../elsewhere", "trunk/away");
+    link_to("loop", "trunk/loop");
+    link_to("nothing", "trunk/dangling");
+    link_to("trunk", "alias");
     snprintf(path, sizeof path, "%s/good", root);
-    link_to(path, "root/absolute");
+    link_to(path, "trunk/absolute");
     snprintf(path, sizeof path, "%s/elsewhere/secret", test_dir());
-    link_to(path, "root/absolute_away");
+    link_to(path, "trunk/absolute_away");
 }
 
 /* What a descriptor stands for, by the words inside. */
@@ -97,15 +97,15 @@ static void check_all(void)
                                          "absolute", "folder/../good"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof INSIDE / sizeof *INSIDE; i++)
-        check_found(root, INSIDE[i], "root/good");
-    check_found(root, "folder/deep", "root/sub/deep");
+        check_found(root, INSIDE[i], "trunk/good");
+    check_found(root, "folder/deep", "trunk/sub/deep");
     snprintf(alias, sizeof alias, "%s/alias", test_dir());
     for (int from = 0; from < 2; from++) /* absolute paths, by either name of the root */
         for (int to = 0; to < 2; to++) {
             snprintf(path, sizeof path, "%s/good", to ? alias : root);
-            check_found(from ? alias : root, path, "root/good");
-            snprintf(path, sizeof path, "%s/../root//sub/../inside", to ? alias : root);
-            check_found(from ? alias : root, path, "root/good");
+            check_found(from ? alias : root, path, "trunk/good");
+            snprintf(path, sizeof path, "%s/../trunk//sub/../inside", to ? alias : root);
+            check_found(from ? alias : root, path, "trunk/good");
             snprintf(path, sizeof path, "%s/gone", to ? alias : root);
             check_refused(from ? alias : root, path, ENOENT);
             snprintf(path, sizeof path, "%s/link", to ? alias : root);
@@ -117,7 +117,7 @@ static void check_all(void)
     snprintf(path, sizeof path, "%s-not/good", root);
     check_refused(root, path, EXDEV);
     static const char *const OUTSIDE[] = {"link", "absolute_away", "away/secret", "away/../elsewhere/secret", "sub/../../elsewhere/secret",
-                                          "../root/good", "..", "/etc/passwd"};
+                                          "../trunk/good", "..", "/etc/passwd"};
     for (size_t i = 0; i < sizeof OUTSIDE / sizeof *OUTSIDE; i++)
         check_refused(root, OUTSIDE[i], EXDEV);
     check_refused(root, "gone", ENOENT);
