@@ -278,6 +278,8 @@ Status file_rename(const char *from, const char *to)
     return held_rename(from, to) ? fail(ERR_IO, "%s: cannot be renamed to %s: %s", from, to, strerror(errno)) : OK;
 }
 
+#define ASIDE "aside"
+
 /* "FOLDER/.NAME.END" */
 static void hide_name(char hidden[PATH_MAX], const char *path, const char *end)
 {
@@ -463,19 +465,34 @@ Status file_discard_folder(const char *hidden, Status s)
 
 Status file_publish_folder(const char *hidden, const char *path)
 {
-    char around[PATH_MAX], old[PATH_MAX];
+    char around[PATH_MAX], aside[PATH_MAX];
     struct stat st;
-    hide_name(old, path, "old");
+    hide_name(aside, path, ASIDE);
     if (!held_same(hidden))
         return fail_swapped(hidden);
     TRY(file_sync_folder(hidden));
-    TRY(file_remove(old));
-    if (!held_lstat(path, &st))
-        TRY(file_rename(path, old));
-    TRY(file_rename(hidden, path));
+    bool exchanged = !held_exchange(hidden, path);
+    if (!exchanged) { /* nothing is there, or the file system cannot do it */
+        TRY(file_remove(aside));
+        if (!held_lstat(path, &st))
+            TRY(file_rename(path, aside));
+        TRY(file_rename(hidden, path));
+    }
     if (!held_is_at(hidden, path))
         return fail_swapped(path);
     held_release(hidden);
     TRY(file_sync_folder(file_folder(around, path)));
-    return file_remove(old); /* only now: it may be large */
+    return file_remove(exchanged ? hidden : aside); /* what was there; only now: it may be large */
+}
+
+Status file_put_back(const char *folder, const char *name)
+{
+    char aside[PATH_MAX], path[PATH_MAX], plain[NAME_MAX + 1];
+    struct stat st;
+    size_t n = strlen(name), end = strlen("." ASIDE);
+    if (n <= end + 1 || name[0] != '.' || strcmp(name + n - end, "." ASIDE))
+        return OK;
+    snprintf(plain, sizeof plain, "%.*s", (int)(n - end - 1), name + 1);
+    file_join(aside, folder, name);
+    return held_lstat(file_join(path, folder, plain), &st) ? file_rename(aside, path) : OK;
 }

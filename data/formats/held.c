@@ -168,12 +168,15 @@ int held_symlink(const char *target, const char *path)
     return leave(&p, is_found(&p) ? symlinkat(target, p.folder, p.name) : -1);
 }
 
-int held_rename(const char *from, const char *to)
+static int rename_in_place(const char *from, const char *to, unsigned flags)
 {
     Place a = find_place(from), b = find_place(to);
-    int done = is_found(&a) && is_found(&b) ? renameat(a.folder, a.name, b.folder, b.name) : -1;
+    int done = is_found(&a) && is_found(&b) ? renameat2(a.folder, a.name, b.folder, b.name, flags) : -1;
     return leave(&a, leave(&b, done));
 }
+
+int held_rename(const char *from, const char *to) { return rename_in_place(from, to, 0); }
+int held_exchange(const char *from, const char *to) { return rename_in_place(from, to, RENAME_EXCHANGE); }
 
 int held_remove(const char *path, bool folder)
 {

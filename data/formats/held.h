@@ -25,5 +25,6 @@ int held_lstat(const char *path, struct stat *st);
 int held_mkdir(const char *path);
 int held_symlink(const char *target, const char *path);
 int held_rename(const char *from, const char *to);
+int held_exchange(const char *from, const char *to); /* of two names; not every file system can */
 int held_remove(const char *path, bool folder); /* unlink, or rmdir */
 #endif

@@ -52,17 +52,22 @@ static Status open_locked(Lock *l, const char *folder, const char *use, const ch
         if (!held_lstat(l->path, &st) && (!S_ISREG(st.st_mode) || st.st_nlink > 1)) /* which what is written into the lock would destroy */
             return fail(ERR_CREATE, "%s: is %s, expected a lock of this folder; remove it", l->path,
                         S_ISREG(st.st_mode) ? "another name of a file elsewhere" : file_kind(st.st_mode));
-        l->fd = held_open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        l->fd = held_open(l->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        bool made = l->fd >= 0;
+        if (!made && errno == EEXIST)
+            l->fd = held_open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (l->fd < 0)
             return fail(errno == ENOSPC ? ERR_IO : ERR_CREATE, "%s: cannot be created: %s", l->path, strerror(errno));
         bool locked = !flock(l->fd, LOCK_EX | LOCK_NB), no_locks = !locked && errno != EWOULDBLOCK;
         Holder h = read_holder(l->fd);
-        locked = locked || (no_locks && (h.pid == getpid() || !is_alive(h.pid))); /* then the pid has to do */
-        bool here = !*h.host || !strcmp(h.host, host), there = locked && still_there(l->fd, l->path);
+        bool here = !*h.host || !strcmp(h.host, host);
+        if (no_locks) /* then the pid has to do, and says nothing about a process of another host */
+            locked = made || (*h.host && here && (h.pid == getpid() || !is_alive(h.pid)));
+        bool there = locked && still_there(l->fd, l->path);
         if (there && (here || !by_host))
             return OK;
         close(l->fd);
-        if (there || (!locked && (wait == PATIENCE || !here || (h.pid != getpid() && is_alive(h.pid)))))
+        if (there || (!locked && (no_locks || wait == PATIENCE || !here || (h.pid != getpid() && is_alive(h.pid)))))
             return is_held(l, folder, use, &h);
         if (!locked)
             nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);

@@ -15,7 +15,8 @@ typedef struct Lock {
 } Lock;
 
 /* A lock whose process is gone is taken over. use: what the folder is for, in "FOLDER is being USE by process …". by_host: one that another
- * host's process left stays, for file systems whose hosts do not see each other's flock. ERR_CREATE names the holder. */
+ * host's process left stays, for file systems whose hosts do not see each other's flock. On a file system without flock only one that a
+ * process of this host left is taken over. ERR_CREATE names the holder. */
 MUST_USE Status lock_take(Lock *l, const char *folder, const char *use, bool by_host);
 void lock_release(Lock *l); /* one that is not held is fine */
 #endif

@@ -296,6 +296,8 @@ static Status clean_member(void *run_folder, const char *name)
 {
     char path[PATH_MAX];
     bool ours = !strncmp(name, ".checkpoint-", 12) || !strcmp(name, ".latest.tmp");
+    if (ours)
+        TRY(file_put_back(run_folder, name));
     return ours ? file_remove(file_join(path, run_folder, name)) : OK;
 }
 

@@ -1,4 +1,5 @@
 /* file.h: names at their limits, what is said when reading or writing fails, drafts that appear whole or not at all. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -6,6 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "data/formats/file.h"
@@ -101,12 +104,64 @@ TEST(file_drafts_appear_whole_or_not_at_all)
     check_text(path, "new");
 }
 
+/* In place of the C library's: a file system may be unable to exchange names, and the process may be killed before a rename. */
+static bool no_exchange;
+static int renames_left = -1;
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+    errno = EINVAL;
+    if (flags && no_exchange)
+        return -1;
+    if (!flags && !renames_left--)
+        _exit(9);
+    return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
+}
+
+/* A process of its own publishes `hidden` as `path` and is killed before the rename number `renames`. Returns how it ended. */
+static int publish_killed(const char *hidden, const char *path, int renames)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (!child) {
+        renames_left = renames;
+        _exit(file_publish_folder(hidden, path) != OK);
+    }
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+TEST(file_folder_in_place_of_another_is_never_missing)
+{
+    char hidden[PATH_MAX], path[PATH_MAX], member[PATH_MAX];
+    file_join(path, test_dir(), "set");
+    file_join(hidden, test_dir(), ".set.tmp");
+    REQUIRE_OK(file_make_folders(path));
+    REQUIRE_OK(file_save(file_join(member, path, "old"), "", 0));
+    REQUIRE_OK(file_stage_folder(hidden));
+    REQUIRE_OK(file_save(file_join(member, hidden, "new"), "", 0));
+    no_exchange = true;
+    CHECK_INT(publish_killed(hidden, path, 1), 9);
+    check_names(test_dir(), ".set.aside .set.tmp ");
+    REQUIRE_OK(file_put_back(test_dir(), ".set.tmp"));
+    REQUIRE_OK(file_put_back(test_dir(), ".set.aside"));
+    check_names(test_dir(), ".set.tmp set ");
+    check_names(path, "old ");
+    no_exchange = false;
+    CHECK_INT(publish_killed(hidden, path, 0), 0); /* nothing is renamed: the names are exchanged */
+    check_names(test_dir(), "set ");
+    check_names(path, "new ");
+    REQUIRE_OK(file_make_folders(file_join(hidden, test_dir(), ".set.aside")));
+    REQUIRE_OK(file_put_back(test_dir(), ".set.aside")); /* the name is taken */
+    check_names(path, "new ");
+}
+
 TEST(file_folders_are_replaced_whole)
 {
     char hidden[PATH_MAX], path[PATH_MAX], member[PATH_MAX];
     file_join(path, test_dir(), "set");
     file_join(hidden, test_dir(), ".set.tmp");
-    for (int round = 0; round < 2; round++) { /* the second stage finds a left-over, the second set an older one */
+    for (int round = 0; round < 3; round++) { /* a later stage finds a left-over, a later set an older one */
+        no_exchange = round == 2;
         REQUIRE_OK(file_make_folders(file_join(member, hidden, "left-over")));
         REQUIRE_OK(file_stage_folder(hidden));
         check_names(hidden, "");
