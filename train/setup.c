@@ -261,6 +261,24 @@ Status setup_data(Setup *s)
 
 /* ---------------------------------------------------------------- device and model */
 
+/* Two ranks on one device would each take as much of its memory as the plan has found free. */
+static Status check_own_devices(Setup *s)
+{
+    enum { UNIT = sizeof s->backend.unit };
+    void *all;
+    size_t n;
+    TRY(dist_gather(&s->dist, s->backend.unit, UNIT, &all, &n));
+    const unsigned char(*unit)[UNIT] = all;
+    Status status = OK;
+    for (int i = 0; i < (int)(n / UNIT) && status == OK; i++)
+        for (int k = 0; k < i && status == OK; k++)
+            if (!memcmp(unit[i], unit[k], UNIT))
+                status = fail(ERR_DEVICE, "device: ranks %d and %d have the same GPU (%s); start at most as many ranks on a machine as it has "
+                                          "visible GPUs", k, i, s->backend.description);
+    mem_free(all);
+    return status;
+}
+
 Status setup_device(Setup *s)
 {
     TRY(device_open(&s->backend, s->cfg, s->dist.local_rank, &s->compute));
@@ -272,7 +290,7 @@ Status setup_device(Setup *s)
         return fail(ERR_DEVICE, "device: some ranks have found a GPU and others none; set it to \"cuda\" or \"cpu\"");
     if (seen[2] && seen[3])
         return fail(ERR_DEVICE, "train.compute: some ranks would compute in bf16 and others in f32; set it to one of them");
-    return OK;
+    return host ? OK : check_own_devices(s);
 }
 
 static Status take_arena(Setup *s, Arena *a, size_t n_bytes)

@@ -133,6 +133,7 @@ extern "C" Status cuda_open(Backend *b, int device)
     s->shared_most = prop.sharedMemPerBlockOptin;
     b->name = "cuda";
     b->native_bf16 = b->joins = true;
+    memcpy(b->unit, &prop.uuid, sizeof b->unit);
     cuda_nothing(&b->ops);
     overlay(&b->ops);
     b->mem_create = memory_create;

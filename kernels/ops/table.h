@@ -86,6 +86,7 @@ typedef struct Backend {
     bool host_memory; /* its memory can be read and written by the CPU directly */
     void *stream;     /* cudaStream_t: operators and copies happen in its order, and so does what others enqueue on it. NULL: at once */
     char description[160];                                               /* for people: processor or GPU, instruction set, threads */
+    unsigned char unit[16];                                              /* which device of all there are; zeros where there is but one */
     Status (*mem_create)(struct Backend *b, size_t n_bytes, void **out); /* zeroed device memory */
     void (*mem_destroy)(struct Backend *b, void *p);
     Status (*upload)(struct Backend *b, void *dst, const void *src, size_t n_bytes);   /* host to device, ordered */
@@ -104,7 +105,8 @@ typedef struct Backend {
 MUST_USE Status ref_open(Backend *b);       /* arithmetic in double; F64, F32, BF16 arrays */
 MUST_USE Status ref_float_open(Backend *b); /* the same source with arithmetic in float: how much rounding is honest */
 MUST_USE Status cpu_open(Backend *b);
-/* Device number `device` of those that are visible, counted round. Linked where the CUDA toolkit was found, or in the tests' emulation. */
+/* Device number `device` of those that are visible, counted round: a launcher may show each process one. Linked where the CUDA toolkit was
+ * found, or in the tests' emulation. */
 MUST_USE Status cuda_open(Backend *b, int device);
 MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing; mem_create only counts */
 size_t null_bytes(const Backend *b);   /* bytes asked of a null backend's mem_create so far */

@@ -257,11 +257,12 @@ static size_t shared_limit(int major, int minor)
     return (size_t)(major == 8 ? minor == 0 || minor == 7 ? 163 : 99 : major == 12 ? 99 : 227) << 10;
 }
 
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
 {
-    const char *capability = getenv("CUDA_HOST_CAPABILITY");
+    const char *capability = getenv("CUDA_HOST_CAPABILITY"), *visible = getenv("CUDA_VISIBLE_DEVICES");
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "host emulation");
+    snprintf(p->uuid.bytes, sizeof p->uuid.bytes, "%s, %d", visible ? visible : "all", device);
     p->major = 8;
     if (capability)
         sscanf(capability, "%d.%d", &p->major, &p->minor);

@@ -46,6 +46,7 @@ void parity_train(const Trainer *trainer, const char *config, const char *dump, 
         test_skip("make cuda-host builds %s", program);
     snprintf(ranks, sizeof ranks, "%d", trainer->ranks);
     setenv("TEST_RANKS", ranks, 1);
+    setenv("CUDA_HOST_DEVICES", trainer->ranks ? ranks : "1", 1);
     snprintf(save, sizeof save, "save.dir=%s/out-%s", test_dir(), strrchr(dump, '/') + 1);
     snprintf(log, sizeof log, "%s.log", dump);
     const char *argv[MAX_ARGS] = {program, "--config", config, "--set", save, "--dump", dump};
