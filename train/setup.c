@@ -310,6 +310,11 @@ static void give_back_arena(Setup *s, Arena *a)
     arena_free(a);
 }
 
+/* Wherever train.recompute goes to a tape it is cast. */
+_Static_assert((int)CONFIG_RECOMPUTE_NONE == (int)RECOMPUTE_NONE && (int)CONFIG_RECOMPUTE_SELECTIVE == (int)RECOMPUTE_SELECTIVE &&
+                   (int)CONFIG_RECOMPUTE_BLOCK == (int)RECOMPUTE_BLOCK,
+               "RecomputeChoice (train/config/config.h) and Recompute (train/nn/tape.h) name the same in the same order");
+
 static Status take_memory(Setup *s)
 {
     TRY_IN(take_arena(s, &s->keep, s->memory.keep), "activations");

@@ -99,17 +99,6 @@ Status made_describe(const PrepareOptions *o, char **json)
     return s;
 }
 
-Status prepare_config_hash(const PrepareOptions *o, char out[65])
-{
-    char *json;
-    uint8_t digest[32];
-    TRY(made_describe(o, &json));
-    sha256_of(json, strlen(json), digest);
-    sha256_hex(digest, out);
-    mem_free(json);
-    return OK;
-}
-
 static Status add_input(cJSON *list, const char *path, int64_t *newest_unix)
 {
     struct stat st;

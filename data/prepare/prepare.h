@@ -34,8 +34,6 @@ typedef struct PrepareResult {
     int64_t cut_rows, cut_tokens;                        /* rows cut to max_tokens; the trained tokens that it cost */
 } PrepareResult;
 
-/* Hash of everything the shards are made from, hex. */
-MUST_USE Status prepare_config_hash(const PrepareOptions *o, char out[65]);
 /* What a run's samples are, for a checkpoint to remember: one JSON object of the mixture's sources and weights, the files by size and hash,
  * the size of pictures, and "shards", a hash of what these hold: null while they are missing or stale. No time stands in it. mem_free */
 MUST_USE Status prepare_identity(const PrepareOptions *o, char **json);

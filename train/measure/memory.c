@@ -259,7 +259,7 @@ static const char *advise(const MemoryPlan *m, const RunConfig *cfg, int64_t mos
                            "model.lora.r, or use a larger %s", held, device ? "device" : "machine");
     else
         snprintf(out, 320, "lower train.micro_tokens (it is %lld)%s", (long long)cfg->train.micro_tokens,
-                 (Recompute)cfg->train.recompute == RECOMPUTE_BLOCK ? "" : ", or set train.recompute to \"block\"");
+                 cfg->train.recompute == CONFIG_RECOMPUTE_BLOCK ? "" : ", or set train.recompute to \"block\"");
     return out;
 }
 

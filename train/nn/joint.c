@@ -2,7 +2,7 @@
  * the adapters (train/models/lora.c), made and refreshed by genllava.c, multiplied with by ops_linear.c. */
 #include "train/nn/joint.h"
 
-#include "train/nn/ops.h"
+#include "train/nn/linear.h"
 
 Status joint_declare(Params *p, Linear *lin, int n)
 {
@@ -34,8 +34,6 @@ static Status create_iota(const int32_t **out, Params *p, int64_t n)
     return s;
 }
 
-static int64_t rank_of(const Linear *l) { return l->lora_a ? l->lora_a->t.shape[0] : 0; }
-
 static char *place(const Joint *j, int64_t row, int64_t col)
 {
     return (char *)j->data + (size_t)(row * joint_ld(j) + col) * dtype_size(j->type);
@@ -47,7 +45,7 @@ static int64_t most_rows(const Params *p)
     int64_t most = 0;
     for (const Joint *j = p->joints; j; j = j->next)
         for (int i = 0; i < j->n; i++) {
-            int64_t out = j->lin[i].w->t.shape[0], r = rank_of(&j->lin[i]);
+            int64_t out = j->lin[i].w->t.shape[0], r = linear_rank(&j->lin[i]);
             most = out > most ? out : most;
             most = r > most ? r : most;
         }
@@ -74,7 +72,7 @@ static Status copy_adapters(const Joint *j, Params *p)
     int64_t row = 0, at = 0;
     for (int i = 0; i < j->n && j->data; i++) {
         const Linear *l = &j->lin[i];
-        int64_t out = l->w->t.shape[0], r = rank_of(l);
+        int64_t out = l->w->t.shape[0], r = linear_rank(l);
         if (r) {
             TRY(copy_in(j, p, l->lora_a->t.data, r, j->in, j->out + at, 0));
             TRY(copy_in(j, p, l->lora_b->t.data, out, r, row, j->in + at));
@@ -98,7 +96,7 @@ static bool can_join(const Params *p, const Linear *lin, int n)
     for (int i = 0; i < n; i++) {
         if (lin[i].w->trainable || lin[i].b || lin[i].w->t.type != p->compute || !lin[i].w->t.data)
             return false;
-        adapted |= rank_of(&lin[i]) > 0;
+        adapted |= linear_rank(&lin[i]) > 0;
     }
     return adapted;
 }
@@ -112,7 +110,7 @@ static Status join(Joint *j, Params *p)
     j->type = p->compute;
     for (int i = 0; i < j->n; i++) {
         j->out += lin[i].w->t.shape[0];
-        j->r += rank_of(&lin[i]);
+        j->r += linear_rank(&lin[i]);
     }
     size_t n_bytes = (size_t)((j->out + j->r) * joint_ld(j)) * dtype_size(j->type);
     TRY_IN(params_memory(p, n_bytes, &j->data), "%s and its adapter", lin[0].w->name);
