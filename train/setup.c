@@ -273,8 +273,8 @@ static Status check_own_devices(Setup *s)
     for (int i = 0; i < (int)(n / UNIT) && status == OK; i++)
         for (int k = 0; k < i && status == OK; k++)
             if (!memcmp(unit[i], unit[k], UNIT))
-                status = fail(ERR_DEVICE, "device: ranks %d and %d have the same GPU (%s); start at most as many ranks on a machine as it has "
-                                          "visible GPUs", k, i, s->backend.description);
+                status = fail(ERR_DEVICE, "device: ranks %d and %d have the same GPU (%s); start at most as many ranks on a machine as it "
+                                          "has visible GPUs", k, i, s->backend.description);
     mem_free(all);
     return status;
 }

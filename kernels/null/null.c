@@ -41,8 +41,6 @@ static void close_null(Backend *b)
     *b = (Backend){0};
 }
 
-size_t null_bytes(const Backend *b) { return ((const Arena *)b->ctx.device)->peak; }
-
 Status null_open(Backend *b)
 {
     Arena *arena = mem_alloc(sizeof *arena);

@@ -108,8 +108,7 @@ MUST_USE Status cpu_open(Backend *b);
 /* Device number `device` of those that are visible, counted round: a launcher may show each process one. Linked where the CUDA toolkit was
  * found, or in the tests' emulation. */
 MUST_USE Status cuda_open(Backend *b, int device);
-MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing; mem_create only counts */
-size_t null_bytes(const Backend *b);   /* bytes asked of a null backend's mem_create so far */
+MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing; mem_create gives addresses and no memory */
 
 #ifdef __cplusplus
 }

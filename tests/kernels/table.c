@@ -27,7 +27,7 @@ TEST(every_table_is_complete)
     }
 }
 
-TEST(null_backend_counts_memory_and_touches_nothing)
+TEST(null_backend_gives_addresses_and_touches_nothing)
 {
     Backend b;
     REQUIRE_OK(null_open(&b));
@@ -35,7 +35,6 @@ TEST(null_backend_counts_memory_and_touches_nothing)
     REQUIRE_OK(b.mem_create(&b, (size_t)1 << 40, &p)); /* more than there is */
     REQUIRE_OK(b.mem_create(&b, 100, &q));
     CHECK(p && q && (char *)q - (char *)p == (ptrdiff_t)1 << 40);
-    CHECK_INT(null_bytes(&b), ((size_t)1 << 40) + 100);
     REQUIRE_OK(b.upload(&b, p, NULL, (size_t)1 << 40));
     REQUIRE_OK(b.download(&b, NULL, p, (size_t)1 << 40));
     static const char nothing[512]; /* every argument struct, all zeros */

@@ -172,15 +172,15 @@ static void take_limit(Room *out, int which, const char *used, const char *name)
         take_least(out, (int64_t)limit.rlim_cur - kib * 1024, name, NULL);
 }
 
-void room_of_addresses(Room *out) { take_limit(out, RLIMIT_AS, "VmSize:", "ulimit -v"); }
-void room_of_data(Room *out) { take_limit(out, RLIMIT_DATA, "VmData:", "ulimit -d"); }
+static void read_addresses(Room *out) { take_limit(out, RLIMIT_AS, "VmSize:", "ulimit -v"); }
+static void read_data(Room *out) { take_limit(out, RLIMIT_DATA, "VmData:", "ulimit -d"); }
 
 int64_t room_least(int processes)
 {
     Room machine, addresses, data;
     room_of_machine(&machine, "");
-    room_of_addresses(&addresses);
-    room_of_data(&data);
+    read_addresses(&addresses);
+    read_data(&data);
     int64_t least = addresses.bytes < data.bytes ? addresses.bytes : data.bytes;
     return machine.bytes / processes < least ? machine.bytes / processes : least;
 }
@@ -224,8 +224,8 @@ Status room_check(const RoomNeed *n)
     Room machine, addresses, data;
     int64_t all = n->needed * n->processes, private = n->needed + n->stacks;
     room_of_machine(&machine, "");
-    room_of_addresses(&addresses);
-    room_of_data(&data);
+    read_addresses(&addresses);
+    read_data(&data);
     if (all > machine.bytes)
         return refuse(n, &machine, 0);
     if (private + n->files > addresses.bytes)

@@ -19,10 +19,9 @@ typedef struct Room {
  * control groups (both versions, parents too). Pages of files that a group
  * could drop count as free. root: "" (tests: a folder that holds proc and sys). */
 void room_of_machine(Room *out, const char *root);
-/* Addresses: what is left of RLIMIT_AS, where files count that are used in place, and of RLIMIT_DATA, where they do not. */
-void room_of_addresses(Room *out);
-void room_of_data(Room *out);
-int64_t room_least(int processes); /* of the three, for each of so many processes of this machine */
+/* The least of that and of what is left of the addresses (RLIMIT_AS, where files count that are used in place, and RLIMIT_DATA, where they
+ * do not), for each of so many processes of this machine. */
+int64_t room_least(int processes);
 
 /* Bytes of this process: in memory now; its addresses; what its threads will touch and reserve that OpenMP has yet to start. */
 typedef struct Footprint {
