@@ -27,6 +27,9 @@ static NodeList run_function(Tape *t, const BlockNode *b, bool nodes, bool store
     t->store = store;
     *out = b->fn(t, b->arg, b->in, b->n);
     t->depth = 0;
+    if (t->uses && !t->walking && !t->status)
+        tape_fail(t, fail(ERR_INTERNAL, "nn_block: its function did not make a tensor [%lld, %lld] that it made when it was walked",
+                          (long long)t->uses->rows, (long long)t->uses->cols));
     t->nodes = nodes_before;
     NodeList inner = t->list;
     t->list = outer;

@@ -465,8 +465,8 @@ TEST(a_full_arena_says_so)
     REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &r.backend, .keep = &small, .scratch = &small, .compute = F64}));
     CHECK(rig_rows(t, find(&r, "x")) == NULL);
     CHECK(tape_status(t) == ERR_NOMEM);
-    CHECK_STR(status_message(), "the keep arena of 256 bytes holds 36, 432 more are asked for; lower train.micro_tokens or set "
-                                "train.recompute");
+    CHECK_STR(status_message(), "432 bytes are wanted of the arena \"keep\" and 220 of its 256 are left: the plan of memory counted too "
+                                "few, which is an error of this program; please report it");
     tape_free(&t);
     arena_free(&small);
     rig_close(&r);
