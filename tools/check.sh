@@ -1,7 +1,7 @@
 #!/bin/sh
-# Checks what the compiler does not: who includes whom (tools/rooms.txt), that headers stand alone, calls that are banned, the size of files
-# and lines, that a file says what it is for, paths of one machine. Usage: sh tools/check.sh CC CXX 'CPPFLAGS' [ROOT].
-# Prints one line a finding, FILE:LINE: sentence; exit 1 if any.
+# Checks what the compiler does not: who includes whom (tools/rooms.txt) and who may but does not, that headers stand alone, calls that
+# are banned, the size of files and lines, that a file says what it is for, paths of one machine. Usage: sh tools/check.sh CC CXX
+# 'CPPFLAGS' [ROOT]. Prints one line a finding, FILE:LINE: sentence; exit 1 if any.
 set -u
 export LC_ALL=C
 cc=${1:-cc} cxx=${2:-c++} cppflags=${3:-} root=${4:-.}
@@ -36,8 +36,18 @@ function may_include(unit, path,    n, list, i, target) {
     if (target == unit || allowed[unit] ~ /^ *\* *$/) return 1
     n = split(allowed[unit], list, " ")
     for (i = 1; i <= n; i++)
-        if (list[i] == target || list[i] == path) return 1
+        if (list[i] == target || list[i] == path) return used[unit, list[i]] = 1
     return 0
+}
+
+# Permissions of rooms that have files, of which none makes use.
+function check_permissions(    n, list, i, k) {
+    for (i = 1; i <= n_units; i++) {
+        n = lived_in[units[i]] ? split(allowed[units[i]], list, " ") : 0
+        for (k = 1; k <= n; k++)
+            if (list[k] != "*" && !used[units[i], list[k]])
+                printf "tools/rooms.txt:%d: %s may include %s, and no file of it does\n", row[units[i]], units[i], list[k]
+    }
 }
 
 # Every call of one of these functions (names joined by |) in the line of code.
@@ -61,10 +71,12 @@ function wall(header, file, name) { n_walls++; wall_header[n_walls] = header; wa
 
 BEGIN {
     while ((getline line < rooms) > 0) {
+        line_number++
         if (line ~ /^#/ || split(line, field, "|") != 3) continue
         gsub(/^[ \t]+|[ \t]+$/, "", field[1])
         units[++n_units] = field[1]
         allowed[field[1]] = field[3]
+        row[field[1]] = line_number
     }
     wall("^(cuda|cublas|cudnn|nvrtc|mma\\.h|cooperative_groups)", "^(kernels/cuda/|tests/)", "kernels/cuda")
     wall("^nccl", "^(train/dist/dist_nccl\\.c$|tests/)", "train/dist/dist_nccl.c")
@@ -82,6 +94,7 @@ FNR == 1 {
     in_comment = 0
     unit = unit_of(FILENAME)
     if (unit == "") say("lies in no room of tools/rooms.txt")
+    lived_in[unit] = 1
     below_main = unit != "tests" && !(FILENAME in is_main)
     may_print = !below_main || (FILENAME in is_printer)
     may_allocate = FILENAME == "kernels/base/arena.c" || unit == "data/formats" || unit == "tests"
@@ -156,7 +169,7 @@ below_main { calls("exit|_exit|abort|atoi|atol|atof|strcpy|strcat|sprintf|vsprin
           "belongs to kernels/base/arena.c and data/formats; use mem_alloc or an arena")
 }
 
-END { if (long) print long }
+END { if (long) print long; check_permissions() }
 ' >> "$findings"
 
 # ---------------------------------------------------------------- headers alone, as C and as C++

@@ -1,9 +1,25 @@
 #!/bin/bash
 # tools/check.sh: one small tree with every kind of finding, and the exact lines it must print.
 set -u
-here=$PWD
 tree=$(mktemp -d) || exit 1
 trap 'rm -rf "$tree"' EXIT
+mkdir -p "$tree/build/tools" # where nothing is looked at
+check=$tree/build/tools/check.sh
+cp tools/check.sh "$check"
+cat > "$tree/build/tools/rooms.txt" <<'END'
+# room         | what it is for | may include
+kernels/base   | x              |
+kernels/ops    | x              | kernels/base
+kernels/cpu    | x              | kernels/base kernels/ops
+kernels/cuda   | x              | kernels/base
+data           | x              |
+data/formats   | x              | kernels/base
+train          | x              |
+train/nn       | x              | kernels/base
+train/models   | x              | data/loader/batch.h data/pictures/resize.h train/nn
+eval           | x              |
+tests          | x              | *
+END
 mkdir -p "$tree"/{kernels/base,kernels/ops,kernels/cpu,kernels/new,data/formats,data/loader,train/nn,train/models,tests}
 cd "$tree" || exit 1
 
@@ -43,7 +59,7 @@ printf 'see /home/someone/notes\nnot /tmp/home/x\n' > README.md
 printf '# what it is for\nx%0140d\n' 0 > tests/long.sh # the columns of characters are counted, not bytes
 printf '#!/bin/sh\nx\ny\n' > tests/short.sh
 printf '/* %s */\n' "$(printf 'ä%.0s' {1..134})" > tests/wide.h
-found=$(sh "$here/tools/check.sh" gcc g++ "" "$tree" 2> stderr)
+found=$(sh "$check" gcc g++ "" "$tree" 2> stderr)
 code=$?
 wanted="README.md:1: a path of one machine
 data/formats/json.c:1: the file does not begin with a comment that says what it is for
@@ -69,6 +85,10 @@ kernels/ops/op.h:1: the file does not begin with a comment that says what it is 
 tests/free.c:1: the file does not begin with a comment that says what it is for
 tests/long.sh:2: more than 140 columns
 tests/short.sh:1: the file does not begin with a comment that says what it is for
+tools/rooms.txt:3: kernels/ops may include kernels/base, and no file of it does
+tools/rooms.txt:4: kernels/cpu may include kernels/ops, and no file of it does
+tools/rooms.txt:9: train/nn may include kernels/base, and no file of it does
+tools/rooms.txt:10: train/models may include data/pictures/resize.h, and no file of it does
 train/long.c:1: the file does not begin with a comment that says what it is for
 train/long.c:601: more than 600 lines; split the file
 train/models/model.c:1: the file does not begin with a comment that says what it is for
@@ -76,10 +96,10 @@ train/models/model.c:2: train/models may not include data/loader/loader.h
 train/models/model.c:4: train/models may not include eval/score.h
 train/nn/tape.c:1: the file does not begin with a comment that says what it is for
 train/nn/tape.c:1: train/nn may not include data/loader/batch.h"
-if [ "$found" != "$wanted" ] || [ $code != 1 ] || [ "$(cat stderr)" != 'check: 31 findings' ]; then
+if [ "$found" != "$wanted" ] || [ $code != 1 ] || [ "$(cat stderr)" != 'check: 35 findings' ]; then
     diff <(echo "$wanted") <(echo "$found")
     cat stderr
     exit 1
 fi
 rm -rf README.md data kernels/base/good.c kernels/base/bad.c kernels/cpu eval kernels/new kernels/ops train tests stderr
-[ "$(sh "$here/tools/check.sh" gcc g++ "" "$tree")" = 'check: 1 sources, nothing found' ]
+[ "$(sh "$check" gcc g++ "" "$tree")" = 'check: 1 sources, nothing found' ]
