@@ -26,5 +26,5 @@ int held_mkdir(const char *path);
 int held_symlink(const char *target, const char *path);
 int held_rename(const char *from, const char *to);
 int held_exchange(const char *from, const char *to); /* of two names; not every file system can */
-int held_remove(const char *path, bool folder); /* unlink, or rmdir */
+int held_remove(const char *path, bool folder);      /* unlink, or rmdir */
 #endif

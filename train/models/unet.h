@@ -66,7 +66,7 @@ typedef struct Unet {
 
 extern const NameTable UNET_NAMES;         /* we write "unet." before the published names */
 extern const NameTable UNET_CONV_IN_NAMES; /* of conv_in alone, from the file of all */
-extern const FieldClass UNET_FIELDS; /* of config.json */
+extern const FieldClass UNET_FIELDS;       /* of config.json */
 MUST_USE Status unet_read_config(UnetConfig *c, const char *folder);
 
 typedef enum UnetPiece { UNET_ALL, UNET_CONV_IN, UNET_REST } UnetPiece;
