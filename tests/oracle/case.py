@@ -40,6 +40,7 @@ class Case:
         """llm, vision, diffusion: folders of base models."""
         self.folder, self.llm, self.vision, self.diffusion, self.seed = folder, llm, vision, diffusion, seed
         self.sources, self.mixture_extra = [], {}
+        self.rows = []
         self.inline = False  # the list of sources stands in the config
         os.makedirs(folder, exist_ok=True)
 
@@ -56,6 +57,7 @@ class Case:
     def source(self, rows, name="rows", **extra):
         """Rows in the unified schema go to a JSONL file, others to a LLaVA array."""
         jsonl = "turns" in rows[0]
+        self.rows += rows
         file = f"{name}.jsonl" if jsonl else f"{name}.json"
         if jsonl:
             with open(self.path(file), "w", encoding="utf-8") as f:
@@ -87,6 +89,7 @@ class Case:
         if self.diffusion:
             model.setdefault("diffusion", {})["path"] = self.relative(self.diffusion)
             self._gen_head(model, c["hidden_size"])
+            self._replay(config)
         data = config.setdefault("data", {})
         data["mixture"] = self.sources if self.inline else "mixture.json"
         data.setdefault("shuffle", False)
@@ -102,6 +105,18 @@ class Case:
         os.makedirs(self.path("start"), exist_ok=True)
         tiny.projector_start(self.path(p["init"]), self.seed + 2, p.get("type", "mlp2x_gelu"),
                              v.get("vision_config", v)["hidden_size"], width, spelling)
+
+    def _replay(self, config):
+        """The numbers of every row that is drawn: all that dropout can do, one after the other."""
+        tasks = [t for t in ("generate", "edit") if config.get("loss", {}).get(t) == "noise"]
+        rows = [r for r in self.rows if r.get("task") in tasks]
+        if not rows:
+            return
+        with open(os.path.join(self.diffusion, "vae", "config.json"), encoding="utf-8") as f:
+            vae = json.load(f)
+        side = config["model"]["diffusion"]["size"] // 2 ** (len(vae["block_out_channels"]) - 1)
+        tiny.replay(self.path("start", "replay.safetensors"), self.seed + 5, [r["uid"] for r in rows], vae["latent_channels"], side)
+        config["debug"] = {"replay": "start/replay.safetensors"}
 
     def _gen_head(self, model, width):
         with open(os.path.join(self.diffusion, "text_encoder", "config.json"), encoding="utf-8") as f:

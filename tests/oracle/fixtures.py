@@ -39,6 +39,11 @@ def bases():
 def diffusion_bases():
     tiny.text_encoder(f"{BASES}/diffusion-text", 31, hidden_size=20, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
                       max_position_embeddings=9, hidden_act="quick_gelu")
+    for name, seed, unet in (("diffusion-noise", 41, {"in_channels": 4, "norm_num_groups": 4, "attention_head_dim": 2}),
+                             ("diffusion-edit", 51, {"in_channels": 8, "norm_num_groups": 2, "attention_head_dim": [1, 2]})):
+        tiny.text_encoder(f"{BASES}/{name}", seed, hidden_size=12, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+                          max_position_embeddings=5)
+        tiny.painter(f"{BASES}/{name}", seed + 1, cross_attention_dim=12, block_out_channels=[8, 12], layers_per_block=1, **unet)
 
 
 # ------------------------------------------------------------------ the cases
@@ -270,8 +275,61 @@ def draw_mse(folder):
              "train": {"steps": 5, "batch": 4, "micro_tokens": 110}, "optim": {**FAST, "lr_gen_head": 1e-3, "warmup": 0, "max_grad_norm": 0}})
 
 
+HEAD = {"width": 16, "heads": 2, "ff": 20, "encoder_layers": 1, "decoder_layers": 1}
+
+
+def noise_frozen(folder):
+    """Noise for both tasks through a frozen UNet of four channels, a picture at a time or two; whatever dropout can do; two pictures in one
+    answer, an edit without its picture's latents, sizes that are cut and scaled."""
+    c = Case(folder, f"{BASES}/llm-gqa", f"{BASES}/vision-only", f"{BASES}/diffusion-noise", seed=1400)
+    a, b = c.picture("a.jpg", 40, 29), c.picture("b.png", 13, 22)
+    c.source([
+        unified("g/0", "generate", ["Draw a cat", "<gen>"], targets=[a]),
+        unified("g/1", "generate", ["Draw two: a dog, and rain", "One <gen> and another <gen>"], targets=[b, a], weight=0.5),
+        unified("e/0", "edit", ["<image>\nPaint it", "Now. <gen>"], [a], [b], weight=2.5),
+        unified("u/0", "understand", ["<image>\nWhat is it?", "A small house."], [b]),
+        unified("e/1", "edit", ["<image> remove the hat", "<gen>"], [b], [a]),
+    ])
+    c.write({"model": {"lora": {"r": 2, "alpha": 4, "targets": ["q_proj", "v_proj"]}, "tokens": {"image": 2}, "gen_head": dict(HEAD),
+                       "diffusion": {"edit": "sdedit", "size": 20}},
+             "loss": {"generate": "noise", "edit": "noise", "condition_dropout": 0.05},
+             "train": {"steps": 4, "batch": 5, "micro_images": 2}, "optim": {**FAST, "lr_gen_head": 1e-3, "warmup": 0}})
+
+
+def noise_edit(folder):
+    """InstructPix2Pix's eight channels, trained whole; pictures to draw go by their prompts' states; the mean over passes."""
+    c = Case(folder, f"{BASES}/llm-gqa", f"{BASES}/vision-only", f"{BASES}/diffusion-edit", seed=1500)
+    a, b = c.picture("a.jpg", 40, 30), c.picture("b.png", 30, 40)
+    c.source([
+        unified("e/0", "edit", ["<image>\nPaint it", "Now. <gen>"], [a], [b], weight=2.5),
+        unified("e/1", "edit", ["<image> remove the hat", "<gen>"], [b], [a]),
+        unified("g/0", "generate", ["Draw a cat", "<gen>"], targets=[a], sd={"prompt": "a cat"}),
+        unified("e/2", "edit", ["<image> and <image> make it blue", "<gen>"], [b, a], [a]),
+        unified("e/3", "edit", ["<image> at night", "<gen>"], [a], [b]),
+    ])
+    c.write({"model": {"llm": {"train": "frozen"}, "tokens": {"image": 1}, "gen_head": dict(HEAD),
+                       "diffusion": {"edit": "ip2p", "unet": "full", "size": 16}},
+             "loss": {"edit": "noise", "normalise": "micro"}, "train": {"steps": 3, "batch": 3, "micro_tokens": 80, "micro_images": 1},
+             "optim": {**FAST, "lr_gen_head": 1e-3, "lr_unet": 2e-4, "warmup": 0, "weight_decay": 0.1, "eps": 1e-5}})
+
+
+def noise_conv_in(folder):
+    """Four channels widened to eight, of which the first convolution learns to see; pictures to draw go through it too."""
+    c = Case(folder, f"{BASES}/llm-old", None, f"{BASES}/diffusion-noise", seed=1600)
+    a, b = c.picture("a.jpg", 40, 30), c.picture("b.png", 30, 40)
+    c.source([
+        unified("g/0", "generate", ["Draw a cat", "<gen>"], targets=[b]),
+        unified("g/1", "generate", ["Draw a dog", "<gen>"], targets=[a]),
+    ])
+    c.write({"model": {"llm": {"train": "frozen"}, "tokens": {"image": 2}, "gen_head": {**HEAD, "train": "frozen"},
+                       "diffusion": {"edit": "train_conv_in", "unet": "conv_in", "size": 24}},
+             "loss": {"generate": "noise", "edit": "mse", "condition_dropout": 0}, "train": {"steps": 4, "batch": 2, "recompute": "block"},
+             "optim": {**FAST, "lr_unet": 1e-3, "warmup": 0, "weight_decay": 0.1}})
+
+
 CASES = [defaults_like, stretch_rslora, full_decay, vision_full, tied_full, plain, visual_tokens, first_visual, skipped,
-         micro_mean, mixture, draw_l2norm, draw_mse]
+         micro_mean, mixture, draw_l2norm, draw_mse,
+         noise_frozen, noise_edit, noise_conv_in]
 KEEP_ALL = {"skipped"}  # every step's parameters: what stood still shows only there
 
 

@@ -13,6 +13,7 @@ from transformers.models.mistral import modeling_mistral
 from transformers.models.siglip import modeling_siglip
 
 import gen_head
+import painter
 from conversation import IMAGE
 
 torch.set_num_threads(1)  # tiny matrices: more threads only wait for each other
@@ -194,9 +195,11 @@ class Model(nn.Module):
             self.rows_head = nn.Parameter(rows["token_rows.lm_head"].float(), requires_grad=on)
             assert len(self.rows_embed) == vocabulary_rows
         self.n_visual, self.align = m["tokens"]["image"], cfg["loss"]["image_align"]
-        self.text_encoder = self.gen_head = None
+        self.text_encoder = self.gen_head = self.painter = None
         if m["diffusion"]["path"]:
             self.text_encoder = TextEncoder(m["diffusion"]["path"])
+            if "noise" in (cfg["loss"]["generate"], cfg["loss"]["edit"]):
+                self.painter = painter.Painter(cfg)
             self.gen_head = read_gen_head(m["gen_head"], self.width, self.text_encoder.clip.config.hidden_size)
         self.eval()
 
@@ -227,6 +230,9 @@ class Model(nn.Module):
         for name, p in self.gen_head.named_parameters() if self.gen_head else ():
             if p.requires_grad:
                 out["gen_head." + name] = (p, "gen_head")
+        for name, p in self.painter.named_tensors() if self.painter else ():
+            if p.requires_grad:
+                out[name] = (p, "unet")
         return out
 
     def forward(self, ids, pictures, rows):
@@ -242,6 +248,10 @@ class Model(nn.Module):
         shift = 1 if self.align == "before" else 0
         rows = self.rows_embed[len(self.rows_embed) - self.n_visual:]
         return self.gen_head(torch.stack([h[at - shift:at - shift + self.n_visual] + rows for at in runs]))
+
+    def null_context(self):
+        """What the head makes of no states at all."""
+        return self.gen_head(self.rows_embed[len(self.rows_embed) - self.n_visual:][None])[0]
 
     def states(self, ids, pictures):
         """The states of the expanded sample after the final norm, [T, D]."""

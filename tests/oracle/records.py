@@ -19,6 +19,7 @@ class Record:
     reject: str = None     # reason, when it cannot be used
     raw_turns: int = 0
     system: str = ""       # replaces the template's own
+    uid: str = ""          # of a unified row
     sd: dict = field(default_factory=dict)  # what a diffusion model is told
     text: object = field(default=None, repr=False)  # conversation.Encoded, set by whoever encodes
 
@@ -73,6 +74,7 @@ def _record(number, row, source, root):
         images = [{"path": p, "role": "input"} for p in (image if isinstance(image, list) else [image] if image else [])]
         r.weight = 1.0
     r.sd = row.get("sd") or {}
+    r.uid = row.get("uid", "")
     r.turns = _turns(raw)
     r.raw_turns = len(raw) - (bool(raw) and raw[0].get("from") == "system")
     r.system = clean_text(row.get("system") or (raw[0].get("value") if raw and raw[0].get("from") == "system" else ""))

@@ -18,7 +18,7 @@ import run_config
 from conversation import IGNORE, IMAGE
 from pictures import Preprocessor
 
-NORM_WEIGHTS = ("layernorm.weight", "norm.weight", "norm1.weight", "norm2.weight", "norm3.weight")
+NORM_WEIGHTS = ("layernorm.weight", "norm.weight", "norm1.weight", "norm2.weight", "norm3.weight", "norm_out.weight")
 IMAGE_TASKS = ("generate", "edit")
 
 
@@ -71,7 +71,8 @@ def lacks_what_it_draws(r, cfg):
     draws = 0 in r.text.visual and r.task in IMAGE_TASKS
     if draws and r.task == "edit" and IMAGE not in r.text.ids:
         r.reject = "marker_mismatch"
-    elif draws and r.task == "generate" and r.sd.get("prompt") is None and cfg["model"]["diffusion"]["path"]:
+    elif draws and r.task == "generate" and r.sd.get("prompt") is None and cfg["model"]["diffusion"]["path"] and (
+            cfg["loss"]["generate"] != "noise"):
         r.reject = "bad_json"
     return r.reject
 
@@ -137,6 +138,16 @@ def image_loss(kind, context, target):
     return (error.norm(dim=-1).mean(-1) if kind == "l2norm" else error.square().mean((-1, -2))).sum()
 
 
+def image_losses(model, kind, it, context):
+    if kind == "noise":
+        source, null = (it.record.inputs or [None])[0], model.null_context()
+        return sum(model.painter.loss(it.record.uid, target, source if it.record.task == "edit" else None, c, null)
+                   for target, c in zip(it.record.targets, context))
+    with torch.no_grad():
+        target = torch.stack([model.text_encoder(p) for p in it.prompts])
+    return image_loss(kind, context, target)
+
+
 def item_losses(model, cfg, it):
     """The summed losses of an item, its logits and its context."""
     states = model.states(it.record.text.ids, it.tensors)
@@ -144,9 +155,7 @@ def item_losses(model, cfg, it):
     losses = {"text": torch.nn.functional.cross_entropy(logits, torch.tensor(it.labels), reduction="sum")}
     if model.gen_head and it.runs:
         context = model.context(states, it.runs)
-        with torch.no_grad():
-            target = torch.stack([model.text_encoder(p) for p in it.prompts])
-        losses[it.record.task] = image_loss(cfg["loss"][it.record.task], context, target)
+        losses[it.record.task] = image_losses(model, cfg["loss"][it.record.task], it, context)
     return losses, logits, context
 
 
@@ -231,7 +240,8 @@ def train(cfg, dump, steps=None, double=True, want=None, nudge=0, order_of=None)
         raise NothingToDo
     plans = order.read(cfg, items, order_of()) if order.is_own(cfg, items) else order.plan(cfg, items)
     o = cfg["optim"]
-    lr = {"llm": o["lr"], "projector": o["lr_projector"], "tokens": o["lr_tokens"], "vision": o["lr_vision"], "gen_head": o["lr_gen_head"]}
+    lr = {"llm": o["lr"], "projector": o["lr_projector"], "tokens": o["lr_tokens"], "vision": o["lr_vision"], "gen_head": o["lr_gen_head"],
+          "unet": o["lr_unet"]}
     groups = [{"params": [p], "lr": 0.0, "peak": lr[g], "weight_decay": o["weight_decay"] if decays(n) else 0.0}
               for n, (p, g) in named.items()]
     optimizer = torch.optim.AdamW(groups, betas=(o["beta1"], o["beta2"]), eps=o["eps"], foreach=False)

@@ -17,18 +17,19 @@ DEFAULTS = {
                    "init": "default", "renorm": False},
         "gen_head": {"width": 512, "heads": 4, "ff": 2048, "encoder_layers": 4, "decoder_layers": 4, "queries": 77, "train": "full",
                      "init": "default"},
-        "diffusion": {"path": None},
+        "diffusion": {"path": None, "unet": "frozen", "edit": "llm_only", "size": 512},
     },
     "loss": {"generate": "l2norm", "edit": "noise", "text_weight": 1, "generate_weight": 1, "edit_weight": 0.5, "image_tokens": "first",
-             "image_align": "at", "normalise": "step"},
+             "image_align": "at", "condition_dropout": 0.05, "normalise": "step"},
     "data": {"mixture": None, "template": "mistral_instruct", "max_tokens": 2048, "shuffle": True},
     "train": {"steps": None, "epochs": None, "batch": 128, "micro_tokens": 16384},
-    "optim": {"lr": 2e-4, "lr_projector": 2e-5, "lr_gen_head": 1e-4, "lr_tokens": 1e-4, "lr_vision": 2e-6, "beta1": 0.9, "beta2": 0.999,
+    "optim": {"lr": 2e-4, "lr_projector": 2e-5, "lr_gen_head": 1e-4, "lr_tokens": 1e-4, "lr_vision": 2e-6, "lr_unet": 1e-5, "beta1": 0.9, "beta2": 0.999,
               "eps": 1e-8, "weight_decay": 0, "max_grad_norm": 1.0, "schedule": "cosine", "warmup": 0.03},
     "save": {"dir": "runs"},
+    "debug": {"replay": None},
 }
 PATHS = ["model.llm.path", "model.vision.path", "model.projector.init", "model.lora.init", "model.tokens.init",
-         "model.gen_head.init", "model.diffusion.path", "data.mixture", "save.dir"]
+         "model.gen_head.init", "model.diffusion.path", "data.mixture", "save.dir", "debug.replay"]
 
 
 def strip_comments(node):

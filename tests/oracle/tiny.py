@@ -12,6 +12,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import (CLIPTextConfig, CLIPTextModel, MistralConfig, MistralForCausalLM, SiglipConfig, SiglipModel, SiglipTextConfig,
                           SiglipVisionConfig, SiglipVisionModel)
 
@@ -181,6 +182,34 @@ def text_encoder(folder, seed, n_merges=40, dtype="float32", pad="<|endoftext|>"
     config = CLIPTextConfig(vocab_size=n, bos_token_id=n - 2, eos_token_id=n - 1, pad_token_id=n - 1, **sizes)
     model = Draw(seed).fill(CLIPTextModel(config)).to(getattr(torch, dtype))
     model.save_pretrained(os.path.join(folder, "text_encoder"))
+
+
+def painter(folder, seed, dtype="float16", vae=None, scheduler=None, **unet):
+    """UNet, VAE and scheduler of a diffusers folder; the VAE halves pictures once."""
+    n = len(unet["block_out_channels"])
+    nets = {"unet": UNet2DConditionModel(down_block_types=["CrossAttnDownBlock2D"] * (n - 1) + ["DownBlock2D"],
+                                         up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (n - 1), **unet),
+            "vae": AutoencoderKL(**{"block_out_channels": [8, 12], "down_block_types": ["DownEncoderBlock2D"] * 2,
+                                    "up_block_types": ["UpDecoderBlock2D"] * 2, "layers_per_block": 1, "norm_num_groups": 4, **(vae or {})})}
+    for i, (name, net) in enumerate(nets.items()):
+        Draw(seed + i).fill(net).to(getattr(torch, dtype)).save_pretrained(os.path.join(folder, name))
+    os.makedirs(os.path.join(folder, "scheduler"), exist_ok=True)
+    with open(os.path.join(folder, "scheduler", "scheduler_config.json"), "w", encoding="utf-8") as f:
+        json.dump({"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+                   "num_train_timesteps": 1000, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1,
+                   "clip_sample": False, **(scheduler or {})}, f, indent=1)
+
+
+def replay(path, seed, uids, channels, side):
+    """Random numbers for rows: the context and the source dropped, the context alone, the source alone, nothing, and again."""
+    draw, out = Draw(seed), {}
+    for i, uid in enumerate(uids):
+        out[f"noise/{uid}"] = draw.normal(channels, side, side)
+        out[f"posterior/{uid}"] = draw.normal(channels, side, side)
+        out[f"timestep/{uid}"] = torch.tensor([(17 + 389 * i) % 1000])
+        out[f"drop/{uid}"] = torch.tensor([(0.06, 0.02, 0.12, 0.4)[i % 4]])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    save_file(out, path)
 
 
 # ------------------------------------------------------------------ starting points

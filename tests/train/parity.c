@@ -32,6 +32,8 @@ TEST(parity_skipped_without_recompute) { parity_case(&CPU, "skipped", "train.rec
 TEST(parity_draw_l2norm_with_avx2) { parity_case(&AVX2, "draw_l2norm", "train.recompute=block"); }
 TEST(parity_draw_l2norm_in_one_pass) { parity_case(&CPU, "draw_l2norm", "train.micro_tokens=4096"); }
 TEST(parity_draw_mse_without_recompute) { parity_case(&CPU, "draw_mse", "train.recompute=none"); }
+TEST(parity_noise_edit_with_avx2) { parity_case(&AVX2, "noise_edit", "train.recompute=none"); }
+TEST(parity_noise_frozen_one_by_one) { parity_case(&CPU, "noise_frozen", "train.micro_images=1"); }
 /* One rank: its own mean is the mean. */
 TEST(parity_skipped_by_rank) { parity_case(&CPU, "skipped", "loss.normalise=rank"); }
 
@@ -46,6 +48,10 @@ TEST(parity_recompute_is_bitwise_equal_in_full)
 TEST(parity_recompute_is_bitwise_equal_in_drawing)
 {
     parity_same_bits(&CPU, "draw_mse", "train.recompute=selective", "train.recompute=block");
+}
+TEST(parity_recompute_is_bitwise_equal_under_noise)
+{
+    parity_same_bits(&CPU, "noise_edit", "train.recompute=none", "train.recompute=block");
 }
 TEST(parity_recompute_is_bitwise_equal_on_emulated_cuda)
 {

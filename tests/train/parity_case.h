@@ -27,7 +27,10 @@ void parity_near(const Trainer *a, const Trainer *b, const char *name, const cha
 /* Cases with a generation head, as X(name): the cuda backend lacks some of their operators. */
 #define DRAWING_CASES(X) \
     X(draw_l2norm)       \
-    X(draw_mse)
+    X(draw_mse)          \
+    X(noise_frozen)      \
+    X(noise_edit)        \
+    X(noise_conv_in)
 /* Every other case. */
 #define PARITY_CASES(X) \
     X(defaults_like)    \

@@ -12,6 +12,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "train/config/config_reader.h"
+#include "train/config/plan.h"
 
 /* ---------------------------------------------------------------- objects */
 
@@ -206,15 +207,17 @@ static void check_drawing(ConfigReader *r)
     if (c->model.gen_head.width % c->model.gen_head.heads)
         cross(r, "model.gen_head.heads", "model.gen_head.heads is %lld, but must divide model.gen_head.width, which is %lld",
               (long long)c->model.gen_head.heads, (long long)c->model.gen_head.width);
-    if (c->model.diffusion.path && (c->loss.generate == IMAGE_LOSS_NOISE || c->loss.edit == IMAGE_LOSS_NOISE)) {
-        const char *key = c->loss.edit == IMAGE_LOSS_NOISE ? "loss.edit" : "loss.generate";
-        cross(r, key,
-              "%s is \"noise\", which this version cannot compute yet where model.diffusion.path is set: set it to \"l2norm\" or \"mse\"",
-              key);
-    }
     if (c->model.diffusion.path && !c->model.tokens.image)
         cross(r, "model.tokens.image", "model.tokens.image is 0, but model.diffusion.path is set: what is drawn is read from visual output "
                                        "tokens, so there must be some (8 is the default)");
+    if (c->model.diffusion.edit == EDIT_TRAIN_CONV_IN && c->model.diffusion.unet == TRAIN_FROZEN)
+        cross(r, "model.diffusion.edit",
+              "model.diffusion.edit is \"train_conv_in\", which adds input channels to the UNet that see nothing until they are trained: "
+              "model.diffusion.unet must be \"conv_in\" or \"full\"");
+    if (c->model.diffusion.unet != TRAIN_FROZEN && !plan_predicts_noise(c))
+        cross(r, "model.diffusion.unet", "model.diffusion.unet is \"%s\", but nothing would train it: %s",
+              c->model.diffusion.unet == TRAIN_FULL ? "full" : "conv_in",
+              c->model.diffusion.path ? "neither loss.generate nor loss.edit is \"noise\"" : "model.diffusion.path is null");
 }
 
 static void check_together(ConfigReader *r)

@@ -8,7 +8,7 @@
 
 #include "kernels/base/status.h"
 
-typedef enum TrainMode { TRAIN_FROZEN, TRAIN_LORA, TRAIN_FULL, TRAIN_ROWS } TrainMode;
+typedef enum TrainMode { TRAIN_FROZEN, TRAIN_LORA, TRAIN_FULL, TRAIN_ROWS, TRAIN_CONV_IN } TrainMode;
 typedef enum DeviceChoice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceChoice;
 typedef enum InitChoice { INIT_FROM_WEIGHTS, INIT_AT_RANDOM } InitChoice;
 typedef enum AspectChoice { ASPECT_PAD, ASPECT_STRETCH } AspectChoice;
@@ -63,6 +63,7 @@ typedef struct RunConfig {
         } gen_head;
         struct {
             char *path; /* may be NULL: nothing is drawn */
+            TrainMode unet;
             EditMode edit;
             int64_t size;
         } diffusion;
@@ -72,6 +73,7 @@ typedef struct RunConfig {
         double text_weight, generate_weight, edit_weight;
         ImageTokens image_tokens;
         ImageAlign image_align;
+        double condition_dropout;
         Normalise normalise;
     } loss;
     struct {
@@ -90,14 +92,14 @@ typedef struct RunConfig {
     struct {
         int64_t steps; /* 0: by epochs */
         double epochs;
-        int64_t batch, micro_tokens;
+        int64_t batch, micro_tokens, micro_images;
         ComputeChoice compute;
         RecomputeChoice recompute;
         bool winograd;
         MemoryChoice memory;
     } train;
     struct {
-        double lr, lr_projector, lr_gen_head, lr_tokens, lr_vision;
+        double lr, lr_projector, lr_gen_head, lr_tokens, lr_vision, lr_unet;
         double beta1, beta2, eps, weight_decay, max_grad_norm;
         ScheduleChoice schedule;
         double warmup;
@@ -106,6 +108,7 @@ typedef struct RunConfig {
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
     bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */
+    struct { char *replay; /* may be NULL */ } debug;
     char *file;          /* as it was named */
     ConfigPlace *places; /* of each option */
 } RunConfig;

@@ -95,7 +95,8 @@ const Option OPTIONS[] = {
     PATH("model.diffusion.path", OPTION_NULLABLE | OPTION_FOLDER, model.diffusion.path, "null",
          "Stable Diffusion in the form of diffusers, whose text encoder, UNet and VAE are read as the losses need them; or null for a "
          "model that does not draw."),
-    LATER("model.diffusion.unet", "\"frozen\""),
+    CHOICE("model.diffusion.unet", 0, model.diffusion.unet, "\"frozen\"", SELECT("frozen", "", "full", "", "conv_in"),
+           "What of the UNet is trained; conv_in is its first convolution alone."),
     CHOICE("model.diffusion.edit", 0, model.diffusion.edit, "\"llm_only\"", SELECT("llm_only", "sdedit", "ip2p", "train_conv_in"),
            "How the picture to edit reaches the UNet: not at all, as a start when drawing, or as 4 more channels of its input, which the "
            "UNet has or gets."),
@@ -112,7 +113,9 @@ const Option OPTIONS[] = {
            "Which visual output tokens are labels of the text loss."),
     CHOICE("loss.image_align", 0, loss.image_align, "\"at\"", SELECT("at", "before"),
            "Which states the generation head reads: at the visual output tokens, or one position before each."),
-    LATER("loss.condition_dropout", "0.05"),
+    REAL("loss.condition_dropout", 0, loss.condition_dropout, "0.05", 0, 1.0 / 3,
+         "Under a noise loss: share of pictures that are drawn from nothing, without what the language model says alone, and without the "
+         "picture to edit alone."),
     CHOICE("loss.normalise", 0, loss.normalise, "\"step\"", SELECT("step", "micro", "rank"),
            "What one label's loss is divided by: the labels of the whole optimiser step, of its forward pass, or of its rank."),
 
@@ -141,7 +144,7 @@ const Option OPTIONS[] = {
     INT("train.batch", 0, train.batch, "128", 1, COUNT_MAX, "Samples of one optimiser step over all ranks."),
     INT("train.micro_tokens", 0, train.micro_tokens, "16384", 1, 1 << 30,
         "Token budget of one packed forward pass; no sample may be longer."),
-    LATER("train.micro_images", "4"),
+    INT("train.micro_images", 0, train.micro_images, "4", 1, COUNT_MAX, "Pictures that a noise loss takes through VAE and UNet at a time."),
     CHOICE("train.compute", 0, train.compute, "\"auto\"", SELECT("auto", "f32", "bf16"),
            "Type of activations and weights in use; auto is bf16 where the device multiplies it natively, else f32. Masters, moments, "
            "gradients and sums are f32."),
@@ -158,7 +161,7 @@ const Option OPTIONS[] = {
     REAL("optim.lr_gen_head", 0, optim.lr_gen_head, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the generation head."),
     REAL("optim.lr_tokens", 0, optim.lr_tokens, "1e-4", 0, OPTION_UNBOUNDED, "Learning rate of the added token rows."),
     REAL("optim.lr_vision", 0, optim.lr_vision, "2e-6", 0, OPTION_UNBOUNDED, "Learning rate of the vision tower."),
-    LATER("optim.lr_unet", "1e-5"),
+    REAL("optim.lr_unet", 0, optim.lr_unet, "1e-5", 0, OPTION_UNBOUNDED, "Learning rate of the UNet, or of its first convolution."),
     REAL("optim.beta1", OPTION_BELOW, optim.beta1, "0.9", 0, 1, "AdamW: decay of the first moment."),
     REAL("optim.beta2", OPTION_BELOW, optim.beta2, "0.999", 0, 1, "AdamW: decay of the second moment."),
     REAL("optim.eps", 0, optim.eps, "1e-8", 0, OPTION_UNBOUNDED, "AdamW: added to the root of the second moment."),
@@ -185,7 +188,8 @@ const Option OPTIONS[] = {
         "Steps between lines for people and points in TensorBoard; train.jsonl has every step."),
     BOOL("log.tensorboard", OPTION_FREE, log.tensorboard, "true", "Whether TensorBoard event files are written to tb/."),
 
-    LATER("debug.replay", "null"),
+    PATH("debug.replay", OPTION_NULLABLE | OPTION_FILE, debug.replay, "null",
+         "Safetensors file with the random numbers of every row under a noise loss: noise/UID, posterior/UID, timestep/UID, drop/UID."),
 };
 const int N_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS;
 

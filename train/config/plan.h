@@ -14,6 +14,8 @@ EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes);
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path);
 /* Whether a loss compares with the text encoder's states of prompts. */
 bool plan_compares_prompts(const RunConfig *cfg);
+/* Whether a loss predicts the noise in pictures. */
+bool plan_predicts_noise(const RunConfig *cfg);
 /* weights: [mixture->n_sources], filled and borrowed. preprocessor may be NULL (text only). */
 LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor,
                           double *weights);

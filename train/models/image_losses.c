@@ -97,7 +97,7 @@ static Tensor *image_loss(Tape *t, const GenLlava *g, const LossPass *pass, Task
     switch (g->image_loss[task]) {
     case IMAGE_LOSS_L2NORM: return compare_with_prompts(t, g, pass, &c, DIFFERENCE_L2NORM);
     case IMAGE_LOSS_MSE: return compare_with_prompts(t, g, pass, &c, DIFFERENCE_MSE);
-    case IMAGE_LOSS_NOISE: return NULL;
+    case IMAGE_LOSS_NOISE: return diffusion_noise_loss(t, g, pass, context_of(t, g, pass, &c), c.target, c.n);
     }
     return NULL;
 }

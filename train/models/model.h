@@ -4,6 +4,7 @@
 
 #include "data/pictures/preprocessor.h"
 #include "train/models/clip_text.h"
+#include "train/models/diffusion.h"
 #include "train/models/gen_head.h"
 #include "train/models/genllava.h"
 #include "train/models/lora.h"
@@ -12,6 +13,7 @@
 #include "train/models/projector.h"
 #include "train/models/siglip.h"
 #include "train/models/token_rows.h"
+#include "train/models/unet.h"
 #include "train/models/vae.h"
 
 struct GenLlava {
@@ -24,6 +26,8 @@ struct GenLlava {
     GenHead gen_head;
     ClipText text_encoder;
     Vae vae;
+    Unet unet;
+    Diffusion diffusion;
     Preprocessor preprocessor;
     bool has_loss[N_LOSSES];       /* the parts it needs are wanted */
     ImageLoss image_loss[N_TASKS]; /* of target images by the task of their row */

@@ -17,10 +17,8 @@ static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != 
 static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
 static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
-static bool has_noise_loss(const RunConfig *cfg)
-{
-    return draws(cfg) && (cfg->loss.generate == IMAGE_LOSS_NOISE || cfg->loss.edit == IMAGE_LOSS_NOISE);
-}
+static bool trains_conv_in(const RunConfig *cfg) { return plan_predicts_noise(cfg) && cfg->model.diffusion.unet == TRAIN_CONV_IN; }
+static bool widens_unet(const RunConfig *cfg) { return cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN; }
 
 #define KEY(member) {#member, offsetof(RunConfig, member)}
 
@@ -140,7 +138,42 @@ const Part PARTS[] = {
         .load = clip_text_load,
         .free = clip_text_free,
     },
-    {.name = "unet"},
+    {
+        .name = "unet",
+        .title = "the UNet",
+        .after = "gen_head",
+        .path = KEY(model.diffusion.path),
+        .subfolder = "unet",
+        .stem = "diffusion_pytorch_model",
+        .train = KEY(model.diffusion.unet),
+        .lr = KEY(optim.lr_unet),
+        .form = PART_FOLDER,
+        .saved = "unet",
+        .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
+                  {"../scheduler/scheduler_config.json", "how noise is mixed in is read from", false, false, NULL}},
+        .names = &UNET_NAMES,
+        .wanted = plan_predicts_noise,
+        .widens = widens_unet,
+        .configure = diffusion_configure,
+        .declare = diffusion_declare,
+        .described = "unet/config.json",
+        .describe = diffusion_describe,
+        .free = diffusion_free,
+    },
+    {
+        .name = "unet_conv_in",
+        .title = "the UNet's first convolution",
+        .after = "unet",
+        .path = KEY(model.diffusion.path),
+        .subfolder = "unet",
+        .stem = "diffusion_pytorch_model",
+        .lr = KEY(optim.lr_unet),
+        .saved = "unet_conv_in.safetensors",
+        .names = &UNET_CONV_IN_NAMES,
+        .wanted = trains_conv_in,
+        .widens = widens_unet,
+        .declare = diffusion_declare_conv_in,
+    },
     {
         .name = "vae",
         .title = "the autoencoder",
@@ -151,7 +184,7 @@ const Part PARTS[] = {
         .saved = "vae",
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL}},
         .names = &VAE_NAMES,
-        .wanted = has_noise_loss,
+        .wanted = plan_predicts_noise,
         .configure = vae_configure,
         .declare = vae_declare,
         .free = vae_free,
@@ -178,9 +211,9 @@ bool part_wanted(const Part *part, const RunConfig *cfg) { return part->declare 
 bool part_trained(const Part *part, const RunConfig *cfg)
 {
     if (!part->train.name)
-        return !part->path.name;
+        return !part->path.name || part->form == PART_FILE;
     TrainMode mode = *(const TrainMode *)value_at(cfg, part->train);
-    return mode != TRAIN_FROZEN && mode != TRAIN_LORA; /* with adapters the part itself is frozen */
+    return mode == TRAIN_FULL || mode == TRAIN_ROWS; /* with adapters, or conv_in, another part trains and the folder's own is frozen */
 }
 
 const char *part_folder(const Part *part, const RunConfig *cfg, char path[PATH_MAX])
@@ -203,7 +236,7 @@ static bool unchecked(const Part *part, const RunConfig *cfg)
 {
     char room[PATH_MAX];
     const char *folder = cfg->plan_only ? part_folder(part, cfg, room) : NULL;
-    return folder && part->form == PART_FOLDER && !drawn_by_choice(part, cfg) && safetensors_folder_is_bare(folder, part_stem(part));
+    return folder && !drawn_by_choice(part, cfg) && safetensors_folder_is_bare(folder, part_stem(part));
 }
 
 bool part_drawn(const Part *part, const RunConfig *cfg) { return drawn_by_choice(part, cfg) || unchecked(part, cfg); }
@@ -213,12 +246,19 @@ static double rate_of(const Part *part, const RunConfig *cfg)
     return part->lr.name ? *(const double *)value_at(cfg, part->lr) : cfg->optim.lr;
 }
 
+/* What its learning rate is called: as its key, or as the part where several have optim.lr. */
+static const char *rate_name(const Part *part)
+{
+    const char *key = part->lr.name ? part->lr.name : "optim.lr";
+    return strcmp(key, "optim.lr") ? key + strlen("optim.lr_") : part->name;
+}
+
 int parts_rates(const RunConfig *cfg, PartRate rates[PARTS_MAX])
 {
     int n = 0;
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
         if (part_wanted(part, cfg) && part_trained(part, cfg))
-            rates[n++] = (PartRate){part->name, rate_of(part, cfg)};
+            rates[n++] = (PartRate){rate_name(part), rate_of(part, cfg)};
     return n;
 }
 
@@ -239,12 +279,20 @@ void parts_warn_of_idle_rates(const RunConfig *cfg)
             log_warn("%s is set, but nothing that it is the learning rate of is trained", OPTIONS[i].key);
 }
 
+/* "../NAME" lies beside the folder. */
+static const char *find_file(char path[PATH_MAX], const char *folder, const char *name)
+{
+    char parent[PATH_MAX];
+    bool beside = !strncmp(name, "../", 3);
+    return beside ? file_join(path, file_folder(parent, folder), name + 3) : file_join(path, folder, name);
+}
+
 static Status check_file(const Part *part, const RunConfig *cfg, const PartFile *f)
 {
     char room[PATH_MAX], path[PATH_MAX];
     const char *folder = part_folder(part, cfg, room);
     if (!folder || !file_exists(text_at(cfg, part->path)) || (f->with_weights && part_drawn(part, cfg)) ||
-        file_exists(file_join(path, folder, f->name)) || (f->stands_in && f->stands_in(folder)))
+        file_exists(find_file(path, folder, f->name)) || (f->stands_in && f->stands_in(folder)))
         return OK;
     return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", part->path.name, path, f->what);
 }
@@ -329,13 +377,16 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
     const Part *part = &PARTS[i];
     Weights *w = &g->files[i];
     uint64_t seed = (uint64_t)cfg->seed;
-    char path[PATH_MAX];
+    char path[PATH_MAX], room[PATH_MAX];
     const char *from = choose_source(path, part, cfg, checkpoint);
     if (!from)
         return part->draw ? part->draw(g, seed) : params_draw_part(&g->params, part->name, seed);
     if (part->load)
         return part->load(g, cfg, from);
-    TRY(part->form == PART_FOLDER ? weights_open_folder(w, from, part_stem(part)) : weights_open(w, from));
+    const char *folder = part_folder(part, cfg, room);
+    bool in_folder = part->form == PART_FOLDER || (folder && !strcmp(from, folder));
+    TRY(in_folder ? weights_open_folder(w, from, part_stem(part)) : weights_open(w, from));
+    w->widens = part->widens && part->widens(cfg);
     Status s = weights_load_part(w, &g->params, part->name, part->names);
     if (part->form != PART_FOLDER)
         weights_close(w);

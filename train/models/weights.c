@@ -70,6 +70,27 @@ static bool same_shape(const StTensor *a, const Param *b)
     return true;
 }
 
+static bool is_wider(const Weights *w, const StTensor *a, const Param *b)
+{
+    return w->widens && a->n_dims == 4 && b->t.n_dims == 4 && a->shape[0] == b->shape[0] && a->shape[1] < b->shape[1] &&
+           a->shape[2] == b->shape[2] && a->shape[3] == b->shape[3];
+}
+
+/* Each output has the file's weights of its first input channels, and zeros for the others. */
+static Status load_wider(Params *p, Param *q, const StTensor *found)
+{
+    size_t size = dtype_size(found->type), out = (size_t)q->shape[0];
+    size_t ours = (size_t)q->t.n_elems / out * size, theirs = (size_t)found->n_elems / out * size;
+    char *all = mem_alloc(out * ours);
+    if (!all)
+        return fail(ERR_NOMEM, "%s: out of memory", q->name);
+    for (size_t i = 0; i < out; i++)
+        memcpy(all + i * ours, (const char *)found->data + i * theirs, theirs);
+    Status s = params_set(p, q, all, found->type);
+    mem_free(all);
+    return s;
+}
+
 static Status load(Weights *w, Params *p, Param *q, const char *name)
 {
     char theirs[128], ours[128];
@@ -78,11 +99,14 @@ static Status load(Weights *w, Params *p, Param *q, const char *name)
     if (!found)
         return fail(ERR_DATA, "%s: no tensor %s in it; the model has one of shape %s", w->path, name, ours);
     w->used[found - safetensors_at(w->st, 0)] = true;
-    if (!same_shape(found, q))
+    bool wider = is_wider(w, found, q);
+    if (!wider && !same_shape(found, q))
         return fail(ERR_DATA, "%s: %s: shape is %s in the file, %s in the model", found->file, found->name,
                     shape_text(theirs, sizeof theirs, found->shape, found->n_dims), ours);
     if (found->type != F32 && found->type != BF16 && found->type != F16 && found->type != F64)
         return fail(ERR_DATA, "%s: %s: holds %s, expected F32, BF16, F16 or F64", found->file, found->name, dtype_name(found->type));
+    if (wider)
+        return load_wider(p, q, found);
     TRY(w->in_place ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type));
     if (!q->mapped)
         safetensors_release(found);

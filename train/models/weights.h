@@ -12,6 +12,7 @@ typedef struct Weights {
     char *path;
     bool *used;
     bool among_others; /* the file may be of more than this part: what stays unread is a warning */
+    bool widens;       /* convolutions may have fewer input channels in the file: the others begin at zero */
     bool in_place;     /* frozen weights may point into it: it stays open as long as the model */
 } Weights;
 

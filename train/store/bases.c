@@ -176,7 +176,7 @@ Status bases_write(cJSON *state, const RunConfig *cfg)
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         char path[PATH_MAX];
         const char *folder = part_folder(part, cfg, path);
-        if (!folder || !part_wanted(part, cfg))
+        if (!folder || part->form != PART_FOLDER || !part_wanted(part, cfg))
             continue;
         cJSON *base = cJSON_AddObjectToObject(all, part->name);
         json_add_text(base, "path", folder);

@@ -224,7 +224,7 @@ Status checkpoint_each_file(const RunConfig *cfg, FileVisit visit, void *arg)
             continue;
         snprintf(name, sizeof name, "%s/%s.safetensors", part->saved, part_stem(part));
         TRY(visit(arg, part->form == PART_FOLDER ? name : part->saved));
-        if (part->form == PART_FOLDER)
+        if (part->form == PART_FOLDER && !part->described)
             TRY(visit(arg, file_join(name, part->saved, "config.json")));
         if (part->described)
             TRY(visit(arg, part->described));

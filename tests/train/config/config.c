@@ -27,10 +27,10 @@ static const struct {
 } MISTAKES[] = {
     {"{" BASE ",\n \"optim\":{\"lrr\":1}}",
      ":2:11: unknown key \"optim.lrr\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, lr_tokens, lr_vision, "
-     "beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup"},
+     "lr_unet, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup"},
     {"{" BASE ",\n\"lora\":{}}",
      ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, "
-     "sample, log"},
+     "sample, log, debug"},
     {"{" BASE ",\n\"log\":{\"zzzzzzz\":1}}", ":2:8: unknown key \"log.zzzzzzz\"; log takes every, tensorboard"},
     {"{" BASE ",\n\"save.dir\":\"x\"}",
      ":2:1: save.dir: a dotted key is for --set; in a file \"dir\" stands inside the object \"save\""},
@@ -72,17 +72,24 @@ static const struct {
      ": model.llm.path is missing: Hugging Face folder of a Mistral-family language model; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
     {"{" BASE ",\n\"device\":\"gpu\"}", ":2:1: device must be \"auto\", \"cpu\" or \"cuda\", found \"gpu\"; did you mean \"cuda\"?"},
-    {"{" BASE ",\n\"loss\":{\"condition_dropout\":0},\n\"train\":{\"micro_images\":null},\n"
-     "\"debug\":{\"replay\":\"r\"}}",
-     ":2:9: loss.condition_dropout: this version takes only its default, 0.05; take the key out\n"
-     ":3:10: train.micro_images: this version takes only its default, 4; take the key out\n"
-     ":4:10: debug.replay: this version takes only its default, null; take the key out"},
-    {"{" BASE ",\n\"debug\":{\"repley\":1}}",
-     ":2:10: unknown key \"debug.repley\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log"},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\"}},\n\"data\":{\"mixture\":\"m.json\",\"cache\":[\"latents\"]}}",
+     ":2:28: data.cache: this version takes only its default, []; take the key out"},
+    {"{" BASE ",\n\"loss\":{\"condition_dropout\":0.5}}",
+     ":2:9: loss.condition_dropout must be a number from 0 to 0.333333333333333, found 0.5"},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\"},\n\"diffusion\":{\"path\":\"sd\",\n\"edit\":\"train_conv_in\"}},\"data\":"
+     "{\"mixture\":\"m.json\"}}",
+     ":3:1: model.diffusion.edit is \"train_conv_in\", which adds input channels to the UNet that see nothing until they are trained: "
+     "model.diffusion.unet must be \"conv_in\" or \"full\""},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\"},\n\"diffusion\":{\"path\":\"sd\",\n\"unet\":\"full\"}},\"data\":{\"mixture\":\"m.json\"},"
+     "\"loss\":{\"edit\":\"mse\"}}",
+     ":3:1: model.diffusion.unet is \"full\", but nothing would train it: neither loss.generate nor loss.edit is \"noise\""},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\"},\n\"diffusion\":{\"unet\":\"conv_in\"}},\"data\":{\"mixture\":\"m.json\"}}",
+     ":2:14: model.diffusion.unet is \"conv_in\", but nothing would train it: model.diffusion.path is null"},
+    {"{" BASE ",\n\"debug\":{\"cach\":1}}", ":2:10: unknown key \"debug.cach\"; debug takes replay"},
     {"[1]", ":1:1: the settings must be an object, found an array"},
     {"{" BASE ",}", ":1:60: trailing comma: remove the ',' before '}'"},
     {"{" BASE ",\n\"\xc3\xa4\":1, \"seed\":\"x\",\n\"optim\":{\"lr\":-1}}",
-     ":2:1: unknown key \"\xc3\xa4\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log\n"
+     ":2:1: unknown key \"\xc3\xa4\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log, debug\n"
      ":2:8: seed must be an integer, found \"x\"\n"
      ":3:10: optim.lr must be a number of at least 0, found -1"},
 };
@@ -152,7 +159,7 @@ TEST(config_set_overrides)
     char all[2048];
     snprintf(all, sizeof all,
              "--set optim.lrate: unknown key \"optim.lrate\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, "
-             "lr_tokens, lr_vision, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup\n"
+             "lr_tokens, lr_vision, lr_unet, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup\n"
              "--set train.batch: train.batch must be an integer from 1 to 1048576, found \"x\"\n"
              "--set: \"seed\" must be KEY=VALUE, as in optim.lr=1e-4\n"
              "--set name: name must be a string that is not empty, found an array\n"

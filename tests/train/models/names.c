@@ -46,6 +46,7 @@ static const NameCase CASES[] = {
     {"gen_head", 1, "gen_head.query_embs", "query"},
     {"gen_head", 1, "gen_head.tfm.encoder.norm.weight", "mapper.encoder.norm.weight"},
     {"gen_head", 1, "gen_head.model.weight", "hid2feat.weight"},
+    {"unet_conv_in", 0, "unet.conv_in.bias", "conv_in.bias"},
     {"text_encoder", 0, "text_model.encoder.layers.11.mlp.fc1.bias", "text_model.encoder.layers.11.mlp.fc1.bias"},
     {"text_encoder", 1, "text_model.encoder.layers.11.mlp.fc1.bias", "encoder.layers.11.mlp.fc1.bias"},
     {"text_encoder", 1, "text_model.final_layer_norm.weight", "final_layer_norm.weight"},
@@ -53,6 +54,7 @@ static const NameCase CASES[] = {
     {"vae", 1, "vae.encoder.mid_block.attentions.0.to_out.0.bias", "encoder.mid_block.attentions.0.proj_attn.bias"},
     {"vae", 1, "vae.decoder.mid_block.attentions.0.to_q.weight", "decoder.mid_block.attentions.0.query.weight"},
     {"vae", 1, "vae.post_quant_conv.weight", "post_quant_conv.weight"},
+    {"unet", 0, "unet.mid_block.attentions.0.proj_in.weight", "mid_block.attentions.0.proj_in.weight"},
 };
 
 TEST(names_of_every_spelling_go_there_and_back)

@@ -118,9 +118,10 @@ TEST(networks_that_draw_are_wanted_by_their_losses)
     } CASES[] = {
         {IMAGE_LOSS_L2NORM, IMAGE_LOSS_MSE, true, false,
          "model.diffusion.path: %1$s/sd/text_encoder/config.json: there is no such file; the sizes of the model are read from there\n"
-         "model.diffusion.path: %1$s/sd/text_encoder/../tokenizer/vocab.json: there is no such file; the tokenizer of prompts is read from "
-         "there\n"},
+         "model.diffusion.path: %1$s/sd/tokenizer/vocab.json: there is no such file; the tokenizer of prompts is read from there\n"},
         {IMAGE_LOSS_NOISE, IMAGE_LOSS_NOISE, false, true,
+         "model.diffusion.path: %1$s/sd/unet/config.json: there is no such file; the sizes of the model are read from there\n"
+         "model.diffusion.path: %1$s/sd/scheduler/scheduler_config.json: there is no such file; how noise is mixed in is read from there\n"
          "model.diffusion.path: %1$s/sd/vae/config.json: there is no such file; the sizes of the model are read from there\n"},
         {IMAGE_LOSS_L2NORM, IMAGE_LOSS_NOISE, true, true, NULL},
     };

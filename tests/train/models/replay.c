@@ -1,0 +1,59 @@
+/* replay.h: entries are found by the hash of their uid, in the layout of rows; what is missing or misshapen is said. */
+#include "train/models/replay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/safetensors.h"
+#include "data/formats/sha256.h"
+#include "tests/harness.h"
+
+static char file[1024];
+static uint8_t uid[32];
+
+static void write_file(void)
+{
+    static const StSpec SPECS[] = {{"noise/set/7", F32, 3, {2, 1, 3}}, {"noise/other", F32, 3, {2, 3, 1}}, {"timestep/set/7", I64, 1, {1}},
+                                   {"drop/set/7", F64, 1, {1}}, {"drop/other", F32, 1, {2}}};
+    static const float NOISE[] = {1, 2, 3, 4, 5, 6};
+    const int64_t timestep = 981;
+    const double drop = 0.25;
+    StWriter *w;
+    snprintf(file, sizeof file, "%s/replay.safetensors", test_dir());
+    REQUIRE_OK(stwriter_open(&w, file, SPECS, 5));
+    REQUIRE_OK(stwriter_write(w, NOISE, sizeof NOISE));
+    REQUIRE_OK(stwriter_write(w, NOISE, sizeof NOISE));
+    REQUIRE_OK(stwriter_write(w, &timestep, sizeof timestep));
+    REQUIRE_OK(stwriter_write(w, &drop, sizeof drop));
+    REQUIRE_OK(stwriter_write(w, NOISE, 2 * sizeof *NOISE));
+    REQUIRE_OK(stwriter_close(&w));
+}
+
+TEST(replayed_numbers_are_found_by_uid)
+{
+    Replay *r;
+    float noise[6];
+    double number;
+    char wanted[2048];
+    write_file();
+    REQUIRE_OK(replay_open(&r, file));
+    sha256_of("set/7", 5, uid);
+    ReplayRow row = {uid, 7};
+    REQUIRE_OK(replay_image(r, "noise", row, 2, 1, 3, noise));
+    CHECK(!memcmp(noise, (float[]){1, 4, 2, 5, 3, 6}, sizeof noise));
+    REQUIRE_OK(replay_number(r, "timestep", row, &number));
+    CHECK(number == 981);
+    REQUIRE_OK(replay_number(r, "drop", row, &number));
+    CHECK(number == 0.25);
+    snprintf(wanted, sizeof wanted, "%s: no posterior/UID with the uid of row 7 of the mixture (debug.replay)", file);
+    CHECK_FAILS(replay_image(r, "posterior", row, 2, 1, 3, noise), ERR_DATA, wanted);
+    sha256_of("other", 5, uid);
+    snprintf(wanted, sizeof wanted, "%s: noise/other: shape is [2, 3, 1], expected [2, 1, 3] (debug.replay)", file);
+    CHECK_FAILS(replay_image(r, "noise", row, 2, 1, 3, noise), ERR_DATA, wanted);
+    snprintf(wanted, sizeof wanted, "%s: drop/other holds 2 numbers, expected one (debug.replay)", file);
+    CHECK_FAILS(replay_number(r, "drop", row, &number), ERR_DATA, wanted);
+    snprintf(wanted, sizeof wanted, "%s: no timestep/UID with the uid of row 7 of the mixture (debug.replay)", file);
+    CHECK_FAILS(replay_number(r, "timestep", row, &number), ERR_DATA, wanted);
+    replay_close(&r);
+    CHECK(r == NULL);
+}

@@ -1,0 +1,305 @@
+/* diffusion.c: the noise loss (diffusion.h). Latents are small, so noise is mixed into them on the host, in f32. */
+#include "train/models/diffusion.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "train/config/plan.h"
+#include "train/models/image_losses.h"
+#include "train/models/model.h"
+
+/* ---------------------------------------------------------------- the part */
+
+Status diffusion_configure(GenLlava *g, const RunConfig *cfg)
+{
+    char folder[PATH_MAX];
+    Diffusion *d = &g->diffusion;
+    d->dropout = cfg->loss.condition_dropout;
+    d->micro_images = cfg->train.micro_images;
+    TRY(unet_read_config(&g->unet.config, part_folder(part_find("unet"), cfg, folder)));
+    TRY(noise_schedule_load(&d->schedule, file_join(folder, cfg->model.diffusion.path, "scheduler")));
+    return cfg->debug.replay ? replay_open(&d->replay, cfg->debug.replay) : OK;
+}
+
+void diffusion_free(GenLlava *g)
+{
+    noise_schedule_free(&g->diffusion.schedule);
+    replay_close(&g->diffusion.replay);
+    unet_release(&g->unet);
+}
+
+/* Whether the way that pictures to edit shall take is one that this UNet has. */
+static Status check_channels(const GenLlava *g, const RunConfig *cfg)
+{
+    static const char *const NAMES[] = {"llm_only", "sdedit", "ip2p", "train_conv_in"};
+    EditMode edit = cfg->model.diffusion.edit;
+    const UnetConfig *c = &g->unet.config;
+    int64_t latent = g->vae.config.latent, wanted = edit == EDIT_IP2P ? 2 * latent : latent;
+    if (c->in_channels != wanted)
+        return fail(ERR_USAGE,
+                    "model.diffusion.edit is \"%s\", which needs a UNet of %" PRId64 " input channels; that of %s has %" PRId64 "%s",
+                    NAMES[edit], wanted, cfg->model.diffusion.path, c->in_channels,
+                    edit == EDIT_IP2P              ? ": \"train_conv_in\" adds those that are missing"
+                    : c->in_channels == 2 * latent ? ": for that there is \"ip2p\""
+                                                   : "");
+    if (c->out_channels != latent)
+        return fail(ERR_DATA, "%s: the UNet writes %" PRId64 " channels, the latents of the VAE have %" PRId64, cfg->model.diffusion.path,
+                    c->out_channels, latent);
+    Plane size = {1, cfg->model.diffusion.size, cfg->model.diffusion.size}, latents = vae_latents(&g->vae, size);
+    int64_t factor = (int64_t)1 << (g->vae.config.levels - 1);
+    if (latents.height * factor != size.height)
+        return fail(ERR_USAGE, "model.diffusion.size is %" PRId64 ", expected a multiple of %" PRId64 ", by which the VAE of %s divides it",
+                    size.height, factor, cfg->model.diffusion.path);
+    return OK;
+}
+
+Status diffusion_declare(GenLlava *g, const RunConfig *cfg)
+{
+    TRY(check_channels(g, cfg));
+    if (cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN)
+        g->unet.config.in_channels *= 2;
+    return unet_declare_weights(&g->unet, &g->params, cfg->model.diffusion.unet == TRAIN_CONV_IN ? UNET_REST : UNET_ALL);
+}
+
+Status diffusion_declare_conv_in(GenLlava *g, const RunConfig *cfg)
+{
+    (void)cfg;
+    return unet_declare_weights(&g->unet, &g->params, UNET_CONV_IN);
+}
+
+/* The folder of a UNet that was trained whole says how many input channels it has now. */
+Status diffusion_describe(const GenLlava *g, const RunConfig *cfg, const char *folder)
+{
+    char path[PATH_MAX];
+    JsonDoc *doc;
+    if (cfg->model.diffusion.edit != EDIT_TRAIN_CONV_IN)
+        return OK;
+    TRY(json_read_file(&doc, file_join(path, folder, "unet/config.json")));
+    cJSON *o = cJSON_CreateObject();
+    for (const Json *m = json_root(doc)->child; m; m = m->next)
+        if (strcmp(m->key, "in_channels"))
+            json_add_value(o, m->key, m);
+        else
+            json_add_int(o, m->key, g->unet.config.in_channels);
+    if (!json_get(json_root(doc), "in_channels"))
+        json_add_int(o, "in_channels", g->unet.config.in_channels);
+    json_free(&doc);
+    return json_save(path, &o);
+}
+
+/* ---------------------------------------------------------------- what is drawn for a target */
+
+typedef struct TargetDraw {
+    double dropout; /* u of spec 4.5 */
+    int32_t timestep;
+    uint32_t item, run; /* of the sample within the step, of the run of visual tokens within the sample */
+    ReplayRow row;
+} TargetDraw;
+
+/* Streams of the purpose RANDOM_NOISE. */
+enum { DRAW_TIMESTEP, DRAW_DROPOUT, DRAW_NOISE, DRAW_POSTERIOR };
+static const char *const REPLAYED[] = {"timestep", "drop", "noise", "posterior"};
+
+static Status draw_numbers(Tape *t, const Diffusion *d, TargetDraw *draw)
+{
+    double timestep;
+    if (!d->replay) {
+        Philox4 when = philox4x32(tape_key(t, RANDOM_NOISE, DRAW_TIMESTEP), 0, draw->item, draw->run, 0);
+        Philox4 whether = philox4x32(tape_key(t, RANDOM_NOISE, DRAW_DROPOUT), 0, draw->item, draw->run, 0);
+        draw->timestep = (int32_t)((uint64_t)when.v[0] * (uint64_t)d->schedule.n >> 32);
+        draw->dropout = (double)philox_uniform(whether.v[0]);
+        return OK;
+    }
+    TRY(replay_number(d->replay, REPLAYED[DRAW_TIMESTEP], draw->row, &timestep));
+    TRY(replay_number(d->replay, REPLAYED[DRAW_DROPOUT], draw->row, &draw->dropout));
+    draw->timestep = (int32_t)timestep;
+    if (!(timestep >= 0 && timestep < (double)d->schedule.n) || timestep != (double)draw->timestep)
+        return fail(ERR_DATA, "debug.replay: timestep %g of row %d of the mixture; the schedule has steps 0 … %d", timestep,
+                    draw->row.record, d->schedule.n - 1);
+    return OK;
+}
+
+static Status draw_targets(Tape *t, const GenLlava *g, const Batch *b, const int32_t *target, int64_t n, TargetDraw *draw)
+{
+    for (int64_t i = 0; target && i < n; i++) {
+        int32_t k = target[i], segment = b->target_segment[k], first = k;
+        while (first > 0 && b->target_segment[first - 1] == segment)
+            first--;
+        draw[i] = (TargetDraw){.item = (uint32_t)b->item[b->target_row[k]], .run = (uint32_t)(k - first),
+                               .row = {b->uid[segment], b->record[segment]}};
+        TRY(draw_numbers(t, &g->diffusion, &draw[i]));
+    }
+    return OK;
+}
+
+/* Standard normals for the latents of a target: rows [height·width, channels]. */
+static Status draw_normals(Tape *t, const Diffusion *d, const TargetDraw *draw, int what, Plane latents, int64_t channels, float *to)
+{
+    if (d->replay)
+        return replay_image(d->replay, REPLAYED[what], draw->row, channels, latents.height, latents.width, to);
+    uint64_t key = tape_key(t, RANDOM_NOISE, (uint64_t)what);
+    int64_t n = latents.height * latents.width * channels;
+    for (int64_t i = 0; i < n; i += 4) {
+        float four[4];
+        Philox4 r = philox4x32(key, (uint32_t)(i / 4), draw->item, draw->run, 0);
+        philox_normal2(r.v[0], r.v[1], four);
+        philox_normal2(r.v[2], r.v[3], four + 2);
+        memcpy(to + i, four, (size_t)(n - i < 4 ? n - i : 4) * sizeof *four);
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------- a few pictures at a time */
+
+typedef struct NoiseLoss {
+    const GenLlava *g;
+    const LossPass *pass;
+    const int32_t *target; /* NULL: the batch has no arrays */
+    const TargetDraw *draw;
+    double *sum;
+} NoiseLoss;
+
+typedef struct Encoding {
+    const Vae *vae;
+    const uint8_t *pixels; /* [images, size, size, 3] */
+    Plane plane;
+} Encoding;
+
+static Tensor *encode(Tape *t, const void *arg)
+{
+    const Encoding *e = arg;
+    return vae_moments(t, e->vae, e->pixels, e->plane);
+}
+
+/* Moments [n·height·width, 2·channels] of the latents of pictures picture[target[i]], i = at …; where there is no picture, of a black one.
+ */
+static float *encode_pictures(Tape *t, const NoiseLoss *l, int64_t at, int64_t n, const uint8_t *pixels, const int32_t *picture)
+{
+    const Batch *b = l->pass->batch;
+    const Vae *vae = &l->g->vae;
+    Plane plane = {n, b->target_size, b->target_size}, latents = vae_latents(vae, plane);
+    size_t each = (size_t)(plane.height * plane.width * 3);
+    float *moments = tape_host(t, (size_t)(plane_rows(&latents) * 2 * vae->config.latent) * sizeof *moments);
+    uint8_t *chosen = tape_host(t, (size_t)n * each);
+    for (int64_t i = 0; moments && chosen && l->target && i < n; i++)
+        if (picture[l->target[at + i]] >= 0)
+            memcpy(chosen + (size_t)i * each, pixels + (size_t)picture[l->target[at + i]] * each, each);
+    if (moments && chosen)
+        nn_evaluate(t, encode, &(Encoding){vae, chosen, plane}, moments);
+    return moments;
+}
+
+/* Of one picture: noisy latents and, behind their channels, those of the source. */
+typedef struct Mixing {
+    int64_t pixels, channels, columns; /* of the latents; of a row of `input` */
+    double scaling, signal, noise;
+    const float *moments, *posterior, *epsilon;
+    const float *source; /* moments; NULL: nothing is seen of it */
+    float *input;
+} Mixing;
+
+/* z_t = √ᾱ·s·z + √(1-ᾱ)·ε, z a sample of the picture's distribution; of the source it is the mean, not scaled. */
+static void mix_latents(const Mixing *m)
+{
+    for (int64_t i = 0; i < m->pixels; i++)
+        for (int64_t c = 0; c < m->channels; c++) {
+            int64_t at = i * m->channels + c;
+            const float *of = m->moments + 2 * i * m->channels + c;
+            double z = m->scaling * (double)vae_sample(of[0], of[m->channels], m->posterior[at]);
+            m->input[i * m->columns + c] = (float)(m->signal * z + m->noise * (double)m->epsilon[at]);
+            if (m->columns > m->channels)
+                m->input[i * m->columns + m->channels + c] = m->source ? m->source[2 * i * m->channels + c] : 0;
+        }
+}
+
+/* Some target of the chunk has a source that is not dropped. */
+static bool sees_source(const NoiseLoss *l, int64_t i)
+{
+    const Batch *b = l->pass->batch;
+    double d = l->g->diffusion.dropout, u = l->draw[i].dropout;
+    return b->source_picture[l->target[i]] >= 0 && !(u >= d && u < 3 * d);
+}
+
+/* What the UNet is given for a chunk, and what it should find. */
+typedef struct ChunkInput {
+    float *input;   /* [n·pixels, columns] */
+    float *epsilon; /* [n·pixels, channels] */
+    float *weight;  /* [n] */
+    int32_t *timestep;
+} ChunkInput;
+
+static void fill_input(Tape *t, const NoiseLoss *l, int64_t at, int64_t n, Plane latents, const ChunkInput *c)
+{
+    const GenLlava *g = l->g;
+    const Batch *b = l->pass->batch;
+    const NoiseSchedule *schedule = &g->diffusion.schedule;
+    int64_t pixels = latents.height * latents.width, channels = g->vae.config.latent, columns = g->unet.config.in_channels;
+    bool seen = !l->target;
+    for (int64_t i = at; l->target && i < at + n; i++)
+        seen |= sees_source(l, i);
+    const float *moments = encode_pictures(t, l, at, n, b->target_pixels, b->target_picture);
+    const float *source = columns > channels && seen ? encode_pictures(t, l, at, n, b->source_pixels, b->source_picture) : NULL;
+    float *posterior = tape_host(t, (size_t)(pixels * channels) * sizeof *posterior);
+    for (int64_t i = 0; l->target && i < n && !tape_status(t); i++) {
+        const TargetDraw *draw = &l->draw[at + i];
+        int64_t first = i * pixels * channels;
+        tape_fail(t, draw_normals(t, &g->diffusion, draw, DRAW_POSTERIOR, latents, channels, posterior));
+        tape_fail(t, draw_normals(t, &g->diffusion, draw, DRAW_NOISE, latents, channels, c->epsilon + first));
+        c->timestep[i] = draw->timestep;
+        c->weight[i] = b->target_weight[l->target[at + i]];
+        Mixing mixing = {.pixels = pixels, .channels = channels, .columns = columns, .scaling = g->vae.config.scaling,
+                         .signal = schedule->signal[draw->timestep], .noise = schedule->noise[draw->timestep],
+                         .moments = moments + 2 * first, .posterior = posterior, .epsilon = c->epsilon + first,
+                         .source = source && sees_source(l, at + i) ? source + 2 * first : NULL, .input = c->input + i * pixels * columns};
+        mix_latents(&mixing);
+    }
+}
+
+/* The loss of targets at … at+n-1, whose contexts are [n·queries,C]. */
+static Tensor *noise_of_chunk(Tape *t, const void *arg, Tensor *context, int64_t at, int64_t n)
+{
+    const NoiseLoss *l = arg;
+    const GenLlava *g = l->g;
+    int64_t size = l->pass->batch->target_size, channels = g->vae.config.latent, columns = g->unet.config.in_channels;
+    Plane latents = vae_latents(&g->vae, (Plane){n, size, size});
+    int64_t rows = plane_rows(&latents);
+    ChunkInput c = {.input = tape_host(t, (size_t)(rows * columns) * sizeof(float)),
+                    .epsilon = tape_host(t, (size_t)(rows * channels) * sizeof(float)),
+                    .weight = tape_host(t, (size_t)n * sizeof(float)),
+                    .timestep = tape_host(t, (size_t)n * sizeof(int32_t))};
+    if (!tape_status(t))
+        fill_input(t, l, at, n, latents, &c);
+    Tensor *found = unet_forward(t, &g->unet, nn_input(t, c.input, rows, columns), latents, c.timestep, context); /* [rows,channels] */
+    DifferenceLoss loss = {.kind = DIFFERENCE_MSE, .items = n, .weight = c.weight, .scale = l->pass->scale, .total = l->pass->total};
+    Tensor *scaled = nn_difference_loss(t, found, nn_input(t, c.epsilon, rows, channels), &loss);
+    *l->sum += loss.weighted_sum;
+    return scaled;
+}
+
+/* ---------------------------------------------------------------- the loss */
+
+/* The contexts [n·queries,C], with that of nothing in place of those that are dropped. */
+static Tensor *drop_conditions(Tape *t, const GenLlava *g, Tensor *context, const TargetDraw *draw, int64_t n)
+{
+    if (!(g->diffusion.dropout > 0))
+        return context;
+    int64_t rows = tensor_rows(context), queries = rows / n;
+    int32_t *index = tape_host(t, (size_t)rows * sizeof *index);
+    for (int64_t i = 0; index && i < rows; i++)
+        index[i] = (int32_t)(draw[i / queries].dropout < 2 * g->diffusion.dropout ? rows + i % queries : i);
+    return nn_gather_rows(t, nn_stack(t, context, image_null_context(t, g)), tape_ints(t, index, rows), rows);
+}
+
+Tensor *diffusion_noise_loss(Tape *t, const GenLlava *g, const LossPass *pass, Tensor *context, const int32_t *target, int64_t n)
+{
+    TargetDraw *draw = tape_host(t, (size_t)n * sizeof *draw);
+    if (params_measuring(&g->params) || !pass->batch->target_row)
+        target = NULL;
+    if (!draw || !context || tape_fail(t, draw_targets(t, g, pass->batch, target, n, draw)))
+        return NULL;
+    *pass->sum = 0;
+    NoiseLoss loss = {.g = g, .pass = pass, .target = target, .draw = draw, .sum = pass->sum};
+    return nn_chunks(t, drop_conditions(t, g, context, draw, n), n, g->diffusion.micro_images, noise_of_chunk, &loss);
+}

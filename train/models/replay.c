@@ -1,0 +1,112 @@
+/* replay.c: finds a row's entries in the file of debug.replay (replay.h). */
+#include "train/models/replay.h"
+
+#include <string.h>
+
+#include "data/formats/safetensors.h"
+#include "data/formats/sha256.h"
+#include "kernels/base/arena.h"
+
+enum { UID_BYTES = 16 };
+
+typedef struct Entry {
+    const StTensor *tensor;
+    uint8_t uid[32]; /* of what stands behind the first '/' of its name */
+} Entry;
+
+struct Replay {
+    char *file;
+    SafeTensors *st;
+    Entry *entries;
+    int n;
+};
+
+Status replay_open(Replay **out, const char *file)
+{
+    Replay *r = *out = mem_alloc(sizeof *r);
+    if (!r)
+        return fail(ERR_NOMEM, "debug.replay: no memory");
+    Status s = safetensors_open(&r->st, file);
+    r->n = s ? 0 : safetensors_count(r->st);
+    r->file = mem_strdup(file);
+    r->entries = mem_alloc((size_t)r->n * sizeof *r->entries);
+    if (!s && (!r->file || !r->entries))
+        s = fail(ERR_NOMEM, "debug.replay: no memory");
+    for (int i = 0; i < r->n && !s; i++) {
+        const StTensor *t = r->entries[i].tensor = safetensors_at(r->st, i);
+        const char *slash = strchr(t->name, '/'), *uid = slash ? slash + 1 : "";
+        sha256_of(uid, strlen(uid), r->entries[i].uid);
+    }
+    if (s)
+        replay_close(out);
+    return s;
+}
+
+void replay_close(Replay **r)
+{
+    if (!*r)
+        return;
+    safetensors_close(&(*r)->st);
+    mem_free((*r)->file);
+    mem_free((*r)->entries);
+    mem_free(*r);
+    *r = NULL;
+}
+
+static Status find(const Replay *r, const char *kind, ReplayRow row, const StTensor **out)
+{
+    size_t n = strlen(kind);
+    for (int i = 0; i < r->n; i++) {
+        *out = r->entries[i].tensor;
+        if (!memcmp(r->entries[i].uid, row.uid, UID_BYTES) && !strncmp((*out)->name, kind, n) && (*out)->name[n] == '/')
+            return OK;
+    }
+    return fail(ERR_DATA, "%s: no %s/UID with the uid of row %d of the mixture (debug.replay)", r->file, kind, row.record);
+}
+
+static Status read_floats(const Replay *r, const StTensor *t, float *to)
+{
+    if (t->type != F32 && t->type != F64 && t->type != F16 && t->type != BF16)
+        return fail(ERR_DATA, "%s: %s holds %s, expected F32 (debug.replay)", r->file, t->name, dtype_name(t->type));
+    dtype_convert(to, F32, t->data, t->type, (size_t)t->n_elems);
+    return OK;
+}
+
+Status replay_image(const Replay *r, const char *kind, ReplayRow row, int64_t channels, int64_t height, int64_t width, float *to)
+{
+    const StTensor *t;
+    int64_t wanted[] = {channels, height, width}, pixels = height * width;
+    TRY(find(r, kind, row, &t));
+    if (t->n_dims != 3 || memcmp(t->shape, wanted, sizeof wanted)) {
+        char theirs[128], ours[128];
+        return fail(ERR_DATA, "%s: %s: shape is %s, expected %s (debug.replay)", r->file, t->name,
+                    shape_text(theirs, sizeof theirs, t->shape, t->n_dims), shape_text(ours, sizeof ours, wanted, 3));
+    }
+    float *planes = mem_alloc((size_t)t->n_elems * sizeof *planes);
+    Status s = planes ? read_floats(r, t, planes) : fail(ERR_NOMEM, "debug.replay: no memory");
+    for (int64_t i = 0; i < pixels && !s; i++)
+        for (int64_t c = 0; c < channels; c++)
+            to[i * channels + c] = planes[c * pixels + i];
+    mem_free(planes);
+    return s;
+}
+
+Status replay_number(const Replay *r, const char *kind, ReplayRow row, double *to)
+{
+    const StTensor *t;
+    float x;
+    TRY(find(r, kind, row, &t));
+    if (t->n_elems != 1)
+        return fail(ERR_DATA, "%s: %s holds %lld numbers, expected one (debug.replay)", r->file, t->name, (long long)t->n_elems);
+    if (t->type == I64 || t->type == I32) {
+        int64_t i = 0;
+        int32_t narrow;
+        memcpy(&narrow, t->data, sizeof narrow);
+        memcpy(&i, t->data, t->type == I64 ? sizeof i : 0);
+        *to = (double)(t->type == I64 ? i : narrow);
+        return OK;
+    }
+    TRY(read_floats(r, t, &x));
+    *to = (double)x;
+    return OK;
+}
