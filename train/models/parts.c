@@ -124,6 +124,7 @@ const Part PARTS[] = {
     {
         .name = "text_encoder",
         .title = "the text encoder",
+        .only_for_pictures = true,
         .path = KEY(model.diffusion.path),
         .subfolder = "text_encoder",
         .beside = "../tokenizer",
@@ -142,8 +143,10 @@ const Part PARTS[] = {
         .name = "unet",
         .title = "the UNet",
         .after = "gen_head",
+        .only_for_pictures = true,
         .path = KEY(model.diffusion.path),
         .subfolder = "unet",
+        .beside = "../scheduler",
         .stem = "diffusion_pytorch_model",
         .train = KEY(model.diffusion.unet),
         .lr = KEY(optim.lr_unet),
@@ -164,6 +167,7 @@ const Part PARTS[] = {
         .name = "unet_conv_in",
         .title = "the UNet's first convolution",
         .after = "unet",
+        .only_for_pictures = true,
         .path = KEY(model.diffusion.path),
         .subfolder = "unet",
         .stem = "diffusion_pytorch_model",
@@ -177,6 +181,7 @@ const Part PARTS[] = {
     {
         .name = "vae",
         .title = "the autoencoder",
+        .only_for_pictures = true,
         .path = KEY(model.diffusion.path),
         .subfolder = "vae",
         .stem = "diffusion_pytorch_model",
@@ -320,11 +325,16 @@ Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
 
 /* ---------------------------------------------------------------- opening */
 
+static bool is_opened(const GenLlava *g, const Part *part, const RunConfig *cfg)
+{
+    return part_wanted(part, cfg) && !(g->params.answers && part->only_for_pictures);
+}
+
 Status parts_configure(GenLlava *g, const RunConfig *cfg)
 {
     for (int i = 0; i < N_PARTS; i++) {
         const Part *part = &PARTS[i];
-        if (!part_wanted(part, cfg) || !part->configure)
+        if (!is_opened(g, part, cfg) || !part->configure)
             continue;
         for (const PartFile *f = part->files; f < part->files + FILES_MAX && f->name; f++)
             if (f->with_weights) /* what it says has to be that of the weights */
@@ -344,7 +354,7 @@ static Status declare_part(GenLlava *g, const RunConfig *cfg, const Part *part, 
                     "parts.c: the row of \"%s\" has no title, no saved, one of described and describe, or after names no part", part->name);
     if (part->after)
         TRY(declare_part(g, cfg, part_find(part->after), declared));
-    if (!part_wanted(part, cfg))
+    if (!is_opened(g, part, cfg))
         return part->unwanted && text_at(cfg, part->init) ? fail(ERR_USAGE, "%s is set, but %s", part->init.name, part->unwanted) : OK;
     g->params.group = (ParamGroup){.part = part->name, .trainable = part_trained(part, cfg), .lr = rate_of(part, cfg)};
     return part->declare(g, cfg);
@@ -396,7 +406,7 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
 Status parts_load(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
 {
     for (int i = 0; i < N_PARTS; i++)
-        if (part_wanted(&PARTS[i], cfg))
+        if (is_opened(g, &PARTS[i], cfg))
             TRY_IN(load_part(g, i, cfg, checkpoint), "reading %s", PARTS[i].title);
     return OK;
 }

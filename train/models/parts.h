@@ -32,15 +32,16 @@ typedef struct PartFile {
 
 /* Functions: NULL is nothing to do, or what is said there. `from` and `folder` are paths. */
 typedef struct Part {
-    const char *name;      /* in keys, in the dry run's table and in state.json */
-    const char *title;     /* in sentences */
-    const char *after;     /* the part whose results it reads: it is declared after that; NULL: reads none */
-    PartKey path;          /* the folder it starts from, also when it is drawn … */
-    const char *subfolder; /* … or a folder in there; may be NULL */
-    const char *beside;    /* another folder that belongs to it, seen from its own; may be NULL */
-    const char *stem;      /* of the file of weights in a folder: "model" where it is NULL */
-    PartKey init;          /* with path: an InitChoice, none: it is never drawn; without path: a file or folder to start from */
-    PartKey train;         /* a TrainMode; none: with a path it is frozen, else always trained */
+    const char *name;       /* in keys, in the dry run's table and in state.json */
+    const char *title;      /* in sentences */
+    const char *after;      /* the part whose results it reads: it is declared after that; NULL: reads none */
+    bool only_for_pictures; /* that are drawn: who answers in text does without it */
+    PartKey path;           /* the folder it starts from, also when it is drawn … */
+    const char *subfolder;  /* … or a folder in there; may be NULL */
+    const char *beside;     /* another folder that belongs to it, seen from its own; may be NULL */
+    const char *stem;       /* of the file of weights in a folder: "model" where it is NULL */
+    PartKey init;           /* with path: an InitChoice, none: it is never drawn; without path: a file or folder to start from */
+    PartKey train;          /* a TrainMode; none: with a path it is frozen, else always trained */
     PartKey lr;
     PartForm form;
     const char *saved; /* file or folder in a checkpoint */
