@@ -19,6 +19,8 @@ TEST(ranks_parity_vision_full) { parity_case(&TWO, "vision_full", NULL); }
 TEST(ranks_parity_tied_full) { parity_case(&TWO, "tied_full", NULL); }
 TEST(ranks_parity_mixture) { parity_case(&THREE, "mixture", NULL); }
 TEST(ranks_parity_noise_frozen) { parity_case(&THREE, "noise_frozen", NULL); }
+/* A rank may have nothing to draw; the context of all stands in one dump. */
+TEST(ranks_parity_draw_l2norm) { parity_case(&THREE, "draw_l2norm", NULL); }
 TEST(ranks_parity_visual_tokens_on_emulated_devices) { parity_case(&TWO_DEVICES, "visual_tokens", NULL); }
 /* Tensors that the rows of one rank alone reach are updated on all; one of the ranks has no rows. */
 TEST(ranks_parity_skipped) { parity_case(&TWO, "skipped", NULL); }
