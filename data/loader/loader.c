@@ -197,9 +197,7 @@ static Status open_order(Loader *ld)
 static Status open_pixels(Loader *ld)
 {
     const LoaderOptions *o = &ld->o;
-    ImagePrep preps[N_EYES] = {
-        [EYE_DIFFUSION] = {.width = o->target_size, .height = o->target_size, .middle = true, .filter = FILTER_BILINEAR,
-                           .max_pixels = o->max_pixels}};
+    ImagePrep preps[N_EYES] = {[EYE_DIFFUSION] = image_prep_target(o->target_size, o->max_pixels)};
     if (o->preprocessor)
         preps[EYE_TOWER] = o->preprocessor->prep;
     return pixels_open(&ld->pixels, preps, workers_of(o->workers));

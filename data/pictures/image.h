@@ -50,6 +50,8 @@ typedef struct ImagePrep {
     int64_t max_pixels; /* of the picture as it lies in its file */
 } ImagePrep;
 MUST_USE Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep);
+/* That of target pictures and of those that they are edited from. */
+ImagePrep image_prep_target(int32_t side, int64_t max_pixels);
 
 /* Writers for previews and the picture world. quality 1 … 100, 4:2:0. */
 MUST_USE Status image_write_ppm(const char *path, const uint8_t *rgb, int32_t width, int32_t height); /* P6; "-": stdout */

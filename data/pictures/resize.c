@@ -343,6 +343,11 @@ static Status prepare_middle(uint8_t *dst, const Image *in, const ImagePrep *pre
     return OK;
 }
 
+ImagePrep image_prep_target(int32_t side, int64_t max_pixels)
+{
+    return (ImagePrep){.width = side, .height = side, .middle = true, .filter = FILTER_BILINEAR, .max_pixels = max_pixels};
+}
+
 Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep)
 {
     if (prep->middle)

@@ -54,6 +54,14 @@ expect 2 '--pixels needs --config' "$build/inspect" "$shard" --sample 1 --pixels
 [ "$(head -c 13 "$tmp/x.ppm" | tr '\n' ' ')" = "P6 31 31 255 " ] && [ "$(wc -c < "$tmp/x.ppm")" = $((13 + 31 * 31 * 3)) ] || wrong "the PPM is not 31x31"
 "$build/inspect" "$shard" --sample 1 --image 0 --pixels - --config "$parity/vision_full/config.json" | cmp -s - "$tmp/x.ppm" || wrong "--pixels - differs"
 
+# a target, as the diffusion model gets it: 512x512, the middle of the picture
+"$build/prepare" --config "$parity/draw_l2norm/config.json" --out "$tmp/drawn" --quiet > /dev/null || wrong "prepare failed"
+expect 0 'image 0: target, ' "$build/inspect" "$tmp/drawn" --sample 0
+"$build/inspect" "$tmp/drawn" --sample 0 --pixels "$tmp/x.ppm" --config "$parity/draw_l2norm/config.json" || wrong "--pixels failed"
+[ "$(head -c 15 "$tmp/x.ppm" | tr '\n' ' ')" = "P6 512 512 255 " ] && [ "$(wc -c < "$tmp/x.ppm")" = $((15 + 512 * 512 * 3)) ] || wrong "the target is not 512x512"
+"$build/inspect" "$tmp/drawn" --sample 0 --pixels "$tmp/x.ppm" --config "$parity/vision_full/config.json" || wrong "--pixels failed"
+[ "$(head -c 9 "$tmp/x.ppm" | tr '\n' ' ')" = "P6 31 31 " ] || wrong "a target without a diffusion model is not what the tower gets"
+
 # pictures of other shards: the sample of this one shows what the first holds
 cat > "$tmp/rows.json" <<'END'
 [{"id":"0","image":"a.png","conversations":[{"from":"human","value":"<image>\nWhat?"},{"from":"gpt","value":"This."}]},

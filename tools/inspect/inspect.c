@@ -57,9 +57,10 @@ int main(int argc, char **argv)
         {"--sample", CLI_INT, &o.sample, "N", "Of a shard or a folder of shards: tokens, label mask (* is trained), images and the "
                                               "original line of sample N, from 0.", 0, 9e15, NULL, false},
         {"--image", CLI_INT, &o.image, "K", "Only image K of the sample, from 0.", 0, 9e15, NULL, false},
-        {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, after padding and "
-                                                        "resizing (\"-\": standard output). Needs --config.", 0, 0, NULL, false},
-        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens and whose vision tower sizes the "
+        {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, or a target as "
+                                                        "the diffusion model does (\"-\": standard output). Needs --config.",
+         0, 0, NULL, false},
+        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens and whose networks size the "
                                                         "picture.", 0,
          0, NULL, false},
         {0},

@@ -259,20 +259,26 @@ Status inspect_sample(const InspectOptions *o, const Shard *s)
 
 /* ---------------------------------------------------------------- pixels */
 
-static Status load_preprocessor(const InspectOptions *o, Preprocessor *p)
+/* How the run of --config looks at a picture: the diffusion model at targets, the vision tower at all others. */
+static Status load_prep(const InspectOptions *o, ImageRole role, ImagePrep *prep)
 {
     RunConfig cfg;
-    if (!o->config)
-        return fail(ERR_USAGE, "--pixels needs --config RUN.json: its vision tower says how pictures are padded and resized");
+    Preprocessor p = {0};
+    Status s = OK;
     TRY(config_load(&cfg, o->config, NULL, 0));
-    Status s = cfg.model.vision.path ? preprocessor_load(p, cfg.model.vision.path, cfg.model.vision.aspect == ASPECT_PAD)
-                                     : fail(ERR_USAGE, "%s has no vision tower (model.vision.path)", o->config);
-    p->prep.max_pixels = cfg.data.max_pixels;
+    if (role == ROLE_TARGET && cfg.model.diffusion.path)
+        *prep = image_prep_target((int32_t)cfg.model.diffusion.size, cfg.data.max_pixels);
+    else {
+        s = cfg.model.vision.path ? preprocessor_load(&p, cfg.model.vision.path, cfg.model.vision.aspect == ASPECT_PAD)
+                                  : fail(ERR_USAGE, "%s has no vision tower (model.vision.path)", o->config);
+        p.prep.max_pixels = cfg.data.max_pixels;
+        *prep = p.prep;
+    }
     config_free(&cfg);
     return s;
 }
 
-/* Picture i of a shard, decoded, padded and resized, as a PPM file. */
+/* Picture i of a shard, decoded and prepared, as a PPM file. */
 static Status write_pixels(const InspectOptions *o, const ImagePrep *prep, const Shard *holder, uint32_t i)
 {
     uint64_t n = holder->image_off[i + 1] - holder->image_off[i];
@@ -295,18 +301,21 @@ static Status write_pixels(const InspectOptions *o, const ImagePrep *prep, const
 Status inspect_pixels(const InspectOptions *o, const Shard *s)
 {
     InspectOptions one = *o;
-    Preprocessor prep;
+    ImagePrep prep;
     Pictures p;
     one.image = o->image < 0 ? 0 : o->image;
+    if (!o->config)
+        return fail(ERR_USAGE, "--pixels needs --config RUN.json: its networks say how pictures are prepared for them");
     if (o->sample < s->attr.n_samples && s->img_off[o->sample] == s->img_off[o->sample + 1])
         return fail(ERR_USAGE, "sample %" PRId64 " of %s has no image", o->sample, s->path);
-    TRY(load_preprocessor(o, &prep));
     TRY(open_pictures(&p, &one, s));
     const int64_t ref = p.first + one.image;
     const Shard *holder = holder_of(&p, one.image);
-    Status r = holder ? write_pixels(o, &prep.prep, holder, s->ref_image[ref])
+    Status r = holder ? load_prep(o, (ImageRole)s->ref_role[ref], &prep)
                       : fail(ERR_MISSING, "sample %" PRId64 " of %s shows image %u of shard %u of its set, which is not beside it",
                              o->sample, s->path, s->ref_image[ref], s->ref_shard[ref]);
+    if (!r)
+        r = write_pixels(o, &prep, holder, s->ref_image[ref]);
     close_pictures(&p);
     return r;
 }
