@@ -54,6 +54,14 @@ same_end "$dir/straight" "with links for temporary names"
 untouched "temporary names"
 [ -z "$(ls "$dir/elsewhere")" ] || fail "a folder elsewhere was written: $(ls "$dir/elsewhere")"
 
+# An old checkpoint that is a link now: the link goes when its turn comes, what it leads to stays.
+restore
+mv "$run/checkpoint-000001" "$dir/precious"
+ln -s "$dir/precious" "$run/checkpoint-000001"
+expect 0 --config "$dir/run.json" --resume --set save.keep=2
+[ "$(cd "$run" && echo checkpoint-*)" = "checkpoint-000005 checkpoint-000006" ] || fail "save.keep=2 left: $(ls "$run")"
+[ -s "$dir/precious/MANIFEST.json" ] || fail "removing an old checkpoint that is a link emptied what it leads to"
+
 # The folder is swapped for a link in the middle of a run, between two saves.
 restore
 timeout 60 "$train" --config "$dir/run.json" --resume --set train.steps=100000 --set save.every=20 --change > "$dir/out" 2> "$dir/err" &

@@ -7,6 +7,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
+#include "train/log/runlog.h"
 #include "train/log/tensorboard.h"
 
 static char found[PATH_MAX];
@@ -64,5 +65,27 @@ TEST(tensorboard_events)
     static const unsigned char WANTED[] = "\x10\xac\x02\x2a\x11\x0a\x0f\x0a\x08loss/all\x15\0\0\xc0\x3f";
     CHECK(len == 9 + sizeof WANTED - 1 && !memcmp(e + 9, WANTED, sizeof WANTED - 1));
     CHECK(at == n);
+    mem_free(bytes);
+}
+
+/* Of the event's data: its field 2. The time before it takes 9 bytes. */
+static int step_of_event(const unsigned char *e) { return e[9] == 0x10 ? e[10] : -1; }
+
+TEST(tensorboard_steps_are_finished_updates)
+{
+    RunConfig cfg = {.log = {.every = 1, .tensorboard = true}};
+    char folder[PATH_MAX], *bytes;
+    size_t n, at = 0, len;
+    RunLog *log;
+    REQUIRE_OK(runlog_open(&log, test_dir(), &cfg, 3, 9));
+    REQUIRE_OK(runlog_step(log, &(StepRecord){.step = 4, .losses = {.total = 1}}));
+    runlog_close(&log);
+    file_join(folder, test_dir(), "tb");
+    REQUIRE_OK(file_list(folder, note, folder));
+    REQUIRE_OK(file_read(&bytes, &n, found, 1 << 20));
+    frame(bytes, n, &at, &len);
+    CHECK_INT(step_of_event(frame(bytes, n, &at, &len)), 4); /* from here on earlier files are void */
+    while (at < n)
+        CHECK_INT(step_of_event(frame(bytes, n, &at, &len)), 4);
     mem_free(bytes);
 }
