@@ -119,7 +119,7 @@ Status hdf_create(HdfFile **out, const char *path, uint64_t user_block)
     H5Pset_userblock(fcpl, user_block);
     H5Pset_obj_track_times(fcpl, 0);
     H5Pset_attr_phase_change(fcpl, 0, 0); /* attributes of any size: dense from the first */
-    f->id = H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl);
+    f->id = H5Fcreate(path, H5F_ACC_EXCL, fcpl, fapl);
     Status s = f->id < 0 ? hdf_fail(f, "cannot create") : OK;
     H5Pclose(fcpl);
     H5Pclose(fapl);

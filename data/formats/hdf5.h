@@ -26,7 +26,7 @@ typedef struct HdfArray {
 
 typedef struct HdfFile HdfFile;
 
-/* user_block bytes at the front (0 or a power of two from 512) are left for the caller. */
+/* A file that is not there yet. user_block bytes at the front (0 or a power of two from 512) are left for the caller. */
 MUST_USE Status hdf_create(HdfFile **out, const char *path, uint64_t user_block);
 MUST_USE Status hdf_group(HdfFile *f, const char *name);
 MUST_USE Status hdf_write(HdfFile *f, const HdfArray *a, const void *data);

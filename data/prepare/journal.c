@@ -240,7 +240,7 @@ Status journal_append(const char *folder, const JournalShard *shard)
     mem_free(text);
     if (n >= (int)sizeof line)
         return fail(ERR_INTERNAL, "%s: a line of %d bytes", path, n);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
     ssize_t done = write(fd, line, (size_t)n);

@@ -12,7 +12,7 @@
 static Status open_one(int *fd, const char *folder, const char *name, int flags)
 {
     char path[PATH_MAX];
-    *fd = open(file_join(path, folder, name), flags | O_CLOEXEC | O_NONBLOCK, 0666);
+    *fd = open(file_join(path, folder, name), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0666);
     return *fd < 0 ? fail(flags & O_CREAT ? ERR_IO : ERR_MISSING, "%s: %s", path, strerror(errno)) : OK;
 }
 

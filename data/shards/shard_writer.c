@@ -190,8 +190,9 @@ Status shard_write(const char *path, const Shard *s, const char *text, ShardImag
     if (s->attr.n_tokens > SHARD_TOKENS_MOST)
         return fail(ERR_USAGE, "%s: its samples have %" PRId64 " tokens, at most %d are read; lower data.shard_samples", path,
                     s->attr.n_tokens, SHARD_TOKENS_MOST);
+    TRY(file_remove(path)); /* a link that stands there is not followed */
     Status r = write_index(path, s, text, &offset);
-    int fd = r ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    int fd = r ? -1 : open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (!r && fd < 0)
         r = fail(ERR_IO, "%s: %s", path, strerror(errno));
     if (!r)

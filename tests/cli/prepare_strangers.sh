@@ -19,7 +19,7 @@ ends() {
 # check NAME CODE: what stands there now is NAME of the folder; prepare ends with the code and, where that is 0, the shards are whole again.
 check() {
     local plan=0 # it reads the mixture where the shards are not whole
-    [ "$1" != manifest.jsonl ] || plan=$2
+    [ "$1" != manifest.jsonl ] && [ "$2" != 65 ] || plan=$2
     ends "$plan" "$train" "${settings[@]}" --dry-run
     ends "$2" "$prepare" "${settings[@]}" --jobs 1
     [ "$2" != 0 ] || [ "$(sums "$dir/s")" = "$(sums "$dir/shards")" ] || fail "$what: the shards are others now"
@@ -39,7 +39,8 @@ for name in manifest.jsonl pictures.list shard-00000-of-00002.h5; do
         esac
         case $name,$kind in
         manifest.jsonl,*) check "$name" 66 ;;
-        *,folder) check "$name" 74 ;; # what is made cannot take its place
+        shard-*,folder) check "$name" 65 ;; # what is made cannot take its place: said before it is made
+        *,folder) check "$name" 74 ;;
         *) check "$name" 0 ;;
         esac
     done

@@ -106,6 +106,19 @@ TEST(shard_is_the_same_bytes_each_time)
     free(b);
 }
 
+TEST(shard_follows_no_link_where_it_is_written)
+{
+    char victim[PATH_MAX], *text;
+    size_t n;
+    snprintf(victim, sizeof victim, "%s", path_of("victim"));
+    REQUIRE_OK(file_save(victim, "mine", 4));
+    REQUIRE(!symlink(victim, path_of("linked.h5")));
+    make("linked.h5");
+    REQUIRE_OK(file_read(&text, &n, victim, 1 << 20));
+    CHECK(n == 4 && !memcmp(text, "mine", 4));
+    mem_free(text);
+}
+
 TEST(shard_without_images_or_samples_with_pictures_is_fine)
 {
     const char *path = path_of("text.h5");
