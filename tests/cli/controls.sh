@@ -103,11 +103,15 @@ for seed in $(seq 40); do # one that ends with a byte that is no character
     [ "$(tail -c 4 "$dir/raw")" != $'\357\277\275' ] || break
 done
 LC_ALL=C grep -qP '[\x01-\x08\x0e-\x1f]' "$dir/raw" || fail "an answer without any control character tests nothing: $(cat -v "$dir/raw")"
-script -qec "${wild[*]}" /dev/null < /dev/null | tr -d '\r' > "$dir/terminal"
-clean "$dir/terminal" "an answer on a terminal"
-grep -qP '\\x[01][0-9a-f]' "$dir/terminal" || fail "the answer on a terminal lacks its controls: $(cat -v "$dir/terminal")"
-damaged() { LC_ALL=C grep -ac $'^\357\277\275$' < <(LC_ALL=C sed $'s/\357\277\275/\\n&\\n/g' "$1"); }
-[ "$(damaged "$dir/raw")" = "$(damaged "$dir/terminal")" ] || fail "the answer on a terminal is another than in a file"
+if script -qec true /dev/null < /dev/null > /dev/null 2>&1; then
+    script -qec "${wild[*]}" /dev/null < /dev/null | tr -d '\r' > "$dir/terminal"
+    clean "$dir/terminal" "an answer on a terminal"
+    grep -qP '\\x[01][0-9a-f]' "$dir/terminal" || fail "the answer on a terminal lacks its controls: $(cat -v "$dir/terminal")"
+    damaged() { LC_ALL=C grep -ac $'^\357\277\275$' < <(LC_ALL=C sed $'s/\357\277\275/\\n&\\n/g' "$1"); }
+    [ "$(damaged "$dir/raw")" = "$(damaged "$dir/terminal")" ] || fail "the answer on a terminal is another than in a file"
+else
+    echo "    skipped: answers on a terminal, for this machine gives out none"
+fi
 
 # Names of tensors.
 header='{"w\u001b[31m\u009b\n\u202e":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
