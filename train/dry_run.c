@@ -31,12 +31,23 @@ static int64_t bytes_of(const MemoryPlan *m, int i)
     return n;
 }
 
+/* The parameters of a part and of its pieces, or -1 for a piece. */
+static int64_t count_of(const MemoryPlan *m, int part)
+{
+    int64_t n = PARTS[part].counted ? -1 : m->parameters[part];
+    for (int i = 0; i < N_PARTS; i++)
+        if (PARTS[i].counted && !strcmp(PARTS[i].counted, PARTS[part].name))
+            n += m->parameters[i];
+    return n;
+}
+
 /* totals: NULL where the data are not there. */
 static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
 {
     cJSON *o = cJSON_CreateObject(), *parameters = cJSON_AddObjectToObject(o, "parameters");
     for (int i = 0; i < N_PARTS; i++)
-        json_add_int(parameters, PARTS[i].name, m->parameters[i]);
+        if (count_of(m, i) >= 0)
+            json_add_int(parameters, PARTS[i].name, count_of(m, i));
     json_add_int(o, "trainable", m->trainable_parameters);
     cJSON *memory = cJSON_AddObjectToObject(o, "memory");
     for (int i = 0; i < N_MEMORY; i++)
@@ -58,8 +69,8 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
     char text[32];
     fputs("parameters\n", results);
     for (int i = 0; i < N_PARTS; i++)
-        if (m->parameters[i])
-            fprintf(results, "  %-14s %14lld\n", PARTS[i].name, (long long)m->parameters[i]);
+        if (count_of(m, i) > 0)
+            fprintf(results, "  %-14s %14lld\n", PARTS[i].name, (long long)count_of(m, i));
     fprintf(results, "  %-14s %14lld\nmemory\n", "trained", (long long)m->trainable_parameters);
     for (int i = 0; i < N_MEMORY; i++)
         fprintf(results, "  %-14s %14s\n", MEMORY[i].name, file_size_text(text, sizeof text, (size_t)bytes_of(m, i)));

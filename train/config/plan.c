@@ -31,7 +31,6 @@ bool plan_compares_prompts(const RunConfig *cfg)
 static bool predicts_noise(const RunConfig *cfg, ImageLoss loss) { return cfg->model.diffusion.path && loss == IMAGE_LOSS_NOISE; }
 bool plan_predicts_noise(const RunConfig *cfg) { return predicts_noise(cfg, cfg->loss.generate) || predicts_noise(cfg, cfg->loss.edit); }
 
-
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
 {
     file_join(tokenizer_path, cfg->model.llm.path, "tokenizer.model");

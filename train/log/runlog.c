@@ -122,7 +122,7 @@ static Status write_line(RunLog *l, const StepRecord *r)
     json_add_real(o, "lr", r->lr);
     for (int i = 0; i < r->n_rates; i++) {
         char key[64];
-        snprintf(key, sizeof key, "lr_%s", r->rates[i].part);
+        snprintf(key, sizeof key, "lr_%s", r->rates[i].name);
         json_add_real(o, key, r->rates[i].lr);
     }
     json_add_real(o, "grad_norm", r->grad_norm);
@@ -156,7 +156,7 @@ static void show(RunLog *l, const StepRecord *r)
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
     char left[32], line[256], group[64] = "";
     if (r->n_rates)
-        snprintf(group, sizeof group, " (%s)", r->rates[r->shown].part);
+        snprintf(group, sizeof group, " (%s)", r->rates[r->shown].name);
     snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g%s  grad %.3g  %.0f tokens/s  %s left", (long long)r->step,
              (long long)l->total, r->losses.total, r->n_rates ? r->rates[r->shown].lr : r->lr, group, r->grad_norm, l->speed,
              duration(l->pace * (double)(l->total - r->step), left));
@@ -202,7 +202,7 @@ Status runlog_step(RunLog *l, const StepRecord *r)
     TRY(tensorboard_scalar(l->tensorboard, "optim/lr", r->step, r->lr));
     for (int i = 0; i < r->n_rates; i++) {
         char tag[64];
-        snprintf(tag, sizeof tag, "optim/lr_%s", r->rates[i].part);
+        snprintf(tag, sizeof tag, "optim/lr_%s", r->rates[i].name);
         TRY(tensorboard_scalar(l->tensorboard, tag, r->step, r->rates[i].lr));
     }
     TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));

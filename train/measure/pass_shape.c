@@ -2,6 +2,7 @@
 #include "train/measure/pass_shape.h"
 
 #include "kernels/base/arena.h"
+#include "train/config/plan.h"
 
 void pass_free(MadePass *m)
 {
@@ -84,6 +85,14 @@ PassShape pass_fullest(const RunConfig *cfg, const ModelSizes *sizes)
     PassShape p = {.tokens = (int32_t)tokens, .segments = (int32_t)segments, .max_segment = (int32_t)longest};
     p.images = sizes->patches && tokens >= segments * sizes->patches ? p.segments : 0;
     p.labels = (int32_t)(tokens - (int64_t)p.images * sizes->patches);
+    if (!cfg->model.diffusion.path)
+        return p;
+    p.edit = p.segments / 2;
+    p.generate = p.segments - p.edit;
+    if (plan_predicts_noise(cfg)) {
+        p.target_size = (int32_t)cfg->model.diffusion.size;
+        p.target_pictures = p.source_pictures = p.segments;
+    }
     return p;
 }
 

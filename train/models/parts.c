@@ -165,6 +165,7 @@ const Part PARTS[] = {
     },
     {
         .name = "unet_conv_in",
+        .counted = "unet",
         .title = "the UNet's first convolution",
         .after = "unet",
         .only_for_pictures = true,
@@ -263,7 +264,7 @@ int parts_rates(const RunConfig *cfg, PartRate rates[PARTS_MAX])
     int n = 0;
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
         if (part_wanted(part, cfg) && part_trained(part, cfg))
-            rates[n++] = (PartRate){rate_name(part), rate_of(part, cfg)};
+            rates[n++] = (PartRate){part->name, rate_name(part), rate_of(part, cfg)};
     return n;
 }
 

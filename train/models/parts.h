@@ -33,6 +33,7 @@ typedef struct PartFile {
 /* Functions: NULL is nothing to do, or what is said there. `from` and `folder` are paths. */
 typedef struct Part {
     const char *name;       /* in keys, in the dry run's table and in state.json */
+    const char *counted;    /* the part of which it is a piece, and with which the dry run counts it; NULL: of none */
     const char *title;      /* in sentences */
     const char *after;      /* the part whose results it reads: it is declared after that; NULL: reads none */
     bool only_for_pictures; /* that are drawn: who answers in text does without it */
@@ -82,7 +83,7 @@ MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *a
 
 /* The parts that train, and their learning rates before the schedule's factor; returns how many. */
 typedef struct PartRate {
-    const char *part;
+    const char *part, *name; /* name: of the rate, as in "lr_NAME" */
     double lr;
 } PartRate;
 int parts_rates(const RunConfig *cfg, PartRate rates[PARTS_MAX]);

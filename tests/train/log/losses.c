@@ -19,7 +19,8 @@ TEST(the_log_leaves_out_losses_that_a_step_has_not)
     RunLog *log;
     REQUIRE_OK(runlog_open(&log, test_dir(), &cfg, 0, 1000));
     CHECK_OK(runlog_step(log, &(StepRecord){.step = 1, .losses = WITH, .lr = 1}));
-    const StepRecord second = {.step = 2, .losses = WITHOUT, .lr = 1, .rates = {{"lora", 1}, {"gen_head", 0.5}}, .n_rates = 2};
+    const StepRecord second = {
+        .step = 2, .losses = WITHOUT, .lr = 1, .rates = {{"lora", "lora", 1}, {"gen_head", "gen_head", 0.5}}, .n_rates = 2};
     CHECK_OK(runlog_step(log, &second));
     runlog_close(&log);
     snprintf(path, sizeof path, "%s/train.jsonl", test_dir());
