@@ -132,8 +132,8 @@ static void *push(Tape *t, Arena *arena, size_t n_bytes)
     void *p = arena_push(arena, n_bytes);
     if (!p)
         tape_fail(t, fail(ERR_NOMEM,
-                          "%zu bytes are wanted of the arena \"%s\" and %zu of its %zu are left: the plan of memory counted too few, which is "
-                          "an error of this program; please report it",
+                          "%zu bytes are wanted of the arena \"%s\" and %zu of its %zu are left: the plan of memory counted too few, "
+                          "which is an error of this program; please report it",
                           n_bytes, arena == t->keep ? "keep" : "scratch", arena->capacity - arena->used, arena->capacity));
     return p;
 }

@@ -6,10 +6,8 @@
 
 enum { ROWS = 8, D = 8, R = 2 };
 static const int32_t LENGTHS[] = {5, 3};
-
 static Tensor *add(Tape *t, Tensor *a, Tensor *b) { return a && b ? nn_sum(t, a, b, tensor_rows(a), tensor_cols(a)) : NULL; }
 static Tensor *view(Tape *t, Tensor *a, int64_t rows, int64_t cols) { return nn_sum(t, a, NULL, rows, cols); }
-
 /* ---------------------------------------------------------------- what the cases are made of */
 
 /* down, gates and side have adapters, and are joined with them in some ways. */
