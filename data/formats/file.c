@@ -214,8 +214,7 @@ Status file_append(FILE **out, const char *path)
     return open_stream(out, path, O_APPEND, "a");
 }
 
-/* at: -1: where the file stands. */
-static Status write_all(int fd, const char *path, const void *bytes, size_t n, int64_t at)
+Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at)
 {
     for (const char *p = bytes; n;) {
         ssize_t done = at < 0 ? write(fd, p, n) : pwrite(fd, p, n, at);
@@ -245,12 +244,11 @@ static Status close_file(int fd, const char *path, Status s, bool sync)
 static Status write_file(const char *path, const void *bytes, size_t n, bool sync)
 {
     int fd = create_file(path);
-    return fd < 0 ? fail_create(path) : close_file(fd, path, write_all(fd, path, bytes, n, -1), sync);
+    return fd < 0 ? fail_create(path) : close_file(fd, path, file_write_at(fd, path, bytes, n, -1), sync);
 }
 
 Status file_write(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, false); }
 Status file_save(const char *path, const void *bytes, size_t n) { return write_file(path, bytes, n, true); }
-Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at) { return write_all(fd, path, bytes, n, at); }
 
 Status file_copy(const char *from, const char *to)
 {
@@ -266,7 +264,7 @@ Status file_copy(const char *from, const char *to)
         if (n < 0 && errno == EINTR)
             n = 1;
         else
-            s = n < 0 ? fail_read(from) : write_all(out, to, buf, (size_t)n, -1);
+            s = n < 0 ? fail_read(from) : file_write_at(out, to, buf, (size_t)n, -1);
     }
     mem_free(buf);
     close(in);

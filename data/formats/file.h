@@ -51,6 +51,7 @@ MUST_USE Status file_read_at(int fd, const char *path, void *bytes, size_t n, in
 MUST_USE Status file_write(const char *path, const void *bytes, size_t n);
 /* The same, synced. */
 MUST_USE Status file_save(const char *path, const void *bytes, size_t n);
+/* At a place of an open file, or where it stands (-1). */
 MUST_USE Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at);
 /* Opens a file to write from its start; what it held is gone. */
 MUST_USE Status file_create(int *fd, const char *path);

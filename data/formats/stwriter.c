@@ -22,27 +22,11 @@ struct StWriter {
 
 static Status fail_write(const StWriter *w) { return fail(ERR_IO, "%s: cannot be written: %s", w->path, strerror(errno)); }
 
-static Status write_all(StWriter *w, const uint8_t *bytes, size_t n)
-{
-    while (n) {
-        ssize_t done = write(w->fd, bytes, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done == 0)
-            errno = ENOSPC;
-        if (done <= 0)
-            return fail_write(w);
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return OK;
-}
-
 static Status flush(StWriter *w)
 {
     size_t n = w->buffered;
     w->buffered = 0;
-    return write_all(w, w->buffer, n);
+    return file_write_at(w->fd, w->path, w->buffer, n, -1);
 }
 
 static Status put(StWriter *w, const void *bytes, size_t n)
@@ -50,7 +34,7 @@ static Status put(StWriter *w, const void *bytes, size_t n)
     if (n > sizeof w->buffer - w->buffered)
         TRY(flush(w));
     if (n > sizeof w->buffer)
-        return write_all(w, bytes, n);
+        return file_write_at(w->fd, w->path, bytes, n, -1);
     memcpy(w->buffer + w->buffered, bytes, n);
     w->buffered += n;
     return OK;
