@@ -107,35 +107,26 @@ static void name_object(char out[64], const Scene *s, const SceneObject *o, Scen
     snprintf(out, 64, "%s %s", COLORS[o->color], by_color ? "object" : SHAPES[o->shape]);
 }
 
+/* "Is the red star on the left or on the right?" */
+static bool ask_which(SceneQuestion *q, const Scene *s, SceneRandom *r, const char *words, const char *(*answer)(const SceneObject *o))
+{
+    const SceneObject *o = &s->object[q->about];
+    char name[64];
+    name_object(name, s, o, r);
+    PUT(q->ask, "Is the %s %s?", name, words);
+    PUT(q->answer, "%s", answer(o));
+    return is_unique(s, o);
+}
+
 static bool ask_side(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
-    const SceneObject *o = &s->object[q->about];
-    char name[64];
-    name_object(name, s, o, r);
-    PUT(q->ask, "Is the %s on the left or on the right?", name);
-    PUT(q->answer, "%s", side_word(o));
-    return is_unique(s, o);
+    return ask_which(q, s, r, "on the left or on the right", side_word);
 }
-
 static bool ask_height(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
-    const SceneObject *o = &s->object[q->about];
-    char name[64];
-    name_object(name, s, o, r);
-    PUT(q->ask, "Is the %s at the top or at the bottom?", name);
-    PUT(q->answer, "%s", height_word(o));
-    return is_unique(s, o);
+    return ask_which(q, s, r, "at the top or at the bottom", height_word);
 }
-
-static bool ask_size(SceneQuestion *q, const Scene *s, SceneRandom *r)
-{
-    const SceneObject *o = &s->object[q->about];
-    char name[64];
-    name_object(name, s, o, r);
-    PUT(q->ask, "Is the %s small or large?", name);
-    PUT(q->answer, "%s", size_word(o));
-    return is_unique(s, o);
-}
+static bool ask_size(SceneQuestion *q, const Scene *s, SceneRandom *r) { return ask_which(q, s, r, "small or large", size_word); }
 
 /* Another object than o, nameable like it; NULL when the one drawn is not. */
 static const SceneObject *choose_other(const Scene *s, const SceneObject *o, SceneRandom *r)
