@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+/* All that the memory of a pass may depend on: a model takes no more for one whose measures are all as large or smaller, wherever its
+ * segments begin. The plan of a run's memory knows no more. */
 typedef struct PassShape {
     int32_t tokens, segments, images, labels, max_segment;
     int32_t generate, edit;                                /* target images of rows of these tasks */
