@@ -7,7 +7,8 @@
 static const float SQRT_2_OVER_PI = 0.7978845608028654f, SQRT_HALF = 0.7071067811865476f, INV_SQRT_2PI = 0.3989422804014327f;
 
 static __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
-static __device__ __forceinline__ float normal_cumulative(float z) { return 0.5f * (1.0f + erff(z * SQRT_HALF)); }
+/* Φ(z). Below -5.7 erf is -1 in f32; erff may be an ulp off, which a large z would make much of. */
+static __device__ __forceinline__ float normal_cumulative(float z) { return z < -5.7f ? 0.0f : 0.5f * (1.0f + erff(z * SQRT_HALF)); }
 
 /* sigmoid(2u) and 1 - sigmoid(2u), which are (1 + tanh u)/2 and (1 - tanh u)/2: the small one keeps its digits where tanh is almost ±1. */
 struct Halves {

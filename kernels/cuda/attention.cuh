@@ -50,9 +50,6 @@ struct BwdShape {
     bool causal;
 };
 
-/* The widest head that any of these kernels takes. */
-enum { HEAD_MAX = 256 };
-
 /* Head widths that the tensor-core kernels are compiled for: the next one at or above takes a width. */
 #define ATTENTION_WIDTHS(X) X(16) X(32) X(64) X(80) X(96) X(128) X(160) X(192) X(256)
 

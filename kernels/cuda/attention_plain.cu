@@ -1,15 +1,27 @@
-/* attention_plain.cu: attention of any head width up to HEAD_MAX without tensor cores, one warp a row, sums in double. Lanes first share
- * out keys (a score each), then the head's elements (element lane, lane+32, … of o). Also the launchers, which choose between this and the
- * tensor-core kernels, and decoding. */
+/* attention_plain.cu: attention of any head width without tensor cores, one warp a row, sums in double. Lanes first share out keys (a score
+ * each), then the head's elements (element lane, lane+32, … of o); WIDTH, the head's width or more, is what a lane has registers for. Also
+ * the launchers, which choose between this and the tensor-core kernels, and decoding. */
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/backend.cuh"
 
-enum { PLAIN_WARPS = 4, LANE_ELEMENTS = HEAD_MAX / WARP };
+enum { PLAIN_WARPS = 4 };
+
+/* Calls `call` with WIDTH for heads of that width or less. */
+#define WITH_WIDTH(head_dim, ...)                               \
+    do {                                                        \
+        if ((head_dim) <= 256) {                                \
+            constexpr int WIDTH = 256;                          \
+            __VA_ARGS__                                         \
+        } else {                                                \
+            constexpr int WIDTH = ATTENTION_MAX_HEAD_DIM;       \
+            __VA_ARGS__                                         \
+        }                                                       \
+    } while (0)
 
 /* A head's row, shared out over the lanes. */
-template <class T> static __device__ void store_row(T *p, const double x[LANE_ELEMENTS], int head_dim)
+template <int WIDTH, class T> static __device__ void store_row(T *p, const double (&x)[WIDTH / WARP], int head_dim)
 {
-    for (int i = 0; i < LANE_ELEMENTS; i++) {
+    for (int i = 0; i < WIDTH / WARP; i++) {
         int d = warp_lane() + i * WARP;
         if (d < head_dim)
             store(p + d, (float)x[i]);
@@ -23,8 +35,8 @@ template <class T> static __device__ double dot_rows(const float *shared, const 
     return sum;
 }
 /* out += Σ over the lanes' keys of weight·row */
-template <class T>
-static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weight, const T *rows, int64_t ld, int first, int n,
+template <int WIDTH, class T>
+static __device__ void add_weighted_rows(double (&out)[WIDTH / WARP], double weight, const T *rows, int64_t ld, int first, int n,
                                          int head_dim)
 {
     for (int j = 0; j < WARP; j++) {
@@ -32,7 +44,7 @@ static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weigh
         if (j >= n)
             continue;
         const T *p = rows + (int64_t)(first + j) * ld;
-        for (int i = 0; i < LANE_ELEMENTS; i++) {
+        for (int i = 0; i < WIDTH / WARP; i++) {
             int d = warp_lane() + i * WARP;
             if (d < head_dim)
                 out[i] = fma(w, (double)load(p + d), out[i]);
@@ -42,17 +54,17 @@ static __device__ void add_weighted_rows(double out[LANE_ELEMENTS], double weigh
 
 /* ---- forward ---- */
 
-template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
+template <class T, int WIDTH> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     attention_plain_fwd(FwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, T *o, float *lse)
 {
-    SHARED_MEMORY(float, all_queries); /* [PLAIN_WARPS, HEAD_MAX] */
+    SHARED_MEMORY(float, all_queries); /* [PLAIN_WARPS, WIDTH] */
     int warp = threadIdx.x / WARP, h = blockIdx.y, kv = h / a.kv_group;
     int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q, row = blockIdx.x * PLAIN_WARPS + warp;
     if (row >= n_q)
         return;
     int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
-    float *query = all_queries + warp * HEAD_MAX;
-    double out[LANE_ELEMENTS] = {0};
+    float *query = all_queries + warp * WIDTH;
+    double out[WIDTH / WARP] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP)
         query[d] = load(q + (start_q + row) * a.ldq + h * a.head_dim + d);
     __syncwarp();
@@ -64,24 +76,16 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
         double s = key < range.high ? a.scale * dot_rows(query, keys + key * a.ldk, a.head_dim) : -INFINITY;
         double top = fmax(largest, warp_max(s)), shrink = exp(largest - top), p = exp(s - top);
         total = total * shrink + warp_sum(p);
-        for (int i = 0; i < LANE_ELEMENTS; i++)
+        for (int i = 0; i < WIDTH / WARP; i++)
             out[i] *= shrink;
-        add_weighted_rows(out, p, values, a.ldv, first, range.high - first, a.head_dim);
+        add_weighted_rows<WIDTH>(out, p, values, a.ldv, first, range.high - first, a.head_dim);
         largest = top;
     }
-    for (int i = 0; i < LANE_ELEMENTS; i++)
+    for (int i = 0; i < WIDTH / WARP; i++)
         out[i] = total == 0 ? 0 : out[i] / total;
-    store_row(o + (start_q + row) * a.ldo + h * a.head_dim, out, a.head_dim);
+    store_row<WIDTH>(o + (start_q + row) * a.ldo + h * a.head_dim, out, a.head_dim);
     if (lse && warp_lane() == 0)
         store(lse + h * a.rows_q + start_q + row, (float)(largest + log(total)));
-}
-
-static Status expect_width(const char *op, int64_t head_dim)
-{
-    if (head_dim > (int)HEAD_MAX)
-        return fail(ERR_DEVICE, "%s: the cuda backend has kernels for heads of at most %d, not of %lld; \"device\": \"cpu\" has", op,
-                    (int)HEAD_MAX, (long long)head_dim);
-    return OK;
 }
 
 /* Tensor cores take bf16 rows that can be copied in 16-byte pieces; what is not wanted is not copied. */
@@ -100,7 +104,6 @@ static bool forward_fits_tensor_cores(KernelCtx *ctx, const AttentionFwd *a)
 static Status attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 {
     TRY(check_attention_fwd(a));
-    TRY(expect_width("attention_fwd", a->head_dim));
     if (a->rows_q == 0 || a->n_segments == 0 || a->max_q == 0)
         return OK;
     FwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->scale,
@@ -108,10 +111,11 @@ static Status attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
     if (forward_fits_tensor_cores(ctx, a))
         return attention_fwd_mma(ctx, a, s);
     dim3 grid(ceil_div(a->max_q, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
-    size_t shared = PLAIN_WARPS * HEAD_MAX * sizeof(float);
     WITH_TYPE(a->act, T, {
-        LAUNCH((attention_plain_fwd<T>), grid, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, (const T *)a->q,
-               (const T *)a->k, (const T *)a->v, (T *)a->o, (float *)a->lse);
+        WITH_WIDTH(a->head_dim, {
+            LAUNCH((attention_plain_fwd<T, WIDTH>), grid, PLAIN_WARPS *WARP, PLAIN_WARPS * WIDTH * sizeof(float), cuda_stream(ctx), s,
+                   a->cu_q, a->cu_k, (const T *)a->q, (const T *)a->k, (const T *)a->v, (T *)a->o, (float *)a->lse);
+        });
     });
     return cuda_launched("attention_fwd");
 }
@@ -132,19 +136,19 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP) attentio
         store(delta + h * a.rows_q + row, sum);
 }
 
-template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
+template <class T, int WIDTH> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     attention_plain_dq(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o,
                        const float *lse,
                        const double *delta, T *dq)
 {
-    SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: q and do */
+    SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, WIDTH]: q and do */
     int warp = threadIdx.x / WARP, h = blockIdx.y, kv = h / a.kv_group;
     int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q, row = blockIdx.x * PLAIN_WARPS + warp;
     if (row >= n_q)
         return;
     int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
-    float *query = all_rows + 2 * warp * HEAD_MAX, *gradient = query + HEAD_MAX;
-    double out[LANE_ELEMENTS] = {0};
+    float *query = all_rows + 2 * warp * WIDTH, *gradient = query + WIDTH;
+    double out[WIDTH / WARP] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP) {
         query[d] = load(q + (start_q + row) * a.ldq + h * a.head_dim + d);
         gradient[d] = load(d_o + (start_q + row) * a.lddo + h * a.head_dim + d);
@@ -160,24 +164,24 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
             double p = exp(a.scale * dot_rows(query, keys + key * a.ldk, a.head_dim) - row_lse);
             ds = p * (dot_rows(gradient, values + key * a.ldv, a.head_dim) - row_delta);
         }
-        add_weighted_rows(out, a.scale * ds, keys, a.ldk, first, range.high - first, a.head_dim);
+        add_weighted_rows<WIDTH>(out, a.scale * ds, keys, a.ldk, first, range.high - first, a.head_dim);
     }
-    store_row(dq + (start_q + row) * a.lddq + h * a.head_dim, out, a.head_dim);
+    store_row<WIDTH>(dq + (start_q + row) * a.lddq + h * a.head_dim, out, a.head_dim);
 }
 
-template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
+template <class T, int WIDTH> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
     attention_plain_dkv(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, const T *q, const T *k, const T *v, const T *d_o,
                         const float *lse,
                         const double *delta, T *dk, T *dv)
 {
-    SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, HEAD_MAX]: k and v */
+    SHARED_MEMORY(float, all_rows); /* [PLAIN_WARPS, 2, WIDTH]: k and v */
     int warp = threadIdx.x / WARP, kv = blockIdx.y;
     int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k, row = blockIdx.x * PLAIN_WARPS + warp;
     if (row >= n_k)
         return;
     int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q;
-    float *key = all_rows + 2 * warp * HEAD_MAX, *value = key + HEAD_MAX;
-    double out_k[LANE_ELEMENTS] = {0}, out_v[LANE_ELEMENTS] = {0};
+    float *key = all_rows + 2 * warp * WIDTH, *value = key + WIDTH;
+    double out_k[WIDTH / WARP] = {0}, out_v[WIDTH / WARP] = {0};
     for (int d = warp_lane(); d < a.head_dim; d += WARP) {
         key[d] = load(k + (start_k + row) * a.ldk + kv * a.head_dim + d);
         value[d] = load(v + (start_k + row) * a.ldv + kv * a.head_dim + d);
@@ -194,12 +198,12 @@ template <class T> __global__ void __launch_bounds__(PLAIN_WARPS *WARP)
                 p = exp(a.scale * dot_rows(key, queries + query * a.ldq, a.head_dim) - load(lse + at));
                 ds = p * (dot_rows(value, gradients + query * a.lddo, a.head_dim) - load(delta + at));
             }
-            add_weighted_rows(out_v, p, gradients, a.lddo, first, range.high - first, a.head_dim);
-            add_weighted_rows(out_k, a.scale * ds, queries, a.ldq, first, range.high - first, a.head_dim);
+            add_weighted_rows<WIDTH>(out_v, p, gradients, a.lddo, first, range.high - first, a.head_dim);
+            add_weighted_rows<WIDTH>(out_k, a.scale * ds, queries, a.ldq, first, range.high - first, a.head_dim);
         }
     }
-    store_row(dk + (start_k + row) * a.lddk + kv * a.head_dim, out_k, a.head_dim);
-    store_row(dv + (start_k + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
+    store_row<WIDTH>(dk + (start_k + row) * a.lddk + kv * a.head_dim, out_k, a.head_dim);
+    store_row<WIDTH>(dv + (start_k + row) * a.lddv + kv * a.head_dim, out_v, a.head_dim);
 }
 
 static bool backward_fits_tensor_cores(KernelCtx *ctx, const AttentionBwd *a)
@@ -221,20 +225,21 @@ template <class T> static Status plain_bwd(KernelCtx *ctx, const AttentionBwd *a
         return attention_bwd_mma(ctx, a, s, delta);
     dim3 queries(ceil_div(a->max_q, PLAIN_WARPS), (unsigned)a->heads, (unsigned)a->n_segments);
     dim3 keys(ceil_div(a->max_k, PLAIN_WARPS), (unsigned)a->kv_heads, (unsigned)a->n_segments);
-    size_t shared = 2 * PLAIN_WARPS * HEAD_MAX * sizeof(float);
-    if (a->dq && a->max_q > 0)
-        LAUNCH((attention_plain_dq<T>), queries, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, q, k, v, d_o, lse, delta,
-               (T *)a->dq);
-    if (a->dk && a->max_k > 0)
-        LAUNCH((attention_plain_dkv<T>), keys, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, q, k, v, d_o, lse, delta,
-               (T *)a->dk, (T *)a->dv);
+    WITH_WIDTH(a->head_dim, {
+        size_t shared = 2 * PLAIN_WARPS * WIDTH * sizeof(float);
+        if (a->dq && a->max_q > 0)
+            LAUNCH((attention_plain_dq<T, WIDTH>), queries, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, q, k, v, d_o,
+                   lse, delta, (T *)a->dq);
+        if (a->dk && a->max_k > 0)
+            LAUNCH((attention_plain_dkv<T, WIDTH>), keys, PLAIN_WARPS *WARP, shared, cuda_stream(ctx), s, a->cu_q, a->cu_k, q, k, v, d_o,
+                   lse, delta, (T *)a->dk, (T *)a->dv);
+    });
     return cuda_launched("attention_bwd");
 }
 
 static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
-    TRY(expect_width("attention_bwd", a->head_dim));
     if (a->n_segments == 0 || (a->max_q == 0 && a->max_k == 0))
         return OK;
     BwdShape s = {(int)(a->heads / a->kv_heads), (int)a->head_dim, (int)a->window, a->rows_q, a->ldq, a->ldk, a->ldv, a->ldo, a->lddo,
@@ -257,10 +262,10 @@ struct DecodeShape {
 };
 
 /* One warp a (head, sequence); its keys are taken 32 at a time. */
-template <class T> __global__ void __launch_bounds__(WARP)
+template <class T, int WIDTH> __global__ void __launch_bounds__(WARP)
     attention_decode_kernel(DecodeShape a, const int32_t *length, const T *q, const T *k, const T *v, T *o)
 {
-    SHARED_MEMORY(float, query); /* [HEAD_MAX] */
+    SHARED_MEMORY(float, query); /* [WIDTH] */
     int h = blockIdx.x, heads = gridDim.x, kv = h / a.kv_group, n = load_int(length + blockIdx.y);
     int64_t sequence = blockIdx.y, ld = (int64_t)a.kv_heads * a.head_dim;
     const T *keys = k + sequence * a.capacity * ld + kv * a.head_dim, *values = v + sequence * a.capacity * ld + kv * a.head_dim;
@@ -268,34 +273,34 @@ template <class T> __global__ void __launch_bounds__(WARP)
         query[d] = load(q + (sequence * heads + h) * a.head_dim + d);
     __syncwarp();
     KeyRange range = attention_keys(n - 1, n, n, true, a.window);
-    double largest = -INFINITY, total = 0, out[LANE_ELEMENTS] = {0};
+    double largest = -INFINITY, total = 0, out[WIDTH / WARP] = {0};
     for (int first = range.low; first < range.high; first += WARP) {
         int key = first + warp_lane();
         double s = key < range.high ? a.scale * dot_rows(query, keys + key * ld, a.head_dim) : -INFINITY;
         double top = fmax(largest, warp_max(s)), shrink = exp(largest - top), p = exp(s - top);
         total = total * shrink + warp_sum(p);
-        for (int i = 0; i < LANE_ELEMENTS; i++)
+        for (int i = 0; i < WIDTH / WARP; i++)
             out[i] *= shrink;
-        add_weighted_rows(out, p, values, ld, first, range.high - first, a.head_dim);
+        add_weighted_rows<WIDTH>(out, p, values, ld, first, range.high - first, a.head_dim);
         largest = top;
     }
-    for (int i = 0; i < LANE_ELEMENTS; i++)
+    for (int i = 0; i < WIDTH / WARP; i++)
         out[i] /= total;
-    store_row(o + (sequence * heads + h) * a.head_dim, out, a.head_dim);
+    store_row<WIDTH>(o + (sequence * heads + h) * a.head_dim, out, a.head_dim);
 }
 
 static Status attention_decode(KernelCtx *ctx, const AttentionDecode *a)
 {
     TRY(check_attention_decode(a));
-    TRY(expect_width("attention_decode", a->head_dim));
     if (a->n <= 0)
         return OK;
     DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity, a->scale};
     dim3 grid((unsigned)a->heads, (unsigned)a->n);
     WITH_TYPE(a->act, T, {
-        LAUNCH((attention_decode_kernel<T>), grid, WARP, HEAD_MAX * sizeof(float), cuda_stream(ctx), s, a->length, (const T *)a->q,
-               (const T *)a->k,
-               (const T *)a->v, (T *)a->o);
+        WITH_WIDTH(a->head_dim, {
+            LAUNCH((attention_decode_kernel<T, WIDTH>), grid, WARP, WIDTH * sizeof(float), cuda_stream(ctx), s, a->length,
+                   (const T *)a->q, (const T *)a->k, (const T *)a->v, (T *)a->o);
+        });
     });
     return cuda_launched("attention_decode");
 }

@@ -1,6 +1,7 @@
 /* loss.cu: cross entropy, one block a row of logits. The first sweep finds the largest logit and Σ exp together (online softmax, Milakov &
- * Gimelshein 2018), the second writes the gradient over the logits: two reads and one write of the row. */
-#include "kernels/cuda/device.cuh"
+ * Gimelshein 2018), the second writes the gradient over the logits: two reads and one write of the row. Also weighted sums, and
+ * distances of two matrices. */
+#include "kernels/cuda/map.cuh"
 
 enum { LOSS_THREADS = 512 };
 
@@ -122,8 +123,144 @@ static Status weighted_sum(KernelCtx *ctx, const WeightedSum *a)
     return cuda_launched("weighted_sum");
 }
 
+/* ---- distances: one block an item. For norms a warp takes a row, else the block takes the item's elements as they come ---- */
+
+enum { DIFFERENCE_THREADS = 512, NORM_WARPS = 4 };
+
+/* This lane's share of Σ (u-v)² over n elements, of which it takes every step-th vector from `first` on. */
+template <class T, bool ALIGNED> static __device__ double square_share(const T *u, const T *v, int64_t first, int64_t step, int64_t n)
+{
+    double sum = 0;
+    for (int64_t at = first * VEC<T>; at < n; at += step * VEC<T>) {
+        float a[VEC<T>], b[VEC<T>];
+        int left = (int)(n - at < (int64_t)VEC<T> ? n - at : (int64_t)VEC<T>);
+        load_some<T, ALIGNED>(a, u + at, left);
+        load_some<T, ALIGNED>(b, v + at, left);
+        for (int i = 0; i < VEC<T>; i++)
+            sum += (double)(a[i] - b[i]) * (a[i] - b[i]);
+    }
+    return sum;
+}
+
+template <class T, bool ALIGNED, bool NORM> __global__ void __launch_bounds__(DIFFERENCE_THREADS)
+    difference_fwd_kernel(const T *u, const T *v, float *loss, int64_t rows, int64_t cols)
+{
+    SHARED_MEMORY(double, slots);
+    int64_t item = (int64_t)blockIdx.x * rows * cols;
+    double sum = 0, parts = (double)rows * (NORM ? 1 : cols);
+    if (NORM)
+        for (int64_t r = threadIdx.x / WARP; r < rows; r += DIFFERENCE_THREADS / WARP) {
+            double square = warp_sum(square_share<T, ALIGNED>(u + item + r * cols, v + item + r * cols, warp_lane(), WARP, cols));
+            sum += warp_lane() == 0 ? sqrt(square) : 0;
+        }
+    else
+        sum = square_share<T, ALIGNED>(u + item, v + item, threadIdx.x, DIFFERENCE_THREADS, rows * cols);
+    sum = block_sum(sum, slots);
+    if (threadIdx.x == 0)
+        store(loss + blockIdx.x, (float)(parts > 0 ? sum / parts : 0));
+}
+
+template <class T, bool NORM> static Status launch_difference_fwd(KernelCtx *ctx, const DifferenceFwd *a)
+{
+    int64_t stride = NORM ? a->cols : a->rows * a->cols;
+    WITH_BOOL(is_aligned(a->u) && is_aligned(a->v) && is_aligned_stride(stride, sizeof(T)), ALIGNED, {
+        LAUNCH((difference_fwd_kernel<T, ALIGNED, NORM>), dim3((unsigned)a->items), DIFFERENCE_THREADS,
+               DIFFERENCE_THREADS / WARP * sizeof(double), cuda_stream(ctx), (const T *)a->u, (const T *)a->v, (float *)a->loss, a->rows,
+               a->cols);
+    });
+    return cuda_launched("difference_fwd");
+}
+
+static Status difference_fwd(KernelCtx *ctx, const DifferenceFwd *a)
+{
+    TRY(check_difference_fwd(a));
+    if (a->items == 0)
+        return OK;
+    WITH_TYPE(a->act, T, {
+        return a->kind == DIFFERENCE_L2NORM ? launch_difference_fwd<T, true>(ctx, a) : launch_difference_fwd<T, false>(ctx, a);
+    });
+}
+
+template <class T> struct DifferenceOp {
+    const T *u, *v, *dloss;
+    T *du, *dv;
+    const float *weight;
+    double scale; /* with 2/(rows·cols), or 1/rows */
+    int64_t rows, cols;
+    bool accumulate_u, accumulate_v;
+
+    __device__ double factor(int64_t item) const { return scale * load(weight + item) * load(dloss); }
+
+    /* The gradients of n neighbours from element `at` on, given what the difference is multiplied with. */
+    template <bool ALIGNED> __device__ void write(int64_t at, int n, float factor) const
+    {
+        float a[VEC<T>], b[VEC<T>], d[VEC<T>];
+        load_some<T, ALIGNED>(a, u + at, n);
+        load_some<T, ALIGNED>(b, v + at, n);
+        for (int i = 0; i < VEC<T>; i++)
+            a[i] = d[i] = factor * (a[i] - b[i]);
+        if (du) {
+            if (accumulate_u)
+                load_some<T, ALIGNED>(b, du + at, n);
+            for (int i = 0; accumulate_u && i < VEC<T>; i++)
+                a[i] += b[i];
+            store_some<T, ALIGNED>(du + at, a, n);
+        }
+        if (dv) {
+            if (accumulate_v)
+                load_some<T, ALIGNED>(b, dv + at, n);
+            for (int i = 0; i < VEC<T>; i++)
+                d[i] = (accumulate_v ? b[i] : 0.0f) - d[i];
+            store_some<T, ALIGNED>(dv + at, d, n);
+        }
+    }
+    /* MSE: a row of the map is an item. */
+    template <bool ALIGNED> __device__ void apply(int64_t item, int64_t at, int n) const
+    {
+        write<ALIGNED>(item * rows * cols + at, n, (float)factor(item));
+    }
+};
+
+/* A warp a row. */
+template <class T, bool ALIGNED> __global__ void __launch_bounds__(NORM_WARPS *WARP)
+    difference_norm_bwd(DifferenceOp<T> op, int64_t all_rows)
+{
+    const double least = 1e-12;
+    int64_t r = (int64_t)blockIdx.x * NORM_WARPS + threadIdx.x / WARP, row = r * op.cols;
+    if (r >= all_rows)
+        return;
+    double norm = sqrt(warp_sum(square_share<T, ALIGNED>(op.u + row, op.v + row, warp_lane(), WARP, op.cols)));
+    float factor = (float)(op.factor(r / op.rows) / (norm > least ? norm : least));
+    for (int64_t at = warp_lane() * VEC<T>; at < op.cols; at += WARP * VEC<T>)
+        op.template write<ALIGNED>(row + at, (int)(op.cols - at < (int64_t)VEC<T> ? op.cols - at : (int64_t)VEC<T>), factor);
+}
+
+static Status difference_bwd(KernelCtx *ctx, const DifferenceBwd *a)
+{
+    TRY(check_difference_bwd(a));
+    int64_t rows = a->items * a->rows;
+    bool norm = a->kind == DIFFERENCE_L2NORM;
+    if (rows * a->cols == 0)
+        return OK;
+    WITH_TYPE(a->act, T, {
+        DifferenceOp<T> op = {(const T *)a->u, (const T *)a->v, (const T *)a->dloss, (T *)a->du, (T *)a->dv, a->weight,
+                              a->scale / (double)a->rows * (norm ? 1 : 2 / (double)a->cols), a->rows, a->cols, a->accumulate_u,
+                              a->accumulate_v};
+        bool aligned = is_aligned(a->u) && is_aligned(a->v) && is_aligned(a->du) && is_aligned(a->dv) &&
+                       is_aligned_stride(norm ? a->cols : a->rows * a->cols, sizeof(T));
+        if (!norm)
+            return map_rows<T>(ctx, "difference_bwd", op, a->items, a->rows * a->cols, aligned);
+        WITH_BOOL(aligned, ALIGNED, {
+            LAUNCH((difference_norm_bwd<T, ALIGNED>), dim3(ceil_div(rows, NORM_WARPS)), NORM_WARPS *WARP, 0, cuda_stream(ctx), op, rows);
+        });
+        return cuda_launched("difference_bwd");
+    });
+}
+
 void cuda_loss(KernelTable *t)
 {
     t->cross_entropy = cross_entropy;
     t->weighted_sum = weighted_sum;
+    t->difference_fwd = difference_fwd;
+    t->difference_bwd = difference_bwd;
 }

@@ -205,6 +205,76 @@ static Status add_rows_bwd(KernelCtx *ctx, const AddRowsBwd *a)
     });
 }
 
+/* ---- nearest neighbours; all fits 31 bits, and a division of 64 would take longer than the vector's way to memory ---- */
+
+struct Pixels {
+    unsigned images, height, width;
+};
+static Pixels pixels_of(Plane p) { return {(unsigned)p.images, (unsigned)p.height, (unsigned)p.width}; }
+
+template <class T> struct UpsampleFwdOp {
+    const T *x;
+    T *y;
+    int64_t cols;
+    Pixels from, to;
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        unsigned line = (unsigned)row / to.width, j = (unsigned)row % to.width, image = line / to.height, i = line % to.height;
+        unsigned source = (image * from.height + i * from.height / to.height) * from.width + j * from.width / to.width;
+        float v[VEC<T>];
+        load_some<T, ALIGNED>(v, x + source * cols + at, n);
+        store_some<T, ALIGNED>(y + row * cols + at, v, n);
+    }
+};
+
+static Status upsample_fwd(KernelCtx *ctx, const UpsampleFwd *a)
+{
+    TRY(check_upsample_fwd(a));
+    WITH_TYPE(a->act, T, {
+        UpsampleFwdOp<T> op = {(const T *)a->x, (T *)a->y, a->cols, pixels_of(a->from), pixels_of(a->to)};
+        return map_rows<T>(ctx, "upsample_fwd", op, plane_rows(&a->to), a->cols,
+                           is_aligned(a->x) && is_aligned(a->y) && is_aligned_stride(a->cols, sizeof(T)));
+    });
+}
+
+template <class T> struct UpsampleBwdOp {
+    const T *dy;
+    T *dx;
+    int64_t cols;
+    Pixels from, to;
+    bool accumulate;
+    static __device__ unsigned first(unsigned i, unsigned n, unsigned n_to) { return (i * n_to + n - 1) / n; } /* upsample_first */
+    template <bool ALIGNED> __device__ void apply(int64_t row, int64_t at, int n) const
+    {
+        unsigned line = (unsigned)row / from.width, j = (unsigned)row % from.width, image = line / from.height, i = line % from.height;
+        unsigned y_end = first(i + 1, from.height, to.height), x_first = first(j, from.width, to.width),
+                 x_end = first(j + 1, from.width, to.width);
+        float sum[VEC<T>] = {0}, v[VEC<T>];
+        for (unsigned y = first(i, from.height, to.height); y < y_end; y++)
+            for (unsigned x = x_first; x < x_end; x++) {
+                load_some<T, ALIGNED>(v, dy + ((image * to.height + y) * to.width + x) * cols + at, n);
+                for (int k = 0; k < VEC<T>; k++)
+                    sum[k] += v[k];
+            }
+        if (accumulate) {
+            load_some<T, ALIGNED>(v, dx + row * cols + at, n);
+            for (int k = 0; k < VEC<T>; k++)
+                sum[k] += v[k];
+        }
+        store_some<T, ALIGNED>(dx + row * cols + at, sum, n);
+    }
+};
+
+static Status upsample_bwd(KernelCtx *ctx, const UpsampleBwd *a)
+{
+    TRY(check_upsample_bwd(a));
+    WITH_TYPE(a->act, T, {
+        UpsampleBwdOp<T> op = {(const T *)a->dy, (T *)a->dx, a->cols, pixels_of(a->from), pixels_of(a->to), a->accumulate};
+        return map_rows<T>(ctx, "upsample_bwd", op, plane_rows(&a->from), a->cols,
+                           is_aligned(a->dy) && is_aligned(a->dx) && is_aligned_stride(a->cols, sizeof(T)));
+    });
+}
+
 void cuda_rows(KernelTable *t)
 {
     t->rows_gather = rows_gather;
@@ -212,4 +282,6 @@ void cuda_rows(KernelTable *t)
     t->patchify = patchify;
     t->add_rows = add_rows;
     t->add_rows_bwd = add_rows_bwd;
+    t->upsample_fwd = upsample_fwd;
+    t->upsample_bwd = upsample_bwd;
 }

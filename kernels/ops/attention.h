@@ -11,7 +11,6 @@
  *   dv = Pᵀ do;  dS = P∘(do vᵀ - D);  dq = scale·dS k;  dk = scale·dSᵀ q; dk, dv sum over the query heads of a kv head.
  * q, o, do, dq: [rows_q, heads, head_dim]; k, v, dk, dv: [rows_k, kv_heads, head_dim]; all in act; ld* are row strides in elements,
  * so that q, k, v may be slices of one matrix. lse: [heads, rows_q] F32 (F64 on ref). head_dim 1 … 512; kv_heads divides heads.
- * The cuda backend has kernels for heads of at most 256 and refuses wider ones (ERR_DEVICE).
  * With BF16 activations P and dS may be rounded to bf16 where they are multiplied by v, do, k and q: tensor cores take no more. The sums
  * stay in f32. A backend that works in tiles may let a NaN or infinity of one row of k or v reach every query of its segment.
  * dq, dk, dv overwrite (no accumulate) and may be q, k, v only on backends that say so (none does). dq may be NULL, and so may dk and dv

@@ -126,6 +126,8 @@ static Status groupnorm(const char *op, int64_t images, int64_t pixels, int64_t 
     TRY(size(op, "images", images));
     TRY(size(op, "pixels", pixels));
     TRY(at_least(op, "groups", groups, 1));
+    EXPECT(!pixels || images <= INT32_MAX / pixels, "%s: %lld images of %lld pixels, expected less than 2^31 rows", op, (long long)images,
+           (long long)pixels);
     TRY(norm(op, images * pixels, cols, act, w_type));
     EXPECT(cols <= GROUPNORM_MAX_COLS, "%s: cols is %lld, expected at most %d", op, (long long)cols, GROUPNORM_MAX_COLS);
     EXPECT(cols % groups == 0, "%s: %lld groups do not divide %lld channels", op, (long long)groups, (long long)cols);
@@ -408,6 +410,11 @@ static Status upsample(const char *op, Plane from, Plane to, int64_t cols, DType
     TRY(size(op, "to.images", to.images));
     TRY(size(op, "to.height", to.height));
     TRY(size(op, "to.width", to.width));
+    EXPECT(from.height <= UPSAMPLE_MAX_SIDE && from.width <= UPSAMPLE_MAX_SIDE && to.height <= UPSAMPLE_MAX_SIDE &&
+               to.width <= UPSAMPLE_MAX_SIDE,
+           "%s: %lld·%lld pixels become %lld·%lld, expected at most %d on a side", op, (long long)from.height, (long long)from.width,
+           (long long)to.height, (long long)to.width, UPSAMPLE_MAX_SIDE);
+    EXPECT(plane_rows(&from) <= INT32_MAX && plane_rows(&to) <= INT32_MAX, "%s: 2^31 pixels or more", op);
     TRY(at_least(op, "from.height", from.height, least));
     TRY(at_least(op, "from.width", from.width, least));
     EXPECT(from.images == to.images, "%s: %lld images become %lld", op, (long long)from.images, (long long)to.images);

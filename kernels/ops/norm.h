@@ -20,8 +20,8 @@
  *            Backward, with dz = dy, or with silu dy·σ(z)(1 + z(1-σ(z))), g = dz∘w and means over a group of an image:
  *            dx = r (g - mean(g) - x̂ mean(g∘x̂));  dw (+)= Σ dz∘x̂, db (+)= Σ dz over pixels and images
  * x, y, dy, dx: [images·pixels, cols] in act; w, b: [cols] in w_type; mean, rstd: [images, groups] F32 (F64 when act is F64). groups
- * divides cols, at most GROUPNORM_MAX_COLS. y may be x, dx may be dy. dx, dw, db may be NULL: not wanted. Images are independent in y and
- * dx. */
+ * divides cols, at most GROUPNORM_MAX_COLS; images·pixels is below 2^31. y may be x, dx may be dy. dx, dw, db may be NULL: not wanted.
+ * Images are independent in y and dx. */
 #ifndef GENLLAVA_KERNELS_OPS_NORM_H
 #define GENLLAVA_KERNELS_OPS_NORM_H
 

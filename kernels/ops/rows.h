@@ -12,6 +12,7 @@
  *               y may be x. Its backward for the table: add_rows_bwd: dtable[p] (+)= Σ_{i%period=p} dy[i], F32 (F64 on ref).
  * upsample_fwd  nearest neighbour: y[b,i,j] = x[b, ⌊i·from.height/to.height⌋, ⌊j·from.width/to.width⌋]; x, y: [from.images, …, cols] and
  *               [to.images, …, cols] in act, as many images. to may be smaller too.
+ *               Sides are at most UPSAMPLE_MAX_SIDE, pixels less than 2^31.
  * upsample_bwd  dx (+)= the sum of dy over the pixels that have been made from each. */
 #ifndef GENLLAVA_KERNELS_OPS_ROWS_H
 #define GENLLAVA_KERNELS_OPS_ROWS_H
@@ -57,6 +58,8 @@ typedef struct AddRowsBwd {
     void *dtable;
     bool accumulate;
 } AddRowsBwd;
+
+enum { UPSAMPLE_MAX_SIDE = 1 << 15 };
 
 typedef struct UpsampleFwd {
     Plane from, to;

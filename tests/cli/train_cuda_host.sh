@@ -55,16 +55,11 @@ CUDA_HOST_CAPABILITY=9.0 expect 0 $on_cuda --resume
 says "the matmul algorithms kept with the run were chosen for cuBLASLt 130000, host emulation, compute capability 8.0, 2 multiprocessors; this is cuBLASLt 130000, host emulation, compute capability 9.0, 2 multiprocessors: they are chosen anew"
 rm -rf "$dir/runs/r"
 
-# What the device has no kernel for is named before the first step, also by a dry run.
+# Heads that no tile of the tensor cores holds.
 mkdir "$dir/wide"
 cp "$bases/llm-gqa/tokenizer.model" "$dir/wide/"
 sed 's/"head_dim": 16/"head_dim": 512/' "$bases/llm-gqa/config.json" > "$dir/wide/config.json"
-for way in --dry-run --quiet; do
-    expect 69 $on_cuda --set model.llm.path=$dir/wide --set model.llm.init=random $way
-    says 'error: attention_fwd: the cuda backend has kernels for heads of at most 256, not of 512; "device": "cpu" has'
-done
-[ ! -s "$dir/runs/r/train.jsonl" ] || fail "a run that its device cannot do has begun"
-rm -rf "$dir/runs/r"
+expect 0 $on_cuda --set model.llm.path=$dir/wide --set model.llm.init=random --dry-run
 
 # Every way to recompute ends with the same bits, also where rows of 54 numbers leave those of the adapters behind them at odd addresses.
 mkdir "$dir/odd"

@@ -142,6 +142,21 @@ TEST(elementwise_kernels_move_every_element_once)
     EXPECT_COST(r, "fill", fill, z);
 }
 
+/* x is read for the statistics and once more; what chunks of 16 pixels leave is a sum in double and one in float for each channel. */
+TEST(groupnorm_reads_its_input_twice)
+{
+    enum { PIXELS = 32, CHANNELS = 256, GROUPS = 16, ALL = PIXELS * CHANNELS, CHUNKS = 2 };
+    Rig r;
+    GroupNormFwd f = {};
+    f.images = 1, f.pixels = PIXELS, f.cols = CHANNELS, f.groups = GROUPS, f.act = f.w_type = BF16, f.eps = 1e-5;
+    f.x = r.take<bf16>(ALL), f.w = r.take<bf16>(CHANNELS), f.b = r.take<bf16>(CHANNELS), f.y = r.take<bf16>(ALL);
+    f.mean = r.take<float>(GROUPS), f.rstd = r.take<float>(GROUPS);
+    CHECK_OK(r.b.ops.groupnorm_fwd(&r.b.ctx, &f));
+    const int64_t matrix = ALL * BF16_BYTES, sums = CHUNKS * CHANNELS * 8, squares = CHUNKS * CHANNELS * 4;
+    const int64_t each = 2 * BF16_BYTES + 2 * 4; /* weights and statistics, read for every element (from the cache) */
+    expect_traffic("groupnorm_fwd", {3, 2 * matrix + 2 * sums + squares + ALL * each, matrix + sums + squares + GROUPS * 2 * 4});
+}
+
 /* One launch for many tensors with their own settings, and nothing is touched between them. */
 TEST(optimiser_is_one_pass_over_all_tensors)
 {

@@ -351,6 +351,9 @@ TEST(norms_refuse_wrong_arguments)
     REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: 3 groups do not divide 4 channels");
     group.cols = 1 << 17;
     REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: cols is 131072, expected at most 65536");
+    group.images = 1 << 30;
+    REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: 1073741824 images of 2 pixels, expected less than 2^31 rows");
+    group.images = 1;
     group.groups = 0;
     REFUSED(groupnorm_fwd, &group, ERR_INTERNAL, "groupnorm_fwd: groups is 0, expected 1 or more");
 }

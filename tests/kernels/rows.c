@@ -271,4 +271,6 @@ TEST(row_operators_refuse_wrong_arguments)
     REFUSED(upsample_fwd, &upsample, ERR_INTERNAL, "upsample_fwd: 2 images become 1");
     upsample.from = (Plane){1, 0, 1};
     REFUSED(upsample_fwd, &upsample, ERR_INTERNAL, "upsample_fwd: from.height is 0, expected 1 or more");
+    upsample.from = (Plane){1, 1, 32769};
+    REFUSED(upsample_fwd, &upsample, ERR_INTERNAL, "upsample_fwd: 1·32769 pixels become 1·1, expected at most 32768 on a side");
 }
