@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from transformers import LlamaTokenizer, MistralForCausalLM, SiglipVisionModel
 
 import conversation
+import gen_head
 import random_case
 import records
 import run_config
@@ -78,7 +79,18 @@ def exports(cfg, checkpoint, last_dump):
     if part("token_rows."):
         bad += _differences("token rows", load_file(f"{checkpoint}/token_rows.safetensors"), part("token_rows."))
         bad += _row_names(cfg, f"{checkpoint}/token_rows.json")
+    if part("gen_head."):
+        bad += _head(f"{checkpoint}/gen_head.safetensors", f"{checkpoint}/gen_head_config.json", part("gen_head."))
     return bad
+
+
+def _head(weights, config, wanted):
+    """torch's head of the sizes that gen_head_config.json names takes the file as it is."""
+    with open(config, encoding="utf-8") as f:
+        c = json.load(f)
+    head = gen_head.GenHead(c["input"], c["context"], **{k: c[k] for k in ("width", "heads", "ff", "encoder_layers", "decoder_layers", "queries")})
+    head.load_state_dict({n: torch.from_numpy(v) for n, v in load_file(weights).items()})
+    return _differences("head", {f"gen_head.{n}": p.detach().numpy() for n, p in head.named_parameters()}, wanted)
 
 
 def _row_names(cfg, path):
