@@ -15,10 +15,14 @@
 Status diffusion_configure(GenLlava *g, const RunConfig *cfg)
 {
     char folder[PATH_MAX];
-    Diffusion *d = &g->diffusion;
-    d->dropout = cfg->loss.condition_dropout;
-    d->micro_images = cfg->train.micro_images;
-    TRY(unet_read_config(&g->unet.config, part_folder(part_find("unet"), cfg, folder)));
+    g->diffusion.dropout = cfg->loss.condition_dropout;
+    g->diffusion.micro_images = cfg->train.micro_images;
+    return unet_read_config(&g->unet.config, part_folder(part_find("unet"), cfg, folder));
+}
+
+static Status open_numbers(Diffusion *d, const RunConfig *cfg)
+{
+    char folder[PATH_MAX];
     TRY(noise_schedule_load(&d->schedule, file_join(folder, cfg->model.diffusion.path, "scheduler")));
     return cfg->debug.replay ? replay_open(&d->replay, cfg->debug.replay) : OK;
 }
@@ -58,6 +62,7 @@ static Status check_channels(const GenLlava *g, const RunConfig *cfg)
 Status diffusion_declare(GenLlava *g, const RunConfig *cfg)
 {
     TRY(check_channels(g, cfg));
+    TRY(open_numbers(&g->diffusion, cfg));
     if (cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN)
         g->unet.config.in_channels *= 2;
     return unet_declare_weights(&g->unet, &g->params, cfg->model.diffusion.unet == TRAIN_CONV_IN ? UNET_REST : UNET_ALL);
