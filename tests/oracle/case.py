@@ -94,6 +94,8 @@ class Case:
         data["mixture"] = self.sources if self.inline else "mixture.json"
         data.setdefault("shuffle", False)
         config.setdefault("train", {})["compute"] = "f32"
+        if self.diffusion:
+            config["train"]["winograd"] = False
         dump_json(self.path("config.json"), {"//": "made by tests/oracle", "device": "cpu", **config})
 
     def _projector(self, model, width):
