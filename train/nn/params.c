@@ -130,6 +130,8 @@ static int by_name(const void *a, const void *b) { return strcmp((*(Param *const
 /* A file could not tell two weights of one name apart. */
 static Status check_names(const Params *p)
 {
+    if (!p->n)
+        return OK;
     Param **sorted = mem_alloc((size_t)p->n * sizeof(Param *));
     if (!sorted)
         return fail(ERR_NOMEM, "no memory for the list of weights");
