@@ -85,6 +85,10 @@ expect 0 '2 rows of task "generate" and 1 of task "edit" have 3 target images: t
 grep -qF 'left out, marker_mismatch: task edit, and no input image' "$tmp/stderr" || wrong "an edit row without a source: $(cat "$tmp/stderr")"
 grep -qF 'warning: 1 row of task "understand" with target images: only their text is learned' "$tmp/stderr" || wrong "targets of understand: $(cat "$tmp/stderr")"
 
+expect 0 'of task "edit" have' "$build/prepare" --config "$root/tests/fixtures/parity/draw_l2norm/config.json" --out "$tmp/learned"
+grep -qF ': loss.generate and loss.edit say how this run learns to draw them' "$tmp/stderr" || wrong "a run that draws: $(cat "$tmp/stderr")"
+grep -qF 'left out, bad_json: task generate without "sd": {"prompt": text}' "$tmp/stderr" || wrong "a row without its prompt: $(cat "$tmp/stderr")"
+
 # a row of 15 MB costs little more than that, one word of 15 MB is too long, and the other rows are as ever
 {
     echo '[{"id":"long","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"'
