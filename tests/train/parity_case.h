@@ -26,8 +26,6 @@ void parity_near(const Trainer *a, const Trainer *b, const char *name, const cha
 
 /* Cases with a generation head, as X(name): the cuda backend lacks some of their operators. */
 #define DRAWING_CASES(X) \
-    X(draw_l2norm)       \
-    X(draw_mse)          \
     X(noise_frozen)      \
     X(noise_edit)        \
     X(noise_conv_in)
@@ -43,5 +41,7 @@ void parity_near(const Trainer *a, const Trainer *b, const char *name, const cha
     X(first_visual)     \
     X(skipped)          \
     X(micro_mean)       \
-    X(mixture)
+    X(mixture)          \
+    X(draw_l2norm)      \
+    X(draw_mse)
 #endif
