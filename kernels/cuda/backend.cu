@@ -109,6 +109,7 @@ static void overlay(KernelTable *t)
     cuda_act(t);
     cuda_adapter(t);
     cuda_attention(t);
+    cuda_conv(t);
     cuda_groupnorm(t);
     cuda_loss(t);
     cuda_matmul(t);

@@ -175,6 +175,7 @@ static inline unsigned ceil_div(int64_t a, int64_t b) { return (unsigned)((a + b
 void cuda_act(KernelTable *t);
 void cuda_adapter(KernelTable *t);
 void cuda_attention(KernelTable *t);
+void cuda_conv(KernelTable *t);
 void cuda_groupnorm(KernelTable *t);
 void cuda_loss(KernelTable *t);
 void cuda_matmul(KernelTable *t);

@@ -2,19 +2,14 @@
 #ifndef GENLLAVA_TESTS_CUDA_HOST_GAPS_H
 #define GENLLAVA_TESTS_CUDA_HOST_GAPS_H
 
-#include <stdio.h>
+#include <stddef.h>
 
 #include "kernels/ops/op.h"
 
-/* The sentence with which these arguments are refused, NULL when they are not. */
+/* The sentence with which these arguments are refused, NULL when they are not. There are no gaps today. */
 static inline const char *cuda_lacks(Op op, const void *args)
 {
-    static char sentence[128];
-    (void)args;
-    if (op == OP_conv2d_fwd || op == OP_conv2d_dx || op == OP_conv2d_dw) {
-        snprintf(sentence, sizeof sentence, "%s: the cuda backend has no kernel for it; \"device\": \"cpu\" has", op_name(op));
-        return sentence;
-    }
+    (void)op, (void)args;
     return NULL;
 }
 #endif

@@ -338,3 +338,47 @@ TEST(cpu_adapters_in_several_blocks_are_dropout_and_products)
     mem_free(da);
     mem_free(dx);
 }
+
+/* Images of several blocks or groups of tiles, which compare.h would take too long for on other backends. */
+TEST(cpu_convolutions_in_several_blocks_are_those_of_ref)
+{
+    static const struct {
+        Plane from;
+        int64_t in, out, stride;
+        bool winograd;
+    } CASES[] = {{{1, 65, 67}, 512, 1, 1, false}, {{3, 40, 40}, 600, 1, 1, false}, {{1, 66, 64}, 512, 1, 2, false},
+                 {{1, 81, 79}, 32, 32, 1, true}, {{1, 81, 79}, 32, 32, 1, false}};
+    enum { X = 3 * 40 * 40 * 600, Y = 81 * 79 * 32, W = 32 * 9 * 600 };
+    Backend b, ref;
+    REQUIRE_OK(cpu_open(&b));
+    REQUIRE_OK(ref_open(&ref));
+    float *start = random_memory(), *memory = mem_alloc((2 * X + Y + 2 * W) * sizeof *memory);
+    REQUIRE(start && memory);
+    float *x[2] = {memory, memory + X}, *y = memory + 2 * X, *w[2] = {y + Y, y + Y + W};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const ConvShape s = {.from = CASES[i].from, .in = CASES[i].in, .out = CASES[i].out, .kernel = 3, .stride = CASES[i].stride,
+                             .top = 1, .left = 1, .bottom = 1, .right = 1};
+        const Plane to = conv_to(&s);
+        const int64_t n_x = plane_rows(&s.from) * s.in, n_y = plane_rows(&to) * s.out, n_w = 9 * s.in * s.out;
+        Backend *const backend[] = {&b, &ref};
+        float *out[2] = {mem_alloc((size_t)n_y * sizeof(float)), mem_alloc((size_t)n_y * sizeof(float))};
+        REQUIRE(n_x <= X && n_y <= Y && n_w <= W && out[0] && out[1]);
+        for (int k = 0; k < 2; k++) {
+            Backend *on = backend[k];
+            CHECK_OK(on->ops.conv2d_fwd(&on->ctx, &(Conv2dFwd){.shape = s, .winograd = CASES[i].winograd, .x = start, .w = start + 7,
+                                                               .y = out[k]}));
+            CHECK_OK(on->ops.conv2d_dx(&on->ctx, &(Conv2dDx){.shape = s, .winograd = CASES[i].winograd, .dy = start + 9, .w = start + 7,
+                                                             .dx = x[k]}));
+            CHECK_OK(on->ops.conv2d_dw(&on->ctx, &(Conv2dDw){.shape = s, .x = start, .dy = start + 9, .dw = w[k]}));
+        }
+        CHECK_MSG(largest_difference(out[0], out[1], n_y) < 2e-4, "case %zu: y is off by %g", i, largest_difference(out[0], out[1], n_y));
+        CHECK_MSG(largest_difference(x[0], x[1], n_x) < 2e-4, "case %zu: dx is off by %g", i, largest_difference(x[0], x[1], n_x));
+        CHECK_MSG(largest_difference(w[0], w[1], n_w) < 2e-3, "case %zu: dw is off by %g", i, largest_difference(w[0], w[1], n_w));
+        mem_free(out[0]);
+        mem_free(out[1]);
+    }
+    mem_free(start);
+    mem_free(memory);
+    b.close(&b);
+    ref.close(&ref);
+}
