@@ -351,7 +351,7 @@ format-check:
 check: format-check
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
-#: make bench       matmuls against the machine's peak, and steps of training, memory, start and pictures beside PyTorch and Pillow
+#: make bench       matmuls against the machine's peak; steps of training, memory, convolutions, start, pictures beside PyTorch, Pillow
 #:                  (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
 bench: all $(BENCHES:%=$(BUILD)/%)
 	@ROW='$(ROW)' sh tools/bench/bench.sh $(BUILD) $(PYTHON)
