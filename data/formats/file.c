@@ -30,6 +30,12 @@ char *file_folder(char *folder, const char *path)
     return folder;
 }
 
+char *file_join_beside(char *path, const char *folder, const char *name)
+{
+    char around[PATH_MAX];
+    return strncmp(name, "../", 3) ? file_join(path, folder, name) : file_join(path, file_folder(around, folder), name + 3);
+}
+
 const char *file_name(const char *path) { return strcmp(path, "-") ? path : "standard input"; }
 
 const char *file_size_text(char *buf, size_t n, size_t n_bytes)

@@ -21,6 +21,8 @@ extern "C" {
 char *file_join(char *path, const char *folder, const char *name);
 /* The folder that a path lies in, into folder[PATH_MAX]: "." for a bare name. Returns it. */
 char *file_folder(char *folder, const char *path);
+/* file_join, but "../NAME" is what lies beside the folder as its path is written, also where the folder is a link to another place. */
+char *file_join_beside(char *path, const char *folder, const char *name);
 /* What messages call a path: "standard input" for "-". */
 const char *file_name(const char *path);
 /* 12345678 as "11.8 MiB" into buf; returns buf. */

@@ -155,14 +155,14 @@ const char *clip_tokenizer_file(const char *folder)
 {
     static const char WHOLE[] = "../tokenizer/tokenizer.json";
     char path[PATH_MAX];
-    return file_exists(file_join(path, folder, WHOLE)) ? WHOLE : NULL;
+    return file_exists(file_join_beside(path, folder, WHOLE)) ? WHOLE : NULL;
 }
 
 /* The tokenizer has to be of this encoder. */
 static Status open_tokenizer(ClipText *m, const char *folder)
 {
-    char around[PATH_MAX], path[PATH_MAX];
-    TRY(clip_tokenizer_open(&m->tokenizer, file_join(path, file_folder(around, folder), "tokenizer")));
+    char path[PATH_MAX];
+    TRY(clip_tokenizer_open(&m->tokenizer, file_join_beside(path, folder, "../tokenizer")));
     const ClipTokenizerInfo *info = clip_tokenizer_info(m->tokenizer);
     if (info->n_ids > m->config.vocab)
         return fail(ERR_DATA, "%s: has ids up to %d, but the text encoder of %s has a vocabulary of %" PRId64 " (vocab_size)", path,

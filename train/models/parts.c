@@ -285,20 +285,12 @@ void parts_warn_of_idle_rates(const RunConfig *cfg)
             log_warn("%s is set, but nothing that it is the learning rate of is trained", OPTIONS[i].key);
 }
 
-/* "../NAME" lies beside the folder. */
-static const char *find_file(char path[PATH_MAX], const char *folder, const char *name)
-{
-    char parent[PATH_MAX];
-    bool beside = !strncmp(name, "../", 3);
-    return beside ? file_join(path, file_folder(parent, folder), name + 3) : file_join(path, folder, name);
-}
-
 static Status check_file(const Part *part, const RunConfig *cfg, const PartFile *f)
 {
     char room[PATH_MAX], path[PATH_MAX];
     const char *folder = part_folder(part, cfg, room);
     if (!folder || !file_exists(text_at(cfg, part->path)) || (f->with_weights && part_drawn(part, cfg)) ||
-        file_exists(find_file(path, folder, f->name)) || (f->stands_in && f->stands_in(folder)))
+        file_exists(file_join_beside(path, folder, f->name)) || (f->stands_in && f->stands_in(folder)))
         return OK;
     return fail(ERR_MISSING, "%s: %s: there is no such file; %s there", part->path.name, path, f->what);
 }

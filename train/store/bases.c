@@ -27,7 +27,7 @@ typedef struct BaseFile {
 static Status open_file(BaseFile *f, const char *folder, const char *name)
 {
     struct stat st;
-    f->fd = open(file_join(f->path, folder, name), O_RDONLY | O_CLOEXEC);
+    f->fd = open(file_join_beside(f->path, folder, name), O_RDONLY | O_CLOEXEC);
     if (f->fd < 0 || fstat(f->fd, &st)) {
         Status s = fail(ERR_MISSING, "%s: cannot be opened: %s", f->path, strerror(errno));
         if (f->fd >= 0)
@@ -134,7 +134,7 @@ static Status list_files(const Part *part, const char *folder, FileVisit visit, 
     char path[PATH_MAX];
     Beside b = {part->beside, visit, arg};
     TRY(file_list(folder, visit, arg));
-    return part->beside ? file_list(file_join(path, folder, part->beside), visit_beside, &b) : OK;
+    return part->beside ? file_list(file_join_beside(path, folder, part->beside), visit_beside, &b) : OK;
 }
 
 typedef struct Writer {
@@ -253,7 +253,7 @@ static Status check_files(Check *c, const Json *files)
     TRY(list_files(c->part, c->folder, check_file, c));
     for (const Json *v = files->child; v && c->n < files->length; v = v->next) {
         char path[PATH_MAX];
-        if (!file_exists(file_join(path, c->folder, text_of(v, "name"))))
+        if (!file_exists(file_join_beside(path, c->folder, text_of(v, "name"))))
             return differs(c, text_of(v, "name"), "is missing");
     }
     return OK;

@@ -1,7 +1,9 @@
 /* parts.h: that the rows name real keys, and that each weight gets what its row says. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/train/models/tiny.h"
+#include "data/formats/file.h"
 #include "train/config/options.h"
 #include "train/models/parts.h"
 
@@ -149,4 +151,28 @@ TEST(networks_that_draw_are_wanted_by_their_losses)
         snprintf(wanted, sizeof wanted, CASES[i].missing, test_dir());
         CHECK_STR(said, wanted);
     }
+}
+
+/* The tokenizer beside an encoder that is a link lies beside the link, in either of its forms. */
+TEST(the_tokenizer_beside_a_linked_encoder_is_found)
+{
+    static char said[8192];
+    char sd[1024], folder[1024 + 32];
+    RunConfig cfg;
+    tiny_folders();
+    tiny_config(&cfg);
+    snprintf(sd, sizeof sd, "%s/sd", test_dir());
+    snprintf(folder, sizeof folder, "%s/elsewhere/text_encoder", test_dir());
+    REQUIRE_OK(file_make_folders(folder));
+    tiny_write(folder, "config.json", "{}");
+    snprintf(folder, sizeof folder, "%s/tokenizer", sd);
+    REQUIRE_OK(file_make_folders(folder));
+    tiny_write(folder, "tokenizer.json", "{}");
+    snprintf(folder, sizeof folder, "%s/text_encoder", sd);
+    REQUIRE(!symlink("../elsewhere/text_encoder", folder));
+    cfg.model.llm.path = NULL;
+    cfg.model.diffusion.path = sd;
+    cfg.loss.generate = cfg.loss.edit = IMAGE_LOSS_L2NORM;
+    CHECK_OK(parts_check_files(&cfg, collect, said));
+    CHECK_STR(said, "");
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json_fields.h"
@@ -92,6 +93,23 @@ TEST(another_tokenizer_of_prompts_is_another_base)
     snprintf(wanted, sizeof wanted, "model.diffusion.path: %s is not the base that runs/r/checkpoint-000002 was trained on, which is %s: "
                                     "its ../tokenizer/merges.txt holds something else; go on", encoder, encoder);
     CHECK_FAILS(check(state), ERR_DATA, wanted);
+    mem_free(state);
+}
+
+/* A folder may be a link to one elsewhere (a network of a checkpoint): what lies beside it lies beside the link. */
+TEST(beside_a_linked_folder_is_beside_the_link)
+{
+    char folder[PATH_MAX];
+    CFG = (RunConfig){.loss = {.generate = IMAGE_LOSS_L2NORM, .edit = IMAGE_LOSS_L2NORM}};
+    CFG.model.diffusion.path = file_join(folder, test_dir(), "linked");
+    save("elsewhere/text_encoder", "config.json", "{}", 2);
+    save("linked/tokenizer", "vocab.json", "{}", 2);
+    REQUIRE(!symlink("../elsewhere/text_encoder", at("linked", "text_encoder")));
+    char *state = record();
+    CHECK(strstr(state, "../tokenizer/vocab.json") != NULL);
+    CHECK_OK(check(state));
+    REQUIRE(!remove(at("linked/tokenizer", "vocab.json")));
+    CHECK(check(state) == ERR_DATA && strstr(status_message(), "its ../tokenizer/vocab.json is missing"));
     mem_free(state);
 }
 
