@@ -74,4 +74,11 @@ refused noise_frozen 66 "$dir/sd/unet/config.json: there is no such file" --set 
 says "$dir/sd/scheduler/scheduler_config.json: there is no such file; how noise is mixed in is read from there"
 rm -rf "$dir/runs"
 expect 0 --config "$cases/noise_frozen/config.json" "${common[@]}" --set model.diffusion.path="$dir/sd" --set loss.generate=mse --set loss.edit=l2norm
+
+# Who answers in text reads nothing that draws, and does without its folder.
+rm -rf "$dir/runs"
+cp -r "$noise" "$dir/all"
+expect 0 --config "$cases/noise_frozen/config.json" "${common[@]}" --set debug.replay=null --set model.diffusion.path="$dir/all"
+mv "$dir/all" "$dir/away"
+"$build/generate" --checkpoint "$dir/runs/r" --ask Why --max-new-tokens 2 > "$dir/out" 2> "$dir/err" || fail "generate without the diffusion folder: $(cat "$dir/err")"
 exit $failed

@@ -107,6 +107,7 @@ const Part PARTS[] = {
         .name = "gen_head",
         .title = "the generation head",
         .after = "tokens", /* it reads states of the language model, and rows */
+        .only_for_pictures = true,
         .init = KEY(model.gen_head.init),
         .train = KEY(model.gen_head.train),
         .lr = KEY(optim.lr_gen_head),
@@ -348,7 +349,9 @@ static Status declare_part(GenLlava *g, const RunConfig *cfg, const Part *part, 
     if (part->after)
         TRY(declare_part(g, cfg, part_find(part->after), declared));
     if (!is_opened(g, part, cfg))
-        return part->unwanted && text_at(cfg, part->init) ? fail(ERR_USAGE, "%s is set, but %s", part->init.name, part->unwanted) : OK;
+        return part->unwanted && !part_wanted(part, cfg) && text_at(cfg, part->init)
+                   ? fail(ERR_USAGE, "%s is set, but %s", part->init.name, part->unwanted)
+                   : OK;
     g->params.group = (ParamGroup){.part = part->name, .trainable = part_trained(part, cfg), .lr = rate_of(part, cfg)};
     return part->declare(g, cfg);
 }

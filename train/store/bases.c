@@ -303,13 +303,13 @@ static Status check_partial_hash(const Check *c)
     return strcmp(hex, text_of(c->base, "xxh3")) ? differs(c, "files", "are others") : OK;
 }
 
-Status bases_check(const Json *state, const RunConfig *cfg, const char *checkpoint, const char *advice)
+Status bases_check(const Json *state, const RunConfig *cfg, bool answers, const char *checkpoint, const char *advice)
 {
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         const Json *base = json_get(json_get(state, "bases"), part->name), *files = json_get(base, "files");
         char path[PATH_MAX];
         Check c = {.part = part, .base = base, .folder = part_folder(part, cfg, path), .checkpoint = checkpoint, .advice = advice};
-        if (!base || !c.folder || !part_wanted(part, cfg))
+        if (!base || !c.folder || !part_wanted(part, cfg) || (answers && part->only_for_pictures))
             continue;
         c.drawn = part_drawn(part, cfg);
         if (files && files->kind == JSON_ARRAY)

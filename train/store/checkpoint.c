@@ -91,7 +91,7 @@ static Status read_state(const char *folder, const RunConfig *cfg, bool change, 
     check_folder_step(&f, folder, state->step);
     Status s = f.status;
     if (s == OK && !change)
-        s = bases_check(f.top, cfg, folder, "");
+        s = bases_check(f.top, cfg, false, folder, "");
     if (s == OK)
         s = algorithms_read(f.top, backend);
     fields_close(&f);
@@ -281,7 +281,7 @@ Status checkpoint_check_bases(const char *folder, const RunConfig *cfg)
 {
     JsonFields f;
     TRY(fields_open(&f, folder, STATE));
-    Status s = bases_check(f.top, cfg, folder, "; give that one (--set KEY=DIR), or go on with --base-changed");
+    Status s = bases_check(f.top, cfg, true, folder, "; give that one (--set KEY=DIR), or go on with --base-changed");
     fields_close(&f);
     return s;
 }

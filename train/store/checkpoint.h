@@ -47,7 +47,7 @@ MUST_USE Status checkpoint_resume(const char *folder, GenLlava *model, const Run
 MUST_USE Status checkpoint_compare_data(const char *folder, const char *data, bool *known, char **difference);
 /* ERR_USAGE names the saved tensors whose shape is another one in the model. */
 MUST_USE Status checkpoint_check_shapes(const char *folder, GenLlava *model);
-/* Whether cfg's bases are those that a verified checkpoint was trained on (bases.h). */
+/* Whether cfg's bases are those that a verified checkpoint was trained on (bases.h); of them those that answering in text reads. */
 MUST_USE Status checkpoint_check_bases(const char *folder, const RunConfig *cfg);
 /* The config a checkpoint was made with; sets: KEY=VALUE that override it. */
 MUST_USE Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg);

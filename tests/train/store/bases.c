@@ -57,7 +57,7 @@ static Status check(const char *state)
 {
     JsonFields f;
     REQUIRE_OK(fields_parse(&f, state, strlen(state), "state.json"));
-    Status s = bases_check(f.top, &CFG, "runs/r/checkpoint-000002", "; go on");
+    Status s = bases_check(f.top, &CFG, false, "runs/r/checkpoint-000002", "; go on");
     fields_close(&f);
     return s;
 }
