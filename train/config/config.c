@@ -11,6 +11,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
+#include "kernels/ops/attention.h"
 #include "train/config/config_reader.h"
 #include "train/config/plan.h"
 
@@ -204,9 +205,15 @@ static void check_tasks(ConfigReader *r)
 static void check_drawing(ConfigReader *r)
 {
     const RunConfig *c = r->cfg;
-    if (c->model.gen_head.width % c->model.gen_head.heads)
+    const int64_t width = c->model.gen_head.width, heads = c->model.gen_head.heads;
+    if (width % heads)
         cross(r, "model.gen_head.heads", "model.gen_head.heads is %lld, but must divide model.gen_head.width, which is %lld",
-              (long long)c->model.gen_head.heads, (long long)c->model.gen_head.width);
+              (long long)heads, (long long)width);
+    else if (width / heads > ATTENTION_MAX_HEAD_DIM)
+        cross(r, "model.gen_head.width",
+              "model.gen_head.heads is %lld and model.gen_head.width %lld, which makes heads of %lld; at most %d are supported: raise "
+              "heads or lower width",
+              (long long)heads, (long long)width, (long long)(width / heads), ATTENTION_MAX_HEAD_DIM);
     if (c->model.diffusion.path && !c->model.tokens.image)
         cross(r, "model.tokens.image", "model.tokens.image is 0, but model.diffusion.path is set: what is drawn is read from visual output "
                                        "tokens, so there must be some (8 is the default)");

@@ -168,6 +168,21 @@ TEST(config_set_overrides)
     CHECK_FAILS(config_load(&c, path, bad, 5), ERR_USAGE, all);
 }
 
+TEST(config_heads_of_the_generation_head_are_not_too_wide)
+{
+    const char *path = write_file("run.json", "{" BASE "}"), *good[] = {"model.gen_head.width=2048"},
+               *bad[] = {"model.gen_head.width=4096"};
+    RunConfig c;
+    REQUIRE_OK(config_load(&c, path, good, 1));
+    config_free(&c);
+    char wanted[512];
+    snprintf(wanted, sizeof wanted,
+             "%s: model.gen_head.heads is 4 and model.gen_head.width 4096, which makes heads of 1024; at most 512 are supported: raise "
+             "heads or lower width",
+             path);
+    CHECK_FAILS(config_load(&c, path, bad, 1), ERR_USAGE, wanted);
+}
+
 TEST(config_missing_file_is_66)
 {
     RunConfig c;
