@@ -63,6 +63,8 @@ refused noise_edit 2 'model.diffusion.edit is "llm_only", which needs a UNet of 
     --set model.diffusion.edit=llm_only
 refused noise_edit 2 'model.diffusion.edit is "train_conv_in", which needs a UNet of 4 input channels; that of '"$(real "$edit")"' has 8: for that there is "ip2p"' \
     --set model.diffusion.edit=train_conv_in
+refused noise_frozen 2 'model.diffusion.edit is "ip2p", which needs a UNet of 8 input channels; that of '"$(real "$noise")"' has 4' \
+    --set model.diffusion.edit=ip2p --set loss.generate=l2norm --set loss.edit=l2norm
 refused noise_frozen 2 'model.diffusion.size is 21, expected a multiple of 2, by which the VAE of '"$(real "$noise")"' divides it' --set model.diffusion.size=21
 replay=$cases/noise_edit/start/replay.safetensors
 refused noise_frozen 65 "$replay: no timestep/UID with the uid of row 0 of the mixture (debug.replay)" --set debug.replay="$replay"

@@ -34,20 +34,11 @@ void diffusion_free(GenLlava *g)
     unet_release(&g->unet);
 }
 
-/* Whether the way that pictures to edit shall take is one that this UNet has. */
-static Status check_channels(const GenLlava *g, const RunConfig *cfg)
+/* Whether UNet and VAE belong together, and the size of pictures to them. */
+static Status check_sizes(const GenLlava *g, const RunConfig *cfg)
 {
-    static const char *const NAMES[] = {"llm_only", "sdedit", "ip2p", "train_conv_in"};
-    EditMode edit = cfg->model.diffusion.edit;
     const UnetConfig *c = &g->unet.config;
-    int64_t latent = g->vae.config.latent, wanted = edit == EDIT_IP2P ? 2 * latent : latent;
-    if (c->in_channels != wanted)
-        return fail(ERR_USAGE,
-                    "model.diffusion.edit is \"%s\", which needs a UNet of %" PRId64 " input channels; that of %s has %" PRId64 "%s",
-                    NAMES[edit], wanted, cfg->model.diffusion.path, c->in_channels,
-                    edit == EDIT_IP2P              ? ": \"train_conv_in\" adds those that are missing"
-                    : c->in_channels == 2 * latent ? ": for that there is \"ip2p\""
-                                                   : "");
+    int64_t latent = g->vae.config.latent;
     if (c->out_channels != latent)
         return fail(ERR_DATA, "%s: the UNet writes %" PRId64 " channels, the latents of the VAE have %" PRId64, cfg->model.diffusion.path,
                     c->out_channels, latent);
@@ -61,7 +52,7 @@ static Status check_channels(const GenLlava *g, const RunConfig *cfg)
 
 Status diffusion_declare(GenLlava *g, const RunConfig *cfg)
 {
-    TRY(check_channels(g, cfg));
+    TRY(check_sizes(g, cfg));
     TRY(open_numbers(&g->diffusion, cfg));
     if (cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN)
         g->unet.config.in_channels *= 2;

@@ -30,6 +30,24 @@ static Status read_size(int64_t *out, const RunConfig *cfg, const char *subfolde
     return s;
 }
 
+/* Whether the way that pictures to edit shall take is one that the UNet has, whose latents are as wide as its output. */
+static Status check_channels(const RunConfig *cfg)
+{
+    EditMode edit = cfg->model.diffusion.edit;
+    int64_t in, latent;
+    TRY(read_size(&in, cfg, "unet", "in_channels", 4));
+    TRY(read_size(&latent, cfg, "unet", "out_channels", 4));
+    int64_t wanted = edit == EDIT_IP2P ? 2 * latent : latent;
+    if (in == wanted)
+        return OK;
+    return fail(ERR_USAGE,
+                "model.diffusion.edit is \"%s\", which needs a UNet of %" PRId64 " input channels; that of %s has %" PRId64 "%s",
+                option_find("model.diffusion.edit")->names[edit], wanted, cfg->model.diffusion.path, in,
+                edit == EDIT_IP2P   ? ": \"train_conv_in\" adds those that are missing"
+                : in == 2 * latent ? ": for that there is \"ip2p\""
+                                    : "");
+}
+
 Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
 {
     const char *folder = cfg->model.diffusion.path;
@@ -49,6 +67,7 @@ Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
         return fail(ERR_USAGE, "model.gen_head.queries is %" PRId64 ", but the text encoder of %s has %" PRId64 " positions "
                                "(max_position_embeddings); they must be equal",
                     cfg->model.gen_head.queries, folder, positions);
+    TRY(check_channels(cfg));
     g->image_loss[TASK_GENERATE] = cfg->loss.generate;
     g->image_loss[TASK_EDIT] = cfg->loss.edit;
     g->gen_head.config = (GenHeadConfig){.in = g->llm.config.hidden,
