@@ -175,6 +175,12 @@ static void read_config(JsonFields *f, UnetConfig *c)
     c->freq_shift = fields_real(f, f->top, "freq_shift", 0);
     c->cosine_first = fields_bool(f, f->top, "flip_sin_to_cos", true);
     c->linear_projection = fields_bool(f, f->top, "use_linear_projection", false);
+    if (!(c->eps >= 0))
+        fields_refuse(f, json_get(f->top, "norm_eps"), "norm_eps", "is %g, expected a number of at least 0", c->eps);
+    if (c->freq_shift == (double)(c->level[0].channels / 2))
+        fields_refuse(f, json_get(f->top, "freq_shift"), "freq_shift",
+                      "is %g, half of the first of block_out_channels: frequencies of the timestep are divided by the difference",
+                      c->freq_shift);
     for (int i = 0; i < c->levels && !f->status; i++)
         check_level(f, c, &c->level[i]);
 }

@@ -428,5 +428,8 @@ TEST(what_a_unet_does_not_do_is_refused_by_name)
     check_refused("\"norm_num_groups\":30", "20: norm_num_groups is 30, expected a divisor of all block_out_channels, of which one is 320");
     check_refused("\"attention_head_dim\":7", "23: attention_head_dim (the number of heads) is 7 at 320 channels, expected a divisor with "
                                               "heads of at most 512");
+    check_refused("\"norm_eps\":-1e-5", "13: norm_eps is -1e-05, expected a number of at least 0");
+    check_refused("\"freq_shift\":160", "15: freq_shift is 160, half of the first of block_out_channels: frequencies of the timestep are "
+                                         "divided by the difference");
     check_refused("\"wings\":2", "10: wings is 2; this key is not known, so it passes only as null, false, 0, {} or []");
 }
