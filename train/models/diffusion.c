@@ -108,12 +108,11 @@ static Status draw_numbers(Tape *t, const Diffusion *d, TargetDraw *draw)
         draw->dropout = (double)philox_uniform(whether.v[0]);
         return OK;
     }
-    TRY(replay_number(d->replay, REPLAYED[DRAW_TIMESTEP], draw->row, &timestep));
-    TRY(replay_number(d->replay, REPLAYED[DRAW_DROPOUT], draw->row, &draw->dropout));
+    TRY(replay_number(d->replay, REPLAYED[DRAW_TIMESTEP], draw->row, (double)d->schedule.n, &timestep));
+    TRY(replay_number(d->replay, REPLAYED[DRAW_DROPOUT], draw->row, 1, &draw->dropout));
     draw->timestep = (int32_t)timestep;
-    if (!(timestep >= 0 && timestep < (double)d->schedule.n) || timestep != (double)draw->timestep)
-        return fail(ERR_DATA, "debug.replay: timestep %g of row %d of the mixture; the schedule has steps 0 … %d", timestep,
-                    draw->row.record, d->schedule.n - 1);
+    if (timestep != (double)draw->timestep)
+        return fail(ERR_DATA, "debug.replay: timestep %g of row %d of the mixture is no whole number", timestep, draw->row.record);
     return OK;
 }
 

@@ -1,6 +1,7 @@
 /* replay.c: finds a row's entries in the file of debug.replay (replay.h). */
 #include "train/models/replay.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "data/formats/safetensors.h"
@@ -69,6 +70,9 @@ static Status read_floats(const Replay *r, const StTensor *t, float *to)
     if (t->type != F32 && t->type != F64 && t->type != F16 && t->type != BF16)
         return fail(ERR_DATA, "%s: %s holds %s, expected F32 (debug.replay)", r->file, t->name, dtype_name(t->type));
     dtype_convert(to, F32, t->data, t->type, (size_t)t->n_elems);
+    for (int64_t i = 0; i < t->n_elems; i++)
+        if (!isfinite(to[i]))
+            return fail(ERR_DATA, "%s: %s holds %g, expected finite numbers (debug.replay)", r->file, t->name, (double)to[i]);
     return OK;
 }
 
@@ -91,11 +95,9 @@ Status replay_image(const Replay *r, const char *kind, ReplayRow row, int64_t ch
     return s;
 }
 
-Status replay_number(const Replay *r, const char *kind, ReplayRow row, double *to)
+static Status read_number(const Replay *r, const StTensor *t, double *to)
 {
-    const StTensor *t;
     float x;
-    TRY(find(r, kind, row, &t));
     if (t->n_elems != 1)
         return fail(ERR_DATA, "%s: %s holds %lld numbers, expected one (debug.replay)", r->file, t->name, (long long)t->n_elems);
     if (t->type == I64 || t->type == I32) {
@@ -108,5 +110,15 @@ Status replay_number(const Replay *r, const char *kind, ReplayRow row, double *t
     }
     TRY(read_floats(r, t, &x));
     *to = (double)x;
+    return OK;
+}
+
+Status replay_number(const Replay *r, const char *kind, ReplayRow row, double below, double *to)
+{
+    const StTensor *t;
+    TRY(find(r, kind, row, &t));
+    TRY(read_number(r, t, to));
+    if (!(*to >= 0 && *to < below))
+        return fail(ERR_DATA, "%s: %s is %g, expected a number from 0 to less than %g (debug.replay)", r->file, t->name, *to, below);
     return OK;
 }

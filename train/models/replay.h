@@ -17,7 +17,8 @@ typedef struct ReplayRow {
     const uint8_t *uid; /* [16] */
     int32_t record;
 } ReplayRow;
-/* kind/UID as rows [height·width, channels]. A row without an entry, or with one of another shape, is an error. */
+/* kind/UID as rows [height·width, channels], and as a number from 0 to less than `below`. A row without an entry, or whose entry has
+ * another shape, is out of range or not finite, is an error. */
 MUST_USE Status replay_image(const Replay *r, const char *kind, ReplayRow row, int64_t channels, int64_t height, int64_t width, float *to);
-MUST_USE Status replay_number(const Replay *r, const char *kind, ReplayRow row, double *to);
+MUST_USE Status replay_number(const Replay *r, const char *kind, ReplayRow row, double below, double *to);
 #endif

@@ -1,6 +1,7 @@
 /* replay.h: entries are found by the hash of their uid, in the layout of rows; what is missing or misshapen is said. */
 #include "train/models/replay.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,18 +15,21 @@ static uint8_t uid[32];
 static void write_file(void)
 {
     static const StSpec SPECS[] = {{"noise/set/7", F32, 3, {2, 1, 3}}, {"noise/other", F32, 3, {2, 3, 1}}, {"timestep/set/7", I64, 1, {1}},
-                                   {"drop/set/7", F64, 1, {1}}, {"drop/other", F32, 1, {2}}};
-    static const float NOISE[] = {1, 2, 3, 4, 5, 6};
+                                   {"drop/set/7", F64, 1, {1}}, {"drop/other", F32, 1, {2}}, {"noise/nan", F32, 3, {1, 1, 2}},
+                                   {"drop/nan", F32, 1, {1}}};
+    static const float NOISE[] = {1, 2, 3, 4, 5, 6}, WRONG[] = {1, NAN};
     const int64_t timestep = 981;
     const double drop = 0.25;
     StWriter *w;
     snprintf(file, sizeof file, "%s/replay.safetensors", test_dir());
-    REQUIRE_OK(stwriter_open(&w, file, SPECS, 5));
+    REQUIRE_OK(stwriter_open(&w, file, SPECS, sizeof SPECS / sizeof *SPECS));
     REQUIRE_OK(stwriter_write(w, NOISE, sizeof NOISE));
     REQUIRE_OK(stwriter_write(w, NOISE, sizeof NOISE));
     REQUIRE_OK(stwriter_write(w, &timestep, sizeof timestep));
     REQUIRE_OK(stwriter_write(w, &drop, sizeof drop));
     REQUIRE_OK(stwriter_write(w, NOISE, 2 * sizeof *NOISE));
+    REQUIRE_OK(stwriter_write(w, WRONG, sizeof WRONG));
+    REQUIRE_OK(stwriter_write(w, &WRONG[1], sizeof *WRONG));
     REQUIRE_OK(stwriter_close(&w));
 }
 
@@ -41,19 +45,26 @@ TEST(replayed_numbers_are_found_by_uid)
     ReplayRow row = {uid, 7};
     REQUIRE_OK(replay_image(r, "noise", row, 2, 1, 3, noise));
     CHECK(!memcmp(noise, (float[]){1, 4, 2, 5, 3, 6}, sizeof noise));
-    REQUIRE_OK(replay_number(r, "timestep", row, &number));
+    REQUIRE_OK(replay_number(r, "timestep", row, 1000, &number));
     CHECK(number == 981);
-    REQUIRE_OK(replay_number(r, "drop", row, &number));
+    REQUIRE_OK(replay_number(r, "drop", row, 1000, &number));
     CHECK(number == 0.25);
+    snprintf(wanted, sizeof wanted, "%s: timestep/set/7 is 981, expected a number from 0 to less than 981 (debug.replay)", file);
+    CHECK_FAILS(replay_number(r, "timestep", row, 981, &number), ERR_DATA, wanted);
     snprintf(wanted, sizeof wanted, "%s: no posterior/UID with the uid of row 7 of the mixture (debug.replay)", file);
     CHECK_FAILS(replay_image(r, "posterior", row, 2, 1, 3, noise), ERR_DATA, wanted);
     sha256_of("other", 5, uid);
     snprintf(wanted, sizeof wanted, "%s: noise/other: shape is [2, 3, 1], expected [2, 1, 3] (debug.replay)", file);
     CHECK_FAILS(replay_image(r, "noise", row, 2, 1, 3, noise), ERR_DATA, wanted);
     snprintf(wanted, sizeof wanted, "%s: drop/other holds 2 numbers, expected one (debug.replay)", file);
-    CHECK_FAILS(replay_number(r, "drop", row, &number), ERR_DATA, wanted);
+    CHECK_FAILS(replay_number(r, "drop", row, 1000, &number), ERR_DATA, wanted);
     snprintf(wanted, sizeof wanted, "%s: no timestep/UID with the uid of row 7 of the mixture (debug.replay)", file);
-    CHECK_FAILS(replay_number(r, "timestep", row, &number), ERR_DATA, wanted);
+    CHECK_FAILS(replay_number(r, "timestep", row, 1000, &number), ERR_DATA, wanted);
+    sha256_of("nan", 3, uid);
+    snprintf(wanted, sizeof wanted, "%s: noise/nan holds nan, expected finite numbers (debug.replay)", file);
+    CHECK_FAILS(replay_image(r, "noise", row, 1, 1, 2, noise), ERR_DATA, wanted);
+    snprintf(wanted, sizeof wanted, "%s: drop/nan holds nan, expected finite numbers (debug.replay)", file);
+    CHECK_FAILS(replay_number(r, "drop", row, 1, &number), ERR_DATA, wanted);
     replay_close(&r);
     CHECK(r == NULL);
 }
