@@ -188,7 +188,8 @@ static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs, uint64_t *
     return OK;
 }
 
-/* Visual tokens stand in whole runs [IMG0] … [IMG{N-1}], the k-th of them in the place of the k-th target. */
+/* Visual tokens stand in whole runs [IMG0] … [IMG{N-1}], the k-th of them in the place of the k-th target. Something stands before them, by
+ * which they are predicted. */
 static Status check_runs(const Shard *s, int64_t i, uint64_t targets)
 {
     const int64_t n = s->attr.n_visual_tokens, first = s->n_ids - n;
@@ -198,6 +199,8 @@ static Status check_runs(const Shard *s, int64_t i, uint64_t targets)
         if (visual ? s->id[t] != first + next : next != 0)
             return fail(ERR_DATA, "%s: /tok/id of sample %" PRId64 " holds %d where visual token %" PRId64 " should stand", s->path, i,
                         s->id[t], next);
+        if (visual && t == s->tok_off[i])
+            return fail(ERR_DATA, "%s: sample %" PRId64 " begins with a visual token, which nothing predicts", s->path, i);
         runs += visual && next == 0;
         next = visual ? (next + 1) % n : 0;
     }

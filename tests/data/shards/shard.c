@@ -488,10 +488,11 @@ TEST(shard_with_numbers_out_of_range_is_refused_by_name)
 }
 
 static const uint32_t SECOND_REFS[] = {MADE_IN(0, 1), 1};
-TEST(shard_has_a_target_for_each_run_of_visual_tokens)
+TEST(shard_has_a_target_for_each_run_of_visual_tokens_and_something_before_it)
 {
     static const int32_t RUNS[] = {1, 1000, 1001, 1002, 1003, 1000, 1001, 1002, 1003};
     static const MadeSample TWO_RUNS = {RUNS, "-xxxxxxxx", 0, 1, NULL, "{}", TWO, TASK_GENERATE};
+    static const MadeSample BARE = {RUNS + 1, "-xxx", 0, 1, NULL, "{}", TWO, TASK_GENERATE};
     const char *path = path_of("evil.h5");
     char wanted[512];
     made_shard(path, &TWO_RUNS, 1, 2, 0, 1, 0);
@@ -500,6 +501,9 @@ TEST(shard_has_a_target_for_each_run_of_visual_tokens)
     put.value = ROLE_MASK;
     snprintf(wanted, sizeof wanted, "%s: sample 0 has 2 runs of visual tokens for 1 targets" FOREIGN, path);
     CHECK_FAILS(open_tampered(path, put_number), ERR_DATA, wanted);
+    made_shard(path, &BARE, 1, 2, 0, 1, 0);
+    snprintf(wanted, sizeof wanted, "%s: sample 0 begins with a visual token, which nothing predicts" FOREIGN, path);
+    CHECK_FAILS(shard_open(&(Shard *){NULL}, path), ERR_DATA, wanted);
 }
 
 static const MadeSample SECOND = {PICTURED, "------xx", 0, 1.0f, SECOND_REFS, "{}", NULL, TASK_UNDERSTAND};
