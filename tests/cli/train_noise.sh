@@ -66,6 +66,12 @@ refused noise_edit 2 'model.diffusion.edit is "train_conv_in", which needs a UNe
 refused noise_frozen 2 'model.diffusion.edit is "ip2p", which needs a UNet of 8 input channels; that of '"$(real "$noise")"' has 4' \
     --set model.diffusion.edit=ip2p --set loss.generate=l2norm --set loss.edit=l2norm
 refused noise_frozen 2 'model.diffusion.size is 21, expected a multiple of 2, by which the VAE of '"$(real "$noise")"' divides it' --set model.diffusion.size=21
+cp -r "$noise" "$dir/deep"
+chmod -R u+w "$dir/deep"
+printf '{"block_out_channels": [8, 8, 8, 8], "cross_attention_dim": 12, "norm_num_groups": 4, "attention_head_dim": 2, "downsample_padding": 0}' \
+    > "$dir/deep/unet/config.json"
+refused noise_frozen 2 "model.diffusion.size is 8, of which the UNet of $dir/deep leaves nothing on its way down; raise it" \
+    --set model.diffusion.path="$dir/deep" --set model.diffusion.size=8
 replay=$cases/noise_edit/start/replay.safetensors
 refused noise_frozen 65 "$replay: no timestep/UID with the uid of row 0 of the mixture (debug.replay)" --set debug.replay="$replay"
 

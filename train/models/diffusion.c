@@ -47,16 +47,20 @@ static Status check_sizes(const GenLlava *g, const RunConfig *cfg)
     if (latents.height * factor != size.height)
         return fail(ERR_USAGE, "model.diffusion.size is %" PRId64 ", expected a multiple of %" PRId64 ", by which the VAE of %s divides it",
                     size.height, factor, cfg->model.diffusion.path);
+    Plane smallest = unet_smallest(&g->unet, latents);
+    if (!plane_rows(&smallest))
+        return fail(ERR_USAGE, "model.diffusion.size is %" PRId64 ", of which the UNet of %s leaves nothing on its way down; raise it",
+                    size.height, cfg->model.diffusion.path);
     return OK;
 }
 
 Status diffusion_declare(GenLlava *g, const RunConfig *cfg)
 {
-    TRY(check_sizes(g, cfg));
     TRY(open_numbers(&g->diffusion, cfg));
     if (cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN)
         g->unet.config.in_channels *= 2;
-    return unet_declare_weights(&g->unet, &g->params, cfg->model.diffusion.unet == TRAIN_CONV_IN ? UNET_REST : UNET_ALL);
+    TRY(unet_declare_weights(&g->unet, &g->params, cfg->model.diffusion.unet == TRAIN_CONV_IN ? UNET_REST : UNET_ALL));
+    return check_sizes(g, cfg);
 }
 
 Status diffusion_declare_conv_in(GenLlava *g, const RunConfig *cfg)

@@ -309,9 +309,12 @@ typedef struct Skip {
     Plane plane;
 } Skip;
 
-static Plane halved(Plane p, const Conv *c)
+Plane unet_smallest(const Unet *m, Plane latents)
 {
-    return (Plane){p.images, (p.height + c->top + c->bottom - 3) / 2 + 1, (p.width + c->left + c->right - 3) / 2 + 1};
+    for (int i = 0; i < m->n_units; i++)
+        if (m->units[i].kind == UNET_DOWN)
+            latents = nn_conv2d_to(&m->units[i].conv, latents);
+    return latents;
 }
 
 Tensor *unet_forward(Tape *t, const Unet *m, Tensor *latents, Plane plane, const int32_t *timestep, Tensor *context)
@@ -332,7 +335,7 @@ Tensor *unet_forward(Tape *t, const Unet *m, Tensor *latents, Plane plane, const
             pixels = tape_segments(t, plane.images, plane.height * plane.width);
         args[i] = (UnitArg){.unet = m, .unit = u, .from = plane, .pixels = pixels, .context = rows, .to = plane};
         if (u->kind == UNET_DOWN)
-            args[i].to = halved(plane, &u->conv);
+            args[i].to = nn_conv2d_to(&u->conv, plane);
         if (u->kind == UNET_UP) /* twice as large, or as its skip where that had been rounded */
             args[i].to = skips[waiting - 1].plane;
         x = nn_block(t, FORWARD[u->kind], &args[i], in, u->pops ? IN_MOST : IN_SKIP);

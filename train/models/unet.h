@@ -74,6 +74,9 @@ typedef enum UnetPiece { UNET_ALL, UNET_CONV_IN, UNET_REST } UnetPiece;
 MUST_USE Status unet_declare_weights(Unet *m, Params *p, UnetPiece piece);
 void unet_release(Unet *m);
 
+/* What is left of latents at the end of the way down, of a UNet whose weights are declared. */
+Plane unet_smallest(const Unet *m, Plane latents);
+
 /* latents [images·height·width, in_channels], timestep [images] (host; NULL on a measuring tape), context [images·queries, context]
  * -> [images·height·width, out_channels]. */
 Tensor *unet_forward(Tape *t, const Unet *m, Tensor *latents, Plane plane, const int32_t *timestep, Tensor *context);

@@ -139,6 +139,9 @@ static void norm(const Declare *d, const char *name, int64_t n, Param **w, Param
     *b = vector(&in, "bias", n);
 }
 
+/* A sampler of the encoder: one row and column of zeros, behind the picture. */
+static const Conv DOWN = {.stride = 2, .bottom = 1, .right = 1};
+
 static Conv conv(const Declare *d, const char *name, int64_t out, int64_t in)
 {
     Declare of = under(d, "%s.", name);
@@ -209,8 +212,7 @@ static Status declare_encoder(const Declare *all, const VaeConfig *c, VaeHalf *h
         Declare level = under(&d, "down_blocks.%" PRId64 ".", i);
         VaeLevel *l = &h->levels[i];
         TRY(declare_level(&level, l, c->resnets, c->channels[i], c->channels[i ? i - 1 : 0], i + 1 < c->levels ? "downsamplers" : NULL));
-        l->sampler.stride = 2;
-        l->sampler.top = l->sampler.left = 0; /* one row and column of zeros, behind the picture */
+        l->sampler = (Conv){.w = l->sampler.w, .b = l->sampler.b, .stride = DOWN.stride, .bottom = DOWN.bottom, .right = DOWN.right};
     }
     declare_mid(&d, h, last);
     norm(&d, "conv_norm_out", last, &h->norm_w, &h->norm_b);
@@ -364,13 +366,12 @@ static Tensor *pixel_rows(Tape *t, const uint8_t *pixels, Plane pictures)
     return nn_input(t, values, rows, VAE_PIXEL_CHANNELS);
 }
 
-static Plane halved(Plane p) { return (Plane){p.images, p.height / 2, p.width / 2}; } /* what the convolution of stride 2 leaves */
-
 Plane vae_latents(const Vae *m, Plane pictures)
 {
+    ConvShape s = {.from = pictures, .kernel = KERNEL, .stride = DOWN.stride, .bottom = DOWN.bottom, .right = DOWN.right};
     for (int64_t i = 1; i < m->config.levels; i++)
-        pictures = halved(pictures);
-    return pictures;
+        s.from = conv_to(&s);
+    return s.from;
 }
 
 Tensor *vae_moments(Tape *t, const Vae *m, const uint8_t *pixels, Plane pictures)

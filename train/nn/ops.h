@@ -74,6 +74,8 @@ typedef struct Conv {
     Param *w, *b; /* b may be NULL */
     int64_t stride, top, left, bottom, right;
 } Conv;
+/* The images that it makes of these. */
+Plane nn_conv2d_to(const Conv *conv, Plane from);
 /* conv(x) + shift of each image + add; shift [images, out] and add [rows of the result, out] may be NULL. *out (may be NULL): the images of
  * the result. */
 Tensor *nn_conv2d(Tape *t, Tensor *x, Plane from, const Conv *conv, Tensor *shift, Tensor *add, Plane *out);

@@ -16,6 +16,12 @@ static ConvShape shape_of(const Conv *c, const Plane *from)
                        .bottom = c->bottom, .right = c->right};
 }
 
+Plane nn_conv2d_to(const Conv *conv, Plane from)
+{
+    ConvShape s = shape_of(conv, &from);
+    return conv_to(&s);
+}
+
 /* dshift[b] (+)= Σ_{i,j} dy[b,i,j], image by image. */
 static void shift_grad(Tape *t, const ConvNode *s, const char *dy, void *dshift, bool accumulate)
 {
