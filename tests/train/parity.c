@@ -12,7 +12,6 @@ static const Trainer CPU = {.program = "train"}, AVX2 = {.program = "train", .is
 #define PARITY(name) \
     TEST(parity_##name) { parity_case(&CPU, #name, NULL); }
 PARITY_CASES(PARITY)
-DRAWING_CASES(PARITY)
 #define EMULATED_PARITY(name) \
     TEST(parity_##name##_on_emulated_cuda) { parity_case(&EMULATED, #name, NULL); }
 PARITY_CASES(EMULATED_PARITY)

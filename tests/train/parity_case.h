@@ -24,12 +24,7 @@ void parity_close(const Trainer *a, const Trainer *b, const char *name, const ch
 /* Two trainers whose losses must agree to a relative tolerance. */
 void parity_near(const Trainer *a, const Trainer *b, const char *name, const char *set, double tolerance_of_loss);
 
-/* Cases with a generation head, as X(name): the cuda backend lacks some of their operators. */
-#define DRAWING_CASES(X) \
-    X(noise_frozen)      \
-    X(noise_edit)        \
-    X(noise_conv_in)
-/* Every other case. */
+/* The cases, as X(name). */
 #define PARITY_CASES(X) \
     X(defaults_like)    \
     X(stretch_rslora)   \
@@ -43,5 +38,8 @@ void parity_near(const Trainer *a, const Trainer *b, const char *name, const cha
     X(micro_mean)       \
     X(mixture)          \
     X(draw_l2norm)      \
-    X(draw_mse)
+    X(draw_mse)         \
+    X(noise_frozen)     \
+    X(noise_edit)       \
+    X(noise_conv_in)
 #endif
