@@ -72,16 +72,16 @@ static void add_sums(cJSON *j, const Sums *t)
 }
 
 /* A text that the reader of shards has found to be JSON: written anew, so that control characters in its strings are escaped. */
-static void add_parsed(cJSON *j, const char *key, const char *text)
+static Status add_parsed(cJSON *j, const char *key, const char *text)
 {
     JsonDoc *doc;
-    if (json_parse(&doc, text, strlen(text), key))
-        return;
+    TRY(json_parse(&doc, text, strlen(text), key));
     json_add_value(j, key, json_root(doc));
     json_free(&doc);
+    return OK;
 }
 
-static void add_attributes(cJSON *j, const ShardAttributes *a)
+static Status add_attributes(cJSON *j, const ShardAttributes *a)
 {
     json_add_int(j, "shard_index", a->shard_index);
     json_add_int(j, "shard_count", a->shard_count);
@@ -93,9 +93,9 @@ static void add_attributes(cJSON *j, const ShardAttributes *a)
     cJSON_AddStringToObject(j, "image_aspect_ratio", a->aspect);
     cJSON_AddStringToObject(j, "config_sha256", a->config_sha256);
     cJSON_AddStringToObject(j, "tok_sha256", a->tok_sha256);
-    add_parsed(j, "tok_added", a->tok_added);
-    add_parsed(j, "licenses", a->licenses);
-    add_parsed(j, "inputs", a->inputs);
+    TRY(add_parsed(j, "tok_added", a->tok_added));
+    TRY(add_parsed(j, "licenses", a->licenses));
+    return add_parsed(j, "inputs", a->inputs);
 }
 
 static Status as_json(const InspectOptions *o, const char *kind, const Shard *s, const Sums *t)
@@ -104,8 +104,11 @@ static Status as_json(const InspectOptions *o, const char *kind, const Shard *s,
     cJSON_AddStringToObject(j, "kind", kind);
     cJSON_AddStringToObject(j, "path", o->path);
     add_sums(j, t);
-    add_attributes(cJSON_AddObjectToObject(j, "attributes"), &s->attr);
-    return json_print(o->out, &j, JSON_PRETTY, o->path);
+    Status status = add_attributes(cJSON_AddObjectToObject(j, "attributes"), &s->attr);
+    if (status == OK)
+        return json_print(o->out, &j, JSON_PRETTY, o->path);
+    cJSON_Delete(j);
+    return status;
 }
 
 static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)

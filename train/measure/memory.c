@@ -144,7 +144,7 @@ static int64_t process_bytes(const Footprint *now, const RecordIndex *planned)
 {
     /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints
      * and the allocator; what preparing the data leaves in the allocator. */
-    const int64_t later = 2000000, prepared = 1000000;
+    const int64_t later = 2500000, prepared = 1000000;
     return now->resident + later + now->thread_pages + (planned ? prepared + shard_bytes(planned) : 0);
 }
 
