@@ -11,6 +11,7 @@
 #include "kernels/base/log.h"
 #include "train/store/checkpoint.h"
 #include "train/log/dump.h"
+#include "train/models/parts.h"
 #include "train/optim/optim.h"
 #include "train/log/runlog.h"
 #include "train/optim/schedule.h"
@@ -137,6 +138,17 @@ static Status log_step(void *arg)
     return runlog_step(r->log, &r->record);
 }
 
+static void warn_of_skipped(int64_t step, const StepLosses *losses, double grad_norm)
+{
+    char which[256] = "";
+    size_t n = 0;
+    for (int i = 0; i < N_LOSSES && n < sizeof which; i++)
+        if (losses->present[i] && !isfinite(losses->values[i]))
+            n += (size_t)snprintf(which + n, sizeof which - n, "%s%s", n ? ", " : " (", LOSSES[i].key);
+    log_warn("step %lld: loss %g%s%s, norm of the gradient %g; the step is left out and no weight changes", (long long)step, losses->total,
+             which, n ? ")" : "", grad_norm);
+}
+
 static Status train_step(Run *r)
 {
     StepPlan plan;
@@ -149,8 +161,7 @@ static Status train_step(Run *r)
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
     TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
     if (done.skipped)
-        log_warn("step %lld: loss %g, norm of the gradient %g; the step is left out and no weight changes", (long long)plan.step + 1,
-                 losses.total, done.grad_norm);
+        warn_of_skipped(plan.step + 1, &losses, done.grad_norm);
     else
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
@@ -212,12 +223,17 @@ static bool samples_due(const Run *r)
 static Status check_progress(const Run *r)
 {
     enum { PATIENCE = 100 };
-    bool stuck = r->skipped_in_a_row >= PATIENCE, all = r->state.step == r->last && r->state.skipped_steps == r->state.step;
-    if (stuck || all)
-        return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite; look for such values in the weights, "
-                              "or lower the learning rate",
-                    (long long)r->skipped_in_a_row);
-    return OK;
+    bool stuck = r->skipped_in_a_row >= PATIENCE, all = r->state.step >= r->last && r->state.skipped_steps == r->state.step;
+    const Param *bad;
+    if (!r->state.step || (!stuck && !all))
+        return OK;
+    long long n = (long long)(all ? r->state.step : r->skipped_in_a_row);
+    TRY(params_find_not_finite(r->params, &bad));
+    if (bad)
+        return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite: %s holds such values, in the weight %s",
+                    n, part_find(bad->group.part)->title, bad->name);
+    return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite, though every weight is finite: lower the "
+                          "learning rate, or look at the data", n);
 }
 
 static Status stop_early(Run *r, const char *signal, bool saved)
@@ -326,7 +342,7 @@ static Status run_in_folder(Run *r, const TrainFlags *flags)
         log_info("%lld of %lld steps are finished: there is nothing left to do%s", (long long)r->state.step, (long long)r->total,
                  r->last < r->total ? "; --steps ends the run there"
                                     : "; to train longer, raise train.steps or train.epochs and give --resume --change");
-        return OK;
+        return check_progress(r);
     }
     signals_hold();
     return train_loop(r);

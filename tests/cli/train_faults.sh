@@ -99,12 +99,15 @@ rm -rf "$dir/runs/r"
 cp "$PWD/tests/fixtures/parity/visual_tokens/start/projector.safetensors" "$dir/nan.safetensors"
 printf '\0\0\300\177' | dd of="$dir/nan.safetensors" bs=1 seek=$(($(stat -c %s "$dir/nan.safetensors") - 4)) conv=notrunc 2> /dev/null
 expect 65 --config "$dir/run.json" --set model.projector.init="$dir/nan.safetensors" --set train.steps=2 --set train.batch=5 --set optim.weight_decay=0.5
-says "step 1: loss nan, norm of the gradient nan; the step is left out and no weight changes"
-says "the last 2 steps all gave a loss or gradient that is not finite"
+says "step 1: loss nan (loss_text), norm of the gradient nan; the step is left out and no weight changes"
+says "the last 2 steps all gave a loss or gradient that is not finite: the projector holds such values, in the weight multi_modal_projector.linear_2.weight"
 grep -q '"loss":null.*"skipped_steps":2,"skipped_samples":10' "$dir/runs/r/train.jsonl" || fail "train.jsonl does not count what was left out: $(tail -1 "$dir/runs/r/train.jsonl")"
 for name in adapter_model token_rows; do
     cmp -s "$dir/runs/r/checkpoint-000002/$name.safetensors" "$dir/straight/checkpoint-000001/$name.safetensors" || fail "a step that was left out changed $name"
 done
+expect 65 --config "$dir/run.json" --set model.projector.init="$dir/nan.safetensors" --set train.steps=2 --set train.batch=5 --set optim.weight_decay=0.5 --resume
+says "2 of 2 steps are finished: there is nothing left to do"
+says "the last 2 steps all gave a loss or gradient that is not finite: the projector holds such values"
 
 # Two processes in one folder.
 rm -rf "$dir/runs/r"

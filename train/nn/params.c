@@ -2,6 +2,7 @@
 #include "train/nn/params.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/base/philox.h"
@@ -362,6 +363,23 @@ Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float 
 }
 
 Status params_get(Params *p, const Param *q, float *host) { return params_get_range(p, q, 0, q->t.n_elems, host); }
+
+Status params_find_not_finite(Params *p, const Param **found)
+{
+    enum { CHUNK = 1 << 16 };
+    float *values = mem_alloc(CHUNK * sizeof *values);
+    Status s = values ? OK : fail(ERR_NOMEM, "no memory to look at the weights");
+    *found = NULL;
+    for (int i = 0; i < p->n && !s && !*found; i++)
+        for (int64_t at = 0, all = p->list[i]->t.n_elems; at < all && !s && !*found; at += CHUNK) {
+            int64_t n = all - at < CHUNK ? all - at : CHUNK;
+            s = params_get_range(p, p->list[i], at, n, values);
+            for (int64_t k = 0; k < n && !s; k++)
+                *found = isfinite(values[k]) ? *found : p->list[i];
+        }
+    mem_free(values);
+    return s;
+}
 
 /* ---------------------------------------------------------------- drawing */
 

@@ -103,6 +103,8 @@ static inline int64_t param_row(const Param *q) { return q->shape[0] ? q->t.n_el
 MUST_USE Status params_set(Params *p, Param *q, const void *host, DType type);
 /* Reads a weight's master (or frozen) values as f32 into host memory [n_elems]. */
 MUST_USE Status params_get(Params *p, const Param *q, float *host);
+/* The first weight that holds a number which is not finite; NULL: none does. Reads all of them. */
+MUST_USE Status params_find_not_finite(Params *p, const Param **found);
 MUST_USE Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float *host); /* elements at … at+n-1 */
 /* Zeroes the flat gradient and every `reached`. Micro-batches accumulate into the flat gradient until the next call. */
 MUST_USE Status params_step_begin(Params *p);
