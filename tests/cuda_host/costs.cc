@@ -25,6 +25,7 @@ const struct {
     {OP_rope, 1.07, 1},         /* position */
     {OP_rows_gather, 1.25, 1},  /* index of the row */
     {OP_rows_scatter, 1.25, 1},
+    {OP_difference_bwd, 2.02, 1}, /* a row of u and v for its norm, and again for its gradient; the item's weight in each thread */
     {OP_cross_entropy, 1.63, 1}, /* label, weight and the label's logit in each thread */
 };
 
