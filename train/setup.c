@@ -15,6 +15,7 @@
 #include "train/dist/device.h"
 #include "train/inputs.h"
 #include "train/measure/pass_shape.h"
+#include "train/models/parts.h"
 #include "train/run_folder.h"
 #include "train/config/plan.h"
 
@@ -112,7 +113,7 @@ static Status check_shapes(const Setup *s)
     return status;
 }
 
-static Status judge_difference(const Setup *s)
+static Status judge_difference(const Setup *s, const RunConfig *there)
 {
     if (!s->difference)
         return OK;
@@ -121,6 +122,11 @@ static Status judge_difference(const Setup *s)
                                "data.workers and train.memory may change on resume; --resume --change takes the rest too, to train longer "
                                "or on other data. Different (there is the checkpoint, here this run):\n%s",
                     s->start, s->difference);
+    const Part *dropped = parts_find_dropped(there, s->cfg, s->start);
+    if (dropped)
+        return fail(ERR_USAGE, "%s: its %s holds %s as trained there, which these settings would not read; --change drops nothing: "
+                               "take back what differs, or begin another run. Different (there is the checkpoint, here this run):\n%s",
+                    s->start, dropped->saved, dropped->title, s->difference);
     TRY(check_shapes(s));
     log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,
              s->difference);
@@ -133,11 +139,14 @@ static Status check_same(Setup *s)
     char *lines;
     TRY_IN(checkpoint_config(s->start, NULL, 0, &there), "the settings of %s", s->start);
     Status status = config_difference(&there, s->cfg, &lines);
+    if (!status)
+        status = add_difference(s, lines);
+    if (!status)
+        status = compare_data(s);
+    if (!status)
+        status = judge_difference(s, &there);
     config_free(&there);
-    TRY(status);
-    TRY(add_difference(s, lines));
-    TRY(compare_data(s));
-    return judge_difference(s);
+    return status;
 }
 
 /* A checkpoint folder, or a run folder whose newest is meant; from the working directory, else inside the run folder. */

@@ -76,6 +76,23 @@ expect 0 --config "$dir/run.json" --resume checkpoint-000003 --change --set mode
 history 'model.vision.train: \"frozen\" there, \"full\" here'
 history 'model.lora.alpha: 4.0 there, 8.0 here'
 
+# What was trained is read again, or the change is refused.
+restore
+for llm in frozen full; do
+    expect 2 --config "$dir/run.json" --resume --change --set model.llm.train=$llm
+    says "$dir/runs/r/checkpoint-000006: its adapter_model.safetensors holds the adapters as trained there, which these settings would not read"
+    says 'model.llm.train: "lora" there, "'$llm'" here'
+done
+drawing() { expect "$1" --config "$PWD/tests/fixtures/parity/noise_conv_in/config.json" --set save.dir="$dir/runs" --quiet "${@:2}"; }
+drawing 0 --set name=conv_in --steps 2
+drawing 0 --set name=full --set model.diffusion.unet=full --steps 2
+drawing 2 --set name=conv_in --set model.diffusion.unet=full --resume --change
+says "its unet_conv_in.safetensors holds the UNet's first convolution as trained there"
+drawing 2 --set name=full --resume --change
+says "its unet holds the UNet as trained there"
+drawing 2 --set name=full --set model.diffusion.unet=frozen --set model.diffusion.edit=llm_only --resume --change --dry-run
+says "its unet holds the UNet as trained there"
+
 # The name may change; with nothing to resume it starts and says so; alone it means nothing.
 expect 0 --config "$dir/run.json" --set name=new --resume "$dir/straight/checkpoint-000003"
 expect 0 --config "$dir/run.json" --set name=fresh --resume --change --steps 1

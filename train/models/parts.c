@@ -365,16 +365,34 @@ Status parts_declare(GenLlava *g, const RunConfig *cfg)
     return OK;
 }
 
-/* Where a part's weights come from; NULL: they are drawn. From a checkpoint when the part was trained there, or was drawn and lies there
- * frozen: rows drawn like a language model that has been trained since could not be drawn again. Else from the starting point. path: room
- * for the result. */
+/* The file or folder that a part starts from; NULL: it is drawn. */
+static const char *find_start(char path[PATH_MAX], const Part *part, const RunConfig *cfg)
+{
+    return part_drawn(part, cfg) ? NULL : part->path.name ? part_folder(part, cfg, path) : text_at(cfg, part->init);
+}
+
+/* Whether a part's weights are read from a checkpoint: when it was trained there, or was drawn and lies there frozen: rows drawn like a
+ * language model that has been trained since could not be drawn again. */
+static bool from_checkpoint(const Part *part, const RunConfig *cfg, const char *checkpoint)
+{
+    char path[PATH_MAX], saved[PATH_MAX];
+    /* Not there where it has become trained since (train --change). */
+    return file_exists(file_join(saved, checkpoint, part->saved)) && (part_trained(part, cfg) || !find_start(path, part, cfg));
+}
+
+const Part *parts_find_dropped(const RunConfig *there, const RunConfig *cfg, const char *checkpoint)
+{
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
+        if (part_wanted(part, there) && part_trained(part, there) && !(part_wanted(part, cfg) && from_checkpoint(part, cfg, checkpoint)))
+            return part;
+    return NULL;
+}
+
+/* Where a part's weights come from; NULL: they are drawn. path: room for the result. */
 static const char *choose_source(char path[PATH_MAX], const Part *part, const RunConfig *cfg, const char *checkpoint)
 {
-    char saved[PATH_MAX];
-    const char *start = part_drawn(part, cfg) ? NULL : part->path.name ? part_folder(part, cfg, path) : text_at(cfg, part->init);
-    /* Not there where it has become trained since (train --change). */
-    if (!checkpoint || !file_exists(file_join(saved, checkpoint, part->saved)) || (start && !part_trained(part, cfg)))
-        return start;
+    if (!checkpoint || !from_checkpoint(part, cfg, checkpoint))
+        return find_start(path, part, cfg);
     return part->form == PART_ADAPTER ? checkpoint : file_join(path, checkpoint, part->saved);
 }
 

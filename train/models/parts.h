@@ -81,6 +81,10 @@ void parts_say_unchecked(const RunConfig *cfg);
 typedef Status (*PartVisit)(void *arg, const PartFile *file, Status missing);
 MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg);
 
+/* A part that was trained in a checkpoint, whose settings are `there`, and whose weights cfg would not read from it; NULL: there is none.
+ */
+const Part *parts_find_dropped(const RunConfig *there, const RunConfig *cfg, const char *checkpoint);
+
 /* The parts that train, and their learning rates before the schedule's factor; returns how many. */
 typedef struct PartRate {
     const char *part, *name; /* name: of the rate, as in "lr_NAME" */
