@@ -18,7 +18,7 @@ static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == 
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
 static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
 static bool trains_conv_in(const RunConfig *cfg) { return plan_predicts_noise(cfg) && cfg->model.diffusion.unet == TRAIN_CONV_IN; }
-static bool widens_unet(const RunConfig *cfg) { return cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN; }
+static const char *widened(const RunConfig *cfg) { return cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN ? "unet.conv_in.weight" : NULL; }
 
 #define KEY(member) {#member, offsetof(RunConfig, member)}
 
@@ -157,7 +157,7 @@ const Part PARTS[] = {
                   {"../scheduler/scheduler_config.json", "how noise is mixed in is read from", false, false, NULL}},
         .names = &UNET_NAMES,
         .wanted = plan_predicts_noise,
-        .widens = widens_unet,
+        .widened = widened,
         .configure = diffusion_configure,
         .declare = diffusion_declare,
         .described = "unet/config.json",
@@ -177,7 +177,7 @@ const Part PARTS[] = {
         .saved = "unet_conv_in.safetensors",
         .names = &UNET_CONV_IN_NAMES,
         .wanted = trains_conv_in,
-        .widens = widens_unet,
+        .widened = widened,
         .declare = diffusion_declare_conv_in,
     },
     {
@@ -410,7 +410,7 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
     const char *folder = part_folder(part, cfg, room);
     bool in_folder = part->form == PART_FOLDER || (folder && !strcmp(from, folder));
     TRY(in_folder ? weights_open_folder(w, from, part_stem(part)) : weights_open(w, from));
-    w->widens = part->widens && part->widens(cfg);
+    w->widened = part->widened ? part->widened(cfg) : NULL;
     Status s = weights_load_part(w, &g->params, part->name, part->names);
     if (part->form != PART_FOLDER)
         weights_close(w);

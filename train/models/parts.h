@@ -47,12 +47,12 @@ typedef struct Part {
     PartForm form;
     const char *saved; /* file or folder in a checkpoint */
     PartFile files[2];
-    const NameTable *names;               /* NULL: files spell its weights as we do */
-    bool (*wanted)(const RunConfig *cfg); /* NULL: always */
-    const char *unwanted;                 /* why init cannot be set then; NULL: it is ignored */
-    bool (*widens)(const RunConfig *cfg); /* whether convolutions have more inputs than in the files it starts from; NULL: no */
-    Status (*configure)(GenLlava *g, const RunConfig *cfg);                          /* reads settings of its folder; no weights */
-    Status (*declare)(GenLlava *g, const RunConfig *cfg);                            /* NULL: the part is only a name so far */
+    const NameTable *names;                                 /* NULL: files spell its weights as we do */
+    bool (*wanted)(const RunConfig *cfg);                   /* NULL: always */
+    const char *unwanted;                                   /* why init cannot be set then; NULL: it is ignored */
+    const char *(*widened)(const RunConfig *cfg);           /* a convolution with twice the inputs that it has in the files; NULL: none */
+    Status (*configure)(GenLlava *g, const RunConfig *cfg); /* reads settings of its folder; no weights */
+    Status (*declare)(GenLlava *g, const RunConfig *cfg);   /* NULL: the part is only a name so far */
     Status (*load)(GenLlava *g, const RunConfig *cfg, const char *from);             /* NULL: file or folder, by names */
     Status (*draw)(GenLlava *g, uint64_t seed);                                      /* NULL: each weight by its declaration */
     const char *described;                                                           /* a file in a checkpoint beside the weights … */

@@ -72,7 +72,7 @@ static bool same_shape(const StTensor *a, const Param *b)
 
 static bool is_wider(const Weights *w, const StTensor *a, const Param *b)
 {
-    return w->widens && a->n_dims == 4 && b->t.n_dims == 4 && a->shape[0] == b->shape[0] && a->shape[1] < b->shape[1] &&
+    return w->widened && !strcmp(b->name, w->widened) && a->n_dims == 4 && a->shape[0] == b->shape[0] && 2 * a->shape[1] == b->shape[1] &&
            a->shape[2] == b->shape[2] && a->shape[3] == b->shape[3];
 }
 

@@ -11,9 +11,9 @@ typedef struct Weights {
     SafeTensors *st;
     char *path;
     bool *used;
-    bool among_others; /* the file may be of more than this part: what stays unread is a warning */
-    bool widens;       /* convolutions may have fewer input channels in the file: the others begin at zero */
-    bool in_place;     /* frozen weights may point into it: it stays open as long as the model */
+    bool among_others;   /* the file may be of more than this part: what stays unread is a warning */
+    const char *widened; /* a convolution that may have half its input channels in the file: the others begin at zero; NULL: none */
+    bool in_place;       /* frozen weights may point into it: it stays open as long as the model */
 } Weights;
 
 MUST_USE Status weights_open(Weights *w, const char *file);                            /* weights are copied */
