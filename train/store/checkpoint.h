@@ -5,7 +5,9 @@
  *                                                   algorithms that the device's library was asked for
  *   adapter_config.json, adapter_model.safetensors  LoRA, as PEFT loads it
  *   projector.safetensors, token_rows.safetensors, token_rows.json (text to id)
- *   llm/, vision/                                   whole Hugging Face folders of fully trained modules
+ *   gen_head.safetensors, gen_head_config.json      the generation head and its sizes
+ *   unet_conv_in.safetensors                        the UNet's first convolution, where it alone is trained
+ *   llm/, vision/, unet/                            whole folders, as Hugging Face has them, of fully trained modules
  *   optimizer.safetensors                           exp_avg/NAME, exp_avg_sq/NAME, updates/NAME
  *
  * Written under a hidden name, every file fsynced, manifest last, folder renamed, parent fsynced; only then old ones are removed. */
