@@ -43,7 +43,7 @@ typedef struct Batch {
     const char *const *target_prompt; /* [n_targets] UTF-8: sd.prompt, else sd.instruction of an edit row, else the question's text.
                                          NULL unless LoaderOptions.prompts */
     /* Pictures of those targets whose loss wants them (LoaderOptions.target_pixels), and of edit rows their first input picture: RGB, 0 …
-     * 255, shorter side to S = target_size and the middle of it; scaling to [-1,1], x/127.5-1 in f32, is the VAE's. */
+     * 255, shorter side to S = target_size and the middle of it; scaling to [-1,1] is the VAE's. */
     int32_t target_size, n_target_pictures, n_source_pictures;
     const int32_t *target_picture, *source_picture; /* [n_targets] which of the pictures below; -1: none is loaded */
     const uint8_t *target_pixels, *source_pixels;   /* [n_target_pictures, S, S, 3], [n_source_pictures, S, S, 3] */

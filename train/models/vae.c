@@ -362,7 +362,7 @@ static Tensor *pixel_rows(Tape *t, const uint8_t *pixels, Plane pictures)
     int64_t rows = plane_rows(&pictures), n = rows * VAE_PIXEL_CHANNELS;
     float *values = pixels ? tape_host(t, (size_t)n * sizeof *values) : NULL;
     for (int64_t i = 0; values && i < n; i++)
-        values[i] = (float)(pixels[i] / 127.5 - 1);
+        values[i] = vae_pixel(pixels[i]);
     return nn_input(t, values, rows, VAE_PIXEL_CHANNELS);
 }
 

@@ -68,6 +68,9 @@ Tensor *vae_moments(Tape *t, const Vae *m, const uint8_t *pixels, Plane pictures
  * occur. */
 Tensor *vae_decode(Tape *t, const Vae *m, Tensor *latents, Plane plane, Plane *pictures);
 
+/* A pixel as the encoder sees it, from -1 to 1: in f32 and in these steps, as diffusers' VaeImageProcessor has it. */
+static inline float vae_pixel(uint8_t value) { return 2 * ((float)value / 255) - 1; }
+
 /* The latent that a standard normal number n picks of its distribution; its mode is the mean. */
 static inline float vae_sample(float mean, float log_variance, float n)
 {

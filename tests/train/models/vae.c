@@ -133,6 +133,13 @@ TEST(vae_equals_diffusers)
         check_numbers(&CASES[i]);
 }
 
+/* Values of VaeImageProcessor.preprocess; rounded once, those of 64 and 65 would be 2^-25 less. */
+TEST(vae_pixel_equals_diffusers)
+{
+    CHECK(vae_pixel(0) == -1 && vae_pixel(255) == 1);
+    CHECK(vae_pixel(64) == -0x1.fdfdfcp-2f && vae_pixel(65) == -0x1.f5f5f4p-2f);
+}
+
 TEST(vae_sample_clamps_the_variance)
 {
     CHECK(vae_sample(2, 0, 3) == 5);
