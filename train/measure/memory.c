@@ -119,6 +119,22 @@ static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
     return most + (!ahead ? seen + drawn : waiting < PIXELS_AHEAD_BYTES ? waiting : PIXELS_AHEAD_BYTES);
 }
 
+/* What the noise loss takes on the host while it encodes some pictures of the largest pass: their pixels (beside them those of targets,
+ * when it is the sources' turn), the same in f32 and in the device's type. */
+static int64_t encoding_bytes(const RunConfig *cfg, DType compute, const PassShape *passes, int n)
+{
+    int64_t most = 0, each = 3 * (1 + (int64_t)sizeof(float) + (int64_t)dtype_size(compute));
+    if (!part_wanted(part_find("vae"), cfg))
+        return 0;
+    for (int i = 0; i < n; i++) {
+        const int64_t targets = passes[i].target_pictures, side = passes[i].target_size;
+        const int64_t together = targets < cfg->train.micro_images ? targets : cfg->train.micro_images;
+        const int64_t bytes = together * side * side * (each + (passes[i].source_pictures ? 3 : 0));
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 /* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are
  * about four times as wide as the model. */
 static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
@@ -214,7 +230,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     TRY(s);
     m->held = now.resident;
     m->stacks = now.thread_addresses;
-    int64_t pictures = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes);
+    int64_t pictures = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) + encoding_bytes(cfg, compute, run->passes, run->n_passes);
     int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
     return place(m, device, process_bytes(&now, run->planned) + pictures, blocks);
 }

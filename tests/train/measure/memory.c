@@ -59,3 +59,32 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
     }
     device.close(&device);
 }
+
+/* What a run under a noise loss takes of the host besides the model and what the process has. */
+static int64_t host_bytes(const RunConfig *cfg, DType compute, int32_t sources)
+{
+    PassShape pass = {.tokens = 90, .segments = 4, .max_segment = 20, .labels = 9, .edit = 4, .target_pictures = 4,
+                      .source_pictures = sources, .target_size = 64};
+    Backend device;
+    MemoryPlan plan;
+    REQUIRE_OK(ref_open(&device));
+    REQUIRE_OK(memory_measure(&plan, cfg, &device, compute, &(MemoryRun){.passes = &pass, .n_passes = 1}));
+    device.close(&device);
+    return plan.workspace - (int64_t)plan.scratch - plan.held;
+}
+
+TEST(the_plan_has_room_on_the_host_for_pictures_that_are_encoded_together)
+{
+    const int64_t pixels = 64 * 64;
+    RunConfig cfg;
+    REQUIRE_OK(config_load(&cfg, test_fixture("parity/noise_frozen/config.json"), NULL, 0));
+    cfg.train.winograd = false;
+    cfg.train.micro_images = 1;
+    int64_t one = host_bytes(&cfg, F32, 0);
+    cfg.train.micro_images = 8;
+    int64_t four = host_bytes(&cfg, F32, 0);
+    CHECK_INT(four - one, 3 * 27 * pixels);
+    CHECK_INT(four - host_bytes(&cfg, BF16, 0), 4 * 6 * pixels);
+    CHECK_INT(host_bytes(&cfg, F32, 4) - four, 4 * (3 + 3) * pixels); /* with where the batch has them */
+    config_free(&cfg);
+}
