@@ -31,23 +31,22 @@ static Param *declare(const Builder *b, const char *name, const char *ending, Pa
     return q;
 }
 
-static Param *declare_vector(const Builder *b, const char *name, const char *ending, int64_t n, ParamInit init)
+static Param *declare_vector(const Builder *b, const char *name, const char *ending, int64_t n)
 {
-    return declare(b, name, ending, (ParamSpec){.init = init, .n_dims = 1, .shape = {n}});
+    return declare(b, name, ending, (ParamSpec){.n_dims = 1, .shape = {n}});
 }
 
 static UnetNorm norm(const Builder *b, const char *name, int64_t n)
 {
-    return (UnetNorm){declare_vector(b, name, "weight", n, INIT_ONE), declare_vector(b, name, "bias", n, INIT_ZERO)};
+    return (UnetNorm){declare_vector(b, name, "weight", n), declare_vector(b, name, "bias", n)};
 }
 
 /* pointwise: a convolution of 1×1, which is a linear whose weight has two dimensions more. */
 static Linear linear_shaped(const Builder *b, const char *name, int64_t out, int64_t in, bool bias, bool pointwise)
 {
-    ParamSpec spec = {.decay = true, .init = INIT_UNIFORM, .init_scale = 1 / sqrt((double)in), .n_dims = pointwise ? 4 : 2,
-                      .shape = {out, in, 1, 1}};
+    ParamSpec spec = {.decay = true, .n_dims = pointwise ? 4 : 2, .shape = {out, in, 1, 1}};
     Linear l = {.w = declare(b, name, "weight", spec)};
-    l.b = bias ? declare_vector(b, name, "bias", out, INIT_ZERO) : NULL;
+    l.b = bias ? declare_vector(b, name, "bias", out) : NULL;
     return l;
 }
 static Linear linear(const Builder *b, const char *name, int64_t out, int64_t in) { return linear_shaped(b, name, out, in, true, false); }
@@ -56,11 +55,10 @@ static Linear plain(const Builder *b, const char *name, int64_t out, int64_t in)
 /* 3×3, whose result is as large as its input, or half of it. */
 static Conv conv(const Builder *b, const char *name, int64_t out, int64_t in, int64_t stride, int64_t padding)
 {
-    ParamSpec spec = {.decay = true, .init = INIT_UNIFORM, .init_scale = 1 / sqrt(9 * (double)in), .n_dims = 4, .shape = {out, in, 3, 3},
-                      .channels_last = true};
+    ParamSpec spec = {.decay = true, .n_dims = 4, .shape = {out, in, 3, 3}, .channels_last = true};
     Conv c = {.stride = stride, .top = padding, .left = padding, .bottom = 1, .right = 1};
     c.w = declare(b, name, "weight", spec);
-    c.b = declare_vector(b, name, "bias", out, INIT_ZERO);
+    c.b = declare_vector(b, name, "bias", out);
     return c;
 }
 

@@ -44,7 +44,7 @@ typedef struct UnetTransformer {
 } UnetTransformer;
 
 /* The network is a chain of units, of which some leave their result on a stack and some take from it. */
-typedef enum UnetKind { UNET_RESNET, UNET_TRANSFORMER, UNET_DOWN, UNET_UP, N_UNET_KINDS } UnetKind;
+typedef enum UnetKind { UNET_RESNET, UNET_TRANSFORMER, UNET_DOWN, UNET_UP } UnetKind;
 typedef struct UnetUnit {
     UnetKind kind;
     bool pushes, pops; /* pops: the skip is put behind the channels of x */
