@@ -35,8 +35,8 @@ static Status check_channels(const RunConfig *cfg)
 {
     EditMode edit = cfg->model.diffusion.edit;
     int64_t in, latent;
-    TRY(read_size(&in, cfg, "unet", "in_channels", 4));
-    TRY(read_size(&latent, cfg, "unet", "out_channels", 4));
+    TRY(read_size(&in, cfg, "unet", "in_channels", UNET_CHANNELS_DEFAULT));
+    TRY(read_size(&latent, cfg, "unet", "out_channels", UNET_CHANNELS_DEFAULT));
     int64_t wanted = edit == EDIT_IP2P ? 2 * latent : latent;
     if (in == wanted)
         return OK;
@@ -54,7 +54,7 @@ Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
     int64_t positions, states, context;
     TRY(read_size(&positions, cfg, "text_encoder", "max_position_embeddings", 77));
     TRY(read_size(&states, cfg, "text_encoder", "hidden_size", 512));
-    TRY(read_size(&context, cfg, "unet", "cross_attention_dim", 1280));
+    TRY(read_size(&context, cfg, "unet", "cross_attention_dim", UNET_CONTEXT_DEFAULT));
     if (!states && !context)
         return fail(ERR_MISSING, "model.diffusion.path: %s: it has neither text_encoder/config.json nor unet/config.json; the width of the "
                                  "context that the generation head writes is read from there",

@@ -11,6 +11,9 @@
 
 enum { UNET_LEVELS_MAX = 8, UNET_LAYERS_MAX = 32, UNET_SKIPS_MAX = UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1 };
 
+/* What config.json means where it says nothing: diffusers' defaults, which the generation head reads too. */
+enum { UNET_CHANNELS_DEFAULT = 4, UNET_CONTEXT_DEFAULT = 1280 };
+
 /* A resolution, halved from one to the next. The way up has one layer more than the way down. */
 typedef struct UnetLevel {
     int64_t channels, layers, heads;

@@ -166,9 +166,9 @@ static void read_config(JsonFields *f, UnetConfig *c)
     read_sizes(f, "attention_head_dim", 8, SIZE_MAX_DIM, c, offsetof(UnetLevel, heads));
     read_blocks(f, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", c, false);
     read_blocks(f, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D", c, true);
-    c->in_channels = fields_int(f, f->top, "in_channels", 4, 1, SIZE_MAX_DIM);
-    c->out_channels = fields_int(f, f->top, "out_channels", 4, 1, SIZE_MAX_DIM);
-    c->context = fields_int(f, f->top, "cross_attention_dim", 1280, 1, SIZE_MAX_DIM);
+    c->in_channels = fields_int(f, f->top, "in_channels", UNET_CHANNELS_DEFAULT, 1, SIZE_MAX_DIM);
+    c->out_channels = fields_int(f, f->top, "out_channels", UNET_CHANNELS_DEFAULT, 1, SIZE_MAX_DIM);
+    c->context = fields_int(f, f->top, "cross_attention_dim", UNET_CONTEXT_DEFAULT, 1, SIZE_MAX_DIM);
     c->groups = fields_int(f, f->top, "norm_num_groups", 32, 1, SIZE_MAX_DIM);
     c->downsample_padding = fields_int(f, f->top, "downsample_padding", 1, 0, 1);
     c->eps = fields_real(f, f->top, "norm_eps", 1e-5);
