@@ -210,9 +210,9 @@ static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t bl
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
     if (!m->on_device) {
-        m->weights += m->pages - m->mapped;
+        m->weights += m->pages - m->mapped + beside_copies(m);
         m->mapped = m->pages;
-        m->workspace += process + blocks + beside_copies(m);
+        m->workspace += process + blocks;
         add_up(m);
         m->host = m->needed;
         return OK;
