@@ -24,7 +24,9 @@ seeds() {
     [ ! -d "tests/fuzz/corpus/$1" ] || cp "tests/fuzz/corpus/$1/"* "$2"
     case $1 in
     json | config | mixture)
-        cp $parity/*/config.json $parity/*/mixture.json configs/*.json $parity/bases/*/config.json "$2" 2>/dev/null || true ;;
+        for f in $parity/*/config.json $parity/*/mixture.json configs/*.json $parity/bases/*/config.json; do
+            cp "$f" "$2/$(echo "$f" | tr / _)"
+        done ;;
     rows | questions) find $parity -name 'rows.json*' -size -8k | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     safetensors) cp $parity/bases/llm-old/*.index.json "$2"
                  find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
