@@ -108,6 +108,7 @@ typedef struct RunConfig {
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
     bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */
+    bool draws;          /* pictures will be drawn: what draws them is opened, whatever the losses need */
     struct { char *replay; /* may be NULL */ } debug;
     char *file;          /* as it was named */
     ConfigPlace *places; /* of each option */

@@ -31,6 +31,8 @@ bool plan_compares_prompts(const RunConfig *cfg)
 static bool predicts_noise(const RunConfig *cfg, ImageLoss loss) { return cfg->model.diffusion.path && loss == IMAGE_LOSS_NOISE; }
 bool plan_predicts_noise(const RunConfig *cfg) { return predicts_noise(cfg, cfg->loss.generate) || predicts_noise(cfg, cfg->loss.edit); }
 
+bool plan_diffuses(const RunConfig *cfg) { return plan_predicts_noise(cfg) || (cfg->model.diffusion.path && cfg->draws); }
+
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
 {
     file_join(tokenizer_path, cfg->model.llm.path, "tokenizer.model");

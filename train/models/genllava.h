@@ -20,7 +20,8 @@ MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
  * with checkpoint_dir, the trained parts of that checkpoint. With the null backend weights are checked (names, shapes, types) but no value
  * is read. A tape over the null backend measures passes of an open model too: parameters are then only counted as reached. */
 MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
-/* The same for answering alone: nothing can be learned, so there are neither gradients nor moments. */
+/* The same for answering alone, in text or, with cfg->draws, in pictures: nothing can be learned, so there are neither gradients nor
+ * moments. */
 MUST_USE Status genllava_open_to_answer(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
 void genllava_close(GenLlava **g);
 Params *genllava_params(GenLlava *g);

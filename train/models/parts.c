@@ -156,7 +156,7 @@ const Part PARTS[] = {
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
                   {"../scheduler/scheduler_config.json", "how noise is mixed in is read from", false, false, NULL}},
         .names = &UNET_NAMES,
-        .wanted = plan_predicts_noise,
+        .wanted = plan_diffuses,
         .widened = widened,
         .configure = diffusion_configure,
         .declare = diffusion_declare,
@@ -191,7 +191,7 @@ const Part PARTS[] = {
         .saved = "vae",
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL}},
         .names = &VAE_NAMES,
-        .wanted = plan_predicts_noise,
+        .wanted = plan_diffuses,
         .configure = vae_configure,
         .declare = vae_declare,
         .free = vae_free,
@@ -321,7 +321,7 @@ Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
 
 static bool is_opened(const GenLlava *g, const Part *part, const RunConfig *cfg)
 {
-    return part_wanted(part, cfg) && !(g->params.answers && part->only_for_pictures);
+    return part_wanted(part, cfg) && !(g->params.answers && part->only_for_pictures && !cfg->draws);
 }
 
 Status parts_configure(GenLlava *g, const RunConfig *cfg)

@@ -36,7 +36,7 @@ typedef struct Part {
     const char *counted;    /* the part of which it is a piece, and with which the dry run counts it; NULL: of none */
     const char *title;      /* in sentences */
     const char *after;      /* the part whose results it reads: it is declared after that; NULL: reads none */
-    bool only_for_pictures; /* that are drawn: who answers in text does without it */
+    bool only_for_pictures; /* that are drawn: who answers in text alone (no RunConfig.draws) does without it */
     PartKey path;           /* the folder it starts from, also when it is drawn … */
     const char *subfolder;  /* … or a folder in there; may be NULL */
     const char *beside;     /* another folder that belongs to it, seen from its own; may be NULL */

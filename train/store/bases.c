@@ -309,7 +309,7 @@ Status bases_check(const Json *state, const RunConfig *cfg, bool answers, const 
         const Json *base = json_get(json_get(state, "bases"), part->name), *files = json_get(base, "files");
         char path[PATH_MAX];
         Check c = {.part = part, .base = base, .folder = part_folder(part, cfg, path), .checkpoint = checkpoint, .advice = advice};
-        if (!base || !c.folder || !part_wanted(part, cfg) || (answers && part->only_for_pictures))
+        if (!base || !c.folder || !part_wanted(part, cfg) || (answers && part->only_for_pictures && !cfg->draws))
             continue;
         c.drawn = part_drawn(part, cfg);
         if (files && files->kind == JSON_ARRAY)

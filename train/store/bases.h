@@ -9,7 +9,7 @@
 /* Adds "bases". A file is hashed once a process, and one that bases_check has found the same is written as it was recorded. */
 MUST_USE Status bases_write(cJSON *state, const RunConfig *cfg);
 /* Whether the folders of cfg hold what was recorded: equal sizes and, where modification times differ, equal bytes. answers: only
- * those that answering in text reads. Another base is ERR_DATA with a sentence that names both and ends with `advice`. The hash over parts
- * of files that earlier versions wrote is accepted. */
+ * those that answering reads, in text or, with cfg->draws, in pictures. Another base is ERR_DATA with a sentence that names both and ends
+ * with `advice`. The hash over parts of files that earlier versions wrote is accepted. */
 MUST_USE Status bases_check(const Json *state, const RunConfig *cfg, bool answers, const char *checkpoint, const char *advice);
 #endif

@@ -151,6 +151,12 @@ TEST(networks_that_draw_are_wanted_by_their_losses)
         snprintf(wanted, sizeof wanted, CASES[i].missing, test_dir());
         CHECK_STR(said, wanted);
     }
+    cfg.loss.generate = cfg.loss.edit = IMAGE_LOSS_MSE;
+    CHECK(!part_wanted(vae, &cfg) && !part_wanted(part_find("unet"), &cfg));
+    cfg.draws = true;
+    CHECK(part_wanted(vae, &cfg) && part_wanted(part_find("unet"), &cfg));
+    cfg.model.diffusion.path = NULL;
+    CHECK(!part_wanted(vae, &cfg));
 }
 
 /* The tokenizer beside an encoder that is a link lies beside the link, in either of its forms. */
