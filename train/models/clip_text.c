@@ -8,6 +8,7 @@
 
 #include "data/formats/file.h"
 #include "train/models/config_keys.h"
+#include "train/models/declare.h"
 #include "train/models/generation.h"
 #include "train/models/model.h"
 #include "train/models/parts.h"
@@ -49,17 +50,16 @@ static const FieldRule RULES[] = {
 };
 const FieldClass CLIP_TEXT_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
 
-/* Absent fields are those of transformers' CLIPTextConfig. */
 static void read_config(JsonFields *f, ClipTextConfig *c)
 {
     const Json *o = f->top;
     fields_known(f, o, &CLIP_TEXT_FIELDS);
     c->vocab = fields_int(f, o, "vocab_size", 49408, 1, SIZE_MAX_DIM);
-    c->hidden = fields_int(f, o, "hidden_size", 512, 1, SIZE_MAX_DIM);
+    c->hidden = fields_int(f, o, "hidden_size", CLIP_TEXT_HIDDEN_DEFAULT, 1, SIZE_MAX_DIM);
     c->ff = fields_int(f, o, "intermediate_size", 2048, 1, SIZE_MAX_DIM);
     c->layers = fields_int(f, o, "num_hidden_layers", 12, 1, LAYERS_MAX);
     c->heads = fields_int(f, o, "num_attention_heads", 8, 1, SIZE_MAX_DIM);
-    c->length = fields_int(f, o, "max_position_embeddings", 77, 2, LENGTH_MAX);
+    c->length = fields_int(f, o, "max_position_embeddings", CLIP_TEXT_LENGTH_DEFAULT, 2, LENGTH_MAX);
     c->eps = fields_real(f, o, "layer_norm_eps", 1e-5);
     c->act = read_act(f);
     if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
@@ -81,48 +81,21 @@ Status clip_text_configure(GenLlava *g, const RunConfig *cfg)
 
 /* ---------------------------------------------------------------- weights */
 
-typedef struct Declare {
-    Params *p;
-    int64_t block; /* -1: outside of the blocks */
-} Declare;
-
-static Param *declare(const Declare *d, const char *name, const char *kind, ParamSpec spec)
-{
-    char full[WEIGHT_NAME_MAX];
-    if (d->block < 0)
-        snprintf(full, sizeof full, "text_model.%.100s.%s", name, kind);
-    else
-        snprintf(full, sizeof full, "text_model.encoder.layers.%" PRId64 ".%.100s.%s", d->block, name, kind);
-    spec.name = full;
-    return params_declare(d->p, &spec);
-}
-
 static Param *table(const Declare *d, const char *name, int64_t rows, int64_t cols)
 {
-    return declare(d, name, "weight", (ParamSpec){.n_dims = 2, .shape = {rows, cols}});
-}
-
-static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in)
-{
-    return (Linear){.w = table(d, name, out, in), .b = declare(d, name, "bias", (ParamSpec){.n_dims = 1, .shape = {out}})};
-}
-
-static void layernorm(const Declare *d, const char *name, int64_t n, Param **w, Param **b)
-{
-    *w = declare(d, name, "weight", (ParamSpec){.n_dims = 1, .shape = {n}});
-    *b = declare(d, name, "bias", (ParamSpec){.n_dims = 1, .shape = {n}});
+    return declare_weight(d, name, (ParamSpec){.decay = true, .n_dims = 2, .shape = {rows, cols}});
 }
 
 static void declare_block(const Declare *d, const ClipTextConfig *c, ClipTextBlock *b)
 {
-    layernorm(d, "layer_norm1", c->hidden, &b->norm1_w, &b->norm1_b);
-    b->kqv[0] = linear(d, "self_attn.k_proj", c->hidden, c->hidden);
-    b->kqv[1] = linear(d, "self_attn.q_proj", c->hidden, c->hidden);
-    b->kqv[2] = linear(d, "self_attn.v_proj", c->hidden, c->hidden);
-    b->out = linear(d, "self_attn.out_proj", c->hidden, c->hidden);
-    layernorm(d, "layer_norm2", c->hidden, &b->norm2_w, &b->norm2_b);
-    b->fc1 = linear(d, "mlp.fc1", c->ff, c->hidden);
-    b->fc2 = linear(d, "mlp.fc2", c->hidden, c->ff);
+    declare_norm(d, "layer_norm1", c->hidden, &b->norm1_w, &b->norm1_b);
+    b->kqv[0] = declare_linear(d, "self_attn.k_proj", c->hidden, c->hidden);
+    b->kqv[1] = declare_linear(d, "self_attn.q_proj", c->hidden, c->hidden);
+    b->kqv[2] = declare_linear(d, "self_attn.v_proj", c->hidden, c->hidden);
+    b->out = declare_linear(d, "self_attn.out_proj", c->hidden, c->hidden);
+    declare_norm(d, "layer_norm2", c->hidden, &b->norm2_w, &b->norm2_b);
+    b->fc1 = declare_linear(d, "mlp.fc1", c->ff, c->hidden);
+    b->fc2 = declare_linear(d, "mlp.fc2", c->hidden, c->ff);
 }
 
 Status clip_text_declare(GenLlava *g, const RunConfig *cfg)
@@ -133,13 +106,14 @@ Status clip_text_declare(GenLlava *g, const RunConfig *cfg)
     m->blocks = mem_alloc((size_t)c->layers * sizeof *m->blocks);
     if (!m->blocks)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " blocks", c->layers);
-    Declare d = {.p = &g->params, .block = -1};
-    m->token = table(&d, "embeddings.token_embedding", c->vocab, c->hidden);
-    m->position = table(&d, "embeddings.position_embedding", c->length, c->hidden);
-    for (d.block = 0; d.block < c->layers; d.block++)
-        declare_block(&d, c, &m->blocks[d.block]);
-    d.block = -1;
-    layernorm(&d, "final_layer_norm", c->hidden, &m->norm_w, &m->norm_b);
+    Declare d = {.p = &g->params, .stem = "text_model."};
+    m->token = table(&d, "embeddings.token_embedding.weight", c->vocab, c->hidden);
+    m->position = table(&d, "embeddings.position_embedding.weight", c->length, c->hidden);
+    for (int64_t i = 0; i < c->layers; i++) {
+        Declare block = declare_under(&d, "encoder.layers.%" PRId64 ".", i);
+        declare_block(&block, c, &m->blocks[i]);
+    }
+    declare_norm(&d, "final_layer_norm", c->hidden, &m->norm_w, &m->norm_b);
     return OK;
 }
 

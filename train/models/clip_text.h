@@ -10,6 +10,9 @@
 #include "train/models/weights.h"
 #include "train/nn/ops.h"
 
+/* What config.json means where it says nothing: those of transformers' CLIPTextConfig; the generation head reads these two as well. */
+enum { CLIP_TEXT_HIDDEN_DEFAULT = 512, CLIP_TEXT_LENGTH_DEFAULT = 77 };
+
 typedef struct ClipTextConfig {
     int64_t vocab, hidden, ff, layers, heads, length; /* length: tokens of every prompt, padding included */
     ActKind act;

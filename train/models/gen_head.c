@@ -9,6 +9,7 @@
 #include "data/formats/json_fields.h"
 #include "data/formats/json_write.h"
 #include "train/config/options.h"
+#include "train/models/declare.h"
 #include "train/models/model.h"
 
 static const double EPS = 1e-5; /* torch.nn.LayerNorm's */
@@ -52,8 +53,8 @@ Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
 {
     const char *folder = cfg->model.diffusion.path;
     int64_t positions, states, context;
-    TRY(read_size(&positions, cfg, "text_encoder", "max_position_embeddings", 77));
-    TRY(read_size(&states, cfg, "text_encoder", "hidden_size", 512));
+    TRY(read_size(&positions, cfg, "text_encoder", "max_position_embeddings", CLIP_TEXT_LENGTH_DEFAULT));
+    TRY(read_size(&states, cfg, "text_encoder", "hidden_size", CLIP_TEXT_HIDDEN_DEFAULT));
     TRY(read_size(&context, cfg, "unet", "cross_attention_dim", UNET_CONTEXT_DEFAULT));
     if (!states && !context)
         return fail(ERR_MISSING, "model.diffusion.path: %s: it has neither text_encoder/config.json nor unet/config.json; the width of the "
@@ -87,66 +88,27 @@ Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
 
 #define PREFIX "gen_head."
 
-typedef struct Declare {
-    Params *p;
-    char stem[64]; /* "tfm.encoder.layers.0." */
-} Declare;
-
-static Param *declare(const Declare *d, const char *name, ParamSpec spec)
-{
-    char full[WEIGHT_NAME_MAX];
-    snprintf(full, sizeof full, PREFIX "%s%s", d->stem, name);
-    spec.name = full;
-    Param *q = params_declare(d->p, &spec);
-    if (q && !(q->file_name = mem_strdup(full + strlen(PREFIX))))
-        d->p->failed = true;
-    return q;
-}
-
-/* Vectors: uniform in ±bound, or zero. */
-static Param *vector(const Declare *d, const char *name, int64_t n, double bound)
-{
-    return declare(d, name, (ParamSpec){.init = bound > 0 ? INIT_UNIFORM : INIT_ZERO, .init_scale = bound, .n_dims = 1, .shape = {n}});
-}
-
-static Param *matrix(const Declare *d, const char *name, int64_t out, int64_t in, double bound)
-{
-    return declare(d, name, (ParamSpec){.decay = true, .init = INIT_UNIFORM, .init_scale = bound, .n_dims = 2, .shape = {out, in}});
-}
-
 /* Initial values are torch's: the matrices of nn.Transformer Xavier uniform, biases and other linears ±1/√fan_in. */
-static double xavier(int64_t out, int64_t in) { return sqrt(6.0 / (double)(in + out)); }
-static double from_inputs(int64_t in) { return 1 / sqrt((double)in); }
-
-static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in, double weights, double biases)
+static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in)
 {
-    char weight[64], bias[64];
-    snprintf(weight, sizeof weight, "%s.weight", name);
-    snprintf(bias, sizeof bias, "%s.bias", name);
-    Linear l = {.w = matrix(d, weight, out, in, weights)};
-    l.b = vector(d, bias, out, biases);
-    return l;
+    return declare_linear_drawn(d, name, out, in, declare_from_inputs(in), declare_from_inputs(in));
 }
 
-static void layernorm(const Declare *d, const char *name, int64_t n, Param **w, Param **b)
+static Linear feed_forward_linear(const Declare *d, const char *name, int64_t out, int64_t in)
 {
-    char weight[64], bias[64];
-    snprintf(weight, sizeof weight, "%s.weight", name);
-    snprintf(bias, sizeof bias, "%s.bias", name);
-    *w = declare(d, weight, (ParamSpec){.init = INIT_ONE, .n_dims = 1, .shape = {n}});
-    *b = vector(d, bias, n, 0);
+    return declare_linear_drawn(d, name, out, in, declare_xavier(out, in), declare_from_inputs(in));
 }
 
 /* torch.nn.MultiheadAttention: *in is the packed projection, queries first. */
 static void attention(const Declare *d, const char *name, int64_t width, Linear *in, Linear *out)
 {
-    char part[64];
-    snprintf(part, sizeof part, "%s.in_proj_weight", name);
-    in->w = matrix(d, part, 3 * width, width, xavier(3 * width, width));
-    snprintf(part, sizeof part, "%s.in_proj_bias", name);
-    in->b = vector(d, part, 3 * width, 0);
-    snprintf(part, sizeof part, "%s.out_proj", name);
-    *out = linear(d, part, width, width, xavier(width, width), 0);
+    const Declare of = declare_under(d, "%s.", name);
+    in->w = declare_weight(
+        &of, "in_proj_weight",
+        (ParamSpec){
+            .decay = true, .init = INIT_UNIFORM, .init_scale = declare_xavier(3 * width, width), .n_dims = 2, .shape = {3 * width, width}});
+    in->b = declare_weight(&of, "in_proj_bias", (ParamSpec){.n_dims = 1, .shape = {3 * width}});
+    *out = declare_linear_drawn(&of, "out_proj", width, width, declare_xavier(width, width), 0);
 }
 
 typedef enum Projection { QUERIES, KEYS, VALUES } Projection;
@@ -170,24 +132,23 @@ static void declare_layer(const Declare *d, const GenHeadConfig *c, bool decoder
         l->cross_kv[0] = projection(&in, w, KEYS);
         l->cross_kv[1] = projection(&in, w, VALUES);
     }
-    l->ff1 = linear(d, "linear1", c->ff, w, xavier(c->ff, w), from_inputs(w));
-    l->ff2 = linear(d, "linear2", w, c->ff, xavier(w, c->ff), from_inputs(c->ff));
+    l->ff1 = feed_forward_linear(d, "linear1", c->ff, w);
+    l->ff2 = feed_forward_linear(d, "linear2", w, c->ff);
     for (int i = 0; i < (decoder ? 3 : 2); i++)
-        layernorm(d, NORMS[i], w, &l->norm_w[i], &l->norm_b[i]);
+        declare_norm(d, NORMS[i], w, &l->norm_w[i], &l->norm_b[i]);
 }
 
-static void declare_layers(GenHead *m, Params *p, bool decoder)
+static void declare_layers(GenHead *m, const Declare *all, bool decoder)
 {
     const GenHeadConfig *c = &m->config;
     const char *half = decoder ? "decoder" : "encoder";
     int64_t first = decoder ? c->encoder_layers : 0, n = decoder ? c->decoder_layers : c->encoder_layers;
-    Declare d = {.p = p};
+    const Declare d = declare_under(all, "tfm.%s.", half);
     for (int64_t i = 0; i < n; i++) {
-        snprintf(d.stem, sizeof d.stem, "tfm.%s.layers.%" PRId64 ".", half, i);
-        declare_layer(&d, c, decoder, &m->layers[first + i]);
+        const Declare layer = declare_under(&d, "layers.%" PRId64 ".", i);
+        declare_layer(&layer, c, decoder, &m->layers[first + i]);
     }
-    snprintf(d.stem, sizeof d.stem, "tfm.%s.", half);
-    layernorm(&d, "norm", c->width, &m->norm_w[decoder], &m->norm_b[decoder]);
+    declare_norm(&d, "norm", c->width, &m->norm_w[decoder], &m->norm_b[decoder]);
 }
 
 Status gen_head_declare(GenLlava *g, const RunConfig *cfg)
@@ -195,17 +156,18 @@ Status gen_head_declare(GenLlava *g, const RunConfig *cfg)
     (void)cfg;
     GenHead *m = &g->gen_head;
     const GenHeadConfig *c = &m->config;
-    const Declare d = {.p = &g->params};
+    const Declare d = {.p = &g->params, .ours = PREFIX};
     int64_t n = c->encoder_layers + c->decoder_layers;
     m->layers = mem_alloc((size_t)n * sizeof *m->layers);
     if (!m->layers)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " layers", n);
-    m->fc = linear(&d, "fc", c->width, c->in, from_inputs(c->in), from_inputs(c->in));
-    declare_layers(m, &g->params, false);
-    m->query = declare(&d, "query_embs",
+    m->fc = linear(&d, "fc", c->width, c->in);
+    declare_layers(m, &d, false);
+    m->query =
+        declare_weight(&d, "query_embs",
                        (ParamSpec){.decay = true, .init = INIT_NORMAL, .init_scale = 1, .n_dims = 3, .shape = {1, c->queries, c->width}});
-    declare_layers(m, &g->params, true);
-    m->model = linear(&d, "model", c->context, c->width, from_inputs(c->width), from_inputs(c->width));
+    declare_layers(m, &d, true);
+    m->model = linear(&d, "model", c->context, c->width);
     return OK;
 }
 

@@ -9,6 +9,7 @@
 #include "data/formats/json_fields.h"
 #include "kernels/base/utf8.h"
 #include "train/models/config_keys.h"
+#include "train/models/declare.h"
 #include "train/models/generation.h"
 #include "train/models/model.h"
 
@@ -158,53 +159,31 @@ Status siglip_configure(GenLlava *g, const RunConfig *cfg)
 /* ---------------------------------------------------------------- weights */
 
 /* Initial values are those of transformers' SiglipPreTrainedModel. */
-typedef struct Declare {
-    Params *p;
-    int64_t block; /* -1: the embeddings */
-} Declare;
-
-static Param *declare(const Declare *d, const char *name, ParamSpec spec)
+static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in)
 {
-    char full[WEIGHT_NAME_MAX];
-    if (d->block < 0)
-        snprintf(full, sizeof full, "vision_model.embeddings.%.100s", name);
-    else
-        snprintf(full, sizeof full, "vision_model.encoder.layers.%" PRId64 ".%.100s", d->block, name);
-    spec.name = full;
-    return params_declare(d->p, &spec);
+    return declare_linear_drawn(d, name, out, in, declare_xavier(out, in), 0);
 }
 
-static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in, double bias_std)
+static Linear mlp_linear(const Declare *d, const char *name, int64_t out, int64_t in)
 {
-    char part[WEIGHT_NAME_MAX];
-    Linear l = {0};
-    snprintf(part, sizeof part, "%s.weight", name);
-    l.w = declare(
-        d, part,
-        (ParamSpec){.decay = true, .init = INIT_UNIFORM, .init_scale = sqrt(6.0 / (double)(in + out)), .n_dims = 2, .shape = {out, in}});
-    snprintf(part, sizeof part, "%s.bias", name);
-    l.b =
-        declare(d, part, (ParamSpec){.init = bias_std > 0 ? INIT_NORMAL : INIT_ZERO, .init_scale = bias_std, .n_dims = 1, .shape = {out}});
+    Linear l = linear(d, name, out, in);
+    if (l.b) {
+        l.b->init = INIT_NORMAL;
+        l.b->init_scale = 1e-6;
+    }
     return l;
-}
-
-static void layernorm(const Declare *d, const char *weight, const char *bias, int64_t n, Param **w, Param **b)
-{
-    *w = declare(d, weight, (ParamSpec){.init = INIT_ONE, .n_dims = 1, .shape = {n}});
-    *b = declare(d, bias, (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {n}});
 }
 
 static void declare_block(const Declare *d, const SiglipConfig *c, SiglipBlock *b)
 {
-    const double fc_bias_std = 1e-6;
-    layernorm(d, "layer_norm1.weight", "layer_norm1.bias", c->hidden, &b->norm1_w, &b->norm1_b);
-    b->kqv[0] = linear(d, "self_attn.k_proj", c->hidden, c->hidden, 0);
-    b->kqv[1] = linear(d, "self_attn.q_proj", c->hidden, c->hidden, 0);
-    b->kqv[2] = linear(d, "self_attn.v_proj", c->hidden, c->hidden, 0);
-    b->out = linear(d, "self_attn.out_proj", c->hidden, c->hidden, 0);
-    layernorm(d, "layer_norm2.weight", "layer_norm2.bias", c->hidden, &b->norm2_w, &b->norm2_b);
-    b->fc1 = linear(d, "mlp.fc1", c->ff, c->hidden, fc_bias_std);
-    b->fc2 = linear(d, "mlp.fc2", c->hidden, c->ff, fc_bias_std);
+    declare_norm(d, "layer_norm1", c->hidden, &b->norm1_w, &b->norm1_b);
+    b->kqv[0] = linear(d, "self_attn.k_proj", c->hidden, c->hidden);
+    b->kqv[1] = linear(d, "self_attn.q_proj", c->hidden, c->hidden);
+    b->kqv[2] = linear(d, "self_attn.v_proj", c->hidden, c->hidden);
+    b->out = linear(d, "self_attn.out_proj", c->hidden, c->hidden);
+    declare_norm(d, "layer_norm2", c->hidden, &b->norm2_w, &b->norm2_b);
+    b->fc1 = mlp_linear(d, "mlp.fc1", c->ff, c->hidden);
+    b->fc2 = mlp_linear(d, "mlp.fc2", c->hidden, c->ff);
 }
 
 Status siglip_declare(GenLlava *g, const RunConfig *cfg)
@@ -218,16 +197,24 @@ Status siglip_declare(GenLlava *g, const RunConfig *cfg)
     /* JAX's lecun_normal: a normal cut at two deviations, widened so that its variance is 1/fan_in. */
     const double cut_deviation = 0.87962566103423978;
     double fan_in = (double)(CHANNELS * c->patch * c->patch);
-    Declare d = {.p = &g->params, .block = -1};
-    m->patch_w = declare(&d, "patch_embedding.weight",
-                         (ParamSpec){.decay = true, .init = INIT_TRUNCATED, .init_scale = 1 / sqrt(fan_in) / cut_deviation, .n_dims = 4,
-                                     .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
-    m->patch_b = declare(&d, "patch_embedding.bias", (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {c->hidden}});
-    m->position = declare(&d, "position_embedding.weight",
-                          (ParamSpec){.decay = true, .init = INIT_NORMAL, .init_scale = 1 / sqrt((double)c->hidden), .n_dims = 2,
-                                      .shape = {siglip_patches(c), c->hidden}});
-    for (d.block = 0; d.block < c->blocks; d.block++)
-        declare_block(&d, c, &m->blocks[d.block]);
+    const Declare d = {.p = &g->params, .stem = "vision_model."};
+    m->patch_w = declare_weight(&d, "embeddings.patch_embedding.weight",
+                                (ParamSpec){.decay = true,
+                                            .init = INIT_TRUNCATED,
+                                            .init_scale = 1 / sqrt(fan_in) / cut_deviation,
+                                            .n_dims = 4,
+                                            .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
+    m->patch_b = declare_weight(&d, "embeddings.patch_embedding.bias", (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {c->hidden}});
+    m->position = declare_weight(&d, "embeddings.position_embedding.weight",
+                                 (ParamSpec){.decay = true,
+                                             .init = INIT_NORMAL,
+                                             .init_scale = 1 / sqrt((double)c->hidden),
+                                             .n_dims = 2,
+                                             .shape = {siglip_patches(c), c->hidden}});
+    for (int64_t i = 0; i < c->blocks; i++) {
+        const Declare block = declare_under(&d, "encoder.layers.%" PRId64 ".", i);
+        declare_block(&block, c, &m->blocks[i]);
+    }
     return OK;
 }
 

@@ -6,60 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "train/models/declare.h"
+
 /* ---------------------------------------------------------------- weights */
 
 #define PREFIX "unet."
 
 /* Where declaring stands: the chain so far, the channels of its result and of the skips on the stack. */
 typedef struct Builder {
-    Params *p;
     Unet *m;
-    UnetPiece piece;
     int64_t channels, skip[UNET_SKIPS_MAX];
     int n_skips;
-    char prefix[WEIGHT_NAME_MAX]; /* of the unit */
+    Declare unit; /* where its names begin */
 } Builder;
 
-static Param *declare(const Builder *b, const char *name, const char *ending, ParamSpec spec)
+static UnetNorm norm(const Declare *d, const char *name, int64_t n)
 {
-    char full[2 * WEIGHT_NAME_MAX];
-    snprintf(full, sizeof full, PREFIX "%s%s.%s", b->prefix, name, ending);
-    spec.name = full;
-    Param *q = params_declare(b->p, &spec);
-    if (q && !(q->file_name = mem_strdup(full + strlen(PREFIX))))
-        b->p->failed = true;
-    return q;
-}
-
-static Param *declare_vector(const Builder *b, const char *name, const char *ending, int64_t n)
-{
-    return declare(b, name, ending, (ParamSpec){.n_dims = 1, .shape = {n}});
-}
-
-static UnetNorm norm(const Builder *b, const char *name, int64_t n)
-{
-    return (UnetNorm){declare_vector(b, name, "weight", n), declare_vector(b, name, "bias", n)};
-}
-
-/* pointwise: a convolution of 1×1, which is a linear whose weight has two dimensions more. */
-static Linear linear_shaped(const Builder *b, const char *name, int64_t out, int64_t in, bool bias, bool pointwise)
-{
-    ParamSpec spec = {.decay = true, .n_dims = pointwise ? 4 : 2, .shape = {out, in, 1, 1}};
-    Linear l = {.w = declare(b, name, "weight", spec)};
-    l.b = bias ? declare_vector(b, name, "bias", out) : NULL;
-    return l;
-}
-static Linear linear(const Builder *b, const char *name, int64_t out, int64_t in) { return linear_shaped(b, name, out, in, true, false); }
-static Linear plain(const Builder *b, const char *name, int64_t out, int64_t in) { return linear_shaped(b, name, out, in, false, false); }
-
-/* 3×3, whose result is as large as its input, or half of it. */
-static Conv conv(const Builder *b, const char *name, int64_t out, int64_t in, int64_t stride, int64_t padding)
-{
-    ParamSpec spec = {.decay = true, .n_dims = 4, .shape = {out, in, 3, 3}, .channels_last = true};
-    Conv c = {.stride = stride, .top = padding, .left = padding, .bottom = 1, .right = 1};
-    c.w = declare(b, name, "weight", spec);
-    c.b = declare_vector(b, name, "bias", out);
-    return c;
+    UnetNorm norm;
+    declare_norm(d, name, n, &norm.w, &norm.b);
+    return norm;
 }
 
 static UnetUnit *add_unit(Builder *b, UnetKind kind, const char *block, int level, const char *list, int64_t i)
@@ -67,7 +32,8 @@ static UnetUnit *add_unit(Builder *b, UnetKind kind, const char *block, int leve
     char at[16] = "";
     if (level >= 0)
         snprintf(at, sizeof at, ".%d", level);
-    snprintf(b->prefix, sizeof b->prefix, "%s%s.%s.%" PRId64 ".", block, at, list, i);
+    b->unit.stem[0] = 0;
+    b->unit = declare_under(&b->unit, "%s%s.%s.%" PRId64 ".", block, at, list, i);
     UnetUnit *u = &b->m->units[b->m->n_units++];
     *u = (UnetUnit){.kind = kind};
     return u;
@@ -84,15 +50,16 @@ static UnetUnit *add_resnet(Builder *b, const char *block, int level, int64_t i,
 {
     UnetUnit *u = add_unit(b, UNET_RESNET, block, level, "resnets", i);
     UnetResnet *r = &u->resnet;
+    const Declare *d = &b->unit;
     int64_t in = b->channels + (pops ? b->skip[--b->n_skips] : 0), embedding = 4 * b->m->config.level[0].channels;
     u->pops = pops;
-    r->norm1 = norm(b, "norm1", in);
-    r->conv1 = conv(b, "conv1", out, in, 1, 1);
-    r->time = linear(b, "time_emb_proj", out, embedding);
-    r->norm2 = norm(b, "norm2", out);
-    r->conv2 = conv(b, "conv2", out, out, 1, 1);
+    r->norm1 = norm(d, "norm1", in);
+    r->conv1 = declare_conv(d, "conv1", out, in, 1, 1);
+    r->time = declare_linear(d, "time_emb_proj", out, embedding);
+    r->norm2 = norm(d, "norm2", out);
+    r->conv2 = declare_conv(d, "conv2", out, out, 1, 1);
     if (in != out)
-        r->shortcut = linear_shaped(b, "conv_shortcut", out, in, true, true);
+        r->shortcut = declare_pointwise(d, "conv_shortcut", out, in);
     b->channels = out;
     return u;
 }
@@ -101,25 +68,27 @@ static UnetUnit *add_transformer(Builder *b, const char *block, int level, int64
 {
     UnetUnit *u = add_unit(b, UNET_TRANSFORMER, block, level, "attentions", i);
     UnetTransformer *a = &u->transformer;
+    const Declare *d = &b->unit;
     int64_t c = b->channels, context = b->m->config.context;
-    bool pointwise = !b->m->config.linear_projection;
+    Linear (*project)(const Declare *, const char *, int64_t, int64_t) =
+        b->m->config.linear_projection ? declare_linear : declare_pointwise;
     a->heads = heads;
-    a->norm = norm(b, "norm", c);
-    a->proj_in = linear_shaped(b, "proj_in", c, c, true, pointwise);
-    a->norm1 = norm(b, "transformer_blocks.0.norm1", c);
-    a->kqv[0] = plain(b, "transformer_blocks.0.attn1.to_k", c, c);
-    a->kqv[1] = plain(b, "transformer_blocks.0.attn1.to_q", c, c);
-    a->kqv[2] = plain(b, "transformer_blocks.0.attn1.to_v", c, c);
-    a->self_out = linear(b, "transformer_blocks.0.attn1.to_out.0", c, c);
-    a->norm2 = norm(b, "transformer_blocks.0.norm2", c);
-    a->query = plain(b, "transformer_blocks.0.attn2.to_q", c, c);
-    a->kv[0] = plain(b, "transformer_blocks.0.attn2.to_k", c, context);
-    a->kv[1] = plain(b, "transformer_blocks.0.attn2.to_v", c, context);
-    a->cross_out = linear(b, "transformer_blocks.0.attn2.to_out.0", c, c);
-    a->norm3 = norm(b, "transformer_blocks.0.norm3", c);
-    a->ff_in = linear(b, "transformer_blocks.0.ff.net.0.proj", 8 * c, c);
-    a->ff_out = linear(b, "transformer_blocks.0.ff.net.2", c, 4 * c);
-    a->proj_out = linear_shaped(b, "proj_out", c, c, true, pointwise);
+    a->norm = norm(d, "norm", c);
+    a->proj_in = project(d, "proj_in", c, c);
+    a->norm1 = norm(d, "transformer_blocks.0.norm1", c);
+    a->kqv[0] = declare_linear_unbiased(d, "transformer_blocks.0.attn1.to_k", c, c);
+    a->kqv[1] = declare_linear_unbiased(d, "transformer_blocks.0.attn1.to_q", c, c);
+    a->kqv[2] = declare_linear_unbiased(d, "transformer_blocks.0.attn1.to_v", c, c);
+    a->self_out = declare_linear(d, "transformer_blocks.0.attn1.to_out.0", c, c);
+    a->norm2 = norm(d, "transformer_blocks.0.norm2", c);
+    a->query = declare_linear_unbiased(d, "transformer_blocks.0.attn2.to_q", c, c);
+    a->kv[0] = declare_linear_unbiased(d, "transformer_blocks.0.attn2.to_k", c, context);
+    a->kv[1] = declare_linear_unbiased(d, "transformer_blocks.0.attn2.to_v", c, context);
+    a->cross_out = declare_linear(d, "transformer_blocks.0.attn2.to_out.0", c, c);
+    a->norm3 = norm(d, "transformer_blocks.0.norm3", c);
+    a->ff_in = declare_linear(d, "transformer_blocks.0.ff.net.0.proj", 8 * c, c);
+    a->ff_out = declare_linear(d, "transformer_blocks.0.ff.net.2", c, 4 * c);
+    a->proj_out = project(d, "proj_out", c, c);
     return u;
 }
 
@@ -127,7 +96,7 @@ static UnetUnit *add_sampler(Builder *b, UnetKind kind, int level)
 {
     bool down = kind == UNET_DOWN;
     UnetUnit *u = add_unit(b, kind, down ? "down_blocks" : "up_blocks", level, down ? "downsamplers" : "upsamplers", 0);
-    u->conv = conv(b, "conv", b->channels, b->channels, down ? 2 : 1, down ? b->m->config.downsample_padding : 1);
+    u->conv = declare_conv(&b->unit, "conv", b->channels, b->channels, down ? 2 : 1, down ? b->m->config.downsample_padding : 1);
     return u;
 }
 
@@ -173,16 +142,16 @@ Status unet_declare_weights(Unet *m, Params *p, UnetPiece piece)
         mem_free(b);
         return fail(ERR_NOMEM, "no memory for a UNet of %" PRId64 " blocks", most);
     }
-    *b = (Builder){.p = p, .m = m, .channels = first};
+    const Declare d = {.p = p, .ours = PREFIX};
+    *b = (Builder){.m = m, .channels = first, .unit = d};
     if (piece != UNET_REST)
-        m->conv_in = conv(b, "conv_in", first, c->in_channels, 1, 1);
+        m->conv_in = declare_conv(&d, "conv_in", first, c->in_channels, 1, 1);
     if (piece != UNET_CONV_IN) {
-        m->time1 = linear(b, "time_embedding.linear_1", embedding, first);
-        m->time2 = linear(b, "time_embedding.linear_2", embedding, embedding);
+        m->time1 = declare_linear(&d, "time_embedding.linear_1", embedding, first);
+        m->time2 = declare_linear(&d, "time_embedding.linear_2", embedding, embedding);
         declare_units(b);
-        b->prefix[0] = 0;
-        m->norm_out = norm(b, "conv_norm_out", first);
-        m->conv_out = conv(b, "conv_out", c->out_channels, first, 1, 1);
+        m->norm_out = norm(&d, "conv_norm_out", first);
+        m->conv_out = declare_conv(&d, "conv_out", c->out_channels, first, 1, 1);
     }
     mem_free(b);
     return OK;

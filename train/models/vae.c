@@ -2,13 +2,13 @@
 #include "train/models/vae.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "train/models/declare.h"
 #include "train/models/model.h"
 #include "train/models/parts.h"
 
-enum { SIZE_MAX_DIM = 1 << 16, RESNETS_MAX = 1024, KERNEL = 3, MID = 2 };
+enum { SIZE_MAX_DIM = 1 << 16, RESNETS_MAX = 1024, MID = 2 };
 static const double NORM_EPS = 1e-6; /* of every norm, whatever config.json says of others */
 
 /* ---------------------------------------------------------------- config.json */
@@ -104,137 +104,87 @@ Status vae_configure(GenLlava *g, const RunConfig *cfg)
 
 /* ---------------------------------------------------------------- weights */
 
-/* Where names begin: "vae.encoder.down_blocks.0.". */
-typedef struct Declare {
-    Params *p;
-    char prefix[WEIGHT_NAME_MAX / 2];
-} Declare;
-
-__attribute__((format(printf, 2, 3))) static Declare under(const Declare *d, const char *format, ...)
-{
-    Declare below = {.p = d->p};
-    char more[WEIGHT_NAME_MAX / 4];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(more, sizeof more, format, args);
-    va_end(args);
-    snprintf(below.prefix, sizeof below.prefix, "%.*s%s", (int)(sizeof below.prefix - sizeof more), d->prefix, more);
-    return below;
-}
-
-static Param *declare(const Declare *d, const char *name, ParamSpec spec)
-{
-    char full[WEIGHT_NAME_MAX];
-    snprintf(full, sizeof full, "%s%.100s", d->prefix, name);
-    spec.name = full;
-    return params_declare(d->p, &spec);
-}
-
-static Param *vector(const Declare *d, const char *name, int64_t n) { return declare(d, name, (ParamSpec){.n_dims = 1, .shape = {n}}); }
-
-static void norm(const Declare *d, const char *name, int64_t n, Param **w, Param **b)
-{
-    Declare in = under(d, "%s.", name);
-    *w = vector(&in, "weight", n);
-    *b = vector(&in, "bias", n);
-}
-
-/* A sampler of the encoder: one row and column of zeros, behind the picture. */
-static const Conv DOWN = {.stride = 2, .bottom = 1, .right = 1};
-
-static Conv conv(const Declare *d, const char *name, int64_t out, int64_t in)
-{
-    Declare of = under(d, "%s.", name);
-    return (Conv){.w = declare(&of, "weight", (ParamSpec){.channels_last = true, .n_dims = 4, .shape = {out, in, KERNEL, KERNEL}}),
-                  .b = vector(&of, "bias", out), .stride = 1, .top = 1, .left = 1, .bottom = 1, .right = 1};
-}
-
-/* n_dims 4: a convolution of 1x1. */
-static Linear linear(const Declare *d, const char *name, int n_dims, int64_t out, int64_t in)
-{
-    Declare of = under(d, "%s.", name);
-    return (Linear){.w = declare(&of, "weight", (ParamSpec){.n_dims = n_dims, .shape = {out, in, 1, 1}}), .b = vector(&of, "bias", out)};
-}
+/* Whose result is as large as its input. */
+static Conv conv(const Declare *d, const char *name, int64_t out, int64_t in) { return declare_conv(d, name, out, in, 1, 1); }
 
 static void declare_resnet(const Declare *d, VaeResnet *r, int64_t out, int64_t in)
 {
-    norm(d, "norm1", in, &r->norm1_w, &r->norm1_b);
+    declare_norm(d, "norm1", in, &r->norm1_w, &r->norm1_b);
     r->conv1 = conv(d, "conv1", out, in);
-    norm(d, "norm2", out, &r->norm2_w, &r->norm2_b);
+    declare_norm(d, "norm2", out, &r->norm2_w, &r->norm2_b);
     r->conv2 = conv(d, "conv2", out, out);
     if (out != in)
-        r->shortcut = linear(d, "conv_shortcut", 4, out, in);
+        r->shortcut = declare_pointwise(d, "conv_shortcut", out, in);
 }
 
 /* Its names differ between old files and new ones, so that of a file is recognised by them: they are declared first. */
 static void declare_attention(const Declare *half, VaeAttention *a, int64_t channels)
 {
-    Declare d = under(half, "mid_block.attentions.0.");
+    Declare d = declare_under(half, "mid_block.attentions.0.");
     a->channels = channels;
-    a->kqv[0] = linear(&d, "to_k", 2, channels, channels);
-    a->kqv[1] = linear(&d, "to_q", 2, channels, channels);
-    a->kqv[2] = linear(&d, "to_v", 2, channels, channels);
-    a->out = linear(&d, "to_out.0", 2, channels, channels);
-    norm(&d, "group_norm", channels, &a->norm_w, &a->norm_b);
+    a->kqv[0] = declare_linear(&d, "to_k", channels, channels);
+    a->kqv[1] = declare_linear(&d, "to_q", channels, channels);
+    a->kqv[2] = declare_linear(&d, "to_v", channels, channels);
+    a->out = declare_linear(&d, "to_out.0", channels, channels);
+    declare_norm(&d, "group_norm", channels, &a->norm_w, &a->norm_b);
 }
 
-/* A level's resnets, the first of which changes the channels from `in`, and its sampler. */
-static Status declare_level(const Declare *d, VaeLevel *level, int64_t n, int64_t out, int64_t in, const char *sampler)
+/* A level's resnets, the first of which changes the channels from `in`. */
+static Status declare_level(const Declare *d, VaeLevel *level, int64_t n, int64_t out, int64_t in)
 {
     *level = (VaeLevel){.resnets = mem_alloc((size_t)n * sizeof *level->resnets), .n = n};
     if (!level->resnets)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " blocks", n);
     for (int64_t i = 0; i < n; i++) {
-        Declare resnet = under(d, "resnets.%" PRId64 ".", i);
+        Declare resnet = declare_under(d, "resnets.%" PRId64 ".", i);
         declare_resnet(&resnet, &level->resnets[i], out, i ? out : in);
     }
-    Declare sample = under(d, "%s.0.", sampler ? sampler : "");
-    if (sampler)
-        level->sampler = conv(&sample, "conv", out, out);
     return OK;
 }
 
 static void declare_mid(const Declare *half, VaeHalf *h, int64_t channels)
 {
     for (int i = 0; i < MID; i++) {
-        Declare resnet = under(half, "mid_block.resnets.%d.", i);
+        Declare resnet = declare_under(half, "mid_block.resnets.%d.", i);
         declare_resnet(&resnet, &h->mid[i], channels, channels);
     }
 }
 
 static Status declare_encoder(const Declare *all, const VaeConfig *c, VaeHalf *h)
 {
-    Declare d = under(all, "encoder.");
+    Declare d = declare_under(all, "encoder.");
     int64_t first = c->channels[0], last = c->channels[c->levels - 1], moments = 2 * c->latent;
     declare_attention(&d, &h->attention, last);
     h->conv_in = conv(&d, "conv_in", first, VAE_PIXEL_CHANNELS);
     for (int64_t i = 0; i < c->levels; i++) {
-        Declare level = under(&d, "down_blocks.%" PRId64 ".", i);
-        VaeLevel *l = &h->levels[i];
-        TRY(declare_level(&level, l, c->resnets, c->channels[i], c->channels[i ? i - 1 : 0], i + 1 < c->levels ? "downsamplers" : NULL));
-        l->sampler = (Conv){.w = l->sampler.w, .b = l->sampler.b, .stride = DOWN.stride, .bottom = DOWN.bottom, .right = DOWN.right};
+        Declare level = declare_under(&d, "down_blocks.%" PRId64 ".", i);
+        TRY(declare_level(&level, &h->levels[i], c->resnets, c->channels[i], c->channels[i ? i - 1 : 0]));
+        if (i + 1 < c->levels)
+            h->levels[i].sampler = declare_conv(&level, "downsamplers.0.conv", c->channels[i], c->channels[i], 2, 0);
     }
     declare_mid(&d, h, last);
-    norm(&d, "conv_norm_out", last, &h->norm_w, &h->norm_b);
+    declare_norm(&d, "conv_norm_out", last, &h->norm_w, &h->norm_b);
     h->conv_out = conv(&d, "conv_out", moments, last);
-    h->quant = linear(all, "quant_conv", 4, moments, moments);
+    h->quant = declare_pointwise(all, "quant_conv", moments, moments);
     return OK;
 }
 
 static Status declare_decoder(const Declare *all, const VaeConfig *c, VaeHalf *h)
 {
-    Declare d = under(all, "decoder.");
+    Declare d = declare_under(all, "decoder.");
     int64_t first = c->channels[c->levels - 1], last = c->channels[0];
-    h->quant = linear(all, "post_quant_conv", 4, c->latent, c->latent);
+    h->quant = declare_pointwise(all, "post_quant_conv", c->latent, c->latent);
     h->conv_in = conv(&d, "conv_in", first, c->latent);
     declare_attention(&d, &h->attention, first);
     declare_mid(&d, h, first);
     for (int64_t i = 0; i < c->levels; i++) {
-        Declare level = under(&d, "up_blocks.%" PRId64 ".", i);
+        Declare level = declare_under(&d, "up_blocks.%" PRId64 ".", i);
         int64_t out = c->channels[c->levels - 1 - i], in = i ? c->channels[c->levels - i] : out;
-        TRY(declare_level(&level, &h->levels[i], c->resnets + 1, out, in, i + 1 < c->levels ? "upsamplers" : NULL));
+        TRY(declare_level(&level, &h->levels[i], c->resnets + 1, out, in));
+        if (i + 1 < c->levels)
+            h->levels[i].sampler = conv(&level, "upsamplers.0.conv", out, out);
     }
-    norm(&d, "conv_norm_out", last, &h->norm_w, &h->norm_b);
+    declare_norm(&d, "conv_norm_out", last, &h->norm_w, &h->norm_b);
     h->conv_out = conv(&d, "conv_out", VAE_PIXEL_CHANNELS, last);
     return OK;
 }
@@ -242,7 +192,7 @@ static Status declare_decoder(const Declare *all, const VaeConfig *c, VaeHalf *h
 Status vae_declare(GenLlava *g, const RunConfig *cfg)
 {
     (void)cfg;
-    Declare d = {.p = &g->params, .prefix = "vae."};
+    const Declare d = {.p = &g->params, .ours = "vae."};
     TRY(declare_encoder(&d, &g->vae.config, &g->vae.encoder));
     return declare_decoder(&d, &g->vae.config, &g->vae.decoder);
 }
@@ -366,9 +316,10 @@ static Tensor *pixel_rows(Tape *t, const uint8_t *pixels, Plane pictures)
     return nn_input(t, values, rows, VAE_PIXEL_CHANNELS);
 }
 
+/* As the encoder's samplers leave them. */
 Plane vae_latents(const Vae *m, Plane pictures)
 {
-    ConvShape s = {.from = pictures, .kernel = KERNEL, .stride = DOWN.stride, .bottom = DOWN.bottom, .right = DOWN.right};
+    ConvShape s = {.from = pictures, .kernel = 3, .stride = 2, .bottom = 1, .right = 1};
     for (int64_t i = 1; i < m->config.levels; i++)
         s.from = conv_to(&s);
     return s.from;

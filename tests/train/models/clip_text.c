@@ -8,25 +8,6 @@
 #include "tests/train/models/hashed.h"
 #include "tests/train/models/tiny.h"
 
-static char *in_dir(const char *name)
-{
-    static char path[4][PATH_MAX];
-    static int next;
-    next = (next + 1) % 4;
-    return file_join(path[next], test_dir(), name);
-}
-
-/* A run that wants the encoder of test_dir()/text_encoder. */
-static const RunConfig *run(void)
-{
-    static RunConfig cfg;
-    static char folder[PATH_MAX];
-    cfg = (RunConfig){.seed = 42};
-    snprintf(folder, sizeof folder, "%s", test_dir());
-    cfg.model.diffusion.path = folder;
-    return &cfg;
-}
-
 static const char *fixture(const char *name, const char *file)
 {
     char path[128];
@@ -34,29 +15,15 @@ static const char *fixture(const char *name, const char *file)
     return test_fixture(path);
 }
 
-static Status configure(HashedModel *m, const char *config)
-{
-    tiny_write(in_dir("text_encoder"), "config.json", config);
-    m->g.params.group = (ParamGroup){.part = "text_encoder"};
-    return clip_text_configure(&m->g, run());
-}
-
-static void declare(HashedModel *m, const char *config)
-{
-    REQUIRE_OK(configure(m, config));
-    REQUIRE_OK(clip_text_declare(&m->g, run()));
-    REQUIRE_OK(params_create(&m->g.params));
-}
-
 /* A tokenizer for prompts of `length` tokens with ids below n_ids. */
 static void write_tokenizer(int n_ids, int length)
 {
     char text[256];
     snprintf(text, sizeof text, "{\"a</w>\": 0, \"<|startoftext|>\": 1, \"<|endoftext|>\": %d}", n_ids - 1);
-    tiny_write(in_dir("tokenizer"), "vocab.json", text);
-    tiny_write(in_dir("tokenizer"), "merges.txt", "#version: 0.2\n");
+    tiny_write(hashed_path("tokenizer"), "vocab.json", text);
+    tiny_write(hashed_path("tokenizer"), "merges.txt", "#version: 0.2\n");
     snprintf(text, sizeof text, "{\"model_max_length\": %d}", length);
-    tiny_write(in_dir("tokenizer"), "tokenizer_config.json", text);
+    tiny_write(hashed_path("tokenizer"), "tokenizer_config.json", text);
 }
 
 /* ---------------------------------------------------------------- states */
@@ -84,11 +51,11 @@ static void check_states(const States *c)
     size_t n;
     hashed_open(&m, c->open, c->compute);
     REQUIRE_OK(file_read(&config, &n, fixture(c->fixture, "config.json"), 1 << 16));
-    declare(&m, config);
+    hashed_declare(&m, "text_encoder", config);
     const ClipTextConfig *sizes = &m.g.text_encoder.config;
-    hashed_save(in_dir("text_encoder/model.safetensors"), &m.g.params, "text_encoder", "text_model.", c->rename);
+    hashed_save(hashed_path("text_encoder/model.safetensors"), &m.g.params, "text_encoder", "text_model.", c->rename);
     write_tokenizer((int)sizes->vocab, (int)sizes->length);
-    REQUIRE_OK(clip_text_load(&m.g, run(), in_dir("text_encoder")));
+    REQUIRE_OK(clip_text_load(&m.g, hashed_run(), hashed_path("text_encoder")));
     CHECK(m.g.text_encoder.tokenizer);
     REQUIRE_OK(safetensors_open(&expected, fixture(c->fixture, "expected.safetensors")));
     int64_t items = safetensors_find(expected, "ids")->shape[0];
@@ -118,24 +85,25 @@ TEST(clip_text_reads_shards_and_leaves_positions_out)
     char *index = mem_alloc(1 << 16);
     size_t at = 0;
     hashed_open(&m, ref_open, F32);
-    declare(&m, "{\"model_type\": \"clip_text_model\", \"vocab_size\": 9, \"hidden_size\": 8, \"intermediate_size\": 4,"
-                "\"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"max_position_embeddings\": 3}");
+    hashed_declare(&m, "text_encoder",
+                   "{\"model_type\": \"clip_text_model\", \"vocab_size\": 9, \"hidden_size\": 8, \"intermediate_size\": 4,"
+                   "\"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"max_position_embeddings\": 3}");
     REQUIRE(index);
     static const char POSITIONS[] = "text_model.embeddings.position_ids";
     int64_t ids[] = {0, 1, 2};
     StWriter *w;
     const StSpec positions = {.name = POSITIONS, .type = I64, .n_dims = 2, .shape = {1, 3}};
-    REQUIRE_OK(stwriter_open(&w, in_dir("text_encoder/two.safetensors"), &positions, 1));
+    REQUIRE_OK(stwriter_open(&w, hashed_path("text_encoder/two.safetensors"), &positions, 1));
     REQUIRE_OK(stwriter_write(w, ids, sizeof ids));
     REQUIRE_OK(stwriter_close(&w));
-    hashed_save(in_dir("text_encoder/one.safetensors"), &m.g.params, "text_encoder", "text_model.", wrapped);
+    hashed_save(hashed_path("text_encoder/one.safetensors"), &m.g.params, "text_encoder", "text_model.", wrapped);
     at += (size_t)sprintf(index, "{\"weight_map\": {\"%s\": \"two.safetensors\"", POSITIONS);
     for (int i = 0; i < m.g.params.n; i++)
         at += (size_t)sprintf(index + at, ", \"%s\": \"one.safetensors\"", m.g.params.list[i]->name);
     sprintf(index + at, "}}");
-    tiny_write(in_dir("text_encoder"), "model.safetensors.index.json", index);
+    tiny_write(hashed_path("text_encoder"), "model.safetensors.index.json", index);
     write_tokenizer(9, 3);
-    CHECK_OK(clip_text_load(&m.g, run(), in_dir("text_encoder")));
+    CHECK_OK(clip_text_load(&m.g, hashed_run(), hashed_path("text_encoder")));
     mem_free(index);
     hashed_close(&m);
 }
@@ -159,8 +127,8 @@ TEST(clip_text_refuses_settings)
         HashedModel m;
         char wanted[2 * PATH_MAX];
         hashed_open(&m, ref_open, F32);
-        snprintf(wanted, sizeof wanted, "%s%s", in_dir("text_encoder/config.json"), CASES[i].says);
-        CHECK_FAILS(configure(&m, CASES[i].config), ERR_DATA, wanted);
+        snprintf(wanted, sizeof wanted, "%s%s", hashed_path("text_encoder/config.json"), CASES[i].says);
+        CHECK_FAILS(hashed_configure(&m, "text_encoder", CASES[i].config), ERR_DATA, wanted);
         hashed_close(&m);
     }
 }
@@ -170,25 +138,26 @@ TEST(clip_text_refuses_tokenizers_of_others)
     HashedModel m;
     char wanted[4 * PATH_MAX], tokenizer[PATH_MAX], encoder[PATH_MAX];
     hashed_open(&m, ref_open, F32);
-    declare(&m, "{\"vocab_size\": 9, \"hidden_size\": 8, \"intermediate_size\": 4, \"num_hidden_layers\": 1, \"num_attention_heads\": 2,"
-                "\"max_position_embeddings\": 3}");
-    hashed_save(in_dir("text_encoder/model.safetensors"), &m.g.params, "text_encoder", "text_model.", NULL);
-    snprintf(tokenizer, sizeof tokenizer, "%s", in_dir("tokenizer"));
-    snprintf(encoder, sizeof encoder, "%s", in_dir("text_encoder"));
+    hashed_declare(&m, "text_encoder",
+                   "{\"vocab_size\": 9, \"hidden_size\": 8, \"intermediate_size\": 4, \"num_hidden_layers\": 1, \"num_attention_heads\": 2,"
+                   "\"max_position_embeddings\": 3}");
+    hashed_save(hashed_path("text_encoder/model.safetensors"), &m.g.params, "text_encoder", "text_model.", NULL);
+    snprintf(tokenizer, sizeof tokenizer, "%s", hashed_path("tokenizer"));
+    snprintf(encoder, sizeof encoder, "%s", hashed_path("text_encoder"));
     snprintf(wanted, sizeof wanted, "%s/vocab.json: cannot be opened: No such file or directory", tokenizer);
-    CHECK_FAILS(clip_text_load(&m.g, run(), encoder), ERR_MISSING, wanted);
+    CHECK_FAILS(clip_text_load(&m.g, hashed_run(), encoder), ERR_MISSING, wanted);
     weights_close(&m.g.files[part_find("text_encoder") - PARTS]);
     write_tokenizer(10, 3);
     snprintf(wanted, sizeof wanted, "%s: has ids up to 9, but the text encoder of %s has a vocabulary of 9 (vocab_size)", tokenizer,
              encoder);
-    CHECK_FAILS(clip_text_load(&m.g, run(), encoder), ERR_DATA, wanted);
+    CHECK_FAILS(clip_text_load(&m.g, hashed_run(), encoder), ERR_DATA, wanted);
     weights_close(&m.g.files[part_find("text_encoder") - PARTS]);
     clip_tokenizer_close(&m.g.text_encoder.tokenizer);
     write_tokenizer(9, 4);
     snprintf(wanted, sizeof wanted,
              "%s: makes prompts of 4 tokens (model_max_length), the text encoder of %s takes 3 (max_position_embeddings)", tokenizer,
              encoder);
-    CHECK_FAILS(clip_text_load(&m.g, run(), encoder), ERR_DATA, wanted);
+    CHECK_FAILS(clip_text_load(&m.g, hashed_run(), encoder), ERR_DATA, wanted);
     hashed_close(&m);
 }
 
@@ -206,7 +175,7 @@ TEST(clip_text_has_the_published_size)
 {
     HashedModel m;
     hashed_open(&m, null_open, BF16);
-    declare(&m, PUBLISHED);
+    hashed_declare(&m, "text_encoder", PUBLISHED);
     CHECK_INT(m.g.params.n, 196);
     CHECK_INT(genllava_count(&m.g, "text_encoder"), 123060480);
     Tensor *states = clip_text_forward(m.tape, &m.g.text_encoder, NULL, 4);

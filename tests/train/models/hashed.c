@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "data/formats/file.h"
 #include "tests/harness.h"
+#include "tests/train/models/tiny.h"
 
 uint64_t hashed(const char *name, uint64_t i)
 {
@@ -42,6 +44,38 @@ void hashed_close(HashedModel *m)
     arena_free(&m->scratch);
     arena_free(&m->kernel);
     m->backend.close(&m->backend);
+}
+
+char *hashed_path(const char *name)
+{
+    static char path[4][PATH_MAX];
+    static int next;
+    next = (next + 1) % 4;
+    return file_join(path[next], test_dir(), name);
+}
+
+const RunConfig *hashed_run(void)
+{
+    static RunConfig cfg;
+    static char folder[PATH_MAX];
+    cfg = (RunConfig){.seed = 42};
+    snprintf(folder, sizeof folder, "%s", test_dir());
+    cfg.model.diffusion.path = folder;
+    return &cfg;
+}
+
+Status hashed_configure(HashedModel *m, const char *part, const char *config)
+{
+    tiny_write(hashed_path(part_find(part)->subfolder), "config.json", config);
+    m->g.params.group = (ParamGroup){.part = part};
+    return part_find(part)->configure(&m->g, hashed_run());
+}
+
+void hashed_declare(HashedModel *m, const char *part, const char *config)
+{
+    REQUIRE_OK(hashed_configure(m, part, config));
+    REQUIRE_OK(part_find(part)->declare(&m->g, hashed_run()));
+    REQUIRE_OK(params_create(&m->g.params));
 }
 
 /* ±2/sqrt(fan_in), biases ±0.25, weights of norms 1 ± 0.25 */

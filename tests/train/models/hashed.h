@@ -17,6 +17,12 @@ typedef struct HashedModel {
 } HashedModel;
 void hashed_open(HashedModel *m, Status (*open)(Backend *), DType compute);
 void hashed_close(HashedModel *m);
+/* A run whose diffusion folder is test_dir(), and what lies there; the last four results stay as they are. */
+const RunConfig *hashed_run(void);
+char *hashed_path(const char *name);
+/* Writes config.json of a part (parts.h) of that folder and reads it; then also declares its weights and takes memory for them. */
+Status hashed_configure(HashedModel *m, const char *part, const char *config);
+void hashed_declare(HashedModel *m, const char *part, const char *config);
 
 /* What a file calls a weight whose name in the model is `ours`, and whether as a convolution of 1x1. NULL: this file lacks it. */
 typedef const char *(*HashedName)(const char *ours, char theirs[256], bool *conv);

@@ -8,44 +8,11 @@
 #include "tests/train/models/hashed.h"
 #include "tests/train/models/tiny.h"
 
-static char *in_dir(const char *name)
-{
-    static char path[4][PATH_MAX];
-    static int next;
-    next = (next + 1) % 4;
-    return file_join(path[next], test_dir(), name);
-}
-
-/* A run that wants the autoencoder of test_dir()/vae. */
-static const RunConfig *run(void)
-{
-    static RunConfig cfg;
-    static char folder[PATH_MAX];
-    cfg = (RunConfig){.seed = 42};
-    snprintf(folder, sizeof folder, "%s", test_dir());
-    cfg.model.diffusion.path = folder;
-    return &cfg;
-}
-
 static const char *fixture(const char *name, const char *file)
 {
     char path[128];
     snprintf(path, sizeof path, "vae/%s/%s", name, file);
     return test_fixture(path);
-}
-
-static Status configure(HashedModel *m, const char *config)
-{
-    tiny_write(in_dir("vae"), "config.json", config);
-    m->g.params.group = (ParamGroup){.part = "vae"};
-    return vae_configure(&m->g, run());
-}
-
-static void declare(HashedModel *m, const char *config)
-{
-    REQUIRE_OK(configure(m, config));
-    REQUIRE_OK(vae_declare(&m->g, run()));
-    REQUIRE_OK(params_create(&m->g.params));
 }
 
 /* ---------------------------------------------------------------- numbers */
@@ -85,11 +52,11 @@ static void load(HashedModel *m, const char *name, HashedName rename, Status wan
     char *config;
     size_t n;
     REQUIRE_OK(file_read(&config, &n, fixture(name, "config.json"), 1 << 16));
-    declare(m, config);
+    hashed_declare(m, "vae", config);
     mem_free(config);
-    hashed_save(in_dir("vae/diffusion_pytorch_model.safetensors"), &m->g.params, "vae", "vae.", rename);
+    hashed_save(hashed_path("vae/diffusion_pytorch_model.safetensors"), &m->g.params, "vae", "vae.", rename);
     Weights *w = &m->g.files[0];
-    REQUIRE_OK(weights_open_folder(w, in_dir("vae"), part_stem(part_find("vae"))));
+    REQUIRE_OK(weights_open_folder(w, hashed_path("vae"), part_stem(part_find("vae"))));
     CHECK_INT(weights_load_part(w, &m->g.params, "vae", &VAE_NAMES), wanted);
 }
 
@@ -156,7 +123,7 @@ TEST(vae_names_a_missing_tensor)
     hashed_open(&m, ref_open, F32);
     load(&m, "small", decoder_lost, ERR_DATA);
     snprintf(wanted, sizeof wanted, "%s: no tensor decoder.conv_out.weight in it; the model has one of shape [3, 8, 3, 3]",
-             in_dir("vae/diffusion_pytorch_model.safetensors"));
+             hashed_path("vae/diffusion_pytorch_model.safetensors"));
     CHECK_STR(status_message(), wanted);
     hashed_close(&m);
 }
@@ -184,8 +151,8 @@ TEST(vae_refuses_settings)
         HashedModel m;
         char wanted[2 * PATH_MAX];
         hashed_open(&m, ref_open, F32);
-        snprintf(wanted, sizeof wanted, "%s%s", in_dir("vae/config.json"), CASES[i].says);
-        CHECK_FAILS(configure(&m, CASES[i].config), ERR_DATA, wanted);
+        snprintf(wanted, sizeof wanted, "%s%s", hashed_path("vae/config.json"), CASES[i].says);
+        CHECK_FAILS(hashed_configure(&m, "vae", CASES[i].config), ERR_DATA, wanted);
         hashed_close(&m);
     }
 }
@@ -205,7 +172,7 @@ TEST(vae_has_the_published_size)
     HashedModel m;
     int64_t encoder = 0;
     hashed_open(&m, null_open, BF16);
-    declare(&m, PUBLISHED);
+    hashed_declare(&m, "vae", PUBLISHED);
     CHECK_INT(m.g.params.n, 248);
     CHECK_INT(genllava_count(&m.g, "vae"), 83653863);
     for (int i = 0; i < m.g.params.n; i++)
@@ -229,7 +196,7 @@ TEST(vae_takes_memory_for_a_few_activations)
     arena_free(&m.scratch);
     arena_measure(&m.keep);
     arena_measure(&m.scratch);
-    declare(&m, PUBLISHED);
+    hashed_declare(&m, "vae", PUBLISHED);
     const double largest = (double)plane_rows(&picture) * 128 * sizeof(float);
     Tensor *moments = vae_moments(m.tape, &m.g.vae, NULL, picture);
     REQUIRE_OK(tape_status(m.tape));
