@@ -1,6 +1,6 @@
 /* loss.cu: cross entropy, one block a row of logits. The first sweep finds the largest logit and Σ exp together (online softmax, Milakov &
  * Gimelshein 2018), the second writes the gradient over the logits: two reads and one write of the row. Also weighted sums, and
- * distances of two matrices. */
+ * distances of matrices. */
 #include "kernels/cuda/map.cuh"
 
 enum { LOSS_THREADS = 512 };
@@ -127,15 +127,22 @@ static Status weighted_sum(KernelCtx *ctx, const WeightedSum *a)
 
 enum { DIFFERENCE_THREADS = 512, NORM_WARPS = 4 };
 
+/* n elements of what T values are compared with, as load_some has them. */
+template <class T, bool ALIGNED> static __device__ void load_wanted(float out[VEC<T>], const float *p, int n)
+{
+    for (int i = 0; i < VEC<T>; i += VEC<float>)
+        load_some<float, ALIGNED>(out + i, p + i, n - i);
+}
+
 /* This lane's share of Σ (u-v)² over n elements, of which it takes every step-th vector from `first` on. */
-template <class T, bool ALIGNED> static __device__ double square_share(const T *u, const T *v, int64_t first, int64_t step, int64_t n)
+template <class T, bool ALIGNED> static __device__ double square_share(const T *u, const float *v, int64_t first, int64_t step, int64_t n)
 {
     double sum = 0;
     for (int64_t at = first * VEC<T>; at < n; at += step * VEC<T>) {
         float a[VEC<T>], b[VEC<T>];
         int left = (int)(n - at < (int64_t)VEC<T> ? n - at : (int64_t)VEC<T>);
         load_some<T, ALIGNED>(a, u + at, left);
-        load_some<T, ALIGNED>(b, v + at, left);
+        load_wanted<T, ALIGNED>(b, v + at, left);
         for (int i = 0; i < VEC<T>; i++)
             sum += (double)(a[i] - b[i]) * (a[i] - b[i]);
     }
@@ -143,7 +150,7 @@ template <class T, bool ALIGNED> static __device__ double square_share(const T *
 }
 
 template <class T, bool ALIGNED, bool NORM> __global__ void __launch_bounds__(DIFFERENCE_THREADS)
-    difference_fwd_kernel(const T *u, const T *v, float *loss, int64_t rows, int64_t cols)
+    difference_fwd_kernel(const T *u, const float *v, float *loss, int64_t rows, int64_t cols)
 {
     SHARED_MEMORY(double, slots);
     int64_t item = (int64_t)blockIdx.x * rows * cols;
@@ -165,8 +172,8 @@ template <class T, bool NORM> static Status launch_difference_fwd(KernelCtx *ctx
     int64_t stride = NORM ? a->cols : a->rows * a->cols;
     WITH_BOOL(is_aligned(a->u) && is_aligned(a->v) && is_aligned_stride(stride, sizeof(T)), ALIGNED, {
         LAUNCH((difference_fwd_kernel<T, ALIGNED, NORM>), dim3((unsigned)a->items), DIFFERENCE_THREADS,
-               DIFFERENCE_THREADS / WARP * sizeof(double), cuda_stream(ctx), (const T *)a->u, (const T *)a->v, (float *)a->loss, a->rows,
-               a->cols);
+               DIFFERENCE_THREADS / WARP * sizeof(double), cuda_stream(ctx), (const T *)a->u, (const float *)a->v, (float *)a->loss,
+               a->rows, a->cols);
     });
     return cuda_launched("difference_fwd");
 }
@@ -182,37 +189,28 @@ static Status difference_fwd(KernelCtx *ctx, const DifferenceFwd *a)
 }
 
 template <class T> struct DifferenceOp {
-    const T *u, *v, *dloss;
-    T *du, *dv;
-    const float *weight;
+    const T *u, *dloss;
+    T *du;
+    const float *v, *weight;
     double scale; /* with 2/(rows·cols), or 1/rows */
     int64_t rows, cols;
-    bool accumulate_u, accumulate_v;
+    bool accumulate;
 
     __device__ double factor(int64_t item) const { return scale * load(weight + item) * load(dloss); }
 
     /* The gradients of n neighbours from element `at` on, given what the difference is multiplied with. */
     template <bool ALIGNED> __device__ void write(int64_t at, int n, float factor) const
     {
-        float a[VEC<T>], b[VEC<T>], d[VEC<T>];
+        float a[VEC<T>], b[VEC<T>];
         load_some<T, ALIGNED>(a, u + at, n);
-        load_some<T, ALIGNED>(b, v + at, n);
+        load_wanted<T, ALIGNED>(b, v + at, n);
         for (int i = 0; i < VEC<T>; i++)
-            a[i] = d[i] = factor * (a[i] - b[i]);
-        if (du) {
-            if (accumulate_u)
-                load_some<T, ALIGNED>(b, du + at, n);
-            for (int i = 0; accumulate_u && i < VEC<T>; i++)
-                a[i] += b[i];
-            store_some<T, ALIGNED>(du + at, a, n);
-        }
-        if (dv) {
-            if (accumulate_v)
-                load_some<T, ALIGNED>(b, dv + at, n);
-            for (int i = 0; i < VEC<T>; i++)
-                d[i] = (accumulate_v ? b[i] : 0.0f) - d[i];
-            store_some<T, ALIGNED>(dv + at, d, n);
-        }
+            a[i] = factor * (a[i] - b[i]);
+        if (accumulate)
+            load_some<T, ALIGNED>(b, du + at, n);
+        for (int i = 0; accumulate && i < VEC<T>; i++)
+            a[i] += b[i];
+        store_some<T, ALIGNED>(du + at, a, n);
     }
     /* MSE: a row of the map is an item. */
     template <bool ALIGNED> __device__ void apply(int64_t item, int64_t at, int n) const
@@ -243,10 +241,9 @@ static Status difference_bwd(KernelCtx *ctx, const DifferenceBwd *a)
     if (rows * a->cols == 0)
         return OK;
     WITH_TYPE(a->act, T, {
-        DifferenceOp<T> op = {(const T *)a->u, (const T *)a->v, (const T *)a->dloss, (T *)a->du, (T *)a->dv, a->weight,
-                              a->scale / (double)a->rows * (norm ? 1 : 2 / (double)a->cols), a->rows, a->cols, a->accumulate_u,
-                              a->accumulate_v};
-        bool aligned = is_aligned(a->u) && is_aligned(a->v) && is_aligned(a->du) && is_aligned(a->dv) &&
+        DifferenceOp<T> op = {(const T *)a->u, (const T *)a->dloss, (T *)a->du, (const float *)a->v, a->weight,
+                              a->scale / (double)a->rows * (norm ? 1 : 2 / (double)a->cols), a->rows, a->cols, a->accumulate};
+        bool aligned = is_aligned(a->u) && is_aligned(a->v) && is_aligned(a->du) &&
                        is_aligned_stride(norm ? a->cols : a->rows * a->cols, sizeof(T));
         if (!norm)
             return map_rows<T>(ctx, "difference_bwd", op, a->items, a->rows * a->cols, aligned);

@@ -351,14 +351,15 @@ void cost_upsample_bwd(const UpsampleBwd *a, Cost *c)
 
 void cost_difference_fwd(const DifferenceFwd *a, Cost *c)
 {
-    pointwise(c, a->items * a->rows, a->cols, a->act, 2, 0);
+    pointwise(c, a->items * a->rows, a->cols, a->act, 1, 0);
+    c->bytes_read += (double)(a->items * a->rows * a->cols) * size_of(stat_type(a->act));
     c->bytes_written += (double)a->items * size_of(stat_type(a->act));
 }
 
 void cost_difference_bwd(const DifferenceBwd *a, Cost *c)
 {
-    pointwise(c, a->items * a->rows, a->cols, a->act, 2 + (a->du && a->accumulate_u) + (a->dv && a->accumulate_v),
-              (a->du != NULL) + (a->dv != NULL));
+    pointwise(c, a->items * a->rows, a->cols, a->act, 1 + a->accumulate, 1);
+    c->bytes_read += (double)(a->items * a->rows * a->cols) * size_of(stat_type(a->act));
     c->bytes_read += (double)a->items * size_of(F32) + size_of(a->act);
 }
 

@@ -1,4 +1,5 @@
-/* loss.h: losses: cross entropy over the rows of a logits matrix, forward and gradient in one pass; distances of two matrices.
+/* loss.h: losses: cross entropy over the rows of a logits matrix, forward and gradient in one pass; the distance of a matrix from what it
+ * should be.
  *
  * ce_i = logsumexp(z_i) - z_i[label_i];  loss[i] = ce_i (unweighted);  dz_i = weight[i]·(softmax(z_i) - onehot(label_i))
  * logits: [rows, cols] in act with stride ldz; the gradient overwrites them when `backward` is set.
@@ -9,11 +10,11 @@
  *
  * difference_fwd   loss[i], of item i:  MSE     Σ (u-v)² / (rows·cols)
  *                                       L2NORM  Σ_rows ‖u_r - v_r‖₂ / rows
- * difference_bwd   with c_i = dloss·scale·weight[i], du (+)= c_i · d loss[i]/du and dv (+)= -c_i · d loss[i]/du:
+ * difference_bwd   with c_i = dloss·scale·weight[i], du (+)= c_i · d loss[i]/du:
  *                                       MSE     2(u-v) / (rows·cols)
  *                                       L2NORM  (u_r-v_r) / max(‖u_r-v_r‖₂, 1e-12) / rows
- * u, v, du, dv: [items, rows, cols] in act. loss: [items] F32 (F64 when act is F64). weight: [items] F32. dloss: one element in act.
- * du, dv: NULL when not wanted. */
+ * u, du: [items, rows, cols] in act. v, what u should be: of the same shape, F32 (F64 when act is F64) whatever u is rounded to.
+ * loss: [items], of v's type. weight: [items] F32. dloss: one element in act. */
 #ifndef GENLLAVA_KERNELS_OPS_LOSS_H
 #define GENLLAVA_KERNELS_OPS_LOSS_H
 
@@ -56,7 +57,7 @@ typedef struct DifferenceBwd {
     double scale;
     const float *weight;
     const void *u, *v, *dloss;
-    void *du, *dv;
-    bool accumulate_u, accumulate_v;
+    void *du;
+    bool accumulate;
 } DifferenceBwd;
 #endif

@@ -38,11 +38,11 @@ Status REF_NAME(weighted_sum)(KernelCtx *ctx, const WeightedSum *a)
 }
 
 /* ‖u_r - v_r‖² of row r */
-static real square_distance(const void *u, const void *v, DType t, int64_t r, int64_t cols)
+static real square_distance(const void *u, const void *v, DType act, int64_t r, int64_t cols)
 {
     real sum = 0;
     for (int64_t i = r * cols; i < (r + 1) * cols; i++) {
-        real d = get(u, t, i) - get(v, t, i);
+        real d = get(u, act, i) - get(v, stat_type(act), i);
         sum += d * d;
     }
     return sum;
@@ -72,11 +72,8 @@ Status REF_NAME(difference_bwd)(KernelCtx *ctx, const DifferenceBwd *a)
         real norm = sqrt(square_distance(a->u, a->v, a->act, r, a->cols));
         real factor = a->kind == DIFFERENCE_MSE ? 2 / (real)(a->rows * a->cols) : 1 / fmax(norm, (real)1e-12) / (real)a->rows;
         for (int64_t i = r * a->cols; i < (r + 1) * a->cols; i++) {
-            real d = c * factor * (get(a->u, a->act, i) - get(a->v, a->act, i));
-            if (a->du)
-                put_or_add(a->du, a->act, i, d, a->accumulate_u);
-            if (a->dv)
-                put_or_add(a->dv, a->act, i, -d, a->accumulate_v);
+            real d = c * factor * (get(a->u, a->act, i) - get(a->v, stat_type(a->act), i));
+            put_or_add(a->du, a->act, i, d, a->accumulate);
         }
     }
     return OK;

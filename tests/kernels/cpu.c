@@ -144,7 +144,7 @@ static void images(Backend *b, float *memory)
                                                                  .v = dy, .loss = loss + (int)kind * IMAGES}));
         CHECK_OK(b->ops.difference_bwd(&b->ctx, &(DifferenceBwd){.items = IMAGES, .rows = PIXELS, .cols = COLS, .kind = kind, .scale = 1,
                                                                  .weight = w, .u = y, .v = dy, .dloss = w, .du = x,
-                                                                 .accumulate_u = true}));
+                                                                 .accumulate = true}));
     }
 }
 

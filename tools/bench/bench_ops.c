@@ -118,9 +118,9 @@ static Status rows_and_sums(BenchOps *x, const Arrays *v, const char *what, DTyp
     LINE(x, what, weighted_sum, WeightedSum, .n = rows, .type = F32, .act = t, .scale = 1, .weight = v->mean, .x = v->loss, .scaled = v->e,
          .total = v->wide);
     LINE(x, what, difference_fwd, DifferenceFwd, .items = 1, .rows = rows, .cols = cols, .act = t, .kind = DIFFERENCE_L2NORM, .u = v->a,
-         .v = v->b, .loss = v->loss);
+         .v = v->wide, .loss = v->loss);
     LINE(x, what, difference_bwd, DifferenceBwd, .items = 1, .rows = rows, .cols = cols, .act = t, .kind = DIFFERENCE_L2NORM, .scale = 1,
-         .weight = v->mean, .u = v->a, .v = v->b, .dloss = v->d, .du = v->c);
+         .weight = v->mean, .u = v->a, .v = v->wide, .dloss = v->d, .du = v->c);
     return OK;
 }
 

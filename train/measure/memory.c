@@ -135,6 +135,19 @@ static int64_t encoding_bytes(const RunConfig *cfg, DType compute, const PassSha
     return most;
 }
 
+/* What the text encoder makes of the prompts of the largest pass, on its way to the losses that compare with it: f32, and what it was in
+ * the encoder's type. */
+static int64_t prompt_bytes(const RunConfig *cfg, DType compute, const ModelSizes *sizes, const PassShape *passes, int n)
+{
+    int64_t most = 0, element = (int64_t)sizeof(float) + (compute == F32 ? 0 : (int64_t)dtype_size(compute));
+    for (int i = 0; i < n; i++) {
+        const int64_t generate = cfg->loss.generate == IMAGE_LOSS_NOISE ? 0 : passes[i].generate;
+        const int64_t edit = cfg->loss.edit == IMAGE_LOSS_NOISE ? 0 : passes[i].edit;
+        most = generate + edit > most ? generate + edit : most;
+    }
+    return most * sizes->queries * sizes->context * element;
+}
+
 /* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are
  * about four times as wide as the model. */
 static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
@@ -238,9 +251,10 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     TRY(s);
     m->held = now.resident;
     m->stacks = now.thread_addresses;
-    int64_t pictures = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) + encoding_bytes(cfg, compute, run->passes, run->n_passes);
+    int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) + encoding_bytes(cfg, compute, run->passes, run->n_passes) +
+                   prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes);
     int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
-    return place(m, device, process_bytes(&now, run->planned) + pictures, blocks);
+    return place(m, device, process_bytes(&now, run->planned) + host, blocks);
 }
 
 /* ---------------------------------------------------------------- what is said */

@@ -272,7 +272,7 @@ static Tensor *noise_of_chunk(Tape *t, const void *arg, Tensor *context, int64_t
         fill_input(t, l, at, n, latents, &c);
     Tensor *found = unet_forward(t, &g->unet, nn_input(t, c.input, rows, columns), latents, c.timestep, context); /* [rows,channels] */
     DifferenceLoss loss = {.kind = DIFFERENCE_MSE, .items = n, .weight = c.weight, .scale = l->pass->scale, .total = l->pass->total};
-    Tensor *scaled = nn_difference_loss(t, found, nn_input(t, c.epsilon, rows, channels), &loss);
+    Tensor *scaled = nn_difference_loss(t, found, c.epsilon, &loss);
     *l->sum += loss.weighted_sum;
     return scaled;
 }

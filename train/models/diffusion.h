@@ -24,7 +24,7 @@ void diffusion_free(GenLlava *g);
 
 /* Σ w·l of n targets of the batch, scaled and summed as LossFn says; l is the mean square of the error over the elements of the noise.
  * context [n·queries,C]: what the head makes of each target; target [n]: which of the pass's targets (anything where the batch has no
- * arrays). Noise, timesteps and what is dropped depend on seed, step and sample alone. Latents, noise and schedule are f32, and what enters
- * the tape has its type: under bf16 the noise that is searched for is rounded as the UNet's input is, where diffusers compares in f32. */
+ * arrays). Noise, timesteps and what is dropped depend on seed, step and sample alone. Latents, noise and schedule are f32; what the UNet
+ * is given is rounded to the tape's type, the noise it should find is not. */
 Tensor *diffusion_noise_loss(Tape *t, const GenLlava *g, const LossPass *pass, Tensor *context, const int32_t *target, int64_t n);
 #endif

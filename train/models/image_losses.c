@@ -66,15 +66,30 @@ static Tensor *context_of(Tape *t, const GenLlava *g, const LossPass *pass, cons
     return row ? nn_gather_rows(t, pass->context, tape_ints(t, row, n), n) : NULL;
 }
 
-/* The text encoder's states of their prompts, [n·queries,C]; no gradient. While only sizes are wanted there is no tokenizer. */
-static Tensor *prompt_states(Tape *t, const GenLlava *g, const Batch *b, const Chosen *c)
+typedef struct Prompts {
+    const ClipText *encoder;
+    const int32_t *id;
+    int64_t n;
+} Prompts;
+
+static Tensor *encode(Tape *t, const void *arg)
 {
-    const ClipTokenizer *tokenizer = g->text_encoder.tokenizer;
-    int32_t length = (int32_t)g->text_encoder.config.length;
+    const Prompts *p = arg;
+    return clip_text_forward(t, p->encoder, p->id, p->n);
+}
+
+/* The text encoder's states of their prompts, [n·queries,C]. While only sizes are wanted there is no tokenizer. */
+static float *prompt_states(Tape *t, const GenLlava *g, const Batch *b, const Chosen *c)
+{
+    const ClipText *encoder = &g->text_encoder;
+    int32_t length = (int32_t)encoder->config.length;
     int32_t *id = tape_host(t, (size_t)(c->n * length) * sizeof *id);
-    for (int64_t i = 0; id && tokenizer && i < c->n && !tape_status(t); i++)
-        tape_fail(t, clip_tokenize(tokenizer, b->target_prompt[c->target[i]], length, id + i * length));
-    return tape_status(t) ? NULL : clip_text_forward(t, &g->text_encoder, id, c->n);
+    float *states = tape_host(t, (size_t)(c->n * length * encoder->config.hidden) * sizeof *states);
+    for (int64_t i = 0; id && encoder->tokenizer && i < c->n && !tape_status(t); i++)
+        tape_fail(t, clip_tokenize(encoder->tokenizer, b->target_prompt[c->target[i]], length, id + i * length));
+    if (id && states && !tape_status(t))
+        nn_evaluate(t, encode, &(Prompts){encoder, id, c->n}, states);
+    return states;
 }
 
 static Tensor *compare_with_prompts(Tape *t, const GenLlava *g, const LossPass *pass, const Chosen *c, DifferenceKind kind)

@@ -110,13 +110,14 @@ Tensor *tape_alias(Tape *t, const Tensor *x);
 /* 0 … n-1 on the device, as long as the step. In a walk (NULL) it is noted that the block will ask for it: it is made before the block
  * runs. */
 const int32_t *tape_index(Tape *t, int64_t n);
-void *tape_save(Tape *t, size_t n_bytes);                                  /* device memory that lives as long as a PLACE_KEEP output */
-void *tape_keep(Tape *t, size_t n_bytes);                                  /* … as long as the step */
-void *tape_temp(Tape *t, size_t n_bytes);                                  /* … until the caller releases scratch to its mark */
-void *tape_upload(Tape *t, const void *host, size_t n_bytes);              /* … as the step; host NULL: reserved only */
-void tape_download(Tape *t, float *to, const void *from, int64_t n);       /* n elements of the compute type, as f32 */
-void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out); /* NULL when nothing is recorded */
-size_t tape_size(const Tape *t, int64_t n_elems);                          /* bytes of n_elems in the compute type */
+void *tape_save(Tape *t, size_t n_bytes);                     /* device memory that lives as long as a PLACE_KEEP output */
+void *tape_keep(Tape *t, size_t n_bytes);                     /* … as long as the step */
+void *tape_temp(Tape *t, size_t n_bytes);                     /* … until the caller releases scratch to its mark */
+void *tape_upload(Tape *t, const void *host, size_t n_bytes); /* … as the step; host NULL: reserved only */
+void tape_numbers(Tape *t, void *to, DType type, const float *from, int64_t n); /* host numbers to device memory, as `type` */
+void tape_download(Tape *t, float *to, const void *from, int64_t n);            /* n elements of the compute type, as f32 */
+void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out);      /* NULL when nothing is recorded */
+size_t tape_size(const Tape *t, int64_t n_elems);                               /* bytes of n_elems in the compute type */
 static inline DType tape_stat_type(const Tape *t) { return t->compute == F64 ? F64 : F32; }
 /* Says, while recording, that x->data will be read by a backward. */
 void tape_need(Tape *t, Tensor *x);

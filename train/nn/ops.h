@@ -175,8 +175,9 @@ void nn_values(Tape *t, Tensor *x, float *host);
 /* Logits of hs [n,D] into host memory [n, V+R] as f32. */
 Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits);
 
-/* loss = scale·Σ_i weight[i]·l_i over items of equally many rows of u and v: MSE: l the mean of (u-v)² over all elements; L2NORM: of
- * ‖u_r-v_r‖₂ over the rows (kernels/ops/loss.h). Refused inside of a block, as nn_lm_loss is. */
+/* loss = scale·Σ_i weight[i]·l_i over items of equally many rows of u and of the target v (host; NULL: on a measuring tape), which has u's
+ * shape and is not rounded to the compute type. MSE: l the mean of (u-v)² over all elements; L2NORM: of ‖u_r-v_r‖₂ over the rows
+ * (kernels/ops/loss.h). Refused inside of a block, as nn_lm_loss is. */
 typedef struct DifferenceLoss {
     DifferenceKind kind;
     int64_t items;
@@ -185,5 +186,5 @@ typedef struct DifferenceLoss {
     double *total;       /* as of LmLoss: F64, backend memory, Σ weight·l is added to it; NULL: it is waited for and … */
     double weighted_sum; /* out: … is here */
 } DifferenceLoss;
-Tensor *nn_difference_loss(Tape *t, Tensor *u, Tensor *v, DifferenceLoss *arg);
+Tensor *nn_difference_loss(Tape *t, Tensor *u, const float *target, DifferenceLoss *arg);
 #endif

@@ -190,7 +190,8 @@ Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits)
 
 typedef struct DifferenceNode {
     Node node;
-    Tensor *u, *v;
+    Tensor *u;
+    const void *target;
     DifferenceKind kind;
     int64_t items;
     double scale;
@@ -201,45 +202,46 @@ static Status difference_bwd(Tape *t, Node *self)
 {
     DifferenceNode *s = (DifferenceNode *)self;
     const void *dloss = grad_of(t, self->out);
-    bool more_u = false, more_v = false;
-    void *du = dloss ? grad_dst(t, s->u, &more_u) : NULL, *dv = dloss ? grad_dst(t, s->v, &more_v) : NULL;
-    if (!du && !dv)
+    bool more = false;
+    void *du = dloss ? grad_dst(t, s->u, &more) : NULL;
+    if (!du)
         return t->status;
     return RUN(t, difference_bwd, DifferenceBwd, .items = s->items, .rows = s->items ? tensor_rows(s->u) / s->items : 0,
                .cols = tensor_cols(s->u), .act = t->compute, .kind = s->kind, .scale = s->scale, .weight = s->weight, .u = s->u->data,
-               .v = s->v->data, .dloss = dloss, .du = du, .dv = dv, .accumulate_u = more_u, .accumulate_v = more_v);
+               .v = s->target, .dloss = dloss, .du = du, .accumulate = more);
 }
 
-Tensor *nn_difference_loss(Tape *t, Tensor *u, Tensor *v, DifferenceLoss *a)
+Tensor *nn_difference_loss(Tape *t, Tensor *u, const float *target, DifferenceLoss *a)
 {
-    if (!tape_reads(t, "nn_difference_loss", u, READ_PLAIN) || !tape_reads(t, "nn_difference_loss", v, READ_PLAIN))
+    if (!tape_reads(t, "nn_difference_loss", u, READ_PLAIN))
         return NULL;
     int64_t rows = tensor_rows(u), cols = tensor_cols(u);
-    if (t->depth || u == v || v->n_elems != u->n_elems || tensor_cols(v) != cols || (a->items ? rows % a->items != 0 : rows > 0)) {
+    if (t->depth || (a->items ? rows % a->items != 0 : rows > 0)) {
         tape_fail(t, fail(ERR_INTERNAL,
-                          "nn_difference_loss: %lld items of [%lld, %lld] and [%lld, %lld]%s; expected two tensors of one shape, outside "
-                          "of blocks, which may run twice",
-                          (long long)a->items, (long long)rows, (long long)cols, (long long)tensor_rows(v), (long long)tensor_cols(v),
-                          t->depth ? " in a block" : ""));
+                          "nn_difference_loss: %lld items of [%lld, %lld]%s; expected equally many rows of each, outside of blocks, which "
+                          "may run twice",
+                          (long long)a->items, (long long)rows, (long long)cols, t->depth ? " in a block" : ""));
         return NULL;
     }
-    Tensor *loss = tape_output(t, 1, 1, u->needs_grad || v->needs_grad, PLACE_KEEP);
-    void *each = tape_keep(t, dtype_size(tape_stat_type(t)) * (size_t)a->items);
-    if (!loss || !each)
+    DType exact = tape_stat_type(t);
+    Tensor *loss = tape_output(t, 1, 1, u->needs_grad, PLACE_KEEP);
+    void *each = tape_keep(t, dtype_size(exact) * (size_t)a->items), *wanted = tape_keep(t, dtype_size(exact) * (size_t)u->n_elems);
+    if (!loss || !each || !wanted)
         return NULL;
+    if (target)
+        tape_numbers(t, wanted, exact, target, u->n_elems);
     RUN(t, difference_fwd, DifferenceFwd, .items = a->items, .rows = a->items ? rows / a->items : 0, .cols = cols, .act = t->compute,
-        .kind = a->kind, .u = u->data, .v = v->data, .loss = each);
+        .kind = a->kind, .u = u->data, .v = wanted, .loss = each);
     const float *weight = weigh(t, each, a->weight, a->items, a->scale, a->total, &a->weighted_sum, loss);
     DifferenceNode *s = tape_node(t, sizeof *s, difference_bwd, loss);
     if (s) {
         s->u = u;
-        s->v = v;
+        s->target = wanted;
         s->kind = a->kind;
         s->items = a->items;
         s->scale = a->scale;
         s->weight = weight;
         tape_need(t, u);
-        tape_need(t, v);
     }
     return t->status ? NULL : loss;
 }

@@ -5,18 +5,23 @@
 const int32_t *tape_ints(Tape *t, const int32_t *host, int64_t n) { return tape_upload(t, host, (size_t)n * sizeof *host); }
 const uint8_t *tape_bytes(Tape *t, const uint8_t *host, int64_t n) { return tape_upload(t, host, (size_t)n); }
 
+void tape_numbers(Tape *t, void *to, DType type, const float *from, int64_t n)
+{
+    HostMark mark = tape_host_mark(t);
+    const size_t bytes = dtype_size(type) * (size_t)n;
+    void *stage = type == F32 ? NULL : tape_host(t, bytes);
+    if (stage)
+        dtype_convert(stage, type, from, F32, (size_t)n);
+    if (!t->status)
+        tape_fail(t, t->backend->upload(t->backend, to, stage ? stage : from, bytes));
+    tape_host_release(t, mark);
+}
+
 Tensor *nn_input(Tape *t, const float *host, int64_t rows, int64_t cols)
 {
     Tensor *x = tape_output(t, rows, cols, false, PLACE_KEEP);
-    if (!x || !host)
-        return x;
-    HostMark mark = tape_host_mark(t);
-    void *stage = tape_host(t, tape_size(t, x->n_elems));
-    if (stage) {
-        dtype_convert(stage, t->compute, host, F32, (size_t)x->n_elems);
-        tape_fail(t, t->backend->upload(t->backend, x->data, stage, tape_size(t, x->n_elems)));
-    }
-    tape_host_release(t, mark);
+    if (x && host)
+        tape_numbers(t, x->data, t->compute, host, x->n_elems);
     return t->status ? NULL : x;
 }
 

@@ -85,7 +85,7 @@ static const double DIFFERENCE_NS = 0.3;
 
 ALWAYS vf plus_square(const void *u, const void *v, DType t, int64_t i, Part part, vf total)
 {
-    vf d = v_sub(part_load(u, t, i, part), part_load(v, t, i, part));
+    vf d = v_sub(part_load(u, t, i, part), part_load(v, F32, i, part));
     return v_fma(d, d, total);
 }
 
@@ -138,11 +138,8 @@ static Status difference_fwd(KernelCtx *ctx, const DifferenceFwd *a)
 
 ALWAYS void difference_vector(const DifferenceBwd *a, DType t, int64_t i, Part part, vf factor)
 {
-    vf d = v_mul(factor, v_sub(part_load(a->u, t, i, part), part_load(a->v, t, i, part)));
-    if (a->du)
-        part_store(a->du, t, i, part, a->accumulate_u ? v_add(part_load(a->du, t, i, part), d) : d);
-    if (a->dv)
-        part_store(a->dv, t, i, part, a->accumulate_v ? v_sub(part_load(a->dv, t, i, part), d) : v_sub(v_zero(), d));
+    vf d = v_mul(factor, v_sub(part_load(a->u, t, i, part), part_load(a->v, F32, i, part)));
+    part_store(a->du, t, i, part, a->accumulate ? v_add(part_load(a->du, t, i, part), d) : d);
 }
 
 static void difference_gradient_rows(const void *args, int64_t begin, int64_t end, void *workspace)

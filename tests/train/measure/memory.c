@@ -60,13 +60,15 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
     device.close(&device);
 }
 
-/* What a run under a noise loss takes of the host besides the model and what the process has. */
-static int64_t host_bytes(const RunConfig *cfg, DType compute, int32_t sources)
+/* What a run takes of the host for a pass, besides the model and what the process has. */
+static int64_t host_bytes(const RunConfig *cfg, DType compute, PassShape pass)
 {
-    PassShape pass = {.tokens = 90, .segments = 4, .max_segment = 20, .labels = 9, .edit = 4, .target_pictures = 4,
-                      .source_pictures = sources, .target_size = 64};
     Backend device;
     MemoryPlan plan;
+    pass.tokens = 90;
+    pass.segments = 4;
+    pass.max_segment = 20;
+    pass.labels = 9;
     REQUIRE_OK(ref_open(&device));
     REQUIRE_OK(memory_measure(&plan, cfg, &device, compute, &(MemoryRun){.passes = &pass, .n_passes = 1}));
     device.close(&device);
@@ -75,16 +77,29 @@ static int64_t host_bytes(const RunConfig *cfg, DType compute, int32_t sources)
 
 TEST(the_plan_has_room_on_the_host_for_pictures_that_are_encoded_together)
 {
+    const PassShape targets = {.edit = 4, .target_pictures = 4, .target_size = 64},
+                    sources = {.edit = 4, .target_pictures = 4, .source_pictures = 4, .target_size = 64};
     const int64_t pixels = 64 * 64;
     RunConfig cfg;
     REQUIRE_OK(config_load(&cfg, test_fixture("parity/noise_frozen/config.json"), NULL, 0));
     cfg.train.winograd = false;
     cfg.train.micro_images = 1;
-    int64_t one = host_bytes(&cfg, F32, 0);
+    int64_t one = host_bytes(&cfg, F32, targets);
     cfg.train.micro_images = 8;
-    int64_t four = host_bytes(&cfg, F32, 0);
+    int64_t four = host_bytes(&cfg, F32, targets);
     CHECK_INT(four - one, 3 * 27 * pixels);
-    CHECK_INT(four - host_bytes(&cfg, BF16, 0), 4 * 6 * pixels);
-    CHECK_INT(host_bytes(&cfg, F32, 4) - four, 4 * (3 + 3) * pixels); /* with where the batch has them */
+    CHECK_INT(four - host_bytes(&cfg, BF16, targets), 4 * 6 * pixels);
+    CHECK_INT(host_bytes(&cfg, F32, sources) - four, 4 * (3 + 3) * pixels); /* with where the batch has them */
+    config_free(&cfg);
+}
+
+TEST(the_plan_has_room_on_the_host_for_what_the_text_encoder_makes_of_prompts)
+{
+    RunConfig cfg;
+    REQUIRE_OK(config_load(&cfg, test_fixture("parity/draw_l2norm/config.json"), NULL, 0));
+    const int64_t states = cfg.model.gen_head.queries * 20; /* hidden_size of its text encoder */
+    int64_t none = host_bytes(&cfg, F32, (PassShape){0});
+    CHECK_INT(host_bytes(&cfg, F32, (PassShape){.generate = 3, .edit = 1}) - none, 4 * 4 * states);
+    CHECK_INT(host_bytes(&cfg, BF16, (PassShape){.generate = 3, .edit = 1}) - none, 4 * 6 * states);
     config_free(&cfg);
 }

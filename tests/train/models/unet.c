@@ -180,7 +180,7 @@ static void forward(Run *r, const Fixture *f, Tape *t)
     DifferenceLoss loss = {.kind = DIFFERENCE_MSE, .items = f->batch, .weight = weight, .scale = 1 / (double)f->batch};
     r->out = unet_forward(t, &r->unet, nn_input(t, latents, pixels, in), (Plane){f->batch, f->height, f->width}, f->timesteps,
                           rows_of(t, r->context));
-    r->loss = nn_difference_loss(t, r->out, nn_input(t, target, pixels, out), &loss);
+    r->loss = nn_difference_loss(t, r->out, target, &loss);
     REQUIRE_OK(tape_status(t));
 }
 

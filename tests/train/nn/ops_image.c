@@ -154,16 +154,16 @@ TEST(operators_of_images_refuse_wrong_shapes)
             "nn_concat: 12 rows and 40 rows",
             "nn_upsample: 12 rows, expected 2 images of 4·5",
             "nn_mix: 5 items of [12, 6] and [0, 0]",
-            "nn_difference_loss: 2 items of [12, 6] and [12, 2]; expected two tensors of one shape, outside of blocks, which may run twice",
+            "nn_difference_loss: 5 items of [12, 6]; expected equally many rows of each, outside of blocks, which may run twice",
         };
         tape_reset(r.tape, 0);
         Tape *t = r.tape;
-        Tensor *x = rig_rows(t, find(&r, "x")), *y = rig_rows(t, find(&r, "y"));
+        Tensor *x = rig_rows(t, find(&r, "x"));
         Tensor *z = i == 0   ? nn_groupnorm(t, x, 2, find(&r, "w"), find(&r, "b"), 2, 1e-5, false)
                     : i == 1 ? nn_concat(t, x, nn_upsample(t, x, SMALL, LARGER))
                     : i == 2 ? nn_upsample(t, x, LARGER, SMALL)
                     : i == 3 ? nn_mix(t, x, NULL, ALPHA, NULL, 5)
-                             : nn_difference_loss(t, x, y, &(DifferenceLoss){.items = 2});
+                             : nn_difference_loss(t, x, NULL, &(DifferenceLoss){.items = 5});
         CHECK(!z);
         CHECK_INT(tape_status(t), ERR_INTERNAL);
         CHECK_STR(status_message(), SENTENCES[i]);
@@ -174,40 +174,49 @@ TEST(operators_of_images_refuse_wrong_shapes)
 /* ---------------------------------------------------------------- distances */
 
 static const float ITEM_WEIGHT[] = {0.5f, 2, 1};
+static const float *wanted_values(void)
+{
+    static float v[ROWS * 4];
+    for (int i = 0; i < ROWS * 4; i++)
+        v[i] = (float)((i * 7 + 3) % 11) / 8 - 0.6f;
+    return v;
+}
+static void x_params(Rig *r) { rig_param(r, "x", ROWS, 4, true); }
 static Tensor *difference(Rig *r, Tape *t, DifferenceKind kind)
 {
     DifferenceLoss loss = {.kind = kind, .items = 3, .weight = ITEM_WEIGHT, .scale = 0.7};
-    return nn_difference_loss(t, nn_act(t, rig_rows(t, find(r, "x")), ACT_SILU), rig_rows(t, find(r, "y")), &loss);
+    return nn_difference_loss(t, nn_act(t, rig_rows(t, find(r, "x")), ACT_SILU), wanted_values(), &loss);
 }
 static Tensor *mse_build(Rig *r, Tape *t) { return difference(r, t, DIFFERENCE_MSE); }
 static Tensor *l2norm_build(Rig *r, Tape *t) { return difference(r, t, DIFFERENCE_L2NORM); }
-TEST(mse_loss_gradient) { check(mix_params, mse_build, ALL); }
-TEST(l2norm_loss_gradient) { check(mix_params, l2norm_build, ALL); }
+TEST(mse_loss_gradient) { check(x_params, mse_build, ALL); }
+TEST(l2norm_loss_gradient) { check(x_params, l2norm_build, ALL); }
 
 /* Two losses of one u, whose gradients add up, and what they report: at once and through a total on the device. */
 TEST(difference_losses_are_summed_and_reported)
 {
     Rig r;
     rig_open(&r, F64, RECOMPUTE_NONE);
-    mix_params(&r);
+    x_params(&r);
     rig_create(&r);
-    double grad[3][ROWS * 4], *x = find(&r, "x")->t.data, *y = find(&r, "y")->t.data, wanted[2] = {0};
+    const float *y = wanted_values();
+    double grad[3][ROWS * 4], *x = find(&r, "x")->t.data, wanted[2] = {0};
     for (int i = 0; i < ROWS; i++) {
         double square = 0;
         for (int j = 0; j < 4; j++)
-            square += pow(x[4 * i + j] - y[4 * i + j], 2);
+            square += pow(x[4 * i + j] - (double)y[4 * i + j], 2);
         wanted[0] += (double)ITEM_WEIGHT[i / 3] * square / 12;
         wanted[1] += (double)ITEM_WEIGHT[i / 3] * sqrt(square) / 3;
     }
     for (int which = 0; which < 3; which++) {
         tape_reset(r.tape, 1);
         REQUIRE_OK(params_step_begin(&r.params));
-        Tensor *u = rig_rows(r.tape, find(&r, "x")), *v = rig_rows(r.tape, find(&r, "y")), *losses[2] = {NULL};
+        Tensor *u = rig_rows(r.tape, find(&r, "x")), *losses[2] = {NULL};
         for (int k = 0; k < 2; k++) {
             double total = 10;
             DifferenceLoss loss = {.kind = k ? DIFFERENCE_L2NORM : DIFFERENCE_MSE, .items = 3, .weight = ITEM_WEIGHT, .scale = 0.5,
                                    .total = which == 2 ? &total : NULL};
-            losses[k] = which == 1 - k ? NULL : nn_difference_loss(r.tape, u, v, &loss);
+            losses[k] = which == 1 - k ? NULL : nn_difference_loss(r.tape, u, y, &loss);
             if (!losses[k])
                 continue;
             CHECK(fabs((which == 2 ? total - 10 : loss.weighted_sum) - wanted[k]) < 1e-13);
@@ -218,5 +227,19 @@ TEST(difference_losses_are_summed_and_reported)
     }
     for (int i = 0; i < ROWS * 4; i++)
         CHECK(grad[0][i] != 0 && fabs(grad[2][i] - grad[0][i] - grad[1][i]) < 1e-15);
+    rig_close(&r);
+}
+
+/* 1 + 2⁻¹² is 1 in bf16. */
+TEST(difference_losses_do_not_round_what_they_compare_with)
+{
+    Rig r;
+    const float one[] = {1, 1}, target[] = {1 + 0x1p-12f, 1}, weight[] = {1};
+    rig_open(&r, BF16, RECOMPUTE_NONE);
+    for (DifferenceKind kind = DIFFERENCE_MSE; kind <= DIFFERENCE_L2NORM; kind++) {
+        DifferenceLoss loss = {.kind = kind, .items = 1, .weight = weight, .scale = 1};
+        CHECK(nn_difference_loss(r.tape, nn_input(r.tape, one, 1, 2), target, &loss) != NULL);
+        CHECK(loss.weighted_sum == (kind == DIFFERENCE_MSE ? 0x1p-25 : 0x1p-12));
+    }
     rig_close(&r);
 }
