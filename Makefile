@@ -105,7 +105,7 @@ TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 # Parsers that libFuzzer feeds (make fuzz).
 FUZZERS       := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
 FUZZ_OBJ      := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
-# kernels/cuda compiled for the host (tests/cuda_host), and the kernel tests over it.
+# kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and a test of a whole model.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
 CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host runtime cublasLt,$(BUILD)/obj/tests/cuda_host/$(o).o)
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
@@ -115,7 +115,7 @@ CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
-                 $(CUDA_HOST_OBJ) $(KERNEL_OBJ) $(BUILD)/obj/train/dist/dist.o
+                 $(BUILD)/obj/tests/train/infer/answer.o $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
         fuzz fuzzers quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
@@ -226,7 +226,7 @@ CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,cuda_device/backends cuda_device
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
 
-$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(BUILD)/link.flags
+$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
 $(BUILD)/asan/test-cuda-host: FORCE
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address $@

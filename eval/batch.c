@@ -291,7 +291,7 @@ static Status answer_question(BatchFile *b, const Json *object, const BatchRow *
                         .index = (uint64_t)question << 40 | (uint64_t)b->row};
     if (r->n_questions > 1)
         snprintf(number, sizeof number, ": question %d", question);
-    Status s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, NULL, &answer, &n_answer), "%s%s", b->where, number);
+    Status s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, &answer, &n_answer), "%s%s", b->where, number);
     if (is_of_the_row(s)) {
         s = leave_out(b, s, object, r, question);
     } else if (!s) {

@@ -114,7 +114,7 @@ static void print_piece(void *user, const char *text, size_t n)
 static Status ask(Answerer *a, const Question *q, char **answer, size_t *n)
 {
     bool live = isatty(STDOUT_FILENO);
-    TRY(answerer_ask(a, q, &args.sampling, live ? print_piece : NULL, NULL, answer, n));
+    TRY(answerer_ask(a, q, &args.sampling, live ? &(AnswerSink){.text = print_piece} : NULL, answer, n));
     if (!live)
         fwrite(*answer, 1, *n, stdout);
     fputc('\n', stdout);

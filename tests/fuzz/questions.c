@@ -5,9 +5,9 @@
 #include "kernels/base/arena.h"
 #include "tests/fuzz/fuzz.h"
 
-Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n)
+Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, const AnswerSink *sink, char **answer, size_t *n)
 {
-    (void)a, (void)s, (void)sink, (void)user;
+    (void)a, (void)s, (void)sink;
     *n = 3;
     *answer = mem_strdup("yes");
     for (int i = 0; i < q->n_images; i++)

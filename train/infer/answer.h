@@ -27,13 +27,16 @@ MUST_USE Status answerer_open(Answerer **out, const RunConfig *cfg, const char *
 MUST_USE Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor);
 void answerer_close(Answerer **a);
 
-/* Receives the answer's text as it grows, in whole characters. */
-typedef void (*AnswerSink)(void *user, const char *text, size_t n);
+/* Who follows an answer; each function may be NULL. */
+typedef struct AnswerSink {
+    void (*text)(void *user, const char *text, size_t n); /* what has come to it, in whole characters; no GEN_MARKER */
+    Status (*picture)(void *user, const float *context); /* where the answer has a GEN_MARKER: the generation head's context, [queries,C] */
+    void *user;
+} AnswerSink;
 
-/* Answers the last of `turns` (human and gpt in turn, the last one human). Pictures are files; the k-th stands where the k-th
- * <image> of the human turns is, or all stand in the first of these when there is none. index separates the random numbers of the questions
- * of a batch. system: replaces the template's own system text; none where that stands.
- * *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. sink may be NULL. */
+/* The last of `turns` (human and gpt in turn, the last one human). Pictures are files; the k-th stands where the k-th <image> of the human
+ * turns is, or all stand in the first of these when there is none. index separates the random numbers of the questions of a batch. system:
+ * replaces the template's own system text; none where that stands. */
 typedef struct Question {
     RecordText system;
     const RecordTurn *turns;
@@ -44,10 +47,19 @@ typedef struct Question {
     const uint8_t *pixels; /* in place of the paths: what answer_picture gave for each, one behind the other */
     uint64_t index;
 } Question;
-MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, AnswerSink sink, void *user, char **answer, size_t *n);
+/* Answers it. *answer: trimmed text of *n bytes and a NUL behind them (a model may also answer NUL), the caller's to mem_free. Where a
+ * model with a generation head begins a picture, [IMG0], the other visual output tokens follow by themselves, and the text has a
+ * GEN_MARKER; before that they cannot be chosen (spec: model.md 4.6, 4.8). sink may be NULL; one with `picture` needs a model opened with
+ * cfg->draws. */
+MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, const AnswerSink *sink, char **answer, size_t *n);
+/* The context of the picture that a question calls for: the visual output tokens stand where the answer would begin. task: TASK_GENERATE or
+ * TASK_EDIT. context [queries,C]. Of a model opened with cfg->draws. */
+MUST_USE Status answerer_context(Answerer *a, const Question *q, Task task, float *context);
+GenLlava *answerer_model(Answerer *a);
+Backend *answerer_backend(Answerer *a);
 
-/* Reads one picture as the model is to see it; pixels [height, width, 3]. root: as picture_load takes it. */
-MUST_USE Status answer_picture(const Preprocessor *p, const char *root, const char *path, uint8_t *pixels);
+/* Reads one picture as it is to be seen; pixels [height, width, 3]. root: as picture_load takes it. */
+MUST_USE Status answer_picture(const ImagePrep *prep, const char *root, const char *path, uint8_t *pixels);
 
 /* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
 int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);

@@ -73,8 +73,8 @@ static Status read_picture(const Reader *r, SamplePrompt *p, const Json *image)
     p->images[p->n_images] = mem_strdup(image->string);
     if (!p->images[p->n_images++])
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
-    return fail_context(answer_picture(r->preprocessor, NULL, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d", r->file,
-                        r->line);
+    return fail_context(answer_picture(&r->preprocessor->prep, NULL, path, p->pixels + (size_t)(p->n_images - 1) * n_bytes), "%s:%d",
+                        r->file, r->line);
 }
 
 static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
@@ -233,7 +233,7 @@ static Status answer(Answerer *a, const SamplePrompt *p, FILE *out, const char *
     Sampling how = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS, .stopped = stopped};
     char *text;
     size_t n;
-    TRY(answerer_ask(a, &q, &how, NULL, NULL, &text, &n));
+    TRY(answerer_ask(a, &q, &how, NULL, &text, &n));
     cJSON *line = cJSON_CreateObject();
     json_add_bytes(line, "ask", p->ask, p->n_ask);
     add_images(p, line);

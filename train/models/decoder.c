@@ -2,6 +2,7 @@
  */
 #include <inttypes.h>
 
+#include "train/models/image_losses.h"
 #include "train/models/model.h"
 
 /* A tape and the memory it works in. */
@@ -105,19 +106,35 @@ void decoder_free(Decoder **d)
     *d = NULL;
 }
 
-/* One pass over the rows of b; the last row's logits go to the host. */
-static Status pass(Decoder *d, Runner *r, const Batch *b)
+static void begin_pass(Runner *r)
+{
+    tape_reset(r->tape, 0);
+    tape_record(r->tape, false);
+    r->keep.peak = r->scratch.peak = 0;
+}
+
+/* One pass over the rows of b, which enter the cache; the last row's logits go to the host. */
+static Status logits_pass(Decoder *d, Runner *r, const Batch *b, float *host)
 {
     Tape *t = r->tape;
-    tape_reset(t, 0);
-    tape_record(t, false);
-    r->keep.peak = r->scratch.peak = 0;
+    begin_pass(r);
     KvCache cache = d->cache;
     int32_t now = (int32_t)cache.length + b->n_tokens, last = b->n_tokens - 1;
     cache.length_now = tape_ints(t, &now, 1);
     Tensor *x = genllava_states(t, d->g, b, &cache);
     Tensor *hs = mistral_norm(t, &d->g->llm, nn_gather_rows(t, x, tape_ints(t, &last, 1), 1));
-    nn_logits(t, hs, d->g->llm.head, d->g->rows.head, d->logits);
+    nn_logits(t, hs, d->g->llm.head, d->g->rows.head, host);
+    return tape_status(t);
+}
+
+/* One pass over the rows of b, beside the cache; the context of its target goes to the host. */
+static Status context_pass(Decoder *d, Runner *r, const Batch *b, float *host)
+{
+    Tape *t = r->tape;
+    begin_pass(r);
+    Tensor *context = image_context(t, d->g, genllava_states(t, d->g, b, NULL), b);
+    if (context && r == &d->real && host) /* while measuring there are no values */
+        nn_values(t, context, host);
     return tape_status(t);
 }
 
@@ -134,14 +151,14 @@ static Status grow(Decoder *d, Arena *a, void **memory, size_t needed)
     return OK;
 }
 
-static Status measured_pass(Decoder *d, const Batch *b)
+typedef Status (*Pass)(Decoder *d, Runner *r, const Batch *b, float *host);
+
+static Status measured_pass(Decoder *d, Pass pass, const Batch *b, float *host)
 {
-    TRY(pass(d, &d->measure, b));
+    TRY(pass(d, &d->measure, b, host));
     TRY(grow(d, &d->real.keep, &d->keep_memory, d->measure.keep.peak));
     TRY(grow(d, &d->real.scratch, &d->scratch_memory, d->measure.scratch.peak));
-    TRY(pass(d, &d->real, b));
-    d->cache.length += b->n_tokens;
-    return OK;
+    return pass(d, &d->real, b, host);
 }
 
 /* Writes the ids with every image placeholder repeated for each patch; n is how many there are. */
@@ -162,7 +179,8 @@ static Status expand(Decoder *d, const int32_t *ids, int64_t n, int32_t n_images
     return OK;
 }
 
-Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images)
+/* The batch of one sample; cu: room for its bounds. */
+static Status make_batch(Decoder *d, Batch *b, int32_t cu[2], const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images)
 {
     int64_t length = 0;
     TRY(expand(d, ids, n, n_images, &length));
@@ -170,20 +188,44 @@ Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *
         return fail(ERR_DATA, "the prompt is empty");
     for (int64_t i = 0; i < length; i++)
         d->pos[i] = (int32_t)i;
+    cu[0] = 0;
+    cu[1] = (int32_t)length;
+    *b = (Batch){.n_segments = 1,
+                 .n_tokens = (int32_t)length,
+                 .n_images = n_images,
+                 .max_segment = (int32_t)length,
+                 .cu = cu,
+                 .id = d->ids,
+                 .pos = d->pos,
+                 .item = d->item,
+                 .image_height = d->g->sizes.image_height,
+                 .image_width = d->g->sizes.image_width,
+                 .pixels = pixels};
+    return OK;
+}
+
+Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images)
+{
+    Batch b;
+    int32_t cu[2];
+    TRY(make_batch(d, &b, cu, ids, n, pixels, n_images));
     d->cache.length = 0;
-    const int32_t cu[2] = {0, (int32_t)length};
-    Batch b = {.n_segments = 1,
-               .n_tokens = (int32_t)length,
-               .n_images = n_images,
-               .max_segment = (int32_t)length,
-               .cu = cu,
-               .id = d->ids,
-               .pos = d->pos,
-               .item = d->item,
-               .image_height = d->g->sizes.image_height,
-               .image_width = d->g->sizes.image_width,
-               .pixels = pixels};
-    return measured_pass(d, &b);
+    TRY(measured_pass(d, logits_pass, &b, d->logits));
+    d->cache.length = b.n_tokens;
+    return OK;
+}
+
+Status decoder_context(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images, float *context)
+{
+    Batch b;
+    int32_t cu[2], first;
+    TRY(make_batch(d, &b, cu, ids, n, pixels, n_images));
+    first = b.n_tokens - (int32_t)d->g->rows.visual;
+    if (first < 1)
+        return fail(ERR_INTERNAL, "decoder_context: %d tokens, %d of them visual", b.n_tokens, (int)d->g->rows.visual);
+    b.n_targets = 1;
+    b.target_row = &first;
+    return measured_pass(d, context_pass, &b, context);
 }
 
 Status decoder_step(Decoder *d, int32_t id)
@@ -194,19 +236,21 @@ Status decoder_step(Decoder *d, int32_t id)
         return fail(ERR_DATA, "the text has reached the %" PRId64 " positions there is room for", d->cache.capacity);
     const int32_t cu[2] = {0, 1}, pos = (int32_t)d->cache.length, item = 0;
     Batch b = {.n_segments = 1, .n_tokens = 1, .max_segment = 1, .cu = cu, .id = &id, .pos = &pos, .item = &item};
-    return measured_pass(d, &b);
+    TRY(measured_pass(d, logits_pass, &b, d->logits));
+    d->cache.length++;
+    return OK;
 }
 
 const float *decoder_logits(const Decoder *d) { return d->logits; }
 
 size_t decoder_bytes(const Decoder *d) { return cache_bytes(d) + d->real.keep.capacity + d->real.scratch.capacity; }
 
-Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images)
+Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images, bool to_context)
 {
     Decoder *d;
     *n_bytes = 0;
     TRY(create(&d, g, capacity, true));
-    Status s = decoder_prompt(d, ids, n, NULL, n_images);
+    Status s = to_context ? decoder_context(d, ids, n, NULL, n_images, NULL) : decoder_prompt(d, ids, n, NULL, n_images);
     if (s == OK)
         *n_bytes = decoder_bytes(d);
     decoder_free(&d);

@@ -56,7 +56,11 @@ MUST_USE Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const 
 /* Appends one token. */
 MUST_USE Status decoder_step(Decoder *d, int32_t id);
 const float *decoder_logits(const Decoder *d);
-/* What decoder_create and this prompt would take; nothing is computed. */
-MUST_USE Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images);
+/* The generation head's context of ids that end with the visual output tokens, host [queries,C]: what a training step makes of them. A pass
+ * of its own, which leaves cache and logits as they are. */
+MUST_USE Status decoder_context(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images, float *context);
+/* What decoder_create and this prompt, or this decoder_context, would take; nothing is computed. */
+MUST_USE Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images,
+                                bool to_context);
 size_t decoder_bytes(const Decoder *d); /* of the backend's memory that it has taken */
 #endif

@@ -1,0 +1,175 @@
+/* What a picture is drawn from: the context of a question equals that of a training step of PyTorch's (tests/fixtures/parity), and answers
+ * that reach [IMG0] by themselves. On the CPU, and in test-cuda-host on the emulated device. */
+#include "train/infer/answer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/safetensors.h"
+#include "train/nn/params.h"
+#include "tests/harness.h"
+
+enum { QUERIES_MAX = 16, CONTEXT_MAX = 64 };
+
+static Answerer *open_case(RunConfig *cfg, const char *name)
+{
+    static const char *const SETS[] = {"device=auto"};
+    char path[128];
+    Answerer *a;
+    snprintf(path, sizeof path, "parity/%s/config.json", name);
+    REQUIRE_OK(config_load(cfg, test_fixture(path), SETS, 1));
+    cfg->draws = true;
+    REQUIRE_OK(answerer_open(&a, cfg, NULL));
+    return a;
+}
+
+/* Row `row` of the context that the first step of the case expects: [queries,C]. */
+static int64_t expected(const char *name, int row, double *out)
+{
+    char path[128];
+    SafeTensors *st;
+    snprintf(path, sizeof path, "parity/%s/expected/step-000000.safetensors", name);
+    REQUIRE_OK(safetensors_open(&st, test_fixture(path)));
+    const StTensor *t = safetensors_find(st, "context");
+    REQUIRE(t && t->n_dims == 3 && row < t->shape[0]);
+    int64_t n = t->shape[1] * t->shape[2];
+    REQUIRE(n <= QUERIES_MAX * CONTEXT_MAX);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = t->type == F64 ? ((const double *)t->data)[row * n + i] : (double)((const float *)t->data)[row * n + i];
+    safetensors_close(&st);
+    return n;
+}
+
+static void check_context(const char *name, int row, Task task, const char *text, const char *image)
+{
+    RunConfig cfg;
+    static double wanted[QUERIES_MAX * CONTEXT_MAX];
+    static float found[QUERIES_MAX * CONTEXT_MAX];
+    char folder[128], root[512];
+    snprintf(folder, sizeof folder, "parity/%s/images", name);
+    snprintf(root, sizeof root, "%s", test_fixture(folder));
+    Answerer *a = open_case(&cfg, name);
+    const RecordTurn turn = {.human = true, .text = text, .length = strlen(text)};
+    const Question q = {.turns = &turn, .n_turns = 1, .image_root = root, .images = &image, .n_images = image != NULL};
+    int64_t n = expected(name, row, wanted);
+    CHECK_INT(n, genllava_model_sizes(answerer_model(a))->queries * genllava_model_sizes(answerer_model(a))->context);
+    REQUIRE_OK(answerer_context(a, &q, task, found));
+    double error = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        error += pow((double)found[i] - wanted[i], 2);
+        size += pow(wanted[i], 2);
+    }
+    CHECK_MSG(sqrt(error) <= 1e-5 * sqrt(size), "%s: the context is off by %.3g of its size", name, sqrt(error / size));
+    answerer_close(&a);
+    config_free(&cfg);
+}
+
+TEST(a_question_that_draws_gives_the_context_of_a_training_step)
+{
+    check_context("noise_frozen", 0, TASK_GENERATE, "Draw a cat", NULL);
+    check_context("noise_edit", 2, TASK_GENERATE, "Draw a cat", NULL);
+}
+
+TEST(a_question_that_edits_gives_the_context_of_a_training_step)
+{
+    check_context("noise_frozen", 4, TASK_EDIT, "remove the hat", "b.png");
+    check_context("noise_edit", 1, TASK_EDIT, "remove the hat", "b.png");
+}
+
+/* What an answer's pictures were, and its text as it grew, a GEN_MARKER for each. */
+typedef struct Watched {
+    int n_pictures;
+    float first[QUERIES_MAX * CONTEXT_MAX];
+    int64_t n_context;
+    char text[1024];
+    size_t n_text;
+} Watched;
+
+static void watch_text(void *user, const char *text, size_t n)
+{
+    Watched *w = user;
+    REQUIRE(w->n_text + n < sizeof w->text);
+    memcpy(w->text + w->n_text, text, n);
+    w->n_text += n;
+}
+
+static Status watch_picture(void *user, const float *context)
+{
+    Watched *w = user;
+    if (!w->n_pictures++)
+        memcpy(w->first, context, (size_t)w->n_context * sizeof *context);
+    watch_text(w, " " GEN_MARKER, sizeof GEN_MARKER);
+    return OK;
+}
+
+/* Multiplies the head's row of the k-th visual output token, so that it is chosen where its logit has the sign of `by`. */
+static void scale_visual(Answerer *a, const RunConfig *cfg, int64_t k, float by)
+{
+    Params *p = genllava_params(answerer_model(a));
+    const int64_t width = genllava_model_sizes(answerer_model(a))->hidden;
+    Param *head = params_find(p, "token_rows.lm_head");
+    REQUIRE(head);
+    float *values = mem_alloc((size_t)head->t.n_elems * sizeof *values);
+    REQUIRE(values);
+    REQUIRE_OK(params_get(p, head, values));
+    for (int64_t i = 0; i < width; i++)
+        values[head->t.n_elems - (cfg->model.tokens.image - k) * width + i] *= by;
+    REQUIRE_OK(params_set(p, head, values, F32));
+    mem_free(values);
+}
+
+static char *ask(Answerer *a, const char *text, Watched *w, size_t *n)
+{
+    static const Sampling HOW = {.top_p = 1, .max_new_tokens = 12};
+    const ModelSizes *sizes = genllava_model_sizes(answerer_model(a));
+    const RecordTurn turn = {.human = true, .text = text, .length = strlen(text)};
+    const Question q = {.turns = &turn, .n_turns = 1};
+    char *answer;
+    if (w)
+        *w = (Watched){.n_context = (int64_t)sizes->queries * sizes->context};
+    REQUIRE_OK(answerer_ask(a, &q, &HOW, w ? &(AnswerSink){watch_text, watch_picture, w} : NULL, &answer, n));
+    return answer;
+}
+
+TEST(an_answer_that_begins_a_picture_goes_on_behind_its_tokens)
+{
+    RunConfig cfg;
+    static Watched w;
+    static float context[QUERIES_MAX * CONTEXT_MAX];
+    static const RecordTurn CAT = {.human = true, .text = "Draw a cat", .length = 10};
+    size_t n, n_alone;
+    Answerer *a = open_case(&cfg, "noise_frozen");
+    scale_visual(a, &cfg, 0, -9);
+    char *answer = ask(a, "one two three", &w, &n), *alone = ask(a, "one two three", NULL, &n_alone);
+    CHECK_INT(w.n_pictures, 2);
+    CHECK_MSG(n == w.n_text && !memcmp(answer, w.text, n), "the answer \"%s\" has grown to \"%.*s\"", answer, (int)w.n_text, w.text);
+    CHECK(n_alone == n && !memcmp(alone, answer, n)); /* with nobody who draws */
+    CHECK(!strncmp(answer, "a <gen> ", 8));
+    mem_free(answer);
+    mem_free(alone);
+    answer = ask(a, "Draw a cat", &w, &n); /* begins it at once: as if it stood there */
+    CHECK(!strncmp(answer, "<gen> ", 6));
+    REQUIRE_OK(answerer_context(a, &(Question){.turns = &CAT, .n_turns = 1}, TASK_UNDERSTAND, context));
+    CHECK(!memcmp(context, w.first, (size_t)w.n_context * sizeof *context));
+    mem_free(answer);
+    answerer_close(&a);
+    config_free(&cfg);
+}
+
+TEST(a_picture_cannot_begin_with_a_later_token)
+{
+    RunConfig cfg;
+    size_t n, n_scaled;
+    Answerer *a = open_case(&cfg, "noise_frozen");
+    char *answer = ask(a, "Draw a cat", NULL, &n);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        scale_visual(a, &cfg, 1, (float)(sign * 1000));
+        char *scaled = ask(a, "Draw a cat", NULL, &n_scaled);
+        CHECK(n_scaled == n && !memcmp(answer, scaled, n));
+        mem_free(scaled);
+    }
+    mem_free(answer);
+    answerer_close(&a);
+    config_free(&cfg);
+}
