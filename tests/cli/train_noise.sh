@@ -83,6 +83,10 @@ says "$dir/sd/scheduler/scheduler_config.json: there is no such file; how noise 
 rm -rf "$dir/runs"
 expect 0 --config "$cases/noise_frozen/config.json" "${common[@]}" --set model.diffusion.path="$dir/sd" --set loss.generate=mse --set loss.edit=l2norm
 
+# All of the autoencoder is counted, though a run has only its encoder in memory.
+expect 0 --config "$cases/noise_frozen/config.json" "${common[@]}" --dry-run --log-format json
+grep -q '"unet":36076,"vae":27395}' "$dir/out" || fail "the plan: $(cat "$dir/out")"
+
 # Who answers in text reads nothing that draws, and does without its folder.
 rm -rf "$dir/runs"
 cp -r "$noise" "$dir/all"

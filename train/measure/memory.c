@@ -63,12 +63,12 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
     return s;
 }
 
-static void count_parameters(MemoryPlan *m, GenLlava *g)
+static Status count_parameters(MemoryPlan *m, GenLlava *g)
 {
     const Params *p = genllava_params(g);
     ParamBytes bytes = params_bytes(p);
     for (int i = 0; i < N_PARTS; i++)
-        m->parameters[i] = genllava_count(g, PARTS[i].name);
+        TRY(part_count(&PARTS[i], g, &m->parameters[i]));
     for (int i = 0; i < p->n; i++)
         m->trainable_parameters += p->list[i]->trainable ? p->list[i]->t.n_elems : 0;
     m->weights = bytes.frozen;
@@ -76,6 +76,7 @@ static void count_parameters(MemoryPlan *m, GenLlava *g)
     m->pages = bytes.pages;
     m->trainable = bytes.masters + bytes.gradients;
     m->optimizer = bytes.moments;
+    return OK;
 }
 
 /* What stays untouched of a table of embeddings that lies in a file: a run reads the pages of its tokens' rows. Rows that are drawn like
@@ -193,13 +194,14 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     TRY(genllava_open(&g, null, compute, cfg, NULL));
     room_footprint(&after);
     m->files = after.addresses - before.addresses;
-    count_parameters(m, g);
+    Status s = count_parameters(m, g);
     m->pages -= unread_bytes(g, cfg, run);
     m->sizes = *genllava_model_sizes(g);
     if (opened)
         opened(arg);
     int64_t answering = 0;
-    Status s = run_step(m, null, g, cfg, compute, run->passes, run->n_passes);
+    if (s == OK)
+        s = run_step(m, null, g, cfg, compute, run->passes, run->n_passes);
     if (s == OK && run->samples)
         s = samples_memory(run->samples, g, &answering);
     genllava_close(&g);

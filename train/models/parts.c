@@ -17,6 +17,11 @@ static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != 
 static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
 static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
+static bool encodes_pictures(const RunConfig *cfg)
+{
+    return plan_predicts_noise(cfg) || (plan_diffuses(cfg) && cfg->model.diffusion.edit != EDIT_LLM_ONLY);
+}
+static bool decodes_pictures(const RunConfig *cfg) { return cfg->model.diffusion.path && cfg->draws; }
 static bool trains_conv_in(const RunConfig *cfg) { return plan_predicts_noise(cfg) && cfg->model.diffusion.unet == TRAIN_CONV_IN; }
 static const char *widened(const RunConfig *cfg) { return cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN ? "unet.conv_in.weight" : NULL; }
 
@@ -182,7 +187,7 @@ const Part PARTS[] = {
     },
     {
         .name = "vae",
-        .title = "the autoencoder",
+        .title = "the autoencoder's encoder",
         .only_for_pictures = true,
         .path = KEY(model.diffusion.path),
         .subfolder = "vae",
@@ -191,10 +196,26 @@ const Part PARTS[] = {
         .saved = "vae",
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL}},
         .names = &VAE_NAMES,
-        .wanted = plan_diffuses,
+        .wanted = encodes_pictures,
         .configure = vae_configure,
         .declare = vae_declare,
         .free = vae_free,
+    },
+    {
+        .name = "vae_decoder",
+        .counted = "vae",
+        .title = "the autoencoder's decoder",
+        .only_for_pictures = true,
+        .path = KEY(model.diffusion.path),
+        .subfolder = "vae",
+        .stem = "diffusion_pytorch_model",
+        .form = PART_FOLDER,
+        .saved = "vae",
+        .names = &VAE_DECODER_NAMES,
+        .wanted = decodes_pictures,
+        .configure = vae_configure,
+        .declare = vae_declare_decoder,
+        .count = vae_count_decoder,
     },
 };
 const int N_PARTS = sizeof PARTS / sizeof *PARTS;
@@ -315,6 +336,12 @@ Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
                 TRY(visit(arg, f, s));
         }
     return OK;
+}
+
+Status part_count(const Part *part, const GenLlava *g, int64_t *n)
+{
+    *n = genllava_count(g, part->name);
+    return !*n && part->count && genllava_count(g, part->counted) ? part->count(g, n) : OK;
 }
 
 /* ---------------------------------------------------------------- opening */

@@ -58,6 +58,7 @@ typedef struct Part {
     const char *described;                                                           /* a file in a checkpoint beside the weights … */
     Status (*describe)(const GenLlava *g, const RunConfig *cfg, const char *folder); /* … and who writes it there */
     Status (*updated)(GenLlava *g);                                                  /* after an optimiser step */
+    Status (*count)(const GenLlava *g, int64_t *n);                                  /* a piece that is counted where it is not opened */
     void (*free)(GenLlava *g);
 } Part;
 
@@ -73,6 +74,9 @@ const char *part_folder(const Part *part, const RunConfig *cfg, char path[PATH_M
 const char *part_stem(const Part *part);
 /* Whether its weights are drawn. */
 bool part_drawn(const Part *part, const RunConfig *cfg);
+
+/* The parameters of a part of an open model, or of a piece that is counted with such a part. */
+MUST_USE Status part_count(const Part *part, const GenLlava *g, int64_t *n);
 
 /* A warning for each part of a plan whose weights are not there to be checked. */
 void parts_say_unchecked(const RunConfig *cfg);

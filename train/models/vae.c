@@ -173,9 +173,9 @@ static Status declare_decoder(const Declare *all, const VaeConfig *c, VaeHalf *h
 {
     Declare d = declare_under(all, "decoder.");
     int64_t first = c->channels[c->levels - 1], last = c->channels[0];
+    declare_attention(&d, &h->attention, first);
     h->quant = declare_pointwise(all, "post_quant_conv", c->latent, c->latent);
     h->conv_in = conv(&d, "conv_in", first, c->latent);
-    declare_attention(&d, &h->attention, first);
     declare_mid(&d, h, first);
     for (int64_t i = 0; i < c->levels; i++) {
         Declare level = declare_under(&d, "up_blocks.%" PRId64 ".", i);
@@ -193,16 +193,44 @@ Status vae_declare(GenLlava *g, const RunConfig *cfg)
 {
     (void)cfg;
     const Declare d = {.p = &g->params, .ours = "vae."};
-    TRY(declare_encoder(&d, &g->vae.config, &g->vae.encoder));
+    return declare_encoder(&d, &g->vae.config, &g->vae.encoder);
+}
+
+Status vae_declare_decoder(GenLlava *g, const RunConfig *cfg)
+{
+    (void)cfg;
+    const Declare d = {.p = &g->params, .ours = "vae."};
     return declare_decoder(&d, &g->vae.config, &g->vae.decoder);
+}
+
+static void free_half(VaeHalf *h)
+{
+    for (int i = 0; i < VAE_LEVELS_MAX; i++)
+        mem_free(h->levels[i].resnets);
 }
 
 void vae_free(GenLlava *g)
 {
-    for (int i = 0; i < VAE_LEVELS_MAX; i++) {
-        mem_free(g->vae.encoder.levels[i].resnets);
-        mem_free(g->vae.decoder.levels[i].resnets);
-    }
+    free_half(&g->vae.encoder);
+    free_half(&g->vae.decoder);
+}
+
+/* Counted among weights of its own, which are never made. */
+Status vae_count_decoder(const GenLlava *g, int64_t *n)
+{
+    Params apart;
+    VaeHalf decoder = {0};
+    params_init(&apart, g->params.backend, g->params.compute);
+    const Declare d = {.p = &apart, .ours = "vae."};
+    Status s = declare_decoder(&d, &g->vae.config, &decoder);
+    *n = 0;
+    for (int i = 0; i < apart.n; i++)
+        *n += apart.list[i]->t.n_elems;
+    if (s == OK && apart.failed)
+        s = fail(ERR_NOMEM, "no memory to count the weights of the autoencoder");
+    free_half(&decoder);
+    params_destroy(&apart);
+    return s;
 }
 
 /* As diffusers calls them now, and as it did when Stable Diffusion appeared. */
@@ -218,7 +246,9 @@ static const Spelling SPELLINGS[] = {
                {"vae.decoder.mid_block.attentions.0.to_v.", "decoder.mid_block.attentions.0.value."},
                {"vae.decoder.mid_block.attentions.0.to_out.0.", "decoder.mid_block.attentions.0.proj_attn."}}},
 };
-const NameTable VAE_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS};
+static const char *const DECODER[] = {"decoder.", "post_quant_conv.", NULL}, *const ENCODER[] = {"encoder.", "quant_conv.", NULL};
+const NameTable VAE_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = DECODER};
+const NameTable VAE_DECODER_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = ENCODER};
 
 /* ---------------------------------------------------------------- blocks */
 

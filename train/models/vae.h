@@ -52,11 +52,13 @@ typedef struct Vae {
     VaeHalf encoder, decoder;
 } Vae;
 
-/* The part "vae" (parts.h), whose folder is vae in that of model.diffusion.path. */
-extern const NameTable VAE_NAMES;
+/* The parts "vae", which is the encoder, and "vae_decoder" (parts.h), whose folder is vae in that of model.diffusion.path. */
+extern const NameTable VAE_NAMES, VAE_DECODER_NAMES;
 extern const FieldClass VAE_FIELDS; /* of its config.json */
 MUST_USE Status vae_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status vae_declare(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status vae_declare_decoder(GenLlava *g, const RunConfig *cfg);
+MUST_USE Status vae_count_decoder(const GenLlava *g, int64_t *n);
 void vae_free(GenLlava *g);
 
 /* The latents of pictures of this size. */

@@ -108,6 +108,13 @@ static void remember(const BaseFile *f, int64_t recorded_mtime_ns, const char *h
 
 /* ---------------------------------------------------------------- writing */
 
+/* A piece of a part lies in that part's folder, of which one record is enough. */
+static const char *base_name(const Part *part) { return part->counted ? part->counted : part->name; }
+static bool has_record(const Part *part, const RunConfig *cfg)
+{
+    return part->form == PART_FOLDER && part_wanted(part, cfg) && !(part->counted && part_wanted(part_find(part->counted), cfg));
+}
+
 /* Of a part whose weights are drawn they do not matter. */
 static bool counts(const char *name, bool drawn)
 {
@@ -176,9 +183,9 @@ Status bases_write(cJSON *state, const RunConfig *cfg)
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         char path[PATH_MAX];
         const char *folder = part_folder(part, cfg, path);
-        if (!folder || part->form != PART_FOLDER || !part_wanted(part, cfg))
+        if (!folder || !has_record(part, cfg))
             continue;
-        cJSON *base = cJSON_AddObjectToObject(all, part->name);
+        cJSON *base = cJSON_AddObjectToObject(all, base_name(part));
         json_add_text(base, "path", folder);
         Writer w = {cJSON_AddArrayToObject(base, "files"), folder, part_drawn(part, cfg)};
         TRY(list_files(part, folder, write_file, &w));
@@ -306,10 +313,10 @@ static Status check_partial_hash(const Check *c)
 Status bases_check(const Json *state, const RunConfig *cfg, bool answers, const char *checkpoint, const char *advice)
 {
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
-        const Json *base = json_get(json_get(state, "bases"), part->name), *files = json_get(base, "files");
+        const Json *base = json_get(json_get(state, "bases"), base_name(part)), *files = json_get(base, "files");
         char path[PATH_MAX];
         Check c = {.part = part, .base = base, .folder = part_folder(part, cfg, path), .checkpoint = checkpoint, .advice = advice};
-        if (!base || !c.folder || !part_wanted(part, cfg) || (answers && part->only_for_pictures && !cfg->draws))
+        if (!base || !c.folder || !has_record(part, cfg) || (answers && part->only_for_pictures && !cfg->draws))
             continue;
         c.drawn = part_drawn(part, cfg);
         if (files && files->kind == JSON_ARRAY)

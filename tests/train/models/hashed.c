@@ -108,7 +108,7 @@ void hashed_save(const char *path, const Params *p, const char *part, const char
         const Param *q = p->list[i];
         bool conv = false;
         const char *name = q->name + strlen(prefix);
-        if (!params_of(q, part))
+        if (part && !params_of(q, part))
             continue;
         REQUIRE(!strncmp(q->name, prefix, strlen(prefix)));
         name = rename ? rename(name, names[n], &conv) : name;

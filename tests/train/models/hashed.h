@@ -26,8 +26,8 @@ void hashed_declare(HashedModel *m, const char *part, const char *config);
 
 /* What a file calls a weight whose name in the model is `ours`, and whether as a convolution of 1x1. NULL: this file lacks it. */
 typedef const char *(*HashedName)(const char *ours, char theirs[256], bool *conv);
-/* Writes the weights of a part as safetensors, drawn by their names without `prefix`; called by these names, or as `rename` (may be NULL)
- * says. */
+/* Writes the weights of a part (NULL: of all) as safetensors, drawn by their names without `prefix`; called by these names, or as `rename`
+ * (may be NULL) says. */
 void hashed_save(const char *path, const Params *p, const char *part, const char *prefix, HashedName rename);
 /* A tensor of a fixture's expected.safetensors as f32, or as i32: its first values, n of them. */
 const void *hashed_expected(const SafeTensors *st, const char *name, int64_t n);

@@ -52,8 +52,8 @@ static const NameCase CASES[] = {
     {"text_encoder", 1, "text_model.final_layer_norm.weight", "final_layer_norm.weight"},
     {"vae", 0, "vae.encoder.mid_block.attentions.0.to_out.0.bias", "encoder.mid_block.attentions.0.to_out.0.bias"},
     {"vae", 1, "vae.encoder.mid_block.attentions.0.to_out.0.bias", "encoder.mid_block.attentions.0.proj_attn.bias"},
-    {"vae", 1, "vae.decoder.mid_block.attentions.0.to_q.weight", "decoder.mid_block.attentions.0.query.weight"},
-    {"vae", 1, "vae.post_quant_conv.weight", "post_quant_conv.weight"},
+    {"vae_decoder", 0, "vae.post_quant_conv.weight", "post_quant_conv.weight"},
+    {"vae_decoder", 1, "vae.decoder.mid_block.attentions.0.to_q.weight", "decoder.mid_block.attentions.0.query.weight"},
     {"unet", 0, "unet.mid_block.attentions.0.proj_in.weight", "mid_block.attentions.0.proj_in.weight"},
 };
 
@@ -113,6 +113,10 @@ TEST(what_files_hold_besides_is_left_out_in_every_spelling)
         {"vision", 3, "model.vision_tower.vision_model.embeddings.position_ids", true},
         {"vision", 3, "model.vision_tower.vision_model.embeddings.other", false},
         {"projector", 0, "multi_modal_projector.linear_3.weight", false},
+        {"vae", 1, "decoder.mid_block.attentions.0.query.weight", true},
+        {"vae", 0, "quant_conv.weight", false},
+        {"vae_decoder", 0, "quant_conv.weight", true},
+        {"vae_decoder", 0, "post_quant_conv.weight", false},
     };
     for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
         const NameTable *table = part_find(WANTED[i].part)->names;

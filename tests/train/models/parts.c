@@ -153,10 +153,35 @@ TEST(networks_that_draw_are_wanted_by_their_losses)
     }
     cfg.loss.generate = cfg.loss.edit = IMAGE_LOSS_MSE;
     CHECK(!part_wanted(vae, &cfg) && !part_wanted(part_find("unet"), &cfg));
-    cfg.draws = true;
-    CHECK(part_wanted(vae, &cfg) && part_wanted(part_find("unet"), &cfg));
-    cfg.model.diffusion.path = NULL;
-    CHECK(!part_wanted(vae, &cfg));
+}
+
+/* To learn, pictures are encoded; to draw, latents are decoded, and only what is to be edited is encoded. */
+TEST(halves_of_the_autoencoder_are_wanted_by_what_is_done)
+{
+    static const struct {
+        bool draws;
+        ImageLoss loss;
+        EditMode edit;
+        bool encoder, decoder;
+    } CASES[] = {
+        {false, IMAGE_LOSS_NOISE, EDIT_IP2P, true, false},   {false, IMAGE_LOSS_MSE, EDIT_SDEDIT, false, false},
+        {true, IMAGE_LOSS_MSE, EDIT_LLM_ONLY, false, true},  {true, IMAGE_LOSS_NOISE, EDIT_LLM_ONLY, true, true},
+        {true, IMAGE_LOSS_L2NORM, EDIT_SDEDIT, true, true},
+    };
+    RunConfig cfg;
+    char folder[] = "sd";
+    tiny_folders();
+    tiny_config(&cfg);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        cfg.model.diffusion.path = folder;
+        cfg.draws = CASES[i].draws;
+        cfg.loss.generate = cfg.loss.edit = CASES[i].loss;
+        cfg.model.diffusion.edit = CASES[i].edit;
+        CHECK(part_wanted(part_find("vae"), &cfg) == CASES[i].encoder && part_wanted(part_find("vae_decoder"), &cfg) == CASES[i].decoder);
+        CHECK(part_wanted(part_find("unet"), &cfg) == (CASES[i].encoder || CASES[i].decoder));
+        cfg.model.diffusion.path = NULL;
+        CHECK(!part_wanted(part_find("vae"), &cfg) && !part_wanted(part_find("vae_decoder"), &cfg));
+    }
 }
 
 /* The tokenizer beside an encoder that is a link lies beside the link, in either of its forms. */

@@ -47,17 +47,31 @@ typedef struct Numbers {
     double most;
 } Numbers;
 
+static void declare_both(HashedModel *m, const char *config)
+{
+    REQUIRE_OK(hashed_configure(m, "vae", config));
+    REQUIRE_OK(vae_declare(&m->g, hashed_run()));
+    m->g.params.group = (ParamGroup){.part = "vae_decoder"};
+    REQUIRE_OK(vae_declare_decoder(&m->g, hashed_run()));
+    REQUIRE_OK(params_create(&m->g.params));
+}
+
+/* Each half from the file that has both. */
 static void load(HashedModel *m, const char *name, HashedName rename, Status wanted)
 {
+    static const char *const HALVES[] = {"vae", "vae_decoder"};
     char *config;
     size_t n;
     REQUIRE_OK(file_read(&config, &n, fixture(name, "config.json"), 1 << 16));
-    hashed_declare(m, "vae", config);
+    declare_both(m, config);
     mem_free(config);
-    hashed_save(hashed_path("vae/diffusion_pytorch_model.safetensors"), &m->g.params, "vae", "vae.", rename);
-    Weights *w = &m->g.files[0];
-    REQUIRE_OK(weights_open_folder(w, hashed_path("vae"), part_stem(part_find("vae"))));
-    CHECK_INT(weights_load_part(w, &m->g.params, "vae", &VAE_NAMES), wanted);
+    hashed_save(hashed_path("vae/diffusion_pytorch_model.safetensors"), &m->g.params, NULL, "vae.", rename);
+    for (int i = 0; i < 2; i++) {
+        const Part *part = part_find(HALVES[i]);
+        Weights *w = &m->g.files[i];
+        REQUIRE_OK(weights_open_folder(w, hashed_path("vae"), part_stem(part)));
+        CHECK_INT(weights_load_part(w, &m->g.params, part->name, part->names), i ? wanted : OK);
+    }
 }
 
 static void check_numbers(const Numbers *c)
@@ -128,6 +142,21 @@ TEST(vae_names_a_missing_tensor)
     hashed_close(&m);
 }
 
+/* Half a file is enough for who needs that half. */
+static const char *no_decoder(const char *ours, char theirs[256], bool *conv)
+{
+    (void)theirs, (void)conv;
+    return strstr(ours, "decoder.") || strstr(ours, "post_quant_conv.") ? NULL : ours;
+}
+
+TEST(vae_encoder_is_read_from_a_file_without_a_decoder)
+{
+    HashedModel m;
+    hashed_open(&m, ref_open, F32);
+    load(&m, "small", no_decoder, ERR_DATA); /* of the decoder alone */
+    hashed_close(&m);
+}
+
 #define DOWN "\"down_block_types\": [\"DownEncoderBlock2D\"], \"up_block_types\": [\"UpDecoderBlock2D\"], "
 TEST(vae_refuses_settings)
 {
@@ -170,16 +199,36 @@ static const char PUBLISHED[] =
 TEST(vae_has_the_published_size)
 {
     HashedModel m;
-    int64_t encoder = 0;
+    int64_t encoder, decoder, n;
     hashed_open(&m, null_open, BF16);
     hashed_declare(&m, "vae", PUBLISHED);
-    CHECK_INT(m.g.params.n, 248);
-    CHECK_INT(genllava_count(&m.g, "vae"), 83653863);
-    for (int i = 0; i < m.g.params.n; i++)
-        if (!strncmp(m.g.params.list[i]->name, "vae.encoder.", 12) || !strncmp(m.g.params.list[i]->name, "vae.quant_conv.", 15))
-            encoder += m.g.params.list[i]->t.n_elems;
+    CHECK_INT(m.g.params.n, 108);
+    REQUIRE_OK(part_count(part_find("vae"), &m.g, &encoder));
     CHECK_INT(encoder, 34163664);
+    /* which is counted also where it is not opened */
+    REQUIRE_OK(part_count(part_find("vae_decoder"), &m.g, &decoder));
+    CHECK_INT(encoder + decoder, 83653863);
     CHECK(m.g.vae.config.scaling == 0.18215);
+    hashed_close(&m);
+    hashed_open(&m, null_open, BF16);
+    declare_both(&m, PUBLISHED);
+    CHECK_INT(m.g.params.n, 248);
+    CHECK_INT(genllava_count(&m.g, "vae"), encoder);
+    REQUIRE_OK(part_count(part_find("vae_decoder"), &m.g, &n));
+    CHECK(n == decoder && n == genllava_count(&m.g, "vae_decoder"));
+    hashed_close(&m);
+}
+
+TEST(a_decoder_alone_is_not_counted_twice)
+{
+    HashedModel m;
+    int64_t encoder, decoder;
+    hashed_open(&m, null_open, BF16);
+    hashed_declare(&m, "vae_decoder", PUBLISHED);
+    REQUIRE_OK(part_count(part_find("vae"), &m.g, &encoder));
+    REQUIRE_OK(part_count(part_find("vae_decoder"), &m.g, &decoder));
+    CHECK_INT(encoder, 0);
+    CHECK_INT(decoder, 83653863 - 34163664);
     hashed_close(&m);
 }
 
@@ -196,7 +245,7 @@ TEST(vae_takes_memory_for_a_few_activations)
     arena_free(&m.scratch);
     arena_measure(&m.keep);
     arena_measure(&m.scratch);
-    hashed_declare(&m, "vae", PUBLISHED);
+    declare_both(&m, PUBLISHED);
     const double largest = (double)plane_rows(&picture) * 128 * sizeof(float);
     Tensor *moments = vae_moments(m.tape, &m.g.vae, NULL, picture);
     REQUIRE_OK(tape_status(m.tape));

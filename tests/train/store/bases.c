@@ -96,6 +96,28 @@ TEST(another_tokenizer_of_prompts_is_another_base)
     mem_free(state);
 }
 
+/* Who draws may need the other half of the autoencoder that was trained with. */
+TEST(halves_of_an_autoencoder_are_one_base)
+{
+    static char folder[PATH_MAX];
+    CFG = (RunConfig){.loss = {.generate = IMAGE_LOSS_NOISE, .edit = IMAGE_LOSS_NOISE}};
+    CFG.model.diffusion.path = file_join(folder, test_dir(), "sd");
+    save("sd/vae", "config.json", "{}", 2);
+    save("sd/unet", "config.json", "{}", 2);
+    save("sd/scheduler", "scheduler_config.json", "{}", 2);
+    char *state = record();
+    CFG.draws = true;
+    char *both = record();
+    CHECK_STR(both, state);
+    save("sd/vae", "config.json", "{ }", 3);
+    CHECK(check(state) == ERR_DATA);
+    CFG.loss.generate = CFG.loss.edit = IMAGE_LOSS_MSE; /* only the decoder is wanted */
+    save("sd/text_encoder", "config.json", "{}", 2);
+    CHECK(check(state) == ERR_DATA && strstr(status_message(), "sd/vae: its config.json has another size"));
+    mem_free(state);
+    mem_free(both);
+}
+
 /* A folder may be a link to one elsewhere (a network of a checkpoint): what lies beside it lies beside the link. */
 TEST(beside_a_linked_folder_is_beside_the_link)
 {
