@@ -34,6 +34,8 @@ typedef struct KeySlot {
     const char *key;
 } KeySlot;
 
+typedef enum Habits { STRICT, OF_SETTINGS, OF_PYTHON } Habits; /* what is forgiven: equal keys; Infinity */
+
 typedef struct Parser {
     JsonDoc *doc;
     const char *name;
@@ -41,7 +43,7 @@ typedef struct Parser {
     const char *counted; /* line and column are known here; only ever moves forward */
     int line, column;
     int depth, n_values, max_values;
-    bool keep_repeated;
+    Habits habits;
     KeySlot *keys;
     size_t n_keys, key_capacity;
 } Parser;
@@ -402,7 +404,7 @@ static Status parse_member(Parser *p, Json *object, Json **out)
     if (strlen(key) != length)
         return fail(ERR_DATA, "%s:%d:%d: a key may not hold \\u0000", p->name, line, column);
     TRY(remember_key(p, object, key, length, &seen));
-    if (seen && !p->keep_repeated)
+    if (seen && p->habits != OF_SETTINGS)
         return fail(ERR_DATA, "%s:%d:%d: the key \"%.200s\" stands twice in this object", p->name, line, column, key);
     skip_space(p);
     if (!at_char(p, ':'))
@@ -481,6 +483,10 @@ static Status parse_value(Parser *p, Json **out)
         p->at += v->boolean ? 4 : 5;
     } else if (at_word(p, "null")) {
         p->at += 4;
+    } else if (p->habits == OF_PYTHON && (at_word(p, "Infinity") || at_word(p, "-Infinity"))) {
+        v->kind = JSON_REAL;
+        v->real = c == '-' ? -INFINITY : INFINITY;
+        p->at += c == '-' ? 9 : 8;
     } else if ((c >= '0' && c <= '9') || (c == '-' && !at_word(p, "-I"))) {
         TRY(parse_number(p, v));
     } else {
@@ -505,18 +511,14 @@ static Status parse_document(Parser *p, size_t n)
     return OK;
 }
 
-typedef struct Place {
-    int line, column;
-} Place;
-
-static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, Place from, bool keep_repeated, int max_values)
+static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column, Habits habits, int max_values)
 {
     *out = NULL;
     JsonDoc *doc = mem_alloc(sizeof *doc);
     if (!doc)
         return fail(ERR_NOMEM, "%s: no memory to hold this document", name);
-    Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = from.line, .column = from.column,
-                .keep_repeated = keep_repeated, .max_values = max_values};
+    Parser p = {.doc = doc, .name = name, .at = text, .end = text + n, .counted = text, .line = line, .column = column,
+                .habits = habits, .max_values = max_values};
     Status s = parse_document(&p, n);
     mem_free(p.keys);
     if (s)
@@ -527,27 +529,28 @@ static Status parse_text(JsonDoc **out, const char *text, size_t n, const char *
 
 Status json_parse(JsonDoc **out, const char *text, size_t n, const char *name)
 {
-    return parse_text(out, text, n, name, (Place){1, 1}, false, MAX_VALUES);
+    return parse_text(out, text, n, name, 1, 1, STRICT, MAX_VALUES);
 }
 
 Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column)
 {
-    return parse_text(out, text, n, name, (Place){line, column}, false, MAX_ROW_VALUES);
+    return parse_text(out, text, n, name, line, column, STRICT, MAX_ROW_VALUES);
 }
 
-static Status read_text(JsonDoc **out, const char *path, bool settings)
+static Status read_text(JsonDoc **out, const char *path, Habits habits)
 {
     char *text;
     size_t n;
     *out = NULL;
-    TRY((settings ? file_read_pipe : file_read)(&text, &n, path, MAX_DOCUMENT));
-    Status s = parse_text(out, text, n, file_name(path), (Place){1, 1}, settings, MAX_VALUES);
+    TRY((habits == OF_SETTINGS ? file_read_pipe : file_read)(&text, &n, path, MAX_DOCUMENT));
+    Status s = parse_text(out, text, n, file_name(path), 1, 1, habits, MAX_VALUES);
     mem_free(text);
     return s;
 }
 
-Status json_read_file(JsonDoc **out, const char *path) { return read_text(out, path, false); }
-Status json_read_settings(JsonDoc **out, const char *path) { return read_text(out, path, true); }
+Status json_read_file(JsonDoc **out, const char *path) { return read_text(out, path, STRICT); }
+Status json_read_settings(JsonDoc **out, const char *path) { return read_text(out, path, OF_SETTINGS); }
+Status json_read_python(JsonDoc **out, const char *path) { return read_text(out, path, OF_PYTHON); }
 
 void json_free(JsonDoc **d)
 {

@@ -40,6 +40,8 @@ MUST_USE Status json_parse_at(JsonDoc **out, const char *text, size_t n, const c
 MUST_USE Status json_read_file(JsonDoc **out, const char *path); /* "-" reads standard input */
 /* As json_read_file, but equal keys are kept and marked, for readers that list all mistakes of a file at once. */
 MUST_USE Status json_read_settings(JsonDoc **out, const char *path);
+/* As json_read_file; Infinity and -Infinity are numbers, as Python writes them. */
+MUST_USE Status json_read_python(JsonDoc **out, const char *path);
 const Json *json_root(const JsonDoc *d);
 void json_free(JsonDoc **d);
 int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates became U+FFFD */

@@ -2,6 +2,7 @@
 #include "data/formats/json_fields.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static Status check_top(JsonFields *f, Status s)
 Status fields_open(JsonFields *f, const char *folder, const char *name)
 {
     *f = (JsonFields){.doc = NULL};
-    return check_top(f, json_read_file(&f->doc, file_join(f->file, folder, name)));
+    return check_top(f, json_read_python(&f->doc, file_join(f->file, folder, name)));
 }
 
 Status fields_parse(JsonFields *f, const char *text, size_t n, const char *name)
@@ -92,6 +93,8 @@ double fields_real(JsonFields *f, const Json *object, const char *key, double ab
         return absent;
     if (v->kind != JSON_INT && v->kind != JSON_REAL)
         fields_refuse(f, v, key, "is %s, expected a number", json_kind_name(v->kind));
+    else if (!isfinite(v->real))
+        fields_refuse(f, v, key, "is %g, expected a finite number", v->real);
     return f->status ? absent : v->real;
 }
 

@@ -1,4 +1,5 @@
 /* json: values, positions, every refusal with its sentence, damage, and cJSON as a second reader. */
+#include "data/formats/json_fields.h"
 #include "data/formats/json_write.h"
 
 #include <cjson/cJSON.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "tests/data/mutate.h"
 #include "tests/harness.h"
@@ -236,4 +238,26 @@ TEST(json_bounds_the_values_of_a_row)
     CHECK_OK(json_parse(&d, text, 2 * MOST + 1, "document.json"));
     json_free(&d);
     mem_free(text);
+}
+
+/* Python's json writes them, and strict readers refuse them. */
+TEST(json_of_python_has_numbers_without_an_end)
+{
+    JsonDoc *d;
+    char path[PATH_MAX];
+    FILE *f = fopen(file_join(path, test_dir(), "python.json"), "w");
+    REQUIRE(f && fputs("{\"low\": -Infinity, \"high\": Infinity}", f) >= 0 && !fclose(f));
+    REQUIRE_OK(json_read_python(&d, path));
+    CHECK(json_get(json_root(d), "low")->real == (double)-INFINITY && json_get(json_root(d), "high")->real == (double)INFINITY);
+    json_free(&d);
+    char wanted[PATH_MAX + 64];
+    snprintf(wanted, sizeof wanted, "%s:1:9: -Infinity is not JSON: numbers are finite", path);
+    CHECK_FAILS(json_read_file(&d, path), ERR_DATA, wanted);
+
+    JsonFields fields;
+    REQUIRE_OK(fields_open(&fields, test_dir(), "python.json"));
+    CHECK(fields_real(&fields, fields.top, "high", 7) == 7);
+    snprintf(wanted, sizeof wanted, "%s:1:28: high is inf, expected a finite number", path);
+    CHECK_STR(status_message(), wanted);
+    fields_close(&fields);
 }
