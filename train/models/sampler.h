@@ -12,7 +12,7 @@
     X(SAMPLER_DPM, "dpm++", "DPMSolverMultistepScheduler")
 
 typedef enum SamplerKind {
-    SAMPLER_OF_FOLDER, /* that of scheduler_config.json; DDIM where the class it names has no sampler here */
+    SAMPLER_OF_FOLDER, /* for DrawOptions: what sampler_of_folder says */
 #define SAMPLER_ENUM(id, name, class) id,
     SAMPLER_LIST(SAMPLER_ENUM)
 #undef SAMPLER_ENUM
@@ -22,9 +22,11 @@ typedef enum SamplerKind {
 const char *sampler_name(SamplerKind kind); /* "" for SAMPLER_OF_FOLDER */
 /* ERR_USAGE with the names there are. */
 MUST_USE Status sampler_find(SamplerKind *out, const char *name);
+/* That of the class which scheduler_config.json names; DDIM, and a warning, where it has no sampler here. */
+MUST_USE Status sampler_of_folder(SamplerKind *out, const char *folder);
 
 typedef struct SamplerOptions {
-    SamplerKind kind;
+    SamplerKind kind;   /* not SAMPLER_OF_FOLDER */
     const char *folder; /* that holds scheduler_config.json */
     const NoiseSchedule *schedule;
     int64_t steps;
