@@ -14,7 +14,7 @@ BUILD    ?= build
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate evaluate inspect scenes stamps
+PROGRAMS := train prepare generate evaluate inspect scenes stamps sketches
 BENCHES  := bench-kernels bench-pictures bench-conv
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
@@ -88,6 +88,7 @@ main_evaluate := eval/evaluate.c
 main_inspect  := tools/inspect/inspect.c
 main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
+main_sketches := tools/worlds/sketches_main.c
 main_bench-kernels := tools/bench/bench_kernels.c
 main_bench-pictures := tools/bench/bench_pictures.c
 main_bench-conv := tools/bench/bench_conv.c

@@ -1,0 +1,178 @@
+/* A set of sketches as files. sketches.json is written last and says what the set was made with. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "data/pictures/png_write.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/log.h"
+#include "tools/worlds/sketches.h"
+
+enum { MAX_SUMMARY = 1 << 16 };
+
+/* What makes two sets the same. */
+static Status summarise(char **text, const SketchSet *set)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "schema", "genllava.sketches/1");
+    json_add_int(o, "count", set->count);
+    json_add_int(o, "heldout", set->heldout);
+    json_add_int(o, "size", set->size);
+    json_add_int(o, "seed", set->seed);
+    cJSON_AddBoolToObject(o, "all", set->all);
+    TRY(json_to_text(text, &o, JSON_PRETTY, "sketches.json"));
+    (*text)[strlen(*text) - 1] = 0; /* file_replace adds the newline */
+    return OK;
+}
+
+/* *done: the folder holds exactly this set. Another set there is an error: nothing of it is touched. */
+static Status look_for_old(const SketchSet *set, const char *summary, bool *done)
+{
+    char path[PATH_MAX], *old;
+    size_t n;
+    *done = false;
+    if (!file_exists(file_join(path, set->out, "sketches.json")))
+        return OK;
+    TRY(file_read(&old, &n, path, MAX_SUMMARY));
+    *done = !strncmp(old, summary, strlen(summary)); /* a newline may follow */
+    mem_free(old);
+    return *done ? OK : fail(ERR_CREATE, "%s was made with other settings; remove %s or give another --out", path, set->out);
+}
+
+typedef struct Split {
+    const SketchSet *set;
+    const char *name; /* "train" */
+    SketchSplit split;
+    uint8_t *rgb;
+    FileDraft rows;
+} Split;
+
+static Status write_picture(const Split *p, const Sketch *s, const char *image)
+{
+    char path[PATH_MAX];
+    sketch_draw(p->rgb, s, (int32_t)p->set->size);
+    Image picture = {.width = (int32_t)p->set->size, .height = (int32_t)p->set->size, .rgb = p->rgb};
+    return png_write(file_join(path, p->set->out, image), &picture, NULL, 0);
+}
+
+static Status add_picture(cJSON *images, const Split *p, const Sketch *s, int64_t number, bool target)
+{
+    char image[64];
+    snprintf(image, sizeof image, "%s/%06" PRId64 "%s.png", p->name, number, target ? "" : "-before");
+    cJSON *o = json_add(images, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(o, "path", image);
+    cJSON_AddStringToObject(o, "role", target ? "target" : "input");
+    return write_picture(p, s, image);
+}
+
+static void add_turns(cJSON *row, const char *ask, bool pictured)
+{
+    cJSON *turns = cJSON_AddArrayToObject(row, "turns");
+    char text[SKETCH_TEXT + 16];
+    snprintf(text, sizeof text, "%s%s", pictured ? "<image>\n" : "", ask);
+    const char *const said[][2] = {{"human", text}, {"gpt", "<gen>"}};
+    for (int i = 0; i < 2; i++) {
+        cJSON *turn = json_add(turns, NULL, cJSON_CreateObject());
+        cJSON_AddStringToObject(turn, "from", said[i][0]);
+        cJSON_AddStringToObject(turn, "value", said[i][1]);
+    }
+}
+
+static void add_wishes(cJSON *row, const Sketch *s)
+{
+    cJSON *want = cJSON_AddObjectToObject(row, "want");
+    for (int t = 0; t < SKETCH_TRAITS; t++)
+        cJSON_AddStringToObject(want, sketch_trait_name((SketchTrait)t), sketch_value_name((SketchTrait)t, s->trait[t]));
+}
+
+static Status fill_row(cJSON *row, const Split *p, int64_t number)
+{
+    SceneRandom r = scene_random((uint64_t)p->set->seed, p->split == SKETCH_HELDOUT, (uint64_t)number);
+    SketchSplit split = p->set->all ? SKETCH_ANY : p->split;
+    bool edits = number & 1;
+    char text[SKETCH_TEXT];
+    Sketch before, s;
+    SketchTrait change = SKETCH_TRAITS;
+    sketch_compose(&s, &r, split);
+    if (edits) {
+        before = s;
+        change = sketch_change(&s, &before, &r, split);
+    }
+    snprintf(text, sizeof text, "sketches-%s/%06" PRId64, p->name, number);
+    cJSON_AddStringToObject(row, "uid", text);
+    cJSON_AddStringToObject(row, "task", edits ? "edit" : "generate");
+    cJSON *images = cJSON_AddArrayToObject(row, "images");
+    if (edits)
+        TRY(add_picture(images, p, &before, number, false));
+    TRY(add_picture(images, p, &s, number, true));
+    if (edits)
+        sketch_ask_to_change(text, &before, &s, change, &r);
+    else
+        sketch_ask_to_draw(text, &s, &r);
+    add_turns(row, text, edits);
+    cJSON *sd = cJSON_AddObjectToObject(row, "sd");
+    if (edits)
+        sketch_instruction(text, &s, change);
+    else
+        sketch_caption(text, &s);
+    cJSON_AddStringToObject(sd, edits ? "instruction" : "prompt", text);
+    add_wishes(row, &s);
+    if (edits)
+        cJSON_AddStringToObject(row, "change", sketch_trait_name(change));
+    return OK;
+}
+
+static Status write_rows(Split *p, int64_t count)
+{
+    Status s = OK;
+    for (int64_t i = 0; i < count && !s; i++) {
+        cJSON *row = cJSON_CreateObject();
+        s = fill_row(row, p, i);
+        if (s)
+            cJSON_Delete(row);
+        else
+            s = json_print(p->rows.out, &row, JSON_LINE, p->rows.path);
+        if (i % 500 == 0)
+            log_progress("%s: %" PRId64 " of %" PRId64 " rows", p->name, i, count);
+    }
+    return file_publish(&p->rows, s);
+}
+
+static Status write_split(const SketchSet *set, SketchSplit split, uint8_t *rgb)
+{
+    Split p = {.set = set, .name = split == SKETCH_HELDOUT ? "heldout" : "train", .split = split, .rgb = rgb};
+    char path[PATH_MAX];
+    TRY(file_make_folders(file_join(path, set->out, p.name)));
+    TRY(file_draft(&p.rows, file_join(path, set->out, split == SKETCH_HELDOUT ? "heldout.jsonl" : "train.jsonl")));
+    return write_rows(&p, split == SKETCH_HELDOUT ? set->heldout : set->count);
+}
+
+static Status write_all(const SketchSet *set, const char *summary)
+{
+    uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
+    Status s = rgb ? OK : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
+    if (!s)
+        s = write_split(set, SKETCH_TRAIN, rgb);
+    if (!s)
+        s = write_split(set, SKETCH_HELDOUT, rgb);
+    mem_free(rgb);
+    char path[PATH_MAX];
+    return s ? s : file_replace(file_join(path, set->out, "sketches.json"), summary); /* last: its being there means that all the rest is */
+}
+
+Status sketches_write(const SketchSet *set)
+{
+    char *summary;
+    bool done = false;
+    TRY(summarise(&summary, set));
+    Status s = look_for_old(set, summary, &done);
+    if (!s && !done)
+        s = write_all(set, summary);
+    mem_free(summary);
+    if (!s)
+        log_info("%s: %" PRId64 " training and %" PRId64 " held-out rows%s", set->out, set->count, set->heldout,
+                 done ? " are there already" : "");
+    return s;
+}
