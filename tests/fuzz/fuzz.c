@@ -38,23 +38,26 @@ void fuzz_copy(const char *name, const char *from)
     mem_free(bytes);
 }
 
+void fuzz_fixtures(const char *const *files)
+{
+    char from[512], folder[PATH_MAX];
+    for (; *files; files++) {
+        fuzz_require(file_make_folders(file_folder(folder, fuzz_path(*files))));
+        snprintf(from, sizeof from, "tests/fixtures/parity/%s", *files);
+        fuzz_copy(*files, from);
+    }
+}
+
 void fuzz_model(void)
 {
-    static const char *const FOLDERS[] = {"bases/llm-gqa", "bases/vision-only", "visual_tokens/start/lora"};
     static const char *const FILES[] = {"bases/llm-gqa/config.json", "bases/llm-gqa/model.safetensors", "bases/llm-gqa/tokenizer.model",
                                         "bases/vision-only/config.json", "bases/vision-only/model.safetensors",
                                         "bases/vision-only/preprocessor_config.json", "visual_tokens/config.json",
                                         "visual_tokens/mixture.json",
                                         "visual_tokens/start/lora/adapter_config.json",
                                         "visual_tokens/start/lora/adapter_model.safetensors",
-                                        "visual_tokens/start/token_rows.safetensors", "visual_tokens/start/projector.safetensors"};
-    char from[512];
-    for (size_t i = 0; i < sizeof FOLDERS / sizeof *FOLDERS; i++)
-        fuzz_require(file_make_folders(fuzz_path(FOLDERS[i])));
-    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
-        snprintf(from, sizeof from, "tests/fixtures/parity/%s", FILES[i]);
-        fuzz_copy(FILES[i], from);
-    }
+                                        "visual_tokens/start/token_rows.safetensors", "visual_tokens/start/projector.safetensors", NULL};
+    fuzz_fixtures(FILES);
 }
 
 void fuzz_check(Status s)

@@ -23,6 +23,8 @@ const char *fuzz_path(const char *name);
 const char *fuzz_put(const char *name, const void *bytes, size_t n);
 /* Copies a file of the tree there. */
 void fuzz_copy(const char *name, const char *from);
+/* Copies files of tests/fixtures/parity there, into the same folders; ends with NULL. */
+void fuzz_fixtures(const char *const *files);
 /* A small model there, from the fixtures: bases/llm-gqa, bases/vision-only, and the run visual_tokens/config.json over them. */
 void fuzz_model(void);
 /* Ends the target unless it is a success, or a failure of the kind that bad input may cause, with a sentence. */
