@@ -24,6 +24,7 @@ typedef enum Task { TASK_UNDERSTAND, TASK_GENERATE, TASK_EDIT, N_TASKS } Task;
     X(REJECT_EXCLUDED, "excluded")                \
     X(REJECT_FILTERED, "filtered")                \
     X(REJECT_OUTSIDE_ROOT, "outside_root")        \
+    X(REJECT_NO_PROMPT, "no_prompt")              \
     X(REJECT_BAD_JSON, "bad_json")
 typedef enum Reject {
 #define REJECT_ENUM(name, text) name,

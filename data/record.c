@@ -46,10 +46,47 @@ static const RecordTurn *answer_of_target(const Record *rec, int k)
     return NULL;
 }
 
+/* The prompt of all targets, or NULL. */
+static const char *given_prompt(const Record *rec)
+{
+    return rec->sd_prompt ? rec->sd_prompt : rec->task == TASK_EDIT ? rec->sd_instruction : NULL;
+}
+
+static bool has_words(const char *text, size_t n)
+{
+    utf8_strip(&text, &n);
+    return n > 0;
+}
+
+/* Between its image markers. */
+static bool asks_something(const RecordTurn *question)
+{
+    const char *at = question->text, *end = at + question->length, *marker;
+    while ((marker = memmem(at, (size_t)(end - at), IMAGE_MARKER, sizeof IMAGE_MARKER - 1))) {
+        if (has_words(at, (size_t)(marker - at)))
+            return true;
+        at = marker + sizeof IMAGE_MARKER - 1;
+    }
+    return has_words(at, (size_t)(end - at));
+}
+
+bool record_has_prompts(const Record *rec, int n)
+{
+    const char *given = given_prompt(rec);
+    if (given)
+        return has_words(given, strlen(given));
+    for (int k = 0; k < n; k++) {
+        const RecordTurn *answer = answer_of_target(rec, k);
+        if (!answer || !asks_something(answer - 1))
+            return false;
+    }
+    return true;
+}
+
 Status record_prompt(const Record *rec, int k, char **out)
 {
     const RecordTurn *answer = answer_of_target(rec, k);
-    const char *said = rec->sd_prompt ? rec->sd_prompt : rec->task == TASK_EDIT ? rec->sd_instruction : NULL;
+    const char *said = given_prompt(rec);
     if (!answer)
         return fail(ERR_DATA, "the turns have no " GEN_MARKER " number %d", k + 1);
     const RecordTurn *question = answer - 1;

@@ -59,4 +59,6 @@ size_t record_question(char *out, const RecordTurn *t);
 /* What describes target k (in order of the markers) to a diffusion model's text encoder: sd.prompt, else sd.instruction of an edit row,
  * else the question that the target answers. mem_free. ERR_DATA: the turns have no such target. */
 MUST_USE Status record_prompt(const Record *rec, int k, char **out);
+/* Whether those of the first n targets hold anything but white space. */
+bool record_has_prompts(const Record *rec, int n);
 #endif

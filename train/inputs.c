@@ -34,7 +34,7 @@ static Status look_for_all(Mixture *mixture, const RunConfig *cfg, bool data_onl
     list_model_keys(model_keys);
     TRY(gather_models(missing, config_check_paths(cfg, data_only ? model_keys : NULL, mixture_key)));
     TRY(gather_data(missing, config_check_paths(cfg, mixture_key, NULL)));
-    TRY(parts_check_files(cfg, gather_file, missing));
+    TRY(parts_check_files(cfg, !data_only, gather_file, missing));
     if (cfg->data.mixture && !file_exists(cfg->data.mixture))
         return OK;
     TRY(mixture_load(mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));

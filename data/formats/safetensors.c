@@ -397,14 +397,20 @@ static bool is_there(char path[PATH_MAX], const char *folder, const char *stem, 
     return file_exists(file_join(path, folder, name));
 }
 
-bool safetensors_folder_is_bare(const char *folder, const char *stem)
+Status safetensors_check_folder(const char *folder, const char *stem)
 {
     static const char *const ENDS[] = {".safetensors", ".safetensors.index.json", ".fp16.safetensors"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof ENDS / sizeof *ENDS; i++)
         if (is_there(path, folder, stem, ENDS[i]))
-            return false;
-    return !find_pickle(path, folder);
+            return OK;
+    return fail_no_weights(folder, stem);
+}
+
+bool safetensors_folder_is_bare(const char *folder, const char *stem)
+{
+    char path[PATH_MAX];
+    return safetensors_check_folder(folder, stem) && !find_pickle(path, folder);
 }
 
 Status safetensors_open_folder(SafeTensors **out, const char *folder, const char *stem)

@@ -36,6 +36,8 @@ MUST_USE Status safetensors_open(SafeTensors **out, const char *file);
 /* stem "model" or "diffusion_pytorch_model": STEM.safetensors, else STEM.safetensors.index.json, else STEM.fp16.safetensors.
  * Every tensor of the index must be in the file it names and nowhere else. */
 MUST_USE Status safetensors_open_folder(SafeTensors **out, const char *folder, const char *stem);
+/* ERR_MISSING when it holds none of them. */
+MUST_USE Status safetensors_check_folder(const char *folder, const char *stem);
 /* The folder holds nothing that could be such weights, in no format. */
 bool safetensors_folder_is_bare(const char *folder, const char *stem);
 void safetensors_close(SafeTensors **st);

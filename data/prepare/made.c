@@ -75,8 +75,10 @@ static Status describe(cJSON *o, const PrepareOptions *p)
     cJSON *tasks = cJSON_AddArrayToObject(o, "model.tokens.task");
     for (int t = 0; t < N_TASKS; t++)
         json_add_text(tasks, NULL, p->encoder.task_text[t]);
-    if (p->prompts) /* said only where it leaves rows out: other runs' shards stay as they are */
+    if (p->prompts[TASK_GENERATE]) /* said only where it leaves rows out: other runs' shards stay as they are */
         cJSON_AddStringToObject(o, "generate rows", "with sd.prompt");
+    if (p->prompts[TASK_EDIT])
+        cJSON_AddStringToObject(o, "edit rows", "with a prompt");
     json_add_int(o, "vocab_size", p->encoder.vocab_size);
     json_add_text(o, "model.vision.aspect", !p->vision_folder ? NULL : p->pad ? "pad" : "stretch");
     json_add_int(o, "image width", seen.prep.width);

@@ -18,14 +18,14 @@ typedef struct PrepareOptions {
     const char *vision_folder; /* NULL: text only */
     bool pad;
     int64_t shard_samples;
-    const char *out;     /* folder */
-    int jobs;            /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
-    bool prompts;        /* a loss compares with what the text encoder makes of sd.prompt: generate rows without one are bad */
-    bool strict;         /* any bad row is an error (65) */
-    double max_bad;      /* a source of which a larger share of rows is bad is an error; 1: never */
-    int64_t max_pixels;  /* of a picture */
-    const char *report;  /* JSON file, or NULL */
-    FILE *report_stream; /* the report goes there instead, or NULL */
+    const char *out;       /* folder */
+    int jobs;              /* processes, at most PREPARE_MAX_JOBS; 0: as many as cores */
+    bool prompts[N_TASKS]; /* whose loss compares with what the text encoder makes of a prompt: rows without one are bad */
+    bool strict;           /* any bad row is an error (65) */
+    double max_bad;        /* a source of which a larger share of rows is bad is an error; 1: never */
+    int64_t max_pixels;    /* of a picture */
+    const char *report;    /* JSON file, or NULL */
+    FILE *report_stream;   /* the report goes there instead, or NULL */
 } PrepareOptions;
 
 typedef struct PrepareResult {

@@ -139,16 +139,22 @@ static bool lacks_tower(const PrepareOptions *o, const Record *rec)
 /* Whether a row with target images has what their losses need. */
 static Reject check_targets(const Worker *w, const Record *rec, char message[256])
 {
+    const bool *prompts = w->work->o->prompts;
     if (!w->sample.n_runs)
         return REJECT_NONE;
     if (rec->task == TASK_EDIT && !w->sample.n_images) {
         snprintf(message, 256, "task edit, and no input image: there is nothing to edit (an image of role input, <image> in a human turn)");
         return REJECT_MARKERS;
     }
-    if (rec->task == TASK_GENERATE && !rec->sd_prompt && w->work->o->prompts) {
+    if (rec->task == TASK_GENERATE && prompts[TASK_GENERATE] && !(rec->sd_prompt && record_has_prompts(rec, w->sample.n_runs))) {
         snprintf(message, 256, "task generate without \"sd\": {\"prompt\": text}: loss.generate compares with what the text encoder makes "
                                "of it (\"noise\" needs none)");
-        return REJECT_BAD_JSON;
+        return REJECT_NO_PROMPT;
+    }
+    if (rec->task == TASK_EDIT && prompts[TASK_EDIT] && !record_has_prompts(rec, w->sample.n_runs)) {
+        snprintf(message, 256, "task edit, and no words in \"sd\": {\"prompt\": text}, \"instruction\" there or the question: loss.edit "
+                               "compares with what the text encoder makes of the first of them (\"noise\" needs none)");
+        return REJECT_NO_PROMPT;
     }
     return REJECT_NONE;
 }

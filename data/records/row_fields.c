@@ -9,7 +9,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 
-static const char UNIFIED[] = "genllava.sample/1";
+#define UNIFIED "genllava.sample/1"
 static const char FORMS[] =
     "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
 
@@ -25,10 +25,11 @@ __attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why
     rec->reject = why;
 }
 
-/* Where in the file a value is wrong, and what it should be. */
+/* Where in the file a value is wrong, what it is, and what it should be. */
 static void wrong(Record *rec, Reject why, const Json *v, const char *key, const char *expected)
 {
-    reject(rec, why, "%d:%d: \"%s\" is %s, expected %s", v->line, v->column, key, json_kind_name(v->kind), expected);
+    char found[80];
+    reject(rec, why, "%d:%d: \"%s\" is %s, expected %s", v->line, v->column, key, json_show(v, found, sizeof found), expected);
 }
 
 static int named(const char *const *names, int n, const Json *v)
@@ -101,7 +102,7 @@ static Status unified_images(Record *rec, RowRoom *room, const Json *list)
         if (!path)
             reject(rec, REJECT_BAD_JSON, "%d:%d: this image has no \"path\"", i->line, i->column);
         else if (r < 0)
-            reject(rec, REJECT_BAD_JSON, "%d:%d: the role of an image is input, target or mask", role->line, role->column);
+            wrong(rec, REJECT_BAD_JSON, role, "role", "input, target or mask");
         else
             add_image(rec, path, (ImageRole)r, "path");
     }
@@ -183,7 +184,7 @@ static void read_task(Record *rec, const Json *task, bool unified)
     if (t >= 0)
         rec->task = (Task)t;
     else if (unified) /* other people's rows may mean something else by it */
-        reject(rec, REJECT_BAD_JSON, "%d:%d: \"task\" is not understand, generate or edit", task->line, task->column);
+        wrong(rec, REJECT_BAD_JSON, task, "task", "understand, generate or edit");
 }
 
 static void read_weight(Record *rec, const Json *weight)
@@ -193,7 +194,7 @@ static void read_weight(Record *rec, const Json *weight)
     if ((weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real >= 0 && isfinite((float)weight->real))
         rec->weight = (float)weight->real;
     else
-        reject(rec, REJECT_BAD_JSON, "%d:%d: \"weight\" is not a number from 0", weight->line, weight->column);
+        wrong(rec, REJECT_BAD_JSON, weight, "weight", "a number from 0");
 }
 
 /* Before all else: what is not wanted need not be as it should. */
@@ -221,7 +222,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
         wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
     check_filters(rec, source, json_get(row, "scores"));
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED)))
-        reject(rec, REJECT_BAD_JSON, "%d:%d: \"schema\" is not \"%s\"", schema->line, schema->column, UNIFIED);
+        wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED "\"");
     read_task(rec, json_get(row, "task"), true);
     read_weight(rec, json_get(row, "weight"));
     rec->sd_prompt = text_of(json_get(sd, "prompt"));

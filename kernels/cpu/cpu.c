@@ -123,7 +123,8 @@ static Status device_create(CpuDevice **out)
     Status s = arena_create(&d->memory, (size_t)d->threads * WORKSPACE_BYTES + SHARED_BYTES);
     if (s) {
         mem_free(d);
-        return fail_context(s, "cpu: workspaces of %d threads", omp_get_max_threads());
+        return fail(s, "cpu: workspaces of %d threads: %s; set OMP_NUM_THREADS to fewer, or raise ulimit -v", omp_get_max_threads(),
+                    status_message());
     }
     d->workspace = arena_push(&d->memory, (size_t)d->threads * WORKSPACE_BYTES);
     d->shared = arena_push(&d->memory, SHARED_BYTES);

@@ -87,7 +87,7 @@ grep -qF 'warning: 1 row of task "understand" with target images: only their tex
 
 expect 0 'of task "edit" have' "$build/prepare" --config "$root/tests/fixtures/parity/draw_l2norm/config.json" --out "$tmp/learned"
 grep -qF ': loss.generate and loss.edit say how this run learns to draw them' "$tmp/stderr" || wrong "a run that draws: $(cat "$tmp/stderr")"
-grep -qF 'left out, bad_json: task generate without "sd": {"prompt": text}' "$tmp/stderr" || wrong "a row without its prompt: $(cat "$tmp/stderr")"
+grep -qF 'left out, no_prompt: task generate without "sd": {"prompt": text}' "$tmp/stderr" || wrong "a row without its prompt: $(cat "$tmp/stderr")"
 
 # a row of 15 MB costs little more than that, one word of 15 MB is too long, and the other rows are as ever
 {

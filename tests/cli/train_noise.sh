@@ -57,7 +57,7 @@ refused() {
 }
 noise=$cases/bases/diffusion-noise edit=$cases/bases/diffusion-edit
 real() { (cd "$1" && pwd -P); }
-refused noise_frozen 2 'model.diffusion.edit is "ip2p", which needs a UNet of 8 input channels; that of '"$(real "$noise")"' has 4: "train_conv_in" adds those that are missing' \
+refused noise_frozen 2 'model.diffusion.edit is "ip2p", which needs a UNet of 8 input channels; that of '"$(real "$noise")"' has 4: "train_conv_in", with model.diffusion.unet "conv_in" or "full", adds those that are missing' \
     --set model.diffusion.edit=ip2p
 refused noise_edit 2 'model.diffusion.edit is "llm_only", which needs a UNet of 4 input channels; that of '"$(real "$edit")"' has 8: for that there is "ip2p"' \
     --set model.diffusion.edit=llm_only
@@ -73,7 +73,7 @@ printf '{"block_out_channels": [8, 8, 8, 8], "cross_attention_dim": 12, "norm_nu
 refused noise_frozen 2 "model.diffusion.size is 8, of which the UNet of $dir/deep leaves nothing on its way down; raise it" \
     --set model.diffusion.path="$dir/deep" --set model.diffusion.size=8
 replay=$cases/noise_edit/start/replay.safetensors
-refused noise_frozen 65 "$replay: no timestep/UID with the uid of row 0 of the mixture (debug.replay)" --set debug.replay="$replay"
+refused noise_frozen 65 "$replay: no timestep/… for row 0 of the mixture; behind the \"/\" stands the row's uid, here one whose SHA-256 begins with " --set debug.replay="$replay"
 
 # Of a folder only what the losses need has to be there.
 mkdir "$dir/sd"

@@ -23,9 +23,10 @@ EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes)
     };
 }
 
+static bool compares_prompts(const RunConfig *cfg, ImageLoss loss) { return cfg->model.diffusion.path && loss != IMAGE_LOSS_NOISE; }
 bool plan_compares_prompts(const RunConfig *cfg)
 {
-    return cfg->model.diffusion.path && (cfg->loss.generate != IMAGE_LOSS_NOISE || cfg->loss.edit != IMAGE_LOSS_NOISE);
+    return compares_prompts(cfg, cfg->loss.generate) || compares_prompts(cfg, cfg->loss.edit);
 }
 
 static bool predicts_noise(const RunConfig *cfg, ImageLoss loss) { return cfg->model.diffusion.path && loss == IMAGE_LOSS_NOISE; }
@@ -44,7 +45,7 @@ PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const
         .pad = cfg->model.vision.aspect == ASPECT_PAD,
         .shard_samples = cfg->data.shard_samples,
         .max_bad = cfg->data.max_bad,
-        .prompts = cfg->model.diffusion.path && cfg->loss.generate != IMAGE_LOSS_NOISE,
+        .prompts = {[TASK_GENERATE] = compares_prompts(cfg, cfg->loss.generate), [TASK_EDIT] = compares_prompts(cfg, cfg->loss.edit)},
         .max_pixels = cfg->data.max_pixels,
         .out = cfg->data.shards,
     };

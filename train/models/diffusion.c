@@ -40,8 +40,9 @@ static Status check_sizes(const GenLlava *g, const RunConfig *cfg)
     const UnetConfig *c = &g->unet.config;
     int64_t latent = g->vae.config.latent;
     if (c->out_channels != latent)
-        return fail(ERR_DATA, "%s: the UNet writes %" PRId64 " channels, the latents of the VAE have %" PRId64, cfg->model.diffusion.path,
-                    c->out_channels, latent);
+        return fail(ERR_DATA, "model.diffusion.path: %s: latent_channels of vae/config.json is %" PRId64 ", out_channels of "
+                              "unet/config.json is %" PRId64 "; they must be equal: take VAE and UNet of one model",
+                    cfg->model.diffusion.path, latent, c->out_channels);
     Plane size = {1, cfg->model.diffusion.size, cfg->model.diffusion.size}, latents = vae_latents(&g->vae, size);
     int64_t factor = (int64_t)1 << (g->vae.config.levels - 1);
     if (latents.height * factor != size.height)

@@ -44,7 +44,7 @@ static Status check_channels(const RunConfig *cfg)
     return fail(ERR_USAGE,
                 "model.diffusion.edit is \"%s\", which needs a UNet of %" PRId64 " input channels; that of %s has %" PRId64 "%s",
                 option_find("model.diffusion.edit")->names[edit], wanted, cfg->model.diffusion.path, in,
-                edit == EDIT_IP2P   ? ": \"train_conv_in\" adds those that are missing"
+                edit == EDIT_IP2P   ? ": \"train_conv_in\", with model.diffusion.unet \"conv_in\" or \"full\", adds those that are missing"
                 : in == 2 * latent ? ": for that there is \"ip2p\""
                                     : "");
 }

@@ -327,14 +327,32 @@ void parts_say_unchecked(const RunConfig *cfg)
 
 enum { FILES_MAX = sizeof PARTS[0].files / sizeof(PartFile) };
 
-Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg)
+static Status check_weights(const Part *part, const RunConfig *cfg)
 {
-    for (int i = 0; i < N_PARTS; i++)
-        for (const PartFile *f = PARTS[i].files; part_wanted(&PARTS[i], cfg) && f < PARTS[i].files + FILES_MAX && f->name; f++) {
-            Status s = check_file(&PARTS[i], cfg, f);
+    char room[PATH_MAX];
+    const char *folder = part_folder(part, cfg, room);
+    if (part->form != PART_FOLDER || !folder || !file_exists(folder) || part_drawn(part, cfg))
+        return OK;
+    TRY_IN(safetensors_check_folder(folder, part_stem(part)), "%s", part->path.name);
+    return OK;
+}
+
+Status parts_check_files(const RunConfig *cfg, bool weights, PartVisit visit, void *arg)
+{
+    static const PartFile WEIGHTS = {.name = "weights"};
+    for (int i = 0; i < N_PARTS; i++) {
+        const Part *part = &PARTS[i];
+        if (!part_wanted(part, cfg))
+            continue;
+        for (const PartFile *f = part->files; f < part->files + FILES_MAX && f->name; f++) {
+            Status s = check_file(part, cfg, f);
             if (s)
                 TRY(visit(arg, f, s));
         }
+        Status s = weights ? check_weights(part, cfg) : OK;
+        if (s)
+            TRY(visit(arg, &WEIGHTS, s));
+    }
     return OK;
 }
 

@@ -80,10 +80,10 @@ MUST_USE Status part_count(const Part *part, const GenLlava *g, int64_t *n);
 
 /* A warning for each part of a plan whose weights are not there to be checked. */
 void parts_say_unchecked(const RunConfig *cfg);
-/* Calls visit with the failure (ERR_MISSING) of each file that the folder of a wanted part must hold and does not; ends with what visit
- * returns, if not OK. A path that is missing itself is left out. */
+/* Calls visit with the failure (ERR_MISSING) of each file that the folder of a wanted part must hold and does not, and with `weights` of
+ * those too; ends with what visit returns, if not OK. A path that is missing itself is left out. */
 typedef Status (*PartVisit)(void *arg, const PartFile *file, Status missing);
-MUST_USE Status parts_check_files(const RunConfig *cfg, PartVisit visit, void *arg);
+MUST_USE Status parts_check_files(const RunConfig *cfg, bool weights, PartVisit visit, void *arg);
 
 /* A part that was trained in a checkpoint, whose settings are `there`, and whose weights cfg would not read from it; NULL: there is none.
  */

@@ -2,6 +2,7 @@
 #include "train/models/replay.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/formats/safetensors.h"
@@ -54,6 +55,21 @@ void replay_close(Replay **r)
     *r = NULL;
 }
 
+/* Another name of the file has the row's uid, or none has. */
+static Status fail_not_found(const Replay *r, const char *kind, ReplayRow row)
+{
+    char hash[2 * UID_BYTES + 1];
+    for (int i = 0; i < r->n; i++)
+        if (!memcmp(r->entries[i].uid, row.uid, UID_BYTES))
+            return fail(ERR_DATA, "%s: holds %s, but no %s%s for the same row, row %d of the mixture (debug.replay)", r->file,
+                        r->entries[i].tensor->name, kind, strchr(r->entries[i].tensor->name, '/'), row.record);
+    for (int i = 0; i < UID_BYTES; i++)
+        snprintf(hash + 2 * i, 3, "%02x", row.uid[i]);
+    return fail(ERR_DATA, "%s: no %s/… for row %d of the mixture; behind the \"/\" stands the row's uid, here one whose SHA-256 begins "
+                          "with %s%s%s (debug.replay)", r->file, kind, row.record, hash,
+                r->n ? "; what the file holds is for instance " : "", r->n ? r->entries[0].tensor->name : "");
+}
+
 static Status find(const Replay *r, const char *kind, ReplayRow row, const StTensor **out)
 {
     size_t n = strlen(kind);
@@ -62,7 +78,7 @@ static Status find(const Replay *r, const char *kind, ReplayRow row, const StTen
         if (!memcmp(r->entries[i].uid, row.uid, UID_BYTES) && !strncmp((*out)->name, kind, n) && (*out)->name[n] == '/')
             return OK;
     }
-    return fail(ERR_DATA, "%s: no %s/UID with the uid of row %d of the mixture (debug.replay)", r->file, kind, row.record);
+    return fail_not_found(r, kind, row);
 }
 
 static Status read_floats(const Replay *r, const StTensor *t, float *to)

@@ -251,7 +251,7 @@ TEST(targets_name_the_row_whose_text_is_none)
     made_shard(path, BAD, 1, 1, 1, 2, 20);
     Loader *ld;
     snprintf(wanted, sizeof wanted,
-             "%s: sample 0, row 20 of the mixture: 1:11: \"turns\" is an integer, expected \"conversations\" (LLaVA) or \"turns\" (unified "
+             "%s: sample 0, row 20 of the mixture: 1:11: \"turns\" is 3, expected \"conversations\" (LLaVA) or \"turns\" (unified "
              "JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}", path);
     CHECK_FAILS(loader_open(&ld, &o, 0, 1), ERR_DATA, wanted);
     o.prompts = false;

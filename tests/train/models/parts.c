@@ -93,7 +93,7 @@ TEST(every_missing_file_of_a_folder_is_named)
     tiny_config(&cfg);
     tiny_write(cfg.model.llm.path, "note", "");
     tiny_write(cfg.model.vision.path, "note", "");
-    CHECK_OK(parts_check_files(&cfg, collect, said));
+    CHECK_OK(parts_check_files(&cfg, false, collect, said));
     snprintf(wanted, sizeof wanted, "model.llm.path: %s/llm/config.json: there is no such file; the sizes of the model are read from "
                                     "there\nmodel.llm.path: %s/llm/tokenizer.model: there is no such file; the tokenizer is read from "
                                     "there\nmodel.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are "
@@ -104,7 +104,7 @@ TEST(every_missing_file_of_a_folder_is_named)
     said[0] = 0;
     cfg.model.vision.init = INIT_AT_RANDOM;
     cfg.model.llm.path = NULL;
-    CHECK_OK(parts_check_files(&cfg, collect, said));
+    CHECK_OK(parts_check_files(&cfg, false, collect, said));
     snprintf(wanted, sizeof wanted,
              "model.vision.path: %s/vision/config.json: there is no such file; the sizes of the model are read from there\n", dir);
     CHECK_STR(said, wanted);
@@ -145,7 +145,7 @@ TEST(networks_that_draw_are_wanted_by_their_losses)
         cfg.loss.edit = CASES[i].edit;
         CHECK(part_wanted(text, &cfg) == CASES[i].text && part_wanted(vae, &cfg) == CASES[i].vae);
         said[0] = 0;
-        CHECK_OK(parts_check_files(&cfg, collect, said));
+        CHECK_OK(parts_check_files(&cfg, false, collect, said));
         if (!CASES[i].missing)
             continue;
         snprintf(wanted, sizeof wanted, CASES[i].missing, test_dir());
@@ -204,6 +204,46 @@ TEST(the_tokenizer_beside_a_linked_encoder_is_found)
     cfg.model.llm.path = NULL;
     cfg.model.diffusion.path = sd;
     cfg.loss.generate = cfg.loss.edit = IMAGE_LOSS_L2NORM;
-    CHECK_OK(parts_check_files(&cfg, collect, said));
+    CHECK_OK(parts_check_files(&cfg, false, collect, said));
     CHECK_STR(said, "");
+}
+
+/* Weights of several parts are missed at once, each with its key; drawn ones are not missed. */
+TEST(missing_weights_are_named_together)
+{
+    static const char *const FOLDERS[] = {"unet", "vae"};
+    char said[8192] = "", sd[1024], folder[1024 + 32], wanted[8192];
+    RunConfig cfg;
+    tiny_folders();
+    tiny_config(&cfg);
+    snprintf(sd, sizeof sd, "%s/sd", test_dir());
+    for (int i = 0; i < 2; i++) {
+        snprintf(folder, sizeof folder, "%s/%s", sd, FOLDERS[i]);
+        REQUIRE_OK(file_make_folders(folder));
+        tiny_write(folder, "config.json", "{}");
+    }
+    snprintf(folder, sizeof folder, "%s/scheduler", sd);
+    REQUIRE_OK(file_make_folders(folder));
+    tiny_write(folder, "scheduler_config.json", "{}");
+    snprintf(folder, sizeof folder, "%s/bare", test_dir());
+    tiny_write(folder, "config.json", "{}");
+    tiny_write(folder, "tokenizer.model", "");
+    cfg.model.llm.path = folder;
+    cfg.model.diffusion.path = sd;
+    cfg.loss.generate = cfg.loss.edit = IMAGE_LOSS_NOISE;
+    static const char WANTED[] =
+        "model.diffusion.path: %s/unet: neither diffusion_pytorch_model.safetensors nor diffusion_pytorch_model.safetensors.index.json "
+        "in it\nmodel.diffusion.path: %s/vae: neither diffusion_pytorch_model.safetensors nor "
+        "diffusion_pytorch_model.safetensors.index.json in it\n";
+    cfg.model.llm.init = INIT_AT_RANDOM;
+    CHECK_OK(parts_check_files(&cfg, true, collect, said));
+    snprintf(wanted, sizeof wanted, WANTED, sd, sd);
+    CHECK_STR(said, wanted);
+    said[0] = 0;
+    cfg.model.llm.init = INIT_FROM_WEIGHTS;
+    CHECK_OK(parts_check_files(&cfg, true, collect, said));
+    size_t n = (size_t)snprintf(wanted, sizeof wanted,
+                                "model.llm.path: %s: neither model.safetensors nor model.safetensors.index.json in it\n", folder);
+    snprintf(wanted + n, sizeof wanted - n, WANTED, sd, sd);
+    CHECK_STR(said, wanted);
 }

@@ -51,14 +51,21 @@ TEST(replayed_numbers_are_found_by_uid)
     CHECK(number == 0.25);
     snprintf(wanted, sizeof wanted, "%s: timestep/set/7 is 981, expected a number from 0 to less than 981 (debug.replay)", file);
     CHECK_FAILS(replay_number(r, "timestep", row, 981, &number), ERR_DATA, wanted);
-    snprintf(wanted, sizeof wanted, "%s: no posterior/UID with the uid of row 7 of the mixture (debug.replay)", file);
+    snprintf(wanted, sizeof wanted, "%s: holds drop/set/7, but no posterior/set/7 for the same row, row 7 of the mixture (debug.replay)",
+             file);
     CHECK_FAILS(replay_image(r, "posterior", row, 2, 1, 3, noise), ERR_DATA, wanted);
     sha256_of("other", 5, uid);
     snprintf(wanted, sizeof wanted, "%s: noise/other: shape is [2, 3, 1], expected [2, 1, 3] (debug.replay)", file);
     CHECK_FAILS(replay_image(r, "noise", row, 2, 1, 3, noise), ERR_DATA, wanted);
     snprintf(wanted, sizeof wanted, "%s: drop/other holds 2 numbers, expected one (debug.replay)", file);
     CHECK_FAILS(replay_number(r, "drop", row, 1000, &number), ERR_DATA, wanted);
-    snprintf(wanted, sizeof wanted, "%s: no timestep/UID with the uid of row 7 of the mixture (debug.replay)", file);
+    snprintf(wanted, sizeof wanted, "%s: holds drop/other, but no timestep/other for the same row, row 7 of the mixture (debug.replay)",
+             file);
+    CHECK_FAILS(replay_number(r, "timestep", row, 1000, &number), ERR_DATA, wanted);
+    sha256_of("abc", 3, uid);
+    snprintf(wanted, sizeof wanted, "%s: no timestep/… for row 7 of the mixture; behind the \"/\" stands the row's uid, here one whose "
+                                    "SHA-256 begins with ba7816bf8f01cfea414140de5dae2223; what the file holds is for instance "
+                                    "drop/nan (debug.replay)", file);
     CHECK_FAILS(replay_number(r, "timestep", row, 1000, &number), ERR_DATA, wanted);
     sha256_of("nan", 3, uid);
     snprintf(wanted, sizeof wanted, "%s: noise/nan holds nan, expected finite numbers (debug.replay)", file);
