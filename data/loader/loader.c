@@ -53,7 +53,8 @@ struct Loader {
 
 static int64_t labels_of(const Loader *ld, const IndexRow *r)
 {
-    return (int64_t)r->labels_text + (ld->o.image_tokens_none ? 0 : ld->o.image_tokens_first ? r->labels_first : r->labels_visual);
+    const uint32_t visual[] = {[VISUAL_FIRST] = r->labels_first, [VISUAL_ALL] = r->labels_visual, [VISUAL_NONE] = 0};
+    return (int64_t)r->labels_text + visual[ld->o.visual_labels];
 }
 
 static int32_t targets_of(const IndexRow *r, Task task) { return r->task == task ? r->targets : 0; }
@@ -133,6 +134,14 @@ int loader_worst_passes(const Loader *ld, const PassShape **out)
 }
 
 const LoaderTotals *loader_totals(const Loader *ld) { return &ld->totals; }
+
+Status loader_prompts(const Loader *ld, PromptVisit visit, void *arg)
+{
+    for (int64_t i = 0; ld->prompts.first && i < ld->index->n; i++)
+        for (int k = 0; k < prompts_count(&ld->index->rows[i]); k++)
+            TRY(visit(arg, &ld->index->rows[i], prompts_of(&ld->prompts, (uint32_t)i, k)));
+    return OK;
+}
 
 /* ---------------------------------------------------------------- opening */
 
@@ -397,15 +406,6 @@ static Status make_room(Loader *ld, const PassShape *s)
     return ok ? OK : fail(ERR_NOMEM, "no memory for a pass of %d tokens and %d images", s->tokens, s->images);
 }
 
-static bool is_label(const Loader *ld, int32_t id, uint8_t mask)
-{
-    if (!(mask & MASK_TRAINED))
-        return false;
-    if (mask >> MASK_KIND_SHIFT != KIND_VISUAL)
-        return true;
-    return !ld->o.image_tokens_none && (!ld->o.image_tokens_first || id == ld->o.first_visual_id);
-}
-
 /* A run of visual tokens begins at `row`. */
 static void append_target(Loader *ld, uint32_t sample, int32_t row, float weight)
 {
@@ -441,7 +441,7 @@ static void append_sample(Loader *ld, const PlanItem *it)
     int32_t start = b->n_tokens, row = start, segment = b->n_segments++;
     const int64_t first_visual = s->n_ids - s->attr.n_visual_tokens;
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
-        if (row > start && is_label(ld, s->id[t], s->mask[t])) {
+        if (row > start && index_is_label(s->id[t], s->mask[t], ld->o.first_visual_id, ld->o.visual_labels)) {
             a->label_row[b->n_labels] = row - 1;
             a->label_position[b->n_labels] = row - 1 - start;
             a->label[b->n_labels] = s->id[t];

@@ -23,8 +23,8 @@ typedef struct LoaderOptions {
     bool target_pixels[N_TASKS], source_pixels; /* whose targets' pictures are loaded; whether sources of edit rows with such targets are */
     int64_t max_pixels;                         /* of a target or source in its file */
     bool prompts;                               /* whether Batch.target_prompt is wanted */
-    bool image_tokens_first, image_tokens_none; /* which [IMG] tokens are labels */
-    int32_t first_visual_id;                    /* id of [IMG0], -1 when there is none */
+    VisualLabels visual_labels;
+    int32_t first_visual_id;     /* id of [IMG0], -1 when there is none */
     int64_t n_ids;               /* token ids of the run: vocabulary and added tokens; 0: whatever the shards were made for */
     const double *source_weight; /* [n_sources] of the mixture */
     int n_sources;
@@ -43,6 +43,11 @@ typedef struct LoaderTotals {
     int64_t drawing;        /* samples of task generate or edit */
 } LoaderTotals;
 const LoaderTotals *loader_totals(const Loader *ld);
+
+/* Calls visit with each prompt of the target images, in order of rows; ends with what it returns, if not OK. Without LoaderOptions.prompts,
+ * and where the loader only plans, there are none. */
+typedef Status (*PromptVisit)(void *arg, const IndexRow *row, const char *prompt);
+MUST_USE Status loader_prompts(const Loader *ld, PromptVisit visit, void *arg);
 
 /* The worst passes of the run for this rank, which the memory plan needs (order and packing are deterministic). Returns their number. Of
  * runs beyond 2^25 items the only one is the largest of every measure. They belong to the loader. */

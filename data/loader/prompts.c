@@ -68,7 +68,7 @@ static Status read_row(Prompts *p, const char *line, size_t n, const IndexRow *r
     return s;
 }
 
-static bool is_drawn(const IndexRow *row) { return row->targets && row->task != TASK_UNDERSTAND; }
+int prompts_count(const IndexRow *row) { return row->task != TASK_UNDERSTAND ? row->targets : 0; }
 
 /* Samples from `first` on whose lines are read together. */
 static int64_t lines_at_once(const Shard *s, int64_t first)
@@ -84,14 +84,14 @@ static Status read_lines(Prompts *p, const Shard *s, const IndexRow *rows, const
     char *lines;
     bool any = false;
     for (int64_t i = first; i < first + n && !any; i++)
-        any = is_drawn(&rows[i]);
+        any = prompts_count(&rows[i]) > 0;
     if (!any)
         return OK;
     TRY(shard_lines(s, first, n, &lines));
     Status r = OK;
     for (int64_t i = first; i < first + n && !r; i++) {
         const char *line = lines + (s->text_off[i] - s->text_off[first]);
-        if (is_drawn(&rows[i]))
+        if (prompts_count(&rows[i]))
             r = fail_context(read_row(p, line, s->text_off[i + 1] - s->text_off[i], &rows[i], targets[i]),
                              "%s: sample %" PRId64 ", row %u of the mixture", s->path, i, rows[i].record);
     }
@@ -106,7 +106,7 @@ Status prompts_read(Prompts *p, const ShardSet *set)
     *p = (Prompts){.first = mem_alloc((size_t)x->n * sizeof *p->first)};
     for (int64_t i = 0; i < x->n && p->first; i++) {
         p->first[i] = targets;
-        targets += is_drawn(&x->rows[i]) ? x->rows[i].targets : 0;
+        targets += (uint64_t)prompts_count(&x->rows[i]);
     }
     p->at = mem_alloc((size_t)targets * sizeof *p->at);
     if (!p->first || !p->at)

@@ -13,6 +13,8 @@ typedef struct Prompts {
 } Prompts;
 /* Those of generate and edit rows; the set must be open. */
 MUST_USE Status prompts_read(Prompts *p, const ShardSet *set);
+/* How many a row has. */
+int prompts_count(const IndexRow *row);
 /* That of target k of a row of the index, in order of its runs of visual tokens. */
 const char *prompts_of(const Prompts *p, uint32_t row, int k);
 void prompts_free(Prompts *p);

@@ -17,6 +17,10 @@ typedef struct IndexRow {
     float weight;
 } IndexRow;
 
+/* Which visual tokens are labels, of those that shards mark as trained: those that begin a run, all, none. */
+typedef enum VisualLabels { VISUAL_FIRST, VISUAL_ALL, VISUAL_NONE } VisualLabels;
+bool index_is_label(int32_t id, uint8_t mask, int32_t first_visual, VisualLabels which);
+
 typedef struct RecordIndex {
     IndexRow *rows; /* in file order */
     int64_t n;

@@ -54,6 +54,40 @@ expect 2 '--pixels needs --config' "$build/inspect" "$shard" --sample 1 --pixels
 [ "$(head -c 13 "$tmp/x.ppm" | tr '\n' ' ')" = "P6 31 31 255 " ] && [ "$(wc -c < "$tmp/x.ppm")" = $((13 + 31 * 31 * 3)) ] || wrong "the PPM is not 31x31"
 "$build/inspect" "$shard" --sample 1 --image 0 --pixels - --config "$parity/vision_full/config.json" | cmp -s - "$tmp/x.ppm" || wrong "--pixels - differs"
 
+# the label mask is what loss.image_tokens makes of it
+"$build/prepare" --config "$parity/visual_tokens/config.json" --out "$tmp/visual" --quiet > /dev/null || wrong "prepare failed"
+marked() { # VALUE TRAINED: the trained tokens of sample 0, of [IMG] tokens as the value says
+    sed "s/\"image_tokens\": \"all\"/\"image_tokens\": \"$1\"/" "$parity/visual_tokens/config.json" > "$parity_copy/config.json"
+    expect 0 "trained (*); of [IMG] tokens as loss.image_tokens \"$1\" says" "$build/inspect" "$tmp/visual" --sample "$sample" --config "$parity_copy/config.json"
+    [ "$(sed -n 's/^ *[0-9]* \([* ]\) .* visual *\(\[IMG.\]\)/\1\2/p' "$tmp/stdout" | tr -d ' \n')" = "$2" ] ||
+        wrong "loss.image_tokens $1 marks $(grep ' visual ' "$tmp/stdout")"
+}
+parity_copy=$tmp/case
+cp -r "$parity/visual_tokens" "$parity_copy"
+ln -s "$parity/bases" "$tmp/bases"
+sample=0
+while [ $sample -lt 20 ] && ! "$build/inspect" "$tmp/visual" --sample $sample | grep -q ' visual '; do sample=$((sample + 1)); done
+marked first '*[IMG0][IMG1][IMG2][IMG3]'
+marked all '*[IMG0]*[IMG1]*[IMG2]*[IMG3]'
+marked none '[IMG0][IMG1][IMG2][IMG3]'
+expect 0 'as loss.image_tokens "first" says, the default (--config RUN.json tells that of a run)' "$build/inspect" "$tmp/visual" --sample $sample
+expect 0 '"image_tokens": "first"' "$build/inspect" "$tmp/visual" --sample $sample --format json
+trained() { "$build/inspect" "$tmp/visual" --config "$parity_copy/config.json" --format json | sed -n 's/.*"trained_tokens": *\([0-9]*\).*/\1/p'; }
+none=$(trained)
+sed -i 's/"image_tokens": "none"/"image_tokens": "all"/' "$parity_copy/config.json"
+[ "$(trained)" -gt "$none" ] || wrong "the trained tokens of a folder of shards do not depend on loss.image_tokens: $none, $(trained)"
+
+# the folder of a diffusers model
+expect 0 'diffusion-noise: diffusers model, 3 parts with weights; inspect a part' "$build/inspect" "$parity/bases/diffusion-noise"
+grep -qE '^unet +208 tensors, 36,076 elements, 70.5 KiB \(36,076 F16\)$' "$tmp/stdout" || wrong "the UNet is not listed: $(cat "$tmp/stdout")"
+grep -q '^scheduler' "$tmp/stdout" && wrong "a folder without weights is listed"
+expect 0 '"kind": "diffusers"' "$build/inspect" "$parity/bases/diffusion-noise" --format json
+mkdir "$tmp/sd"
+cp -r "$parity/bases/diffusion-noise/vae" "$tmp/sd"
+chmod -R u+w "$tmp/sd"
+truncate -s -9 "$tmp/sd/vae/diffusion_pytorch_model.safetensors"
+expect 65 "$tmp/sd/vae/diffusion_pytorch_model.safetensors" "$build/inspect" "$tmp/sd"
+
 # a target, as the diffusion model gets it: 512x512, the middle of the picture
 "$build/prepare" --config "$parity/draw_l2norm/config.json" --out "$tmp/drawn" --quiet > /dev/null || wrong "prepare failed"
 expect 0 'image 0: target, ' "$build/inspect" "$tmp/drawn" --sample 0

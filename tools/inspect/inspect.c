@@ -3,9 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "data/formats/file.h"
 #include "kernels/base/cli.h"
 
 static Status inspect_one(const InspectOptions *o)
@@ -21,15 +19,10 @@ static Status inspect_one(const InspectOptions *o)
     case PATH_SHARD_FOLDER: return inspect_shard_folder(o);
     case PATH_CHECKPOINT: return inspect_checkpoint(o);
     case PATH_RUN: return inspect_run(o);
+    case PATH_DIFFUSERS: return inspect_diffusers(o);
     case PATH_WEIGHTS_FOLDER: break;
     }
-    char path[4096];
-    struct stat st;
-    static const char *const NAMES[] = {"model.safetensors", "model.safetensors.index.json"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        if ((size_t)snprintf(path, sizeof path, "%s/%s", o->path, NAMES[i]) < sizeof path && !stat(path, &st))
-            return inspect_weights(o, "model");
-    return inspect_weights(o, "diffusion_pytorch_model");
+    return inspect_weights(o, inspect_stem(o->path));
 }
 
 static Status check(const InspectOptions *o, int n_words)
@@ -60,15 +53,16 @@ int main(int argc, char **argv)
         {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, or a target as "
                                                         "the diffusion model does (\"-\": standard output). Needs --config.",
          0, 0, NULL, false},
-        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens and whose networks size the "
+        {"--config", CLI_STRING, &o.config, "RUN.json", "The run whose tokenizer names the tokens, whose loss.image_tokens "
+                                                        "says which [IMG] tokens are trained and whose networks size the "
                                                         "picture.", 0,
          0, NULL, false},
         {0},
     };
     const CliProgram program = {
         .name = "inspect",
-        .summary = "Shows what lies in a safetensors file, a Hugging Face folder, a shard or folder of shards, a checkpoint or a run "
-                   "folder.",
+        .summary = "Shows what lies in a safetensors file, a Hugging Face folder, the folder of a diffusers model, a shard or folder of "
+                   "shards, a checkpoint or a run folder.",
         .usage = "inspect PATH … [--format json] [--verify]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
         .options = options,

@@ -7,6 +7,7 @@
 
 #include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
+#include "data/shards/index.h"
 #include "data/shards/shard.h"
 
 typedef struct InspectOptions {
@@ -19,11 +20,23 @@ typedef struct InspectOptions {
 } InspectOptions;
 
 /* What a path is, by its content. */
-typedef enum PathKind { PATH_SHARD, PATH_WEIGHTS, PATH_SHARD_FOLDER, PATH_WEIGHTS_FOLDER, PATH_CHECKPOINT, PATH_RUN } PathKind;
+typedef enum PathKind {
+    PATH_SHARD,
+    PATH_WEIGHTS,
+    PATH_SHARD_FOLDER,
+    PATH_WEIGHTS_FOLDER,
+    PATH_DIFFUSERS,
+    PATH_CHECKPOINT,
+    PATH_RUN
+} PathKind;
 MUST_USE Status inspect_identify(const char *path, PathKind *kind);
 
 /* inspect_weights.c. stem: of a folder ("model" or "diffusion_pytorch_model"), NULL for a file */
 MUST_USE Status inspect_weights(const InspectOptions *o, const char *stem);
+/* The stem of what a folder of weights holds. */
+const char *inspect_stem(const char *folder);
+/* Folders of a diffusers model, side by side. */
+MUST_USE Status inspect_diffusers(const InspectOptions *o);
 /* inspect_shard.c */
 MUST_USE Status inspect_shard(const InspectOptions *o);
 MUST_USE Status inspect_shard_folder(const InspectOptions *o);
@@ -33,6 +46,16 @@ MUST_USE Status inspect_pixels(const InspectOptions *o, const Shard *s);
 /* inspect_run.c */
 MUST_USE Status inspect_checkpoint(const InspectOptions *o);
 MUST_USE Status inspect_run(const InspectOptions *o);
+
+/* Which [IMG] tokens are labels: what loss.image_tokens of the config says, without one its default. */
+typedef struct InspectLabels {
+    VisualLabels which;
+    const char *name; /* "first" */
+} InspectLabels;
+MUST_USE Status inspect_labels(const InspectOptions *o, InspectLabels *labels);
+bool inspect_is_label(const Shard *s, uint64_t token, const InspectLabels *labels);
+/* What `trained` means where a shard has [IMG] tokens, else "". */
+const char *inspect_labels_note(char note[128], const InspectOptions *o, const Shard *s, const InspectLabels *labels);
 
 /* 1234567 as "1,234,567" into buf. */
 const char *inspect_count(char buf[32], int64_t n);

@@ -20,6 +20,7 @@ typedef struct Words {
     Tokenizer *tok; /* NULL: not found */
     JsonDoc *inputs, *added;
     const Shard *s;
+    InspectLabels labels;
 } Words;
 
 /* The vocabulary is not in the shard: it is looked for where the config says, else where it lay when the shard was made. */
@@ -27,6 +28,7 @@ static Status open_words(Words *w, const InspectOptions *o, const Shard *s)
 {
     char path[PATH_MAX] = "", sha[65];
     *w = (Words){.s = s};
+    TRY(inspect_labels(o, &w->labels));
     TRY(json_parse(&w->added, s->attr.tok_added, strlen(s->attr.tok_added), "tok_added"));
     TRY(json_parse(&w->inputs, s->attr.inputs, strlen(s->attr.inputs), "inputs"));
     const Json *first = json_root(w->inputs)->child, *name = first ? json_get(first, "path") : NULL;
@@ -66,6 +68,14 @@ static const char *word_of(const Words *w, int32_t id)
 }
 
 /* ---------------------------------------------------------------- a sample */
+
+static int64_t count_labels(const Words *w, int64_t sample)
+{
+    int64_t n = 0;
+    for (uint64_t t = w->s->tok_off[sample]; t < w->s->tok_off[sample + 1]; t++)
+        n += inspect_is_label(w->s, t, &w->labels);
+    return n;
+}
 
 static Status check_numbers(const InspectOptions *o, const Shard *s, int64_t *first, int64_t *images)
 {
@@ -170,14 +180,15 @@ static Status sample_json(const InspectOptions *o, const Pictures *p, const Word
     cJSON_AddStringToObject(j, "task", TASK_NAMES[s->task[i]]);
     json_add_real(j, "weight", (double)s->weight[i]);
     json_add_int(j, "expanded", s->exp_len[i]);
-    json_add_int(j, "trained", s->n_train[i]);
+    json_add_int(j, "trained", count_labels(w, i));
+    cJSON_AddStringToObject(j, "image_tokens", w->labels.name);
     cJSON *tokens = cJSON_AddArrayToObject(j, "tokens");
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
         cJSON *token = json_add(tokens, NULL, cJSON_CreateObject());
         json_add_int(token, "id", s->id[t]);
         cJSON_AddStringToObject(token, "piece", word_of(w, s->id[t]));
         cJSON_AddStringToObject(token, "kind", KIND_NAMES[s->mask[t] >> MASK_KIND_SHIFT]);
-        cJSON_AddBoolToObject(token, "trained", s->mask[t] & MASK_TRAINED);
+        cJSON_AddBoolToObject(token, "trained", inspect_is_label(s, t, &w->labels));
     }
     cJSON *images = cJSON_AddArrayToObject(j, "images");
     for (int64_t k = 0; k < p->n; k++)
@@ -209,16 +220,18 @@ static void sample_text(const InspectOptions *o, const Pictures *p, const Words 
 {
     const Shard *s = p->s;
     const int64_t i = o->sample;
+    char note[128];
     fprintf(o->out, "sample %" PRId64 " of ", i);
     utf8_cell(o->out, s->path, 0);
     fprintf(o->out, ": record %u, source %d, task %s, weight %g\n", s->record[i], s->source[i], TASK_NAMES[s->task[i]],
             (double)s->weight[i]);
-    fprintf(o->out, "%" PRIu64 " tokens, %u with the images expanded, %u trained (*)%s\n\n", s->tok_off[i + 1] - s->tok_off[i],
-            s->exp_len[i], s->n_train[i], w->tok ? "" : "; pieces unknown: the tokenizer is not where it was, give --config RUN.json");
+    fprintf(o->out, "%" PRIu64 " tokens, %u with the images expanded, %" PRId64 " trained (*)%s%s\n\n", s->tok_off[i + 1] - s->tok_off[i],
+            s->exp_len[i], count_labels(w, i), inspect_labels_note(note, o, s, &w->labels),
+            w->tok ? "" : "; pieces unknown: the tokenizer is not where it was, give --config RUN.json");
     int64_t position = 0;
     for (uint64_t t = s->tok_off[i]; t < s->tok_off[i + 1]; t++) {
         unsigned kind = (unsigned)s->mask[t] >> MASK_KIND_SHIFT;
-        fprintf(o->out, "%6" PRId64 " %c %6d  %-6s ", position, s->mask[t] & MASK_TRAINED ? '*' : ' ', s->id[t], KIND_NAMES[kind]);
+        fprintf(o->out, "%6" PRId64 " %c %6d  %-6s ", position, inspect_is_label(s, t, &w->labels) ? '*' : ' ', s->id[t], KIND_NAMES[kind]);
         utf8_cell(o->out, word_of(w, s->id[t]), 0);
         fputc('\n', o->out);
         position += kind == KIND_IMAGE ? s->attr.patches : 1;

@@ -39,7 +39,7 @@ static Status verify_shards(const InspectOptions *o, Shard *const *shards, int64
     return OK;
 }
 
-static void add_shard(Sums *t, const Shard *s)
+static void add_shard(Sums *t, const Shard *s, const InspectLabels *labels)
 {
     t->samples += s->attr.n_samples;
     t->tokens += s->attr.n_tokens;
@@ -48,8 +48,9 @@ static void add_shard(Sums *t, const Shard *s)
     t->refs += s->attr.n_refs;
     for (int64_t r = 0; r < s->attr.n_refs; r++)
         t->elsewhere += s->ref_shard[r] != s->attr.shard_index;
+    for (uint64_t i = 0; i < (uint64_t)s->attr.n_tokens; i++)
+        t->trained += inspect_is_label(s, i, labels);
     for (int64_t i = 0; i < s->attr.n_samples; i++) {
-        t->trained += s->n_train[i];
         t->by_task[s->task[i]]++;
         t->longest = s->exp_len[i] > t->longest ? s->exp_len[i] : t->longest;
     }
@@ -111,10 +112,10 @@ static Status as_json(const InspectOptions *o, const char *kind, const Shard *s,
     return status;
 }
 
-static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
+static void as_text(const InspectOptions *o, const Shard *s, const Sums *t, const InspectLabels *labels)
 {
     const ShardAttributes *a = &s->attr;
-    char n[32], size[32], config[128], tokenizer[128];
+    char n[32], note[128], size[32], config[128], tokenizer[128];
     utf8_show(config, sizeof config, a->config_sha256, strnlen(a->config_sha256, 16), UTF8_LINE);
     utf8_show(tokenizer, sizeof tokenizer, a->tok_sha256, strnlen(a->tok_sha256, 16), UTF8_LINE);
     fprintf(o->out, "samples    %s", inspect_count(n, t->samples));
@@ -126,7 +127,7 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t)
         }
     fprintf(o->out, "%s\n", t->samples ? ")" : "");
     fprintf(o->out, "tokens     %s", inspect_count(n, t->tokens));
-    fprintf(o->out, ", %s trained", inspect_count(n, t->trained));
+    fprintf(o->out, ", %s trained%s", inspect_count(n, t->trained), inspect_labels_note(note, o, s, labels));
     fprintf(o->out, "; longest sample %s with its images\n", inspect_count(n, t->longest));
     fprintf(o->out, "images     %s, %s; %" PRId64 " rows each, aspect ", inspect_count(n, t->images),
             file_size_text(size, sizeof size, (size_t)t->image_bytes), a->patches);
@@ -147,14 +148,16 @@ static Status asked_of(const InspectOptions *o, const Shard *s) { return o->pixe
 static Status show(const InspectOptions *o, const char *kind, const char *title, Shard *const *shards, int64_t n)
 {
     Sums t = {0};
+    InspectLabels labels;
+    TRY(inspect_labels(o, &labels));
     for (int64_t k = 0; k < n; k++)
-        add_shard(&t, shards[k]);
+        add_shard(&t, shards[k], &labels);
     TRY(verify_shards(o, shards, n, &t));
     if (o->json)
         return as_json(o, kind, shards[0], &t);
     utf8_cell(o->out, o->path, 0);
     fprintf(o->out, ": %s\n", title);
-    as_text(o, shards[0], &t);
+    as_text(o, shards[0], &t, &labels);
     return OK;
 }
 

@@ -10,6 +10,8 @@
 #include "data/pictures/image.h"
 #include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
+#include "train/config/options.h"
+#include "train/config/plan.h"
 
 const char *inspect_count(char buf[32], int64_t n)
 {
@@ -24,10 +26,38 @@ const char *inspect_count(char buf[32], int64_t n)
     return buf;
 }
 
+/* ---------------------------------------------------------------- labels */
+
+Status inspect_labels(const InspectOptions *o, InspectLabels *labels)
+{
+    const Option *option = option_find("loss.image_tokens");
+    RunConfig cfg = {.loss.image_tokens = IMAGE_TOKENS_FIRST};
+    if (o->config)
+        TRY(config_load(&cfg, o->config, NULL, 0));
+    *labels = (InspectLabels){plan_visual_labels(&cfg), option->names[cfg.loss.image_tokens]};
+    if (o->config)
+        config_free(&cfg);
+    return OK;
+}
+
+bool inspect_is_label(const Shard *s, uint64_t token, const InspectLabels *labels)
+{
+    return index_is_label(s->id[token], s->mask[token], (int32_t)(s->n_ids - s->attr.n_visual_tokens), labels->which);
+}
+
+const char *inspect_labels_note(char note[128], const InspectOptions *o, const Shard *s, const InspectLabels *labels)
+{
+    note[0] = 0;
+    if (s->attr.n_visual_tokens)
+        snprintf(note, 128, "; of [IMG] tokens as loss.image_tokens \"%s\" says%s", labels->name,
+                 o->config ? "" : ", the default (--config RUN.json tells that of a run)");
+    return note;
+}
+
 /* ---------------------------------------------------------------- what is it? */
 
 typedef struct Contents {
-    bool manifest, config, run, checkpoint, shards, weights;
+    bool manifest, config, run, checkpoint, shards, weights, parts;
 } Contents;
 
 static Status look_at_name(void *contents, const char *name)
@@ -38,6 +68,7 @@ static Status look_at_name(void *contents, const char *name)
     c->run |= !strcmp(name, "config.resolved.json") || !strcmp(name, "train.jsonl");
     c->checkpoint |= !strncmp(name, "checkpoint-", 11);
     c->shards |= !strcmp(name, "manifest.jsonl") || (!strncmp(name, "shard-", 6) && utf8_ends(name, ".h5"));
+    c->parts |= !strcmp(name, "model_index.json") || !strcmp(name, "unet") || !strcmp(name, "vae") || !strcmp(name, "text_encoder");
     c->weights |= utf8_ends(name, ".safetensors") || utf8_ends(name, ".safetensors.index.json");
     return OK;
 }
@@ -55,6 +86,8 @@ static Status identify_folder(const char *path, PathKind *kind)
         *kind = PATH_SHARD_FOLDER;
     else if (c.weights)
         *kind = PATH_WEIGHTS_FOLDER;
+    else if (c.parts)
+        *kind = PATH_DIFFUSERS;
     else
         return fail(ERR_DATA, "%s: holds no weights (*.safetensors), shards, checkpoint or run", path);
     return OK;

@@ -34,6 +34,13 @@ bool plan_predicts_noise(const RunConfig *cfg) { return predicts_noise(cfg, cfg-
 
 bool plan_diffuses(const RunConfig *cfg) { return plan_predicts_noise(cfg) || (cfg->model.diffusion.path && cfg->draws); }
 
+VisualLabels plan_visual_labels(const RunConfig *cfg)
+{
+    static const VisualLabels OF[] = {
+        [IMAGE_TOKENS_FIRST] = VISUAL_FIRST, [IMAGE_TOKENS_ALL] = VISUAL_ALL, [IMAGE_TOKENS_NONE] = VISUAL_NONE};
+    return OF[cfg->loss.image_tokens];
+}
+
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
 {
     file_join(tokenizer_path, cfg->model.llm.path, "tokenizer.model");
@@ -67,8 +74,7 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .shuffle = cfg->data.shuffle,
         .workers = cfg->data.workers,
         .preprocessor = preprocessor,
-        .image_tokens_first = cfg->loss.image_tokens == IMAGE_TOKENS_FIRST,
-        .image_tokens_none = cfg->loss.image_tokens == IMAGE_TOKENS_NONE,
+        .visual_labels = plan_visual_labels(cfg),
         .target_size = (int32_t)cfg->model.diffusion.size,
         .target_pixels = {[TASK_GENERATE] = predicts_noise(cfg, cfg->loss.generate), [TASK_EDIT] = predicts_noise(cfg, cfg->loss.edit)},
         .source_pixels = cfg->model.diffusion.edit == EDIT_IP2P || cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN,

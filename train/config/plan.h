@@ -18,6 +18,7 @@ bool plan_compares_prompts(const RunConfig *cfg);
 bool plan_predicts_noise(const RunConfig *cfg);
 /* Whether UNet and VAE are needed, by such a loss or to draw. */
 bool plan_diffuses(const RunConfig *cfg);
+VisualLabels plan_visual_labels(const RunConfig *cfg);
 /* weights: [mixture->n_sources], filled and borrowed. preprocessor may be NULL (text only). */
 LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor,
                           double *weights);

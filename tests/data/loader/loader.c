@@ -243,7 +243,7 @@ static const Preprocessor TOWER = {.prep = {.width = 8, .height = 8, .pad = true
 static LoaderOptions options(void)
 {
     return (LoaderOptions){.shards = make_folder(), .batch = 5, .micro_tokens = 64, .epochs = 1, .seed = 1, .workers = 0,
-                           .preprocessor = &TOWER, .image_tokens_first = true, .first_visual_id = 1000};
+                           .preprocessor = &TOWER, .first_visual_id = 1000};
 }
 
 TEST(loader_makes_the_labels_of_a_pass)
@@ -311,8 +311,7 @@ TEST(loader_follows_the_choice_of_visual_labels)
 {
     for (int choice = 0; choice < 3; choice++) { /* all, first, none */
         LoaderOptions o = options();
-        o.image_tokens_first = choice == 1;
-        o.image_tokens_none = choice == 2;
+        o.visual_labels = (VisualLabels[]){VISUAL_ALL, VISUAL_FIRST, VISUAL_NONE}[choice];
         Loader *ld;
         StepPlan plan;
         const Batch *b;

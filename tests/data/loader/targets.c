@@ -41,7 +41,7 @@ static LoaderOptions options(void)
     snprintf(path, sizeof path, "%s/shard-00001-of-00002.h5", test_dir());
     made_shard(path, SECOND, 1, 1, 1, 2, 20);
     return (LoaderOptions){.shards = test_dir(), .batch = 4, .micro_tokens = 64, .epochs = 1, .seed = 1, .preprocessor = &TOWER,
-                           .image_tokens_first = true, .first_visual_id = 1000, .target_size = SIDE, .max_pixels = IMAGE_MAX_PIXELS,
+                           .first_visual_id = 1000, .target_size = SIDE, .max_pixels = IMAGE_MAX_PIXELS,
                            .target_pixels = {[TASK_GENERATE] = true, [TASK_EDIT] = true}, .source_pixels = true, .prompts = true};
 }
 

@@ -421,7 +421,7 @@ TEST(prepare_index_plans_like_the_shards)
     Preprocessor tower;
     REQUIRE_OK(preprocessor_load(&tower, w.o.vision_folder, true));
     LoaderOptions o = {.shards = w.out, .batch = 8, .micro_tokens = 200, .epochs = 1.5, .seed = 3, .shuffle = true, .preprocessor = &tower,
-                       .image_tokens_first = true, .first_visual_id = encoder_visual_id(&w.o.encoder, 0)};
+                       .first_visual_id = encoder_visual_id(&w.o.encoder, 0)};
     Loader *ld;
     PassShape worst[2][256];
     const PassShape *passes;
