@@ -308,7 +308,7 @@ static Status prepare_run_folder(Run *r, const TrainFlags *flags)
                     (long long)r->total);
     TRY(only_first(r, open_log));
     if (flags->dump)
-        TRY(dump_open(&r->dump, flags->dump, &s->dist, &s->sizes));
+        TRY(dump_open(&r->dump, flags->dump, r->state.step, &s->dist, &s->sizes));
     return OK;
 }
 

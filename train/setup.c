@@ -15,7 +15,9 @@
 #include "train/dist/device.h"
 #include "train/inputs.h"
 #include "train/measure/pass_shape.h"
+#include "train/config/options.h"
 #include "train/models/parts.h"
+#include "train/prompts.h"
 #include "train/run_folder.h"
 #include "train/config/plan.h"
 
@@ -47,10 +49,31 @@ static Status check_weights(const RunConfig *cfg, int64_t *checkpoint)
     return status;
 }
 
+static bool is_set(const RunConfig *cfg, const char *key)
+{
+    const ConfigPlace *p = &cfg->places[option_find(key) - OPTIONS];
+    return p->given && !p->line;
+}
+
+/* The paths of config.resolved.json are absolute, so that of a copied run means the folder that it was copied from. */
+static void say_copied(const Setup *s, const RunConfig *cfg)
+{
+    char here[PATH_MAX], folder[PATH_MAX], run[PATH_MAX];
+    const char *name = strrchr(cfg->file, '/');
+    if (strcmp(name ? name + 1 : cfg->file, "config.resolved.json") || is_set(cfg, "save.dir") || is_set(cfg, "name") ||
+        !realpath(file_folder(folder, cfg->file), here))
+        return;
+    size_t n = realpath(s->folder, run) ? strlen(run) : 0;
+    if (!n || strncmp(here, run, n) || (here[n] && here[n] != '/'))
+        log_warn("%s: its save.dir and name mean the folder %s, not the one that the file lies in; another is taken with --set "
+                 "save.dir=DIR", cfg->file, s->folder);
+}
+
 Status setup_check(Setup *s, const RunConfig *cfg)
 {
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
+    say_copied(s, cfg);
     TRY(dist_open(&s->dist));
     TRY(device_check(cfg));
     TRY(inputs_check(&s->mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
@@ -223,7 +246,7 @@ static Status open_loader(Setup *s, const RecordIndex *index)
     if (totals->drawing && !s->cfg->model.diffusion.path)
         log_warn("%lld of %lld rows are of task \"generate\" or \"edit\", but model.diffusion.path is null: their text is learned, not "
                  "what they draw", (long long)totals->drawing, (long long)totals->samples);
-    return OK;
+    return !index && plan_compares_prompts(s->cfg) ? prompts_say_cut(s->loader, s->cfg, s->sizes.queries) : OK;
 }
 
 Status setup_plan(Setup *s)

@@ -34,7 +34,7 @@ void clip_tokenizer_close(ClipTokenizer **t)
 
 const ClipTokenizerInfo *clip_tokenizer_info(const ClipTokenizer *t) { return &t->v.info; }
 
-/* Where ids go; what comes after the last is dropped. */
+/* Where ids go; what comes after the last is dropped. id NULL: they are counted. */
 typedef struct Sink {
     int32_t *id;
     int32_t n, room;
@@ -42,8 +42,11 @@ typedef struct Sink {
 
 static void put(Sink *out, int32_t id)
 {
-    if (out->n < out->room)
-        out->id[out->n++] = id;
+    if (out->n >= out->room)
+        return;
+    if (out->id)
+        out->id[out->n] = id;
+    out->n++;
 }
 
 /* ---------------------------------------------------------------- byte pairs */
@@ -273,5 +276,13 @@ Status clip_tokenize(const ClipTokenizer *t, const char *text, int32_t length, i
     id[out.n++] = info->end;
     while (out.n < length)
         id[out.n++] = info->pad;
+    return OK;
+}
+
+Status clip_token_count(const ClipTokenizer *t, const char *text, int32_t *n)
+{
+    Sink out = {.n = 1, .room = INT32_MAX - 1};
+    TRY(encode_text(&t->v, text, strlen(text), false, &out));
+    *n = out.n + 1;
     return OK;
 }

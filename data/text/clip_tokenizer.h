@@ -29,4 +29,6 @@ const ClipTokenizerInfo *clip_tokenizer_info(const ClipTokenizer *t);
 /* The start token, the text's ids up to length-2 of them, the end token, padding up to `length` (2 at least). Fails for want of memory
  * alone. Thread-safe. */
 MUST_USE Status clip_tokenize(const ClipTokenizer *t, const char *text, int32_t length, int32_t *id);
+/* How many ids the whole text has, start and end included. */
+MUST_USE Status clip_token_count(const ClipTokenizer *t, const char *text, int32_t *n);
 #endif

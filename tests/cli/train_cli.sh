@@ -60,6 +60,14 @@ says "model.diffusion.path: $dir/bare/text_encoder/config.json: there is no such
 diffusion="$PWD/tests/fixtures/parity/bases/diffusion-text"
 expect 2 --config "$config" --set "model.diffusion.path=$diffusion" --set loss.edit=mse
 says "model.gen_head.queries is 77, but the text encoder of $diffusion has 9 positions (max_position_embeddings); they must be equal"
+cp -r "$PWD/tests/fixtures/parity/bases/diffusion-noise" "$dir/blind"
+chmod -R u+w "$dir/blind"
+rm -r "$dir/blind/text_encoder"
+noise="--set model.diffusion.path=$dir/blind --set loss.generate=noise --set loss.edit=noise --set model.diffusion.size=20"
+expect 2 --config "$config" --dry-run $noise
+says "model.gen_head.queries is 77, but the tokenizer of $dir/blind has 5 positions (model_max_length); they must be equal"
+rm -r "$dir/blind/tokenizer"
+expect 0 --config "$config" --dry-run $noise
 expect 2 --config "$config" --set "model.diffusion.path=$diffusion" --set loss.edit=mse --set model.tokens.image=0
 says "model.tokens.image is 0, but model.diffusion.path is set: what is drawn is read from visual output tokens"
 expect 2 --config "$config" --set model.gen_head.heads=3
@@ -132,6 +140,17 @@ done
 # What ran, written out, runs again.
 expect 0 --config "$dir/runs/r/config.resolved.json" --resume
 says "nothing left to do"
+grep -q "not the one that the file lies in" "$dir/err" && fail "a run's own settings are taken for a copy"
+expect 0 --config "$dir/runs/r/checkpoint-000016/config.resolved.json" --resume
+grep -q "not the one that the file lies in" "$dir/err" && fail "a checkpoint's settings are taken for a copy"
+
+# Those of a copy mean the folder that they were made for, which is said.
+cp -r "$dir/runs/r" "$dir/copy"
+expect 0 --config "$dir/copy/config.resolved.json" --resume
+says "warning: $dir/copy/config.resolved.json: its save.dir and name mean the folder $dir/runs/r, not the one that the file lies in; another is taken with --set save.dir=DIR"
+expect 0 --config "$dir/copy/config.resolved.json" --resume --set "save.dir=$dir" --set name=copy
+grep -q "not the one that the file lies in" "$dir/err" && fail "a folder given with --set is warned of"
+says "resuming from $dir/copy/checkpoint-000016"
 
 # Rows that only a model that draws could learn from wholly are said.
 expect 0 --config "$config" --dry-run --resume

@@ -87,7 +87,8 @@ const Option OPTIONS[] = {
     INT("model.gen_head.encoder_layers", 0, model.gen_head.encoder_layers, "4", 1, 1024, "Layers that read the visual output tokens."),
     INT("model.gen_head.decoder_layers", 0, model.gen_head.decoder_layers, "4", 1, 1024, "Layers that write the context."),
     INT("model.gen_head.queries", 0, model.gen_head.queries, "77", 1, 65536,
-        "Rows of the context, each from a learned query: as many as the text encoder of model.diffusion.path has positions."),
+        "Rows of the context, each from a learned query: as many as the text encoder of model.diffusion.path has positions, which is "
+        "checked where its folder text_encoder or tokenizer is there."),
     CHOICE("model.gen_head.train", 0, model.gen_head.train, "\"full\"", FROZEN_FULL, "Whether the generation head is trained."),
     INIT("model.gen_head.init", OPTION_FILE, model.gen_head.init,
          "Starting point: a safetensors file with GILL's or MGIE's names, or default for a freshly drawn head."),

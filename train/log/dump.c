@@ -30,10 +30,34 @@ struct Dump {
     int64_t queries; /* rows of the context of an image */
 };
 
-Status dump_open(Dump **out, const char *folder, Dist *dist, const ModelSizes *sizes)
+typedef struct NewDump {
+    const char *folder;
+    int64_t step;
+} NewDump;
+
+static Status check_name(void *dump, const char *name)
+{
+    const NewDump *d = dump;
+    long long step;
+    int n = 0;
+    if (sscanf(name, "step-%lld.safetensors%n", &step, &n) != 1 || !n || name[n] || step < d->step)
+        return OK;
+    return fail(ERR_CREATE, "--dump: %s holds %s, of another run: its files would stand beside those of this one, which begins with step "
+                            "%lld; name another folder, or empty it", d->folder, name, (long long)d->step);
+}
+
+/* A resumed run adds to the steps before it. */
+static Status prepare_folder(void *dump)
+{
+    NewDump *d = dump;
+    TRY_IN(file_make_folders(d->folder), "--dump");
+    return file_list(d->folder, check_name, d);
+}
+
+Status dump_open(Dump **out, const char *folder, int64_t step, Dist *dist, const ModelSizes *sizes)
 {
     *out = NULL;
-    TRY_IN(file_make_folders(folder), "--dump");
+    TRY(dist_first(dist, prepare_folder, &(NewDump){folder, step}, NULL, 0));
     Dump *d = mem_alloc(sizeof *d);
     if (!d || !(d->folder = mem_strdup(folder))) {
         mem_free(d);

@@ -14,7 +14,8 @@ typedef struct DumpScalars {
     double lr, grad_norm;
 } DumpScalars;
 
-MUST_USE Status dump_open(Dump **out, const char *folder, Dist *dist, const ModelSizes *sizes);
+/* step: the first that will be written. ERR_CREATE when the folder has files of such steps: they would stand beside new ones. */
+MUST_USE Status dump_open(Dump **out, const char *folder, int64_t step, Dist *dist, const ModelSizes *sizes);
 void dump_close(Dump **d); /* NULL is fine */
 /* Forgets the last step's rows. */
 void dump_begin(Dump *d);

@@ -31,6 +31,37 @@ static Status read_size(int64_t *out, const RunConfig *cfg, const char *subfolde
     return s;
 }
 
+/* How long the tokenizer says that prompts are; 0: it does not say. */
+static Status read_prompt_length(int64_t *out, const RunConfig *cfg)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    JsonDoc *doc;
+    *out = 0;
+    if (!file_exists(file_join(path, file_join(folder, cfg->model.diffusion.path, "tokenizer"), "tokenizer_config.json")))
+        return OK;
+    TRY(json_read_file(&doc, path));
+    const Json *length = json_get(json_root(doc), "model_max_length");
+    if (length && length->kind == JSON_INT && length->integer > 0 && length->integer <= INT32_MAX)
+        *out = length->integer;
+    json_free(&doc);
+    return OK;
+}
+
+/* Whether the context has as many rows as the prompts that Stable Diffusion was trained on, as far as the folder tells. */
+static Status check_queries(const RunConfig *cfg)
+{
+    int64_t length, queries = cfg->model.gen_head.queries;
+    TRY(read_size(&length, cfg, "text_encoder", "max_position_embeddings", CLIP_TEXT_LENGTH_DEFAULT));
+    bool encoder = length != 0;
+    if (!encoder)
+        TRY(read_prompt_length(&length, cfg));
+    if (!length || length == queries)
+        return OK;
+    return fail(ERR_USAGE, "model.gen_head.queries is %" PRId64 ", but the %s of %s has %" PRId64 " positions (%s); they must be equal",
+                queries, encoder ? "text encoder" : "tokenizer", cfg->model.diffusion.path, length,
+                encoder ? "max_position_embeddings" : "model_max_length");
+}
+
 /* Whether the way that pictures to edit shall take is one that the UNet has, whose latents are as wide as its output. */
 static Status check_channels(const RunConfig *cfg)
 {
@@ -52,8 +83,7 @@ static Status check_channels(const RunConfig *cfg)
 Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
 {
     const char *folder = cfg->model.diffusion.path;
-    int64_t positions, states, context;
-    TRY(read_size(&positions, cfg, "text_encoder", "max_position_embeddings", CLIP_TEXT_LENGTH_DEFAULT));
+    int64_t states, context;
     TRY(read_size(&states, cfg, "text_encoder", "hidden_size", CLIP_TEXT_HIDDEN_DEFAULT));
     TRY(read_size(&context, cfg, "unet", "cross_attention_dim", UNET_CONTEXT_DEFAULT));
     if (!states && !context)
@@ -64,10 +94,7 @@ Status gen_head_configure(GenLlava *g, const RunConfig *cfg)
         return fail(ERR_DATA, "model.diffusion.path: %s: the states of text_encoder are %" PRId64 " wide (hidden_size), but unet takes a "
                               "context of %" PRId64 " (cross_attention_dim)",
                     folder, states, context);
-    if (positions && positions != cfg->model.gen_head.queries)
-        return fail(ERR_USAGE, "model.gen_head.queries is %" PRId64 ", but the text encoder of %s has %" PRId64 " positions "
-                               "(max_position_embeddings); they must be equal",
-                    cfg->model.gen_head.queries, folder, positions);
+    TRY(check_queries(cfg));
     TRY(check_channels(cfg));
     g->image_loss[TASK_GENERATE] = cfg->loss.generate;
     g->image_loss[TASK_EDIT] = cfg->loss.edit;

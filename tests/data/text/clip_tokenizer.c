@@ -55,6 +55,23 @@ TEST(clip_tokenizer_equals_transformers)
     json_free(&d);
 }
 
+/* transformers' numbers, whatever room a prompt would have. */
+TEST(clip_token_count_counts_the_whole_text)
+{
+    static const struct {
+        const char *text;
+        int n;
+    } CASES[] = {{"", 2}, {"A yellow cat, asleep.", 16}, {"make it a painting", 15}, {"It's raining: 2 dogs", 17}, {"remove the hat", 9}};
+    ClipTokenizer *t;
+    REQUIRE_OK(clip_tokenizer_open(&t, test_fixture("parity/bases/diffusion-text/tokenizer")));
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        int32_t n;
+        REQUIRE_OK(clip_token_count(t, CASES[i].text, &n));
+        CHECK_INT(n, CASES[i].n);
+    }
+    clip_tokenizer_close(&t);
+}
+
 TEST(clip_tokenizer_takes_bytes_that_are_not_text)
 {
     ClipTokenizer *t;

@@ -48,7 +48,7 @@ static int scalars_of_dump(const StepLosses *losses, int64_t step)
     REQUIRE_OK(dist_open(&dist));
     params_init(&p, &b, F32);
     REQUIRE_OK(params_create(&p));
-    REQUIRE_OK(dump_open(&dump, test_dir(), &dist, &(ModelSizes){.vocab_size = 1}));
+    REQUIRE_OK(dump_open(&dump, test_dir(), step, &dist, &(ModelSizes){.vocab_size = 1}));
     REQUIRE_OK(dump_write(dump, step, &p, &(DumpScalars){.losses = *losses, .lr = 2, .grad_norm = 3}));
     dump_close(&dump);
     snprintf(name, sizeof name, "step-%06d.safetensors", (int)step);
@@ -102,7 +102,7 @@ TEST(a_dump_has_the_context_of_every_target_image_in_order_of_records)
     REQUIRE_OK(dist_open(&dist));
     params_init(&p, &b, F32);
     REQUIRE_OK(params_create(&p));
-    REQUIRE_OK(dump_open(&dump, test_dir(), &dist, &sizes));
+    REQUIRE_OK(dump_open(&dump, test_dir(), 0, &dist, &sizes));
     for (int i = 0, value = 0; i < 2; i++) {
         Batch batch = {.n_targets = i + 1, .pos = POS, .record = RECORD + i, .target_segment = SEGMENT, .target_row = i ? ROW : FIRST};
         LossRequest request = {0};
@@ -128,4 +128,22 @@ TEST(a_dump_has_the_context_of_every_target_image_in_order_of_records)
     params_destroy(&p);
     CHECK_OK(dist_close(&dist, OK));
     b.close(&b);
+}
+
+/* Files of an earlier run would stand beside new ones; those of the steps before are a resumed run's own. */
+TEST(a_dump_does_not_mix_with_another)
+{
+    Dist dist;
+    Dump *dump;
+    char path[PATH_MAX], wanted[2 * PATH_MAX];
+    const ModelSizes sizes = {.vocab_size = 1};
+    REQUIRE_OK(dist_open(&dist));
+    REQUIRE_OK(file_write(file_join(path, test_dir(), "step-000004.safetensors"), "", 0));
+    REQUIRE_OK(file_write(file_join(path, test_dir(), "step-000004.safetensors.old"), "", 0));
+    snprintf(wanted, sizeof wanted, "--dump: %s holds step-000004.safetensors, of another run: its files would stand beside those of this "
+                                    "one, which begins with step 4; name another folder, or empty it", test_dir());
+    CHECK_FAILS(dump_open(&dump, test_dir(), 4, &dist, &sizes), ERR_CREATE, wanted);
+    REQUIRE_OK(dump_open(&dump, test_dir(), 5, &dist, &sizes));
+    dump_close(&dump);
+    CHECK_OK(dist_close(&dist, OK));
 }
