@@ -26,6 +26,7 @@ typedef struct Run {
     int64_t total, last; /* steps of the whole run; where this process stops */
     int64_t warmup;
     int64_t skipped_in_a_row;
+    bool searched; /* all weights for one that is not finite */
     RunLog *log;       /* of rank 0 */
     StepRecord record; /* the last step's */
     Dump *dump;
@@ -149,6 +150,19 @@ static void warn_of_skipped(int64_t step, const StepLosses *losses, double grad_
              which, n ? ")" : "", grad_norm);
 }
 
+/* At the first step that is left out: a weight that is not finite would spoil every step that reaches it. */
+static Status search_weights(Run *r)
+{
+    const Param *bad = NULL;
+    if (!r->searched)
+        TRY(params_find_not_finite(r->params, &bad));
+    r->searched = true;
+    if (bad)
+        log_warn("%s holds numbers that are not finite, in the weight %s%s: every step that reaches it will be left out",
+                 part_find(bad->group.part)->title, bad->name, bad->trainable ? "" : ", which is frozen");
+    return OK;
+}
+
 static Status train_step(Run *r)
 {
     StepPlan plan;
@@ -160,9 +174,10 @@ static Status train_step(Run *r)
     StepLosses losses = losses_of_step(r->cfg, numbers.sums, &plan.of_step);
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
     TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
-    if (done.skipped)
+    if (done.skipped) {
         warn_of_skipped(plan.step + 1, &losses, done.grad_norm);
-    else
+        TRY(search_weights(r));
+    } else
         TRY(genllava_updated(r->setup.model));
     if (r->dump)
         TRY(dump_write(r->dump, plan.step, r->params, &(DumpScalars){.losses = losses, .lr = lr, .grad_norm = done.grad_norm}));

@@ -109,6 +109,17 @@ expect 65 --config "$dir/run.json" --set model.projector.init="$dir/nan.safetens
 says "2 of 2 steps are finished: there is nothing left to do"
 says "the last 2 steps all gave a loss or gradient that is not finite: the projector holds such values"
 
+# A frozen one is named at the first step that it spoils, once.
+rm -rf "$dir/runs/r" "$dir/llm"
+cp -r "$bases/llm-gqa" "$dir/llm"
+chmod -R u+w "$dir/llm"
+printf '\300\177' | dd of="$dir/llm/model.safetensors" bs=1 seek=$(($(stat -c %s "$dir/llm/model.safetensors") - 2)) conv=notrunc 2> /dev/null
+spoiled=$("$build/inspect" "$dir/llm/model.safetensors" --format json | sed -n 's/.*"name": "\([^"]*\)".*/\1/p' | tail -n 1)
+expect 65 --config "$dir/run.json" --set "model.llm.path=$dir/llm" --set train.steps=2
+[ "$(grep -c "warning: the language model holds numbers that are not finite, in the weight $spoiled, which is frozen: every step that reaches it will be left out" "$dir/err")" = 1 ] ||
+    fail "the frozen weight $spoiled is not named once: $(cat "$dir/err")"
+[ "$(sed -n '/step is left out/{n;p;q}' "$dir/err" | grep -c 'which is frozen')" = 1 ] || fail "the frozen weight is not named at the first step: $(cat "$dir/err")"
+
 # Two processes in one folder.
 rm -rf "$dir/runs/r"
 mkdir -p "$dir/runs/r"
