@@ -318,54 +318,91 @@ TEST(unet_recompute_gives_the_same_bits)
 
 typedef struct Count {
     int of[N_OPS];
-    int queries; /* backwards of attention that give the gradient of queries */
+    int queries;              /* backwards of attention that give the gradient of queries */
+    double products, of_time; /* arithmetic of matmuls; of those with one row an image */
 } Count;
 
 static void count(void *arg, Op op, const void *args, const Cost *cost)
 {
     Count *c = arg;
-    (void)cost;
     c->of[op]++;
     if (op == OP_attention_bwd)
         c->queries += ((const AttentionBwd *)args)->dq != NULL;
+    if (op == OP_matmul) {
+        c->products += cost->flops;
+        c->of_time += cost->m == 1 ? cost->flops : 0;
+    }
 }
 
-/* Spec 6.2: a frozen UNet goes backwards from the noise to the first context, and nothing else. */
-TEST(a_frozen_unet_does_no_work_for_gradients_that_nobody_wants)
+/* Walks the network of a fixture forwards and backwards, computing nothing. */
+static void count_work(const char *name, Trains trains, Count *forwards, Count *backwards, double *first_transformer)
 {
     Fixture f;
     Run r;
-    open_fixture(&f, "small"); /* 22 residual blocks, 16 transformers, 6 samplers, as Stable Diffusion 1.4 */
-    open_run(&r, &f, ref_open, F32, RECOMPUTE_NONE, NOTHING);
+    open_fixture(&f, name);
+    open_run(&r, &f, ref_open, F32, RECOMPUTE_NONE, trains);
     Watched w = {.b = {0}};
     Arena keep, scratch;
-    Count forwards = {0}, backwards = {0};
     arena_measure(&keep);
     arena_measure(&scratch);
     REQUIRE_OK(null_open(&w.b));
-    watch_start(&w, (Watcher){.arg = &forwards, .before = count});
+    *forwards = *backwards = (Count){0};
+    watch_start(&w, (Watcher){.arg = forwards, .before = count});
     Tape *t;
     REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &w.b, .keep = &keep, .scratch = &scratch, .compute = F32}));
     forward(&r, &f, t);
-    w.watcher.arg = &backwards;
+    w.watcher.arg = backwards;
     REQUIRE_OK(tape_backward(t, r.loss, 1));
-    const int resnets = 22, transformers = 16, samplers = 6, convs = 2 * resnets + samplers + 2, norms = 2 * resnets + transformers + 1;
-    CHECK_INT(forwards.of[OP_conv2d_fwd], convs);
-    CHECK_INT(forwards.of[OP_groupnorm_fwd], norms);
-    CHECK_INT(forwards.of[OP_attention_fwd], 2 * transformers);
-    CHECK_INT(backwards.of[OP_conv2d_dx], convs - 3);     /* conv_in and the first residual block */
-    CHECK_INT(backwards.of[OP_groupnorm_bwd], norms - 3); /* … and the first transformer's own */
-    CHECK_INT(backwards.of[OP_attention_bwd], 2 * transformers - 1);
-    CHECK_INT(backwards.queries, 2 * transformers - 2);
-    CHECK_INT(backwards.of[OP_layernorm_bwd], 3 * transformers - 2);
-    CHECK_INT(backwards.of[OP_glu_bwd], transformers);
-    CHECK_INT(backwards.of[OP_conv2d_dw], 0);
-    CHECK_INT(backwards.of[OP_column_sum], 0);
-    CHECK_INT(backwards.of[OP_act_bwd], 0); /* of the time embedding */
+    int64_t channels = r.unet.config.level[0].channels;
+    *first_transformer = 2.0 * 6 * (double)(f.height * f.width * channels * channels); /* proj_in, k, q, v, self_out, query */
     tape_free(&t);
     w.b.close(&w.b);
     close_run(&r);
     close_fixture(&f);
+}
+
+/* 22 residual blocks, 16 transformers, 6 samplers, as Stable Diffusion 1.4. */
+enum { RESNETS = 22, TRANSFORMERS = 16, SAMPLERS = 6, CONVS = 2 * RESNETS + SAMPLERS + 2, NORMS = 2 * RESNETS + TRANSFORMERS + 1 };
+
+/* Spec 6.2: a frozen UNet goes backwards from the noise to the first context, and nothing else. */
+TEST(a_frozen_unet_does_no_work_for_gradients_that_nobody_wants)
+{
+    Count forwards, backwards;
+    double first;
+    count_work("small", NOTHING, &forwards, &backwards, &first);
+    CHECK_INT(forwards.of[OP_conv2d_fwd], CONVS);
+    CHECK_INT(forwards.of[OP_groupnorm_fwd], NORMS);
+    CHECK_INT(forwards.of[OP_attention_fwd], 2 * TRANSFORMERS);
+    CHECK_INT(backwards.of[OP_conv2d_dx], CONVS - 3);     /* conv_in and the first residual block */
+    CHECK_INT(backwards.of[OP_groupnorm_bwd], NORMS - 3); /* … and the first transformer's own */
+    CHECK_INT(backwards.of[OP_attention_bwd], 2 * TRANSFORMERS - 1);
+    CHECK_INT(backwards.queries, 2 * TRANSFORMERS - 2);
+    CHECK_INT(backwards.of[OP_layernorm_bwd], 3 * TRANSFORMERS - 2);
+    CHECK_INT(backwards.of[OP_glu_bwd], TRANSFORMERS);
+    CHECK_INT(backwards.of[OP_conv2d_dw], 0);
+    CHECK_INT(backwards.of[OP_column_sum], 0);
+    CHECK_INT(backwards.of[OP_act_bwd], 0); /* of the time embedding */
+    CHECK(backwards.products == forwards.products - forwards.of_time - first);
+    for (int op = 0; op < N_OPS; op++) /* but for the gradient of the context, which is gathered */
+        CHECK_MSG(!strstr(op_name((Op)op), "_fwd") || !backwards.of[op], "the way back computes %s again", op_name((Op)op));
+}
+
+/* Only conv_in trains: all the way back, but no weight's gradient except its own, and nothing of the time embedding. */
+TEST(a_unet_that_trains_conv_in_does_no_work_for_other_weights)
+{
+    Count forwards, backwards;
+    double first;
+    count_work("small", CONV_IN, &forwards, &backwards, &first);
+    CHECK_INT(backwards.of[OP_conv2d_dx], CONVS - 1);
+    CHECK_INT(backwards.of[OP_conv2d_dw], 1);
+    CHECK_INT(backwards.of[OP_column_sum], 1); /* its bias */
+    CHECK_INT(backwards.of[OP_groupnorm_bwd], NORMS);
+    CHECK_INT(backwards.of[OP_attention_bwd], 2 * TRANSFORMERS);
+    CHECK_INT(backwards.queries, 2 * TRANSFORMERS);
+    CHECK_INT(backwards.of[OP_layernorm_bwd], 3 * TRANSFORMERS);
+    CHECK_INT(backwards.of[OP_glu_bwd], TRANSFORMERS);
+    CHECK_INT(backwards.of[OP_act_bwd], 0);
+    CHECK(backwards.products == forwards.products - forwards.of_time);
 }
 
 /* ---------------------------------------------------------------- the published network */
