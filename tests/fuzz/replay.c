@@ -13,10 +13,11 @@ static void look_for(const Replay *r, const char *name)
     float image[CHANNELS * SIDE * SIDE];
     double number;
     uint8_t uid[32];
+    const ReplayRow row = {.uid = uid, .target = 1, .n_targets = 2};
     sha256_of(name, strlen(name), uid);
     for (int i = 0; i < 2; i++) {
-        fuzz_check(replay_image(r, IMAGES[i], (ReplayRow){uid, 0}, CHANNELS, SIDE, SIDE, image));
-        fuzz_check(replay_number(r, NUMBERS[i], (ReplayRow){uid, 0}, i ? 1 : 1000, &number));
+        fuzz_check(replay_image(r, IMAGES[i], row, CHANNELS, SIDE, SIDE, image));
+        fuzz_check(replay_number(r, NUMBERS[i], row, i ? 1 : 1000, &number));
     }
 }
 

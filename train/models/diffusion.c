@@ -95,7 +95,7 @@ Status diffusion_describe(const GenLlava *g, const RunConfig *cfg, const char *f
 typedef struct TargetDraw {
     double dropout; /* u of spec 4.5 */
     int32_t timestep;
-    uint32_t item, run; /* of the sample within the step, of the run of visual tokens within the sample */
+    uint32_t item; /* of the sample within the step */
     ReplayRow row;
 } TargetDraw;
 
@@ -107,8 +107,8 @@ static Status draw_numbers(Tape *t, const Diffusion *d, TargetDraw *draw)
 {
     double timestep;
     if (!d->replay) {
-        Philox4 when = philox4x32(tape_key(t, RANDOM_NOISE, DRAW_TIMESTEP), 0, draw->item, draw->run, 0);
-        Philox4 whether = philox4x32(tape_key(t, RANDOM_NOISE, DRAW_DROPOUT), 0, draw->item, draw->run, 0);
+        Philox4 when = philox4x32(tape_key(t, RANDOM_NOISE, DRAW_TIMESTEP), 0, draw->item, (uint32_t)draw->row.target, 0);
+        Philox4 whether = philox4x32(tape_key(t, RANDOM_NOISE, DRAW_DROPOUT), 0, draw->item, (uint32_t)draw->row.target, 0);
         draw->timestep = (int32_t)((uint64_t)when.v[0] * (uint64_t)d->schedule.n >> 32);
         draw->dropout = (double)philox_uniform(whether.v[0]);
         return OK;
@@ -124,11 +124,13 @@ static Status draw_numbers(Tape *t, const Diffusion *d, TargetDraw *draw)
 static Status draw_targets(Tape *t, const GenLlava *g, const Batch *b, const int32_t *target, int64_t n, TargetDraw *draw)
 {
     for (int64_t i = 0; target && i < n; i++) {
-        int32_t k = target[i], segment = b->target_segment[k], first = k;
+        int32_t k = target[i], segment = b->target_segment[k], first = k, end = k + 1;
         while (first > 0 && b->target_segment[first - 1] == segment)
             first--;
-        draw[i] = (TargetDraw){.item = (uint32_t)b->item[b->target_row[k]], .run = (uint32_t)(k - first),
-                               .row = {b->uid[segment], b->record[segment]}};
+        while (end < b->n_targets && b->target_segment[end] == segment)
+            end++;
+        draw[i] = (TargetDraw){.item = (uint32_t)b->item[b->target_row[k]],
+                               .row = {.uid = b->uid[segment], .record = b->record[segment], .target = k - first, .n_targets = end - first}};
         TRY(draw_numbers(t, &g->diffusion, &draw[i]));
     }
     return OK;
@@ -143,7 +145,7 @@ static Status draw_normals(Tape *t, const Diffusion *d, const TargetDraw *draw, 
     int64_t n = latents.height * latents.width * channels;
     for (int64_t i = 0; i < n; i += 4) {
         float four[4];
-        Philox4 r = philox4x32(key, (uint32_t)(i / 4), draw->item, draw->run, 0);
+        Philox4 r = philox4x32(key, (uint32_t)(i / 4), draw->item, (uint32_t)draw->row.target, 0);
         philox_normal2(r.v[0], r.v[1], four);
         philox_normal2(r.v[2], r.v[3], four + 2);
         memcpy(to + i, four, (size_t)(n - i < 4 ? n - i : 4) * sizeof *four);

@@ -81,29 +81,42 @@ static Status find(const Replay *r, const char *kind, ReplayRow row, const StTen
     return fail_not_found(r, kind, row);
 }
 
-static Status read_floats(const Replay *r, const StTensor *t, float *to)
+/* n values from `at` on. */
+static Status read_floats(const Replay *r, const StTensor *t, int64_t at, int64_t n, float *to)
 {
     if (t->type != F32 && t->type != F64 && t->type != F16 && t->type != BF16)
         return fail(ERR_DATA, "%s: %s holds %s, expected F32 (debug.replay)", r->file, t->name, dtype_name(t->type));
-    dtype_convert(to, F32, t->data, t->type, (size_t)t->n_elems);
-    for (int64_t i = 0; i < t->n_elems; i++)
+    dtype_convert(to, F32, (const char *)t->data + (size_t)at * dtype_size(t->type), t->type, (size_t)n);
+    for (int64_t i = 0; i < n; i++)
         if (!isfinite(to[i]))
             return fail(ERR_DATA, "%s: %s holds %g, expected finite numbers (debug.replay)", r->file, t->name, (double)to[i]);
     return OK;
 }
 
+/* Where the target's own values begin, of n each; -1: the tensor has another shape. */
+static int64_t place_of(const StTensor *t, ReplayRow row, const int64_t *shape, int n_dims, int64_t n)
+{
+    bool same = t->n_dims >= n_dims && !memcmp(t->shape + t->n_dims - n_dims, shape, (size_t)n_dims * sizeof *shape);
+    if (same && t->n_dims == n_dims)
+        return 0;
+    return same && t->n_dims == n_dims + 1 && t->shape[0] == row.n_targets ? row.target * n : -1;
+}
+
 Status replay_image(const Replay *r, const char *kind, ReplayRow row, int64_t channels, int64_t height, int64_t width, float *to)
 {
     const StTensor *t;
-    int64_t wanted[] = {channels, height, width}, pixels = height * width;
+    int64_t wanted[] = {row.n_targets, channels, height, width}, pixels = height * width;
     TRY(find(r, kind, row, &t));
-    if (t->n_dims != 3 || memcmp(t->shape, wanted, sizeof wanted)) {
-        char theirs[128], ours[128];
-        return fail(ERR_DATA, "%s: %s: shape is %s, expected %s (debug.replay)", r->file, t->name,
-                    shape_text(theirs, sizeof theirs, t->shape, t->n_dims), shape_text(ours, sizeof ours, wanted, 3));
+    int64_t at = place_of(t, row, wanted + 1, 3, channels * pixels);
+    if (at < 0) {
+        char theirs[128], ours[128], all[128], also[256] = "";
+        if (row.n_targets > 1)
+            snprintf(also, sizeof also, ", or %s for its %d target images", shape_text(all, sizeof all, wanted, 4), row.n_targets);
+        return fail(ERR_DATA, "%s: %s: shape is %s, expected %s%s (debug.replay)", r->file, t->name,
+                    shape_text(theirs, sizeof theirs, t->shape, t->n_dims), shape_text(ours, sizeof ours, wanted + 1, 3), also);
     }
-    float *planes = mem_alloc((size_t)t->n_elems * sizeof *planes);
-    Status s = planes ? read_floats(r, t, planes) : fail(ERR_NOMEM, "debug.replay: no memory");
+    float *planes = mem_alloc((size_t)(channels * pixels) * sizeof *planes);
+    Status s = planes ? read_floats(r, t, at, channels * pixels, planes) : fail(ERR_NOMEM, "debug.replay: no memory");
     for (int64_t i = 0; i < pixels && !s; i++)
         for (int64_t c = 0; c < channels; c++)
             to[i * channels + c] = planes[c * pixels + i];
@@ -111,20 +124,23 @@ Status replay_image(const Replay *r, const char *kind, ReplayRow row, int64_t ch
     return s;
 }
 
-static Status read_number(const Replay *r, const StTensor *t, double *to)
+static Status read_number(const Replay *r, const StTensor *t, ReplayRow row, double *to)
 {
     float x;
-    if (t->n_elems != 1)
-        return fail(ERR_DATA, "%s: %s holds %lld numbers, expected one (debug.replay)", r->file, t->name, (long long)t->n_elems);
+    if (t->n_elems != 1 && (t->n_dims != 1 || t->n_elems != row.n_targets))
+        return fail(ERR_DATA, "%s: %s holds %lld numbers, expected one%s (debug.replay)", r->file, t->name, (long long)t->n_elems,
+                    row.n_targets > 1 ? ", or one for each of its target images" : "");
+    int64_t at = t->n_elems > 1 ? row.target : 0;
     if (t->type == I64 || t->type == I32) {
+        const char *from = (const char *)t->data + (size_t)at * dtype_size(t->type);
         int64_t i = 0;
         int32_t narrow;
-        memcpy(&narrow, t->data, sizeof narrow);
-        memcpy(&i, t->data, t->type == I64 ? sizeof i : 0);
+        memcpy(&narrow, from, sizeof narrow);
+        memcpy(&i, from, t->type == I64 ? sizeof i : 0);
         *to = (double)(t->type == I64 ? i : narrow);
         return OK;
     }
-    TRY(read_floats(r, t, &x));
+    TRY(read_floats(r, t, at, 1, &x));
     *to = (double)x;
     return OK;
 }
@@ -133,7 +149,7 @@ Status replay_number(const Replay *r, const char *kind, ReplayRow row, double be
 {
     const StTensor *t;
     TRY(find(r, kind, row, &t));
-    TRY(read_number(r, t, to));
+    TRY(read_number(r, t, row, to));
     if (!(*to >= 0 && *to < below))
         return fail(ERR_DATA, "%s: %s is %g, expected a number from 0 to less than %g (debug.replay)", r->file, t->name, *to, below);
     return OK;

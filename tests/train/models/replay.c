@@ -42,7 +42,7 @@ TEST(replayed_numbers_are_found_by_uid)
     write_file();
     REQUIRE_OK(replay_open(&r, file));
     sha256_of("set/7", 5, uid);
-    ReplayRow row = {uid, 7};
+    ReplayRow row = {.uid = uid, .record = 7, .n_targets = 1};
     REQUIRE_OK(replay_image(r, "noise", row, 2, 1, 3, noise));
     CHECK(!memcmp(noise, (float[]){1, 4, 2, 5, 3, 6}, sizeof noise));
     REQUIRE_OK(replay_number(r, "timestep", row, 1000, &number));
@@ -74,4 +74,50 @@ TEST(replayed_numbers_are_found_by_uid)
     CHECK_FAILS(replay_number(r, "drop", row, 1, &number), ERR_DATA, wanted);
     replay_close(&r);
     CHECK(r == NULL);
+}
+
+/* Of a row with two target images: one entry for both, or one of each. */
+TEST(target_images_of_a_row_may_have_their_own_numbers)
+{
+    static const StSpec SPECS[] = {{"noise/all", F32, 3, {2, 1, 1}}, {"noise/each", F32, 4, {2, 2, 1, 1}}, {"timestep/each", I64, 1, {2}},
+                                   {"drop/each", F32, 1, {2}}, {"noise/three", F32, 4, {3, 2, 1, 1}}, {"timestep/three", I32, 1, {3}}};
+    static const float NUMBERS[] = {1, 2, 3, 4, 5, 6};
+    static const int64_t TIMESTEP[] = {7, 9};
+    static const int32_t NARROW[] = {1, 2, 3};
+    char wanted[2048];
+    float noise[2];
+    double number;
+    StWriter *w;
+    Replay *r;
+    snprintf(file, sizeof file, "%s/each.safetensors", test_dir());
+    REQUIRE_OK(stwriter_open(&w, file, SPECS, sizeof SPECS / sizeof *SPECS));
+    REQUIRE_OK(stwriter_write(w, NUMBERS, 2 * sizeof *NUMBERS));
+    REQUIRE_OK(stwriter_write(w, NUMBERS, 4 * sizeof *NUMBERS));
+    REQUIRE_OK(stwriter_write(w, TIMESTEP, sizeof TIMESTEP));
+    REQUIRE_OK(stwriter_write(w, (float[]){0.25f, 0.5f}, 2 * sizeof(float)));
+    REQUIRE_OK(stwriter_write(w, NUMBERS, 6 * sizeof *NUMBERS));
+    REQUIRE_OK(stwriter_write(w, NARROW, sizeof NARROW));
+    REQUIRE_OK(stwriter_close(&w));
+    REQUIRE_OK(replay_open(&r, file));
+    for (int k = 0; k < 2; k++) {
+        ReplayRow row = {.uid = uid, .record = 7, .target = k, .n_targets = 2};
+        sha256_of("all", 3, uid);
+        REQUIRE_OK(replay_image(r, "noise", row, 2, 1, 1, noise));
+        CHECK(noise[0] == 1 && noise[1] == 2);
+        sha256_of("each", 4, uid);
+        REQUIRE_OK(replay_image(r, "noise", row, 2, 1, 1, noise));
+        CHECK(noise[0] == NUMBERS[2 * k] && noise[1] == NUMBERS[2 * k + 1]);
+        REQUIRE_OK(replay_number(r, "timestep", row, 1000, &number));
+        CHECK(number == (double)TIMESTEP[k]);
+        REQUIRE_OK(replay_number(r, "drop", row, 1, &number));
+        CHECK(number == (k ? 0.5 : 0.25));
+        sha256_of("three", 5, uid);
+        snprintf(wanted, sizeof wanted, "%s: noise/three: shape is [3, 2, 1, 1], expected [2, 1, 1], or [2, 2, 1, 1] for its 2 target images "
+                                        "(debug.replay)", file);
+        CHECK_FAILS(replay_image(r, "noise", row, 2, 1, 1, noise), ERR_DATA, wanted);
+        snprintf(wanted, sizeof wanted, "%s: timestep/three holds 3 numbers, expected one, or one for each of its target images (debug.replay)",
+                 file);
+        CHECK_FAILS(replay_number(r, "timestep", row, 1000, &number), ERR_DATA, wanted);
+    }
+    replay_close(&r);
 }
