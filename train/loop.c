@@ -26,7 +26,7 @@ typedef struct Run {
     int64_t total, last; /* steps of the whole run; where this process stops */
     int64_t warmup;
     int64_t skipped_in_a_row;
-    bool searched; /* all weights for one that is not finite */
+    bool searched;     /* all weights for one that is not finite */
     RunLog *log;       /* of rank 0 */
     StepRecord record; /* the last step's */
     Dump *dump;

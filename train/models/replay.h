@@ -13,8 +13,8 @@ typedef struct Replay Replay;
 MUST_USE Status replay_open(Replay **out, const char *file);
 void replay_close(Replay **r);
 
-/* A target image of a row: the first bytes of the SHA-256 of the row's uid, as Batch has it, its number for messages, and which of the row's
- * targets it is. */
+/* A target image of a row: the first bytes of the SHA-256 of the row's uid, as Batch has it, its number for messages, and which of the
+ * row's targets it is. */
 typedef struct ReplayRow {
     const uint8_t *uid; /* [16] */
     int32_t record, target, n_targets;

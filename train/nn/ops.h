@@ -151,9 +151,6 @@ Tensor *nn_stack(Tape *t, Tensor *a, Tensor *b);
 Tensor *nn_concat(Tape *t, Tensor *a, Tensor *b);
 /* Nearest neighbour: pixel (i, j) from (⌊i·from.height/to.height⌋, ⌊j·from.width/to.width⌋). */
 Tensor *nn_upsample(Tape *t, Tensor *x, Plane from, Plane to);
-/* y = alpha[i]·a + beta[i]·b in the rows of item i, of which all items have equally many; b may be NULL. alpha and beta are host memory
- * that lives until tape_reset; NULL stands for zeros, as on a measuring tape. */
-Tensor *nn_mix(Tape *t, Tensor *a, Tensor *b, const float *alpha, const float *beta, int64_t items);
 
 /* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory
  * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block,

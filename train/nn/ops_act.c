@@ -1,4 +1,4 @@
-/* ops_act.c: activations on the tape, gated ones, mixtures (ops.h), forward and backward side by side. */
+/* ops_act.c: activations on the tape, gated ones (ops.h), forward and backward side by side. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -118,65 +118,6 @@ Tensor *nn_act(Tape *t, Tensor *x, ActKind kind)
         s->kind = kind;
         s->node.remake = act_remake;
         tape_need(t, x);
-    }
-    return t->status ? NULL : y;
-}
-
-/* ---------------------------------------------------------------- mix */
-
-typedef struct MixNode {
-    Node node;
-    Tensor *x[2]; /* the second may be NULL */
-    const float *factor[2];
-    int64_t items;
-} MixNode;
-
-static double factor_of(const float *factor, int64_t i) { return factor ? (double)factor[i] : 0; }
-
-static Status mix_bwd(Tape *t, Node *self)
-{
-    MixNode *s = (MixNode *)self;
-    const char *dy = grad_of(t, self->out);
-    for (int k = 0; dy && k < 2; k++) {
-        bool more = false;
-        char *dx = grad_dst(t, s->x[k], &more);
-        int64_t n = s->items ? self->out->n_elems / s->items : 0;
-        for (int64_t i = 0; dx && i < s->items; i++) {
-            size_t at = tape_size(t, i * n);
-            RUN(t, add_scaled, AddScaled, .n = n, .a_type = t->compute, .b_type = t->compute, .y_type = t->compute,
-                .alpha = factor_of(s->factor[k], i), .beta = 1, .a = dy + at, .b = more ? dx + at : NULL, .y = dx + at);
-        }
-    }
-    return t->status;
-}
-
-Tensor *nn_mix(Tape *t, Tensor *a, Tensor *b, const float *alpha, const float *beta, int64_t items)
-{
-    if (!tape_reads(t, "nn_mix", a, READ_ADDED) || (b && !tape_reads(t, "nn_mix", b, READ_ADDED)))
-        return NULL;
-    int64_t rows = tensor_rows(a), cols = tensor_cols(a);
-    if ((b && b->n_elems != a->n_elems) || (items ? rows % items != 0 : rows > 0)) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_mix: %lld items of [%lld, %lld] and [%lld, %lld]", (long long)items, (long long)rows,
-                          (long long)cols, (long long)(b ? tensor_rows(b) : 0), (long long)(b ? tensor_cols(b) : 0)));
-        return NULL;
-    }
-    Tensor *y = tape_output(t, rows, cols, a->needs_grad || tensor_wants(b), PLACE_KEEP);
-    if (!y)
-        return NULL;
-    int64_t n = items ? y->n_elems / items : 0;
-    for (int64_t i = 0; i < items; i++) {
-        size_t at = tape_size(t, i * n);
-        RUN(t, add_scaled, AddScaled, .n = n, .a_type = t->compute, .b_type = t->compute, .y_type = t->compute,
-            .alpha = factor_of(alpha, i), .beta = factor_of(beta, i), .a = (const char *)a->data + at,
-            .b = b ? (const char *)b->data + at : NULL, .y = (char *)y->data + at);
-    }
-    MixNode *s = tape_node(t, sizeof *s, mix_bwd, y);
-    if (s) {
-        s->x[0] = a;
-        s->x[1] = b;
-        s->factor[0] = alpha;
-        s->factor[1] = beta;
-        s->items = items;
     }
     return t->status ? NULL : y;
 }

@@ -219,13 +219,6 @@ static Tensor *geglu_of_what_others_read(Tape *t, const Toy *toy, Tensor *x, Ten
     return add(t, add(t, first, other), add(t, nn_geglu(t, ag), nn_geglu(t, linear(t, toy, c, "double"))));
 }
 
-static Tensor *mixtures(Tape *t, const Toy *toy, Tensor *x, Tensor *c)
-{
-    static const float ALPHA[] = {0.5f, -2}, BETA[] = {1.25f, 0.75f};
-    Tensor *h = linear(t, toy, x, "w"), *z = nn_mix(t, h, gelu(t, c), ALPHA, BETA, 2), *same = nn_mix(t, z, z, BETA, ALPHA, 2);
-    return add(t, nn_mix(t, nn_act(t, same, ACT_GELU_QUICK), NULL, ALPHA, NULL, 1), add(t, gelu(t, z), h));
-}
-
 /* ---------------------------------------------------------------- the same of blocks */
 
 static Tensor *resnet(Tape *t, const void *arg, Tensor *const *in, int n)
@@ -362,7 +355,6 @@ static const Case CASES[] = {
     CASE(images_that_others_read, " w norm bias narrow "),
     CASE(concat_of_what_can_be_dropped, " w norm half "),
     CASE(geglu_of_what_others_read, " double half "),
-    CASE(mixtures, " w "),
     CASE(unet, " w norm half double "),
     CASE(results, " w norm "),
     CASE(in_place, " w norm "),

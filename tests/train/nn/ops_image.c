@@ -113,34 +113,6 @@ static Tensor *upsample_build(Rig *r, Tape *t)
 }
 TEST(upsample_gradient) { check(upsample_params, upsample_build, ALL); }
 
-static const float ALPHA[] = {0.5f, -2, 0.25f}, BETA[] = {1.5f, 0.5f, 0};
-static void mix_params(Rig *r)
-{
-    rig_param(r, "x", ROWS, 4, true);
-    rig_param(r, "y", ROWS, 4, true);
-}
-static Tensor *mix_build(Rig *r, Tape *t)
-{
-    Tensor *x = rig_rows(t, find(r, "x")), *y = rig_rows(t, find(r, "y"));
-    Tensor *z = nn_mix(t, x, y, ALPHA, BETA, 3), *same = nn_mix(t, x, x, BETA, ALPHA, 3);
-    return nn_concat(t, nn_mix(t, z, NULL, BETA, NULL, 3), nn_act(t, nn_mix(t, same, z, ALPHA, ALPHA, 1), ACT_SILU));
-}
-TEST(mix_gradient) { check(mix_params, mix_build, ALL); }
-
-TEST(mix_weighs_every_item_by_its_own_numbers)
-{
-    Rig r;
-    rig_open(&r, F64, RECOMPUTE_NONE);
-    mix_params(&r);
-    rig_create(&r);
-    const double *x = find(&r, "x")->t.data, *y = find(&r, "y")->t.data;
-    Tensor *z = nn_mix(r.tape, rig_rows(r.tape, find(&r, "x")), rig_rows(r.tape, find(&r, "y")), ALPHA, BETA, 3);
-    REQUIRE(z != NULL);
-    for (int i = 0; i < ROWS * 4; i++)
-        CHECK(fabs(((double *)z->data)[i] - ((double)ALPHA[i / 12] * x[i] + (double)BETA[i / 12] * y[i])) < 1e-15);
-    rig_close(&r);
-}
-
 /* What does not fit is refused by a sentence. */
 TEST(operators_of_images_refuse_wrong_shapes)
 {
@@ -148,12 +120,11 @@ TEST(operators_of_images_refuse_wrong_shapes)
     rig_open(&r, F64, RECOMPUTE_NONE);
     image_params(&r);
     rig_create(&r);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 4; i++) {
         static const char *const SENTENCES[] = {
             "nn_groupnorm: w has 8 elements, b 8, 2 images have 12 rows of 6",
             "nn_concat: 12 rows and 40 rows",
             "nn_upsample: 12 rows, expected 2 images of 4·5",
-            "nn_mix: 5 items of [12, 6] and [0, 0]",
             "nn_difference_loss: 5 items of [12, 6]; expected equally many rows of each, outside of blocks, which may run twice",
         };
         tape_reset(r.tape, 0);
@@ -162,7 +133,6 @@ TEST(operators_of_images_refuse_wrong_shapes)
         Tensor *z = i == 0   ? nn_groupnorm(t, x, 2, find(&r, "w"), find(&r, "b"), 2, 1e-5, false)
                     : i == 1 ? nn_concat(t, x, nn_upsample(t, x, SMALL, LARGER))
                     : i == 2 ? nn_upsample(t, x, LARGER, SMALL)
-                    : i == 3 ? nn_mix(t, x, NULL, ALPHA, NULL, 5)
                              : nn_difference_loss(t, x, NULL, &(DifferenceLoss){.items = 5});
         CHECK(!z);
         CHECK_INT(tape_status(t), ERR_INTERNAL);
