@@ -24,6 +24,12 @@ done
 [ $code -eq 0 ] && [ $worked -ge 6 ] || fail "with 250 MB of addresses generate ends with $code; $worked runs worked"
 rm -rf "$dir/runs" "$dir/shards"
 
+# Threads' workspaces that do not fit are told with what to change.
+(ulimit -v 250000; OMP_NUM_THREADS=64 "$train" $run > /dev/null 2> "$dir/err")
+code=$?
+[ $code = 71 ] || fail "64 threads in 250 MB of addresses: exit $code"
+says "error: cpu: workspaces of 64 threads: cannot reserve 562036736 bytes of memory; set OMP_NUM_THREADS to fewer, or raise ulimit -v"
+
 # A run that needs too much: a model of some 80 MB that is trained in full takes four times that.
 mkdir "$dir/wide"
 cp "$bases/llm-gqa/tokenizer.model" "$dir/wide/"
