@@ -108,14 +108,14 @@ FUZZERS       := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c
 FUZZ_OBJ      := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 # kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and a test of a whole model.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
-CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host runtime cublasLt,$(BUILD)/obj/tests/cuda_host/$(o).o)
+CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host runtime cublasLt cudnn,$(BUILD)/obj/tests/cuda_host/$(o).o)
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
 CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl -lrt)
 # The programs that open a device.
 CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
                  $(BUILD)/obj/tests/train/infer/answer.o $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
@@ -223,7 +223,8 @@ $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BU
 	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(LINKED) $(LIBS)
 .SECONDARY: $(FUZZ_OBJ)
 
-CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,cuda_device/backends cuda_device/parity train/parity_case,$(BUILD)/obj/tests/$(o).o)
+CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends convolutions parity,$(BUILD)/obj/tests/cuda_device/$(o).o) \
+                    $(BUILD)/obj/tests/train/parity_case.o
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
 

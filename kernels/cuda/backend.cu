@@ -27,6 +27,7 @@ static void close_cuda(Backend *b)
             cudaStreamSynchronize(s->stream);
         staging_destroy(s);
         matmul_plans_free(s);
+        cudnn_close(&s->cudnn);
         if (s->preference)
             s->cublas.cublasLtMatmulPreferenceDestroy(s->preference);
         if (s->lt)
@@ -73,6 +74,7 @@ static Status find_device(cudaDeviceProp *prop, int device)
 static Status create_handles(CudaState *s)
 {
     TRY(cublas_load(&s->cublas));
+    TRY(cudnn_find(&s->cudnn));
     TRY(cuda_check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "creating the stream"));
     TRY(staging_create(s));
     TRY(cuda_check(cudaMalloc(&s->workspace, MATMUL_WORKSPACE), "workspace of the matmuls"));
@@ -147,15 +149,14 @@ extern "C" Status cuda_open(Backend *b, int device)
     b->measure = memory_measuring;
     b->choices = choices_save;
     b->choose = choices_load;
-    snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d", prop.name,
-             1e-9 * (double)prop.totalGlobalMem,
-             prop.major, prop.minor);
     Status status = create_handles(s);
     b->stream = s->stream;
+    const char *cudnn = s->cudnn.version, *comma = *cudnn ? ", " : "";
+    snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d%s%s", prop.name,
+             1e-9 * (double)prop.totalGlobalMem, prop.major, prop.minor, comma, cudnn);
     if (status == OK)
-        snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu, %.80s, compute capability %d.%d, %d multiprocessors",
-                 s->cublas.cublasLtGetVersion(),
-                 prop.name, prop.major, prop.minor, prop.multiProcessorCount);
+        snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu%s%s, %.80s, compute capability %d.%d, %d multiprocessors",
+                 s->cublas.cublasLtGetVersion(), comma, cudnn, prop.name, prop.major, prop.minor, prop.multiProcessorCount);
     if (status != OK)
         close_cuda(b);
     return status;

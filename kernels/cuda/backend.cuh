@@ -3,6 +3,7 @@
 #define GENLLAVA_KERNELS_CUDA_BACKEND_CUH
 
 #include "kernels/cuda/cublas.cuh"
+#include "kernels/cuda/cudnn.cuh"
 #include "kernels/cuda/device.cuh"
 
 /* A matmul's shape as far as the choice of an algorithm depends on it. Compared byte by byte: zero it first. */
@@ -56,6 +57,7 @@ struct CudaState {
     Cublas cublas;
     cublasLtHandle_t lt;
     cublasLtMatmulPreference_t preference;
+    Cudnn cudnn;
     void *workspace; /* MATMUL_WORKSPACE bytes */
     void *partial;   /* of operators that need memory besides, n_partial bytes; grows */
     size_t n_partial;
@@ -65,7 +67,7 @@ struct CudaState {
     MatmulPlan *plans; /* in the order in which the shapes came */
     int n_plans;
     uint16_t plan_slots[MATMUL_SLOTS]; /* finds a plan by its key */
-    char origin[256];  /* library and device that the algorithms are chosen for */
+    char origin[256];  /* libraries and device that the algorithms are chosen for */
 };
 
 static inline CudaState *cuda_state(KernelCtx *ctx) { return (CudaState *)ctx->device; }

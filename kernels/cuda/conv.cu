@@ -6,7 +6,11 @@
  *
  * In bf16, with channels that are multiples of eight, the products are those of tensor cores, on tiles of 64 by 128 and DEEP steps at a
  * time, which arrive a step ahead (mma.cuh). All else takes the plain kernel: tiles of 32 by 32, a thread 4×4 elements, each one chain of
- * f32 FMAs. A block sums all of its elements, in one order, so equal inputs give equal bits. */
+ * f32 FMAs. A block sums all of its elements, in one order, so equal inputs give equal bits.
+ *
+ * Where cuDNN is installed and takes a convolution, it computes the sums (cudnn.cuh), and only what is added to them is ours. */
+#include "kernels/cuda/cudnn.cuh"
+#include "kernels/cuda/map.cuh"
 #include "kernels/cuda/mma.cuh"
 
 /* ---- geometry: which pixel of the gathered images a tap reads ---- */
@@ -53,10 +57,14 @@ template <class T> struct ForwardEnd {
     const T *shift, *add;
     T *y;
     int64_t out, pixels; /* of an image */
+    __device__ __forceinline__ float bias_of(int64_t column) const
+    {
+        return wide_bias ? load((const float *)bias + column) : load((const __nv_bfloat16 *)bias + column);
+    }
     __device__ __forceinline__ void put(int64_t row, int64_t column, float v) const
     {
         if (bias)
-            v += wide_bias ? load((const float *)bias + column) : load((const __nv_bfloat16 *)bias + column);
+            v += bias_of(column);
         if (shift)
             v += load(shift + row / pixels * out + column);
         if (add)
@@ -307,6 +315,47 @@ template <bool BACK, class E> static Status gathered_mma(KernelCtx *ctx, const c
     return cuda_launched(op);
 }
 
+/* y += bias + shift + add, over the whole of y as one row. */
+template <class T> struct AddToSums {
+    ForwardEnd<T> end;
+    template <bool ALIGNED> __device__ __forceinline__ void apply(int64_t, int64_t at, int n) const
+    {
+        const uint32_t out = (uint32_t)end.out;
+        if (!ALIGNED) { /* neighbours may lie in different rows */
+            UNROLL_NOT
+            for (uint32_t i = (uint32_t)at; i < (uint32_t)at + (uint32_t)n; i++)
+                end.put(i / out, i % out, load(end.y + i));
+            return;
+        }
+        float y[VEC<T>], v[VEC<T>];
+        const uint32_t row = (uint32_t)at / out, column = (uint32_t)at % out;
+        load_vector(y, end.y + at);
+        if (end.bias)
+            for (int i = 0; i < VEC<T>; i++)
+                y[i] += end.bias_of(column + i);
+        if (end.shift) {
+            load_vector(v, end.shift + row / (uint32_t)end.pixels * out + column);
+            for (int i = 0; i < VEC<T>; i++)
+                y[i] += v[i];
+        }
+        if (end.add) {
+            load_vector(v, end.add + at);
+            for (int i = 0; i < VEC<T>; i++)
+                y[i] += v[i];
+        }
+        store_vector(end.y + at, y);
+    }
+};
+
+/* The sums lie in y, which is less than 2^31 elements. */
+template <class T> static Status add_to_sums(KernelCtx *ctx, const ForwardEnd<T> &end, int64_t rows)
+{
+    if (!end.bias && !end.shift && !end.add)
+        return OK;
+    bool aligned = is_aligned_stride(end.out, sizeof(T)) && is_aligned(end.y) && is_aligned(end.shift) && is_aligned(end.add);
+    return map_rows<T>(ctx, "conv2d_fwd", AddToSums<T>{end}, 1, rows * end.out, aligned);
+}
+
 static Status conv2d_fwd(KernelCtx *ctx, const Conv2dFwd *a)
 {
     const ConvShape *s = &a->shape;
@@ -315,9 +364,16 @@ static Status conv2d_fwd(KernelCtx *ctx, const Conv2dFwd *a)
     Gathering g = gathering(s, false);
     if (!g.rows || !s->out)
         return OK;
+    bool onto_addend = a->add == a->y, taken = false;
+    if (s->in)
+        TRY(conv_by_cudnn(ctx, {CONV_FORWARD, s, a->act, a->w_type, onto_addend, a->x, a->w, a->y}, &taken));
     WITH_TYPE(a->act, T, {
         ForwardEnd<T> end = {a->bias, a->bias_type == F32, (const T *)a->shift, (const T *)a->add, (T *)a->y, s->out,
                              (int64_t)g.height * g.width};
+        if (taken) {
+            end.add = onto_addend ? nullptr : end.add;
+            return add_to_sums(ctx, end, g.rows);
+        }
         if (can_mma(s, a->act, a->w_type, a->x, a->w))
             return gathered_mma<false>(ctx, "conv2d_fwd", g, a->x, a->w, end, s->out);
         WITH_TYPE(a->w_type, W, {
@@ -335,6 +391,11 @@ static Status conv2d_dx(KernelCtx *ctx, const Conv2dDx *a)
     TRY(can_count("conv2d_dx", s));
     Gathering g = gathering(s, true);
     if (!g.rows || !s->in)
+        return OK;
+    bool taken = false;
+    if (s->out && g.from_height && g.from_width)
+        TRY(conv_by_cudnn(ctx, {CONV_DX, s, a->act, a->w_type, a->accumulate, a->dy, a->w, a->dx}, &taken));
+    if (taken)
         return OK;
     WITH_TYPE(a->act, T, {
         SumEnd<T> end = {(T *)a->dx, s->in, a->accumulate};
@@ -358,6 +419,11 @@ static Status conv2d_dw(KernelCtx *ctx, const Conv2dDw *a)
     if (!s->in || !s->out)
         return OK;
     Gathering g = gathering(s, false);
+    bool taken = false;
+    if (g.rows)
+        TRY(conv_by_cudnn(ctx, {CONV_DW, s, a->act, a->dw_type, a->accumulate, a->x, a->dy, a->dw}, &taken));
+    if (taken)
+        return OK;
     SumEnd<float> end = {(float *)a->dw, taps_of(s) * s->in, a->accumulate};
     if (g.rows && can_mma(s, a->act, BF16, a->x, a->dy)) {
         dim3 grid;

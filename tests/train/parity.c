@@ -21,6 +21,12 @@ TEST(parity_first_visual_on_emulated_cuda_that_errs)
     REQUIRE(!setenv("CUDA_HOST_ERRS", "1", 1));
     parity_case(&ERRING, "first_visual", NULL);
 }
+/* Convolutions by a stand-in for cuDNN, in f32 all of them. */
+TEST(parity_noise_conv_in_by_cudnn_on_emulated_cuda)
+{
+    REQUIRE(!setenv("CUDA_HOST_CUDNN", "9", 1));
+    parity_case(&EMULATED, "noise_conv_in", NULL);
+}
 TEST(parity_tied_full_by_blocks_on_emulated_cuda) { parity_case(&EMULATED, "tied_full", "train.recompute=block"); }
 
 TEST(parity_defaults_like_with_avx2) { parity_case(&AVX2, "defaults_like", NULL); }
