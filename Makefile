@@ -15,7 +15,7 @@ BUILD    ?= build
 CC       ?= cc
 CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect scenes stamps sketches
-BENCHES  := bench-kernels bench-pictures bench-conv
+BENCHES  := bench-kernels bench-pictures bench-conv bench-unet
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
 
@@ -92,6 +92,7 @@ main_sketches := tools/worlds/sketches_main.c
 main_bench-kernels := tools/bench/bench_kernels.c
 main_bench-pictures := tools/bench/bench_pictures.c
 main_bench-conv := tools/bench/bench_conv.c
+main_bench-unet := tools/bench/bench_unet.c
 main_model-gpu := tools/bench/model_gpu.c
 main_bench-gpu := tools/bench/bench_gpu.c
 MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))
@@ -353,8 +354,8 @@ format-check:
 check: format-check
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
-#: make bench       matmuls against the machine's peak; steps of training, memory, convolutions, start, pictures beside PyTorch, Pillow
-#:                  (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
+#: make bench       matmuls against the machine's peak; steps of training, memory, convolutions, a UNet, start, pictures beside PyTorch and
+#:                  Pillow (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
 bench: all $(BENCHES:%=$(BUILD)/%)
 	@ROW='$(ROW)' sh tools/bench/bench.sh $(BUILD) $(PYTHON)
 

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Matmuls against the machine's peak; then whole training steps, their memory, convolutions, the start of the program and pictures, with
-# PyTorch and Pillow beside them when PYTHON has them. $1: the folder with the programs, $2: python. The two programs take turns; a ratio
-# is the median of the pairs. The steps: text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are of
-# the same shape.
+# Matmuls against the machine's peak; then whole training steps, their memory, convolutions, a UNet, the start of the program and pictures,
+# with PyTorch and Pillow beside them when PYTHON has them. $1: the folder with the programs, $2: python. The two programs take turns; a
+# ratio is the median of the pairs. The steps: text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are
+# of the same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12 row=${ROW:-C}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 torch=yes
-"$python" -c 'import torch, transformers, peft' 2>/dev/null || torch=no
+"$python" -c 'import torch, transformers, peft, diffusers' 2>/dev/null || torch=no
 [ $torch = yes ] || echo "no PyTorch behind $python: only our side (make bench PYTHON=…)"
 
 # Waits until half a second passes in which the cores are idle but for a tenth; fails when a minute brings none. FORCE=1 measures anyway.
@@ -96,6 +96,8 @@ theirs_conv() { # kept to AVX2 where we are
         "$python" tests/oracle/bench_conv.py $shape
     fi
 }
+ours_unet() { "$bin/bench-unet" $shape; }
+theirs_unet() { "$python" tests/oracle/bench_unet.py $shape 2>"$dir/err" || { cat "$dir/err" >&2; exit 1; }; }
 ours_picture() { taskset -c 0 "$bin/bench-pictures" "$picture" 384; }
 theirs_picture() { taskset -c 0 "$python" tests/oracle/bench_picture.py "$picture" 384; }
 
@@ -156,6 +158,18 @@ for isa in avx512 avx2; do
         done
     done
 done
+
+mkdir "$dir/unet" # of Stable Diffusion 1.4
+cat >"$dir/unet/config.json" <<END
+{"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280],
+ "layers_per_block": 2, "attention_head_dim": 8, "cross_attention_dim": 768, "norm_num_groups": 32,
+ "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+ "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]}
+END
+shape="$dir/unet 32 f32"
+compare "C6 UNet to context, f32" 1.3 s unet
+shape="$dir/unet 32 bf16"
+! grep -q avx512_bf16 /proc/cpuinfo || compare "C6 UNet to context, bf16" 1.1 s unet
 
 base 64 2 256 4 2 420
 data 8 64 100
