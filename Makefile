@@ -215,11 +215,6 @@ $(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUIL
 endef
 $(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
 
-# train as several ranks (TEST_RANKS=N) over the tests' transport, on the CPU or each on an emulated device.
-$(BUILD)/train-ranks: $(BUILD)/obj/$(main_train:.c=.o) $(BUILD)/obj/tests/train/dist/ranks.o $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a \
-                      $(BUILD)/link.flags
-	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
-
 $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(LINKED) $(LIBS)
 .SECONDARY: $(FUZZ_OBJ)
@@ -274,7 +269,7 @@ test:
 JOBS          = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host $(if $(SANITIZE),,$(BUILD)/asan/test-cuda-host)
 WITH_GPU      := $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
-run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/train-ranks $(BUILD)/model-gpu $(WITH_GPU)
+run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/model-gpu $(WITH_GPU)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -326,8 +321,8 @@ else
 endif
 
 #: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU,
-#:                  slow and strict; build/train-ranks, which is TEST_RANKS=N ranks
-cuda-host: $(ON_CUDA_HOST) $(BUILD)/train-ranks
+#:                  slow and strict
+cuda-host: $(ON_CUDA_HOST)
 
 #: make test-gpu    the tests of the kernels on the GPU of this machine, and training on it against PyTorch's numbers
 test-gpu:

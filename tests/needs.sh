@@ -10,7 +10,7 @@ done | grep -oE '\$build/[a-z-]+|[a-z-]+-cuda-host|_train\.sh|test_build_dir' | 
     name=${word#\$build/}
     case $name in
     refusing-*) for p in train prepare generate evaluate inspect; do echo "$build/refusing-$p"; done ;;
-    test-cuda-host | train-cuda-host | generate-cuda-host | bench-gpu-cuda-host | train-ranks | model-gpu) echo "$build/$name" ;;
+    test-cuda-host | train-cuda-host | generate-cuda-host | bench-gpu-cuda-host | model-gpu) echo "$build/$name" ;;
     *) echo all ;;
     esac
 done | sort -u

@@ -168,6 +168,7 @@ static Status train_step(Run *r)
     StepPlan plan;
     StepNumbers numbers;
     double start = seconds_now();
+    r->setup.dist.step = r->state.step + 1;
     TRY(loader_step(r->setup.loader, r->state.step, &plan));
     TRY(accumulate_gradients(r, &plan, &numbers));
     OptimResult done = {.grad_norm = sqrt(numbers.squares)};

@@ -9,12 +9,14 @@
 #include "train/dry_run.h"
 #include "train/loop.h"
 #include "train/config/options.h"
+#include "train/dist/dist.h"
+#include "train/dist/launch.h"
 #include "train/dist/signals.h"
 
 typedef struct CommandLine {
     const char *config, *resume, *dump, *keys;
     CliList sets;
-    int64_t steps;
+    int64_t steps, ranks;
     bool change, dry_run, print_schema, quiet;
     int log_format;
 } CommandLine;
@@ -39,6 +41,8 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
          .help = "with --resume: go on with other settings or data than the checkpoint's"},
         {.name = "--steps", .kind = CLI_INT, .value = &c->steps, .argument = "N", .low = 1, .high = 1e15,
          .help = "stop when N steps of the schedule are finished, and save"},
+        {.name = "--ranks", .kind = CLI_INT, .value = &c->ranks, .argument = "N", .low = 1, .high = 1024,
+         .help = "start N ranks on this machine: a GPU each, or a part of the processors"},
         {.name = "--dry-run", .kind = CLI_FLAG, .value = &c->dry_run, .help = "check everything, print sizes, memory and steps, train "
                                                                               "nothing"},
         {.name = "--dump", .kind = CLI_STRING, .value = &c->dump, .argument = "DIR",
@@ -79,7 +83,8 @@ static Status print_keys(const char *section)
                 near ? "\"?" : "");
 }
 
-static Status work(const CommandLine *c)
+/* *exit_code: of ranks that this process has started, and that have told of it. */
+static Status work(const CommandLine *c, int *exit_code)
 {
     RunConfig cfg;
     if (c->print_schema)
@@ -92,7 +97,12 @@ static Status work(const CommandLine *c)
         return fail(ERR_USAGE, "--change goes with --resume: it takes settings and data that have changed since the checkpoint");
     const SetupStart start = {.resume = c->resume, .change = c->change, .checkpoint = c->resume};
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
-    Status s = c->dry_run ? dry_run(&cfg, &start, c->log_format == FORMAT_JSON, stdout)
+    Status s = OK;
+    bool trains = true;
+    if (c->ranks > 1)
+        s = launch_ranks((int)c->ranks, &trains, exit_code);
+    if (s == OK && trains)
+        s = c->dry_run ? dry_run(&cfg, &start, c->log_format == FORMAT_JSON, stdout)
                           : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;
@@ -102,7 +112,7 @@ static Status work(const CommandLine *c)
 static void stop_now(void)
 {
     static const char LINE[] = "\nstopped before a step was taken; nothing is lost, run the same again\n";
-    ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
+    ssize_t n = dist_stop_now() ? write(STDERR_FILENO, LINE, sizeof LINE - 1) : 0;
     (void)n;
     _exit(status_exit_code(ERR_PREEMPTED));
 }
@@ -111,6 +121,7 @@ int main(int argc, char **argv)
 {
     CommandLine c = {0};
     bool done;
+    int exit_code = 0;
     cli_start();
     Status s = parse(&c, argc, argv, &done);
     log_set(c.quiet ? LOG_WARN : LOG_INFO, c.log_format == FORMAT_JSON);
@@ -118,7 +129,7 @@ int main(int argc, char **argv)
         if (!c.print_schema && !c.keys)
             cli_settle_threads(argv);
         signals_install(stop_now);
-        s = work(&c);
+        s = work(&c, &exit_code);
     }
-    return cli_finish(s);
+    return s == OK && exit_code ? exit_code : cli_finish(s);
 }

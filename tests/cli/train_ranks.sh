@@ -1,17 +1,10 @@
 #!/bin/bash
-# Several ranks, over the tests' transport (build/train-ranks): one of them locks, prepares, logs and saves; they resume, stop and fail together.
+# Several ranks: one of them locks, prepares, logs and saves; they resume, stop and fail together.
 . tests/cli/_train.sh
-
-# The product has no transport yet.
-for set in WORLD_SIZE=2 OMPI_COMM_WORLD_SIZE=2 PMI_SIZE=2 SLURM_STEP_NUM_TASKS=2; do
-    (export $set; expect 69 --config "$dir/run.json"; says "error: $set: the launcher started several ranks and this build trains with one; start one process"; exit $failed) ||
-        failed=1
-done
-[ ! -e "$dir/runs/r" ] || fail "a rank that cannot join left a run folder"
-
-train=$build/train-ranks
-[ -x "$train" ] || { echo "make cuda-host builds what this tests"; exit 77; }
-export TEST_RANKS=2 TEST_RANKS_PIDS=$dir/pids
+. tests/cli/_ranks.sh
+[ -x "$build/train-cuda-host" ] || { echo "make cuda-host builds what this tests"; exit 77; }
+as_ranks "$build/train-cuda-host"
+export RANKS=2
 # errors N: the last run told so many.
 errors() { [ "$(grep -c 'error: ' "$dir/err")" -eq "$1" ] || { fail "not $1 errors are told"; sed 's/^/    /' "$dir/err" >&2; }; }
 
@@ -43,7 +36,7 @@ rm -rf "$dir/runs/r"
 # Another number of ranks goes on with the same samples; the losses differ by rounding.
 for n in 4 2 1 4; do
     at=$((${at:-0} + 4))
-    TEST_RANKS=$n expect 0 --config "$dir/run.json" --resume --steps $at
+    RANKS=$n expect 0 --config "$dir/run.json" --resume --steps $at
 done
 samples() { sed 's/.*\("samples":.*\),"seconds.*/\1/' "$1/train.jsonl"; }
 [ "$(samples "$dir/straight")" = "$(samples "$dir/runs/r")" ] || fail "4, 2, 1, 4 ranks saw other samples than 2"
@@ -52,7 +45,7 @@ paste <(sed 's/.*"loss":\([^,]*\),.*/\1/' "$dir/straight/train.jsonl") <(sed 's/
 rm -rf "$dir/runs/r"
 
 # Ranks without any rows.
-TEST_RANKS=3 expect 0 --config "$dir/run.json" --set train.batch=1 --set train.steps=3
+RANKS=3 expect 0 --config "$dir/run.json" --set train.batch=1 --set train.steps=3
 rm -rf "$dir/runs/r"
 
 # Samples are taken once; a dry run prints one plan and leaves nothing.
@@ -108,20 +101,20 @@ expect 65 --config "$dir/run.json"
 says "error: rank 1: step 1, pass 1 of 1: $dir/shards/shard-00000-of-00001.h5: image 0 is damaged"
 errors 1
 mv "$dir/whole.h5" "$dir/shards/shard-00000-of-00001.h5"
-CUDA_HOST_DEVICES=2 TEST_RANK_1=CUDA_HOST_FAIL=attention:5:700 expect 69 --config "$dir/run.json" --set device=cuda
+CUDA_HOST_DEVICES=2 RANK_1=CUDA_HOST_FAIL=attention:5:700 expect 69 --config "$dir/run.json" --set device=cuda
 says "error: rank 1: step 1, pass 1 of 1, records "
 errors 1
 # … two would share one device …
-CUDA_HOST_DEVICES=2 TEST_RANKS=3 expect 69 --config "$dir/run.json" --set device=cuda
+CUDA_HOST_DEVICES=2 RANKS=3 expect 69 --config "$dir/run.json" --set device=cuda
 says "error: rank 0: device: ranks 0 and 2 have the same GPU (host emulation, "
 says "); start at most as many ranks on a machine as it has visible GPUs"
 errors 1
 # … they would not compute alike …
-TEST_RANK_1=CUDA_HOST_DRIVER=0 expect 69 --config "$dir/run.json" --set device=auto
+RANK_1=CUDA_HOST_DRIVER=0 expect 69 --config "$dir/run.json" --set device=auto
 says 'error: device: some ranks have found a GPU and others none; set it to "cuda" or "cpu"'
 errors 1
 if grep -q avx512_bf16 /proc/cpuinfo; then
-    TEST_RANK_1=GENLLAVA_ISA=avx2 expect 69 --config "$dir/run.json" --set train.compute=auto
+    RANK_1=GENLLAVA_ISA=avx2 expect 69 --config "$dir/run.json" --set train.compute=auto
     says 'error: train.compute: some ranks would compute in bf16 and others in f32; set it to one of them'
 fi
 # … all miss the same.
@@ -133,7 +126,7 @@ rm -rf "$dir/runs/r"
 # Each takes a device of its own; resumed they end with the same bits there too.
 export CUDA_HOST_DEVICES=2
 on_cuda="--config $dir/run.json --set device=cuda --set train.steps=3"
-TEST_RANK_0=CUDA_HOST_REPORT=$dir/report0 TEST_RANK_1=CUDA_HOST_REPORT=$dir/report1 expect 0 $on_cuda
+RANK_0=CUDA_HOST_REPORT=$dir/report0 RANK_1=CUDA_HOST_REPORT=$dir/report1 expect 0 $on_cuda
 [ "$(sed -n 's/^device //p' "$dir/report0" "$dir/report1" | tr '\n' ' ')" = "0 1 " ] || fail "the devices of the ranks are $(grep device "$dir"/report?)"
 last=checkpoint-000003
 mv "$dir/runs/r" "$dir/on_cuda"
@@ -143,5 +136,5 @@ expect 0 $on_cuda --resume
 same_end "$dir/on_cuda" "resumed on devices"
 # Some launchers show each rank its own alone, as number 0.
 rm -rf "$dir/runs/r"
-CUDA_HOST_DEVICES=1 TEST_RANK_1=CUDA_VISIBLE_DEVICES=1 expect 0 $on_cuda
+CUDA_HOST_DEVICES=1 RANK_1=CUDA_VISIBLE_DEVICES=1 expect 0 $on_cuda
 exit $failed

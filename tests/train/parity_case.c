@@ -22,7 +22,7 @@ static const double TOL_LOSS = 1e-5, TOL_LOGITS = 1e-5, TOL_GRAD = 5e-5, TOL_CHA
 /* A gradient this small beside the whole is rounding: SigLIP's k_proj.bias shifts all scores of a query alike, its gradient is 0. */
 static const double NEGLIGIBLE = 1e-6;
 
-enum { MAX_ARGS = 16, FOLDER_BYTES = 256, PATH_BYTES = 512 };
+enum { MAX_ARGS = 18, FOLDER_BYTES = 256, PATH_BYTES = 512 };
 
 typedef struct Worst {
     double error;
@@ -45,12 +45,15 @@ void parity_train(const Trainer *trainer, const char *config, const char *dump, 
     if (trainer->ranks && access(program, X_OK))
         test_skip("make cuda-host builds %s", program);
     snprintf(ranks, sizeof ranks, "%d", trainer->ranks);
-    setenv("TEST_RANKS", ranks, 1);
     setenv("CUDA_HOST_DEVICES", trainer->ranks ? ranks : "1", 1);
     snprintf(save, sizeof save, "save.dir=%s/out-%s", test_dir(), strrchr(dump, '/') + 1);
     snprintf(log, sizeof log, "%s.log", dump);
     const char *argv[MAX_ARGS] = {program, "--config", config, "--set", save, "--dump", dump};
     int n = 7;
+    if (trainer->ranks) {
+        argv[n++] = "--ranks";
+        argv[n++] = ranks;
+    }
     const char *sets[] = {trainer->set[0], trainer->set[1], trainer->set[2], set};
     for (int i = 0; i < 4; i++)
         if (sets[i]) {

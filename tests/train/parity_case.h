@@ -5,7 +5,7 @@
 
 /* Who trains: a program of the build folder, settings of its own (KEY=VALUE or NULL), GENLLAVA_ISA (or NULL). change: relative error that
  * the change of a parameter may have; 0: as the others. A device's gradients err a little more than the CPU's, and AdamW makes whole steps
- * out of those that are nearly 0. ranks: of train-ranks. */
+ * out of those that are nearly 0. ranks: --ranks, or 0. */
 typedef struct Trainer {
     const char *program, *set[3], *isa;
     double change;

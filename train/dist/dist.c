@@ -1,53 +1,16 @@
 /* dist.c: the calls of dist.h over the two functions of a transport, of which that of a single rank is here. */
 #include "train/dist/dist.h"
 
+#include <omp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/base/log.h"
-
-/* ---------------------------------------------------------------- the place of a process */
-
-/* Open MPI; MPICH and Intel MPI; torchrun; srun (SLURM_NTASKS would not do: it is also set in a batch script, which is one process). */
-static const struct {
-    const char *size, *rank, *local_rank;
-} LAUNCHERS[] = {
-    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"},
-    {"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"},
-    {"WORLD_SIZE", "RANK", "LOCAL_RANK"},
-    {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"},
-};
-
-static Status read_rank(const char *variable, int n_ranks, int *out)
-{
-    const char *text = getenv(variable);
-    char *end;
-    long k = text ? strtol(text, &end, 10) : -1;
-    if (!text || end == text || *end || k < 0 || k >= n_ranks)
-        return fail(ERR_USAGE, "%s is %s; the launcher started %d ranks, and it must be one of 0 … %d", variable, text ? text : "not set",
-                    n_ranks, n_ranks - 1);
-    *out = (int)k;
-    return OK;
-}
-
-/* What the first launcher that started several ranks says. */
-static Status find_place(Dist *d)
-{
-    for (size_t i = 0; i < sizeof LAUNCHERS / sizeof *LAUNCHERS; i++) {
-        const char *size = getenv(LAUNCHERS[i].size);
-        long n = size ? strtol(size, NULL, 10) : 0;
-        if (n <= 1)
-            continue;
-        if (!transport_open || n > (1 << 20))
-            return fail(ERR_DEVICE, "%s=%s: the launcher started several ranks and this build trains with one; start one process",
-                        LAUNCHERS[i].size, size);
-        d->n_ranks = (int)n;
-        TRY(read_rank(LAUNCHERS[i].rank, d->n_ranks, &d->rank));
-        return read_rank(LAUNCHERS[i].local_rank, d->n_ranks, &d->local_rank);
-    }
-    return OK;
-}
+#include "train/dist/place.h"
+#include "train/dist/pulse.h"
 
 /* ---------------------------------------------------------------- the transport of one rank */
 
@@ -69,7 +32,14 @@ static const Transport ALONE = {.on_device = true, .share = share_alone, .sum = 
 /* ---------------------------------------------------------------- meeting */
 
 /* What a rank says when it comes to a call. */
-typedef enum Call { CALL_END, CALL_FIRST, CALL_AGREE, CALL_SUM, CALL_SUM_HOST, CALL_GATHER } Call;
+typedef enum Call { CALL_END, CALL_FIRST, CALL_AGREE, CALL_SUM, CALL_SUM_HOST, CALL_GATHER, CALL_PLACES } Call;
+static const char *const CALL_NAMES[] = {[CALL_END] = "the end",
+                                         [CALL_FIRST] = "the work of rank 0",
+                                         [CALL_AGREE] = "an agreement",
+                                         [CALL_SUM] = "the sum of the gradients",
+                                         [CALL_SUM_HOST] = "the sum of the losses",
+                                         [CALL_GATHER] = "the gathering of rows",
+                                         [CALL_PLACES] = "the start"};
 typedef struct Notice {
     int32_t status, call;
     int64_t n;
@@ -107,6 +77,8 @@ static Status pass_on(Dist *d, Status mine)
 static Status meet(Dist *d, Status mine, Call call, int64_t n)
 {
     const Notice own = {mine, call, n}, *all = d->notices;
+    if (d->transport.enter)
+        d->transport.enter(d->transport.state, CALL_NAMES[call], d->step, call == CALL_FIRST);
     TRY(exchange(d, &own, sizeof own, d->notices));
     for (int r = 0; r < d->n_ranks; r++)
         if (all[r].status != OK)
@@ -138,19 +110,54 @@ static Status share(Dist *d, Status s, Call call, const void *mine, size_t n, vo
 
 /* ---------------------------------------------------------------- the calls */
 
+/* The processors that a rank may use, and how many of them its threads would take. */
+typedef struct Processors {
+    char machine[64];
+    cpu_set_t may_use;
+    int32_t threads;
+} Processors;
+
+/* Ranks that would have more threads than the processors that they share each get a part of them. */
+static Status divide_processors(Dist *d)
+{
+    Processors mine = {.threads = omp_get_max_threads()};
+    void *shared;
+    gethostname(mine.machine, sizeof mine.machine - 1);
+    sched_getaffinity(0, sizeof mine.may_use, &mine.may_use);
+    TRY(share(d, OK, CALL_PLACES, &mine, sizeof mine, &shared));
+    const Processors *all = shared;
+    cpu_set_t together = mine.may_use;
+    int ranks = 0, threads = 0;
+    for (int r = 0; r < d->n_ranks; r++)
+        if (!memcmp(all[r].machine, mine.machine, sizeof mine.machine)) {
+            CPU_OR(&together, &together, &all[r].may_use);
+            threads += all[r].threads;
+            ranks++;
+        }
+    mem_free(shared);
+    int processors = CPU_COUNT(&together);
+    if (threads > processors && !getenv("OMP_NUM_THREADS"))
+        omp_set_num_threads(processors > ranks ? processors / ranks : 1);
+    return OK;
+}
+
 Status dist_open(Dist *d)
 {
+    Place place;
     *d = (Dist){.n_ranks = 1, .transport = ALONE, .over = true};
-    TRY(find_place(d));
+    TRY(place_find(&place));
+    d->rank = place.rank;
+    d->n_ranks = place.n_ranks;
+    d->local_rank = place.local_rank;
     d->notices = mem_alloc((size_t)d->n_ranks * SENTENCE_BYTES);
     if (!d->notices)
         return fail(ERR_NOMEM, "%d ranks: out of memory", d->n_ranks);
     if (d->n_ranks > 1)
-        TRY(transport_open(&d->transport, d->rank, d->n_ranks));
+        TRY(sockets_open(&d->transport, &place));
     d->over = false;
     if (d->rank > 0)
         log_rank(d->rank, LOG_ERROR); /* the rest they would all say alike */
-    return OK;
+    return d->n_ranks > 1 ? divide_processors(d) : OK;
 }
 
 Status dist_close(Dist *d, Status s)
@@ -273,3 +280,5 @@ Status dist_gather(Dist *d, const void *mine, size_t n, void **all, size_t *n_al
     mem_free(sizes);
     return s;
 }
+
+bool dist_stop_now(void) { return pulse_stop_now(); }

@@ -10,33 +10,21 @@
 #include <stdbool.h>
 
 #include "kernels/ops/table.h"
-
-/* How bytes travel between ranks. A rank that never comes is an error (ERR_DEVICE, naming it). */
-typedef struct Transport {
-    void *state;
-    bool on_device; /* sum takes memory of a device */
-    /* all [n_ranks, n_bytes]: what every rank gave, in the order of ranks. n_bytes is the same on all of them. */
-    Status (*share)(void *state, const void *mine, size_t n_bytes, void *all);
-    /* x [n], F32 or F64, becomes the sum over the ranks, in a fixed order: the same bits on all ranks and in every run. On a device the sum
-     * is enqueued on `stream` (Backend.stream) and nobody waits for it. */
-    Status (*sum)(void *state, void *x, int64_t n, DType type, void *stream);
-    void (*close)(void *state);
-} Transport;
-
-/* Joins several ranks. NULL in a build that has no such transport: it trains with one rank. */
-__attribute__((weak)) Status transport_open(Transport *out, int rank, int n_ranks);
+#include "train/dist/transport.h"
 
 typedef struct Dist {
     int rank, n_ranks;
     int local_rank; /* among those of this machine: chooses the device */
+    int64_t step;   /* the caller's, for the sentence about a rank that does not come; 0: before the first */
     Transport transport;
     void *notices; /* what all ranks said last */
     bool over;     /* a rank failed, or cannot be reached */
     bool told;     /* … and all ranks know why */
 } Dist;
 
-/* Finds this process's place in what the launcher (mpirun, torchrun, srun) left in the environment; without one it is the only rank.
- * Refuses more ranks than this build can join. */
+/* Finds this process's place in what the launcher (mpirun, torchrun, srun, launch.c) left in the environment, and the other ranks; without
+ * a launcher it is the only rank. Ranks that share the processors of a machine get a part of them each, unless OMP_NUM_THREADS says
+ * otherwise: to be called before threads are used. */
 MUST_USE Status dist_open(Dist *d);
 /* The last call: `s` is how this rank ended. All ranks end with the same status; a failure that all know of is told by rank 0 alone. */
 MUST_USE Status dist_close(Dist *d, Status s);
@@ -51,4 +39,7 @@ MUST_USE Status dist_sum_host(Dist *d, double *x, int n);
 /* Rank 0 receives the bytes of all ranks, one after the other in order of rank (n differs by rank); the others get NULL and 0.
  * The caller frees *all with mem_free. */
 MUST_USE Status dist_gather(Dist *d, const void *mine, size_t n, void **all, size_t *n_all);
+/* From a signal handler that ends the process before the first step: the others end too, with ERR_PREEMPTED. Whether this rank is the one
+ * that tells people. */
+bool dist_stop_now(void);
 #endif

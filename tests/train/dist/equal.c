@@ -1,4 +1,4 @@
-/* Whole runs of several ranks over the tests' transport: the same steps as one rank, whatever their shares are. */
+/* Whole runs of several ranks: the same steps as one rank, whatever their shares are. */
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -8,9 +8,9 @@
 #include "tests/harness.h"
 #include "tests/train/parity_case.h"
 
-static const Trainer ONE = {.program = "train-ranks", .ranks = 1}, TWO = {.program = "train-ranks", .ranks = 2},
-                     THREE = {.program = "train-ranks", .ranks = 3}, FOUR = {.program = "train-ranks", .ranks = 4},
-                     TWO_DEVICES = {.program = "train-ranks", .set = {"device=cuda"}, .ranks = 2};
+static const Trainer ONE = {.program = "train", .ranks = 1}, TWO = {.program = "train", .ranks = 2},
+                     THREE = {.program = "train", .ranks = 3}, FOUR = {.program = "train", .ranks = 4},
+                     TWO_DEVICES = {.program = "train-cuda-host", .set = {"device=cuda"}, .ranks = 2};
 
 /* Against PyTorch; micro_mean depends on how many passes a rank has. */
 TEST(ranks_parity_defaults_like) { parity_case(&TWO, "defaults_like", NULL); }
@@ -30,7 +30,7 @@ TEST(ranks_parity_visual_tokens_with_four) { parity_case(&FOUR, "visual_tokens",
 /* At weights that stay equal: AdamW makes whole steps out of gradients that are rounding alone. */
 static void check_equal(int ranks)
 {
-    Trainer one = {.program = "train-ranks", .set = {"optim.lr=1e-30", "optim.lr_projector=1e-30", "optim.lr_tokens=1e-30"}, .ranks = 1};
+    Trainer one = {.program = "train", .set = {"optim.lr=1e-30", "optim.lr_projector=1e-30", "optim.lr_tokens=1e-30"}, .ranks = 1};
     Trainer several = one;
     several.ranks = ranks;
     parity_close(&one, &several, "visual_tokens", "train.batch=3", 1e-6);

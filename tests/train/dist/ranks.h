@@ -1,11 +1,10 @@
-/* ranks.h: several ranks on this machine, for tests: processes over one piece of shared memory. Linked into test-unit and into train-ranks,
- * which with TEST_RANKS=N in the environment starts as N ranks; ranks.c says what else it reads and how it ends. */
+/* ranks.h: several ranks on this machine, for tests of dist.h: forks of the test that dist_open joins. */
 #ifndef GENLLAVA_TESTS_TRAIN_DIST_RANKS_H
 #define GENLLAVA_TESTS_TRAIN_DIST_RANKS_H
 
 enum { RANKS_MOST = 8 };
 
 /* Starts n ranks. In each of them: its number, and dist_open will find its place. In the caller, when all have ended: -1, with their exit
- * codes (128 and more: of a signal). */
-int ranks_start(int n, int codes[RANKS_MOST]);
+ * codes (128 and more: of a signal). address: MASTER_ADDR (a port and a token go with it), or NULL: sockets inside the machine. */
+int ranks_start(int n, const char *address, int codes[RANKS_MOST]);
 #endif

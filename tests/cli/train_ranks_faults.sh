@@ -1,0 +1,99 @@
+#!/bin/bash
+# train --ranks N: the program starts its ranks itself. One that is killed or stopped, in any phase, ends all soon, named; a signal stops all.
+. tests/cli/_train.sh
+sed -i 's/"steps": 16/"steps": 100000/; s/"every": 1,/"every": 0,/' "$dir/run.json"
+export GENLLAVA_RANKS_SILENCE=3
+
+# launch CONFIG: three ranks in the background; $pid has started them, ${ranks[*]} are they.
+launch() {
+    rm -rf "$dir/runs"
+    "$train" --config "$1" --ranks 3 > "$dir/out" 2> "$dir/err" &
+    pid=$!
+    for i in $(seq 1 500); do
+        ranks=($(ps -o pid= --ppid $pid --sort pid))
+        [ ${#ranks[@]} -eq 3 ] && return
+        sleep 0.01
+    done
+    fail "no ranks in 5 s"
+}
+# start: … once they have done some steps.
+start() {
+    launch "$dir/run.json"
+    for i in $(seq 1 1000); do
+        [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 2 ] && return
+        sleep 0.02
+    done
+    fail "no step in 20 s: $(cat "$dir/err")"
+}
+# ends CODE WHAT: … within 20 s, all of them.
+ends() {
+    SECONDS=0
+    wait $pid
+    local code=$?
+    [ $code -eq "$1" ] || { fail "$2: exit $code, wanted $1"; sed 's/^/    /' "$dir/err" >&2; }
+    [ $SECONDS -lt 20 ] || fail "$2: only after $SECONDS s"
+    for rank in "${ranks[@]}"; do
+        ! kill -0 "$rank" 2> /dev/null || fail "$2: process $rank goes on"
+    done
+}
+
+# Any rank killed or stopped while steps are taken.
+for k in 0 1 2; do
+    start
+    kill -KILL "${ranks[k]}"
+    ends 69 "rank $k killed"
+    says "error: rank $k has ended"
+    says "warning: rank $k was ended by signal 9 (Killed)"
+    [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; cat "$dir/err" >&2; }
+    start
+    kill -STOP "${ranks[k]}"
+    (sleep 6; kill -CONT "${ranks[k]}" 2> /dev/null) & # otherwise it is killed after 30 s
+    ends 69 "rank $k stopped"
+    says "error: rank $k has given no sign of life for 3 s"
+done
+
+# … while rank 0 prepares and the others wait, which may take hours: no rank is suspected. (This takes some 20 s.)
+rows=tests/fixtures/parity/visual_tokens/rows.jsonl
+awk '{ row[NR] = $0 } END { for (i = 0; i < 100000; i++) { r = row[1 + i % NR]; sub(/"uid": "/, "&" i "-", r); print r } }' $rows > "$dir/many.jsonl"
+sed "s|$PWD/$rows|$dir/many.jsonl|; s|$dir/shards|$dir/runs/shards|" "$dir/run.json" > "$dir/many.json"
+launch "$dir/many.json"
+sleep 5
+kill -0 $pid || { fail "ranks do not wait for the preparation"; cat "$dir/err" >&2; }
+kill -KILL "${ranks[2]}"
+ends 69 "rank 2 killed while rank 0 prepares"
+says "error: rank 2 has ended (last heard of at the work of rank 0 before the first step)"
+launch "$dir/many.json"
+sleep 2
+kill -KILL "${ranks[0]}"
+ends 69 "rank 0 killed while it prepares"
+says "error: rank 0 has ended"
+
+# A signal to whoever started them, or to any rank: the step is finished and saved once.
+for to in pid 'ranks[0]' 'ranks[2]'; do
+    start
+    kill -TERM "${!to}"
+    ends 75 "SIGTERM to $to"
+    lines=$(wc -l < "$dir/runs/r/train.jsonl")
+    says "SIGTERM: stopped after step $lines of 100000; go on with --resume"
+    [ -f "$dir/runs/r/$(printf checkpoint-%06d "$lines")/MANIFEST.json" ] || fail "SIGTERM to $to: no checkpoint of the last step, $lines"
+done
+# … and before the first step nothing is.
+for to in pid 'ranks[2]'; do
+    launch "$dir/many.json"
+    sleep 2
+    kill -TERM "${!to}"
+    ends 75 "SIGTERM to $to while rank 0 prepares"
+    says "stopped"
+    says " before a step was taken; nothing is lost, run the same again"
+    [ "$(grep -c 'before a step' "$dir/err")" -eq 1 ] || fail "SIGTERM to $to is not told once: $(cat "$dir/err")"
+done
+
+# Mistakes are told once, before any rank is there.
+expect 2 --config "$dir/run.json" --ranks 3 --set train.steps=-1
+[ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || fail "a mistake is not told once: $(cat "$dir/err")"
+expect 2 --config "$dir/run.json" --ranks 0
+expect 2 --config "$dir/run.json" --ranks all
+export WORLD_SIZE=2 RANK=1 LOCAL_RANK=1 MASTER_ADDR=localhost MASTER_PORT=9
+expect 2 --config "$dir/run.json" --ranks 3
+says "error: --ranks starts the ranks of one machine itself, but WORLD_SIZE=2 says that a launcher has started 2; leave one of the two"
+exit $failed
