@@ -130,7 +130,10 @@ static Status draw_targets(Tape *t, const GenLlava *g, const Batch *b, const int
         while (end < b->n_targets && b->target_segment[end] == segment)
             end++;
         draw[i] = (TargetDraw){.item = (uint32_t)b->item[b->target_row[k]],
-                               .row = {.uid = b->uid[segment], .record = b->record[segment], .target = k - first, .n_targets = end - first}};
+                               .row = {.uid = b->uid[segment],
+                                       .record = b->record[segment],
+                                       .target = k - first,
+                                       .n_targets = end - first}};
         TRY(draw_numbers(t, &g->diffusion, &draw[i]));
     }
     return OK;

@@ -112,8 +112,9 @@ TEST(target_images_of_a_row_may_have_their_own_numbers)
         REQUIRE_OK(replay_number(r, "drop", row, 1, &number));
         CHECK(number == (k ? 0.5 : 0.25));
         sha256_of("three", 5, uid);
-        snprintf(wanted, sizeof wanted, "%s: noise/three: shape is [3, 2, 1, 1], expected [2, 1, 1], or [2, 2, 1, 1] for its 2 target images "
-                                        "(debug.replay)", file);
+        snprintf(wanted, sizeof wanted,
+                 "%s: noise/three: shape is [3, 2, 1, 1], expected [2, 1, 1], or [2, 2, 1, 1] for its 2 target images (debug.replay)",
+                 file);
         CHECK_FAILS(replay_image(r, "noise", row, 2, 1, 1, noise), ERR_DATA, wanted);
         snprintf(wanted, sizeof wanted,
                  "%s: timestep/three holds 3 numbers, expected one, or one for each of its target images (debug.replay)", file);
