@@ -60,7 +60,10 @@ static Status count_prompt(void *arg, const IndexRow *row, const char *prompt)
 
 Status prompts_say_cut(const Loader *ld, const RunConfig *cfg, int32_t length)
 {
+    char folder[PATH_MAX];
     Count c = {.cfg = cfg, .length = length};
+    if (!file_exists(file_join(folder, cfg->model.diffusion.path, "tokenizer")))
+        return OK;
     Status s = loader_prompts(ld, count_prompt, &c);
     clip_tokenizer_close(&c.tokenizer);
     if (!s && c.cut)

@@ -6,6 +6,7 @@
 #include "train/config/config.h"
 
 /* A warning where rows whose loss compares with their prompts have longer ones than `length`, the tokens that the text encoder of
- * model.diffusion.path takes: how many, and which is the first. */
+ * model.diffusion.path takes: how many, and which is the first. Without the folder of its tokenizer, which a run needs that encodes prompts
+ * itself, nothing is said. */
 MUST_USE Status prompts_say_cut(const Loader *ld, const RunConfig *cfg, int32_t length);
 #endif
