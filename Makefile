@@ -365,6 +365,8 @@ model-gpu: $(BUILD)/model-gpu
 	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
 	@echo
 	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --set model.lora.dropout=0.05 --goal 16000 --fit 80 $(MODEL)
+	@echo
+	@$(BUILD)/model-gpu --config tools/bench/gpu/three-tasks.json --fit 80 $(MODEL)
 
 #: make bench-gpu   what the GPU of this machine reaches, beside its own ceilings (PYTHON=: PyTorch with CUDA beside it)
 bench-gpu:

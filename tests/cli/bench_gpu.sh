@@ -31,4 +31,17 @@ done
 [ "$(lines '^G7 .* GB of ')" -eq 1 ] && [ "$(lines '^G11 .*gaps between [1-9][0-9]* operators')" -eq 1 ] || fail "G7, G11: $out"
 # The steps learn: the losses fall.
 echo "$out" | sed -n 's/.*loss \([0-9.]*\), then \([0-9.]*\)$/\1 \2/p' | awk '{ exit !($2 < $1 && $2 > 0) }' || fail "the loss does not fall: $out"
+# Convolutions beside our own, by a stand-in for cuDNN.
+[ "$(lines '^     conv2d_\(fwd\|dx\|dw\).* own .* TFLOP/s$')" -eq 6 ] || fail "convolutions: $out"
+[ "$(lines '^G9 *groupnorm_bwd ')" -eq 1 ] && [ "$(lines '^G9 *upsample_fwd ')" -eq 1 ] || fail "images: $out"
+out=$(CUDA_HOST_CUDNN=9 "$build/bench-gpu-cuda-host" --tiny --only conv --config tests/fixtures/parity/visual_tokens/config.json 2>&1) || fail "exit $?: $out"
+[ "$(lines '; cuDNN .* TFLOP/s .* of the largest matmul, .* times as fast$')" -eq 6 ] || fail "convolutions by cuDNN: $out"
+# Steps of all three tasks, of a model whose weights are not there.
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cp -r tests/fixtures/parity/bases/diffusion-noise "$dir/diffusion"
+rm "$dir"/diffusion/*/*.safetensors
+out=$("$build/bench-gpu-cuda-host" --tiny --only step --config tests/fixtures/parity/noise_frozen/config.json --set debug.replay=null --set train.compute=bf16 \
+    --set model.diffusion.path="$dir/diffusion" --tokens 192 --segment 64 --labels 5 --row 3T 2>&1) || fail "exit $?: $out"
+[ "$(lines '^3T .*: 192 tokens, 2 pictures, 15 labels, 2 pictures to draw: .* tokens/s; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "three tasks: $out"
 exit $failed

@@ -1,7 +1,6 @@
-/* bench-gpu: what a GPU reaches: attention, elementwise kernels, the matmuls of a step, whole steps of a config with random weights, the
- * gaps between launches and the memory in use, beside the device's own ceilings (its largest matmul, its largest copy) measured in the same
- * run.
- * usage: bench-gpu --config RUN.json [--only attention] [--tiny] */
+/* bench-gpu: what a GPU reaches: attention, convolutions, elementwise kernels, the matmuls of a step, whole steps of a config with random
+ * weights, the gaps between launches and the memory in use, beside the device's own ceilings (its largest matmul, its largest copy)
+ * measured in the same run. usage: bench-gpu --config RUN.json [--only attention] [--tiny] */
 #include "tools/bench/bench_gpu.h"
 
 #include <math.h>
@@ -11,7 +10,7 @@
 #include "kernels/base/log.h"
 #include "tools/bench/bench_clock.h"
 
-static const char *const TABLES[] = {"all", "attention", "elementwise", "matmul", "step", NULL};
+static const char *const TABLES[] = {"all", "attention", "conv", "elementwise", "matmul", "step", NULL};
 
 enum { MAX_OPERATORS = 1 << 15 };
 
@@ -22,7 +21,7 @@ static Status parse(BenchOptions *o, int argc, char **argv, bool *done)
          .help = "settings of the run whose steps and matmuls are timed; init \"random\" needs config.json files only"},
         {.name = "--set", .kind = CLI_STRINGS, .value = &o->sets, .argument = "KEY=VALUE", .help = "override a key; repeatable"},
         {.name = "--only", .kind = CLI_CHOICE, .value = &o->only, .argument = "PART", .names = TABLES,
-         .help = "all (default), attention, elementwise, matmul or step"},
+         .help = "all (default), attention, conv, elementwise, matmul or step"},
         {.name = "--tokens", .kind = CLI_INT, .value = &o->tokens, .argument = "N", .low = 1, .high = 1 << 24,
          .help = "of a pass (default: train.micro_tokens)"},
         {.name = "--segment", .kind = CLI_INT, .value = &o->segment, .argument = "T", .low = 1, .high = 1 << 24,
@@ -105,8 +104,11 @@ static Status time_steps(Bench *x, BenchStep *step)
     }
     seconds = bench_median(all, x->sizes->steps);
     int32_t tokens = step->pass.batch.n_tokens;
-    printf("%-4s step of %s: %d tokens, %d pictures, %d labels: %.1f ms (%.1f to %.1f), %.0f tokens/s", x->o->row, step->cfg->name, tokens,
-           step->pass.batch.n_images, step->pass.batch.n_labels, 1e3 * seconds, 1e3 * least, 1e3 * most, tokens / seconds);
+    printf("%-4s step of %s: %d tokens, %d pictures, %d labels", x->o->row, step->cfg->name, tokens, step->pass.batch.n_images,
+           step->pass.batch.n_labels);
+    if (step->pass.batch.n_targets)
+        printf(", %d pictures to draw", step->pass.batch.n_targets);
+    printf(": %.1f ms (%.1f to %.1f), %.0f tokens/s", 1e3 * seconds, 1e3 * least, 1e3 * most, tokens / seconds);
     if (x->o->goal > 0)
         printf(" (hold %.0f)", x->o->goal);
     printf("; loss %.3f, then %.3f\n", first, step->loss);
@@ -154,6 +156,7 @@ static Status work(const BenchOptions *o)
     if (!o->config)
         return fail(ERR_USAGE, "bench-gpu needs --config RUN.json");
     TRY(config_load(&cfg, o->config, o->sets.items, o->sets.n));
+    cfg.plan_only = true; /* folders need not have weights */
     Status s = cuda_open(&x.w.b, 0);
     if (s == OK) {
         watch_start(&x.w, (Watcher){0});

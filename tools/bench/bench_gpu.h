@@ -13,6 +13,9 @@ typedef struct BenchSizes {
     int64_t rows, cols, optimiser;            /* elementwise operators; masters */
     int64_t square, copy_bytes, memory_bytes; /* the matmul and the copy that are ceilings; room for operands */
     int64_t heads, kv_heads, head_dim, rows_of_attention, segment[2];
+    struct {
+        int64_t images, side, in, out;
+    } images[2], convolutions[8]; /* square ones; of images only `in` channels; those with no images are left out */
     int batches, steps;
     double batch_seconds;
 } BenchSizes;
@@ -29,7 +32,7 @@ typedef struct BenchOptions {
 } BenchOptions;
 
 /* Values of --only. */
-enum { ONLY_ALL, ONLY_ATTENTION, ONLY_ELEMENTWISE, ONLY_MATMUL, ONLY_STEP };
+enum { ONLY_ALL, ONLY_ATTENTION, ONLY_CONV, ONLY_ELEMENTWISE, ONLY_MATMUL, ONLY_STEP };
 
 typedef struct Bench {
     Watched w;
@@ -48,6 +51,6 @@ typedef Status (*BenchWork)(Bench *x, const void *arg);
 MUST_USE Status bench_gpu_batch(Bench *x, BenchWork work, const void *arg, int n, double *seconds);
 DType bench_gpu_compute(const RunConfig *cfg); /* auto: bf16, which every device that is taken multiplies */
 
-/* Ceilings, attention, elementwise operators, the matmuls of a step: those that --only names, a line each. */
+/* Ceilings, attention, convolutions, elementwise operators, the matmuls of a step: those that --only names, a line each. */
 MUST_USE Status bench_gpu_kernels(Bench *x, const RunConfig *cfg, const PassShape *shape);
 #endif

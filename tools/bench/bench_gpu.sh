@@ -12,6 +12,9 @@ median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : 
 "$bin/bench-gpu" --config tools/bench/gpu/r128.json --row G6d --goal 16000 --only step --set model.lora.dropout=0.05
 echo "G7 with block recompute, 8k tokens a pass:"
 "$bin/bench-gpu" --config tools/bench/gpu/r16.json --row G7 --only step --tokens 8192 --set train.recompute=block
+echo "all three tasks, a third of the samples each, with Stable Diffusion 1.4 at 512 pixels; then without cuDNN, where it is installed:"
+"$bin/bench-gpu" --config tools/bench/gpu/three-tasks.json --row "3T" --only step
+GENLLAVA_CUDNN=0 "$bin/bench-gpu" --config tools/bench/gpu/three-tasks.json --row "3T" --only step
 
 # compare ROW VARIANT HOLD
 compare() {

@@ -1,6 +1,8 @@
 /* bench_gpu_kernels.c: the lines of bench-gpu about single operators: time, share of the ceiling. Called by bench_gpu.c. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tools/bench/bench_clock.h"
 #include "tools/bench/bench_gpu.h"
@@ -10,10 +12,14 @@ const BenchSizes BENCH_GPU_LARGE = {.rows = 16384, .cols = 4096, .optimiser = 1 
                                     .memory_bytes = 3LL << 30,
                             .heads = 32, .kv_heads = 8, .head_dim = 128, .rows_of_attention = 16384, .segment = {1024, 2048}, .batches = 5,
                                     .steps = 5,
+                            .images = {{8, 64, 320}, {2, 256, 256}},
+                            .convolutions = {{8, 64, 4, 320}, {8, 64, 320, 320}, {8, 64, 640, 320}, {8, 32, 640, 640}, {8, 16, 1280, 1280},
+                                             {8, 8, 1280, 1280}, {8, 64, 320, 4}, {2, 512, 128, 128}},
                             .batch_seconds = 0.02};
 const BenchSizes BENCH_GPU_TINY = {.rows = 24, .cols = 64, .optimiser = 1000, .square = 32, .copy_bytes = 1 << 12, .memory_bytes = 1 << 20,
                                    .heads = 2,
-                           .kv_heads = 1, .head_dim = 16, .rows_of_attention = 32, .segment = {16, 32}, .batches = 1, .steps = 2};
+                           .kv_heads = 1, .head_dim = 16, .rows_of_attention = 32, .segment = {16, 32}, .batches = 1, .steps = 2,
+                           .images = {{1, 8, 32}}, .convolutions = {{1, 8, 8, 16}, {1, 8, 3, 5}}};
 
 /* ---------------------------------------------------------------- timing */
 
@@ -157,11 +163,63 @@ static Status attentions(Bench *x)
     return OK;
 }
 
+/* A convolution by cuDNN, where it is found, and by our own kernels. */
+typedef struct Convolutions {
+    Bench *x, own;
+} Convolutions;
+
+static Status conv_line(void *arg, Op op, const char *what, const void *args)
+{
+    Convolutions *c = arg;
+    const bool by_cudnn = strstr(c->x->w.b.description, "cuDNN");
+    Cost cost;
+    double seconds, own;
+    op_cost(op, args, &cost);
+    TRY(time_work(&c->own, call, &(Call){op, args}, &own));
+    printf("     %-16s %-28s own %9.1f us %7.1f TFLOP/s", op_name(op), what, 1e6 * own, 1e-12 * cost.flops / own);
+    if (by_cudnn) {
+        TRY(time_work(c->x, call, &(Call){op, args}, &seconds));
+        printf("; cuDNN %9.1f us %7.1f TFLOP/s %5.2f of the largest matmul, %5.2f times as fast", 1e6 * seconds,
+               1e-12 * cost.flops / seconds, cost.flops / seconds / c->x->matmul_flops, own / seconds);
+    }
+    printf("\n");
+    return OK;
+}
+
+static Status time_convolutions(Convolutions *c)
+{
+    const BenchSizes *s = c->x->sizes;
+    TRY(meter_open(&c->own.meter, &c->own.w.b, 2));
+    c->x->ops.arg = c;
+    c->x->ops.line = conv_line;
+    for (size_t i = 0; i < sizeof s->convolutions / sizeof *s->convolutions && s->convolutions[i].images; i++)
+        TRY(bench_conv(&c->x->ops, BF16, s->convolutions[i].images, s->convolutions[i].side, s->convolutions[i].in,
+                       s->convolutions[i].out));
+    return OK;
+}
+
+static Status convolutions(Bench *x)
+{
+    Convolutions c = {.x = x, .own = {.o = x->o, .sizes = x->sizes}};
+    const char *set = getenv("GENLLAVA_CUDNN");
+    setenv("GENLLAVA_CUDNN", "0", 1);
+    Status s = cuda_open(&c.own.w.b, 0);
+    if (!set)
+        unsetenv("GENLLAVA_CUDNN");
+    TRY(s);
+    s = time_convolutions(&c);
+    meter_close(&c.own.meter);
+    c.own.w.b.close(&c.own.w.b);
+    return s;
+}
+
 static Status elementwise(Bench *x)
 {
     x->ops.arg = x;
     x->ops.line = elementwise_line;
     TRY(bench_elementwise(&x->ops, BF16, x->sizes->rows, x->sizes->cols));
+    for (size_t i = 0; i < sizeof x->sizes->images / sizeof *x->sizes->images && x->sizes->images[i].images; i++)
+        TRY(bench_images(&x->ops, BF16, x->sizes->images[i].images, x->sizes->images[i].side, x->sizes->images[i].in));
     return bench_optimiser(&x->ops, x->sizes->optimiser);
 }
 
@@ -307,6 +365,8 @@ static Status kernels(Bench *x, const RunConfig *cfg, const PassShape *shape)
     TRY(ceilings(x));
     if (only == ONLY_ALL || only == ONLY_ATTENTION)
         TRY(attentions(x));
+    if (only == ONLY_ALL || only == ONLY_CONV)
+        TRY(convolutions(x));
     if (only == ONLY_ALL || only == ONLY_ELEMENTWISE)
         TRY(elementwise(x));
     if (only != ONLY_ALL && only != ONLY_MATMUL)

@@ -2,7 +2,10 @@
 #include "tools/bench/bench_step.h"
 
 #include <math.h>
+#include <string.h>
 
+#include "train/config/plan.h"
+#include "train/models/parts.h"
 #include "train/optim/optim.h"
 
 Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int64_t segment, int64_t labels)
@@ -17,6 +20,15 @@ Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int6
     bool room = sizes.patches > 0 && sizes.patches < segment;
     *p = (PassShape){.tokens = (int32_t)(segments * segment), .segments = (int32_t)segments, .max_segment = (int32_t)segment,
                      .images = room ? (int32_t)segments : 0, .labels = (int32_t)(segments * labels)};
+    if (!cfg->model.diffusion.path)
+        return OK;
+    p->generate = p->edit = (int32_t)(segments / 3);
+    p->images -= room ? p->generate : 0;
+    if (plan_predicts_noise(cfg)) {
+        p->target_size = (int32_t)cfg->model.diffusion.size;
+        p->target_pictures = p->generate + p->edit;
+        p->source_pictures = cfg->model.diffusion.edit == EDIT_LLM_ONLY ? 0 : p->target_pictures;
+    }
     return OK;
 }
 
@@ -37,6 +49,24 @@ static Status take(BenchStep *s, Arena *a, void **memory, size_t n_bytes)
     return OK;
 }
 
+/* What is frozen and drawn as zeros, because it is meant to come from a folder that is not there: over zeros a device draws less power and
+ * is faster. */
+static Status draw_zeros(GenLlava *g, const RunConfig *cfg)
+{
+    Params *p = genllava_params(g);
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        const int64_t row = param_row(q);
+        const bool is_scale = row == 1 && strlen(q->name) > strlen(".weight") && !strcmp(strrchr(q->name, '.'), ".weight");
+        if (q->trainable || q->init != INIT_ZERO || !part_drawn(part_find(q->group.part), cfg) || (row <= 1 && !is_scale))
+            continue;
+        q->init = is_scale ? INIT_ONE : INIT_NORMAL;
+        q->init_scale = 1 / sqrt((double)row);
+        TRY(params_draw(p, q, (uint64_t)cfg->seed));
+    }
+    return OK;
+}
+
 Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType compute, const PassShape *shape)
 {
     *s = (BenchStep){.b = b, .cfg = cfg};
@@ -52,6 +82,7 @@ Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType com
                                              .recompute = (Recompute)cfg->train.recompute,
                                              .seed = (uint64_t)cfg->seed}));
     TRY(genllava_open(&s->model, b, compute, cfg, NULL));
+    TRY(draw_zeros(s->model, cfg));
     return pass_make(&s->pass, shape, genllava_model_sizes(s->model));
 }
 
@@ -81,7 +112,10 @@ Status bench_step_run(BenchStep *s)
     TRY(s->b->upload(s->b, on_device, &numbers, sizeof numbers));
     TRY(params_step_begin(p));
     tape_reset(s->tape, 0);
-    TRY(genllava_loss(s->tape, s->model, b, &(LossRequest){.scale = {1.0 / b->n_labels}, .totals = on_device->sums}, &result));
+    LossRequest request = {.totals = on_device->sums};
+    for (Loss l = 0; l < N_LOSSES; l++)
+        request.scale[l] = loss_scale(s->cfg, l, &b->terms, 1);
+    TRY(genllava_loss(s->tape, s->model, b, &request, &result));
     TRY(tape_backward_all(s->tape, result.losses, N_LOSSES, 1));
     TRY(optim_squares(p, &on_device->squares));
     TRY(s->b->download(s->b, &numbers, on_device, sizeof numbers));

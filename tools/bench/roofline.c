@@ -35,6 +35,9 @@ static double rate_reached(const Reached *reached, const Device *d, Op op, const
 {
     switch (op) {
     case OP_matmul: return reached->matmul * filled(d, c);
+    case OP_conv2d_fwd:
+    case OP_conv2d_dx: return reached->convolution * filled(d, c);
+    case OP_conv2d_dw: return reached->adapters * filled(d, c);
     case OP_adapter_down:
     case OP_adapter_down_grad:
     case OP_adapter_down_bwd: return reached->adapters;

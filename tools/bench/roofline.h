@@ -16,8 +16,9 @@ extern const Device DEVICES[]; /* ends with a zeroed entry */
 
 /* What is assumed to be reached of the published figures, and what every operator costs besides. */
 typedef struct Reached {
-    double matmul, attention, adapters, bandwidth, integer; /* fractions; adapters: of the products in kernels/ops/adapter.h */
-    double gap_us;                                          /* of one operator to the next */
+    double matmul, attention, convolution, bandwidth, integer; /* fractions; convolution: forwards and to images, by cuDNN */
+    double adapters; /* … of products of our own: kernels/ops/adapter.h, weights of convolutions */
+    double gap_us;   /* of one operator to the next */
 } Reached;
 
 /* Matmuls with a dimension of at most this: the adapters' and other small ones, which do not fill the device's tiles or wait for memory. */
