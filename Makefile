@@ -107,7 +107,7 @@ TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 # Parsers that libFuzzer feeds (make fuzz).
 FUZZERS       := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
 FUZZ_OBJ      := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
-# kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and a test of a whole model.
+# kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and tests of a whole model.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
 CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host runtime cublasLt cudnn,$(BUILD)/obj/tests/cuda_host/$(o).o)
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
@@ -117,7 +117,7 @@ CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
-                 $(BUILD)/obj/tests/train/infer/answer.o $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
+                 $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o) $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
         fuzz fuzzers quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean

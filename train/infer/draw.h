@@ -11,8 +11,8 @@
 typedef struct DrawOptions {
     SamplerKind sampler;
     int64_t steps;
-    double guidance;       /* of the context; up to 1: none, and half of the evaluations */
-    double image_guidance; /* of the source, where the UNet sees it beside the latents */
+    double guidance;       /* of the context; up to 1: none, and one evaluation a step in place of two or three */
+    double image_guidance; /* of the source, where the UNet sees it beside the latents; below 1 there is no guidance there at all */
     double strength;       /* with model.diffusion.edit "sdedit": how much noise the source starts with, from 0 to 1 */
     uint64_t seed, index;  /* index: separates the noise of the pictures of a batch */
     void (*progress)(void *user, int64_t done, int64_t of); /* evaluations; may be NULL */
@@ -27,8 +27,9 @@ typedef struct Drawer Drawer;
  */
 MUST_USE Status drawer_open(Drawer **out, GenLlava *model, const RunConfig *cfg, Backend *backend);
 void drawer_close(Drawer **d);
-/* Bytes that drawer_open would take: of the backend's memory, and of the host's besides. The model may lie on the null backend. */
-MUST_USE Status drawer_measure(size_t *device, size_t *host, GenLlava *model, const RunConfig *cfg, Backend *backend);
+/* Bytes that drawer_open would take: of the backend's memory, and of the host's besides. null: an open backend that computes nothing, on
+ * which the model may lie. */
+MUST_USE Status drawer_measure(size_t *device, size_t *host, const GenLlava *model, const RunConfig *cfg, Backend *null);
 
 /* task: TASK_GENERATE or TASK_EDIT, whose loss says what stands for no context; context [queries,C]: of the generation head, host; source
  * [S,S,3] (S = model.diffusion.size) or NULL; rgb [S,S,3]. The same model, options, build and backend give the same bytes. */

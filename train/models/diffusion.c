@@ -144,15 +144,8 @@ static Status draw_normals(Tape *t, const Diffusion *d, const TargetDraw *draw, 
 {
     if (d->replay)
         return replay_image(d->replay, REPLAYED[what], draw->row, channels, latents.height, latents.width, to);
-    uint64_t key = tape_key(t, RANDOM_NOISE, (uint64_t)what);
-    int64_t n = latents.height * latents.width * channels;
-    for (int64_t i = 0; i < n; i += 4) {
-        float four[4];
-        Philox4 r = philox4x32(key, (uint32_t)(i / 4), draw->item, (uint32_t)draw->row.target, 0);
-        philox_normal2(r.v[0], r.v[1], four);
-        philox_normal2(r.v[2], r.v[3], four + 2);
-        memcpy(to + i, four, (size_t)(n - i < 4 ? n - i : 4) * sizeof *four);
-    }
+    const int64_t n = latents.height * latents.width * channels;
+    noise_normals(tape_key(t, RANDOM_NOISE, (uint64_t)what), draw->item, (uint32_t)draw->row.target, to, n);
     return OK;
 }
 

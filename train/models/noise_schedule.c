@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/base/arena.h"
+#include "kernels/base/philox.h"
 
 enum { STEPS_MAX = 1 << 20 };
 
@@ -110,6 +111,19 @@ Status noise_schedule_load(NoiseSchedule *s, const char *folder)
     Status status = f.status;
     fields_close(&f);
     return status ? status : fill_tables(s, &b);
+}
+
+void noise_normals(uint64_t key, uint32_t a, uint32_t b, float *to, int64_t n)
+{
+    float four[4] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        if (i % 4 == 0) {
+            Philox4 r = philox4x32(key, (uint32_t)(i / 4), a, b, 0);
+            philox_normal2(r.v[0], r.v[1], four);
+            philox_normal2(r.v[2], r.v[3], four + 2);
+        }
+        to[i] = four[i % 4];
+    }
 }
 
 void noise_schedule_free(NoiseSchedule *s)

@@ -230,7 +230,7 @@ static Status prepare(Sampler *s, const SamplerOptions *o)
     s->n_timesteps = count_timesteps(s);
     s->first = s->steps - (int64_t)((double)s->steps * o->strength);
     s->timestep = mem_alloc((size_t)s->n_timesteps * sizeof *s->timestep);
-    s->arrays = mem_alloc((size_t)(HISTORY + 2) * (size_t)s->n * sizeof *s->arrays);
+    s->arrays = mem_alloc(sampler_bytes(s->n));
     if (!s->timestep || !s->arrays)
         return fail(ERR_NOMEM, "no memory for the latents of a sampler");
     for (int i = 0; i < HISTORY; i++)
@@ -263,6 +263,7 @@ void sampler_free(Sampler **s)
     *s = NULL;
 }
 
+size_t sampler_bytes(int64_t n) { return (size_t)(HISTORY + 2) * (size_t)n * sizeof(float); }
 int64_t sampler_evaluations(const Sampler *s) { return s->n_timesteps - s->first; }
 int32_t sampler_timestep(const Sampler *s) { return s->timestep[s->first + s->at]; }
 

@@ -39,6 +39,7 @@ typedef struct Sampler Sampler;
 /* A setting of the file that would change what this sampler computes, and that it does not know, is refused by name. */
 MUST_USE Status sampler_create(Sampler **out, const SamplerOptions *options);
 void sampler_free(Sampler **s);
+size_t sampler_bytes(int64_t n);               /* of the host's memory, for latents of n numbers */
 int64_t sampler_evaluations(const Sampler *s); /* how often the UNet is asked */
 int32_t sampler_timestep(const Sampler *s);    /* of the next evaluation */
 /* What the first evaluation sees: x [n] holds noise; picture [n]: latents as the UNet sees them, NULL with strength 1. */
