@@ -1,4 +1,5 @@
-/* batch.c: answers a file of questions and writes answers.jsonl, bad_rows.jsonl beside it (batch.h). Called by generate. */
+/* batch.c: answers a file of questions, draws what it asks for, and writes answers.jsonl, pictures and bad_rows.jsonl beside it (batch.h).
+ * Called by generate. */
 #include "eval/batch.h"
 
 #include <errno.h>
@@ -11,13 +12,13 @@
 #include "data/formats/json_write.h"
 #include "data/formats/rows.h"
 #include "data/records/row_fields.h"
+#include "eval/draw.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 
 enum { MAX_IMAGES = 64, SAID_BAD_ROWS = 10 };
-static const char NO_DRAWING[] = "this version does not draw or edit pictures yet";
 
 /* What is being answered, and where to. */
 typedef struct BatchFile {
@@ -28,9 +29,8 @@ typedef struct BatchFile {
     int64_t row;            /* the present one, from 0 */
     int64_t good, bad;      /* questions; a row that cannot be read is one */
     int64_t missing;        /* of the bad: a picture is not there beside the file */
-    Answerer *answerer;
-    RecordText system; /* of every row without its own */
-    const Sampling *sampling;
+    const Session *session;
+    const char *out_dir;
     FileDraft out;
     FILE *bad_out; /* NULL until there is a bad row */
     const char *bad_path;
@@ -43,6 +43,7 @@ typedef struct BatchRow {
     Record record; /* its strings are the document's */
     RowRoom room;
     bool is_record;
+    const char *key;    /* of a question alone: "ask", "draw" or "edit"; record.task says the same */
     int n_questions;    /* turn 2i is question i, turn 2i + 1 its given answer */
     Text *plain;        /* [turns], of a record: without image markers and outer blanks */
     RecordTurn *prompt; /* [turns], as they are asked */
@@ -169,8 +170,6 @@ static Status read_record(BatchFile *b, BatchRow *r, const Json *o)
     TRY(row_fields(rec, &r->room, o, &NO_SOURCE, &uid));
     if (rec->reject && rec->reject != REJECT_EXCLUDED) /* the rows that are not trained on are the ones to ask */
         return fail(ERR_DATA, "%s: %s", b->where, rec->message);
-    if (rec->task != TASK_UNDERSTAND)
-        return fail(ERR_USAGE, "%s: %s", b->where, NO_DRAWING);
     for (int i = 0; i < rec->n_images; i++)
         if (rec->images[i].role == ROLE_INPUT)
             TRY(add_path(b, r, rec->images[i].path));
@@ -179,18 +178,42 @@ static Status read_record(BatchFile *b, BatchRow *r, const Json *o)
     return prepare_turns(b, r);
 }
 
-static Status read_question(BatchFile *b, BatchRow *r, const Json *o)
+/* What a row asks for by itself, and the task that this is. */
+static const struct {
+    const char *key;
+    Task task;
+} ASKED[] = {{"ask", TASK_UNDERSTAND}, {"draw", TASK_GENERATE}, {"edit", TASK_EDIT}};
+enum { N_ASKED = sizeof ASKED / sizeof *ASKED };
+
+static Status check_pictures(const BatchFile *b, const BatchRow *r)
 {
-    const Json *ask = json_get(o, "ask"), *system = json_get(o, "system");
-    if (ask->kind != JSON_STRING)
-        return wrong(b, "\"ask\"", ask, "the text of a question");
+    if (r->record.task == TASK_GENERATE && r->n_images)
+        return fail(ERR_DATA, "%s: \"draw\" begins without a picture, and there is an \"image\"; \"edit\" changes one", b->where);
+    if (r->record.task == TASK_EDIT && !r->n_images)
+        return fail(ERR_DATA, "%s: \"edit\" needs an \"image\", the path of the picture to change", b->where);
+    return OK;
+}
+
+static Status read_question(BatchFile *b, BatchRow *r, const Json *o, int asked)
+{
+    const Json *text = json_get(o, ASKED[asked].key), *system = json_get(o, "system");
+    char key[16];
+    r->key = ASKED[asked].key;
+    r->record.task = ASKED[asked].task;
+    for (int i = asked + 1; i < N_ASKED; i++)
+        if (json_get(o, ASKED[i].key))
+            return fail(ERR_DATA, "%s: has \"%s\" and \"%s\"; a row asks for one thing", b->where, r->key, ASKED[i].key);
+    snprintf(key, sizeof key, "\"%s\"", r->key);
+    if (text->kind != JSON_STRING)
+        return wrong(b, key, text, asked ? "a text" : "the text of a question");
     if (system && system->kind != JSON_STRING && system->kind != JSON_NULL)
         return wrong(b, "\"system\"", system, "what the model is told first");
     TRY(add_images(b, r, json_get(o, "image")));
+    TRY(check_pictures(b, r));
     r->prompt = mem_alloc(sizeof *r->prompt);
     if (!r->prompt)
         return fail(ERR_NOMEM, "no memory for a question");
-    r->prompt[0] = (RecordTurn){true, ask->string, ask->length};
+    r->prompt[0] = (RecordTurn){true, text->string, text->length};
     if (system && system->kind == JSON_STRING)
         r->record.system = (RecordText){system->string, system->length};
     r->n_questions = 1;
@@ -201,10 +224,9 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
 {
     if (o->kind != JSON_OBJECT)
         return wrong(b, "a question", o, "an object {\"ask\": text, \"image\": path}");
-    if (json_get(o, "draw") || json_get(o, "edit"))
-        return fail(ERR_USAGE, "%s: %s", b->where, NO_DRAWING);
-    if (json_get(o, "ask"))
-        return read_question(b, r, o);
+    for (int i = 0; i < N_ASKED; i++)
+        if (json_get(o, ASKED[i].key))
+            return read_question(b, r, o, i);
     if (json_get(o, "conversations") || json_get(o, "turns"))
         return read_record(b, r, o);
     return fail(ERR_DATA,
@@ -213,23 +235,41 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
                 b->where);
 }
 
+/* Whether a question is answered by a picture: of a record that draws the unanswered ones, and those whose given answer has one. */
+static bool is_drawn(const BatchRow *r, int question)
+{
+    const int answer = 2 * question + 1;
+    return r->record.task != TASK_UNDERSTAND &&
+           (!r->is_record || answer >= r->record.n_turns || record_count_marker(&r->record.turns[answer], GEN_MARKER));
+}
+
+/* A question as it is told: without markers and outer blanks, of a record. */
+static RecordText asked_text(const BatchRow *r, int question)
+{
+    const RecordTurn *turn = &r->prompt[2 * question];
+    const Text *plain = r->is_record ? &r->plain[2 * question] : NULL;
+    return plain ? (RecordText){plain->bytes, plain->n} : (RecordText){turn->text, turn->length};
+}
+
 /* What of the object is written again under another name. */
 static bool is_replaced(const BatchRow *r, const char *key)
 {
-    static const char *const KEYS[] = {"ask", "answer", "conversations", "turns", "turn", "expected"};
+    static const char *const KEYS[] = {"answer", "picture", "ask", "conversations", "turns", "turn", "expected"};
     const size_t n = r->is_record ? sizeof KEYS / sizeof *KEYS : 2; /* a question alone may bring what is expected */
+    if (!r->is_record && !strcmp(key, r->key))
+        return true;
     for (size_t i = 0; i < n; i++)
         if (!strcmp(key, KEYS[i]))
             return true;
     return false;
 }
 
-static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, int question, const char *answer, size_t n_answer)
+/* picture: the name of its file, NULL: none. What is drawn is not compared with an answer. */
+static Status write_answer(const BatchFile *b, const Json *object, const BatchRow *r, int question, RecordText answer, const char *picture)
 {
     cJSON *o = cJSON_CreateObject();
-    const RecordTurn *asked = &r->prompt[2 * question];
-    const Text *plain = r->is_record ? &r->plain[2 * question] : NULL;
-    json_add_bytes(o, "ask", plain ? plain->bytes : asked->text, plain ? plain->n : asked->length);
+    const RecordText asked = asked_text(r, question);
+    json_add_bytes(o, r->is_record ? "ask" : r->key, asked.text, asked.length);
     for (const Json *c = object->child; c; c = c->next)
         if (!is_replaced(r, c->key))
             json_add_value(o, c->key, c);
@@ -237,9 +277,11 @@ static Status write_answer(const BatchFile *b, const Json *object, const BatchRo
         json_add_text(o, "id", r->record.id);
     if (r->is_record)
         json_add_int(o, "turn", question);
-    if (r->is_record && 2 * question + 1 < r->record.n_turns)
-        json_add_bytes(o, "expected", plain[1].bytes, plain[1].n);
-    json_add_bytes(o, "answer", answer, n_answer);
+    if (r->is_record && !picture && 2 * question + 1 < r->record.n_turns)
+        json_add_bytes(o, "expected", r->plain[2 * question + 1].bytes, r->plain[2 * question + 1].n);
+    json_add_bytes(o, "answer", answer.text, answer.length);
+    if (picture)
+        json_add_text(o, "picture", picture);
     return json_print(b->out.out, &o, JSON_LINE, b->out.path);
 }
 
@@ -276,29 +318,65 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
     return json_print(b->bad_out, &o, JSON_LINE, b->bad_path);
 }
 
+static Status draw_question(const BatchFile *b, const Picture *what, Image *picture)
+{
+    if (!b->session->painter)
+        return fail(ERR_USAGE, "this model does not draw: %s", b->session->absent);
+    if (what->task == TASK_EDIT && !what->source)
+        return fail(ERR_DATA, "a picture is to be changed, and none comes before");
+    return painter_draw(b->session->painter, what, picture);
+}
+
+/* name: of the file, which is that of the row and of its question where it has several. */
+static Status save_picture(const BatchFile *b, const BatchRow *r, int question, const Picture *what, const Image *picture, char name[48])
+{
+    char path[PATH_MAX];
+    int n = snprintf(name, 48, "%06lld", (long long)b->row);
+    if (r->n_questions > 1)
+        n += snprintf(name + n, 48 - (size_t)n, "-%d", question);
+    snprintf(name + n, 48 - (size_t)n, ".png");
+    return painter_save(b->session->painter, what, picture, file_join(path, b->out_dir, name));
+}
+
 /* Asks one question of a row, after the questions before it with their given answers. */
 static Status answer_question(BatchFile *b, const Json *object, const BatchRow *r, int question)
 {
-    char *answer = NULL, number[32] = "";
+    const Session *session = b->session;
+    char *answer = NULL, number[32] = "", name[48];
     size_t n_answer = 0;
+    Image picture = {0};
     const int turn = 2 * question;
-    const Question q = {.system = r->record.system.length ? r->record.system : b->system,
+    const bool drawn = is_drawn(r, question);
+    const Question q = {.system = r->record.system.length ? r->record.system : session->system,
                         .turns = r->prompt,
                         .n_turns = turn + 1,
                         .image_root = b->image_root,
                         .images = (const char *const *)r->images,
                         .n_images = r->is_record ? r->markers[turn] : r->n_images,
                         .index = (uint64_t)question << 40 | (uint64_t)b->row};
+    const Picture what = {.task = r->record.task,
+                          .prompt = asked_text(r, question),
+                          .question = &q,
+                          .root = b->image_root,
+                          .source = r->record.task == TASK_EDIT && q.n_images ? r->images[0] : NULL,
+                          .seed = session->seed,
+                          .index = q.index};
     if (r->n_questions > 1)
         snprintf(number, sizeof number, ": question %d", question);
-    Status s = fail_context(answerer_ask(b->answerer, &q, b->sampling, NULL, &answer, &n_answer), "%s%s", b->where, number);
+    Status s =
+        drawn ? draw_question(b, &what, &picture) : answerer_ask(session->answerer, &q, &session->sampling, NULL, &answer, &n_answer);
+    s = fail_context(s, "%s%s", b->where, number);
     if (is_of_the_row(s)) {
         s = leave_out(b, s, object, r, question);
     } else if (!s) {
         b->good++;
-        s = write_answer(b, object, r, question, answer, n_answer);
+        s = drawn ? save_picture(b, r, question, &what, &picture, name) : OK;
+        if (!s)
+            s = drawn ? write_answer(b, object, r, question, (RecordText){GEN_MARKER, sizeof GEN_MARKER - 1}, name)
+                      : write_answer(b, object, r, question, (RecordText){answer, n_answer}, NULL);
     }
     mem_free(answer);
+    image_free(&picture);
     log_progress("%lld answers", (long long)b->good);
     return s;
 }
@@ -353,29 +431,43 @@ static Status answer_file(BatchFile *b, Rows *in)
     return OK;
 }
 
-static Status make_out(const char *folder)
+Status batch_draws(const char *file, bool *draws)
 {
+    Rows *in;
+    Row row;
+    bool end = false;
     struct stat st;
-    if (!stat(folder, &st) && !S_ISDIR(st.st_mode))
-        return fail(ERR_CREATE, "--out %s: is %s; --batch makes a folder for answers.jsonl: give another name, or move that away", folder,
-                    file_kind(st.st_mode));
-    return fail_context(file_make_folders(folder), "--out");
+    *draws = !strcmp(file, "-") || (!stat(file, &st) && !S_ISREG(st.st_mode)); /* a pipe cannot be read twice */
+    if (*draws)
+        return OK;
+    TRY_IN(rows_open(&in, file, ROWS_LINES_OR_ARRAY), "--batch");
+    Status s = OK;
+    while (!*draws && !(s = rows_next(in, &row, &end)) && !end) {
+        JsonDoc *doc = NULL;
+        if (row.error || json_parse_at(&doc, row.text, row.n, file, row.line, row.column))
+            continue; /* said when it is answered */
+        const Json *o = json_root(doc), *task = o->kind == JSON_OBJECT ? json_get(o, "task") : NULL;
+        *draws = o->kind == JSON_OBJECT && (json_get(o, "draw") || json_get(o, "edit") ||
+                                            (task && task->kind == JSON_STRING && strcmp(task->string, TASK_NAMES[TASK_UNDERSTAND])));
+        json_free(&doc);
+    }
+    rows_close(&in);
+    return s;
 }
 
-Status batch_answer(Answerer *a, const char *file, const char *image_root, const char *out_dir, RecordText system, const Sampling *sampling)
+Status batch_answer(const Session *session, const char *file, const char *image_root, const char *out_dir)
 {
     bool standard = !strcmp(file, "-");
     char bad[PATH_MAX];
     BatchFile b = {.name = standard ? "standard input" : file,
                    .image_root = image_root,
                    .folder = ".",
-                   .answerer = a,
-                   .system = system,
-                   .sampling = sampling,
+                   .session = session,
+                   .out_dir = out_dir,
                    .bad_path = bad};
     if (!standard)
         file_folder(b.folder, file);
-    TRY(make_out(out_dir));
+    TRY(draw_make_folder(out_dir, "answers.jsonl and pictures"));
     Rows *in;
     TRY_IN(rows_open(&in, file, ROWS_LINES_OR_ARRAY), "--batch");
     unlink(file_join(bad, out_dir, "bad_rows.jsonl")); /* of an earlier batch */

@@ -1,30 +1,36 @@
-/* generate: asks a model. One question, a batch file, or a conversation. */
+/* generate: asks a model: for an answer, a picture, a changed picture; one of them, a batch file, or a conversation. Here are the command
+ * line and the model; what is done with it is in chat.c, draw.c and batch.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "data/formats/file.h"
-#include "data/formats/rows.h"
 #include "eval/batch.h"
+#include "eval/chat.h"
+#include "eval/draw.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
-#include "train/infer/answer.h"
+#include "train/config/options.h"
 #include "train/store/checkpoint.h"
 
+/* Numbers that were not given are below what can be given. */
+enum { NOT_GIVEN = -1 };
 static struct {
-    const char *config, *checkpoint, *ask, *system, *batch, *image_root, *out;
+    const char *config, *checkpoint, *ask, *draw, *edit, *system, *batch, *image_root, *out;
     CliList images, sets;
     bool chat, quiet, base_changed;
-    Sampling sampling;
-    int64_t seed;
-} args = {.sampling = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS}, .seed = 42};
+    int64_t seed, max_new_tokens, steps, grid;
+    double temperature, top_p, guidance, image_guidance, strength;
+    int sampler;
+} args = {.seed = 42, .max_new_tokens = NOT_GIVEN, .steps = NOT_GIVEN, .grid = NOT_GIVEN, .temperature = NOT_GIVEN, .top_p = NOT_GIVEN,
+          .guidance = NOT_GIVEN, .image_guidance = NOT_GIVEN, .strength = NOT_GIVEN, .sampler = NOT_GIVEN};
 
-static const char CANNOT_DRAW[] = "this version answers questions about pictures; it does not draw or edit them yet";
+#define SAMPLER_NAME(id, name, class) name,
+static const char *const SAMPLERS[] = {SAMPLER_LIST(SAMPLER_NAME) NULL};
+#undef SAMPLER_NAME
 
-static const CliOption OPTIONS[] = {
+static const CliOption FLAGS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},
     {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0,
      0, NULL, false},
@@ -36,156 +42,178 @@ static const CliOption OPTIONS[] = {
      0, NULL, false},
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
-    {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures it is about", 0, 0, NULL, true},
-    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text (a row of "
-                                                   "--batch may bring its own)", 0, 0, NULL, false},
-    {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input", 0, 0, NULL, false},
-    {"--batch", CLI_STRING, &args.batch, "FILE", "questions, {\"ask\": text, \"image\": path or list of paths} a line, or records, of "
-                                                 "which every question is asked; paths are relative to the file", 0, 0, NULL, false},
+    {"--draw", CLI_STRING, &args.draw, "TEXT", "draw a picture", 0, 0, NULL, false},
+    {"--edit", CLI_STRING, &args.edit, "TEXT", "change a picture", 0, 0, NULL, false},
+    {"--chat", CLI_FLAG, &args.chat, NULL, "a conversation: a question a line on standard input; /draw TEXT draws, /edit TEXT changes the "
+                                           "picture last shown or drawn", 0, 0, NULL, false},
+    {"--batch", CLI_STRING, &args.batch, "FILE", "{\"ask\", \"draw\" or \"edit\": text, \"image\": path or list of paths} a line, or "
+                                                 "records, of which every question is asked; paths are relative to the file", 0, 0, NULL,
+     false},
+    {"--image", CLI_STRINGS, &args.images, "FILE…", "the pictures that a question is about; the first is the one to change", 0, 0, NULL,
+     true},
     {"--image-root", CLI_STRING, &args.image_root, "DIR", "for --batch: where relative paths of pictures start instead, as a source's "
                                                           "image_root", 0, 0, NULL, false},
-    {"--out", CLI_STRING, &args.out, "DIR", "for --batch: the folder that receives answers.jsonl", 0, 0, NULL, false},
-    {.kind = CLI_HEADING, .help = "How:"},
-    {"--max-new-tokens", CLI_INT, &args.sampling.max_new_tokens, "N", "the longest answer (default 256)", 1, 1e6, NULL, false},
-    {"--temperature", CLI_REAL, &args.sampling.temperature, "T", "0 is greedy, the default", 0, 1e6, NULL, false},
-    {"--top-p", CLI_REAL, &args.sampling.top_p, "P", "keep the likeliest tokens that together reach P (default 1)", 1e-9, 1, NULL, false},
-    {"--seed", CLI_INT, &args.seed, "N", "of all randomness (default 42)", 0, 9e18, NULL, false},
+    {"--system", CLI_STRING, &args.system, "TEXT", "what the model is told first, in place of the template's own system text (a row of "
+                                                   "--batch may bring its own)", 0, 0, NULL, false},
+    {"--out", CLI_STRING, &args.out, "FILE|DIR", "of --draw and --edit the PNG file (-: standard output), of --ask the same for a picture "
+                                                 "that the answer draws; of --batch the folder for answers.jsonl and pictures, of --chat "
+                                                 "that for pictures (the working folder)", 0, 0, NULL, false},
+    {.kind = CLI_HEADING, .help = "How to answer:"},
+    {"--max-new-tokens", CLI_INT, &args.max_new_tokens, "N", "the longest answer (default 256)", 1, 1e6, NULL, false},
+    {"--temperature", CLI_REAL, &args.temperature, "T", "0 is greedy, the default", 0, 1e6, NULL, false},
+    {"--top-p", CLI_REAL, &args.top_p, "P", "keep the likeliest tokens that together reach P (default 1)", 1e-9, 1, NULL, false},
+    {.kind = CLI_HEADING, .help = "How to draw:"},
+    {"--steps", CLI_INT, &args.steps, "N", "steps of the sampler (default 50)", 1, 1000, NULL, false},
+    {"--guidance", CLI_REAL, &args.guidance, "W", "how much the text counts (default 7.5; up to 1: without guidance)", 0, 1e6, NULL, false},
+    {"--image-guidance", CLI_REAL, &args.image_guidance, "W", "how much the picture to change counts, where the UNet sees it (default 1.5)",
+     0, 1e6, NULL, false},
+    {"--strength", CLI_REAL, &args.strength, "S", "with model.diffusion.edit \"sdedit\": how much of the picture is drawn anew "
+     "(default 0.8)",
+     0, 1, NULL, false},
+    {"--sampler", CLI_CHOICE, &args.sampler, "NAME", "ddim, pndm or dpm++ (default: as the scheduler of model.diffusion.path says)", 0, 0,
+     SAMPLERS, false},
+    {"--grid", CLI_INT, &args.grid, "N", "one sheet of N pictures, of the seeds from --seed on", 1, 256, NULL, false},
+    {.kind = CLI_HEADING, .help = "In general:"},
+    {"--seed", CLI_INT, &args.seed, "N", "of all randomness (default 42): the same seed, the same bytes", 0, 9e18, NULL, false},
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only results and errors", 0, 0, NULL, false},
-    {.name = "--draw", CLI_LATER, .help = CANNOT_DRAW},
-    {.name = "--edit", CLI_LATER, .help = CANNOT_DRAW},
-    {.name = "--steps", CLI_LATER, .help = CANNOT_DRAW},
-    {.name = "--guidance", CLI_LATER, .help = CANNOT_DRAW},
-    {.name = "--image-guidance", CLI_LATER, .help = CANNOT_DRAW},
-    {.name = "--sampler", CLI_LATER, .help = CANNOT_DRAW},
     {0}};
 
 static const CliProgram PROGRAM = {
     .name = "generate",
-    .summary = "Asks a model: answers questions about pictures, one at a time, from a batch file, or in a conversation.",
-    .usage = "generate --config RUN.json | --checkpoint DIR  --ask TEXT [--image FILE…]\n"
-             "       generate --config RUN.json | --checkpoint DIR  --batch FILE --out DIR\n"
-             "       generate --config RUN.json | --checkpoint DIR  --chat [--image FILE…]",
-    .options = OPTIONS};
+    .summary = "Asks a model: answers questions about pictures, draws and changes pictures, one at a time, from a batch file, or in a "
+               "conversation.",
+    .usage = "generate MODEL --ask TEXT [--image FILE…] [--out FILE]\n"
+             "       generate MODEL --draw TEXT --out FILE [--grid N]\n"
+             "       generate MODEL --edit TEXT --image FILE --out FILE [--grid N]\n"
+             "       generate MODEL --batch FILE --out DIR\n"
+             "       generate MODEL --chat [--image FILE…] [--out DIR]\n"
+             "       where MODEL is --config RUN.json or --checkpoint DIR",
+    .options = FLAGS};
+
+/* ---------------------------------------------------------------- the command line */
+
+static bool draws_alone(void) { return args.draw || args.edit; }
+
+/* A flag that was given, and where it has no meaning. */
+typedef struct Misplaced {
+    bool given, meant;
+    const char *flag, *why;
+} Misplaced;
+
+static Status check_flags(void)
+{
+    const bool pictures = draws_alone() || args.batch || args.chat || (args.ask && args.out), edits = pictures && !args.draw;
+    static const char DRAWS[] = "is for pictures (--draw, --edit, --batch, --chat, or --ask with --out)",
+                      EDITS[] = "is for changing pictures; --draw begins without one", TEXT[] = "is for answers in text";
+    const Misplaced flags[] = {
+        {args.image_root, args.batch, "--image-root", "is for --batch; --image takes paths as they are"},
+        {args.images.n, !args.batch, "--image", "is for --ask, --edit and --chat; the rows of --batch name their own pictures"},
+        {args.images.n, !args.draw, "--image", "is not for --draw, which begins without a picture; --edit TEXT --image FILE changes one"},
+        {args.steps != NOT_GIVEN, pictures, "--steps", DRAWS},
+        {args.guidance != NOT_GIVEN, pictures, "--guidance", DRAWS},
+        {args.sampler != NOT_GIVEN, pictures, "--sampler", DRAWS},
+        {args.image_guidance != NOT_GIVEN, pictures, "--image-guidance", DRAWS},
+        {args.image_guidance != NOT_GIVEN, edits, "--image-guidance", EDITS},
+        {args.strength != NOT_GIVEN, pictures, "--strength", DRAWS},
+        {args.strength != NOT_GIVEN, edits, "--strength", EDITS},
+        {args.grid != NOT_GIVEN, draws_alone(), "--grid", "is for --draw and --edit"},
+        {args.max_new_tokens != NOT_GIVEN, !draws_alone(), "--max-new-tokens", TEXT},
+        {args.temperature != NOT_GIVEN, !draws_alone(), "--temperature", TEXT},
+        {args.top_p != NOT_GIVEN, !draws_alone(), "--top-p", TEXT},
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (flags[i].given && !flags[i].meant)
+            return fail(ERR_USAGE, "generate: %s %s", flags[i].flag, flags[i].why);
+    return OK;
+}
+
+static Status check_text(const char *flag, const char *text)
+{
+    size_t n = text ? strlen(text) : 0, at = 0;
+    for (int k; at < n && (k = utf8_decode(text + at, n - at, NULL)); at += (size_t)k)
+        ;
+    if (at < n)
+        return fail(ERR_USAGE, "generate: %s: byte %zu of its text is 0x%02x, where UTF-8 has none", flag, at, (unsigned char)text[at]);
+    utf8_strip(&text, &n);
+    return n || !text || !strcmp(flag, "--system") ? OK : fail(ERR_USAGE, "generate: %s: its text is empty", flag);
+}
+
+static Status check_texts(void)
+{
+    TRY(check_text("--ask", args.ask));
+    TRY(check_text("--draw", args.draw));
+    TRY(check_text("--edit", args.edit));
+    TRY(check_text("--system", args.system));
+    for (int i = 0; i < args.images.n; i++)
+        if (!*args.images.items[i])
+            return fail(ERR_USAGE, "generate: --image: the name of a picture is empty");
+        else if (args.chat && !strcmp(args.images.items[i], "-"))
+            return fail(ERR_USAGE, "generate: --image -: standard input has the questions of --chat; name a file");
+    return OK;
+}
 
 static Status check_arguments(void)
 {
-    if (!!args.ask + !!args.batch + args.chat != 1)
-        return fail(ERR_USAGE, "generate: say one thing to do: --ask, --batch or --chat");
+    if (!!args.ask + !!args.draw + !!args.edit + !!args.batch + args.chat != 1)
+        return fail(ERR_USAGE, "generate: say one thing to do: --ask, --draw, --edit, --batch or --chat");
     if (!!args.config == !!args.checkpoint)
         return fail(ERR_USAGE, "generate: say which model, with --config RUN.json or --checkpoint DIR (one of them)");
-    if (args.image_root && !args.batch)
-        return fail(ERR_USAGE, "generate: --image-root is for --batch; --image takes paths as they are");
-    if (args.images.n && args.batch)
-        return fail(ERR_USAGE, "generate: --image is for --ask and --chat; the rows of --batch name their own pictures");
+    TRY(check_flags());
+    TRY(check_texts());
+    if (args.edit && !args.images.n)
+        return fail(ERR_USAGE, "generate: --edit needs --image FILE, the picture to change");
+    if (draws_alone() && !args.out)
+        return fail(ERR_USAGE, "generate: %s needs --out FILE, the PNG file for the picture", args.draw ? "--draw" : "--edit");
     if (args.batch && !args.out)
         return fail(ERR_USAGE, "generate: --batch needs --out DIR, the folder for answers.jsonl");
-    if (args.out && !args.batch)
-        return fail(ERR_USAGE, "generate: --out is for --batch; an answer to --ask or --chat goes to standard output");
-    args.sampling.seed = (uint64_t)args.seed;
-    return OK;
+    if (args.ask && args.out && !strcmp(args.out, "-"))
+        return fail(ERR_USAGE, "generate: --out -: standard output is for the answer; name a file for the picture that it may draw");
+    return args.out && !args.batch && !args.chat ? draw_check_out(args.out) : OK;
 }
+
+static double or_usual(double given, double usual) { return given == NOT_GIVEN ? usual : given; }
+
+static Sampling sampling(void)
+{
+    return (Sampling){.temperature = or_usual(args.temperature, 0), .top_p = or_usual(args.top_p, 1), .seed = (uint64_t)args.seed,
+                      .max_new_tokens = args.max_new_tokens == NOT_GIVEN ? ANSWER_TOKENS : args.max_new_tokens};
+}
+
+static void say_progress(void *user, int64_t done, int64_t of)
+{
+    (void)user;
+    log_progress("drawing: %lld of %lld evaluations", (long long)done, (long long)of);
+}
+
+static DrawOptions drawing(void)
+{
+    DrawOptions o = DRAW_DEFAULTS;
+    o.sampler = args.sampler == NOT_GIVEN ? SAMPLER_OF_FOLDER : (SamplerKind)(args.sampler + 1);
+    o.steps = args.steps == NOT_GIVEN ? o.steps : args.steps;
+    o.guidance = or_usual(args.guidance, o.guidance);
+    o.image_guidance = or_usual(args.image_guidance, o.image_guidance);
+    o.strength = or_usual(args.strength, o.strength);
+    o.progress = say_progress;
+    return o;
+}
+
+/* ---------------------------------------------------------------- the model */
 
 /* A checkpoint's settings stand as they are, but for where it is asked: its bases may have moved, and the device be another. */
 static Status check_sets(void)
 {
-    static const char *const FREE[] = {"device", "train.compute", "train.memory", "data.max_pixels", "model.llm.path", "model.vision.path"};
+    static const char *const FREE[] = {"device", "train.compute", "train.memory", "data.max_pixels",
+                                       "model.llm.path", "model.vision.path", "model.diffusion.path"};
     for (int i = 0; i < args.sets.n; i++) {
         bool is_free = false;
         for (size_t k = 0; k < sizeof FREE / sizeof *FREE; k++)
             is_free |= strcspn(args.sets.items[i], "=") == strlen(FREE[k]) && !strncmp(args.sets.items[i], FREE[k], strlen(FREE[k]));
         if (!is_free)
             return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, "
-                                   "train.memory, data.max_pixels, model.llm.path and model.vision.path can be set with --checkpoint (use "
-                                   "--config for others)", args.sets.items[i]);
+                                   "train.memory, data.max_pixels, model.llm.path, model.vision.path and model.diffusion.path can be set "
+                                   "with --checkpoint (use --config for others)", args.sets.items[i]);
     }
     return OK;
-}
-
-static RecordText system_text(void) { return (RecordText){args.system, args.system ? strlen(args.system) : 0}; }
-
-static void print_piece(void *user, const char *text, size_t n)
-{
-    (void)user;
-    utf8_put(stdout, text, n, UTF8_TEXT);
-    fflush(stdout);
-}
-
-/* On a terminal the answer appears as it grows, without anything that the terminal would obey; elsewhere it is printed whole, as it is. */
-static Status ask(Answerer *a, const Question *q, char **answer, size_t *n)
-{
-    bool live = isatty(STDOUT_FILENO);
-    TRY(answerer_ask(a, q, &args.sampling, live ? &(AnswerSink){.text = print_piece} : NULL, answer, n));
-    if (!live)
-        fwrite(*answer, 1, *n, stdout);
-    fputc('\n', stdout);
-    return cli_flush();
-}
-
-static Status ask_once(Answerer *a)
-{
-    RecordTurn turn = {.human = true, .text = args.ask, .length = strlen(args.ask)};
-    Question q = {.system = system_text(), .turns = &turn, .n_turns = 1, .images = args.images.items, .n_images = args.images.n};
-    char *answer;
-    size_t n_bytes;
-    Status s = ask(a, &q, &answer, &n_bytes);
-    mem_free(answer);
-    return s;
-}
-
-enum { CHAT_TURNS = 256 };
-
-static Status chat(Answerer *a)
-{
-    RecordTurn turns[CHAT_TURNS] = {0};
-    char *owned[CHAT_TURNS] = {0};
-    int n = 0;
-    Rows *in;
-    Row line;
-    bool end = false;
-    TRY(rows_open(&in, "-", ROWS_LINES));
-    Status s = OK;
-    while (!s && n + 2 <= CHAT_TURNS) {
-        if (isatty(STDIN_FILENO))
-            fputs("> ", stderr);
-        s = rows_next(in, &line, &end);
-        if (!s && line.error && !end)
-            s = fail(ERR_DATA, "standard input:%s", line.error);
-        if (!s && !end && !(owned[n] = mem_alloc(line.n + 1)))
-            s = fail(ERR_NOMEM, "no memory for the conversation");
-        if (s || end)
-            break;
-        memcpy(owned[n], line.text, line.n);
-        turns[n] = (RecordTurn){.human = true, .text = owned[n], .length = line.n};
-        n++;
-        Question q = {.system = system_text(),
-                      .turns = turns,
-                      .n_turns = n,
-                      .images = args.images.items,
-                      .n_images = args.images.n,
-                      .index = (uint64_t)n};
-        size_t n_bytes;
-        s = ask(a, &q, &owned[n], &n_bytes);
-        if (!s) {
-            turns[n] = (RecordTurn){.human = false, .text = owned[n], .length = n_bytes};
-            n++;
-        }
-    }
-    for (int i = 0; i < CHAT_TURNS; i++)
-        mem_free(owned[i]);
-    rows_close(&in);
-    return s;
-}
-
-static Status run_with(const RunConfig *cfg, const char *checkpoint)
-{
-    Answerer *a = NULL;
-    Status s = answerer_open(&a, cfg, checkpoint);
-    if (!s)
-        s = args.ask    ? ask_once(a)
-            : args.chat ? chat(a)
-                        : batch_answer(a, args.batch, args.image_root, args.out, system_text(), &args.sampling);
-    answerer_close(&a);
-    return s;
 }
 
 /* A checkpoint folder brings its own config; of a run folder the newest is meant. */
@@ -238,6 +266,80 @@ static Status open_run(RunConfig *cfg, char checkpoint[PATH_MAX])
     return OK;
 }
 
+/* What is asked for and this run's settings cannot do. */
+static Status check_drawing(const RunConfig *cfg, const char *flag, const char *absent)
+{
+    const EditMode mode = cfg->model.diffusion.edit;
+    const char *name = option_find("model.diffusion.edit")->names[mode];
+    if (absent)
+        return fail(cfg->model.diffusion.path ? ERR_MISSING : ERR_USAGE, "generate: %s: this model does not draw: %s", flag, absent);
+    if (args.image_guidance != NOT_GIVEN && mode != EDIT_IP2P && mode != EDIT_TRAIN_CONV_IN)
+        return fail(ERR_USAGE, "generate: --image-guidance is for a UNet that sees the picture; this run's model.diffusion.edit is \"%s\"",
+                    name);
+    if (args.strength != NOT_GIVEN && mode != EDIT_SDEDIT)
+        return fail(ERR_USAGE, "generate: --strength is for model.diffusion.edit \"sdedit\"; this run's is \"%s\"", name);
+    return OK;
+}
+
+/* cfg->draws, and *absent: why no pictures can be drawn, where that is no error; NULL: they can. */
+static Status choose_drawing(RunConfig *cfg, const char **absent)
+{
+    const char *flag = args.draw ? "--draw" : args.edit ? "--edit" : args.ask && args.out ? "--out" : NULL;
+    bool wanted = flag || args.chat;
+    *absent = painter_absent(cfg);
+    if (args.batch)
+        TRY(batch_draws(args.batch, &wanted));
+    if (flag || (wanted && !*absent))
+        TRY(check_drawing(cfg, flag, *absent));
+    cfg->draws = wanted && !*absent;
+    return OK;
+}
+
+static void say_random(const RunConfig *cfg, bool trained)
+{
+    if (cfg->draws && !trained && !cfg->model.gen_head.init)
+        log_warn("the generation head is random: there is no checkpoint, and model.gen_head.init names no file; what is drawn has "
+                 "nothing to do with the text");
+}
+
+/* Of a checkpoint "NAME/checkpoint-000200", without the folders above. */
+static void name_checkpoint(char *name, size_t n, const RunConfig *cfg, const char *checkpoint)
+{
+    char real[PATH_MAX];
+    if (*checkpoint && realpath(checkpoint, real))
+        snprintf(name, n, "%s/%s", cfg->name, strrchr(real, '/') + 1);
+    else
+        snprintf(name, n, "%s", cfg->name);
+}
+
+static Status work(const Session *s)
+{
+    const char *const *images = args.images.items;
+    const int n = args.images.n;
+    if (draws_alone())
+        return draw_once(s, args.draw ? TASK_GENERATE : TASK_EDIT, args.draw ? args.draw : args.edit, images, n, args.grid, args.out);
+    if (args.ask)
+        return chat_ask(s, args.ask, images, n, args.out);
+    return args.chat ? chat_run(s, images, n, args.out ? args.out : ".") : batch_answer(s, args.batch, args.image_root, args.out);
+}
+
+static Status run_with(const RunConfig *cfg, const char *checkpoint, const char *absent)
+{
+    char name[PATH_MAX];
+    const DrawOptions how = drawing();
+    Session s = {.absent = absent, .system = {args.system, args.system ? strlen(args.system) : 0}, .sampling = sampling(),
+                 .seed = (uint64_t)args.seed, .results = stdout};
+    name_checkpoint(name, sizeof name, cfg, checkpoint);
+    Status status = answerer_open(&s.answerer, cfg, *checkpoint ? checkpoint : NULL);
+    if (!status && cfg->draws)
+        status = painter_open(&s.painter, s.answerer, cfg, &how, name);
+    if (!status)
+        status = work(&s);
+    painter_close(&s.painter);
+    answerer_close(&s.answerer);
+    return status;
+}
+
 static Status run(int argc, char **argv)
 {
     bool done;
@@ -249,14 +351,19 @@ static Status run(int argc, char **argv)
     log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX] = "";
-    static const char *const READ[] = {"model.llm.path", "model.vision.path", NULL};
+    const char *absent = NULL;
     Status s = args.checkpoint ? open_checkpoint(&cfg, checkpoint) : open_run(&cfg, checkpoint);
     if (!s)
-        s = config_check_paths(&cfg, READ, NULL);
+        s = choose_drawing(&cfg, &absent);
+    const char *const read[] = {"model.llm.path", "model.vision.path", cfg.draws ? "model.diffusion.path" : NULL, NULL};
+    if (!s)
+        s = config_check_paths(&cfg, read, NULL);
     if (!s)
         s = check_bases(&cfg, checkpoint);
     if (!s)
-        s = run_with(&cfg, *checkpoint ? checkpoint : NULL);
+        say_random(&cfg, *checkpoint);
+    if (!s)
+        s = run_with(&cfg, checkpoint, absent);
     config_free(&cfg);
     return s;
 }

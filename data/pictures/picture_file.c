@@ -208,16 +208,26 @@ static Status load_file(PictureInfo *info, PictureBuffer *buf, const char *root,
     return s;
 }
 
+/* Standard input is read once, and is the same picture whenever it is asked for again. */
+static Status load_standard_input(PictureBuffer *buf)
+{
+    static char *bytes;
+    static size_t n;
+    if (!bytes)
+        TRY(file_read(&bytes, &n, "-", LARGEST_FILE));
+    picture_buffer_free(buf);
+    *buf = (PictureBuffer){mem_alloc(n + 1), n, n + 1};
+    if (!buf->bytes)
+        return fail(ERR_NOMEM, "standard input: no memory for %zu bytes", n);
+    memcpy(buf->bytes, bytes, n);
+    return OK;
+}
+
 Status picture_load(PictureBuffer *buf, const char *root, const char *path)
 {
     PictureInfo info;
-    if (!root && !strcmp(path, "-")) {
-        char *bytes;
-        picture_buffer_free(buf);
-        TRY(file_read(&bytes, &buf->n, path, LARGEST_FILE));
-        *buf = (PictureBuffer){(uint8_t *)bytes, buf->n, buf->n};
-        return OK;
-    }
+    if (!root && !strcmp(path, "-"))
+        return load_standard_input(buf);
     TRY(load_file(&info, buf, root, path));
     return info.reject ? fail(info.reject == REJECT_MISSING ? ERR_MISSING : ERR_DATA, "picture %s: %s", path, info.message) : OK;
 }

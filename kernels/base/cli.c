@@ -66,8 +66,6 @@ static void print_help(const CliProgram *p)
             fprintf(stdout, "%s%s\n", o == p->options ? "" : "\n", o->help);
             continue;
         }
-        if (o->kind == CLI_LATER)
-            continue;
         const char *argument = o->argument ? o->argument : "";
         fprintf(stdout, "  %s%s%s", o->name, *argument ? " " : "", argument);
         int column = 2 + (int)strlen(o->name) + !!*argument + utf8_columns(argument, strlen(argument));
@@ -126,7 +124,7 @@ static Status unknown(const CliProgram *p, const char *word, size_t n)
     char given[128];
     int count = 0;
     for (const CliOption *o = p->options; o->help && count < 126; o++)
-        if (o->name && o->kind != CLI_LATER)
+        if (o->name)
             names[count++] = o->name;
     names[count++] = "--help";
     names[count++] = "--version";
@@ -164,7 +162,8 @@ static Status set_number(const CliProgram *p, const CliOption *o, const char *te
 static Status set_choice(const CliProgram *p, const CliOption *o, const char *text)
 {
     char allowed[256] = "";
-    for (int i = 0; o->names[i]; i++) {
+    int i = 0;
+    for (; o->names[i]; i++) {
         if (!strcmp(o->names[i], text)) {
             *(int *)o->value = i;
             return OK;
@@ -172,7 +171,9 @@ static Status set_choice(const CliProgram *p, const CliOption *o, const char *te
         size_t n = strlen(allowed);
         snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", o->names[i]);
     }
-    return fail(ERR_USAGE, "%s: %s is \"%s\"; it takes one of %s", p->name, o->name, text, allowed);
+    const char *near = cli_nearest(text, o->names, i);
+    return fail(ERR_USAGE, "%s: %s is \"%s\"; it takes one of %s%s%s%s", p->name, o->name, text, allowed, near ? " (did you mean " : "",
+                near ? near : "", near ? "?)" : "");
 }
 
 static Status add_string(const CliProgram *p, CliList *list, const char *text)
@@ -189,8 +190,6 @@ static bool is_flag(const char *word) { return word && word[0] == '-' && word[1]
 static Status set_option(const CliProgram *p, const CliOption *o, const char *value, int argc, char **argv, int *i)
 {
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
-    if (o->kind == CLI_LATER)
-        return fail(ERR_USAGE, "%s: %s: %s", p->name, o->name, o->help);
     if (o->kind == CLI_FLAG) {
         if (value)
             return fail(ERR_USAGE, "%s: %s takes no value", p->name, o->name);

@@ -15,8 +15,7 @@ typedef enum CliKind {
     CLI_REAL,     /* double *, low … high */
     CLI_CHOICE,   /* int *: index into names */
     CLI_OPTIONAL, /* const char **: a value may follow; "" when none does */
-    CLI_HEADING,  /* a line of --help between groups: only `help` is used */
-    CLI_LATER     /* not built yet: given, it is refused with the sentence `help`; --help does not show it */
+    CLI_HEADING   /* a line of --help between groups: only `help` is used */
 } CliKind;
 
 enum { CLI_MAX_STRINGS = 256 };

@@ -69,18 +69,16 @@ says "rooted:4: picture link.png: leads by a link out of the image root $dir/roo
 run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --image-root "$images"
 says "generate: --image-root is for --batch"
 
-run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --out "$dir/answers"
-says "generate: --out is for --batch"
 echo mine > "$dir/taken"
 run 73 "$generate" --config "$dir/run.json" --batch "$dir/lines" --out "$dir/taken"
-says "--out $dir/taken: is a file; --batch makes a folder for answers.jsonl: give another name, or move that away"
+says "--out $dir/taken: is a file; a folder for answers.jsonl and pictures is made: give another name, or move that away"
 [ "$(cat "$dir/taken")" = mine ] || fail "--out FILE was written"
 batch 0 "$dir/lines"
 says "warning: $dir/answers/answers.jsonl: is there already, of an earlier batch; the new answers take its place (--out DIR puts them elsewhere)"
 run 66 "$generate" --checkpoint "$images" --ask "What is it?"
 says "--checkpoint $images: is neither a checkpoint, which has a MANIFEST.json, nor a run folder (save.dir/name of its config), which has checkpoint-NNNNNN folders"
 batch 2 "$dir/lines" --image "$images/rgb.png"
-says "generate: --image is for --ask and --chat"
+says "generate: --image is for --ask, --edit and --chat"
 
 # A picture is a file, or comes from standard input; nothing else is opened, whoever names it.
 mkfifo "$dir/pipe"
@@ -107,15 +105,13 @@ asked_with --system "the red star on a blue ring. the red star on a blue ring"
 run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --system "Be brief." --set data.template=plain
 says "a system text, and the template plain has no place for one"
 
-# What is not built is refused in one sentence, and neither --help nor "did you mean" speaks of it.
-for flag in --draw --edit --steps --guidance --image-guidance --sampler; do
-    run 2 "$generate" --config "$dir/run.json" --ask "What is it?" "$flag" 3
-    says "generate: $flag: this version answers questions about pictures; it does not draw or edit them yet"
-    run 0 "$generate" --help
-    ! grep -q -- "$flag " "$dir/out" || fail "--help shows $flag"
-done
-run 2 "$generate" --sampling 3
-! grep -q -- --sampler "$dir/err" || fail "a flag that is not built is suggested: $(cat "$dir/err")"
+# What is asked is a text, and pictures have names.
+run 2 "$generate" --config "$dir/run.json" --ask ""
+says "generate: --ask: its text is empty"
+run 2 "$generate" --config "$dir/run.json" --ask "$(printf 'caf\351?')"
+says "generate: --ask: byte 3 of its text is 0xe9, where UTF-8 has none"
+run 2 "$generate" --config "$dir/run.json" --ask "What is it?" --image ""
+says "generate: --image: the name of a picture is empty"
 
 run 0 "$generate" --help
 cat -s "$dir/out" | cmp -s - "$dir/out" || fail "--help has two blank lines in a row"
@@ -130,7 +126,7 @@ says "$dir/some:1: picture $dir/gone.png: cannot be opened: No such file or dire
 says "$dir/some:3: \"ask\" is an integer; it takes the text of a question"
 says "$dir/some:4: picture $dir/cut.png: "
 says "$dir/some:5:1: expected a value"
-says "$dir/some:7: this version does not draw or edit pictures yet"
+says "$dir/some:7: this model does not draw: model.diffusion.path is null"
 says "5 of 7 questions left out; they are listed in $dir/answers/bad_rows.jsonl"
 lines bad_rows.jsonl 5 "bad rows"
 head -1 "$dir/answers/bad_rows.jsonl" | grep -qF "{\"file\":\"$dir/some\",\"row\":0,\"id\":\"x\",\"path\":\"$dir/gone.png\",\"message\":\"" || fail "bad_rows.jsonl: $(head -1 "$dir/answers/bad_rows.jsonl")"
@@ -195,7 +191,7 @@ cat > "$dir/some" <<ROWS
 {"id": 1, "conversations": [$(said '<image>\nhi' '"x"')]}
 {"id": 2, "conversations": [{"from": "user", "value": "hi"}, {"from": "assistant", "value": "x"}]}
 {"id": 3, "conversations": [{"from": "human", "value": "hi"}, {"from": "human", "value": "x"}]}
-{"id": 4, "task": "generate", "conversations": [$(said 'hi' '"x"')]}
+{"id": 4, "task": "generate", "conversations": [$(said 'hi' '"<gen>"')]}
 {"id": 5, "image": "$dir/gone.png", "conversations": [$(said 'hi' '"x"'), $(said '<image>' '"x"')]}
 {"id": 6, "image": "$images/rgb.png", "conversations": [$(said 'hi' '"x"')]}
 {"id": 7, "conversations": [{"role": "user", "content": "hi"}]}
@@ -205,7 +201,7 @@ lines answers.jsonl 2 "records that cannot be asked"
 says "warning: $dir/some:2: 1 <image> in the turns from human, 0 images"
 says "warning: $dir/some:3: turn 0 is from \"user\", expected human or gpt"
 says "warning: $dir/some:4: a turn from human follows one from the same"
-says "warning: $dir/some:5: this version does not draw or edit pictures yet"
+says "warning: $dir/some:5: this model does not draw: model.diffusion.path is null"
 says "warning: $dir/some:6: question 1: picture $dir/gone.png: cannot be opened"
 says "warning: $dir/some:7: 0 <image> in the turns from human, 1 image"
 says "warning: $dir/some:8: turn 0 has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\""
@@ -252,7 +248,7 @@ done
 run 66 "$generate" --checkpoint "$dir/runs/r" --set model.llm.path="$dir/nowhere" --ask "What is it?" # what is set is what is read
 says "model.llm.path: $dir/nowhere"
 run 2 "$generate" --checkpoint "$dir/runs/r" --set model.lora.r=8 --ask "What is it?"
-says "generate: --set model.lora.r=8: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.path and model.vision.path can be set"
+says "generate: --set model.lora.r=8: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.path, model.vision.path and model.diffusion.path can be set"
 run 66 "$generate" --checkpoint "$dir/answers" --ask "What is it?"
 says "error: --checkpoint $dir/answers: is neither a checkpoint, which has a MANIFEST.json, nor a run folder"
 run 66 "$generate" --checkpoint "$dir/nowhere" --ask "What is it?"

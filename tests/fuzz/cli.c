@@ -24,7 +24,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                  {"--temperature", CLI_REAL, &real, .argument = "X", .help = "Five.", .low = 0, .high = 2},
                                  {"--colour", CLI_CHOICE, &choice, .names = colours, .argument = "NAME", .help = "Six."},
                                  {"--resume", CLI_OPTIONAL, &optional, .argument = "[DIR]", .help = "Seven."},
-                                 {"--draw", CLI_LATER, .help = "later"},
                                  {"--dry-run", CLI_FLAG, &flag, .help = "Eight."},
                                  {0}};
     const CliProgram program = {
