@@ -433,26 +433,9 @@ static Status answer_file(BatchFile *b, Rows *in)
 
 Status batch_draws(const char *file, bool *draws)
 {
-    Rows *in;
-    Row row;
-    bool end = false;
     struct stat st;
     *draws = !strcmp(file, "-") || (!stat(file, &st) && !S_ISREG(st.st_mode)); /* a pipe cannot be read twice */
-    if (*draws)
-        return OK;
-    TRY_IN(rows_open(&in, file, ROWS_LINES_OR_ARRAY), "--batch");
-    Status s = OK;
-    while (!*draws && !(s = rows_next(in, &row, &end)) && !end) {
-        JsonDoc *doc = NULL;
-        if (row.error || json_parse_at(&doc, row.text, row.n, file, row.line, row.column))
-            continue; /* said when it is answered */
-        const Json *o = json_root(doc), *task = o->kind == JSON_OBJECT ? json_get(o, "task") : NULL;
-        *draws = o->kind == JSON_OBJECT && (json_get(o, "draw") || json_get(o, "edit") ||
-                                            (task && task->kind == JSON_STRING && strcmp(task->string, TASK_NAMES[TASK_UNDERSTAND])));
-        json_free(&doc);
-    }
-    rows_close(&in);
-    return s;
+    return *draws ? OK : fail_context(painter_asked(file, ROWS_LINES_OR_ARRAY, draws), "--batch");
 }
 
 Status batch_answer(const Session *session, const char *file, const char *image_root, const char *out_dir)

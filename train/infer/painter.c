@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "data/formats/json.h"
 #include "data/pictures/png_write.h"
 #include "data/pictures/sheet.h"
 #include "kernels/base/arena.h"
@@ -58,6 +59,32 @@ const char *painter_absent(const RunConfig *cfg)
             return why;
         }
     return NULL;
+}
+
+static bool asks_for_picture(const Json *row)
+{
+    const Json *task = row->kind == JSON_OBJECT ? json_get(row, "task") : NULL;
+    return row->kind == JSON_OBJECT && (json_get(row, "draw") || json_get(row, "edit") ||
+                                        (task && task->kind == JSON_STRING && strcmp(task->string, TASK_NAMES[TASK_UNDERSTAND])));
+}
+
+Status painter_asked(const char *file, RowsForm form, bool *asked)
+{
+    Rows *in;
+    Row row;
+    bool end = false;
+    *asked = false;
+    TRY(rows_open(&in, file, form));
+    Status s = OK;
+    while (!*asked && !(s = rows_next(in, &row, &end)) && !end) {
+        JsonDoc *doc = NULL;
+        if (row.error || json_parse_at(&doc, row.text, row.n, file, row.line, row.column))
+            continue; /* who answers it says so */
+        *asked = asks_for_picture(json_root(doc));
+        json_free(&doc);
+    }
+    rows_close(&in);
+    return s;
 }
 
 Status painter_source(const RunConfig *cfg, const char *root, const char *path, uint8_t **pixels)

@@ -3,6 +3,7 @@
 #ifndef GENLLAVA_TRAIN_INFER_PAINTER_H
 #define GENLLAVA_TRAIN_INFER_PAINTER_H
 
+#include "data/formats/rows.h"
 #include "train/infer/answer.h"
 #include "train/infer/draw.h"
 
@@ -31,4 +32,6 @@ MUST_USE Status painter_draw(Painter *p, const Picture *what, Image *picture);
 MUST_USE Status painter_save(const Painter *p, const Picture *what, const Image *picture, const char *path);
 /* Why this run's settings do not draw, NULL where they do: no model.diffusion.path, or a folder without a part that draws. */
 const char *painter_absent(const RunConfig *cfg);
+/* Whether a row of a file of questions asks for a picture: has "draw" or "edit", or another task than understand. */
+MUST_USE Status painter_asked(const char *file, RowsForm form, bool *asked);
 #endif

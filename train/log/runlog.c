@@ -15,6 +15,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "data/pictures/image.h"
 #include "data/formats/rows.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
@@ -208,6 +209,23 @@ Status runlog_step(RunLog *l, const StepRecord *r)
     TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));
     TRY(tensorboard_scalar(l->tensorboard, "speed/tokens_per_second", r->step, r->seconds > 0 ? (double)r->tokens / r->seconds : 0));
     return tensorboard_flush(l->tensorboard);
+}
+
+Status runlog_picture(RunLog *l, int64_t step, const char *tag, const char *png)
+{
+    enum { MOST = 1 << 28 };
+    char *bytes;
+    size_t n;
+    ImageHeader h;
+    Reject reject;
+    if (!l->tensorboard)
+        return OK;
+    TRY(file_read(&bytes, &n, png, MOST));
+    Status s = fail_context(image_header(&h, (const uint8_t *)bytes, n, IMAGE_MAX_PIXELS, &reject), "%s", png);
+    if (!s)
+        s = tensorboard_image(l->tensorboard, tag, step, h.width, h.height, bytes, n);
+    mem_free(bytes);
+    return s ? s : tensorboard_flush(l->tensorboard);
 }
 
 Status runlog_sync(RunLog *l)

@@ -27,6 +27,8 @@ typedef struct RunLog RunLog;
  * total: steps of the run, for the time that is left. */
 MUST_USE Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64_t step, int64_t total);
 MUST_USE Status runlog_step(RunLog *l, const StepRecord *record);
+/* Adds a PNG file to TensorBoard's pictures, if the config wants event files. */
+MUST_USE Status runlog_picture(RunLog *l, int64_t step, const char *tag, const char *png);
 /* Makes what was written so far durable: a checkpoint never knows steps that train.jsonl lost. */
 MUST_USE Status runlog_sync(RunLog *l);
 void runlog_close(RunLog **l); /* NULL is fine */

@@ -52,7 +52,9 @@ static void put_text(Message *m, unsigned field, const void *bytes, size_t n)
 }
 
 enum { EVENT_WALL_TIME = 1, EVENT_STEP = 2, EVENT_FILE_VERSION = 3, EVENT_SUMMARY = 5, EVENT_SESSION_LOG = 7 };
-enum { SUMMARY_VALUE = 1, VALUE_TAG = 1, VALUE_SIMPLE = 2, SESSION_STATUS = 1, SESSION_START = 1 };
+enum { SUMMARY_VALUE = 1, VALUE_TAG = 1, VALUE_SIMPLE = 2, VALUE_IMAGE = 4, SESSION_STATUS = 1, SESSION_START = 1 };
+
+enum { IMAGE_HEIGHT = 1, IMAGE_WIDTH = 2, IMAGE_COLOURS = 3, IMAGE_ENCODED = 4 };
 
 static void begin_event(Message *m, int64_t step)
 {
@@ -72,12 +74,12 @@ static uint32_t masked_crc(const void *bytes, size_t n)
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
-static Status write_event(TensorBoard *t, const Message *m)
+static Status write_event(TensorBoard *t, const void *bytes, size_t n)
 {
-    uint64_t length = m->n;
-    uint32_t head = masked_crc(&length, sizeof length), tail = masked_crc(m->bytes, m->n);
-    if (fwrite(&length, sizeof length, 1, t->file) != 1 || fwrite(&head, sizeof head, 1, t->file) != 1 ||
-        fwrite(m->bytes, m->n, 1, t->file) != 1 || fwrite(&tail, sizeof tail, 1, t->file) != 1)
+    uint64_t length = n;
+    uint32_t head = masked_crc(&length, sizeof length), tail = masked_crc(bytes, n);
+    if (fwrite(&length, sizeof length, 1, t->file) != 1 || fwrite(&head, sizeof head, 1, t->file) != 1 || fwrite(bytes, n, 1, t->file) != 1 ||
+        fwrite(&tail, sizeof tail, 1, t->file) != 1)
         return fail(ERR_IO, "%s: cannot be written: %s", t->path, strerror(errno));
     return OK;
 }
@@ -88,12 +90,12 @@ static Status write_start(TensorBoard *t, int64_t step)
     Message m, status = {.n = 0};
     begin_event(&m, 0);
     put_text(&m, EVENT_FILE_VERSION, VERSION, sizeof VERSION - 1);
-    TRY(write_event(t, &m));
+    TRY(write_event(t, m.bytes, m.n));
     put_tag(&status, SESSION_STATUS, WIRE_VARINT);
     put_varint(&status, SESSION_START);
     begin_event(&m, step);
     put_text(&m, EVENT_SESSION_LOG, status.bytes, status.n);
-    TRY(write_event(t, &m));
+    TRY(write_event(t, m.bytes, m.n));
     return tensorboard_flush(t);
 }
 
@@ -128,7 +130,46 @@ Status tensorboard_scalar(TensorBoard *t, const char *tag, int64_t step, double 
     put_text(&summary, SUMMARY_VALUE, v.bytes, v.n);
     begin_event(&m, step);
     put_text(&m, EVENT_SUMMARY, summary.bytes, summary.n);
-    return write_event(t, &m);
+    return write_event(t, m.bytes, m.n);
+}
+
+/* The first bytes of a field whose content of n bytes follows. */
+static void put_head(Message *m, unsigned field, size_t n)
+{
+    put_tag(m, field, WIRE_LENGTH);
+    put_varint(m, n);
+}
+
+static void put_number(Message *m, unsigned field, int64_t value)
+{
+    put_tag(m, field, WIRE_VARINT);
+    put_varint(m, (uint64_t)value);
+}
+
+/* Messages in messages, of which the innermost ends with the picture: their heads are made from the inside out. */
+Status tensorboard_image(TensorBoard *t, const char *tag, int64_t step, int32_t width, int32_t height, const void *png, size_t n)
+{
+    Message image = {.n = 0}, value = {.n = 0}, summary = {.n = 0}, m;
+    put_number(&image, IMAGE_HEIGHT, height);
+    put_number(&image, IMAGE_WIDTH, width);
+    put_number(&image, IMAGE_COLOURS, 3);
+    put_head(&image, IMAGE_ENCODED, n);
+    put_text(&value, VALUE_TAG, tag, strlen(tag));
+    put_head(&value, VALUE_IMAGE, image.n + n);
+    put_bytes(&value, image.bytes, image.n);
+    put_head(&summary, SUMMARY_VALUE, value.n + n);
+    put_bytes(&summary, value.bytes, value.n);
+    begin_event(&m, step);
+    put_head(&m, EVENT_SUMMARY, summary.n + n);
+    put_bytes(&m, summary.bytes, summary.n);
+    unsigned char *event = mem_grow(NULL, m.n + n);
+    if (!event)
+        return fail(ERR_NOMEM, "%s: no memory for a picture of %zu bytes", t->path, n);
+    memcpy(event, m.bytes, m.n);
+    memcpy(event + m.n, png, n);
+    Status s = write_event(t, event, m.n + n);
+    mem_free(event);
+    return s;
 }
 
 Status tensorboard_flush(TensorBoard *t)

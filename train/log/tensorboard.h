@@ -1,4 +1,4 @@
-/* tensorboard.h: event files that TensorBoard reads. Scalars only. */
+/* tensorboard.h: event files that TensorBoard reads: scalars and pictures. */
 #ifndef GENLLAVA_TRAIN_LOG_TENSORBOARD_H
 #define GENLLAVA_TRAIN_LOG_TENSORBOARD_H
 
@@ -12,6 +12,8 @@ typedef struct TensorBoard TensorBoard;
  * resumed run goes on. */
 MUST_USE Status tensorboard_open(TensorBoard **out, const char *dir, int64_t step);
 MUST_USE Status tensorboard_scalar(TensorBoard *t, const char *tag, int64_t step, double value);
+/* png: n bytes of a picture of this size. */
+MUST_USE Status tensorboard_image(TensorBoard *t, const char *tag, int64_t step, int32_t width, int32_t height, const void *png, size_t n);
 MUST_USE Status tensorboard_flush(TensorBoard *t);
 void tensorboard_close(TensorBoard **t); /* NULL is fine */
 #endif

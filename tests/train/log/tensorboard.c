@@ -68,6 +68,28 @@ TEST(tensorboard_events)
     mem_free(bytes);
 }
 
+TEST(tensorboard_pictures)
+{
+    static const char PNG[300] = "\x89PNG";
+    char folder[PATH_MAX], *bytes;
+    size_t n, at = 0, len;
+    TensorBoard *t;
+    file_join(folder, test_dir(), "tb");
+    REQUIRE_OK(tensorboard_open(&t, folder, 7));
+    REQUIRE_OK(tensorboard_image(t, "samples/000000", 9, 64, 20, PNG, sizeof PNG));
+    tensorboard_close(&t);
+    REQUIRE_OK(file_list(folder, note, folder));
+    REQUIRE_OK(file_read(&bytes, &n, found, 1 << 20));
+    frame(bytes, n, &at, &len);
+    frame(bytes, n, &at, &len);
+    const unsigned char *e = frame(bytes, n, &at, &len);
+    /* summary of 331 bytes { value of 328 { tag, image of 309 { height 20, width 64, 3 colours, 300 bytes } } } */
+    static const unsigned char WANTED[] = "\x10\x09\x2a\xcb\x02\x0a\xc8\x02\x0a\x0esamples/000000\x22\xb5\x02\x08\x14\x10\x40\x18\x03\x22\xac\x02";
+    CHECK(len == 9 + sizeof WANTED - 1 + sizeof PNG && !memcmp(e + 9, WANTED, sizeof WANTED - 1));
+    CHECK(!memcmp(e + len - sizeof PNG, PNG, sizeof PNG) && at == n);
+    mem_free(bytes);
+}
+
 /* Of the event's data: its field 2. The time before it takes 9 bytes. */
 static int step_of_event(const unsigned char *e) { return e[9] == 0x10 ? e[10] : -1; }
 
