@@ -12,7 +12,7 @@ typedef struct Session {
     const char *absent; /* … and why, for a sentence */
     RecordText system;  /* what the model is told first; none: the template's own text */
     Sampling sampling;
-    uint64_t seed;      /* of pictures */
-    FILE *results;      /* answers, names of pictures */
+    uint64_t seed; /* of pictures */
+    FILE *results; /* answers, names of pictures */
 } Session;
 #endif

@@ -220,8 +220,10 @@ static Status take_samples(void *arg)
     long long step = (long long)r->state.step;
     Status status = answerer_borrow(&a, r->cfg, s->model, &s->backend, &s->preprocessor);
     if (status == OK)
-        status = samples_write(&s->samples, a, s->folder, r->state.step);
+        status = samples_write(&s->samples, a, r->cfg, s->folder, r->state.step);
     answerer_close(&a);
+    if (status == OK)
+        status = samples_log(&s->samples, r->log, s->folder, r->state.step);
     if (status == ERR_PREEMPTED)
         log_info("%s: the samples after step %lld are left to --resume", status_message(), step);
     else if (status == OK)

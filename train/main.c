@@ -12,6 +12,7 @@
 #include "train/dist/dist.h"
 #include "train/dist/launch.h"
 #include "train/dist/signals.h"
+#include "train/log/samples.h"
 
 typedef struct CommandLine {
     const char *config, *resume, *dump, *keys;
@@ -99,11 +100,12 @@ static Status work(const CommandLine *c, int *exit_code)
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
     Status s = OK;
     bool trains = true;
+    samples_ask(&cfg);
     if (c->ranks > 1)
         s = launch_ranks((int)c->ranks, &trains, exit_code);
     if (s == OK && trains)
         s = c->dry_run ? dry_run(&cfg, &start, c->log_format == FORMAT_JSON, stdout)
-                          : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
+                       : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;
 }

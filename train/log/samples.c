@@ -1,4 +1,5 @@
-/* samples.c: answers to the prompts of sample.prompts while a run trains (samples.h). Called by the loop. */
+/* samples.c: reads the prompts that a run answers while it trains, and plans the memory (samples.h); samples_write.c answers them. Called
+ * by the loop and by the memory plan. */
 #include "train/log/samples.h"
 
 #include <limits.h>
@@ -9,9 +10,8 @@
 #include "data/formats/json_write.h"
 #include "data/formats/rows.h"
 #include "data/text/tokenizer.h"
-#include "kernels/base/log.h"
 #include "train/config/plan.h"
-#include "train/dist/signals.h"
+#include "train/infer/painter.h"
 
 /* ---------------------------------------------------------------- reading */
 
@@ -21,6 +21,8 @@ typedef struct Reader {
     Samples *s;
     const char *file;
     int line;
+    const RunConfig *cfg;
+    const char *absent; /* why no pictures can be drawn; NULL: they can */
     EncoderOptions encoder;
     Tokenizer *tokenizer;
     const Preprocessor *preprocessor;       /* NULL: the model does not see */
@@ -88,31 +90,76 @@ static Status read_pictures(const Reader *r, SamplePrompt *p, const Json *image)
     return OK;
 }
 
+static const char *const KEYS[N_TASKS] = {[TASK_UNDERSTAND] = "ask", [TASK_GENERATE] = "draw", [TASK_EDIT] = "edit"};
+
+/* The member of the object that has the text. */
+static Status read_task(const Reader *r, SamplePrompt *p, const Json *o, const Json **text)
+{
+    *text = NULL;
+    for (const Json *m = o->child; m; m = m->next) {
+        bool known = !strcmp(m->key, "image") || json_is_comment(m->key);
+        for (int t = 0; t < N_TASKS; t++) {
+            if (strcmp(m->key, KEYS[t]))
+                continue;
+            if (*text)
+                return fail(ERR_DATA, "%s:%d: has \"%s\" and \"%s\"; a prompt asks for one thing", r->file, r->line, p->key, m->key);
+            known = true;
+            *text = m;
+            p->task = (Task)t;
+            p->key = KEYS[t];
+        }
+        if (!known)
+            return fail(ERR_DATA, "%s:%d: \"%s\" is no key of a prompt; they are \"ask\", \"draw\", \"edit\" and \"image\"", r->file,
+                        r->line, m->key);
+    }
+    if (!*text)
+        return fail(ERR_DATA, "%s:%d: \"ask\" is missing; it takes the text of a question", r->file, r->line);
+    if ((*text)->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: \"%s\" is %s; it takes the text of a question", r->file, r->line, p->key,
+                    json_kind_name((*text)->kind));
+    return OK;
+}
+
+static Status check_drawn(const Reader *r, const SamplePrompt *p)
+{
+    if (p->task == TASK_UNDERSTAND)
+        return OK;
+    if (r->absent)
+        return fail(ERR_USAGE, "%s:%d: \"%s\": this model does not draw: %s", r->file, r->line, p->key, r->absent);
+    if (p->task == TASK_GENERATE && p->n_images)
+        return fail(ERR_DATA, "%s:%d: \"draw\" begins without a picture, and there is an \"image\"; \"edit\" changes one", r->file,
+                    r->line);
+    if (p->task == TASK_EDIT && !p->n_images)
+        return fail(ERR_DATA, "%s:%d: \"edit\" needs an \"image\", the path of the picture to change", r->file, r->line);
+    return OK;
+}
+
+static Status read_source(const Reader *r, SamplePrompt *p)
+{
+    char path[PATH_MAX];
+    if (p->task != TASK_EDIT)
+        return OK;
+    return fail_context(painter_source(r->cfg, NULL, picture_path(r->s, p->images[0], path), &p->source), "%s:%d", r->file, r->line);
+}
+
 static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
 {
+    const Json *text, *image;
     if (o->kind != JSON_OBJECT)
         return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line,
                     json_kind_name(o->kind));
-    for (const Json *m = o->child; m; m = m->next) {
-        if (!strcmp(m->key, "draw") || !strcmp(m->key, "edit"))
-            return fail(ERR_USAGE, "%s:%d: \"%s\": this version does not draw or edit pictures yet; only \"ask\" can be sampled", r->file,
-                        r->line, m->key);
-        if (!strcmp(m->key, "image"))
-            TRY(read_pictures(r, p, m));
-        else if (strcmp(m->key, "ask") && !json_is_comment(m->key))
-            return fail(ERR_DATA, "%s:%d: \"%s\" is no key of a prompt; they are \"ask\" and \"image\"", r->file, r->line, m->key);
-    }
-    const Json *ask = json_get(o, "ask");
-    if (!ask || ask->kind != JSON_STRING)
-        return fail(ERR_DATA, "%s:%d: \"ask\" is %s; it takes the text of a question", r->file, r->line,
-                    ask ? json_kind_name(ask->kind) : "missing");
-    p->ask = mem_alloc(ask->length + 1);
-    if (!p->ask)
+    TRY(read_task(r, p, o, &text));
+    if ((image = json_get(o, "image")))
+        TRY(read_pictures(r, p, image));
+    TRY(check_drawn(r, p));
+    TRY(read_source(r, p));
+    p->text = mem_alloc(text->length + 1);
+    if (!p->text)
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
-    memcpy(p->ask, ask->string, p->n_ask = ask->length);
-    RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
-    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, (RecordText){0}, &turn, 1, p->n_images, TASK_UNDERSTAND),
-                        "%s:%d", r->file, r->line);
+    memcpy(p->text, text->string, p->n_text = text->length);
+    RecordTurn turn = {.human = true, .text = p->text, .length = p->n_text};
+    return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, (RecordText){0}, &turn, 1, p->n_images, p->task), "%s:%d",
+                        r->file, r->line);
 }
 
 static Status read_row(Reader *r, const Row *row)
@@ -158,12 +205,19 @@ static Status read_file(Reader *r, const RunConfig *cfg)
     return r->s->n ? OK : fail(ERR_DATA, "sample.prompts: %s: holds no prompts", r->file);
 }
 
+void samples_ask(RunConfig *cfg)
+{
+    bool asked = false;
+    if (cfg->sample.every && cfg->sample.prompts && painter_asked(cfg->sample.prompts, ROWS_LINES, &asked) == OK)
+        cfg->draws = asked;
+}
+
 Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, const Preprocessor *preprocessor)
 {
     *s = (Samples){0};
     if (!cfg->sample.every)
         return OK;
-    Reader r = {.s = s, .file = cfg->sample.prompts, .encoder = plan_encoder(cfg, sizes),
+    Reader r = {.s = s, .file = cfg->sample.prompts, .cfg = cfg, .absent = painter_absent(cfg), .encoder = plan_encoder(cfg, sizes),
                 .preprocessor = cfg->model.vision.path ? preprocessor : NULL};
     file_folder(s->folder, r.file);
     Status status = read_file(&r, cfg);
@@ -179,7 +233,8 @@ void samples_free(Samples *s)
             mem_free(p->images[k]);
         mem_free(p->images);
         mem_free(p->pixels);
-        mem_free(p->ask);
+        mem_free(p->source);
+        mem_free(p->text);
         encoded_free(&p->encoded);
     }
     mem_free(s->list);
@@ -196,85 +251,58 @@ static int64_t longest_prompt(const Samples *s)
     return longest;
 }
 
-Status samples_memory(const Samples *s, GenLlava *g, int64_t *n_bytes)
+static bool any_drawn(const Samples *s)
 {
+    for (int i = 0; i < s->n; i++)
+        if (s->list[i].task != TASK_UNDERSTAND)
+            return true;
+    return false;
+}
+
+/* As the answerer runs it: the visual output tokens behind the prompt. */
+static Status measure_context(Decoder *d, const SamplePrompt *p, const EncoderOptions *encoder)
+{
+    const int64_t n = p->encoded.n;
+    int32_t *ids = mem_alloc((size_t)(n + encoder->n_visual) * sizeof *ids);
+    if (!ids)
+        return fail(ERR_NOMEM, "no memory for the prompts to sample");
+    memcpy(ids, p->encoded.id, (size_t)n * sizeof *ids);
+    for (int32_t i = 0; i < encoder->n_visual; i++)
+        ids[n + i] = encoder_visual_id(encoder, i);
+    Status s = decoder_context(d, ids, n + encoder->n_visual, p->pixels, p->n_images, NULL);
+    mem_free(ids);
+    return s;
+}
+
+static Status measure_answers(const Samples *s, Decoder *d, const EncoderOptions *encoder)
+{
+    for (int i = 0; i < s->n; i++) {
+        const SamplePrompt *p = &s->list[i];
+        if (p->task == TASK_UNDERSTAND)
+            TRY(decoder_prompt(d, p->encoded.id, p->encoded.n, p->pixels, p->n_images));
+        else
+            TRY(measure_context(d, p, encoder));
+    }
+    return decoder_step(d, 0); /* calls what a prompt does not: the device may lack it */
+}
+
+Status samples_memory(const Samples *s, GenLlava *g, const RunConfig *cfg, Backend *null, int64_t *n_bytes, int64_t *host)
+{
+    const EncoderOptions encoder = plan_encoder(cfg, genllava_model_sizes(g));
     Decoder *d = NULL;
-    *n_bytes = 0;
+    size_t drawer = 0, drawer_host = 0;
+    *n_bytes = *host = 0;
     if (!s->n)
         return OK;
-    Status status = decoder_create(&d, g, longest_prompt(s) + ANSWER_TOKENS);
-    for (int i = 0; i < s->n && status == OK; i++)
-        status = decoder_prompt(d, s->list[i].encoded.id, s->list[i].encoded.n, s->list[i].pixels, s->list[i].n_images);
-    if (status == OK) /* calls what a prompt does not: the device may lack it */
-        status = decoder_step(d, 0);
+    Status status = decoder_create(&d, g, longest_prompt(s) + ANSWER_TOKENS + (cfg->model.diffusion.path ? encoder.n_visual : 0));
+    if (status == OK)
+        status = measure_answers(s, d, &encoder);
     if (status == OK)
         *n_bytes = (int64_t)decoder_bytes(d);
     decoder_free(&d);
+    if (status == OK && any_drawn(s))
+        status = drawer_measure(&drawer, &drawer_host, g, cfg, null);
+    *n_bytes += (int64_t)drawer;
+    *host = (int64_t)drawer_host;
     return status;
-}
-
-/* ---------------------------------------------------------------- answering */
-
-/* As the prompt wrote it: nothing, a path, or a list. */
-static void add_images(const SamplePrompt *p, cJSON *line)
-{
-    if (p->n_images == 1)
-        json_add_text(line, "image", p->images[0]);
-    if (p->n_images > 1)
-        json_add_texts(line, "image", p->images, p->n_images);
-}
-
-static const char *stopped(void) { return signals_name(signals_received()); }
-
-static Status answer(Answerer *a, const SamplePrompt *p, FILE *out, const char *path)
-{
-    RecordTurn turn = {.human = true, .text = p->ask, .length = p->n_ask};
-    Question q = {.turns = &turn, .n_turns = 1, .n_images = p->n_images, .pixels = p->pixels};
-    Sampling how = {.top_p = 1, .max_new_tokens = ANSWER_TOKENS, .stopped = stopped};
-    char *text;
-    size_t n;
-    TRY(answerer_ask(a, &q, &how, NULL, &text, &n));
-    cJSON *line = cJSON_CreateObject();
-    json_add_bytes(line, "ask", p->ask, p->n_ask);
-    add_images(p, line);
-    json_add_bytes(line, "answer", text, n);
-    mem_free(text);
-    return json_print(out, &line, JSON_LINE, path);
-}
-
-/* All answers, a line each. */
-static Status answer_all(const Samples *s, Answerer *a, const char *path)
-{
-    FileDraft d;
-    TRY(file_draft(&d, path));
-    Status status = OK;
-    for (int i = 0; i < s->n && status == OK; i++)
-        status = answer(a, &s->list[i], d.out, path);
-    return file_publish(&d, status);
-}
-
-static char *step_folder(char path[PATH_MAX], const char *run_folder, int64_t step)
-{
-    char name[64];
-    snprintf(name, sizeof name, "samples/step-%06lld", (long long)step);
-    return file_join(path, run_folder, name);
-}
-
-Status samples_write(const Samples *s, Answerer *a, const char *run_folder, int64_t step)
-{
-    char hidden[PATH_MAX], final[PATH_MAX], file[PATH_MAX];
-    TRY(file_make_own_folder(file_join(file, run_folder, "samples")));
-    step_folder(final, run_folder, step);
-    file_join(hidden, run_folder, "samples/.new"); /* one that was begun and not finished is overwritten */
-    TRY(file_stage_folder(hidden));
-    Status status = fail_context(answer_all(s, a, file_join(file, hidden, "answers.jsonl")), "samples after step %lld", (long long)step);
-    if (status == OK)
-        status = file_publish_folder(hidden, final);
-    return status == OK ? OK : file_discard_folder(hidden, status);
-}
-
-bool samples_written(const char *run_folder, int64_t step)
-{
-    char path[PATH_MAX];
-    return file_exists(step_folder(path, run_folder, step));
 }

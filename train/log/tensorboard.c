@@ -78,8 +78,8 @@ static Status write_event(TensorBoard *t, const void *bytes, size_t n)
 {
     uint64_t length = n;
     uint32_t head = masked_crc(&length, sizeof length), tail = masked_crc(bytes, n);
-    if (fwrite(&length, sizeof length, 1, t->file) != 1 || fwrite(&head, sizeof head, 1, t->file) != 1 || fwrite(bytes, n, 1, t->file) != 1 ||
-        fwrite(&tail, sizeof tail, 1, t->file) != 1)
+    if (fwrite(&length, sizeof length, 1, t->file) != 1 || fwrite(&head, sizeof head, 1, t->file) != 1 ||
+        fwrite(bytes, n, 1, t->file) != 1 || fwrite(&tail, sizeof tail, 1, t->file) != 1)
         return fail(ERR_IO, "%s: cannot be written: %s", t->path, strerror(errno));
     return OK;
 }

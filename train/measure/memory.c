@@ -203,7 +203,7 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     if (s == OK)
         s = run_step(m, null, g, cfg, compute, run->passes, run->n_passes);
     if (s == OK && run->samples)
-        s = samples_memory(run->samples, g, &answering);
+        s = samples_memory(run->samples, g, cfg, null, &answering, &m->sampling);
     genllava_close(&g);
     m->activations = (int64_t)m->keep;
     m->workspace = (int64_t)m->scratch + answering;
@@ -254,7 +254,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     m->held = now.resident;
     m->stacks = now.thread_addresses;
     int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) + encoding_bytes(cfg, compute, run->passes, run->n_passes) +
-                   prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes);
+                   prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) + m->sampling;
     int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
     return place(m, device, process_bytes(&now, run->planned) + host, blocks);
 }

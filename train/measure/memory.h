@@ -23,7 +23,7 @@ typedef struct MemoryPlan {
     int64_t parameters[PARTS_MAX], trainable_parameters; /* by part, in the order of PARTS */
     int64_t weights, trainable, optimizer;               /* frozen weights; masters, copies and gradients; moments */
     int64_t activations, workspace,
-        total; /* keep; scratch and what answering samples takes, and from memory_measure what else lies in the memory that is
+        total; /* keep; scratch and what samples take, and from memory_measure what else lies in the memory that is
                   planned for: on a device the backend's own; on the host pictures, data and the rest of the process */
     int64_t mapped,
         needed;    /* of the total: weights used where they lie in their files, whose pages the system may drop and read again; all else */
@@ -31,6 +31,7 @@ typedef struct MemoryPlan {
     bool on_device;
     int64_t available;           /* on_device: of its memory */
     int64_t host;                /* what the process needs of the host's memory that cannot be dropped: on the host, `needed` */
+    int64_t sampling;            /* of `host`: what drawing samples takes besides the backend's memory */
     int64_t held, files, stacks; /* of `host` what it has already; addresses of files and of threads that are yet to come */
     int32_t pass_tokens;         /* rows of the pass that `keep` is for */
     ModelSizes sizes;

@@ -84,7 +84,8 @@ TEST(tensorboard_pictures)
     frame(bytes, n, &at, &len);
     const unsigned char *e = frame(bytes, n, &at, &len);
     /* summary of 331 bytes { value of 328 { tag, image of 309 { height 20, width 64, 3 colours, 300 bytes } } } */
-    static const unsigned char WANTED[] = "\x10\x09\x2a\xcb\x02\x0a\xc8\x02\x0a\x0esamples/000000\x22\xb5\x02\x08\x14\x10\x40\x18\x03\x22\xac\x02";
+    static const unsigned char WANTED[] =
+        "\x10\x09\x2a\xcb\x02\x0a\xc8\x02\x0a\x0esamples/000000\x22\xb5\x02\x08\x14\x10\x40\x18\x03\x22\xac\x02";
     CHECK(len == 9 + sizeof WANTED - 1 + sizeof PNG && !memcmp(e + 9, WANTED, sizeof WANTED - 1));
     CHECK(!memcmp(e + len - sizeof PNG, PNG, sizeof PNG) && at == n);
     mem_free(bytes);
