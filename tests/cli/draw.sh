@@ -180,7 +180,7 @@ if [ -e /dev/full ]; then
 fi
 # Pictures to change: the smallest there is; one that is too narrow, one that is none, one that is not there.
 printf 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC' | base64 -d > "$dir/dot.png"
-run 0 $frozen --edit a --image "$dir/dot.png" --steps 1 --out "$dir/dotted.png"
+run 0 $frozen --edit a --image "$dir/dot.png" --steps 2 --out "$dir/dotted.png"
 printf '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x23\x28\0\0\0\x28\x08\x02\0\0\0\0\0\0\0' > "$dir/wide.png"
 refused 65 "picture $dir/wide.png: 9000x40 pixels: one side is more than 100 times the other" $frozen --edit a --image "$dir/wide.png" $out
 refused 65 "picture $dir/run.json: its first bytes are not those of a JPEG, PNG, WebP or GIF picture" $frozen --edit a --image "$dir/run.json" $out
