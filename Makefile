@@ -117,7 +117,8 @@ CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
-                 $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o) $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
+                 $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o) \
+                 $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
         fuzz fuzzers quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean

@@ -183,7 +183,8 @@ const Option OPTIONS[] = {
     INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED,
         "Steps between sets of samples, which are also taken after the last step; 0 is off."),
     PATH("sample.prompts", OPTION_FREE | OPTION_NULLABLE | OPTION_FILE, sample.prompts, "null",
-         "JSONL file of what to sample, {\"ask\": text, \"image\": path or list of paths} a line; paths are relative to it."),
+         "JSONL file of what to sample, {\"ask\", \"draw\" or \"edit\": text, \"image\": path or list of paths} a line; paths are relative "
+         "to it."),
 
     INT("log.every", OPTION_FREE, log.every, "1", 1, OPTION_UNBOUNDED,
         "Steps between lines for people and points in TensorBoard; train.jsonl has every step."),

@@ -10,6 +10,7 @@
 #include "kernels/base/philox.h"
 #include "kernels/base/utf8.h"
 #include "train/dist/device.h"
+#include "train/infer/draw.h"
 #include "train/models/generation.h"
 #include "train/dist/room.h"
 #include "train/config/plan.h"
@@ -91,10 +92,11 @@ static Status check_room(const Answerer *a, const RunConfig *cfg, RoomNeed need,
     return room_check(&need);
 }
 
-/* Whether the weights fit, before any is read. */
+/* Whether the weights, and what drawing works in, fit, before any is read. */
 static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compute, const char *checkpoint_dir)
 {
-    char plan[96], size[32];
+    char plan[128], size[2][32];
+    size_t drawing = 0, drawing_host = 0;
     Backend null;
     GenLlava *model;
     Footprint before, after;
@@ -104,15 +106,20 @@ static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compu
     Status s = genllava_open_to_answer(&model, &null, compute, cfg, checkpoint_dir);
     room_footprint(&after);
     ParamBytes bytes = s ? (ParamBytes){0} : params_bytes(genllava_params(model));
+    if (!s && cfg->draws)
+        s = drawer_measure(&drawing, &drawing_host, model, cfg, &null);
     genllava_close(&model);
     null.close(&null);
     TRY(s);
     bool host = !a->backend->memory;
-    RoomNeed need = {.who = "the model", .plan = plan, .needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0),
+    RoomNeed need = {.who = "the model", .plan = plan, .needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0) + (int64_t)drawing,
                      .mapped = bytes.pages, .files = after.addresses - before.addresses, .stacks = before.thread_addresses};
     need.change = host ? "use a larger machine" : "use a larger device, or set device to \"cpu\"";
-    snprintf(plan, sizeof plan, "weights %s", file_size_text(size, sizeof size, (size_t)(bytes.frozen + bytes.masters)));
-    return check_room(a, cfg, need, before.thread_pages);
+    int n = snprintf(plan, sizeof plan, "weights %s", file_size_text(size[0], sizeof size[0], (size_t)(bytes.frozen + bytes.masters)));
+    if (cfg->draws)
+        snprintf(plan + n, sizeof plan - (size_t)n, ", workspace of drawing %s",
+                 file_size_text(size[1], sizeof size[1], drawing + drawing_host));
+    return check_room(a, cfg, need, before.thread_pages + (int64_t)drawing_host);
 }
 
 /* Whether the cache of so many positions and the workspace of the prompt, of n ids, fit. */
