@@ -112,8 +112,9 @@ static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compu
     null.close(&null);
     TRY(s);
     bool host = !a->backend->memory;
-    RoomNeed need = {.who = "the model", .plan = plan, .needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0) + (int64_t)drawing,
-                     .mapped = bytes.pages, .files = after.addresses - before.addresses, .stacks = before.thread_addresses};
+    int64_t needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0) + (int64_t)drawing;
+    RoomNeed need = {.who = "the model", .plan = plan, .needed = needed, .mapped = bytes.pages, .files = after.addresses - before.addresses,
+                     .stacks = before.thread_addresses};
     need.change = host ? "use a larger machine" : "use a larger device, or set device to \"cpu\"";
     int n = snprintf(plan, sizeof plan, "weights %s", file_size_text(size[0], sizeof size[0], (size_t)(bytes.frozen + bytes.masters)));
     if (cfg->draws)
