@@ -121,7 +121,7 @@ CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counter
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
-        fuzz fuzzers quickstart base example-stamps bench bench-kernels bench-gpu model-gpu clean
+        fuzz fuzzers quickstart base base-diffusion example-stamps bench bench-kernels bench-gpu model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -251,6 +251,11 @@ quickstart:
 #: make base        make the quickstart's base model anew, from random weights
 base: all
 	@sh tools/base.sh $(BUILD)
+
+#: make base-diffusion  make the tiny Stable Diffusion of configs/base anew, with PyTorch (PYTHON= as for parity)
+base-diffusion: all
+	@sh tests/oracle/need.sh $(PYTHON)
+	@PYTHON=$(PYTHON) sh tools/base_diffusion.sh $(BUILD)
 
 #: make unit T=norm   the tests whose file or name holds "norm", once; builds what they need and no more (CONTRIBUTING.md)
 unit:

@@ -54,7 +54,12 @@ static Status write_picture(const Split *p, const Sketch *s, const char *image)
     char path[PATH_MAX];
     sketch_draw(p->rgb, s, (int32_t)p->set->size);
     Image picture = {.width = (int32_t)p->set->size, .height = (int32_t)p->set->size, .rgb = p->rgb};
-    return png_write(file_join(path, p->set->out, image), &picture, NULL, 0);
+    uint8_t *png;
+    size_t n;
+    TRY(png_encode(&png, &n, &picture, NULL, 0));
+    Status status = file_write(file_join(path, p->set->out, image), png, n);
+    mem_free(png);
+    return status;
 }
 
 static Status add_picture(cJSON *images, const Split *p, const Sketch *s, int64_t number, bool target)
