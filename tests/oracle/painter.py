@@ -45,7 +45,7 @@ class Painter(nn.Module):
         self.unet.requires_grad_(settings["unet"] == "full")
         self.unet.conv_in.requires_grad_(settings["unet"] != "frozen")
         self.signal, self.noise = schedule(settings["path"])
-        self.replay = load_file(cfg["debug"]["replay"])
+        self.replay = load_file(cfg["debug"]["replay"]) if cfg["debug"]["replay"] else {}  # no row is drawn
 
     def _widen(self):
         old = self.unet.conv_in

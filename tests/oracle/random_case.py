@@ -63,6 +63,31 @@ def draw_head(r, large):
             "train": r.choice(["full", "full", "full", "frozen"])}
 
 
+def draw_image_losses(r):
+    return {task: r.choice(["l2norm", "mse", "noise", "noise"]) for task in ("generate", "edit")}
+
+
+def draw_painter(folder, r, context, large):
+    """What draws, for a run under a noise loss; returns model.diffusion. Groups of norms have several channels, and latents are never less
+    than 2x2: of a group of one or two numbers hardly anything is left, and its gradient is rounding."""
+    groups, levels, halvings = r.choice([16, 32]) if large else r.randint(1, 4), r.randint(1, 3), r.randint(0, 2)
+    heads = [r.randint(1, 3) for _ in range(levels)]
+    channels = [groups * h * r.randint(2, 3 if large else 5) for h in heads]
+    edit, unet = r.choice([("llm_only", None), ("sdedit", None), ("ip2p", None), ("train_conv_in", "conv_in"), ("train_conv_in", "full")])
+    vae_groups = r.randint(1, 4)
+    widths = [vae_groups * r.randint(1, 5) for _ in range(halvings + 1)]
+    tiny.painter(folder, r.randrange(10 ** 6), dtype=r.choice(["float32", "float16", "bfloat16"]),
+                 vae={"block_out_channels": widths, "down_block_types": ["DownEncoderBlock2D"] * len(widths),
+                      "up_block_types": ["UpDecoderBlock2D"] * len(widths), "layers_per_block": r.randint(1, 2),
+                      "norm_num_groups": vae_groups, "scaling_factor": r.choice([0.18215, 0.5])},
+                 scheduler={"beta_schedule": r.choice(["scaled_linear", "linear"]), "beta_end": r.choice([0.012, 0.02])},
+                 in_channels=8 if edit == "ip2p" else 4, block_out_channels=channels, attention_head_dim=heads, norm_num_groups=groups,
+                 layers_per_block=r.randint(1, 2), cross_attention_dim=context, use_linear_projection=r.random() < 0.4,
+                 norm_eps=r.choice([1e-5, 1e-6]), flip_sin_to_cos=r.random() < 0.6, freq_shift=r.choice([0, 1]) if channels[0] > 3 else 0)
+    return {"edit": edit, "unet": unet or r.choice(["frozen", "frozen", "conv_in", "full"]),
+            "size": 2 ** halvings * r.randint(8, 20 if large else 11)}
+
+
 def with_prompts(r, row):
     """Some rows tell the diffusion model what to draw."""
     sd = {k: text(r, 1, 9) for k in ("prompt", "instruction", "src_prompt") if r.random() < 0.4}
@@ -156,17 +181,25 @@ def build(folder, seed, large=False):
         c.source([with_system(systems, legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i)))
                   for i, row in enumerate(rows)])
     train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
+    painting = random.Random(f"painting {seed}")  # beside the others, whose draws stay as they were
+    image_loss = draw_image_losses(painting)
+    if c.diffusion and "noise" in image_loss.values():
+        context = run_config.load_json(os.path.join(c.diffusion, "text_encoder", "config.json"))["hidden_size"]
+        model["diffusion"] = draw_painter(c.diffusion, painting, context, large)
+        train["micro_images"] = painting.randint(1, 4)
     train.update(r.choice([{"steps": r.randint(2, 3 if large else 5)}, {"epochs": r.choice([1, 2, 0.5, 1.5])}]))
     config = {
         "model": model,
         "loss": {"image_tokens": r.choice(["first", "all", "none"]), "text_weight": r.choice([1, 1, 0.3]),
                  "normalise": r.choice(["step", "rank", "micro"]), "image_align": drawing.choice(["at", "before"]),
-                 **{task: drawing.choice(["l2norm", "mse"]) for task in ("generate", "edit")},
+                 "condition_dropout": painting.choice([0, 0.05, 0.1]), **image_loss,
                  **{f"{task}_weight": drawing.choice([0, 0.5, 1, 3]) for task in ("generate", "edit")}},
-        "data": {"template": template, "shuffle": r.random() < 0.5, "max_tokens": r.choice([2048, 2048, 120, 60]), "max_bad": 1},
+        "data": {"template": template, "shuffle": r.random() < 0.5, "max_tokens": r.choice([2048, 2048, 120, 60]), "max_bad": 1,
+                 "shard_samples": painting.choice([4096, 1, 2, 3]), "workers": painting.choice(["auto", 0, 1, 2])},
         "train": train,
         "optim": {"lr": r.uniform(1e-3, 5e-3), "lr_projector": r.uniform(1e-3, 5e-3), "lr_tokens": r.uniform(1e-3, 5e-3),
-                  "lr_vision": r.uniform(5e-4, 2e-3), "lr_gen_head": drawing.uniform(5e-4, 3e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),
+                  "lr_vision": r.uniform(5e-4, 2e-3), "lr_gen_head": drawing.uniform(5e-4, 3e-3),
+                  "lr_unet": painting.uniform(1e-4, 1e-3), "beta1": r.choice([0.9, 0.8]), "beta2": r.choice([0.999, 0.95]),
                   "eps": r.choice([1e-8, 1e-6]), "weight_decay": r.choice([0, 0.1, 0.01]),
                   "max_grad_norm": r.choice([1.0, 0, 0.1, 100]), "schedule": r.choice(["cosine", "linear", "constant"]),
                   "warmup": r.choice([0, 0.03, 0.5, 1, 2])},
