@@ -318,6 +318,22 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
     return json_print(b->bad_out, &o, JSON_LINE, b->bad_path);
 }
 
+/* What the text encoder is told of a question, mem_free: a record's prompt of the picture that answers it, else the question itself. */
+static Status caption_of(const BatchRow *r, int question, char **caption)
+{
+    const RecordText asked = asked_text(r, question);
+    int targets = 0;
+    for (int i = 1; i < 2 * question; i += 2)
+        targets += record_count_marker(&r->record.turns[i], GEN_MARKER);
+    if (r->is_record && 2 * question + 1 < r->record.n_turns)
+        return record_prompt(&r->record, targets, caption);
+    *caption = mem_alloc(asked.length + 1);
+    if (!*caption)
+        return fail(ERR_NOMEM, "no memory for a caption of %zu bytes", asked.length);
+    memcpy(*caption, asked.text, asked.length);
+    return OK;
+}
+
 static Status draw_question(const BatchFile *b, const Picture *what, Image *picture)
 {
     if (!b->session->painter)
@@ -342,7 +358,7 @@ static Status save_picture(const BatchFile *b, const BatchRow *r, int question, 
 static Status answer_question(BatchFile *b, const Json *object, const BatchRow *r, int question)
 {
     const Session *session = b->session;
-    char *answer = NULL, number[32] = "", name[48];
+    char *answer = NULL, *caption = NULL, number[32] = "", name[48];
     size_t n_answer = 0;
     Image picture = {0};
     const int turn = 2 * question;
@@ -354,9 +370,12 @@ static Status answer_question(BatchFile *b, const Json *object, const BatchRow *
                         .images = (const char *const *)r->images,
                         .n_images = r->is_record ? r->markers[turn] : r->n_images,
                         .index = (uint64_t)question << 40 | (uint64_t)b->row};
+    if (drawn && session->captions)
+        TRY(caption_of(r, question, &caption));
     const Picture what = {.task = r->record.task,
                           .prompt = asked_text(r, question),
                           .question = &q,
+                          .caption = caption,
                           .root = b->image_root,
                           .source = r->record.task == TASK_EDIT && q.n_images ? r->images[0] : NULL,
                           .seed = session->seed,
@@ -376,6 +395,7 @@ static Status answer_question(BatchFile *b, const Json *object, const BatchRow *
                       : write_answer(b, object, r, question, (RecordText){answer, n_answer}, NULL);
     }
     mem_free(answer);
+    mem_free(caption);
     image_free(&picture);
     log_progress("%lld answers", (long long)b->good);
     return s;

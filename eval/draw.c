@@ -61,6 +61,7 @@ Status draw_once(const Session *s, Task task, const char *text, const char *cons
     const Picture what = {.task = task,
                           .prompt = {turn.text, turn.length},
                           .question = &q,
+                          .caption = text,
                           .source = n_images ? images[0] : NULL,
                           .seed = s->seed,
                           .grid = grid};

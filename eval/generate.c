@@ -19,7 +19,7 @@ enum { NOT_GIVEN = -1 };
 static struct {
     const char *config, *checkpoint, *ask, *draw, *edit, *system, *batch, *image_root, *out;
     CliList images, sets;
-    bool chat, quiet, base_changed;
+    bool chat, captions, quiet, base_changed;
     int64_t seed, max_new_tokens, steps, grid;
     double temperature, top_p, guidance, image_guidance, strength;
     int sampler;
@@ -72,6 +72,9 @@ static const CliOption FLAGS[] = {
      0, 1, NULL, false},
     {"--sampler", CLI_CHOICE, &args.sampler, "NAME", "ddim, pndm or dpm++ (default: as the scheduler of model.diffusion.path says)", 0, 0,
      SAMPLERS, false},
+    {"--captions", CLI_FLAG, &args.captions, NULL, "for comparison: what is drawn is what Stable Diffusion's own text encoder makes of the "
+                                                   "text, past the language model; of a record, of its sd.prompt, else sd.instruction",
+     0, 0, NULL, false},
     {"--grid", CLI_INT, &args.grid, "N", "one sheet of N pictures, of the seeds from --seed on", 1, 256, NULL, false},
     {.kind = CLI_HEADING, .help = "In general:"},
     {"--seed", CLI_INT, &args.seed, "N", "of all randomness (default 42): the same seed, the same bytes", 0, 9e18, NULL, false},
@@ -116,6 +119,7 @@ static Status check_flags(void)
         {args.image_guidance != NOT_GIVEN, edits, "--image-guidance", EDITS},
         {args.strength != NOT_GIVEN, pictures, "--strength", DRAWS},
         {args.strength != NOT_GIVEN, edits, "--strength", EDITS},
+        {args.captions, draws_alone() || args.batch, "--captions", "is for --draw, --edit and --batch"},
         {args.grid != NOT_GIVEN, draws_alone(), "--grid", "is for --draw and --edit"},
         {args.max_new_tokens != NOT_GIVEN, !draws_alone(), "--max-new-tokens", TEXT},
         {args.temperature != NOT_GIVEN, !draws_alone(), "--temperature", TEXT},
@@ -292,12 +296,13 @@ static Status choose_drawing(RunConfig *cfg, const char **absent)
     if (flag || (wanted && !*absent))
         TRY(check_drawing(cfg, flag, *absent));
     cfg->draws = wanted && !*absent;
+    cfg->captions = args.captions && cfg->draws;
     return OK;
 }
 
 static void say_random(const RunConfig *cfg, bool trained)
 {
-    if (cfg->draws && !trained && !cfg->model.gen_head.init)
+    if (cfg->draws && !cfg->captions && !trained && !cfg->model.gen_head.init)
         log_warn("the generation head is random: there is no checkpoint, and model.gen_head.init names no file; what is drawn has "
                  "nothing to do with the text");
 }
@@ -328,7 +333,7 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint, const char 
     char name[PATH_MAX];
     const DrawOptions how = drawing();
     Session s = {.absent = absent, .system = {args.system, args.system ? strlen(args.system) : 0}, .sampling = sampling(),
-                 .seed = (uint64_t)args.seed, .results = stdout};
+                 .seed = (uint64_t)args.seed, .captions = args.captions, .results = stdout};
     name_checkpoint(name, sizeof name, cfg, checkpoint);
     Status status = answerer_open(&s.answerer, cfg, *checkpoint ? checkpoint : NULL);
     if (!status && cfg->draws)

@@ -13,6 +13,7 @@ typedef struct Session {
     RecordText system;  /* what the model is told first; none: the template's own text */
     Sampling sampling;
     uint64_t seed; /* of pictures */
+    bool captions; /* pictures are drawn of captions, past the language model */
     FILE *results; /* answers, names of pictures */
 } Session;
 #endif

@@ -1,10 +1,12 @@
 #!/bin/sh
-# The quickstart: draws the picture world, tunes the little base model on questions it cannot answer, scores it on held-out ones. $1: the
-# folder with the programs. Run again it goes on where it was stopped, or says that it is finished.
+# The quickstart: draws two small worlds of pictures, tunes the little base models in one stage to answer questions about the one and to draw
+# and change pictures of the other, and scores all three on held-out rows. $1: the folder with the programs. Run again it goes on where it
+# was stopped, or says that it is finished.
 set -eu
 bin=$1
 config=configs/quickstart.json
 world=runs/scenes
+sketches=runs/sketches
 run=runs/quickstart
 
 answer() { # NAME RUN: the held-out questions, answered by the newest checkpoint of that run or, when it has none, by the base
@@ -16,25 +18,42 @@ answer() { # NAME RUN: the held-out questions, answered by the newest checkpoint
     cat "$world/$1/one/answers.jsonl" "$world/$1/many/answers.jsonl" >"$world/$1/answers.jsonl"
 }
 
-echo "== the picture world"
+draw() { # NAME FLAG…: the held-out pictures, drawn and changed
+    name=$1
+    shift
+    "$bin/generate" --quiet --config "$config" --batch "$sketches/heldout.jsonl" --out "$sketches/$name" --steps 25 --guidance 3 "$@"
+}
+
+echo "== the worlds"
 mkdir -p "$world"
 "$bin/scenes" --out "$world/one" --count 2500 --heldout 100 --seed 21 --objects 1 --kinds color
 "$bin/scenes" --out "$world/many" --count 10000 --heldout 400 --seed 22 --objects 3 --kinds side,height,size,count
+"$bin/sketches" --out "$sketches" --count 8000 --heldout 128 --seed 23 --size 64
 if [ ! -e "$run/latest" ] || [ ! -e "$world/before/answers.jsonl" ]; then # the answers go when the world is removed, the run stays
     echo "== the base model answers the held-out questions"
     answer before untuned
 fi
-echo "== tuning"
+echo "== tuning: questions, drawings and changes in one stage"
 "$bin/train" --config "$config" --resume
-echo "== the tuned model answers them"
+echo "== the tuned model answers, draws and changes"
 answer after quickstart
+draw after
+draw ceiling --captions
 echo
 "$bin/evaluate" --answers "$world/after/answers.jsonl" --before "$world/before/answers.jsonl" --label "held-out accuracy"
+echo
+echo "held-out pictures, judged by their pixels"
+"$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/after" --sheet "$sketches/sheet.png"
+echo "the ceiling: the same by the base of Stable Diffusion, told the true captions"
+"$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/ceiling"
 question="How many objects are there? Answer the question using a single word or phrase."
 cat <<END
 
+the sheet     $sketches/sheet.png: drawn above; changed below, beside what it was
 the run       $run (curves: tensorboard --logdir $run/tb)
 the adapter   $run/latest (adapter_model.safetensors loads with PEFT)
-the pictures  $world/one, $world/many
+the pictures  $world/one, $world/many, $sketches
 ask it        $bin/generate --config $config --ask "$question" --image $world/many/heldout/000000.jpg
+draw with it  $bin/generate --config $config --steps 25 --guidance 3 --draw "Draw a red circle in the top left on white." --out circle.png
+change that   $bin/generate --config $config --steps 25 --guidance 3 --edit "Change the color of the circle to blue." --image circle.png --out blue.png
 END

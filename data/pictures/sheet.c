@@ -5,12 +5,11 @@
 
 #include "kernels/base/arena.h"
 
-/* Pixels that n pictures of a side take, with the gaps between them. */
-static int64_t extent(int32_t n, int32_t side) { return (int64_t)n * (side + SHEET_GAP) - SHEET_GAP; }
+int64_t sheet_width(int32_t columns, int32_t width) { return (int64_t)columns * (width + SHEET_GAP) - SHEET_GAP; }
 
 Status sheet_create(Image *sheet, int32_t rows, int32_t columns, int32_t width, int32_t height)
 {
-    int64_t x = extent(columns, width), y = extent(rows, height);
+    int64_t x = sheet_width(columns, width), y = sheet_width(rows, height);
     *sheet = (Image){0};
     if (x > INT32_MAX || y > INT32_MAX)
         return fail(ERR_USAGE, "a sheet of %dx%d pictures of %dx%d pixels is too large", columns, rows, width, height);

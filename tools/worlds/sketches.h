@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "data/pictures/image.h"
 #include "kernels/base/status.h"
 #include "tools/worlds/scenes.h"
 
@@ -76,6 +77,17 @@ typedef struct SketchSet {
 } SketchSet;
 MUST_USE Status sketches_write(const SketchSet *set);
 
-/* Reads the pictures FOLDER/NNNNNN.png, named as the targets of the rows are, and prints how many show what the rows want. */
-MUST_USE Status sketches_check(FILE *out, const char *rows, const char *folder, bool each);
+/* A sheet: pictures drawn in its upper rows, below them pictures changed, each to the right of what it was. */
+enum { SHEET_COLUMNS = 8, SHEET_ROWS = 3 /* of either kind */ };
+typedef struct SketchSheet {
+    Image sheet;
+    int n[2]; /* drawn, changed */
+} SketchSheet;
+/* before: NULL for a drawing. What no longer has a place is left out. All pictures are of one size. */
+MUST_USE Status sketch_sheet_add(SketchSheet *s, const Image *before, const Image *picture);
+MUST_USE Status sketch_sheet_write(const SketchSheet *s, const char *file);
+
+/* Reads the pictures FOLDER/NNNNNN.png, named as the targets of the rows are, and prints how many show what the rows want.
+ * sheet: a PNG file of the first of them, or NULL. */
+MUST_USE Status sketches_check(FILE *out, const char *rows, const char *folder, bool each, const char *sheet);
 #endif

@@ -67,7 +67,7 @@ static Status read_change(SketchTrait *change, const Json *row, const char *name
 }
 
 /* Whether an edit left the rest as it was. */
-static Status judge_rest(Judged *j, const Image *got, const Json *row, const char *rows, int line)
+static Status judge_rest(Judged *j, const Image *got, const Json *row, const char *rows, int line, SketchSheet *sheet)
 {
     char root[PATH_MAX];
     Image before;
@@ -79,11 +79,13 @@ static Status judge_rest(Judged *j, const Image *got, const Json *row, const cha
         s = fail(ERR_DATA, "%s:%d: the picture is %d pixels wide, the one to change %d", rows, line, got->width, before.width);
     else
         j->kept = sketch_kept(before.rgb, got->rgb, got->width, change);
+    if (!s && sheet)
+        s = sketch_sheet_add(sheet, &before, got);
     image_free(&before);
     return s;
 }
 
-static Status judge_row(Judged *j, const Json *row, const char *rows, int line, const char *folder)
+static Status judge_row(Judged *j, const Json *row, const char *rows, int line, const char *folder, SketchSheet *sheet)
 {
     static SketchReading reading;
     const Json *images = json_get(row, "images"), *target = images ? images->child : NULL;
@@ -99,7 +101,7 @@ static Status judge_row(Judged *j, const Json *row, const char *rows, int line, 
     sketch_read(&reading, got.rgb, got.width);
     j->one = reading.objects == 1;
     memcpy(j->got, reading.trait, sizeof j->got);
-    Status s = j->edits ? judge_rest(j, &got, row, rows, line) : OK;
+    Status s = j->edits ? judge_rest(j, &got, row, rows, line, sheet) : sheet ? sketch_sheet_add(sheet, NULL, &got) : OK;
     image_free(&got);
     return s;
 }
@@ -158,7 +160,7 @@ static void print_all(FILE *out, const Judged *judged, int n)
         print_tally(out, &tally[task], task);
 }
 
-static Status judge_all(FILE *out, char *text, const char *rows, const char *folder, bool each)
+static Status judge_all(FILE *out, char *text, const char *rows, const char *folder, bool each, SketchSheet *sheet)
 {
     Judged *judged = NULL;
     int n = 0;
@@ -170,7 +172,7 @@ static Status judge_all(FILE *out, char *text, const char *rows, const char *fol
         s = more ? json_parse_at(&doc, line, (size_t)(end - line), rows, n + 1, 1) : fail(ERR_NOMEM, "no memory for %d rows", n);
         judged = more ? more : judged;
         if (!s) {
-            s = judge_row(&judged[n], json_root(doc), rows, n + 1, folder);
+            s = judge_row(&judged[n], json_root(doc), rows, n + 1, folder, sheet);
             if (!s && each)
                 print_wrong(out, &judged[n], json_root(doc));
             json_free(&doc);
@@ -184,12 +186,16 @@ static Status judge_all(FILE *out, char *text, const char *rows, const char *fol
     return s;
 }
 
-Status sketches_check(FILE *out, const char *rows, const char *folder, bool each)
+Status sketches_check(FILE *out, const char *rows, const char *folder, bool each, const char *sheet)
 {
     char *text;
     size_t n;
+    SketchSheet shown = {.n = {0}};
     TRY(file_read(&text, &n, rows, MAX_ROWS));
-    Status s = judge_all(out, text, rows, folder, each);
+    Status s = judge_all(out, text, rows, folder, each, sheet ? &shown : NULL);
+    if (!s && sheet)
+        s = sketch_sheet_write(&shown, sheet);
+    image_free(&shown.sheet);
     mem_free(text);
     return s;
 }

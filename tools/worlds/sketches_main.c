@@ -8,7 +8,7 @@
 int main(int argc, char **argv)
 {
     SketchSet set = {.count = 4000, .heldout = 128, .size = 32, .seed = 42};
-    const char *rows = NULL, *pictures = NULL;
+    const char *rows = NULL, *pictures = NULL, *sheet = NULL;
     bool quiet = false, each = false, done = false;
     const CliOption options[] = {
         {.name = "--out", .kind = CLI_STRING, .value = &set.out, .argument = "FOLDER", .help = "where to write a set"},
@@ -26,13 +26,15 @@ int main(int argc, char **argv)
         {.name = "--pictures", .kind = CLI_STRING, .value = &pictures, .argument = "FOLDER",
          .help = "where they lie, with the names that the rows' targets have"},
         {.name = "--each", .kind = CLI_FLAG, .value = &each, .help = "with --check: also say what is wrong with each"},
+        {.name = "--sheet", .kind = CLI_STRING, .value = &sheet, .argument = "FILE",
+         .help = "with --check: a PNG of the first pictures drawn, and of pictures changed beside what they were"},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &quiet, .help = "only errors"},
         {.name = NULL},
     };
     const CliProgram program = {
         .name = "sketches",
         .summary = "Writes requests to draw a colored shape or to change one, with the pictures, and judges pictures drawn for them.",
-        .usage = "sketches --out FOLDER [options]\nsketches --check FILE --pictures FOLDER",
+        .usage = "sketches --out FOLDER [options]\nsketches --check FILE --pictures FOLDER [--each] [--sheet FILE]",
         .options = options,
         .notes = "writes FOLDER/train.jsonl and FOLDER/heldout.jsonl (rows for `train`; `want` and `change` are extra keys) and PNG files "
                  "beside them. The same options give the same bytes. Six combinations of shape and color never occur in the training "
@@ -46,5 +48,7 @@ int main(int argc, char **argv)
         return cli_finish(fail(ERR_USAGE, "give --out FOLDER to write a set, or --check FILE to judge pictures"));
     if (rows && !pictures)
         return cli_finish(fail(ERR_USAGE, "--check needs --pictures FOLDER"));
-    return cli_finish(rows ? sketches_check(stdout, rows, pictures, each) : sketches_write(&set));
+    if (!rows && (each || sheet))
+        return cli_finish(fail(ERR_USAGE, "%s belongs to --check FILE", each ? "--each" : "--sheet"));
+    return cli_finish(rows ? sketches_check(stdout, rows, pictures, each, sheet) : sketches_write(&set));
 }

@@ -109,6 +109,7 @@ typedef struct RunConfig {
     struct { int64_t every; bool tensorboard; } log;
     bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */
     bool draws;          /* pictures will be drawn: what draws them is opened, whatever the losses need */
+    bool captions;       /* … of what the diffusion folder's own text encoder makes of captions */
     struct { char *replay; /* may be NULL */ } debug;
     char *file;          /* as it was named */
     ConfigPlace *places; /* of each option */

@@ -243,10 +243,13 @@ static Status create_sampler(Sampler **out, Drawer *d, const DrawOptions *o, dou
                                                  .n = d->sizes.rows * d->sizes.channels});
 }
 
+Status drawer_caption(Drawer *d, const char *caption, float *context) { return diffuser_caption_context(d->networks, caption, context); }
+
 Status draw_picture(Drawer *d, Task task, const float *context, const uint8_t *source, const DrawOptions *o, uint8_t *rgb)
 {
     const bool starts_there = source && d->cfg->model.diffusion.edit == EDIT_SDEDIT, sees = source && d->sizes.columns > d->sizes.channels;
-    const ImageLoss loss = task == TASK_EDIT ? d->cfg->loss.edit : d->cfg->loss.generate;
+    const ImageLoss learned = task == TASK_EDIT ? d->cfg->loss.edit : d->cfg->loss.generate,
+                    loss = d->cfg->captions ? IMAGE_LOSS_L2NORM : learned;
     Drawing w = {.d = d, .o = o, .sees = sees, .items = 1};
     if (o->guidance > 1)
         w.items = !sees ? 2 : o->image_guidance >= 1 ? 3 : 1; /* as diffusers: without one of the two there is neither */

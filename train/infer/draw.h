@@ -31,7 +31,11 @@ void drawer_close(Drawer **d);
  * which the model may lie. */
 MUST_USE Status drawer_measure(size_t *device, size_t *host, const GenLlava *model, const RunConfig *cfg, Backend *null);
 
-/* task: TASK_GENERATE or TASK_EDIT, whose loss says what stands for no context; context [queries,C]: of the generation head, host; source
- * [S,S,3] (S = model.diffusion.size) or NULL; rgb [S,S,3]. The same model, options, build and backend give the same bytes. */
+/* The context of a caption, for draw_picture, as the folder's own text encoder has it: [queries,C]. With cfg->captions. */
+MUST_USE Status drawer_caption(Drawer *d, const char *caption, float *context);
+
+/* task: TASK_GENERATE or TASK_EDIT, whose loss says what stands for no context (with cfg->captions no words do); context [queries,C]: of
+ * the generation head, host; source [S,S,3] (S = model.diffusion.size) or NULL; rgb [S,S,3]. The same model, options, build and backend
+ * give the same bytes. */
 MUST_USE Status draw_picture(Drawer *d, Task task, const float *context, const uint8_t *source, const DrawOptions *o, uint8_t *rgb);
 #endif

@@ -142,7 +142,9 @@ Status painter_draw(Painter *p, const Picture *what, Image *picture)
         TRY(painter_source(p->cfg, what->root, what->source, &loaded));
     const uint8_t *source = what->pixels ? what->pixels : loaded;
     const float *context = what->context ? what->context : p->context;
-    Status s = what->context ? OK : answerer_context(p->answerer, what->question, what->task, p->context);
+    Status s = what->context      ? OK
+               : p->cfg->captions ? drawer_caption(p->drawer, what->caption, p->context)
+                                  : answerer_context(p->answerer, what->question, what->task, p->context);
     if (!s)
         s = what->grid > 1 ? draw_sheet(p, what, context, source, picture) : draw_one(p, what, context, source, what->seed, picture);
     mem_free(loaded);

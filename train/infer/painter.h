@@ -15,6 +15,7 @@ typedef struct Picture {
     RecordText prompt;         /* what was asked for, for the file */
     const float *context;      /* [queries,C]; NULL: the question's */
     const Question *question;  /* may be NULL with a context */
+    const char *caption;       /* with cfg->captions, in place of the question */
     const char *root, *source; /* file of the picture to edit, as picture_load takes it; NULL: none … */
     const uint8_t *pixels;     /* … or what painter_source gave for it */
     uint64_t seed, index;      /* index: separates the noise of the pictures of a batch */

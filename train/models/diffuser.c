@@ -45,7 +45,7 @@ static Plane latents_of(const Pass *p) { return vae_latents(&p->g->vae, (Plane){
 
 static Tensor *learned_null(Tape *t, const void *arg) { return image_null_context(t, ((const Pass *)arg)->g); }
 
-static Tensor *wordless(Tape *t, const void *arg)
+static Tensor *read_words(Tape *t, const void *arg)
 {
     const Pass *p = arg;
     return clip_text_forward(t, &p->g->text_encoder, p->words, 1);
@@ -87,7 +87,7 @@ static Status run(Runner *r, EvaluateFn fn, const Pass *p, float *to)
     return tape_status(r->tape);
 }
 
-static bool compares_prompts(const RunConfig *cfg) { return part_wanted(part_find("text_encoder"), cfg); }
+static bool has_text_encoder(const RunConfig *cfg) { return part_wanted(part_find("text_encoder"), cfg); }
 static bool has_noise_loss(const RunConfig *cfg) { return cfg->loss.generate == IMAGE_LOSS_NOISE || cfg->loss.edit == IMAGE_LOSS_NOISE; }
 static bool sees_sources(const RunConfig *cfg) { return cfg->model.diffusion.edit != EDIT_LLM_ONLY; }
 
@@ -99,7 +99,7 @@ static Status walk(Runner *r, const GenLlava *g, const RunConfig *cfg, const Dif
         EvaluateFn fn;
         int64_t items;
     } NETWORKS[] = {{has_noise_loss(cfg), learned_null, 1},
-                    {compares_prompts(cfg), wordless, 1},
+                    {has_text_encoder(cfg), read_words, 1},
                     {sees_sources(cfg), encode, 1},
                     {true, predict, sizes->columns > sizes->channels ? DIFFUSER_ITEMS : DIFFUSER_ITEMS - 1},
                     {true, decode, 1}};
@@ -183,20 +183,24 @@ void diffuser_close(Diffuser **d)
 
 static Pass pass_of(const Diffuser *d) { return (Pass){.g = d->g, .sizes = &d->sizes, .items = 1}; }
 
-Status diffuser_null_context(Diffuser *d, ImageLoss loss, float *context)
+Status diffuser_caption_context(Diffuser *d, const char *caption, float *context)
 {
     Pass p = pass_of(d);
-    if (loss == IMAGE_LOSS_NOISE)
-        return run(&d->real, learned_null, &p, context);
     int32_t length = (int32_t)d->g->text_encoder.config.length, *words = mem_alloc((size_t)length * sizeof *words);
     if (!words)
         return fail(ERR_NOMEM, "no memory for a prompt of %d tokens", length);
     p.words = words;
-    Status s = clip_tokenize(d->g->text_encoder.tokenizer, "", length, words);
+    Status s = clip_tokenize(d->g->text_encoder.tokenizer, caption, length, words);
     if (!s)
-        s = run(&d->real, wordless, &p, context);
+        s = run(&d->real, read_words, &p, context);
     mem_free(words);
     return s;
+}
+
+Status diffuser_null_context(Diffuser *d, ImageLoss loss, float *context)
+{
+    const Pass p = pass_of(d);
+    return loss == IMAGE_LOSS_NOISE ? run(&d->real, learned_null, &p, context) : diffuser_caption_context(d, "", context);
 }
 
 Status diffuser_encode(Diffuser *d, const uint8_t *pixels, float *moments)

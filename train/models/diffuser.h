@@ -30,6 +30,8 @@ const NoiseSchedule *diffuser_schedule(const Diffuser *d);
 
 /* What stands for no context [queries,width]: with IMAGE_LOSS_NOISE the head's of zero states, else the text encoder's of no words. */
 MUST_USE Status diffuser_null_context(Diffuser *d, ImageLoss loss, float *context);
+/* What the text encoder makes of a caption [queries,width]; of a model that has it. */
+MUST_USE Status diffuser_caption_context(Diffuser *d, const char *caption, float *context);
 /* Pixels [side,side,3] -> means and logarithms of variances [rows, 2·channels]. Not with EDIT_LLM_ONLY. */
 MUST_USE Status diffuser_encode(Diffuser *d, const uint8_t *pixels, float *moments);
 /* The noise [items·rows, channels] in latents [items·rows, columns] at a timestep, with contexts [items·queries, width]. */

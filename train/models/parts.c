@@ -21,6 +21,8 @@ static bool encodes_pictures(const RunConfig *cfg)
 {
     return plan_predicts_noise(cfg) || (plan_diffuses(cfg) && cfg->model.diffusion.edit != EDIT_LLM_ONLY);
 }
+/* The text encoder's states are compared with, or drawn of. */
+static bool reads_captions(const RunConfig *cfg) { return plan_compares_prompts(cfg) || (plan_diffuses(cfg) && cfg->captions); }
 static bool decodes_pictures(const RunConfig *cfg) { return cfg->model.diffusion.path && cfg->draws; }
 static bool trains_conv_in(const RunConfig *cfg) { return plan_predicts_noise(cfg) && cfg->model.diffusion.unet == TRAIN_CONV_IN; }
 static const char *widened(const RunConfig *cfg) { return cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN ? "unet.conv_in.weight" : NULL; }
@@ -139,7 +141,7 @@ const Part PARTS[] = {
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
                   {"../tokenizer/vocab.json", "the tokenizer of prompts is read from", true, false, clip_tokenizer_file}},
         .names = &CLIP_TEXT_NAMES,
-        .wanted = plan_compares_prompts,
+        .wanted = reads_captions,
         .configure = clip_text_configure,
         .declare = clip_text_declare,
         .load = clip_text_load,
