@@ -1,7 +1,7 @@
 #!/bin/sh
-# The quickstart: draws two small worlds of pictures, tunes the little base models in one stage to answer questions about the one and to draw
-# and change pictures of the other, and scores all three on held-out rows. $1: the folder with the programs. Run again it goes on where it
-# was stopped, or says that it is finished.
+# The quickstart: draws two small worlds of pictures, tunes the little base models in one stage to answer questions about the one and to
+# draw and change pictures of the other, and scores all three on held-out rows. $1: the folder with the programs. Run again it goes on
+# where it was stopped, or says that it is finished.
 set -eu
 bin=$1
 config=configs/quickstart.json
@@ -46,6 +46,7 @@ echo "held-out pictures, judged by their pixels"
 "$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/after" --sheet "$sketches/sheet.png"
 echo "the ceiling: the same by the base of Stable Diffusion, told the true captions"
 "$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/ceiling"
+how="--steps 25 --guidance 3"
 question="How many objects are there? Answer the question using a single word or phrase."
 cat <<END
 
@@ -54,6 +55,6 @@ the run       $run (curves: tensorboard --logdir $run/tb)
 the adapter   $run/latest (adapter_model.safetensors loads with PEFT)
 the pictures  $world/one, $world/many, $sketches
 ask it        $bin/generate --config $config --ask "$question" --image $world/many/heldout/000000.jpg
-draw with it  $bin/generate --config $config --steps 25 --guidance 3 --draw "Draw a red circle in the top left on white." --out circle.png
-change that   $bin/generate --config $config --steps 25 --guidance 3 --edit "Change the color of the circle to blue." --image circle.png --out blue.png
+draw with it  $bin/generate --config $config $how --draw "Draw a red circle in the top left on white." --out circle.png
+change that   $bin/generate --config $config $how --edit "Change the color of the circle to blue." --image circle.png --out b.png
 END
