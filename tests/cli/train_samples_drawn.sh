@@ -48,6 +48,12 @@ diff -r "$dir/straight/samples" "$dir/runs/r/samples" >&2 || fail "resumed: othe
 [ "$(weights "$dir/runs/r/$last")" = "$without" ] || fail "resumed: other weights"
 rm -rf "$dir/runs/r"
 
+# Prompts of which none is a question.
+grep -v '"ask"' "$dir/prompts/mixed.jsonl" > "$dir/prompts/drawn.jsonl"
+expect 0 $run $sampling --set sample.prompts="$dir/prompts/drawn.jsonl"
+cmp "$dir/straight/samples/step-000004/000000.png" "$dir/runs/r/samples/step-000004/000000.png" >&2 || fail "without a question: another picture"
+rm -rf "$dir/runs/r"
+
 # The plan knows what drawing takes.
 planned() { "$train" $run "$@" --dry-run --log-format json 2> "$dir/err" | sed 's/.*"workspace":\([0-9]*\).*/\1/'; }
 plain=$(planned) drawing=$(planned $sampling)

@@ -276,14 +276,17 @@ static Status measure_context(Decoder *d, const SamplePrompt *p, const EncoderOp
 
 static Status measure_answers(const Samples *s, Decoder *d, const EncoderOptions *encoder)
 {
+    bool asks = false;
     for (int i = 0; i < s->n; i++) {
         const SamplePrompt *p = &s->list[i];
-        if (p->task == TASK_UNDERSTAND)
-            TRY(decoder_prompt(d, p->encoded.id, p->encoded.n, p->pixels, p->n_images));
-        else
+        if (p->task != TASK_UNDERSTAND) {
             TRY(measure_context(d, p, encoder));
+            continue;
+        }
+        asks = true;
+        TRY(decoder_prompt(d, p->encoded.id, p->encoded.n, p->pixels, p->n_images));
     }
-    return decoder_step(d, 0); /* calls what a prompt does not: the device may lack it */
+    return asks ? decoder_step(d, 0) : OK; /* calls what a prompt does not: the device may lack it */
 }
 
 Status samples_memory(const Samples *s, GenLlava *g, const RunConfig *cfg, Backend *null, int64_t *n_bytes, int64_t *host)
