@@ -4,6 +4,7 @@
 const char *const TASK_NAMES[N_TASKS] = {"understand", "generate", "edit"};
 const char *const ROLE_NAMES[N_ROLES] = {"input", "target", "mask"};
 const char *const KIND_NAMES[N_KINDS] = {"text", "visual", "task", "image"};
+const char *const CACHE_NAMES[N_CACHES] = {"latents", "clip_text"};
 
 const char *reject_name(Reject r)
 {

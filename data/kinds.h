@@ -39,6 +39,10 @@ typedef enum ImageRole { ROLE_INPUT, ROLE_TARGET, ROLE_MASK, N_ROLES } ImageRole
 typedef enum TokenKind { KIND_TEXT, KIND_VISUAL, KIND_TASK, KIND_IMAGE, N_KINDS } TokenKind;
 enum { MASK_TRAINED = 1, MASK_KIND_SHIFT = 1 };
 
-/* As files spell them. */
-extern const char *const TASK_NAMES[N_TASKS], *const ROLE_NAMES[N_ROLES], *const KIND_NAMES[N_KINDS];
+/* Results of frozen networks that may lie in files beside the shards: moments of the latents of pictures; the text encoder's states of
+ * prompts. */
+typedef enum CacheKind { CACHE_LATENTS, CACHE_CLIP_TEXT, N_CACHES } CacheKind;
+
+/* As files spell them; those of caches as settings do, too. */
+extern const char *const TASK_NAMES[N_TASKS], *const ROLE_NAMES[N_ROLES], *const KIND_NAMES[N_KINDS], *const CACHE_NAMES[N_CACHES];
 #endif

@@ -41,12 +41,17 @@ typedef struct Batch {
     const int32_t *target_row, *target_segment; /* [n_targets] */
     const float *target_weight;                 /* [n_targets] of the record */
     const char *const *target_prompt; /* [n_targets] UTF-8: sd.prompt, else sd.instruction of an edit row, else the question's text.
-                                         NULL unless LoaderOptions.prompts */
+                                         NULL unless LoaderOptions.target_prompts */
     /* Pictures of those targets whose loss wants them (LoaderOptions.target_pixels), and of edit rows their first input picture: RGB, 0 …
      * 255, shorter side to S = target_size and the middle of it; scaling to [-1,1] is the VAE's. */
     int32_t target_size, n_target_pictures, n_source_pictures;
     const int32_t *target_picture, *source_picture; /* [n_targets] which of the pictures below; -1: none is loaded */
     const uint8_t *target_pixels, *source_pixels;   /* [n_target_pictures, S, S, 3], [n_source_pictures, S, S, 3] */
+    /* Where that is cached (LoaderOptions.cached), what the networks would make of them: moments in place of those pixels, and of targets
+     * whose prompts are wanted the text encoder's states. */
+    const float *target_moments, *source_moments; /* [n_target_pictures, elements of a result], [n_source_pictures, …] */
+    const int32_t *target_state;                  /* [n_targets] which of the states below; -1: none is wanted */
+    const float *states;                          /* [those, elements of a result] */
 
     const int32_t *record;    /* [n_segments] record numbers */
     const uint8_t (*uid)[16]; /* [n_segments] first 16 bytes of the SHA-256 of the record's uid */

@@ -3,11 +3,11 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/kinds.h"
+#include "data/loader/pass_arrays.h"
 #include "data/loader/pixels.h"
 #include "data/loader/plan.h"
 #include "data/loader/prompts.h"
@@ -17,16 +17,6 @@
 #include "kernels/base/arena.h"
 
 enum { MOST_SCANNED = 1 << 25 };
-
-/* The arrays of a pass, reused from pass to pass. */
-typedef struct PassArrays {
-    int32_t *cu, *id, *pos, *item, *label_row, *label, *label_record, *label_position, *record;
-    int32_t *target_row, *target_segment, *target_picture, *source_picture;
-    float *label_weight, *weight, *target_weight;
-    const char **target_prompt;
-    uint8_t *task, (*uid)[16], *pixels, *target_pixels, *source_pixels;
-    int64_t tokens, segments, labels, images, targets, target_pictures, source_pictures; /* capacities */
-} PassArrays;
 
 struct Loader {
     LoaderOptions o;
@@ -45,6 +35,7 @@ struct Loader {
     int32_t *first_use; /* [n_passes] of the present step */
     Pixels *pixels;
     Prompts prompts;
+    Cache cache[N_CACHES];
     PassArrays a;
     Batch batch;
 };
@@ -86,10 +77,12 @@ static Status list_step(Loader *ld, StepPlanning *p, int64_t step)
     return OK;
 }
 
+static int32_t pass_begin(const StepPlanning *p, int32_t pass) { return pass ? p->pass_end[pass - 1] : 0; }
+
 static PassShape shape_of(const Loader *ld, const StepPlanning *p, int32_t pass)
 {
     PassShape s = {.target_size = ld->o.target_size};
-    for (int32_t i = pass ? p->pass_end[pass - 1] : 0; i < p->pass_end[pass]; i++) {
+    for (int32_t i = pass_begin(p, pass); i < p->pass_end[pass]; i++) {
         const IndexRow *r = &ld->index->rows[p->items[i].row];
         s.tokens += p->items[i].length;
         s.segments++;
@@ -144,15 +137,6 @@ Status loader_prompts(const Loader *ld, PromptVisit visit, void *arg)
 }
 
 /* ---------------------------------------------------------------- opening */
-
-static int workers_of(int64_t wanted)
-{
-    cpu_set_t set;
-    if (wanted >= 0)
-        return (int)(wanted < 64 ? wanted : 64);
-    int cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return cores <= 2 ? 0 : cores / 4 < 4 ? cores / 4 : 4;
-}
 
 static Status check_rows(Loader *ld)
 {
@@ -209,7 +193,32 @@ static Status open_pixels(Loader *ld)
     ImagePrep preps[N_EYES] = {[EYE_DIFFUSION] = image_prep_target(o->target_size, o->max_pixels)};
     if (o->preprocessor)
         preps[EYE_TOWER] = o->preprocessor->prep;
-    return pixels_open(&ld->pixels, preps, workers_of(o->workers));
+    return pixels_open(&ld->pixels, preps, pixels_workers(o->workers));
+}
+
+static bool wants_pixels(const LoaderOptions *o)
+{
+    return o->preprocessor || (!o->cached[CACHE_LATENTS] && (o->target_pixels[TASK_GENERATE] || o->target_pixels[TASK_EDIT]));
+}
+
+static bool wants_prompts(const LoaderOptions *o) { return o->target_prompts[TASK_GENERATE] || o->target_prompts[TASK_EDIT]; }
+
+CacheWants loader_wants(const LoaderOptions *o, CacheKind kind)
+{
+    CacheWants w = {.sources = kind == CACHE_LATENTS && o->source_pixels};
+    memcpy(w.task, kind == CACHE_LATENTS ? o->target_pixels : o->target_prompts, sizeof w.task);
+    return w;
+}
+
+static Status open_caches(Loader *ld)
+{
+    const LoaderOptions *o = &ld->o;
+    for (CacheKind k = 0; k < N_CACHES; k++) {
+        const CacheWants wants = loader_wants(o, k);
+        if (o->cached[k] && *o->cache[k].key)
+            TRY(cache_open(&ld->cache[k], k, &o->cache[k], &wants, &ld->set, o->shards, &ld->prompts));
+    }
+    return OK;
 }
 
 static Status check_options(const LoaderOptions *o)
@@ -241,10 +250,12 @@ Status loader_open(Loader **out, const LoaderOptions *o, int rank, int n_ranks)
         s = check_rows(ld);
     if (!s)
         s = survey(ld);
-    if (!s && (o->preprocessor || o->target_pixels[TASK_GENERATE] || o->target_pixels[TASK_EDIT]) && !o->index)
+    if (!s && wants_pixels(o) && !o->index)
         s = open_pixels(ld);
-    if (!s && o->prompts && !o->index)
+    if (!s && wants_prompts(o) && !o->index)
         s = prompts_read(&ld->prompts, &ld->set);
+    if (!s && !o->index)
+        s = open_caches(ld);
     if (s)
         loader_close(out);
     return s;
@@ -261,13 +272,13 @@ void loader_close(Loader **pld)
     plan_free(&ld->plan);
     plan_free(&ld->next_plan);
     prompts_free(&ld->prompts);
+    for (CacheKind k = 0; k < N_CACHES; k++)
+        cache_close(&ld->cache[k]);
     shards_close(&ld->set);
-    void *const arrays[] = {ld->rows, ld->uses, ld->first_use, ld->a.cu, ld->a.id, ld->a.pos, ld->a.item, ld->a.label_row, ld->a.label,
-                            ld->a.label_record, ld->a.label_position, ld->a.record, ld->a.label_weight, ld->a.weight, ld->a.task,
-                            ld->a.pixels, ld->a.uid, ld->a.target_row, ld->a.target_segment, ld->a.target_picture, ld->a.source_picture,
-                            ld->a.target_weight, ld->a.target_prompt, ld->a.target_pixels, ld->a.source_pixels};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        mem_free(arrays[i]);
+    pass_arrays_free(&ld->a);
+    mem_free(ld->rows);
+    mem_free(ld->uses);
+    mem_free(ld->first_use);
     mem_free(ld);
 }
 
@@ -312,8 +323,8 @@ static Status want_pictures(Loader *ld, const StepPlanning *p, int64_t step, boo
     for (int32_t pass = 0; pass < p->n_passes; pass++) {
         if (!ahead)
             ld->first_use[pass] = k;
-        for (PictureKind kind = 0; kind < N_PICTURE_KINDS; kind++)
-            for (int32_t i = pass ? p->pass_end[pass - 1] : 0; i < p->pass_end[pass]; i++)
+        for (PictureKind kind = 0; kind < (ld->o.cached[CACHE_LATENTS] ? PICTURE_TARGET : N_PICTURE_KINDS); kind++)
+            for (int32_t i = pass_begin(p, pass); i < p->pass_end[pass]; i++)
                 k = list_pictures(ld, p->items[i].row, kind, k);
     }
     return ld->pixels ? pixels_want(ld->pixels, step, ld->uses, k, ahead) : OK;
@@ -367,43 +378,13 @@ Status loader_step(Loader *ld, int64_t step, StepPlan *plan)
 
 /* ---------------------------------------------------------------- a pass */
 
-static bool grow(void *array, int64_t n, size_t size)
+/* Which of its sample's targets target i is. */
+static int place_in_segment(const PassArrays *a, int32_t i)
 {
-    void **at = array, *more = mem_grow(*at, (size_t)n * size);
-    if (more)
-        *at = more;
-    return more;
-}
-
-static Status make_room(Loader *ld, const PassShape *s)
-{
-    PassArrays *a = &ld->a;
-    bool ok = true;
-    if (s->tokens > a->tokens) {
-        ok = grow(&a->id, s->tokens, sizeof *a->id) && grow(&a->pos, s->tokens, sizeof *a->pos) &&
-             grow(&a->item, s->tokens, sizeof *a->item);
-        a->tokens = ok ? s->tokens : 0;
-    }
-    if (ok && s->segments > a->segments) {
-        ok = grow(&a->cu, s->segments + 1, sizeof *a->cu) && grow(&a->record, s->segments, sizeof *a->record) &&
-             grow(&a->weight, s->segments, sizeof *a->weight) && grow(&a->task, s->segments, sizeof *a->task) &&
-             grow(&a->uid, s->segments, sizeof *a->uid);
-        a->segments = ok ? s->segments : 0;
-    }
-    if (ok && s->labels > a->labels) {
-        ok = grow(&a->label_row, s->labels, sizeof *a->label_row) && grow(&a->label, s->labels, sizeof *a->label) &&
-             grow(&a->label_record, s->labels, sizeof *a->label_record) && grow(&a->label_weight, s->labels, sizeof *a->label_weight) &&
-             grow(&a->label_position, s->labels, sizeof *a->label_position);
-        a->labels = ok ? s->labels : 0;
-    }
-    int64_t targets = (int64_t)s->generate + s->edit;
-    if (ok && targets > a->targets) {
-        ok = grow(&a->target_row, targets, sizeof *a->target_row) && grow(&a->target_segment, targets, sizeof *a->target_segment) &&
-             grow(&a->target_picture, targets, sizeof *a->target_picture) && grow(&a->source_picture, targets, sizeof *a->source_picture) &&
-             grow(&a->target_weight, targets, sizeof *a->target_weight) && grow(&a->target_prompt, targets, sizeof *a->target_prompt);
-        a->targets = ok ? targets : 0;
-    }
-    return ok ? OK : fail(ERR_NOMEM, "no memory for a pass of %d tokens and %d images", s->tokens, s->images);
+    int k = 0;
+    while (k < i && a->target_segment[i - k - 1] == a->target_segment[i])
+        k++;
+    return k;
 }
 
 /* A run of visual tokens begins at `row`. */
@@ -422,12 +403,8 @@ static void append_target(Loader *ld, uint32_t sample, int32_t row, float weight
     a->target_weight[i] = weight;
     a->target_picture[i] = shows_targets(ld, r) ? b->n_target_pictures++ : -1;
     a->source_picture[i] = !shows_source(ld, r) ? -1 : follows ? a->source_picture[i - 1] : b->n_source_pictures++;
-    if (ld->o.prompts) {
-        int k = 0;
-        while (k < i && a->target_segment[i - k - 1] == segment)
-            k++;
-        a->target_prompt[i] = prompts_of(&ld->prompts, sample, k);
-    }
+    if (wants_prompts(&ld->o))
+        a->target_prompt[i] = prompts_of(&ld->prompts, sample, place_in_segment(a, i));
 }
 
 /* Appends one sample: its rows with images expanded, its labels and targets. The row before a token predicts it, so position 0 is no label.
@@ -475,12 +452,54 @@ static Status take_pictures(Loader *ld, uint8_t **to, int64_t *room, int32_t n, 
     const size_t bytes = (size_t)prep->width * (size_t)prep->height * 3;
     if (n > *room) {
         *room = 0;
-        if (!grow(to, n, bytes))
+        if (!pass_array_grow(to, n, bytes))
             return fail(ERR_NOMEM, "no memory for the %d pictures of a pass", n);
         *room = n;
     }
     for (int32_t k = 0; k < n; k++)
         TRY(pixels_take(ld->pixels, (*use)++, *to + (size_t)k * bytes));
+    return OK;
+}
+
+/* Cached moments of the pictures of a kind. */
+static Status take_moments(Loader *ld, int32_t p, PictureKind kind, float **to, int64_t *room)
+{
+    const size_t elems = (size_t)ld->o.cache[CACHE_LATENTS].n_elems;
+    int32_t n = 0;
+    for (int32_t i = pass_begin(&ld->plan, p); i < ld->plan.pass_end[p]; i++)
+        n = list_pictures(ld, ld->plan.items[i].row, kind, n);
+    if (n > *room) {
+        *room = 0;
+        if (!pass_array_grow(to, n, elems * sizeof **to))
+            return fail(ERR_NOMEM, "no memory for the latents of the %d pictures of a pass", n);
+        *room = n;
+    }
+    for (int32_t k = 0; k < n; k++)
+        TRY(cache_of_picture(&ld->cache[CACHE_LATENTS], (uint32_t)ld->uses[k].shard->attr.shard_index, ld->uses[k].image,
+                             *to + (size_t)k * elems));
+    return OK;
+}
+
+/* Cached states of the prompts of a pass. */
+static Status take_states(Loader *ld, int32_t p)
+{
+    PassArrays *a = &ld->a;
+    const Batch *b = &ld->batch;
+    const size_t elems = (size_t)ld->o.cache[CACHE_CLIP_TEXT].n_elems;
+    int32_t n = 0;
+    for (int32_t i = 0; i < b->n_targets; i++)
+        a->target_state[i] = ld->o.target_prompts[a->task[a->target_segment[i]]] ? n++ : -1;
+    if (n > a->n_states) {
+        a->n_states = 0;
+        if (!pass_array_grow(&a->states, n, elems * sizeof *a->states))
+            return fail(ERR_NOMEM, "no memory for the states of the %d prompts of a pass", n);
+        a->n_states = n;
+    }
+    for (int32_t i = 0; i < b->n_targets; i++)
+        if (a->target_state[i] >= 0)
+            TRY(cache_of_prompt(&ld->cache[CACHE_CLIP_TEXT], &ld->prompts,
+                                ld->plan.items[pass_begin(&ld->plan, p) + a->target_segment[i]].row, place_in_segment(a, i),
+                                a->states + (size_t)a->target_state[i] * elems));
     return OK;
 }
 
@@ -495,6 +514,10 @@ static Status take_all_pictures(Loader *ld, int32_t p)
         b->image_height = ld->o.preprocessor->prep.height;
         TRY(take_pictures(ld, &a->pixels, &a->images, b->n_images, &ld->o.preprocessor->prep, &use));
     }
+    if (ld->o.cached[CACHE_LATENTS]) {
+        TRY(take_moments(ld, p, PICTURE_TARGET, &a->target_moments, &a->target_pictures));
+        return take_moments(ld, p, PICTURE_SOURCE, &a->source_moments, &a->source_pictures);
+    }
     TRY(take_pictures(ld, &a->target_pixels, &a->target_pictures, b->n_target_pictures, &square, &use));
     return take_pictures(ld, &a->source_pixels, &a->source_pictures, b->n_source_pictures, &square, &use);
 }
@@ -504,13 +527,15 @@ Status loader_pass(Loader *ld, int32_t p, const Batch **batch)
     if (ld->step < 0 || p < 0 || p >= ld->plan.n_passes)
         return fail(ERR_INTERNAL, "pass %d of a step with %d", p, ld->plan.n_passes);
     PassShape shape = shape_of(ld, &ld->plan, p);
-    TRY(make_room(ld, &shape));
+    TRY(pass_arrays_room(&ld->a, &shape));
     PassArrays *a = &ld->a;
     ld->batch = (Batch){.n_images = shape.images, .target_size = ld->o.target_size};
-    for (int32_t i = p ? ld->plan.pass_end[p - 1] : 0; i < ld->plan.pass_end[p]; i++)
+    for (int32_t i = pass_begin(&ld->plan, p); i < ld->plan.pass_end[p]; i++)
         append_sample(ld, &ld->plan.items[i]);
     Batch *b = &ld->batch;
     TRY(take_all_pictures(ld, p));
+    if (ld->o.cached[CACHE_CLIP_TEXT])
+        TRY(take_states(ld, p));
     b->cu = a->cu;
     b->id = a->id;
     b->pos = a->pos;
@@ -528,11 +553,15 @@ Status loader_pass(Loader *ld, int32_t p, const Batch **batch)
     b->target_row = a->target_row;
     b->target_segment = a->target_segment;
     b->target_weight = a->target_weight;
-    b->target_prompt = ld->o.prompts ? a->target_prompt : NULL;
+    b->target_prompt = wants_prompts(&ld->o) ? a->target_prompt : NULL;
     b->target_picture = a->target_picture;
     b->source_picture = a->source_picture;
     b->target_pixels = a->target_pixels;
     b->source_pixels = a->source_pixels;
+    b->target_moments = a->target_moments;
+    b->source_moments = a->source_moments;
+    b->target_state = a->target_state;
+    b->states = a->states;
     *batch = b;
     return OK;
 }

@@ -4,6 +4,7 @@
 #define GENLLAVA_DATA_LOADER_LOADER_H
 
 #include "data/loader/batch.h"
+#include "data/loader/cache.h"
 #include "data/loader/worst.h"
 #include "data/shards/index.h"
 #include "data/pictures/preprocessor.h"
@@ -22,7 +23,10 @@ typedef struct LoaderOptions {
     int32_t target_size;                        /* S: side of target and source pictures in pixels */
     bool target_pixels[N_TASKS], source_pixels; /* whose targets' pictures are loaded; whether sources of edit rows with such targets are */
     int64_t max_pixels;                         /* of a target or source in its file */
-    bool prompts;                               /* whether Batch.target_prompt is wanted */
+    bool target_prompts[N_TASKS];               /* whose targets' prompts are wanted */
+    bool cached[N_CACHES];     /* results that come from files beside the shards (cache.h): of those pictures, in place of them; of those
+                                  prompts */
+    CacheSpec cache[N_CACHES]; /* of them; without a key nothing is opened, and only totals and passes can be asked for */
     VisualLabels visual_labels;
     int32_t first_visual_id;     /* id of [IMG0], -1 when there is none */
     int64_t n_ids;               /* token ids of the run: vocabulary and added tokens; 0: whatever the shards were made for */
@@ -31,6 +35,9 @@ typedef struct LoaderOptions {
     int64_t mixture_seed;
     double mixture_epoch; /* Mixture.epoch; 0: weights as they are */
 } LoaderOptions;
+
+/* Of which targets the results of a kind are wanted. */
+CacheWants loader_wants(const LoaderOptions *o, CacheKind kind);
 
 typedef struct Loader Loader;
 MUST_USE Status loader_open(Loader **out, const LoaderOptions *opt, int rank, int n_ranks);
@@ -44,8 +51,8 @@ typedef struct LoaderTotals {
 } LoaderTotals;
 const LoaderTotals *loader_totals(const Loader *ld);
 
-/* Calls visit with each prompt of the target images, in order of rows; ends with what it returns, if not OK. Without LoaderOptions.prompts,
- * and where the loader only plans, there are none. */
+/* Calls visit with each prompt of the target images, in order of rows; ends with what it returns, if not OK. Without
+ * LoaderOptions.target_prompts, and where the loader only plans, there are none. */
 typedef Status (*PromptVisit)(void *arg, const IndexRow *row, const char *prompt);
 MUST_USE Status loader_prompts(const Loader *ld, PromptVisit visit, void *arg);
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,6 +112,15 @@ static void run(Pixels *p, PixelStep *step, PixelSlot *slot)
 }
 
 /* ---------------------------------------------------------------- threads */
+
+int pixels_workers(int64_t wanted)
+{
+    cpu_set_t set;
+    if (wanted >= 0)
+        return (int)(wanted < MOST_WORKERS ? wanted : MOST_WORKERS);
+    int cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    return cores <= 2 ? 0 : cores / 4 < 4 ? cores / 4 : 4;
+}
 
 static PixelSlot *next_job(Pixels *p, PixelStep **step)
 {

@@ -16,6 +16,8 @@ typedef struct Pixels Pixels;
 typedef enum PixelEye { EYE_TOWER, EYE_DIFFUSION, N_EYES } PixelEye;
 /* preps: [N_EYES]. workers 0: everything happens in pixels_take. */
 MUST_USE Status pixels_open(Pixels **out, const ImagePrep *preps, int workers);
+/* How many threads data.workers means; -1: by the number of cores. */
+int pixels_workers(int64_t wanted);
 void pixels_close(Pixels **p);
 
 /* Which pictures a step needs: one entry a use, in the order they will be taken. */

@@ -108,6 +108,7 @@ Status prompts_read(Prompts *p, const ShardSet *set)
         p->first[i] = targets;
         targets += (uint64_t)prompts_count(&x->rows[i]);
     }
+    p->n_targets = (int64_t)targets;
     p->at = mem_alloc((size_t)targets * sizeof *p->at);
     if (!p->first || !p->at)
         return fail(ERR_NOMEM, "no memory for the prompts of %" PRIu64 " target images", targets);

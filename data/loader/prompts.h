@@ -9,6 +9,7 @@ typedef struct Prompts {
     char *text;      /* all of them, each with its NUL */
     uint64_t *at;    /* [targets] where each begins */
     uint64_t *first; /* [rows of the index] its first target */
+    int64_t n_targets;
     size_t n, capacity;
 } Prompts;
 /* Those of generate and edit rows; the set must be open. */

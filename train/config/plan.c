@@ -79,7 +79,8 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .target_pixels = {[TASK_GENERATE] = predicts_noise(cfg, cfg->loss.generate), [TASK_EDIT] = predicts_noise(cfg, cfg->loss.edit)},
         .source_pixels = cfg->model.diffusion.edit == EDIT_IP2P || cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN,
         .max_pixels = cfg->data.max_pixels,
-        .prompts = plan_compares_prompts(cfg),
+        .target_prompts =
+            {[TASK_GENERATE] = compares_prompts(cfg, cfg->loss.generate), [TASK_EDIT] = compares_prompts(cfg, cfg->loss.edit)},
         .first_visual_id = encoder_visual_id(&encoder, 0),
         .n_ids = (int64_t)encoder.vocab_size + encoder_added_count(&encoder),
         .source_weight = weights,

@@ -42,7 +42,8 @@ static LoaderOptions options(void)
     made_shard(path, SECOND, 1, 1, 1, 2, 20);
     return (LoaderOptions){.shards = test_dir(), .batch = 4, .micro_tokens = 64, .epochs = 1, .seed = 1, .preprocessor = &TOWER,
                            .first_visual_id = 1000, .target_size = SIDE, .max_pixels = IMAGE_MAX_PIXELS,
-                           .target_pixels = {[TASK_GENERATE] = true, [TASK_EDIT] = true}, .source_pixels = true, .prompts = true};
+                           .target_pixels = {[TASK_GENERATE] = true, [TASK_EDIT] = true}, .source_pixels = true,
+                           .target_prompts = {[TASK_GENERATE] = true, [TASK_EDIT] = true}};
 }
 
 static const Batch *only_pass(Loader **ld, const LoaderOptions *o, StepPlan *plan)
@@ -116,7 +117,7 @@ TEST(targets_load_no_picture_that_no_loss_wants)
     LoaderOptions o = options();
     Loader *ld;
     StepPlan plan;
-    o.target_pixels[TASK_GENERATE] = o.prompts = false;
+    o.target_pixels[TASK_GENERATE] = o.target_prompts[TASK_GENERATE] = o.target_prompts[TASK_EDIT] = false;
     const Batch *b = only_pass(&ld, &o, &plan);
     static const int32_t TARGET[] = {-1, -1, 0, -1}, FROM[] = {-1, -1, 0, -1};
     CHECK(b->n_targets == 4 && b->n_target_pictures == 1 && b->n_source_pictures == 1 && !b->target_prompt);
@@ -254,7 +255,7 @@ TEST(targets_name_the_row_whose_text_is_none)
              "%s: sample 0, row 20 of the mixture: 1:11: \"turns\" is 3, expected \"conversations\" (LLaVA) or \"turns\" (unified "
              "JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}", path);
     CHECK_FAILS(loader_open(&ld, &o, 0, 1), ERR_DATA, wanted);
-    o.prompts = false;
+    o.target_prompts[TASK_GENERATE] = o.target_prompts[TASK_EDIT] = false;
     REQUIRE_OK(loader_open(&ld, &o, 0, 1));
     loader_close(&ld);
 }
