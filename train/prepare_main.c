@@ -3,12 +3,16 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/prepare/prepare.h"
 #include "data/shards/shard_set.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
+#include "train/cache/run_cache.h"
+#include "train/dist/device.h"
+#include "train/dist/signals.h"
 #include "train/inputs.h"
 #include "train/config/plan.h"
 #include "train/models/genllava.h"
@@ -83,6 +87,54 @@ static Status check_shards(const PrepareOptions *o, const RunConfig *cfg)
     return OK;
 }
 
+/* Called from a signal handler. */
+static void stop_now(void)
+{
+    static const char LINE[] = "\nstopped; the files that are finished stay, run the same again\n";
+    ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
+    (void)n;
+    _exit(status_exit_code(ERR_PREEMPTED));
+}
+
+/* What of data.cache the run will read, and on what it is computed. */
+typedef struct Caching {
+    bool open;
+    Backend backend;
+    RunCache cache;
+} Caching;
+
+/* Before the shards are made: who computes it is there. */
+static Status begin_caching(Caching *c, const RunConfig *cfg, const ModelSizes *sizes, const char *out)
+{
+    DType compute;
+    *c = (Caching){0};
+    if (!cfg->data.cache.n)
+        return OK;
+    TRY(device_open(&c->backend, cfg, 0, &compute));
+    c->open = true;
+    return run_cache_identify(&c->cache, cfg, sizes, compute, out);
+}
+
+static Status make_cache(Caching *c, const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const char *out)
+{
+    double *weights = mem_alloc((size_t)mixture->n_sources * sizeof *weights);
+    if (!weights)
+        return fail(ERR_NOMEM, "the mixture's weights: out of memory");
+    LoaderOptions options = plan_loader(cfg, sizes, mixture, NULL, weights);
+    options.shards = out;
+    signals_install(stop_now);
+    Status s = run_cache_make(&c->cache, &c->backend, &options, true);
+    mem_free(weights);
+    return s;
+}
+
+static void end_caching(Caching *c)
+{
+    run_cache_free(&c->cache);
+    if (c->open)
+        c->backend.close(&c->backend);
+}
+
 static Status prepare_config(const Flags *f, const RunConfig *cfg)
 {
     ModelSizes sizes;
@@ -102,9 +154,14 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
     o.report = f->report;
     o.report_stream = f->report && !strcmp(f->report, "-") ? stdout : NULL;
     PrepareResult r;
-    s = prepare_run(&o, &r);
+    Caching caching;
+    s = begin_caching(&caching, cfg, &sizes, o.out);
+    if (!s)
+        s = prepare_run(&o, &r);
     if (!s)
         s = check_shards(&o, cfg);
+    if (!s && caching.open)
+        s = make_cache(&caching, cfg, &sizes, &mixture, o.out);
     FILE *results = o.report_stream ? stderr : stdout;
     if (!s) {
         utf8_cell(results, o.out, 0);
@@ -112,6 +169,7 @@ static Status prepare_config(const Flags *f, const RunConfig *cfg)
                 (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
                 (long long)r.bad, (long long)(r.good + r.bad), (long long)r.cut_rows);
     }
+    end_caching(&caching);
     mixture_free(&mixture);
     return s;
 }

@@ -233,14 +233,24 @@ Status setup_start(Setup *s, const SetupStart *how)
 
 /* ---------------------------------------------------------------- data */
 
-static Status open_loader(Setup *s, const RecordIndex *index)
+static Status plan_reading(Setup *s, LoaderOptions *options)
 {
-    s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
+    if (!s->source_weight)
+        s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
     if (!s->source_weight)
         return fail(ERR_NOMEM, "the mixture's weights: out of memory");
-    LoaderOptions options =
-        plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
+    *options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
+    return OK;
+}
+
+/* index: to plan with, in place of shards. cached: results that are cached are there. */
+static Status open_loader(Setup *s, const RecordIndex *index, bool cached)
+{
+    LoaderOptions options;
+    TRY(plan_reading(s, &options));
     options.index = index;
+    if (cached)
+        memcpy(options.cache, s->cache.spec, sizeof options.cache);
     TRY(loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks));
     const LoaderTotals *totals = loader_totals(s->loader);
     if (totals->drawing && !s->cfg->model.diffusion.path)
@@ -255,11 +265,14 @@ Status setup_plan(Setup *s)
     const char *why;
     if (s->absent)
         return OK;
+    LoaderOptions options;
     TRY(prepare_is_fresh(&s->prepare, &fresh, &why, &s->prepared));
+    TRY(plan_reading(s, &options));
+    TRY(run_cache_tell(&s->cache, &s->backend, &options, fresh));
     if (fresh)
-        return open_loader(s, NULL);
+        return open_loader(s, NULL, false);
     TRY(prepare_index(&s->prepare, &s->index, &s->prepared));
-    return open_loader(s, &s->index);
+    return open_loader(s, &s->index, false);
 }
 
 static Status prepare_shards(void *arg)
@@ -285,10 +298,19 @@ static Status prepare_shards(void *arg)
     return *s->start ? check_same(s) : compare_data(s);
 }
 
+static Status make_cache(void *arg)
+{
+    Setup *s = arg;
+    LoaderOptions options;
+    TRY(plan_reading(s, &options));
+    return run_cache_make(&s->cache, &s->backend, &options, false);
+}
+
 Status setup_data(Setup *s)
 {
     TRY(dist_first(&s->dist, prepare_shards, s, NULL, 0));
-    return open_loader(s, NULL);
+    TRY(dist_first(&s->dist, make_cache, s, NULL, 0));
+    return open_loader(s, NULL, true);
 }
 
 /* ---------------------------------------------------------------- device and model */
@@ -325,23 +347,6 @@ Status setup_device(Setup *s)
     return host ? OK : check_own_devices(s);
 }
 
-static Status take_arena(Setup *s, Arena *a, size_t n_bytes)
-{
-    if (s->backend.host_memory)
-        return arena_create(a, n_bytes);
-    void *base;
-    TRY(s->backend.mem_create(&s->backend, n_bytes, &base));
-    arena_borrow(a, base, n_bytes);
-    return OK;
-}
-
-static void give_back_arena(Setup *s, Arena *a)
-{
-    if (!a->owns && a->base)
-        s->backend.mem_destroy(&s->backend, a->base);
-    arena_free(a);
-}
-
 /* Wherever train.recompute goes to a tape it is cast. */
 _Static_assert((int)CONFIG_RECOMPUTE_NONE == (int)RECOMPUTE_NONE && (int)CONFIG_RECOMPUTE_SELECTIVE == (int)RECOMPUTE_SELECTIVE &&
                    (int)CONFIG_RECOMPUTE_BLOCK == (int)RECOMPUTE_BLOCK,
@@ -349,8 +354,8 @@ _Static_assert((int)CONFIG_RECOMPUTE_NONE == (int)RECOMPUTE_NONE && (int)CONFIG_
 
 static Status take_memory(Setup *s)
 {
-    TRY_IN(take_arena(s, &s->keep, s->memory.keep), "activations");
-    TRY_IN(take_arena(s, &s->scratch, s->memory.scratch), "block workspace");
+    TRY_IN(device_arena_create(&s->keep, &s->backend, s->memory.keep), "activations");
+    TRY_IN(device_arena_create(&s->scratch, &s->backend, s->memory.scratch), "block workspace");
     s->backend.ctx.scratch = &s->scratch;
     s->numbers = arena_push(&s->scratch, sizeof(StepNumbers)); /* before the tape marks where it begins */
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
@@ -374,6 +379,7 @@ static Status count_processes(Setup *s)
 Status setup_weights(Setup *s)
 {
     TRY(count_processes(s));
+    TRY(run_cache_identify(&s->cache, s->cfg, &s->sizes, s->compute, s->cfg->data.shards));
     return memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &(MemoryRun){0});
 }
 
@@ -411,13 +417,14 @@ void setup_close(Setup *s)
 {
     tape_free(&s->tape);
     genllava_close(&s->model);
-    give_back_arena(s, &s->keep);
-    give_back_arena(s, &s->scratch);
+    device_arena_free(&s->keep, &s->backend);
+    device_arena_free(&s->scratch, &s->backend);
     if (s->device_open)
         s->backend.close(&s->backend);
     loader_close(&s->loader);
     index_free(&s->index);
     samples_free(&s->samples);
+    run_cache_free(&s->cache);
     mem_free(s->source_weight);
     mixture_free(&s->mixture);
     mem_free(s->difference);

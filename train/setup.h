@@ -9,6 +9,7 @@
 #include "data/prepare/prepare.h"
 #include "data/pictures/preprocessor.h"
 #include "data/records/records.h"
+#include "train/cache/run_cache.h"
 #include "train/store/checkpoint.h"
 #include "train/config/config.h"
 #include "train/dist/dist.h"
@@ -39,6 +40,7 @@ typedef struct Setup {
     bool device_open;
     Backend backend;
     DType compute;
+    RunCache cache;
     int processes; /* ranks on this machine */
     MemoryPlan memory;
     GenLlava *model;
@@ -57,13 +59,14 @@ typedef struct SetupStart {
     const char *checkpoint;
 } SetupStart;
 MUST_USE Status setup_start(Setup *s, const SetupStart *how);
-/* Shards, made when missing or stale, and the loader. */
+/* Shards and cached results, made when missing or stale, and the loader. */
 MUST_USE Status setup_data(Setup *s);
 /* In place of setup_data, for a dry run: a loader that can only plan; nothing is written. */
 MUST_USE Status setup_plan(Setup *s);
 /* The backend and the type it computes in. */
 MUST_USE Status setup_device(Setup *s);
-/* What the run will need that no shorter pass makes smaller: better known before hours of preparing data than after. */
+/* What the run will need that no shorter pass makes smaller, and who computes what is cached: better known before hours of preparing data
+ * than after. */
 MUST_USE Status setup_weights(Setup *s);
 /* What the run will need. */
 MUST_USE Status setup_measure(Setup *s);

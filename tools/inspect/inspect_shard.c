@@ -1,6 +1,7 @@
 /* inspect_shard.c: pages of inspect about a shard or a folder of shards (inspect.h). */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/text/encode.h"
 #include "data/formats/file.h"
@@ -12,6 +13,7 @@
 typedef struct Sums {
     int64_t samples, tokens, trained, images, refs, elsewhere, by_task[N_TASKS], longest, image_bytes;
     bool verified; /* the pictures' bytes have their checksums */
+    int64_t cache_files[N_CACHES], cache_bytes[N_CACHES];
 } Sums;
 
 static int64_t bytes_of(const Shard *s, int64_t image) { return (int64_t)(s->image_off[image + 1] - s->image_off[image]); }
@@ -56,6 +58,26 @@ static void add_shard(Sums *t, const Shard *s, const InspectLabels *labels)
     }
 }
 
+typedef struct CacheCount {
+    const char *folder;
+    Sums *sums;
+} CacheCount;
+
+static Status count_cached(void *arg, const char *name)
+{
+    const CacheCount *c = arg;
+    for (CacheKind k = 0; k < N_CACHES; k++) {
+        char prefix[64], path[PATH_MAX];
+        struct stat st;
+        snprintf(prefix, sizeof prefix, "cache-%s-", CACHE_NAMES[k]);
+        if (strncmp(name, prefix, strlen(prefix)) || !utf8_ends(name, ".safetensors") || stat(file_join(path, c->folder, name), &st))
+            continue;
+        c->sums->cache_files[k]++;
+        c->sums->cache_bytes[k] += st.st_size;
+    }
+    return OK;
+}
+
 static void add_sums(cJSON *j, const Sums *t)
 {
     json_add_int(j, "samples", t->samples);
@@ -67,6 +89,12 @@ static void add_sums(cJSON *j, const Sums *t)
     cJSON_AddBoolToObject(j, "image_bytes_verified", t->verified);
     json_add_int(j, "references", t->refs);
     json_add_int(j, "references_to_other_shards", t->elsewhere);
+    cJSON *cached = cJSON_AddObjectToObject(j, "cached");
+    for (int k = 0; k < N_CACHES; k++) {
+        cJSON *kind = cJSON_AddObjectToObject(cached, CACHE_NAMES[k]);
+        json_add_int(kind, "files", t->cache_files[k]);
+        json_add_int(kind, "bytes", t->cache_bytes[k]);
+    }
     cJSON *tasks = cJSON_AddObjectToObject(j, "tasks");
     for (int k = 0; k < N_TASKS; k++)
         json_add_int(tasks, TASK_NAMES[k], t->by_task[k]);
@@ -135,6 +163,10 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t, cons
     fputs(t->verified ? "; their bytes are verified" : "; their bytes are not read, which --verify does", o->out);
     fprintf(o->out, "\nreferences %s", inspect_count(n, t->refs));
     fprintf(o->out, " to them, %s from one shard to another\n", inspect_count(n, t->elsewhere));
+    for (int k = 0; k < N_CACHES; k++)
+        if (t->cache_files[k])
+            fprintf(o->out, "cached     %s in %" PRId64 " file%s, %s; prepare verifies them\n", CACHE_NAMES[k], t->cache_files[k],
+                    t->cache_files[k] == 1 ? "" : "s", file_size_text(size, sizeof size, (size_t)t->cache_bytes[k]));
     fputs("template   ", o->out);
     utf8_cell(o->out, a->template_name, 0);
     fprintf(o->out, ", at most %" PRId64 " tokens\nvocabulary %" PRId64 ", added ", a->model_max_length, a->vocab_size);
@@ -144,12 +176,14 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t, cons
 
 static Status asked_of(const InspectOptions *o, const Shard *s) { return o->pixels ? inspect_pixels(o, s) : inspect_sample(o, s); }
 
-/* title: what follows the path. */
-static Status show(const InspectOptions *o, const char *kind, const char *title, Shard *const *shards, int64_t n)
+/* title: what follows the path. folder: where results are cached; NULL: they are not asked for. */
+static Status show(const InspectOptions *o, const char *kind, const char *title, Shard *const *shards, int64_t n, const char *folder)
 {
     Sums t = {0};
     InspectLabels labels;
     TRY(inspect_labels(o, &labels));
+    if (folder)
+        TRY(file_list(folder, count_cached, &(CacheCount){folder, &t}));
     for (int64_t k = 0; k < n; k++)
         add_shard(&t, shards[k], &labels);
     TRY(verify_shards(o, shards, n, &t));
@@ -167,7 +201,7 @@ Status inspect_shard(const InspectOptions *o)
     char title[64];
     TRY(shard_open(&s, o->path));
     snprintf(title, sizeof title, "shard %" PRId64 " of %" PRId64, s->attr.shard_index, s->attr.shard_count);
-    Status r = o->sample >= 0 ? asked_of(o, s) : show(o, "shard", title, &s, 1);
+    Status r = o->sample >= 0 ? asked_of(o, s) : show(o, "shard", title, &s, 1, NULL);
     shard_close(&s);
     return r;
 }
@@ -187,7 +221,7 @@ Status inspect_shard_folder(const InspectOptions *o)
     char title[64];
     TRY(shards_open(&set, o->path, -1, 0));
     snprintf(title, sizeof title, "%" PRId64 " shard%s", set.n, set.n == 1 ? "" : "s");
-    Status r = o->sample >= 0 ? show_sample(o, &set) : show(o, "shards", title, set.shards, set.n);
+    Status r = o->sample >= 0 ? show_sample(o, &set) : show(o, "shards", title, set.shards, set.n, o->path);
     shards_close(&set);
     return r;
 }

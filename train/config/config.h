@@ -86,6 +86,7 @@ typedef struct RunConfig {
         int64_t max_tokens;
         double max_bad;
         int64_t max_pixels;
+        StringList cache; /* CACHE_NAMES */
         bool shuffle;
         int64_t workers; /* -1: auto */
     } data;

@@ -133,7 +133,9 @@ const Option OPTIONS[] = {
     INT("data.max_pixels", 0, data.max_pixels, "89478485", 1, 65500.0 * 65500,
         "Most pixels of a picture file; larger ones are bad rows. Reading one takes 3 bytes a pixel, a progressive JPEG 6, in every "
         "worker."),
-    LATER("data.cache", "[]"),
+    LIST("data.cache", 0, data.cache, "[]", SELECT("latents", "clip_text"),
+         "What frozen networks make of pictures and prompts is computed once and kept beside the shards: the autoencoder's latents of "
+         "pictures under a noise loss, the text encoder's states of prompts. The run then does without these networks."),
     BOOL("data.shuffle", 0, data.shuffle, "true", "Whether an epoch's order is drawn from the seed; false keeps file order."),
     {"data.workers", OPTION_AUTO_INT, OPTION_FREE, AT(data.workers), "\"auto\"", NULL, 0, 256, NULL,
      "Threads that decode pictures; auto is 0 on up to 2 cores (decode between steps), else a quarter of the cores, at most 4."},

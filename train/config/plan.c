@@ -3,6 +3,8 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
+
 #include "data/formats/file.h"
 
 EncoderOptions plan_encoder(const RunConfig *cfg, const ModelSizes *sizes)
@@ -39,6 +41,14 @@ VisualLabels plan_visual_labels(const RunConfig *cfg)
     static const VisualLabels OF[] = {
         [IMAGE_TOKENS_FIRST] = VISUAL_FIRST, [IMAGE_TOKENS_ALL] = VISUAL_ALL, [IMAGE_TOKENS_NONE] = VISUAL_NONE};
     return OF[cfg->loss.image_tokens];
+}
+
+bool plan_caches(const RunConfig *cfg, CacheKind kind)
+{
+    bool named = false;
+    for (int i = 0; i < cfg->data.cache.n; i++)
+        named |= !strcmp(cfg->data.cache.items[i], CACHE_NAMES[kind]);
+    return named && (kind == CACHE_LATENTS ? plan_predicts_noise(cfg) : plan_compares_prompts(cfg));
 }
 
 PrepareOptions plan_prepare(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, char *tokenizer_path)
@@ -81,6 +91,7 @@ LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const M
         .max_pixels = cfg->data.max_pixels,
         .target_prompts =
             {[TASK_GENERATE] = compares_prompts(cfg, cfg->loss.generate), [TASK_EDIT] = compares_prompts(cfg, cfg->loss.edit)},
+        .cached = {[CACHE_LATENTS] = plan_caches(cfg, CACHE_LATENTS), [CACHE_CLIP_TEXT] = plan_caches(cfg, CACHE_CLIP_TEXT)},
         .first_visual_id = encoder_visual_id(&encoder, 0),
         .n_ids = (int64_t)encoder.vocab_size + encoder_added_count(&encoder),
         .source_weight = weights,

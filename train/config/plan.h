@@ -19,6 +19,8 @@ bool plan_predicts_noise(const RunConfig *cfg);
 /* Whether UNet and VAE are needed, by such a loss or to draw. */
 bool plan_diffuses(const RunConfig *cfg);
 VisualLabels plan_visual_labels(const RunConfig *cfg);
+/* Whether losses read results of this kind from files beside the shards, and do without the network that computes them. */
+bool plan_caches(const RunConfig *cfg, CacheKind kind);
 /* weights: [mixture->n_sources], filled and borrowed. preprocessor may be NULL (text only). */
 LoaderOptions plan_loader(const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const Preprocessor *preprocessor,
                           double *weights);

@@ -39,3 +39,20 @@ Status device_open(Backend *b, const RunConfig *cfg, int local_rank, DType *comp
                         : " (auto: no native bf16)");
     return OK;
 }
+
+Status device_arena_create(Arena *a, Backend *b, size_t n_bytes)
+{
+    void *base;
+    if (b->host_memory)
+        return arena_create(a, n_bytes);
+    TRY(b->mem_create(b, n_bytes, &base));
+    arena_borrow(a, base, n_bytes);
+    return OK;
+}
+
+void device_arena_free(Arena *a, Backend *b)
+{
+    if (!a->owns && a->base)
+        b->mem_destroy(b, a->base);
+    arena_free(a);
+}

@@ -10,4 +10,7 @@ MUST_USE Status device_check(const RunConfig *cfg);
 /* Opens the backend of cfg->device (auto: cuda where there is one, else cpu) and says in one line what was chosen. The ranks of a machine
  * take its GPUs in turn. *compute: BF16 or F32, as train.compute says; auto takes BF16 where the device multiplies it natively. */
 MUST_USE Status device_open(Backend *b, const RunConfig *cfg, int local_rank, DType *compute);
+/* An arena over the backend's memory, and giving it back; one that was never taken is fine. */
+MUST_USE Status device_arena_create(Arena *a, Backend *b, size_t n_bytes);
+void device_arena_free(Arena *a, Backend *b);
 #endif

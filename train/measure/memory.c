@@ -10,6 +10,7 @@
 #include "data/loader/pixels.h"
 #include "kernels/base/log.h"
 #include "kernels/ops/block.h"
+#include "train/config/plan.h"
 #include "train/dist/room.h"
 #include "train/models/parts.h"
 #include "train/optim/optim.h"
@@ -105,14 +106,16 @@ static int64_t shard_bytes(const RecordIndex *x)
 }
 
 /* Pictures of the largest pass, and with decoding threads those of the step that is read ahead: of a sample one that the tower sees, and in
- * a run with targets one of them. */
+ * a run with targets one of them. Of pictures that are cached the moments. */
 static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
 {
+    const bool cached = plan_caches(cfg, CACHE_LATENTS);
     int64_t most = 0, cores = sysconf(_SC_NPROCESSORS_ONLN), seen = (int64_t)sizes->image_height * sizes->image_width * 3, drawn = 0;
     for (int i = 0; i < n; i++) {
         const int64_t side = passes[i].target_size, targets = (int64_t)passes[i].target_pictures + passes[i].source_pictures;
-        const int64_t bytes = passes[i].images * seen + targets * side * side * 3;
-        drawn = targets ? side * side * 3 : drawn;
+        const int64_t each = cached ? sizes->moments * (int64_t)sizeof(float) : side * side * 3;
+        const int64_t bytes = passes[i].images * seen + targets * each;
+        drawn = targets && !cached ? each : drawn;
         most = bytes > most ? bytes : most;
     }
     const bool ahead = cfg->data.workers > 0 || (cfg->data.workers < 0 && cores > 2);
@@ -120,33 +123,39 @@ static int64_t picture_bytes(const RunConfig *cfg, const ModelSizes *sizes, cons
     return most + (!ahead ? seen + drawn : waiting < PIXELS_AHEAD_BYTES ? waiting : PIXELS_AHEAD_BYTES);
 }
 
-/* What the noise loss takes on the host while it encodes some pictures of the largest pass: their pixels (beside them those of targets,
- * when it is the sources' turn), the same in f32 and in the device's type. */
-static int64_t encoding_bytes(const RunConfig *cfg, DType compute, const PassShape *passes, int n)
+/* What the noise loss takes on the host for pictures that are together in the UNet: the moments of their latents, and of their sources; and
+ * to make them, of one picture at a time, its pixels in f32 and in the device's type. */
+static int64_t encoding_bytes(const RunConfig *cfg, DType compute, const ModelSizes *sizes, const PassShape *passes, int n)
 {
-    int64_t most = 0, each = 3 * (1 + (int64_t)sizeof(float) + (int64_t)dtype_size(compute));
-    if (!part_wanted(part_find("vae"), cfg))
+    const int64_t number = (int64_t)sizeof(float),
+                  pixel = plan_caches(cfg, CACHE_LATENTS) ? 0 : 3 * (number + (int64_t)dtype_size(compute));
+    int64_t most = 0;
+    if (!plan_predicts_noise(cfg))
         return 0;
     for (int i = 0; i < n; i++) {
         const int64_t targets = passes[i].target_pictures, side = passes[i].target_size;
         const int64_t together = targets < cfg->train.micro_images ? targets : cfg->train.micro_images;
-        const int64_t bytes = together * side * side * (each + (passes[i].source_pictures ? 3 : 0));
+        const int64_t moments = together * (1 + (passes[i].source_pictures > 0)) * sizes->moments * number;
+        const int64_t bytes = targets ? moments + side * side * pixel : 0;
         most = bytes > most ? bytes : most;
     }
     return most;
 }
 
-/* What the text encoder makes of the prompts of the largest pass, on its way to the losses that compare with it: f32, and what it was in
- * the encoder's type. */
+/* What the text encoder makes of the prompts of the largest pass, f32, on its way to the losses that compare with it: beside it, of one
+ * prompt, what it was in the encoder's type; or what the loader has read of all of them. */
 static int64_t prompt_bytes(const RunConfig *cfg, DType compute, const ModelSizes *sizes, const PassShape *passes, int n)
 {
-    int64_t most = 0, element = (int64_t)sizeof(float) + (compute == F32 ? 0 : (int64_t)dtype_size(compute));
+    const int64_t states = (int64_t)sizes->queries * sizes->context, number = (int64_t)sizeof(float);
+    int64_t most = 0;
     for (int i = 0; i < n; i++) {
         const int64_t generate = cfg->loss.generate == IMAGE_LOSS_NOISE ? 0 : passes[i].generate;
         const int64_t edit = cfg->loss.edit == IMAGE_LOSS_NOISE ? 0 : passes[i].edit;
         most = generate + edit > most ? generate + edit : most;
     }
-    return most * sizes->queries * sizes->context * element;
+    if (plan_caches(cfg, CACHE_CLIP_TEXT))
+        return 2 * most * states * number;
+    return most * states * number + (most && compute != F32 ? states * (int64_t)dtype_size(compute) : 0);
 }
 
 /* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are
@@ -253,7 +262,8 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     TRY(s);
     m->held = now.resident;
     m->stacks = now.thread_addresses;
-    int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) + encoding_bytes(cfg, compute, run->passes, run->n_passes) +
+    int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) +
+                   encoding_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) +
                    prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) + m->sampling;
     int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
     return place(m, device, process_bytes(&now, run->planned) + host, blocks);

@@ -102,8 +102,9 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
     size_t G = (size_t)p->generate + (size_t)p->edit, square = 3 * (size_t)p->target_size * (size_t)p->target_size;
     size_t pixels = N * (size_t)sizes->image_height * (size_t)sizes->image_width * 3;
     size_t targets = (size_t)p->target_pictures * square, sources = (size_t)p->source_pictures * square;
-    *m = (MadePass){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S + 4 * G) * sizeof(int32_t)),
-                    .floats = mem_alloc((M + S + G) * sizeof(float)),
+    size_t moments = (size_t)sizes->moments, cached = ((size_t)p->target_pictures + (size_t)p->source_pictures) * moments;
+    *m = (MadePass){.ints = mem_alloc((S + 1 + 3 * T + 4 * M + S + 5 * G) * sizeof(int32_t)),
+                    .floats = mem_alloc((M + S + G + cached + (size_t)sizes->queries * (size_t)sizes->context) * sizeof(float)),
                     .pixels = mem_alloc(pixels + targets + sources + 17 * S),
                     .prompts = mem_alloc(G * sizeof *m->prompts)};
     if (!m->ints || !m->floats || !m->pixels || !m->prompts) {
@@ -112,6 +113,7 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
     }
     int32_t *cu = m->ints, *id = cu + S + 1, *pos = id + T, *item = pos + T, *row = item + T, *label = row + M;
     uint8_t *rest = m->pixels + pixels + targets + sources;
+    const float *results = m->floats + M + S + G;
     uint32_t vocabulary = (uint32_t)sizes->vocab_size;
     fill_segments(cu, pos, item, p);
     for (size_t t = 0; t < T; t++)
@@ -136,6 +138,10 @@ Status pass_make(MadePass *m, const PassShape *p, const ModelSizes *sizes)
                        .pixels = m->pixels,
                        .target_pixels = m->pixels + pixels,
                        .source_pixels = m->pixels + pixels + targets,
+                       .target_moments = results,
+                       .source_moments = results + (size_t)p->target_pictures * moments,
+                       .target_state = label + 3 * M + S + 4 * G, /* all of them the same */
+                       .states = results + cached,
                        .label_row = row,
                        .label = label,
                        .label_weight = m->floats,

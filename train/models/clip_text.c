@@ -211,3 +211,24 @@ Tensor *clip_text_forward(Tape *t, const ClipText *m, const int32_t *id, int64_t
     }
     return nn_layernorm(t, in[0], NULL, m->norm_w, m->norm_b, c->eps, NULL);
 }
+
+typedef struct Encoding {
+    const ClipText *encoder;
+    const int32_t *id;
+} Encoding;
+
+static Tensor *encode(Tape *t, const void *arg)
+{
+    const Encoding *e = arg;
+    return clip_text_forward(t, e->encoder, e->id, 1);
+}
+
+void clip_text_evaluate(Tape *t, const ClipText *m, const char *prompt, float *states)
+{
+    const int32_t length = (int32_t)m->config.length;
+    int32_t *id = tape_host(t, (size_t)length * sizeof *id);
+    if (id && m->tokenizer)
+        tape_fail(t, clip_tokenize(m->tokenizer, prompt, length, id));
+    if (!tape_status(t))
+        nn_evaluate(t, encode, &(Encoding){m, id}, states);
+}

@@ -44,4 +44,7 @@ const char *clip_tokenizer_file(const char *folder);
 
 /* Ids [items, length] (host; NULL when measuring) -> states behind the last norm [items·length, hidden]. Padding takes part. */
 Tensor *clip_text_forward(Tape *t, const ClipText *m, const int32_t *id, int64_t items);
+/* The same of one prompt, for the host, which is all that stays: what is made of a prompt depends on no other, to the bit, so it can be
+ * cached. While only sizes are wanted there is no tokenizer, and the prompt is not read. */
+void clip_text_evaluate(Tape *t, const ClipText *m, const char *prompt, float *states);
 #endif

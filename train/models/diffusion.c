@@ -17,6 +17,8 @@ Status diffusion_configure(GenLlava *g, const RunConfig *cfg)
     char folder[PATH_MAX];
     g->diffusion.dropout = cfg->loss.condition_dropout;
     g->diffusion.micro_images = cfg->train.micro_images;
+    if (plan_caches(cfg, CACHE_LATENTS)) /* nobody else reads what the latents are like */
+        TRY(vae_configure(g, cfg));
     return unet_read_config(&g->unet.config, part_folder(part_find("unet"), cfg, folder));
 }
 
@@ -159,33 +161,22 @@ typedef struct NoiseLoss {
     double *sum;
 } NoiseLoss;
 
-typedef struct Encoding {
-    const Vae *vae;
-    const uint8_t *pixels; /* [images, size, size, 3] */
-    Plane plane;
-} Encoding;
-
-static Tensor *encode(Tape *t, const void *arg)
+/* Moments [n·height·width, 2·channels] of the latents of pictures picture[target[i]], i = at …: those that are cached, else made of pixels.
+ * Where there is no picture they are not set. */
+static float *picture_moments(Tape *t, const NoiseLoss *l, int64_t at, int64_t n, const uint8_t *pixels, const float *cached,
+                              const int32_t *picture)
 {
-    const Encoding *e = arg;
-    return vae_moments(t, e->vae, e->pixels, e->plane);
-}
-
-/* Moments [n·height·width, 2·channels] of the latents of pictures picture[target[i]], i = at …; where there is no picture, of a black one.
- */
-static float *encode_pictures(Tape *t, const NoiseLoss *l, int64_t at, int64_t n, const uint8_t *pixels, const int32_t *picture)
-{
-    const Batch *b = l->pass->batch;
-    const Vae *vae = &l->g->vae;
-    Plane plane = {n, b->target_size, b->target_size}, latents = vae_latents(vae, plane);
-    size_t each = (size_t)(plane.height * plane.width * 3);
-    float *moments = tape_host(t, (size_t)(plane_rows(&latents) * 2 * vae->config.latent) * sizeof *moments);
-    uint8_t *chosen = tape_host(t, (size_t)n * each);
-    for (int64_t i = 0; moments && chosen && l->target && i < n; i++)
-        if (picture[l->target[at + i]] >= 0)
-            memcpy(chosen + (size_t)i * each, pixels + (size_t)picture[l->target[at + i]] * each, each);
-    if (moments && chosen)
-        nn_evaluate(t, encode, &(Encoding){vae, chosen, plane}, moments);
+    const int64_t size = l->pass->batch->target_size;
+    const size_t each = (size_t)l->g->sizes.moments, square = 3 * (size_t)size * (size_t)size;
+    float *moments = tape_host(t, (size_t)n * each * sizeof *moments);
+    for (int64_t i = 0; moments && i < n; i++) {
+        const int32_t k = l->target ? picture[l->target[at + i]] : -1;
+        float *to = moments + (size_t)i * each;
+        if (k >= 0 && l->g->cached[CACHE_LATENTS])
+            memcpy(to, cached + (size_t)k * each, each * sizeof *to);
+        else if ((k >= 0 || !l->target) && !l->g->cached[CACHE_LATENTS])
+            vae_encode(t, &l->g->vae, l->target ? pixels + (size_t)k * square : NULL, size, to);
+    }
     return moments;
 }
 
@@ -237,8 +228,9 @@ static void fill_input(Tape *t, const NoiseLoss *l, int64_t at, int64_t n, Plane
     bool seen = !l->target;
     for (int64_t i = at; l->target && i < at + n; i++)
         seen |= sees_source(l, i);
-    const float *moments = encode_pictures(t, l, at, n, b->target_pixels, b->target_picture);
-    const float *source = columns > channels && seen ? encode_pictures(t, l, at, n, b->source_pixels, b->source_picture) : NULL;
+    const float *moments = picture_moments(t, l, at, n, b->target_pixels, b->target_moments, b->target_picture);
+    const float *source =
+        columns > channels && seen ? picture_moments(t, l, at, n, b->source_pixels, b->source_moments, b->source_picture) : NULL;
     float *posterior = tape_host(t, (size_t)(pixels * channels) * sizeof *posterior);
     for (int64_t i = 0; l->target && i < n && !tape_status(t); i++) {
         const TargetDraw *draw = &l->draw[at + i];

@@ -4,10 +4,20 @@
 
 #include <inttypes.h>
 
+#include "train/config/plan.h"
 #include "train/models/image_losses.h"
 #include "train/models/model.h"
 
 /* ---------------------------------------------------------------- sizes */
+
+/* Of one picture's latents: means and logarithms of variances. */
+static int64_t count_moments(const Vae *vae, int64_t size)
+{
+    if (!vae->config.levels)
+        return 0;
+    Plane latents = vae_latents(vae, (Plane){1, size, size});
+    return plane_rows(&latents) * 2 * vae->config.latent;
+}
 
 /* From the folders' settings; parts_configure has read them. */
 static Status set_sizes(GenLlava *g, const RunConfig *cfg)
@@ -20,6 +30,7 @@ static Status set_sizes(GenLlava *g, const RunConfig *cfg)
     g->sizes = (ModelSizes){.vocab_size = (int32_t)llm->vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)llm->hidden,
                             .layers = (int32_t)llm->layers,
                             .queries = (int32_t)g->gen_head.config.queries, .context = (int32_t)g->gen_head.config.context,
+                            .moments = count_moments(&g->vae, cfg->model.diffusion.size),
                             .image_height = (int32_t)vision->height, .image_width = (int32_t)vision->width, .patch = (int32_t)vision->patch,
                             .patches = vision->patch ? (int32_t)siglip_patches(vision) : 0};
     return OK;
@@ -48,7 +59,9 @@ static Status open_parts(GenLlava *g, const RunConfig *cfg, const char *checkpoi
     return OK;
 }
 
-static Status open_model(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir, bool answers)
+/* answers: nothing is learned. only: a part, or NULL. */
+static Status open_model(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir, bool answers,
+                         const char *only)
 {
     GenLlava *g = *out = mem_alloc(sizeof *g);
     if (!g)
@@ -56,7 +69,10 @@ static Status open_model(GenLlava **out, Backend *backend, DType compute, const 
     params_init(&g->params, backend, compute);
     for (int i = 0; i < N_LOSSES; i++)
         g->has_loss[i] = part_wanted(part_find(LOSSES[i].part), cfg);
+    for (CacheKind k = 0; k < N_CACHES; k++)
+        g->cached[k] = plan_caches(cfg, k);
     g->params.answers = answers;
+    g->only = only;
     Status s = open_parts(g, cfg, checkpoint_dir);
     if (s)
         genllava_close(out);
@@ -65,12 +81,17 @@ static Status open_model(GenLlava **out, Backend *backend, DType compute, const 
 
 Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
 {
-    return open_model(out, backend, compute, cfg, checkpoint_dir, false);
+    return open_model(out, backend, compute, cfg, checkpoint_dir, false, NULL);
 }
 
 Status genllava_open_to_answer(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
 {
-    return open_model(out, backend, compute, cfg, checkpoint_dir, true);
+    return open_model(out, backend, compute, cfg, checkpoint_dir, true, NULL);
+}
+
+Status genllava_open_part(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *part)
+{
+    return open_model(out, backend, compute, cfg, NULL, true, part);
 }
 
 void genllava_close(GenLlava **g)
@@ -101,6 +122,20 @@ Status genllava_updated(GenLlava *g)
 {
     TRY(joint_refresh(&g->params));
     return parts_updated(g);
+}
+
+/* ---------------------------------------------------------------- what a frozen part makes of something */
+
+Status genllava_moments(Tape *t, const GenLlava *g, const uint8_t *pixels, int64_t size, float *moments)
+{
+    vae_encode(t, &g->vae, pixels, size, moments);
+    return tape_status(t);
+}
+
+Status genllava_prompt_states(Tape *t, const GenLlava *g, const char *prompt, float *states)
+{
+    clip_text_evaluate(t, &g->text_encoder, prompt, states);
+    return tape_status(t);
 }
 
 /* ---------------------------------------------------------------- forward */

@@ -23,6 +23,8 @@ MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, c
 /* The same for answering alone, in text or, with cfg->draws, in pictures: nothing can be learned, so there are neither gradients nor
  * moments. */
 MUST_USE Status genllava_open_to_answer(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
+/* One part alone, as the settings' folders have it, whether the run wants it or not, and frozen: for what is computed once and cached. */
+MUST_USE Status genllava_open_part(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *part);
 void genllava_close(GenLlava **g);
 Params *genllava_params(GenLlava *g);
 const ModelSizes *genllava_model_sizes(const GenLlava *g);
@@ -46,6 +48,11 @@ typedef struct LossResult {
 } LossResult;
 /* One pass: forward, losses; the caller then calls tape_backward_all(t, result.losses, N_LOSSES, 1). */
 MUST_USE Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *req, LossResult *result);
+
+/* What the part "vae" makes of a picture [size,size,3], ModelSizes.moments numbers; and "text_encoder" of a prompt, queries·context
+ * numbers. The losses compute the same, to the bit. Arrays are the host's; on a tape that measures they may be NULL. */
+MUST_USE Status genllava_moments(Tape *t, const GenLlava *g, const uint8_t *pixels, int64_t size, float *moments);
+MUST_USE Status genllava_prompt_states(Tape *t, const GenLlava *g, const char *prompt, float *states);
 
 /* Text generation with a key/value cache. Prompts are unexpanded ids with ID_IMAGE; features of pixels are spliced as in training. */
 typedef struct Decoder Decoder;

@@ -2,6 +2,7 @@
 #include "train/models/image_losses.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "train/models/model.h"
 
@@ -66,29 +67,20 @@ static Tensor *context_of(Tape *t, const GenLlava *g, const LossPass *pass, cons
     return row ? nn_gather_rows(t, pass->context, tape_ints(t, row, n), n) : NULL;
 }
 
-typedef struct Prompts {
-    const ClipText *encoder;
-    const int32_t *id;
-    int64_t n;
-} Prompts;
-
-static Tensor *encode(Tape *t, const void *arg)
-{
-    const Prompts *p = arg;
-    return clip_text_forward(t, p->encoder, p->id, p->n);
-}
-
-/* The text encoder's states of their prompts, [n·queries,C]. While only sizes are wanted there is no tokenizer. */
+/* The text encoder's states of their prompts, [n·queries,C], computed or as they were cached. A pass made for measuring has neither prompts
+ * nor anything cached. */
 static float *prompt_states(Tape *t, const GenLlava *g, const Batch *b, const Chosen *c)
 {
-    const ClipText *encoder = &g->text_encoder;
-    int32_t length = (int32_t)encoder->config.length;
-    int32_t *id = tape_host(t, (size_t)(c->n * length) * sizeof *id);
-    float *states = tape_host(t, (size_t)(c->n * length * encoder->config.hidden) * sizeof *states);
-    for (int64_t i = 0; id && encoder->tokenizer && i < c->n && !tape_status(t); i++)
-        tape_fail(t, clip_tokenize(encoder->tokenizer, b->target_prompt[c->target[i]], length, id + i * length));
-    if (id && states && !tape_status(t))
-        nn_evaluate(t, encode, &(Prompts){encoder, id, c->n}, states);
+    const size_t each = (size_t)(g->gen_head.config.queries * g->gen_head.config.context);
+    float *states = tape_host(t, (size_t)c->n * each * sizeof *states);
+    for (int64_t i = 0; states && i < c->n; i++) {
+        const int32_t k = c->target[i];
+        float *to = states + (size_t)i * each;
+        if (!g->cached[CACHE_CLIP_TEXT])
+            clip_text_evaluate(t, &g->text_encoder, b->target_prompt ? b->target_prompt[k] : NULL, to);
+        else if (b->target_state)
+            memcpy(to, b->states + (size_t)b->target_state[k] * each, each * sizeof *to);
+    }
     return states;
 }
 

@@ -30,6 +30,8 @@ struct GenLlava {
     Diffusion diffusion;
     Preprocessor preprocessor;
     bool has_loss[N_LOSSES];       /* the parts it needs are wanted */
+    bool cached[N_CACHES];         /* losses read such results from the batch */
+    const char *only;              /* the one part that is opened; NULL: those that the settings want */
     ImageLoss image_loss[N_TASKS]; /* of target images by the task of their row */
     Weights files[PARTS_MAX];      /* of parts that are folders; open as long as the model: weights are used in place */
 };

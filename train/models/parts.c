@@ -17,15 +17,23 @@ static bool has_vision(const RunConfig *cfg) { return cfg->model.vision.path != 
 static bool has_adapters(const RunConfig *cfg) { return cfg->model.llm.train == TRAIN_LORA; }
 static bool has_added_rows(const RunConfig *cfg) { return token_rows_count(cfg) > 0; }
 static bool draws(const RunConfig *cfg) { return cfg->model.diffusion.path != NULL; }
-static bool encodes_pictures(const RunConfig *cfg)
-{
-    return plan_predicts_noise(cfg) || (plan_diffuses(cfg) && cfg->model.diffusion.edit != EDIT_LLM_ONLY);
-}
-/* The text encoder's states are compared with, or drawn of. */
-static bool reads_captions(const RunConfig *cfg) { return plan_compares_prompts(cfg) || (plan_diffuses(cfg) && cfg->captions); }
 static bool decodes_pictures(const RunConfig *cfg) { return cfg->model.diffusion.path && cfg->draws; }
 static bool trains_conv_in(const RunConfig *cfg) { return plan_predicts_noise(cfg) && cfg->model.diffusion.unet == TRAIN_CONV_IN; }
 static const char *widened(const RunConfig *cfg) { return cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN ? "unet.conv_in.weight" : NULL; }
+
+static bool caches_latents(const RunConfig *cfg) { return plan_caches(cfg, CACHE_LATENTS); }
+static bool caches_states(const RunConfig *cfg) { return plan_caches(cfg, CACHE_CLIP_TEXT); }
+static bool encodes_pictures(const RunConfig *cfg)
+{
+    bool to_learn = plan_predicts_noise(cfg) && !caches_latents(cfg);
+    return to_learn || (cfg->model.diffusion.path && cfg->draws && cfg->model.diffusion.edit != EDIT_LLM_ONLY);
+}
+/* The text encoder's states are compared with, or drawn of. */
+static bool encodes_prompts(const RunConfig *cfg)
+{
+    bool to_learn = plan_compares_prompts(cfg) && (cfg->draws || !caches_states(cfg));
+    return to_learn || (plan_diffuses(cfg) && cfg->captions);
+}
 
 #define KEY(member) {#member, offsetof(RunConfig, member)}
 
@@ -141,7 +149,8 @@ const Part PARTS[] = {
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL},
                   {"../tokenizer/vocab.json", "the tokenizer of prompts is read from", true, false, clip_tokenizer_file}},
         .names = &CLIP_TEXT_NAMES,
-        .wanted = reads_captions,
+        .wanted = encodes_prompts,
+        .cached = caches_states,
         .configure = clip_text_configure,
         .declare = clip_text_declare,
         .load = clip_text_load,
@@ -199,6 +208,7 @@ const Part PARTS[] = {
         .files = {{"config.json", "the sizes of the model are read from", false, false, NULL}},
         .names = &VAE_NAMES,
         .wanted = encodes_pictures,
+        .cached = caches_latents,
         .configure = vae_configure,
         .declare = vae_declare,
         .free = vae_free,
@@ -237,6 +247,8 @@ const Part *part_find(const char *name)
 }
 
 bool part_wanted(const Part *part, const RunConfig *cfg) { return part->declare && (!part->wanted || part->wanted(cfg)); }
+
+bool part_cached(const Part *part, const RunConfig *cfg) { return !part_wanted(part, cfg) && part->cached && part->cached(cfg); }
 
 bool part_trained(const Part *part, const RunConfig *cfg)
 {
@@ -368,6 +380,8 @@ Status part_count(const Part *part, const GenLlava *g, int64_t *n)
 
 static bool is_opened(const GenLlava *g, const Part *part, const RunConfig *cfg)
 {
+    if (g->only)
+        return !strcmp(part->name, g->only);
     return part_wanted(part, cfg) && !(g->params.answers && part->only_for_pictures && !cfg->draws);
 }
 

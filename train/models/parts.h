@@ -49,6 +49,7 @@ typedef struct Part {
     PartFile files[2];
     const NameTable *names;                                 /* NULL: files spell its weights as we do */
     bool (*wanted)(const RunConfig *cfg);                   /* NULL: always */
+    bool (*cached)(const RunConfig *cfg);                   /* its results are read from files beside the shards; NULL: never */
     const char *unwanted;                                   /* why init cannot be set then; NULL: it is ignored */
     const char *(*widened)(const RunConfig *cfg);           /* a convolution with twice the inputs that it has in the files; NULL: none */
     Status (*configure)(GenLlava *g, const RunConfig *cfg); /* reads settings of its folder; no weights */
@@ -68,6 +69,8 @@ extern const int N_PARTS;
 
 const Part *part_find(const char *name); /* NULL: there is none */
 bool part_wanted(const Part *part, const RunConfig *cfg);
+/* Not wanted, but its results are read from files beside the shards: so it matters to the run. */
+bool part_cached(const Part *part, const RunConfig *cfg);
 bool part_trained(const Part *part, const RunConfig *cfg);
 /* The folder it starts from, NULL where none is given; path: room for the result. */
 const char *part_folder(const Part *part, const RunConfig *cfg, char path[PATH_MAX]);

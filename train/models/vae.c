@@ -372,6 +372,23 @@ Tensor *vae_moments(Tape *t, const Vae *m, const uint8_t *pixels, Plane pictures
     return nn_linear(t, x, &h->quant, 1, NULL);
 }
 
+typedef struct Encoding {
+    const Vae *vae;
+    const uint8_t *pixels;
+    int64_t size;
+} Encoding;
+
+static Tensor *encode(Tape *t, const void *arg)
+{
+    const Encoding *e = arg;
+    return vae_moments(t, e->vae, e->pixels, (Plane){1, e->size, e->size});
+}
+
+void vae_encode(Tape *t, const Vae *m, const uint8_t *pixels, int64_t size, float *moments)
+{
+    nn_evaluate(t, encode, &(Encoding){m, pixels, size}, moments);
+}
+
 Tensor *vae_decode(Tape *t, const Vae *m, Tensor *latents, Plane plane, Plane *pictures)
 {
     const VaeConfig *c = &m->config;

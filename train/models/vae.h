@@ -66,6 +66,9 @@ Plane vae_latents(const Vae *m, Plane pictures);
 /* Pixels [images,height,width,3] (host; NULL when measuring) -> moments [rows of vae_latents, 2·latent]: means, then logarithms of the
  * variances. */
 Tensor *vae_moments(Tape *t, const Vae *m, const uint8_t *pixels, Plane pictures);
+/* The same of one picture, for the host, which is all that stays: what is made of a picture depends on no other, to the bit, so it can be
+ * cached. pixels [size,size,3]. */
+void vae_encode(Tape *t, const Vae *m, const uint8_t *pixels, int64_t size, float *moments);
 /* Latents, divided by `scaling`, [images·height·width, latent] -> pictures [rows of *pictures, 3]: -1 is black and 1 white, values beyond
  * occur. */
 Tensor *vae_decode(Tape *t, const Vae *m, Tensor *latents, Plane plane, Plane *pictures);

@@ -110,9 +110,10 @@ static void remember(const BaseFile *f, int64_t recorded_mtime_ns, const char *h
 
 /* A piece of a part lies in that part's folder, of which one record is enough. */
 static const char *base_name(const Part *part) { return part->counted ? part->counted : part->name; }
+static bool matters(const Part *part, const RunConfig *cfg) { return part_wanted(part, cfg) || part_cached(part, cfg); }
 static bool has_record(const Part *part, const RunConfig *cfg)
 {
-    return part->form == PART_FOLDER && part_wanted(part, cfg) && !(part->counted && part_wanted(part_find(part->counted), cfg));
+    return part->form == PART_FOLDER && matters(part, cfg) && !(part->counted && matters(part_find(part->counted), cfg));
 }
 
 /* Of a part whose weights are drawn they do not matter. */
@@ -177,18 +178,30 @@ static Status write_file(void *arg, const char *name)
     return OK;
 }
 
+Status bases_list(cJSON *files, const Part *part, const RunConfig *cfg)
+{
+    char path[PATH_MAX];
+    const char *folder = part_folder(part, cfg, path);
+    return list_files(part, folder, write_file, &(Writer){files, folder, part_drawn(part, cfg)});
+}
+
+/* The folder of a part that has a record; NULL: it has none, or no folder. */
+static const char *folder_of(const Part *part, const RunConfig *cfg, char path[PATH_MAX])
+{
+    return has_record(part, cfg) ? part_folder(part, cfg, path) : NULL;
+}
+
 Status bases_write(cJSON *state, const RunConfig *cfg)
 {
     cJSON *all = cJSON_AddObjectToObject(state, "bases");
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         char path[PATH_MAX];
-        const char *folder = part_folder(part, cfg, path);
-        if (!folder || !has_record(part, cfg))
+        const char *folder = folder_of(part, cfg, path);
+        if (!folder)
             continue;
         cJSON *base = cJSON_AddObjectToObject(all, base_name(part));
         json_add_text(base, "path", folder);
-        Writer w = {cJSON_AddArrayToObject(base, "files"), folder, part_drawn(part, cfg)};
-        TRY(list_files(part, folder, write_file, &w));
+        TRY(bases_list(cJSON_AddArrayToObject(base, "files"), part, cfg));
     }
     return OK;
 }
@@ -200,8 +213,11 @@ typedef struct Check {
     const Json *base; /* of state.json */
     const char *folder, *checkpoint, *advice;
     bool drawn;
-    size_t n; /* files that count */
+    bool cached; /* its weights need not be there */
+    size_t n;    /* files that count */
 } Check;
+
+static bool may_be_absent(const Check *c, const char *name) { return c->cached && utf8_ends(name, ".safetensors"); }
 
 static const char *text_of(const Json *object, const char *key)
 {
@@ -246,9 +262,9 @@ static Status check_file(void *arg, const char *name)
     if (!counts(name, c->drawn))
         return OK;
     const Json *record = find_record(json_get(c->base, "files"), name);
-    c->n++;
     if (!record)
-        return differs(c, name, "was not there");
+        return may_be_absent(c, name) ? OK : differs(c, name, "was not there");
+    c->n++;
     TRY(open_file(&f, c->folder, name));
     Status s = check_opened(c, &f, name, record);
     close(f.fd);
@@ -260,7 +276,7 @@ static Status check_files(Check *c, const Json *files)
     TRY(list_files(c->part, c->folder, check_file, c));
     for (const Json *v = files->child; v && c->n < files->length; v = v->next) {
         char path[PATH_MAX];
-        if (!file_exists(file_join_beside(path, c->folder, text_of(v, "name"))))
+        if (!file_exists(file_join_beside(path, c->folder, text_of(v, "name"))) && !may_be_absent(c, text_of(v, "name")))
             return differs(c, text_of(v, "name"), "is missing");
     }
     return OK;
@@ -315,10 +331,11 @@ Status bases_check(const Json *state, const RunConfig *cfg, bool answers, const 
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         const Json *base = json_get(json_get(state, "bases"), base_name(part)), *files = json_get(base, "files");
         char path[PATH_MAX];
-        Check c = {.part = part, .base = base, .folder = part_folder(part, cfg, path), .checkpoint = checkpoint, .advice = advice};
-        if (!base || !c.folder || !has_record(part, cfg) || (answers && part->only_for_pictures && !cfg->draws))
+        Check c = {.part = part, .base = base, .folder = folder_of(part, cfg, path), .checkpoint = checkpoint, .advice = advice};
+        if (!base || !c.folder || (answers && part->only_for_pictures && !cfg->draws))
             continue;
         c.drawn = part_drawn(part, cfg);
+        c.cached = part_cached(part, cfg);
         if (files && files->kind == JSON_ARRAY)
             TRY(check_files(&c, files));
         else if (*text_of(base, "xxh3"))

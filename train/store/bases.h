@@ -5,9 +5,13 @@
 
 #include "data/formats/json_write.h"
 #include "train/config/config.h"
+#include "train/models/parts.h"
 
-/* Adds "bases". A file is hashed once a process, and one that bases_check has found the same is written as it was recorded. */
+/* Adds "bases". A file is hashed once a process, and one that bases_check has found the same is written as it was recorded. Of a part whose
+ * results are cached (part_cached) weights that are no longer there are left out here, and not missed below. */
 MUST_USE Status bases_write(cJSON *state, const RunConfig *cfg);
+/* Adds the files of one part's folder to an array, as bases_write does. */
+MUST_USE Status bases_list(cJSON *files, const Part *part, const RunConfig *cfg);
 /* Whether the folders of cfg hold what was recorded: equal sizes and, where modification times differ, equal bytes. answers: only
  * those that answering reads, in text or, with cfg->draws, in pictures. Another base is ERR_DATA with a sentence that names both and ends
  * with `advice`. The hash over parts of files that earlier versions wrote is accepted. */

@@ -79,17 +79,24 @@ TEST(the_plan_has_room_on_the_host_for_pictures_that_are_encoded_together)
 {
     const PassShape targets = {.edit = 4, .target_pictures = 4, .target_size = 64},
                     sources = {.edit = 4, .target_pictures = 4, .source_pictures = 4, .target_size = 64};
-    const int64_t pixels = 64 * 64;
+    const int64_t pixels = 64 * 64, moments = 32 * 32 * 8 * (int64_t)sizeof(float); /* of the latents of a picture */
     RunConfig cfg;
     REQUIRE_OK(config_load(&cfg, test_fixture("parity/noise_frozen/config.json"), NULL, 0));
+    cfg.model.diffusion.size = 64;
     cfg.train.winograd = false;
     cfg.train.micro_images = 1;
     int64_t one = host_bytes(&cfg, F32, targets);
     cfg.train.micro_images = 8;
     int64_t four = host_bytes(&cfg, F32, targets);
-    CHECK_INT(four - one, 3 * 27 * pixels);
-    CHECK_INT(four - host_bytes(&cfg, BF16, targets), 4 * 6 * pixels);
-    CHECK_INT(host_bytes(&cfg, F32, sources) - four, 4 * (3 + 3) * pixels); /* with where the batch has them */
+    CHECK_INT(four - one, 3 * moments);
+    CHECK_INT(four - host_bytes(&cfg, BF16, targets), 6 * pixels);                  /* one picture's at a time */
+    CHECK_INT(host_bytes(&cfg, F32, sources) - four, 4 * 3 * pixels + 4 * moments); /* with where the batch has them */
+    char name[] = "latents", *names[] = {name};
+    cfg.data.cache = (StringList){names, 1};
+    /* the batch has moments in place of pixels, also of the one that is decoded at a time, and nothing is converted */
+    CHECK_INT(four - host_bytes(&cfg, F32, targets), (4 + 1) * 3 * pixels - 4 * moments + 24 * pixels);
+    CHECK_INT(host_bytes(&cfg, F32, sources) - host_bytes(&cfg, F32, targets), 2 * 4 * moments);
+    cfg.data.cache = (StringList){0};
     config_free(&cfg);
 }
 
@@ -100,6 +107,10 @@ TEST(the_plan_has_room_on_the_host_for_what_the_text_encoder_makes_of_prompts)
     const int64_t states = cfg.model.gen_head.queries * 20; /* hidden_size of its text encoder */
     int64_t none = host_bytes(&cfg, F32, (PassShape){0});
     CHECK_INT(host_bytes(&cfg, F32, (PassShape){.generate = 3, .edit = 1}) - none, 4 * 4 * states);
-    CHECK_INT(host_bytes(&cfg, BF16, (PassShape){.generate = 3, .edit = 1}) - none, 4 * 6 * states);
+    CHECK_INT(host_bytes(&cfg, BF16, (PassShape){.generate = 3, .edit = 1}) - none, (4 * 4 + 2) * states); /* one prompt at a time */
+    char name[] = "clip_text", *names[] = {name};
+    cfg.data.cache = (StringList){names, 1};
+    CHECK_INT(host_bytes(&cfg, BF16, (PassShape){.generate = 3, .edit = 1}) - none, 2 * 4 * 4 * states);
+    cfg.data.cache = (StringList){0};
     config_free(&cfg);
 }
