@@ -40,7 +40,7 @@ static void unknown_key(ConfigReader *r, const Json *at, const char *key)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
     Names names = {.used = 0};
     option_members(section, add_name, &names);
-    while (!names.used) { /* below a value, below another unknown key, or all below it is for later */
+    while (!names.used) { /* below a value, or below another unknown key */
         section[strrchr(section, '.') ? strrchr(section, '.') - section : 0] = 0;
         option_members(section, add_name, &names);
     }
@@ -105,7 +105,7 @@ static void read_defaults(ConfigReader *r)
     for (int i = 0; i < N_OPTIONS; i++) {
         const Option *o = &OPTIONS[i];
         JsonDoc *doc;
-        if (!o->fallback || o->kind == OPTION_LATER)
+        if (!o->fallback)
             continue;
         if (json_parse(&doc, o->fallback, strlen(o->fallback), o->key) != OK)
             r->mistakes.no_memory = true;

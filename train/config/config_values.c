@@ -256,44 +256,12 @@ static bool take(ConfigReader *r, const Option *o, const Json *at, const Json *v
         r->cfg->model.projector.depth = projector_depth(v->string);
         return true;
     case OPTION_MIXTURE: return read_mixture(r, v);
-    case OPTION_LATER: break;
     }
     return false;
 }
 
-static bool is_number(const Json *v) { return v->kind == JSON_INT || v->kind == JSON_REAL; }
-
-/* Of values that are no objects; arrays only as far as a default goes, which is empty. */
-static bool are_equal(const Json *a, const Json *b)
-{
-    if (is_number(a) && is_number(b))
-        return a->real == b->real;
-    if (a->kind != b->kind)
-        return false;
-    switch (a->kind) {
-    case JSON_STRING: return !strcmp(a->string, b->string);
-    case JSON_BOOL: return a->boolean == b->boolean;
-    case JSON_ARRAY: return !a->length && !b->length;
-    default: return a->kind == JSON_NULL;
-    }
-}
-
-static void take_later(ConfigReader *r, const Option *o, const Json *at, const Json *v)
-{
-    JsonDoc *doc;
-    if (json_parse(&doc, o->fallback, strlen(o->fallback), o->key) != OK) {
-        r->mistakes.no_memory = true;
-        return;
-    }
-    if (!are_equal(v, json_root(doc)))
-        config_mistake(r, at, "%s: this version takes only its default, %s; take the key out", o->key, o->fallback);
-    json_free(&doc);
-}
-
 void config_take_value(ConfigReader *r, const Option *o, const Json *at, const Json *v)
 {
-    if (o->kind == OPTION_LATER)
-        take_later(r, o, at, v);
-    else if (!take(r, o, at, v))
+    if (!take(r, o, at, v))
         wrong_value(r, o, at, v);
 }

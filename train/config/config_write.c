@@ -50,7 +50,6 @@ static void add_option(cJSON *to, const char *key, const Option *o, const RunCon
         else
             json_add_text(to, key, cfg->data.mixture);
         break;
-    case OPTION_LATER: break;
     }
 }
 
@@ -226,7 +225,6 @@ static void schema_value(cJSON *to, const Option *o)
         schema_names(cJSON_AddObjectToObject(to, "items"), o->names);
         break;
     case OPTION_MIXTURE: schema_mixture(to); break;
-    case OPTION_LATER: break;
     }
 }
 

@@ -22,8 +22,6 @@ enum { COUNT_MAX = 1 << 20 };
 #define REAL(key, flags, at, fallback, low, high, help) {key, OPTION_REAL, flags, AT(at), fallback, NULL, low, high, NULL, help}
 #define BOOL(key, flags, at, fallback, help) {key, OPTION_BOOL, flags, AT(at), fallback, NULL, 0, 0, NULL, help}
 #define CHOICE(key, flags, at, fallback, names, help) {key, OPTION_CHOICE, flags, AT(at), fallback, NULL, 0, 0, names, help}
-/* A key of something that is not built yet: nothing reads it. */
-#define LATER(key, fallback) {key, OPTION_LATER, 0, 0, fallback, NULL, 0, 0, NULL, NULL}
 #define LIST(key, flags, at, fallback, names, help) {key, OPTION_LIST, flags, AT(at), fallback, NULL, 0, 0, names, help}
 
 /* Members of a section stand together, in the order in which they are written out. */
@@ -250,15 +248,13 @@ bool option_in_section(const char *key, const char *section)
     return *rest && !strchr(rest, '.');
 }
 
-/* Inner sections come where their first key stands in the table; a section of which every key is for later comes nowhere. */
+/* Inner sections come where their first key stands in the table. */
 void option_members(const char *section, OptionVisit visit, void *arg)
 {
     const OptionSection *last = NULL;
     size_t n = strlen(section);
     for (int i = 0; i < N_OPTIONS; i++) {
         const char *key = OPTIONS[i].key;
-        if (OPTIONS[i].kind == OPTION_LATER)
-            continue;
         if (option_in_section(key, section)) {
             visit(arg, key, &OPTIONS[i], NULL);
             continue;

@@ -18,9 +18,7 @@ typedef enum OptionKind {
     OPTION_CHOICE,    /* one of `names` */
     OPTION_LIST,      /* a list of some of `names`, none twice */
     OPTION_PROJECTOR, /* "linear" or "mlpKx_gelu" */
-    OPTION_MIXTURE,   /* a path, or a list of sources */
-    /* known, but nothing reads it yet: the default is accepted (older files spell it out), other values are refused; shown nowhere */
-    OPTION_LATER
+    OPTION_MIXTURE    /* a path, or a list of sources */
 } OptionKind;
 
 enum {
@@ -40,7 +38,7 @@ typedef struct Option {
     const char *key; /* "model.llm.path" */
     OptionKind kind;
     unsigned flags;
-    size_t offset;             /* in RunConfig; none for OPTION_LATER */
+    size_t offset;             /* in RunConfig */
     const char *fallback;      /* the default as JSON text; NULL: required or worked out from other keys */
     const char *fallback_text; /* how people are told of a default that is worked out, or NULL */
     double low, high;
@@ -66,7 +64,7 @@ const OptionSection *option_section(const char *key); /* "" is the whole file */
 const char *option_leaf(const char *key);
 /* Whether `key` is a direct member of the object `section` ("" for the whole file). */
 bool option_in_section(const char *key, const char *section);
-/* Calls visit with each direct member of a section that is shown: options have `o` set, inner sections `s`. */
+/* Calls visit with each direct member of a section: options have `o` set, inner sections `s`. */
 typedef void (*OptionVisit)(void *arg, const char *key, const Option *o, const OptionSection *s);
 void option_members(const char *section, OptionVisit visit, void *arg);
 /* What is allowed, as people say it: "an integer from 1 to 8", "\"cosine\", \"linear\" or \"constant\"". Returns buf. */

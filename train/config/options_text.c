@@ -58,7 +58,6 @@ char *option_allowed(const Option *o, char *buf, size_t n)
         [OPTION_LIST] = "a list of ",
         [OPTION_PROJECTOR] = "\"linear\" or \"mlpKx_gelu\" with K from 1 to 99",
         [OPTION_MIXTURE] = "a path or a list of sources",
-        [OPTION_LATER] = "",
     };
     buf[0] = 0;
     append(buf, n, PLAIN[o->kind]);
@@ -78,19 +77,6 @@ typedef struct Leaves {
     int n;
 } Leaves;
 
-static void count_member(void *arg, const char *key, const Option *o, const OptionSection *s)
-{
-    (void)key, (void)o, (void)s;
-    ++*(int *)arg;
-}
-
-static bool is_shown(const char *section)
-{
-    int n = 0;
-    option_members(section, count_member, &n);
-    return n > 0;
-}
-
 static void add_leaf(void *arg, const char *key, const Option *o, const OptionSection *s)
 {
     (void)o, (void)s;
@@ -106,13 +92,12 @@ const char *option_suggest(const char *key)
     const char *dot = strrchr(key, '.'), *leaf = option_leaf(key), *whole[128];
     int n_whole = 0;
     for (int i = 0; i < N_OPTIONS; i++)
-        if (OPTIONS[i].kind != OPTION_LATER)
-            whole[n_whole++] = OPTIONS[i].key;
+        whole[n_whole++] = OPTIONS[i].key;
     for (int i = 0; i < n_whole; i++)
         if (!strcmp(option_leaf(whole[i]), leaf))
             return whole[i];
     for (int i = 1; i < N_OPTION_SECTIONS; i++)
-        if (!strcmp(option_leaf(OPTION_SECTIONS[i].key), leaf) && is_shown(OPTION_SECTIONS[i].key))
+        if (!strcmp(option_leaf(OPTION_SECTIONS[i].key), leaf))
             return OPTION_SECTIONS[i].key;
     snprintf(section, sizeof section, "%.*s", dot ? (int)(dot - key) : 0, key);
     Leaves l = {.n = 0};
@@ -144,7 +129,7 @@ bool options_print(const char *section)
     for (int i = 0; i < N_OPTIONS; i++) {
         const char *key = OPTIONS[i].key;
         bool inside = !n || !strcmp(key, section) || (!strncmp(key, section, n) && key[n] == '.');
-        if (inside && OPTIONS[i].kind != OPTION_LATER) {
+        if (inside) {
             print_option(&OPTIONS[i]);
             any = true;
         }
