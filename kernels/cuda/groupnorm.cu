@@ -2,7 +2,7 @@
  * for each channel in the workspace; groups and images are put together from there in a fixed order. Then one pass over all elements. */
 #include "kernels/cuda/map.cuh"
 
-enum { GROUP_THREADS = 128, CHUNK_PIXELS = 16, CHUNKS_MAX = 256, TOTAL_LANES = 8 };
+enum { GROUP_THREADS = 128, STATISTICS_THREADS = 512, CHUNK_PIXELS = 16, CHUNKS_MAX = 1024, TOTAL_LANES = 8 };
 
 /* Chunks of the pixels of an image, by its size alone. */
 struct GroupChunks {
@@ -25,11 +25,9 @@ template <class T, class W> struct GroupView {
     GroupChunks cut;
 };
 
-/* Launches over (vectors of channels, chunks of all images); the kernel takes what grid.y leaves out with a stride. */
-template <class T> static dim3 chunk_grid(int64_t cols, int64_t items)
+template <class T> static RowBlocks chunk_blocks(int64_t cols, int64_t items)
 {
-    const int64_t most = 65535;
-    return dim3(ceil_div(ceil_div(cols, VEC<T>), GROUP_THREADS), (unsigned)(items < most ? items : most));
+    return row_blocks(items, ceil_div(cols, VEC<T>), GROUP_THREADS);
 }
 
 /* Both are below 2^31: a division of 64 bits would take longer than the vector's way to memory. */
@@ -63,12 +61,12 @@ struct GroupMoments {
 };
 
 template <class T, bool ALIGNED> __global__ void __launch_bounds__(GROUP_THREADS)
-    group_moments(const T *x, GroupMoments of, int64_t items, int64_t pixels, int cols, GroupChunks cut)
+    group_moments(const T *x, GroupMoments of, int64_t items, int64_t pixels, int cols, GroupChunks cut, RowLanes of_block)
 {
-    int at = (int)(blockIdx.x * blockDim.x + threadIdx.x) * VEC<T>, n = cols - at;
+    int at = (int)first_vector(of_block) * VEC<T>, n = cols - at;
     if (n <= 0)
         return;
-    for (int64_t item = blockIdx.y; item < items; item += gridDim.y) {
+    for (int64_t item = first_row(of_block); item < items; item += row_step(of_block)) {
         int64_t from = item % cut.chunks * cut.pixels, row = item / cut.chunks * pixels + from;
         int rows = (int)(pixels - from < cut.pixels ? pixels - from : cut.pixels);
         double sum[VEC<T>] = {0};
@@ -94,7 +92,7 @@ template <class T, bool ALIGNED> __global__ void __launch_bounds__(GROUP_THREADS
 }
 
 /* One block a group of an image: its threads take every blockDim-th (chunk, channel). */
-static __global__ void __launch_bounds__(GROUP_THREADS)
+static __global__ void __launch_bounds__(STATISTICS_THREADS)
     group_statistics(GroupMoments of, float *mean, float *rstd, int64_t pixels, int cols, int groups, double eps, GroupChunks cut)
 {
     SHARED_MEMORY(double, slots);
@@ -146,10 +144,10 @@ static Status groupnorm_fwd(KernelCtx *ctx, const GroupNormFwd *a)
         bool aligned = is_aligned(x) && is_aligned(a->y) && is_aligned_stride(cols, sizeof(T));
         if (items && cols)
             WITH_BOOL(aligned, ALIGNED, {
-                LAUNCH_FLAT((group_moments<T, ALIGNED>), chunk_grid<T>(cols, items), GROUP_THREADS, cuda_stream(ctx), x, of, items,
-                            a->pixels, cols, cut);
+                const RowBlocks b = chunk_blocks<T>(cols, items);
+                LAUNCH_FLAT((group_moments<T, ALIGNED>), b.grid, b.block, cuda_stream(ctx), x, of, items, a->pixels, cols, cut, b.of);
             });
-        LAUNCH(group_statistics, dim3((unsigned)(a->images * groups)), GROUP_THREADS, GROUP_THREADS / WARP * sizeof(double),
+        LAUNCH(group_statistics, dim3((unsigned)(a->images * groups)), STATISTICS_THREADS, STATISTICS_THREADS / WARP * sizeof(double),
                cuda_stream(ctx), of, (float *)a->mean, (float *)a->rstd, a->pixels, cols, groups, a->eps, cut);
         TRY(cuda_launched("groupnorm_fwd"));
         WITH_TYPE(a->w_type, W, {
@@ -178,12 +176,12 @@ static __device__ __forceinline__ void group_gradient(const GroupView<T, W> &v, 
 
 /* Σ dz and Σ dz∘x̂ of each channel over a chunk: partial [images, chunks, 2, cols]. */
 template <class T, class W, bool ALIGNED> __global__ void __launch_bounds__(GROUP_THREADS)
-    group_sums(GroupView<T, W> v, const T *dy, float *partial)
+    group_sums(GroupView<T, W> v, const T *dy, float *partial, RowLanes of_block)
 {
-    int at = (int)(blockIdx.x * blockDim.x + threadIdx.x) * VEC<T>, n = v.cols - at;
+    int at = (int)first_vector(of_block) * VEC<T>, n = v.cols - at;
     if (n <= 0)
         return;
-    for (int64_t item = blockIdx.y; item < v.images * v.cut.chunks; item += gridDim.y) {
+    for (int64_t item = first_row(of_block); item < v.images * v.cut.chunks; item += row_step(of_block)) {
         int64_t from = item % v.cut.chunks * v.cut.pixels, row = item / v.cut.chunks * v.pixels + from;
         int rows = (int)(v.pixels - from < v.cut.pixels ? v.pixels - from : v.cut.pixels);
         float sum[VEC<T>] = {0}, product[VEC<T>] = {0};
@@ -292,7 +290,8 @@ template <class T, class W> static Status launch_backward(KernelCtx *ctx, const 
     bool aligned = is_aligned(v.x) && is_aligned(dy) && is_aligned(a->dx) && is_aligned_stride(v.cols, sizeof(T));
     if (items)
         WITH_BOOL(aligned, ALIGNED, {
-            LAUNCH_FLAT((group_sums<T, W, ALIGNED>), chunk_grid<T>(v.cols, items), GROUP_THREADS, cuda_stream(ctx), v, dy, partial);
+            const RowBlocks b = chunk_blocks<T>(v.cols, items);
+            LAUNCH_FLAT((group_sums<T, W, ALIGNED>), b.grid, b.block, cuda_stream(ctx), v, dy, partial, b.of);
         });
     if (v.images)
         LAUNCH(group_totals, dim3(ceil_div(v.cols, WARP), (unsigned)v.images), WARP *TOTAL_LANES, 2 * TOTAL_LANES * WARP * sizeof(double),

@@ -157,6 +157,19 @@ TEST(groupnorm_reads_its_input_twice)
     expect_traffic("groupnorm_fwd", {3, 2 * matrix + 2 * sums + squares + ALL * each, matrix + sums + squares + GROUPS * 2 * 4});
 }
 
+/* Threads have something to do where rows are short, as those of few channels are. */
+TEST(short_rows_share_a_block)
+{
+    enum { SHORT = 320, MANY = 120, VECTORS = SHORT / 8, IN_A_BLOCK = 256 / VECTORS };
+    Rig r;
+    GluFwd g = {};
+    g.rows = MANY, g.cols = g.ldg = g.ldu = SHORT, g.act = BF16, g.kind = ACT_SILU;
+    g.g = r.take<bf16>(MANY * SHORT), g.u = r.take<bf16>(MANY * SHORT), g.y = r.take<bf16>(MANY * SHORT);
+    CHECK_OK(r.b.ops.glu_fwd(&r.b.ctx, &g));
+    CHECK_INT(cuda_host_counters().blocks, (MANY + IN_A_BLOCK - 1) / IN_A_BLOCK);
+    cuda_host_clear();
+}
+
 /* One launch for many tensors with their own settings, and nothing is touched between them. */
 TEST(optimiser_is_one_pass_over_all_tensors)
 {
