@@ -26,8 +26,9 @@ typedef struct Run {
     int64_t total, last; /* steps of the whole run; where this process stops */
     int64_t warmup;
     int64_t skipped_in_a_row;
-    bool searched;     /* all weights for one that is not finite */
-    RunLog *log;       /* of rank 0 */
+    bool searched; /* all weights for one that is not finite */
+    RunLog *log;   /* of rank 0 */
+    double step_began;
     StepRecord record; /* the last step's */
     Dump *dump;
     RunFolder folder;
@@ -80,6 +81,13 @@ static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
     return tape_backward_all(r->setup.tape, result.losses, N_LOSSES, 1);
 }
 
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* All passes. On a device nothing is waited for, but that the numbers are needed: for the log, and to know whether to update at all. */
 static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *numbers)
 {
@@ -96,16 +104,11 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
     TRY(optim_squares(r->params, &r->numbers->squares));
     TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
            (long long)plan->step + 1, plan->n_passes, r->samples);
+    numbers->seconds = seconds_now() - r->step_began;
+    numbers->waited = r->setup.dist.waited;
     if (r->setup.dist.rank > 0) /* the gradient is everywhere the same; one norm decides for all whether to update */
         numbers->squares = 0;
     return dist_sum_host(&r->setup.dist, (double *)numbers, sizeof *numbers / sizeof(double));
-}
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void count_step(Run *r, const StepPlan *plan, bool skipped)
@@ -167,8 +170,9 @@ static Status train_step(Run *r)
 {
     StepPlan plan;
     StepNumbers numbers;
-    double start = seconds_now();
+    r->step_began = seconds_now();
     r->setup.dist.step = r->state.step + 1;
+    r->setup.dist.waited = 0;
     TRY(loader_step(r->setup.loader, r->state.step, &plan));
     TRY(accumulate_gradients(r, &plan, &numbers));
     OptimResult done = {.grad_norm = sqrt(numbers.squares)};
@@ -190,9 +194,12 @@ static Status train_step(Run *r)
                              .samples = plan.items,
                              .tokens = plan.tokens,
                              .images = plan.images,
-                             .seconds = seconds_now() - start,
+                             .seconds = seconds_now() - r->step_began,
                              .skipped_steps = r->state.skipped_steps,
                              .skipped_samples = r->state.skipped_samples};
+    if (r->setup.dist.n_ranks > 1)
+        r->record.waited = numbers.waited / numbers.seconds;
+    r->record.n_ranks = r->setup.dist.n_ranks;
     note_rates(r, factor);
     return only_first(r, log_step);
 }

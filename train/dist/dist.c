@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernels/base/log.h"
@@ -46,9 +47,18 @@ typedef struct Notice {
 } Notice;
 enum { SENTENCE_BYTES = 8192 };
 
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static Status exchange(Dist *d, const void *mine, size_t n_bytes, void *all)
 {
+    const double start = seconds_now();
     Status s = n_bytes ? d->transport.share(d->transport.state, mine, n_bytes, all) : OK;
+    d->waited += seconds_now() - start;
     d->over = s != OK;
     return s;
 }
@@ -212,7 +222,9 @@ enum { PIECE_BYTES = 8 << 20 };
 
 static Status add_ranks(Dist *d, void *x, int64_t n, DType type, void *stream)
 {
+    const double start = seconds_now();
     Status s = d->transport.sum(d->transport.state, x, n, type, stream);
+    d->waited += seconds_now() - start;
     d->over = s != OK;
     return s;
 }

@@ -16,6 +16,7 @@ typedef struct Dist {
     int rank, n_ranks;
     int local_rank; /* among those of this machine: chooses the device */
     int64_t step;   /* the caller's, for the sentence about a rank that does not come; 0: before the first */
+    double waited;  /* seconds in the calls since the caller has set it to 0: for other ranks, and for what they send */
     Transport transport;
     void *notices; /* what all ranks said last */
     bool over;     /* a rank failed, or cannot be reached */

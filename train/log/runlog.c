@@ -131,6 +131,8 @@ static Status write_line(RunLog *l, const StepRecord *r)
     json_add_int(o, "tokens", r->tokens);
     json_add_int(o, "images", r->images);
     json_add_real(o, "seconds", r->seconds);
+    if (r->n_ranks > 1)
+        json_add_real(o, "waited", r->waited);
     json_add_int(o, "skipped_steps", r->skipped_steps);
     json_add_int(o, "skipped_samples", r->skipped_samples);
     TRY(json_print(l->jsonl, &o, JSON_LINE, l->path));
@@ -155,11 +157,13 @@ static void show(RunLog *l, const StepRecord *r)
     double speed = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
     l->speed = l->pace > 0 ? keep * l->speed + (1 - keep) * speed : speed;
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
-    char left[32], line[256], group[64] = "";
+    char left[32], line[256], group[64] = "", waited[32] = "";
     if (r->n_rates)
         snprintf(group, sizeof group, " (%s)", r->rates[r->shown].name);
-    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g%s  grad %.3g  %.0f tokens/s  %s left", (long long)r->step,
-             (long long)l->total, r->losses.total, r->n_rates ? r->rates[r->shown].lr : r->lr, group, r->grad_norm, l->speed,
+    if (r->n_ranks > 1)
+        snprintf(waited, sizeof waited, "  %.0f %% waited", 100 * r->waited);
+    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g%s  grad %.3g  %.0f tokens/s%s  %s left", (long long)r->step,
+             (long long)l->total, r->losses.total, r->n_rates ? r->rates[r->shown].lr : r->lr, group, r->grad_norm, l->speed, waited,
              duration(l->pace * (double)(l->total - r->step), left));
     if (isatty(STDERR_FILENO))
         log_progress("%s", line);

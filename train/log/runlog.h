@@ -18,6 +18,8 @@ typedef struct StepRecord {
     int n_rates, shown;              /* shown: to people, that of the part with the most parameters */
     int64_t samples, tokens, images; /* of this step */
     double seconds;
+    int n_ranks;
+    double waited;                          /* by the ranks for one another, as a share of the seconds, on average; of several ranks */
     bool skipped;                           /* loss or gradient were not finite: no weight changed */
     int64_t skipped_steps, skipped_samples; /* so far, this one counted */
 } StepRecord;

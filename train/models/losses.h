@@ -43,8 +43,9 @@ typedef Tensor *LossFn(Tape *t, const GenLlava *g, const LossPass *pass);
 
 /* What a step tells, in backend memory while its passes run. */
 typedef struct StepNumbers {
-    double sums[N_LOSSES]; /* Σ w·loss over the terms of all passes, not divided */
-    double squares;        /* Σ g² */
+    double sums[N_LOSSES];  /* Σ w·loss over the terms of all passes, not divided */
+    double squares;         /* Σ g² */
+    double seconds, waited; /* of all ranks, and how many of them they waited for one another */
 } StepNumbers;
 
 /* Of a whole step, as they are reported in every regime of loss.normalise. */

@@ -127,6 +127,19 @@ static const char LOCAL[] = "127.0.0.2";
 
 TEST(dist_calls_give_every_rank_its_result_over_a_network) { on_ranks_at(LOCAL, 3, every_call); }
 
+static void wait_for_one(Dist *d)
+{
+    int32_t x = 0;
+    d->waited = 0;
+    if (d->rank == 1)
+        usleep(300000);
+    CHECK_OK(dist_agree(d, &x, 1));
+    CHECK_MSG(d->rank == 1 || (d->waited > 0.2 && d->waited < 10), "rank %d waited %g s", d->rank, d->waited);
+    CHECK_MSG(d->rank != 1 || d->waited < 0.2, "rank 1 waited %g s", d->waited);
+    CHECK_OK(dist_close(d, OK));
+}
+TEST(dist_counts_the_seconds_of_waiting) { on_ranks(3, wait_for_one); }
+
 /* ---------------------------------------------------------------- memory of a device, through the host */
 
 static Status copy(Backend *b, void *dst, const void *src, size_t n_bytes)
