@@ -47,7 +47,7 @@ $(error missing libraries:$(MISSING); `make deps` installs them)
 endif
 endif
 CPPFLAGS += $(LIB_CPPFLAGS)
-LIBS     := $(LIB_LIBS) -lstdc++ -lm -lpthread
+LIBS     := $(LIB_LIBS) -lstdc++ -lm -lpthread -ldl
 
 $(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt $(BUILD)/probe.flags
 	@mkdir -p $(@D)
@@ -212,9 +212,14 @@ $(foreach p,$(REFUSABLE),$(eval $(call refusing_rule,$(p))))
 ON_CUDA_HOST  := $(CUDA_PROGRAMS:%=$(BUILD)/%-cuda-host)
 define cuda_host_rule
 $(BUILD)/$(1)-cuda-host: $(BUILD)/obj/$(main_$(1):.c=.o) $(CUDA_HOST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
-	$(CXX) $$(LDFLAGS) -o $$@ $$(LINKED) $$(LIBS) $$(TEST_LIBS)
+	$(CXX) $$(LDFLAGS) -rdynamic -o $$@ $$(LINKED) $$(LIBS) $$(TEST_LIBS)
 endef
 $(foreach p,$(CUDA_PROGRAMS),$(eval $(call cuda_host_rule,$(p))))
+
+# Stands in for NCCL between ranks on emulated devices (GENLLAVA_NCCL=build/libnccl-host.so); calls the emulation in the program.
+$(BUILD)/libnccl-host.so: tests/cuda_host/nccl/nccl.cc $(COMPILED_BY)
+	@mkdir -p $(@D)
+	$(CXX) -Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS) -fPIC -shared -o $@ $<
 
 $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(LINKED) $(LIBS)
@@ -275,7 +280,7 @@ test:
 JOBS          = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 TEST_PROGRAMS := $(BUILD)/test-unit $(BUILD)/test-cuda-host $(if $(SANITIZE),,$(BUILD)/asan/test-cuda-host)
 WITH_GPU      := $(if $(filter 1,$(CUDA_ON)),$(BUILD)/test-gpu $(BUILD)/bench-gpu)
-run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/model-gpu $(WITH_GPU)
+run-tests: all $(TEST_PROGRAMS) $(REFUSING) $(ON_CUDA_HOST) $(BUILD)/libnccl-host.so $(BUILD)/model-gpu $(WITH_GPU)
 	@sh tests/run.sh '$(T)' $(TEST_PROGRAMS)
 
 #: make parity      random cases through train and PyTorch side by side; PYTHON=: one with tests/oracle/requirements.txt
@@ -328,7 +333,7 @@ endif
 
 #: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU,
 #:                  slow and strict
-cuda-host: $(ON_CUDA_HOST)
+cuda-host: $(ON_CUDA_HOST) $(BUILD)/libnccl-host.so
 
 #: make test-gpu    the tests of the kernels on the GPU of this machine, and training on it against PyTorch's numbers
 test-gpu:

@@ -11,6 +11,7 @@ done | grep -oE '\$build/[a-z-]+|[a-z-]+-cuda-host|_train\.sh|test_build_dir' | 
     case $name in
     refusing-*) for p in train prepare generate evaluate inspect; do echo "$build/refusing-$p"; done ;;
     test-cuda-host | train-cuda-host | generate-cuda-host | bench-gpu-cuda-host | model-gpu) echo "$build/$name" ;;
+    libnccl-host) echo "$build/$name.so" ;;
     *) echo all ;;
     esac
 done | sort -u

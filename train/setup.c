@@ -333,6 +333,21 @@ static Status check_own_devices(Setup *s)
     return status;
 }
 
+/* Before memory is planned: what this takes of the device is no longer free then. */
+static Status join_devices(Setup *s)
+{
+    Backend *b = &s->backend;
+    void *zero;
+    TRY(b->mem_create(b, sizeof(float), &zero));
+    Status status = b->upload(b, zero, &(float){0}, sizeof(float));
+    if (status == OK)
+        status = dist_sum(&s->dist, b, zero, 1, F32);
+    if (status == OK)
+        status = b->download(b, &(float){0}, zero, sizeof(float));
+    b->mem_destroy(b, zero);
+    return status;
+}
+
 Status setup_device(Setup *s)
 {
     TRY(device_open(&s->backend, s->cfg, s->dist.local_rank, &s->compute));
@@ -344,7 +359,10 @@ Status setup_device(Setup *s)
         return fail(ERR_DEVICE, "device: some ranks have found a GPU and others none; set it to \"cuda\" or \"cpu\"");
     if (seen[2] && seen[3])
         return fail(ERR_DEVICE, "train.compute: some ranks would compute in bf16 and others in f32; set it to one of them");
-    return host ? OK : check_own_devices(s);
+    if (host)
+        return OK;
+    TRY(check_own_devices(s));
+    return s->dist.n_ranks > 1 ? join_devices(s) : OK;
 }
 
 /* Wherever train.recompute goes to a tape it is cast. */

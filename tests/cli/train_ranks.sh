@@ -4,7 +4,7 @@
 . tests/cli/_ranks.sh
 [ -x "$build/train-cuda-host" ] || { echo "make cuda-host builds what this tests"; exit 77; }
 as_ranks "$build/train-cuda-host"
-export RANKS=2
+export RANKS=2 GENLLAVA_NCCL=none # a real one would look for real devices
 # errors N: the last run told so many.
 errors() { [ "$(grep -c 'error: ' "$dir/err")" -eq "$1" ] || { fail "not $1 errors are told"; sed 's/^/    /' "$dir/err" >&2; }; }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernels/base/log.h"
+#include "train/dist/nccl.h"
 #include "train/dist/place.h"
 #include "train/dist/pulse.h"
 
@@ -242,8 +243,29 @@ static Status sum_through_host(Dist *d, Backend *b, char *x, size_t n_bytes, DTy
     return s;
 }
 
+/* Where all ranks find NCCL. */
+static Status join_devices(Dist *d)
+{
+    NcclId id = {{0}};
+    const bool found = nccl_load();
+    int32_t seen[] = {found, !found};
+    d->joined = true;
+    TRY(dist_agree(d, seen, 2));
+    if (!seen[1]) {
+        TRY(dist_first(d, nccl_draw_id, &id, &id, sizeof id));
+        return nccl_add(&d->transport, &id, d->rank, d->n_ranks);
+    }
+    if (seen[0])
+        log_warn("some ranks do not find NCCL (libnccl.so.2, or what GENLLAVA_NCCL names): sums go through the host");
+    else
+        log_info("NCCL (libnccl.so.2) is not found: sums over the ranks go through the host");
+    return OK;
+}
+
 Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type)
 {
+    if (!d->joined && d->n_ranks > 1 && !b->host_memory && !d->transport.on_device)
+        TRY(join_devices(d));
     bool direct = b->host_memory || d->transport.on_device;
     void *piece = direct ? NULL : mem_alloc(PIECE_BYTES);
     Status s = direct || piece ? OK : fail(ERR_NOMEM, "sums over the ranks: out of memory");

@@ -16,6 +16,7 @@ typedef struct Dist {
     int rank, n_ranks;
     int local_rank; /* among those of this machine: chooses the device */
     int64_t step;   /* the caller's, for the sentence about a rank that does not come; 0: before the first */
+    bool joined;    /* the devices, if they can be */
     double waited;  /* seconds in the calls since the caller has set it to 0: for other ranks, and for what they send */
     Transport transport;
     void *notices; /* what all ranks said last */
@@ -33,7 +34,8 @@ MUST_USE Status dist_close(Dist *d, Status s);
 MUST_USE Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *result, size_t n_bytes);
 /* x [n]: each becomes the largest of any rank. */
 MUST_USE Status dist_agree(Dist *d, int32_t *x, int n);
-/* Sums x [n] over all ranks, in place, in the order of the backend's stream: backend memory of type F32 or F64. */
+/* Sums x [n] over all ranks, in place, in the order of the backend's stream: backend memory of type F32 or F64. Between GPUs by NCCL, which
+ * is looked for, and takes its memory, the first time. */
 MUST_USE Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type);
 /* The same for small host arrays. */
 MUST_USE Status dist_sum_host(Dist *d, double *x, int n);

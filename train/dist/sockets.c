@@ -187,6 +187,10 @@ static void enter(void *state, const char *call, int64_t step, bool patient)
     pulse_enter(((Sockets *)state)->pulse, call, step, patient);
 }
 
+static void enqueued(void *state) { pulse_wait(((Sockets *)state)->pulse); }
+
+static Status accuse(void *state, const char *sentence) { return pulse_accuse(((Sockets *)state)->pulse, sentence); }
+
 static void close_sockets(void *state)
 {
     Sockets *t = state;
@@ -216,6 +220,7 @@ Status sockets_open(Transport *out, const Place *place)
         close_sockets(t);
         return s;
     }
-    *out = (Transport){.state = t, .share = share, .sum = sum, .enter = enter, .close = close_sockets};
+    *out =
+        (Transport){.state = t, .share = share, .sum = sum, .enter = enter, .enqueued = enqueued, .accuse = accuse, .close = close_sockets};
     return OK;
 }

@@ -1,4 +1,4 @@
-/* transport.h: how bytes travel between ranks. Implemented by sockets.c; used by dist.c alone. */
+/* transport.h: how bytes travel between ranks. Implemented by sockets.c, and over it by nccl.c; used by dist.c. */
 #ifndef GENLLAVA_TRAIN_DIST_TRANSPORT_H
 #define GENLLAVA_TRAIN_DIST_TRANSPORT_H
 
@@ -20,6 +20,10 @@ typedef struct Transport {
     Status (*sum)(void *state, void *x, int64_t n, DType type, void *stream);
     /* What the next calls belong to, for the sentence about a rank that does not come. patient: rank 0 may take hours. NULL: not told. */
     void (*enter)(void *state, const char *call, int64_t step, bool patient);
+    /* A sum is on its way on a device: it is waited for until the next call. */
+    void (*enqueued)(void *state);
+    /* Makes all ranks fail with the sentence, also those that wait for a device. */
+    Status (*accuse)(void *state, const char *sentence);
     void (*close)(void *state);
 } Transport;
 
