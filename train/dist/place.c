@@ -117,6 +117,9 @@ static Status find_address(const Launcher *l, Place *p)
         return fail(ERR_USAGE, "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which the other %d ranks "
                                "can reach", p->n_ranks - 1);
     TRY(read_number("MASTER_PORT", 1, 65535, "a port of MASTER_ADDR that nobody uses", &p->port));
+    const char *torchrun_listens = getenv("TORCHELASTIC_USE_AGENT_STORE");
+    if (torchrun_listens && !strcmp(torchrun_listens, "True")) /* there, itself */
+        p->port += p->port < 65535 ? 1 : -1;
     if (strlen(address) >= sizeof p->address)
         return fail(ERR_USAGE, "MASTER_ADDR has %zu characters; expected the name or address of a machine", strlen(address));
     if (is_loopback(address))

@@ -14,7 +14,7 @@ static void set_all(const char *const *pairs)
         "RANK", "WORLD_SIZE", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
         "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_NAMESPACE", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS",
         "SLURM_LOCALID", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NODELIST", "SLURM_JOB_ID", "SLURM_STEP_ID", "MASTER_ADDR", "MASTER_PORT",
-        "GENLLAVA_JOB_TOKEN", "GENLLAVA_RANKS_JOIN"};
+        "GENLLAVA_JOB_TOKEN", "GENLLAVA_RANKS_JOIN", "TORCHELASTIC_USE_AGENT_STORE"};
     for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
         unsetenv(KNOWN[i]);
     for (; *pairs; pairs += 2)
@@ -36,6 +36,8 @@ TEST(place_is_what_the_launcher_says)
         {{TORCHRUN("0", "1", "0")}, "0 of 1, 0: :0"},
         {{"SLURM_NTASKS", "8", "SLURM_PROCID", "0", "SLURM_LOCALID", "0"}, "0 of 1, 0: :0"}, /* a batch script */
         {{TORCHRUN("3", "4", "1"), THERE("node1", "29500"), "GENLLAVA_JOB_TOKEN", TOKEN}, "3 of 4, 1: node1:29500"},
+        {{TORCHRUN("3", "4", "1"), THERE("node1", "29500"), "TORCHELASTIC_USE_AGENT_STORE", "True", "GENLLAVA_JOB_TOKEN", TOKEN},
+         "3 of 4, 1: node1:29501"}, /* torchrun itself listens at MASTER_PORT */
         {{TORCHRUN("3", "4", "3"), THERE("localhost", "29500")}, "3 of 4, 3: @genllava-29500:29500"},
         {{TORCHRUN("3", "4", "3"), THERE("127.0.0.1", "29500")}, "3 of 4, 3: @genllava-29500:29500"},
         {{TORCHRUN("1", "2", "1"), "MASTER_ADDR", "@a"}, "1 of 2, 1: @a:0"},
