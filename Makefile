@@ -107,7 +107,7 @@ TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
 # Parsers that libFuzzer feeds (make fuzz).
 FUZZERS       := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
 FUZZ_OBJ      := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
-# kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and tests of a whole model.
+# kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and, of the test program alone, tests of a whole model.
 CUDA_SRC      := $(wildcard kernels/cuda/*.cu)
 CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host runtime cublasLt cudnn,$(BUILD)/obj/tests/cuda_host/$(o).o)
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
@@ -117,8 +117,8 @@ CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
-                 $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o) \
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
+MODEL_TESTS   := $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
         fuzz fuzzers quickstart base base-diffusion example-stamps bench bench-kernels bench-gpu model-gpu clean
@@ -230,7 +230,7 @@ CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends convolutions parity,$(B
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
 
-$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a $(BUILD)/link.flags
+$(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(MODEL_TESTS) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
 $(BUILD)/asan/test-cuda-host: FORCE
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address $@
@@ -312,9 +312,9 @@ fuzz:
 fuzzers: $(if $(F),$(BUILD)/fuzz-$(F),$(FUZZERS:%=$(BUILD)/fuzz-%)) $(BUILD)/prepare
 
 #: make mutations   deliberate faults in kernels, of which each must make some emulated test fail; M=NAME: only that one
-mutations: $(CUDA_HOST_TEST)
+mutations: $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' \
-		$(CUDA_HOST_TEST) $(if $(M),-- $(M))
+		$(CUDA_HOST_TEST) $(BUILD)/libgenllava.a $(if $(M),-- $(M))
 
 #: make same        proves that a refactoring changed no number: REF=commit and this tree are built without CUDA and make the same runs,
 #:                  whose losses, gradients, weights, shards and answers are compared bit by bit; EXCEPT='shard-bytes memory': classes

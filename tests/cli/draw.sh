@@ -178,6 +178,12 @@ if [ -e /dev/full ]; then
     "$generate" $frozen --draw a --steps 1 --out - > /dev/full 2> "$dir/err"
     [ $? -eq 74 ] || fail "standard output is full: exit $?, wanted 74"
 fi
+# A picture that does not fit into what is left of memory: said before weights are read (sanitizers need more addresses than that by themselves).
+if (ulimit -v 1500000; "$generate" --version > /dev/null 2>&1); then
+    (ulimit -v 1500000; "$generate" $frozen --set model.diffusion.size=2048 --draw a $out > "$dir/out" 2> "$dir/err")
+    [ $? -eq 71 ] || fail "a picture of 2048 pixels in 1.5 GB: exit $?, wanted 71"
+    says ", workspace of drawing "
+fi
 # Pictures to change: the smallest there is; one that is too narrow, one that is none, one that is not there.
 printf 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC' | base64 -d > "$dir/dot.png"
 run 0 $frozen --edit a --image "$dir/dot.png" --steps 2 --out "$dir/dotted.png"

@@ -16,6 +16,13 @@ Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, const Ans
     return q->n_turns > 0 ? OK : fail(ERR_INTERNAL, "a question of no turns");
 }
 
+Status painter_asked(const char *file, RowsForm form, bool *asked)
+{
+    (void)file, (void)form;
+    *asked = true;
+    return OK;
+}
+
 Status painter_draw(Painter *p, const Picture *what, Image *picture)
 {
     (void)p, (void)picture;
