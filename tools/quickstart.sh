@@ -1,13 +1,15 @@
 #!/bin/sh
 # The quickstart: draws two small worlds of pictures, tunes the little base models in one stage to answer questions about the one and to
-# draw and change pictures of the other, and scores all three on held-out rows. $1: the folder with the programs. Run again it goes on
-# where it was stopped, or says that it is finished.
+# draw and change pictures of the other, and scores all three on held-out rows. $1: the folder with the programs; $2: the run's name; what
+# follows goes to train. Run again it goes on where it was stopped, or says that it is finished.
 set -eu
-bin=$1
+bin=$1 name=$2
+shift 2
 config=configs/quickstart.json
 world=runs/scenes
 sketches=runs/sketches
-run=runs/quickstart
+how="--steps 25 --guidance 3"
+run=runs/$name
 
 answer() { # NAME RUN: the held-out questions, answered by the newest checkpoint of that run or, when it has none, by the base
     mkdir -p "$world/$1"
@@ -19,9 +21,10 @@ answer() { # NAME RUN: the held-out questions, answered by the newest checkpoint
 }
 
 draw() { # NAME FLAG…: the held-out pictures, drawn and changed
-    name=$1
+    out=$sketches/$1
     shift
-    "$bin/generate" --quiet --config "$config" --batch "$sketches/heldout.jsonl" --out "$sketches/$name" --steps 25 --guidance 3 "$@"
+    # shellcheck disable=SC2086 # words are wanted apart
+    "$bin/generate" --quiet --config "$config" --set name="$name" --batch "$sketches/heldout.jsonl" --out "$out" $how "$@"
 }
 
 echo "== the worlds"
@@ -34,9 +37,9 @@ if [ ! -e "$run/latest" ] || [ ! -e "$world/before/answers.jsonl" ]; then # the 
     answer before untuned
 fi
 echo "== tuning: questions, drawings and changes in one stage"
-"$bin/train" --config "$config" --resume
+"$bin/train" --config "$config" --set name="$name" --resume "$@"
 echo "== the tuned model answers, draws and changes"
-answer after quickstart
+answer after "$name"
 draw after
 draw ceiling --captions
 echo
@@ -46,7 +49,7 @@ echo "held-out pictures, judged by their pixels"
 "$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/after" --sheet "$sketches/sheet.png"
 echo "the ceiling: the same by the base of Stable Diffusion, told the true captions"
 "$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/ceiling"
-how="--steps 25 --guidance 3"
+model="--config $config --set name=$name"
 question="How many objects are there? Answer the question using a single word or phrase."
 cat <<END
 
@@ -54,7 +57,7 @@ the sheet     $sketches/sheet.png: drawn above; changed below, beside what it wa
 the run       $run (curves: tensorboard --logdir $run/tb)
 the adapter   $run/latest (adapter_model.safetensors loads with PEFT)
 the pictures  $world/one, $world/many, $sketches
-ask it        $bin/generate --config $config --ask "$question" --image $world/many/heldout/000000.jpg
-draw with it  $bin/generate --config $config $how --draw "Draw a red circle in the top left on white." --out circle.png
-change that   $bin/generate --config $config $how --edit "Change the color of the circle to blue." --image circle.png --out b.png
+ask it        $bin/generate $model --ask "$question" --image $world/many/heldout/000000.jpg
+draw with it  $bin/generate $model $how --draw "Draw a red circle in the top left on white." --out circle.png
+change that   $bin/generate $model $how --edit "Change the color of the circle to blue." --image circle.png --out b.png
 END
