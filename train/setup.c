@@ -73,8 +73,8 @@ Status setup_check(Setup *s, const RunConfig *cfg)
 {
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
-    say_copied(s, cfg);
     TRY(dist_open(&s->dist));
+    say_copied(s, cfg);
     TRY(device_check(cfg));
     TRY(inputs_check(&s->mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
     parts_say_unchecked(cfg);

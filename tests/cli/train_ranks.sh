@@ -30,6 +30,9 @@ for k in 3 7 15; do
 done
 expect 0 --config "$dir/run.json" --resume
 says "16 of 16 steps are finished: there is nothing left to do"
+cp "$dir/runs/r/config.resolved.json" "$dir/"
+expect 0 --config "$dir/config.resolved.json" --resume
+[ "$(grep -c "not the one that the file lies in" "$dir/err")" -eq 1 ] || fail "copied settings are not told once: $(cat "$dir/err")"
 expect 2 --config "$dir/run.json"
 says "error: rank 0: $dir/runs/r holds checkpoints of an earlier run"
 errors 1

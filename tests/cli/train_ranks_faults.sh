@@ -93,6 +93,9 @@ expect 2 --config "$dir/run.json" --ranks 3 --set train.steps=-1
 [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || fail "a mistake is not told once: $(cat "$dir/err")"
 expect 2 --config "$dir/run.json" --ranks 0
 expect 2 --config "$dir/run.json" --ranks all
+# A launcher that started this process alone is none.
+rm -rf "$dir/runs"
+OMPI_COMM_WORLD_SIZE=1 OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_LOCAL_RANK=0 expect 0 --config "$dir/run.json" --ranks 2 --steps 1
 export WORLD_SIZE=2 RANK=1 LOCAL_RANK=1 MASTER_ADDR=localhost MASTER_PORT=9
 expect 2 --config "$dir/run.json" --ranks 3
 says "error: --ranks starts the ranks of one machine itself, but WORLD_SIZE=2 says that a launcher has started 2; leave one of the two"

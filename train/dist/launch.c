@@ -14,6 +14,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "train/dist/place.h"
+#include "train/dist/signals.h"
 
 /* Ranks end together; one that does not is stopped or hangs. */
 enum { ALL_END_MS = 30000, PAUSE_MS = 20 };
@@ -50,15 +51,13 @@ static Status refuse_two_launchers(void)
 /* What the ranks find (place.c). Those of another run on this machine meet under another name. */
 static Status set_variables(int n)
 {
-    static const char *const LEFT[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MASTER_PORT"};
     unsigned char random[16];
     char address[64] = "@genllava-";
     if (getentropy(random, sizeof random))
         return fail(ERR_DEVICE, "the system gives no random numbers: %s", strerror(errno));
     for (size_t i = 0, at = strlen(address); i < sizeof random; i++, at += 2)
         snprintf(address + at, sizeof address - at, "%02x", random[i]);
-    for (size_t i = 0; i < sizeof LEFT / sizeof *LEFT; i++)
-        unsetenv(LEFT[i]);
+    place_clear();
     setenv("MASTER_ADDR", address, 1);
     set_number("WORLD_SIZE", n);
     return OK;
@@ -166,6 +165,7 @@ Status launch_ranks(int n, bool *is_rank, int *exit_code)
     TRY(refuse_two_launchers());
     Child *children = mem_alloc((size_t)n * sizeof *children);
     Status s = children ? set_variables(n) : fail(ERR_NOMEM, "%d ranks: out of memory", n);
+    const pid_t launcher = getpid();
     fflush(NULL);
     for (int r = 0; r < n && s == OK; r++) {
         children[r] = (Child){.pid = fork()};
@@ -173,6 +173,7 @@ Status launch_ranks(int n, bool *is_rank, int *exit_code)
             s = give_up(children, n, r);
         else if (!children[r].pid) {
             prctl(PR_SET_PDEATHSIG, SIGTERM); /* the step is finished and saved */
+            signals_passed_on_by(launcher);
             set_number("RANK", r);
             set_number("LOCAL_RANK", r);
             mem_free(children);

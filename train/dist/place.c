@@ -162,3 +162,14 @@ Status place_find(Place *p)
     TRY(find_seconds("GENLLAVA_RANKS_SILENCE", 20, &p->silence_s));
     return find_seconds("GENLLAVA_RANKS_PATIENCE", 1800, &p->patience_s);
 }
+
+void place_clear(void)
+{
+    for (const Launcher *l = LAUNCHERS; l < LAUNCHERS + N_LAUNCHERS; l++) {
+        unsetenv(l->size);
+        unsetenv(l->rank);
+        unsetenv(l->local_rank);
+    }
+    unsetenv("MASTER_ADDR");
+    unsetenv("MASTER_PORT");
+}

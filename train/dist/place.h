@@ -21,4 +21,6 @@ typedef struct Place {
 /* Without a launcher: the only rank. Half a set of variables, two sets that disagree, and ranks on several machines without an address or
  * a token are ERR_USAGE, naming the variables. */
 MUST_USE Status place_find(Place *p);
+/* Leaves nothing in the environment that place_find would find. */
+void place_clear(void);
 #endif

@@ -3,15 +3,17 @@
 
 #include <signal.h>
 
-static volatile sig_atomic_t received, holding;
+static volatile sig_atomic_t received, holding, interrupts[2]; /* as they came; passed on */
+static pid_t launcher;
 
 static void (*stop)(void);
 
-static void note(int number)
+static void note(int number, siginfo_t *from, void *context)
 {
+    (void)context;
     if (!holding)
         stop();
-    if (number == SIGINT && received == SIGINT) {
+    if (number == SIGINT && interrupts[launcher && from->si_pid == launcher]++) {
         signal(SIGINT, SIG_DFL);
         raise(SIGINT);
     }
@@ -21,12 +23,14 @@ static void note(int number)
 void signals_install(void (*stop_now)(void))
 {
     static const int STOP[] = {SIGINT, SIGTERM, SIGUSR1};
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_RESTART};
     stop = stop_now;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof STOP / sizeof *STOP; i++)
         sigaction(STOP[i], &action, NULL);
 }
+
+void signals_passed_on_by(pid_t pid) { launcher = pid; }
 
 void signals_hold(void) { holding = 1; }
 

@@ -108,3 +108,17 @@ TEST(place_mistakes_name_the_variables)
         CHECK_FAILS(place_find(&p), ERR_USAGE, CASES[i].says);
     }
 }
+
+TEST(place_is_alone_once_the_environment_is_cleared)
+{
+    static const char *const SET[] = {OPEN_MPI("2", "3", "2"), TORCHRUN("2", "3", "2"),  SLURM("2", "3", "2"),
+                                      "PMI_SIZE", "3", "PMI_RANK", "2", "MPI_LOCALRANKID", "2", THERE("localhost", "5"), NULL};
+    Place p;
+    set_all(SET);
+    CHECK_OK(place_find(&p));
+    CHECK_INT(p.n_ranks, 3);
+    place_clear();
+    CHECK_OK(place_find(&p));
+    CHECK_INT(p.n_ranks, 1);
+    CHECK(!getenv("MASTER_ADDR") && !getenv("MASTER_PORT"));
+}
