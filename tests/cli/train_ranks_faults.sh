@@ -16,6 +16,15 @@ launch() {
     done
     fail "no ranks in 5 s"
 }
+# prepare: … while rank 0 prepares, which takes it a second at least.
+prepare() {
+    launch "$1"
+    for i in $(seq 1 1000); do
+        grep -q '^preparing ' "$dir/err" && return
+        sleep 0.01
+    done
+    fail "nothing is prepared in 10 s"
+}
 # start: … once they have done some steps.
 start() {
     launch "$dir/run.json"
@@ -52,18 +61,17 @@ for k in 0 1 2; do
     says "error: rank $k has given no sign of life for 3 s"
 done
 
-# … while rank 0 prepares and the others wait, which may take hours: no rank is suspected. (This takes some 20 s.)
+# … while rank 0 prepares and the others wait, which may take hours: no rank is suspected.
 rows=tests/fixtures/parity/visual_tokens/rows.jsonl
-awk '{ row[NR] = $0 } END { for (i = 0; i < 100000; i++) { r = row[1 + i % NR]; sub(/"uid": "/, "&" i "-", r); print r } }' $rows > "$dir/many.jsonl"
+awk '{ row[NR] = $0 } END { for (i = 0; i < 200000; i++) { r = row[1 + i % NR]; sub(/"uid": "/, "&" i "-", r); print r } }' $rows > "$dir/many.jsonl"
 sed "s|$PWD/$rows|$dir/many.jsonl|; s|$dir/shards|$dir/runs/shards|" "$dir/run.json" > "$dir/many.json"
-launch "$dir/many.json"
-sleep 5
+prepare "$dir/many.json"
+sleep 1
 kill -0 $pid || { fail "ranks do not wait for the preparation"; cat "$dir/err" >&2; }
 kill -KILL "${ranks[2]}"
 ends 69 "rank 2 killed while rank 0 prepares"
 says "error: rank 2 has ended (last heard of at the work of rank 0 before the first step)"
-launch "$dir/many.json"
-sleep 2
+prepare "$dir/many.json"
 kill -KILL "${ranks[0]}"
 ends 69 "rank 0 killed while it prepares"
 says "error: rank 0 has ended"
@@ -79,8 +87,7 @@ for to in pid 'ranks[0]' 'ranks[2]'; do
 done
 # … and before the first step nothing is.
 for to in pid 'ranks[2]'; do
-    launch "$dir/many.json"
-    sleep 2
+    prepare "$dir/many.json"
     kill -TERM "${!to}"
     ends 75 "SIGTERM to $to while rank 0 prepares"
     says "stopped"
