@@ -28,10 +28,7 @@ draw() { # NAME FLAG…: the held-out pictures, drawn and changed
 }
 
 echo "== the worlds"
-mkdir -p "$world"
-"$bin/scenes" --out "$world/one" --count 2500 --heldout 100 --seed 21 --objects 1 --kinds color
-"$bin/scenes" --out "$world/many" --count 10000 --heldout 400 --seed 22 --objects 3 --kinds side,height,size,count
-"$bin/sketches" --out "$sketches" --count 8000 --heldout 128 --seed 23 --size 64
+sh tools/worlds/quickstart.sh "$bin" runs
 if [ ! -e "$run/latest" ] || [ ! -e "$world/before/answers.jsonl" ]; then # the answers go when the world is removed, the run stays
     echo "== the base model answers the held-out questions"
     answer before untuned
