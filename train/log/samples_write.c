@@ -42,8 +42,9 @@ typedef struct Filling {
     const RunConfig *cfg;
     const char *folder;
     FILE *answers;
-    Image sheet; /* of the step */
-    int n_drawn; /* of them on the sheet */
+    Image sheet;     /* of the step … */
+    int32_t columns; /* … and its pictures in a row */
+    int n_drawn;     /* of them on the sheet */
 } Filling;
 
 /* As the prompt wrote it: nothing, a path, or a list. */
@@ -81,7 +82,6 @@ static Status draw(Filling *f, const SamplePrompt *p, const Question *q)
 {
     static const RecordText DRAWN = {GEN_MARKER, sizeof GEN_MARKER - 1};
     char name[32], path[PATH_MAX];
-    const int32_t columns = f->sheet.width / (int32_t)f->cfg->model.diffusion.size;
     const Picture what = {
         .task = p->task, .prompt = {p->text, p->n_text}, .question = q, .pixels = p->source, .seed = DRAW_DEFAULTS.seed, .index = q->index};
     Image picture;
@@ -89,7 +89,7 @@ static Status draw(Filling *f, const SamplePrompt *p, const Question *q)
     picture_name(name, (int)q->index);
     Status s = painter_save(f->painter, &what, &picture, file_join(path, f->folder, name));
     if (!s)
-        sheet_put(&f->sheet, f->n_drawn / columns, f->n_drawn % columns, &picture);
+        sheet_put(&f->sheet, f->n_drawn / f->columns, f->n_drawn % f->columns, &picture);
     f->n_drawn++;
     image_free(&picture);
     return s ? s : put_line(f, p, DRAWN, name);
@@ -115,13 +115,14 @@ static Status answer_all(Filling *f)
 /* Opens what draws, and the sheet. checkpoint: room for what pictures call it. */
 static Status open_painter(Filling *f, int64_t step, char checkpoint[PATH_MAX])
 {
-    const int32_t n = count_drawn(f->samples), columns = sheet_columns(n), side = (int32_t)f->cfg->model.diffusion.size;
+    const int32_t n = count_drawn(f->samples), side = (int32_t)f->cfg->model.diffusion.size;
     DrawOptions how = DRAW_DEFAULTS;
     how.stopped = stopped;
     if (!n)
         return OK;
     snprintf(checkpoint, PATH_MAX, "%s/checkpoint-%06lld", f->cfg->name, (long long)step);
-    TRY(sheet_create(&f->sheet, (n + columns - 1) / columns, columns, side, side));
+    f->columns = sheet_columns(n);
+    TRY(sheet_create(&f->sheet, (n + f->columns - 1) / f->columns, f->columns, side, side));
     return painter_open(&f->painter, f->answerer, f->cfg, &how, checkpoint);
 }
 
