@@ -247,6 +247,8 @@ Status chat_run(const Session *session, const char *const *images, int n_images,
             break;
         s = take_line(&c, &line);
     }
+    if (!s && !end)
+        log_warn("the conversation is full: it takes %d questions", CHAT_TURNS / 2);
     for (int i = 0; i < c.n_turns; i++)
         mem_free(c.owned[i]);
     rows_close(&in);

@@ -303,7 +303,7 @@ static Status choose_drawing(RunConfig *cfg, const char **absent)
 static void say_random(const RunConfig *cfg, bool trained)
 {
     if (cfg->draws && !cfg->captions && !trained && !cfg->model.gen_head.init)
-        log_warn("the generation head is random: there is no checkpoint, and model.gen_head.init names no file; what is drawn has "
+        log_warn("the generation head is random: no checkpoint has trained it, and model.gen_head.init names no file; what is drawn has "
                  "nothing to do with the text");
 }
 
@@ -366,7 +366,7 @@ static Status run(int argc, char **argv)
     if (!s)
         s = check_bases(&cfg, checkpoint);
     if (!s)
-        say_random(&cfg, *checkpoint);
+        say_random(&cfg, *checkpoint && cfg.model.gen_head.train != TRAIN_FROZEN);
     if (!s)
         s = run_with(&cfg, checkpoint, absent);
     config_free(&cfg);

@@ -29,6 +29,9 @@ cp "$dir/out" "$dir/asked"
 printf '\nWhat is it?\r\n\nWhy?' > "$dir/said"
 run 0 "$generate" --config "$dir/run.json" --max-new-tokens 4 --chat < "$dir/said"
 [ "$(wc -l < "$dir/out")" -eq 2 ] && head -1 "$dir/out" | cmp -s - "$dir/asked" || fail "--chat answers $(cat "$dir/out")"
+run 0 "$generate" --config "$dir/run.json" --max-new-tokens 1 --chat < <(yes Why | head -129)
+[ "$(wc -l < "$dir/out")" -eq 128 ] || fail "a conversation of $(wc -l < "$dir/out") questions"
+says "warning: the conversation is full: it takes 128 questions"
 
 # Lines and an array, with and without a byte-order mark and blank lines in front, are the same questions.
 row() { printf '{"id": "%s", "ask": "What is it?", "image": "%s"}' "$1" "$2"; }

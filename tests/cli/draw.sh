@@ -141,7 +141,12 @@ run 0 --checkpoint "$dir/runs/trained" --draw "Draw a cat" --steps 3 --out "$dir
 has "$dir/trained.png" checkpoint trained/checkpoint-000002
 other "$dir/cat.png" "$dir/trained.png" "a trained model"
 run 0 $frozen --set model.gen_head.init=default --draw "Draw a cat" --steps 1 --out "$dir/random.png"
-says "warning: the generation head is random: there is no checkpoint, and model.gen_head.init names no file"
+random="warning: the generation head is random: no checkpoint has trained it, and model.gen_head.init names no file"
+says "$random"
+"$train" --config "$cases/noise_frozen/config.json" --set save.dir="$dir/runs" --set name=untrained --set model.gen_head.train=frozen --set model.gen_head.init=default \
+    --set debug.replay=null --set data.shards="$dir/shards" --steps 1 --quiet 2> "$dir/err" || fail "train: exit $?"
+run 0 --checkpoint "$dir/runs/untrained" --draw "Draw a cat" --steps 1 --out "$dir/random.png"
+says "$random"
 run 0 $frozen --draw "Draw a cat" --steps 1 --out "$dir/random.png"
 ! grep -q "is random" "$dir/err" || fail "a head from a file is said to be random"
 
