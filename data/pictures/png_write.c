@@ -51,7 +51,7 @@ static void on_flush(png_structp png) { (void)png; }
 
 static bool is_ascii(const char *text)
 {
-    while (*text > 0)
+    while (*text && !(*text & 0x80)) /* a char may be unsigned */
         text++;
     return !*text;
 }

@@ -158,8 +158,8 @@ static void fill_pndm(Sampler *s)
     int64_t all = s->schedule->n, half = all / s->steps / 2, n = 0;
     int64_t top = s->steps - 1;
     for (int64_t i = 0; s->set.runge_kutta && i < RUNGE_KUTTA_STEPS; i++) {
-        int32_t high = (int32_t)spaced(&s->set, all, s->steps, top - i), low = (int32_t)spaced(&s->set, all, s->steps, top - i - 1);
-        int32_t middle = low + (int32_t)half, of_step[] = {high, middle, middle, low};
+        int64_t high = spaced(&s->set, all, s->steps, top - i), low = spaced(&s->set, all, s->steps, top - i - 1);
+        int32_t middle = (int32_t)(low + half), of_step[] = {(int32_t)high, middle, middle, (int32_t)low};
         memcpy(s->timestep + n, of_step, sizeof of_step);
         n += 4;
     }
