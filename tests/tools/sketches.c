@@ -193,3 +193,24 @@ TEST(sketches_write_a_set)
     snprintf(message, sizeof message, "%s/sketches.json was made with other settings; remove %s or give another --out", two, two);
     CHECK_FAILS(sketches_write(&set), ERR_CREATE, message);
 }
+
+/* Not only places and grounds: a combination that is held out comes of another one. */
+TEST(sketches_held_out_are_reached_by_every_kind_of_change)
+{
+    char path[256], *text;
+    size_t n;
+    log_set(LOG_QUIET, false);
+    SketchSet set = {.out = test_dir(), .count = 0, .heldout = 400, .size = 32, .seed = 3};
+    REQUIRE_OK(sketches_write(&set));
+    snprintf(path, sizeof path, "%s/heldout.jsonl", test_dir());
+    REQUIRE_OK(file_read(&text, &n, path, 1 << 24));
+    for (int t = 0; t < SKETCH_TRAITS; t++) {
+        char key[64];
+        int count = 0;
+        snprintf(key, sizeof key, "\"change\":\"%s\"", sketch_trait_name((SketchTrait)t));
+        for (const char *at = text; (at = strstr(at, key)); at++)
+            count++;
+        CHECK_MSG(count >= 30 && count <= 70, "%d of 200 changes are of the %s", count, sketch_trait_name((SketchTrait)t));
+    }
+    mem_free(text);
+}

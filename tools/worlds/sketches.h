@@ -40,7 +40,7 @@ bool sketch_is_held_out(int shape, int color);
 typedef enum SketchSplit { SKETCH_TRAIN, SKETCH_HELDOUT, SKETCH_ANY } SketchSplit; /* any: of all combinations */
 /* A sketch whose combination of shape and colour belongs to the split. */
 void sketch_compose(Sketch *s, SceneRandom *r, SketchSplit split);
-/* The same but for one trait, of a kind drawn at random. In the training split neither is held out, in the other `to` is. */
+/* The same but for one trait, of a kind drawn at random; what comes of it belongs to the split. */
 SketchTrait sketch_change(Sketch *to, const Sketch *from, SceneRandom *r, SketchSplit split);
 /* rgb [side,side,3] */
 void sketch_draw(uint8_t *rgb, const Sketch *s, int32_t side);

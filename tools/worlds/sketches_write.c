@@ -101,7 +101,9 @@ static Status fill_row(cJSON *row, const Split *p, int64_t number)
     Sketch before, s;
     SketchTrait change = SKETCH_TRAITS;
     sketch_compose(&s, &r, split);
-    if (edits) {
+    if (edits && split == SKETCH_HELDOUT) { /* what comes of it is held out; from where it starts, any kind of change leads there */
+        change = sketch_change(&before, &s, &r, SKETCH_ANY);
+    } else if (edits) {
         before = s;
         change = sketch_change(&s, &before, &r, split);
     }
