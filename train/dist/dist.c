@@ -178,7 +178,7 @@ Status dist_close(Dist *d, Status s)
     if (d->told && d->rank > 0)
         log_rank(d->rank, LOG_QUIET);
     if (d->transport.close)
-        d->transport.close(d->transport.state);
+        d->transport.close(d->transport.state, s != OK);
     mem_free(d->notices);
     *d = (Dist){0};
     return s;

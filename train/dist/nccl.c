@@ -105,12 +105,12 @@ static void enter(void *state, const char *call, int64_t step, bool patient)
     t->below.enter(t->below.state, call, step, patient);
 }
 
-static void close_nccl(void *state)
+static void close_nccl(void *state, bool failed)
 {
     Nccl *t = state;
     int ignored = t->broken ? nccl.CommAbort(t->comm) : nccl.CommDestroy(t->comm);
     (void)ignored;
-    t->below.close(t->below.state);
+    t->below.close(t->below.state, failed);
     mem_free(t);
 }
 

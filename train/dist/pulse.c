@@ -36,7 +36,8 @@ typedef struct Frame {
 typedef struct Peer {
     int rank, fd;
     int silent; /* ticks */
-    bool gone;  /* said farewell, or is known to have ended */
+    bool left;  /* said farewell */
+    bool gone;  /* its connection is closed */
     size_t n_bytes;
     Frame frame; /* being received */
     Frame last;  /* beat */
@@ -47,7 +48,7 @@ struct Pulse {
     pthread_mutex_t mutex; /* of what stands before `peers` */
     Frame own, verdict;
     Frame last_words; /* of a signal handler */
-    bool stop, judged;
+    bool stop, failed, judged;
     Peer *peers;
     int n_peers, rank;
     int silence, patience; /* ticks */
@@ -65,7 +66,7 @@ static Pulse *the_pulse;
 /* A peer that does not read loses frames: it will be found silent. */
 static void send_frame(const Peer *peer, const Frame *f)
 {
-    ssize_t n = peer->gone ? 0 : send(peer->fd, f, sizeof *f, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = peer->left || peer->gone ? 0 : send(peer->fd, f, sizeof *f, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
 }
 
@@ -133,7 +134,7 @@ static void take_frame(Pulse *p, Peer *peer)
     if (f->kind == FRAME_BEAT)
         peer->last = *f;
     else if (f->kind == FRAME_FAREWELL)
-        peer->gone = true;
+        peer->left = true;
     else if (f->kind == FRAME_VERDICT)
         give_verdict(p, f);
 }
@@ -145,7 +146,7 @@ static void listen_to(Pulse *p, Peer *peer)
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
-            if (!p->leaving)
+            if (!p->leaving && !peer->left)
                 judge_peer(p, peer, "has ended");
             peer->gone = true;
             return;
@@ -166,7 +167,7 @@ static void judge_silence(Pulse *p)
     char what[64];
     for (int i = 0; i < p->n_peers; i++) {
         Peer *peer = &p->peers[i];
-        if (peer->gone || ++peer->silent <= p->silence)
+        if (peer->left || peer->gone || ++peer->silent <= p->silence)
             continue;
         snprintf(what, sizeof what, "has given no sign of life for %d s", p->silence / TICKS_A_SECOND);
         judge_peer(p, peer, what);
@@ -237,10 +238,12 @@ static void wait_for_news(const Pulse *p, struct pollfd *fds)
     poll(fds, (nfds_t)p->n_peers + 1, TICK_MS);
 }
 
-static bool all_gone(const Pulse *p)
+/* After a failure rank 0 keeps its connections until it has told of it and ended: a launcher ends all as soon as one rank has. */
+static bool may_end(const Pulse *p)
 {
+    const bool until_end = p->failed && p->rank > 0;
     for (int i = 0; i < p->n_peers; i++)
-        if (!p->peers[i].gone)
+        if (!p->peers[i].gone && (until_end || !p->peers[i].left))
             return false;
     return true;
 }
@@ -250,7 +253,7 @@ static void take_leave(Pulse *p, struct pollfd *fds)
 {
     p->leaving = true;
     send_to_all(p, &(Frame){.kind = FRAME_FAREWELL});
-    for (int64_t end = now_ms() + LINGER_TICKS * TICK_MS; !all_gone(p) && now_ms() < end;) {
+    for (int64_t end = now_ms() + LINGER_TICKS * TICK_MS; !may_end(p) && now_ms() < end;) {
         uint64_t rung;
         ssize_t n = read(p->wake, &rung, sizeof rung);
         (void)n;
@@ -312,7 +315,8 @@ static Status start_thread(Pulse *p)
 static void free_pulse(Pulse *p)
 {
     for (int i = 0; i < p->n_peers; i++)
-        close(p->peers[i].fd);
+        if (p->rank > 0 || !p->failed)
+            close(p->peers[i].fd);
     close(p->news);
     close(p->wake);
     pthread_mutex_destroy(&p->mutex);
@@ -401,7 +405,7 @@ Status pulse_accuse(Pulse *p, const char *sentence)
     return pulse_verdict(p);
 }
 
-void pulse_stop(Pulse **pulse)
+void pulse_stop(Pulse **pulse, bool failed)
 {
     Pulse *p = *pulse;
     if (!p)
@@ -410,6 +414,7 @@ void pulse_stop(Pulse **pulse)
     *pulse = NULL;
     pthread_mutex_lock(&p->mutex);
     p->stop = true;
+    p->failed = failed;
     pthread_mutex_unlock(&p->mutex);
     ring(p->wake);
     pthread_join(p->thread, NULL);

@@ -25,8 +25,9 @@ int pulse_fd(const Pulse *p);
 MUST_USE Status pulse_verdict(Pulse *p);
 /* Fails with a sentence, and makes all ranks fail with it. */
 MUST_USE Status pulse_accuse(Pulse *p, const char *sentence);
-/* Takes leave of the others: what happens from here on is no longer watched. */
-void pulse_stop(Pulse **p);
+/* Takes leave of the others: what happens from here on is no longer watched. failed: the run; then the others wait until rank 0 has ended,
+ * or for 2 s. */
+void pulse_stop(Pulse **p, bool failed);
 /* From a signal handler that will end the process: all others end too, with ERR_PREEMPTED. Whether this is the rank that tells people. */
 bool pulse_stop_now(void);
 #endif

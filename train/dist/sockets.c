@@ -191,10 +191,10 @@ static void enqueued(void *state) { pulse_wait(((Sockets *)state)->pulse); }
 
 static Status accuse(void *state, const char *sentence) { return pulse_accuse(((Sockets *)state)->pulse, sentence); }
 
-static void close_sockets(void *state)
+static void close_sockets(void *state, bool failed)
 {
     Sockets *t = state;
-    pulse_stop(&t->pulse);
+    pulse_stop(&t->pulse, failed);
     meeting_close(&t->links, &t->place);
     mem_free(t->piece);
     mem_free(t);
@@ -217,7 +217,7 @@ Status sockets_open(Transport *out, const Place *place)
             t->links.control[i] = -1;
     }
     if (s != OK) {
-        close_sockets(t);
+        close_sockets(t, true);
         return s;
     }
     *out =

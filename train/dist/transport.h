@@ -24,7 +24,7 @@ typedef struct Transport {
     void (*enqueued)(void *state);
     /* Makes all ranks fail with the sentence, also those that wait for a device. */
     Status (*accuse)(void *state, const char *sentence);
-    void (*close)(void *state);
+    void (*close)(void *state, bool failed); /* failed: the run */
 } Transport;
 
 /* Meets the other ranks at place->address. */
