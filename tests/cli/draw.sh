@@ -2,7 +2,7 @@
 # generate --draw, --edit, --chat and --batch with pictures: the same seed is the same file however it was asked for, the files say how they
 # were made, and what makes no sense is said before anything is computed.
 . tests/cli/_train.sh
-generate=$build/generate
+generate=$(realpath "$build")/generate
 cases=$PWD/tests/fixtures/parity
 photos=$cases/noise_frozen/images
 
@@ -110,7 +110,7 @@ says "--draw: this model does not draw: model.diffusion.path: there is no $dir/p
 
 # A conversation draws as --draw does, edits what was drawn last, and answers what is asked between.
 printf '/draw Draw a cat\n/edit remove the hat\nWhat is it?\n/draw\n' > "$dir/said"
-(cd "$dir" && exec "$OLDPWD/$generate" $frozen --chat --steps 3 --max-new-tokens 4 < said > out 2> err) || fail "--chat: exit $?"
+(cd "$dir" && exec "$generate" $frozen --chat --steps 3 --max-new-tokens 4 < said > out 2> err) || fail "--chat: exit $?"
 [ "$(head -2 "$dir/out" | tr '\n' ' ')" = "picture-001.png picture-002.png " ] && [ "$(wc -l < "$dir/out")" -ge 3 ] || fail "--chat says: $(cat "$dir/out")"
 says '/draw: a text is missing'
 same "$dir/cat.png" "$dir/picture-001.png" "/draw"
