@@ -221,6 +221,12 @@ static size_t command_length(const Row *line, const char *command)
 static Status take_line(Chat *c, const Row *line)
 {
     const size_t draw = command_length(line, "/draw"), edit = command_length(line, "/edit");
+    const size_t word =
+        line->n && line->text[0] == '/' ? strspn(line->text + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") : 0;
+    if (word && !draw && !edit && (1 + word == line->n || line->text[1 + word] == ' ')) {
+        log_warn("/%.*s is no command; there are /draw TEXT and /edit TEXT", (int)word, line->text + 1);
+        return OK;
+    }
     if (draw || edit)
         return draw_line(c, edit ? TASK_EDIT : TASK_GENERATE, line->text + draw + edit, line->n - draw - edit);
     return answer_line(c, line);

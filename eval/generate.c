@@ -351,9 +351,9 @@ static Status run(int argc, char **argv)
     TRY(cli_parse(&PROGRAM, argc, argv, &done));
     if (done)
         return OK;
-    TRY(check_arguments());
-    cli_settle_threads(argv);
+    cli_settle_threads(argv); /* may begin anew: nothing is said before */
     log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
+    TRY(check_arguments());
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX] = "";
     const char *absent = NULL;

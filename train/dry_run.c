@@ -90,8 +90,6 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
     RunConfig plan = *cfg;
     plan.plan_only = true;
     Status status = setup_check(&s, &plan);
-    if (s.absent) /* the run will be elsewhere */
-        plan.train.memory = MEMORY_IGNORE;
     if (status == OK)
         status = setup_device(&s);
     if (status == OK)
@@ -116,6 +114,10 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
         print_table(&s.memory, totals, results);
     if (status == OK) /* the plan is printed all the same */
         status = setup_room(&s);
+    if (status == ERR_NOMEM && s.absent) {
+        log_warn("%s (only a warning: what the run needs is not all here, so it will be elsewhere)", status_message());
+        status = OK;
+    }
     status = dist_close(&s.dist, status);
     setup_close(&s);
     return status;

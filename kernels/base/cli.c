@@ -109,7 +109,8 @@ const char *cli_nearest(const char *word, const char *const *candidates, int n)
     const char *best = NULL;
     int least = (int)strlen(word) / 3 + 2;
     for (int i = 0; i < n; i++) {
-        int d = distance(word, candidates[i]);
+        bool begun = strlen(word) > 2 && !strncmp(candidates[i], word, strlen(word)); /* only its end is missing */
+        int d = begun ? 0 : distance(word, candidates[i]);
         if (d < least) {
             least = d;
             best = candidates[i];

@@ -35,14 +35,16 @@ fail() {
     failed=1
 }
 
-# expect CODE ARGUMENTS...: runs train; its output is in $dir/out and $dir/err afterwards.
-expect() {
-    local wanted=$1 code
-    shift
-    "$train" "$@" > "$dir/out" 2> "$dir/err"
+# ends_with PROGRAM CODE ARGUMENTS...: its output is in $dir/out and $dir/err afterwards.
+ends_with() {
+    local program=$1 wanted=$2 code
+    shift 2
+    "$program" "$@" > "$dir/out" 2> "$dir/err"
     code=$?
-    [ $code -eq "$wanted" ] || { fail "train $*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
+    [ $code -eq "$wanted" ] || { fail "${program##*/} $*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
 }
+# expect CODE ARGUMENTS...: runs train.
+expect() { ends_with "$train" "$@"; }
 
 # says TEXT: the last run's stderr holds it.
 says() {

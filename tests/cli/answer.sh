@@ -136,7 +136,7 @@ head -1 "$dir/answers/bad_rows.jsonl" | grep -qF "{\"file\":\"$dir/some\",\"row\
 sed -n 2p "$dir/answers/bad_rows.jsonl" | grep -qF '"row":2,' || fail "bad_rows.jsonl: $(sed -n 2p "$dir/answers/bad_rows.jsonl")"
 { echo; echo '{"question": 1}'; echo; row a "$images/rgb.png"; echo; } > "$dir/blank"
 batch 0 "$dir/blank"
-says "warning: $dir/blank:2: neither \"ask\" nor \"conversations\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record {\"conversations\": [{\"from\": \"human\", \"value\": text}, …], \"image\": path}"
+says "warning: $dir/blank:2: neither \"ask\", \"draw\" nor \"edit\", nor \"conversations\" or \"turns\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record {\"conversations\": [{\"from\": \"human\", \"value\": text}, …], \"image\": path}"
 grep -qF '"row":0,' "$dir/answers/bad_rows.jsonl" || fail "a blank line counts as a row: $(cat "$dir/answers/bad_rows.jsonl")"
 { echo "[$(row a "$images/rgb.png"),"; echo '{"ask": 5}]'; } > "$dir/array"
 batch 0 "$dir/array"

@@ -6,14 +6,8 @@ generate=$(realpath "$build")/generate
 cases=$PWD/tests/fixtures/parity
 photos=$cases/noise_frozen/images
 
-# run CODE ARGUMENTS...: generate; its output is in $dir/out and $dir/err afterwards.
-run() {
-    local wanted=$1 code
-    shift
-    "$generate" "$@" > "$dir/out" 2> "$dir/err"
-    code=$?
-    [ $code -eq "$wanted" ] || { fail "generate $*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
-}
+# run CODE ARGUMENTS...: generate, as expect runs train.
+run() { ends_with "$generate" "$@"; }
 model() { echo --config "$cases/$1/config.json" --set save.dir="$dir/runs" --set name="$1"; }
 frozen=$(model noise_frozen) eight=$(model noise_edit)
 # size FILE: "WIDTH HEIGHT" of a PNG.
@@ -114,6 +108,13 @@ printf '/draw Draw a cat\n/edit remove the hat\nWhat is it?\n/draw\n' > "$dir/sa
 [ "$(head -2 "$dir/out" | tr '\n' ' ')" = "picture-001.png picture-002.png " ] && [ "$(wc -l < "$dir/out")" -ge 3 ] || fail "--chat says: $(cat "$dir/out")"
 says '/draw: a text is missing'
 same "$dir/cat.png" "$dir/picture-001.png" "/draw"
+run 0 $frozen --chat --steps 3 --max-new-tokens 4 --out "$dir/talk" <<< "/Draw a cat"
+says "warning: /Draw is no command; there are /draw TEXT and /edit TEXT"
+[ ! -s "$dir/out" ] || fail "/Draw is answered: $(cat "$dir/out")"
+run 0 $frozen --draw "Draw a cat" --steps 1 --out "$dir/cat.jpg"
+[ "$(grep -c 'is written as PNG' "$dir/err")" -eq 1 ] || fail "another kind of file is not told once: $(cat "$dir/err")"
+run 2 $frozen --draw "Draw a cat" --sampler dpm --out "$dir/none.png"
+says "did you mean dpm++?"
 run 0 $frozen --chat --steps 3 --max-new-tokens 4 --out "$dir/talk" <<< "/edit remove the hat"
 says "/edit: no picture was shown (--image FILE) or drawn (/draw TEXT) so far"
 run 0 $frozen --chat --steps 3 --strength 0.7 --image "$photos/b.png" --out "$dir/talk" <<< "/edit remove the hat"

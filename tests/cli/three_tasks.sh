@@ -27,6 +27,12 @@ for task in generate edit; do # chance: 0.02
     least "$task" "$(right drawn $task)" 0.5
     least "$task of captions" "$(right ceiling $task)" 0.85
 done
+# What is drawn of a caption says so.
+caption=$(sed -n '1s/.*"sd":{"prompt":"\([^"]*\)".*/\1/p' "$rows")
+for text in "prompt $caption" "text_encoder diffusion"; do
+    LC_ALL=C grep -qaP "tEXt${text%% *}\x00\Q${text#* }\E" "$dir/ceiling/000000.png" || fail "a drawn caption does not say $text"
+done
+LC_ALL=C grep -qa 'tEXtcheckpoint' "$dir/ceiling/000000.png" && fail "a drawn caption names a checkpoint"
 # The sheet shows 24 pictures drawn and 12 changed, each beside what it was: 8 columns and 6 rows of 64 pixels, 4 between them.
 "$build/sketches" --check "$rows" --pictures "$dir/drawn" --sheet "$dir/sheet.png" > /dev/null || fail "--sheet: exit $?"
 [ "$(od -An -tx1 -j16 -N8 "$dir/sheet.png" | tr -d ' \n')" = 0000021c00000194 ] || fail "the sheet is not 540x404 pixels"

@@ -235,17 +235,6 @@ TEST(scenes_are_the_same_bytes_everywhere)
     CHECK_STR(d.hex, "ec36fdeab7c8757b");
 }
 
-static Digest file_digest(const char *folder, const char *name)
-{
-    char path[512], *bytes;
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    REQUIRE_OK(file_read(&bytes, &n, path, 1 << 24));
-    Digest d = digest(bytes, n, 64);
-    mem_free(bytes);
-    return d;
-}
-
 /* Descriptions in one record are of different objects. */
 TEST(scenes_ask_about_each_object_once)
 {

@@ -163,17 +163,6 @@ TEST(sketches_are_asked_for_in_words)
     }
 }
 
-static Digest file_digest(const char *folder, const char *name)
-{
-    char path[512], *bytes;
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    REQUIRE_OK(file_read(&bytes, &n, path, 1 << 24));
-    Digest d = digest(bytes, n, 64);
-    mem_free(bytes);
-    return d;
-}
-
 TEST(sketches_write_a_set)
 {
     log_set(LOG_QUIET, false);

@@ -302,8 +302,8 @@ void parity_close(const Trainer *a, const Trainer *b, const char *name, const ch
                 if (!strncmp(x->name, KIND[k], strlen(KIND[k])) && x->type == F32)
                     off = fmax(off, furthest(x, y, &largest));
             }
-            CHECK_MSG(largest > 0 && off <= tolerance * largest, "step %d: %s… differ by %.2g of the largest, allowed %.0e", step, KIND[k],
-                      off / largest, tolerance);
+            CHECK_MSG(largest > 0 && off <= tolerance * largest, "step %d: %s... differ by %.2g of the largest, allowed %.0e", step,
+                      KIND[k], off / largest, tolerance);
         }
         safetensors_close(&st[0]);
         safetensors_close(&st[1]);

@@ -1,5 +1,4 @@
 /* A set of pictures and questions as files. scenes.json is written last and says what the set was made with. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,47 +7,12 @@
 #include "data/formats/json_write.h"
 #include "data/pictures/image.h"
 #include "tools/worlds/scenes.h"
+#include "tools/worlds/set_files.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
-enum { MAX_SUMMARY = 1 << 16 };
-
 /* "\nAnswer …" as in LLaVA-1.5; sentences are asked for without it. */
 static const char SHORT_ANSWER[] = "\nAnswer the question using a single word or phrase.";
-
-/* What makes two sets the same. */
-static Status summarise(char **text, const SceneSet *set)
-{
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "schema", "genllava.scenes/1");
-    json_add_int(o, "count", set->count);
-    json_add_int(o, "heldout", set->heldout);
-    json_add_int(o, "size", set->size);
-    json_add_int(o, "seed", set->seed);
-    json_add_int(o, "turns", set->turns);
-    json_add_int(o, "objects", set->objects);
-    cJSON *kinds = cJSON_AddArrayToObject(o, "kinds");
-    for (int k = 0; k < SCENE_KINDS; k++)
-        if (set->kinds[k])
-            json_add_text(kinds, NULL, scene_kind_name((SceneKind)k));
-    TRY(json_to_text(text, &o, JSON_PRETTY, "scenes.json"));
-    (*text)[strlen(*text) - 1] = 0; /* file_replace adds the newline */
-    return OK;
-}
-
-/* *done: the folder holds exactly this set. Another set there is an error: nothing of it is touched. */
-static Status look_for_old(const SceneSet *set, const char *summary, bool *done)
-{
-    char path[PATH_MAX], *old;
-    size_t n;
-    *done = false;
-    if (!file_exists(file_join(path, set->out, "scenes.json")))
-        return OK;
-    TRY(file_read(&old, &n, path, MAX_SUMMARY));
-    *done = !strncmp(old, summary, strlen(summary)); /* a newline may follow */
-    mem_free(old);
-    return *done ? OK : fail(ERR_CREATE, "%s was made with other settings; remove %s or give another --out", path, set->out);
-}
 
 typedef struct Split {
     const SceneSet *set;
@@ -64,12 +28,8 @@ static void add_turns(cJSON *turns, const SceneQuestion *q, SceneKind kind, bool
 {
     char text[SCENE_TEXT + sizeof SHORT_ANSWER + 16];
     snprintf(text, sizeof text, "%s%s%s", first ? "<image>\n" : "", q->ask, first && kind < SCENE_REFER ? SHORT_ANSWER : "");
-    const char *const said[][2] = {{"human", text}, {"gpt", q->answer}};
-    for (int i = 0; i < 2; i++) {
-        cJSON *turn = json_add(turns, NULL, cJSON_CreateObject());
-        cJSON_AddStringToObject(turn, "from", said[i][0]);
-        cJSON_AddStringToObject(turn, "value", said[i][1]);
-    }
+    set_add_turn(turns, "human", text);
+    set_add_turn(turns, "gpt", q->answer);
 }
 
 /* Further questions about the same picture, of the kinds that follow, each about another object: else one would answer the other. */
@@ -159,28 +119,31 @@ static Status write_split(const SceneSet *set, bool heldout, uint8_t *rgb)
     return write_records(&p, heldout ? set->heldout : set->count);
 }
 
-static Status write_all(const SceneSet *set, const char *summary)
+static Status write_splits(const void *set, uint8_t *rgb)
 {
-    uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
-    Status s = rgb ? OK : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
-    for (int heldout = 0; heldout < 2 && !s; heldout++)
-        s = write_split(set, heldout, rgb);
-    mem_free(rgb);
-    char path[PATH_MAX];
-    return s ? s : file_replace(file_join(path, set->out, "scenes.json"), summary); /* last: that it is there means that all the rest is */
+    TRY(write_split(set, false, rgb));
+    return write_split(set, true, rgb);
+}
+
+/* What makes two sets the same. */
+static cJSON *summarise(const SceneSet *set)
+{
+    cJSON *o = set_summary("genllava.scenes/1", set->count, set->heldout, set->size, set->seed);
+    json_add_int(o, "turns", set->turns);
+    json_add_int(o, "objects", set->objects);
+    cJSON *kinds = cJSON_AddArrayToObject(o, "kinds");
+    for (int k = 0; k < SCENE_KINDS; k++)
+        if (set->kinds[k])
+            json_add_text(kinds, NULL, scene_kind_name((SceneKind)k));
+    return o;
 }
 
 Status scenes_write(const SceneSet *set)
 {
-    char *summary;
-    bool done = false;
-    TRY(summarise(&summary, set));
-    Status s = look_for_old(set, summary, &done);
-    if (!s && !done)
-        s = write_all(set, summary);
-    mem_free(summary);
-    if (!s)
-        log_info("%s: %" PRId64 " training and %" PRId64 " held-out records%s", set->out, set->count, set->heldout,
-                 done ? " are there already" : "");
-    return s;
+    cJSON *summary = summarise(set);
+    bool done;
+    TRY(set_write(set->out, "scenes.json", &summary, set->size, write_splits, set, &done));
+    log_info("%s: %" PRId64 " training and %" PRId64 " held-out records%s", set->out, set->count, set->heldout,
+             done ? " are there already" : "");
+    return OK;
 }

@@ -8,38 +8,8 @@
 #include "data/pictures/png_write.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "tools/worlds/set_files.h"
 #include "tools/worlds/sketches.h"
-
-enum { MAX_SUMMARY = 1 << 16 };
-
-/* What makes two sets the same. */
-static Status summarise(char **text, const SketchSet *set)
-{
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "schema", "genllava.sketches/1");
-    json_add_int(o, "count", set->count);
-    json_add_int(o, "heldout", set->heldout);
-    json_add_int(o, "size", set->size);
-    json_add_int(o, "seed", set->seed);
-    cJSON_AddBoolToObject(o, "all", set->all);
-    TRY(json_to_text(text, &o, JSON_PRETTY, "sketches.json"));
-    (*text)[strlen(*text) - 1] = 0; /* file_replace adds the newline */
-    return OK;
-}
-
-/* *done: the folder holds exactly this set. Another set there is an error: nothing of it is touched. */
-static Status look_for_old(const SketchSet *set, const char *summary, bool *done)
-{
-    char path[PATH_MAX], *old;
-    size_t n;
-    *done = false;
-    if (!file_exists(file_join(path, set->out, "sketches.json")))
-        return OK;
-    TRY(file_read(&old, &n, path, MAX_SUMMARY));
-    *done = !strncmp(old, summary, strlen(summary)); /* a newline may follow */
-    mem_free(old);
-    return *done ? OK : fail(ERR_CREATE, "%s was made with other settings; remove %s or give another --out", path, set->out);
-}
 
 typedef struct Split {
     const SketchSet *set;
@@ -77,12 +47,8 @@ static void add_turns(cJSON *row, const char *ask, bool pictured)
     cJSON *turns = cJSON_AddArrayToObject(row, "turns");
     char text[SKETCH_TEXT + 16];
     snprintf(text, sizeof text, "%s%s", pictured ? "<image>\n" : "", ask);
-    const char *const said[][2] = {{"human", text}, {"gpt", "<gen>"}};
-    for (int i = 0; i < 2; i++) {
-        cJSON *turn = json_add(turns, NULL, cJSON_CreateObject());
-        cJSON_AddStringToObject(turn, "from", said[i][0]);
-        cJSON_AddStringToObject(turn, "value", said[i][1]);
-    }
+    set_add_turn(turns, "human", text);
+    set_add_turn(turns, "gpt", "<gen>");
 }
 
 static void add_wishes(cJSON *row, const Sketch *s)
@@ -156,30 +122,19 @@ static Status write_split(const SketchSet *set, SketchSplit split, uint8_t *rgb)
     return write_rows(&p, split == SKETCH_HELDOUT ? set->heldout : set->count);
 }
 
-static Status write_all(const SketchSet *set, const char *summary)
+static Status write_splits(const void *set, uint8_t *rgb)
 {
-    uint8_t *rgb = mem_alloc((size_t)set->size * (size_t)set->size * 3);
-    Status s = rgb ? OK : fail(ERR_NOMEM, "no memory for a picture of %" PRId64 " pixels a side", set->size);
-    if (!s)
-        s = write_split(set, SKETCH_TRAIN, rgb);
-    if (!s)
-        s = write_split(set, SKETCH_HELDOUT, rgb);
-    mem_free(rgb);
-    char path[PATH_MAX];
-    return s ? s : file_replace(file_join(path, set->out, "sketches.json"), summary); /* last: its being there means that all the rest is */
+    TRY(write_split(set, SKETCH_TRAIN, rgb));
+    return write_split(set, SKETCH_HELDOUT, rgb);
 }
 
 Status sketches_write(const SketchSet *set)
 {
-    char *summary;
-    bool done = false;
-    TRY(summarise(&summary, set));
-    Status s = look_for_old(set, summary, &done);
-    if (!s && !done)
-        s = write_all(set, summary);
-    mem_free(summary);
-    if (!s)
-        log_info("%s: %" PRId64 " training and %" PRId64 " held-out rows%s", set->out, set->count, set->heldout,
-                 done ? " are there already" : "");
-    return s;
+    cJSON *summary = set_summary("genllava.sketches/1", set->count, set->heldout, set->size, set->seed);
+    bool done;
+    cJSON_AddBoolToObject(summary, "all", set->all);
+    TRY(set_write(set->out, "sketches.json", &summary, set->size, write_splits, set, &done));
+    log_info("%s: %" PRId64 " training and %" PRId64 " held-out rows%s", set->out, set->count, set->heldout,
+             done ? " are there already" : "");
+    return OK;
 }

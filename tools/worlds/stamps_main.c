@@ -17,6 +17,7 @@
 #include "kernels/base/log.h"
 #include "kernels/base/philox.h"
 #include "kernels/base/utf8.h"
+#include "tools/worlds/set_files.h"
 
 enum { MAX_TEXT_BYTES = 1 << 20, MAX_PICTURE_BYTES = 1 << 26, MAX_CAPTION = 400, QUALITY = 95 };
 
@@ -83,13 +84,6 @@ static Status copy_picture(const char *to, const char *from, bool *readable)
     return s;
 }
 
-static void add_turn(cJSON *turns, const char *from, const char *value)
-{
-    cJSON *turn = json_add(turns, NULL, cJSON_CreateObject());
-    cJSON_AddStringToObject(turn, "from", from);
-    cJSON_AddStringToObject(turn, "value", value);
-}
-
 static Status put_record(Stamps *st, int split, const char *id, const char *image, const char *caption)
 {
     cJSON *o = cJSON_CreateObject();
@@ -97,8 +91,8 @@ static Status put_record(Stamps *st, int split, const char *id, const char *imag
     cJSON_AddStringToObject(o, "image", image);
     cJSON_AddStringToObject(o, "kind", "name");
     cJSON *turns = cJSON_AddArrayToObject(o, "conversations");
-    add_turn(turns, "human", "<image>\nWhat is this?");
-    add_turn(turns, "gpt", caption);
+    set_add_turn(turns, "human", "<image>\nWhat is this?");
+    set_add_turn(turns, "gpt", caption);
     fputs(st->written[split]++ ? ",\n" : "\n", st->json[split].out);
     return json_print(st->json[split].out, &o, JSON_INLINE, st->json[split].path);
 }

@@ -182,11 +182,13 @@ Status painter_save(const Painter *p, const Picture *what, const Image *picture,
 {
     const EditMode mode = p->cfg->model.diffusion.edit;
     const bool edits = what->task == TASK_EDIT;
-    const size_t room = 4 * what->prompt.length + 1;
+    const bool captions = p->cfg->captions;
+    const RecordText told = captions ? (RecordText){what->caption, strlen(what->caption)} : what->prompt;
+    const size_t room = 4 * told.length + 1;
     char *prompt = mem_alloc(room);
     if (!prompt)
         return fail(ERR_NOMEM, "no memory for the prompt of a picture");
-    utf8_show(prompt, room, what->prompt.text, what->prompt.length, UTF8_TEXT);
+    utf8_show(prompt, room, told.text, told.length, UTF8_TEXT);
     Texts t = {.n = 0};
     put(&t, "prompt", prompt);
     put_seeds(&t, what);
@@ -197,7 +199,11 @@ Status painter_save(const Painter *p, const Picture *what, const Image *picture,
         put_number(&t, "image_guidance", p->how.image_guidance);
     if (edits && mode == EDIT_SDEDIT)
         put_number(&t, "strength", p->how.strength);
-    put(&t, "checkpoint", p->checkpoint);
+    const char *slash = strrchr(p->cfg->model.diffusion.path, '/');
+    if (captions)
+        put(&t, "text_encoder", slash && slash[1] ? slash + 1 : p->cfg->model.diffusion.path);
+    else
+        put(&t, "checkpoint", p->checkpoint);
     Status s = png_write(path, picture, t.list, t.n);
     mem_free(prompt);
     return s;

@@ -29,7 +29,8 @@ void painter_close(Painter **p); /* NULL is fine */
 MUST_USE Status painter_source(const RunConfig *cfg, const char *root, const char *path, uint8_t **pixels);
 /* image_free */
 MUST_USE Status painter_draw(Painter *p, const Picture *what, Image *picture);
-/* A PNG with texts: prompt, seed, sampler, steps, guidance, of edits image_guidance or strength where they count, checkpoint. */
+/* A PNG with texts: prompt, seed, sampler, steps, guidance, of edits image_guidance or strength where they count, checkpoint; with
+ * cfg->captions the caption as prompt, and in place of the checkpoint text_encoder, the name of the folder that read it. */
 MUST_USE Status painter_save(const Painter *p, const Picture *what, const Image *picture, const char *path);
 /* Why this run's settings do not draw, NULL where they do: no model.diffusion.path, or a folder without a part that draws. */
 const char *painter_absent(const RunConfig *cfg);

@@ -161,8 +161,8 @@ typedef struct NoiseLoss {
     double *sum;
 } NoiseLoss;
 
-/* Moments [n·height·width, 2·channels] of the latents of pictures picture[target[i]], i = at …: those that are cached, else made of pixels.
- * Where there is no picture they are not set. */
+/* Moments [n·height·width, 2·channels] of the latents of pictures picture[target[i]], i = at …: those that are cached, else made of
+ * pixels. Where there is no picture they are not set. */
 static float *picture_moments(Tape *t, const NoiseLoss *l, int64_t at, int64_t n, const uint8_t *pixels, const float *cached,
                               const int32_t *picture)
 {

@@ -1,5 +1,5 @@
-/* genllava.h: the composition: vision tower → projector → splice into token embeddings → language model → losses, those of target images
- * through the generation head.
+/* genllava.h: the composition: vision tower → projector → splice into token embeddings → language model → losses, those of target
+ * images through the generation head.
  * Its weights are declared in a Params registry; what trains follows from the config. */
 #ifndef GENLLAVA_TRAIN_MODELS_GENLLAVA_H
 #define GENLLAVA_TRAIN_MODELS_GENLLAVA_H

@@ -67,8 +67,8 @@ static Tensor *context_of(Tape *t, const GenLlava *g, const LossPass *pass, cons
     return row ? nn_gather_rows(t, pass->context, tape_ints(t, row, n), n) : NULL;
 }
 
-/* The text encoder's states of their prompts, [n·queries,C], computed or as they were cached. A pass made for measuring has neither prompts
- * nor anything cached. */
+/* The text encoder's states of their prompts, [n·queries,C], computed or as they were cached. A pass made for measuring has neither
+ * prompts nor anything cached. */
 static float *prompt_states(Tape *t, const GenLlava *g, const Batch *b, const Chosen *c)
 {
     const size_t each = (size_t)(g->gen_head.config.queries * g->gen_head.config.context);

@@ -57,7 +57,7 @@ typedef struct StepLosses {
 Terms loss_terms(const LossTerms *terms, Loss l);
 StepLosses losses_of_step(const RunConfig *cfg, const double sums[N_LOSSES], const LossTerms *step);
 
-/* What the Σ w·loss of a pass is multiplied by before it is differentiated. share: by how many such passes' gradients the step is the mean
- * of. */
+/* What the Σ w·loss of a pass is multiplied by before it is differentiated. share: by how many such passes' gradients the step is the
+ * mean of. */
 double loss_scale(const RunConfig *cfg, Loss l, const LossTerms *divisor, double share);
 #endif

@@ -68,8 +68,8 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows
 /* residual + one linear of x, in the same pass. */
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);
 
-/* A convolution of images that are rows [images·height·width, in], kernels/ops/conv.h. w is a channels-last weight, declared [out,in,K,K];
- * `top` … `right`: rows and columns of zeros around the images. */
+/* A convolution of images that are rows [images·height·width, in], kernels/ops/conv.h. w is a channels-last weight, declared
+ * [out,in,K,K]; `top` … `right`: rows and columns of zeros around the images. */
 typedef struct Conv {
     Param *w, *b; /* b may be NULL */
     int64_t stride, top, left, bottom, right;
@@ -152,9 +152,9 @@ Tensor *nn_concat(Tape *t, Tensor *a, Tensor *b);
 /* Nearest neighbour: pixel (i, j) from (⌊i·from.height/to.height⌋, ⌊j·from.width/to.width⌋). */
 Tensor *nn_upsample(Tape *t, Tensor *x, Plane from, Plane to);
 
-/* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host memory
- * and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a block,
- * and tape_backward must be seeded with 1 when they train. */
+/* loss = scale·Σ_i weight[i]·ce_i over the rows of hs [n,D], logits = hs·[head; rows]ᵀ in chunks, never whole. All arrays are host
+ * memory and may be NULL on a measuring tape. The gradients of head and rows are written during the forward, so it is refused inside of a
+ * block, and tape_backward must be seeded with 1 when they train. */
 typedef struct LmLoss {
     int64_t n;
     Param *head, *rows;   /* [V,D]; [R,D] or NULL */
@@ -172,8 +172,8 @@ void nn_values(Tape *t, Tensor *x, float *host);
 /* Logits of hs [n,D] into host memory [n, V+R] as f32. */
 Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits);
 
-/* loss = scale·Σ_i weight[i]·l_i over items of equally many rows of u and of the target v (host; NULL: on a measuring tape), which has u's
- * shape and is not rounded to the compute type. MSE: l the mean of (u-v)² over all elements; L2NORM: of ‖u_r-v_r‖₂ over the rows
+/* loss = scale·Σ_i weight[i]·l_i over items of equally many rows of u and of the target v (host; NULL: on a measuring tape), which has
+ * u's shape and is not rounded to the compute type. MSE: l the mean of (u-v)² over all elements; L2NORM: of ‖u_r-v_r‖₂ over the rows
  * (kernels/ops/loss.h). Refused inside of a block, as nn_lm_loss is. */
 typedef struct DifferenceLoss {
     DifferenceKind kind;
