@@ -2,6 +2,7 @@
 #include "kernels/base/dtype.h"
 
 #include <assert.h>
+#include <math.h>
 
 static const struct {
     const char *name;
@@ -80,7 +81,20 @@ void dtype_convert(void *dst, DType dst_type, const void *src, DType src_type, s
             memcpy(p, &h, sizeof h);
             break;
         }
+        case F16: {
+            uint16_t h = f32_to_f16((float)v);
+            memcpy(p, &h, sizeof h);
+            break;
+        }
         default: assert(!"dtype_convert: not a floating type");
         }
     }
+}
+
+size_t dtype_find_unfit(const float *x, size_t n, float most)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) <= most))
+            return i;
+    return n;
 }

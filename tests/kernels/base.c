@@ -1,4 +1,5 @@
 /* base: status, dtype, arena, Philox. */
+#include <float.h>
 #include <math.h>
 
 #include "kernels/base/arena.h"
@@ -27,6 +28,39 @@ TEST(bf16_rounds_to_nearest_even)
     CHECK(isnan(bf16_to_f32(f32_to_bf16(NAN))));
     CHECK(f16_to_f32(0x3c00) == 1.0f && f16_to_f32(0x0001) == 0x1p-24f && f16_to_f32(0xfbff) == -65504.0f);
     CHECK(isinf(f16_to_f32(0x7c00)) && isnan(f16_to_f32(0x7e01)) && f16_to_f32(0x83ff) == -1023 * 0x1p-24f);
+}
+
+/* Every half back and forth; every number halfway between two, and its neighbours. */
+TEST(f16_rounds_to_nearest_even)
+{
+    int wrong = 0;
+    for (uint32_t h = 0; h < 0x8000; h++) {
+        const float x = f16_to_f32((uint16_t)h);
+        const uint32_t kept = h > 0x7c00 ? 0x7e00 : h; /* of a NaN, that it is one */
+        wrong += f32_to_f16(x) != kept || f32_to_f16(-x) != (0x8000 | kept);
+        if (h >= 0x7c00)
+            continue;
+        const float next = h == 0x7bff ? 65536.0f : f16_to_f32((uint16_t)(h + 1)), half = x + (next - x) / 2;
+        wrong += f32_to_f16(half) != h + (h & 1) || f32_to_f16(nextafterf(half, 0)) != h || f32_to_f16(nextafterf(half, next)) != h + 1;
+    }
+    CHECK_INT(wrong, 0);
+    CHECK_INT(f32_to_f16(1e30f), 0x7c00);
+    CHECK_INT(f32_to_f16(-1e-30f), 0x8000);
+    CHECK(isnan(f16_to_f32(f32_to_f16(NAN))));
+    const double in[3] = {1.5, -65504, 0x1p-24};
+    uint16_t out[3];
+    dtype_convert(out, F16, in, F64, 3);
+    CHECK(out[0] == 0x3e00 && out[1] == 0xfbff && out[2] == 1);
+}
+
+TEST(numbers_that_a_type_cannot_hold_are_found)
+{
+    const float x[5] = {1, -65504, 65505, NAN, -INFINITY};
+    CHECK_INT(dtype_find_unfit(x, 2, F16_MOST), 2);
+    CHECK_INT(dtype_find_unfit(x, 5, F16_MOST), 2);
+    CHECK_INT(dtype_find_unfit(x, 5, FLT_MAX), 3);
+    CHECK_INT(dtype_find_unfit(x + 4, 1, FLT_MAX), 0);
+    CHECK_INT(dtype_find_unfit(x, 0, FLT_MAX), 0);
 }
 
 TEST(arena_releases_to_a_mark_and_refuses_what_does_not_fit)

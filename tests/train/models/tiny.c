@@ -57,14 +57,6 @@ static int64_t elements(const StSpec *s)
     return n;
 }
 
-static uint16_t f32_to_f16(float x) /* only values between the smallest normal and the largest; toward zero */
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int exponent = (int)(bits >> 23 & 255) - 112;
-    return exponent <= 0 ? 0 : (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 0x3ff));
-}
-
 void tiny_save(const TinyTensors *t, const char *path, uint64_t seed)
 {
     StWriter *w;
@@ -82,11 +74,7 @@ void tiny_save(const TinyTensors *t, const char *path, uint64_t seed)
             philox_normal2(r.v[0], r.v[1], pair);
             float v = (float)((double)pair[0] * spread + (norm ? 1 : 0));
             char bytes[8];
-            if (s->type == F16) {
-                uint16_t h = f32_to_f16(v);
-                memcpy(bytes, &h, sizeof h);
-            } else
-                dtype_convert(bytes, s->type, &v, F32, 1);
+            dtype_convert(bytes, s->type, &v, F32, 1);
             REQUIRE_OK(stwriter_write(w, bytes, dtype_size(s->type)));
         }
     }
