@@ -2,27 +2,23 @@
 #include "data/formats/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/mapped.h"
 #include "kernels/base/arena.h"
 
 enum { LENGTH_BYTES = 8 };
 #define MAX_HEADER ((uint64_t)100000000)
 
 typedef struct StFile {
-    char *path;
-    uint8_t *map;
-    size_t size;
+    Mapped map;
     size_t data; /* where the buffer of tensors begins */
     JsonDoc *header;
     const Json *metadata; /* NULL when there is none */
@@ -58,7 +54,7 @@ static DType type_named(const char *name)
 
 static Status fail_tensor(const StFile *f, const char *name, const char *what)
 {
-    return fail(ERR_DATA, "%s: tensor \"%.200s\": %s", f->path, name, what);
+    return fail(ERR_DATA, "%s: tensor \"%.200s\": %s", f->map.path, name, what);
 }
 
 static Status read_dtype(const StFile *f, StTensor *t, const Json *dtype)
@@ -67,8 +63,8 @@ static Status read_dtype(const StFile *f, StTensor *t, const Json *dtype)
         return fail_tensor(f, t->name, "its dtype is missing");
     t->type = type_named(dtype->string);
     if (t->type == N_DTYPES)
-        return fail(ERR_DATA, "%s: tensor \"%.200s\": dtype \"%.40s\" is none of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL", f->path,
-                    t->name, dtype->string);
+        return fail(ERR_DATA, "%s: tensor \"%.200s\": dtype \"%.40s\" is none of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL",
+                    f->map.path, t->name, dtype->string);
     return OK;
 }
 
@@ -77,7 +73,7 @@ static Status read_shape(const StFile *f, StTensor *t, const Json *shape)
     if (!shape || shape->kind != JSON_ARRAY)
         return fail_tensor(f, t->name, "its shape is missing");
     if (shape->length > ST_MAX_DIMS)
-        return fail(ERR_DATA, "%s: tensor \"%.200s\": %zu dimensions, at most %d are supported", f->path, t->name, shape->length,
+        return fail(ERR_DATA, "%s: tensor \"%.200s\": %zu dimensions, at most %d are supported", f->map.path, t->name, shape->length,
                     ST_MAX_DIMS);
     t->n_elems = 1;
     for (const Json *d = shape->child; d; d = d->next) {
@@ -97,21 +93,21 @@ static Status read_offsets(const StFile *f, StTensor *t, const Json *offsets)
     const Json *begin = offsets && offsets->kind == JSON_ARRAY && offsets->length == 2 ? offsets->child : NULL;
     if (!begin || begin->kind != JSON_INT || begin->next->kind != JSON_INT || begin->integer < 0 || begin->next->integer < begin->integer)
         return fail_tensor(f, t->name, "its data_offsets are not [begin, end] with 0 <= begin <= end");
-    size_t from = (size_t)begin->integer, to = (size_t)begin->next->integer, room = f->size - f->data;
+    size_t from = (size_t)begin->integer, to = (size_t)begin->next->integer, room = f->map.n - f->data;
     char shape[160];
     if (to > room)
         return fail(ERR_DATA, "%s: tensor \"%.200s\": its data ends at byte %zu of the buffer, which has %zu (is the file cut short?)",
-                    f->path, t->name, to, room);
+                    f->map.path, t->name, to, room);
     if (to - from != t->n_bytes)
-        return fail(ERR_DATA, "%s: tensor \"%.200s\": %s of %s takes %zu bytes, its data_offsets span %zu", f->path, t->name,
+        return fail(ERR_DATA, "%s: tensor \"%.200s\": %s of %s takes %zu bytes, its data_offsets span %zu", f->map.path, t->name,
                     shape_text(shape, sizeof shape, t->shape, t->n_dims), dtype_name(t->type), t->n_bytes, to - from);
-    t->data = f->map + f->data + from;
+    t->data = f->map.bytes + f->data + from;
     return OK;
 }
 
 static Status read_tensor(const StFile *f, StTensor *t, const Json *entry)
 {
-    *t = (StTensor){.name = entry->key, .file = f->path, .map = f->map, .map_bytes = f->size};
+    *t = (StTensor){.name = entry->key, .file = f->map.path, .map = f->map.bytes, .map_bytes = f->map.n};
     if (entry->kind != JSON_OBJECT)
         return fail_tensor(f, t->name, "its entry in the header is not an object");
     TRY(read_dtype(f, t, json_get(entry, "dtype")));
@@ -134,28 +130,29 @@ static int by_name(const void *a, const void *b) { return strcmp(((const StTenso
 /* The tensors of one file, one after the other, must cover its buffer exactly. Sorts them by offset. */
 static Status check_coverage(const StFile *f, StTensor *t, int n)
 {
-    const uint8_t *at = f->map + f->data, *end = f->map + f->size;
+    const uint8_t *at = f->map.bytes + f->data, *end = f->map.bytes + f->map.n;
     qsort(t, (size_t)n, sizeof *t, by_offset);
     for (int i = 0; i < n; i++) {
         const uint8_t *data = t[i].data;
         if (data < at)
-            return fail(ERR_DATA, "%s: tensor \"%.200s\" overlaps tensor \"%.200s\"", f->path, t[i].name, t[i - 1].name);
+            return fail(ERR_DATA, "%s: tensor \"%.200s\" overlaps tensor \"%.200s\"", f->map.path, t[i].name, t[i - 1].name);
         if (data > at)
-            return fail(ERR_DATA, "%s: %zu bytes before tensor \"%.200s\" belong to no tensor", f->path, (size_t)(data - at), t[i].name);
+            return fail(ERR_DATA, "%s: %zu bytes before tensor \"%.200s\" belong to no tensor", f->map.path, (size_t)(data - at),
+                        t[i].name);
         at = data + t[i].n_bytes;
     }
     if (at != end)
-        return fail(ERR_DATA, "%s: %zu bytes at its end belong to no tensor", f->path, (size_t)(end - at));
+        return fail(ERR_DATA, "%s: %zu bytes at its end belong to no tensor", f->map.path, (size_t)(end - at));
     return OK;
 }
 
 static Status read_metadata(StFile *f, const Json *metadata)
 {
     if (metadata->kind != JSON_OBJECT)
-        return fail(ERR_DATA, "%s: __metadata__ is %s, expected an object of strings", f->path, json_kind_name(metadata->kind));
+        return fail(ERR_DATA, "%s: __metadata__ is %s, expected an object of strings", f->map.path, json_kind_name(metadata->kind));
     for (const Json *m = metadata->child; m; m = m->next)
         if (m->kind != JSON_STRING)
-            return fail(ERR_DATA, "%s: __metadata__ \"%.100s\" is %s, expected a string", f->path, m->key, json_kind_name(m->kind));
+            return fail(ERR_DATA, "%s: __metadata__ \"%.100s\" is %s, expected a string", f->map.path, m->key, json_kind_name(m->kind));
     f->metadata = metadata;
     return OK;
 }
@@ -167,7 +164,7 @@ static Status read_header(SafeTensors *st, StFile *f)
     size_t n = root->length;
     StTensor *grown = mem_grow(st->tensors, ((size_t)st->n_tensors + n) * sizeof *grown);
     if (!grown)
-        return fail(ERR_NOMEM, "%s: no memory for %zu tensors", f->path, n);
+        return fail(ERR_NOMEM, "%s: no memory for %zu tensors", f->map.path, n);
     st->tensors = grown;
     StTensor *mine = grown + st->n_tensors;
     int k = 0;
@@ -211,63 +208,37 @@ static const char *other_format(const uint8_t *map, size_t size)
 
 static Status parse_header(StFile *f)
 {
-    uint64_t n = 0;
-    for (int i = LENGTH_BYTES; i-- > 0;)
-        n = n << 8 | f->map[i];
-    const char *other = other_format(f->map, f->size);
-    bool fits = n <= MAX_HEADER && n <= f->size - LENGTH_BYTES;
-    if (other && (!fits || f->map[LENGTH_BYTES] != '{'))
-        return fail(ERR_DATA, "%s: not a safetensors file but %s", f->path, other);
+    uint64_t n = mapped_number(f->map.bytes, LENGTH_BYTES);
+    const char *other = other_format(f->map.bytes, f->map.n);
+    bool fits = n <= MAX_HEADER && n <= f->map.n - LENGTH_BYTES;
+    if (other && (!fits || f->map.bytes[LENGTH_BYTES] != '{'))
+        return fail(ERR_DATA, "%s: not a safetensors file but %s", f->map.path, other);
     if (n > MAX_HEADER)
         return fail(ERR_DATA,
                     "%s: not a safetensors file: its first 8 bytes say that the header has %" PRIu64 " bytes, and 100000000 are allowed",
-                    f->path, n);
+                    f->map.path, n);
     if (!fits)
         return fail(ERR_DATA, "%s: its header should have %" PRIu64 " bytes, the file has %zu after the first 8 (is it cut short?)",
-                    f->path, n, f->size - LENGTH_BYTES);
-    if (!n || f->map[LENGTH_BYTES] != '{')
-        return fail(ERR_DATA, "%s: not a safetensors file: its header does not begin with '{'", f->path);
+                    f->map.path, n, f->map.n - LENGTH_BYTES);
+    if (!n || f->map.bytes[LENGTH_BYTES] != '{')
+        return fail(ERR_DATA, "%s: not a safetensors file: its header does not begin with '{'", f->map.path);
     char name[1024];
-    snprintf(name, sizeof name, "%s: header", f->path);
+    snprintf(name, sizeof name, "%s: header", f->map.path);
     f->data = LENGTH_BYTES + (size_t)n;
-    return json_parse(&f->header, (const char *)f->map + LENGTH_BYTES, (size_t)n, name);
-}
-
-static Status map_file(StFile *f, int fd)
-{
-    struct stat st;
-    if (fstat(fd, &st))
-        return fail(ERR_IO, "%s: cannot be examined: %s", f->path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return fail(ERR_MISSING, "%s: is %s, expected a safetensors file", f->path,
-                    S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
-    if (st.st_size < LENGTH_BYTES)
-        return fail(ERR_DATA, "%s: %lld bytes are too few for a safetensors file (is it cut short?)", f->path, (long long)st.st_size);
-    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED)
-        return fail(errno == ENOMEM ? ERR_NOMEM : ERR_IO, "%s: cannot be mapped: %s", f->path,
-                    errno == ENOMEM ? "no memory" : strerror(errno));
-    f->map = map;
-    f->size = (size_t)st.st_size;
-    return OK;
+    return json_parse(&f->header, (const char *)f->map.bytes + LENGTH_BYTES, (size_t)n, name);
 }
 
 static Status add_file(SafeTensors *st, const char *path)
 {
     StFile *grown = mem_grow(st->files, (size_t)(st->n_files + 1) * sizeof *grown);
-    if (grown)
-        st->files = grown;
-    char *copy = grown ? mem_strdup(path) : NULL;
-    if (!copy)
+    if (!grown)
         return fail(ERR_NOMEM, "%s: no memory to open it", path);
+    st->files = grown;
     StFile *f = &st->files[st->n_files++];
-    *f = (StFile){.path = copy};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail(ERR_MISSING, "%s: cannot be opened: %s", path, strerror(errno));
-    Status s = map_file(f, fd);
-    close(fd);
-    TRY(s);
+    *f = (StFile){0};
+    TRY(mapped_open(&f->map, path, "a safetensors file"));
+    if (f->map.n < LENGTH_BYTES)
+        return fail(ERR_DATA, "%s: %zu bytes are too few for a safetensors file (is it cut short?)", path, f->map.n);
     TRY(parse_header(f));
     return read_header(st, f);
 }
@@ -438,9 +409,7 @@ void safetensors_close(SafeTensors **st)
     for (int i = 0; i < (*st)->n_files; i++) {
         StFile *f = &(*st)->files[i];
         json_free(&f->header);
-        if (f->map)
-            munmap(f->map, f->size);
-        mem_free(f->path);
+        mapped_close(&f->map);
     }
     mem_free((*st)->files);
     mem_free((*st)->tensors);
@@ -469,12 +438,4 @@ const char *safetensors_metadata(const SafeTensors *st, const char *key)
     return NULL;
 }
 
-/* A fault maps up to 64 KiB around it, so the last pages of a neighbour may have come back with the tensor's first: they go too. */
-void safetensors_release(const StTensor *t)
-{
-    const uintptr_t around = 1 << 16, map = (uintptr_t)t->map, data = (uintptr_t)t->data;
-    uintptr_t from = data & ~(around - 1), to = (data + t->n_bytes + around - 1) & ~(around - 1);
-    from = from > map ? from : map;
-    to = to < map + t->map_bytes ? to : map + t->map_bytes;
-    madvise((void *)from, to - from, MADV_DONTNEED); /* refused: they stay, which is no matter */
-}
+void safetensors_release(const StTensor *t) { mapped_release(t->map, t->map_bytes, t->data, t->n_bytes); }
