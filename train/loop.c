@@ -16,6 +16,7 @@
 #include "train/log/runlog.h"
 #include "train/optim/schedule.h"
 #include "train/run_folder.h"
+#include "train/save.h"
 #include "train/dist/signals.h"
 
 typedef struct Run {
@@ -206,15 +207,21 @@ static Status train_step(Run *r)
 
 /* ---------------------------------------------------------------- all steps */
 
-static Status save_run(void *arg)
+static Saver saver_of(Run *r)
 {
-    const Run *r = arg;
-    TRY(runlog_sync(r->log));
-    TRY(run_folder_same(&r->folder));
-    TRY(checkpoint_save(r->setup.folder, r->setup.model, r->cfg, &r->state));
-    TRY(run_folder_same(&r->folder));
-    log_info("saved %s/checkpoint-%06lld", r->setup.folder, (long long)r->state.step);
-    return OK;
+    return (Saver){.dist = &r->setup.dist,
+                   .cfg = r->cfg,
+                   .model = r->setup.model,
+                   .state = &r->state,
+                   .path = r->setup.folder,
+                   .folder = &r->folder,
+                   .log = r->log};
+}
+
+static Status save_run(Run *r)
+{
+    const Saver saver = saver_of(r);
+    return save_checkpoint(&saver);
 }
 
 /* Answers the prompts as the model is now. Before the step is saved: a run that ends in between makes them again. */
@@ -264,7 +271,7 @@ static Status check_progress(const Run *r)
 static Status stop_early(Run *r, const char *signal, bool saved)
 {
     if (!saved)
-        TRY(only_first(r, save_run));
+        TRY(save_run(r));
     log_info("%s: stopped after step %lld of %lld; go on with --resume", signal, (long long)r->state.step, (long long)r->total);
     return fail(ERR_PREEMPTED, "%s", signal);
 }
@@ -283,7 +290,7 @@ static Status train_loop(Run *r)
             TRY(only_first(r, take_samples));
         saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0);
         if (saved)
-            TRY(only_first(r, save_run));
+            TRY(save_run(r));
         TRY(check_progress(r));
     }
     return OK;
@@ -331,6 +338,8 @@ static Status prepare_run_folder(Run *r, const TrainFlags *flags)
     if (r->state.step > r->total && !s->change)
         return fail(ERR_DATA, "%s/state.json: step is %lld, but the run has %lld steps", s->start, (long long)r->state.step,
                     (long long)r->total);
+    const Saver saver = saver_of(r);
+    TRY(save_try(&saver));
     TRY(only_first(r, open_log));
     if (flags->dump)
         TRY(dump_open(&r->dump, flags->dump, r->state.step, &s->dist, &s->sizes));

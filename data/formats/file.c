@@ -456,6 +456,8 @@ static Status fail_swapped(const char *path)
     return fail(ERR_IO, "%s: is no longer the folder that was being filled: it is moved, or swapped for another one or a link", path);
 }
 
+Status file_check_staged(const char *hidden) { return held_same(hidden) ? OK : fail_swapped(hidden); }
+
 Status file_discard_folder(const char *hidden, Status s)
 {
     char why[4096];
@@ -472,8 +474,7 @@ Status file_publish_folder(const char *hidden, const char *path)
     char around[PATH_MAX], aside[PATH_MAX];
     struct stat st;
     hide_name(aside, path, ASIDE);
-    if (!held_same(hidden))
-        return fail_swapped(hidden);
+    TRY(file_check_staged(hidden));
     TRY(file_sync_folder(hidden));
     bool exchanged = !held_exchange(hidden, path);
     if (!exchanged) { /* nothing is there, or the file system cannot do it */

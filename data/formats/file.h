@@ -94,8 +94,10 @@ MUST_USE Status file_retire_folder(const char *path);
 /* An empty folder to fill under a hidden name, in a folder that is there; what an earlier one left goes. It is held (held.h) until it is
  * published or discarded, so that what is put into it by its name lands nowhere else. */
 MUST_USE Status file_stage_folder(const char *hidden);
-/* The filled folder appears as `path`, in place of what was there; synced, as is the folder around it. ERR_IO where it, or a folder in it
- * that is held too, is no longer at its name. After an error the caller discards it. Where the file system cannot exchange two names (NFS),
+/* ERR_IO where the folder, or one in it that is held too, is no longer at its name. */
+MUST_USE Status file_check_staged(const char *hidden);
+/* The filled folder appears as `path`, in place of what was there; synced, as is the folder around it. file_check_staged must
+ * hold. After an error the caller discards it. Where the file system cannot exchange two names (NFS),
  * what was there stands aside in between ("FOLDER/.NAME.aside"), and a kill may leave it so. */
 MUST_USE Status file_publish_folder(const char *hidden, const char *path);
 /* What a kill left aside under such a name gets its own again, unless that is taken. Other names are fine. */

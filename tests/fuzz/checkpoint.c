@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const int k = fuzz_replace(&world, data, n);
     if (k) {
         unlink(fuzz_path(FILES[0])); /* it would name itself */
-        fuzz_require(manifest_write(fuzz_path(CHECKPOINT)));
+        fuzz_require(manifest_write(fuzz_path(CHECKPOINT), NULL, 0));
     } else if (n > 1) {
         seal_manifest(data + 1, n - 1);
     } else {

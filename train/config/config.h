@@ -105,7 +105,7 @@ typedef struct RunConfig {
         ScheduleChoice schedule;
         double warmup;
     } optim;
-    struct { char *dir; int64_t every, keep; } save;
+    struct { char *dir; int64_t every, keep; bool split; } save;
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
     bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */

@@ -179,6 +179,9 @@ const Option OPTIONS[] = {
     INT("save.every", OPTION_FREE, save.every, "500", 0, OPTION_UNBOUNDED,
         "Steps between checkpoints; the last step is always saved, with 0 it alone."),
     INT("save.keep", OPTION_FREE, save.keep, "3", 1, COUNT_MAX, "Checkpoints kept; older ones are removed."),
+    BOOL("save.split", OPTION_FREE, save.split, "false",
+         "Every rank writes its share of the optimizer's state, at the same time, into a save.dir that all of them see; any number of "
+         "ranks reads it back."),
 
     INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED,
         "Steps between sets of samples, which are also taken after the last step; 0 is off."),

@@ -100,17 +100,6 @@ static Status read_state(const char *folder, const RunConfig *cfg, bool change, 
 
 /* ---------------------------------------------------------------- saving */
 
-static Status fill_folder(const char *folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
-{
-    char path[PATH_MAX];
-    TRY(file_stage_folder(folder));
-    TRY(checkpoint_write_weights(folder, model, cfg));
-    TRY(checkpoint_write_moments(folder, genllava_params(model)));
-    TRY(config_save(cfg, file_join(path, folder, CONFIG)));
-    TRY(write_state(folder, cfg, state, genllava_params(model)->backend));
-    return manifest_write(folder);
-}
-
 typedef struct Listing {
     int64_t steps[4096]; /* sorted by name; more are not looked at */
     int n;
@@ -178,18 +167,144 @@ static Status publish(const char *run_folder, const char *temporary, int64_t ste
     return file_sync_folder(run_folder);
 }
 
+static const char WORD[] = ".word";
+
+static char *hidden_path(char path[PATH_MAX], const CheckpointSave *save)
+{
+    snprintf(path, PATH_MAX, "%s/.checkpoint-%06lld.tmp", save->run_folder, (long long)save->step);
+    return path;
+}
+
+static Status saving(const CheckpointSave *save, Status s)
+{
+    return s == OK ? OK : fail_context(s == ERR_CREATE ? ERR_IO : s, "saving checkpoint-%06lld", (long long)save->step);
+}
+
+static Status begin(CheckpointSave *save)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    unsigned char random[(CHECKPOINT_WORD - 1) / 2];
+    TRY(file_stage_folder(hidden_path(folder, save)));
+    if (save->n_ranks == 1)
+        return OK;
+    if (getentropy(random, sizeof random))
+        return fail(ERR_DEVICE, "the system gives no random numbers: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(save->word + 2 * i, 3, "%02x", random[i]);
+    return file_save(file_join(path, folder, WORD), save->word, CHECKPOINT_WORD);
+}
+
+Status checkpoint_begin(CheckpointSave *save)
+{
+    Status s = begin(save);
+    return s == OK ? OK : checkpoint_drop(save, saving(save, s));
+}
+
+static Status check_word(const CheckpointSave *save, const char *folder)
+{
+    char path[PATH_MAX], word[CHECKPOINT_WORD];
+    int fd = held_open(file_join(path, folder, WORD), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    Status s = file_read_at(fd, path, word, sizeof word, 0);
+    close(fd);
+    return s == OK && memcmp(word, save->word, sizeof word) != 0 ? fail(ERR_IO, "%s: is another save's", path) : s;
+}
+
+/* Holds the folder that rank 0 has made. */
+static Status enter(const CheckpointSave *save, const char *folder)
+{
+    if (save->rank == 0) /* it holds it since it has made it */
+        return OK;
+    Status s = held_take(save->run_folder);
+    if (s == OK)
+        s = held_take(folder);
+    if (s == OK)
+        s = check_word(save, folder);
+    return s == OK ? OK
+                   : fail(ERR_CREATE, "%s; with save.split every rank must see the folder that rank 0 has made there", status_message());
+}
+
+/* Also after an error. */
+static void leave(const CheckpointSave *save)
+{
+    if (save->rank > 0)
+        held_release(save->run_folder);
+}
+
+Status checkpoint_try(const CheckpointSave *save)
+{
+    char folder[PATH_MAX], path[PATH_MAX], name[32];
+    Status s = enter(save, hidden_path(folder, save));
+    snprintf(name, sizeof name, ".rank-%d", save->rank);
+    if (s == OK)
+        s = file_save(file_join(path, folder, name), "", 0);
+    if (s == OK)
+        s = file_check_staged(folder);
+    leave(save);
+    return fail_context(s, "save.split");
+}
+
+/* Of rank 0. */
+static Status write_rest(const CheckpointSave *save, const char *folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
+{
+    char path[PATH_MAX];
+    TRY(checkpoint_write_weights(folder, model, cfg));
+    TRY(config_save(cfg, file_join(path, folder, CONFIG)));
+    TRY(write_state(folder, cfg, state, genllava_params(model)->backend));
+    return save->n_ranks > 1 ? checkpoint_write_index(folder, genllava_params(model), save->n_ranks) : OK;
+}
+
+static Status write_share(const CheckpointSave *save, const char *folder, GenLlava *model, ManifestFile *share)
+{
+    char name[MOMENTS_NAME];
+    TRY(checkpoint_write_moments(folder, genllava_params(model), save->rank, save->n_ranks, name));
+    TRY(manifest_hash(share, folder, name));
+    return file_check_staged(folder);
+}
+
+Status checkpoint_write(const CheckpointSave *save, GenLlava *model, const RunConfig *cfg, const TrainState *state, ManifestFile *share)
+{
+    char folder[PATH_MAX];
+    Status s = enter(save, hidden_path(folder, save));
+    if (s == OK)
+        s = write_share(save, folder, model, share);
+    if (s == OK && save->rank == 0)
+        s = write_rest(save, folder, model, cfg, state);
+    leave(save);
+    return saving(save, s);
+}
+
+static Status end(const CheckpointSave *save, const ManifestFile *shares)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    TRY(file_remove(file_join(path, hidden_path(folder, save), WORD)));
+    TRY(manifest_write(folder, shares, save->n_ranks));
+    return publish(save->run_folder, folder, save->step);
+}
+
+Status checkpoint_end(const CheckpointSave *save, const RunConfig *cfg, const ManifestFile *shares)
+{
+    Status s = end(save, shares);
+    if (s != OK)
+        return checkpoint_drop(save, saving(save, s));
+    TRY_IN(checkpoint_rotate(save->run_folder, save->step, cfg->save.keep), "removing old checkpoints");
+    return OK;
+}
+
+Status checkpoint_drop(const CheckpointSave *save, Status s)
+{
+    char folder[PATH_MAX];
+    return file_discard_folder(hidden_path(folder, save), s);
+}
+
 Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state)
 {
-    char temporary[PATH_MAX];
-    snprintf(temporary, sizeof temporary, "%s/.checkpoint-%06lld.tmp", run_folder, (long long)state->step);
-    Status s = fill_folder(temporary, model, cfg, state);
-    if (s == OK)
-        s = publish(run_folder, temporary, state->step);
-    if (s != OK)
-        return fail_context(file_discard_folder(temporary, s == ERR_CREATE ? ERR_IO : s), "saving checkpoint-%06lld",
-                            (long long)state->step);
-    TRY_IN(checkpoint_rotate(run_folder, state->step, cfg->save.keep), "removing old checkpoints");
-    return OK;
+    CheckpointSave save = {.run_folder = run_folder, .step = state->step, .n_ranks = 1};
+    ManifestFile share;
+    TRY(checkpoint_begin(&save));
+    Status s = checkpoint_write(&save, model, cfg, state, &share);
+    return s == OK ? checkpoint_end(&save, cfg, &share) : checkpoint_drop(&save, s);
 }
 
 /* ---------------------------------------------------------------- finding and loading */
@@ -205,7 +320,7 @@ Status checkpoint_verify(const char *folder)
     TRY(manifest_require(folder, CONFIG));
     TRY(manifest_require(folder, STATE));
     TRY(checkpoint_config(folder, NULL, 0, &cfg));
-    Status s = checkpoint_each_file(&cfg, require, path);
+    Status s = checkpoint_each_file(folder, &cfg, require, path);
     config_free(&cfg);
     return s;
 }

@@ -9,8 +9,14 @@
  *   unet_conv_in.safetensors                        the UNet's first convolution, where it alone is trained
  *   llm/, vision/, unet/                            whole folders, as Hugging Face has them, of fully trained modules
  *   optimizer.safetensors                           exp_avg/NAME, exp_avg_sq/NAME, updates/NAME
+ *   optimizer-0000R-of-0000N.safetensors and optimizer.safetensors.index.json in its place where N ranks have saved together
  *
- * Written under a hidden name, every file fsynced, manifest last, folder renamed, parent fsynced; only then old ones are removed. */
+ * Written under a hidden name, every file fsynced, manifest last, folder renamed, parent fsynced; only then old ones are removed.
+ *
+ * Where ranks save together (save.split) they may be on several machines, and the run folder on a network file system, where one folder has
+ * other numbers of device and inode on each. So rank 0 puts a file into the hidden folder that holds a word drawn for this save, and tells
+ * it the others; each opens the folder by its name, without following a link, and writes nothing unless the word is in the folder that it
+ * has opened. Into that it writes, whatever the name leads to by then. It hashes its file itself; rank 0 looks whether all are there. */
 #ifndef GENLLAVA_TRAIN_STORE_CHECKPOINT_H
 #define GENLLAVA_TRAIN_STORE_CHECKPOINT_H
 
@@ -19,6 +25,7 @@
 
 #include "train/config/config.h"
 #include "train/models/genllava.h"
+#include "train/store/manifest.h"
 
 /* What a run knows besides weights and moments. */
 typedef struct TrainState {
@@ -32,6 +39,24 @@ typedef struct TrainState {
 /* Saves run_folder/checkpoint-NNNNNN, points run_folder/latest to it and removes the oldest beyond save.keep. On any failure what was there
  * before is untouched. */
 MUST_USE Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state);
+/* The same by several ranks: rank 0 begins, all write at the same time, rank 0 ends when all have; or drops it, when no rank writes any
+ * more. A failure of any rank leaves what was there before untouched. */
+enum { CHECKPOINT_WORD = 33 };
+typedef struct CheckpointSave {
+    const char *run_folder;
+    int64_t step;
+    int rank, n_ranks;
+    char word[CHECKPOINT_WORD]; /* of rank 0's folder: to be told the others */
+} CheckpointSave;
+MUST_USE Status checkpoint_begin(CheckpointSave *save);
+/* Whether this rank finds the folder and may write there. */
+MUST_USE Status checkpoint_try(const CheckpointSave *save);
+/* share: the file that this rank has written; all of them, in the order of ranks, go to checkpoint_end. */
+MUST_USE Status checkpoint_write(const CheckpointSave *save, GenLlava *model, const RunConfig *cfg, const TrainState *state,
+                                 ManifestFile *share);
+MUST_USE Status checkpoint_end(const CheckpointSave *save, const RunConfig *cfg, const ManifestFile *shares);
+/* Removes what was begun. Returns s. */
+MUST_USE Status checkpoint_drop(const CheckpointSave *save, Status s);
 /* How many bytes of weights and moments a checkpoint holds, about. */
 int64_t checkpoint_bytes(GenLlava *model, const RunConfig *cfg);
 /* Every file of the manifest is there, plain and undamaged, and every file that a checkpoint of its settings must have is among them. */

@@ -214,11 +214,35 @@ int64_t checkpoint_bytes(GenLlava *model, const RunConfig *cfg)
     return n;
 }
 
+static const char MOMENTS_FILE[] = "optimizer.safetensors", MOMENTS_INDEX[] = "optimizer.safetensors.index.json",
+                  MOMENTS_STEM[] = "optimizer";
+
+/* Those that safetensors_open_folder reads. */
+static Status visit_moments(const char *folder, FileVisit visit, void *arg)
+{
+    char path[PATH_MAX];
+    JsonDoc *doc;
+    if (file_exists(file_join(path, folder, MOMENTS_FILE)) || !file_exists(file_join(path, folder, MOMENTS_INDEX)))
+        return visit(arg, MOMENTS_FILE);
+    TRY(visit(arg, MOMENTS_INDEX));
+    TRY(json_read_file(&doc, path));
+    const Json *map = json_get(json_root(doc), "weight_map");
+    const char *last = "";
+    Status s = OK;
+    for (const Json *m = map && map->kind == JSON_OBJECT ? map->child : NULL; m && s == OK; m = m->next)
+        if (m->kind == JSON_STRING && strcmp(m->string, last) != 0) {
+            last = m->string;
+            s = visit(arg, last);
+        }
+    json_free(&doc);
+    return s;
+}
+
 /* Each file that a checkpoint of these settings must have. */
-Status checkpoint_each_file(const RunConfig *cfg, FileVisit visit, void *arg)
+Status checkpoint_each_file(const char *folder, const RunConfig *cfg, FileVisit visit, void *arg)
 {
     char name[PATH_MAX];
-    TRY(visit(arg, "optimizer.safetensors"));
+    TRY(visit_moments(folder, visit, arg));
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
         if (!is_saved(part, cfg))
             continue;
@@ -250,24 +274,59 @@ static Status write_moment(StWriter *w, Params *p, const Param *q, int k)
     return write_flat(w, p, k ? p->flat_v : p->flat_m, q);
 }
 
-Status checkpoint_write_moments(const char *folder, Params *p)
+static void name_moments(char name[MOMENTS_NAME], int rank, int n_ranks)
+{
+    if (n_ranks == 1)
+        snprintf(name, MOMENTS_NAME, "%s", MOMENTS_FILE);
+    else
+        snprintf(name, MOMENTS_NAME, "%s-%05d-of-%05d.safetensors", MOMENTS_STEM, rank + 1, n_ranks);
+}
+
+/* The rank that saves a tensor's moments: by its middle, so that all save about the same. */
+static int saver_of(const Params *p, const Param *q, int n_ranks) { return (int)((q->flat + q->t.n_elems / 2) * n_ranks / p->n_flat); }
+
+static bool saves(const Params *p, int i, int rank, int n_ranks)
+{
+    return p->list[i]->trainable && saver_of(p, p->list[i], n_ranks) == rank;
+}
+
+Status checkpoint_write_index(const char *folder, const Params *p, int n_ranks)
+{
+    char path[PATH_MAX], name[512], file[MOMENTS_NAME];
+    cJSON *o = cJSON_CreateObject(), *map;
+    int64_t bytes = 0;
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i]->trainable)
+            bytes += 2 * p->list[i]->t.n_elems * (int64_t)dtype_size(p->master) + (int64_t)sizeof p->list[i]->updates;
+    json_add_int(cJSON_AddObjectToObject(o, "metadata"), "total_size", bytes);
+    map = cJSON_AddObjectToObject(o, "weight_map");
+    for (int i = 0; i < p->n; i++)
+        for (int k = 0; k < 3 && p->list[i]->trainable; k++) {
+            name_moments(file, saver_of(p, p->list[i], n_ranks), n_ranks);
+            cJSON_AddStringToObject(map, moment_name(name, k, p->list[i]), file);
+        }
+    return json_save(file_join(path, folder, MOMENTS_INDEX), &o);
+}
+
+Status checkpoint_write_moments(const char *folder, Params *p, int rank, int n_ranks, char name[MOMENTS_NAME])
 {
     char path[PATH_MAX];
     int n = 0;
+    name_moments(name, rank, n_ranks);
     StSpec *specs = mem_alloc((size_t)p->n * 3 * sizeof *specs);
     char(*names)[512] = mem_alloc((size_t)p->n * 3 * sizeof *names);
     StWriter *w = NULL;
-    Status s = specs && names ? OK : fail(ERR_NOMEM, "optimizer.safetensors: out of memory");
+    Status s = specs && names ? OK : fail(ERR_NOMEM, "%s: out of memory", name);
     for (int i = 0; s == OK && i < p->n; i++)
-        for (int k = 0; k < 3 && p->list[i]->trainable; k++, n++) {
+        for (int k = 0; k < 3 && saves(p, i, rank, n_ranks); k++, n++) {
             specs[n] = spec_of_param(moment_name(names[n], k, p->list[i]), p->list[i]);
             specs[n].type = k == 2 ? I64 : p->master;
             specs[n].n_dims = k == 2 ? 0 : specs[n].n_dims;
         }
     if (s == OK)
-        s = stwriter_open(&w, file_join(path, folder, "optimizer.safetensors"), specs, n);
+        s = stwriter_open(&w, file_join(path, folder, name), specs, n);
     for (int i = 0; s == OK && i < p->n; i++)
-        for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)
+        for (int k = 0; s == OK && k < 3 && saves(p, i, rank, n_ranks); k++)
             s = write_moment(w, p, p->list[i], k);
     mem_free(specs);
     mem_free(names);
@@ -278,7 +337,7 @@ Status checkpoint_write_moments(const char *folder, Params *p)
     return s;
 }
 
-static Status read_moment(const SafeTensors *st, const char *path, Params *p, Param *q, int k, bool change)
+static Status read_moment(const SafeTensors *st, const char *folder, Params *p, Param *q, int k, bool change)
 {
     char name[512];
     const StTensor *t = safetensors_find(st, moment_name(name, k, q));
@@ -286,7 +345,7 @@ static Status read_moment(const SafeTensors *st, const char *path, Params *p, Pa
         return OK;
     size_t size = k == 2 ? sizeof q->updates : dtype_size(p->master) * (size_t)q->t.n_elems;
     if (!t || t->type != (k == 2 ? I64 : p->master) || t->n_bytes != size)
-        return fail(ERR_DATA, "%s: %s is %s", path, name, t ? "of another type or size than the run's tensor" : "missing");
+        return fail(ERR_DATA, "%s: %s is %s", t ? t->file : folder, name, t ? "of another type or size than the run's tensor" : "missing");
     if (k == 2) {
         memcpy(&q->updates, t->data, size);
         return OK;
@@ -305,13 +364,12 @@ static Status read_moment(const SafeTensors *st, const char *path, Params *p, Pa
 
 Status checkpoint_read_moments(const char *folder, Params *p, bool change)
 {
-    char path[PATH_MAX];
     SafeTensors *st;
-    TRY(safetensors_open(&st, file_join(path, folder, "optimizer.safetensors")));
+    TRY(safetensors_open_folder(&st, folder, MOMENTS_STEM));
     Status s = OK;
     for (int i = 0; s == OK && i < p->n; i++)
         for (int k = 0; s == OK && k < 3 && p->list[i]->trainable; k++)
-            s = read_moment(st, path, p, p->list[i], k, change);
+            s = read_moment(st, folder, p, p->list[i], k, change);
     safetensors_close(&st);
     return s;
 }
@@ -320,11 +378,11 @@ Status checkpoint_check_shapes(const char *folder, GenLlava *model)
 {
     enum { TOLD = 8 };
     const Params *p = genllava_params(model);
-    char path[PATH_MAX], name[512], was[128], is[128], lines[TOLD * 700] = "";
+    char name[512], was[128], is[128], lines[TOLD * 700] = "";
     int differ = 0;
     size_t n = 0;
     SafeTensors *st;
-    TRY(safetensors_open(&st, file_join(path, folder, "optimizer.safetensors")));
+    TRY(safetensors_open_folder(&st, folder, MOMENTS_STEM));
     for (int i = 0; i < p->n; i++) {
         const Param *q = p->list[i];
         const StTensor *t = q->trainable ? safetensors_find(st, moment_name(name, 0, q)) : NULL;

@@ -58,11 +58,31 @@ static Status hash_file(const char *path, char hex[HEX], long long *n_bytes)
 
 /* ---------------------------------------------------------------- writing */
 
+Status manifest_hash(ManifestFile *out, const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    long long n;
+    TRY(hash_file(file_join(path, folder, name), out->xxh3, &n));
+    out->bytes = n;
+    snprintf(out->name, sizeof out->name, "%s", name);
+    return OK;
+}
+
 typedef struct Walk {
     cJSON *files;
     const char *folder;
+    const ManifestFile *known;
+    int n_known;
     char inside[256]; /* "" or "llm/" */
 } Walk;
+
+static const ManifestFile *find_known(const Walk *w, const char *name)
+{
+    for (int i = 0; i < w->n_known; i++)
+        if (!strcmp(w->known[i].name, name))
+            return &w->known[i];
+    return NULL;
+}
 
 static Status add_file(void *arg, const char *name)
 {
@@ -74,17 +94,31 @@ static Status add_file(void *arg, const char *name)
     if (held_lstat(path, &st))
         return fail(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
-        Walk inner = {.files = w->files, .folder = w->folder};
+        Walk inner = *w;
         snprintf(inner.inside, sizeof inner.inside, "%.250s/", relative);
         TRY(file_list(path, add_file, &inner));
         return file_sync_folder(path);
     }
-    long long n;
-    TRY(hash_file(path, hex, &n));
+    const ManifestFile *known = find_known(w, relative);
+    long long n = known ? known->bytes : 0;
+    if (!known)
+        TRY(hash_file(path, hex, &n));
     cJSON *file = json_add(w->files, NULL, cJSON_CreateObject());
     cJSON_AddStringToObject(file, "name", relative);
     json_add_int(file, "bytes", n);
-    cJSON_AddStringToObject(file, "xxh3", hex);
+    cJSON_AddStringToObject(file, "xxh3", known ? known->xxh3 : hex);
+    return OK;
+}
+
+static Status check_known(const char *folder, const ManifestFile *known)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (held_lstat(file_join(path, folder, known->name), &st) || !S_ISREG(st.st_mode))
+        return fail(ERR_IO, "%s: was written by another rank, but is not there for this one", path);
+    if (st.st_size != known->bytes)
+        return fail(ERR_IO, "%s: another rank has written %lld bytes, but this one sees %lld", path, (long long)known->bytes,
+                    (long long)st.st_size);
     return OK;
 }
 
@@ -96,12 +130,14 @@ static void make_tail(char tail[96], const char *text, size_t n)
     snprintf(tail, 96, ",\n\"manifest_xxh3\": \"%s\"}\n", hex);
 }
 
-Status manifest_write(const char *folder)
+Status manifest_write(const char *folder, const ManifestFile *known, int n_known)
 {
+    for (int i = 0; i < n_known; i++)
+        TRY(check_known(folder, &known[i]));
     char path[PATH_MAX], tail[96], *text = NULL;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "schema", SCHEMA);
-    Walk w = {.files = cJSON_AddArrayToObject(o, "files"), .folder = folder};
+    Walk w = {.files = cJSON_AddArrayToObject(o, "files"), .folder = folder, .known = known, .n_known = n_known};
     Status s = file_list(folder, add_file, &w);
     file_join(path, folder, NAME);
     if (s == OK)

@@ -27,7 +27,7 @@ TEST(moments_of_convolutions_are_kept_in_the_order_of_files)
     Params p;
     Param *w;
     float file[ELEMS], memory[ELEMS];
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[MOMENTS_NAME];
     SafeTensors *st;
     for (int at = 0; at < ELEMS; at++)
         file[at] = value_at(at);
@@ -35,7 +35,8 @@ TEST(moments_of_convolutions_are_kept_in_the_order_of_files)
     params_to_memory(w, p.flat_m, file, OUT, sizeof *file);
     memcpy(memory, p.flat_m, sizeof memory);
     CHECK(memory[1] == 100 && memory[IN] == 1);
-    REQUIRE_OK(checkpoint_write_moments(test_dir(), &p));
+    REQUIRE_OK(checkpoint_write_moments(test_dir(), &p, 0, 1, name));
+    CHECK_STR(name, "optimizer.safetensors");
     params_destroy(&p);
 
     REQUIRE_OK(safetensors_open(&st, file_join(path, test_dir(), "optimizer.safetensors")));

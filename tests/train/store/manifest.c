@@ -22,7 +22,7 @@ static const char *make_folder(void)
     REQUIRE_OK(file_replace(file_join(path, folder, "a.txt"), "some bytes"));
     REQUIRE_OK(file_save(file_join(path, folder, "llm/empty"), "", 0));
     REQUIRE_OK(file_save(file_join(path, folder, "llm/zeros"), (char[16]){0}, 16));
-    REQUIRE_OK(manifest_write(folder));
+    REQUIRE_OK(manifest_write(folder, NULL, 0));
     REQUIRE_OK(manifest_verify(folder));
     return folder;
 }
@@ -52,6 +52,25 @@ TEST(manifest_finds_every_flipped_bit)
     flip_every_bit(folder, "a.txt");
     flip_every_bit(folder, "llm/zeros");
     flip_every_bit(folder, "MANIFEST.json");
+}
+
+TEST(manifest_takes_the_hash_of_whoever_wrote_a_file_and_looks_whether_it_is_there)
+{
+    const char *folder = make_folder();
+    char path[PATH_MAX];
+    ManifestFile known;
+    REQUIRE_OK(manifest_hash(&known, folder, "a.txt"));
+    REQUIRE(!unlink(file_join(path, folder, "MANIFEST.json")));
+    REQUIRE_OK(manifest_write(folder, &known, 1));
+    CHECK_OK(manifest_verify(folder));
+    known.xxh3[0] = known.xxh3[0] == '0' ? '1' : '0'; /* it is not read again */
+    REQUIRE(!unlink(path));
+    REQUIRE_OK(manifest_write(folder, &known, 1));
+    CHECK(manifest_verify(folder) == ERR_DATA && strstr(status_message(), "a.txt: damaged"));
+    known.bytes++;
+    CHECK(manifest_write(folder, &known, 1) == ERR_IO && strstr(status_message(), "a.txt: another rank has written 12 bytes"));
+    REQUIRE(!unlink(file_join(path, folder, "a.txt")));
+    CHECK(manifest_write(folder, &known, 1) == ERR_IO && strstr(status_message(), "a.txt: was written by another rank, but is not there"));
 }
 
 TEST(manifest_names_the_file)
