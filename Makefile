@@ -14,7 +14,7 @@ BUILD    ?= build
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate evaluate inspect scenes stamps sketches
+PROGRAMS := train prepare generate evaluate inspect convert scenes stamps sketches
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
@@ -86,6 +86,7 @@ main_prepare  := train/prepare_main.c
 main_generate := eval/generate.c
 main_evaluate := eval/evaluate.c
 main_inspect  := tools/inspect/inspect.c
+main_convert  := tools/convert/convert.c
 main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
 main_sketches := tools/worlds/sketches_main.c

@@ -283,16 +283,9 @@ static Status folder_of(const char *file, const char *cwd, char out[PATH_MAX])
     return OK;
 }
 
-static Status load(ConfigReader *r, const char *file, const char *const *sets, int n_sets)
+/* base: room for the folder of the file. */
+static Status read_file(ConfigReader *r, const char *file, const char *cwd, char base[PATH_MAX])
 {
-    char cwd[PATH_MAX], base[PATH_MAX];
-    if (!getcwd(cwd, sizeof cwd))
-        return fail(ERR_MISSING, "the working directory: %s", strerror(errno));
-    r->base = cwd;
-    r->source = "default";
-    read_defaults(r);
-    if (r->mistakes.no_memory)
-        return mistakes_end(&r->mistakes, ERR_USAGE, file);
     JsonDoc *doc;
     Status s = json_read_settings(&doc, file);
     if (s != OK)
@@ -307,8 +300,22 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
     if (s == OK)
         read_object(r, json_root(doc), "");
     json_free(&doc);
-    TRY(s);
     r->from_file = false;
+    return s;
+}
+
+static Status load(ConfigReader *r, const char *file, const char *const *sets, int n_sets)
+{
+    char cwd[PATH_MAX], base[PATH_MAX];
+    if (!getcwd(cwd, sizeof cwd))
+        return fail(ERR_MISSING, "the working directory: %s", strerror(errno));
+    r->base = cwd;
+    r->source = "default";
+    read_defaults(r);
+    if (r->mistakes.no_memory)
+        return mistakes_end(&r->mistakes, ERR_USAGE, file);
+    if (strcmp(file, CONFIG_NO_FILE))
+        TRY(read_file(r, file, cwd, base));
     r->base = cwd;
     for (int i = 0; i < n_sets; i++)
         read_set(r, sets[i]);

@@ -118,6 +118,7 @@ typedef struct RunConfig {
 
 /* Reads FILE (or "-" for standard input), applies the --set overrides ("section.key=value") and checks everything. All errors of the
  * file are gathered into one message, a line each: file:line:column: what was found, what is allowed, did you mean. */
+#define CONFIG_NO_FILE "settings of no file" /* as FILE: the overrides alone */
 MUST_USE Status config_load(RunConfig *cfg, const char *file, const char *const *sets, int n_sets);
 void config_free(RunConfig *cfg);
 /* base + "/" + path for relative ones; NULL without memory. Leading "./" and "../" are taken off exactly where base has no symbolic links.

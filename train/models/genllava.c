@@ -20,7 +20,7 @@ static int64_t count_moments(const Vae *vae, int64_t size)
 }
 
 /* From the folders' settings; parts_configure has read them. */
-static Status set_sizes(GenLlava *g, const RunConfig *cfg)
+Status genllava_set_sizes(GenLlava *g, const RunConfig *cfg)
 {
     const MistralConfig *llm = &g->llm.config;
     const SiglipConfig *vision = &g->vision.config;
@@ -40,7 +40,7 @@ Status genllava_sizes(ModelSizes *out, const RunConfig *cfg)
 {
     GenLlava g = {0};
     TRY(parts_configure(&g, cfg));
-    TRY(set_sizes(&g, cfg));
+    TRY(genllava_set_sizes(&g, cfg));
     *out = g.sizes;
     return OK;
 }
@@ -50,7 +50,7 @@ Status genllava_sizes(ModelSizes *out, const RunConfig *cfg)
 static Status open_parts(GenLlava *g, const RunConfig *cfg, const char *checkpoint)
 {
     TRY(parts_configure(g, cfg));
-    TRY(set_sizes(g, cfg));
+    TRY(genllava_set_sizes(g, cfg));
     TRY(parts_declare(g, cfg));
     TRY(params_create(&g->params));
     TRY(parts_load(g, cfg, checkpoint));

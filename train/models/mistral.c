@@ -226,20 +226,27 @@ static void declare_layer(Params *p, const MistralConfig *c, int64_t i, MistralL
     l->post_norm = norm_weight(p, name, c->hidden);
 }
 
-Status mistral_declare(GenLlava *g, const RunConfig *cfg)
+Status mistral_declare_layers(GenLlava *g, const RunConfig *cfg)
 {
     (void)cfg;
     Mistral *m = &g->llm;
-    Params *p = &g->params;
     const MistralConfig *c = &m->config;
     m->layers = mem_alloc((size_t)c->layers * sizeof(MistralLayer));
     if (!m->layers)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " layers", c->layers);
-    m->embed = matrix(p, c, "model.embed_tokens.weight", c->vocab, c->hidden);
     for (int64_t i = 0; i < c->layers; i++)
-        declare_layer(p, c, i, &m->layers[i]);
-    m->norm = norm_weight(p, "model.norm.weight", c->hidden);
-    m->head = c->tied ? m->embed : matrix(p, c, "lm_head.weight", c->vocab, c->hidden);
+        declare_layer(&g->params, c, i, &m->layers[i]);
+    m->norm = norm_weight(&g->params, "model.norm.weight", c->hidden);
+    return OK;
+}
+
+Status mistral_declare(GenLlava *g, const RunConfig *cfg)
+{
+    Mistral *m = &g->llm;
+    const MistralConfig *c = &m->config;
+    m->embed = matrix(&g->params, c, "model.embed_tokens.weight", c->vocab, c->hidden);
+    TRY(mistral_declare_layers(g, cfg));
+    m->head = c->tied ? m->embed : matrix(&g->params, c, "lm_head.weight", c->vocab, c->hidden);
     return OK;
 }
 

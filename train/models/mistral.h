@@ -43,6 +43,8 @@ extern const NameTable MISTRAL_NAMES;
 extern const FieldClass MISTRAL_FIELDS; /* of config.json */
 MUST_USE Status mistral_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status mistral_declare(GenLlava *g, const RunConfig *cfg);
+/* Without embeddings and head. */
+MUST_USE Status mistral_declare_layers(GenLlava *g, const RunConfig *cfg);
 void mistral_free(GenLlava *g);
 
 /* Keys and values of the positions so far, per layer [capacity, kv_heads, head_dim] in the compute type. */

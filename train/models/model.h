@@ -38,6 +38,9 @@ struct GenLlava {
 
 LossFn genllava_text_loss;
 
+/* Sets g->sizes from what parts_configure has read. */
+MUST_USE Status genllava_set_sizes(GenLlava *g, const RunConfig *cfg);
+
 /* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. */
 Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCache *cache);
 #endif

@@ -104,6 +104,17 @@ const char *names_in_file(char out[WEIGHT_NAME_MAX], const FileNames *f, const c
     return out;
 }
 
+bool names_ours(char out[WEIGHT_NAME_MAX], const FileNames *f, const char *theirs)
+{
+    size_t n = strlen(f->wrapper);
+    if (strncmp(theirs, f->wrapper, n) || strlen(theirs) >= WEIGHT_NAME_MAX)
+        return false;
+    if (f->spelling)
+        return name_to_ours(out, f->spelling, theirs + n);
+    snprintf(out, WEIGHT_NAME_MAX, "%s", theirs);
+    return true;
+}
+
 static const char *find_pattern(const char *const *quiet, const char *name)
 {
     for (; *quiet; quiet++)

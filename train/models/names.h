@@ -43,6 +43,8 @@ typedef struct FileNames {
 FileNames names_find(const NameTable *table, const SafeTensors *st, const char *ours);
 /* What the file calls `ours`: a name that no rule knows is the same everywhere. Returns out. */
 const char *names_in_file(char out[WEIGHT_NAME_MAX], const FileNames *f, const char *ours);
+/* What we call a tensor of the file; false: no rule fits, and out is untouched. Without a table the name is ours. */
+bool names_ours(char out[WEIGHT_NAME_MAX], const FileNames *f, const char *theirs);
 /* The pattern of `quiet` by which a tensor of the file is left out on purpose; NULL: by none. */
 const char *names_quiet(const FileNames *f, const char *theirs);
 #endif

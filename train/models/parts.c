@@ -449,8 +449,7 @@ const Part *parts_find_dropped(const RunConfig *there, const RunConfig *cfg, con
     return NULL;
 }
 
-/* Where a part's weights come from; NULL: they are drawn. path: room for the result. */
-static const char *choose_source(char path[PATH_MAX], const Part *part, const RunConfig *cfg, const char *checkpoint)
+const char *part_source(char path[PATH_MAX], const Part *part, const RunConfig *cfg, const char *checkpoint)
 {
     if (!checkpoint || !from_checkpoint(part, cfg, checkpoint))
         return find_start(path, part, cfg);
@@ -463,7 +462,7 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
     Weights *w = &g->files[i];
     uint64_t seed = (uint64_t)cfg->seed;
     char path[PATH_MAX], room[PATH_MAX];
-    const char *from = choose_source(path, part, cfg, checkpoint);
+    const char *from = part_source(path, part, cfg, checkpoint);
     if (!from)
         return part->draw ? part->draw(g, seed) : params_draw_part(&g->params, part->name, seed);
     if (part->load)

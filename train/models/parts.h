@@ -78,6 +78,10 @@ const char *part_stem(const Part *part);
 /* Whether its weights are drawn. */
 bool part_drawn(const Part *part, const RunConfig *cfg);
 
+/* The file or folder that its weights come from, of a checkpoint (NULL: a fresh start) the checkpoint itself for adapters; NULL: they are
+ * drawn. path: room for the result. */
+const char *part_source(char path[PATH_MAX], const Part *part, const RunConfig *cfg, const char *checkpoint);
+
 /* The parameters of a part of an open model, or of a piece that is counted with such a part. */
 MUST_USE Status part_count(const Part *part, const GenLlava *g, int64_t *n);
 

@@ -1,0 +1,203 @@
+/* convert: a model from one format into another, read back and compared before it is put in place. */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+#include "tools/convert/out.h"
+#include "tools/convert/to.h"
+#include "tools/convert/verify.h"
+
+const Writer WRITERS[] = {
+    {.name = "hf",
+     .holds = "the language model, adapters merged and added rows appended, with its tokenizer",
+     .read_by = "transformers, vLLM",
+     .takes_type = true,
+     .check = to_hf_check,
+     .write = to_hf,
+     .verified = true},
+};
+const int N_WRITERS = sizeof WRITERS / sizeof *WRITERS;
+
+static struct {
+    const char *from, *to, *base, *out, *max_shard, *probe;
+    int type;
+    bool no_verify, list, quiet;
+} args = {.type = -1};
+
+static const char *const TYPES[] = {[TYPE_BF16] = "bf16", [TYPE_F16] = "f16", [TYPE_F32] = "f32", [TYPE_Q8_0] = "q8_0", NULL};
+
+static const CliOption FLAGS[] = {
+    {"--from", CLI_STRING, &args.from, "PATH",
+     "a run folder (its newest checkpoint), a checkpoint, parts, or a folder of Hugging Face, "
+     "LLaVA, PEFT or diffusers; recognised by its contents",
+     0, 0, NULL, false},
+    {"--to", CLI_STRING, &args.to, "FORMAT", "what to write; --list names them", 0, 0, NULL, false},
+    {"--out", CLI_STRING, &args.out, "DIR", "a folder that is not there yet, or empty", 0, 0, NULL, false},
+    {"--base", CLI_STRING, &args.base, "DIR", "of an adapter: the folder of the model that it was trained on", 0, 0, NULL, false},
+    {"--type", CLI_CHOICE, &args.type, "TYPE", "bf16 (default), f16, f32 or, for gguf, q8_0", 0, 0, TYPES, false},
+    {"--max-shard-size", CLI_STRING, &args.max_shard, "N", "most bytes of tensors in a file, with K, M or G (default 5G)", 0, 0, NULL,
+     false},
+    {"--probe", CLI_STRING, &args.probe, "FILE.jsonl", "more prompts to compare, rows as for generate --batch", 0, 0, NULL, false},
+    {"--no-verify", CLI_FLAG, &args.no_verify, NULL, "do not read back and compare", 0, 0, NULL, false},
+    {"--list", CLI_FLAG, &args.list, NULL, "the formats, what each holds, and what reads it", 0, 0, NULL, false},
+    {"--quiet", CLI_FLAG, &args.quiet, NULL, "only errors and warnings", 0, 0, NULL, false},
+    {0}};
+
+static const CliProgram PROGRAM = {
+    .name = "convert",
+    .summary =
+        "Takes a model from one format into another: adapters merged, added tokens kept. What was written is read back and must give "
+        "the same logits before it is put in place.",
+    .usage = "convert --from PATH --to FORMAT --out DIR [--base DIR] [--type T]\n       convert --list",
+    .options = FLAGS};
+
+DType out_dtype(OutType t) { return t == TYPE_F32 ? F32 : t == TYPE_BF16 ? BF16 : F16; }
+
+static void list_formats(void)
+{
+    for (const Writer *w = WRITERS; w < WRITERS + N_WRITERS; w++) {
+        printf("%-10s ", w->name);
+        cli_wrap(w->holds, 11, 11);
+        printf("           read by ");
+        cli_wrap(w->read_by, 11, 19);
+    }
+}
+
+static Status find_writer(const char *name, const Writer **out)
+{
+    const char *names[16];
+    for (int i = 0; i < N_WRITERS; i++) {
+        *out = &WRITERS[i];
+        names[i] = WRITERS[i].name;
+        if (!strcmp(name, names[i]))
+            return OK;
+    }
+    const char *near = cli_nearest(name, names, N_WRITERS);
+    return near ? fail(ERR_USAGE, "convert: --to %s: there is no such format; did you mean \"%s\"? (--list names them)", name, near)
+                : fail(ERR_USAGE, "convert: --to %s: there is no such format; --list names them", name);
+}
+
+/* "5G", "500M", "1000": decimal, as Hugging Face counts. */
+static Status read_size(const char *text, int64_t *out)
+{
+    static const char UNITS[] = "KMG";
+    char *end;
+    double n = strtod(text, &end);
+    const char *unit = *end ? strchr(UNITS, *end == 'k' ? 'K' : *end) : NULL;
+    if (unit) {
+        n *= pow(1000, (double)(unit - UNITS + 1));
+        end++;
+        end += *end == 'B';
+    }
+    if (end == text || *end || !(n >= 1) || n > 9e18)
+        return fail(ERR_USAGE, "convert: --max-shard-size %s: expected a number of bytes, as 5G, 500M or 100K", text);
+    *out = (int64_t)n;
+    return OK;
+}
+
+static Status check_arguments(const Writer **w, WriteOptions *o)
+{
+    if (!args.from || !args.to || !args.out)
+        return fail(ERR_USAGE, "convert: %s is missing; convert --help shows the usage",
+                    !args.from ? "--from PATH"
+                    : !args.to ? "--to FORMAT"
+                               : "--out DIR");
+    TRY(find_writer(args.to, w));
+    *o = (WriteOptions){.type = args.type < 0 ? TYPE_BF16 : (OutType)args.type, .type_given = args.type >= 0, .max_shard = 5000000000};
+    if (args.max_shard)
+        TRY(read_size(args.max_shard, &o->max_shard));
+    if (o->type_given && !(*w)->takes_type)
+        return fail(ERR_USAGE, "convert: --type is not for --to %s, which keeps types as they are", (*w)->name);
+    if (o->type == TYPE_Q8_0 && !(*w)->takes_q8_0)
+        return fail(ERR_USAGE, "convert: --type q8_0 is for --to gguf; %s takes bf16, f16 or f32", (*w)->name);
+    return OK;
+}
+
+static Status refuse_name(void *arg, const char *name)
+{
+    (void)arg;
+    return fail(ERR_CREATE, "--out %s: is there already, and holds %s; give a folder that is not there yet, or an empty one", args.out,
+                name);
+}
+
+static Status check_out(void)
+{
+    if (!file_exists(args.out))
+        return file_check_folders(args.out);
+    return file_list(args.out, refuse_name, NULL);
+}
+
+static void stop(int signal)
+{
+    (void)signal;
+    out_stop();
+}
+
+static void install_signals(void)
+{
+    struct sigaction a = {.sa_handler = stop};
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+static Status verify(Model *m, const Writer *w, const WriteOptions *o, const char *folder)
+{
+    Model out;
+    if (!w->verified || args.no_verify)
+        return OK;
+    TRY_IN(w->reopen ? w->reopen(&out, m, folder) : model_open(&out, folder, NULL), "reading back what was written");
+    Status s = verify_output(m, &out, w, o, args.probe);
+    model_close(&out);
+    return s;
+}
+
+static Status write_folder(Model *m, const Writer *w, const WriteOptions *o)
+{
+    char parent[PATH_MAX], partial[PATH_MAX];
+    snprintf(partial, sizeof partial, "%s.partial", args.out);
+    TRY(file_make_folders(file_folder(parent, args.out)));
+    TRY(file_stage_folder(partial));
+    Status s = w->write(m, o, partial);
+    if (!s)
+        s = verify(m, w, o, partial);
+    if (!s)
+        s = file_publish_folder(partial, args.out);
+    return s ? file_discard_folder(partial, s) : OK;
+}
+
+static Status convert(void)
+{
+    const Writer *w;
+    WriteOptions o;
+    Model m;
+    TRY(check_arguments(&w, &o));
+    TRY(check_out());
+    TRY(model_open(&m, args.from, args.base));
+    Status s = w->check(&m, &o);
+    if (!s)
+        s = write_folder(&m, w, &o);
+    model_close(&m);
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    bool done = false;
+    cli_start();
+    cli_settle_threads(argv);
+    Status s = cli_parse(&PROGRAM, argc, argv, &done);
+    if (s || done)
+        return cli_finish(s);
+    log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
+    install_signals();
+    if (args.list)
+        list_formats();
+    else
+        s = convert();
+    return cli_finish(s);
+}

@@ -1,0 +1,121 @@
+/* model.c: opens a model of any format (model.h). */
+#include "tools/convert/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "kernels/base/arena.h"
+#include "tools/convert/from.h"
+#include "tools/convert/merge.h"
+
+/* In the order in which a folder is asked. */
+const Reader READERS[] = {
+    {"a run", from_run_fits, from_run},
+    {"a Hugging Face model", from_hf_fits, from_hf},
+};
+const int N_READERS = sizeof READERS / sizeof *READERS;
+
+static int by_linear(const void *a, const void *b) { return strcmp(((const Adapted *)a)->linear, ((const Adapted *)b)->linear); }
+
+static Status open_with(Model *m, const Reader *r, const char *base)
+{
+    m->what = r->what;
+    TRY(cpu_open(&m->backend));
+    TRY(r->open(m, m->path, base));
+    TRY(stored_sort(&m->tensors));
+    if (m->n_adapted)
+        qsort(m->adapted, (size_t)m->n_adapted, sizeof *m->adapted, by_linear);
+    return merge_model(m);
+}
+
+Status model_open(Model *m, const char *path, const char *base)
+{
+    *m = (Model){0};
+    if (!file_exists(path))
+        return fail(ERR_MISSING, "%s: there is no such file or folder", path);
+    snprintf(m->path, sizeof m->path, "%s", path);
+    for (const Reader *r = READERS; r < READERS + N_READERS; r++)
+        if (r->fits(path)) {
+            Status s = open_with(m, r, base);
+            if (s)
+                model_close(m);
+            return s;
+        }
+    return fail(ERR_MISSING,
+                "%s: is neither a run, a checkpoint nor parts (run.json), nor a folder of Hugging Face (config.json), PEFT "
+                "(adapter_config.json) or diffusers (model_index.json)",
+                path);
+}
+
+void model_close(Model *m)
+{
+    stored_free(&m->whole);
+    stored_free(&m->tensors);
+    mem_free(m->adapted);
+    for (int i = 0; i < m->n_added; i++)
+        mem_free(m->added[i]);
+    mem_free(m->added);
+    json_free(&m->llm_doc);
+    json_free(&m->vision_doc);
+    stream_close(&m->stream);
+    if (m->backend.close)
+        m->backend.close(&m->backend);
+    config_free(&m->cfg);
+    *m = (Model){0};
+}
+
+const Adapted *model_adapted(const Model *m, const char *linear)
+{
+    Adapted key;
+    snprintf(key.linear, sizeof key.linear, "%s", linear);
+    return m->n_adapted ? bsearch(&key, m->adapted, (size_t)m->n_adapted, sizeof *m->adapted, by_linear) : NULL;
+}
+
+/* ---------------------------------------------------------------- for readers */
+
+Status model_settings(Model *m, const char *const *sets, int n_sets) { return config_load(&m->cfg, CONFIG_NO_FILE, sets, n_sets); }
+
+/* The settings of one network: a member of its folder's config.json, or all of it where there is none. */
+static Status read_document(JsonDoc **doc, const Json **own, const char *folder, const char *member)
+{
+    char path[PATH_MAX];
+    TRY(json_read_file(doc, file_join(path, folder, "config.json")));
+    const Json *inner = json_get(json_root(*doc), member);
+    *own = inner && inner->kind == JSON_OBJECT ? inner : json_root(*doc);
+    return OK;
+}
+
+Status model_read_settings(Model *m)
+{
+    TRY(stream_open(&m->stream, &m->cfg, &m->backend));
+    m->llm = stream_llm(m->stream);
+    m->vocab = m->llm->vocab;
+    m->vision = stream_vision(m->stream);
+    TRY(read_document(&m->llm_doc, &m->llm_config, m->cfg.model.llm.path, "text_config"));
+    return m->vision ? read_document(&m->vision_doc, &m->vision_config, m->cfg.model.vision.path, "vision_config") : OK;
+}
+
+Status model_add_token(Model *m, const char *text)
+{
+    char **list = mem_grow(m->added, (size_t)(m->n_added + 1) * sizeof *list);
+    char *own = mem_strdup(text);
+    if (list)
+        m->added = list;
+    if (!list || !own) {
+        mem_free(own);
+        return fail(ERR_NOMEM, "out of memory for added tokens");
+    }
+    m->added[m->n_added++] = own;
+    return OK;
+}
+
+Status model_add_adapted(Model *m, const Adapted *a)
+{
+    Adapted *list = mem_grow(m->adapted, (size_t)(m->n_adapted + 1) * sizeof *list);
+    if (!list)
+        return fail(ERR_NOMEM, "out of memory for adapters");
+    m->adapted = list;
+    m->adapted[m->n_adapted++] = *a;
+    return OK;
+}
