@@ -101,7 +101,7 @@ static Status work(const CommandLine *c, int *exit_code)
     Status s = OK;
     bool trains = true;
     samples_ask(&cfg);
-    if (c->ranks > 1)
+    if (c->ranks)
         s = launch_ranks((int)c->ranks, &trains, exit_code);
     if (s == OK && trains)
         s = c->dry_run ? dry_run(&cfg, &start, c->log_format == FORMAT_JSON, stdout)

@@ -103,7 +103,13 @@ expect 2 --config "$dir/run.json" --ranks all
 # A launcher that started this process alone is none.
 rm -rf "$dir/runs"
 OMPI_COMM_WORLD_SIZE=1 OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_LOCAL_RANK=0 expect 0 --config "$dir/run.json" --ranks 2 --steps 1
+# One rank is one, also where a launcher has left its variables; of the ranks that a launcher has started it makes no runs apart.
+rm -rf "$dir/runs"
+WORLD_SIZE=1 RANK=0 LOCAL_RANK=0 expect 0 --config "$dir/run.json" --ranks 1 --steps 1
+grep -q '"ranks": 1' "$dir/runs/r/environment.json" || fail "--ranks 1 is not one rank"
 export WORLD_SIZE=2 RANK=1 LOCAL_RANK=1 MASTER_ADDR=localhost MASTER_PORT=9
-expect 2 --config "$dir/run.json" --ranks 3
-says "error: --ranks starts the ranks of one machine itself, but WORLD_SIZE=2 says that a launcher has started 2; leave one of the two"
+for n in 1 3; do
+    expect 2 --config "$dir/run.json" --ranks $n
+    says "error: --ranks starts the ranks of one machine itself, but WORLD_SIZE=2 says that a launcher has started 2; leave one of the two"
+done
 exit $failed

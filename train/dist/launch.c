@@ -36,15 +36,11 @@ static void set_number(const char *name, int n)
 
 static Status refuse_two_launchers(void)
 {
-    static const char *const OF_LAUNCHERS[] = {"OMPI_COMM_WORLD_SIZE", "WORLD_SIZE", "RANK", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
     Place place;
     TRY(place_find(&place));
-    if (place.n_ranks == 1)
-        return OK;
-    for (size_t i = 0; i < sizeof OF_LAUNCHERS / sizeof *OF_LAUNCHERS; i++)
-        if (getenv(OF_LAUNCHERS[i]))
-            return fail(ERR_USAGE, "--ranks starts the ranks of one machine itself, but %s=%s says that a launcher has started %d; "
-                                   "leave one of the two", OF_LAUNCHERS[i], getenv(OF_LAUNCHERS[i]), place.n_ranks);
+    if (place.n_ranks > 1)
+        return fail(ERR_USAGE, "--ranks starts the ranks of one machine itself, but %s=%d says that a launcher has started %d; "
+                               "leave one of the two", place.launcher, place.n_ranks, place.n_ranks);
     return OK;
 }
 
@@ -163,6 +159,11 @@ Status launch_ranks(int n, bool *is_rank, int *exit_code)
 {
     *is_rank = false;
     TRY(refuse_two_launchers());
+    *is_rank = n == 1;
+    if (n == 1) { /* this process */
+        place_clear();
+        return OK;
+    }
     Child *children = mem_alloc((size_t)n * sizeof *children);
     Status s = children ? set_variables(n) : fail(ERR_NOMEM, "%d ranks: out of memory", n);
     const pid_t launcher = getpid();

@@ -8,6 +8,7 @@
 #include "kernels/base/status.h"
 
 /* Makes this process n: the call returns in each of them, with *is_rank. In the process that called it, it returns when all have ended,
- * with the exit code of the run, of which its ranks have told. Signals that ask to stop go to the ranks. */
+ * with the exit code of the run, of which its ranks have told. Signals that ask to stop go to the ranks. One rank is this process itself.
+ * ERR_USAGE where a launcher has started several already. */
 MUST_USE Status launch_ranks(int n, bool *is_rank, int *exit_code);
 #endif

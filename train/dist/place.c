@@ -154,6 +154,7 @@ Status place_find(Place *p)
     const Launcher *l;
     *p = (Place){.n_ranks = 1, .token = ""};
     TRY(find_launcher(p, &l));
+    p->launcher = l ? l->size : NULL;
     if (p->n_ranks == 1)
         return OK;
     TRY(find_address(l, p));

@@ -10,6 +10,7 @@ enum { PLACE_ADDRESS_BYTES = 256, PLACE_TOKEN_BYTES = 256, PLACE_MOST_RANKS = 1 
 typedef struct Place {
     int rank, n_ranks;
     int local_rank;                    /* among those of this machine */
+    const char *launcher;              /* the variable by which it tells the number of ranks; NULL: there is none */
     char address[PLACE_ADDRESS_BYTES]; /* where rank 0 waits for the others: of a machine, or "@NAME", a socket inside this one */
     int port;                          /* of a machine's address */
     const char *token;                 /* what only the ranks of this run know; "" on one machine, where they must belong to one user */
