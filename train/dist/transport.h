@@ -1,4 +1,4 @@
-/* transport.h: how bytes travel between ranks. Implemented by sockets.c, and over it by nccl.c; used by dist.c. */
+/* transport.h: how bytes travel between ranks. Implemented by sockets.c, and over it by mpi.c and nccl.c; used by dist.c. */
 #ifndef GENLLAVA_TRAIN_DIST_TRANSPORT_H
 #define GENLLAVA_TRAIN_DIST_TRANSPORT_H
 
@@ -20,8 +20,11 @@ typedef struct Transport {
     Status (*sum)(void *state, void *x, int64_t n, DType type, void *stream);
     /* What the next calls belong to, for the sentence about a rank that does not come. patient: rank 0 may take hours. NULL: not told. */
     void (*enter)(void *state, const char *call, int64_t step, bool patient);
-    /* A sum is on its way on a device: it is waited for until the next call. */
+    /* A sum is on its way on a device, or by another carrier: it is waited for until the next call, or until it has arrived. */
     void (*enqueued)(void *state);
+    void (*arrived)(void *state);
+    /* Waits so many microseconds for a verdict that ends the run, and fails with it: for what itself waits without an end. */
+    Status (*watch)(void *state, int64_t us);
     /* Makes all ranks fail with the sentence, also those that wait for a device. */
     Status (*accuse)(void *state, const char *sentence);
     void (*close)(void *state, bool failed); /* failed: the run */
