@@ -63,10 +63,11 @@ static Pulse *the_pulse;
 
 /* ---------------------------------------------------------------- telling */
 
-/* A peer that does not read loses frames: it will be found silent. */
+/* A peer that does not read loses frames: it will be found silent. One that has left still waits for a farewell. */
 static void send_frame(const Peer *peer, const Frame *f)
 {
-    ssize_t n = peer->left || peer->gone ? 0 : send(peer->fd, f, sizeof *f, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const bool deaf = peer->gone || (peer->left && f->kind != FRAME_FAREWELL);
+    ssize_t n = deaf ? 0 : send(peer->fd, f, sizeof *f, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
 }
 

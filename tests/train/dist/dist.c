@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernels/base/log.h"
@@ -261,3 +262,23 @@ static void end_suddenly(Dist *d)
     CHECK_INT(dist_close(d, ERR_DEVICE), ERR_DEVICE);
 }
 TEST(dist_calls_fail_where_a_rank_cannot_be_reached) { on_ranks(2, end_suddenly); }
+
+/* Rank 0 waits for the farewell of rank 2, which has heard its own before. */
+static void leave_late(Dist *d)
+{
+    int32_t x = 0;
+    struct timespec start, end;
+    if (d->rank == 1) {
+        usleep(300000); /* until the others have opened too */
+        _exit(0);
+    }
+    CHECK_INT(dist_agree(d, &x, 1), ERR_DEVICE);
+    if (d->rank == 2)
+        usleep(300000);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    CHECK_INT(dist_close(d, ERR_DEVICE), ERR_DEVICE);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    const double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    CHECK_MSG(seconds < 1.5, "rank %d took leave for %g s", d->rank, seconds);
+}
+TEST(dist_ranks_take_leave_at_once_after_a_failure) { on_ranks(3, leave_late); }
