@@ -66,7 +66,7 @@ rows=tests/fixtures/parity/visual_tokens/rows.jsonl
 awk '{ row[NR] = $0 } END { for (i = 0; i < 200000; i++) { r = row[1 + i % NR]; sub(/"uid": "/, "&" i "-", r); print r } }' $rows > "$dir/many.jsonl"
 sed "s|$PWD/$rows|$dir/many.jsonl|; s|$dir/shards|$dir/runs/shards|" "$dir/run.json" > "$dir/many.json"
 prepare "$dir/many.json"
-sleep 1
+sleep 2 # a beat a second tells where a rank is
 kill -0 $pid || { fail "ranks do not wait for the preparation"; cat "$dir/err" >&2; }
 kill -KILL "${ranks[2]}"
 ends 69 "rank 2 killed while rank 0 prepares"
