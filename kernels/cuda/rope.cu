@@ -37,7 +37,7 @@ static Status rope(KernelCtx *ctx, const Rope *a)
         return fail(ERR_INTERNAL, "rope: head_dim is %lld; the cuda backend turns at most %d", (long long)a->head_dim, 2 * (int)ROPE_MAX);
     RopeTable table;
     for (int64_t j = 0; j < half; j++)
-        table.theta[j] = rope_theta(a->base, j, a->head_dim);
+        table.theta[j] = rope_theta(a, j);
     dim3 grid(ceil_div(half, ROPE_THREADS), (unsigned)(a->rows < 65535 ? a->rows : 65535));
     WITH_TYPE(a->act, T, {
         LAUNCH_FLAT((rope_kernel<T>), grid, ROPE_THREADS, cuda_stream(ctx), (T *)a->x, a->pos, a->rows, (int)a->heads, (int)half, a->ldx,

@@ -244,6 +244,7 @@ Status check_rope(const Rope *a)
     TRY(floating(op, "act", a->act));
     EXPECT(a->head_dim >= 2 && a->head_dim % 2 == 0, "%s: head_dim is %lld, expected an even number", op, (long long)a->head_dim);
     EXPECT(a->base > 0, "%s: base is %g, expected more than 0", op, a->base);
+    EXPECT(a->factor == 0 || a->factor >= 1, "%s: factor is %g, expected 1 or more, or 0", op, a->factor);
     return at_least(op, "ldx", a->ldx, a->heads * a->head_dim);
 }
 

@@ -5,8 +5,8 @@
 static real angle(const Rope *a, int64_t row, int64_t j)
 {
     if (a->act == F64)
-        return (real)(a->pos[row] * pow(a->base, -2.0 * (double)j / (double)a->head_dim));
-    return (float)a->pos[row] * rope_theta(a->base, j, a->head_dim);
+        return (real)(a->pos[row] * pow(a->base, -2.0 * (double)j / (double)a->head_dim) / (a->factor > 0 ? a->factor : 1));
+    return (float)a->pos[row] * rope_theta(a, j);
 }
 
 Status REF_NAME(rope)(KernelCtx *ctx, const Rope *a)

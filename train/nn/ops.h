@@ -87,7 +87,7 @@ Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double
 /* x with heads [first, first+n) rotated (rows of heads side by side). */
 typedef struct RopeSpec {
     int64_t first, n, head_dim;
-    double base;
+    double base, factor; /* factor: positions are divided by it; 0: they are not */
 } RopeSpec;
 Tensor *nn_rope(Tape *t, Tensor *x, const RopeSpec *spec, const PackedRows *rows);
 

@@ -14,7 +14,8 @@ typedef struct RopeNode {
 static Status rotate(Tape *t, const RopeSpec *spec, const PackedRows *rows, int64_t ldx, void *x, bool inverse)
 {
     return RUN(t, rope, Rope, .rows = rows->n_rows, .heads = spec->n, .head_dim = spec->head_dim, .ldx = ldx, .act = t->compute,
-               .base = spec->base, .pos = rows->pos, .x = (char *)x + tape_size(t, spec->first * spec->head_dim), .inverse = inverse);
+               .base = spec->base, .factor = spec->factor, .pos = rows->pos, .x = (char *)x + tape_size(t, spec->first * spec->head_dim),
+               .inverse = inverse);
 }
 
 static Status rope_bwd(Tape *t, Node *self)

@@ -78,7 +78,7 @@ static Status rope(KernelCtx *ctx, const Rope *a)
         return fail(ERR_INTERNAL, "rope: head_dim is %lld, expected at most %d on cpu", (long long)a->head_dim, 2 * MAX_HALF);
     Workspace *w = cpu_workspace(d, 0);
     for (int64_t j = 0; j < half; j++)
-        w->theta[j] = rope_theta(a->base, j, a->head_dim);
+        w->theta[j] = rope_theta(a, j);
     const double angle_ns = 1.5, element_ns = 0.2;
     Rotation r = {.a = a, .theta = w->theta};
     parallel_for(d, a->rows, (double)half * (angle_ns + element_ns * (double)a->heads), rope_rows, &r);
