@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from safetensors.numpy import load_file
-from transformers import LlamaTokenizer, MistralForCausalLM, SiglipVisionModel
+from transformers import AutoModelForCausalLM, LlamaTokenizer, SiglipVisionModel
 
 import conversation
 import gen_head
@@ -53,7 +53,7 @@ def exports(cfg, checkpoint, last_dump):
         return {n: v for n, v in params.items() if n.startswith(prefix)}
 
     if m["llm"]["train"] == "lora":
-        base = MistralForCausalLM.from_pretrained(m["llm"]["path"], dtype=torch.float32)
+        base = AutoModelForCausalLM.from_pretrained(m["llm"]["path"], dtype=torch.float32)
         peft = PeftModel.from_pretrained(base, checkpoint)
         found = {n.replace(".default.weight", ".weight"): p.detach().numpy() for n, p in peft.named_parameters() if "lora_" in n}
         bad += _differences("adapter", found, part("base_model."))
@@ -62,7 +62,7 @@ def exports(cfg, checkpoint, last_dump):
                 m["lora"]["r"], m["lora"]["alpha"], m["lora"]["rslora"], set(m["lora"]["targets"])):
             bad.append(f"adapter_config.json: {c}")
     elif m["llm"]["train"] == "full":
-        llm, info = MistralForCausalLM.from_pretrained(f"{checkpoint}/llm", dtype=torch.float32, output_loading_info=True)
+        llm, info = AutoModelForCausalLM.from_pretrained(f"{checkpoint}/llm", dtype=torch.float32, output_loading_info=True)
         bad += [f"llm/: {k} {v}" for k, v in info.items() if v]
         found = {n: p.detach().numpy() for n, p in llm.named_parameters()}
         bad += _differences("llm/", found, {**part("model."), **part("lm_head.")})

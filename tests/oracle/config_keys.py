@@ -31,7 +31,7 @@ def keys():
     vision = transformers.SiglipVisionConfig()
     return {
         "adapter": [f.name for f in dataclasses.fields(peft.LoraConfig)],
-        "llm": transformers.MistralConfig().to_dict(),
+        "llm": {**transformers.MistralConfig().to_dict(), **transformers.LlamaConfig().to_dict()},
         "vision": vision.to_dict(),
         "unet": inspect.signature(diffusers.UNet2DConditionModel.__init__).parameters.keys() - {"self"},
         "scheduler": schedulers(diffusers),

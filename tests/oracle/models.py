@@ -1,4 +1,4 @@
-"""The model of a run in PyTorch: transformers' Mistral (through peft), transformers' SigLIP, projector, token rows."""
+"""The model of a run in PyTorch: transformers' Mistral or Llama (through peft), its SigLIP, projector, token rows."""
 
 import json
 import os
@@ -7,8 +7,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer, MistralForCausalLM, SiglipVisionConfig, SiglipVisionModel
+from transformers import AutoModelForCausalLM, CLIPTextModel, CLIPTokenizer, SiglipVisionConfig, SiglipVisionModel
 from transformers.models.clip import modeling_clip
+from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
 from transformers.models.siglip import modeling_siglip
 
@@ -39,11 +40,10 @@ def use_double_precision():
         weights = scores.softmax(-1)
         return (weights @ value).transpose(1, 2).contiguous(), weights
 
-    modeling_mistral.MistralRMSNorm.forward = rms_norm
-    modeling_mistral.MistralRotaryEmbedding.forward = rotary
-    modeling_mistral.eager_attention_forward = attention
-    modeling_siglip.eager_attention_forward = attention
-    modeling_clip.eager_attention_forward = attention
+    modeling_mistral.MistralRMSNorm.forward = modeling_llama.LlamaRMSNorm.forward = rms_norm
+    modeling_mistral.MistralRotaryEmbedding.forward = modeling_llama.LlamaRotaryEmbedding.forward = rotary
+    for modeling in (modeling_mistral, modeling_llama, modeling_siglip, modeling_clip):
+        modeling.eager_attention_forward = attention
 
 
 def read_tensors(path):
@@ -170,7 +170,7 @@ class Model(nn.Module):
     def __init__(self, cfg, vocabulary_rows):
         super().__init__()
         m = cfg["model"]
-        base = MistralForCausalLM.from_pretrained(m["llm"]["path"], dtype=torch.float32, attn_implementation="eager")
+        base = AutoModelForCausalLM.from_pretrained(m["llm"]["path"], dtype=torch.float32, attn_implementation="eager")
         self.tied = base.config.tie_word_embeddings
         self.vocab_size, self.width = base.config.vocab_size, base.config.hidden_size
         self.llm_mode = m["llm"]["train"]

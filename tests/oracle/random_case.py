@@ -27,12 +27,15 @@ def draw_llm(folder, r, large):
         head_dim = r.choice([48, 64, 80, 96, 128, 130])
     hidden = heads * head_dim if old or r.random() < 0.3 else r.randint(12, 70) * (5 if large else 1)
     pieces = r.choice([330, 345])
+    other = random.Random(f"family {hidden} {pieces} {head_dim}")  # beside r, whose draws stay as they were
+    family = other.choice([{}, {"family": "llama"}, {"family": "llama", "scaling": other.choice([1.0, 2.0, 2.5, 4.0])}, {"scaling": 2.0}])
+    hidden += -hidden % heads if "family" in family else 0  # transformers' Llama wants a multiple
     tiny.llm(folder, r.randrange(10 ** 6), pieces, dtype=r.choice(["bfloat16", "float16", "float32"]),
              shard=r.choice([None, "20KB"]), old_spelling=old, window=r.choice([None, 4096, r.randint(1, 20) * (20 if large else 1)]),
              theta=r.choice([1e4, 1e6, 5e5]), vocab_size=pieces + (r.randint(300, 1500) if large else r.choice([0, 0, 1, 17])), hidden_size=hidden,
              intermediate_size=r.randint(8, 130) * (6 if large else 1), num_hidden_layers=r.randint(1, 3), num_attention_heads=heads,
              num_key_value_heads=kv, head_dim=head_dim, rms_norm_eps=r.choice([1e-5, 1e-6]),
-             tie_word_embeddings=r.random() < 0.3)
+             tie_word_embeddings=r.random() < 0.3, **family)
 
 
 def draw_vision(folder, r, large):

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import (CLIPTextConfig, CLIPTextModel, MistralConfig, MistralForCausalLM, SiglipConfig, SiglipModel, SiglipTextConfig,
+from transformers import (AutoConfig, AutoModelForCausalLM, CLIPTextConfig, CLIPTextModel, SiglipConfig, SiglipModel, SiglipTextConfig,
                           SiglipVisionConfig, SiglipVisionModel)
 
 from gen_head import SPELLINGS as GEN_HEAD_SPELLINGS, GenHead
@@ -75,11 +75,14 @@ def _save(model, folder, shard):
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
 
 
-def llm(folder, seed, n_pieces, dtype="bfloat16", shard=None, old_spelling=False, drop=(), window=None, theta=10000.0, **sizes):
-    """A Mistral folder. old_spelling: rope_theta and torch_dtype, no head_dim, as the first releases wrote it; drop: keys
-    left out of config.json."""
-    config = MistralConfig(rope_parameters={"rope_type": "default", "rope_theta": theta}, sliding_window=window, **sizes)
-    model = Draw(seed).fill(MistralForCausalLM(config)).to(getattr(torch, dtype))
+def llm(folder, seed, n_pieces, dtype="bfloat16", shard=None, old_spelling=False, drop=(), family="mistral", window=None, theta=10000.0,
+        scaling=None, **sizes):
+    """A folder of a language model. old_spelling: rope_theta, rope_scaling and torch_dtype, no head_dim, as the first releases wrote it;
+    drop: keys left out of config.json; window: of a Mistral; scaling: what positions are divided by."""
+    rope = {"rope_type": "linear", "factor": scaling} if scaling else {"rope_type": "default"}
+    config = AutoConfig.for_model(family, rope_parameters={**rope, "rope_theta": theta}, **sizes,
+                                  **({"sliding_window": window} if family == "mistral" else {}))
+    model = Draw(seed).fill(AutoModelForCausalLM.from_config(config)).to(getattr(torch, dtype))
     _save(model, folder, shard)
     generation = os.path.join(folder, "generation_config.json")
     if os.path.exists(generation):
@@ -88,6 +91,8 @@ def llm(folder, seed, n_pieces, dtype="bfloat16", shard=None, old_spelling=False
     def change(c):
         if old_spelling:
             c["rope_theta"] = c.pop("rope_parameters")["rope_theta"]
+            if scaling:
+                c["rope_scaling"] = {"type": "linear", "factor": scaling}
             c["torch_dtype"] = c.pop("dtype")
             c.pop("head_dim")
         for key in drop:
@@ -216,8 +221,8 @@ def replay(path, seed, uids, channels, side):
 
 def lora_start(folder, seed, llm_folder, r, alpha, targets, rslora=False):
     """A PEFT folder as save_pretrained writes it, with B drawn too, so that A has a gradient from the first step."""
-    config = MistralConfig.from_pretrained(llm_folder)
-    model = get_peft_model(MistralForCausalLM(config), LoraConfig(
+    config = AutoConfig.from_pretrained(llm_folder)
+    model = get_peft_model(AutoModelForCausalLM.from_config(config), LoraConfig(
         task_type="CAUSAL_LM", r=r, lora_alpha=alpha, use_rslora=rslora, lora_dropout=0.0, target_modules=list(targets)))
     draw = Draw(seed)
     with torch.no_grad():

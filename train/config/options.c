@@ -32,7 +32,7 @@ const Option OPTIONS[] = {
            "Where the run computes; auto takes cuda where a usable device is, else cpu."),
 
     PATH("model.llm.path", OPTION_REQUIRED | OPTION_FOLDER, model.llm.path, NULL,
-         "Hugging Face folder of a Mistral-family language model; also holds tokenizer.model."),
+         "Hugging Face folder of a language model of the Mistral or Llama 2 family; also holds tokenizer.model."),
     CHOICE("model.llm.train", 0, model.llm.train, "\"lora\"", FROZEN_LORA_FULL,
            "What of the language model is trained; full covers embed_tokens and lm_head too."),
     CHOICE("model.llm.init", 0, model.llm.init, "\"weights\"", WEIGHTS,

@@ -24,6 +24,18 @@ const MistralGroup MISTRAL_GROUP[MISTRAL_GROUPS] = {{LIN_K, 3}, {LIN_O, 1}, {LIN
 
 /* ---------------------------------------------------------------- config.json */
 
+/* What absent keys mean in transformers' classes of the two families, which are one network: a Llama has no window. */
+typedef struct Family {
+    const char *type, *class_;
+    int64_t vocab, hidden, ff, layers, heads, kv_heads; /* kv_heads 0: as many as heads */
+    int64_t window;
+} Family;
+static const Family FAMILIES[] = {
+    {"mistral", "MistralForCausalLM", FIELD_REQUIRED, FIELD_REQUIRED, FIELD_REQUIRED, FIELD_REQUIRED, FIELD_REQUIRED, 8, 4096},
+    {"llama", "LlamaForCausalLM", 32000, 4096, 11008, 32, 32, 0, 0},
+};
+enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
+
 static const FieldRule RULES[] = {
     {"attention_bias", ""},
     {"attention_dropout", ""},
@@ -40,7 +52,7 @@ static const FieldRule RULES[] = {
     {"num_hidden_layers", NULL},
     {"num_key_value_heads", NULL},
     {"partial_rotary_factor", "1"},
-    {"pretraining_tp", "1"},
+    {"pretraining_tp", NULL}, /* products in slices: the same numbers, summed in another order */
     {"rms_norm_eps", NULL},
     {"rope_parameters", NULL},
     {"rope_scaling", NULL},
@@ -52,29 +64,42 @@ static const FieldRule RULES[] = {
 };
 const FieldClass MISTRAL_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
 
-/* Of rope_parameters (5.x) and rope_scaling (older): what amounts to the plain rotation. */
+/* Of rope_parameters (5.x) and rope_scaling (older). */
 static const FieldRule ROPE[] = {
-    {"factor", "1"},        {"original_max_position_embeddings", NULL}, {"partial_rotary_factor", "1"},
-    {"rope_theta", NULL},   {"rope_type", NULL},                        {"type", NULL},
+    {"original_max_position_embeddings", NULL}, {"partial_rotary_factor", "1"}, {"rope_theta", NULL}, {"rope_type", NULL}, {"type", NULL},
     {0},
 };
+static const FieldRule PLAIN[] = {{"factor", "1"}, {0}}, SCALED[] = {{"factor", NULL}, {0}};
 
-static void check_rope(JsonFields *f, const char *key)
+/* What positions are divided by: 1 unless the scaling is linear. Others change the rotation in ways that are not implemented. */
+static double read_scaling(JsonFields *f, const char *key)
 {
-    static const FieldClass CLASS = {.tables = {ROPE}};
     const Json *rope = fields_object(f, f->top, key);
     const char *type = fields_string(f, rope, "rope_type", NULL);
     if (!type)
         type = fields_string(f, rope, "type", "default");
-    if (strcmp(type, "default"))
-        fields_refuse(f, rope, key, "has the rope_type \"%s\", only \"default\" is supported", type);
-    fields_known(f, rope, &CLASS);
+    bool linear = !strcmp(type, "linear");
+    if (!linear && strcmp(type, "default"))
+        fields_refuse(f, rope, key, "has the rope_type \"%s\", only \"default\" and \"linear\" are supported", type);
+    fields_known(f, rope, &(FieldClass){.tables = {ROPE, linear ? SCALED : PLAIN}});
+    if (linear && !fields_get(rope, "factor"))
+        fields_refuse(f, rope, key, "has the rope_type \"linear\", but no factor");
+    double factor = linear ? fields_real(f, rope, "factor", 1) : 1;
+    if (factor < 1)
+        fields_refuse(f, fields_get(rope, "factor"), "factor", "is %g, expected a number from 1", factor);
+    return factor;
+}
+
+static double rope_factor(JsonFields *f)
+{
+    double old = read_scaling(f, "rope_scaling"), new = read_scaling(f, "rope_parameters");
+    if (fields_get(f->top, "rope_scaling") && fields_get(f->top, "rope_parameters") && old != new)
+        fields_refuse(f, fields_get(f->top, "rope_scaling"), "rope_scaling", "divides positions by %g, rope_parameters by %g", old, new);
+    return fields_get(f->top, "rope_scaling") ? old : new;
 }
 
 static double rope_base(JsonFields *f)
 {
-    check_rope(f, "rope_parameters");
-    check_rope(f, "rope_scaling");
     double base = fields_real(f, f->top, "rope_theta", 10000);
     base = fields_real(f, fields_object(f, f->top, "rope_scaling"), "rope_theta", base);
     base = fields_real(f, fields_object(f, f->top, "rope_parameters"), "rope_theta", base);
@@ -83,12 +108,20 @@ static double rope_base(JsonFields *f)
     return base;
 }
 
-static void check_family(JsonFields *f)
+/* By model_type, which every release has written; else by the class that architectures names; else Mistral. */
+static const Family *read_family(JsonFields *f)
 {
-    const char *type = fields_string(f, f->top, "model_type", "mistral");
-    if (strcmp(type, "mistral"))
-        fields_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\"", type);
-    fields_known(f, f->top, &MISTRAL_FIELDS);
+    const Json *classes = fields_get(f->top, "architectures"), *first = classes && classes->kind == JSON_ARRAY ? classes->child : NULL;
+    const char *type = fields_string(f, f->top, "model_type", NULL);
+    const char *class_ = first && first->kind == JSON_STRING ? first->string : FAMILIES[0].class_;
+    for (const Family *family = FAMILIES; family < FAMILIES + N_FAMILIES; family++)
+        if (type ? !strcmp(type, family->type) : !strcmp(class_, family->class_))
+            return family;
+    if (type)
+        fields_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\" or \"llama\"", type);
+    else
+        fields_refuse(f, classes, "architectures", "names %s, expected MistralForCausalLM or LlamaForCausalLM", class_);
+    return FAMILIES;
 }
 
 /* All layers are of one kind, which sliding_window says. */
@@ -104,12 +137,12 @@ static void check_layer_types(JsonFields *f, const MistralConfig *c)
                           v->kind == JSON_STRING ? v->string : json_kind_name(v->kind), kind);
 }
 
-static void read_heads(JsonFields *f, MistralConfig *c)
+static void read_heads(JsonFields *f, const Family *family, MistralConfig *c)
 {
     const Json *o = f->top;
-    c->heads = fields_int(f, o, "num_attention_heads", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
-    bool named = json_get(o, "num_key_value_heads") != NULL; /* null: as many as heads; absent: the class's 8 */
-    c->kv_heads = fields_int(f, o, "num_key_value_heads", named ? c->heads : 8, 1, SIZE_MAX_DIM);
+    c->heads = fields_int(f, o, "num_attention_heads", family->heads, 1, SIZE_MAX_DIM);
+    bool named = json_get(o, "num_key_value_heads") != NULL; /* null: as many as heads; absent: the class's */
+    c->kv_heads = fields_int(f, o, "num_key_value_heads", named || !family->kv_heads ? c->heads : family->kv_heads, 1, SIZE_MAX_DIM);
     c->head_dim = fields_int(f, o, "head_dim", c->hidden / c->heads, 1, SIZE_MAX_DIM);
     if (c->heads % c->kv_heads)
         fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
@@ -119,27 +152,38 @@ static void read_heads(JsonFields *f, MistralConfig *c)
                       ATTENTION_MAX_HEAD_DIM);
 }
 
+static void read_window(JsonFields *f, const Family *family, MistralConfig *c)
+{
+    bool named = json_get(f->top, "sliding_window") != NULL; /* null: none; absent: the class's */
+    c->window = fields_int(f, f->top, "sliding_window", named ? 0 : family->window, 1, INT32_MAX);
+    if (c->window && !family->window)
+        fields_refuse(f, json_get(f->top, "sliding_window"), "sliding_window", "is %" PRId64 ", but a %s has none", c->window,
+                      family->type);
+    check_layer_types(f, c);
+}
+
 static void read_config(JsonFields *f, MistralConfig *c)
 {
     const Json *o = f->top;
-    check_family(f);
-    c->vocab = fields_int(f, o, "vocab_size", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
-    c->hidden = fields_int(f, o, "hidden_size", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
-    c->ff = fields_int(f, o, "intermediate_size", FIELD_REQUIRED, 1, SIZE_MAX_DIM);
-    c->layers = fields_int(f, o, "num_hidden_layers", FIELD_REQUIRED, 1, LAYERS_MAX);
-    read_heads(f, c);
-    bool named = json_get(o, "sliding_window") != NULL; /* null: none; absent: the class's 4096 */
-    c->window = fields_int(f, o, "sliding_window", named ? 0 : 4096, 1, INT32_MAX);
-    check_layer_types(f, c);
+    const Family *family = read_family(f);
+    fields_known(f, o, &MISTRAL_FIELDS);
+    c->type = family->type;
+    c->vocab = fields_int(f, o, "vocab_size", family->vocab, 1, SIZE_MAX_DIM);
+    c->hidden = fields_int(f, o, "hidden_size", family->hidden, 1, SIZE_MAX_DIM);
+    c->ff = fields_int(f, o, "intermediate_size", family->ff, 1, SIZE_MAX_DIM);
+    c->layers = fields_int(f, o, "num_hidden_layers", family->layers, 1, LAYERS_MAX);
+    read_heads(f, family, c);
+    read_window(f, family, c);
     c->eps = fields_real(f, o, "rms_norm_eps", 1e-6);
     c->initializer_range = fields_real(f, o, "initializer_range", 0.02);
     c->tied = fields_bool(f, o, "tie_word_embeddings", false);
+    c->rope_factor = rope_factor(f);
     c->rope_base = rope_base(f);
     if (!(c->eps >= 0) || !isfinite(c->eps))
         fields_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
 }
 
-/* Frequencies that old exports hold beside the weights; they may be rounded to 16 bits. */
+/* Frequencies that old exports hold beside the weights; they may be rounded to 16 bits, and are those before scaling. */
 static Status check_frequencies(const StTensor *t, const MistralConfig *c)
 {
     bool same = t->n_dims == 1 && t->shape[0] == c->head_dim / 2 && (t->type == F32 || t->type == F16 || t->type == BF16);
@@ -296,7 +340,8 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     Tensor *x = in[0], *mid = NULL; /* mid: the residual between attention and MLP */
     Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL);
     Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows);
-    kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base}, a->rows);
+    kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base,
+                                     .factor = c->rope_factor}, a->rows);
     Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows);
     h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid);
     Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows));

@@ -1,4 +1,5 @@
-/* mistral.h: the language model, any config.json of the Mistral family (v0.1 to v0.3, old and new spellings). Spec: model.md 1. */
+/* mistral.h: the language model, any config.json of the Mistral family (v0.1 to v0.3) or of the Llama family whose vocabulary is
+ * SentencePiece's (Llama 2, Vicuna), in old and new spellings: the same network. Spec: model.md 1. */
 #ifndef GENLLAVA_TRAIN_MODELS_MISTRAL_H
 #define GENLLAVA_TRAIN_MODELS_MISTRAL_H
 
@@ -9,10 +10,12 @@
 #include "train/nn/ops.h"
 
 typedef struct MistralConfig {
+    const char *type; /* model_type: "mistral" or "llama" */
     int64_t vocab, hidden, ff, layers, heads, kv_heads, head_dim;
     int64_t window; /* 0: none */
     double eps, rope_base, initializer_range;
-    bool tied; /* and no other head in the file */
+    double rope_factor; /* positions are divided by it (linear scaling); 1: they are not */
+    bool tied;          /* and no other head in the file */
 } MistralConfig;
 
 /* In the order of their outputs: keys, queries, values lie side by side, so do gate and up. */

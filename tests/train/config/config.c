@@ -69,7 +69,7 @@ static const struct {
      ":2:3: unknown key \"fils\"; did you mean \"files\"?\n:2:2: this source has no \"files\"\n:3:12: weight must be a number from 0, "
      "found -1\n:4:1: seed must be an integer, found \"x\""},
     {"{\"data\":{},\"model\":{}}",
-     ": model.llm.path is missing: Hugging Face folder of a Mistral-family language model; also holds tokenizer.model\n"
+     ": model.llm.path is missing: Hugging Face folder of a language model of the Mistral or Llama 2 family; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
     {"{" BASE ",\n\"device\":\"gpu\"}", ":2:1: device must be \"auto\", \"cpu\" or \"cuda\", found \"gpu\"; did you mean \"cuda\"?"},
     {"{\"model\":{\"llm\":{\"path\":\"llm\"}},\n\"data\":{\"mixture\":\"m.json\",\"cache\":[\"latent\"]}}",

@@ -165,7 +165,8 @@ TEST(a_tensor_of_an_executed_block_is_refused)
 #define LLM_FIELDS "\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":4"
 static const ConfigCase BAD_LLM[] = {
     {"[]", "%s:1:1: expected an object, found an array"},
-    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"model_type\":\"gpt2\"}", "%s:1:143: model_type is \"gpt2\", expected \"mistral\""},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"model_type\":\"gpt2\"}",
+     "%s:1:143: model_type is \"gpt2\", expected \"mistral\" or \"llama\""},
     {"{\"hidden_size\":64}", "%s: vocab_size is missing, expected an integer"},
     {"{\"vocab_size\":\"x\"}", "%s:1:15: vocab_size is a string, expected an integer"},
     {"{\"vocab_size\":0}", "%s:1:15: vocab_size is 0, expected 1 … 16777216"},
@@ -173,10 +174,10 @@ static const ConfigCase BAD_LLM[] = {
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"hidden_act\":\"gelu\"}",
      "%s:1:143: hidden_act is \"gelu\", expected \"silu\" or \"swish\""},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"head_dim\":15}", "%s:1:141: head_dim is 15, expected an even number from 2 to 512"},
-    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_scaling\":{\"type\":\"linear\"}}",
-     "%s:1:145: rope_scaling has the rope_type \"linear\", only \"default\" is supported"},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_scaling\":{\"type\":\"dynamic\"}}",
+     "%s:1:145: rope_scaling has the rope_type \"dynamic\", only \"default\" and \"linear\" are supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"rope_parameters\":{\"rope_type\":\"yarn\"}}",
-     "%s:1:148: rope_parameters has the rope_type \"yarn\", only \"default\" is supported"},
+     "%s:1:148: rope_parameters has the rope_type \"yarn\", only \"default\" and \"linear\" are supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}",
      "%s:1:147: attention_bias is true, which is not supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"quantization_config\":{\"bits\":4}}",

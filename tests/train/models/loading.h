@@ -54,7 +54,7 @@ static double loss(void)
     return l;
 }
 
-static void adapter(const char *config, const char *prefix, DType type)
+static inline void adapter(const char *config, const char *prefix, DType type)
 {
     static const struct {
         const char *name;
@@ -75,7 +75,7 @@ static void adapter(const char *config, const char *prefix, DType type)
 }
 
 #define ADAPTER "\"peft_type\":\"LORA\",\"r\":4,\"lora_alpha\":8"
-static void start_adapter(void)
+static inline void start_adapter(void)
 {
     static char folder[1024];
     start();
