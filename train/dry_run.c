@@ -84,12 +84,16 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }
 
-Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *results)
+Status dry_run(RunConfig *cfg, const SetupStart *how, bool quick, bool json, FILE *results)
 {
     Setup s = {0};
-    RunConfig plan = *cfg;
-    plan.plan_only = true;
-    Status status = setup_check(&s, &plan);
+    cfg->plan_only = true;
+    Status status = setup_check(&s, cfg);
+    const bool elsewhere = s.absent;
+    if (status == OK && quick && !s.absent) {
+        log_info("the data are not read: samples are not counted, and passes are planned as full as train.micro_tokens allows");
+        s.absent = true;
+    }
     if (status == OK)
         status = setup_device(&s);
     if (status == OK)
@@ -105,7 +109,7 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
         status = setup_plan(&s);
     if (status == OK)
         status = setup_measure(&s);
-    const LoaderTotals *totals = s.loader ? loader_totals(s.loader) : NULL;
+    const LoaderTotals *totals = s.rows.loader ? loader_totals(s.rows.loader) : NULL;
     if (status == OK && s.dist.rank > 0) /* whose plan is as good as that of rank 0 */
         results = NULL;
     if (status == OK && results && json)
@@ -114,7 +118,7 @@ Status dry_run(const RunConfig *cfg, const SetupStart *how, bool json, FILE *res
         print_table(&s.memory, totals, results);
     if (status == OK) /* the plan is printed all the same */
         status = setup_room(&s);
-    if (status == ERR_NOMEM && s.absent) {
+    if (status == ERR_NOMEM && elsewhere) {
         log_warn("%s (only a warning: what the run needs is not all here, so it will be elsewhere)", status_message());
         status = OK;
     }

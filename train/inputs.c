@@ -28,17 +28,23 @@ static void list_model_keys(const char *keys[PARTS_MAX + 1])
     keys[n] = NULL;
 }
 
-static Status look_for_all(Mixture *mixture, const RunConfig *cfg, bool data_only, Missing *missing)
+static Status read_mixture(Mixture *mixture, const MixtureSetting *m, const char *key, Missing *missing)
 {
-    const char *model_keys[PARTS_MAX + 1], *const mixture_key[] = {"data.mixture", NULL};
-    list_model_keys(model_keys);
-    TRY(gather_models(missing, config_check_paths(cfg, data_only ? model_keys : NULL, mixture_key)));
-    TRY(gather_data(missing, config_check_paths(cfg, mixture_key, NULL)));
-    TRY(parts_check_files(cfg, !data_only, gather_file, missing));
-    if (cfg->data.mixture && !file_exists(cfg->data.mixture))
+    if (!mixture_is_set(m) || (m->file && !file_exists(m->file)))
         return OK;
-    TRY(mixture_load(mixture, cfg->data.mixture, cfg->data.mixture_json, cfg->data.base_dir));
+    TRY(mixture_load(mixture, key, m->file, m->json, m->base_dir));
     return gather_data(missing, mixture_check_files(mixture, missing->models.n + missing->data.n > 0));
+}
+
+static Status look_for_all(Mixture *mixture, Mixture *held, const RunConfig *cfg, bool data_only, Missing *missing)
+{
+    const char *model_keys[PARTS_MAX + 1], *const mixture_keys[] = {"data.mixture", "data.validation", NULL};
+    list_model_keys(model_keys);
+    TRY(gather_models(missing, config_check_paths(cfg, data_only ? model_keys : NULL, mixture_keys)));
+    TRY(gather_data(missing, config_check_paths(cfg, mixture_keys, NULL)));
+    TRY(parts_check_files(cfg, !data_only, gather_file, missing));
+    TRY(read_mixture(mixture, &cfg->data.mixture, "data.mixture", missing));
+    return read_mixture(held, &cfg->data.validation, "data.validation", missing);
 }
 
 static Status end(Missing *missing, const RunConfig *cfg, bool *absent)
@@ -51,11 +57,11 @@ static Status end(Missing *missing, const RunConfig *cfg, bool *absent)
     return mistakes_end(&missing->models, ERR_MISSING, cfg->file);
 }
 
-Status inputs_check(Mixture *mixture, const RunConfig *cfg, bool data_only, bool *absent)
+Status inputs_check(Mixture *mixture, Mixture *held, const RunConfig *cfg, bool data_only, bool *absent)
 {
     Missing missing = {0};
-    *mixture = (Mixture){0};
-    Status s = look_for_all(mixture, cfg, data_only, &missing);
+    *mixture = *held = (Mixture){0};
+    Status s = look_for_all(mixture, held, cfg, data_only, &missing);
     if (s == OK)
         s = end(&missing, cfg, absent);
     else

@@ -18,6 +18,7 @@
 #include "train/run_folder.h"
 #include "train/save.h"
 #include "train/dist/signals.h"
+#include "train/validate.h"
 
 typedef struct Run {
     Setup setup;
@@ -72,7 +73,7 @@ static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
     LossRequest request = {.totals = r->numbers->sums};
     LossResult result;
     *r->samples = 0; /* not yet known */
-    TRY(loader_pass(r->setup.loader, pass, &b));
+    TRY(loader_pass(r->setup.rows.loader, pass, &b));
     name_samples(r, b);
     scale_losses(r, plan, b, request.scale);
     if (r->dump)
@@ -137,6 +138,38 @@ static void note_rates(Run *r, double factor)
     }
 }
 
+/* ---------------------------------------------------------------- held-out rows */
+
+static bool validation_due(const Run *r)
+{
+    int64_t step = r->state.step, every = r->cfg->eval.every;
+    return r->setup.held.loader && (step == r->total || (every && step % every == 0));
+}
+
+static bool is_best(const Run *r) { return r->state.best_step && r->state.best_step == r->state.step; }
+
+/* As many validations in a row as eval.patience allows have found nothing better. */
+static bool out_of_patience(const Run *r)
+{
+    return r->setup.held.loader && r->cfg->eval.patience && r->state.validations >= r->cfg->eval.patience;
+}
+
+static Status validate_step(Run *r)
+{
+    StepLosses *losses = &r->record.validation;
+    TRY(validate(&r->setup, losses));
+    r->record.validated = true;
+    if (isfinite(losses->total) && (!r->state.best_step || losses->total < r->state.best_loss)) {
+        r->state.best_loss = losses->total;
+        r->state.best_step = r->state.step;
+        r->state.validations = 0;
+    } else
+        r->state.validations++;
+    r->record.best_step = r->state.best_step;
+    r->record.best_loss = r->state.best_loss;
+    return OK;
+}
+
 static Status log_step(void *arg)
 {
     const Run *r = arg;
@@ -174,7 +207,7 @@ static Status train_step(Run *r)
     r->step_began = seconds_now();
     r->setup.dist.step = r->state.step + 1;
     r->setup.dist.waited = 0;
-    TRY(loader_step(r->setup.loader, r->state.step, &plan));
+    TRY(loader_step(r->setup.rows.loader, r->state.step, &plan));
     TRY(accumulate_gradients(r, &plan, &numbers));
     OptimResult done = {.grad_norm = sqrt(numbers.squares)};
     StepLosses losses = losses_of_step(r->cfg, numbers.sums, &plan.of_step);
@@ -202,6 +235,8 @@ static Status train_step(Run *r)
         r->record.waited = numbers.waited / numbers.seconds;
     r->record.n_ranks = r->setup.dist.n_ranks;
     note_rates(r, factor);
+    if (validation_due(r))
+        TRY(validate_step(r));
     return only_first(r, log_step);
 }
 
@@ -276,6 +311,13 @@ static Status stop_early(Run *r, const char *signal, bool saved)
     return fail(ERR_PREEMPTED, "%s", signal);
 }
 
+static void say_out_of_patience(const Run *r)
+{
+    log_info("ended after step %lld of %lld by eval.patience: %lld validations in a row found no loss below %.6g, that of step %lld",
+             (long long)r->state.step, (long long)r->total, (long long)r->state.validations, r->state.best_loss,
+             (long long)r->state.best_step);
+}
+
 static Status train_loop(Run *r)
 {
     const RunConfig *cfg = r->cfg;
@@ -288,10 +330,15 @@ static Status train_loop(Run *r)
         TRY(train_step(r));
         if (samples_due(r))
             TRY(only_first(r, take_samples));
-        saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0);
+        const bool ends = out_of_patience(r), best = cfg->save.best && is_best(r);
+        saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0) || best || ends;
         if (saved)
             TRY(save_run(r));
         TRY(check_progress(r));
+        if (ends) {
+            say_out_of_patience(r);
+            break;
+        }
     }
     return OK;
 }
@@ -315,7 +362,7 @@ static Status open_log(void *arg)
 {
     Run *r = arg;
     if (*r->setup.start) /* the last save may have ended before that */
-        TRY(checkpoint_rotate(r->setup.folder, r->state.step, r->cfg->save.keep));
+        TRY(checkpoint_rotate(r->setup.folder, r->cfg, &r->state));
     if (r->setup.difference)
         TRY(runlog_change(r->setup.folder, r->state.step, r->setup.start, r->setup.difference));
     TRY(write_settings(r));
@@ -348,11 +395,11 @@ static Status prepare_run_folder(Run *r, const TrainFlags *flags)
 
 static void count_steps(Run *r, const TrainFlags *flags)
 {
-    const LoaderTotals *totals = loader_totals(r->setup.loader);
+    const LoaderTotals *totals = loader_totals(r->setup.rows.loader);
     r->total = totals->steps;
     r->last = flags->steps && flags->steps < r->total ? flags->steps : r->total;
     r->warmup = schedule_warmup(r->cfg->optim.warmup, r->total);
-    const PrepareResult *prepared = &r->setup.prepared;
+    const PrepareResult *prepared = &r->setup.rows.prepared;
     char cut[128] = "";
     if (prepared->cut_rows)
         snprintf(cut, sizeof cut, "; %lld of the samples are cut to data.max_tokens, which costs %lld trained tokens",
@@ -378,13 +425,18 @@ static Status run_in_folder(Run *r, const TrainFlags *flags)
                                     : "; to train longer, raise train.steps or train.epochs and give --resume --change");
         return check_progress(r);
     }
+    if (out_of_patience(r)) {
+        say_out_of_patience(r);
+        log_info("it goes on with --resume and a larger eval.patience, or 0");
+        return OK;
+    }
     signals_hold();
     return train_loop(r);
 }
 
-static Status run_all(Run *r, const TrainFlags *flags)
+static Status run_all(Run *r, RunConfig *cfg, const TrainFlags *flags)
 {
-    TRY(setup_check(&r->setup, r->cfg));
+    TRY(setup_check(&r->setup, cfg));
     TRY(setup_device(&r->setup));
     TRY(setup_weights(&r->setup));
     TRY(setup_room(&r->setup));
@@ -398,10 +450,10 @@ static Status run_all(Run *r, const TrainFlags *flags)
     return s;
 }
 
-Status train_run(const RunConfig *cfg, const TrainFlags *flags)
+Status train_run(RunConfig *cfg, const TrainFlags *flags)
 {
     Run r = {.cfg = cfg};
-    Status s = dist_close(&r.setup.dist, run_all(&r, flags));
+    Status s = dist_close(&r.setup.dist, run_all(&r, cfg, flags));
     runlog_close(&r.log);
     dump_close(&r.dump);
     setup_close(&r.setup);

@@ -11,5 +11,5 @@ typedef struct TrainFlags {
 } TrainFlags;
 
 /* ERR_PREEMPTED: a signal asked to stop; a checkpoint is saved. */
-MUST_USE Status train_run(const RunConfig *cfg, const TrainFlags *flags);
+MUST_USE Status train_run(RunConfig *cfg, const TrainFlags *flags);
 #endif

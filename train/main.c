@@ -1,5 +1,6 @@
 /* train: tunes a model as a config says. Everything happens in loop.c; here are the command line and the exit code. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "kernels/base/arena.h"
@@ -15,10 +16,10 @@
 #include "train/log/samples.h"
 
 typedef struct CommandLine {
-    const char *config, *resume, *dump, *keys;
+    const char *config, *resume, *dump, *keys, *dry_run;
     CliList sets;
     int64_t steps, ranks;
-    bool change, dry_run, print_schema, quiet;
+    bool change, print_schema, quiet;
     int log_format;
 } CommandLine;
 
@@ -44,8 +45,8 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
          .help = "stop when N steps of the schedule are finished, and save"},
         {.name = "--ranks", .kind = CLI_INT, .value = &c->ranks, .argument = "N", .low = 1, .high = 1024,
          .help = "start N ranks on this machine: a GPU each, or a part of the processors"},
-        {.name = "--dry-run", .kind = CLI_FLAG, .value = &c->dry_run, .help = "check everything, print sizes, memory and steps, train "
-                                                                              "nothing"},
+        {.name = "--dry-run", .kind = CLI_OPTIONAL, .value = &c->dry_run, .argument = "[quick]",
+         .help = "check everything, print sizes, memory and steps, train nothing; quick: without reading the data"},
         {.name = "--dump", .kind = CLI_STRING, .value = &c->dump, .argument = "DIR",
          .help = "write losses, logits, gradients and weights of every step"},
         {.name = "--keys", .kind = CLI_OPTIONAL, .value = &c->keys, .argument = "[SECTION]",
@@ -96,6 +97,8 @@ static Status work(const CommandLine *c, int *exit_code)
         return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
     if (c->change && !c->resume)
         return fail(ERR_USAGE, "--change goes with --resume: it takes settings and data that have changed since the checkpoint");
+    if (c->dry_run && *c->dry_run && strcmp(c->dry_run, "quick"))
+        return fail(ERR_USAGE, "--dry-run is \"%s\"; it takes quick, or nothing", c->dry_run);
     const SetupStart start = {.resume = c->resume, .change = c->change, .checkpoint = c->resume};
     TRY(config_load(&cfg, c->config, c->sets.items, c->sets.n));
     Status s = OK;
@@ -104,7 +107,7 @@ static Status work(const CommandLine *c, int *exit_code)
     if (c->ranks)
         s = launch_ranks((int)c->ranks, &trains, exit_code);
     if (s == OK && trains)
-        s = c->dry_run ? dry_run(&cfg, &start, c->log_format == FORMAT_JSON, stdout)
+        s = c->dry_run ? dry_run(&cfg, &start, *c->dry_run, c->log_format == FORMAT_JSON, stdout)
                        : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;

@@ -14,6 +14,7 @@
 #include "train/dist/device.h"
 #include "train/dist/signals.h"
 #include "train/inputs.h"
+#include "train/run_data.h"
 #include "train/config/plan.h"
 #include "train/models/genllava.h"
 
@@ -90,87 +91,89 @@ static Status check_shards(const PrepareOptions *o, const RunConfig *cfg)
 /* Called from a signal handler. */
 static void stop_now(void)
 {
-    static const char LINE[] = "\nstopped; the files that are finished stay, run the same again\n";
+    static const char LINE[] = "\nstopped; the shards and cached results that are finished stay: the same command goes on from there\n";
     ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
     (void)n;
     _exit(status_exit_code(ERR_PREEMPTED));
 }
 
-/* What of data.cache the run will read, and on what it is computed. */
+/* Who computes what is cached. */
 typedef struct Caching {
     bool open;
     Backend backend;
-    RunCache cache;
 } Caching;
 
-/* Before the shards are made: who computes it is there. */
-static Status begin_caching(Caching *c, const RunConfig *cfg, const ModelSizes *sizes, const char *out)
+/* Before the shards are made: it is there. */
+static Status begin_caching(Caching *c, RunData *rows, RunData *held)
 {
+    const RunConfig *cfg = rows->cfg;
     DType compute;
     *c = (Caching){0};
     if (!cfg->data.cache.n)
         return OK;
     TRY(device_open(&c->backend, cfg, 0, &compute));
     c->open = true;
-    return run_cache_identify(&c->cache, cfg, sizes, compute, out);
+    run_cache_say_idle(cfg);
+    TRY(run_cache_identify(&rows->cache, cfg, rows->sizes, compute, rows->shards));
+    return run_data_any(held) ? run_cache_identify(&held->cache, cfg, held->sizes, compute, held->shards) : OK;
 }
 
-static Status make_cache(Caching *c, const RunConfig *cfg, const ModelSizes *sizes, const Mixture *mixture, const char *out)
+static Status prepare_rows(const Flags *f, RunData *d, Caching *caching)
 {
-    double *weights = mem_alloc((size_t)mixture->n_sources * sizeof *weights);
-    if (!weights)
-        return fail(ERR_NOMEM, "the mixture's weights: out of memory");
-    LoaderOptions options = plan_loader(cfg, sizes, mixture, NULL, weights);
-    options.shards = out;
-    signals_install(stop_now);
-    Status s = run_cache_make(&c->cache, &c->backend, &options, true);
-    mem_free(weights);
+    PrepareOptions *o = &d->prepare;
+    PrepareResult r;
+    LoaderOptions options;
+    o->jobs = (int)f->jobs;
+    o->strict = f->strict;
+    o->report = d->held ? NULL : f->report;
+    o->report_stream = o->report && !strcmp(o->report, "-") ? stdout : NULL;
+    TRY(prepare_run(o, &r));
+    TRY(check_shards(o, d->cfg));
+    if (caching->open) {
+        TRY(run_data_options(d, &options));
+        options.preprocessor = NULL;
+        TRY(run_cache_make(&d->cache, &caching->backend, &options, true));
+    }
+    FILE *results = f->report && !strcmp(f->report, "-") ? stderr : stdout;
+    utf8_cell(results, o->out, 0);
+    fprintf(results, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out, %lld cut\n", (long long)r.good,
+            (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s", (long long)r.bad,
+            (long long)(r.good + r.bad), (long long)r.cut_rows);
+    return OK;
+}
+
+static Status prepare_both(const Flags *f, RunConfig *cfg, RunData *rows, RunData *held)
+{
+    ModelSizes sizes;
+    Caching caching;
+    TRY(inputs_check(&rows->mixture, &held->mixture, cfg, true, NULL));
+    TRY(genllava_sizes(&sizes, cfg));
+    rows->cfg = held->cfg = cfg;
+    rows->sizes = held->sizes = &sizes;
+    TRY(run_data_place(rows, held, cfg, false));
+    Status s = begin_caching(&caching, rows, held);
+    if (!s)
+        s = prepare_rows(f, rows, &caching);
+    if (!s && run_data_any(held))
+        s = fail_context(prepare_rows(f, held, &caching), "data.validation");
+    if (caching.open)
+        caching.backend.close(&caching.backend);
     return s;
 }
 
-static void end_caching(Caching *c)
+static Status prepare_config(const Flags *f, RunConfig *cfg)
 {
-    run_cache_free(&c->cache);
-    if (c->open)
-        c->backend.close(&c->backend);
-}
-
-static Status prepare_config(const Flags *f, const RunConfig *cfg)
-{
-    ModelSizes sizes;
-    Mixture mixture;
-    char tokenizer[PATH_MAX];
-    Status s = inputs_check(&mixture, cfg, true, NULL);
-    if (!s)
-        s = genllava_sizes(&sizes, cfg);
-    if (s) {
-        mixture_free(&mixture);
-        return s;
+    RunData rows = {0}, held = {0};
+    if (f->out) {
+        mem_free(cfg->data.shards);
+        cfg->data.shards = mem_strdup(f->out);
+        if (!cfg->data.shards)
+            return fail(ERR_NOMEM, "--out: out of memory");
     }
-    PrepareOptions o = plan_prepare(cfg, &sizes, &mixture, tokenizer);
-    o.out = f->out ? f->out : o.out;
-    o.jobs = (int)f->jobs;
-    o.strict = f->strict;
-    o.report = f->report;
-    o.report_stream = f->report && !strcmp(f->report, "-") ? stdout : NULL;
-    PrepareResult r;
-    Caching caching;
-    s = begin_caching(&caching, cfg, &sizes, o.out);
-    if (!s)
-        s = prepare_run(&o, &r);
-    if (!s)
-        s = check_shards(&o, cfg);
-    if (!s && caching.open)
-        s = make_cache(&caching, cfg, &sizes, &mixture, o.out);
-    FILE *results = o.report_stream ? stderr : stdout;
-    if (!s) {
-        utf8_cell(results, o.out, 0);
-        fprintf(results, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out, %lld cut\n",
-                (long long)r.good, (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s",
-                (long long)r.bad, (long long)(r.good + r.bad), (long long)r.cut_rows);
-    }
-    end_caching(&caching);
-    mixture_free(&mixture);
+    signals_install(stop_now);
+    Status s = prepare_both(f, cfg, &rows, &held);
+    run_data_close(&rows);
+    run_data_close(&held);
     return s;
 }
 

@@ -49,7 +49,7 @@ static Status end(void *arg)
     Status same = run_folder_same(save->of->folder);
     if (same != OK)
         return checkpoint_drop(&save->checkpoint, same);
-    TRY(checkpoint_end(&save->checkpoint, save->of->cfg, save->shares));
+    TRY(checkpoint_end(&save->checkpoint, save->of->cfg, save->of->state, save->shares));
     TRY(run_folder_same(save->of->folder));
     say_saved(save->of);
     return OK;

@@ -17,9 +17,7 @@
 #include "train/measure/pass_shape.h"
 #include "train/config/options.h"
 #include "train/models/parts.h"
-#include "train/prompts.h"
 #include "train/run_folder.h"
-#include "train/config/plan.h"
 
 /* ---------------------------------------------------------------- checks */
 
@@ -69,20 +67,24 @@ static void say_copied(const Setup *s, const RunConfig *cfg)
                  "save.dir=DIR", cfg->file, s->folder);
 }
 
-Status setup_check(Setup *s, const RunConfig *cfg)
+Status setup_check(Setup *s, RunConfig *cfg)
 {
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
     TRY(dist_open(&s->dist));
     say_copied(s, cfg);
     TRY(device_check(cfg));
-    TRY(inputs_check(&s->mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
+    TRY(inputs_check(&s->rows.mixture, &s->held.mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
     parts_say_unchecked(cfg);
     TRY(genllava_sizes(&s->sizes, cfg));
     if (cfg->model.vision.path)
         TRY(preprocessor_load(&s->preprocessor, cfg->model.vision.path, cfg->model.vision.aspect == ASPECT_PAD));
     s->preprocessor.prep.max_pixels = cfg->data.max_pixels;
-    s->prepare = plan_prepare(cfg, &s->sizes, &s->mixture, s->tokenizer);
+    const Preprocessor *preprocessor = cfg->model.vision.path ? &s->preprocessor : NULL;
+    s->rows.cfg = s->held.cfg = cfg;
+    s->rows.sizes = s->held.sizes = &s->sizes;
+    s->rows.preprocessor = s->held.preprocessor = preprocessor;
+    TRY(run_data_place(&s->rows, &s->held, cfg, s->absent));
     TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
     TRY(check_weights(cfg, &s->checkpoint_bytes));
     parts_warn_of_idle_rates(cfg);
@@ -114,7 +116,7 @@ static Status compare_data(Setup *s)
         return OK;
     mem_free(s->data);
     s->data = NULL;
-    TRY(prepare_identity(&s->prepare, &s->data));
+    TRY(prepare_identity(&s->rows.prepare, &s->data));
     if (!*s->start)
         return OK;
     TRY(checkpoint_compare_data(s->start, s->data, &known, &lines));
@@ -142,8 +144,8 @@ static Status judge_difference(const Setup *s, const RunConfig *there)
         return OK;
     if (!s->change)
         return fail(ERR_USAGE, "%s was made with other settings or data; only name, device, save, log, sample, "
-                               "data.workers and train.memory may change on resume; --resume --change takes the rest too, to train longer "
-                               "or on other data. Different (there is the checkpoint, here this run):\n%s",
+                               "eval, data.validation, data.workers and train.memory may change on resume; --resume --change takes "
+                               "the rest too, to train longer or on other data. Different (there is the checkpoint, here this run):\n%s",
                     s->start, s->difference);
     const Part *dropped = parts_find_dropped(there, s->cfg, s->start);
     if (dropped)
@@ -233,65 +235,22 @@ Status setup_start(Setup *s, const SetupStart *how)
 
 /* ---------------------------------------------------------------- data */
 
-static Status plan_reading(Setup *s, LoaderOptions *options)
-{
-    if (!s->source_weight)
-        s->source_weight = mem_alloc((size_t)s->mixture.n_sources * sizeof(double));
-    if (!s->source_weight)
-        return fail(ERR_NOMEM, "the mixture's weights: out of memory");
-    *options = plan_loader(s->cfg, &s->sizes, &s->mixture, s->cfg->model.vision.path ? &s->preprocessor : NULL, s->source_weight);
-    return OK;
-}
-
-/* index: to plan with, in place of shards. cached: results that are cached are there. */
-static Status open_loader(Setup *s, const RecordIndex *index, bool cached)
-{
-    LoaderOptions options;
-    TRY(plan_reading(s, &options));
-    options.index = index;
-    if (cached)
-        memcpy(options.cache, s->cache.spec, sizeof options.cache);
-    TRY(loader_open(&s->loader, &options, s->dist.rank, s->dist.n_ranks));
-    const LoaderTotals *totals = loader_totals(s->loader);
-    if (totals->drawing && !s->cfg->model.diffusion.path)
-        log_warn("%lld of %lld rows are of task \"generate\" or \"edit\", but model.diffusion.path is null: their text is learned, not "
-                 "what they draw", (long long)totals->drawing, (long long)totals->samples);
-    return !index && plan_compares_prompts(s->cfg) ? prompts_say_cut(s->loader, s->cfg, s->sizes.queries) : OK;
-}
-
 Status setup_plan(Setup *s)
 {
-    bool fresh;
-    const char *why;
     if (s->absent)
         return OK;
-    LoaderOptions options;
-    TRY(prepare_is_fresh(&s->prepare, &fresh, &why, &s->prepared));
-    TRY(plan_reading(s, &options));
-    TRY(run_cache_tell(&s->cache, &s->backend, &options, fresh));
-    if (fresh)
-        return open_loader(s, NULL, false);
-    TRY(prepare_index(&s->prepare, &s->index, &s->prepared));
-    return open_loader(s, &s->index, false);
+    TRY(run_data_plan(&s->rows, &s->backend, &s->dist));
+    return run_data_any(&s->held) ? run_data_plan(&s->held, &s->backend, &s->dist) : OK;
 }
 
 static Status prepare_shards(void *arg)
 {
     Setup *s = arg;
-    const PrepareOptions *o = &s->prepare;
-    bool fresh;
-    const char *why;
-    TRY(prepare_is_fresh(o, &fresh, &why, &s->prepared));
-    if (!fresh) {
-        size_t n = strlen(s->folder);
-        if (!strncmp(o->out, s->folder, n) && o->out[n] == '/') {
-            TRY_IN(file_make_folders(s->folder), "save.dir");
-            TRY_IN(file_make_own_folder(o->out), "data.shards");
-        }
-        TRY_IN(file_make_folders(o->out), "data.shards");
-        TRY(prepare_run(o, &s->prepared));
-    }
-    if (s->data && fresh) /* compared already */
+    bool made, held;
+    TRY(run_data_prepare(&s->rows, s->folder, &made));
+    if (run_data_any(&s->held))
+        TRY_IN(run_data_prepare(&s->held, s->folder, &held), "data.validation");
+    if (s->data && !made) /* compared already */
         return OK;
     mem_free(s->difference); /* now with the shards */
     s->difference = NULL;
@@ -302,15 +261,20 @@ static Status make_cache(void *arg)
 {
     Setup *s = arg;
     LoaderOptions options;
-    TRY(plan_reading(s, &options));
-    return run_cache_make(&s->cache, &s->backend, &options, false);
+    TRY(run_data_options(&s->rows, &options));
+    TRY(run_cache_make(&s->rows.cache, &s->backend, &options, false));
+    if (!run_data_any(&s->held))
+        return OK;
+    TRY(run_data_options(&s->held, &options));
+    return run_cache_make(&s->held.cache, &s->backend, &options, false);
 }
 
 Status setup_data(Setup *s)
 {
     TRY(dist_first(&s->dist, prepare_shards, s, NULL, 0));
     TRY(dist_first(&s->dist, make_cache, s, NULL, 0));
-    return open_loader(s, NULL, true);
+    TRY(run_data_open(&s->rows, &s->dist));
+    return run_data_any(&s->held) ? run_data_open(&s->held, &s->dist) : OK;
 }
 
 /* ---------------------------------------------------------------- device and model */
@@ -397,24 +361,42 @@ static Status count_processes(Setup *s)
 Status setup_weights(Setup *s)
 {
     TRY(count_processes(s));
-    TRY(run_cache_identify(&s->cache, s->cfg, &s->sizes, s->compute, s->cfg->data.shards));
+    run_cache_say_idle(s->cfg);
+    TRY(run_cache_identify(&s->rows.cache, s->cfg, &s->sizes, s->compute, s->rows.shards));
+    if (run_data_any(&s->held))
+        TRY(run_cache_identify(&s->held.cache, s->cfg, &s->sizes, s->compute, s->held.shards));
     return memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &(MemoryRun){0});
+}
+
+/* The worst passes of both, those that nothing is learned from at the end. mem_free */
+static PassShape *list_passes(const Setup *s, int *n, int *forward)
+{
+    const PassShape *rows = NULL, *held = NULL, fullest = pass_fullest(s->cfg, &s->sizes);
+    int n_rows = s->absent ? 1 : loader_worst_passes(s->rows.loader, &rows);
+    *forward = s->held.loader ? loader_worst_passes(s->held.loader, &held) : 0;
+    *n = n_rows + *forward;
+    PassShape *all = mem_alloc((size_t)*n * sizeof *all);
+    if (all)
+        memcpy(all, rows ? rows : &fullest, (size_t)n_rows * sizeof *all);
+    if (all && *forward)
+        memcpy(all + n_rows, held, (size_t)*forward * sizeof *all);
+    return all;
 }
 
 Status setup_measure(Setup *s)
 {
-    const PassShape fullest = pass_fullest(s->cfg, &s->sizes);
-    MemoryRun run = {.samples = &s->samples, .planned = s->index.rows ? &s->index : NULL, .resumed = *s->start};
-    if (s->absent) {
-        run.passes = &fullest;
-        run.n_passes = 1;
-        run.tokens = fullest.tokens;
-    } else {
-        run.tokens = loader_totals(s->loader)->tokens;
-        run.n_passes = loader_worst_passes(s->loader, &run.passes);
-    }
+    MemoryRun run = {.samples = &s->samples,
+                     .planned = {s->rows.index.rows ? &s->rows.index : NULL, s->held.index.rows ? &s->held.index : NULL},
+                     .resumed = *s->start};
+    PassShape *passes = list_passes(s, &run.n_passes, &run.n_forward);
+    if (!passes)
+        return fail(ERR_NOMEM, "the passes of the run: out of memory");
+    run.passes = passes;
+    run.tokens = s->absent ? passes->tokens : loader_totals(s->rows.loader)->tokens;
     mem_trim(); /* what reading the data took does not come again */
-    TRY(memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &run));
+    Status status = memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &run);
+    mem_free(passes);
+    TRY(status);
     memory_say(&s->memory);
     return OK;
 }
@@ -439,12 +421,9 @@ void setup_close(Setup *s)
     device_arena_free(&s->scratch, &s->backend);
     if (s->device_open)
         s->backend.close(&s->backend);
-    loader_close(&s->loader);
-    index_free(&s->index);
+    run_data_close(&s->rows);
+    run_data_close(&s->held);
     samples_free(&s->samples);
-    run_cache_free(&s->cache);
-    mem_free(s->source_weight);
-    mixture_free(&s->mixture);
     mem_free(s->difference);
     mem_free(s->data);
     *s = (Setup){0};

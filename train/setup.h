@@ -5,17 +5,14 @@
 
 #include <limits.h>
 
-#include "data/loader/loader.h"
-#include "data/prepare/prepare.h"
 #include "data/pictures/preprocessor.h"
-#include "data/records/records.h"
-#include "train/cache/run_cache.h"
 #include "train/store/checkpoint.h"
 #include "train/config/config.h"
 #include "train/dist/dist.h"
 #include "train/measure/memory.h"
 #include "train/models/genllava.h"
 #include "train/log/samples.h"
+#include "train/run_data.h"
 
 typedef struct Setup {
     const RunConfig *cfg;
@@ -27,20 +24,13 @@ typedef struct Setup {
     int64_t checkpoint_bytes;
     Dist dist;
     ModelSizes sizes;
-    Mixture mixture;
     Preprocessor preprocessor; /* meaningless without a vision tower */
-    char tokenizer[PATH_MAX];
-    double *source_weight;
-    PrepareOptions prepare;
-    PrepareResult prepared; /* known to the first rank, which also tells of it */
-    Samples samples;        /* what to answer on the way */
-    RecordIndex index;      /* in place of shards, in a dry run */
-    bool absent;            /* the data are not there, in a dry run: no samples, no loader */
-    Loader *loader;
+    RunData rows, held;        /* to learn from; held out */
+    Samples samples;           /* what to answer on the way */
+    bool absent;               /* in a dry run: the data are not there, or not to be read: no samples, no loader */
     bool device_open;
     Backend backend;
     DType compute;
-    RunCache cache;
     int processes; /* ranks on this machine */
     MemoryPlan memory;
     GenLlava *model;
@@ -50,8 +40,8 @@ typedef struct Setup {
 } Setup;
 
 /* Joins the ranks (the caller calls dist_close, before setup_close). Then checks that need no data: inputs are there, this build can do
- * what is asked. Reads the folders' configs and the mixture. */
-MUST_USE Status setup_check(Setup *s, const RunConfig *cfg);
+ * what is asked. Reads the folders' configs and the mixture. Puts the defaults into cfg that are worked out from these. */
+MUST_USE Status setup_check(Setup *s, RunConfig *cfg);
 /* Where the run starts: fresh, or (resume) from the newest whole checkpoint or the one named ("" names none). Other settings or data than
  * that checkpoint's are refused, or taken (change) where no saved tensor changes its shape. */
 typedef struct SetupStart {

@@ -182,6 +182,8 @@ static Status open_order(Loader *ld)
         ld->items = o->steps * o->batch;
     else
         TRY(order_count(ld->order, o->epochs, &ld->items));
+    if (o->most > 0 && ld->items > o->most)
+        ld->items = o->most;
     ld->totals.steps = (ld->items + o->batch - 1) / o->batch;
     ld->rows = mem_alloc((size_t)o->batch * sizeof *ld->rows);
     return ld->rows ? OK : fail(ERR_NOMEM, "no memory for a batch of %" PRId64 " samples", o->batch);

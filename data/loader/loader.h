@@ -16,6 +16,7 @@ typedef struct LoaderOptions {
     int64_t micro_tokens;     /* budget of one pass */
     int64_t steps;            /* of the whole run, 0: from epochs */
     double epochs;
+    int64_t most; /* of a run by epochs: at most so many samples; 0: all */
     int64_t seed;
     bool shuffle;
     int64_t workers;                            /* decoding threads; -1: auto */

@@ -87,6 +87,14 @@ static Status describe(const PrepareOptions *o, char config[65], char **made_fro
     return OK;
 }
 
+Status prepare_hash(const PrepareOptions *o, char hex[65])
+{
+    char *made_from;
+    TRY(describe(o, hex, &made_from));
+    mem_free(made_from);
+    return OK;
+}
+
 static void sum_up_outcome(const Outcome *o, PrepareResult *r)
 {
     r->filtered = outcome_count(o, REJECT_FILTERED);

@@ -37,6 +37,8 @@ typedef struct PrepareResult {
 /* What a run's samples are, for a checkpoint to remember: one JSON object of the mixture's sources and weights, the files by size and hash,
  * the size of pictures, and "shards", a hash of what these hold: null while they are missing or stale. No time stands in it. mem_free */
 MUST_USE Status prepare_identity(const PrepareOptions *o, char **json);
+/* A hash of what the shards are made from, 64 hex digits: the same for the same settings, tokenizer and files (path, size, time). */
+MUST_USE Status prepare_hash(const PrepareOptions *o, char hex[65]);
 /* OK and *fresh: whether `out` holds a complete set made from exactly this; *why says what differs (static text or thread-local). *result
  * is filled when it does. ERR_DATA: it does, and a source has more bad rows than max_bad allows. */
 MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why, PrepareResult *result);

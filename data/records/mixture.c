@@ -268,12 +268,12 @@ static Status folder_of(const char *file, char out[PATH_MAX])
     return realpath(file_folder(folder, file), out) ? OK : fail(ERR_MISSING, "%s: %s", folder, strerror(errno));
 }
 
-Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir)
+Status mixture_load(Mixture *m, const char *key, const char *file, const char *inline_json, const char *base_dir)
 {
     *m = (Mixture){0};
     char base[PATH_MAX];
     JsonDoc *doc;
-    Status s = file ? json_read_settings(&doc, file) : json_parse(&doc, inline_json, strlen(inline_json), "data.mixture");
+    Status s = file ? json_read_settings(&doc, file) : json_parse(&doc, inline_json, strlen(inline_json), key);
     if (s == ERR_DATA && file && utf8_ends(file, ".jsonl"))
         return fail(ERR_USAGE, "%s\n%s: if this is a data file, name it in the \"files\" of a source", status_message(), file);
     if (s)
@@ -282,7 +282,7 @@ Status mixture_load(Mixture *m, const char *file, const char *inline_json, const
         s = folder_of(file, base);
     else if (!realpath(base_dir, base))
         s = fail(ERR_MISSING, "%s: %s", base_dir, strerror(errno));
-    Reader r = {.name = file ? file : "data.mixture", .base = base};
+    Reader r = {.name = file ? file : key, .base = base};
     if (!s)
         s = read_document(&r, m, doc);
     json_free(&doc);

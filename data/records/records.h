@@ -34,10 +34,10 @@ typedef struct Mixture {
     double epoch; /* 0: natural, else rows of one epoch that the weights are rescaled to */
 } Mixture;
 
-/* From data.mixture: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or that list alone; its relative
- * paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each
- * with file:line:column and what was meant. */
-MUST_USE Status mixture_load(Mixture *m, const char *file, const char *inline_json, const char *base_dir);
+/* From data.mixture, or another key of that kind: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or
+ * that list alone; its relative paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at
+ * once, ERR_USAGE, a line each with file:line:column and what was meant. */
+MUST_USE Status mixture_load(Mixture *m, const char *key, const char *file, const char *inline_json, const char *base_dir);
 struct Json;
 /* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
 MUST_USE Status mixture_check(const struct Json *list, const char *name);

@@ -143,13 +143,17 @@ static Status identify(RunCache *c, CacheKind kind)
                 CACHE_NAMES[kind]);
 }
 
-Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, DType compute, const char *folder)
+void run_cache_say_idle(const RunConfig *cfg)
 {
-    *c = (RunCache){.cfg = cfg, .sizes = *sizes, .compute = compute, .folder = folder};
     for (int i = 0; i < cfg->data.cache.n; i++)
         for (CacheKind k = 0; k < N_CACHES; k++)
             if (!strcmp(cfg->data.cache.items[i], CACHE_NAMES[k]) && !plan_caches(cfg, k))
                 log_warn("data.cache: \"%s\" is of no use here, for no loss of the run reads them", CACHE_NAMES[k]);
+}
+
+Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, DType compute, const char *folder)
+{
+    *c = (RunCache){.cfg = cfg, .sizes = *sizes, .compute = compute, .folder = folder};
     for (CacheKind k = 0; k < N_CACHES; k++) {
         c->wanted[k] = plan_caches(cfg, k);
         if (c->wanted[k])

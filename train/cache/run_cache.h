@@ -27,6 +27,8 @@ typedef struct RunCache {
     CacheCost cost[N_CACHES];
 } RunCache;
 
+/* Warns of names in data.cache whose results no loss of the run reads. */
+void run_cache_say_idle(const RunConfig *cfg);
 /* Finds out what is cached and by which network. A network whose weights are there is checked, and what it would need is measured. Where
  * they are not, results made earlier with the same settings are taken; ERR_MISSING when there are none. */
 MUST_USE Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, DType compute, const char *folder);

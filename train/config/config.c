@@ -240,6 +240,11 @@ static void check_together(ConfigReader *r)
         cross(r, later ? "train.steps" : "train.epochs",
               "train.steps and train.epochs are both set; they exclude each other, take one out (or set it to null)");
     }
+    if (!mixture_is_set(&c->data.validation)) {
+        const char *key = c->eval.every ? "eval.every" : c->eval.patience ? "eval.patience" : c->save.best ? "save.best" : NULL;
+        if (key)
+            cross(r, key, "%s is set, but data.validation names no held-out rows to judge by", key);
+    }
     if (c->sample.every && !c->sample.prompts)
         cross(r, "sample.every", "sample.every is %lld but sample.prompts names no file", (long long)c->sample.every);
 }
@@ -262,16 +267,6 @@ static void name_after(ConfigReader *r, const char *file)
     snprintf(stem, sizeof stem, "%.*s", dot && dot > start ? (int)(dot - start) : (int)strlen(start), start);
     if (!r->cfg->name)
         config_set_string(r, &r->cfg->name, strcmp(file, "-") ? stem : "run");
-}
-
-static void default_shards(ConfigReader *r)
-{
-    RunConfig *c = r->cfg;
-    char path[PATH_MAX];
-    if (c->data.shards || !c->save.dir || !c->name)
-        return;
-    snprintf(path, sizeof path, "%s/%s/shards", c->save.dir, c->name);
-    config_set_string(r, &c->data.shards, path);
 }
 
 static Status folder_of(const char *file, const char *cwd, char out[PATH_MAX])
@@ -324,7 +319,6 @@ static Status load(ConfigReader *r, const char *file, const char *const *sets, i
     if (!r->mistakes.no_memory) {
         check_together(r);
         check_required(r);
-        default_shards(r);
     }
     if (!r->cfg->train.steps && !(r->cfg->train.epochs > 0))
         r->cfg->train.epochs = 1;
@@ -352,14 +346,12 @@ void config_free(RunConfig *cfg)
         case OPTION_STRING:
         case OPTION_PATH:
         case OPTION_INIT:
-        case OPTION_PROJECTOR:
-        case OPTION_MIXTURE: mem_free(*(char **)p); break;
+        case OPTION_PROJECTOR: mem_free(*(char **)p); break;
+        case OPTION_MIXTURE: config_clear_mixture(p); break;
         case OPTION_LIST: config_clear_list(p); break;
         default: break;
         }
     }
-    mem_free(cfg->data.mixture_json);
-    mem_free(cfg->data.base_dir);
     mem_free(cfg->file);
     mem_free(cfg->places);
     *cfg = (RunConfig){0};

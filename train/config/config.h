@@ -34,6 +34,14 @@ typedef struct ConfigPlace {
     int line, column; /* of its key; 0: by --set */
 } ConfigPlace;
 
+/* A list of sources: in a file of its own, or in the settings. */
+typedef struct MixtureSetting {
+    char *file;     /* absolute path, or NULL when json holds an inline list, or nothing is set */
+    char *json;     /* the inline list's JSON text, or NULL */
+    char *base_dir; /* folder that relative paths inside an inline list start from */
+} MixtureSetting;
+static inline bool mixture_is_set(const MixtureSetting *m) { return m->file || m->json; }
+
 /* Paths are absolute after loading. Strings are never NULL unless marked. */
 typedef struct RunConfig {
     char *name;
@@ -77,10 +85,8 @@ typedef struct RunConfig {
         Normalise normalise;
     } loss;
     struct {
-        char *mixture;      /* absolute path of a mixture file, or NULL when mixture_json holds an inline list */
-        char *mixture_json; /* the inline list's JSON text, or NULL */
-        char *base_dir;     /* folder that relative paths inside an inline mixture start from */
-        char *shards;
+        MixtureSetting mixture, validation; /* validation may be unset */
+        char *shards; /* NULL until it is known what they are made from (plan_shards) */
         int64_t shard_samples;
         TemplateChoice template_;
         int64_t max_tokens;
@@ -105,7 +111,8 @@ typedef struct RunConfig {
         ScheduleChoice schedule;
         double warmup;
     } optim;
-    struct { char *dir; int64_t every, keep; bool split; } save;
+    struct { char *dir; int64_t every, keep; bool split, best; } save;
+    struct { int64_t every, samples, patience; } eval;
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
     bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */

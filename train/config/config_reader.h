@@ -25,4 +25,5 @@ void config_take_value(ConfigReader *r, const Option *o, const Json *at, const J
 void config_set_null(ConfigReader *r, const Option *o);
 void config_set_string(ConfigReader *r, char **where, const char *text);
 void config_clear_list(StringList *l);
+void config_clear_mixture(MixtureSetting *m);
 #endif

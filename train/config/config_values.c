@@ -55,6 +55,14 @@ void config_clear_list(StringList *l)
     *l = (StringList){0};
 }
 
+void config_clear_mixture(MixtureSetting *m)
+{
+    mem_free(m->file);
+    mem_free(m->json);
+    mem_free(m->base_dir);
+    *m = (MixtureSetting){0};
+}
+
 static bool in_range(const Option *o, double x)
 {
     return (o->flags & OPTION_ABOVE ? x > o->low : x >= o->low) && (o->flags & OPTION_BELOW ? x < o->high : x <= o->high);
@@ -160,18 +168,18 @@ static void write_source(ConfigReader *r, cJSON *out, const Json *source)
     }
 }
 
-static bool read_mixture(ConfigReader *r, const Json *v)
+static bool read_mixture(ConfigReader *r, const Option *o, const Json *v)
 {
+    MixtureSetting *m = slot(r, o);
     bool list = v->kind == JSON_ARRAY && v->length > 0;
     for (const Json *e = v->kind == JSON_ARRAY ? v->child : NULL; e; e = e->next)
         list &= e->kind == JSON_OBJECT;
     if (!list && (v->kind != JSON_STRING || !v->length))
         return false;
-    config_set_string(r, &r->cfg->data.mixture, NULL);
-    config_set_string(r, &r->cfg->data.mixture_json, NULL);
-    config_set_string(r, &r->cfg->data.base_dir, r->base);
+    config_clear_mixture(m);
+    config_set_string(r, &m->base_dir, r->base);
     if (!list) {
-        set_path(r, &r->cfg->data.mixture, v->string);
+        set_path(r, &m->file, v->string);
         return true;
     }
     Status s = mixture_check(v, r->source); /* now, while its places in the file are known */
@@ -181,7 +189,7 @@ static bool read_mixture(ConfigReader *r, const Json *v)
     cJSON *sources = cJSON_CreateArray();
     for (const Json *e = v->child; e; e = e->next)
         write_source(r, json_add(sources, NULL, cJSON_CreateObject()), e);
-    r->mistakes.no_memory |= json_to_text(&r->cfg->data.mixture_json, &sources, JSON_INLINE, "data.mixture") != OK;
+    r->mistakes.no_memory |= json_to_text(&m->json, &sources, JSON_INLINE, o->key) != OK;
     return true;
 }
 
@@ -191,6 +199,8 @@ void config_set_null(ConfigReader *r, const Option *o)
         *(int64_t *)slot(r, o) = 0;
     else if (o->kind == OPTION_REAL)
         *(double *)slot(r, o) = 0;
+    else if (o->kind == OPTION_MIXTURE)
+        config_clear_mixture(slot(r, o));
     else
         config_set_string(r, slot(r, o), NULL);
 }
@@ -255,7 +265,7 @@ static bool take(ConfigReader *r, const Option *o, const Json *at, const Json *v
         config_set_string(r, slot(r, o), v->string);
         r->cfg->model.projector.depth = projector_depth(v->string);
         return true;
-    case OPTION_MIXTURE: return read_mixture(r, v);
+    case OPTION_MIXTURE: return read_mixture(r, o, v);
     }
     return false;
 }

@@ -45,10 +45,10 @@ static void add_option(cJSON *to, const char *key, const Option *o, const RunCon
         break;
     case OPTION_LIST: json_add_texts(to, key, ((const StringList *)p)->items, ((const StringList *)p)->n); break;
     case OPTION_MIXTURE:
-        if (cfg->data.mixture_json)
-            cJSON_AddRawToObject(to, key, cfg->data.mixture_json);
+        if (((const MixtureSetting *)p)->json)
+            cJSON_AddRawToObject(to, key, ((const MixtureSetting *)p)->json);
         else
-            json_add_text(to, key, cfg->data.mixture);
+            json_add_text(to, key, ((const MixtureSetting *)p)->file);
         break;
     }
 }
@@ -88,11 +88,18 @@ Status config_save(const RunConfig *cfg, const char *path)
 
 /* ---------------------------------------------------------------- difference */
 
-/* The default place of the shards moves with save.dir and is no change of its own. */
+/* The default place of the shards moves with save.dir and the data, and is no change of its own. Earlier versions had it in the run's
+ * folder. */
 static bool shards_at_default(const RunConfig *c)
 {
     char path[PATH_MAX], folder[PATH_MAX];
-    return !strcmp(file_join(path, file_join(folder, c->save.dir, c->name), "shards"), c->data.shards);
+    const char *hash = c->data.shards ? strrchr(c->data.shards, '/') : NULL;
+    if (!hash || !strcmp(file_join(path, file_join(folder, c->save.dir, c->name), "shards"), c->data.shards))
+        return true;
+    file_join(path, c->save.dir, "shards");
+    size_t n = strlen(path);
+    return n == (size_t)(hash - c->data.shards) && !strncmp(path, c->data.shards, n) && strspn(hash + 1, "0123456789abcdef") == 16 &&
+           !hash[17];
 }
 
 typedef struct Difference {

@@ -120,8 +120,11 @@ const Option OPTIONS[] = {
 
     {"data.mixture", OPTION_MIXTURE, OPTION_REQUIRED | OPTION_FILE, AT(data.mixture), NULL, NULL, 0, 0, NULL,
      "Mixture file or list of sources; prepared into data.shards when those are missing or stale."},
-    {"data.shards", OPTION_PATH, 0, AT(data.shards), NULL, "save.dir/name/shards", 0, 0, NULL,
-     "Folder of the prepared shards; rebuilt when what they were made from has changed."},
+    {"data.validation", OPTION_MIXTURE, OPTION_NULLABLE | OPTION_FREE | OPTION_FILE, AT(data.validation), "null", NULL, 0, 0, NULL,
+     "Held-out rows, as data.mixture, or null: their loss is logged (eval.every), and nothing is learned from them."},
+    {"data.shards", OPTION_PATH, OPTION_NULLABLE, AT(data.shards), NULL, "save.dir/shards/H", 0, 0, NULL,
+     "Folder of the prepared shards, rebuilt when what they were made from has changed. H is a hash of that: runs with the same data share "
+     "one folder, and other data get another."},
     INT("data.shard_samples", 0, data.shard_samples, "4096", 1, COUNT_MAX, "Samples of one shard."),
     CHOICE("data.template", 0, data.template_, "\"mistral_instruct\"", SELECT("mistral_instruct", "v1", "llava_llama_2", "plain"),
            "How a conversation becomes text."),
@@ -182,6 +185,14 @@ const Option OPTIONS[] = {
     BOOL("save.split", OPTION_FREE, save.split, "false",
          "Every rank writes its share of the optimizer's state, at the same time, into a save.dir that all of them see; any number of "
          "ranks reads it back."),
+    BOOL("save.best", OPTION_FREE, save.best, "false",
+         "Whether the checkpoint of the lowest validation loss is kept beside them; \"best\" links to it."),
+
+    INT("eval.every", OPTION_FREE, eval.every, "0", 0, OPTION_UNBOUNDED,
+        "Steps between validations on data.validation, which is also done after the last step; 0: only then."),
+    INT("eval.samples", OPTION_FREE, eval.samples, "0", 0, OPTION_UNBOUNDED, "Only the first N held-out rows; 0: all."),
+    INT("eval.patience", OPTION_FREE, eval.patience, "0", 0, COUNT_MAX,
+        "The run ends early, saved, after so many validations in a row without a new lowest loss; 0 is off."),
 
     INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED,
         "Steps between sets of samples, which are also taken after the last step; 0 is off."),
@@ -214,6 +225,7 @@ const OptionSection OPTION_SECTIONS[] = {
     {"train", false, "Length, size and arithmetic of the run."},
     {"optim", false, "The optimiser."},
     {"save", false, "Checkpoints."},
+    {"eval", false, "Validation on held-out rows while training."},
     {"sample", false, "Answers given while training, to see what it learns."},
     {"log", false, "Records of the run."},
     {"debug", false, "Comparisons with other frameworks."},

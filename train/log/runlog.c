@@ -112,20 +112,30 @@ static Status cut_back(const char *path, int64_t step)
     return OK;
 }
 
+static const char *join_name(char to[64], const char *first, const char *second)
+{
+    snprintf(to, 64, "%s%s", first, second);
+    return to;
+}
+
 static Status write_line(RunLog *l, const StepRecord *r)
 {
+    char key[64];
     cJSON *o = cJSON_CreateObject();
     json_add_int(o, "step", r->step);
     json_add_real(o, "loss", r->losses.total);
     for (int i = 0; i < N_LOSSES; i++)
         if (r->losses.present[i])
             json_add_real(o, LOSSES[i].key, r->losses.values[i]);
-    json_add_real(o, "lr", r->lr);
-    for (int i = 0; i < r->n_rates; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "lr_%s", r->rates[i].name);
-        json_add_real(o, key, r->rates[i].lr);
+    if (r->validated) {
+        json_add_real(o, "loss_validation", r->validation.total);
+        for (int i = 0; i < N_LOSSES; i++)
+            if (r->validation.present[i])
+                json_add_real(o, join_name(key, "loss_validation_", LOSSES[i].name), r->validation.values[i]);
     }
+    json_add_real(o, "lr", r->lr);
+    for (int i = 0; i < r->n_rates; i++)
+        json_add_real(o, join_name(key, "lr_", r->rates[i].name), r->rates[i].lr);
     json_add_real(o, "grad_norm", r->grad_norm);
     json_add_int(o, "samples", r->samples);
     json_add_int(o, "tokens", r->tokens);
@@ -194,22 +204,41 @@ Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64
     return s;
 }
 
+/* A line for people, and points. */
+static Status log_validation(RunLog *l, const StepRecord *r)
+{
+    char tag[64], line[256] = "";
+    int n = 0;
+    for (int i = 0; i < N_LOSSES; i++)
+        if (r->validation.present[i])
+            n += snprintf(line + n, sizeof line - (size_t)n, "%s%s %.4f", n ? ", " : " (", LOSSES[i].name, r->validation.values[i]);
+    log_info("step %lld: validation loss %.4f%s%s%s", (long long)r->step, r->validation.total, line, n ? ")" : "",
+             r->best_step == r->step ? ", the lowest so far" : "");
+    if (!l->tensorboard)
+        return OK;
+    TRY(tensorboard_scalar(l->tensorboard, "loss_validation/all", r->step, r->validation.total));
+    for (int i = 0; i < N_LOSSES; i++)
+        if (r->validation.present[i])
+            TRY(tensorboard_scalar(l->tensorboard, join_name(tag, "loss_validation/", LOSSES[i].name), r->step, r->validation.values[i]));
+    return tensorboard_flush(l->tensorboard);
+}
+
 Status runlog_step(RunLog *l, const StepRecord *r)
 {
     TRY(write_line(l, r));
     show(l, r);
+    if (r->validated)
+        TRY(log_validation(l, r));
     if (!l->tensorboard || (r->step % l->every && r->step != l->total))
         return OK;
+    char tag[64];
     TRY(tensorboard_scalar(l->tensorboard, "loss/all", r->step, r->losses.total));
     for (int i = 0; i < N_LOSSES; i++)
         if (r->losses.present[i])
             TRY(tensorboard_scalar(l->tensorboard, LOSSES[i].tag, r->step, r->losses.values[i]));
     TRY(tensorboard_scalar(l->tensorboard, "optim/lr", r->step, r->lr));
-    for (int i = 0; i < r->n_rates; i++) {
-        char tag[64];
-        snprintf(tag, sizeof tag, "optim/lr_%s", r->rates[i].name);
-        TRY(tensorboard_scalar(l->tensorboard, tag, r->step, r->rates[i].lr));
-    }
+    for (int i = 0; i < r->n_rates; i++)
+        TRY(tensorboard_scalar(l->tensorboard, join_name(tag, "optim/lr_", r->rates[i].name), r->step, r->rates[i].lr));
     TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));
     TRY(tensorboard_scalar(l->tensorboard, "speed/tokens_per_second", r->step, r->seconds > 0 ? (double)r->tokens / r->seconds : 0));
     return tensorboard_flush(l->tensorboard);

@@ -19,7 +19,11 @@ typedef struct StepRecord {
     int64_t samples, tokens, images; /* of this step */
     double seconds;
     int n_ranks;
-    double waited;                          /* by the ranks for one another, as a share of the seconds, on average; of several ranks */
+    double waited;  /* by the ranks for one another, as a share of the seconds, on average; of several ranks */
+    bool validated; /* held-out rows were judged: their losses, and where the lowest was so far */
+    StepLosses validation;
+    double best_loss;
+    int64_t best_step;
     bool skipped;                           /* loss or gradient were not finite: no weight changed */
     int64_t skipped_steps, skipped_samples; /* so far, this one counted */
 } StepRecord;

@@ -18,21 +18,22 @@
 
 /* ---------------------------------------------------------------- measuring */
 
-static Status run_pass(Tape *t, GenLlava *g, const PassShape *p)
+static Status run_pass(Tape *t, GenLlava *g, const PassShape *p, bool learns)
 {
     MadePass pass;
     LossResult result;
     TRY(pass_make(&pass, p, genllava_model_sizes(g)));
     tape_reset(t, 0);
+    tape_record(t, learns);
     Status s = genllava_loss(t, g, &pass.batch, &(LossRequest){0}, &result);
-    if (s == OK)
+    if (s == OK && learns)
         s = tape_backward_all(t, result.losses, N_LOSSES, 1);
     pass_free(&pass);
     return s;
 }
 
 /* A step of these passes and its update. */
-static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *cfg, DType compute, const PassShape *passes, int n)
+static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *cfg, DType compute, const MemoryRun *run)
 {
     Arena keep, scratch;
     OptimResult done;
@@ -48,11 +49,11 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
                                        .recompute = (Recompute)cfg->train.recompute,
                                        .seed = (uint64_t)cfg->seed}));
     Status s = params_step_begin(genllava_params(g));
-    for (int i = 0; i < n && s == OK; i++) {
+    for (int i = 0; i < run->n_passes && s == OK; i++) {
         size_t before = keep.peak;
-        s = run_pass(t, g, &passes[i]);
+        s = run_pass(t, g, &run->passes[i], i < run->n_passes - run->n_forward);
         if (keep.peak > before)
-            m->pass_tokens = passes[i].tokens;
+            m->pass_tokens = run->passes[i].tokens;
     }
     if (s == OK)
         s = optim_step(genllava_params(g), cfg, 1, 0, &done);
@@ -179,12 +180,15 @@ static int64_t filtering_bytes(const RunConfig *cfg, DType compute)
 }
 
 /* What the process has now and what it will touch besides the model. */
-static int64_t process_bytes(const Footprint *now, const RecordIndex *planned)
+static int64_t process_bytes(const Footprint *now, const RecordIndex *const planned[2])
 {
     /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints
      * and the allocator; what preparing the data leaves in the allocator. */
     const int64_t later = 1800000, prepared = 1000000;
-    return now->resident + later + now->thread_pages + (planned ? prepared + shard_bytes(planned) : 0);
+    int64_t shards = 0;
+    for (int i = 0; i < 2; i++)
+        shards += planned[i] ? prepared + shard_bytes(planned[i]) : 0;
+    return now->resident + later + now->thread_pages + shards;
 }
 
 static void add_up(MemoryPlan *m)
@@ -210,7 +214,7 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
         opened(arg);
     int64_t answering = 0;
     if (s == OK)
-        s = run_step(m, null, g, cfg, compute, run->passes, run->n_passes);
+        s = run_step(m, null, g, cfg, compute, run);
     if (s == OK && run->samples)
         s = samples_memory(run->samples, g, cfg, null, &answering, &m->sampling);
     genllava_close(&g);

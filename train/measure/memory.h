@@ -10,11 +10,12 @@
 
 /* What a run asks of memory besides its settings. */
 typedef struct MemoryRun {
-    const PassShape *passes;    /* from loader_worst_passes */
-    int n_passes;               /* 0: only what no shorter pass makes smaller is of interest */
-    const Samples *samples;     /* may be NULL */
-    const RecordIndex *planned; /* the index that a dry run plans with, whose shards will have to be read; NULL when they are open */
-    int64_t tokens;             /* of the whole run */
+    const PassShape *passes;       /* from loader_worst_passes */
+    int n_forward;                 /* so many of them, the last, are only computed forward (validation) */
+    int n_passes;                  /* 0: only what no shorter pass makes smaller is of interest */
+    const Samples *samples;        /* may be NULL */
+    const RecordIndex *planned[2]; /* the indices that a dry run plans with, whose shards will have to be read; NULL when they are open */
+    int64_t tokens;                /* of the whole run */
     bool resumed;
 } MemoryRun;
 

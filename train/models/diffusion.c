@@ -137,6 +137,8 @@ static Status draw_targets(Tape *t, const GenLlava *g, const Batch *b, const int
                                        .target = k - first,
                                        .n_targets = end - first}};
         TRY(draw_numbers(t, &g->diffusion, &draw[i]));
+        if (!tape_records(t)) /* nothing is dropped where nothing is learned */
+            draw[i].dropout = 1;
     }
     return OK;
 }

@@ -4,7 +4,7 @@
 #include "train/models/parts.h"
 
 const LossRow LOSSES[N_LOSSES] = {
-#define LOSS_ROW(id, name, part, weight, terms, function) [id] = {part, "loss_" name, "loss." name, "loss/" name},
+#define LOSS_ROW(id, name, part, weight, terms, function) [id] = {part, name, "loss_" name, "loss." name, "loss/" name},
     LOSS_LIST(LOSS_ROW)
 #undef LOSS_ROW
 };

@@ -23,6 +23,7 @@ typedef enum Loss {
 
 typedef struct LossRow {
     const char *part;
+    const char *name;
     const char *key, *dump, *tag; /* in train.jsonl "loss_NAME", in a dump "loss.NAME", in TensorBoard "loss/NAME" */
 } LossRow;
 extern const LossRow LOSSES[N_LOSSES];

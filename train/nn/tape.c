@@ -110,6 +110,8 @@ bool tape_record(Tape *t, bool on)
     return was;
 }
 
+bool tape_records(const Tape *t) { return t->record; }
+
 uint64_t tape_key(const Tape *t, RandomPurpose purpose, uint64_t where) { return philox_key(t->seed, purpose, t->step, where); }
 
 Status tape_status(const Tape *t) { return t->status; }

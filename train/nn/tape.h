@@ -34,6 +34,7 @@ void tape_free(Tape **t);
 void tape_reset(Tape *t, uint64_t step);
 /* false: forward only (generation, evaluation). Returns what it was. */
 bool tape_record(Tape *t, bool on);
+bool tape_records(const Tape *t);
 /* The key of a stream of random numbers: of the tape's seed and step, what they are for, and where. */
 uint64_t tape_key(const Tape *t, RandomPurpose purpose, uint64_t where);
 Status tape_status(const Tape *t);

@@ -47,6 +47,12 @@ static Status write_state(const char *folder, const RunConfig *cfg, const TrainS
     json_add_int(o, "samples", state->samples);
     json_add_int(o, "tokens", state->tokens);
     json_add_int(o, "images", state->images);
+    if (state->best_step) {
+        cJSON *v = cJSON_AddObjectToObject(o, "validation");
+        json_add_int(v, "best_step", state->best_step);
+        json_add_real(v, "best_loss", state->best_loss);
+        json_add_int(v, "since", state->validations);
+    }
     Status s = bases_write(o, cfg);
     if (state->data)
         cJSON_AddRawToObject(o, "data", state->data);
@@ -72,6 +78,17 @@ static void read_counters(JsonFields *f, TrainState *state)
                       (long long)state->skipped_steps);
 }
 
+static void read_validation(JsonFields *f, TrainState *state)
+{
+    const Json *v = json_get(f->top, "validation");
+    state->best_step = state->validations = 0;
+    if (!v)
+        return;
+    state->best_step = fields_int(f, v, "best_step", FIELD_REQUIRED, 1, state->step);
+    state->best_loss = fields_real(f, v, "best_loss", 0);
+    state->validations = fields_int(f, v, "since", FIELD_REQUIRED, 0, COUNTED_MAX);
+}
+
 /* A folder that has kept its name tells the step too. */
 static void check_folder_step(JsonFields *f, const char *folder, int64_t step)
 {
@@ -88,6 +105,7 @@ static Status read_state(const char *folder, const RunConfig *cfg, bool change, 
     TRY(fields_open(&f, folder, STATE));
     fields_schema(&f, SCHEMA);
     read_counters(&f, state);
+    read_validation(&f, state);
     check_folder_step(&f, folder, state->step);
     Status s = f.status;
     if (s == OK && !change)
@@ -135,7 +153,7 @@ static Status list_checkpoints(const char *run_folder, Listing *l)
 }
 
 /* Only those up to the present step count: later ones are damaged, or the run was sent back before them on purpose. */
-Status checkpoint_rotate(const char *run_folder, int64_t step, int64_t keep)
+static Status remove_older(const char *run_folder, int64_t step, int64_t keep, int64_t but)
 {
     Listing l;
     char path[PATH_MAX];
@@ -144,26 +162,36 @@ Status checkpoint_rotate(const char *run_folder, int64_t step, int64_t keep)
     while (older < l.n && l.steps[older] <= step)
         older++;
     for (int i = 0; i < older - keep; i++)
-        TRY(file_retire_folder(checkpoint_path(path, run_folder, l.steps[i])));
+        if (l.steps[i] != but)
+            TRY(file_retire_folder(checkpoint_path(path, run_folder, l.steps[i])));
     return OK;
 }
 
-static Status point_latest(const char *run_folder, int64_t step)
+static Status point(const char *run_folder, const char *name, int64_t step)
 {
-    char target[64], link[PATH_MAX], latest[PATH_MAX];
+    char target[64], link[PATH_MAX], to[PATH_MAX];
     snprintf(target, sizeof target, "checkpoint-%06lld", (long long)step);
     file_join(link, run_folder, ".latest.tmp");
     TRY(file_remove(link));
     if (held_symlink(target, link))
         return fail(ERR_IO, "%s: cannot be created: %s", link, strerror(errno));
-    return file_rename(link, file_join(latest, run_folder, "latest"));
+    return file_rename(link, file_join(to, run_folder, name));
+}
+
+Status checkpoint_rotate(const char *run_folder, const RunConfig *cfg, const TrainState *state)
+{
+    char path[PATH_MAX];
+    const int64_t best = cfg->save.best ? state->best_step : 0;
+    if (best && file_exists(checkpoint_path(path, run_folder, best)))
+        TRY(point(run_folder, "best", best));
+    return remove_older(run_folder, state->step, cfg->save.keep, best);
 }
 
 static Status publish(const char *run_folder, const char *temporary, int64_t step)
 {
     char path[PATH_MAX];
     TRY(file_publish_folder(temporary, checkpoint_path(path, run_folder, step)));
-    TRY(point_latest(run_folder, step));
+    TRY(point(run_folder, "latest", step));
     return file_sync_folder(run_folder);
 }
 
@@ -283,12 +311,12 @@ static Status end(const CheckpointSave *save, const ManifestFile *shares)
     return publish(save->run_folder, folder, save->step);
 }
 
-Status checkpoint_end(const CheckpointSave *save, const RunConfig *cfg, const ManifestFile *shares)
+Status checkpoint_end(const CheckpointSave *save, const RunConfig *cfg, const TrainState *state, const ManifestFile *shares)
 {
     Status s = end(save, shares);
     if (s != OK)
         return checkpoint_drop(save, saving(save, s));
-    TRY_IN(checkpoint_rotate(save->run_folder, save->step, cfg->save.keep), "removing old checkpoints");
+    TRY_IN(checkpoint_rotate(save->run_folder, cfg, state), "removing old checkpoints");
     return OK;
 }
 
@@ -304,7 +332,7 @@ Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig 
     ManifestFile share;
     TRY(checkpoint_begin(&save));
     Status s = checkpoint_write(&save, model, cfg, state, &share);
-    return s == OK ? checkpoint_end(&save, cfg, &share) : checkpoint_drop(&save, s);
+    return s == OK ? checkpoint_end(&save, cfg, state, &share) : checkpoint_drop(&save, s);
 }
 
 /* ---------------------------------------------------------------- finding and loading */

@@ -33,10 +33,14 @@ typedef struct TrainState {
     int64_t skipped_steps;           /* of them: those that changed nothing, because loss or gradient were not finite */
     int64_t skipped_samples;         /* the samples of those */
     int64_t samples, tokens, images; /* seen so far, all ranks */
-    const char *data;                /* what the samples are (prepare_identity); NULL: not told, and not read back */
+    int64_t validations;             /* that found no new lowest loss, in a row */
+    int64_t best_step;               /* where the lowest validation loss was; 0: nowhere yet */
+    double best_loss;
+    const char *data; /* what the samples are (prepare_identity); NULL: not told, and not read back */
 } TrainState;
 
-/* Saves run_folder/checkpoint-NNNNNN, points run_folder/latest to it and removes the oldest beyond save.keep. On any failure what was there
+/* Saves run_folder/checkpoint-NNNNNN, points run_folder/latest to it and removes the oldest beyond save.keep; with
+ * save.best the one of state->best_step stays, and run_folder/best points to it. On any failure what was there
  * before is untouched. */
 MUST_USE Status checkpoint_save(const char *run_folder, GenLlava *model, const RunConfig *cfg, const TrainState *state);
 /* The same by several ranks: rank 0 begins, all write at the same time, rank 0 ends when all have; or drops it, when no rank writes any
@@ -54,7 +58,7 @@ MUST_USE Status checkpoint_try(const CheckpointSave *save);
 /* share: the file that this rank has written; all of them, in the order of ranks, go to checkpoint_end. */
 MUST_USE Status checkpoint_write(const CheckpointSave *save, GenLlava *model, const RunConfig *cfg, const TrainState *state,
                                  ManifestFile *share);
-MUST_USE Status checkpoint_end(const CheckpointSave *save, const RunConfig *cfg, const ManifestFile *shares);
+MUST_USE Status checkpoint_end(const CheckpointSave *save, const RunConfig *cfg, const TrainState *state, const ManifestFile *shares);
 /* Removes what was begun. Returns s. */
 MUST_USE Status checkpoint_drop(const CheckpointSave *save, Status s);
 /* How many bytes of weights and moments a checkpoint holds, about. */
@@ -78,8 +82,9 @@ MUST_USE Status checkpoint_check_shapes(const char *folder, GenLlava *model);
 MUST_USE Status checkpoint_check_bases(const char *folder, const RunConfig *cfg);
 /* The config a checkpoint was made with; sets: KEY=VALUE that override it. */
 MUST_USE Status checkpoint_config(const char *folder, const char *const *sets, int n_sets, RunConfig *cfg);
-/* Removes the oldest checkpoints beyond `keep` of those up to a step: what checkpoint_save does last, for a run that ended before that. */
-MUST_USE Status checkpoint_rotate(const char *run_folder, int64_t step, int64_t keep);
+/* Removes the oldest checkpoints beyond save.keep of those up to state->step, and points `best` to its own: what checkpoint_save does last,
+ * for a run that ended before that. */
+MUST_USE Status checkpoint_rotate(const char *run_folder, const RunConfig *cfg, const TrainState *state);
 /* Removes what an interrupted save or removal left behind. */
 MUST_USE Status checkpoint_clean(const char *run_folder);
 #endif

@@ -40,7 +40,7 @@ void world_open(World *w, const char *sources, const char *out)
 {
     *w = (World){0};
     log_set(LOG_QUIET, false);
-    REQUIRE_OK(mixture_load(&w->mixture, NULL, sources, test_dir()));
+    REQUIRE_OK(mixture_load(&w->mixture, "data.mixture", NULL, sources, test_dir()));
     snprintf(w->out, sizeof w->out, "%s", world_path(out));
     w->o = (PrepareOptions){.mixture = &w->mixture,
                             .encoder = {.chat = CHAT_MISTRAL_INSTRUCT, .vocab_size = 1000, .task_text = {"[I2T]", "[T2I]", "[I2I]"},

@@ -22,7 +22,8 @@ TEST(mixture_file_with_everything)
 {
     Mixture m;
     char wanted[600];
-    REQUIRE_OK(mixture_load(&m, written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\","
+    REQUIRE_OK(mixture_load(&m, "data.mixture",
+                            written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\","
                                         "\"sources\":[{\"name\":\"a\",\"files\":[\"a.json\",\"/b/c.jsonl\"],\"image_root\":\"./images\","
                                         "\"task\":\"edit\",\"weight\":0.48,\"max\":5,\"filter\":{\"$schema\":\"y\",\"//\":0,\"clip\":[0.2,"
                                         "null],\"dir\":[null,1]}},{\"files\":\"sub/d.x.json\"}]}"),
@@ -48,13 +49,13 @@ TEST(mixture_as_a_list)
 {
     Mixture m;
     char wanted[600];
-    REQUIRE_OK(mixture_load(&m, NULL, "[{\"files\":[\"a.json\"],\"image_root\":\".\"}]", test_dir()));
+    REQUIRE_OK(mixture_load(&m, "data.mixture", NULL, "[{\"files\":[\"a.json\"],\"image_root\":\".\"}]", test_dir()));
     CHECK(m.seed == 42 && m.epoch == 0 && m.n_sources == 1);
     snprintf(wanted, sizeof wanted, "%s/a.json", test_dir());
     CHECK_STR(m.sources[0].files[0], wanted);
     CHECK_STR(m.sources[0].image_root, test_dir());
     mixture_free(&m);
-    REQUIRE_OK(mixture_load(&m, written("[{\"files\":\"a.json\"}]"), NULL, NULL));
+    REQUIRE_OK(mixture_load(&m, "data.mixture", written("[{\"files\":\"a.json\"}]"), NULL, NULL));
     CHECK_INT(m.n_sources, 1);
     mixture_free(&m);
 }
@@ -87,12 +88,13 @@ TEST(mixture_lists_all_mistakes)
              "%1$s:4:43: a bound of filter must be a number or null, found \"x\"\n"
              "%1$s:4:53: a source must be an object, found 3",
              f);
-    CHECK_FAILS(mixture_load(&m, f, NULL, NULL), ERR_USAGE, wanted);
+    CHECK_FAILS(mixture_load(&m, "data.mixture", f, NULL, NULL), ERR_USAGE, wanted);
     CHECK(!m.sources);
-    CHECK_FAILS(mixture_load(&m, NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an "
+    CHECK_FAILS(mixture_load(&m, "data.mixture",
+                             NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an "
                                                               "array");
-    CHECK_FAILS(mixture_load(&m, NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
-    CHECK_FAILS(mixture_load(&m, NULL, "7", "."), ERR_USAGE,
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "7", "."), ERR_USAGE,
                 "data.mixture:1:1: a mixture must be an object with \"sources\", or a list of sources, found 7");
     static const char DATA[] = ": this is a data file, a mixture is expected: name it in the \"files\" of a source, as in [{\"files\": "
                                "[\"FILE\"], \"image_root\": \"DIR\"}]";
@@ -101,13 +103,14 @@ TEST(mixture_lists_all_mistakes)
     for (int i = 0; i < 3; i++) {
         f = written(ROWS[i]);
         snprintf(wanted, sizeof wanted, "%s:1:1%s", f, DATA);
-        CHECK_FAILS(mixture_load(&m, f, NULL, NULL), ERR_USAGE, wanted);
+        CHECK_FAILS(mixture_load(&m, "data.mixture", f, NULL, NULL), ERR_USAGE, wanted);
     }
-    CHECK_FAILS(mixture_load(&m, NULL, "[{},]", "."), ERR_USAGE, "data.mixture:1:4: trailing comma: remove the ',' before ']'");
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{},]", "."), ERR_USAGE,
+                "data.mixture:1:4: trailing comma: remove the ',' before ']'");
     snprintf(wanted, sizeof wanted, "%s/absent.json: cannot be opened: No such file or directory", test_dir());
     char absent[600];
     snprintf(absent, sizeof absent, "%s/absent.json", test_dir());
-    CHECK_FAILS(mixture_load(&m, absent, NULL, NULL), ERR_MISSING, wanted);
+    CHECK_FAILS(mixture_load(&m, "data.mixture", absent, NULL, NULL), ERR_MISSING, wanted);
 }
 
 TEST(mixture_damaged_lists_end_with_a_status)
@@ -120,7 +123,7 @@ TEST(mixture_damaged_lists_end_with_a_status)
         memcpy(text, LIST, sizeof LIST);
         text[mutate(text, sizeof LIST - 1, round)] = 0;
         Mixture m;
-        Status s = mixture_load(&m, NULL, text, ".");
+        Status s = mixture_load(&m, "data.mixture", NULL, text, ".");
         CHECK(s == OK || (s == ERR_USAGE && !m.sources && !strncmp(status_message(), "data.mixture:", 13)));
         mixture_free(&m);
     }

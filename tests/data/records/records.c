@@ -33,7 +33,7 @@ static void open_list(const char *list)
 {
     records_close(&reader);
     mixture_free(&mixture);
-    REQUIRE_OK(mixture_load(&mixture, NULL, list, test_dir()));
+    REQUIRE_OK(mixture_load(&mixture, "data.mixture", NULL, list, test_dir()));
     REQUIRE_OK(records_open(&reader, &mixture));
 }
 
@@ -340,7 +340,8 @@ TEST(records_read_on_after_damage)
 TEST(records_missing_inputs_are_named)
 {
     char wanted[1024];
-    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\","
+    REQUIRE_OK(mixture_load(&mixture, "data.mixture",
+                            NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\","
                                             "\"files\":[\"here.json\",\".\",\"/dev/zero\"]}]", test_dir()));
     write_file("here.json", "[]", 2);
     snprintf(wanted, sizeof wanted,
@@ -354,7 +355,7 @@ TEST(records_missing_inputs_are_named)
     snprintf(both, sizeof both, "%s%s", TEXT_ROW, PICTURE_ROW);
     write_file("a.json", both, strlen(both));
     mixture_free(&mixture);
-    REQUIRE_OK(mixture_load(&mixture, NULL, "[{\"name\":\"s\",\"files\":[\"a.json\"],\"image_root\":\"pictures\"},"
+    REQUIRE_OK(mixture_load(&mixture, "data.mixture", NULL, "[{\"name\":\"s\",\"files\":[\"a.json\"],\"image_root\":\"pictures\"},"
                                             "{\"name\":\"t\",\"files\":[\"here.json\"],\"image_root\":\"a.json\"}]", test_dir()));
     snprintf(wanted, sizeof wanted,
              "%1$s/pictures: No such file or directory (image_root of source \"s\" of the mixture)\n"

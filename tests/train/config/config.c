@@ -30,7 +30,7 @@ static const struct {
      "lr_unet, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup"},
     {"{" BASE ",\n\"lora\":{}}",
      ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, "
-     "sample, log, debug"},
+     "eval, sample, log, debug"},
     {"{" BASE ",\n\"log\":{\"zzzzzzz\":1}}", ":2:8: unknown key \"log.zzzzzzz\"; log takes every, tensorboard"},
     {"{" BASE ",\n\"save.dir\":\"x\"}",
      ":2:1: save.dir: a dotted key is for --set; in a file \"dir\" stands inside the object \"save\""},
@@ -89,7 +89,7 @@ static const struct {
     {"[1]", ":1:1: the settings must be an object, found an array"},
     {"{" BASE ",}", ":1:60: trailing comma: remove the ',' before '}'"},
     {"{" BASE ",\n\"\xc3\xa4\":1, \"seed\":\"x\",\n\"optim\":{\"lr\":-1}}",
-     ":2:1: unknown key \"\xc3\xa4\"; the file takes name, seed, device, model, loss, data, train, optim, save, sample, log, debug\n"
+     ":2:1: unknown key \"\xc3\xa4\"; the file takes name, seed, device, model, loss, data, train, optim, save, eval, sample, log, debug\n"
      ":2:8: seed must be an integer, found \"x\"\n"
      ":3:10: optim.lr must be a number of at least 0, found -1"},
 };
@@ -121,10 +121,9 @@ TEST(config_fills_in_defaults_and_paths)
     CHECK_STR(c.model.llm.path, "/tmp/x/llm");
     char wanted[512], cwd[256];
     snprintf(wanted, sizeof wanted, "%s/m.json", test_dir());
-    CHECK_STR(c.data.mixture, wanted);
+    CHECK_STR(c.data.mixture.file, wanted);
     REQUIRE(getcwd(cwd, sizeof cwd));
-    snprintf(wanted, sizeof wanted, "%s/runs/a.b/shards", cwd);
-    CHECK_STR(c.data.shards, wanted);
+    CHECK(!c.data.shards);
     CHECK(!c.model.vision.path && !c.model.lora.init);
     CHECK_INT(c.model.projector.depth, 3);
     CHECK_INT(c.model.lora.targets.n, 7);
@@ -218,7 +217,7 @@ TEST(config_round_trip)
              "[{\"name\":\"a\",\"files\":[\"%s/x.json\",\"/y.json\"],\"image_root\":\"%s/pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,"
              "null]}},{\"files\":\"%s/z.json\"}]", test_dir(),
              test_dir(), test_dir());
-    CHECK_STR(a.data.mixture_json, wanted);
+    CHECK_STR(a.data.mixture.json, wanted);
     char path[256];
     snprintf(path, sizeof path, "%s/sub", test_dir());
     REQUIRE_OK(config_load(&b, write_file("resolved.json", json), NULL, 0));
