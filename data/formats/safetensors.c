@@ -12,6 +12,7 @@
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/mapped.h"
+#include "data/formats/weight_index.h"
 #include "kernels/base/arena.h"
 
 enum { LENGTH_BYTES = 8 };
@@ -271,67 +272,20 @@ Status safetensors_open(SafeTensors **out, const char *file)
 
 /* ---------------------------------------------------------------- shards */
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-static Status check_map(const Json *map, const char *index)
-{
-    if (!map || map->kind != JSON_OBJECT)
-        return fail(ERR_DATA, "%s: no object \"weight_map\" in it", index);
-    for (const Json *m = map->child; m; m = m->next) {
-        if (m->kind != JSON_STRING)
-            return fail(ERR_DATA, "%s:%d:%d: the file of tensor \"%.200s\" is %s, expected a string", index, m->line, m->column, m->key,
-                        json_kind_name(m->kind));
-        if (!m->length || strlen(m->string) != m->length || strchr(m->string, '/') || !strcmp(m->string, "..") || !strcmp(m->string, "."))
-            return fail(ERR_DATA, "%s:%d:%d: tensor \"%.200s\": \"%.200s\" is not the name of a file beside the index", index, m->line,
-                        m->column, m->key, m->string);
-    }
-    return OK;
-}
-
-/* Opens each file of the map once, in the order of names. */
-static Status add_shards(SafeTensors *st, const Json *map, const char *folder, const char *index)
-{
-    const char **names = mem_alloc(map->length * sizeof *names);
-    Status s = names ? OK : fail(ERR_NOMEM, "%s: no memory for %zu names", index, map->length);
-    size_t n = 0;
-    for (const Json *m = map->child; m && !s; m = m->next)
-        names[n++] = m->string;
-    if (!s)
-        qsort(names, n, sizeof *names, by_text);
-    for (size_t i = 0; i < n && !s; i++) {
-        char path[PATH_MAX];
-        if (i && !strcmp(names[i - 1], names[i]))
-            continue;
-        s = add_file(st, file_join(path, folder, names[i]));
-        if (s == ERR_MISSING) {
-            const Json *m = map->child;
-            while (strcmp(m->string, names[i]))
-                m = m->next;
-            s = fail(s, "%s (%s puts tensor \"%.200s\" there)", status_message(), index, m->key);
-        }
-    }
-    mem_free(names);
-    return s;
-}
+static const StTensor *find_tensor(const void *st, const char *name) { return safetensors_find(st, name); }
 
 static Status open_index(SafeTensors *st, const char *folder, const char *index)
 {
-    JsonDoc *doc;
-    TRY(json_read_file(&doc, index));
-    const Json *map = json_get(json_root(doc), "weight_map");
-    Status s = check_map(map, index);
-    if (!s)
-        s = add_shards(st, map, folder, index);
+    WeightIndex w;
+    char path[PATH_MAX];
+    Status s = weight_index_read(&w, index);
+    for (int i = 0; i < w.n_files && !s; i++)
+        s = weight_index_explain(add_file(st, file_join(path, folder, w.files[i])), &w, i);
     if (!s)
         s = finish(st);
-    for (const Json *m = s ? NULL : map->child; m && !s; m = m->next) {
-        const StTensor *t = safetensors_find(st, m->key);
-        if (!t)
-            s = fail(ERR_DATA, "%s/%s: no tensor \"%.200s\" in it, though %s puts it there", folder, m->string, m->key, index);
-        else if (strcmp(strrchr(t->file, '/') + 1, m->string))
-            s = fail(ERR_DATA, "%s: tensor \"%.200s\" is in it, though %s puts it into %s", t->file, m->key, index, m->string);
-    }
-    json_free(&doc);
+    if (!s)
+        s = weight_index_check(&w, folder, find_tensor, st);
+    weight_index_free(&w);
     return s;
 }
 
