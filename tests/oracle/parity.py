@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers] [--keep]"""
 
 import argparse
 import glob
@@ -16,6 +16,7 @@ import answers
 import checks
 import compare
 import config_keys
+import containers
 import models
 import random_case
 import reference
@@ -99,7 +100,7 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
-    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys"])
+    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -117,7 +118,8 @@ def main():
     for name, check in (("tokens", checks.tokens), ("pictures", checks.pictures),
                         ("answers", lambda build, folder, seed: answers.check(checks.run, build, folder, seed)),
                         ("starts", lambda build, folder, _: starts.check(checks.run, build, folder)),
-                        ("keys", lambda *_: config_keys.check())):
+                        ("keys", lambda *_: config_keys.check()),
+                        ("containers", lambda build, folder, _: containers.check(folder))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)

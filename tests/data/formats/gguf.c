@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/q8_0.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/dtype.h"
 #include "tests/data/mutate.h"
 #include "tests/harness.h"
 
@@ -139,6 +141,88 @@ TEST(gguf_values_of_another_kind_are_named)
     CHECK_FAILS(gguf_get_int(g, "general.architecture", &number), ERR_DATA, wanted[1]);
     CHECK_FAILS(gguf_get_text(g, "tokenizer.ggml.tokens", &text), ERR_DATA, wanted[2]);
     CHECK_FAILS(gguf_get_reals(g, "llama.block_count", &reals, &n), ERR_DATA, wanted[3]);
+    gguf_close(&g);
+}
+
+/* ---------------------------------------------------------------- files of the gguf package (tests/oracle/containers.py) */
+
+static const char *fixture(const char *name)
+{
+    static char paths[2][512];
+    static int k;
+    char *p = paths[k++ % 2];
+    snprintf(p, sizeof *paths, "%s%s", test_fixture("containers/"), name);
+    return p;
+}
+
+/* The same metadata and tensors: the same bytes, q8_0 included. */
+TEST(gguf_writes_what_the_gguf_package_writes)
+{
+    enum { ROWS = 6, COLUMNS = 96, ALL = ROWS * COLUMNS, HALVES = 14 };
+    static const GgufSpec TENSORS[] = {
+        {"f32", GGUF_F32, 2, {ROWS, COLUMNS}},
+        {"f16", GGUF_F16, 2, {2, 7}},
+        {"q8_0", GGUF_Q8_0, 2, {ROWS, COLUMNS}},
+        {"bf16", GGUF_BF16, 2, {ROWS, COLUMNS}},
+    };
+    char *numbers, *wanted, *found;
+    size_t n, n_wanted, n_found;
+    uint8_t blocks[ALL / Q8_0_BLOCK * Q8_0_BYTES];
+    uint16_t halves[HALVES], brains[ALL];
+    GgufWriter *w;
+    REQUIRE_OK(file_read(&numbers, &n, fixture("numbers.f32"), 1 << 20));
+    REQUIRE(n == ALL * sizeof(float));
+    const float *x = (const float *)(const void *)numbers;
+    for (int i = 0; i < HALVES; i++)
+        halves[i] = f32_to_f16(x[i / 7 * COLUMNS + i % 7]);
+    dtype_convert(brains, BF16, x, F32, ALL);
+    q8_0_from_f32(blocks, x, ALL);
+    REQUIRE_OK(gguf_create(&w, path_of("model.gguf")));
+    put_metadata(w);
+    gguf_put_text(w, "tokenizer.chat_template", "{{ '\xc3\xa9' }}");
+    REQUIRE_OK(gguf_declare(w, TENSORS, 4));
+    REQUIRE_OK(gguf_write(w, x, n));
+    REQUIRE_OK(gguf_write(w, halves, sizeof halves));
+    REQUIRE_OK(gguf_write(w, blocks, sizeof blocks));
+    REQUIRE_OK(gguf_write(w, brains, sizeof brains));
+    REQUIRE_OK(gguf_finish(&w));
+    REQUIRE_OK(file_read(&wanted, &n_wanted, fixture("model.gguf"), 1 << 20));
+    REQUIRE_OK(file_read(&found, &n_found, path_of("model.gguf"), 1 << 20));
+    CHECK_INT(n_found, n_wanted);
+    for (size_t i = 0; i < n_found && i < n_wanted; i++)
+        if (found[i] != wanted[i]) {
+            CHECK_MSG(false, "byte %zu differs", i);
+            break;
+        }
+    mem_free(numbers);
+    mem_free(wanted);
+    mem_free(found);
+}
+
+TEST(gguf_reads_every_kind_of_metadata)
+{
+    static const struct {
+        const char *key;
+        int64_t value;
+    } INTS[] = {{"general.alignment", 64}, {"test.uint8", 200},  {"test.int8", -100},           {"test.uint16", 60000},
+                {"test.int16", -30000},    {"test.int32", -5},   {"test.int64", -((int64_t)1 << 62)}};
+    Gguf *g;
+    int64_t value;
+    double real;
+    char wanted[1024];
+    REQUIRE_OK(gguf_open(&g, fixture("kinds.gguf")));
+    for (size_t i = 0; i < sizeof INTS / sizeof *INTS; i++) {
+        CHECK_OK(gguf_get_int(g, INTS[i].key, &value));
+        CHECK_INT(value, INTS[i].value);
+    }
+    snprintf(wanted, sizeof wanted, "%s: \"test.uint64\" holds an integer beyond 63 bits", fixture("kinds.gguf"));
+    CHECK_FAILS(gguf_get_int(g, "test.uint64", &value), ERR_DATA, wanted);
+    CHECK_OK(gguf_get_real(g, "test.float64", &real));
+    CHECK(real == 0.1);
+    const GgufTensor *b = gguf_find(g, "b");
+    REQUIRE(b && gguf_count(g) == 2);
+    CHECK(b->n_dims == 3 && b->shape[0] == 2 && b->shape[1] == 3 && b->shape[2] == 4 && ((uintptr_t)b->data & 63) == 0);
+    CHECK(f16_to_f32(((const uint16_t *)b->data)[23]) == 23);
     gguf_close(&g);
 }
 
