@@ -11,6 +11,7 @@
 #include "kernels/base/log.h"
 #include "train/store/checkpoint.h"
 #include "train/log/dump.h"
+#include "train/log/ranklog.h"
 #include "train/models/parts.h"
 #include "train/optim/optim.h"
 #include "train/log/runlog.h"
@@ -444,6 +445,7 @@ static Status run_all(Run *r, RunConfig *cfg, const TrainFlags *flags)
     TRY(setup_data(&r->setup));
     count_steps(r, flags);
     TRY(only_first(r, take_folder));
+    TRY(ranklog_open(&r->setup.dist, r->setup.folder));
     Status s = run_in_folder(r, flags);
     if (s != OK && r->folder.lock.held) /* of rank 0; what went wrong follows from it */
         TRY(run_folder_same(&r->folder));

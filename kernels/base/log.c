@@ -1,6 +1,8 @@
-/* log.c: writes messages to stderr, as text or as JSON (log.h). */
+/* log.c: writes messages to stderr and to the file of a rank, as text or as JSON (log.h). */
 #include "kernels/base/log.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,33 +11,76 @@
 
 #include "kernels/base/utf8.h"
 
-static LogLevel highest = LOG_INFO;
+enum { LINE_BYTES = 2 * STATUS_BYTES + 256, EARLY_BYTES = 1 << 15 };
+static LogLevel highest = LOG_INFO, shown = LOG_INFO; /* of all, on stderr */
 static bool as_json, line_open;
 static int rank = -1; /* of several processes */
 
+/* Of a rank: its file or, before there is one, its first messages. Its threads write, too. */
+static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
+static FILE *file;
+static char early[EARLY_BYTES];
+static size_t n_early;
+
 void log_set(LogLevel level, bool json)
 {
-    highest = level;
+    highest = shown = level;
     as_json = json;
 }
 
 void log_rank(int number, LogLevel level)
 {
     rank = number;
-    highest = level < highest ? level : highest;
+    shown = level < shown ? level : shown;
 }
 
-/* One write a line, so that lines of several threads and processes do not mix. */
-static void write_json(const char *level, const char *text)
+static size_t make_json(char out[LINE_BYTES], const char *level, const char *text)
 {
-    char out[2 * STATUS_BYTES + 256];
-    size_t n = (size_t)snprintf(out, sizeof out, "{\"time\":%.3f,\"level\":\"%s\",", (double)time(NULL), level);
+    size_t n = (size_t)snprintf(out, LINE_BYTES, "{\"time\":%.3f,\"level\":\"%s\",", (double)time(NULL), level);
     if (rank >= 0)
-        n += (size_t)snprintf(out + n, sizeof out - n, "\"rank\":%d,", rank);
-    n += (size_t)snprintf(out + n, sizeof out - n, "\"message\":\"");
-    n += utf8_show(out + n, sizeof out - n - sizeof "\"}\n", text, strlen(text), UTF8_JSON);
-    fwrite(out, 1, n + (size_t)snprintf(out + n, sizeof out - n, "\"}\n"), stderr);
+        n += (size_t)snprintf(out + n, LINE_BYTES - n, "\"rank\":%d,", rank);
+    n += (size_t)snprintf(out + n, LINE_BYTES - n, "\"message\":\"");
+    n += utf8_show(out + n, LINE_BYTES - n - sizeof "\"}\n", text, strlen(text), UTF8_JSON);
+    return n + (size_t)snprintf(out + n, LINE_BYTES - n, "\"}\n");
 }
+
+/* ---------------------------------------------------------------- the file of a rank */
+
+static void write_file(const char *line, size_t n)
+{
+    if (!file || (fwrite(line, 1, n, file) == n && !fflush(file)))
+        return;
+    fprintf(stderr, "[rank %d] its log cannot be written: %s\n", rank, strerror(errno));
+    file = NULL;
+}
+
+static void keep(const char *level, const char *prefix, const char *text)
+{
+    char line[LINE_BYTES], when[32];
+    struct tm utc;
+    time_t now = time(NULL);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    size_t n = as_json ? make_json(line, level, text) : (size_t)snprintf(line, sizeof line, "%s %s%s\n", when, prefix, text);
+    pthread_mutex_lock(&keeping);
+    if (file)
+        write_file(line, n);
+    else if (n <= sizeof early - n_early) {
+        memcpy(early + n_early, line, n);
+        n_early += n;
+    }
+    pthread_mutex_unlock(&keeping);
+}
+
+void log_file(FILE *of_rank)
+{
+    pthread_mutex_lock(&keeping);
+    file = of_rank;
+    write_file(early, n_early);
+    n_early = 0;
+    pthread_mutex_unlock(&keeping);
+}
+
+/* ---------------------------------------------------------------- messages */
 
 /* "FILE:LINE:COLUMN: ..." stays at the start of its line, where editors look for it. */
 static bool has_position(const char *text)
@@ -49,13 +94,17 @@ static void say(LogLevel level, const char *name, const char *prefix, const char
 {
     if (level > highest)
         return;
-    char text[STATUS_BYTES];
+    char text[STATUS_BYTES], line[LINE_BYTES];
     status_text_of(text, sizeof text, format, args);
+    if (rank >= 0)
+        keep(name, prefix, text);
+    if (level > shown)
+        return;
     if (line_open)
         fputc('\n', stderr);
     line_open = false;
-    if (as_json)
-        write_json(name, text);
+    if (as_json) /* one write a line, so that those of several threads and processes do not mix */
+        fwrite(line, 1, make_json(line, name, text), stderr);
     else if (rank < 0 || has_position(text))
         fprintf(stderr, "%s%s\n", has_position(text) ? "" : prefix, text);
     else
@@ -76,7 +125,7 @@ LOG_FUNCTION(log_error, LOG_ERROR, "error", "error: ")
 
 void log_progress(const char *format, ...)
 {
-    if (highest < LOG_INFO || as_json || !isatty(STDERR_FILENO))
+    if (shown < LOG_INFO || as_json || !isatty(STDERR_FILENO))
         return;
     char text[STATUS_BYTES];
     va_list args;

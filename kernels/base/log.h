@@ -5,6 +5,7 @@
 #define GENLLAVA_KERNELS_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "kernels/base/status.h"
 
@@ -16,8 +17,11 @@ typedef enum LogLevel { LOG_QUIET, LOG_ERROR, LOG_WARN, LOG_INFO } LogLevel;
 
 void log_set(LogLevel highest, bool json);
 /* This process is one of several that do the same: from here on it says at most what is of this level, "[rank N]" before it (JSON: "rank").
- */
+ * All that log_set's level lets through is kept for log_file, as far as a little memory goes. */
 void log_rank(int rank, LogLevel highest);
+/* Adds what is kept, and each message from here on, to this file, with the time (UTC); of one that cannot be written the process says so
+ * once. The file stays open until the process ends. */
+void log_file(FILE *file);
 void log_info(const char *format, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *format, ...) PRINTF_LIKE(1, 2);
 void log_error(const char *format, ...) PRINTF_LIKE(1, 2);
