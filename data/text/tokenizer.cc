@@ -43,7 +43,8 @@ constexpr size_t LONGEST_WORD = 48, MOST_WORDS = 1 << 16; /* that are remembered
 struct Tokenizer {
     sentencepiece::SentencePieceProcessor sp;
     TokenizerInfo info;
-    std::vector<int16_t> byte;                           /* of byte pieces, else NOT_A_BYTE */
+    std::vector<int16_t> byte; /* of byte pieces, else NOT_A_BYTE */
+    std::vector<PieceKind> kinds;
     bool words_apart;                                    /* no piece spans two words: each can be encoded by itself */
     mutable std::unordered_map<std::string, Word> words; /* encoded before */
     mutable std::mutex lock;                             /* of words */
@@ -60,6 +61,7 @@ struct ModelSettings {
     bool dummy_prefix = true, words_apart = true;
     size_t character_map = 0; /* bytes of the normaliser's table */
     std::string normaliser;
+    std::vector<PieceKind> kinds; /* of the pieces; the library tells all but PIECE_USER */
 };
 
 /* A protobuf message, field after field. */
@@ -165,13 +167,16 @@ size_t word_length(const char *text, size_t n)
 
 bool read_piece(Message m, ModelSettings *s)
 {
-    enum { PIECE = 1, TYPE = 3, USER_DEFINED = 4 };
+    enum { PIECE = 1, TYPE = 3 };
     uint64_t field, value;
     Message bytes;
+    s->kinds.push_back(PIECE_NORMAL);
     while (m.next(&field, &value, &bytes)) {
         if (field == PIECE && bytes.at && word_length(bytes.at, (size_t)(bytes.end - bytes.at)) < (size_t)(bytes.end - bytes.at))
             s->words_apart = false;
-        if (field == TYPE && value == USER_DEFINED) /* these are found before spaces are marked */
+        if (field == TYPE && value >= PIECE_NORMAL && value <= PIECE_BYTE)
+            s->kinds.back() = (PieceKind)value;
+        if (field == TYPE && value == PIECE_USER) /* these are found before spaces are marked */
             s->words_apart = false;
     }
     return m.at == m.end;
@@ -180,18 +185,17 @@ bool read_piece(Message m, ModelSettings *s)
 bool read_settings(Message m, ModelSettings *s)
 {
     enum { PIECES = 1, TRAINER_SPEC = 2, NORMALIZER_SPEC = 3 };
-    uint64_t field, value, n_pieces = 0;
+    uint64_t field, value;
     Message bytes;
     while (m.next(&field, &value, &bytes)) {
-        n_pieces += field == PIECES && bytes.at;
-        if (field == PIECES && !read_piece(bytes, s))
+        if (field == PIECES && bytes.at && !read_piece(bytes, s))
             return false;
         if (field == TRAINER_SPEC && !read_trainer_spec(bytes, s))
             return false;
         if (field == NORMALIZER_SPEC && !read_normalizer_spec(bytes, s))
             return false;
     }
-    return m.at == m.end && n_pieces > 0;
+    return m.at == m.end && !s->kinds.empty();
 }
 
 Status check_settings(const ModelSettings &s, const char *path)
@@ -234,12 +238,17 @@ Status load(Tokenizer *t, const char *path, const char *bytes, size_t n)
     if (!status.ok())
         return fail(ERR_DATA, "%s: not a SentencePiece model, or damaged: %s", path, status.ToString().c_str());
     const int n_pieces = t->sp.GetPieceSize();
+    if ((size_t)n_pieces != settings.kinds.size())
+        return fail(ERR_DATA, "%s: not a SentencePiece model, or damaged: %zu pieces, of which %d are read", path, settings.kinds.size(),
+                    n_pieces);
+    t->kinds = std::move(settings.kinds);
     t->info.n_pieces = n_pieces;
     t->info.bos = t->sp.bos_id();
     t->info.eos = t->sp.eos_id();
     t->info.unk = t->sp.unk_id();
     if (t->info.bos < 0 || t->info.eos < 0 || t->info.unk < 0)
         return fail(ERR_DATA, "%s: it has no %s piece", path, t->info.bos < 0 ? "<s>" : t->info.eos < 0 ? "</s>" : "<unk>");
+    t->info.dummy_prefix = settings.dummy_prefix;
     t->words_apart = settings.words_apart && settings.dummy_prefix;
     SHA256((const unsigned char *)bytes, n, t->info.sha256);
     t->byte.resize((size_t)n_pieces);
@@ -407,12 +416,21 @@ int64_t tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t n, char
     }
 }
 
+PieceKind tokenizer_kind(const Tokenizer *t, int32_t id) { return t->kinds[(size_t)id]; }
+
+float tokenizer_score(const Tokenizer *t, int32_t id) { return t->sp.GetScore(id); }
+
+int32_t tokenizer_find(const Tokenizer *t, const char *piece, size_t n)
+{
+    const int32_t id = t->sp.PieceToId({piece, n}); /* that of the unknown piece where there is none */
+    const std::string &found = t->sp.IdToPiece(id);
+    return found.size() == n && !memcmp(found.data(), piece, n) ? id : -1;
+}
+
 int32_t tokenizer_control(const Tokenizer *t, const char *piece)
 {
-    for (int32_t id = 0; id < t->info.n_pieces; id++)
-        if (t->sp.IsControl(id) && t->sp.IdToPiece(id) == piece)
-            return id;
-    return -1;
+    const int32_t id = tokenizer_find(t, piece, strlen(piece));
+    return id >= 0 && t->sp.IsControl(id) ? id : -1;
 }
 
 const char *tokenizer_piece(const Tokenizer *t, int32_t id) { return id < 0 || id >= t->info.n_pieces ? "" : t->sp.IdToPiece(id).c_str(); }

@@ -3,6 +3,7 @@
 #ifndef GENLLAVA_DATA_TEXT_TOKENIZER_H
 #define GENLLAVA_DATA_TEXT_TOKENIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ typedef struct Tokenizer Tokenizer;
 
 typedef struct TokenizerInfo {
     int32_t n_pieces, bos, eos, unk;
+    bool dummy_prefix;  /* each text has a space put before it */
     uint8_t sha256[32]; /* of the model file's bytes */
 } TokenizerInfo;
 
@@ -46,6 +48,12 @@ int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Tokeniz
 int64_t tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t n, char *buf, int64_t cap);
 /* The piece as the vocabulary spells it ("▁the", "<0x0A>"), or "" when out of range. */
 const char *tokenizer_piece(const Tokenizer *t, int32_t id);
+/* What a piece is, in SentencePiece's own numbers, which are those of GGUF too. */
+typedef enum PieceKind { PIECE_NORMAL = 1, PIECE_UNKNOWN, PIECE_CONTROL, PIECE_USER, PIECE_UNUSED, PIECE_BYTE } PieceKind;
+PieceKind tokenizer_kind(const Tokenizer *t, int32_t id); /* id within the vocabulary, here and below */
+float tokenizer_score(const Tokenizer *t, int32_t id);
+/* The piece of any kind that is spelled so, or -1. */
+int32_t tokenizer_find(const Tokenizer *t, const char *piece, size_t n);
 /* The control piece that is spelled so, or -1. */
 int32_t tokenizer_control(const Tokenizer *t, const char *piece);
 

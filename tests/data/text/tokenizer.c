@@ -48,6 +48,45 @@ TEST(tokenizer_says_what_it_is)
     CHECK(!t);
 }
 
+TEST(tokenizer_tells_its_pieces)
+{
+    Tokenizer *t = opened();
+    CHECK(tokenizer_info(t)->dummy_prefix);
+    CHECK(tokenizer_kind(t, 0) == PIECE_UNKNOWN && tokenizer_kind(t, 1) == PIECE_CONTROL && tokenizer_kind(t, 2) == PIECE_CONTROL);
+    CHECK(tokenizer_kind(t, 3) == PIECE_BYTE && tokenizer_kind(t, 258) == PIECE_BYTE && tokenizer_kind(t, 259) == PIECE_NORMAL);
+    CHECK(tokenizer_score(t, 0) == 0 && tokenizer_score(t, 261) == -2 && tokenizer_score(t, 262) == -3);
+    for (int32_t id = 0; id < tokenizer_info(t)->n_pieces; id++)
+        CHECK_INT(tokenizer_find(t, tokenizer_piece(t, id), strlen(tokenizer_piece(t, id))), id);
+    CHECK_INT(tokenizer_find(t, "\u2581the", 4), tokenizer_find(t, "\u2581t", 4)); /* of as many bytes */
+    CHECK_INT(tokenizer_find(t, "nowhere", 7), -1);
+    CHECK_INT(tokenizer_find(t, "", 0), -1);
+    CHECK(tokenizer_control(t, "</s>") == 2 && tokenizer_control(t, "<unk>") == -1 && tokenizer_control(t, "the") == -1);
+    tokenizer_close(&t);
+}
+
+TEST(tokenizer_tells_pieces_of_every_kind)
+{
+    char *model, path[256];
+    size_t n;
+    Tokenizer *t;
+    REQUIRE_OK(tokenizer_open(&t, test_fixture("vocabulary/kinds.model")));
+    CHECK(!tokenizer_info(t)->dummy_prefix);
+    CHECK(tokenizer_kind(t, 3) == PIECE_CONTROL && tokenizer_kind(t, 4) == PIECE_USER && tokenizer_kind(t, 5) == PIECE_BYTE);
+    CHECK_INT(tokenizer_find(t, "[INST]", 6), 3);
+    tokenizer_close(&t);
+    /* The user-defined piece becomes an unused one. */
+    REQUIRE_OK(file_read(&model, &n, test_fixture("vocabulary/kinds.model"), 1 << 20));
+    char *at = memmem(model, n, "<sep>", 5);
+    REQUIRE(at && at[11] == PIECE_USER);
+    at[11] = PIECE_UNUSED;
+    snprintf(path, sizeof path, "%s/unused.model", test_dir());
+    REQUIRE_OK(file_write(path, model, n));
+    mem_free(model);
+    REQUIRE_OK(tokenizer_open(&t, path));
+    CHECK_INT(tokenizer_kind(t, 4), PIECE_UNUSED);
+    tokenizer_close(&t);
+}
+
 TEST(tokenizer_equals_other_implementations)
 {
     Tokenizer *t = opened();
