@@ -123,6 +123,18 @@ Status out_write(const OutTensor *t, OutPut put, void *arg) { return out_rows(t,
 
 static Status put_bytes(void *shards, const void *bytes, size_t n) { return st_shards_write(shards, bytes, n); }
 
+static Status write_tensors(const OutList *l, const StSpec *specs, const char *folder, const char *stem, int64_t max_shard)
+{
+    StShards *w;
+    TRY(st_shards_open(&w, folder, stem, specs, l->n, (uint64_t)max_shard));
+    Status s = OK;
+    for (int i = 0; i < l->n && !s; i++)
+        s = out_write(&l->list[i], put_bytes, w);
+    if (s)
+        st_shards_abandon(&w);
+    return s ? s : st_shards_close(&w);
+}
+
 Status out_safetensors(const OutList *l, const char *folder, const char *stem, int64_t max_shard)
 {
     StSpec *specs = mem_alloc((size_t)(l->n + 1) * sizeof *specs);
@@ -133,13 +145,7 @@ Status out_safetensors(const OutList *l, const char *folder, const char *stem, i
         specs[i] = (StSpec){.name = t->name, .type = t->type, .n_dims = t->value.n_dims};
         memcpy(specs[i].shape, t->value.shape, sizeof specs->shape);
     }
-    StShards *w;
-    Status s = st_shards_open(&w, folder, stem, specs, l->n, max_shard);
+    Status s = write_tensors(l, specs, folder, stem, max_shard);
     mem_free(specs);
-    TRY(s);
-    for (int i = 0; i < l->n && !s; i++)
-        s = out_write(&l->list[i], put_bytes, w);
-    if (s)
-        st_shards_abandon(&w);
-    return s ? s : st_shards_close(&w);
+    return s;
 }
