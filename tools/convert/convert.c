@@ -13,13 +13,38 @@
 #include "tools/convert/verify.h"
 
 const Writer WRITERS[] = {
-    {.name = "hf",
-     .holds = "the language model, adapters merged and added rows appended, with its tokenizer",
-     .read_by = "transformers, vLLM",
-     .takes_type = true,
-     .check = to_hf_check,
-     .write = to_hf,
-     .verified = true},
+    {
+        .name = "peft",
+        .holds = "the adapters, with the added rows as trainable tokens; the projector beside them",
+        .read_by = "peft over the base model",
+        .takes_type = true,
+        .check = to_peft_check,
+        .write = to_peft,
+    },
+    {
+        .name = "hf",
+        .holds = "the language model, adapters merged and added rows appended, with its tokenizer",
+        .read_by = "transformers, vLLM",
+        .takes_type = true,
+        .check = to_hf_check,
+        .write = to_hf,
+        .verified = true,
+    },
+    {
+        .name = "diffusers",
+        .holds = "the generation head, and the UNet where it was trained",
+        .read_by = "generate, loaders of GILL's kind; diffusers (the UNet)",
+        .check = to_diffusers_check,
+        .write = to_diffusers,
+    },
+    {
+        .name = "parts",
+        .holds = "base, tower and trained parts side by side, every tensor as it is, and run.json that names them",
+        .read_by = "train, generate",
+        .check = to_parts_check,
+        .write = to_parts,
+        .verified = true,
+    },
 };
 const int N_WRITERS = sizeof WRITERS / sizeof *WRITERS;
 
@@ -172,7 +197,7 @@ static Status write_folder(Model *m, const Writer *w, const WriteOptions *o)
 
 static Status convert(void)
 {
-    const Writer *w;
+    const Writer *w = NULL;
     WriteOptions o;
     Model m;
     TRY(check_arguments(&w, &o));

@@ -72,6 +72,8 @@ const Adapted *model_adapted(const Model *m, const char *linear)
     return m->n_adapted ? bsearch(&key, m->adapted, (size_t)m->n_adapted, sizeof *m->adapted, by_linear) : NULL;
 }
 
+bool model_has_own_tokens(const Model *m) { return m->vocab < m->llm->vocab; }
+
 /* ---------------------------------------------------------------- for readers */
 
 Status model_settings(Model *m, const char *const *sets, int n_sets) { return config_load(&m->cfg, CONFIG_NO_FILE, sets, n_sets); }

@@ -49,6 +49,9 @@ static inline int64_t model_rows(const Model *m) { return m->vocab + m->n_added;
 /* The adapter of a linear; NULL: it has none. */
 const Adapted *model_adapted(const Model *m, const char *linear);
 
+/* Whether its tokenizer's files tell of the added tokens: it was a whole model, from which their rows have been told. */
+bool model_has_own_tokens(const Model *m);
+
 /* For readers. */
 /* m->cfg: settings as of a run that is told nothing but these KEY=VALUE. */
 MUST_USE Status model_settings(Model *m, const char *const *sets, int n_sets);

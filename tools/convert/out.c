@@ -116,8 +116,16 @@ static Status put_rounded(void *arg, const float *rows, int64_t n)
     return s;
 }
 
-/* What is stored in the type asked for has the same bytes when it has gone through f32. */
-Status out_write(const OutTensor *t, OutPut put, void *arg) { return out_rows(t, put_rounded, &(Rounded){t, put, arg}); }
+static bool is_real(DType t) { return t == F32 || t == BF16 || t == F16; }
+
+/* Numbers that are no weights (ids of positions, say) are copied. What is stored in the type asked for has the same bytes when it has gone
+ * through f32. */
+Status out_write(const OutTensor *t, OutPut put, void *arg)
+{
+    if (t->value.data && t->value.type == t->type && !is_real(t->type))
+        return put(arg, t->value.data, (size_t)out_bytes(t));
+    return out_rows(t, put_rounded, &(Rounded){t, put, arg});
+}
 
 /* ---------------------------------------------------------------- safetensors */
 

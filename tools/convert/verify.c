@@ -158,7 +158,7 @@ Status verify_output(Model *m, Model *out, const Writer *w, const WriteOptions *
     Status s = compare_built_in(m, out, tok, &c);
     tokenizer_close(&tok);
     TRY(s);
-    const double bound = BOUND[o->type];
+    const double bound = BOUND[w->takes_type ? o->type : TYPE_F32];
     if (!(c.largest <= bound))
         return fail(ERR_INTERNAL,
                     "--to %s: what was written answers differently: logits differ by %.3g of their spread, %.0e is allowed; "

@@ -1,0 +1,75 @@
+/* folders.c: folders and files that formats share (folders.h). */
+#include "tools/convert/folders.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+
+Status folder_add(OutList *l, const Model *m, const char *beginning, size_t cut, DType type)
+{
+    for (int i = 0; i < m->tensors.n; i++) {
+        const Stored *t = &m->tensors.list[i];
+        if (!strncmp(t->name, beginning, strlen(beginning)))
+            TRY(out_add(l, t->name + cut, type == N_DTYPES ? t->type : type, t));
+    }
+    return OK;
+}
+
+Status folder_copy_file(const char *from, const char *to, const char *name)
+{
+    char a[PATH_MAX], b[PATH_MAX];
+    return file_exists(file_join(a, from, name)) ? file_copy(a, file_join(b, to, name)) : OK;
+}
+
+Status folder_make(char path[PATH_MAX], const char *folder, const char *name)
+{
+    return file_make_own_folder(file_join(path, folder, name));
+}
+
+typedef struct Copy {
+    const char *from, *to;
+    const char *const *but;
+} Copy;
+
+static Status copy_one(void *arg, const char *name)
+{
+    const Copy *c = arg;
+    char from[PATH_MAX], to[PATH_MAX];
+    struct stat st;
+    for (const char *const *but = c->but; but && *but; but++)
+        if (!strcmp(name, *but))
+            return OK;
+    if (stat(file_join(from, c->from, name), &st))
+        return fail(ERR_MISSING, "%s: a link to nothing", from);
+    file_join(to, c->to, name);
+    if (S_ISDIR(st.st_mode)) {
+        TRY(file_make_own_folder(to));
+        return folder_copy(from, to, NULL);
+    }
+    return S_ISREG(st.st_mode) ? file_copy(from, to)
+                               : fail(ERR_DATA, "%s: is %s, expected a file or a folder", from, file_kind(st.st_mode));
+}
+
+Status folder_copy(const char *from, const char *to, const char *const *but) { return file_list(from, copy_one, &(Copy){from, to, but}); }
+
+Status folder_write_vision(const Model *m, const char *folder, DType type, int64_t max_shard)
+{
+    static const char *const PREPARATION[] = {"preprocessor_config.json", "processor_config.json"};
+    char path[PATH_MAX];
+    OutList list = {0};
+    Status s = folder_add(&list, m, "vision_model.", 0, type);
+    if (!s)
+        s = out_safetensors(&list, folder, "model", max_shard);
+    out_free(&list);
+    TRY(s);
+    cJSON *config = json_copy(m->vision_config);
+    if (!cJSON_HasObjectItem(config, "model_type"))
+        json_add_text(config, "model_type", "siglip_vision_model");
+    TRY(json_save(file_join(path, folder, "config.json"), &config));
+    for (int i = 0; i < 2; i++)
+        TRY(folder_copy_file(m->cfg.model.vision.path, folder, PREPARATION[i]));
+    return OK;
+}

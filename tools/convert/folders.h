@@ -1,0 +1,21 @@
+/* folders.h: folders and files that formats share: the language model's base, the vision tower, and copies of what is not looked into.
+ * Called by the writers (to_*.c). */
+#ifndef GENLLAVA_TOOLS_CONVERT_FOLDERS_H
+#define GENLLAVA_TOOLS_CONVERT_FOLDERS_H
+
+#include "tools/convert/out.h"
+#include "tools/convert/to.h"
+
+/* Adds the stored tensors whose names begin so, under these names and in the types that they have, or in `type` (N_DTYPES: as they are).
+ * cut: so much of the beginning is left out there. */
+MUST_USE Status folder_add(OutList *l, const Model *m, const char *beginning, size_t cut, DType type);
+/* Copies a file of a folder where it is there. */
+MUST_USE Status folder_copy_file(const char *from, const char *to, const char *name);
+/* Copies a folder with all that lies in it, but for the names in `but` at its top (ends with NULL). Links are followed, what is neither a
+ * file nor a folder is ERR_DATA. */
+MUST_USE Status folder_copy(const char *from, const char *to, const char *const *but);
+/* The vision tower as a folder of its own: config.json, how pictures are prepared, weights. type: N_DTYPES: as stored. */
+MUST_USE Status folder_write_vision(const Model *m, const char *folder, DType type, int64_t max_shard);
+/* PATH of FOLDER/NAME, made. */
+MUST_USE Status folder_make(char path[PATH_MAX], const char *folder, const char *name);
+#endif
