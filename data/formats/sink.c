@@ -33,7 +33,8 @@ Status sink_put(Sink *s, const void *bytes, size_t n)
         TRY(flush(s));
     if (n > sizeof s->buffer)
         return file_write_at(s->fd, s->path, bytes, n, -1);
-    memcpy(s->buffer + s->buffered, bytes, n);
+    if (n)
+        memcpy(s->buffer + s->buffered, bytes, n);
     s->buffered += n;
     return OK;
 }

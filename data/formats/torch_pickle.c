@@ -10,7 +10,7 @@
 #include "kernels/base/arena.h"
 
 enum { MAX_PICKLE = 64 << 20, MAX_STACK = 1000000, MAX_MEMO = 1000000, MAX_DEPTH = 64 };
-#define MAX_VALUES ((size_t)1 << 30) /* bytes of all that a pickle makes */
+#define MAX_VALUES ((size_t)256 << 20) /* bytes of all that a pickle makes */
 
 /* UNSET: a place of the memo into which nothing was put. */
 typedef enum Kind { UNSET, NOTHING, MARK, FLAG, INTEGER, TEXT, NAME, TUPLE, LIST, DICT, STORAGE, TENSOR } Kind;
@@ -73,6 +73,7 @@ static const struct {
 enum { N_NAMES = sizeof NAMES / sizeof *NAMES };
 
 static Status fail_pickle(const Machine *m, const char *problem) { return fail(ERR_DATA, "%s: refused: its pickle %s", m->path, problem); }
+static Status fail_values(const Machine *m) { return fail_pickle(m, "makes more values than 256 MiB hold"); }
 static Status fail_memory(const Machine *m) { return fail(ERR_NOMEM, "%s: no memory for the values of its pickle", m->path); }
 
 /* ---------------------------------------------------------------- the pickle's bytes */
@@ -198,7 +199,7 @@ static Status make_tuple(Machine *m, const Value *items, size_t n)
     TRY(nest(m, items, n, &depth));
     Value *copy = arena_push(&m->values, n * sizeof *copy);
     if (!copy)
-        return fail_memory(m);
+        return fail_values(m);
     if (n)
         memcpy(copy, items, n * sizeof *copy);
     return push(m, (Value){.kind = TUPLE, .depth = (uint8_t)depth, .n = (uint32_t)n, .tuple = copy});
@@ -217,7 +218,7 @@ static Status make_items(Machine *m, Kind kind)
 {
     Items *items = arena_push(&m->values, sizeof *items);
     if (!items)
-        return fail_memory(m);
+        return fail_values(m);
     *items = (Items){.depth = 1};
     return push(m, (Value){.kind = (uint8_t)kind, .items = items});
 }
@@ -234,7 +235,7 @@ static Status add_items(Machine *m, Kind kind, const Value *items, size_t n)
         const size_t room = 2 * (to.items->n + n);
         Value *grown = arena_push(&m->values, room * sizeof *grown);
         if (!grown)
-            return fail_memory(m);
+            return fail_values(m);
         if (to.items->n)
             memcpy(grown, to.items->at, to.items->n * sizeof *grown);
         to.items->at = grown;
@@ -293,7 +294,7 @@ static Status push_storage(Machine *m)
         return fail_pickle(m, "has a persistent id that is no storage of a tensor");
     Storage *s = arena_push(&m->values, sizeof *s);
     if (!s)
-        return fail_memory(m);
+        return fail_values(m);
     *s = (Storage){.type = NAMES[v[1].integer].type, .key = v[2].text, .key_bytes = v[2].n, .n_elems = v[4].integer};
     return push(m, (Value){.kind = STORAGE, .storage = s});
 }
@@ -322,7 +323,7 @@ static Status push_tensor(Machine *m, const Value *args)
         return fail_pickle(m, "has a tensor that is more than its numbers (a negated or conjugated view)");
     PickledTensor *t = arena_push(&m->values, sizeof *t);
     if (!t)
-        return fail_memory(m);
+        return fail_values(m);
     *t = (PickledTensor){.key = v[0].storage->key, .key_bytes = v[0].storage->key_bytes, .type = v[0].storage->type,
                          .storage = v[0].storage->n_elems, .offset = v[1].integer, .n_dims = (int)v[2].n};
     TRY(read_dims(m, &v[2], t->shape));

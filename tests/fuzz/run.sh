@@ -30,6 +30,8 @@ seeds() {
     rows | questions) find $parity -name 'rows.json*' -size -8k | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     safetensors) cp $parity/bases/llm-old/*.index.json "$2"
                  find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
+    gguf) cp $fixtures/containers/*.gguf "$2" ;;
+    torch_bin) cp $fixtures/containers/*.bin "$2" ;;
     replay) for f in $parity/*/start/replay.safetensors; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     tokenizer) cp $parity/bases/llm-gqa/tokenizer.model "$2" ;;
     picture) find $fixtures/images -size -4k \( -name '*.png' -o -name '*.jpg' -o -name '*.gif' -o -name '*.webp' \) \

@@ -1,8 +1,9 @@
 """Files of weights that other libraries write, for tests/data/formats (torch_bin.c, gguf.c):
-    python tests/oracle/containers.py            writes tests/fixtures/containers anew
+    python tests/oracle/containers.py            writes tests/fixtures/containers and the seed of tests/fuzz/torch_bin.c anew
 `make parity` calls check()."""
 
 import collections
+import io
 import os
 import pickle
 import zipfile
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "containers")
+SEEDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "corpus", "torch_bin")
 TYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
          torch.bool]
 
@@ -38,6 +40,18 @@ def tensors():
         t[f"type.{str(dtype).removeprefix('torch.')}"] = (torch.randn(5, generator=g) * 20).to(dtype)
     t["über"] = torch.ones(1, 1, 2)
     return t
+
+
+def write_fuzz_seed():
+    """A pickle as the fuzz target wants it: of tensors over one storage of six numbers."""
+    six = torch.arange(6, dtype=torch.float32)
+    t = collections.OrderedDict(a=six, b=six.view(2, 3).t(), c=torch.nn.Parameter(six[1:4]))
+    t._metadata = collections.OrderedDict([("", {"version": 1})])
+    buffer = io.BytesIO()
+    torch.save(t, buffer)
+    os.makedirs(SEEDS, exist_ok=True)
+    with zipfile.ZipFile(buffer) as z, open(f"{SEEDS}/state_dict.pkl", "wb") as f:
+        f.write(z.read("archive/data.pkl"))
 
 
 class Calls:
@@ -66,7 +80,7 @@ def write_torch():
             zipfile.ZipFile(f"{FIXTURES}/deflated.bin", "w", zipfile.ZIP_DEFLATED) as packed, \
             zipfile.ZipFile(f"{FIXTURES}/zip64.bin", "w") as large:
         for m in whole.infolist():
-            packed.writestr(m.filename, whole.read(m))
+            packed.writestr(zipfile.ZipInfo(m.filename), whole.read(m), zipfile.ZIP_DEFLATED)
             with large.open(zipfile.ZipInfo(m.filename), "w", force_zip64=True) as out:
                 out.write(whole.read(m))
 
@@ -131,6 +145,7 @@ def main():
     os.makedirs(FIXTURES, exist_ok=True)
     write_torch()
     write_gguf(FIXTURES)
+    write_fuzz_seed()
 
 
 if __name__ == "__main__":
