@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json.h"
+#include "data/formats/json_write.h"
 #include "data/formats/rows.h"
 #include "eval/text.h"
 #include "kernels/base/arena.h"
@@ -265,6 +265,34 @@ static void print_scores(const Table *t, const Score *scores, bool with_before)
     fprintf(stdout, "majority %.1f %%)\n", 100.0 * all.majority / t->n);
 }
 
+static void add_score(cJSON *to, const Score *s, bool with_before)
+{
+    json_add_int(to, "questions", s->asked);
+    json_add_int(to, "right", s->right);
+    if (with_before)
+        json_add_int(to, "right_before", s->right_before);
+    json_add_int(to, "right_by_majority", s->majority);
+}
+
+/* One object: label and sums, and of each kind the same. */
+static Status print_json(const Table *t, const Score *scores, bool with_before)
+{
+    Score all = {.asked = t->n};
+    cJSON *o = cJSON_CreateObject(), *kinds = cJSON_CreateArray();
+    for (int i = 0; i < t->n_kinds; i++) {
+        cJSON *kind = json_add(kinds, NULL, cJSON_CreateObject());
+        json_add_bytes(kind, "kind", t->kinds[i].bytes, t->kinds[i].n);
+        add_score(kind, &scores[i], with_before);
+        json_add_bytes(kind, "majority", scores[i].frequent->expected.bytes, scores[i].frequent->expected.n);
+        all.right += scores[i].right, all.right_before += scores[i].right_before, all.majority += scores[i].majority;
+    }
+    json_add_text(o, "label", args.label);
+    add_score(o, &all, with_before);
+    json_add_real(o, "accuracy", (double)all.right / t->n);
+    json_add(o, "kinds", kinds);
+    return json_print(stdout, &o, JSON_LINE, "evaluate");
+}
+
 static Status run(int argc, char **argv)
 {
     bool done;
@@ -288,7 +316,9 @@ static Status run(int argc, char **argv)
         s = same_questions(&after, &before);
     if (!s)
         s = score(&after, args.before ? &before : NULL, scores);
-    if (!s)
+    if (!s && log_is_json())
+        s = print_json(&after, scores, args.before);
+    else if (!s)
         print_scores(&after, scores, args.before);
     table_free(&after);
     table_free(&before);

@@ -352,7 +352,7 @@ static Status run(int argc, char **argv)
     if (done)
         return OK;
     cli_settle_threads(argv); /* may begin anew: nothing is said before */
-    log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
+    log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(check_arguments());
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX] = "";

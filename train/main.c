@@ -20,11 +20,7 @@ typedef struct CommandLine {
     CliList sets;
     int64_t steps, ranks;
     bool change, print_schema, quiet;
-    int log_format;
 } CommandLine;
-
-enum { FORMAT_TEXT, FORMAT_JSON };
-static const char *const FORMATS[] = {"text", "json", NULL};
 
 static const char NOTES[] = "Exit codes: 0 done; 2 usage or configuration; 65 bad data; 66 input missing; 69 device unavailable; 70 "
                             "self-check failed; 71 out of memory; 73 cannot create output; 74 I/O error; 75 stopped by a signal, "
@@ -53,8 +49,6 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
          .help = "explain the keys of the settings: all, or those of a section"},
         {.name = "--print-schema", .kind = CLI_FLAG, .value = &c->print_schema, .help = "print the JSON Schema of the settings"},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &c->quiet, .help = "only warnings and errors"},
-        {.name = "--log-format", .kind = CLI_CHOICE, .value = &c->log_format, .argument = "text|json", .names = FORMATS,
-         .help = "how messages are written"},
         {0},
     };
     const CliProgram program = {.name = "train",
@@ -107,7 +101,7 @@ static Status work(const CommandLine *c, int *exit_code)
     if (c->ranks)
         s = launch_ranks((int)c->ranks, &trains, exit_code);
     if (s == OK && trains)
-        s = c->dry_run ? dry_run(&cfg, &start, *c->dry_run, c->log_format == FORMAT_JSON, stdout)
+        s = c->dry_run ? dry_run(&cfg, &start, *c->dry_run, log_is_json(), stdout)
                        : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;
@@ -129,7 +123,7 @@ int main(int argc, char **argv)
     int exit_code = 0;
     cli_start();
     Status s = parse(&c, argc, argv, &done);
-    log_set(c.quiet ? LOG_WARN : LOG_INFO, c.log_format == FORMAT_JSON);
+    log_level(c.quiet ? LOG_WARN : LOG_INFO);
     if (s == OK && !done) {
         if (!c.print_schema && !c.keys)
             cli_settle_threads(argv);

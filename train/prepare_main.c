@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/formats/json_write.h"
 #include "data/prepare/prepare.h"
 #include "data/shards/shard_set.h"
 #include "kernels/base/cli.h"
@@ -118,6 +119,28 @@ static Status begin_caching(Caching *c, RunData *rows, RunData *held)
     return run_data_any(held) ? run_cache_identify(&held->cache, cfg, held->sizes, compute, held->shards) : OK;
 }
 
+static Status print_result(FILE *to, const char *folder, const PrepareResult *r)
+{
+    if (log_is_json()) {
+        cJSON *o = cJSON_CreateObject();
+        json_add_text(o, "shards_in", folder);
+        json_add_int(o, "samples", r->good);
+        json_add_int(o, "images", r->images);
+        json_add_int(o, "tokens", r->tokens);
+        json_add_int(o, "shards", r->shards);
+        json_add_int(o, "left_out", r->bad);
+        json_add_int(o, "filtered", r->filtered);
+        json_add_int(o, "cut_rows", r->cut_rows);
+        json_add_int(o, "cut_trained_tokens", r->cut_tokens);
+        return json_print(to, &o, JSON_LINE, "prepare");
+    }
+    utf8_cell(to, folder, 0);
+    fprintf(to, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out, %lld cut\n", (long long)r->good,
+            (long long)r->images, (long long)r->tokens, (long long)r->shards, r->shards == 1 ? "" : "s", (long long)r->bad,
+            (long long)(r->good + r->bad), (long long)r->cut_rows);
+    return OK;
+}
+
 static Status prepare_rows(const Flags *f, RunData *d, Caching *caching)
 {
     PrepareOptions *o = &d->prepare;
@@ -134,12 +157,7 @@ static Status prepare_rows(const Flags *f, RunData *d, Caching *caching)
         options.preprocessor = NULL;
         TRY(run_cache_make(&d->cache, &caching->backend, &options, true));
     }
-    FILE *results = f->report && !strcmp(f->report, "-") ? stderr : stdout;
-    utf8_cell(results, o->out, 0);
-    fprintf(results, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out, %lld cut\n", (long long)r.good,
-            (long long)r.images, (long long)r.tokens, (long long)r.shards, r.shards == 1 ? "" : "s", (long long)r.bad,
-            (long long)(r.good + r.bad), (long long)r.cut_rows);
-    return OK;
+    return print_result(f->report && !strcmp(f->report, "-") ? stderr : stdout, o->out, &r);
 }
 
 static Status prepare_both(const Flags *f, RunConfig *cfg, RunData *rows, RunData *held)
@@ -186,7 +204,7 @@ int main(int argc, char **argv)
     if (s || done)
         return cli_finish(s);
     if (f.quiet)
-        log_set(LOG_ERROR, false);
+        log_level(LOG_ERROR);
     RunConfig cfg;
     s = config_load(&cfg, f.config, f.sets.items, f.sets.n);
     if (!s) {

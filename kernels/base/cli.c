@@ -73,6 +73,8 @@ static void print_help(const CliProgram *p)
             column = (fputc('\n', stdout), 0);
         cli_wrap(o->help, INDENT, column);
     }
+    fputs("  --log-format text|json    ", stdout);
+    cli_wrap("how messages are written", INDENT, INDENT);
     fputs("  --version                 ", stdout);
     cli_wrap("print the version and end", INDENT, INDENT);
     fputs("  --help                    ", stdout);
@@ -124,9 +126,10 @@ static Status unknown(const CliProgram *p, const char *word, size_t n)
     const char *names[128];
     char given[128];
     int count = 0;
-    for (const CliOption *o = p->options; o->help && count < 126; o++)
+    for (const CliOption *o = p->options; o->help && count < 125; o++)
         if (o->name)
             names[count++] = o->name;
+    names[count++] = "--log-format";
     names[count++] = "--help";
     names[count++] = "--version";
     snprintf(given, sizeof given, "%.*s", (int)n, word);
@@ -221,6 +224,18 @@ static Status set_option(const CliProgram *p, const CliOption *o, const char *va
     return OK;
 }
 
+static const char *const FORMATS[] = {"text", "json", NULL};
+
+/* Which every program has. */
+static Status set_format(const CliProgram *p, const char *value, int argc, char **argv, int *i)
+{
+    int format = 0;
+    const CliOption o = {.name = "--log-format", .kind = CLI_CHOICE, .value = &format, .argument = "text|json", .names = FORMATS};
+    TRY(set_option(p, &o, value, argc, argv, i));
+    log_format(format == 1);
+    return OK;
+}
+
 Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
 {
     *done = false;
@@ -243,6 +258,10 @@ Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
             continue;
         }
         size_t n = strcspn(word, "=");
+        if (n == strlen("--log-format") && !strncmp(word, "--log-format", n)) {
+            TRY(set_format(p, word[n] ? word + n + 1 : NULL, argc, argv, &i));
+            continue;
+        }
         const CliOption *found = NULL;
         for (const CliOption *o = p->options; o->help; o++)
             if (o->name && strlen(o->name) == n && !strncmp(o->name, word, n))

@@ -49,8 +49,8 @@ typedef struct CliProgram {
  * file of the program's gets their number and, with it, its messages. Files over a size limit and pipes that nobody reads show as errors of
  * writing, not as signals. As many files may be open as the hard limit allows. */
 void cli_start(void);
-/* Parses; --help and --version are understood everywhere and set *done (they print to stdout). Both "--key value" and "--key=value".
- * Mistakes: ERR_USAGE with a sentence. */
+/* Parses; --help and --version are understood everywhere and set *done (they print to stdout), and --log-format is (log.h). Both "--key
+ * value" and "--key=value". Mistakes: ERR_USAGE with a sentence. */
 MUST_USE Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done);
 /* Prints text wrapped at the width of the terminal behind stdout, between 40 and 120 columns, each line indented; the first line is taken
  * to begin at column `column`. */

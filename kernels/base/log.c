@@ -5,13 +5,15 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kernels/base/utf8.h"
 
-enum { LINE_BYTES = 2 * STATUS_BYTES + 256, EARLY_BYTES = 1 << 15 };
+enum { MEMBERS_BYTES = 4096, LINE_BYTES = 2 * STATUS_BYTES + MEMBERS_BYTES + 256, EARLY_BYTES = 1 << 15 };
 static LogLevel highest = LOG_INFO, shown = LOG_INFO; /* of all, on stderr */
 static bool as_json, line_open;
 static int rank = -1; /* of several processes */
@@ -22,11 +24,9 @@ static FILE *file;
 static char early[EARLY_BYTES];
 static size_t n_early;
 
-void log_set(LogLevel level, bool json)
-{
-    highest = shown = level;
-    as_json = json;
-}
+void log_level(LogLevel level) { highest = shown = level; }
+void log_format(bool json) { as_json = json; }
+bool log_is_json(void) { return as_json; }
 
 void log_rank(int number, LogLevel level)
 {
@@ -34,14 +34,16 @@ void log_rank(int number, LogLevel level)
     shown = level < shown ? level : shown;
 }
 
-static size_t make_json(char out[LINE_BYTES], const char *level, const char *text)
+/* members: an object, or NULL. */
+static size_t make_json(char out[LINE_BYTES], const char *level, const char *text, const char *members)
 {
+    const size_t inside = members && strlen(members) > 2 && strlen(members) < MEMBERS_BYTES ? strlen(members) - 2 : 0;
     size_t n = (size_t)snprintf(out, LINE_BYTES, "{\"time\":%.3f,\"level\":\"%s\",", (double)time(NULL), level);
     if (rank >= 0)
         n += (size_t)snprintf(out + n, LINE_BYTES - n, "\"rank\":%d,", rank);
     n += (size_t)snprintf(out + n, LINE_BYTES - n, "\"message\":\"");
-    n += utf8_show(out + n, LINE_BYTES - n - sizeof "\"}\n", text, strlen(text), UTF8_JSON);
-    return n + (size_t)snprintf(out + n, LINE_BYTES - n, "\"}\n");
+    n += utf8_show(out + n, LINE_BYTES - MEMBERS_BYTES - n, text, strlen(text), UTF8_JSON);
+    return n + (size_t)snprintf(out + n, LINE_BYTES - n, "\"%s%.*s}\n", inside ? "," : "", (int)inside, inside ? members + 1 : "");
 }
 
 /* ---------------------------------------------------------------- the file of a rank */
@@ -54,13 +56,13 @@ static void write_file(const char *line, size_t n)
     file = NULL;
 }
 
-static void keep(const char *level, const char *prefix, const char *text)
+static void keep(const char *level, const char *prefix, const char *text, const char *members)
 {
     char line[LINE_BYTES], when[32];
     struct tm utc;
     time_t now = time(NULL);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    size_t n = as_json ? make_json(line, level, text) : (size_t)snprintf(line, sizeof line, "%s %s%s\n", when, prefix, text);
+    size_t n = as_json ? make_json(line, level, text, members) : (size_t)snprintf(line, sizeof line, "%s %s%s\n", when, prefix, text);
     pthread_mutex_lock(&keeping);
     if (file)
         write_file(line, n);
@@ -90,25 +92,41 @@ static bool has_position(const char *text)
     return text[n] == ':' && sscanf(text + n, ":%d:%d: %n", &line, &column, &used) == 2 && used;
 }
 
-static void say(LogLevel level, const char *name, const char *prefix, const char *format, va_list args)
+static bool in_colour(void)
+{
+    const char *plain = getenv("NO_COLOR"), *kind = getenv("TERM");
+    return isatty(STDERR_FILENO) && !(plain && *plain) && kind && strcmp(kind, "dumb") != 0;
+}
+
+static void write_text(LogLevel level, const char *prefix, const char *text)
+{
+    const char *colour = level == LOG_ERROR ? "\033[31m" : level == LOG_WARN ? "\033[33m" : "", *end = "\033[0m";
+    if (!*prefix || !in_colour())
+        colour = end = "";
+    if (has_position(text))
+        prefix = "";
+    if (rank >= 0 && !has_position(text))
+        fprintf(stderr, "[rank %d] ", rank);
+    fprintf(stderr, "%s%s%s%s\n", *prefix ? colour : "", prefix, *prefix ? end : "", text);
+}
+
+static void say(LogLevel level, const char *name, const char *prefix, const char *members, const char *format, va_list args)
 {
     if (level > highest)
         return;
     char text[STATUS_BYTES], line[LINE_BYTES];
     status_text_of(text, sizeof text, format, args);
     if (rank >= 0)
-        keep(name, prefix, text);
+        keep(name, prefix, text, members);
     if (level > shown)
         return;
     if (line_open)
-        fputc('\n', stderr);
+        fputs("\r\033[K", stderr);
     line_open = false;
     if (as_json) /* one write a line, so that those of several threads and processes do not mix */
-        fwrite(line, 1, make_json(line, name, text), stderr);
-    else if (rank < 0 || has_position(text))
-        fprintf(stderr, "%s%s\n", has_position(text) ? "" : prefix, text);
+        fwrite(line, 1, make_json(line, name, text, members), stderr);
     else
-        fprintf(stderr, "[rank %d] %s%s\n", rank, prefix, text);
+        write_text(level, prefix, text);
 }
 
 #define LOG_FUNCTION(function, level, name, prefix)      \
@@ -116,12 +134,35 @@ static void say(LogLevel level, const char *name, const char *prefix, const char
     {                                                    \
         va_list args;                                    \
         va_start(args, format);                          \
-        say(level, name, prefix, format, args);          \
+        say(level, name, prefix, NULL, format, args);    \
         va_end(args);                                    \
     }
 LOG_FUNCTION(log_info, LOG_INFO, "info", "")
 LOG_FUNCTION(log_warn, LOG_WARN, "warning", "warning: ")
 LOG_FUNCTION(log_error, LOG_ERROR, "error", "error: ")
+
+void log_event(const char *members, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(LOG_INFO, "info", "", members, format, args);
+    va_end(args);
+}
+
+int log_columns(void)
+{
+    struct winsize w;
+    return isatty(STDERR_FILENO) && !ioctl(STDERR_FILENO, TIOCGWINSZ, &w) ? w.ws_col : 0;
+}
+
+/* Bytes of text that fit into so many columns. */
+static int clipped(const char *text, int columns)
+{
+    size_t n = strlen(text);
+    while (columns > 0 && utf8_columns(text, n) > columns)
+        n = utf8_whole(text, n - 1);
+    return (int)n;
+}
 
 void log_progress(const char *format, ...)
 {
@@ -132,6 +173,6 @@ void log_progress(const char *format, ...)
     va_start(args, format);
     status_text_of(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "\r\033[K%s", text);
+    fprintf(stderr, "\r\033[K%.*s", clipped(text, log_columns()), text);
     line_open = true;
 }

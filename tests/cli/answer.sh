@@ -281,6 +281,9 @@ printf '%-20s %9s %9s %9s %9s\n' kind questions accuracy before majority > "$dir
 printf '%-20s %9d %7.1f %% %7.1f %% %7.1f %%  ("%s")\n' b 1 100 100 100 été a 3 66.7 33.3 33.3 дом >> "$dir/wanted"
 echo 'accuracy: 75.0 % (before 50.0 %, majority 50.0 %)' >> "$dir/wanted"
 cmp -s "$dir/wanted" "$dir/out" || { fail "letters beyond ASCII:"; diff "$dir/wanted" "$dir/out" >&2; }
+run 0 "$evaluate" --answers "$dir/letters" --before "$dir/letters_before" --log-format json
+grep -qF '{"label":"accuracy","questions":4,"right":3,"right_before":2,"right_by_majority":2,"accuracy":0.75,"kinds":[{"kind":"b","questions":1,' "$dir/out" ||
+    fail "scores as JSON: $(cat "$dir/out")"
 # What is no character is read as U+FFFD, and said; a question whose answer nobody gave is not scored, and said.
 printf '{"answer": "caf\351", "expected": "Caf\\ufffd"}\n{"answer": "\\ud800", "expected": "x"}\n{"answer": "y"}\n' > "$dir/damaged"
 run 0 "$evaluate" --answers "$dir/damaged"

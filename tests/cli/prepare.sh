@@ -123,6 +123,24 @@ done
 expect 0 '8 shards' "$build/prepare" --config "$tmp/run.json" --out "$tmp/killed"
 diff -r "$tmp/one" "$tmp/killed" > /dev/null || wrong "other bytes after kills (seed $seed)"
 
+# an interrupt says what is kept, exits with 75, and is gone on from
+code=0
+for round in $(seq 40); do
+    rm -rf "$tmp/stopped"
+    "$build/prepare" --config "$tmp/run.json" --out "$tmp/stopped" > /dev/null 2> "$tmp/stderr" &
+    pid=$!
+    sleep "0.0$((RANDOM % 30 + 5))"
+    kill -TERM $pid 2> /dev/null
+    wait $pid
+    code=$?
+    [ $code != 75 ] || break
+done
+[ $code = 75 ] && grep -q 'stopped; the shards and cached results that are finished stay' "$tmp/stderr" || wrong "stopped: exit $code: $(cat "$tmp/stderr")"
+expect 0 '8 shards' "$build/prepare" --config "$tmp/run.json" --out "$tmp/stopped"
+diff -r "$tmp/one" "$tmp/stopped" > /dev/null || wrong "other bytes after an interrupt"
+expect 0 '"samples":51,"images":' "$build/prepare" --config "$tmp/run.json" --out "$tmp/one" --log-format json
+grep -qv '^{"time":' "$tmp/stderr" && wrong "messages that are no JSON: $(cat "$tmp/stderr")"
+
 # a full disk: 74, the file and the cause, nothing half done, and it goes on when there is room
 expect 74 'File too large' bash -c 'ulimit -f 8; exec "$@"' - "$build/prepare" --config "$tmp/run.json" --out "$tmp/full"
 ls -A "$tmp/full" | grep -q tmp && wrong "a full disk leaves temporary files"

@@ -163,5 +163,6 @@ grep '"understand"' "$PWD/tests/fixtures/parity/visual_tokens/rows.jsonl" > "$di
 expect 0 --config "$config" --set name=q --set "data.mixture=[{\"files\":\"$dir/rows.jsonl\"}]" --set data.shards="$dir/q" --quiet --steps 1
 [ ! -s "$dir/err" ] || fail "--quiet says: $(cat "$dir/err")"
 expect 0 --config "$config" --set name=j --log-format json --steps 1
+grep -q '"message":"step 1/.*","step":1,"loss":[0-9.]*,.*"tokens":[0-9]*,' "$dir/err" || fail "a step's numbers are no members of its JSON"
 grep -qv '^{"time":.*}$' "$dir/err" && fail "not a JSON object: $(grep -v '^{"time":.*}$' "$dir/err" | head -1)"
 exit $failed

@@ -33,13 +33,13 @@ struct Said {
         int file = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
         REQUIRE(terminal >= 0 && file >= 0 && dup2(file, 2) == 2);
         close(file);
-        log_set(LOG_INFO, false);
+        log_level(LOG_INFO);
     }
     std::string text()
     {
         char all[4096];
         REQUIRE(dup2(terminal, 2) == 2);
-        log_set(LOG_WARN, false);
+        log_level(LOG_WARN);
         FILE *f = fopen(path, "r");
         REQUIRE(f);
         size_t n = fread(all, 1, sizeof all, f);

@@ -257,7 +257,7 @@ TEST(algorithms_that_cannot_be_used_are_chosen_anew)
     char *right = chosen(&d);
     snprintf(origin, sizeof origin, "%.*s", (int)strcspn(right, "\n"), right);
     const char *hex = strrchr(right, ' ') + 1;
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     struct {
         const char *why, *line;
     } wrong[] = {
@@ -288,7 +288,7 @@ TEST(algorithms_that_cannot_be_used_are_chosen_anew)
     CHECK_INT(lines(now), 1);
     mem_free(now);
     mem_free(right);
-    log_set(LOG_WARN, false);
+    log_level(LOG_WARN);
 }
 
 /* ---- a library that offers less ---- */
@@ -297,7 +297,7 @@ TEST(matmuls_keep_to_the_specification_where_cublas_has_nothing)
 {
     int tables = 0;
     REQUIRE(!setenv("CUDA_HOST_CUBLAS", "NONE", 1));
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     cuda_host_clear();
     for (const KernelCases *k = compare_registered(); k; k = k->next)
         if (k->op == OP_matmul) {
@@ -306,7 +306,7 @@ TEST(matmuls_keep_to_the_specification_where_cublas_has_nothing)
         }
     CHECK(tables >= 2);
     CHECK_STR(cuda_host_error(), "");
-    log_set(LOG_WARN, false);
+    log_level(LOG_WARN);
     unsetenv("CUDA_HOST_CUBLAS");
 }
 
@@ -327,7 +327,7 @@ static void expect_plain(const char *order, int64_t k, int plain)
 
 TEST(only_what_cublas_does_not_do_is_multiplied_without_it)
 {
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     expect_plain("", 64, 0);
     expect_plain("ALIGNED", 64, 0);
     expect_plain("ALIGNED", 63, 2);
@@ -353,7 +353,7 @@ TEST(only_what_cublas_does_not_do_is_multiplied_without_it)
                   status_message());
     }
     unsetenv("CUDA_HOST_CUBLAS");
-    log_set(LOG_WARN, false);
+    log_level(LOG_WARN);
 }
 
 TEST(more_shapes_than_are_remembered_are_multiplied_all_the_same)

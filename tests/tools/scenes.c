@@ -239,7 +239,7 @@ TEST(scenes_are_the_same_bytes_everywhere)
 TEST(scenes_ask_about_each_object_once)
 {
     char path[512];
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     SceneSet set = {.out = test_dir(), .count = 60, .size = 32, .seed = 9, .turns = 3, .objects = 3, .kinds = {[SCENE_REFER] = true}};
     REQUIRE_OK(scenes_write(&set));
     JsonDoc *doc;
@@ -260,7 +260,7 @@ TEST(scenes_ask_about_each_object_once)
 
 TEST(scenes_write_a_set)
 {
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     char one[256], two[256], path[512], message[768];
     snprintf(one, sizeof one, "%s/one", test_dir());
     snprintf(two, sizeof two, "%s/two", test_dir());

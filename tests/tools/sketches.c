@@ -165,7 +165,7 @@ TEST(sketches_are_asked_for_in_words)
 
 TEST(sketches_write_a_set)
 {
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     char one[256], two[256], message[768];
     snprintf(one, sizeof one, "%s/one", test_dir());
     snprintf(two, sizeof two, "%s/two", test_dir());
@@ -188,7 +188,7 @@ TEST(sketches_held_out_are_reached_by_every_kind_of_change)
 {
     char path[256], *text;
     size_t n;
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     SketchSet set = {.out = test_dir(), .count = 0, .heldout = 400, .size = 32, .seed = 3};
     REQUIRE_OK(sketches_write(&set));
     snprintf(path, sizeof path, "%s/heldout.jsonl", test_dir());

@@ -173,7 +173,7 @@ int main(int argc, char **argv)
     BenchOptions o = {.segment = 1024, .labels = 200, .row = "step"};
     bool done;
     cli_start();
-    log_set(LOG_WARN, false);
+    log_level(LOG_WARN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     Status s = parse(&o, argc, argv, &done);
     if (s == OK && !done)

@@ -221,7 +221,7 @@ int main(int argc, char **argv)
                  .bandwidth = 0.78, .integer = 0.8, .gap = 1.5};
     bool done;
     cli_start();
-    log_set(LOG_WARN, false);
+    log_level(LOG_WARN);
     Status s = parse(&o, argc, argv, &done);
     if (s == OK && !done)
         s = work(&o);

@@ -218,7 +218,7 @@ int main(int argc, char **argv)
     Status s = cli_parse(&PROGRAM, argc, argv, &done);
     if (s || done)
         return cli_finish(s);
-    log_set(args.quiet ? LOG_WARN : LOG_INFO, false);
+    log_level(args.quiet ? LOG_WARN : LOG_INFO);
     install_signals();
     if (args.list)
         list_formats();

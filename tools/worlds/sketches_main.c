@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
         return cli_finish(s);
-    log_set(quiet ? LOG_ERROR : LOG_INFO, false);
+    log_level(quiet ? LOG_ERROR : LOG_INFO);
     if (!rows == !set.out)
         return cli_finish(fail(ERR_USAGE, "give --out FOLDER to write a set, or --check FILE to judge pictures"));
     if (rows && !pictures)

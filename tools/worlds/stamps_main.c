@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     Status s = cli_parse(&program, argc, argv, &done);
     if (s || done)
         return cli_finish(s);
-    log_set(quiet ? LOG_ERROR : LOG_INFO, false);
+    log_level(quiet ? LOG_ERROR : LOG_INFO);
     if (!st.out)
         return cli_finish(fail(ERR_USAGE, "--out FOLDER is missing"));
     s = write_set(&st);

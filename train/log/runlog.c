@@ -118,7 +118,8 @@ static const char *join_name(char to[64], const char *first, const char *second)
     return to;
 }
 
-static Status write_line(RunLog *l, const StepRecord *r)
+/* *line: what was written. mem_free */
+static Status write_line(RunLog *l, const StepRecord *r, char **line)
 {
     char key[64];
     cJSON *o = cJSON_CreateObject();
@@ -145,8 +146,9 @@ static Status write_line(RunLog *l, const StepRecord *r)
         json_add_real(o, "waited", r->waited);
     json_add_int(o, "skipped_steps", r->skipped_steps);
     json_add_int(o, "skipped_samples", r->skipped_samples);
-    TRY(json_print(l->jsonl, &o, JSON_LINE, l->path));
-    return fflush(l->jsonl) ? fail(ERR_IO, "%s: cannot be written: %s", l->path, strerror(errno)) : OK;
+    TRY(json_to_text(line, &o, JSON_INLINE, l->path));
+    return fprintf(l->jsonl, "%s\n", *line) < 0 || fflush(l->jsonl) ? fail(ERR_IO, "%s: cannot be written: %s", l->path, strerror(errno))
+                                                                    : OK;
 }
 
 /* ---------------------------------------------------------------- lines for people */
@@ -161,24 +163,72 @@ static const char *duration(double seconds, char buf[32])
     return buf;
 }
 
-static void show(RunLog *l, const StepRecord *r)
+/* What the step line tells, in its order; on a narrow terminal those with the highest rank are left out. */
+typedef struct Field {
+    int rank;
+    char text[64];
+} Field;
+enum { FIELDS = 8 };
+
+static int columns_of(const Field *fields)
+{
+    int n = 0;
+    for (int i = 0; i < FIELDS; i++)
+        n += *fields[i].text ? (n ? 2 : 0) + (int)strlen(fields[i].text) : 0;
+    return n;
+}
+
+/* columns: 0: as many as there are. */
+static void drop_fields(Field *fields, int columns)
+{
+    while (columns && columns_of(fields) > columns) {
+        Field *last = &fields[0];
+        for (int i = 1; i < FIELDS; i++)
+            last = *fields[i].text && fields[i].rank > last->rank ? &fields[i] : last;
+        if (last == &fields[0])
+            return;
+        *last->text = 0;
+    }
+}
+
+static void fill_fields(Field *fields, const RunLog *l, const StepRecord *r)
+{
+    char left[32], group[32] = "";
+    if (r->n_rates)
+        snprintf(group, sizeof group, " (%s)", r->rates[r->shown].name);
+    const double lr = r->n_rates ? r->rates[r->shown].lr : r->lr;
+    for (int i = 0; i < FIELDS; i++)
+        fields[i] = (Field){.rank = (const int[FIELDS]){0, 1, 3, 5, 6, 4, 7, 2}[i]};
+    snprintf(fields[0].text, sizeof fields[0].text, "step %lld/%lld", (long long)r->step, (long long)l->total);
+    snprintf(fields[1].text, sizeof fields[1].text, "loss %.4f", r->losses.total);
+    snprintf(fields[2].text, sizeof fields[2].text, "lr %.3g%s", lr, group);
+    snprintf(fields[3].text, sizeof fields[3].text, "grad %.3g", r->grad_norm);
+    snprintf(fields[4].text, sizeof fields[4].text, "%.0f tokens/s", l->speed);
+    snprintf(fields[5].text, sizeof fields[5].text, "%.3g s/step", l->pace);
+    if (r->n_ranks > 1)
+        snprintf(fields[6].text, sizeof fields[6].text, "%.0f %% waited", 100 * r->waited);
+    snprintf(fields[7].text, sizeof fields[7].text, "%s left", duration(l->pace * (double)(l->total - r->step), left));
+}
+
+/* members: the step's line of train.jsonl. Every log.every steps the line stays; on a terminal the others are seen until the next. */
+static void show(RunLog *l, const StepRecord *r, const char *members)
 {
     const double keep = 0.9; /* of the running means */
     double speed = r->seconds > 0 ? (double)r->tokens / r->seconds : 0;
+    Field fields[FIELDS];
+    char line[FIELDS * sizeof(Field)];
+    size_t n = 0;
     l->speed = l->pace > 0 ? keep * l->speed + (1 - keep) * speed : speed;
     l->pace = l->pace > 0 ? keep * l->pace + (1 - keep) * r->seconds : r->seconds;
-    char left[32], line[256], group[64] = "", waited[32] = "";
-    if (r->n_rates)
-        snprintf(group, sizeof group, " (%s)", r->rates[r->shown].name);
-    if (r->n_ranks > 1)
-        snprintf(waited, sizeof waited, "  %.0f %% waited", 100 * r->waited);
-    snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.3g%s  grad %.3g  %.0f tokens/s%s  %s left", (long long)r->step,
-             (long long)l->total, r->losses.total, r->n_rates ? r->rates[r->shown].lr : r->lr, group, r->grad_norm, l->speed, waited,
-             duration(l->pace * (double)(l->total - r->step), left));
-    if (isatty(STDERR_FILENO))
+    fill_fields(fields, l, r);
+    drop_fields(fields, log_columns());
+    for (int i = 0; i < FIELDS; i++)
+        if (*fields[i].text)
+            n += (size_t)snprintf(line + n, sizeof line - n, "%s%s", n ? "  " : "", fields[i].text);
+    if (r->step % l->every == 0 || r->step == l->total)
+        log_event(members, "%s", line);
+    else
         log_progress("%s", line);
-    else if (r->step % l->every == 0 || r->step == l->total)
-        log_info("%s", line);
 }
 
 /* ---------------------------------------------------------------- the log */
@@ -225,8 +275,12 @@ static Status log_validation(RunLog *l, const StepRecord *r)
 
 Status runlog_step(RunLog *l, const StepRecord *r)
 {
-    TRY(write_line(l, r));
-    show(l, r);
+    char *line = NULL;
+    Status s = write_line(l, r, &line);
+    if (!s)
+        show(l, r, line);
+    mem_free(line);
+    TRY(s);
     if (r->validated)
         TRY(log_validation(l, r));
     if (!l->tensorboard || (r->step % l->every && r->step != l->total))

@@ -21,7 +21,7 @@ static const char *folder(const char *config, const char *preprocessor)
             fclose(f);
         }
     }
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     return test_dir();
 }
 

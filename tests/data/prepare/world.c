@@ -39,7 +39,7 @@ void world_copy_picture(const char *fixture, const char *name, size_t most)
 void world_open(World *w, const char *sources, const char *out)
 {
     *w = (World){0};
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     REQUIRE_OK(mixture_load(&w->mixture, "data.mixture", NULL, sources, test_dir()));
     snprintf(w->out, sizeof w->out, "%s", world_path(out));
     w->o = (PrepareOptions){.mixture = &w->mixture,

@@ -177,7 +177,7 @@ TEST(encode_added_ids_in_order)
     CHECK_FAILS(encoder_check(&o, tok, "t.model"), ERR_DATA,
                 "t.model: 420 pieces, but the language model's config.json says vocab_size 400: they do not belong together");
     o.vocab_size = 500; /* padded */
-    log_set(LOG_QUIET, false);
+    log_level(LOG_QUIET);
     CHECK_OK(encoder_check(&o, tok, "t.model"));
 }
 

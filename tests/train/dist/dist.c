@@ -16,7 +16,7 @@ static void on_ranks_at(const char *address, int n, void (*test)(Dist *d))
     int codes[RANKS_MOST];
     if (ranks_start(n, address, codes) >= 0) {
         Dist d;
-        log_set(LOG_QUIET, false);
+        log_level(LOG_QUIET);
         REQUIRE_OK(dist_open(&d));
         test(&d);
         test_end();

@@ -23,7 +23,7 @@ static void on_ranks(int n, const char *address, void (*test)(int rank))
 {
     int codes[RANKS_MOST], rank = ranks_start(n, address, codes);
     if (rank >= 0) {
-        log_set(LOG_QUIET, false);
+        log_level(LOG_QUIET);
         test(rank);
         test_end();
     }
@@ -284,7 +284,7 @@ TEST(ranks_that_are_busy_end_when_another_has_ended)
 {
     int codes[RANKS_MOST], rank = ranks_start(3, NULL, codes);
     if (rank >= 0) {
-        log_set(LOG_QUIET, false);
+        log_level(LOG_QUIET);
         be_busy(rank);
         _exit(1);
     }

@@ -41,7 +41,7 @@ static int said(const char *config, const char *generation, const char *first)
     fflush(stderr);
     int old = dup(2), lines = 0;
     dup2(fileno(f), 2);
-    log_set(LOG_WARN, false);
+    log_level(LOG_WARN);
     Status s = read_folder(&e, config, generation, true);
     fflush(stderr);
     dup2(old, 2);
