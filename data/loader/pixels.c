@@ -3,11 +3,11 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "kernels/base/arena.h"
+#include "kernels/base/processors.h"
 
 enum { MOST_WORKERS = 64 };
 
@@ -115,10 +115,9 @@ static void run(Pixels *p, PixelStep *step, PixelSlot *slot)
 
 int pixels_workers(int64_t wanted)
 {
-    cpu_set_t set;
     if (wanted >= 0)
         return (int)(wanted < MOST_WORKERS ? wanted : MOST_WORKERS);
-    int cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    const int cores = processors_count();
     return cores <= 2 ? 0 : cores / 4 < 4 ? cores / 4 : 4;
 }
 

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "data/prepare/parts.h"
+#include "kernels/base/processors.h"
 
 enum { SENTENCE_BYTES = 8192 /* as long as a sentence of a status may be; a pipe holds it */, SAY_EVERY_MS = 250 };
 
@@ -126,10 +126,9 @@ Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context)
 
 int jobs_wanted(const PrepareOptions *o)
 {
-    cpu_set_t set;
     int64_t n = o->jobs, most = file_room() / 2; /* each has a pipe and a file of the scan */
     if (n <= 0)
-        n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+        n = processors_count();
     n = n > PREPARE_MAX_JOBS ? PREPARE_MAX_JOBS : n;
     return (int)(n < most ? n : most > 1 ? most : 1);
 }

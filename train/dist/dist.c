@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "kernels/base/processors.h"
 #include "train/dist/nccl.h"
 #include "train/dist/place.h"
 #include "train/dist/pulse.h"
@@ -121,35 +123,55 @@ static Status share(Dist *d, Status s, Call call, const void *mine, size_t n, vo
 
 /* ---------------------------------------------------------------- the calls */
 
-/* The processors that a rank may use, and how many of them its threads would take. */
+/* What a rank says of its processors. */
 typedef struct Processors {
     char machine[64];
-    cpu_set_t may_use;
-    int32_t threads;
+    int64_t threads;     /* that it would have */
+    cpu_set_t may_use[]; /* of n_set bytes */
 } Processors;
 
 /* Ranks that would have more threads than the processors that they share each get a part of them. */
-static Status divide_processors(Dist *d)
+static Status share_processors(Dist *d, Processors *mine, size_t n_set)
 {
-    Processors mine = {.threads = omp_get_max_threads()};
-    void *shared;
-    gethostname(mine.machine, sizeof mine.machine - 1);
-    sched_getaffinity(0, sizeof mine.may_use, &mine.may_use);
-    TRY(share(d, OK, CALL_PLACES, &mine, sizeof mine, &shared));
-    const Processors *all = shared;
-    cpu_set_t together = mine.may_use;
+    const size_t n_bytes = sizeof *mine + n_set;
     int ranks = 0, threads = 0;
-    for (int r = 0; r < d->n_ranks; r++)
-        if (!memcmp(all[r].machine, mine.machine, sizeof mine.machine)) {
-            CPU_OR(&together, &together, &all[r].may_use);
-            threads += all[r].threads;
-            ranks++;
-        }
-    mem_free(shared);
-    int processors = CPU_COUNT(&together);
-    if (threads > processors && !getenv("OMP_NUM_THREADS"))
+    void *all;
+    gethostname(mine->machine, sizeof mine->machine - 1);
+    mine->threads = omp_get_max_threads();
+    TRY(share(d, OK, CALL_PLACES, mine, n_bytes, &all));
+    for (int r = 0; r < d->n_ranks; r++) {
+        const Processors *of_rank = (const void *)((const char *)all + (size_t)r * n_bytes);
+        if (memcmp(of_rank->machine, mine->machine, sizeof mine->machine))
+            continue;
+        CPU_OR_S(n_set, mine->may_use, mine->may_use, of_rank->may_use);
+        threads += (int)of_rank->threads;
+        ranks++;
+    }
+    mem_free(all);
+    int processors = CPU_COUNT_S(n_set, mine->may_use);
+    if (processors && threads > processors && !getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(processors > ranks ? processors / ranks : 1);
     return OK;
+}
+
+/* A rank that cannot read its set has an empty one. Sets of other machines may be larger. */
+static Status divide_processors(Dist *d)
+{
+    cpu_set_t *set = NULL;
+    size_t n_set = 0;
+    int32_t most = processors_read(&set, &n_set, sched_getaffinity) == OK ? (int32_t)n_set : (int32_t)sizeof *set;
+    Status s = dist_agree(d, &most, 1);
+    Processors *mine = s == OK ? mem_alloc(sizeof *mine + (size_t)most) : NULL;
+    if (mine) {
+        memset(mine, 0, sizeof *mine + (size_t)most);
+        if (set)
+            memcpy(mine->may_use, set, n_set);
+        s = share_processors(d, mine, (size_t)most);
+    } else if (s == OK)
+        s = fail(ERR_NOMEM, "the processors of the ranks: out of memory");
+    mem_free(set);
+    mem_free(mine);
+    return s;
 }
 
 Status dist_open(Dist *d)
