@@ -95,6 +95,21 @@ for to in pid 'ranks[2]'; do
     [ "$(grep -c 'before a step' "$dir/err")" -eq 1 ] || fail "SIGTERM to $to is not told once: $(cat "$dir/err")"
 done
 
+# Ranks whose starter dies before they have asked to be told of that end too.
+if command -v strace > /dev/null && strace -o /dev/null true 2> /dev/null; then
+    { ASAN_OPTIONS=detect_leaks=0 strace -f -o "$dir/trace" -e trace=prctl -e inject=prctl:delay_enter=1000000 \
+        "$train" --config "$dir/run.json" --ranks 2 > /dev/null 2>&1 & } 2> /dev/null
+    strace=$!
+    until [ "$(pgrep -c -P "$(pgrep -P $strace)" 2> /dev/null)" = 2 ]; do sleep 0.01; done
+    starter=$(pgrep -P $strace)
+    ranks=($(pgrep -P "$starter"))
+    kill -KILL "$starter"
+    { wait $strace; } 2> /dev/null
+    for rank in "${ranks[@]}"; do
+        timeout 10 tail --pid="$rank" -f /dev/null || { fail "process $rank goes on without the one that started it"; kill -KILL "$rank"; }
+    done
+fi
+
 # Mistakes are told once, before any rank is there.
 expect 2 --config "$dir/run.json" --ranks 3 --set train.steps=-1
 [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || fail "a mistake is not told once: $(cat "$dir/err")"

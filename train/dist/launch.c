@@ -174,6 +174,8 @@ Status launch_ranks(int n, bool *is_rank, int *exit_code)
             s = give_up(children, n, r);
         else if (!children[r].pid) {
             prctl(PR_SET_PDEATHSIG, SIGTERM); /* the step is finished and saved */
+            if (getppid() != launcher)        /* it had died before */
+                raise(SIGTERM);
             signals_passed_on_by(launcher);
             set_number("RANK", r);
             set_number("LOCAL_RANK", r);
