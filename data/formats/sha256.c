@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,11 @@
 enum { PIECE = 1 << 18 };
 
 void sha256_of(const void *bytes, size_t n, uint8_t out[32]) { SHA256(bytes, n, out); }
+
+void sha256_hmac(const void *key, size_t n_key, const void *bytes, size_t n, uint8_t out[32])
+{
+    HMAC(EVP_sha256(), key, (int)n_key, bytes, n, out, NULL);
+}
 
 void sha256_hex(const uint8_t digest[32], char out[65])
 {

@@ -1,68 +1,28 @@
 /* meeting.c: the sockets between ranks (meeting.h). Called by sockets.c.
  *
- * A caller says Hello: who it is and, in a hash, that it knows the token and what only this meeting's rank 0 has just told it. It is let in
- * or turned away with a sentence. Inside a machine the system says whose process a caller is. */
+ * A caller says Hello (hello.h): who it is, and that it knows the token. The called rank answers that it knows it too, or that it turns the
+ * caller away. Inside a machine the system says whose process a caller is. A caller that is cut off calls again: strangers crowd at the
+ * port.
+ */
 #include "train/dist/meeting.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "data/formats/sha256.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "train/dist/door.h"
+#include "train/dist/hello.h"
 #include "train/dist/wire.h"
 
-enum { NONCE_BYTES = 16, PROOF_BYTES = 32, CONTROL = -1, MOST_GUESTS = 64, GUEST_MS = 10000, PAUSE_MS = 50, PROTOCOL = 1 };
-static const char MAGIC[8] = "GENLLAVA";
-
-/* What is sent has no gaps. */
-typedef struct Challenge {
-    char magic[8];
-    uint8_t nonce[NONCE_BYTES];
-} Challenge;
-typedef struct Hello {
-    char magic[8];
-    int32_t protocol, rank, n_ranks, link; /* link: or CONTROL */
-    char version[24];
-    uint8_t nonce[NONCE_BYTES];
-    uint8_t door[128]; /* an Address: where the caller listens itself */
-    int32_t door_bytes, unused;
-    uint8_t proof[PROOF_BYTES];
-} Hello;
-typedef struct Welcome {
-    uint8_t proof[PROOF_BYTES];
-    char refusal[192]; /* "": let in */
-} Welcome;
-_Static_assert(sizeof(struct sockaddr_storage) <= sizeof((Hello){0}.door), "Hello.door holds an address");
-
-/* ---------------------------------------------------------------- secrets */
-
-static Status draw_nonce(uint8_t out[NONCE_BYTES])
-{
-    return getentropy(out, NONCE_BYTES) ? fail(ERR_DEVICE, "the system gives no random numbers: %s", strerror(errno)) : OK;
-}
-
-/* The token, what the other side has drawn, and what is said. */
-static void prove(const char *token, const uint8_t nonce[NONCE_BYTES], const void *said, size_t n, uint8_t out[PROOF_BYTES])
-{
-    uint8_t text[PLACE_TOKEN_BYTES + NONCE_BYTES + sizeof(Hello)] = {0};
-    memcpy(text, token, strlen(token));
-    memcpy(text + PLACE_TOKEN_BYTES, nonce, NONCE_BYTES);
-    memcpy(text + PLACE_TOKEN_BYTES + NONCE_BYTES, said, n);
-    sha256_of(text, sizeof text, out);
-}
-
-static void prove_hello(const Place *place, const uint8_t nonce[NONCE_BYTES], const Hello *h, uint8_t out[PROOF_BYTES])
-{
-    prove(place->token, nonce, h, offsetof(Hello, proof), out);
-}
+/* A call takes a round trip, and longer where strangers crowd. */
+enum { CALL_MS = 10000, PAUSE_MS = 50 };
 
 /* ---------------------------------------------------------------- doors */
 
@@ -99,140 +59,11 @@ static Status open_own_door(const Address *front, bool literal, Address *own, in
     return OK;
 }
 
-/* ---------------------------------------------------------------- letting in */
-
-/* A caller that has not said its Hello yet. */
-typedef struct Guest {
-    int fd;
-    int64_t until;
-    size_t n_bytes;
-    uint8_t nonce[NONCE_BYTES];
-    Hello hello;
-} Guest;
-
-typedef struct Door {
-    const Place *place;
-    int listener;
-    const uint8_t *nonce; /* of all callers; NULL: each is told one of its own */
-    /* NULL: it is let in, and its connection taken over. */
-    const char *(*judge)(void *arg, int fd, const Hello *h);
-    void *arg;
-    int left; /* to be let in */
-    int64_t until;
-    int refused;
-    Guest guests[MOST_GUESTS];
-    int n_guests;
-} Door;
-
-static void turn_away(Door *d, const Guest *g, const char *why)
-{
-    enum { TOLD = 10 };
-    Welcome w = {0};
-    snprintf(w.refusal, sizeof w.refusal, "%s", why);
-    ssize_t n = send(g->fd, &w, sizeof w, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)n;
-    close(g->fd);
-    if (d->refused++ < TOLD)
-        log_warn("a connection to the ranks' port was turned away: %s", why);
-}
-
-/* Those that have been silent longest make room. */
-static void take_guest(Door *d)
-{
-    int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
-    Guest *g = &d->guests[d->n_guests];
-    if (d->n_guests == MOST_GUESTS) {
-        turn_away(d, d->guests, "too many connections wait");
-        memmove(d->guests, d->guests + 1, (MOST_GUESTS - 1) * sizeof *g);
-        g--;
-    } else
-        d->n_guests++;
-    *g = (Guest){.fd = fd, .until = wire_now() + GUEST_MS};
-    wire_hurry(fd);
-    if (wire_is_inside(d->place) && !wire_is_own(fd)) {
-        turn_away(d, g, "it is another user's");
-        d->n_guests--;
-        return;
-    }
-    if (d->nonce) {
-        memcpy(g->nonce, d->nonce, NONCE_BYTES);
-        return;
-    }
-    Challenge c;
-    memcpy(c.magic, MAGIC, sizeof c.magic);
-    if (draw_nonce(c.nonce) == OK) {
-        memcpy(g->nonce, c.nonce, NONCE_BYTES);
-        ssize_t n = send(fd, &c, sizeof c, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)n;
-    }
-}
-
-static const char *judge_hello(const Door *d, const Guest *g)
-{
-    uint8_t proof[PROOF_BYTES];
-    const Hello *h = &g->hello;
-    if (memcmp(h->magic, MAGIC, sizeof MAGIC))
-        return "it is no rank";
-    prove_hello(d->place, g->nonce, h, proof);
-    if (memcmp(proof, h->proof, sizeof proof))
-        return "its GENLLAVA_JOB_TOKEN is not that of the others";
-    if (h->protocol != PROTOCOL || strncmp(h->version, GENLLAVA_VERSION, sizeof h->version))
-        return "it is of another version of the program";
-    if (h->n_ranks != d->place->n_ranks || h->rank < 0 || h->rank >= h->n_ranks)
-        return "it counts another number of ranks";
-    return d->judge(d->arg, g->fd, h);
-}
-
-/* Whether the guest is still one. */
-static bool listen_to_guest(Door *d, Guest *g)
-{
-    ssize_t n = recv(g->fd, (char *)&g->hello + g->n_bytes, sizeof g->hello - g->n_bytes, MSG_DONTWAIT);
-    const char *refusal;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        if (wire_now() < g->until)
-            return true;
-        refusal = "it did not say what it wants";
-    } else if (n <= 0)
-        refusal = "it ended in the middle of a message";
-    else if ((g->n_bytes += (size_t)n) < sizeof g->hello)
-        return true;
-    else
-        refusal = judge_hello(d, g);
-    if (refusal)
-        turn_away(d, g, refusal);
-    else
-        d->left--;
-    return false;
-}
-
-/* Until all are in, or it is too late. */
-static void attend(Door *d)
-{
-    while (d->left > 0 && wire_now() < d->until) {
-        struct pollfd fds[MOST_GUESTS + 1];
-        for (int i = 0; i < d->n_guests; i++)
-            fds[i] = (struct pollfd){.fd = d->guests[i].fd, .events = POLLIN};
-        fds[d->n_guests] = (struct pollfd){.fd = d->listener, .events = POLLIN};
-        poll(fds, (nfds_t)d->n_guests + 1, PAUSE_MS);
-        int kept = 0;
-        for (int i = 0; i < d->n_guests; i++)
-            if (listen_to_guest(d, &d->guests[i]))
-                d->guests[kept++] = d->guests[i];
-        d->n_guests = kept;
-        take_guest(d);
-    }
-    for (int i = 0; i < d->n_guests; i++)
-        close(d->guests[i].fd);
-    close(d->listener);
-}
-
 /* ---------------------------------------------------------------- the circle of all */
 
 /* What every rank knows when all are in. */
 typedef struct Table {
-    uint8_t session[NONCE_BYTES];
+    uint8_t session[HELLO_NONCE_BYTES];
     Address door[];
 } Table;
 
@@ -243,6 +74,7 @@ typedef struct Circle {
     Address front; /* how this rank reaches rank 0 */
     bool literal;  /* … whose address was given in numbers */
     int listener;  /* of its own door */
+    int lost;      /* a rank that has ended after it had come, or 0 */
 } Circle;
 
 static size_t table_bytes(const Place *place) { return sizeof(Table) + (size_t)place->n_ranks * sizeof(Address); }
@@ -261,20 +93,32 @@ static void note_door(Circle *c, int fd, const Hello *h)
     *a = seen;
 }
 
-static const char *let_in(void *arg, int fd, const Hello *h)
+static Answer judge_rank(void *arg, const Hello *h)
+{
+    const Circle *c = arg;
+    if (h->link != HELLO_CONTROL || h->door_bytes < 0 || h->door_bytes > (int)sizeof h->door || h->rank == 0)
+        return ANSWER_STRANGE;
+    return c->m->control[h->rank] >= 0 ? ANSWER_TAKEN : ANSWER_WELCOME;
+}
+
+static void seat_rank(void *arg, int fd, const Hello *h)
 {
     Circle *c = arg;
-    Welcome w = {{0}, ""};
-    if (h->link != CONTROL || h->door_bytes < 0 || h->door_bytes > (int)sizeof h->door || h->rank == 0)
-        return "it is no other rank";
-    if (c->m->control[h->rank] >= 0)
-        return "its number is taken: two ranks have the same";
-    prove(c->place->token, h->nonce, MAGIC, sizeof MAGIC, w.proof);
-    if (send(fd, &w, sizeof w, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof w)
-        return "it does not listen";
     c->m->control[h->rank] = fd;
     note_door(c, fd, h);
-    return NULL;
+}
+
+/* Ranks that have come say nothing until all are there. */
+static bool has_all_seated(void *arg)
+{
+    Circle *c = arg;
+    for (int r = 1; r < c->place->n_ranks && !c->lost; r++) {
+        char byte;
+        int fd = c->m->control[r];
+        if (fd >= 0 && (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR)))
+            c->lost = r;
+    }
+    return !c->lost;
 }
 
 static Status name_missing(const Circle *c)
@@ -292,49 +136,66 @@ static Status name_missing(const Circle *c)
 static Status gather_ranks(Circle *c)
 {
     Door d = {.place = c->place,
-              .judge = let_in,
+              .judge = judge_rank,
+              .welcome = seat_rank,
+              .goes_on = has_all_seated,
               .arg = c,
               .left = c->place->n_ranks - 1,
               .until = wire_now() + (int64_t)c->place->join_s * 1000};
     TRY(open_front_door(c->place, &d.listener));
-    attend(&d);
+    TRY(door_attend(&d));
+    if (c->lost)
+        return fail(ERR_DEVICE, "rank %d has ended before all ranks were there", c->lost);
     if (d.left > 0)
         return name_missing(c);
-    TRY(draw_nonce(c->table->session));
+    TRY(hello_draw_nonce(c->table->session));
     for (int r = 1; r < c->place->n_ranks; r++)
-        TRY_IN(wire_send(c->m->control[r], c->table, table_bytes(c->place), d.until + GUEST_MS), "rank %d", r);
+        TRY_IN(wire_send(c->m->control[r], c->table, table_bytes(c->place), wire_now() + CALL_MS), "rank %d", r);
     return OK;
 }
 
-static Hello introduce(const Place *place, int link, const Address *door)
+static Status introduce(Hello *h, const Place *place, int to, int link, const Address *door)
 {
-    Hello h = {.protocol = PROTOCOL, .rank = place->rank, .n_ranks = place->n_ranks, .link = link, .door_bytes = (int32_t)door->n};
-    memcpy(h.magic, MAGIC, sizeof h.magic);
-    snprintf(h.version, sizeof h.version, "%s", GENLLAVA_VERSION);
-    memcpy(h.door, &door->at, sizeof door->at);
-    return h;
+    *h = (Hello){.rank = place->rank, .to = to, .n_ranks = place->n_ranks, .link = link, .door_bytes = (int32_t)door->n};
+    memcpy(h->magic, HELLO_MAGIC, sizeof h->magic);
+    snprintf(h->version, sizeof h->version, "%s", GENLLAVA_VERSION);
+    memcpy(h->door, &door->at, sizeof door->at);
+    return hello_draw_nonce(h->nonce);
 }
 
-/* Says who this is, and learns whether rank 0 is what it claims to be. */
-static Status introduce_to_first(const Circle *c, const Address *own, int64_t until)
+/* Whether the called side is the rank that it should be, and lets this one in. Of what a stranger says nothing is shown. */
+static Status judge_welcome(const Welcome *w, const Place *place, const Hello *h)
+{
+    if (!welcome_is_proven(w, place->token, h->nonce) || w->rank != h->to)
+        return fail(ERR_USAGE, "what answers does not know the GENLLAVA_JOB_TOKEN of rank %d; set it to the same on all ranks, and "
+                               "MASTER_PORT to one that this run has alone", place->rank);
+    if (w->answer != ANSWER_WELCOME)
+        return fail(ERR_USAGE, "it turns rank %d away: %s", place->rank, hello_reason(w->answer));
+    return OK;
+}
+
+/* Says who this is, and learns whether rank 0 is what it claims to be. ERR_DEVICE: cut off before that, as when strangers crowd. */
+static Status introduce_to_first(int fd, const Place *place, const Address *own)
 {
     Challenge challenge;
     Welcome w;
-    uint8_t proof[PROOF_BYTES];
-    int fd = *c->m->control;
-    Hello h = introduce(c->place, CONTROL, own);
-    TRY(draw_nonce(h.nonce));
+    Hello h;
+    const int64_t until = wire_now() + CALL_MS;
+    TRY(introduce(&h, place, 0, HELLO_CONTROL, own));
     TRY(wire_receive(fd, &challenge, sizeof challenge, until));
-    if (memcmp(challenge.magic, MAGIC, sizeof MAGIC))
-        return fail(ERR_DEVICE, "another program answers");
-    prove_hello(c->place, challenge.nonce, &h, h.proof);
+    if (memcmp(challenge.magic, HELLO_MAGIC, sizeof HELLO_MAGIC))
+        return fail(ERR_USAGE, "another program answers, or another version of this one; look at MASTER_ADDR and MASTER_PORT");
+    hello_prove(&h, place->token, challenge.nonce);
     TRY(wire_send(fd, &h, sizeof h, until));
     TRY(wire_receive(fd, &w, sizeof w, until));
-    w.refusal[sizeof w.refusal - 1] = 0;
-    if (*w.refusal)
-        return fail(ERR_USAGE, "it turns rank %d away: %s", c->place->rank, w.refusal);
-    prove(c->place->token, h.nonce, MAGIC, sizeof MAGIC, proof);
-    return memcmp(proof, w.proof, sizeof proof) ? fail(ERR_DEVICE, "it does not know GENLLAVA_JOB_TOKEN") : OK;
+    return judge_welcome(&w, place, &h);
+}
+
+static void hang_up(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 /* Rank 0 may begin to listen later than this one calls. */
@@ -353,15 +214,34 @@ static Status call_first(Circle *c, int64_t until)
     return OK;
 }
 
-static Status join_ranks(Circle *c)
+/* Calls again where a call was cut off. */
+static Status be_let_in(Circle *c)
 {
     char text[PLACE_ADDRESS_BYTES + 32];
-    int64_t until = wire_now() + (int64_t)c->place->join_s * 1000;
-    Address own;
-    TRY(call_first(c, until));
-    TRY(open_own_door(&c->front, c->literal, &own, &c->listener));
-    TRY_IN(introduce_to_first(c, &own, until + GUEST_MS), "rank 0 at %s", wire_show(text, sizeof text, c->place));
-    if (wire_receive(*c->m->control, c->table, table_bytes(c->place), until + 2 * GUEST_MS) == OK)
+    const int64_t until = wire_now() + (int64_t)c->place->join_s * 1000;
+    Address own = {.n = 0};
+    for (;;) {
+        TRY(call_first(c, until));
+        if (c->listener < 0)
+            TRY(open_own_door(&c->front, c->literal, &own, &c->listener));
+        Status s = introduce_to_first(*c->m->control, c->place, &own);
+        if (s == OK)
+            return OK;
+        wire_show(text, sizeof text, c->place);
+        if (s != ERR_DEVICE)
+            return fail_context(s, "rank 0 at %s", text);
+        if (wire_now() >= until)
+            return fail_context(s, "rank 0 at %s, called for %d s (GENLLAVA_RANKS_JOIN)", text, c->place->join_s);
+        hang_up(c->m->control);
+        wire_sleep(PAUSE_MS);
+    }
+}
+
+static Status join_ranks(Circle *c)
+{
+    TRY(be_let_in(c));
+    const int64_t until = wire_now() + (int64_t)c->place->join_s * 1000 + CALL_MS;
+    if (wire_receive(*c->m->control, c->table, table_bytes(c->place), until) == OK)
         return OK;
     log_rank(c->place->rank, LOG_QUIET); /* rank 0 knows, and says, who is missing */
     return fail(ERR_DEVICE, "rank 0 has ended before all ranks were there");
@@ -371,53 +251,80 @@ static Status join_ranks(Circle *c)
 
 static int rank_at(const Place *place, int offset) { return (place->rank + offset + place->n_ranks) % place->n_ranks; }
 
-static Status call_neighbour(const Circle *c, int k)
+/* Says Hello. The answer is read later, as the other may itself still be calling. */
+static Status call_neighbour(const Circle *c, int k, Hello *h, int64_t until)
 {
     const int to = rank_at(c->place, -(1 << k));
     Address a = c->table->door[to];
-    Hello h = introduce(c->place, k, &a);
-    const int64_t until = wire_now() + GUEST_MS;
     if (a.at.ss_family == AF_UNSPEC) {
         in_port_t port = *wire_port(&a);
         a = c->front;
         *wire_port(&a) = port;
     }
+    TRY(introduce(h, c->place, to, k, &a));
+    hello_prove(h, c->place->token, c->table->session);
     int fd = c->m->to[k] = wire_connect(&a, until);
-    if (fd < 0)
-        return fail(ERR_DEVICE, "rank %d cannot reach rank %d: %s; every port of these machines must be open to each other", c->place->rank,
-                    to, strerror(errno));
-    prove_hello(c->place, c->table->session, &h, h.proof);
-    TRY_IN(wire_send(fd, &h, sizeof h, until), "rank %d", to);
-    return OK;
+    return fd < 0 ? fail(ERR_DEVICE, "%s; every port of these machines must be open to each other", strerror(errno))
+                  : wire_send(fd, h, sizeof *h, until);
 }
 
-static const char *let_neighbour_in(void *arg, int fd, const Hello *h)
+/* Calls again where a call was cut off. */
+static Status be_welcomed(const Circle *c, int k, Hello *h, int64_t until)
+{
+    int *fd = &c->m->to[k];
+    Welcome w;
+    for (;;) {
+        Status s = *fd < 0 ? call_neighbour(c, k, h, until) : OK;
+        if (s == OK)
+            s = wire_receive(*fd, &w, sizeof w, until);
+        if (s == OK)
+            return judge_welcome(&w, c->place, h);
+        hang_up(fd);
+        if (wire_now() >= until)
+            return s;
+        wire_sleep(PAUSE_MS);
+    }
+}
+
+static Answer judge_neighbour(void *arg, const Hello *h)
 {
     const Circle *c = arg;
-    Meeting *m = c->m;
-    if (h->link < 0 || h->link >= m->n_links || m->from[h->link] >= 0 || h->rank != rank_at(c->place, 1 << h->link))
-        return "it is no neighbour";
-    m->from[h->link] = fd;
-    return NULL;
+    const Meeting *m = c->m;
+    if (h->link < 0 || h->link >= m->n_links || h->rank != rank_at(c->place, 1 << h->link))
+        return ANSWER_STRANGE;
+    return m->from[h->link] >= 0 ? ANSWER_TAKEN : ANSWER_WELCOME;
 }
 
+static void link_neighbour(void *arg, int fd, const Hello *h)
+{
+    const Circle *c = arg;
+    c->m->from[h->link] = fd;
+}
+
+/* All ranks come to this at the same time. */
 static Status link_ranks(Circle *c)
 {
     Meeting *m = c->m;
-    for (int k = 0; k < m->n_links; k++)
-        TRY(call_neighbour(c, k));
+    Hello hello[MEETING_MOST_LINKS];
+    const int64_t silence = (int64_t)c->place->silence_s * 1000, until = wire_now() + (silence > CALL_MS ? silence : CALL_MS);
     Door d = {.place = c->place,
               .listener = c->listener,
               .nonce = c->table->session,
-              .judge = let_neighbour_in,
+              .judge = judge_neighbour,
+              .welcome = link_neighbour,
               .arg = c,
               .left = m->n_links,
-              .until = wire_now() + (int64_t)c->place->join_s * 1000};
+              .until = until};
+    for (int k = 0; k < m->n_links; k++)
+        if (call_neighbour(c, k, &hello[k], until) != OK)
+            hang_up(&m->to[k]);
     c->listener = -1;
-    attend(&d);
+    TRY(door_attend(&d));
     for (int k = 0; k < m->n_links; k++)
         if (m->from[k] < 0)
             return fail(ERR_DEVICE, "rank %d has not called rank %d", rank_at(c->place, 1 << k), c->place->rank);
+    for (int k = 0; k < m->n_links; k++)
+        TRY_IN(be_welcomed(c, k, &hello[k], until), "rank %d does not answer rank %d", rank_at(c->place, -(1 << k)), c->place->rank);
     return OK;
 }
 

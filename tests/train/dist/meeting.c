@@ -11,10 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "tests/harness.h"
 #include "tests/train/dist/ranks.h"
 #include "train/dist/dist.h"
+#include "train/dist/hello.h"
+#include "train/dist/wire.h"
 
 static const char LOCAL[] = "127.0.0.2"; /* for 127.0.0.1 sockets inside the machine are taken */
 
@@ -82,6 +85,20 @@ static void crowd(void)
         call();
     pause();
 }
+/* Always the latest 200 of them, as fast as it can. */
+static void flood(void)
+{
+    struct sockaddr_in a = place_to_meet();
+    int fds[200];
+    for (int i = 0; i < 200; i++)
+        fds[i] = call();
+    for (int i = 0;; i = (i + 1) % 200) {
+        close(fds[i]);
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        int pending = connect(fds[i], (const struct sockaddr *)&a, sizeof a);
+        (void)pending;
+    }
+}
 static void ask_for_a_page(void)
 {
     static const char REQUEST[400] = "GET / HTTP/1.1\r\nHost: node1\r\n\r\n";
@@ -90,13 +107,13 @@ static void ask_for_a_page(void)
 }
 static void say_half_and_hang(void)
 {
-    speak(call(), "GENLLAVA", 8);
+    speak(call(), HELLO_MAGIC, sizeof HELLO_MAGIC);
     pause();
 }
 static void say_half_and_go(void)
 {
     int fd = call();
-    speak(fd, "GENLLAVA", 8);
+    speak(fd, HELLO_MAGIC, sizeof HELLO_MAGIC);
     close(fd);
     pause();
 }
@@ -114,7 +131,7 @@ static void say_more_than_fits(void)
 
 TEST(meeting_turns_strangers_away)
 {
-    void (*const strangers[])(void) = {say_nothing,     crowd,        ask_for_a_page,    say_half_and_hang,
+    void (*const strangers[])(void) = {say_nothing,     crowd,        flood,             ask_for_a_page, say_half_and_hang,
                                        say_half_and_go, speak_slowly, say_more_than_fits};
     for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
         char port[16];
@@ -159,14 +176,16 @@ static void know_another_token(int rank)
 {
     if (rank == 1)
         setenv("GENLLAVA_JOB_TOKEN", "what was the word again?", 1);
-    fail_to_open(rank ? ERR_USAGE : ERR_DEVICE, rank ? "it turns rank 1 away: its GENLLAVA_JOB_TOKEN is not that of the others"
+    fail_to_open(rank ? ERR_USAGE : ERR_DEVICE, rank ? ": what answers does not know the GENLLAVA_JOB_TOKEN of rank 1; set it to the same "
+                                                       "on all ranks, and MASTER_PORT to one that this run has alone"
                                                      : "rank 1 has not come to 127.0.0.2:");
 }
 static void count_otherwise(int rank)
 {
     if (rank == 1)
         setenv("WORLD_SIZE", "3", 1);
-    fail_to_open(rank ? ERR_USAGE : ERR_DEVICE, rank ? "it counts another number of ranks" : "rank 1 has not come to ");
+    fail_to_open(rank ? ERR_USAGE : ERR_DEVICE,
+                 rank ? "it turns rank 1 away: it counts another number of ranks" : "rank 1 has not come to ");
 }
 static void be_the_same(int rank)
 {
@@ -218,26 +237,162 @@ TEST(meeting_needs_a_port_of_its_own)
     close(fd);
 }
 
-/* Somebody else listens there, and says what rank 0 says, but does not know the token. */
+static int listen_at_the_place(void)
+{
+    struct sockaddr_in a = place_to_meet();
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    REQUIRE(!bind(fd, (const struct sockaddr *)&a, sizeof a) && !listen(fd, 1));
+    return fd;
+}
+
+static void find_another_run(int rank)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", rank % 2);
+    setenv("RANK", number, 1);
+    setenv("LOCAL_RANK", number, 1);
+    setenv("WORLD_SIZE", "2", 1);
+    usleep(rank == 0 ? 0 : rank == 1 ? 1500000 : 500000);
+    if (rank > 1)
+        setenv("GENLLAVA_JOB_TOKEN", "this is that of another run", 1);
+    if (rank < 2)
+        meet(rank);
+    else if (rank == 2)
+        fail_to_open(ERR_DEVICE, "Address already in use; set MASTER_PORT to one that no other program uses, on all ranks");
+    else
+        fail_to_open(ERR_USAGE, "what answers does not know the GENLLAVA_JOB_TOKEN of rank 1");
+}
+TEST(meeting_keeps_two_runs_apart_at_one_port) { on_ranks(4, LOCAL, find_another_run); }
+
+/* Cut off as a rank is for which there was no room. */
+static void be_cut_off(int rank)
+{
+    if (rank == 0) {
+        int fd = listen_at_the_place();
+        for (int i = 0; i < 3; i++)
+            close(accept(fd, NULL, NULL));
+        close(fd);
+    }
+    Dist d;
+    CHECK_OK(dist_open(&d));
+    CHECK_OK(dist_close(&d, OK));
+}
+TEST(meeting_is_called_again_by_a_rank_that_was_cut_off) { on_ranks(2, LOCAL, be_cut_off); }
+
+static void leave(int number)
+{
+    (void)number;
+    _exit(0);
+}
+static void leave_early(int rank)
+{
+    if (rank == 0)
+        fail_to_open(ERR_DEVICE, "rank 1 has ended before all ranks were there");
+    if (rank == 1) {
+        signal(SIGALRM, leave);
+        alarm(1);
+        fail_to_open(OK, "");
+    }
+}
+TEST(meeting_notices_a_rank_that_ends_before_all_are_there) { on_ranks(3, LOCAL, leave_early); }
+
+/* ---------------------------------------------------------------- those that claim to be ranks */
+
+/* Listens where rank 0 should, and answers rank 1. */
+static int answer_rank(int listener, const char *token, Answer answer, Hello *h)
+{
+    Challenge c = {.nonce = "sixteen bytes.."};
+    int fd = accept(listener, NULL, NULL);
+    memcpy(c.magic, HELLO_MAGIC, sizeof c.magic);
+    CHECK_OK(wire_send(fd, &c, sizeof c, wire_now() + 10000));
+    CHECK_OK(wire_receive(fd, h, sizeof *h, wire_now() + 10000));
+    Welcome w = {.rank = 0, .answer = answer};
+    welcome_prove(&w, token, h->nonce);
+    CHECK_OK(wire_send(fd, &w, sizeof w, wire_now() + 10000));
+    return fd;
+}
+
 static void meet_an_impostor(int rank)
 {
+    Hello h;
+    if (rank == 1)
+        fail_to_open(ERR_USAGE, ": what answers does not know the GENLLAVA_JOB_TOKEN of rank 1");
+    else
+        answer_rank(listen_at_the_place(), "a guess", ANSWER_WELCOME, &h);
+}
+static void be_refused_by_an_impostor(int rank)
+{
+    Hello h;
+    if (rank == 1)
+        fail_to_open(ERR_USAGE, ": what answers does not know the GENLLAVA_JOB_TOKEN of rank 1");
+    else
+        answer_rank(listen_at_the_place(), "a guess", ANSWER_COUNT, &h);
+}
+static void find_another_program(int rank)
+{
+    static const char BANNER[] = "SSH-2.0-OpenSSH_9.2 \033[31m the rest of a banner";
+    if (rank == 1)
+        fail_to_open(ERR_USAGE, ": another program answers, or another version of this one; look at MASTER_ADDR and MASTER_PORT");
+    else
+        speak(accept(listen_at_the_place(), NULL, NULL), BANNER, sizeof BANNER);
+}
+
+/* Rank 0 is one, but what listens where the other is sent then does not know the token. */
+static void find_an_impostor_next(int rank)
+{
     if (rank == 1) {
-        fail_to_open(ERR_DEVICE, "rank 0 at 127.0.0.2:");
-        CHECK_MSG(strstr(status_message(), ": it does not know GENLLAVA_JOB_TOKEN"), "says %s", status_message());
+        fail_to_open(ERR_USAGE, "rank 0 does not answer rank 1: what answers does not know the GENLLAVA_JOB_TOKEN of rank 1");
         return;
     }
+    struct { /* as meeting.c sends it */
+        uint8_t session[HELLO_NONCE_BYTES];
+        Address door[2];
+    } table = {.door[0] = {.n = sizeof(struct sockaddr_in)}};
+    Hello h, own = {.rank = 0, .to = 1, .n_ranks = 2};
     struct sockaddr_in a = place_to_meet();
-    char bytes[1000] = "GENLLAVA";
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    REQUIRE(!bind(fd, (const struct sockaddr *)&a, sizeof a) && !listen(fd, 1));
-    fd = accept(fd, NULL, NULL);
-    speak(fd, bytes, 24);
-    CHECK(recv(fd, bytes, sizeof bytes, 0) > 0);
-    memset(bytes, 0, sizeof bytes);
-    speak(fd, bytes, sizeof bytes);
-    CHECK(recv(fd, bytes, sizeof bytes, 0) <= 0);
+    const char *token = getenv("GENLLAVA_JOB_TOKEN");
+    int listener = listen_at_the_place(), control = answer_rank(listener, token, ANSWER_WELCOME, &h);
+    memcpy(&table.door[0].at, &a, sizeof a);
+    CHECK_OK(wire_send(control, &table, sizeof table, wire_now() + 10000));
+    memcpy(&a, h.door, sizeof a);
+    int to = socket(AF_INET, SOCK_STREAM, 0), from = accept(listener, NULL, NULL);
+    CHECK(!connect(to, (const struct sockaddr *)&a, sizeof a));
+    memcpy(own.magic, HELLO_MAGIC, sizeof own.magic);
+    snprintf(own.version, sizeof own.version, "%s", GENLLAVA_VERSION);
+    hello_prove(&own, token, table.session);
+    CHECK_OK(wire_send(to, &own, sizeof own, wire_now() + 10000));
+    CHECK_OK(wire_receive(from, &h, sizeof h, wire_now() + 10000));
+    CHECK(hello_is_proven(&h, token, table.session));
+    Welcome w = {.rank = 0};
+    welcome_prove(&w, "a guess", h.nonce);
+    CHECK_OK(wire_send(from, &w, sizeof w, wire_now() + 10000));
+    CHECK(recv(control, &h, 1, 0) <= 0);
 }
-TEST(meeting_knows_an_impostor) { on_ranks(2, LOCAL, meet_an_impostor); }
+TEST(meeting_knows_an_impostor)
+{
+    on_ranks(2, LOCAL, meet_an_impostor);
+    on_ranks(2, LOCAL, be_refused_by_an_impostor);
+    on_ranks(2, LOCAL, find_another_program);
+    on_ranks(2, LOCAL, find_an_impostor_next);
+}
+
+TEST(hello_proves_the_token_the_side_and_what_is_said)
+{
+    static const uint8_t NONCE[HELLO_NONCE_BYTES] = {1, 2, 3}, OTHER[HELLO_NONCE_BYTES] = {1, 2, 4};
+    Hello h = {.rank = 1}, changed;
+    Welcome w = {.rank = 1};
+    hello_prove(&h, "the token", NONCE);
+    welcome_prove(&w, "the token", NONCE);
+    CHECK(hello_is_proven(&h, "the token", NONCE) && welcome_is_proven(&w, "the token", NONCE));
+    CHECK(!hello_is_proven(&h, "the tokem", NONCE) && !welcome_is_proven(&w, "the tokem", NONCE));
+    CHECK(!hello_is_proven(&h, "the token", OTHER) && !welcome_is_proven(&w, "the token", OTHER));
+    changed = h;
+    changed.to++;
+    w.answer++;
+    CHECK(!hello_is_proven(&changed, "the token", NONCE) && !welcome_is_proven(&w, "the token", NONCE));
+}
 
 /* ---------------------------------------------------------------- ranks that do not go on */
 
