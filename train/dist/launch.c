@@ -16,8 +16,8 @@
 #include "train/dist/place.h"
 #include "train/dist/signals.h"
 
-/* Ranks end together; one that does not is stopped or hangs. */
-enum { ALL_END_MS = 30000, PAUSE_MS = 20 };
+/* Ranks end together, at most 7 s after one has (pulse.c); one that does not is stopped or hangs. */
+enum { ALL_END_MS = 9000, PAUSE_MS = 20 };
 
 typedef struct Child {
     pid_t pid;
@@ -131,17 +131,21 @@ static void wait_for_all(Child *children, int n)
     }
 }
 
-/* What a rank says that ended by itself counts more than that another was killed. */
+/* Being asked to stop counts most, then what a rank says that ended by itself. One that is killed before the ranks have met takes all with
+ * it that have nothing to say. */
 static int code_of_run(const Child *children, int n)
 {
-    int killed = 0;
+    const int preempted = status_exit_code(ERR_PREEMPTED);
+    int killed = 0, code = 0;
     for (int r = 0; r < n; r++) {
-        if (WIFSIGNALED(children[r].status))
-            killed = 128 + WTERMSIG(children[r].status);
-        else if (WEXITSTATUS(children[r].status))
-            return WEXITSTATUS(children[r].status);
+        const int status = children[r].status, own = WIFSIGNALED(status) ? 0 : WEXITSTATUS(status);
+        if (own == preempted)
+            return preempted;
+        code = code ? code : own;
+        if (WIFSIGNALED(status))
+            killed = WTERMSIG(status) == SIGINT ? 128 + SIGINT : status_exit_code(ERR_DEVICE);
     }
-    return killed;
+    return code ? code : killed;
 }
 
 /* Nothing to tell the others: they have not met. */

@@ -10,6 +10,7 @@
 
 static const Trainer ONE = {.program = "train", .ranks = 1}, TWO = {.program = "train", .ranks = 2},
                      THREE = {.program = "train", .ranks = 3}, FOUR = {.program = "train", .ranks = 4},
+                     EIGHT = {.program = "train", .ranks = 8},
                      TWO_DEVICES = {.program = "train-cuda-host", .set = {"device=cuda"}, .ranks = 2};
 
 /* Against PyTorch; micro_mean depends on how many passes a rank has. */
@@ -19,6 +20,8 @@ TEST(ranks_parity_vision_full) { parity_case(&TWO, "vision_full", NULL); }
 TEST(ranks_parity_tied_full) { parity_case(&TWO, "tied_full", NULL); }
 TEST(ranks_parity_mixture) { parity_case(&THREE, "mixture", NULL); }
 TEST(ranks_parity_noise_frozen) { parity_case(&THREE, "noise_frozen", NULL); }
+/* All three tasks, and more ranks than rows. */
+TEST(ranks_parity_noise_frozen_with_idle_ranks) { parity_case(&EIGHT, "noise_frozen", NULL); }
 /* A rank may have nothing to draw; the context of all stands in one dump. */
 TEST(ranks_parity_draw_l2norm) { parity_case(&THREE, "draw_l2norm", NULL); }
 TEST(ranks_parity_visual_tokens_on_emulated_devices) { parity_case(&TWO_DEVICES, "visual_tokens", NULL); }

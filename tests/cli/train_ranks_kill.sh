@@ -1,0 +1,74 @@
+#!/bin/bash
+# Several ranks, of which one is killed, stopped or asked to stop at random moments, and while a checkpoint or a sample is written: all end within
+# 20 s, the rank is named, and resumed until it is finished the run ends with the same bits. KILLS=: how often at random (15). SEED= repeats it.
+STEPS=8 . tests/cli/_train.sh
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+export GENLLAVA_RANKS_SILENCE=2 OMP_NUM_THREADS=1
+printf '{"ask": "What is it?"}\n' > "$dir/prompts.jsonl"
+run=(--config "$dir/run.json" --ranks 3 --set sample.every=2 --set sample.prompts="$dir/prompts.jsonl")
+began=$(date +%s%N)
+expect 0 "${run[@]}"
+whole=$(( ($(date +%s%N) - began) / 1000000 ))
+mv "$dir/runs/r" "$dir/straight"
+
+# launch: … in the background, resumed; $pid has started the ranks, ${ranks[*]} are they.
+launch() {
+    "$train" "${run[@]}" --resume > /dev/null 2> "$dir/err" &
+    pid=$!
+    ranks=()
+    while [ ${#ranks[@]} -lt 3 ] && kill -0 $pid 2> /dev/null; do ranks=($(pgrep -P $pid)); done
+}
+# hit SIGNAL RANK: … and what becomes of all; a rank that has ended cannot be hit.
+hit() {
+    local wanted=69 sentence="rank $2 " code
+    kill "-$1" "${ranks[$2]}" 2> /dev/null || wanted=0
+    [ "$1" = STOP ] && (sleep 5; kill -CONT "${ranks[$2]}" 2> /dev/null) & # otherwise it is killed some seconds later
+    [ "$1" = TERM ] && wanted=75 sentence=stopped
+    SECONDS=0
+    wait $pid
+    code=$?
+    [ $code -eq 0 ] && return # it was at its end
+    [ $code -eq "$wanted" ] && grep -q "$sentence" "$dir/err" || {
+        fail "$1 to rank $2 $3: exit $code, wanted $wanted and \"$sentence\" (SEED=$seed)"
+        sed 's/^/    /' "$dir/err" >&2
+    }
+    [ $SECONDS -lt 20 ] || fail "$1 to rank $2 $3: only after $SECONDS s (SEED=$seed)"
+    for rank in "${ranks[@]}"; do
+        ! kill -0 "$rank" 2> /dev/null || fail "$1 to rank $2 $3: process $rank goes on (SEED=$seed)"
+    done
+}
+# anew: when a run is finished, another begins.
+anew() {
+    [ -d "$dir/runs/r/$last" ] || return
+    expect 0 "${run[@]}" --resume
+    says "there is nothing left to do"
+    same_end "$dir/straight" "after a run with faults (SEED=$seed)"
+    diff -r "$dir/straight/samples" "$dir/runs/r/samples" > /dev/null || fail "other samples after a run with faults (SEED=$seed)"
+    [ -z "$(find "$dir/runs/r" -name '.*' | head -3)" ] || fail "left over: $(find "$dir/runs/r" -name '.*')"
+    rm -rf "$dir/runs" "$dir/shards"
+}
+
+# At random: the meeting, the preparation, passes that measure memory, steps, sums, the end.
+signals=(KILL TERM KILL STOP TERM)
+for ((i = 0; i < ${KILLS:-15}; i++)); do
+    anew
+    launch
+    sleep "$(printf '0.%03d' $((RANDOM % whole % 1000)))"
+    hit "${signals[i % 5]}" $((RANDOM % 3)) "at random"
+done
+# … and while something is written.
+for signal in KILL TERM STOP; do
+    for at in '.checkpoint-*.tmp' samples/.new; do
+        anew
+        launch
+        until compgen -G "$dir/runs/r/$at" > /dev/null || ! kill -0 $pid 2> /dev/null; do :; done
+        hit $signal $((RANDOM % 3)) "at $at"
+    done
+done
+for ((i = 0; i < 5; i++)); do
+    [ ! -d "$dir/runs/r/$last" ] || break
+    expect 0 "${run[@]}" --resume
+done
+anew
+exit $failed
