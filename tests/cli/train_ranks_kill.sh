@@ -61,6 +61,7 @@ done
 for signal in KILL TERM STOP; do
     for at in '.checkpoint-*.tmp' samples/.new; do
         anew
+        rm -rf "$dir"/runs/r/$at # of the last one
         launch
         until compgen -G "$dir/runs/r/$at" > /dev/null || ! kill -0 $pid 2> /dev/null; do :; done
         hit $signal $((RANDOM % 3)) "at $at"

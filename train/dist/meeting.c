@@ -22,7 +22,7 @@
 #include "train/dist/wire.h"
 
 /* A call takes a round trip, and longer where strangers crowd. */
-enum { CALL_MS = 10000, PAUSE_MS = 50 };
+enum { CALL_MS = 10000, AGAIN_MS = 1000, PAUSE_MS = 50 };
 
 /* ---------------------------------------------------------------- doors */
 
@@ -71,10 +71,11 @@ typedef struct Circle {
     const Place *place;
     Meeting *m;
     Table *table;
-    Address front; /* how this rank reaches rank 0 */
-    bool literal;  /* … whose address was given in numbers */
-    int listener;  /* of its own door */
-    int lost;      /* a rank that has ended after it had come, or 0 */
+    Address front;                   /* how this rank reaches rank 0 */
+    bool literal;                    /* … whose address was given in numbers */
+    int listener;                    /* of its own door */
+    int lost;                        /* a rank that has ended after it had come, or 0 */
+    Hello hello[MEETING_MOST_LINKS]; /* what the ranks that it calls are told */
 } Circle;
 
 static size_t table_bytes(const Place *place) { return sizeof(Table) + (size_t)place->n_ranks * sizeof(Address); }
@@ -108,14 +109,12 @@ static void seat_rank(void *arg, int fd, const Hello *h)
     note_door(c, fd, h);
 }
 
-/* Ranks that have come say nothing until all are there. */
 static bool has_all_seated(void *arg)
 {
     Circle *c = arg;
     for (int r = 1; r < c->place->n_ranks && !c->lost; r++) {
-        char byte;
         int fd = c->m->control[r];
-        if (fd >= 0 && (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR)))
+        if (fd >= 0 && wire_is_closed(fd))
             c->lost = r;
     }
     return !c->lost;
@@ -252,10 +251,11 @@ static Status join_ranks(Circle *c)
 static int rank_at(const Place *place, int offset) { return (place->rank + offset + place->n_ranks) % place->n_ranks; }
 
 /* Says Hello. The answer is read later, as the other may itself still be calling. */
-static Status call_neighbour(const Circle *c, int k, Hello *h, int64_t until)
+static Status call_neighbour(Circle *c, int k, int64_t until)
 {
     const int to = rank_at(c->place, -(1 << k));
     Address a = c->table->door[to];
+    Hello *h = &c->hello[k];
     if (a.at.ss_family == AF_UNSPEC) {
         in_port_t port = *wire_port(&a);
         a = c->front;
@@ -268,17 +268,29 @@ static Status call_neighbour(const Circle *c, int k, Hello *h, int64_t until)
                   : wire_send(fd, h, sizeof *h, until);
 }
 
-/* Calls again where a call was cut off. */
-static Status be_welcomed(const Circle *c, int k, Hello *h, int64_t until)
+/* Where a call was cut off, or did not come through. */
+static bool call_again(void *arg)
+{
+    Circle *c = arg;
+    for (int k = 0; k < c->m->n_links; k++) {
+        if (c->m->to[k] >= 0 && wire_is_closed(c->m->to[k]))
+            hang_up(&c->m->to[k]);
+        if (c->m->to[k] < 0 && call_neighbour(c, k, wire_now() + AGAIN_MS) != OK)
+            hang_up(&c->m->to[k]);
+    }
+    return true;
+}
+
+static Status be_welcomed(Circle *c, int k, int64_t until)
 {
     int *fd = &c->m->to[k];
     Welcome w;
     for (;;) {
-        Status s = *fd < 0 ? call_neighbour(c, k, h, until) : OK;
+        Status s = *fd < 0 ? call_neighbour(c, k, until) : OK;
         if (s == OK)
             s = wire_receive(*fd, &w, sizeof w, until);
         if (s == OK)
-            return judge_welcome(&w, c->place, h);
+            return judge_welcome(&w, c->place, &c->hello[k]);
         hang_up(fd);
         if (wire_now() >= until)
             return s;
@@ -301,30 +313,37 @@ static void link_neighbour(void *arg, int fd, const Hello *h)
     c->m->from[h->link] = fd;
 }
 
+static Status name_unlinked(Circle *c)
+{
+    for (int k = 0; k < c->m->n_links; k++)
+        if (c->m->to[k] < 0)
+            TRY_IN(call_neighbour(c, k, wire_now() + AGAIN_MS), "rank %d cannot reach rank %d", c->place->rank,
+                   rank_at(c->place, -(1 << k)));
+    for (int k = 0; k < c->m->n_links; k++)
+        if (c->m->from[k] < 0)
+            return fail(ERR_DEVICE, "rank %d has not called rank %d", rank_at(c->place, 1 << k), c->place->rank);
+    return OK;
+}
+
 /* All ranks come to this at the same time. */
 static Status link_ranks(Circle *c)
 {
-    Meeting *m = c->m;
-    Hello hello[MEETING_MOST_LINKS];
     const int64_t silence = (int64_t)c->place->silence_s * 1000, until = wire_now() + (silence > CALL_MS ? silence : CALL_MS);
     Door d = {.place = c->place,
               .listener = c->listener,
               .nonce = c->table->session,
               .judge = judge_neighbour,
               .welcome = link_neighbour,
+              .goes_on = call_again,
               .arg = c,
-              .left = m->n_links,
+              .left = c->m->n_links,
               .until = until};
-    for (int k = 0; k < m->n_links; k++)
-        if (call_neighbour(c, k, &hello[k], until) != OK)
-            hang_up(&m->to[k]);
+    call_again(c);
     c->listener = -1;
     TRY(door_attend(&d));
-    for (int k = 0; k < m->n_links; k++)
-        if (m->from[k] < 0)
-            return fail(ERR_DEVICE, "rank %d has not called rank %d", rank_at(c->place, 1 << k), c->place->rank);
-    for (int k = 0; k < m->n_links; k++)
-        TRY_IN(be_welcomed(c, k, &hello[k], until), "rank %d does not answer rank %d", rank_at(c->place, -(1 << k)), c->place->rank);
+    TRY(name_unlinked(c));
+    for (int k = 0; k < c->m->n_links; k++)
+        TRY_IN(be_welcomed(c, k, until), "rank %d does not answer rank %d", rank_at(c->place, -(1 << k)), c->place->rank);
     return OK;
 }
 

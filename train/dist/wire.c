@@ -133,6 +133,13 @@ void wire_hurry(int fd)
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
+bool wire_is_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 ? errno != EAGAIN && errno != EINTR : n == 0;
+}
+
 bool wire_is_own(int fd)
 {
     struct ucred who;

@@ -37,6 +37,8 @@ MUST_USE Status wire_listen(Address *a, int *out);
 int wire_connect(const Address *a, int64_t until);
 /* Small messages are not held back to be joined. */
 void wire_hurry(int fd);
+/* Of one that has nothing to receive but its end. */
+bool wire_is_closed(int fd);
 /* Whether the other end, inside the machine, belongs to the same user. */
 bool wire_is_own(int fd);
 /* ERR_DEVICE when not all of it has been sent, or has come, by then. */
