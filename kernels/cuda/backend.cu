@@ -25,6 +25,7 @@ static void close_cuda(Backend *b)
     if (s) {
         if (s->stream)
             cudaStreamSynchronize(s->stream);
+        beside_destroy(&s->beside);
         staging_destroy(s);
         matmul_plans_free(s);
         cudnn_close(&s->cudnn);
@@ -145,6 +146,9 @@ extern "C" Status cuda_open(Backend *b, int device)
     b->upload = staging_upload;
     b->download = staging_download;
     b->close = close_cuda;
+    b->fork = beside_fork;
+    b->join = beside_join;
+    b->waited = beside_waited;
     b->memory = memory_ask;
     b->measure = memory_measuring;
     b->choices = choices_save;

@@ -50,10 +50,18 @@ struct Staging {
     bool in_use[2];       /* consumed[] says until when */
 };
 
+/* beside.cu */
+struct Beside {
+    cudaStream_t stream;
+    cudaEvent_t forked, ended, joined;
+    bool is_joined; /* and nobody has asked for the time */
+};
+
 struct CudaState {
     cudaStream_t stream; /* all kernels */
     size_t shared_most;  /* bytes of shared memory that a block can have */
     Staging staging;
+    Beside beside;
     Cublas cublas;
     cublasLtHandle_t lt;
     cublasLtMatmulPreference_t preference;
@@ -85,6 +93,10 @@ Status staging_create(CudaState *s);
 void staging_destroy(CudaState *s); /* also of a half-made one */
 Status staging_upload(Backend *b, void *dst, const void *src, size_t n_bytes);
 Status staging_download(Backend *b, void *dst, const void *src, size_t n_bytes);
+void beside_destroy(Beside *g); /* also of a half-made one */
+Status beside_fork(Backend *b, void **stream);
+Status beside_join(Backend *b);
+Status beside_waited(Backend *b, double *seconds);
 Status cublas_check(cublasStatus_t s, const char *what);
 void matmul_plans_free(CudaState *s);
 MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */

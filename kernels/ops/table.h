@@ -92,6 +92,14 @@ typedef struct Backend {
     Status (*upload)(struct Backend *b, void *dst, const void *src, size_t n_bytes);   /* host to device, ordered */
     Status (*download)(struct Backend *b, void *dst, const void *src, size_t n_bytes); /* device to host, complete on return */
     void (*close)(struct Backend *b);
+    /* NULL in backends without a second stream. What is enqueued on *stream from here on comes after what b was asked so far, and beside
+     * what it is asked next … */
+    Status (*fork)(struct Backend *b, void **stream);
+    /* … up to here: the rest comes after all of it. */
+    Status (*join)(struct Backend *b);
+    /* Seconds in which b itself had nothing to do from the last fork to the join; 0 where there was none since the last call. For callers
+     * that have waited for what came after it. */
+    Status (*waited)(struct Backend *b, double *seconds);
     /* NULL in backends that have nothing to say. */
     Status (*memory)(struct Backend *b, DeviceMemory *out);
     /* opens a null backend whose operators tell b what b's would need besides their arguments; to be closed before b */

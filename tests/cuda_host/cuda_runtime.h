@@ -90,6 +90,8 @@ cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaSetDevice(int device);
 /* Puts work into a stream; name: of a kernel, or NULL for other work. */
 void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> work);
+/* The stream goes on when `ready` says that another process has done its part. */
+void cuda_host_enqueue_wait(cudaStream_t s, std::function<bool()> ready);
 /* What cudaFuncSetAttribute allowed a kernel. */
 size_t cuda_host_allowed_shared(const void *kernel);
 cudaError_t cuda_host_allow_shared(const void *kernel, int n_bytes);

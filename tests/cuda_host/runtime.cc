@@ -19,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -29,10 +30,11 @@ struct Moment {
 };
 
 struct Piece {
-    enum Kind { WORK, RECORD, WAIT } kind;
+    enum Kind { WORK, RECORD, WAIT, OTHERS } kind;
     std::function<void()> work;
     std::shared_ptr<Moment> moment;
     uint64_t n;
+    std::function<bool()> ready; /* of OTHERS */
 };
 
 std::map<const char *, size_t> pinned;
@@ -60,6 +62,8 @@ bool run_next(cudaStream_t s)
         return false;
     if (s->pieces.front().kind == Piece::WAIT && s->pieces.front().moment->reached < s->pieces.front().n)
         return false;
+    if (s->pieces.front().kind == Piece::OTHERS && sticky == cudaSuccess && !s->pieces.front().ready())
+        return false;
     Piece p = std::move(s->pieces.front());
     s->pieces.pop_front();
     if (p.kind == Piece::WORK && sticky == cudaSuccess)
@@ -80,6 +84,17 @@ bool run_some_stream()
     return false;
 }
 
+/* Nothing can run, but another process may change that: some time has passed then. */
+bool wait_for_others()
+{
+    for (cudaStream_t s : streams)
+        if (!s->pieces.empty() && s->pieces.front().kind == Piece::OTHERS) {
+            usleep(50);
+            return true;
+        }
+    return false;
+}
+
 /* Some time passes. The device is now quick, now slow, and for long stretches does nothing at all. */
 void pass_time()
 {
@@ -94,7 +109,7 @@ void pass_time()
 template <class Done> cudaError_t run_until(Done done)
 {
     while (!done())
-        if (!run_some_stream()) {
+        if (!run_some_stream() && !wait_for_others()) {
             cuda_host_fault("a wait that nothing can end");
             break;
         }
@@ -152,11 +167,17 @@ void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> w
         cuda_host_fault("%s in the default stream, which waits for none of ours", name ? name : "a copy");
         return;
     }
-    s->pieces.push_back({Piece::WORK, std::move(work), nullptr, 0});
+    s->pieces.push_back({Piece::WORK, std::move(work), nullptr, 0, nullptr});
     if (name && environment_is("CUDA_LAUNCH_BLOCKING", "1"))
         run_until([s] { return s->pieces.empty(); });
     else
         pass_time();
+}
+
+void cuda_host_enqueue_wait(cudaStream_t s, std::function<bool()> ready)
+{
+    s->pieces.push_back({Piece::OTHERS, nullptr, nullptr, 0, std::move(ready)});
+    pass_time();
 }
 
 extern "C" void cuda_host_revive(void)
@@ -167,7 +188,7 @@ extern "C" void cuda_host_revive(void)
 
 extern "C" void cuda_host_settle(void)
 {
-    while (run_some_stream())
+    while (run_some_stream() || wait_for_others())
         ;
 }
 
@@ -430,14 +451,14 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
-    s->pieces.push_back({Piece::RECORD, nullptr, e->moment, ++e->moment->recorded});
+    s->pieces.push_back({Piece::RECORD, nullptr, e->moment, ++e->moment->recorded, nullptr});
     pass_time();
     return cudaPeekAtLastError();
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
-    s->pieces.push_back({Piece::WAIT, nullptr, e->moment, e->moment->recorded});
+    s->pieces.push_back({Piece::WAIT, nullptr, e->moment, e->moment->recorded, nullptr});
     pass_time();
     return cudaPeekAtLastError();
 }
