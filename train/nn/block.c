@@ -111,14 +111,13 @@ static BlockNode *create_block(Tape *t, BlockFn fn, const void *arg, Tensor *con
     return b;
 }
 
-/* Links the node in by hand: its memory was taken before the block ran. */
+/* The node's memory was taken before the block ran. */
 static void link_block(Tape *t, BlockNode *b, Tensor *y)
 {
     for (int i = 0; i < b->n; i++)
         tape_need(t, b->in[i]);
-    b->node = (Node){.backward = block_bwd, .prev = t->list.tail, .out = y};
-    *(t->list.tail ? &t->list.tail->next : &t->list.head) = &b->node;
-    t->list.tail = &b->node;
+    b->node = (Node){.backward = block_bwd, .out = y};
+    tape_link(t, &b->node);
 }
 
 /* Where the result goes when nobody wants its gradient. */

@@ -76,9 +76,11 @@ void *grad_dst_apart(Tape *t, Tensor *x, bool *accumulate)
 {
     if (!tensor_wants(x))
         return NULL;
-    if (!x->param && !x->read)
-        tape_fail(t, fail(ERR_INTERNAL, "tape: an operator did not say that it reads a tensor [%lld, %lld]", (long long)tensor_rows(x),
-                          (long long)tensor_cols(x)));
+    if (x->param ? x->param->first_node < 0 : !x->read)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: an operator did not say that it %s %s [%lld, %lld]", x->param ? "trains" : "reads",
+                          x->param ? x->param->name : "a tensor", (long long)tensor_rows(x), (long long)tensor_cols(x)));
+    if (x->param && x->param->is_final)
+        tape_fail(t, fail(ERR_INTERNAL, "tape: the gradient of %s is written after it was final", x->param->name));
     grad_own(t, x);
     if (!grad_memory(t, x))
         return NULL;

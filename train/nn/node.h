@@ -1,9 +1,9 @@
 /* node.h: what operators see of the tape. For train/nn only; models use ops.h.
  *
- * An operator: say what it reads (tape_reads, for every input); check shapes; take the output (tape_output); run kernels (RUN); if
- * tape_node gives a node, fill it in and say which data its backward reads (tape_need).
- * Its backward: read the gradient of the output (NULL: nobody asked, done), ask grad_dst for each input, run kernels. What a backward takes
- * with grad_dst outlives it, so it asks for all of them before it marks scratch for temporaries. */
+ * An operator: say what it reads (tape_reads, for every input) and trains (tape_trains, for every parameter); check shapes; take the output
+ * (tape_output); run kernels (RUN); if tape_node gives a node, fill it in and say which data its backward reads (tape_need). Its backward:
+ * read the gradient of the output (NULL: nobody asked, done), ask grad_dst for each input, run kernels. What a backward takes with grad_dst
+ * outlives it, so it asks for all of them before it marks scratch for temporaries. */
 #ifndef GENLLAVA_TRAIN_NN_NODE_H
 #define GENLLAVA_TRAIN_NN_NODE_H
 
@@ -16,6 +16,7 @@ struct Node {
     NodeBackward late;   /* what is left to do when the tensor it waits for is there */
     Node *prev, *next, *late_next;
     Tensor *out;
+    int64_t number;
 };
 
 /* How an operator reads an input. */
@@ -37,7 +38,7 @@ typedef struct Uses {
     int64_t room; /* columns that a reader wants behind its rows */
 } Uses;
 
-/* The linears of a block that train a parameter. */
+/* The operators of a block that train a parameter. */
 typedef struct ParamUse {
     struct ParamUse *next;
     const Param *param;
@@ -69,6 +70,9 @@ struct Tape {
     int depth;         /* 1 inside a block */
     double seed_value; /* of the running tape_backward */
     NodeList list;
+    int64_t n_nodes; /* ever made */
+    TapeWatch watch; /* NULL: nobody wants to know */
+    void *watch_arg;
     Uses *uses;                    /* of the tensors that the running block has yet to make; while it is walked: of all so far */
     ParamUse *params;              /* … of the block that was walked last */
     bool walking, again;           /* a block's function is walked; run once more for its backward */
@@ -93,8 +97,8 @@ void tape_wants_room(const Tape *t, const Tensor *x, int64_t room);
 /* The only reader of x, which is made in this block, is one that reads so. */
 bool tape_read_only(const Tensor *x, Reading how);
 
-/* Says that an operator trains p (NULL is fine), and whether it is the only one of the block. */
-void tape_trains(Tape *t, const Param *p);
+/* Says that an operator trains p, if anything does (NULL is fine); and whether it is the only one of the block. */
+void tape_trains(Tape *t, Param *p);
 bool tape_trains_once(const Tape *t, const Param *p);
 
 /* A new [rows, cols] in the compute type. needs_grad: some input needs one. */
@@ -159,6 +163,7 @@ bool tensor_wants(const Tensor *x); /* NULL is fine */
 /* For block.c. Nodes are run from `last` in reverse. */
 HostMark tape_host_mark(const Tape *t);
 void tape_host_release(Tape *t, HostMark m);
+void tape_link(Tape *t, Node *node); /* appends it to the list */
 Status tape_run_backward(Tape *t, Node *last);
 /* For blocks and their walk (uses.c): the uses of what a tensor of this shape, made next, is for. */
 Uses *tape_take_uses(Tape *t, int64_t rows, int64_t cols);

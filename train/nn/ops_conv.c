@@ -96,6 +96,8 @@ Tensor *nn_conv2d(Tape *t, Tensor *x, Plane from, const Conv *conv, Tensor *shif
         (add && !tape_reads(t, "nn_conv2d", add, READ_ADDED)))
         return NULL;
     Param *w = conv->w, *b = conv->b;
+    tape_trains(t, w);
+    tape_trains(t, b);
     ConvShape s = shape_of(conv, &from);
     if (!check(t, x, &s, conv, shift, add))
         return NULL;

@@ -191,7 +191,7 @@ static bool check(Tape *t, const char *op, const Tensor *x, const Linear *lin, i
 }
 
 enum { OWN_PARAMS = 4 };
-static const Param *own_param(const Linear *l, int k) { return (const Param *const[OWN_PARAMS]){l->w, l->b, l->lora_a, l->lora_b}[k]; }
+static Param *own_param(const Linear *l, int k) { return (Param *const[OWN_PARAMS]){l->w, l->b, l->lora_a, l->lora_b}[k]; }
 
 /* Says that the linears read x, and what they train. */
 static bool read_input(Tape *t, const char *op, Tensor *x, const Linear *lin, int n)

@@ -132,6 +132,8 @@ Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
                           (long long)tensor_rows(hs), (long long)tensor_cols(hs)));
         return NULL;
     }
+    tape_trains(t, a->head);
+    tape_trains(t, a->rows);
     int64_t d = tensor_cols(hs), width = rows_of(a->head) + rows_of(a->rows);
     bool head_trains = a->head->trainable || (a->rows && a->rows->trainable);
     Tensor *loss = tape_output(t, 1, 1, hs->needs_grad || head_trains, PLACE_KEEP);

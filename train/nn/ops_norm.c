@@ -72,6 +72,8 @@ static Tensor *norm(Tape *t, const char *op, Tensor *x, Tensor *add, Param *w, P
 {
     if (!w || !tape_reads(t, op, x, READ_PLAIN) || (add && !tape_reads(t, op, add, READ_ADDED)))
         return NULL;
+    tape_trains(t, w);
+    tape_trains(t, b);
     int64_t rows = tensor_rows(x), cols = tensor_cols(x);
     if (w->t.n_elems != cols || (add && add->n_elems != x->n_elems)) {
         tape_fail(t, fail(ERR_INTERNAL, "%s: %s has %lld elements, rows have %lld", op, w->name, (long long)w->t.n_elems, (long long)cols));
@@ -157,6 +159,8 @@ Tensor *nn_groupnorm(Tape *t, Tensor *x, int64_t images, Param *w, Param *b, int
 {
     if (!w || !b || !tape_reads(t, "nn_groupnorm", x, READ_PLAIN))
         return NULL;
+    tape_trains(t, w);
+    tape_trains(t, b);
     int64_t rows = tensor_rows(x), cols = tensor_cols(x);
     if (w->t.n_elems != cols || b->t.n_elems != cols || (images ? rows % images != 0 : rows > 0)) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_groupnorm: %s has %lld elements, %s %lld, %lld images have %lld rows of %lld", w->name,

@@ -70,6 +70,8 @@ Tensor *nn_embed(Tape *t, const EmbedSpec *spec)
 {
     if (t->status || (spec->features && !tape_reads(t, "nn_embed", spec->features, READ_PLAIN)))
         return NULL;
+    tape_trains(t, spec->base);
+    tape_trains(t, spec->rows);
     bool wants = spec->base->trainable || (spec->rows && spec->rows->trainable) || tensor_wants(spec->features);
     Tensor *x = tape_output(t, spec->n, tensor_cols(&spec->base->t), wants, PLACE_KEEP);
     if (!x)
@@ -141,6 +143,9 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
                           (long long)tensor_rows(&position->t)));
         return NULL;
     }
+    tape_trains(t, w);
+    tape_trains(t, b);
+    tape_trains(t, position);
     Tensor *x = tape_output(t, rows, d, w->trainable, PLACE_KEEP);
     if (!x)
         return NULL;

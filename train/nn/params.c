@@ -86,7 +86,7 @@ Param *params_declare(Params *p, const ParamSpec *spec)
     q->init = spec->init;
     q->init_scale = spec->init_scale;
     q->channels_last = spec->channels_last;
-    q->flat = -1;
+    q->flat = q->first_node = -1;
     q->t.type = p->compute;
     q->t.grad_type = p->master;
     q->t.needs_grad = q->trainable;
@@ -462,7 +462,7 @@ Status params_draw_part(Params *p, const char *part, uint64_t seed)
 Status params_step_begin(Params *p)
 {
     for (int i = 0; i < p->n; i++)
-        p->list[i]->reached = false;
+        p->list[i]->reached = p->list[i]->is_final = false;
     if (!p->n_flat)
         return OK;
     return p->backend->ops.fill(&p->backend->ctx, &(Fill){.n = p->n_flat, .type = p->master, .x = p->flat_grad});

@@ -26,13 +26,15 @@ typedef struct Param {
     double init_scale;
     int64_t shape[TENSOR_MAX_DIMS]; /* as declared, and in files; that of t is the one in memory */
     bool channels_last;             /* declared [out,in,K,K], in memory [out,K,K,in] */
-    Tensor t;        /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
-                        compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
-    bool mapped;     /* frozen, and t.data lies in a file that somebody holds open */
-    int64_t ld;      /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
-    int64_t flat;    /* offset in the flat buffers; -1 when frozen */
-    bool reached;    /* a gradient was written since params_step_begin; reset there */
-    int64_t updates; /* AdamW's own count t of this tensor */
+    Tensor t;           /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
+                           compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
+    bool mapped;        /* frozen, and t.data lies in a file that somebody holds open */
+    int64_t ld;         /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
+    int64_t flat;       /* offset in the flat buffers; -1 when frozen */
+    bool reached;       /* a gradient was written since params_step_begin; reset there */
+    int64_t first_node; /* the tape's number of the first node that reads it (tape_watch); -1: none so far. Whoever watches resets it */
+    bool is_final;      /* nothing may be added to its gradient any more; reset with `reached` */
+    int64_t updates;    /* AdamW's own count t of this tensor */
 } Param;
 
 enum { PARAMS_PAD = 16 }; /* elements: every tensor of the flat buffers begins at a cache line; what lies between is zero */
@@ -106,6 +108,6 @@ MUST_USE Status params_get(Params *p, const Param *q, float *host);
 /* The first weight that holds a number which is not finite; NULL: none does. Reads all of them. */
 MUST_USE Status params_find_not_finite(Params *p, const Param **found);
 MUST_USE Status params_get_range(Params *p, const Param *q, int64_t at, int64_t n, float *host); /* elements at … at+n-1 */
-/* Zeroes the flat gradient and every `reached`. Micro-batches accumulate into the flat gradient until the next call. */
+/* Zeroes the flat gradient, every `reached` and every `is_final`. Micro-batches accumulate into the flat gradient until the next call. */
 MUST_USE Status params_step_begin(Params *p);
 #endif

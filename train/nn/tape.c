@@ -101,6 +101,7 @@ void tape_reset(Tape *t, uint64_t step)
     t->record = t->nodes = true;
     t->step = step;
     t->n_index = 0;
+    t->watch = NULL;
 }
 
 bool tape_record(Tape *t, bool on)
@@ -264,6 +265,14 @@ void tape_arrived(Tape *t, Tensor *out)
     out->late = NULL;
 }
 
+void tape_link(Tape *t, Node *node)
+{
+    node->number = t->n_nodes++;
+    node->prev = t->list.tail;
+    *(t->list.tail ? &t->list.tail->next : &t->list.head) = node;
+    t->list.tail = node;
+}
+
 void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out)
 {
     if (t->status || !t->nodes || !out->needs_grad)
@@ -273,26 +282,27 @@ void *tape_node(Tape *t, size_t size, NodeBackward backward, Tensor *out)
         return NULL;
     node->backward = backward;
     node->out = out;
-    node->prev = t->list.tail;
-    *(t->list.tail ? &t->list.tail->next : &t->list.head) = node;
-    t->list.tail = node;
+    tape_link(t, node);
     return node;
 }
 
-/* Each node writes the gradients of its inputs, whose producers stand before it. */
+/* Writes the gradients of its inputs, whose producers stand before it. */
+static void run_node(Tape *t, Node *node)
+{
+    tape_fail(t, node->backward(t, node));
+    if (!node->out->waits)
+        grad_done(node->out);
+}
+
 Status tape_run_backward(Tape *t, Node *last)
 {
-    for (Node *node = last; node && !t->status; node = node->prev) {
-        tape_fail(t, node->backward(t, node));
-        if (!node->out->waits)
-            grad_done(node->out);
-    }
+    for (Node *node = last; node && !t->status; node = node->prev)
+        run_node(t, node);
     return t->status;
 }
 
-Status tape_backward(Tape *t, Tensor *loss, double seed) { return tape_backward_all(t, &loss, 1, seed); }
-
-Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed)
+/* Whether there is anything to differentiate. */
+static bool seed_losses(Tape *t, Tensor *const *losses, int n, double seed)
 {
     bool accumulate, wanted = false;
     t->seed_value = seed;
@@ -304,9 +314,42 @@ Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed)
         if (g)
             RUN(t, fill, Fill, .n = losses[i]->n_elems, .type = losses[i]->grad_type, .value = seed, .x = g);
     }
-    if (t->status || !wanted)
-        return t->status;
-    NodeList list = t->list;
+    return wanted;
+}
+
+/* The nodes of the list, which is then empty. */
+static Node *take_nodes(Tape *t)
+{
+    Node *last = t->list.tail;
     t->list = (NodeList){0};
-    return tape_run_backward(t, list.tail);
+    return last;
+}
+
+Status tape_backward(Tape *t, Tensor *loss, double seed)
+{
+    return seed_losses(t, &loss, 1, seed) ? tape_run_backward(t, take_nodes(t)) : t->status;
+}
+
+void tape_watch(Tape *t, TapeWatch watch, void *arg)
+{
+    t->watch = watch;
+    t->watch_arg = arg;
+}
+
+static void tell(Tape *t, int64_t from)
+{
+    if (t->watch && !t->status)
+        tape_fail(t, t->watch(t->watch_arg, from));
+}
+
+Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed)
+{
+    if (!seed_losses(t, losses, n, seed))
+        return t->status;
+    tell(t, t->n_nodes);
+    for (Node *node = take_nodes(t); node && !t->status; node = node->prev) {
+        run_node(t, node);
+        tell(t, node->prev ? node->prev->number + 1 : 0);
+    }
+    return t->status;
 }

@@ -39,8 +39,13 @@ bool tape_records(const Tape *t);
 uint64_t tape_key(const Tape *t, RandomPurpose purpose, uint64_t where);
 Status tape_status(const Tape *t);
 Status tape_fail(Tape *t, Status s); /* makes `s` stick unless an error already does */
-/* Seeds d loss = `seed` for the scalar (or any tensor: every element) and runs backwards. */
+/* Seeds d loss = `seed` for the scalar (or any tensor: every element) and runs backwards. Also for a part of a pass (nn_chunks). */
 MUST_USE Status tape_backward(Tape *t, Tensor *loss, double seed);
-/* The same from several at once, each seeded alike; NULL stands for none. */
+/* The same for a whole pass, from several losses at once, each seeded alike; NULL stands for none. */
 MUST_USE Status tape_backward_all(Tape *t, Tensor *const *losses, int n, double seed);
+/* Until the next tape_reset, tape_backward_all calls watch(arg, from) after each node of the pass, and before the first: all nodes numbered
+ * `from` and higher have gone backwards. Nodes are numbered in the order of the forward, across passes. A parameter whose first_node is no
+ * lower, or -1, gets no more gradient from the pass. */
+typedef Status (*TapeWatch)(void *arg, int64_t from);
+void tape_watch(Tape *t, TapeWatch watch, void *arg);
 #endif

@@ -37,8 +37,10 @@ static ParamUse *find_param(const Tape *t, const Param *p)
     return u;
 }
 
-void tape_trains(Tape *t, const Param *p)
+void tape_trains(Tape *t, Param *p)
 {
+    if (p && p->first_node < 0)
+        p->first_node = t->n_nodes;
     if (!t->walking || !p || !p->trainable)
         return;
     ParamUse *u = find_param(t, p);

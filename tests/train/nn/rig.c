@@ -74,17 +74,41 @@ const PackedRows *rig_packed(Tape *t, const int32_t *lengths, int n)
     return rows;
 }
 
+/* A TapeWatch: a gradient that is written later is an error. */
+static Status make_final(void *arg, int64_t from)
+{
+    Rig *r = arg;
+    for (int i = 0; i < r->params.n; i++)
+        if (r->params.list[i]->first_node < 0 || r->params.list[i]->first_node >= from)
+            r->params.list[i]->is_final = true;
+    return OK;
+}
+
+void rig_watch(Rig *r)
+{
+    for (int i = 0; i < r->params.n; i++)
+        r->params.list[i]->first_node = -1;
+    tape_watch(r->tape, make_final, r);
+}
+
 double rig_loss(Rig *r, RigBuild build, bool backward)
 {
     tape_reset(r->tape, 3);
-    if (backward)
+    if (backward) {
         REQUIRE_OK(params_step_begin(&r->params)); /* before the forward: the head's gradient is written there */
+        rig_watch(r);
+    }
     Tensor *out = build(r, r->tape);
     Tensor *y = out && out->n_elems > 1 ? nn_act(r->tape, out, ACT_GELU_ERF) : out;
     REQUIRE_OK(tape_status(r->tape));
     REQUIRE(y != NULL);
-    if (backward)
-        REQUIRE_OK(tape_backward(r->tape, y, 1));
+    if (backward) {
+        REQUIRE_OK(tape_backward_all(r->tape, &y, 1, 1));
+        for (int i = 0; i < r->params.n; i++) {
+            CHECK_MSG(r->params.list[i]->is_final || !y->needs_grad, "%s is never final", r->params.list[i]->name);
+            r->params.list[i]->is_final = false; /* forwards follow that write the head's */
+        }
+    }
     double sum = 0;
     for (int64_t i = 0; i < y->n_elems; i++) {
         double v;

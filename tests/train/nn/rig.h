@@ -23,6 +23,9 @@ Tensor *rig_rows(Tape *t, Param *p);
 /* Packed segments of the given lengths; positions restart, items count segments. */
 const PackedRows *rig_packed(Tape *t, const int32_t *lengths, int n);
 
+/* In the pass that begins now, a parameter's gradient is final as soon as the tape says so (tape_watch). */
+void rig_watch(Rig *r);
+
 /* Builds something from the parameters; its loss is Σ gelu(out) over all elements, so that every element weighs differently. */
 typedef Tensor *(*RigBuild)(Rig *r, Tape *t);
 double rig_loss(Rig *r, RigBuild build, bool backward);
