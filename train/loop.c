@@ -36,7 +36,8 @@ typedef struct Run {
     Dump *dump;
     RunFolder folder;
     StepNumbers *numbers; /* backend memory: what a step has to tell */
-    char samples[256];    /* of the pass under way, for the sentence of an error */
+    EarlySum early;
+    char samples[256]; /* of the pass under way, for the sentence of an error */
 } Run;
 
 /* What one rank does for all. */
@@ -80,6 +81,8 @@ static Status train_pass(Run *r, const StepPlan *plan, int32_t pass)
     if (r->dump)
         TRY(dump_pass(r->dump, b, &request));
     tape_reset(r->setup.tape, (uint64_t)plan->step);
+    if (pass == plan->n_passes - 1)
+        optim_reduce_early(&r->early, r->params, &r->setup.dist, r->setup.tape);
     TRY(genllava_loss(r->setup.tape, r->setup.model, b, &request, &result));
     return tape_backward_all(r->setup.tape, result.losses, N_LOSSES, 1);
 }
@@ -95,6 +98,7 @@ static double seconds_now(void)
 static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *numbers)
 {
     Backend *b = &r->setup.backend;
+    double waited = 0; /* by the device */
     *numbers = (StepNumbers){0};
     TRY(b->upload(b, r->numbers, numbers, sizeof *numbers));
     TRY(params_step_begin(r->params));
@@ -107,8 +111,10 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
     TRY(optim_squares(r->params, &r->numbers->squares));
     TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
            (long long)plan->step + 1, plan->n_passes, r->samples);
+    if (b->waited)
+        TRY(b->waited(b, &waited));
     numbers->seconds = seconds_now() - r->step_began;
-    numbers->waited = r->setup.dist.waited;
+    numbers->waited = r->setup.dist.waited + waited;
     if (r->setup.dist.rank > 0) /* the gradient is everywhere the same; one norm decides for all whether to update */
         numbers->squares = 0;
     return dist_sum_host(&r->setup.dist, (double *)numbers, sizeof *numbers / sizeof(double));

@@ -10,8 +10,8 @@
 #include "train/dry_run.h"
 #include "train/loop.h"
 #include "train/config/options.h"
-#include "train/dist/dist.h"
 #include "train/dist/launch.h"
+#include "train/dist/pulse.h"
 #include "train/dist/signals.h"
 #include "train/log/samples.h"
 
@@ -111,7 +111,7 @@ static Status work(const CommandLine *c, int *exit_code)
 static void stop_now(void)
 {
     static const char LINE[] = "\nstopped before a step was taken; nothing is lost, run the same again\n";
-    ssize_t n = dist_stop_now() ? write(STDERR_FILENO, LINE, sizeof LINE - 1) : 0;
+    ssize_t n = pulse_stop_now() ? write(STDERR_FILENO, LINE, sizeof LINE - 1) : 0;
     (void)n;
     _exit(status_exit_code(ERR_PREEMPTED));
 }

@@ -21,6 +21,25 @@ expect 0 --config "$dir/run.json" --set train.steps=1 --ranks 2
 ! grep -q NCCL "$dir/err" || fail "ranks on the CPU speak of NCCL"
 rm -rf "$dir/runs/r"
 
+# A sum may begin during backward: the same sums, and the same bits, as after it. With several passes a step, pictures that are drawn, ranks
+# that have none of them, or no rows at all, and everything trained or next to nothing.
+export CUDA_HOST_DEVICES=3 GENLLAVA_BUCKET=1024
+for of in draw_l2norm noise_edit skipped vision_full; do
+    for early in 1 0; do
+        GENLLAVA_OVERLAP=$early NCCL_HOST_TRACE=$dir/sums.$early expect 0 --config "tests/fixtures/parity/$of/config.json" --ranks 3 \
+            --set device=cuda --set save.dir="$dir/parity" --set name="$early" --set save.every=1 --set data.shards="$dir/parity/shards"
+    done
+    diff <(sort "$dir/sums.0") <(sort "$dir/sums.1") > /dev/null || fail "$of: sums that begin early are others"
+    [ "$(grep -c '^256$' "$dir/sums.1")" -gt 10 ] || fail "$of: there are too few buckets"
+    for checkpoint in "$dir"/parity/0/checkpoint-0*; do
+        diff -rq -x config.resolved.json -x MANIFEST.json "$checkpoint" "$dir/parity/1/${checkpoint##*/}" ||
+            fail "$of, ${checkpoint##*/}: sums that begin early give other bits"
+    done
+    rm -rf "$dir/parity" "$dir"/sums.*
+done
+GENLLAVA_BUCKET=many expect 2 $on_cuda
+says "error: rank 0: GENLLAVA_BUCKET is many; expected bytes, 64 … 1073741824"
+
 # Errors at once and later, a rank that dies in a sum, and one that never comes to it.
 . tests/cli/_ranks.sh
 as_ranks "$train"
@@ -42,6 +61,12 @@ until [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 1 ]; do slee
 kill -KILL "$(sed -n 2p "$dir/pids")"
 wait $!
 says "error: rank 1 has ended"
+errors
+# A rank whose device fails on its way backwards has summed some buckets and not others.
+NCCL_HOST_TRACE=$dir/sums.1 RANK_0=NCCL_HOST_TRACE=$dir/sums.0 RANK_1=CUDA_HOST_FAIL=norm_bwd:3:719 expect 69 $on_cuda
+says "error: rank 1: step 1, pass 1 of 1, "
+sums=$(cat "$dir/sums.1" | wc -l)
+[ "$sums" -gt 1 ] && [ "$sums" -lt "$(cat "$dir/sums.0" | wc -l)" ] || fail "$sums sums of the rank that fails: not some of them"
 errors
 # Where one rank does not find it, none uses it.
 RANK_1=GENLLAVA_NCCL=none expect 0 $on_cuda --set train.steps=1 --set name=other

@@ -2,6 +2,7 @@
  * order. */
 #include <cublasLt.h>
 
+#include <chrono>
 #include <vector>
 
 #include "kernels/base/log.h"
@@ -186,6 +187,69 @@ TEST(sums_over_ranks_wait_for_nothing_and_keep_their_place_in_the_order)
             }
         CHECK_STR(cuda_host_error(), "");
     }
+}
+
+/* The end of x is whole while the beginning is still computed; nothing that comes later, in either stream, comes too soon. */
+TEST(sums_beside_the_kernels_begin_behind_what_they_sum_and_end_before_what_reads_them)
+{
+    enum { N = 1000, HALF = N / 2 };
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        cuda_host_seed(seed);
+        Device d;
+        Other o = {d.floats(N + HALF), d.floats(2 * N + HALF)};
+        alignas(16) char notices[2 * 8192];
+        double seconds = -1;
+        Dist dist = {};
+        dist.n_ranks = 2;
+        dist.notices = notices;
+        dist.transport.state = &o;
+        dist.transport.on_device = true;
+        dist.transport.share = share_alike;
+        dist.transport.sum = exchange_on_stream;
+        dist.bucket = HALF;
+        std::vector<float> mine(N, 1.0f), others(N, 2.0f), out(4 * N);
+        REQUIRE_OK(d.b.upload(&d.b, d.floats(N), others.data(), N * sizeof(float)));
+        REQUIRE_OK(d.b.upload(&d.b, d.floats(3 * N), mine.data(), N * sizeof(float)));
+        copy_on_device(&d, d.floats(HALF), d.floats(3 * N), HALF);
+        CHECK_OK(dist_sum_early(&dist, &d.b, d.floats(0), N, F32, HALF + 1)); /* not yet whole */
+        CHECK_INT(dist.sent, 0);
+        CHECK_OK(dist_sum_early(&dist, &d.b, d.floats(0), N, F32, HALF));
+        CHECK_INT(dist.sent, HALF);
+        o = {d.floats(N), d.floats(2 * N)};
+        copy_on_device(&d, d.floats(0), d.floats(3 * N), HALF);
+        CHECK_OK(dist_sum(&dist, &d.b, d.floats(0), N, F32));
+        copy_on_device(&d, d.floats(3 * N), d.floats(0), N);
+        CHECK_INT(cuda_host_counters().waits, 0);
+        REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats(0), out.size() * sizeof(float)));
+        for (size_t i = 0; i < N; i++)
+            if (out[2 * N + i] != 1 || out[i] != 2 || out[3 * N + i] != 2) {
+                CHECK_MSG(false, "seed %d: of %d the transport found %g, left %g, and the next operator read %g", (int)seed, (int)i,
+                          (double)out[2 * N + i], (double)out[i], (double)out[3 * N + i]);
+                break;
+            }
+        CHECK_OK(d.b.waited(&d.b, &seconds));
+        CHECK(seconds >= 0 && seconds < 10);
+        CHECK_STR(cuda_host_error(), "");
+    }
+}
+
+TEST(the_device_says_how_long_its_kernels_waited_for_the_second_stream)
+{
+    Device d;
+    void *stream;
+    double seconds = -1;
+    float x;
+    const auto start = std::chrono::steady_clock::now();
+    CHECK_OK(d.b.waited(&d.b, &seconds));
+    CHECK(seconds == 0);
+    CHECK_OK(d.b.fork(&d.b, &stream));
+    cuda_host_enqueue_wait((cudaStream_t)stream, [=] { return std::chrono::steady_clock::now() - start > std::chrono::milliseconds(50); });
+    CHECK_OK(d.b.join(&d.b));
+    REQUIRE_OK(d.b.download(&d.b, &x, d.floats(0), sizeof x));
+    CHECK_OK(d.b.waited(&d.b, &seconds));
+    CHECK_MSG(seconds > 0.02 && seconds < 10, "%g s", seconds);
+    CHECK_OK(d.b.waited(&d.b, &seconds));
+    CHECK(seconds == 0);
 }
 
 /* ---- algorithms ---- */

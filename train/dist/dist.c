@@ -14,7 +14,6 @@
 #include "kernels/base/processors.h"
 #include "train/dist/nccl.h"
 #include "train/dist/place.h"
-#include "train/dist/pulse.h"
 
 /* ---------------------------------------------------------------- the transport of one rank */
 
@@ -265,17 +264,38 @@ static Status sum_through_host(Dist *d, Backend *b, char *x, size_t n_bytes, DTy
     return s;
 }
 
-/* Where all ranks find NCCL. */
-static Status join_devices(Dist *d)
+/* What rank 0 says about sums between devices. */
+typedef struct Joining {
+    NcclId id;
+    int64_t bucket; /* bytes */
+    bool overlaps;
+} Joining;
+
+static Status propose(void *joining)
 {
-    NcclId id = {{0}};
+    enum { BUCKET_BYTES = 32 << 20, BUCKET_LEAST = 64, BUCKET_MOST = 1 << 30 };
+    Joining *j = joining;
+    const char *bucket = getenv("GENLLAVA_BUCKET"), *overlap = getenv("GENLLAVA_OVERLAP");
+    *j = (Joining){.bucket = bucket ? strtoll(bucket, NULL, 10) : BUCKET_BYTES, .overlaps = !overlap || strcmp(overlap, "0") != 0};
+    if (j->bucket < BUCKET_LEAST || j->bucket > BUCKET_MOST)
+        return fail(ERR_USAGE, "GENLLAVA_BUCKET is %s; expected bytes, %d … %d", bucket, (int)BUCKET_LEAST, (int)BUCKET_MOST);
+    return nccl_draw_id(&j->id);
+}
+
+/* Where all ranks find NCCL. */
+static Status join_devices(Dist *d, const Backend *b)
+{
+    enum { ALIGNED = 64 }; /* bytes, of where buckets begin */
+    Joining j;
     const bool found = nccl_load();
     int32_t seen[] = {found, !found};
     d->joined = true;
     TRY(dist_agree(d, seen, 2));
     if (!seen[1]) {
-        TRY(dist_first(d, nccl_draw_id, &id, &id, sizeof id));
-        return nccl_add(&d->transport, &id, d->rank, d->n_ranks);
+        TRY(dist_first(d, propose, &j, &j, sizeof j));
+        d->bucket = b->fork ? j.bucket / ALIGNED * (ALIGNED / (int64_t)sizeof(float)) : 0;
+        d->overlaps = d->bucket && j.overlaps;
+        return nccl_add(&d->transport, &j.id, d->rank, d->n_ranks);
     }
     if (seen[0])
         log_warn("some ranks do not find NCCL (libnccl.so.2, or what GENLLAVA_NCCL names): sums go through the host");
@@ -284,15 +304,48 @@ static Status join_devices(Dist *d)
     return OK;
 }
 
+/* The buckets of x that lie whole in [from, n) and are not yet sent. */
+static Status send_buckets(Dist *d, Backend *b, char *x, int64_t n, DType type, int64_t from)
+{
+    void *stream;
+    TRY(b->fork(b, &stream));
+    for (int64_t end = n - d->sent, begin; end > 0; end = begin) {
+        begin = end > d->bucket ? end - d->bucket : 0;
+        if (begin < from)
+            break;
+        TRY(add_ranks(d, x + (size_t)begin * dtype_size(type), end - begin, type, stream));
+        d->sent = n - begin;
+    }
+    return OK;
+}
+
+Status dist_sum_early(Dist *d, Backend *b, void *x, int64_t n, DType type, int64_t from)
+{
+    const bool some = from == 0 || n - d->sent - from >= d->bucket;
+    return d->bucket && some ? send_buckets(d, b, x, n, type, from) : OK;
+}
+
+static Status sum_beside(Dist *d, Backend *b, void *x, int64_t n, DType type)
+{
+    if (d->transport.enqueued) /* from here on others are waited for */
+        d->transport.enqueued(d->transport.state);
+    if (d->sent < n)
+        TRY(send_buckets(d, b, x, n, type, 0));
+    d->sent = 0;
+    return b->join(b);
+}
+
 Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type)
 {
     if (!d->joined && d->n_ranks > 1 && !b->host_memory && !d->transport.on_device)
-        TRY(join_devices(d));
+        TRY(join_devices(d, b));
     bool direct = b->host_memory || d->transport.on_device;
     void *piece = direct ? NULL : mem_alloc(PIECE_BYTES);
     Status s = direct || piece ? OK : fail(ERR_NOMEM, "sums over the ranks: out of memory");
     s = meet(d, s, CALL_SUM, n);
-    if (s == OK && direct)
+    if (s == OK && d->bucket)
+        s = sum_beside(d, b, x, n, type);
+    else if (s == OK && direct)
         s = add_ranks(d, x, n, type, b->stream);
     else if (s == OK)
         s = sum_through_host(d, b, x, (size_t)n * dtype_size(type), type, piece);
@@ -336,5 +389,3 @@ Status dist_gather(Dist *d, const void *mine, size_t n, void **all, size_t *n_al
     mem_free(sizes);
     return s;
 }
-
-bool dist_stop_now(void) { return pulse_stop_now(); }

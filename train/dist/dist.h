@@ -17,6 +17,9 @@ typedef struct Dist {
     int local_rank; /* among those of this machine: chooses the device */
     int64_t step;   /* the caller's, for the sentence about a rank that does not come; 0: before the first */
     bool joined;    /* the devices, if they can be */
+    int64_t bucket; /* > 0: a device's memory is summed beside its other work, so many elements at a time … */
+    bool overlaps;  /* … and dist_sum_early is of use */
+    int64_t sent;   /* elements that it has sent since the last dist_sum */
     double waited;  /* seconds in the calls since the caller has set it to 0: for other ranks, and for what they send */
     Transport transport;
     void *notices; /* what all ranks said last */
@@ -35,14 +38,16 @@ MUST_USE Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *
 /* x [n]: each becomes the largest of any rank. */
 MUST_USE Status dist_agree(Dist *d, int32_t *x, int n);
 /* Sums x [n] over all ranks, in place, in the order of the backend's stream: backend memory of type F32 or F64. Between GPUs by NCCL, which
- * is looked for, and takes its memory, the first time. */
+ * is looked for, and takes its memory, the first time: in buckets from the end of x to its beginning, which n alone says, so that it does
+ * not change a bit when they are sent. GENLLAVA_BUCKET=BYTES of rank 0 says how large they are. */
 MUST_USE Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type);
+/* x from `from` on is what it will be when dist_sum is called for it, next of all that is summed: sends the buckets that lie there whole,
+ * and returns. The ranks need not meet for that: each has its own `from`, but the order of buckets is the same, and dist_sum sends what a
+ * rank has left. Does nothing where a sum would take time from what the rank still computes (on the host), or the host from it. */
+MUST_USE Status dist_sum_early(Dist *d, Backend *b, void *x, int64_t n, DType type, int64_t from);
 /* The same for small host arrays. */
 MUST_USE Status dist_sum_host(Dist *d, double *x, int n);
 /* Rank 0 receives the bytes of all ranks, one after the other in order of rank (n differs by rank); the others get NULL and 0.
  * The caller frees *all with mem_free. */
 MUST_USE Status dist_gather(Dist *d, const void *mine, size_t n, void **all, size_t *n_all);
-/* From a signal handler that ends the process before the first step: the others end too, with ERR_PREEMPTED. Whether this rank is the one
- * that tells people. */
-bool dist_stop_now(void);
 #endif

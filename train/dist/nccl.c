@@ -29,7 +29,6 @@ static struct {
 typedef struct Nccl {
     Transport below;
     NcclComm comm;
-    bool broken;
 } Nccl;
 
 /* ---------------------------------------------------------------- the library */
@@ -50,6 +49,7 @@ bool nccl_load(void)
     /* The order of a sum: without these it may differ between runs. Read when the library is loaded. */
     setenv("NCCL_ALGO", "Ring", 0);
     setenv("NCCL_PROTO", "Simple", 0);
+    setenv("NCCL_NVLS_ENABLE", "0", 0); /* which rings have no use for, and which takes memory all the same */
     void *library = path && !strcmp(path, "none") ? NULL : dlopen(path ? path : "libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
 #define FIND(name) find_function(library, "nccl" #name, &nccl.name)
     nccl.found = library && FIND(GetVersion) && FIND(GetUniqueId) && FIND(CommInitRank) && FIND(AllReduce) && FIND(CommGetAsyncError) &&
@@ -70,13 +70,7 @@ Status nccl_draw_id(void *id) { return check(nccl.GetUniqueId(id), "an id for th
 /* ---------------------------------------------------------------- the transport */
 
 /* The others may wait in NCCL, where no call of ours reaches them. */
-static Status end_all(Nccl *t, Status s)
-{
-    if (s == OK)
-        return OK;
-    t->broken = true;
-    return t->below.accuse(t->below.state, status_message());
-}
+static Status end_all(Nccl *t, Status s) { return s == OK ? OK : t->below.accuse(t->below.state, status_message()); }
 
 static Status share(void *state, const void *mine, size_t n_bytes, void *all)
 {
@@ -86,15 +80,12 @@ static Status share(void *state, const void *mine, size_t n_bytes, void *all)
     if (s == OK)
         s = check(error, "an earlier sum");
     TRY(end_all(t, s));
-    s = t->below.share(t->below.state, mine, n_bytes, all);
-    t->broken = s != OK;
-    return s;
+    return t->below.share(t->below.state, mine, n_bytes, all);
 }
 
 static Status sum(void *state, void *x, int64_t n, DType type, void *stream)
 {
     Nccl *t = state;
-    t->below.enqueued(t->below.state);
     int error = nccl.AllReduce(x, x, (size_t)n, type == F64 ? NCCL_FLOAT64 : NCCL_FLOAT32, NCCL_SUM, t->comm, stream);
     return end_all(t, check(error, "a sum over the ranks"));
 }
@@ -105,10 +96,17 @@ static void enter(void *state, const char *call, int64_t step, bool patient)
     t->below.enter(t->below.state, call, step, patient);
 }
 
+static void enqueued(void *state)
+{
+    Nccl *t = state;
+    t->below.enqueued(t->below.state);
+}
+
+/* After a failure sums may be on their way that not all ranks have come to. */
 static void close_nccl(void *state, bool failed)
 {
     Nccl *t = state;
-    int ignored = t->broken ? nccl.CommAbort(t->comm) : nccl.CommDestroy(t->comm);
+    int ignored = failed ? nccl.CommAbort(t->comm) : nccl.CommDestroy(t->comm);
     (void)ignored;
     t->below.close(t->below.state, failed);
     mem_free(t);
@@ -129,6 +127,7 @@ Status nccl_add(Transport *transport, const NcclId *id, int rank, int n_ranks)
     }
     nccl.GetVersion(&version);
     log_info("%d ranks sum by NCCL %d.%d.%d", n_ranks, version / 10000, version / 100 % 100, version % 100);
-    *transport = (Transport){.state = t, .on_device = true, .share = share, .sum = sum, .enter = enter, .close = close_nccl};
+    *transport = (Transport){
+        .state = t, .on_device = true, .share = share, .sum = sum, .enter = enter, .enqueued = enqueued, .close = close_nccl};
     return OK;
 }

@@ -20,7 +20,7 @@ typedef struct Transport {
     Status (*sum)(void *state, void *x, int64_t n, DType type, void *stream);
     /* What the next calls belong to, for the sentence about a rank that does not come. patient: rank 0 may take hours. NULL: not told. */
     void (*enter)(void *state, const char *call, int64_t step, bool patient);
-    /* A sum is on its way on a device, or by another carrier: it is waited for until the next call, or until it has arrived. */
+    /* Sums are on their way on a device, or by another carrier: they are waited for until the next call, or until they have arrived. */
     void (*enqueued)(void *state);
     void (*arrived)(void *state);
     /* Waits so many microseconds for a verdict that ends the run, and fails with it: for what itself waits without an end. */

@@ -42,7 +42,7 @@ const Part PARTS[] = {
     {
         .name = "llm",
         .title = "the language model",
-        .after = "projector",
+        .after = "tokens",
         .path = KEY(model.llm.path),
         .init = KEY(model.llm.init),
         .train = KEY(model.llm.train),
@@ -106,7 +106,7 @@ const Part PARTS[] = {
     {
         .name = "tokens",
         .title = "the token rows",
-        .after = "llm", /* whose rows they are drawn like */
+        .after = "projector", /* what a pass embeds before the first layer */
         .init = KEY(model.tokens.init),
         .train = KEY(model.tokens.train),
         .lr = KEY(optim.lr_tokens),
@@ -121,7 +121,7 @@ const Part PARTS[] = {
     {
         .name = "gen_head",
         .title = "the generation head",
-        .after = "tokens", /* it reads states of the language model, and rows */
+        .after = "lora", /* it reads states of the adapted language model */
         .only_for_pictures = true,
         .init = KEY(model.gen_head.init),
         .train = KEY(model.gen_head.train),

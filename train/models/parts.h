@@ -35,7 +35,7 @@ typedef struct Part {
     const char *name;       /* in keys, in the dry run's table and in state.json */
     const char *counted;    /* the part of which it is a piece, and with which the dry run counts it; NULL: of none */
     const char *title;      /* in sentences */
-    const char *after;      /* the part whose results it reads: it is declared after that; NULL: reads none */
+    const char *after;      /* the part that a pass reaches before it: it is declared after that; NULL: none */
     bool only_for_pictures; /* that are drawn: who answers in text alone (no RunConfig.draws) does without it */
     PartKey path;           /* the folder it starts from, also when it is drawn … */
     const char *subfolder;  /* … or a folder in there; may be NULL */

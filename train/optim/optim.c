@@ -3,7 +3,34 @@
 
 #include <math.h>
 
-Status optim_reduce(Params *p, Dist *dist)
+/* A TapeWatch. The flat gradient lies in the order of the forward, so it becomes final from its end on. */
+static Status sum_what_is_final(void *arg, int64_t from)
+{
+    EarlySum *s = arg;
+    const Params *p = s->params;
+    for (; s->open > 0; s->open--) {
+        Param *q = p->list[s->open - 1];
+        if (!q->trainable)
+            continue;
+        if (q->first_node >= 0 && q->first_node < from)
+            break;
+        q->is_final = true;
+        s->from = q->flat;
+    }
+    return dist_sum_early(s->dist, p->backend, p->flat_grad, p->n_flat, p->master, s->from);
+}
+
+void optim_reduce_early(EarlySum *s, Params *p, Dist *dist, Tape *tape)
+{
+    *s = (EarlySum){.params = p, .dist = dist, .open = p->n, .from = p->n_flat};
+    if (!dist->overlaps)
+        return;
+    for (int i = 0; i < p->n; i++)
+        p->list[i]->first_node = -1;
+    tape_watch(tape, sum_what_is_final, s);
+}
+
+static Status agree_on_reached(Params *p, Dist *dist)
 {
     int32_t *reached = mem_alloc((size_t)p->n * sizeof *reached);
     if (!reached)
@@ -14,9 +41,18 @@ Status optim_reduce(Params *p, Dist *dist)
     for (int i = 0; i < p->n && s == OK; i++)
         p->list[i]->reached = reached[i];
     mem_free(reached);
-    if (s == OK)
-        s = dist_sum(dist, p->backend, p->flat_grad, p->n_flat, p->master);
     return s;
+}
+
+Status optim_reduce(Params *p, Dist *dist)
+{
+    const double waited = dist->waited;
+    TRY(dist_sum_early(dist, p->backend, p->flat_grad, p->n_flat, p->master, 0));
+    TRY(agree_on_reached(p, dist));
+    TRY(dist_sum(dist, p->backend, p->flat_grad, p->n_flat, p->master));
+    if (dist->bucket) /* meanwhile the device has worked on; how long it waited, it says itself (Backend.waited) */
+        dist->waited = waited;
+    return OK;
 }
 
 Status optim_squares(Params *p, double *squares)

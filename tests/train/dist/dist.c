@@ -173,6 +173,46 @@ static void through_host(Dist *d)
 
 TEST(dist_sum_goes_through_the_host_where_the_transport_knows_no_devices) { on_ranks(3, through_host); }
 
+/* ---------------------------------------------------------------- sums that begin early */
+
+static Status fork_nowhere(Backend *b, void **stream)
+{
+    *stream = b->stream;
+    return OK;
+}
+static Status join_nothing(Backend *b) { return b->stream ? ERR_INTERNAL : OK; }
+
+/* Each rank is as far as it is. */
+static void sum_early(Dist *d)
+{
+    enum { N = 10007, BUCKET = 1000 };
+    Backend b = {.host_memory = true, .fork = fork_nowhere, .join = join_nothing};
+    float *x = mem_alloc(N * sizeof *x);
+    REQUIRE(x);
+    d->bucket = BUCKET;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++)
+            x[i] = (float)(i + d->rank);
+        for (int64_t from = N; from > 0 && d->rank > 0; from -= 700 * d->rank)
+            CHECK_OK(dist_sum_early(d, &b, x, N, F32, from));
+        CHECK_MSG(d->rank == 0 ? d->sent == 0 : d->sent % BUCKET == 0 && d->sent > N / 2, "rank %d has sent %d", d->rank, (int)d->sent);
+        if (round)
+            CHECK_OK(dist_sum_early(d, &b, x, N, F32, 0));
+        CHECK_OK(dist_sum(d, &b, x, N, F32));
+        CHECK_INT(d->sent, 0);
+        int wrong = 0;
+        for (int i = 0; i < N; i++)
+            wrong += (double)x[i] != (double)i * d->n_ranks + d->n_ranks * (d->n_ranks - 1) / 2.0;
+        CHECK_INT(wrong, 0);
+    }
+    d->bucket = 0; /* of no use there: nothing is sent */
+    CHECK_OK(dist_sum_early(d, &b, x, N, F32, 0));
+    CHECK_INT(d->sent, 0);
+    mem_free(x);
+    CHECK_OK(dist_close(d, OK));
+}
+TEST(dist_sum_takes_what_ranks_have_sent_early) { on_ranks(3, sum_early); }
+
 /* ---------------------------------------------------------------- failures */
 
 static Status fail_here(void *arg)
