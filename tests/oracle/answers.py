@@ -18,9 +18,9 @@ from records import Record
 MAX_NEW = 24
 
 
-def prompt_ids(cfg, vocabulary, tokenizer, turns, n_images):
+def prompt_ids(cfg, vocabulary, tokenizer, turns, n_images, system=None):
     """The ids up to where the answer to the last turn starts."""
-    r = Record(0, "understand", 1.0, [*turns, (False, "\x00")], ["x"] * n_images, [], raw_turns=len(turns) + 1)
+    r = Record(0, "understand", 1.0, [*turns, (False, "\x00")], ["x"] * n_images, [], raw_turns=len(turns) + 1, system=system)
     *before, last = conversation.assemble(r, cfg["data"]["template"], vocabulary)
     answer = next(i for i, p in enumerate(last) if p[2])
     return conversation.encode_parts([p for parts in before for p in parts] + last[:answer], tokenizer).ids

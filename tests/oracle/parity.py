@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers] [--keep]"""
 
 import argparse
 import glob
@@ -22,6 +22,7 @@ import random_case
 import reference
 import run_config
 import starts
+import tokenizer_files
 
 NEIGHBOURS = 5
 
@@ -100,7 +101,8 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
-    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers"])
+    p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers",
+                                      "tokenizers"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -119,7 +121,8 @@ def main():
                         ("answers", lambda build, folder, seed: answers.check(checks.run, build, folder, seed)),
                         ("starts", lambda build, folder, _: starts.check(checks.run, build, folder)),
                         ("keys", lambda *_: config_keys.check()),
-                        ("containers", lambda build, folder, _: containers.check(folder))):
+                        ("containers", lambda build, folder, _: containers.check(folder)),
+                        ("tokenizers", lambda build, folder, seed: tokenizer_files.check(folder, seed))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)
