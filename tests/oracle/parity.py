@@ -122,7 +122,7 @@ def main():
                         ("starts", lambda build, folder, _: starts.check(checks.run, build, folder)),
                         ("keys", lambda *_: config_keys.check()),
                         ("containers", lambda build, folder, _: containers.check(folder)),
-                        ("tokenizers", lambda build, folder, seed: tokenizer_files.check(folder, seed))):
+                        ("tokenizers", lambda build, folder, seed: tokenizer_files.check(checks.run, build, folder, seed))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)

@@ -16,6 +16,8 @@ import transformers
 
 import answers
 import conversation
+import tiny
+from case import Case, legacy
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures")
 FILES = f"{FIXTURES}/tokenizer_files"
@@ -159,11 +161,11 @@ def compare_texts(name, hf, sp, r, n):
     return bad
 
 
-def random_conversation(r):
-    """Turns as generate takes them, the same for a chat template, the number of pictures, a system text or None."""
+def random_conversation(r, most=2):
+    """Turns as generate takes them, the same for a chat template, the number of pictures, a system text or None. most: pictures a turn."""
     turns, messages, pictures = [], [], 0
     for k in range(r.randint(1, 3)):
-        shown, text = r.choice([0, 0, 1, 2]), random_text(r)
+        shown, text = min(most, r.choice([0, 0, 1, 2])), random_text(r)
         if not k and not shown:  # white space directly behind the task token, which is there when pictures come later, is lost
             text = text.lstrip() or "x"
         pictures += shown
@@ -184,9 +186,10 @@ def random_conversation(r):
 
 
 def compare_prompts(name, hf, sp, vocabulary, template, image_id, r, n):
+    """image_id None: the tokenizer has none, and no pictures are shown."""
     bad = []
     for _ in range(n):
-        turns, messages, pictures, system = random_conversation(r)
+        turns, messages, pictures, system = random_conversation(r, 0 if image_id is None else 2)
         if any(s in text for _, text in [*turns, (None, system or "")] for s in ("<s>", "</s>", "<unk>", "[I2T]")):
             continue
         if template == "plain" and (len(turns) > 1 or system):
@@ -210,8 +213,9 @@ def open_tokenizer(folder, files, model_type, template=None):
     return transformers.AutoTokenizer.from_pretrained(folder)
 
 
-def check(folder, seed, n=2000):
-    r, bad, texts, prompts = random.Random(seed), [], 0, 0
+def check_recipes(folder, r, n):
+    """What this file says is to be written, of small vocabularies and of Mistral's."""
+    bad, texts, prompts = [], 0, 0
     recipes = {name: (vocabulary_bytes(c[0]), *c[1:]) for name, c in CASES.items()}
     with open(MISTRAL, "rb") as f:
         model = f.read()
@@ -231,10 +235,45 @@ def check(folder, seed, n=2000):
                 continue
             hf = open_tokenizer(f"{folder}/{name}-{template}", files, model_type, template)
             vocabulary = conversation.Vocabulary(V, TASKS if task else {}, 2)
-            new = compare_prompts(f"{name}, {template}", hf, sp, vocabulary, format, V + len(added), r, n // 10)
-            bad += new
+            bad += compare_prompts(f"{name}, {template}", hf, sp, vocabulary, format, V + len(added), r, n // 10)
             prompts += n // 10
-    print(f"tokenizer files: {texts} texts have SentencePiece's ids, {prompts} conversations those of training; {len(bad)} differ")
+    return bad, texts, prompts
+
+
+def check_converted(run, build, folder, r, n):
+    """What `convert` writes for runs on Mistral's own vocabulary."""
+    bad, prompts = [], 0
+    sp = sentencepiece.SentencePieceProcessor(model_file=MISTRAL)
+    for template, family in (("v1", "llama"), ("mistral_instruct", "mistral"), ("llava_llama_2", "mistral")):
+        c = Case(f"{folder}/{template}", f"{folder}/{template}/llm")
+        tiny.llm(c.llm, 1, 330, family=family, vocab_size=32000, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+                 num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=MAX_LENGTH)
+        shutil.copy(MISTRAL, f"{c.llm}/tokenizer.model")
+        c.source([legacy(["Hello there", "Hi! How can I help?"])])
+        c.write({"data": {"template": template}, "train": {"steps": 1, "batch": 1},
+                 "model": {"tokens": {"image": 2}, "lora": {"r": 2, "alpha": 4}}})
+        config = f"{c.folder}/config.json"
+        run([f"{build}/train", "--config", config, "--set", f"save.dir={c.folder}/runs", "--quiet"])
+        run([f"{build}/convert", "--from", f"{c.folder}/runs/config", "--to", "hf", "--out", f"{c.folder}/hf"])
+        hf = transformers.AutoTokenizer.from_pretrained(f"{c.folder}/hf")
+        with open(MISTRAL, "rb") as f:
+            wanted = recipe(f.read(), 32000, family, [*TASKS.values(), "[IMG0]", "[IMG1]"], None, None)
+        for name, tree in wanted.items():
+            with open(f"{c.folder}/hf/{name}", encoding="utf-8") as f:
+                if json.load(f) != tree:
+                    bad.append(f"tokenizer files, {template}: convert writes another {name}")
+        bad += compare_prompts(f"converted, {template}", hf, sp, conversation.Vocabulary(32000, TASKS, 2), template, None, r, n)
+        prompts += n
+    return bad, prompts
+
+
+def check(run, build, folder, seed, n=2000):
+    r = random.Random(seed)
+    bad, texts, prompts = check_recipes(f"{folder}/recipes", r, n)
+    more, converted = check_converted(run, build, f"{folder}/converted", r, n // 10)
+    bad += more
+    print(f"tokenizer files: {texts} texts have SentencePiece's ids, {prompts} conversations those of training, {converted} more after convert; "
+          f"{len(bad)} differ")
     return bad
 
 

@@ -6,8 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/formats/file.h"
+#include "data/formats/json_fields.h"
 #include "data/text/template.h"
 #include "kernels/base/arena.h"
+
+enum { TEMPLATE_BYTES_MAX = 1 << 24 };
 
 /* ---------------------------------------------------------------- settings */
 
@@ -146,10 +150,12 @@ static const char PICTURES_ONLY[] =
 
 /* ---------------------------------------------------------------- the file */
 
+static const char FIRST_LINE[] = "{#- Prompts as they were trained: GenLLaVA, data.template %s. -#}\n";
+
 static void write_template(FILE *out, const ChatTemplateOptions *o)
 {
     const ChatFormat *f = chat_format(o->chat);
-    fprintf(out, "{#- Prompts as they were trained: GenLLaVA, data.template %s. -#}\n", f->name);
+    fprintf(out, FIRST_LINE, f->name);
     set_text(out, "image", o->image);
     set_text(out, "answer_close", f->answer_close);
     if (!f->pictures_only) {
@@ -186,4 +192,45 @@ Status chat_template_text(char **text, const ChatTemplateOptions *o)
         return fail(ERR_NOMEM, "no memory for a chat template");
     }
     return OK;
+}
+
+/* ---------------------------------------------------------------- templates that are there */
+
+static Status read_from_json(char **text, const char *folder, const char *name)
+{
+    JsonFields f;
+    TRY(fields_open(&f, folder, name));
+    const Json *found = fields_get(f.top, "chat_template"); /* a list is of several, by name */
+    if (found && found->kind == JSON_STRING && !(*text = mem_strdup(found->string)))
+        f.status = fail(ERR_NOMEM, "%s: no memory for its chat template", f.file);
+    Status s = f.status;
+    fields_close(&f);
+    return s;
+}
+
+Status chat_template_read(char **text, const char *folder)
+{
+    static const char *const JSON_FILES[] = {"chat_template.json", "tokenizer_config.json"};
+    char path[PATH_MAX];
+    size_t n;
+    *text = NULL;
+    if (file_exists(file_join(path, folder, "chat_template.jinja")))
+        return file_read(text, &n, path, TEMPLATE_BYTES_MAX);
+    for (size_t i = 0; i < sizeof JSON_FILES / sizeof *JSON_FILES && !*text; i++)
+        if (file_exists(file_join(path, folder, JSON_FILES[i])))
+            TRY(read_from_json(text, folder, JSON_FILES[i]));
+    return OK;
+}
+
+bool chat_template_is_ours(ChatTemplate *chat, const char *text)
+{
+    for (int i = CHAT_MISTRAL_INSTRUCT; i <= CHAT_PLAIN; i++) {
+        char line[160];
+        const int n = snprintf(line, sizeof line, FIRST_LINE, chat_format((ChatTemplate)i)->name);
+        if (!strncmp(text, line, (size_t)n)) {
+            *chat = (ChatTemplate)i;
+            return true;
+        }
+    }
+    return false;
 }

@@ -22,4 +22,10 @@ typedef struct ChatTemplateOptions {
  * a token ("</s>", "[I2T]", "<image>") becomes that token; white space around answers is dropped, and so it is at the start of a first
  * question whose conversation has pictures only later. *text: mem_free. */
 MUST_USE Status chat_template_text(char **text, const ChatTemplateOptions *o);
+
+/* The template that a model's folder comes with, in chat_template.jinja, chat_template.json or tokenizer_config.json; NULL where there is
+ * none. mem_free. */
+MUST_USE Status chat_template_read(char **text, const char *folder);
+/* Whether chat_template_text has made this text, and of which template. */
+bool chat_template_is_ours(ChatTemplate *chat, const char *text);
 #endif

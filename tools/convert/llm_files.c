@@ -4,7 +4,11 @@
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "kernels/base/arena.h"
+#include "tools/convert/chat_template.h"
 #include "tools/convert/merge.h"
+#include "tools/convert/tokenizer_files.h"
+#include "train/config/plan.h"
 
 static const char *torch_type(OutType t) { return t == TYPE_F32 ? "float32" : t == TYPE_BF16 ? "bfloat16" : "float16"; }
 
@@ -22,13 +26,65 @@ cJSON *llm_config(const Model *m, const WriteOptions *o, int64_t n_rows)
     return c;
 }
 
+/* generation_config.json of the base, with the tokens that all of them have. */
+static Status write_generation(const Model *m, const char *folder)
+{
+    char path[PATH_MAX];
+    cJSON *g = NULL;
+    if (file_exists(file_join(path, m->cfg.model.llm.path, "generation_config.json"))) {
+        JsonDoc *doc;
+        TRY(json_read_file(&doc, path));
+        g = json_copy(json_root(doc));
+        json_free(&doc);
+        cJSON_DeleteItemFromObjectCaseSensitive(g, "transformers_version");
+    }
+    g = g ? g : cJSON_CreateObject();
+    if (!cJSON_HasObjectItem(g, "bos_token_id"))
+        json_add_int(g, "bos_token_id", 1);
+    if (!cJSON_HasObjectItem(g, "eos_token_id"))
+        json_add_int(g, "eos_token_id", 2);
+    return json_save(file_join(path, folder, "generation_config.json"), &g);
+}
+
+/* The template of prompts: a model that comes as a whole folder keeps its own, if it has one; of a run it is that of data.template. One
+ * that this program has made is made again, for other tokens. */
+static Status make_chat_template(char **text, const Model *m, const EncoderOptions *encoder, const char *image_token)
+{
+    char path[PATH_MAX];
+    ChatTemplateOptions o = {.chat = encoder->chat, .task = encoder->task_text[TASK_UNDERSTAND], .image = image_token};
+    *text = NULL;
+    if (file_exists(file_join(path, m->path, "config.json"))) {
+        TRY(chat_template_read(text, m->path));
+        if (!*text || !chat_template_is_ours(&o.chat, *text))
+            return OK;
+        mem_free(*text);
+    }
+    return chat_template_text(text, &o);
+}
+
+/* How many tokens a text may have: what the language model was made for. */
+static int64_t max_length(const Model *m)
+{
+    const Json *positions = json_get(m->llm_config, "max_position_embeddings");
+    return positions && positions->kind == JSON_INT ? positions->integer : m->cfg.data.max_tokens;
+}
+
 Status llm_companions(const Model *m, const char *folder, const char *image_token, const char *pad_token)
 {
-    (void)image_token, (void)pad_token;
-    char from[PATH_MAX], to[PATH_MAX];
-    cJSON *g = cJSON_CreateObject();
-    json_add_int(g, "bos_token_id", 1);
-    json_add_int(g, "eos_token_id", 2);
-    TRY(json_save(file_join(to, folder, "generation_config.json"), &g));
-    return file_copy(file_join(from, m->cfg.model.llm.path, "tokenizer.model"), file_join(to, folder, "tokenizer.model"));
+    char tokenizer[PATH_MAX], *chat;
+    const EncoderOptions encoder = plan_encoder(&m->cfg, stream_sizes(m->stream));
+    TRY(write_generation(m, folder));
+    TRY(make_chat_template(&chat, m, &encoder, image_token));
+    const TokenizerFiles files = {.model_path = file_join(tokenizer, m->cfg.model.llm.path, "tokenizer.model"),
+                                  .model_type = m->llm->type,
+                                  .vocab_size = (int32_t)m->vocab,
+                                  .added = (const char *const *)m->added,
+                                  .n_added = m->n_added,
+                                  .image = image_token,
+                                  .pad = pad_token,
+                                  .max_length = max_length(m),
+                                  .chat_template = chat};
+    Status s = tokenizer_files_write(folder, &files);
+    mem_free(chat);
+    return s;
 }

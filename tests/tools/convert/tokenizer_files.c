@@ -122,3 +122,37 @@ TEST(chat_templates_are_those_that_were_found_right)
         check_same_bytes(path, test_fixture(fixture));
     }
 }
+
+/* In a folder that has this file too, chat_template_read finds the text; NULL: none. */
+static void check_read(const char *file, const char *content, const char *wanted)
+{
+    char path[PATH_MAX], *text;
+    if (file)
+        REQUIRE_OK(file_write(file_join(path, test_dir(), file), content, strlen(content)));
+    REQUIRE_OK(chat_template_read(&text, test_dir()));
+    CHECK(wanted ? text && !strcmp(text, wanted) : !text);
+    mem_free(text);
+}
+
+TEST(chat_templates_of_others_are_found)
+{
+    check_read(NULL, NULL, NULL);
+    check_read("tokenizer_config.json", "{\"chat_template\": [{\"name\": \"default\", \"template\": \"x\"}]}", NULL);
+    check_read("tokenizer_config.json", "{\"chat_template\": \"{{ 1 }}\"}", "{{ 1 }}");
+    check_read("chat_template.json", "{\"chat_template\": \"{{ 2 }}\"}", "{{ 2 }}");
+    check_read("chat_template.jinja", "{{ 3 }}", "{{ 3 }}");
+}
+
+TEST(chat_templates_of_ours_are_known)
+{
+    static const ChatTemplate ALL[] = {CHAT_MISTRAL_INSTRUCT, CHAT_V1, CHAT_LLAVA_LLAMA_2, CHAT_PLAIN};
+    ChatTemplate chat;
+    for (size_t i = 0; i < sizeof ALL / sizeof *ALL; i++) {
+        char *text;
+        REQUIRE_OK(chat_template_text(&text, &(ChatTemplateOptions){.chat = ALL[i]}));
+        chat = CHAT_V1;
+        CHECK(chat_template_is_ours(&chat, text) && chat == ALL[i]);
+        CHECK(!chat_template_is_ours(&chat, text + 1));
+        mem_free(text);
+    }
+}
