@@ -42,12 +42,12 @@ typedef struct BatchFile {
 typedef struct BatchRow {
     Record record; /* its strings are the document's */
     RowRoom room;
-    bool is_record;
-    const char *key;    /* of a question alone: "ask", "draw" or "edit"; record.task says the same */
-    int n_questions;    /* turn 2i is question i, turn 2i + 1 its given answer */
-    Text *plain;        /* [turns], of a record: without image markers and outer blanks */
-    RecordTurn *prompt; /* [turns], as they are asked */
-    int *markers;       /* [turns]: image markers up to and with this turn */
+    bool is_record, of_llava; /* a question of LLaVA's question files: its "text" is asked */
+    const char *key;          /* of a question alone: "ask", "draw" or "edit"; record.task says the same */
+    int n_questions;          /* turn 2i is question i, turn 2i + 1 its given answer */
+    Text *plain;              /* [turns], of a record: without image markers and outer blanks */
+    RecordTurn *prompt;       /* [turns], as they are asked */
+    int *markers;             /* [turns]: image markers up to and with this turn */
     char *images[MAX_IMAGES];
     int n_images;
 } BatchRow;
@@ -199,6 +199,8 @@ static Status read_question(BatchFile *b, BatchRow *r, const Json *o, int asked)
     const Json *text = json_get(o, ASKED[asked].key), *system = json_get(o, "system");
     char key[16];
     r->key = ASKED[asked].key;
+    r->of_llava = !text;
+    text = text ? text : json_get(o, "text");
     r->record.task = ASKED[asked].task;
     for (int i = asked + 1; i < N_ASKED; i++)
         if (json_get(o, ASKED[i].key))
@@ -227,6 +229,8 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
     for (int i = 0; i < N_ASKED; i++)
         if (json_get(o, ASKED[i].key))
             return read_question(b, r, o, i);
+    if (json_get(o, "question_id") && json_get(o, "text"))
+        return read_question(b, r, o, 0);
     if (json_get(o, "conversations") || json_get(o, "turns"))
         return read_record(b, r, o);
     return fail(ERR_DATA,
@@ -257,7 +261,7 @@ static bool is_replaced(const BatchRow *r, const char *key)
 {
     static const char *const KEYS[] = {"answer", "picture", "ask", "conversations", "turns", "turn", "expected"};
     const size_t n = r->is_record ? sizeof KEYS / sizeof *KEYS : 2; /* a question alone may bring what is expected */
-    if (!r->is_record && !strcmp(key, r->key))
+    if (!r->is_record && !strcmp(key, r->of_llava ? "text" : r->key))
         return true;
     for (size_t i = 0; i < n; i++)
         if (!strcmp(key, KEYS[i]))

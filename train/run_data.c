@@ -84,6 +84,10 @@ static Status open_loader(RunData *d, const Dist *dist, const RecordIndex *index
         memcpy(options.cache, d->cache.spec, sizeof options.cache);
     TRY(loader_open(&d->loader, &options, dist->rank, dist->n_ranks));
     const LoaderTotals *totals = loader_totals(d->loader);
+    if (d->sizes->positions && totals->longest > d->sizes->positions)
+        log_warn("the longest sample has %lld tokens, more than the %lld positions that the language model was trained for "
+                 "(max_position_embeddings in %s/config.json); data.max_tokens cuts samples",
+                 (long long)totals->longest, (long long)d->sizes->positions, d->cfg->model.llm.path);
     if (totals->drawing && !d->cfg->model.diffusion.path)
         log_warn("%lld of %lld rows are of task \"generate\" or \"edit\", but model.diffusion.path is null: their text is learned, not "
                  "what they draw",

@@ -208,8 +208,13 @@ static bool after_row(Rows *r, Row *row)
     if (c == ']') {
         consume(r, 1);
         r->where = AT_END;
-        if (skip_space(r) < 0)
+        if ((c = skip_space(r)) < 0)
             return false;
+        if (c == '[') { /* another array, as of files that were put together */
+            consume(r, 1);
+            r->where = BEFORE_FIRST;
+            return false;
+        }
         no_row(r, row, "nothing after the array");
         return true;
     }
@@ -282,6 +287,31 @@ static bool next_line(Rows *r, Row *row)
 
 /* ---------------------------------------------------------------- files */
 
+/* Files of other kinds that people have rows in, and how they become rows. True when it is one, and `row` says so. */
+static bool is_other(Rows *r, Row *row)
+{
+    static const struct {
+        const char *begins, *sentence;
+    } OTHERS[] = {
+        {"PAR1", "this is a Parquet file; python3 -c \"import pandas; pandas.read_parquet('FILE').to_json('FILE.jsonl', orient='records', "
+                 "lines=True)\" makes rows of it"},
+        {"ARROW1", "this is an Arrow file; python3 -c \"import pandas; pandas.read_feather('FILE').to_json('FILE.jsonl', orient='records', "
+                   "lines=True)\" makes rows of it"},
+        {"\x1f\x8b", "this is a gzip file; gunzip FILE unpacks it"},
+        {"PK\x03\x04", "this is a zip archive; unzip FILE unpacks it"},
+        {"\x28\xb5\x2f\xfd", "this is a zstd file; unzstd FILE unpacks it"},
+        {"\x89HDF", "this is an HDF5 file; rows are read from JSON"},
+    };
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        const size_t n = strlen(OTHERS[i].begins);
+        if (ahead(r, n - 1) >= 0 && !memcmp(r->buffer + r->from, OTHERS[i].begins, n)) {
+            says(r, row, r->line, r->column, OTHERS[i].sentence);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What kind of file it is. True when `row` holds an error. */
 static bool begin(Rows *r, Row *row)
 {
@@ -297,7 +327,8 @@ static bool begin(Rows *r, Row *row)
         consume(r, 1);
     if (r->where != AT_END || c < 0)
         return false;
-    no_row(r, row, "'[' of a JSON array or '{' of JSON lines");
+    if (!is_other(r, row))
+        no_row(r, row, "'[' of a JSON array or '{' of JSON lines");
     return true;
 }
 

@@ -69,13 +69,19 @@ int32_t image_exif_orientation(ImageBytes tiff)
 
 static Status refuse_unknown(ImageBytes file, Reject *reject)
 {
-    const char *guess = NULL;
-    if (file.n >= 2 && !memcmp(file.at, "BM", 2))
-        guess = "BMP";
-    else if (file.n >= 4 && (!memcmp(file.at, "II*\0", 4) || !memcmp(file.at, "MM\0*", 4)))
-        guess = "TIFF";
-    if (guess)
-        return REJECT(reject, REJECT_CORRUPT, "it is a %s picture; JPEG, PNG, WebP and GIF are read", guess);
+    static const struct {
+        size_t at, n;
+        const char *bytes, *name, *command;
+    } OTHERS[] = {
+        {0, 2, "BM", "BMP", "mogrify -format png FILE"},        {0, 4, "II*\0", "TIFF", "mogrify -format png FILE"},
+        {0, 4, "MM\0*", "TIFF", "mogrify -format png FILE"},    {4, 8, "ftypheic", "HEIC", "heif-convert FILE FILE.png"},
+        {4, 8, "ftypheix", "HEIC", "heif-convert FILE FILE.png"}, {4, 8, "ftypmif1", "HEIF", "heif-convert FILE FILE.png"},
+        {4, 8, "ftypavif", "AVIF", "heif-convert FILE FILE.png"},
+    };
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        if (file.n >= OTHERS[i].at + OTHERS[i].n && !memcmp(file.at + OTHERS[i].at, OTHERS[i].bytes, OTHERS[i].n))
+            return REJECT(reject, REJECT_CORRUPT, "it is a %s picture; JPEG, PNG, WebP and GIF are read: \"%s\" converts it",
+                          OTHERS[i].name, OTHERS[i].command);
     if (!file.n)
         return REJECT(reject, REJECT_CORRUPT, "the file is empty");
     return REJECT(reject, REJECT_CORRUPT, "its first bytes are not those of a JPEG, PNG, WebP or GIF picture");

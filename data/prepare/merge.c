@@ -65,6 +65,7 @@ static Status write_bad(Merge *m, Reject why, const char *path, const char *mess
     cJSON_AddStringToObject(row, "message", message);
     if (m->row.ends_file)
         cJSON_AddTrueToObject(row, "ends_file");
+    m->files->outcome.cut_files += m->row.ends_file;
     m->files->totals.bad++;
     m->files->outcome.rows[m->row.index.source][why]++;
     return json_print(m->bad, &line, JSON_LINE, "bad.jsonl");

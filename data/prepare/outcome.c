@@ -44,6 +44,7 @@ void outcome_write(cJSON *to, const Outcome *o)
             if (o->rows[i][r])
                 json_add_int(source, name_of(r), o->rows[i][r]);
     }
+    json_add_int(to, "cut_files", o->cut_files);
     json_add_int(to, "renamed_pictures", o->renamed);
     json_add_int(to, "cut_rows", o->cut_rows);
     json_add_int(to, "cut_trained_tokens", o->cut_tokens);
@@ -62,6 +63,7 @@ Status outcome_read(Outcome *o, const Json *from)
     for (int i = 0; s; s = s->next, i++)
         for (int r = 0; r < N_REASONS; r++)
             o->rows[i][r] = count_of(s, name_of(r), UINT32_MAX);
+    o->cut_files = count_of(from, "cut_files", UINT32_MAX);
     o->renamed = count_of(from, "renamed_pictures", UINT32_MAX);
     o->cut_rows = count_of(from, "cut_rows", UINT32_MAX);
     o->cut_tokens = count_of(from, "cut_trained_tokens", INT64_MAX);
@@ -100,6 +102,9 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
     const int64_t bad = tell_reasons(sums, text, sizeof text);
     if (bad)
         log_warn("%" PRId64 " of %" PRId64 " rows left out: %s; %s", bad, sums[REJECT_NONE] + bad, text, all);
+    if (o->cut_files)
+        log_warn("%" PRId64 " data file%s could not be read to the end: the rows behind are missing, and nobody knows how many",
+                 o->cut_files, o->cut_files == 1 ? "" : "s");
     if (sums[REJECT_FILTERED])
         log_info("%" PRId64 " rows are not wanted by their source's filter", sums[REJECT_FILTERED]);
     if (o->renamed)
@@ -123,10 +128,15 @@ Status outcome_judge(const Outcome *o, const PrepareOptions *p)
                                   " rows cannot be used (%s), and data.max_bad allows a share of %g",
                                   n ? "\n" : "", p->mixture->sources[i].name, wrong, rows, reasons, p->max_bad);
     }
-    if (!good && o->n_sources)
-        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + outcome_count(o, REJECT_FILTERED),
+    if (!good && o->n_sources) {
+        const int64_t filtered = outcome_count(o, REJECT_FILTERED);
+        if (!bad && !filtered)
+            return fail(ERR_DATA, "the files of the mixture hold no rows");
+        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + filtered,
                     bad ? "" : ": the filters want none");
+    }
     if (p->strict && bad)
-        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none", bad, good + bad);
+        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none%s", bad, good + bad,
+                    o->cut_files ? "; a data file could not be read to its end, it is named above" : "");
     return n ? fail(ERR_DATA, "%s; mend the data, or raise data.max_bad", list) : OK;
 }

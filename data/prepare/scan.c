@@ -140,6 +140,13 @@ static bool lacks_tower(const PrepareOptions *o, const Record *rec)
 static Reject check_targets(const Worker *w, const Record *rec, char message[256])
 {
     const bool *prompts = w->work->o->prompts;
+    int targets = 0;
+    for (int i = 0; i < rec->n_images; i++)
+        targets += rec->images[i].role == ROLE_TARGET;
+    if (rec->task != TASK_UNDERSTAND && !targets) {
+        snprintf(message, 256, "task %s, and no picture to draw (an image of role target, <gen> in an answer)", TASK_NAMES[rec->task]);
+        return REJECT_MARKERS;
+    }
     if (!w->sample.n_runs)
         return REJECT_NONE;
     if (rec->task == TASK_EDIT && !w->sample.n_images) {

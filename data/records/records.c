@@ -136,18 +136,28 @@ static Status use_uid(RecordReader *r, const char *uid)
 
 /* ---------------------------------------------------------------- rows */
 
+static void add_before(char *text, size_t n, int64_t rows)
+{
+    const size_t at = strlen(text);
+    snprintf(text + at, n - at, ", %" PRId64 " row%s came before", rows, rows == 1 ? "" : "s");
+}
+
 static Status read_row(RecordReader *r, const Row *row)
 {
-    static const char HERE[] = "row", LOST[] = "; the file cannot be read any further",
-                      CUT_OFF[] = "; the file was cut off, rows may be missing";
+    static const char HERE[] = "row";
     Record *rec = &r->rec;
+    char lost[96] = "; the file cannot be read any further", cut_off[96] = "; the file was cut off";
+    if (rec->row) {
+        add_before(lost, sizeof lost, rec->row);
+        add_before(cut_off, sizeof cut_off, rec->row);
+    }
     const char *uid = NULL;
     rec->json = row->text;
     rec->json_length = row->n;
     if (row->error) {
         rec->reject = REJECT_BAD_JSON;
         rec->ends_file = row->last;
-        snprintf(rec->message, sizeof rec->message, "%s%s", row->error, row->cut_off ? CUT_OFF : row->last ? LOST : "");
+        snprintf(rec->message, sizeof rec->message, "%s%s", row->error, row->cut_off ? cut_off : row->last ? lost : "");
         return OK;
     }
     Status s = json_parse_at(&r->doc, row->text, row->n, HERE, row->line, row->column);
@@ -155,7 +165,7 @@ static Status read_row(RecordReader *r, const Row *row)
         rec->reject = REJECT_BAD_JSON;
         rec->ends_file = !row->whole && !row->element && row->text[row->n - 1] != '}';
         snprintf(rec->message, sizeof rec->message, "%s%s", status_message() + sizeof HERE, /* from the line number on */
-                 rec->ends_file ? CUT_OFF : "");
+                 rec->ends_file ? cut_off : "");
         return OK;
     }
     TRY(s);

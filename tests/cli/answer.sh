@@ -51,6 +51,20 @@ done
 batch 65 "$dir/marked"
 says "$dir/marked:4:3: "
 
+# LLaVA's question files: their "text" is asked; the id stays as it is, whatever its type.
+{ printf '{"question_id": 7, "image": "rgb.png", "text": "What is it?", "category": "x"}\n{"question_id": "b", "image": "rgb.jpg", "text": "What is it?"}\n'; } > "$dir/questions"
+batch 0 "$dir/questions" --image-root "$images"
+lines answers.jsonl 2 "LLaVA's questions"
+head -1 "$dir/answers/answers.jsonl" | grep -qF '{"ask":"What is it?","question_id":7,"image":"rgb.png","category":"x","answer":' || fail "LLaVA's questions: $(cat "$dir/answers/answers.jsonl")"
+[ "$(sed 's/.*"answer"//' "$dir/answers/answers.jsonl")" = "$(sed 's/.*"answer"//' "$dir/good")" ] || fail "LLaVA's questions: other answers"
+
+# More than the language model has positions for is no question; an answer ends with them.
+cp -r "$bases/llm-gqa" "$dir/short" && sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 24/' "$dir/short/config.json"
+run 65 "$generate" --config "$dir/run.json" --set "model.llm.path=$dir/short" --ask "$(yes 'What is it?' | head -20 | tr '\n' ' ')"
+says "positions (max_position_embeddings in $dir/short/config.json), the answer's among them: ask a shorter one"
+run 0 "$generate" --config "$dir/run.json" --set "model.llm.path=$dir/short" --ask "What?"
+says "warning: the answer ends where the language model has no more positions (max_position_embeddings)"
+
 # Pictures beside the file, and elsewhere.
 { row a rgb.png; echo; row b rgb.jpg; echo; } > "$dir/elsewhere"
 batch 65 "$dir/elsewhere"

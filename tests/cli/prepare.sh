@@ -70,7 +70,8 @@ expect 2 'data.max_bad' "$build/prepare" --config "$tmp/run.json" --out "$tmp/on
 sed 's|0.png|0.jpg|' "$tmp/rows.json" | head -c -200 > "$tmp/renamed.json"
 expect 0 '1 picture was found under another ending' "$build/prepare" --config "$tmp/run.json" --out "$tmp/renamed" \
     --set 'data.mixture=[{"name":"a","files":["'"$tmp"'/renamed.json"],"image_root":"'"$tmp"'/images"}]'
-grep -q 'bad_json: .*the file ends inside this row; the file was cut off, rows may be missing' "$tmp/stderr" || wrong "a file cut off: $(cat "$tmp/stderr")"
+grep -q 'bad_json: .*the file ends inside this row; the file was cut off, 58 rows came before' "$tmp/stderr" || wrong "a file cut off: $(cat "$tmp/stderr")"
+grep -qxF 'warning: 1 data file could not be read to the end: the rows behind are missing, and nobody knows how many' "$tmp/stderr" || wrong "a file cut off is no warning of its own"
 
 # what becomes of target images is said in a line
 draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }

@@ -8,7 +8,7 @@ cat > "$dir/prompts/ask.jsonl" <<END
 {"ask": "What is it?", "image": "rgb.png"}
 
 {"ask": "Say \"something\".\u0000"}
-{"ask": "Compare.", "image": ["rgb.png", "$images/rgb.jpg"], "// why": "two pictures, one of them elsewhere"}
+{"ask": "Compare.", "image": ["rgb.png", "$images/rgb.jpg"], "expected": "Alike.", "// why": "two pictures, one of them elsewhere"}
 END
 sampling="--set train.steps=5 --set sample.every=2 --set sample.prompts=$dir/prompts/ask.jsonl"
 weights() { cat "$1"/{adapter_model,projector,token_rows,optimizer}.safetensors | sha256sum; }
@@ -112,7 +112,7 @@ for how in "" --dry-run; do
     says "bad.jsonl:1: picture $dir/prompts/gone.png: cannot be opened: No such file or directory"
     says "bad.jsonl:2: \"draw\": this model does not draw: model.diffusion.path is null"
     says "bad.jsonl:3: \"ask\" is an integer; it takes the text of a question"
-    says "bad.jsonl:4: \"seed\" is no key of a prompt; they are \"ask\", \"draw\", \"edit\" and \"image\""
+    says "bad.jsonl:4: \"seed\" is no key of a prompt; they are \"ask\", \"draw\", \"edit\", \"image\" and \"expected\""
     says "bad.jsonl:5:1: "
     says "bad.jsonl:6: an array; a prompt is an object {\"ask\": text, \"image\": path}"
     says "bad.jsonl:7: \"ask\" is missing; it takes the text of a question"

@@ -11,6 +11,7 @@
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
+#include "kernels/base/utf8.h"
 
 static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const Json *v)
 {
@@ -21,8 +22,6 @@ static void wrong_value(ConfigReader *r, const Option *o, const Json *at, const 
         if (*o->names[i])
             names[n++] = o->names[i];
     near = v->kind == JSON_STRING ? cli_nearest(v->string, names, n) : NULL;
-    if (near && !strcasecmp(v->string, "gpu")) /* by its letters nearest to "cpu" */
-        near = "cuda";
     if (near)
         snprintf(hint, sizeof hint, "; did you mean \"%s\"?", near);
     config_mistake(r, at, "%s must be %s, found %s%s", o->key, option_allowed(o, allowed, sizeof allowed), json_show(v, text, sizeof text),
@@ -90,16 +89,45 @@ static bool read_real(const Option *o, const Json *v, double *out)
 
 static bool read_choice(const Option *o, const Json *v, int *out)
 {
+    const bool gpu = v->kind == JSON_STRING && !strcmp(o->key, "device") && !strcmp(v->string, "gpu"); /* as other programs call it */
     for (int i = 0; v->kind == JSON_STRING && o->names[i]; i++)
-        if (*o->names[i] && !strcmp(o->names[i], v->string)) {
+        if (*o->names[i] && !strcmp(o->names[i], gpu ? "cuda" : v->string)) {
             *out = i;
             return true;
         }
     return false;
 }
 
+static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Json *v);
+
+/* "q_proj,v_proj" or, of linear layers, "all-linear", as PEFT has them. */
+static bool read_words(ConfigReader *r, const Option *o, const Json *at, const Json *v)
+{
+    enum { MOST = 16 };
+    Json word[MOST], list = {.kind = JSON_ARRAY, .line = v->line, .column = v->column};
+    char text[MOST][64];
+    const bool all = o->flags & OPTION_ALL_LINEAR && !strcmp(v->string, "all-linear");
+    const char *p = v->string;
+    int n = 0;
+    for (; n < MOST && (all ? o->names[n] != NULL : *p != 0); n++) {
+        size_t length = all ? strlen(o->names[n]) : strcspn(p, ",");
+        const char *from = all ? o->names[n] : p;
+        p += all ? 0 : length + (p[length] == ',');
+        utf8_strip(&from, &length);
+        snprintf(text[n], sizeof text[n], "%.*s", (int)length, from);
+        word[n] = (Json){.kind = JSON_STRING, .string = text[n], .length = strlen(text[n]), .line = v->line, .column = v->column};
+        if (n)
+            word[n - 1].next = &word[n];
+    }
+    list.child = n ? word : NULL;
+    list.length = (size_t)n;
+    return read_list(r, o, at, &list);
+}
+
 static bool read_list(ConfigReader *r, const Option *o, const Json *at, const Json *v)
 {
+    if (v->kind == JSON_STRING && v->length && strlen(v->string) == v->length)
+        return read_words(r, o, at, v);
     if (v->kind != JSON_ARRAY || (!v->length && o->flags & OPTION_NOT_EMPTY))
         return false;
     StringList list = {mem_alloc(v->length * sizeof(char *)), 0};

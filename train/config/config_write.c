@@ -225,6 +225,9 @@ static void schema_value(cJSON *to, const Option *o)
         schema_number(schema_case(cases), o);
         break;
     case OPTION_LIST:
+        cases = cJSON_AddArrayToObject(to, "anyOf");
+        schema_text(schema_case(cases)); /* with commas, or "all-linear" */
+        to = schema_case(cases);
         cJSON_AddStringToObject(to, "type", "array");
         cJSON_AddTrueToObject(to, "uniqueItems");
         if (o->flags & OPTION_NOT_EMPTY)

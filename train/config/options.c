@@ -59,10 +59,10 @@ const Option OPTIONS[] = {
          "Scale of the adapters: alpha/r, or alpha/sqrt(r) with rslora."),
     REAL("model.lora.dropout", OPTION_BELOW, model.lora.dropout, "0.05", 0, 1, "Dropout of the adapters' input while training."),
     BOOL("model.lora.rslora", 0, model.lora.rslora, "false", "Rank-stabilised scale alpha/sqrt(r)."),
-    LIST("model.lora.targets", OPTION_NOT_EMPTY, model.lora.targets,
+    LIST("model.lora.targets", OPTION_NOT_EMPTY | OPTION_ALL_LINEAR, model.lora.targets,
          "[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]",
          SELECT("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-         "Linear layers of the language model that get an adapter."),
+         "Linear layers of the language model that get an adapter; \"all-linear\" is all of them, and \"q_proj,v_proj\" is a list too."),
     INIT("model.lora.init", OPTION_FOLDER, model.lora.init,
          "Starting point: a PEFT folder whose r, alpha, rslora and targets must agree with these, or default for fresh adapters."),
 

@@ -7,6 +7,7 @@
 #include "data/text/encode.h"
 #include "data/formats/file.h"
 #include "data/pictures/picture_file.h"
+#include "kernels/base/log.h"
 #include "kernels/base/philox.h"
 #include "kernels/base/utf8.h"
 #include "train/dist/device.h"
@@ -228,6 +229,13 @@ typedef struct Prompt {
     int32_t n_images;
 } Prompt;
 
+/* Positions that an answer to the prompt may take. */
+static int64_t positions_left(const Answerer *a)
+{
+    const int64_t positions = genllava_model_sizes(a->model)->positions;
+    return positions ? positions - a->prompt.expanded : INT64_MAX;
+}
+
 /* Encodes the question and makes room for `more` ids behind it. */
 static Status open_prompt(Answerer *a, Prompt *p, const Question *q, Task task, int64_t more)
 {
@@ -242,6 +250,10 @@ static Status open_prompt(Answerer *a, Prompt *p, const Question *q, Task task, 
         a->n_ids = n_ids;
     }
     memcpy(a->ids, a->prompt.id, (size_t)a->prompt.n * sizeof *a->ids);
+    if (positions_left(a) < 1)
+        return fail(ERR_DATA, "the question takes %lld tokens with its pictures and what was said before, and the language model has %lld "
+                              "positions (max_position_embeddings in %s/config.json), the answer's among them: ask a shorter one",
+                    (long long)a->prompt.expanded, (long long)genllava_model_sizes(a->model)->positions, a->cfg->model.llm.path);
     TRY(load_pictures(a, q, &p->loaded));
     p->pixels = q->pixels ? q->pixels : p->loaded;
     return OK;
@@ -376,11 +388,12 @@ static Status answer_with_picture(Answerer *a, const Prompt *p, int64_t *n, size
 
 static Status decode_answer(Answerer *a, const Question *q, const Prompt *p, const Sampling *s, const AnswerSink *sink)
 {
+    const int64_t left = positions_left(a), most = left < s->max_new_tokens ? left : s->max_new_tokens;
     int64_t n = 0;
     size_t shown = 0;
     a->n_final = 0;
     a->final = 0;
-    while (n < s->max_new_tokens) {
+    while (n < most) {
         const char *why = s->stopped ? s->stopped() : NULL;
         if (why)
             return fail(ERR_PREEMPTED, "%s", why);
@@ -397,9 +410,11 @@ static Status decode_answer(Answerer *a, const Question *q, const Prompt *p, con
             TRY(decode_text(a, n));
             show(a, &shown, false, sink);
         }
-        if (n < s->max_new_tokens)
+        if (n < most)
             TRY(decoder_step(a->decoder, id));
     }
+    if (n == left)
+        log_warn("the answer ends where the language model has no more positions (max_position_embeddings)");
     TRY(decode_text(a, n));
     show(a, &shown, true, sink);
     return OK;

@@ -97,7 +97,7 @@ static Status read_task(const Reader *r, SamplePrompt *p, const Json *o, const J
 {
     *text = NULL;
     for (const Json *m = o->child; m; m = m->next) {
-        bool known = !strcmp(m->key, "image") || json_is_comment(m->key);
+        bool known = !strcmp(m->key, "image") || !strcmp(m->key, "expected") || json_is_comment(m->key);
         for (int t = 0; t < N_TASKS; t++) {
             if (strcmp(m->key, KEYS[t]))
                 continue;
@@ -109,8 +109,8 @@ static Status read_task(const Reader *r, SamplePrompt *p, const Json *o, const J
             p->key = KEYS[t];
         }
         if (!known)
-            return fail(ERR_DATA, "%s:%d: \"%s\" is no key of a prompt; they are \"ask\", \"draw\", \"edit\" and \"image\"", r->file,
-                        r->line, m->key);
+            return fail(ERR_DATA, "%s:%d: \"%s\" is no key of a prompt; they are \"ask\", \"draw\", \"edit\", \"image\" and \"expected\"",
+                        r->file, r->line, m->key);
     }
     if (!*text)
         return fail(ERR_DATA, "%s:%d: \"ask\" is missing; it takes the text of a question", r->file, r->line);
@@ -142,9 +142,18 @@ static Status read_source(const Reader *r, SamplePrompt *p)
     return fail_context(painter_source(r->cfg, NULL, picture_path(r->s, p->images[0], path), &p->source), "%s:%d", r->file, r->line);
 }
 
+static char *copy_text(const Json *text, size_t *n)
+{
+    char *copy = mem_alloc(text->length + 1);
+    if (copy)
+        memcpy(copy, text->string, text->length);
+    *n = text->length;
+    return copy;
+}
+
 static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
 {
-    const Json *text, *image;
+    const Json *text, *image, *expected = json_get(o, "expected");
     if (o->kind != JSON_OBJECT)
         return fail(ERR_DATA, "%s:%d: %s; a prompt is an object {\"ask\": text, \"image\": path}", r->file, r->line,
                     json_kind_name(o->kind));
@@ -153,10 +162,14 @@ static Status read_prompt(const Reader *r, SamplePrompt *p, const Json *o)
         TRY(read_pictures(r, p, image));
     TRY(check_drawn(r, p));
     TRY(read_source(r, p));
-    p->text = mem_alloc(text->length + 1);
-    if (!p->text)
+    if (expected && expected->kind != JSON_STRING && expected->kind != JSON_NULL)
+        return fail(ERR_DATA, "%s:%d: \"expected\" is %s; it takes the text of an answer", r->file, r->line,
+                    json_kind_name(expected->kind));
+    p->text = copy_text(text, &p->n_text);
+    if (expected && expected->kind == JSON_STRING)
+        p->expected = copy_text(expected, &p->n_expected);
+    if (!p->text || (expected && expected->kind == JSON_STRING && !p->expected))
         return fail(ERR_NOMEM, "no memory for the prompts to sample");
-    memcpy(p->text, text->string, p->n_text = text->length);
     RecordTurn turn = {.human = true, .text = p->text, .length = p->n_text};
     return fail_context(encode_prompt(&p->encoded, &r->encoder, r->tokenizer, (RecordText){0}, &turn, 1, p->n_images, p->task), "%s:%d",
                         r->file, r->line);
@@ -235,6 +248,7 @@ void samples_free(Samples *s)
         mem_free(p->pixels);
         mem_free(p->source);
         mem_free(p->text);
+        mem_free(p->expected);
         encoded_free(&p->encoded);
     }
     mem_free(s->list);

@@ -14,6 +14,8 @@ typedef struct SamplePrompt {
     const char *key; /* as the prompt spells it */
     char *text;
     size_t n_text;
+    char *expected; /* written beside the answer; NULL: not told */
+    size_t n_expected;
     char **images; /* as written; relative ones start at the prompts file's folder */
     int n_images;
     uint8_t *pixels; /* of all images: what becomes of the files does not matter to the run */
@@ -29,8 +31,9 @@ typedef struct Samples {
 /* cfg->draws: whether sampling is on and a prompt asks for a picture, so that what draws is opened. A file that cannot be read is left to
  * samples_load. */
 void samples_ask(RunConfig *cfg);
-/* Reads cfg's prompts when sampling is on: an object a line, {"ask", "draw" or "edit": text, "image": path or list of paths}. All mistakes
- * are told at once, each with its line: ERR_DATA, or ERR_MISSING when only pictures are missing. preprocessor: of a model that sees. */
+/* Reads cfg's prompts when sampling is on: an object a line, {"ask", "draw" or "edit": text, "image": path or list of paths, "expected":
+ * text}. All mistakes are told at once, each with its line: ERR_DATA, or ERR_MISSING when only pictures are missing. preprocessor: of a
+ * model that sees. */
 MUST_USE Status samples_load(Samples *s, const RunConfig *cfg, const ModelSizes *sizes, const Preprocessor *preprocessor);
 void samples_free(Samples *s);
 /* Bytes that answering and drawing take besides the model: of the backend's memory, and of the host's besides. g: opened on null, a backend

@@ -61,6 +61,8 @@ static Status put_line(const Filling *f, const SamplePrompt *p, RecordText answe
     cJSON *line = cJSON_CreateObject();
     json_add_bytes(line, p->key, p->text, p->n_text);
     add_images(p, line);
+    if (p->expected)
+        json_add_bytes(line, "expected", p->expected, p->n_expected);
     json_add_bytes(line, "answer", answer.text, answer.length);
     if (picture)
         json_add_text(line, "picture", picture);

@@ -28,7 +28,7 @@ Status genllava_set_sizes(GenLlava *g, const RunConfig *cfg)
     if (llm->vocab + rows > INT32_MAX)
         return fail(ERR_USAGE, "model.tokens: %" PRId64 " added rows beside a vocabulary of %" PRId64 " are too many", rows, llm->vocab);
     g->sizes = (ModelSizes){.vocab_size = (int32_t)llm->vocab, .added_rows = (int32_t)rows, .hidden = (int32_t)llm->hidden,
-                            .layers = (int32_t)llm->layers,
+                            .layers = (int32_t)llm->layers, .positions = llm->positions,
                             .queries = (int32_t)g->gen_head.config.queries, .context = (int32_t)g->gen_head.config.context,
                             .moments = count_moments(&g->vae, cfg->model.diffusion.size),
                             .image_height = (int32_t)vision->height, .image_width = (int32_t)vision->width, .patch = (int32_t)vision->patch,

@@ -45,7 +45,7 @@ static const FieldRule RULES[] = {
     {"initializer_range", NULL},
     {"intermediate_size", NULL},
     {"layer_types", NULL},
-    {"max_position_embeddings", NULL}, /* only other kinds of rope depend on it */
+    {"max_position_embeddings", NULL}, /* numbers depend on it in other kinds of rope alone */
     {"mlp_bias", ""},
     {"model_type", NULL},
     {"num_attention_heads", NULL},
@@ -179,6 +179,7 @@ static void read_config(JsonFields *f, MistralConfig *c)
     c->tied = fields_bool(f, o, "tie_word_embeddings", false);
     c->rope_factor = rope_factor(f);
     c->rope_base = rope_base(f);
+    c->positions = (int64_t)((double)fields_int(f, o, "max_position_embeddings", 0, 1, INT32_MAX) * c->rope_factor);
     if (!(c->eps >= 0) || !isfinite(c->eps))
         fields_refuse(f, json_get(o, "rms_norm_eps"), "rms_norm_eps", "is %g, expected 0 or more", c->eps);
 }

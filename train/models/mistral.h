@@ -12,7 +12,8 @@
 typedef struct MistralConfig {
     const char *type; /* model_type: "mistral" or "llama" */
     int64_t vocab, hidden, ff, layers, heads, kv_heads, head_dim;
-    int64_t window; /* 0: none */
+    int64_t window;    /* 0: none */
+    int64_t positions; /* that it was trained for, scaling counted; 0: not told */
     double eps, rope_base, initializer_range;
     double rope_factor; /* positions are divided by it (linear scaling); 1: they are not */
     bool tied;          /* and no other head in the file */

@@ -123,7 +123,14 @@ TEST(image_says_what_is_wrong_with_a_file)
     memcpy(file, "hello world", 11);
     fails("text", 11, REJECT_CORRUPT, "its first bytes are not those of a JPEG, PNG, WebP or GIF picture");
     memcpy(file, "BM6789", 6);
-    fails("BMP", 6, REJECT_CORRUPT, "it is a BMP picture; JPEG, PNG, WebP and GIF are read");
+    fails("BMP", 6, REJECT_CORRUPT, "it is a BMP picture; JPEG, PNG, WebP and GIF are read: \"mogrify -format png FILE\" converts it");
+    memcpy(file, "II*\0\x08\0", 6);
+    fails("TIFF", 6, REJECT_CORRUPT, "it is a TIFF picture; JPEG, PNG, WebP and GIF are read: \"mogrify -format png FILE\" converts it");
+    memcpy(file,
+           "\0\0\0\x18"
+           "ftypheic",
+           12);
+    fails("HEIC", 12, REJECT_CORRUPT, "it is a HEIC picture; JPEG, PNG, WebP and GIF are read: \"heif-convert FILE FILE.png\" converts it");
     fails("half a JPEG", load("sub2.jpg") / 2, REJECT_TRUNCATED, "JPEG: Premature end of input file");
     fails("the first bytes of a JPEG", 9, REJECT_TRUNCATED, "JPEG: it ends after 9 bytes, inside a header");
     fails("a JPEG without its last bytes", load("sub2.jpg") - 2, REJECT_TRUNCATED, "JPEG: Premature end of input file");

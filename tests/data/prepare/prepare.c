@@ -66,8 +66,8 @@ TEST(prepare_leaves_out_what_cannot_be_used_and_says_why)
 #define SHOWN(path, role) "{\"path\":\"" path "\",\"role\":\"" role "\"}"
 #define SAYS "\"sd\":{\"prompt\":\"a thing\"},"
 
-/* What rows that draw or edit lack is named and counted; the last four are fine, the first and the last of them only where no loss needs
- * their prompts. */
+/* What rows that draw or edit lack is named and counted; of the last four one has nothing to draw, the second and the last are fine only
+ * where no loss needs their prompts. */
 static const char DRAWING[] = DRAWS("0", "generate", SAYS, SHOWN("gone.jpg", "target"), "Draw", "<gen>")
     DRAWS("1", "generate", SAYS, SHOWN("half.jpg", "target"), "Draw", "<gen>")
         DRAWS("2", "edit", "", SHOWN("gone.jpg", "input") "," SHOWN("good.jpg", "target"), "<image>", "<gen>")
@@ -94,6 +94,7 @@ TEST(prepare_names_what_rows_that_draw_lack)
         {"too_long", "28 tokens, data.max_tokens is 23, and the cut would go through [IMG] tokens"},
         {"no_prompt", "task edit, and no words in \"sd\": {\"prompt\": text}, \"instruction\" there or the question: loss.edit compares "
                       "with what the text encoder makes of the first of them (\"noise\" needs none)"},
+        {"marker_mismatch", "task generate, and no picture to draw (an image of role target, <gen> in an answer)"},
         {"no_prompt", "task generate without \"sd\": {\"prompt\": text}: loss.generate compares with what the text encoder makes of it "
                       "(\"noise\" needs none)"},
     };
@@ -111,13 +112,14 @@ TEST(prepare_names_what_rows_that_draw_lack)
         const int lack = 2 * prompts;
         w.o.prompts[TASK_GENERATE] = w.o.prompts[TASK_EDIT] = prompts;
         REQUIRE_OK(prepare_run(&w.o, &r));
-        CHECK(r.good == 4 - lack && r.bad == 7 + lack);
+        CHECK(r.good == 3 - lack && r.bad == 8 + lack);
         REQUIRE_OK(json_read_file(&doc, report));
         const Json *row = json_get(json_root(doc), "bad_rows")->child;
-        for (int i = 0; i < 7 + lack; i++, row = row->next) {
+        for (int i = 0; i < 8 + lack; i++, row = row->next) {
+            const int k = i < 7 || prompts ? i : i + 1;
             REQUIRE(row != NULL);
-            CHECK_STR(json_get(row, "reason")->string, WANTED[i].reason);
-            CHECK_MSG(strstr(json_get(row, "message")->string, WANTED[i].message) != NULL, "%s", json_get(row, "message")->string);
+            CHECK_STR(json_get(row, "reason")->string, WANTED[k].reason);
+            CHECK_MSG(strstr(json_get(row, "message")->string, WANTED[k].message) != NULL, "%s", json_get(row, "message")->string);
         }
         json_free(&doc);
     }

@@ -71,7 +71,7 @@ static const struct {
     {"{\"data\":{},\"model\":{}}",
      ": model.llm.path is missing: Hugging Face folder of a language model of the Mistral or Llama 2 family; also holds tokenizer.model\n"
      ": data.mixture is missing: Mixture file or list of sources; prepared into data.shards when those are missing or stale"},
-    {"{" BASE ",\n\"device\":\"gpu\"}", ":2:1: device must be \"auto\", \"cpu\" or \"cuda\", found \"gpu\"; did you mean \"cuda\"?"},
+    {"{" BASE ",\n\"device\":\"gpus\"}", ":2:1: device must be \"auto\", \"cpu\" or \"cuda\", found \"gpus\"; did you mean \"cpu\"?"},
     {"{\"model\":{\"llm\":{\"path\":\"llm\"}},\n\"data\":{\"mixture\":\"m.json\",\"cache\":[\"latent\"]}}",
      ":2:28: data.cache must be a list of \"latents\" or \"clip_text\", none twice, found \"latent\"; did you mean \"latents\"?"},
     {"{" BASE ",\n\"loss\":{\"condition_dropout\":0.5}}",
@@ -201,6 +201,35 @@ TEST(config_tasks_stand_and_fall_together)
     REQUIRE_OK(config_load(&c, write_file("t.json", "{" BASE "}"), &none, 1));
     CHECK(!c.model.tokens.task_understand && !c.model.tokens.task_edit && !c.model.tokens.task_generate);
     config_free(&c);
+}
+
+/* Spellings that people bring from other programs. */
+TEST(config_takes_lists_and_devices_as_others_write_them)
+{
+    static const struct {
+        const char *targets;
+        int n;
+        const char *last;
+    } CASES[] = {{"\"all-linear\"", 7, "down_proj"}, {"\"q_proj,v_proj\"", 2, "v_proj"}, {"\"q_proj, k_proj ,o_proj,\"", 3, "o_proj"},
+                 {"[\"up_proj\"]", 1, "up_proj"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        RunConfig c;
+        char text[512], set[128];
+        snprintf(text, sizeof text, "{\"device\":\"gpu\",\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},"
+                                    "\"lora\":{\"targets\":%s}}}", CASES[i].targets);
+        REQUIRE_OK(config_load(&c, write_file("r.json", text), NULL, 0));
+        CHECK_INT(c.model.lora.targets.n, CASES[i].n);
+        CHECK_STR(c.model.lora.targets.items[c.model.lora.targets.n - 1], CASES[i].last);
+        CHECK_INT(c.device, DEVICE_CUDA);
+        config_free(&c);
+        snprintf(set, sizeof set, "model.lora.targets=%s", CASES[i].targets);
+        REQUIRE_OK(config_load(&c, write_file("r.json", "{" BASE "}"), (const char *const[]){set}, 1));
+        CHECK_INT(c.model.lora.targets.n, CASES[i].n);
+        config_free(&c);
+    }
+    RunConfig c;
+    CHECK_FAILS(config_load(&c, write_file("r.json", "{" BASE "}"), (const char *const[]){"data.cache=all-linear"}, 1), ERR_USAGE,
+                "--set data.cache: data.cache must be a list of \"latents\" or \"clip_text\", none twice, found \"all-linear\"");
 }
 
 /* What is written out reads back as the same, from another folder. */
