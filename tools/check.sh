@@ -80,7 +80,7 @@ BEGIN {
     }
     wall("^(cuda|cublas|cudnn|nvrtc|mma\\.h|cooperative_groups)", "^(kernels/cuda/|tests/)", "kernels/cuda")
     wall("^nccl", "^(train/dist/nccl\\.c$|tests/)", "train/dist/nccl.c")
-    wall("^mpi\\.h$", "^train/dist/dist_mpi\\.c$", "train/dist/dist_mpi.c")
+    wall("^mpi\\.h$", "^train/dist/mpi\\.c$", "train/dist/mpi.c")
     wall("^(oneapi/)?dnnl", "^kernels/cpu/", "kernels/cpu")
     n = split(mains, list, " ")
     for (i = 1; i <= n; i++) is_main[list[i]] = 1

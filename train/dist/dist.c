@@ -12,6 +12,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "kernels/base/processors.h"
+#include "train/dist/mpi.h"
 #include "train/dist/nccl.h"
 #include "train/dist/place.h"
 
@@ -173,6 +174,23 @@ static Status divide_processors(Dist *d)
     return s;
 }
 
+/* Where mpirun has started the ranks, and all of them find its library. */
+static Status join_mpi(Dist *d, const Place *place)
+{
+    const bool found = place->open_mpi && mpi_load();
+    int32_t seen[] = {found, !found};
+    if (!place->open_mpi)
+        return OK;
+    TRY(dist_agree(d, seen, 2));
+    if (!seen[1])
+        return mpi_add(&d->transport, d->rank, d->n_ranks);
+    if (seen[0])
+        log_warn("some ranks do not find Open MPI (libmpi.so.40, or what GENLLAVA_MPI names): sums over the ranks go over sockets");
+    else
+        log_info("Open MPI (libmpi.so.40) is not found: sums over the ranks go over sockets");
+    return OK;
+}
+
 Status dist_open(Dist *d)
 {
     Place place;
@@ -189,6 +207,8 @@ Status dist_open(Dist *d)
     d->over = false;
     if (d->rank > 0)
         log_rank(d->rank, LOG_ERROR); /* the rest they would all say alike */
+    if (d->n_ranks > 1)
+        TRY(join_mpi(d, &place));
     return d->n_ranks > 1 ? divide_processors(d) : OK;
 }
 

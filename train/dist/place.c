@@ -21,7 +21,7 @@ static const struct Launcher {
     {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID", NULL, "SLURM_JOB_ID", "SLURM_STEP_ID", false},
 };
 typedef struct Launcher Launcher;
-enum { N_LAUNCHERS = sizeof LAUNCHERS / sizeof *LAUNCHERS };
+enum { OPEN_MPI, N_LAUNCHERS = sizeof LAUNCHERS / sizeof *LAUNCHERS };
 
 static const char *text_of(const char *variable) { return variable ? getenv(variable) : NULL; }
 
@@ -155,6 +155,7 @@ Status place_find(Place *p)
     *p = (Place){.n_ranks = 1, .token = ""};
     TRY(find_launcher(p, &l));
     p->launcher = l ? l->size : NULL;
+    p->open_mpi = l == &LAUNCHERS[OPEN_MPI];
     if (p->n_ranks == 1)
         return OK;
     TRY(find_address(l, p));

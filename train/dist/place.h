@@ -3,6 +3,8 @@
 #ifndef GENLLAVA_TRAIN_DIST_PLACE_H
 #define GENLLAVA_TRAIN_DIST_PLACE_H
 
+#include <stdbool.h>
+
 #include "kernels/base/status.h"
 
 enum { PLACE_ADDRESS_BYTES = 256, PLACE_TOKEN_BYTES = 256, PLACE_MOST_RANKS = 1 << 16 };
@@ -11,6 +13,7 @@ typedef struct Place {
     int rank, n_ranks;
     int local_rank;                    /* among those of this machine */
     const char *launcher;              /* the variable by which it tells the number of ranks; NULL: there is none */
+    bool open_mpi;                     /* … it is mpirun of Open MPI */
     char address[PLACE_ADDRESS_BYTES]; /* where rank 0 waits for the others: of a machine, or "@NAME", a socket inside this one */
     int port;                          /* of a machine's address */
     const char *token;                 /* what only the ranks of this run know; "" on one machine, where they must belong to one user */

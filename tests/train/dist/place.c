@@ -66,6 +66,7 @@ TEST(place_is_what_the_launcher_says)
         CHECK_OK(place_find(&p));
         snprintf(is, sizeof is, "%d of %d, %d: %s:%d", p.rank, p.n_ranks, p.local_rank, p.address, p.port);
         CHECK_STR(is, CASES[i].is);
+        CHECK_INT(p.open_mpi, !!getenv("OMPI_COMM_WORLD_RANK"));
     }
 }
 
