@@ -22,7 +22,7 @@ mkdir "$tmp/empty"
 expect 65 "$tmp/empty: holds no weights" "$build/inspect" "$tmp/empty"
 printf 'PK\003\004pickled' > "$tmp/weights.bin"
 expect 65 "$tmp/weights.bin: " "$build/inspect" "$tmp/weights.bin"
-expect 65 "$root/tests/fixtures/images/rgb.jpg is a picture; it takes part in a run as a row's \"image\"; inspect takes a safetensors file, a shard (.h5), or the folder of" \
+expect 65 "$root/tests/fixtures/images/rgb.jpg is a picture; it takes part in a run as a row's \"image\"; inspect takes a file of weights, a shard (.h5), or the folder of" \
     "$build/inspect" "$root/tests/fixtures/images/rgb.jpg"
 expect 65 "$parity/bases/llm-gqa/config.json is JSON text; inspect takes" "$build/inspect" "$parity/bases/llm-gqa/config.json"
 
@@ -34,6 +34,15 @@ expect 0 '"elements": 73968' "$build/inspect" "$parity/bases/llm-gqa" --format j
 cp "$parity/bases/llm-gqa/model.safetensors" "$tmp/cut.safetensors"
 truncate -s -5 "$tmp/cut.safetensors"
 expect 65 "$tmp/cut.safetensors" "$build/inspect" "$tmp/cut.safetensors"
+
+containers=$root/tests/fixtures/containers
+expect 0 '4 tensors, 1,742 elements, 4.0 KiB (576 F32, 576 BF16, 14 F16, 576 Q8_0)' "$build/inspect" "$containers/model.gguf"
+grep -qxF 'llama.rope.freq_base          1000000.0' "$tmp/stdout" || wrong "metadata is not shown"
+grep -qxF 'tokenizer.ggml.tokens         {"elements":3}' "$tmp/stdout" || wrong "an array of the metadata is not shown"
+expect 0 '"test.int8": -100' "$build/inspect" "$containers/kinds.gguf" --format json
+expect 0 'test.uint64           9.223372036854776e+18' "$build/inspect" "$containers/kinds.gguf"
+expect 0 'transposed     F32   [8, 6]' "$build/inspect" "$containers/tensors.bin"
+expect 65 "$containers/calls.bin: refused: it names posix.system" "$build/inspect" "$containers/calls.bin"
 
 # shards
 "$build/prepare" --config "$parity/vision_full/config.json" --out "$tmp/shards" --set data.shard_samples=2 --quiet > /dev/null || wrong "prepare failed"

@@ -56,5 +56,7 @@ for format in text json; do
     done
 done
 refuse prepare_none inspect "$dir/out"/shard-*.h5 --sample 1
+for what in model.gguf tensors.bin; do refuse prepare_none inspect "tests/fixtures/containers/$what"; done
+refuse prepare_none inspect --format json tests/fixtures/containers/model.gguf
 echo "    $tried refusals"
 exit $failed

@@ -16,6 +16,8 @@ static Status inspect_one(const InspectOptions *o)
     switch (kind) {
     case PATH_SHARD: return inspect_shard(o);
     case PATH_WEIGHTS: return inspect_weights(o, NULL);
+    case PATH_TORCH: return inspect_torch(o);
+    case PATH_GGUF: return inspect_gguf(o);
     case PATH_SHARD_FOLDER: return inspect_shard_folder(o);
     case PATH_CHECKPOINT: return inspect_checkpoint(o);
     case PATH_RUN: return inspect_run(o);
@@ -61,8 +63,8 @@ int main(int argc, char **argv)
     };
     const CliProgram program = {
         .name = "inspect",
-        .summary = "Shows what lies in a safetensors file, a Hugging Face folder, the folder of a diffusers model, a shard or folder of "
-                   "shards, a checkpoint or a run folder.",
+        .summary = "Shows what lies in a file of weights (safetensors, GGUF, torch's .bin, of which nothing is executed), a Hugging Face "
+                   "folder, the folder of a diffusers model, a shard or folder of shards, a checkpoint or a run folder.",
         .usage = "inspect PATH … [--format json] [--verify]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
         .options = options,

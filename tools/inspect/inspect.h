@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "data/formats/gguf.h"
 #include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
 #include "data/shards/index.h"
@@ -23,6 +24,8 @@ typedef struct InspectOptions {
 typedef enum PathKind {
     PATH_SHARD,
     PATH_WEIGHTS,
+    PATH_TORCH,
+    PATH_GGUF,
     PATH_SHARD_FOLDER,
     PATH_WEIGHTS_FOLDER,
     PATH_DIFFUSERS,
@@ -33,10 +36,15 @@ MUST_USE Status inspect_identify(const char *path, PathKind *kind);
 
 /* inspect_weights.c. stem: of a folder ("model" or "diffusion_pytorch_model"), NULL for a file */
 MUST_USE Status inspect_weights(const InspectOptions *o, const char *stem);
+MUST_USE Status inspect_torch(const InspectOptions *o);
+MUST_USE Status inspect_gguf(const InspectOptions *o);
 /* The stem of what a folder of weights holds. */
 const char *inspect_stem(const char *folder);
 /* Folders of a diffusers model, side by side. */
 MUST_USE Status inspect_diffusers(const InspectOptions *o);
+/* inspect_metadata.c: into an object, or as lines */
+MUST_USE Status inspect_add_metadata(cJSON *to, const Gguf *g);
+MUST_USE Status inspect_print_metadata(FILE *out, const Gguf *g, const char *path);
 /* inspect_shard.c */
 MUST_USE Status inspect_shard(const InspectOptions *o);
 MUST_USE Status inspect_shard_folder(const InspectOptions *o);

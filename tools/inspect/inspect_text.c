@@ -121,8 +121,8 @@ Status inspect_identify(const char *path, PathKind *kind)
     fclose(f);
     bool shard = (n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || utf8_ends(path, ".h5");
     const char *foreign = shard ? NULL : foreign_file(path, start, n);
-    *kind = shard ? PATH_SHARD : PATH_WEIGHTS;
-    return !foreign ? OK : fail(ERR_DATA, "%s is %s; inspect takes a safetensors file, a shard (.h5), or the folder of a model, shards, a "
+    *kind = shard ? PATH_SHARD : !strncmp(start, "GGUF", 4) ? PATH_GGUF : !strncmp(start, "PK\3\4", 4) ? PATH_TORCH : PATH_WEIGHTS;
+    return !foreign ? OK : fail(ERR_DATA, "%s is %s; inspect takes a file of weights, a shard (.h5), or the folder of a model, shards, a "
                                           "checkpoint or a run",
                                 path, foreign);
 }

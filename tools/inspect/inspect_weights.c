@@ -1,26 +1,37 @@
-/* inspect_weights.c: pages of inspect about safetensors files, model folders and diffusers models (inspect.h). */
+/* inspect_weights.c: pages of inspect about files of weights, model folders and diffusers models (inspect.h). */
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "data/formats/torch_bin.h"
+#include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
 
+/* The types of tensors: those of DType, then what only GGUF files have. */
+enum { TYPE_Q8_0 = N_DTYPES, N_TYPES };
+static const char *type_name(int type) { return type == TYPE_Q8_0 ? gguf_type_name(GGUF_Q8_0) : dtype_name((DType)type); }
+
+/* A tensor of any kind of file. */
+typedef struct Shown {
+    const char *name, *file;
+    int type, n_dims;
+    const int64_t *shape;
+    int64_t n_elems;
+    size_t n_bytes;
+} Shown;
+
 typedef struct Totals {
-    int64_t tensors, elements, bytes, by_type[N_DTYPES];
+    int64_t tensors, elements, bytes, by_type[N_TYPES];
 } Totals;
 
-static Totals add_up(const SafeTensors *st)
+static void count_tensor(Totals *t, Shown x)
 {
-    Totals t = {.tensors = safetensors_count(st)};
-    for (int i = 0; i < safetensors_count(st); i++) {
-        const StTensor *x = safetensors_at(st, i);
-        t.elements += x->n_elems;
-        t.bytes += (int64_t)x->n_bytes;
-        t.by_type[x->type] += x->n_elems;
-    }
-    return t;
+    t->tensors++;
+    t->elements += x.n_elems;
+    t->bytes += (int64_t)x.n_bytes;
+    t->by_type[x.type] += x.n_elems;
 }
 
 static void add_totals(cJSON *j, const Totals *t)
@@ -36,61 +47,154 @@ static void print_totals(FILE *out, const Totals *t)
     fprintf(out, "%" PRId64 " tensors, %s elements, %s", t->tensors, inspect_count(a, t->elements),
             file_size_text(size, sizeof size, (size_t)t->bytes));
     const char *before = " (";
-    for (int d = 0; d < N_DTYPES; d++)
+    for (int d = 0; d < N_TYPES; d++)
         if (t->by_type[d]) {
-            fprintf(out, "%s%s %s", before, inspect_count(a, t->by_type[d]), dtype_name((DType)d));
+            fprintf(out, "%s%s %s", before, inspect_count(a, t->by_type[d]), type_name(d));
             before = ", ";
         }
     fprintf(out, "%s\n", t->elements ? ")" : "");
 }
 
-static Status as_json(const InspectOptions *o, const SafeTensors *st, const Totals *t)
+static void add_tensors(cJSON *tensors, const Shown *x, int n)
 {
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddStringToObject(j, "kind", "safetensors");
-    cJSON_AddStringToObject(j, "path", o->path);
-    add_totals(j, t);
-    cJSON *tensors = cJSON_AddArrayToObject(j, "tensors");
-    for (int i = 0; i < safetensors_count(st); i++) {
-        const StTensor *x = safetensors_at(st, i);
+    for (int i = 0; i < n; i++) {
         cJSON *tensor = json_add(tensors, NULL, cJSON_CreateObject());
-        cJSON_AddStringToObject(tensor, "name", x->name);
-        cJSON_AddStringToObject(tensor, "dtype", dtype_name(x->type));
+        json_add_text(tensor, "name", x[i].name);
+        cJSON_AddStringToObject(tensor, "dtype", type_name(x[i].type));
         cJSON *shape = cJSON_AddArrayToObject(tensor, "shape");
-        for (int d = 0; d < x->n_dims; d++)
-            json_add_int(shape, NULL, x->shape[d]);
-        json_add_int(tensor, "bytes", (int64_t)x->n_bytes);
-        cJSON_AddStringToObject(tensor, "file", x->file);
+        for (int d = 0; d < x[i].n_dims; d++)
+            json_add_int(shape, NULL, x[i].shape[d]);
+        json_add_int(tensor, "bytes", (int64_t)x[i].n_bytes);
+        cJSON_AddStringToObject(tensor, "file", x[i].file);
     }
-    return json_print(o->out, &j, JSON_PRETTY, o->path);
 }
 
-static Status as_text(const InspectOptions *o, const SafeTensors *st, const Totals *t)
+static void print_tensors(FILE *out, const Shown *x, int n)
 {
     char shape[128];
     int widest = 4; /* of the names of an ordinary length */
-    for (int i = 0; i < safetensors_count(st); i++) {
-        int n = utf8_columns(safetensors_at(st, i)->name, strlen(safetensors_at(st, i)->name));
-        widest = n > widest && n <= 200 ? n : widest;
+    for (int i = 0; i < n; i++) {
+        int columns = utf8_columns(x[i].name, strlen(x[i].name));
+        widest = columns > widest && columns <= 200 ? columns : widest;
     }
-    for (int i = 0; i < safetensors_count(st); i++) {
-        const StTensor *x = safetensors_at(st, i);
-        utf8_cell(o->out, x->name, widest);
-        fprintf(o->out, "  %-4s  %s\n", dtype_name(x->type), shape_text(shape, sizeof shape, x->shape, x->n_dims));
+    for (int i = 0; i < n; i++) {
+        utf8_cell(out, x[i].name, widest);
+        fprintf(out, "  %-4s  %s\n", type_name(x[i].type), shape_text(shape, sizeof shape, x[i].shape, x[i].n_dims));
     }
+}
+
+/* ---------------------------------------------------------------- one file or folder */
+
+static Status show(const InspectOptions *o, const char *kind, const Shown *x, int n, const Gguf *g)
+{
+    Totals t = {0};
+    for (int i = 0; i < n; i++)
+        count_tensor(&t, x[i]);
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "kind", kind);
+        cJSON_AddStringToObject(j, "path", o->path);
+        add_totals(j, &t);
+        Status s = g ? inspect_add_metadata(cJSON_AddObjectToObject(j, "metadata"), g) : OK;
+        add_tensors(cJSON_AddArrayToObject(j, "tensors"), x, n);
+        if (s) {
+            cJSON_Delete(j);
+            return s;
+        }
+        return json_print(o->out, &j, JSON_PRETTY, o->path);
+    }
+    if (g)
+        TRY(inspect_print_metadata(o->out, g, o->path));
+    print_tensors(o->out, x, n);
     utf8_cell(o->out, o->path, 0);
     fputs(": ", o->out);
-    print_totals(o->out, t);
+    print_totals(o->out, &t);
     return OK;
+}
+
+static Status list(Shown **out, const InspectOptions *o, int n)
+{
+    *out = mem_alloc((size_t)n * sizeof **out);
+    return *out ? OK : fail(ERR_NOMEM, "%s: no memory for a list of %d tensors", o->path, n);
+}
+
+static Shown shown(const StTensor *t)
+{
+    return (Shown){.name = t->name, .file = t->file, .type = t->type, .n_dims = t->n_dims, .shape = t->shape, .n_elems = t->n_elems,
+                   .n_bytes = t->n_bytes};
+}
+
+static Status show_safetensors(const InspectOptions *o, const SafeTensors *st)
+{
+    Shown *x;
+    TRY(list(&x, o, safetensors_count(st)));
+    for (int i = 0; i < safetensors_count(st); i++)
+        x[i] = shown(safetensors_at(st, i));
+    Status s = show(o, "safetensors", x, safetensors_count(st), NULL);
+    mem_free(x);
+    return s;
+}
+
+static Status show_torch(const InspectOptions *o, const TorchBin *b)
+{
+    Shown *x;
+    TRY(list(&x, o, torch_bin_count(b)));
+    for (int i = 0; i < torch_bin_count(b); i++)
+        x[i] = shown(torch_bin_at(b, i));
+    Status s = show(o, "torch", x, torch_bin_count(b), NULL);
+    mem_free(x);
+    return s;
+}
+
+static int type_of(GgufType t)
+{
+    switch (t) {
+    case GGUF_F32: return F32;
+    case GGUF_F16: return F16;
+    case GGUF_BF16: return BF16;
+    case GGUF_Q8_0: break;
+    }
+    return TYPE_Q8_0;
+}
+
+static Status show_gguf(const InspectOptions *o, const Gguf *g)
+{
+    Shown *x;
+    TRY(list(&x, o, gguf_count(g)));
+    for (int i = 0; i < gguf_count(g); i++) {
+        const GgufTensor *t = gguf_at(g, i);
+        x[i] = (Shown){.name = t->name, .file = o->path, .type = type_of(t->type), .n_dims = t->n_dims, .shape = t->shape,
+                       .n_elems = t->n_elems, .n_bytes = t->n_bytes};
+    }
+    Status s = show(o, "gguf", x, gguf_count(g), g);
+    mem_free(x);
+    return s;
 }
 
 Status inspect_weights(const InspectOptions *o, const char *stem)
 {
     SafeTensors *st;
     TRY(stem ? safetensors_open_folder(&st, o->path, stem) : safetensors_open(&st, o->path));
-    Totals t = add_up(st);
-    Status s = o->json ? as_json(o, st, &t) : as_text(o, st, &t);
+    Status s = show_safetensors(o, st);
     safetensors_close(&st);
+    return s;
+}
+
+Status inspect_torch(const InspectOptions *o)
+{
+    TorchBin *b;
+    TRY(torch_bin_open(&b, o->path));
+    Status s = show_torch(o, b);
+    torch_bin_close(&b);
+    return s;
+}
+
+Status inspect_gguf(const InspectOptions *o)
+{
+    Gguf *g;
+    TRY(gguf_open(&g, o->path));
+    Status s = show_gguf(o, g);
+    gguf_close(&g);
     return s;
 }
 
@@ -117,7 +221,9 @@ static Status show_part(void *list, const char *name)
     if (safetensors_check_folder(folder, stem))
         return OK;
     TRY(safetensors_open_folder(&st, folder, stem));
-    Totals t = add_up(st);
+    Totals t = {0};
+    for (int i = 0; i < safetensors_count(st); i++)
+        count_tensor(&t, shown(safetensors_at(st, i)));
     safetensors_close(&st);
     l->n++;
     if (l->json) {
