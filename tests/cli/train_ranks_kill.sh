@@ -1,12 +1,16 @@
 #!/bin/bash
-# Several ranks, of which one is killed, stopped or asked to stop at random moments, and while a checkpoint or a sample is written: all end within
-# 20 s, the rank is named, and resumed until it is finished the run ends with the same bits. KILLS=: how often at random (15). SEED= repeats it.
+# Several ranks, of which one is killed, stopped or asked to stop at random moments, and while a checkpoint, a sample or what is held out is at
+# work: all end within 20 s, the rank is named, and resumed until it is finished the run ends with the same bits. KILLS=: how often at random
+# (15). SEED= repeats it.
 STEPS=8 . tests/cli/_train.sh
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 export GENLLAVA_RANKS_SILENCE=2 OMP_NUM_THREADS=1
 printf '{"ask": "What is it?"}\n' > "$dir/prompts.jsonl"
-run=(--config "$dir/run.json" --ranks 3 --set sample.every=2 --set sample.prompts="$dir/prompts.jsonl")
+rows=$PWD/tests/fixtures/parity/visual_tokens
+echo '[{"name": "held", "files": ["'"$rows"'/rows.jsonl"], "image_root": "'"$rows"'/images", "max": 4}]' > "$dir/held.json"
+run=(--config "$dir/run.json" --ranks 3 --set sample.every=2 --set sample.prompts="$dir/prompts.jsonl" --set save.split=true --set eval.every=2
+    --set "data.validation=$dir/held.json")
 began=$(date +%s%N)
 expect 0 "${run[@]}"
 whole=$(( ($(date +%s%N) - began) / 1000000 ))
@@ -49,7 +53,7 @@ anew() {
     rm -rf "$dir/runs" "$dir/shards"
 }
 
-# At random: the meeting, the preparation, passes that measure memory, steps, sums, the end.
+# At random: the meeting, the preparation, passes that measure memory, steps, sums, validation, the end.
 signals=(KILL TERM KILL STOP TERM)
 for ((i = 0; i < ${KILLS:-15}; i++)); do
     anew
