@@ -379,11 +379,11 @@ bench: all $(BENCHES:%=$(BUILD)/%)
 bench-kernels: $(BUILD)/bench-kernels
 	$(BUILD)/bench-kernels $(ONLY)
 
-#: make model-gpu   what steps of Mistral-7B should take on a GPU, on paper (MODEL='--device h200 --shapes': options of build/model-gpu)
+#: make model-gpu   what steps of Mistral-7B should take on a GPU and on many, on paper (MODEL='--device h200': its options)
 model-gpu: $(BUILD)/model-gpu
-	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --goal 17500 --fit 80 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --goal 17500 --fit 80 --ranks --efficiency 98 $(MODEL)
 	@echo
-	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --goal 16000 --fit 80 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --goal 16000 --fit 80 --ranks --efficiency 98 $(MODEL)
 	@echo
 	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --set model.lora.dropout=0.05 --goal 16000 --fit 80 $(MODEL)
 	@echo

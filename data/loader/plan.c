@@ -1,4 +1,4 @@
-/* plan.c: deals a step's items to ranks and packs them into passes (plan.h). Called by the loader. */
+/* plan.c: deals a step's items to ranks and packs them into passes (plan.h). Called by the loader and model-gpu. */
 #include "data/loader/plan.h"
 
 #include <stdlib.h>
@@ -48,24 +48,30 @@ static int by_pass(const void *pa, const void *pb)
     return a->item < b->item ? -1 : a->item > b->item;
 }
 
-void plan_deal(StepPlanning *p, int32_t n, int rank, int n_ranks, int64_t micro_tokens)
+void plan_share(StepPlanning *p, int32_t n, int n_ranks)
 {
     qsort(p->items, (size_t)n, sizeof *p->items, longest_first);
     memset(p->load, 0, (size_t)n_ranks * sizeof *p->load);
-    p->n = 0;
     for (int32_t i = 0; i < n; i++) {
         int least = 0;
         for (int r = 1; r < n_ranks; r++)
             if (p->load[r] < p->load[least])
                 least = r;
         p->load[least] += p->items[i].length;
-        if (least == rank)
-            p->items[p->n++] = p->items[i];
+        p->items[i].rank = least;
     }
+}
+
+void plan_deal(StepPlanning *p, int32_t n, int rank, int n_ranks, int64_t micro_tokens)
+{
+    plan_share(p, n, n_ranks);
+    p->n = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (p->items[i].rank == rank)
+            p->items[p->n++] = p->items[i];
     p->n_passes = 0;
     for (int32_t i = 0; i < p->n; i++) {
         PlanItem *it = &p->items[i];
-        it->rank = rank;
         it->pass = 0;
         while (it->pass < p->n_passes && p->load[it->pass] + it->length > micro_tokens)
             it->pass++;

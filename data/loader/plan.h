@@ -26,5 +26,7 @@ typedef struct StepPlanning {
 void plan_free(StepPlanning *p);
 /* Room for n items in p->items; the caller fills row, item and length. */
 MUST_USE Status plan_reserve(StepPlanning *p, int32_t n, int n_ranks);
+/* The items' ranks, longest first, and in load[0 … n_ranks-1] their tokens. */
+void plan_share(StepPlanning *p, int32_t n, int n_ranks);
 void plan_deal(StepPlanning *p, int32_t n, int rank, int n_ranks, int64_t micro_tokens);
 #endif

@@ -32,6 +32,22 @@ echo "$out" | grep -q ' 8 samples of 1024, 6 pictures, 1600 labels, 4 targets; '
 echo "$out" | grep -q '^conv2d_fwd  *204 ' && echo "$out" | grep -q '^conv2d_dx  *98 ' || fail "convolutions: $out"
 time_of() { "$program" --config tools/bench/gpu/three-tasks.json "$@" | awk '/^conv2d/ { for (i = 1; i < NF; i++) if ($i ~ /%$/) sum += $(i - 1) } END { print int(1000 * sum) }'; }
 [ "$(time_of --convolution 0.25)" -gt "$(time_of)" ] || fail "--convolution changes nothing"
+# Several GPUs: 254 MB of gradients take 2 · 7/8 of them / 360 GB/s and 14 hops of 3 us over 8 GPUs; over 16, 2 · 15/16 / 340 GB/s and 30 hops of 8 us.
+out=$("$program" --config tools/bench/gpu/r16.json --ranks --efficiency 98) || fail "--ranks: exit $?"
+echo "$out" | grep -q '^several GPUs: 254.1 MB of gradients ' || fail "the bytes of a sum: $out"
+column() { sed '1,/^ *GPUs /d' | awk -v n="$1" -v k="$2" '$1 == n { print $k }'; }
+[ "$(echo "$out" | column 8 6) $(echo "$out" | column 16 6)" = "1.28 1.64" ] || fail "the time of a sum: $out"
+[ "$(echo "$out" | column 1 7) $(echo "$out" | column 1024 2)" = "100.0% 16384" ] && echo "$out" | grep -q '^ *goal 98% over 8 GPUs: .* on paper$' || fail "--ranks: $out"
+"$program" --config tools/bench/gpu/r128.json --ranks | grep -q '^several GPUs: 1428.6 MB ' || fail "the bytes of a sum at rank 128"
+# Shares of real samples: five of lengths 20 to 70, of which a rank always has the same in steps of five.
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$1/prepare" --quiet --config tests/fixtures/parity/visual_tokens/config.json --set data.shards="$dir" > /dev/null || fail "prepare: exit $?"
+shared() { "$program" --config tools/bench/gpu/r16.json --ranks --shards "$dir" --samples 5 "$@"; }
+[ "$(shared | column 8 5)" != "$(echo "$out" | column 8 5)" ] && shared | grep -q "^lengths: $dir\$" || fail "--shards: $(shared)"
+[ "$(shared | column 16 4 | cut -d. -f1)" -lt "$(shared --network 0.01 | column 16 4 | cut -d. -f1)" ] || fail "--network changes nothing"
+"$program" --config tools/bench/gpu/r16.json --ranks --shards "$dir/nothing" > /dev/null 2>&1
+[ $? -eq 66 ] || fail "shards that are not there"
 "$program" >/dev/null 2>&1
 [ $? -eq 2 ] || fail "without --config"
 exit $failed

@@ -9,6 +9,7 @@
 #include "kernels/base/log.h"
 #include "tools/bench/bench_step.h"
 #include "tools/bench/roofline.h"
+#include "tools/bench/scaling.h"
 
 typedef struct Options {
     const char *config;
@@ -16,7 +17,11 @@ typedef struct Options {
     int device;
     int64_t tokens, segment, labels;
     double matmul, attention, convolution, adapters, bandwidth, integer, gap, goal, fit;
-    bool shapes;
+    bool shapes, ranks;
+    const char *shards;
+    int64_t samples;
+    Wires wires;
+    double efficiency;
 } Options;
 
 enum { MAX_DEVICES = 8 };
@@ -56,6 +61,17 @@ static Status parse(Options *o, int argc, char **argv, bool *done)
          .help = "tokens a second to compare with"},
         {.name = "--fit", .kind = CLI_REAL, .value = &o->fit, .argument = "GB", .low = 0.001, .high = 1e6,
          .help = "memory of the device to compare with"},
+        {.name = "--ranks", .kind = CLI_FLAG, .value = &o->ranks, .help = "steps of 1 to 1024 GPUs besides"},
+        {.name = "--shards", .kind = CLI_STRING, .value = &o->shards, .argument = "DIR",
+         .help = "--ranks: shards whose samples are dealt (default: lengths that are made up)"},
+        {.name = "--samples", .kind = CLI_INT, .value = &o->samples, .argument = "N", .low = 1, .high = 4096,
+         .help = "--ranks: of a GPU and step (default 16)"},
+        {.name = "--nvlink", .kind = CLI_REAL, .value = &o->wires.nvlink, .argument = "X", .low = 0.01, .high = 1,
+         .help = "--ranks: of NVLink's published bandwidth that sums reach (default 0.8)"},
+        {.name = "--network", .kind = CLI_REAL, .value = &o->wires.network, .argument = "X", .low = 0.01, .high = 1,
+         .help = "--ranks: the same of a card of 400 Gb/s for each GPU (default 0.85)"},
+        {.name = "--efficiency", .kind = CLI_REAL, .value = &o->efficiency, .argument = "X", .low = 0, .high = 100,
+         .help = "--ranks: percent of the speed of so many single GPUs to compare with, over one machine"},
         {.name = "--shapes", .kind = CLI_FLAG, .value = &o->shapes, .help = "a line for every shape"},
         {0},
     };
@@ -167,6 +183,43 @@ static void print_speed(const Options *o, const Roofline *r, const PassShape *p,
     printf("\n");
 }
 
+/* The same number of samples for each GPU, whatever their number: its time grows with its tokens, and all wait for the one with most. A
+ * sum begins when backward has ended, or runs beside it (in which case what exceeds half of the step is waited for). */
+static Status print_ranks(const Options *o, const RunConfig *cfg, const Device *d, const MemoryPlan *m, double token_seconds)
+{
+    enum { MOST = 1024 };
+    const double bytes = 4.0 * (double)m->trainable_parameters;
+    const Wires *w = &o->wires;
+    Lengths *l = NULL;
+    Status s = lengths_open(&l, o->shards, m->sizes.patches, cfg->data.max_tokens);
+    if (s == OK) {
+        printf("several GPUs: %.1f MB of gradients (%.2f M weights in f32) are summed by a ring. Published: NVLink %.0f GB/s, a card of "
+               "%.0f GB/s for each GPU between machines of %d. ",
+               1e-6 * bytes, 1e-6 * (double)m->trainable_parameters, d->nvlink_gbytes, SCALING_NETWORK_GBYTES, SCALING_NODE);
+        printf("Assumed: %.2f and %.2f of them, %.0f and %.0f us a hop; %lld samples a GPU and step; a GPU's time grows with its tokens\n",
+               w->nvlink, w->network, w->nvlink_us, w->network_us, (long long)o->samples);
+        printf("lengths: %s\n", o->shards ? o->shards : LENGTHS_MADE_UP);
+        printf("%6s %8s %11s %10s %8s %12s %18s %12s\n", "GPUs", "samples", "tokens/s", "step ms", "waiting", "sum ms",
+               "sum after backward", "beside it");
+    }
+    for (int n = 1; n <= MOST && s == OK; n *= 2) {
+        Shares share;
+        s = lengths_share(l, &share, o->samples, n);
+        double mean = share.mean * token_seconds, most = share.most * token_seconds, sum = scaling_sum_seconds(d, w, bytes, n);
+        double beside = most + fmax(0, sum - most / 2), after = most + sum;
+        if (s == OK)
+            printf("%6d %8lld %11.0f %10.1f %7.2f%% %12.2f %17.1f%% %11.1f%%\n", n, (long long)o->samples * n, share.mean * n / after,
+                   1e3 * after, 100 * (most - mean) / most, 1e3 * sum, 100 * mean / after, 100 * mean / beside);
+        if (s == OK && n == SCALING_NODE && o->efficiency > 0)
+            printf("%6s goal %.0f%% over %d GPUs: %s on paper\n", "", o->efficiency, n,
+                   100 * mean / after >= o->efficiency    ? "reached"
+                   : 100 * mean / beside >= o->efficiency ? "reached beside backward"
+                                                          : "missed");
+    }
+    lengths_close(&l);
+    return s;
+}
+
 static Status report(const Options *o, const RunConfig *cfg)
 {
     PassShape pass;
@@ -195,6 +248,8 @@ static Status report(const Options *o, const RunConfig *cfg)
         print_losses(&r, total, ideal);
         print_speed(o, &r, &pass, total);
         print_memory(&plan, o->fit);
+        if (o->ranks)
+            s = print_ranks(o, cfg, r.device, &plan, total / pass.tokens);
     }
     roofline_free(&r);
     return s;
@@ -216,9 +271,11 @@ int main(int argc, char **argv)
 {
     /* 0.73: what cuBLAS is known to reach in bf16 on such devices when they draw full power; 0.19: what the project wants of its attention;
      * 0.5: a guess for cuDNN; 0.3: one for kernels on mma.sync, which is not the instruction that an H100 is fastest with; 0.78: 0.85 of a
-     * copy that reaches 0.92. */
+     * copy that reaches 0.92. Wires: what NCCL's own tests are known to show for large sums, and 3 us a hop; 8 us through cards is a guess.
+     */
     Options o = {.segment = 1024, .labels = 200, .matmul = 0.73, .attention = 0.19, .convolution = 0.5, .adapters = 0.3,
-                 .bandwidth = 0.78, .integer = 0.8, .gap = 1.5};
+                 .bandwidth = 0.78, .integer = 0.8, .gap = 1.5, .samples = 16,
+                 .wires = {.nvlink = 0.8, .network = 0.85, .nvlink_us = 3, .network_us = 8}};
     bool done;
     cli_start();
     log_level(LOG_WARN);

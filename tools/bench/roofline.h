@@ -11,6 +11,7 @@ typedef struct Device {
     double bf16_tflops, f32_tflops, tbytes; /* published: dense products of bf16, multiply-adds of f32, memory */
     int processors;                         /* streaming multiprocessors */
     double integer_tops;                    /* instructions on integers: not published, see DEVICES */
+    double nvlink_gbytes;                   /* published, each way, of all links to the GPUs of its machine */
 } Device;
 extern const Device DEVICES[]; /* ends with a zeroed entry */
 
