@@ -2,8 +2,6 @@
 #include "train/models/clip_text.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -16,19 +14,6 @@
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096, LENGTH_MAX = 1 << 16 };
 
 /* ---------------------------------------------------------------- config.json */
-
-static ActKind read_act(JsonFields *f)
-{
-    const char *act = fields_string(f, f->top, "hidden_act", "quick_gelu");
-    if (!strcmp(act, "gelu"))
-        return ACT_GELU_ERF;
-    if (!strcmp(act, "gelu_pytorch_tanh") || !strcmp(act, "gelu_new"))
-        return ACT_GELU_TANH;
-    if (strcmp(act, "quick_gelu"))
-        fields_refuse(f, json_get(f->top, "hidden_act"), "hidden_act",
-                      "is \"%s\", expected \"quick_gelu\", \"gelu\" or \"gelu_pytorch_tanh\"", act);
-    return ACT_GELU_QUICK;
-}
 
 static const FieldRule RULES[] = {
     {"attention_dropout", ""},
@@ -61,11 +46,8 @@ static void read_config(JsonFields *f, ClipTextConfig *c)
     c->heads = fields_int(f, o, "num_attention_heads", 8, 1, SIZE_MAX_DIM);
     c->length = fields_int(f, o, "max_position_embeddings", CLIP_TEXT_LENGTH_DEFAULT, 2, LENGTH_MAX);
     c->eps = fields_real(f, o, "layer_norm_eps", 1e-5);
-    c->act = read_act(f);
-    if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
-        fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
-                      "is %" PRId64 ", expected a divisor of hidden_size %" PRId64 " with heads of at most %d", c->heads, c->hidden,
-                      ATTENTION_MAX_HEAD_DIM);
+    c->act = encoder_read_act(f, o, "quick_gelu");
+    encoder_check_heads(f, o, c->hidden, c->heads);
 }
 
 Status clip_text_configure(GenLlava *g, const RunConfig *cfg)
@@ -86,16 +68,9 @@ static Param *table(const Declare *d, const char *name, int64_t rows, int64_t co
     return declare_weight(d, name, (ParamSpec){.decay = true, .n_dims = 2, .shape = {rows, cols}});
 }
 
-static void declare_block(const Declare *d, const ClipTextConfig *c, ClipTextBlock *b)
+static EncoderShape shape_of(const ClipTextConfig *c)
 {
-    declare_norm(d, "layer_norm1", c->hidden, &b->norm1_w, &b->norm1_b);
-    b->kqv[0] = declare_linear(d, "self_attn.k_proj", c->hidden, c->hidden);
-    b->kqv[1] = declare_linear(d, "self_attn.q_proj", c->hidden, c->hidden);
-    b->kqv[2] = declare_linear(d, "self_attn.v_proj", c->hidden, c->hidden);
-    b->out = declare_linear(d, "self_attn.out_proj", c->hidden, c->hidden);
-    declare_norm(d, "layer_norm2", c->hidden, &b->norm2_w, &b->norm2_b);
-    b->fc1 = declare_linear(d, "mlp.fc1", c->ff, c->hidden);
-    b->fc2 = declare_linear(d, "mlp.fc2", c->hidden, c->ff);
+    return (EncoderShape){.hidden = c->hidden, .ff = c->ff, .heads = c->heads, .act = c->act, .eps = c->eps, .causal = true};
 }
 
 Status clip_text_declare(GenLlava *g, const RunConfig *cfg)
@@ -103,16 +78,11 @@ Status clip_text_declare(GenLlava *g, const RunConfig *cfg)
     (void)cfg;
     ClipText *m = &g->text_encoder;
     const ClipTextConfig *c = &m->config;
-    m->blocks = mem_alloc((size_t)c->layers * sizeof *m->blocks);
-    if (!m->blocks)
-        return fail(ERR_NOMEM, "no memory for %" PRId64 " blocks", c->layers);
+    const EncoderShape shape = shape_of(c);
     Declare d = {.p = &g->params, .stem = "text_model."};
     m->token = table(&d, "embeddings.token_embedding.weight", c->vocab, c->hidden);
     m->position = table(&d, "embeddings.position_embedding.weight", c->length, c->hidden);
-    for (int64_t i = 0; i < c->layers; i++) {
-        Declare block = declare_under(&d, "encoder.layers.%" PRId64 ".", i);
-        declare_block(&block, c, &m->blocks[i]);
-    }
+    TRY(encoder_declare(&d, &shape, &m->blocks, c->layers));
     declare_norm(&d, "final_layer_norm", c->hidden, &m->norm_w, &m->norm_b);
     return OK;
 }
@@ -165,28 +135,6 @@ void clip_text_free(GenLlava *g)
 
 /* ---------------------------------------------------------------- forward */
 
-typedef struct BlockArg {
-    const ClipTextConfig *config;
-    const ClipTextBlock *block;
-    const PackedRows *rows;
-} BlockArg;
-
-/* x [items·length,D], and what is added to it first, if anything -> the same; pre-norm causal attention and MLP. */
-static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
-{
-    const BlockArg *a = arg;
-    const ClipTextConfig *c = a->config;
-    const ClipTextBlock *b = a->block;
-    const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->heads, .head_dim = c->hidden / c->heads, .causal = true,
-                                .scale = 1 / sqrt((double)(c->hidden / c->heads))};
-    Tensor *x = in[0], *mid = NULL;
-    Tensor *h = nn_layernorm(t, x, n > 1 ? in[1] : NULL, b->norm1_w, b->norm1_b, c->eps, n > 1 ? &x : NULL);
-    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL), &spec, a->rows);
-    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL), b->norm2_w, b->norm2_b, c->eps, &mid);
-    h = nn_act(t, nn_linear(t, h, &b->fc1, 1, NULL), c->act);
-    return nn_linear_add(t, h, &b->fc2, NULL, mid);
-}
-
 /* Rows of a table [*,D] -> [n,D]. */
 static Tensor *rows_of(Tape *t, Param *from, const int32_t *index, int64_t n)
 {
@@ -196,20 +144,17 @@ static Tensor *rows_of(Tape *t, Param *from, const int32_t *index, int64_t n)
 Tensor *clip_text_forward(Tape *t, const ClipText *m, const int32_t *id, int64_t items)
 {
     const ClipTextConfig *c = &m->config;
+    const EncoderShape shape = shape_of(c);
     int64_t n = items * c->length;
     const PackedRows *rows = tape_segments(t, items, c->length);
-    BlockArg *args = tape_host(t, (size_t)c->layers * sizeof *args);
     int32_t *position = tape_host(t, (size_t)n * sizeof *position);
-    if (!rows || !args || !position)
+    if (!rows || !position)
         return NULL;
     for (int64_t i = 0; i < n; i++)
         position[i] = (int32_t)(i % c->length);
-    Tensor *in[2] = {rows_of(t, m->token, id, n), rows_of(t, m->position, position, n)};
-    for (int64_t i = 0; i < c->layers; i++) {
-        args[i] = (BlockArg){.config = c, .block = &m->blocks[i], .rows = rows};
-        in[0] = nn_block_inplace(t, block_forward, &args[i], in, i ? 1 : 2);
-    }
-    return nn_layernorm(t, in[0], NULL, m->norm_w, m->norm_b, c->eps, NULL);
+    Tensor *tokens = rows_of(t, m->token, id, n), *positions = rows_of(t, m->position, position, n);
+    Tensor *x = encoder_forward(t, &shape, m->blocks, c->layers, tokens, positions, rows);
+    return nn_layernorm(t, x, NULL, m->norm_w, m->norm_b, c->eps, NULL);
 }
 
 typedef struct Encoding {

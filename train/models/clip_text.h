@@ -6,6 +6,7 @@
 #include "data/formats/json_fields.h"
 #include "data/text/clip_tokenizer.h"
 #include "train/config/config.h"
+#include "train/models/encoder.h"
 #include "train/models/genllava.h"
 #include "train/models/weights.h"
 #include "train/nn/ops.h"
@@ -19,15 +20,10 @@ typedef struct ClipTextConfig {
     double eps;
 } ClipTextConfig;
 
-typedef struct ClipTextBlock {
-    Param *norm1_w, *norm1_b, *norm2_w, *norm2_b;
-    Linear kqv[3], out, fc1, fc2;
-} ClipTextBlock;
-
 typedef struct ClipText {
     ClipTextConfig config;
     Param *token, *position, *norm_w, *norm_b;
-    ClipTextBlock *blocks;
+    EncoderBlock *blocks;
     ClipTokenizer *tokenizer; /* of the folder beside it; NULL while only sizes are wanted */
 } ClipText;
 

@@ -1,5 +1,5 @@
 /* declare.h: weights declared under the names of a checkpoint: where names begin, and the usual shapes behind that. Called by the networks
- * (siglip.c, clip_text.c, unet.c, vae.c, gen_head.c). */
+ * (encoder.c, siglip.c, clip_text.c, unet.c, vae.c, gen_head.c). */
 #ifndef GENLLAVA_TRAIN_MODELS_DECLARE_H
 #define GENLLAVA_TRAIN_MODELS_DECLARE_H
 

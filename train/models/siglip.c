@@ -34,16 +34,6 @@ static void read_size(JsonFields *f, const Json *o, const char *key, int64_t abs
     *width = good ? w->integer : absent;
 }
 
-static ActKind read_act(JsonFields *f, const Json *o)
-{
-    const char *act = fields_string(f, o, "hidden_act", "gelu_pytorch_tanh");
-    if (!strcmp(act, "gelu_pytorch_tanh") || !strcmp(act, "gelu_new"))
-        return ACT_GELU_TANH;
-    if (strcmp(act, "gelu"))
-        fields_refuse(f, json_get(o, "hidden_act"), "hidden_act", "is \"%s\", expected \"gelu_pytorch_tanh\" or \"gelu\"", act);
-    return ACT_GELU_ERF;
-}
-
 static const FieldRule RULES[] = {
     {"attention_dropout", ""},
     {"hidden_act", NULL},
@@ -93,7 +83,7 @@ static void read_config(JsonFields *f, SiglipConfig *c)
     c->layers = fields_int(f, o, "num_hidden_layers", 12, 1, LAYERS_MAX);
     c->heads = fields_int(f, o, "num_attention_heads", 12, 1, SIZE_MAX_DIM);
     c->eps = fields_real(f, o, "layer_norm_eps", 1e-6);
-    c->act = read_act(f, o);
+    c->act = encoder_read_act(f, o, "gelu_pytorch_tanh");
     int64_t patch_width, channels = fields_int(f, o, "num_channels", CHANNELS, 1, SIZE_MAX_DIM);
     read_size(f, o, "image_size", 224, &c->height, &c->width);
     read_size(f, o, "patch_size", 16, &c->patch, &patch_width);
@@ -103,10 +93,7 @@ static void read_config(JsonFields *f, SiglipConfig *c)
         fields_refuse(f, json_get(o, "patch_size"), "patch_size",
                       "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64, c->patch, patch_width,
                       c->height, c->width);
-    if (c->hidden % c->heads || c->hidden / c->heads > ATTENTION_MAX_HEAD_DIM)
-        fields_refuse(f, json_get(o, "num_attention_heads"), "num_attention_heads",
-                      "is %" PRId64 ", expected a divisor of hidden_size %" PRId64 " with heads of at most %d", c->heads, c->hidden,
-                      ATTENTION_MAX_HEAD_DIM);
+    encoder_check_heads(f, o, c->hidden, c->heads);
 }
 
 static Status read_folder(SiglipConfig *c, const char *folder, int64_t layer)
@@ -158,42 +145,26 @@ Status siglip_configure(GenLlava *g, const RunConfig *cfg)
 
 /* ---------------------------------------------------------------- weights */
 
+static EncoderShape shape_of(const SiglipConfig *c)
+{
+    return (EncoderShape){.hidden = c->hidden, .ff = c->ff, .heads = c->heads, .act = c->act, .eps = c->eps};
+}
+
+static void draw_normal(Param *q, double deviation)
+{
+    if (!q)
+        return;
+    q->init = INIT_NORMAL;
+    q->init_scale = deviation;
+}
+
 /* Initial values are those of transformers' SiglipPreTrainedModel. */
-static Linear linear(const Declare *d, const char *name, int64_t out, int64_t in)
-{
-    return declare_linear_drawn(d, name, out, in, declare_xavier(out, in), 0);
-}
-
-static Linear mlp_linear(const Declare *d, const char *name, int64_t out, int64_t in)
-{
-    Linear l = linear(d, name, out, in);
-    if (l.b) {
-        l.b->init = INIT_NORMAL;
-        l.b->init_scale = 1e-6;
-    }
-    return l;
-}
-
-static void declare_block(const Declare *d, const SiglipConfig *c, SiglipBlock *b)
-{
-    declare_norm(d, "layer_norm1", c->hidden, &b->norm1_w, &b->norm1_b);
-    b->kqv[0] = linear(d, "self_attn.k_proj", c->hidden, c->hidden);
-    b->kqv[1] = linear(d, "self_attn.q_proj", c->hidden, c->hidden);
-    b->kqv[2] = linear(d, "self_attn.v_proj", c->hidden, c->hidden);
-    b->out = linear(d, "self_attn.out_proj", c->hidden, c->hidden);
-    declare_norm(d, "layer_norm2", c->hidden, &b->norm2_w, &b->norm2_b);
-    b->fc1 = mlp_linear(d, "mlp.fc1", c->ff, c->hidden);
-    b->fc2 = mlp_linear(d, "mlp.fc2", c->hidden, c->ff);
-}
-
 Status siglip_declare(GenLlava *g, const RunConfig *cfg)
 {
     (void)cfg;
     Siglip *m = &g->vision;
     const SiglipConfig *c = &m->config;
-    m->blocks = mem_alloc((size_t)c->blocks * sizeof(SiglipBlock));
-    if (!m->blocks)
-        return fail(ERR_NOMEM, "no memory for %" PRId64 " blocks", c->blocks);
+    const EncoderShape shape = shape_of(c);
     /* JAX's lecun_normal: a normal cut at two deviations, widened so that its variance is 1/fan_in. */
     const double cut_deviation = 0.87962566103423978;
     double fan_in = (double)(CHANNELS * c->patch * c->patch);
@@ -211,9 +182,10 @@ Status siglip_declare(GenLlava *g, const RunConfig *cfg)
                                              .init_scale = 1 / sqrt((double)c->hidden),
                                              .n_dims = 2,
                                              .shape = {siglip_patches(c), c->hidden}});
+    TRY(encoder_declare(&d, &shape, &m->blocks, c->blocks));
     for (int64_t i = 0; i < c->blocks; i++) {
-        const Declare block = declare_under(&d, "encoder.layers.%" PRId64 ".", i);
-        declare_block(&block, c, &m->blocks[i]);
+        draw_normal(m->blocks[i].fc1.b, 1e-6);
+        draw_normal(m->blocks[i].fc2.b, 1e-6);
     }
     return OK;
 }
@@ -239,39 +211,12 @@ const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / 
 
 /* ---------------------------------------------------------------- forward */
 
-typedef struct BlockArg {
-    const SiglipConfig *config;
-    const SiglipBlock *block;
-    const PackedRows *rows;
-} BlockArg;
-
-/* x [images·N,D] -> the same; pre-norm attention and MLP, spec 2.3 step 3. */
-static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
-{
-    (void)n;
-    const BlockArg *a = arg;
-    const SiglipConfig *c = a->config;
-    const SiglipBlock *b = a->block;
-    const AttentionSpec spec = {.heads = c->heads, .kv_heads = c->heads, .head_dim = c->hidden / c->heads,
-                                .scale = 1 / sqrt((double)(c->hidden / c->heads))};
-    Tensor *x = in[0], *mid = NULL;
-    Tensor *h = nn_layernorm(t, x, NULL, b->norm1_w, b->norm1_b, c->eps, NULL);
-    Tensor *o = nn_attention(t, nn_linear(t, h, b->kqv, 3, NULL), &spec, a->rows);
-    h = nn_layernorm(t, x, nn_linear(t, o, &b->out, 1, NULL), b->norm2_w, b->norm2_b, c->eps, &mid);
-    h = nn_act(t, nn_linear(t, h, &b->fc1, 1, NULL), c->act);
-    return nn_linear_add(t, h, &b->fc2, NULL, mid);
-}
-
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
 {
+    const EncoderShape shape = shape_of(&m->config);
     const PackedRows *rows = tape_segments(t, pixels->images, siglip_patches(&m->config));
-    BlockArg *args = tape_host(t, (size_t)m->config.blocks * sizeof *args);
-    if (!rows || !args)
+    if (!rows)
         return NULL;
     Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, m->position);
-    for (int64_t i = 0; i < m->config.blocks; i++) {
-        args[i] = (BlockArg){.config = &m->config, .block = &m->blocks[i], .rows = rows};
-        x = nn_block_inplace(t, block_forward, &args[i], &x, 1);
-    }
-    return x;
+    return encoder_forward(t, &shape, m->blocks, m->config.blocks, x, NULL, rows);
 }

@@ -4,6 +4,7 @@
 
 #include "data/formats/json_fields.h"
 #include "train/config/config.h"
+#include "train/models/encoder.h"
 #include "train/models/genllava.h"
 #include "train/models/weights.h"
 #include "train/nn/ops.h"
@@ -16,15 +17,10 @@ typedef struct SiglipConfig {
 } SiglipConfig;
 static inline int64_t siglip_patches(const SiglipConfig *c) { return (c->height / c->patch) * (c->width / c->patch); }
 
-typedef struct SiglipBlock {
-    Param *norm1_w, *norm1_b, *norm2_w, *norm2_b;
-    Linear kqv[3], out, fc1, fc2;
-} SiglipBlock;
-
 typedef struct Siglip {
     SiglipConfig config;
     Param *patch_w, *patch_b, *position;
-    SiglipBlock *blocks;
+    EncoderBlock *blocks;
 } Siglip;
 
 /* The part "vision" (parts.h). Its folder's config.json is of the tower alone, or has the tower's under vision_config; how pictures are
