@@ -134,7 +134,7 @@ typedef struct EmbedSpec {
 } EmbedSpec;
 Tensor *nn_embed(Tape *t, const EmbedSpec *spec);
 
-/* Pixels u8 [images, Y, X, 3] to [images·patches, D]: spec 2.3, steps 1 and 2. */
+/* Pixels u8 [images, Y, X, 3] to [images·patches, D]: spec 2.3, steps 1 and 2. b [D] and position [patches, D] may be NULL. */
 typedef struct PatchSpec {
     int64_t images, height, width, patch;
     double rescale, mean[3], std[3];

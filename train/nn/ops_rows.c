@@ -114,11 +114,11 @@ static Status patch_bwd(Tape *t, Node *self)
         return OK;
     int64_t rows = tensor_rows(self->out), d = tensor_cols(self->out), cols = s->w->t.n_elems / d;
     bool more;
-    void *dp = grad_dst(t, &s->position->t, &more);
+    void *dp = s->position ? grad_dst(t, &s->position->t, &more) : NULL;
     if (dp)
         RUN(t, add_rows_bwd, AddRowsBwd, .rows = rows, .cols = d, .period = tensor_rows(&s->position->t), .act = t->compute,
             .table_type = s->position->t.grad_type, .dy = dy, .dtable = dp, .accumulate = more);
-    void *db = grad_dst(t, &s->b->t, &more);
+    void *db = s->b ? grad_dst(t, &s->b->t, &more) : NULL;
     if (db)
         RUN(t, column_sum, ColumnSum, .rows = rows, .cols = d, .ldx = d, .x_type = t->compute, .out_type = s->b->t.grad_type, .x = dy,
             .out = db, .accumulate = more);
@@ -138,9 +138,9 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
         return NULL;
     int64_t n = (spec->height / spec->patch) * (spec->width / spec->patch), rows = spec->images * n, d = w->t.shape[0];
     int64_t cols = w->t.n_elems / d;
-    if (tensor_rows(&position->t) != n || cols != 3 * spec->patch * spec->patch) {
+    if ((position && tensor_rows(&position->t) != n) || cols != 3 * spec->patch * spec->patch) {
         tape_fail(t, fail(ERR_INTERNAL, "nn_patch_embed: %lld patches a picture, %lld positions", (long long)n,
-                          (long long)tensor_rows(&position->t)));
+                          position ? (long long)tensor_rows(&position->t) : 0));
         return NULL;
     }
     tape_trains(t, w);
@@ -152,9 +152,10 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
     ArenaMark mark = arena_mark(t->scratch);
     const void *p = patches(t, spec, rows, cols);
     RUN(t, matmul, Matmul, .m = rows, .n = d, .k = cols, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute, .b_trans = true,
-        .b_frozen = !w->trainable, .lda = cols, .ldb = cols, .ldc = d, .a = p, .b = w->t.data, .bias = b->t.data, .bias_type = b->t.type,
+        .b_frozen = !w->trainable, .lda = cols, .ldb = cols, .ldc = d, .a = p, .b = w->t.data, .bias = b ? b->t.data : NULL, .bias_type = b ? b->t.type : F32,
         .c = x->data, .alpha = 1);
-    RUN(t, add_rows, AddRows, .rows = rows, .cols = d, .period = n, .act = t->compute, .table_type = position->t.type, .x = x->data,
+    if (position)
+        RUN(t, add_rows, AddRows, .rows = rows, .cols = d, .period = n, .act = t->compute, .table_type = position->t.type, .x = x->data,
         .table = position->t.data, .y = x->data);
     arena_release(t->scratch, mark);
     PatchNode *s = tape_node(t, sizeof *s, patch_bwd, x);

@@ -317,7 +317,8 @@ static void patch_params(Rig *r)
     rig_param(r, "b", 4, 0, true);
     rig_param(r, "position", 2, 4, true);
 }
-static Tensor *patch_build(Rig *r, Tape *t)
+static void bare_patch_params(Rig *r) { rig_param(r, "w", 4, 3 * 4, true); }
+static Tensor *embed_patches(Tape *t, Param *w, Param *b, Param *position)
 {
     uint8_t *pixels = tape_host(t, 2 * 3 * 5 * 3);
     for (int i = 0; i < 2 * 3 * 5 * 3; i++)
@@ -325,9 +326,12 @@ static Tensor *patch_build(Rig *r, Tape *t)
     PatchSpec spec = {.images = 2, .height = 3, .width = 5, .patch = 2, .rescale = 1 / 255.0, .mean = {0.5, 0.4, 0.3},
                       .std = {0.5, 0.6, 0.7},
                       .pixels = tape_bytes(t, pixels, 2 * 3 * 5 * 3)};
-    return nn_patch_embed(t, &spec, find(r, "w"), find(r, "b"), find(r, "position"));
+    return nn_patch_embed(t, &spec, w, b, position);
 }
+static Tensor *patch_build(Rig *r, Tape *t) { return embed_patches(t, find(r, "w"), find(r, "b"), find(r, "position")); }
+static Tensor *bare_patch_build(Rig *r, Tape *t) { return embed_patches(t, find(r, "w"), NULL, NULL); }
 TEST(patch_embedding_gradient) { check(patch_params, patch_build, ALL); }
+TEST(patch_embedding_without_bias_and_positions_gradient) { check(bare_patch_params, bare_patch_build, ALL); }
 
 /* ---------------------------------------------------------------- loss */
 
