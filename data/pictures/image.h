@@ -39,13 +39,14 @@ MUST_USE Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, co
 
 /* Pillow's resize: horizontal pass first, 8-bit intermediate, 22-bit fixed point. dst has the size asked for. */
 MUST_USE Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter);
-/* As a vision tower wants it: pad to a square in `fill` (or stretch), then resize to width×height. As a diffusion model does: resize so
- * that the shorter side fits, long side int(size·long/short), then the middle, offsets rounded half to even. dst: [height,width,3],
- * caller's. */
+/* Where `pad`: to a square in `fill`, the picture in its middle. Then either both sides to width×height, or, with `shorter`, the shorter
+ * side to that many pixels, the long one to int(shorter·long/short), and of this the middle. dst: [height,width,3], caller's. */
 typedef struct ImagePrep {
     int32_t width, height;
-    bool pad, middle; /* middle: width and height are equal; no padding, the shorter side becomes that long, what hangs over is cut */
+    bool pad;
     uint8_t fill[3];
+    int32_t shorter; /* 0: both sides are resized; else width, height or more */
+    bool rounds;     /* where the middle begins: rounded half to even, as torchvision does; else down, as transformers does */
     ImageFilter filter;
     int64_t max_pixels; /* of the picture as it lies in its file */
 } ImagePrep;

@@ -8,7 +8,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
 
-enum { MAX_SIZE = 16384, DEFAULT_IMAGE_SIZE = 224, DEFAULT_PATCH_SIZE = 16, COLOURS = 255 };
+enum { MAX_SIZE = 16384, DEFAULT_IMAGE_SIZE = 224, COLOURS = 255 };
 static const char PREPROCESSOR_FILE[] = "preprocessor_config.json", PROCESSOR_FILE[] = "processor_config.json";
 static const double DEFAULT_RESCALE = 1.0 / 255;
 
@@ -17,7 +17,17 @@ static int32_t read_size(JsonFields *f, const Json *object, const char *key, int
     return (int32_t)fields_int(f, object, key, absent, 1, MAX_SIZE);
 }
 
-/* Keys of image processors (transformers 4.x and 5.x). What is not there is done as SiglipImageProcessor does. */
+/* What transformers' two classes of image processors do where their files say nothing. */
+typedef struct Processor {
+    const char *name;
+    bool crops; /* the shorter side is resized, then the middle cut out; else both sides are resized */
+    double mean[3], std[3];
+} Processor;
+static const Processor SIGLIP = {.name = "SigLIP", .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}};
+static const Processor CLIP = {.name = "CLIP", .crops = true, .mean = {0.48145466, 0.4578275, 0.40821073},
+                               .std = {0.26862954, 0.26130258, 0.27577711}};
+
+/* Keys of image processors (transformers 4.x and 5.x). */
 static const FieldRule RULES[] = {
     {"_processor_class", NULL},
     {"_valid_processor_keys", NULL},
@@ -25,7 +35,7 @@ static const FieldRule RULES[] = {
     {"auto_map", ""},
     {"crop_size", NULL},
     {"data_format", NULL}, /* of the tensor */
-    {"default_to_square", "true"},
+    {"default_to_square", NULL},
     {"device", NULL},
     {"disable_grouping", NULL},
     {"do_center_crop", NULL},
@@ -34,9 +44,10 @@ static const FieldRule RULES[] = {
     {"do_pad", ""}, /* model.vision.aspect is what counts */
     {"do_rescale", NULL},
     {"do_resize", "true"},
-    {"feature_extractor_type", "\"SiglipImageProcessor\"|\"SiglipFeatureExtractor\""},
+    {"feature_extractor_type", "\"SiglipImageProcessor\"|\"SiglipFeatureExtractor\"|\"CLIPFeatureExtractor\"|\"CLIPImageProcessor\""},
     {"image_mean", NULL},
-    {"image_processor_type", "\"SiglipImageProcessor\"|\"SiglipImageProcessorFast\"|\"SiglipImageProcessorPil\""},
+    {"image_processor_type", "\"SiglipImageProcessor\"|\"SiglipImageProcessorFast\"|\"SiglipImageProcessorPil\"|\"CLIPImageProcessor\"|"
+                             "\"CLIPImageProcessorFast\"|\"CLIPImageProcessorPil\""},
     {"image_std", NULL},
     {"input_data_format", NULL},
     {"pad_size", ""},
@@ -50,11 +61,10 @@ static const FieldRule RULES[] = {
 const FieldClass PREPROCESSOR_FIELDS = {.tables = {RULES}};
 
 /* false is the one value beside null that is always harmless, and here it is not. */
-static void refuse_false(JsonFields *f, const Json *o, const char *key)
+static void expect_bool(JsonFields *f, const Json *o, const char *key, bool expected)
 {
-    const Json *v = fields_get(o, key);
-    if (v && v->kind == JSON_BOOL && !v->boolean)
-        fields_refuse(f, v, key, "is false, expected true");
+    if (fields_bool(f, o, key, expected) != expected)
+        fields_refuse(f, fields_get(o, key), key, "is %s, expected %s", expected ? "false" : "true", expected ? "true" : "false");
 }
 
 /* {"height","width"}, {"shortest_edge"} (the same for a square) or one number; left as it is when absent. */
@@ -117,7 +127,7 @@ static void read_arithmetic(Preprocessor *p, JsonFields *f, const Json *o)
 static void check_crop(const Preprocessor *p, JsonFields *f, const Json *o)
 {
     int32_t height = p->prep.height, width = p->prep.width;
-    if (!fields_bool(f, o, "do_center_crop", true)) /* with a crop_size CLIP's classes crop unless told not to */
+    if (!fields_bool(f, o, "do_center_crop", true)) /* a file that has a crop_size means it unless it says so */
         return;
     read_picture_size(f, o, "crop_size", true, &height, &width);
     if (!f->status && (height != p->prep.height || width != p->prep.width))
@@ -125,34 +135,101 @@ static void check_crop(const Preprocessor *p, JsonFields *f, const Json *o)
                       height, p->prep.width, p->prep.height);
 }
 
-static void read_preprocessor(Preprocessor *p, JsonFields *f, const Json *o, const JsonFields *config)
+/* size as two sides: both are resized. As one number or shortest_edge: that of the shorter side, and then the middle is cut out. */
+static void read_size_and_crop(Preprocessor *p, JsonFields *f, const Json *o)
+{
+    const Json *size = fields_get(o, "size");
+    ImagePrep *prep = &p->prep;
+    int32_t height = prep->height, width = prep->width;
+    read_picture_size(f, o, "size", true, &height, &width);
+    if (size && size->kind == JSON_OBJECT && fields_get(size, "height")) {
+        prep->height = height;
+        prep->width = width;
+        prep->shorter = 0;
+        check_crop(p, f, o);
+        return;
+    }
+    bool crops = fields_bool(f, o, "do_center_crop", true);
+    if (crops)
+        read_picture_size(f, o, "crop_size", true, &prep->height, &prep->width);
+    else
+        prep->height = prep->width = height;
+    if (!crops && !prep->pad)
+        fields_refuse(f, fields_get(o, "do_center_crop"), "do_center_crop",
+                      "is false, which keeps a picture's shape; the tower takes squares (model.vision.aspect \"pad\")");
+    if (prep->height > height || prep->width > height)
+        fields_refuse(f, fields_get(o, "crop_size"), "crop_size", "is %dx%d, more than the shorter side of %d (size)", prep->width,
+                      prep->height, height);
+    bool whole = prep->pad && prep->height == height && prep->width == height; /* of a square nothing hangs over */
+    prep->shorter = whole ? 0 : height;
+}
+
+static const Processor *find_processor(JsonFields *f, const Json *o, const Processor *of_tower)
+{
+    const char *name = fields_string(f, o, "image_processor_type", fields_string(f, o, "feature_extractor_type", of_tower->name));
+    return strncmp(name, "CLIP", strlen("CLIP")) ? &SIGLIP : &CLIP;
+}
+
+static void begin(Preprocessor *p, const Processor *processor)
+{
+    memcpy(p->mean, processor->mean, sizeof p->mean);
+    memcpy(p->std, processor->std, sizeof p->std);
+    p->prep.shorter = processor->crops && !p->prep.pad ? p->prep.height : 0;
+    for (int c = 0; c < 3; c++)
+        p->prep.fill[c] = (uint8_t)(p->mean[c] * COLOURS);
+}
+
+static void read_preprocessor(Preprocessor *p, JsonFields *f, const Json *o, const JsonFields *config, const Processor *of_tower)
 {
     const int32_t model = p->prep.height;
     fields_known(f, o, &PREPROCESSOR_FIELDS);
-    refuse_false(f, o, "do_resize");
-    refuse_false(f, o, "do_convert_rgb");
-    refuse_false(f, o, "antialias");
-    refuse_false(f, o, "default_to_square");
+    const Processor *processor = find_processor(f, o, of_tower);
+    begin(p, processor);
+    expect_bool(f, o, "do_resize", true);
+    expect_bool(f, o, "do_convert_rgb", true);
+    expect_bool(f, o, "antialias", true);
+    expect_bool(f, o, "default_to_square", !processor->crops);
     read_arithmetic(p, f, o);
     int64_t filter = fields_int(f, o, "resample", FILTER_BICUBIC, -INT64_MAX, INT64_MAX);
     if (filter < FILTER_NEAREST || filter > FILTER_BICUBIC)
         fields_refuse(f, fields_get(o, "resample"), "resample", "is %lld, expected 0 (nearest), 1 (Lanczos), 2 (bilinear) or 3 "
                                                                 "(bicubic)", (long long)filter);
     p->prep.filter = (ImageFilter)filter;
-    read_picture_size(f, o, "size", p->prep.pad, &p->prep.height, &p->prep.width);
-    check_crop(p, f, o);
+    if (processor->crops) {
+        read_size_and_crop(p, f, o);
+    } else {
+        read_picture_size(f, o, "size", p->prep.pad, &p->prep.height, &p->prep.width);
+        check_crop(p, f, o);
+    }
     if (!f->status && (p->prep.height != model || p->prep.width != model))
         f->status = fail(ERR_DATA, "%s says pictures of %dx%d pixels, %s says image_size %d; they must agree", f->file, p->prep.width,
                          p->prep.height, config->file, model);
 }
 
-/* config.json of the tower alone, or of a whole model with the tower under vision_config. */
-static void read_config(Preprocessor *p, JsonFields *f)
+TowerSettings preprocessor_tower(JsonFields *f)
 {
-    const Json *nested = fields_object(f, f->top, "vision_config"), *tower = nested ? nested : f->top;
-    /* as transformers for a SigLIP config without these keys */
-    p->prep.width = p->prep.height = read_size(f, tower, "image_size", DEFAULT_IMAGE_SIZE);
-    p->patch = read_size(f, tower, "patch_size", DEFAULT_PATCH_SIZE);
+    static const char SIGLIP_TYPE[] = "siglip_vision_model", CLIP_TYPE[] = "clip_vision_model";
+    const char *top = fields_string(f, f->top, "model_type", SIGLIP_TYPE);
+    const Json *nested = fields_object(f, f->top, "vision_config");
+    /* Of the first releases; transformers' CLIPConfig takes it in place of the other. */
+    const Json *older = nested && !strcmp(top, "clip") ? fields_object(f, f->top, "vision_config_dict") : NULL;
+    const char *type = top;
+    if (nested) /* a family's own model need not say what its tower is */
+        type = fields_string(f, older ? older : nested, "model_type",
+                             !strcmp(top, "siglip") || !strcmp(top, SIGLIP_TYPE) ? SIGLIP_TYPE
+                             : !strcmp(top, "clip")                              ? CLIP_TYPE
+                                                                                 : "missing");
+    return (TowerSettings){.object = older    ? older
+                                     : nested ? nested
+                                              : f->top,
+                           .type = type, .clip = !strcmp(type, CLIP_TYPE), .nested = nested != NULL};
+}
+
+static void read_config(Preprocessor *p, JsonFields *f, const TowerSettings *tower)
+{
+    /* as transformers for a config without these keys */
+    p->prep.width = p->prep.height = read_size(f, tower->object, "image_size", DEFAULT_IMAGE_SIZE);
+    p->patch = read_size(f, tower->object, "patch_size", tower->clip ? 32 : 16);
     if (p->patch > p->prep.height)
         fields_refuse(f, NULL, "patch_size", "%d is larger than image_size %d", p->patch, p->prep.height);
 }
@@ -175,32 +252,32 @@ const char *preprocessor_file(const char *vision_folder)
     return NULL;
 }
 
-static Status read_beside(Preprocessor *p, const char *folder, const char *name, const JsonFields *config)
+static Status read_beside(Preprocessor *p, const char *folder, const char *name, const JsonFields *config, const Processor *of_tower)
 {
     JsonFields f;
     TRY(fields_open(&f, folder, name));
-    read_preprocessor(p, &f, strcmp(name, PROCESSOR_FILE) ? f.top : fields_object(&f, f.top, "image_processor"), config);
+    read_preprocessor(p, &f, strcmp(name, PROCESSOR_FILE) ? f.top : fields_object(&f, f.top, "image_processor"), config, of_tower);
     fields_close(&f);
     return f.status;
 }
 
 Status preprocessor_load(Preprocessor *p, const char *vision_folder, bool pad)
 {
-    *p = (Preprocessor){.prep = {.pad = pad, .filter = FILTER_BICUBIC, .max_pixels = IMAGE_MAX_PIXELS,
-                                 .fill = {COLOURS / 2, COLOURS / 2, COLOURS / 2}},
-                        .rescale = DEFAULT_RESCALE,
-                        .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}};
+    *p = (Preprocessor){.prep = {.pad = pad, .filter = FILTER_BICUBIC, .max_pixels = IMAGE_MAX_PIXELS}, .rescale = DEFAULT_RESCALE};
     JsonFields config;
     char path[PATH_MAX];
     TRY(fields_open(&config, vision_folder, "config.json"));
-    read_config(p, &config);
+    const TowerSettings tower = preprocessor_tower(&config);
+    const Processor *processor = tower.clip ? &CLIP : &SIGLIP;
+    read_config(p, &config, &tower);
+    begin(p, processor);
     Status s = config.status;
     const char *name = preprocessor_file(vision_folder);
     if (!s && name)
-        s = read_beside(p, vision_folder, name, &config);
+        s = read_beside(p, vision_folder, name, &config, processor);
     else if (!s)
-        log_info("%s is missing: pictures are prepared as SigLIP's are (bicubic to %dx%d, mean and std 0.5)",
-                 file_join(path, vision_folder, PREPROCESSOR_FILE), p->prep.width, p->prep.height);
+        log_info("%s is missing: pictures are prepared as %s's are (bicubic to %dx%d, mean and std of its class)",
+                 file_join(path, vision_folder, PREPROCESSOR_FILE), processor->name, p->prep.width, p->prep.height);
     fields_close(&config);
     TRY(s);
     p->patches = p->prep.height / p->patch * (p->prep.width / p->patch);

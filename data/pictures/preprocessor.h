@@ -5,8 +5,17 @@
 #include "data/formats/json_fields.h"
 #include "data/pictures/image.h"
 
+/* The settings of the tower in a vision folder's config.json: the whole document, or what a whole model (SigLIP, CLIP, LLaVA) has under
+ * vision_config. */
+typedef struct TowerSettings {
+    const Json *object;
+    const char *type; /* its model_type, "siglip_vision_model" or "clip_vision_model"; other values are the caller's to refuse */
+    bool clip, nested;
+} TowerSettings;
+TowerSettings preprocessor_tower(JsonFields *config);
+
 typedef struct Preprocessor {
-    ImagePrep prep; /* size, filter, fill = int(mean·255); pad as the run's aspect says */
+    ImagePrep prep; /* size, filter, fill = int(mean·255); pad as the run's aspect says; else a CLIP processor's own resize and crop */
     double rescale, mean[3], std[3];
     int32_t patch;   /* patch_size of the tower */
     int32_t patches; /* (height/patch)·(width/patch) */

@@ -308,15 +308,14 @@ static Status resize_source(uint8_t *dst, Source *s, int32_t width, int32_t heig
     return status;
 }
 
-Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter)
+static Status resize_new(Image *out, Source *s, int32_t width, int32_t height, ImageFilter filter)
 {
     *out = (Image){0};
     size_t size = width > 0 && height > 0 ? (size_t)width * (size_t)height * 3 : 0;
     uint8_t *rgb = mem_alloc(size);
     if (!rgb)
         return fail(ERR_NOMEM, "resizing to %dx%d pixels: no memory for %zu bytes", width, height, size);
-    Source s = {.image = in, .width = in->width, .height = in->height};
-    Status status = resize_source(rgb, &s, width, height, filter);
+    Status status = resize_source(rgb, s, width, height, filter);
     if (status)
         mem_free(rgb);
     else
@@ -324,20 +323,28 @@ Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, 
     return status;
 }
 
+Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter)
+{
+    return resize_new(out, &(Source){.image = in, .width = in->width, .height = in->height}, width, height, filter);
+}
+
 /* Whole pixels nearest to half of n; of two the even one, as Python's round(n / 2). */
 static int32_t half_to_even(int32_t n) { return n / 2 + (n % 2 && n / 2 % 2); }
 
-static Status prepare_middle(uint8_t *dst, const Image *in, const ImagePrep *prep)
+static Status prepare_middle(uint8_t *dst, Source *s, const ImagePrep *prep)
 {
-    const int32_t side = prep->width, w = in->width, h = in->height;
-    if (prep->height != side || w < 1 || h < 1)
-        return fail(ERR_INTERNAL, "the middle of %dx%d pixels, %dx%d: must be a square of a picture", w, h, side, prep->height);
+    const int32_t side = prep->shorter, w = s->width, h = s->height;
+    if (prep->height > side || prep->width > side || w < 1 || h < 1)
+        return fail(ERR_INTERNAL, "the middle of %dx%d pixels, %dx%d: does not lie in a picture of %d", w, h, prep->width, prep->height,
+                    side);
     const int64_t across = w <= h ? side : (int64_t)side * w / h, down = h <= w ? side : (int64_t)side * h / w;
     Image whole;
-    TRY(image_resize(&whole, in, (int32_t)across, (int32_t)down, prep->filter));
-    const size_t row = 3 * (size_t)side, stride = 3 * (size_t)whole.width;
-    const uint8_t *from = whole.rgb + (size_t)half_to_even(whole.height - side) * stride + 3 * (size_t)half_to_even(whole.width - side);
-    for (int32_t y = 0; y < side; y++)
+    TRY(resize_new(&whole, s, (int32_t)across, (int32_t)down, prep->filter));
+    const int32_t over_x = whole.width - prep->width, over_y = whole.height - prep->height;
+    const int32_t left = prep->rounds ? half_to_even(over_x) : over_x / 2, top = prep->rounds ? half_to_even(over_y) : over_y / 2;
+    const size_t row = 3 * (size_t)prep->width, stride = 3 * (size_t)whole.width;
+    const uint8_t *from = whole.rgb + (size_t)top * stride + 3 * (size_t)left;
+    for (int32_t y = 0; y < prep->height; y++)
         memcpy(dst + (size_t)y * row, from + (size_t)y * stride, row);
     image_free(&whole);
     return OK;
@@ -345,13 +352,11 @@ static Status prepare_middle(uint8_t *dst, const Image *in, const ImagePrep *pre
 
 ImagePrep image_prep_target(int32_t side, int64_t max_pixels)
 {
-    return (ImagePrep){.width = side, .height = side, .middle = true, .filter = FILTER_BILINEAR, .max_pixels = max_pixels};
+    return (ImagePrep){.width = side, .height = side, .shorter = side, .rounds = true, .filter = FILTER_BILINEAR, .max_pixels = max_pixels};
 }
 
 Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep)
 {
-    if (prep->middle)
-        return prepare_middle(dst, in, prep);
     Source s = {.image = in, .width = in->width, .height = in->height};
     memcpy(s.fill, prep->fill, sizeof s.fill);
     if (prep->pad) {
@@ -359,5 +364,7 @@ Status image_prepare(uint8_t *dst, const Image *in, const ImagePrep *prep)
         s.left = (s.width - in->width) / 2;
         s.top = (s.height - in->height) / 2;
     }
+    if (prep->shorter)
+        return prepare_middle(dst, &s, prep);
     return resize_source(dst, &s, prep->width, prep->height, prep->filter);
 }

@@ -78,9 +78,11 @@ TEST(preprocessor_refuses_what_makes_other_pictures)
     fails(CONFIG, "{\"do_pad\":true}", ERR_DATA, "%s/preprocessor_config.json:1:11: do_pad is true, which is not supported");
     fails(CONFIG, "{\"size_divisor\":32}", ERR_DATA,
           "%s/preprocessor_config.json:1:17: size_divisor is 32; this key is not known, so it passes only as null, false, 0, {} or []");
-    fails(CONFIG, "{\"image_processor_type\":\"CLIPImageProcessor\"}", ERR_DATA,
-          "%s/preprocessor_config.json:1:25: image_processor_type is \"CLIPImageProcessor\", expected \"SiglipImageProcessor\" or "
-          "\"SiglipImageProcessorFast\" or \"SiglipImageProcessorPil\"");
+    fails(CONFIG, "{\"image_processor_type\":\"ViTImageProcessor\"}", ERR_DATA,
+          "%s/preprocessor_config.json:1:25: image_processor_type is \"ViTImageProcessor\", expected \"SiglipImageProcessor\" or "
+          "\"SiglipImageProcessorFast\" or \"SiglipImageProcessorPil\" or \"CLIPImageProcessor\" or \"CLIPImageProcessorFast\" or "
+          "\"CLIPImageProcessorPil\"");
+    fails(CONFIG, "{\"default_to_square\":false}", ERR_DATA, "%s/preprocessor_config.json:1:22: default_to_square is false, expected true");
     fails(CONFIG, "{\"size\":{\"height\":72,\"width\":72},\"crop_size\":{\"height\":64,\"width\":64}}", ERR_DATA,
           "%s/preprocessor_config.json:1:46: crop_size is 64x64 of a picture of 72x72; cropping is not supported");
     fails(CONFIG, "{\"size\":64,\"crop_size\":32,\"do_center_crop\":true}", ERR_DATA,
@@ -92,6 +94,70 @@ TEST(preprocessor_refuses_what_makes_other_pictures)
     REQUIRE_OK(preprocessor_load(&p, folder(CONFIG, "{\"size\":{\"shortest_edge\":64}}"), true));
     fails(CONFIG, "{\"size\":{\"shortest_edge\":64}}", ERR_DATA, "%s/preprocessor_config.json:1:9: size has a shortest_edge, which keeps a "
                                                               "picture's shape; the tower takes squares (model.vision.aspect \"pad\")");
+}
+
+/* openai/clip-vit-large-patch14-336: its config.json (in small) and its preprocessor_config.json. */
+static const char CLIP_CONFIG[] = "{\"model_type\":\"clip\",\"vision_config\":{\"image_size\":336,\"patch_size\":14}}";
+#define CLIP_COLOURS "\"image_mean\":[0.48145466,0.4578275,0.40821073],\"image_std\":[0.26862954,0.26130258,0.27577711]"
+
+TEST(preprocessor_reads_clip)
+{
+    static const char *const SAME[] = {
+        "{\"crop_size\":336,\"do_center_crop\":true,\"do_normalize\":true,\"do_resize\":true,\"feature_extractor_type\":"
+        "\"CLIPFeatureExtractor\"," CLIP_COLOURS ",\"resample\":3,\"size\":336}",
+        "{\"image_processor_type\":\"CLIPImageProcessor\",\"crop_size\":{\"height\":336,\"width\":336},\"do_convert_rgb\":true,"
+        "\"size\":{\"shortest_edge\":336},\"default_to_square\":false," CLIP_COLOURS ",\"do_rescale\":true}",
+        "{}", /* all is the class's, at the tower's size */
+        NULL,
+    };
+    Preprocessor p;
+    for (size_t i = 0; i < sizeof SAME / sizeof *SAME; i++) {
+        REQUIRE_OK(preprocessor_load(&p, folder(CLIP_CONFIG, SAME[i]), false));
+        CHECK(p.prep.width == 336 && p.prep.height == 336 && p.prep.shorter == 336 && !p.prep.rounds && !p.prep.pad);
+        CHECK(p.prep.filter == FILTER_BICUBIC && p.mean[0] == 0.48145466 && p.std[2] == 0.27577711 && p.rescale == 1.0 / 255);
+        CHECK(p.patch == 14 && p.patches == 576);
+        REQUIRE_OK(preprocessor_load(&p, folder(CLIP_CONFIG, SAME[i]), true));
+        CHECK(p.prep.pad && !p.prep.shorter && p.prep.width == 336); /* a square is resized whole */
+        CHECK(p.prep.fill[0] == 122 && p.prep.fill[1] == 116 && p.prep.fill[2] == 104);
+    }
+    /* More is resized than is cut out; also of what has been padded. */
+    for (int pad = 0; pad < 2; pad++) {
+        REQUIRE_OK(preprocessor_load(&p, folder(CLIP_CONFIG, "{\"size\":350,\"crop_size\":336}"), pad));
+        CHECK(p.prep.shorter == 350 && p.prep.width == 336 && p.prep.pad == pad);
+    }
+    /* Both sides: stretched, also by CLIP's processor. A SigLIP processor of a CLIP tower stretches too. */
+    REQUIRE_OK(preprocessor_load(&p, folder(CLIP_CONFIG, "{\"size\":{\"height\":336,\"width\":336}}"), false));
+    CHECK(!p.prep.shorter && p.prep.height == 336);
+    REQUIRE_OK(preprocessor_load(&p, folder(CLIP_CONFIG, "{\"image_processor_type\":\"SiglipImageProcessor\",\"size\":336}"), false));
+    CHECK(!p.prep.shorter && p.mean[0] == 0.5);
+    REQUIRE_OK(preprocessor_load(&p, folder(CLIP_CONFIG, "{\"do_center_crop\":false}"), true));
+    CHECK(!p.prep.shorter && p.prep.width == 336);
+    REQUIRE_OK(preprocessor_load(&p, folder("{\"model_type\":\"clip_vision_model\"}", NULL), true));
+    CHECK(p.prep.width == 224 && p.patch == 32 && p.patches == 49);
+    /* The first releases' second copy of the tower's settings is the one that counts. */
+    REQUIRE_OK(preprocessor_load(&p, folder("{\"model_type\":\"clip\",\"vision_config\":{\"image_size\":224},"
+                                            "\"vision_config_dict\":{\"image_size\":336,\"patch_size\":14}}", NULL), true));
+    CHECK(p.patches == 576);
+}
+
+TEST(preprocessor_refuses_what_makes_other_pictures_of_clip)
+{
+    fails(CLIP_CONFIG, "{\"do_center_crop\":false}", ERR_DATA,
+          "%s/preprocessor_config.json:1:19: do_center_crop is false, which keeps a picture's shape; the tower takes squares "
+          "(model.vision.aspect \"pad\")");
+    fails(CLIP_CONFIG, "{\"crop_size\":337}", ERR_DATA,
+          "%s/preprocessor_config.json:1:14: crop_size is 337x337, more than the shorter side of 336 (size)");
+    fails(CLIP_CONFIG, "{\"default_to_square\":true}", ERR_DATA,
+          "%s/preprocessor_config.json:1:22: default_to_square is true, expected false");
+    fails(CLIP_CONFIG, "{\"size\":224,\"crop_size\":224}", ERR_DATA,
+          "%s/preprocessor_config.json says pictures of 224x224 pixels, %s/config.json says image_size 336; they must agree");
+    fails(CLIP_CONFIG, "{\"size\":{\"height\":350,\"width\":350}}", ERR_DATA,
+          "%s/preprocessor_config.json says pictures of 350x350 pixels, %s/config.json says image_size 336; they must agree");
+    fails(CLIP_CONFIG, "{\"size\":{\"height\":350,\"width\":350},\"crop_size\":336}", ERR_DATA,
+          "%s/preprocessor_config.json:1:48: crop_size is 336x336 of a picture of 350x350; cropping is not supported");
+    fails(
+        CLIP_CONFIG, "{\"use_square_size\":true}", ERR_DATA,
+        "%s/preprocessor_config.json:1:20: use_square_size is true; this key is not known, so it passes only as null, false, 0, {} or []");
 }
 
 /* transformers 5 writes the processor's file alone, and reads it before the other one. */

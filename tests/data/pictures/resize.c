@@ -122,7 +122,7 @@ TEST(resize_cuts_the_middle_that_pillow_and_torchvision_cut)
         if (sscanf(line, "%63[^# ] %d %d %d %31s", name, &w, &h, &side, hex) != 5)
             continue;
         Image im = picture_named(name, w, h);
-        const ImagePrep prep = {.width = side, .height = side, .middle = true, .filter = FILTER_BILINEAR};
+        const ImagePrep prep = {.width = side, .height = side, .shorter = side, .rounds = true, .filter = FILTER_BILINEAR};
         const size_t bytes = (size_t)side * (size_t)side * 3;
         uint8_t *out = mem_alloc(bytes);
         REQUIRE(out);
@@ -135,6 +135,31 @@ TEST(resize_cuts_the_middle_that_pillow_and_torchvision_cut)
     }
     fclose(f);
     CHECK_INT(n, 110);
+}
+
+TEST(resize_cuts_the_middle_that_clips_processor_cuts)
+{
+    FILE *f = fopen(test_fixture("images/crop.txt"), "r");
+    REQUIRE(f);
+    char line[256], hex[32];
+    int w, h, shorter, side, n = 0;
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%d %d %d %d %31s", &w, &h, &shorter, &side, hex) != 5)
+            continue;
+        Image im = synthetic(w, h);
+        const ImagePrep prep = {.width = side, .height = side, .shorter = shorter, .filter = FILTER_BICUBIC};
+        const size_t bytes = (size_t)side * (size_t)side * 3;
+        uint8_t *out = mem_alloc(bytes);
+        REQUIRE(out);
+        REQUIRE_OK(image_prepare(out, &im, &prep));
+        Digest d = digest(out, bytes, strlen(hex));
+        CHECK_MSG(!strcmp(d.hex, hex), "%dx%d to %d, of which %d: %s, wanted %s", w, h, shorter, side, d.hex, hex);
+        mem_free(out);
+        image_free(&im);
+        n++;
+    }
+    fclose(f);
+    CHECK_INT(n, 46);
 }
 
 TEST(resize_equals_pillow_at_odd_sizes)
