@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import subprocess
+from itertools import product
 
 import h5py
 import mistral_common
@@ -15,7 +16,7 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from safetensors.numpy import load_file
-from transformers import AutoModelForCausalLM, LlamaTokenizer, SiglipVisionModel
+from transformers import AutoModelForCausalLM, CLIPImageProcessorPil, CLIPVisionModel, LlamaTokenizer, SiglipVisionModel
 
 import conversation
 import gen_head
@@ -69,7 +70,8 @@ def exports(cfg, checkpoint, last_dump):
         if not os.path.exists(f"{checkpoint}/llm/tokenizer.model"):
             bad.append("llm/: no tokenizer.model")
     if m["vision"]["path"] and m["vision"]["train"] == "full":
-        tower, info = SiglipVisionModel.from_pretrained(f"{checkpoint}/vision", dtype=torch.float32, output_loading_info=True)
+        clip = run_config.load_json(f"{m['vision']['path']}/config.json")["model_type"].startswith("clip")
+        tower, info = (CLIPVisionModel if clip else SiglipVisionModel).from_pretrained(f"{checkpoint}/vision", dtype=torch.float32, output_loading_info=True)
         bad += [f"vision/: {k} {v}" for k, v in info.items() if v and k != "unexpected_keys"]
         found = {f"vision_model.{n}": p.detach().numpy() for n, p in tower.named_parameters()}
         wanted = part("vision_model.")
@@ -201,17 +203,35 @@ def tokens(build, folder, seed, n_rows=200):
 
 # ------------------------------------------------------------------ pictures
 
+def _tower(folder, kind, r, resample):
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 1, "image_size": r.randint(14, 90),
+             "patch_size": 7, "prep": {"mean": [r.random() for _ in range(3)], "resample": resample}}
+    if kind == "siglip":
+        tiny.siglip(folder, 1, **sizes)
+    else:
+        tiny.clip_vision(folder, 1, shorter=sizes["image_size"] + r.randint(0, 9) if kind == "clip" else None, **sizes)
+
+
+def _by_transformers(folder, truth, path):
+    """What is wrong with pixels and tensor of a picture beside transformers' own processor of CLIP."""
+    processor = CLIPImageProcessorPil.from_pretrained(folder)
+    with Image.open(path) as im:
+        im = im.convert("RGB")
+    pixels = processor(im, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
+    same = np.array_equal(pixels, truth.pixels(path)) and np.array_equal(processor(im, return_tensors="np")["pixel_values"][0],
+                                                                         truth.tensor(path))
+    return [] if same else [f"pictures: {path} is not what CLIPImageProcessor makes of it"]
+
+
 def pictures(build, folder, seed, n=60):
     """Every picture after decoding, padding and resizing, as `inspect --pixels` writes it."""
     r, bad = random.Random(seed), []
     tiny.llm(f"{folder}/llm", 1, 330, vocab_size=330, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
              num_key_value_heads=1)
-    for aspect in ("pad", "stretch"):
-        for resample in range(4):
-            name = f"{aspect}-{resample}"
-            tiny.siglip(f"{folder}/vision-{name}", 1, hidden_size=8, intermediate_size=8, num_hidden_layers=2,
-                        num_attention_heads=1, image_size=r.randint(14, 90), patch_size=7,
-                        prep={"mean": [r.random() for _ in range(3)], "resample": resample})
+    for kind in ("siglip", "clip", "old clip"):
+        for aspect, resample in product(("pad", "stretch"), range(4)):
+            name = f"{kind}-{aspect}-{resample}"
+            _tower(f"{folder}/vision-{name}", kind, r, resample)
             c = Case(f"{folder}/{name}", f"{folder}/llm", f"{folder}/vision-{name}", seed=r.randrange(10 ** 6))
             files = [p for _ in range(max(1, n // 32)) for p in random_case.draw_pictures(c, r, prefix=str(_))]
             c.source([legacy(["<image>", "x"], p) for p in files])
@@ -227,5 +247,7 @@ def pictures(build, folder, seed, n=60):
                 if not np.array_equal(found, wanted):
                     bad.append(f"pictures: {name} {p} {Image.open(c.path('images', p)).mode} "
                                f"{Image.open(c.path('images', p)).format}: {(found != wanted).sum()} of {wanted.size} values differ")
+                if kind != "siglip" and aspect == "stretch":
+                    bad += _by_transformers(f"{folder}/vision-{name}", truth, c.path("images", p))
     print(f"pictures: {len(bad)} differ from Pillow's")
     return bad

@@ -28,11 +28,11 @@ def keys():
     import peft
     import transformers
     transformers.logging.set_verbosity_error()
-    vision = transformers.SiglipVisionConfig()
     return {
         "adapter": [f.name for f in dataclasses.fields(peft.LoraConfig)],
         "llm": {**transformers.MistralConfig().to_dict(), **transformers.LlamaConfig().to_dict()},
-        "vision": vision.to_dict(),
+        "vision": transformers.SiglipVisionConfig().to_dict(),
+        "clip_vision": transformers.CLIPVisionConfig().to_dict(),
         "unet": inspect.signature(diffusers.UNet2DConditionModel.__init__).parameters.keys() - {"self"},
         "scheduler": schedulers(diffusers),
         "generation": transformers.GenerationConfig().to_dict(),

@@ -33,7 +33,20 @@ def bases():
     tiny.siglip(f"{BASES}/vision-cut", 23, dtype="float16", head=False, prefix=True, hidden_size=24, intermediate_size=40,
                 num_hidden_layers=2, num_attention_heads=3, image_size=28, patch_size=14, prep={"resample": 1},
                 drop=("hidden_act", "layer_norm_eps", "num_channels"))
+    llava_bases()
     diffusion_bases()
+
+
+def llava_bases():
+    """Llama and CLIP, small and odd: as many key/value heads as heads and fewer, quick and exact GELU, the tower alone and in a whole CLIP."""
+    tiny.llm(f"{BASES}/llm-llama", 14, 330, family="llama", old_spelling=True, vocab_size=332, hidden_size=40, intermediate_size=56,
+             num_hidden_layers=2, num_attention_heads=5, rms_norm_eps=1e-5, drop=("num_key_value_heads",))
+    tiny.llm(f"{BASES}/llm-llama-tied", 15, 330, dtype="float32", family="llama", scaling=2.5, vocab_size=330, hidden_size=32,
+             intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True)
+    tiny.clip_vision(f"{BASES}/clip-only", 24, dtype="float16", prefix=True, hidden_size=36, intermediate_size=40, num_hidden_layers=3,
+                     num_attention_heads=3, image_size=31, patch_size=10, drop=("hidden_act", "layer_norm_eps"))
+    tiny.clip_vision(f"{BASES}/clip-text", 25, text_tower=True, shard="30KB", shorter=27, hidden_size=24, intermediate_size=56,
+                     num_hidden_layers=2, num_attention_heads=2, image_size=24, patch_size=7, hidden_act="gelu")
 
 
 def diffusion_bases():
@@ -275,6 +288,35 @@ def draw_mse(folder):
              "train": {"steps": 5, "batch": 4, "micro_tokens": 110}, "optim": {**FAST, "lr_gen_head": 1e-3, "warmup": 0, "max_grad_norm": 0}})
 
 
+def llava(folder):
+    """As LLaVA 1.5 is tuned: Llama with adapters, CLIP frozen and padded, template v1, no added rows."""
+    c = Case(folder, f"{BASES}/llm-llama", f"{BASES}/clip-only", seed=1700)
+    a, b = c.picture("a.jpg", 50, 20), c.picture("b.png", 20, 57)
+    c.source([
+        legacy(["<image>\nWhat is it?", "A small house.", "Is it red?", "No."], a),
+        legacy(["Who are you?", "An assistant."]),
+        legacy(["<image> <image>\nCompare.", "One is wide."], a, b),
+    ])
+    c.write({"model": {"lora": {"r": 4, "alpha": 8}, "projector": {"spelling": "llava"}, "tokens": {"task": None, "image": 0}},
+             "data": {"template": "v1"}, "train": {"steps": 4, "batch": 3}, "optim": {**FAST, "warmup": 0.03}})
+
+
+def llava_full(folder):
+    """Llama, tied and with linear scaling, and CLIP trained whole; the picture's middle instead of padding; template of Llama 2."""
+    c = Case(folder, f"{BASES}/llm-llama-tied", f"{BASES}/clip-text", seed=1800)
+    a, b, small = c.picture("a.jpg", 50, 31), c.picture("b.png", 30, 47), c.picture("c.png", 9, 8)
+    c.source([
+        legacy(["<image>\nWhat?", "A cat.", "Sure?", "Yes."], a),
+        legacy(["And <image>?", "A dog in the rain."], b),
+        legacy(["Only text", "here"]),
+        legacy(["<image>\nHow small?", "Very."], small),
+    ])
+    c.write({"model": {"llm": {"train": "full"}, "vision": {"train": "full", "aspect": "stretch"},
+                       "tokens": {"task": None, "image": 0}},
+             "data": {"template": "llava_llama_2"}, "train": {"steps": 4, "batch": 4, "recompute": "block"},
+             "optim": {**FAST, "warmup": 0, "weight_decay": 0.1}})
+
+
 HEAD = {"width": 16, "heads": 2, "ff": 20, "encoder_layers": 1, "decoder_layers": 1}
 
 
@@ -328,7 +370,7 @@ def noise_conv_in(folder):
 
 
 CASES = [defaults_like, stretch_rslora, full_decay, vision_full, tied_full, plain, visual_tokens, first_visual, skipped,
-         micro_mean, mixture, draw_l2norm, draw_mse,
+         micro_mean, mixture, draw_l2norm, draw_mse, llava, llava_full,
          noise_frozen, noise_edit, noise_conv_in]
 KEEP_ALL = {"skipped"}  # every step's parameters: what stood still shows only there
 
@@ -356,14 +398,15 @@ def build(case):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--only", action="append", help="build these cases (bases are left as they are), or \"diffusion_bases\"")
+    p.add_argument("--only", action="append", help="build these cases (bases are left as they are), or \"diffusion_bases\", \"llava_bases\"")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
     if not a.only:
         shutil.rmtree(ROOT, ignore_errors=True)
         bases()
-    elif "diffusion_bases" in a.only:
-        diffusion_bases()
+    for build_bases in (llava_bases, diffusion_bases):
+        if build_bases.__name__ in (a.only or ()):
+            build_bases()
     for case in CASES:
         if not a.only or case.__name__ in a.only:
             build(case)

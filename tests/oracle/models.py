@@ -1,4 +1,4 @@
-"""The model of a run in PyTorch: transformers' Mistral or Llama (through peft), its SigLIP, projector, token rows."""
+"""The model of a run in PyTorch: transformers' Mistral or Llama (through peft), its SigLIP or CLIP, projector, token rows."""
 
 import json
 import os
@@ -7,7 +7,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 from torch import nn
-from transformers import AutoModelForCausalLM, CLIPTextModel, CLIPTokenizer, SiglipVisionConfig, SiglipVisionModel
+from transformers import (AutoModelForCausalLM, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig,
+                          SiglipVisionModel)
 from transformers.models.clip import modeling_clip
 from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
@@ -64,24 +65,26 @@ def read_folder(folder):
 # ------------------------------------------------------------------ vision
 
 class Vision(nn.Module):
-    """SigLIP up to the feature layer: element `layer` of [embeddings, block 0, …], without the closing norm."""
+    """The tower up to the feature layer: element `layer` of [embeddings, block 0, …], without the closing norm and, of CLIP, without the
+    feature of the class token."""
 
     def __init__(self, folder, layer):
         super().__init__()
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
             c = json.load(f)
+        self.clip = c.get("model_type", "").startswith("clip")
         c = c.get("vision_config", c)
         c = {k: v for k, v in c.items() if k not in ("model_type", "torch_dtype", "dtype", "transformers_version")}
-        config = SiglipVisionConfig(**c, vision_use_head=False) if "vision_use_head" not in c else SiglipVisionConfig(**c)
+        config = CLIPVisionConfig(**c) if self.clip else SiglipVisionConfig(**{"vision_use_head": False, **c})
         config._attn_implementation = "eager"
-        tower = SiglipVisionModel(config)
+        tower = CLIPVisionModel(config) if self.clip else SiglipVisionModel(config)
         self.n_blocks = layer if layer >= 0 else config.num_hidden_layers + 1 + layer
-        self.embeddings = tower.embeddings
+        self.embeddings, self.before = tower.embeddings, tower.pre_layrnorm if self.clip else None
         self.blocks = tower.encoder.layers[:self.n_blocks]
         self.patches = (config.image_size // config.patch_size) ** 2
         state = {}
         for name, value in read_folder(folder).items():
-            if not name.startswith(("text_model.", "logit_")):
+            if not name.startswith(("text_", "logit_", "visual_projection.")):
                 state[name.removeprefix("vision_model.")] = value.float()
         for name, p in self.named_tensors():
             p.data.copy_(state[name.removeprefix("vision_model.")])
@@ -90,16 +93,19 @@ class Vision(nn.Module):
         """(name in dumps, tensor) of what is executed."""
         for name, p in self.embeddings.named_parameters():
             yield f"vision_model.embeddings.{name}", p
+        for name, p in self.before.named_parameters() if self.before else ():
+            yield f"vision_model.pre_layrnorm.{name}", p
         for i, block in enumerate(self.blocks):
             for name, p in block.named_parameters():
                 yield f"vision_model.encoder.layers.{i}.{name}", p
 
     def forward(self, pixels):
         x = self.embeddings(pixels)
+        x = self.before(x) if self.before else x
         for block in self.blocks:
             x = block(x, attention_mask=None)
             x = x[0] if isinstance(x, tuple) else x
-        return x
+        return x[:, 1:] if self.clip else x
 
 
 # ------------------------------------------------------------------ projector

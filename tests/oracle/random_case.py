@@ -42,12 +42,21 @@ def draw_vision(folder, r, large):
     heads, head_dim = r.randint(1, 4), r.choice([64, 72, 80] if large else [3, 8, 12, 18, 24])
     patch, blocks = r.randint(3, 14), r.randint(1, 4)
     side = r.randint(9, 27) if large else r.randint(1, 5)
-    tiny.siglip(folder, r.randrange(10 ** 6), dtype=r.choice(["bfloat16", "float16", "float32"]), text_tower=r.random() < 0.3,
-                head=r.random() < 0.5, prefix=r.random() < 0.5, hidden_size=heads * head_dim, num_attention_heads=heads,
-                intermediate_size=r.randint(8, 90) * (5 if large else 1), num_hidden_layers=blocks, patch_size=patch,
-                image_size=patch * side + r.randrange(patch), layer_norm_eps=r.choice([1e-6, 1e-5]),
-                prep={"mean": [r.choice([0.5, r.random()]) for _ in range(3)], "std": [r.uniform(0.2, 0.6) for _ in range(3)],
-                      "resample": r.randrange(4)})
+    seed = r.randrange(10 ** 6)
+    other = random.Random(f"tower {heads} {head_dim} {patch} {side}")  # beside r, whose draws stay as they were
+    clip = {"shorter": patch * (side + 1) + other.randint(0, 9) if other.random() < 0.6 else None,
+            "hidden_act": other.choice(["quick_gelu", "gelu"])} if other.random() < 0.5 else None
+    drawn = {"dtype": r.choice(["bfloat16", "float16", "float32"]), "text_tower": r.random() < 0.3, "head": r.random() < 0.5,
+             "prefix": r.random() < 0.5, "hidden_size": heads * head_dim, "num_attention_heads": heads,
+             "intermediate_size": r.randint(8, 90) * (5 if large else 1), "num_hidden_layers": blocks, "patch_size": patch,
+             "image_size": patch * side + r.randrange(patch), "layer_norm_eps": r.choice([1e-6, 1e-5]),
+             "prep": {"mean": [r.choice([0.5, r.random()]) for _ in range(3)], "std": [r.uniform(0.2, 0.6) for _ in range(3)],
+                      "resample": r.randrange(4)}}
+    if clip:
+        drawn.pop("head")
+        tiny.clip_vision(folder, seed, **drawn, **clip)
+    else:
+        tiny.siglip(folder, seed, **drawn)
     return blocks
 
 

@@ -13,7 +13,8 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import (AutoConfig, AutoModelForCausalLM, CLIPTextConfig, CLIPTextModel, SiglipConfig, SiglipModel, SiglipTextConfig,
+from transformers import (AutoConfig, AutoModelForCausalLM, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig,
+                          CLIPVisionModel, SiglipConfig, SiglipModel, SiglipTextConfig,
                           SiglipVisionConfig, SiglipVisionModel)
 
 from gen_head import SPELLINGS as GEN_HEAD_SPELLINGS, GenHead
@@ -49,7 +50,7 @@ class Draw:
         self.g = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape, std=1.0):
-        return torch.randn(*shape, generator=self.g) * std
+        return torch.randn(shape, generator=self.g) * std
 
     def fill(self, model):
         with torch.no_grad():
@@ -128,6 +129,37 @@ def siglip(folder, seed, dtype="bfloat16", text_tower=False, head=True, prefix=F
             (c["vision_config"] if text_tower else c).pop(key, None)
     _edit_json(os.path.join(folder, "config.json"), change)
     preprocessor(folder, sizes["image_size"], **(prep or {}))
+
+
+def clip_vision(folder, seed, dtype="bfloat16", text_tower=False, prefix=False, drop=(), shard=None, prep=None, shorter=None, **sizes):
+    """A folder of CLIP's tower, as siglip(); shorter: what the shorter side is resized to before the middle is cut out."""
+    if text_tower:
+        text = CLIPTextConfig(vocab_size=40, hidden_size=12, intermediate_size=24, num_hidden_layers=1, num_attention_heads=1,
+                              max_position_embeddings=8, bos_token_id=1, eos_token_id=2)
+        model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=CLIPVisionConfig(**sizes).to_dict(), projection_dim=10))
+    else:
+        model = CLIPVisionModel(CLIPVisionConfig(**sizes))
+    model = Draw(seed).fill(model).to(getattr(torch, dtype))
+    _save(model, folder, shard)
+    file = os.path.join(folder, "model.safetensors")
+    if prefix and not text_tower:
+        save_file({"vision_model." + k: v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+
+    def change(c):
+        for key in drop:
+            (c["vision_config"] if text_tower else c).pop(key, None)
+    _edit_json(os.path.join(folder, "config.json"), change)
+    side = sizes["image_size"]
+    preprocessor(folder, side, **{"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711), **(prep or {})})
+
+    def crop(c):
+        c.update({"image_processor_type": "CLIPImageProcessor", "do_center_crop": True, "size": {"shortest_edge": shorter or side},
+                  "crop_size": {"height": side, "width": side}})
+        if not shorter:  # as the first releases wrote it
+            c.update({"feature_extractor_type": "CLIPFeatureExtractor", "size": side, "crop_size": side})
+            for key in ("image_processor_type", "do_rescale", "rescale_factor", "do_convert_rgb"):
+                c.pop(key)
+    _edit_json(os.path.join(folder, "preprocessor_config.json"), crop)
 
 
 # ------------------------------------------------------------------ drawing

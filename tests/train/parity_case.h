@@ -39,6 +39,8 @@ void parity_near(const Trainer *a, const Trainer *b, const char *name, const cha
     X(mixture)          \
     X(draw_l2norm)      \
     X(draw_mse)         \
+    X(llava)            \
+    X(llava_full)       \
     X(noise_frozen)     \
     X(noise_edit)       \
     X(noise_conv_in)

@@ -1,4 +1,4 @@
-/* siglip.c: the vision tower: settings, weights, forward pass (siglip.h). */
+/* siglip.c: the vision tower, SigLIP's or CLIP's: settings, weights, forward pass (siglip.h). */
 #include "train/models/siglip.h"
 
 #include <inttypes.h>
@@ -53,40 +53,47 @@ static const FieldRule RULES[] = {
     {0},
 };
 const FieldClass SIGLIP_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
+static const FieldRule CLIP_RULES[] = {
+    {"dropout", ""},
+    {"projection_dim", NULL}, /* behind the feature layer */
+    {"vocab_size", NULL},     /* LLaVA's files have it; a tower has no words */
+    {0},
+};
+const FieldClass CLIP_VISION_FIELDS = {{RULES, CLIP_RULES, CONFIG_RULES}, GENERATION_RULES};
 
-static void check_family(JsonFields *f)
+static TowerSettings read_family(JsonFields *f)
 {
-    const char *type = fields_string(f, f->top, "model_type", "siglip_vision_model");
-    bool nested = fields_object(f, f->top, "vision_config") != NULL;
-    if (!nested && strcmp(type, "siglip_vision_model"))
+    const TowerSettings tower = preprocessor_tower(f);
+    bool known = tower.clip || !strcmp(tower.type, "siglip_vision_model");
+    if (!known && tower.nested)
+        fields_refuse(f, json_get(tower.object, "model_type"), "vision_config.model_type",
+                      "is \"%s\", expected \"siglip_vision_model\" or \"clip_vision_model\"", tower.type);
+    else if (!known)
         fields_refuse(f, json_get(f->top, "model_type"), "model_type",
-                      "is \"%s\", expected \"siglip_vision_model\", or \"siglip\" with a vision_config", type);
-    const Json *inner = fields_object(f, f->top, "vision_config");
-    bool siglip = !strcmp(type, "siglip") || !strcmp(type, "siglip_vision_model"); /* elsewhere the tower has to say what it is */
-    const char *inner_type = fields_string(f, inner, "model_type", siglip ? "siglip_vision_model" : "missing");
-    if (nested && strcmp(inner_type, "siglip_vision_model"))
-        fields_refuse(f, json_get(inner, "model_type"), "vision_config.model_type", "is \"%s\", expected \"siglip_vision_model\"",
-                      inner_type);
-    if (nested && fields_get(f->top, "quantization_config"))
+                      "is \"%s\", expected \"siglip_vision_model\" or \"clip_vision_model\", or a vision_config of these", tower.type);
+    if (tower.nested && fields_get(f->top, "quantization_config"))
         fields_refuse(f, fields_get(f->top, "quantization_config"), "quantization_config", "is an object, which is not supported");
-    fields_known(f, nested ? inner : f->top, &SIGLIP_FIELDS);
+    fields_known(f, tower.object, tower.clip ? &CLIP_VISION_FIELDS : &SIGLIP_FIELDS);
+    return tower;
 }
 
 /* Absent fields are those of the class: files written as differences leave out what equals the base model. */
 static void read_config(JsonFields *f, SiglipConfig *c)
 {
-    check_family(f);
-    const Json *o = fields_object(f, f->top, "vision_config");
-    o = o ? o : f->top;
+    const TowerSettings tower = read_family(f);
+    const Json *o = tower.object;
+    c->clip = tower.clip;
+    c->init_range = fields_real(f, o, "initializer_range", 0.02);
+    c->init_factor = fields_real(f, o, "initializer_factor", 1);
     c->hidden = fields_int(f, o, "hidden_size", 768, 1, SIZE_MAX_DIM);
     c->ff = fields_int(f, o, "intermediate_size", 3072, 1, SIZE_MAX_DIM);
     c->layers = fields_int(f, o, "num_hidden_layers", 12, 1, LAYERS_MAX);
     c->heads = fields_int(f, o, "num_attention_heads", 12, 1, SIZE_MAX_DIM);
-    c->eps = fields_real(f, o, "layer_norm_eps", 1e-6);
-    c->act = encoder_read_act(f, o, "gelu_pytorch_tanh");
+    c->eps = fields_real(f, o, "layer_norm_eps", c->clip ? 1e-5 : 1e-6);
+    c->act = encoder_read_act(f, o, c->clip ? "quick_gelu" : "gelu_pytorch_tanh");
     int64_t patch_width, channels = fields_int(f, o, "num_channels", CHANNELS, 1, SIZE_MAX_DIM);
     read_size(f, o, "image_size", 224, &c->height, &c->width);
-    read_size(f, o, "patch_size", 16, &c->patch, &patch_width);
+    read_size(f, o, "patch_size", c->clip ? 32 : 16, &c->patch, &patch_width);
     if (channels != CHANNELS)
         fields_refuse(f, json_get(o, "num_channels"), "num_channels", "is %" PRId64 ", expected %d", channels, CHANNELS);
     if (patch_width != c->patch || c->patch > c->height || c->patch > c->width)
@@ -158,35 +165,71 @@ static void draw_normal(Param *q, double deviation)
     q->init_scale = deviation;
 }
 
+static ParamSpec table(int64_t rows, int64_t cols, double deviation)
+{
+    return (ParamSpec){.decay = true, .init = INIT_NORMAL, .init_scale = deviation, .n_dims = 2, .shape = {rows, cols}};
+}
+
 /* Initial values are those of transformers' SiglipPreTrainedModel. */
+static void declare_siglip(const Declare *d, Siglip *m)
+{
+    const SiglipConfig *c = &m->config;
+    /* JAX's lecun_normal: a normal cut at two deviations, widened so that its variance is 1/fan_in. */
+    const double cut_deviation = 0.87962566103423978;
+    double fan_in = (double)(CHANNELS * c->patch * c->patch);
+    m->patch_w->init = INIT_TRUNCATED;
+    m->patch_w->init_scale = 1 / sqrt(fan_in) / cut_deviation;
+    m->patch_b = declare_weight(d, "embeddings.patch_embedding.bias", (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {c->hidden}});
+    m->position =
+        declare_weight(d, "embeddings.position_embedding.weight", table(siglip_patches(c), c->hidden, 1 / sqrt((double)c->hidden)));
+}
+
+/* Those of CLIPPreTrainedModel. */
+static void declare_clip(const Declare *d, Siglip *m)
+{
+    const SiglipConfig *c = &m->config;
+    draw_normal(m->patch_w, c->init_range * c->init_factor);
+    m->class_token = declare_weight(d, "embeddings.class_embedding",
+                                    (ParamSpec){.decay = true, .init = INIT_NORMAL, .n_dims = 1, .shape = {c->hidden},
+                                                .init_scale = c->init_factor / sqrt((double)c->hidden)});
+    m->position =
+        declare_weight(d, "embeddings.position_embedding.weight", table(siglip_patches(c) + 1, c->hidden, c->init_range * c->init_factor));
+    declare_norm(d, "pre_layrnorm", c->hidden, &m->before_norm_w, &m->before_norm_b);
+}
+
+static void draw_block(const SiglipConfig *c, EncoderBlock *b)
+{
+    if (!c->clip) {
+        draw_normal(b->fc1.b, 1e-6);
+        draw_normal(b->fc2.b, 1e-6);
+        return;
+    }
+    const double out = c->init_factor / sqrt((double)c->hidden), in = out / sqrt(2 * (double)c->layers);
+    for (int i = 0; i < 3; i++)
+        draw_normal(b->kqv[i].w, in);
+    draw_normal(b->out.w, out);
+    draw_normal(b->fc1.w, out / sqrt(2));
+    draw_normal(b->fc2.w, in);
+}
+
 Status siglip_declare(GenLlava *g, const RunConfig *cfg)
 {
     (void)cfg;
     Siglip *m = &g->vision;
     const SiglipConfig *c = &m->config;
     const EncoderShape shape = shape_of(c);
-    /* JAX's lecun_normal: a normal cut at two deviations, widened so that its variance is 1/fan_in. */
-    const double cut_deviation = 0.87962566103423978;
-    double fan_in = (double)(CHANNELS * c->patch * c->patch);
     const Declare d = {.p = &g->params, .stem = "vision_model."};
     m->patch_w = declare_weight(&d, "embeddings.patch_embedding.weight",
-                                (ParamSpec){.decay = true,
-                                            .init = INIT_TRUNCATED,
-                                            .init_scale = 1 / sqrt(fan_in) / cut_deviation,
-                                            .n_dims = 4,
-                                            .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
-    m->patch_b = declare_weight(&d, "embeddings.patch_embedding.bias", (ParamSpec){.init = INIT_ZERO, .n_dims = 1, .shape = {c->hidden}});
-    m->position = declare_weight(&d, "embeddings.position_embedding.weight",
-                                 (ParamSpec){.decay = true,
-                                             .init = INIT_NORMAL,
-                                             .init_scale = 1 / sqrt((double)c->hidden),
-                                             .n_dims = 2,
-                                             .shape = {siglip_patches(c), c->hidden}});
+                                (ParamSpec){.decay = true, .n_dims = 4, .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
+    if (!m->patch_w)
+        return fail(ERR_NOMEM, "no memory for the vision tower");
+    if (c->clip)
+        declare_clip(&d, m);
+    else
+        declare_siglip(&d, m);
     TRY(encoder_declare(&d, &shape, &m->blocks, c->blocks));
-    for (int64_t i = 0; i < c->blocks; i++) {
-        draw_normal(m->blocks[i].fc1.b, 1e-6);
-        draw_normal(m->blocks[i].fc2.b, 1e-6);
-    }
+    for (int64_t i = 0; i < c->blocks; i++)
+        draw_block(c, &m->blocks[i]);
     return OK;
 }
 
@@ -204,19 +247,70 @@ static const Spelling SPELLINGS[] = {
 };
 /* The text tower, what else a whole LLaVA holds, and of this tower what lies behind the feature layer. */
 static const char *const QUIET[] = {"language_model.", "model.language_model.", "lm_head.", "multi_modal_projector.",
-                                    "model.multi_modal_projector.", "text_model.", "logit_scale", "logit_bias",
+                                    "model.multi_modal_projector.", "text_model.", "text_projection.", "visual_projection.",
+                                    "logit_scale", "logit_bias",
                                     "vision_model.encoder.layers.", "vision_model.post_layernorm.",
                                     "vision_model.head.", "vision_model.embeddings.position_ids", NULL};
 const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 
 /* ---------------------------------------------------------------- forward */
 
+/* Rows of a table [*,D] -> [n,D]; index: device memory. */
+static Tensor *rows_of(Tape *t, Param *from, const int32_t *index, int64_t n)
+{
+    return nn_embed(t, &(EmbedSpec){.n = n, .base = from, .base_index = index, .base_occur = true});
+}
+
+/* For each row of the sequences of class token and patches, [images·(N+1)]: which patch it is (-1: none), whether it is the class token (0,
+ * else -1), its position; and the rows of the patches, [images·N]. */
+typedef struct Places {
+    const Siglip *m;
+    int64_t n;
+    const int32_t *patch, *class_, *position, *row_of_patch;
+} Places;
+
+static const Places *make_places(Tape *t, const Siglip *m, int64_t images)
+{
+    const int64_t patches = siglip_patches(&m->config), n = images * (patches + 1);
+    Places *p = tape_host(t, sizeof *p);
+    int32_t *host = tape_host(t, (size_t)(4 * n) * sizeof *host);
+    if (!p || !host)
+        return NULL;
+    int32_t *patch = host, *class_ = host + n, *position = host + 2 * n, *row = host + 3 * n;
+    for (int64_t i = 0, k = 0; i < n; i++) {
+        position[i] = (int32_t)(i % (patches + 1));
+        class_[i] = position[i] ? -1 : 0;
+        patch[i] = position[i] ? (int32_t)k : -1;
+        if (position[i])
+            row[k++] = (int32_t)i;
+    }
+    *p = (Places){.m = m, .n = n, .patch = tape_ints(t, patch, n), .class_ = tape_ints(t, class_, n),
+                  .position = tape_ints(t, position, n), .row_of_patch = tape_ints(t, row, n - images)};
+    return p;
+}
+
+/* Patches [images·N,D] -> sequences [images·(N+1),D]: class token before them, positions added, normed. */
+static Tensor *begin_sequences(Tape *t, const void *arg, Tensor *const *in, int n)
+{
+    (void)n;
+    const Places *p = arg;
+    const Siglip *m = p->m;
+    Tensor *x = nn_embed(t, &(EmbedSpec){.n = p->n, .base = m->class_token, .base_index = p->class_, .base_occur = true,
+                                         .features = in[0], .image_index = p->patch});
+    return nn_layernorm(t, x, rows_of(t, m->position, p->position, p->n), m->before_norm_w, m->before_norm_b, m->config.eps, NULL);
+}
+
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
 {
-    const EncoderShape shape = shape_of(&m->config);
-    const PackedRows *rows = tape_segments(t, pixels->images, siglip_patches(&m->config));
-    if (!rows)
+    const SiglipConfig *c = &m->config;
+    const EncoderShape shape = shape_of(c);
+    const PackedRows *rows = tape_segments(t, pixels->images, siglip_patches(c) + c->clip);
+    const Places *places = c->clip ? make_places(t, m, pixels->images) : NULL;
+    if (!rows || (c->clip && !places))
         return NULL;
-    Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, m->position);
-    return encoder_forward(t, &shape, m->blocks, m->config.blocks, x, NULL, rows);
+    Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, c->clip ? NULL : m->position);
+    if (c->clip)
+        x = nn_block(t, begin_sequences, places, &x, 1);
+    x = encoder_forward(t, &shape, m->blocks, c->blocks, x, NULL, rows);
+    return c->clip ? nn_gather_rows(t, x, places->row_of_patch, pixels->images * siglip_patches(c)) : x;
 }

@@ -1,4 +1,6 @@
-/* siglip.h: the vision tower up to the feature layer; what lies behind it is neither declared nor read. Spec: model.md 2. */
+/* siglip.h: the vision tower up to the feature layer, SigLIP's or CLIP's; what lies behind it is neither declared nor read. CLIP's has a
+ * class token before the patches, a norm before its blocks and no bias of patches; the class token's feature is dropped, as LLaVA 1.5 does
+ * ("patch", in transformers "default"). Spec: model.md 2. */
 #ifndef GENLLAVA_TRAIN_MODELS_SIGLIP_H
 #define GENLLAVA_TRAIN_MODELS_SIGLIP_H
 
@@ -14,23 +16,27 @@ typedef struct SiglipConfig {
     int64_t blocks; /* executed: feature element `blocks` of [embeddings, block 0, …] */
     ActKind act;
     double eps;
+    bool clip;
+    double init_range, init_factor; /* of CLIP's initial values */
 } SiglipConfig;
+/* Features of a picture. */
 static inline int64_t siglip_patches(const SiglipConfig *c) { return (c->height / c->patch) * (c->width / c->patch); }
 
 typedef struct Siglip {
     SiglipConfig config;
-    Param *patch_w, *patch_b, *position;
+    Param *patch_w, *patch_b, *position;                /* patch_b: NULL in CLIP, which has a row of positions more */
+    Param *class_token, *before_norm_w, *before_norm_b; /* CLIP's; NULL in SigLIP */
     EncoderBlock *blocks;
 } Siglip;
 
 /* The part "vision" (parts.h). Its folder's config.json is of the tower alone, or has the tower's under vision_config; how pictures are
  * prepared is read too. */
 extern const NameTable SIGLIP_NAMES;
-extern const FieldClass SIGLIP_FIELDS; /* of the tower's config.json */
+extern const FieldClass SIGLIP_FIELDS, CLIP_VISION_FIELDS; /* of the tower's config.json */
 MUST_USE Status siglip_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status siglip_declare(GenLlava *g, const RunConfig *cfg);
 void siglip_free(GenLlava *g);
 
-/* Pixels -> features [images·patches, hidden]. */
+/* Pixels -> features [images·patches, hidden], without that of the class token. */
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels);
 #endif

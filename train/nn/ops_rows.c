@@ -152,11 +152,11 @@ Tensor *nn_patch_embed(Tape *t, const PatchSpec *spec, Param *w, Param *b, Param
     ArenaMark mark = arena_mark(t->scratch);
     const void *p = patches(t, spec, rows, cols);
     RUN(t, matmul, Matmul, .m = rows, .n = d, .k = cols, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute, .b_trans = true,
-        .b_frozen = !w->trainable, .lda = cols, .ldb = cols, .ldc = d, .a = p, .b = w->t.data, .bias = b ? b->t.data : NULL, .bias_type = b ? b->t.type : F32,
-        .c = x->data, .alpha = 1);
+        .b_frozen = !w->trainable, .lda = cols, .ldb = cols, .ldc = d, .a = p, .b = w->t.data, .bias = b ? b->t.data : NULL,
+        .bias_type = b ? b->t.type : F32, .c = x->data, .alpha = 1);
     if (position)
         RUN(t, add_rows, AddRows, .rows = rows, .cols = d, .period = n, .act = t->compute, .table_type = position->t.type, .x = x->data,
-        .table = position->t.data, .y = x->data);
+            .table = position->t.data, .y = x->data);
     arena_release(t->scratch, mark);
     PatchNode *s = tape_node(t, sizeof *s, patch_bwd, x);
     if (s) {

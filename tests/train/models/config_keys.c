@@ -17,7 +17,8 @@ static const FieldClass GENERATION = {.tables = {GENERATION_RULES}};
 static const struct {
     const char *name;
     const FieldClass *class_;
-} CLASSES[] = {{"adapter", &LORA_FIELDS}, {"llm", &MISTRAL_FIELDS}, {"vision", &SIGLIP_FIELDS}, {"generation", &GENERATION},
+} CLASSES[] = {{"adapter", &LORA_FIELDS}, {"llm", &MISTRAL_FIELDS}, {"vision", &SIGLIP_FIELDS},
+               {"clip_vision", &CLIP_VISION_FIELDS}, {"generation", &GENERATION},
                {"preprocessor", &PREPROCESSOR_FIELDS}, {"text_encoder", &CLIP_TEXT_FIELDS}, {"unet", &UNET_FIELDS},
                {"vae", &VAE_FIELDS}, {"scheduler", &SCHEDULER_FIELDS}};
 

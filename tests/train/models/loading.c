@@ -392,7 +392,7 @@ TEST(a_tower_with_other_features_is_refused)
         {"{\"num_channels\":4}", "%s:1:17: num_channels is 4, expected 3"},
         {"{\"qkv_bias\":true}", "%s:1:13: qkv_bias is true; this key is not known, so it passes only as null, false, 0, {} or []"},
         {"{\"model_type\":\"llava\",\"vision_config\":{}}",
-         "%s: vision_config.model_type is \"missing\", expected \"siglip_vision_model\""},
+         "%s: vision_config.model_type is \"missing\", expected \"siglip_vision_model\" or \"clip_vision_model\""},
     };
     start();
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
