@@ -303,7 +303,10 @@ static const Spelling SPELLINGS[] = {
     {.rules = {{"model.", "model.language_model."}, {"lm_head.", "lm_head."}}},                /* … and in memory, from 4.52 */
     {.rules = {{"model.", ""}, {"lm_head.", "lm_head."}}},                                     /* without the head */
 };
-static const char *const QUIET[] = {"*rotary_emb.inv_freq", "lm_head.weight" /* of a tied model, equal */, NULL};
+/* And what else a whole LLaVA holds. */
+static const char *const QUIET[] = {"*rotary_emb.inv_freq", "lm_head.weight" /* of a tied model, equal */, "vision_tower.",
+                                    "model.vision_tower.", "multi_modal_projector.", "model.multi_modal_projector.", "model.mm_projector.",
+                                    NULL};
 const NameTable MISTRAL_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 
 /* ---------------------------------------------------------------- forward */

@@ -36,7 +36,7 @@ static void start(void)
     tiny_config(&CFG);
 }
 
-static Status open_model(void)
+static inline Status open_model(void)
 {
     TinyModel m;
     Status s = tiny_open(&m, &CFG, F32, RECOMPUTE_NONE);
@@ -45,7 +45,7 @@ static Status open_model(void)
 }
 
 /* The first loss of the tiny batch. */
-static double loss(void)
+static inline double loss(void)
 {
     TinyModel m;
     REQUIRE_OK(tiny_open(&m, &CFG, F32, RECOMPUTE_NONE));
