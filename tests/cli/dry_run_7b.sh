@@ -83,4 +83,35 @@ cp tools/bench/gpu/siglip-so400m/config.json "$dir/siglip-so400m/"
 touch "$dir/mistral-7b/pytorch_model.bin"
 (cd "$dir" && "$build/train" --config bare.json --dry-run --set device=cpu > plan 2> err)
 [ $? -eq 66 ] && grep -qF "is a pickle, which is never read" "$dir/err" || fail "a pickle: $(cat "$dir/err")"
+
+# configs/llava-7b.json: Vicuna-7B v1.5 and CLIP ViT-L/14 at 336 px, by the config.json files as they are published.
+mkdir "$dir/vicuna" "$dir/clip"
+cat > "$dir/vicuna/config.json" <<END
+{"_name_or_path": "vicuna-7b-v1.5", "architectures": ["LlamaForCausalLM"], "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size":
+4096, "initializer_range": 0.02, "intermediate_size": 11008, "max_position_embeddings": 4096, "model_type": "llama", "num_attention_heads": 32,
+"num_hidden_layers": 32, "num_key_value_heads": 32, "pad_token_id": 0, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": null,
+"tie_word_embeddings": false, "torch_dtype": "float16", "transformers_version": "4.31.0", "use_cache": true, "vocab_size": 32000}
+END
+cat > "$dir/clip/config.json" <<END
+{"_name_or_path": "openai/clip-vit-large-patch14-336", "architectures": ["CLIPModel"], "initializer_factor": 1.0, "logit_scale_init_value": 2.6592,
+"model_type": "clip", "projection_dim": 768, "text_config": {"hidden_size": 768, "model_type": "clip_text_model"}, "text_config_dict": {"hidden_size":
+768},  "torch_dtype": "float32", "transformers_version": null,  "vision_config": {"_name_or_path": "", "add_cross_attention": false, "architectures":
+null, "attention_dropout": 0.0, "bad_words_ids": null, "bos_token_id": null, "chunk_size_feed_forward": 0, "cross_attention_hidden_size": null,
+"decoder_start_token_id": null, "diversity_penalty": 0.0, "do_sample": false, "dropout": 0.0, "early_stopping": false, "encoder_no_repeat_ngram_size":
+0, "eos_token_id": null, "exponential_decay_length_penalty": null, "finetuning_task": null, "forced_bos_token_id": null, "hidden_act": "quick_gelu",
+"hidden_size": 1024, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "image_size": 336, "initializer_factor": 1.0, "initializer_range": 0.02,
+"intermediate_size": 4096, "is_decoder": false, "is_encoder_decoder": false, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "layer_norm_eps": 1e-05,
+"length_penalty": 1.0, "max_length": 20, "min_length": 0, "model_type": "clip_vision_model", "no_repeat_ngram_size": 0, "num_attention_heads": 16,
+"num_beam_groups": 1, "num_beams": 1, "num_channels": 3, "num_hidden_layers": 24, "num_return_sequences": 1, "output_attentions": false,
+"output_hidden_states": false, "output_scores": false, "pad_token_id": null, "patch_size": 14, "prefix": null, "problem_type": null, "projection_dim":
+768, "pruned_heads": {}, "remove_invalid_values": false, "repetition_penalty": 1.0, "return_dict": true, "return_dict_in_generate": false,
+"sep_token_id": null, "task_specific_params": null, "temperature": 1.0, "tf_legacy_loss": false, "tie_encoder_decoder": false, "tie_word_embeddings":
+true, "tokenizer_class": null, "top_k": 50, "top_p": 1.0, "torch_dtype": null, "torchscript": false, "transformers_version": "4.21.3", "typical_p":
+1.0, "use_bfloat16": false},  "vision_config_dict": {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "num_attention_heads": 16,
+"num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768}}
+END
+"$build/train" --config configs/llava-7b.json --set model.llm.path="$dir/vicuna" --set model.vision.path="$dir/clip" --set device=cpu --set train.memory=ignore \
+    --dry-run --log-format json > "$dir/plan" 2> "$dir/err" || fail "configs/llava-7b.json: $(cat "$dir/err")"
+grep -q '"llm":6738415616,"vision":290909184,"projector":20979712,"lora":319815680,"tokens":0,.*"trainable":340795392,' "$dir/plan" ||
+    fail "configs/llava-7b.json: $(cat "$dir/plan")"
 exit $failed

@@ -39,14 +39,14 @@ const Option OPTIONS[] = {
            "Where its weights come from; random reads config.json and the tokenizer alone and draws weights as initializer_range says."),
 
     PATH("model.vision.path", OPTION_NULLABLE | OPTION_FOLDER, model.vision.path, "null",
-         "SigLIP folder, or null for text only; its preprocessor_config.json gives size, mean, std and filter."),
+         "SigLIP or CLIP folder, or null for text only; its preprocessor_config.json gives size, mean, std and filter."),
     CHOICE("model.vision.train", 0, model.vision.train, "\"frozen\"", FROZEN_FULL, "Whether the vision tower is trained."),
     CHOICE("model.vision.init", 0, model.vision.init, "\"weights\"", WEIGHTS,
            "Where the tower's weights come from, as for model.llm.init."),
     INT("model.vision.layer", 0, model.vision.layer, "-2", -1000, 1000,
         "Which element of [embeddings, block 0, block 1, ...] gives the features; negative counts from the end."),
     CHOICE("model.vision.aspect", 0, model.vision.aspect, "\"pad\"", SELECT("pad", "stretch"),
-           "How a picture that is not square becomes square: padded in the mean colour, or stretched."),
+           "How a picture that is not square becomes square: padded in the mean colour, or as its processor does, stretched or cut."),
 
     {"model.projector.type", OPTION_PROJECTOR, 0, AT(model.projector.type), "\"mlp2x_gelu\"", NULL, 0, 0, NULL,
      "Shape of the projector: one linear layer, or K of them with GELU between."},
