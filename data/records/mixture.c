@@ -148,6 +148,21 @@ static char *stem_of(Reader *r, const char *path)
     return copied(r, stem);
 }
 
+const char MIXTURE_SOURCE_SCHEMA[] =
+    "{\"type\":\"object\",\"required\":[\"files\"],\"additionalProperties\":false,\"patternProperties\":{\"^//\":true},\"properties\":{"
+    "\"$schema\":true,"
+    "\"name\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Stands in messages and in the rows' uids; the file's name by default.\"},"
+    "\"files\":{\"description\":\"Data files: LLaVA arrays (.json), or a row a line.\",\"anyOf\":[{\"type\":\"string\",\"minLength\":1},"
+    "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"string\",\"minLength\":1}}]},"
+    "\"image_root\":{\"description\":\"Where the rows' picture paths start, and what they may not leave.\",\"anyOf\":[{\"type\":\"string\","
+    "\"minLength\":1},{\"type\":\"null\"}]},"
+    "\"task\":{\"enum\":[\"understand\",\"generate\",\"edit\"],\"default\":\"understand\",\"description\":\"Of rows that name none.\"},"
+    "\"weight\":{\"type\":\"number\",\"minimum\":0,\"default\":1,\"description\":\"How often an epoch has each row.\"},"
+    "\"max\":{\"type\":\"integer\",\"minimum\":0,\"default\":0,\"description\":\"At most so many rows of it; 0: all.\"},"
+    "\"filter\":{\"type\":\"object\",\"description\":\"Only rows whose scores lie between least and most; null: no bound.\","
+    "\"patternProperties\":{\"^//\":true},\"additionalProperties\":{\"type\":\"array\",\"minItems\":2,\"maxItems\":2,\"items\":{"
+    "\"type\":[\"number\",\"null\"]}}}}}";
+
 static void read_source(Reader *r, MixtureSource *s, const Json *v)
 {
     static const char *const KEYS[] = {"name", "files", "image_root", "task", "weight", "max", "filter"};

@@ -38,6 +38,8 @@ typedef struct Mixture {
  * that list alone; its relative paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at
  * once, ERR_USAGE, a line each with file:line:column and what was meant. */
 MUST_USE Status mixture_load(Mixture *m, const char *key, const char *file, const char *inline_json, const char *base_dir);
+/* A source of the list as JSON Schema: what mixture_load takes. */
+extern const char MIXTURE_SOURCE_SCHEMA[];
 struct Json;
 /* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
 MUST_USE Status mixture_check(const struct Json *list, const char *name);

@@ -22,9 +22,22 @@ mkdir "$tmp/empty"
 expect 65 "$tmp/empty: holds no weights" "$build/inspect" "$tmp/empty"
 printf 'PK\003\004pickled' > "$tmp/weights.bin"
 expect 65 "$tmp/weights.bin: " "$build/inspect" "$tmp/weights.bin"
-expect 65 "$root/tests/fixtures/images/rgb.jpg is a picture; it takes part in a run as a row's \"image\"; inspect takes a file of weights, a shard (.h5), or the folder of" \
-    "$build/inspect" "$root/tests/fixtures/images/rgb.jpg"
-expect 65 "$parity/bases/llm-gqa/config.json is JSON text; inspect takes" "$build/inspect" "$parity/bases/llm-gqa/config.json"
+
+# pictures, vocabularies, JSON: what they are, and what reads them
+images=$root/tests/fixtures/images
+expect 0 "$images/rgb.jpg: a JPEG picture of 21 x 13 pixels" "$build/inspect" "$images/rgb.jpg"
+expect 0 '"orientation": 6' "$build/inspect" "$images/exif6.jpg" --format json
+head -c 300 "$images/rgb.jpg" > "$tmp/half.jpg"
+expect 65 "$tmp/half.jpg: JPEG: " "$build/inspect" "$tmp/half.jpg"
+expect 0 'a SentencePiece vocabulary (BPE with byte fallback) of 512 pieces: begin 1, end 2, unknown 0' "$build/inspect" "$root/configs/base/llm/tokenizer.model"
+expect 0 'JSON: settings of a model (model.llm.path' "$build/inspect" "$parity/bases/llm-gqa/config.json"
+expect 0 'JSON: settings of a run (train --config' "$build/inspect" "$parity/plain/config.json"
+expect 0 'JSON: a mixture (data.mixture' "$build/inspect" "$parity/visual_tokens/mixture.json"
+expect 0 '5 rows of JSON: unified records (a source of data.mixture' "$build/inspect" "$parity/visual_tokens/rows.jsonl"
+printf '[{"conversations": [{"from": "human", "value": "Q"}]},\n {"conversations": ' > "$tmp/cut.json"
+expect 0 "$tmp/cut.json: 2 rows of JSON, some of them damaged: LLaVA records" "$build/inspect" "$tmp/cut.json"
+expect 0 '"damaged": 1' "$build/inspect" "$tmp/cut.json" --format json
+expect 2 '--sample looks into shards' "$build/inspect" "$images/rgb.jpg" --sample 0
 
 # weights: a file, a folder, a sharded folder
 expect 0 'model.norm.weight ' "$build/inspect" "$parity/bases/llm-gqa/model.safetensors"

@@ -156,6 +156,19 @@ says "resuming from $dir/copy/checkpoint-000016"
 expect 0 --config "$config" --dry-run --resume
 says 'warning: 4 of 5 rows are of task "generate" or "edit", but model.diffusion.path is null: their text is learned, not what they draw'
 
+# Whatever lies beside the weights of a base travels with the model that is trained whole, weights in other forms do not.
+cp -r "$bases/llm-gqa" "$dir/base"
+echo '{{ messages }}' > "$dir/base/chat_template.jinja"
+echo 'Apache-2.0' > "$dir/base/LICENSE"
+echo '{}' > "$dir/base/special_tokens_map.json"
+echo x > "$dir/base/pytorch_model.bin"
+echo '{}' > "$dir/base/pytorch_model.bin.index.json"
+expect 0 --config "$config" --set name=full --set "model.llm.path=$dir/base" --set model.llm.train=full --steps 1
+for name in chat_template.jinja LICENSE special_tokens_map.json tokenizer.model; do
+    cmp -s "$dir/base/$name" "$dir/runs/full/checkpoint-000001/llm/$name" || fail "$name does not travel to llm/"
+done
+ls "$dir/runs/full/checkpoint-000001/llm" | grep -q pytorch_model && fail "old weights travel to llm/"
+
 # --quiet says nothing; JSON messages are one object a line.
 expect 0 --config "$config" --set name=w --set optim.warmup=0.03 --set train.steps=1
 says "all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is 0.03), or train more steps"

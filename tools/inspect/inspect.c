@@ -22,6 +22,9 @@ static Status inspect_one(const InspectOptions *o)
     case PATH_CHECKPOINT: return inspect_checkpoint(o);
     case PATH_RUN: return inspect_run(o);
     case PATH_DIFFUSERS: return inspect_diffusers(o);
+    case PATH_PICTURE: return inspect_picture(o);
+    case PATH_JSON: return inspect_json(o);
+    case PATH_VOCABULARY: return inspect_vocabulary(o);
     case PATH_WEIGHTS_FOLDER: break;
     }
     return inspect_weights(o, inspect_stem(o->path));
@@ -64,7 +67,8 @@ int main(int argc, char **argv)
     const CliProgram program = {
         .name = "inspect",
         .summary = "Shows what lies in a file of weights (safetensors, GGUF, torch's .bin, of which nothing is executed), a Hugging Face "
-                   "folder, the folder of a diffusers model, a shard or folder of shards, a checkpoint or a run folder.",
+                   "folder, the folder of a diffusers model, a shard or folder of shards, a checkpoint or a run folder; and says what a "
+                   "picture, a JSON file or a tokenizer.model is.",
         .usage = "inspect PATH … [--format json] [--verify]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
         .options = options,

@@ -30,7 +30,10 @@ typedef enum PathKind {
     PATH_WEIGHTS_FOLDER,
     PATH_DIFFUSERS,
     PATH_CHECKPOINT,
-    PATH_RUN
+    PATH_RUN,
+    PATH_PICTURE,
+    PATH_JSON,
+    PATH_VOCABULARY
 } PathKind;
 MUST_USE Status inspect_identify(const char *path, PathKind *kind);
 
@@ -54,6 +57,11 @@ MUST_USE Status inspect_pixels(const InspectOptions *o, const Shard *s);
 /* inspect_run.c */
 MUST_USE Status inspect_checkpoint(const InspectOptions *o);
 MUST_USE Status inspect_run(const InspectOptions *o);
+
+/* inspect_file.c */
+MUST_USE Status inspect_picture(const InspectOptions *o);
+MUST_USE Status inspect_json(const InspectOptions *o);
+MUST_USE Status inspect_vocabulary(const InspectOptions *o);
 
 /* Which [IMG] tokens are labels: what loss.image_tokens of the config says, without one its default. */
 typedef struct InspectLabels {

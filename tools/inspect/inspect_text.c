@@ -93,17 +93,23 @@ static Status identify_folder(const char *path, PathKind *kind)
     return OK;
 }
 
-/* What a file is that inspect does not take, as far as its first bytes tell; NULL: it may be weights. */
-static const char *foreign_file(const char *path, const char *start, size_t n)
+/* Of a file by its first bytes; weights where they do not tell: their reader knows more kinds of files that it cannot take. */
+static PathKind kind_of_file(const char *path, const char *start, size_t n)
 {
+    if ((n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || utf8_ends(path, ".h5"))
+        return PATH_SHARD;
+    if (!strncmp(start, "GGUF", 4))
+        return PATH_GGUF;
+    if (!strncmp(start, "PK\3\4", 4))
+        return PATH_TORCH;
     if (image_identify((const uint8_t *)start, n) != IMAGE_UNKNOWN)
-        return "a picture; it takes part in a run as a row's \"image\"";
+        return PATH_PICTURE;
     if (utf8_ends(path, ".safetensors")) /* also a damaged one */
-        return NULL;
+        return PATH_WEIGHTS;
+    if (utf8_ends(path, ".model") && *start == '\n') /* a piece, the first field of the message */
+        return PATH_VOCABULARY;
     size_t blank = strspn(start, " \t\r\n\xEF\xBB\xBF");
-    if (start[blank] == '{' || start[blank] == '[')
-        return "JSON text";
-    return NULL; /* the reader of weights knows more kinds of files that it cannot take */
+    return start[blank] == '{' || start[blank] == '[' ? PATH_JSON : PATH_WEIGHTS;
 }
 
 Status inspect_identify(const char *path, PathKind *kind)
@@ -119,10 +125,6 @@ Status inspect_identify(const char *path, PathKind *kind)
         return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
     size_t n = fread(start, 1, sizeof start - 1, f);
     fclose(f);
-    bool shard = (n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || utf8_ends(path, ".h5");
-    const char *foreign = shard ? NULL : foreign_file(path, start, n);
-    *kind = shard ? PATH_SHARD : !strncmp(start, "GGUF", 4) ? PATH_GGUF : !strncmp(start, "PK\3\4", 4) ? PATH_TORCH : PATH_WEIGHTS;
-    return !foreign ? OK : fail(ERR_DATA, "%s is %s; inspect takes a file of weights, a shard (.h5), or the folder of a model, shards, a "
-                                          "checkpoint or a run",
-                                path, foreign);
+    *kind = kind_of_file(path, start, n);
+    return OK;
 }

@@ -5,6 +5,7 @@
 #include "data/formats/file.h"
 #include "data/formats/json_compare.h"
 #include "data/formats/json_write.h"
+#include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "train/config/options.h"
 
@@ -200,7 +201,7 @@ static void schema_mixture(cJSON *to)
     cJSON *list = schema_case(cases);
     cJSON_AddStringToObject(list, "type", "array");
     json_add_int(list, "minItems", 1);
-    cJSON_AddRawToObject(list, "items", "{\"type\":\"object\"}");
+    cJSON_AddRawToObject(list, "items", MIXTURE_SOURCE_SCHEMA);
 }
 
 /* What the value itself must be, null apart. */

@@ -4,10 +4,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "data/formats/safetensors.h"
+#include "kernels/base/utf8.h"
 #include "train/models/parts.h"
 
 /* ---------------------------------------------------------------- safetensors of registry tensors */
@@ -156,17 +158,33 @@ static Status copy_config(const char *base, const char *folder)
     return json_save(file_join(path, folder, "config.json"), &o);
 }
 
-static Status copy_beside(const char *base, const char *folder)
+typedef struct Beside {
+    const char *base, *folder;
+} Beside;
+
+/* Weights in whatever form, what lists them, and what is hidden stays; config.json has been written. */
+static bool is_companion(const char *path, const char *name)
 {
-    static const char *const NAMES[] = {"tokenizer.model", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json",
-                                        "added_tokens.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        char from[PATH_MAX], to[PATH_MAX];
-        if (file_exists(file_join(from, base, NAMES[i])))
-            TRY(file_copy(from, file_join(to, folder, NAMES[i])));
-    }
-    return OK;
+    static const char *const OTHERS[] = {".safetensors", ".bin",     ".pt",   ".pth",  ".h5",   ".msgpack",
+                                         ".gguf",        ".onnx",    ".ot",   ".ckpt", ".part", ".index.json",
+                                         ".lock",        ".npz"};
+    enum { LARGEST = 64 << 20 };
+    struct stat st;
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        if (utf8_ends(name, OTHERS[i]))
+            return false;
+    return *name != '.' && strcmp(name, "config.json") != 0 && !stat(path, &st) && S_ISREG(st.st_mode) && st.st_size <= LARGEST;
 }
+
+static Status copy_one(void *arg, const char *name)
+{
+    const Beside *b = arg;
+    char from[PATH_MAX], to[PATH_MAX];
+    return is_companion(file_join(from, b->base, name), name) ? file_copy(from, file_join(to, b->folder, name)) : OK;
+}
+
+/* Tokenizer, chat template, licence and whatever else makes the folder what the base was. */
+static Status copy_beside(const char *base, const char *folder) { return file_list(base, copy_one, &(Beside){base, folder}); }
 
 /* A fully trained part as a folder of its own, loadable in place of its base. */
 static Status write_folder(const char *folder, Params *p, const Part *part, const RunConfig *cfg)

@@ -203,6 +203,28 @@ TEST(config_tasks_stand_and_fall_together)
     config_free(&c);
 }
 
+/* An editor that knows the schema finds what mixture_load would refuse, in sources of data.mixture and of data.validation. */
+TEST(config_schema_describes_sources_whole)
+{
+    char *text;
+    JsonDoc *doc;
+    static const char *const KEYS[] = {"name", "files", "image_root", "task", "weight", "max", "filter"};
+    REQUIRE_OK(config_schema(&text));
+    REQUIRE_OK(json_parse(&doc, text, strlen(text), "the schema"));
+    const Json *data = json_get(json_get(json_get(json_get(json_root(doc), "properties"), "data"), "properties"), "mixture");
+    const Json *items = json_get(json_get(data, "anyOf")->child->next, "items"), *of = json_get(items, "properties");
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
+        CHECK_MSG(json_get(of, KEYS[i]), "no \"%s\"", KEYS[i]);
+    CHECK_INT(of->length, 8); /* and "$schema" */
+    CHECK(json_get(items, "additionalProperties")->kind == JSON_BOOL && !json_get(items, "additionalProperties")->boolean);
+    CHECK_STR(json_get(items, "required")->child->string, "files");
+    CHECK_INT(json_get(json_get(of, "weight"), "minimum")->integer, 0); /* weight: -1 is none */
+    CHECK_INT(json_get(json_get(of, "max"), "minimum")->integer, 0);
+    CHECK(strstr(text, "\"validation\"") != NULL);
+    json_free(&doc);
+    mem_free(text);
+}
+
 /* Spellings that people bring from other programs. */
 TEST(config_takes_lists_and_devices_as_others_write_them)
 {

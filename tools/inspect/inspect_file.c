@@ -1,0 +1,188 @@
+/* inspect_file.c: files that are no weights and no shards: pictures, JSON, vocabularies (inspect.h). Called by inspect. */
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/rows.h"
+#include "data/formats/sha256.h"
+#include "data/pictures/image.h"
+#include "data/text/tokenizer.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
+#include "tools/inspect/inspect.h"
+
+enum { PICTURE_BYTES = 1 << 30, DOCUMENT_BYTES = 16 << 20 };
+
+static void put_path(const InspectOptions *o)
+{
+    utf8_cell(o->out, o->path, 0);
+    fputs(": ", o->out);
+}
+
+/* ---------------------------------------------------------------- pictures */
+
+Status inspect_picture(const InspectOptions *o)
+{
+    char *bytes;
+    size_t n;
+    ImageHeader h;
+    Image image = {0};
+    Reject reject;
+    TRY(file_read(&bytes, &n, o->path, PICTURE_BYTES));
+    Status s = image_header(&h, (const uint8_t *)bytes, n, IMAGE_MAX_PIXELS, &reject);
+    if (!s)
+        s = image_decode(&image, (const uint8_t *)bytes, n, IMAGE_MAX_PIXELS, &reject);
+    mem_free(bytes);
+    TRY_IN(s, "%s", o->path);
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "kind", "picture");
+        cJSON_AddStringToObject(j, "format", image_format_name(h.format));
+        json_add_int(j, "width", image.width);
+        json_add_int(j, "height", image.height);
+        json_add_int(j, "orientation", h.orientation);
+        s = json_print(o->out, &j, JSON_PRETTY, o->path);
+    } else {
+        put_path(o);
+        fprintf(o->out, "a %s picture of %d x %d pixels", image_format_name(h.format), image.width, image.height);
+        fprintf(o->out, h.orientation > 1 ? ", EXIF orientation %d\n" : "\n", h.orientation);
+    }
+    image_free(&image);
+    return s;
+}
+
+/* ---------------------------------------------------------------- vocabularies */
+
+Status inspect_vocabulary(const InspectOptions *o)
+{
+    Tokenizer *t;
+    char sha[65];
+    TRY(tokenizer_open(&t, o->path));
+    const TokenizerInfo *info = tokenizer_info(t);
+    sha256_hex(info->sha256, sha);
+    Status s = OK;
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "kind", "vocabulary");
+        json_add_int(j, "pieces", info->n_pieces);
+        json_add_int(j, "bos", info->bos);
+        json_add_int(j, "eos", info->eos);
+        json_add_int(j, "unk", info->unk);
+        cJSON_AddStringToObject(j, "sha256", sha);
+        s = json_print(o->out, &j, JSON_PRETTY, o->path);
+    } else {
+        put_path(o);
+        fprintf(o->out, "a SentencePiece vocabulary (BPE with byte fallback) of %d pieces: begin %d, end %d, unknown %d; SHA-256 %s\n",
+                info->n_pieces, info->bos, info->eos, info->unk, sha);
+    }
+    tokenizer_close(&t);
+    return s;
+}
+
+/* ---------------------------------------------------------------- JSON */
+
+/* By a key that it has, the first that fits; and what reads such a file. */
+typedef struct FileKind {
+    const char *key, *what;
+} FileKind;
+
+static const FileKind DOCUMENTS[] = {
+    {"peft_type", "settings of a PEFT adapter (model.lora.init takes its folder)"},
+    {"model_type", "settings of a model (model.llm.path and model.vision.path take its folder)"},
+    {"weight_map", "the list of the files that a model's weights lie in"},
+    {"image_mean", "settings of a vision tower's pictures"},
+    {"_class_name", "settings of a part of a diffusers model"},
+    {"chat_template", "settings of a tokenizer"},
+    {"tokenizer_class", "settings of a tokenizer"},
+    {"added_tokens", "a tokenizer of the library tokenizers (runs read tokenizer.model)"},
+    {"eos_token_id", "settings of generating"},
+    {"sources", "a mixture (data.mixture takes it)"},
+    {"bad_rows", "a report of prepare"},
+    {"model", "settings of a run (train --config takes them)"},
+    {"data", "settings of a run (train --config takes them)"},
+};
+
+static const FileKind ROWS[] = {
+    {"conversations", "LLaVA records (a source of data.mixture, or generate --batch, takes them)"},
+    {"turns", "unified records (a source of data.mixture, or generate --batch, takes them)"},
+    {"messages", "conversations in \"messages\""},
+    {"answer", "answers (evaluate takes them)"},
+    {"question_id", "LLaVA's questions (generate --batch takes them)"},
+    {"ask", "questions (generate --batch, or sample.prompts, takes them)"},
+    {"draw", "questions (generate --batch, or sample.prompts, takes them)"},
+    {"edit", "questions (generate --batch, or sample.prompts, takes them)"},
+    {"loss", "the log of a run"},
+    {"bad_row", "the manifest of a folder of shards"},
+    {"shard", "the manifest of a folder of shards"},
+    {"files", "a mixture (data.mixture takes it)"},
+};
+
+static const char *kind_of(const Json *object, const FileKind *kinds, size_t n, const char *other)
+{
+    for (size_t i = 0; i < n; i++)
+        if (json_get(object, kinds[i].key))
+            return kinds[i].what;
+    return other;
+}
+
+static Status say_json(const InspectOptions *o, const char *what, int64_t rows, int64_t damaged)
+{
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "kind", "JSON");
+        cJSON_AddStringToObject(j, "what", what);
+        if (rows >= 0) {
+            json_add_int(j, "rows", rows);
+            json_add_int(j, "damaged", damaged);
+        }
+        return json_print(o->out, &j, JSON_PRETTY, o->path);
+    }
+    put_path(o);
+    if (rows < 0)
+        fprintf(o->out, "JSON: %s\n", what);
+    else
+        fprintf(o->out, "%lld row%s of JSON%s: %s\n", (long long)rows, rows == 1 ? "" : "s", damaged ? ", some of them damaged" : "", what);
+    return OK;
+}
+
+/* Elements of an array, or lines; what the first whole one is tells of all. */
+static Status inspect_rows(const InspectOptions *o)
+{
+    Rows *in;
+    Row row;
+    bool end = false;
+    int64_t rows = 0, damaged = 0;
+    const char *what = NULL;
+    TRY(rows_open(&in, o->path, ROWS_LINES_OR_ARRAY));
+    Status s = OK;
+    for (; !(s = rows_next(in, &row, &end)) && !end; rows++) {
+        JsonDoc *doc = NULL;
+        bool bad = row.error || (!what && json_parse(&doc, row.text, row.n, o->path) != OK);
+        damaged += bad;
+        if (!what && !bad)
+            what = json_root(doc)->kind == JSON_OBJECT
+                       ? kind_of(json_root(doc), ROWS, sizeof ROWS / sizeof *ROWS, "objects that nothing here reads")
+                       : "values that are no objects";
+        json_free(&doc);
+    }
+    rows_close(&in);
+    TRY(s);
+    return say_json(o, what ? what : "nothing in them", rows, damaged);
+}
+
+Status inspect_json(const InspectOptions *o)
+{
+    JsonDoc *doc;
+    char *text;
+    size_t n;
+    if (file_read(&text, &n, o->path, DOCUMENT_BYTES))
+        return inspect_rows(o);
+    Status s = json_parse(&doc, text, n, o->path);
+    if (s || json_root(doc)->kind != JSON_OBJECT || kind_of(json_root(doc), DOCUMENTS, sizeof DOCUMENTS / sizeof *DOCUMENTS, NULL) == NULL)
+        s = inspect_rows(o);
+    else
+        s = say_json(o, kind_of(json_root(doc), DOCUMENTS, sizeof DOCUMENTS / sizeof *DOCUMENTS, NULL), -1, 0);
+    json_free(&doc);
+    mem_free(text);
+    return s;
+}
