@@ -332,6 +332,8 @@ static Status caption_of(const BatchRow *r, int question, char **caption)
         targets += record_count_marker(&r->record.turns[i], GEN_MARKER);
     if (r->is_record && 2 * question + 1 < r->record.n_turns)
         return record_prompt(&r->record, targets, caption);
+    if (memchr(asked.text, 0, asked.length))
+        return fail(ERR_DATA, "its text holds the character NUL, which the text encoder does not take");
     *caption = mem_alloc(asked.length + 1);
     if (!*caption)
         return fail(ERR_NOMEM, "no memory for a caption of %zu bytes", asked.length);
@@ -375,8 +377,7 @@ static Status answer_question(BatchFile *b, const Json *object, const BatchRow *
                         .images = (const char *const *)r->images,
                         .n_images = r->is_record ? r->markers[turn] : r->n_images,
                         .index = (uint64_t)question << 40 | (uint64_t)b->row};
-    if (drawn && session->captions)
-        TRY(caption_of(r, question, &caption));
+    Status s = drawn && session->captions ? caption_of(r, question, &caption) : OK;
     const Picture what = {.task = r->record.task,
                           .prompt = asked_text(r, question),
                           .question = &q,
@@ -387,8 +388,8 @@ static Status answer_question(BatchFile *b, const Json *object, const BatchRow *
                           .index = q.index};
     if (r->n_questions > 1)
         snprintf(number, sizeof number, ": question %d", question);
-    Status s =
-        drawn ? draw_question(b, &what, &picture) : answerer_ask(session->answerer, &q, &session->sampling, NULL, &answer, &n_answer);
+    if (!s)
+        s = drawn ? draw_question(b, &what, &picture) : answerer_ask(session->answerer, &q, &session->sampling, NULL, &answer, &n_answer);
     s = fail_context(s, "%s%s", b->where, number);
     if (is_of_the_row(s)) {
         s = leave_out(b, s, object, r, question);
@@ -456,6 +457,37 @@ static Status answer_file(BatchFile *b, Rows *in)
     return OK;
 }
 
+/* "000002.png" or "000008-0.png", as save_picture names them. */
+static bool is_picture_name(const char *name)
+{
+    const size_t row = strspn(name, "0123456789");
+    const char *rest = name + row;
+    rest += *rest == '-' ? 1 + strspn(rest + 1, "0123456789") : 0;
+    return row >= 6 && !strcmp(rest, ".png");
+}
+
+/* The pictures that the answers of an earlier batch name: beside new answers they would look like theirs. */
+static Status remove_pictures(const char *answers, const char *folder)
+{
+    Rows *in;
+    Row row;
+    bool end = false;
+    char path[PATH_MAX];
+    TRY(rows_open(&in, answers, ROWS_LINES));
+    Status s = OK;
+    while (!s && !(s = rows_next(in, &row, &end)) && !end) {
+        JsonDoc *doc;
+        if (row.error || json_parse(&doc, row.text, row.n, answers))
+            continue;
+        const Json *picture = json_get(json_root(doc), "picture");
+        if (picture && picture->kind == JSON_STRING && is_picture_name(picture->string))
+            unlink(file_join(path, folder, picture->string));
+        json_free(&doc);
+    }
+    rows_close(&in);
+    return s;
+}
+
 Status batch_draws(const char *file, bool *draws)
 {
     struct stat st;
@@ -480,9 +512,14 @@ Status batch_answer(const Session *session, const char *file, const char *image_
     TRY_IN(rows_open(&in, file, ROWS_LINES_OR_ARRAY), "--batch");
     unlink(file_join(bad, out_dir, "bad_rows.jsonl")); /* of an earlier batch */
     char path[PATH_MAX];
-    if (file_exists(file_join(path, out_dir, "answers.jsonl")))
-        log_warn("%s: is there already, of an earlier batch; the new answers take its place (--out DIR puts them elsewhere)", path);
-    Status s = file_draft(&b.out, path);
+    Status s = OK;
+    if (file_exists(file_join(path, out_dir, "answers.jsonl"))) {
+        log_warn("%s: is there already, of an earlier batch; the new answers take its place, and that of its pictures (--out DIR puts them "
+                 "elsewhere)", path);
+        s = remove_pictures(path, out_dir);
+    }
+    if (!s)
+        s = file_draft(&b.out, path);
     if (!s)
         s = answer_file(&b, in);
     if (b.bad_out && fclose(b.bad_out) && !s)

@@ -97,7 +97,7 @@ static Status draw_in_answer(void *user, const float *context)
     const RecordTurn *asked = &c->question->turns[c->question->n_turns - 1];
     TRY(draw_next(c, *c->shown ? TASK_EDIT : TASK_GENERATE, NULL, asked, context));
     if (is_watched()) {
-        fprintf(c->session->results, " %s ", c->shown);
+        fprintf(c->session->results, " %s", c->shown);
         fflush(c->session->results);
     }
     char *name = c->n_names < ANSWER_PICTURES ? mem_strdup(c->shown) : NULL;
@@ -204,7 +204,12 @@ static Status draw_line(Chat *c, Task task, const char *text, size_t n)
     }
     const RecordTurn turn = {.human = true, .text = text, .length = n};
     const Question q = {.system = c->session->system, .turns = &turn, .n_turns = 1, .images = &source, .n_images = task == TASK_EDIT};
-    TRY(draw_next(c, task, &q, &turn, NULL));
+    Status s = draw_next(c, task, &q, &turn, NULL);
+    if (s == ERR_DATA || s == ERR_MISSING || s == ERR_USAGE) { /* of this line: the conversation goes on */
+        log_warn("%s: %s", command, status_message());
+        return OK;
+    }
+    TRY(s);
     fprintf(c->session->results, "%s\n", c->shown);
     TRY(cli_flush());
     TRY(add_turn(c, true, text, n));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "eval/batch.h"
@@ -69,7 +70,7 @@ static const CliOption FLAGS[] = {
      0, 1e6, NULL, false},
     {"--strength", CLI_REAL, &args.strength, "S", "with model.diffusion.edit \"sdedit\": how much of the picture is drawn anew "
      "(default 0.8)",
-     0, 1, NULL, false},
+     1e-9, 1, NULL, false},
     {"--sampler", CLI_CHOICE, &args.sampler, "NAME", "ddim, pndm or dpm++ (default: as the scheduler of model.diffusion.path says)", 0, 0,
      SAMPLERS, false},
     {"--captions", CLI_FLAG, &args.captions, NULL, "for comparison: what is drawn is what Stable Diffusion's own text encoder makes of the "
@@ -156,6 +157,12 @@ static Status check_texts(void)
     return OK;
 }
 
+static bool file_is_same(const char *a, const char *b)
+{
+    struct stat first, second;
+    return strcmp(a, "-") != 0 && !stat(a, &first) && !stat(b, &second) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 static Status check_arguments(void)
 {
     if (!!args.ask + !!args.draw + !!args.edit + !!args.batch + args.chat != 1)
@@ -172,7 +179,13 @@ static Status check_arguments(void)
         return fail(ERR_USAGE, "generate: --batch needs --out DIR, the folder for answers.jsonl");
     if (args.ask && args.out && !strcmp(args.out, "-"))
         return fail(ERR_USAGE, "generate: --out -: standard output is for the answer; name a file for the picture that it may draw");
-    return args.out && !args.batch && !args.chat ? draw_check_out(args.out) : OK;
+    if (!args.out || args.batch || args.chat)
+        return OK;
+    for (int i = 0; i < args.images.n; i++)
+        if (file_is_same(args.out, args.images.items[i]))
+            return fail(ERR_USAGE, "generate: --out %s: is the picture of --image, which it would take the place of; give another name",
+                        args.out);
+    return draw_check_out(args.out);
 }
 
 static double or_usual(double given, double usual) { return given == NOT_GIVEN ? usual : given; }

@@ -151,7 +151,8 @@ static char *stem_of(Reader *r, const char *path)
 const char MIXTURE_SOURCE_SCHEMA[] =
     "{\"type\":\"object\",\"required\":[\"files\"],\"additionalProperties\":false,\"patternProperties\":{\"^//\":true},\"properties\":{"
     "\"$schema\":true,"
-    "\"name\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Stands in messages and in the rows' uids; the file's name by default.\"},"
+    "\"name\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Stands in messages and in the rows' uids; the file's name by "
+    "default.\"},"
     "\"files\":{\"description\":\"Data files: LLaVA arrays (.json), or a row a line.\",\"anyOf\":[{\"type\":\"string\",\"minLength\":1},"
     "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"string\",\"minLength\":1}}]},"
     "\"image_root\":{\"description\":\"Where the rows' picture paths start, and what they may not leave.\",\"anyOf\":[{\"type\":\"string\","

@@ -91,7 +91,7 @@ run 73 "$generate" --config "$dir/run.json" --batch "$dir/lines" --out "$dir/tak
 says "--out $dir/taken: is a file; a folder for answers.jsonl and pictures is made: give another name, or move that away"
 [ "$(cat "$dir/taken")" = mine ] || fail "--out FILE was written"
 batch 0 "$dir/lines"
-says "warning: $dir/answers/answers.jsonl: is there already, of an earlier batch; the new answers take its place (--out DIR puts them elsewhere)"
+says "warning: $dir/answers/answers.jsonl: is there already, of an earlier batch; the new answers take its place, and that of its pictures (--out DIR puts them elsewhere)"
 run 66 "$generate" --checkpoint "$images" --ask "What is it?"
 says "--checkpoint $images: is neither a checkpoint, which has a MANIFEST.json, nor a run folder (save.dir/name of its config), which has checkpoint-NNNNNN folders"
 batch 2 "$dir/lines" --image "$images/rgb.png"

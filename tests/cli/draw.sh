@@ -56,6 +56,20 @@ other "$dir/eight.png" "$dir/other.png" "--image-guidance"
 run 0 $eight --edit "remove the hat" --image - --steps 3 --out "$dir/again.png" < <(cat "$photos/b.png")
 same "$dir/eight.png" "$dir/again.png" "a picture from standard input"
 
+# The picture to change is not overwritten, however it is named.
+cp "$photos/b.png" "$dir/own.png"; ln "$dir/own.png" "$dir/link.png"
+run 2 $eight --edit "remove the hat" --image "$dir/own.png" --steps 1 --out "$dir/link.png"
+says "generate: --out $dir/link.png: is the picture of --image, which it would take the place of; give another name"
+same "$photos/b.png" "$dir/own.png" "a refused edit"
+run 2 $frozen --edit "remove the hat" --image "$photos/b.png" --strength 0 --out "$dir/other.png"
+says 'generate: --strength is "0"; it takes a number from 1e-09 to 1'
+
+# In a conversation a picture that cannot be changed is said, and the conversation goes on.
+printf '/edit make it red\n/draw a cat\n' > "$dir/said"
+rm -f "$dir/own.png"; printf 'no picture' > "$dir/own.png"; mkdir "$dir/aside"
+(cd "$dir/aside" && "$generate" $eight --chat --image "$dir/own.png" --steps 1 < "$dir/said" > "$dir/out" 2> "$dir/err") || fail "a conversation ends with $?: $(cat "$dir/err")"
+grep -q '^warning: /edit: ' "$dir/err" && [ "$(cat "$dir/out")" = picture-001.png ] || fail "a conversation after a bad edit: $(cat "$dir/out" "$dir/err")"
+
 # A file of all kinds of rows: pictures are named after their rows.
 cp "$photos/a.jpg" "$photos/b.png" "$dir"
 cat > "$dir/rows.jsonl" <<'ROWS'
@@ -87,6 +101,17 @@ cat > "$dir/wanted" <<'ROWS'
 {"ask":"the shoes","uid":"e/0","task":"edit","id":"e/0","turn":2,"answer":"<gen>","picture":"000008-2.png"}
 ROWS
 cmp -s "$dir/wanted" "$dir/found" || { fail "the lines of a batch:"; diff "$dir/wanted" "$dir/found" >&2; }
+# Captions: what the text encoder does not read, or cannot, is said.
+printf '{"draw": "a red\\u0000 cat"}\n{"draw": "a cat"}\n' > "$dir/captions.jsonl"
+caption="--config configs/quickstart.json --set save.dir=$dir/runs --set device=cpu --captions --steps 1"
+run 0 $caption --batch "$dir/captions.jsonl" --out "$dir/captions"
+says "$dir/captions.jsonl:1: its text holds the character NUL, which the text encoder does not take"
+run 0 $caption --draw "$(yes 'a red cat' | head -60 | tr '\n' ' ')" --out "$dir/other.png"
+says "warning: the text has 242 tokens, of which the text encoder reads 16: what is behind is not seen"
+# Another batch into the same folder: pictures of the earlier one are gone, what others put there stays.
+cp -r "$dir/batch" "$dir/rebatch"; cp "$dir/cat.png" "$dir/rebatch/999999.png"
+echo '{"ask": "Why?"}' | run 0 $frozen --batch - --out "$dir/rebatch" --max-new-tokens 1
+[ "$(cd "$dir/rebatch" && echo *.png)" = 999999.png ] || fail "pictures of an earlier batch: $(ls "$dir/rebatch")"
 run 0 $frozen --batch - --out "$dir/piped" --steps 3 --max-new-tokens 3 --image-root "$dir" < "$dir/rows.jsonl"
 same "$dir/batch/000008-2.png" "$dir/piped/000008-2.png" "rows from standard input"
 # Questions alone open nothing that draws: a folder without a UNet will do.

@@ -169,6 +169,11 @@ for name in chat_template.jinja LICENSE special_tokens_map.json tokenizer.model;
 done
 ls "$dir/runs/full/checkpoint-000001/llm" | grep -q pytorch_model && fail "old weights travel to llm/"
 
+# More ranks than processors are said.
+cores=$(getconf _NPROCESSORS_ONLN)
+[ "$cores" -gt 4 ] || { expect 0 --config "$config" --set name=many --set train.batch=8 --dry-run --ranks $((cores + 1))
+    says "warning: --ranks $((cores + 1)) on $cores processors: on the CPU the ranks will take turns"; }
+
 # --quiet says nothing; JSON messages are one object a line.
 expect 0 --config "$config" --set name=w --set optim.warmup=0.03 --set train.steps=1
 says "all of them are warm-up, which begins with a learning rate of 0: lower optim.warmup (it is 0.03), or train more steps"

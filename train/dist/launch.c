@@ -168,6 +168,9 @@ Status launch_ranks(int n, bool *is_rank, int *exit_code)
         place_clear();
         return OK;
     }
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (n > cores)
+        log_warn("--ranks %d on %ld processors: on the CPU the ranks will take turns, and be slower than %ld", n, cores, cores);
     Child *children = mem_alloc((size_t)n * sizeof *children);
     Status s = children ? set_variables(n) : fail(ERR_NOMEM, "%d ranks: out of memory", n);
     const pid_t launcher = getpid();

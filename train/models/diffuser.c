@@ -2,6 +2,7 @@
 #include "train/models/diffuser.h"
 
 #include "train/models/image_losses.h"
+#include "kernels/base/log.h"
 #include "train/models/model.h"
 
 /* A tape and the memory it works in. */
@@ -190,7 +191,12 @@ Status diffuser_caption_context(Diffuser *d, const char *caption, float *context
     if (!words)
         return fail(ERR_NOMEM, "no memory for a prompt of %d tokens", length);
     p.words = words;
-    Status s = clip_tokenize(d->g->text_encoder.tokenizer, caption, length, words);
+    int32_t n = 0;
+    Status s = clip_token_count(d->g->text_encoder.tokenizer, caption, &n);
+    if (!s && n > length)
+        log_warn("the text has %d tokens, of which the text encoder reads %d: what is behind is not seen", n, length);
+    if (!s)
+        s = clip_tokenize(d->g->text_encoder.tokenizer, caption, length, words);
     if (!s)
         s = run(&d->real, read_words, &p, context);
     mem_free(words);
