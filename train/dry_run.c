@@ -41,8 +41,97 @@ static int64_t count_of(const MemoryPlan *m, int part)
     return n;
 }
 
+/* ---------------------------------------------------------------- ranks */
+
+typedef struct RankPlan {
+    int64_t needed, mapped, passes, samples, tokens;
+} RankPlan;
+static const char *const COLUMNS[] = {"needed", "mapped", "passes", "samples", "tokens"};
+enum { N_COLUMNS = sizeof COLUMNS / sizeof *COLUMNS, N_SIZES = 2 };
+_Static_assert(sizeof(RankPlan) == N_COLUMNS * sizeof(int64_t), "COLUMNS names what a RankPlan holds");
+
+/* *all: of rank 0, [n_ranks]; mem_free. */
+static Status gather_plans(Setup *s, const LoaderTotals *totals, RankPlan **all)
+{
+    RankPlan own = {.needed = s->memory.needed, .mapped = s->memory.mapped};
+    void *plans;
+    size_t n;
+    if (totals) {
+        own.passes = totals->own_passes;
+        own.samples = totals->own_samples;
+        own.tokens = totals->own_tokens;
+    }
+    TRY(dist_gather(&s->dist, &own, sizeof own, &plans, &n));
+    *all = plans;
+    return OK;
+}
+
+static int64_t column(const RankPlan *p, int i)
+{
+    int64_t x[N_COLUMNS];
+    memcpy(x, p, sizeof x);
+    return x[i];
+}
+
+/* JSON holds every rank. */
+static void add_ranks(cJSON *to, const RankPlan *plans, int n_ranks)
+{
+    cJSON *list = cJSON_AddArrayToObject(to, "ranks");
+    for (int r = 0; r < n_ranks; r++) {
+        cJSON *o = json_add(list, NULL, cJSON_CreateObject());
+        for (int i = 0; i < N_COLUMNS; i++)
+            json_add_int(o, COLUMNS[i], column(&plans[r], i));
+    }
+}
+
+static void print_rank(const char *name, const RankPlan *p, FILE *results)
+{
+    char text[32];
+    fprintf(results, "  %-14s", name);
+    for (int i = 0; i < N_COLUMNS; i++)
+        if (i < N_SIZES)
+            fprintf(results, " %14s", file_size_text(text, sizeof text, (size_t)column(p, i)));
+        else
+            fprintf(results, " %14lld", (long long)column(p, i));
+    fputc('\n', results);
+}
+
+/* What a process has taken before it plans differs a little from rank to rank. */
+static bool is_like(const RankPlan *a, const RankPlan *b)
+{
+    bool same = true;
+    for (int i = 0; i < N_COLUMNS; i++) {
+        int64_t more = column(a, i) - column(b, i), most = i < N_SIZES ? a->needed / 50 : 0;
+        same = same && more <= most && -more <= most;
+    }
+    return same;
+}
+
+/* A line for those that follow one another and are alike; of the sizes it has the first one's. */
+static void print_ranks(const RankPlan *plans, int n_ranks, FILE *results)
+{
+    fprintf(results, "%-16s", "ranks");
+    for (int i = 0; i < N_COLUMNS; i++)
+        fprintf(results, " %14s", COLUMNS[i]);
+    fputc('\n', results);
+    for (int r = 0, end; r < n_ranks; r = end) {
+        char name[32];
+        for (end = r + 1; end < n_ranks && is_like(&plans[r], &plans[end]); end++)
+            ;
+        if (!r && end == n_ranks)
+            snprintf(name, sizeof name, "all %d, each", n_ranks);
+        else if (end == r + 1)
+            snprintf(name, sizeof name, "%d", r);
+        else
+            snprintf(name, sizeof name, "%d to %d, each", r, end - 1);
+        print_rank(name, &plans[r], results);
+    }
+}
+
+/* ---------------------------------------------------------------- the whole plan */
+
 /* totals: NULL where the data are not there. */
-static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *results)
+static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, const RankPlan *ranks, int n_ranks, FILE *results)
 {
     cJSON *o = cJSON_CreateObject(), *parameters = cJSON_AddObjectToObject(o, "parameters");
     for (int i = 0; i < N_PARTS; i++)
@@ -61,6 +150,8 @@ static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, FILE *
         cJSON_AddNullToObject(o, "steps");
         cJSON_AddNullToObject(o, "tokens");
     }
+    if (n_ranks > 1)
+        add_ranks(o, ranks, n_ranks);
     return json_print(results, &o, JSON_LINE, "--dry-run");
 }
 
@@ -110,12 +201,18 @@ Status dry_run(RunConfig *cfg, const SetupStart *how, bool quick, bool json, FIL
     if (status == OK)
         status = setup_measure(&s);
     const LoaderTotals *totals = s.rows.loader ? loader_totals(s.rows.loader) : NULL;
-    if (status == OK && s.dist.rank > 0) /* whose plan is as good as that of rank 0 */
-        results = NULL;
-    if (status == OK && results && json)
-        status = print_json(&s.memory, totals, results);
-    else if (status == OK && results)
+    RankPlan *ranks = NULL;
+    if (status == OK)
+        status = gather_plans(&s, totals, &ranks);
+    const bool prints = status == OK && s.dist.rank == 0;
+    if (prints && json)
+        status = print_json(&s.memory, totals, ranks, s.dist.n_ranks, results);
+    else if (prints) {
         print_table(&s.memory, totals, results);
+        if (s.dist.n_ranks > 1)
+            print_ranks(ranks, s.dist.n_ranks, results);
+    }
+    mem_free(ranks);
     if (status == OK) /* the plan is printed all the same */
         status = setup_room(&s);
     if (status == ERR_NOMEM && elsewhere) {

@@ -12,6 +12,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
+#include "train/alike.h"
 #include "train/dist/device.h"
 #include "train/inputs.h"
 #include "train/measure/pass_shape.h"
@@ -72,6 +73,7 @@ Status setup_check(Setup *s, RunConfig *cfg)
     s->cfg = cfg;
     snprintf(s->folder, sizeof s->folder, "%s/%s", cfg->save.dir, cfg->name);
     TRY(dist_open(&s->dist));
+    TRY(alike_settings(&s->dist, cfg));
     say_copied(s, cfg);
     TRY(device_check(cfg));
     TRY(inputs_check(&s->rows.mixture, &s->held.mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
@@ -88,7 +90,7 @@ Status setup_check(Setup *s, RunConfig *cfg)
     TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
     TRY(check_weights(cfg, &s->checkpoint_bytes));
     parts_warn_of_idle_rates(cfg);
-    return OK;
+    return alike_files(&s->dist, cfg);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -237,10 +239,11 @@ Status setup_start(Setup *s, const SetupStart *how)
 
 Status setup_plan(Setup *s)
 {
-    if (s->absent)
-        return OK;
-    TRY(run_data_plan(&s->rows, &s->backend, &s->dist));
-    return run_data_any(&s->held) ? run_data_plan(&s->held, &s->backend, &s->dist) : OK;
+    if (!s->absent)
+        TRY(run_data_plan(&s->rows, &s->backend, &s->dist));
+    if (!s->absent && run_data_any(&s->held))
+        TRY(run_data_plan(&s->held, &s->backend, &s->dist));
+    return alike_data(&s->dist, &s->rows, &s->held, true);
 }
 
 static Status prepare_shards(void *arg)
@@ -274,7 +277,9 @@ Status setup_data(Setup *s)
     TRY(dist_first(&s->dist, prepare_shards, s, NULL, 0));
     TRY(dist_first(&s->dist, make_cache, s, NULL, 0));
     TRY(run_data_open(&s->rows, &s->dist));
-    return run_data_any(&s->held) ? run_data_open(&s->held, &s->dist) : OK;
+    if (run_data_any(&s->held))
+        TRY(run_data_open(&s->held, &s->dist));
+    return alike_data(&s->dist, &s->rows, &s->held, false);
 }
 
 /* ---------------------------------------------------------------- device and model */
@@ -323,6 +328,7 @@ Status setup_device(Setup *s)
         return fail(ERR_DEVICE, "device: some ranks have found a GPU and others none; set it to \"cuda\" or \"cpu\"");
     if (seen[2] && seen[3])
         return fail(ERR_DEVICE, "train.compute: some ranks would compute in bf16 and others in f32; set it to one of them");
+    TRY(alike_machines(&s->dist, &s->backend, s->cfg->plan_only));
     if (host)
         return OK;
     TRY(check_own_devices(s));

@@ -55,7 +55,7 @@ Status json_compare(const Json *there, const Json *here, JsonDifference found, v
     return compare(&w, 0, there, here);
 }
 
-static Status print_value(FILE *out, const Json *v)
+Status json_value_print(FILE *out, const Json *v)
 {
     cJSON *tree = v ? json_copy(v) : cJSON_CreateRaw("nothing");
     return json_print(out, &tree, JSON_INLINE, "comparing");
@@ -64,9 +64,9 @@ static Status print_value(FILE *out, const Json *v)
 Status json_difference_print(FILE *out, const char *path, const Json *there, const Json *here)
 {
     fprintf(out, "%s%s: ", ftell(out) ? "\n" : "", path);
-    TRY(print_value(out, there));
+    TRY(json_value_print(out, there));
     fputs(" there, ", out);
-    TRY(print_value(out, here));
+    TRY(json_value_print(out, here));
     fputs(" here", out);
     return OK;
 }

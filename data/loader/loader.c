@@ -107,14 +107,20 @@ static Status survey(Loader *ld)
         for (int32_t i = 0; i < n; i++)
             ld->totals.tokens += ld->plan.items[i].length;
         plan_deal(&ld->plan, n, ld->rank, ld->n_ranks, ld->o.micro_tokens);
+        ld->totals.own_samples += ld->plan.n;
+        ld->totals.own_passes += ld->plan.n_passes;
+        for (int32_t i = 0; i < ld->plan.n; i++)
+            ld->totals.own_tokens += ld->plan.items[i].length;
         for (int32_t p = 0; p < ld->plan.n_passes; p++) {
             PassShape s = shape_of(ld, &ld->plan, p);
             worst_add(&ld->worst, &s);
         }
     }
-    if (step < ld->totals.steps) { /* a run this long repeats itself: its tokens by proportion, its worst pass by the bound */
+    if (step < ld->totals.steps) { /* a run this long repeats itself: its sums by proportion, its worst pass by the bound */
         const PassShape fullest = {.tokens = (int32_t)ld->o.micro_tokens, .target_size = ld->o.target_size};
-        ld->totals.tokens = (int64_t)((double)ld->totals.tokens * (double)ld->items / ((double)step * (double)ld->o.batch));
+        int64_t *const sums[] = {&ld->totals.tokens, &ld->totals.own_samples, &ld->totals.own_tokens, &ld->totals.own_passes};
+        for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+            *sums[i] = (int64_t)((double)*sums[i] * (double)ld->items / ((double)step * (double)ld->o.batch));
         worst_merge(&ld->worst, &fullest);
     }
     return OK;

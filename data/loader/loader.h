@@ -45,10 +45,11 @@ MUST_USE Status loader_open(Loader **out, const LoaderOptions *opt, int rank, in
 void loader_close(Loader **ld);
 
 typedef struct LoaderTotals {
-    int64_t samples, steps; /* usable records of the shards; steps of the run */
-    int64_t tokens;         /* expanded, over the whole run */
-    int64_t longest;        /* expanded length of the longest sample */
-    int64_t drawing;        /* samples of task generate or edit */
+    int64_t samples, steps;                      /* usable records of the shards; steps of the run */
+    int64_t tokens;                              /* expanded, over the whole run */
+    int64_t longest;                             /* expanded length of the longest sample */
+    int64_t drawing;                             /* samples of task generate or edit */
+    int64_t own_samples, own_tokens, own_passes; /* of the run, this rank's */
 } LoaderTotals;
 const LoaderTotals *loader_totals(const Loader *ld);
 

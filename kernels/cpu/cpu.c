@@ -141,6 +141,7 @@ Status cpu_open(Backend *b)
     TRY(choose(&isa));
     processor_name(processor);
     b->name = "cpu";
+    snprintf(b->kind, sizeof b->kind, "cpu, %s", isa->name);
     if (!isa->overlay) {
         snprintf(b->description, sizeof b->description, "%s, reference kernels (slow: the fast ones need AVX2), 1 thread", processor);
         return OK;

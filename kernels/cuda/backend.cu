@@ -161,6 +161,7 @@ extern "C" Status cuda_open(Backend *b, int device)
     if (status == OK)
         snprintf(s->origin, sizeof s->origin, "cuBLASLt %zu%s%s, %.80s, compute capability %d.%d, %d multiprocessors",
                  s->cublas.cublasLtGetVersion(), comma, cudnn, prop.name, prop.major, prop.minor, prop.multiProcessorCount);
+    snprintf(b->kind, sizeof b->kind, "%s", s->origin);
     if (status != OK)
         close_cuda(b);
     return status;

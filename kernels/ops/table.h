@@ -85,8 +85,9 @@ typedef struct Backend {
     bool joins;       /* its matmul gains when a second product lies where it continues the first (matmul.h) */
     bool host_memory; /* its memory can be read and written by the CPU directly */
     void *stream;     /* cudaStream_t: operators and copies happen in its order, and so does what others enqueue on it. NULL: at once */
-    char description[160];                                               /* for people: processor or GPU, instruction set, threads */
-    unsigned char unit[16];                                              /* which device of all there are; zeros where there is but one */
+    char description[160];  /* for people: processor or GPU, instruction set, threads */
+    char kind[256];         /* what its bits depend on besides the program: instruction set; GPU and libraries */
+    unsigned char unit[16]; /* which device of all there are; zeros where there is but one */
     Status (*mem_create)(struct Backend *b, size_t n_bytes, void **out); /* zeroed device memory */
     void (*mem_destroy)(struct Backend *b, void *p);
     Status (*upload)(struct Backend *b, void *dst, const void *src, size_t n_bytes);   /* host to device, ordered */

@@ -83,7 +83,8 @@ static Status pass_on(Dist *d, Status mine)
     for (int r = 0; r < d->n_ranks; r++)
         alike = alike && !strcmp(all + (size_t)r * SENTENCE_BYTES, all);
     const char *text = all + (size_t)failed * SENTENCE_BYTES;
-    return alike ? fail(s, "%s", text) : fail(s, "rank %d: %s", failed, text);
+    s = fail(s, "%s", text);
+    return alike ? s : fail_context(s, "rank %d", failed);
 }
 
 /* Every rank says how it is and what it comes for. Fails on all ranks alike, before any of them is waited for. */

@@ -60,6 +60,20 @@ static Status hash_bytes(const BaseFile *f, char *buf, XXH3_state_t *state)
     return OK;
 }
 
+/* The first and the last part. */
+static Status hash_ends(const BaseFile *f, XXH3_state_t *state)
+{
+    enum { HEAD = 1 << 20, TAIL = 1 << 16 };
+    char *buf = mem_alloc(HEAD + TAIL);
+    if (!buf)
+        return fail(ERR_NOMEM, "%s: out of memory", f->path);
+    ssize_t head = pread(f->fd, buf, HEAD, 0), tail = pread(f->fd, buf + HEAD, TAIL, f->size > TAIL ? f->size - TAIL : 0);
+    XXH3_128bits_update(state, buf, head > 0 ? (size_t)head : 0);
+    XXH3_128bits_update(state, buf + HEAD, tail > 0 ? (size_t)tail : 0);
+    mem_free(buf);
+    return OK;
+}
+
 static Status hash_whole(const BaseFile *f, char hex[HEX])
 {
     XXH3_state_t *state = XXH3_createState();
@@ -206,6 +220,49 @@ Status bases_write(cJSON *state, const RunConfig *cfg)
     return OK;
 }
 
+/* ---------------------------------------------------------------- outlines */
+
+static Status outline_opened(cJSON *to, const BaseFile *f, const char *name)
+{
+    char hex[HEX], text[HEX + 64];
+    XXH3_state_t *state = XXH3_createState();
+    if (!state)
+        return fail(ERR_NOMEM, "%s: out of memory", f->path);
+    XXH3_128bits_reset(state);
+    Status s = hash_ends(f, state);
+    hex_of(hex, state);
+    XXH3_freeState(state);
+    snprintf(text, sizeof text, "%lld bytes, hash %s", (long long)f->size, hex);
+    json_add_text(to, name, text);
+    return s;
+}
+
+static Status outline_file(void *arg, const char *name)
+{
+    const Writer *w = arg;
+    BaseFile f;
+    if (!counts(name, w->drawn))
+        return OK;
+    TRY(open_file(&f, w->folder, name));
+    Status s = outline_opened(w->files, &f, name);
+    close(f.fd);
+    return s;
+}
+
+Status bases_outline(cJSON *out, const RunConfig *cfg)
+{
+    for (const Part *part = PARTS; part < PARTS + N_PARTS; part++) {
+        char path[PATH_MAX];
+        const char *folder = folder_of(part, cfg, path);
+        if (!folder)
+            continue;
+        cJSON *base = cJSON_AddObjectToObject(out, base_name(part));
+        json_add_text(base, "path", folder);
+        TRY(list_files(part, folder, outline_file, &(Writer){base, folder, part_drawn(part, cfg)}));
+    }
+    return OK;
+}
+
 /* ---------------------------------------------------------------- verifying */
 
 typedef struct Check {
@@ -292,24 +349,17 @@ typedef struct PartialHash {
 /* Name, size, first and last part of a file. */
 static Status add_file(void *arg, const char *name)
 {
-    enum { HEAD = 1 << 20, TAIL = 1 << 16 };
     PartialHash *h = arg;
     BaseFile f;
     if (!counts(name, h->check->drawn))
         return OK;
     TRY(open_file(&f, h->check->folder, name));
-    char *buf = mem_alloc(HEAD + TAIL);
-    if (buf) {
-        ssize_t head = pread(f.fd, buf, HEAD, 0), tail = pread(f.fd, buf + HEAD, TAIL, f.size > TAIL ? f.size - TAIL : 0);
-        uint64_t size = (uint64_t)f.size;
-        XXH3_128bits_update(h->state, name, strlen(name) + 1);
-        XXH3_128bits_update(h->state, &size, sizeof size);
-        XXH3_128bits_update(h->state, buf, head > 0 ? (size_t)head : 0);
-        XXH3_128bits_update(h->state, buf + HEAD, tail > 0 ? (size_t)tail : 0);
-    }
+    uint64_t size = (uint64_t)f.size;
+    XXH3_128bits_update(h->state, name, strlen(name) + 1);
+    XXH3_128bits_update(h->state, &size, sizeof size);
+    Status s = hash_ends(&f, h->state);
     close(f.fd);
-    mem_free(buf);
-    return buf ? OK : fail(ERR_NOMEM, "%s: out of memory", f.path);
+    return s;
 }
 
 static Status check_partial_hash(const Check *c)

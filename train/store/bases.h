@@ -12,6 +12,9 @@
 MUST_USE Status bases_write(cJSON *state, const RunConfig *cfg);
 /* Adds the files of one part's folder to an array, as bases_write does. */
 MUST_USE Status bases_list(cJSON *files, const Part *part, const RunConfig *cfg);
+/* Adds an object for each part with a folder: its path and, by name, the size of each file that counts and a hash of the file's beginning
+ * and end. No more is read. For comparing what ranks see. */
+MUST_USE Status bases_outline(cJSON *out, const RunConfig *cfg);
 /* Whether the folders of cfg hold what was recorded: equal sizes and, where modification times differ, equal bytes. answers: only
  * those that answering reads, in text or, with cfg->draws, in pictures. Another base is ERR_DATA with a sentence that names both and ends
  * with `advice`. The hash over parts of files that earlier versions wrote is accepted. */
