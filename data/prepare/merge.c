@@ -66,6 +66,7 @@ static Status write_bad(Merge *m, Reject why, const char *path, const char *mess
     if (m->row.ends_file)
         cJSON_AddTrueToObject(row, "ends_file");
     m->files->outcome.cut_files += m->row.ends_file;
+    m->files->outcome.bad_of[m->row.index.task]++;
     m->files->totals.bad++;
     m->files->outcome.rows[m->row.index.source][why]++;
     return json_print(m->bad, &line, JSON_LINE, "bad.jsonl");
@@ -121,6 +122,7 @@ static Status keep_row(Merge *m)
     const ScanRow *row = &m->row;
     Outcome *outcome = &m->files->outcome;
     outcome->rows[row->index.source][REJECT_NONE]++;
+    outcome->good_of[row->index.task]++;
     outcome->cut_rows += row->n_cut > 0;
     outcome->cut_tokens += row->n_cut;
     const int64_t k = m->files->totals.good++, shard = k / m->o->shard_samples;

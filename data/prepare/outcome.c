@@ -44,6 +44,12 @@ void outcome_write(cJSON *to, const Outcome *o)
             if (o->rows[i][r])
                 json_add_int(source, name_of(r), o->rows[i][r]);
     }
+    cJSON *tasks = cJSON_AddObjectToObject(to, "tasks");
+    for (int t = 0; t < N_TASKS; t++) {
+        cJSON *task = cJSON_AddObjectToObject(tasks, TASK_NAMES[t]);
+        json_add_int(task, GOOD, o->good_of[t]);
+        json_add_int(task, "bad", o->bad_of[t]);
+    }
     json_add_int(to, "cut_files", o->cut_files);
     json_add_int(to, "renamed_pictures", o->renamed);
     json_add_int(to, "cut_rows", o->cut_rows);
@@ -63,6 +69,11 @@ Status outcome_read(Outcome *o, const Json *from)
     for (int i = 0; s; s = s->next, i++)
         for (int r = 0; r < N_REASONS; r++)
             o->rows[i][r] = count_of(s, name_of(r), UINT32_MAX);
+    for (int t = 0; t < N_TASKS; t++) {
+        const Json *task = json_get(json_get(from, "tasks"), TASK_NAMES[t]);
+        o->good_of[t] = count_of(task, GOOD, UINT32_MAX);
+        o->bad_of[t] = count_of(task, "bad", UINT32_MAX);
+    }
     o->cut_files = count_of(from, "cut_files", UINT32_MAX);
     o->renamed = count_of(from, "renamed_pictures", UINT32_MAX);
     o->cut_rows = count_of(from, "cut_rows", UINT32_MAX);
@@ -102,6 +113,9 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
     const int64_t bad = tell_reasons(sums, text, sizeof text);
     if (bad)
         log_warn("%" PRId64 " of %" PRId64 " rows left out: %s; %s", bad, sums[REJECT_NONE] + bad, text, all);
+    for (int t = 0; t < N_TASKS; t++)
+        if (o->bad_of[t] && !o->good_of[t] && sums[REJECT_NONE])
+            log_warn("of task \"%s\" not one of %" PRId64 " row%s can be used", TASK_NAMES[t], o->bad_of[t], o->bad_of[t] == 1 ? "" : "s");
     if (o->cut_files)
         log_warn("%" PRId64 " data file%s could not be read to the end: the rows behind are missing, and nobody knows how many",
                  o->cut_files, o->cut_files == 1 ? "" : "s");

@@ -239,6 +239,7 @@ static Status take_row(Worker *w, const Record *rec)
     row.file = (uint32_t)rec->file_index;
     row.ends_file = rec->ends_file;
     row.index.source = (uint16_t)rec->source;
+    row.index.task = (uint8_t)rec->task;
     row.reject = (uint8_t)why;
     return write_row(w, rec, &row, message);
 }

@@ -43,9 +43,10 @@ enum { N_REASONS = REJECT_BAD_JSON + 1 };
 typedef struct Outcome {
     int64_t (*rows)[N_REASONS]; /* [n_sources] REJECT_NONE: good; REJECT_FILTERED: not wanted, neither good nor bad */
     int n_sources;
-    int64_t cut_files;            /* data files that could not be read to their end */
-    int64_t renamed;              /* pictures found under another ending */
-    int64_t cut_rows, cut_tokens; /* good rows that were cut to max_tokens; the trained tokens that it cost */
+    int64_t good_of[N_TASKS], bad_of[N_TASKS]; /* rows by task; of one that is no JSON its source's */
+    int64_t cut_files;                         /* data files that could not be read to their end */
+    int64_t renamed;                           /* pictures found under another ending */
+    int64_t cut_rows, cut_tokens;              /* good rows that were cut to max_tokens; the trained tokens that it cost */
 } Outcome;
 
 typedef struct ScanTotals {

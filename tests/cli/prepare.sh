@@ -73,6 +73,16 @@ expect 0 '1 picture was found under another ending' "$build/prepare" --config "$
 grep -q 'bad_json: .*the file ends inside this row; the file was cut off, 58 rows came before' "$tmp/stderr" || wrong "a file cut off: $(cat "$tmp/stderr")"
 grep -qxF 'warning: 1 data file could not be read to the end: the rows behind are missing, and nobody knows how many' "$tmp/stderr" || wrong "a file cut off is no warning of its own"
 
+# a task of which nothing is left is said, now and by shards that are there
+{ echo '{"uid":"q","task":"understand","turns":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+  echo '{"uid":"d","task":"edit","turns":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+} > "$tmp/lost.jsonl"
+for round in 1 2; do
+    expect 0 'warning: of task "edit" not one of 1 row can be used' "$build/prepare" --config "$tmp/run.json" --out "$tmp/lost" \
+        --set 'data.mixture=[{"files":"'"$tmp"'/lost.jsonl"}]' --report "$tmp/lost.json"
+done
+tr -d '\n ' < "$tmp/lost.json" | grep -qF '"edit":{"good":0,"bad":1}' || wrong "the report does not count tasks: $(cat "$tmp/lost.json")"
+
 # what becomes of target images is said in a line
 draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }
 input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'

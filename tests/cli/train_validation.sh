@@ -46,6 +46,15 @@ if [ "${RANKS:-1}" = 1 ]; then
     rm -r "$dir/runs/r"
 fi
 
+# Held-out rows that are longer, and more in a pass, than those that are learned from have their place in the plan, however much is recomputed.
+cat > "$dir/one.json" <<END
+[{"name": "one", "files": ["$rows/rows.jsonl"], "image_root": "$rows/images", "max": 1}]
+END
+for recompute in none selective block; do
+    expect 0 --config "$dir/run.json" --set "data.mixture=$dir/one.json" --set data.shards="$dir/short" --set "data.validation=$dir/held.json" \
+        --set name=$recompute --set train.recompute=$recompute --set train.micro_tokens=4096 --set train.batch=5 --set eval.every=1 --steps 2
+done
+
 # A learning rate that ruins the model: the first validation stays the best, its checkpoint is kept, and patience ends the run.
 ruin=(--set optim.lr=3 --set optim.lr_projector=3 --set optim.lr_tokens=3 --set optim.warmup=1 --set save.keep=1 --set save.best=true
       --set eval.every=1 --set eval.patience=3 --set save.every=0)
