@@ -45,6 +45,31 @@ def _case(folder, train):
     return path
 
 
+def _clip(run, build, folder):
+    """A tower of CLIP drawn as CLIPPreTrainedModel draws it, with a range and a factor of its own."""
+    bad, width, layers, draw, factor = [], 128, 3, 0.03, 0.5
+    tiny.clip_vision(f"{folder}/clip", 3, hidden_size=width, intermediate_size=96, num_hidden_layers=layers, num_attention_heads=2, image_size=28,
+                     patch_size=14, initializer_range=draw, initializer_factor=factor)
+    c = Case(f"{folder}/drawn", f"{folder}/llm", f"{folder}/clip")
+    c.source([legacy(["<image>\nWhat?", "A cat."], c.picture("a.png", 20, 20))])
+    c.write({"model": {"llm": {"train": "frozen"}, "vision": {"train": "full", "init": "random", "layer": -1}, "tokens": {"image": 0, "task": None}},
+             "optim": {"warmup": 1}, "train": {"steps": 2, "batch": 1}})
+    out, into = width ** -0.5 * factor, width ** -0.5 * (2 * layers) ** -0.5 * factor
+    wanted = {"class_embedding": out, "patch_embedding": draw * factor, "position_embedding": draw * factor, "k_proj": into, "q_proj": into,
+              "v_proj": into, "out_proj": out, "fc1": (2 * width) ** -0.5 * factor, "fc2": into}
+    for name, x in _first_step(run, build, f"{c.folder}/config.json", f"{folder}/out-clip").items():
+        if not name.startswith("vision_model."):
+            continue
+        part = next((p for p in wanted if p in name), None)
+        if "norm" in name or name.endswith("bias"):
+            bad += [] if (x == (1 if name.endswith("weight") else 0)).all() else [f"starts: {name} is not as norms and biases begin"]
+        elif part:
+            _normal(bad, name, x, wanted[part])
+        else:
+            bad.append(f"starts: nobody says how {name} begins")
+    return bad
+
+
 def check(run, build, folder):
     bad = []
     tiny.llm(f"{folder}/llm", 1, 330, vocab_size=330, hidden_size=48, intermediate_size=64, num_hidden_layers=2,
@@ -70,5 +95,6 @@ def check(run, build, folder):
                 bad += [] if (x == 1).all() else [f"starts: {name} is not 1 everywhere"]
             else:
                 _normal(bad, name, x, 0.05)
+    bad += _clip(run, build, folder)
     print(f"starts: {len(bad)} draws are not what they should be")
     return bad

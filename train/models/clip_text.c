@@ -135,12 +135,6 @@ void clip_text_free(GenLlava *g)
 
 /* ---------------------------------------------------------------- forward */
 
-/* Rows of a table [*,D] -> [n,D]. */
-static Tensor *rows_of(Tape *t, Param *from, const int32_t *index, int64_t n)
-{
-    return nn_embed(t, &(EmbedSpec){.n = n, .base = from, .base_index = tape_ints(t, index, n), .base_occur = true});
-}
-
 Tensor *clip_text_forward(Tape *t, const ClipText *m, const int32_t *id, int64_t items)
 {
     const ClipTextConfig *c = &m->config;
@@ -152,7 +146,8 @@ Tensor *clip_text_forward(Tape *t, const ClipText *m, const int32_t *id, int64_t
         return NULL;
     for (int64_t i = 0; i < n; i++)
         position[i] = (int32_t)(i % c->length);
-    Tensor *tokens = rows_of(t, m->token, id, n), *positions = rows_of(t, m->position, position, n);
+    Tensor *tokens = encoder_rows(t, m->token, tape_ints(t, id, n), n);
+    Tensor *positions = encoder_rows(t, m->position, tape_ints(t, position, n), n);
     Tensor *x = encoder_forward(t, &shape, m->blocks, c->layers, tokens, positions, rows);
     return nn_layernorm(t, x, NULL, m->norm_w, m->norm_b, c->eps, NULL);
 }

@@ -83,6 +83,11 @@ static Tensor *block_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     return nn_linear_add(t, h, &b->fc2, NULL, mid);
 }
 
+Tensor *encoder_rows(Tape *t, Param *table, const int32_t *index, int64_t n)
+{
+    return nn_embed(t, &(EmbedSpec){.n = n, .base = table, .base_index = index, .base_occur = true});
+}
+
 Tensor *encoder_forward(Tape *t, const EncoderShape *c, const EncoderBlock *blocks, int64_t n, Tensor *x, Tensor *add,
                         const PackedRows *rows)
 {

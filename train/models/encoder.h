@@ -25,6 +25,8 @@ void encoder_check_heads(JsonFields *f, const Json *o, int64_t hidden, int64_t h
 
 /* encoder.layers.0 … n-1 under d; *blocks is the caller's, mem_free. Weights are drawn uniformly as declare_xavier says. */
 MUST_USE Status encoder_declare(const Declare *d, const EncoderShape *c, EncoderBlock **blocks, int64_t n);
+/* Rows index[0 … n-1] (device memory) of a table [*,D] -> [n,D]. */
+Tensor *encoder_rows(Tape *t, Param *table, const int32_t *index, int64_t n);
 /* x [rows,D], to which `add` [rows,D] (may be NULL) is added first, through n blocks -> [rows,D]. Nothing else may read x. */
 Tensor *encoder_forward(Tape *t, const EncoderShape *c, const EncoderBlock *blocks, int64_t n, Tensor *x, Tensor *add,
                         const PackedRows *rows);

@@ -255,14 +255,8 @@ const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / 
 
 /* ---------------------------------------------------------------- forward */
 
-/* Rows of a table [*,D] -> [n,D]; index: device memory. */
-static Tensor *rows_of(Tape *t, Param *from, const int32_t *index, int64_t n)
-{
-    return nn_embed(t, &(EmbedSpec){.n = n, .base = from, .base_index = index, .base_occur = true});
-}
-
-/* For each row of the sequences of class token and patches, [images·(N+1)]: which patch it is (-1: none), whether it is the class token (0,
- * else -1), its position; and the rows of the patches, [images·N]. */
+/* For each row of the sequences of class token and patches, [images·(N+1)]: which patch it is (-1: none), whether it is the class token
+ * (0, else -1), its position; and the rows of the patches, [images·N]. */
 typedef struct Places {
     const Siglip *m;
     int64_t n;
@@ -297,7 +291,8 @@ static Tensor *begin_sequences(Tape *t, const void *arg, Tensor *const *in, int 
     const Siglip *m = p->m;
     Tensor *x = nn_embed(t, &(EmbedSpec){.n = p->n, .base = m->class_token, .base_index = p->class_, .base_occur = true,
                                          .features = in[0], .image_index = p->patch});
-    return nn_layernorm(t, x, rows_of(t, m->position, p->position, p->n), m->before_norm_w, m->before_norm_b, m->config.eps, NULL);
+    Tensor *positions = encoder_rows(t, m->position, p->position, p->n);
+    return nn_layernorm(t, x, positions, m->before_norm_w, m->before_norm_b, m->config.eps, NULL);
 }
 
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)

@@ -110,6 +110,60 @@ TEST(the_class_token_is_seen_by_the_patches_alone)
     tiny_close(&m);
 }
 
+/* A pass that is given only counts, on the null backend, needs exactly what the real one needs, frozen and trained. */
+TEST(a_tower_of_clip_is_measured_to_the_byte)
+{
+    start_clip();
+    for (int i = 0; i < 2 * (RECOMPUTE_BLOCK + 1); i++) {
+        CFG.model.vision.train = i % 2 ? TRAIN_FULL : TRAIN_FROZEN;
+        TinyModel m;
+        REQUIRE_OK(tiny_open(&m, &CFG, F32, (Recompute)(i / 2)));
+        const Batch *b = tiny_batch(genllava_model_sizes(m.g));
+        tiny_step(&m, b, NULL, true);
+        Batch counts = {.n_segments = b->n_segments, .n_tokens = b->n_tokens, .n_images = b->n_images, .n_labels = b->n_labels,
+                        .max_segment = b->max_segment, .image_height = 32, .image_width = 32, .terms = b->terms};
+        Backend null;
+        Arena keep, scratch;
+        Tape *t;
+        LossResult r;
+        arena_measure(&keep);
+        arena_measure(&scratch);
+        REQUIRE_OK(null_open(&null));
+        REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &null, .keep = &keep, .scratch = &scratch, .compute = F32,
+                                                  .recompute = (Recompute)(i / 2)}));
+        REQUIRE_OK(genllava_loss(t, m.g, &counts, &(LossRequest){.scale = {1}}, &r));
+        REQUIRE_OK(tape_backward_all(t, r.losses, N_LOSSES, 1));
+        CHECK_MSG(keep.peak == m.keep.peak && scratch.peak == m.scratch.peak, "case %d: measured %zu + %zu, used %zu + %zu", i, keep.peak,
+                  scratch.peak, m.keep.peak, m.scratch.peak);
+        tape_free(&t);
+        null.close(&null);
+        tiny_close(&m);
+    }
+}
+
+/* Ways of keeping memory differ in nothing else. */
+TEST(recompute_of_clip_is_bitwise_equal)
+{
+    start_clip();
+    CFG.model.vision.train = TRAIN_FULL;
+    float *first = NULL;
+    for (int mode = RECOMPUTE_NONE; mode <= RECOMPUTE_BLOCK; mode++) {
+        TinyModel m;
+        REQUIRE_OK(tiny_open(&m, &CFG, F32, (Recompute)mode));
+        tiny_step(&m, tiny_batch(genllava_model_sizes(m.g)), NULL, true);
+        const Params *p = genllava_params(m.g);
+        size_t n_bytes = (size_t)p->n_flat * sizeof *first;
+        if (!first) {
+            first = mem_alloc(n_bytes);
+            REQUIRE(first);
+            memcpy(first, p->flat_grad, n_bytes);
+        }
+        CHECK_MSG(!memcmp(first, p->flat_grad, n_bytes), "recompute mode %d gives other gradients", mode);
+        tiny_close(&m);
+    }
+    mem_free(first);
+}
+
 static const ConfigCase BAD[] = {
     {"\"attention_dropout\":0.1", "attention_dropout is 0.1, which is not supported"},
     {"\"dropout\":0.1", "dropout is 0.1, which is not supported"},
