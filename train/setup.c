@@ -65,7 +65,8 @@ static void say_copied(const Setup *s, const RunConfig *cfg)
     size_t n = realpath(s->folder, run) ? strlen(run) : 0;
     if (!n || strncmp(here, run, n) || (here[n] && here[n] != '/'))
         log_warn("%s: its save.dir and name mean the folder %s, not the one that the file lies in; another is taken with --set "
-                 "save.dir=DIR", cfg->file, s->folder);
+                 "save.dir=DIR",
+                 cfg->file, s->folder);
 }
 
 Status setup_check(Setup *s, RunConfig *cfg)
@@ -145,14 +146,16 @@ static Status judge_difference(const Setup *s, const RunConfig *there)
     if (!s->difference)
         return OK;
     if (!s->change)
-        return fail(ERR_USAGE, "%s was made with other settings or data; only name, device, save, log, sample, "
-                               "eval, data.validation, data.workers and train.memory may change on resume; --resume --change takes "
-                               "the rest too, to train longer or on other data. Different (there is the checkpoint, here this run):\n%s",
+        return fail(ERR_USAGE,
+                    "%s was made with other settings or data; only name, device, save, log, sample, "
+                    "eval, data.validation, data.workers and train.memory may change on resume; --resume --change takes "
+                    "the rest too, to train longer or on other data. Different (there is the checkpoint, here this run):\n%s",
                     s->start, s->difference);
     const Part *dropped = parts_find_dropped(there, s->cfg, s->start);
     if (dropped)
-        return fail(ERR_USAGE, "%s: its %s holds %s as trained there, which these settings would not read; --change drops nothing: "
-                               "take back what differs, or begin another run. Different (there is the checkpoint, here this run):\n%s",
+        return fail(ERR_USAGE,
+                    "%s: its %s holds %s as trained there, which these settings would not read; --change drops nothing: "
+                    "take back what differs, or begin another run. Different (there is the checkpoint, here this run):\n%s",
                     s->start, dropped->saved, dropped->title, s->difference);
     TRY(check_shapes(s));
     log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,
@@ -216,8 +219,10 @@ static Status find_start(void *arg)
     else {
         TRY(checkpoint_any(s->folder, &any));
         if (any)
-            return fail(ERR_USAGE, "%s holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another "
-                                   "name with --set name=NAME (or remove the folder)", s->folder);
+            return fail(ERR_USAGE,
+                        "%s holds checkpoints of an earlier run: go on from them with --resume, or start afresh under another "
+                        "name with --set name=NAME (or remove the folder)",
+                        s->folder);
     }
     if (*s->start) {
         if (realpath(s->start, real)) /* "latest" is another one after the next save */
@@ -296,14 +301,16 @@ static Status check_own_devices(Setup *s)
     for (int i = 0; i < (int)(n / UNIT) && status == OK; i++)
         for (int k = 0; k < i && status == OK; k++)
             if (!memcmp(unit[i], unit[k], UNIT))
-                status = fail(ERR_DEVICE, "device: ranks %d and %d have the same GPU (%s); start at most as many ranks on a machine as it "
-                                          "has visible GPUs", k, i, s->backend.description);
+                status = fail(ERR_DEVICE,
+                              "device: ranks %d and %d have the same GPU (%s); start at most as many ranks on a machine as it "
+                              "has visible GPUs",
+                              k, i, s->backend.description);
     mem_free(all);
     return status;
 }
 
-/* Before memory is planned: what this takes of the device is no longer free then. */
-static Status join_devices(Setup *s)
+/* The first sum. */
+static Status sum_zero(Setup *s)
 {
     Backend *b = &s->backend;
     void *zero;
@@ -315,6 +322,22 @@ static Status join_devices(Setup *s)
         status = b->download(b, &(float){0}, zero, sizeof(float));
     b->mem_destroy(b, zero);
     return status;
+}
+
+/* How much memory NCCL takes depends on its version, the devices and what lies between them: it is seen here, when the first sum has taken
+ * it, rather than foretold. */
+static Status join_devices(Setup *s)
+{
+    Backend *b = &s->backend;
+    DeviceMemory before, after;
+    char size[32];
+    TRY(b->memory(b, &before));
+    TRY(sum_zero(s));
+    TRY(b->memory(b, &after));
+    s->sums = before.available > after.available ? (int64_t)(before.available - after.available) : 0;
+    if (s->sums)
+        log_info("sums over the ranks take %s of the device's memory", file_size_text(size, sizeof size, (size_t)s->sums));
+    return OK;
 }
 
 Status setup_device(Setup *s)
@@ -347,12 +370,12 @@ static Status take_memory(Setup *s)
     s->backend.ctx.scratch = &s->scratch;
     s->numbers = arena_push(&s->scratch, sizeof(StepNumbers)); /* before the tape marks where it begins */
     return tape_create(&s->tape, &(TapeOptions){.backend = &s->backend,
-                                               .keep = &s->keep,
-                                               .scratch = &s->scratch,
-                                               .compute = s->compute,
-                                               .recompute = (Recompute)s->cfg->train.recompute,
-                                               .seed = (uint64_t)s->cfg->seed,
-                                               .winograd = s->cfg->train.winograd});
+                                                .keep = &s->keep,
+                                                .scratch = &s->scratch,
+                                                .compute = s->compute,
+                                                .recompute = (Recompute)s->cfg->train.recompute,
+                                                .seed = (uint64_t)s->cfg->seed,
+                                                .winograd = s->cfg->train.winograd});
 }
 
 /* Ranks on this machine. */
@@ -371,7 +394,7 @@ Status setup_weights(Setup *s)
     TRY(run_cache_identify(&s->rows.cache, s->cfg, &s->sizes, s->compute, s->rows.shards));
     if (run_data_any(&s->held))
         TRY(run_cache_identify(&s->held.cache, s->cfg, &s->sizes, s->compute, s->held.shards));
-    return memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &(MemoryRun){0});
+    return memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &(MemoryRun){.sums = s->sums});
 }
 
 /* The worst passes of both, those that nothing is learned from at the end. mem_free */
@@ -393,7 +416,8 @@ Status setup_measure(Setup *s)
 {
     MemoryRun run = {.samples = &s->samples,
                      .planned = {s->rows.index.rows ? &s->rows.index : NULL, s->held.index.rows ? &s->held.index : NULL},
-                     .resumed = *s->start};
+                     .resumed = *s->start,
+                     .sums = s->sums};
     PassShape *passes = list_passes(s, &run.n_passes, &run.n_forward);
     if (!passes)
         return fail(ERR_NOMEM, "the passes of the run: out of memory");

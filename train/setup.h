@@ -32,6 +32,7 @@ typedef struct Setup {
     Backend backend;
     DType compute;
     int processes; /* ranks on this machine */
+    int64_t sums;  /* bytes of the device that sums over the ranks have taken */
     MemoryPlan memory;
     GenLlava *model;
     Arena keep, scratch;

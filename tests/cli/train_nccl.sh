@@ -16,6 +16,22 @@ expect 0 $on_cuda
 says "2 ranks sum by NCCL 2.99.99"
 same_end "$dir/through_host" "by NCCL"
 rm -rf "$dir/runs/r"
+
+# What NCCL takes stands in the plan of memory.
+workspace() { sed -n 's/^memory of the device: .*workspace \([0-9.]* MiB\)).*/\1/p' "$dir/err"; }
+expect 0 $on_cuda --dry-run
+says "sums over the ranks take 1.0 MiB of the device's memory"
+with=$(workspace)
+GENLLAVA_NCCL=none expect 0 $on_cuda --dry-run
+without=$(workspace)
+awk -v with="$with" -v without="$without" 'BEGIN { exit !(with - without > 0.9 && with - without < 1.1) }' ||
+    fail "the workspace is $with with NCCL and $without without"
+
+# The log tells how long the devices wait for sums.
+NCCL_HOST_DELAY=1000 expect 0 $on_cuda --set train.steps=3
+sed -n 's/.*"waited":\([0-9.e-]*\).*/\1/p' "$dir/runs/r/train.jsonl" | awk '{ n++; waited += $1 } END { exit !(n == 3 && waited / n > 0.3 && waited / n < 1) }' ||
+    fail "the devices of both ranks wait a second a step, and the log says: $(cat "$dir/runs/r/train.jsonl")"
+rm -rf "$dir/runs/r"
 # The CPU has no use for it.
 expect 0 --config "$dir/run.json" --set train.steps=1 --ranks 2
 ! grep -q NCCL "$dir/err" || fail "ranks on the CPU speak of NCCL"

@@ -43,7 +43,7 @@ MUST_USE Status dist_agree(Dist *d, int32_t *x, int n);
 MUST_USE Status dist_sum(Dist *d, Backend *b, void *x, int64_t n, DType type);
 /* x from `from` on is what it will be when dist_sum is called for it, next of all that is summed: sends the buckets that lie there whole,
  * and returns. The ranks need not meet for that: each has its own `from`, but the order of buckets is the same, and dist_sum sends what a
- * rank has left. Does nothing where a sum would take time from what the rank still computes (on the host), or the host from it. */
+ * rank has left. Does nothing where sums are made on the host: they would take the cores from what the rank still computes. */
 MUST_USE Status dist_sum_early(Dist *d, Backend *b, void *x, int64_t n, DType type, int64_t from);
 /* The same for small host arrays. */
 MUST_USE Status dist_sum_host(Dist *d, double *x, int n);

@@ -232,8 +232,8 @@ static int64_t beside_copies(const MemoryPlan *m)
     return part < most ? part : most;
 }
 
-/* process: bytes of the host besides the model; blocks: where the backend is the host's. */
-static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t blocks)
+/* process: bytes of the host besides the model; blocks: where the backend is the host's; sums: where it is a device's. */
+static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t blocks, int64_t sums)
 {
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
@@ -246,10 +246,10 @@ static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t bl
         return OK;
     }
     TRY(backend->memory(backend, &device));
-    m->workspace += (int64_t)device.own;
+    m->workspace += (int64_t)device.own + sums;
     m->mapped = 0;
     add_up(m);
-    m->available = (int64_t)device.available;
+    m->available = (int64_t)device.available + sums;
     m->host = process + (int64_t)device.host;
     return OK;
 }
@@ -270,7 +270,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
                    encoding_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) +
                    prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) + m->sampling;
     int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
-    return place(m, device, process_bytes(&now, run->planned) + host, blocks);
+    return place(m, device, process_bytes(&now, run->planned) + host, blocks, run->sums);
 }
 
 /* ---------------------------------------------------------------- what is said */
@@ -309,8 +309,10 @@ static const char *advise(const MemoryPlan *m, const RunConfig *cfg, int64_t mos
     bool device = m->on_device;
     file_size_text(held, sizeof held, (size_t)fixed);
     if (fixed > most)
-        snprintf(out, 320, "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, lower "
-                           "model.lora.r, or use a larger %s", held, device ? "device" : "machine");
+        snprintf(out, 320,
+                 "%s of it are weights and their moments, which no shorter pass makes smaller: train fewer parts, lower "
+                 "model.lora.r, or use a larger %s",
+                 held, device ? "device" : "machine");
     else
         snprintf(out, 320, "lower train.micro_tokens (it is %lld)%s", (long long)cfg->train.micro_tokens,
                  cfg->train.recompute == CONFIG_RECOMPUTE_BLOCK ? "" : ", or set train.recompute to \"block\"");

@@ -17,6 +17,7 @@ typedef struct MemoryRun {
     const RecordIndex *planned[2]; /* the indices that a dry run plans with, whose shards will have to be read; NULL when they are open */
     int64_t tokens;                /* of the whole run */
     bool resumed;
+    int64_t sums; /* bytes of the device that are taken already, for sums over the ranks */
 } MemoryRun;
 
 typedef struct MemoryPlan {
@@ -25,7 +26,7 @@ typedef struct MemoryPlan {
     int64_t weights, trainable, optimizer;               /* frozen weights; masters, copies and gradients; moments */
     int64_t activations, workspace,
         total; /* keep; scratch and what samples take, and from memory_measure what else lies in the memory that is
-                  planned for: on a device the backend's own; on the host pictures, data and the rest of the process */
+                  planned for: on a device the backend's own and NCCL's; on the host pictures, data and the rest of the process */
     int64_t mapped,
         needed;    /* of the total: weights used where they lie in their files, whose pages the system may drop and read again; all else */
     int64_t pages; /* what the mapped weights take of a host's memory: whole pages, but for rows of a table that no token asks for */
