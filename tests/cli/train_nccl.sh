@@ -78,8 +78,13 @@ kill -KILL "$(sed -n 2p "$dir/pids")"
 wait $!
 says "error: rank 1 has ended"
 errors
+# A rank that dies within the sum of a bucket, while it still goes backwards.
+RANK_1=NCCL_HOST_DIE=5 expect 99 $on_cuda
+says "error: rank 1 has ended"
+says "the ranks ended with 69 137"
+errors
 # A rank whose device fails on its way backwards has summed some buckets and not others.
-NCCL_HOST_TRACE=$dir/sums.1 RANK_0=NCCL_HOST_TRACE=$dir/sums.0 RANK_1=CUDA_HOST_FAIL=norm_bwd:3:719 expect 69 $on_cuda
+RANK_0="NCCL_HOST_TRACE=$dir/sums.0" RANK_1="NCCL_HOST_TRACE=$dir/sums.1 CUDA_LAUNCH_BLOCKING=1 CUDA_HOST_FAIL=norm_bwd:5:719" expect 69 $on_cuda
 says "error: rank 1: step 1, pass 1 of 1, "
 sums=$(cat "$dir/sums.1" | wc -l)
 [ "$sums" -gt 1 ] && [ "$sums" -lt "$(cat "$dir/sums.0" | wc -l)" ] || fail "$sums sums of the rank that fails: not some of them"

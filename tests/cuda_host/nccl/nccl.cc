@@ -3,10 +3,12 @@
  *
  *   NCCL_HOST_FAIL=K   the K-th sum of this process fails      NCCL_HOST_LATE=K    … is reported as an error only later
  *   NCCL_HOST_HANG=K   this process's K-th sum never begins    NCCL_HOST_DELAY=MS  all of its sums begin so much later
+ *   NCCL_HOST_DIE=K    this process is killed within its K-th sum, when others wait for it
  *   NCCL_HOST_TRACE=F  a line in the file F for each sum that the host asks for: its elements */
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -116,6 +118,8 @@ static void delay(ncclComm_t comm, cudaStream_t stream)
 {
     if (is_time("NCCL_HOST_HANG", comm->sums))
         cuda_host_enqueue_wait(stream, [=] { return comm->aborted; });
+    if (is_time("NCCL_HOST_DIE", comm->sums))
+        cuda_host_enqueue(stream, nullptr, [] { raise(SIGKILL); });
     const int ms = number("NCCL_HOST_DELAY");
     auto end = std::make_shared<std::chrono::steady_clock::time_point>();
     if (ms <= 0)
