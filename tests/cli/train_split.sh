@@ -155,35 +155,35 @@ done
 
 # The folder that is filled is swapped for a link, or for a folder with another word, after any of rank 1's looks into the run folder.
 swaps=0
-for n in $(seq 1 12); do
+for look in $(seq 1 12); do for by in link folder; do
     again
     rm -rf "$dir/elsewhere" "$dir/moved"
     mkdir "$dir/elsewhere"
     echo mine > "$dir/elsewhere/theirs"
     echo 00000000000000000000000000000000 > "$dir/elsewhere/.word"
     : > "$dir/trace"
-    RANK_1="strace -f -o $dir/trace -P $dir/runs/r -e trace=openat -e inject=openat:signal=STOP:when=$n" "$train" $split --resume --steps 3 > /dev/null 2> "$dir/err" &
+    RANK_1="strace -f -o $dir/trace -P $dir/runs/r -e trace=openat -e inject=openat:signal=STOP:when=$look" "$train" $split --resume --steps 3 > /dev/null 2> "$dir/err" &
     pid=$!
     until grep -q "stopped by SIGSTOP" "$dir/trace" || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
     stopped=$(sed -n 's/^\([0-9]*\) .*stopped by SIGSTOP.*/\1/p' "$dir/trace" | head -1)
     filled=$(cd "$dir/runs/r" && echo .checkpoint-*.tmp)
     if [ -n "$stopped" ] && [ -d "$dir/runs/r/$filled" ]; then
         mv "$dir/runs/r/$filled" "$dir/moved"
-        if [ $((n % 2)) -eq 0 ]; then ln -s "$dir/elsewhere" "$dir/runs/r/$filled"; else cp -r "$dir/elsewhere" "$dir/runs/r/$filled"; fi
+        if [ $by = link ]; then ln -s "$dir/elsewhere" "$dir/runs/r/$filled"; else cp -r "$dir/elsewhere" "$dir/runs/r/$filled"; fi
         kill -CONT "$stopped"
         wait $pid
         code=$?
         swaps=$((swaps + 1))
-        [ $code -eq 74 ] || [ $code -eq 73 ] || fail "swapped after look $n: exit $code: $(tail -1 "$dir/err")"
-        [ "$(cd "$dir/elsewhere" && echo * .word)" = "theirs .word" ] || fail "swapped after look $n: written elsewhere: $(ls -A "$dir/elsewhere")"
-        [ -L "$dir/runs/r/$filled" ] || [ "$(cd "$dir/runs/r/$filled" && echo * .word)" = "theirs .word" ] || fail "swapped after look $n: written into what was swapped in: $(ls -A "$dir/runs/r/$filled")"
-        kept "swapped after look $n"
-        whole "swapped after look $n"
+        [ $code -eq 74 ] || [ $code -eq 73 ] || fail "swapped for a $by after look $look: exit $code: $(tail -1 "$dir/err")"
+        [ "$(cd "$dir/elsewhere" && echo * .word)" = "theirs .word" ] || fail "swapped for a $by after look $look: written elsewhere: $(ls -A "$dir/elsewhere")"
+        [ -L "$dir/runs/r/$filled" ] || [ "$(cd "$dir/runs/r/$filled" && echo * .word)" = "theirs .word" ] || fail "swapped for a $by after look $look: written into what was swapped in: $(ls -A "$dir/runs/r/$filled")"
+        kept "swapped for a $by after look $look"
+        whole "swapped for a $by after look $look"
     else
         [ -z "$stopped" ] || kill -CONT "$stopped"
         wait $pid
     fi
-done
-echo "    the folder swapped after $swaps looks of rank 1"
-[ $swaps -ge 4 ] || fail "only $swaps swaps fell into a save"
+done; done
+echo "    the folder swapped $swaps times"
+[ $swaps -ge 8 ] || fail "only $swaps swaps fell into a save"
 exit $failed

@@ -51,3 +51,32 @@ TEST(moments_of_convolutions_are_kept_in_the_order_of_files)
     params_destroy(&p);
     b.close(&b);
 }
+
+/* ---------------------------------------------------------------- what must be there */
+
+static Status add_name(void *names, const char *name)
+{
+    size_t n = strlen(names);
+    snprintf((char *)names + n, 4096 - n, "%s ", name);
+    return OK;
+}
+
+static const char *files_of(const char *folder)
+{
+    static char names[4096];
+    const RunConfig cfg = {0};
+    *names = 0;
+    REQUIRE_OK(checkpoint_each_file(folder, &cfg, add_name, names));
+    return names;
+}
+
+TEST(a_checkpoint_must_have_each_file_that_its_index_of_moments_names)
+{
+    char path[PATH_MAX];
+    CHECK(!strncmp(files_of(test_dir()), "optimizer.safetensors ", 22));
+    REQUIRE_OK(file_replace(file_join(path, test_dir(), "optimizer.safetensors.index.json"),
+                            "{\"weight_map\": {\"exp_avg/a\": \"one\", \"updates/a\": \"one\", \"exp_avg/b\": \"two\"}}"));
+    CHECK(!strncmp(files_of(test_dir()), "optimizer.safetensors.index.json one two ", 41));
+    REQUIRE_OK(file_replace(file_join(path, test_dir(), "optimizer.safetensors"), "")); /* what is read where it is there */
+    CHECK(!strncmp(files_of(test_dir()), "optimizer.safetensors ", 22));
+}
