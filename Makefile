@@ -154,6 +154,10 @@ $(BUILD)/obj/%.o: %.cc $(COMPILED_BY)
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
 
+# What the program was linked with, for --version.
+$(BUILD)/obj/kernels/base/built_with.o: $(BUILD)/probe.mk
+$(BUILD)/obj/kernels/base/built_with.o: private CPPFLAGS += -DGENLLAVA_LIBRARIES='"$(LIB_VERSIONS)"'
+
 # CUDA sources as plain C++: tests/cuda_host stands in for the toolkit's headers.
 $(BUILD)/obj/%.host.o: %.cu $(COMPILED_BY)
 	@mkdir -p $(@D)

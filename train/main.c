@@ -10,6 +10,7 @@
 #include "train/dry_run.h"
 #include "train/loop.h"
 #include "train/config/options.h"
+#include "train/dist/found.h"
 #include "train/dist/launch.h"
 #include "train/dist/pulse.h"
 #include "train/dist/signals.h"
@@ -57,7 +58,8 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
                                          "       train --config FILE.json --resume [CHECKPOINT] [--change] [--set ...]\n"
                                          "       train --keys [SECTION] | --print-schema",
                                 .options = options,
-                                .notes = NOTES};
+                                .notes = NOTES,
+                                .found = found_print};
     return cli_parse(&program, argc, argv, done);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "kernels/base/built_with.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 
@@ -76,13 +77,21 @@ static void print_help(const CliProgram *p)
     fputs("  --log-format text|json    ", stdout);
     cli_wrap("how messages are written", INDENT, INDENT);
     fputs("  --version                 ", stdout);
-    cli_wrap("print the version and end", INDENT, INDENT);
+    cli_wrap("print the version, and those of the libraries, and end", INDENT, INDENT);
     fputs("  --help                    ", stdout);
     cli_wrap("print this and end", INDENT, INDENT);
     if (p->notes) {
         fputc('\n', stdout);
         cli_wrap(p->notes, 0, 0);
     }
+}
+
+static void print_versions(const CliProgram *p)
+{
+    fprintf(stdout, "GenLLaVA %s %s\n", p->name, GENLLAVA_VERSION);
+    built_with_print(stdout);
+    if (p->found)
+        p->found(stdout);
 }
 
 static int distance(const char *a, const char *b)
@@ -247,7 +256,7 @@ Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
             return OK;
         }
         if (!strcmp(word, "--version")) {
-            fprintf(stdout, "GenLLaVA %s %s\n", p->name, GENLLAVA_VERSION);
+            print_versions(p);
             *done = true;
             return OK;
         }

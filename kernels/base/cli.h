@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "kernels/base/status.h"
 
@@ -18,7 +19,7 @@ typedef enum CliKind {
     CLI_HEADING   /* a line of --help between groups: only `help` is used */
 } CliKind;
 
-enum { CLI_MAX_STRINGS = 256 };
+enum { CLI_MAX_STRINGS = 256, CLI_VERSION_COLUMNS = 22 };
 typedef struct CliList {
     const char *items[CLI_MAX_STRINGS];
     int n;
@@ -42,7 +43,8 @@ typedef struct CliProgram {
     const CliOption *options; /* ends with a zeroed entry */
     const char *positional;   /* what words without a flag are called ("FILE"), or NULL when there are none */
     CliList *words;
-    const char *notes; /* printed at the end of --help, or NULL */
+    const char *notes;        /* printed at the end of --help, or NULL */
+    void (*found)(FILE *out); /* prints lines of --version about what is found at run time, or NULL */
 } CliProgram;
 
 /* What main does first. Of the standard descriptors those that are closed are taken by /dev/null, opened so that writing results fails: no

@@ -8,6 +8,7 @@
 
 #include "kernels/base/log.h"
 #include "kernels/cuda/backend.cuh"
+#include "kernels/ops/table.h"
 
 /* ---- finding it ---- */
 
@@ -77,6 +78,13 @@ Status cudnn_find(Cudnn *c)
         snprintf(c->version, sizeof c->version, "cuDNN %d.%d.%d", v / thousand, v % thousand / 100, v % 100);
     }
     return OK;
+}
+
+extern "C" void cuda_name_cudnn(char *out, size_t n)
+{
+    Cudnn c = {};
+    if (cudnn_find(&c) == OK && c.found)
+        snprintf(out, n, "%s", c.version + strlen("cuDNN "));
 }
 
 /* ---- what its numbers mean ---- */

@@ -117,6 +117,8 @@ MUST_USE Status cpu_open(Backend *b);
 /* Device number `device` of those that are visible, counted round: a launcher may show each process one. Linked where the CUDA toolkit was
  * found, or in the tests' emulation. */
 MUST_USE Status cuda_open(Backend *b, int device);
+/* The version of cuDNN, where there is one that is used; else nothing is written. No device is opened. */
+void cuda_name_cudnn(char *out, size_t n);
 MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing; mem_create gives addresses and no memory */
 
 #ifdef __cplusplus

@@ -7,6 +7,14 @@ expect 0 --help
 [ "$(awk '{ if (length > n) n = length } END { print n }' "$dir/out")" -le 80 ] || fail "--help is wider than a terminal"
 grep -q -- '--resume \[CHECKPOINT\]' "$dir/out" || fail "--help does not explain --resume"
 expect 0 --version
+for library in compiler OpenMP libhdf5-dev libsentencepiece-dev libjpeg62-turbo-dev MPI CUDA; do
+    grep -Eq "^$library .* [^ ]+$" "$dir/out" || fail "--version does not tell of $library: $(cat "$dir/out")"
+done
+[ "$(cut -c 23 "$dir/out" | sed 1d | sort -u)" = " " ] || fail "--version is no table: $(cat "$dir/out")"
+for missing in none "$dir/nothing"; do
+    GENLLAVA_MPI=$missing expect 0 --version
+    grep -Eq '^MPI +not found$' "$dir/out" || fail "--version finds MPI where there is none: $(cat "$dir/out")"
+done
 expect 0 --keys optim
 grep -q '^optim.lr_projector$' "$dir/out" || fail "--keys optim does not explain optim.lr_projector"
 expect 2 --keys optm

@@ -14,6 +14,12 @@ mv "$dir/runs/r" "$dir/through_host"
 export GENLLAVA_NCCL=$build/libnccl-host.so
 expect 0 $on_cuda
 says "2 ranks sum by NCCL 2.99.99"
+CUDA_HOST_CUDNN=1 expect 0 --version
+for row in 'NCCL +2\.99\.99' 'cuDNN +[0-9.]+' 'CUDA driver +(for CUDA [0-9.]+|not found)'; do
+    grep -Eq "^$row$" "$dir/out" || fail "--version does not tell of $row: $(cat "$dir/out")"
+done
+GENLLAVA_NCCL=none expect 0 --version
+[ "$(grep -Ec '^(NCCL|cuDNN) +not found$' "$dir/out")" -eq 2 ] || fail "--version finds what is not there: $(cat "$dir/out")"
 same_end "$dir/through_host" "by NCCL"
 rm -rf "$dir/runs/r"
 

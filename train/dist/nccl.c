@@ -58,6 +58,13 @@ bool nccl_load(void)
     return nccl.found;
 }
 
+void nccl_name(char *out, size_t n)
+{
+    int version = 0;
+    nccl.GetVersion(&version);
+    snprintf(out, n, "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+}
+
 static Status check(int error, const char *what)
 {
     return error ? fail(ERR_DEVICE, "NCCL: %s: %s; NCCL_DEBUG=WARN tells more, GENLLAVA_NCCL=none sums through the host", what,
@@ -114,7 +121,7 @@ static void close_nccl(void *state, bool failed)
 
 Status nccl_add(Transport *transport, const NcclId *id, int rank, int n_ranks)
 {
-    int version = 0;
+    char version[32];
     Nccl *t = mem_alloc(sizeof *t);
     if (!t)
         return fail(ERR_NOMEM, "NCCL: out of memory");
@@ -125,8 +132,8 @@ Status nccl_add(Transport *transport, const NcclId *id, int rank, int n_ranks)
         mem_free(t);
         return s;
     }
-    nccl.GetVersion(&version);
-    log_info("%d ranks sum by NCCL %d.%d.%d", n_ranks, version / 10000, version / 100 % 100, version % 100);
+    nccl_name(version, sizeof version);
+    log_info("%d ranks sum by NCCL %s", n_ranks, version);
     *transport = (Transport){
         .state = t, .on_device = true, .share = share, .sum = sum, .enter = enter, .enqueued = enqueued, .close = close_nccl};
     return OK;

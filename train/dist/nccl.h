@@ -11,6 +11,8 @@ typedef struct NcclId {
 
 /* Whether the library is there (GENLLAVA_NCCL names its file; "none": it is not used). */
 bool nccl_load(void);
+/* The version of a library that is there: "2.28.3". */
+void nccl_name(char *out, size_t n);
 /* A new id, of rank 0, which all others need. id: NcclId. */
 MUST_USE Status nccl_draw_id(void *id);
 /* *t sums memory of the present device from here on, and shares as before. To be called by all ranks. */
