@@ -45,6 +45,7 @@ typedef struct Record {
     RecordTurn *turns;
     int n_turns;
     const char *sd_prompt, *sd_instruction; /* NULL when absent */
+    const char *slip, *meant;               /* a key that nothing reads, and the one that it resembles; NULL: none */
     const char *json;                       /* the row's own text */
     size_t json_length;
     bool ends_file; /* a rejected row behind which its file cannot be read: it was cut off, or worse */

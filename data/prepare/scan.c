@@ -1,6 +1,7 @@
 /* The first pass (scan.h): what one process does, and the start of all of them. Called by prepare.c. */
 #include "data/prepare/scan.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,6 +38,7 @@ typedef struct Worker {
     int refs_capacity;
     EncodedSample sample;
     PictureBuffer buffer;
+    int slips; /* told so far */
 } Worker;
 
 static bool is_mine(const Worker *w, int64_t number) { return number % w->work->files->totals.jobs == w->number; }
@@ -204,6 +206,15 @@ static Status write_row(Worker *w, const Record *rec, ScanRow *row, const char *
     return file_write_at(w->work->files->rows, "the scan", row, sizeof *row, rec->number * (int64_t)sizeof *row);
 }
 
+/* By one worker: each reads all rows. */
+static void tell_slip(Worker *w, const Record *rec)
+{
+    enum { TOLD = 3 };
+    if (rec->slip && w->number == 0 && w->slips++ < TOLD)
+        log_warn("%s: row %" PRId64 " has the key \"%.60s\", which nothing reads; did you mean \"%s\"?", rec->file, rec->row, rec->slip,
+                 rec->meant);
+}
+
 static Status take_row(Worker *w, const Record *rec)
 {
     const PrepareOptions *o = w->work->o;
@@ -211,6 +222,7 @@ static Status take_row(Worker *w, const Record *rec)
     char message[256];
     Reject why = rec->reject;
     memset(&row, 0, sizeof row);
+    tell_slip(w, rec);
     snprintf(message, sizeof message, "%s", rec->message);
     if (rec->number >= UINT32_MAX)
         return fail(ERR_DATA, "more than %u rows in one mixture", UINT32_MAX);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
 #include "kernels/base/utf8.h"
 
 #define UNIFIED "genllava.sample/1"
@@ -212,6 +213,21 @@ static void check_filters(Record *rec, const MixtureSource *source, const Json *
 
 static const char *text_of(const Json *v) { return v && v->kind == JSON_STRING && v->length ? v->string : NULL; }
 
+/* Rows may have any other keys; one that looks like one of ours is told. */
+static void find_slip(Record *rec, const Json *row)
+{
+    static const char *const KEYS[] = {"schema", "uid", "source", "task", "split", "images", "turns",
+                                       "sd", "scores", "prov", "weight", "system", "id"};
+    enum { N_KEYS = sizeof KEYS / sizeof *KEYS, SHORTEST = 4 };
+    for (const Json *m = row->child; m && !rec->slip; m = m->next) {
+        bool known = strlen(m->key) < SHORTEST || json_is_comment(m->key);
+        for (int i = 0; i < N_KEYS && !known; i++)
+            known = !strcmp(m->key, KEYS[i]);
+        rec->meant = known ? NULL : cli_nearest(m->key, KEYS, N_KEYS);
+        rec->slip = rec->meant && !json_get(row, rec->meant) ? m->key : NULL;
+    }
+}
+
 static Status read_unified(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source, const char **uid)
 {
     const Json *schema = json_get(row, "schema"), *id = json_get(row, "uid"), *split = json_get(row, "split"), *sd = json_get(row, "sd");
@@ -220,6 +236,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
         rec->id = *uid;
     else if (!is_null(id))
         wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
+    find_slip(rec, row);
     check_filters(rec, source, json_get(row, "scores"));
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED)))
         wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED "\"");

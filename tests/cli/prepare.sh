@@ -83,6 +83,14 @@ for round in 1 2; do
 done
 tr -d '\n ' < "$tmp/lost.json" | grep -qF '"edit":{"good":0,"bad":1}' || wrong "the report does not count tasks: $(cat "$tmp/lost.json")"
 
+# a key of a unified row that nearly is one is said; keys of other people are their business
+{ echo '{"uid":"q","wieght":2,"metadata":1,"turns":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+  echo '{"uid":"d","weights":"ours","weight":2,"turns":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+} > "$tmp/slip.jsonl"
+expect 0 "warning: $tmp/slip.jsonl: row 0 has the key \"wieght\", which nothing reads; did you mean \"weight\"?" "$build/prepare" --config "$tmp/run.json" \
+    --out "$tmp/slip" --jobs 2 --set 'data.mixture=[{"files":"'"$tmp"'/slip.jsonl"}]'
+[ "$(grep -c 'nothing reads' "$tmp/stderr")" = 1 ] || wrong "slips: $(cat "$tmp/stderr")"
+
 # what becomes of target images is said in a line
 draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }
 input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'
