@@ -298,11 +298,11 @@ def llava(folder):
         legacy(["<image> <image>\nCompare.", "One is wide."], a, b),
     ])
     c.write({"model": {"lora": {"r": 4, "alpha": 8}, "projector": {"spelling": "llava"}, "tokens": {"task": None, "image": 0}},
-             "data": {"template": "v1"}, "train": {"steps": 4, "batch": 3}, "optim": {**FAST, "warmup": 0.03}})
+             "data": {"template": "v1"}, "train": {"steps": 2, "batch": 2}, "optim": {**FAST, "warmup": 0.03}})
 
 
 def llava_full(folder):
-    """Llama, tied and with linear scaling, and CLIP trained whole; the picture's middle instead of padding; template of Llama 2."""
+    """Llama, tied and with linear scaling, and CLIP trained whole; the picture's middle instead of padding."""
     c = Case(folder, f"{BASES}/llm-llama-tied", f"{BASES}/clip-text", seed=1800)
     a, b, small = c.picture("a.jpg", 50, 31), c.picture("b.png", 30, 47), c.picture("c.png", 9, 8)
     c.source([
@@ -313,7 +313,7 @@ def llava_full(folder):
     ])
     c.write({"model": {"llm": {"train": "full"}, "vision": {"train": "full", "aspect": "stretch"},
                        "tokens": {"task": None, "image": 0}},
-             "data": {"template": "llava_llama_2"}, "train": {"steps": 4, "batch": 4, "recompute": "block"},
+             "train": {"steps": 3, "batch": 4, "recompute": "block"},
              "optim": {**FAST, "warmup": 0, "weight_decay": 0.1}})
 
 
