@@ -43,22 +43,29 @@ expect 0 --config "$dir/run.json" --set train.steps=1 --ranks 2
 ! grep -q NCCL "$dir/err" || fail "ranks on the CPU speak of NCCL"
 rm -rf "$dir/runs/r"
 
-# A sum may begin during backward: the same sums, and the same bits, as after it. With several passes a step, pictures that are drawn, ranks
-# that have none of them, or no rows at all, and everything trained or next to nothing.
+# A sum may begin during backward: the same sums, and the same bits, as after it.
 export CUDA_HOST_DEVICES=3 GENLLAVA_BUCKET=1024
-for of in draw_l2norm noise_edit skipped vision_full; do
+same_early() { # WHAT CONFIG SETTINGS…
+    local what=$1 config=$2 early checkpoint
+    shift 2
     for early in 1 0; do
-        GENLLAVA_OVERLAP=$early NCCL_HOST_TRACE=$dir/sums.$early expect 0 --config "tests/fixtures/parity/$of/config.json" --ranks 3 \
-            --set device=cuda --set save.dir="$dir/parity" --set name="$early" --set save.every=1 --set data.shards="$dir/parity/shards"
+        GENLLAVA_OVERLAP=$early NCCL_HOST_TRACE=$dir/sums.$early expect 0 --config "$config" --ranks 3 --set device=cuda \
+            --set save.dir="$dir/early" --set name="$early" --set save.every=1 --set data.shards="$dir/early/shards" "$@"
     done
-    diff <(sort "$dir/sums.0") <(sort "$dir/sums.1") > /dev/null || fail "$of: sums that begin early are others"
-    [ "$(grep -c '^256$' "$dir/sums.1")" -gt 10 ] || fail "$of: there are too few buckets"
-    for checkpoint in "$dir"/parity/0/checkpoint-0*; do
-        diff -rq -x config.resolved.json -x MANIFEST.json "$checkpoint" "$dir/parity/1/${checkpoint##*/}" ||
-            fail "$of, ${checkpoint##*/}: sums that begin early give other bits"
+    diff <(sort "$dir/sums.0") <(sort "$dir/sums.1") > /dev/null || fail "$what: sums that begin early are others"
+    [ "$(grep -c '^256$' "$dir/sums.1")" -gt 10 ] || fail "$what: there are too few buckets"
+    for checkpoint in "$dir"/early/0/checkpoint-0*; do
+        diff -rq -x config.resolved.json -x MANIFEST.json "$checkpoint" "$dir/early/1/${checkpoint##*/}" ||
+            fail "$what, ${checkpoint##*/}: sums that begin early give other bits"
     done
-    rm -rf "$dir/parity" "$dir"/sums.*
+    rm -rf "$dir/early" "$dir"/sums.*
+}
+# Several passes a step, pictures that are drawn, ranks that have none of them or no rows, everything trained.
+for of in draw_l2norm noise_edit skipped vision_full; do
+    same_early "$of" "tests/fixtures/parity/$of/config.json"
 done
+# A short last step, of one row for three ranks.
+same_early "an epoch" "$dir/run.json" --set train.steps=null --set train.epochs=1 --set train.batch=4 --set optim.warmup=0
 GENLLAVA_BUCKET=many expect 2 $on_cuda
 says "error: rank 0: GENLLAVA_BUCKET is many; expected bytes, 64 … 1073741824"
 
