@@ -47,7 +47,7 @@ typedef struct RankPlan {
     int64_t needed, mapped, passes, samples, tokens;
 } RankPlan;
 static const char *const COLUMNS[] = {"needed", "mapped", "passes", "samples", "tokens"};
-enum { N_COLUMNS = sizeof COLUMNS / sizeof *COLUMNS, N_SIZES = 2 };
+enum { N_COLUMNS = sizeof COLUMNS / sizeof *COLUMNS, N_SIZES = 2 }; /* samples that are not counted leave the sizes */
 _Static_assert(sizeof(RankPlan) == N_COLUMNS * sizeof(int64_t), "COLUMNS names what a RankPlan holds");
 
 /* *all: of rank 0, [n_ranks]; mem_free. */
@@ -74,21 +74,21 @@ static int64_t column(const RankPlan *p, int i)
 }
 
 /* JSON holds every rank. */
-static void add_ranks(cJSON *to, const RankPlan *plans, int n_ranks)
+static void add_ranks(cJSON *to, const RankPlan *plans, int n_ranks, int n_columns)
 {
     cJSON *list = cJSON_AddArrayToObject(to, "ranks");
     for (int r = 0; r < n_ranks; r++) {
         cJSON *o = json_add(list, NULL, cJSON_CreateObject());
-        for (int i = 0; i < N_COLUMNS; i++)
+        for (int i = 0; i < n_columns; i++)
             json_add_int(o, COLUMNS[i], column(&plans[r], i));
     }
 }
 
-static void print_rank(const char *name, const RankPlan *p, FILE *results)
+static void print_rank(const char *name, const RankPlan *p, int n_columns, FILE *results)
 {
     char text[32];
     fprintf(results, "  %-14s", name);
-    for (int i = 0; i < N_COLUMNS; i++)
+    for (int i = 0; i < n_columns; i++)
         if (i < N_SIZES)
             fprintf(results, " %14s", file_size_text(text, sizeof text, (size_t)column(p, i)));
         else
@@ -108,10 +108,10 @@ static bool is_like(const RankPlan *a, const RankPlan *b)
 }
 
 /* A line for those that follow one another and are alike; of the sizes it has the first one's. */
-static void print_ranks(const RankPlan *plans, int n_ranks, FILE *results)
+static void print_ranks(const RankPlan *plans, int n_ranks, int n_columns, FILE *results)
 {
     fprintf(results, "%-16s", "ranks");
-    for (int i = 0; i < N_COLUMNS; i++)
+    for (int i = 0; i < n_columns; i++)
         fprintf(results, " %14s", COLUMNS[i]);
     fputc('\n', results);
     for (int r = 0, end; r < n_ranks; r = end) {
@@ -124,7 +124,7 @@ static void print_ranks(const RankPlan *plans, int n_ranks, FILE *results)
             snprintf(name, sizeof name, "%d", r);
         else
             snprintf(name, sizeof name, "%d to %d, each", r, end - 1);
-        print_rank(name, &plans[r], results);
+        print_rank(name, &plans[r], n_columns, results);
     }
 }
 
@@ -151,7 +151,7 @@ static Status print_json(const MemoryPlan *m, const LoaderTotals *totals, const 
         cJSON_AddNullToObject(o, "tokens");
     }
     if (n_ranks > 1)
-        add_ranks(o, ranks, n_ranks);
+        add_ranks(o, ranks, n_ranks, totals ? N_COLUMNS : N_SIZES);
     return json_print(results, &o, JSON_LINE, "--dry-run");
 }
 
@@ -210,7 +210,7 @@ Status dry_run(RunConfig *cfg, const SetupStart *how, bool quick, bool json, FIL
     else if (prints) {
         print_table(&s.memory, totals, results);
         if (s.dist.n_ranks > 1)
-            print_ranks(ranks, s.dist.n_ranks, results);
+            print_ranks(ranks, s.dist.n_ranks, totals ? N_COLUMNS : N_SIZES, results);
     }
     mem_free(ranks);
     if (status == OK) /* the plan is printed all the same */

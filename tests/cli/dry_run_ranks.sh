@@ -25,6 +25,11 @@ ends_with "$program" 0 $run --ranks 3 --dry-run
 [ "$(grep -c '^ranks' "$dir/out")" -eq 1 ] || fail "--ranks 3 --dry-run: $(cat "$dir/out")"
 ends_with "$program" 0 $run --dry-run
 ! grep -q '^ranks' "$dir/out" || fail "one rank has a line of its own"
+# What is not counted is not told.
+expect 0 $run --dry-run=quick
+grep -qE '^ranks +needed +mapped$' "$dir/out" && grep -qE '^  all 3, each +[0-9.]+ MiB +[0-9.]+ KiB$' "$dir/out" || fail "without samples: $(cat "$dir/out")"
+expect 0 $run --dry-run=quick --log-format json
+grep -qE '"ranks":\[(\{"needed":[0-9]+,"mapped":[0-9]+\},?){3}\]' "$dir/out" || fail "without samples, as JSON: $(cat "$dir/out")"
 # Alike they are one line.
 head -c "$(($(head -n 1 tests/fixtures/parity/visual_tokens/rows.jsonl | wc -c)))" tests/fixtures/parity/visual_tokens/rows.jsonl > "$dir/one.jsonl"
 for i in 1 2 3; do sed "s/\"uid\": \"/&$i-/" "$dir/one.jsonl"; done > "$dir/alike.jsonl"

@@ -139,6 +139,12 @@ mkdir "$dir/runs/r"
 cp -r "$dir/on_cuda/checkpoint-000001" "$dir/on_cuda/train.jsonl" "$dir/runs/r/"
 expect 0 $on_cuda --resume
 same_end "$dir/on_cuda" "resumed on devices"
+# … and each saves its share of the moments from there.
+rm -rf "$dir/runs/r"
+expect 0 $on_cuda --set save.split=true --steps 2
+[ -e "$dir/runs/r/checkpoint-000002/optimizer-00002-of-00002.safetensors" ] || fail "split on devices: $(ls "$dir/runs/r/checkpoint-000002")"
+expect 0 $on_cuda --resume
+same_end "$dir/on_cuda" "resumed on devices from a split checkpoint"
 # Some launchers show each rank its own alone, as number 0.
 rm -rf "$dir/runs/r"
 CUDA_HOST_DEVICES=1 RANK_1=CUDA_VISIBLE_DEVICES=1 expect 0 $on_cuda
