@@ -31,6 +31,15 @@ const Writer WRITERS[] = {
         .verified = true,
     },
     {
+        .name = "hf-llava",
+        .holds = "vision tower, projector and merged language model as one, with tokenizer and processor",
+        .read_by = "transformers (LlavaForConditionalGeneration, AutoProcessor)",
+        .takes_type = true,
+        .check = to_hf_llava_check,
+        .write = to_hf_llava,
+        .verified = true,
+    },
+    {
         .name = "diffusers",
         .holds = "the generation head, and the UNet where it was trained",
         .read_by = "generate, loaders of GILL's kind; diffusers (the UNet)",

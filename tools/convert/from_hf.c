@@ -1,10 +1,15 @@
-/* from_hf.c: language models of transformers: a folder with config.json and weights. Called by model.c. */
+/* from_hf.c: whole models of transformers: a language model, or LLaVA with its tower. A folder with config.json and weights. Called by
+ * model.c. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "data/text/added_tokens.h"
+#include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
 #include "tools/convert/from.h"
+#include "train/models/projector.h"
 
 bool from_hf_fits(const char *folder)
 {
@@ -12,20 +17,174 @@ bool from_hf_fits(const char *folder)
     return file_exists(file_join(path, folder, "config.json"));
 }
 
+/* ---------------------------------------------------------------- added tokens */
+
+/* The tokens behind the base's rows, in order of ids V, V+1, …: task tokens, then [IMG0] …. */
+typedef struct OurTokens {
+    AddedTokens all;
+    int first, n, n_image; /* of all.item; n 0: it has none of ours */
+} OurTokens;
+
+static const char *const TASK_TOKENS[] = {"[I2T]", "[T2I]", "[I2I]"};
+static const char *const TASK_KEYS[] = {"understand", "generate", "edit"};
+enum { N_TASK_TOKENS = 3 };
+
+static int task_of(const char *text)
+{
+    for (int i = 0; i < N_TASK_TOKENS; i++)
+        if (!strcmp(text, TASK_TOKENS[i]))
+            return i;
+    return -1;
+}
+
+/* [IMG0] … and what stands before them; without them the task tokens by their usual names. */
+static void find_ours(OurTokens *t)
+{
+    const AddedToken *item = t->all.item;
+    int zero = -1;
+    for (int i = 0; i < t->all.n && zero < 0; i++)
+        zero = strcmp(item[i].text, "[IMG0]") ? -1 : i;
+    char text[32];
+    for (int i = zero; zero >= 0 && i < t->all.n; i++, t->n_image++) {
+        snprintf(text, sizeof text, "[IMG%d]", i - zero);
+        if (strcmp(item[i].text, text) || item[i].id != item[zero].id + i - zero)
+            break;
+    }
+    int end = zero >= 0 ? zero : t->all.n;
+    if (zero < 0) /* behind the last task token there may be <image> and <pad> */
+        while (end > 0 && task_of(item[end - 1].text) < 0)
+            end--;
+    t->first = end;
+    while (t->first > 0 && end - t->first < N_TASK_TOKENS && task_of(item[t->first - 1].text) >= 0 &&
+           (t->first == t->all.n || item[t->first - 1].id + 1 == item[t->first].id || t->first == end))
+        t->first--;
+    t->n = end - t->first + t->n_image;
+}
+
+/* ---------------------------------------------------------------- settings */
+
+enum { SETS_MAX = 12, SET_BYTES = PATH_MAX + 64 };
+typedef struct Sets {
+    char text[SETS_MAX][SET_BYTES];
+    const char *list[SETS_MAX];
+    int n;
+} Sets;
+
+static void set(Sets *s, const char *format, ...) PRINTF_LIKE(2, 3);
+static void set(Sets *s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->text[s->n], SET_BYTES, format, args);
+    va_end(args);
+    s->list[s->n] = s->text[s->n];
+    s->n++;
+}
+
+static void set_tokens(Sets *s, const OurTokens *t)
+{
+    char task[160] = "{";
+    size_t at = 1;
+    const int n_tasks = t->n - t->n_image;
+    for (int i = 0; i < N_TASK_TOKENS; i++) {
+        bool has = false;
+        for (int k = 0; k < n_tasks; k++)
+            has |= task_of(t->all.item[t->first + k].text) == i;
+        at += (size_t)snprintf(task + at, sizeof task - at, "%s\"%s\":%s%s%s", i ? "," : "", TASK_KEYS[i], has ? "\"" : "",
+                               has ? TASK_TOKENS[i] : "null", has ? "\"" : "");
+    }
+    set(s, "model.tokens.image=%d", t->n_image);
+    set(s, "model.tokens.task=%s%s", n_tasks ? task : "null", n_tasks ? "}" : "");
+}
+
+/* Of LLaVA: which features of the tower are taken. */
+static Status set_vision(Sets *s, const char *folder)
+{
+    JsonFields f;
+    TRY(fields_open(&f, folder, "config.json"));
+    const char *type = fields_string(&f, f.top, "model_type", "");
+    if (!strcmp(type, "llava")) {
+        set(s, "model.vision.path=%s", folder);
+        set(s, "model.vision.layer=%" PRId64, fields_int(&f, f.top, "vision_feature_layer", -2, -4096, 4096));
+        set(s, "model.projector.type=mlp2x_gelu");
+    }
+    Status status = f.status;
+    fields_close(&f);
+    return status;
+}
+
+/* ---------------------------------------------------------------- weights */
+
 static bool to_ours(void *names, char ours[WEIGHT_NAME_MAX], const char *theirs) { return names_ours(ours, names, theirs); }
+
+static Status add_weights(Model *m, const char *folder, const NameTable *table, const char *probe)
+{
+    SafeTensors *st;
+    TRY(safetensors_open_folder(&st, folder, "model"));
+    FileNames names = names_find(table, st, probe);
+    return stored_add_safetensors(&m->tensors, st, to_ours, &names);
+}
+
+/* Rows V … V+R-1 of a table become the block `rows`. */
+static Status copy_rows(Model *m, const char *table, const char *rows)
+{
+    const Stored *t = stored_find(&m->tensors, table);
+    const int64_t end = m->vocab + m->n_added;
+    if (!t)
+        return fail(ERR_DATA, "%s: there is no %s", m->path, table);
+    if (t->n_dims != 2 || t->shape[0] < end)
+        return fail(ERR_DATA, "%s: %s has fewer rows than the %" PRId64 " tokens of its folder", t->file, t->theirs, end);
+    Stored added = *t;
+    added.name = rows;
+    added.shape[0] = m->n_added;
+    added.data = (const char *)t->data + (size_t)(m->vocab * stored_row(t)) * dtype_size(t->type);
+    TRY(stored_add(&m->tensors, &added));
+    return stored_sort(&m->tensors);
+}
+
+/* Rows behind those of the base are left out of its tables. */
+static Status split_tables(Model *m)
+{
+    static const char EMBED[] = "model.embed_tokens.weight", HEAD[] = "lm_head.weight";
+    TRY(stored_sort(&m->tensors));
+    TRY(copy_rows(m, EMBED, "token_rows.embed_tokens"));
+    TRY(copy_rows(m, m->llm->tied ? EMBED : HEAD, "token_rows.lm_head"));
+    for (int i = 0; i < m->tensors.n; i++)
+        if (!strcmp(m->tensors.list[i].name, EMBED) || !strcmp(m->tensors.list[i].name, HEAD))
+            m->tensors.list[i].shape[0] = m->vocab;
+    return OK;
+}
+
+static Status open_with(Model *m, const char *folder, const OurTokens *t)
+{
+    Sets sets = {.n = 0};
+    set(&sets, "model.llm.path=%s", folder);
+    set(&sets, "model.llm.train=frozen");
+    set(&sets, "data.mixture=mixture.json");
+    set_tokens(&sets, t);
+    TRY(set_vision(&sets, folder));
+    TRY(model_settings(m, sets.list, sets.n));
+    TRY(model_read_settings(m));
+    for (int i = 0; i < t->n; i++)
+        TRY(model_add_token(m, t->all.item[t->first + i].text));
+    if (t->n)
+        m->vocab = t->all.item[t->first].id;
+    TRY(add_weights(m, folder, &MISTRAL_NAMES, "model.embed_tokens.weight"));
+    if (m->vision) {
+        TRY(add_weights(m, folder, &SIGLIP_NAMES, "vision_model.embeddings.patch_embedding.weight"));
+        TRY(add_weights(m, folder, &PROJECTOR_NAMES, "multi_modal_projector.linear_1.weight"));
+    }
+    return t->n ? split_tables(m) : OK;
+}
 
 Status from_hf(Model *m, const char *folder, const char *base)
 {
-    char set[PATH_MAX + 32];
-    SafeTensors *st;
+    OurTokens t = {.n = 0};
     if (base)
         return fail(ERR_USAGE, "--base is for adapters; %s is a whole model", folder);
-    snprintf(set, sizeof set, "model.llm.path=%s", folder);
-    const char *const sets[] = {set, "data.mixture=mixture.json", "model.llm.train=frozen", "model.tokens.image=0",
-                                "model.tokens.task=null"};
-    TRY(model_settings(m, sets, sizeof sets / sizeof *sets));
-    TRY(model_read_settings(m));
-    TRY(safetensors_open_folder(&st, folder, "model"));
-    FileNames names = names_find(&MISTRAL_NAMES, st, "model.embed_tokens.weight");
-    return stored_add_safetensors(&m->tensors, st, to_ours, &names);
+    TRY(added_tokens_read(&t.all, folder));
+    find_ours(&t);
+    Status s = open_with(m, folder, &t);
+    added_tokens_free(&t.all);
+    return s;
 }

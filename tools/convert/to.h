@@ -32,6 +32,8 @@ extern const int N_WRITERS;
 
 MUST_USE Status to_hf_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_hf(Model *m, const WriteOptions *o, const char *folder);
+MUST_USE Status to_hf_llava_check(const Model *m, const WriteOptions *o);
+MUST_USE Status to_hf_llava(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_parts_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_parts(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_peft_check(const Model *m, const WriteOptions *o);

@@ -232,6 +232,8 @@ Status mistral_configure(GenLlava *g, const RunConfig *cfg)
 {
     JsonFields f;
     TRY(fields_open(&f, cfg->model.llm.path, "config.json"));
+    const Json *inner = fields_object(&f, f.top, "text_config"); /* of LLaVA, which has the language model in it */
+    f.top = inner ? inner : f.top;
     read_config(&f, &g->llm.config);
     Status s = f.status;
     fields_close(&f);
