@@ -8,6 +8,7 @@
 #include "data/formats/file.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+#include "tools/convert/card.h"
 #include "tools/convert/out.h"
 #include "tools/convert/to.h"
 #include "tools/convert/verify.h"
@@ -17,6 +18,15 @@ const Writer WRITERS[] = {
         .name = "peft",
         .holds = "the adapters, with the added rows as trainable tokens; the projector beside them",
         .read_by = "peft over the base model",
+        .use = "The base needs rows for the added tokens before the adapter is loaded:\n\n"
+               "```python\n"
+               "m = AutoModelForCausalLM.from_pretrained(BASE)\n"
+               "m.resize_token_embeddings(m.config.vocab_size + R, mean_resizing=False)  # R: entries of added_tokens.json\n"
+               "m = PeftModel.from_pretrained(m, DIR)\n"
+               "```\n\n"
+               "A base that ties head and embeddings has to be untied in between: "
+               "`m.config.tie_word_embeddings = False; m.lm_head.weight = torch.nn.Parameter(m.lm_head.weight.clone())`.\n",
+        .keeps_types = true,
         .takes_type = true,
         .check = to_peft_check,
         .write = to_peft,
@@ -25,6 +35,7 @@ const Writer WRITERS[] = {
         .name = "hf",
         .holds = "the language model, adapters merged and added rows appended, with its tokenizer",
         .read_by = "transformers, vLLM",
+        .use = "```python\nm = AutoModelForCausalLM.from_pretrained(DIR)\nt = AutoTokenizer.from_pretrained(DIR)\n```\n",
         .takes_type = true,
         .check = to_hf_check,
         .write = to_hf,
@@ -34,10 +45,29 @@ const Writer WRITERS[] = {
         .name = "hf-llava",
         .holds = "vision tower, projector and merged language model as one, with tokenizer and processor",
         .read_by = "transformers (LlavaForConditionalGeneration, AutoProcessor)",
+        .use =
+            "```python\n"
+            "m = LlavaForConditionalGeneration.from_pretrained(DIR)\n"
+            "p = AutoProcessor.from_pretrained(DIR)\n"
+            "```\n\n"
+            "The processor stretches pictures. A model trained with `model.vision.aspect` \"pad\" wants them padded to a square first:\n\n"
+            "```python\n"
+            "side, color = max(i.size), tuple(int(255 * x) for x in p.image_processor.image_mean)\n"
+            "square = Image.new(\"RGB\", (side, side), color)\n"
+            "square.paste(i, ((side - i.width) // 2, (side - i.height) // 2))\n"
+            "```\n",
         .takes_type = true,
         .check = to_hf_llava_check,
         .write = to_hf_llava,
         .verified = true,
+    },
+    {
+        .name = "llava",
+        .holds = "LLaVA's own layout: projector and merged language model in one, the tower in vision/",
+        .read_by = "LLaVA's loaders",
+        .takes_type = true,
+        .check = to_llava_check,
+        .write = to_llava,
     },
     {
         .name = "diffusers",
@@ -50,6 +80,7 @@ const Writer WRITERS[] = {
         .name = "parts",
         .holds = "base, tower and trained parts side by side, every tensor as it is, and run.json that names them",
         .read_by = "train, generate",
+        .use = "```\ntrain --config DIR/run.json        # with a mixture.json beside it\ngenerate --config DIR/run.json --ask TEXT\n```\n",
         .check = to_parts_check,
         .write = to_parts,
         .verified = true,
@@ -197,6 +228,8 @@ static Status write_folder(Model *m, const Writer *w, const WriteOptions *o)
     TRY(file_make_folders(file_folder(parent, args.out)));
     TRY(file_stage_folder(partial));
     Status s = w->write(m, o, partial);
+    if (!s)
+        s = card_write(m, w, o, partial);
     if (!s)
         s = verify(m, w, o, partial);
     if (!s)

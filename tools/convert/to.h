@@ -17,6 +17,7 @@ typedef struct Writer {
     const char *name;    /* of --to */
     const char *holds;   /* what its folder holds, for --list */
     const char *read_by; /* … and what reads it */
+    const char *use;     /* lines of Markdown that show how it is loaded, for its README.md; may be NULL */
     bool keeps_types;    /* as they are stored, unless --type is given */
     bool takes_type;
     bool takes_q8_0;
@@ -34,6 +35,8 @@ MUST_USE Status to_hf_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_hf(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_hf_llava_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_hf_llava(Model *m, const WriteOptions *o, const char *folder);
+MUST_USE Status to_llava_check(const Model *m, const WriteOptions *o);
+MUST_USE Status to_llava(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_parts_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_parts(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_peft_check(const Model *m, const WriteOptions *o);

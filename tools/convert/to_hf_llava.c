@@ -25,8 +25,9 @@ Status to_hf_llava_check(const Model *m, const WriteOptions *o)
         return fail(ERR_DATA, "%s: its projector has %d layers, LlavaForConditionalGeneration has two", m->path,
                     m->cfg.model.projector.depth);
     if (m->cfg.model.vision.aspect == ASPECT_PAD && stream_preprocessor(m->stream)->prep.pad)
-        log_warn("hf-llava does not pad pictures to a square, as this model was trained: pad them before the processor sees them (README.md "
-                 "in the folder shows how)");
+        log_warn(
+            "hf-llava does not pad pictures to a square, as this model was trained: pad them before the processor sees them (README.md "
+            "in the folder shows how)");
     if (m->cfg.model.diffusion.path)
         log_warn("hf-llava holds what answers: the generation head is left out (--to diffusers or parts takes it)");
     return OK;
@@ -54,8 +55,8 @@ static Status add_tower(OutList *l, const Model *m, DType type)
     char name[WEIGHT_NAME_MAX + 16];
     for (int i = 0; i < m->tensors.n; i++) {
         const Stored *t = &m->tensors.list[i];
-        if (strncmp(t->name, "vision_model.", strlen("vision_model.")) || !strncmp(t->name, "vision_model.head.", strlen("vision_model.head.")) ||
-            strstr(t->name, "position_ids"))
+        if (strncmp(t->name, "vision_model.", strlen("vision_model.")) ||
+            !strncmp(t->name, "vision_model.head.", strlen("vision_model.head.")) || strstr(t->name, "position_ids"))
             continue;
         snprintf(name, sizeof name, "vision_tower.%s", t->name);
         TRY(out_add(l, name, type, t));
@@ -80,7 +81,8 @@ static Status add_last_norm(OutList *l, const Model *m, DType type)
         snprintf(name, sizeof name, "vision_model.post_layernorm.%s", ENDINGS[i]);
         if (stored_find(&m->tensors, name))
             continue;
-        Stored t = {.name = name, .theirs = name, .file = m->path, .n_dims = 1, .shape = {m->vision->hidden}, .rows = constant_rows, .at = i};
+        Stored t = {
+            .name = name, .theirs = name, .file = m->path, .n_dims = 1, .shape = {m->vision->hidden}, .rows = constant_rows, .at = i};
         snprintf(name, sizeof name, "vision_tower.vision_model.post_layernorm.%s", ENDINGS[i]);
         TRY(out_add(l, name, type, &t));
     }
