@@ -9,6 +9,7 @@
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "tools/convert/card.h"
+#include "tools/convert/from_gguf.h"
 #include "tools/convert/out.h"
 #include "tools/convert/to.h"
 #include "tools/convert/verify.h"
@@ -68,6 +69,22 @@ const Writer WRITERS[] = {
         .takes_type = true,
         .check = to_llava_check,
         .write = to_llava,
+    },
+    {
+        .name = "gguf",
+        .holds = "model.gguf, the language model with its vocabulary, and mmproj.gguf, tower and projector",
+        .read_by = "llama.cpp",
+        .use = "```\n"
+               "llama-cli -m DIR/model.gguf\n"
+               "llama-mtmd-cli -m DIR/model.gguf --mmproj DIR/mmproj.gguf --image FILE -p TEXT\n"
+               "llama-server -m DIR/model.gguf --mmproj DIR/mmproj.gguf --jinja\n"
+               "```\n",
+        .takes_type = true,
+        .takes_q8_0 = true,
+        .check = to_gguf_check,
+        .write = to_gguf,
+        .reopen = from_gguf,
+        .verified = true,
     },
     {
         .name = "diffusers",

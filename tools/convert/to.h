@@ -37,6 +37,8 @@ MUST_USE Status to_hf_llava_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_hf_llava(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_llava_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_llava(Model *m, const WriteOptions *o, const char *folder);
+MUST_USE Status to_gguf_check(const Model *m, const WriteOptions *o);
+MUST_USE Status to_gguf(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_parts_check(const Model *m, const WriteOptions *o);
 MUST_USE Status to_parts(Model *m, const WriteOptions *o, const char *folder);
 MUST_USE Status to_peft_check(const Model *m, const WriteOptions *o);
