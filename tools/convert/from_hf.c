@@ -7,9 +7,8 @@
 #include "data/formats/file.h"
 #include "data/text/added_tokens.h"
 #include "data/text/tokenizer.h"
-#include "kernels/base/arena.h"
+#include "tools/convert/foreign.h"
 #include "tools/convert/from.h"
-#include "train/models/projector.h"
 
 bool from_hf_fits(const char *folder)
 {
@@ -115,16 +114,6 @@ static Status set_vision(Sets *s, const char *folder)
 
 /* ---------------------------------------------------------------- weights */
 
-static bool to_ours(void *names, char ours[WEIGHT_NAME_MAX], const char *theirs) { return names_ours(ours, names, theirs); }
-
-static Status add_weights(Model *m, const char *folder, const NameTable *table, const char *probe)
-{
-    SafeTensors *st;
-    TRY(safetensors_open_folder(&st, folder, "model"));
-    FileNames names = names_find(table, st, probe);
-    return stored_add_safetensors(&m->tensors, st, to_ours, &names);
-}
-
 /* Rows V … V+R-1 of a table become the block `rows`. */
 static Status copy_rows(Model *m, const char *table, const char *rows)
 {
@@ -169,11 +158,7 @@ static Status open_with(Model *m, const char *folder, const OurTokens *t)
         TRY(model_add_token(m, t->all.item[t->first + i].text));
     if (t->n)
         m->vocab = t->all.item[t->first].id;
-    TRY(add_weights(m, folder, &MISTRAL_NAMES, "model.embed_tokens.weight"));
-    if (m->vision) {
-        TRY(add_weights(m, folder, &SIGLIP_NAMES, "vision_model.embeddings.patch_embedding.weight"));
-        TRY(add_weights(m, folder, &PROJECTOR_NAMES, "multi_modal_projector.linear_1.weight"));
-    }
+    TRY(foreign_add(m, folder, "model", "pytorch_model"));
     return t->n ? split_tables(m) : OK;
 }
 

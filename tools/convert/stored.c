@@ -112,6 +112,47 @@ Status stored_add_safetensors(StoredSet *set, SafeTensors *st, StoredName ours, 
     return OK;
 }
 
+static void close_torch(void *file)
+{
+    TorchBin *bin = file;
+    torch_bin_close(&bin);
+}
+
+/* Rows of a view whose elements lie apart. */
+static Status rows_of_view(const Stored *t, int64_t first, int64_t n, float *out)
+{
+    const StTensor *view = t->source;
+    const size_t elems = (size_t)(n * stored_row(t));
+    void *raw = mem_alloc(elems * dtype_size(view->type) + 1);
+    if (!raw)
+        return fail(ERR_NOMEM, "%s: out of memory for %s", t->file, t->theirs);
+    torch_bin_read(view, first, n, raw);
+    dtype_convert(out, F32, raw, view->type, elems);
+    mem_free(raw);
+    return OK;
+}
+
+Status stored_add_torch(StoredSet *set, TorchBin *bin, StoredName ours, void *arg)
+{
+    TRY(stored_keep(set, bin, close_torch));
+    for (int i = 0; i < torch_bin_count(bin); i++) {
+        const StTensor *t = torch_bin_at(bin, i);
+        char name[WEIGHT_NAME_MAX];
+        if (!ours(arg, name, t->name))
+            continue;
+        Stored stored = {.name = name, .theirs = t->name, .file = t->file, .type = t->type, .n_dims = t->n_dims, .data = t->data};
+        memcpy(stored.shape, t->shape, sizeof stored.shape);
+        if (!t->data) {
+            if (t->type != F32 && t->type != BF16 && t->type != F16 && t->type != F64)
+                return fail(ERR_DATA, "%s: %s is of type %s, expected floating-point numbers", t->file, t->name, dtype_name(t->type));
+            stored.rows = rows_of_view;
+            stored.source = t;
+        }
+        TRY(stored_add(set, &stored));
+    }
+    return OK;
+}
+
 int64_t stored_elems(const Stored *t)
 {
     int64_t n = 1;

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "data/formats/torch_bin.h"
 #include "train/models/names.h"
 
 typedef struct Stored {
@@ -42,6 +43,9 @@ void stored_free(StoredSet *set);
  * theirs, or returns false for what is left out. */
 typedef bool (*StoredName)(void *arg, char ours[WEIGHT_NAME_MAX], const char *theirs);
 MUST_USE Status stored_add_safetensors(StoredSet *set, SafeTensors *st, StoredName ours, void *arg);
+
+/* The same of torch's .bin files. */
+MUST_USE Status stored_add_torch(StoredSet *set, TorchBin *bin, StoredName ours, void *arg);
 
 int64_t stored_row(const Stored *t); /* elements of a row (along the first dimension) */
 int64_t stored_elems(const Stored *t);

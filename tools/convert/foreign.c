@@ -1,0 +1,100 @@
+/* foreign.c: names and files of weights that come from elsewhere (foreign.h). */
+#include "tools/convert/foreign.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "kernels/base/utf8.h"
+
+static bool begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
+
+/* The rest behind a beginning; NULL: it begins otherwise. */
+static const char *behind(const char *text, const char *beginning) { return begins(text, beginning) ? text + strlen(beginning) : NULL; }
+
+/* Layers of the projector, among which LLaVA counts the activations too: 0, 2, 4; a single one has no number. */
+static void name_layer(char ours[WEIGHT_NAME_MAX], const char *rest)
+{
+    int k = 0, used = 0;
+    if (sscanf(rest, "%6d%n", &k, &used) == 1 && rest[used] == '.')
+        snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.linear_%d%s", k / 2 + 1, rest + used);
+    else
+        snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.linear_1.%s", rest);
+}
+
+ForeignName foreign_name(char ours[WEIGHT_NAME_MAX], const char *theirs)
+{
+    static const char *const OF_LLM[] = {"embed_tokens.", "layers.", "norm."};
+    const char *name = theirs, *rest;
+    if (strlen(theirs) >= WEIGHT_NAME_MAX - 32)
+        return FOREIGN_UNKNOWN;
+    if (utf8_ends(name, "rotary_emb.inv_freq") || utf8_ends(name, "position_ids"))
+        return FOREIGN_LEFT_OUT;
+    if ((rest = behind(name, "language_model.")))
+        name = rest;
+    if ((rest = behind(name, "lm_head."))) {
+        snprintf(ours, WEIGHT_NAME_MAX, "lm_head.%s", rest);
+        return FOREIGN_NAMED;
+    }
+    if ((rest = behind(name, "model.")))
+        name = rest;
+    if ((rest = behind(name, "language_model.")))
+        name = rest;
+    for (size_t i = 0; i < sizeof OF_LLM / sizeof *OF_LLM; i++)
+        if (begins(name, OF_LLM[i])) {
+            snprintf(ours, WEIGHT_NAME_MAX, "model.%s", name);
+            return FOREIGN_NAMED;
+        }
+    if ((rest = behind(name, "multi_modal_projector."))) {
+        snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.%s", rest);
+        return FOREIGN_NAMED;
+    }
+    if ((rest = behind(name, "mm_projector."))) {
+        name_layer(ours, rest);
+        return FOREIGN_NAMED;
+    }
+    const bool of_tower = begins(name, "vision_tower.");
+    while ((rest = behind(name, "vision_tower.")))
+        name = rest;
+    if ((rest = behind(name, "vision_model.")))
+        name = rest;
+    else if (!of_tower)
+        return begins(name, "text_model.") || begins(name, "logit_") ? FOREIGN_LEFT_OUT : FOREIGN_UNKNOWN;
+    if (begins(name, "head."))
+        return FOREIGN_LEFT_OUT;
+    snprintf(ours, WEIGHT_NAME_MAX, "vision_model.%s", name);
+    return FOREIGN_NAMED;
+}
+
+/* Names, and the first tensor that has none. */
+typedef struct Naming {
+    char unknown[WEIGHT_NAME_MAX];
+} Naming;
+
+static bool name_one(void *arg, char ours[WEIGHT_NAME_MAX], const char *theirs)
+{
+    Naming *n = arg;
+    const ForeignName is = foreign_name(ours, theirs);
+    if (is == FOREIGN_UNKNOWN && !*n->unknown)
+        snprintf(n->unknown, sizeof n->unknown, "%.200s", theirs);
+    return is == FOREIGN_NAMED;
+}
+
+Status foreign_add(Model *m, const char *folder, const char *stem, const char *torch_stem)
+{
+    Naming naming = {.unknown = ""};
+    SafeTensors *st;
+    TorchBin *bin;
+    Status s = safetensors_open_folder(&st, folder, stem);
+    if (!s) {
+        s = stored_add_safetensors(&m->tensors, st, name_one, &naming);
+    } else if (s == ERR_MISSING) {
+        TRY(torch_bin_open_folder(&bin, folder, torch_stem));
+        s = stored_add_torch(&m->tensors, bin, name_one, &naming);
+    }
+    TRY(s);
+    return *naming.unknown
+               ? fail(ERR_DATA, "%s: holds %s, which is no tensor of a language model, a vision tower or a projector that is known", folder,
+                      naming.unknown)
+               : OK;
+}
