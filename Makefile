@@ -121,8 +121,9 @@ CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counter
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 MODEL_TESTS   := $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
-.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan same check format format-check mutations parity fixtures cuda-host \
-        fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps bench bench-kernels bench-gpu model-gpu clean
+.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
+        cuda-host fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps bench bench-kernels bench-gpu \
+        model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -361,6 +362,11 @@ endif
 #: make asan        the same tests under the address and undefined-behaviour sanitizers (T= as above)
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address run-tests
+
+#: make tsan        the tests of what ranks say to one another under the thread sanitizer (T=: other tests; OpenMP is not understood by it)
+tsan:
+	@$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)/tsan SANITIZE=thread CUDA=0 all $(BUILD)/tsan/test-unit
+	@OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1:exitcode=66 sh tests/run.sh '$(or $(T),train/dist)' $(BUILD)/tsan/test-unit
 
 #: make format      lay out the sources as .clang-format says (installs clang-format 14); make format-check only looks
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cc' '*.cu' '*.cuh')
