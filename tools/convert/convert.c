@@ -9,6 +9,7 @@
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "tools/convert/card.h"
+#include "tools/convert/from.h"
 #include "tools/convert/from_gguf.h"
 #include "tools/convert/out.h"
 #include "tools/convert/to.h"
@@ -31,6 +32,8 @@ const Writer WRITERS[] = {
         .takes_type = true,
         .check = to_peft_check,
         .write = to_peft,
+        .reopen = from_adapter_reopen,
+        .verified = true,
     },
     {
         .name = "hf",

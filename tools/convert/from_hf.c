@@ -62,7 +62,7 @@ static void find_ours(OurTokens *t)
 
 /* ---------------------------------------------------------------- settings */
 
-enum { SETS_MAX = 12, SET_BYTES = PATH_MAX + 64 };
+enum { SETS_MAX = 16, SET_BYTES = PATH_MAX + 64 };
 typedef struct Sets {
     char text[SETS_MAX][SET_BYTES];
     const char *list[SETS_MAX];
@@ -144,32 +144,54 @@ static Status split_tables(Model *m)
     return OK;
 }
 
-static Status open_with(Model *m, const char *folder, const OurTokens *t)
+/* sets: of a run besides. own: the tokens lie behind the rows of the folder's own base; else they are an adapter's. */
+static Status open_with(Model *m, const char *folder, const OurTokens *t, bool own, const char *const *more, int n_more)
 {
     Sets sets = {.n = 0};
     set(&sets, "model.llm.path=%s", folder);
-    set(&sets, "model.llm.train=frozen");
+    if (!n_more)
+        set(&sets, "model.llm.train=frozen");
     set(&sets, "data.mixture=mixture.json");
     set_tokens(&sets, t);
     TRY(set_vision(&sets, folder));
+    for (int i = 0; i < n_more; i++)
+        set(&sets, "%s", more[i]);
     TRY(model_settings(m, sets.list, sets.n));
     TRY(model_read_settings(m));
-    for (int i = 0; i < t->n; i++)
-        TRY(model_add_token(m, t->all.item[t->first + i].text));
-    if (t->n)
+    if (own && t->n) {
+        for (int i = 0; i < t->n; i++)
+            TRY(model_add_token(m, t->all.item[t->first + i].text));
         m->vocab = t->all.item[t->first].id;
+    }
     TRY(foreign_add(m, folder, "model", "pytorch_model"));
-    return t->n ? split_tables(m) : OK;
+    return own && t->n ? split_tables(m) : OK;
+}
+
+static Status open_whole(Model *m, const char *folder, const char *const *sets, int n_sets)
+{
+    OurTokens t = {.n = 0};
+    TRY(added_tokens_read(&t.all, folder));
+    find_ours(&t);
+    Status s = open_with(m, folder, &t, true, sets, n_sets);
+    added_tokens_free(&t.all);
+    return s;
+}
+
+Status from_hf_base(Model *m, const char *folder, const AddedTokens *added, const char *const *sets, int n_sets)
+{
+    if (!added)
+        return open_whole(m, folder, sets, n_sets);
+    OurTokens t = {.all = *added};
+    find_ours(&t);
+    if (t.n != added->n) /* others' names: no run makes such tokens */
+        t = (OurTokens){.all = *added};
+    TRY(open_with(m, folder, &t, false, sets, n_sets));
+    for (int i = 0; i < added->n; i++)
+        TRY(model_add_token(m, added->item[i].text));
+    return OK;
 }
 
 Status from_hf(Model *m, const char *folder, const char *base)
 {
-    OurTokens t = {.n = 0};
-    if (base)
-        return fail(ERR_USAGE, "--base is for adapters; %s is a whole model", folder);
-    TRY(added_tokens_read(&t.all, folder));
-    find_ours(&t);
-    Status s = open_with(m, folder, &t);
-    added_tokens_free(&t.all);
-    return s;
+    return base ? fail(ERR_USAGE, "--base is for adapters; %s is a whole model", folder) : open_whole(m, folder, NULL, 0);
 }

@@ -12,6 +12,7 @@
 /* In the order in which a folder is asked. */
 const Reader READERS[] = {
     {"a run", from_run_fits, from_run},
+    {"an adapter", from_adapter_fits, from_adapter},
     {"a Hugging Face model", from_hf_fits, from_hf},
 };
 const int N_READERS = sizeof READERS / sizeof *READERS;
