@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters] [--keep]"""
 
 import argparse
 import glob
@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 
+import adapters
 import answers
 import checks
 import compare
@@ -102,7 +103,7 @@ def main():
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
     p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers",
-                                      "tokenizers"])
+                                      "tokenizers", "adapters"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -122,7 +123,8 @@ def main():
                         ("starts", lambda build, folder, _: starts.check(checks.run, build, folder)),
                         ("keys", lambda *_: config_keys.check()),
                         ("containers", lambda build, folder, _: containers.check(folder)),
-                        ("tokenizers", lambda build, folder, seed: tokenizer_files.check(checks.run, build, folder, seed))):
+                        ("tokenizers", lambda build, folder, seed: tokenizer_files.check(checks.run, build, folder, seed)),
+                        ("adapters", lambda build, folder, _: adapters.check(checks.run, build, folder))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)

@@ -70,6 +70,19 @@ static Status read_ids(const PeftAdapter *a, Change *c)
     return OK;
 }
 
+static bool same_values(const Stored *a, const Stored *b)
+{
+    return a->data && b->data && a->type == b->type && stored_elems(a) == stored_elems(b) &&
+           !memcmp(a->data, b->data, (size_t)stored_elems(a) * dtype_size(a->type));
+}
+
+/* Where the embeddings are the head, peft may write their rows for both. */
+static bool repeats_embeddings(const PeftAdapter *a, const Stored *rows)
+{
+    const Stored *embed = find(a, ADAPTER_ROWS, TABLE[EMBED]);
+    return embed && embed != rows && same_values(embed, rows);
+}
+
 static Status read_change(const PeftAdapter *a, int table, Change *c)
 {
     const Stored *rows = find(a, ADAPTER_ROWS, TABLE[table]), *saved = find(a, ADAPTER_SAVED, TABLE[table]);
@@ -79,7 +92,7 @@ static Status read_change(const PeftAdapter *a, int table, Change *c)
     if (a->ids && a->ids->kind != JSON_ARRAY && a->ids->kind != JSON_OBJECT)
         return fail(ERR_DATA, "%s: trainable_token_indices is %s, expected a list of ids, or such lists by module", a->fields.file,
                     json_kind_name(a->ids->kind));
-    if (rows) {
+    if (rows && (c->ids || !repeats_embeddings(a, rows))) {
         if (!c->ids || c->ids->kind != JSON_ARRAY)
             return fail(ERR_DATA, "%s: there is %s, but trainable_token_indices has no list for it", a->fields.file, rows->theirs);
         c->rows = *rows;
@@ -248,23 +261,18 @@ static Status replace_modules(Model *m)
     return OK;
 }
 
-static bool same_values(const Stored *a, const Stored *b)
-{
-    return a->data && b->data && a->type == b->type && stored_elems(a) == stored_elems(b) &&
-           !memcmp(a->data, b->data, (size_t)stored_elems(a) * dtype_size(a->type));
-}
-
 /* A base whose head is its embeddings has one table, so the rows of both must be equal; added rows may be two blocks. */
 static Status check_tied(const PeftAdapter *a, Change c[N_TABLES])
 {
     const Change *e = &c[EMBED], *h = &c[HEAD];
     const bool one_saved = (e->saved.name || h->saved.name) && !(e->saved.name && h->saved.name && same_values(&e->saved, &h->saved));
-    if (one_saved || (h->rows.name && (e->n_below || h->n_below)))
+    const bool two = h->rows.name && !(repeats_embeddings(a, &h->rows) && e->n_below == h->n_below);
+    if (one_saved || (two && (e->n_below || h->n_below)))
         return fail(ERR_DATA,
                     "%s: embeddings and head become two tables, but the base %s has one for both (tie_word_embeddings): untie it, and save "
                     "it so",
                     a->folder, a->base);
-    if (!h->rows.name)
+    if (!two)
         *(&c[HEAD]) = (Change){.rows = e->rows, .saved = e->saved, .n_added = e->n_added, .first_added = e->first_added};
     return OK;
 }

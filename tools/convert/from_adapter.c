@@ -32,6 +32,7 @@ static const Kind KINDS[] = {
     {".lora_magnitude_vector", {"", ".weight"}, "base_model.model.", ".lora_magnitude_vector"},
     {".token_adapter.trainable_tokens_delta", {""}, ADAPTER_ROWS, ".weight"},
     {".token_adapter.base_layer", {".weight"}, NULL, NULL}, /* the whole matrix, as it is without them */
+    {".original_module", {".weight", ".bias"}, NULL, NULL}, /* what modules_to_save stands for */
     {".modules_to_save", {".weight"}, ADAPTER_SAVED, ".weight"},
     {".modules_to_save", {".bias"}, ADAPTER_SAVED, ".bias"},
 };
@@ -54,8 +55,25 @@ static bool name_so(char ours[WEIGHT_NAME_MAX], const char *before, const char *
 }
 
 typedef struct Naming {
+    const SafeTensors *st; /* the file, of one kind or the other */
+    const TorchBin *bin;
     char unknown[WEIGHT_NAME_MAX]; /* the first key that is not understood */
 } Naming;
+
+static const StTensor *find_key(const Naming *n, const char *key)
+{
+    return n->st ? safetensors_find(n->st, key) : torch_bin_find(n->bin, key);
+}
+
+/* A saved module may be there under its own name too, with the same values. */
+static bool is_repeated(const Naming *n, const char *theirs)
+{
+    char wrapped[WEIGHT_NAME_MAX + 32];
+    const char *dot = strrchr(theirs, '.');
+    snprintf(wrapped, sizeof wrapped, "%.*s.modules_to_save%s", (int)(dot ? dot - theirs : 0), theirs, dot ? dot : "");
+    const StTensor *a = find_key(n, theirs), *b = find_key(n, wrapped);
+    return a && b && a->data && b->data && a->n_bytes == b->n_bytes && !memcmp(a->data, b->data, a->n_bytes);
+}
 
 static bool name_module(Naming *naming, char ours[WEIGHT_NAME_MAX], const char *theirs, const char *path)
 {
@@ -71,6 +89,8 @@ static bool name_module(Naming *naming, char ours[WEIGHT_NAME_MAX], const char *
             return true;
         break;
     }
+    if (is_repeated(naming, theirs))
+        return false;
     if (strstr(path, "lora_") || strstr(path, "token_adapter") || strstr(path, "modules_to_save") ||
         !name_so(ours, ADAPTER_SAVED, path, 0, "")) {
         if (!*naming->unknown)
@@ -95,9 +115,11 @@ static Status add_tensors(Model *m, const char *folder)
     TorchBin *bin;
     if (file_exists(file_join(path, folder, LORA_FILE))) {
         TRY(safetensors_open(&st, path));
+        naming.st = st;
         TRY(stored_add_safetensors(&m->tensors, st, name_one, &naming));
     } else if (file_exists(file_join(path, folder, "adapter_model.bin"))) {
         TRY(torch_bin_open(&bin, path));
+        naming.bin = bin;
         TRY(stored_add_torch(&m->tensors, bin, name_one, &naming));
     } else {
         return fail(ERR_MISSING, "%s: there is neither " LORA_FILE " nor adapter_model.bin", folder);
