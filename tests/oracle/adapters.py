@@ -1,11 +1,14 @@
 """Adapters that peft trains in every way `convert` reads: merged by `convert --to hf`, they must give peft's logits.
+    python tests/oracle/adapters.py      # makes tests/fixtures/adapters anew
 `make parity` calls check()."""
 
 import json
 import os
+import shutil
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 BASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "parity", "bases")
@@ -27,6 +30,19 @@ CASES = {
     "rows_of_base": ("llm-gqa", 0, {"trainable_token_indices": [7, 3]}),
     "rows_tied": ("llm-tied", 2, {"trainable_token_indices": [7, "V", "V+1"]}),
     "layers": ("llm-tied", 0, {"layers_to_transform": [1]}),
+}
+
+# Small ones for tests/tools/convert/adapters.c, and which rows of what peft merges stand in expected.safetensors: NAME:FIRST.
+FIXTURES = os.path.join(BASES, "..", "..", "adapters")
+SMALL = {
+    "dora": ("llm-gqa", 0, {"target_modules": ["k_proj"], "use_dora": True, "use_rslora": True, "rank_pattern": {r"layers\.1\..*": 2},
+                            "alpha_pattern": {r"1\.self_attn\.k_proj": 7}},
+             [(f"model.layers.{i}.self_attn.k_proj.weight", 8, 16) for i in range(2)]),
+    "rows": ("llm-gqa", 2, {"target_modules": ["k_proj"], "layers_to_transform": [1], "modules_to_save": ["norm"],
+                            "trainable_token_indices": {"embed_tokens": [7, 5, "V", "V+1"], "lm_head": [9, "V", "V+1"]}},
+             [("model.embed_tokens.weight", 4, 5), ("model.embed_tokens.weight", 335, 3), ("lm_head.weight", 8, 2),
+              ("lm_head.weight", 335, 3), ("model.norm.weight", 0, 48), ("model.layers.0.self_attn.k_proj.weight", 0, 2),
+              ("model.layers.1.self_attn.k_proj.weight", 0, 2)]),
 }
 
 
@@ -51,7 +67,7 @@ def numbers(value, v):
 
 
 def train(base, more, options, out):
-    """Saves an adapter whose every weight was changed; returns rows and peft's logits, merged."""
+    """Saves an adapter whose every weight was changed; returns how many rows it has then, and the model as peft merges it."""
     torch.manual_seed(1)
     model = load(base)
     v = model.config.vocab_size
@@ -64,7 +80,7 @@ def train(base, more, options, out):
             if p.requires_grad:
                 p.add_(torch.randn_like(p) * 0.1)
     model.save_pretrained(out)
-    return v + more, logits(model.merge_and_unload(), v + more)
+    return v + more, model.merge_and_unload()
 
 
 def differ(a, b):
@@ -73,10 +89,10 @@ def differ(a, b):
 
 def one(run, build, folder, name):
     base, more, options = CASES[name]
-    rows, wanted = train(f"{BASES}/{base}", more, options, f"{folder}/{name}")
+    rows, merged = train(f"{BASES}/{base}", more, options, f"{folder}/{name}")
     run([f"{build}/convert", "--from", f"{folder}/{name}", "--base", f"{BASES}/{base}", "--to", "hf", "--type", "f32", "--out",
          f"{folder}/{name}-hf", "--quiet"])
-    e = differ(logits(load(f"{folder}/{name}-hf"), rows), wanted)
+    e = differ(logits(load(f"{folder}/{name}-hf"), rows), logits(merged, rows))
     print(f"adapter {name}: logits differ by {e:.1e} of {TOLERANCE:.0e}")
     return [] if e <= TOLERANCE else [f"adapter {name}: logits differ by {e:.1e}"]
 
@@ -122,3 +138,25 @@ def check(run, build, folder):
     for base in ("llm-gqa", "llm-tied"):
         bad += ours(run, build, folder, base)
     return bad
+
+
+def write_fixtures():
+    for name, (base, more, options, parts) in SMALL.items():
+        folder = f"{FIXTURES}/{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        _, merged = train(f"{BASES}/{base}", more, options, folder)
+        os.remove(f"{folder}/README.md")
+        with open(f"{folder}/adapter_config.json", encoding="utf-8") as f:
+            config = json.load(f)
+        config["base_model_name_or_path"] = None
+        config["target_modules"].sort()
+        with open(f"{folder}/adapter_config.json", "w", encoding="utf-8") as f:
+            json.dump(config, f, indent=1, sort_keys=True)
+        held = load_file(f"{folder}/adapter_model.safetensors")  # without whole matrices that mean nothing
+        save_file({k: t for k, t in held.items() if t.numel() < 4096}, f"{folder}/adapter_model.safetensors")
+        weights = merged.state_dict()
+        save_file({f"{n}:{first}": weights[n][first:first + rows].contiguous() for n, first, rows in parts}, f"{folder}/expected.safetensors")
+
+
+if __name__ == "__main__":
+    write_fixtures()

@@ -17,6 +17,7 @@ typedef struct PeftAdapter {
     JsonFields fields;     /* adapter_config.json: */
     int64_t r;             /* r */
     double alpha;          /* lora_alpha */
+    double dropout;        /* lora_dropout */
     bool rslora, dora;     /* use_rslora, use_dora */
     const Json *alphas;    /* alpha_pattern; NULL: none */
     const Json *ids;       /* trainable_token_indices; NULL: none */

@@ -145,6 +145,7 @@ static Status read_config(PeftAdapter *a)
     fields_known(f, f->top, &class);
     a->r = fields_int(f, f->top, "r", 8, 1, INT32_MAX);
     a->alpha = fields_real(f, f->top, "lora_alpha", 8);
+    a->dropout = fields_real(f, f->top, "lora_dropout", 0);
     a->rslora = fields_bool(f, f->top, "use_rslora", false);
     a->dora = fields_bool(f, f->top, "use_dora", false);
     a->alphas = fields_object(f, f->top, "alpha_pattern");
@@ -198,7 +199,7 @@ static bool is_plain(const PeftAdapter *a)
     return n && n == n_a && !adapter_changes_base(a);
 }
 
-enum { LORA_SETS = 5, SET_BYTES = 256 };
+enum { LORA_SETS = 6, SET_BYTES = 256 };
 
 /* The settings of a run with such adapters. */
 static int describe_lora(const PeftAdapter *a, char text[LORA_SETS][SET_BYTES], const char *list[LORA_SETS])
@@ -212,6 +213,7 @@ static int describe_lora(const PeftAdapter *a, char text[LORA_SETS][SET_BYTES], 
         if (find_a(a, 0, lin))
             at += (size_t)snprintf(text[4] + at, SET_BYTES - at, "%s\"%s\"", n++ ? "," : "", last_part(MISTRAL_LINEAR_NAME[lin]));
     snprintf(text[4] + at, SET_BYTES - at, "]");
+    snprintf(text[5], SET_BYTES, "model.lora.dropout=%.17g", a->dropout);
     for (int i = 0; i < LORA_SETS; i++)
         list[i] = text[i];
     return LORA_SETS;
