@@ -67,7 +67,7 @@ Status folder_write_vision(const Model *m, const char *folder, DType type, int64
     TRY(s);
     cJSON *config = json_copy(m->vision_config);
     if (!cJSON_HasObjectItem(config, "model_type"))
-        json_add_text(config, "model_type", "siglip_vision_model");
+        json_add_text(config, "model_type", m->vision->clip ? "clip_vision_model" : "siglip_vision_model");
     TRY(json_save(file_join(path, folder, "config.json"), &config));
     for (int i = 0; i < 2; i++)
         TRY(folder_copy_file(m->cfg.model.vision.path, folder, PREPARATION[i]));

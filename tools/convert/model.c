@@ -79,14 +79,26 @@ bool model_has_own_tokens(const Model *m) { return m->vocab < m->llm->vocab; }
 
 Status model_settings(Model *m, const char *const *sets, int n_sets) { return config_load(&m->cfg, CONFIG_NO_FILE, sets, n_sets); }
 
-/* The settings of one network: a member of its folder's config.json, or all of it where there is none. */
-static Status read_document(JsonDoc **doc, const Json **own, const char *folder, const char *member)
+static Status read_document(JsonDoc **doc, const char *folder)
 {
     char path[PATH_MAX];
-    TRY(json_read_file(doc, file_join(path, folder, "config.json")));
-    const Json *inner = json_get(json_root(*doc), member);
-    *own = inner && inner->kind == JSON_OBJECT ? inner : json_root(*doc);
+    return json_read_file(doc, file_join(path, folder, "config.json"));
+}
+
+static Status read_llm_settings(Model *m)
+{
+    TRY(read_document(&m->llm_doc, m->cfg.model.llm.path));
+    const Json *text = json_get(json_root(m->llm_doc), "text_config");
+    m->llm_config = text && text->kind == JSON_OBJECT ? text : json_root(m->llm_doc);
     return OK;
+}
+
+static Status read_vision_settings(Model *m)
+{
+    TRY(read_document(&m->vision_doc, m->cfg.model.vision.path));
+    JsonFields f = {.top = json_root(m->vision_doc)};
+    m->vision_config = preprocessor_tower(&f).object;
+    return OK; /* the stream has read them without a mistake */
 }
 
 Status model_read_settings(Model *m)
@@ -95,8 +107,8 @@ Status model_read_settings(Model *m)
     m->llm = stream_llm(m->stream);
     m->vocab = m->llm->vocab;
     m->vision = stream_vision(m->stream);
-    TRY(read_document(&m->llm_doc, &m->llm_config, m->cfg.model.llm.path, "text_config"));
-    return m->vision ? read_document(&m->vision_doc, &m->vision_config, m->cfg.model.vision.path, "vision_config") : OK;
+    TRY(read_llm_settings(m));
+    return m->vision ? read_vision_settings(m) : OK;
 }
 
 Status model_add_token(Model *m, const char *text)

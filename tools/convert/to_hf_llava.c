@@ -121,14 +121,22 @@ static void set_default(cJSON *o, const char *key, const char *text)
         json_add_text(o, key, text);
 }
 
-/* Every field is spelled out: the class's defaults are those of a smaller model, and without a type it is CLIP. */
+static void set_text(cJSON *o, const char *key, const char *text)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+    json_add_text(o, key, text);
+}
+
+/* Every field is spelled out: absent ones are those of the class, which need not be the ones that this tower has. */
 static cJSON *tower_config(const Model *m)
 {
+    static const char *const ACTS[] = {
+        [ACT_GELU_ERF] = "gelu", [ACT_GELU_TANH] = "gelu_pytorch_tanh", [ACT_GELU_QUICK] = "quick_gelu"};
     const SiglipConfig *c = m->vision;
     cJSON *o = json_copy(m->vision_config);
     cJSON_DeleteItemFromObjectCaseSensitive(o, "transformers_version");
-    set_default(o, "model_type", "siglip_vision_model");
-    set_default(o, "hidden_act", "gelu_pytorch_tanh");
+    set_text(o, "model_type", c->clip ? "clip_vision_model" : "siglip_vision_model");
+    set_text(o, "hidden_act", ACTS[c->act]);
     set_int(o, "hidden_size", c->hidden);
     set_int(o, "intermediate_size", c->ff);
     set_int(o, "num_hidden_layers", c->layers);
@@ -140,9 +148,13 @@ static cJSON *tower_config(const Model *m)
     if (!cJSON_HasObjectItem(o, "layer_norm_eps"))
         json_add_real(o, "layer_norm_eps", c->eps);
     cJSON_DeleteItemFromObjectCaseSensitive(o, "vision_use_head");
-    cJSON_AddFalseToObject(o, "vision_use_head");
+    if (!c->clip)
+        cJSON_AddFalseToObject(o, "vision_use_head");
     return o;
 }
+
+/* CLIP's class token is no feature: "default" takes the first of the tower's outputs away. */
+static const char *strategy(const Model *m) { return m->vision->clip ? "default" : "full"; }
 
 /* -1 means the last block here, and something else in some versions. */
 static int64_t feature_layer(const Model *m)
@@ -165,7 +177,7 @@ static Status write_config(const Model *m, const WriteOptions *o, const char *fo
     json_add_text(c, "projector_hidden_act", "gelu");
     cJSON_AddTrueToObject(c, "multimodal_projector_bias");
     json_add_int(c, "vision_feature_layer", feature_layer(m));
-    json_add_text(c, "vision_feature_select_strategy", "full");
+    json_add_text(c, "vision_feature_select_strategy", strategy(m));
     cJSON_AddBoolToObject(c, "tie_word_embeddings", merge_ties(m));
     json_add_text(c, "torch_dtype", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(text, "torch_dtype")));
     json_add(c, "text_config", text);
@@ -182,14 +194,18 @@ static Status write_processor(const Model *m, const char *folder)
     const Json *inner = json_get(json_root(doc), "image_processor");
     cJSON *p = json_copy(inner ? inner : json_root(doc)), *processor = cJSON_CreateObject();
     json_free(&doc);
-    set_default(p, "image_processor_type", "SiglipImageProcessor");
+    /* the older key, which files of CLIP have alone */
+    const char *older = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p, "feature_extractor_type"));
+    const bool clip = older ? !strncmp(older, "CLIP", strlen("CLIP")) : m->vision->clip;
+    set_default(p, "image_processor_type", clip ? "CLIPImageProcessor" : "SiglipImageProcessor");
+    cJSON_DeleteItemFromObjectCaseSensitive(p, "feature_extractor_type");
     cJSON_DeleteItemFromObjectCaseSensitive(p, "processor_class");
     json_add_text(p, "processor_class", "LlavaProcessor");
     TRY(json_save(file_join(path, folder, "preprocessor_config.json"), &p));
     json_add_text(processor, "processor_class", "LlavaProcessor");
     json_add_int(processor, "patch_size", m->vision->patch);
-    json_add_text(processor, "vision_feature_select_strategy", "full");
-    json_add_int(processor, "num_additional_image_tokens", 0);
+    json_add_text(processor, "vision_feature_select_strategy", strategy(m));
+    json_add_int(processor, "num_additional_image_tokens", m->vision->clip);
     json_add_text(processor, "image_token", IMAGE);
     return json_save(file_join(path, folder, "processor_config.json"), &processor);
 }

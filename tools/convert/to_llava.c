@@ -69,7 +69,7 @@ static Status write_config(const Model *m, const WriteOptions *o, const char *fo
     json_add_int(c, "mm_hidden_size", m->vision->hidden);
     json_add_text(c, "mm_projector_type", m->cfg.model.projector.type);
     json_add_int(c, "mm_vision_select_layer", m->cfg.model.vision.layer);
-    json_add_text(c, "mm_vision_select_feature", "cls_patch"); /* all features: the tower has no class token */
+    json_add_text(c, "mm_vision_select_feature", m->vision->clip ? "patch" : "cls_patch"); /* all but CLIP's class token */
     json_add_text(c, "mm_patch_merge_type", "flat");
     cJSON_AddFalseToObject(c, "mm_use_im_start_end");
     cJSON_AddFalseToObject(c, "mm_use_im_patch_token");

@@ -9,10 +9,15 @@
 #include "tools/convert/gguf_names.h"
 #include "tools/convert/gguf_out.h"
 
-bool to_mmproj_fits(const Model *m) { return m->vision && m->cfg.model.projector.depth == 2; }
+bool to_mmproj_fits(const Model *m) { return m->vision && !m->vision->clip && m->cfg.model.projector.depth == 2; }
 
 Status to_mmproj_check(const Model *m)
 {
+    if (m->vision->clip) {
+        log_warn("mmproj.gguf is written of SigLIP's towers alone, this one is CLIP's: the vision tower and the projector are left out "
+                 "(--to hf-llava takes them)");
+        return OK;
+    }
     if (m->vision->act != ACT_GELU_TANH)
         return fail(ERR_DATA,
                     "%s: hidden_act of its vision tower is not gelu_pytorch_tanh, the one that llama.cpp has for such a tower; "
