@@ -72,6 +72,7 @@ const Writer WRITERS[] = {
         .takes_type = true,
         .check = to_llava_check,
         .write = to_llava,
+        .verified = true,
     },
     {
         .name = "gguf",

@@ -22,6 +22,12 @@ static void name_layer(char ours[WEIGHT_NAME_MAX], const char *rest)
         snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.linear_1.%s", rest);
 }
 
+/* What a whole CLIP or SigLIP has beside its tower. */
+static bool is_beside_tower(const char *name)
+{
+    return begins(name, "text_model.") || begins(name, "logit_") || begins(name, "text_projection.") || begins(name, "visual_projection.");
+}
+
 ForeignName foreign_name(char ours[WEIGHT_NAME_MAX], const char *theirs)
 {
     static const char *const OF_LLM[] = {"embed_tokens.", "layers.", "norm."};
@@ -59,7 +65,7 @@ ForeignName foreign_name(char ours[WEIGHT_NAME_MAX], const char *theirs)
     if ((rest = behind(name, "vision_model.")))
         name = rest;
     else if (!of_tower)
-        return begins(name, "text_model.") || begins(name, "logit_") ? FOREIGN_LEFT_OUT : FOREIGN_UNKNOWN;
+        return is_beside_tower(name) ? FOREIGN_LEFT_OUT : FOREIGN_UNKNOWN;
     if (begins(name, "head."))
         return FOREIGN_LEFT_OUT;
     snprintf(ours, WEIGHT_NAME_MAX, "vision_model.%s", name);

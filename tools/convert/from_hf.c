@@ -1,14 +1,18 @@
-/* from_hf.c: whole models of transformers: a language model, or LLaVA with its tower. A folder with config.json and weights. Called by
- * model.c. */
+/* from_hf.c: whole models: a language model or a LLaVA of transformers, or a merged one in LLaVA's own layout. A folder with config.json
+ * and weights. Called by model.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "data/formats/file.h"
 #include "data/text/added_tokens.h"
+#include "data/text/template.h"
 #include "data/text/tokenizer.h"
+#include "kernels/base/arena.h"
+#include "tools/convert/chat_template.h"
 #include "tools/convert/foreign.h"
 #include "tools/convert/from.h"
+#include "tools/convert/llava_settings.h"
 
 bool from_hf_fits(const char *folder)
 {
@@ -96,20 +100,24 @@ static void set_tokens(Sets *s, const OurTokens *t)
     set(s, "model.tokens.task=%s%s", n_tasks ? task : "null", n_tasks ? "}" : "");
 }
 
-/* Of LLaVA: which features of the tower are taken. */
-static Status set_vision(Sets *s, const char *folder)
+static void set_vision(Sets *s, const LlavaSettings *v)
 {
-    JsonFields f;
-    TRY(fields_open(&f, folder, "config.json"));
-    const char *type = fields_string(&f, f.top, "model_type", "");
-    if (!strcmp(type, "llava")) {
-        set(s, "model.vision.path=%s", folder);
-        set(s, "model.vision.layer=%" PRId64, fields_int(&f, f.top, "vision_feature_layer", -2, -4096, 4096));
-        set(s, "model.projector.type=mlp2x_gelu");
-    }
-    Status status = f.status;
-    fields_close(&f);
-    return status;
+    set(s, "model.vision.path=%s", v->tower);
+    set(s, "model.vision.layer=%" PRId64, v->layer);
+    set(s, "model.vision.aspect=%s", v->pad ? "pad" : "stretch");
+    set(s, "model.projector.type=%s", v->projector);
+}
+
+/* A chat template that this program has made tells how conversations become text; of others it is not known. */
+static Status set_template(Sets *s, const char *folder)
+{
+    char *text;
+    ChatTemplate chat;
+    TRY(chat_template_read(&text, folder));
+    if (text && chat_template_is_ours(&chat, text))
+        set(s, "data.template=%s", chat_format(chat)->name);
+    mem_free(text);
+    return OK;
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -144,16 +152,29 @@ static Status split_tables(Model *m)
     return OK;
 }
 
-/* sets: of a run besides. own: the tokens lie behind the rows of the folder's own base; else they are an adapter's. */
+/* The tower's weights lie in the model's files or, in LLaVA's own layout, in the tower's folder. */
+static Status add_tower(Model *m, const char *folder, const LlavaSettings *v)
+{
+    for (int i = 0; i < m->tensors.n; i++)
+        if (!strncmp(m->tensors.list[i].name, "vision_model.", strlen("vision_model.")))
+            return OK;
+    return v->has_tower && strcmp(v->tower, folder) ? foreign_add(m, v->tower, "model", "pytorch_model") : OK;
+}
+
+/* more: settings of a run besides. own: the tokens lie behind the rows of the folder's own base; else they are an adapter's. */
 static Status open_with(Model *m, const char *folder, const OurTokens *t, bool own, const char *const *more, int n_more)
 {
     Sets sets = {.n = 0};
+    LlavaSettings v;
+    TRY(llava_settings_read(&v, folder));
     set(&sets, "model.llm.path=%s", folder);
     if (!n_more)
         set(&sets, "model.llm.train=frozen");
     set(&sets, "data.mixture=mixture.json");
     set_tokens(&sets, t);
-    TRY(set_vision(&sets, folder));
+    TRY(set_template(&sets, folder));
+    if (v.has_tower)
+        set_vision(&sets, &v);
     for (int i = 0; i < n_more; i++)
         set(&sets, "%s", more[i]);
     TRY(model_settings(m, sets.list, sets.n));
@@ -164,6 +185,7 @@ static Status open_with(Model *m, const char *folder, const OurTokens *t, bool o
         m->vocab = t->all.item[t->first].id;
     }
     TRY(foreign_add(m, folder, "model", "pytorch_model"));
+    TRY(add_tower(m, folder, &v));
     return own && t->n ? split_tables(m) : OK;
 }
 

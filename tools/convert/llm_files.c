@@ -12,12 +12,29 @@
 
 static const char *torch_type(OutType t) { return t == TYPE_F32 ? "float32" : t == TYPE_BF16 ? "bfloat16" : "float16"; }
 
+cJSON *llm_settings(const Model *m)
+{
+    cJSON *c = json_copy(m->llm_config);
+    for (const Json *v = m->llm_config->child; v; v = v->next)
+        if (fields_rule(&LLAVA_FIELDS, v->key))
+            cJSON_DeleteItemFromObjectCaseSensitive(c, v->key);
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(c, "model_type"));
+    if (type && !strcmp(type, m->llm->type))
+        return c;
+    cJSON_DeleteItemFromObjectCaseSensitive(c, "model_type");
+    cJSON_DeleteItemFromObjectCaseSensitive(c, "architectures");
+    json_add_text(cJSON_AddArrayToObject(c, "architectures"), NULL,
+                  strcmp(m->llm->type, "llama") ? "MistralForCausalLM" : "LlamaForCausalLM");
+    json_add_text(c, "model_type", m->llm->type);
+    return c;
+}
+
 cJSON *llm_config(const Model *m, const WriteOptions *o, int64_t n_rows)
 {
     /* With a version up to 4.57.2 beside model type mistral, loading the tokenizer warns of a wrong pattern. */
     static const char *const DROPPED[] = {"transformers_version", "dtype",       "_name_or_path",      "auto_map",
                                           "vocab_size",           "torch_dtype", "tie_word_embeddings"};
-    cJSON *c = json_copy(m->llm_config);
+    cJSON *c = llm_settings(m);
     for (size_t i = 0; i < sizeof DROPPED / sizeof *DROPPED; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(c, DROPPED[i]);
     json_add_int(c, "vocab_size", n_rows);

@@ -5,7 +5,9 @@
 #include "data/formats/json_write.h"
 #include "tools/convert/to.h"
 
-/* The settings of the base with these rows and types, for config.json or as the text_config of one. */
+/* The settings of the language model, without what LLaVA's own have of tower and projector among them. */
+cJSON *llm_settings(const Model *m);
+/* They with these rows and types, for config.json or as the text_config of one. */
 cJSON *llm_config(const Model *m, const WriteOptions *o, int64_t n_rows);
 /* generation_config.json, the tokenizer's files with the added tokens, and, where they are not NULL, tokens for pictures and padding behind
  * these; other files that lie beside the base's weights and belong to the model. */

@@ -130,8 +130,7 @@ static void set_text(cJSON *o, const char *key, const char *text)
 /* Every field is spelled out: absent ones are those of the class, which need not be the ones that this tower has. */
 static cJSON *tower_config(const Model *m)
 {
-    static const char *const ACTS[] = {
-        [ACT_GELU_ERF] = "gelu", [ACT_GELU_TANH] = "gelu_pytorch_tanh", [ACT_GELU_QUICK] = "quick_gelu"};
+    static const char *const ACTS[] = {[ACT_GELU_ERF] = "gelu", [ACT_GELU_TANH] = "gelu_pytorch_tanh", [ACT_GELU_QUICK] = "quick_gelu"};
     const SiglipConfig *c = m->vision;
     cJSON *o = json_copy(m->vision_config);
     cJSON_DeleteItemFromObjectCaseSensitive(o, "transformers_version");
@@ -178,6 +177,8 @@ static Status write_config(const Model *m, const WriteOptions *o, const char *fo
     cJSON_AddTrueToObject(c, "multimodal_projector_bias");
     json_add_int(c, "vision_feature_layer", feature_layer(m));
     json_add_text(c, "vision_feature_select_strategy", strategy(m));
+    if (m->cfg.model.vision.aspect == ASPECT_PAD) /* for our reader: transformers' processor does not know it */
+        json_add_text(c, "image_aspect_ratio", "pad");
     cJSON_AddBoolToObject(c, "tie_word_embeddings", merge_ties(m));
     json_add_text(c, "torch_dtype", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(text, "torch_dtype")));
     json_add(c, "text_config", text);

@@ -7,6 +7,7 @@
 #include "kernels/base/arena.h"
 #include "tools/convert/drawing.h"
 #include "tools/convert/folders.h"
+#include "tools/convert/llm_files.h"
 #include "tools/convert/to.h"
 #include "train/models/lora.h"
 
@@ -37,7 +38,7 @@ static Status write_llm(const Model *m, const WriteOptions *o, const char *folde
         s = out_safetensors(&list, folder, "model", o->max_shard);
     out_free(&list);
     TRY(s);
-    cJSON *config = json_copy(m->llm_config);
+    cJSON *config = llm_settings(m);
     cJSON_DeleteItemFromObjectCaseSensitive(config, "vocab_size");
     json_add_int(config, "vocab_size", m->vocab);
     TRY(json_save(file_join(path, folder, "config.json"), &config));

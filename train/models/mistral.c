@@ -64,9 +64,41 @@ static const FieldRule RULES[] = {
 };
 const FieldClass MISTRAL_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
 
+/* What LLaVA's own code writes among them: of the tower and the projector, which are no matter of the language model. */
+static const FieldRule LLAVA_RULES[] = {
+    {"freeze_mm_mlp_adapter", NULL},
+    {"freeze_mm_vision_resampler", NULL},
+    {"image_aspect_ratio", NULL},
+    {"image_grid_pinpoints", NULL}, /* of an image_aspect_ratio that is not supported */
+    {"mm_hidden_size", NULL},
+    {"mm_patch_merge_type", "\"flat\""},
+    {"mm_projector_lr", NULL},
+    {"mm_projector_type", NULL},
+    {"mm_resampler_type", ""},
+    {"mm_use_im_patch_token", ""},
+    {"mm_use_im_start_end", ""},
+    {"mm_vision_select_feature", NULL},
+    {"mm_vision_select_layer", NULL},
+    {"mm_vision_tower", NULL},
+    {"mm_vision_tower_lr", NULL},
+    {"tokenizer_model_max_length", NULL},
+    {"tokenizer_padding_side", NULL},
+    {"tune_mm_mlp_adapter", NULL},
+    {"tune_mm_vision_resampler", NULL},
+    {"unfreeze_mm_vision_tower", NULL},
+    {"use_mm_proj", NULL},
+    {0},
+};
+const FieldClass LLAVA_FIELDS = {.tables = {LLAVA_RULES}};
+static const FieldClass OWN_LLAVA_FIELDS = {{RULES, CONFIG_RULES, LLAVA_RULES}, GENERATION_RULES};
+
 /* Of rope_parameters (5.x) and rope_scaling (older). */
 static const FieldRule ROPE[] = {
-    {"original_max_position_embeddings", NULL}, {"partial_rotary_factor", "1"}, {"rope_theta", NULL}, {"rope_type", NULL}, {"type", NULL},
+    {"original_max_position_embeddings", NULL},
+    {"partial_rotary_factor", "1"},
+    {"rope_theta", NULL},
+    {"rope_type", NULL},
+    {"type", NULL},
     {0},
 };
 static const FieldRule PLAIN[] = {{"factor", "1"}, {0}}, SCALED[] = {{"factor", NULL}, {0}};
@@ -108,14 +140,24 @@ static double rope_base(JsonFields *f)
     return base;
 }
 
+/* The language model in LLaVA's own models, which version 1.5 calls as transformers calls its. */
+static const char *without_llava(const char *type)
+{
+    static const char *const OF[][2] = {{"llava", "llama"}, {"llava_llama", "llama"}, {"llava_mistral", "mistral"}};
+    for (size_t i = 0; type && i < sizeof OF / sizeof *OF; i++)
+        if (!strcmp(type, OF[i][0]))
+            return OF[i][1];
+    return type;
+}
+
 /* By model_type, which every release has written; else by the class that architectures names; else Mistral. */
-static const Family *read_family(JsonFields *f)
+static const Family *read_family(JsonFields *f, const char *absent)
 {
     const Json *classes = fields_get(f->top, "architectures"), *first = classes && classes->kind == JSON_ARRAY ? classes->child : NULL;
-    const char *type = fields_string(f, f->top, "model_type", NULL);
+    const char *type = fields_string(f, f->top, "model_type", absent);
     const char *class_ = first && first->kind == JSON_STRING ? first->string : FAMILIES[0].class_;
     for (const Family *family = FAMILIES; family < FAMILIES + N_FAMILIES; family++)
-        if (type ? !strcmp(type, family->type) : !strcmp(class_, family->class_))
+        if (type ? !strcmp(without_llava(type), family->type) : !strcmp(class_, family->class_))
             return family;
     if (type)
         fields_refuse(f, json_get(f->top, "model_type"), "model_type", "is \"%s\", expected \"mistral\" or \"llama\"", type);
@@ -162,11 +204,12 @@ static void read_window(JsonFields *f, const Family *family, MistralConfig *c)
     check_layer_types(f, c);
 }
 
-static void read_config(JsonFields *f, MistralConfig *c)
+/* absent: the model_type of settings that name none; NULL: as architectures says. */
+static void read_config(JsonFields *f, const char *absent, MistralConfig *c)
 {
     const Json *o = f->top;
-    const Family *family = read_family(f);
-    fields_known(f, o, &MISTRAL_FIELDS);
+    const Family *family = read_family(f, absent);
+    fields_known(f, o, fields_get(o, "mm_vision_tower") ? &OWN_LLAVA_FIELDS : &MISTRAL_FIELDS);
     c->type = family->type;
     c->vocab = fields_int(f, o, "vocab_size", family->vocab, 1, SIZE_MAX_DIM);
     c->hidden = fields_int(f, o, "hidden_size", family->hidden, 1, SIZE_MAX_DIM);
@@ -234,7 +277,7 @@ Status mistral_configure(GenLlava *g, const RunConfig *cfg)
     TRY(fields_open(&f, cfg->model.llm.path, "config.json"));
     const Json *inner = fields_object(&f, f.top, "text_config"); /* of LLaVA, which has the language model in it */
     f.top = inner ? inner : f.top;
-    read_config(&f, &g->llm.config);
+    read_config(&f, inner ? "llama" : NULL, &g->llm.config);
     Status s = f.status;
     fields_close(&f);
     TRY(s);
@@ -245,8 +288,9 @@ Status mistral_configure(GenLlava *g, const RunConfig *cfg)
 
 static Param *matrix(Params *p, const MistralConfig *c, const char *name, int64_t rows, int64_t cols)
 {
-    return params_declare(p, &(ParamSpec){.name = name, .decay = true, .init = INIT_NORMAL, .init_scale = c->initializer_range, .n_dims = 2,
-                                          .shape = {rows, cols}});
+    return params_declare(
+        p, &(ParamSpec){
+               .name = name, .decay = true, .init = INIT_NORMAL, .init_scale = c->initializer_range, .n_dims = 2, .shape = {rows, cols}});
 }
 
 static Param *norm_weight(Params *p, const char *name, int64_t n)
@@ -306,9 +350,10 @@ static const Spelling SPELLINGS[] = {
     {.rules = {{"model.", ""}, {"lm_head.", "lm_head."}}},                                     /* without the head */
 };
 /* And what else a whole LLaVA holds. */
-static const char *const QUIET[] = {"*rotary_emb.inv_freq", "lm_head.weight" /* of a tied model, equal */, "vision_tower.",
-                                    "model.vision_tower.", "multi_modal_projector.", "model.multi_modal_projector.", "model.mm_projector.",
-                                    NULL};
+static const char *const QUIET[] = {"*rotary_emb.inv_freq",   "lm_head.weight" /* of a tied model, equal */,
+                                    "vision_tower.",          "model.vision_tower.",
+                                    "multi_modal_projector.", "model.multi_modal_projector.",
+                                    "model.mm_projector.",    NULL};
 const NameTable MISTRAL_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / sizeof *SPELLINGS, .quiet = QUIET};
 
 /* ---------------------------------------------------------------- forward */
@@ -346,8 +391,8 @@ static Tensor *layer_forward(Tape *t, const void *arg, Tensor *const *in, int n)
     Tensor *x = in[0], *mid = NULL; /* mid: the residual between attention and MLP */
     Tensor *h = nn_rmsnorm(t, x, NULL, a->layer->input_norm, c->eps, NULL);
     Tensor *kqv = nn_linear(t, h, &lin[LIN_K], 3, a->rows);
-    kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base,
-                                     .factor = c->rope_factor}, a->rows);
+    kqv = nn_rope(t, kqv, &(RopeSpec){.n = c->kv_heads + c->heads, .head_dim = c->head_dim, .base = c->rope_base, .factor = c->rope_factor},
+                  a->rows);
     Tensor *attended = nn_linear(t, attend(t, a, kqv, &spec), &lin[LIN_O], 1, a->rows);
     h = nn_rmsnorm(t, x, attended, a->layer->post_norm, c->eps, &mid);
     Tensor *s = nn_swiglu(t, nn_linear(t, h, &lin[LIN_GATE], 2, a->rows));

@@ -45,6 +45,7 @@ typedef struct Mistral {
 /* The part "llm" (parts.h). Its folder's config.json, absent: ERR_MISSING; damaged or of another architecture: ERR_DATA. */
 extern const NameTable MISTRAL_NAMES;
 extern const FieldClass MISTRAL_FIELDS; /* of config.json */
+extern const FieldClass LLAVA_FIELDS;   /* what LLaVA's own models have in theirs beside it */
 MUST_USE Status mistral_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status mistral_declare(GenLlava *g, const RunConfig *cfg);
 /* Without embeddings and head. */
