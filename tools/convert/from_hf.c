@@ -161,6 +161,18 @@ static Status add_tower(Model *m, const char *folder, const LlavaSettings *v)
     return v->has_tower && strcmp(v->tower, folder) ? foreign_add(m, v->tower, "model", "pytorch_model") : OK;
 }
 
+static Status check_vocabulary(const Model *m, const char *folder)
+{
+    char path[PATH_MAX];
+    Tokenizer *tokenizer;
+    TRY(tokenizer_open(&tokenizer, file_join(path, folder, "tokenizer.model")));
+    const int32_t n = tokenizer_info(tokenizer)->n_pieces;
+    tokenizer_close(&tokenizer);
+    return n <= m->vocab ? OK
+                         : fail(ERR_DATA, "%s: has %d pieces, but the model %" PRId64 " rows before its added tokens (vocab_size)", path, n,
+                                m->vocab);
+}
+
 /* more: settings of a run besides. own: the tokens lie behind the rows of the folder's own base; else they are an adapter's. */
 static Status open_with(Model *m, const char *folder, const OurTokens *t, bool own, const char *const *more, int n_more)
 {
@@ -184,6 +196,7 @@ static Status open_with(Model *m, const char *folder, const OurTokens *t, bool o
             TRY(model_add_token(m, t->all.item[t->first + i].text));
         m->vocab = t->all.item[t->first].id;
     }
+    TRY(check_vocabulary(m, folder));
     TRY(foreign_add(m, folder, "model", "pytorch_model"));
     TRY(add_tower(m, folder, &v));
     return own && t->n ? split_tables(m) : OK;
