@@ -44,11 +44,17 @@ refused() {
     [ ! -e "$tmp/none" ] && [ ! -e "$tmp/none.partial" ] || wrong "$3: something was written"
 }
 
-# a run of a Llama and a CLIP with adapters, as parts; in f32 what is merged and read again is the same to the bit
-mkdir "$tmp/case"
-cp -r "$parity/llava/." "$tmp/case"
-mv "$tmp/case/config.json" "$tmp/case/run.json"
-sed -i "s|\.\./bases|$parity/bases|" "$tmp/case/run.json"
+# parts_of CASE: a case of parity, as parts that lie in $tmp/CASE.
+parts_of() {
+    mkdir "$tmp/$1"
+    cp -r "$parity/$1/." "$tmp/$1"
+    mv "$tmp/$1/config.json" "$tmp/$1/run.json"
+    sed -i "s|\.\./bases|$parity/bases|" "$tmp/$1/run.json"
+}
+
+# a run of a Llama and a CLIP with adapters; in f32 what is merged and read again is the same to the bit
+parts_of llava
+mv "$tmp/llava" "$tmp/case"
 for to in hf-llava llava; do
     expect 0 'likeliest token is the same at 148 of 148' "$convert" --from "$tmp/case" --to $to --type f32 --out "$tmp/$to"
     expect 0 'logits differ by 0 of' "$convert" --from "$tmp/$to" --to parts --out "$tmp/parts-$to"
@@ -108,6 +114,30 @@ changed square llava 's/"image_aspect_ratio": "pad"/"image_aspect_ratio": null/'
 expect 0 '' "$convert" --from "$tmp/square" --to parts --out "$tmp/parts-square"
 has "$tmp/parts-square/run.json" '"aspect":"stretch"'
 
+# a Mistral with a SigLIP, task tokens and visual tokens: their rows are told from the base's again
+parts_of visual_tokens
+mv "$tmp/visual_tokens" "$tmp/mistral"
+for to in hf-llava llava; do
+    expect 0 'likeliest token is the same at' "$convert" --from "$tmp/mistral" --to $to --type f32 --out "$tmp/mistral-$to"
+    expect 0 'logits differ by 0 of' "$convert" --from "$tmp/mistral-$to" --to parts --out "$tmp/mistral-parts-$to"
+    has "$tmp/mistral-parts-$to/run.json" '"image":4'
+    has "$tmp/mistral-parts-$to/run.json" '"understand":"[I2T]"'
+    has "$tmp/mistral-parts-$to/llm/config.json" '"model_type":"mistral"'
+    has "$tmp/mistral-parts-$to/vision/config.json" '"model_type":"siglip_vision_model"'
+done
+has "$tmp/mistral-llava/config.json" '"model_type":"llava_mistral"'
+has "$tmp/mistral-llava/config.json" '"mm_vision_select_feature":"cls_patch"'
+has "$tmp/mistral-hf-llava/config.json" '"vision_feature_select_strategy":"full"'
+same "$tmp/mistral-parts-hf-llava" "$tmp/mistral-parts-llava" $WEIGHTS token_rows.safetensors
+
+# a projector of one layer, and pictures that are stretched
+parts_of stretch_rslora
+expect 0 'likeliest token is the same at' "$convert" --from "$tmp/stretch_rslora" --to llava --type f32 --out "$tmp/linear"
+expect 0 'logits differ by 0 of' "$convert" --from "$tmp/linear" --to parts --out "$tmp/parts-linear"
+has "$tmp/parts-linear/run.json" '"projector":{"type":"linear"'
+has "$tmp/parts-linear/run.json" '"aspect":"stretch"'
+expect 65 'its projector has 1 layers' "$convert" --from "$tmp/linear" --to hf-llava --out "$tmp/none"
+
 # refused, each by name
 folder=llava
 refused 66 'mm_vision_tower is "openai/clip-vit-large-patch14-336"' 's|"mm_vision_tower": .*|"mm_vision_tower": "openai/clip-vit-large-patch14-336",|'
@@ -125,6 +155,8 @@ refused 65 'multimodal_projector_bias is false' 's/"multimodal_projector_bias": 
 refused 65 'model_type is "llava_next"' 's/"model_type": "llava"/"model_type": "llava_next"/'
 refused 65 'quantization_config' 's/"model_type": "llava"/"quantization_config": {"bits": 4}, &/'
 refused 65 'has 330 pieces, but the model 90 rows' 's/"vocab_size": [0-9]+/"vocab_size": 90/'
+folder=mistral-hf-llava
+refused 65 'vision_feature_select_strategy is "default", expected "full"' 's/(select_strategy": )"full"/\1"default"/'
 changed list hf-llava 's/"vision_feature_layer": -2/"vision_feature_layer": [-2]/'
 expect 0 'logits differ by 0 of' "$convert" --from "$tmp/list" --to parts --out "$tmp/parts-list"
 folder=hf-llava-hf
