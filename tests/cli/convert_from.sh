@@ -121,6 +121,22 @@ changed square llava 's/"image_aspect_ratio": "pad"/"image_aspect_ratio": null/'
 expect 0 '' "$convert" --from "$tmp/square" --to parts --out "$tmp/parts-square"
 has "$tmp/parts-square/run.json" '"aspect":"stretch"'
 
+# what LLaVA's trainer writes beside an adapter: the projector, and settings that name the tower
+mkdir "$tmp/trained"
+cp "$parity/llava/start/lora/"* "$PWD/tests/fixtures/llava_lora/non_lora_trainables.bin" "$tmp/trained"
+sed "s|\"mm_vision_tower\": .*|\"mm_vision_tower\": \"$parity/bases/clip-only\",|" "$tmp/llava/config.json" > "$tmp/trained/config.json"
+base=$parity/bases/llm-llama
+expect 0 'logits differ by 0 of' "$convert" --from "$tmp/trained" --base "$base" --to parts --out "$tmp/parts-trained"
+expect 0 '' "$convert" --from "$tmp/case" --to parts --out "$tmp/parts-case"
+same "$tmp/parts-case" "$tmp/parts-trained" $WEIGHTS adapter/adapter_model.safetensors
+has "$tmp/parts-trained/run.json" '"alpha":8'
+expect 0 'likeliest token is the same at 148 of 148' "$convert" --from "$tmp/trained" --base "$base" --to hf-llava --type f32 --out "$tmp/merged"
+same "$tmp/hf-llava" "$tmp/merged" model.safetensors
+changed untold trained '/"mm_vision_tower"/d; s/llava_llama/llama/'
+expect 65 'config.json names no mm_vision_tower' "$convert" --from "$tmp/untold" --base "$base" --to parts --out "$tmp/none"
+rm -r "$tmp/untold"
+expect 2 '--base' "$convert" --from "$tmp/trained" --to hf-llava --out "$tmp/none"
+
 # a Mistral with a SigLIP, task tokens and visual tokens: their rows are told from the base's again
 parts_of visual_tokens
 mv "$tmp/visual_tokens" "$tmp/mistral"

@@ -36,6 +36,8 @@ ForeignName foreign_name(char ours[WEIGHT_NAME_MAX], const char *theirs)
         return FOREIGN_UNKNOWN;
     if (utf8_ends(name, "rotary_emb.inv_freq") || utf8_ends(name, "position_ids"))
         return FOREIGN_LEFT_OUT;
+    if ((rest = behind(name, "base_model."))) /* of a model that PEFT had wrapped */
+        name = begins(rest, "model.model.") ? rest + strlen("model.") : rest;
     if ((rest = behind(name, "language_model.")))
         name = rest;
     if ((rest = behind(name, "lm_head."))) {

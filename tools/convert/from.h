@@ -18,9 +18,14 @@ bool from_run_fits(const char *folder); /* a run folder, a checkpoint, or parts 
 MUST_USE Status from_run(Model *m, const char *folder, const char *base);
 bool from_hf_fits(const char *folder); /* config.json and weights of transformers */
 MUST_USE Status from_hf(Model *m, const char *folder, const char *base);
-/* The base of an adapter. added: the tokens behind all rows of the base (item[0].id is V), maybe none; NULL: as in from_hf, a base that has
- * our tokens keeps them. sets: KEY=VALUE, what a run's settings are besides; none: the language model is frozen. */
-MUST_USE Status from_hf_base(Model *m, const char *folder, const AddedTokens *added, const char *const *sets, int n_sets);
+/* What an adapter has beside its base. */
+typedef struct HfMore {
+    const AddedTokens *added; /* behind all rows of the base (item[0].id is V), maybe none; NULL: those that the base itself has */
+    const char *const *sets;  /* KEY=VALUE of a run; none: the language model is frozen */
+    int n_sets;
+    const char *llava; /* a folder of LLaVA's trainer, with config.json of tower and projector, and their weights; NULL: the base's */
+} HfMore;
+MUST_USE Status from_hf_base(Model *m, const char *folder, const HfMore *more);
 bool from_adapter_fits(const char *folder); /* adapter_config.json of PEFT */
 MUST_USE Status from_adapter(Model *m, const char *folder, const char *base);
 /* What --to peft wrote, over the base of m. */

@@ -285,7 +285,11 @@ static Status open_adapter(PeftAdapter *a)
     if (rows)
         TRY(adapter_tokens(a, &added));
     const int n_sets = is_plain(a) ? describe_lora(a, text, sets) : 0;
-    Status s = from_hf_base(a->m, a->base, rows ? &added : NULL, sets, n_sets);
+    const HfMore more = {.added = rows ? &added : NULL,
+                         .sets = sets,
+                         .n_sets = n_sets,
+                         .llava = has(a->folder, "non_lora_trainables.bin") ? a->folder : NULL};
+    Status s = from_hf_base(a->m, a->base, &more);
     added_tokens_free(&added);
     TRY(s);
     TRY(check_base(a));
@@ -301,12 +305,6 @@ Status from_adapter(Model *m, const char *folder, const char *base)
         return fail(ERR_USAGE, "%s: is an adapter; name the folder of its base model with --base DIR", folder);
     if (has(base, "adapter_config.json") || !has(base, "config.json"))
         return fail(ERR_MISSING, "--base %s: is no folder of a whole Hugging Face model (config.json)", base);
-    if (has(folder, "non_lora_trainables.bin"))
-        return fail(
-            ERR_DATA,
-            "%s: holds non_lora_trainables.bin: an adapter of LLaVA's trainer, whose projector would be lost; merge it with LLaVA's "
-            "merge_lora_weights.py first",
-            folder);
     TRY(fields_open(&a.fields, folder, "adapter_config.json"));
     Status s = open_adapter(&a);
     fields_close(&a.fields);

@@ -173,22 +173,25 @@ static Status check_vocabulary(const Model *m, const char *folder)
                                 m->vocab);
 }
 
-/* more: settings of a run besides. own: the tokens lie behind the rows of the folder's own base; else they are an adapter's. */
-static Status open_with(Model *m, const char *folder, const OurTokens *t, bool own, const char *const *more, int n_more)
+/* own: the tokens lie behind the rows of the folder's own base; else they are an adapter's, as is what `more` has. */
+static Status open_with(Model *m, const char *folder, const OurTokens *t, bool own, const HfMore *more)
 {
+    const char *llava = more->llava ? more->llava : folder;
     Sets sets = {.n = 0};
     LlavaSettings v;
-    TRY(llava_settings_read(&v, folder));
+    TRY(llava_settings_read(&v, llava));
+    if (more->llava && !v.has_tower)
+        return fail(ERR_DATA, "%s: holds non_lora_trainables, but its config.json names no mm_vision_tower", llava);
     set(&sets, "model.llm.path=%s", folder);
-    if (!n_more)
+    if (!more->n_sets)
         set(&sets, "model.llm.train=frozen");
     set(&sets, "data.mixture=mixture.json");
     set_tokens(&sets, t);
     TRY(set_template(&sets, folder));
     if (v.has_tower)
         set_vision(&sets, &v);
-    for (int i = 0; i < n_more; i++)
-        set(&sets, "%s", more[i]);
+    for (int i = 0; i < more->n_sets; i++)
+        set(&sets, "%s", more->sets[i]);
     TRY(model_settings(m, sets.list, sets.n));
     TRY(model_read_settings(m));
     if (own && t->n) {
@@ -198,35 +201,37 @@ static Status open_with(Model *m, const char *folder, const OurTokens *t, bool o
     }
     TRY(check_vocabulary(m, folder));
     TRY(foreign_add(m, folder, "model", "pytorch_model"));
-    TRY(add_tower(m, folder, &v));
+    if (more->llava)
+        TRY(foreign_add(m, llava, "non_lora_trainables", "non_lora_trainables"));
+    TRY(add_tower(m, llava, &v));
     return own && t->n ? split_tables(m) : OK;
 }
 
-static Status open_whole(Model *m, const char *folder, const char *const *sets, int n_sets)
+static Status open_whole(Model *m, const char *folder, const HfMore *more)
 {
     OurTokens t = {.n = 0};
     TRY(added_tokens_read(&t.all, folder));
     find_ours(&t);
-    Status s = open_with(m, folder, &t, true, sets, n_sets);
+    Status s = open_with(m, folder, &t, true, more);
     added_tokens_free(&t.all);
     return s;
 }
 
-Status from_hf_base(Model *m, const char *folder, const AddedTokens *added, const char *const *sets, int n_sets)
+Status from_hf_base(Model *m, const char *folder, const HfMore *more)
 {
-    if (!added)
-        return open_whole(m, folder, sets, n_sets);
-    OurTokens t = {.all = *added};
+    if (!more->added)
+        return open_whole(m, folder, more);
+    OurTokens t = {.all = *more->added};
     find_ours(&t);
-    if (t.n != added->n) /* others' names: no run makes such tokens */
-        t = (OurTokens){.all = *added};
-    TRY(open_with(m, folder, &t, false, sets, n_sets));
-    for (int i = 0; i < added->n; i++)
-        TRY(model_add_token(m, added->item[i].text));
+    if (t.n != more->added->n) /* others' names: no run makes such tokens */
+        t = (OurTokens){.all = *more->added};
+    TRY(open_with(m, folder, &t, false, more));
+    for (int i = 0; i < more->added->n; i++)
+        TRY(model_add_token(m, more->added->item[i].text));
     return OK;
 }
 
 Status from_hf(Model *m, const char *folder, const char *base)
 {
-    return base ? fail(ERR_USAGE, "--base is for adapters; %s is a whole model", folder) : open_whole(m, folder, NULL, 0);
+    return base ? fail(ERR_USAGE, "--base is for adapters; %s is a whole model", folder) : open_whole(m, folder, &(HfMore){0});
 }
