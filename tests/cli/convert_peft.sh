@@ -42,8 +42,9 @@ says "trainable_token_indices"
 edited() {
     rm -rf "$dir/bad"
     cp -r "$dir/peft" "$dir/bad"
-    tr -d '\n\t' < "$dir/peft/adapter_config.json" | sed -E 's/: +/:/g' | sed -E "$1" > "$dir/bad/adapter_config.json"
-    cmp -s <(tr -d '\n\t' < "$dir/peft/adapter_config.json" | sed -E 's/: +/:/g') "$dir/bad/adapter_config.json" && fail "$1 changes nothing"
+    tr -d '\n\t' < "$dir/peft/adapter_config.json" | sed -E 's/: +/:/g' > "$dir/one_line"
+    sed -E "$1" "$dir/one_line" > "$dir/bad/adapter_config.json"
+    cmp -s "$dir/one_line" "$dir/bad/adapter_config.json" && fail "$1 changes nothing"
 }
 # refused SED-EXPRESSION TEXT...
 refused() {
