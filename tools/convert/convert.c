@@ -186,6 +186,16 @@ static Status read_size(const char *text, int64_t *out)
     return OK;
 }
 
+/* A flag that would do nothing is a mistake. */
+static Status check_probe(const Writer *w)
+{
+    if (args.probe && args.no_verify)
+        return fail(ERR_USAGE, "convert: --probe asks what was written, and --no-verify does not; leave one out");
+    if (args.probe && !w->verified)
+        return fail(ERR_USAGE, "convert: --probe is not for --to %s, which is not read back", w->name);
+    return OK;
+}
+
 static Status check_arguments(const Writer **w, WriteOptions *o)
 {
     if (!args.from || !args.to || !args.out)
@@ -201,7 +211,7 @@ static Status check_arguments(const Writer **w, WriteOptions *o)
         return fail(ERR_USAGE, "convert: --type is not for --to %s, which keeps types as they are", (*w)->name);
     if (o->type == TYPE_Q8_0 && !(*w)->takes_q8_0)
         return fail(ERR_USAGE, "convert: --type q8_0 is for --to gguf; %s takes bf16, f16 or f32", (*w)->name);
-    return OK;
+    return check_probe(*w);
 }
 
 static Status refuse_name(void *arg, const char *name)
@@ -231,18 +241,18 @@ static void install_signals(void)
     sigaction(SIGTERM, &a, NULL);
 }
 
-static Status verify(Model *m, const Writer *w, const WriteOptions *o, const char *folder)
+static Status verify(Model *m, const Writer *w, const WriteOptions *o, const Probe *probe, const char *folder)
 {
     Model out;
     if (!w->verified || args.no_verify)
         return OK;
     TRY_IN(w->reopen ? w->reopen(&out, m, folder) : model_open(&out, folder, NULL), "reading back what was written");
-    Status s = verify_output(m, &out, w, o, args.probe);
+    Status s = verify_output(m, &out, w, o, probe);
     model_close(&out);
     return s;
 }
 
-static Status write_folder(Model *m, const Writer *w, const WriteOptions *o)
+static Status write_folder(Model *m, const Writer *w, const WriteOptions *o, const Probe *probe)
 {
     char parent[PATH_MAX], partial[PATH_MAX];
     snprintf(partial, sizeof partial, "%s.partial", args.out);
@@ -252,7 +262,7 @@ static Status write_folder(Model *m, const Writer *w, const WriteOptions *o)
     if (!s)
         s = card_write(m, w, o, partial);
     if (!s)
-        s = verify(m, w, o, partial);
+        s = verify(m, w, o, probe, partial);
     if (!s)
         s = file_publish_folder(partial, args.out);
     return s ? file_discard_folder(partial, s) : OK;
@@ -263,12 +273,16 @@ static Status convert(void)
     const Writer *w = NULL;
     WriteOptions o;
     Model m;
+    Probe probe = {0};
     TRY(check_arguments(&w, &o));
     TRY(check_out());
     TRY(model_open(&m, args.from, args.base));
     Status s = w->check(&m, &o);
+    if (!s && args.probe)
+        s = probe_read(&probe, &m, args.probe);
     if (!s)
-        s = write_folder(&m, w, &o);
+        s = write_folder(&m, w, &o, &probe);
+    probe_free(&probe);
     model_close(&m);
     return s;
 }

@@ -145,9 +145,31 @@ static Status compare_built_in(Model *m, Model *out, const Tokenizer *tok, Compa
     return s;
 }
 
-Status verify_output(Model *m, Model *out, const Writer *w, const WriteOptions *o, const char *probe)
+static Status compare_probe(Model *m, Model *out, const Probe *probe, Comparison *c)
 {
-    (void)probe;
+    Status s = OK;
+    int unseen = 0;
+    for (int i = 0; i < probe->n && !s; i++) {
+        const ProbePrompt *asked = &probe->list[i];
+        uint8_t *pixels;
+        if (asked->n_images && !out->vision) {
+            unseen++;
+            continue;
+        }
+        s = probe_pixels(m, asked, &pixels);
+        const StreamPrompt p = {.ids = asked->ids, .n = asked->n, .pixels = pixels, .n_images = asked->n_images};
+        if (!s)
+            s = compare_prompt(m, out, &p, c);
+        mem_free(pixels);
+    }
+    if (unseen)
+        log_warn("%d of %d prompts of --probe show pictures; what was written has no vision tower and was not asked them", unseen,
+                 probe->n);
+    return s;
+}
+
+Status verify_output(Model *m, Model *out, const Writer *w, const WriteOptions *o, const Probe *probe)
+{
     char path[PATH_MAX];
     Comparison c = {0};
     Tokenizer *tok;
@@ -157,6 +179,8 @@ Status verify_output(Model *m, Model *out, const Writer *w, const WriteOptions *
     TRY(tokenizer_open(&tok, file_join(path, m->cfg.model.llm.path, "tokenizer.model")));
     Status s = compare_built_in(m, out, tok, &c);
     tokenizer_close(&tok);
+    if (!s)
+        s = compare_probe(m, out, probe, &c);
     TRY(s);
     const double bound = BOUND[w->takes_type ? o->type : TYPE_F32];
     if (!(c.largest <= bound))
