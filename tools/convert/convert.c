@@ -1,9 +1,11 @@
 /* convert: a model from one format into another, read back and compared before it is put in place. */
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "kernels/base/cli.h"
@@ -198,7 +200,7 @@ static Status check_probe(const Writer *w)
 
 static Status check_arguments(const Writer **w, WriteOptions *o)
 {
-    if (!args.from || !args.to || !args.out)
+    if (!args.from || !args.to || !args.out || !*args.out)
         return fail(ERR_USAGE, "convert: %s is missing; convert --help shows the usage",
                     !args.from ? "--from PATH"
                     : !args.to ? "--to FORMAT"
@@ -221,11 +223,23 @@ static Status refuse_name(void *arg, const char *name)
                 name);
 }
 
-static Status check_out(void)
+/* Where the folder will stand: --out without slashes behind it, of an empty folder the place that it is at. */
+static Status check_out(char out[PATH_MAX])
 {
-    if (!file_exists(args.out))
-        return file_check_folders(args.out);
-    return file_list(args.out, refuse_name, NULL);
+    struct stat st;
+    if (stat(args.out, &st)) {
+        int n = snprintf(out, PATH_MAX, "%s", args.out);
+        if (n >= PATH_MAX)
+            return fail(ERR_CREATE, "--out %s: is too long a name", args.out);
+        while (n > 1 && out[n - 1] == '/')
+            out[--n] = 0;
+        return file_check_folders(out);
+    }
+    if (!S_ISDIR(st.st_mode))
+        return fail(ERR_CREATE, "--out %s: is there already, and is %s; give a folder that is not there yet, or an empty one", args.out,
+                    file_kind(st.st_mode));
+    TRY(file_list(args.out, refuse_name, NULL));
+    return realpath(args.out, out) ? OK : fail(ERR_CREATE, "--out %s: %s", args.out, strerror(errno));
 }
 
 static void stop(int signal)
@@ -252,11 +266,11 @@ static Status verify(Model *m, const Writer *w, const WriteOptions *o, const Pro
     return s;
 }
 
-static Status write_folder(Model *m, const Writer *w, const WriteOptions *o, const Probe *probe)
+static Status write_folder(Model *m, const Writer *w, const WriteOptions *o, const Probe *probe, const char *out)
 {
-    char parent[PATH_MAX], partial[PATH_MAX];
-    snprintf(partial, sizeof partial, "%s.partial", args.out);
-    TRY(file_make_folders(file_folder(parent, args.out)));
+    char parent[PATH_MAX], partial[PATH_MAX + sizeof ".partial"];
+    snprintf(partial, sizeof partial, "%s.partial", out);
+    TRY(file_make_folders(file_folder(parent, out)));
     TRY(file_stage_folder(partial));
     Status s = w->write(m, o, partial);
     if (!s)
@@ -264,7 +278,7 @@ static Status write_folder(Model *m, const Writer *w, const WriteOptions *o, con
     if (!s)
         s = verify(m, w, o, probe, partial);
     if (!s)
-        s = file_publish_folder(partial, args.out);
+        s = file_publish_folder(partial, out);
     return s ? file_discard_folder(partial, s) : OK;
 }
 
@@ -274,14 +288,15 @@ static Status convert(void)
     WriteOptions o;
     Model m;
     Probe probe = {0};
+    char out[PATH_MAX];
     TRY(check_arguments(&w, &o));
-    TRY(check_out());
+    TRY(check_out(out));
     TRY(model_open(&m, args.from, args.base));
     Status s = w->check(&m, &o);
     if (!s && args.probe)
         s = probe_read(&probe, &m, args.probe);
     if (!s)
-        s = write_folder(&m, w, &o, &probe);
+        s = write_folder(&m, w, &o, &probe, out);
     probe_free(&probe);
     model_close(&m);
     return s;
