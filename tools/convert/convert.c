@@ -144,8 +144,6 @@ static const CliProgram PROGRAM = {
     .usage = "convert --from PATH --to FORMAT --out DIR [--base DIR] [--type T]\n       convert --list",
     .options = FLAGS};
 
-DType out_dtype(OutType t) { return t == TYPE_F32 ? F32 : t == TYPE_BF16 ? BF16 : F16; }
-
 static void list_formats(void)
 {
     for (const Writer *w = WRITERS; w < WRITERS + N_WRITERS; w++) {

@@ -11,7 +11,8 @@ typedef struct WriteOptions {
     bool type_given; /* else the default, or as they are stored where a format keeps types */
     int64_t max_shard;
 } WriteOptions;
-DType out_dtype(OutType t); /* of Q8_0: F16, for what cannot be quantised */
+/* of Q8_0: F16, for what cannot be quantised */
+static inline DType out_dtype(OutType t) { return t == TYPE_F32 ? F32 : t == TYPE_BF16 ? BF16 : F16; }
 
 typedef struct Writer {
     const char *name;    /* of --to */
