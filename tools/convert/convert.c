@@ -266,7 +266,7 @@ static Status verify(Model *m, const Writer *w, const WriteOptions *o, const Pro
 
 static Status write_folder(Model *m, const Writer *w, const WriteOptions *o, const Probe *probe, const char *out)
 {
-    char parent[PATH_MAX], partial[PATH_MAX + sizeof ".partial"];
+    char parent[PATH_MAX], partial[PATH_MAX + sizeof ".partial"], still[PATH_MAX];
     snprintf(partial, sizeof partial, "%s.partial", out);
     TRY(file_make_folders(file_folder(parent, out)));
     TRY(file_stage_folder(partial));
@@ -275,6 +275,10 @@ static Status write_folder(Model *m, const Writer *w, const WriteOptions *o, con
         s = card_write(m, w, o, partial);
     if (!s)
         s = verify(m, w, o, probe, partial);
+    if (!s)
+        s = out_go_on();
+    if (!s)
+        s = check_out(still); /* what somebody has put there in the meantime stays too */
     if (!s)
         s = file_publish_folder(partial, out);
     return s ? file_discard_folder(partial, s) : OK;
@@ -314,5 +318,7 @@ int main(int argc, char **argv)
         list_formats();
     else
         s = convert();
+    if (s == ERR_PREEMPTED)
+        log_info("%s", status_message());
     return cli_finish(s);
 }

@@ -17,6 +17,7 @@ enum { PIECE_ELEMS = 4 << 20 };
 
 static volatile sig_atomic_t stopped;
 void out_stop(void) { stopped = 1; }
+Status out_go_on(void) { return stopped ? fail(ERR_PREEMPTED, "stopped; nothing was left behind") : OK; }
 
 static struct {
     int64_t expected, done;
@@ -33,7 +34,7 @@ static Status advance(int64_t bytes)
     progress.done += bytes;
     log_progress("writing: %s of %s", file_size_text(done, sizeof done, (size_t)progress.done),
                  file_size_text(all, sizeof all, (size_t)progress.expected));
-    return stopped ? fail(ERR_PREEMPTED, "stopped; nothing was left behind") : OK;
+    return out_go_on();
 }
 
 /* ---------------------------------------------------------------- lists */

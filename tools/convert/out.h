@@ -33,8 +33,9 @@ MUST_USE Status out_rows(const OutTensor *t, OutRows put, void *arg);
  * STEM.safetensors.index.json. */
 MUST_USE Status out_safetensors(const OutList *l, const char *folder, const char *stem, int64_t max_shard);
 
-/* From a signal handler: writing ends at the next piece. */
+/* From a signal handler: writing ends at the next piece, verifying at the next weight. */
 void out_stop(void);
+MUST_USE Status out_go_on(void); /* ERR_PREEMPTED after out_stop */
 /* Starts a line of progress over all that is written and read back. */
 void out_expect(int64_t bytes);
 #endif

@@ -12,6 +12,7 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "tools/convert/merge.h"
+#include "tools/convert/out.h"
 
 /* Largest difference of logits, in parts of their spread, that comes from rounding to a type. */
 static const double BOUND[N_OUT_TYPES] = {[TYPE_F32] = 1e-4, [TYPE_BF16] = 3e-2, [TYPE_F16] = 3e-2, [TYPE_Q8_0] = 1e-1};
@@ -30,6 +31,7 @@ static bool has_plain_adapters(const Model *m)
 static Status read_weight(void *arg, const char *name, int64_t first, int64_t n, float *out)
 {
     const Model *m = arg;
+    TRY(out_go_on());
     const bool beside = has_plain_adapters(m) && model_adapted(m, name);
     const Stored *t = beside ? NULL : stored_find(&m->whole, name);
     if (!t)
