@@ -205,7 +205,7 @@ $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BU
 
 # Programs, without the GPU, that can be told which of their requests for memory is refused. Those of libraries are left alone, so these are
 # the shared ones.
-REFUSABLE     := train prepare generate evaluate inspect
+REFUSABLE     := train prepare generate evaluate inspect convert
 REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
 WRAPPED       := calloc realloc mmap _Znwm
 define refusing_rule

@@ -40,7 +40,7 @@ shows 2 "a flag" "$train" "--$hostile"
 shows 66 "a config" "$train" --config "$folder/gone.json"
 printf '{"model": {"llm": {"path": "a\\u001b[31m\\u0085\\u202e\\nwarning: forged"}}, "na\\u0007me": 1}' > "$folder/run.json"
 shows 2 "keys of a config" "$train" --config "$folder/run.json"
-for program in prepare generate evaluate inspect scenes stamps; do
+for program in prepare generate evaluate inspect convert scenes stamps; do
     shows 2 "$program: a flag" "$build/$program" "--$hostile" x
 done
 shows 66 "inspect: a path" "$build/inspect" "$folder/gone"

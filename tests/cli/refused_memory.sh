@@ -56,6 +56,16 @@ for format in text json; do
     done
 done
 refuse prepare_none inspect "$dir/out"/shard-*.h5 --sample 1
+no_export() {
+    [ ! -e "$dir/export.partial" ] || fail "convert left $(ls -A "$dir/export.partial")"
+    rm -rf "$dir/export" "$dir/export.partial"
+}
+for format in peft llava hf gguf parts; do
+    probe=$([ $format = peft ] || [ $format = llava ] || echo "--probe $dir/questions")
+    refuse no_export convert --from "$dir/first/r/checkpoint-000001" --to $format --out "$dir/export" $probe
+done
+no_export
+refuse no_export convert --from tests/fixtures/parity/bases/llm-gqa --to hf --out "$dir/export"
 for what in model.gguf tensors.bin; do refuse prepare_none inspect "tests/fixtures/containers/$what"; done
 refuse prepare_none inspect --format json tests/fixtures/containers/model.gguf
 echo "    $tried refusals"

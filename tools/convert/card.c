@@ -38,6 +38,9 @@ static void print_bases(FILE *out, const RunConfig *cfg)
 
 /* ---------------------------------------------------------------- data */
 
+/* What is not there any more, or damaged, is not told; a lack of memory is. */
+static Status lack_of_memory(Status s) { return s == ERR_NOMEM ? s : OK; }
+
 typedef struct Data {
     FILE *out;
     const char *folder;
@@ -46,11 +49,12 @@ typedef struct Data {
     int64_t samples;
 } Data;
 
-static void print_licenses(Data *d, const char *json)
+static Status print_licenses(Data *d, const char *json)
 {
     JsonDoc *doc;
-    if (!json || json_parse(&doc, json, strlen(json), "licenses"))
-        return;
+    Status s = json ? json_parse(&doc, json, strlen(json), "licenses") : OK;
+    if (!json || s)
+        return lack_of_memory(s);
     for (const Json *v = json_root(doc)->child; v; v = v->next) {
         const char *name = v->kind == JSON_STRING ? v->string : v->key;
         bool seen = false;
@@ -64,19 +68,22 @@ static void print_licenses(Data *d, const char *json)
         d->licenses[d->n++] = doc;
     else
         json_free(&doc);
+    return OK;
 }
 
-static void print_inputs(FILE *out, const char *json)
+static Status print_inputs(FILE *out, const char *json)
 {
     JsonDoc *doc;
-    if (!json || json_parse(&doc, json, strlen(json), "inputs"))
-        return;
+    Status s = json ? json_parse(&doc, json, strlen(json), "inputs") : OK;
+    if (!json || s)
+        return lack_of_memory(s);
     for (const Json *v = json_root(doc)->child; v; v = v->next) {
         const Json *path = json_get(v, "path");
         if (path && path->kind == JSON_STRING)
             fprintf(out, "- `%s`\n", last_part(path->string));
     }
     json_free(&doc);
+    return OK;
 }
 
 static Status add_shard(void *arg, const char *name)
@@ -85,15 +92,19 @@ static Status add_shard(void *arg, const char *name)
     char path[PATH_MAX];
     int64_t index, count;
     const char *rest = shard_read_name(name, &index, &count);
-    Shard *s;
-    if (!rest || *rest || shard_open(&s, file_join(path, d->folder, name))) /* what is not there any more is not told */
+    Shard *shard;
+    if (!rest || *rest)
         return OK;
+    Status s = shard_open(&shard, file_join(path, d->folder, name));
+    if (s)
+        return lack_of_memory(s);
     if (!d->samples)
-        print_inputs(d->out, s->attr.inputs);
-    d->samples += s->attr.n_samples;
-    print_licenses(d, s->attr.licenses);
-    shard_close(&s);
-    return OK;
+        s = print_inputs(d->out, shard->attr.inputs);
+    d->samples += shard->attr.n_samples;
+    if (!s)
+        s = print_licenses(d, shard->attr.licenses);
+    shard_close(&shard);
+    return s;
 }
 
 static Status print_data(FILE *out, const RunConfig *cfg)
@@ -161,16 +172,16 @@ static Status print_settings(FILE *out, const RunConfig *cfg)
 enum { TAIL_BYTES = 1 << 16 };
 
 /* The losses of the step that a checkpoint was saved after, from the run's train.jsonl. */
-static void print_losses(FILE *out, const Model *m)
+static Status print_losses(FILE *out, const Model *m)
 {
     char run[PATH_MAX], path[PATH_MAX], tail[TAIL_BYTES + 1], last[4096] = "";
     int64_t step = 0;
     const char *digits = strrchr(m->checkpoint, '-');
     if (!digits || sscanf(digits + 1, "%" SCNd64, &step) != 1)
-        return;
+        return OK;
     FILE *f = fopen(file_join(path, file_folder(run, m->checkpoint), "train.jsonl"), "r");
     if (!f)
-        return;
+        return OK;
     fseek(f, 0, SEEK_END);
     long size = ftell(f);
     fseek(f, size > TAIL_BYTES ? size - TAIL_BYTES : 0, SEEK_SET);
@@ -178,21 +189,26 @@ static void print_losses(FILE *out, const Model *m)
     fclose(f);
     for (char *line = strtok(tail, "\n"); line; line = strtok(NULL, "\n")) {
         JsonDoc *doc;
-        if (json_parse(&doc, line, strlen(line), "train.jsonl"))
+        const Status s = json_parse(&doc, line, strlen(line), "train.jsonl");
+        if (s) {
+            TRY(lack_of_memory(s));
             continue;
+        }
         const Json *at = json_get(json_root(doc), "step");
         if (at && at->kind == JSON_INT && at->integer <= step)
             snprintf(last, sizeof last, "%s", line);
         json_free(&doc);
     }
     JsonDoc *doc;
-    if (!*last || json_parse(&doc, last, strlen(last), "train.jsonl"))
-        return;
+    if (!*last)
+        return OK;
+    TRY(json_parse(&doc, last, strlen(last), "train.jsonl"));
     fprintf(out, "\n## Losses of step %" PRId64 "\n\n", step);
     for (const Json *v = json_root(doc)->child; v; v = v->next)
         if (!strncmp(v->key, "loss", strlen("loss")) && (v->kind == JSON_REAL || v->kind == JSON_INT))
             fprintf(out, "- %s: %.4g\n", v->key, v->real);
     json_free(&doc);
+    return OK;
 }
 
 /* ---------------------------------------------------------------- the card */
@@ -211,8 +227,7 @@ static Status print_card(FILE *out, const Model *m, const Writer *w, const Write
         return OK;
     TRY(print_data(out, &m->cfg));
     TRY(print_settings(out, &m->cfg));
-    print_losses(out, m);
-    return OK;
+    return print_losses(out, m);
 }
 
 Status card_write(const Model *m, const Writer *w, const WriteOptions *o, const char *folder)

@@ -20,8 +20,7 @@ static bool has(const char *folder, const char *name)
 
 bool from_run_fits(const char *folder)
 {
-    bool any = false;
-    return has(folder, "MANIFEST.json") || has(folder, "run.json") || (checkpoint_any(folder, &any) == OK && any);
+    return has(folder, "MANIFEST.json") || has(folder, "run.json") || has(folder, "config.resolved.json");
 }
 
 /* ---------------------------------------------------------------- settings */

@@ -43,8 +43,8 @@ static Status read_weight(void *arg, const char *name, int64_t first, int64_t n,
 
 enum { PROMPT_IDS = 512 };
 
-/* A sentence, ids from all over the vocabulary, and every added token. Returns how many. */
-static int64_t built_in_prompt(const Model *m, const Tokenizer *tok, bool picture, int32_t ids[PROMPT_IDS])
+/* A sentence, ids from all over the vocabulary, and every added token, *n_ids in all. */
+static Status built_in_prompt(const Model *m, const Tokenizer *tok, bool picture, int32_t ids[PROMPT_IDS], int64_t *n_ids)
 {
     static const char TEXT[] = "Describe what you see: 3 red cars\nand a b\xC3\xA4r.";
     enum { SPREAD = 32 };
@@ -55,12 +55,15 @@ static int64_t built_in_prompt(const Model *m, const Tokenizer *tok, bool pictur
         ids[n++] = ID_IMAGE;
     TokenizerOutput out = {.ids = ids + n, .end = end, .cap = 64};
     int64_t text = tokenizer_encode(tok, TEXT, strlen(TEXT), &out);
-    n += text < 0 ? 0 : text < out.cap ? text : out.cap;
+    if (text < 0)
+        return fail(ERR_NOMEM, "out of memory for a prompt");
+    n += text < out.cap ? text : out.cap;
     for (int64_t i = 0; i < SPREAD; i++)
         ids[n++] = (int32_t)(i * (m->vocab - 1) / (SPREAD - 1));
     for (int i = 0; i < m->n_added && n < PROMPT_IDS; i++)
         ids[n++] = (int32_t)(m->vocab + i);
-    return n;
+    *n_ids = n;
+    return OK;
 }
 
 /* A picture with slopes and an edge in every channel. */
@@ -132,7 +135,8 @@ static Status compare_prompt(Model *m, Model *out, const StreamPrompt *p, Compar
 static Status compare_built_in(Model *m, Model *out, const Tokenizer *tok, Comparison *c)
 {
     int32_t ids[PROMPT_IDS];
-    StreamPrompt p = {.ids = ids, .n = built_in_prompt(m, tok, false, ids)};
+    StreamPrompt p = {.ids = ids};
+    TRY(built_in_prompt(m, tok, false, ids, &p.n));
     TRY(compare_prompt(m, out, &p, c));
     if (!m->vision || !out->vision)
         return OK;
@@ -141,8 +145,10 @@ static Status compare_built_in(Model *m, Model *out, const Tokenizer *tok, Compa
     if (!pixels)
         return fail(ERR_NOMEM, "out of memory for a picture");
     draw_picture(sizes, pixels);
-    p = (StreamPrompt){.ids = ids, .n = built_in_prompt(m, tok, true, ids), .pixels = pixels, .n_images = 1};
-    Status s = compare_prompt(m, out, &p, c);
+    p = (StreamPrompt){.ids = ids, .pixels = pixels, .n_images = 1};
+    Status s = built_in_prompt(m, tok, true, ids, &p.n);
+    if (!s)
+        s = compare_prompt(m, out, &p, c);
     mem_free(pixels);
     return s;
 }
