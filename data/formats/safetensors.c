@@ -310,8 +310,8 @@ static Status fail_no_weights(const char *folder, const char *stem)
         return fail(ERR_MISSING, "%s: is not a folder", folder);
     const char *pickle = find_pickle(path, folder);
     if (pickle)
-        return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors", folder,
-                    stem, pickle);
+        return fail(ERR_MISSING, "%s: no %s.safetensors in it; %s is a pickle, which is never read: convert it to safetensors%s", folder,
+                    stem, pickle, strcmp(stem, "model") ? "" : " (convert --to parts does, of a whole language model or LLaVA)");
     return fail(ERR_MISSING, "%s: neither %s.safetensors nor %s.safetensors.index.json in it", folder, stem, stem);
 }
 

@@ -255,7 +255,7 @@ TEST(safetensors_folders_without_weights)
     CHECK_FAILS(safetensors_open_folder(&st, test_dir(), "model"), ERR_MISSING, wanted);
     write_bytes(path_of("pytorch_model.bin"), "PK", 2);
     snprintf(wanted, sizeof wanted, "%s: no model.safetensors in it; pytorch_model.bin is a pickle, which is never read: convert it to "
-                                    "safetensors",
+                                    "safetensors (convert --to parts does, of a whole language model or LLaVA)",
              test_dir());
     CHECK_FAILS(safetensors_open_folder(&st, test_dir(), "model"), ERR_MISSING, wanted);
     const char *path = path_of("absent");
