@@ -62,6 +62,10 @@ to 0 parts from-llava --from "$dir/llava32"
 to 0 hf-llava back --from "$dir/from-llava" --type f32
 same "$dir/llava32/model.safetensors" "$dir/back/model.safetensors" "hf-llava by way of parts"
 
+# A CLIP whose config.json leaves its activation to the class has that of CLIP, not of SigLIP.
+expect 0 --config tests/fixtures/parity/llava/config.json --set name=clip --set "save.dir=$dir/runs" --set "data.shards=$dir/of-clip" --quiet
+to 0 hf-llava clip --from "$dir/runs/clip" --type f32
+
 # Parts answer as the checkpoint does, and a run starts from them as from the checkpoint's files.
 for config in "--checkpoint $checkpoint" "--config $dir/parts/run.json"; do
     ends_with "$generate" 0 $config --ask "What is it?" --image "$images/rgb.png" --max-new-tokens 8
