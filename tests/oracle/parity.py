@@ -1,6 +1,6 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters|llava] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters|llava|converted] [--keep]"""
 
 import argparse
 import glob
@@ -18,6 +18,7 @@ import checks
 import compare
 import config_keys
 import containers
+import converted
 import llava_export
 import models
 import random_case
@@ -104,7 +105,7 @@ def main():
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
     p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers",
-                                      "tokenizers", "adapters", "llava"])
+                                      "tokenizers", "adapters", "llava", "converted"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -126,7 +127,8 @@ def main():
                         ("containers", lambda build, folder, _: containers.check(folder)),
                         ("tokenizers", lambda build, folder, seed: tokenizer_files.check(checks.run, build, folder, seed)),
                         ("adapters", lambda build, folder, _: adapters.check(checks.run, build, folder)),
-                        ("llava", lambda build, folder, _: llava_export.check(checks.run, build, folder))):
+                        ("llava", lambda build, folder, _: llava_export.check(checks.run, build, folder)),
+                        ("converted", lambda build, folder, _: converted.check(checks.run, build, folder))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)
