@@ -126,7 +126,11 @@ Status nccl_add(Transport *transport, const NcclId *id, int rank, int n_ranks)
     if (!t)
         return fail(ERR_NOMEM, "NCCL: out of memory");
     *t = (Nccl){.below = *transport};
-    Status s = check(nccl.CommInitRank(&t->comm, n_ranks, *id, rank), "joining the ranks");
+    t->below.enter(t->below.state, "the start of NCCL", 0, false); /* which waits for all ranks, without an end */
+    t->below.enqueued(t->below.state);
+    int error = nccl.CommInitRank(&t->comm, n_ranks, *id, rank);
+    t->below.arrived(t->below.state);
+    Status s = check(error, "joining the ranks");
     if (s != OK) {
         s = end_all(t, s);
         mem_free(t);

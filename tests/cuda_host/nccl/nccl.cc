@@ -3,6 +3,7 @@
  *
  *   NCCL_HOST_FAIL=K   the K-th sum of this process fails      NCCL_HOST_LATE=K    … is reported as an error only later
  *   NCCL_HOST_HANG=K   this process's K-th sum never begins    NCCL_HOST_DELAY=MS  all of its sums begin so much later
+ *   NCCL_HOST_HANG=0   … it never joins the others
  *   NCCL_HOST_DIE=K    this process is killed within its K-th sum, when others wait for it
  *   NCCL_HOST_TRACE=F  a line in the file F for each sum that the host asks for: its elements */
 #include <algorithm>
@@ -89,6 +90,8 @@ int ncclGetUniqueId(ncclUniqueId *id)
 
 int ncclCommInitRank(ncclComm_t *comm, int n_ranks, ncclUniqueId id, int rank)
 {
+    while (is_time("NCCL_HOST_HANG", 0))
+        usleep(100000);
     int fd = shm_open(id.internal, O_RDWR | O_CREAT, 0600);
     if (n_ranks > RANKS_MOST || fd < 0 || ftruncate(fd, sizeof(Shared)))
         return SYSTEM_ERROR;
