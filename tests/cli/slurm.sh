@@ -6,7 +6,7 @@ mkdir "$bin"
 cat > "$bin/srun" <<'END'
 #!/bin/bash
 # The tasks of a step. The last of them sends itself a signal if asked to.
-[ "$1" = --kill-on-bad-exit=1 ] || exit 99
+[ "$1" = --kill-on-bad-exit=1 ] && [ "$SRUN_CPUS_PER_TASK" = 8 ] || exit 99
 shift
 export SLURM_STEP_NUM_TASKS=3 SLURM_STEP_ID=0
 for ((r = 0; r < 3; r++)); do
@@ -23,7 +23,7 @@ exit ${failed:-0}
 END
 printf '#!/bin/sh\necho "$@" >> "%s"\n' "$dir/scontrol" > "$bin/scontrol"
 chmod +x "$bin"/*
-export PATH=$bin:$PATH TRAIN=$train SLURM_JOB_ID=$$ SLURM_STEP_NUM_NODES=1 OMP_NUM_THREADS=1
+export PATH=$bin:$PATH TRAIN=$train SLURM_JOB_ID=$$ SLURM_CPUS_PER_TASK=8 SLURM_STEP_NUM_NODES=1 OMP_NUM_THREADS=1
 # submit CODE ARGUMENTS...: what SLURM does with the script.
 submit() {
     local wanted=$1 code
