@@ -127,5 +127,6 @@ export WORLD_SIZE=2 RANK=1 LOCAL_RANK=1 MASTER_ADDR=localhost MASTER_PORT=9
 for n in 1 3; do
     expect 2 --config "$dir/run.json" --ranks $n
     says "error: --ranks starts the ranks of one machine itself, but WORLD_SIZE=2 says that a launcher has started 2; leave one of the two"
+    unset MASTER_ADDR # it does not ask for more of them
 done
 exit $failed

@@ -297,8 +297,9 @@ static Status propose(void *joining)
     enum { BUCKET_BYTES = 32 << 20, BUCKET_LEAST = 64, BUCKET_MOST = 1 << 30 };
     Joining *j = joining;
     const char *bucket = getenv("GENLLAVA_BUCKET"), *overlap = getenv("GENLLAVA_OVERLAP");
-    *j = (Joining){.bucket = bucket ? strtoll(bucket, NULL, 10) : BUCKET_BYTES, .overlaps = !overlap || strcmp(overlap, "0") != 0};
-    if (j->bucket < BUCKET_LEAST || j->bucket > BUCKET_MOST)
+    char *end = NULL;
+    *j = (Joining){.bucket = bucket ? strtoll(bucket, &end, 10) : BUCKET_BYTES, .overlaps = !overlap || strcmp(overlap, "0") != 0};
+    if ((end && *end) || j->bucket < BUCKET_LEAST || j->bucket > BUCKET_MOST)
         return fail(ERR_USAGE, "GENLLAVA_BUCKET is %s; expected bytes, %d … %d", bucket, (int)BUCKET_LEAST, (int)BUCKET_MOST);
     return nccl_draw_id(&j->id);
 }

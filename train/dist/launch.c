@@ -37,11 +37,11 @@ static void set_number(const char *name, int n)
 static Status refuse_two_launchers(void)
 {
     Place place;
-    TRY(place_find(&place));
-    if (place.n_ranks > 1)
+    Status s = place_find(&place); /* whatever else is wrong with them */
+    if (place.launcher && place.n_ranks > 1)
         return fail(ERR_USAGE, "--ranks starts the ranks of one machine itself, but %s=%d says that a launcher has started %d; "
                                "leave one of the two", place.launcher, place.n_ranks, place.n_ranks);
-    return OK;
+    return s;
 }
 
 /* What the ranks find (place.c). Those of another run on this machine meet under another name. */

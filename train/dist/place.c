@@ -114,8 +114,8 @@ static Status find_address(const Launcher *l, Place *p)
     if (!address && !port && (find_inside(l, p) || find_slurm(p)))
         return OK;
     if (!address || !*address)
-        return fail(ERR_USAGE, "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which the other %d ranks "
-                               "can reach", p->n_ranks - 1);
+        return fail(ERR_USAGE, "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which all other ranks can "
+                               "reach");
     TRY(read_number("MASTER_PORT", 1, 65535, "a port of MASTER_ADDR that nobody uses", &p->port));
     const char *torchrun_listens = getenv("TORCHELASTIC_USE_AGENT_STORE");
     if (torchrun_listens && !strcmp(torchrun_listens, "True")) /* there, itself */

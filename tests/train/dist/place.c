@@ -87,11 +87,11 @@ TEST(place_mistakes_name_the_variables)
          "OMPI_COMM_WORLD_RANK=2 and OMPI_COMM_WORLD_SIZE=3 say that this is rank 2 of 3, but RANK=1 and WORLD_SIZE=2 that it is "
          "rank 1 of 2; unset those of the launcher that did not start it"},
         {{TORCHRUN("1", "2", "1")},
-         "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which the other 1 ranks can reach"},
+         "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which all other ranks can reach"},
         {{TORCHRUN("1", "2", "1"), "MASTER_ADDR", "n"},
          "MASTER_PORT is not set; expected a port of MASTER_ADDR that nobody uses, 1 … 65535"},
         {{TORCHRUN("1", "2", "1"), "MASTER_PORT", "1"},
-         "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which the other 1 ranks can reach"},
+         "MASTER_ADDR is not set; expected the name or address of the machine of rank 0, which all other ranks can reach"},
         {{TORCHRUN("1", "2", "1"), THERE("n", "70000")},
          "MASTER_PORT is 70000; expected a port of MASTER_ADDR that nobody uses, 1 … 65535"},
         {{TORCHRUN("1", "2", "1"), THERE("n", "1")},
