@@ -122,6 +122,9 @@ if grep -q avx512_bf16 /proc/cpuinfo; then
     RANK_1=GENLLAVA_ISA=avx2 expect 69 --config "$dir/run.json" --set train.compute=auto
     says 'error: train.compute: some ranks would compute in bf16 and others in f32; set it to one of them'
 fi
+# … there are more of them than the first may have connections …
+RANKS=12 GENLLAVA_RANKS_JOIN=1 RANK_0="prlimit --nofile=12:12" expect 69 --config "$dir/run.json" --dry-run=quick
+says "warning: callers at the ranks' port cannot be let in: Too many open files (ulimit -Hn must be larger than the number of ranks)"
 # … all miss the same.
 expect 66 --config "$dir/run.json" --set model.llm.path="$dir/nothing"
 says "error: --set: model.llm.path: $dir/nothing: there is no such file or folder"

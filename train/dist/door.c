@@ -29,6 +29,7 @@ typedef struct Guests {
     Guest list[MOST_GUESTS];
     struct pollfd polled[MOST_GUESTS + 1]; /* and the listener */
     int n, n_refused;
+    bool told; /* that no more files can be open */
 } Guests;
 
 /* ---------------------------------------------------------------- turning away */
@@ -63,12 +64,22 @@ static void tell_nonce(const Door *d, Guest *guest)
     }
 }
 
+/* That accept4 has failed for. It is told once. */
+static bool lacks_files(Guests *g)
+{
+    const bool lacks = errno == EMFILE || errno == ENFILE;
+    if (lacks && !g->told)
+        log_warn("callers at the ranks' port cannot be let in: %s (ulimit -Hn must be larger than the number of ranks)", strerror(errno));
+    g->told = g->told || lacks;
+    return lacks;
+}
+
 /* As many as wait, but never so many that none of them could be listened to. */
 static void take_guests(const Door *d, Guests *g)
 {
     for (int i = 0; i < MOST_GUESTS / 2; i++) {
         int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        const bool is_full = fd < 0 ? errno == EMFILE || errno == ENFILE : g->n == MOST_GUESTS;
+        const bool is_full = fd < 0 ? lacks_files(g) : g->n == MOST_GUESTS;
         if (is_full && g->n)
             drop_oldest(g);
         if (fd < 0)
