@@ -75,7 +75,7 @@ for n in 2 3 4; do
 done
 export RANKS=3
 GENLLAVA_MPI=none run 0
-says "Open MPI (libmpi.so.40) is not found: sums over the ranks go over sockets"
+says "Open MPI (libmpi.so.40, or what GENLLAVA_MPI names) is not found: sums over the ranks go over sockets"
 same_end "$dir/straight3" "3 ranks without MPI"
 RANK_1=GENLLAVA_MPI=$dir/nothing run 0
 says "warning: some ranks do not find Open MPI (libmpi.so.40, or what GENLLAVA_MPI names): sums over the ranks go over sockets"

@@ -9,7 +9,7 @@ last=checkpoint-000004
 
 # Two summands have one order, so the host's sum is the same.
 GENLLAVA_NCCL=none expect 0 $on_cuda
-says "NCCL (libnccl.so.2) is not found: sums over the ranks go through the host"
+says "NCCL (libnccl.so.2, or what GENLLAVA_NCCL names) is not found: sums over the ranks go through the host"
 mv "$dir/runs/r" "$dir/through_host"
 export GENLLAVA_NCCL=$build/libnccl-host.so
 expect 0 $on_cuda

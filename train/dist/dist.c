@@ -188,7 +188,7 @@ static Status join_mpi(Dist *d, const Place *place)
     if (seen[0])
         log_warn("some ranks do not find Open MPI (libmpi.so.40, or what GENLLAVA_MPI names): sums over the ranks go over sockets");
     else
-        log_info("Open MPI (libmpi.so.40) is not found: sums over the ranks go over sockets");
+        log_info("Open MPI (libmpi.so.40, or what GENLLAVA_MPI names) is not found: sums over the ranks go over sockets");
     return OK;
 }
 
@@ -322,7 +322,7 @@ static Status join_devices(Dist *d, const Backend *b)
     if (seen[0])
         log_warn("some ranks do not find NCCL (libnccl.so.2, or what GENLLAVA_NCCL names): sums go through the host");
     else
-        log_info("NCCL (libnccl.so.2) is not found: sums over the ranks go through the host");
+        log_info("NCCL (libnccl.so.2, or what GENLLAVA_NCCL names) is not found: sums over the ranks go through the host");
     return OK;
 }
 
