@@ -89,7 +89,7 @@ static bool read_real(const Option *o, const Json *v, double *out)
 
 static bool read_choice(const Option *o, const Json *v, int *out)
 {
-    const bool gpu = v->kind == JSON_STRING && !strcmp(o->key, "device") && !strcmp(v->string, "gpu"); /* as other programs call it */
+    const bool gpu = o->flags & OPTION_GPU && v->kind == JSON_STRING && !strcmp(v->string, "gpu");
     for (int i = 0; v->kind == JSON_STRING && o->names[i]; i++)
         if (*o->names[i] && !strcmp(o->names[i], gpu ? "cuda" : v->string)) {
             *out = i;

@@ -160,12 +160,14 @@ Status config_difference(const RunConfig *there, const RunConfig *here, char **t
 
 /* ---------------------------------------------------------------- schema */
 
-static void schema_names(cJSON *to, const char *const *names)
+static void schema_names(cJSON *to, const Option *o)
 {
     cJSON *list = cJSON_AddArrayToObject(to, "enum");
-    for (int i = 0; names[i]; i++)
-        if (*names[i])
-            json_add_text(list, NULL, names[i]);
+    for (int i = 0; o->names[i]; i++)
+        if (*o->names[i])
+            json_add_text(list, NULL, o->names[i]);
+    if (o->flags & OPTION_GPU)
+        json_add_text(list, NULL, "gpu");
 }
 
 static void schema_text(cJSON *to)
@@ -215,7 +217,7 @@ static void schema_value(cJSON *to, const Option *o)
     case OPTION_INT:
     case OPTION_REAL: schema_number(to, o); break;
     case OPTION_BOOL: cJSON_AddStringToObject(to, "type", "boolean"); break;
-    case OPTION_CHOICE: schema_names(to, o->names); break;
+    case OPTION_CHOICE: schema_names(to, o); break;
     case OPTION_PROJECTOR:
         cJSON_AddStringToObject(to, "type", "string");
         cJSON_AddStringToObject(to, "pattern", "^(linear|mlp[1-9][0-9]?x_gelu)$");
@@ -233,7 +235,7 @@ static void schema_value(cJSON *to, const Option *o)
         cJSON_AddTrueToObject(to, "uniqueItems");
         if (o->flags & OPTION_NOT_EMPTY)
             json_add_int(to, "minItems", 1);
-        schema_names(cJSON_AddObjectToObject(to, "items"), o->names);
+        schema_names(cJSON_AddObjectToObject(to, "items"), o);
         break;
     case OPTION_MIXTURE: schema_mixture(to); break;
     }

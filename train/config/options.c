@@ -28,7 +28,7 @@ enum { COUNT_MAX = 1 << 20 };
 const Option OPTIONS[] = {
     {"name", OPTION_STRING, OPTION_FREE, AT(name), NULL, "the file's stem", 0, 0, NULL, "The run's name: its folder is save.dir/name."},
     INT("seed", 0, seed, "42", -OPTION_UNBOUNDED, OPTION_UNBOUNDED, "The only source of randomness."),
-    CHOICE("device", OPTION_FREE, device, "\"auto\"", SELECT("auto", "cpu", "cuda"),
+    CHOICE("device", OPTION_FREE | OPTION_GPU, device, "\"auto\"", SELECT("auto", "cpu", "cuda"),
            "Where the run computes; auto takes cuda where a usable device is, else cpu."),
 
     PATH("model.llm.path", OPTION_REQUIRED | OPTION_FOLDER, model.llm.path, NULL,

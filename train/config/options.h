@@ -22,15 +22,16 @@ typedef enum OptionKind {
 } OptionKind;
 
 enum {
-    OPTION_NULLABLE = 1,    /* null is a value: nothing there */
-    OPTION_REQUIRED = 2,    /* without a default */
-    OPTION_FREE = 4,        /* a resumed run may change it */
-    OPTION_ABOVE = 8,       /* `low` itself is not allowed */
-    OPTION_BELOW = 16,      /* `high` itself is not allowed */
-    OPTION_NOT_EMPTY = 32,  /* a list with at least one element */
-    OPTION_FOLDER = 64,     /* must exist when the run starts, as a folder */
-    OPTION_FILE = 128,      /* must exist when the run starts, as a file */
-    OPTION_ALL_LINEAR = 256 /* a list that may be the text "all-linear": all its names */
+    OPTION_NULLABLE = 1,     /* null is a value: nothing there */
+    OPTION_REQUIRED = 2,     /* without a default */
+    OPTION_FREE = 4,         /* a resumed run may change it */
+    OPTION_ABOVE = 8,        /* `low` itself is not allowed */
+    OPTION_BELOW = 16,       /* `high` itself is not allowed */
+    OPTION_NOT_EMPTY = 32,   /* a list with at least one element */
+    OPTION_FOLDER = 64,      /* must exist when the run starts, as a folder */
+    OPTION_FILE = 128,       /* must exist when the run starts, as a file */
+    OPTION_ALL_LINEAR = 256, /* a list that may be the text "all-linear": all its names */
+    OPTION_GPU = 512         /* a choice of which "gpu" is "cuda", as other programs call it */
 };
 
 #define OPTION_UNBOUNDED 1e300 /* as `low` (negative) or `high`: no bound */

@@ -67,6 +67,8 @@ char *option_allowed(const Option *o, char *buf, size_t n)
         append_names(buf, n, o->names);
     if (o->kind == OPTION_LIST)
         append(buf, n, o->flags & OPTION_NOT_EMPTY ? ", none twice, at least one" : ", none twice");
+    if (o->flags & OPTION_ALL_LINEAR)
+        append(buf, n, ", or \"all-linear\"");
     if (o->flags & OPTION_NULLABLE)
         append(buf, n, o->kind == OPTION_CHOICE ? ", or null" : " or null");
     return buf;

@@ -55,7 +55,7 @@ static const struct {
      ":2:14: model.projector.type must be \"linear\" or \"mlpKx_gelu\" with K from 1 to 99, found \"mlp0x_gelu\""},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"lora\":{\"targets\":[\"q_prj\"]}}}",
      ":2:9: model.lora.targets must be a list of \"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", \"gate_proj\", \"up_proj\" or "
-     "\"down_proj\", none twice, at least one, found \"q_prj\"; did you mean \"q_proj\"?"},
+     "\"down_proj\", none twice, at least one, or \"all-linear\", found \"q_prj\"; did you mean \"q_proj\"?"},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"lora\":{\"targets\":[\"q_proj\",\"q_proj\"]}}}",
      ":2:9: model.lora.targets names \"q_proj\" twice"},
     {"{\"data\":{\"mixture\":\"m\"},\"model\":{\"llm\":{\"path\":\"l\"},\n\"tokens\":{\"task\":{\"edit\":\"X\",\"generate\":\"X\"}}}}",
@@ -221,6 +221,9 @@ TEST(config_schema_describes_sources_whole)
     CHECK_INT(json_get(json_get(of, "weight"), "minimum")->integer, 0); /* weight: -1 is none */
     CHECK_INT(json_get(json_get(of, "max"), "minimum")->integer, 0);
     CHECK(strstr(text, "\"validation\"") != NULL);
+    const Json *devices = json_get(json_get(json_get(json_root(doc), "properties"), "device"), "enum");
+    CHECK_INT(devices->length, 4);
+    CHECK_STR(devices->child->next->next->next->string, "gpu");
     json_free(&doc);
     mem_free(text);
 }
