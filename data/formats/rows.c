@@ -277,7 +277,11 @@ static bool next_line(Rows *r, Row *row)
         consume(r, n);
         return true;
     }
-    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column), .whole = stop,
+    *row = (Row){.text = r->buffer + r->from,
+                 .n = n,
+                 .line = clamp(line),
+                 .column = clamp(column),
+                 .whole = stop,
                  .end = r->before + (int64_t)n + (stop != NULL)};
     consume(r, n);
     while (row->n && is_space(row->text[row->n - 1]))
@@ -287,8 +291,7 @@ static bool next_line(Rows *r, Row *row)
 
 /* ---------------------------------------------------------------- files */
 
-/* Files of other kinds that people have rows in, and how they become rows. True when it is one, and `row` says so. */
-static bool is_other(Rows *r, Row *row)
+const char *rows_other(const char *start, size_t n)
 {
     static const struct {
         const char *begins, *sentence;
@@ -302,14 +305,10 @@ static bool is_other(Rows *r, Row *row)
         {"\x28\xb5\x2f\xfd", "this is a zstd file; unzstd FILE unpacks it"},
         {"\x89HDF", "this is an HDF5 file; rows are read from JSON"},
     };
-    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
-        const size_t n = strlen(OTHERS[i].begins);
-        if (ahead(r, n - 1) >= 0 && !memcmp(r->buffer + r->from, OTHERS[i].begins, n)) {
-            says(r, row, r->line, r->column, OTHERS[i].sentence);
-            return true;
-        }
-    }
-    return false;
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        if (n >= strlen(OTHERS[i].begins) && !memcmp(start, OTHERS[i].begins, strlen(OTHERS[i].begins)))
+            return OTHERS[i].sentence;
+    return NULL;
 }
 
 /* What kind of file it is. True when `row` holds an error. */
@@ -327,7 +326,11 @@ static bool begin(Rows *r, Row *row)
         consume(r, 1);
     if (r->where != AT_END || c < 0)
         return false;
-    if (!is_other(r, row))
+    ahead(r, 7); /* so much of it, or all */
+    const char *other = rows_other(r->buffer + r->from, r->to - r->from);
+    if (other)
+        says(r, row, r->line, r->column, other);
+    else
         no_row(r, row, "'[' of a JSON array or '{' of JSON lines");
     return true;
 }

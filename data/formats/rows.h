@@ -29,4 +29,6 @@ MUST_USE Status rows_open(Rows **out, const char *path, RowsForm form); /* "-": 
 /* *end: no more. Damage is given as a row with an error; reading goes on after it where the next row can be found. */
 MUST_USE Status rows_next(Rows *r, Row *row, bool *end);
 void rows_close(Rows **r);
+/* Of a file that begins so and holds rows in another form: what it is and how it becomes JSON, a sentence; NULL: none that is known. */
+const char *rows_other(const char *start, size_t n);
 #endif

@@ -67,21 +67,34 @@ int32_t image_exif_orientation(ImageBytes tiff)
     return 1;
 }
 
-static Status refuse_unknown(ImageBytes file, Reject *reject)
+/* Kinds that people have and that are not read. */
+typedef struct OtherKind {
+    size_t at, n;
+    const char *bytes, *name, *command;
+} OtherKind;
+
+static const OtherKind *other_kind(const uint8_t *bytes, size_t n)
 {
-    static const struct {
-        size_t at, n;
-        const char *bytes, *name, *command;
-    } OTHERS[] = {
-        {0, 2, "BM", "BMP", "mogrify -format png FILE"},        {0, 4, "II*\0", "TIFF", "mogrify -format png FILE"},
-        {0, 4, "MM\0*", "TIFF", "mogrify -format png FILE"},    {4, 8, "ftypheic", "HEIC", "heif-convert FILE FILE.png"},
+    static const OtherKind OTHERS[] = {
+        {0, 2, "BM", "BMP", "mogrify -format png FILE"},          {0, 4, "II*\0", "TIFF", "mogrify -format png FILE"},
+        {0, 4, "MM\0*", "TIFF", "mogrify -format png FILE"},      {4, 8, "ftypheic", "HEIC", "heif-convert FILE FILE.png"},
         {4, 8, "ftypheix", "HEIC", "heif-convert FILE FILE.png"}, {4, 8, "ftypmif1", "HEIF", "heif-convert FILE FILE.png"},
         {4, 8, "ftypavif", "AVIF", "heif-convert FILE FILE.png"},
     };
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
-        if (file.n >= OTHERS[i].at + OTHERS[i].n && !memcmp(file.at + OTHERS[i].at, OTHERS[i].bytes, OTHERS[i].n))
-            return REJECT(reject, REJECT_CORRUPT, "it is a %s picture; JPEG, PNG, WebP and GIF are read: \"%s\" converts it",
-                          OTHERS[i].name, OTHERS[i].command);
+        if (n >= OTHERS[i].at + OTHERS[i].n && !memcmp(bytes + OTHERS[i].at, OTHERS[i].bytes, OTHERS[i].n))
+            return &OTHERS[i];
+    return NULL;
+}
+
+bool image_is_other(const uint8_t *bytes, size_t n) { return other_kind(bytes, n) != NULL; }
+
+static Status refuse_unknown(ImageBytes file, Reject *reject)
+{
+    const OtherKind *other = other_kind(file.at, file.n);
+    if (other)
+        return REJECT(reject, REJECT_CORRUPT, "it is a %s picture; JPEG, PNG, WebP and GIF are read: \"%s\" converts it", other->name,
+                      other->command);
     if (!file.n)
         return REJECT(reject, REJECT_CORRUPT, "the file is empty");
     return REJECT(reject, REJECT_CORRUPT, "its first bytes are not those of a JPEG, PNG, WebP or GIF picture");

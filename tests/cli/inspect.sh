@@ -37,6 +37,14 @@ expect 0 '5 rows of JSON: unified records (a source of data.mixture' "$build/ins
 printf '[{"conversations": [{"from": "human", "value": "Q"}]},\n {"conversations": ' > "$tmp/cut.json"
 expect 0 "$tmp/cut.json: 2 rows of JSON, some of them damaged: LLaVA records" "$build/inspect" "$tmp/cut.json"
 expect 0 '"damaged": 1' "$build/inspect" "$tmp/cut.json" --format json
+printf '{\n "a": 1\n}\n' > "$tmp/other.json"
+expect 0 "$tmp/other.json: JSON: an object that nothing here reads" "$build/inspect" "$tmp/other.json"
+printf '{{ messages }}\n' > "$tmp/chat_template.jinja"
+expect 65 "$tmp/chat_template.jinja:1:2: " "$build/inspect" "$tmp/chat_template.jinja"
+printf 'PAR1 and columns' > "$tmp/rows.parquet"
+expect 65 "$tmp/rows.parquet:1:1: this is a Parquet file; python3 -c" "$build/inspect" "$tmp/rows.parquet"
+printf 'BM and pixels' > "$tmp/p.bmp"
+expect 65 "$tmp/p.bmp: it is a BMP picture; JPEG, PNG, WebP and GIF are read" "$build/inspect" "$tmp/p.bmp"
 expect 2 '--sample looks into shards' "$build/inspect" "$images/rgb.jpg" --sample 0
 
 # weights: a file, a folder, a sharded folder

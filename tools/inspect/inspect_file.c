@@ -87,6 +87,9 @@ typedef struct FileKind {
 } FileKind;
 
 static const FileKind DOCUMENTS[] = {
+    {"manifest_xxh3", "the manifest of a checkpoint (inspect its folder)"},
+    {"bases", "the state of a checkpoint (inspect its folder)"},
+    {"compiler", "what a run was made with"},
     {"peft_type", "settings of a PEFT adapter (model.lora.init takes its folder)"},
     {"model_type", "settings of a model (model.llm.path and model.vision.path take its folder)"},
     {"weight_map", "the list of the files that a model's weights lie in"},
@@ -114,15 +117,23 @@ static const FileKind ROWS[] = {
     {"loss", "the log of a run"},
     {"bad_row", "the manifest of a folder of shards"},
     {"shard", "the manifest of a folder of shards"},
+    {"difference", "what --resume --change has changed in a run"},
     {"files", "a mixture (data.mixture takes it)"},
 };
+#define KIND_OF(object, kinds) kind_of(object, kinds, sizeof(kinds) / sizeof *(kinds))
 
-static const char *kind_of(const Json *object, const FileKind *kinds, size_t n, const char *other)
+static const char *kind_of(const Json *object, const FileKind *kinds, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (json_get(object, kinds[i].key))
             return kinds[i].what;
-    return other;
+    return NULL;
+}
+
+static const char *kind_of_row(const Json *row)
+{
+    const char *what = row->kind == JSON_OBJECT ? KIND_OF(row, ROWS) : "values that are no objects";
+    return what ? what : "objects that nothing here reads";
 }
 
 static Status say_json(const InspectOptions *o, const char *what, int64_t rows, int64_t damaged)
@@ -153,20 +164,24 @@ static Status inspect_rows(const InspectOptions *o)
     bool end = false;
     int64_t rows = 0, damaged = 0;
     const char *what = NULL;
+    char first[512] = ""; /* what is wrong with the first damaged one */
     TRY(rows_open(&in, o->path, ROWS_LINES_OR_ARRAY));
     Status s = OK;
     for (; !(s = rows_next(in, &row, &end)) && !end; rows++) {
         JsonDoc *doc = NULL;
-        bool bad = row.error || (!what && json_parse(&doc, row.text, row.n, o->path) != OK);
-        damaged += bad;
-        if (!what && !bad)
-            what = json_root(doc)->kind == JSON_OBJECT
-                       ? kind_of(json_root(doc), ROWS, sizeof ROWS / sizeof *ROWS, "objects that nothing here reads")
-                       : "values that are no objects";
+        Status read = row.error ? fail(ERR_DATA, "%s:%s", o->path, row.error)
+                      : what    ? OK
+                                : json_parse_at(&doc, row.text, row.n, o->path, row.line, row.column);
+        if (read && !damaged++)
+            snprintf(first, sizeof first, "%s", status_message());
+        if (!read && !what)
+            what = kind_of_row(json_root(doc));
         json_free(&doc);
     }
     rows_close(&in);
     TRY(s);
+    if (damaged && !what)
+        return fail(ERR_DATA, "%s", first);
     return say_json(o, what ? what : "nothing in them", rows, damaged);
 }
 
@@ -178,10 +193,14 @@ Status inspect_json(const InspectOptions *o)
     if (file_read(&text, &n, o->path, DOCUMENT_BYTES))
         return inspect_rows(o);
     Status s = json_parse(&doc, text, n, o->path);
-    if (s || json_root(doc)->kind != JSON_OBJECT || kind_of(json_root(doc), DOCUMENTS, sizeof DOCUMENTS / sizeof *DOCUMENTS, NULL) == NULL)
+    const bool object = !s && json_root(doc)->kind == JSON_OBJECT;
+    const char *what = object ? KIND_OF(json_root(doc), DOCUMENTS) : NULL, *row = object ? KIND_OF(json_root(doc), ROWS) : NULL;
+    if (!object)
         s = inspect_rows(o);
+    else if (!what && row)
+        s = say_json(o, row, 1, 0);
     else
-        s = say_json(o, kind_of(json_root(doc), DOCUMENTS, sizeof DOCUMENTS / sizeof *DOCUMENTS, NULL), -1, 0);
+        s = say_json(o, what ? what : "an object that nothing here reads", -1, 0);
     json_free(&doc);
     mem_free(text);
     return s;

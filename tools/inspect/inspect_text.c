@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/rows.h"
 #include "data/pictures/image.h"
 #include "kernels/base/utf8.h"
 #include "tools/inspect/inspect.h"
@@ -104,10 +105,14 @@ static PathKind kind_of_file(const char *path, const char *start, size_t n)
         return PATH_TORCH;
     if (image_identify((const uint8_t *)start, n) != IMAGE_UNKNOWN)
         return PATH_PICTURE;
-    if (utf8_ends(path, ".safetensors")) /* also a damaged one */
+    if (utf8_ends(path, ".safetensors")) /* also a damaged one; its first bytes, a length, may be any */
         return PATH_WEIGHTS;
+    if (image_is_other((const uint8_t *)start, n))
+        return PATH_PICTURE;
     if (utf8_ends(path, ".model") && *start == '\n') /* a piece, the first field of the message */
         return PATH_VOCABULARY;
+    if (rows_other(start, n))
+        return PATH_JSON;
     size_t blank = strspn(start, " \t\r\n\xEF\xBB\xBF");
     return start[blank] == '{' || start[blank] == '[' ? PATH_JSON : PATH_WEIGHTS;
 }
