@@ -255,8 +255,11 @@ static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const Mix
 {
     check_filters(rec, source, json_get(row, "scores"));
     read_task(rec, json_get(row, "task"), false);
-    TRY(legacy_images(rec, room, json_get(row, "image")));
+    const Json *image = json_get(row, "image"), *images = json_get(row, "images");
+    TRY(legacy_images(rec, room, image));
     TRY(read_turns(rec, room, row, "conversations"));
+    if (is_null(image) && images && images->kind == JSON_ARRAY && images->length) /* as other programs have them */
+        reject(rec, REJECT_MARKERS, "pictures in \"images\", expected \"image\" beside \"conversations\", a file name or a list of them");
     return OK;
 }
 
