@@ -320,9 +320,9 @@ static Status stop_early(Run *r, const char *signal, bool saved)
 
 static void say_out_of_patience(const Run *r)
 {
-    log_info("ended after step %lld of %lld by eval.patience: %lld validations in a row found no loss below %.6g, that of step %lld",
-             (long long)r->state.step, (long long)r->total, (long long)r->state.validations, r->state.best_loss,
-             (long long)r->state.best_step);
+    log_info("ended after step %lld of %lld by eval.patience: %lld validation%s in a row found no loss below %.6g, that of step %lld",
+             (long long)r->state.step, (long long)r->total, (long long)r->state.validations, r->state.validations == 1 ? "" : "s",
+             r->state.best_loss, (long long)r->state.best_step);
 }
 
 static Status train_loop(Run *r)

@@ -91,6 +91,8 @@ Status setup_check(Setup *s, RunConfig *cfg)
     TRY(samples_load(&s->samples, cfg, &s->sizes, &s->preprocessor));
     TRY(check_weights(cfg, &s->checkpoint_bytes));
     parts_warn_of_idle_rates(cfg);
+    if (cfg->eval.patience && !cfg->eval.every)
+        log_warn("eval.patience is set, but eval.every is 0: the held-out rows are judged only after the last step");
     return alike_files(&s->dist, cfg);
 }
 

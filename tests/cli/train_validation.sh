@@ -66,7 +66,7 @@ lowest=$(for step in 1 2 3 4 5 6 7 8 9 10 11 12; do number $step loss_validation
 [ "$best" = "checkpoint-$(printf %06d "${lowest#* }")" ] || fail "best is $best, the lowest loss was $lowest"
 [ $((10#${newest#checkpoint-} - 10#${best#checkpoint-})) = 3 ] || fail "ended at $newest, wanted 3 steps after $best"
 expect 0 "${held[@]}" "${ruin[@]}" --resume
-says "by eval.patience"
+says "by eval.patience: 3 validations in a row found no loss below"
 expect 0 "${held[@]}" "${ruin[@]}" --set eval.patience=0 --resume
 [ "$(readlink "$dir/runs/r/latest")" = "$last" ] || fail "without patience it does not go on to the end"
 [ -d "$dir/runs/r/$best" ] || fail "the best checkpoint was removed"
@@ -75,6 +75,8 @@ expect 0 "${held[@]}" "${ruin[@]}" --set eval.patience=0 --resume
 # What judges must be named; what is held out is looked for, planned and prepared like the rest.
 expect 2 --config "$dir/run.json" --set eval.every=2
 says "eval.every is set, but data.validation names no held-out rows to judge by"
+expect 0 "${held[@]}" --set name=patient --set eval.patience=2 --dry-run
+says "warning: eval.patience is set, but eval.every is 0"
 expect 66 --config "$dir/run.json" --set "data.validation=$dir/absent.json"
 says "data.validation: $dir/absent.json: there is no such file or folder"
 expect 0 "${held[@]}" --set name=dry --dry-run
