@@ -136,36 +136,37 @@ static Status use_uid(RecordReader *r, const char *uid)
 
 /* ---------------------------------------------------------------- rows */
 
-static void add_before(char *text, size_t n, int64_t rows)
+/* Of a row behind which nothing can be read. */
+static void add_end(Record *rec, const char *what)
 {
-    const size_t at = strlen(text);
-    snprintf(text + at, n - at, ", %" PRId64 " row%s came before", rows, rows == 1 ? "" : "s");
+    size_t at = strlen(rec->message);
+    at += (size_t)snprintf(rec->message + at, sizeof rec->message - at, "; the file %s", what);
+    if (rec->row && at < sizeof rec->message)
+        snprintf(rec->message + at, sizeof rec->message - at, ", %" PRId64 " row%s came before", rec->row, rec->row == 1 ? "" : "s");
 }
 
 static Status read_row(RecordReader *r, const Row *row)
 {
-    static const char HERE[] = "row";
+    static const char HERE[] = "row", CUT_OFF[] = "was cut off";
     Record *rec = &r->rec;
-    char lost[96] = "; the file cannot be read any further", cut_off[96] = "; the file was cut off";
-    if (rec->row) {
-        add_before(lost, sizeof lost, rec->row);
-        add_before(cut_off, sizeof cut_off, rec->row);
-    }
     const char *uid = NULL;
     rec->json = row->text;
     rec->json_length = row->n;
     if (row->error) {
         rec->reject = REJECT_BAD_JSON;
         rec->ends_file = row->last;
-        snprintf(rec->message, sizeof rec->message, "%s%s", row->error, row->cut_off ? cut_off : row->last ? lost : "");
+        snprintf(rec->message, sizeof rec->message, "%s", row->error);
+        if (row->cut_off || row->last)
+            add_end(rec, row->cut_off ? CUT_OFF : "cannot be read any further");
         return OK;
     }
     Status s = json_parse_at(&r->doc, row->text, row->n, HERE, row->line, row->column);
     if (s == ERR_DATA) {
         rec->reject = REJECT_BAD_JSON;
         rec->ends_file = !row->whole && !row->element && row->text[row->n - 1] != '}';
-        snprintf(rec->message, sizeof rec->message, "%s%s", status_message() + sizeof HERE, /* from the line number on */
-                 rec->ends_file ? cut_off : "");
+        snprintf(rec->message, sizeof rec->message, "%s", status_message() + sizeof HERE); /* from the line number on */
+        if (rec->ends_file)
+            add_end(rec, CUT_OFF);
         return OK;
     }
     TRY(s);
