@@ -2,6 +2,7 @@
 #include "train/loop.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -383,12 +384,35 @@ static Status take_missing_samples(void *arg)
     return samples_due(r) && !samples_written(r->setup.folder, r->state.step) ? take_samples(arg) : OK;
 }
 
+static bool same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+/* A loss is the lowest of the same rows only: by others than the checkpoint's the next one is the lowest. */
+static Status compare_held(Run *r)
+{
+    const RunConfig *cfg = r->cfg;
+    RunConfig there;
+    if (!r->state.best_step)
+        return OK;
+    TRY(checkpoint_config(r->setup.start, NULL, 0, &there));
+    const MixtureSetting *a = &there.data.validation, *b = &cfg->data.validation;
+    if (!same_text(a->file, b->file) || !same_text(a->json, b->json) || there.eval.samples != cfg->eval.samples) {
+        r->state.best_loss = DBL_MAX;
+        r->state.validations = 0;
+        if (r->setup.held.loader)
+            log_info("the held-out rows are not those of before: the next validation counts as the lowest");
+    }
+    config_free(&there);
+    return OK;
+}
+
 static Status prepare_run_folder(Run *r, const TrainFlags *flags)
 {
     Setup *s = &r->setup;
     r->state.data = s->data;
-    if (*s->start)
+    if (*s->start) {
         TRY(checkpoint_resume(s->start, s->model, r->cfg, s->change, &r->state));
+        TRY(compare_held(r));
+    }
     if (r->state.step > r->total && !s->change)
         return fail(ERR_DATA, "%s/state.json: step is %lld, but the run has %lld steps", s->start, (long long)r->state.step,
                     (long long)r->total);

@@ -7,7 +7,7 @@ static void add_terms(Terms *to, const Terms *from)
     to->weight += from->weight;
 }
 
-/* The passes of this rank's share of `batch` rows. No step of training has these keys of random numbers. */
+/* The passes of this rank's share of one batch of them. No step of training has these keys of random numbers. */
 static Status run_rows(Setup *s, int64_t step, LossTerms *all)
 {
     StepPlan plan;

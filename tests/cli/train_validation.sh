@@ -72,6 +72,15 @@ expect 0 "${held[@]}" "${ruin[@]}" --set eval.patience=0 --resume
 [ -d "$dir/runs/r/$best" ] || fail "the best checkpoint was removed"
 "$build/inspect" "$dir/runs/r/best" > /dev/null || fail "best is no checkpoint"
 
+# A loss by other rows is not compared with the lowest so far.
+expect 0 "${held[@]}" "${ruin[@]}" --set name=other --set eval.patience=4 --steps 2
+expect 0 "${held[@]}" "${ruin[@]}" --set name=other --set eval.patience=4 --steps 3 --resume
+! grep -qF 'not those of before' "$dir/err" || fail "the same rows are taken for others"
+expect 0 "${held[@]}" "${ruin[@]}" --set name=other --set eval.patience=4 --steps 4 --resume --set eval.samples=2
+says "the held-out rows are not those of before: the next validation counts as the lowest"
+grep -q 'step 4: validation loss .*, the lowest so far' "$dir/err" || fail "other rows: $(grep validation "$dir/err")"
+[ "$(readlink "$dir/runs/other/best")" = checkpoint-000004 ] || fail "best is $(readlink "$dir/runs/other/best"), by rows that judge no longer"
+
 # What judges must be named; what is held out is looked for, planned and prepared like the rest.
 expect 2 --config "$dir/run.json" --set eval.every=2
 says "eval.every is set, but data.validation names no held-out rows to judge by"
