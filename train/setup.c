@@ -143,7 +143,8 @@ static Status check_shapes(const Setup *s)
     return status;
 }
 
-static Status judge_difference(const Setup *s, const RunConfig *there)
+/* said: the difference that was told before, or NULL. */
+static Status judge_difference(const Setup *s, const RunConfig *there, const char *said)
 {
     if (!s->difference)
         return OK;
@@ -160,12 +161,13 @@ static Status judge_difference(const Setup *s, const RunConfig *there)
                     "take back what differs, or begin another run. Different (there is the checkpoint, here this run):\n%s",
                     s->start, dropped->saved, dropped->title, s->difference);
     TRY(check_shapes(s));
-    log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,
-             s->difference);
+    if (!said || strcmp(said, s->difference))
+        log_info("--change: going on from %s with other settings or data (there is the checkpoint, here this run):\n%s", s->start,
+                 s->difference);
     return OK;
 }
 
-static Status check_same(Setup *s)
+static Status check_same(Setup *s, const char *said)
 {
     RunConfig there;
     char *lines;
@@ -176,7 +178,7 @@ static Status check_same(Setup *s)
     if (!status)
         status = compare_data(s);
     if (!status)
-        status = judge_difference(s, &there);
+        status = judge_difference(s, &there, said);
     config_free(&there);
     return status;
 }
@@ -229,7 +231,7 @@ static Status find_start(void *arg)
     if (*s->start) {
         if (realpath(s->start, real)) /* "latest" is another one after the next save */
             memcpy(s->start, real, sizeof real);
-        TRY(check_same(s));
+        TRY(check_same(s, NULL));
         log_info("resuming from %s", s->start);
     } else if (how->resume)
         log_info("nothing to resume in %s: starting from the beginning", s->folder);
@@ -262,9 +264,11 @@ static Status prepare_shards(void *arg)
         TRY_IN(run_data_prepare(&s->held, s->folder, &held), "data.validation");
     if (s->data && !made) /* compared already */
         return OK;
-    mem_free(s->difference); /* now with the shards */
-    s->difference = NULL;
-    return *s->start ? check_same(s) : compare_data(s);
+    char *said = s->difference;
+    s->difference = NULL; /* now with the shards */
+    Status status = *s->start ? check_same(s, said) : compare_data(s);
+    mem_free(said);
+    return status;
 }
 
 static Status make_cache(void *arg)

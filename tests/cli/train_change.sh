@@ -34,6 +34,7 @@ cmp -s "$dir/manifest" "$dir/shards/manifest.jsonl" || fail "the shards were mad
 expect 0 --config "$dir/run.json" --resume checkpoint-000003 --change
 history '{"step":3,"from":"'"$dir/runs/r/checkpoint-000003"'","difference":["files.'"$dir/rows.jsonl.bytes: "
 [ "$(log_steps)" -eq 6 ] || fail "$(log_steps) steps after a change of data"
+[ "$(grep -c 'going on from' "$dir/err")" = 1 ] || fail "a change of data is told $(grep -c 'going on from' "$dir/err") times"
 cp "$dir/rows.whole" "$dir/rows.jsonl"
 
 # A picture: its name and the rows stay, its pixels do not.
