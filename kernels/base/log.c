@@ -38,7 +38,10 @@ void log_rank(int number, LogLevel level)
 static size_t make_json(char out[LINE_BYTES], const char *level, const char *text, const char *members)
 {
     const size_t inside = members && strlen(members) > 2 && strlen(members) < MEMBERS_BYTES ? strlen(members) - 2 : 0;
-    size_t n = (size_t)snprintf(out, LINE_BYTES, "{\"time\":%.3f,\"level\":\"%s\",", (double)time(NULL), level);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    size_t n =
+        (size_t)snprintf(out, LINE_BYTES, "{\"time\":%lld.%03ld,\"level\":\"%s\",", (long long)now.tv_sec, now.tv_nsec / 1000000, level);
     if (rank >= 0)
         n += (size_t)snprintf(out + n, LINE_BYTES - n, "\"rank\":%d,", rank);
     n += (size_t)snprintf(out + n, LINE_BYTES - n, "\"message\":\"");

@@ -20,7 +20,7 @@ void log_level(LogLevel highest);
 void log_format(bool json); /* of all messages from here on */
 bool log_is_json(void);
 /* This process is one of several that do the same: from here on it says at most what is of this level, "[rank N]" before it (JSON: "rank").
- * All that log_set's level lets through is kept for log_file, as far as a little memory goes. */
+ * All that log_level lets through is kept for log_file, as far as a little memory goes. */
 void log_rank(int rank, LogLevel highest);
 /* Adds what is kept, and each message from here on, to this file, with the time (UTC); of one that cannot be written the process says so
  * once. The file stays open until the process ends. */
