@@ -305,7 +305,7 @@ static Status leave_out(BatchFile *b, Status why, const Json *object, const Batc
     }
     if (b->bad <= SAID_BAD_ROWS)
         log_warn("%s", message);
-    const Json *id = json_get(object, "id");
+    const Json *id = json_get(object, r && r->of_llava ? "question_id" : "id");
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "file", b->name);
     json_add_int(o, "row", b->row);

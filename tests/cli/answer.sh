@@ -57,6 +57,9 @@ batch 0 "$dir/questions" --image-root "$images"
 lines answers.jsonl 2 "LLaVA's questions"
 head -1 "$dir/answers/answers.jsonl" | grep -qF '{"ask":"What is it?","question_id":7,"image":"rgb.png","category":"x","answer":' || fail "LLaVA's questions: $(cat "$dir/answers/answers.jsonl")"
 [ "$(sed 's/.*"answer"//' "$dir/answers/answers.jsonl")" = "$(sed 's/.*"answer"//' "$dir/good")" ] || fail "LLaVA's questions: other answers"
+echo '{"question_id": 9, "image": "none.png", "text": "What is it?"}' >> "$dir/questions"
+batch 0 "$dir/questions" --image-root "$images"
+grep -qF '"row":2,"id":9,' "$dir/answers/bad_rows.jsonl" || fail "no question_id of a question left out: $(cat "$dir/answers/bad_rows.jsonl")"
 
 # More than the language model has positions for is no question; an answer ends with them.
 cp -r "$bases/llm-gqa" "$dir/short" && sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 24/' "$dir/short/config.json"
