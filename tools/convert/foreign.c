@@ -6,20 +6,51 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/utf8.h"
+#include "train/models/mistral.h"
 
 static bool begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
 
 /* The rest behind a beginning; NULL: it begins otherwise. */
 static const char *behind(const char *text, const char *beginning) { return begins(text, beginning) ? text + strlen(beginning) : NULL; }
 
+static bool is_weight(const char *rest) { return !strcmp(rest, "weight"); }
+static bool is_linear(const char *rest) { return is_weight(rest) || !strcmp(rest, "bias"); }
+
 /* Layers of the projector, among which LLaVA counts the activations too: 0, 2, 4; a single one has no number. */
-static void name_layer(char ours[WEIGHT_NAME_MAX], const char *rest)
+static ForeignName name_layer(char ours[WEIGHT_NAME_MAX], const char *rest)
 {
     int k = 0, used = 0;
-    if (sscanf(rest, "%6d%n", &k, &used) == 1 && rest[used] == '.')
-        snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.linear_%d%s", k / 2 + 1, rest + used);
-    else
-        snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.linear_1.%s", rest);
+    if (sscanf(rest, "%6d.%n", &k, &used) != 1 || !used)
+        k = used = 0;
+    if (k < 0 || k % 2 || !is_linear(rest + used))
+        return FOREIGN_UNKNOWN;
+    snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.linear_%d.%s", k / 2 + 1, rest + used);
+    return FOREIGN_NAMED;
+}
+
+/* "linear_2.bias", of the projector */
+static bool is_of_projector(const char *rest)
+{
+    int k = 0, used = 0;
+    return sscanf(rest, "linear_%6d.%n", &k, &used) == 1 && used && k > 0 && is_linear(rest + used);
+}
+
+/* Behind "model.": any other tensor, such as a bias or one more norm, would be of a network that this is not. */
+static bool is_of_llm(const char *name)
+{
+    static const char *const NORMS[] = {"input_layernorm", "post_attention_layernorm"};
+    const char *rest;
+    int layer, used = 0;
+    if (((rest = behind(name, "embed_tokens.")) || (rest = behind(name, "norm."))))
+        return is_weight(rest);
+    if (sscanf(name, "layers.%9d.%n", &layer, &used) != 1 || !used)
+        return false;
+    for (int i = 0; i < N_LINEARS + 2; i++) {
+        rest = behind(name + used, i < N_LINEARS ? MISTRAL_LINEAR_NAME[i] : NORMS[i - N_LINEARS]);
+        if (rest && *rest == '.' && is_weight(rest + 1))
+            return true;
+    }
+    return false;
 }
 
 /* What a whole CLIP or SigLIP has beside its tower. */
@@ -30,7 +61,6 @@ static bool is_beside_tower(const char *name)
 
 ForeignName foreign_name(char ours[WEIGHT_NAME_MAX], const char *theirs)
 {
-    static const char *const OF_LLM[] = {"embed_tokens.", "layers.", "norm."};
     const char *name = theirs, *rest;
     if (strlen(theirs) >= WEIGHT_NAME_MAX - 32)
         return FOREIGN_UNKNOWN;
@@ -40,27 +70,24 @@ ForeignName foreign_name(char ours[WEIGHT_NAME_MAX], const char *theirs)
         name = begins(rest, "model.model.") ? rest + strlen("model.") : rest;
     if ((rest = behind(name, "language_model.")))
         name = rest;
-    if ((rest = behind(name, "lm_head."))) {
-        snprintf(ours, WEIGHT_NAME_MAX, "lm_head.%s", rest);
+    if (!strcmp(name, "lm_head.weight")) {
+        snprintf(ours, WEIGHT_NAME_MAX, "%s", name);
         return FOREIGN_NAMED;
     }
     if ((rest = behind(name, "model.")))
         name = rest;
     if ((rest = behind(name, "language_model.")))
         name = rest;
-    for (size_t i = 0; i < sizeof OF_LLM / sizeof *OF_LLM; i++)
-        if (begins(name, OF_LLM[i])) {
-            snprintf(ours, WEIGHT_NAME_MAX, "model.%s", name);
-            return FOREIGN_NAMED;
-        }
-    if ((rest = behind(name, "multi_modal_projector."))) {
+    if (is_of_llm(name)) {
+        snprintf(ours, WEIGHT_NAME_MAX, "model.%s", name);
+        return FOREIGN_NAMED;
+    }
+    if ((rest = behind(name, "multi_modal_projector.")) && is_of_projector(rest)) {
         snprintf(ours, WEIGHT_NAME_MAX, "multi_modal_projector.%s", rest);
         return FOREIGN_NAMED;
     }
-    if ((rest = behind(name, "mm_projector."))) {
-        name_layer(ours, rest);
-        return FOREIGN_NAMED;
-    }
+    if ((rest = behind(name, "mm_projector.")))
+        return name_layer(ours, rest);
     const bool of_tower = begins(name, "vision_tower.");
     while ((rest = behind(name, "vision_tower.")))
         name = rest;
