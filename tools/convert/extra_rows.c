@@ -21,8 +21,9 @@ static Status take_mean(Extended *e, int64_t v)
     for (int64_t at = 0; at < v && !s; at += PIECE_ROWS) {
         const int64_t n = v - at < PIECE_ROWS ? v - at : PIECE_ROWS;
         s = stored_rows(e->table, at, n, rows);
-        for (int64_t i = 0; i < n * d && !s; i++)
-            sum[i % d] += (double)rows[i];
+        for (int64_t i = 0; i < n && !s; i++)
+            for (int64_t k = 0; k < d; k++)
+                sum[k] += (double)rows[i * d + k];
     }
     for (int64_t k = 0; k < d && !s; k++)
         e->mean[k] = (float)(sum[k] / (double)v);

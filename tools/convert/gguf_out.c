@@ -47,6 +47,7 @@ static Status write_tensors(GgufWriter *w, const OutList *l, GgufSpec *specs, bo
         memcpy(specs[i].shape, t->value.shape, sizeof specs->shape);
     }
     TRY(gguf_declare(w, specs, l->n));
+    out_expect(l);
     for (int i = 0; i < l->n; i++)
         if (specs[i].type == GGUF_Q8_0)
             TRY(out_rows(&l->list[i], put_quantized, &(Quantized){w, stored_row(&l->list[i].value)}));

@@ -22,10 +22,11 @@ Status out_go_on(void) { return stopped ? fail(ERR_PREEMPTED, "stopped; nothing 
 static struct {
     int64_t expected, done;
 } progress;
-void out_expect(int64_t bytes)
+
+void out_expect(const OutList *l)
 {
-    progress.expected = bytes;
-    progress.done = 0;
+    for (int i = 0; i < l->n; i++)
+        progress.expected += out_bytes(&l->list[i]);
 }
 
 static Status advance(int64_t bytes)
@@ -67,13 +68,18 @@ int64_t out_bytes(const OutTensor *t) { return stored_elems(&t->value) * (int64_
 
 static int64_t n_rows(const Stored *t) { return t->n_dims ? t->shape[0] : 1; }
 
+static Status fail_infinite(const OutTensor *t)
+{
+    return fail(ERR_DATA, "%s: %s holds a number that is not finite", t->value.file, t->value.theirs);
+}
+
 static Status check_fits(const OutTensor *t, const float *x, int64_t n)
 {
     const size_t at = dtype_find_unfit(x, (size_t)n, t->type == F16 ? F16_MOST : FLT_MAX);
     if (at == (size_t)n)
         return OK;
     if (!isfinite(x[at]))
-        return fail(ERR_DATA, "%s: %s holds a number that is not finite", t->value.file, t->value.theirs);
+        return fail_infinite(t);
     return fail(ERR_DATA, "%s: %s holds %g, which f16 cannot: take --type bf16 or f32", t->value.file, t->value.theirs, (double)x[at]);
 }
 
@@ -117,14 +123,45 @@ static Status put_rounded(void *arg, const float *rows, int64_t n)
     return s;
 }
 
-static bool is_real(DType t) { return t == F32 || t == BF16 || t == F16; }
+/* Whether no exponent has all its bits set: then adding its lowest bit carries into the sign's place. As many numbers at a time as 64 bits
+ * hold. What is no weight (ids of positions, say) is always fit. */
+static bool all_finite(DType type, const char *bytes, size_t n)
+{
+    static const int FRACTION[N_DTYPES] = {[F64] = 52, [F32] = 23, [BF16] = 7, [F16] = 10}; /* bits */
+    if (!FRACTION[type])
+        return true;
+    const int width = 8 * (int)dtype_size(type);
+    const uint64_t ones = UINT64_MAX / (UINT64_MAX >> (64 - width));
+    const uint64_t lowest = ones << FRACTION[type], sign = ones << (width - 1), exponent = sign - lowest;
+    uint64_t carried = 0, x = 0;
+    for (; n >= sizeof x; bytes += sizeof x, n -= sizeof x) {
+        memcpy(&x, bytes, sizeof x);
+        carried |= (x & exponent) + lowest;
+    }
+    x = 0;
+    memcpy(&x, bytes, n);
+    return !((carried | ((x & exponent) + lowest)) & sign);
+}
 
-/* Numbers that are no weights (ids of positions, say) are copied. What is stored in the type asked for has the same bytes when it has gone
- * through f32. */
+/* What is stored in the type asked for, as it lies. */
+static Status write_bytes(const OutTensor *t, OutPut put, void *arg)
+{
+    const size_t all = (size_t)out_bytes(t), most = PIECE_ELEMS * dtype_size(t->type);
+    const char *bytes = t->value.data;
+    for (size_t at = 0; at < all; at += most) {
+        const size_t n = all - at < most ? all - at : most;
+        if (!all_finite(t->type, bytes + at, n))
+            return fail_infinite(t);
+        TRY(put(arg, bytes + at, n));
+        TRY(advance((int64_t)n));
+    }
+    return OK;
+}
+
 Status out_write(const OutTensor *t, OutPut put, void *arg)
 {
-    if (t->value.data && t->value.type == t->type && !is_real(t->type))
-        return put(arg, t->value.data, (size_t)out_bytes(t));
+    if (t->value.data && t->value.type == t->type)
+        return write_bytes(t, put, arg);
     return out_rows(t, put_rounded, &(Rounded){t, put, arg});
 }
 
@@ -149,6 +186,7 @@ Status out_safetensors(const OutList *l, const char *folder, const char *stem, i
     StSpec *specs = mem_alloc((size_t)(l->n + 1) * sizeof *specs);
     if (!specs)
         return fail(ERR_NOMEM, "%s: out of memory", folder);
+    out_expect(l);
     for (int i = 0; i < l->n; i++) {
         const OutTensor *t = &l->list[i];
         specs[i] = (StSpec){.name = t->name, .type = t->type, .n_dims = t->value.n_dims};

@@ -36,6 +36,6 @@ MUST_USE Status out_safetensors(const OutList *l, const char *folder, const char
 /* From a signal handler: writing ends at the next piece, verifying at the next weight. */
 void out_stop(void);
 MUST_USE Status out_go_on(void); /* ERR_PREEMPTED after out_stop */
-/* Starts a line of progress over all that is written and read back. */
-void out_expect(int64_t bytes);
+/* The line of progress counts these too, before they are written: for writers that call out_write and out_rows themselves. */
+void out_expect(const OutList *l);
 #endif

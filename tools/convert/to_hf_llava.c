@@ -81,8 +81,13 @@ static Status add_last_norm(OutList *l, const Model *m, DType type)
         snprintf(name, sizeof name, "vision_model.post_layernorm.%s", ENDINGS[i]);
         if (stored_find(&m->tensors, name))
             continue;
-        Stored t = {
-            .name = name, .theirs = name, .file = m->path, .n_dims = 1, .shape = {m->vision->hidden}, .rows = constant_rows, .at = i};
+        Stored t = {.name = "post_layernorm",
+                    .theirs = "post_layernorm",
+                    .file = m->path,
+                    .n_dims = 1,
+                    .shape = {m->vision->hidden},
+                    .rows = constant_rows,
+                    .at = i};
         snprintf(name, sizeof name, "vision_tower.vision_model.post_layernorm.%s", ENDINGS[i]);
         TRY(out_add(l, name, type, &t));
     }
