@@ -108,8 +108,8 @@ says "holds no prompts"
 to 66 hf no --from "$dir/runs/r" --probe "$dir/nowhere.jsonl"
 to 2 hf no --from "$dir/runs/r" --probe "$dir/probe.jsonl" --no-verify
 says "--probe asks what was written, and --no-verify does not"
-to 2 peft no --from "$dir/runs/r" --probe "$dir/probe.jsonl"
-says "--probe is not for --to peft"
+to 2 diffusers no --from "$dir/runs/r" --probe "$dir/probe.jsonl"
+says "--probe is not for --to diffusers"
 
 # --out: what is there stays as it is; an empty folder is fine; parents are made.
 mkdir "$dir/full" "$dir/empty"

@@ -106,8 +106,10 @@ spell saved56 -e 's/"vision_tower\.vision_model\./"vision_tower./g'
 changed absolute llava "s|\"mm_vision_tower\": .*|\"mm_vision_tower\": \"$tmp/vision\",|"
 mv "$tmp/absolute/vision" "$tmp/vision"
 changed v15 llava 's/"model_type": "llava_llama"/"model_type": "llava"/'
+rm "$tmp/v15/chat_template.jinja" # version 1.5 brought none
 for name in absolute v15; do
     expect 0 'logits differ by 0 of' "$convert" --from "$tmp/$name" --to parts --out "$tmp/parts-$name"
+    has "$tmp/parts-$name/run.json" '"template":"v1"'
     same "$tmp/parts-llava" "$tmp/parts-$name" $WEIGHTS
 done
 changed unfrozen llava 's/"vocab_size": 332/"vocab_size": 334/'

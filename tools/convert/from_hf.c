@@ -6,7 +6,6 @@
 
 #include "data/formats/file.h"
 #include "data/text/added_tokens.h"
-#include "data/text/template.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
 #include "tools/convert/chat_template.h"
@@ -108,15 +107,19 @@ static void set_vision(Sets *s, const LlavaSettings *v)
     set(s, "model.projector.type=%s", v->projector);
 }
 
-/* A chat template that this program has made tells how conversations become text; of others it is not known. */
-static Status set_template(Sets *s, const char *folder)
+/* A chat template that this program has made tells how conversations become text. Without one a Llama is taken to be tuned as Vicuna is,
+ * which LLaVA-1.5 is made of. */
+static Status find_template(Model *m, const char *folder)
 {
+    static const TemplateChoice CHOICES[] = {[CHAT_MISTRAL_INSTRUCT] = TEMPLATE_MISTRAL_INSTRUCT, [CHAT_V1] = TEMPLATE_V1,
+                                             [CHAT_LLAVA_LLAMA_2] = TEMPLATE_LLAVA_LLAMA_2, [CHAT_PLAIN] = TEMPLATE_PLAIN};
     char *text;
-    ChatTemplate chat;
+    ChatTemplate chat = strcmp(m->llm->type, "llama") ? CHAT_MISTRAL_INSTRUCT : CHAT_V1, ours;
     TRY(chat_template_read(&text, folder));
-    if (text && chat_template_is_ours(&chat, text))
-        set(s, "data.template=%s", chat_format(chat)->name);
+    if (text && chat_template_is_ours(&ours, text))
+        chat = ours;
     mem_free(text);
+    m->cfg.data.template_ = CHOICES[chat];
     return OK;
 }
 
@@ -187,13 +190,13 @@ static Status open_with(Model *m, const char *folder, const OurTokens *t, bool o
         set(&sets, "model.llm.train=frozen");
     set(&sets, "data.mixture=mixture.json");
     set_tokens(&sets, t);
-    TRY(set_template(&sets, folder));
     if (v.has_tower)
         set_vision(&sets, &v);
     for (int i = 0; i < more->n_sets; i++)
         set(&sets, "%s", more->sets[i]);
     TRY(model_settings(m, sets.list, sets.n));
     TRY(model_read_settings(m));
+    TRY(find_template(m, folder));
     if (own && t->n) {
         for (int i = 0; i < t->n; i++)
             TRY(model_add_token(m, t->all.item[t->first + i].text));
