@@ -16,7 +16,7 @@ out=$("$unit" --here tests/data/formats/json.c 2>&1)
 
 needs() { sh tests/needs.sh "$1" "$2" | sed "s|$1|BUILD|" | sort | tr '\n' ' '; }
 for case in 'json_decodes_escapes:' 'dry_run_knows:all ' 'tests/cli/inspect.sh:all ' 'tests/cli/train_cuda_host.sh:BUILD/train-cuda-host all ' \
-            'tests/cli/model_gpu.sh:BUILD/model-gpu '; do
+            'tests/cli/model_gpu.sh:BUILD/model-gpu all '; do
     found=$(needs "$1" "${case%%:*}")
     [ "$found" = "${case#*:}" ] || fail "${case%%:*} needs \"$found\", wanted \"${case#*:}\""
 done
