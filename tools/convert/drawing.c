@@ -8,6 +8,7 @@
 #include "data/formats/json_write.h"
 #include "kernels/base/arena.h"
 #include "tools/convert/folders.h"
+#include "train/models/parts.h"
 
 #define STEM "diffusion_pytorch_model"
 
@@ -88,16 +89,19 @@ static Status write_unet(const Model *m, const char *folder)
 
 /* ---------------------------------------------------------------- all of it */
 
+/* Whatever its file is called where it comes from. */
 static Status write_head(const Model *m, const char *folder)
 {
+    static const char HEAD[] = "gen_head.safetensors";
     char from[PATH_MAX], to[PATH_MAX];
-    static const char *const NAMES[] = {"gen_head.safetensors", "gen_head_config.json"};
-    for (int i = 0; i < 2; i++)
-        if (in_checkpoint(m, from, NAMES[i]))
-            TRY(file_copy(from, file_join(to, folder, NAMES[i])));
-        else if (!*m->checkpoint && m->cfg.model.gen_head.init) /* parts: beside its file */
-            TRY(folder_copy_file(file_folder(from, m->cfg.model.gen_head.init), folder, NAMES[i]));
-    return OK;
+    const Part *part = part_find("gen_head");
+    const char *file = in_checkpoint(m, from, HEAD) ? from : part_source(from, part, &m->cfg, NULL);
+    if (!file)
+        return fail(ERR_MISSING,
+                    "%s: there is no file with the weights of %s: a run would draw them at random; convert takes what has been trained",
+                    m->path, part->title);
+    TRY(file_copy(file, file_join(to, folder, HEAD)));
+    return folder_copy_file(file_folder(to, file), folder, "gen_head_config.json");
 }
 
 Status drawing_write(const Model *m, const char *folder, bool base)

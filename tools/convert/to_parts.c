@@ -107,7 +107,7 @@ static void name_parts(const Model *m, cJSON *model, const char *folder)
     name_start(model, "tokens", folder, "token_rows.safetensors");
     name_start(model, "gen_head", folder, "gen_head.safetensors");
     replace(member(model, "diffusion"), "path", m->cfg.model.diffusion.path ? "diffusion" : NULL);
-    if (m->cfg.model.diffusion.edit == EDIT_TRAIN_CONV_IN) /* it is widened already */
+    if (*m->checkpoint && m->cfg.model.diffusion.edit == EDIT_TRAIN_CONV_IN) /* it is widened already */
         replace(member(model, "diffusion"), "edit", "ip2p");
 }
 
