@@ -137,7 +137,9 @@ static Status copy_rows(Model *m, const char *table, const char *rows)
     Stored added = *t;
     added.name = rows;
     added.shape[0] = m->n_added;
-    added.data = (const char *)t->data + (size_t)(m->vocab * stored_row(t)) * dtype_size(t->type);
+    added.at += m->vocab;
+    if (t->data)
+        added.data = (const char *)t->data + (size_t)(m->vocab * stored_row(t)) * dtype_size(t->type);
     TRY(stored_add(&m->tensors, &added));
     return stored_sort(&m->tensors);
 }

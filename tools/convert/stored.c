@@ -118,7 +118,7 @@ static void close_torch(void *file)
     torch_bin_close(&bin);
 }
 
-/* Rows of a view whose elements lie apart. */
+/* Rows of a view whose elements lie apart, from its row t->at on. */
 static Status rows_of_view(const Stored *t, int64_t first, int64_t n, float *out)
 {
     const StTensor *view = t->source;
@@ -126,7 +126,7 @@ static Status rows_of_view(const Stored *t, int64_t first, int64_t n, float *out
     void *raw = mem_alloc(elems * dtype_size(view->type) + 1);
     if (!raw)
         return fail(ERR_NOMEM, "%s: out of memory for %s", t->file, t->theirs);
-    torch_bin_read(view, first, n, raw);
+    torch_bin_read(view, t->at + first, n, raw);
     dtype_convert(out, F32, raw, view->type, elems);
     mem_free(raw);
     return OK;
