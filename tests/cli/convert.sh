@@ -135,6 +135,8 @@ to 2 parts no --from "$dir/runs/r" --type f32
 says "--type is not for --to parts"
 to 2 hf no --from "$dir/runs/r" --base "$dir/bases/llm-gqa"
 says "knows its base models"
+to 2 gguf no --from "$dir/runs/r" --max-shard-size 1G
+says "--max-shard-size is not for --to gguf"
 to 2 hf no --from "$dir/runs/r" --max-shard-size 5X
 says "expected a number of bytes"
 ends_with "$convert" 2 --from "$dir/runs/r" --to hf

@@ -17,8 +17,12 @@
 /* The last part of a path, which is what people know a model by. */
 static const char *last_part(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    const char *at = path + strlen(path);
+    while (at > path && at[-1] == '/')
+        at--;
+    while (at > path && at[-1] != '/')
+        at--;
+    return at;
 }
 
 /* ---------------------------------------------------------------- where it comes from */

@@ -136,17 +136,16 @@ static const char ROUNDS[] =
     "{%- endfor -%}\n";
 
 /* A question is dropped but for its pictures, which stand without line breaks. */
-static const char PICTURES_ONLY[] =
-    "{%- for message in messages -%}\n"
-    "  {%- if loop.index0 > 1 or message['role'] != ['user', 'assistant'][loop.index0] -%}\n"
-    "    {{- raise_exception('this model takes one user and one assistant turn, and no system text') -}}\n"
-    "  {%- endif -%}\n"
-    "  {%- if message['role'] == 'user' -%}\n"
-    "    {{- bos_token ~ pictures(message['content']).replace('\\n', '') -}}\n"
-    "  {%- else -%}\n"
-    "    {{- (said(message['content']) | trim) ~ answer_close -}}\n"
-    "  {%- endif -%}\n"
-    "{%- endfor -%}\n";
+static const char PICTURES_ONLY[] = "{%- for message in messages -%}\n"
+                                    "  {%- if loop.index0 > 1 or message['role'] != ['user', 'assistant'][loop.index0] -%}\n"
+                                    "    {{- raise_exception('this model takes one user and one assistant turn, and no system text') -}}\n"
+                                    "  {%- endif -%}\n"
+                                    "  {%- if message['role'] == 'user' -%}\n"
+                                    "    {{- bos_token ~ pictures(message['content']).replace('\\n', '') -}}\n"
+                                    "  {%- else -%}\n"
+                                    "    {{- (said(message['content']) | trim) ~ answer_close -}}\n"
+                                    "  {%- endif -%}\n"
+                                    "{%- endfor -%}\n";
 
 /* ---------------------------------------------------------------- the file */
 
@@ -170,7 +169,8 @@ static void write_template(FILE *out, const ChatTemplateOptions *o)
         set_bool(out, "system_first", f->system_first);
         if (!o->for_llama_cpp)
             fputs("{#- Stands for a line break where the task token would take it away; the tokenizer makes it one. -#}\n"
-                  "{%- set line_break = '\\ufdd0' -%}\n", out);
+                  "{%- set line_break = '\\ufdd0' -%}\n",
+                  out);
         set_text_before_task(out, "human_open_task", f->human_open, o->for_llama_cpp);
         set_text_before_task(out, "system_close_task", f->system_close, o->for_llama_cpp);
     }

@@ -38,6 +38,7 @@ const Writer WRITERS[] = {
         .verified = true,
     },
     {
+        .shards = true,
         .name = "hf",
         .holds = "the language model, adapters merged and added rows appended, with its tokenizer",
         .read_by = "transformers, vLLM",
@@ -48,6 +49,7 @@ const Writer WRITERS[] = {
         .verified = true,
     },
     {
+        .shards = true,
         .name = "hf-llava",
         .holds = "vision tower, projector and merged language model as one, with tokenizer and processor",
         .read_by = "transformers (LlavaForConditionalGeneration, AutoProcessor)",
@@ -68,6 +70,7 @@ const Writer WRITERS[] = {
         .verified = true,
     },
     {
+        .shards = true,
         .name = "llava",
         .holds = "LLaVA's own layout: projector and merged language model in one, the tower in vision/",
         .read_by = "LLaVA's loaders",
@@ -100,6 +103,7 @@ const Writer WRITERS[] = {
         .write = to_diffusers,
     },
     {
+        .shards = true,
         .name = "parts",
         .holds = "base, tower and trained parts side by side, every tensor as it is, and run.json that names them",
         .read_by = "train, generate",
@@ -207,6 +211,8 @@ static Status check_arguments(const Writer **w, WriteOptions *o)
     *o = (WriteOptions){.type = args.type < 0 ? TYPE_BF16 : (OutType)args.type, .type_given = args.type >= 0, .max_shard = 5000000000};
     if (args.max_shard)
         TRY(read_size(args.max_shard, &o->max_shard));
+    if (args.max_shard && !(*w)->shards)
+        return fail(ERR_USAGE, "convert: --max-shard-size is not for --to %s, whose tensors lie in one file", (*w)->name);
     if (o->type_given && !(*w)->takes_type)
         return fail(ERR_USAGE, "convert: --type is not for --to %s, which keeps types as they are", (*w)->name);
     if (o->type == TYPE_Q8_0 && !(*w)->takes_q8_0)
@@ -258,8 +264,11 @@ static Status verify(Model *m, const Writer *w, const WriteOptions *o, const Pro
     Model out;
     if (!w->verified || args.no_verify)
         return OK;
-    TRY_IN(w->reopen ? w->reopen(&out, m, folder) : model_open(&out, folder, NULL), "reading back what was written");
-    Status s = verify_output(m, &out, w, o, probe);
+    Status s = w->reopen ? w->reopen(&out, m, folder) : model_open(&out, folder, NULL);
+    if (s == ERR_DATA || s == ERR_MISSING || s == ERR_USAGE) /* of our own writing */
+        s = fail(ERR_INTERNAL, "%s", status_message());
+    TRY_IN(s, "reading back what was written");
+    s = verify_output(m, &out, w, o, probe);
     model_close(&out);
     return s;
 }

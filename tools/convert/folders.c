@@ -29,6 +29,18 @@ Status folder_make(char path[PATH_MAX], const char *folder, const char *name)
     return file_make_own_folder(file_join(path, folder, name));
 }
 
+void folder_tell_type(cJSON *config, DType type)
+{
+    static const char *const KEYS[] = {"torch_dtype", "dtype"};
+    for (int i = 0; i < 2; i++)
+        if (cJSON_HasObjectItem(config, KEYS[i]))
+            cJSON_ReplaceItemInObjectCaseSensitive(config, KEYS[i],
+                                                   cJSON_CreateString(type == F32    ? "float32"
+                                                                      : type == BF16 ? "bfloat16"
+                                                                      : type == F64  ? "float64"
+                                                                                     : "float16"));
+}
+
 typedef struct Copy {
     const char *from, *to;
     const char *const *but;
@@ -68,6 +80,7 @@ Status folder_write_vision(const Model *m, const char *folder, DType type, int64
     cJSON *config = json_copy(m->vision_config);
     if (!cJSON_HasObjectItem(config, "model_type"))
         json_add_text(config, "model_type", m->vision->clip ? "clip_vision_model" : "siglip_vision_model");
+    folder_tell_type(config, type == N_DTYPES ? stored_find(&m->tensors, "vision_model.embeddings.patch_embedding.weight")->type : type);
     TRY(json_save(file_join(path, folder, "config.json"), &config));
     for (int i = 0; i < 2; i++)
         TRY(folder_copy_file(m->cfg.model.vision.path, folder, PREPARATION[i]));

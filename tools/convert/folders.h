@@ -3,6 +3,7 @@
 #ifndef GENLLAVA_TOOLS_CONVERT_FOLDERS_H
 #define GENLLAVA_TOOLS_CONVERT_FOLDERS_H
 
+#include "data/formats/json_write.h"
 #include "tools/convert/out.h"
 #include "tools/convert/to.h"
 
@@ -16,6 +17,8 @@ MUST_USE Status folder_copy_file(const char *from, const char *to, const char *n
 MUST_USE Status folder_copy(const char *from, const char *to, const char *const *but);
 /* The vision tower as a folder of its own: config.json, how pictures are prepared, weights. type: N_DTYPES: as stored. */
 MUST_USE Status folder_write_vision(const Model *m, const char *folder, DType type, int64_t max_shard);
+/* The type that the settings of weights like this one say that they have, where they say it. */
+void folder_tell_type(cJSON *config, DType type);
 /* PATH of FOLDER/NAME, made. */
 MUST_USE Status folder_make(char path[PATH_MAX], const char *folder, const char *name);
 #endif

@@ -111,8 +111,10 @@ static void set_vision(Sets *s, const LlavaSettings *v)
  * which LLaVA-1.5 is made of. */
 static Status find_template(Model *m, const char *folder)
 {
-    static const TemplateChoice CHOICES[] = {[CHAT_MISTRAL_INSTRUCT] = TEMPLATE_MISTRAL_INSTRUCT, [CHAT_V1] = TEMPLATE_V1,
-                                             [CHAT_LLAVA_LLAMA_2] = TEMPLATE_LLAVA_LLAMA_2, [CHAT_PLAIN] = TEMPLATE_PLAIN};
+    static const TemplateChoice CHOICES[] = {[CHAT_MISTRAL_INSTRUCT] = TEMPLATE_MISTRAL_INSTRUCT,
+                                             [CHAT_V1] = TEMPLATE_V1,
+                                             [CHAT_LLAVA_LLAMA_2] = TEMPLATE_LLAVA_LLAMA_2,
+                                             [CHAT_PLAIN] = TEMPLATE_PLAIN};
     char *text;
     ChatTemplate chat = strcmp(m->llm->type, "llama") ? CHAT_MISTRAL_INSTRUCT : CHAT_V1, ours;
     TRY(chat_template_read(&text, folder));

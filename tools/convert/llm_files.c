@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "data/text/added_tokens.h"
+#include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 #include "tools/convert/chat_template.h"
 #include "tools/convert/merge.h"
 #include "tools/convert/tokenizer_files.h"
@@ -86,11 +89,29 @@ static int64_t max_length(const Model *m)
     return positions && positions->kind == JSON_INT ? positions->integer : m->cfg.data.max_tokens;
 }
 
+/* Tokens that others have added to a whole model: their rows stay, but a vocabulary of ours does not know their texts. */
+static Status warn_of_lost_texts(const Model *m, const char *tokenizer)
+{
+    AddedTokens added;
+    Tokenizer *tok;
+    TRY(tokenizer_open(&tok, tokenizer));
+    const int32_t n_pieces = tokenizer_info(tok)->n_pieces;
+    tokenizer_close(&tok);
+    TRY(added_tokens_read(&added, m->cfg.model.llm.path));
+    for (int i = 0; i < added.n; i++)
+        if (added.item[i].id >= n_pieces && added.item[i].id < m->vocab)
+            log_warn("%s: the token \"%s\" (id %d) is none of a run's: its row stays, its text is left out of the tokenizer",
+                     m->cfg.model.llm.path, added.item[i].text, added.item[i].id);
+    added_tokens_free(&added);
+    return OK;
+}
+
 Status llm_companions(const Model *m, const char *folder, const char *image_token, const char *pad_token)
 {
     char tokenizer[PATH_MAX], *chat;
     const EncoderOptions encoder = plan_encoder(&m->cfg, stream_sizes(m->stream));
     TRY(write_generation(m, folder));
+    TRY(warn_of_lost_texts(m, file_join(tokenizer, m->cfg.model.llm.path, "tokenizer.model")));
     TRY(make_chat_template(&chat, m, &encoder, image_token));
     const TokenizerFiles files = {.model_path = file_join(tokenizer, m->cfg.model.llm.path, "tokenizer.model"),
                                   .model_type = m->llm->type,

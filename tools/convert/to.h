@@ -19,6 +19,7 @@ typedef struct Writer {
     const char *holds;   /* what its folder holds, for --list */
     const char *read_by; /* … and what reads it */
     const char *use;     /* lines of Markdown that show how it is loaded, for its README.md; may be NULL */
+    bool shards;         /* --max-shard-size counts */
     bool keeps_types;    /* as they are stored, unless --type is given */
     bool takes_type;
     bool takes_q8_0;

@@ -41,6 +41,7 @@ static Status write_llm(const Model *m, const WriteOptions *o, const char *folde
     cJSON *config = llm_settings(m);
     cJSON_DeleteItemFromObjectCaseSensitive(config, "vocab_size");
     json_add_int(config, "vocab_size", m->vocab);
+    folder_tell_type(config, stored_find(&m->tensors, "model.embed_tokens.weight")->type);
     TRY(json_save(file_join(path, folder, "config.json"), &config));
     const bool own = model_has_own_tokens(m); /* its tokenizer files tell of added tokens, which lie beside now */
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)

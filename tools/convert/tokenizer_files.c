@@ -75,7 +75,8 @@ static void warn_of_ties(const Merges *m, const Vocabulary *v)
         if (x->score != y->score || x->made == y->made || (is_run_of_spaces(v->token[x->made]) && is_run_of_spaces(v->token[y->made])))
             continue;
         log_warn("%s: pieces %d and %d have one score: SentencePiece takes the leftmost of such, transformers one of them "
-                 "everywhere, so that ids may differ", v->path, x->made, y->made);
+                 "everywhere, so that ids may differ",
+                 v->path, x->made, y->made);
         return;
     }
 }

@@ -49,8 +49,10 @@ static Status check_piece(const Vocabulary *v, int32_t id)
         why = "is unused, but made by merging others";
     if (!why)
         return OK;
-    return fail(ERR_DATA, "%s: piece %d, \"%s\", %s, which only SentencePiece tokenises rightly: take --to peft or parts, which keep the "
-                          "vocabulary as it is", v->path, id, text, why);
+    return fail(ERR_DATA,
+                "%s: piece %d, \"%s\", %s, which only SentencePiece tokenises rightly: take --to peft or parts, which keep the "
+                "vocabulary as it is",
+                v->path, id, text, why);
 }
 
 static Status take_pieces(Vocabulary *v)
@@ -159,9 +161,10 @@ void vocabulary_free(Vocabulary *v)
 Status vocabulary_check_llama_cpp(const Vocabulary *v)
 {
     /* src/llama-vocab.cpp of llama.cpp: tokens that end generation, found by their texts. */
-    static const char *const ENDS[] = {"<|eot_id|>", "<|eom_id|>",      "<|im_end|>",    "<|end|>", "<|return|>", "<|call|>",
-                                       "<|calls|>",  "<|flush|>",       "<end_of_turn>", "<EOT>",   "_<EOT>",     "[EOT]",
-                                       "[EOS]",      "<|endoftext|>",   "<eos>",         "<|end_of_text|>", "<end_of_utterance>"};
+    static const char *const ENDS[] = {
+        "<|eot_id|>",        "<|eom_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>",      "<|calls|>", "<|flush|>",
+        "<end_of_turn>",     "<EOT>",      "_<EOT>",     "[EOT]",   "[EOS]",      "<|endoftext|>", "<eos>",     "<|end_of_text|>",
+        "<end_of_utterance>"};
     for (int32_t id = v->n_rows; id < v->n; id++)
         for (size_t i = 0; i < sizeof ENDS / sizeof *ENDS; i++)
             if (!strcmp(v->token[id], ENDS[i]))
