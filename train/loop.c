@@ -13,6 +13,7 @@
 #include "train/store/checkpoint.h"
 #include "train/log/dump.h"
 #include "train/log/ranklog.h"
+#include "train/measure/peak.h"
 #include "train/models/parts.h"
 #include "train/optim/optim.h"
 #include "train/log/runlog.h"
@@ -33,6 +34,7 @@ typedef struct Run {
     bool searched; /* all weights for one that is not finite */
     RunLog *log;   /* of rank 0 */
     double step_began;
+    double peak;       /* of this rank's processor, FLOP a second; infinite: not known (yet) */
     StepRecord record; /* the last step's */
     Dump *dump;
     RunFolder folder;
@@ -103,6 +105,7 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
     *numbers = (StepNumbers){0};
     TRY(b->upload(b, r->numbers, numbers, sizeof *numbers));
     TRY(params_step_begin(r->params));
+    tape_take_flops(r->setup.tape); /* of what was asked between the steps */
     if (r->dump)
         dump_begin(r->dump);
     for (int32_t pass = 0; pass < plan->n_passes; pass++)
@@ -116,6 +119,8 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
         TRY(b->waited(b, &waited));
     numbers->seconds = seconds_now() - r->step_began;
     numbers->waited = r->setup.dist.waited + waited;
+    numbers->flops = tape_take_flops(r->setup.tape);
+    numbers->peak = r->peak;
     if (r->setup.dist.rank > 0) /* the gradient is everywhere the same; one norm decides for all whether to update */
         numbers->squares = 0;
     return dist_sum_host(&r->setup.dist, (double *)numbers, sizeof *numbers / sizeof(double));
@@ -241,6 +246,7 @@ static Status train_step(Run *r)
                              .skipped_samples = r->state.skipped_samples};
     if (r->setup.dist.n_ranks > 1)
         r->record.waited = numbers.waited / numbers.seconds;
+    r->record.peak_share = numbers.flops / (numbers.peak * r->record.seconds);
     r->record.n_ranks = r->setup.dist.n_ranks;
     note_rates(r, factor);
     if (validation_due(r))
@@ -326,6 +332,14 @@ static void say_out_of_patience(const Run *r)
              r->state.best_loss, (long long)r->state.best_step);
 }
 
+/* After a step of this process: not before, for nobody should wait longer for the first; and what the tape holds is of no use any more. */
+static void find_peak(Run *r)
+{
+    Setup *s = &r->setup;
+    tape_reset(s->tape, 0);
+    r->peak = peak_flops(&s->backend, s->compute, &s->keep);
+}
+
 static Status train_loop(Run *r)
 {
     const RunConfig *cfg = r->cfg;
@@ -336,6 +350,8 @@ static Status train_loop(Run *r)
         if (signal)
             return stop_early(r, signals_name(signal), saved);
         TRY(train_step(r));
+        if (isinf(r->peak) && r->state.step < r->last)
+            find_peak(r);
         if (samples_due(r))
             TRY(only_first(r, take_samples));
         const bool ends = out_of_patience(r), best = cfg->save.best && is_best(r);
@@ -484,7 +500,7 @@ static Status run_all(Run *r, RunConfig *cfg, const TrainFlags *flags)
 
 Status train_run(RunConfig *cfg, const TrainFlags *flags)
 {
-    Run r = {.cfg = cfg};
+    Run r = {.cfg = cfg, .peak = INFINITY};
     Status s = dist_close(&r.setup.dist, run_all(&r, cfg, flags));
     runlog_close(&r.log);
     dump_close(&r.dump);

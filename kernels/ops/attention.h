@@ -37,7 +37,8 @@ typedef struct AttentionFwd {
     double scale;
     const int32_t *cu_q, *cu_k; /* [n_segments+1] */
     const void *q, *k, *v;
-    void *o, *lse; /* lse may be NULL when no backward follows */
+    void *o, *lse;          /* lse may be NULL when no backward follows */
+    const int32_t *cu_host; /* of self-attention: cu_q in the host's memory, for cost.h alone; NULL: not known */
 } AttentionFwd;
 
 typedef struct AttentionBwd {
@@ -50,6 +51,7 @@ typedef struct AttentionBwd {
     const int32_t *cu_q, *cu_k;
     const void *q, *k, *v, *o, *lse, *d_o;
     void *dq, *dk, *dv;
+    const int32_t *cu_host; /* as above */
 } AttentionBwd;
 
 typedef struct AttentionDecode {

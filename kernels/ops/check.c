@@ -288,7 +288,8 @@ AttentionFwd attention_forward_of(const AttentionBwd *a)
                           .heads = a->heads,
                           .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window, .ldq = a->ldq, .ldk = a->ldk,
                                   .ldv = a->ldv,
-                          .ldo = a->ldo, .causal = a->causal, .act = a->act, .scale = a->scale, .cu_q = a->cu_q, .cu_k = a->cu_k};
+                          .ldo = a->ldo, .causal = a->causal, .act = a->act, .scale = a->scale, .cu_q = a->cu_q, .cu_k = a->cu_k,
+                          .cu_host = a->cu_host};
 }
 
 Status check_attention_bwd(const AttentionBwd *a)

@@ -1,4 +1,5 @@
-/* cost.c: arithmetic and bytes of an operator, from its arguments (cost.h). Called by benchmarks and by the tests of what kernels move. */
+/* cost.c: arithmetic and bytes of an operator, from its arguments (cost.h). Called by the tape, by benchmarks and by the tests of what
+ * kernels move. */
 #include "kernels/ops/check.h"
 #include "kernels/ops/cost.h"
 
@@ -202,6 +203,13 @@ static double pairs_of(double queries, double keys, bool causal, int64_t window)
 /* Over all segments; the longest of the queries is taken to meet the longest of the keys. */
 static double pairs(const AttentionFwd *a)
 {
+    double sum = 0;
+    for (int64_t s = 0; a->cu_host && s < a->n_segments; s++) {
+        double rows = a->cu_host[s + 1] - a->cu_host[s];
+        sum += pairs_of(rows, rows, a->causal, a->window);
+    }
+    if (a->cu_host)
+        return sum;
     if (a->n_segments <= 1)
         return pairs_of((double)a->rows_q, (double)a->rows_k, a->causal, a->window);
     double others = (double)(a->n_segments - 1), queries = (double)(a->rows_q - a->max_q) / others,
@@ -234,6 +242,7 @@ void cost_attention_bwd(const AttentionBwd *a, Cost *c)
     double q, k, lse;
     AttentionFwd forward = attention_forward_of(a);
     attention_cost(&forward, c, 2 + (a->dq ? 1 : 0) + (a->dk ? 2 : 0), &q, &k, &lse); /* scores and dP besides */
+    c->again = 2 * pairs(&forward) * (double)(a->heads * a->head_dim);
     c->bytes_read = 3 * q + 2 * k + lse;
     c->bytes_written = (a->dq ? q : 0) + (a->dk ? 2 * k : 0);
 }

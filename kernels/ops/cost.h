@@ -5,7 +5,7 @@
  * of the matrix products alone; attention counts what its mask lets through, and its backward's five products. Random numbers count in
  * instructions of 32 bits: ten rounds of Philox for eight columns, each two wide products (of two instructions) and two xors of three
  * operands; and three a column to take its number out, compare and select. How many rows an index array names is
- * not known here: all n. Segments are known only as the longest and their number: the longest first, the others share the rest evenly. */
+ * not known here: all n. Where segments are known only as the longest and their number, the others share the rest evenly. */
 #ifndef GENLLAVA_KERNELS_OPS_COST_H
 #define GENLLAVA_KERNELS_OPS_COST_H
 
@@ -17,6 +17,7 @@ extern "C" {
 
 typedef struct Cost {
     double flops;   /* 2 for a multiply-add of a matrix product */
+    double again;   /* … of them for what the forward had computed: the scores in attention's backward */
     double integer; /* instructions for random numbers */
     double bytes_read, bytes_written;
     int64_t m, n, k; /* of a matmul; rows and columns of other operators, k 0 */

@@ -52,7 +52,7 @@ says() {
 }
 
 # The log without what differs from run to run.
-log_of() { sed -E 's/,"(seconds|waited)":[^,}]*//g' "$1/train.jsonl"; }
+log_of() { sed -E 's/,"(seconds|waited|peak_share)":[^,}]*//g' "$1/train.jsonl"; }
 
 # straight FOLDER: an uninterrupted run, moved there.
 straight() {

@@ -119,6 +119,7 @@ expect 0 --config "$config" --resume --steps 2
 says "2 of 16 steps are finished: there is nothing left to do"
 expect 0 --config - --resume --set name=r < "$config"
 grep -q '  lr [^ ]* (projector)  grad ' "$dir/err" || fail "the step line does not tell whose learning rate it shows: $(cat "$dir/err")"
+grep -q '^step 16/16 .* left  [0-9.e-]* % of peak$' "$dir/err" || fail "the step line does not tell the share of peak: $(cat "$dir/err")"
 expect 0 --config "$config" --resume
 says "16 of 16 steps are finished: there is nothing left to do; to train longer, raise train.steps or train.epochs and give --resume --change"
 for file in config.resolved.json environment.json train.jsonl latest checkpoint-000016/MANIFEST.json; do
@@ -130,6 +131,10 @@ for key in step loss loss_text lr lr_lora lr_projector lr_tokens grad_norm token
 done
 # Its steps are finished updates, as in the names of checkpoints, in a run that was resumed too.
 [ "$(sed 's/^{"step":\([0-9]*\),.*/\1/' "$dir/runs/r/train.jsonl")" = "$(seq 16)" ] || fail "train.jsonl has other steps than 1 to 16"
+# The share of peak: known once the ceiling is, so not of the first step of a process; the run stopped after step 2.
+shares=$(sed -n 's/^{"step":\([0-9]*\),.*"peak_share":\([^,]*\),.*/\1 \2/p' "$dir/runs/r/train.jsonl")
+[ "$(cut -d ' ' -f 1 <<< "$shares")" = "$(echo 2; seq 4 16)" ] || fail "the share of peak is told of other steps: $shares"
+awk '!($2 > 0 && $2 < 1.2) { exit 1 }' <<< "$shares" || fail "a share of peak is none: $shares"
 
 # An adapter to begin with is told where it names another base; its own base under another path is the same one.
 init="--set model.lora.init=$dir/adapter --set model.lora.r=2 --set model.lora.alpha=4 --set name=begun --steps 1"

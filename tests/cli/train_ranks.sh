@@ -16,6 +16,7 @@ for text in "^preparing $dir/shards" "^device: " "^memory: " "^step 16/16 " "^sa
 done
 awk -F '"waited":' '!($2 + 0 > 0 && $2 + 0 <= 1) { exit 1 }' "$dir/straight/train.jsonl" || fail "the share of waiting is not told: $(cat "$dir/straight/train.jsonl")"
 grep -q '^step 16/16 .* tokens/s  [0-9.e-]* s/step  [0-9]* % waited  0:00 left' "$dir/err" || fail "the step line does not tell the share of waiting"
+awk -F '"peak_share":' 'NR > 1 && !($2 + 0 > 0 && $2 + 0 < 1.2) { exit 1 }' "$dir/straight/train.jsonl" || fail "the share of peak is not told: $(cat "$dir/straight/train.jsonl")"
 grep -q '"ranks": 2' "$dir/straight/environment.json" || fail "environment.json does not tell the ranks"
 "$build/inspect" "$dir/straight/$last" > /dev/null || fail "the last checkpoint is not whole"
 

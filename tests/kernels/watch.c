@@ -66,6 +66,10 @@ TEST(costs_of_matmul_and_attention)
     a.window = 100;
     cost_attention_fwd(&a, &c);
     CHECK(c.flops == 4 * (10 + 6) * 32.0);
+    a.n_segments = 3, a.cu_host = (const int32_t[]){0, 4, 5, 7}; /* lengths that differ, where they are known: 10 + 1 + 3 */
+    cost_attention_fwd(&a, &c);
+    CHECK(c.flops == 4 * 14 * 32.0);
+    a.n_segments = 2, a.cu_host = NULL;
     a.causal = false, a.rows_k = 12, a.max_k = 10; /* 4 queries to 10 keys, 3 to 2 */
     cost_attention_fwd(&a, &c);
     CHECK(c.flops == 4 * (40 + 6) * 32.0 && c.bytes_read == 2 * (7 * 32 + 2 * 12 * 16) && c.bytes_written == 2 * 7 * 32);
@@ -75,7 +79,8 @@ TEST(costs_of_matmul_and_attention)
                       .act = F32, .causal = true,
                       .dq = &x, .dk = &x, .dv = &x};
     cost_attention_bwd(&b, &c);
-    CHECK(c.flops == 10 * 10 * 8.0 && !c.narrow && c.bytes_read == 4 * (5 * 32 + 4) && c.bytes_written == 4 * 3 * 32);
+    CHECK(c.flops == 10 * 10 * 8.0 && c.again == 2 * 10 * 8.0 && !c.narrow && c.bytes_read == 4 * (5 * 32 + 4) &&
+          c.bytes_written == 4 * 3 * 32);
     b.dq = NULL;
     cost_attention_bwd(&b, &c);
     CHECK(c.flops == 8 * 10 * 8.0 && c.bytes_written == 4 * 2 * 32);

@@ -16,7 +16,7 @@ CLASSES="$CLASSES plan memory"
 # in the same folder.
 flat() { # FILE
     case $1 in
-    *train.jsonl) skip='^seconds$' ;;
+    *train.jsonl) skip='^(seconds|peak_share)$' ;;
     *environment.json) skip='^(version|compiler|started|processor|libraries)$' ;;
     *MANIFEST.json) skip='^(bytes|xxh3|manifest_xxh3)$' ;;
     *) skip= ;;

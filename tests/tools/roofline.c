@@ -5,7 +5,7 @@
 
 #include "tests/harness.h"
 
-static const Device DEVICE = {"d", "a device", 100, 10, 1, 10, 5, 100};
+static const Device DEVICE = {"d", "a device", 100, 10, 1, 10, 5, 100, ""};
 static const Reached REACHED = {.matmul = 0.5, .attention = 0.25, .adapters = 0.2, .bandwidth = 0.5, .integer = 0.4, .gap_us = 2};
 
 static bool near(double a, double b) { return fabs(a - b) <= 1e-9 * fabs(b); }

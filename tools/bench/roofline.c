@@ -6,15 +6,6 @@
 
 #include "kernels/base/arena.h"
 
-/* Data sheets of NVIDIA: A100 80GB SXM, H100 SXM, H200 SXM; without sparsity. The rate of integer instructions follows from
- * that of f32: a multiprocessor of the H100 does 128 multiply-adds and 64 integer instructions a cycle, one of the A100 64 of each. */
-const Device DEVICES[] = {
-    {"h100", "H100 SXM", 989, 67, 3.35, 132, 67 / 4.0, 450},
-    {"h200", "H200 SXM", 989, 67, 4.8, 132, 67 / 4.0, 450},
-    {"a100", "A100 80GB SXM", 312, 19.5, 2.039, 108, 19.5 / 2, 300},
-    {0},
-};
-
 /* Tiles of the output go to the multiprocessors in waves, and the last one may be mostly empty; a long inner dimension can be cut up for
  * more of them. The share of the tiles' arithmetic that is wanted, times the share of the waves that is filled. */
 static double filled(const Device *d, const Cost *c)

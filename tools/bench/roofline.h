@@ -4,16 +4,7 @@
 #define GENLLAVA_TOOLS_BENCH_ROOFLINE_H
 
 #include "kernels/ops/watch.h"
-
-typedef struct Device {
-    const char *name; /* as --device spells it */
-    const char *text;
-    double bf16_tflops, f32_tflops, tbytes; /* published: dense products of bf16, multiply-adds of f32, memory */
-    int processors;                         /* streaming multiprocessors */
-    double integer_tops;                    /* instructions on integers: not published, see DEVICES */
-    double nvlink_gbytes;                   /* published, each way, of all links to the GPUs of its machine */
-} Device;
-extern const Device DEVICES[]; /* ends with a zeroed entry */
+#include "train/measure/peak.h"
 
 /* What is assumed to be reached of the published figures, and what every operator costs besides. */
 typedef struct Reached {

@@ -142,6 +142,8 @@ static Status write_line(RunLog *l, const StepRecord *r, char **line)
     json_add_int(o, "tokens", r->tokens);
     json_add_int(o, "images", r->images);
     json_add_real(o, "seconds", r->seconds);
+    if (r->peak_share > 0)
+        json_add_real(o, "peak_share", r->peak_share);
     if (r->n_ranks > 1)
         json_add_real(o, "waited", r->waited);
     json_add_int(o, "skipped_steps", r->skipped_steps);
@@ -168,7 +170,7 @@ typedef struct Field {
     int rank;
     char text[64];
 } Field;
-enum { FIELDS = 8 };
+enum { FIELDS = 9 };
 
 static int columns_of(const Field *fields)
 {
@@ -198,7 +200,7 @@ static void fill_fields(Field *fields, const RunLog *l, const StepRecord *r)
         snprintf(group, sizeof group, " (%s)", r->rates[r->shown].name);
     const double lr = r->n_rates ? r->rates[r->shown].lr : r->lr;
     for (int i = 0; i < FIELDS; i++)
-        fields[i] = (Field){.rank = (const int[FIELDS]){0, 1, 3, 5, 6, 4, 7, 2}[i]};
+        fields[i] = (Field){.rank = (const int[FIELDS]){0, 1, 3, 5, 6, 4, 7, 2, 8}[i]};
     snprintf(fields[0].text, sizeof fields[0].text, "step %lld/%lld", (long long)r->step, (long long)l->total);
     snprintf(fields[1].text, sizeof fields[1].text, "loss %.4f", r->losses.total);
     snprintf(fields[2].text, sizeof fields[2].text, "lr %.3g%s", lr, group);
@@ -208,6 +210,8 @@ static void fill_fields(Field *fields, const RunLog *l, const StepRecord *r)
     if (r->n_ranks > 1)
         snprintf(fields[6].text, sizeof fields[6].text, "%.0f %% waited", 100 * r->waited);
     snprintf(fields[7].text, sizeof fields[7].text, "%s left", duration(l->pace * (double)(l->total - r->step), left));
+    if (r->peak_share > 0)
+        snprintf(fields[8].text, sizeof fields[8].text, "%.3g %% of peak", 100 * r->peak_share);
 }
 
 /* members: the step's line of train.jsonl. Every log.every steps the line stays; on a terminal the others are seen until the next. */

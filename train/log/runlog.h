@@ -19,8 +19,9 @@ typedef struct StepRecord {
     int64_t samples, tokens, images; /* of this step */
     double seconds;
     int n_ranks;
-    double waited;  /* by the ranks for one another, as a share of the seconds, on average; of several ranks */
-    bool validated; /* held-out rows were judged: their losses, and where the lowest was so far */
+    double waited;     /* by the ranks for one another, as a share of the seconds, on average; of several ranks */
+    double peak_share; /* needed arithmetic as a share of what the processors could do in the seconds; 0: not known */
+    bool validated;    /* held-out rows were judged: their losses, and where the lowest was so far */
     StepLosses validation;
     double best_loss;
     int64_t best_step;

@@ -204,7 +204,7 @@ Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCach
     PackedRows *rows = tape_host(t, sizeof *rows);
     if (!rows)
         return NULL;
-    *rows = (PackedRows){.n_rows = b->n_tokens, .n_segments = b->n_segments, .max_segment = b->max_segment};
+    *rows = (PackedRows){.n_rows = b->n_tokens, .n_segments = b->n_segments, .max_segment = b->max_segment, .cu_host = b->cu};
     rows->cu = tape_ints(t, b->cu, b->n_segments + 1);
     rows->pos = tape_ints(t, b->pos, b->n_tokens);
     rows->item = tape_ints(t, b->item, b->n_tokens);

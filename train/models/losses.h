@@ -47,6 +47,7 @@ typedef struct StepNumbers {
     double sums[N_LOSSES];  /* Σ w·loss over the terms of all passes, not divided */
     double squares;         /* Σ g² */
     double seconds, waited; /* of all ranks, and how many of them they waited for one another */
+    double flops, peak;     /* needed arithmetic; what the processors of all ranks could do a second, infinite: not known */
 } StepNumbers;
 
 /* Of a whole step, as they are reported in every regime of loss.normalise. */

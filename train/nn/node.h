@@ -69,6 +69,7 @@ struct Tape {
     bool store;        /* inside a block: outputs go to keep */
     int depth;         /* 1 inside a block */
     double seed_value; /* of the running tape_backward */
+    double flops;      /* since they were last taken */
     NodeList list;
     int64_t n_nodes; /* ever made */
     TapeWatch watch; /* NULL: nobody wants to know */
@@ -168,6 +169,9 @@ Status tape_run_backward(Tape *t, Node *last);
 /* For blocks and their walk (uses.c): the uses of what a tensor of this shape, made next, is for. */
 Uses *tape_take_uses(Tape *t, int64_t rows, int64_t cols);
 
-/* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed. */
-#define RUN(t, op, Args, ...) ((t)->status ? (t)->status : tape_fail(t, (t)->backend->ops.op(&(t)->backend->ctx, &(Args){__VA_ARGS__})))
+#define TAPE_RUN_DECLARE(name, Args) Status tape_run_##name(Tape *t, const Args *a);
+KERNEL_LIST(TAPE_RUN_DECLARE)
+#undef TAPE_RUN_DECLARE
+/* RUN(t, rope, Rope, .rows = …): calls a kernel unless the tape has failed, and counts its arithmetic. */
+#define RUN(t, op, Args, ...) ((t)->status ? (t)->status : tape_run_##op(t, &(Args){__VA_ARGS__}))
 #endif

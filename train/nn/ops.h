@@ -49,6 +49,7 @@ typedef struct PackedRows {
     int64_t n_rows, n_segments, max_segment;
     const int32_t *cu;         /* [n_segments+1] */
     const int32_t *pos, *item; /* [n_rows]; may be NULL where neither rope nor dropout is used */
+    const int32_t *cu_host; /* cu in the host's memory until the pass has gone backwards, to count arithmetic; NULL where all are alike */
 } PackedRows;
 
 /* y = x Wᵀ + b + s·B(A·drop(x)), spec 7.1. Weight [out, …] whose last dimensions multiply to `in`. Dropout masks are keyed by

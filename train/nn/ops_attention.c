@@ -130,7 +130,8 @@ static Status attention_bwd(Tape *t, Node *self)
         .ldq = tensor_ld(s->q), .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(self->out), .lddo = tensor_grad_ld(self->out), .lddq = q.ld,
         .lddk = kv.ld, .lddv = kv.ld, .causal = a->causal, .act = t->compute, .scale = a->scale, .cu_q = rq->cu, .cu_k = rk->cu,
         .q = x_q + tape_size(t, s->q_at), .k = x_k, .v = x_k + tape_size(t, s->v_at), .o = self->out->data, .lse = s->lse, .d_o = d_o,
-        .dq = q.data ? q.data + tape_size(t, s->q_at) : NULL, .dk = kv.data, .dv = kv.data ? kv.data + tape_size(t, s->v_at) : NULL);
+        .dq = q.data ? q.data + tape_size(t, s->q_at) : NULL, .dk = kv.data, .dv = kv.data ? kv.data + tape_size(t, s->v_at) : NULL,
+        .cu_host = s->apart ? NULL : rq->cu_host);
     if (q.add)
         grad_add(t, s->q, q.data);
     if (s->apart && kv.add)
@@ -155,7 +156,7 @@ static Tensor *attend(Tape *t, const AttentionNode *inputs)
         .max_k = rk->max_segment, .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .window = a->window,
         .ldq = tensor_ld(q), .ldk = ldk, .ldv = ldk, .ldo = tensor_ld(o), .causal = a->causal, .act = t->compute, .scale = a->scale,
         .cu_q = rq->cu, .cu_k = rk->cu, .q = x_q + tape_size(t, inputs->q_at), .k = x_k, .v = x_k + tape_size(t, inputs->v_at),
-        .o = o->data, .lse = lse);
+        .o = o->data, .lse = lse, .cu_host = inputs->apart ? NULL : rq->cu_host);
     AttentionNode *s = tape_node(t, sizeof *s, attention_bwd, o);
     if (s) {
         Node node = s->node;

@@ -37,6 +37,9 @@ bool tape_record(Tape *t, bool on);
 bool tape_records(const Tape *t);
 /* The key of a stream of random numbers: of the tape's seed and step, what they are for, and where. */
 uint64_t tape_key(const Tape *t, RandomPurpose purpose, uint64_t where);
+/* The arithmetic of matrix products (kernels/ops/cost.h) since the last call, across tape_reset: what the mathematics asks, forward and
+ * backward, without what was computed once more to save memory. */
+double tape_take_flops(Tape *t);
 Status tape_status(const Tape *t);
 Status tape_fail(Tape *t, Status s); /* makes `s` stick unless an error already does */
 /* Seeds d loss = `seed` for the scalar (or any tensor: every element) and runs backwards. Also for a part of a pass (nn_chunks). */

@@ -19,19 +19,23 @@ TEST(the_log_leaves_out_losses_that_a_step_has_not)
     RunLog *log;
     REQUIRE_OK(runlog_open(&log, test_dir(), &cfg, 0, 1000));
     CHECK_OK(runlog_step(log, &(StepRecord){.step = 1, .losses = WITH, .lr = 1}));
-    const StepRecord second = {
-        .step = 2, .losses = WITHOUT, .lr = 1, .rates = {{"lora", "lora", 1}, {"gen_head", "gen_head", 0.5}}, .n_rates = 2};
+    const StepRecord second = {.step = 2,
+                               .losses = WITHOUT,
+                               .lr = 1,
+                               .peak_share = 0.375,
+                               .rates = {{"lora", "lora", 1}, {"gen_head", "gen_head", 0.5}},
+                               .n_rates = 2};
     CHECK_OK(runlog_step(log, &second));
     runlog_close(&log);
     snprintf(path, sizeof path, "%s/train.jsonl", test_dir());
     REQUIRE_OK(file_read(&text, &n, path, 4096));
-    const char *rest = ",\"grad_norm\":0.0,\"samples\":0,\"tokens\":0,\"images\":0,\"seconds\":0.0,\"skipped_steps\":0,"
-                       "\"skipped_samples\":0}\n";
+    const char *rest = ",\"grad_norm\":0.0,\"samples\":0,\"tokens\":0,\"images\":0,\"seconds\":0.0",
+               *end = ",\"skipped_steps\":0,\"skipped_samples\":0}\n";
     char wanted[1024];
-    snprintf(
-        wanted, sizeof wanted,
-        "{\"step\":1,\"loss\":0.5,\"loss_text\":0.25,\"lr\":1.0%s{\"step\":2,\"loss\":0.5,\"lr\":1.0,\"lr_lora\":1.0,\"lr_gen_head\":0.5%s",
-        rest, rest);
+    snprintf(wanted, sizeof wanted,
+             "{\"step\":1,\"loss\":0.5,\"loss_text\":0.25,\"lr\":1.0%s%s"
+             "{\"step\":2,\"loss\":0.5,\"lr\":1.0,\"lr_lora\":1.0,\"lr_gen_head\":0.5%s,\"peak_share\":0.375%s",
+             rest, end, rest, end);
     CHECK_STR(text, wanted);
     mem_free(text);
 }
