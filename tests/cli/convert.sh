@@ -168,8 +168,32 @@ to 65 hf-llava no --from "$dir/broken" --type f16
 says "holds 100000, which f16 cannot: take --type bf16 or f32"
 says "$dir/broken/model.safetensors: "
 
-# A base that is not the one trained on.
-printf 'x' >> "$dir/bases/llm-gqa/config.json"
+# A base that lies elsewhere now, and one that is not the one trained on.
+mv "$dir/bases/llm-gqa" "$dir/moved"
+to 66 hf no --from "$dir/runs/r"
+to 0 hf of-moved --from "$dir/runs/r" --set model.llm.path="$dir/moved"
+same "$dir/empty/model.safetensors" "$dir/of-moved/model.safetensors" "a base that has moved"
+to 2 hf no --from "$dir/runs/r" --set model.lora.r=3
+says "only model.llm.path, model.vision.path and model.diffusion.path can be set"
+to 2 hf no --from "$dir/of-moved" --base-changed
+says "--base-changed is for runs"
+mv "$dir/moved" "$dir/bases/llm-gqa"
+sed -i 's/^{/{ /' "$dir/bases/llm-gqa/config.json"
 to 65 hf no --from "$dir/runs/r"
 says "$dir/bases/llm-gqa"
+to 0 hf of-changed --from "$dir/runs/r" --base-changed
+same "$dir/empty/model.safetensors" "$dir/of-changed/model.safetensors" "a base that has changed"
+
+# A model from elsewhere has its own chat template or none; runs of parts lie beside them.
+cp -r "$dir/empty" "$dir/foreign"
+rm "$dir/foreign/chat_template.jinja"
+to 0 gguf foreign-gguf --from "$dir/foreign"
+! grep -q tokenizer.chat_template "$dir/foreign-gguf/model.gguf" || fail "gguf: a chat template that its source has not"
+printf '{{ messages[0].content }}' > "$dir/foreign/chat_template.jinja"
+to 0 gguf foreign-own --from "$dir/foreign"
+grep -qF '{{ messages[0].content }}' "$dir/foreign-own/model.gguf" || fail "gguf: the chat template is not its source's"
+to 66 hf no --from "$dir/foreign-own/model.gguf"
+says "GGUF is written, not read"
+to 0 parts foreign-parts --from "$dir/foreign"
+grep -q '"dir": "runs"' "$dir/foreign-parts/run.json" && grep -q '"train": "lora"' "$dir/foreign-parts/run.json" || fail "parts: $(cat "$dir/foreign-parts/run.json")"
 exit $failed

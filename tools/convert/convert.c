@@ -58,7 +58,8 @@ const Writer WRITERS[] = {
             "m = LlavaForConditionalGeneration.from_pretrained(DIR)\n"
             "p = AutoProcessor.from_pretrained(DIR)\n"
             "```\n\n"
-            "The processor stretches pictures. A model trained with `model.vision.aspect` \"pad\" wants them padded to a square first:\n\n"
+            "The processor does not pad pictures. A model trained with `model.vision.aspect` \"pad\" wants them padded to a square "
+               "first:\n\n"
             "```python\n"
             "side, color = max(i.size), tuple(int(255 * x) for x in p.image_processor.image_mean)\n"
             "square = Image.new(\"RGB\", (side, side), color)\n"
@@ -118,7 +119,8 @@ const int N_WRITERS = sizeof WRITERS / sizeof *WRITERS;
 static struct {
     const char *from, *to, *base, *out, *max_shard, *probe;
     int type;
-    bool no_verify, list, quiet;
+    CliList sets;
+    bool base_changed, no_verify, list, quiet;
 } args = {.type = -1};
 
 static const char *const TYPES[] = {[TYPE_BF16] = "bf16", [TYPE_F16] = "f16", [TYPE_F32] = "f32", [TYPE_Q8_0] = "q8_0", NULL};
@@ -126,11 +128,17 @@ static const char *const TYPES[] = {[TYPE_BF16] = "bf16", [TYPE_F16] = "f16", [T
 static const CliOption FLAGS[] = {
     {"--from", CLI_STRING, &args.from, "PATH",
      "a run folder (its newest checkpoint), a checkpoint, parts, or a folder of Hugging Face, "
-     "LLaVA, PEFT or diffusers; recognised by its contents",
+     "LLaVA or PEFT; recognised by its contents",
      0, 0, NULL, false},
     {"--to", CLI_STRING, &args.to, "FORMAT", "what to write; --list names them", 0, 0, NULL, false},
     {"--out", CLI_STRING, &args.out, "DIR", "a folder that is not there yet, or empty", 0, 0, NULL, false},
     {"--base", CLI_STRING, &args.base, "DIR", "of an adapter: the folder of the model that it was trained on", 0, 0, NULL, false},
+    {"--set", CLI_STRINGS, &args.sets, "KEY=DIR",
+     "of a run: where a base model lies now (model.llm.path, model.vision.path, "
+     "model.diffusion.path; repeatable)",
+     0, 0, NULL, false},
+    {"--base-changed", CLI_FLAG, &args.base_changed, NULL, "go on although a base model is not the one that the run was trained on", 0, 0,
+     NULL, false},
     {"--type", CLI_CHOICE, &args.type, "TYPE", "bf16 (default), f16, f32 or, for gguf, q8_0", 0, 0, TYPES, false},
     {"--max-shard-size", CLI_STRING, &args.max_shard, "N", "most bytes of tensors in a file, with K, M or G (default 5G)", 0, 0, NULL,
      false},
@@ -200,6 +208,21 @@ static Status check_probe(const Writer *w)
     return OK;
 }
 
+/* A run's other settings stand as they are. */
+static Status check_sets(void)
+{
+    static const char *const KEYS[] = {"model.llm.path=", "model.vision.path=", "model.diffusion.path="};
+    for (int i = 0; i < args.sets.n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < sizeof KEYS / sizeof *KEYS; k++)
+            known |= !strncmp(args.sets.items[i], KEYS[k], strlen(KEYS[k]));
+        if (!known)
+            return fail(ERR_USAGE, "convert: --set %s: only model.llm.path, model.vision.path and model.diffusion.path can be set",
+                        args.sets.items[i]);
+    }
+    return OK;
+}
+
 static Status check_arguments(const Writer **w, WriteOptions *o)
 {
     if (!args.from || !args.to || !args.out || !*args.out)
@@ -208,6 +231,7 @@ static Status check_arguments(const Writer **w, WriteOptions *o)
                     : !args.to ? "--to FORMAT"
                                : "--out DIR");
     TRY(find_writer(args.to, w));
+    TRY(check_sets());
     *o = (WriteOptions){.type = args.type < 0 ? TYPE_BF16 : (OutType)args.type, .type_given = args.type >= 0, .max_shard = 5000000000};
     if (args.max_shard)
         TRY(read_size(args.max_shard, &o->max_shard));
@@ -302,7 +326,8 @@ static Status convert(void)
     char out[PATH_MAX];
     TRY(check_arguments(&w, &o));
     TRY(check_out(out));
-    TRY(model_open(&m, args.from, args.base));
+    const ModelOptions from = {.base = args.base, .sets = args.sets.items, .n_sets = args.sets.n, .base_changed = args.base_changed};
+    TRY(model_open(&m, args.from, &from));
     Status s = w->check(&m, &o);
     if (!s && args.probe)
         s = probe_read(&probe, &m, args.probe);

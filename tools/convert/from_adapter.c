@@ -315,5 +315,5 @@ Status from_adapter_reopen(Model *out, const Model *m, const char *folder)
 {
     char base[PATH_MAX];
     snprintf(base, sizeof base, "%s", m->cfg.model.llm.path);
-    return model_open(out, folder, base);
+    return model_open(out, folder, &(ModelOptions){.base = base});
 }

@@ -35,8 +35,13 @@ static Status open_checkpoint(Model *m, const char *folder)
         log_info("using %s", m->checkpoint);
     }
     snprintf(m->path, sizeof m->path, "%s", m->checkpoint);
-    TRY(checkpoint_config(m->checkpoint, NULL, 0, &m->cfg));
-    return checkpoint_check_bases(m->checkpoint, &m->cfg);
+    const ModelOptions *o = m->options;
+    TRY(checkpoint_config(m->checkpoint, o ? o->sets : NULL, o ? o->n_sets : 0, &m->cfg));
+    Status s = checkpoint_check_bases(m->checkpoint, &m->cfg);
+    if (s != ERR_DATA || !o || !o->base_changed)
+        return s;
+    log_warn("%s", status_message());
+    return OK;
 }
 
 static Status add_tokens(Model *m)
@@ -124,10 +129,13 @@ Status from_run(Model *m, const char *folder, const char *base)
 {
     char run[PATH_MAX];
     if (base)
-        return fail(ERR_USAGE, "--base is for adapters from elsewhere; %s knows its base models", folder);
+        return fail(ERR_USAGE,
+                    "--base is for adapters from elsewhere; %s knows its base models (--set model.llm.path=DIR says where one lies now)",
+                    folder);
     if (has(folder, "run.json")) {
         m->what = "parts";
-        TRY(config_load(&m->cfg, file_join(run, folder, "run.json"), NULL, 0));
+        TRY(config_load(&m->cfg, file_join(run, folder, "run.json"), m->options ? m->options->sets : NULL,
+                        m->options ? m->options->n_sets : 0));
     } else {
         m->what = "a checkpoint";
         TRY(open_checkpoint(m, folder));

@@ -68,10 +68,12 @@ static Status write_generation(const Model *m, const char *folder)
 
 /* The template of prompts: a model that comes as a whole folder keeps its own, if it has one; of a run it is that of data.template. One
  * that this program has made is made again, for other tokens. */
-static Status make_chat_template(char **text, const Model *m, const EncoderOptions *encoder, const char *image_token)
+Status llm_chat_template(char **text, const Model *m, const char *image_token, bool for_llama_cpp)
 {
     char path[PATH_MAX];
-    ChatTemplateOptions o = {.chat = encoder->chat, .task = encoder->task_text[TASK_UNDERSTAND], .image = image_token};
+    const EncoderOptions encoder = plan_encoder(&m->cfg, stream_sizes(m->stream));
+    ChatTemplateOptions o = {
+        .chat = encoder.chat, .task = encoder.task_text[TASK_UNDERSTAND], .image = image_token, .for_llama_cpp = for_llama_cpp};
     *text = NULL;
     if (file_exists(file_join(path, m->path, "config.json"))) {
         TRY(chat_template_read(text, m->path));
@@ -90,7 +92,7 @@ static int64_t max_length(const Model *m)
 }
 
 /* Tokens that others have added to a whole model: their rows stay, but a vocabulary of ours does not know their texts. */
-static Status warn_of_lost_texts(const Model *m, const char *tokenizer)
+static Status warn_of_lost_texts(const Model *m, const char *tokenizer, const char *const kept[2])
 {
     AddedTokens added;
     Tokenizer *tok;
@@ -99,7 +101,8 @@ static Status warn_of_lost_texts(const Model *m, const char *tokenizer)
     tokenizer_close(&tok);
     TRY(added_tokens_read(&added, m->cfg.model.llm.path));
     for (int i = 0; i < added.n; i++)
-        if (added.item[i].id >= n_pieces && added.item[i].id < m->vocab)
+        if (added.item[i].id >= n_pieces && added.item[i].id < m->vocab && !(kept[0] && !strcmp(added.item[i].text, kept[0])) &&
+            !(kept[1] && !strcmp(added.item[i].text, kept[1])))
             log_warn("%s: the token \"%s\" (id %d) is none of a run's: its row stays, its text is left out of the tokenizer",
                      m->cfg.model.llm.path, added.item[i].text, added.item[i].id);
     added_tokens_free(&added);
@@ -109,10 +112,10 @@ static Status warn_of_lost_texts(const Model *m, const char *tokenizer)
 Status llm_companions(const Model *m, const char *folder, const char *image_token, const char *pad_token)
 {
     char tokenizer[PATH_MAX], *chat;
-    const EncoderOptions encoder = plan_encoder(&m->cfg, stream_sizes(m->stream));
     TRY(write_generation(m, folder));
-    TRY(warn_of_lost_texts(m, file_join(tokenizer, m->cfg.model.llm.path, "tokenizer.model")));
-    TRY(make_chat_template(&chat, m, &encoder, image_token));
+    const char *const kept[2] = {image_token, pad_token}; /* the export has them under other ids */
+    TRY(warn_of_lost_texts(m, file_join(tokenizer, m->cfg.model.llm.path, "tokenizer.model"), kept));
+    TRY(llm_chat_template(&chat, m, image_token, false));
     const TokenizerFiles files = {.model_path = file_join(tokenizer, m->cfg.model.llm.path, "tokenizer.model"),
                                   .model_type = m->llm->type,
                                   .vocab_size = (int32_t)m->vocab,

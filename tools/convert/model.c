@@ -6,6 +6,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
 #include "tools/convert/from.h"
 #include "tools/convert/merge.h"
 
@@ -19,33 +20,39 @@ const int N_READERS = sizeof READERS / sizeof *READERS;
 
 static int by_linear(const void *a, const void *b) { return strcmp(((const Adapted *)a)->linear, ((const Adapted *)b)->linear); }
 
-static Status open_with(Model *m, const Reader *r, const char *base)
+static Status open_with(Model *m, const Reader *r)
 {
+    const ModelOptions *o = m->options;
     m->what = r->what;
+    if (o && (o->n_sets || o->base_changed) && r->open != from_run)
+        return fail(ERR_USAGE, "%s: %s is for runs, which know their base models", m->path, o->n_sets ? "--set" : "--base-changed");
     TRY(cpu_open(&m->backend));
-    TRY(r->open(m, m->path, base));
+    TRY(r->open(m, m->path, m->options ? m->options->base : NULL));
     TRY(stored_sort(&m->tensors));
     if (m->n_adapted)
         qsort(m->adapted, (size_t)m->n_adapted, sizeof *m->adapted, by_linear);
     return merge_model(m);
 }
 
-Status model_open(Model *m, const char *path, const char *base)
+Status model_open(Model *m, const char *path, const ModelOptions *options)
 {
-    *m = (Model){0};
+    *m = (Model){.options = options};
     if (!file_exists(path))
         return fail(ERR_MISSING, "%s: there is no such file or folder", path);
     snprintf(m->path, sizeof m->path, "%s", path);
     for (const Reader *r = READERS; r < READERS + N_READERS; r++)
         if (r->fits(path)) {
-            Status s = open_with(m, r, base);
+            Status s = open_with(m, r);
+            m->options = NULL; /* borrowed until now */
             if (s)
                 model_close(m);
             return s;
         }
+    if (utf8_ends(path, ".gguf"))
+        return fail(ERR_MISSING, "%s: GGUF is written, not read; give the model that it was made of", path);
     return fail(ERR_MISSING,
-                "%s: is neither a run, a checkpoint nor parts (run.json), nor a folder of Hugging Face (config.json), PEFT "
-                "(adapter_config.json) or diffusers (model_index.json)",
+                "%s: is neither a run folder (save.dir/name), a checkpoint nor parts (run.json), nor a folder of Hugging Face or LLaVA "
+                "(config.json) or of PEFT (adapter_config.json)",
                 path);
 }
 

@@ -18,16 +18,25 @@ typedef struct Adapted {
     double scale;
 } Adapted;
 
+/* What goes with a path. */
+typedef struct ModelOptions {
+    const char *base;        /* the folder of the base model, of an adapter; NULL: none was given */
+    const char *const *sets; /* [n_sets] KEY=DIR: where the base models of a run lie now */
+    int n_sets;
+    bool base_changed; /* go on although they are not those that it was trained on */
+} ModelOptions;
+
 typedef struct Model {
-    char path[PATH_MAX];        /* as it was named; of a run folder the checkpoint that is meant */
-    const char *what;           /* "a checkpoint", "a Hugging Face LLaVA model", …: for sentences */
-    RunConfig cfg;              /* of the run, or of one that starts from this model, with the choices that its files tell */
-    char checkpoint[PATH_MAX];  /* with trained parts; "": none */
-    Backend backend;            /* the CPU, for products */
-    Stream *stream;             /* what the folders of cfg say of the networks */
-    const MistralConfig *llm;   /* … of the language model; its vocab is V, less than in its file where added rows were told from it */
-    int64_t vocab;              /* V */
-    const SiglipConfig *vision; /* … of the vision tower; NULL: there is none */
+    const ModelOptions *options; /* while it is opened; NULL: none */
+    char path[PATH_MAX];         /* as it was named; of a run folder the checkpoint that is meant */
+    const char *what;            /* "a checkpoint", "a Hugging Face LLaVA model", …: for sentences */
+    RunConfig cfg;               /* of the run, or of one that starts from this model, with the choices that its files tell */
+    char checkpoint[PATH_MAX];   /* with trained parts; "": none */
+    Backend backend;             /* the CPU, for products */
+    Stream *stream;              /* what the folders of cfg say of the networks */
+    const MistralConfig *llm;    /* … of the language model; its vocab is V, less than in its file where added rows were told from it */
+    int64_t vocab;               /* V */
+    const SiglipConfig *vision;  /* … of the vision tower; NULL: there is none */
     JsonDoc *llm_doc, *vision_doc;
     const Json *llm_config, *vision_config; /* their settings: of LLaVA's config.json the text_config and the vision_config */
 
@@ -39,9 +48,9 @@ typedef struct Model {
     StoredSet whole; /* the language model as one: adapters merged, V+R rows (merge.h) */
 } Model;
 
-/* Recognises what lies at path by its contents, and opens it. base: the folder of the base model, for adapters; NULL: none was given. A
- * path that is none of what convert reads is ERR_MISSING; a damaged or an unknown model ERR_DATA. */
-MUST_USE Status model_open(Model *m, const char *path, const char *base);
+/* Recognises what lies at path by its contents, and opens it. options: may be NULL; borrowed. A path that is none of what convert reads is
+ * ERR_MISSING; a damaged or an unknown model ERR_DATA. */
+MUST_USE Status model_open(Model *m, const char *path, const ModelOptions *options);
 void model_close(Model *m);
 
 /* Of embed_tokens and head as a whole: V+R. */

@@ -6,9 +6,9 @@
 #include "data/formats/file.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
-#include "tools/convert/chat_template.h"
 #include "tools/convert/gguf_names.h"
 #include "tools/convert/gguf_out.h"
+#include "tools/convert/llm_files.h"
 #include "tools/convert/merge.h"
 #include "tools/convert/to_mmproj.h"
 #include "tools/convert/vocabulary.h"
@@ -134,11 +134,10 @@ static Status put_vocabulary(GgufWriter *w, const Model *m)
 
 static Status put_chat_template(GgufWriter *w, const Model *m)
 {
-    const EncoderOptions encoder = plan_encoder(&m->cfg, stream_sizes(m->stream));
     char *chat;
-    TRY(chat_template_text(
-        &chat, &(ChatTemplateOptions){.chat = encoder.chat, .task = encoder.task_text[TASK_UNDERSTAND], .for_llama_cpp = true}));
-    gguf_put_text(w, "tokenizer.chat_template", chat);
+    TRY(llm_chat_template(&chat, m, NULL, true));
+    if (chat)
+        gguf_put_text(w, "tokenizer.chat_template", chat);
     mem_free(chat);
     return OK;
 }

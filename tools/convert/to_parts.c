@@ -115,8 +115,8 @@ static void name_parts(const Model *m, cJSON *model, const char *folder)
 /* All of the run's settings, but for what belongs to its folder and its data. */
 static Status write_run(const Model *m, const char *folder)
 {
-    static const char *const OF_THE_RUN[][2] = {{"data", "shards"},    {"data", "validation"}, {"save", "dir"},
-                                                {"sample", "prompts"}, {"eval", "suite"},      {"debug", "replay"}};
+    static const char *const OF_THE_RUN[][2] = {
+        {"data", "shards"}, {"data", "validation"}, {"sample", "prompts"}, {"eval", "suite"}, {"debug", "replay"}};
     char *text, path[PATH_MAX];
     TRY(config_to_json(&m->cfg, &text));
     JsonDoc *doc;
@@ -129,6 +129,9 @@ static Status write_run(const Model *m, const char *folder)
     for (size_t i = 0; i < sizeof OF_THE_RUN / sizeof *OF_THE_RUN; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(member(run, OF_THE_RUN[i][0]), OF_THE_RUN[i][1]);
     replace(member(run, "data"), "mixture", "mixture.json");
+    replace(member(run, "save"), "dir", "runs"); /* beside it, so that runs of others' parts are not met there */
+    if (m->cfg.model.llm.train == TRAIN_FROZEN && !m->n_adapted && !*m->checkpoint) /* a model from elsewhere */
+        replace(member(member(run, "model"), "llm"), "train", "lora");
     name_parts(m, member(run, "model"), folder);
     return json_save(file_join(path, folder, "run.json"), &run);
 }

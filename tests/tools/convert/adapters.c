@@ -40,7 +40,7 @@ static void check_merged(const char *folder, int n_added)
     snprintf(adapter, sizeof adapter, "%s", test_fixture(folder));
     snprintf(base, sizeof base, "%s", test_fixture("parity/bases/llm-gqa"));
     snprintf(expected, sizeof expected, "%s/expected.safetensors", adapter);
-    REQUIRE_OK(model_open(&m, adapter, base));
+    REQUIRE_OK(model_open(&m, adapter, &(ModelOptions){.base = base}));
     REQUIRE_OK(safetensors_open(&st, expected));
     CHECK_INT(m.n_added, n_added);
     for (int i = 0; i < n_added; i++) {
