@@ -332,7 +332,8 @@ static void say_out_of_patience(const Run *r)
              r->state.best_loss, (long long)r->state.best_step);
 }
 
-/* After a step of this process: not before, for nobody should wait longer for the first; and what the tape holds is of no use any more. */
+/* After a step of this process and its checkpoint: not before, for nobody should wait longer for the first, and a process that is killed
+ * again and again has to come further each time. What the tape holds is of no use any more. */
 static void find_peak(Run *r)
 {
     Setup *s = &r->setup;
@@ -350,8 +351,6 @@ static Status train_loop(Run *r)
         if (signal)
             return stop_early(r, signals_name(signal), saved);
         TRY(train_step(r));
-        if (isinf(r->peak) && r->state.step < r->last)
-            find_peak(r);
         if (samples_due(r))
             TRY(only_first(r, take_samples));
         const bool ends = out_of_patience(r), best = cfg->save.best && is_best(r);
@@ -363,6 +362,8 @@ static Status train_loop(Run *r)
             say_out_of_patience(r);
             break;
         }
+        if (isinf(r->peak) && r->state.step < r->last)
+            find_peak(r);
     }
     return OK;
 }
