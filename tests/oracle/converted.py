@@ -1,10 +1,12 @@
 """What `convert` writes of a trained run, loaded by the libraries that it is for, answers greedily as `generate` does: text through hf, a
-square picture through hf-llava and its processor."""
+square picture through hf-llava and its processor; llama.cpp gives the log-probabilities of hf."""
 
 import sentencepiece
 import torch
 from PIL import Image
 from transformers import AutoModelForCausalLM, AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
+
+import llama_cpp
 
 CASES = ("visual_tokens", "tied_full", "full_decay", "llava")
 QUESTIONS = ("What is it?", "Describe the two red cars.", "Why\nnot?")
@@ -51,12 +53,13 @@ def check(run, build, folder):
         def compare(what, question, theirs, wanted):
             if theirs != wanted:
                 bad.append(f"{case} through {what}, {question!r}: {theirs!r}, generate says {wanted!r}")
-        for to in ("hf",) if case == "full_decay" else ("hf", "hf-llava"):
+        for to in ("hf", "gguf") if case == "full_decay" else ("hf", "gguf", "hf-llava"):
             run([f"{build}/convert", "--from", f"{folder}/{case}", "--to", to, "--type", "f32", "--out", f"{folder}/{case}-{to}", "--quiet"])
         model = AutoModelForCausalLM.from_pretrained(f"{folder}/{case}-hf", dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(f"{folder}/{case}-hf")
         for q in QUESTIONS:
             compare("hf", q, _text(model, tokenizer, q), ours(q))
+        bad += llama_cpp.check(model, f"{folder}/{case}-gguf", case)
         if case == "full_decay":  # its projector has three layers
             continue
         model = LlavaForConditionalGeneration.from_pretrained(f"{folder}/{case}-hf-llava", dtype=torch.float32)

@@ -53,18 +53,17 @@ const Writer WRITERS[] = {
         .name = "hf-llava",
         .holds = "vision tower, projector and merged language model as one, with tokenizer and processor",
         .read_by = "transformers (LlavaForConditionalGeneration, AutoProcessor)",
-        .use =
-            "```python\n"
-            "m = LlavaForConditionalGeneration.from_pretrained(DIR)\n"
-            "p = AutoProcessor.from_pretrained(DIR)\n"
-            "```\n\n"
-            "The processor does not pad pictures. A model trained with `model.vision.aspect` \"pad\" wants them padded to a square "
+        .use = "```python\n"
+               "m = LlavaForConditionalGeneration.from_pretrained(DIR)\n"
+               "p = AutoProcessor.from_pretrained(DIR)\n"
+               "```\n\n"
+               "The processor does not pad pictures. A model trained with `model.vision.aspect` \"pad\" wants them padded to a square "
                "first:\n\n"
-            "```python\n"
-            "side, color = max(i.size), tuple(int(255 * x) for x in p.image_processor.image_mean)\n"
-            "square = Image.new(\"RGB\", (side, side), color)\n"
-            "square.paste(i, ((side - i.width) // 2, (side - i.height) // 2))\n"
-            "```\n",
+               "```python\n"
+               "side, color = max(i.size), tuple(int(255 * x) for x in p.image_processor.image_mean)\n"
+               "square = Image.new(\"RGB\", (side, side), color)\n"
+               "square.paste(i, ((side - i.width) // 2, (side - i.height) // 2))\n"
+               "```\n",
         .takes_type = true,
         .check = to_hf_llava_check,
         .write = to_hf_llava,
@@ -88,7 +87,8 @@ const Writer WRITERS[] = {
                "llama-cli -m DIR/model.gguf\n"
                "llama-mtmd-cli -m DIR/model.gguf --mmproj DIR/mmproj.gguf --image FILE -p TEXT\n"
                "llama-server -m DIR/model.gguf --mmproj DIR/mmproj.gguf --jinja\n"
-               "```\n",
+               "```\n\n"
+               "Where there is no mmproj.gguf the model answers in text alone.\n",
         .takes_type = true,
         .takes_q8_0 = true,
         .check = to_gguf_check,
