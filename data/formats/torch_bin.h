@@ -25,7 +25,7 @@ int torch_bin_count(const TorchBin *bin);
  * may share bytes. */
 const StTensor *torch_bin_at(const TorchBin *bin, int i);
 const StTensor *torch_bin_find(const TorchBin *bin, const char *name); /* NULL when absent */
-/* Copies rows first…first+n-1 of a tensor, any of them, in memory order; a row is what one index of the first dimension holds, and a scalar
- * is one row. */
+/* Copies rows first…first+n-1 of a tensor, any of them, in memory order; a row is what one index of the first dimension holds, and a
+ * scalar is one row. */
 void torch_bin_read(const StTensor *t, int64_t first, int64_t n, void *out);
 #endif

@@ -22,8 +22,8 @@ typedef struct Rope {
     bool inverse;
 } Rope;
 
-/* θ_j in f32, every step rounded as PyTorch's 1 / (base ** (arange(0, head_dim, 2).float() / head_dim)) / factor rounds it. An ulp of θ is
- * a milliradian at position 10000, so backends that share this function agree, and those that do not, do not. */
+/* θ_j in f32, every step rounded as PyTorch's 1 / (base ** (arange(0, head_dim, 2).float() / head_dim)) / factor rounds it. An ulp of θ
+ * is a milliradian at position 10000, so backends that share this function agree, and those that do not, do not. */
 static inline float rope_theta(const Rope *a, int64_t j)
 {
     float exponent = (float)(2 * j) / (float)a->head_dim;

@@ -90,7 +90,7 @@ TEST(uploads_wait_for_nothing_and_keep_their_place_in_the_order)
         CHECK_INT(c.waits, 0);
         for (int round = 0; round < ROUNDS; round++) {
             REQUIRE_OK(d.b.download(&d.b, out.data(), d.floats((size_t)(1 + round) * N), N * sizeof(float)));
-            CHECK_MSG(out[0] == (float)round && out[N - 1] == (float)round, "seed %d, round %d: %g … %g", (int)seed, round, (double)out[0],
+            CHECK_MSG(out[0] == (float)round && out[N - 1] == (float)round, "seed %d, round %d: %g, %g", (int)seed, round, (double)out[0],
                       (double)out[N - 1]);
         }
         c = cuda_host_counters();

@@ -29,16 +29,17 @@ Status folder_make(char path[PATH_MAX], const char *folder, const char *name)
     return file_make_own_folder(file_join(path, folder, name));
 }
 
+const char *folder_type_name(DType type)
+{
+    return type == F32 ? "float32" : type == BF16 ? "bfloat16" : type == F64 ? "float64" : "float16";
+}
+
 void folder_tell_type(cJSON *config, DType type)
 {
     static const char *const KEYS[] = {"torch_dtype", "dtype"};
     for (int i = 0; i < 2; i++)
         if (cJSON_HasObjectItem(config, KEYS[i]))
-            cJSON_ReplaceItemInObjectCaseSensitive(config, KEYS[i],
-                                                   cJSON_CreateString(type == F32    ? "float32"
-                                                                      : type == BF16 ? "bfloat16"
-                                                                      : type == F64  ? "float64"
-                                                                                     : "float16"));
+            cJSON_ReplaceItemInObjectCaseSensitive(config, KEYS[i], cJSON_CreateString(folder_type_name(type)));
 }
 
 typedef struct Copy {

@@ -17,6 +17,8 @@ MUST_USE Status folder_copy_file(const char *from, const char *to, const char *n
 MUST_USE Status folder_copy(const char *from, const char *to, const char *const *but);
 /* The vision tower as a folder of its own: config.json, how pictures are prepared, weights. type: N_DTYPES: as stored. */
 MUST_USE Status folder_write_vision(const Model *m, const char *folder, DType type, int64_t max_shard);
+/* What settings of Hugging Face call a type: "bfloat16", …. */
+const char *folder_type_name(DType type);
 /* The type that the settings of weights like this one say that they have, where they say it. */
 void folder_tell_type(cJSON *config, DType type);
 /* PATH of FOLDER/NAME, made. */

@@ -9,11 +9,10 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "tools/convert/chat_template.h"
+#include "tools/convert/folders.h"
 #include "tools/convert/merge.h"
 #include "tools/convert/tokenizer_files.h"
 #include "train/config/plan.h"
-
-static const char *torch_type(OutType t) { return t == TYPE_F32 ? "float32" : t == TYPE_BF16 ? "bfloat16" : "float16"; }
 
 cJSON *llm_settings(const Model *m)
 {
@@ -42,7 +41,7 @@ cJSON *llm_config(const Model *m, const WriteOptions *o, int64_t n_rows)
         cJSON_DeleteItemFromObjectCaseSensitive(c, DROPPED[i]);
     json_add_int(c, "vocab_size", n_rows);
     cJSON_AddBoolToObject(c, "tie_word_embeddings", merge_ties(m));
-    json_add_text(c, "torch_dtype", torch_type(o->type));
+    json_add_text(c, "torch_dtype", folder_type_name(out_dtype(o->type)));
     return c;
 }
 

@@ -1,6 +1,6 @@
-/* stored.h: tensors where they lie, in open files of any format, under the names that the project has for them ("model.layers.0.…",
- * "vision_model.…", "multi_modal_projector.…", "token_rows.…", "base_model.model.….lora_A.weight", "gen_head.…", "unet.…"), or made of
- * others (merge.c). Filled by the readers of formats (from_*.c), read by their writers (to_*.c) and by verify.c. */
+/* stored.h: tensors where they lie, in open files of any format, under our names for them ("model.layers.0.…",
+ * "vision_model.…", "multi_modal_projector.…", "token_rows.…", "base_model.model.….lora_A.weight"), or made
+ * of others (merge.c). Filled by the readers of formats (from_*.c), read by their writers (to_*.c) and by verify.c. */
 #ifndef GENLLAVA_TOOLS_CONVERT_STORED_H
 #define GENLLAVA_TOOLS_CONVERT_STORED_H
 

@@ -28,11 +28,18 @@ static bool has_plain_adapters(const Model *m)
     return plain;
 }
 
+/* A model that is asked; plain: its adapters stand beside the base. */
+typedef struct Asked {
+    const Model *m;
+    bool plain;
+} Asked;
+
 static Status read_weight(void *arg, const char *name, int64_t first, int64_t n, float *out)
 {
-    const Model *m = arg;
+    const Asked *a = arg;
+    const Model *m = a->m;
     TRY(out_go_on());
-    const bool beside = has_plain_adapters(m) && model_adapted(m, name);
+    const bool beside = a->plain && model_adapted(m, name);
     const Stored *t = beside ? NULL : stored_find(&m->whole, name);
     if (!t)
         t = stored_find(&m->tensors, name);
@@ -112,7 +119,8 @@ static void compare(Comparison *c, const float *a, const float *b, int64_t rows,
 
 static Status ask(Model *m, const StreamPrompt *p, int64_t n_rows, float *logits)
 {
-    const StreamWeights w = {.rows = read_weight, .arg = m, .n_rows = n_rows, .tied = merge_ties(m), .adapters = has_plain_adapters(m)};
+    Asked asked = {m, has_plain_adapters(m)};
+    const StreamWeights w = {.rows = read_weight, .arg = &asked, .n_rows = n_rows, .tied = merge_ties(m), .adapters = asked.plain};
     return stream_logits(m->stream, &w, p, logits);
 }
 

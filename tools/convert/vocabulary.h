@@ -20,8 +20,8 @@ typedef struct Vocabulary {
 #define VOCABULARY_ADDED_SCORE (-1000.0f)
 
 /* A fill-in is called fill_open, its id, fill_close, and "_" behind that while another token is called so. added: texts of the ids V, V+1,
- * …, borrowed. Refused (ERR_DATA): pieces that no tokenizer but SentencePiece treats as it does, and an added token that is spelled like a
- * piece or like another one. */
+ * …, borrowed. Refused (ERR_DATA): pieces that no tokenizer but SentencePiece treats as it does, and an added token that is spelled
+ * like a piece or like another one. */
 MUST_USE Status vocabulary_make(Vocabulary *v, const char *model_path, int32_t n_rows, const char *const *added, int n_added,
                                 const char *fill_open, const char *fill_close);
 void vocabulary_free(Vocabulary *v);

@@ -103,7 +103,7 @@ static const FieldRule ROPE[] = {
 };
 static const FieldRule PLAIN[] = {{"factor", "1"}, {0}}, SCALED[] = {{"factor", NULL}, {0}};
 
-/* What positions are divided by: 1 unless the scaling is linear. Others change the rotation in ways that are not implemented. */
+/* What positions are divided by: 1 unless the scaling is linear. Every other scaling is refused by name: it changes the rotation, too. */
 static double read_scaling(JsonFields *f, const char *key)
 {
     const Json *rope = fields_object(f, f->top, key);

@@ -108,8 +108,8 @@ static void upload_labels(Tape *t, const LmLoss *a, const int32_t **label, void 
     *weight = tape_upload(t, scaled, (size_t)a->n * size);
 }
 
-/* loss = scale·Σ weight·x, Σ weight·x also added to `wanted`, on the device: nobody waits for it, unless the caller gives NULL, and gets it
- * in *sum. Returns the weights on the device. */
+/* loss = scale·Σ weight·x, Σ weight·x also added to `wanted`, on the device: nobody waits. NULL: the caller gets it in
+ * *sum. Returns the weights on the device. */
 static const float *weigh(Tape *t, const void *x, const float *weight, int64_t n, double scale, double *wanted, double *sum, Tensor *loss)
 {
     double *total = wanted ? wanted : tape_keep(t, sizeof *total);

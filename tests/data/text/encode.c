@@ -21,8 +21,8 @@ static EncoderOptions options(ChatTemplate chat)
 {
     if (!tok)
         REQUIRE_OK(tokenizer_open(&tok, test_fixture("vocabulary/tokenizer.model")));
-    return (EncoderOptions){.chat = chat, .vocab_size = V, .task_text = {"[I2T]", "[T2I]", "[I2I]"}, .n_visual = 4, .max_tokens = 1 << 20,
-                            .patches = 9};
+    return (EncoderOptions){
+        .chat = chat, .vocab_size = V, .task_text = {"[I2T]", "[T2I]", "[I2I]"}, .n_visual = 4, .max_tokens = 1 << 20, .patches = 9};
 }
 
 /* A record in one line: turns in order, human first, NULL at the end. */
@@ -233,10 +233,9 @@ TEST(encode_puts_a_system_text_before_task_token_and_images)
     EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
     Record *r = record(TASK_UNDERSTAND, 1, 0, TEXTS("<image>\nWhat?", "red", "on", "blue"));
     r->system = (RecordText){"the <image>", 11};
-    CHECK_STR(
-        encoded(&o, r),
-        "<s> ▁[ INST ] ▁the ▁ <0x3C> i m a g e <0x3E> <0x0A> <0x0A> [I2T] <image> ▁ <0x0A> W hat ? ▁ [/ INST ] *▁red *▁ *</s> ▁[ INST ] "
-        "▁on ▁ [/ INST ] *▁blue *▁ *</s>");
+    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁the ▁ <0x3C> i m a g e <0x3E> <0x0A> <0x0A> [I2T] <image> "
+                              "▁ <0x0A> W hat ? ▁ [/ INST ] *▁red *▁ *</s> ▁[ INST ] "
+                              "▁on ▁ [/ INST ] *▁blue *▁ *</s>");
     CHECK_INT(sample.n_images, 1);
     r = record(TASK_UNDERSTAND, 0, 0, TEXTS("red", "blue"));
     r->system = (RecordText){"on", 2};
@@ -244,7 +243,8 @@ TEST(encode_puts_a_system_text_before_task_token_and_images)
     o = options(CHAT_V1);
     CHECK_STR(encoded(&o, r), "<s> ▁on ▁USER : ▁red ▁ASSISTANT : *▁blue *</s>");
     o = options(CHAT_LLAVA_LLAMA_2);
-    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁ <0x3C> <0x3C> S <0x59> S <0x3E> <0x3E> <0x0A> o n <0x0A> <0x3C> <0x3C> / S <0x59> S <0x3E> "
+    CHECK_STR(encoded(&o, r), "<s> ▁[ INST ] ▁ <0x3C> <0x3C> S <0x59> S <0x3E> <0x3E> <0x0A> o n <0x0A> "
+                              "<0x3C> <0x3C> / S <0x59> S <0x3E> "
                               "<0x3E> <0x0A> <0x0A> red ▁ [/ INST ] *▁blue *▁ *</s>");
     o = options(CHAT_PLAIN);
     CHECK_REJECTS(&o, r, REJECT_BAD_TURNS, "a system text, and the template plain has no place for one");
@@ -327,7 +327,8 @@ TEST(encode_cuts_whole_rounds_first)
     EncoderOptions o = options(CHAT_MISTRAL_INSTRUCT);
     Record *r = record(TASK_UNDERSTAND, 2, 0, TEXTS("<image>", "red", "blue", "on", "<image>", "red"));
     static const char FIRST[] = "<s> ▁[ INST ] [I2T] <image> ▁▁ [/ INST ] *▁red *▁ *</s>";
-    static const char SECOND[] = "<s> ▁[ INST ] [I2T] <image> ▁▁ [/ INST ] *▁red *▁ *</s> ▁[ INST ] ▁blue ▁ [/ INST ] *▁on *▁ *</s>";
+    static const char SECOND[] = "<s> ▁[ INST ] [I2T] <image> ▁▁ [/ INST ] *▁red *▁ *</s> "
+                                 "▁[ INST ] ▁blue ▁ [/ INST ] *▁on *▁ *</s>";
     encoded(&o, r);
     int64_t whole = sample.expanded;
     o.max_tokens = whole - 1;

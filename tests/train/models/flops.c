@@ -11,9 +11,9 @@ static double window_pairs(const Batch *b, int window)
     return n;
 }
 
-/* Sizes of tiny.h. Language model: a linear's frozen weight takes 2·out·in a row forwards and as many backwards for its input; each of its
- * adapter's two matrices the same, and once more for its own gradient. Attention: two products forwards, four backwards. Head: frozen but
- * for the added rows, supervised rows alone. Projector: trained, but nobody wants the gradient of what the frozen tower gives. */
+/* Sizes of tiny.h. Language model: a linear's frozen weight takes 2·out·in a row forwards and as many backwards for its input; each of
+ * its adapter's two matrices the same, and once more for its own gradient. Attention: two products forwards, four backwards. Head: frozen
+ * but for the added rows, supervised rows alone. Projector: trained, but nobody wants the gradient of what the frozen tower gives. */
 static double by_hand(const Batch *b)
 {
     enum {
