@@ -29,6 +29,21 @@ typedef struct RecordText {
     size_t length;
 } RecordText;
 
+/* How good others found a picture or a pair of them. */
+typedef struct RecordScore {
+    const char *name;
+    double value;
+} RecordScore;
+
+/* Where a row comes from. NULL: not known; all parts but these are passed over. */
+typedef struct RecordProvenance {
+    const char *file;
+    int64_t index; /* -1: not known */
+    const char *license, *curator, *model, *template_sha256, *request;
+} RecordProvenance;
+
+#define UNIFIED_SCHEMA "genllava.sample/1"
+
 /* A row; its memory belongs to the reader and is valid until the next call. */
 typedef struct Record {
     int64_t number;       /* from 0, in file order over the mixture, rejected rows counted */
@@ -44,9 +59,13 @@ typedef struct Record {
     RecordText system; /* replaces the template's own, or stands first in the first human turn */
     RecordTurn *turns;
     int n_turns;
-    const char *sd_prompt, *sd_instruction; /* NULL when absent */
-    const char *slip, *meant;               /* a key that nothing reads, and the one that it resembles; NULL: none */
-    const char *json;                       /* the row's own text */
+    const char *sd_prompt, *sd_src_prompt, *sd_instruction; /* NULL when absent */
+    const char *split;                                      /* NULL when absent */
+    RecordScore *scores;
+    int n_scores;
+    RecordProvenance prov;
+    const char *slip, *meant; /* a key that nothing reads, and the one that it resembles; NULL: none */
+    const char *json;         /* the row's own text */
     size_t json_length;
     bool ends_file; /* a rejected row behind which its file cannot be read: it was cut off, or worse */
     Reject reject;  /* not REJECT_NONE: the row cannot be used, `message` says why (row fields may be unset) */

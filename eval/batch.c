@@ -63,6 +63,7 @@ static void row_free(BatchRow *r)
     mem_free(r->markers);
     mem_free(r->record.images);
     mem_free(r->record.turns);
+    mem_free(r->record.scores);
     *r = (BatchRow){.is_record = false};
 }
 

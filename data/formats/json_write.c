@@ -48,7 +48,7 @@ cJSON *json_add_int(cJSON *to, const char *key, int64_t value) { return json_add
 
 cJSON *json_add_real(cJSON *to, const char *key, double value) { return json_add(to, key, cJSON_CreateNumber(value)); }
 
-static void put_quoted(FILE *out, const char *s, size_t n)
+void json_put_text(FILE *out, const char *s, size_t n)
 {
     fputc('"', out);
     utf8_put(out, s, n, UTF8_JSON);
@@ -61,7 +61,7 @@ static cJSON *create_bytes(const char *text, size_t n)
     size_t n_quoted;
     FILE *out = open_memstream(&quoted, &n_quoted);
     if (out)
-        put_quoted(out, text, n);
+        json_put_text(out, text, n);
     bool failed = !out || ferror(out);
     failed |= out && fclose(out);
     no_memory |= failed;
@@ -100,7 +100,7 @@ cJSON *json_copy(const Json *v)
 
 /* ---------------------------------------------------------------- printing */
 
-static void put_real(FILE *out, double value)
+void json_put_real(FILE *out, double value)
 {
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
@@ -117,9 +117,9 @@ static void put_value(FILE *out, const cJSON *v, JsonStyle style, int depth)
     if (cJSON_IsRaw(v))
         fputs(v->valuestring, out);
     else if (cJSON_IsString(v))
-        put_quoted(out, v->valuestring, strlen(v->valuestring));
+        json_put_text(out, v->valuestring, strlen(v->valuestring));
     else if (cJSON_IsNumber(v))
-        put_real(out, v->valuedouble);
+        json_put_real(out, v->valuedouble);
     else if (!cJSON_IsArray(v) && !cJSON_IsObject(v))
         fputs(cJSON_IsTrue(v) ? "true" : cJSON_IsFalse(v) ? "false" : "null", out);
     else {
@@ -128,7 +128,7 @@ static void put_value(FILE *out, const cJSON *v, JsonStyle style, int depth)
             if (style == JSON_PRETTY)
                 fprintf(out, "\n%*s", 2 * depth + 2, "");
             if (cJSON_IsObject(v)) {
-                put_quoted(out, e->string, strlen(e->string));
+                json_put_text(out, e->string, strlen(e->string));
                 fputs(style == JSON_PRETTY ? ": " : ":", out);
             }
             put_value(out, e, style, depth + 1);

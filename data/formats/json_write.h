@@ -29,5 +29,8 @@ typedef enum JsonStyle { JSON_INLINE, JSON_LINE, JSON_PRETTY } JsonStyle;
  * that read back as the same bits. */
 MUST_USE Status json_print(FILE *out, cJSON **tree, JsonStyle style, const char *name);
 MUST_USE Status json_to_text(char **text, cJSON **tree, JsonStyle style, const char *name); /* mem_free */
-MUST_USE Status json_save(const char *path, cJSON **tree);                                  /* pretty, as a file that is replaced whole */
+/* Single values, for lines by the million: text with its quotes; null unless finite. */
+void json_put_text(FILE *out, const char *text, size_t n);
+void json_put_real(FILE *out, double value);
+MUST_USE Status json_save(const char *path, cJSON **tree); /* pretty, as a file that is replaced whole */
 #endif

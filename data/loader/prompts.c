@@ -64,6 +64,7 @@ static Status read_row(Prompts *p, const char *line, size_t n, const IndexRow *r
         s = append_targets(p, &rec, row, first);
     mem_free(rec.images);
     mem_free(rec.turns);
+    mem_free(rec.scores);
     json_free(&doc);
     return s;
 }

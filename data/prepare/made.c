@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 #include "data/formats/json_compare.h"
 #include "data/formats/json_write.h"
 #include "data/prepare/parts.h"
 #include "data/formats/sha256.h"
+#include "data/records/format.h"
 #include "data/shards/shard_layout.h"
 #include "kernels/base/arena.h"
 
@@ -33,6 +35,21 @@ static Status add_file(cJSON *files, const char *path)
     return OK;
 }
 
+/* Said only where a source has it: other runs' shards stay as they are. */
+static void describe_layout(cJSON *o, const MixtureSource *s)
+{
+    if (s->format != &FORMATS[0])
+        cJSON_AddStringToObject(o, "format", s->format->name);
+    if (s->format->keys & KEY_AS)
+        cJSON_AddStringToObject(o, "as", TASK_NAMES[s->as]);
+    if (s->split)
+        cJSON_AddStringToObject(o, "split", s->split);
+    if (s->license)
+        cJSON_AddStringToObject(o, "license", s->license);
+    if (s->each)
+        json_add_int(o, "each", s->each);
+}
+
 /* What decides which rows there are and what they hold. Weights, seed and epoch only choose among prepared rows, so changing them leaves
  * the shards as they are. */
 static void describe_rows(cJSON *o, const MixtureSource *s)
@@ -41,6 +58,7 @@ static void describe_rows(cJSON *o, const MixtureSource *s)
     json_add_text(o, "image_root", s->image_root);
     cJSON_AddStringToObject(o, "task", TASK_NAMES[s->task]);
     json_add_int(o, "max", s->max);
+    describe_layout(o, s);
     cJSON *filters = cJSON_AddArrayToObject(o, "filters");
     for (int i = 0; i < s->n_filters; i++) {
         cJSON *filter = json_add(filters, NULL, cJSON_CreateObject());
@@ -50,11 +68,65 @@ static void describe_rows(cJSON *o, const MixtureSource *s)
     }
 }
 
+/* Files that the rows of a layout depend on besides the source's own: too many to be named one by one. */
+typedef struct OtherFiles {
+    XXH64_hash_t seen; /* of path, size and time of each */
+    char sha256[65];   /* of what this was before a file, and the file's, in hex; "": contents are not read */
+    int64_t n, bytes, newest_unix;
+} OtherFiles;
+
+static Status visit_other(void *arg, const char *path)
+{
+    OtherFiles *o = arg;
+    struct stat st;
+    char text[PATH_MAX + 64];
+    uint8_t digest[32];
+    if (stat(path, &st))
+        return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
+    int n = snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 "\n", path, (int64_t)st.st_size,
+                     (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+    o->seen = XXH3_64bits_withSeed(text, (size_t)n, o->seen);
+    o->n++;
+    o->bytes += st.st_size;
+    o->newest_unix = st.st_mtim.tv_sec > o->newest_unix ? st.st_mtim.tv_sec : o->newest_unix;
+    if (!*o->sha256)
+        return OK;
+    memcpy(text, o->sha256, sizeof o->sha256);
+    TRY(sha256_file(path, text + strlen(text), NULL));
+    sha256_of(text, strlen(text), digest);
+    sha256_hex(digest, o->sha256);
+    return OK;
+}
+
+static Status visit_others(OtherFiles *o, const MixtureSource *s)
+{
+    const Feed *feed = s->format->feed[s->as];
+    for (int i = 0; i < s->n_files && feed && feed->inputs; i++)
+        TRY(feed->inputs(s, s->files[i], visit_other, o));
+    return OK;
+}
+
+static Status describe_others(cJSON *o, const MixtureSource *s)
+{
+    OtherFiles others = {0};
+    char seen[17];
+    TRY(visit_others(&others, s));
+    if (s->requests_file)
+        TRY(visit_other(&others, s->requests_file));
+    if (!others.n)
+        return OK;
+    snprintf(seen, sizeof seen, "%016llx", (unsigned long long)others.seen);
+    json_add_int(o, "other files", others.n);
+    cJSON_AddStringToObject(o, "what they are", seen);
+    return OK;
+}
+
 static Status describe_source(cJSON *o, const MixtureSource *s)
 {
     describe_rows(o, s);
+    TRY(describe_others(o, s));
     cJSON *files = cJSON_AddArrayToObject(o, "files");
-    for (int i = 0; i < s->n_files; i++)
+    for (int i = 0; i < s->n_files && !(s->format->keys & KEY_ROOT); i++)
         TRY(add_file(files, s->files[i]));
     return OK;
 }
@@ -117,14 +189,33 @@ static Status add_input(cJSON *list, const char *path, int64_t *newest_unix)
     return OK;
 }
 
+/* A folder: all files that its rows depend on, as one. */
+static Status add_folder(cJSON *list, const MixtureSource *source, int64_t *newest_unix)
+{
+    OtherFiles others = {.sha256 = "0"};
+    TRY(visit_others(&others, source));
+    *newest_unix = others.newest_unix > *newest_unix ? others.newest_unix : *newest_unix;
+    cJSON *input = json_add(list, NULL, cJSON_CreateObject());
+    cJSON_AddStringToObject(input, "path", source->files[0]);
+    json_add_int(input, "bytes", others.bytes);
+    cJSON_AddStringToObject(input, "sha256", others.sha256);
+    return OK;
+}
+
 Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix)
 {
     *newest_unix = 0;
     cJSON *list = cJSON_CreateArray();
     Status s = add_input(list, o->tokenizer_path, newest_unix);
-    for (int i = 0; i < o->mixture->n_sources; i++)
-        for (int k = 0; k < o->mixture->sources[i].n_files && !s; k++)
-            s = add_input(list, o->mixture->sources[i].files[k], newest_unix);
+    for (int i = 0; i < o->mixture->n_sources && !s; i++) {
+        const MixtureSource *source = &o->mixture->sources[i];
+        if (source->format->keys & KEY_ROOT)
+            s = add_folder(list, source, newest_unix);
+        for (int k = 0; k < source->n_files && !(source->format->keys & KEY_ROOT) && !s; k++)
+            s = add_input(list, source->files[k], newest_unix);
+        if (source->requests_file && !s)
+            s = add_input(list, source->requests_file, newest_unix);
+    }
     if (!s)
         s = json_to_text(json, &list, JSON_INLINE, "what the shards are made from");
     cJSON_Delete(list);

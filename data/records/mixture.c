@@ -9,7 +9,9 @@
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/mistakes.h"
+#include "data/records/format.h"
 #include "data/records/records.h"
+#include "data/records/requests.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/utf8.h"
@@ -149,10 +151,11 @@ static char *stem_of(Reader *r, const char *path)
 }
 
 const char MIXTURE_SOURCE_SCHEMA[] =
-    "{\"type\":\"object\",\"required\":[\"files\"],\"additionalProperties\":false,\"patternProperties\":{\"^//\":true},\"properties\":{"
+    "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"files\"]},{\"required\":[\"root\"]}],\"additionalProperties\":false,\"patternProperties\":{\"^//\":true},\"properties\":{"
     "\"$schema\":true,"
     "\"name\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Stands in messages and in the rows' uids; the file's name by "
     "default.\"},"
+    "\"format\":{\"type\":\"string\",\"description\":\"Layout of the files; LLaVA's or unified rows by default (told by content).\"},"
     "\"files\":{\"description\":\"Data files: LLaVA arrays (.json), or a row a line.\",\"anyOf\":[{\"type\":\"string\",\"minLength\":1},"
     "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"string\",\"minLength\":1}}]},"
     "\"image_root\":{\"description\":\"Where the rows' picture paths start, and what they may not leave.\",\"anyOf\":[{\"type\":\"string\","
@@ -160,47 +163,178 @@ const char MIXTURE_SOURCE_SCHEMA[] =
     "\"task\":{\"enum\":[\"understand\",\"generate\",\"edit\"],\"default\":\"understand\",\"description\":\"Of rows that name none.\"},"
     "\"weight\":{\"type\":\"number\",\"minimum\":0,\"default\":1,\"description\":\"How often an epoch has each row.\"},"
     "\"max\":{\"type\":\"integer\",\"minimum\":0,\"default\":0,\"description\":\"At most so many rows of it; 0: all.\"},"
+    "\"license\":{\"type\":[\"string\",\"null\"],\"description\":\"Of rows that name none.\"},"
+    "\"as\":{\"enum\":[\"understand\",\"generate\"],\"description\":\"What rows of captions become.\"},"
+    "\"requests\":{\"type\":\"string\",\"description\":\"File of request templates; built-in ones by default.\"},"
+    "\"each\":{\"type\":\"integer\",\"minimum\":0,\"default\":0,\"description\":\"Rows of a picture or prompt; 0: all.\"},"
+    "\"root\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Folder of a layout that is one: instructpix2pix, magicbrush.\"},"
+    "\"split\":{\"enum\":[\"train\",\"val\"],\"default\":\"train\"},"
     "\"filter\":{\"type\":\"object\",\"description\":\"Only rows whose scores lie between least and most; null: no bound.\","
     "\"patternProperties\":{\"^//\":true},\"additionalProperties\":{\"type\":\"array\",\"minItems\":2,\"maxItems\":2,\"items\":{"
     "\"type\":[\"number\",\"null\"]}}}}}";
 
-static void read_source(Reader *r, MixtureSource *s, const Json *v)
+/* ---------------------------------------------------------------- a source */
+
+/* Keys of sources: bit of FormatKeys, or 0, where every layout has it. */
+static const struct {
+    unsigned bit;
+    const char *name;
+} SOURCE_KEYS[] = {{0, "name"},       {0, "format"},     {0, "weight"},         {0, "max"},           {0, "filter"},
+                   {0, "license"},    {KEY_FILES, "files"}, {KEY_IMAGE_ROOT, "image_root"}, {KEY_TASK, "task"}, {KEY_AS, "as"},
+                   {KEY_REQUESTS, "requests"}, {KEY_EACH, "each"}, {KEY_ROOT, "root"}, {KEY_SPLIT, "split"}};
+enum { N_SOURCE_KEYS = sizeof SOURCE_KEYS / sizeof *SOURCE_KEYS };
+
+bool mixture_key_is_path(const char *key) { return !strcmp(key, "image_root") || !strcmp(key, "root") || !strcmp(key, "requests"); }
+
+/* Only keys that the layout has; one of another layout is named as such. */
+static void check_source_keys(Reader *r, const Json *v, const Format *format)
 {
-    static const char *const KEYS[] = {"name", "files", "image_root", "task", "weight", "max", "filter"};
-    *s = (MixtureSource){.weight = 1};
-    if (v->kind != JSON_OBJECT) {
-        wrong(r, v, "a source", "an object");
+    const char *keys[N_SOURCE_KEYS];
+    int n = 0;
+    for (int i = 0; i < N_SOURCE_KEYS; i++) {
+        const Json *other = json_get(v, SOURCE_KEYS[i].name);
+        bool has = !SOURCE_KEYS[i].bit || (SOURCE_KEYS[i].bit & format->keys);
+        if (has || other)
+            keys[n++] = SOURCE_KEYS[i].name;
+        if (!has && other)
+            mistake(r, other->key_line, other->key_column, "sources of the format \"%s\" have no \"%s\"", format->name,
+                    SOURCE_KEYS[i].name);
+    }
+    check_keys(r, v, keys, n);
+}
+
+static const Format *read_format(Reader *r, const Json *v)
+{
+    const char *names[16];
+    int n = 0;
+    if (!v)
+        return &FORMATS[0];
+    const Format *format = v->kind == JSON_STRING ? format_named(v->string) : NULL;
+    for (; n < format_count(); n++)
+        names[n] = FORMATS[n].name;
+    const char *near = v->kind == JSON_STRING ? cli_nearest(v->string, names, n) : NULL;
+    if (!format) {
+        char list[256] = "", found[96];
+        for (int i = 0; i < n; i++)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
+        mistake(r, v->line, v->column, "format is %s, expected one of %s%s%s%s", json_show(v, found, sizeof found), list,
+                near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+    return format;
+}
+
+static void read_place(Reader *r, MixtureSource *s, const Json *v)
+{
+    const Json *files = json_get(v, "files"), *root = json_get(v, "root"), *image_root = json_get(v, "image_root");
+    const bool folder = s->format->keys & KEY_ROOT;
+    if (!folder && files)
+        read_files(r, s, files);
+    else if (!folder || !root)
+        mistake(r, v->line, v->column, "this source has no \"%s\"", folder ? "root" : "files");
+    else if (!is_text(root))
+        wrong(r, root, "root", "a folder");
+    else if ((s->files = list(r, 1, sizeof *s->files))) {
+        s->files[s->n_files++] = path_from_base(r, root->string);
+        s->image_root = path_from_base(r, root->string);
+    }
+    if (!folder && image_root && is_text(image_root))
+        s->image_root = path_from_base(r, image_root->string);
+    else if (!folder && image_root && image_root->kind != JSON_NULL)
+        wrong(r, image_root, "image_root", "a folder or null");
+}
+
+/* Of a layout whose rows are captions: their templates. A file of them that is missing is told with the data files. */
+static void read_requests(Reader *r, MixtureSource *s, const Json *v)
+{
+    if (v && !is_text(v)) {
+        wrong(r, v, "requests", "a file of request templates");
         return;
     }
-    check_keys(r, v, KEYS, sizeof KEYS / sizeof *KEYS);
-    const Json *name = json_get(v, "name"), *files = json_get(v, "files"), *root = json_get(v, "image_root"), *task = json_get(v, "task"),
-               *weight = json_get(v, "weight"), *max = json_get(v, "max"), *filter = json_get(v, "filter");
-    if (files)
-        read_files(r, s, files);
-    else
-        mistake(r, v->line, v->column, "this source has no \"files\"");
+    if (v)
+        s->requests_file = path_from_base(r, v->string);
+    if (!s->format->feed[s->as] || s->as == TASK_EDIT || (v && !s->requests_file) || !(s->requests = list(r, 1, sizeof *s->requests)))
+        return;
+    Status failed = requests_load(s->requests, s->requests_file);
+    if (failed == ERR_USAGE)
+        mistakes_add_line(&r->mistakes, status_message());
+    r->mistakes.no_memory |= failed == ERR_NOMEM;
+}
+
+static void read_choice(Reader *r, MixtureSource *s, const Json *as, const Json *split)
+{
+    const unsigned keys = s->format->keys;
+    s->as = s->format->as;
+    if (as && (keys & KEY_AS)) {
+        bool known = as->kind == JSON_STRING && (!strcmp(as->string, "understand") || !strcmp(as->string, "generate"));
+        if (known)
+            s->as = !strcmp(as->string, "generate") ? TASK_GENERATE : TASK_UNDERSTAND;
+        else
+            wrong(r, as, "as", "understand or generate");
+    }
+    if (!(keys & KEY_SPLIT))
+        return;
+    bool val = split && split->kind == JSON_STRING && !strcmp(split->string, "val");
+    s->split = copied(r, val ? "val" : "train");
+    if (split && split->kind == JSON_STRING && !strcmp(split->string, "test"))
+        mistake(r, split->line, split->column, "split is \"test\": rows to test with are never trained on; expected train or val");
+    else if (split && !val && (split->kind != JSON_STRING || strcmp(split->string, "train")))
+        wrong(r, split, "split", "train or val");
+}
+
+static void read_whole(Reader *r, const Json *v, const char *key, int64_t *out)
+{
+    char allowed[64];
+    const Json *n = json_get(v, key);
+    snprintf(allowed, sizeof allowed, "a whole number from 0 (0: all rows)");
+    if (n && n->kind == JSON_INT && n->integer >= 0)
+        *out = n->integer;
+    else if (n)
+        wrong(r, n, key, allowed);
+}
+
+static void read_name(Reader *r, MixtureSource *s, const Json *name, const Json *license)
+{
     if (name && is_text(name))
         s->name = copied(r, name->string);
     else if (name)
         wrong(r, name, "name", "a string");
     else if (s->n_files && s->files[0])
         s->name = stem_of(r, s->files[0]);
-    if (root && is_text(root))
-        s->image_root = path_from_base(r, root->string);
-    else if (root && root->kind != JSON_NULL)
-        wrong(r, root, "image_root", "a folder or null");
-    if (task)
+    if (license && is_text(license))
+        s->license = copied(r, license->string);
+    else if (license && license->kind != JSON_NULL)
+        wrong(r, license, "license", "a string or null");
+}
+
+static void read_source(Reader *r, MixtureSource *s, const Json *v)
+{
+    *s = (MixtureSource){.weight = 1, .format = &FORMATS[0]};
+    if (v->kind != JSON_OBJECT) {
+        wrong(r, v, "a source", "an object");
+        return;
+    }
+    const Format *format = read_format(r, json_get(v, "format"));
+    if (!format)
+        return;
+    s->format = format;
+    check_source_keys(r, v, format);
+    read_place(r, s, v);
+    read_name(r, s, json_get(v, "name"), json_get(v, "license"));
+    const Json *task = json_get(v, "task"), *weight = json_get(v, "weight"), *filter = json_get(v, "filter");
+    read_choice(r, s, json_get(v, "as"), json_get(v, "split"));
+    if (task && (format->keys & KEY_TASK))
         read_task(r, s, task);
     if (weight && (weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real >= 0)
         s->weight = weight->real;
     else if (weight)
         wrong(r, weight, "weight", "a number from 0");
-    if (max && max->kind == JSON_INT && max->integer >= 0)
-        s->max = max->integer;
-    else if (max)
-        wrong(r, max, "max", "a whole number from 0 (0: all rows)");
+    read_whole(r, v, "max", &s->max);
+    if (format->keys & KEY_EACH)
+        read_whole(r, v, "each", &s->each);
     if (filter)
         read_filter(r, s, filter);
+    if (format->keys & KEY_REQUESTS)
+        read_requests(r, s, json_get(v, "requests"));
 }
 
 static void read_sources(Reader *r, Mixture *m, const Json *v)
@@ -315,6 +449,12 @@ static void source_free(MixtureSource *s)
         mem_free(s->filters[i].score);
     mem_free(s->files);
     mem_free(s->filters);
+    if (s->requests)
+        requests_free(s->requests);
+    mem_free(s->requests);
+    mem_free(s->requests_file);
+    mem_free(s->license);
+    mem_free(s->split);
     mem_free(s->name);
     mem_free(s->image_root);
 }

@@ -11,8 +11,8 @@
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/formats/mistakes.h"
-#include "data/records/row_fields.h"
 #include "data/formats/rows.h"
+#include "data/records/draft.h"
 #include "data/records/uids.h"
 #include "kernels/base/arena.h"
 
@@ -20,13 +20,17 @@ enum { NUMBER_BYTES = 22 }; /* of "#18446744073709551615" */
 
 struct RecordReader {
     bool root_checked; /* of the present source */
+    bool open;         /* a file is being read */
     const Mixture *m;
     int source, file; /* of the file being read, or the next one */
-    Rows *rows;       /* NULL between files */
+    Rows *rows;       /* of the open file, whose rows are records already; or: */
+    const Feed *feed; /* of a public layout */
+    void *fed;
     int64_t number, row, taken;
     JsonDoc *doc;
     Record rec;
     RowRoom room;
+    DraftText texts;
     Uids uids;
     char *uid, *wanted; /* scratch */
     size_t uid_capacity;
@@ -54,16 +58,24 @@ static void add_missing_roots(Mistakes *missing, const Mixture *m)
     }
 }
 
-static void add_missing_files(Mistakes *missing, const MixtureSource *s)
+/* Files are read more than once: no pipes. */
+static void add_missing_file(Mistakes *missing, const MixtureSource *s, const char *path, const char *what, bool folder)
 {
     struct stat st;
+    if (stat(path, &st) || access(path, R_OK))
+        mistakes_add(missing, path, 0, 0, "cannot be opened: %s (%s of source \"%s\" of the mixture)", strerror(errno),
+                     folder ? "root" : what, s->name);
+    else if (folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
+        mistakes_add(missing, path, 0, 0, "is %s, expected a %s (source \"%s\" of the mixture)", file_kind(st.st_mode),
+                     folder ? "folder" : "JSON file", s->name);
+}
+
+static void add_missing_files(Mistakes *missing, const MixtureSource *s)
+{
     for (int k = 0; k < s->n_files; k++)
-        if (stat(s->files[k], &st) || access(s->files[k], R_OK))
-            mistakes_add(missing, s->files[k], 0, 0, "cannot be opened: %s (a file of source \"%s\" of the mixture)", strerror(errno),
-                         s->name);
-        else if (!S_ISREG(st.st_mode)) /* it is read more than once */
-            mistakes_add(missing, s->files[k], 0, 0, "is %s, expected a JSON file (source \"%s\" of the mixture)", file_kind(st.st_mode),
-                         s->name);
+        add_missing_file(missing, s, s->files[k], "a file", s->format->keys & KEY_ROOT);
+    if (s->requests_file)
+        add_missing_file(missing, s, s->requests_file, "the requests", false);
 }
 
 Status mixture_check_files(const Mixture *m, bool folders)
@@ -104,11 +116,11 @@ static Status uid_room(RecordReader *r, size_t n)
     return OK;
 }
 
-/* SOURCE/ID with #1, #2 … where it is taken; a row without an id is known by its number in its file. */
-static Status make_uid(RecordReader *r, const Json *row)
+/* SOURCE/ID with #1, #2 … where it is taken; a row without an id (NULL) is known by its number in its file. */
+static Status make_uid(RecordReader *r, const char *id)
 {
     char buf[NUMBER_BYTES];
-    const char *source = r->m->sources[r->source].name, *id = id_text(json_get(row, "id"), buf);
+    const char *source = r->m->sources[r->source].name;
     Record *rec = &r->rec;
     if (!id)
         snprintf(buf, sizeof buf, "%" PRId64, rec->row);
@@ -150,6 +162,7 @@ static Status read_row(RecordReader *r, const Row *row)
     static const char HERE[] = "row", CUT_OFF[] = "was cut off";
     Record *rec = &r->rec;
     const char *uid = NULL;
+    char buf[NUMBER_BYTES];
     rec->json = row->text;
     rec->json_length = row->n;
     if (row->error) {
@@ -172,7 +185,13 @@ static Status read_row(RecordReader *r, const Row *row)
     TRY(s);
     r->surrogates += json_replaced_surrogates(r->doc);
     TRY(row_fields(rec, &r->room, json_root(r->doc), &r->m->sources[r->source], &uid));
-    return uid ? use_uid(r, uid) : make_uid(r, json_root(r->doc));
+    return uid ? use_uid(r, uid) : make_uid(r, id_text(json_get(json_root(r->doc), "id"), buf));
+}
+
+static Status take_draft(RecordReader *r, const Draft *d)
+{
+    TRY(make_uid(r, d->id));
+    return draft_record(&r->rec, &r->room, &r->texts, d, &r->m->sources[r->source]);
 }
 
 static void start_record(RecordReader *r)
@@ -188,8 +207,10 @@ static void start_record(RecordReader *r)
                       .uid = "",
                       .task = s->task,
                       .weight = 1,
+                      .prov.index = -1,
                       .images = r->rec.images,
-                      .turns = r->rec.turns};
+                      .turns = r->rec.turns,
+                      .scores = r->rec.scores};
 }
 
 /* Opens the next file, if there is one. */
@@ -199,7 +220,9 @@ static Status next_file(RecordReader *r)
         const MixtureSource *s = &r->m->sources[r->source];
         if (r->file < s->n_files && !(s->max && r->taken >= s->max)) {
             r->row = 0;
-            return rows_open(&r->rows, s->files[r->file], ROWS_LINES_OR_ARRAY);
+            r->feed = s->format->feed[s->as];
+            r->open = true;
+            return r->feed ? r->feed->open(&r->fed, s, s->files[r->file]) : rows_open(&r->rows, s->files[r->file], ROWS_LINES_OR_ARRAY);
         }
         r->source++;
         r->file = 0;
@@ -218,22 +241,47 @@ static Status check_root(const Mixture *m, const MixtureSource *s)
     return mistakes_end(&missing, ERR_MISSING, "the mixture");
 }
 
+static void close_file(RecordReader *r)
+{
+    rows_close(&r->rows);
+    if (r->fed)
+        r->feed->close(&r->fed);
+    r->open = false;
+    r->file++;
+}
+
+/* The next row of the open file into r->rec. */
+static Status read_next(RecordReader *r, bool *end)
+{
+    if (r->feed) {
+        Draft d = {.prov.index = -1};
+        TRY(r->feed->next(r->fed, &d, end));
+        if (*end)
+            return OK;
+        start_record(r);
+        return take_draft(r, &d);
+    }
+    Row row;
+    TRY(rows_next(r->rows, &row, end));
+    if (*end)
+        return OK;
+    start_record(r);
+    return read_row(r, &row);
+}
+
 Status records_next(RecordReader *r, const Record **rec)
 {
     *rec = NULL;
     for (;;) {
-        if (!r->rows)
+        if (!r->open)
             TRY(next_file(r));
-        if (!r->rows)
+        if (!r->open)
             return OK;
         const MixtureSource *s = &r->m->sources[r->source];
         bool end = s->max && r->taken >= s->max;
-        Row row;
         if (!end)
-            TRY(rows_next(r->rows, &row, &end));
+            TRY_IN(read_next(r, &end), "%s", s->files[r->file]);
         if (!end) {
-            start_record(r);
-            TRY_IN(read_row(r, &row), "%s", s->files[r->file]);
             if (r->rec.n_images && !r->root_checked)
                 TRY(check_root(r->m, s));
             r->root_checked |= r->rec.n_images > 0;
@@ -241,8 +289,7 @@ Status records_next(RecordReader *r, const Record **rec)
             *rec = &r->rec;
             return OK;
         }
-        rows_close(&r->rows);
-        r->file++;
+        close_file(r);
     }
 }
 
@@ -265,11 +312,13 @@ void records_close(RecordReader **r)
 {
     if (!r || !*r)
         return;
-    rows_close(&(*r)->rows);
+    close_file(*r);
+    draft_text_free(&(*r)->texts);
     json_free(&(*r)->doc);
     uids_free(&(*r)->uids);
     mem_free((*r)->rec.images);
     mem_free((*r)->rec.turns);
+    mem_free((*r)->rec.scores);
     mem_free((*r)->uid);
     mem_free((*r)->wanted);
     mem_free(*r);

@@ -1,4 +1,5 @@
-/* records.h: the rows of a mixture, one after the other: LLaVA JSON arrays (streamed, never one tree) and unified JSONL. */
+/* records.h: the rows of a mixture, one after the other: LLaVA JSON arrays (streamed, never one tree), unified JSONL, and the public
+ * layouts of format.h. */
 #ifndef GENLLAVA_DATA_RECORDS_RECORDS_H
 #define GENLLAVA_DATA_RECORDS_RECORDS_H
 
@@ -17,10 +18,17 @@ typedef struct MixtureFilter {
 
 typedef struct MixtureSource {
     char *name;
-    char **files;
+    const struct Format *format;
+    char **files; /* of a layout that is a folder: that folder alone */
     int n_files;
-    char *image_root; /* absolute; NULL: the file's own folder */
-    Task task;        /* for rows without one */
+    char *image_root;          /* absolute; NULL: the file's own folder */
+    Task task;                 /* for rows without one */
+    Task as;                   /* what the rows of a layout become */
+    struct Requests *requests; /* NULL: its rows need none */
+    char *requests_file;       /* NULL: the built-in ones */
+    char *license;             /* of rows that name none, or NULL */
+    char *split;               /* "train" or "val"; NULL: the layout has none */
+    int64_t each;              /* rows of a picture, or pairs of a prompt; 0: all */
     double weight;
     int64_t max; /* rows taken at most, those that the reader itself leaves out not counted; 0: all */
     MixtureFilter *filters;
@@ -40,6 +48,8 @@ typedef struct Mixture {
 MUST_USE Status mixture_load(Mixture *m, const char *key, const char *file, const char *inline_json, const char *base_dir);
 /* A source of the list as JSON Schema: what mixture_load takes. */
 extern const char MIXTURE_SOURCE_SCHEMA[];
+/* Whether a source's key (other than "files") is a path. */
+bool mixture_key_is_path(const char *key);
 struct Json;
 /* Only the mistakes of a list of sources that stands in a larger document: each with its place there; name is the document's. */
 MUST_USE Status mixture_check(const struct Json *list, const char *name);

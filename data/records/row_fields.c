@@ -10,7 +10,6 @@
 #include "kernels/base/cli.h"
 #include "kernels/base/utf8.h"
 
-#define UNIFIED "genllava.sample/1"
 static const char FORMS[] =
     "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
 
@@ -44,18 +43,24 @@ static int named(const char *const *names, int n, const Json *v)
 static bool is_null(const Json *v) { return !v || v->kind == JSON_NULL; }
 static bool is_text(const Json *v) { return v->kind == JSON_STRING && v->length && strlen(v->string) == v->length; }
 
-static Status grow(void **array, int *room, size_t n, size_t size)
+static void *grown(void *array, int *room, size_t n, size_t size, bool *failed)
 {
     if (n <= (size_t)*room)
-        return OK;
-    if (n > INT32_MAX)
-        return fail(ERR_NOMEM, "a row with %zu parts", n);
-    void *grown = mem_grow(*array, n * size);
-    if (!grown)
-        return fail(ERR_NOMEM, "no memory for a row with %zu parts", n);
-    *array = grown;
-    *room = (int)n;
-    return OK;
+        return array;
+    void *more = n > INT32_MAX ? NULL : mem_grow(array, n * size);
+    *failed |= !more;
+    if (more)
+        *room = (int)n;
+    return more ? more : array;
+}
+
+Status row_room(Record *rec, RowRoom *room, size_t images, size_t turns, size_t scores)
+{
+    bool failed = false;
+    rec->images = grown(rec->images, &room->images, images, sizeof *rec->images, &failed);
+    rec->turns = grown(rec->turns, &room->turns, turns, sizeof *rec->turns, &failed);
+    rec->scores = grown(rec->scores, &room->scores, scores, sizeof *rec->scores, &failed);
+    return failed ? fail(ERR_NOMEM, "no memory for a row with %zu parts", images + turns + scores) : OK;
 }
 
 /* ---------------------------------------------------------------- images */
@@ -73,10 +78,7 @@ static Status legacy_images(Record *rec, RowRoom *room, const Json *image)
 {
     if (is_null(image) || (image->kind == JSON_STRING && !image->length))
         return OK;
-    void *images = rec->images;
-    Status s = grow(&images, &room->images, image->kind == JSON_ARRAY ? image->length : 1, sizeof *rec->images);
-    rec->images = images;
-    TRY(s);
+    TRY(row_room(rec, room, image->kind == JSON_ARRAY ? image->length : 1, 0, 0));
     if (image->kind != JSON_ARRAY)
         add_image(rec, image, ROLE_INPUT, "image");
     else
@@ -93,10 +95,7 @@ static Status unified_images(Record *rec, RowRoom *room, const Json *list)
         wrong(rec, REJECT_BAD_JSON, list, "images", "an array");
         return OK;
     }
-    void *images = rec->images;
-    Status s = grow(&images, &room->images, list->length, sizeof *rec->images);
-    rec->images = images;
-    TRY(s);
+    TRY(row_room(rec, room, list->length, 0, 0));
     for (const Json *i = list->child; i; i = i->next) {
         const Json *path = json_get(i, "path"), *role = json_get(i, "role");
         int r = is_null(role) ? ROLE_INPUT : named(ROLE_NAMES, N_ROLES, role);
@@ -167,10 +166,7 @@ static Status read_turns(Record *rec, RowRoom *room, const Json *row, const char
             reject(rec, REJECT_BAD_TURNS, "no \"%s\"%s, expected %s", key, json_get(row, "messages") ? " but \"messages\"" : "", FORMS);
         return OK;
     }
-    void *turns = rec->turns;
-    Status s = grow(&turns, &room->turns, list->length, sizeof *rec->turns);
-    rec->turns = turns;
-    TRY(s);
+    TRY(row_room(rec, room, 0, list->length, 0));
     int i = 0;
     for (const Json *t = list->child; t && !rec->reject; t = t->next)
         add_turn(rec, t, i++);
@@ -198,16 +194,29 @@ static void read_weight(Record *rec, const Json *weight)
         wrong(rec, REJECT_BAD_JSON, weight, "weight", "a number from 0");
 }
 
-/* Before all else: what is not wanted need not be as it should. */
-static void check_filters(Record *rec, const MixtureSource *source, const Json *scores)
+/* Those that are numbers. */
+static Status read_scores(Record *rec, RowRoom *room, const Json *scores)
+{
+    if (!scores || scores->kind != JSON_OBJECT)
+        return OK;
+    TRY(row_room(rec, room, 0, 0, scores->length));
+    for (const Json *m = scores->child; m; m = m->next)
+        if (m->kind == JSON_INT || m->kind == JSON_REAL)
+            rec->scores[rec->n_scores++] = (RecordScore){m->key, m->real};
+    return OK;
+}
+
+void row_check_filters(Record *rec, const MixtureSource *source)
 {
     for (int i = 0; i < source->n_filters; i++) {
         const MixtureFilter *f = &source->filters[i];
-        const Json *score = json_get(scores, f->score);
-        if (!score || (score->kind != JSON_INT && score->kind != JSON_REAL))
+        const RecordScore *score = rec->scores, *end = rec->scores + rec->n_scores;
+        while (score < end && strcmp(score->name, f->score))
+            score++;
+        if (score == end)
             reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
-        else if (!(score->real >= f->least && score->real <= f->most))
-            reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->real, f->least, f->most);
+        else if (!(score->value >= f->least && score->value <= f->most))
+            reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->value, f->least, f->most);
     }
 }
 
@@ -228,6 +237,18 @@ static void find_slip(Record *rec, const Json *row)
     }
 }
 
+static void read_provenance(RecordProvenance *p, const Json *prov)
+{
+    const Json *index = json_get(prov, "index");
+    *p = (RecordProvenance){.file = text_of(json_get(prov, "file")),
+                            .index = index && index->kind == JSON_INT ? index->integer : -1,
+                            .license = text_of(json_get(prov, "license")),
+                            .curator = text_of(json_get(prov, "curator")),
+                            .model = text_of(json_get(prov, "model")),
+                            .template_sha256 = text_of(json_get(prov, "template")),
+                            .request = text_of(json_get(prov, "request"))};
+}
+
 static Status read_unified(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source, const char **uid)
 {
     const Json *schema = json_get(row, "schema"), *id = json_get(row, "uid"), *split = json_get(row, "split"), *sd = json_get(row, "sd");
@@ -237,13 +258,19 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
     else if (!is_null(id))
         wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
     find_slip(rec, row);
-    check_filters(rec, source, json_get(row, "scores"));
-    if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED)))
-        wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED "\"");
+    TRY(read_scores(rec, room, json_get(row, "scores")));
+    row_check_filters(rec, source); /* before all else: what is not wanted need not be as it should */
+    if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED_SCHEMA)))
+        wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED_SCHEMA "\"");
     read_task(rec, json_get(row, "task"), true);
     read_weight(rec, json_get(row, "weight"));
     rec->sd_prompt = text_of(json_get(sd, "prompt"));
+    rec->sd_src_prompt = text_of(json_get(sd, "src_prompt"));
     rec->sd_instruction = text_of(json_get(sd, "instruction"));
+    rec->split = text_of(split);
+    read_provenance(&rec->prov, json_get(row, "prov"));
+    if (!rec->prov.license)
+        rec->prov.license = source->license;
     TRY(unified_images(rec, room, json_get(row, "images")));
     TRY(read_turns(rec, room, row, "turns"));
     if (split && split->kind == JSON_STRING && !strcmp(split->string, "test"))
@@ -253,7 +280,9 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
 
 static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source)
 {
-    check_filters(rec, source, json_get(row, "scores"));
+    TRY(read_scores(rec, room, json_get(row, "scores")));
+    row_check_filters(rec, source);
+    rec->prov = (RecordProvenance){.index = -1, .license = source->license};
     read_task(rec, json_get(row, "task"), false);
     const Json *image = json_get(row, "image"), *images = json_get(row, "images");
     TRY(legacy_images(rec, room, image));

@@ -121,6 +121,7 @@ static Status read_record(ProbeFile *f, ProbePrompt *p, const Json *row)
         s = encode_turns(f, p, &rec);
     mem_free(rec.images);
     mem_free(rec.turns);
+    mem_free(rec.scores);
     return s;
 }
 

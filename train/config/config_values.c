@@ -178,7 +178,7 @@ static void write_source(ConfigReader *r, cJSON *out, const Json *source)
         if (json_is_comment(m->key))
             continue;
         bool named = !strcmp(m->key, "files"), files = named && m->kind == JSON_ARRAY;
-        bool path = m->kind == JSON_STRING && m->length && (named || !strcmp(m->key, "image_root"));
+        bool path = m->kind == JSON_STRING && m->length && (named || mixture_key_is_path(m->key));
         if (!path && !files) {
             json_add_value(out, m->key, m);
             continue;

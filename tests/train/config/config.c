@@ -208,16 +208,19 @@ TEST(config_schema_describes_sources_whole)
 {
     char *text;
     JsonDoc *doc;
-    static const char *const KEYS[] = {"name", "files", "image_root", "task", "weight", "max", "filter"};
+    static const char *const KEYS[] = {"name", "format", "files", "root", "image_root", "task", "as", "requests", "each", "split",
+                                       "license", "weight", "max", "filter"};
     REQUIRE_OK(config_schema(&text));
     REQUIRE_OK(json_parse(&doc, text, strlen(text), "the schema"));
     const Json *data = json_get(json_get(json_get(json_get(json_root(doc), "properties"), "data"), "properties"), "mixture");
     const Json *items = json_get(json_get(data, "anyOf")->child->next, "items"), *of = json_get(items, "properties");
     for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
         CHECK_MSG(json_get(of, KEYS[i]), "no \"%s\"", KEYS[i]);
-    CHECK_INT(of->length, 8); /* and "$schema" */
+    CHECK_INT(of->length, sizeof KEYS / sizeof *KEYS + 1); /* and "$schema" */
     CHECK(json_get(items, "additionalProperties")->kind == JSON_BOOL && !json_get(items, "additionalProperties")->boolean);
-    CHECK_STR(json_get(items, "required")->child->string, "files");
+    const Json *places = json_get(items, "anyOf");
+    CHECK_STR(json_get(places->child, "required")->child->string, "files");
+    CHECK_STR(json_get(places->child->next, "required")->child->string, "root");
     CHECK_INT(json_get(json_get(of, "weight"), "minimum")->integer, 0); /* weight: -1 is none */
     CHECK_INT(json_get(json_get(of, "max"), "minimum")->integer, 0);
     CHECK(strstr(text, "\"validation\"") != NULL);

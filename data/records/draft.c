@@ -1,0 +1,172 @@
+/* draft.c: see draft.h. */
+#include "data/records/draft.h"
+
+#include <string.h>
+
+#include "data/records/requests.h"
+#include "data/records/unified.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
+
+static const char CAPTION[] = "{caption}";
+
+static RecordText stripped(RecordText t)
+{
+    if (t.text)
+        utf8_strip(&t.text, &t.length);
+    return t;
+}
+
+static void reject(Record *rec, Reject why, const char *message)
+{
+    rec->reject = why;
+    snprintf(rec->message, sizeof rec->message, "%s", message);
+}
+
+/* ---------------------------------------------------------------- texts */
+
+/* Where the texts of a record begin in its stream, each with a NUL behind it. */
+typedef enum Place { HUMAN, GPT, PROMPT, SRC_PROMPT, INSTRUCTION, N_PLACES } Place;
+typedef struct Places {
+    size_t at[N_PLACES], n[N_PLACES];
+} Places;
+
+static Status begin_stream(FILE **stream, char **text, size_t *n)
+{
+    if (*stream)
+        rewind(*stream);
+    else
+        *stream = open_memstream(text, n);
+    return *stream ? OK : fail(ERR_NOMEM, "no memory for the text of a row");
+}
+
+static void begin_text(FILE *out, Places *p, Place which) { p->at[which] = (size_t)ftello(out); }
+
+static void end_text(FILE *out, Places *p, Place which)
+{
+    p->n[which] = (size_t)ftello(out) - p->at[which];
+    fputc(0, out);
+}
+
+static void put_text(FILE *out, Places *p, Place which, RecordText t)
+{
+    begin_text(out, p, which);
+    fwrite(t.text ? t.text : "", 1, t.length, out);
+    end_text(out, p, which);
+}
+
+/* A marker for each input, then the text. */
+static void put_question(FILE *out, Places *p, const Draft *d, RecordText text)
+{
+    begin_text(out, p, HUMAN);
+    for (int i = 0; i < d->n_images; i++)
+        if (d->images[i].role == ROLE_INPUT)
+            fputs(IMAGE_MARKER "\n", out);
+    fwrite(text.text, 1, text.length, out);
+    end_text(out, p, HUMAN);
+}
+
+/* The request for a picture, with its caption. */
+static void put_request(FILE *out, Places *p, const char *request, RecordText caption)
+{
+    const char *gap = strstr(request, CAPTION);
+    begin_text(out, p, HUMAN);
+    fwrite(request, 1, (size_t)(gap - request), out);
+    fwrite(caption.text, 1, caption.length, out);
+    fputs(gap + sizeof CAPTION - 1, out);
+    end_text(out, p, HUMAN);
+}
+
+static void put_texts(FILE *out, Places *p, const Record *rec, const Draft *d, const MixtureSource *s)
+{
+    static const RecordText DRAWN = {GEN_MARKER, sizeof GEN_MARKER - 1};
+    const RecordText caption = stripped(d->caption), instruction = stripped(d->instruction);
+    if (rec->task == TASK_EDIT) {
+        put_question(out, p, d, instruction);
+    } else {
+        const char *request = requests_for(s->requests, rec->task, rec->uid);
+        if (rec->task == TASK_GENERATE)
+            put_request(out, p, request, caption);
+        else
+            put_question(out, p, d, (RecordText){request, strlen(request)});
+    }
+    put_text(out, p, GPT, rec->task == TASK_UNDERSTAND ? caption : DRAWN);
+    put_text(out, p, PROMPT, rec->task == TASK_EDIT ? stripped(d->sd_prompt) : rec->task == TASK_GENERATE ? caption : (RecordText){0});
+    put_text(out, p, SRC_PROMPT, stripped(d->sd_src_prompt));
+    put_text(out, p, INSTRUCTION, instruction);
+}
+
+/* ---------------------------------------------------------------- the record */
+
+static void take_texts(Record *rec, const Places *p, const char *text)
+{
+    rec->turns[0] = (RecordTurn){true, text + p->at[HUMAN], p->n[HUMAN]};
+    rec->turns[1] = (RecordTurn){false, text + p->at[GPT], p->n[GPT]};
+    rec->n_turns = 2;
+    rec->sd_prompt = p->n[PROMPT] ? text + p->at[PROMPT] : NULL;
+    rec->sd_src_prompt = p->n[SRC_PROMPT] ? text + p->at[SRC_PROMPT] : NULL;
+    rec->sd_instruction = p->n[INSTRUCTION] ? text + p->at[INSTRUCTION] : NULL;
+}
+
+static void check_texts(Record *rec, const Draft *d)
+{
+    if (rec->task == TASK_EDIT && !stripped(d->instruction).length)
+        reject(rec, REJECT_BAD_TURNS, "its instruction is empty");
+    else if (rec->task == TASK_GENERATE && !stripped(d->caption).length)
+        reject(rec, REJECT_NO_PROMPT, "its caption is empty");
+    else if (rec->task == TASK_UNDERSTAND && !stripped(d->caption).length)
+        reject(rec, REJECT_NO_TRAINED, "its caption is empty");
+}
+
+static Status write_json(Record *rec, DraftText *t, const MixtureSource *s)
+{
+    TRY(begin_stream(&t->json, &t->json_text, &t->json_n));
+    unified_write(t->json, rec, s->name, NULL);
+    if (fflush(t->json))
+        return fail(ERR_NOMEM, "no memory for the text of a row");
+    rec->json = t->json_text;
+    rec->json_length = t->json_n;
+    return OK;
+}
+
+Status draft_record(Record *rec, RowRoom *room, DraftText *t, const Draft *d, const MixtureSource *s)
+{
+    Places places;
+    rec->task = s->as;
+    rec->ends_file = d->ends_file;
+    rec->split = d->split;
+    rec->prov = d->prov;
+    rec->prov.license = d->prov.license ? d->prov.license : s->license;
+    if (d->reject) {
+        reject(rec, d->reject, d->message);
+        snprintf(rec->reject_path, sizeof rec->reject_path, "%s", d->reject_path);
+        return OK;
+    }
+    TRY(row_room(rec, room, d->n_images, 2, d->n_scores));
+    memcpy(rec->scores, d->scores, (size_t)d->n_scores * sizeof *rec->scores);
+    rec->n_scores = d->n_scores;
+    row_check_filters(rec, s);
+    if (!rec->reject)
+        check_texts(rec, d);
+    if (rec->reject)
+        return OK;
+    memcpy(rec->images, d->images, (size_t)d->n_images * sizeof *rec->images);
+    rec->n_images = d->n_images;
+    TRY(begin_stream(&t->turns, &t->turns_text, &t->turns_n));
+    put_texts(t->turns, &places, rec, d, s);
+    if (fflush(t->turns))
+        return fail(ERR_NOMEM, "no memory for the text of a row");
+    take_texts(rec, &places, t->turns_text);
+    return write_json(rec, t, s);
+}
+
+void draft_text_free(DraftText *t)
+{
+    if (t->turns)
+        fclose(t->turns);
+    if (t->json)
+        fclose(t->json);
+    mem_free(t->turns_text);
+    mem_free(t->json_text);
+    *t = (DraftText){0};
+}

@@ -1,0 +1,65 @@
+/* format.h: layouts of public data sets, and how their files become records. A layout is one row of the table in formats.c and, where its
+ * rows are not records already, one file with a Feed, which gives a Draft a row. draft.c makes records of drafts. */
+#ifndef GENLLAVA_DATA_RECORDS_FORMAT_H
+#define GENLLAVA_DATA_RECORDS_FORMAT_H
+
+#include "data/record.h"
+
+struct MixtureSource;
+
+enum { DRAFT_IMAGES = 3, DRAFT_SCORES = 16 };
+
+/* What a row of a public layout says. Texts are valid until the next call of its feed; NULL, or empty: the row says nothing of that kind.
+ */
+typedef struct Draft {
+    const char *id; /* how the data set calls it, as text; NULL: it is known by its number */
+    RecordImage images[DRAFT_IMAGES];
+    int n_images;
+    /* Texts as they stand; white space at their ends is dropped by draft.c. */
+    RecordText caption;                  /* of the picture: a request template asks for it, or for the picture */
+    RecordText instruction;              /* of an edit row */
+    RecordText sd_prompt, sd_src_prompt; /* of an edit row: what the result shows, what the source shows */
+    const char *split;
+    RecordScore scores[DRAFT_SCORES];
+    int n_scores;
+    RecordProvenance prov;
+    Reject reject; /* not REJECT_NONE: the row cannot be used, `message` says why ("3:14: …" where a place in the file is known) */
+    char message[256], reject_path[256];
+    bool ends_file; /* its file cannot be read any further */
+} Draft;
+
+/* Reads one file (or folder) of a source, a row at a time; its memory does not grow with the file. */
+typedef struct Feed {
+    MUST_USE Status (*open)(void **feed, const struct MixtureSource *s, const char *path);
+    /* Fills *d, which is zeroed (prov.index -1); *end: there was no row left. Bad rows are OK with d->reject. */
+    MUST_USE Status (*next)(void *feed, Draft *d, bool *end);
+    void (*close)(void **feed);
+    /* Calls visit with every other file that the rows depend on, in a fixed order; NULL: there is none. */
+    MUST_USE Status (*inputs)(const struct MixtureSource *s, const char *path, Status (*visit)(void *arg, const char *file), void *arg);
+} Feed;
+
+/* Keys of a source beside name, weight, max, filter, license. */
+typedef enum FormatKeys {
+    KEY_FILES = 1,
+    KEY_IMAGE_ROOT = 2,
+    KEY_TASK = 4,
+    KEY_AS = 8,
+    KEY_REQUESTS = 16,
+    KEY_EACH = 32,
+    KEY_ROOT = 64, /* a folder: its files and its pictures */
+    KEY_SPLIT = 128,
+} FormatKeys;
+
+typedef struct Format {
+    const char *name;
+    unsigned keys;             /* FormatKeys */
+    Task as;                   /* what its rows become where the source does not say */
+    const Feed *feed[N_TASKS]; /* by what they become; NULL: rows are records as they stand, LLaVA's or unified ones */
+} Format;
+
+extern const Format FORMATS[]; /* the first is that of sources that name none */
+int format_count(void);
+const Format *format_named(const char *name); /* NULL: there is none */
+
+extern const Feed REVERSED_FEED, CAPTIONS_FEED, LAION_FEED, INSTRUCTPIX2PIX_FEED, MAGICBRUSH_FEED;
+#endif
