@@ -151,7 +151,8 @@ static char *stem_of(Reader *r, const char *path)
 }
 
 const char MIXTURE_SOURCE_SCHEMA[] =
-    "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"files\"]},{\"required\":[\"root\"]}],\"additionalProperties\":false,\"patternProperties\":{\"^//\":true},\"properties\":{"
+    "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"files\"]},{\"required\":[\"root\"]}],"
+    "\"additionalProperties\":false,\"patternProperties\":{\"^//\":true},\"properties\":{"
     "\"$schema\":true,"
     "\"name\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Stands in messages and in the rows' uids; the file's name by "
     "default.\"},"
