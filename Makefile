@@ -1,9 +1,9 @@
-#GenLLaVA : build, test, install. `make help` lists the targets.
+# GenLLaVA: build, test, install. `make help` lists the targets.
 #
-#Options(make NAME = value); what was built with others is built again:
-#CUDA = auto | 0 | 1(auto : built in where the toolkit is found)CUDA_HOME = / usr / local / cuda
-#DEBUG = 0 | 1 SANITIZE = address | thread | fuzzer | (empty)WERROR = 0 | 1 CC, CXX = the compilers
-#BUILD = build(everything lands there)
+# Options (make NAME=value); what was built with others is built again:
+#   CUDA = auto | 0 | 1 (auto: built in where the toolkit is found)   CUDA_HOME = /usr/local/cuda
+#   DEBUG = 0 | 1   SANITIZE = address | thread | fuzzer | (empty)   WERROR = 0 | 1   CC, CXX = the compilers
+#   BUILD = build (everything lands there)
 
 CUDA     ?= auto
 CUDA_HOME?= /usr/local/cuda
@@ -16,10 +16,10 @@ CC       ?= cc
 CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect convert scenes stamps sketches
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet
-#Programs that a target builds when it needs them.
+# Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
 
-#-- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- flags
+# ---------------------------------------------------------------- flags
 CPPFLAGS += -I. -D_GNU_SOURCE
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla
 CWARN    := -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
@@ -32,13 +32,13 @@ SAN      := $(SAN_$(SANITIZE))
 ifeq ($(WERROR),1)
 WARN += -Werror
 endif
-#No contraction into FMA and no fast - math in plain C : the same source gives the same bits on every machine.
+# No contraction into FMA and no fast-math in plain C: the same source gives the same bits on every machine.
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(CWARN) -ffp-contract=off -fno-math-errno -fopenmp $(SAN)
 CXXFLAGS += -std=c++17 $(OPT) $(WARN) -ffp-contract=off -fopenmp $(SAN)
 LDFLAGS  += -fopenmp $(SAN)
 
-#-- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- libraries
-#$(BUILD) / probe.mk is made by compiling and linking against each library of tools / libraries.txt.
+# ---------------------------------------------------------------- libraries
+# $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
 NEEDS_NO_LIBRARIES := deps clean help test quickstart quickstart-long study same format format-check fuzz
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
@@ -53,7 +53,7 @@ $(BUILD)/probe.mk: tools/probe.sh tools/libraries.txt $(BUILD)/probe.flags
 	@mkdir -p $(@D)
 	@sh tools/probe.sh '$(CC)' '$(CXX) -std=c++17' > $@.new && mv $@.new $@
 
-#$(BUILD) / cuda.mk is made by compiling and linking with the CUDA toolkit.A sanitized build leaves it out.
+# $(BUILD)/cuda.mk is made by compiling and linking with the CUDA toolkit. A sanitized build leaves it out.
 CUDA_ON := 0
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(CUDA),0)
@@ -66,8 +66,8 @@ endif
 endif
 endif
 endif
-#Ampere, Hopper, and PTX for what comes after.Nothing is contracted into FMA that is not written so : what two kernels compute by the
-#same formula(y of a norm, made again in its backward) has the same bits in both, and the same as on the emulation.
+# Ampere, Hopper, and PTX for what comes after. Nothing is contracted into FMA that is not written so: what two kernels compute by the
+# same formula (y of a norm, made again in its backward) has the same bits in both, and the same as on the emulation.
 NVCC_FLAGS := -std=c++17 -O2 -I. -D_GNU_SOURCE -lineinfo -fmad=false -Xptxas -v \
               -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
 
@@ -75,8 +75,8 @@ $(BUILD)/cuda.mk: tools/probe_cuda.sh $(BUILD)/probe_cuda.flags
 	@mkdir -p $(@D)
 	@sh tools/probe_cuda.sh '$(CUDA_HOME)' '$(lastword $(CXX))' > $@.new && mv $@.new $@
 
-#-- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- sources
-#Everything but the programs' main files is one library. kernels/cpu/isa/*.c is compiled once for each instruction set, with -DISA=name.
+# ---------------------------------------------------------------- sources
+# Everything but the programs' main files is one library. kernels/cpu/isa/*.c is compiled once for each instruction set, with -DISA=name.
 ISAS          := avx2 avx512 avx512bf16
 ISA_avx2      := -mavx2 -mfma -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
@@ -105,7 +105,7 @@ LIB_OBJ       := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_CXX:%.cc=$(BUILD)/obj/%.o
                  $(foreach i,$(ISAS),$(ISA_SRC:%.c=$(BUILD)/obj/%.$(i).o)) $(REF_SRC:%.c=$(BUILD)/obj/%.float.o)
 TEST_SRC      := $(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c tests/*/*/*.c))
 TEST_OBJ      := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
-#Parsers that libFuzzer feeds(make fuzz).
+# Parsers that libFuzzer feeds (make fuzz).
 FUZZERS       := $(filter-out fuzz,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
 FUZZ_OBJ      := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 # kernels/cuda compiled for the host (tests/cuda_host), the kernel tests over it, and, of the test program alone, tests of a whole model.
