@@ -1,4 +1,4 @@
-/* rows.c: the one reader of rows: elements of a JSON array, or lines, one after the other (rows.h). */
+/* rows.c: the one reader of rows: elements of a JSON array, lines, or what an object holds, one after the other (rows.h). */
 #include "data/formats/rows.h"
 
 #include <errno.h>
@@ -11,12 +11,23 @@
 
 #include "data/formats/file.h"
 #include "data/formats/held.h"
+#include "data/formats/json.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 
-enum { WINDOW_BYTES = 1 << 20, MAX_ROW_BYTES = 16 << 20 };
+enum { WINDOW_BYTES = 1 << 20, MAX_ROW_BYTES = 16 << 20, MAX_KEY_BYTES = 1 << 16 };
 
-typedef enum Where { AT_START, BEFORE_FIRST, BEFORE_ROW, AFTER_ROW, IN_LINES, AT_END } Where;
+typedef enum Where {
+    AT_START,
+    BEFORE_FIRST,
+    BEFORE_ROW,
+    AFTER_ROW,
+    IN_LINES,
+    BEFORE_FIRST_MEMBER,
+    BEFORE_MEMBER,
+    AFTER_MEMBER,
+    AT_END
+} Where;
 
 struct Rows {
     char *path;
@@ -30,6 +41,7 @@ struct Rows {
     RowsForm form;
     Where where;
     bool closed; /* the array ended as it should */
+    char *key;   /* of the present member */
     char error[256];
 };
 
@@ -248,11 +260,142 @@ static bool next_element(Rows *r, Row *row)
     return true;
 }
 
+/* ---------------------------------------------------------------- members of an object */
+
+/* Bytes of the key that begins here, with its quotes; 0: it does not end. */
+static size_t key_length(Rows *r)
+{
+    int c;
+    for (size_t i = 1; i < MAX_KEY_BYTES && (c = ahead(r, i)) >= 0 && c != '\n'; i += c == '\\' ? 2 : 1)
+        if (c == '"')
+            return i + 1;
+    return 0;
+}
+
+/* The next key and its colon. True when `row` holds an error, or reading failed. */
+static bool read_key(Rows *r, Row *row)
+{
+    JsonDoc *doc;
+    const int64_t line = r->line, column = r->column;
+    size_t n = ahead(r, 0) == '"' ? key_length(r) : 0;
+    r->where = AT_END;
+    if (!n) {
+        no_row(r, row, "a key");
+        return true;
+    }
+    Status s = json_parse(&doc, r->buffer + r->from, n, "key");
+    if (s == ERR_DATA)
+        says(r, row, line, column, "this key is no JSON string");
+    if (s) {
+        r->failure = s == ERR_DATA ? OK : s;
+        return true;
+    }
+    mem_free(r->key);
+    r->key = mem_strdup(json_root(doc)->string);
+    r->failure = r->key ? OK : fail(ERR_NOMEM, "%s: no memory for a key", r->path);
+    json_free(&doc);
+    consume(r, n);
+    if (r->failure)
+        return true;
+    if (skip_space(r) != ':') {
+        no_row(r, row, "':' after a key");
+        return true;
+    }
+    consume(r, 1);
+    return false;
+}
+
+/* Begins the next member: its array is entered, any other value is a row. True when `row` was filled. */
+static bool next_member(Rows *r, Row *row)
+{
+    int c = skip_space(r);
+    if (r->where == BEFORE_FIRST_MEMBER && c == '}') {
+        r->where = AFTER_MEMBER;
+        return false;
+    }
+    if (read_key(r, row))
+        return true;
+    c = skip_space(r);
+    if (c == '[') {
+        consume(r, 1);
+        r->where = BEFORE_FIRST;
+        return false;
+    }
+    if (c < 0 || c == ',' || c == ']' || c == '}') {
+        no_row(r, row, "a value");
+        return true;
+    }
+    next_value(r, row);
+    row->key = r->key;
+    r->where = r->where == AFTER_ROW ? AFTER_MEMBER : r->where;
+    return true;
+}
+
+/* What follows an element: the next one, or the end of its array. True when `row` holds an error. */
+static bool end_element(Rows *r, Row *row)
+{
+    int c = skip_space(r);
+    if (c != ',' && c != ']') {
+        no_row(r, row, "',' or ']' after a row");
+        r->where = AT_END;
+        return true;
+    }
+    consume(r, 1);
+    r->where = c == ',' ? BEFORE_ROW : AFTER_MEMBER;
+    return false;
+}
+
+/* What follows a member: the next one, or the end of the object and of the file. True when `row` holds an error. */
+static bool end_member(Rows *r, Row *row)
+{
+    int c = skip_space(r);
+    r->where = AT_END;
+    if (c != ',' && c != '}') {
+        no_row(r, row, "',' or '}' after a value");
+        return true;
+    }
+    consume(r, 1);
+    if (c == ',')
+        r->where = BEFORE_MEMBER;
+    else if (skip_space(r) >= 0)
+        no_row(r, row, "nothing after the object");
+    return row->error;
+}
+
+/* True when `row` was filled. */
+static bool next_in_members(Rows *r, Row *row)
+{
+    *row = (Row){.text = ""};
+    while (r->where != AT_END && !r->failure) {
+        if (r->where == AFTER_ROW ? end_element(r, row) : r->where == AFTER_MEMBER && end_member(r, row))
+            return true;
+        if ((r->where == BEFORE_FIRST_MEMBER || r->where == BEFORE_MEMBER) && next_member(r, row))
+            return !r->failure;
+        if (r->where != BEFORE_FIRST && r->where != BEFORE_ROW)
+            continue;
+        int c = skip_space(r);
+        if (r->where == BEFORE_FIRST && c == ']') {
+            consume(r, 1);
+            r->where = AFTER_MEMBER;
+        } else if (c < 0 || c == ',' || c == ']' || c == '}') {
+            no_row(r, row, "a row");
+            r->where = AT_END;
+            return true;
+        } else {
+            next_value(r, row);
+            row->key = r->key;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---------------------------------------------------------------- lines */
 
 static bool next_line(Rows *r, Row *row)
 {
-    if (skip_space(r) < 0)
+    const bool raw = r->form == ROWS_RAW_LINES;
+    if ((raw ? ahead(r, 0) : skip_space(r)) < 0)
         return false;
     int64_t line = r->line, column = r->column;
     size_t n = 0;
@@ -274,7 +417,7 @@ static bool next_line(Rows *r, Row *row)
     }
     if (too_long) {
         says(r, row, line, column, "a row of more than 16 MiB");
-        consume(r, n);
+        consume(r, n + (stop != NULL));
         return true;
     }
     *row = (Row){.text = r->buffer + r->from,
@@ -283,8 +426,8 @@ static bool next_line(Rows *r, Row *row)
                  .column = clamp(column),
                  .whole = stop,
                  .end = r->before + (int64_t)n + (stop != NULL)};
-    consume(r, n);
-    while (row->n && is_space(row->text[row->n - 1]))
+    consume(r, n + (stop != NULL));
+    while (!raw && row->n && is_space(row->text[row->n - 1]))
         row->n--;
     return true;
 }
@@ -316,22 +459,31 @@ static bool begin(Rows *r, Row *row)
 {
     if (ahead(r, 0) == 0xEF && ahead(r, 1) == 0xBB && ahead(r, 2) == 0xBF)
         r->from += 3, r->before += 3; /* a byte order mark takes no column */
-    int c = skip_space(r);
+    const bool raw = r->form == ROWS_RAW_LINES, members = r->form == ROWS_MEMBERS;
+    int c = raw ? ahead(r, 0) : skip_space(r);
     if (r->form == ROWS_LINES) {
         r->where = IN_LINES;
         return false;
     }
-    r->where = c == '[' ? BEFORE_FIRST : c == '{' ? IN_LINES : AT_END;
-    if (c == '[')
+    const char *other = NULL;
+    if (c >= 0 && c != '[' && c != '{') {
+        ahead(r, 7); /* so much of it, or all */
+        other = rows_other(r->buffer + r->from, r->to - r->from);
+    }
+    if (members)
+        r->where = c == '{' ? BEFORE_FIRST_MEMBER : AT_END;
+    else if (raw)
+        r->where = other ? AT_END : IN_LINES;
+    else
+        r->where = c == '[' ? BEFORE_FIRST : c == '{' ? IN_LINES : AT_END;
+    if (r->where == BEFORE_FIRST || r->where == BEFORE_FIRST_MEMBER)
         consume(r, 1);
-    if (r->where != AT_END || c < 0)
+    if (r->where != AT_END || (c < 0 && !members))
         return false;
-    ahead(r, 7); /* so much of it, or all */
-    const char *other = rows_other(r->buffer + r->from, r->to - r->from);
     if (other)
         says(r, row, r->line, r->column, other);
     else
-        no_row(r, row, "'[' of a JSON array or '{' of JSON lines");
+        no_row(r, row, members ? "'{' of a JSON object" : "'[' of a JSON array or '{' of JSON lines");
     return true;
 }
 
@@ -342,6 +494,8 @@ Status rows_next(Rows *r, Row *row, bool *end)
         filled = begin(r, row);
     if (!filled && r->where == IN_LINES)
         filled = next_line(r, row);
+    else if (!filled && r->form == ROWS_MEMBERS)
+        filled = next_in_members(r, row);
     else if (!filled && r->where != AT_END)
         filled = next_element(r, row);
     if (filled)
@@ -384,6 +538,7 @@ void rows_close(Rows **r)
     if ((*r)->fd >= 0)
         close((*r)->fd);
     mem_free((*r)->path);
+    mem_free((*r)->key);
     mem_free((*r)->buffer);
     mem_free(*r);
     *r = NULL;

@@ -1,6 +1,9 @@
 /* rows.h: the one reader of JSON lines: the rows of a file as pieces of text, one after the other. Data files and questions may be a JSON
  * array instead, whose rows are its elements. Memory is bounded by the longest row (16 MiB are allowed), never by the file. A byte order
- * mark, blank lines and blanks around a row are passed over. */
+ * mark, blank lines and blanks around a row are passed over.
+ *
+ * Two more forms are for the layouts of public data sets: lines as they are, which need not be JSON, and what stands in the members of one
+ * large object. */
 #ifndef GENLLAVA_DATA_FORMATS_ROWS_H
 #define GENLLAVA_DATA_FORMATS_ROWS_H
 
@@ -13,6 +16,7 @@
 typedef struct Row {
     const char *text; /* valid until the next call */
     size_t n;
+    const char *key;   /* of ROWS_MEMBERS: the member that it is, or is an element of; else NULL */
     int line, column;  /* where it begins in the file */
     bool element;      /* of an array, no line */
     bool whole;        /* a newline follows: it is no line that is still being written, or was cut short */
@@ -22,8 +26,13 @@ typedef struct Row {
     bool cut_off;      /* … because it ends too early */
 } Row;
 
-/* of the latter the first character says what the file is: '{' or '[' */
-typedef enum RowsForm { ROWS_LINES, ROWS_LINES_OR_ARRAY } RowsForm;
+typedef enum RowsForm {
+    ROWS_LINES,
+    ROWS_LINES_OR_ARRAY, /* the first character says what the file is: '{' or '[' */
+    ROWS_RAW_LINES,      /* with their blanks and carriage returns; blank lines too */
+    ROWS_MEMBERS         /* of one object: the elements of members that are arrays, and the values of all other members. Damage outside of a
+                            row ends the file */
+} RowsForm;
 typedef struct Rows Rows;
 MUST_USE Status rows_open(Rows **out, const char *path, RowsForm form); /* "-": standard input */
 /* *end: no more. Damage is given as a row with an error; reading goes on after it where the next row can be found. */

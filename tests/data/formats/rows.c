@@ -100,3 +100,69 @@ TEST(rows_and_files_of_devices_are_refused)
     CHECK_FAILS(rows_open(&rows, "/dev", ROWS_LINES), ERR_MISSING, "/dev: is a folder, expected a file");
     CHECK_FAILS(file_read(&text, &n, "/dev/zero", 1 << 30), ERR_MISSING, "/dev/zero: is a device, expected a file");
 }
+
+TEST(rows_of_raw_lines_keep_their_blanks)
+{
+    Rows *rows = open_text("\xEF\xBB\xBF\ta\t\r\n\n\r\n x \xff", 14, ROWS_RAW_LINES);
+    check_row(rows, "\ta\t\r", 1, 1, true, 8);
+    check_row(rows, "", 2, 1, true, 9);
+    check_row(rows, "\r", 3, 1, true, 11);
+    check_row(rows, " x ", 4, 1, false, 14);
+    check_end(&rows);
+    rows = open_text("\x1f\x8b\x08", 3, ROWS_RAW_LINES);
+    Row row;
+    bool over;
+    REQUIRE_OK(rows_next(rows, &row, &over));
+    CHECK_STR(row.error, "1:1: this is a gzip file; gunzip FILE unpacks it");
+    check_end(&rows);
+}
+
+/* "KEY=TEXT|" of every row, and its error. */
+static const char *members_of(const char *text)
+{
+    static char out[1024];
+    size_t n = 0;
+    Rows *rows = open_text(text, strlen(text), ROWS_MEMBERS);
+    Row row;
+    bool over;
+    for (;;) {
+        REQUIRE_OK(rows_next(rows, &row, &over));
+        if (over)
+            break;
+        if (row.error)
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s%s|", row.error, row.last ? " (last)" : "");
+        else
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s=%.*s|", row.key, (int)row.n, row.text);
+    }
+    out[n] = 0;
+    check_end(&rows);
+    return out;
+}
+
+TEST(rows_of_members)
+{
+    static const char *const CASES[][2] = {
+        {"{}", ""},
+        {"\xEF\xBB\xBF {\"a\": [ {\"x\":[1,2]} ,7,\"s,]\" ] , \"b\":{\"a\":[3]},\"c\":null , \"d\\u0041\\\"\":[],\"e\":\"t\" }\n",
+         "a={\"x\":[1,2]}|a=7|a=\"s,]\"|b={\"a\":[3]}|c=null|e=\"t\"|"},
+        {"{\"d\\u0041\\\"\":1}", "dA\"=1|"},
+        {"", "1:1: expected '{' of a JSON object, found the end of the file (last)|"},
+        {"[1]", "1:1: expected '{' of a JSON object, found '[' (last)|"},
+        {"PAR1....", "1:1: this is a Parquet file; python3 -c \"import pandas; pandas.read_parquet('FILE').to_json('FILE.jsonl', "
+                     "orient='records', lines=True)\" makes rows of it (last)|"},
+        {"{1:2}", "1:2: expected a key, found '1' (last)|"},
+        {"{\"a\n\":2}", "1:2: expected a key, found '\"' (last)|"},
+        {"{\"\\x\":2}", "1:2: this key is no JSON string (last)|"},
+        {"{\"a\" 2}", "1:6: expected ':' after a key, found '2' (last)|"},
+        {"{\"a\":}", "1:6: expected a value, found '}' (last)|"},
+        {"{\"a\":1,}", "a=1|1:8: expected a key, found '}' (last)|"},
+        {"{\"a\":[1,]}", "a=1|1:9: expected a row, found ']' (last)|"},
+        {"{\"a\":[1 2]}", "a=1|1:9: expected ',' or ']' after a row, found '2' (last)|"},
+        {"{\"a\":[1]", "a=1|1:9: expected ',' or '}' after a value, found the end of the file (last)|"},
+        {"{\"a\":[{\"b\":1", "1:7: the file ends inside this row (last)|"},
+        {"{\"a\":[1]} 2", "a=1|1:11: expected nothing after the object, found '2' (last)|"},
+        {"{\"a\":[{\"b\":\"1\n2\"},3]}", "a={\"b\":\"1\n2\"}|a=3|"}, /* whoever parses the row finds what is wrong with it */
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+        CHECK_STR(members_of(CASES[i][0]), CASES[i][1]);
+}
