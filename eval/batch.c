@@ -61,9 +61,7 @@ static void row_free(BatchRow *r)
     mem_free(r->plain);
     mem_free(r->prompt);
     mem_free(r->markers);
-    mem_free(r->record.images);
-    mem_free(r->record.turns);
-    mem_free(r->record.scores);
+    row_room_free(&r->record, &r->room);
     *r = (BatchRow){.is_record = false};
 }
 
@@ -232,7 +230,7 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
             return read_question(b, r, o, i);
     if (json_get(o, "question_id") && json_get(o, "text"))
         return read_question(b, r, o, 0);
-    if (json_get(o, "conversations") || json_get(o, "turns"))
+    if (json_get(o, "conversations") || json_get(o, "messages") || json_get(o, "turns"))
         return read_record(b, r, o);
     return fail(ERR_DATA,
                 "%s: neither \"ask\", \"draw\" nor \"edit\", nor \"conversations\" or \"turns\"; "
@@ -260,7 +258,7 @@ static RecordText asked_text(const BatchRow *r, int question)
 /* What of the object is written again under another name. */
 static bool is_replaced(const BatchRow *r, const char *key)
 {
-    static const char *const KEYS[] = {"answer", "picture", "ask", "conversations", "turns", "turn", "expected"};
+    static const char *const KEYS[] = {"answer", "picture", "ask", "conversations", "messages", "turns", "turn", "expected"};
     const size_t n = r->is_record ? sizeof KEYS / sizeof *KEYS : 2; /* a question alone may bring what is expected */
     if (!r->is_record && !strcmp(key, r->of_llava ? "text" : r->key))
         return true;

@@ -62,9 +62,7 @@ static Status read_row(Prompts *p, const char *line, size_t n, const IndexRow *r
     Status s = row_fields(&rec, &room, json_root(doc), &NO_FILTERS, &uid);
     if (!s)
         s = append_targets(p, &rec, row, first);
-    mem_free(rec.images);
-    mem_free(rec.turns);
-    mem_free(rec.scores);
+    row_room_free(&rec, &room);
     json_free(&doc);
     return s;
 }

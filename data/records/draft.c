@@ -1,8 +1,10 @@
 /* draft.c: see draft.h. */
 #include "data/records/draft.h"
 
+#include <stdarg.h>
 #include <string.h>
 
+#include "data/records/parsed.h"
 #include "data/records/requests.h"
 #include "data/records/unified.h"
 #include "kernels/base/arena.h"
@@ -108,14 +110,74 @@ static void take_texts(Record *rec, const Places *p, const char *text)
     rec->sd_instruction = p->n[INSTRUCTION] ? text + p->at[INSTRUCTION] : NULL;
 }
 
+enum { PLACE_BYTES = 32 };
+
+/* "3:14: ", or "" where the draft's place is not known. */
+static const char *place(char buf[PLACE_BYTES], const Draft *d)
+{
+    *buf = 0;
+    if (d->line)
+        snprintf(buf, PLACE_BYTES, "%d:%d: ", d->line, d->column);
+    return buf;
+}
+
+void draft_reject(Draft *d, Reject why, const char *format, ...)
+{
+    if (d->reject)
+        return;
+    va_list args;
+    va_start(args, format);
+    status_text_of(d->message, sizeof d->message, format, args);
+    va_end(args);
+    d->reject = why;
+}
+
+void draft_picture(Draft *d, const MixtureSource *s, const char *file)
+{
+    char buf[PLACE_BYTES];
+    if (!file || !*file) {
+        draft_reject(d, REJECT_MISSING, "%sthe row names no picture", place(buf, d));
+        return;
+    }
+    if (parsed_is_address(file)) {
+        draft_reject(d, REJECT_MISSING, "%sits picture is an address, expected the name of a file that was fetched from there",
+                     place(buf, d));
+        utf8_show(d->reject_path, sizeof d->reject_path, file, strlen(file), UTF8_VALID);
+        return;
+    }
+    d->images[d->n_images++] = (RecordImage){file, s->as == TASK_GENERATE ? ROLE_TARGET : ROLE_INPUT};
+}
+
 static void check_texts(Record *rec, const Draft *d)
 {
-    if (rec->task == TASK_EDIT && !stripped(d->instruction).length)
-        reject(rec, REJECT_BAD_TURNS, "its instruction is empty");
-    else if (rec->task == TASK_GENERATE && !stripped(d->caption).length)
-        reject(rec, REJECT_NO_PROMPT, "its caption is empty");
-    else if (rec->task == TASK_UNDERSTAND && !stripped(d->caption).length)
-        reject(rec, REJECT_NO_TRAINED, "its caption is empty");
+    const bool edit = rec->task == TASK_EDIT;
+    char text[64], buf[PLACE_BYTES];
+    if (stripped(edit ? d->instruction : d->caption).length)
+        return;
+    snprintf(text, sizeof text, "%sits %s is empty", place(buf, d), edit ? "instruction" : "caption");
+    reject(rec, edit ? REJECT_BAD_TURNS : rec->task == TASK_GENERATE ? REJECT_NO_PROMPT : REJECT_NO_TRAINED, text);
+}
+
+/* A row that is no JSON has no scores; any other one that a filter leaves out need not be as it should. */
+static void judge(Record *rec, const Draft *d, const MixtureSource *s)
+{
+    if (d->reject != REJECT_BAD_JSON)
+        row_check_filters(rec, s);
+    if (!rec->reject && d->reject) {
+        reject(rec, d->reject, d->message);
+        snprintf(rec->reject_path, sizeof rec->reject_path, "%s", d->reject_path);
+    }
+    if (!rec->reject)
+        check_texts(rec, d);
+}
+
+bool draft_stands(const Draft *d, const MixtureSource *s)
+{
+    RecordScore scores[DRAFT_SCORES];
+    Record rec = {.task = s->as, .scores = scores, .n_scores = d->n_scores};
+    memcpy(scores, d->scores, (size_t)d->n_scores * sizeof *scores);
+    judge(&rec, d, s);
+    return !rec.reject;
 }
 
 static Status write_json(Record *rec, DraftText *t, const MixtureSource *s)
@@ -137,17 +199,10 @@ Status draft_record(Record *rec, RowRoom *room, DraftText *t, const Draft *d, co
     rec->split = d->split;
     rec->prov = d->prov;
     rec->prov.license = d->prov.license ? d->prov.license : s->license;
-    if (d->reject) {
-        reject(rec, d->reject, d->message);
-        snprintf(rec->reject_path, sizeof rec->reject_path, "%s", d->reject_path);
-        return OK;
-    }
     TRY(row_room(rec, room, d->n_images, 2, d->n_scores));
     memcpy(rec->scores, d->scores, (size_t)d->n_scores * sizeof *rec->scores);
     rec->n_scores = d->n_scores;
-    row_check_filters(rec, s);
-    if (!rec->reject)
-        check_texts(rec, d);
+    judge(rec, d, s);
     if (rec->reject)
         return OK;
     memcpy(rec->images, d->images, (size_t)d->n_images * sizeof *rec->images);

@@ -12,7 +12,10 @@ enum { DRAFT_IMAGES = 3, DRAFT_SCORES = 16 };
 /* What a row of a public layout says. Texts are valid until the next call of its feed; NULL, or empty: the row says nothing of that kind.
  */
 typedef struct Draft {
-    const char *id; /* how the data set calls it, as text; NULL: it is known by its number */
+    const char *id;     /* how the data set calls it, as text; NULL: it is known by its number */
+    int64_t row;        /* in its file, from 0; -1: one more than that of the draft before */
+    int line, column;   /* where it begins in its file, from 1; 0: not known */
+    int64_t surrogates; /* lone ones in its text that became U+FFFD */
     RecordImage images[DRAFT_IMAGES];
     int n_images;
     /* Texts as they stand; white space at their ends is dropped by draft.c. */
@@ -31,7 +34,7 @@ typedef struct Draft {
 /* Reads one file (or folder) of a source, a row at a time; its memory does not grow with the file. */
 typedef struct Feed {
     MUST_USE Status (*open)(void **feed, const struct MixtureSource *s, const char *path);
-    /* Fills *d, which is zeroed (prov.index -1); *end: there was no row left. Bad rows are OK with d->reject. */
+    /* Fills *d, which is zeroed (row and prov.index -1); *end: there was no row left. Bad rows are OK with d->reject. */
     MUST_USE Status (*next)(void *feed, Draft *d, bool *end);
     void (*close)(void **feed);
     /* Calls visit with every other file that the rows depend on, in a fixed order; NULL: there is none. */

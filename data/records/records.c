@@ -13,10 +13,9 @@
 #include "data/formats/mistakes.h"
 #include "data/formats/rows.h"
 #include "data/records/draft.h"
+#include "data/records/parsed.h"
 #include "data/records/uids.h"
 #include "kernels/base/arena.h"
-
-enum { NUMBER_BYTES = 22 }; /* of "#18446744073709551615" */
 
 struct RecordReader {
     bool root_checked; /* of the present source */
@@ -90,17 +89,6 @@ Status mixture_check_files(const Mixture *m, bool folders)
 
 /* ---------------------------------------------------------------- uids */
 
-/* The id as text: a string or an integer; NULL for anything else. */
-static const char *id_text(const Json *id, char buf[NUMBER_BYTES])
-{
-    if (id && id->kind == JSON_STRING && id->length)
-        return id->string;
-    if (!id || id->kind != JSON_INT)
-        return NULL;
-    snprintf(buf, NUMBER_BYTES, "%" PRId64, id->integer);
-    return buf;
-}
-
 static Status uid_room(RecordReader *r, size_t n)
 {
     if (n <= r->uid_capacity)
@@ -119,13 +107,13 @@ static Status uid_room(RecordReader *r, size_t n)
 /* SOURCE/ID with #1, #2 … where it is taken; a row without an id (NULL) is known by its number in its file. */
 static Status make_uid(RecordReader *r, const char *id)
 {
-    char buf[NUMBER_BYTES];
+    char buf[ID_BYTES];
     const char *source = r->m->sources[r->source].name;
     Record *rec = &r->rec;
     if (!id)
         snprintf(buf, sizeof buf, "%" PRId64, rec->row);
     size_t n = strlen(source) + 1 + strlen(id ? id : buf) + 1;
-    TRY(uid_room(r, n + 2 * NUMBER_BYTES));
+    TRY(uid_room(r, n + 2 * ID_BYTES));
     snprintf(r->wanted, n, "%s/%s", source, id ? id : buf);
     TRY(uids_add_numbered(&r->uids, r->wanted, r->uid));
     rec->uid = r->uid;
@@ -148,49 +136,30 @@ static Status use_uid(RecordReader *r, const char *uid)
 
 /* ---------------------------------------------------------------- rows */
 
-/* Of a row behind which nothing can be read. */
-static void add_end(Record *rec, const char *what)
-{
-    size_t at = strlen(rec->message);
-    at += (size_t)snprintf(rec->message + at, sizeof rec->message - at, "; the file %s", what);
-    if (rec->row && at < sizeof rec->message)
-        snprintf(rec->message + at, sizeof rec->message - at, ", %" PRId64 " row%s came before", rec->row, rec->row == 1 ? "" : "s");
-}
-
 static Status read_row(RecordReader *r, const Row *row)
 {
-    static const char HERE[] = "row", CUT_OFF[] = "was cut off";
     Record *rec = &r->rec;
     const char *uid = NULL;
-    char buf[NUMBER_BYTES];
+    char buf[ID_BYTES];
     rec->json = row->text;
     rec->json_length = row->n;
-    if (row->error) {
+    TRY(parsed_row(&r->doc, row, rec->row, rec->message, &rec->ends_file));
+    if (*rec->message) {
         rec->reject = REJECT_BAD_JSON;
-        rec->ends_file = row->last;
-        snprintf(rec->message, sizeof rec->message, "%s", row->error);
-        if (row->cut_off || row->last)
-            add_end(rec, row->cut_off ? CUT_OFF : "cannot be read any further");
         return OK;
     }
-    Status s = json_parse_at(&r->doc, row->text, row->n, HERE, row->line, row->column);
-    if (s == ERR_DATA) {
-        rec->reject = REJECT_BAD_JSON;
-        rec->ends_file = !row->whole && !row->element && row->text[row->n - 1] != '}';
-        snprintf(rec->message, sizeof rec->message, "%s", status_message() + sizeof HERE); /* from the line number on */
-        if (rec->ends_file)
-            add_end(rec, CUT_OFF);
-        return OK;
-    }
-    TRY(s);
     r->surrogates += json_replaced_surrogates(r->doc);
     TRY(row_fields(rec, &r->room, json_root(r->doc), &r->m->sources[r->source], &uid));
-    return uid ? use_uid(r, uid) : make_uid(r, id_text(json_get(json_root(r->doc), "id"), buf));
+    return uid ? use_uid(r, uid) : make_uid(r, parsed_id(json_get(json_root(r->doc), "id"), buf));
 }
 
+/* A row without an id is known by its number. */
 static Status take_draft(RecordReader *r, const Draft *d)
 {
-    TRY(make_uid(r, d->id));
+    char number[ID_BYTES];
+    snprintf(number, sizeof number, "%" PRId64, r->rec.row);
+    r->surrogates += d->surrogates;
+    TRY(make_uid(r, d->id ? d->id : number));
     return draft_record(&r->rec, &r->room, &r->texts, d, &r->m->sources[r->source]);
 }
 
@@ -254,10 +223,11 @@ static void close_file(RecordReader *r)
 static Status read_next(RecordReader *r, bool *end)
 {
     if (r->feed) {
-        Draft d = {.prov.index = -1};
+        Draft d = {.row = -1, .prov.index = -1};
         TRY(r->feed->next(r->fed, &d, end));
         if (*end)
             return OK;
+        r->row = d.row < 0 ? r->row : d.row;
         start_record(r);
         return take_draft(r, &d);
     }
@@ -316,9 +286,7 @@ void records_close(RecordReader **r)
     draft_text_free(&(*r)->texts);
     json_free(&(*r)->doc);
     uids_free(&(*r)->uids);
-    mem_free((*r)->rec.images);
-    mem_free((*r)->rec.turns);
-    mem_free((*r)->rec.scores);
+    row_room_free(&(*r)->rec, &(*r)->room);
     mem_free((*r)->uid);
     mem_free((*r)->wanted);
     mem_free(*r);

@@ -1,4 +1,4 @@
-/* row_fields.c: reads the fields of a row, LLaVA's or unified, into a Record (row_fields.h). Called by records.c. */
+/* row_fields.c: reads the fields of a row, unified or not, into a Record (row_fields.h). Called by records.c. */
 #include "data/records/row_fields.h"
 
 #include <math.h>
@@ -6,15 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/records/parsed.h"
+#include "data/records/turns.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/utf8.h"
 
-static const char FORMS[] =
-    "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}";
-
-/* The first cause stays. */
-__attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why, const char *format, ...)
+void row_reject(Record *rec, Reject why, const char *format, ...)
 {
     if (rec->reject)
         return;
@@ -25,11 +23,10 @@ __attribute__((format(printf, 3, 4))) static void reject(Record *rec, Reject why
     rec->reject = why;
 }
 
-/* Where in the file a value is wrong, what it is, and what it should be. */
-static void wrong(Record *rec, Reject why, const Json *v, const char *key, const char *expected)
+void row_wrong(Record *rec, Reject why, const Json *v, const char *key, const char *expected)
 {
     char found[80];
-    reject(rec, why, "%d:%d: \"%s\" is %s, expected %s", v->line, v->column, key, json_show(v, found, sizeof found), expected);
+    row_reject(rec, why, "%d:%d: \"%s\" is %s, expected %s", v->line, v->column, key, json_show(v, found, sizeof found), expected);
 }
 
 static int named(const char *const *names, int n, const Json *v)
@@ -41,7 +38,6 @@ static int named(const char *const *names, int n, const Json *v)
 }
 
 static bool is_null(const Json *v) { return !v || v->kind == JSON_NULL; }
-static bool is_text(const Json *v) { return v->kind == JSON_STRING && v->length && strlen(v->string) == v->length; }
 
 static void *grown(void *array, int *room, size_t n, size_t size, bool *failed)
 {
@@ -63,28 +59,26 @@ Status row_room(Record *rec, RowRoom *room, size_t images, size_t turns, size_t 
     return failed ? fail(ERR_NOMEM, "no memory for a row with %zu parts", images + turns + scores) : OK;
 }
 
+void row_room_free(Record *rec, RowRoom *room)
+{
+    mem_free(rec->images);
+    mem_free(rec->turns);
+    mem_free(rec->scores);
+    mem_free(room->text);
+    rec->images = NULL;
+    rec->turns = NULL;
+    rec->scores = NULL;
+    *room = (RowRoom){0};
+}
+
 /* ---------------------------------------------------------------- images */
 
 static void add_image(Record *rec, const Json *path, ImageRole role, const char *key)
 {
-    if (is_text(path))
+    if (parsed_is_name(path))
         rec->images[rec->n_images++] = (RecordImage){path->string, role};
     else
-        wrong(rec, REJECT_BAD_JSON, path, key, "a file name");
-}
-
-/* "image": a name, or a list of names; absent, null and "" are a row without. */
-static Status legacy_images(Record *rec, RowRoom *room, const Json *image)
-{
-    if (is_null(image) || (image->kind == JSON_STRING && !image->length))
-        return OK;
-    TRY(row_room(rec, room, image->kind == JSON_ARRAY ? image->length : 1, 0, 0));
-    if (image->kind != JSON_ARRAY)
-        add_image(rec, image, ROLE_INPUT, "image");
-    else
-        for (const Json *i = image->child; i; i = i->next)
-            add_image(rec, i, ROLE_INPUT, "image");
-    return OK;
+        row_wrong(rec, REJECT_BAD_JSON, path, key, "a file name");
 }
 
 static Status unified_images(Record *rec, RowRoom *room, const Json *list)
@@ -92,7 +86,7 @@ static Status unified_images(Record *rec, RowRoom *room, const Json *list)
     if (is_null(list))
         return OK;
     if (list->kind != JSON_ARRAY) {
-        wrong(rec, REJECT_BAD_JSON, list, "images", "an array");
+        row_wrong(rec, REJECT_BAD_JSON, list, "images", "an array");
         return OK;
     }
     TRY(row_room(rec, room, list->length, 0, 0));
@@ -100,76 +94,12 @@ static Status unified_images(Record *rec, RowRoom *room, const Json *list)
         const Json *path = json_get(i, "path"), *role = json_get(i, "role");
         int r = is_null(role) ? ROLE_INPUT : named(ROLE_NAMES, N_ROLES, role);
         if (!path)
-            reject(rec, REJECT_BAD_JSON, "%d:%d: this image has no \"path\"", i->line, i->column);
+            row_reject(rec, REJECT_BAD_JSON, "%d:%d: this image has no \"path\"", i->line, i->column);
         else if (r < 0)
-            wrong(rec, REJECT_BAD_JSON, role, "role", "input, target or mask");
+            row_wrong(rec, REJECT_BAD_JSON, role, "role", "input, target or mask");
         else
             add_image(rec, path, (ImageRole)r, "path");
     }
-    return OK;
-}
-
-/* ---------------------------------------------------------------- turns */
-
-/* From a first turn, or from beside the turns: a row that has both must say the same. */
-static void set_system(Record *rec, const Json *text)
-{
-    RecordText given = {text->string, text->length};
-    if (rec->system.length && given.length && (rec->system.length != given.length || memcmp(rec->system.text, given.text, given.length)))
-        reject(rec, REJECT_BAD_TURNS, "another system text in the first turn than beside the turns");
-    else if (given.length)
-        rec->system = given;
-}
-
-static void read_system(Record *rec, const Json *system)
-{
-    if (is_null(system))
-        return;
-    if (system->kind == JSON_STRING)
-        set_system(rec, system);
-    else
-        wrong(rec, REJECT_BAD_TURNS, system, "system", "a text");
-}
-
-/* A first turn from gpt is skipped later, as LLaVA skips it. */
-static void add_turn(Record *rec, const Json *turn, int i)
-{
-    const Json *from = json_get(turn, "from"), *value = json_get(turn, "value");
-    bool system = from && from->kind == JSON_STRING && !strcmp(from->string, "system");
-    bool human = from && from->kind == JSON_STRING && !strcmp(from->string, "human");
-    bool gpt = from && from->kind == JSON_STRING && !strcmp(from->string, "gpt");
-    if (!from && json_get(turn, "role"))
-        reject(rec, REJECT_BAD_TURNS, "turn %d has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\"", i);
-    else if (!from || from->kind != JSON_STRING)
-        reject(rec, REJECT_BAD_TURNS, "turn %d does not say from whom it is", i);
-    else if (system && i)
-        reject(rec, REJECT_BAD_TURNS, "turn %d is from system, which only the first may be", i);
-    else if (!human && !gpt && !system)
-        reject(rec, REJECT_BAD_TURNS, "turn %d is from \"%.*s\", expected human or gpt", i,
-               (int)utf8_whole(from->string, from->length < 60 ? from->length : 60), from->string);
-    else if (!value || value->kind != JSON_STRING)
-        reject(rec, REJECT_BAD_TURNS, "turn %d has no text: its \"value\" is %s", i, value ? json_kind_name(value->kind) : "absent");
-    else if (system)
-        set_system(rec, value);
-    else
-        rec->turns[rec->n_turns++] = (RecordTurn){human, value->string, value->length};
-}
-
-static Status read_turns(Record *rec, RowRoom *room, const Json *row, const char *key)
-{
-    const Json *list = json_get(row, key);
-    read_system(rec, json_get(row, "system"));
-    if (is_null(list) || list->kind != JSON_ARRAY) {
-        if (list && list->kind != JSON_NULL)
-            wrong(rec, REJECT_BAD_TURNS, list, key, FORMS);
-        else
-            reject(rec, REJECT_BAD_TURNS, "no \"%s\"%s, expected %s", key, json_get(row, "messages") ? " but \"messages\"" : "", FORMS);
-        return OK;
-    }
-    TRY(row_room(rec, room, 0, list->length, 0));
-    int i = 0;
-    for (const Json *t = list->child; t && !rec->reject; t = t->next)
-        add_turn(rec, t, i++);
     return OK;
 }
 
@@ -181,7 +111,7 @@ static void read_task(Record *rec, const Json *task, bool unified)
     if (t >= 0)
         rec->task = (Task)t;
     else if (unified) /* other people's rows may mean something else by it */
-        wrong(rec, REJECT_BAD_JSON, task, "task", "understand, generate or edit");
+        row_wrong(rec, REJECT_BAD_JSON, task, "task", "understand, generate or edit");
 }
 
 static void read_weight(Record *rec, const Json *weight)
@@ -191,7 +121,7 @@ static void read_weight(Record *rec, const Json *weight)
     if ((weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real >= 0 && isfinite((float)weight->real))
         rec->weight = (float)weight->real;
     else
-        wrong(rec, REJECT_BAD_JSON, weight, "weight", "a number from 0");
+        row_wrong(rec, REJECT_BAD_JSON, weight, "weight", "a number from 0");
 }
 
 /* Those that are numbers. */
@@ -214,9 +144,10 @@ void row_check_filters(Record *rec, const MixtureSource *source)
         while (score < end && strcmp(score->name, f->score))
             score++;
         if (score == end)
-            reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
+            row_reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
         else if (!(score->value >= f->least && score->value <= f->most))
-            reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->value, f->least, f->most);
+            row_reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->value, f->least,
+                       f->most);
     }
 }
 
@@ -225,8 +156,8 @@ static const char *text_of(const Json *v) { return v && v->kind == JSON_STRING &
 /* Rows may have any other keys; one that looks like one of ours is told. */
 static void find_slip(Record *rec, const Json *row)
 {
-    static const char *const KEYS[] = {"schema", "uid", "source", "task", "split", "images", "turns",
-                                       "sd", "scores", "prov", "weight", "system", "id"};
+    static const char *const KEYS[] = {"schema", "uid",    "source", "task",   "split",  "images", "turns",
+                                       "sd",     "scores", "prov",   "weight", "system", "id"};
     enum { N_KEYS = sizeof KEYS / sizeof *KEYS, SHORTEST = 4 };
     for (const Json *m = row->child; m && !rec->slip; m = m->next) {
         bool known = strlen(m->key) < SHORTEST || json_is_comment(m->key);
@@ -256,12 +187,12 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
     if (*uid)
         rec->id = *uid;
     else if (!is_null(id))
-        wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
+        row_wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
     find_slip(rec, row);
     TRY(read_scores(rec, room, json_get(row, "scores")));
     row_check_filters(rec, source); /* before all else: what is not wanted need not be as it should */
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED_SCHEMA)))
-        wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED_SCHEMA "\"");
+        row_wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED_SCHEMA "\"");
     read_task(rec, json_get(row, "task"), true);
     read_weight(rec, json_get(row, "weight"));
     rec->sd_prompt = text_of(json_get(sd, "prompt"));
@@ -272,9 +203,9 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
     if (!rec->prov.license)
         rec->prov.license = source->license;
     TRY(unified_images(rec, room, json_get(row, "images")));
-    TRY(read_turns(rec, room, row, "turns"));
+    TRY(turns_unified(rec, room, row, "turns"));
     if (split && split->kind == JSON_STRING && !strcmp(split->string, "test"))
-        reject(rec, REJECT_EXCLUDED, "its split is test");
+        row_reject(rec, REJECT_EXCLUDED, "its split is test");
     return OK;
 }
 
@@ -284,19 +215,15 @@ static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const Mix
     row_check_filters(rec, source);
     rec->prov = (RecordProvenance){.index = -1, .license = source->license};
     read_task(rec, json_get(row, "task"), false);
-    const Json *image = json_get(row, "image"), *images = json_get(row, "images");
-    TRY(legacy_images(rec, room, image));
-    TRY(read_turns(rec, room, row, "conversations"));
-    if (is_null(image) && images && images->kind == JSON_ARRAY && images->length) /* as other programs have them */
-        reject(rec, REJECT_MARKERS, "pictures in \"images\", expected \"image\" beside \"conversations\", a file name or a list of them");
-    return OK;
+    const Json *messages = json_get(row, "messages");
+    return turns_of_row(rec, room, row, is_null(json_get(row, "conversations")) && !is_null(messages) ? "messages" : "conversations");
 }
 
 Status row_fields(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source, const char **unified_uid)
 {
     *unified_uid = NULL;
     if (row->kind != JSON_OBJECT) {
-        reject(rec, REJECT_BAD_JSON, "%d:%d: a row is %s, expected an object", row->line, row->column, json_kind_name(row->kind));
+        row_reject(rec, REJECT_BAD_JSON, "%d:%d: a row is %s, expected an object", row->line, row->column, json_kind_name(row->kind));
         return OK;
     }
     bool unified = json_get(row, "schema") || (json_get(row, "turns") && !json_get(row, "conversations"));

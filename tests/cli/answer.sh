@@ -209,22 +209,22 @@ batch 0 "$dir/untold" --max-new-tokens 16
 cat > "$dir/some" <<ROWS
 {"id": 0, "conversations": [$(said 'hi' '"x"')]}
 {"id": 1, "conversations": [$(said '<image>\nhi' '"x"')]}
-{"id": 2, "conversations": [{"from": "user", "value": "hi"}, {"from": "assistant", "value": "x"}]}
+{"id": 2, "conversations": [{"from": "observation", "value": "hi"}, {"from": "gpt", "value": "x"}]}
 {"id": 3, "conversations": [{"from": "human", "value": "hi"}, {"from": "human", "value": "x"}]}
 {"id": 4, "task": "generate", "conversations": [$(said 'hi' '"<gen>"')]}
 {"id": 5, "image": "$dir/gone.png", "conversations": [$(said 'hi' '"x"'), $(said '<image>' '"x"')]}
 {"id": 6, "image": "$images/rgb.png", "conversations": [$(said 'hi' '"x"')]}
-{"id": 7, "conversations": [{"role": "user", "content": "hi"}]}
+{"id": 7, "messages": [{"role": "tool", "content": "hi"}]}
 ROWS
 batch 0 "$dir/some"
 lines answers.jsonl 2 "records that cannot be asked"
 says "warning: $dir/some:2: 1 <image> in the turns from human, 0 images"
-says "warning: $dir/some:3: turn 0 is from \"user\", expected human or gpt"
+says "warning: $dir/some:3: turn 0 is from \"observation\", expected human or gpt, or user or assistant"
 says "warning: $dir/some:4: a turn from human follows one from the same"
 says "warning: $dir/some:5: this model does not draw: model.diffusion.path is null"
 says "warning: $dir/some:6: question 1: picture $dir/gone.png: cannot be opened"
 says "warning: $dir/some:7: 0 <image> in the turns from human, 1 image"
-says "warning: $dir/some:8: turn 0 has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\""
+says "warning: $dir/some:8: turn 0 is from \"tool\", expected human or gpt, or user or assistant"
 says "7 of 9 questions left out"
 sed -n 5p "$dir/answers/bad_rows.jsonl" | grep -qF '"row":5,"id":5,"turn":1,' || fail "a question left out: $(tail -1 "$dir/answers/bad_rows.jsonl")"
 printf '{"ask": "hi"}\n{"conversations": []}\n' > "$dir/silent"

@@ -119,9 +119,7 @@ static Status read_record(ProbeFile *f, ProbePrompt *p, const Json *row)
     Status s = row_fields(&rec, &room, row, &NO_SOURCE, &uid);
     if (!s)
         s = encode_turns(f, p, &rec);
-    mem_free(rec.images);
-    mem_free(rec.turns);
-    mem_free(rec.scores);
+    row_room_free(&rec, &room);
     return s;
 }
 
@@ -136,7 +134,7 @@ static Status read_object(ProbeFile *f, ProbePrompt *p, const Json *row)
             return read_question(f, p, row, ASKED[i].key, ASKED[i].task);
     if (json_get(row, "question_id") && json_get(row, "text"))
         return read_question(f, p, row, "text", TASK_UNDERSTAND);
-    if (json_get(row, "conversations") || json_get(row, "turns"))
+    if (json_get(row, "conversations") || json_get(row, "messages") || json_get(row, "turns"))
         return read_record(f, p, row);
     return fail(ERR_DATA, "%s: asks nothing; a row is {\"ask\": text, \"image\": path}, as for generate --batch", f->where);
 }

@@ -108,7 +108,7 @@ static const FileKind DOCUMENTS[] = {
 static const FileKind ROWS[] = {
     {"conversations", "LLaVA records (a source of data.mixture, or generate --batch, takes them)"},
     {"turns", "unified records (a source of data.mixture, or generate --batch, takes them)"},
-    {"messages", "conversations in \"messages\""},
+    {"messages", "conversations in \"messages\" (a source of data.mixture, or generate --batch, takes them)"},
     {"answer", "answers (evaluate takes them)"},
     {"question_id", "LLaVA's questions (generate --batch takes them)"},
     {"ask", "questions (generate --batch, or sample.prompts, takes them)"},

@@ -14,7 +14,9 @@
 #include "tests/data/mutate.h"
 #include "tests/harness.h"
 
-#define FORMS "\"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}"
+#define FORMS \
+    "\"conversations\" or \"messages\" (\"turns\" in unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text} or " \
+    "{\"role\": \"user\" or \"assistant\", \"content\": text}"
 
 static Mixture mixture;
 static RecordReader *reader;
@@ -229,17 +231,12 @@ TEST(records_say_what_is_wrong_with_a_row)
         {"{\"conversations\":5}", REJECT_BAD_TURNS, "1:18: \"conversations\" is 5, expected " FORMS},
         {"{\"ask\":\"x\"}", REJECT_BAD_TURNS, "no \"conversations\", expected " FORMS},
         {"{\"conversations\":[\"x\"]}", REJECT_BAD_TURNS, "turn 0 does not say from whom it is"},
-        {"{\"conversations\":[{\"role\":\"user\",\"content\":\"x\"}]}", REJECT_BAD_TURNS,
-         "turn 0 has \"role\" and \"content\", expected \"from\" (human or gpt) and \"value\""},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", REJECT_BAD_TURNS,
-         "no \"conversations\" but \"messages\", expected \"conversations\" (LLaVA) or \"turns\" (unified JSONL), a list of {\"from\": "
-         "\"human\" or \"gpt\", \"value\": text}"},
         {"{\"conversations\":[{\"from\":\"human\"}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is absent"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":5}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"value\" is an integer"},
         {"{\"conversations\":[{\"from\":\"humen\",\"value\":\"\"},{\"from\":\"human\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
-         "turn 0 is from \"humen\", expected human or gpt"},
-        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"user\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
-         "turn 1 is from \"user\", expected human or gpt"},
+         "turn 0 is from \"humen\", expected human or gpt, or user or assistant"},
+        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"tool\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
+         "turn 1 is from \"tool\", expected human or gpt, or user or assistant"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":\"\"},{\"from\":\"system\",\"value\":\"\"}]}", REJECT_BAD_TURNS,
          "turn 1 is from system, which only the first may be"},
         {"{\"system\":5,\"conversations\":[]}", REJECT_BAD_TURNS, "1:11: \"system\" is 5, expected a text"},
@@ -247,8 +244,6 @@ TEST(records_say_what_is_wrong_with_a_row)
          "another system text in the first turn than beside the turns"},
         {"{\"image\":5,\"conversations\":[]}", REJECT_BAD_JSON, "1:10: \"image\" is 5, expected a file name"},
         {"{\"image\":[\"a\",null],\"conversations\":[]}", REJECT_BAD_JSON, "1:15: \"image\" is null, expected a file name"},
-        {"{\"images\":[\"a\"],\"conversations\":[]}", REJECT_MARKERS,
-         "pictures in \"images\", expected \"image\" beside \"conversations\", a file name or a list of them"},
         {"{\"uid\":5,\"turns\":[]}", REJECT_BAD_JSON, "1:8: \"uid\" is 5, expected a string that is not empty"},
         {"{\"schema\":\"genllava.sample/2\",\"turns\":[]}", REJECT_BAD_JSON,
          "1:11: \"schema\" is \"genllava.sample/2\", expected \"genllava.sample/1\""},
