@@ -119,7 +119,7 @@ static Status read_names(Coco *c, const char *path)
         TRY(add_picture(c, &piece, path));
     }
     if (!images || !annotations)
-        return fail(ERR_DATA, "%s: no \"%s\" in it, expected COCO's captions, one object with \"images\" and \"annotations\"", path,
+        return fail(ERR_DATA, "%s: nothing in its \"%s\", expected COCO's captions, one object with \"images\" and \"annotations\"", path,
                     images ? ANNOTATIONS : IMAGES);
     return OK;
 }
@@ -135,13 +135,13 @@ static Status open_coco(void **feed, const MixtureSource *s, const char *path)
     return feed_rows_open(&c->rows, s, path, ROWS_MEMBERS);
 }
 
-static void take_annotation(Coco *c, Draft *d, const Json *row)
+static Status take_annotation(Coco *c, Draft *d, const Json *row)
 {
     char buf[ID_BYTES];
     const Json *image = json_get(row, "image_id");
     const char *id = parsed_id(image, buf), *file = id ? name_of(&c->names, id) : NULL;
     feed_id(&c->rows, d, json_get(row, "id"));
-    feed_scores(d, row);
+    TRY(feed_scores(&c->rows, d, row));
     feed_text(d, &d->caption, row, "caption");
     if (!id)
         draft_reject(d, REJECT_BAD_JSON, "%d:%d: this annotation has no \"image_id\", a number or a text", row->line, row->column);
@@ -149,6 +149,7 @@ static void take_annotation(Coco *c, Draft *d, const Json *row)
         draft_reject(d, REJECT_MISSING, "%d:%d: \"images\" has no file_name for the image_id %.60s", image->line, image->column, id);
     else
         draft_picture(d, c->rows.s, file);
+    return OK;
 }
 
 static Status next_annotation(void *feed, Draft *d, bool *end)
@@ -164,9 +165,7 @@ static Status next_annotation(void *feed, Draft *d, bool *end)
             return fail(ERR_DATA, "%s", piece.error);
     } while (strcmp(piece.key, ANNOTATIONS) != 0);
     TRY(feed_rows_take(&c->rows, &piece, d, &row));
-    if (row)
-        take_annotation(c, d, row);
-    return OK;
+    return row ? take_annotation(c, d, row) : OK;
 }
 
 static void close_coco(void **feed)

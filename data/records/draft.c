@@ -162,7 +162,7 @@ static void check_texts(Record *rec, const Draft *d)
 static void judge(Record *rec, const Draft *d, const MixtureSource *s)
 {
     if (d->reject != REJECT_BAD_JSON)
-        row_check_filters(rec, s);
+        row_check_filters(rec, s, d->scores, d->n_scores);
     if (!rec->reject && d->reject) {
         reject(rec, d->reject, d->message);
         snprintf(rec->reject_path, sizeof rec->reject_path, "%s", d->reject_path);
@@ -173,9 +173,7 @@ static void judge(Record *rec, const Draft *d, const MixtureSource *s)
 
 bool draft_stands(const Draft *d, const MixtureSource *s)
 {
-    RecordScore scores[DRAFT_SCORES];
-    Record rec = {.task = s->as, .scores = scores, .n_scores = d->n_scores};
-    memcpy(scores, d->scores, (size_t)d->n_scores * sizeof *scores);
+    Record rec = {.task = s->as};
     judge(&rec, d, s);
     return !rec.reject;
 }
@@ -200,7 +198,8 @@ Status draft_record(Record *rec, RowRoom *room, DraftText *t, const Draft *d, co
     rec->prov = d->prov;
     rec->prov.license = d->prov.license ? d->prov.license : s->license;
     TRY(row_room(rec, room, d->n_images, 2, d->n_scores));
-    memcpy(rec->scores, d->scores, (size_t)d->n_scores * sizeof *rec->scores);
+    if (d->n_scores)
+        memcpy(rec->scores, d->scores, (size_t)d->n_scores * sizeof *rec->scores);
     rec->n_scores = d->n_scores;
     judge(rec, d, s);
     if (rec->reject)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/records/draft.h"
+#include "kernels/base/arena.h"
 
 Status feed_rows_open(FeedRows *f, const MixtureSource *s, const char *path, RowsForm form)
 {
@@ -15,6 +16,9 @@ void feed_rows_close(FeedRows *f)
 {
     rows_close(&f->rows);
     json_free(&f->doc);
+    mem_free(f->scores);
+    f->scores = NULL;
+    f->scores_room = 0;
 }
 
 Status feed_rows_take(FeedRows *f, const Row *piece, Draft *d, const Json **row)
@@ -70,28 +74,31 @@ void feed_text(Draft *d, RecordText *to, const Json *row, const char *key)
         wrong(d, v, key, "a text");
 }
 
-void feed_scores(Draft *d, const Json *row)
+Status feed_scores(FeedRows *f, Draft *d, const Json *row)
 {
     const Json *scores = json_get(row, "scores");
     if (!scores || scores->kind != JSON_OBJECT)
-        return;
-    for (const Json *m = scores->child; m; m = m->next) {
-        if (m->kind != JSON_INT && m->kind != JSON_REAL)
-            continue;
-        if (d->n_scores == DRAFT_SCORES) {
-            draft_reject(d, REJECT_BAD_JSON, "%d:%d: more than %d numbers in \"scores\"", m->line, m->column, DRAFT_SCORES);
-            return;
-        }
-        d->scores[d->n_scores++] = (RecordScore){m->key, m->real};
+        return OK;
+    if (scores->length > f->scores_room) {
+        RecordScore *grown = mem_grow(f->scores, scores->length * sizeof *grown);
+        if (!grown)
+            return fail(ERR_NOMEM, "no memory for a row with %zu scores", scores->length);
+        f->scores = grown;
+        f->scores_room = scores->length;
     }
+    for (const Json *m = scores->child; m; m = m->next)
+        if (m->kind == JSON_INT || m->kind == JSON_REAL)
+            f->scores[d->n_scores++] = (RecordScore){m->key, m->real};
+    d->scores = f->scores;
+    return OK;
 }
 
-void feed_caption(FeedRows *f, Draft *d, const Json *row, const char *id_key)
+Status feed_caption(FeedRows *f, Draft *d, const Json *row, const char *id_key)
 {
     static const char FILE_KEY[] = "file";
     const Json *file = json_get(row, FILE_KEY);
     feed_id(f, d, json_get(row, id_key));
-    feed_scores(d, row);
+    TRY(feed_scores(f, d, row));
     feed_text(d, &d->caption, row, "caption");
     if (is_null(file) || (file->kind == JSON_STRING && !file->length))
         draft_picture(d, f->s, NULL);
@@ -99,4 +106,5 @@ void feed_caption(FeedRows *f, Draft *d, const Json *row, const char *id_key)
         draft_picture(d, f->s, file->string);
     else
         wrong(d, file, FILE_KEY, "a file name");
+    return OK;
 }

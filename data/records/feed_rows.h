@@ -14,6 +14,8 @@ typedef struct FeedRows {
     JsonDoc *doc;
     int64_t n; /* rows so far */
     char id[ID_BYTES];
+    RecordScore *scores;
+    size_t scores_room;
 } FeedRows;
 
 MUST_USE Status feed_rows_open(FeedRows *f, const struct MixtureSource *s, const char *path, RowsForm form);
@@ -27,7 +29,7 @@ MUST_USE Status feed_rows_next(FeedRows *f, Draft *d, const Json **row, bool *en
 void feed_id(FeedRows *f, Draft *d, const Json *id);
 void feed_text(Draft *d, RecordText *to, const Json *row, const char *key); /* absent and null: none */
 /* Numbers of "scores". */
-void feed_scores(Draft *d, const Json *row);
+MUST_USE Status feed_scores(FeedRows *f, Draft *d, const Json *row);
 /* {caption, file, ID?}: a caption of a picture. */
-void feed_caption(FeedRows *f, Draft *d, const Json *row, const char *id_key);
+MUST_USE Status feed_caption(FeedRows *f, Draft *d, const Json *row, const char *id_key);
 #endif

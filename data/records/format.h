@@ -7,7 +7,7 @@
 
 struct MixtureSource;
 
-enum { DRAFT_IMAGES = 3, DRAFT_SCORES = 16 };
+enum { DRAFT_IMAGES = 3 };
 
 /* What a row of a public layout says. Texts are valid until the next call of its feed; NULL, or empty: the row says nothing of that kind.
  */
@@ -23,7 +23,7 @@ typedef struct Draft {
     RecordText instruction;              /* of an edit row */
     RecordText sd_prompt, sd_src_prompt; /* of an edit row: what the result shows, what the source shows */
     const char *split;
-    RecordScore scores[DRAFT_SCORES];
+    const RecordScore *scores; /* the feed's */
     int n_scores;
     RecordProvenance prov;
     Reject reject; /* not REJECT_NONE: the row cannot be used, `message` says why ("3:14: …" where a place in the file is known) */
@@ -39,6 +39,7 @@ typedef struct Feed {
     void (*close)(void **feed);
     /* Calls visit with every other file that the rows depend on, in a fixed order; NULL: there is none. */
     MUST_USE Status (*inputs)(const struct MixtureSource *s, const char *path, Status (*visit)(void *arg, const char *file), void *arg);
+    const char *endings[3]; /* of its files' names, where these say what a file is; else none */
 } Feed;
 
 /* Keys of a source beside name, weight, max, filter, license. */

@@ -13,9 +13,7 @@ static Status next_laion(void *feed, Draft *d, bool *end)
 {
     const Json *row;
     TRY(feed_rows_next(feed, d, &row, end));
-    if (row)
-        feed_caption(feed, d, row, "message_id");
-    return OK;
+    return row ? feed_caption(feed, d, row, "message_id") : OK;
 }
 
 static void close_laion(void **feed)

@@ -84,6 +84,16 @@ static void *list(Reader *r, size_t n, size_t size)
     return p;
 }
 
+static void check_ending(Reader *r, const Format *format, const Json *file)
+{
+    const Feed *feed = format->feed[format->as];
+    const char *const *e = feed ? feed->endings : NULL;
+    if (!e || !e[0] || utf8_ends(file->string, e[0]) || utf8_ends(file->string, e[1]) || utf8_ends(file->string, e[2]))
+        return;
+    mistake(r, file->line, file->column, "the ending of a file says what is in it: files of the format \"%s\" end in %s, %s or %s, found "
+                                         "\"%.200s\"", format->name, e[0], e[1], e[2], file->string);
+}
+
 static void read_files(Reader *r, MixtureSource *s, const Json *v)
 {
     const Json *first = v->kind == JSON_ARRAY ? v->child : v;
@@ -92,10 +102,12 @@ static void read_files(Reader *r, MixtureSource *s, const Json *v)
     if (!n)
         wrong(r, v, "files", "a list of file names");
     for (const Json *f = first; f && s->files; f = v->kind == JSON_ARRAY ? f->next : NULL) {
-        if (is_text(f))
-            s->files[s->n_files++] = path_from_base(r, f->string);
-        else
+        if (!is_text(f)) {
             wrong(r, f, "files", "file names");
+            continue;
+        }
+        check_ending(r, s->format, f);
+        s->files[s->n_files++] = path_from_base(r, f->string);
     }
 }
 

@@ -153,13 +153,14 @@ static Status read_row(RecordReader *r, const Row *row)
     return uid ? use_uid(r, uid) : make_uid(r, parsed_id(json_get(json_root(r->doc), "id"), buf));
 }
 
-/* A row without an id is known by its number. */
+/* A row without an id is known by its number; one that cannot be read, by nothing. */
 static Status take_draft(RecordReader *r, const Draft *d)
 {
     char number[ID_BYTES];
     snprintf(number, sizeof number, "%" PRId64, r->rec.row);
     r->surrogates += d->surrogates;
-    TRY(make_uid(r, d->id ? d->id : number));
+    if (d->id || d->reject != REJECT_BAD_JSON)
+        TRY(make_uid(r, d->id ? d->id : number));
     return draft_record(&r->rec, &r->room, &r->texts, d, &r->m->sources[r->source]);
 }
 

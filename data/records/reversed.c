@@ -38,7 +38,8 @@ static Status take_row(Reversed *r, Draft *d, const Json *row)
     TRY(row_fields(rec, &r->room, row, r->rows.s, &uid));
     feed_id(&r->rows, d, json_get(row, "id"));
     d->id = uid ? uid : d->id;
-    feed_scores(d, row);
+    d->scores = rec->scores;
+    d->n_scores = rec->n_scores;
     if (rec->reject == REJECT_FILTERED)
         return OK;
     if (rec->reject)

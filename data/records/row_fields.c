@@ -136,14 +136,15 @@ static Status read_scores(Record *rec, RowRoom *room, const Json *scores)
     return OK;
 }
 
-void row_check_filters(Record *rec, const MixtureSource *source)
+void row_check_filters(Record *rec, const MixtureSource *source, const RecordScore *scores, int n)
 {
     for (int i = 0; i < source->n_filters; i++) {
         const MixtureFilter *f = &source->filters[i];
-        const RecordScore *score = rec->scores, *end = rec->scores + rec->n_scores;
-        while (score < end && strcmp(score->name, f->score))
-            score++;
-        if (score == end)
+        int k = 0;
+        while (k < n && strcmp(scores[k].name, f->score))
+            k++;
+        const RecordScore *score = &scores[k];
+        if (k == n)
             row_reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
         else if (!(score->value >= f->least && score->value <= f->most))
             row_reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->value, f->least,
@@ -190,7 +191,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
         row_wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
     find_slip(rec, row);
     TRY(read_scores(rec, room, json_get(row, "scores")));
-    row_check_filters(rec, source); /* before all else: what is not wanted need not be as it should */
+    row_check_filters(rec, source, rec->scores, rec->n_scores); /* before all else: what is not wanted need not be as it should */
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED_SCHEMA)))
         row_wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED_SCHEMA "\"");
     read_task(rec, json_get(row, "task"), true);
@@ -212,7 +213,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
 static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const MixtureSource *source)
 {
     TRY(read_scores(rec, room, json_get(row, "scores")));
-    row_check_filters(rec, source);
+    row_check_filters(rec, source, rec->scores, rec->n_scores);
     rec->prov = (RecordProvenance){.index = -1, .license = source->license};
     read_task(rec, json_get(row, "task"), false);
     const Json *messages = json_get(row, "messages");

@@ -15,7 +15,7 @@ typedef struct RowRoom {
 /* Memory for so many pictures, turns and scores. */
 MUST_USE Status row_room(Record *rec, RowRoom *room, size_t images, size_t turns, size_t scores);
 /* Rejects a row whose scores are not what its source's filter wants. */
-void row_check_filters(Record *rec, const MixtureSource *source);
+void row_check_filters(Record *rec, const MixtureSource *source, const RecordScore *scores, int n);
 void row_room_free(Record *rec, RowRoom *room);
 /* The first cause stays. */
 void row_reject(Record *rec, Reject why, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "data/records/format.h"
 #include "data/records/records.h"
+#include "data/records/requests.h"
 #include "kernels/base/arena.h"
 #include "tests/data/mutate.h"
 #include "tests/harness.h"
@@ -127,4 +129,107 @@ TEST(mixture_damaged_lists_end_with_a_status)
         CHECK(s == OK || (s == ERR_USAGE && !m.sources && !strncmp(status_message(), "data.mixture:", 13)));
         mixture_free(&m);
     }
+}
+
+TEST(mixture_of_public_layouts)
+{
+    Mixture m;
+    char wanted[600];
+    REQUIRE_OK(mixture_load(&m, "data.validation", NULL,
+                            "[{\"format\":\"captions\",\"files\":[\"a.tsv\",\"b.jsonl\",\"c.json\"],\"each\":2,\"as\":\"understand\"},"
+                            "{\"format\":\"sharegpt4v\",\"files\":\"d.json\",\"as\":\"generate\",\"license\":\"cc-by-nc-4.0\"},"
+                            "{\"format\":\"llava-reversed\",\"files\":\"e.json\",\"license\":null},{\"format\":\"laion-gpt4v\","
+                            "\"files\":\"f\"},"
+                            "{\"format\":\"unified\",\"files\":\"g.jsonl\",\"task\":\"edit\"},"
+                            "{\"format\":\"instructpix2pix\",\"root\":\"./r\",\"split\":\"val\",\"each\":1}]", test_dir()));
+    const MixtureSource *s = m.sources;
+    CHECK(s[0].as == TASK_UNDERSTAND && s[0].each == 2 && s[0].requests && s[0].requests->n[TASK_GENERATE] >= 8);
+    CHECK(s[0].requests->n[TASK_UNDERSTAND] >= 8);
+    CHECK(s[1].as == TASK_GENERATE && s[2].as == TASK_GENERATE && s[3].as == TASK_GENERATE && s[4].task == TASK_EDIT && !s[4].requests);
+    CHECK_STR(s[1].license, "cc-by-nc-4.0");
+    CHECK(!s[2].license && !s[3].split && s[0].n_files == 3);
+    snprintf(wanted, sizeof wanted, "%s/r", test_dir());
+    CHECK_STR(s[5].files[0], wanted);
+    CHECK_STR(s[5].image_root, wanted);
+    CHECK_STR(s[5].split, "val");
+    mixture_free(&m);
+}
+
+TEST(mixture_names_what_a_layout_does_not_have)
+{
+    static const char *const CASES[][2] = {
+        {"{\"format\":\"caption\",\"files\":\"a.tsv\"}",
+         "2:11: format is \"caption\", expected one of llava, unified, lvis-instruct4v, sharegpt4v, llava-reversed, captions, laion-gpt4v, "
+         "instructpix2pix, magicbrush; did you mean \"captions\"?"},
+        {"{\"format\":7,\"files\":\"a.tsv\"}",
+         "2:11: format is 7, expected one of llava, unified, lvis-instruct4v, sharegpt4v, llava-reversed, captions, laion-gpt4v, "
+         "instructpix2pix, magicbrush"},
+        {"{\"format\":\"captions\",\"files\":[\"a.json\",\"b.csv\"]}",
+         "2:40: the ending of a file says what is in it: files of the format \"captions\" end in .json, .tsv or .jsonl, found \"b.csv\""},
+        {"{\"format\":\"captions\",\"files\":\"a.tsv\",\"task\":\"generate\"}", "2:38: sources of the format \"captions\" have no "
+         "\"task\""},
+        {"{\"format\":\"llava-reversed\",\"files\":\"a.json\",\"as\":\"generate\"}",
+         "2:45: sources of the format \"llava-reversed\" have no \"as\""},
+        {"{\"format\":\"laion-gpt4v\",\"files\":\"a\",\"each\":1}", "2:37: sources of the format \"laion-gpt4v\" have no \"each\""},
+        {"{\"files\":\"a.json\",\"as\":\"generate\"}", "2:19: sources of the format \"llava\" have no \"as\""},
+        {"{\"files\":\"a.json\",\"requests\":\"r.json\"}", "2:19: sources of the format \"llava\" have no \"requests\""},
+        {"{\"files\":\"a.json\",\"split\":\"val\"}", "2:19: sources of the format \"llava\" have no \"split\""},
+        {"{\"format\":\"magicbrush\",\"files\":\"a.json\",\"root\":\"r\"}", "2:24: sources of the format \"magicbrush\" have no \"files\""},
+        {"{\"format\":\"magicbrush\"}", "2:1: this source has no \"root\""},
+        {"{\"format\":\"instructpix2pix\",\"root\":7}", "2:36: root must be a folder, found 7"},
+        {"{\"format\":\"sharegpt4v\",\"files\":\"a\",\"as\":\"edit\"}", "2:41: as must be understand or generate, found \"edit\""},
+        {"{\"format\":\"captions\",\"files\":\"a.tsv\",\"each\":-1}", "2:45: each must be a whole number from 0 (0: all rows), found -1"},
+        {"{\"format\":\"magicbrush\",\"root\":\"r\",\"split\":\"dev\"}", "2:43: split must be train or val, found \"dev\""},
+        {"{\"format\":\"magicbrush\",\"root\":\"r\",\"split\":\"test\"}",
+         "2:43: split is \"test\": rows to test with are never trained on; expected train or val"},
+        {"{\"format\":\"captions\",\"files\":\"a.tsv\",\"requests\":[]}", "2:49: requests must be a file of request templates, found "
+         "an array"},
+        {"{\"format\":\"captions\",\"files\":\"a.tsv\",\"licence\":\"x\"}", "2:38: unknown key \"licence\"; did you mean \"license\"?"},
+        {"{\"files\":\"a.json\",\"license\":[]}", "2:29: license must be a string or null, found an array"},
+    };
+    char list[512], wanted[512];
+    Mixture m;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        snprintf(list, sizeof list, "[\n%s]", CASES[i][0]);
+        snprintf(wanted, sizeof wanted, "data.mixture:%s", CASES[i][1]);
+        CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, list, test_dir()), ERR_USAGE, wanted);
+    }
+}
+
+TEST(mixture_says_all_mistakes_of_request_templates)
+{
+    Mixture m;
+    char wanted[2048], path[512];
+    static const char LIST[] = "[{\"format\":\"captions\",\"files\":\"a.tsv\",\"requests\":\"r.json\"}]";
+    static const struct {
+        const char *text, *says; /* with the file's name for each %1$s */
+    } CASES[] = {
+        {"{\"schema\":\"genllava.requests/1\",\"generate\":[\"Draw\",\"{caption} {caption}\",7,\"{caption}\"],\n\"understand\":[],"
+         "\"understood\":0}",
+         "%1$s:2:17: unknown key \"understood\", expected schema, generate, understand\n"
+         "%1$s:1:45: this template of \"generate\" holds {caption} 0 times, expected once\n"
+         "%1$s:1:52: this template of \"generate\" holds {caption} 2 times, expected once\n"
+         "%1$s:1:74: a request template is 7, expected a text\n"
+         "%1$s:2:14: \"understand\" is an array, expected a list of templates"},
+        {"{\"generate\":[\"{caption}\"]}", "%1$s:1:1: \"understand\" is absent, expected a list of templates"},
+        {"[]", "%1$s:1:1: request templates are an array, expected an object"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        snprintf(path, sizeof path, "%s/r.json", test_dir());
+        FILE *f = fopen(path, "w");
+        REQUIRE(f && fputs(CASES[i].text, f) >= 0 && !fclose(f));
+        const Status s = mixture_load(&m, "data.mixture", NULL, LIST, test_dir());
+        snprintf(wanted, sizeof wanted, CASES[i].says, path);
+        CHECK_INT(s, ERR_USAGE);
+        const char *line = strtok(wanted, "\n");
+        for (; line; line = strtok(NULL, "\n"))
+            CHECK_MSG(strstr(status_message(), line) != NULL, "%s\nlacks %s", status_message(), line);
+    }
+    REQUIRE_OK(mixture_load(&m, "data.mixture", NULL, "[{\"format\":\"captions\",\"files\":\"/dev/null.tsv\",\"requests\":\"gone.json\"}]",
+                            test_dir()));
+    snprintf(wanted, sizeof wanted,
+             "%s/gone.json: cannot be opened: No such file or directory (the requests of source \"null\" of the mixture)", test_dir());
+    CHECK_INT(mixture_check_files(&m, true), ERR_MISSING);
+    CHECK_MSG(strstr(status_message(), wanted) != NULL, "%s", status_message());
+    mixture_free(&m);
 }
