@@ -137,7 +137,7 @@ static Status build_one(const Build *b, int64_t k)
     memcpy(made.content, g.content, sizeof made.content);
     Status s = OK;
     if (!stands(b, &g, k, path)) {
-        s = prepare_licenses(g.text, g.shard.text_off, n, &g.shard.attr.licenses);
+        s = prepare_licenses(&g, b->o->mixture, &g.shard.attr.licenses);
         if (!s)
             s = write_shard(b, &g, path, &made);
         if (!s)

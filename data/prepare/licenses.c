@@ -1,4 +1,4 @@
-/* The licenses of a shard's rows, as they name them themselves: prov.license of unified rows. */
+/* The licenses of a shard's rows: prov.license of those that name one, else their source's. Called by build.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,30 +29,33 @@ static Status add_name(Licenses *l, const char *name)
     return OK;
 }
 
-/* A row was read once already: what cannot be read again names no license. */
-static Status add_row(Licenses *l, const char *row, size_t n)
+/* of_source: NULL where its source names none. A row was read once already: what cannot be read again names no license. */
+static Status add_row(Licenses *l, const char *row, size_t n, const char *of_source)
 {
     static const char KEY[] = "\"license\"";
     JsonDoc *doc = NULL;
-    if (!memmem(row, n, KEY, sizeof KEY - 1)) /* most rows: not worth reading again */
-        return OK;
-    Status s = json_parse(&doc, row, n, "row");
-    const Json *name = s ? NULL : json_get(json_get(json_root(doc), "prov"), "license");
-    if (name && name->kind == JSON_STRING && name->length)
-        s = add_name(l, name->string);
+    Status s = OK;
+    if (memmem(row, n, KEY, sizeof KEY - 1)) /* most rows have none: they are not worth reading again */
+        s = json_parse(&doc, row, n, "row");
+    const Json *own = doc ? json_get(json_get(json_root(doc), "prov"), "license") : NULL;
+    const char *name = own && own->kind == JSON_STRING && own->length ? own->string : of_source;
+    if (name && (!s || s == ERR_DATA))
+        s = add_name(l, name);
     json_free(&doc);
     return s == ERR_DATA ? OK : s;
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json)
+Status prepare_licenses(const Gathered *g, const Mixture *m, char **json)
 {
     Licenses l = {0};
     Status s = OK;
     *json = NULL;
-    for (int64_t i = 0; i < n && !s; i++)
-        s = add_row(&l, text + text_off[i], (size_t)(text_off[i + 1] - text_off[i]));
+    const Shard *shard = &g->shard;
+    const uint64_t *at = shard->text_off;
+    for (int64_t i = 0; i < shard->attr.n_samples && !s; i++)
+        s = add_row(&l, g->text + at[i], (size_t)(at[i + 1] - at[i]), m->sources[shard->source[i]].license);
     if (l.n)
         qsort(l.names, (size_t)l.n, sizeof *l.names, by_name);
     cJSON *list = cJSON_CreateArray();

@@ -91,8 +91,8 @@ typedef struct Gathered {
 MUST_USE Status gather_shard(Gathered *g, const ScanFiles *scan, int64_t k, int64_t first, int64_t n);
 void gather_free(Gathered *g);
 
-/* ---- licenses.c: the distinct prov.license of n rows, a sorted JSON list. mem_free */
-MUST_USE Status prepare_licenses(const char *text, const uint64_t *text_off, int64_t n, char **json);
+/* ---- licenses.c: the distinct licenses of a shard's rows, a sorted JSON list. mem_free */
+MUST_USE Status prepare_licenses(const Gathered *g, const Mixture *m, char **json);
 
 /* ---- build.c: the second pass. Shards of the journal that stand are kept; the others are appended to the file */
 MUST_USE Status build_shards(const PrepareOptions *o, const ScanFiles *scan, const Journal *m);

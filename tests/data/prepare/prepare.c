@@ -228,6 +228,26 @@ TEST(prepare_names_each_license_once)
     world_close(&w);
 }
 
+TEST(prepare_names_the_license_of_a_source_for_rows_that_name_none)
+{
+    world_put_text("rows.json", "[{\"conversations\":[" TURN("human", "Q") "," TURN("gpt", "A") "]},{\"license\":\"no such place\","
+                                "\"conversations\":[" TURN("human", "Q") "," TURN("gpt", "A") "]}]");
+    world_put_text("own.jsonl", "{\"prov\":{\"license\":\"own\"},\"turns\":[" TURN("human", "Q") "," TURN("gpt", "A") "]}\n"
+                                "{\"prov\":{\"license\":null},\"turns\":[" TURN("human", "Q") "," TURN("gpt", "A") "]}\n");
+    world_put_text("free.json", "[{\"conversations\":[" TURN("human", "Q") "," TURN("gpt", "A") "]}]");
+    World w;
+    world_open(&w, "[{\"files\":[\"rows.json\"],\"license\":\"theirs\"},{\"files\":\"own.jsonl\",\"license\":\"a source's\"},"
+                   "{\"files\":\"free.json\",\"license\":null}]", "out");
+    w.o.shard_samples = 8;
+    PrepareResult r;
+    REQUIRE_OK(prepare_run(&w.o, &r));
+    Shard *s;
+    REQUIRE_OK(shard_open(&s, world_path("out/shard-00000-of-00001.h5")));
+    CHECK_STR(s->attr.licenses, "[\"a source's\",\"own\",\"theirs\"]");
+    shard_close(&s);
+    world_close(&w);
+}
+
 /* Rows of two rounds, with an input, a target and a mask each; the second round of the first row is too long. */
 TEST(prepare_drops_the_pictures_of_rounds_that_were_cut)
 {
