@@ -48,7 +48,7 @@ void uids_free(Uids *u)
     *u = (Uids){0};
 }
 
-static bool has(const Uids *u, const char *uid) { return u->capacity && u->slots[slot_of(u->slots, u->capacity, hash_of(uid))] != 0; }
+bool uids_has(const Uids *u, const char *uid) { return u->capacity && u->slots[slot_of(u->slots, u->capacity, hash_of(uid))] != 0; }
 
 Status uids_add(Uids *u, const char *uid, bool *added)
 {
@@ -76,13 +76,13 @@ Status uids_add_numbered(Uids *u, const char *uid, char *out)
         return OK;
     /* Numbers are used from 1 without gaps, so the first free one is found by doubling, then halving: many equal ids stay cheap. */
     uint64_t used = 0, free_ = 1;
-    while (has(u, numbered(out, uid, free_))) {
+    while (uids_has(u, numbered(out, uid, free_))) {
         used = free_;
         free_ *= 2;
     }
     while (free_ - used > 1) {
         uint64_t middle = used + (free_ - used) / 2;
-        if (has(u, numbered(out, uid, middle)))
+        if (uids_has(u, numbered(out, uid, middle)))
             used = middle;
         else
             free_ = middle;

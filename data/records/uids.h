@@ -17,6 +17,7 @@ typedef struct Uids {
 void uids_free(Uids *u);
 /* Adds `uid`; *added is false when it was there. */
 MUST_USE Status uids_add(Uids *u, const char *uid, bool *added);
+bool uids_has(const Uids *u, const char *uid);
 /* Adds `uid`, or else the first of uid#1, uid#2 … that is free, and writes it to out (which has room for strlen(uid) + 22 bytes). */
 MUST_USE Status uids_add_numbered(Uids *u, const char *uid, char *out);
 #endif

@@ -1,0 +1,19 @@
+/* exclude.h: pictures that may not be trained on, by a list of their ids (--exclude-image-ids): a line an id, stripped; '#' begins a
+ * comment line. A number fits a picture whose name without ending is that number (leading zeros aside), COCO_…_ and the number, or the
+ * number and -input, -outputK or -maskK. Other text fits a file's name, with or without its ending. Called by curate. */
+#ifndef GENLLAVA_DATA_RECORDS_EXCLUDE_H
+#define GENLLAVA_DATA_RECORDS_EXCLUDE_H
+
+#include <stdbool.h>
+
+#include "data/records/uids.h"
+#include "kernels/base/status.h"
+
+typedef struct Exclude {
+    Uids ids; /* numbers without leading zeros, and names; n = 0: none */
+} Exclude;
+
+MUST_USE Status exclude_load(Exclude *e, const char *path); /* "-": standard input */
+void exclude_free(Exclude *e);
+bool exclude_fits(const Exclude *e, const char *picture_path);
+#endif
