@@ -15,3 +15,5 @@ const char *reject_name(Reject r)
     };
     return NAMES[r];
 }
+
+bool reject_is_choice(Reject r) { return r == REJECT_FILTERED || r == REJECT_NEAR; }

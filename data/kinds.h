@@ -2,6 +2,7 @@
 #ifndef GENLLAVA_DATA_KINDS_H
 #define GENLLAVA_DATA_KINDS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Placeholder of a picture among token ids; a label that trains nothing. */
@@ -23,6 +24,7 @@ typedef enum Task { TASK_UNDERSTAND, TASK_GENERATE, TASK_EDIT, N_TASKS } Task;
     X(REJECT_DUP, "dup")                          \
     X(REJECT_EXCLUDED, "excluded")                \
     X(REJECT_FILTERED, "filtered")                \
+    X(REJECT_NEAR, "duplicate")                   \
     X(REJECT_OUTSIDE_ROOT, "outside_root")        \
     X(REJECT_NO_PROMPT, "no_prompt")              \
     X(REJECT_BAD_JSON, "bad_json")
@@ -32,6 +34,8 @@ typedef enum Reject {
 #undef REJECT_ENUM
 } Reject;
 const char *reject_name(Reject r);
+/* Whether such rows are left out because somebody does not want them (a filter, near duplicates): they are neither good nor bad. */
+bool reject_is_choice(Reject r);
 
 typedef enum ImageRole { ROLE_INPUT, ROLE_TARGET, ROLE_MASK, N_ROLES } ImageRole;
 

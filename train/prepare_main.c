@@ -20,11 +20,22 @@
 #include "train/models/genllava.h"
 
 typedef struct Flags {
-    const char *config, *out, *report;
+    const char *config, *out, *report, *export;
     CliList sets;
     int64_t jobs;
     bool strict, quiet;
 } Flags;
+
+static bool is_output(const char *path) { return path && !strcmp(path, "-"); }
+
+static Status check_together(const Flags *f)
+{
+    if (f->export && f->out)
+        return fail(ERR_USAGE, "--export and --out: rows are exported in place of shards; leave one of them out");
+    if (is_output(f->export) && is_output(f->report))
+        return fail(ERR_USAGE, "--export - and --report -: both cannot go to standard output; name a file for one of them");
+    return OK;
+}
 
 static Status parse(Flags *f, int argc, char **argv, bool *done)
 {
@@ -35,6 +46,9 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         {"--out", CLI_STRING, &f->out, "DIR", "Folder of the shards. Default: data.shards of the run, where train looks for them.", 0, 0,
          NULL,
          false},
+        {"--export", CLI_STRING, &f->export, "FILE", "Writes the rows that the shards would hold as unified JSONL, in place of shards "
+                                                     "(\"-\": standard output). data.validation is not read.",
+         0, 0, NULL, false},
         {"--jobs", CLI_INT, &f->jobs, "N", "Worker processes; 0: as many as there are cores. The shards are the same for any number.", 0,
          64,
          NULL, false},
@@ -49,7 +63,8 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     const CliProgram program = {
         .name = "prepare",
         .summary = "Turns the mixture of a run into shards that train reads: tokens and label masks, and each picture once, checked.",
-        .usage = "prepare --config RUN.json [--out DIR] [--jobs N] [--report FILE]",
+        .usage = "prepare --config RUN.json [--out DIR] [--jobs N] [--report FILE]\n"
+                 "prepare --config RUN.json --export FILE.jsonl",
         .options = options,
         .notes = "Rows that cannot be used are listed and left out. Killed at any moment, the same command goes on and ends with the same "
                  "bytes. Exit code 65: no row can be used, more than data.max_bad of a source, or --strict and some cannot.",
@@ -57,7 +72,7 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     TRY(cli_parse(&program, argc, argv, done));
     if (!*done && !f->config)
         return fail(ERR_USAGE, "--config FILE is needed: the run whose mixture is prepared; prepare --help lists all options");
-    return OK;
+    return *done ? OK : check_together(f);
 }
 
 /* Rows with target images, by task, and what becomes of them in this run. */
@@ -90,13 +105,19 @@ static Status check_shards(const PrepareOptions *o, const RunConfig *cfg)
 }
 
 /* Called from a signal handler. */
-static void stop_now(void)
+static void stop_saying(const char *line)
 {
-    static const char LINE[] = "\nstopped; the shards and cached results that are finished stay: the same command goes on from there\n";
-    ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
+    ssize_t n = write(STDERR_FILENO, line, strlen(line));
     (void)n;
     _exit(status_exit_code(ERR_PREEMPTED));
 }
+
+static void stop_making(void)
+{
+    stop_saying("\nstopped; the shards and cached results that are finished stay: the same command goes on from there\n");
+}
+
+static void stop_reading(void) { stop_saying("\nstopped; nothing was made\n"); }
 
 /* Who computes what is cached. */
 typedef struct Caching {
@@ -119,6 +140,15 @@ static Status begin_caching(Caching *c, RunData *rows, RunData *held)
     return run_data_any(held) ? run_cache_identify(&held->cache, cfg, held->sizes, compute, held->shards) : OK;
 }
 
+static void add_left_out(cJSON *to, const PrepareResult *r)
+{
+    json_add_int(to, "left_out", r->bad);
+    json_add_int(to, "filtered", r->filtered);
+    json_add_int(to, "duplicates", r->duplicates);
+    json_add_int(to, "cut_rows", r->cut_rows);
+    json_add_int(to, "cut_trained_tokens", r->cut_tokens);
+}
+
 static Status print_result(FILE *to, const char *folder, const PrepareResult *r)
 {
     if (log_is_json()) {
@@ -128,10 +158,7 @@ static Status print_result(FILE *to, const char *folder, const PrepareResult *r)
         json_add_int(o, "images", r->images);
         json_add_int(o, "tokens", r->tokens);
         json_add_int(o, "shards", r->shards);
-        json_add_int(o, "left_out", r->bad);
-        json_add_int(o, "filtered", r->filtered);
-        json_add_int(o, "cut_rows", r->cut_rows);
-        json_add_int(o, "cut_trained_tokens", r->cut_tokens);
+        add_left_out(o, r);
         return json_print(to, &o, JSON_LINE, "prepare");
     }
     utf8_cell(to, folder, 0);
@@ -157,8 +184,47 @@ static Status prepare_rows(const Flags *f, RunData *d, Caching *caching)
         options.preprocessor = NULL;
         TRY(run_cache_make(&d->cache, &caching->backend, &options, true));
     }
-    return print_result(f->report && !strcmp(f->report, "-") ? stderr : stdout, o->out, &r);
+    return print_result(is_output(f->report) ? stderr : stdout, o->out, &r);
 }
+
+/* ---------------------------------------------------------------- what the shards would hold */
+
+static Status print_export(FILE *to, const char *path, const PrepareResult *r)
+{
+    if (log_is_json()) {
+        cJSON *o = cJSON_CreateObject();
+        json_add_text(o, "exported_to", path);
+        json_add_int(o, "samples", r->good);
+        add_left_out(o, r);
+        return json_print(to, &o, JSON_LINE, "prepare");
+    }
+    utf8_cell(to, path, 0);
+    fprintf(to, ": %lld samples; %lld of %lld rows left out\n", (long long)r->good, (long long)r->bad, (long long)(r->good + r->bad));
+    return OK;
+}
+
+static Status export_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData *held)
+{
+    ModelSizes sizes;
+    PrepareResult r;
+    TRY(inputs_check(&rows->mixture, &held->mixture, cfg, true, NULL));
+    TRY(genllava_sizes(&sizes, cfg));
+    rows->cfg = held->cfg = cfg;
+    rows->sizes = held->sizes = &sizes;
+    TRY(run_data_place(rows, held, cfg, true));
+    PrepareOptions *o = &rows->prepare;
+    o->jobs = (int)f->jobs;
+    o->strict = f->strict;
+    o->report = f->report;
+    o->report_stream = is_output(f->report) ? stdout : NULL;
+    TRY(prepare_export(o, f->export, &r));
+    if (!is_output(f->export))
+        return print_export(is_output(f->report) ? stderr : stdout, f->export, &r);
+    log_info("%" PRId64 " rows written to standard output, %" PRId64 " of %" PRId64 " left out", r.good, r.bad, r.good + r.bad);
+    return OK;
+}
+
+/* ---------------------------------------------------------------- the shards */
 
 static Status prepare_both(const Flags *f, RunConfig *cfg, RunData *rows, RunData *held)
 {
@@ -188,8 +254,8 @@ static Status prepare_config(const Flags *f, RunConfig *cfg)
         if (!cfg->data.shards)
             return fail(ERR_NOMEM, "--out: out of memory");
     }
-    signals_install(stop_now);
-    Status s = prepare_both(f, cfg, &rows, &held);
+    signals_install(f->export ? stop_reading : stop_making);
+    Status s = f->export ? export_rows(f, cfg, &rows, &held) : prepare_both(f, cfg, &rows, &held);
     run_data_close(&rows);
     run_data_close(&held);
     return s;

@@ -318,6 +318,44 @@ Status file_publish(FileDraft *d, Status s)
     return s;
 }
 
+static bool is_ordinary(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) || S_ISREG(st.st_mode);
+}
+
+static Status write_in_place(FILE *out, const char *path, FileWrite write, void *arg)
+{
+    TRY(write(arg, out));
+    return fflush(out) || ferror(out) ? fail_write(path) : OK;
+}
+
+Status file_deliver(const char *path, FileWrite write, void *arg)
+{
+    FileDraft d;
+    if (!strcmp(path, "-"))
+        return write_in_place(stdout, "standard output", write, arg);
+    if (is_ordinary(path)) {
+        TRY(file_draft(&d, path));
+        return file_publish(&d, write(arg, d.out));
+    }
+    FILE *out = fopen(path, "we");
+    if (!out)
+        return fail_create(path);
+    Status s = write_in_place(out, path, write, arg);
+    return fclose(out) && !s ? fail_write(path) : s;
+}
+
+Status file_check_delivery(const char *path)
+{
+    FileDraft d;
+    if (!strcmp(path, "-") || !is_ordinary(path))
+        return OK;
+    TRY(file_draft(&d, path));
+    fclose(d.out);
+    return file_remove(d.hidden);
+}
+
 Status file_replace(const char *path, const char *text)
 {
     FileDraft d;

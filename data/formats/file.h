@@ -72,6 +72,12 @@ typedef struct FileDraft {
 MUST_USE Status file_draft(FileDraft *d, const char *path);
 /* Ends the draft. s: how writing went; OK: synced and renamed, else removed. Returns s, or what went wrong now. */
 MUST_USE Status file_publish(FileDraft *d, Status s);
+/* Calls write with a draft, and publishes it; or with what is open at the path where that is no ordinary file (/dev/stderr, a pipe), or
+ * with standard output for "-". */
+typedef Status (*FileWrite)(void *arg, FILE *out);
+MUST_USE Status file_deliver(const char *path, FileWrite write, void *arg);
+/* ERR_CREATE where file_deliver could not begin; leaves nothing. */
+MUST_USE Status file_check_delivery(const char *path);
 /* A draft of a text and a newline, published. */
 MUST_USE Status file_replace(const char *path, const char *text);
 

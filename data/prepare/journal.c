@@ -288,7 +288,10 @@ static Status begin_report(FILE *out, const Outcome *outcome)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "schema", "genllava.report/1");
     json_add_int(o, "good", outcome_count(outcome, REJECT_NONE));
-    json_add_int(o, "filtered", outcome_count(outcome, REJECT_FILTERED));
+    cJSON *left_out = cJSON_AddObjectToObject(o, "left_out");
+    for (int r = 0; r < N_REASONS; r++)
+        if (reject_is_choice((Reject)r))
+            json_add_int(left_out, reject_name((Reject)r), outcome_count(outcome, (Reject)r));
     outcome_write(o, outcome);
     TRY(json_to_text(&text, &o, JSON_LINE, "the report"));
     text[strcspn(text, "\n")] = 0;
@@ -322,28 +325,25 @@ static Status walk_bad_rows(const Outcome *outcome, const char *path, FILE *out,
     return s || !out || (!fflush(out) && !ferror(out)) ? s : fail(ERR_IO, "the report: cannot be written: %s", strerror(errno));
 }
 
-/* A report that is no ordinary file (/dev/stderr, a pipe) is written in place. */
-static Status report_to(const char *report, const Outcome *outcome, const char *bad_jsonl, Told *t)
+/* What is written to a report. */
+typedef struct Telling {
+    const Outcome *outcome;
+    const char *bad_jsonl;
+    Told told;
+} Telling;
+
+static Status write_report(void *telling, FILE *out)
 {
-    struct stat st;
-    FileDraft d;
-    if (lstat(report, &st) || S_ISREG(st.st_mode)) {
-        TRY(file_draft(&d, report));
-        return file_publish(&d, walk_bad_rows(outcome, bad_jsonl, d.out, t));
-    }
-    FILE *out = fopen(report, "we");
-    Status s = out ? walk_bad_rows(outcome, bad_jsonl, out, t) : fail(ERR_CREATE, "%s: cannot be created: %s", report, strerror(errno));
-    if (out && fclose(out) && !s)
-        s = fail(ERR_IO, "%s: cannot be written: %s", report, strerror(errno));
-    return s;
+    Telling *t = telling;
+    return walk_bad_rows(t->outcome, t->bad_jsonl, out, &t->told);
 }
 
 Status journal_tell(const char *bad_jsonl, const Outcome *outcome, const PrepareOptions *o, const char *all)
 {
-    Told t = {0};
+    Telling t = {.outcome = outcome, .bad_jsonl = bad_jsonl};
     char in_report[PATH_MAX + 32];
     bool to_file = o->report && !o->report_stream;
-    TRY(to_file ? report_to(o->report, outcome, bad_jsonl, &t) : walk_bad_rows(outcome, bad_jsonl, o->report_stream, &t));
+    TRY(to_file ? file_deliver(o->report, write_report, &t) : write_report(&t, o->report_stream));
     snprintf(in_report, sizeof in_report, "%s lists them all", o->report ? o->report : "");
     outcome_say(outcome, o, to_file ? in_report : all);
     return OK;

@@ -72,13 +72,12 @@ static Status write_bad(Merge *m, Reject why, const char *path, const char *mess
     return json_print(m->bad, &line, JSON_LINE, "bad.jsonl");
 }
 
-/* A row with a bad picture is bad, whatever else it is; the first one is named. One that its source's filter leaves out is neither good nor
- * bad. */
+/* A row with a bad picture is bad, whatever else it is; the first one is named. One that nobody wants is neither good nor bad. */
 static Status judge(Merge *m, bool *good)
 {
     *good = false;
-    if (m->row.reject == REJECT_FILTERED) {
-        m->files->outcome.rows[m->row.index.source][REJECT_FILTERED]++;
+    if (reject_is_choice((Reject)m->row.reject)) {
+        m->files->outcome.rows[m->row.index.source][m->row.reject]++;
         return OK;
     }
     for (uint32_t i = 0; i < m->row.n_pictures; i++) {

@@ -33,6 +33,24 @@ int64_t outcome_count(const Outcome *o, Reject why)
     return n;
 }
 
+void outcome_sum_up(const Outcome *o, PrepareResult *r)
+{
+    r->filtered = outcome_count(o, REJECT_FILTERED);
+    r->duplicates = outcome_count(o, REJECT_NEAR);
+    r->renamed = o->renamed;
+    r->cut_rows = o->cut_rows;
+    r->cut_tokens = o->cut_tokens;
+}
+
+/* Rows of all sources that nobody wants. */
+static int64_t count_choices(const Outcome *o)
+{
+    int64_t n = 0;
+    for (int r = 0; r < N_REASONS; r++)
+        n += reject_is_choice((Reject)r) ? outcome_count(o, (Reject)r) : 0;
+    return n;
+}
+
 /* ---------------------------------------------------------------- in the manifest */
 
 void outcome_write(cJSON *to, const Outcome *o)
@@ -89,7 +107,8 @@ static int64_t tell_reasons(const int64_t rows[N_REASONS], char *text, size_t n)
     int64_t left[N_REASONS], all = 0;
     size_t at = 0;
     memcpy(left, rows, sizeof left);
-    left[REJECT_NONE] = left[REJECT_FILTERED] = 0;
+    for (int r = 0; r < N_REASONS; r++)
+        left[r] = r == REJECT_NONE || reject_is_choice((Reject)r) ? 0 : left[r];
     *text = 0;
     for (;;) {
         int most = 0;
@@ -121,6 +140,10 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
                  o->cut_files, o->cut_files == 1 ? "" : "s");
     if (sums[REJECT_FILTERED])
         log_info("%" PRId64 " rows are not wanted by their source's filter", sums[REJECT_FILTERED]);
+    if (sums[REJECT_NEAR])
+        log_info("%" PRId64
+                 " row%s a picture that nearly equals one of an earlier source, and \"near_duplicates\": \"drop\" leaves them out",
+                 sums[REJECT_NEAR], sums[REJECT_NEAR] == 1 ? " has" : "s have");
     if (o->renamed)
         log_warn("%" PRId64 " picture%s found under another ending", o->renamed, o->renamed == 1 ? " was" : "s were");
     if (o->cut_rows)
@@ -143,10 +166,10 @@ Status outcome_judge(const Outcome *o, const PrepareOptions *p)
                                   n ? "\n" : "", p->mixture->sources[i].name, wrong, rows, reasons, p->max_bad);
     }
     if (!good && o->n_sources) {
-        const int64_t filtered = outcome_count(o, REJECT_FILTERED);
-        if (!bad && !filtered)
+        const int64_t unwanted = count_choices(o);
+        if (!bad && !unwanted)
             return fail(ERR_DATA, "the files of the mixture hold no rows");
-        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + filtered,
+        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + unwanted,
                     bad ? "" : ": the filters want none");
     }
     if (p->strict && bad)

@@ -33,15 +33,23 @@ int64_t outcome_count(const Outcome *o, Reject why); /* rows of all sources */
 struct cJSON;
 void outcome_write(struct cJSON *to, const Outcome *o);            /* as members of an object */
 MUST_USE Status outcome_read(Outcome *o, const struct Json *from); /* what is not there counts as 0 */
+void outcome_sum_up(const Outcome *o, PrepareResult *r);
 /* Says on stderr how many rows were left out and why, cut, and so on. all: where a person finds them all, as the end of a sentence. */
 void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all);
 /* ERR_DATA: none is good; --strict, and one is bad; a source has a larger share of bad ones than data.max_bad. */
 MUST_USE Status outcome_judge(const Outcome *o, const PrepareOptions *p);
 
 /* ---- scan_files.c, merge.c: parts of the first pass */
-MUST_USE Status scan_create(ScanFiles *f, const char *folder, int jobs);
+/* temporary: their names are gone at once, so that nothing is left of them after a kill. */
+MUST_USE Status scan_create(ScanFiles *f, const char *folder, int jobs, bool temporary);
 /* Judges the rows: bad ones to bad.jsonl, good ones stay in `rows`; counts both. */
 MUST_USE Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows);
+
+/* ---- survey.c: the first pass alone, in a temporary folder: what the shards would hold */
+/* Fills *result, tells of the rows that are left out, and gives the scan to `use` unless outcome_judge refuses it. */
+typedef Status (*SurveyUse)(void *arg, const ScanFiles *scan);
+MUST_USE Status survey_run(const PrepareOptions *o, ScanKeep keep, SurveyUse use, void *arg, PrepareResult *result);
+static inline int64_t shards_for(const PrepareOptions *o, int64_t good) { return good / o->shard_samples + (good % o->shard_samples > 0); }
 
 /* ---- made.c: what shards are made from */
 MUST_USE Status made_describe(const PrepareOptions *o, char **json); /* canonical; its SHA-256 is the config hash. mem_free */

@@ -47,8 +47,6 @@ static Status shards_are_there(const Journal *m, const char *folder, bool *fresh
     return OK;
 }
 
-static int64_t shards_for(const PrepareOptions *o, int64_t good) { return good / o->shard_samples + (good % o->shard_samples > 0); }
-
 static Status compare(const PrepareOptions *o, const Journal *m, bool found, const char *config, const char *made_from, bool *fresh)
 {
     char changed[PATH_MAX + 64];
@@ -95,18 +93,10 @@ Status prepare_hash(const PrepareOptions *o, char hex[65])
     return OK;
 }
 
-static void sum_up_outcome(const Outcome *o, PrepareResult *r)
-{
-    r->filtered = outcome_count(o, REJECT_FILTERED);
-    r->renamed = o->renamed;
-    r->cut_rows = o->cut_rows;
-    r->cut_tokens = o->cut_tokens;
-}
-
 static void sum_up(const Journal *m, PrepareResult *r)
 {
     *r = (PrepareResult){.good = m->good, .bad = m->bad, .shards = m->n_shards};
-    sum_up_outcome(&m->outcome, r);
+    outcome_sum_up(&m->outcome, r);
     for (int64_t i = 0; i < m->n_shards; i++) {
         r->images += m->shards[i].images;
         r->tokens += m->shards[i].tokens;
@@ -172,7 +162,7 @@ Status prepare_identity(const PrepareOptions *o, char **json)
 
 /* ---------------------------------------------------------------- the scan, and where it lies */
 
-static const char COMPLETE[] = "%64s %" SCNd64 " %" SCNd64 " %" SCNd64 " %d\n";
+static const char COMPLETE[] = SCAN_SCHEMA " %64s %" SCNd64 " %" SCNd64 " %" SCNd64 " %d\n";
 
 /* A finished scan of exactly this, left by a run that was killed while it wrote shards. */
 static bool scan_is_complete(const char *folder, const char *config, ScanTotals *t)
@@ -190,7 +180,7 @@ static bool scan_is_complete(const char *folder, const char *config, ScanTotals 
 static Status mark_complete(const char *folder, const char *config, const ScanTotals *t)
 {
     char path[PATH_MAX], text[192];
-    snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 " %" PRId64 " %d", config, t->good, t->bad, t->pictures, t->jobs);
+    snprintf(text, sizeof text, SCAN_SCHEMA " %s %" PRId64 " %" PRId64 " %" PRId64 " %d", config, t->good, t->bad, t->pictures, t->jobs);
     TRY(file_replace(file_join(path, folder, "complete"), text));
     return file_sync_folder(folder);
 }
@@ -204,7 +194,7 @@ static Status scan_anew(const PrepareOptions *o, const char *folder, Journal *m,
     mem_free(m->inputs);
     m->inputs = NULL;
     TRY(made_inputs(o, &m->inputs, &m->newest_unix));
-    TRY(scan_run(scan, o, folder, true));
+    TRY(scan_run(scan, o, folder, SCAN_SHARDS));
     TRY(scan_sync(scan));
     const ScanTotals *t = &scan->totals;
     m->good = t->good;
@@ -368,54 +358,4 @@ Status prepare_run(const PrepareOptions *o, PrepareResult *result)
     Status s = run_locked(o, result);
     lock_release(&lock);
     return s;
-}
-
-/* ---------------------------------------------------------------- only the index */
-
-static Status copy_index(const ScanFiles *scan, RecordIndex *out)
-{
-    const int64_t good = scan->totals.good;
-    out->n_images = scan->totals.images;
-    out->rows = mem_alloc((size_t)good * sizeof *out->rows);
-    if (!out->rows)
-        return fail(ERR_NOMEM, "no memory for the index of %" PRId64 " rows", good);
-    for (; out->n < good; out->n++) {
-        ScanRow row;
-        TRY(scan_rows(scan, out->n, 1, &row));
-        out->rows[out->n] = row.index;
-    }
-    return OK;
-}
-
-static Status index_in(const PrepareOptions *o, const char *folder, RecordIndex *out, PrepareResult *r)
-{
-    ScanFiles scan;
-    char bad[PATH_MAX];
-    TRY(scan_run(&scan, o, folder, false));
-    const ScanTotals t = scan.totals;
-    *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = shards_for(o, t.good)};
-    sum_up_outcome(&scan.outcome, r);
-    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), &scan.outcome, o, "prepare --report FILE.json lists them all");
-    if (!s)
-        s = outcome_judge(&scan.outcome, o);
-    if (!s)
-        s = copy_index(&scan, out);
-    scan_close(&scan);
-    return s;
-}
-
-Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result)
-{
-    char folder[PATH_MAX];
-    const char *tmp = getenv("TMPDIR");
-    *out = (RecordIndex){.patches = o->encoder.patches};
-    *result = (PrepareResult){0};
-    if ((size_t)snprintf(folder, sizeof folder, "%s/genllava-scan-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= sizeof folder || !mkdtemp(folder))
-        return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
-    Status s = index_in(o, folder, out, result);
-    if (s) {
-        index_free(out);
-        return after_failure(s, folder, true);
-    }
-    return file_remove(folder);
 }

@@ -29,9 +29,10 @@ typedef struct PrepareOptions {
 } PrepareOptions;
 
 typedef struct PrepareResult {
-    int64_t good, bad, filtered, shards, images, tokens; /* filtered: rows that are neither good nor bad */
-    int64_t renamed;                                     /* pictures found under another ending */
-    int64_t cut_rows, cut_tokens;                        /* rows cut to max_tokens; the trained tokens that it cost */
+    int64_t good, bad, shards, images, tokens;
+    int64_t filtered, duplicates; /* rows that are neither good nor bad: by a filter, by near_duplicates */
+    int64_t renamed;              /* pictures found under another ending */
+    int64_t cut_rows, cut_tokens; /* rows cut to max_tokens; the trained tokens that it cost */
 } PrepareResult;
 
 /* What a run's samples are, for a checkpoint to remember: one JSON object of the mixture's sources and weights, the files by size and hash,
@@ -44,6 +45,10 @@ MUST_USE Status prepare_hash(const PrepareOptions *o, char hex[65]);
 MUST_USE Status prepare_is_fresh(const PrepareOptions *o, bool *fresh, const char **why, PrepareResult *result);
 /* What a loader can plan with, without making shards: reads the whole mixture, writes nothing but a temporary folder. index_free. */
 MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, PrepareResult *result);
+/* Writes the rows that the shards would hold to a file ("-": standard output), whole or not at all: unified lines in the shards' order,
+ * with absolute picture paths. Read back with image_root "/" it makes the same shards but for the rows' own text. Weights of sources do not
+ * matter. */
+MUST_USE Status prepare_export(const PrepareOptions *o, const char *path, PrepareResult *result);
 /* Builds what is missing, after a line that says why; shards that verify are kept. Resumable after a kill at any moment. */
 MUST_USE Status prepare_run(const PrepareOptions *o, PrepareResult *result);
 #endif

@@ -9,6 +9,7 @@
 
 #include "data/formats/sha256.h"
 #include "data/prepare/parts.h"
+#include "data/records/unified.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
@@ -23,7 +24,7 @@ typedef struct ScanWork {
     const PrepareOptions *o;
     const Tokenizer *tok;
     const ScanFiles *files;
-    bool keep_tokens;
+    ScanKeep keep;
     Seen *seen; /* [jobs], shared by the processes */
 } ScanWork;
 
@@ -38,6 +39,9 @@ typedef struct Worker {
     int refs_capacity;
     EncodedSample sample;
     PictureBuffer buffer;
+    FILE *line; /* a memory stream: the present row as a unified line */
+    char *line_text;
+    size_t line_n;
     int slips; /* told so far */
 } Worker;
 
@@ -86,11 +90,17 @@ static Status check_picture(Worker *w, uint32_t number, const char *root, const 
     return file_write_at(w->work->files->pictures, "the scan", &p, sizeof p, (int64_t)number * (int64_t)sizeof p);
 }
 
+/* Where the row's picture paths start: an absolute folder. */
+static const char *root_of(const Worker *w, const Record *rec, char folder[PATH_MAX])
+{
+    const char *root = w->work->o->mixture->sources[rec->source].image_root;
+    return root ? root : file_folder(folder, rec->file);
+}
+
 static Status number_pictures(Worker *w, const Record *rec)
 {
     char folder[PATH_MAX];
-    const char *root = w->work->o->mixture->sources[rec->source].image_root;
-    root = root ? root : file_folder(folder, rec->file);
+    const char *root = root_of(w, rec, folder);
     if (rec->n_images > w->refs_capacity) {
         ScanRef *more = mem_grow(w->refs, (size_t)rec->n_images * sizeof *more);
         if (!more)
@@ -177,7 +187,7 @@ static void describe(Worker *w, const Record *rec, ScanRow *row)
     row->n_tokens = (uint32_t)w->sample.n;
     row->n_trained = (uint32_t)w->sample.n_trained;
     row->n_cut = w->sample.n_cut < UINT32_MAX ? (uint32_t)w->sample.n_cut : UINT32_MAX;
-    row->n_text = (uint32_t)rec->json_length;
+    row->n_whole = w->sample.whole < UINT32_MAX ? (uint32_t)w->sample.whole : UINT32_MAX;
     row->index.expanded = (uint32_t)w->sample.expanded;
     row->index.source = (uint16_t)rec->source;
     row->index.images = (uint16_t)w->sample.n_images;
@@ -188,20 +198,47 @@ static void describe(Worker *w, const Record *rec, ScanRow *row)
     choose_refs(w, rec, row);
 }
 
+static Status write_line(Worker *w, const Record *rec)
+{
+    char folder[PATH_MAX];
+    if (w->line)
+        rewind(w->line);
+    else
+        w->line = open_memstream(&w->line_text, &w->line_n);
+    if (w->line)
+        unified_write(w->line, rec, w->work->o->mixture->sources[rec->source].name, root_of(w, rec, folder));
+    return w->line && !fflush(w->line) && !ferror(w->line) ? OK : fail(ERR_NOMEM, "no memory for the text of a row");
+}
+
+/* The text that is kept of a row. */
+static Status choose_text(Worker *w, const Record *rec, const ScanRow *row, const char **text, size_t *n)
+{
+    *text = rec->json;
+    *n = row->reject || w->work->keep == SCAN_ROWS ? 0 : rec->json_length;
+    if (row->reject || w->work->keep != SCAN_LINES)
+        return OK;
+    TRY(write_line(w, rec));
+    *text = w->line_text;
+    *n = w->line_n;
+    return OK;
+}
+
 static Status write_row(Worker *w, const Record *rec, ScanRow *row, const char *message)
 {
     const size_t words = strlen(rec->id) + strlen(rec->reject_path) + strlen(message) + 3;
-    bool tokens = !row->reject && w->work->keep_tokens;
+    const char *text;
+    size_t n_text;
+    TRY(choose_text(w, rec, row, &text, &n_text));
     row->n_words = (uint32_t)words;
-    row->n_tokens = tokens ? row->n_tokens : 0;
-    row->n_text = tokens ? row->n_text : 0;
+    row->n_tokens = !row->reject && w->work->keep == SCAN_SHARDS ? row->n_tokens : 0;
+    row->n_text = (uint32_t)n_text;
     TRY(put(w, w->refs, row->n_pictures * sizeof *w->refs));
     TRY(put(w, w->sample.id, row->n_tokens * sizeof *w->sample.id));
     TRY(put(w, w->sample.mask, row->n_tokens));
     TRY(put_string(w, rec->id));
     TRY(put_string(w, rec->reject_path));
     TRY(put_string(w, message));
-    TRY(put(w, rec->json, row->n_text));
+    TRY(put(w, text, n_text));
     TRY(write_out(w, &row->at));
     return file_write_at(w->work->files->rows, "the scan", row, sizeof *row, rec->number * (int64_t)sizeof *row);
 }
@@ -282,6 +319,9 @@ static Status work_on_scan(void *scan_work, int number)
     mem_free(w.refs);
     encoded_free(&w.sample);
     picture_buffer_free(&w.buffer);
+    if (w.line)
+        fclose(w.line);
+    mem_free(w.line_text);
     return s;
 }
 
@@ -309,15 +349,15 @@ static Status run_workers(ScanWork *work, ScanFiles *files, int64_t *rows)
     return s;
 }
 
-Status scan_run(ScanFiles *out, const PrepareOptions *o, const char *folder, bool keep_tokens)
+Status scan_run(ScanFiles *out, const PrepareOptions *o, const char *folder, ScanKeep keep)
 {
     Tokenizer *tok;
     int64_t rows = 0;
-    TRY(scan_create(out, folder, jobs_wanted(o)));
+    TRY(scan_create(out, folder, jobs_wanted(o), keep != SCAN_SHARDS));
     Status s = tokenizer_open(&tok, o->tokenizer_path);
     if (!s)
         s = encoder_check(&o->encoder, tok, o->tokenizer_path);
-    ScanWork work = {.o = o, .tok = tok, .files = out, .keep_tokens = keep_tokens};
+    ScanWork work = {.o = o, .tok = tok, .files = out, .keep = keep};
     if (!s)
         s = run_workers(&work, out, &rows);
     tokenizer_close(&tok);

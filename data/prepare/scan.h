@@ -16,13 +16,16 @@
 #include "data/prepare/prepare.h"
 #include "data/shards/index.h"
 
+/* Told by a finished scan: one of another program's layout is not gone on from. */
+#define SCAN_SCHEMA "genllava.scan/2"
 typedef struct ScanRow {
     uint8_t uid[16];
     IndexRow index; /* index.record: k, so k mod J is the process that has the rest */
     int64_t row;    /* in its file */
-    uint64_t at;    /* in more.J: n_pictures ScanRefs, ids, mask, words (id, path and message, each with its NUL), the row's own text */
+    uint64_t at;    /* in more.J: n_pictures ScanRefs, ids, mask, words (id, path and message, each with its NUL), the row's text */
     uint32_t file;  /* of its source */
     uint32_t n_pictures, n_refs, n_tokens, n_words, n_text, n_trained, n_cut; /* n_refs: pictures that the encoder kept */
+    uint32_t n_whole; /* tokens with its pictures expanded, before it was cut to max_tokens */
     uint8_t flags, reject;
     uint8_t ends_file; /* the file cannot be read behind it */
 } ScanRow;
@@ -41,7 +44,7 @@ typedef struct ScanPicture {
 /* What became of the rows. */
 enum { N_REASONS = REJECT_BAD_JSON + 1 };
 typedef struct Outcome {
-    int64_t (*rows)[N_REASONS]; /* [n_sources] REJECT_NONE: good; REJECT_FILTERED: not wanted, neither good nor bad */
+    int64_t (*rows)[N_REASONS]; /* [n_sources] REJECT_NONE: good; reject_is_choice: neither good nor bad */
     int n_sources;
     int64_t good_of[N_TASKS], bad_of[N_TASKS]; /* rows by task; of one that is no JSON its source's */
     int64_t cut_files;                         /* data files that could not be read to their end */
@@ -62,8 +65,11 @@ typedef struct ScanFiles {
     int rows, pictures, more[PREPARE_MAX_JOBS]; /* descriptors, shared by fork */
 } ScanFiles;
 
-/* The whole pass, into a folder that exists and is empty; what it left is open afterwards. `keep_tokens` false: only rows, for planning. */
-MUST_USE Status scan_run(ScanFiles *out, const PrepareOptions *o, const char *folder, bool keep_tokens);
+/* What is kept of good rows besides their ScanRows: what shards hold, and files that outlive this process; or nothing, or each row as a
+ * unified line with absolute picture paths, in files whose names are gone at once (but bad.jsonl's). */
+typedef enum ScanKeep { SCAN_SHARDS, SCAN_ROWS, SCAN_LINES } ScanKeep;
+/* The whole pass, into a folder that exists and is empty; what it left is open afterwards. */
+MUST_USE Status scan_run(ScanFiles *out, const PrepareOptions *o, const char *folder, ScanKeep keep);
 /* A scan that another process finished. */
 MUST_USE Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *totals);
 void scan_close(ScanFiles *f);

@@ -33,9 +33,25 @@ static Status open_all(ScanFiles *f, const char *folder, const ScanTotals *total
     return s;
 }
 
-Status scan_create(ScanFiles *f, const char *folder, int jobs)
+static Status unlink_all(const ScanFiles *f)
 {
-    return open_all(f, folder, &(ScanTotals){.jobs = jobs}, O_RDWR | O_CREAT | O_TRUNC);
+    char name[32], path[PATH_MAX];
+    TRY(file_remove(file_join(path, f->folder, "rows")));
+    TRY(file_remove(file_join(path, f->folder, "pictures")));
+    for (int i = 0; i < f->totals.jobs; i++) {
+        snprintf(name, sizeof name, "more.%d", i);
+        TRY(file_remove(file_join(path, f->folder, name)));
+    }
+    return OK;
+}
+
+Status scan_create(ScanFiles *f, const char *folder, int jobs, bool temporary)
+{
+    TRY(open_all(f, folder, &(ScanTotals){.jobs = jobs}, O_RDWR | O_CREAT | O_TRUNC));
+    Status s = temporary ? unlink_all(f) : OK;
+    if (s)
+        scan_close(f);
+    return s;
 }
 
 Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *totals) { return open_all(f, folder, totals, O_RDONLY); }

@@ -449,6 +449,7 @@ Status encode_record(EncodedSample *out, const EncoderOptions *o, const Tokenize
         else if (!finish(out, o, turns, rounds, message))
             *reject = REJECT_NO_TRAINED;
         out->n_cut = e.count.trained - out->n_trained;
+        out->whole = e.count.rows;
     }
     mem_free(round_end);
     return s;

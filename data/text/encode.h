@@ -37,6 +37,7 @@ typedef struct EncodedSample {
     int32_t n_trained;
     int64_t n_cut;    /* trained tokens that max_tokens cost */
     int64_t expanded; /* n - n_images + n_images·P */
+    int64_t whole;    /* the same of the whole record, before it was cut */
     char *text;       /* scratch */
     size_t text_capacity;
     uint32_t *end; /* scratch */

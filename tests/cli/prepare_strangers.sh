@@ -58,7 +58,7 @@ afresh
 rm "$dir/s/shard-00001-of-00002.h5"
 mkdir "$dir/s/.scan"
 config=$(sed -n '1s/.*"config_sha256": *"\([0-9a-f]*\)".*/\1/p' "$dir/s/manifest.jsonl")
-echo "$config 5 0 2 1" > "$dir/s/.scan/complete"
+echo "genllava.scan/2 $config 5 0 2 1" > "$dir/s/.scan/complete"
 mkfifo "$dir/s/.scan/rows" "$dir/s/.scan/pictures" "$dir/s/.scan/more.0"
 ends "74 65" "$prepare" "${settings[@]}" --jobs 1
 
