@@ -65,6 +65,7 @@ typedef struct Record {
     int n_scores;
     RecordProvenance prov;
     const char *slip, *meant; /* a key that nothing reads, and the one that it resembles; NULL: none */
+    const char *note;         /* what a person should know though the row may stay, or NULL */
     const char *json;         /* the row's own text */
     size_t json_length;
     bool ends_file; /* a rejected row behind which its file cannot be read: it was cut off, or worse */

@@ -68,12 +68,37 @@ static void describe_rows(cJSON *o, const MixtureSource *s)
     }
 }
 
-/* Files that the rows of a layout depend on besides the source's own: too many to be named one by one. */
+/* Files, and folders for their names, that the rows of a layout depend on besides the source's own: too many to be named one by one. */
 typedef struct OtherFiles {
     XXH64_hash_t seen; /* of path, size and time of each */
     char sha256[65];   /* of what this was before a file, and the file's, in hex; "": contents are not read */
     int64_t n, bytes, newest_unix;
 } OtherFiles;
+
+static Status hash_name(void *arg, const char *name)
+{
+    XXH64_hash_t *names = arg;
+    *names = XXH3_64bits_withSeed(name, strlen(name) + 1, *names);
+    return OK;
+}
+
+/* Of a folder that rows depend on its names count. */
+static Status visit_folder(OtherFiles *o, const char *path)
+{
+    XXH64_hash_t names = 0;
+    char text[PATH_MAX + 32];
+    uint8_t digest[32];
+    TRY(file_list(path, hash_name, &names));
+    int n = snprintf(text, sizeof text, "%s %016llx\n", path, (unsigned long long)names);
+    o->seen = XXH3_64bits_withSeed(text, (size_t)n, o->seen);
+    o->n++;
+    if (!*o->sha256)
+        return OK;
+    n = snprintf(text, sizeof text, "%s%016llx", o->sha256, (unsigned long long)names);
+    sha256_of(text, (size_t)n, digest);
+    sha256_hex(digest, o->sha256);
+    return OK;
+}
 
 static Status visit_other(void *arg, const char *path)
 {
@@ -83,6 +108,8 @@ static Status visit_other(void *arg, const char *path)
     uint8_t digest[32];
     if (stat(path, &st))
         return fail(ERR_MISSING, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return visit_folder(o, path);
     int n = snprintf(text, sizeof text, "%s %" PRId64 " %" PRId64 "\n", path, (int64_t)st.st_size,
                      (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
     o->seen = XXH3_64bits_withSeed(text, (size_t)n, o->seen);

@@ -42,7 +42,7 @@ typedef struct Worker {
     FILE *line; /* a memory stream: the present row as a unified line */
     char *line_text;
     size_t line_n;
-    int slips; /* told so far */
+    int slips, notes; /* told so far */
 } Worker;
 
 static bool is_mine(const Worker *w, int64_t number) { return number % w->work->files->totals.jobs == w->number; }
@@ -244,9 +244,11 @@ static Status write_row(Worker *w, const Record *rec, ScanRow *row, const char *
 }
 
 /* By one worker: each reads all rows. */
-static void tell_slip(Worker *w, const Record *rec)
+static void tell_notes(Worker *w, const Record *rec)
 {
     enum { TOLD = 3 };
+    if (rec->note && w->number == 0 && w->notes++ < TOLD)
+        log_warn("%s: row %" PRId64 ": %s", rec->file, rec->row, rec->note);
     if (rec->slip && w->number == 0 && w->slips++ < TOLD)
         log_warn("%s: row %" PRId64 " has the key \"%.60s\", which nothing reads; did you mean \"%s\"?", rec->file, rec->row, rec->slip,
                  rec->meant);
@@ -259,7 +261,7 @@ static Status take_row(Worker *w, const Record *rec)
     char message[256];
     Reject why = rec->reject;
     memset(&row, 0, sizeof row);
-    tell_slip(w, rec);
+    tell_notes(w, rec);
     snprintf(message, sizeof message, "%s", rec->message);
     if (rec->number >= UINT32_MAX)
         return fail(ERR_DATA, "more than %u rows in one mixture", UINT32_MAX);

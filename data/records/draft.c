@@ -194,6 +194,7 @@ Status draft_record(Record *rec, RowRoom *room, DraftText *t, const Draft *d, co
     Places places;
     rec->task = s->as;
     rec->ends_file = d->ends_file;
+    rec->note = d->note;
     rec->split = d->split;
     rec->prov = d->prov;
     rec->prov.license = d->prov.license ? d->prov.license : s->license;

@@ -28,8 +28,11 @@ typedef struct Draft {
     RecordProvenance prov;
     Reject reject; /* not REJECT_NONE: the row cannot be used, `message` says why ("3:14: …" where a place in the file is known) */
     char message[256], reject_path[256];
-    bool ends_file; /* its file cannot be read any further */
+    const char *note; /* what a person should know though the row may stay, or NULL */
+    bool ends_file;   /* its file cannot be read any further */
 } Draft;
+
+typedef Status (*FeedVisit)(void *arg, const char *path);
 
 /* Reads one file (or folder) of a source, a row at a time; its memory does not grow with the file. */
 typedef struct Feed {
@@ -37,8 +40,11 @@ typedef struct Feed {
     /* Fills *d, which is zeroed (row and prov.index -1); *end: there was no row left. Bad rows are OK with d->reject. */
     MUST_USE Status (*next)(void *feed, Draft *d, bool *end);
     void (*close)(void **feed);
-    /* Calls visit with every other file that the rows depend on, in a fixed order; NULL: there is none. */
-    MUST_USE Status (*inputs)(const struct MixtureSource *s, const char *path, Status (*visit)(void *arg, const char *file), void *arg);
+    /* Calls visit with every other file that the rows depend on, in a fixed order, and with folders whose names they depend on; NULL: there
+     * is none. */
+    MUST_USE Status (*inputs)(const struct MixtureSource *s, const char *path, FeedVisit visit, void *arg);
+    /* Whether a folder may not be read for a split, and why; NULL: any may. */
+    bool (*refuses)(const char *folder, const char *split, char sentence[256]);
     const char *endings[3]; /* of its files' names, where these say what a file is; else none */
 } Feed;
 

@@ -1,3 +1,373 @@
-/* magicbrush.c: filled in by its own change */
+/* magicbrush.c: rows of a folder in the layout of MagicBrush: edit_sessions.json, images/IMG_ID/…, and files of captions. A row a turn.
+ * Called by records.c, through the table in formats.c, and by mixture.c for what may not be read. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/formats/beneath.h"
+#include "data/formats/file.h"
+#include "data/formats/json.h"
 #include "data/records/format.h"
-const Feed MAGICBRUSH_FEED = {0};
+#include "data/records/records.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/utf8.h"
+
+static const char SESSIONS[] = "edit_sessions.json", IMAGES[] = "images";
+
+/* The first that is there is read. Global captions describe the whole picture, local ones the change. */
+static const char *const CAPTIONS[] = {"global_descriptions.json", "global_description.json", "global_captions.json",
+                                       "local_captions.json", "local_descriptions.json"};
+enum { N_CAPTIONS = sizeof CAPTIONS / sizeof *CAPTIONS };
+
+typedef enum Picture { INPUT, OUTPUT, MASK, N_PICTURES } Picture;
+static const char *const KEYS[N_PICTURES] = {"input", "output", "mask"};
+static const ImageRole ROLES[N_PICTURES] = {ROLE_INPUT, ROLE_TARGET, ROLE_MASK};
+
+/* Texts of a row: its id, and the paths of its pictures from the root. */
+typedef struct Text {
+    char *at;
+    size_t capacity;
+} Text;
+
+typedef struct Turns {
+    const MixtureSource *source;
+    const char *root;
+    char folder[PATH_MAX], below[16]; /* of the split, and what pictures' paths begin with: "" or "train/" */
+    JsonDoc *sessions, *captions;     /* captions NULL: there are none */
+    const Json *session, *turn;       /* the next turn, of the present session */
+    int number;                       /* of the present turn, from 1 */
+    const char *last;                 /* the name of the last turn's output; NULL: the turn did not name it */
+    Text id, path[N_PICTURES];
+} Turns;
+
+/* ---------------------------------------------------------------- places */
+
+/* The folder of a split, from the root: "", the root itself, or the one of that name below it. */
+static const char *choose_below(const char *root, const char *split)
+{
+    char path[PATH_MAX];
+    return file_exists(file_join(path, root, SESSIONS)) ? "" : strcmp(split, "val") ? "train" : "dev";
+}
+
+static char *folder_of_split(char folder[PATH_MAX], const char *root, const char *below)
+{
+    if (*below)
+        return file_join(folder, root, below);
+    snprintf(folder, PATH_MAX, "%s", root);
+    return folder;
+}
+
+/* Whether the last name of a path is "test". */
+static bool is_test(const char *path)
+{
+    static const char TEST[] = "test";
+    size_t n = strlen(path);
+    while (n && (path[n - 1] == '/' || (path[n - 1] == '.' && (n == 1 || path[n - 2] == '/'))))
+        n--;
+    return n >= 4 && !strncasecmp(path + n - 4, TEST, 4) && (n == 4 || path[n - 5] == '/');
+}
+
+/* Also by what a link leads to. */
+static bool refuses(const char *root, const char *split, char sentence[256])
+{
+    char folder[PATH_MAX], real[PATH_MAX];
+    folder_of_split(folder, root, choose_below(root, split));
+    if (!is_test(root) && !is_test(folder) && !(realpath(root, real) && is_test(real)) && !(realpath(folder, real) && is_test(real)))
+        return false;
+    snprintf(sentence, 256,
+             "root leads to a folder called \"test\": the authors of MagicBrush ask that its test split is never trained "
+             "on; expected the folder of train or dev, or the one above them");
+    return true;
+}
+
+static const char *find_captions(char path[PATH_MAX], const char *folder)
+{
+    for (int i = 0; i < N_CAPTIONS; i++)
+        if (file_exists(file_join(path, folder, CAPTIONS[i])))
+            return path;
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- files that all rows depend on */
+
+static Status refuse_value(const char *path, const Json *v, const char *expected)
+{
+    char found[80];
+    return fail(ERR_DATA, "%s:%d:%d: expected %s, found %s", path, v->line, v->column, expected, json_show(v, found, sizeof found));
+}
+
+static Status open_sessions(Turns *t)
+{
+    char path[PATH_MAX];
+    TRY(json_read_file(&t->sessions, file_join(path, t->folder, SESSIONS)));
+    const Json *top = json_root(t->sessions);
+    if (top->kind != JSON_OBJECT)
+        return refuse_value(path, top, "an object of sessions, {\"IMG_ID\": [turns]}");
+    for (const Json *session = top->child; session; session = session->next)
+        if (session->kind != JSON_ARRAY)
+            return refuse_value(path, session, "the turns of a session, a list");
+    t->session = top->child;
+    t->turn = t->session ? t->session->child : NULL;
+    return OK;
+}
+
+static bool is_caption(const Json *v) { return v->kind == JSON_STRING || v->kind == JSON_NULL; }
+
+/* {"IMG_ID": {"FILE": caption}} or {"FILE": caption}. */
+static Status open_captions(Turns *t)
+{
+    char path[PATH_MAX];
+    if (!find_captions(path, t->folder))
+        return OK;
+    TRY(json_read_file(&t->captions, path));
+    const Json *top = json_root(t->captions);
+    if (top->kind != JSON_OBJECT)
+        return refuse_value(path, top, "an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}");
+    for (const Json *m = top->child; m; m = m->next) {
+        if (m->kind != JSON_OBJECT && !is_caption(m))
+            return refuse_value(path, m, "a caption, or the captions of a session");
+        for (const Json *file = m->kind == JSON_OBJECT ? m->child : NULL; file; file = file->next)
+            if (!is_caption(file))
+                return refuse_value(path, file, "a caption");
+    }
+    return OK;
+}
+
+static const Json *caption_of(const Turns *t, const char *file)
+{
+    const Json *top = t->captions ? json_root(t->captions) : NULL, *of_session = json_get(top, t->session->key);
+    const Json *caption = json_get(of_session, file);
+    caption = caption ? caption : json_get(top, file);
+    return caption && caption->kind == JSON_STRING ? caption : NULL;
+}
+
+/* ---------------------------------------------------------------- a row */
+
+static Status text_room(Text *text, size_t n)
+{
+    if (n <= text->capacity)
+        return OK;
+    char *grown = mem_grow(text->at, n);
+    if (!grown)
+        return fail(ERR_NOMEM, "no memory for a name of %zu bytes", n);
+    text->at = grown;
+    text->capacity = n;
+    return OK;
+}
+
+static void reject(Draft *d, Reject why, const char *message)
+{
+    d->reject = why;
+    snprintf(d->message, sizeof d->message, "%s", message);
+}
+
+/* The name that a turn gives, NULL: none. A name that is no text rejects the row. */
+static const char *name_in(Draft *d, const Json *turn, const char *key)
+{
+    const Json *v = json_get(turn, key);
+    char message[160], found[80];
+    if (!v || v->kind == JSON_NULL || (v->kind == JSON_STRING && !v->length))
+        return NULL;
+    if (v->kind == JSON_STRING && strlen(v->string) == v->length)
+        return v->string;
+    snprintf(message, sizeof message, "%d:%d: \"%s\" is %s, expected a file name", v->line, v->column, key,
+             json_show(v, found, sizeof found));
+    reject(d, REJECT_BAD_JSON, message);
+    return NULL;
+}
+
+/* Path of a picture from the root: the file `name` of the session, or IMG_ID-WHATk.png; k 0: without a number. */
+static Status set_path(Turns *t, Text *path, const char *name, const char *what, int k)
+{
+    const char *id = t->session->key;
+    const size_t n = sizeof t->below + sizeof IMAGES + 2 * strlen(id) + (name ? strlen(name) : 0) + 48;
+    TRY(text_room(path, n));
+    int at = snprintf(path->at, n, "%s%s/%s/", t->below, IMAGES, id);
+    if (name)
+        snprintf(path->at + at, n - (size_t)at, "%s", name);
+    else if (k)
+        snprintf(path->at + at, n - (size_t)at, "%s-%s%d.png", id, what, k);
+    else
+        snprintf(path->at + at, n - (size_t)at, "%s-%s.png", id, what);
+    return OK;
+}
+
+/* errno of looking for a picture below the folder of the split; 0: it is there. */
+static int look_for(const Turns *t, const char *path)
+{
+    const int found = beneath_find(t->folder, path + strlen(t->below)), error = errno;
+    if (found >= 0)
+        close(found);
+    return found >= 0 ? 0 : error;
+}
+
+/* Its input is the output of the turn before, and a mask is there only if its file is, where the turn does not name them. */
+static Status find_pictures(Turns *t, Draft *d, const char *const named[N_PICTURES])
+{
+    const int k = t->number;
+    if (named[INPUT] || k == 1)
+        TRY(set_path(t, &t->path[INPUT], named[INPUT], "input", 0));
+    else
+        TRY(set_path(t, &t->path[INPUT], t->last, "output", k - 1));
+    TRY(set_path(t, &t->path[OUTPUT], named[OUTPUT], "output", k));
+    TRY(set_path(t, &t->path[MASK], named[MASK], "mask", k));
+    for (int i = 0; i < N_PICTURES; i++) {
+        const int error = look_for(t, t->path[i].at);
+        if (i == MASK && !named[MASK] && error)
+            continue;
+        if (error == EXDEV && !d->reject) {
+            char sentence[256];
+            snprintf(sentence, sizeof sentence, "%s the folder %.200s", beneath_way_out(t->folder, t->path[i].at + strlen(t->below)),
+                     t->folder);
+            reject(d, REJECT_OUTSIDE_ROOT, sentence);
+            snprintf(d->reject_path, sizeof d->reject_path, "%.255s", t->path[i].at);
+        }
+        d->images[d->n_images++] = (RecordImage){t->path[i].at, ROLES[i]};
+    }
+    return OK;
+}
+
+static Status set_id(Turns *t, Draft *d)
+{
+    const size_t n = strlen(t->session->key) + 16;
+    TRY(text_room(&t->id, n));
+    snprintf(t->id.at, n, "%s/%d", t->session->key, t->number);
+    d->id = t->id.at;
+    return OK;
+}
+
+static Status read_turn(Turns *t, Draft *d, const Json *turn)
+{
+    char message[160], found[80];
+    if (turn->kind != JSON_OBJECT) {
+        snprintf(message, sizeof message, "%d:%d: a turn is %s, expected an object", turn->line, turn->column,
+                 json_show(turn, found, sizeof found));
+        reject(d, REJECT_BAD_JSON, message);
+        t->last = NULL;
+        return OK;
+    }
+    const char *named[N_PICTURES];
+    for (int i = 0; i < N_PICTURES; i++)
+        named[i] = name_in(d, turn, KEYS[i]);
+    const Json *instruction = json_get(turn, "instruction");
+    if (instruction && instruction->kind != JSON_STRING && instruction->kind != JSON_NULL) {
+        snprintf(message, sizeof message, "%d:%d: \"instruction\" is %s, expected a text", instruction->line, instruction->column,
+                 json_show(instruction, found, sizeof found));
+        reject(d, REJECT_BAD_JSON, message);
+    }
+    TRY(find_pictures(t, d, named));
+    t->last = named[OUTPUT];
+    if (instruction && instruction->kind == JSON_STRING)
+        d->instruction = (RecordText){instruction->string, instruction->length};
+    return OK;
+}
+
+/* The caption of the target, or the instruction. */
+static void set_prompt(const Turns *t, Draft *d)
+{
+    const Json *caption = caption_of(t, strrchr(t->path[OUTPUT].at, '/') + 1);
+    const char *text = caption ? caption->string : "";
+    size_t n = caption ? caption->length : 0;
+    utf8_strip(&text, &n);
+    d->sd_prompt = n ? (RecordText){text, n} : d->instruction;
+}
+
+static Status next_row(void *feed, Draft *d, bool *end)
+{
+    Turns *t = feed;
+    while (t->session && !t->turn) {
+        t->session = t->session->next;
+        t->turn = t->session ? t->session->child : NULL;
+        t->number = 0;
+        t->last = NULL;
+    }
+    *end = !t->session;
+    if (*end)
+        return OK;
+    const Json *turn = t->turn;
+    t->turn = turn->next;
+    t->number++;
+    TRY(set_id(t, d));
+    d->split = t->source->split;
+    d->prov.file = SESSIONS;
+    TRY(read_turn(t, d, turn));
+    if (!d->reject)
+        set_prompt(t, d);
+    return OK;
+}
+
+static void close_feed(void **feed)
+{
+    Turns *t = *feed;
+    if (!t)
+        return;
+    json_free(&t->sessions);
+    json_free(&t->captions);
+    mem_free(t->id.at);
+    for (int i = 0; i < N_PICTURES; i++)
+        mem_free(t->path[i].at);
+    mem_free(t);
+    *feed = NULL;
+}
+
+static Status open_files(Turns *t, const MixtureSource *s, const char *root)
+{
+    t->source = s;
+    t->root = root;
+    const char *below = choose_below(root, s->split);
+    snprintf(t->below, sizeof t->below, "%s%s", below, *below ? "/" : "");
+    folder_of_split(t->folder, root, below);
+    TRY(open_sessions(t));
+    return open_captions(t);
+}
+
+static Status open_feed(void **feed, const MixtureSource *s, const char *root)
+{
+    *feed = mem_alloc(sizeof(Turns));
+    if (!*feed)
+        return fail(ERR_NOMEM, "%s: no memory to read it", root);
+    Status failed = open_files(*feed, s, root);
+    if (failed)
+        close_feed(feed);
+    return failed;
+}
+
+/* ---------------------------------------------------------------- what the rows depend on */
+
+static Status visit_folders(const Turns *t, FeedVisit visit, void *arg)
+{
+    char below[PATH_MAX], path[PATH_MAX];
+    for (const Json *session = t->session; session; session = session->next) {
+        struct stat st;
+        const int found = beneath_find(t->folder, file_join(below, IMAGES, session->key));
+        const bool is_folder = found >= 0 && !fstat(found, &st) && S_ISDIR(st.st_mode);
+        if (found >= 0)
+            close(found);
+        if (is_folder)
+            TRY(visit(arg, file_join(path, t->folder, below)));
+    }
+    return OK;
+}
+
+/* The names in a session's folder say which turns have a mask. */
+static Status visit_inputs(const MixtureSource *s, const char *root, FeedVisit visit, void *arg)
+{
+    void *feed;
+    char path[PATH_MAX];
+    TRY(open_feed(&feed, s, root));
+    const Turns *t = feed;
+    Status failed = visit(arg, file_join(path, t->folder, SESSIONS));
+    if (!failed && find_captions(path, t->folder))
+        failed = visit(arg, path);
+    if (!failed)
+        failed = visit_folders(t, visit, arg);
+    close_feed(&feed);
+    return failed;
+}
+
+const Feed MAGICBRUSH_FEED = {.open = open_feed, .next = next_row, .close = close_feed, .inputs = visit_inputs, .refuses = refuses};

@@ -294,6 +294,15 @@ static void read_choice(Reader *r, MixtureSource *s, const Json *as, const Json 
         wrong(r, split, "split", "train or val");
 }
 
+/* Of a layout that is a folder. */
+static void check_refused(Reader *r, const MixtureSource *s, const Json *root)
+{
+    char sentence[256];
+    const Feed *feed = s->format->feed[s->as];
+    if (root && s->n_files && s->files[0] && s->split && feed && feed->refuses && feed->refuses(s->files[0], s->split, sentence))
+        mistake(r, root->line, root->column, "%s", sentence);
+}
+
 static void read_whole(Reader *r, const Json *v, const char *key, int64_t *out)
 {
     char allowed[64];
@@ -335,6 +344,7 @@ static void read_source(Reader *r, MixtureSource *s, const Json *v)
     read_name(r, s, json_get(v, "name"), json_get(v, "license"));
     const Json *task = json_get(v, "task"), *weight = json_get(v, "weight"), *filter = json_get(v, "filter");
     read_choice(r, s, json_get(v, "as"), json_get(v, "split"));
+    check_refused(r, s, json_get(v, "root"));
     if (task && (format->keys & KEY_TASK))
         read_task(r, s, task);
     if (weight && (weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real >= 0)
