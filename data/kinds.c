@@ -16,4 +16,4 @@ const char *reject_name(Reject r)
     return NAMES[r];
 }
 
-bool reject_is_choice(Reject r) { return r == REJECT_FILTERED || r == REJECT_NEAR; }
+bool reject_is_choice(Reject r) { return r == REJECT_FILTERED || r == REJECT_NEAR || r == REJECT_LISTED; }

@@ -25,6 +25,7 @@ typedef enum Task { TASK_UNDERSTAND, TASK_GENERATE, TASK_EDIT, N_TASKS } Task;
     X(REJECT_EXCLUDED, "excluded")                \
     X(REJECT_FILTERED, "filtered")                \
     X(REJECT_NEAR, "duplicate")                   \
+    X(REJECT_LISTED, "excluded_picture")          \
     X(REJECT_OUTSIDE_ROOT, "outside_root")        \
     X(REJECT_NO_PROMPT, "no_prompt")              \
     X(REJECT_BAD_JSON, "bad_json")
@@ -34,7 +35,8 @@ typedef enum Reject {
 #undef REJECT_ENUM
 } Reject;
 const char *reject_name(Reject r);
-/* Whether such rows are left out because somebody does not want them (a filter, near duplicates): they are neither good nor bad. */
+/* Whether such rows are left out because somebody does not want them (a filter, near duplicates, a list of pictures): they are neither good
+ * nor bad. */
 bool reject_is_choice(Reject r);
 
 typedef enum ImageRole { ROLE_INPUT, ROLE_TARGET, ROLE_MASK, N_ROLES } ImageRole;

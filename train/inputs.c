@@ -33,6 +33,7 @@ static Status read_mixture(Mixture *mixture, const MixtureSetting *m, const char
     if (!mixture_is_set(m) || (m->file && !file_exists(m->file)))
         return OK;
     TRY(mixture_load(mixture, key, m->file, m->json, m->base_dir));
+    TRY(mixture_exclude(mixture, m->exclude));
     return gather_data(missing, mixture_check_files(mixture, missing->models.n + missing->data.n > 0));
 }
 

@@ -20,7 +20,7 @@
 #include "train/models/genllava.h"
 
 typedef struct Flags {
-    const char *config, *out, *report, *export;
+    const char *config, *out, *report, *export, *exclude;
     CliList sets;
     int64_t jobs;
     bool strict, quiet;
@@ -48,6 +48,9 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
          false},
         {"--export", CLI_STRING, &f->export, "FILE", "Writes the rows that the shards would hold as unified JSONL, in place of shards "
                                                      "(\"-\": standard output). data.validation is not read.",
+         0, 0, NULL, false},
+        {"--exclude-image-ids", CLI_STRING, &f->exclude, "FILE", "Leaves out the rows of data.mixture with a picture on this list, an id "
+                                                                 "or a file name a line, in place of its own exclude_image_ids.",
          0, 0, NULL, false},
         {"--jobs", CLI_INT, &f->jobs, "N", "Worker processes; 0: as many as there are cores. The shards are the same for any number.", 0,
          64,
@@ -145,6 +148,7 @@ static void add_left_out(cJSON *to, const PrepareResult *r)
     json_add_int(to, "left_out", r->bad);
     json_add_int(to, "filtered", r->filtered);
     json_add_int(to, "duplicates", r->duplicates);
+    json_add_int(to, "excluded", r->excluded);
     json_add_int(to, "cut_rows", r->cut_rows);
     json_add_int(to, "cut_trained_tokens", r->cut_tokens);
 }
@@ -254,6 +258,8 @@ static Status prepare_config(const Flags *f, RunConfig *cfg)
         if (!cfg->data.shards)
             return fail(ERR_NOMEM, "--out: out of memory");
     }
+    if (f->exclude && !(cfg->data.mixture.exclude = mem_strdup(f->exclude)))
+        return fail(ERR_NOMEM, "--exclude-image-ids: out of memory");
     signals_install(f->export ? stop_reading : stop_making);
     Status s = f->export ? export_rows(f, cfg, &rows, &held) : prepare_both(f, cfg, &rows, &held);
     run_data_close(&rows);

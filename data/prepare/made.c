@@ -19,6 +19,8 @@
 static const char *const CHAT_NAMES[] = {[CHAT_MISTRAL_INSTRUCT] = "mistral_instruct", [CHAT_V1] = "v1",
                                          [CHAT_LLAVA_LLAMA_2] = "llava_llama_2", [CHAT_PLAIN] = "plain"};
 
+static const char EXCLUSION[] = "exclude_image_ids", OTHER_FILES[] = "other files", OTHERS_SEEN[] = "what they are";
+
 const char *prepare_template_name(ChatTemplate t) { return CHAT_NAMES[t]; }
 
 /* ---------------------------------------------------------------- the description */
@@ -143,8 +145,8 @@ static Status describe_others(cJSON *o, const MixtureSource *s)
     if (!others.n)
         return OK;
     snprintf(seen, sizeof seen, "%016llx", (unsigned long long)others.seen);
-    json_add_int(o, "other files", others.n);
-    cJSON_AddStringToObject(o, "what they are", seen);
+    json_add_int(o, OTHER_FILES, others.n);
+    cJSON_AddStringToObject(o, OTHERS_SEEN, seen);
     return OK;
 }
 
@@ -156,6 +158,12 @@ static Status describe_source(cJSON *o, const MixtureSource *s)
     for (int i = 0; i < s->n_files && !(s->format->keys & KEY_ROOT); i++)
         TRY(add_file(files, s->files[i]));
     return OK;
+}
+
+/* Said only where rows are excluded. */
+static Status describe_exclusion(cJSON *o, const Mixture *m)
+{
+    return m->exclude_file ? add_file(cJSON_AddArrayToObject(o, EXCLUSION), m->exclude_file) : OK;
 }
 
 static Status describe(cJSON *o, const PrepareOptions *p)
@@ -184,6 +192,7 @@ static Status describe(cJSON *o, const PrepareOptions *p)
     json_add_int(o, "image height", seen.prep.height);
     json_add_int(o, "patches", p->encoder.patches);
     cJSON_AddStringToObject(o, "tokenizer_sha256", sha);
+    TRY(describe_exclusion(o, p->mixture));
     cJSON *sources = cJSON_AddArrayToObject(o, "sources");
     for (int i = 0; i < p->mixture->n_sources; i++)
         TRY(describe_source(json_add(sources, NULL, cJSON_CreateObject()), &p->mixture->sources[i]));
@@ -234,6 +243,8 @@ Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix)
     *newest_unix = 0;
     cJSON *list = cJSON_CreateArray();
     Status s = add_input(list, o->tokenizer_path, newest_unix);
+    if (o->mixture->exclude_file && !s)
+        s = add_input(list, o->mixture->exclude_file, newest_unix);
     for (int i = 0; i < o->mixture->n_sources && !s; i++) {
         const MixtureSource *source = &o->mixture->sources[i];
         if (source->format->keys & KEY_ROOT)
@@ -344,6 +355,11 @@ static Status tell(void *arg, const char *path, const Json *there, const Json *h
     if (inside && sscanf(path, "sources[%d].files[%d].%n", &i, &k, &end) == 2) {
         show(file, sizeof file, json_get(at(json_get(at(json_get(s->here, "sources"), i), "files"), k), "path"));
         snprintf(s->out, s->n, strcmp(path + end, "path") ? "%s changed" : "%s was not among the inputs", file);
+    } else if (inside && (!strcmp(path + end, OTHER_FILES) || !strcmp(path + end, OTHERS_SEEN))) {
+        show(file, sizeof file, json_get(at(json_get(s->here, "sources"), i), "name"));
+        snprintf(s->out, s->n, "files that the rows of source \"%s\" are made of changed", file);
+    } else if (!strncmp(path, EXCLUSION, sizeof EXCLUSION - 1)) {
+        snprintf(s->out, s->n, "the mixture's list of excluded pictures (%s) changed", EXCLUSION);
     } else if (inside && !strcmp(path + end, "files")) {
         snprintf(s->out, s->n, "the mixture's sources[%d] has other files", i);
     } else if (!strcmp(path, "sources")) {

@@ -37,6 +37,7 @@ void outcome_sum_up(const Outcome *o, PrepareResult *r)
 {
     r->filtered = outcome_count(o, REJECT_FILTERED);
     r->duplicates = outcome_count(o, REJECT_NEAR);
+    r->excluded = outcome_count(o, REJECT_LISTED);
     r->renamed = o->renamed;
     r->cut_rows = o->cut_rows;
     r->cut_tokens = o->cut_tokens;
@@ -144,6 +145,9 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
         log_info("%" PRId64
                  " row%s a picture that nearly equals one of an earlier source, and \"near_duplicates\": \"drop\" leaves them out",
                  sums[REJECT_NEAR], sums[REJECT_NEAR] == 1 ? " has" : "s have");
+    if (sums[REJECT_LISTED])
+        log_info("%" PRId64 " row%s a picture of the list exclude_image_ids and %s left out", sums[REJECT_LISTED],
+                 sums[REJECT_LISTED] == 1 ? " has" : "s have", sums[REJECT_LISTED] == 1 ? "is" : "are");
     if (o->renamed)
         log_warn("%" PRId64 " picture%s found under another ending", o->renamed, o->renamed == 1 ? " was" : "s were");
     if (o->cut_rows)
@@ -170,7 +174,9 @@ Status outcome_judge(const Outcome *o, const PrepareOptions *p)
         if (!bad && !unwanted)
             return fail(ERR_DATA, "the files of the mixture hold no rows");
         return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + unwanted,
-                    bad ? "" : ": the filters want none");
+                    bad                              ? ""
+                    : outcome_count(o, REJECT_LISTED) ? ": the filters and exclude_image_ids want none"
+                                                      : ": the filters want none");
     }
     if (p->strict && bad)
         return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none%s", bad, good + bad,

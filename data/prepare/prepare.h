@@ -30,9 +30,9 @@ typedef struct PrepareOptions {
 
 typedef struct PrepareResult {
     int64_t good, bad, shards, images, tokens;
-    int64_t filtered, duplicates; /* rows that are neither good nor bad: by a filter, by near_duplicates */
-    int64_t renamed;              /* pictures found under another ending */
-    int64_t cut_rows, cut_tokens; /* rows cut to max_tokens; the trained tokens that it cost */
+    int64_t filtered, duplicates, excluded; /* rows that are neither good nor bad: by a filter, near_duplicates, a list of pictures */
+    int64_t renamed;                        /* pictures found under another ending */
+    int64_t cut_rows, cut_tokens;           /* rows cut to max_tokens; the trained tokens that it cost */
 } PrepareResult;
 
 /* What a run's samples are, for a checkpoint to remember: one JSON object of the mixture's sources and weights, the files by size and hash,

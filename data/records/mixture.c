@@ -380,9 +380,17 @@ static bool is_row(const Json *v)
     return v && v->kind == JSON_OBJECT && (json_get(v, "conversations") || json_get(v, "turns") || json_get(v, "messages"));
 }
 
+static void read_exclusion(Reader *r, Mixture *m, const Json *v)
+{
+    if (v && is_text(v))
+        m->exclude_file = path_from_base(r, v->string);
+    else if (v && v->kind != JSON_NULL)
+        wrong(r, v, "exclude_image_ids", "a file or null");
+}
+
 static void read_mixture(Reader *r, Mixture *m, const Json *root)
 {
-    static const char *const KEYS[] = {"schema", "seed", "epoch", "sources"};
+    static const char *const KEYS[] = {"schema", "seed", "epoch", "exclude_image_ids", "sources"};
     if (is_row(root) || (root->kind == JSON_ARRAY && is_row(root->child))) {
         mistake(r, root->line, root->column, "this is a data file, a mixture is expected: name it in the \"files\" of a source, "
                                              "as in [{\"files\": [\"FILE\"], \"image_root\": \"DIR\"}]");
@@ -409,6 +417,7 @@ static void read_mixture(Reader *r, Mixture *m, const Json *root)
         m->epoch = epoch->real;
     else if (epoch && (epoch->kind != JSON_STRING || strcmp(epoch->string, "natural")))
         wrong(r, epoch, "epoch", "\"natural\" or a number of rows");
+    read_exclusion(r, m, json_get(root, "exclude_image_ids"));
     if (sources)
         read_sources(r, m, sources);
     else
@@ -464,6 +473,16 @@ Status mixture_load(Mixture *m, const char *key, const char *file, const char *i
     return s;
 }
 
+Status mixture_exclude(Mixture *m, const char *file)
+{
+    char path[PATH_MAX];
+    if (!file)
+        return OK;
+    mem_free(m->exclude_file);
+    m->exclude_file = mem_strdup(realpath(file, path) ? path : file);
+    return m->exclude_file ? OK : fail(ERR_NOMEM, "%s: no memory for its name", file);
+}
+
 static void source_free(MixtureSource *s)
 {
     for (int i = 0; i < s->n_files; i++)
@@ -487,5 +506,6 @@ void mixture_free(Mixture *m)
     for (int i = 0; i < m->n_sources; i++)
         source_free(&m->sources[i]);
     mem_free(m->sources);
+    mem_free(m->exclude_file);
     *m = (Mixture){0};
 }

@@ -13,6 +13,7 @@
 #include "data/formats/mistakes.h"
 #include "data/formats/rows.h"
 #include "data/records/draft.h"
+#include "data/records/exclude.h"
 #include "data/records/parsed.h"
 #include "data/records/uids.h"
 #include "kernels/base/arena.h"
@@ -31,6 +32,7 @@ struct RecordReader {
     RowRoom room;
     DraftText texts;
     Uids uids;
+    Exclude exclude;
     char *uid, *wanted; /* scratch */
     size_t uid_capacity;
     int64_t surrogates;
@@ -69,6 +71,15 @@ static void add_missing_file(Mistakes *missing, const MixtureSource *s, const ch
                      folder ? "folder" : "JSON file", s->name);
 }
 
+static void add_missing_list(Mistakes *missing, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) || access(path, R_OK))
+        mistakes_add(missing, path, 0, 0, "cannot be opened: %s (exclude_image_ids of the mixture)", strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        mistakes_add(missing, path, 0, 0, "is %s, expected a file (exclude_image_ids of the mixture)", file_kind(st.st_mode));
+}
+
 static void add_missing_files(Mistakes *missing, const MixtureSource *s)
 {
     for (int k = 0; k < s->n_files; k++)
@@ -82,6 +93,8 @@ Status mixture_check_files(const Mixture *m, bool folders)
     Mistakes missing = {.lines = NULL};
     for (int i = 0; i < m->n_sources; i++)
         add_missing_files(&missing, &m->sources[i]);
+    if (m->exclude_file)
+        add_missing_list(&missing, m->exclude_file);
     if (missing.n || folders)
         add_missing_roots(&missing, m);
     return mistakes_end(&missing, ERR_MISSING, "the mixture");
@@ -220,6 +233,17 @@ static void close_file(RecordReader *r)
     r->file++;
 }
 
+/* Rows that stand otherwise; their uids are used all the same. */
+static void check_exclusion(RecordReader *r)
+{
+    Record *rec = &r->rec;
+    for (int i = 0; i < rec->n_images && !rec->reject; i++)
+        if (exclude_fits(&r->exclude, rec->images[i].path)) {
+            rec->reject = REJECT_LISTED;
+            snprintf(rec->message, sizeof rec->message, "its picture is on the list %.200s", r->m->exclude_file);
+        }
+}
+
 /* The next row of the open file into r->rec. */
 static Status read_next(RecordReader *r, bool *end)
 {
@@ -256,6 +280,7 @@ Status records_next(RecordReader *r, const Record **rec)
             if (r->rec.n_images && !r->root_checked)
                 TRY(check_root(r->m, s));
             r->root_checked |= r->rec.n_images > 0;
+            check_exclusion(r);
             r->taken += !r->rec.reject;
             *rec = &r->rec;
             return OK;
@@ -274,7 +299,10 @@ Status records_open(RecordReader **out, const Mixture *m)
     if (!*out)
         return fail(ERR_NOMEM, "no memory to read the mixture");
     (*out)->m = m;
-    return OK;
+    Status s = m->exclude_file ? exclude_load(&(*out)->exclude, m->exclude_file) : OK;
+    if (s)
+        records_close(out);
+    return s;
 }
 
 int64_t records_replaced_surrogates(const RecordReader *r) { return r->surrogates; }
@@ -288,6 +316,7 @@ void records_close(RecordReader **r)
     json_free(&(*r)->doc);
     uids_free(&(*r)->uids);
     row_room_free(&(*r)->rec, &(*r)->room);
+    exclude_free(&(*r)->exclude);
     mem_free((*r)->uid);
     mem_free((*r)->wanted);
     mem_free(*r);

@@ -39,12 +39,14 @@ typedef struct Mixture {
     MixtureSource *sources;
     int n_sources;
     int64_t seed;
-    double epoch; /* 0: natural, else rows of one epoch that the weights are rescaled to */
+    double epoch;       /* 0: natural, else rows of one epoch that the weights are rescaled to */
+    char *exclude_file; /* ids of pictures whose rows are left out (exclude.h); NULL: none */
 } Mixture;
 
-/* From data.mixture, or another key of that kind: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","sources":[…]}, or
- * that list alone; its relative paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at
- * once, ERR_USAGE, a line each with file:line:column and what was meant. */
+/* From data.mixture, or another key of that kind: a file
+ * ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","exclude_image_ids":FILE,"sources":[…]}, or that list alone; its relative
+ * paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each
+ * with file:line:column and what was meant. */
 MUST_USE Status mixture_load(Mixture *m, const char *key, const char *file, const char *inline_json, const char *base_dir);
 /* A source of the list as JSON Schema: what mixture_load takes. */
 extern const char MIXTURE_SOURCE_SCHEMA[];
@@ -56,6 +58,8 @@ MUST_USE Status mixture_check(const struct Json *list, const char *name);
 /* ERR_MISSING when a data file is not there (or is a folder), in one message: every such file and every image_root that is missing, a line
  * each. A missing image_root alone is left to the reader, which asks for it when the first row with a picture comes, unless `folders`. */
 MUST_USE Status mixture_check_files(const Mixture *m, bool folders);
+/* Another list of pictures in place of the mixture's own; NULL: that stays. */
+MUST_USE Status mixture_exclude(Mixture *m, const char *file);
 void mixture_free(Mixture *m);
 
 typedef struct RecordReader RecordReader;

@@ -39,6 +39,7 @@ typedef struct MixtureSetting {
     char *file;     /* absolute path, or NULL when json holds an inline list, or nothing is set */
     char *json;     /* the inline list's JSON text, or NULL */
     char *base_dir; /* folder that relative paths inside an inline list start from */
+    char *exclude;  /* file that stands in place of its own list of excluded pictures, or NULL */
 } MixtureSetting;
 static inline bool mixture_is_set(const MixtureSetting *m) { return m->file || m->json; }
 

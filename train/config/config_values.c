@@ -56,6 +56,7 @@ void config_clear_list(StringList *l)
 
 void config_clear_mixture(MixtureSetting *m)
 {
+    mem_free(m->exclude);
     mem_free(m->file);
     mem_free(m->json);
     mem_free(m->base_dir);

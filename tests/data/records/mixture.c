@@ -26,12 +26,19 @@ TEST(mixture_file_with_everything)
     char wanted[600];
     REQUIRE_OK(mixture_load(&m, "data.mixture",
                             written("{\"$schema\":\"x\",\"schema\":\"genllava.mixture/1\",\"seed\":7,\"epoch\":1000,\"//\":\"why\","
+                                        "\"exclude_image_ids\":\"sub/ids.txt\","
                                         "\"sources\":[{\"name\":\"a\",\"files\":[\"a.json\",\"/b/c.jsonl\"],\"image_root\":\"./images\","
                                         "\"task\":\"edit\",\"weight\":0.48,\"max\":5,\"filter\":{\"$schema\":\"y\",\"//\":0,\"clip\":[0.2,"
                                         "null],\"dir\":[null,1]}},{\"files\":\"sub/d.x.json\"}]}"),
                             NULL, NULL));
     CHECK(m.seed == 7 && m.epoch == 1000 && m.n_sources == 2);
     const MixtureSource *a = &m.sources[0], *b = &m.sources[1];
+    snprintf(wanted, sizeof wanted, "%s/sub/ids.txt", test_dir());
+    CHECK_STR(m.exclude_file, wanted);
+    CHECK_OK(mixture_exclude(&m, NULL));
+    CHECK_STR(m.exclude_file, wanted);
+    CHECK_OK(mixture_exclude(&m, "/gone/ids.txt"));
+    CHECK_STR(m.exclude_file, "/gone/ids.txt");
     CHECK_STR(a->name, "a");
     snprintf(wanted, sizeof wanted, "%s/a.json", test_dir());
     CHECK(a->n_files == 2);

@@ -64,6 +64,35 @@ static bool next(void)
         CHECK_MSG(!rec->reject, "rejected: %s: %s", reject_name(rec->reject), rec->message); \
     } while (0)
 
+/* Rows that stand otherwise; their uids are used all the same, and max does not count them. */
+TEST(records_of_excluded_pictures)
+{
+    static const char ROWS[] = "{\"id\":\"a\",\"image\":\"x/000000000139.jpg\",\"conversations\":[]}\n"
+                               "{\"id\":\"a\",\"image\":[\"ok.png\",\"COCO_val2014_000000000139.jpg\"],\"conversations\":[]}\n"
+                               "{\"id\":\"a\",\"image\":\"139.jpg\",\"conversations\":5}\n"
+                               "{\"uid\":\"u\",\"images\":[{\"path\":\"139-mask2.png\",\"role\":\"mask\"}],\"turns\":[]}\n"
+                               "{\"id\":\"a\",\"image\":\"1390.jpg\",\"conversations\":[]}\n{\"id\":\"b\",\"conversations\":[]}";
+    char sentence[700];
+    write_file("a.jsonl", ROWS, sizeof ROWS - 1);
+    write_file("ids.txt", "139", 3);
+    static const char LIST[] = "{\"exclude_image_ids\":\"ids.txt\",\"sources\":[{\"name\":\"s\",\"files\":\"a.jsonl\",\"max\":1}]}";
+    write_file("mixture.json", LIST, sizeof LIST - 1);
+    snprintf(sentence, sizeof sentence, "%s/mixture.json", test_dir());
+    REQUIRE_OK(mixture_load(&mixture, "data.mixture", sentence, NULL, NULL));
+    REQUIRE_OK(records_open(&reader, &mixture));
+    snprintf(sentence, sizeof sentence, "its picture is on the list %s/ids.txt", test_dir());
+    CHECK_REJECTED(REJECT_LISTED, sentence);
+    CHECK_STR(rec->uid, "s/a");
+    CHECK_REJECTED(REJECT_LISTED, sentence);
+    CHECK_STR(rec->uid, "s/a#1");
+    REQUIRE(next());
+    CHECK_INT(rec->reject, REJECT_BAD_TURNS);
+    CHECK_REJECTED(REJECT_LISTED, sentence);
+    CHECK_GOOD();
+    CHECK_STR(rec->uid, "s/a#3");
+    CHECK(!next());
+}
+
 TEST(records_llava_array)
 {
     open_text("\xEF\xBB\xBF \n[{\"id\":\"x\",\"image\":\"a/b.jpg\",\"conversations\":[{\"from\":\"human\","
