@@ -70,6 +70,13 @@ static void describe_rows(cJSON *o, const MixtureSource *s)
     }
 }
 
+/* What leaves rows out over all sources; said only where something does. */
+static void describe_choice(cJSON *o, const Mixture *m)
+{
+    if (m->drop_near)
+        cJSON_AddStringToObject(o, "near_duplicates", "drop");
+}
+
 /* Files, and folders for their names, that the rows of a layout depend on besides the source's own: too many to be named one by one. */
 typedef struct OtherFiles {
     XXH64_hash_t seen; /* of path, size and time of each */
@@ -193,6 +200,7 @@ static Status describe(cJSON *o, const PrepareOptions *p)
     json_add_int(o, "patches", p->encoder.patches);
     cJSON_AddStringToObject(o, "tokenizer_sha256", sha);
     TRY(describe_exclusion(o, p->mixture));
+    describe_choice(o, p->mixture);
     cJSON *sources = cJSON_AddArrayToObject(o, "sources");
     for (int i = 0; i < p->mixture->n_sources; i++)
         TRY(describe_source(json_add(sources, NULL, cJSON_CreateObject()), &p->mixture->sources[i]));
@@ -291,6 +299,7 @@ static Status identify(cJSON *o, const PrepareOptions *p, const char *inputs, co
         json_add_real(source, "weight", s->weight);
         json_add_texts(source, "files", s->files, s->n_files);
     }
+    describe_choice(o, p->mixture);
     json_add_int(o, "seed", p->mixture->seed);
     json_add_real(o, "epoch", p->mixture->epoch);
     json_add_int(o, "image width", seen.prep.width);

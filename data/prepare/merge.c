@@ -26,6 +26,7 @@ typedef struct Merge {
     Place *place;          /* [stored.n] */
     size_t place_capacity; /* bytes */
     Place next;            /* of a picture that is not stored yet */
+    Earlier earlier;
 } Merge;
 
 static Status make_room(void *array, size_t *capacity, size_t bytes)
@@ -94,6 +95,21 @@ static Status judge(Merge *m, bool *good)
     return *good ? OK : write_bad(m, (Reject)m->row.reject, path, path + strlen(path) + 1);
 }
 
+/* A row that shows nearly the same as an earlier source is not wanted, where the mixture says so. */
+static Status leave_out_near(Merge *m, bool *good)
+{
+    NearPicture near;
+    bool found;
+    if (!*good || !m->o->mixture->drop_near)
+        return OK;
+    TRY(earlier_find(&m->earlier, m->files, &m->row, m->refs, &near, &found));
+    if (!found)
+        return earlier_add(&m->earlier, m->files, &m->row, m->refs);
+    *good = false;
+    m->files->outcome.rows[m->row.index.source][REJECT_NEAR]++;
+    return OK;
+}
+
 /* ---------------------------------------------------------------- rows that stay */
 
 static Status find_place(Merge *m, ScanRef *ref)
@@ -144,6 +160,7 @@ static Status merge_rows(Merge *m, int64_t rows)
         bool good;
         TRY(read_row(m, k));
         TRY(judge(m, &good));
+        TRY(leave_out_near(m, &good));
         if (good)
             TRY(keep_row(m));
     }
@@ -178,5 +195,6 @@ Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
     mem_free(m.words);
     mem_free(m.place);
     numbers_free(&m.stored);
+    earlier_free(&m.earlier);
     return s;
 }

@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "data/formats/file.h"
+#include "data/prepare/near.h"
 #include "data/prepare/scan.h"
 #include "data/shards/shard_set.h"
 
@@ -50,6 +51,29 @@ MUST_USE Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows);
 typedef Status (*SurveyUse)(void *arg, const ScanFiles *scan);
 MUST_USE Status survey_run(const PrepareOptions *o, ScanKeep keep, SurveyUse use, void *arg, PrepareResult *result);
 static inline int64_t shards_for(const PrepareOptions *o, int64_t good) { return good / o->shard_samples + (good % o->shard_samples > 0); }
+
+/* ---- earlier.c: the pictures of earlier sources, and rows of later ones that show nearly the same. Masks are no pictures here */
+typedef struct Waiting {
+    uint64_t hash;
+    uint32_t picture;
+} Waiting;
+/* Zero it to begin with; rows are given in order. */
+typedef struct Earlier {
+    NearHashes near;  /* of pictures of sources before this one */
+    Waiting *waiting; /* of this source */
+    size_t n_waiting, capacity;
+    uint8_t *added; /* a bit a picture */
+    int source;
+} Earlier;
+typedef struct NearPicture {
+    uint32_t picture, earlier; /* of the scan */
+    int bits;                  /* that their hashes differ in */
+} NearPicture;
+void earlier_free(Earlier *e);
+/* *found: whether a picture of the row nearly equals one of an earlier source; *out: the row's first that does, and the nearest to it. */
+MUST_USE Status earlier_find(Earlier *e, const ScanFiles *scan, const ScanRow *row, const ScanRef *refs, NearPicture *out, bool *found);
+/* The row stays: its pictures are those that later sources are compared with. */
+MUST_USE Status earlier_add(Earlier *e, const ScanFiles *scan, const ScanRow *row, const ScanRef *refs);
 
 /* ---- made.c: what shards are made from */
 MUST_USE Status made_describe(const PrepareOptions *o, char **json); /* canonical; its SHA-256 is the config hash. mem_free */

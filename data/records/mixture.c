@@ -388,9 +388,16 @@ static void read_exclusion(Reader *r, Mixture *m, const Json *v)
         wrong(r, v, "exclude_image_ids", "a file or null");
 }
 
+static void read_near(Reader *r, Mixture *m, const Json *v)
+{
+    m->drop_near = v && v->kind == JSON_STRING && !strcmp(v->string, "drop");
+    if (v && !m->drop_near && (v->kind != JSON_STRING || strcmp(v->string, "keep")))
+        wrong(r, v, "near_duplicates", "\"keep\" or \"drop\"");
+}
+
 static void read_mixture(Reader *r, Mixture *m, const Json *root)
 {
-    static const char *const KEYS[] = {"schema", "seed", "epoch", "exclude_image_ids", "sources"};
+    static const char *const KEYS[] = {"schema", "seed", "epoch", "exclude_image_ids", "near_duplicates", "sources"};
     if (is_row(root) || (root->kind == JSON_ARRAY && is_row(root->child))) {
         mistake(r, root->line, root->column, "this is a data file, a mixture is expected: name it in the \"files\" of a source, "
                                              "as in [{\"files\": [\"FILE\"], \"image_root\": \"DIR\"}]");
@@ -418,6 +425,7 @@ static void read_mixture(Reader *r, Mixture *m, const Json *root)
     else if (epoch && (epoch->kind != JSON_STRING || strcmp(epoch->string, "natural")))
         wrong(r, epoch, "epoch", "\"natural\" or a number of rows");
     read_exclusion(r, m, json_get(root, "exclude_image_ids"));
+    read_near(r, m, json_get(root, "near_duplicates"));
     if (sources)
         read_sources(r, m, sources);
     else

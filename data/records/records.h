@@ -41,12 +41,13 @@ typedef struct Mixture {
     int64_t seed;
     double epoch;       /* 0: natural, else rows of one epoch that the weights are rescaled to */
     char *exclude_file; /* ids of pictures whose rows are left out (exclude.h); NULL: none */
+    bool drop_near;     /* rows of which a picture nearly equals one of an earlier source are left out */
 } Mixture;
 
-/* From data.mixture, or another key of that kind: a file
- * ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural","exclude_image_ids":FILE,"sources":[…]}, or that list alone; its relative
- * paths start from its own folder), or else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each
- * with file:line:column and what was meant. */
+/* From data.mixture, or another key of that kind: a file ({"schema":"genllava.mixture/1","seed":42,"epoch":"natural",
+ * "exclude_image_ids":FILE,"near_duplicates":"keep","sources":[…]}, or that list alone; its relative paths start from its own folder), or
+ * else the config's inline list (relative to base_dir). All mistakes at once, ERR_USAGE, a line each with file:line:column and what was
+ * meant. */
 MUST_USE Status mixture_load(Mixture *m, const char *key, const char *file, const char *inline_json, const char *base_dir);
 /* A source of the list as JSON Schema: what mixture_load takes. */
 extern const char MIXTURE_SOURCE_SCHEMA[];

@@ -240,3 +240,18 @@ TEST(mixture_says_all_mistakes_of_request_templates)
     CHECK_MSG(strstr(status_message(), wanted) != NULL, "%s", status_message());
     mixture_free(&m);
 }
+
+TEST(mixture_says_what_becomes_of_near_duplicates)
+{
+    Mixture m;
+    REQUIRE_OK(
+        mixture_load(&m, "data.mixture", written("{\"near_duplicates\":\"drop\",\"sources\":[{\"files\":\"a.json\"}]}"), NULL, NULL));
+    CHECK(m.drop_near);
+    mixture_free(&m);
+    REQUIRE_OK(
+        mixture_load(&m, "data.mixture", written("{\"near_duplicates\":\"keep\",\"sources\":[{\"files\":\"a.json\"}]}"), NULL, NULL));
+    CHECK(!m.drop_near);
+    mixture_free(&m);
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "{\"near_duplicates\":true,\"sources\":[{\"files\":\"a.json\"}]}", "."), ERR_USAGE,
+                "data.mixture:1:20: near_duplicates must be \"keep\" or \"drop\", found true");
+}
