@@ -23,7 +23,8 @@ typedef struct Flags {
     const char *config, *out, *report, *export, *exclude;
     CliList sets;
     int64_t jobs;
-    bool strict, quiet;
+    int format; /* of the statistics: text, JSON */
+    bool strict, quiet, stats;
 } Flags;
 
 static bool is_output(const char *path) { return path && !strcmp(path, "-"); }
@@ -32,13 +33,20 @@ static Status check_together(const Flags *f)
 {
     if (f->export && f->out)
         return fail(ERR_USAGE, "--export and --out: rows are exported in place of shards; leave one of them out");
-    if (is_output(f->export) && is_output(f->report))
-        return fail(ERR_USAGE, "--export - and --report -: both cannot go to standard output; name a file for one of them");
+    if (f->stats && (f->out || f->export))
+        return fail(ERR_USAGE, "--stats and --%s: the mixture is only told of, nothing is made; leave one of them out",
+                    f->out ? "out" : "export");
+    if (f->format && !f->stats)
+        return fail(ERR_USAGE, "--format json is for --stats; --log-format json is for all else");
+    if ((is_output(f->export) || f->stats) && is_output(f->report))
+        return fail(ERR_USAGE, "--%s and --report -: both cannot go to standard output; name a file for one of them",
+                    f->stats ? "stats" : "export -");
     return OK;
 }
 
 static Status parse(Flags *f, int argc, char **argv, bool *done)
 {
+    static const char *const FORMATS[] = {"text", "json", NULL};
     const CliOption options[] = {
         {"--config", CLI_STRING, &f->config, "FILE", "The run: its mixture, template, sizes and tokens say what is prepared (\"-\": "
                                                      "standard input).",
@@ -52,6 +60,10 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         {"--exclude-image-ids", CLI_STRING, &f->exclude, "FILE", "Leaves out the rows of data.mixture with a picture on this list, an id "
                                                                  "or a file name a line, in place of its own exclude_image_ids.",
          0, 0, NULL, false},
+        {"--stats", CLI_FLAG, &f->stats, NULL, "Tells what the mixture holds, in place of making shards: rows, shares, lengths, pictures, "
+                                               "answers, duplicates.",
+         0, 0, NULL, false},
+        {"--format", CLI_CHOICE, &f->format, "text|json", "Of --stats: text for people, or one JSON object.", 0, 0, FORMATS, false},
         {"--jobs", CLI_INT, &f->jobs, "N", "Worker processes; 0: as many as there are cores. The shards are the same for any number.", 0,
          64,
          NULL, false},
@@ -67,7 +79,8 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         .name = "prepare",
         .summary = "Turns the mixture of a run into shards that train reads: tokens and label masks, and each picture once, checked.",
         .usage = "prepare --config RUN.json [--out DIR] [--jobs N] [--report FILE]\n"
-                 "prepare --config RUN.json --export FILE.jsonl",
+                 "       prepare --config RUN.json --export FILE.jsonl\n"
+                 "       prepare --config RUN.json --stats [--format json]",
         .options = options,
         .notes = "Rows that cannot be used are listed and left out. Killed at any moment, the same command goes on and ends with the same "
                  "bytes. Exit code 65: no row can be used, more than data.max_bad of a source, or --strict and some cannot.",
@@ -207,7 +220,7 @@ static Status print_export(FILE *to, const char *path, const PrepareResult *r)
     return OK;
 }
 
-static Status export_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData *held)
+static Status survey_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData *held)
 {
     ModelSizes sizes;
     PrepareResult r;
@@ -221,6 +234,8 @@ static Status export_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData
     o->strict = f->strict;
     o->report = f->report;
     o->report_stream = is_output(f->report) ? stdout : NULL;
+    if (f->stats)
+        return prepare_stats(o, stdout, f->format == 1 || log_is_json());
     TRY(prepare_export(o, f->export, &r));
     if (!is_output(f->export))
         return print_export(is_output(f->report) ? stderr : stdout, f->export, &r);
@@ -260,8 +275,9 @@ static Status prepare_config(const Flags *f, RunConfig *cfg)
     }
     if (f->exclude && !(cfg->data.mixture.exclude = mem_strdup(f->exclude)))
         return fail(ERR_NOMEM, "--exclude-image-ids: out of memory");
-    signals_install(f->export ? stop_reading : stop_making);
-    Status s = f->export ? export_rows(f, cfg, &rows, &held) : prepare_both(f, cfg, &rows, &held);
+    const bool survey = f->export || f->stats;
+    signals_install(survey ? stop_reading : stop_making);
+    Status s = survey ? survey_rows(f, cfg, &rows, &held) : prepare_both(f, cfg, &rows, &held);
     run_data_close(&rows);
     run_data_close(&held);
     return s;

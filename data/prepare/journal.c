@@ -291,7 +291,7 @@ static Status begin_report(FILE *out, const Outcome *outcome)
     cJSON *left_out = cJSON_AddObjectToObject(o, "left_out");
     for (int r = 0; r < N_REASONS; r++)
         if (reject_is_choice((Reject)r))
-            json_add_int(left_out, r == REJECT_LISTED ? "excluded" : reject_name((Reject)r), outcome_count(outcome, (Reject)r));
+            json_add_int(left_out, outcome_choice_name((Reject)r), outcome_count(outcome, (Reject)r));
     outcome_write(o, outcome);
     TRY(json_to_text(&text, &o, JSON_LINE, "the report"));
     text[strcspn(text, "\n")] = 0;

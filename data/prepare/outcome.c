@@ -11,6 +11,8 @@
 
 static const char *const GOOD = "good";
 
+const char *outcome_choice_name(Reject r) { return r == REJECT_LISTED ? "excluded" : reject_name(r); }
+
 static const char *name_of(int why) { return why == REJECT_NONE ? GOOD : reject_name((Reject)why); }
 
 Status outcome_create(Outcome *o, int n_sources)

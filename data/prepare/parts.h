@@ -31,6 +31,7 @@ void numbers_free(Numbers *m);
 MUST_USE Status outcome_create(Outcome *o, int n_sources);
 void outcome_free(Outcome *o);
 int64_t outcome_count(const Outcome *o, Reject why); /* rows of all sources */
+const char *outcome_choice_name(Reject r);           /* what "left_out" calls rows that nobody wants */
 struct cJSON;
 void outcome_write(struct cJSON *to, const Outcome *o);            /* as members of an object */
 MUST_USE Status outcome_read(Outcome *o, const struct Json *from); /* what is not there counts as 0 */

@@ -49,6 +49,8 @@ MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, Prepare
  * with absolute picture paths. Read back with image_root "/" it makes the same shards but for the rows' own text. Weights of sources do not
  * matter. */
 MUST_USE Status prepare_export(const PrepareOptions *o, const char *path, PrepareResult *result);
+/* What the mixture holds, to `out`: for people, or as one JSON object. ERR_DATA after it where the mixture would be refused. */
+MUST_USE Status prepare_stats(const PrepareOptions *o, FILE *out, bool json);
 /* Builds what is missing, after a line that says why; shards that verify are kept. Resumable after a kill at any moment. */
 MUST_USE Status prepare_run(const PrepareOptions *o, PrepareResult *result);
 #endif
