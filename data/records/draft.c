@@ -158,10 +158,11 @@ static void check_texts(Record *rec, const Draft *d)
     reject(rec, edit ? REJECT_BAD_TURNS : rec->task == TASK_GENERATE ? REJECT_NO_PROMPT : REJECT_NO_TRAINED, text);
 }
 
-/* A row that is no JSON has no scores; any other one that a filter leaves out need not be as it should. */
+/* A row that is no JSON, or is bad with all of its folder, has no scores; any other one that a filter leaves out need not be as it should.
+ */
 static void judge(Record *rec, const Draft *d, const MixtureSource *s)
 {
-    if (d->reject != REJECT_BAD_JSON)
+    if (d->reject != REJECT_BAD_JSON && !d->unscored)
         row_check_filters(rec, s, d->scores, d->n_scores);
     if (!rec->reject && d->reject) {
         reject(rec, d->reject, d->message);

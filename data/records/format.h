@@ -29,6 +29,7 @@ typedef struct Draft {
     Reject reject; /* not REJECT_NONE: the row cannot be used, `message` says why ("3:14: …" where a place in the file is known) */
     char message[256], reject_path[256];
     const char *note; /* what a person should know though the row may stay, or NULL */
+    bool unscored;    /* a rejected row whose scores are not known: no filter is asked */
     bool ends_file;   /* its file cannot be read any further */
 } Draft;
 

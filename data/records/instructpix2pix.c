@@ -317,6 +317,7 @@ static Status fill_row(Pairs *p, Draft *d, const Pair *pair)
     d->prov = (RecordProvenance){.file = PROMPT, .index = number_of(p->folder.name)};
     if (p->reject) {
         d->reject = p->reject;
+        d->unscored = true;
         snprintf(d->message, sizeof d->message, "%s", p->message);
         snprintf(d->reject_path, sizeof d->reject_path, "%.255s", p->path);
         return OK;
