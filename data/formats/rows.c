@@ -327,6 +327,7 @@ static bool next_member(Rows *r, Row *row)
     }
     next_value(r, row);
     row->key = r->key;
+    row->element = false;
     r->where = r->where == AFTER_ROW ? AFTER_MEMBER : r->where;
     return true;
 }

@@ -12,6 +12,7 @@
 #include "data/formats/beneath.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/rows.h"
 #include "data/records/format.h"
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
@@ -38,10 +39,11 @@ typedef struct Turns {
     const MixtureSource *source;
     const char *root;
     char folder[PATH_MAX], below[16]; /* of the split, and what pictures' paths begin with: "" or "train/" */
-    JsonDoc *sessions, *captions;     /* captions NULL: there are none */
-    const Json *session, *turn;       /* the next turn, of the present session */
-    int number;                       /* of the present turn, from 1 */
-    const char *last;                 /* the name of the last turn's output; NULL: the turn did not name it */
+    Rows *sessions;
+    JsonDoc *turn, *captions; /* captions NULL: there are none */
+    Text session;             /* the present one's IMG_ID */
+    int number;               /* of the present turn, from 1 */
+    Text last;                /* the name of the last turn's output; "": the turn did not name it */
     Text id, path[N_PICTURES];
 } Turns;
 
@@ -101,19 +103,61 @@ static Status refuse_value(const char *path, const Json *v, const char *expected
     return fail(ERR_DATA, "%s:%d:%d: expected %s, found %s", path, v->line, v->column, expected, json_show(v, found, sizeof found));
 }
 
-static Status open_sessions(Turns *t)
+static Status text_room(Text *text, size_t n)
+{
+    if (n <= text->capacity)
+        return OK;
+    char *grown = mem_grow(text->at, n);
+    if (!grown)
+        return fail(ERR_NOMEM, "no memory for a name of %zu bytes", n);
+    text->at = grown;
+    text->capacity = n;
+    return OK;
+}
+
+static Status set_text(Text *text, const char *to)
+{
+    TRY(text_room(text, strlen(to) + 1));
+    memcpy(text->at, to, strlen(to) + 1);
+    return OK;
+}
+
+/* The next turn of any session, parsed. */
+static Status next_turn(Turns *t, bool *end)
 {
     char path[PATH_MAX];
-    TRY(json_read_file(&t->sessions, file_join(path, t->folder, SESSIONS)));
-    const Json *top = json_root(t->sessions);
-    if (top->kind != JSON_OBJECT)
-        return refuse_value(path, top, "an object of sessions, {\"IMG_ID\": [turns]}");
-    for (const Json *session = top->child; session; session = session->next)
-        if (session->kind != JSON_ARRAY)
-            return refuse_value(path, session, "the turns of a session, a list");
-    t->session = top->child;
-    t->turn = t->session ? t->session->child : NULL;
-    return OK;
+    Row row;
+    file_join(path, t->folder, SESSIONS);
+    TRY(rows_next(t->sessions, &row, end));
+    if (*end)
+        return OK;
+    if (row.error)
+        return fail(ERR_DATA, "%s:%s; expected an object of sessions, {\"IMG_ID\": [turns]}", path, row.error);
+    json_free(&t->turn);
+    TRY(json_parse_at(&t->turn, row.text, row.n, path, row.line, row.column));
+    if (!row.element)
+        return refuse_value(path, json_root(t->turn), "the turns of a session, a list");
+    const bool goes_on = t->number && !strcmp(t->session.at, row.key);
+    t->number = goes_on ? t->number + 1 : 1;
+    return goes_on ? OK : set_text(&t->session, row.key);
+}
+
+static Status begin_sessions(Turns *t)
+{
+    char path[PATH_MAX];
+    t->number = 0;
+    rows_close(&t->sessions);
+    return rows_open(&t->sessions, file_join(path, t->folder, SESSIONS), ROWS_MEMBERS);
+}
+
+/* All of them are read once, so that a broken file ends the run before its first row. */
+static Status open_sessions(Turns *t)
+{
+    bool end = false;
+    TRY(begin_sessions(t));
+    while (!end)
+        TRY(next_turn(t, &end));
+    return begin_sessions(t);
 }
 
 static bool is_caption(const Json *v) { return v->kind == JSON_STRING || v->kind == JSON_NULL; }
@@ -140,25 +184,13 @@ static Status open_captions(Turns *t)
 
 static const Json *caption_of(const Turns *t, const char *file)
 {
-    const Json *top = t->captions ? json_root(t->captions) : NULL, *of_session = json_get(top, t->session->key);
+    const Json *top = t->captions ? json_root(t->captions) : NULL, *of_session = json_get(top, t->session.at);
     const Json *caption = json_get(of_session, file);
     caption = caption ? caption : json_get(top, file);
     return caption && caption->kind == JSON_STRING ? caption : NULL;
 }
 
 /* ---------------------------------------------------------------- a row */
-
-static Status text_room(Text *text, size_t n)
-{
-    if (n <= text->capacity)
-        return OK;
-    char *grown = mem_grow(text->at, n);
-    if (!grown)
-        return fail(ERR_NOMEM, "no memory for a name of %zu bytes", n);
-    text->at = grown;
-    text->capacity = n;
-    return OK;
-}
 
 static void reject(Draft *d, Reject why, const char *message)
 {
@@ -184,7 +216,7 @@ static const char *name_in(Draft *d, const Json *turn, const char *key)
 /* Path of a picture from the root: the file `name` of the session, or IMG_ID-WHATk.png; k 0: without a number. */
 static Status set_path(Turns *t, Text *path, const char *name, const char *what, int k)
 {
-    const char *id = t->session->key;
+    const char *id = t->session.at;
     const size_t n = sizeof t->below + sizeof IMAGES + 2 * strlen(id) + (name ? strlen(name) : 0) + 48;
     TRY(text_room(path, n));
     int at = snprintf(path->at, n, "%s%s/%s/", t->below, IMAGES, id);
@@ -213,7 +245,7 @@ static Status find_pictures(Turns *t, Draft *d, const char *const named[N_PICTUR
     if (named[INPUT] || k == 1)
         TRY(set_path(t, &t->path[INPUT], named[INPUT], "input", 0));
     else
-        TRY(set_path(t, &t->path[INPUT], t->last, "output", k - 1));
+        TRY(set_path(t, &t->path[INPUT], *t->last.at ? t->last.at : NULL, "output", k - 1));
     TRY(set_path(t, &t->path[OUTPUT], named[OUTPUT], "output", k));
     TRY(set_path(t, &t->path[MASK], named[MASK], "mask", k));
     for (int i = 0; i < N_PICTURES; i++) {
@@ -234,9 +266,9 @@ static Status find_pictures(Turns *t, Draft *d, const char *const named[N_PICTUR
 
 static Status set_id(Turns *t, Draft *d)
 {
-    const size_t n = strlen(t->session->key) + 16;
+    const size_t n = strlen(t->session.at) + 16;
     TRY(text_room(&t->id, n));
-    snprintf(t->id.at, n, "%s/%d", t->session->key, t->number);
+    snprintf(t->id.at, n, "%s/%d", t->session.at, t->number);
     d->id = t->id.at;
     return OK;
 }
@@ -248,8 +280,7 @@ static Status read_turn(Turns *t, Draft *d, const Json *turn)
         snprintf(message, sizeof message, "%d:%d: a turn is %s, expected an object", turn->line, turn->column,
                  json_show(turn, found, sizeof found));
         reject(d, REJECT_BAD_JSON, message);
-        t->last = NULL;
-        return OK;
+        return set_text(&t->last, "");
     }
     const char *named[N_PICTURES];
     for (int i = 0; i < N_PICTURES; i++)
@@ -261,7 +292,7 @@ static Status read_turn(Turns *t, Draft *d, const Json *turn)
         reject(d, REJECT_BAD_JSON, message);
     }
     TRY(find_pictures(t, d, named));
-    t->last = named[OUTPUT];
+    TRY(set_text(&t->last, named[OUTPUT] ? named[OUTPUT] : ""));
     if (instruction && instruction->kind == JSON_STRING)
         d->instruction = (RecordText){instruction->string, instruction->length};
     return OK;
@@ -280,22 +311,13 @@ static void set_prompt(const Turns *t, Draft *d)
 static Status next_row(void *feed, Draft *d, bool *end)
 {
     Turns *t = feed;
-    while (t->session && !t->turn) {
-        t->session = t->session->next;
-        t->turn = t->session ? t->session->child : NULL;
-        t->number = 0;
-        t->last = NULL;
-    }
-    *end = !t->session;
+    TRY(next_turn(t, end));
     if (*end)
         return OK;
-    const Json *turn = t->turn;
-    t->turn = turn->next;
-    t->number++;
     TRY(set_id(t, d));
     d->split = t->source->split;
     d->prov.file = SESSIONS;
-    TRY(read_turn(t, d, turn));
+    TRY(read_turn(t, d, json_root(t->turn)));
     if (!d->reject)
         set_prompt(t, d);
     return OK;
@@ -306,8 +328,11 @@ static void close_feed(void **feed)
     Turns *t = *feed;
     if (!t)
         return;
-    json_free(&t->sessions);
+    rows_close(&t->sessions);
+    json_free(&t->turn);
     json_free(&t->captions);
+    mem_free(t->session.at);
+    mem_free(t->last.at);
     mem_free(t->id.at);
     for (int i = 0; i < N_PICTURES; i++)
         mem_free(t->path[i].at);
@@ -339,17 +364,23 @@ static Status open_feed(void **feed, const MixtureSource *s, const char *root)
 
 /* ---------------------------------------------------------------- what the rows depend on */
 
-static Status visit_folders(const Turns *t, FeedVisit visit, void *arg)
+static Status visit_folder(const Turns *t, FeedVisit visit, void *arg)
 {
     char below[PATH_MAX], path[PATH_MAX];
-    for (const Json *session = t->session; session; session = session->next) {
-        struct stat st;
-        const int found = beneath_find(t->folder, file_join(below, IMAGES, session->key));
-        const bool is_folder = found >= 0 && !fstat(found, &st) && S_ISDIR(st.st_mode);
-        if (found >= 0)
-            close(found);
-        if (is_folder)
-            TRY(visit(arg, file_join(path, t->folder, below)));
+    struct stat st;
+    const int found = beneath_find(t->folder, file_join(below, IMAGES, t->session.at));
+    const bool is_folder = found >= 0 && !fstat(found, &st) && S_ISDIR(st.st_mode);
+    if (found >= 0)
+        close(found);
+    return is_folder ? visit(arg, file_join(path, t->folder, below)) : OK;
+}
+
+static Status visit_folders(Turns *t, FeedVisit visit, void *arg)
+{
+    for (bool end = false; !end;) {
+        TRY(next_turn(t, &end));
+        if (!end && t->number == 1)
+            TRY(visit_folder(t, visit, arg));
     }
     return OK;
 }
@@ -360,7 +391,7 @@ static Status visit_inputs(const MixtureSource *s, const char *root, FeedVisit v
     void *feed;
     char path[PATH_MAX];
     TRY(open_feed(&feed, s, root));
-    const Turns *t = feed;
+    Turns *t = feed;
     Status failed = visit(arg, file_join(path, t->folder, SESSIONS));
     if (!failed && find_captions(path, t->folder))
         failed = visit(arg, path);

@@ -354,12 +354,15 @@ TEST(edit_sets_magicbrush_captions_are_taken_from_the_first_file)
 
 TEST(edit_sets_magicbrush_broken_files_end_the_run)
 {
+#define OBJECT "; expected an object of sessions, {\"IMG_ID\": [turns]}"
     static const char SESSIONS[] = "{\"1\":[{\"instruction\":\"x\"}]}";
     static const struct {
         const char *file, *text, *sentence;
     } CASES[] = {
-        {"edit_sessions", "{\"1\":[{\"instruction\":", "1:22: expected a value, found the end of the file"},
-        {"edit_sessions", "[]", "1:1: expected an object of sessions, {\"IMG_ID\": [turns]}, found an array"},
+        {"edit_sessions", "{\"1\":[{\"instruction\":", "1:7: the file ends inside this row" OBJECT},
+        {"edit_sessions", "{\"1\":[{\"instruction\":tru}]}", "1:22: expected a value, found 't'"},
+        {"edit_sessions", "{\"1\":[],\"2\"}", "1:12: expected ':' after a key, found '}'" OBJECT},
+        {"edit_sessions", "[]", "1:1: expected '{' of a JSON object, found '['" OBJECT},
         {"edit_sessions", "{\"1\":[],\"2\":{}}", "1:13: expected the turns of a session, a list, found an object"},
         {"global_captions", "{\"1\":", "1:6: expected a value, found the end of the file"},
         {"global_captions", "[]", "1:1: expected an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}, found "
