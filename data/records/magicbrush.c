@@ -14,6 +14,7 @@
 #include "data/formats/json.h"
 #include "data/formats/rows.h"
 #include "data/records/format.h"
+#include "data/records/keyed.h"
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
@@ -40,11 +41,12 @@ typedef struct Turns {
     const char *root;
     char folder[PATH_MAX], below[16]; /* of the split, and what pictures' paths begin with: "" or "train/" */
     Rows *sessions;
-    JsonDoc *turn, *captions; /* captions NULL: there are none */
-    Text session;             /* the present one's IMG_ID */
-    int number;               /* of the present turn, from 1 */
-    Text last;                /* the name of the last turn's output; "": the turn did not name it */
-    Text id, path[N_PICTURES];
+    JsonDoc *turn;
+    Keyed captions; /* by "IMG_ID/FILE" or "FILE" */
+    Text session;   /* the present one's IMG_ID */
+    int number;     /* of the present turn, from 1 */
+    Text last;      /* the name of the last turn's output; "": the turn did not name it */
+    Text id, key, path[N_PICTURES];
 } Turns;
 
 /* ---------------------------------------------------------------- places */
@@ -160,34 +162,55 @@ static Status open_sessions(Turns *t)
     return begin_sessions(t);
 }
 
-static bool is_caption(const Json *v) { return v->kind == JSON_STRING || v->kind == JSON_NULL; }
-
-/* {"IMG_ID": {"FILE": caption}} or {"FILE": caption}. */
-static Status open_captions(Turns *t)
+static Status add_caption(Turns *t, const char *path, const char *key, const Json *caption)
 {
-    char path[PATH_MAX];
-    if (!find_captions(path, t->folder))
+    if (caption->kind == JSON_NULL)
         return OK;
-    TRY(json_read_file(&t->captions, path));
-    const Json *top = json_root(t->captions);
-    if (top->kind != JSON_OBJECT)
-        return refuse_value(path, top, "an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}");
-    for (const Json *m = top->child; m; m = m->next) {
-        if (m->kind != JSON_OBJECT && !is_caption(m))
-            return refuse_value(path, m, "a caption, or the captions of a session");
-        for (const Json *file = m->kind == JSON_OBJECT ? m->child : NULL; file; file = file->next)
-            if (!is_caption(file))
-                return refuse_value(path, file, "a caption");
+    return caption->kind == JSON_STRING ? keyed_add(&t->captions, key, caption->string) : refuse_value(path, caption, "a caption");
+}
+
+/* "IMG_ID/FILE" */
+static Status join_key(Text *key, const char *session, const char *file)
+{
+    const size_t n = strlen(session) + 1 + strlen(file) + 1;
+    TRY(text_room(key, n));
+    snprintf(key->at, n, "%s/%s", session, file);
+    return OK;
+}
+
+static Status add_captions(Turns *t, const char *path, const Row *row)
+{
+    if (row->error)
+        return fail(ERR_DATA, "%s:%s; expected an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}", path,
+                    row->error);
+    json_free(&t->turn);
+    TRY(json_parse_at(&t->turn, row->text, row->n, path, row->line, row->column));
+    const Json *value = json_root(t->turn);
+    if (row->element)
+        return refuse_value(path, value, "a caption, or an object of the captions of a session, and no list");
+    if (value->kind != JSON_OBJECT)
+        return add_caption(t, path, row->key, value);
+    for (const Json *file = value->child; file; file = file->next) {
+        TRY(join_key(&t->key, row->key, file->key));
+        TRY(add_caption(t, path, t->key.at, file));
     }
     return OK;
 }
 
-static const Json *caption_of(const Turns *t, const char *file)
+/* {"IMG_ID": {"FILE": caption}} or {"FILE": caption}. */
+static Status read_captions(Turns *t)
 {
-    const Json *top = t->captions ? json_root(t->captions) : NULL, *of_session = json_get(top, t->session.at);
-    const Json *caption = json_get(of_session, file);
-    caption = caption ? caption : json_get(top, file);
-    return caption && caption->kind == JSON_STRING ? caption : NULL;
+    char path[PATH_MAX];
+    Rows *rows;
+    bool end = false;
+    if (!find_captions(path, t->folder))
+        return OK;
+    TRY(rows_open(&rows, path, ROWS_MEMBERS));
+    Status s = OK;
+    for (Row row; !s && !(s = rows_next(rows, &row, &end)) && !end;)
+        s = add_captions(t, path, &row);
+    rows_close(&rows);
+    return s;
 }
 
 /* ---------------------------------------------------------------- a row */
@@ -299,13 +322,17 @@ static Status read_turn(Turns *t, Draft *d, const Json *turn)
 }
 
 /* The caption of the target, or the instruction. */
-static void set_prompt(const Turns *t, Draft *d)
+static Status set_prompt(Turns *t, Draft *d)
 {
-    const Json *caption = caption_of(t, strrchr(t->path[OUTPUT].at, '/') + 1);
-    const char *text = caption ? caption->string : "";
-    size_t n = caption ? caption->length : 0;
-    utf8_strip(&text, &n);
-    d->sd_prompt = n ? (RecordText){text, n} : d->instruction;
+    const char *file = strrchr(t->path[OUTPUT].at, '/') + 1;
+    TRY(join_key(&t->key, t->session.at, file));
+    const char *caption = keyed_find(&t->captions, t->key.at);
+    caption = caption ? caption : keyed_find(&t->captions, file);
+    size_t n = caption ? strlen(caption) : 0;
+    if (caption)
+        utf8_strip(&caption, &n);
+    d->sd_prompt = n ? (RecordText){caption, n} : d->instruction;
+    return OK;
 }
 
 static Status next_row(void *feed, Draft *d, bool *end)
@@ -318,9 +345,7 @@ static Status next_row(void *feed, Draft *d, bool *end)
     d->split = t->source->split;
     d->prov.file = SESSIONS;
     TRY(read_turn(t, d, json_root(t->turn)));
-    if (!d->reject)
-        set_prompt(t, d);
-    return OK;
+    return d->reject ? OK : set_prompt(t, d);
 }
 
 static void close_feed(void **feed)
@@ -330,10 +355,11 @@ static void close_feed(void **feed)
         return;
     rows_close(&t->sessions);
     json_free(&t->turn);
-    json_free(&t->captions);
+    keyed_free(&t->captions);
     mem_free(t->session.at);
     mem_free(t->last.at);
     mem_free(t->id.at);
+    mem_free(t->key.at);
     for (int i = 0; i < N_PICTURES; i++)
         mem_free(t->path[i].at);
     mem_free(t);
@@ -348,7 +374,7 @@ static Status open_files(Turns *t, const MixtureSource *s, const char *root)
     snprintf(t->below, sizeof t->below, "%s%s", below, *below ? "/" : "");
     folder_of_split(t->folder, root, below);
     TRY(open_sessions(t));
-    return open_captions(t);
+    return read_captions(t);
 }
 
 static Status open_feed(void **feed, const MixtureSource *s, const char *root)

@@ -354,6 +354,7 @@ TEST(edit_sets_magicbrush_captions_are_taken_from_the_first_file)
 
 TEST(edit_sets_magicbrush_broken_files_end_the_run)
 {
+#define CAPTION "; expected an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}"
 #define OBJECT "; expected an object of sessions, {\"IMG_ID\": [turns]}"
     static const char SESSIONS[] = "{\"1\":[{\"instruction\":\"x\"}]}";
     static const struct {
@@ -364,11 +365,13 @@ TEST(edit_sets_magicbrush_broken_files_end_the_run)
         {"edit_sessions", "{\"1\":[],\"2\"}", "1:12: expected ':' after a key, found '}'" OBJECT},
         {"edit_sessions", "[]", "1:1: expected '{' of a JSON object, found '['" OBJECT},
         {"edit_sessions", "{\"1\":[],\"2\":{}}", "1:13: expected the turns of a session, a list, found an object"},
-        {"global_captions", "{\"1\":", "1:6: expected a value, found the end of the file"},
-        {"global_captions", "[]", "1:1: expected an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}, found "
-                                  "an array"},
-        {"global_captions", "{\"1\":5}", "1:6: expected a caption, or the captions of a session, found 5"},
+        {"global_captions", "{\"1\":", "1:6: expected a value, found the end of the file" CAPTION},
+        {"global_captions", "{\"1\":{\"a\":tru}}", "1:11: expected a value, found 't'"},
+        {"global_captions", "[]", "1:1: expected '{' of a JSON object, found '['" CAPTION},
+        {"global_captions", "{\"1\":5}", "1:6: expected a caption, found 5"},
         {"global_captions", "{\"1\":{\"a.png\":[]}}", "1:15: expected a caption, found an array"},
+        {"global_captions", "{\"1\":[\"a\"]}", "1:7: expected a caption, or an object of the captions of a session, and no list, found "
+                                                "\"a\""},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char name[64], sentence[512];
