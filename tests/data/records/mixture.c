@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "data/formats/json.h"
 #include "data/records/format.h"
 #include "data/records/records.h"
 #include "data/records/requests.h"
@@ -254,4 +255,24 @@ TEST(mixture_says_what_becomes_of_near_duplicates)
     mixture_free(&m);
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "{\"near_duplicates\":true,\"sources\":[{\"files\":\"a.json\"}]}", "."), ERR_USAGE,
                 "data.mixture:1:20: near_duplicates must be \"keep\" or \"drop\", found true");
+}
+
+/* The mixture that comes with the repository says where each part is from and under which license. */
+TEST(mixture_of_the_real_recipe)
+{
+    char file[512];
+    snprintf(file, sizeof file, "%s", test_fixture("../../configs/mixture-genllava.json"));
+    Mixture m;
+    JsonDoc *doc;
+    REQUIRE_OK(mixture_load(&m, "data.mixture", file, NULL, NULL));
+    REQUIRE_OK(json_read_file(&doc, file));
+    int tasks[N_TASKS] = {0};
+    const Json *s = json_get(json_root(doc), "sources")->child;
+    for (int i = 0; i < m.n_sources; i++, s = s->next) {
+        CHECK_MSG(json_get(s, "//") && json_get(s, "license"), "%s says where it is from, and its license", m.sources[i].name);
+        tasks[m.sources[i].as]++;
+    }
+    CHECK(m.n_sources == 9 && tasks[TASK_UNDERSTAND] == 3 && tasks[TASK_GENERATE] == 4 && tasks[TASK_EDIT] == 2);
+    json_free(&doc);
+    mixture_free(&m);
 }

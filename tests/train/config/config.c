@@ -265,15 +265,17 @@ TEST(config_round_trip)
 {
     const char *text = "{\"model\":{\"llm\":{\"path\":\"l\"},\"tokens\":{\"task\":null}},\"optim\":{\"lr\":0.1},\"data\":{\"mixture\":"
                        "[{\"name\":\"a\",\"files\":[\"x.json\",\"/y.json\"],\"image_root\":\"pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,"
-                       "null]}},{\"files\":\"z.json\"}]}}";
+                       "null]}},{\"files\":\"z.json\"},{\"format\":\"captions\",\"files\":[\"t.tsv\"],\"requests\":\"r/q.json\"},"
+                       "{\"format\":\"instructpix2pix\",\"root\":\"pairs\"}]}}";
     RunConfig a, b;
     char *json, *again, *difference, wanted[512];
     REQUIRE_OK(config_load(&a, write_file("r.json", text), NULL, 0));
     REQUIRE_OK(config_to_json(&a, &json));
     snprintf(wanted, sizeof wanted,
              "[{\"name\":\"a\",\"files\":[\"%s/x.json\",\"/y.json\"],\"image_root\":\"%s/pics\",\"weight\":0.5,\"filter\":{\"s\":[0.2,"
-             "null]}},{\"files\":\"%s/z.json\"}]", test_dir(),
-             test_dir(), test_dir());
+             "null]}},{\"files\":\"%s/z.json\"},{\"format\":\"captions\",\"files\":[\"%s/t.tsv\"],\"requests\":\"%s/r/q.json\"},"
+             "{\"format\":\"instructpix2pix\",\"root\":\"%s/pairs\"}]", test_dir(),
+             test_dir(), test_dir(), test_dir(), test_dir(), test_dir());
     CHECK_STR(a.data.mixture.json, wanted);
     char path[256];
     snprintf(path, sizeof path, "%s/sub", test_dir());

@@ -1,0 +1,73 @@
+# Sources in the layouts in which data sets are published, from download to shards: prepare reads the files of tests/fixtures/sources beside small
+# pictures, and what it makes of them is what the independent reading there says. $1: the build folder.
+set -u
+build=$(realpath "$1") root=$(pwd) failed=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+bases=$root/tests/fixtures/parity/bases
+
+wrong() { echo "sources.sh: $*" >&2; failed=1; }
+# expect CODE TEXT COMMAND...: the exit code, and a text that standard output or error must hold
+expect() {
+    code=$1 text=$2; shift 2
+    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
+    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
+    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
+}
+
+# the files as they are, and a picture for every name in a good row, each another one
+cp -r "$root/tests/fixtures/sources" "$tmp/sources"
+cd "$tmp/sources" || exit 1
+grep -o '"path":"[^"]*"' expected.jsonl | cut -d'"' -f4 | sort -u > names
+for folder in pictures .; do
+    while read -r name; do
+        mkdir -p "$folder/$(dirname "$name")"
+        { cat "$root/tests/fixtures/images/rgb.png"; echo "$name"; } > "$folder/$name"
+    done < names
+done
+cat > run.json <<END
+{"model": {"llm": {"path": "$bases/llm-gqa"}, "vision": {"path": "$bases/vision-only"}}, "data": {"mixture": "mixture.json", "max_bad": 1}, "train": {"batch": 4}}
+END
+good=$(wc -l < expected.jsonl) bad=$(grep -vc '"reason":"filtered"' rejected.jsonl)
+
+# whole
+expect 0 "$tmp/one: $good samples, " "$build/prepare" --config run.json --out "$tmp/one" --jobs 1 --report report.json
+grep -qF "\"good\":$good," report.json || wrong "the report counts other good rows: $(head -c 200 report.json)"
+grep -o '"row":[0-9]*,"id":"[^"]*"' report.json | sed 's/"row"/"row"/' > found_rows
+grep -v '"reason":"filtered"' rejected.jsonl | grep -o '"row":[0-9]*,"id":"[^"]*"' > wanted_rows
+cmp -s found_rows wanted_rows || { wrong "other rows are left out:"; diff wanted_rows found_rows >&2; }
+grep -o '"reason":"[^"]*"' report.json > found_reasons
+grep -v '"reason":"filtered"' rejected.jsonl | grep -o '"reason":"[^"]*"' > wanted_reasons
+cmp -s found_reasons wanted_reasons || { wrong "for other reasons:"; diff wanted_reasons found_reasons >&2; }
+[ "$(wc -l < wanted_rows)" = "$bad" ] || wrong "the fixture is not read as it is meant"
+grep -qF 'captions_train2017.json: row 6 (id 54) left out, missing: 13:15: ' "$tmp/stderr" || wrong "a bad row is not named with its place: $(cat "$tmp/stderr")"
+expect 0 '"prov":{"license":"other"}}' "$build/inspect" "$tmp/one" --sample 0 --config run.json
+
+# the same bytes from several processes; a row that is bad is an error where none may be
+expect 0 "$tmp/two: $good samples, " "$build/prepare" --config run.json --out "$tmp/two" --jobs 3
+for shard in "$tmp"/one/*.h5; do
+    cmp -s <(tail -c +4096 "$shard") <(tail -c +4096 "$tmp/two/$(basename "$shard")") || wrong "three processes make another $(basename "$shard")"
+done
+expect 65 "$bad of " "$build/prepare" --config run.json --out "$tmp/one" --strict
+
+# held-out rows come from the same layouts; paths of an inline list are relative to the run's file
+cat > inline.json <<END
+{"model": {"llm": {"path": "$bases/llm-gqa"}, "vision": {"path": "$bases/vision-only"}},
+ "data": {"mixture": [{"name": "rows", "format": "captions", "as": "understand", "files": ["rows.jsonl"], "image_root": "pictures", "requests": "requests.json"}],
+          "validation": [{"name": "s4v", "format": "sharegpt4v", "as": "generate", "files": ["sharegpt4v.json"], "image_root": "pictures", "requests": "requests.json"}],
+          "max_bad": 1}, "train": {"batch": 4}}
+END
+(cd / && expect 0 '2 of 2 rows are of task "generate" or "edit"' "$build/train" --config "$tmp/sources/inline.json" --dry-run; exit $failed) || failed=1
+
+# what is missing or broken
+mv requests.json away.json
+expect 66 "$tmp/sources/requests.json: cannot be opened: No such file or directory (the requests of source \"s4v\" of the mixture)" \
+    "$build/prepare" --config run.json --out "$tmp/one"
+mv away.json requests.json
+cp captions_train2017.json whole.json
+head -c 900 whole.json > captions_train2017.json
+expect 65 "$tmp/sources/captions_train2017.json:" "$build/prepare" --config run.json --out "$tmp/one"
+mv whole.json captions_train2017.json
+sed 's/{caption}, please/it/' requests.json > once && mv once requests.json
+expect 2 'this template of "generate" holds {caption} 0 times, expected once' "$build/prepare" --config run.json --out "$tmp/one"
+exit $failed
