@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "data/records/format.h"
 #include "data/records/records.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -24,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     char name[] = "rows", root[] = "/tmp", score[] = "quality", *files[1];
     char path[PATH_MAX];
     MixtureFilter filter = {score, 0.5, 2};
-    MixtureSource source = {.name = name, .files = files, .n_files = 1, .image_root = root, .weight = 1};
+    MixtureSource source = {.name = name, .format = &FORMATS[0], .files = files, .n_files = 1, .image_root = root, .weight = 1};
     Mixture mixture = {.sources = &source, .n_sources = 1};
     RecordReader *records;
     const Record *record = NULL;

@@ -28,6 +28,7 @@ seeds() {
             cp "$f" "$2/$(echo "$f" | tr / _)"
         done ;;
     rows | questions) find $parity -name 'rows.json*' -size -8k | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
+    sources) source_seeds "$2" ;;
     safetensors) cp $parity/bases/llm-old/*.index.json "$2"
                  find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     gguf) cp $fixtures/containers/*.gguf "$2" ;;
@@ -45,6 +46,15 @@ seeds() {
     journal) { byte 0; cat "$FUZZ_FOLDER/shards/manifest.jsonl"; } > "$2/manifest"
              { byte 1; cat "$FUZZ_FOLDER/shards/pictures.list"; } > "$2/pictures" ;;
     esac
+}
+
+# The files of tests/fixtures/sources, each behind the byte that says what it is; 6: one row a picture, 12: filtered.
+source_seeds() {
+    s=$fixtures/sources
+    for seed in 0:messages.jsonl 1:pretrain.json 2:captions_train2017.json 8:late.json 3:cc3m.tsv 9:gill.tsv 4:rows.jsonl 22:rows.jsonl \
+        5:laion.jsonl; do
+        { byte "${seed%%:*}"; cat "$s/${seed#*:}"; } > "$1/${seed%%:*}-${seed#*:}"
+    done
 }
 
 # A shard of a case of tests/fixtures, for the seeds.
