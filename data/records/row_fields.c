@@ -143,11 +143,10 @@ void row_check_filters(Record *rec, const MixtureSource *source, const RecordSco
         int k = 0;
         while (k < n && strcmp(scores[k].name, f->score))
             k++;
-        const RecordScore *score = &scores[k];
         if (k == n)
             row_reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
-        else if (!(score->value >= f->least && score->value <= f->most))
-            row_reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, score->value, f->least,
+        else if (!(scores[k].value >= f->least && scores[k].value <= f->most))
+            row_reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, scores[k].value, f->least,
                        f->most);
     }
 }
