@@ -233,7 +233,7 @@ static Status read_row(BatchFile *b, BatchRow *r, const Json *o)
     if (json_get(o, "conversations") || json_get(o, "messages") || json_get(o, "turns"))
         return read_record(b, r, o);
     return fail(ERR_DATA,
-                "%s: neither \"ask\", \"draw\" nor \"edit\", nor \"conversations\" or \"turns\"; "
+                "%s: neither \"ask\", \"draw\" nor \"edit\", nor \"conversations\", \"messages\" or \"turns\"; "
                 "a row is {\"ask\": text, \"image\": path} or a LLaVA record "
                 "{\"conversations\": [{\"from\": \"human\", \"value\": text}, …], \"image\": path}",
                 b->where);

@@ -153,7 +153,7 @@ head -1 "$dir/answers/bad_rows.jsonl" | grep -qF "{\"file\":\"$dir/some\",\"row\
 sed -n 2p "$dir/answers/bad_rows.jsonl" | grep -qF '"row":2,' || fail "bad_rows.jsonl: $(sed -n 2p "$dir/answers/bad_rows.jsonl")"
 { echo; echo '{"question": 1}'; echo; row a "$images/rgb.png"; echo; } > "$dir/blank"
 batch 0 "$dir/blank"
-says "warning: $dir/blank:2: neither \"ask\", \"draw\" nor \"edit\", nor \"conversations\" or \"turns\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record {\"conversations\": [{\"from\": \"human\", \"value\": text}, …], \"image\": path}"
+says "warning: $dir/blank:2: neither \"ask\", \"draw\" nor \"edit\", nor \"conversations\", \"messages\" or \"turns\"; a row is {\"ask\": text, \"image\": path} or a LLaVA record {\"conversations\": [{\"from\": \"human\", \"value\": text}, …], \"image\": path}"
 grep -qF '"row":0,' "$dir/answers/bad_rows.jsonl" || fail "a blank line counts as a row: $(cat "$dir/answers/bad_rows.jsonl")"
 { echo "[$(row a "$images/rgb.png"),"; echo '{"ask": 5}]'; } > "$dir/array"
 batch 0 "$dir/array"
@@ -200,6 +200,9 @@ sed -n 5p "$dir/answers/answers.jsonl" | grep -qF '"uid":"u/1","split":"test","i
 printf '{"conversations": [{"from": "system", "value": "the red star on a blue ring"}, %s]}\n' "$(said 'What is it?' '"x"')" > "$dir/told"
 batch 0 "$dir/told" --max-new-tokens 16 --system "two"
 by_row=$(value 1)
+printf '%s\n' '{"messages": [{"role": "system", "content": "the red star on a blue ring"}, {"role": "user", "content": [{"type": "text", "text": "What is it?"}]}]}' > "$dir/chat"
+batch 0 "$dir/chat" --max-new-tokens 16
+[ "$(value 1)" = "$by_row" ] || fail "the same in chat messages: $by_row, then $(value 1)"
 echo '{"ask": "What is it?"}' > "$dir/untold"
 batch 0 "$dir/untold" --max-new-tokens 16 --system "the red star on a blue ring"
 [ "$(value 1)" = "$by_row" ] || fail "a row's system turn: $by_row, as --system $(value 1)"
