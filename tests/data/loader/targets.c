@@ -252,8 +252,9 @@ TEST(targets_name_the_row_whose_text_is_none)
     made_shard(path, BAD, 1, 1, 1, 2, 20);
     Loader *ld;
     snprintf(wanted, sizeof wanted,
-             "%s: sample 0, row 20 of the mixture: 1:11: \"turns\" is 3, expected \"conversations\" (LLaVA) or \"turns\" (unified "
-             "JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text}", path);
+             "%s: sample 0, row 20 of the mixture: 1:11: \"turns\" is 3, expected \"conversations\" or \"messages\" (\"turns\" in "
+             "unified JSONL), a list of {\"from\": \"human\" or \"gpt\", \"value\": text} or {\"role\": \"user\" or \"assistant\", "
+             "\"content\": text}", path);
     CHECK_FAILS(loader_open(&ld, &o, 0, 1), ERR_DATA, wanted);
     o.target_prompts[TASK_GENERATE] = o.target_prompts[TASK_EDIT] = false;
     REQUIRE_OK(loader_open(&ld, &o, 0, 1));
