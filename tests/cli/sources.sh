@@ -2,7 +2,7 @@
 # pictures, and what it makes of them is what the independent reading there says. $1: the build folder.
 set -u
 build=$(realpath "$1") root=$(pwd) failed=0
-tmp=$(mktemp -d) || exit 1
+tmp=$(realpath "$(mktemp -d)") || exit 1
 trap 'rm -rf "$tmp"' EXIT
 bases=$root/tests/fixtures/parity/bases
 
@@ -42,6 +42,11 @@ cmp -s found_reasons wanted_reasons || { wrong "for other reasons:"; diff wanted
 [ "$(wc -l < wanted_rows)" = "$bad" ] || wrong "the fixture is not read as it is meant"
 grep -qF 'captions_train2017.json: row 6 (id 54) left out, missing: 13:15: ' "$tmp/stderr" || wrong "a bad row is not named with its place: $(cat "$tmp/stderr")"
 expect 0 '"prov":{"license":"other"}}' "$build/inspect" "$tmp/one" --sample 0 --config run.json
+
+# the rows themselves are those of the independent reading
+expect 0 '' "$build/prepare" --config run.json --export exported.jsonl
+sed "s|\"path\":\"$tmp/sources/\(pictures/\)\{0,1\}|\"path\":\"|g" exported.jsonl > found.jsonl
+cmp -s found.jsonl expected.jsonl || { wrong "other rows:"; diff expected.jsonl found.jsonl >&2; }
 
 # the same bytes from several processes; a row that is bad is an error where none may be
 expect 0 "$tmp/two: $good samples, " "$build/prepare" --config run.json --out "$tmp/two" --jobs 3
