@@ -48,12 +48,14 @@ seeds() {
     esac
 }
 
-# The files of tests/fixtures/sources, each behind the byte that says what it is; 6: one row a picture, 12: filtered.
+# Small files of the public layouts, each behind the byte that says what it is; plus 11: one row a picture, plus 22: filtered.
 source_seeds() {
-    s=$fixtures/sources
-    for seed in 0:messages.jsonl 1:pretrain.json 2:captions_train2017.json 8:late.json 3:cc3m.tsv 9:gill.tsv 4:rows.jsonl 22:rows.jsonl \
-        5:laion.jsonl; do
-        { byte "${seed%%:*}"; cat "$s/${seed#*:}"; } > "$1/${seed%%:*}-${seed#*:}"
+    s=$fixtures/sources e=$fixtures/edit_sets
+    for seed in 0:$s/messages.jsonl 1:$s/pretrain.json 2:$s/captions_train2017.json 13:$s/late.json 3:$s/cc3m.tsv 14:$s/gill.tsv \
+        4:$s/rows.jsonl 37:$s/rows.jsonl 5:$s/laion.jsonl 6:$e/instructpix2pix/seeds.json 7:$e/instructpix2pix/0000000/prompt.json \
+        8:$e/instructpix2pix/0000000/metadata.jsonl 41:$e/instructpix2pix/0000000/metadata.jsonl 9:$e/magicbrush/train/edit_sessions.json \
+        10:$e/magicbrush/train/global_captions.json; do
+        { byte "${seed%%:*}"; cat "${seed#*:}"; } > "$1/${seed%%:*}-$(basename "${seed#*:}")"
     done
 }
 
