@@ -171,11 +171,25 @@ size_t utf8_show(char *out, size_t room, const char *text, size_t n, Utf8Form fo
     return used;
 }
 
+/* Bytes at the start of text[0..n) that every form shows as they are. */
+static size_t plain_run(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (i < n && text[i] >= ' ' && text[i] < 0x7f && text[i] != '"' && text[i] != '\\')
+        i++;
+    return i;
+}
+
 void utf8_put(FILE *out, const char *text, size_t n, Utf8Form form)
 {
     char shown[SHOWN_BYTES];
-    for (size_t i = 0, taken; i < n; i += taken)
-        fwrite(shown, 1, show_character(shown, text + i, n - i, form, &taken), out);
+    for (size_t i = 0, taken; i < n; i += taken) {
+        taken = plain_run(text + i, n - i);
+        if (taken)
+            fwrite(text + i, 1, taken, out);
+        else
+            fwrite(shown, 1, show_character(shown, text + i, n - i, form, &taken), out);
+    }
 }
 
 void utf8_cell(FILE *out, const char *text, int width)
