@@ -63,6 +63,9 @@ shows 0 "prepare" "$build/prepare" --config "$dir/hostile.json" --out "$folder/s
 says "\\x1b[31m"
 clean "$dir/report.json" "the report"
 clean "$folder/shards/manifest.jsonl" "the shards' manifest"
+for format in text json; do shows 0 "prepare --stats as $format" "$build/prepare" --config "$dir/hostile.json" --stats --format $format; done
+shows 0 "prepare --export" "$build/prepare" --config "$dir/hostile.json" --export "$folder/exported.jsonl"
+clean "$folder/exported.jsonl" "the exported rows"
 shows 0 "inspect: shards" "$build/inspect" "$folder/shards"
 shows 0 "inspect: a sample" "$build/inspect" "$folder/shards" --sample 0
 shows 0 "inspect: a sample as JSON" "$build/inspect" "$folder/shards" --sample 0 --format json

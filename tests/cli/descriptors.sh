@@ -35,6 +35,8 @@ refused "$train" --config "$dir/run.json" --quiet --dry-run
 refused "$train" --config "$dir/run.json" --quiet --dry-run --log-format json
 refused "$build/prepare" --config "$dir/run.json" --quiet
 refused "$build/prepare" --config "$dir/run.json" --quiet --report -
+refused "$build/prepare" --config "$dir/run.json" --quiet --export -
+for format in text json; do refused "$build/prepare" --config "$dir/run.json" --quiet --stats --format $format; done
 refused "$build/generate" --config "$dir/run.json" --quiet --ask "What?" --max-new-tokens 2
 ends 74 "$build/generate" --config "$dir/run.json" --quiet --chat --max-new-tokens 2 > /dev/full <<< "What?"
 printf '{"answer": "a", "expected": "a"}\n' > "$dir/answers"

@@ -44,6 +44,11 @@ expect 0 --config "$dir/run.json" $settings --resume
 again
 refuse prepare_none train --config "$dir/run.json" $settings --resume --dry-run
 refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report -
+mixture='{"near_duplicates":"drop","sources":[{"files":"'$PWD'/tests/fixtures/parity/visual_tokens/rows.jsonl","image_root":"'$PWD'/tests/fixtures/parity/visual_tokens/images"},'
+mixture+='{"name":"again","files":"'$PWD'/tests/fixtures/mixture/again.json","image_root":"'$PWD'/tests/fixtures/images"}]}'
+printf '%s' "$mixture" > "$dir/mixture.json"
+refuse prepare_none prepare --config "$dir/run.json" --set "data.mixture=$dir/mixture.json" --jobs 1 --export "$dir/exported.jsonl"
+refuse prepare_none prepare --config "$dir/run.json" --set "data.mixture=$dir/mixture.json" --jobs 1 --stats
 refuse prepare_none generate --config "$dir/run.json" --ask "What is it?" --image tests/fixtures/images/rgb.jpg --max-new-tokens 3
 refuse prepare_none generate --checkpoint "$dir/runs/r/checkpoint-000001" --batch "$dir/questions" --out "$dir/answers" --max-new-tokens 3
 printf '{"answer": "a", "expected": "b"}\n' > "$dir/scored"
