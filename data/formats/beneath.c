@@ -51,12 +51,18 @@ static int fail_with(int error)
     return -1;
 }
 
-/* Makes an absolute path that does not begin as the root does relative to it, with the links on the way to its last name followed. */
+/* Makes an absolute path that does not begin as the root does relative to it, with the links on the way to its last name followed; the root
+ * itself, by another name, is "". */
 static int resolve_absolute(const char *root, const char *path, char below[PATH_MAX])
 {
     char folder[PATH_MAX], real[PATH_MAX], real_root[PATH_MAX];
     const char *name = strrchr(path, '/') + 1, *part;
-    if (!realpath(root, real_root) || !realpath(file_folder(folder, path), real) || !(part = part_below(real_root, real)))
+    if (!realpath(root, real_root))
+        return fail_with(EXDEV);
+    *below = 0;
+    if (realpath(path, real) && !strcmp(real, real_root))
+        return 0;
+    if (!realpath(file_folder(folder, path), real) || !(part = part_below(real_root, real)))
         return fail_with(EXDEV);
     return snprintf(below, PATH_MAX, "%s%s%s", part, *part ? "/" : "", name) < PATH_MAX ? 0 : fail_with(ENAMETOOLONG);
 }

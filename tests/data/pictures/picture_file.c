@@ -104,6 +104,24 @@ TEST(picture_paths_stay_inside_the_root)
     check_says("link.jpg", REJECT_OUTSIDE_ROOT, "leads by a link out of the image root %s");
 }
 
+/* Under another ending too, and whatever the root is called: itself, "/", a link to it. */
+TEST(picture_paths_may_be_absolute_inside_the_root)
+{
+    char path[PATH_MAX], other[PATH_MAX], alias[PATH_MAX];
+    make_root();
+    put_picture("good.jpg", 20);
+    snprintf(path, sizeof path, "%s/good.jpg", root);
+    snprintf(other, sizeof other, "%s/good.png", root);
+    snprintf(alias, sizeof alias, "%s/alias", test_dir());
+    REQUIRE(!symlink("images", alias));
+    const char *const roots[] = {"/", test_dir(), alias};
+    for (int i = 0; i < 3; i++) {
+        snprintf(root, sizeof root, "%s", roots[i]);
+        check_is(path, 20, false);
+        check_is(other, 20, true);
+    }
+}
+
 /* What must not be read, or even opened: a pipe would wait for its writer. */
 TEST(picture_files_are_files)
 {
