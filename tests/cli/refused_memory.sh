@@ -49,6 +49,10 @@ mixture+='{"name":"again","files":"'$PWD'/tests/fixtures/mixture/again.json","im
 printf '%s' "$mixture" > "$dir/mixture.json"
 refuse prepare_none prepare --config "$dir/run.json" --set "data.mixture=$dir/mixture.json" --jobs 1 --export "$dir/exported.jsonl"
 refuse prepare_none prepare --config "$dir/run.json" --set "data.mixture=$dir/mixture.json" --jobs 1 --stats
+printf '139\n' > "$dir/ids"
+sets=$PWD/tests/fixtures/edit_sets
+refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report - --exclude-image-ids "$dir/ids" --set \
+    'data.mixture=[{"format":"instructpix2pix","root":"'"$sets"'/instructpix2pix","each":1},{"format":"magicbrush","root":"'"$sets"'/magicbrush"}]'
 refuse prepare_none generate --config "$dir/run.json" --ask "What is it?" --image tests/fixtures/images/rgb.jpg --max-new-tokens 3
 refuse prepare_none generate --checkpoint "$dir/runs/r/checkpoint-000001" --batch "$dir/questions" --out "$dir/answers" --max-new-tokens 3
 printf '{"answer": "a", "expected": "b"}\n' > "$dir/scored"

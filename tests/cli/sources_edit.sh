@@ -50,6 +50,10 @@ for row in '"id":"0000004/41","path":"0000004/prompt.json","reason":"bad_json","
     [ "$(count "$row" "$tmp/report.json")" = 1 ] || wrong "not reported: $row: $(cat "$tmp/report.json")"
 done
 [ "$(count '"reason":' "$tmp/report.json")" = 5 ] || wrong "not five bad rows: $(cat "$tmp/report.json")"
+sed 's|"0000012", \["|"0000012", ["../../../|; s|"0000013"|"/0000013"|' "$fixture/instructpix2pix/seeds.json" > "$tmp/sets/instructpix2pix/seeds.json"
+expect 0 '17 samples' prepare --out "$tmp/out" --report "$tmp/report.json"
+[ "$(count '"reason":"outside_root"' "$tmp/report.json")" = 3 ] || wrong "names that lead out: $(cat "$tmp/report.json")"
+cp "$fixture/instructpix2pix/seeds.json" "$tmp/sets/instructpix2pix/seeds.json"
 sources "$ip2p,\"filter\":{\"clip_sim_dir\":[0.2,null]},\"each\":1,\"max\":3}"
 expect 0 '3 samples' prepare --out "$tmp/best" --report "$tmp/best.json"
 sources "$ip2p,\"filter\":{\"clip_sim_dir\":[0.2,null]},\"each\":1}"
@@ -61,7 +65,7 @@ filtered=$(count '"bad":"filtered"' "$fixture/ip2p-best.jsonl")
 stale() { expect 0 "preparing $tmp/out: files that the rows of source \"$1\" are made of changed" prepare --out "$tmp/out"; }
 fresh() { prepare --out "$tmp/out" > /dev/null 2> "$tmp/stderr"; ! grep -q preparing "$tmp/stderr" || wrong "made again: $(cat "$tmp/stderr")"; }
 set=$tmp/sets/instructpix2pix
-sources "$ip2p}"; fresh
+sources "$ip2p}"; stale ip2p; fresh
 sed -i 's/make it number 9/make it number X/' "$set/0000009/prompt.json"; stale ip2p; fresh
 grep -qF 'make it number X' <(prepare --export - 2> /dev/null) || wrong "the new prompt is not read"
 sed -i 's/"0000012"/"0000099"/' "$set/seeds.json"; stale ip2p; fresh
