@@ -14,7 +14,7 @@ BUILD    ?= build
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate evaluate inspect convert scenes stamps sketches
+PROGRAMS := train prepare generate evaluate inspect convert curate scenes stamps sketches
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
@@ -87,6 +87,7 @@ main_generate := eval/generate.c
 main_evaluate := eval/evaluate.c
 main_inspect  := tools/inspect/inspect.c
 main_convert  := tools/convert/convert.c
+main_curate   := data/curate/curate.c
 main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
 main_sketches := tools/worlds/sketches_main.c
@@ -208,7 +209,7 @@ $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BU
 
 # Programs, without the GPU, that can be told which of their requests for memory is refused. Those of libraries are left alone, so these are
 # the shared ones.
-REFUSABLE     := train prepare generate evaluate inspect convert
+REFUSABLE     := train prepare generate evaluate inspect convert curate
 REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
 WRAPPED       := calloc realloc mmap _Znwm
 define refusing_rule

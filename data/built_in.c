@@ -5,7 +5,13 @@
 #include <string.h>
 
 /* X(symbol, path in configs/) */
-#define BUILT_IN_LIST(X) X(requests, "requests.json")
+#define BUILT_IN_LIST(X)                        \
+    X(requests, "requests.json")                \
+    X(conversation, "curate/conversation.json") \
+    X(detail, "curate/detail.json")             \
+    X(reasoning, "curate/reasoning.json")       \
+    X(draw, "curate/draw.json")                 \
+    X(edit, "curate/edit.json")
 
 #define TAKE_IN(symbol, path)                                                                            \
     __asm__(".section .rodata\n"                                                                         \
