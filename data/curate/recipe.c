@@ -153,8 +153,8 @@ static void read_words(Reader *r, Recipe *recipe, const Json *v)
 /* Members that a request gets from elsewhere. */
 static void read_body(Reader *r, Recipe *recipe, const Json *v)
 {
-    static const char *const OURS[] = {"model",    "temperature",  "max_tokens", "max_completion_tokens", "max_output_tokens", "response_format",
-                                       "messages", "instructions", "input",      "text"};
+    static const char *const OURS[] = {"model",           "temperature", "max_tokens",   "max_completion_tokens", "max_output_tokens",
+                                       "response_format", "messages",    "instructions", "input",                 "text"};
     if (!v || v->kind == JSON_NULL)
         return;
     if (v->kind != JSON_OBJECT) {
@@ -192,8 +192,8 @@ static Status hash_template(Recipe *r)
 
 /* ---------------------------------------------------------------- the whole */
 
-static const char *const KEYS[] = {"schema", "name", "kind", "system", "user", "model", "max_tokens", "temperature", "images", "words", "question", "body",
-                                   "template_sha256"};
+static const char *const KEYS[] = {"schema",      "name",   "kind",  "system",   "user", "model",          "max_tokens",
+                                   "temperature", "images", "words", "question", "body", "template_sha256"};
 enum { N_KEYS = sizeof KEYS / sizeof *KEYS, N_HAND_KEYS = N_KEYS - 1 }; /* the last is written by request alone */
 
 static void read_numbers(Reader *r, Recipe *recipe, const Json *root)
