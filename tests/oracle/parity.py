@@ -1,6 +1,7 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters|llava|converted] [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters|llava|converted|requests]
+        [--keep]"""
 
 import argparse
 import glob
@@ -19,6 +20,7 @@ import compare
 import config_keys
 import containers
 import converted
+import curate_requests
 import llava_export
 import models
 import random_case
@@ -105,7 +107,7 @@ def main():
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
     p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers",
-                                      "tokenizers", "adapters", "llava", "converted"])
+                                      "tokenizers", "adapters", "llava", "converted", "requests"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -128,7 +130,8 @@ def main():
                         ("tokenizers", lambda build, folder, seed: tokenizer_files.check(checks.run, build, folder, seed)),
                         ("adapters", lambda build, folder, _: adapters.check(checks.run, build, folder)),
                         ("llava", lambda build, folder, _: llava_export.check(checks.run, build, folder)),
-                        ("converted", lambda build, folder, _: converted.check(checks.run, build, folder))):
+                        ("converted", lambda build, folder, _: converted.check(checks.run, build, folder)),
+                        ("requests", lambda build, _, seed: curate_requests.check(build, 50, seed))):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)
