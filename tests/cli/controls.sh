@@ -40,10 +40,23 @@ shows 2 "a flag" "$train" "--$hostile"
 shows 66 "a config" "$train" --config "$folder/gone.json"
 printf '{"model": {"llm": {"path": "a\\u001b[31m\\u0085\\u202e\\nwarning: forged"}}, "na\\u0007me": 1}' > "$folder/run.json"
 shows 2 "keys of a config" "$train" --config "$folder/run.json"
-for program in prepare generate evaluate inspect convert scenes stamps; do
+for program in prepare generate evaluate inspect convert curate scenes stamps; do
     shows 2 "$program: a flag" "$build/$program" "--$hostile" x
 done
 shows 66 "inspect: a path" "$build/inspect" "$folder/gone"
+
+# Records of curate: what they, their recipe and their folders say.
+printf '%s\n' '{"uid":"a\u001b[31m\u202e","image":"\u001b[2Jgone.jpg"}' '{"uid":"b\u0007","image":"rgb.png"}' > "$folder/records.jsonl"
+ask=(--records "$folder/records.jsonl" --image-root tests/fixtures/images --out "$folder/requests")
+shows 2 "curate: a command" "$build/curate" "$hostile"
+shows 2 "curate: a recipe" "$build/curate" request --recipe "$hostile" "${ask[@]}"
+shows 0 "curate: records" "$build/curate" request --recipe draw "${ask[@]}"
+says 'record "a\x1b[31m\u202e" is left out'
+shows 0 "curate: records as JSON" "$build/curate" request --recipe draw "${ask[@]}" --log-format json
+parses "$dir/out" "curate: records as JSON"
+clean "$folder/requests/records.jsonl" "curate: records.jsonl"
+printf '{"schema": "\u001b[2J", "na\u0007me": "\u202e", "kind": "\u009b"}' > "$folder/recipe.json"
+shows 2 "curate: a recipe's values" "$build/curate" request --recipe "$folder/recipe.json" "${ask[@]}"
 
 # Rows: what they say of themselves, their pictures and their turns.
 cut=$(printf '漢%.0s' $(seq 200))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Descriptors as a program finds them: results that cannot be written, standard descriptors that are closed, pipes nobody reads, few files allowed.
 . tests/cli/_train.sh
-programs="train prepare generate evaluate inspect convert scenes stamps"
+programs="train prepare generate evaluate inspect convert curate scenes stamps"
 
 # ends CODE COMMAND...: its stderr is in $dir/err.
 ends() {
@@ -43,6 +43,9 @@ printf '{"answer": "a", "expected": "a"}\n' > "$dir/answers"
 refused "$build/evaluate" --answers "$dir/answers"
 for format in text json; do refused "$build/inspect" --format $format "$dir"/shards/shard-*.h5; done
 refused "$build/convert" --list
+for format in text json; do refused "$build/curate" request --recipe draw --images tests/fixtures/images --out "$dir/requests" --quiet --log-format $format; done
+ends 74 "$build/curate" request --recipe draw --records - --out "$dir/requests" <&-
+says "standard input: cannot be read"
 refused "$build/inspect" "$dir/shards" --sample 1
 refused "$build/inspect" "$dir/shards" --sample 1 --pixels - --config "$dir/run.json"
 ends 74 "$train" --config - <&-

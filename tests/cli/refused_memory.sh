@@ -77,5 +77,14 @@ no_export
 refuse no_export convert --from tests/fixtures/parity/bases/llm-gqa --to hf --out "$dir/export"
 for what in model.gguf tensors.bin; do refuse prepare_none inspect "tests/fixtures/containers/$what"; done
 refuse prepare_none inspect --format json tests/fixtures/containers/model.gguf
+no_requests() {
+    [ -z "$(ls -A "$dir" | grep requests)" ] || [ "$(ls "$dir/requests" 2>&1)" = "$(printf '%s\n' recipe.json records.jsonl requests-00000.jsonl)" ] ||
+        fail "curate left $(ls -AR "$dir"/*requests*)"
+    rm -rf "$dir/requests"
+}
+printf '{"uid": "a", "image": "rgb.jpg", "n": [1, "b"]}\n{"uid": "c", "image": "rgb.png", "n": 0.5}\n' > "$dir/records.jsonl"
+printf '{"schema": "genllava.recipe/1", "name": "r", "kind": "draw", "model": "m", "system": "s", "user": "JSON {n}", "body": {"x": 1}}' > "$dir/recipe.json"
+refuse no_requests curate request --recipe "$dir/recipe.json" --records "$dir/records.jsonl" --image-root tests/fixtures/images --max-side 9 --out "$dir/requests"
+refuse no_requests curate request --recipe detail --images tests/fixtures/images --out "$dir/requests"
 echo "    $tried refusals"
 exit $failed

@@ -27,6 +27,10 @@ seeds() {
         for f in $parity/*/config.json $parity/*/mixture.json configs/*.json $parity/bases/*/config.json; do
             cp "$f" "$2/$(echo "$f" | tr / _)"
         done ;;
+    recipe) for f in configs/curate/*.json $fixtures/curate/requests/*/recipe.json; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
+    subjects) for k in 0 3 4; do for f in $fixtures/curate/requests/*/records.jsonl; do
+                  { byte $k; cat "$f"; } > "$2/$k$(echo "$f" | tr / _)"
+              done; done ;;
     rows | questions) find $parity -name 'rows.json*' -size -8k | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     sources) source_seeds "$2" ;;
     safetensors) cp $parity/bases/llm-old/*.index.json "$2"
