@@ -1,6 +1,7 @@
 /* request.c: `curate request`: records or pictures and a recipe to request files (commands.h). The subjects are gone through twice: first
  * all of them are checked, then the requests are written. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -279,27 +280,46 @@ static Status print_result(const Request *q, FILE *out)
     return OK;
 }
 
-/* Standard input can be read once alone: it becomes a file in the hidden folder. */
-static Status keep_input(const char *path)
+/* Whether it can be gone through once alone: standard input, a pipe. */
+static bool is_stream(const char *path)
+{
+    struct stat st;
+    return !strcmp(path, "-") || (!stat(path, &st) && S_ISFIFO(st.st_mode));
+}
+
+static Status copy_stream(int from, const char *name, Sink *to)
 {
     enum { PIECE = 1 << 16 };
     char piece[PIECE];
-    ssize_t n = 1;
-    Sink *sink = mem_grow(NULL, sizeof *sink);
-    if (!sink)
-        return fail(ERR_NOMEM, "no memory to keep standard input");
-    Status s = sink_open(sink, path);
-    while (!s && n > 0) {
-        n = read(STDIN_FILENO, piece, sizeof piece);
+    Status s = OK;
+    for (ssize_t n = 1; !s && n > 0;) {
+        n = read(from, piece, sizeof piece);
         if (n < 0 && errno == EINTR)
             n = 1;
         else
-            s = n < 0 ? fail(ERR_IO, "standard input: cannot be read: %s", strerror(errno)) : sink_put(sink, piece, (size_t)n);
+            s = n < 0 ? fail(ERR_IO, "%s: cannot be read: %s", name, strerror(errno)) : sink_put(to, piece, (size_t)n);
     }
-    if (!s)
-        s = sink_close(sink);
-    sink_abandon(sink);
+    return s ? s : sink_close(to);
+}
+
+/* It becomes a file in the hidden folder. */
+static Status keep_stream(const char *from, const char *path)
+{
+    bool standard = !strcmp(from, "-");
+    int fd = standard ? STDIN_FILENO : open(from, O_RDONLY | O_CLOEXEC);
+    Sink *sink = mem_grow(NULL, sizeof *sink);
+    Status s = fd < 0 ? fail(ERR_MISSING, "%s: cannot be opened: %s", from, strerror(errno)) : OK;
+    if (!s && !sink)
+        s = fail(ERR_NOMEM, "no memory to keep %s", file_name(from));
+    if (!s) {
+        s = sink_open(sink, path);
+        if (!s)
+            s = copy_stream(fd, file_name(from), sink);
+        sink_abandon(sink);
+    }
     mem_free(sink);
+    if (!standard && fd >= 0)
+        close(fd);
     return s;
 }
 
@@ -317,25 +337,25 @@ static Status make_requests(Request *q)
 {
     const Flags *f = q->flags;
     char kept[PATH_MAX] = "";
-    bool input = f->records && !strcmp(f->records, "-");
+    bool stream = f->records && is_stream(f->records);
     Status s = OK;
-    if (input) {
+    if (stream) {
         s = open_files(q);
         if (!s)
-            s = keep_input(file_join(kept, q->files.hidden, "input"));
+            s = keep_stream(f->records, file_join(kept, q->files.hidden, "input"));
     }
     if (!s && f->images)
         s = subjects_of_folder(&q->subjects, f->images, q->recipe.kind);
     else if (!s)
-        s = subjects_of_records(&q->subjects, input ? kept : f->records, file_name(f->records), q->recipe.kind);
+        s = subjects_of_records(&q->subjects, stream ? kept : f->records, file_name(f->records), q->recipe.kind);
     if (!s)
         s = check_subjects(q);
-    if (!s && !input)
+    if (!s && !stream)
         s = open_files(q);
     if (!s)
         s = write_all(q);
     subjects_close(&q->subjects);
-    if (!s && input)
+    if (!s && stream)
         s = file_remove(kept);
     return request_files_close(&q->files, &q->recipe, s);
 }
