@@ -104,7 +104,7 @@ static char *read_text(Reader *r, const Json *root, const char *key, bool requir
     return NULL;
 }
 
-/* The number of a name; 0 when it is none of them. */
+/* The number of a name; -1 when it is none of them. */
 static int read_choice(Reader *r, const Json *v, const char *const *names, int n)
 {
     char allowed[128] = "";
@@ -118,7 +118,7 @@ static int read_choice(Reader *r, const Json *v, const char *const *names, int n
     char text[96];
     mistake(r, v, "%s must be %s, found %s%s%s%s", v->key, allowed, json_show(v, text, sizeof text), near ? "; did you mean \"" : "",
             near ? near : "", near ? "\"?" : "");
-    return 0;
+    return -1;
 }
 
 static bool is_whole(const Json *v, int64_t low, int64_t high) { return v->kind == JSON_INT && v->integer >= low && v->integer <= high; }
@@ -212,7 +212,7 @@ static void read_numbers(Reader *r, Recipe *recipe, const Json *root)
         wrong(r, temperature, "a number from 0 to 2, or null");
 }
 
-static void read_texts(Reader *r, Recipe *recipe, const Json *root)
+static void read_texts(Reader *r, Recipe *recipe, const Json *root, bool kind_known)
 {
     const Json *name = json_get(root, "name"), *question = json_get(root, "question");
     recipe->name = read_text(r, root, "name", true);
@@ -221,8 +221,8 @@ static void read_texts(Reader *r, Recipe *recipe, const Json *root)
     recipe->system = read_text(r, root, "system", false);
     recipe->user = read_text(r, root, "user", true);
     recipe->model = read_text(r, root, "model", false);
-    recipe->question = read_text(r, root, "question", recipe->kind == RECIPE_DETAIL);
-    if (recipe->question && recipe->kind != RECIPE_DETAIL)
+    recipe->question = read_text(r, root, "question", kind_known && recipe->kind == RECIPE_DETAIL);
+    if (recipe->question && kind_known && recipe->kind != RECIPE_DETAIL)
         key_mistake(r, question, "question belongs to recipes of the kind \"detail\"; the author writes the questions of this one");
     if (recipe->user && !says_json(recipe->user) && !says_json(recipe->system))
         mistake(r, json_get(root, "user"), "neither system nor user says \"JSON\"; the service then refuses to answer in it");
@@ -243,15 +243,16 @@ static void read_recipe(Reader *r, Recipe *recipe, const Json *root, bool of_req
         wrong(r, schema, "\"genllava.recipe/1\"");
     for (int i = 0; i < N_RECIPE_KINDS; i++)
         kinds[i] = RECIPE_KINDS[i].name;
-    if (kind)
-        recipe->kind = (RecipeKind)read_choice(r, kind, kinds, N_RECIPE_KINDS);
-    else
+    int which = kind ? read_choice(r, kind, kinds, N_RECIPE_KINDS) : -1;
+    if (!kind)
         mistake(r, root, "this recipe has no \"kind\"");
-    if (images && images->kind != JSON_NULL)
-        recipe->images = (RecipeImages)read_choice(r, images, IMAGES, N_RECIPE_IMAGES);
-    read_texts(r, recipe, root);
+    recipe->kind = which < 0 ? RECIPE_CONVERSATION : (RecipeKind)which;
+    int sent = images && images->kind != JSON_NULL ? read_choice(r, images, IMAGES, N_RECIPE_IMAGES) : RECIPE_ALL;
+    recipe->images = sent < 0 ? RECIPE_ALL : (RecipeImages)sent;
+    read_texts(r, recipe, root, which >= 0);
     read_numbers(r, recipe, root);
-    read_words(r, recipe, json_get(root, "words"));
+    if (which >= 0)
+        read_words(r, recipe, json_get(root, "words"));
     read_body(r, recipe, json_get(root, "body"));
 }
 

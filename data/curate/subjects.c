@@ -107,18 +107,24 @@ static Status read_plain_images(Subjects *r, const Json *image)
 
 static Status read_unified(Subjects *r, const Json *row)
 {
-    Subject *s = &r->now;
-    const Json *task = json_get(row, "task"), *split = json_get(row, "split");
+    const Json *task = json_get(row, "task");
     int which = is_null(task) ? TASK_UNDERSTAND : find_name(TASK_NAMES, N_TASKS, task);
     if (which < 0)
         return wrong(r, task, "task", "understand, generate or edit");
-    s->task = (Task)which;
+    r->now.task = (Task)which;
+    return read_unified_images(r, json_get(row, "images"));
+}
+
+static Status read_origin(Subjects *r, const Json *row)
+{
+    Subject *s = &r->now;
+    const Json *split = json_get(row, "split"), *license = json_get(json_get(row, "prov"), "license");
     s->source = text_of(json_get(row, "source"));
     s->split = text_of(split);
-    s->license = text_of(json_get(json_get(row, "prov"), "license"));
+    s->license = text_of(license ? license : json_get(row, "license"));
     if (s->split && !strcmp(s->split, "test"))
         return wrong(r, split, "split", "no rows of a test split: nothing may be learned from them");
-    return read_unified_images(r, json_get(row, "images"));
+    return OK;
 }
 
 static Status read_row(Subjects *r, const Json *row)
@@ -135,6 +141,7 @@ static Status read_row(Subjects *r, const Json *row)
         return wrong(r, uid, "uid", "a text that is not empty");
     s->uid = uid->string;
     s->row = row;
+    TRY(read_origin(r, row));
     s->unified = schema || json_get(row, "images");
     return s->unified ? read_unified(r, row) : read_plain_images(r, json_get(row, "image"));
 }

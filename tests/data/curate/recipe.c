@@ -76,7 +76,8 @@ TEST(recipe_mistakes_have_their_places)
                    "3:17: the key \"name\" stands twice in this object\n"
                    "3:32: unknown key \"template_sha256\"\n"
                    "3:15: temperature must be a number from 0 to 2, or null, found 3\n");
-    check_mistakes("{\"schema\":\"genllava.recipe/2\",\"name\":\"a/b\",\"kind\":\"edti\",\"user\":\"JSON\",\"max_tokens\":0}",
+    check_mistakes("{\"schema\":\"genllava.recipe/2\",\"name\":\"a/b\",\"kind\":\"edti\",\"user\":\"JSON\",\"max_tokens\":0,"
+                   "\"words\":{\"output\":[1,2]}}",
                    "1:11: schema must be \"genllava.recipe/1\", found \"genllava.recipe/2\"\n"
                    "1:51: kind must be conversation, detail, reasoning, draw or edit, found \"edti\"; did you mean \"edit\"?\n"
                    "1:38: name must be a word of at most 64 bytes without '/', found \"a/b\"\n"
