@@ -38,6 +38,12 @@ printf '[{"conversations": [{"from": "human", "value": "Q"}]},\n {"conversations
 expect 0 "$tmp/cut.json: 2 rows of JSON, some of them damaged: LLaVA records" "$build/inspect" "$tmp/cut.json"
 expect 0 '"damaged": 1' "$build/inspect" "$tmp/cut.json" --format json
 printf '{\n "a": 1\n}\n' > "$tmp/other.json"
+expect 0 'JSON: a recipe (curate request' "$build/inspect" configs/curate/draw.json
+asked=tests/fixtures/curate/requests/28/wanted
+expect 0 'rows of JSON: requests for a batch service' "$build/inspect" $asked/requests-00000.jsonl
+expect 0 'rows of JSON: what the requests beside it are of' "$build/inspect" $asked/records.jsonl
+printf '{"id":"b","custom_id":"c","response":null,"error":{"code":"batch_expired"}}\n' > "$tmp/replies.jsonl"
+expect 0 '1 row of JSON: replies of a batch service' "$build/inspect" "$tmp/replies.jsonl"
 expect 0 "$tmp/other.json: JSON: an object that nothing here reads" "$build/inspect" "$tmp/other.json"
 printf '{{ messages }}\n' > "$tmp/chat_template.jinja"
 expect 65 "$tmp/chat_template.jinja:1:2: " "$build/inspect" "$tmp/chat_template.jinja"

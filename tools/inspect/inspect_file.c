@@ -101,6 +101,8 @@ static const FileKind DOCUMENTS[] = {
     {"eos_token_id", "settings of generating"},
     {"sources", "a mixture (data.mixture takes it)"},
     {"bad_rows", "a report of prepare"},
+    {"template_sha256", "the recipe of a folder of requests (curate ingest takes the folder)"},
+    {"user", "a recipe (curate request --recipe takes it)"},
     {"model", "settings of a run (train --config takes them)"},
     {"data", "settings of a run (train --config takes them)"},
 };
@@ -114,6 +116,9 @@ static const FileKind ROWS[] = {
     {"ask", "questions (generate --batch, or sample.prompts, takes them)"},
     {"draw", "questions (generate --batch, or sample.prompts, takes them)"},
     {"edit", "questions (generate --batch, or sample.prompts, takes them)"},
+    {"method", "requests for a batch service (curate request made them)"},
+    {"response", "replies of a batch service (curate ingest takes them)"},
+    {"src_prompt", "what the requests beside it are of (curate ingest takes the folder)"},
     {"loss", "the log of a run"},
     {"bad_row", "the manifest of a folder of shards"},
     {"shard", "the manifest of a folder of shards"},
