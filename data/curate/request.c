@@ -205,20 +205,28 @@ static void describe(Request *q, const Subject *s, const char *id)
     line_quote(l, RECIPE_KINDS[q->recipe.kind].task == TASK_EDIT ? subject_caption(s) : NULL);
 }
 
-/* Every picture that is sent or will be the made record's is looked at. */
-static Status write_pictures(Request *q, const Subject *s)
+/* Looked at is each that is sent or will be the made record's. */
+static Status write_pictures_of(Request *q, const Subject *s, ImageRole role)
 {
-    if (s->unfit)
-        return fail(ERR_DATA, "%s", s->unfit);
-    for (int i = 0; i < s->n_images; i++) {
-        bool sent = is_sent(&q->recipe, s->images[i].role);
-        if (!sent && !recipe_has_role(q->recipe.kind, s->images[i].role))
+    bool sent = is_sent(&q->recipe, role);
+    for (int i = 0; i < s->n_images && (sent || recipe_has_role(q->recipe.kind, role)); i++) {
+        if (s->images[i].role != role)
             continue;
         TRY(sent_picture_load(&q->picture, q->root, s->images[i].path, (int32_t)q->flags->max_side));
         if (sent)
             request_add_picture(&q->form, &q->line, &q->picture);
     }
     return OK;
+}
+
+/* Inputs come before targets, wherever the record has them. */
+static Status write_pictures(Request *q, const Subject *s)
+{
+    if (s->unfit)
+        return fail(ERR_DATA, "%s", s->unfit);
+    TRY(write_pictures_of(q, s, ROLE_INPUT));
+    TRY(write_pictures_of(q, s, ROLE_TARGET));
+    return write_pictures_of(q, s, ROLE_MASK);
 }
 
 static Status write_subject(Request *q, const Subject *s)
