@@ -91,13 +91,13 @@ static char *copied(Reader *r, const char *text)
 
 static bool is_text(const Json *v) { return v->kind == JSON_STRING && v->length && strlen(v->string) == v->length; }
 
-/* A text that is not empty; NULL when the key is absent or null. */
+/* A text that is not empty; NULL when the key is absent or null, or empty and not required. */
 static char *read_text(Reader *r, const Json *root, const char *key, bool required)
 {
     const Json *v = json_get(root, key);
     if (v && is_text(v))
         return copied(r, v->string);
-    if (v && v->kind != JSON_NULL)
+    if (v && v->kind != JSON_NULL && (required || v->kind != JSON_STRING || v->length))
         wrong(r, v, "a text");
     else if (required)
         mistake(r, root, "this recipe has no \"%s\"", key);

@@ -55,7 +55,7 @@ TEST(recipe_with_everything)
 TEST(recipe_defaults)
 {
     Recipe r;
-    REQUIRE_OK(recipe_load(&r, written("{" MINIMAL ",\"temperature\":null,\"images\":null,\"model\":null}")));
+    REQUIRE_OK(recipe_load(&r, written("{" MINIMAL ",\"temperature\":null,\"images\":null,\"model\":null,\"system\":\"\"}")));
     CHECK(!r.system && !r.model && !r.question && !r.body && !r.has_temperature);
     CHECK(r.images == RECIPE_ALL && r.max_tokens == 700);
     CHECK(r.words[0].least == 3 && r.words[0].most == 60 && r.words[1].least == 5 && r.words[1].most == 200);
@@ -88,6 +88,10 @@ TEST(recipe_mistakes_have_their_places)
                    "1:70: question belongs to recipes of the kind \"detail\"; the author writes the questions of this one\n");
     check_mistakes("{\"schema\":\"genllava.recipe/1\",\"name\":\"r\",\"kind\":\"detail\",\"user\":\"JSON\"}",
                    "1:1: this recipe has no \"question\"\n");
+    check_mistakes("{\"schema\":\"genllava.recipe/1\",\"name\":\"\",\"kind\":\"draw\",\"user\":\"JSON\",\"system\":[],\"model\":3}",
+                   "1:38: name must be a text, found \"\"\n"
+                   "1:78: system must be a text, found an array\n"
+                   "1:89: model must be a text, found 3\n");
     check_mistakes("{" MINIMAL ",\"words\":{\"request\":[3,2],\"captoin\":[1,2]},\"images\":\"mask\",\"body\":{\"messages\":[]}}",
                    "1:121: images must be all, input, target or none, found \"mask\"\n"
                    "1:95: unknown key \"captoin\"; did you mean \"caption\"?\n"
