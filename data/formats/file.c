@@ -302,7 +302,7 @@ Status file_draft(FileDraft *d, const char *path)
     return file_create_new(&d->out, d->hidden);
 }
 
-Status file_publish(FileDraft *d, Status s)
+Status file_settle(FileDraft *d, Status s)
 {
     if (!d->out)
         return s;
@@ -311,11 +311,34 @@ Status file_publish(FileDraft *d, Status s)
     if (fclose(d->out) && !s)
         s = fail_write(d->path);
     d->out = NULL;
-    if (!s)
-        s = file_rename(d->hidden, d->path);
     if (s)
         held_remove(d->hidden, false);
     return s;
+}
+
+Status file_publish(FileDraft *d, Status s)
+{
+    if (!d->out)
+        return s;
+    TRY(file_settle(d, s));
+    s = file_rename(d->hidden, d->path);
+    if (s)
+        held_remove(d->hidden, false);
+    return s;
+}
+
+Status file_reveal(const char *path)
+{
+    char hidden[PATH_MAX];
+    hide_name(hidden, path, "new");
+    return file_rename(hidden, path);
+}
+
+void file_withdraw(const char *path)
+{
+    char hidden[PATH_MAX];
+    hide_name(hidden, path, "new");
+    held_remove(hidden, false);
 }
 
 static bool is_ordinary(const char *path)

@@ -78,6 +78,11 @@ typedef Status (*FileWrite)(void *arg, FILE *out);
 MUST_USE Status file_deliver(const char *path, FileWrite write, void *arg);
 /* ERR_CREATE where file_deliver could not begin; leaves nothing. */
 MUST_USE Status file_check_delivery(const char *path);
+/* For files that appear together: ends the draft, whose hidden file then waits, synced, for file_reveal. After an error it is removed. */
+MUST_USE Status file_settle(FileDraft *d, Status s);
+/* Of the path of a settled draft: it appears; or it goes, where there is one. */
+MUST_USE Status file_reveal(const char *path);
+void file_withdraw(const char *path);
 /* A draft of a text and a newline, published. */
 MUST_USE Status file_replace(const char *path, const char *text);
 

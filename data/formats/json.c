@@ -34,7 +34,7 @@ typedef struct KeySlot {
     const char *key;
 } KeySlot;
 
-typedef enum Habits { STRICT, OF_SETTINGS, OF_PYTHON } Habits; /* what is forgiven: equal keys; Infinity */
+typedef enum Habits { STRICT, OF_SETTINGS, OF_STRANGERS, OF_PYTHON } Habits; /* what is forgiven: equal keys, twice; Infinity */
 
 typedef struct Parser {
     JsonDoc *doc;
@@ -350,7 +350,7 @@ static Status parse_number(Parser *p, Json *v)
 
 static Status parse_value(Parser *p, Json **out);
 
-/* After a value: a comma goes on (*more), `close` ends. A comma directly before `close` is named as what it is. */
+/* After a value: a comma goes on (*more), `close` ends. A comma before it is named as what it is. */
 static Status parse_separator(Parser *p, char close, bool *more)
 {
     skip_space(p);
@@ -404,7 +404,7 @@ static Status parse_member(Parser *p, Json *object, Json **out)
     if (strlen(key) != length)
         return fail(ERR_DATA, "%s:%d:%d: a key may not hold \\u0000", p->name, line, column);
     TRY(remember_key(p, object, key, length, &seen));
-    if (seen && p->habits != OF_SETTINGS)
+    if (seen && p->habits != OF_SETTINGS && p->habits != OF_STRANGERS)
         return fail(ERR_DATA, "%s:%d:%d: the key \"%.200s\" stands twice in this object", p->name, line, column, key);
     skip_space(p);
     if (!at_char(p, ':'))
@@ -537,6 +537,11 @@ Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name
     return parse_text(out, text, n, name, line, column, STRICT, MAX_ROW_VALUES);
 }
 
+Status json_parse_loose(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column)
+{
+    return parse_text(out, text, n, name, line, column, OF_STRANGERS, MAX_ROW_VALUES);
+}
+
 static Status read_text(JsonDoc **out, const char *path, Habits habits)
 {
     char *text;
@@ -566,35 +571,3 @@ void json_free(JsonDoc **d)
 
 const Json *json_root(const JsonDoc *d) { return d->root; }
 int64_t json_replaced_surrogates(const JsonDoc *d) { return d->replaced_surrogates; }
-
-const Json *json_get(const Json *object, const char *key)
-{
-    if (!object || object->kind != JSON_OBJECT)
-        return NULL;
-    for (const Json *m = object->child; m; m = m->next)
-        if (!strcmp(m->key, key))
-            return m;
-    return NULL;
-}
-
-bool json_is_comment(const char *key) { return !strcmp(key, "$schema") || !strncmp(key, "//", 2); }
-
-const char *json_kind_name(JsonKind k)
-{
-    static const char *const NAMES[] = {"null", "true or false", "an integer", "a number", "a string", "an array", "an object"};
-    return NAMES[k];
-}
-
-const char *json_show(const Json *v, char *buf, size_t n)
-{
-    if (v->kind == JSON_STRING)
-        snprintf(buf, n, v->length > 60 ? "\"%.*s...\"" : "\"%.*s\"", (int)utf8_whole(v->string, v->length < 60 ? v->length : 60),
-                 v->string);
-    else if (v->kind == JSON_INT)
-        snprintf(buf, n, "%lld", (long long)v->integer);
-    else if (v->kind == JSON_REAL)
-        snprintf(buf, n, "%.15g", v->real);
-    else
-        snprintf(buf, n, "%s", v->kind != JSON_BOOL ? json_kind_name(v->kind) : v->boolean ? "true" : "false");
-    return buf;
-}

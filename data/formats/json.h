@@ -27,7 +27,7 @@ typedef struct Json {
     const char *key;    /* of a member, else NULL */
     int line, column;   /* where the value begins */
     int key_line, key_column;
-    bool repeated; /* json_read_settings only: an earlier member of the same object has this key */
+    bool repeated; /* json_read_settings and json_parse_loose only: an earlier member of the same object has this key */
 } Json;
 
 typedef struct JsonDoc JsonDoc;
@@ -38,6 +38,8 @@ MUST_USE Status json_parse(JsonDoc **out, const char *text, size_t n, const char
 /* A row, which begins there in its file: messages count lines and columns from that place. It may have 2^20 values, a document 2^24. */
 MUST_USE Status json_parse_at(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column);
 MUST_USE Status json_read_file(JsonDoc **out, const char *path); /* "-" reads standard input */
+/* As json_parse_at, of what strangers wrote: equal keys are kept and marked; json_get_last takes the last, as most readers do. */
+MUST_USE Status json_parse_loose(JsonDoc **out, const char *text, size_t n, const char *name, int line, int column);
 /* As json_read_file, but equal keys are kept and marked, for readers that list all mistakes of a file at once. */
 MUST_USE Status json_read_settings(JsonDoc **out, const char *path);
 /* As json_read_file; Infinity and -Infinity are numbers, as Python writes them. */
@@ -46,7 +48,8 @@ const Json *json_root(const JsonDoc *d);
 void json_free(JsonDoc **d);
 int64_t json_replaced_surrogates(const JsonDoc *d); /* how many lone surrogates became U+FFFD */
 
-const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object */
+const Json *json_get(const Json *object, const char *key);      /* NULL when absent or not an object */
+const Json *json_get_last(const Json *object, const char *key); /* of equal keys the last */
 bool json_is_comment(const char *key);                     /* "$schema" or one that begins with "//": accepted and ignored in settings */
 const char *json_kind_name(JsonKind k);                    /* "a string", "an integer", … */
 const char *json_show(const Json *v, char *buf, size_t n); /* what a value is, in short: "\"abc\"", "-1", "an object"; returns buf */

@@ -426,6 +426,7 @@ static bool next_line(Rows *r, Row *row)
                  .line = clamp(line),
                  .column = clamp(column),
                  .whole = stop,
+                 .start = r->before,
                  .end = r->before + (int64_t)n + (stop != NULL)};
     consume(r, n + (stop != NULL));
     while (!raw && row->n && is_space(row->text[row->n - 1]))

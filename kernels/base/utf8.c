@@ -44,8 +44,7 @@ int utf8_encode(uint32_t c, char out[4])
     return n;
 }
 
-/* The white space of Python's str.strip: Unicode's, and the separators 0x1C to 0x1F. */
-static bool is_space(uint32_t c)
+bool utf8_is_space(uint32_t c)
 {
     return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
            c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
@@ -63,11 +62,11 @@ static size_t last_character(const char *text, size_t n)
 void utf8_strip(const char **text, size_t *n)
 {
     uint32_t c;
-    for (int k; *n && (k = utf8_decode(*text, *n, &c)) && is_space(c); *text += k, *n -= (size_t)k)
+    for (int k; *n && (k = utf8_decode(*text, *n, &c)) && utf8_is_space(c); *text += k, *n -= (size_t)k)
         ;
     while (*n) {
         size_t last = last_character(*text, *n);
-        if ((size_t)utf8_decode(*text + last, *n - last, &c) != *n - last || !is_space(c))
+        if ((size_t)utf8_decode(*text + last, *n - last, &c) != *n - last || !utf8_is_space(c))
             break;
         *n = last;
     }

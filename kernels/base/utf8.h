@@ -18,6 +18,8 @@ extern "C" {
 int utf8_decode(const char *p, size_t n, uint32_t *c);
 /* Writes c's bytes (1 to 4) to out and returns how many. */
 int utf8_encode(uint32_t c, char out[4]);
+/* The white space of Python's str.strip and str.split: Unicode's, and the separators 0x1C to 0x1F. */
+bool utf8_is_space(uint32_t c);
 /* Python's str.strip: moves *text and shortens *n past the white space at both ends. */
 void utf8_strip(const char **text, size_t *n);
 /* Whether `text` ends with `end`. */

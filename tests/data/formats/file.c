@@ -104,6 +104,28 @@ TEST(file_drafts_appear_whole_or_not_at_all)
     check_text(path, "new");
 }
 
+TEST(file_drafts_that_are_settled_wait_for_each_other)
+{
+    char one[PATH_MAX], two[PATH_MAX];
+    FileDraft d;
+    REQUIRE_OK(file_replace(file_join(one, test_dir(), "one"), "old"));
+    file_join(two, test_dir(), "two");
+    REQUIRE_OK(file_draft(&d, one));
+    fputs("new", d.out);
+    REQUIRE_OK(file_settle(&d, OK));
+    REQUIRE_OK(file_draft(&d, two));
+    CHECK_FAILS(file_settle(&d, fail(ERR_DATA, "no")), ERR_DATA, "no");
+    check_names(test_dir(), ".one.new one ");
+    check_text(one, "old\n");
+    REQUIRE_OK(file_draft(&d, two));
+    REQUIRE_OK(file_settle(&d, OK));
+    REQUIRE_OK(file_reveal(one));
+    check_text(one, "new");
+    file_withdraw(two);
+    file_withdraw(two); /* none is fine */
+    check_names(test_dir(), "one ");
+}
+
 /* In place of the C library's: a file system may be unable to exchange names, and the process may be killed before a rename. */
 static bool no_exchange;
 static int renames_left = -1;

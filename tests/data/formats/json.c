@@ -70,6 +70,21 @@ TEST(json_decodes_escapes)
     json_free(&d);
 }
 
+TEST(json_of_strangers_takes_the_last_of_equal_keys)
+{
+    static const char TEXT[] = "{\"a\":1,\"b\":2,\"a\":[3]}";
+    JsonDoc *d;
+    CHECK_FAILS(json_parse_at(&d, TEXT, strlen(TEXT), "x", 1, 1), ERR_DATA, "x:1:14: the key \"a\" stands twice in this object");
+    REQUIRE_OK(json_parse_loose(&d, TEXT, strlen(TEXT), "x", 1, 1));
+    CHECK_INT(json_root(d)->length, 3);
+    CHECK_INT(json_get(json_root(d), "a")->integer, 1);
+    CHECK_INT(json_get_last(json_root(d), "a")->kind, JSON_ARRAY);
+    CHECK_INT(json_get_last(json_root(d), "b")->integer, 2);
+    CHECK(!json_get_last(json_root(d), "c") && !json_get_last(json_get(json_root(d), "a"), "a") && !json_get_last(NULL, "a"));
+    json_free(&d);
+    CHECK_FAILS(json_parse_loose(&d, "{\"a\":}", 6, "x", 7, 1), ERR_DATA, "x:7:6: expected a value, found '}'");
+}
+
 TEST(json_refuses_with_position_and_cause)
 {
     static const char *const CASES[][2] = {

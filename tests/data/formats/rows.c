@@ -28,6 +28,12 @@ static void check_row(Rows *rows, const char *text, int line, int column, bool w
     CHECK_INT(row.column, column);
     CHECK_INT(row.whole, whole);
     CHECK_INT(row.end, end);
+    if (!row.element) { /* the bytes of a line lie there in the file */
+        char bytes[256] = "", path[PATH_MAX];
+        FILE *f = fopen(file_join(path, test_dir(), "rows"), "rb");
+        REQUIRE(f && row.n < sizeof bytes && !fseek(f, (long)row.start, SEEK_SET) && fread(bytes, 1, row.n, f) == row.n && !fclose(f));
+        CHECK_MSG(!memcmp(bytes, text, row.n), "at %lld: %s, wanted %s", (long long)row.start, bytes, text);
+    }
 }
 
 static void check_end(Rows **rows)
