@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "data/formats/sha256.h"
 #include "kernels/base/arena.h"
@@ -64,11 +65,8 @@ static Status grow(Ids *t)
     return OK;
 }
 
-Status ids_add(Ids *t, const char *id, bool *added)
+Status ids_add_key(Ids *t, IdKey key, size_t *number, bool *added)
 {
-    IdKey key;
-    if (!read_key(&key, id))
-        return fail(ERR_DATA, "\"%.80s\" is no id of a request: %d digits 0 to 9 and a to f", id, ID_DIGITS);
     if (2 * t->n >= t->n_slots)
         TRY(grow(t));
     size_t slot = find_slot(t, key);
@@ -77,13 +75,31 @@ Status ids_add(Ids *t, const char *id, bool *added)
         t->keys[t->n++] = key;
         t->slots[slot] = (uint32_t)t->n;
     }
+    *number = t->slots[slot] - 1;
     return OK;
 }
+
+Status ids_add(Ids *t, const char *id, bool *added)
+{
+    IdKey key;
+    size_t number;
+    if (!read_key(&key, id))
+        return fail(ERR_DATA, "\"%.80s\" is no id of a request: %d digits 0 to 9 and a to f", id, ID_DIGITS);
+    return ids_add_key(t, key, &number, added);
+}
+
+int64_t ids_find_key(const Ids *t, IdKey key) { return t->n ? (int64_t)t->slots[find_slot(t, key)] - 1 : -1; }
 
 int64_t ids_find(const Ids *t, const char *id)
 {
     IdKey key;
-    return t->n && read_key(&key, id) ? (int64_t)t->slots[find_slot(t, key)] - 1 : -1;
+    return read_key(&key, id) ? ids_find_key(t, key) : -1;
+}
+
+IdKey ids_hash(const char *text, size_t n)
+{
+    const XXH128_hash_t h = XXH3_128bits(text, n);
+    return (IdKey){{h.low64, h.high64}};
 }
 
 void ids_free(Ids *t)

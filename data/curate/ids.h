@@ -1,5 +1,5 @@
-/* ids.h: the ids of requests: 32 hex digits of a hash of template and uid, and a table of them. Called by request, and by readers of
- * replies, which find the request of a custom_id there. 20 to 60 bytes an id. */
+/* ids.h: the ids of requests: 32 hex digits of a hash of template and uid, and a table of them or of hashes of other texts. Called by
+ * request, by readers of replies, which find the request of a custom_id there, and by those who find equal texts. 20 to 60 bytes an id. */
 #ifndef GENLLAVA_DATA_CURATE_IDS_H
 #define GENLLAVA_DATA_CURATE_IDS_H
 
@@ -28,4 +28,10 @@ void ids_free(Ids *t);
 int64_t ids_find(const Ids *t, const char *id);
 /* *added is false when it was there. */
 MUST_USE Status ids_add(Ids *t, const char *id, bool *added);
+
+/* The same of any text: 128 bits of a hash stand for it. */
+IdKey ids_hash(const char *text, size_t n);
+int64_t ids_find_key(const Ids *t, IdKey key);
+/* *number: the key's, whether it was there or not. */
+MUST_USE Status ids_add_key(Ids *t, IdKey key, size_t *number, bool *added);
 #endif

@@ -1,11 +1,13 @@
-/* hdf5.c: writes HDF5 files through the library, which no other file includes (hdf5.h). */
+/* hdf5.c: writes and reads HDF5 files through the library, which no other file includes (hdf5.h). */
 #include "data/formats/hdf5.h"
 
 #include <errno.h>
 #include <hdf5.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "data/formats/file.h"
 #include "kernels/base/arena.h"
 
 enum { DEFLATE_LEVEL = 4 };
@@ -208,4 +210,156 @@ Status hdf_set_text(HdfFile *f, const char *object, const char *name, const char
 Status hdf_set_int(HdfFile *f, const char *object, const char *name, int64_t value)
 {
     return set_attribute(f, object, name, native(HDF_I64), &value);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+enum { MAX_TEXT_BYTES = 1 << 16, BATCH_BYTES = 1 << 20 };
+
+/* What the file holds cannot be used. */
+static Status refuse(const HdfFile *f, const char *name, const char *what)
+{
+    H5Eclear2(H5E_DEFAULT);
+    return fail(ERR_DATA, "%s: %s %s", f->path, name, what);
+}
+
+/* The library's own sentence, about a file that is damaged or cannot be read. */
+static Status fail_reading(const HdfFile *f, const char *name)
+{
+    Status s = hdf_fail(f, name);
+    return s == ERR_IO ? fail(ERR_DATA, "%s", status_message()) : s;
+}
+
+Status hdf_open(HdfFile **out, const char *path)
+{
+    int fd;
+    *out = NULL;
+    TRY(file_open(&fd, path));
+    close(fd);
+    TRY(new_file(out, path));
+    hid_t fapl = access_list();
+    (*out)->id = H5Fopen(path, H5F_ACC_RDONLY, fapl);
+    H5Pclose(fapl);
+    Status s = (*out)->id < 0 ? fail_reading(*out, "cannot be opened as an HDF5 file") : OK;
+    if (s)
+        hdf_close(out);
+    return s;
+}
+
+/* Opens an array that lies in this very file. *type is the caller's to close, as is the array. */
+static Status open_array(HdfFile *f, const char *name, hid_t *d, hid_t *type)
+{
+    H5L_info_t link;
+    if (H5Lget_info(f->id, name, &link, H5P_DEFAULT) < 0)
+        return refuse(f, name, "is missing; the file needs uid, image0, image1, text0 and text1");
+    if (link.type != H5L_TYPE_HARD)
+        return refuse(f, name, "is a link to another place, expected the array itself");
+    *d = H5Oopen(f->id, name, H5P_DEFAULT);
+    if (*d < 0)
+        return fail_reading(f, name);
+    if (H5Iget_type(*d) != H5I_DATASET) {
+        H5Oclose(*d);
+        return refuse(f, name, "is no array");
+    }
+    hid_t how = H5Dget_create_plist(*d);
+    const bool elsewhere = how < 0 || H5Pget_layout(how) == H5D_VIRTUAL || H5Pget_external_count(how) > 0;
+    H5Pclose(how);
+    *type = H5Dget_type(*d);
+    if (!elsewhere && *type >= 0)
+        return OK;
+    H5Tclose(*type);
+    H5Dclose(*d);
+    return refuse(f, name, "keeps its numbers in other files, expected the array itself");
+}
+
+/* False unless it has that many dimensions. */
+static bool read_shape(hid_t d, int n, hsize_t shape[2])
+{
+    hid_t space = H5Dget_space(d);
+    const bool fits =
+        H5Sis_simple(space) > 0 && H5Sget_simple_extent_ndims(space) == n && H5Sget_simple_extent_dims(space, shape, NULL) == n;
+    H5Sclose(space);
+    return fits;
+}
+
+/* `rows` rows from `first` on, of `columns` (0: of one dimension). */
+static bool read_block(hid_t d, hid_t type, uint64_t first, uint64_t rows, uint64_t columns, void *out)
+{
+    const hsize_t start[2] = {first, 0}, count[2] = {rows, columns};
+    const int n = columns ? 2 : 1;
+    hid_t here = H5Screate_simple(n, count, NULL), there = H5Dget_space(d);
+    const bool done =
+        H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 && H5Dread(d, type, here, there, H5P_DEFAULT, out) >= 0;
+    H5Sclose(there);
+    H5Sclose(here);
+    return done;
+}
+
+/* Texts first … first+n-1, in `buffer`: their bytes, each `size` long and ended by NUL, or pointers to them (size 0). */
+static Status visit_texts(HdfFile *f, const char *name, hid_t d, hid_t type, uint64_t first, uint64_t n, size_t size, void *buffer,
+                          HdfVisit visit, void *arg)
+{
+    if (!read_block(d, type, first, n, 0, buffer))
+        return fail_reading(f, name);
+    Status s = OK;
+    for (uint64_t i = 0; i < n && !s; i++) {
+        const char *text = size ? (const char *)buffer + i * size : ((char **)buffer)[i];
+        s = visit(arg, text ? text : "");
+    }
+    if (!size) {
+        hsize_t count = n;
+        hid_t space = H5Screate_simple(1, &count, NULL);
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, buffer);
+        H5Sclose(space);
+    }
+    return s;
+}
+
+Status hdf_each_text(HdfFile *f, const char *name, uint64_t *n, HdfVisit visit, void *arg)
+{
+    hid_t d, stored;
+    hsize_t shape[2] = {0};
+    TRY(open_array(f, name, &d, &stored));
+    const bool variable = H5Tis_variable_str(stored) > 0;
+    const size_t size = variable ? 0 : H5Tget_size(stored) + 1;
+    Status s = H5Tget_class(stored) != H5T_STRING || !read_shape(d, 1, shape) ? refuse(f, name, "is no list of texts, expected [n] strings")
+               : size > MAX_TEXT_BYTES                                        ? refuse(f, name, "has texts of more than 64 KiB")
+                                                                              : OK;
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, variable ? H5T_VARIABLE : size);
+    H5Tset_cset(type, H5Tget_cset(stored) < 0 ? H5T_CSET_ASCII : H5Tget_cset(stored));
+    const uint64_t batch = BATCH_BYTES / (variable ? 64 : size);
+    char *buffer = s ? NULL : mem_alloc(batch * (variable ? sizeof(char *) : size));
+    if (!s && !buffer)
+        s = fail(ERR_NOMEM, "%s: no memory for its texts", f->path);
+    for (uint64_t i = 0; i < shape[0] && !s; i += batch)
+        s = visit_texts(f, name, d, type, i, shape[0] - i < batch ? shape[0] - i : batch, size, buffer, visit, arg);
+    mem_free(buffer);
+    H5Tclose(type);
+    H5Tclose(stored);
+    H5Dclose(d);
+    *n = shape[0];
+    return s;
+}
+
+Status hdf_rows_open(HdfFile *f, HdfRows *r, const char *name)
+{
+    hid_t d, stored;
+    hsize_t shape[2] = {0};
+    TRY(open_array(f, name, &d, &stored));
+    Status s = OK;
+    if (H5Tget_class(stored) != H5T_FLOAT || H5Tget_size(stored) != sizeof(float))
+        s = refuse(f, name, "holds another type of numbers, expected f32");
+    else if (!read_shape(d, 2, shape) || !shape[1])
+        s = refuse(f, name, "has another shape, expected [n, d]");
+    H5Tclose(stored);
+    if (s)
+        H5Dclose(d);
+    *r = (HdfRows){name, d, shape[0], shape[1]};
+    return s;
+}
+
+Status hdf_rows_read(HdfFile *f, const HdfRows *r, uint64_t row, float *out)
+{
+    return read_block(r->id, native(HDF_F32), row, 1, r->columns, out) ? OK : fail_reading(f, r->name);
 }

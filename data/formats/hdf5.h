@@ -1,4 +1,5 @@
-/* hdf5.h: writes plain arrays into an HDF5 file. Used by data/shards; hdf5_read.h reads them.
+/* hdf5.h: writes plain arrays into an HDF5 file, for data/shards (hdf5_read.h reads them), and reads texts and rows of numbers of files
+ * that the user made with other programs, for data/curate.
  *
  * Format bounds V110 (all metadata checksummed), no times, fletcher32 on every chunked array, shuffle + deflate where asked, no
  * variable-length types: the same calls give the same bytes. */
@@ -34,6 +35,20 @@ MUST_USE Status hdf_write(HdfFile *f, const HdfArray *a, const void *data);
 MUST_USE Status hdf_reserve(HdfFile *f, const char *name, uint64_t n_bytes, uint64_t *offset);
 MUST_USE Status hdf_set_text(HdfFile *f, const char *object, const char *name, const char *text);
 MUST_USE Status hdf_set_int(HdfFile *f, const char *object, const char *name, int64_t value);
+
+/* ---- reading, through the library: never a file that a stranger may have sent (hdf5_read.h says why) */
+MUST_USE Status hdf_open(HdfFile **out, const char *path);
+/* Every text of a list of texts of fixed or variable length, in order. *n: how many. */
+typedef Status (*HdfVisit)(void *arg, const char *text);
+MUST_USE Status hdf_each_text(HdfFile *f, const char *name, uint64_t *n, HdfVisit visit, void *arg);
+/* An array [rows, columns] of f32, open until its file is closed. */
+typedef struct HdfRows {
+    const char *name; /* borrowed */
+    int64_t id;
+    uint64_t rows, columns;
+} HdfRows;
+MUST_USE Status hdf_rows_open(HdfFile *f, HdfRows *r, const char *name);
+MUST_USE Status hdf_rows_read(HdfFile *f, const HdfRows *r, uint64_t row, float *out);
 
 /* Also reports what could not be written; frees always. NULL is fine. */
 Status hdf_close(HdfFile **f);
