@@ -9,5 +9,5 @@
 /* argv[0] stands for the command's name; its options follow. Results go to `out`. */
 typedef Status Command(int argc, char **argv, FILE *out);
 
-Command curate_request;
+Command curate_request, curate_ingest, curate_filter, curate_stats;
 #endif

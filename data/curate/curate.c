@@ -11,6 +11,9 @@ static const struct {
     Command *run;
 } COMMANDS[] = {
     {"request", "Records or pictures and a recipe to request files.", curate_request},
+    {"ingest", "The replies to records, rejects, and requests to send again.", curate_ingest},
+    {"filter", "Records without what is excluded, does not fit its picture, or comes again.", curate_filter},
+    {"stats", "How many records there are of each task, source, licence and instruction.", curate_stats},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 

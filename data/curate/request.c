@@ -55,8 +55,7 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         {"--max-side", CLI_INT, &f->max_side, "N", "Pictures with a longer side are made smaller, to JPEG (768 pixels).", 1, 65500, NULL,
          false},
         {"--detail", CLI_CHOICE, &f->detail, "low|high|auto", "How closely the author looks at the pictures (low).", 0, 0, DETAILS, false},
-        {"--max-lines", CLI_INT, &f->max_lines, "N", "Requests in a file (45000).", 1, 50000, NULL, false},
-        {"--max-bytes", CLI_INT, &f->max_bytes, "N", "Bytes of a file (190000000).", 1, 200000000, NULL, false},
+        REQUEST_FILES_CLI_OPTIONS(*f),
         {"--limit", CLI_INT, &f->limit, "N", "Only the first N records.", 1, 1e15, NULL, false},
         {"--strict", CLI_FLAG, &f->strict, NULL, "A picture that cannot be used is an error.", 0, 0, NULL, false},
         {"--quiet", CLI_FLAG, &f->quiet, NULL, "Only errors on standard error.", 0, 0, NULL, false},
@@ -404,8 +403,8 @@ static Status run(Request *q)
 
 Status curate_request(int argc, char **argv, FILE *out)
 {
-    enum { SIDE = 768, LINES = 45000, BYTES = 190000000 };
-    Flags f = {.max_side = SIDE, .max_lines = LINES, .max_bytes = BYTES};
+    enum { SIDE = 768 };
+    Flags f = {.max_side = SIDE, REQUEST_FILES_DEFAULTS};
     Request q = {.flags = &f};
     bool done;
     TRY(parse(&f, argc, argv, &done));

@@ -19,6 +19,13 @@
 #include "data/curate/recipe.h"
 #include "data/formats/sink.h"
 
+/* Limits of a request file: those of the services, and lower ones unless the user says otherwise. As rows of a table of options (cli.h);
+ * f: something with max_lines and max_bytes. */
+#define REQUEST_FILES_CLI_OPTIONS(f)                                                                                   \
+    {"--max-lines", CLI_INT, &(f).max_lines, "N", "Requests in a file (45000).", 1, 50000, NULL, false},               \
+        {"--max-bytes", CLI_INT, &(f).max_bytes, "N", "Bytes of a file (190000000).", 1, 200000000, NULL, false}
+#define REQUEST_FILES_DEFAULTS .max_lines = 45000, .max_bytes = 190000000
+
 typedef struct RequestFiles {
     char folder[PATH_MAX], hidden[PATH_MAX];
     Sink *requests, *records;

@@ -1,7 +1,7 @@
 """Freshly drawn cases through `train` and through PyTorch, side by side; then what `train` wrote through peft and transformers;
 then token ids and pictures against mistral-common and Pillow.
-    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters|llava|converted|requests]
-        [--keep]"""
+    python tests/oracle/parity.py --build build [--cases N] [--seed S] [--keep]
+        [--only cases|large|exports|tokens|pictures|answers|starts|keys|containers|tokenizers|adapters|llava|converted|requests|curate]"""
 
 import argparse
 import glob
@@ -20,6 +20,7 @@ import compare
 import config_keys
 import containers
 import converted
+import curate_ingest_cases
 import curate_requests
 import llava_export
 import models
@@ -107,7 +108,7 @@ def main():
     p.add_argument("--cases", type=int, default=40)
     p.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
     p.add_argument("--only", choices=["cases", "large", "exports", "tokens", "pictures", "answers", "starts", "keys", "containers",
-                                      "tokenizers", "adapters", "llava", "converted", "requests"])
+                                      "tokenizers", "adapters", "llava", "converted", "requests", "curate"])
     p.add_argument("--keep", action="store_true", help="leave the folders of the cases")
     a = p.parse_args()
     warnings.simplefilter("ignore", FutureWarning)
@@ -131,7 +132,8 @@ def main():
                         ("adapters", lambda build, folder, _: adapters.check(checks.run, build, folder)),
                         ("llava", lambda build, folder, _: llava_export.check(checks.run, build, folder)),
                         ("converted", lambda build, folder, _: converted.check(checks.run, build, folder)),
-                        ("requests", lambda build, _, seed: curate_requests.check(build, 50, seed))):
+                        ("requests", lambda build, _, seed: curate_requests.check(build, 50, seed)),
+                        ("curate", curate_ingest_cases.check)):
         if a.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="genllava-parity-") as folder:
                 bad = check(a.build, folder, a.seed)

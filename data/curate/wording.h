@@ -1,0 +1,29 @@
+/* wording.h: what is looked at in texts that models wrote, and the forms in which texts are compared. Called by answer.c, gate.c, stats.c.
+ * All text is valid UTF-8 and may hold NUL. */
+#ifndef GENLLAVA_DATA_CURATE_WORDING_H
+#define GENLLAVA_DATA_CURATE_WORDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+/* Runs without white space. */
+int64_t wording_words(const char *text, size_t n);
+/* The first of the markers that stand for pictures or turns in a prompt, or NULL. */
+const char *wording_marker(const char *text, size_t n);
+/* The first phrase that speaks of the request and not of the picture, or NULL. */
+const char *wording_mention(const char *text, size_t n);
+/* Whether U+FFFD, which also stands for lone surrogates, is in it. */
+bool wording_is_damaged(const char *text, size_t n);
+/* Whether more than a fifth of its letters are not Latin: of code points above U+024F, without punctuation, symbols and emoji, and the
+ * Latin letters. */
+bool wording_is_foreign(const char *text, size_t n);
+
+/* Whether two captions say the same, as InstructPix2Pix compares them: stripped, without .!? at the ends, in lower case. */
+bool wording_same_caption(const char *a, size_t n_a, const char *b, size_t n_b);
+/* For finding equal texts: without "<image>", ASCII letters in lower case, white space one blank each and none at the ends, then without
+ * .!? at the end. Into out, which has room for n bytes; returns how many it has. */
+size_t wording_normalise(char *out, const char *text, size_t n);
+#endif
