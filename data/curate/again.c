@@ -29,15 +29,13 @@ static Status open_lines(RequestSet *s, const Request *r)
     return OK;
 }
 
-/* Behind the first of two words; NULL: neither is there. */
+/* Behind the one of two words that comes first; NULL: neither is there. */
 static char *find_either(char *text, const char *const words[2])
 {
-    for (int i = 0; i < 2; i++) {
-        char *at = strstr(text, words[i]);
-        if (at)
-            return at + strlen(words[i]);
-    }
-    return NULL;
+    char *one = strstr(text, words[0]), *other = strstr(text, words[1]);
+    if (!one && !other)
+        return NULL;
+    return one && (!other || one < other) ? one + strlen(words[0]) : other + strlen(words[1]);
 }
 
 /* Fills head, replace and text from the beginning of a line; false: the place is not in it. */

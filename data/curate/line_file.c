@@ -2,6 +2,7 @@
 #include "data/curate/line_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,13 +37,10 @@ Status line_file_open(LineFile *f, const char *path)
 {
     struct stat st;
     *f = (LineFile){.name = file_name(path), .fd = -1};
-    if (strcmp(path, "-"))
-        TRY(file_open(&f->fd, path));
-    else
-        f->fd = dup(STDIN_FILENO);
+    f->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
     if (f->fd < 0 || fstat(f->fd, &st))
         return fail(ERR_MISSING, "%s: cannot be opened: %s", f->name, strerror(errno));
-    Status s = S_ISREG(st.st_mode) ? OK : file_check_kind(f->fd, f->name);
+    Status s = strcmp(path, "-") ? file_check_kind(f->fd, f->name) : OK;
     if (!s && !S_ISREG(st.st_mode))
         s = copy_pipe(f);
     if (s) {
