@@ -2,6 +2,7 @@
 #include "data/records/exclude.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,20 +42,25 @@ static Status add_line(Exclude *e, char *line, size_t n)
     return uids_add(&e->ids, canonical(id), &added);
 }
 
+/* A pipe is fine too. */
+static Status open_list(FILE **in, const char *path)
+{
+    *in = NULL;
+    const int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+    if (fd < 0)
+        return fail(ERR_MISSING, "%s: cannot be opened: %s", file_name(path), strerror(errno));
+    Status s = strcmp(path, "-") ? file_check_kind(fd, path) : OK;
+    *in = s ? NULL : fdopen(fd, "r");
+    if (!*in)
+        close(fd);
+    return s || *in ? s : fail(ERR_NOMEM, "%s: no memory to read it", file_name(path));
+}
+
 Status exclude_load(Exclude *e, const char *path)
 {
-    int fd = -1;
+    FILE *in;
     *e = (Exclude){.ids = {0}};
-    if (!strcmp(path, "-"))
-        fd = dup(STDIN_FILENO);
-    else
-        TRY(file_open(&fd, path));
-    FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
-    if (!in) {
-        if (fd >= 0)
-            close(fd);
-        return fail(ERR_NOMEM, "%s: no memory to read it", file_name(path));
-    }
+    TRY(open_list(&in, path));
     char *line = NULL;
     size_t room = 0;
     ssize_t n;
