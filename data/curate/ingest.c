@@ -30,7 +30,7 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
         {"--requests", CLI_STRING, &f->requests, "DIR", "The folder that curate request made.", 0, 0, NULL, false},
         {"--replies", CLI_STRINGS, &f->replies, "FILE…", "Output and error files of batches (\"-\": standard input).", 0, 0, NULL,
          true},
-        {"--out", CLI_STRING, &f->out, "FILE.jsonl", "The records; FILE.rejects.jsonl and FILE.retry-00000.jsonl … appear beside them.", 0,
+        {"--out", CLI_STRING, &f->out, "FILE.jsonl", "The records; FILE.rejects.jsonl and FILE.retry-NNNNN.jsonl appear beside them.", 0,
          0, NULL, false},
         REQUEST_FILES_CLI_OPTIONS(*f),
         GATE_CLI_OPTIONS(f->gate),
