@@ -4,16 +4,17 @@
 #include <openssl/sha.h>
 #include <sentencepiece_processor.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "data/formats/file.h"
+#include "data/text/words.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/utf8.h"
 
@@ -31,12 +32,11 @@ constexpr int LOG_FATAL_ONLY = 3;
 constexpr const char SPACE_MARK[] = "\xE2\x96\x81"; /* U+2581 */
 constexpr int NOT_A_BYTE = -1;
 
-/* Pieces of a word, and where each ends in it. */
-struct Word {
+/* Of a text, and where each ends in it. */
+struct Pieces {
     std::vector<int32_t> ids;
     std::vector<uint32_t> ends;
 };
-constexpr size_t LONGEST_WORD = 48, MOST_WORDS = 1 << 16; /* that are remembered */
 
 } // namespace
 
@@ -45,9 +45,13 @@ struct Tokenizer {
     TokenizerInfo info;
     std::vector<int16_t> byte; /* of byte pieces, else NOT_A_BYTE */
     std::vector<PieceKind> kinds;
-    bool words_apart;                                    /* no piece spans two words: each can be encoded by itself */
-    mutable std::unordered_map<std::string, Word> words; /* encoded before */
-    mutable std::mutex lock;                             /* of words */
+    Words *words = nullptr;  /* that were met before; nullptr: words cannot be encoded one by one (words_stand_alone) */
+    mutable std::mutex lock; /* of words */
+
+    Tokenizer() = default;
+    ~Tokenizer() { words_free(words); }
+    Tokenizer(const Tokenizer &) = delete;
+    Tokenizer &operator=(const Tokenizer &) = delete;
 };
 
 namespace {
@@ -58,7 +62,7 @@ namespace {
 struct ModelSettings {
     uint64_t model_type = 1;
     bool byte_fallback = false, suffix_space = false, collapses_spaces = true, escapes_spaces = true;
-    bool dummy_prefix = true, words_apart = true;
+    bool dummy_prefix = true;
     size_t character_map = 0; /* bytes of the normaliser's table */
     std::string normaliser;
     std::vector<PieceKind> kinds; /* of the pieces; the library tells all but PIECE_USER */
@@ -147,38 +151,15 @@ bool read_normalizer_spec(Message m, ModelSettings *s)
     return m.at == m.end;
 }
 
-/* Bytes of the space, or of the mark for one, that stands here; 0: none does. */
-size_t space_at(const char *text, size_t n)
-{
-    constexpr size_t MARK_BYTES = sizeof SPACE_MARK - 1;
-    return n && *text == ' ' ? 1 : n >= MARK_BYTES && !memcmp(text, SPACE_MARK, MARK_BYTES) ? MARK_BYTES : 0;
-}
-
-/* A word is a run of spaces and what follows, up to the next space. Its length. */
-size_t word_length(const char *text, size_t n)
-{
-    size_t i = 0;
-    while (size_t space = space_at(text + i, n - i))
-        i += space;
-    while (i < n && !space_at(text + i, n - i))
-        i++;
-    return i;
-}
-
 bool read_piece(Message m, ModelSettings *s)
 {
-    enum { PIECE = 1, TYPE = 3 };
+    enum { TYPE = 3 };
     uint64_t field, value;
     Message bytes;
     s->kinds.push_back(PIECE_NORMAL);
-    while (m.next(&field, &value, &bytes)) {
-        if (field == PIECE && bytes.at && word_length(bytes.at, (size_t)(bytes.end - bytes.at)) < (size_t)(bytes.end - bytes.at))
-            s->words_apart = false;
+    while (m.next(&field, &value, &bytes))
         if (field == TYPE && value >= PIECE_NORMAL && value <= PIECE_BYTE)
             s->kinds.back() = (PieceKind)value;
-        if (field == TYPE && value == PIECE_USER) /* these are found before spaces are marked */
-            s->words_apart = false;
-    }
     return m.at == m.end;
 }
 
@@ -217,6 +198,50 @@ Status check_settings(const ModelSettings &s, const char *path)
     return OK;
 }
 
+/* ---------------------------------------------------------------- words */
+
+/* Bytes of the space, or of the mark for one, that stands here; 0: none does. */
+size_t space_at(const char *text, size_t n)
+{
+    constexpr size_t MARK_BYTES = sizeof SPACE_MARK - 1;
+    return n && *text == ' ' ? 1 : n >= MARK_BYTES && !memcmp(text, SPACE_MARK, MARK_BYTES) ? MARK_BYTES : 0;
+}
+
+/* A word is a run of spaces and what follows, up to the next space. Its length. */
+size_t word_length(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (size_t space = space_at(text + i, n - i))
+        i += space;
+    while (i < n && !space_at(text + i, n - i))
+        i++;
+    return i;
+}
+
+/* Whether a text's pieces are those of its words, each encoded by itself. A merge of two pieces is a piece, so none crosses the start of a
+ * word when no piece does; the order of merges, by score and then by place, is the same inside a word with and without its neighbours, and
+ * everything that the normaliser does (spaces to marks, malformed bytes to U+FFFD) stops at spaces. What would not hold:
+ *   user-defined pieces, which are found in a text before it is cut into characters;
+ *   unused pieces, which are taken apart again as they were merged last anywhere in the text;
+ *   a mark that is no piece: its bytes end before the space, and those of the prefix that stands for it behind;
+ *   scores without an order. */
+bool words_stand_alone(const Tokenizer *t)
+{
+    bool has_mark = false;
+    for (int id = 0; id < t->info.n_pieces; id++) {
+        const PieceKind kind = t->kinds[(size_t)id];
+        const std::string &piece = t->sp.IdToPiece(id);
+        if (kind == PIECE_USER || kind == PIECE_UNUSED)
+            return false;
+        if (kind != PIECE_NORMAL) /* never merged */
+            continue;
+        if (word_length(piece.data(), piece.size()) < piece.size() || std::isnan(t->sp.GetScore(id)))
+            return false;
+        has_mark |= piece == SPACE_MARK;
+    }
+    return has_mark && t->info.dummy_prefix;
+}
+
 /* ---------------------------------------------------------------- opening */
 
 /* "<0x0A>" to 10. */
@@ -249,7 +274,8 @@ Status load(Tokenizer *t, const char *path, const char *bytes, size_t n)
     if (t->info.bos < 0 || t->info.eos < 0 || t->info.unk < 0)
         return fail(ERR_DATA, "%s: it has no %s piece", path, t->info.bos < 0 ? "<s>" : t->info.eos < 0 ? "</s>" : "<unk>");
     t->info.dummy_prefix = settings.dummy_prefix;
-    t->words_apart = settings.words_apart && settings.dummy_prefix;
+    if (words_stand_alone(t) && !(t->words = words_create()))
+        throw std::bad_alloc();
     SHA256((const unsigned char *)bytes, n, t->info.sha256);
     t->byte.resize((size_t)n_pieces);
     for (int id = 0; id < n_pieces; id++)
@@ -259,7 +285,7 @@ Status load(Tokenizer *t, const char *path, const char *bytes, size_t n)
 
 struct TooLong {}; /* thrown for a word of more than TOKENIZER_WORD_BYTES */
 
-void encode_whole(const Tokenizer *t, const char *text, size_t n, Word *out)
+void encode_whole(const Tokenizer *t, const char *text, size_t n, Pieces *out)
 {
     sentencepiece::ImmutableSentencePieceText pieces;
     if (n > TOKENIZER_WORD_BYTES)
@@ -280,13 +306,13 @@ struct Sink {
     uint32_t *end;
     int64_t cap, after, count, n_after;
 
-    void add(const Word &word, size_t from)
+    template <typename End> void add(const int32_t *piece, const End *end_in_it, size_t n, size_t from)
     {
-        for (size_t i = 0; i < word.ids.size(); i++, count++) {
-            const int64_t ends = (int64_t)from + word.ends[i];
+        for (size_t i = 0; i < n; i++, count++) {
+            const int64_t ends = (int64_t)from + end_in_it[i];
             n_after += ends > after;
             if (count < cap) {
-                ids[count] = word.ids[i];
+                ids[count] = piece[i];
                 end[count] = (uint32_t)ends;
             }
         }
@@ -298,19 +324,19 @@ struct Sink {
 void encode_words(const Tokenizer *t, const char *text, size_t n, Sink *out)
 {
     std::lock_guard<std::mutex> hold(t->lock);
-    Word fresh;
+    Pieces fresh;
     for (size_t at = 0; at < n;) {
         const size_t from = at + (at ? space_at(text + at, n - at) : 0);
         at += word_length(text + at, n - at);
         if (at + space_at(text + at, n - at) == n) /* a last space alone would be no text at all */
             at = n;
-        std::string key(text + from, at - from);
-        const auto known = t->words.find(key);
-        if (known == t->words.end())
-            encode_whole(t, key.data(), key.size(), &fresh);
-        out->add(known == t->words.end() ? fresh : known->second, from);
-        if (known == t->words.end() && key.size() <= LONGEST_WORD && t->words.size() < MOST_WORDS)
-            t->words.emplace(std::move(key), fresh);
+        if (const Word *known = words_find(t->words, text + from, at - from)) {
+            out->add(known->ids, known->ends, known->n_pieces, from);
+            continue;
+        }
+        encode_whole(t, text + from, at - from, &fresh);
+        out->add(fresh.ids.data(), fresh.ends.data(), fresh.ids.size(), from);
+        words_keep(t->words, text + from, at - from, fresh.ids.data(), fresh.ends.data(), fresh.ids.size());
     }
 }
 
@@ -385,12 +411,12 @@ int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Tokeniz
 {
     try {
         Sink sink = {out->ids, out->end, out->cap, out->after, 0, 0};
-        if (t->words_apart) {
+        if (t->words) {
             encode_words(t, text, n, &sink);
         } else {
-            Word all;
+            Pieces all;
             encode_whole(t, text, n, &all);
-            sink.add(all, 0);
+            sink.add(all.ids.data(), all.ends.data(), all.ids.size(), 0);
         }
         out->n_after = sink.n_after;
         return sink.count;

@@ -39,8 +39,9 @@ enum { TOKENIZER_NO_MEMORY = -1, TOKENIZER_TOO_LONG = -2, TOKENIZER_WORD_BYTES =
 
 /* Ids of text[0..n) (UTF-8; may contain NUL), no BOS; the dummy prefix of a non-empty segment has zero width. Returns how many there are,
  * or one of the negative numbers: SentencePiece takes some 230 bytes for each byte, so no word may be longer than TOKENIZER_WORD_BYTES.
- * Words are what spaces separate; a vocabulary with a piece that spans two of them takes the whole text for one. Else words are encoded one
- * by one, and those that were met before are remembered: the same ids in half the time. Thread-safe. */
+ * Words are what spaces separate. Where a vocabulary shows, when it is opened, that each word of a text becomes the same pieces by itself,
+ * words are encoded one by one and those met before are remembered, up to 8 MiB of them; elsewhere the whole text is one word. Thread-safe.
+ */
 int64_t tokenizer_encode(const Tokenizer *t, const char *text, size_t n, TokenizerOutput *out);
 
 /* Text of ids: control and out-of-vocabulary ids skipped, ▁ to space, invalid UTF-8 to U+FFFD, one leading space dropped.
