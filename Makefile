@@ -384,8 +384,8 @@ format-check:
 check: format-check
 	@sh tools/check.sh '$(CC)' '$(CXX)' '$(CPPFLAGS)'
 
-#: make bench       matmuls against the machine's peak; steps of training, memory, convolutions, a UNet, start, pictures beside PyTorch and
-#:                  Pillow (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
+#: make bench       matmuls against the machine's peak; steps of training, memory, convolutions, a UNet, start, pictures, prepare beside
+#:                  PyTorch, Pillow and SentencePiece (PYTHON= as for parity; ROW=C3: that row); nothing is measured on a busy machine
 bench: all $(BENCHES:%=$(BUILD)/%)
 	@ROW='$(ROW)' sh tools/bench/bench.sh $(BUILD) $(PYTHON)
 

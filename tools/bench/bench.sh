@@ -1,8 +1,8 @@
 #!/bin/sh
-# Matmuls against the machine's peak; then whole training steps, their memory, convolutions, a UNet, the start of the program and pictures,
-# with PyTorch and Pillow beside them when PYTHON has them. $1: the folder with the programs, $2: python. The two programs take turns; a
-# ratio is the median of the pairs. The steps: text only, f32, LoRA on all seven linears, random weights: bases, data and PyTorch's step are
-# of the same shape.
+# Matmuls against the machine's peak; then whole training steps, their memory, convolutions, a UNet, the start of the program, pictures, and
+# a mixture being prepared, with PyTorch, Pillow and SentencePiece beside them when PYTHON has them. $1: the folder with the programs, $2:
+# python. The two programs take turns; a ratio is the median of the pairs. The steps: text only, f32, LoRA on all seven linears, random
+# weights: bases, data and PyTorch's step are of the same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12 row=${ROW:-C}
@@ -98,6 +98,20 @@ theirs_conv() { # kept to AVX2 where we are
 }
 ours_unet() { "$bin/bench-unet" $shape; }
 theirs_unet() { "$python" tests/oracle/bench_unet.py $shape 2>"$dir/err" || { cat "$dir/err" >&2; exit 1; }; }
+ours_prepare() { # processor seconds: prepare waits for the disk at the end of a shard
+    rm -rf "$dir/shards"
+    /usr/bin/env time -f '%U %S %M' -o "$dir/t" "$bin/prepare" --config "$dir/run.json" --jobs 1 --quiet >"$dir/out"
+    grep -o '[0-9]* tokens' "$dir/out" >"$dir/tokens"
+    awk '{ print $3 }' "$dir/t" >"$dir/ours_kb"
+    awk '{ print $1 + $2 }' "$dir/t"
+}
+theirs_prepare() {
+    /usr/bin/env time -f '%U %S %M' -o "$dir/t" \
+        "$python" tests/oracle/bench_prepare.py "$dir/rows.json" "$dir/pictures" "$vocabulary" >"$dir/out"
+    cmp "$dir/tokens" "$dir/out" >&2 || exit 1
+    awk '{ print $3 }' "$dir/t" >"$dir/theirs_kb"
+    awk '{ print $1 + $2 }' "$dir/t"
+}
 ours_picture() { taskset -c 0 "$bin/bench-pictures" "$picture" 384; }
 theirs_picture() { taskset -c 0 "$python" tests/oracle/bench_picture.py "$picture" 384; }
 
@@ -184,4 +198,25 @@ if [ $torch = yes ]; then
     "$python" tests/oracle/bench_picture.py "$picture" progressive "$dir/progressive.jpg"
     picture="$dir/progressive.jpg"
     compare "C9 progressive JPEG" 1.5 ms picture
+fi
+
+# Rows of LLaVA's form with Mistral's vocabulary, where mistral-common is installed, else that of the tests.
+rows=100000
+vocabulary=$("$python" -c 'import mistral_common as m; print(m.__path__[0])' 2>/dev/null)/data/tokenizer.model.v1
+[ -f "$vocabulary" ] || vocabulary="$root/tests/fixtures/vocabulary/tokenizer.model"
+if asked C13; then
+    base 64 2 256 4 2 32000
+    cp "$vocabulary" "$dir/llm/tokenizer.model"
+    rm -rf "$dir/pictures"
+    "$bin/scenes" --out "$dir/pictures" --count 100 --heldout 1 --size 256 --seed 1 --quiet
+    awk -v rows=$rows -v pictures=100 -f tools/bench/llava_rows.awk \
+        README.md CONTRIBUTING.md data/SCHEMA.md configs/README.md >"$dir/rows.json"
+    cat >"$dir/run.json" <<END
+{"name": "run", "model": {"llm": {"path": "llm", "init": "random"}, "vision": {"path": "$root/configs/base/vision"},
+ "tokens": {"image": 0, "task": null}},
+ "data": {"mixture": [{"name": "d", "files": ["rows.json"], "image_root": "pictures", "task": "understand"}], "shards": "shards",
+ "template": "mistral_instruct"},
+ "train": {"steps": 1, "batch": 1}, "save": {"dir": "runs"}}
+END
+    compare "C13 prepare, $rows rows" 2 s prepare
 fi
