@@ -254,6 +254,15 @@ static const char *closing_quote(const Parser *p)
     return NULL;
 }
 
+/* How many bytes of ASCII stand at p->at that mean themselves in a string. */
+static size_t plain_bytes(const Parser *p)
+{
+    const char *q = p->at;
+    while (q < p->end && (signed char)*q >= 0x20 && *q != '"' && *q != '\\')
+        q++;
+    return (size_t)(q - p->at);
+}
+
 /* p->at on the opening quote; leaves it after the closing one. */
 static Status parse_string(Parser *p, const char **text, size_t *length)
 {
@@ -281,11 +290,12 @@ static Status parse_string(Parser *p, const char **text, size_t *length)
             snprintf(sentence, sizeof sentence, "the control character 0x%02x inside a string is written \\u%04x", c, c);
             return fail_here(p, sentence);
         } else {
-            int n = utf8_decode(p->at, (size_t)(p->end - p->at), NULL);
+            size_t n = c < 0x80 ? plain_bytes(p) : (size_t)utf8_decode(p->at, (size_t)(p->end - p->at), NULL);
             if (!n)
                 return fail_expected(p, "UTF-8 text");
-            for (int i = 0; i < n; i++)
-                *out++ = *p->at++;
+            memcpy(out, p->at, n);
+            out += n;
+            p->at += n;
         }
     }
     p->at++;
@@ -371,25 +381,6 @@ static Status parse_separator(Parser *p, char close, bool *more)
     return OK;
 }
 
-static Status parse_array(Parser *p, Json *array)
-{
-    Json **tail = &array->child;
-    bool more = true;
-    p->at++;
-    skip_space(p);
-    if (at_char(p, ']')) {
-        p->at++;
-        return OK;
-    }
-    while (more) {
-        TRY(parse_value(p, tail));
-        tail = &(*tail)->next;
-        array->length++;
-        TRY(parse_separator(p, ']', &more));
-    }
-    return OK;
-}
-
 static Status parse_member(Parser *p, Json *object, Json **out)
 {
     const char *key;
@@ -418,21 +409,22 @@ static Status parse_member(Parser *p, Json *object, Json **out)
     return OK;
 }
 
-static Status parse_object(Parser *p, Json *object)
+/* The elements of an array, the members of an object. */
+static Status parse_parts(Parser *p, Json *whole, char close)
 {
-    Json **tail = &object->child;
+    Json **tail = &whole->child;
     bool more = true;
     p->at++;
     skip_space(p);
-    if (at_char(p, '}')) {
+    if (at_char(p, close)) {
         p->at++;
         return OK;
     }
     while (more) {
-        TRY(parse_member(p, object, tail));
+        TRY(close == '}' ? parse_member(p, whole, tail) : parse_value(p, tail));
         tail = &(*tail)->next;
-        object->length++;
-        TRY(parse_separator(p, '}', &more));
+        whole->length++;
+        TRY(parse_separator(p, close, &more));
     }
     return OK;
 }
@@ -472,7 +464,7 @@ static Status parse_value(Parser *p, Json **out)
             return fail_here(p, "nested deeper than 64 levels");
         v->kind = c == '{' ? JSON_OBJECT : JSON_ARRAY;
         p->depth++;
-        TRY(c == '{' ? parse_object(p, v) : parse_array(p, v));
+        TRY(parse_parts(p, v, c == '{' ? '}' : ']'));
         p->depth--;
     } else if (c == '"') {
         v->kind = JSON_STRING;
