@@ -90,14 +90,13 @@ static inline int ahead(Rows *r, size_t i)
 /* Consumes n bytes that are in the buffer. */
 static void consume(Rows *r, size_t n)
 {
-    for (const char *p = r->buffer + r->from, *end = p + n; p < end; p++) {
-        if (*p == '\n') {
-            r->line++;
-            r->column = 1;
-        } else {
-            r->column += ((unsigned char)*p & 0xC0) != 0x80;
-        }
+    const char *p = r->buffer + r->from, *end = p + n;
+    for (const char *stop; (stop = memchr(p, '\n', (size_t)(end - p))); p = stop + 1) {
+        r->line++;
+        r->column = 1;
     }
+    for (; p < end; p++)
+        r->column += ((unsigned char)*p & 0xC0) != 0x80;
     r->from += n;
     r->before += (int64_t)n;
 }
