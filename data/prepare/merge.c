@@ -14,14 +14,19 @@ typedef struct Place {
     uint32_t shard, image;
 } Place;
 
+enum { AT_ONCE = 512 };
+
 typedef struct Merge {
     const PrepareOptions *o;
     ScanFiles *files;
     FILE *bad;
+    ScanRow *read, *kept; /* [AT_ONCE] rows that are judged next, and good ones that are written next */
+    int64_t n_kept;
     ScanRow row;
-    ScanRef *refs; /* of the row */
+    char *more; /* of the row: refs, ids, mask, words */
+    size_t more_capacity;
+    ScanRef *refs; /* in it, here and below */
     char *words;
-    size_t refs_capacity, words_capacity;
     Numbers stored;        /* pictures, by their bytes: the same ones under two names are stored once */
     Place *place;          /* [stored.n] */
     size_t place_capacity; /* bytes */
@@ -39,17 +44,27 @@ static Status make_room(void *array, size_t *capacity, size_t bytes)
     return OK;
 }
 
-static Status read_row(Merge *m, int64_t k)
+/* Row k of n, in order. */
+static Status read_row(Merge *m, int64_t k, int64_t n)
 {
-    TRY(scan_rows(m->files, k, 1, &m->row));
+    if (k % AT_ONCE == 0)
+        TRY(scan_rows(m->files, k, n - k < AT_ONCE ? n - k : AT_ONCE, m->read));
+    m->row = m->read[k % AT_ONCE];
     const ScanRow *row = &m->row;
-    const size_t refs = row->n_pictures * sizeof *m->refs;
-    const uint64_t words_at = row->at + refs + row->n_tokens * (sizeof(int32_t) + 1);
-    const int more = m->files->more[k % m->files->totals.jobs];
-    TRY(make_room(&m->refs, &m->refs_capacity, refs));
-    TRY(make_room(&m->words, &m->words_capacity, row->n_words));
-    TRY(file_read_at(more, "the scan", m->refs, refs, (int64_t)row->at));
-    return file_read_at(more, "the scan", m->words, row->n_words, (int64_t)words_at);
+    const size_t words_at = row->n_pictures * sizeof *m->refs + row->n_tokens * (sizeof(int32_t) + 1);
+    TRY(make_room(&m->more, &m->more_capacity, words_at + row->n_words));
+    m->refs = (ScanRef *)(void *)m->more;
+    m->words = m->more + words_at;
+    return file_read_at(m->files->more[k % m->files->totals.jobs], "the scan", m->more, words_at + row->n_words, (int64_t)row->at);
+}
+
+/* Good rows move up to where bad ones were: those have been read. */
+static Status write_kept(Merge *m)
+{
+    const int64_t first = m->files->totals.good - m->n_kept;
+    const size_t n = (size_t)m->n_kept;
+    m->n_kept = 0;
+    return file_write_at(m->files->rows, "the scan", m->kept, n * sizeof *m->kept, first * (int64_t)sizeof *m->kept);
 }
 
 /* ---------------------------------------------------------------- rows that are left out */
@@ -131,7 +146,6 @@ static Status find_place(Merge *m, ScanRef *ref)
     return OK;
 }
 
-/* The row moves up to where bad ones were. */
 static Status keep_row(Merge *m)
 {
     const ScanRow *row = &m->row;
@@ -148,7 +162,8 @@ static Status keep_row(Merge *m)
             TRY(find_place(m, &m->refs[i]));
     const int more = m->files->more[row->index.record % (uint32_t)m->files->totals.jobs];
     TRY(file_write_at(more, "the scan", m->refs, row->n_pictures * sizeof *m->refs, (int64_t)row->at));
-    return file_write_at(m->files->rows, "the scan", row, sizeof *row, k * (int64_t)sizeof *row);
+    m->kept[m->n_kept++] = *row;
+    return m->n_kept < AT_ONCE ? OK : write_kept(m);
 }
 
 /* ---------------------------------------------------------------- all rows */
@@ -158,12 +173,13 @@ static Status merge_rows(Merge *m, int64_t rows)
     ScanFiles *f = m->files;
     for (int64_t k = 0; k < rows; k++) {
         bool good;
-        TRY(read_row(m, k));
+        TRY(read_row(m, k, rows));
         TRY(judge(m, &good));
         TRY(leave_out_near(m, &good));
         if (good)
             TRY(keep_row(m));
     }
+    TRY(write_kept(m));
     return ftruncate(f->rows, f->totals.good * (off_t)sizeof m->row) ? fail(ERR_IO, "%s/rows: %s", f->folder, strerror(errno)) : OK;
 }
 
@@ -183,7 +199,11 @@ Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
     Merge m = {.o = o, .files = f, .bad = fopen(file_join(path, f->folder, "bad.jsonl"), "we")};
     if (!m.bad)
         return fail(ERR_IO, "%s: %s", path, strerror(errno));
-    Status s = outcome_create(&f->outcome, o->mixture->n_sources);
+    m.read = mem_alloc(AT_ONCE * sizeof *m.read);
+    m.kept = mem_alloc(AT_ONCE * sizeof *m.kept);
+    Status s = m.read && m.kept ? OK : fail(ERR_NOMEM, "no memory to judge the rows");
+    if (!s)
+        s = outcome_create(&f->outcome, o->mixture->n_sources);
     if (!s)
         s = merge_rows(&m, rows);
     if (!s)
@@ -191,8 +211,9 @@ Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
     f->totals.images = m.stored.n;
     if (fclose(m.bad) && !s)
         s = fail(ERR_IO, "%s: writing: %s", path, strerror(errno));
-    mem_free(m.refs);
-    mem_free(m.words);
+    mem_free(m.read);
+    mem_free(m.kept);
+    mem_free(m.more);
     mem_free(m.place);
     numbers_free(&m.stored);
     earlier_free(&m.earlier);

@@ -66,13 +66,21 @@ static Status put(Worker *w, const void *bytes, size_t n)
 
 static Status put_string(Worker *w, const char *text) { return put(w, text, strlen(text) + 1); }
 
-static Status write_out(Worker *w, uint64_t *at)
+/* Where what is put next will stand. */
+static uint64_t place(const Worker *w) { return w->end + w->out_n; }
+
+static Status write_out(Worker *w)
 {
-    *at = w->end;
     TRY(file_write_at(w->work->files->more[w->number], "the scan", w->out, w->out_n, (int64_t)w->end));
     w->end += w->out_n;
     w->out_n = 0;
     return OK;
+}
+
+static Status write_when_full(Worker *w)
+{
+    enum { FULL = 1 << 18 };
+    return w->out_n < FULL ? OK : write_out(w);
 }
 
 /* ---------------------------------------------------------------- pictures */
@@ -84,9 +92,10 @@ static Status check_picture(Worker *w, uint32_t number, const char *root, const 
     p.root_bytes = (uint32_t)strlen(root) + 1;
     p.path_bytes = (uint32_t)strlen(path) + 1;
     TRY(picture_check(&p.info, &w->buffer, root, path, w->work->o->max_pixels));
+    p.at = place(w);
     TRY(put_string(w, root));
     TRY(put_string(w, path));
-    TRY(write_out(w, &p.at));
+    TRY(write_when_full(w));
     return file_write_at(w->work->files->pictures, "the scan", &p, sizeof p, (int64_t)number * (int64_t)sizeof p);
 }
 
@@ -232,6 +241,7 @@ static Status write_row(Worker *w, const Record *rec, ScanRow *row, const char *
     row->n_words = (uint32_t)words;
     row->n_tokens = !row->reject && w->work->keep == SCAN_SHARDS ? row->n_tokens : 0;
     row->n_text = (uint32_t)n_text;
+    row->at = place(w);
     TRY(put(w, w->refs, row->n_pictures * sizeof *w->refs));
     TRY(put(w, w->sample.id, row->n_tokens * sizeof *w->sample.id));
     TRY(put(w, w->sample.mask, row->n_tokens));
@@ -239,7 +249,7 @@ static Status write_row(Worker *w, const Record *rec, ScanRow *row, const char *
     TRY(put_string(w, rec->reject_path));
     TRY(put_string(w, message));
     TRY(put(w, text, n_text));
-    TRY(write_out(w, &row->at));
+    TRY(write_when_full(w));
     return file_write_at(w->work->files->rows, "the scan", row, sizeof *row, rec->number * (int64_t)sizeof *row);
 }
 
@@ -301,7 +311,7 @@ static Status read_mixture(Worker *w, RecordReader *reader)
     for (const Record *rec;;) {
         TRY(records_next(reader, &rec));
         if (!rec)
-            return OK;
+            return write_out(w);
         TRY(take_row(w, rec));
         seen->rows++;
         seen->pictures = w->pictures.n;

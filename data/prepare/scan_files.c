@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "data/prepare/parts.h"
@@ -86,15 +87,16 @@ static int more_of(const ScanFiles *f, uint32_t number) { return f->more[number 
 
 Status scan_row_contents(const ScanFiles *f, const ScanRow *row, ScanRef *refs, int32_t *id, uint8_t *mask, char *text)
 {
-    const size_t sizes[] = {row->n_pictures * sizeof *refs, row->n_tokens * sizeof *id, row->n_tokens, row->n_words, row->n_text};
-    void *const to[] = {refs, id, mask, NULL, text};
+    const struct iovec to[] = {{refs, row->n_pictures * sizeof *refs}, {id, row->n_tokens * sizeof *id}, {mask, row->n_tokens}};
+    enum { N_PARTS = sizeof to / sizeof *to };
+    const int more = more_of(f, row->index.record);
+    const size_t n = to[0].iov_len + to[1].iov_len + to[2].iov_len;
     int64_t at = (int64_t)row->at;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (to[i])
-            TRY(file_read_at(more_of(f, row->index.record), "the scan", to[i], sizes[i], at));
-        at += (int64_t)sizes[i];
-    }
-    return OK;
+    const bool whole = preadv(more, to, N_PARTS, at) == (ssize_t)n;
+    for (size_t i = 0; i < N_PARTS; at += (int64_t)to[i++].iov_len)
+        if (!whole) /* one by one, which says what is wrong */
+            TRY(file_read_at(more, "the scan", to[i].iov_base, to[i].iov_len, at));
+    return file_read_at(more, "the scan", text, row->n_text, at + row->n_words);
 }
 
 Status scan_picture(const ScanFiles *f, uint32_t i, ScanPicture *out)
