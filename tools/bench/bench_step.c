@@ -2,10 +2,9 @@
 #include "tools/bench/bench_step.h"
 
 #include <math.h>
-#include <string.h>
 
+#include "tools/bench/bench_fill.h"
 #include "train/config/plan.h"
-#include "train/models/parts.h"
 #include "train/optim/optim.h"
 
 Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int64_t segment, int64_t labels)
@@ -49,22 +48,14 @@ static Status take(BenchStep *s, Arena *a, void **memory, size_t n_bytes)
     return OK;
 }
 
-/* What is frozen and drawn as zeros, because it is meant to come from a folder that is not there: over zeros a device draws less power and
- * is faster. */
-static Status draw_zeros(GenLlava *g, const RunConfig *cfg)
+static Status open_model(BenchStep *s, DType compute)
 {
-    Params *p = genllava_params(g);
-    for (int i = 0; i < p->n; i++) {
-        Param *q = p->list[i];
-        const int64_t row = param_row(q);
-        const bool is_scale = row == 1 && strlen(q->name) > strlen(".weight") && !strcmp(strrchr(q->name, '.'), ".weight");
-        if (q->trainable || q->init != INIT_ZERO || !part_drawn(part_find(q->group.part), cfg) || (row <= 1 && !is_scale))
-            continue;
-        q->init = is_scale ? INIT_ONE : INIT_NORMAL;
-        q->init_scale = 1 / sqrt((double)row);
-        TRY(params_draw(p, q, (uint64_t)cfg->seed));
-    }
-    return OK;
+    BenchFill fill;
+    Status status = bench_fill_make(&fill, s->cfg, compute == BF16 ? BF16 : F32);
+    if (status == OK)
+        status = genllava_open_filled(&s->model, s->b, compute, s->cfg, &(ParamFill){bench_fill_set, &fill});
+    bench_fill_free(&fill);
+    return status;
 }
 
 Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType compute, const PassShape *shape)
@@ -81,8 +72,7 @@ Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType com
                                              .compute = compute,
                                              .recompute = (Recompute)cfg->train.recompute,
                                              .seed = (uint64_t)cfg->seed}));
-    TRY(genllava_open(&s->model, b, compute, cfg, NULL));
-    TRY(draw_zeros(s->model, cfg));
+    TRY(open_model(s, compute));
     return pass_make(&s->pass, shape, genllava_model_sizes(s->model));
 }
 

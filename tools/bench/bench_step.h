@@ -21,7 +21,7 @@ typedef struct BenchStep {
 /* What a pass of `tokens` holds: samples of `segment` tokens (0: the whole), each with a picture if there is room, and `labels` of them
  * supervised. Where the model draws, a third of the samples has a picture to generate instead, another third one to edit. */
 MUST_USE Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int64_t segment, int64_t labels);
-/* Draws or loads the weights. b->ctx.scratch is its scratch until it is closed. */
+/* Fills or loads the weights. b->ctx.scratch is its scratch until it is closed. */
 MUST_USE Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType compute, const PassShape *shape);
 void bench_step_close(BenchStep *s); /* zeroed is fine */
 /* One step; what it asks of the device may still be running on return. */

@@ -60,8 +60,13 @@ static Status open_parts(GenLlava *g, const RunConfig *cfg, const char *checkpoi
 }
 
 /* answers: nothing is learned. only: a part, or NULL. */
-static Status open_model(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir, bool answers,
-                         const char *only)
+typedef struct Opening {
+    const char *checkpoint_dir, *only;
+    const ParamFill *fill;
+    bool answers;
+} Opening;
+
+static Status open_model(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const Opening *how)
 {
     GenLlava *g = *out = mem_alloc(sizeof *g);
     if (!g)
@@ -71,9 +76,10 @@ static Status open_model(GenLlava **out, Backend *backend, DType compute, const 
         g->has_loss[i] = part_wanted(part_find(LOSSES[i].part), cfg);
     for (CacheKind k = 0; k < N_CACHES; k++)
         g->cached[k] = plan_caches(cfg, k);
-    g->params.answers = answers;
-    g->only = only;
-    Status s = open_parts(g, cfg, checkpoint_dir);
+    g->params.answers = how->answers;
+    g->only = how->only;
+    g->fill = how->fill;
+    Status s = open_parts(g, cfg, how->checkpoint_dir);
     if (s)
         genllava_close(out);
     return s;
@@ -81,17 +87,22 @@ static Status open_model(GenLlava **out, Backend *backend, DType compute, const 
 
 Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
 {
-    return open_model(out, backend, compute, cfg, checkpoint_dir, false, NULL);
+    return open_model(out, backend, compute, cfg, &(Opening){.checkpoint_dir = checkpoint_dir});
+}
+
+Status genllava_open_filled(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const ParamFill *fill)
+{
+    return open_model(out, backend, compute, cfg, &(Opening){.fill = fill});
 }
 
 Status genllava_open_to_answer(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir)
 {
-    return open_model(out, backend, compute, cfg, checkpoint_dir, true, NULL);
+    return open_model(out, backend, compute, cfg, &(Opening){.checkpoint_dir = checkpoint_dir, .answers = true});
 }
 
 Status genllava_open_part(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *part)
 {
-    return open_model(out, backend, compute, cfg, NULL, true, part);
+    return open_model(out, backend, compute, cfg, &(Opening){.answers = true, .only = part});
 }
 
 void genllava_close(GenLlava **g)

@@ -32,6 +32,7 @@ struct GenLlava {
     bool has_loss[N_LOSSES];       /* the parts it needs are wanted */
     bool cached[N_CACHES];         /* losses read such results from the batch */
     const char *only;              /* the one part that is opened; NULL: those that the settings want */
+    const ParamFill *fill;         /* sets what would be drawn; NULL: it is drawn */
     ImageLoss image_loss[N_TASKS]; /* of target images by the task of their row */
     Weights files[PARTS_MAX];      /* of parts that are folders; open as long as the model: weights are used in place */
 };

@@ -456,6 +456,14 @@ const char *part_source(char path[PATH_MAX], const Part *part, const RunConfig *
     return part->form == PART_ADAPTER ? checkpoint : file_join(path, checkpoint, part->saved);
 }
 
+static Status fill_part(GenLlava *g, const Part *part)
+{
+    for (int i = 0; i < g->params.n; i++)
+        if (params_of(g->params.list[i], part->name))
+            TRY(g->fill->set(g->fill->arg, &g->params, g->params.list[i]));
+    return OK;
+}
+
 static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *checkpoint)
 {
     const Part *part = &PARTS[i];
@@ -463,6 +471,8 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
     uint64_t seed = (uint64_t)cfg->seed;
     char path[PATH_MAX], room[PATH_MAX];
     const char *from = part_source(path, part, cfg, checkpoint);
+    if (!from && g->fill)
+        return fill_part(g, part);
     if (!from)
         return part->draw ? part->draw(g, seed) : params_draw_part(&g->params, part->name, seed);
     if (part->load)
