@@ -7,12 +7,14 @@
 #include "kernels/base/philox.h"
 #include "train/models/parts.h"
 
+static uint64_t seed_of(const BenchFill *b) { return b->cfg ? (uint64_t)b->cfg->seed : 0; }
+
 Status bench_fill_make(BenchFill *b, const RunConfig *cfg, DType type)
 {
     *b = (BenchFill){.cfg = cfg, .type = type, .normal = mem_alloc((BENCH_BLOCK + 1) * sizeof *b->normal)};
     if (!b->normal)
         return fail(ERR_NOMEM, "weights for a benchmark: out of memory");
-    const uint64_t key = philox_key((uint64_t)cfg->seed, RANDOM_INIT, 0, 0);
+    const uint64_t key = philox_key(seed_of(b), RANDOM_INIT, 0, 0);
     for (uint32_t i = 0; i < BENCH_BLOCK; i += 2) {
         Philox4 r = philox4x32(key, i, 0, 0, 0);
         philox_normal2(r.v[0], r.v[1], b->normal + i);
@@ -63,7 +65,7 @@ Status bench_fill_set(void *fill, Params *p, Param *q)
 {
     BenchFill *b = fill;
     const int64_t row = param_row(q);
-    const bool stands_in = !q->trainable && q->init == INIT_ZERO && part_drawn(part_find(q->group.part), b->cfg);
+    const bool stands_in = !q->trainable && q->init == INIT_ZERO && b->cfg && part_drawn(part_find(q->group.part), b->cfg);
     if (stands_in && is_scale(q))
         q->init = INIT_ONE;
     else if (stands_in && row > 1) {
@@ -71,7 +73,7 @@ Status bench_fill_set(void *fill, Params *p, Param *q)
         q->init_scale = 1 / sqrt((double)row);
     }
     if (q->trainable || row <= 1 || q->init == INIT_ZERO || q->init == INIT_ONE || params_measuring(p))
-        return params_draw(p, q, (uint64_t)b->cfg->seed);
+        return params_draw(p, q, seed_of(b));
     TRY(repeat(b, q->t.n_elems, q->init == INIT_UNIFORM ? q->init_scale / sqrt(3) : q->init_scale));
     return params_set(p, q, b->values, b->type);
 }
