@@ -394,20 +394,23 @@ bench-kernels: $(BUILD)/bench-kernels
 	$(BUILD)/bench-kernels $(ONLY)
 
 #: make model-gpu   what steps of Mistral-7B should take on a GPU and on many, on paper (MODEL='--device h200': its options)
+hold = $(shell awk -F'|' '$$1 ~ /^$(1) / { print $$5 + 0 }' tools/bench/gpu/targets.txt)
 model-gpu: $(BUILD)/model-gpu
-	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --goal 17500 --fit 80 --ranks --efficiency 98 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --goal $(call hold,G1) --fit 80 --ranks --efficiency 98 $(MODEL)
 	@echo
-	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --goal 16000 --fit 80 --ranks --efficiency 98 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --goal $(call hold,G6) --fit 80 --ranks --efficiency 98 $(MODEL)
 	@echo
-	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --set model.lora.dropout=0.05 --goal 16000 --fit 80 $(MODEL)
+	@$(BUILD)/model-gpu --config tools/bench/gpu/r128.json --set model.lora.dropout=0.05 --fit 80 $(MODEL)
 	@echo
 	@$(BUILD)/model-gpu --config tools/bench/gpu/three-tasks.json --fit 80 $(MODEL)
 
-#: make bench-gpu   what the GPU of this machine reaches, beside its own ceilings (PYTHON=: PyTorch with CUDA beside it)
+#: make bench-gpu   what the GPU of this machine reaches, beside its own ceilings and the targets (PYTHON=: PyTorch with CUDA beside it;
+#:                  STAGES='step runs': those of tools/bench/gpu_check.sh)
 bench-gpu:
 ifeq ($(CUDA_ON),1)
-	@$(MAKE) --no-print-directory $(BUILD)/bench-gpu
-	@sh tools/bench/bench_gpu.sh $(BUILD) $(PYTHON)
+	@$(MAKE) --no-print-directory $(BUILD)/train $(BUILD)/generate $(BUILD)/test-gpu $(BUILD)/bench-gpu
+	@sh tools/bench/gpu_check.sh --bin $(BUILD) --out $(BUILD)/gpu-check --python $(PYTHON) \
+		$(or $(STAGES),device step ceilings kernels runs beside unet)
 else
 	@echo "make bench-gpu needs the CUDA toolkit; this build is without" >&2; exit 69
 endif

@@ -16,32 +16,55 @@ if [ -x "$build/bench-gpu" ] && [ ! -e /dev/nvidiactl ]; then
     esac
 fi
 [ -x "$build/bench-gpu-cuda-host" ] || { echo "not built"; exit 77; }
-out=$("$build/bench-gpu-cuda-host" --tiny --config tests/fixtures/parity/visual_tokens/config.json --set train.compute=bf16 --tokens 64 --segment 32 --labels 5 --row G1 2>&1) ||
-    fail "exit $?: $out"
+of=tests/fixtures/parity/visual_tokens/config.json
+bench() { "$build/bench-gpu-cuda-host" --tiny --segment 32 --labels 5 "$@" 2>&1; }
+out=$(bench --config $of --set train.compute=bf16 --tokens 64) || fail "exit $?: $out"
 lines() { echo "$out" | grep -c "$1"; }
+[ "$(lines '^device: .*; --tiny: no figure below means anything$')" -eq 1 ] || fail "no device: $out"
 [ "$(lines '^ceilings measured here: matmul of 32 x 32 x 32 ')" -eq 1 ] || fail "no ceilings: $out"
-[ "$(lines '^G8 .* T \(16\|32\):')" -eq 2 ] || fail "G8: $out"
+[ "$(lines '^G8 .* TFLOP/s: .* T 16$')" -eq 1 ] && [ "$(lines '^G8b .* TFLOP/s: .* T 32$')" -eq 1 ] || fail "G8: $out"
 for op in rmsnorm_fwd layernorm_bwd glu_fwd act_bwd dropout rope rows_scatter cross_entropy adamw; do
-    [ "$(lines "^G9 *$op ")" -ge 1 ] || fail "no line for $op"
+    [ "$(lines "^     $op .* of copy$")" -ge 1 ] || fail "no line for $op"
 done
+# The slowest is the one whose share is the least of all lines.
+least=$(echo "$out" | sed -n 's/^     \([a-z0-9_]*\) .* TB\/s *\([0-9.]*\) of copy$/\2 \1/p' | grep -v attention | sort -g | head -n 1 | cut -d' ' -f1)
+echo "$out" | grep '^G9 ' | awk -v least="$least" '{ exit !($2 >= least - 0.006 && $2 <= least + 0.006) }' || fail "G9 is not $least: $out"
 [ "$(lines '^     adapter_down.* TFLOP/s .* of copy, .* T integer instructions/s$')" -eq 6 ] || fail "adapters with dropout: $out"
 [ "$(lines '^     matmul ')" -gt 20 ] || fail "the matmuls of a step: $out"
-[ "$(lines '^G10 ')" -eq 1 ] || fail "G10: $out"
-[ "$(lines '^G1 .*: 64 tokens, 2 pictures, 10 labels: .* tokens/s; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "G1: $out"
-[ "$(lines '^G7 .* GB of ')" -eq 1 ] && [ "$(lines '^G11 .*gaps between [1-9][0-9]* operators')" -eq 1 ] || fail "G7, G11: $out"
-# The steps learn: the losses fall.
-echo "$out" | sed -n 's/.*loss \([0-9.]*\), then \([0-9.]*\)$/\1 \2/p' | awk '{ exit !($2 < $1 && $2 > 0) }' || fail "the loss does not fall: $out"
-# Convolutions beside our own, by a stand-in for cuDNN.
+[ "$(lines '^G10 .* of the largest: ')" -eq 1 ] || fail "G10: $out"
+step='tokens/s: step of config: 64 tokens, 2 pictures, 10 labels: .*; loss [0-9.]*, then [0-9.]*$'
+[ "$(lines "^step [0-9.]* $step")" -eq 1 ] || fail "the step: $out"
 [ "$(lines '^     conv2d_\(fwd\|dx\|dw\).* own .* TFLOP/s$')" -eq 6 ] || fail "convolutions: $out"
-[ "$(lines '^G9 *groupnorm_bwd ')" -eq 1 ] && [ "$(lines '^G9 *upsample_fwd ')" -eq 1 ] || fail "images: $out"
-out=$(CUDA_HOST_CUDNN=9 "$build/bench-gpu-cuda-host" --tiny --only conv --config tests/fixtures/parity/visual_tokens/config.json 2>&1) || fail "exit $?: $out"
+[ "$(lines '^     groupnorm_bwd ')" -eq 1 ] && [ "$(lines '^     upsample_fwd ')" -eq 1 ] || fail "images: $out"
+# Several runs in one process, each with settings, sizes and rows of its own. The steps learn: the losses fall.
+out=$(bench --step "G1,G7,G11 $of tokens=64 train.compute=bf16" --step "G6,- $of tokens=96 train.compute=bf16 model.lora.dropout=0.1") || fail "exit $?: $out"
+[ "$(lines "^G1   [0-9.]* $step")" -eq 1 ] && [ "$(lines '^G6   .*: 96 tokens, 3 pictures, 15 labels: ')" -eq 1 ] || fail "G1, G6: $out"
+[ "$(lines '^G7   [0-9.]* GB: .* the plan was ')" -eq 1 ] && [ "$(lines '^G11  [0-9.]* %: gaps between [1-9][0-9]* operators')" -eq 1 ] || fail "G7, G11: $out"
+[ "$(lines '^-    [0-9.]* GB: ')" -eq 1 ] || fail "memory without a row: $out"
+echo "$out" | sed -n 's/.*loss \([0-9.]*\), then \([0-9.]*\)$/\1 \2/p' | awk '{ n++; if (!($2 < $1 && $2 > 0)) bad = 1 } END { exit n != 2 || bad }' || fail "a loss does not fall: $out"
+says() { [ "$(bench "${@:2}" 2>&1 | tail -n 1)" = "error: $1" ] || fail "says $(bench "${@:2}")"; }
+says "--step is \"G1\", expected ROW[,MEMORY[,GAPS]] RUN.json [tokens=N] [KEY=VALUE ...]" --step G1
+says "--step: tokens=0, expected tokens=1 … 16777216" --step "G1 $of tokens=0"
+says "bench-gpu needs --config RUN.json or --step TEXT"
+says "--only unet needs a run with model.diffusion.path, whose UNet is timed; config has none" --only unet --config $of
+# For a profiler: attention, elementwise operators and narrow products, each once, without being timed.
+out=$(bench --only once --config $of) || fail "exit $?: $out"
+for op in attention_fwd attention_bwd glu_fwd glu_bwd rope rmsnorm_fwd rmsnorm_bwd; do
+    [ "$(lines "^     $op ")" -eq 1 ] || fail "$out; once: $op"
+done
+[ "$(lines '^     matmul ')" -eq 2 ] && [ "$(echo "$out" | wc -l)" -eq 10 ] || fail "$out; once"
+# Convolutions beside our own, by a stand-in for cuDNN.
+out=$(CUDA_HOST_CUDNN=9 bench --only conv --config $of) || fail "exit $?: $out"
 [ "$(lines '; cuDNN .* TFLOP/s .* of the largest matmul, .* times as fast$')" -eq 6 ] || fail "convolutions by cuDNN: $out"
 # Steps of all three tasks, of a model whose weights are not there.
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cp -r tests/fixtures/parity/bases/diffusion-noise "$dir/diffusion"
 rm "$dir"/diffusion/*/*.safetensors
-out=$("$build/bench-gpu-cuda-host" --tiny --only step --config tests/fixtures/parity/noise_frozen/config.json --set debug.replay=null --set train.compute=bf16 \
-    --set model.diffusion.path="$dir/diffusion" --tokens 192 --segment 64 --labels 5 --row 3T 2>&1) || fail "exit $?: $out"
-[ "$(lines '^3T .*: 192 tokens, 2 pictures, 15 labels, 2 pictures to draw: .* tokens/s; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "three tasks: $out"
+drawing="tests/fixtures/parity/noise_frozen/config.json tokens=192 debug.replay=null train.compute=bf16 model.diffusion.path=$dir/diffusion"
+out=$("$build/bench-gpu-cuda-host" --tiny --segment 64 --labels 5 --step "3T $drawing" 2>&1) || fail "exit $?: $out"
+[ "$(lines '^3T   .*: 192 tokens, 2 pictures, 15 labels, 2 pictures to draw: .*; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "three tasks: $out"
+# A UNet alone, one picture and two.
+out=$(bench --only unet --config tests/fixtures/parity/noise_frozen/config.json --set train.compute=bf16) || fail "exit $?: $out"
+[ "$(lines '^G12  [0-9.]* images/s: .*, 1 pictures of 8 latents a side: ')" -eq 1 ] && [ "$(lines '^G12b [0-9.]* images/s: .*, 2 pictures of 4 ')" -eq 1 ] || fail "G12: $out"
 exit $failed

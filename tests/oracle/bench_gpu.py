@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Steps of the same size by transformers and PEFT on the GPU, for tools/bench/bench_gpu.sh: bench_gpu.py RUN.json VARIANT [--tokens N] [--segment T] [--labels N]
+"""Steps of the same size by transformers and PEFT on the GPU, for tools/bench/gpu_check.sh: bench_gpu.py RUN.json VARIANT [--tokens N] [--segment T] [--labels N]
 
 VARIANT: eager (SDPA, nothing recomputed), checkpoint (gradient checkpointing), compile (torch.compile). Sizes come from the folders that RUN.json names.
 The largest batch that fits is taken, from --tokens downwards by halves. Prints: VARIANT TOKENS_PER_SECOND TOKENS_A_PASS PEAK_BYTES. Exit 77 without PyTorch
