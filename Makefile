@@ -124,7 +124,7 @@ MODEL_TESTS   := $(foreach o,infer/answer infer/draw models/hashed models/tiny,$
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
         cuda-host fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps bench bench-kernels bench-gpu \
-        model-gpu clean
+        gpu-bundle model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -239,6 +239,17 @@ CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends convolutions parity,$(B
                     $(BUILD)/obj/tests/train/parity_case.o
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
+
+# The programs of gpu-bundle, linked anew: what they need lies beside them, for them alone.
+BUNDLED       := train generate test-gpu bench-gpu
+BUNDLE_FLAGS  := -s -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
+BUNDLE_test-gpu = $(CUDA_DEVICE_TEST)
+define bundled_rule
+$(BUILD)/gpu-bundle/bin/$(1): $(or $(BUNDLE_$(1)),$(BUILD)/obj/$(main_$(1):.c=.o)) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
+	@mkdir -p $$(@D)
+	$(CXX) $$(LDFLAGS) $$(BUNDLE_FLAGS) -o $$@ $$(LINKED) $$(LIBS) $(CUDA_LIBS)
+endef
+$(foreach p,$(BUNDLED),$(eval $(call bundled_rule,$(p))))
 
 $(BUILD)/test-cuda-host: $(CUDA_HOST_TEST) $(MODEL_TESTS) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(TEST_LIBS)
@@ -408,11 +419,21 @@ model-gpu: $(BUILD)/model-gpu
 #:                  STAGES='step runs': those of tools/bench/gpu_check.sh)
 bench-gpu:
 ifeq ($(CUDA_ON),1)
-	@$(MAKE) --no-print-directory $(BUILD)/train $(BUILD)/generate $(BUILD)/test-gpu $(BUILD)/bench-gpu
+	@$(MAKE) --no-print-directory $(BUNDLED:%=$(BUILD)/%)
 	@sh tools/bench/gpu_check.sh --bin $(BUILD) --out $(BUILD)/gpu-check --python $(PYTHON) \
 		$(or $(STAGES),device step ceilings kernels runs beside unet)
 else
 	@echo "make bench-gpu needs the CUDA toolkit; this build is without" >&2; exit 69
+endif
+
+#: make gpu-bundle  build/gpu-bundle.tar.xz: programs, their libraries, tests and the script gpu-check.sh for a machine that has a GPU with
+#:                  its driver and CUDA's libraries, and nothing else
+gpu-bundle:
+ifeq ($(CUDA_ON),1)
+	@$(MAKE) --no-print-directory $(BUNDLED:%=$(BUILD)/gpu-bundle/bin/%)
+	@sh tools/bench/gpu_bundle.sh $(BUILD)
+else
+	@echo "make gpu-bundle needs the CUDA toolkit, but no GPU; this build is without" >&2; exit 69
 endif
 
 #: make example-stamps  a set for naming things from the captioned pictures of Tux Paint (Debian package, installed if missing)
