@@ -118,7 +118,7 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 CUDA_PROGRAMS := train generate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters large plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 MODEL_TESTS   := $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
@@ -235,7 +235,7 @@ $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BU
 	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(LINKED) $(LIBS)
 .SECONDARY: $(FUZZ_OBJ)
 
-CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends convolutions parity,$(BUILD)/obj/tests/cuda_device/$(o).o) \
+CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends convolutions large parity,$(BUILD)/obj/tests/cuda_device/$(o).o) \
                     $(BUILD)/obj/tests/train/parity_case.o
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
