@@ -120,7 +120,7 @@ KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters large plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
-MODEL_TESTS   := $(foreach o,infer/answer infer/draw models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
+MODEL_TESTS   := $(foreach o,infer/answer infer/draw large_step models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
         cuda-host fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps bench bench-kernels bench-gpu \
@@ -236,7 +236,7 @@ $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/fuzz.o $(BU
 .SECONDARY: $(FUZZ_OBJ)
 
 CUDA_DEVICE_TEST := $(KERNEL_TESTS) $(foreach o,backends convolutions large parity,$(BUILD)/obj/tests/cuda_device/$(o).o) \
-                    $(BUILD)/obj/tests/train/parity_case.o
+                    $(BUILD)/obj/tests/train/large_step.o $(BUILD)/obj/tests/train/parity_case.o
 $(BUILD)/test-gpu: $(CUDA_DEVICE_TEST) $(CUDA_OBJ) $(BUILD)/libgenllava.a $(BUILD)/link.flags
 	$(CXX) $(LDFLAGS) -o $@ $(LINKED) $(LIBS) $(CUDA_LIBS)
 
