@@ -95,6 +95,22 @@ printf '#!/bin/sh\nwhile [ "${1##*/}" != bench-gpu-cuda-host ]; do\n    echo "as
 chmod +x "$dir/path/ncu"
 PATH=$dir/path:$PATH check --tiny counters || fail "exit $?: $(cat "$dir/said")"
 grep -qx 'asked: --clock-control' "$dir/said" && grep -qx 'asked: none' "$dir/said" && grep -q '^     attention_bwd ' "$dir/said" || fail "counters: $(cat "$dir/said")"
+# Libraries that the system's loader does not know are looked for, and our programs alone are told where they are.
+printf '#!/bin/sh\n' >"$dir/path/ldconfig"
+printf '#!/bin/sh\necho "folders: $LD_LIBRARY_PATH"\n' >"$dir/path/ncu"
+chmod +x "$dir/path/ldconfig"
+mkdir -p "$dir/cuda/lib64"
+touch "$dir/cuda/lib64/libcudnn.so.9"
+PATH=$dir/path:$PATH CUDA_HOME=$dir/cuda LD_LIBRARY_PATH='' check --tiny device counters || fail "exit $?: $(cat "$dir/said")"
+grep -qx "libcudnn.so.9: $dir/cuda/lib64" "$dir/said" && grep -qx "folders: .*$dir/cuda/lib64" "$dir/said" || fail "libraries: $(cat "$dir/said")"
+# A program that does not run here ends the check, with its loader's words.
+mkdir "$dir/bin"
+printf '#!/bin/sh\necho "version GLIBC_2.99 not found" >&2\nexit 1\n' >"$dir/bin/train-cuda-host"
+cp "$dir/bin/train-cuda-host" "$dir/bin/bench-gpu-cuda-host"
+chmod +x "$dir/bin/"*
+check --tiny --bin "$dir/bin"
+code=$?
+[ $code -eq 69 ] && grep -qx 'train does not run here: version GLIBC_2.99 not found' "$dir/said" || fail "a program that does not run: exit $code: $(cat "$dir/said")"
 # A stage that takes too long is stopped, and the others are run all the same; no time left: it is named.
 printf '#!/bin/sh\nsleep 100\n' >"$dir/path/ncu"
 PATH=$dir/path:$PATH check --tiny --seconds 8 counters step

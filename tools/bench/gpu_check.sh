@@ -134,7 +134,10 @@ stage_device() {
 print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}; a GPU: {torch.cuda.is_available()}")' \
         2>/dev/null || echo "$python: not there, or without torch, transformers or peft: nothing is measured beside it"
     for tool in ncu compute-sanitizer; do echo "$tool: $(tool_path $tool || echo 'not found')"; done
-    for p in train generate; do ours "$bin/$p$host" --version | head -n 1 || return 1; done
+    for p in train generate; do
+        version=$(ours "$bin/$p$host" --version 2>&1) || { echo "$p does not run here: $version"; return 69; }
+        echo "$version" | head -n 1
+    done
     bench --only device --config "$(run_of r16)"
 }
 
