@@ -34,6 +34,13 @@ struct MatmulPlan {
     size_t workspace_bytes;
 };
 
+/* How much of the matmuls is multiplied without tensor cores (plain_share.cu). */
+struct PlainShare {
+    double all, plain, most; /* time in units of its own; most: of one shape */
+    MatmulKey largest;
+    bool told; /* judged once */
+};
+
 enum { MATMUL_PLANS = 512, MATMUL_SLOTS = 2 * MATMUL_PLANS, MATMUL_WORKSPACE = 32 << 20 };
 
 /* Room for the ids, labels and pictures of a pass in each half; a larger copy goes in pieces. */
@@ -75,6 +82,7 @@ struct CudaState {
     MatmulPlan *plans; /* in the order in which the shapes came */
     int n_plans;
     uint16_t plan_slots[MATMUL_SLOTS]; /* finds a plan by its key */
+    PlainShare plain_share;
     char origin[256];  /* libraries and device that the algorithms are chosen for */
 };
 
@@ -100,6 +108,8 @@ Status beside_waited(Backend *b, double *seconds);
 Status cublas_check(cublasStatus_t s, const char *what);
 void matmul_plans_free(CudaState *s);
 MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */
+void plain_share_add(CudaState *s, const MatmulKey *key, bool plain);
+void plain_share_tell(PlainShare *p);
 Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha);
 /* The chosen algorithms as text, and back. */
 Status choices_save(Backend *b, char **text);

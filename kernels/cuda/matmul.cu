@@ -144,10 +144,12 @@ static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t at
 }
 
 /* The library has nothing for this shape. That is no failure: there is a kernel for what nobody else takes. */
-static void take_plain(MatmulPlan *p, const char *why, cublasStatus_t status)
+static void take_plain(const CudaState *s, MatmulPlan *p, const char *why, cublasStatus_t status)
 {
     const MatmulKey *k = &p->key;
     p->plain = true;
+    if (s->measures_for) /* the run itself will say so */
+        return;
     log_info("matmul of m %lld, n %lld, k %lld (%s): %s (status %d); it is multiplied without tensor cores",
              (long long)k->m, (long long)k->n, (long long)k->k, dtype_name((DType)k->a_type), why, (int)status);
 }
@@ -180,7 +182,7 @@ static Status choose(CudaState *s, MatmulPlan *p)
             p->workspace_bytes = found[i].workspaceSize;
             return OK;
         }
-    take_plain(p, "cuBLASLt has no deterministic algorithm of full precision", status);
+    take_plain(s, p, "cuBLASLt has no deterministic algorithm of full precision", status);
     return OK;
 }
 
@@ -319,16 +321,36 @@ static Status use_workspace(KernelCtx *ctx, const Matmul *a, Prepared *p)
     return OK;
 }
 
-static Status multiply(CudaState *s, Prepared *p, double scale)
+static void align_key(MatmulKey *k, const MatmulOperands *o)
 {
-    MatmulKey *k = &p->key;
-    const MatmulOperands *o = &p->o;
     k->align_a = alignment(o->a, k->lda, (DType)k->a_type);
     k->align_b = alignment(o->b, k->ldb, (DType)k->b_type);
     k->align_c = alignment(o->c, k->ldc, (DType)k->c_type);
     if (o->addend && alignment(o->addend, k->ldc, (DType)k->c_type) < k->align_c)
         k->align_c = alignment(o->addend, k->ldc, (DType)k->c_type);
     k->align_bias = o->bias ? alignment(o->bias, 0, F32) : 0;
+}
+
+/* A run is measured: what the library would say to this shape. Where it fails, the run itself will tell. */
+static void foresee(CudaState *s, Prepared *p)
+{
+    align_key(&p->key, &p->o);
+    MatmulPlan *plan = matmul_plan(s, &p->key);
+    if (!plan->ready) {
+        plan->ready = describe(s, plan, p->o.bias) == OK && choose(s, plan) == OK;
+        if (!plan->ready) {
+            plan_free(s, plan);
+            return;
+        }
+    }
+    plain_share_add(s, &p->key, plan->plain);
+}
+
+static Status multiply(CudaState *s, Prepared *p, double scale)
+{
+    MatmulKey *k = &p->key;
+    const MatmulOperands *o = &p->o;
+    align_key(k, o);
     MatmulPlan *plan = matmul_plan(s, k);
     TRY(plan_prepare(s, plan, o->bias));
     float alpha = (float)scale, beta = o->addend ? 1.0f : 0.0f;
@@ -338,11 +360,14 @@ static Status multiply(CudaState *s, Prepared *p, double scale)
         cublasStatus_t status = s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, o->b, plan->b, o->a, plan->a, &beta, from, plan->c,
                                                          o->c, plan->c,
                                                          &plan->algo, s->workspace, plan->workspace_bytes, s->stream);
-        if (!is_refusal(status))
+        if (!is_refusal(status)) {
+            plain_share_add(s, k, false);
             return cublas_check(status, "matmul");
+        }
         TRY(cuda_check(cudaGetLastError(), "matmul"));
-        take_plain(plan, "cuBLASLt refuses the algorithm that it offered", status);
+        take_plain(s, plan, "cuBLASLt refuses the algorithm that it offered", status);
     }
+    plain_share_add(s, k, true);
     return matmul_plain(s->stream, k, o, alpha);
 }
 
@@ -354,8 +379,10 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
     }
     Prepared p = prepare(a);
     TRY(use_workspace(ctx, a, &p));
-    if (cuda_stream(ctx) == NO_STREAM)
+    if (cuda_stream(ctx) == NO_STREAM) {
+        foresee(cuda_state(ctx), &p);
         return OK;
+    }
     TRY(multiply(cuda_state(ctx), &p, a->alpha));
     if (!p.wide_result)
         return OK;

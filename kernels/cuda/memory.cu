@@ -95,18 +95,30 @@ static Status no_download(Backend *, void *, const void *, size_t) { return OK; 
 
 static void close_measuring(Backend *b)
 {
-    mem_free(b->ctx.device);
+    CudaState *s = cuda_state(&b->ctx);
+    plain_share_tell(&s->plain_share);
+    s->measures_for->plain_share.told |= s->plain_share.told;
+    matmul_plans_free(s);
+    mem_free(s->plans);
+    mem_free(s);
     memset(b, 0, sizeof *b);
 }
 
 Status memory_measuring(Backend *b, Backend *null)
 {
-    CudaState *s = (CudaState *)mem_alloc(sizeof *s);
-    if (!s)
+    CudaState *s = (CudaState *)mem_alloc(sizeof *s), *of = cuda_state(&b->ctx);
+    if (s)
+        s->plans = (MatmulPlan *)mem_alloc(MATMUL_PLANS * sizeof *s->plans);
+    if (!s || !s->plans) {
+        mem_free(s);
         return fail(ERR_NOMEM, "no memory to measure with");
+    }
     s->stream = NO_STREAM;
-    s->measures_for = cuda_state(&b->ctx);
-    s->shared_most = s->measures_for->shared_most;
+    s->measures_for = of;
+    s->shared_most = of->shared_most;
+    s->cublas = of->cublas;
+    s->lt = of->lt;
+    s->preference = of->preference;
     arena_measure(&s->measured);
     memset(null, 0, sizeof *null);
     null->name = "null";

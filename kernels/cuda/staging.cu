@@ -90,5 +90,6 @@ Status staging_download(Backend *b, void *dst, const void *src, size_t n_bytes)
         TRY(cuda_wait(s, "waiting for the device"));
         memcpy((char *)dst + at, down, n);
     }
+    plain_share_tell(&s->plain_share);
     return OK;
 }

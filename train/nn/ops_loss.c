@@ -1,10 +1,13 @@
 /* ops_loss.c: losses on the tape (ops.h), forward and backward side by side. */
+#include <string.h>
+
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
 enum {
     CHUNK_BYTES = 32 << 20, /* logits of one chunk: large enough for the matmul, small beside the weights of the head */
-    CHUNK_ROWS_MIN = 64
+    CHUNK_ROWS = 128,       /* chunks are multiples of it: whole tiles of a GPU's matmul */
+    LOGITS_STRIDE = 64 /* rows of logits are padded to a multiple of it: V + R columns are aligned to nothing, and such a matmul is slow */
 };
 
 typedef struct LmNode {
@@ -16,10 +19,12 @@ typedef struct LmNode {
 
 static int64_t rows_of(const Param *p) { return p ? p->t.shape[0] : 0; }
 
-static int64_t chunk_rows(const Tape *t, const LmLoss *a, int64_t width)
+static int64_t logits_stride(int64_t width) { return (width + LOGITS_STRIDE - 1) / LOGITS_STRIDE * LOGITS_STRIDE; }
+
+static int64_t chunk_rows(const Tape *t, const LmLoss *a, int64_t ldz)
 {
-    int64_t rows = CHUNK_BYTES / (width * (int64_t)dtype_size(t->compute));
-    rows = rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
+    int64_t rows = CHUNK_BYTES / (ldz * (int64_t)dtype_size(t->compute)) / CHUNK_ROWS * CHUNK_ROWS;
+    rows = rows < CHUNK_ROWS ? CHUNK_ROWS : rows;
     rows = a->chunk ? a->chunk : rows;
     return rows < a->n ? rows : a->n;
 }
@@ -33,11 +38,23 @@ static void logits_part(Tape *t, const void *hs, int64_t n, int64_t d, const Par
             .c = (char *)z + tape_size(t, at), .alpha = 1);
 }
 
-static void logits_chunk(Tape *t, const void *hs, int64_t n, int64_t d, const Param *head, const Param *rows, void *z)
+static void logits_chunk(Tape *t, const void *hs, int64_t n, int64_t d, const Param *head, const Param *rows, void *z, int64_t ldz)
 {
-    int64_t width = rows_of(head) + rows_of(rows);
-    logits_part(t, hs, n, d, head, z, width, 0);
-    logits_part(t, hs, n, d, rows, z, width, rows_of(head));
+    logits_part(t, hs, n, d, head, z, ldz, 0);
+    logits_part(t, hs, n, d, rows, z, ldz, rows_of(head));
+}
+
+/* The first `width` columns of z, one row after the other on the host. */
+static void download_logits(Tape *t, float *to, const void *z, int64_t n, int64_t width, int64_t ldz)
+{
+    HostMark mark = tape_host_mark(t);
+    float *padded = ldz == width ? to : tape_host(t, (size_t)(n * ldz) * sizeof *padded);
+    if (!padded)
+        return;
+    tape_download(t, padded, z, n * ldz);
+    for (int64_t i = 0; padded != to && i < n && !t->status; i++)
+        memcpy(to + i * width, padded + i * ldz, (size_t)width * sizeof *to);
+    tape_host_release(t, mark);
 }
 
 /* dhs (+)= dz W, dW (+)= dzᵀ hs for one of the two matrices. */
@@ -145,22 +162,22 @@ Tensor *nn_lm_loss(Tape *t, Tensor *hs, LmLoss *a)
     if (t->status)
         return NULL;
     ArenaMark mark = arena_mark(t->scratch);
-    int64_t chunk = chunk_rows(t, a, width);
-    void *z = tape_temp(t, tape_size(t, chunk * width));
+    int64_t ldz = logits_stride(width), chunk = chunk_rows(t, a, ldz);
+    void *z = tape_temp(t, tape_size(t, chunk * ldz));
     size_t stat = dtype_size(tape_stat_type(t));
     for (int64_t at = 0; at < a->n && !t->status; at += chunk) {
         int64_t n = a->n - at < chunk ? a->n - at : chunk;
         const char *h = (const char *)hs->data + tape_size(t, at * d);
-        logits_chunk(t, h, n, d, a->head, a->rows, z);
+        logits_chunk(t, h, n, d, a->head, a->rows, z, ldz);
         if (a->logits)
-            tape_download(t, a->logits + at * width, z, n * width);
-        RUN(t, cross_entropy, CrossEntropy, .rows = n, .cols = width, .ldz = width, .act = t->compute, .label = label + at,
+            download_logits(t, a->logits + at * width, z, n, width, ldz);
+        RUN(t, cross_entropy, CrossEntropy, .rows = n, .cols = width, .ldz = ldz, .act = t->compute, .label = label + at,
             .weight = (char *)weight + (size_t)at * stat, .logits = z, .loss = ce + (size_t)at * stat, .backward = loss->needs_grad);
         if (!loss->needs_grad)
             continue;
         char *dh = dhs ? (char *)dhs + tape_size(t, at * d) : NULL;
-        logits_part_bwd(t, h, n, d, a->head, z, width, 0, dh);
-        logits_part_bwd(t, h, n, d, a->rows, z, width, rows_of(a->head), dh);
+        logits_part_bwd(t, h, n, d, a->head, z, ldz, 0, dh);
+        logits_part_bwd(t, h, n, d, a->rows, z, ldz, rows_of(a->head), dh);
     }
     arena_release(t->scratch, mark);
     weigh(t, ce, a->weight, a->n, a->scale, a->total, &a->weighted_sum, loss);
@@ -177,12 +194,12 @@ Status nn_logits(Tape *t, Tensor *hs, Param *head, Param *rows, float *logits)
 {
     if (!tape_reads(t, "nn_logits", hs, READ_PLAIN))
         return t->status;
-    int64_t n = tensor_rows(hs), width = rows_of(head) + rows_of(rows);
+    int64_t n = tensor_rows(hs), width = rows_of(head) + rows_of(rows), ldz = logits_stride(width);
     ArenaMark mark = arena_mark(t->scratch);
-    void *z = tape_temp(t, tape_size(t, n * width));
+    void *z = tape_temp(t, tape_size(t, n * ldz));
     if (z) {
-        logits_chunk(t, hs->data, n, tensor_cols(hs), head, rows, z);
-        tape_download(t, logits, z, n * width);
+        logits_chunk(t, hs->data, n, tensor_cols(hs), head, rows, z, ldz);
+        download_logits(t, logits, z, n, width, ldz);
     }
     arena_release(t->scratch, mark);
     return t->status;

@@ -1,6 +1,7 @@
 /* Every operator against central differences in double; 1e-6 of the largest entry of each parameter. */
 #include <math.h>
 
+#include "kernels/ops/watch.h"
 #include "tests/train/nn/rig.h"
 
 enum { ALL = 1 << 20 };
@@ -379,6 +380,57 @@ TEST(loss_hands_out_logits)
         z += x[8 * 5 + j] * rows[2 * 5 + j];
     CHECK(logits[9 * 14 - 1] == (float)z);
     rig_close(&r);
+}
+
+/* The shapes of the cross entropies of a loss. */
+typedef struct LogitChunks {
+    int n;
+    int64_t rows[8], ldz;
+} LogitChunks;
+static void see_chunk(void *arg, Op op, const void *args, const Cost *cost)
+{
+    LogitChunks *c = arg;
+    const CrossEntropy *a = args;
+    (void)cost;
+    if (op != OP_cross_entropy)
+        return;
+    REQUIRE(c->n < 8);
+    c->rows[c->n++] = a->rows;
+    c->ldz = a->ldz;
+}
+
+/* Of a vocabulary of odd width: what a GPU's matmul wants, whose numbers are only measured here. */
+TEST(logits_come_in_whole_tiles)
+{
+    enum { N = 1200, D = 8, V = 32000, ADDED = 11, STRIDE = 32064, CHUNK = 512 };
+    static int32_t label[N];
+    static float weight[N];
+    LogitChunks seen = {0};
+    Watched w;
+    Arena keep, scratch;
+    Params params;
+    Tape *t;
+    REQUIRE_OK(null_open(&w.b));
+    watch_start(&w, (Watcher){.arg = &seen, .after = see_chunk});
+    arena_measure(&keep);
+    arena_measure(&scratch);
+    params_init(&params, &w.b, BF16);
+    Param *x = params_declare(&params, &(ParamSpec){.name = "x", .trainable = true, .n_dims = 2, .shape = {N, D}});
+    Param *head = params_declare(&params, &(ParamSpec){.name = "head", .n_dims = 2, .shape = {V, D}});
+    Param *added = params_declare(&params, &(ParamSpec){.name = "rows", .trainable = true, .n_dims = 2, .shape = {ADDED, D}});
+    REQUIRE_OK(params_create(&params));
+    REQUIRE_OK(tape_create(&t, &(TapeOptions){.backend = &w.b, .keep = &keep, .scratch = &scratch, .compute = BF16}));
+    LmLoss loss = {.n = N, .head = head, .rows = added, .label = label, .weight = weight, .scale = 1};
+    CHECK(nn_lm_loss(t, rig_rows(t, x), &loss) != NULL);
+    CHECK_INT(seen.ldz, STRIDE);
+    CHECK_INT(seen.n, 3);
+    CHECK_INT(seen.rows[0], CHUNK);
+    CHECK_INT(seen.rows[1], CHUNK);
+    CHECK_INT(seen.rows[2], N - 2 * CHUNK);
+    CHECK_INT(scratch.peak, CHUNK * STRIDE * 2);
+    tape_free(&t);
+    params_destroy(&params);
+    w.b.close(&w.b);
 }
 
 /* One matrix for the embedding and the head. */
