@@ -32,9 +32,20 @@ static __device__ __forceinline__ KeyRange attention_queries(int begin, int end,
     }
     return r;
 }
-static __device__ __forceinline__ bool attention_sees(int query, int key, bool causal, int window)
+/* A query sees the keys from `behind` before it on, `reach` after the first of them at most: one comparison, whatever the mask. */
+struct Sight {
+    int behind;
+    unsigned reach;
+};
+static __device__ __forceinline__ Sight attention_sight(bool causal, int window)
 {
-    return !causal || (key <= query && (window == 0 || query - key < window));
+    const int everything = 1 << 30;
+    int behind = causal && window ? window - 1 : everything;
+    return {behind, (unsigned)behind + (causal ? 0u : (unsigned)everything)};
+}
+static __device__ __forceinline__ bool attention_sees(Sight s, int query, int key)
+{
+    return (unsigned)(key - query + s.behind) <= s.reach;
 }
 
 struct FwdShape {

@@ -27,23 +27,18 @@ struct QuerySource {
 
 /* ---- dq ---- */
 
-/* s = P∘(dP - delta) out of scores and dP; rows are queries, columns keys. */
+/* s = P∘(dP - delta) out of scores, masked, and dP; rows are queries, columns keys. */
 template <int MT, int N>
 static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], const float (&dp)[MT][N][4], const float *lse_log2,
-                                                      const float *delta,
-                                                      float scale_log2, int first_query, int first_key, int n, const BwdShape &a,
-                                                              bool all_seen)
+                                                      const float *delta, float scale_log2)
 {
-    int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
     UNROLL
     for (int mt = 0; mt < MT; mt++)
         UNROLL
         for (int j = 0; j < N; j++)
             UNROLL
             for (int i = 0; i < 4; i++) {
-                int query = first_query + mt * 16 + i / 2 * 8 + g, key = first_key + j * 8 + q + i % 2;
-                bool seen = all_seen || (key < n && attention_sees(query, key, a.causal, a.window));
-                float p = seen ? fast_exp2(fmaf(s[mt][j][i], scale_log2, -lse_log2[2 * mt + i / 2])) : 0.0f;
+                float p = fast_exp2(fmaf(s[mt][j][i], scale_log2, -lse_log2[2 * mt + i / 2]));
                 s[mt][j][i] = p * (dp[mt][j][i] - delta[2 * mt + i / 2]);
             }
 }
@@ -61,13 +56,12 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH
         return;
     int start_k = load_int(cu_k + blockIdx.z), n_k = load_int(cu_k + blockIdx.z + 1) - start_k;
     int h = blockIdx.y, kv = h / a.kv_group, warp_row = threadIdx.x / WARP * MT * 16, warp_first = first + warp_row;
-    float row_lse[2 * MT], row_delta[2 * MT], scale_log2 = (float)a.scale * LOG2_E, factor[2 * MT], acc[MT][WIDTH / 8][4];
+    float row_lse[2 * MT], row_delta[2 * MT], scale_log2 = (float)a.scale * LOG2_E, acc[MT][WIDTH / 8][4];
     for (int i = 0; i < 2 * MT; i++) {
         int r = warp_first + i / 2 * 16 + i % 2 * 8 + warp_lane() / 4;
         int64_t at = h * a.rows_q + start_q + r;
         row_lse[i] = r < n_q ? load(from.lse + at) * LOG2_E : INFINITY; /* rows beyond the end get P = 0 */
         row_delta[i] = r < n_q ? (float)load(from.delta + at) : 0.0f;
-        factor[i] = (float)a.scale;
     }
     mma_clear(acc);
     KeyRange range = attention_keys(first, first + Tile::OWN, n_k, a.causal, a.window);
@@ -99,13 +93,18 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH
         mma_rows<MT, KEYS, WIDTH>(dp, gradients + warp_row * STRIDE, values);
         bool all_seen = key + KEYS <= n_k && (!a.causal || (key + KEYS - 1 <= warp_first &&
                                                            (a.window == 0 || warp_first + MT * 16 - 1 - key < a.window)));
-        score_gradient(s, dp, row_lse, row_delta, scale_log2, warp_first, key, n_k, a, all_seen);
+        if (!all_seen)
+            mask_scores<false>(s, warp_first, key, n_k, a.causal, a.window);
+        score_gradient(s, dp, row_lse, row_delta, scale_log2);
         mma_columns<MT, KEYS, WIDTH>(acc, s, keys);
     }
     if (n_k == 0) { /* no tile of keys has waited for the queries, whose place the rows leave by */
         cp_async_wait<0>();
         __syncthreads();
     }
+    float factor[2 * MT];
+    for (int i = 0; i < 2 * MT; i++)
+        factor[i] = (float)a.scale;
     tile_store<MT, WIDTH>(acc, factor, queries + warp_row * STRIDE, dq + (int64_t)(start_q + warp_first) * a.lddq + h * a.head_dim, a.lddq,
                           n_q - warp_first, a.head_dim);
 }
@@ -115,23 +114,19 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH
 /* s = Pᵀ and dp = Pᵀ∘(dP - delta)ᵀ out of the transposed products; rows are keys, columns queries. */
 template <int MT, int N>
 static __device__ __forceinline__ void score_gradient_transposed(float (&s)[MT][N][4], float (&dp)[MT][N][4], const float *lse_log2,
-                                                                 const float *delta, float scale_log2, int first_key, int first_query,
-                                                                 const BwdShape &a, bool all_seen)
+                                                                 const float *delta, float scale_log2)
 {
-    int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
     UNROLL
     for (int j = 0; j < N; j++)
         UNROLL
         for (int c = 0; c < 2; c++) {
-            int column = j * 8 + q + c, query = first_query + column;
+            int column = j * 8 + warp_lane() % 4 * 2 + c;
             float column_lse = lse_log2[column], column_delta = delta[column]; /* +inf beyond the end: P = 0 */
             UNROLL
             for (int mt = 0; mt < MT; mt++)
                 UNROLL
                 for (int i = c; i < 4; i += 2) {
-                    int key = first_key + mt * 16 + i / 2 * 8 + g;
-                    bool seen = all_seen || attention_sees(query, key, a.causal, a.window);
-                    s[mt][j][i] = seen ? fast_exp2(fmaf(s[mt][j][i], scale_log2, -column_lse)) : 0.0f;
+                    s[mt][j][i] = fast_exp2(fmaf(s[mt][j][i], scale_log2, -column_lse));
                     dp[mt][j][i] = s[mt][j][i] * (dp[mt][j][i] - column_delta);
                 }
         }
@@ -218,7 +213,9 @@ template <int WIDTH, bool DK, bool DV> __global__ void __launch_bounds__(MMA_THR
         mma_clear(dp);
         mma_rows<MT, QUERIES, WIDTH>(dp, values + warp_row * STRIDE, gradients);
         bool all_seen = !a.causal || (query >= warp_first + MT * 16 - 1 && (a.window == 0 || query + QUERIES - 1 - warp_first < a.window));
-        score_gradient_transposed(s, dp, lse, delta, scale_log2, warp_first, query, a, all_seen);
+        if (!all_seen)
+            mask_scores<true>(s, query, warp_first, n_k, a.causal, a.window);
+        score_gradient_transposed(s, dp, lse, delta, scale_log2);
         if (DV)
             mma_columns<MT, QUERIES, WIDTH>(acc_v, s, gradients);
         if (DK)

@@ -19,23 +19,6 @@ static __device__ __forceinline__ float quad_sum(float v)
     return v + warp_shfl_xor(v, 2);
 }
 
-/* -inf where the query of a row does not see the key of a column. */
-template <int MT, int N>
-static __device__ __forceinline__ void mask_scores(float (&s)[MT][N][4], int first_query, int first_key, int n, bool causal, int window)
-{
-    int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
-    UNROLL
-    for (int mt = 0; mt < MT; mt++)
-        UNROLL
-        for (int j = 0; j < N; j++)
-            UNROLL
-            for (int i = 0; i < 4; i++) {
-                int query = first_query + mt * 16 + i / 2 * 8 + g, key = first_key + j * 8 + q + i % 2;
-                if (key >= n || !attention_sees(query, key, causal, window))
-                    s[mt][j][i] = -INFINITY;
-            }
-}
-
 /* What a row knows after some tiles, in units of unscaled scores: largest, Σ exp(scale·(s - largest)); this lane's part of the sum. */
 template <int MT> struct RowState {
     float largest[2 * MT], total[2 * MT];
@@ -116,7 +99,7 @@ template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS)
         bool all_seen = key + KEYS <= n_k && (!a.causal || (key + KEYS - 1 <= warp_first &&
                                                            (a.window == 0 || warp_first + MT * 16 - 1 - key < a.window)));
         if (!all_seen)
-            mask_scores(s, warp_first, key, n_k, a.causal, a.window);
+            mask_scores<false>(s, warp_first, key, n_k, a.causal, a.window);
         online_softmax(s, row, out, scale_log2);
         cp_async_wait<0>();
         __syncthreads(); /* the values are here; nobody reads these keys any more */

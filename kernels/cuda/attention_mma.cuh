@@ -15,17 +15,21 @@ static const float LOG2_E = 1.4426950408889634f;
 
 template <int WIDTH> constexpr int TILE_STRIDE = WIDTH + TILE_PAD;
 
-/* Begins to copy rows 0 … ROWS-1 of a head; those from n on, and columns from head_dim on, become zero. */
+/* Begins to copy rows 0 … ROWS-1 of a head; those from n on, and columns from head_dim on, become zero. LANES threads share a row, so that
+ * a thread's pieces lie below each other and one address serves them all. Where the width is no power of two some of them stand idle. */
 template <int ROWS, int WIDTH> static __device__ __forceinline__ void tile_fetch(Bf16 *tile, const Bf16 *rows, int64_t ld, int n,
                                                                                  int head_dim)
 {
-    constexpr int PIECES = WIDTH / 8;
-    UNROLL_NOT /* addresses kept for every copy would cost the accumulators their registers */
-    for (int i = threadIdx.x; i < ROWS * PIECES; i += MMA_THREADS) {
-        int r = i / PIECES, c = i % PIECES * 8;
-        bool inside = r < n && c < head_dim;
-        cp_async_16(tile + r * TILE_STRIDE<WIDTH> + c, inside ? rows + r * ld + c : rows, inside ? 16 : 0);
-    }
+    constexpr int PIECES = WIDTH / 8, LANES = PIECES <= 2 ? 2 : PIECES <= 4 ? 4 : PIECES <= 8 ? 8 : PIECES <= 16 ? 16 : 32;
+    constexpr int STEP = MMA_THREADS / LANES;
+    int r = threadIdx.x / LANES, c = threadIdx.x % LANES * 8, left = c < head_dim ? n - r : 0;
+    Bf16 *to = tile + r * TILE_STRIDE<WIDTH> + c;
+    const Bf16 *from = rows + r * ld + c; /* not read from where nothing is left */
+    if (c >= WIDTH || r >= ROWS)
+        return;
+    UNROLL
+    for (int i = 0; i < ROWS; i += STEP, left -= STEP, from += STEP * ld)
+        cp_async_16(to + i * TILE_STRIDE<WIDTH>, from, left > 0 ? 16 : 0);
 }
 
 template <int MT, int N> static __device__ __forceinline__ void mma_clear(float (&acc)[MT][N][4])
@@ -46,7 +50,8 @@ template <int MT, int N, int WIDTH> static __device__ __forceinline__ void mma_r
     int lane = warp_lane();
     const Bf16 *at_a = a + lane % 16 * TILE_STRIDE<WIDTH> + lane / 16 * 8;
     const Bf16 *at_b = b + (lane / 16 * 8 + lane % 8) * TILE_STRIDE<WIDTH> + lane / 8 % 2 * 8;
-    UNROLL_TWICE /* wholly unrolled, ptxas loads so far ahead that it spills */
+    /* Wholly unrolled, ptxas loads so far ahead that it spills; with these rows already by two. */
+    UNROLL_BY((WIDTH == 64 && N == 32 && MT == 2 ? 1 : 2))
     for (int k = 0; k < WIDTH; k += 16) {
         uint32_t left[MT][4], right[4];
         UNROLL
@@ -88,6 +93,25 @@ static __device__ __forceinline__ void mma_columns(float (&acc)[MT][WIDTH / 8][4
             }
         }
     }
+}
+
+/* -inf where a query does not see a key of a segment of n. Rows of s are queries and columns keys, or, TRANSPOSED, the other way round.
+ * Selected, not branched around: the mask costs three instructions an element. */
+template <bool TRANSPOSED, int MT, int N> static __device__ __forceinline__ void mask_scores(float (&s)[MT][N][4], int first_query,
+                                                                                             int first_key, int n, bool causal, int window)
+{
+    const Sight sight = attention_sight(causal, window);
+    int g = warp_lane() / 4, q = warp_lane() % 4 * 2;
+    UNROLL
+    for (int mt = 0; mt < MT; mt++)
+        UNROLL
+        for (int j = 0; j < N; j++)
+            UNROLL
+            for (int i = 0; i < 4; i++) {
+                int row = mt * 16 + i / 2 * 8 + g, column = j * 8 + q + i % 2;
+                int query = first_query + (TRANSPOSED ? column : row), key = first_key + (TRANSPOSED ? row : column);
+                s[mt][j][i] = attention_sees(sight, query, key) & (key < n) ? s[mt][j][i] : -INFINITY;
+            }
 }
 
 /* Writes acc, each row times its factor (factor[2·mt] for rows g, [2·mt+1] for rows g+8), to the first n of the warp's rows in global

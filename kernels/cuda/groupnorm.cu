@@ -71,7 +71,7 @@ template <class T, bool ALIGNED> __global__ void __launch_bounds__(GROUP_THREADS
         int rows = (int)(pixels - from < cut.pixels ? pixels - from : cut.pixels);
         double sum[VEC<T>] = {0};
         float first[VEC<T>], mean[VEC<T>] = {0}, squares[VEC<T>] = {0};
-        UNROLL_TWICE /* more of them at a time and ptxas spills */
+        UNROLL_BY(2) /* more of them at a time and ptxas spills */
         for (int r = 0; r < rows; r++) {
             float v[VEC<T>], share = 1.0f / (float)(r + 1);
             load_some<T, ALIGNED>(v, x + (row + r) * cols + at, n);

@@ -57,7 +57,7 @@ void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, s
 #define sincosf(x, s, c) cuda_host_sincosf(x, s, c)
 #define UNROLL
 #define UNROLL_NOT
-#define UNROLL_TWICE
+#define UNROLL_BY(n)
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                      \
     do {                                                                            \
@@ -70,7 +70,8 @@ void host_launch(const char *name, cudaStream_t stream, dim3 grid, dim3 block, s
 #define LAUNCH_FLAT(kernel, grid, block, stream, ...) LAUNCH(kernel, grid, block, 0, stream, __VA_ARGS__)
 #define UNROLL _Pragma("unroll")
 #define UNROLL_NOT _Pragma("unroll 1")
-#define UNROLL_TWICE _Pragma("unroll 2")
+#define UNROLL_PRAGMA(text) _Pragma(#text)
+#define UNROLL_BY(n) UNROLL_PRAGMA(unroll n) /* n: a constant expression, of template arguments too */
 /* All of a block's dynamic shared memory; kernels carve it up themselves. */
 #define SHARED_MEMORY(type, name)                                       \
     extern __shared__ __align__(128) unsigned char cuda_shared_memory[]; \

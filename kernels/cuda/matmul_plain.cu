@@ -25,7 +25,7 @@ template <class T, class C> struct PlainArgs {
 template <class T> static __device__ __forceinline__ void fetch_piece(float *tile, const PlainOperand<T> &x, int64_t first, int64_t k,
                                                                       int64_t end)
 {
-    UNROLL_TWICE
+    UNROLL_BY(2)
     for (int i = threadIdx.x; i < PLAIN_TILE * PLAIN_DEPTH; i += PLAIN_THREADS) {
         int row = x.along ? i / PLAIN_DEPTH : i % PLAIN_TILE, depth = x.along ? i % PLAIN_DEPTH : i / PLAIN_TILE;
         bool inside = first + row < x.rows && k + depth < end;
