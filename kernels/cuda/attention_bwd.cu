@@ -3,6 +3,7 @@
  * algorithm 2); in the second everything is transposed, so that Pᵀ and dSᵀ leave one product where the next one wants them. The right
  * operands' tiles have two places: while one is multiplied the next arrives. */
 #include "kernels/cuda/attention_mma.cuh"
+#include "kernels/cuda/backend.cuh"
 
 /* Rows of the block's own two tiles (MT·16 a warp) and of the two tiles that pass by, twice. */
 template <int WIDTH, int MT_> struct BwdTile {
@@ -11,8 +12,11 @@ template <int WIDTH, int MT_> struct BwdTile {
     static constexpr size_t SHARED = ELEMENTS * sizeof(Bf16) + 4 * PASSING * sizeof(float); /* and lse, delta of passing queries, twice */
 };
 /* BLOCKS: how many a multiprocessor shall hold at once, where ptxas would take the registers of one for little; 0: as it likes. */
-template <int WIDTH> struct DqTile : BwdTile<WIDTH, WIDTH <= 64 ? 2 : 1> {
-    static constexpr int BLOCKS = WIDTH == 64 ? 3 : 0;
+/* Every tile of keys is read for twice as many rows where shared memory has room for two such blocks: on Hopper, at width 128. */
+template <int WIDTH> constexpr int DQ_LEAST = WIDTH <= 64 ? 2 : 1;
+template <int WIDTH> constexpr int DQ_MOST = WIDTH == 128 ? 2 : DQ_LEAST<WIDTH>;
+template <int WIDTH, int MT> struct DqTile : BwdTile<WIDTH, MT> {
+    static constexpr int BLOCKS = WIDTH == 64 ? 3 : WIDTH == 128 && MT == 2 ? 2 : 0;
 };
 template <int WIDTH> struct DkvTile : BwdTile<WIDTH, WIDTH <= 32 ? 2 : 1> {
     static constexpr int BLOCKS = WIDTH == 80 || WIDTH == 96 ? 3 : 0;
@@ -43,11 +47,11 @@ static __device__ __forceinline__ void score_gradient(float (&s)[MT][N][4], cons
             }
 }
 
-template <int WIDTH> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH>::BLOCKS)
+template <int WIDTH, int MT> __global__ void __launch_bounds__(MMA_THREADS, DqTile<WIDTH, MT>::BLOCKS)
     attention_dq_kernel(BwdShape a, const int32_t *cu_q, const int32_t *cu_k, QuerySource from, const Bf16 *k, const Bf16 *v, Bf16 *dq)
 {
-    typedef DqTile<WIDTH> Tile;
-    constexpr int MT = Tile::MT, KEYS = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
+    typedef DqTile<WIDTH, MT> Tile;
+    constexpr int KEYS = Tile::PASSING, STRIDE = TILE_STRIDE<WIDTH>;
     SHARED_MEMORY(Bf16, queries);
     Bf16 *gradients = queries + Tile::OWN * STRIDE, *passing = gradients + Tile::OWN * STRIDE; /* [2][keys, values] */
     int start_q = load_int(cu_q + blockIdx.z), n_q = load_int(cu_q + blockIdx.z + 1) - start_q,
@@ -247,21 +251,23 @@ static Status launch_dkv(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &
     return cuda_launched("attention_bwd");
 }
 
-template <int WIDTH> static Status launch_dq(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const QuerySource &from)
+template <int WIDTH, int MT> static Status launch_dq(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const QuerySource &from)
 {
-    typedef DqTile<WIDTH> Tile;
-    TRY(allow_shared(attention_dq_kernel<WIDTH>, Tile::SHARED));
+    typedef DqTile<WIDTH, MT> Tile;
+    TRY(allow_shared((attention_dq_kernel<WIDTH, MT>), Tile::SHARED));
     dim3 grid(ceil_div(a->max_q, Tile::OWN), (unsigned)a->heads, (unsigned)a->n_segments);
-    LAUNCH((attention_dq_kernel<WIDTH>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, from, (const Bf16 *)a->k,
-           (const Bf16 *)a->v, (Bf16 *)a->dq);
+    LAUNCH((attention_dq_kernel<WIDTH, MT>), grid, MMA_THREADS, Tile::SHARED, cuda_stream(ctx), s, a->cu_q, a->cu_k, from,
+           (const Bf16 *)a->k, (const Bf16 *)a->v, (Bf16 *)a->dq);
     return cuda_launched("attention_bwd");
 }
 
 template <int WIDTH> static Status launch_bwd(KernelCtx *ctx, const AttentionBwd *a, const BwdShape &s, const double *delta)
 {
     QuerySource from = {(const Bf16 *)a->q, (const Bf16 *)a->d_o, (const float *)a->lse, delta};
-    if (a->dq && a->max_q > 0)
-        TRY(launch_dq<WIDTH>(ctx, a, s, from));
+    if (a->dq && a->max_q > 0) {
+        bool most = 2 * DqTile<WIDTH, DQ_MOST<WIDTH>>::SHARED <= cuda_state(ctx)->shared_most;
+        TRY((most ? launch_dq<WIDTH, DQ_MOST<WIDTH>>(ctx, a, s, from) : launch_dq<WIDTH, DQ_LEAST<WIDTH>>(ctx, a, s, from)));
+    }
     if (!a->dk || a->max_k == 0)
         return OK;
     constexpr bool BOTH = WIDTH <= 160;
@@ -269,11 +275,17 @@ template <int WIDTH> static Status launch_bwd(KernelCtx *ctx, const AttentionBwd
     return BOTH ? OK : launch_dkv<WIDTH, BOTH, true>(ctx, a, s, from);
 }
 
+template <int WIDTH> static constexpr size_t bwd_shared()
+{
+    constexpr size_t dq = DqTile<WIDTH, DQ_LEAST<WIDTH>>::SHARED, dkv = DkvTile<WIDTH>::SHARED;
+    return dq > dkv ? dq : dkv;
+}
+
 size_t attention_bwd_shared(int64_t head_dim)
 {
 #define SHARED_WIDTH(width)  \
     if (head_dim <= (width)) \
-        return DqTile<width>::SHARED > DkvTile<width>::SHARED ? DqTile<width>::SHARED : DkvTile<width>::SHARED;
+        return bwd_shared<width>();
     ATTENTION_WIDTHS(SHARED_WIDTH)
 #undef SHARED_WIDTH
     return SIZE_MAX;

@@ -66,7 +66,7 @@ struct Beside {
 
 struct CudaState {
     cudaStream_t stream; /* all kernels */
-    size_t shared_most;  /* bytes of shared memory that a block can have */
+    size_t shared_most;  /* bytes of shared memory that a block can have: 99 KiB on RTX 30 and 40, 163 on A100, 227 on H100 */
     Staging staging;
     Beside beside;
     Cublas cublas;

@@ -135,8 +135,6 @@ static __device__ __forceinline__ double block_sum(double v, double *slots)
 /* ---- host side ---- */
 
 cudaStream_t cuda_stream(KernelCtx *ctx); /* of the backend, the one compute stream */
-/* bytes that a block may have of shared memory: 99 KiB on RTX 30 and 40, 163 on A100, 227 on H100 */
-size_t cuda_shared_limit(KernelCtx *ctx);
 /* n_bytes of device memory that the calling operator may use until it returns; one piece a call. ctx->scratch stays as it is: what the plan
  * of a run measured without operators' needs. */
 Status cuda_workspace(KernelCtx *ctx, const char *op, size_t n_bytes, void **out);

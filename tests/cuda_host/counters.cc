@@ -2,6 +2,10 @@
  * whatever it computes. */
 #include "tests/cuda_host/cuda_host.h"
 
+#include <stdlib.h>
+
+#include <vector>
+
 extern "C" {
 #include "kernels/ops/cost.h"
 #include "tests/kernels/compare.h"
@@ -286,4 +290,51 @@ TEST(attention_reads_tiles_once_a_block)
     a.causal = false, a.window = 0, a.rows_k = a.max_k = TEXT, a.cu_k = device_cu_text;
     CHECK_OK(r.b.ops.attention_fwd(&r.b.ctx, &a));
     expect_traffic("attention_fwd, a text's keys", {1, matrix + 2 * 2 * TEXT * WIDTH * BF16_BYTES, matrix});
+}
+
+/* Bytes that the gradient of queries reads on a device of this capability, and the gradient. */
+static int64_t read_for_dq(const char *capability, bf16 *dq, int64_t tokens, int64_t width)
+{
+    REQUIRE(!setenv("CUDA_HOST_CAPABILITY", capability, 1));
+    Rig r;
+    unsetenv("CUDA_HOST_CAPABILITY");
+    const int32_t cu[] = {0, (int32_t)tokens};
+    const int64_t n = tokens * width;
+    std::vector<bf16> values((size_t)n);
+    AttentionBwd a = {};
+    const void **inputs[] = {&a.q, &a.k, &a.v, &a.o, &a.d_o};
+    for (int i = 0; i < 5; i++) {
+        bf16 *p = r.take<bf16>(n);
+        for (int64_t j = 0; j < n; j++)
+            values[(size_t)j] = f32_to_bf16((float)((j * 37 + i * 11) % 101 - 50) / 50);
+        REQUIRE_OK(r.b.upload(&r.b, p, values.data(), (size_t)n * sizeof *p));
+        *inputs[i] = p;
+    }
+    int32_t *device_cu = r.take<int32_t>(2);
+    REQUIRE_OK(r.b.upload(&r.b, device_cu, cu, sizeof cu));
+    std::vector<float> lse((size_t)tokens, 3.0f);
+    float *device_lse = r.take<float>(tokens);
+    REQUIRE_OK(r.b.upload(&r.b, device_lse, lse.data(), lse.size() * sizeof(float)));
+    a.n_segments = 1, a.rows_q = a.rows_k = a.max_q = a.max_k = tokens, a.heads = a.kv_heads = 1;
+    a.head_dim = a.ldq = a.ldk = a.ldv = a.ldo = a.lddo = a.lddq = width;
+    a.act = BF16, a.scale = 0.1, a.causal = true, a.cu_q = a.cu_k = device_cu, a.lse = device_lse;
+    a.dq = r.take<bf16>(n);
+    cuda_host_settle();
+    cuda_host_clear();
+    CHECK_OK(r.b.ops.attention_bwd(&r.b.ctx, &a));
+    cuda_host_settle();
+    int64_t read = (int64_t)cuda_host_counters().bytes_read;
+    CHECK_OK(r.b.download(&r.b, dq, a.dq, (size_t)n * sizeof *dq));
+    return read;
+}
+
+/* Where shared memory has room (Hopper), a tile of keys is read for 128 queries in place of 64: the same sums in the same order. */
+TEST(wide_gradients_of_queries_share_tiles_of_keys)
+{
+    enum { T = 256, WIDTH = 128, TILE_ROWS = T / 4 };
+    std::vector<bf16> narrow(T * WIDTH), wide(T * WIDTH);
+    int64_t few = read_for_dq("9.0", wide.data(), T, WIDTH), many = read_for_dq("8.0", narrow.data(), T, WIDTH);
+    /* causal: blocks see 1, 2, 3, 4 quarters of keys and values, or 2 and 4; every thread reads the segment's four bounds */
+    CHECK_INT(many - few, (10 - 6) * 2 * TILE_ROWS * WIDTH * BF16_BYTES + (4 - 2) * 128 * 4 * (int)sizeof(int32_t));
+    CHECK(narrow == wide);
 }
