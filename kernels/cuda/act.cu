@@ -2,11 +2,15 @@
 #include "kernels/base/philox.h"
 #include "kernels/cuda/map.cuh"
 
-/* ---- functions and their derivatives; K, the kind, is a constant of each instance ---- */
+/* ---- functions and their derivatives; K, the kind, is a constant of each instance, and T what the result is rounded to ---- */
 
 static const float SQRT_2_OVER_PI = 0.7978845608028654f, SQRT_HALF = 0.7071067811865476f, INV_SQRT_2PI = 0.3989422804014327f;
 
-static __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
+/* A rounding to bf16 hides 2^15 ulps: there the device's fast functions do. */
+template <class T> static __device__ __forceinline__ float exponential(float x) { return sizeof(T) == 2 ? fast_exp(x) : expf(x); }
+template <class T> static __device__ __forceinline__ float reciprocal(float x) { return sizeof(T) == 2 ? fast_reciprocal(x) : 1.0f / x; }
+
+template <class T> static __device__ __forceinline__ float sigmoid(float z) { return reciprocal<T>(1.0f + exponential<T>(-z)); }
 /* Φ(z). Below -5.7 erf is -1 in f32; erff may be an ulp off, which a large z would make much of. */
 static __device__ __forceinline__ float normal_cumulative(float z) { return z < -5.7f ? 0.0f : 0.5f * (1.0f + erff(z * SQRT_HALF)); }
 
@@ -14,9 +18,9 @@ static __device__ __forceinline__ float normal_cumulative(float z) { return z < 
 struct Halves {
     float up, down;
 };
-static __device__ __forceinline__ Halves tanh_halves(float u)
+template <class T> static __device__ __forceinline__ Halves tanh_halves(float u)
 {
-    float e = expf(-2.0f * fabsf(u)), large = 1.0f / (1.0f + e), small = e * large;
+    float e = exponential<T>(-2.0f * fabsf(u)), large = reciprocal<T>(1.0f + e), small = e * large;
     return u > 0 ? Halves{large, small} : Halves{small, large};
 }
 /* The tanh form's argument. */
@@ -25,29 +29,29 @@ static __device__ __forceinline__ float gelu_inner(float z) { return SQRT_2_OVER
 /* What is multiplied with z inside of the sigmoid. */
 template <ActKind K> constexpr float SIGMOID_FACTOR = K == ACT_GELU_QUICK ? 1.702f : 1.0f;
 
-template <ActKind K> static __device__ __forceinline__ float act_value(float z)
+template <class T, ActKind K> static __device__ __forceinline__ float act_value(float z)
 {
     if (K == ACT_GELU_ERF)
         return z * normal_cumulative(z);
     if (K == ACT_GELU_TANH)
-        return z * tanh_halves(gelu_inner(z)).up;
+        return z * tanh_halves<T>(gelu_inner(z)).up;
     if (K == ACT_RELU)
         return z < 0 ? 0.0f : z;
-    return z * sigmoid(SIGMOID_FACTOR<K> * z);
+    return z * sigmoid<T>(SIGMOID_FACTOR<K> * z);
 }
 
-template <ActKind K> static __device__ __forceinline__ float act_slope(float z)
+template <class T, ActKind K> static __device__ __forceinline__ float act_slope(float z)
 {
     if (K == ACT_GELU_ERF)
-        return normal_cumulative(z) + z * INV_SQRT_2PI * expf(-0.5f * z * z);
+        return normal_cumulative(z) + z * INV_SQRT_2PI * exponential<T>(-0.5f * z * z);
     if (K == ACT_GELU_TANH) {
-        Halves t = tanh_halves(gelu_inner(z));
+        Halves t = tanh_halves<T>(gelu_inner(z));
         float bend = t.up * t.down; /* (1 - tanh²)/4; 0 far out, where z² may be infinite */
         return t.up + (bend == 0 ? 0.0f : 2.0f * z * bend * SQRT_2_OVER_PI * (1.0f + 0.134145f * z * z));
     }
     if (K == ACT_RELU)
         return z > 0 ? 1.0f : 0.0f;
-    float s = sigmoid(SIGMOID_FACTOR<K> * z);
+    float s = sigmoid<T>(SIGMOID_FACTOR<K> * z);
     return s * (1.0f + SIGMOID_FACTOR<K> * z * (1.0f - s));
 }
 
@@ -61,7 +65,7 @@ template <class T, ActKind K> struct ActFwdOp {
         float v[VEC<T>];
         load_some<T, ALIGNED>(v, x + at, n);
         for (int i = 0; i < VEC<T>; i++)
-            v[i] = act_value<K>(v[i]);
+            v[i] = act_value<T, K>(v[i]);
         store_some<T, ALIGNED>(y + at, v, n);
     }
 };
@@ -96,7 +100,7 @@ template <class T, ActKind K> struct ActBwdOp {
         load_some<T, ALIGNED>(v, x + at, n);
         load_some<T, ALIGNED>(d, dy + at, n);
         for (int i = 0; i < VEC<T>; i++)
-            d[i] *= act_slope<K>(v[i]);
+            d[i] *= act_slope<T, K>(v[i]);
         if (accumulate) {
             load_some<T, ALIGNED>(r, dx + at, n);
             for (int i = 0; i < VEC<T>; i++)
@@ -138,7 +142,7 @@ template <class T, ActKind K> struct GluFwdOp {
         load_some<T, ALIGNED>(a, g + row * ldg + at, n);
         load_some<T, ALIGNED>(b, u + row * ldu + at, n);
         for (int i = 0; i < VEC<T>; i++)
-            r[i] = act_value<K>(a[i]) * b[i];
+            r[i] = act_value<T, K>(a[i]) * b[i];
         store_some<T, ALIGNED>(y + row * ldy + at, r, n);
     }
 };
@@ -170,8 +174,8 @@ template <class T, ActKind K> struct GluBwdOp {
         load_some<T, ALIGNED>(b, u + row * ldu + at, n);
         load_some<T, ALIGNED>(d, dy + row * cols + at, n);
         for (int i = 0; i < VEC<T>; i++) {
-            float value = act_value<K>(a[i]);
-            da[i] = d[i] * b[i] * act_slope<K>(a[i]);
+            float value = act_value<T, K>(a[i]);
+            da[i] = d[i] * b[i] * act_slope<T, K>(a[i]);
             db[i] = d[i] * value;
             r[i] = value * b[i];
         }

@@ -11,7 +11,6 @@
 typedef __nv_bfloat16 Bf16;
 
 enum { MMA_WARPS = 4, MMA_THREADS = MMA_WARPS * WARP, TILE_PAD = 8 };
-static const float LOG2_E = 1.4426950408889634f;
 
 template <int WIDTH> constexpr int TILE_STRIDE = WIDTH + TILE_PAD;
 

@@ -6,7 +6,8 @@
  *   A: a0 (g, q) a1 (g+8, q) a2 (g, q+8) a3 (g+8, q+8)      [row, k]
  *   B: b0 (q, g) b1 (q+8, g)                                [k, column]; the pair runs along k
  *   C: c0 (g, q) c1 (g, q+1) c2 (g+8, q) c3 (g+8, q+1)      [row, column]
- * pack_bf16: two neighbours of a register. fast_exp2: 2^x to 2 ulp, subnormal results are 0.
+ * pack_bf16: two neighbours of a register. fast_exp2: 2^x to 2 ulp, subnormal results are 0. fast_exp: e^x by it, so that |x| adds as
+ * many ulps. fast_reciprocal: 1/x to 1 ulp, subnormal arguments and results are 0.
  * ldmatrix_x4: four 8×8 bf16 matrices from shared memory; lane l gives the address of row l%8 of matrix l/8 (16 bytes, aligned);
  * register i of a lane gets elements (g, q), (g, q+1) of matrix i; with _trans, of its transpose. */
 #ifndef GENLLAVA_KERNELS_CUDA_WARP_CUH
@@ -71,6 +72,11 @@ static inline float fast_exp2(float x)
 {
     float y = cuda_host_off_by(exp2f(x), x, 2);
     return y < 1.17549435e-38f ? 0.0f : y;
+}
+static inline float fast_reciprocal(float x)
+{
+    float y = cuda_host_off_by(1.0f / x, x, 1);
+    return fabsf(y) < 1.17549435e-38f ? 0.0f : y;
 }
 
 static inline void host_ldmatrix(const char *op, uint32_t r[4], const void *row, bool transposed)
@@ -172,6 +178,12 @@ static __device__ __forceinline__ float fast_exp2(float x)
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+static __device__ __forceinline__ float fast_reciprocal(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 static __device__ __forceinline__ uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 static __device__ __forceinline__ void ldmatrix_x4(uint32_t r[4], const void *row)
 {
@@ -197,6 +209,9 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 #endif
+
+static const float LOG2_E = 1.4426950408889634f;
+static __device__ __forceinline__ float fast_exp(float x) { return fast_exp2(x * LOG2_E); }
 
 template <class V> static __device__ __forceinline__ V warp_sum(V v)
 {
