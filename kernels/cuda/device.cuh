@@ -85,6 +85,21 @@ static __device__ __forceinline__ void store_half_vector(__nv_bfloat16 *p, const
     *reinterpret_cast<Half *>(p) = y;
 }
 
+/* VEC<T> neighbours of another type, as wide vectors as they make: two of 16 bytes, one, or a half. p is a multiple of their size. */
+template <class T, class W> static __device__ __forceinline__ void load_as_vector(float out[VEC<T>], const W *p)
+{
+    struct alignas(VEC<T> * sizeof(W) < 16 ? VEC<T> * sizeof(W) : 16) Half {
+        W v[VEC<T> < VEC<W> ? VEC<T> : VEC<W>];
+    };
+    constexpr int EACH = sizeof(Half) / sizeof(W);
+    for (int i = 0; i < VEC<T>; i += EACH) {
+        count_read(p + i, sizeof(Half));
+        Half x = *reinterpret_cast<const Half *>(p + i);
+        for (int j = 0; j < EACH; j++)
+            out[i + j] = widen(x.v[j]);
+    }
+}
+
 /* 16 bytes from shared to global memory. */
 template <class T> static __device__ __forceinline__ void copy_out_vector(T *to, const T *shared)
 {

@@ -28,6 +28,17 @@ static int norm_register_vectors(const NormShape &s, bool aligned)
     return !aligned || each > (int)NV_LONG ? 0 : each > (int)NV_SHORT ? (int)NV_LONG : (int)NV_SHORT;
 }
 
+/* Weights or biases beside vector i of a row in T; beyond the row's end zero. */
+template <class T, class W, bool ALIGNED>
+static __device__ __forceinline__ void load_weights(float out[VEC<T>], const void *w, int at, int n)
+{
+    if (ALIGNED)
+        load_as_vector<T>(out, (const W *)w + at);
+    else
+        for (int j = 0; j < VEC<T>; j++)
+            out[j] = j < n ? load((const W *)w + at + j) : 0.0f;
+}
+
 /* One row's vectors as a thread sees them: from registers, or fetched anew. FETCH gives vector i of the row. */
 template <class T, int NV, class Fetch> struct RowVectors {
     Fetch fetch;
@@ -122,12 +133,12 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
     float rstd = (float)(1 / sqrt(block_sum(total, slots) / cols + a.eps));
     s.each(false, [&](int i, const float *v) {
         int at = i * VEC<T>;
-        float y[VEC<T>];
-        for (int j = 0; j < VEC<T>; j++) {
-            bool inside = at + j < cols;
-            float w = inside ? load((const W *)a.w + at + j) : 0.0f, b = LAYER && inside ? load((const W *)a.b + at + j) : 0.0f;
-            y[j] = w * ((v[j] - mean) * rstd) + b;
-        }
+        float y[VEC<T>], w[VEC<T>], b[VEC<T>] = {};
+        load_weights<T, W, ALIGNED>(w, a.w, at, cols - at);
+        if (LAYER)
+            load_weights<T, W, ALIGNED>(b, a.b, at, cols - at);
+        for (int j = 0; j < VEC<T>; j++)
+            y[j] = w[j] * ((v[j] - mean) * rstd) + b[j];
         store_some<T, ALIGNED>(a.y + row * a.ldy + at, y, cols - at);
     });
     if (threadIdx.x == 0) {
@@ -142,9 +153,8 @@ template <class T, bool LAYER> static Status norm_fwd(KernelCtx *ctx, const char
 {
     if (a.shape.rows <= 0 || a.shape.cols <= 0)
         return OK;
-    bool aligned = is_aligned(a.x) && is_aligned(a.add) && is_aligned(a.sum) && is_aligned(a.y) &&
-            is_aligned_stride(a.shape.cols, sizeof(T)) &&
-                   is_aligned_stride(a.ldy, sizeof(T));
+    bool aligned = is_aligned(a.x) && is_aligned(a.add) && is_aligned(a.sum) && is_aligned(a.y) && is_aligned(a.w) && is_aligned(a.b) &&
+                   is_aligned_stride(a.shape.cols, sizeof(T)) && is_aligned_stride(a.ldy, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);
@@ -204,15 +214,15 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
     float rstd = load(a.rstd + row), mean = LAYER ? load(a.mean + row) : 0.0f;
     auto fetch = [&](float *x_hat, float *g, int i, bool first) {
         int at = i * VEC<T>, n = cols - at;
-        float y[VEC<T>];
+        float y[VEC<T>], w[VEC<T>];
         load_some<T, ALIGNED>(x_hat, a.x + start + at, n);
         load_some<T, ALIGNED>(g, a.dy + start + at, n);
+        load_weights<T, W, ALIGNED>(w, a.w, at, n);
         for (int j = 0; j < VEC<T>; j++) {
             bool inside = j < n;
             x_hat[j] = inside ? (x_hat[j] - mean) * rstd : 0.0f;
-            float w = inside ? load((const W *)a.w + at + j) : 0.0f;
-            g[j] = inside ? g[j] * w : 0.0f;
-            y[j] = w * x_hat[j] + 0.0f; /* as the forward's */
+            g[j] = inside ? g[j] * w[j] : 0.0f;
+            y[j] = w[j] * x_hat[j] + 0.0f; /* as the forward's */
         }
         if (!LAYER && first && a.y)
             store_some<T, ALIGNED>(a.y + row * a.ldy + at, y, n);
@@ -268,9 +278,9 @@ template <class T, class W, bool LAYER, int NV> __global__ void __launch_bounds_
 
 template <class T, bool LAYER> static Status norm_bwd(KernelCtx *ctx, const char *name, const NormBwdArgs<T> &a, DType w_type)
 {
-    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned(a.y) &&
-            is_aligned_stride(a.shape.cols, sizeof(T)) &&
-                   is_aligned_stride(a.lddx, sizeof(T)) && is_aligned_stride(a.ldy, sizeof(T));
+    bool aligned = is_aligned(a.x) && is_aligned(a.dy) && is_aligned(a.dx) && is_aligned(a.y) && is_aligned(a.w) &&
+                   is_aligned_stride(a.shape.cols, sizeof(T)) && is_aligned_stride(a.lddx, sizeof(T)) &&
+                   is_aligned_stride(a.ldy, sizeof(T));
     int nv = norm_register_vectors(a.shape, aligned);
     dim3 grid((unsigned)a.shape.rows);
     unsigned threads = norm_threads(a.shape);

@@ -146,6 +146,46 @@ TEST(elementwise_kernels_move_every_element_once)
     EXPECT_COST(r, "fill", fill, z);
 }
 
+/* Every access is a vector of 16 bytes; of norms also those to the weights. */
+TEST(rope_and_norms_go_by_vectors)
+{
+    enum { VECTOR = 16, VECTORS = N * BF16_BYTES / VECTOR, WIDTH = 128, HEADS = COLS / WIDTH, HEADS_EACH = 8 };
+    Rig r;
+    bf16 *x = r.take<bf16>(N), *dy = r.take<bf16>(N), *y = r.take<bf16>(N);
+    int32_t *pos = r.take<int32_t>(ROWS);
+    float *rstd = r.take<float>(ROWS), *mean = r.take<float>(ROWS);
+    auto expect = [](const char *what, uint64_t accesses) {
+        cuda_host_settle();
+        uint64_t n = cuda_host_counters().accesses;
+        CHECK_MSG(n == accesses, "%s: %llu accesses, expected %llu", what, (unsigned long long)n, (unsigned long long)accesses);
+        cuda_host_clear();
+    };
+    Rope o = {};
+    o.rows = ROWS, o.heads = HEADS, o.head_dim = WIDTH, o.ldx = COLS, o.act = BF16, o.base = 1e4;
+    o.pos = pos, o.x = x;
+    CHECK_OK(r.b.ops.rope(&r.b.ctx, &o));
+    expect("rope", 2 * VECTORS + VECTORS / (2 * HEADS_EACH)); /* there and back, and a position for the vectors of a thread */
+    for (DType w_type : {BF16, F32}) {
+        void *w = r.take<float>(COLS), *bias = r.take<float>(COLS);
+        const uint64_t of_weights = VECTORS * (w_type == F32 ? 2 : 1);
+        RmsNormFwd f = {};
+        f.rows = ROWS, f.cols = COLS, f.act = BF16, f.w_type = w_type, f.eps = 1e-5;
+        f.x = x, f.w = w, f.y = y, f.rstd = rstd;
+        CHECK_OK(r.b.ops.rmsnorm_fwd(&r.b.ctx, &f));
+        expect("rmsnorm_fwd", 2 * VECTORS + of_weights + ROWS);
+        LayerNormFwd l = {};
+        l.rows = ROWS, l.cols = COLS, l.act = BF16, l.w_type = w_type, l.eps = 1e-5;
+        l.x = x, l.w = w, l.b = bias, l.y = y, l.rstd = rstd, l.mean = mean;
+        CHECK_OK(r.b.ops.layernorm_fwd(&r.b.ctx, &l));
+        expect("layernorm_fwd", 2 * VECTORS + 2 * of_weights + 2 * ROWS);
+        RmsNormBwd g = {};
+        g.rows = ROWS, g.cols = COLS, g.act = BF16, g.w_type = w_type;
+        g.x = x, g.w = w, g.rstd = rstd, g.dy = dy, g.dx = y;
+        CHECK_OK(r.b.ops.rmsnorm_bwd(&r.b.ctx, &g));
+        expect("rmsnorm_bwd", 3 * VECTORS + of_weights + VECTORS); /* rstd in every thread, which has one vector here */
+    }
+}
+
 /* x is read for the statistics and once more; what chunks of 16 pixels leave is a sum in double and one in float for each channel. */
 TEST(groupnorm_reads_its_input_twice)
 {

@@ -475,6 +475,7 @@ WITHOUT_SANITIZERS void cuda_host_access(const void *p, size_t n, size_t alignme
     static const char *first, *end; /* the allocation that was accessed last */
     const char *at = (const char *)p;
     (write ? counters.bytes_written : counters.bytes_read) += n;
+    counters.accesses++;
     if (at < first || at + n > end || freed) {
         freed = false;
         first = end = nullptr;

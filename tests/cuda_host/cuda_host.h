@@ -52,6 +52,7 @@ void cuda_host_fault(const char *format, ...) __attribute__((format(printf, 1, 2
 
 struct CudaHostCounters {
     uint64_t launches, blocks, switches, bytes_read, bytes_written;
+    uint64_t accesses;    /* of global memory, of whatever size */
     uint64_t waits;       /* times the host waited for the device */
     uint64_t allocations; /* of device memory */
 };

@@ -23,7 +23,7 @@ for patch in tests/cuda_host/mutations/*.patch; do
     attention.cuh) files="attention_fwd.cu attention_bwd.cu attention_plain.cu" ;;
     attention_mma.cuh) files="attention_fwd.cu attention_bwd.cu" ;;
     adapter_mma.cuh) files=adapter_mma.cu ;;
-    device.cuh) files=act.cu ;;
+    device.cuh) files="act.cu norm.cu" ;;
     esac
     linked=("${objects[@]}")
     for f in $files; do
