@@ -44,7 +44,7 @@ struct PlainShare {
 enum { MATMUL_PLANS = 512, MATMUL_SLOTS = 2 * MATMUL_PLANS, MATMUL_WORKSPACE = 32 << 20 };
 
 /* Room for the ids, labels and pictures of a pass in each half; a larger copy goes in pieces. */
-constexpr size_t STAGING_HALF = 8 << 20, STAGING_DOWN = 4 << 20;
+constexpr size_t STAGING_HALF = 16 << 20, STAGING_DOWN = 4 << 20;
 
 struct Staging {
     cudaStream_t stream;  /* copies to the device */
