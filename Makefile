@@ -14,7 +14,7 @@ BUILD    ?= build
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate evaluate inspect convert curate scenes stamps sketches
+PROGRAMS := train prepare generate evaluate inspect convert curate scenes stamps sketches teacher
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
@@ -91,6 +91,7 @@ main_curate   := data/curate/curate.c
 main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
 main_sketches := tools/worlds/sketches_main.c
+main_teacher  := tools/worlds/teacher_main.c
 main_bench-kernels := tools/bench/bench_kernels.c
 main_bench-pictures := tools/bench/bench_pictures.c
 main_bench-conv := tools/bench/bench_conv.c
@@ -123,8 +124,8 @@ CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counter
 MODEL_TESTS   := $(foreach o,infer/answer infer/draw large_step models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
-        cuda-host fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps bench bench-kernels bench-gpu \
-        gpu-bundle model-gpu clean
+        cuda-host fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps example-curate bench bench-kernels \
+        bench-gpu gpu-bundle model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -442,6 +443,12 @@ example-stamps:
 	@sh tools/deps.sh tuxpaint-stamps-default
 	@$(MAKE) --no-print-directory all
 	@sh tools/worlds/stamps.sh $(BUILD)
+
+#: make example-curate  pictures to requests, replies (of a stand-in for GPT-4V), records and a run, without a network
+example-curate:
+	@sh tools/deps.sh
+	@$(MAKE) -s --no-print-directory $(JOBS) $(if $(wildcard /dev/nvidiactl),,CUDA=0) all
+	@sh tools/worlds/curate.sh $(BUILD)
 
 #: make clean       remove build/
 clean:
