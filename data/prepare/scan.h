@@ -75,7 +75,7 @@ MUST_USE Status scan_open(ScanFiles *f, const char *folder, const ScanTotals *to
 void scan_close(ScanFiles *f);
 MUST_USE Status scan_sync(const ScanFiles *f); /* after it the scan outlives a power cut */
 MUST_USE Status scan_rows(const ScanFiles *f, int64_t first, int64_t n, ScanRow *out);
-/* Refs, ids, mask and text of a row, each into memory of the size the row says. */
+/* Refs, ids, mask and text of a row, each into memory of the size the row says; NULL: refs, ids or mask are not wanted. */
 MUST_USE Status scan_row_contents(const ScanFiles *f, const ScanRow *row, ScanRef *refs, int32_t *id, uint8_t *mask, char *text);
 MUST_USE Status scan_picture(const ScanFiles *f, uint32_t i, ScanPicture *out);
 /* root and path into two buffers of PATH_MAX bytes. */

@@ -92,9 +92,9 @@ Status scan_row_contents(const ScanFiles *f, const ScanRow *row, ScanRef *refs, 
     const int more = more_of(f, row->index.record);
     const size_t n = to[0].iov_len + to[1].iov_len + to[2].iov_len;
     int64_t at = (int64_t)row->at;
-    const bool whole = preadv(more, to, N_PARTS, at) == (ssize_t)n;
+    const bool whole = refs && id && mask && preadv(more, to, N_PARTS, at) == (ssize_t)n;
     for (size_t i = 0; i < N_PARTS; at += (int64_t)to[i++].iov_len)
-        if (!whole) /* one by one, which says what is wrong */
+        if (!whole && to[i].iov_base) /* one by one, which says what is wrong */
             TRY(file_read_at(more, "the scan", to[i].iov_base, to[i].iov_len, at));
     return file_read_at(more, "the scan", text, row->n_text, at + row->n_words);
 }
