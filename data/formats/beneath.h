@@ -1,4 +1,5 @@
-/* beneath.h: finds a file by a path that comes from a stranger, below a folder that it may not leave. Called by data/pictures. */
+/* beneath.h: finds a file by a path that comes from a stranger, below a folder that it may not leave. Called by data/pictures and
+ * data/records. */
 #ifndef GENLLAVA_DATA_FORMATS_BENEATH_H
 #define GENLLAVA_DATA_FORMATS_BENEATH_H
 

@@ -236,6 +236,15 @@ static const Format *read_format(Reader *r, const Json *v)
     return format;
 }
 
+/* "sets/magicbrush/" is sets/magicbrush: its last name is that of the source. */
+static char *folder_from_base(Reader *r, const char *path)
+{
+    char *folder = path_from_base(r, path);
+    for (size_t n = folder ? strlen(folder) : 0; n > 1 && folder[n - 1] == '/'; n--)
+        folder[n - 1] = 0;
+    return folder;
+}
+
 static void read_place(Reader *r, MixtureSource *s, const Json *v)
 {
     const Json *files = json_get(v, "files"), *root = json_get(v, "root"), *image_root = json_get(v, "image_root");
@@ -247,8 +256,8 @@ static void read_place(Reader *r, MixtureSource *s, const Json *v)
     else if (!is_text(root))
         wrong(r, root, "root", "a folder");
     else if ((s->files = list(r, 1, sizeof *s->files))) {
-        s->files[s->n_files++] = path_from_base(r, root->string);
-        s->image_root = path_from_base(r, root->string);
+        s->files[s->n_files++] = folder_from_base(r, root->string);
+        s->image_root = folder_from_base(r, root->string);
     }
     if (!folder && image_root && is_text(image_root))
         s->image_root = path_from_base(r, image_root->string);

@@ -385,6 +385,21 @@ TEST(edit_sets_magicbrush_broken_files_end_the_run)
     check_run_ends("magicbrush", "none", ERR_MISSING, "none/train/edit_sessions.json: cannot be opened: No such file or directory");
 }
 
+TEST(edit_sets_are_named_by_their_folder)
+{
+    char wanted[PATH_MAX];
+    write_text("sets/pairs/seeds.json", "[[\"a\",[\"1\"]],[\"b\",[]]]");
+    records_close(&reader);
+    mixture_free(&mixture);
+    REQUIRE_OK(mixture_load(&mixture, "data.mixture", NULL, "[{\"format\":\"instructpix2pix\",\"root\":\"./sets/pairs//\"}]", test_dir()));
+    REQUIRE_OK(records_open(&reader, &mixture));
+    REQUIRE(next());
+    CHECK_STR(rec->uid, "pairs/a/1");
+    snprintf(wanted, sizeof wanted, "%s/sets/pairs", test_dir());
+    CHECK_STR(rec->file, wanted);
+    CHECK_STR(mixture.sources[0].image_root, wanted);
+}
+
 TEST(edit_sets_magicbrush_never_reads_a_folder_called_test)
 {
     static const char SENTENCE[] = "root leads to a folder called \"test\": the authors of MagicBrush ask that its test split is never "
