@@ -154,9 +154,12 @@ static Status print_result(const Ingest *g, const Flags *f, FILE *out)
             " that are no reply\n",
             r->lines, r->duplicates, r->unknown_ids, r->bad_lines);
     tally_print(out, &g->tally);
-    if (g->retries)
-        fprintf(out, "%12" PRId64 "  requests to send again, in %d file%s: %s.retry-*.jsonl\n", g->retries, g->outputs.n_files,
-                g->outputs.n_files == 1 ? "" : "s", g->outputs.base);
+    if (!g->retries)
+        return OK;
+    fprintf(out, "%12" PRId64 "  requests to send again, in %d file%s: ", g->retries, g->outputs.n_files,
+            g->outputs.n_files == 1 ? "" : "s");
+    utf8_cell(out, g->outputs.base, 0);
+    fputs(".retry-*.jsonl\n", out);
     return OK;
 }
 

@@ -55,6 +55,18 @@ says 'record "a\x1b[31m\u202e" is left out'
 shows 0 "curate: records as JSON" "$build/curate" request --recipe draw "${ask[@]}" --log-format json
 parses "$dir/out" "curate: records as JSON"
 clean "$folder/requests/records.jsonl" "curate: records.jsonl"
+id=$(sed -n '1s/.*"custom_id":"\([0-9a-f]*\)".*/\1/p' "$folder/requests/records.jsonl")
+# reply CONTENT: a file of one.
+reply() { printf '{"custom_id":"%s","response":{"status_code":200,"body":{"model":"m\\u001b[2J","choices":[{"finish_reason":"stop","message":{"content":"%s"}}]}}}' "$id" "$1" > "$folder/replies"; }
+reply 'a\u001b[2J\u0085\u202e'
+shows 65 "curate: a reply" "$build/curate" ingest --requests "$folder/requests" --replies "$folder/replies" --out "$folder/made.jsonl"
+clean "$folder/made.rejects.jsonl" "curate: rejects"
+reply '{\"request\": \"Draw \\u001b[2J it\\u0007 \\u202enow\", \"caption\": \"one two three four \\u009bfive\"}'
+shows 0 "curate: a record" "$build/curate" ingest --requests "$folder/requests" --replies "$folder/replies" --out "$folder/made.jsonl"
+clean "$folder/made.jsonl" "curate: made.jsonl"
+shows 0 "curate: stats" "$build/curate" stats "$folder/made.jsonl"
+shows 0 "curate: stats as JSON" "$build/curate" stats --format json "$folder/made.jsonl"
+parses "$dir/out" "curate: stats as JSON"
 printf '{"schema": "\u001b[2J", "na\u0007me": "\u202e", "kind": "\u009b"}' > "$folder/recipe.json"
 shows 2 "curate: a recipe's values" "$build/curate" request --recipe "$folder/recipe.json" "${ask[@]}"
 

@@ -44,6 +44,12 @@ refused "$build/evaluate" --answers "$dir/answers"
 for format in text json; do refused "$build/inspect" --format $format "$dir"/shards/shard-*.h5; done
 refused "$build/convert" --list
 for format in text json; do refused "$build/curate" request --recipe draw --images tests/fixtures/images --out "$dir/requests" --quiet --log-format $format; done
+replies=tests/fixtures/curate/replies/edit
+for format in text json; do
+    refused "$build/curate" ingest --requests $replies/dir --replies $replies/replies-0.jsonl --out "$dir/made.jsonl" --quiet --format $format
+    refused "$build/curate" filter --in $replies/wanted.jsonl --out "$dir/made.jsonl" --quiet --format $format
+    refused "$build/curate" stats $replies/wanted.jsonl --format $format
+done
 ends 74 "$build/curate" request --recipe draw --records - --out "$dir/requests" <&-
 says "standard input: cannot be read"
 refused "$build/inspect" "$dir/shards" --sample 1

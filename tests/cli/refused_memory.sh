@@ -86,5 +86,17 @@ printf '{"uid": "a", "image": "rgb.jpg", "n": [1, "b"]}\n{"uid": "c", "image": "
 printf '{"schema": "genllava.recipe/1", "name": "r", "kind": "draw", "model": "m", "system": "s", "user": "JSON {n}", "body": {"x": 1}}' > "$dir/recipe.json"
 refuse no_requests curate request --recipe "$dir/recipe.json" --records "$dir/records.jsonl" --image-root tests/fixtures/images --max-side 9 --out "$dir/requests"
 refuse no_requests curate request --recipe detail --images tests/fixtures/images --out "$dir/requests"
+no_records() {
+    [ -z "$(find "$dir" -name '.made.*')" ] || fail "curate left $(find "$dir" -name '.made.*')"
+    rm -f "$dir"/made.*
+}
+replies=tests/fixtures/curate/replies/edit
+refuse no_records curate ingest --requests $replies/dir --replies $replies/replies-0.jsonl - --out "$dir/made.jsonl" --max-lines 2 < /dev/null
+sed 's|"uid":"edit-x/[^,]*|"uid":"r/1"|' $replies/wanted.jsonl > "$dir/edits"
+for file in fixed variable; do
+    refuse no_records curate filter --in "$dir/edits" --out "$dir/made.jsonl" --features tests/fixtures/curate/features/$file.h5 --min-clip -1 --min-clip-image -1 --min-clip-dir -1 \
+        --exclude-image-ids "$dir/questions"
+done
+refuse no_records curate stats "$dir/edits"
 echo "    $tried refusals"
 exit $failed
