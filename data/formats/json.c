@@ -52,14 +52,15 @@ typedef struct Parser {
 
 static void locate(Parser *p, const char *at)
 {
-    for (; p->counted < at; p->counted++) {
-        if (*p->counted == '\n') {
-            p->line++;
-            p->column = 1;
-        } else if (((unsigned char)*p->counted & 0xC0) != 0x80) {
-            p->column++;
-        }
+    for (const char *line; p->counted < at && (line = memchr(p->counted, '\n', (size_t)(at - p->counted))); p->counted = line + 1) {
+        p->line++;
+        p->column = 1;
     }
+    int characters = 0; /* a loop of its own: many bytes at a time */
+    for (const char *q = p->counted; q < at; q++)
+        characters += ((unsigned char)*q & 0xC0) != 0x80;
+    p->column += characters;
+    p->counted = p->counted < at ? at : p->counted;
 }
 
 /* Puts the position of p->at before the sentence. */
@@ -245,11 +246,13 @@ static Status parse_escape(Parser *p, char **out)
 /* Where the string that begins at p->at ends (its closing quote), or NULL; an upper bound of its decoded bytes is the distance. */
 static const char *closing_quote(const Parser *p)
 {
-    for (const char *q = p->at + 1; q < p->end; q++) {
-        if (*q == '"')
+    const char *start = p->at + 1;
+    for (const char *q = start; q < p->end && (q = memchr(q, '"', (size_t)(p->end - q))); q++) {
+        const char *before = q; /* an odd number of backslashes makes it one of the text */
+        while (before > start && before[-1] == '\\')
+            before--;
+        if ((q - before) % 2 == 0)
             return q;
-        if (*q == '\\')
-            q++;
     }
     return NULL;
 }
