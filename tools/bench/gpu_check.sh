@@ -130,9 +130,10 @@ stage_device() {
         folder=$(find_library "$name")
         echo "$name: ${folder:-not found}"
     done
-    "$python" -c 'import torch, transformers, peft
-print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}; a GPU: {torch.cuda.is_available()}")' \
-        2>/dev/null || echo "$python: not there, or without torch, transformers or peft: nothing is measured beside it"
+    # Without importing them, which takes many seconds the first time.
+    "$python" -c 'from importlib.metadata import version
+print(*(f"{name} {version(name)}" for name in ("torch", "transformers", "peft")), sep=", ")' 2>/dev/null ||
+        echo "$python: not there, or without torch, transformers or peft: nothing is measured beside it"
     for tool in ncu compute-sanitizer; do echo "$tool: $(tool_path $tool || echo 'not found')"; done
     for p in train generate; do
         version=$(ours "$bin/$p$host" --version 2>&1) || { echo "$p does not run here: $version"; return 69; }
