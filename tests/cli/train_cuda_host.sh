@@ -66,6 +66,11 @@ for how in --dry-run "--steps 1"; do
 done
 [ "$(grep -c 'it is multiplied without tensor cores' "$dir/err")" -eq 1 ] || fail "more than the patches is multiplied without tensor cores: $(cat "$dir/err")"
 rm -rf "$dir/runs/r"
+# Of rank 2 are the adapters' own products: the long ones, with their weights, have rows of whole 128 bytes all the same.
+CUDA_HOST_CUBLAS=ALIGNED expect 0 $aligned --set model.lora.r=2 --steps 1
+[ "$(grep 'it is multiplied without tensor cores' "$dir/err" | grep -vc ' n 2,')" -eq 1 ] ||
+    fail "rank 2: not only narrow products are multiplied without tensor cores: $(cat "$dir/err")"
+rm -rf "$dir/runs/r"
 expect 0 $aligned --dry-run
 ! grep -q 'without tensor cores' "$dir/err" || fail "told of what cuBLASLt multiplies: $(cat "$dir/err")"
 

@@ -94,17 +94,17 @@ void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, co
     }
 }
 
-static void pack_u(Tape *t, const Tensor *x, Part u, void *packed)
+static void pack_u(Tape *t, const Tensor *x, Part u, int64_t r, void *packed)
 {
-    RUN(t, rows_gather, RowsGather, .n = tensor_rows(x), .cols = x->room, .lds = u.ld, .ldy = x->room, .src_type = t->compute,
-        .y_type = t->compute, .index = tape_index(t, tensor_rows(x)), .src = u.data, .y = packed);
+    RUN(t, rows_gather, RowsGather, .n = tensor_rows(x), .cols = r, .lds = u.ld, .ldy = r, .src_type = t->compute, .y_type = t->compute,
+        .index = tape_index(t, tensor_rows(x)), .src = u.data, .y = packed);
 }
 
-void *adapters_keep(Tape *t, const Tensor *x, Part u)
+void *adapters_keep(Tape *t, const Tensor *x, Part u, int64_t r)
 {
-    void *kept = x->remade && t->nodes ? tape_save(t, tape_size(t, tensor_rows(x) * x->room)) : NULL;
+    void *kept = x->remade && t->nodes ? tape_save(t, tape_size(t, tensor_rows(x) * r)) : NULL;
     if (kept)
-        pack_u(t, x, u, kept);
+        pack_u(t, x, u, r, kept);
     return kept;
 }
 
@@ -112,14 +112,15 @@ void *adapters_keep(Tape *t, const Tensor *x, Part u)
 static Part saved_u(Tape *t, const LinearNode *s)
 {
     const Tensor *x = s->x;
+    int64_t r = linear_total(s->lin, s->n, linear_rank);
     if (s->u)
-        return (Part){s->u, linear_total(s->lin, s->n, linear_rank)};
+        return (Part){s->u, r};
     Part u = {(char *)x->data + tape_size(t, tensor_cols(x)), tensor_ld(x)};
     if (!x->cheap)
         return u;
-    Part packed = {tape_temp(t, tape_size(t, tensor_rows(x) * x->room)), x->room};
+    Part packed = {tape_temp(t, tape_size(t, tensor_rows(x) * r)), r};
     if (packed.data)
-        pack_u(t, x, u, packed.data);
+        pack_u(t, x, u, r, packed.data);
     return packed;
 }
 

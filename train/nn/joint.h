@@ -1,7 +1,8 @@
 /* joint.h: frozen weights and the adapters beside them as one matrix, for backends whose matmul wants one (Backend.joins).
  *
  *      [ W  B ]   W [out, in]: the weights of some linears of the same input, one below the other.
- *      [ A  . ]   B [out, R]: their adapters' B, each beside its weight, zero elsewhere; A [R, in]: their A. Rows are in + R long.
+ *      [ A  . ]   B [out, R]: their adapters' B, each beside its weight, zero elsewhere; A [R, in]: their A. Rows are in + R long, and
+ *                 padded to whole 128 bytes.
  *
  * So y = [x u]·[W B]ᵀ is a product with its first `out` rows, dx = [dy du]·[W; A] one with its first `in` columns: an adapter costs no pass
  * over the data. With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h).
@@ -20,10 +21,16 @@ typedef struct Joint {
     int n;
     int64_t out, in, r; /* of all linears */
     DType type;
-    void *data; /* [out + r, in + r]; NULL: they cannot be joined */
+    void *data; /* [out + r, joint_ld]; NULL: they cannot be joined */
 } Joint;
 
-static inline int64_t joint_ld(const Joint *j) { return j->in + j->r; }
+/* The room that R columns take behind rows of `cols`: all rows begin at multiples of 128 bytes, what tiles of a product are fetched in. */
+static inline int64_t joint_room(int64_t cols, int64_t r, DType type)
+{
+    int64_t step = 128 / (int64_t)dtype_size(type);
+    return r ? (cols + r + step - 1) / step * step - cols : 0;
+}
+static inline int64_t joint_ld(const Joint *j) { return j->in + joint_room(j->in, j->r, j->type); }
 
 /* lin[0 … n-1], which live as long as the Params, are read together: joint_create may join them. */
 MUST_USE Status joint_declare(Params *p, Linear *lin, int n);

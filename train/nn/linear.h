@@ -45,8 +45,9 @@ bool adapters_drop(const Linear *lin, int n);
 const Linear *adapters_as_one(const Linear *lin, int i, int run);
 /* u = s·A·drop(x) of every adapter, side by side. */
 void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, const Tensor *x, Part u);
-/* Keeps the u behind an x that will be dropped: it is short, and reading all of x again is not. NULL: it stays where it is. */
-void *adapters_keep(Tape *t, const Tensor *x, Part u);
+/* Keeps the u, r columns wide, behind an x that will be dropped: it is short, and reading all of x again is not. NULL: it stays where it
+ * is. */
+void *adapters_keep(Tape *t, const Tensor *x, Part u, int64_t r);
 /* du = s·dy B of every adapter, side by side. */
 void adapters_up_bwd(Tape *t, const LinearNode *s, const char *dy, int64_t ldy, Part du);
 /* dx (+)= drop'(du A) of the adapters that adapters_as_one leaves out. */

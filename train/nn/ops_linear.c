@@ -34,7 +34,7 @@ static const Joint *joint_of(const Linear *lin, int n)
 static const Joint *usable_joint(const Linear *lin, int n, const Tensor *x)
 {
     const Joint *j = joint_of(lin, n);
-    return j && x->room == j->r ? j : NULL;
+    return j && x->room == joint_ld(j) - j->in ? j : NULL;
 }
 
 /* What lies behind the columns of a matrix that has room. */
@@ -158,8 +158,9 @@ static Status linear_bwd(Tape *t, Node *self)
     const Joint *joint = usable_joint(s->lin, s->n, s->x);
     ArenaMark mark = arena_mark(t->scratch);
     if (r) {
-        bool room = self->out->grad_room == r && grad_room_is_free(self->out);
-        s->du = room ? behind(t, self->out->grad, cols, r) : (Part){tape_temp(t, tape_size(t, tensor_rows(s->x) * r)), r};
+        bool room = self->out->grad_room == joint_room(cols, r, t->compute) && grad_room_is_free(self->out);
+        s->du =
+            room ? behind(t, self->out->grad, cols, self->out->grad_room) : (Part){tape_temp(t, tape_size(t, tensor_rows(s->x) * r)), r};
         adapters_up_bwd(t, s, dy, ldy, s->du);
     }
     if (dx && (!joint || adapters_drop(s->lin, s->n))) /* first: they only write dx, and the long product has time to read it */
@@ -203,7 +204,7 @@ static bool read_input(Tape *t, const char *op, Tensor *x, const Linear *lin, in
             tape_trains(t, own_param(&lin[i], k));
     const Joint *joint = joint_of(lin, n);
     if (joint && t->walking) {
-        tape_wants_room(t, x, joint->r);
+        tape_wants_room(t, x, joint_ld(joint) - joint->in);
         tape_index(t, tensor_rows(x));
     }
     return true;
@@ -214,10 +215,10 @@ static Tensor *output(Tape *t, int64_t rows, int64_t cols, const Joint *joint, b
 {
     Uses next = tape_next_uses(t);
     bool added = next.readers == 1 && next.how == READ_ADDED, replaced = next.readers == 1 && next.how == READ_REPLACED;
-    int64_t r = joint ? joint->r : 0;
-    Tensor *y = tape_output_apart(t, rows, cols, replaced ? r : 0, wants, added ? PLACE_TRANSIENT : PLACE_KEEP);
+    int64_t room = joint ? joint_room(cols, joint->r, joint->type) : 0;
+    Tensor *y = tape_output_apart(t, rows, cols, replaced ? room : 0, wants, added ? PLACE_TRANSIENT : PLACE_KEEP);
     if (y)
-        y->grad_room = r;
+        y->grad_room = room;
     return y;
 }
 
@@ -256,7 +257,7 @@ static Tensor *linear(Tape *t, const char *op, Tensor *x, const Linear *given, i
     if (s) {
         Node node = s->node;
         *s = (LinearNode){.node = node, .x = x, .residual = residual, .n = n, .rows = rows, .reads_x = reads_x};
-        s->u = joint ? adapters_keep(t, x, u) : u.data;
+        s->u = joint ? adapters_keep(t, x, u, sum_r) : u.data;
         memcpy(s->lin, lin, (size_t)n * sizeof *lin);
         bool can_wait = true; /* but gradients of one parameter are summed in the order of its operators */
         for (int i = 0; i < n * OWN_PARAMS; i++)
