@@ -16,6 +16,16 @@ _Static_assert(PIECE_BITS *NEAR_PIECES >= 64, "every bit of a hash lies in a pie
 
 static uint32_t piece_of(uint64_t hash, int piece) { return (uint32_t)(hash >> piece * PIECE_BITS) & (N_BUCKETS - 1); }
 
+/* The bits in another order, which no distance depends on: bit i goes to piece i mod NEAR_PIECES. Neighbours in a picture are alike, in one
+ * piece they would make few values common; a plain upper half makes no piece 0. */
+static uint64_t spread(uint64_t hash)
+{
+    uint64_t out = 0;
+    for (int i = 0; i < 64; i++)
+        out |= (hash >> i & 1) << (i % NEAR_PIECES * PIECE_BITS + i / NEAR_PIECES);
+    return out;
+}
+
 void near_free(NearHashes *near)
 {
     for (int p = 0; p < NEAR_PIECES; p++) {
@@ -57,6 +67,7 @@ Status near_add(NearHashes *near, uint64_t hash, uint32_t name)
     for (int p = 0; p < NEAR_PIECES; p++)
         if (!near->buckets[p] && !(near->buckets[p] = mem_alloc(N_BUCKETS * sizeof *near->buckets[p])))
             return fail(ERR_NOMEM, "no memory to compare pictures");
+    hash = spread(hash);
     const NearBucket *first = &near->buckets[0][piece_of(hash, 0)];
     for (uint32_t i = 0; i < first->n; i++)
         if (first->hash[i] == hash)
@@ -77,6 +88,7 @@ static bool has_few_bits(uint64_t x)
 bool near_find(const NearHashes *near, uint64_t hash, uint32_t *name, int *bits)
 {
     bool found = false;
+    hash = spread(hash);
     for (int p = 0; p < NEAR_PIECES && near->buckets[p]; p++) {
         const NearBucket *b = &near->buckets[p][piece_of(hash, p)];
         for (uint32_t i = 0; i < b->n; i++) {
