@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/prepare/prepare.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
@@ -115,6 +116,7 @@ static void stop_now(void)
     static const char LINE[] = "\nstopped before a step was taken; nothing is lost, run the same again\n";
     ssize_t n = pulse_stop_now() ? write(STDERR_FILENO, LINE, sizeof LINE - 1) : 0;
     (void)n;
+    prepare_abandon();
     _exit(status_exit_code(ERR_PREEMPTED));
 }
 

@@ -133,7 +133,11 @@ static void stop_making(void)
     stop_saying("\nstopped; the shards and cached results that are finished stay: the same command goes on from there\n");
 }
 
-static void stop_reading(void) { stop_saying("\nstopped; nothing was made\n"); }
+static void stop_reading(void)
+{
+    prepare_abandon();
+    stop_saying("\nstopped; nothing was made\n");
+}
 
 /* Who computes what is cached. */
 typedef struct Caching {

@@ -6,20 +6,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
-static Status survey_in(const PrepareOptions *o, ScanKeep keep, const char *folder, SurveyUse use, void *arg, PrepareResult *r)
+/* Where the survey that goes on lies. */
+static char folder[PATH_MAX], bad_rows[PATH_MAX];
+
+void prepare_abandon(void)
+{
+    unlink(bad_rows);
+    rmdir(folder);
+}
+
+static Status survey_in(const PrepareOptions *o, ScanKeep keep, SurveyUse use, void *arg, PrepareResult *r)
 {
     ScanFiles scan;
-    char bad[PATH_MAX];
     TRY(scan_run(&scan, o, folder, keep));
     const ScanTotals t = scan.totals;
     *r = (PrepareResult){.good = t.good, .bad = t.bad, .shards = shards_for(o, t.good), .images = t.images};
     outcome_sum_up(&scan.outcome, r);
-    Status s = journal_tell(file_join(bad, folder, "bad.jsonl"), &scan.outcome, o, "prepare --report FILE.json lists them all");
+    Status s = journal_tell(bad_rows, &scan.outcome, o, "prepare --report FILE.json lists them all");
     if (!s)
         s = outcome_judge(&scan.outcome, o);
     if (!s)
@@ -29,7 +38,7 @@ static Status survey_in(const PrepareOptions *o, ScanKeep keep, const char *fold
 }
 
 /* The sentence stays that of the failure. */
-static Status remove_after(Status s, const char *folder)
+static Status remove_after(Status s)
 {
     char sentence[4096];
     snprintf(sentence, sizeof sentence, "%s", status_message());
@@ -40,13 +49,15 @@ static Status remove_after(Status s, const char *folder)
 
 Status survey_run(const PrepareOptions *o, ScanKeep keep, SurveyUse use, void *arg, PrepareResult *result)
 {
-    char folder[PATH_MAX];
     const char *tmp = getenv("TMPDIR");
     *result = (PrepareResult){0};
     if ((size_t)snprintf(folder, sizeof folder, "%s/genllava-scan-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= sizeof folder || !mkdtemp(folder))
         return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
-    Status s = survey_in(o, keep, folder, use, arg, result);
-    return s ? remove_after(s, folder) : file_remove(folder);
+    file_join(bad_rows, folder, "bad.jsonl");
+    Status s = survey_in(o, keep, use, arg, result);
+    s = s ? remove_after(s) : file_remove(folder);
+    *folder = *bad_rows = 0;
+    return s;
 }
 
 static Status copy_index(void *index, const ScanFiles *scan)

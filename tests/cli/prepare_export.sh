@@ -79,4 +79,22 @@ if [ "$(id -u)" != 0 ]; then
     expect 73 'Permission denied' prepare --export "$tmp/closed/a.jsonl"
 fi
 
+
+# an interrupt says that nothing was made, exits with 75 and leaves nothing
+rm -rf "$tmp/scans"/*
+for i in $(seq 200); do sed "s/\"r\([0-9]*\)\"/\"r$i-\1\"/; s/^\[\|^\]//" "$tmp/rows.json"; [ $i = 200 ] || echo ','; done | sed '1i [' > "$tmp/many.json"
+echo ']' >> "$tmp/many.json"
+code=0
+for round in $(seq 40); do
+    "$build/prepare" --config "$tmp/run.json" --set 'data.mixture=[{"files":["'"$tmp"'/many.json"],"image_root":"'"$tmp"'/images"}]' \
+        --export "$tmp/many.jsonl" > /dev/null 2> "$tmp/stderr" &
+    pid=$!
+    sleep "0.0$((RANDOM % 60 + 30))"
+    kill -TERM $pid 2> /dev/null
+    wait $pid
+    code=$?
+    [ $code != 75 ] || break
+done
+[ $code = 75 ] && grep -q 'stopped; nothing was made' "$tmp/stderr" || wrong "stopped: exit $code: $(cat "$tmp/stderr")"
+[ -z "$(ls -A "$tmp/scans")" ] || wrong "an interrupt leaves $(ls -A "$tmp/scans")"
 exit $failed
