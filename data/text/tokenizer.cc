@@ -218,10 +218,22 @@ size_t word_length(const char *text, size_t n)
     return i;
 }
 
+/* Whole characters, and no space among them. */
+bool lies_in_word(const std::string &piece)
+{
+    int length = 0;
+    for (size_t i = 0; i < piece.size(); i += (size_t)length) {
+        length = utf8_decode(piece.data() + i, piece.size() - i, nullptr);
+        if (!length || space_at(piece.data() + i, piece.size() - i))
+            return false;
+    }
+    return true;
+}
+
 /* Whether a text's pieces are those of its words, each encoded by itself. A merge of two pieces is a piece, so none crosses the start of a
  * word when no piece does; the order of merges, by score and then by place, is the same inside a word with and without its neighbours, and
  * everything that the normaliser does (spaces to marks, malformed bytes to U+FFFD) stops at spaces. What would not hold:
- *   user-defined pieces, which are found in a text before it is cut into characters;
+ *   user-defined pieces with spaces: they are found in a text before it is cut into characters, the longest first;
  *   unused pieces, which are taken apart again as they were merged last anywhere in the text;
  *   a mark that is no piece: its bytes end before the space, and those of the prefix that stands for it behind;
  *   scores without an order. */
@@ -231,7 +243,7 @@ bool words_stand_alone(const Tokenizer *t)
     for (int id = 0; id < t->info.n_pieces; id++) {
         const PieceKind kind = t->kinds[(size_t)id];
         const std::string &piece = t->sp.IdToPiece(id);
-        if (kind == PIECE_USER || kind == PIECE_UNUSED)
+        if (kind == PIECE_UNUSED || (kind == PIECE_USER && !lies_in_word(piece)))
             return false;
         if (kind != PIECE_NORMAL) /* never merged */
             continue;

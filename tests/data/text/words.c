@@ -193,6 +193,9 @@ TEST(words_with_pieces_of_other_kinds_and_equal_scores)
 {
     read_model(&model, "vocabulary/tokenizer.model");
     add_piece(&model, "[INST] [/INST]", 0, PIECE_CONTROL);
+    add_piece(&model, "<sep>", 0, PIECE_USER);
+    add_piece(&model, "hoto", 0, PIECE_USER);
+    add_piece(&model, "\u2580", 0, PIECE_USER);
     add_piece(&model, "\u2581\u2581\u2581\u2581\u2581", -2, PIECE_NORMAL);
     add_piece(&model, "\uFFFD\uFFFD", -2, PIECE_NORMAL);
     add_piece(&model, "\u2581\n", -2, PIECE_NORMAL);
@@ -209,8 +212,8 @@ TEST(words_are_not_remembered_where_they_do_not_stand_alone)
         PieceKind kind;
     } CASES[] = {{"a\u2581", 0, PIECE_NORMAL},    {"\u2581a\u2581b", 0, PIECE_NORMAL},
                  {"a b", 0, PIECE_NORMAL},        {"\u2581q", NAN, PIECE_NORMAL},
-                 {"qz", 0, PIECE_UNUSED},         {"<sep>", 0, PIECE_USER},
-                 {"\u2581\u2581q", 0, PIECE_USER}};
+                 {"qz", 0, PIECE_UNUSED},         {"<sep> x", 0, PIECE_USER},
+                 {"\u2581\u2581q", 0, PIECE_USER}, {"\xE2\x96", 0, PIECE_USER}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         read_model(&model, "vocabulary/tokenizer.model");
         add_piece(&model, CASES[i].piece, CASES[i].score, CASES[i].kind);
