@@ -92,20 +92,15 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
 }
 
 /* Rows with target images, by task, and what becomes of them in this run. */
-static void tell_drawing(const RecordIndex *x, const RunConfig *cfg)
+static void tell_drawing(const ShardTargets *t, const RunConfig *cfg)
 {
-    int64_t rows[N_TASKS] = {0}, targets = 0;
-    for (int64_t i = 0; i < x->n; i++)
-        if (x->rows[i].targets) {
-            rows[x->rows[i].task]++;
-            targets += x->rows[i].task == TASK_UNDERSTAND ? 0 : x->rows[i].targets;
-        }
-    if (rows[TASK_UNDERSTAND])
+    const int64_t targets = t->pictures[TASK_GENERATE] + t->pictures[TASK_EDIT];
+    if (t->rows[TASK_UNDERSTAND])
         log_warn("%" PRId64 " row%s of task \"understand\" with target images: only their text is learned; to draw them, give the rows the "
-                 "task \"generate\" or \"edit\"", rows[TASK_UNDERSTAND], rows[TASK_UNDERSTAND] == 1 ? "" : "s");
+                 "task \"generate\" or \"edit\"", t->rows[TASK_UNDERSTAND], t->rows[TASK_UNDERSTAND] == 1 ? "" : "s");
     if (targets)
         log_info("%" PRId64 " rows of task \"generate\" and %" PRId64 " of task \"edit\" have %" PRId64 " target image%s: %s",
-                 rows[TASK_GENERATE], rows[TASK_EDIT], targets, targets == 1 ? "" : "s",
+                 t->rows[TASK_GENERATE], t->rows[TASK_EDIT], targets, targets == 1 ? "" : "s",
                  cfg->model.diffusion.path ? "loss.generate and loss.edit say how this run learns to draw them"
                                            : "this run learns their text and not to draw them (model.diffusion.path is null)");
 }
@@ -113,10 +108,9 @@ static void tell_drawing(const RecordIndex *x, const RunConfig *cfg)
 /* As train will open them: the journal knows the bytes of a shard, not whether they make sense. */
 static Status check_shards(const PrepareOptions *o, const RunConfig *cfg)
 {
-    ShardSet set;
-    TRY(shards_open(&set, o->out, encoder_visual_id(&o->encoder, 0), (int64_t)o->encoder.vocab_size + encoder_added_count(&o->encoder)));
-    tell_drawing(&set.index, cfg);
-    shards_close(&set);
+    ShardTargets targets;
+    TRY(shards_check(o->out, (int64_t)o->encoder.vocab_size + encoder_added_count(&o->encoder), &targets));
+    tell_drawing(&targets, cfg);
     return OK;
 }
 

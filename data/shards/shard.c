@@ -20,14 +20,30 @@
 
 static void **member(Shard *s, const ShardArray *a) { return (void **)(void *)((char *)s + a->member); }
 
+static void free_arrays(Shard *s, const void *but)
+{
+    for (int i = 0; i < N_SHARD_ARRAYS; i++) {
+        void **array = member(s, &SHARD_ARRAYS[i]);
+        if (*array == but)
+            continue;
+        mem_free(*array);
+        *array = NULL;
+    }
+}
+
+void shard_keep_pictures(Shard *s)
+{
+    free_arrays(s, s->image_crc32c);
+    shard_let_go(s);
+}
+
 void shard_close(Shard **ps)
 {
     Shard *s = *ps;
     *ps = NULL;
     if (!s)
         return;
-    for (int i = 0; i < N_SHARD_ARRAYS; i++)
-        mem_free(*member(s, &SHARD_ARRAYS[i]));
+    free_arrays(s, NULL);
     mem_free(s->attr.inputs);
     mem_free(s->attr.tok_added);
     mem_free(s->attr.licenses);

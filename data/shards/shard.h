@@ -54,6 +54,8 @@ MUST_USE Status shard_open(Shard **out, const char *path);
 void shard_close(Shard **s);
 /* Closes the file, which is opened for every image from here on: of very many shards, when fewer files may be open at once. */
 void shard_let_go(Shard *s);
+/* Frees all but what shard_check_ref asks of a holder, and lets the file go. */
+void shard_keep_pictures(Shard *s);
 /* Whether `holder`, the shard that reference r of s names, has that picture. */
 MUST_USE Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder);
 /* The compressed bytes of image i into buf (size image_off[i+1]-image_off[i]); crc32c verified. Thread-safe. */

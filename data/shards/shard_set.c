@@ -97,54 +97,91 @@ Status shard_open_beside(Shard **out, const Shard *s, int64_t index)
     return r;
 }
 
-static Status check_refs(const ShardSet *set)
+/* Those to earlier shards; there are none to later ones. */
+static Status check_refs(const ShardSet *set, const Shard *s)
 {
-    for (int64_t k = 0; k < set->n; k++) {
-        const Shard *s = set->shards[k];
-        for (uint64_t r = 0; r < (uint64_t)s->attr.n_refs; r++)
-            if (s->ref_shard[r] != k)
-                TRY(shard_check_ref(s, r, set->shards[s->ref_shard[r]]));
-    }
+    for (uint64_t r = 0; r < (uint64_t)s->attr.n_refs; r++)
+        if (s->ref_shard[r] != s->attr.shard_index)
+            TRY(shard_check_ref(s, r, set->shards[s->ref_shard[r]]));
     return OK;
 }
 
-static Status open_all(ShardSet *s, const char *folder, int64_t n_ids)
+static Status open_next(ShardSet *s, const char *folder, int64_t k, int64_t n_ids)
 {
-    for (int64_t k = 0; k < s->n; k++) {
-        TRY(open_one(&s->shards[k], folder, k, s->n));
-        TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
-        if (n_ids && s->shards[k]->n_ids != n_ids)
-            return fail(ERR_DATA, "%s: was made for %" PRId64 " token ids, the run has %" PRId64 "; run prepare again", s->shards[k]->path,
-                        s->shards[k]->n_ids, n_ids);
-        if (k >= file_room())
-            shard_let_go(s->shards[k]);
-        s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
-        s->index.n_images += s->shards[k]->attr.n_images;
-    }
-    return check_refs(s);
+    TRY(open_one(&s->shards[k], folder, k, s->n));
+    TRY(check_alike(s->shards[0], s->shards[k], k, s->n));
+    if (n_ids && s->shards[k]->n_ids != n_ids)
+        return fail(ERR_DATA, "%s: was made for %" PRId64 " token ids, the run has %" PRId64 "; run prepare again", s->shards[k]->path,
+                    s->shards[k]->n_ids, n_ids);
+    if (k >= file_room())
+        shard_let_go(s->shards[k]);
+    s->first[k + 1] = s->first[k] + s->shards[k]->attr.n_samples;
+    s->index.n_images += s->shards[k]->attr.n_images;
+    return check_refs(s, s->shards[k]);
+}
+
+/* A set whose shards are not open yet. */
+static Status start_set(ShardSet *out, const char *folder)
+{
+    *out = (ShardSet){0};
+    TRY(count_shards(folder, &out->n));
+    out->shards = mem_alloc((size_t)out->n * sizeof(Shard *));
+    out->first = mem_alloc((size_t)(out->n + 1) * sizeof *out->first);
+    return out->shards && out->first ? OK : fail(ERR_NOMEM, "no memory for %" PRId64 " shards", out->n);
+}
+
+static Status check_size(const ShardSet *s, const char *folder)
+{
+    const int64_t n = s->first[s->n];
+    return n < 1 || n > UINT32_MAX ? fail(ERR_DATA, "%s: holds %" PRId64 " samples", folder, n) : OK;
 }
 
 Status shards_open(ShardSet *out, const char *folder, int32_t first_visual, int64_t n_ids)
 {
-    *out = (ShardSet){0};
-    int64_t n;
-    TRY(count_shards(folder, &n));
-    out->n = n;
-    out->shards = mem_alloc((size_t)n * sizeof(Shard *));
-    out->first = mem_alloc((size_t)(n + 1) * sizeof *out->first);
-    Status s = out->shards && out->first ? open_all(out, folder, n_ids) : fail(ERR_NOMEM, "no memory for %" PRId64 " shards", n);
+    Status s = start_set(out, folder);
+    for (int64_t k = 0; k < out->n && !s; k++)
+        s = open_next(out, folder, k, n_ids);
+    if (!s)
+        s = check_size(out, folder);
     if (!s) {
-        out->index.n = out->first[n];
+        out->index.n = out->first[out->n];
         out->index.patches = (int32_t)out->shards[0]->attr.patches;
         out->index.rows = mem_alloc((size_t)out->index.n * sizeof *out->index.rows);
-        s = !out->index.rows ? fail(ERR_NOMEM, "no memory for the index of %" PRId64 " samples", out->index.n)
-            : out->index.n < 1 || out->index.n > UINT32_MAX ? fail(ERR_DATA, "%s: holds %" PRId64 " samples", folder, out->index.n)
-                                                            : OK;
+        s = out->index.rows ? OK : fail(ERR_NOMEM, "no memory for the index of %" PRId64 " samples", out->index.n);
     }
-    for (int64_t k = 0; k < n && !s; k++)
+    for (int64_t k = 0; k < out->n && !s; k++)
         fill_rows(out, k, first_visual);
     if (s)
         shards_close(out);
+    return s;
+}
+
+static void count_targets(const Shard *s, ShardTargets *t)
+{
+    for (int64_t i = 0; i < s->attr.n_samples; i++) {
+        int64_t targets = 0;
+        for (uint64_t r = s->img_off[i]; r < s->img_off[i + 1]; r++)
+            targets += s->ref_role[r] == ROLE_TARGET;
+        t->rows[s->task[i]] += targets > 0;
+        t->pictures[s->task[i]] += targets;
+    }
+}
+
+Status shards_check(const char *folder, int64_t n_ids, ShardTargets *targets)
+{
+    ShardSet set;
+    *targets = (ShardTargets){{0}, {0}};
+    Status s = start_set(&set, folder);
+    for (int64_t k = 0; k < set.n && !s; k++) {
+        s = open_next(&set, folder, k, n_ids);
+        if (s)
+            break;
+        count_targets(set.shards[k], targets);
+        shard_keep_pictures(set.shards[k]);
+    }
+    if (!s)
+        s = check_size(&set, folder);
+    shards_close(&set);
     return s;
 }
 

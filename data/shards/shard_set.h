@@ -2,6 +2,7 @@
 #ifndef GENLLAVA_DATA_SHARDS_SHARD_SET_H
 #define GENLLAVA_DATA_SHARDS_SHARD_SET_H
 
+#include "data/kinds.h"
 #include "data/shards/index.h"
 #include "data/shards/shard.h"
 
@@ -15,6 +16,14 @@ typedef struct ShardSet {
  * been made for; 0: any. */
 MUST_USE Status shards_open(ShardSet *out, const char *folder, int32_t first_visual, int64_t n_ids);
 void shards_close(ShardSet *s);
+
+/* Samples that have target pictures, and how many these are, by task. */
+typedef struct ShardTargets {
+    int64_t rows[N_TASKS], pictures[N_TASKS];
+} ShardTargets;
+/* Whether shards_open would open them, in the memory of one shard and four bytes for each picture of the others. */
+MUST_USE Status shards_check(const char *folder, int64_t n_ids, ShardTargets *targets);
+
 /* The shard of a row of the index, and which sample of it that is. */
 const Shard *shards_find(const ShardSet *s, uint32_t row, int64_t *sample);
 

@@ -12,7 +12,7 @@
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
 
-enum { WIDTH = 24, HEIGHT = 16, MOST = 4096, DRAWN = 4 /* more than any shard here holds */ };
+enum { WIDTH = 24, HEIGHT = 16, MOST = 1 << 16, DRAWN = 4 /* more than any shard here holds */ };
 
 typedef struct Pictures {
     uint8_t *bytes[64];
