@@ -258,12 +258,14 @@ typedef struct Told {
     int64_t of[N_REASONS];
 } Told;
 
-/* False: the row cannot be read. */
-static bool tell_row(Told *t, const char *json, size_t n)
+/* *told false: the row cannot be read. */
+static Status tell_row(Told *t, const char *json, size_t n, bool *told)
 {
     JsonDoc *doc;
-    if (json_parse(&doc, json, n, NAME))
-        return false;
+    const Status s = json_parse(&doc, json, n, NAME);
+    *told = !s;
+    if (s)
+        return s == ERR_DATA ? OK : s;
     const Json *row = json_root(doc);
     char file[512], id[128], path[512], reason[32], message[256];
     text_of(file, sizeof file, row, "file");
@@ -278,7 +280,7 @@ static bool tell_row(Told *t, const char *json, size_t n)
         log_warn("%s: row %" PRId64 "%s%s%s left out, %s: %s%s%s", file, int_of(row, "row"), *id ? " (id " : "", id, *id ? ")" : "", reason,
                  path, *path ? ": " : "", message);
     json_free(&doc);
-    return true;
+    return OK;
 }
 
 /* The members of the report but its rows, then the manifest's bad rows in an envelope; written piece by piece, as there may be many. */
@@ -313,7 +315,9 @@ static Status walk_bad_rows(const Outcome *outcome, const char *path, FILE *out,
     while (!s && !(s = next_bad(rows, &row, &end)) && !end) {
         const char *inner = row.text + strlen(BAD_ROW);
         size_t n = row.n - strlen(BAD_ROW) - 1; /* without its "}" */
-        if (!tell_row(t, inner, n))
+        bool told;
+        s = tell_row(t, inner, n, &told);
+        if (!told)
             continue;
         if (out)
             fprintf(out, "%s\n%.*s", before, (int)n, inner);
