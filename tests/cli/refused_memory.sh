@@ -53,6 +53,11 @@ printf '139\n' > "$dir/ids"
 sets=$PWD/tests/fixtures/edit_sets
 refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report - --exclude-image-ids "$dir/ids" --set \
     'data.mixture=[{"format":"instructpix2pix","root":"'"$sets"'/instructpix2pix","each":1},{"format":"magicbrush","root":"'"$sets"'/magicbrush"}]'
+files=$PWD/tests/fixtures/sources # without their pictures: the last row of the chats is text alone
+refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report - --set data.max_bad=1 --set 'data.mixture=[
+    {"format":"captions","files":["'"$files"'/late.json","'"$files"'/gill.tsv","'"$files"'/rows.jsonl"],"each":1,"requests":"'"$files"'/requests.json"},
+    {"format":"llava-reversed","files":"'"$files"'/pretrain.json"},{"format":"laion-gpt4v","files":"'"$files"'/laion.jsonl","as":"understand"},
+    {"files":"'"$files"'/messages.jsonl"}]'
 refuse prepare_none generate --config "$dir/run.json" --ask "What is it?" --image tests/fixtures/images/rgb.jpg --max-new-tokens 3
 refuse prepare_none generate --checkpoint "$dir/runs/r/checkpoint-000001" --batch "$dir/questions" --out "$dir/answers" --max-new-tokens 3
 printf '{"answer": "a", "expected": "b"}\n' > "$dir/scored"
