@@ -36,7 +36,7 @@ static Status copy_pipe(LineFile *f)
 Status line_file_open(LineFile *f, const char *path)
 {
     struct stat st;
-    *f = (LineFile){.name = file_name(path), .fd = -1};
+    *f = (LineFile){.name = file_name(path), .path = path, .fd = -1};
     f->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
     if (f->fd < 0 || fstat(f->fd, &st))
         return fail(ERR_MISSING, "%s: cannot be opened: %s", f->name, strerror(errno));
@@ -51,7 +51,10 @@ Status line_file_open(LineFile *f, const char *path)
         close(f->fd);
         f->fd = dup(fileno(f->copy));
     }
-    snprintf(f->path, sizeof f->path, "/proc/self/fd/%d", f->fd);
+    if (f->copy || !strcmp(path, "-")) {
+        snprintf(f->kept, sizeof f->kept, "/proc/self/fd/%d", f->fd);
+        f->path = f->kept;
+    }
     return OK;
 }
 

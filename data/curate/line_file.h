@@ -10,10 +10,10 @@
 #include "kernels/base/status.h"
 
 typedef struct LineFile {
-    const char *name; /* for messages; borrowed */
-    char path[40];    /* for rows_open: of the open file */
+    const char *name, *path; /* for messages; for rows_open. Borrowed, or the path is `kept` */
     int fd;
     FILE *copy; /* of a pipe, else NULL */
+    char kept[40];
 } LineFile;
 
 /* A line's place in it. */
@@ -29,7 +29,8 @@ typedef struct LineText {
     size_t room;
 } LineText;
 
-MUST_USE Status line_file_open(LineFile *f, const char *path); /* "-": standard input */
+/* "-": standard input. The struct stays where it is until it is closed. */
+MUST_USE Status line_file_open(LineFile *f, const char *path);
 void line_file_close(LineFile *f);
 MUST_USE Status line_file_read(const LineFile *f, const LinePlace *place, LineText *out);
 #endif
