@@ -1,5 +1,5 @@
-/* replies.c: the first line judged by a recipe, and made into a record; then all lines as a file of replies to a folder of requests. The
- * first byte chooses the kind of recipe. */
+/* replies.c: the first line judged by a recipe, and made into a record; then, where there are more, all as a file of replies to a folder of
+ * requests. The first byte chooses the kind of recipe. */
 #include "data/curate/replies.h"
 
 #include <stdlib.h>
@@ -66,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (!s && !j.verdict.reason)
         make(&recipe, &j);
     judged_free(&j);
-    ingest(data + 1, n - 1);
+    if (end) /* several lines */
+        ingest(data + 1, n - 1);
     return 0;
 }
