@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "tests/harness.h"
+#include "tools/bench/bench_step.h"
 #include "train/config/config.h"
 
 enum { ROWS = 1100, COLS = 2048, N = ROWS * COLS };
@@ -79,7 +80,12 @@ static void check_matrices(DType compute)
     check_spread(of_absent, N, 1 / sqrt(COLS));
     CHECK_INT(normal->t.type, compute);
     CHECK(!memcmp(x, again, N * sizeof *x));
-    CHECK(!memcmp(x, of_small, 15 * sizeof *x));
+    CHECK(memcmp(x, of_small, 15 * sizeof *x));
+    double product = 0;
+    for (int64_t i = 0; i < N; i++)
+        product += (double)x[i] * (double)of_absent[i];
+    product /= N * 0.02 / sqrt(COLS);
+    CHECK_MSG(fabs(product) < 0.01, "two weights are correlated: %g", product);
     /* A whole number of blocks apart numbers are the same; of rows, different. */
     int same = 0;
     for (int64_t i = 0; i < N - BENCH_BLOCK; i++)
@@ -112,4 +118,26 @@ TEST(weights_of_benchmarks_that_are_learned_or_vectors_are_drawn)
         CHECK(of_scale[i] == 1 && of_bias[i] == 0);
     mem_free(of_adapter), mem_free(of_scale), mem_free(of_bias);
     close_filled(&f);
+}
+
+/* Neither are weights too large, nor the added rows, which are drawn like the filled ones: at first no token is likelier than another. */
+TEST(model_with_weights_of_benchmarks_knows_nothing)
+{
+    static const char *const SETS[] = {"model.llm.init=random", "model.tokens.init=default", "model.lora.init=default"};
+    static RunConfig cfg;
+    PassShape shape;
+    BenchStep step;
+    Backend b;
+    REQUIRE_OK(config_load(&cfg, "tests/fixtures/parity/visual_tokens/config.json", SETS, 3));
+    REQUIRE_OK(cpu_open(&b));
+    REQUIRE_OK(bench_step_shape(&shape, &cfg, 96, 32, 9));
+    REQUIRE_OK(bench_step_open(&step, &b, &cfg, F32, &shape));
+    REQUIRE_OK(bench_step_run(&step));
+    const ModelSizes *sizes = genllava_model_sizes(step.model);
+    CHECK(sizes->added_rows > 0);
+    const double even = log(sizes->vocab_size + sizes->added_rows);
+    CHECK_MSG(fabs(step.loss - even) < 0.3, "the loss is %g, of even odds %g", step.loss, even);
+    bench_step_close(&step);
+    b.close(&b);
+    config_free(&cfg);
 }

@@ -55,6 +55,15 @@ static Status repeat(BenchFill *b, int64_t n, double scale)
     return OK;
 }
 
+/* Where in the block a weight begins: two that began alike would be correlated, and a network of such weights blows up. */
+static int64_t offset_of(const char *name)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+    return (int64_t)(h % BENCH_BLOCK);
+}
+
 static bool is_scale(const Param *q)
 {
     const char *last = strrchr(q->name, '.');
@@ -74,6 +83,7 @@ Status bench_fill_set(void *fill, Params *p, Param *q)
     }
     if (q->trainable || row <= 1 || q->init == INIT_ZERO || q->init == INIT_ONE || params_measuring(p))
         return params_draw(p, q, seed_of(b));
-    TRY(repeat(b, q->t.n_elems, q->init == INIT_UNIFORM ? q->init_scale / sqrt(3) : q->init_scale));
-    return params_set(p, q, b->values, b->type);
+    const int64_t from = offset_of(q->name);
+    TRY(repeat(b, from + q->t.n_elems, q->init == INIT_UNIFORM ? q->init_scale / sqrt(3) : q->init_scale));
+    return params_set(p, q, b->values + (size_t)from * dtype_size(b->type), b->type);
 }

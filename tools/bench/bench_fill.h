@@ -20,7 +20,7 @@ typedef struct BenchFill {
 /* type: of frozen matrices. cfg: whose seed it is, and which folders hold no weights; NULL: weights are as they were declared. */
 MUST_USE Status bench_fill_make(BenchFill *b, const RunConfig *cfg, DType type);
 void bench_fill_free(BenchFill *b); /* zeroed is fine */
-/* ParamFill.set: frozen matrices from the block, as large as their declaration says; what is trained, and vectors, are drawn. A frozen
- * weight whose folder holds none is filled, too: over zeros a device draws less power and is faster. */
+/* ParamFill.set: frozen matrices from the block, each from a place of its own, as large as their declaration says; what is trained, and
+ * vectors, are drawn. A frozen weight whose folder holds none is filled, too: over zeros a device draws less power and is faster. */
 MUST_USE Status bench_fill_set(void *fill, Params *p, Param *q);
 #endif

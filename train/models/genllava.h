@@ -20,7 +20,8 @@ MUST_USE Status genllava_sizes(ModelSizes *out, const RunConfig *cfg);
  * with checkpoint_dir, the trained parts of that checkpoint. With the null backend weights are checked (names, shapes, types) but no value
  * is read. A tape over the null backend measures passes of an open model too: parameters are then only counted as reached. */
 MUST_USE Status genllava_open(GenLlava **out, Backend *backend, DType compute, const RunConfig *cfg, const char *checkpoint_dir);
-/* The same, but what would be drawn is set by `set`, once for each weight: numbers from which nothing will be learned, for benchmarks. */
+/* The same, but what would be drawn by its declaration alone is set by `set`, once for each weight: numbers from which nothing will be
+ * learned, for benchmarks. */
 typedef struct ParamFill {
     Status (*set)(void *arg, Params *p, Param *q);
     void *arg;

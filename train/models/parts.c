@@ -471,10 +471,10 @@ static Status load_part(GenLlava *g, int i, const RunConfig *cfg, const char *ch
     uint64_t seed = (uint64_t)cfg->seed;
     char path[PATH_MAX], room[PATH_MAX];
     const char *from = part_source(path, part, cfg, checkpoint);
-    if (!from && g->fill)
-        return fill_part(g, part);
+    if (!from && part->draw)
+        return part->draw(g, seed);
     if (!from)
-        return part->draw ? part->draw(g, seed) : params_draw_part(&g->params, part->name, seed);
+        return g->fill ? fill_part(g, part) : params_draw_part(&g->params, part->name, seed);
     if (part->load)
         return part->load(g, cfg, from);
     const char *folder = part_folder(part, cfg, room);
