@@ -14,7 +14,7 @@ typedef struct Reached {
 } Reached;
 
 /* Matmuls with a dimension of at most this: the adapters' and other small ones, which do not fill the device's tiles or wait for memory. */
-enum { ROOFLINE_NARROW = 512 };
+enum { ROOFLINE_NARROW = 384 };
 bool roofline_narrow(Op op, const Cost *c);
 
 typedef struct Line {
