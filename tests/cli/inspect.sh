@@ -34,6 +34,7 @@ expect 0 'JSON: settings of a model (model.llm.path' "$build/inspect" "$parity/b
 expect 0 'JSON: settings of a run (train --config' "$build/inspect" "$parity/plain/config.json"
 expect 0 'JSON: a mixture (data.mixture' "$build/inspect" "$parity/visual_tokens/mixture.json"
 expect 0 '5 rows of JSON: unified records (a source of data.mixture' "$build/inspect" "$parity/visual_tokens/rows.jsonl"
+expect 0 '9 rows of JSON: conversations in "messages" (a source of data.mixture' "$build/inspect" "$root/tests/fixtures/sources/messages.jsonl"
 printf '[{"conversations": [{"from": "human", "value": "Q"}]},\n {"conversations": ' > "$tmp/cut.json"
 expect 0 "$tmp/cut.json: 2 rows of JSON, some of them damaged: LLaVA records" "$build/inspect" "$tmp/cut.json"
 expect 0 '"damaged": 1' "$build/inspect" "$tmp/cut.json" --format json
