@@ -1,0 +1,223 @@
+/* answers.c: see answers.h. Called by evaluate and its benchmarks. */
+#include "eval/bench/answers.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "data/formats/file.h"
+#include "data/formats/rows.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/log.h"
+
+typedef struct Answer {
+    Span key, text; /* in the pool */
+    const char *file;
+    int line;
+    bool known;
+} Answer;
+
+struct Answers {
+    Pool pool;
+    Answer *item; /* in order of the first answer to each question */
+    int64_t n, room, duplicate;
+    int64_t *slot;  /* index + 1 by hash of the key; 0: empty */
+    size_t slots;   /* a power of two */
+    const char *id; /* member that names the question */
+};
+
+/* ---------------------------------------------------------------- by key */
+
+static size_t slot_of(const Answers *a, Span key)
+{
+    size_t i = XXH3_64bits(key.s, key.n) & (a->slots - 1);
+    while (a->slot[i] && !span_equal(a->item[a->slot[i] - 1].key, key))
+        i = (i + 1) & (a->slots - 1);
+    return i;
+}
+
+static Status make_room(Answers *a)
+{
+    if (a->n < a->room)
+        return OK;
+    const int64_t room = 2 * a->room + 1024;
+    Answer *more = mem_grow(a->item, (size_t)room * sizeof *more);
+    if (more)
+        a->item = more;
+    size_t slots = 4096;
+    while (slots < 2 * (size_t)room)
+        slots *= 2;
+    int64_t *slot = more ? mem_alloc(slots * sizeof *slot) : NULL;
+    if (!slot)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " answers", room);
+    mem_free(a->slot);
+    a->slot = slot;
+    a->slots = slots;
+    a->room = room;
+    for (int64_t i = 0; i < a->n; i++)
+        a->slot[slot_of(a, a->item[i].key)] = i + 1;
+    return OK;
+}
+
+static Status add(Answers *a, const Answer *answer)
+{
+    TRY(make_room(a));
+    size_t i = slot_of(a, answer->key);
+    if (a->slot[i]) {
+        a->duplicate++;
+        a->item[a->slot[i] - 1].text = span_copy(&a->pool, answer->text);
+        return pool_status(&a->pool);
+    }
+    Answer kept = *answer;
+    kept.key = span_copy(&a->pool, answer->key);
+    kept.text = span_copy(&a->pool, answer->text);
+    TRY(pool_status(&a->pool));
+    a->item[a->n] = kept;
+    a->slot[i] = ++a->n;
+    return OK;
+}
+
+bool answers_find(Answers *a, Span key, Span *text)
+{
+    size_t i = a->n ? slot_of(a, key) : 0;
+    if (!a->n || !a->slot[i])
+        return false;
+    Answer *answer = &a->item[a->slot[i] - 1];
+    answer->known = true;
+    *text = answer->text;
+    return true;
+}
+
+int64_t answers_duplicate(const Answers *a) { return a->duplicate; }
+
+Status answers_all_known(const Answers *a)
+{
+    for (int64_t i = 0; i < a->n; i++)
+        if (!a->item[i].known)
+            return fail(ERR_DATA, "%s:%d: answers \"%.*s\", which is no question of this benchmark and split", a->item[i].file,
+                        a->item[i].line, (int)(a->item[i].key.n < 100 ? a->item[i].key.n : 100), a->item[i].key.s);
+    return OK;
+}
+
+void answers_free(Answers **a)
+{
+    if (!*a)
+        return;
+    pool_free(&(*a)->pool);
+    mem_free((*a)->item);
+    mem_free((*a)->slot);
+    mem_free(*a);
+    *a = NULL;
+}
+
+/* ---------------------------------------------------------------- lines */
+
+static Span text_of(const Json *v) { return (Span){v->string, v->length}; }
+
+/* What an answer line says; *out false: it counts as if it were not there. */
+typedef Status (*ReadLine)(Answers *a, Pool *scratch, AnswerKey key, const Json *row, Answer *answer, bool *out);
+
+static Status read_answer(Answers *a, Pool *scratch, AnswerKey key, const Json *row, Answer *answer, bool *out)
+{
+    const Json *id = json_get(row, a->id), *text = json_get(row, "text");
+    *out = true;
+    if (!id || (id->kind != JSON_STRING && id->kind != JSON_INT))
+        return fail(ERR_DATA, "%s:%d: has no \"question_id\", a text or an integer", answer->file, answer->line);
+    if (!text || text->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: \"text\" is %s, expected the answer as text", answer->file, answer->line,
+                    text ? json_kind_name(text->kind) : "absent");
+    answer->text = text_of(text);
+    answer->key = id->kind == JSON_STRING ? text_of(id) : span_print(scratch, "%" PRId64, id->integer);
+    return key ? fail_context(key(scratch, row, &answer->key), "%s:%d", answer->file, answer->line) : pool_status(scratch);
+}
+
+/* The text of a reply, in the forms of both interfaces, or NULL. */
+static const Json *reply_text(const Json *body)
+{
+    const Json *choices = json_get(body, "choices"), *output = json_get(body, "output");
+    if (choices && choices->kind == JSON_ARRAY && choices->child)
+        return json_get(json_get(choices->child, "message"), "content");
+    for (const Json *item = output && output->kind == JSON_ARRAY ? output->child : NULL; item; item = item->next) {
+        const Json *content = json_get(item, "content");
+        for (const Json *part = content && content->kind == JSON_ARRAY ? content->child : NULL; part; part = part->next) {
+            const Json *type = json_get(part, "type");
+            if (type && type->kind == JSON_STRING && !strcmp(type->string, "output_text"))
+                return json_get(part, "text");
+        }
+    }
+    return NULL;
+}
+
+static Status read_reply(Answers *a, Pool *scratch, AnswerKey key, const Json *row, Answer *answer, bool *out)
+{
+    const Json *id = json_get(row, a->id), *response = json_get(row, "response"), *code = json_get(response, "status_code");
+    const Json *text = reply_text(json_get(response, "body"));
+    (void)scratch;
+    (void)key;
+    if (!id || id->kind != JSON_STRING)
+        return fail(ERR_DATA, "%s:%d: has no \"custom_id\", a text", answer->file, answer->line);
+    answer->key = text_of(id);
+    *out = code && code->kind == JSON_INT && code->integer == 200 && text && text->kind == JSON_STRING;
+    if (*out)
+        answer->text = text_of(text);
+    return OK;
+}
+
+static Status read_row(Answers *a, const char *file, const Row *row, AnswerKey key, ReadLine read)
+{
+    Answer answer = {.file = file, .line = row->line};
+    JsonDoc *doc;
+    Pool scratch = {0};
+    bool counts;
+    TRY(json_parse_at(&doc, row->text, row->n, file, row->line, row->column));
+    Status s = json_root(doc)->kind == JSON_OBJECT ? read(a, &scratch, key, json_root(doc), &answer, &counts)
+                                                   : fail(ERR_DATA, "%s:%d: is no object, expected an answer a line", file, row->line);
+    if (!s && counts)
+        s = add(a, &answer);
+    json_free(&doc);
+    pool_free(&scratch);
+    return s;
+}
+
+static Status read_file(Answers *a, const char *path, AnswerKey key, ReadLine read)
+{
+    Rows *rows;
+    Row row;
+    bool end = false;
+    const char *file = file_name(path);
+    TRY(rows_open(&rows, path, ROWS_LINES));
+    Status s = OK;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
+        s = row.error ? fail(ERR_DATA, "%s:%s", file, row.error) : read_row(a, file, &row, key, read);
+        if (s == ERR_DATA && !row.whole && !row.error) { /* the writer was stopped inside it */
+            log_warn("%s:%d: the last line is torn and is left out", file, row.line);
+            s = OK;
+        }
+    }
+    rows_close(&rows);
+    return s;
+}
+
+static Status read_files(Answers **out, const char *const *files, int n, AnswerKey key, const char *id, ReadLine read)
+{
+    Answers *a = *out = mem_alloc(sizeof *a);
+    if (!a)
+        return fail(ERR_NOMEM, "no memory for answers");
+    a->id = id;
+    Status s = OK;
+    for (int i = 0; i < n && !s; i++)
+        s = read_file(a, files[i], key, read);
+    if (s)
+        answers_free(out);
+    return s;
+}
+
+Status answers_read(Answers **out, const char *const *files, int n, AnswerKey key)
+{
+    return read_files(out, files, n, key, "question_id", read_answer);
+}
+
+Status answers_read_replies(Answers **out, const char *const *files, int n)
+{
+    return read_files(out, files, n, NULL, "custom_id", read_reply);
+}

@@ -1,0 +1,24 @@
+/* answers.h: the answers to a benchmark's questions, from LLaVA's answer files, found by key. */
+#ifndef GENLLAVA_EVAL_BENCH_ANSWERS_H
+#define GENLLAVA_EVAL_BENCH_ANSWERS_H
+
+#include "data/formats/json.h"
+#include "eval/bench/span.h"
+
+typedef struct Answers Answers;
+typedef Status (*AnswerKey)(Pool *pool, const Json *row, Span *key);
+
+/* Reads {"question_id", "prompt", "text", …} a line, over several files ("-": standard input). key NULL: the id alone, as text. Of several
+ * answers to a key the last counts. A torn last line is left out and told; any other line that is no JSON object with an id and a text
+ * "text" is ERR_DATA, FILE:LINE. */
+MUST_USE Status answers_read(Answers **out, const char *const *files, int n, AnswerKey key);
+/* Lines of a batch's results ({"custom_id", "response"…}); failed ones are as if not there. */
+MUST_USE Status answers_read_replies(Answers **out, const char *const *files, int n);
+void answers_free(Answers **a);
+/* The text of the answer to a question; false: there is none. Marks it as known. */
+bool answers_find(Answers *a, Span key, Span *text);
+/* Answers over which a later one to the same question counts. */
+int64_t answers_duplicate(const Answers *a);
+/* ERR_DATA naming the first answer that no answers_find asked for, with its FILE:LINE. */
+MUST_USE Status answers_all_known(const Answers *a);
+#endif

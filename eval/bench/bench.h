@@ -1,0 +1,71 @@
+/* bench.h: a benchmark: its official files, its questions, its score. One file a benchmark, one table (benches.c); the commands of evaluate
+ * know nothing of any. */
+#ifndef GENLLAVA_EVAL_BENCH_BENCH_H
+#define GENLLAVA_EVAL_BENCH_BENCH_H
+
+#include <stdio.h>
+
+#include "eval/bench/answers.h"
+#include "eval/bench/scores.h"
+
+/* What a command works on. */
+typedef struct BenchData {
+    const char *dir;   /* the official files */
+    const char *split; /* the benchmark's own where none was given */
+} BenchData;
+
+/* A question as it is asked. Texts are valid until the visit returns. */
+typedef struct BenchQuestion {
+    Span id;
+    bool number;          /* the id is written as an integer */
+    Span prompt;          /* what the answer line repeats */
+    Span suffix;          /* what is asked behind it and not repeated */
+    const char *image;    /* path below the data folder, or NULL: none */
+    const uint8_t *bytes; /* of the picture, where it lies in the files themselves; NULL: a path */
+    size_t n_bytes;
+    Span after_id, after_text; /* further members of the answer line, as JSON ("\"round_id\": 0"); empty: none */
+} BenchQuestion;
+typedef Status (*BenchVisit)(void *arg, const BenchQuestion *q);
+
+/* Requests for a judge model. A text with no bytes is left out. */
+typedef struct JudgeRequest {
+    Span id; /* of A-Z a-z 0-9 _ -, at most 64 */
+    Span system, user;
+    double temperature;
+    int max_tokens;
+} JudgeRequest;
+typedef Status (*JudgeVisit)(void *arg, const JudgeRequest *r);
+
+typedef struct Bench {
+    const char *name;
+    const char *split;                              /* default */
+    const char *files, *pictures, *suffix, *metric; /* for people: evaluate --list */
+    int max_new_tokens;
+    /* How answers are known: NULL: by their question_id alone. */
+    MUST_USE Status (*key)(Pool *pool, const Json *answer, Span *key);
+    /* Calls visit with every question, in the official order. */
+    MUST_USE Status (*questions)(const BenchData *d, BenchVisit visit, void *arg);
+    /* NULL: there are no labels to score with. A judged benchmark scores from replies: `a` holds those (answers_read_replies), by request.
+     */
+    MUST_USE Status (*score)(const BenchData *d, Answers *a, Scores *s);
+    /* What the benchmark's server takes, into `out` (a folder where the benchmark's is one); NULL: it has no server. */
+    MUST_USE Status (*submit)(const BenchData *d, Answers *a, const char *out);
+    /* Calls visit with a request for every answer; NULL: it needs no judge. */
+    MUST_USE Status (*judge)(const BenchData *d, Answers *a, JudgeVisit visit, void *arg);
+    const char *judge_model; /* what the authors asked */
+} Bench;
+
+extern const Bench *const BENCHES[]; /* ends with NULL */
+const Bench *bench_named(const char *name);
+
+/* ---- official.c: reading official files. Messages name the file, and say where the value stands. */
+/* DIR/NAME into path[PATH_MAX]; name is a format ("%s_questions.json"). Returns it. */
+char *official_path(char *path, const BenchData *d, const char *name, ...) PRINTF_LIKE(3, 4);
+MUST_USE Status official_json(JsonDoc **doc, const char *path);
+/* A member that must be there, and be of a kind; where: the file, for the message. */
+MUST_USE Status official_text(Span *out, const Json *object, const char *key, const char *where);
+MUST_USE Status official_int(int64_t *out, const Json *object, const char *key, const char *where);
+MUST_USE Status official_get(const Json **out, const Json *object, const char *key, JsonKind kind, const char *where);
+/* The text of an id that may be written as an integer or as text. */
+MUST_USE Status official_id(Pool *p, Span *out, bool *number, const Json *object, const char *key, const char *where);
+#endif

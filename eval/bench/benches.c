@@ -1,0 +1,23 @@
+/* benches.c: the table of benchmarks (bench.h). Called by evaluate. */
+#include <string.h>
+
+#include "eval/bench/bench.h"
+
+/* X(symbol) in the order of --list */
+#define BENCH_LIST(X) X(BENCH_GQA)
+
+#define DECLARE(symbol) extern const Bench symbol;
+BENCH_LIST(DECLARE)
+#undef DECLARE
+
+#define ADDRESS(symbol) &symbol,
+const Bench *const BENCHES[] = {BENCH_LIST(ADDRESS) NULL};
+#undef ADDRESS
+
+const Bench *bench_named(const char *name)
+{
+    for (const Bench *const *b = BENCHES; *b; b++)
+        if (!strcmp((*b)->name, name))
+            return *b;
+    return NULL;
+}

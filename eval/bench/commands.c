@@ -1,0 +1,258 @@
+/* commands.c: score, submit and judge of every benchmark (commands.h). Called by evaluate. */
+#include "eval/bench/commands.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "eval/bench/bench.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+
+static struct {
+    const char *data, *split, *out, *model;
+    CliList answers, replies;
+    bool allow_missing;
+    int format;
+} args;
+
+static const char *const FORMATS[] = {"text", "json", NULL};
+
+#define DATA {"--data", CLI_STRING, &args.data, "DIR", "the benchmark's official files (evaluate --list names them)", 0, 0, NULL, false}
+#define SPLIT {"--split", CLI_STRING, &args.split, "NAME", "which part of the benchmark (default: the usual one)", 0, 0, NULL, false}
+#define ANSWERS                                                                                                                    \
+    {"--answers", CLI_STRINGS, &args.answers, "FILE…", "answers, as `ask` and LLaVA write them (-: standard input)", 0, 0, NULL, true}
+#define MISSING                                                                                                                    \
+    {"--allow-missing", CLI_FLAG, &args.allow_missing, NULL, "more than 1 % of answers may be missing (they are wrong)", 0, 0, \
+     NULL, false}
+#define FORMAT {"--format", CLI_CHOICE, &args.format, "text|json", "a table, or one JSON object", 0, 0, FORMATS, false}
+
+/* ---------------------------------------------------------------- sharing */
+
+static Status need(const char *value, const char *flag, const char *step)
+{
+    return value ? OK : fail(ERR_USAGE, "evaluate … %s needs %s; evaluate BENCH %s --help shows all options", step, flag, step);
+}
+
+static BenchData data_of(const Bench *b) { return (BenchData){args.data, args.split ? args.split : b->split}; }
+
+static Status check_missing(const Scores *s)
+{
+    if (s->n && !args.allow_missing && s->n_missing * 100 > s->n)
+        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " questions have no answer, which is more than 1 %%; --allow-missing counts "
+                              "them as wrong", s->n_missing, s->n);
+    return OK;
+}
+
+static Status tell(const Bench *b, const BenchData *d, const Scores *s, int64_t n_duplicate)
+{
+    cJSON *o;
+    if (args.format == 0 && !log_is_json()) {
+        scores_print(stdout, s, b->name, d->split, n_duplicate);
+        return OK;
+    }
+    TRY(scores_json(&o, s, b->name, d->split, n_duplicate));
+    return json_print(stdout, &o, JSON_LINE, "evaluate");
+}
+
+static Status score_from(const Bench *b, Answers *a)
+{
+    const BenchData d = data_of(b);
+    Scores scores = {0};
+    Status s = b->score(&d, a, &scores);
+    if (!s)
+        s = scores_status(&scores);
+    if (!s)
+        s = answers_all_known(a);
+    if (!s)
+        s = check_missing(&scores);
+    if (!s)
+        s = tell(b, &d, &scores, answers_duplicate(a));
+    scores_free(&scores);
+    return s;
+}
+
+/* ---------------------------------------------------------------- steps */
+
+static Status score(const Bench *b)
+{
+    Answers *a;
+    if (b->judge)
+        return fail(ERR_USAGE, "evaluate %s: is scored by a judge model: evaluate %s judge writes its requests and reads its replies",
+                    b->name, b->name);
+    TRY(need(args.data, "--data DIR", "score"));
+    TRY(need(args.answers.n ? "" : NULL, "--answers FILE", "score"));
+    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
+    Status s = score_from(b, a);
+    answers_free(&a);
+    return s;
+}
+
+static Status submit(const Bench *b)
+{
+    Answers *a;
+    if (!b->submit)
+        return fail(ERR_USAGE, "evaluate %s: has no server to submit to; evaluate %s score scores here", b->name, b->name);
+    TRY(need(args.data, "--data DIR", "submit"));
+    TRY(need(args.answers.n ? "" : NULL, "--answers FILE", "submit"));
+    TRY(need(args.out, "--out FILE", "submit"));
+    const BenchData d = data_of(b);
+    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
+    Status s = b->submit(&d, a, args.out);
+    answers_free(&a);
+    return s;
+}
+
+typedef struct Requests {
+    FILE *out;
+    const char *model;
+} Requests;
+
+static void add_message(cJSON *messages, const char *role, Span text)
+{
+    if (!text.n)
+        return;
+    cJSON *message = json_add(messages, NULL, cJSON_CreateObject());
+    json_add_text(message, "role", role);
+    json_add_bytes(message, "content", text.s, text.n);
+}
+
+static Status put_request(void *arg, const JudgeRequest *r)
+{
+    const Requests *requests = arg;
+    cJSON *o = cJSON_CreateObject();
+    json_add_bytes(o, "custom_id", r->id.s, r->id.n);
+    json_add_text(o, "method", "POST");
+    json_add_text(o, "url", "/v1/chat/completions");
+    cJSON *body = cJSON_AddObjectToObject(o, "body");
+    json_add_text(body, "model", requests->model);
+    json_add_int(body, "max_completion_tokens", r->max_tokens);
+    json_add_real(body, "temperature", r->temperature);
+    cJSON *messages = cJSON_AddArrayToObject(body, "messages");
+    add_message(messages, "system", r->system);
+    add_message(messages, "user", r->user);
+    return json_print(requests->out, &o, JSON_LINE, "the requests");
+}
+
+static Status write_requests(const Bench *b, Answers *a)
+{
+    const BenchData d = data_of(b);
+    FileDraft draft;
+    TRY(file_draft(&draft, args.out));
+    Requests requests = {draft.out, args.model ? args.model : b->judge_model};
+    return file_publish(&draft, b->judge(&d, a, put_request, &requests));
+}
+
+static Status judge(const Bench *b)
+{
+    Answers *a;
+    if (!b->judge)
+        return fail(ERR_USAGE, "evaluate %s: needs no judge; evaluate %s score scores it", b->name, b->name);
+    TRY(need(args.data, "--data DIR", "judge"));
+    if (args.replies.n) {
+        TRY(answers_read_replies(&a, args.replies.items, args.replies.n));
+        Status s = score_from(b, a);
+        answers_free(&a);
+        return s;
+    }
+    TRY(need(args.answers.n ? "" : NULL, "--answers FILE (or --replies FILE)", "judge"));
+    TRY(need(args.out, "--out REQUESTS.jsonl", "judge"));
+    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
+    Status s = write_requests(b, a);
+    answers_free(&a);
+    return s;
+}
+
+/* ---------------------------------------------------------------- the command line */
+
+static const CliOption SCORE_OPTIONS[] = {DATA, ANSWERS, SPLIT, MISSING, FORMAT, {0}},
+                       SUBMIT_OPTIONS[] = {
+                           DATA, ANSWERS, SPLIT,
+                           {"--out", CLI_STRING, &args.out, "FILE", "what the benchmark's server takes", 0, 0, NULL, false}, {0}},
+                       JUDGE_OPTIONS[] = {
+                           DATA, ANSWERS, SPLIT,
+                           {"--out", CLI_STRING, &args.out, "FILE", "the requests, as a batch file", 0, 0, NULL, false},
+                           {"--model", CLI_STRING, &args.model, "NAME", "the judge (default: the one that the authors asked)", 0, 0, NULL,
+                            false},
+                           {"--replies", CLI_STRINGS, &args.replies, "FILE…", "result files of the batch: the score from them", 0, 0, NULL,
+                            true},
+                           MISSING, FORMAT, {0}};
+
+typedef struct Step {
+    const char *name, *usage, *summary;
+    const CliOption *options;
+    Status (*run)(const Bench *b);
+} Step;
+
+static const Step STEPS[] = {
+    {"score", "evaluate BENCH score --data DIR --answers FILE… [--format json]", "Scores answers as the benchmark's authors do.",
+     SCORE_OPTIONS, score},
+    {"submit", "evaluate BENCH submit --data DIR --answers FILE… --out FILE", "Writes the file that the benchmark's server takes.",
+     SUBMIT_OPTIONS, submit},
+    {"judge", "evaluate BENCH judge --data DIR --answers FILE… --out REQUESTS.jsonl\n"
+     "       evaluate BENCH judge --data DIR --replies FILE…",
+     "Writes requests to a judge, and scores from its replies.", JUDGE_OPTIONS, judge},
+};
+enum { N_STEPS = sizeof STEPS / sizeof *STEPS };
+
+bool bench_is(const char *word) { return bench_named(word) != NULL; }
+
+int bench_names(const char **names, int room)
+{
+    int n = 0;
+    for (; BENCHES[n] && n < room; n++)
+        names[n] = BENCHES[n]->name;
+    return n;
+}
+
+/* A text in one line: its line breaks as \n. */
+static void put_line(FILE *out, const char *text)
+{
+    for (; *text; text++)
+        fputs(*text == '\n' ? "\\n" : (char[2]){*text}, out);
+}
+
+Status bench_list(FILE *out)
+{
+    for (const Bench *const *b = BENCHES; *b; b++) {
+        fprintf(out, "%-12s split %s; files %s; pictures %s; prompt \"", (*b)->name, (*b)->split, (*b)->files, (*b)->pictures);
+        put_line(out, (*b)->suffix);
+        fprintf(out, "\"; metric %s\n", (*b)->metric);
+    }
+    return OK;
+}
+
+static const Step *step_named(const char *name)
+{
+    for (int i = 0; i < N_STEPS; i++)
+        if (!strcmp(STEPS[i].name, name))
+            return &STEPS[i];
+    return NULL;
+}
+
+static Status no_such_step(const char *bench, const char *word)
+{
+    const char *names[N_STEPS];
+    for (int i = 0; i < N_STEPS; i++)
+        names[i] = STEPS[i].name;
+    const char *near = word ? cli_nearest(word, names, N_STEPS) : NULL;
+    char list[128] = "";
+    for (int i = 0; i < N_STEPS; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
+    return fail(ERR_USAGE, "evaluate %s %s%s%s%s%s%s", bench, word ? "knows no step \"" : "needs a step", word ? word : "",
+                word ? "\"" : "", near ? "; did you mean \"" : ": ", near ? near : list, near ? "\"?" : "");
+}
+
+Status bench_run(int argc, char **argv)
+{
+    const Bench *b = bench_named(argv[0]);
+    const Step *step = argc > 1 ? step_named(argv[1]) : NULL;
+    bool done;
+    if (!step)
+        return no_such_step(argv[0], argc > 1 ? argv[1] : NULL);
+    const CliProgram program = {.name = "evaluate", .summary = step->summary, .usage = step->usage, .options = step->options};
+    TRY(cli_parse(&program, argc - 1, argv + 1, &done));
+    return done ? OK : step->run(b);
+}

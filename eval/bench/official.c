@@ -1,0 +1,59 @@
+/* official.c: reads the official files of benchmarks (bench.h). Called by the benchmarks. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "eval/bench/bench.h"
+
+char *official_path(char *path, const BenchData *d, const char *name, ...)
+{
+    char file[PATH_MAX];
+    va_list args;
+    va_start(args, name);
+    vsnprintf(file, sizeof file, name, args);
+    va_end(args);
+    return file_join(path, d->dir, file);
+}
+
+Status official_json(JsonDoc **doc, const char *path) { return json_read_python(doc, path); }
+
+Status official_get(const Json **out, const Json *object, const char *key, JsonKind kind, const char *where)
+{
+    const Json *v = json_get(object, key);
+    char found[96];
+    *out = v;
+    if (v && v->kind == kind)
+        return OK;
+    const Json *at = v ? v : object;
+    return fail(ERR_DATA, "%s:%d:%d: \"%s\" is %s, expected %s", where, at->line, at->column, key,
+                v ? json_show(v, found, sizeof found) : "absent", json_kind_name(kind));
+}
+
+Status official_text(Span *out, const Json *object, const char *key, const char *where)
+{
+    const Json *v;
+    TRY(official_get(&v, object, key, JSON_STRING, where));
+    *out = (Span){v->string, v->length};
+    return OK;
+}
+
+Status official_int(int64_t *out, const Json *object, const char *key, const char *where)
+{
+    const Json *v;
+    TRY(official_get(&v, object, key, JSON_INT, where));
+    *out = v->integer;
+    return OK;
+}
+
+Status official_id(Pool *p, Span *out, bool *number, const Json *object, const char *key, const char *where)
+{
+    const Json *v = json_get(object, key);
+    *number = v && v->kind == JSON_INT;
+    if (*number) {
+        *out = span_print(p, "%" PRId64, v->integer);
+        return pool_status(p);
+    }
+    return official_text(out, object, key, where);
+}
