@@ -66,6 +66,10 @@ MUST_USE Status official_json(JsonDoc **doc, const char *path);
 MUST_USE Status official_text(Span *out, const Json *object, const char *key, const char *where);
 MUST_USE Status official_int(int64_t *out, const Json *object, const char *key, const char *where);
 MUST_USE Status official_get(const Json **out, const Json *object, const char *key, JsonKind kind, const char *where);
+/* Calls visit with every row of a file that may be large: lines or a JSON array (member NULL), or the elements of an array that is a member
+ * of the one object. Every row is an object; none at all is ERR_DATA. */
+typedef Status (*RowVisit)(void *arg, const Json *row);
+MUST_USE Status official_rows(const char *path, const char *member, RowVisit visit, void *arg);
 /* The text of an id that may be written as an integer or as text. */
 MUST_USE Status official_id(Pool *p, Span *out, bool *number, const Json *object, const char *key, const char *where);
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/formats/file.h"
+#include "data/formats/rows.h"
 #include "eval/bench/bench.h"
 
 char *official_path(char *path, const BenchData *d, const char *name, ...)
@@ -56,4 +57,37 @@ Status official_id(Pool *p, Span *out, bool *number, const Json *object, const c
         return pool_status(p);
     }
     return official_text(out, object, key, where);
+}
+
+static Status visit_row(const char *path, const Row *row, RowVisit visit, void *arg)
+{
+    JsonDoc *doc;
+    if (row->error)
+        return fail(ERR_DATA, "%s:%s", path, row->error);
+    TRY(json_parse_at(&doc, row->text, row->n, path, row->line, row->column));
+    Status s = json_root(doc)->kind == JSON_OBJECT ? visit(arg, json_root(doc))
+                                                   : fail(ERR_DATA, "%s:%d:%d: is %s, expected an object", path, row->line, row->column,
+                                                          json_kind_name(json_root(doc)->kind));
+    json_free(&doc);
+    return s;
+}
+
+Status official_rows(const char *path, const char *member, RowVisit visit, void *arg)
+{
+    Rows *rows;
+    Row row;
+    bool end = false, any = false;
+    TRY(rows_open(&rows, path, member ? ROWS_MEMBERS : ROWS_LINES_OR_ARRAY));
+    Status s = OK;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
+        if (member && !row.error && (!row.element || strcmp(row.key, member)))
+            continue;
+        any = true;
+        s = visit_row(path, &row, visit, arg);
+    }
+    rows_close(&rows);
+    if (!s && !any)
+        return fail(ERR_DATA, "%s: holds no %s%s%s", path, member ? "\"" : "rows", member ? member : "",
+                    member ? "\", an array of objects" : "");
+    return s;
 }

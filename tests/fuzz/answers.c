@@ -1,10 +1,7 @@
 /* answers.c: what `evaluate` scores: answers, and after a NUL those that came before. */
 #include "tests/fuzz/fuzz.h"
 
-int evaluate_main(int argc, char **argv); /* its main, called something else */
-#define main evaluate_main
-#include "eval/evaluate.c"
-#undef main
+#include "eval/exact.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -15,6 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (nul)
         argv[4] = (char *)(uintptr_t)fuzz_put("before.jsonl", nul + 1, n - (size_t)(nul - data) - 1);
     args.answers = args.before = NULL;
-    fuzz_check(run(nul ? 5 : 3, argv));
+    fuzz_check(exact_run(nul ? 5 : 3, argv));
     return 0;
 }
