@@ -137,6 +137,16 @@ bool py_is_space(uint32_t c)
            c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+/* Letters, and the signs that stand for letters: numerals, ordinals, letters in circles and squares. */
+static bool is_cased(uint32_t c)
+{
+    const utf8proc_int32_t v = (utf8proc_int32_t)c;
+    const utf8proc_category_t kind = utf8proc_category(v);
+    return kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL || kind == UTF8PROC_CATEGORY_LT || utf8proc_tolower(v) != v ||
+           utf8proc_toupper(v) != v || c == 0xAA || c == 0xBA || (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
+           (c >= 0x1F170 && c <= 0x1F189);
+}
+
 /* Whether the nearest character with case before (step -1) or behind a place has one: Python's rule of the final sigma. */
 static bool cased_beside(Span a, size_t at, bool behind)
 {
@@ -153,7 +163,7 @@ static bool cased_beside(Span a, size_t at, bool behind)
                            kind == UTF8PROC_CATEGORY_LM || kind == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' || c == 0xB7 ||
                            c == 0x2019 || c == 0x2018 || c == 0x2024 || c == 0x2027;
         if (!passed_over)
-            return kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL || kind == UTF8PROC_CATEGORY_LT;
+            return is_cased(c);
         i = behind ? from + (size_t)k : from;
     }
     return false;
