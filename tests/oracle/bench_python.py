@@ -39,7 +39,7 @@ def as_int(s):
 def main():
     rng = random.Random(5)
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 130
-    strings = ["", " ", "ΣΊΣΥΦΟΣ", "Σ", "ΑΣ.", "ΑΣ'Β", "ΑΣ\u0301", "İ", "x\x1fy\x1c", "a\u200bb"]
+    strings = ["", " ", "ΣΊΣΥΦΟΣ", "Σ", "ΑΣ.", "ΑΣ'Β", "ΑΣ\u0301", "İ", "x\x1fy\x1c", "a\u200bb", "ⅣΣ", "ⓐΣΣⅣ", "ªΣ", "\U0001f130Σ", "1Σ", "ʰΣ"]
     strings += ["".join(rng.choice(ALPHABET) for _ in range(rng.randint(1, 9))) for _ in range(n)]
     for s in strings:
         print("lower", hexed(s), hexed(s.lower()))

@@ -44,7 +44,8 @@ TEST(mme_writes_the_folder_of_results)
     char *bytes;
     size_t n;
     golden_world("mme");
-    golden_write("answers.jsonl", "{\"question_id\":\"existence/0000.png\",\"prompt\":\"Is this existence b?" "\\nAnswer the question using a "
+    golden_write("answers.jsonl", "{\"question_id\":\"existence/0000.png\",\"prompt\":\"Is this existence b?"
+                                  "\\nAnswer the question using a "
                                   "single word or phrase.\",\"text\":\"Y\\tes\\nno\"}\n");
     for (int twice = 0; twice < 2; twice++) { /* the second time over the first */
         REQUIRE_OK(submit("results"));

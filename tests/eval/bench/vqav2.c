@@ -63,7 +63,8 @@ TEST(a_missing_answer_is_wrong_and_the_last_of_several_counts)
     Scores s;
     golden_world("vqav2");
     golden_write("v2_mscoco_val2014_annotations.json",
-                 "{\"annotations\":[{\"question_id\":1,\"answers\":[\"a b\",\"a b\"]},{\"question_id\":2,\"answers\":[\"\",\"\",\"\",\"\"]},"
+                 "{\"annotations\":[{\"question_id\":1,\"answers\":[\"a b\",\"a b\"]},"
+                 "{\"question_id\":2,\"answers\":[\"\",\"\",\"\",\"\"]},"
                  "{\"question_id\":3,\"answers\":[\"Cat\",\"Cat\",\"Cat\",\"Cat\"]}]}");
     golden_write("answers.jsonl",
                  "{\"question_id\":1,\"text\":\"x\"}\n{\"question_id\":1,\"text\":\"a b\\n\"}\n{\"question_id\":3,\"text\":\"cat\"}\n");
