@@ -1,0 +1,125 @@
+#!/bin/bash
+# evaluate BENCH score|submit|judge: exit codes, what is said, that nothing is printed and --out stays as it was where it fails.
+set -u
+build=$1
+evaluate=$build/evaluate
+[ -x "$evaluate" ] || { echo "$evaluate is not built" >&2; exit 1; }
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+failed=0
+fixtures=$PWD/tests/fixtures/bench
+pope=$fixtures/pope vqav2=$fixtures/vqav2 vizwiz=$fixtures/vizwiz
+
+fail() {
+    echo "$0: $*" >&2
+    failed=1
+}
+# run CODE ARGUMENTS...: its output is in $dir/out and $dir/err afterwards. A failure prints nothing.
+run() {
+    local wanted=$1 code
+    shift
+    "$evaluate" "$@" > "$dir/out" 2> "$dir/err"
+    code=$?
+    [ $code -eq "$wanted" ] || { fail "$*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
+    [ $code -eq 0 ] || [ ! -s "$dir/out" ] || fail "$*: prints $(cat "$dir/out") and fails"
+}
+says() { grep -qF -- "$1" "$dir/err" || { fail "stderr does not say: $1"; sed 's/^/    /' "$dir/err" >&2; }; }
+prints() { grep -qF -- "$1" "$dir/out" || { fail "stdout does not say: $1"; sed 's/^/    /' "$dir/out" >&2; }; }
+# refused CODE TEXT ARGUMENTS...
+refused() {
+    local wanted=$1 text=$2
+    shift 2
+    run "$wanted" "$@"
+    says "$text"
+}
+
+# What there is.
+run 0 --list
+for bench in vqav2 gqa vizwiz textvqa pope mme; do grep -q "^$bench  *split " "$dir/out" || fail "--list lacks $bench"; done
+prints "prompt \"\\nAnswer the question using a single word or phrase.\""
+[ "$(cut -c1 "$dir/out" | grep -c '[a-z]')" -eq "$(wc -l < "$dir/out")" ] || fail "--list takes more than a line for a benchmark"
+run 0 --help
+prints "evaluate --list"
+run 0 pope score --help
+prints "--allow-missing"
+
+# Names.
+refused 2 'there is no benchmark and no command "gqqa"; did you mean "gqa"?' gqqa score --data x --answers y
+refused 2 'there is no benchmark and no command "something"; evaluate --list names them' something
+refused 2 'evaluate pope knows no step "scor"; did you mean "score"?' pope scor
+refused 2 'evaluate pope needs a step: ' pope
+refused 2 'did you mean --answers?' pope score --answer x
+refused 2 'needs --data DIR' pope score --answers x
+refused 2 'needs --answers FILE' pope score --data "$pope"
+refused 2 'needs --out FILE' vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl"
+refused 2 'needs no judge; evaluate pope score scores it' pope judge --data "$pope" --answers "$pope/answers.jsonl" --out "$dir/x"
+refused 2 'has no server to submit to; evaluate pope score scores here' pope submit --data "$pope" --answers "$pope/answers.jsonl" --out "$dir/x"
+refused 2 '"yaml"' pope score --data "$pope" --answers "$pope/answers.jsonl" --format yaml
+[ ! -e "$dir/x" ] || fail "a refused command writes --out"
+
+# Scores, as a table and as JSON.
+run 0 pope score --data "$pope" --answers "$pope/answers.jsonl"
+grep -qE '^f1 +56\.22$' "$dir/out" || fail "pope says $(cat "$dir/out")"
+grep -qE '^adversarial/accuracy +63\.33 +[0-9.]+ to [0-9.]+$' "$dir/out" || fail "pope says $(cat "$dir/out")"
+run 0 pope score --data "$pope" --answers "$pope/answers.jsonl" --format json
+cp "$dir/out" "$dir/whole"
+prints '{"bench":"pope","split":"coco","n":90,"n_missing":0,"n_duplicate":0,"score":56.2230600940278'
+[ "$(wc -l < "$dir/out")" -eq 1 ] || fail "JSON of more than a line"
+
+# The same answers: in other orders, from several files, from a pipe, with a byte order mark and carriage returns.
+same() { cmp -s "$dir/out" "$dir/whole" || fail "$1: $(cat "$dir/out")"; }
+sort -r "$pope/answers.jsonl" > "$dir/sorted"
+run 0 pope score --data "$pope" --answers "$dir/sorted" --format json
+same "sorted answers"
+head -40 "$pope/answers.jsonl" > "$dir/first" && tail -n +41 "$pope/answers.jsonl" > "$dir/rest"
+run 0 pope score --data "$pope" --answers "$dir/rest" "$dir/first" --format json
+same "two files"
+run 0 pope score --data "$pope" --answers - --format json < "$pope/answers.jsonl"
+same "standard input"
+{ printf '\357\273\277'; sed 's/$/\r/' "$pope/answers.jsonl"; } > "$dir/marked"
+run 0 pope score --data "$pope" --answers "$dir/marked" --format json
+same "BOM and CRLF"
+{ cat "$pope/answers.jsonl"; printf '{"question_id": 3, "te'; } > "$dir/torn"
+run 0 pope score --data "$pope" --answers "$dir/torn" --format json
+same "a torn last line"
+says "torn:91: the last line is torn and is left out"
+cp -r "$pope" "$dir/flat" && mv "$dir/flat/coco/"* "$dir/flat"
+run 0 pope score --data "$dir/flat" --answers "$pope/answers.jsonl" --format json
+same "files beside the merged one"
+
+# Several answers to a question: the last counts.
+{ head -1 "$pope/answers.jsonl" | sed 's/"text": "[^"]*"/"text": "something else"/'; cat "$pope/answers.jsonl"; } > "$dir/twice"
+run 0 pope score --data "$pope" --answers "$dir/twice" --format json
+[ "$(sed 's/"n_duplicate":1/"n_duplicate":0/' "$dir/out")" = "$(cat "$dir/whole")" ] || fail "answered twice: $(cat "$dir/out")"
+
+# Too few, too many, broken.
+tail -n +2 "$pope/answers.jsonl" > "$dir/fewer"
+refused 65 '1 of 90 questions have no answer, which is more than 1 %; --allow-missing counts them as wrong' \
+    pope score --data "$pope" --answers "$dir/fewer"
+run 0 pope score --data "$pope" --answers "$dir/fewer" --allow-missing --format json
+prints '"n":90,"n_missing":1,'
+{ cat "$pope/answers.jsonl"; echo '{"question_id": 4, "text": "yes"}'; } > "$dir/more"
+refused 65 'more:91: answers "4", which is no question of this benchmark and split' pope score --data "$pope" --answers "$dir/more"
+{ head -3 "$pope/answers.jsonl"; echo '{"question_id": 4, "te'; tail -n +4 "$pope/answers.jsonl"; } > "$dir/broken"
+refused 65 'broken:4:' pope score --data "$pope" --answers "$dir/broken"
+echo '{"question_id": 3}' > "$dir/mute"
+refused 65 'mute:1: "text" is absent, expected the answer as text' pope score --data "$pope" --answers "$dir/mute"
+refused 66 "$dir/none" pope score --data "$pope" --answers "$dir/none"
+refused 66 "coco_pope_adversarial.json" pope score --data "$dir" --answers "$pope/answers.jsonl"
+refused 65 'the labels of test2015 are not public' vqav2 score --data "$vqav2" --split test2015 --answers "$vqav2/answers.jsonl"
+refused 66 'v2_mscoco_train2014_annotations.json' vqav2 score --data "$vqav2" --split train2014 --answers "$vqav2/answers.jsonl"
+
+# Submissions; --out stays as it was where they fail.
+echo before > "$dir/submission"
+head -5 "$vizwiz/answers.jsonl" > "$dir/short"
+refused 65 'has no answer, and the server takes no submission that lacks one' \
+    vizwiz submit --data "$vizwiz" --answers "$dir/short" --out "$dir/submission"
+refused 65 'which is no question of this benchmark and split' vqav2 submit --data "$vqav2" --split test2015 --answers "$dir/more" --out "$dir/submission"
+[ "$(cat "$dir/submission")" = before ] || fail "a failed submission changes --out"
+[ "$(find "$dir" -name '*submission*' | wc -l)" -eq 1 ] || fail "a failed submission leaves $(find "$dir" -name '*submission*')"
+run 0 vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out "$dir/submission"
+cmp -s <(tr -d '\n' < "$dir/submission") "$vizwiz/submission.json" || fail "vizwiz submits $(cat "$dir/submission")"
+refused 73 'cannot be created: No such file or directory' vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out "$dir/none/x"
+run 0 mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/results"
+[ "$(ls "$dir/results" | wc -l)" -eq 14 ] || fail "mme submits $(ls "$dir/results")"
+exit $failed
