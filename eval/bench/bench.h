@@ -50,8 +50,8 @@ typedef struct Bench {
     MUST_USE Status (*score)(const BenchData *d, Answers *a, Scores *s);
     /* What the benchmark's server takes, into `out` (a folder where the benchmark's is one); NULL: it has no server. */
     MUST_USE Status (*submit)(const BenchData *d, Answers *a, const char *out);
-    /* Calls visit with a request for every answer; NULL: it needs no judge. */
-    MUST_USE Status (*judge)(const BenchData *d, Answers *a, JudgeVisit visit, void *arg);
+    /* Calls visit with a request for every answer, and counts questions and missing answers in s; NULL: it needs no judge. */
+    MUST_USE Status (*judge)(const BenchData *d, Answers *a, Scores *s, JudgeVisit visit, void *arg);
     const char *judge_model; /* what the authors asked */
 } Bench;
 

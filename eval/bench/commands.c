@@ -140,9 +140,16 @@ static Status write_requests(const Bench *b, Answers *a)
 {
     const BenchData d = data_of(b);
     FileDraft draft;
+    Scores counts = {0};
     TRY(file_draft(&draft, args.out));
     Requests requests = {draft.out, args.model ? args.model : b->judge_model};
-    return file_publish(&draft, b->judge(&d, a, put_request, &requests));
+    Status s = b->judge(&d, a, &counts, put_request, &requests);
+    if (!s)
+        s = answers_all_known(a);
+    if (!s)
+        s = check_missing(&counts);
+    scores_free(&counts);
+    return file_publish(&draft, s);
 }
 
 static Status judge(const Bench *b)
