@@ -142,12 +142,12 @@ static Status request(Judging *j, Pool *pool, const Json *row, Span candidate)
                           SPAN(" 1]\n"),       answer.found,  SPAN("\n\n[End of "),      role,          SPAN(" 1]\n\n["), role,
                           SPAN(" 2]\n"),       candidate,     SPAN("\n\n[End of "),      role,          SPAN(" 2]\n\n[System]\n"), prompt,
                           SPAN("\n\n")};
-    return j->visit(j->arg, &(JudgeRequest){
-                                .id = request_id(pool, j->row),
-                                .system = SPAN("You are a helpful and precise assistant for checking the quality of the answer."),
-                                .user = span_join(pool, parts, sizeof parts / sizeof *parts, ""),
-                                .temperature = 0.2,
-                                .max_tokens = 1024});
+    return j->visit(j->arg,
+                    &(JudgeRequest){.id = request_id(pool, j->row),
+                                    .system = SPAN("You are a helpful and precise assistant for checking the quality of the answer."),
+                                    .user = span_join(pool, parts, sizeof parts / sizeof *parts, ""),
+                                    .temperature = 0.2,
+                                    .max_tokens = 1024});
 }
 
 static Status judge_row(void *arg, const Json *row)

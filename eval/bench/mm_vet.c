@@ -1,5 +1,5 @@
-/* mm_vet.c: MM-Vet: open answers, which a judge marks from 0 to 1. Official: mm-vet_evaluator.py; its prompt is read from mm-vet-prompt.txt. A
- * reply that is no number from 0 to 1 counts as 0. */
+/* mm_vet.c: MM-Vet: open answers, which a judge marks from 0 to 1. Official: mm-vet_evaluator.py; its prompt is read from
+ * mm-vet-prompt.txt. A reply that is no number from 0 to 1 counts as 0. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -127,8 +127,8 @@ static Status count(Pool *pool, const char *path, const Json *q, double mark, Sc
     TRY(official_get(&list, q, "capability", JSON_ARRAY, path));
     for (const Json *c = list->child; c; c = c->next) {
         if (c->kind != JSON_STRING || n == MAX_CAPABILITIES)
-            return fail(ERR_DATA, "%s:%d:%d: a capability is %s, expected at most %d texts", path, c->line, c->column, json_kind_name(c->kind),
-                        MAX_CAPABILITIES);
+            return fail(ERR_DATA, "%s:%d:%d: a capability is %s, expected at most %d texts", path, c->line, c->column,
+                        json_kind_name(c->kind), MAX_CAPABILITIES);
         names[n] = (Span){c->string, c->length};
         add(groups_at(s, &sums->capability, names[n++]), mark);
     }
