@@ -257,7 +257,7 @@ static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 
 struct DecodeShape {
     int kv_group, kv_heads, head_dim, window;
-    int64_t capacity;
+    int64_t capacity, ldq, ldo;
     double scale;
 };
 
@@ -266,11 +266,11 @@ template <class T, int WIDTH> __global__ void __launch_bounds__(WARP)
     attention_decode_kernel(DecodeShape a, const int32_t *length, const T *q, const T *k, const T *v, T *o)
 {
     SHARED_MEMORY(float, query); /* [WIDTH] */
-    int h = blockIdx.x, heads = gridDim.x, kv = h / a.kv_group, n = load_int(length + blockIdx.y);
+    int h = blockIdx.x, kv = h / a.kv_group, n = load_int(length + blockIdx.y);
     int64_t sequence = blockIdx.y, ld = (int64_t)a.kv_heads * a.head_dim;
     const T *keys = k + sequence * a.capacity * ld + kv * a.head_dim, *values = v + sequence * a.capacity * ld + kv * a.head_dim;
     for (int d = warp_lane(); d < a.head_dim; d += WARP)
-        query[d] = load(q + (sequence * heads + h) * a.head_dim + d);
+        query[d] = load(q + sequence * a.ldq + h * a.head_dim + d);
     __syncwarp();
     KeyRange range = attention_keys(n - 1, n, n, true, a.window);
     double largest = -INFINITY, total = 0, out[WIDTH / WARP] = {0};
@@ -286,7 +286,7 @@ template <class T, int WIDTH> __global__ void __launch_bounds__(WARP)
     }
     for (int i = 0; i < WIDTH / WARP; i++)
         out[i] /= total;
-    store_row<WIDTH>(o + (sequence * heads + h) * a.head_dim, out, a.head_dim);
+    store_row<WIDTH>(o + sequence * a.ldo + h * a.head_dim, out, a.head_dim);
 }
 
 static Status attention_decode(KernelCtx *ctx, const AttentionDecode *a)
@@ -294,7 +294,9 @@ static Status attention_decode(KernelCtx *ctx, const AttentionDecode *a)
     TRY(check_attention_decode(a));
     if (a->n <= 0)
         return OK;
-    DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity, a->scale};
+    const int64_t width = a->heads * a->head_dim;
+    DecodeShape s = {(int)(a->heads / a->kv_heads), (int)a->kv_heads, (int)a->head_dim, (int)a->window, a->capacity,
+                     row_stride(a->ldq, width), row_stride(a->ldo, width), a->scale};
     dim3 grid((unsigned)a->heads, (unsigned)a->n);
     WITH_TYPE(a->act, T, {
         WITH_WIDTH(a->head_dim, {

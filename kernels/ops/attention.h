@@ -56,6 +56,7 @@ typedef struct AttentionBwd {
 
 typedef struct AttentionDecode {
     int64_t n, capacity, heads, kv_heads, head_dim, window;
+    int64_t ldq, ldo; /* row strides; 0: heads·head_dim */
     DType act;
     double scale;
     const int32_t *length; /* [n], 1 … capacity */

@@ -314,6 +314,8 @@ Status check_attention_decode(const AttentionDecode *a)
     const char *op = "attention_decode";
     TRY(heads(op, a->heads, a->kv_heads, a->head_dim, a->window, a->act));
     TRY(size(op, "n", a->n));
+    TRY(at_least(op, "ldq", row_stride(a->ldq, a->heads * a->head_dim), a->heads * a->head_dim));
+    TRY(at_least(op, "ldo", row_stride(a->ldo, a->heads * a->head_dim), a->heads * a->head_dim));
     return size(op, "capacity", a->capacity);
 }
 

@@ -166,16 +166,17 @@ Status REF_NAME(attention_decode)(KernelCtx *ctx, const AttentionDecode *a)
     TRY(check_attention_decode(a));
     TRY(check_range("attention_decode", "length", a->length, a->n, 1, a->capacity + 1));
     int64_t group = a->heads / a->kv_heads, q_width = a->heads * a->head_dim, kv_width = a->kv_heads * a->head_dim;
+    int64_t ldq = row_stride(a->ldq, q_width), ldo = row_stride(a->ldo, q_width);
     for (int64_t s = 0; s < a->n; s++)
         for (int64_t h = 0; h < a->heads; h++) {
-            Head q = head(a->q, a->act, h, a->head_dim, q_width);
+            Head q = head(a->q, a->act, h, a->head_dim, ldq);
             Head k = head(a->k, a->act, h / group, a->head_dim, kv_width), v = head(a->v, a->act, h / group, a->head_dim, kv_width);
             k.first += s * a->capacity * kv_width;
             v.first += s * a->capacity * kv_width;
             real o[ATTENTION_MAX_HEAD_DIM];
             attend(&q, s, &k, &v, 0, a->length[s], true, a->window, (real)a->scale, a->length[s] - 1, o);
             for (int64_t d = 0; d < a->head_dim; d++)
-                put(a->o, a->act, s * q_width + h * a->head_dim + d, o[d]);
+                put(a->o, a->act, s * ldo + h * a->head_dim + d, o[d]);
         }
     return OK;
 }

@@ -247,21 +247,23 @@ typedef struct DecodeCase {
     DType act;
     double scale;
     const char *why;
+    int64_t pad; /* elements behind the rows of q; the rows of o have one more */
 } DecodeCase;
 
 static const DecodeCase DECODE_CASES[] = {
-    {1,   1, 1, 1,   1,  0, F32,  1, "smallest"},
-    {0,   4, 1, 1,   8,  0, F32,  1, "no sequences"},
-    {5,  17, 4, 2,  16,  0, F32,  1, "lengths from 1 to the capacity"},
-    {5,  40, 4, 1,  64,  7, F32,  1, "window"},
-    {2, 300, 8, 2, 128,  0, F32,  1, "long cache"},
-    {3,  70, 7, 7,  13, 64, F32,  1, "odd width"},
-    {9, 201, 8, 4,  64,  0, F32,  1, "large enough for two threads"},
-    {2,  33, 2, 1, 256,  1, F32,  1, "window of one"},
-    {2,  33, 2, 1,  32,  0, F32, 40, "one key takes all"},
-    {2,  20, 2, 1, 512,  0, F32,  1, "width 512"},
-    {5,  17, 4, 2,  16,  0, BF16, 1, "bf16"},
-    {3,  70, 6, 2,  80, 33, BF16, 1, "bf16, width 80, window"},
+    {1,   1, 1, 1,   1,  0, F32,  1, "smallest", 0},
+    {0,   4, 1, 1,   8,  0, F32,  1, "no sequences", 0},
+    {5,  17, 4, 2,  16,  0, F32,  1, "lengths from 1 to the capacity", 0},
+    {5,  40, 4, 1,  64,  7, F32,  1, "window", 0},
+    {5,  17, 4, 2,  16,  0, F32,  1, "rows with something behind them", 3},
+    {2, 300, 8, 2, 128,  0, F32,  1, "long cache", 0},
+    {3,  70, 7, 7,  13, 64, F32,  1, "odd width", 0},
+    {9, 201, 8, 4,  64,  0, F32,  1, "large enough for two threads", 0},
+    {2,  33, 2, 1, 256,  1, F32,  1, "window of one", 0},
+    {2,  33, 2, 1,  32,  0, F32, 40, "one key takes all", 0},
+    {2,  20, 2, 1, 512,  0, F32,  1, "width 512", 0},
+    {5,  17, 4, 2,  16,  0, BF16, 1, "bf16", 0},
+    {3,  70, 6, 2,  80, 33, BF16, 1, "bf16, width 80, window", 0},
 };
 
 static int64_t cached(int64_t s, const void *arg)
@@ -281,18 +283,20 @@ static void hide_unused(const DecodeCase *k, void *cache)
 static void attention_decode_case(Comparison *c, const void *row)
 {
     const DecodeCase *k = row;
+    const int64_t width = k->heads * k->head_dim;
     AttentionDecode args = {.n = k->n, .capacity = k->capacity, .heads = k->heads, .kv_heads = k->kv_heads, .head_dim = k->head_dim,
-                            .window = k->window, .act = k->act, .scale = 1 / sqrt((double)k->head_dim)};
+                            .window = k->window, .ldq = k->pad ? width + k->pad : 0, .ldo = k->pad ? width + k->pad + 1 : 0,
+                            .act = k->act, .scale = 1 / sqrt((double)k->head_dim)};
     AttentionDecode *a = compare_args(c, &args, sizeof args);
     Array cache = {.type = k->act, .rows = k->n, .cols = k->capacity * k->kv_heads * k->head_dim, .empty = k->n == 0, .pattern = UNIFORM,
                    .scale = k->scale};
     IN(length, .type = I32, .cols = k->n, .data = compare_indices(c, k->n, cached, k));
-    IN(q, .type = k->act, .rows = k->n, .cols = k->heads * k->head_dim, .empty = k->n == 0, .pattern = UNIFORM, .scale = k->scale);
+    IN(q, .type = k->act, .rows = k->n, .cols = width, .ld = args.ldq, .empty = k->n == 0, .pattern = UNIFORM, .scale = k->scale);
     cache.name = "k", cache.slot = &a->k;
     hide_unused(k, compare_array(c, cache));
     cache.name = "v", cache.slot = &a->v;
     hide_unused(k, compare_array(c, cache));
-    OUT(o, .type = k->act, .rows = k->n, .cols = k->heads * k->head_dim, .empty = k->n == 0);
+    OUT(o, .type = k->act, .rows = k->n, .cols = width, .ld = args.ldo, .empty = k->n == 0);
 }
 KERNEL_TEST(attention_decode, DECODE_CASES, attention_decode_case)
 
@@ -466,7 +470,9 @@ TEST(attention_refuses_wrong_arguments)
     bwd.dq = bwd.dv = NULL;
     REFUSED(attention_bwd, &bwd, ERR_INTERNAL, "attention_bwd: one of dk and dv is wanted, the other is not");
     int32_t length = 5;
-    AttentionDecode decode = {.n = 1, .capacity = 4, .heads = 2, .kv_heads = 1, .head_dim = 2, .length = &length, .q = x, .k = x, .v = x,
-                              .o = x + 32};
+    AttentionDecode decode = {.n = 1, .capacity = 4, .ldo = 3, .heads = 2, .kv_heads = 1, .head_dim = 2, .length = &length, .q = x,
+                              .k = x, .v = x, .o = x + 32};
+    REFUSED(attention_decode, &decode, ERR_INTERNAL, "attention_decode: ldo is 3, expected 4 or more");
+    decode.ldo = 0;
     REFUSED(attention_decode, &decode, ERR_DATA, "attention_decode: length[0] is 5, expected 1 … 4");
 }

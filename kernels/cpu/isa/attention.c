@@ -176,16 +176,16 @@ static Status attention_fwd(KernelCtx *ctx, const AttentionFwd *a)
 static void decode_heads(const void *args, int64_t begin, int64_t end, void *workspace)
 {
     const AttentionDecode *a = args;
-    int64_t group = a->heads / a->kv_heads, kv_width = a->kv_heads * a->head_dim;
+    int64_t group = a->heads / a->kv_heads, kv_width = a->kv_heads * a->head_dim, width = a->heads * a->head_dim;
+    int64_t ldq = row_stride(a->ldq, width), ldo = row_stride(a->ldo, width);
     for (int64_t item = begin; item < end; item++) {
         int64_t s = item / a->kv_heads, kv = item % a->kv_heads, cache = s * a->capacity * kv_width + kv * a->head_dim;
         for (int64_t h = kv * group; h < (kv + 1) * group; h += ROWS) {
-            int64_t first = (s * a->heads + h) * a->head_dim;
             Queries q = {
                 .act = a->act, .head_dim = a->head_dim, .rows = smaller(ROWS, (kv + 1) * group - h), .first = a->length[s] - 1,
                 .keys = a->length[s], .window = a->window, .ldq = a->head_dim, .ldk = kv_width, .ldv = kv_width, .ldo = a->head_dim,
-                .causal = true, .scale = (float)a->scale, .q = at(a->q, a->act, first), .k = at(a->k, a->act, cache),
-                .v = at(a->v, a->act, cache), .o = at_mut(a->o, a->act, first),
+                .causal = true, .scale = (float)a->scale, .q = at(a->q, a->act, s * ldq + h * a->head_dim), .k = at(a->k, a->act, cache),
+                .v = at(a->v, a->act, cache), .o = at_mut(a->o, a->act, s * ldo + h * a->head_dim),
             };
             attend(&q, workspace);
         }
