@@ -77,12 +77,15 @@ typedef struct DeviceMemory {
 } DeviceMemory;
 
 /* A backend: a table and the memory it works on. Opened once, closed at the end. */
+enum { ROWS_ALIKE = 8 };
+
 typedef struct Backend {
     const char *name; /* "ref", "cpu", "cuda", "null" */
     KernelTable ops;
     KernelCtx ctx;    /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
     bool native_bf16; /* multiplies bf16 natively: what train.compute = auto asks */
     bool joins;       /* its matmul gains when a second product lies where it continues the first (matmul.h) */
+    bool rows_alike;  /* up to ROWS_ALIKE rows times a Linear's weight: a row's sums are the same however many rows there are */
     bool host_memory; /* its memory can be read and written by the CPU directly */
     void *stream;     /* cudaStream_t: operators and copies happen in its order, and so does what others enqueue on it. NULL: at once */
     char description[160];  /* for people: processor or GPU, instruction set, threads */

@@ -34,6 +34,7 @@ Status REF_NAME(open)(Backend *b)
             KERNEL_LIST(MEMBER)
 #undef MEMBER
         },
+        .rows_alike = true,
         .host_memory = true,
         .mem_create = mem_create,
         .mem_destroy = mem_destroy,

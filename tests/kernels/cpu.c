@@ -300,6 +300,38 @@ static double largest_difference(const float *a, const float *b, int64_t n)
     return most;
 }
 
+/* Rows 0 … m-1 of C by themselves, for every m up to ROWS_ALIKE, against all of them at once. */
+static void check_rows_alike(Backend *b, const float *memory, DType a_type, DType b_type, int64_t k)
+{
+    enum { N = 67, LD = 1040, R = 5 };
+    static float all[ROWS_ALIKE * N], some[ROWS_ALIKE * N];
+    Matmul m = {.n = N, .k = k, .a_type = a_type, .b_type = b_type, .c_type = F32, .bias_type = F32, .b_trans = true, .lda = LD, .ldb = LD,
+                .ldc = N, .a = memory, .b = memory + 16 * LD, .bias = memory + 99, .alpha = 1, .k2 = R, .lda2 = LD, .ldb2 = R,
+                .b2_type = F32, .a2 = memory + 200 * LD, .b2 = memory + 220 * LD, .add = memory + 240 * LD};
+    for (m.m = ROWS_ALIKE, m.c = all; m.m; m.m--, m.c = some) {
+        REQUIRE_OK(b->ops.matmul(&b->ctx, &m));
+        CHECK_MSG(!memcmp(m.c, all, (size_t)(m.m * N) * sizeof *all), "%s times %s, k %lld: %lld rows are not what they are among %d",
+                  dtype_name(a_type), dtype_name(b_type), (long long)k, (long long)m.m, ROWS_ALIKE);
+    }
+}
+
+TEST(cpu_sums_a_row_alike_however_many_there_are)
+{
+    float *memory = random_memory();
+    for (size_t i = 0; i < sizeof LEFT_TO_REF / sizeof *LEFT_TO_REF; i++) {
+        Backend b;
+        setenv("GENLLAVA_ISA", LEFT_TO_REF[i].isa, 1);
+        if (cpu_open(&b) != OK)
+            continue;
+        CHECK(b.rows_alike);
+        for (int types = 0; types < 4; types++)
+            for (int64_t k = 1; k < 1040; k = 3 * k + 2)
+                check_rows_alike(&b, memory, types & 1 ? BF16 : F32, types & 2 ? BF16 : F32, k);
+        b.close(&b);
+    }
+    mem_free(memory);
+}
+
 TEST(cpu_adapters_in_several_blocks_are_dropout_and_products)
 {
     enum { X = WIDE_ROWS * WIDE, DA = WIDE_R * WIDE, U = WIDE_ROWS * WIDE_R };
