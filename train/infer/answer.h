@@ -52,14 +52,34 @@ typedef struct Question {
  * GEN_MARKER; before that they cannot be chosen (spec: model.md 4.6, 4.8). sink may be NULL; one with `picture` needs a model opened with
  * cfg->draws. */
 MUST_USE Status answerer_ask(Answerer *a, const Question *q, const Sampling *s, const AnswerSink *sink, char **answer, size_t *n);
+/* Questions to be asked together. What a question points to stays valid until the next call. */
+typedef struct QuestionList {
+    int64_t n;
+    void *user;
+    Status (*question)(void *user, int64_t i, Question *q); /* its pictures need not be read yet */
+    /* q->pixels of question i, read when it is asked; *of: the first question with the same pictures. NULL: they are read from their
+     * paths. */
+    Status (*pictures)(void *user, int64_t i, Question *q, int64_t *of);
+    /* Question i has been answered (why OK), in no fixed order; or it cannot be: ERR_DATA, ERR_MISSING, status_message() says why. */
+    Status (*answer)(void *user, int64_t i, Status why, const char *text, size_t n);
+} QuestionList;
+/* Answers all of them, up to at_once (at most DECODER_SEQUENCES, fewer where memory is short) at a time. Each answer has the same bytes as
+ * that of answerer_ask. Questions with the same pictures that follow each other are looked at once. */
+MUST_USE Status answerer_ask_all(Answerer *a, const QuestionList *list, const Sampling *s, int at_once);
 /* The context of the picture that a question calls for: the visual output tokens stand where the answer would begin. task: TASK_GENERATE or
  * TASK_EDIT. context [queries,C]. Of a model opened with cfg->draws. */
 MUST_USE Status answerer_context(Answerer *a, const Question *q, Task task, float *context);
 GenLlava *answerer_model(Answerer *a);
 Backend *answerer_backend(Answerer *a);
+/* How a picture is to be seen, its bytes then, and whether the model sees at all (else ERR_USAGE, naming the picture). */
+const ImagePrep *answerer_prep(const Answerer *a);
+size_t answerer_picture_bytes(const Answerer *a);
+MUST_USE Status answerer_sees(const Answerer *a, const char *picture);
 
 /* Reads one picture as it is to be seen; pixels [height, width, 3]. root: as picture_load takes it. */
 MUST_USE Status answer_picture(const ImagePrep *prep, const char *root, const char *path, uint8_t *pixels);
+/* The same of a picture's file in memory, with a name for messages. */
+MUST_USE Status answer_picture_bytes(const ImagePrep *prep, const uint8_t *bytes, size_t n, const char *name, uint8_t *pixels);
 
 /* One token id out of n logits; exposed for tests. draw: uniform in [0,1). scratch: n ids. */
 int32_t sample_token(const float *logits, int32_t n, double temperature, double top_p, double draw, int32_t *scratch);

@@ -283,7 +283,9 @@ static Status measure_context(Decoder *d, const SamplePrompt *p, const EncoderOp
     memcpy(ids, p->encoded.id, (size_t)n * sizeof *ids);
     for (int32_t i = 0; i < encoder->n_visual; i++)
         ids[n + i] = encoder_visual_id(encoder, i);
-    Status s = decoder_context(d, ids, n + encoder->n_visual, p->pixels, p->n_images, NULL);
+    Status s = p->n_images ? decoder_look(d, p->pixels, p->n_images) : OK;
+    if (!s)
+        s = decoder_context(d, ids, n + encoder->n_visual, p->n_images, NULL);
     mem_free(ids);
     return s;
 }
@@ -298,9 +300,11 @@ static Status measure_answers(const Samples *s, Decoder *d, const EncoderOptions
             continue;
         }
         asks = true;
-        TRY(decoder_prompt(d, p->encoded.id, p->encoded.n, p->pixels, p->n_images));
+        if (p->n_images)
+            TRY(decoder_look(d, p->pixels, p->n_images));
+        TRY(decoder_prompt(d, 0, p->encoded.id, p->encoded.n, p->n_images));
     }
-    return asks ? decoder_step(d, 0) : OK; /* calls what a prompt does not: the device may lack it */
+    return asks ? decoder_step(d, &(int32_t){0}) : OK; /* calls what a prompt does not: the device may lack it */
 }
 
 Status samples_memory(const Samples *s, GenLlava *g, const RunConfig *cfg, Backend *null, int64_t *n_bytes, int64_t *host)
@@ -311,7 +315,7 @@ Status samples_memory(const Samples *s, GenLlava *g, const RunConfig *cfg, Backe
     *n_bytes = *host = 0;
     if (!s->n)
         return OK;
-    Status status = decoder_create(&d, g, longest_prompt(s) + ANSWER_TOKENS + (cfg->model.diffusion.path ? encoder.n_visual : 0));
+    Status status = decoder_create(&d, g, 1, longest_prompt(s) + ANSWER_TOKENS + (cfg->model.diffusion.path ? encoder.n_visual : 0));
     if (status == OK)
         status = measure_answers(s, d, &encoder);
     if (status == OK)

@@ -151,7 +151,7 @@ Status genllava_prompt_states(Tape *t, const GenLlava *g, const char *prompt, fl
 
 /* ---------------------------------------------------------------- forward */
 
-static Tensor *image_features(Tape *t, const GenLlava *g, const Batch *b)
+Tensor *genllava_features(Tape *t, const GenLlava *g, const Batch *b)
 {
     const Preprocessor *prep = &g->preprocessor;
     if (!g->sizes.patches || b->image_height != g->sizes.image_height || b->image_width != g->sizes.image_width) {
@@ -195,10 +195,10 @@ static Status sort_rows(RowSources *s, const GenLlava *g, const Batch *b)
     return OK;
 }
 
-static Tensor *embed(Tape *t, const GenLlava *g, const Batch *b)
+static Tensor *embed(Tape *t, const GenLlava *g, const Batch *b, Tensor *seen)
 {
     size_t n_bytes = (size_t)b->n_tokens * sizeof(int32_t);
-    Tensor *features = b->n_images ? image_features(t, g, b) : NULL;
+    Tensor *features = seen || !b->n_images ? seen : genllava_features(t, g, b);
     RowSources s = {.base = tape_host(t, n_bytes), .added = tape_host(t, n_bytes), .image = tape_host(t, n_bytes)};
     if (tape_status(t) || tape_fail(t, sort_rows(&s, g, b)))
         return NULL;
@@ -210,7 +210,7 @@ static Tensor *embed(Tape *t, const GenLlava *g, const Batch *b)
     return nn_embed(t, &spec);
 }
 
-Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCache *cache)
+Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, Tensor *seen, const KvCache *cache)
 {
     PackedRows *rows = tape_host(t, sizeof *rows);
     if (!rows)
@@ -219,7 +219,7 @@ Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCach
     rows->cu = tape_ints(t, b->cu, b->n_segments + 1);
     rows->pos = tape_ints(t, b->pos, b->n_tokens);
     rows->item = tape_ints(t, b->item, b->n_tokens);
-    return mistral_layers(t, &g->llm, embed(t, g, b), rows, cache);
+    return mistral_layers(t, &g->llm, embed(t, g, b, seen), rows, cache);
 }
 
 /* The final norm and the head see supervised rows only. */
@@ -263,7 +263,7 @@ Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRequest *re
     *result = (LossResult){0};
     if (tape_status(t) || !has_any_terms(g, b))
         return tape_status(t);
-    LossPass pass = {.batch = b, .states = genllava_states(t, g, b, NULL), .logits = req->logits};
+    LossPass pass = {.batch = b, .states = genllava_states(t, g, b, NULL, NULL), .logits = req->logits};
     pass.context = make_context(t, g, pass.states, b, req->context);
     for (int i = 0; i < N_LOSSES; i++) {
         if (!has_terms(g, b, (Loss)i))

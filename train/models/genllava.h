@@ -61,20 +61,25 @@ MUST_USE Status genllava_loss(Tape *t, GenLlava *g, const Batch *b, const LossRe
 MUST_USE Status genllava_moments(Tape *t, const GenLlava *g, const uint8_t *pixels, int64_t size, float *moments);
 MUST_USE Status genllava_prompt_states(Tape *t, const GenLlava *g, const char *prompt, float *states);
 
-/* Text generation with a key/value cache. Prompts are unexpanded ids with ID_IMAGE; features of pixels are spliced as in training. */
+/* Text generation with key/value caches, of up to DECODER_SEQUENCES texts at a time. A text has the same bits whatever is beside it.
+ * Prompts are unexpanded ids with ID_IMAGE; features of pictures are spliced as in training. */
 typedef struct Decoder Decoder;
-MUST_USE Status decoder_create(Decoder **out, GenLlava *g, int64_t capacity /* positions */);
+enum { DECODER_SEQUENCES = ROWS_ALIKE };
+MUST_USE Status decoder_create(Decoder **out, GenLlava *g, int sequences, int64_t capacity /* positions of each */);
 void decoder_free(Decoder **d);
-/* Runs the prompt from position 0 (forgets what was before) and leaves the logits of the next token, f32 host [V+R], in decoder_logits. */
-MUST_USE Status decoder_prompt(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images);
-/* Appends one token. */
-MUST_USE Status decoder_step(Decoder *d, int32_t id);
-const float *decoder_logits(const Decoder *d);
+/* Looks at pictures: prompts from here on are about them. */
+MUST_USE Status decoder_look(Decoder *d, const uint8_t *pixels, int32_t n_images);
+/* Runs the prompt from position 0 of a sequence (forgets what it was before) and leaves the logits of the next token, f32 host [V+R], in
+ * decoder_logits. n_images: 0, or as many as were last looked at. */
+MUST_USE Status decoder_prompt(Decoder *d, int sequence, const int32_t *ids, int64_t n, int32_t n_images);
+/* Appends a token to each sequence: ids [sequences]; one below 0: that sequence is left alone, but its logits are lost. */
+MUST_USE Status decoder_step(Decoder *d, const int32_t *ids);
+const float *decoder_logits(const Decoder *d, int sequence);
 /* The generation head's context of ids that end with the visual output tokens, host [queries,C]: what a training step makes of them. A pass
  * of its own, which leaves cache and logits as they are. */
-MUST_USE Status decoder_context(Decoder *d, const int32_t *ids, int64_t n, const uint8_t *pixels, int32_t n_images, float *context);
+MUST_USE Status decoder_context(Decoder *d, const int32_t *ids, int64_t n, int32_t n_images, float *context);
 /* What decoder_create and this prompt, or this decoder_context, would take; nothing is computed. */
-MUST_USE Status decoder_measure(size_t *n_bytes, GenLlava *g, int64_t capacity, const int32_t *ids, int64_t n, int32_t n_images,
-                                bool to_context);
+MUST_USE Status decoder_measure(size_t *n_bytes, GenLlava *g, int sequences, int64_t capacity, const int32_t *ids, int64_t n,
+                                int32_t n_images, bool to_context);
 size_t decoder_bytes(const Decoder *d); /* of the backend's memory that it has taken */
 #endif

@@ -371,7 +371,8 @@ static Tensor *attend(Tape *t, const LayerArg *a, Tensor *kqv, const AttentionSp
     const KvCache *c = a->cache;
     if (!c)
         return nn_attention(t, kqv, spec, a->rows);
-    KvLayer layer = {.capacity = c->capacity, .length = c->length, .k = c->k[a->index], .v = c->v[a->index], .length_now = c->length_now};
+    KvLayer layer = {.sequences = c->sequences, .capacity = c->capacity, .k = c->k[a->index], .v = c->v[a->index], .begins = c->begins,
+                     .to = c->to, .length = c->length, .first = c->first};
     return nn_attention_cached(t, kqv, spec, a->rows, &layer);
 }
 

@@ -52,15 +52,19 @@ MUST_USE Status mistral_declare(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status mistral_declare_layers(GenLlava *g, const RunConfig *cfg);
 void mistral_free(GenLlava *g);
 
-/* Keys and values of the positions so far, per layer [capacity, kv_heads, head_dim] in the compute type. */
+/* Keys and values of the positions so far of several sequences, per layer [sequences, capacity, kv_heads, head_dim] in the compute type,
+ * and what the rows of a pass are. */
 typedef struct KvCache {
-    int64_t capacity, length;
-    void **k, **v;             /* [layers] */
-    const int32_t *length_now; /* device [1]: length after this pass */
+    int64_t sequences, capacity;
+    void **k, **v;         /* [layers] */
+    bool begins;           /* the rows are one sequence from its first position on; else row i is the next one of sequence i */
+    const int32_t *to;     /* device [rows]: the row of k and v that each enters; -1: none */
+    const int32_t *length; /* device [sequences]: positions with this pass's, at least 1; not read where a sequence begins */
+    const int32_t *first;  /* device [rows - sequences], zeros, where a step has more rows than sequences: those count for nothing */
 } KvCache;
 
 /* x [T,D] token embeddings -> [T,D] after the last layer, before the final norm; nothing else may read x. cache NULL while training;
- * otherwise the rows are positions length … length+T-1 of one sequence and enter the cache; T > 1 only at length 0. */
+ * otherwise the rows enter it. */
 Tensor *mistral_layers(Tape *t, const Mistral *m, Tensor *x, const PackedRows *rows, const KvCache *cache);
 /* The final norm. */
 Tensor *mistral_norm(Tape *t, const Mistral *m, Tensor *x);

@@ -42,6 +42,9 @@ LossFn genllava_text_loss;
 /* Sets g->sizes from what parts_configure has read. */
 MUST_USE Status genllava_set_sizes(GenLlava *g, const RunConfig *cfg);
 
-/* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. */
-Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, const KvCache *cache);
+/* What the tower and the projector make of the batch's pictures: [n_images·patches,D]. */
+Tensor *genllava_features(Tape *t, const GenLlava *g, const Batch *b);
+/* Token embeddings with image features spliced in, then all layers: [T,D] before the final norm. cache as in mistral_layers. seen: the
+ * features, where they are known; NULL: of the batch's pictures. */
+Tensor *genllava_states(Tape *t, const GenLlava *g, const Batch *b, Tensor *seen, const KvCache *cache);
 #endif

@@ -106,12 +106,16 @@ Tensor *nn_attention(Tape *t, Tensor *kqv, const AttentionSpec *spec, const Pack
  * kv [rows_k, 2·kv_heads·head_dim]: keys, values side by side. Causal only where rows_k is rows_q. */
 Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *spec, const PackedRows *rows_q, const PackedRows *rows_k);
 
-/* nn_attention while generating (recording off): the rows are positions length … of one sequence, their keys and values enter the cache
- * [capacity, kv_heads, head_dim] behind those of earlier positions. More than one row only at length 0. */
+/* nn_attention while generating (recording off), with a cache of keys and values [sequences, capacity, kv_heads, head_dim]: row i enters
+ * its row to[i] (-1: none). Where a sequence begins, the rows are its positions from 0 on and see each other. Else row i is the newest
+ * position of sequence i, which has length[i] by now; rows beyond the sequences get what row 0 gets. */
 typedef struct KvLayer {
-    int64_t capacity, length;
+    int64_t sequences, capacity;
     void *k, *v;
-    const int32_t *length_now; /* [1]: length + n_rows */
+    bool begins;
+    const int32_t *to;     /* [rows] */
+    const int32_t *length; /* [sequences] */
+    const int32_t *first;  /* [rows - sequences], zeros; NULL where there are no more rows than sequences */
 } KvLayer;
 Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache);
 

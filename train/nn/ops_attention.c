@@ -210,31 +210,41 @@ Tensor *nn_cross_attention(Tape *t, Tensor *q, Tensor *kv, const AttentionSpec *
 
 /* ---------------------------------------------------------------- generation */
 
-/* Copies a column slice of kqv behind the rows that the cache holds. */
+/* Copies a column slice of kqv to the rows of the cache. */
 static void remember(Tape *t, const Tensor *kqv, int64_t from, int64_t width, const KvLayer *cache, void *to)
 {
-    RUN(t, rows_gather, RowsGather, .n = tensor_rows(kqv), .cols = width, .lds = tensor_ld(kqv), .ldy = width, .src_type = t->compute,
-        .y_type = t->compute, .index = tape_index(t, tensor_rows(kqv)), .src = (char *)kqv->data + tape_size(t, from),
-        .y = (char *)to + tape_size(t, cache->length * width));
+    RUN(t, rows_scatter, RowsScatter, .n = tensor_rows(kqv), .n_dst = cache->sequences * cache->capacity, .cols = width,
+        .ldx = tensor_ld(kqv), .ldd = width, .x_type = t->compute, .dst_type = t->compute, .index = cache->to,
+        .x = (char *)kqv->data + tape_size(t, from), .dst = to);
+}
+
+/* A row each of the sequences. */
+static Tensor *attend_to_cache(Tape *t, Tensor *kqv, const AttentionSpec *spec, const KvLayer *cache)
+{
+    const int64_t rows = tensor_rows(kqv), n = rows < cache->sequences ? rows : cache->sequences, width = spec->heads * spec->head_dim;
+    Tensor *o = tape_output_apart(t, rows, width, tape_room(t), false, PLACE_KEEP);
+    if (!o)
+        return NULL;
+    RUN(t, attention_decode, AttentionDecode, .n = n, .capacity = cache->capacity, .heads = spec->heads, .kv_heads = spec->kv_heads,
+        .head_dim = spec->head_dim, .window = spec->window, .ldq = tensor_ld(kqv), .ldo = tensor_ld(o), .act = t->compute,
+        .scale = spec->scale, .length = cache->length, .q = (char *)kqv->data + tape_size(t, q_at(spec)), .k = cache->k, .v = cache->v,
+        .o = o->data);
+    if (rows > n)
+        RUN(t, rows_gather, RowsGather, .n = rows - n, .cols = width, .lds = tensor_ld(o), .ldy = tensor_ld(o), .src_type = t->compute,
+            .y_type = t->compute, .index = cache->first, .src = o->data, .y = (char *)o->data + tape_size(t, n * tensor_ld(o)));
+    return t->status ? NULL : o;
 }
 
 Tensor *nn_attention_cached(Tape *t, Tensor *kqv, const AttentionSpec *spec, const PackedRows *rows, const KvLayer *cache)
 {
     if (!tape_reads(t, "nn_attention_cached", kqv, READ_PLAIN))
         return NULL;
-    if (cache->length + rows->n_rows > cache->capacity || (cache->length && rows->n_rows != 1)) {
-        tape_fail(t, fail(ERR_INTERNAL, "nn_attention_cached: %lld rows after %lld do not fit a cache of %lld", (long long)rows->n_rows,
-                          (long long)cache->length, (long long)cache->capacity));
+    if (cache->begins ? rows->n_rows > cache->capacity : rows->n_rows > cache->sequences && !cache->first) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_attention_cached: %lld rows for %lld sequences of %lld positions", (long long)rows->n_rows,
+                          (long long)cache->sequences, (long long)cache->capacity));
         return NULL;
     }
     remember(t, kqv, 0, q_at(spec), cache, cache->k);
     remember(t, kqv, v_at(spec), q_at(spec), cache, cache->v);
-    if (!cache->length)
-        return attend_to_itself(t, kqv, spec, rows);
-    Tensor *o = tape_output_apart(t, 1, spec->heads * spec->head_dim, tape_room(t), false, PLACE_KEEP);
-    if (o)
-        RUN(t, attention_decode, AttentionDecode, .n = 1, .capacity = cache->capacity, .heads = spec->heads, .kv_heads = spec->kv_heads,
-            .head_dim = spec->head_dim, .window = spec->window, .act = t->compute, .scale = spec->scale, .length = cache->length_now,
-            .q = (char *)kqv->data + tape_size(t, q_at(spec)), .k = cache->k, .v = cache->v, .o = o->data);
-    return t->status ? NULL : o;
+    return cache->begins ? attend_to_itself(t, kqv, spec, rows) : attend_to_cache(t, kqv, spec, cache);
 }

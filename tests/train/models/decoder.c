@@ -71,19 +71,70 @@ static void check(const RunConfig *cfg, DType compute)
     move_adapters(&m);
     training_logits(&m, expanded, n, pixels, 1, logits[0]);
     Decoder *d;
-    REQUIRE_OK(decoder_create(&d, m.g, n));
+    REQUIRE_OK(decoder_create(&d, m.g, 1, n));
     for (int again = 0; again < 2; again++) { /* a prompt forgets what was before */
-        REQUIRE_OK(decoder_prompt(d, IDS, PROMPT, pixels, 1));
-        same(decoder_logits(d), logits[at[PROMPT] - 1], PROMPT - 1);
+        REQUIRE_OK(decoder_look(d, pixels, 1));
+        REQUIRE_OK(decoder_prompt(d, 0, IDS, PROMPT, 1));
+        same(decoder_logits(d, 0), logits[at[PROMPT] - 1], PROMPT - 1);
         for (int i = PROMPT; i < N; i++) {
-            REQUIRE_OK(decoder_step(d, IDS[i]));
-            same(decoder_logits(d), logits[at[i]], i);
+            REQUIRE_OK(decoder_step(d, &IDS[i]));
+            same(decoder_logits(d, 0), logits[at[i]], i);
         }
     }
-    CHECK_FAILS(decoder_step(d, 3), ERR_DATA, "the text has reached the 15 positions there is room for");
+    CHECK_FAILS(decoder_step(d, &IDS[0]), ERR_DATA, "the text has reached the 15 positions there is room for");
     decoder_free(&d);
     CHECK(d == NULL);
     tiny_close(&m);
+}
+
+/* Three texts at a time, of which one begins late where another ended, against each of them alone: the same bits. */
+static void check_together(const RunConfig *cfg, bool alike)
+{
+    enum { ROOM = 24, STEPS = 5, TEXTS = 4 };
+    static const int32_t PROMPT[TEXTS][6] = {{1, 321, 17, 200, 4, 9}, {1, 300, 322}, {1, 5, 9, 71, 33}, {1, 77, 12, 3}};
+    static const int N[TEXTS] = {6, 3, 5, 4}, SEQUENCE[TEXTS] = {0, 1, 2, 1}, BEGIN[TEXTS] = {0, 0, 0, 2}, END[TEXTS] = {5, 2, 5, 5};
+    static float alone[TEXTS][STEPS + 1][V];
+    TinyModel m;
+    REQUIRE_OK(tiny_open(&m, cfg, F32, RECOMPUTE_NONE));
+    move_adapters(&m);
+    m.backend.rows_alike = alike;
+    Decoder *d;
+    REQUIRE_OK(decoder_create(&d, m.g, 1, ROOM));
+    for (int k = 0; k < TEXTS; k++) {
+        REQUIRE_OK(decoder_prompt(d, 0, PROMPT[k], N[k], 0));
+        for (int i = BEGIN[k]; i <= END[k]; i++) {
+            memcpy(alone[k][i], decoder_logits(d, 0), sizeof alone[k][i]);
+            REQUIRE_OK(decoder_step(d, &(int32_t){10 + 7 * i + k}));
+        }
+    }
+    decoder_free(&d);
+    REQUIRE_OK(decoder_create(&d, m.g, 3, ROOM));
+    for (int i = 0; i <= STEPS; i++) {
+        int32_t id[3] = {-1, -1, -1};
+        for (int k = 0; k < TEXTS; k++) {
+            if (i < BEGIN[k] || i > END[k] || (k == 1 && i == END[k]))
+                continue;
+            if (i == BEGIN[k])
+                REQUIRE_OK(decoder_prompt(d, SEQUENCE[k], PROMPT[k], N[k], 0));
+            CHECK_MSG(!memcmp(decoder_logits(d, SEQUENCE[k]), alone[k][i], sizeof alone[k][i]), "text %d, step %d: other bits", k, i);
+            id[SEQUENCE[k]] = 10 + 7 * i + k;
+        }
+        REQUIRE_OK(decoder_step(d, id));
+    }
+    decoder_free(&d);
+    tiny_close(&m);
+}
+
+TEST(decoder_gives_a_text_the_same_bits_whatever_is_beside_it)
+{
+    tiny_folders();
+    RunConfig cfg;
+    tiny_config(&cfg);
+    check_together(&cfg, true);
+    check_together(&cfg, false);
+    tiny_joins = true;
+    check_together(&cfg, true);
+    tiny_joins = false;
 }
 
 TEST(decoder_equals_training_with_a_sliding_window)
@@ -128,13 +179,13 @@ TEST(decoder_refuses_what_does_not_fit)
     REQUIRE_OK(tiny_open(&m, &cfg, F32, RECOMPUTE_NONE));
     Decoder *d;
     static const int32_t IMAGE[] = {1, ID_IMAGE}, LONG[] = {1, 2, 3, 4, 5}, FOREIGN[] = {1, 999};
-    CHECK_FAILS(decoder_create(&d, m.g, 0), ERR_USAGE, "a context of 0 positions, expected 1 … 2147483647");
-    REQUIRE_OK(decoder_create(&d, m.g, 4));
-    CHECK_FAILS(decoder_prompt(d, IMAGE, 2, NULL, 1), ERR_DATA, "the prompt has more than the 4 positions there is room for");
-    CHECK_FAILS(decoder_prompt(d, LONG, 5, NULL, 0), ERR_DATA, "the prompt has more than the 4 positions there is room for");
-    CHECK_FAILS(decoder_prompt(d, LONG, 2, NULL, 1), ERR_DATA, "the prompt has 0 image placeholders for 1 pictures");
-    CHECK_FAILS(decoder_prompt(d, LONG, 0, NULL, 0), ERR_DATA, "the prompt is empty");
-    CHECK_FAILS(decoder_prompt(d, FOREIGN, 2, NULL, 0), ERR_DATA,
+    CHECK_FAILS(decoder_create(&d, m.g, 1, 0), ERR_USAGE, "a context of 0 positions, expected 1 … 268435455");
+    REQUIRE_OK(decoder_create(&d, m.g, 1, 4));
+    CHECK_FAILS(decoder_prompt(d, 0, IMAGE, 2, 1), ERR_DATA, "the prompt has more than the 4 positions there is room for");
+    CHECK_FAILS(decoder_prompt(d, 0, LONG, 5, 0), ERR_DATA, "the prompt has more than the 4 positions there is room for");
+    CHECK_FAILS(decoder_prompt(d, 0, LONG, 2, 1), ERR_DATA, "the prompt has 0 image placeholders for 1 pictures");
+    CHECK_FAILS(decoder_prompt(d, 0, LONG, 0, 0), ERR_DATA, "the prompt is empty");
+    CHECK_FAILS(decoder_prompt(d, 0, FOREIGN, 2, 0), ERR_DATA,
                 "token id 999 at row 1, the model has ids 0 … 324 (were the shards made for another tokenizer?)");
     decoder_free(&d);
     tiny_close(&m);
