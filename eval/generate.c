@@ -9,23 +9,24 @@
 #include "eval/batch.h"
 #include "eval/chat.h"
 #include "eval/draw.h"
-#include "kernels/base/cli.h"
+#include "eval/opening.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 #include "train/config/options.h"
-#include "train/store/checkpoint.h"
 
 /* Numbers that were not given are below what can be given. */
 enum { NOT_GIVEN = -1 };
 static struct {
-    const char *config, *checkpoint, *ask, *draw, *edit, *system, *batch, *image_root, *out;
-    CliList images, sets;
-    bool chat, captions, quiet, base_changed;
+    Opening model;
+    const char *ask, *draw, *edit, *system, *batch, *image_root, *out;
+    CliList images;
+    bool chat, captions, quiet;
     int64_t seed, max_new_tokens, steps, grid;
     double temperature, top_p, guidance, image_guidance, strength;
     int sampler;
-} args = {.seed = 42, .max_new_tokens = NOT_GIVEN, .steps = NOT_GIVEN, .grid = NOT_GIVEN, .temperature = NOT_GIVEN, .top_p = NOT_GIVEN,
-          .guidance = NOT_GIVEN, .image_guidance = NOT_GIVEN, .strength = NOT_GIVEN, .sampler = NOT_GIVEN};
+} args = {.model = {.program = "generate"}, .seed = 42, .max_new_tokens = NOT_GIVEN, .steps = NOT_GIVEN, .grid = NOT_GIVEN,
+          .temperature = NOT_GIVEN, .top_p = NOT_GIVEN, .guidance = NOT_GIVEN,
+          .image_guidance = NOT_GIVEN, .strength = NOT_GIVEN, .sampler = NOT_GIVEN};
 
 #define SAMPLER_NAME(id, name, class) name,
 static const char *const SAMPLERS[] = {SAMPLER_LIST(SAMPLER_NAME) NULL};
@@ -33,14 +34,7 @@ static const char *const SAMPLERS[] = {SAMPLER_LIST(SAMPLER_NAME) NULL};
 
 static const CliOption FLAGS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},
-    {"--config", CLI_STRING, &args.config, "RUN.json", "a run's config: its newest checkpoint if it has one, else the starting point", 0,
-     0, NULL, false},
-    {"--checkpoint", CLI_STRING, &args.checkpoint, "DIR", "a checkpoint folder, or a run folder for its newest; it knows its base models",
-     0, 0, NULL, false},
-    {"--set", CLI_STRINGS, &args.sets, "KEY=VALUE", "override a key of the config (repeatable)", 0, 0, NULL, false},
-    {"--base-changed", CLI_FLAG, &args.base_changed, NULL, "go on although a base model is not the one that the checkpoint was trained on",
-     0,
-     0, NULL, false},
+    OPENING_OPTIONS(args.model),
     {.kind = CLI_HEADING, .help = "What to do:"},
     {"--ask", CLI_STRING, &args.ask, "TEXT", "answer a question", 0, 0, NULL, false},
     {"--draw", CLI_STRING, &args.draw, "TEXT", "draw a picture", 0, 0, NULL, false},
@@ -167,8 +161,7 @@ static Status check_arguments(void)
 {
     if (!!args.ask + !!args.draw + !!args.edit + !!args.batch + args.chat != 1)
         return fail(ERR_USAGE, "generate: say one thing to do: --ask, --draw, --edit, --batch or --chat");
-    if (!!args.config == !!args.checkpoint)
-        return fail(ERR_USAGE, "generate: say which model, with --config RUN.json or --checkpoint DIR (one of them)");
+    TRY(opening_check(&args.model));
     TRY(check_flags());
     TRY(check_texts());
     if (args.edit && !args.images.n)
@@ -216,73 +209,6 @@ static DrawOptions drawing(void)
 
 /* ---------------------------------------------------------------- the model */
 
-/* A checkpoint's settings stand as they are, but for where it is asked: its bases may have moved, and the device be another. */
-static Status check_sets(void)
-{
-    static const char *const FREE[] = {"device", "train.compute", "train.memory", "data.max_pixels",
-                                       "model.llm.path", "model.vision.path", "model.diffusion.path"};
-    for (int i = 0; i < args.sets.n; i++) {
-        bool is_free = false;
-        for (size_t k = 0; k < sizeof FREE / sizeof *FREE; k++)
-            is_free |= strcspn(args.sets.items[i], "=") == strlen(FREE[k]) && !strncmp(args.sets.items[i], FREE[k], strlen(FREE[k]));
-        if (!is_free)
-            return fail(ERR_USAGE, "generate: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, "
-                                   "train.memory, data.max_pixels, model.llm.path, model.vision.path and model.diffusion.path can be set "
-                                   "with --checkpoint (use --config for others)", args.sets.items[i]);
-    }
-    return OK;
-}
-
-/* A checkpoint folder brings its own config; of a run folder the newest is meant. */
-static Status open_checkpoint(RunConfig *cfg, char checkpoint[PATH_MAX])
-{
-    TRY(check_sets());
-    if (!file_exists(args.checkpoint))
-        return fail(ERR_MISSING, "--checkpoint %s: there is no such folder", args.checkpoint);
-    bool any = false;
-    char manifest[PATH_MAX];
-    snprintf(checkpoint, PATH_MAX, "%s", args.checkpoint);
-    if (!file_exists(file_join(manifest, checkpoint, "MANIFEST.json")))
-        TRY_IN(checkpoint_any(checkpoint, &any), "--checkpoint");
-    if (any) { /* a run folder */
-        TRY_IN(checkpoint_newest(args.checkpoint, checkpoint), "--checkpoint");
-        log_info("using %s", checkpoint);
-    } else if (file_exists(manifest)) {
-        TRY_IN(checkpoint_verify(checkpoint), "--checkpoint");
-    } else {
-        return fail(ERR_MISSING, "--checkpoint %s: is neither a checkpoint, which has a MANIFEST.json, nor a run folder (save.dir/name of "
-                                 "its config), which has checkpoint-NNNNNN folders", args.checkpoint);
-    }
-    return checkpoint_config(checkpoint, args.sets.items, args.sets.n, cfg);
-}
-
-static Status check_bases(const RunConfig *cfg, const char *checkpoint)
-{
-    Status s = *checkpoint ? checkpoint_check_bases(checkpoint, cfg) : OK;
-    if (s != ERR_DATA || !args.base_changed)
-        return s;
-    log_warn("%s", status_message());
-    return OK;
-}
-
-/* A run's newest whole checkpoint, or nothing: the starting point. */
-static Status open_run(RunConfig *cfg, char checkpoint[PATH_MAX])
-{
-    char folder[PATH_MAX];
-    bool any = false;
-    TRY(config_load(cfg, args.config, args.sets.items, args.sets.n));
-    file_join(folder, cfg->save.dir, cfg->name);
-    if (file_exists(folder))
-        TRY(checkpoint_any(folder, &any));
-    if (any)
-        TRY(checkpoint_newest(folder, checkpoint));
-    if (*checkpoint)
-        log_info("using %s", checkpoint);
-    else
-        log_info("no checkpoint in %s: using the starting point of %s", folder, args.config);
-    return OK;
-}
-
 /* What is asked for and this run's settings cannot do. */
 static Status check_drawing(const RunConfig *cfg, const char *flag, const char *absent)
 {
@@ -320,16 +246,6 @@ static void say_random(const RunConfig *cfg, bool trained)
                  "nothing to do with the text");
 }
 
-/* Of a checkpoint "NAME/checkpoint-000200", without the folders above. */
-static void name_checkpoint(char *name, size_t n, const RunConfig *cfg, const char *checkpoint)
-{
-    char real[PATH_MAX];
-    if (*checkpoint && realpath(checkpoint, real))
-        snprintf(name, n, "%s/%s", cfg->name, strrchr(real, '/') + 1);
-    else
-        snprintf(name, n, "%s", cfg->name);
-}
-
 static Status work(const Session *s)
 {
     const char *const *images = args.images.items;
@@ -347,7 +263,7 @@ static Status run_with(const RunConfig *cfg, const char *checkpoint, const char 
     const DrawOptions how = drawing();
     Session s = {.absent = absent, .system = {args.system, args.system ? strlen(args.system) : 0}, .sampling = sampling(),
                  .seed = (uint64_t)args.seed, .captions = args.captions, .results = stdout};
-    name_checkpoint(name, sizeof name, cfg, checkpoint);
+    opening_name(name, sizeof name, cfg, checkpoint);
     Status status = answerer_open(&s.answerer, cfg, *checkpoint ? checkpoint : NULL);
     if (!status && cfg->draws)
         status = painter_open(&s.painter, s.answerer, cfg, &how, name);
@@ -370,14 +286,14 @@ static Status run(int argc, char **argv)
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX] = "";
     const char *absent = NULL;
-    Status s = args.checkpoint ? open_checkpoint(&cfg, checkpoint) : open_run(&cfg, checkpoint);
+    Status s = opening_read(&args.model, &cfg, checkpoint);
     if (!s)
         s = choose_drawing(&cfg, &absent);
     const char *const read[] = {"model.llm.path", "model.vision.path", cfg.draws ? "model.diffusion.path" : NULL, NULL};
     if (!s)
         s = config_check_paths(&cfg, read, NULL);
     if (!s)
-        s = check_bases(&cfg, checkpoint);
+        s = opening_check_bases(&args.model, &cfg, checkpoint);
     if (!s)
         say_random(&cfg, *checkpoint && cfg.model.gen_head.train != TRAIN_FROZEN);
     if (!s)
