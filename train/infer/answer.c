@@ -169,11 +169,6 @@ const ImagePrep *answerer_prep(const Answerer *a) { return &a->preprocessor.prep
 
 size_t answerer_picture_bytes(const Answerer *a) { return (size_t)a->preprocessor.prep.width * (size_t)a->preprocessor.prep.height * 3; }
 
-Status answerer_sees(const Answerer *a, const char *picture)
-{
-    return a->sees ? OK : fail(ERR_USAGE, "this model has no vision tower (model.vision.path is null), so it cannot look at %s", picture);
-}
-
 Status answer_picture_bytes(const ImagePrep *prep, const uint8_t *bytes, size_t n, const char *name, uint8_t *pixels)
 {
     Image image = {0};
@@ -199,7 +194,6 @@ static Status load_pictures(const Answerer *a, const Question *q, uint8_t **pixe
     *pixels = NULL;
     if (q->n_images == 0 || q->pixels)
         return OK;
-    TRY(answerer_sees(a, q->images[0]));
     const size_t one = answerer_picture_bytes(a);
     *pixels = mem_alloc(one * (size_t)q->n_images);
     if (!*pixels)
@@ -216,8 +210,15 @@ int64_t answerer_positions_left(const Answerer *a)
     return positions ? positions - a->prompt.expanded : INT64_MAX;
 }
 
+static Status check_sees(const Answerer *a, const char *picture)
+{
+    return a->sees ? OK : fail(ERR_USAGE, "this model has no vision tower (model.vision.path is null), so it cannot look at %s", picture);
+}
+
 Status answerer_encode(Answerer *a, const Question *q, Task task)
 {
+    if (q->n_images)
+        TRY(check_sees(a, q->images ? q->images[0] : "pictures"));
     TRY(encode_prompt(&a->prompt, &a->rules.encoder, a->tokenizer, q->system, q->turns, q->n_turns, q->n_images, task));
     if (answerer_positions_left(a) < 1)
         return fail(ERR_DATA,

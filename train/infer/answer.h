@@ -57,9 +57,9 @@ typedef struct QuestionList {
     int64_t n;
     void *user;
     Status (*question)(void *user, int64_t i, Question *q); /* its pictures need not be read yet */
-    /* q->pixels of question i, read when it is asked; *of: the first question with the same pictures. NULL: they are read from their
-     * paths. */
-    Status (*pictures)(void *user, int64_t i, Question *q, int64_t *of);
+    /* q->pixels of question i, read when it is asked; *which: a number, 0 or more, that questions with the same pictures share. NULL: they
+     * are read from their paths. */
+    Status (*pictures)(void *user, int64_t i, Question *q, int64_t *which);
     /* Question i has been answered (why OK), in no fixed order; or it cannot be: ERR_DATA, ERR_MISSING, status_message() says why. */
     Status (*answer)(void *user, int64_t i, Status why, const char *text, size_t n);
 } QuestionList;
@@ -71,10 +71,9 @@ MUST_USE Status answerer_ask_all(Answerer *a, const QuestionList *list, const Sa
 MUST_USE Status answerer_context(Answerer *a, const Question *q, Task task, float *context);
 GenLlava *answerer_model(Answerer *a);
 Backend *answerer_backend(Answerer *a);
-/* How a picture is to be seen, its bytes then, and whether the model sees at all (else ERR_USAGE, naming the picture). */
+/* How a picture is to be seen, and its bytes then. */
 const ImagePrep *answerer_prep(const Answerer *a);
 size_t answerer_picture_bytes(const Answerer *a);
-MUST_USE Status answerer_sees(const Answerer *a, const char *picture);
 
 /* Reads one picture as it is to be seen; pixels [height, width, 3]. root: as picture_load takes it. */
 MUST_USE Status answer_picture(const ImagePrep *prep, const char *root, const char *path, uint8_t *pixels);

@@ -15,7 +15,7 @@ typedef struct Asking {
     Reply reply[DECODER_SEQUENCES]; /* rules NULL: the sequence is free */
     int64_t number[DECODER_SEQUENCES];
     int32_t id[DECODER_SEQUENCES]; /* the token it goes on with; -1: it is free */
-    int64_t seen;                  /* the question whose pictures were last looked at; -1: none */
+    int64_t seen;                  /* the pictures last looked at, by their number; -1: none, or they have none */
 } Asking;
 
 /* What is wrong with a question is that question's answer; anything else ends the asking. */
@@ -28,14 +28,14 @@ static Status tell(const Asking *k, int64_t i, Status why, const char *text, siz
 
 static Status look(Asking *k, int64_t i, Question *q)
 {
-    int64_t of = i;
+    int64_t which = -1;
     if (k->list->pictures)
-        TRY(k->list->pictures(k->list->user, i, q, &of));
-    if (of == k->seen && k->list->pictures)
+        TRY(k->list->pictures(k->list->user, i, q, &which));
+    if (which >= 0 && which == k->seen)
         return OK;
     k->seen = -1;
     TRY(answerer_look(k->a, k->decoder, q));
-    k->seen = of;
+    k->seen = which;
     return OK;
 }
 
