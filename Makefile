@@ -116,7 +116,7 @@ CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host ru
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
 CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl -lrt)
 # The programs that open a device.
-CUDA_PROGRAMS := train generate bench-gpu
+CUDA_PROGRAMS := train generate evaluate bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters large plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
@@ -362,8 +362,8 @@ else
 	@EXCEPT='$(EXCEPT)' sh tests/same.sh compare $(BUILD) "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')"
 endif
 
-#: make cuda-host   build/train-cuda-host and generate-cuda-host, whose device "cuda" is the kernels of kernels/cuda emulated on the CPU,
-#:                  slow and strict
+#: make cuda-host   build/train-cuda-host, generate-cuda-host and evaluate-cuda-host, whose device "cuda" is the kernels of kernels/cuda
+#:                  emulated on the CPU, slow and strict
 cuda-host: $(ON_CUDA_HOST) $(BUILD)/libnccl-host.so
 
 #: make test-gpu    the tests of the kernels on the GPU of this machine, and training on it against PyTorch's numbers

@@ -1,10 +1,13 @@
 /* evaluate: benchmarks: asks their questions, scores answers, writes what their servers and judges take. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "eval/ask_step.h"
 #include "eval/bench/commands.h"
 #include "eval/exact.h"
 #include "kernels/base/cli.h"
+#include "train/dist/signals.h"
 
 /* What the first word may be besides the name of a benchmark. */
 typedef struct Command {
@@ -53,13 +56,19 @@ static Status no_such(const char *word)
                 near ? near : "", near ? "\"?" : "; evaluate --list names them");
 }
 
+static void stop_now(void) { _exit(status_exit_code(ERR_PREEMPTED)); }
+
 static Status run(int argc, char **argv)
 {
     if (argc > 1 && *argv[1] != '-') {
         for (int i = 0; i < N_COMMANDS; i++)
             if (!strcmp(argv[1], COMMANDS[i].name))
                 return COMMANDS[i].run(argc - 1, argv + 1);
-        return bench_is(argv[1]) ? bench_run(argc - 1, argv + 1) : no_such(argv[1]);
+        if (argc > 2 && !strcmp(argv[2], ASK_STEP.name)) {
+            cli_settle_threads(argv); /* may begin anew: nothing is said before */
+            signals_install(stop_now);
+        }
+        return bench_is(argv[1]) ? bench_run(argc - 1, argv + 1, &ASK_STEP) : no_such(argv[1]);
     }
     for (int i = 1; i < argc; i++) /* as it was before there were benchmarks */
         if (!strncmp(argv[i], "--answers", 9) || !strncmp(argv[i], "--before", 8))

@@ -18,8 +18,8 @@ typedef struct BenchData {
 typedef struct BenchQuestion {
     Span id;
     bool number;          /* the id is written as an integer */
-    Span prompt;          /* what the answer line repeats */
-    Span suffix;          /* what is asked behind it and not repeated */
+    Span prompt;          /* what is asked, and the answer line repeats */
+    Span suffix;          /* what is asked behind it and not repeated (MMBench) */
     const char *image;    /* path below the data folder, or NULL: none */
     const uint8_t *bytes; /* of the picture, where it lies in the files themselves; NULL: a path */
     size_t n_bytes;

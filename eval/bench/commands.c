@@ -187,13 +187,7 @@ static const CliOption SCORE_OPTIONS[] = {DATA, ANSWERS, SPLIT, MISSING, FORMAT,
                             true},
                            MISSING, FORMAT, {0}};
 
-typedef struct Step {
-    const char *name, *usage, *summary;
-    const CliOption *options;
-    Status (*run)(const Bench *b);
-} Step;
-
-static const Step STEPS[] = {
+static const BenchStep STEPS[] = {
     {"score", "evaluate BENCH score --data DIR --answers FILE… [--format json]", "Scores answers as the benchmark's authors do.",
      SCORE_OPTIONS, score},
     {"submit", "evaluate BENCH submit --data DIR --answers FILE… --out FILE", "Writes the file that the benchmark's server takes.",
@@ -202,7 +196,7 @@ static const Step STEPS[] = {
      "       evaluate BENCH judge --data DIR --replies FILE…",
      "Writes requests to a judge, and scores from its replies.", JUDGE_OPTIONS, judge},
 };
-enum { N_STEPS = sizeof STEPS / sizeof *STEPS };
+enum { N_STEPS = sizeof STEPS / sizeof *STEPS, N_ALL = N_STEPS + 1 };
 
 bool bench_is(const char *word) { return bench_named(word) != NULL; }
 
@@ -231,34 +225,37 @@ Status bench_list(FILE *out)
     return OK;
 }
 
-static const Step *step_named(const char *name)
+/* Step i of all, ask the first. */
+static const BenchStep *step_at(int i, const BenchStep *ask) { return i ? &STEPS[i - 1] : ask; }
+
+static const BenchStep *step_named(const char *name, const BenchStep *ask)
 {
-    for (int i = 0; i < N_STEPS; i++)
-        if (!strcmp(STEPS[i].name, name))
-            return &STEPS[i];
+    for (int i = 0; i < N_ALL; i++)
+        if (!strcmp(step_at(i, ask)->name, name))
+            return step_at(i, ask);
     return NULL;
 }
 
-static Status no_such_step(const char *bench, const char *word)
+static Status no_such_step(const char *bench, const char *word, const BenchStep *ask)
 {
-    const char *names[N_STEPS];
-    for (int i = 0; i < N_STEPS; i++)
-        names[i] = STEPS[i].name;
-    const char *near = word ? cli_nearest(word, names, N_STEPS) : NULL;
+    const char *names[N_ALL];
+    for (int i = 0; i < N_ALL; i++)
+        names[i] = step_at(i, ask)->name;
+    const char *near = word ? cli_nearest(word, names, N_ALL) : NULL;
     char list[128] = "";
-    for (int i = 0; i < N_STEPS; i++)
+    for (int i = 0; i < N_ALL; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
     return fail(ERR_USAGE, "evaluate %s %s%s%s%s%s%s", bench, word ? "knows no step \"" : "needs a step", word ? word : "",
                 word ? "\"" : "", near ? "; did you mean \"" : ": ", near ? near : list, near ? "\"?" : "");
 }
 
-Status bench_run(int argc, char **argv)
+Status bench_run(int argc, char **argv, const BenchStep *ask)
 {
     const Bench *b = bench_named(argv[0]);
-    const Step *step = argc > 1 ? step_named(argv[1]) : NULL;
+    const BenchStep *step = argc > 1 ? step_named(argv[1], ask) : NULL;
     bool done;
     if (!step)
-        return no_such_step(argv[0], argc > 1 ? argv[1] : NULL);
+        return no_such_step(argv[0], argc > 1 ? argv[1] : NULL, ask);
     const CliProgram program = {.name = "evaluate", .summary = step->summary, .usage = step->usage, .options = step->options};
     TRY(cli_parse(&program, argc - 1, argv + 1, &done));
     return done ? OK : step->run(b);

@@ -1,0 +1,30 @@
+/* ask.h: asks a model the questions of a benchmark. */
+#ifndef GENLLAVA_EVAL_ASK_H
+#define GENLLAVA_EVAL_ASK_H
+
+#include "eval/bench/bench.h"
+#include "train/infer/answer.h"
+
+enum { ASK_AT_ONCE = DECODER_SEQUENCES };
+
+typedef struct AskOptions {
+    const char *out;     /* the answers, in LLaVA's format and the official order */
+    const char *model;   /* what they call the model: "model_id" */
+    int64_t limit;       /* the first so many questions; 0: all */
+    int chunk, n_chunks; /* of these the chunk-th piece of ⌈n/n_chunks⌉, from 1; n_chunks 0: all */
+    int at_once;         /* questions answered together; 0: ASK_AT_ONCE. The answers are the same. */
+} AskOptions;
+
+typedef struct AskCounts {
+    int64_t n;            /* questions */
+    int64_t asked;        /* of them now … */
+    int64_t resumed;      /* … and by an earlier call */
+    int64_t n_no_picture; /* asked, but the picture is missing or broken: the text is empty */
+    int64_t n_refused;    /* the same for what else is wrong with a question: it is too long */
+} AskCounts;
+
+/* Asks b's questions of d. A whole o->out is left alone. Until it is whole the answers are in o->out.partial, a line each as they come; a
+ * call that finds this goes on behind it, without a last line that is torn. ERR_PREEMPTED after a signal (train/dist/signals.h). An answer
+ * file of another model, or of questions that are not asked here: ERR_USAGE. */
+MUST_USE Status bench_ask(const Bench *b, const BenchData *d, Answerer *a, const AskOptions *o, AskCounts *counts);
+#endif

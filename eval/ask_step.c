@@ -1,0 +1,93 @@
+/* ask_step.c: the command line of evaluate BENCH ask: opens a model and asks it (ask.h). Called by evaluate. */
+#include "eval/ask_step.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "eval/ask.h"
+#include "eval/opening.h"
+#include "kernels/base/log.h"
+#include "train/dist/signals.h"
+
+static struct {
+    Opening model;
+    const char *data, *split, *out, *chunk;
+    int64_t limit, at_once;
+    bool quiet;
+} args = {.model = {.program = "evaluate"}, .at_once = ASK_AT_ONCE};
+
+static const CliOption OPTIONS[] = {
+    OPENING_OPTIONS(args.model),
+    {"--data", CLI_STRING, &args.data, "DIR", "the benchmark's official files (evaluate --list names them)", 0, 0, NULL, false},
+    {"--split", CLI_STRING, &args.split, "NAME", "which part of the benchmark (default: the usual one)", 0, 0, NULL, false},
+    {"--out", CLI_STRING, &args.out, "ANSWERS.jsonl", "the answers; FILE.partial until it is whole, from where the same command goes on", 0,
+     0, NULL, false},
+    {"--limit", CLI_INT, &args.limit, "N", "only the first N questions", 1, 1e12, NULL, false},
+    {"--chunk", CLI_STRING, &args.chunk, "K/N", "only the K-th of N pieces, K from 1; their files one behind the other are the whole", 0, 0,
+     NULL, false},
+    {"--at-once", CLI_INT, &args.at_once, "N", "questions that are answered together (default 8; fewer where memory is short); the answers "
+                                               "are the same", 1, ASK_AT_ONCE, NULL, false},
+    {"--quiet", CLI_FLAG, &args.quiet, NULL, "only errors", 0, 0, NULL, false},
+    {0}};
+
+/* "2/8" */
+static Status read_chunk(AskOptions *o)
+{
+    char *end = NULL;
+    if (!args.chunk)
+        return OK;
+    const long k = strtol(args.chunk, &end, 10), n = *end == '/' ? strtol(end + 1, &end, 10) : 0;
+    if (*end || k < 1 || k > n || n > INT32_MAX)
+        return fail(ERR_USAGE, "evaluate: --chunk %s: expected K/N with K from 1 to N, as in 2/8", args.chunk);
+    o->chunk = (int)k;
+    o->n_chunks = (int)n;
+    return OK;
+}
+
+static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, const RunConfig *cfg, const char *checkpoint)
+{
+    char name[PATH_MAX];
+    Answerer *a;
+    AskCounts counts;
+    opening_name(name, sizeof name, cfg, checkpoint);
+    o->model = name;
+    Status s = answerer_open(&a, cfg, *checkpoint ? checkpoint : NULL);
+    signals_hold();
+    if (!s)
+        s = bench_ask(b, d, a, o, &counts);
+    answerer_close(&a);
+    return s;
+}
+
+static Status ask(const Bench *b)
+{
+    AskOptions o = {.out = args.out, .limit = args.limit, .at_once = (int)args.at_once};
+    const BenchData d = {args.data, args.split ? args.split : b->split};
+    RunConfig cfg = {0};
+    char checkpoint[PATH_MAX];
+    log_level(args.quiet ? LOG_WARN : LOG_INFO);
+    TRY(opening_check(&args.model));
+    if (!args.data || !args.out)
+        return fail(ERR_USAGE, "evaluate … ask needs %s; evaluate BENCH ask --help shows all options",
+                    args.data ? "--out ANSWERS.jsonl" : "--data DIR");
+    TRY(read_chunk(&o));
+    if (file_exists(args.out)) {
+        log_info("%s: is whole and is left alone; remove it to ask anew", args.out);
+        return OK;
+    }
+    Status s = opening_read(&args.model, &cfg, checkpoint);
+    const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
+    if (!s)
+        s = config_check_paths(&cfg, read, NULL);
+    if (!s)
+        s = opening_check_bases(&args.model, &cfg, checkpoint);
+    if (!s)
+        s = ask_with(b, &d, &o, &cfg, checkpoint);
+    config_free(&cfg);
+    return s;
+}
+
+const BenchStep ASK_STEP = {"ask", "evaluate BENCH ask --data DIR --config RUN.json|--checkpoint DIR --out ANSWERS.jsonl",
+                            "Asks a model the benchmark's questions.", OPTIONS, ask};
