@@ -173,3 +173,140 @@ TEST(a_picture_cannot_begin_with_a_later_token)
     answerer_close(&a);
     config_free(&cfg);
 }
+
+/* ---------------------------------------------------------------- many questions together */
+
+enum { MANY = 11, PICTURE_MOST = 1 << 16 };
+/* Numbers of pictures: 9 has none, 3 is not there. */
+static const struct {
+    const char *text;
+    int picture;
+} MANY_ASKED[MANY] = {{"one two three", 9}, {"Draw a cat", 9}, {"What?", 0}, {"Why?", 0}, {"How many?", 3}, {"And this?", 1},
+                      {"Draw a cat", 1}, {"a", 9}, {"What is it, and why is it there?", 0}, {"Who?", 0}, {"Draw a dog", 9}};
+
+typedef struct Many {
+    const ImagePrep *prep;
+    RecordTurn turn;
+    uint8_t pixels[PICTURE_MOST];
+    char *text[MANY];
+    size_t n[MANY];
+    int64_t n_told, n_loaded;
+} Many;
+
+static Status many_question(void *user, int64_t i, Question *q)
+{
+    Many *m = user;
+    m->turn = (RecordTurn){.human = true, .text = MANY_ASKED[i].text, .length = strlen(MANY_ASKED[i].text)};
+    *q = (Question){.turns = &m->turn, .n_turns = 1, .n_images = MANY_ASKED[i].picture < 9, .index = (uint64_t)i};
+    return OK;
+}
+
+static Status many_pictures(void *user, int64_t i, Question *q, int64_t *which)
+{
+    static const char *const NAMES[] = {"a.jpg", "b.png", NULL, "none.png"};
+    Many *m = user;
+    char root[512];
+    snprintf(root, sizeof root, "%s", test_fixture("parity/noise_edit/images"));
+    m->n_loaded++;
+    q->pixels = m->pixels;
+    *which = MANY_ASKED[i].picture;
+    return answer_picture(m->prep, root, NAMES[*which], m->pixels);
+}
+
+static Status many_answer(void *user, int64_t i, Status why, const char *text, size_t n)
+{
+    Many *m = user;
+    m->n_told++;
+    CHECK_INT(why, MANY_ASKED[i].picture == 3 ? ERR_MISSING : OK);
+    CHECK(!m->text[i]);
+    m->text[i] = mem_alloc(n + 1);
+    REQUIRE(m->text[i]);
+    m->n[i] = n;
+    if (n)
+        memcpy(m->text[i], text, n);
+    return OK;
+}
+
+/* One question by itself, with the same numbers for its randomness. */
+static void check_alone(Answerer *a, const Many *m, int64_t i, const Sampling *how)
+{
+    static Many alone;
+    Question q;
+    int64_t which;
+    char *answer;
+    size_t n;
+    alone.prep = m->prep;
+    REQUIRE_OK(many_question(&alone, i, &q));
+    if (MANY_ASKED[i].picture == 3)
+        return;
+    if (q.n_images)
+        REQUIRE_OK(many_pictures(&alone, i, &q, &which));
+    REQUIRE_OK(answerer_ask(a, &q, how, NULL, &answer, &n));
+    CHECK_MSG(n == m->n[i] && !memcmp(answer, m->text[i], n), "question %d: \"%s\" alone, \"%.*s\" among others", (int)i, answer,
+              (int)m->n[i], m->text[i]);
+    mem_free(answer);
+}
+
+static void check_many(const Sampling *how)
+{
+    RunConfig cfg;
+    static Many m;
+    Answerer *a = open_case(&cfg, "noise_edit");
+    REQUIRE(answerer_picture_bytes(a) <= PICTURE_MOST);
+    scale_visual(a, &cfg, 0, -9);
+    for (int at_once = 1; at_once <= DECODER_SEQUENCES; at_once += 2) {
+        m = (Many){.prep = answerer_prep(a)};
+        const QuestionList list = {.n = MANY, .user = &m, .question = many_question, .pictures = many_pictures, .answer = many_answer};
+        REQUIRE_OK(answerer_ask_all(a, &list, how, at_once));
+        CHECK_INT(m.n_told, MANY);
+        for (int64_t i = 0; i < MANY; i++) {
+            check_alone(a, &m, i, how);
+            mem_free(m.text[i]);
+        }
+    }
+    answerer_close(&a);
+    config_free(&cfg);
+}
+
+TEST(questions_asked_together_have_the_answers_of_one_at_a_time) { check_many(&(Sampling){.top_p = 1, .max_new_tokens = 12}); }
+
+TEST(questions_asked_together_draw_the_same_random_numbers)
+{
+    check_many(&(Sampling){.temperature = 1.5, .top_p = 0.9, .seed = 7, .max_new_tokens = 9});
+}
+
+static Status give_nothing(void *user, int64_t i, Question *q)
+{
+    (void)user;
+    (void)i;
+    static char text[300000];
+    static RecordTurn turn;
+    for (size_t k = 0; k < sizeof text; k++)
+        text[k] = k % 2 ? ' ' : 'a';
+    turn = (RecordTurn){.human = true, .text = text, .length = sizeof text};
+    *q = (Question){.turns = &turn, .n_turns = 1};
+    return OK;
+}
+
+static Status note_refusal(void *user, int64_t i, Status why, const char *text, size_t n)
+{
+    (void)text;
+    CHECK_INT(why, ERR_DATA);
+    CHECK_INT(n, 0);
+    CHECK(strstr(status_message(), "the question takes "));
+    *(int64_t *)user += i + 1;
+    return OK;
+}
+
+TEST(questions_that_are_all_too_long_are_all_told)
+{
+    RunConfig cfg;
+    int64_t told = 0;
+    Answerer *a = open_case(&cfg, "noise_edit");
+    REQUIRE_OK(answerer_ask_all(a, &(QuestionList){.n = 3, .user = &told, .question = give_nothing, .answer = note_refusal},
+                                &(Sampling){.top_p = 1, .max_new_tokens = 4}, 8));
+    CHECK_INT(told, 6);
+    REQUIRE_OK(answerer_ask_all(a, &(QuestionList){.n = 0}, &(Sampling){.top_p = 1, .max_new_tokens = 4}, 8));
+    answerer_close(&a);
+    config_free(&cfg);
+}
