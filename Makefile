@@ -15,7 +15,7 @@ BUILD    ?= build
 CC       ?= cc
 CXX      ?= c++
 PROGRAMS := train prepare generate evaluate inspect convert curate scenes stamps sketches teacher
-BENCHES  := bench-kernels bench-pictures bench-conv bench-unet
+BENCHES  := bench-kernels bench-pictures bench-conv bench-unet bench-decode
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
 
@@ -96,6 +96,7 @@ main_bench-kernels := tools/bench/bench_kernels.c
 main_bench-pictures := tools/bench/bench_pictures.c
 main_bench-conv := tools/bench/bench_conv.c
 main_bench-unet := tools/bench/bench_unet.c
+main_bench-decode := tools/bench/bench_decode.c
 main_model-gpu := tools/bench/model_gpu.c
 main_bench-gpu := tools/bench/bench_gpu.c
 MAINS         := $(foreach p,$(PROGRAMS) $(EXTRAS),$(main_$(p)))

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Matmuls against the machine's peak; then whole training steps, their memory, convolutions, a UNet, the start of the program, pictures, and
-# a mixture being prepared, with PyTorch, Pillow and SentencePiece beside them when PYTHON has them. $1: the folder with the programs, $2:
-# python. The two programs take turns; a ratio is the median of the pairs. The steps: text only, f32, LoRA on all seven linears, random
-# weights: bases, data and PyTorch's step are of the same shape.
+# Matmuls against the machine's peak; then whole training steps, their memory, convolutions, a UNet, the start of the program, text
+# generation, pictures, and a mixture being prepared, with PyTorch, Pillow and SentencePiece beside them when PYTHON has them. $1: the folder
+# with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. The steps: text only, f32, LoRA on all
+# seven linears, random weights: bases, data and PyTorch's step are of the same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12 row=${ROW:-C}
@@ -112,6 +112,8 @@ theirs_prepare() {
     awk '{ print $3 }' "$dir/t" >"$dir/theirs_kb"
     awk '{ print $1 + $2 }' "$dir/t"
 }
+ours_decode() { "$bin/bench-decode" "$dir/decode.json" $texts; }
+theirs_decode() { "$python" tests/oracle/bench_decode.py $shape $texts 2>"$dir/err" || { cat "$dir/err" >&2; exit 1; }; }
 ours_picture() { taskset -c 0 "$bin/bench-pictures" "$picture" 384; }
 theirs_picture() { taskset -c 0 "$python" tests/oracle/bench_picture.py "$picture" 384; }
 
@@ -144,6 +146,18 @@ step() {
     config "$9" "${11}" "${12}"
     shape="$3 $4 $5 $6 $7 $8 ${11} $9" batch=$9 percent=${12}
     compare "$1" "$2" s step
+}
+
+# decode NAME GOAL WIDTH LAYERS FF HEADS KV VOCAB SEQUENCES: prompts of 32 tokens, then 128 more of each, without adapters
+decode() {
+    asked "$1" || return 0
+    base "$3" "$4" "$5" "$6" "$7" "$8"
+    cat >"$dir/decode.json" <<END
+{"model": {"llm": {"path": "llm", "init": "random", "train": "frozen"}, "vision": {"path": null}, "tokens": {"image": 0, "task": null}},
+ "data": {"mixture": [{"name": "d", "files": ["data.json"], "task": "understand"}]}}
+END
+    shape="$3 $4 $5 $6 $7 $8" texts="$9 32 128"
+    compare "$1" "$2" s decode
 }
 
 if ! asked C1; then
@@ -190,6 +204,11 @@ data 8 64 100
 config 8 8 100
 shape="64 2 256 4 2 420 8 8"
 compare "C8 start to first step" 10 s start
+
+for many in 1 8; do
+    decode "C12 width 64, $many at a time" 3 64 2 256 4 2 420 $many
+    decode "C12 width 512, $many at a time" 1.5 512 8 1408 8 4 32000 $many
+done
 
 "$bin/scenes" --out "$dir/pictures" --count 1 --heldout 1 --size 640 --seed 1 2>/dev/null
 picture="$dir/pictures/train/000000.jpg"
