@@ -22,6 +22,7 @@ typedef struct Item {
     Span image, bytes; /* path or file; both empty: no picture */
     Span text;
     bool number, answered;
+    uint64_t key;    /* its "answer_id": of id and prompt, since a benchmark may repeat an id with other questions */
     int64_t picture; /* the first item with the same picture; of one without any: itself */
 } Item;
 
@@ -78,7 +79,8 @@ static Status add_question(void *arg, const BenchQuestion *q)
                              .after_text = span_copy(p, q->after_text.s ? q->after_text : SPAN("")),
                              .image = span_copy(p, span_of(q->image && !q->bytes ? q->image : "")),
                              .bytes = span_copy(p, q->bytes ? (Span){(const char *)q->bytes, q->n_bytes} : SPAN("")),
-                             .number = q->number};
+                             .number = q->number,
+                             .key = XXH3_64bits_withSeed(q->prompt.s, q->prompt.n, XXH3_64bits(q->id.s, q->id.n))};
     return pool_status(p);
 }
 
@@ -122,13 +124,10 @@ static void find_pictures(Asking *k, Index *x)
     }
 }
 
-/* A benchmark may repeat an id, with other questions. */
-static uint64_t key_hash(Span id, Span prompt) { return XXH3_64bits_withSeed(prompt.s, prompt.n, XXH3_64bits(id.s, id.n)); }
-
 static void index_keys(Asking *k)
 {
     for (int64_t i = 0; i < k->n; i++) {
-        size_t at = key_hash(k->item[i].id, k->item[i].prompt) & (k->by_key.slots - 1);
+        size_t at = k->item[i].key & (k->by_key.slots - 1);
         while (k->by_key.slot[at])
             at = (at + 1) & (k->by_key.slots - 1);
         k->by_key.slot[at] = i + 1;
@@ -136,12 +135,12 @@ static void index_keys(Asking *k)
 }
 
 /* The first item of that key without an answer; NULL: none. */
-static Item *find_open(Asking *k, Span id, Span prompt)
+static Item *find_open(Asking *k, uint64_t key)
 {
-    size_t at = key_hash(id, prompt) & (k->by_key.slots - 1);
+    size_t at = key & (k->by_key.slots - 1);
     for (; k->by_key.slot[at]; at = (at + 1) & (k->by_key.slots - 1)) {
         Item *item = &k->item[k->by_key.slot[at] - 1];
-        if (!item->answered && span_equal(item->id, id) && span_equal(item->prompt, prompt))
+        if (!item->answered && item->key == key)
             return item;
     }
     return NULL;
@@ -183,7 +182,7 @@ static Status put_answer(const Asking *k, FILE *out, const Item *i, const char *
     json_put_text(out, i->text.s, i->text.n);
     fputs(", ", out);
     put_member(out, i->after_text);
-    fprintf(out, "\"answer_id\": \"%016" PRIx64 "\", \"model_id\": ", key_hash(i->id, i->prompt));
+    fprintf(out, "\"answer_id\": \"%016" PRIx64 "\", \"model_id\": ", i->key);
     json_put_text(out, k->options->model, strlen(k->options->model));
     fputs(", \"metadata\": {}}\n", out);
     return ferror(out) ? fail(ERR_IO, "%s: %s", path, strerror(errno)) : OK;
@@ -193,16 +192,14 @@ static Span text_of(const Json *v) { return v && v->kind == JSON_STRING ? (Span)
 
 static Status take_row(Asking *k, const Json *row, const char *where, int line)
 {
-    const Json *id = json_get(row, "question_id");
-    const Span prompt = text_of(json_get(row, "prompt")), text = text_of(json_get(row, "text")), model = text_of(json_get(row, "model_id"));
-    if (!id || (id->kind != JSON_INT && id->kind != JSON_STRING) || !prompt.s || !text.s || !model.s)
-        return fail(ERR_DATA, "%s:%d: is no answer of this program (question_id, prompt, text and model_id); remove the file "
-                              "to begin anew", where, line);
+    const Span id = text_of(json_get(row, "answer_id")), text = text_of(json_get(row, "text")), model = text_of(json_get(row, "model_id"));
+    if (!id.s || !text.s || !model.s)
+        return fail(ERR_DATA, "%s:%d: is no answer of this program (an object with text, answer_id and model_id); remove the file to begin "
+                              "anew", where, line);
     if (!span_is(model, k->options->model))
         return fail(ERR_USAGE, "%s:%d: is an answer of \"%.*s\", asked is \"%s\"; give another --out, or remove the file to begin anew",
                     where, line, (int)model.n, model.s, k->options->model);
-    pool_reset(&k->scratch);
-    Item *item = find_open(k, id->kind == JSON_INT ? span_print(&k->scratch, "%" PRId64, id->integer) : text_of(id), prompt);
+    Item *item = find_open(k, strtoull(id.s, NULL, 16));
     if (!item)
         return fail(ERR_USAGE, "%s:%d: answers a question that is not asked here (again); it was begun with another --split, --limit or "
                                "--chunk: give another --out, or remove the file to begin anew", where, line);

@@ -91,7 +91,7 @@ grep -q '"q2".*"text": "taken"' "$dir/resumed2" || fail "an answer of the partia
 sed 2q "$dir/whole" | sed 's/"model_id": "r"/"model_id": "s"/' > "$dir/other.partial"
 ask 2 "$dir/other"
 says 'other.partial:1: is an answer of "s", asked is "r"'
-sed 's/q2/q99/' "$dir/few" > "$dir/other.partial"
+sed '2s/"answer_id": "./"answer_id": "_/' "$dir/few" > "$dir/other.partial"
 ask 2 "$dir/other"
 says "other.partial:2: answers a question that is not asked here"
 echo '{"question_id": 1}' > "$dir/other.partial"
