@@ -121,8 +121,10 @@ static void run_bench(const World *w)
     if (file_exists(file) && !answers_read(&a, &file, 1, b->key)) {
         if (b->submit)
             fuzz_check(b->submit(&d, a, fuzz_path("submission")));
+        Scores counts = {0};
         if (b->judge)
-            fuzz_check(b->judge(&d, a, look_at_request, &sum));
+            fuzz_check(b->judge(&d, a, &counts, look_at_request, &sum));
+        scores_free(&counts);
         answers_free(&a);
     }
     fuzz_require(file_remove(fuzz_path("submission")));
