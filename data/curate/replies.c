@@ -12,14 +12,14 @@
 Status judge_line(Judged *j, const Recipe *recipe, const char *src_prompt, const char *text, size_t n)
 {
     TRY(json_parse_loose(&j->doc, text, n, "reply", 1, 1));
-    TRY(reply_read(&j->reply, &j->verdict, json_root(j->doc)));
+    TRY(batch_reply_read(&j->reply, &j->verdict, json_root(j->doc)));
     return j->verdict.reason ? OK : answer_read(&j->answer, &j->verdict, recipe, src_prompt, j->reply.text, j->reply.n);
 }
 
 void judged_free(Judged *j)
 {
     json_free(&j->doc);
-    reply_free(&j->reply);
+    batch_reply_free(&j->reply);
     answer_free(&j->answer);
     *j = (Judged){.doc = NULL};
 }

@@ -19,7 +19,7 @@ static bool is_null(const Json *v) { return !v || v->kind == JSON_NULL; }
 
 static bool is_string(const Json *v, const char *text) { return v && v->kind == JSON_STRING && !strcmp(v->string, text); }
 
-static Status add_text(Reply *r, const Json *text)
+static Status add_text(BatchReply *r, const Json *text)
 {
     if (!text || text->kind != JSON_STRING)
         return OK;
@@ -32,7 +32,7 @@ static Status add_text(Reply *r, const Json *text)
     return OK;
 }
 
-static Status read_chat(Body *b, Reply *r, const Json *body)
+static Status read_chat(Body *b, BatchReply *r, const Json *body)
 {
     const Json *choices = json_get_last(body, "choices");
     const Json *choice = choices && choices->kind == JSON_ARRAY ? choices->child : NULL, *message = json_get_last(choice, "message");
@@ -45,7 +45,7 @@ static Status read_chat(Body *b, Reply *r, const Json *body)
     return add_text(r, json_get_last(message, "content"));
 }
 
-static Status read_responses(Body *b, Reply *r, const Json *body)
+static Status read_responses(Body *b, BatchReply *r, const Json *body)
 {
     const Json *output = json_get_last(body, "output"), *why = json_get_last(json_get_last(body, "incomplete_details"), "reason");
     b->end = json_get_last(body, "status");
@@ -109,7 +109,7 @@ static bool check_transport(Verdict *v, const Json *line, const Json **body)
     return code == 200;
 }
 
-static bool is_blank(const Reply *r)
+static bool is_blank(const BatchReply *r)
 {
     const char *text = r->text ? r->text : "";
     size_t n = r->n;
@@ -117,7 +117,7 @@ static bool is_blank(const Reply *r)
     return !n;
 }
 
-static void check_end(Verdict *v, const Body *b, const Reply *r)
+static void check_end(Verdict *v, const Body *b, const BatchReply *r)
 {
     char shown[128];
     if (!b->has_choice)
@@ -132,15 +132,15 @@ static void check_end(Verdict *v, const Body *b, const Reply *r)
         verdict_set(v, REASON_EMPTY, "the reply has no text");
     else if (!is_null(b->refusal))
         verdict_set(v, REASON_REFUSAL, "the model refuses: %s", json_show(b->refusal, shown, sizeof shown));
-    else if (reply_refuses(r->text, r->n))
+    else if (batch_reply_refuses(r->text, r->n))
         verdict_set(v, REASON_REFUSAL, "the text is a refusal: \"%.*s\"", (int)utf8_whole(r->text, r->n < 100 ? r->n : 100), r->text);
 }
 
-Status reply_read(Reply *r, Verdict *v, const Json *line)
+Status batch_reply_read(BatchReply *r, Verdict *v, const Json *line)
 {
     Body b = {0};
     const Json *body = NULL;
-    *r = (Reply){0};
+    *r = (BatchReply){0};
     if (!check_transport(v, line, &body))
         return OK;
     const Json *model = json_get_last(body, "model");
@@ -150,10 +150,10 @@ Status reply_read(Reply *r, Verdict *v, const Json *line)
     return OK;
 }
 
-void reply_free(Reply *r)
+void batch_reply_free(BatchReply *r)
 {
     mem_free(r->text);
-    *r = (Reply){0};
+    *r = (BatchReply){0};
 }
 
 /* ---------------------------------------------------------------- refusals in words */
@@ -166,7 +166,7 @@ enum { N_REFUSALS = sizeof REFUSALS / sizeof *REFUSALS, LONGEST_REFUSAL = 16, RE
 static bool is_apostrophe(uint32_t c) { return c == 0x2018 || c == 0x2019; }
 static bool is_quote(uint32_t c) { return c == '"' || c == '\'' || c == 0x201C || c == 0x201D || is_apostrophe(c); }
 
-bool reply_refuses(const char *text, size_t n)
+bool batch_reply_refuses(const char *text, size_t n)
 {
     char start[LONGEST_REFUSAL];
     int n_start = 0, n_characters = 0;

@@ -6,15 +6,15 @@
 #include "data/curate/verdict.h"
 #include "data/formats/json.h"
 
-typedef struct Reply {
+typedef struct BatchReply {
     const char *model; /* of the document; NULL: it does not say */
-    char *text;        /* UTF-8, may hold NUL; reply_free */
+    char *text;        /* UTF-8, may hold NUL; batch_reply_free */
     size_t n;
-} Reply;
+} BatchReply;
 
 /* line: the object of a line. v stays without a reason when there is a text to read. */
-MUST_USE Status reply_read(Reply *r, Verdict *v, const Json *line);
-void reply_free(Reply *r);
+MUST_USE Status batch_reply_read(BatchReply *r, Verdict *v, const Json *line);
+void batch_reply_free(BatchReply *r);
 /* Whether a text that holds no object is a refusal in words. */
-bool reply_refuses(const char *text, size_t n);
+bool batch_reply_refuses(const char *text, size_t n);
 #endif

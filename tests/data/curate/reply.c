@@ -91,14 +91,14 @@ TEST(replies_that_refuse)
     static const char *const OTHERS[] = {"I see", "{sorry}", "Sorry {", "Im sorry", "", "Well, sorry", "-Sorry", "I can"};
     char text[256] = "sorry";
     for (size_t i = 0; i < sizeof REFUSE / sizeof *REFUSE; i++)
-        CHECK_MSG(reply_refuses(REFUSE[i], strlen(REFUSE[i])), "\"%s\" refuses", REFUSE[i]);
+        CHECK_MSG(batch_reply_refuses(REFUSE[i], strlen(REFUSE[i])), "\"%s\" refuses", REFUSE[i]);
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
-        CHECK_MSG(!reply_refuses(OTHERS[i], strlen(OTHERS[i])), "\"%s\" does not refuse", OTHERS[i]);
+        CHECK_MSG(!batch_reply_refuses(OTHERS[i], strlen(OTHERS[i])), "\"%s\" does not refuse", OTHERS[i]);
     memset(text + 5, 'y', 195);
-    CHECK(reply_refuses(text, 199)); /* characters */
-    CHECK(!reply_refuses(text, 200));
+    CHECK(batch_reply_refuses(text, 199)); /* characters */
+    CHECK(!batch_reply_refuses(text, 200));
     memcpy(text + 197, "\u00e9", 2);
-    CHECK(reply_refuses(text, 200)); /* 199 of them */
+    CHECK(batch_reply_refuses(text, 200)); /* 199 of them */
 }
 
 /* The object in a text, as the value of "a" of a reasoning's question. */
