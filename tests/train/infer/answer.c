@@ -275,6 +275,49 @@ TEST(questions_asked_together_draw_the_same_random_numbers)
     check_many(&(Sampling){.temperature = 1.5, .top_p = 0.9, .seed = 7, .max_new_tokens = 9});
 }
 
+static size_t memory_left;
+static Status say_memory(Backend *b, DeviceMemory *out)
+{
+    (void)b;
+    *out = (DeviceMemory){.available = memory_left};
+    return OK;
+}
+
+/* Answers that come in the order of their questions come from one sequence, or from luck. */
+static Status note_order(void *user, int64_t i, Status why, const char *text, size_t n)
+{
+    Many *m = user;
+    (void)why;
+    (void)text;
+    (void)n;
+    m->n_told += i == m->n_told;
+    return OK;
+}
+
+TEST(questions_are_asked_one_after_the_other_where_memory_is_short)
+{
+    RunConfig cfg;
+    static Many m;
+    static const int32_t IDS[40] = {1, ID_IMAGE, 3, 3};
+    const Sampling how = {.top_p = 1, .max_new_tokens = 400};
+    const QuestionList list = {.n = MANY, .user = &m, .question = many_question, .pictures = many_pictures, .answer = note_order};
+    Answerer *a = open_case(&cfg, "noise_edit");
+    m.prep = answerer_prep(a);
+    answerer_backend(a)->memory = say_memory;
+    REQUIRE_OK(decoder_measure(&memory_left, answerer_model(a), 1, 480, IDS, 40, 1, false)); /* more than any of them takes */
+    REQUIRE_OK(answerer_ask_all(a, &list, &how, 8));
+    CHECK_INT(m.n_told, MANY);
+    memory_left = 1000;
+    CHECK_INT(answerer_ask_all(a, &list, &how, 8), ERR_NOMEM);
+    CHECK(strstr(status_message(), "the answer needs ") && strstr(status_message(), "cache of 4"));
+    memory_left = 1 << 30;
+    m.n_told = 0;
+    REQUIRE_OK(answerer_ask_all(a, &list, &how, 8));
+    CHECK(m.n_told < MANY); /* several at a time end out of order */
+    answerer_close(&a);
+    config_free(&cfg);
+}
+
 static Status give_nothing(void *user, int64_t i, Question *q)
 {
     (void)user;
