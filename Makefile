@@ -190,7 +190,7 @@ ISA_LAST := $(if $(filter fuzzer,$(SANITIZE)),-O1 -fno-sanitize=all)
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 # Files that the programs carry in themselves.
-$(BUILD)/obj/data/built_in.o: configs/requests.json $(wildcard configs/curate/*.json)
+$(BUILD)/obj/data/built_in.o: configs/requests.json configs/published.json $(wildcard configs/curate/*.json)
 
 $(BUILD)/libgenllava.a: $(LIB_OBJ) $(BUILD)/archive.flags
 	@rm -f $@

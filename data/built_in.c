@@ -11,7 +11,8 @@
     X(detail, "curate/detail.json")             \
     X(reasoning, "curate/reasoning.json")       \
     X(draw, "curate/draw.json")                 \
-    X(edit, "curate/edit.json")
+    X(edit, "curate/edit.json")                 \
+    X(published, "published.json")
 
 #define TAKE_IN(symbol, path)                                                                            \
     __asm__(".section .rodata\n"                                                                         \

@@ -6,6 +6,7 @@
 #include "eval/ask_step.h"
 #include "eval/bench/commands.h"
 #include "eval/exact.h"
+#include "eval/suite.h"
 #include "kernels/base/cli.h"
 #include "train/dist/signals.h"
 
@@ -27,7 +28,8 @@ static const CliOption OPTIONS[] = {
 
 static Status help(int argc, char **argv)
 {
-    char usage[2048] = "evaluate BENCH ask|score|submit|judge --data DIR …\n       evaluate --list";
+    char usage[2048] = "evaluate BENCH ask|score|submit|judge --data DIR …\n"
+                       "       evaluate --suite FILE --out DIR [--config RUN.json|--checkpoint DIR]\n       evaluate --list";
     bool done;
     for (int i = 0; i < N_COMMANDS; i++)
         snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "\n       %s", COMMANDS[i].usage);
@@ -73,6 +75,12 @@ static Status run(int argc, char **argv)
     for (int i = 1; i < argc; i++) /* as it was before there were benchmarks */
         if (!strncmp(argv[i], "--answers", 9) || !strncmp(argv[i], "--before", 8))
             return exact_run(argc, argv);
+    for (int i = 1; i < argc; i++)
+        if (!strncmp(argv[i], "--suite", 7)) {
+            cli_settle_threads(argv);
+            signals_install(stop_now);
+            return suite_run(argc, argv);
+        }
     return help(argc, argv);
 }
 

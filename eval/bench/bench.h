@@ -40,6 +40,7 @@ typedef struct Bench {
     const char *name;
     const char *split;                              /* default */
     const char *files, *pictures, *suffix, *metric; /* for people: evaluate --list */
+    const char *note;                               /* what differs from how published figures were made; NULL: nothing */
     int max_new_tokens;
     /* How answers are known: NULL: by their question_id alone. */
     MUST_USE Status (*key)(Pool *pool, const Json *answer, Span *key);

@@ -38,12 +38,34 @@ static Status need(const char *value, const char *flag, const char *step)
 
 static BenchData data_of(const Bench *b) { return (BenchData){args.data, args.split ? args.split : b->split}; }
 
-static Status check_missing(const Scores *s)
+static Status check_missing(const Scores *s, bool allow_missing)
 {
-    if (s->n && !args.allow_missing && s->n_missing * 100 > s->n)
-        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " questions have no answer, which is more than 1 %%; --allow-missing counts "
-                              "them as wrong", s->n_missing, s->n);
+    if (s->n && !allow_missing && s->n_missing * 100 > s->n)
+        return fail(ERR_DATA,
+                    "%" PRId64 " of %" PRId64 " questions have no answer, which is more than 1 %%; --allow-missing counts "
+                    "them as wrong",
+                    s->n_missing, s->n);
     return OK;
+}
+
+static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers *a, bool allow_missing)
+{
+    TRY(b->score(d, a, s));
+    TRY(scores_status(s));
+    TRY(answers_all_known(a));
+    return check_missing(s, allow_missing);
+}
+
+Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, const char *const *files, int n,
+                   bool allow_missing)
+{
+    Answers *a;
+    *scores = (Scores){0};
+    TRY(b->judge ? answers_read_replies(&a, files, n) : answers_read(&a, files, n, b->key));
+    Status s = score_from(scores, b, d, a, allow_missing);
+    *n_duplicate = answers_duplicate(a);
+    answers_free(&a);
+    return s;
 }
 
 static Status tell(const Bench *b, const BenchData *d, const Scores *s, int64_t n_duplicate)
@@ -57,19 +79,14 @@ static Status tell(const Bench *b, const BenchData *d, const Scores *s, int64_t 
     return json_print(stdout, &o, JSON_LINE, "evaluate");
 }
 
-static Status score_from(const Bench *b, Answers *a)
+static Status score_and_tell(const Bench *b, const CliList *files)
 {
     const BenchData d = data_of(b);
-    Scores scores = {0};
-    Status s = b->score(&d, a, &scores);
+    Scores scores;
+    int64_t n_duplicate;
+    Status s = bench_score(&scores, &n_duplicate, b, &d, files->items, files->n, args.allow_missing);
     if (!s)
-        s = scores_status(&scores);
-    if (!s)
-        s = answers_all_known(a);
-    if (!s)
-        s = check_missing(&scores);
-    if (!s)
-        s = tell(b, &d, &scores, answers_duplicate(a));
+        s = tell(b, &d, &scores, n_duplicate);
     scores_free(&scores);
     return s;
 }
@@ -78,16 +95,12 @@ static Status score_from(const Bench *b, Answers *a)
 
 static Status score(const Bench *b)
 {
-    Answers *a;
     if (b->judge)
         return fail(ERR_USAGE, "evaluate %s: is scored by a judge model: evaluate %s judge writes its requests and reads its replies",
                     b->name, b->name);
     TRY(need(args.data, "--data DIR", "score"));
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE", "score"));
-    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
-    Status s = score_from(b, a);
-    answers_free(&a);
-    return s;
+    return score_and_tell(b, &args.answers);
 }
 
 static Status submit(const Bench *b)
@@ -136,40 +149,42 @@ static Status put_request(void *arg, const JudgeRequest *r)
     return json_print(requests->out, &o, JSON_LINE, "the requests");
 }
 
-static Status write_requests(const Bench *b, Answers *a)
+static Status write_requests(const Bench *b, const BenchData *d, Answers *a, const char *out, const char *model, bool allow_missing)
 {
-    const BenchData d = data_of(b);
     FileDraft draft;
     Scores counts = {0};
-    TRY(file_draft(&draft, args.out));
-    Requests requests = {draft.out, args.model ? args.model : b->judge_model};
-    Status s = b->judge(&d, a, &counts, put_request, &requests);
+    TRY(file_draft(&draft, out));
+    Requests requests = {draft.out, model ? model : b->judge_model};
+    Status s = b->judge(d, a, &counts, put_request, &requests);
     if (!s)
         s = answers_all_known(a);
     if (!s)
-        s = check_missing(&counts);
+        s = check_missing(&counts, allow_missing);
     scores_free(&counts);
     return file_publish(&draft, s);
 }
 
-static Status judge(const Bench *b)
+Status bench_requests(const Bench *b, const BenchData *d, const char *const *files, int n, const char *out, const char *model,
+                      bool allow_missing)
 {
     Answers *a;
+    TRY(answers_read(&a, files, n, b->key));
+    Status s = write_requests(b, d, a, out, model, allow_missing);
+    answers_free(&a);
+    return s;
+}
+
+static Status judge(const Bench *b)
+{
     if (!b->judge)
         return fail(ERR_USAGE, "evaluate %s: needs no judge; evaluate %s score scores it", b->name, b->name);
     TRY(need(args.data, "--data DIR", "judge"));
-    if (args.replies.n) {
-        TRY(answers_read_replies(&a, args.replies.items, args.replies.n));
-        Status s = score_from(b, a);
-        answers_free(&a);
-        return s;
-    }
+    if (args.replies.n)
+        return score_and_tell(b, &args.replies);
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE (or --replies FILE)", "judge"));
     TRY(need(args.out, "--out REQUESTS.jsonl", "judge"));
-    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
-    Status s = write_requests(b, a);
-    answers_free(&a);
-    return s;
+    const BenchData d = data_of(b);
+    return bench_requests(b, &d, args.answers.items, args.answers.n, args.out, args.model, args.allow_missing);
 }
 
 /* ---------------------------------------------------------------- the command line */

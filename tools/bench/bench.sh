@@ -1,8 +1,8 @@
 #!/bin/sh
 # Matmuls against the machine's peak; then whole training steps, their memory, convolutions, a UNet, the start of the program, text
-# generation, pictures, and a mixture being prepared, with PyTorch, Pillow and SentencePiece beside them when PYTHON has them. $1: the folder
-# with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. The steps: text only, f32, LoRA on all
-# seven linears, random weights: bases, data and PyTorch's step are of the same shape.
+# generation, pictures, and a mixture being prepared, with PyTorch, Pillow and SentencePiece beside them when PYTHON has them. $1: the
+# folder with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. The steps: text only, f32, LoRA
+# on all seven linears, random weights: bases, data and PyTorch's step are of the same shape.
 set -eu
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12 row=${ROW:-C}

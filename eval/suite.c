@@ -1,0 +1,290 @@
+/* suite.c: several benchmarks in one run (suite.h): asks what has no answers yet, scores, and puts one table beside published figures.
+ * Called by evaluate. */
+#include "eval/suite.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "eval/ask.h"
+#include "eval/bench/commands.h"
+#include "eval/opening.h"
+#include "eval/published.h"
+#include "eval/suite_file.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/log.h"
+#include "kernels/base/utf8.h"
+#include "train/dist/signals.h"
+
+typedef enum Format { TEXT, JSON, MARKDOWN } Format;
+static const char *const FORMATS[] = {"text", "json", "markdown", NULL};
+
+static struct {
+    Opening model;
+    const char *suite, *out;
+    int format;
+    bool allow_missing, quiet;
+} args = {.model = {.program = "evaluate"}};
+
+static const CliOption OPTIONS[] = {
+    {"--suite", CLI_STRING, &args.suite, "FILE", "{\"benchmarks\": [{\"bench\": \"pope\", \"data\": \"DIR\"}, …]}", 0, 0, NULL, false},
+    {"--out", CLI_STRING, &args.out, "DIR", "answers, DIR/BENCH.jsonl: those that are there are scored, the others are asked", 0, 0, NULL,
+     false},
+    {"--format", CLI_CHOICE, &args.format, "text|json|markdown", "how the table is written", 0, 0, FORMATS, false},
+    {"--allow-missing", CLI_FLAG, &args.allow_missing, NULL, "more than 1 % of answers may be missing (they are wrong)", 0, 0, NULL, false},
+    {"--quiet", CLI_FLAG, &args.quiet, NULL, "only the table and errors", 0, 0, NULL, false},
+    {.kind = CLI_HEADING, .help = "The model that is asked:"},
+    OPENING_OPTIONS(args.model),
+    {0}};
+
+static const CliProgram PROGRAM = {.name = "evaluate",
+                                   .summary = "Asks and scores several benchmarks, and puts their scores beside published ones.",
+                                   .usage = "evaluate --suite FILE --out DIR [--config RUN.json|--checkpoint DIR] [--format markdown]",
+                                   .options = OPTIONS};
+
+/* A line of the table. */
+typedef struct Line {
+    const SuiteEntry *entry;
+    Scores scores;
+    int64_t n_duplicate;
+    char answers[PATH_MAX], requests[PATH_MAX];
+    bool judged_later; /* its judge has not replied: no score */
+} Line;
+
+typedef struct Run {
+    Suite suite;
+    Line *line; /* [suite.n] */
+    RunConfig cfg;
+    char checkpoint[PATH_MAX];
+    Answerer *answerer; /* NULL: nothing was asked so far */
+} Run;
+
+/* ---------------------------------------------------------------- asking */
+
+/* DIR/BENCH.jsonl, or DIR/BENCH-SPLIT.jsonl of a split that is not the usual one. */
+static void name_files(Line *l)
+{
+    const Bench *b = l->entry->bench;
+    char name[NAME_MAX + 64];
+    const char *split = l->entry->data.split;
+    const bool usual = !strcmp(split, b->split);
+    snprintf(name, sizeof name, "%s%s%s.jsonl", b->name, usual ? "" : "-", usual ? "" : split);
+    file_join(l->answers, args.out, name);
+    snprintf(name, sizeof name, "%s%s%s.requests.jsonl", b->name, usual ? "" : "-", usual ? "" : split);
+    file_join(l->requests, args.out, name);
+}
+
+static Status open_model(Run *r)
+{
+    if (r->answerer)
+        return OK;
+    const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
+    TRY(opening_read(&args.model, &r->cfg, r->checkpoint));
+    TRY(config_check_paths(&r->cfg, read, NULL));
+    TRY(opening_check_bases(&args.model, &r->cfg, r->checkpoint));
+    Status s = answerer_open(&r->answerer, &r->cfg, *r->checkpoint ? r->checkpoint : NULL);
+    signals_hold();
+    return s;
+}
+
+static Status ask(Run *r, Line *l)
+{
+    char name[PATH_MAX];
+    AskCounts counts;
+    AskOptions o = {.out = l->answers, .model = name};
+    if (file_exists(l->answers))
+        return OK;
+    if (!args.model.config && !args.model.checkpoint)
+        return fail(ERR_USAGE, "%s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->answers);
+    TRY(open_model(r));
+    opening_name(name, sizeof name, &r->cfg, r->checkpoint);
+    return bench_ask(l->entry->bench, &l->entry->data, r->answerer, &o, &counts);
+}
+
+static Status score(Line *l)
+{
+    const SuiteEntry *e = l->entry;
+    const char *answers = l->answers;
+    l->judged_later = e->bench->judge && !e->n_replies;
+    if (l->judged_later)
+        return bench_requests(e->bench, &e->data, &answers, 1, l->requests, NULL, args.allow_missing);
+    const bool judged = e->bench->judge != NULL;
+    return bench_score(&l->scores, &l->n_duplicate, e->bench, &e->data, judged ? e->replies : &answers, judged ? e->n_replies : 1,
+                       args.allow_missing);
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static double score_of(const Line *l) { return l->scores.n_scores ? l->scores.score[0].value : NAN; }
+
+static void put_number(FILE *out, double value, int width)
+{
+    if (isnan(value))
+        fprintf(out, "%*s", width, "-");
+    else
+        fprintf(out, "%*.1f", width, value);
+}
+
+static void put_note(FILE *out, const Line *l)
+{
+    if (l->judged_later)
+        fprintf(out, "its judge has not replied; the requests are in %s", l->requests);
+    else if (l->entry->bench->note)
+        fputs(l->entry->bench->note, out);
+}
+
+static bool has_note(const Line *l) { return l->judged_later || l->entry->bench->note; }
+
+static void put_notes(FILE *out, const Run *r, const char *before)
+{
+    int n = 0;
+    for (int i = 0; i < r->suite.n; i++)
+        if (has_note(&r->line[i])) {
+            fprintf(out, "%s%d: %s: ", before, ++n, r->line[i].entry->bench->name);
+            put_note(out, &r->line[i]);
+            fputc('\n', out);
+        }
+}
+
+static void put_text(FILE *out, const Run *r, const JsonDoc *published)
+{
+    enum { NAME = 12, NUMBER = 9 };
+    int notes = 0;
+    fprintf(out, "%-*s %-18s %*s %*s   %-16s", NAME, "benchmark", "split", NUMBER, "questions", NUMBER, "score", "95 %");
+    for (int m = 0; published_model(published, m); m++)
+        fprintf(out, "  %s", json_get(published_model(published, m), "name")->string);
+    fputc('\n', out);
+    for (int i = 0; i < r->suite.n; i++) {
+        const Line *l = &r->line[i];
+        char interval[48] = "", mark[16] = "";
+        if (l->scores.n_scores && !isnan(l->scores.score[0].low))
+            snprintf(interval, sizeof interval, "%.1f to %.1f", l->scores.score[0].low, l->scores.score[0].high);
+        if (has_note(l))
+            snprintf(mark, sizeof mark, "[%d]", ++notes);
+        fprintf(out, "%-*s ", NAME, l->entry->bench->name);
+        utf8_cell(out, l->entry->data.split, 18);
+        fprintf(out, " %*lld ", NUMBER, (long long)l->scores.n);
+        put_number(out, score_of(l), NUMBER);
+        fprintf(out, "   %-16s", interval);
+        for (int m = 0; published_model(published, m); m++) {
+            const Json *model = published_model(published, m);
+            fputs("  ", out);
+            put_number(out, published_score(model, l->entry->bench->name), (int)strlen(json_get(model, "name")->string));
+        }
+        fprintf(out, "  %s\n", mark);
+    }
+    put_notes(out, r, "");
+}
+
+static void put_markdown(FILE *out, const Run *r, const JsonDoc *published)
+{
+    int notes = 0;
+    fputs("| benchmark | split | questions | score | 95 % |", out);
+    for (int m = 0; published_model(published, m); m++)
+        fprintf(out, " %s |", json_get(published_model(published, m), "name")->string);
+    fputs("\n|---|---|---|---|---|", out);
+    for (int m = 0; published_model(published, m); m++)
+        fputs("---|", out);
+    fputc('\n', out);
+    for (int i = 0; i < r->suite.n; i++) {
+        const Line *l = &r->line[i];
+        fprintf(out, "| %s", l->entry->bench->name);
+        if (has_note(l))
+            fprintf(out, " [%d]", ++notes);
+        fputs(" | ", out);
+        utf8_cell(out, l->entry->data.split, 0);
+        fprintf(out, " | %lld | ", (long long)l->scores.n);
+        put_number(out, score_of(l), 0);
+        if (l->scores.n_scores && !isnan(l->scores.score[0].low))
+            fprintf(out, " | %.1f to %.1f |", l->scores.score[0].low, l->scores.score[0].high);
+        else
+            fputs(" | |", out);
+        for (int m = 0; published_model(published, m); m++) {
+            fputc(' ', out);
+            put_number(out, published_score(published_model(published, m), l->entry->bench->name), 0);
+            fputs(" |", out);
+        }
+        fputc('\n', out);
+    }
+    fputc('\n', out);
+    put_notes(out, r, "- ");
+}
+
+static Status put_json(FILE *out, const Run *r, const JsonDoc *published)
+{
+    cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "benchmarks");
+    for (int i = 0; i < r->suite.n; i++) {
+        const Line *l = &r->line[i];
+        cJSON *line = NULL;
+        Status s = scores_json(&line, &l->scores, l->entry->bench->name, l->entry->data.split, l->n_duplicate);
+        json_add(list, NULL, line);
+        if (s) {
+            cJSON_Delete(o);
+            return s;
+        }
+        json_add_text(line, "requests", l->judged_later ? l->requests : NULL);
+        json_add_text(line, "note", l->entry->bench->note);
+    }
+    json_add_value(o, "published", json_get(json_root(published), "models"));
+    return json_print(out, &o, JSON_LINE, "evaluate");
+}
+
+static Status tell(const Run *r)
+{
+    JsonDoc *published;
+    TRY(published_read(&published));
+    Status s = OK;
+    if (args.format == JSON || log_is_json())
+        s = put_json(stdout, r, published);
+    else if (args.format == MARKDOWN)
+        put_markdown(stdout, r, published);
+    else
+        put_text(stdout, r, published);
+    json_free(&published);
+    return s;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static Status run(Run *r)
+{
+    TRY(suite_read(&r->suite, args.suite));
+    TRY(file_make_folders(args.out));
+    r->line = pool_push(&r->suite.pool, (size_t)r->suite.n * sizeof *r->line);
+    TRY(pool_status(&r->suite.pool));
+    for (int i = 0; i < r->suite.n; i++) {
+        r->line[i].entry = &r->suite.entry[i];
+        name_files(&r->line[i]);
+    }
+    for (int i = 0; i < r->suite.n; i++)
+        TRY_IN(ask(r, &r->line[i]), "%s", r->line[i].entry->bench->name);
+    for (int i = 0; i < r->suite.n; i++)
+        TRY_IN(score(&r->line[i]), "%s", r->line[i].entry->bench->name);
+    return tell(r);
+}
+
+Status suite_run(int argc, char **argv)
+{
+    Run *r;
+    bool done;
+    TRY(cli_parse(&PROGRAM, argc, argv, &done));
+    if (done)
+        return OK;
+    log_level(args.quiet ? LOG_WARN : LOG_INFO);
+    if (!args.suite || !args.out)
+        return fail(ERR_USAGE, "evaluate --suite FILE needs --out DIR; evaluate --suite --help shows all options");
+    if (args.model.config || args.model.checkpoint)
+        TRY(opening_check(&args.model));
+    if (!(r = mem_alloc(sizeof *r)))
+        return fail(ERR_NOMEM, "no memory for a suite");
+    Status s = run(r);
+    for (int i = 0; i < r->suite.n && r->line; i++)
+        scores_free(&r->line[i].scores);
+    answerer_close(&r->answerer);
+    config_free(&r->cfg);
+    suite_free(&r->suite);
+    mem_free(r);
+    return s;
+}
