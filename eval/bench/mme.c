@@ -62,6 +62,7 @@ static Status read_picture(Reading *r, Span text, Span stem)
     if (py_starts(text, "\xEF\xBB\xBF"))
         text = (Span){text.s + 3, text.n - 3};
     Spans lines = py_split_at(&r->pool, text, "\n");
+    TRY(pool_status(&r->pool));
     for (int i = 0; i < lines.n; i++) {
         Span line = py_strip(lines.item[i]);
         if (line.n && n == PER_PICTURE)

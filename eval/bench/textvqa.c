@@ -60,7 +60,9 @@ static Status key(Pool *p, const Json *answer, Span *out)
     Span question;
     if (!prompt || prompt->kind != JSON_STRING)
         return fail(ERR_DATA, "has no \"prompt\", which tells the questions of a picture apart");
-    if (!question_in(p, (Span){prompt->string, prompt->length}, &question))
+    const bool there = question_in(p, (Span){prompt->string, prompt->length}, &question);
+    TRY(pool_status(p));
+    if (!there)
         return fail(ERR_DATA, "\"prompt\" is no question of TextVQA: expected two lines, or three of which one begins \"" OCR_LINE "\"");
     *out = key_of(p, *out, question);
     return pool_status(p);
