@@ -128,7 +128,10 @@ static Status read_answer(Answers *a, Pool *scratch, AnswerKey key, const Json *
                     text ? json_kind_name(text->kind) : "absent");
     answer->text = text_of(text);
     answer->key = id->kind == JSON_STRING ? text_of(id) : span_print(scratch, "%" PRId64, id->integer);
-    return key ? fail_context(key(scratch, row, &answer->key), "%s:%d", answer->file, answer->line) : pool_status(scratch);
+    TRY(pool_status(scratch));
+    if (key)
+        TRY_IN(key(scratch, row, &answer->key), "%s:%d", answer->file, answer->line);
+    return pool_status(scratch);
 }
 
 /* The text of a reply, in the forms of both interfaces, or NULL. */

@@ -121,6 +121,7 @@ static Status rule_of(const Judging *j, Pool *pool, Span category, Span *role, S
 {
     const Json *rule;
     Span name = span_print(pool, "llava_bench_%.*s", (int)category.n, category.s);
+    TRY(pool_status(pool));
     TRY(official_get(&rule, json_root(j->rules), name.s, JSON_OBJECT, j->rules_path));
     TRY(official_text(role, rule, "role", j->rules_path));
     return official_text(prompt, rule, "prompt", j->rules_path);

@@ -67,6 +67,11 @@ for bench in vqav2 gqa vizwiz textvqa pope mme; do
     refuse prepare_none evaluate $bench score --data "$files" --answers "$files/answers.jsonl" --format json
     case $bench in vqav2 | gqa | vizwiz | mme) refuse no_shards evaluate $bench submit --data "$files" --answers "$files/answers.jsonl" --out "$dir/out" ;; esac
 done
+for bench in llava-bench mm-vet; do
+    files=$PWD/tests/fixtures/bench/$bench
+    refuse no_shards evaluate $bench judge --data "$files" --answers "$files/answers.jsonl" --out "$dir/out"
+    refuse prepare_none evaluate $bench judge --data "$files" --replies "$files/replies.jsonl" --format json
+done
 rm -rf "$dir/out"
 "$build/refusing-prepare" --config "$dir/run.json" --out "$dir/out" > /dev/null 2>&1 || fail "prepare fails"
 for format in text json; do
