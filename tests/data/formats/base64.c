@@ -35,3 +35,31 @@ TEST(base64_of_every_letter)
     base64_encode(out, bytes, sizeof bytes);
     CHECK_STR(out, LETTERS);
 }
+
+static void check_decoded(const char *letters, const char *wanted, size_t n_wanted)
+{
+    uint8_t out[64];
+    size_t n;
+    REQUIRE(base64_decode(out, &n, letters, strlen(letters)));
+    CHECK(n == n_wanted && !memcmp(out, wanted, n));
+}
+
+TEST(base64_is_read_back)
+{
+    check_decoded("", "", 0);
+    check_decoded("Zg==", "f", 1);
+    check_decoded("Zm8=", "fo", 2);
+    check_decoded("Zm9v", "foo", 3);
+    check_decoded(" Zm9v\r\nYmFy\t", "foobar", 6);
+    check_decoded("+/+/", "\xFB\xFF\xBF", 3);
+}
+
+TEST(base64_that_is_none_is_refused)
+{
+    static const char *const BAD[] = {"Z", "Zg", "Zg=", "Z===", "=AAA", "Zg=a", "Zg==Zg", "Zm9*", "Zm-_"};
+    uint8_t out[64];
+    size_t n;
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        CHECK_MSG(!base64_decode(out, &n, BAD[i], strlen(BAD[i])), "%s is read", BAD[i]);
+    CHECK(!base64_decode(out, &n, "Zm\0v", 4));
+}
