@@ -316,15 +316,40 @@ static bool take_digits(Span a, size_t *i, char *out, size_t *n, bool *any)
 
 enum { NUMBER_BYTES = 1024 };
 
+/* The value of a decimal digit of any script, whose digits follow one another from their zero; -1: it is none. */
+static int digit_value(uint32_t c)
+{
+    uint32_t first = c;
+    if (utf8proc_category((utf8proc_int32_t)c) != UTF8PROC_CATEGORY_ND)
+        return -1;
+    while (utf8proc_category((utf8proc_int32_t)first - 1) == UTF8PROC_CATEGORY_ND)
+        first--;
+    return (int)(c - first) % 10;
+}
+
+/* A number as Python's int and float see it: digits as ASCII, no blanks around. False: it is longer than any that is read. */
+static bool plain_number(Span a, char out[NUMBER_BYTES], Span *plain)
+{
+    size_t n = 0;
+    a = py_strip(a);
+    for (size_t i = 0; i < a.n && n < NUMBER_BYTES - 1; n++) {
+        uint32_t c;
+        const int k = decode(a, i, &c), value = digit_value(c);
+        out[n] = (char)(value >= 0 ? '0' + value : c < 0x80 ? (char)c : '?');
+        i += (size_t)k;
+    }
+    *plain = (Span){out, n};
+    return n > 0 && n < NUMBER_BYTES - 1;
+}
+
 static bool is_word(Span a, const char *word) { return a.n == strlen(word) && !strncasecmp(a.s, word, a.n); }
 
 bool py_float(Span a, double *out)
 {
-    char text[NUMBER_BYTES];
+    char text[NUMBER_BYTES], plain[NUMBER_BYTES];
     size_t n = 0, i = 0;
     bool any = false, exponent = false;
-    a = py_strip(a);
-    if (!a.n || a.n >= sizeof text)
+    if (!plain_number(a, plain, &a))
         return false;
     if (a.s[i] == '+' || a.s[i] == '-')
         text[n++] = a.s[i++];
@@ -357,11 +382,10 @@ bool py_float(Span a, double *out)
 
 bool py_int(Span a, int64_t *out)
 {
-    char text[NUMBER_BYTES];
+    char text[NUMBER_BYTES], plain[NUMBER_BYTES];
     size_t n = 0, i = 0;
     bool any = false;
-    a = py_strip(a);
-    if (!a.n || a.n >= sizeof text)
+    if (!plain_number(a, plain, &a))
         return false;
     if (a.s[i] == '+' || a.s[i] == '-')
         text[n++] = a.s[i++];
@@ -394,4 +418,10 @@ Span py_float_text(Pool *p, double value)
     }
     int places = n - 1 - exponent > 1 ? n - 1 - exponent : 1;
     return span_print(p, "%.*f", places, value);
+}
+
+/* Python rounds the number as it is, to the nearest decimal, as a correct printf does. */
+double py_round(Pool *p, double value, int places)
+{
+    return isfinite(value) ? strtod(span_print(p, "%.*f", places, value).s, NULL) : value;
 }

@@ -57,9 +57,11 @@ ptrdiff_t py_rfind(Span a, Span what);
 bool py_starts(Span a, const char *with);
 bool py_ends(Span a, const char *with);
 bool py_is_space(uint32_t c); /* str.isspace of one character */
-/* What float(text) and int(text) take: blanks around, a sign, underscores between digits; float also inf, infinity and nan. */
+/* What float(text) and int(text) take: blanks around, a sign, underscores between digits, which may be of any script; float also inf,
+ * infinity and nan. */
 bool py_float(Span a, double *out);
 bool py_int(Span a, int64_t *out); /* of those that fit 64 bits */
 /* str(float): the shortest that reads back as the same, as Python writes it ("2.0", "1e-07", "nan"). */
 Span py_float_text(Pool *p, double value);
+double py_round(Pool *p, double value, int places); /* round(value, places) of places from 0 */
 #endif

@@ -154,3 +154,29 @@ TEST(bytes_that_are_no_utf8_stay)
     CHECK_INT(py_split(&p, SPAN("\xFF \xFE")).n, 2);
     pool_free(&p);
 }
+
+TEST(numbers_in_digits_of_any_script)
+{
+    double value;
+    int64_t integer;
+    CHECK(py_float(SPAN("٣٫"), &value) == false && py_float(SPAN("٣.٤"), &value) && value == 3.4);
+    CHECK(py_float(SPAN("\u3000-１２e１\u00a0"), &value) && value == -120);
+    CHECK(py_float(SPAN("𝟗"), &value) && value == 9); /* mathematical digits stand five times in a row */
+    CHECK(py_int(SPAN("१_०"), &integer) && integer == 10);
+    CHECK(!py_int(SPAN("²"), &integer) && !py_int(SPAN("½"), &integer) && !py_int(SPAN("一"), &integer));
+}
+
+TEST(numbers_are_rounded_as_python_does)
+{
+    static const struct {
+        double value, wanted;
+        int places;
+    } CASES[] = {{2.675, 2.67, 2}, {0.125, 0.12, 2}, {0.375, 0.38, 2}, {1.005, 1.0, 2},
+                 {2.5, 2, 0},      {-0.25, -0.2, 1}, {1e22, 1e22, 2},  {1e300, 1e300, 2}};
+    Pool p = {0};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+        CHECK_MSG(py_round(&p, CASES[i].value, CASES[i].places) == CASES[i].wanted, "%g is not rounded to %g", CASES[i].value,
+                  CASES[i].wanted);
+    CHECK(isnan(py_round(&p, NAN, 2)) && isinf(py_round(&p, -INFINITY, 2)));
+    pool_free(&p);
+}
