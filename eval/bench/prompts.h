@@ -4,4 +4,5 @@
 
 #define SHORT_ANSWER "\nAnswer the question using a single word or phrase."
 #define OPTION_LETTER "\nAnswer with the option's letter from the given choices directly."
+#define OPTION_LETTER_CN "\n请直接回答选项字母。"
 #endif
