@@ -106,13 +106,12 @@ static Status ask(Run *r, Line *l)
 static Status score(Line *l)
 {
     const SuiteEntry *e = l->entry;
-    const char *answers = l->answers;
-    l->judged_later = e->bench->judge && !e->n_replies;
+    const char *name = l->answers;
+    const BenchFiles answers = {&name, 1}, replies = {e->replies, e->n_replies};
+    l->judged_later = e->bench->judge && !e->bench->score_replies && !e->n_replies;
     if (l->judged_later)
-        return bench_requests(e->bench, &e->data, &answers, 1, l->requests, NULL, args.allow_missing);
-    const bool judged = e->bench->judge != NULL;
-    return bench_score(&l->scores, &l->n_duplicate, e->bench, &e->data, judged ? e->replies : &answers, judged ? e->n_replies : 1,
-                       args.allow_missing);
+        return bench_requests(e->bench, &e->data, answers, l->requests, NULL, args.allow_missing);
+    return bench_score(&l->scores, &l->n_duplicate, e->bench, &e->data, answers, replies, args.allow_missing);
 }
 
 /* ---------------------------------------------------------------- the table */

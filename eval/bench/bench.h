@@ -53,6 +53,8 @@ typedef struct Bench {
     MUST_USE Status (*submit)(const BenchData *d, Answers *a, const char *out);
     /* Calls visit with a request for every answer, and counts questions and missing answers in s; NULL: it needs no judge. */
     MUST_USE Status (*judge)(const BenchData *d, Answers *a, Scores *s, JudgeVisit visit, void *arg);
+    /* Of a judge that only reads what answers say: `score` does without it, this with its replies to what it was asked. Else NULL. */
+    MUST_USE Status (*score_replies)(const BenchData *d, Answers *a, Answers *replies, Scores *s);
     const char *judge_model; /* what the authors asked */
 } Bench;
 

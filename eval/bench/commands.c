@@ -48,23 +48,31 @@ static Status check_missing(const Scores *s, bool allow_missing)
     return OK;
 }
 
-static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers *a, bool allow_missing)
+/* replies NULL: without a judge, or `a` are those. */
+static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers *a, Answers *replies, bool allow_missing)
 {
-    TRY(b->score(d, a, s));
+    TRY(replies ? b->score_replies(d, a, replies, s) : b->score(d, a, s));
     TRY(scores_status(s));
     TRY(answers_all_known(a));
+    if (replies)
+        TRY(answers_all_known(replies));
     return check_missing(s, allow_missing);
 }
 
-Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, const char *const *files, int n,
+Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, BenchFiles answers, BenchFiles replies,
                    bool allow_missing)
 {
-    Answers *a;
+    const bool only_replies = b->judge && !b->score_replies, both = b->score_replies && replies.n;
+    Answers *a = NULL, *r = NULL;
     *scores = (Scores){0};
-    TRY(b->judge ? answers_read_replies(&a, files, n) : answers_read(&a, files, n, b->key));
-    Status s = score_from(scores, b, d, a, allow_missing);
-    *n_duplicate = answers_duplicate(a);
+    Status s = only_replies ? answers_read_replies(&a, replies.name, replies.n) : answers_read(&a, answers.name, answers.n, b->key);
+    if (!s && both)
+        s = answers_read_replies(&r, replies.name, replies.n);
+    if (!s)
+        s = score_from(scores, b, d, a, r, allow_missing);
+    *n_duplicate = a ? answers_duplicate(a) : 0;
     answers_free(&a);
+    answers_free(&r);
     return s;
 }
 
@@ -79,12 +87,14 @@ static Status tell(const Bench *b, const BenchData *d, const Scores *s, int64_t 
     return json_print(stdout, &o, JSON_LINE, "evaluate");
 }
 
-static Status score_and_tell(const Bench *b, const CliList *files)
+static BenchFiles files_of(const CliList *l) { return (BenchFiles){l->items, l->n}; }
+
+static Status score_and_tell(const Bench *b)
 {
     const BenchData d = data_of(b);
     Scores scores;
     int64_t n_duplicate;
-    Status s = bench_score(&scores, &n_duplicate, b, &d, files->items, files->n, args.allow_missing);
+    Status s = bench_score(&scores, &n_duplicate, b, &d, files_of(&args.answers), files_of(&args.replies), args.allow_missing);
     if (!s)
         s = tell(b, &d, &scores, n_duplicate);
     scores_free(&scores);
@@ -95,12 +105,12 @@ static Status score_and_tell(const Bench *b, const CliList *files)
 
 static Status score(const Bench *b)
 {
-    if (b->judge)
+    if (b->judge && !b->score_replies)
         return fail(ERR_USAGE, "evaluate %s: is scored by a judge model: evaluate %s judge writes its requests and reads its replies",
                     b->name, b->name);
     TRY(need(args.data, "--data DIR", "score"));
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE", "score"));
-    return score_and_tell(b, &args.answers);
+    return score_and_tell(b);
 }
 
 static Status submit(const Bench *b)
@@ -164,11 +174,10 @@ static Status write_requests(const Bench *b, const BenchData *d, Answers *a, con
     return file_publish(&draft, s);
 }
 
-Status bench_requests(const Bench *b, const BenchData *d, const char *const *files, int n, const char *out, const char *model,
-                      bool allow_missing)
+Status bench_requests(const Bench *b, const BenchData *d, BenchFiles answers, const char *out, const char *model, bool allow_missing)
 {
     Answers *a;
-    TRY(answers_read(&a, files, n, b->key));
+    TRY(answers_read(&a, answers.name, answers.n, b->key));
     Status s = write_requests(b, d, a, out, model, allow_missing);
     answers_free(&a);
     return s;
@@ -179,12 +188,14 @@ static Status judge(const Bench *b)
     if (!b->judge)
         return fail(ERR_USAGE, "evaluate %s: needs no judge; evaluate %s score scores it", b->name, b->name);
     TRY(need(args.data, "--data DIR", "judge"));
+    if (args.replies.n && b->score_replies)
+        TRY(need(args.answers.n ? "" : NULL, "--answers FILE beside --replies FILE", "judge"));
     if (args.replies.n)
-        return score_and_tell(b, &args.replies);
+        return score_and_tell(b);
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE (or --replies FILE)", "judge"));
     TRY(need(args.out, "--out REQUESTS.jsonl", "judge"));
     const BenchData d = data_of(b);
-    return bench_requests(b, &d, args.answers.items, args.answers.n, args.out, args.model, args.allow_missing);
+    return bench_requests(b, &d, files_of(&args.answers), args.out, args.model, args.allow_missing);
 }
 
 /* ---------------------------------------------------------------- the command line */

@@ -18,12 +18,16 @@ typedef struct BenchStep {
 bool bench_is(const char *word);               /* the name of a benchmark */
 int bench_names(const char **names, int room); /* returns how many */
 MUST_USE Status bench_list(FILE *out);
-/* Scores answer files, of a judged benchmark files of replies. ERR_DATA: an answer to no question, or more than 1 % missing unless
- * allow_missing. scores_free also after an error. */
-MUST_USE Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, const char *const *files, int n,
-                            bool allow_missing);
+typedef struct BenchFiles {
+    const char *const *name;
+    int n;
+} BenchFiles;
+/* Scores answer files; a benchmark that is judged by replies alone takes only these, of one whose judge only reads what answers say both or
+ * answers alone. ERR_DATA: an answer to no question, or more than 1 % missing unless allow_missing. scores_free also after an error. */
+MUST_USE Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, BenchFiles answers,
+                            BenchFiles replies, bool allow_missing);
 /* Writes a judge's requests about answer files. model NULL: whom the authors asked. */
-MUST_USE Status bench_requests(const Bench *b, const BenchData *d, const char *const *files, int n, const char *out, const char *model,
+MUST_USE Status bench_requests(const Bench *b, const BenchData *d, BenchFiles answers, const char *out, const char *model,
                                bool allow_missing);
 /* argv[0]: the benchmark's name; then the step and its options. ask: the step that needs a model. */
 MUST_USE Status bench_run(int argc, char **argv, const BenchStep *ask);

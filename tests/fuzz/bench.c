@@ -92,6 +92,20 @@ static void finish(Status s, const Answers *a)
         fuzz_check(answers_all_known(a));
 }
 
+/* By a judge that reads what the answers say. */
+static void score_judged(const World *w, const BenchData *d, Answers *a)
+{
+    char path[PATH_MAX];
+    const char *file = fuzz_path(file_join(path, w->bench->name, "replies.jsonl"));
+    Answers *replies;
+    Scores scores = {0};
+    if (answers_read_replies(&replies, &file, 1))
+        return;
+    fuzz_check(w->bench->score_replies(d, a, replies, &scores));
+    scores_free(&scores);
+    answers_free(&replies);
+}
+
 static void run_bench(const World *w)
 {
     const Bench *b = w->bench;
@@ -125,6 +139,8 @@ static void run_bench(const World *w)
         if (b->judge)
             fuzz_check(b->judge(&d, a, &counts, look_at_request, &sum));
         scores_free(&counts);
+        if (b->score_replies)
+            score_judged(w, &d, a);
         answers_free(&a);
     }
     fuzz_require(file_remove(fuzz_path("submission")));
