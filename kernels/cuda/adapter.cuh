@@ -42,6 +42,7 @@ static inline int64_t adapter_parts(AdapterParts *out, const AdapterGroup *g, bo
     return at;
 }
 
+Status adapter_up_bwd(KernelCtx *ctx, const AdapterUpBwd *a); /* adapter_up.cu */
 /* For every type, stride and alignment: adapter_plain.cu. */
 Status adapter_down_plain(KernelCtx *ctx, const AdapterDown *a, const AdapterParts &p);
 Status adapter_down_grad_plain(KernelCtx *ctx, const AdapterDownGrad *a, const AdapterParts &p);

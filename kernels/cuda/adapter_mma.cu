@@ -377,4 +377,5 @@ void cuda_adapter(KernelTable *t)
     t->adapter_down = adapter_down;
     t->adapter_down_grad = adapter_down_grad;
     t->adapter_down_bwd = adapter_down_bwd;
+    t->adapter_up_bwd = adapter_up_bwd;
 }

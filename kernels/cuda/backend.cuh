@@ -108,6 +108,7 @@ Status beside_waited(Backend *b, double *seconds);
 Status cublas_check(cublasStatus_t s, const char *what);
 void matmul_plans_free(CudaState *s);
 MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */
+Status matmul_any(KernelCtx *ctx, const Matmul *a); /* the operator, for others that are made of it */
 void plain_share_add(CudaState *s, const MatmulKey *key, bool plain);
 void plain_share_tell(PlainShare *p);
 Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha);

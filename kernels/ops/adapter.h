@@ -54,6 +54,20 @@ typedef struct AdapterDownBwd {
     bool accumulate;
 } AdapterDownBwd;
 
+/* The second half of one adapter, y += u Bᵀ, backwards:  du = scale · dy B,  dB (+)= dyᵀ u.
+ * dy [rows, out], row stride lddy; B [out, r] in b_type; u, du [rows, r], row strides ldu, lddu; dB [out, r] in grad_type, NULL: not
+ * wanted, and neither is u. Of a small rank dy is nearly all that is read: from ADAPTER_UP_RANK down a backend may read it once for both.
+ */
+enum { ADAPTER_UP_RANK = 32 };
+typedef struct AdapterUpBwd {
+    int64_t rows, out, r, lddy, ldu, lddu;
+    DType act, b_type, grad_type; /* grad_type: F32 (F64 on ref) */
+    double scale;
+    const void *dy, *b, *u;
+    void *du, *db;
+    bool accumulate; /* dB */
+} AdapterUpBwd;
+
 static inline int64_t adapter_columns(const AdapterGroup *g)
 {
     int64_t sum = 0;

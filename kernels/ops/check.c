@@ -236,6 +236,21 @@ Status check_adapter_down_bwd(const AdapterDownBwd *a)
     return at_least("adapter_down_bwd", "lddx", row_stride(a->lddx, a->g.in), a->g.in);
 }
 
+Status check_adapter_up_bwd(const AdapterUpBwd *a)
+{
+    TRY(size("adapter_up_bwd", "rows", a->rows));
+    TRY(size("adapter_up_bwd", "out", a->out));
+    TRY(size("adapter_up_bwd", "r", a->r));
+    TRY(floating("adapter_up_bwd", "act", a->act));
+    TRY(floating("adapter_up_bwd", "b_type", a->b_type));
+    if (a->db) {
+        TRY(wide("adapter_up_bwd", "grad_type", a->grad_type));
+        TRY(at_least("adapter_up_bwd", "ldu", a->ldu, a->r));
+    }
+    TRY(at_least("adapter_up_bwd", "lddy", a->lddy, a->out));
+    return at_least("adapter_up_bwd", "lddu", a->lddu, a->r);
+}
+
 Status check_rope(const Rope *a)
 {
     const char *op = "rope";

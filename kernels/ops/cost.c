@@ -183,6 +183,16 @@ void cost_adapter_down_bwd(const AdapterDownBwd *a, Cost *c)
     c->bytes_written = dx;
 }
 
+void cost_adapter_up_bwd(const AdapterUpBwd *a, Cost *c)
+{
+    double rows = (double)a->rows, out = (double)a->out, r = (double)a->r, sums = a->db ? out * r * size_of(a->grad_type) : 0;
+    shape(c, a->rows, a->out, rows * out * size_of(a->act) + out * r * size_of(a->b_type), rows * r * size_of(a->act) + sums);
+    c->k = a->r;
+    c->flops = 2 * rows * out * r * (a->db ? 2 : 1);
+    c->narrow = a->act == BF16 && a->b_type == BF16;
+    c->bytes_read += (a->db ? rows * r * size_of(a->act) : 0) + (a->accumulate ? sums : 0);
+}
+
 void cost_rope(const Rope *a, Cost *c)
 {
     pointwise(c, a->rows, a->heads * a->head_dim, a->act, 1, 1);

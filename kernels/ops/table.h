@@ -41,6 +41,7 @@ extern "C" {
     X(adapter_down, AdapterDown)           \
     X(adapter_down_grad, AdapterDownGrad)  \
     X(adapter_down_bwd, AdapterDownBwd)    \
+    X(adapter_up_bwd, AdapterUpBwd)        \
     X(rope, Rope)                          \
     X(attention_fwd, AttentionFwd)         \
     X(attention_bwd, AttentionBwd)         \

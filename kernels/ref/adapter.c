@@ -70,3 +70,24 @@ Status REF_NAME(adapter_down_bwd)(KernelCtx *ctx, const AdapterDownBwd *a)
         }
     return OK;
 }
+
+Status REF_NAME(adapter_up_bwd)(KernelCtx *ctx, const AdapterUpBwd *a)
+{
+    (void)ctx;
+    TRY(check_adapter_up_bwd(a));
+    for (int64_t row = 0; row < a->rows; row++)
+        for (int64_t j = 0; j < a->r; j++) {
+            real sum = 0;
+            for (int64_t c = 0; c < a->out; c++)
+                sum += get(a->dy, a->act, row * a->lddy + c) * get(a->b, a->b_type, c * a->r + j);
+            put(a->du, a->act, row * a->lddu + j, (real)a->scale * sum);
+        }
+    for (int64_t c = 0; c < a->out && a->db; c++)
+        for (int64_t j = 0; j < a->r; j++) {
+            real sum = 0;
+            for (int64_t row = 0; row < a->rows; row++)
+                sum += get(a->dy, a->act, row * a->lddy + c) * get(a->u, a->act, row * a->ldu + j);
+            put_or_add(a->db, a->grad_type, c * a->r + j, sum, a->accumulate);
+        }
+    return OK;
+}

@@ -302,6 +302,24 @@ TEST(adapters_with_dropout_read_x_once_each_and_write_no_copy_of_it)
     expect("adapter_down_bwd, added to dx", 1, operands + X, X);
 }
 
+/* Both gradients from one look at dy; what ranges of rows and columns leave is small beside it. */
+TEST(an_adapter_backward_reads_dy_once)
+{
+    enum { T = 512, OUT = 1024, RANK = 16, COLUMN_RANGES = OUT / 256, ROW_RANGES = T / 64 };
+    Rig r;
+    AdapterUpBwd a = {};
+    a.rows = T, a.out = a.lddy = OUT, a.r = a.ldu = a.lddu = RANK, a.act = a.b_type = BF16, a.grad_type = F32, a.scale = 2;
+    a.dy = r.take<bf16>(T * OUT), a.b = r.take<bf16>(OUT * RANK), a.u = r.take<bf16>(T * RANK);
+    a.du = r.take<bf16>(T * RANK), a.db = r.take<float>(OUT * RANK);
+    CHECK_OK(r.b.ops.adapter_up_bwd(&r.b.ctx, &a));
+    cuda_host_settle();
+    CudaHostCounters c = cuda_host_counters();
+    const int64_t du = COLUMN_RANGES * T * RANK * 4, db = ROW_RANGES * OUT * RANK * 4; /* sums in f32 */
+    CHECK_INT(c.launches, 3);
+    CHECK_INT(c.bytes_read, (T * OUT + ROW_RANGES * OUT * RANK + COLUMN_RANGES * T * RANK) * BF16_BYTES + du + db);
+    CHECK_INT(c.bytes_written, du + db + T * RANK * BF16_BYTES + OUT * RANK * 4);
+}
+
 TEST(attention_reads_tiles_once_a_block)
 {
     enum { T = 256, WIDTH = 64, TILE = 128, TEXT = 77 };

@@ -1,4 +1,4 @@
-/* adapter_down, adapter_down_grad, adapter_down_bwd */
+/* adapter_down, adapter_down_grad, adapter_down_bwd, adapter_up_bwd */
 #include <math.h>
 
 #include "tests/kernels/compare.h"
@@ -115,6 +115,58 @@ static void down_bwd_case(Comparison *c, const void *row)
     OUT_OR_SUM(dx, k->accumulate, ROWS_OF(k->in), .ld = a->lddx);
 }
 KERNEL_TEST(adapter_down_bwd, CASES, down_bwd_case)
+
+typedef struct UpCase {
+    int64_t rows, out, r, pad; /* pad: elements between the rows of dy, u and du */
+    DType act, b_type;
+    bool db, accumulate;
+    const char *why;
+} UpCase;
+
+static const UpCase UP_CASES[] = {
+    {1, 1, 1, 0, F32, F32, true, false, "smallest"},
+    {0, 8, 4, 0, F32, F32, true, false, "no rows"},
+    {5, 0, 4, 0, F32, F32, true, true, "no columns"},
+    {5, 9, 0, 3, F32, F32, true, false, "no rank"},
+    {33, 70, 5, 3, F32, F32, true, true, "strides, accumulate"},
+    {300, 100, 8, 0, F32, BF16, false, false, "bf16 weights, du alone"},
+    {33, 71, 5, 1, BF16, BF16, true, true, "bf16, nothing is aligned"},
+    {33, 72, 8, 0, BF16, F32, true, false, "f32 weights"},
+    {1, 8, 8, 0, BF16, BF16, true, false, "bf16, smallest that is aligned"},
+    {0, 16, 8, 0, BF16, BF16, true, true, "bf16, no rows, accumulate"},
+    {70, 264, 16, 8, BF16, BF16, true, true, "bf16, tails everywhere, strides, accumulate"},
+    {64, 256, 32, 0, BF16, BF16, true, false, "bf16, whole tiles"},
+    {200, 520, 24, 0, BF16, BF16, true, false, "bf16, three ranges of columns"},
+    {65, 136, 16, 0, BF16, BF16, false, false, "bf16, du alone"},
+    {40, 72, 40, 0, BF16, BF16, true, true, "bf16, a rank beyond a tile"},
+    {600, 40, 8, 0, BF16, BF16, true, true, "bf16, many ranges of rows"},
+};
+
+static void up_bwd_case(Comparison *c, const void *row)
+{
+    const UpCase *k = row;
+    AdapterUpBwd *a = compare_args(c,
+                                   &(AdapterUpBwd){.rows = k->rows,
+                                                   .out = k->out,
+                                                   .r = k->r,
+                                                   .lddy = k->out + k->pad,
+                                                   .ldu = k->r + k->pad,
+                                                   .lddu = k->r + k->pad,
+                                                   .act = k->act,
+                                                   .b_type = k->b_type,
+                                                   .grad_type = F32,
+                                                   .scale = 0.5,
+                                                   .accumulate = k->accumulate},
+                                   sizeof *a);
+    IN(dy, ROWS_OF(k->out), .ld = a->lddy, .pattern = UNIFORM);
+    IN(b, .type = k->b_type, .rows = k->out, .cols = k->r, .empty = k->out == 0, .pattern = UNIFORM);
+    OUT(du, ROWS_OF(k->r), .ld = a->lddu);
+    if (!k->db)
+        return;
+    IN(u, ROWS_OF(k->r), .ld = a->ldu, .pattern = UNIFORM);
+    OUT_OR_SUM(db, k->accumulate, .type = F32, .rows = k->out, .cols = k->r, .empty = k->out == 0);
+}
+KERNEL_TEST(adapter_up_bwd, UP_CASES, up_bwd_case)
 
 /* ---------------------------------------------------------------- the specification itself */
 

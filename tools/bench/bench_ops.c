@@ -173,6 +173,7 @@ Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t 
     int64_t size = (int64_t)dtype_size(t);
     x->used = 0;
     void *in = take(x, rows * cols * size), *dx = take(x, rows * cols * size), *u = take(x, rows * ADAPTERS * r * size);
+    void *b = take(x, cols * r * size), *db = take(x, cols * r * 4);
     int32_t *pos = take(x, rows * 4), *item = take(x, rows * 4);
     AdapterGroup g = {.rows = rows, .in = cols, .ldu = ADAPTERS * r, .n = ADAPTERS, .act = t, .a_type = t, .row_pos = pos,
                       .row_item = item};
@@ -186,6 +187,9 @@ Status bench_adapters(BenchOps *x, DType t, int64_t rows, int64_t cols, int64_t 
     LINE(x, what, adapter_down, AdapterDown, .g = g, .ldx = cols, .x = in, .u = u);
     LINE(x, what, adapter_down_grad, AdapterDownGrad, .g = g, .ldx = cols, .grad_type = F32, .x = in, .du = u);
     LINE(x, what, adapter_down_bwd, AdapterDownBwd, .g = g, .du = u, .dx = dx);
+    snprintf(what, sizeof what, "%s [%lld,%lld] r%lld", dtype_name(t), (long long)rows, (long long)cols, (long long)r);
+    LINE(x, what, adapter_up_bwd, AdapterUpBwd, .rows = rows, .out = cols, .r = r, .lddy = cols, .ldu = r, .lddu = r, .act = t, .b_type = t,
+         .grad_type = F32, .scale = 2, .dy = in, .b = b, .u = u, .du = dx, .db = db);
     return OK;
 }
 

@@ -31,7 +31,8 @@ static double rate_reached(const Reached *reached, const Device *d, Op op, const
     case OP_conv2d_dw: return reached->adapters * filled(d, c);
     case OP_adapter_down:
     case OP_adapter_down_grad:
-    case OP_adapter_down_bwd: return reached->adapters;
+    case OP_adapter_down_bwd:
+    case OP_adapter_up_bwd: return reached->adapters;
     default: return reached->attention;
     }
 }

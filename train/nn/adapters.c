@@ -124,9 +124,45 @@ static Part saved_u(Tape *t, const LinearNode *s)
     return packed;
 }
 
-void adapters_up_bwd(Tape *t, const LinearNode *s, const char *dy, int64_t ldy, Part du)
+/* Where matmuls are joined they are a GPU's, which waits for dy. */
+static bool reads_dy_once(const Tape *t, const LinearNode *s)
+{
+    for (int i = 0; i < s->n; i++)
+        if (linear_rank(&s->lin[i]) > ADAPTER_UP_RANK)
+            return false;
+    return t->backend->joins;
+}
+
+/* u is there: apart, or behind an x that is not dropped. */
+static void up_at_once(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part du)
+{
+    ArenaMark mark = arena_mark(t->scratch);
+    const Part u = saved_u(t, s);
+    int64_t at = 0, at_u = 0;
+    for (int i = 0; i < s->n && !t->status; i++) {
+        Param *up = s->lin[i].lora_b;
+        int64_t out = linear_out(&s->lin[i]), r = linear_rank(&s->lin[i]);
+        bool more = false;
+        void *db = r ? grad_dst(t, &up->t, &more) : NULL;
+        if (r)
+            RUN(t, adapter_up_bwd, AdapterUpBwd, .rows = tensor_rows(s->x), .out = out, .r = r, .lddy = ldy, .ldu = u.ld, .lddu = du.ld,
+                .act = t->compute, .b_type = up->t.type, .grad_type = up->t.grad_type, .scale = s->lin[i].scale,
+                .dy = dy + tape_size(t, at), .b = up->t.data, .u = (char *)u.data + tape_size(t, at_u),
+                .du = (char *)du.data + tape_size(t, at_u), .db = db, .accumulate = more);
+        at += out;
+        at_u += r;
+    }
+    s->up_done = true;
+    arena_release(t->scratch, mark);
+}
+
+void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part du)
 {
     int64_t at = 0, at_u = 0;
+    if (reads_dy_once(t, s)) {
+        up_at_once(t, s, dy, ldy, du);
+        return;
+    }
     for (int i = 0; i < s->n; i++) {
         const Linear *l = &s->lin[i];
         int64_t out = linear_out(l), r = linear_rank(l);
@@ -234,7 +270,8 @@ void adapters_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy)
     if (!linear_total(s->lin, s->n, linear_rank))
         return;
     ArenaMark mark = arena_mark(t->scratch);
-    up_grads(t, s, dy, ldy, saved_u(t, s));
+    if (!s->up_done)
+        up_grads(t, s, dy, ldy, saved_u(t, s));
     arena_release(t->scratch, mark);
     down_grads(t, s, s->du);
 }

@@ -21,7 +21,8 @@ typedef struct LinearNode {
     const PackedRows *rows;
     void *u; /* [rows, Σ r]: s·A·drop(x); NULL: in the room behind x */
     bool reads_x;
-    Part du; /* [rows, Σ r]: s·dy B, of the backward */
+    bool up_done; /* dB came with du */
+    Part du;      /* [rows, Σ r]: s·dy B, of the backward */
 } LinearNode;
 
 static inline int64_t linear_out(const Linear *l) { return l->out ? l->out : l->w->t.shape[0]; }
@@ -48,8 +49,8 @@ void adapters_down(Tape *t, const Linear *lin, int n, const PackedRows *rows, co
 /* Keeps the u, r columns wide, behind an x that will be dropped: it is short, and reading all of x again is not. NULL: it stays where it
  * is. */
 void *adapters_keep(Tape *t, const Tensor *x, Part u, int64_t r);
-/* du = s·dy B of every adapter, side by side. */
-void adapters_up_bwd(Tape *t, const LinearNode *s, const char *dy, int64_t ldy, Part du);
+/* du = s·dy B of every adapter, side by side; of small ranks also dB = dyᵀ u, on backends that gain by it: dy is read once. */
+void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part du);
 /* dx (+)= drop'(du A) of the adapters that adapters_as_one leaves out. */
 void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *accumulate);
 /* dA and dB of what trains. */
