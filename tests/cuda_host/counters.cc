@@ -320,6 +320,49 @@ TEST(an_adapter_backward_reads_dy_once)
     CHECK_INT(c.bytes_written, du + db + T * RANK * BF16_BYTES + OUT * RANK * 4);
 }
 
+/* So many rows that a block has several tiles of them, in whole numbers, whose sums are exact in any order. */
+TEST(an_adapter_backward_sums_many_rows)
+{
+    enum { T = 64 * 600 + 5, OUT = 24, RANK = 8 };
+    Rig r;
+    auto fill = [&](int64_t n, int64_t step, std::vector<int> *values) {
+        std::vector<bf16> as((size_t)n);
+        for (int64_t i = 0; i < n; i++) {
+            values->push_back((int)(i * step % 7 - 3));
+            as[(size_t)i] = f32_to_bf16((float)values->back());
+        }
+        bf16 *p = r.take<bf16>(n);
+        REQUIRE_OK(r.b.upload(&r.b, p, as.data(), as.size() * sizeof *p));
+        return p;
+    };
+    std::vector<int> dy, b, u;
+    AdapterUpBwd a = {};
+    a.rows = T, a.out = a.lddy = OUT, a.r = a.ldu = a.lddu = RANK, a.act = a.b_type = BF16, a.grad_type = F32, a.scale = 1;
+    a.dy = fill(T * OUT, 5, &dy), a.b = fill(OUT * RANK, 3, &b), a.u = fill(T * RANK, 11, &u);
+    a.du = r.take<bf16>(T * RANK), a.db = r.take<float>(OUT * RANK);
+    CHECK_OK(r.b.ops.adapter_up_bwd(&r.b.ctx, &a));
+    std::vector<float> db(OUT * RANK);
+    std::vector<bf16> du(T * RANK);
+    REQUIRE_OK(r.b.download(&r.b, db.data(), a.db, db.size() * sizeof(float)));
+    REQUIRE_OK(r.b.download(&r.b, du.data(), a.du, du.size() * sizeof(bf16)));
+    int wrong = 0;
+    for (int j = 0; j < RANK; j++) {
+        for (int c = 0; c < OUT; c++) {
+            int64_t sum = 0;
+            for (int t = 0; t < T; t++)
+                sum += dy[(size_t)(t * OUT + c)] * u[(size_t)(t * RANK + j)];
+            wrong += db[(size_t)(c * RANK + j)] != (float)sum;
+        }
+        for (int t = 0; t < T; t++) {
+            int sum = 0;
+            for (int c = 0; c < OUT; c++)
+                sum += dy[(size_t)(t * OUT + c)] * b[(size_t)(c * RANK + j)];
+            wrong += du[(size_t)(t * RANK + j)] != f32_to_bf16((float)sum);
+        }
+    }
+    CHECK_INT(wrong, 0);
+}
+
 TEST(attention_reads_tiles_once_a_block)
 {
     enum { T = 256, WIDTH = 64, TILE = 128, TEXT = 77 };
