@@ -344,9 +344,9 @@ fuzz:
 fuzzers: $(if $(F),$(BUILD)/fuzz-$(F),$(FUZZERS:%=$(BUILD)/fuzz-%)) $(BUILD)/prepare
 
 #: make mutations   deliberate faults in kernels, of which each must make some emulated test fail; M=NAME: only that one
-mutations: $(CUDA_HOST_TEST) $(BUILD)/libgenllava.a
+mutations: $(CUDA_HOST_TEST) $(MODEL_TESTS) $(BUILD)/libgenllava.a
 	@bash tests/cuda_host/mutations.sh '$(CXX)' '-Itests/cuda_host $(CPPFLAGS) $(CXXFLAGS)' '$(LDFLAGS) $(LIBS) $(TEST_LIBS)' \
-		$(CUDA_HOST_TEST) $(BUILD)/libgenllava.a $(if $(M),-- $(M))
+		$(CUDA_HOST_TEST) $(MODEL_TESTS) $(BUILD)/libgenllava.a $(if $(M),-- $(M))
 
 #: make same        proves that a refactoring changed no number: REF=commit and this tree are built without CUDA and make the same runs,
 #:                  whose losses, gradients, weights, shards and answers are compared bit by bit; EXCEPT='shard-bytes memory': classes
