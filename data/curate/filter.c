@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "data/curate/answer.h"
 #include "data/curate/commands.h"
 #include "data/curate/gate.h"
 #include "data/curate/outputs.h"
@@ -94,12 +93,33 @@ static size_t byte_of(const Row *row, const Json *v)
     return at;
 }
 
+/* Bytes of the value that begins a text, up to what ends a member: a comma or a bracket that it does not open. */
+static size_t value_bytes(const char *text, size_t n)
+{
+    size_t end = 0; /* blanks behind it are not its own */
+    int64_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < n; i++) {
+        const char c = text[i];
+        if (!in_string && !depth && (c == ',' || c == '}'))
+            break;
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        end = in_string || !strchr(" \t\r", c) ? i + 1 : end;
+    }
+    return end;
+}
+
 /* The row with its scores in place of those that it had, or at its end. */
 static Status write_scored(FILE *out, const Row *row, const RecordLine *line, const GateScores *scores)
 {
     const Json *had = json_get(json_root(line->doc), "scores");
     const size_t at = had ? byte_of(row, had) : row->n - 1; /* the closing brace */
-    const size_t left_out = !had ? 0 : had->kind == JSON_OBJECT ? answer_object_bytes(row->text + at, row->n - at) : strlen("null");
+    const size_t left_out = had ? value_bytes(row->text + at, row->n - at) : 0;
     char *text;
     TRY(score_text(&text, had, line->record.task, scores));
     fwrite(row->text, 1, at, out);

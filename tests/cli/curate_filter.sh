@@ -72,6 +72,18 @@ for file in fixed variable; do
     sed -E 's/([0-9]\.[0-9]{12})[0-9]*/\1/g' "$dir/wanted" > "$dir/wanted.12"
     sed -E 's/([0-9]\.[0-9]{12})[0-9]*/\1/g' "$dir/out.jsonl" | cmp - "$dir/wanted.12" || { diff "$dir/out.jsonl" "$dir/wanted" >&2; failed=1; }
 done
+# Scores that are none give way too, whatever they are.
+for odd in 5 true '[]' '[1,{"a":"],}\\""},[2]]' '"x,}{\\""' '{}'; do
+    draw r/1 4 'c' | sed "s|}\$|,\"scores\": $odd ,\"z\":[1]}|"
+done > "$dir/in.odd"
+curate 0 filter --in "$dir/in.odd" --out "$dir/out.jsonl" --features $features/fixed.h5 --max-same 0 --min-clip -1
+rejected "$(for n in 2 3 4 5 6; do echo r/1 dedupe.same_text; done)"
+while read -r line; do
+    echo "$line" > "$dir/one"
+    curate 0 filter --in "$dir/one" --out "$dir/out.jsonl" --features $features/fixed.h5 --min-clip -1
+    draw r/1 4 'c' | sed 's|}$|,"scores": {"clip_sim_1":-0.713156986947| ; s|$|} ,"z":[1]}|' > "$dir/wanted"
+    sed -E 's/([0-9]\.[0-9]{12})[0-9]*/\1/g' "$dir/out.jsonl" | cmp - "$dir/wanted" || { diff "$dir/out.jsonl" "$dir/wanted" >&2; failed=1; }
+done < "$dir/in.odd"
 # threshold OPTION VALUE NUMBER: so many stay.
 threshold() {
     curate 0 filter --in "$dir/in" --out "$dir/out.jsonl" --features $features/fixed.h5 "${low[@]}" "$1" "$2" --format json
