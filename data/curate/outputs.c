@@ -17,14 +17,16 @@ static void retry_path(const Outputs *o, char path[PATH_MAX], int k) { snprintf(
 
 static void rejects_path(const Outputs *o, char path[PATH_MAX]) { snprintf(path, PATH_MAX, "%.4000s.rejects.jsonl", o->base); }
 
-/* The number in "BEFORE.retry-NNNNN.jsonlAFTER", or -1. */
+/* The number in "BEFORE.retry-NNNNN.jsonlAFTER", written as retry_path does, or -1. */
 static int retry_number(const char *name, const char *before, const char *after)
 {
     const size_t n = strlen(before);
-    int number = -1, end = 0;
-    if (strncmp(name, before, n) || sscanf(name + n, ".retry-%9d.jsonl%n", &number, &end) != 1 || !end || strcmp(name + n + end, after))
+    char ours[64];
+    int number;
+    if (strncmp(name, before, n) || sscanf(name + n, ".retry-%9d", &number) != 1)
         return -1;
-    return number;
+    snprintf(ours, sizeof ours, ".retry-%05d.jsonl%s", number, after);
+    return strcmp(name + n, ours) ? -1 : number;
 }
 
 /* ---------------------------------------------------------------- what is there already */

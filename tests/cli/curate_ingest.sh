@@ -37,11 +37,12 @@ for case in conversation detail draw edit reasoning; do
     same $case
     # Other orders and files, over what is there: an older run left more retry files.
     for i in 00001 00002 00009 12345; do echo old > "$dir/out.retry-$i.jsonl"; done
-    echo mine > "$dir/out.retry-x.jsonl"
+    mine=("$dir"/out.retry-{x,7,2026,000009}.jsonl)
+    for file in "${mine[@]}"; do echo mine > "$file"; done
     sed '1s/^\xef\xbb\xbf//' $at/replies-*.jsonl | grep . | shuf > "$dir/shuffled"
     split -n r/3 "$dir/shuffled" "$dir/part-"
     ingest 0 --requests $at/dir --replies "$dir/part-ac" "$dir"/part-a[ab] "${options[@]}"
-    rm "$dir/out.retry-x.jsonl"
+    rm "${mine[@]}" || wrong "$case: files of other names went"
     same $case
     ingest 0 --requests $at/dir --replies <(cat "$dir/part-ab") - <(cat "$dir"/part-a[ac]) "${options[@]}" < /dev/null
     same $case
