@@ -1,6 +1,8 @@
 /* ingest.c: `curate ingest`: replies of a model to records, in the nine stages of verdict.h; what is left out and what is to be sent again
  * is written beside them (outputs.h). Called by curate. */
 #include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/curate/commands.h"
@@ -163,10 +165,23 @@ static Status print_result(const Ingest *g, const Flags *f, FILE *out)
     return OK;
 }
 
+/* What has been paid for is not written over: neither requests nor replies. */
+static Status spare_inputs(const Ingest *g, const Flags *f)
+{
+    char folder[PATH_MAX], ours[PATH_MAX], asked[PATH_MAX];
+    if (realpath(file_folder(folder, f->out), ours) && realpath(f->requests, asked) && !strcmp(ours, asked))
+        return fail(ERR_USAGE, "--out %s: lies in the folder of the requests, which holds nothing else; give another place", f->out);
+    for (int i = 0; i < f->replies.n; i++)
+        TRY(outputs_spare(&g->outputs, f->replies.items[i]));
+    return OK;
+}
+
 static Status write_outputs(Ingest *g, const Flags *f)
 {
     TRY(outputs_open(&g->outputs, f->out, f->max_lines, f->max_bytes));
-    Status s = replies_read(&g->replies, &g->requests, f->replies.items, f->replies.n);
+    Status s = spare_inputs(g, f);
+    if (!s)
+        s = replies_read(&g->replies, &g->requests, f->replies.items, f->replies.n);
     if (!s)
         s = ingest_all(g);
     return outputs_close(&g->outputs, s);

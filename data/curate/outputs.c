@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,12 @@
 static const char ENDING[] = ".jsonl";
 
 /* ---------------------------------------------------------------- names */
+
+static const char *last_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
 
 static void retry_path(const Outputs *o, char path[PATH_MAX], int k) { snprintf(path, PATH_MAX, "%.4000s.retry-%05d.jsonl", o->base, k); }
 
@@ -49,8 +56,7 @@ static Status sweep_name(void *arg, const char *name)
 static Status sweep(const Outputs *o, int first)
 {
     Sweep w = {.first = first};
-    const char *slash = strrchr(o->base, '/');
-    w.name = slash ? slash + 1 : o->base;
+    w.name = last_name(o->base);
     file_folder(w.folder, o->base);
     snprintf(w.hidden, sizeof w.hidden, ".%.4000s", w.name);
     return file_list(w.folder, sweep_name, &w);
@@ -94,6 +100,18 @@ Status outputs_open(Outputs *o, const char *path, int64_t max_lines, int64_t max
     if (!s)
         s = open_draft(&o->rejects, rejects);
     return s ? outputs_close(o, s) : OK;
+}
+
+Status outputs_spare(const Outputs *o, const char *input)
+{
+    char folder[PATH_MAX], real_folder[PATH_MAX], real[PATH_MAX], rejects[PATH_MAX];
+    if (!realpath(input, real) || !realpath(file_folder(folder, o->path), real_folder) || strcmp(file_folder(folder, real), real_folder))
+        return OK;
+    rejects_path(o, rejects);
+    const char *name = last_name(real);
+    if (strcmp(name, last_name(o->path)) && strcmp(name, last_name(rejects)) && retry_number(name, last_name(o->base), "") < 0)
+        return OK;
+    return fail(ERR_USAGE, "%s: is read, and --out %s would replace or remove it; give another --out", input, o->path);
 }
 
 Status outputs_retry(Outputs *o, int64_t n, FILE **out)

@@ -22,6 +22,8 @@ typedef struct Outputs {
 
 /* Limits of a retry file, the newlines counted; max_lines 0: there are none of them. What cannot be written is ERR_CREATE. */
 MUST_USE Status outputs_open(Outputs *o, const char *path, int64_t max_lines, int64_t max_bytes);
+/* ERR_USAGE for a file that is read and would be replaced or removed. */
+MUST_USE Status outputs_spare(const Outputs *o, const char *input);
 /* Where a retry line of n bytes goes, its newline counted. */
 MUST_USE Status outputs_retry(Outputs *o, int64_t n, FILE **out);
 /* A line of the rejects. custom_id: NULL, or the request's; it then also says whether that is sent again. */

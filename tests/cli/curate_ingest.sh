@@ -109,6 +109,22 @@ ingest 2 --replies "$dir/first" --requests "$dir/requests" --out -
 says "--out names a file"
 ingest 2 --replies - - --requests "$dir/requests" --out "$dir/o"
 says "standard input can be one of --replies, not 2"
+# Requests and replies cost money: nothing is written over them.
+mkdir "$dir/paid"
+ln -s paid "$dir/way"
+for name in b.jsonl b.rejects.jsonl b.retry-00003.jsonl; do
+    cp "$dir/first" "$dir/paid/$name"
+    ingest 2 --replies "$dir/second" "$dir/paid/$name" --requests "$dir/requests" --out "$dir/way/b.jsonl"
+    says "$dir/paid/$name: is read, and --out $dir/way/b.jsonl would replace or remove it; give another --out"
+    cmp "$dir/first" "$dir/paid/$name" && [ "$(ls -A "$dir/paid")" = $name ] || wrong "$name is touched: $(ls -A "$dir/paid")"
+    rm "$dir/paid/$name"
+done
+cp "$dir/first" "$dir/paid/b.retry-3.jsonl"
+ingest 0 --replies "$dir/second" "$dir/paid/b.retry-3.jsonl" --requests "$dir/requests" --out "$dir/paid/b.jsonl"
+for name in records.jsonl new.jsonl; do
+    ingest 2 --replies "$dir/first" --requests "$dir/requests/" --out "$dir/requests/$name"
+    says "--out $dir/requests/$name: lies in the folder of the requests, which holds nothing else; give another place"
+done
 ingest 2 --replies "$dir/first" --requests "$dir/requests" --out "$dir/o" --exclude-image-ids "$dir/first"
 ingest 2 --replies "$dir/first" --requests "$dir/requests" --out "$dir/o" --min-clip 2
 ingest 66 --replies "$dir/none" --requests "$dir/requests" --out "$dir/o"
