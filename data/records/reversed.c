@@ -1,5 +1,6 @@
 /* reversed.c: rows that describe a picture, turned around: their answer is the caption of a picture to draw. LLaVA-Pretrain, ShareGPT4V and
  * whatever else is rows of one question and one answer. A row of formats.c. */
+#include <stdio.h>
 #include <string.h>
 
 #include "data/records/draft.h"
@@ -42,10 +43,12 @@ static Status take_row(Reversed *r, Draft *d, const Json *row)
     d->n_scores = rec->n_scores;
     if (rec->reject == REJECT_FILTERED)
         return OK;
-    if (rec->reject)
+    if (rec->reject) {
         draft_reject(d, rec->reject, "%s", rec->message);
-    else
+        snprintf(d->reject_path, sizeof d->reject_path, "%s", rec->reject_path);
+    } else {
         check_form(d, rec, row);
+    }
     if (d->reject)
         return OK;
     d->caption = (RecordText){rec->turns[1].text, rec->turns[1].length};

@@ -184,6 +184,11 @@ TEST(sources_name_bad_rows_with_their_place)
     CHECK_REJECTED(REJECT_BAD_JSON,
                    "3:281: expected ',' or ']' after a row, found the end of the file; the file was cut off, 5 rows came before");
     CHECK(!next());
+    put_file("a.json", "[{\"image\":\"https://x/y.jpg\",\"conversations\":[]}]");
+    open_list("[{\"format\":\"llava-reversed\",\"files\":\"a.json\"}]");
+    CHECK_REJECTED(REJECT_MISSING, "1:11: \"image\" is an address, expected the name of a file that was fetched from there");
+    CHECK_STR(rec->reject_path, "https://x/y.jpg");
+    CHECK(!next());
 }
 
 TEST(sources_of_coco_say_what_is_wrong_with_them)
