@@ -40,10 +40,12 @@ struct RecordReader {
 
 /* ---------------------------------------------------------------- what is missing */
 
-/* What is wrong with the folder of a source's pictures, or NULL. */
+/* What is wrong with the folder of a source's pictures, or NULL. A layout that is a folder has no other one. */
 static const char *root_trouble(const MixtureSource *s)
 {
     struct stat st;
+    if (s->format->keys & KEY_ROOT)
+        return NULL;
     if (s->image_root && stat(s->image_root, &st))
         return strerror(errno);
     return s->image_root && !S_ISDIR(st.st_mode) ? "is not a folder" : NULL;

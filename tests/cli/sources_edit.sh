@@ -122,7 +122,8 @@ never() { expect "$@" prepare --out "$tmp/never" --report "$tmp/never.json"; ls 
 sources '{"format":"magicbrush","root":"sets/magicbrush/test"}'; never 2 'its test split is never trained on'
 sources '{"format":"magicbrush","root":"sets/magicbrush","split":"test"}'; never 2 'split is "test"'
 sources '{"format":"instructpix2pix","root":"sets/instructpix2pix","split":"test"}'; never 2 'split is "test"'
-sources '{"format":"instructpix2pix","root":"sets/gone"}'; never 66 "$tmp/sets/gone: cannot be opened"
+sources '{"format":"instructpix2pix","root":"sets/gone"}'; never 66 "error: $tmp/sets/gone: cannot be opened"
+grep -qF image_root "$tmp/stderr" && wrong "the root is called by the name of another key: $(cat "$tmp/stderr")"
 sources '{"format":"magicbrush","root":"sets/instructpix2pix"}'; never 66 "$tmp/sets/instructpix2pix/train/edit_sessions.json: cannot be opened"
 sources "$ip2p}"; head -c 100 "$tmp/seeds.json" > "$tmp/sets/instructpix2pix/seeds.json"; never 65 "$tmp/sets/instructpix2pix/seeds.json:1:"
 sources "$dev"; echo '{"20":[' > "$tmp/sets/magicbrush/dev/edit_sessions.json"; never 65 "$tmp/sets/magicbrush/dev/edit_sessions.json:"
