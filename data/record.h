@@ -61,6 +61,7 @@ typedef struct Record {
     int n_turns;
     const char *sd_prompt, *sd_src_prompt, *sd_instruction; /* NULL when absent */
     const char *split;                                      /* NULL when absent */
+    const char *origin;                                     /* the data set that it says it is from; NULL when absent */
     RecordScore *scores;
     int n_scores;
     RecordProvenance prov;

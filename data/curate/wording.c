@@ -51,7 +51,7 @@ const char *wording_mention(const char *text, size_t n)
     return NULL;
 }
 
-bool wording_is_damaged(const char *text, size_t n) { return contains(text, n, UTF8_REPLACEMENT); }
+bool wording_is_damaged(const char *text, size_t n) { return contains(text, n, UTF8_REPLACEMENT) || memchr(text, 0, n); }
 
 bool wording_is_foreign(const char *text, size_t n)
 {

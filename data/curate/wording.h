@@ -15,7 +15,7 @@ int64_t wording_words(const char *text, size_t n);
 const char *wording_marker(const char *text, size_t n);
 /* The first phrase that speaks of the request and not of the picture, or NULL. */
 const char *wording_mention(const char *text, size_t n);
-/* Whether U+FFFD, which also stands for lone surrogates, is in it. */
+/* Whether U+FFFD, which also stands for lone surrogates, is in it, or NUL, behind which other programs do not read. */
 bool wording_is_damaged(const char *text, size_t n);
 /* Whether more than a fifth of its letters are not Latin: of code points above U+024F, without punctuation, symbols and emoji, and the
  * Latin letters. */

@@ -215,7 +215,7 @@ static Status write_line(Worker *w, const Record *rec)
     else
         w->line = open_memstream(&w->line_text, &w->line_n);
     if (w->line)
-        unified_write(w->line, rec, w->work->o->mixture->sources[rec->source].name, root_of(w, rec, folder));
+        unified_write(w->line, rec, rec->origin ? rec->origin : w->work->o->mixture->sources[rec->source].name, root_of(w, rec, folder));
     return w->line && !fflush(w->line) && !ferror(w->line) ? OK : fail(ERR_NOMEM, "no memory for the text of a row");
 }
 

@@ -199,6 +199,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
     rec->sd_src_prompt = text_of(json_get(sd, "src_prompt"));
     rec->sd_instruction = text_of(json_get(sd, "instruction"));
     rec->split = text_of(split);
+    rec->origin = text_of(json_get(row, "source"));
     read_provenance(&rec->prov, json_get(row, "prov"));
     if (!rec->prov.license)
         rec->prov.license = source->license;

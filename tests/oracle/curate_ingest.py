@@ -171,7 +171,7 @@ def schema(recipe, reply):
     checks = [("too_short", lambda k, t: len(t.split()) < words[k][0]), ("too_long", lambda k, t: len(t.split()) > words[k][1]),
               ("marker", lambda k, t: any(m in t for m in ("<image>", "<gen>", "[IMG", "<s>", "</s>", "[INST]", "[/INST]"))),
               ("mentions", lambda k, t: any(m in t.lower() for m in ("caption", "bounding box", "description provided"))),
-              ("encoding", lambda k, t: "\ufffd" in t), ("language", lambda k, t: foreign(t))]
+              ("encoding", lambda k, t: "\ufffd" in t or "\0" in t), ("language", lambda k, t: foreign(t))]
     for name, bad in checks:
         if any(bad(k, t) for k, t in every):
             return f"schema.{name}", None

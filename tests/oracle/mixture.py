@@ -110,7 +110,7 @@ def export_line(row, source, uid, record):
     prov = {k: v for k, v in row.get("prov", {}).items() if v is not None}
     if "license" not in prov and "license" in source:
         prov["license"] = source["license"]
-    line = {"schema": "genllava.sample/1", "uid": uid, "source": source["name"], "task": record.task}
+    line = {"schema": "genllava.sample/1", "uid": uid, "source": row.get("source", source["name"]) if "turns" in row else source["name"], "task": record.task}
     if "split" in row:
         line["split"] = row["split"]
     line["images"] = images

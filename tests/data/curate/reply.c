@@ -168,6 +168,7 @@ TEST(answers_keep_to_the_schema)
         {"<s> the caption is not here", "schema.marker"},
         {"a b c d \\ud800", "schema.encoding"},
         {"a b c d \\ufffd", "schema.encoding"},
+        {"a b c d \\u0000", "schema.encoding"},
         {"a caption \\ufffd c d e", "schema.mentions"},
         {"aaaa aaaa aaaa aaaa \\u8857\\u8857\\u8857\\u8857", ""},                  /* 4 of 20 */
         {"aaaa aaaa aaaa aaaa \\u8857\\u8857\\u8857\\u8857\\u8857", "schema.language"}, /* 5 of 21 */

@@ -95,8 +95,15 @@ TEST(prepare_export_read_back_makes_the_same_shards)
     REQUIRE_OK(prepare_run(&back.o, &again));
     CHECK(again.good == made.good && again.images == made.images && again.cut_tokens == made.cut_tokens);
     same_shards(world_path("out"), world_path("back"));
-    REQUIRE_OK(prepare_export(&back.o, world_path("twice.jsonl"), &again)); /* the same but for "source" */
+    REQUIRE_OK(prepare_export(&back.o, world_path("twice.jsonl"), &again));
     world_close(&back);
+    char *once, *twice;
+    size_t n_once, n_twice;
+    REQUIRE_OK(file_read(&once, &n_once, world_path("export.jsonl"), 1 << 24));
+    REQUIRE_OK(file_read(&twice, &n_twice, world_path("twice.jsonl"), 1 << 24));
+    CHECK(n_once == n_twice && !memcmp(once, twice, n_once));
+    mem_free(once);
+    mem_free(twice);
 }
 
 /* A line by its uid: the document. */
@@ -137,7 +144,7 @@ TEST(prepare_export_writes_texts_as_they_stand_and_all_that_a_row_says)
     json_free(&doc);
     doc = line_of(world_path("export.jsonl"), "rich/edit");
     const Json *row = json_root(doc), *mask = json_get(row, "images")->child->next->next, *prov = json_get(row, "prov");
-    CHECK_STR(json_get(row, "source")->string, "rich");
+    CHECK_STR(json_get(row, "source")->string, "elsewhere");
     CHECK_STR(json_get(row, "split")->string, "val");
     CHECK_STR(json_get(mask, "role")->string, "mask");
     CHECK_STR(json_get(mask, "path")->string, world_path("images/gif.jpg"));
