@@ -363,6 +363,7 @@ static Status score_cn(const BenchData *d, Answers *a, Scores *s) { return score
 static Status submit_en(const BenchData *d, Answers *a, const char *out) { return submit(d, false, a, out); }
 static Status submit_cn(const BenchData *d, Answers *a, const char *out) { return submit(d, true, a, out); }
 
+#define NOTE "a reply that exact matching cannot decide is wrong; published figures had a language model match those"
 #define METRIC "questions right in every rotation, by exact matching"
 const Bench BENCH_MMBENCH = {.name = "mmbench",
                              .split = "dev",
@@ -370,6 +371,7 @@ const Bench BENCH_MMBENCH = {.name = "mmbench",
                              .pictures = "in the file",
                              .suffix = OPTION_LETTER,
                              .metric = METRIC,
+                             .note = NOTE,
                              .max_new_tokens = 1024,
                              .questions = questions_en,
                              .score = score_en,
@@ -380,6 +382,7 @@ const Bench BENCH_MMBENCH_CN = {.name = "mmbench-cn",
                                 .pictures = "in the file",
                                 .suffix = OPTION_LETTER_CN,
                                 .metric = METRIC,
+                                .note = NOTE,
                                 .max_new_tokens = 1024,
                                 .questions = questions_cn,
                                 .score = score_cn,

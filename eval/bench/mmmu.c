@@ -278,13 +278,15 @@ static Status submit(const BenchData *d, Answers *a, const char *path)
     return file_publish(&draft, s ? s : answers_all_known(a));
 }
 
-const Bench BENCH_MMMU = {.name = "mmmu",
-                          .split = "validation",
-                          .files = "SPLIT.jsonl, the rows of the data set, their pictures as paths",
-                          .pictures = "image_1 of the row",
-                          .suffix = "\n" OPTION_LETTER,
-                          .metric = "accuracy; letters that cannot be read are wrong, never drawn",
-                          .max_new_tokens = 128,
-                          .questions = questions,
-                          .score = score,
-                          .submit = submit};
+const Bench BENCH_MMMU = {
+    .name = "mmmu",
+    .split = "validation",
+    .files = "SPLIT.jsonl, the rows of the data set, their pictures as paths",
+    .pictures = "image_1 of the row",
+    .suffix = "\n" OPTION_LETTER,
+    .metric = "accuracy; letters that cannot be read are wrong, never drawn",
+    .note = "greedy, and a letter that cannot be read is wrong; the authors' run of LLaVA sampled with five beams, and drew such letters",
+    .max_new_tokens = 128,
+    .questions = questions,
+    .score = score,
+    .submit = submit};
