@@ -156,14 +156,16 @@ static Status put_prediction(void *arg, const Item *item, const char *where)
     Sums *k = arg;
     Span text;
     pool_reset(&k->pool);
-    if (!answers_find(k->a, id_in_answers(&k->pool, item), &text))
+    const Span id = id_in_answers(&k->pool, item);
+    TRY(pool_status(&k->pool));
+    if (!answers_find(k->a, id, &text))
         return fail(ERR_DATA, "question \"%s\" of %s has no answer, and a submission holds them all", item->id.s, where);
     fputs("{\"question_id\": ", k->out);
     json_put_text(k->out, item->id.s, item->id.n);
     fputs(", \"prediction\": ", k->out);
     json_put_text(k->out, text.s, text.n);
     fputs("}\n", k->out);
-    return pool_status(&k->pool);
+    return OK;
 }
 
 static Status submit(const BenchData *d, Answers *a, const char *path)

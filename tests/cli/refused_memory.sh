@@ -62,16 +62,19 @@ refuse prepare_none generate --config "$dir/run.json" --ask "What is it?" --imag
 refuse prepare_none generate --checkpoint "$dir/runs/r/checkpoint-000001" --batch "$dir/questions" --out "$dir/answers" --max-new-tokens 3
 printf '{"answer": "a", "expected": "b"}\n' > "$dir/scored"
 refuse prepare_none evaluate --answers "$dir/scored" --before "$dir/scored"
-for bench in vqav2 gqa vizwiz textvqa pope mme; do
+for bench in vqav2 gqa vizwiz textvqa sqa pope mme mmbench seed mmmu mathvista; do
     files=$PWD/tests/fixtures/bench/$bench
     refuse prepare_none evaluate $bench score --data "$files" --answers "$files/answers.jsonl" --format json
-    case $bench in vqav2 | gqa | vizwiz | mme) refuse no_shards evaluate $bench submit --data "$files" --answers "$files/answers.jsonl" --out "$dir/out" ;; esac
+    case $bench in vqav2 | gqa | vizwiz | mme | mmbench | seed | mmmu | mathvista) refuse no_shards evaluate $bench submit --data "$files" --answers "$files/answers.jsonl" --out "$dir/out" ;; esac
 done
 for bench in llava-bench mm-vet; do
     files=$PWD/tests/fixtures/bench/$bench
     refuse no_shards evaluate $bench judge --data "$files" --answers "$files/answers.jsonl" --out "$dir/out"
     refuse prepare_none evaluate $bench judge --data "$files" --replies "$files/replies.jsonl" --format json
 done
+files=$PWD/tests/fixtures/bench/mathvista
+refuse no_shards evaluate mathvista judge --data "$files" --answers "$files/answers.jsonl" --out "$dir/out"
+refuse prepare_none evaluate mathvista judge --data "$files" --answers "$files/answers.jsonl" --replies "$files/replies.jsonl" --format json
 rm -rf "$dir/out"
 "$build/refusing-prepare" --config "$dir/run.json" --out "$dir/out" > /dev/null 2>&1 || fail "prepare fails"
 for format in text json; do
