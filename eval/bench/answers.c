@@ -172,9 +172,14 @@ static Status read_row(Answers *a, const char *file, const Row *row, AnswerKey k
     JsonDoc *doc;
     Pool scratch = {0};
     bool counts;
-    TRY(json_parse_at(&doc, row->text, row->n, file, row->line, row->column));
-    Status s = json_root(doc)->kind == JSON_OBJECT ? read(a, &scratch, key, json_root(doc), &answer, &counts)
-                                                   : fail(ERR_DATA, "%s:%d: is no object, expected an answer a line", file, row->line);
+    Status s = json_parse_at(&doc, row->text, row->n, file, row->line, row->column);
+    if (s == ERR_DATA && !row->whole) { /* the writer was stopped inside it */
+        log_warn("%s:%d: the last line is torn and is left out", file, row->line);
+        return OK;
+    }
+    TRY(s);
+    s = json_root(doc)->kind == JSON_OBJECT ? read(a, &scratch, key, json_root(doc), &answer, &counts)
+                                            : fail(ERR_DATA, "%s:%d: is no object, expected an answer a line", file, row->line);
     if (!s && counts)
         s = add(a, &answer);
     json_free(&doc);
@@ -190,13 +195,8 @@ static Status read_file(Answers *a, const char *path, AnswerKey key, ReadLine re
     const char *file = file_name(path);
     TRY(rows_open(&rows, path, ROWS_LINES));
     Status s = OK;
-    while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
         s = row.error ? fail(ERR_DATA, "%s:%s", file, row.error) : read_row(a, file, &row, key, read);
-        if (s == ERR_DATA && !row.whole && !row.error) { /* the writer was stopped inside it */
-            log_warn("%s:%d: the last line is torn and is left out", file, row.line);
-            s = OK;
-        }
-    }
     rows_close(&rows);
     return s;
 }

@@ -104,6 +104,8 @@ refused 65 'more:91: answers "4", which is no question of this benchmark and spl
 refused 65 'broken:4:' pope score --data "$pope" --answers "$dir/broken"
 echo '{"question_id": 3}' > "$dir/mute"
 refused 65 'mute:1: "text" is absent, expected the answer as text' pope score --data "$pope" --answers "$dir/mute"
+printf '{"question_id": 3}' > "$dir/mute"
+refused 65 'mute:1: "text" is absent, expected the answer as text' pope score --data "$pope" --answers "$dir/mute"
 refused 66 "$dir/none" pope score --data "$pope" --answers "$dir/none"
 refused 66 "coco_pope_adversarial.json" pope score --data "$dir" --answers "$pope/answers.jsonl"
 refused 65 'the labels of test2015 are not public' vqav2 score --data "$vqav2" --split test2015 --answers "$vqav2/answers.jsonl"

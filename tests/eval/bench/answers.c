@@ -94,15 +94,18 @@ TEST(a_torn_last_line_is_left_out)
     answers_free(&a);
 }
 
-static void refused(const char *line, const char *why)
+/* end: "\n", or "": the last line of a file that nothing follows. */
+static void refused_with(const char *end, const char *line, const char *why)
 {
     Answers *a;
     char text[512];
-    snprintf(text, sizeof text, "{\"question_id\":1,\"text\":\"a\"}\n%s\n", line);
+    snprintf(text, sizeof text, "{\"question_id\":1,\"text\":\"a\"}\n%s%s", line, end);
     CHECK_INT(read_text(&a, text), ERR_DATA);
     CHECK_MSG(strstr(status_message(), "a.jsonl:2:") && strstr(status_message(), why), "%s: %s", line, status_message());
     CHECK(a == NULL);
 }
+
+static void refused(const char *line, const char *why) { refused_with("\n", line, why); }
 
 TEST(lines_that_are_no_answers)
 {
@@ -112,6 +115,12 @@ TEST(lines_that_are_no_answers)
     refused("{\"question_id\":1}", "\"text\" is absent, expected the answer as text");
     refused("{\"question_id\":1,\"text\":null}", "\"text\" is null, expected the answer as text");
     refused("{\"question_id\":1,\"te", "a.jsonl:2:");
+}
+
+TEST(a_last_line_that_is_whole_is_not_torn)
+{
+    refused_with("", "[1]", "is no object, expected an answer a line");
+    refused_with("", "{\"question_id\":1,\"text\":null}", "\"text\" is null, expected the answer as text");
 }
 
 TEST(replies_of_both_interfaces)
