@@ -64,7 +64,7 @@ const Bench *bench_named(const char *name);
 /* ---- official.c: reading official files. Messages name the file, and say where the value stands. */
 /* DIR/NAME into path[PATH_MAX]; name is a format ("%s_questions.json"). Returns it. */
 char *official_path(char *path, const BenchData *d, const char *name, ...) PRINTF_LIKE(3, 4);
-MUST_USE Status official_json(JsonDoc **doc, const char *path);
+MUST_USE Status official_json(JsonDoc **doc, const char *path); /* of a file that is one object */
 /* A member that must be there, and be of a kind; where: the file, for the message. */
 MUST_USE Status official_text(Span *out, const Json *object, const char *key, const char *where);
 MUST_USE Status official_int(int64_t *out, const Json *object, const char *key, const char *where);

@@ -18,7 +18,16 @@ char *official_path(char *path, const BenchData *d, const char *name, ...)
     return file_join(path, d->dir, file);
 }
 
-Status official_json(JsonDoc **doc, const char *path) { return json_read_python(doc, path); }
+Status official_json(JsonDoc **doc, const char *path)
+{
+    TRY(json_read_python(doc, path));
+    const Json *root = json_root(*doc);
+    if (root->kind == JSON_OBJECT)
+        return OK;
+    Status s = fail(ERR_DATA, "%s:%d:%d: is %s, expected an object", path, root->line, root->column, json_kind_name(root->kind));
+    json_free(doc);
+    return s;
+}
 
 Status official_get(const Json **out, const Json *object, const char *key, JsonKind kind, const char *where)
 {

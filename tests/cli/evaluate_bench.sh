@@ -108,6 +108,15 @@ printf '{"question_id": 3}' > "$dir/mute"
 refused 65 'mute:1: "text" is absent, expected the answer as text' pope score --data "$pope" --answers "$dir/mute"
 refused 66 "$dir/none" pope score --data "$pope" --answers "$dir/none"
 refused 66 "coco_pope_adversarial.json" pope score --data "$dir" --answers "$pope/answers.jsonl"
+mkdir "$dir/none_asked"
+: > "$dir/no_answers"
+echo '{"a": {"isBalanced": false}}' > "$dir/none_asked/testdev_balanced_questions.json"
+refused 65 "gqa: the files in $dir/none_asked hold no question of split testdev_balanced" \
+    gqa score --data "$dir/none_asked" --answers "$dir/no_answers"
+echo '[{"isBalanced": true, "answer": "x"}]' > "$dir/none_asked/testdev_balanced_questions.json"
+for step in "score --answers $dir/no_answers" "submit --answers $dir/no_answers --out $dir/x"; do
+    refused 65 'testdev_balanced_questions.json:1:1: is an array, expected an object' gqa $step --data "$dir/none_asked"
+done
 refused 65 'the labels of test2015 are not public' vqav2 score --data "$vqav2" --split test2015 --answers "$vqav2/answers.jsonl"
 refused 66 'v2_mscoco_train2014_annotations.json' vqav2 score --data "$vqav2" --split train2014 --answers "$vqav2/answers.jsonl"
 
