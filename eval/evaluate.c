@@ -6,6 +6,7 @@
 #include "eval/ask_step.h"
 #include "eval/bench/commands.h"
 #include "eval/exact.h"
+#include "eval/metrics/commands.h"
 #include "eval/suite.h"
 #include "kernels/base/cli.h"
 #include "train/dist/signals.h"
@@ -19,6 +20,8 @@ typedef struct Command {
 static const Command COMMANDS[] = {
     {"exact", "evaluate exact --answers FILE.jsonl [--before FILE.jsonl]", "answers that are the expected ones, by kind of question",
      exact_run},
+    {"pixels", "evaluate pixels --pairs FILE.jsonl [--format json]", "L1, L2, PSNR and SSIM of pictures against their goals",
+     metrics_pixels},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 

@@ -1,0 +1,46 @@
+#!/bin/bash
+# evaluate pixels: its JSON, its table, and what it says of bad input.
+set -u
+build=$1
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+pairs=tests/fixtures/metrics/pixels
+bad=0
+wrong() { echo "$1"; bad=1; }
+# refused CODE SENTENCE WORDS…: evaluate WORDS ends with CODE, says SENTENCE and prints nothing.
+refused() {
+    local code=$1 sentence=$2 rc
+    shift 2
+    "$build/evaluate" "$@" > "$dir/out" 2> "$dir/err"
+    rc=$?
+    [ $rc = "$code" ] || wrong "evaluate $*: exit $rc, wanted $code: $(cat "$dir/err")"
+    grep -qF -- "$sentence" "$dir/err" || wrong "evaluate $*: says $(cat "$dir/err"), wanted $sentence"
+    [ ! -s "$dir/out" ] || wrong "evaluate $*: printed though it failed"
+}
+
+# ---- pixels
+"$build/evaluate" pixels --pairs $pairs/pairs.jsonl --format json > "$dir/out" || wrong "pixels failed"
+grep -q '^{"metric":"pixels","n":9,"l1":0\.[0-9]*,"l2":0\.[0-9]*,"psnr":[0-9.]*,"ssim":0\.[0-9]*,"per_image":\[{"id":"near","l1":' "$dir/out" ||
+    wrong "pixels: $(head -c 300 "$dir/out")"
+grep -q '{"id":"equal","l1":0.0,"l2":0.0,"psnr":null,"ssim":1.0}' "$dir/out" || wrong "pixels: equal pictures: $(cat "$dir/out")"
+"$build/evaluate" pixels --pairs $pairs/pairs.jsonl | grep -q '^9 pairs: L1 0\.[0-9]*, L2 0\.[0-9]*, PSNR [0-9.]*, SSIM 0\.[0-9]*$' ||
+    wrong "pixels: no table"
+(cd $pairs && sed 's|"\([a-z]*\.[ab]\.png\)"|"'"$PWD"'/\1"|g' pairs.jsonl) | "$build/evaluate" pixels --pairs - --format json > "$dir/again" ||
+    wrong "pixels: whole paths from standard input failed"
+cmp -s "$dir/out" "$dir/again" || wrong "pixels: whole paths from standard input give other numbers"
+refused 2 'needs --pairs' pixels
+refused 66 'none.jsonl' pixels --pairs "$dir/none.jsonl"
+echo '{"id":1,"a":"none.png","b":"none.png"}' > "$dir/pairs.jsonl"
+refused 66 'pairs.jsonl:1' pixels --pairs "$dir/pairs.jsonl"
+head -c 200 $pairs/near.a.png > "$dir/cut.png"
+echo '{"id":1,"a":"cut.png","b":"cut.png"}' > "$dir/pairs.jsonl"
+refused 65 'cut.png' pixels --pairs "$dir/pairs.jsonl"
+for row in '{"id":1,"a":"cut.png"}' '{"a":"cut.png","b":"cut.png"}' '[]' '{"id":1,"a":"cut.png","b":3}'; do
+    echo "$row" > "$dir/pairs.jsonl"
+    refused 65 'pairs.jsonl:1' pixels --pairs "$dir/pairs.jsonl"
+done
+head -c 30 $pairs/pairs.jsonl > "$dir/pairs.jsonl"
+refused 65 'pairs.jsonl:1' pixels --pairs "$dir/pairs.jsonl"
+: > "$dir/pairs.jsonl"
+refused 65 'holds no pairs' pixels --pairs "$dir/pairs.jsonl"
+exit $bad
