@@ -22,6 +22,9 @@ static const Command COMMANDS[] = {
      exact_run},
     {"pixels", "evaluate pixels --pairs FILE.jsonl [--format json]", "L1, L2, PSNR and SSIM of pictures against their goals",
      metrics_pixels},
+    {"fid", "evaluate fid FEATURES FEATURES [--format json]", "the Fréchet inception distance of two sets of pictures", metrics_fid},
+    {"clip-score", "evaluate clip-score IMAGES TEXTS [--format json]", "cosines of features of pictures and of their texts",
+     metrics_clip_score},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 

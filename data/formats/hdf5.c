@@ -272,6 +272,8 @@ static Status open_array(HdfFile *f, const char *name, hid_t *d, hid_t *type)
     return refuse(f, name, "keeps its numbers in other files, expected the array itself");
 }
 
+bool hdf_has(HdfFile *f, const char *name) { return H5Lexists(f->id, name, H5P_DEFAULT) > 0; }
+
 /* False unless it has that many dimensions. */
 static bool read_shape(hid_t d, int n, hsize_t shape[2])
 {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# evaluate pixels: its JSON, its table, and what it says of bad input.
+# evaluate pixels, fid and clip-score: their JSON, tables, and what it says of bad input.
 set -u
 build=$1
 dir=$(mktemp -d) || exit 1
@@ -43,4 +43,29 @@ head -c 30 $pairs/pairs.jsonl > "$dir/pairs.jsonl"
 refused 65 'pairs.jsonl:1' pixels --pairs "$dir/pairs.jsonl"
 : > "$dir/pairs.jsonl"
 refused 65 'holds no pairs' pixels --pairs "$dir/pairs.jsonl"
+
+# ---- fid, clip-score
+features=tests/fixtures/metrics/features
+"$build/evaluate" fid $features/a.npy $features/b.npy --format json > "$dir/out" 2> "$dir/err" || wrong "fid failed"
+grep -q '^{"metric":"fid","n":60,"n_reference":45,"dim":12,"fid":15\.8141789977' "$dir/out" || wrong "fid: $(cat "$dir/out")"
+[ ! -s "$dir/err" ] || wrong "fid of enough pictures warns: $(cat "$dir/err")"
+"$build/evaluate" fid $features/b_deflated.npz $features/a.npy --format json |
+    grep -q '^{"metric":"fid","n":null,"n_reference":60,"dim":12,"fid":15\.8141789977' || wrong "fid of .npz"
+"$build/evaluate" fid $features/few.h5 $features/b.npy > "$dir/out" 2> "$dir/err" || wrong "fid of few failed"
+grep -q '^FID 31\.2669 (12 features)$' "$dir/out" || wrong "fid: $(cat "$dir/out")"
+grep -q 'few.h5: 7 pictures are too few' "$dir/err" || wrong "fid of few does not warn: $(cat "$dir/err")"
+for threads in 1 2 3; do
+    OMP_NUM_THREADS=$threads "$build/evaluate" fid $features/a.npy $features/b.npy --format json > "$dir/fid.$threads"
+done
+cmp "$dir/fid.1" "$dir/fid.2" && cmp "$dir/fid.1" "$dir/fid.3" || wrong "fid depends on the number of threads"
+refused 2 'needs two files of features, has 1' fid $features/a.npy
+refused 2 'its name has to end in .npy or .h5' fid $features/a.npy $pairs/near.a.png
+refused 66 'none.npy' fid $features/a.npy "$dir/none.npy"
+refused 65 'they have to come from the same network' fid $features/a.npy $features/images.h5
+"$build/evaluate" clip-score $features/images.h5 $features/texts.h5 --format json |
+    grep -q '^{"metric":"clip-score","n":7,"score":64\.4147763889[0-9]*,"clipscore":1\.61036940972[0-9]*}$' || wrong "clip-score"
+"$build/evaluate" clip-score $features/images.h5 $features/texts.npy | grep -q '^7 pairs: CLIP score 64.41, CLIPScore 1.6104$' ||
+    wrong "clip-score: no line for people"
+refused 2 'has 0' clip-score
+refused 65 'row by row' clip-score $features/images.h5 $features/a.npy
 exit $bad

@@ -1,7 +1,9 @@
 """Numbers of eval/metrics: scikit-image (pixels), NumPy and SciPy (FID, cosines). Needs scikit-image, scipy, numpy, h5py, Pillow:
 python tests/oracle/bench_pictures.py tests/fixtures"""
 import json, pathlib, sys
+import h5py
 import numpy as np
+import scipy.linalg
 from PIL import Image
 from skimage.metrics import structural_similarity
 
@@ -53,9 +55,81 @@ def pairs(folder, rng):
     (folder / "pixels.txt").write_text(text)
 
 
+def fid(m1, s1, m2, s2):
+    """The formula as pytorch-fid has it, with SciPy's root of the product."""
+    root = scipy.linalg.sqrtm(s1 @ s2)
+    return float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * np.trace(root.real))
+
+
+def fid_of_few(x, y):
+    """Without a root of a singular matrix: the nuclear norm of the product of centred features."""
+    (m1, s1), (m2, s2) = statistics(x), statistics(y)
+    a, b = (z.astype(np.float64) - z.astype(np.float64).mean(0) for z in (x, y))
+    norm = np.linalg.svd(a @ b.T / np.sqrt((len(a) - 1) * (len(b) - 1)), compute_uv=False).sum()
+    return float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * norm)
+
+
+def statistics(x):
+    x = x.astype(np.float64)
+    return x.mean(0), np.cov(x, rowvar=False)
+
+
+def h5(path, features, names, fixed=True):
+    with h5py.File(path, "w") as f:
+        f["feat"] = features
+        if names:
+            f["name"] = np.array([n.encode() for n in names], dtype="S16") if fixed else names
+
+
+def features(folder, rng):
+    """Sets with more rows than columns and with fewer; a mean far from 0, which sums of squares in f32 would lose."""
+    folder.mkdir(parents=True, exist_ok=True)
+    d = 12
+    mix = [rng.normal(0, 1, (d, d)) * 0.7 ** np.arange(d) for _ in range(2)]
+    a, b = (rng.normal(0, 1, (n, d)) @ m + off for n, m, off in ((60, mix[0], 1000), (45, mix[1], 1000.5)))
+    few, fewer = a[:7].astype(np.float32), b[:5].astype(np.float32)
+    a, b = a.astype(np.float32), b
+    np.save(folder / "a.npy", a)
+    np.save(folder / "b.npy", b)  # f64
+    np.save(folder / "columns.npy", np.asfortranarray(b))
+    h5(folder / "few.h5", few, None)
+    np.save(folder / "fewer.npy", fewer)
+    (m, s) = statistics(b)
+    np.savez(folder / "b.npz", mu=m, sigma=s)
+    np.savez_compressed(folder / "b_deflated.npz", extra=np.arange(3), sigma=s, mu=m)
+    wide = fid(*statistics(a), m, s)
+    numbers = [("a.npy", "b.npy", wide), ("a.npy", "columns.npy", wide), ("a.npy", "b.npz", wide), ("b_deflated.npz", "a.npy", wide),
+               ("few.h5", "fewer.npy", fid_of_few(few, fewer)), ("few.h5", "b.npy", fid_of_few(few, b)), ("a.npy", "a.npy", 0.0)]
+    (folder / "fid.txt").write_text("".join(f"{x} {y} {v!r}\n" for x, y, v in numbers))
+
+
+def cosines(folder, rng):
+    names = [f"{i}.png" for i in (3, 1, 4, 15, 9, 2, 6)]
+    images = rng.normal(0, 1, (7, 10)).astype(np.float32)
+    texts = (images + rng.normal(0, 1, (7, 10))).astype(np.float32)
+    texts[2] = -images[2]  # below 0
+    order = rng.permutation(7)
+    h5(folder / "images.h5", images, names)
+    h5(folder / "images_unnamed.h5", images, None)
+    h5(folder / "texts.h5", texts[order], [names[i] for i in order], fixed=False)
+    np.save(folder / "texts.npy", texts[order])
+    (folder / "texts.txt").write_text("".join(f"{names[i]}\n" for i in order))
+    np.save(folder / "texts_by_row.npy", texts)
+
+    def score(x, y):
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        return float(np.maximum((x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1), 0).mean())
+    good, shuffled = score(images, texts), score(images, texts[order])
+    numbers = [("images.h5", "texts.h5", good), ("images.h5", "texts.npy", good), ("images.h5", "texts_by_row.npy", good),
+               ("images_unnamed.h5", "texts.h5", shuffled)]
+    (folder / "cosine.txt").write_text("".join(f"{x} {y} {v!r}\n" for x, y, v in numbers))
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     pairs(out / "metrics" / "pixels", np.random.default_rng(18))
+    features(out / "metrics" / "features", np.random.default_rng(19))
+    cosines(out / "metrics" / "features", np.random.default_rng(20))
 
 
 if __name__ == "__main__":

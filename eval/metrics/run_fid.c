@@ -1,0 +1,82 @@
+/* run_fid.c: evaluate fid: the distance of two sets of features (commands.h). Called by evaluate. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "data/formats/json_write.h"
+#include "eval/metrics/commands.h"
+#include "eval/metrics/fid.h"
+#include "kernels/base/cli.h"
+#include "kernels/base/log.h"
+
+static CliList words;
+static int format;
+static const char *const FORMATS[] = {"text", "json", NULL};
+static const CliOption OPTIONS[] = {{"--format", CLI_CHOICE, &format, "text|json", "a line, or one JSON object", 0, 0, FORMATS, false},
+                                    {0}};
+
+/* With as many pictures as features or fewer the covariance lacks directions, and the distance depends on how many there are. */
+static void warn_of_few(const FidStatistics *s)
+{
+    if (s->n && s->n <= s->d)
+        log_warn("%s: %" PRId64 " pictures are too few for a distance of %" PRId64 " features that compares with others; take more than "
+                 "%" PRId64, s->path, s->n, s->d, s->d);
+}
+
+static void add_count(cJSON *o, const char *key, int64_t n)
+{
+    if (n)
+        json_add_int(o, key, n);
+    else
+        json_add(o, key, cJSON_CreateNull());
+}
+
+static Status tell(const FidStatistics *a, const FidStatistics *b, double distance)
+{
+    warn_of_few(a);
+    warn_of_few(b);
+    if (format == 0 && !log_is_json()) {
+        fprintf(stdout, "FID %.4f (%" PRId64 " features)\n", distance, a->d);
+        return OK;
+    }
+    cJSON *o = cJSON_CreateObject();
+    json_add_text(o, "metric", "fid");
+    add_count(o, "n", a->n);
+    add_count(o, "n_reference", b->n);
+    json_add_int(o, "dim", a->d);
+    json_add_real(o, "fid", distance);
+    return json_print(stdout, &o, JSON_LINE, "evaluate");
+}
+
+static Status measure(const char *first, const char *second)
+{
+    FidStatistics a = {0}, b = {0};
+    double distance;
+    Status s = fid_statistics(&a, first);
+    if (!s)
+        s = fid_statistics(&b, second);
+    if (!s)
+        s = fid_distance(&distance, &a, &b);
+    if (!s)
+        s = tell(&a, &b, distance);
+    fid_free(&a);
+    fid_free(&b);
+    return s;
+}
+
+Status metrics_fid(int argc, char **argv)
+{
+    const CliProgram program = {.name = "evaluate",
+                                .summary = "Fréchet inception distance of two sets: files of features (.npy [n, d]; .h5 with "
+                                           "/feat [n, d]), or of their statistics (.npz with mu [d] and sigma [d, d]).",
+                                .usage = "evaluate fid FEATURES FEATURES [--format json]",
+                                .options = OPTIONS,
+                                .positional = "FILE",
+                                .words = &words};
+    bool done;
+    TRY(cli_parse(&program, argc, argv, &done));
+    if (done)
+        return OK;
+    if (words.n != 2)
+        return fail(ERR_USAGE, "evaluate fid needs two files of features, has %d; evaluate fid --help shows all options", words.n);
+    return measure(words.items[0], words.items[1]);
+}
