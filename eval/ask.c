@@ -374,6 +374,13 @@ static Status ask(Asking *k, const Bench *b)
     return s;
 }
 
+Status ask_check(const Bench *b)
+{
+    return b->questions ? OK
+                        : fail(ERR_USAGE, "evaluate %s: asks no questions; draw its pictures with generate --batch, then evaluate %s score",
+                               b->name, b->name);
+}
+
 Status bench_ask(const Bench *b, const BenchData *d, Answerer *a, const AskOptions *o, AskCounts *counts)
 {
     Asking k = {.options = o, .data = d, .answerer = a, .counts = counts, .loaded = -1, .broken = -1};

@@ -67,6 +67,7 @@ static Status ask(const Bench *b)
     const BenchData d = {args.data, args.split ? args.split : b->split};
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX];
+    TRY(ask_check(b));
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(opening_check(&args.model));
     if (!args.data || !args.out)

@@ -96,6 +96,7 @@ static Status ask(Run *r, Line *l)
     AskOptions o = {.out = l->answers, .model = name};
     if (file_exists(l->answers))
         return OK;
+    TRY(ask_check(l->entry->bench));
     if (!args.model.config && !args.model.checkpoint)
         return fail(ERR_USAGE, "%s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->answers);
     TRY(open_model(r));

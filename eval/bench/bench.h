@@ -44,7 +44,7 @@ typedef struct Bench {
     int max_new_tokens;
     /* How answers are known: NULL: by their question_id alone. */
     MUST_USE Status (*key)(Pool *pool, const Json *answer, Span *key);
-    /* Calls visit with every question, in the official order. */
+    /* Calls visit with every question, in the official order. NULL: it is about pictures, which are drawn elsewhere. */
     MUST_USE Status (*questions)(const BenchData *d, BenchVisit visit, void *arg);
     /* NULL: there are no labels to score with. A judged benchmark scores from replies: `a` holds those (answers_read_replies), by request.
      */
@@ -56,6 +56,9 @@ typedef struct Bench {
     /* Of a judge that only reads what answers say: `score` does without it, this with its replies to what it was asked. Else NULL. */
     MUST_USE Status (*score_replies)(const BenchData *d, Answers *a, Answers *replies, Scores *s);
     const char *judge_model; /* what the authors asked */
+    /* Of a benchmark of pictures, which has none of the functions above: what was drawn lies in the folder `made`. Numbers are as the
+     * authors have them, mostly from 0 to 1. Counts pictures and missing ones in s; these are left out of its means. */
+    MUST_USE Status (*score_pictures)(const BenchData *d, const char *made, Scores *s);
 } Bench;
 
 extern const Bench *const BENCHES[]; /* ends with NULL */

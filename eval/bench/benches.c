@@ -6,7 +6,8 @@
 /* X(symbol) in the order of --list */
 #define BENCH_LIST(X)                                                                                                     \
     X(BENCH_VQAV2) X(BENCH_GQA) X(BENCH_VIZWIZ) X(BENCH_TEXTVQA) X(BENCH_SQA) X(BENCH_POPE) X(BENCH_MME) X(BENCH_MMBENCH) \
-    X(BENCH_MMBENCH_CN) X(BENCH_SEED) X(BENCH_LLAVA) X(BENCH_MM_VET) X(BENCH_MMMU) X(BENCH_MATHVISTA)
+    X(BENCH_MMBENCH_CN) X(BENCH_SEED) X(BENCH_LLAVA) X(BENCH_MM_VET) X(BENCH_MMMU) X(BENCH_MATHVISTA) \
+    X(BENCH_MAGICBRUSH) X(BENCH_EVR) X(BENCH_GIER) X(BENCH_MA5K)
 
 #define DECLARE(symbol) extern const Bench symbol;
 BENCH_LIST(DECLARE)

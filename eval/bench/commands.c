@@ -61,9 +61,26 @@ static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers 
     return check_missing(s, allow_missing);
 }
 
+/* answers: the folder of what was drawn. */
+static Status score_pictures(Scores *s, int64_t *n_duplicate, const Bench *b, const BenchData *d, BenchFiles answers, bool allow_missing)
+{
+    *s = (Scores){.decimals = 4};
+    *n_duplicate = 0;
+    if (answers.n != 1)
+        return fail(ERR_USAGE, "evaluate %s: --answers is the folder of its pictures, one, not %d", b->name, answers.n);
+    TRY(b->score_pictures(d, answers.name[0], s));
+    TRY(scores_status(s));
+    if (s->n_missing == s->n || (!allow_missing && s->n_missing * 100 > s->n))
+        return fail(ERR_DATA, "%s: %" PRId64 " of %" PRId64 " pictures are missing%s", answers.name[0], s->n_missing, s->n,
+                    s->n_missing == s->n ? "" : ", which is more than 1 %; --allow-missing scores the others");
+    return OK;
+}
+
 Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, BenchFiles answers, BenchFiles replies,
                    bool allow_missing)
 {
+    if (b->score_pictures)
+        return score_pictures(scores, n_duplicate, b, d, answers, allow_missing);
     const bool only_replies = b->judge && !b->score_replies, both = b->score_replies && replies.n;
     Answers *a = NULL, *r = NULL;
     *scores = (Scores){0};

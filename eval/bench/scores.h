@@ -26,6 +26,7 @@ typedef struct Scores {
     int n_scores, n_parse, room, parse_room;
     int64_t n, n_missing; /* questions scored; of them without an answer */
     bool failed;          /* there was no memory */
+    int decimals;         /* of the table; 0: two */
 } Scores;
 void scores_free(Scores *s);
 MUST_USE Status scores_status(const Scores *s);

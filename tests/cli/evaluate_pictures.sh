@@ -1,5 +1,5 @@
 #!/bin/bash
-# evaluate pixels, fid and clip-score: their JSON, tables, and what it says of bad input.
+# evaluate pixels, fid, clip-score and the benchmarks of editing: their JSON, tables, and what it says of bad input.
 set -u
 build=$1
 dir=$(mktemp -d) || exit 1
@@ -68,4 +68,18 @@ refused 65 'they have to come from the same network' fid $features/a.npy $featur
     wrong "clip-score: no line for people"
 refused 2 'has 0' clip-score
 refused 65 'row by row' clip-score $features/images.h5 $features/a.npy
+
+# ---- benchmarks of editing
+brush=tests/fixtures/metrics/magicbrush
+"$build/evaluate" magicbrush score --data $brush/goals --answers $brush/edits --format json |
+    grep -q '^{"bench":"magicbrush","split":"test","n":15,.*"score":0\.3451773351.*"all_turn/n":15.0,"final_turn/l1":0\.26468' ||
+    wrong "magicbrush"
+"$build/evaluate" magicbrush score --data $brush/goals --answers $brush/edits | grep -q '^all_turn/l2  *0\.1765$' || wrong "magicbrush: no table"
+refused 2 'asks no questions' magicbrush ask --data $brush/goals --out "$dir/answers.jsonl" --config run.json
+refused 2 'has no server' magicbrush submit --data $brush/goals --answers $brush/edits --out "$dir/out.json"
+refused 2 'needs no judge' magicbrush judge --data $brush/goals --answers $brush/edits
+refused 2 'one, not 2' magicbrush score --data $brush/goals --answers $brush/edits $brush/goals
+refused 2 'needs --answers' magicbrush score --data $brush/goals
+refused 65 'pictures are missing' gier score --data tests/fixtures/metrics/edits/data --answers tests/fixtures/metrics/edits/made
+"$build/evaluate" --list | grep -q '^ma5k  *split test; files SPLIT.jsonl' || wrong "--list lacks ma5k"
 exit $bad

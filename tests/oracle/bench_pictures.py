@@ -125,11 +125,61 @@ def cosines(folder, rng):
     (folder / "cosine.txt").write_text("".join(f"{x} {y} {v!r}\n" for x, y, v in numbers))
 
 
+def means(numbers):
+    return {k: float(np.mean([n[k] for n in numbers if n[k] is not None])) for k in numbers[0]}
+
+
+def magicbrush(folder, rng):
+    """Twelve turns, two, one; masks and a text beside; edits of another size. Pairs as image_eval.py makes them, but for its "_1"."""
+    every, final = [], []
+    for name, turns, size in (("327701", 12, (12, 12)), ("99", 2, (14, 10)), ("500010", 1, (9, 11))):
+        goals, edits = (folder / below / name for below in ("goals", "edits"))
+        goals.mkdir(parents=True)
+        edits.mkdir(parents=True)
+        picture(rng, *size).save(goals / f"{name}-input.png")
+        for k in range(1, turns + 1):
+            goal = picture(rng, *size)
+            goal.save(goals / f"{name}-output{k}.png")
+            goal.save(goals / f"{name}-mask{k}.png")
+            single = picture(rng, *size) if k % 2 else picture(rng, 8, 8)
+            single.save(edits / (f"{name}_1.png" if k == 1 else f"{name}_inde_{k}.png"))
+            every.append(pixels(goal, single))
+            if k > 1:
+                single = picture(rng, *size)
+                single.save(edits / f"{name}_iter_{k}.png")
+            last = pixels(goal, single)
+        final.append(last)
+    (folder / "goals" / "edit_sessions.json").write_text("{}\n")
+    (folder / "scores.txt").write_text("".join(f"{of}/{k} {v!r}\n" for of, numbers in (("all_turn", every), ("final_turn", final))
+                                               for k, v in list(means(numbers).items())[:2] + [("n", len(numbers))]))
+
+
+def edits(folder, rng):
+    """A manifest as of MGIE's sets; one goal is named by a folder, one edit is a JPEG's name, one is missing."""
+    (folder / "data" / "pictures").mkdir(parents=True)
+    (folder / "made").mkdir()
+    lines, numbers = [], []
+    for k, id in enumerate(["a", 7, "b-c", "d", "lost"]):
+        goal = picture(rng, 16, 13 - k)
+        goal.save(folder / "data" / "pictures" / f"{k}.png")
+        lines.append({"id": id, "source": f"pictures/{k}.png", "target": f"pictures/{k}.png", "instruction": "brighter"})
+        if id != "lost":
+            made = near(rng, goal, 25) if k % 2 else picture(rng, 20, 20)
+            made.save(folder / "made" / f"{id}.{'jpg' if k == 3 else 'png'}", quality=95)
+            with Image.open(folder / "made" / f"{id}.{'jpg' if k == 3 else 'png'}") as read:
+                numbers.append(pixels(goal, read))
+    (folder / "data" / "test.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    mean = means(numbers)
+    (folder / "scores.txt").write_text("".join(f"{k} {mean[k]!r}\n" for k in ("l1", "l2", "ssim", "psnr")))
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     pairs(out / "metrics" / "pixels", np.random.default_rng(18))
     features(out / "metrics" / "features", np.random.default_rng(19))
     cosines(out / "metrics" / "features", np.random.default_rng(20))
+    magicbrush(out / "metrics" / "magicbrush", np.random.default_rng(21))
+    edits(out / "metrics" / "edits", np.random.default_rng(22))
 
 
 if __name__ == "__main__":

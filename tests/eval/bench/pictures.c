@@ -1,0 +1,159 @@
+/* eval/bench/magicbrush.c and edits.c: pairs and means as the authors' script makes them (tests/oracle/bench_pictures.py wrote the
+ * numbers), and what is no whole set of edits. */
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "data/formats/file.h"
+#include "eval/bench/commands.h"
+#include "kernels/base/arena.h"
+#include "tests/harness.h"
+
+typedef struct Copy {
+    char from[PATH_MAX], to[PATH_MAX];
+} Copy;
+
+static Status copy_tree(void *arg, const char *name)
+{
+    const Copy *c = arg;
+    Copy below;
+    file_join(below.from, c->from, name);
+    file_join(below.to, c->to, name);
+    if (strchr(name, '.'))
+        return file_copy(below.from, below.to);
+    TRY(file_make_folders(below.to));
+    return file_list(below.from, copy_tree, &below);
+}
+
+/* The fixture in the folder of this test, so that it may be changed. */
+static void make_world(const char *name)
+{
+    Copy c;
+    char below[64];
+    snprintf(below, sizeof below, "metrics/%s", name);
+    snprintf(c.from, sizeof c.from, "%s", test_fixture(below));
+    snprintf(c.to, sizeof c.to, "%s", test_dir());
+    REQUIRE_OK(file_list(c.from, copy_tree, &c));
+}
+
+static char *path_of(char path[PATH_MAX], const char *name) { return file_join(path, test_dir(), name); }
+
+static Status score(Scores *s, const char *bench, const char *goals, const char *made, bool allow_missing)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    const Bench *b = bench_named(bench);
+    const BenchData d = {path_of(from, goals), b->split};
+    const char *const folder = path_of(to, made);
+    int64_t n_duplicate;
+    return bench_score(s, &n_duplicate, b, &d, (BenchFiles){&folder, 1}, (BenchFiles){0}, allow_missing);
+}
+
+/* Every number of scores.txt, in its order, and no other. */
+static void check(const Scores *s)
+{
+    char path[PATH_MAX], key[64];
+    double wanted;
+    int n = 0;
+    FILE *f = fopen(path_of(path, "scores.txt"), "r");
+    REQUIRE(f);
+    for (; fscanf(f, "%63s %lf", key, &wanted) == 2; n++) {
+        REQUIRE(n < s->n_scores);
+        CHECK_STR(s->score[n].key, key);
+        CHECK_MSG(fabs(s->score[n].value - wanted) <= 1e-12 * fmax(1, wanted), "%s is %.17g, wanted %.17g", key, s->score[n].value, wanted);
+    }
+    CHECK_INT(s->n_scores, n);
+    fclose(f);
+}
+
+static void refused(const char *bench, const char *goals, const char *made, Status kind, const char *why)
+{
+    Scores s;
+    CHECK_INT(score(&s, bench, goals, made, true), kind);
+    CHECK_MSG(strstr(status_message(), why), "says %s, wanted %s", status_message(), why);
+    scores_free(&s);
+}
+
+TEST(pictures_of_magicbrush_score_as_its_authors_do)
+{
+    Scores s;
+    make_world("magicbrush");
+    REQUIRE_OK(score(&s, "magicbrush", "goals", "edits", false));
+    check(&s);
+    CHECK_INT(s.n, 15);
+    CHECK_INT(s.n_missing, 0);
+    scores_free(&s);
+}
+
+static void remove_file(const char *name)
+{
+    char path[PATH_MAX];
+    REQUIRE_OK(file_remove(path_of(path, name)));
+}
+
+TEST(pictures_of_magicbrush_that_are_not_whole)
+{
+    make_world("magicbrush");
+    remove_file("edits/327701/327701_inde_10.png");
+    refused("magicbrush", "goals", "edits", ERR_DATA, "edits/327701: has 11 edits of single turns");
+    make_world("magicbrush");
+    remove_file("edits/99/99_iter_2.png");
+    refused("magicbrush", "goals", "edits", ERR_DATA, "edits/99: has no edit after all turns");
+    make_world("magicbrush");
+    remove_file("edits/99");
+    refused("magicbrush", "goals", "edits", ERR_DATA, "edits: has no folder \"99\", which ");
+    make_world("magicbrush");
+    remove_file("goals/500010");
+    refused("magicbrush", "goals", "edits", ERR_DATA, "goals: has no folder \"500010\", which ");
+    make_world("magicbrush");
+    remove_file("goals/500010/500010-output1.png");
+    refused("magicbrush", "goals", "edits", ERR_DATA, "goals/500010: has no picture with \"output\"");
+    refused("magicbrush", "goals/99", "edits/99", ERR_DATA, "goals/99: holds no folders of goals");
+    refused("magicbrush", "none", "edits", ERR_MISSING, "none");
+}
+
+TEST(pictures_cut_in_half)
+{
+    char path[PATH_MAX], *bytes;
+    size_t n;
+    make_world("magicbrush");
+    REQUIRE_OK(file_read(&bytes, &n, path_of(path, "edits/99/99_1.png"), 1 << 20));
+    REQUIRE_OK(file_write(path, bytes, n / 2));
+    mem_free(bytes);
+    refused("magicbrush", "goals", "edits", ERR_DATA, "edits/99/99_1.png");
+}
+
+TEST(pictures_of_a_manifest)
+{
+    static const char *const NAMES[] = {"evr", "gier", "ma5k"};
+    make_world("edits");
+    for (int i = 0; i < 3; i++) {
+        Scores s;
+        REQUIRE_OK(score(&s, NAMES[i], "data", "made", true));
+        check(&s);
+        CHECK_INT(s.n, 5);
+        CHECK_INT(s.n_missing, 1);
+        scores_free(&s);
+    }
+}
+
+TEST(pictures_of_a_manifest_that_are_not_whole)
+{
+    Scores s;
+    char path[PATH_MAX], *bytes;
+    size_t n;
+    make_world("edits");
+    CHECK_INT(score(&s, "gier", "data", "made", false), ERR_DATA);
+    CHECK(strstr(status_message(), "made: 1 of 5 pictures are missing, which is more than 1 %"));
+    scores_free(&s);
+    refused("gier", "data", "data", ERR_DATA, "data: 5 of 5 pictures are missing");
+    refused("gier", "made", "made", ERR_MISSING, "test.jsonl");
+    REQUIRE_OK(file_read(&bytes, &n, path_of(path, "data/test.jsonl"), 1 << 20));
+    REQUIRE_OK(file_write(path, bytes, n / 2));
+    mem_free(bytes);
+    refused("gier", "data", "made", ERR_DATA, "test.jsonl:3");
+    REQUIRE_OK(file_write(path, "{\"id\":\"a\",\"source\":\"x\"}\n", 24));
+    refused("gier", "data", "made", ERR_DATA, "\"target\" is absent");
+    REQUIRE_OK(file_write(path, "{\"id\":\"a\",\"target\":\"none.png\"}\n", 31));
+    refused("gier", "data", "made", ERR_MISSING, "none.png");
+}
