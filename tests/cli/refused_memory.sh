@@ -75,6 +75,12 @@ done
 files=$PWD/tests/fixtures/bench/mathvista
 refuse no_shards evaluate mathvista judge --data "$files" --answers "$files/answers.jsonl" --out "$dir/out"
 refuse prepare_none evaluate mathvista judge --data "$files" --answers "$files/answers.jsonl" --replies "$files/replies.jsonl" --format json
+metrics=$PWD/tests/fixtures/metrics
+refuse prepare_none evaluate pixels --pairs "$metrics/pixels/pairs.jsonl" --format json
+for second in b.npy b_deflated.npz; do refuse prepare_none evaluate fid "$metrics/features/few.h5" "$metrics/features/$second" --format json; done
+for second in texts.h5 texts.npy; do refuse prepare_none evaluate clip-score "$metrics/features/images.h5" "$metrics/features/$second" --format json; done
+refuse prepare_none evaluate magicbrush score --data "$metrics/magicbrush/goals" --answers "$metrics/magicbrush/edits" --format json
+refuse prepare_none evaluate gier score --data "$metrics/edits/data" --answers "$metrics/edits/made" --allow-missing --format json
 rm -rf "$dir/out"
 "$build/refusing-prepare" --config "$dir/run.json" --out "$dir/out" > /dev/null 2>&1 || fail "prepare fails"
 for format in text json; do

@@ -36,6 +36,7 @@ seeds() {
     safetensors) cp $parity/bases/llm-old/*.index.json "$2"
                  find $parity -name '*.safetensors' -size -12k | head -8 | while read -r f; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     gguf) cp $fixtures/containers/*.gguf "$2" ;;
+    npy) cp $fixtures/metrics/features/*.np[yz] "$2" ;;
     torch_bin) cp $fixtures/containers/*.bin "$2" ;;
     replay) for f in $parity/*/start/replay.safetensors; do cp "$f" "$2/$(echo "$f" | tr / _)"; done ;;
     tokenizer) cp $parity/bases/llm-gqa/tokenizer.model "$2" ;;
