@@ -48,10 +48,11 @@ static Status add_covariance(FidStatistics *s, const FeatureSet *f, double *bloc
             for (int64_t j = 0; j < f->d; j++)
                 x[j] -= s->mu[j];
         }
-        spectrum_add_product(s->sigma, f->d, f->d, block, f->d, block, f->d, rows);
+        spectrum_add_square(s->sigma, f->d, block, rows);
     }
-    for (int64_t j = 0; j < f->d * f->d; j++)
-        s->sigma[j] /= (double)(f->n - 1);
+    for (int64_t i = 0; i < f->d; i++)
+        for (int64_t j = i; j < f->d; j++)
+            s->sigma[j * f->d + i] = s->sigma[i * f->d + j] /= (double)(f->n - 1);
     return OK;
 }
 

@@ -29,22 +29,33 @@ static void add_scaled(double *y, double by, const double *x, int64_t n)
         y[i] += by * x[i];
 }
 
+/* out[n] += xᵀ·y of one column of x [rows], whose numbers are ldx apart, and of y [rows,n]. */
+static void add_column(double *out, const double *x, int64_t ldx, const double *y, int64_t ldy, int64_t n, int64_t rows)
+{
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) { /* four rows at a time: a number of `out` is read once for four products */
+        const double *p = x + r * ldx, *q = y + r * ldy;
+        const double p0 = p[0], p1 = p[ldx], p2 = p[2 * ldx], p3 = p[3 * ldx];
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++)
+            out[j] += p0 * q[j] + p1 * q[ldy + j] + (p2 * q[2 * ldy + j] + p3 * q[3 * ldy + j]);
+    }
+    for (; r < rows; r++)
+        add_scaled(out, x[r * ldx], y + r * ldy, n);
+}
+
 void spectrum_add_product(double *c, int64_t m, int64_t n, const double *x, int64_t ldx, const double *y, int64_t ldy, int64_t rows)
 {
 #pragma omp parallel for schedule(dynamic, 16)
-    for (int64_t i = 0; i < m; i++) {
-        double *out = c + i * n;
-        int64_t r = 0;
-        for (; r + 4 <= rows; r += 4) { /* four rows at a time: a number of c is read once for four products */
-            const double *p = x + r * ldx + i, *q = y + r * ldy;
-            const double p0 = p[0], p1 = p[ldx], p2 = p[2 * ldx], p3 = p[3 * ldx];
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                out[j] += p0 * q[j] + p1 * q[ldy + j] + (p2 * q[2 * ldy + j] + p3 * q[3 * ldy + j]);
-        }
-        for (; r < rows; r++)
-            add_scaled(out, x[r * ldx + i], y + r * ldy, n);
-    }
+    for (int64_t i = 0; i < m; i++)
+        add_column(c + i * n, x + i, ldx, y, ldy, n, rows);
+}
+
+void spectrum_add_square(double *c, int64_t d, const double *x, int64_t rows)
+{
+#pragma omp parallel for schedule(dynamic, 16)
+    for (int64_t i = 0; i < d; i++)
+        add_column(c + i * d + i, x + i, d, x + i, d, d - i, rows);
 }
 
 /* ---------------------------------------------------------------- Cholesky with pivots */

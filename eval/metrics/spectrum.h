@@ -15,4 +15,6 @@ MUST_USE Status spectrum_factor(double *f, int64_t *rank, const double *a, int64
 MUST_USE Status spectrum_nuclear_norm(double *sum, double *a, int64_t m, int64_t n);
 /* c [m,n] += xᵀ·y, over `rows` rows of x [rows,ldx] and y [rows,ldy]. */
 void spectrum_add_product(double *c, int64_t m, int64_t n, const double *x, int64_t ldx, const double *y, int64_t ldy, int64_t rows);
+/* c [d,d] += xᵀ·x of x [rows,d], on and above its diagonal; the rest stays as it is. */
+void spectrum_add_square(double *c, int64_t d, const double *x, int64_t rows);
 #endif
