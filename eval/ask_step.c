@@ -73,6 +73,7 @@ static Status ask(const Bench *b)
     if (!args.data || !args.out)
         return fail(ERR_USAGE, "evaluate … ask needs %s; evaluate BENCH ask --help shows all options",
                     args.data ? "--out ANSWERS.jsonl" : "--data DIR");
+    TRY(bench_check_out(args.out, false));
     TRY(read_chunk(&o));
     if (file_exists(args.out)) {
         log_info("%s: is whole and is left alone; remove it to ask anew", args.out);

@@ -49,8 +49,9 @@ typedef struct Bench {
     /* NULL: there are no labels to score with. A judged benchmark scores from replies: `a` holds those (answers_read_replies), by request.
      */
     MUST_USE Status (*score)(const BenchData *d, Answers *a, Scores *s);
-    /* What the benchmark's server takes, into `out` (a folder where the benchmark's is one); NULL: it has no server. */
+    /* What the benchmark's server takes, into `out`; NULL: it has no server. */
     MUST_USE Status (*submit)(const BenchData *d, Answers *a, const char *out);
+    bool submits_folder; /* `out` is one */
     /* Calls visit with a request for every answer, and counts questions and missing answers in s; NULL: it needs no judge. */
     MUST_USE Status (*judge)(const BenchData *d, Answers *a, Scores *s, JudgeVisit visit, void *arg);
     /* Of a judge that only reads what answers say: `score` does without it, this with its replies to what it was asked. Else NULL. */

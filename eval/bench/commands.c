@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
@@ -34,6 +35,16 @@ static const char *const FORMATS[] = {"text", "json", NULL};
 static Status need(const char *value, const char *flag, const char *step)
 {
     return value ? OK : fail(ERR_USAGE, "evaluate … %s needs %s; evaluate BENCH %s --help shows all options", step, flag, step);
+}
+
+Status bench_check_out(const char *out, bool folder)
+{
+    struct stat st;
+    if (!strcmp(out, "-"))
+        return fail(ERR_USAGE, "--out names what appears whole or not at all, so it cannot be standard output");
+    if (!stat(out, &st) && !(folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode)))
+        return fail(ERR_CREATE, "--out %s: is %s, which is not replaced by a %s", out, file_kind(st.st_mode), folder ? "folder" : "file");
+    return OK;
 }
 
 static BenchData data_of(const Bench *b) { return (BenchData){args.data, args.split ? args.split : b->split}; }
@@ -140,6 +151,7 @@ static Status submit(const Bench *b)
     TRY(need(args.data, "--data DIR", "submit"));
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE", "submit"));
     TRY(need(args.out, "--out FILE", "submit"));
+    TRY(bench_check_out(args.out, b->submits_folder));
     const BenchData d = data_of(b);
     TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
     Status s = b->submit(&d, a, args.out);
@@ -213,6 +225,7 @@ static Status judge(const Bench *b)
         return score_and_tell(b);
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE (or --replies FILE)", "judge"));
     TRY(need(args.out, "--out REQUESTS.jsonl", "judge"));
+    TRY(bench_check_out(args.out, false));
     const BenchData d = data_of(b);
     return bench_requests(b, &d, files_of(&args.answers), args.out, args.model, args.allow_missing);
 }

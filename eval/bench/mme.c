@@ -352,4 +352,5 @@ const Bench BENCH_MME = {.name = "mme",
                          .key = key,
                          .questions = questions,
                          .score = score,
-                         .submit = submit};
+                         .submit = submit,
+                         .submits_folder = true};

@@ -98,6 +98,13 @@ echo '{"question_id": 1}' > "$dir/other.partial"
 ask 65 "$dir/other"
 says "other.partial:1: is no answer of this program"
 
+# What is no file is not taken for answers.
+mkdir "$dir/folder"
+ask 73 "$dir/folder"
+says "--out $dir/folder: is a folder, which is not replaced by a file"
+ask 2 -
+says "so it cannot be standard output"
+
 # Stopped by a signal: 75, and the same command goes on.
 questions many $(for i in $(seq 60); do echo a b c; done)
 ask 0 "$dir/many" --split many

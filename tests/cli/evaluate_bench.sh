@@ -131,6 +131,20 @@ refused 65 'which is no question of this benchmark and split' vqav2 submit --dat
 run 0 vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out "$dir/submission"
 cmp -s <(tr -d '\n' < "$dir/submission") "$vizwiz/submission.json" || fail "vizwiz submits $(cat "$dir/submission")"
 refused 73 'cannot be created: No such file or directory' vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out "$dir/none/x"
+mkfifo "$dir/pipe"
+mkdir "$dir/folder"
+for out in pipe folder; do
+    refused 73 "--out $dir/$out: is a $out, which is not replaced by a file" \
+        vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out "$dir/$out"
+    refused 73 "--out $dir/$out: is a $out, which is not replaced by a file" \
+        mm-vet judge --data "$fixtures/mm-vet" --answers "$fixtures/mm-vet/answers.jsonl" --out "$dir/$out"
+done
+refused 73 "--out $dir/torn: is a file, which is not replaced by a folder" \
+    mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/torn"
+[ -p "$dir/pipe" ] || fail "a pipe was replaced by a file"
+refused 2 'so it cannot be standard output' vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out -
+refused 2 'so it cannot be standard output' mm-vet judge --data "$fixtures/mm-vet" --answers "$fixtures/mm-vet/answers.jsonl" --out -
+[ ! -e ./- ] || fail "a file \"-\" was made"
 run 0 mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/results"
 [ "$(ls "$dir/results" | wc -l)" -eq 14 ] || fail "mme submits $(ls "$dir/results")"
 exit $failed
