@@ -1,4 +1,4 @@
-/* answer_many.c: answers many questions, several at a time (answerer_ask_all of answer.h). Called by evaluate and generate --batch.
+/* answer_many.c: answers many questions, several at a time (answerer_ask_all of answer.h). Called by ask.c of evaluate.
  *
  * Each question has a sequence of the decoder and goes a token further with every step; one that is done makes room for the next. */
 #include <string.h>
