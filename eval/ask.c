@@ -280,6 +280,16 @@ static Status sort_open(Asking *k)
     return OK;
 }
 
+/* A text may say where its picture stands (ScienceQA). */
+static Status check_markers(Span text, int n_pictures)
+{
+    const Span marker = SPAN("<image>");
+    int n = 0;
+    for (ptrdiff_t at; (at = py_find(text, marker)) >= 0; n++)
+        text = (Span){text.s + at + marker.n, text.n - (size_t)at - marker.n};
+    return !n || n == n_pictures ? OK : fail(ERR_DATA, "its text has %d <image>, and it has %d pictures", n, n_pictures);
+}
+
 static Status give_question(void *user, int64_t i, Question *q)
 {
     Asking *k = user;
@@ -287,6 +297,7 @@ static Status give_question(void *user, int64_t i, Question *q)
     pool_reset(&k->scratch);
     const Span text = span_join(&k->scratch, (const Span[]){item->prompt, item->suffix}, 2, "");
     TRY(pool_status(&k->scratch));
+    TRY(check_markers(text, has_picture(item)));
     k->turn = (RecordTurn){.human = true, .text = text.s, .length = text.n};
     *q = (Question){.turns = &k->turn, .n_turns = 1, .n_images = has_picture(item), .index = (uint64_t)k->order[i]};
     return OK;

@@ -20,7 +20,7 @@ typedef struct AskCounts {
     int64_t asked;        /* of them now … */
     int64_t resumed;      /* … and by an earlier call */
     int64_t n_no_picture; /* asked, but the picture is missing or broken: the text is empty */
-    int64_t n_refused;    /* the same for what else is wrong with a question: it is too long */
+    int64_t n_refused;    /* the same for what else is wrong with a question: it is too long, or has an <image> too many */
 } AskCounts;
 
 /* ERR_USAGE for a benchmark that asks no questions. */

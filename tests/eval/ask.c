@@ -27,11 +27,13 @@ static Status questions(const BenchData *d, BenchVisit visit, void *arg)
         s = visit(arg, &q);
     if (!s)
         s = visit(arg, &(BenchQuestion){.id = SPAN("8"), .prompt = SPAN("Who?"), .bytes = BROKEN, .n_bytes = sizeof BROKEN});
+    if (!s)
+        s = visit(arg, &(BenchQuestion){.id = SPAN("9"), .prompt = SPAN("What is <image>?")});
     mem_free(picture);
     return s;
 }
 
-enum { LINES = 4 };
+enum { LINES = 5 };
 typedef struct Lines {
     char *bytes, *line[LINES];
     AskCounts counts;
@@ -77,11 +79,11 @@ TEST(answers_hold_what_the_benchmark_adds_to_them)
 {
     Lines l;
     ask(&l, "a.jsonl", &(AskOptions){0});
-    CHECK_INT(l.counts.n, 4);
-    CHECK_INT(l.counts.asked, 4);
+    CHECK_INT(l.counts.n, 5);
+    CHECK_INT(l.counts.asked, 5);
     CHECK_INT(l.counts.n_no_picture, 1);
-    CHECK_INT(l.counts.n_refused, 0);
-    REQUIRE(l.line[3]);
+    CHECK_INT(l.counts.n_refused, 1);
+    REQUIRE(l.line[4]);
     CHECK(begins(l.line[0], "{\"question_id\": 7, \"round_id\": 0, \"prompt\": \"What?\", \"text\": \""));
     CHECK(strstr(l.line[0], "\", \"options\": [\"a\"], \"option_char\": [\"A\"], \"answer_id\": \""));
     CHECK(begins(l.line[1], "{\"question_id\": \"x\\\"y\", \"prompt\": \"Why?\", \"text\": \""));
@@ -89,6 +91,7 @@ TEST(answers_hold_what_the_benchmark_adds_to_them)
     CHECK(begins(l.line[2], "{\"question_id\": 7, \"round_id\": 1, \"prompt\": \"What?\", \"text\": \""));
     CHECK(span_equal(text_of(l.line[0]), text_of(l.line[2])));
     CHECK(begins(l.line[3], "{\"question_id\": \"8\", \"prompt\": \"Who?\", \"text\": \"\", \"answer_id\": \""));
+    CHECK(begins(l.line[4], "{\"question_id\": \"9\", \"prompt\": \"What is <image>?\", \"text\": \"\", \"answer_id\": \""));
     mem_free(l.bytes);
 }
 
