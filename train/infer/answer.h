@@ -14,7 +14,7 @@ typedef struct Sampling {
     double top_p;       /* keep the fewest likeliest tokens that reach this probability; 1: all */
     uint64_t seed;
     int64_t max_new_tokens;
-    const char *(*stopped)(void); /* may be NULL; asked before every token: why to give up (ERR_PREEMPTED), or NULL to go on */
+    const char *(*stopped)(void); /* may be NULL; asked before every token and question: why to give up (ERR_PREEMPTED), or NULL */
 } Sampling;
 
 typedef struct Answerer Answerer;

@@ -81,6 +81,9 @@ static Status go_on(Asking *k, int sequence)
 static Status fill(Asking *k, int sequence)
 {
     while (k->id[sequence] < 0 && k->next < k->list->n) {
+        const char *why = k->sampling->stopped ? k->sampling->stopped() : NULL;
+        if (why) /* also where no question comes to a token */
+            return fail(ERR_PREEMPTED, "%s", why);
         const int64_t i = k->next++;
         Status s = begin(k, sequence, i);
         if (!s)

@@ -341,6 +341,8 @@ static Status note_refusal(void *user, int64_t i, Status why, const char *text, 
     return OK;
 }
 
+static const char *stop_at_once(void) { return "a reason"; }
+
 TEST(questions_that_are_all_too_long_are_all_told)
 {
     RunConfig cfg;
@@ -349,6 +351,10 @@ TEST(questions_that_are_all_too_long_are_all_told)
     REQUIRE_OK(answerer_ask_all(a, &(QuestionList){.n = 3, .user = &told, .question = give_nothing, .answer = note_refusal},
                                 &(Sampling){.top_p = 1, .max_new_tokens = 4}, 8));
     CHECK_INT(told, 6);
+    told = 0;
+    CHECK_FAILS(answerer_ask_all(a, &(QuestionList){.n = 3, .user = &told, .question = give_nothing, .answer = note_refusal},
+                                 &(Sampling){.top_p = 1, .max_new_tokens = 4, .stopped = stop_at_once}, 8), ERR_PREEMPTED, "a reason");
+    CHECK_INT(told, 0);
     REQUIRE_OK(answerer_ask_all(a, &(QuestionList){.n = 0}, &(Sampling){.top_p = 1, .max_new_tokens = 4}, 8));
     answerer_close(&a);
     config_free(&cfg);
