@@ -64,7 +64,7 @@ static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, const 
 static Status ask(const Bench *b)
 {
     AskOptions o = {.out = args.out, .limit = args.limit, .at_once = (int)args.at_once};
-    const BenchData d = {args.data, args.split ? args.split : b->split};
+    BenchData d;
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX];
     TRY(ask_check(b));
@@ -74,6 +74,7 @@ static Status ask(const Bench *b)
         return fail(ERR_USAGE, "evaluate … ask needs %s; evaluate BENCH ask --help shows all options",
                     args.data ? "--out ANSWERS.jsonl" : "--data DIR");
     TRY(bench_check_out(args.out, false));
+    TRY(bench_data(&d, b, args.data, args.split));
     TRY(read_chunk(&o));
     if (file_exists(args.out)) {
         log_info("%s: is whole and is left alone; remove it to ask anew", args.out);

@@ -92,7 +92,8 @@ static void read_entry(Reader *r, const Json *o)
                 data ? json_show(data, found, sizeof found) : "absent");
     if (split && !is_text(split))
         mistake(r, split, "\"split\" is %s, expected a text", json_show(split, found, sizeof found));
-    e->data.split = is_text(split) ? kept(r, split->string) : e->bench ? e->bench->split : "";
+    if (e->bench && bench_data(&e->data, e->bench, e->data.dir, is_text(split) ? kept(r, split->string) : NULL))
+        mistake(r, split, "%s", status_message());
     if (replies)
         read_replies(r, e, replies);
 }

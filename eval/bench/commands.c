@@ -47,7 +47,14 @@ Status bench_check_out(const char *out, bool folder)
     return OK;
 }
 
-static BenchData data_of(const Bench *b) { return (BenchData){args.data, args.split ? args.split : b->split}; }
+Status bench_data(BenchData *out, const Bench *b, const char *dir, const char *split)
+{
+    const bool has_splits = strstr(b->files, "SPLIT") || strstr(b->pictures, "SPLIT");
+    if (split && !has_splits && strcmp(split, b->split))
+        return fail(ERR_USAGE, "%s has one split, \"%s\"; found \"%s\"", b->name, b->split, split);
+    *out = (BenchData){dir, split ? split : b->split};
+    return OK;
+}
 
 static Status check_missing(const Scores *s, bool allow_missing)
 {
@@ -121,9 +128,10 @@ static BenchFiles files_of(const CliList *l) { return (BenchFiles){l->items, l->
 
 static Status score_and_tell(const Bench *b)
 {
-    const BenchData d = data_of(b);
+    BenchData d;
     Scores scores;
     int64_t n_duplicate;
+    TRY(bench_data(&d, b, args.data, args.split));
     Status s = bench_score(&scores, &n_duplicate, b, &d, files_of(&args.answers), files_of(&args.replies), args.allow_missing);
     if (!s)
         s = tell(b, &d, &scores, n_duplicate);
@@ -146,13 +154,14 @@ static Status score(const Bench *b)
 static Status submit(const Bench *b)
 {
     Answers *a;
+    BenchData d;
     if (!b->submit)
         return fail(ERR_USAGE, "evaluate %s: has no server to submit to; evaluate %s score scores here", b->name, b->name);
     TRY(need(args.data, "--data DIR", "submit"));
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE", "submit"));
     TRY(need(args.out, "--out FILE", "submit"));
     TRY(bench_check_out(args.out, b->submits_folder));
-    const BenchData d = data_of(b);
+    TRY(bench_data(&d, b, args.data, args.split));
     TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
     Status s = b->submit(&d, a, args.out);
     answers_free(&a);
@@ -216,6 +225,7 @@ Status bench_requests(const Bench *b, const BenchData *d, BenchFiles answers, co
 
 static Status judge(const Bench *b)
 {
+    BenchData d;
     if (!b->judge)
         return fail(ERR_USAGE, "evaluate %s: needs no judge; evaluate %s score scores it", b->name, b->name);
     TRY(need(args.data, "--data DIR", "judge"));
@@ -226,7 +236,7 @@ static Status judge(const Bench *b)
     TRY(need(args.answers.n ? "" : NULL, "--answers FILE (or --replies FILE)", "judge"));
     TRY(need(args.out, "--out REQUESTS.jsonl", "judge"));
     TRY(bench_check_out(args.out, false));
-    const BenchData d = data_of(b);
+    TRY(bench_data(&d, b, args.data, args.split));
     return bench_requests(b, &d, files_of(&args.answers), args.out, args.model, args.allow_missing);
 }
 

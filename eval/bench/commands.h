@@ -18,6 +18,8 @@ typedef struct BenchStep {
 bool bench_is(const char *word);               /* the name of a benchmark */
 int bench_names(const char **names, int room); /* returns how many */
 MUST_USE Status bench_list(FILE *out);
+/* split NULL: the usual one. ERR_USAGE: the benchmark has no other. */
+MUST_USE Status bench_data(BenchData *out, const Bench *b, const char *dir, const char *split);
 /* Whether what --out names can be made or replaced, a folder or a file: it is no standard output, nor another kind of thing. */
 MUST_USE Status bench_check_out(const char *out, bool folder);
 typedef struct BenchFiles {

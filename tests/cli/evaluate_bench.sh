@@ -57,6 +57,8 @@ refused 2 'has no server to submit to; evaluate pope score scores here' pope sub
 refused 2 '"yaml"' pope score --data "$pope" --answers "$pope/answers.jsonl" --format yaml
 [ ! -e "$dir/x" ] || fail "a refused command writes --out"
 
+refused 2 'pope has one split, "coco"; found "test"' pope score --data "$pope" --answers "$pope/answers.jsonl" --split test
+
 # Scores, as a table and as JSON.
 run 0 pope score --data "$pope" --answers "$pope/answers.jsonl"
 grep -qE '^f1 +56\.22$' "$dir/out" || fail "pope says $(cat "$dir/out")"

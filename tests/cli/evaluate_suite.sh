@@ -58,6 +58,11 @@ says "$dir/bad.json:1:25: \"bench\" is \"popo\", expected the name of a benchmar
 says "$dir/bad.json:1:32: unknown key \"dat\"; did you mean \"data\"?"
 says "$dir/bad.json:2:37: gqa needs no judge, so it takes no \"replies\""
 says "$dir/bad.json:2:43: unknown key \"x\""
+printf '{"benchmarks":[{"bench":"gqa","data":"x"},{"bench":"gqa","data":"y","split":"z"},\n{"bench":"gqa","data":"z"},\n%s]}' \
+    '{"bench":"pope","data":"x","split":"y"}' > "$dir/bad.json"
+run 2 --suite "$dir/bad.json" --out "$dir/out"
+says "$dir/bad.json:3:36: pope has one split, \"coco\"; found \"y\""
+[ "$(wc -l < "$dir/err")" -le 3 ] || wrong "more mistakes: $(cat "$dir/err")"
 run 66 --suite "$dir/none.json" --out "$dir/out"
 run 2 --suite "$dir/suite.json"
 says "needs --out DIR"
