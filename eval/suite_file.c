@@ -72,6 +72,14 @@ static void read_replies(Reader *r, SuiteEntry *e, const Json *v)
         mistake(r, v, "%s needs no judge, so it takes no \"replies\"", e->bench->name);
 }
 
+/* Answers are known by benchmark and split, so these stand once. */
+static void check_first(Reader *r, const SuiteEntry *e, const Json *o)
+{
+    for (const SuiteEntry *before = r->suite->entry; before < e && e->data.split; before++)
+        if (before->bench == e->bench && before->data.split && !strcmp(before->data.split, e->data.split))
+            mistake(r, o, "%s stands twice with split \"%s\"", e->bench->name, e->data.split);
+}
+
 static void read_entry(Reader *r, const Json *o)
 {
     static const char *const KEYS[] = {"bench", "data", "split", "replies"};
@@ -94,6 +102,7 @@ static void read_entry(Reader *r, const Json *o)
         mistake(r, split, "\"split\" is %s, expected a text", json_show(split, found, sizeof found));
     if (e->bench && bench_data(&e->data, e->bench, e->data.dir, is_text(split) ? kept(r, split->string) : NULL))
         mistake(r, split, "%s", status_message());
+    check_first(r, e, o);
     if (replies)
         read_replies(r, e, replies);
 }

@@ -61,6 +61,7 @@ says "$dir/bad.json:2:43: unknown key \"x\""
 printf '{"benchmarks":[{"bench":"gqa","data":"x"},{"bench":"gqa","data":"y","split":"z"},\n{"bench":"gqa","data":"z"},\n%s]}' \
     '{"bench":"pope","data":"x","split":"y"}' > "$dir/bad.json"
 run 2 --suite "$dir/bad.json" --out "$dir/out"
+says "$dir/bad.json:2:1: gqa stands twice with split \"testdev_balanced\""
 says "$dir/bad.json:3:36: pope has one split, \"coco\"; found \"y\""
 [ "$(wc -l < "$dir/err")" -le 3 ] || wrong "more mistakes: $(cat "$dir/err")"
 run 66 --suite "$dir/none.json" --out "$dir/out"
