@@ -201,7 +201,10 @@ void scores_print(FILE *out, const Scores *s, const char *bench, const char *spl
     fputc('\n', out);
     for (int i = 0; i < s->n_scores; i++) {
         utf8_cell(out, s->score[i].key, KEY_COLUMNS);
-        fprintf(out, " %9.*f", s->decimals ? s->decimals : 2, s->score[i].value);
+        if (isfinite(s->score[i].value))
+            fprintf(out, " %9.*f", s->decimals ? s->decimals : 2, s->score[i].value);
+        else
+            fprintf(out, " %9s", "-");
         if (!isnan(s->score[i].low))
             fprintf(out, "   %.2f to %.2f", s->score[i].low, s->score[i].high);
         fputc('\n', out);

@@ -112,6 +112,8 @@ refused 66 "$dir/none" pope score --data "$pope" --answers "$dir/none"
 refused 66 "coco_pope_adversarial.json" pope score --data "$dir" --answers "$pope/answers.jsonl"
 mkdir "$dir/none_asked"
 : > "$dir/no_answers"
+run 0 llava-bench judge --data "$fixtures/llava-bench" --replies "$dir/no_answers" --allow-missing
+grep -qE '^all +-$' "$dir/out" || fail "llava-bench without a reply says $(cat "$dir/out")"
 echo '{"a": {"isBalanced": false}}' > "$dir/none_asked/testdev_balanced_questions.json"
 refused 65 "gqa: the files in $dir/none_asked hold no question of split testdev_balanced" \
     gqa score --data "$dir/none_asked" --answers "$dir/no_answers"
