@@ -118,6 +118,36 @@ says "stopped by SIGTERM: "
 ask 0 "$dir/stopped" --split many
 cmp -s "$dir/many" "$dir/stopped" || fail "stopped and resumed: other answers"
 
+# A marker in the prompt, text alone, and a picture that lies in the table with the questions: the answers of generate.
+letter='\nAnswer with the option'"'"'s letter from the given choices directly.'
+alone() { sed -E 's/.*"answer":(".*")\}$/\1/' "$dir/alone/answers.jsonl" | sed -n "$1p"; }
+text_of() { sed -nE "$2"'s/.*"text": (".*"), "(answer_id|options)".*/\1/p' "$1"; }
+mkdir -p "$dir/sqa/images/test/1"
+cp "$images/rgb.jpg" "$dir/sqa/images/test/1/i.jpg"
+echo '{"test": ["1", "2"]}' > "$dir/sqa/pid_splits.json"
+problem='"question": "Who?", "choices": ["a", "b"], "answer": 0, "hint": ""'
+printf '{"1": {%s, "image": "i.jpg"}, "2": {%s, "image": null}}' "$problem" "$problem" > "$dir/sqa/problems.json"
+ends_with "$evaluate" 0 sqa ask --data "$dir/sqa" --config "$dir/run.json" --out "$dir/sqa/out"
+asked="Context: N/A\nQuestion: Who?\nOptions: (A) a (B) b$letter"
+printf '{"ask": "%s", "image": "%s"}\n{"ask": "%s"}\n' "$asked" "$images/rgb.jpg" "$asked" > "$dir/asked"
+ends_with "$build/generate" 0 --config "$dir/run.json" --batch "$dir/asked" --out "$dir/alone" --max-new-tokens 1024
+for k in 1 2; do [ "$(text_of "$dir/sqa/out" $k)" = "$(alone $k)" ] || fail "sqa $k: $(sed -n ${k}p "$dir/sqa/out")"; done
+grep -qF '{"question_id": "1", "prompt": "<image>\nContext: N/A\nQuestion' "$dir/sqa/out" || fail "sqa: $(head -1 "$dir/sqa/out")"
+mkdir -p "$dir/mmbench"
+{
+    printf 'index\tquestion\thint\tA\tB\tC\tD\tanswer\timage\n'
+    printf '7\tWho?\t\ta\tb\t\t\tA\t%s\n8\tWho?\t\ta\tb\t\t\tA\t!\n' "$(base64 -w0 "$images/rgb.jpg")"
+} > "$dir/mmbench/mmbench_dev_20230712.tsv"
+ends_with "$evaluate" 0 mmbench ask --data "$dir/mmbench" --config "$dir/run.json" --out "$dir/mmbench/out"
+says "question 8: "
+printf '{"ask": "%s", "image": "%s"}\n' "Who?\nA. a\nB. b$letter" "$images/rgb.jpg" > "$dir/asked"
+ends_with "$build/generate" 0 --config "$dir/run.json" --batch "$dir/asked" --out "$dir/alone" --max-new-tokens 1024
+[ "$(text_of "$dir/mmbench/out" 1)" = "$(alone 1)" ] || fail "mmbench: $(head -1 "$dir/mmbench/out")"
+sed 's/"text": ".*", "options"/"text": "", "options"/; s/"answer_id": "[^"]*"/"answer_id": ""/' "$dir/mmbench/out" > "$dir/form"
+[ "$(head -1 "$dir/form")" = '{"question_id": 7, "round_id": 0, "prompt": "Who?\nA. a\nB. b", "text": "", "options":["a","b"],"option_char":["A","B"], "answer_id": "", "model_id": "r", "metadata": {}}' ] ||
+    fail "the form of an answer: $(head -1 "$dir/form")"
+grep -q '"question_id": 8,.*"text": "",' "$dir/mmbench/out" || fail "a broken picture has an answer"
+
 # A model without eyes; files that are not there.
 sed 's#"vision": {[^}]*},##' "$dir/run.json" > "$dir/blind.json"
 ends_with "$evaluate" 2 gqa ask --data "$data" --config "$dir/blind.json" --out "$dir/none"
