@@ -261,7 +261,7 @@ static const BenchStep STEPS[] = {
     {"submit", "evaluate BENCH submit --data DIR --answers FILE… --out FILE", "Writes the file that the benchmark's server takes.",
      SUBMIT_OPTIONS, submit},
     {"judge", "evaluate BENCH judge --data DIR --answers FILE… --out REQUESTS.jsonl\n"
-     "       evaluate BENCH judge --data DIR --replies FILE…",
+     "       evaluate BENCH judge --data DIR --replies FILE… (mathvista: and --answers FILE…)",
      "Writes requests to a judge, and scores from its replies.", JUDGE_OPTIONS, judge},
 };
 enum { N_STEPS = sizeof STEPS / sizeof *STEPS, N_ALL = N_STEPS + 1 };

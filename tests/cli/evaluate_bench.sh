@@ -35,7 +35,7 @@ refused() {
 
 # What there is.
 run 0 --list
-for bench in vqav2 gqa vizwiz textvqa pope mme; do grep -q "^$bench  *split " "$dir/out" || fail "--list lacks $bench"; done
+for bench in vqav2 gqa vizwiz textvqa sqa pope mme mmbench mmbench-cn seed mmmu mathvista; do grep -q "^$bench  *split " "$dir/out" || fail "--list lacks $bench"; done
 prints "prompt \"\\nAnswer the question using a single word or phrase.\""
 [ "$(cut -c1 "$dir/out" | grep -c '[a-z]')" -eq "$(wc -l < "$dir/out")" ] || fail "--list takes more than a line for a benchmark"
 run 0 --help
@@ -151,4 +151,27 @@ refused 2 'so it cannot be standard output' mm-vet judge --data "$fixtures/mm-ve
 [ ! -e ./- ] || fail "a file \"-\" was made"
 run 0 mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/results"
 [ "$(ls "$dir/results" | wc -l)" -eq 14 ] || fail "mme submits $(ls "$dir/results")"
+# Multiple choice: a workbook, and labels that a split does not have.
+run 0 mmbench submit --data "$fixtures/mmbench" --answers "$fixtures/mmbench/answers.jsonl" --out "$dir/book.xlsx"
+cmp -s "$dir/book.xlsx" "$fixtures/mmbench/submission.xlsx" || fail "mmbench submits another workbook"
+mkdir "$dir/mmmu" && sed 's/"answer": "[^"]*"/"answer": "?"/' "$fixtures/mmmu/validation.jsonl" > "$dir/mmmu/test.jsonl"
+refused 65 'this split has no labels to score with' mmmu score --data "$dir/mmmu" --split test --answers "$fixtures/mmmu/answers.jsonl"
+run 0 mmmu submit --data "$dir/mmmu" --split test --answers "$fixtures/mmmu/answers.jsonl" --out "$dir/mmmu/out"
+run 0 mmmu submit --data "$fixtures/mmmu" --answers "$fixtures/mmmu/answers.jsonl" --out "$dir/labelled"
+cmp -s "$dir/mmmu/out" "$dir/labelled" || fail "mmmu submits by the labels"
+
+# A judge that only reads what answers say: the score without it, its requests, the score with its replies.
+math=$fixtures/mathvista
+run 0 mathvista score --data "$math" --answers "$math/answers.jsonl" --format json
+prints '"direct":'
+run 0 mathvista judge --data "$math" --answers "$math/answers.jsonl" --out "$dir/requests"
+[ "$(wc -l < "$dir/requests")" -eq "$(wc -l < "$math/replies.jsonl")" ] || fail "mathvista asks $(wc -l < "$dir/requests") times"
+grep -q '"model":"gpt-4-0613","max_completion_tokens":1024,"temperature":0' "$dir/requests" || fail "mathvista asks $(head -1 "$dir/requests")"
+run 0 mathvista judge --data "$math" --answers "$math/answers.jsonl" --replies "$math/replies.jsonl"
+refused 2 'needs --answers FILE beside --replies FILE' mathvista judge --data "$math" --replies "$math/replies.jsonl"
+head -3 "$math/replies.jsonl" > "$dir/few"
+refused 65 'questions have no answer, which is more than 1 %' \
+    mathvista judge --data "$math" --answers "$math/answers.jsonl" --replies "$dir/few"
+{ cat "$math/replies.jsonl"; echo '{"custom_id":"x","response":{"status_code":200,"body":{"choices":[{"message":{"content":"1"}}]}}}'; } > "$dir/more"
+refused 65 'answers "x", which is no question' mathvista judge --data "$math" --answers "$math/answers.jsonl" --replies "$dir/more"
 exit $failed
