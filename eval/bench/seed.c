@@ -68,6 +68,13 @@ typedef struct Asked {
     Pool pool;
 } Asked;
 
+/* A choice, which a count may write as a number. */
+static Status read_choice(Pool *pool, Span *out, const Json *q, const char *key, const char *where)
+{
+    bool number;
+    return official_id(pool, out, &number, q, key, where);
+}
+
 static Status prompt_of(Pool *pool, Span *out, const Item *item, const char *where)
 {
     static const char *const KEYS[4] = {"choice_a", "choice_b", "choice_c", "choice_d"};
@@ -75,7 +82,7 @@ static Status prompt_of(Pool *pool, Span *out, const Item *item, const char *whe
     TRY(official_text(&parts[0], item->json, "question", where));
     for (int i = 0; i < 4; i++) {
         parts[1 + 2 * i] = span_print(pool, "\n%c. ", 'A' + i);
-        TRY(official_text(&parts[2 + 2 * i], item->json, KEYS[i], where));
+        TRY(read_choice(pool, &parts[2 + 2 * i], item->json, KEYS[i], where));
     }
     parts[9] = SPAN(OPTION_LETTER);
     *out = span_join(pool, parts, 10, "");

@@ -6,7 +6,7 @@
 #define QUESTION(id, type, data)                                                      \
     "{\"question_id\":\"" id "\",\"question_type_id\":" type ",\"data_type\":\"" data \
     "\",\"data_id\":\"d\",\"question\":\"Who?\",\"choice_a\":\"1\","                  \
-    "\"choice_b\":\"2\",\"choice_c\":\"3\",\"choice_d\":\"4\",\"answer\":\"B\"}"
+    "\"choice_b\":\"2\",\"choice_c\":\"3\",\"choice_d\":4,\"answer\":\"B\"}"
 #define WORLD \
     "{\"question_type\":{\"Scene\":1,\"Action\":10},\"questions\":[" QUESTION("12", "1", "image") "," QUESTION("v1", "10", "video") "]}"
 #define ASKED "Who?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer with the option's letter from the given choices directly."
