@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "data/prepare/prepare.h"
 #include "data/shards/shard_set.h"
@@ -202,6 +203,30 @@ static Status prepare_rows(const Flags *f, RunData *d, Caching *caching)
     return print_result(is_output(f->report) ? stderr : stdout, o->out, &r);
 }
 
+/* ---------------------------------------------------------------- outputs that are inputs */
+
+static Status spare_setting(const char *option, const char *path, const MixtureSetting *m, const Mixture *mixture, const char *key)
+{
+    TRY(file_spare(option, path, m->file, key));
+    return prepare_spare(mixture, option, path);
+}
+
+static Status spare_inputs(const char *option, const char *path, const RunConfig *cfg, const RunData *rows, const RunData *held)
+{
+    TRY(file_spare(option, path, cfg->file, "config"));
+    TRY(spare_setting(option, path, &cfg->data.mixture, &rows->mixture, "data.mixture"));
+    return spare_setting(option, path, &cfg->data.validation, &held->mixture, "data.validation");
+}
+
+/* Everything that is read, and what would be written twice. */
+static Status check_outputs(const Flags *f, const RunConfig *cfg, const RunData *rows, const RunData *held)
+{
+    if (f->export && f->report && !is_output(f->export) && file_same(f->export, f->report))
+        return fail(ERR_USAGE, "--export %s: is the file of --report too; choose another name for one of them", f->export);
+    TRY(spare_inputs("--export", f->export, cfg, rows, held));
+    return spare_inputs("--report", f->report, cfg, rows, held);
+}
+
 /* ---------------------------------------------------------------- what the shards would hold */
 
 static Status print_export(FILE *to, const char *path, const PrepareResult *r)
@@ -223,6 +248,7 @@ static Status survey_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData
     ModelSizes sizes;
     PrepareResult r;
     TRY(inputs_check(&rows->mixture, &held->mixture, cfg, true, NULL));
+    TRY(check_outputs(f, cfg, rows, held));
     TRY(genllava_sizes(&sizes, cfg));
     rows->cfg = held->cfg = cfg;
     rows->sizes = held->sizes = &sizes;
@@ -248,6 +274,7 @@ static Status prepare_both(const Flags *f, RunConfig *cfg, RunData *rows, RunDat
     ModelSizes sizes;
     Caching caching;
     TRY(inputs_check(&rows->mixture, &held->mixture, cfg, true, NULL));
+    TRY(check_outputs(f, cfg, rows, held));
     TRY(genllava_sizes(&sizes, cfg));
     rows->cfg = held->cfg = cfg;
     rows->sizes = held->sizes = &sizes;

@@ -49,6 +49,27 @@ const char *file_size_text(char *buf, size_t n, size_t n_bytes)
     return buf;
 }
 
+bool file_same(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    char folder[PATH_MAX];
+    const bool there = !stat(a, &sa);
+    if (there != !stat(b, &sb))
+        return false;
+    if (there)
+        return S_ISREG(sa.st_mode) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+    const char *slash_a = strrchr(a, '/'), *slash_b = strrchr(b, '/');
+    return !strcmp(slash_a ? slash_a + 1 : a, slash_b ? slash_b + 1 : b) && !stat(file_folder(folder, a), &sa) &&
+           !stat(file_folder(folder, b), &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+Status file_spare(const char *option, const char *out, const char *input, const char *what)
+{
+    if (!out || !input || !strcmp(out, "-") || !strcmp(input, "-") || !file_same(out, input))
+        return OK;
+    return fail(ERR_USAGE, "%s %s: is the %s of this run, which would be lost; choose another name", option, out, what);
+}
+
 int64_t file_room(void)
 {
     enum { OTHERS = 32 };

@@ -34,6 +34,10 @@ int64_t file_room(void);
 const char *file_kind(mode_t mode);
 
 /* ---- reading */
+/* Whether two paths name one ordinary file, also through links; of what is not there yet, the same name in one folder. */
+bool file_same(const char *a, const char *b);
+/* ERR_USAGE where an output, named by an option, is a file that the run reads: what is that ("exclusion list")? NULL and "-" pass. */
+MUST_USE Status file_spare(const char *option, const char *out, const char *input, const char *what);
 /* Also a link to nothing, and what there is no right to look at: whoever opens that says so. */
 bool file_exists(const char *path);
 /* All bytes of a file ("-": standard input) and a NUL after them; the caller frees with mem_free. Absent, unreadable, a folder, a pipe or a

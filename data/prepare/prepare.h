@@ -51,6 +51,8 @@ MUST_USE Status prepare_index(const PrepareOptions *o, RecordIndex *out, Prepare
 MUST_USE Status prepare_export(const PrepareOptions *o, const char *path, PrepareResult *result);
 /* What the mixture holds, to `out`: for people, or as one JSON object. ERR_DATA after it where the mixture would be refused. */
 MUST_USE Status prepare_stats(const PrepareOptions *o, FILE *out, bool json);
+/* ERR_USAGE where an output ("-", NULL: none), named by an option, is a file that the mixture is read from, or any picture. */
+MUST_USE Status prepare_spare(const Mixture *m, const char *option, const char *path);
 /* From a signal handler that ends the process: removes what prepare_index, prepare_export or prepare_stats has in the temporary folder. */
 void prepare_abandon(void);
 /* Builds what is missing, after a line that says why; shards that verify are kept. Resumable after a kill at any moment. */

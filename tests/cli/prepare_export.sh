@@ -57,6 +57,34 @@ cmp -s "$tmp/a.jsonl" "$tmp/b.jsonl" || wrong "two exports differ"
 expect 0 '95 samples; 0 of 95 rows left out' prepare --export "$tmp/c.jsonl" --strict --set 'data.mixture=[{"name":"rows","files":["'"$tmp"'/a.jsonl"],"image_root":"/"}]'
 cmp -s "$tmp/a.jsonl" "$tmp/c.jsonl" || wrong "an export of an export is another one"
 
+# what is read is never written over, whatever name it goes by
+printf '0\n' > "$tmp/ids"
+ln "$tmp/ids" "$tmp/hard"; ln -s rows.json "$tmp/soft"
+printf '{"schema":"genllava.requests/1","generate":["Draw: {caption}"],"understand":["Tell."]}' > "$tmp/asks.json"
+printf '{"caption":"A dog.","file":"0.jpg"}\n' > "$tmp/words.jsonl"
+echo '{"sources":[{"files":["rows.json"],"image_root":"images"},{"format":"captions","files":["words.jsonl"],"image_root":"images","requests":"asks.json"}],"exclude_image_ids":"ids"}' > "$tmp/mix.json"
+spared() { # OUTPUT WHAT
+    cp "$1" "$tmp/kept"
+    for option in --export --report; do
+        expect 2 "$option $1: is $2, which would be lost; choose another name" \
+            prepare $option "$1" --set data.mixture="$tmp/mix.json" --set data.validation="$tmp/held.json"
+        cmp -s "$1" "$tmp/kept" || wrong "$1 was written over"
+    done
+}
+cp "$tmp/rows.json" "$tmp/later.json"
+echo '[{"files":["later.json"],"image_root":"images"}]' > "$tmp/held.json"
+spared "$tmp/run.json" 'the config of this run'
+spared "$tmp/mix.json" 'the data.mixture of this run'
+spared "$tmp/held.json" 'the data.validation of this run'
+spared "$tmp/soft" 'the data file of this run'
+spared "$tmp/later.json" 'the data file of this run'
+spared "$tmp/words.jsonl" 'the data file of this run'
+spared "$tmp/asks.json" 'the file of request templates of this run'
+spared "$tmp/hard" 'the list exclude_image_ids of this run'
+spared "$tmp/images/0.png" 'a picture'
+expect 2 "--export $tmp/both: is the file of --report too" prepare --export "$tmp/both" --report "$tmp/both"
+rm "$tmp/ids" "$tmp/hard" "$tmp/soft" "$tmp/asks.json" "$tmp/later.json" "$tmp/words.jsonl" "$tmp/mix.json" "$tmp/held.json" "$tmp/kept"
+
 # the old file stays: data that is refused, a disk that is full, a folder without the right to write, a kill
 cp "$tmp/a.jsonl" "$tmp/old"
 expect 65 '5 of 100 rows cannot be used' prepare --export "$tmp/a.jsonl" --strict

@@ -25,6 +25,31 @@ static void check_text(const char *path, const char *wanted)
     mem_free(text);
 }
 
+TEST(file_same_sees_through_links)
+{
+    char a[PATH_MAX], b[PATH_MAX], folder[PATH_MAX];
+    file_join(a, test_dir(), "a");
+    REQUIRE_OK(file_write(a, "x", 1));
+    CHECK(file_same(a, a));
+    file_join(b, test_dir(), "b");
+    CHECK(!file_same(a, b));
+    CHECK(file_same(b, b)); /* neither is there */
+    REQUIRE(!symlink("a", b));
+    CHECK(file_same(a, b));
+    REQUIRE(!unlink(b) && !link(a, b));
+    CHECK(file_same(a, b));
+    CHECK(!file_same(file_folder(folder, a), folder)); /* no file */
+    CHECK(!file_same("/dev/null", "/dev/null"));
+    CHECK_INT(file_spare("--out", b, a, "list"), ERR_USAGE);
+    char wanted[2 * PATH_MAX];
+    snprintf(wanted, sizeof wanted, "--out %s: is the list of this run, which would be lost; choose another name", b);
+    CHECK_STR(status_message(), wanted);
+    REQUIRE(!unlink(b));
+    CHECK_INT(file_spare("--out", b, a, "list"), OK);
+    CHECK_INT(file_spare("--out", "-", "-", "list"), OK);
+    CHECK_INT(file_spare("--out", NULL, a, "list"), OK);
+}
+
 TEST(file_joins_and_takes_apart)
 {
     char path[PATH_MAX], folder[PATH_MAX], fits[PATH_MAX];
