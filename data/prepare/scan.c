@@ -264,6 +264,14 @@ static void tell_notes(Worker *w, const Record *rec)
                  rec->meant);
 }
 
+/* A row that is left out may be so for the key that it spells otherwise. */
+static void add_slip(char message[256], const Record *rec, Reject why)
+{
+    const size_t n = strlen(message);
+    if (why && !reject_is_choice(why) && rec->slip)
+        status_text(message + n, 256 - n, "; it has the key \"%.60s\", did you mean \"%s\"?", rec->slip, rec->meant);
+}
+
 static Status take_row(Worker *w, const Record *rec)
 {
     const PrepareOptions *o = w->work->o;
@@ -295,6 +303,7 @@ static Status take_row(Worker *w, const Record *rec)
         why = check_targets(w, rec, message);
     if (!why)
         describe(w, rec, &row);
+    add_slip(message, rec, why);
     row.index.record = (uint32_t)rec->number;
     row.row = rec->row;
     row.file = (uint32_t)rec->file_index;

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "data/records/parsed.h"
+#include "data/records/slips.h"
 #include "data/records/turns.h"
 #include "kernels/base/arena.h"
-#include "kernels/base/cli.h"
 #include "kernels/base/utf8.h"
 
 void row_reject(Record *rec, Reject why, const char *format, ...)
@@ -153,21 +153,6 @@ void row_check_filters(Record *rec, const MixtureSource *source, const RecordSco
 
 static const char *text_of(const Json *v) { return v && v->kind == JSON_STRING && v->length ? v->string : NULL; }
 
-/* Rows may have any other keys; one that looks like one of ours is told. */
-static void find_slip(Record *rec, const Json *row)
-{
-    static const char *const KEYS[] = {"schema", "uid",    "source", "task",   "split",  "images", "turns",
-                                       "sd",     "scores", "prov",   "weight", "system", "id"};
-    enum { N_KEYS = sizeof KEYS / sizeof *KEYS, SHORTEST = 4 };
-    for (const Json *m = row->child; m && !rec->slip; m = m->next) {
-        bool known = strlen(m->key) < SHORTEST || json_is_comment(m->key);
-        for (int i = 0; i < N_KEYS && !known; i++)
-            known = !strcmp(m->key, KEYS[i]);
-        rec->meant = known ? NULL : cli_nearest(m->key, KEYS, N_KEYS);
-        rec->slip = rec->meant && !json_get(row, rec->meant) ? m->key : NULL;
-    }
-}
-
 static void read_provenance(RecordProvenance *p, const Json *prov)
 {
     const Json *index = json_get(prov, "index");
@@ -188,7 +173,7 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
         rec->id = *uid;
     else if (!is_null(id))
         row_wrong(rec, REJECT_BAD_JSON, id, "uid", "a string that is not empty");
-    find_slip(rec, row);
+    slips_of_unified(rec, row);
     TRY(read_scores(rec, room, json_get(row, "scores")));
     row_check_filters(rec, source, rec->scores, rec->n_scores); /* before all else: what is not wanted need not be as it should */
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, UNIFIED_SCHEMA)))
@@ -216,6 +201,10 @@ static Status read_legacy(Record *rec, RowRoom *room, const Json *row, const Mix
     row_check_filters(rec, source, rec->scores, rec->n_scores);
     rec->prov = (RecordProvenance){.index = -1, .license = source->license};
     read_task(rec, json_get(row, "task"), false);
+    slips_of_row(rec, row);
+    if (!is_null(json_get(row, "video")) || !is_null(json_get(row, "videos")))
+        row_reject(rec, REJECT_BAD_TURNS, "it is about a video (\"%s\"), and only pictures are read",
+                   is_null(json_get(row, "video")) ? "videos" : "video");
     const Json *messages = json_get(row, "messages");
     return turns_of_row(rec, room, row, is_null(json_get(row, "conversations")) && !is_null(messages) ? "messages" : "conversations");
 }

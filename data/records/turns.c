@@ -199,6 +199,14 @@ static bool calls_tools(const Json *turn)
     return v && (v->kind == JSON_OBJECT || v->kind == JSON_ARRAY) && v->length;
 }
 
+/* axolotl's and OpenAI's marks of a turn that is not to be learned. */
+static bool is_untrained(const Json *turn)
+{
+    const Json *weight = json_get(turn, "weight"), *train = json_get(turn, "train");
+    return (weight && (weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real == 0) ||
+           (train && train->kind == JSON_BOOL && !train->boolean);
+}
+
 /* A first turn from gpt is skipped later, as LLaVA skips it. */
 static void add_turn(Turns *t, const Json *turn, int i)
 {
@@ -219,6 +227,8 @@ static void add_turn(Turns *t, const Json *turn, int i)
                    (int)utf8_whole(from->string, from->length < 60 ? from->length : 60), from->string);
     else if (calls_tools(turn))
         row_reject(rec, REJECT_BAD_TURNS, "turn %d calls tools, which the model has none of", i);
+    else if (who == GPT && t->parts && is_untrained(turn))
+        row_reject(rec, REJECT_BAD_TURNS, "turn %d is marked as not to be trained, and every answer is: leave it out, or the mark", i);
     else if (!value || (value->kind != JSON_STRING && !(t->parts && value->kind == JSON_ARRAY)))
         row_reject(rec, REJECT_BAD_TURNS, "turn %d has no text: its \"%s\" is %s", i, key,
                    json_get(turn, key) ? json_kind_name(json_get(turn, key)->kind) : "absent");

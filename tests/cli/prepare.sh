@@ -91,6 +91,18 @@ expect 0 "warning: $tmp/slip.jsonl: row 0 has the key \"wieght\", which nothing 
     --out "$tmp/slip" --jobs 2 --set 'data.mixture=[{"files":"'"$tmp"'/slip.jsonl"}]'
 [ "$(grep -c 'nothing reads' "$tmp/stderr")" = 1 ] || wrong "slips: $(cat "$tmp/stderr")"
 
+# so in LLaVA's rows, and where the row is left out for it
+{ echo '{"imgae":"1.jpg","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+  echo '{"conversation":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+  echo '{"imgae":"1.jpg","conversations":[{"from":"human","value":"<image>\nQ"},{"from":"gpt","value":"A"}]}'
+  echo '{"task":"genrate","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]}'
+} > "$tmp/slip.jsonl"
+expect 0 "warning: $tmp/slip.jsonl: row 0 has the key \"imgae\", which nothing reads; did you mean \"image\"?" "$build/prepare" --config "$tmp/run.json" \
+    --out "$tmp/slip" --jobs 2 --report "$tmp/slip.json" --set 'data.mixture=[{"files":"'"$tmp"'/slip.jsonl"}]'
+grep -qF 'row 3: its "task" is none of understand, generate and edit, and is passed over; did you mean "generate"?' "$tmp/stderr" || wrong "tasks: $(cat "$tmp/stderr")"
+grep -qF '; it has the key \"conversation\", did you mean \"conversations\"?' "$tmp/slip.json" || wrong "the report: $(cat "$tmp/slip.json")"
+grep -qF '; it has the key \"imgae\", did you mean \"image\"?' "$tmp/slip.json" || wrong "the report: $(cat "$tmp/slip.json")"
+
 # what becomes of target images is said in a line
 draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }
 input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'

@@ -90,6 +90,9 @@ TEST(turns_in_every_spelling)
         {"{\"messages\":[" USER("\"Q\\u0000\"") "],\"images\":[]}", "h:Q|", "", ""},
         {"{\"messages\":[" ASSISTANT("\"A\"") "],\"images\":[\"1.jpg\"]}", "g:A|", "1.jpg ", ""},
         {"{\"messages\":[" USER("[]") "]}", "h:|", "", ""},
+        /* marks of turns: those of questions, and of answers that are to be learned */
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"Q\",\"weight\":0,\"train\":false},{\"role\":\"assistant\",\"content\":\"A\","
+         "\"weight\":1,\"train\":true}]}", "h:Q|g:A|", "", ""},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         read_row(CASES[i].row);
@@ -101,6 +104,41 @@ TEST(turns_in_every_spelling)
                   "%s", CASES[i].row);
         for (int k = 0; k < rec.n_images; k++)
             CHECK_INT(rec.images[k].role, ROLE_INPUT);
+    }
+}
+
+#define LIST "\"conversations\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"gpt\",\"value\":\"A\"}]"
+#define TASKS "its \"task\" is none of understand, generate and edit, and is passed over; did you mean "
+
+TEST(what_is_passed_over_is_told)
+{
+    static const struct {
+        const char *row, *slip, *meant, *note; /* "": none */
+    } CASES[] = {
+        {"{\"imgae\":\"1.jpg\"," LIST "}", "imgae", "image", ""},
+        {"{\"imags\":[\"1.jpg\"],\"messages\":[" USER("\"Q\"") "]}", "imags", "image", ""},
+        {"{\"imgs\":[\"1.jpg\"]," LIST "}", "imgs", "image", ""},
+        {"{\"sytem\":\"Be brief.\"," LIST "}", "sytem", "system", ""},
+        {"{\"conversation\":[]}", "conversation", "conversations", ""},
+        {"{\"message\":[]}", "message", "messages", ""},
+        {"{\"task\":\"genrate\"," LIST "}", "", "", TASKS "\"generate\"?"},
+        {"{\"task\":\"understanding\"," LIST "}", "", "", TASKS "\"understand\"?"},
+        {"{\"weight\":2," LIST "}", "", "", "its \"weight\" is passed over: only that of unified rows (\"turns\") is read"},
+        {"{\"messages\":[]," LIST "}", "", "", "it has \"conversations\" and \"messages\": only the former are read"},
+        {"{\"turns\":[],\"sd\":{\"promt\":\"x\"}}", "promt", "prompt", ""},
+        /* other people's keys, and keys of ours that are there */
+        {"{\"page\":1,\"height\":3,\"width\":4,\"usage\":5,\"source\":\"x\",\"data_source\":\"x\",\"model\":\"\",\"mask\":1,\"tags\":1,"
+         "\"bbox\":[],\"language\":\"en\",\"index\":1,\"score\":1,\"message\":1,\"conversation_id\":1,\"video\":null,\"task\":\"vqa\"," LIST
+         "}", "", "", ""},
+        {"{\"image\":\"1.jpg\",\"image_id\":3,\"imags\":[],\"task\":\"edit\",\"weight\":1," LIST "}", "", "", ""},
+        {"{\"image\":null,\"imgae\":\"1.jpg\",\"task\":\"ocr\"," LIST "}", "", "", ""},
+        {"{\"turns\":[],\"sd\":{\"prompt\":\"x\",\"seed\":1},\"imags\":[]}", "imags", "images", ""},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        read_row(CASES[i].row);
+        CHECK_STR(rec.slip ? rec.slip : "", CASES[i].slip);
+        CHECK_STR(rec.meant ? rec.meant : "", CASES[i].meant);
+        CHECK_STR(rec.note ? rec.note : "", CASES[i].note);
     }
 }
 
@@ -117,6 +155,14 @@ TEST(turns_that_cannot_be_used)
          "turn 1 calls tools, which the model has none of"},
         {"{\"conversations\":[{\"from\":\"human\",\"value\":\"Q\"},{\"from\":\"function_call\",\"value\":\"x\"}]}", REJECT_BAD_TURNS,
          "turn 1 is from \"function_call\", expected human or gpt, or user or assistant"},
+        {"{\"messages\":[" USER("\"Q\"") ",{\"role\":\"assistant\",\"content\":\"A\",\"weight\":0}]}", REJECT_BAD_TURNS,
+         "turn 1 is marked as not to be trained, and every answer is: leave it out, or the mark"},
+        {"{\"conversations\":[{\"from\":\"gpt\",\"value\":\"A\",\"train\":false}]}", REJECT_BAD_TURNS,
+         "turn 0 is marked as not to be trained, and every answer is: leave it out, or the mark"},
+        {"{\"video\":\"1.mp4\",\"conversations\":[{\"from\":\"human\",\"value\":\"Q\"}]}", REJECT_BAD_TURNS,
+         "it is about a video (\"video\"), and only pictures are read"},
+        {"{\"videos\":[\"1.mp4\"],\"messages\":[" USER("\"Q\"") "]}", REJECT_BAD_TURNS,
+         "it is about a video (\"videos\"), and only pictures are read"},
         {"{\"messages\":[" USER("null") "]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"content\" is null"},
         {"{\"messages\":[{\"role\":\"user\"}]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"content\" is absent"},
         {"{\"messages\":[" USER("5") "]}", REJECT_BAD_TURNS, "turn 0 has no text: its \"content\" is an integer"},
