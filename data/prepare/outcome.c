@@ -150,6 +150,9 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
     if (sums[REJECT_LISTED])
         log_info("%" PRId64 " row%s a picture of the list exclude_image_ids and %s left out", sums[REJECT_LISTED],
                  sums[REJECT_LISTED] == 1 ? " has" : "s have", sums[REJECT_LISTED] == 1 ? "is" : "are");
+    else if (p->mixture->exclude_file && sums[REJECT_NONE] + bad)
+        log_warn("%s: no row is left out for it: no picture has one of its numbers or names (case counts, folders do not)",
+                 p->mixture->exclude_file);
     if (o->renamed)
         log_warn("%" PRId64 " picture%s found under another ending", o->renamed, o->renamed == 1 ? " was" : "s were");
     if (o->cut_rows)

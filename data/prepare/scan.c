@@ -9,6 +9,7 @@
 
 #include "data/formats/sha256.h"
 #include "data/prepare/parts.h"
+#include "data/records/exclude.h"
 #include "data/records/unified.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
@@ -370,10 +371,23 @@ static Status run_workers(ScanWork *work, ScanFiles *files, int64_t *rows)
     return s;
 }
 
+/* Once, before the processes read it too. */
+static Status tell_exclusion(const Mixture *m)
+{
+    Exclude list;
+    if (!m->exclude_file)
+        return OK;
+    TRY(exclude_load(&list, m->exclude_file));
+    exclude_tell(&list, m->exclude_file);
+    exclude_free(&list);
+    return OK;
+}
+
 Status scan_run(ScanFiles *out, const PrepareOptions *o, const char *folder, ScanKeep keep)
 {
     Tokenizer *tok;
     int64_t rows = 0;
+    TRY(tell_exclusion(o->mixture));
     TRY(scan_create(out, folder, jobs_wanted(o), keep != SCAN_SHARDS));
     Status s = tokenizer_open(&tok, o->tokenizer_path);
     if (!s)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 
 static size_t count_digits(const char *text)
@@ -31,14 +33,41 @@ static const char *canonical(const char *id)
     return id;
 }
 
-static Status add_line(Exclude *e, char *line, size_t n)
+/* What a line seems to be in place of an id, or NULL. */
+static const char *odd_of(const char *id)
+{
+    if (strchr("[{\"", *id))
+        return "looks like JSON, expected an id a line";
+    if (strchr(id, '/'))
+        return "names a folder, and names are compared without";
+    if (strstr(id, " #"))
+        return "has # behind an id, and comments are lines of their own";
+    if (strpbrk(id, ", \t;") && !id[strspn(id, "0123456789, \t;")])
+        return "holds several ids, expected an id a line";
+    return NULL;
+}
+
+static void note_odd(Exclude *e, const char *id, int64_t number)
+{
+    const char *odd = odd_of(id);
+    if (odd && !e->n_odd++) {
+        e->odd = odd;
+        e->odd_line = number;
+    }
+}
+
+static Status add_line(Exclude *e, char *line, size_t n, int64_t number, const char *path)
 {
     const char *id = line;
     bool added;
+    if (memchr(line, 0, n))
+        return fail(ERR_DATA, "%s:%" PRId64 ": is no text in UTF-8 (it has zero bytes), expected an id of a picture a line",
+                    file_name(path), number);
     utf8_strip(&id, &n);
     if (!n || *id == '#')
         return OK;
     line[id - line + (ptrdiff_t)n] = 0;
+    note_odd(e, id, number);
     return uids_add(&e->ids, canonical(id), &added);
 }
 
@@ -65,9 +94,9 @@ Status exclude_load(Exclude *e, const char *path)
     size_t room = 0;
     ssize_t n;
     Status s = OK;
-    for (bool first = true; !s && (errno = 0, n = getline(&line, &room, in)) >= 0; first = false) {
-        const bool bom = first && n >= 3 && !memcmp(line, "\xEF\xBB\xBF", 3);
-        s = add_line(e, line + (bom ? 3 : 0), (size_t)n - (bom ? 3 : 0));
+    for (int64_t number = 1; !s && (errno = 0, n = getline(&line, &room, in)) >= 0; number++) {
+        const int bom = number == 1 && n >= 3 && !memcmp(line, "\xEF\xBB\xBF", 3) ? 3 : 0;
+        s = add_line(e, line + bom, (size_t)(n - bom), number, path);
     }
     if (!s && ferror(in))
         s = fail(ERR_IO, "%s: cannot be read: %s", file_name(path), strerror(errno));
@@ -78,6 +107,14 @@ Status exclude_load(Exclude *e, const char *path)
     if (s)
         exclude_free(e);
     return s;
+}
+
+void exclude_tell(const Exclude *e, const char *path)
+{
+    log_info("%s: %zu id%s of pictures to leave out", file_name(path), e->ids.n, e->ids.n == 1 ? "" : "s");
+    if (e->n_odd)
+        log_warn("%s:%" PRId64 ": this line %s (%" PRId64 " such line%s)", file_name(path), e->odd_line, e->odd, e->n_odd,
+                 e->n_odd == 1 ? "" : "s");
 }
 
 void exclude_free(Exclude *e) { uids_free(&e->ids); }

@@ -114,6 +114,16 @@ sources "$rows}" ',"exclude_image_ids":"sets"'
 expect 66 "$tmp/sets: is a folder, expected a file (exclude_image_ids of the mixture)" prepare --out "$tmp/none"
 sources "$rows}" ',"exclude_image_ids":5'
 expect 2 'exclude_image_ids must be a file or null, found 5' prepare --out "$tmp/none"
+# a list that does nothing is said, and what is odd about it
+printf '# none\n3, 4, 5\nmouse\n6,7\n' > "$tmp/odd.txt"
+sources "$rows}" ',"exclude_image_ids":"odd.txt"'
+expect 0 "warning: $tmp/odd.txt:2: this line holds several ids, expected an id a line (2 such lines)" prepare --out "$tmp/odd" --jobs 2
+[ "$(grep -c "odd.txt: 3 ids of pictures to leave out" "$tmp/stderr")" = 1 ] || wrong "its ids: $(cat "$tmp/stderr")"
+[ "$(grep -c "odd.txt:2: this line" "$tmp/stderr")" = 1 ] || wrong "told by each process: $(cat "$tmp/stderr")"
+grep -qF "warning: $tmp/odd.txt: no row is left out for it: no picture has one of its numbers or names" "$tmp/stderr" || wrong "not said: $(cat "$tmp/stderr")"
+sources "$rows}" ',"exclude_image_ids":"odd.jpg"'
+printf '\377\330\0\0' > "$tmp/odd.jpg"
+expect 65 "$tmp/odd.jpg:1: is no text in UTF-8 (it has zero bytes), expected an id of a picture a line" prepare --out "$tmp/none"
 
 # what ends the run before anything is written
 rm -rf "$tmp/never" "$tmp/sets/magicbrush/test"

@@ -54,3 +54,34 @@ TEST(a_list_that_is_not_there_is_missing)
     snprintf(text, sizeof text, "%s: cannot be opened: No such file or directory", path);
     CHECK_FAILS(exclude_load(&list, path), ERR_MISSING, text);
 }
+
+TEST(lines_that_hold_something_else_are_noticed)
+{
+    static const struct {
+        const char *text, *odd; /* NULL: nothing is */
+        int64_t n, line;
+    } CASES[] = {
+        {"33471\nsa_12.jpg\n# 3, 4 of a/b\nmy picture, 2.jpg\n3#\n", NULL, 0, 0},
+        {"1\n3, 4, 5\n6 7\n", "holds several ids, expected an id a line", 2, 2},
+        {"[3,4]", "looks like JSON, expected an id a line", 1, 1},
+        {"\"3\",\n", "looks like JSON, expected an id a line", 1, 1},
+        {"\xEF\xBB\xBF# x\ntrain2017/1.jpg\n", "names a folder, and names are compared without", 1, 2},
+        {"1.jpg # of POPE\n", "has # behind an id, and comments are lines of their own", 1, 1},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        load(CASES[i].text);
+        CHECK_INT(list.n_odd, CASES[i].n);
+        CHECK_INT(list.odd_line, CASES[i].line);
+        CHECK_STR(list.odd ? list.odd : "", CASES[i].odd ? CASES[i].odd : "");
+    }
+    exclude_free(&list);
+}
+
+TEST(a_list_that_is_no_text_is_bad)
+{
+    char path[512], text[700];
+    snprintf(path, sizeof path, "%s/ids.jpg", test_dir());
+    snprintf(text, sizeof text, "%s:2: is no text in UTF-8 (it has zero bytes), expected an id of a picture a line", path);
+    REQUIRE_OK(file_write(path, "1\n2\0003\n", 6));
+    CHECK_FAILS(exclude_load(&list, path), ERR_DATA, text);
+}
