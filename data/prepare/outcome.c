@@ -141,6 +141,10 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
     if (o->cut_files)
         log_warn("%" PRId64 " data file%s could not be read to the end: the rows behind are missing, and nobody knows how many",
                  o->cut_files, o->cut_files == 1 ? "" : "s");
+    for (int i = 0; i < o->n_sources && i < p->mixture->n_sources; i++)
+        if (o->rows[i][REJECT_FILTERED] && !o->rows[i][REJECT_NONE])
+            log_warn("source \"%s\": its filter leaves out %" PRId64 " row%s, and none is left", p->mixture->sources[i].name,
+                     o->rows[i][REJECT_FILTERED], o->rows[i][REJECT_FILTERED] == 1 ? "" : "s");
     if (sums[REJECT_FILTERED])
         log_info("%" PRId64 " rows are not wanted by their source's filter", sums[REJECT_FILTERED]);
     if (sums[REJECT_NEAR])

@@ -147,6 +147,8 @@ static void read_filter(Reader *r, MixtureSource *s, const Json *v)
         f->score = copied(r, m->key);
         read_bound(r, &f->least, m->child, -INFINITY);
         read_bound(r, &f->most, m->child->next, INFINITY);
+        if (f->least > f->most)
+            mistake(r, m->line, m->column, "the bounds of \"%.100s\" are [%g, %g], expected [least, most]", m->key, f->least, f->most);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "data/records/slips.h"
 #include "data/records/turns.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/cli.h"
 #include "kernels/base/utf8.h"
 
 void row_reject(Record *rec, Reject why, const char *format, ...)
@@ -136,6 +137,25 @@ static Status read_scores(Record *rec, RowRoom *room, const Json *scores)
     return OK;
 }
 
+/* A row that has scores, but not the one that is asked for, tells which: its name may be misspelt, and no row would ever have it. */
+static void lacks_score(Record *rec, const char *score, const RecordScore *scores, int n)
+{
+    enum { SHOWN = 8 };
+    const char *names[SHOWN], *near = NULL;
+    char list[160] = "";
+    for (int i = 0; i < n && i < SHOWN; i++) {
+        names[i] = scores[i].name;
+        const size_t at = strlen(list);
+        snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", scores[i].name);
+    }
+    if (n)
+        near = cli_nearest(score, names, n < SHOWN ? n : SHOWN);
+    row_reject(rec, REJECT_FILTERED, "no score \"%.60s\"%s%.80s%s%.60s%s", score, n ? "; it has " : "", list,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    if (n && !rec->note)
+        rec->note = rec->message;
+}
+
 void row_check_filters(Record *rec, const MixtureSource *source, const RecordScore *scores, int n)
 {
     for (int i = 0; i < source->n_filters; i++) {
@@ -144,7 +164,7 @@ void row_check_filters(Record *rec, const MixtureSource *source, const RecordSco
         while (k < n && strcmp(scores[k].name, f->score))
             k++;
         if (k == n)
-            row_reject(rec, REJECT_FILTERED, "no score \"%.100s\"", f->score);
+            lacks_score(rec, f->score, scores, n);
         else if (!(scores[k].value >= f->least && scores[k].value <= f->most))
             row_reject(rec, REJECT_FILTERED, "the score \"%.100s\" is %.6g, wanted %.6g to %.6g", f->score, scores[k].value, f->least,
                        f->most);

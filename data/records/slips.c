@@ -65,7 +65,8 @@ void slips_of_row(Record *rec, const Json *row)
         keys[n++] = "images";
     }
     find_slip(rec, row, keys, n, true);
-    rec->note = task_note(json_get(row, "task"));
+    if (!rec->note)
+        rec->note = task_note(json_get(row, "task"));
     if (!rec->note && !is_null(conversations) && !is_null(messages))
         rec->note = "it has \"conversations\" and \"messages\": only the former are read";
     if (!rec->note && !is_null(weight) && !is_one(weight))

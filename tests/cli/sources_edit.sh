@@ -60,6 +60,11 @@ sources "$ip2p,\"filter\":{\"clip_sim_dir\":[0.2,null]},\"each\":1}"
 expect 0 '' prepare --out "$tmp/best" --report "$tmp/best.json"
 filtered=$(count '"bad":"filtered"' "$fixture/ip2p-best.jsonl")
 [ "$(count "\"left_out\":{\"filtered\":$filtered," "$tmp/best.json")" = 1 ] || wrong "not $filtered rows filtered: $(head -c 300 "$tmp/best.json")"
+# a score that no row has leaves a source out whole: that is said, and which scores there are
+sources "$ip2p,\"filter\":{\"clip_sim_dri\":[0.2,null]}},{\"name\":\"w\",\"format\":\"magicbrush\",\"root\":\"sets/magicbrush\"}"
+expect 0 'no score "clip_sim_dri"; it has p2p_threshold, cfg_scale, clip_sim_0, clip_sim_1, clip_sim_dir, clip_sim_image; did you mean "clip_sim_dir"?' \
+    prepare --export "$tmp/typo.jsonl" --set data.max_bad=1
+grep -qE 'warning: source "ip2p": its filter leaves out [0-9]+ rows, and none is left' "$tmp/stderr" || wrong "not said: $(cat "$tmp/stderr")"
 
 # whatever rows depend on makes shards stale; a listing that is made of names depends on them
 stale() { expect 0 "preparing $tmp/out: files that the rows of source \"$1\" are made of changed" prepare --out "$tmp/out"; }

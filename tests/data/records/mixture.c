@@ -103,6 +103,8 @@ TEST(mixture_lists_all_mistakes)
     CHECK_FAILS(mixture_load(&m, "data.mixture",
                              NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an "
                                                               "array");
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{\"files\":\"a\",\"filter\":{\"clip\":[0.4,0.2]}}]", "."), ERR_USAGE,
+                "data.mixture:1:32: the bounds of \"clip\" are [0.4, 0.2], expected [least, most]");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "7", "."), ERR_USAGE,
                 "data.mixture:1:1: a mixture must be an object with \"sources\", or a list of sources, found 7");

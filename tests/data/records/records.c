@@ -304,8 +304,14 @@ TEST(records_filter_by_scores)
     CHECK_GOOD();
     CHECK_REJECTED(REJECT_FILTERED, "the score \"clip\" is 0.1, wanted 0.2 to 1");
     CHECK_REJECTED(REJECT_FILTERED, "no score \"clip\"");
+    CHECK(!rec->note);
     CHECK_REJECTED(REJECT_FILTERED, "the score \"clip\" is 7, wanted 0.2 to 1");
     CHECK(!next());
+    open_list("[{\"files\":\"a.jsonl\",\"filter\":{\"clpi\":[null,1]}}]");
+    CHECK_REJECTED(REJECT_FILTERED, "no score \"clpi\"; it has clip; did you mean \"clip\"?");
+    CHECK_STR(rec->note, rec->message);
+    open_list("[{\"files\":\"a.jsonl\",\"filter\":{\"aesthetics\":[null,1]}}]");
+    CHECK_REJECTED(REJECT_FILTERED, "no score \"aesthetics\"; it has clip");
 }
 
 TEST(records_read_on_after_damage)
