@@ -44,8 +44,8 @@ typedef struct Feed {
     /* Calls visit with every other file that the rows depend on, in a fixed order, and with folders whose names they depend on; NULL: there
      * is none. */
     MUST_USE Status (*inputs)(const struct MixtureSource *s, const char *path, FeedVisit visit, void *arg);
-    /* Whether a folder may not be read for a split, and why; NULL: any may. */
-    bool (*refuses)(const char *folder, const char *split, char sentence[256]);
+    /* Whether a folder may not be read for a split, which is the default one or that of the source, and why; NULL: any may. */
+    bool (*refuses)(const char *folder, const char *split, bool is_default, char sentence[256]);
     const char *endings[3]; /* of its files' names, where these say what a file is; else none */
 } Feed;
 

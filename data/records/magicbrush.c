@@ -42,10 +42,11 @@ typedef struct Turns {
     char folder[PATH_MAX], below[16]; /* of the split, and what pictures' paths begin with: "" or "train/" */
     Rows *sessions;
     JsonDoc *turn;
-    Keyed captions; /* by "IMG_ID/FILE" or "FILE" */
-    Text session;   /* the present one's IMG_ID */
-    int number;     /* of the present turn, from 1 */
-    Text last;      /* the name of the last turn's output; "": the turn did not name it */
+    Keyed captions;   /* by "IMG_ID/FILE" or "FILE" */
+    Text session;     /* the present one's IMG_ID */
+    int number;       /* of the present turn, from 1 */
+    const char *said; /* with the first row, or NULL */
+    Text last;        /* the name of the last turn's output; "": the turn did not name it */
     Text id, key, path[N_PICTURES];
 } Turns;
 
@@ -66,26 +67,44 @@ static char *folder_of_split(char folder[PATH_MAX], const char *root, const char
     return folder;
 }
 
-/* Whether the last name of a path is "test". */
-static bool is_test(const char *path)
+/* Whether a folder goes by a name, as its path is written or by what a link leads to. */
+static bool is_called(const char *path, const char *name)
 {
-    static const char TEST[] = "test";
-    size_t n = strlen(path);
-    while (n && (path[n - 1] == '/' || (path[n - 1] == '.' && (n == 1 || path[n - 2] == '/'))))
-        n--;
-    return n >= 4 && !strncasecmp(path + n - 4, TEST, 4) && (n == 4 || path[n - 5] == '/');
+    char real[PATH_MAX];
+    const char *const paths[] = {path, realpath(path, real) ? real : path};
+    const size_t length = strlen(name);
+    for (int i = 0; i < 2; i++) {
+        const char *p = paths[i];
+        size_t n = strlen(p);
+        while (n && (p[n - 1] == '/' || (p[n - 1] == '.' && (n == 1 || p[n - 2] == '/'))))
+            n--;
+        if (n >= length && !strncasecmp(p + n - length, name, length) && (n == length || p[n - length - 1] == '/'))
+            return true;
+    }
+    return false;
 }
 
-/* Also by what a link leads to. */
-static bool refuses(const char *root, const char *split, char sentence[256])
+/* Whether a folder of a split has the name of the other one; a folder above them chooses by the split. */
+static bool is_other_split(const char *root, const char *split)
 {
-    char folder[PATH_MAX], real[PATH_MAX];
+    const bool val = !strcmp(split, "val");
+    return !*choose_below(root, split) && is_called(root, val ? "train" : "dev") && !is_called(root, val ? "dev" : "train");
+}
+
+static bool refuses(const char *root, const char *split, bool is_default, char sentence[256])
+{
+    char folder[PATH_MAX];
     folder_of_split(folder, root, choose_below(root, split));
-    if (!is_test(root) && !is_test(folder) && !(realpath(root, real) && is_test(real)) && !(realpath(folder, real) && is_test(real)))
+    if (is_called(root, "test") || is_called(folder, "test")) {
+        snprintf(sentence, 256,
+                 "root leads to a folder called \"test\": the authors of MagicBrush ask that its test split is never trained "
+                 "on; expected the folder of train or dev, or the one above them");
+        return true;
+    }
+    if (is_default || !is_other_split(root, split))
         return false;
-    snprintf(sentence, 256,
-             "root leads to a folder called \"test\": the authors of MagicBrush ask that its test split is never trained "
-             "on; expected the folder of train or dev, or the one above them");
+    snprintf(sentence, 256, "root is a folder called \"%s\", and split is \"%s\": expected the split \"%s\", or another root",
+             strcmp(split, "val") ? "dev" : "train", split, strcmp(split, "val") ? "val" : "train");
     return true;
 }
 
@@ -342,6 +361,8 @@ static Status next_row(void *feed, Draft *d, bool *end)
     if (*end)
         return OK;
     TRY(set_id(t, d));
+    d->note = t->said;
+    t->said = NULL;
     d->split = t->source->split;
     d->prov.file = SESSIONS;
     TRY(read_turn(t, d, json_root(t->turn)));
@@ -373,6 +394,8 @@ static Status open_files(Turns *t, const MixtureSource *s, const char *root)
     const char *below = choose_below(root, s->split);
     snprintf(t->below, sizeof t->below, "%s%s", below, *below ? "/" : "");
     folder_of_split(t->folder, root, below);
+    if (is_other_split(root, s->split))
+        t->said = "this is a folder called \"dev\", read as the split \"train\", the default; to hold it out, write \"split\": \"val\"";
     TRY(open_sessions(t));
     return read_captions(t);
 }

@@ -306,11 +306,12 @@ static void read_choice(Reader *r, MixtureSource *s, const Json *as, const Json 
 }
 
 /* Of a layout that is a folder. */
-static void check_refused(Reader *r, const MixtureSource *s, const Json *root)
+static void check_refused(Reader *r, const MixtureSource *s, const Json *root, bool is_default)
 {
     char sentence[256];
     const Feed *feed = s->format->feed[s->as];
-    if (root && s->n_files && s->files[0] && s->split && feed && feed->refuses && feed->refuses(s->files[0], s->split, sentence))
+    if (root && s->n_files && s->files[0] && s->split && feed && feed->refuses &&
+        feed->refuses(s->files[0], s->split, is_default, sentence))
         mistake(r, root->line, root->column, "%s", sentence);
 }
 
@@ -355,7 +356,7 @@ static void read_source(Reader *r, MixtureSource *s, const Json *v)
     read_name(r, s, json_get(v, "name"), json_get(v, "license"));
     const Json *task = json_get(v, "task"), *weight = json_get(v, "weight"), *filter = json_get(v, "filter");
     read_choice(r, s, json_get(v, "as"), json_get(v, "split"));
-    check_refused(r, s, json_get(v, "root"));
+    check_refused(r, s, json_get(v, "root"), !json_get(v, "split"));
     if (task && (format->keys & KEY_TASK))
         read_task(r, s, task);
     if (weight && (weight->kind == JSON_INT || weight->kind == JSON_REAL) && weight->real >= 0)

@@ -135,6 +135,17 @@ rm -rf "$tmp/never" "$tmp/sets/magicbrush/test"
 cp -r "$tmp/sets/magicbrush/dev" "$tmp/sets/magicbrush/test"
 never() { expect "$@" prepare --out "$tmp/never" --report "$tmp/never.json"; ls "$tmp/never"/*.h5 "$tmp/never.json" > /dev/null 2>&1 && wrong "$*: something was written"; }
 sources '{"format":"magicbrush","root":"sets/magicbrush/test"}'; never 2 'its test split is never trained on'
+ln -s magicbrush/dev "$tmp/sets/held"
+for set in magicbrush/dev magicbrush/dev/ held; do
+    sources '{"format":"magicbrush","root":"sets/'$set'","split":"train"}'
+    never 2 'root is a folder called "dev", and split is "train": expected the split "val", or another root'
+    sources '{"format":"magicbrush","root":"sets/'$set'"}'
+    expect 0 'this is a folder called "dev", read as the split "train", the default; to hold it out, write "split": "val"' \
+        prepare --export "$tmp/said.jsonl" --set data.max_bad=1
+    [ "$(grep -c 'this is a folder called' "$tmp/stderr")" = 1 ] || wrong "said more than once: $(cat "$tmp/stderr")"
+done
+sources '{"format":"magicbrush","root":"sets/magicbrush/train","split":"val"}'; never 2 'root is a folder called "train", and split is "val"'
+rm "$tmp/sets/held" "$tmp/said.jsonl"
 sources '{"format":"magicbrush","root":"sets/magicbrush","split":"test"}'; never 2 'split is "test"'
 sources '{"format":"instructpix2pix","root":"sets/instructpix2pix","split":"test"}'; never 2 'split is "test"'
 sources '{"format":"instructpix2pix","root":"sets/gone"}'; never 66 "error: $tmp/sets/gone: cannot be opened"
