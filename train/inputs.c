@@ -1,6 +1,8 @@
 /* inputs.c: looks for everything that a run reads, before anything is begun (inputs.h). Called by train and prepare. */
 #include "train/inputs.h"
 
+#include <string.h>
+
 #include "data/formats/file.h"
 #include "data/formats/mistakes.h"
 #include "kernels/base/arena.h"
@@ -37,6 +39,25 @@ static Status read_mixture(Mixture *mixture, const MixtureSetting *m, const char
     return gather_data(missing, mixture_check_files(mixture, missing->models.n + missing->data.n > 0));
 }
 
+static bool mixture_reads(const Mixture *m, const char *file)
+{
+    for (int i = 0; i < m->n_sources; i++)
+        for (int k = 0; k < m->sources[i].n_files; k++)
+            if (!strcmp(m->sources[i].files[k], file))
+                return true;
+    return false;
+}
+
+/* Rows that are trained on hold nothing out. */
+static void warn_of_shared(const Mixture *mixture, const Mixture *held)
+{
+    for (int i = 0; i < held->n_sources; i++)
+        for (int k = 0; k < held->sources[i].n_files && !(held->sources[i].split); k++)
+            if (mixture_reads(mixture, held->sources[i].files[k]))
+                log_warn("%s: a file of data.mixture and of data.validation: rows that are trained on are not held out",
+                         held->sources[i].files[k]);
+}
+
 static Status look_for_all(Mixture *mixture, Mixture *held, const RunConfig *cfg, bool data_only, Missing *missing)
 {
     const char *model_keys[PARTS_MAX + 1], *const mixture_keys[] = {"data.mixture", "data.validation", NULL};
@@ -45,7 +66,9 @@ static Status look_for_all(Mixture *mixture, Mixture *held, const RunConfig *cfg
     TRY(gather_data(missing, config_check_paths(cfg, mixture_keys, NULL)));
     TRY(parts_check_files(cfg, !data_only, gather_file, missing));
     TRY(read_mixture(mixture, &cfg->data.mixture, "data.mixture", missing));
-    return read_mixture(held, &cfg->data.validation, "data.validation", missing);
+    TRY(read_mixture(held, &cfg->data.validation, "data.validation", missing));
+    warn_of_shared(mixture, held);
+    return OK;
 }
 
 static Status end(Missing *missing, const RunConfig *cfg, bool *absent)

@@ -103,6 +103,11 @@ grep -qF 'row 3: its "task" is none of understand, generate and edit, and is pas
 grep -qF '; it has the key \"conversation\", did you mean \"conversations\"?' "$tmp/slip.json" || wrong "the report: $(cat "$tmp/slip.json")"
 grep -qF '; it has the key \"imgae\", did you mean \"image\"?' "$tmp/slip.json" || wrong "the report: $(cat "$tmp/slip.json")"
 
+# a file that is trained on and held out
+expect 0 "warning: $tmp/slip.jsonl: a file of data.mixture and of data.validation: rows that are trained on are not held out" "$build/prepare" \
+    --config "$tmp/run.json" --out "$tmp/slip" --set 'data.mixture=[{"files":"'"$tmp"'/slip.jsonl"}]' --set 'data.validation=[{"files":"'"$tmp"'/slip.jsonl"}]'
+[ "$(grep -c 'are not held out' "$tmp/stderr")" = 1 ] || wrong "said more than once: $(cat "$tmp/stderr")"
+
 # what becomes of target images is said in a line
 draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }
 input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'
