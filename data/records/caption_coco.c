@@ -71,7 +71,7 @@ static Status take_annotation(Coco *c, Draft *d, const Json *row)
     const char *id = parsed_id(image, buf), *file = id ? keyed_find(&c->names, id) : NULL;
     feed_id(&c->rows, d, json_get(row, "id"));
     TRY(feed_scores(&c->rows, d, row));
-    feed_text(d, &d->caption, row, "caption");
+    feed_caption_text(&c->rows, d, row);
     if (!id)
         draft_reject(d, REJECT_BAD_JSON, "%d:%d: this annotation has no \"image_id\", a number or a text", row->line, row->column);
     else if (!file)

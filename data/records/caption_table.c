@@ -1,6 +1,7 @@
 /* caption_table.c: captions and files as lines of two fields with a tab between them (CC3M). A first line that names the columns "caption"
  * and "image" says where they are; without it they are the first and the second. Quotes are letters. Called by captions.c. */
 #include <string.h>
+#include <strings.h>
 
 #include "data/formats/rows.h"
 #include "data/records/captions.h"
@@ -45,9 +46,9 @@ static bool field_of(const Row *line, size_t i, RecordText *out)
     return true;
 }
 
-static bool says(RecordText t, const char *word) { return t.length == strlen(word) && !memcmp(t.text, word, t.length); }
+static bool says(RecordText t, const char *word) { return t.length == strlen(word) && !strncasecmp(t.text, word, t.length); }
 
-/* Whether the line names the columns. */
+/* Whether the line names the columns, in any case. */
 static bool read_header(Table *t, const Row *line)
 {
     static const char *const NAMES[N_COLUMNS] = {[CAPTION_COLUMN] = "caption", [FILE_COLUMN] = "image"};

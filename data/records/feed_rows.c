@@ -1,10 +1,13 @@
 /* feed_rows.c: see feed_rows.h. */
 #include "data/records/feed_rows.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "data/records/draft.h"
 #include "kernels/base/arena.h"
+
+static const char CAPTION_KEY[] = "caption";
 
 Status feed_rows_open(FeedRows *f, const MixtureSource *s, const char *path, RowsForm form)
 {
@@ -74,6 +77,27 @@ void feed_text(Draft *d, RecordText *to, const Json *row, const char *key)
         wrong(d, v, key, "a text");
 }
 
+void feed_lacks(Draft *d, Reject why, const Json *row, const char *key)
+{
+    enum { SHOWN = 5 };
+    char keys[160] = "";
+    int n = 0;
+    for (const Json *m = row->child; m && n < SHOWN; m = m->next, n++) {
+        const size_t at = strlen(keys);
+        snprintf(keys + at, sizeof keys - at, "%s\"%.24s\"", n ? ", " : "", m->key);
+    }
+    draft_reject(d, why, "%d:%d: no \"%s\"; the row has %s%s", row->line, row->column, key, n ? keys : "no keys",
+                 (int)row->length > n ? ", …" : "");
+}
+
+void feed_caption_text(FeedRows *f, Draft *d, const Json *row)
+{
+    if (json_get(row, CAPTION_KEY))
+        feed_text(d, &d->caption, row, CAPTION_KEY);
+    else
+        feed_lacks(d, f->s->as == TASK_GENERATE ? REJECT_NO_PROMPT : REJECT_NO_TRAINED, row, CAPTION_KEY);
+}
+
 Status feed_scores(FeedRows *f, Draft *d, const Json *row)
 {
     const Json *scores = json_get(row, "scores");
@@ -99,8 +123,10 @@ Status feed_caption(FeedRows *f, Draft *d, const Json *row, const char *id_key)
     const Json *file = json_get(row, FILE_KEY);
     feed_id(f, d, json_get(row, id_key));
     TRY(feed_scores(f, d, row));
-    feed_text(d, &d->caption, row, "caption");
-    if (is_null(file) || (file->kind == JSON_STRING && !file->length))
+    feed_caption_text(f, d, row);
+    if (!file)
+        feed_lacks(d, REJECT_MISSING, row, FILE_KEY);
+    else if (is_null(file) || (file->kind == JSON_STRING && !file->length))
         draft_picture(d, f->s, NULL);
     else if (parsed_is_name(file))
         draft_picture(d, f->s, file->string);

@@ -27,6 +27,10 @@ MUST_USE Status feed_rows_next(FeedRows *f, Draft *d, const Json **row, bool *en
 
 /* Fields of a row. A value of the wrong kind is the draft's reject. */
 void feed_id(FeedRows *f, Draft *d, const Json *id);
+/* Rejects a row without a key that it needs, and says which ones it has in its place. */
+void feed_lacks(Draft *d, Reject why, const Json *row, const char *key);
+/* The caption: as feed_text, but its key must be there. */
+void feed_caption_text(FeedRows *f, Draft *d, const Json *row);
 void feed_text(Draft *d, RecordText *to, const Json *row, const char *key); /* absent and null: none */
 /* Numbers of "scores". */
 MUST_USE Status feed_scores(FeedRows *f, Draft *d, const Json *row);

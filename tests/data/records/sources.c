@@ -164,11 +164,27 @@ TEST(sources_name_bad_rows_with_their_place)
     CHECK_REJECTED(REJECT_BAD_JSON, "2:12: \"caption\" is 5, expected a text");
     CHECK_REJECTED(REJECT_BAD_JSON, "3:1: a row is an array, expected an object");
     CHECK_REJECTED(REJECT_BAD_JSON, "4:40: \"file\" is \"a\", expected a file name");
-    CHECK_REJECTED(REJECT_MISSING, "5:1: the row names no picture");
-    CHECK_REJECTED(REJECT_NO_TRAINED, "6:1: its caption is empty");
+    CHECK_REJECTED(REJECT_MISSING, "5:1: no \"file\"; the row has \"caption\"");
+    CHECK_REJECTED(REJECT_NO_TRAINED, "6:1: no \"caption\"; the row has \"file\"");
     CHECK_REJECTED(REJECT_BAD_JSON, "7:23: expected a value, found the end of the file; the file was cut off, 6 rows came before");
     CHECK(rec->ends_file);
     CHECK(!next());
+    put_file("a.jsonl", "{\"text\":\"x\",\"file\":\"a\",\"b\":1,\"c\":1,\"d\":1,\"e\":1}\n{}\n{\"caption\":null,\"file\":\"a\"}\n"
+                        "{\"caption\":\"x\",\"file\":null}\n");
+    open_list("[{\"format\":\"captions\",\"files\":\"a.jsonl\"}]");
+    CHECK_REJECTED(REJECT_NO_PROMPT, "1:1: no \"caption\"; the row has \"text\", \"file\", \"b\", \"c\", \"d\", …");
+    CHECK_REJECTED(REJECT_NO_PROMPT, "2:1: no \"caption\"; the row has no keys");
+    CHECK_REJECTED(REJECT_NO_PROMPT, "3:1: its caption is empty");
+    CHECK_REJECTED(REJECT_MISSING, "4:1: the row names no picture");
+    put_file("instances.json", "{\"images\":[{\"id\":1,\"file_name\":\"a\"}],\"annotations\":[{\"id\":2,\"image_id\":1,\"bbox\":[]}]}");
+    open_list("[{\"format\":\"captions\",\"files\":\"instances.json\"}]");
+    CHECK_REJECTED(REJECT_NO_PROMPT, "1:53: no \"caption\"; the row has \"id\", \"image_id\", \"bbox\"");
+    put_file("a.tsv", "Image\tCAPTION\na.jpg\tx\nCaption\tImage\n");
+    open_list("[{\"format\":\"captions\",\"files\":\"a.tsv\"}]");
+    REQUIRE(next() && !rec->reject);
+    CHECK_STR(rec->images[0].path, "a.jpg");
+    REQUIRE(next() && !rec->reject);
+    CHECK_STR(rec->images[0].path, "Caption");
     put_file("a.json", "[{\"id\":1,\"conversations\":[]},\n{\"image\":[\"a\",\"b\"],\"conversations\":[{\"from\":\"human\",\"value\":\"\"},"
                        "{\"from\":\"gpt\",\"value\":\"x\"}]},\n{\"image\":\"a\",\"conversations\":[{\"from\":\"cat\",\"value\":\"\"}]},"
                        "{\"image\":\"a\",\"system\":\"s\",\"conversations\":[{\"from\":\"human\",\"value\":\"\"}]},"
