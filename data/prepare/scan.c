@@ -166,7 +166,10 @@ static Reject check_targets(const Worker *w, const Record *rec, char message[256
     for (int i = 0; i < rec->n_images; i++)
         targets += rec->images[i].role == ROLE_TARGET;
     if (rec->task != TASK_UNDERSTAND && !targets) {
-        snprintf(message, 256, "task %s, and no picture to draw (an image of role target, <gen> in an answer)", TASK_NAMES[rec->task]);
+        snprintf(message, 256, "task %s, and no picture to draw (an image of role target, <gen> in an answer)%s", TASK_NAMES[rec->task],
+                 rec->task == TASK_GENERATE && rec->n_images == 1
+                     ? "; a source whose answers describe their pictures has \"format\": \"llava-reversed\" and no task"
+                     : "");
         return REJECT_MARKERS;
     }
     if (!w->sample.n_runs)

@@ -88,6 +88,8 @@ static void check_ending(Reader *r, const Format *format, const Json *file)
 {
     const Feed *feed = format->feed[format->as];
     const char *const *e = feed ? feed->endings : NULL;
+    if (!feed && utf8_ends(file->string, ".tsv"))
+        mistake(r, file->line, file->column, "a table of captions (.tsv) has \"format\": \"captions\", found \"%s\"", format->name);
     if (!e || !e[0] || utf8_ends(file->string, e[0]) || utf8_ends(file->string, e[1]) || utf8_ends(file->string, e[2]))
         return;
     mistake(r, file->line, file->column, "the ending of a file says what is in it: files of the format \"%s\" end in %s, %s or %s, found "
@@ -218,6 +220,16 @@ static void check_source_keys(Reader *r, const Json *v, const Format *format)
     check_keys(r, v, keys, n);
 }
 
+/* Layouts that have no name here: their rows are told by their content. */
+static bool needs_no_format(const Json *v)
+{
+    static const char *const NAMES[] = {"sharegpt", "messages", "conversations", "chat", "chatml", "openai", "trl", "llama-factory"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (v->kind == JSON_STRING && !strcmp(v->string, NAMES[i]))
+            return true;
+    return false;
+}
+
 static const Format *read_format(Reader *r, const Json *v)
 {
     const char *names[16];
@@ -228,7 +240,10 @@ static const Format *read_format(Reader *r, const Json *v)
     for (; n < format_count(); n++)
         names[n] = FORMATS[n].name;
     const char *near = v->kind == JSON_STRING ? cli_nearest(v->string, names, n) : NULL;
-    if (!format) {
+    if (!format && needs_no_format(v)) {
+        mistake(r, v->line, v->column, "format is \"%s\": rows of \"conversations\" or \"messages\" are told by their content; leave "
+                                       "\"format\" out", v->string);
+    } else if (!format) {
         char list[256] = "", found[96];
         for (int i = 0; i < n; i++)
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);

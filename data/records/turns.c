@@ -247,7 +247,9 @@ static const Json *list_of(Record *rec, const Json *row, const char *key)
     const Json *list = json_get(row, key);
     if (list && list->kind == JSON_ARRAY)
         return list;
-    if (is_null(list))
+    if (is_null(list) && (json_get(row, "caption") || json_get(row, "annotations")))
+        row_reject(rec, REJECT_BAD_TURNS, "no \"%s\": a source whose rows are captions has \"format\": \"captions\"", key);
+    else if (is_null(list))
         row_reject(rec, REJECT_BAD_TURNS, "no \"%s\", expected %s", key, FORMS);
     else
         row_wrong(rec, REJECT_BAD_TURNS, list, key, FORMS);

@@ -108,6 +108,12 @@ expect 0 "warning: $tmp/slip.jsonl: a file of data.mixture and of data.validatio
     --config "$tmp/run.json" --out "$tmp/slip" --set 'data.mixture=[{"files":"'"$tmp"'/slip.jsonl"}]' --set 'data.validation=[{"files":"'"$tmp"'/slip.jsonl"}]'
 [ "$(grep -c 'are not held out' "$tmp/stderr")" = 1 ] || wrong "said more than once: $(cat "$tmp/stderr")"
 
+# rows that describe pictures do not draw them, whatever their source says; how they would is said
+cp "$root/tests/fixtures/images/rgb.png" "$tmp/a.png"
+echo '{"image":"a.png","conversations":[{"from":"human","value":"<image>\nQ"},{"from":"gpt","value":"A"}]}' > "$tmp/slip.jsonl"
+expect 65 'marker_mismatch: task generate, and no picture to draw (an image of role target, <gen> in an answer); a source whose answers describe their pictures has "format": "llava-reversed" and no task' \
+    "$build/prepare" --config "$tmp/run.json" --out "$tmp/slip" --set 'data.mixture=[{"files":"'"$tmp"'/slip.jsonl","task":"generate"}]'
+
 # what becomes of target images is said in a line
 draws() { echo "{\"uid\":\"$1\",\"task\":\"$2\",\"images\":[$3],\"turns\":[{\"from\":\"human\",\"value\":\"$4\"},{\"from\":\"gpt\",\"value\":\"<gen>\"}]}"; }
 input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'

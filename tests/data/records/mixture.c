@@ -105,6 +105,11 @@ TEST(mixture_lists_all_mistakes)
                                                               "array");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{\"files\":\"a\",\"filter\":{\"clip\":[0.4,0.2]}}]", "."), ERR_USAGE,
                 "data.mixture:1:32: the bounds of \"clip\" are [0.4, 0.2], expected [least, most]");
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{\"files\":\"a\",\"format\":\"sharegpt\"}]", "."), ERR_USAGE,
+                "data.mixture:1:24: format is \"sharegpt\": rows of \"conversations\" or \"messages\" are told by their content; leave "
+                "\"format\" out");
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{\"files\":\"a.tsv\"}]", "."), ERR_USAGE,
+                "data.mixture:1:11: a table of captions (.tsv) has \"format\": \"captions\", found \"llava\"");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "{}", "."), ERR_USAGE, "data.mixture:1:1: this mixture has no \"sources\"");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "7", "."), ERR_USAGE,
                 "data.mixture:1:1: a mixture must be an object with \"sources\", or a list of sources, found 7");
