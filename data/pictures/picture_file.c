@@ -46,16 +46,15 @@ static bool has_folder(const char *root, const char *path)
 
 /* The same name with each ending, in every mixture of cases, in place of its own when that is one of them, else behind it: the first that
  * is there. */
-static int find_other_ending(const char *root, const char *path)
+static int find_other_ending(const char *root, const char *path, char other[PATH_MAX])
 {
-    char other[PATH_MAX];
-    snprintf(other, sizeof other, "%s", path);
+    snprintf(other, PATH_MAX, "%s", path);
     char *ending = known_ending(other);
-    if (strlen(path) >= sizeof other || !has_folder(root, path))
+    if (strlen(path) >= PATH_MAX || !has_folder(root, path))
         return -1;
     for (size_t e = 0; e < N_ENDINGS; e++) {
         size_t n = strlen(ENDINGS[e]);
-        if ((size_t)(ending - other) + n + 2 > sizeof other)
+        if ((size_t)(ending - other) + n + 2 > PATH_MAX)
             return -1;
         for (unsigned upper = 0; upper < 1u << n; upper++) {
             *ending = '.';
@@ -73,14 +72,24 @@ static int find_other_ending(const char *root, const char *path)
  * says. */
 static int find(const char *root, const char *path, bool *renamed)
 {
+    char other[PATH_MAX];
     int fd = root ? beneath_find(root, path) : open(path, O_PATH | O_CLOEXEC);
     *renamed = false;
     if (fd >= 0 || !root || (errno != ENOENT && errno != ENOTDIR))
         return fd;
-    fd = find_other_ending(root, path);
+    fd = find_other_ending(root, path, other);
     *renamed = fd >= 0;
     errno = ENOENT;
     return fd;
+}
+
+bool picture_renamed(const char *root, const char *path, char other[PATH_MAX])
+{
+    int fd = beneath_find(root, path);
+    const bool renamed = fd < 0 && (errno == ENOENT || errno == ENOTDIR) && (fd = find_other_ending(root, path, other)) >= 0;
+    if (fd >= 0)
+        close(fd);
+    return renamed;
 }
 
 /* The name by which a descriptor of find() is opened: the very file that it stands for. */

@@ -6,6 +6,8 @@
 #ifndef GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
 #define GENLLAVA_DATA_PICTURES_PICTURE_FILE_H
 
+#include <limits.h>
+
 #include "data/pictures/image.h"
 
 enum { PICTURE_MESSAGE = 252 };
@@ -34,6 +36,8 @@ void picture_buffer_free(PictureBuffer *b);
 MUST_USE Status picture_load(PictureBuffer *buf, const char *root, const char *path);
 /* Loads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
 MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path, int64_t max_pixels);
+/* Whether a picture below root is found under another ending alone; `other`: the path with that. */
+bool picture_renamed(const char *root, const char *path, char other[PATH_MAX]);
 /* Only whether the file is still the one that `info` was made from (size and time). */
 bool picture_unchanged(const PictureInfo *info, const char *root, const char *path);
 /* Reads exactly info->bytes bytes into out; ERR_DATA when the file changed or is gone. */

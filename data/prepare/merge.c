@@ -9,6 +9,7 @@
 #include "data/formats/json_write.h"
 #include "data/prepare/parts.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 
 typedef struct Place {
     uint32_t shard, image;
@@ -188,7 +189,13 @@ static Status count_renamed(ScanFiles *f)
     for (int64_t i = 0; i < f->totals.pictures; i++) {
         ScanPicture p;
         TRY(scan_picture(f, (uint32_t)i, &p));
-        f->outcome.renamed += p.info.renamed && !p.info.reject;
+        if (!p.info.renamed || p.info.reject)
+            continue;
+        if (!f->outcome.renamed++) {
+            char root[PATH_MAX], path[PATH_MAX];
+            TRY(scan_name(f, (uint32_t)i, &p, root, path));
+            log_info("%s%s%s is found under another ending", *path == '/' ? "" : root, *path == '/' ? "" : "/", path);
+        }
     }
     return OK;
 }

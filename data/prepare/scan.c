@@ -211,6 +211,41 @@ static void describe(Worker *w, const Record *rec, ScanRow *row)
     choose_refs(w, rec, row);
 }
 
+/* Names of the row's pictures that were found under another ending, [rec->n_images], else NULL; and the row with them. */
+static Status take_found_names(Record *found, char **names, RecordImage *images, const Record *rec, const char *root)
+{
+    char other[PATH_MAX];
+    *found = *rec;
+    found->images = images;
+    for (int i = 0; i < rec->n_images; i++) {
+        images[i] = rec->images[i];
+        if (!picture_renamed(root, rec->images[i].path, other))
+            continue;
+        names[i] = mem_strdup(other);
+        images[i].path = names[i];
+        if (!names[i])
+            return fail(ERR_NOMEM, "no memory for the name of a picture");
+    }
+    return OK;
+}
+
+static Status write_unified(Worker *w, const Record *rec, const char *root)
+{
+    Record found;
+    const char *source = rec->origin ? rec->origin : w->work->o->mixture->sources[rec->source].name;
+    char **names = mem_alloc((size_t)rec->n_images * sizeof *names);
+    RecordImage *images = mem_alloc((size_t)rec->n_images * sizeof *images);
+    Status s = rec->n_images && (!names || !images) ? fail(ERR_NOMEM, "no memory for the %d pictures of a row", rec->n_images)
+                                                    : take_found_names(&found, names, images, rec, root);
+    if (!s)
+        unified_write(w->line, &found, source, root);
+    for (int i = 0; names && i < rec->n_images; i++)
+        mem_free(names[i]);
+    mem_free(names);
+    mem_free(images);
+    return s;
+}
+
 static Status write_line(Worker *w, const Record *rec)
 {
     char folder[PATH_MAX];
@@ -219,7 +254,7 @@ static Status write_line(Worker *w, const Record *rec)
     else
         w->line = open_memstream(&w->line_text, &w->line_n);
     if (w->line)
-        unified_write(w->line, rec, rec->origin ? rec->origin : w->work->o->mixture->sources[rec->source].name, root_of(w, rec, folder));
+        TRY(write_unified(w, rec, root_of(w, rec, folder)));
     return w->line && !fflush(w->line) && !ferror(w->line) ? OK : fail(ERR_NOMEM, "no memory for the text of a row");
 }
 

@@ -39,10 +39,11 @@ expect 73 "$tmp/none/.a.jsonl.new: cannot be created" prepare --export "$tmp/non
 [ ! -e "$tmp/none" ] || wrong "a folder was made"
 
 expect 0 "$tmp/a.jsonl: 95 samples; 5 of 100 rows left out" prepare --export "$tmp/a.jsonl" --report "$tmp/report.json"
+grep -qF "$tmp/images/0.jpg is found under another ending" "$tmp/stderr" || wrong "it is not said which: $(cat "$tmp/stderr")"
 [ "$(grep -c '"reason":"missing"' "$tmp/report.json")" = 5 ] || wrong "the report does not list 5 rows"
 [ "$(wc -l < "$tmp/a.jsonl")" = 95 ] || wrong "not 95 lines: $(wc -l < "$tmp/a.jsonl")"
 head -n 1 "$tmp/a.jsonl" > "$tmp/first"
-printf '%s\n' '{"schema":"genllava.sample/1","uid":"rows/r0","source":"rows","task":"understand","images":[{"path":"'"$tmp"'/images/0.jpg","role":"input"}],"turns":[{"from":"human","value":"<image>\nQuestion 0?"},{"from":"gpt","value":"Answer 0."}]}' |
+printf '%s\n' '{"schema":"genllava.sample/1","uid":"rows/r0","source":"rows","task":"understand","images":[{"path":"'"$tmp"'/images/0.png","role":"input"}],"turns":[{"from":"human","value":"<image>\nQuestion 0?"},{"from":"gpt","value":"Answer 0."}]}' |
     cmp -s - "$tmp/first" || wrong "the first line: $(cat "$tmp/first")"
 [ ! -e "$tmp/runs" ] || wrong "shards were made"
 

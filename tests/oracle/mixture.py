@@ -104,9 +104,15 @@ def images_of(row):
     return [(row["image"], "input")] if "image" in row else []
 
 
+def found_name(path):
+    """The name that a picture is found under: its own, or the one with another ending."""
+    found = None if os.path.exists(os.path.join(IMAGES, path)) else records._find(IMAGES, path)
+    return os.path.relpath(found, IMAGES) if found else path
+
+
 def export_line(row, source, uid, record):
     raw = row.get("turns") or row["conversations"]
-    images = [{"path": "@ROOT@/" + path, "role": role} for path, role in images_of(row)]
+    images = [{"path": "@ROOT@/" + found_name(path), "role": role} for path, role in images_of(row)]
     prov = {k: v for k, v in row.get("prov", {}).items() if v is not None}
     if "license" not in prov and "license" in source:
         prov["license"] = source["license"]
