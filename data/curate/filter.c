@@ -184,11 +184,18 @@ static Status print_result(const Filter *f, const Flags *flags, FILE *out)
     return OK;
 }
 
+static Status spare_inputs(const Filter *f, const Flags *flags)
+{
+    TRY(outputs_spare(&f->outputs, flags->in));
+    return gate_spare(&f->outputs, &flags->gate);
+}
+
 static Status run(Filter *f, const Flags *flags, FILE *out)
 {
     TRY(gate_open(&f->gate, &flags->gate));
     TRY(outputs_open(&f->outputs, flags->out, 0, 0));
-    TRY(outputs_close(&f->outputs, filter_all(f, flags->in)));
+    Status s = spare_inputs(f, flags);
+    TRY(outputs_close(&f->outputs, s ? s : filter_all(f, flags->in)));
     return print_result(f, flags, out);
 }
 

@@ -6,6 +6,15 @@
 #include "data/curate/wording.h"
 #include "kernels/base/arena.h"
 
+Status gate_spare(const Outputs *outputs, const GateOptions *o)
+{
+    const char *const inputs[] = {o->features, o->exclude};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (inputs[i])
+            TRY(outputs_spare(outputs, inputs[i]));
+    return OK;
+}
+
 Status gate_open(Gate *g, const GateOptions *o)
 {
     *g = (Gate){.options = *o};

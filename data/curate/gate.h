@@ -5,6 +5,7 @@
 
 #include "data/curate/features.h"
 #include "data/curate/ids.h"
+#include "data/curate/outputs.h"
 #include "data/curate/verdict.h"
 #include "data/record.h"
 #include "data/records/exclude.h"
@@ -43,6 +44,8 @@ typedef struct GateScores {
     double score[N_CLIP_SCORES];
 } GateScores;
 
+/* ERR_USAGE when what it reads would be written over. */
+MUST_USE Status gate_spare(const Outputs *outputs, const GateOptions *o);
 MUST_USE Status gate_open(Gate *g, const GateOptions *o);
 void gate_close(Gate *g);
 /* The record's uid, task, images and turns are read. v stays without a reason when it passes. Order matters: the first of equal ones does.

@@ -173,7 +173,7 @@ static Status spare_inputs(const Ingest *g, const Flags *f)
         return fail(ERR_USAGE, "--out %s: lies in the folder of the requests, which holds nothing else; give another place", f->out);
     for (int i = 0; i < f->replies.n; i++)
         TRY(outputs_spare(&g->outputs, f->replies.items[i]));
-    return OK;
+    return gate_spare(&g->outputs, &f->gate);
 }
 
 static Status write_outputs(Ingest *g, const Flags *f)

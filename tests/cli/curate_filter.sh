@@ -46,10 +46,22 @@ curate 0 filter --in - --out "$dir/out.jsonl" --max-same 1 --exclude-image-ids <
 stay 1 5 7 8 11
 rejected "$(printf '2 dedupe.too_frequent\n3 dedupe.same_text\n5 dedupe.too_frequent\n8 dedupe.same_text\n9 exclusion.excluded\n11 exclusion.excluded')"
 [ "$(sed "s|$dir|DIR|" "$dir/stdout")" = "$(printf 'DIR/out.jsonl: 5 of 11 records\n           2  exclusion.excluded\n           2  dedupe.same_text\n           2  dedupe.too_frequent')" ] || wrong "for people: $(cat "$dir/stdout")"
-# Through it once more, in place: nothing changes.
-cp "$dir/out.jsonl" "$dir/same.jsonl"
-curate 0 filter --in "$dir/same.jsonl" --out "$dir/same.jsonl" --max-same 0
+# Through it once more: nothing changes.
+curate 0 filter --in "$dir/out.jsonl" --out "$dir/same.jsonl" --max-same 0
 cmp "$dir/same.jsonl" "$dir/out.jsonl" || failed=1
+# What is read is not written over.
+ln -s . "$dir/way"
+for name in same.jsonl same.rejects.jsonl; do
+    cp "$dir/out.jsonl" "$dir/$name"
+    for reads in "--in $dir/$name" "--in $dir/in --exclude-image-ids $dir/$name" "--in $dir/in --features $dir/way/f.jsonl"; do
+        cp $features/fixed.h5 "$dir/f.jsonl"
+        out=$dir/way/same.jsonl
+        [ "${reads##*/}" = f.jsonl ] && out=$dir/f.jsonl
+        curate 2 filter $reads --out "$out"
+        says "${reads##* }: is read, and --out $out would replace or remove it; give another --out"
+        cmp "$dir/$name" "$dir/out.jsonl" && cmp "$dir/f.jsonl" $features/fixed.h5 || wrong "$reads is written over"
+    done
+done
 
 # ---------------------------------------------------------------- scores: numbers of tests/data/curate/features.c
 {
