@@ -42,7 +42,7 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     return cli_parse(&program, argc, argv, done);
 }
 
-static Status check_flags(const Flags *f)
+static Status check_flags(Flags *f)
 {
     if (!f->in)
         return fail(ERR_USAGE, "curate filter: --in FILE is needed: the records");
@@ -50,7 +50,7 @@ static Status check_flags(const Flags *f)
         return fail(ERR_USAGE, "curate filter: --out FILE.jsonl is needed: where those that stay go");
     if (!strcmp(f->in, "-") && f->gate.exclude && !strcmp(f->gate.exclude, "-"))
         return fail(ERR_USAGE, "curate filter: standard input can be --in or --exclude-image-ids, not both");
-    return OK;
+    return gate_settle(&f->gate);
 }
 
 typedef struct Filter {

@@ -6,6 +6,23 @@
 #include "data/curate/wording.h"
 #include "kernels/base/arena.h"
 
+Status gate_settle(GateOptions *o)
+{
+    const struct {
+        const char *option;
+        double *value, otherwise;
+    } bounds[] = {{"--min-clip", &o->min_clip, 0.2},
+                  {"--min-clip-image", &o->min_clip_image, 0.7},
+                  {"--min-clip-dir", &o->min_clip_dir, 0.2}};
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        const bool given = !isnan(*bounds[i].value);
+        if (given && !o->features)
+            return fail(ERR_USAGE, "%s: there is nothing that it could be compared with; give --features FILE.h5 too", bounds[i].option);
+        *bounds[i].value = given ? *bounds[i].value : bounds[i].otherwise;
+    }
+    return OK;
+}
+
 Status gate_spare(const Outputs *outputs, const GateOptions *o)
 {
     const char *const inputs[] = {o->features, o->exclude};

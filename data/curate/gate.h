@@ -3,6 +3,8 @@
 #ifndef GENLLAVA_DATA_CURATE_GATE_H
 #define GENLLAVA_DATA_CURATE_GATE_H
 
+#include <math.h>
+
 #include "data/curate/features.h"
 #include "data/curate/ids.h"
 #include "data/curate/outputs.h"
@@ -11,11 +13,11 @@
 #include "data/records/exclude.h"
 
 typedef struct GateOptions {
-    const char *features, *exclude; /* NULL: none */
-    double min_clip, min_clip_image, min_clip_dir;
-    int64_t max_same; /* 0: no cap */
+    const char *features, *exclude;                /* NULL: none */
+    double min_clip, min_clip_image, min_clip_dir; /* NAN: not given */
+    int64_t max_same;                              /* 0: no cap */
 } GateOptions;
-#define GATE_DEFAULTS {.min_clip = 0.2, .min_clip_image = 0.7, .min_clip_dir = 0.2, .max_same = 200}
+#define GATE_DEFAULTS {.min_clip = NAN, .min_clip_image = NAN, .min_clip_dir = NAN, .max_same = 200}
 /* Rows of a table of options (cli.h). o: a GateOptions. */
 #define GATE_CLI_OPTIONS(o)                                                                                                               \
     {"--features", CLI_STRING, &(o).features, "FILE.h5", "CLIP's features of the records: uid, image0, image1, text0, text1.", 0, 0, NULL,\
@@ -44,6 +46,8 @@ typedef struct GateScores {
     double score[N_CLIP_SCORES];
 } GateScores;
 
+/* Thresholds that are not given get their values; ERR_USAGE when one is given and there are no features to compare. */
+MUST_USE Status gate_settle(GateOptions *o);
 /* ERR_USAGE when what it reads would be written over. */
 MUST_USE Status gate_spare(const Outputs *outputs, const GateOptions *o);
 MUST_USE Status gate_open(Gate *g, const GateOptions *o);

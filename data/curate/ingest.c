@@ -50,7 +50,7 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     return cli_parse(&program, argc, argv, done);
 }
 
-static Status check_flags(const Flags *f)
+static Status check_flags(Flags *f)
 {
     int inputs = 0;
     if (!f->requests)
@@ -61,7 +61,9 @@ static Status check_flags(const Flags *f)
         return fail(ERR_USAGE, "curate ingest: --out FILE.jsonl is needed: where the records go");
     for (int i = 0; i < f->replies.n; i++)
         inputs += !strcmp(f->replies.items[i], "-");
-    return inputs > 1 ? fail(ERR_USAGE, "curate ingest: standard input can be one of --replies, not %d", inputs) : OK;
+    if (inputs > 1)
+        return fail(ERR_USAGE, "curate ingest: standard input can be one of --replies, not %d", inputs);
+    return gate_settle(&f->gate);
 }
 
 /* ---------------------------------------------------------------- a request */

@@ -141,6 +141,10 @@ curate 2 filter --out "$dir/out.jsonl"
 says "--in FILE is needed"
 curate 2 filter --in - --exclude-image-ids - --out "$dir/out.jsonl"
 says "standard input can be --in or --exclude-image-ids, not both"
+for option in --min-clip --min-clip-image --min-clip-dir; do
+    curate 2 filter --in "$dir/in" --out "$dir/out.jsonl" $option 0.2
+    says "$option: there is nothing that it could be compared with; give --features FILE.h5 too"
+done
 curate 2 filter --in "$dir/in" --out "$dir/out.jsonl" --max-same -1
 curate 2 stats
 says "FILE… is needed"

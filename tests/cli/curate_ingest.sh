@@ -127,6 +127,8 @@ for name in records.jsonl new.jsonl; do
 done
 ingest 2 --replies "$dir/first" --requests "$dir/requests" --out "$dir/o" --exclude-image-ids "$dir/first"
 ingest 2 --replies "$dir/first" --requests "$dir/requests" --out "$dir/o" --min-clip 2
+ingest 2 --replies "$dir/first" --requests "$dir/requests" --out "$dir/o" --min-clip-dir 0
+says "--min-clip-dir: there is nothing that it could be compared with; give --features FILE.h5 too"
 ingest 66 --replies "$dir/none" --requests "$dir/requests" --out "$dir/o"
 says "$dir/none: cannot be opened: No such file or directory"
 ingest 66 --replies "$dir/first" --requests "$dir/none" --out "$dir/o"
