@@ -25,7 +25,8 @@ typedef struct Subject {
 typedef struct Subjects Subjects;
 /* name: what messages call the file. */
 MUST_USE Status subjects_of_records(Subjects **out, const char *file, const char *name, RecipeKind kind);
-/* The pictures below a folder, by their first bytes, in byte order of their paths. */
+/* The pictures below a folder, by their first bytes, in byte order of their paths; also files that are none and are called .jpg and such:
+ * whoever opens them says so. */
 MUST_USE Status subjects_of_folder(Subjects **out, const char *folder, RecipeKind kind);
 /* From the first one again. */
 MUST_USE Status subjects_rewind(Subjects *r);

@@ -59,7 +59,7 @@ cp "$images/rgb.jpg" "$dir/pictures/a/1.png" # a JPEG, whatever its name says
 cp "$images/plain.gif" "$dir/pictures/a-1"
 cp "$images/rgb.png" "$dir/pictures/b/x.png"
 cp "$images/lossy.webp" "$dir/pictures/b/y.webp"
-echo "no picture" > "$dir/pictures/b/notes.jpg"
+echo "no picture" > "$dir/pictures/b/notes.txt"
 cp "$images/rgb.png" "$dir/elsewhere/z.png"
 ln -s ../elsewhere "$dir/pictures/folder"
 request 0 --recipe detail --images "$dir/pictures" --out "$dir/out"
@@ -114,6 +114,22 @@ says 'record "x" has no input picture'
 request 65 --recipe "$dir/recipe.json" --records - --out "$dir/out" < "$dir/bad.jsonl"
 says 'standard input:1: record "x"'
 no_trace "standard input"
+# What is a picture by its name alone is named and counted, beside what leads out of the folder and what is not UTF-8.
+: > "$dir/pictures/a/zero.JPEG"
+echo "<html>not found</html>" > "$dir/pictures/b/web.jpg"
+echo "BM and pixels" > "$dir/pictures/b/old.bmp"
+request 0 --recipe detail --images "$dir/pictures" --out "$dir/out"
+says 'record "a/zero.JPEG" is left out: '
+says 'the file is empty'
+says 'record "b/web.jpg" is left out: '
+says 'its first bytes are not those of a JPEG, PNG, WebP or GIF picture'
+says 'record "b/old.bmp" is left out: '
+says 'it is a BMP picture'
+grep -qF ': 4 requests in 1 file (' "$dir/stdout" && grep -qF ', 5 records left out' "$dir/stdout" || wrong "damaged ones: $(cat "$dir/stdout")"
+rm -r "$dir/out"
+request 65 --recipe detail --images "$dir/pictures" --out "$dir/out" --strict
+no_trace "--strict"
+rm "$dir/pictures/a/zero.JPEG" "$dir/pictures/b/web.jpg" "$dir/pictures/b/old.bmp"
 request 65 --recipe edit --images "$dir/pictures" --out "$dir/out"
 says 'has 0 target pictures, a recipe of the kind "edit" needs one'
 request 65 --recipe "$dir/recipe.json" --images "$dir/pictures" --out "$dir/out"
