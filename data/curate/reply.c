@@ -8,11 +8,12 @@
 
 /* Of the two kinds of body the same things. */
 typedef struct Body {
-    bool has_choice, has_end, refused;
+    bool has_choice;
     bool cut;             /* the token limit was reached */
     bool filtered, whole; /* how it ended; neither of the three: otherwise */
     const Json *end;      /* what says how it ended; may be NULL */
     const Json *refusal;
+    const Json *error; /* of a response that failed; may be NULL */
 } Body;
 
 static bool is_null(const Json *v) { return !v || v->kind == JSON_NULL; }
@@ -32,6 +33,19 @@ static Status add_text(BatchReply *r, const Json *text)
     return OK;
 }
 
+/* Of a list of parts, the texts of one type, and a refusal. */
+static Status add_parts(Body *b, BatchReply *r, const Json *parts, const char *type)
+{
+    for (const Json *part = parts && parts->kind == JSON_ARRAY ? parts->child : NULL; part; part = part->next) {
+        const Json *is = json_get_last(part, "type");
+        if (is_string(is, type))
+            TRY(add_text(r, json_get_last(part, "text")));
+        else if (is_string(is, "refusal"))
+            b->refusal = json_get_last(part, "refusal");
+    }
+    return OK;
+}
+
 static Status read_chat(Body *b, BatchReply *r, const Json *body)
 {
     const Json *choices = json_get_last(body, "choices");
@@ -42,7 +56,9 @@ static Status read_chat(Body *b, BatchReply *r, const Json *body)
     b->filtered = is_string(b->end, "content_filter");
     b->whole = is_string(b->end, "stop");
     b->refusal = json_get_last(message, "refusal");
-    return add_text(r, json_get_last(message, "content"));
+    const Json *content = json_get_last(message, "content");
+    TRY(add_text(r, content));
+    return add_parts(b, r, content, "text");
 }
 
 static Status read_responses(Body *b, BatchReply *r, const Json *body)
@@ -54,17 +70,11 @@ static Status read_responses(Body *b, BatchReply *r, const Json *body)
     b->filtered = incomplete && is_string(why, "content_filter");
     b->whole = is_string(b->end, "completed");
     b->has_choice = true;
+    if (is_string(b->end, "failed"))
+        b->error = json_get_last(body, "error");
     for (const Json *item = output && output->kind == JSON_ARRAY ? output->child : NULL; item; item = item->next) {
-        const Json *content = json_get_last(item, "content");
-        if (!is_string(json_get_last(item, "type"), "message") || !content || content->kind != JSON_ARRAY)
-            continue;
-        for (const Json *part = content->child; part; part = part->next) {
-            const Json *type = json_get_last(part, "type");
-            if (is_string(type, "output_text"))
-                TRY(add_text(r, json_get_last(part, "text")));
-            else if (is_string(type, "refusal"))
-                b->refusal = json_get_last(part, "refusal");
-        }
+        if (is_string(json_get_last(item, "type"), "message"))
+            TRY(add_parts(b, r, json_get_last(item, "content"), "output_text"));
     }
     return OK;
 }
@@ -120,7 +130,9 @@ static bool is_blank(const BatchReply *r)
 static void check_end(Verdict *v, const Body *b, const BatchReply *r)
 {
     char shown[128];
-    if (!b->has_choice)
+    if (!is_null(b->error))
+        verdict_set(v, REASON_ERROR, "the response failed: %s", error_text(b->error, shown, sizeof shown));
+    else if (!b->has_choice)
         verdict_set(v, REASON_EMPTY, "the body has no choices");
     else if (b->cut)
         verdict_set(v, REASON_LENGTH, "the reply ended at the token limit");

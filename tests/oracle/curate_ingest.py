@@ -26,6 +26,16 @@ def loads(text):
 
 # ---------------------------------------------------------------- one reply: (reason or None, retried, object, model)
 
+def read_parts(parts, kind, text, refusal):
+    """The text and refusal so far, with those of a list of parts."""
+    for part in parts if isinstance(parts, list) else []:
+        if isinstance(part, dict) and part.get("type") == kind and isinstance(part.get("text"), str):
+            text += part["text"]
+        elif isinstance(part, dict) and part.get("type") == "refusal":
+            refusal = part.get("refusal")
+    return text, refusal
+
+
 def transport(line):
     """(reason, retried) or None, text, refusal, model."""
     if line.get("error") is not None or not isinstance(line.get("response"), dict):
@@ -44,14 +54,11 @@ def transport(line):
         why = why.get("reason") if isinstance(why, dict) else None
         end = {"completed": "stop", "incomplete": {"max_output_tokens": "length", "content_filter": "content_filter"}.get(why)}
         end = end.get(body.get("status")) if isinstance(body.get("status"), str) else None
+        if body.get("status") == "failed" and body.get("error") is not None:
+            return ("transport.error", True), None, None, model
         for item in body["output"] if isinstance(body.get("output"), list) else []:
-            if not isinstance(item, dict) or item.get("type") != "message" or not isinstance(item.get("content"), list):
-                continue
-            for part in item["content"]:
-                if isinstance(part, dict) and part.get("type") == "output_text" and isinstance(part.get("text"), str):
-                    text += part["text"]
-                elif isinstance(part, dict) and part.get("type") == "refusal":
-                    refusal = part.get("refusal")
+            if isinstance(item, dict) and item.get("type") == "message":
+                text, refusal = read_parts(item.get("content"), "output_text", text, refusal)
     else:
         choices = body.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -60,7 +67,7 @@ def transport(line):
         message = choices[0].get("message")
         message = message if isinstance(message, dict) else {}
         text = message["content"] if isinstance(message.get("content"), str) else ""
-        refusal = message.get("refusal")
+        text, refusal = read_parts(message.get("content"), "text", text, message.get("refusal"))
     if end in ("length", "content_filter"):
         return (f"transport.{end}", end == "length"), None, None, model
     if end != "stop":

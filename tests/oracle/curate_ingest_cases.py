@@ -170,6 +170,8 @@ def draw_responses(rng, kind):
     if roll < 0.12:
         body["status"] = rng.choice(["incomplete", "incomplete", "failed", "in_progress", None])
         body["incomplete_details"] = rng.choice([None, {"reason": "max_output_tokens"}, {"reason": "content_filter"}, {"reason": "x"}, "x"])
+        if body["status"] == "failed" and body["incomplete_details"] != "x":
+            body["error"] = {"code": "server_error", "message": "m"} if body["incomplete_details"] else None
     elif roll < 0.15:
         body["output"] = rng.choice([[], None, "x", [{"type": "message", "content": "x"}], [5]])
     elif roll < 0.17:

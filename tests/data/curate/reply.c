@@ -70,11 +70,17 @@ TEST(replies_end_in_the_transport)
         {RESPONSES("\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"content_filter\"}"), "transport.content_filter"},
         {RESPONSES("\"status\":\"incomplete\",\"incomplete_details\":null"), "transport.finish"},
         {RESPONSES("\"status\":\"failed\",\"output\":[]"), "transport.finish"},
+        {RESPONSES("\"status\":\"failed\",\"error\":null,\"output\":[]"), "transport.finish"},
+        {RESPONSES("\"status\":\"failed\",\"error\":{\"code\":\"server_error\",\"message\":\"m\"},\"output\":[]"), "transport.error!"},
+        {RESPONSES("\"status\":\"completed\",\"error\":{},\"output\":[]"), "transport.empty!"},
         {RESPONSES("\"status\":\"completed\",\"output\":[]"), "transport.empty!"},
         {RESPONSES(MESSAGE("{\"type\":\"output_text\",\"text\":" GOOD "}")), ""},
         {RESPONSES(MESSAGE("{\"type\":\"output_text\",\"text\":\"{\\\"description\\\":\\\"one two thr\"},"
                            "{\"type\":\"output_text\",\"text\":\"ee four five\\\"}\"}")), ""},
         {CONTENT(GOOD), ""},
+        {CONTENT("[{\"type\":\"text\",\"text\":" GOOD "},{\"type\":\"x\",\"text\":\"y\"},5]"), ""},
+        {CONTENT("[{\"type\":\"refusal\",\"refusal\":\"No.\"}]"), "refusal.refusal"},
+        {CONTENT("[{\"type\":\"output_text\",\"text\":" GOOD "}]"), "transport.empty!"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
         check_line(RECIPE_DETAIL, CASES[i][0], CASES[i][1]);
