@@ -154,7 +154,7 @@ static Status print_result(const Ingest *g, const Flags *f, FILE *out)
     utf8_cell(out, f->out, 0);
     fprintf(out, ": %" PRId64 " records of %zu requests\n", g->accepted, g->requests.ids.n);
     fprintf(out,
-            "%12" PRId64 "  lines of replies: %" PRId64 " to one that has a reply, %" PRId64 " of unknown ids, %" PRId64
+            "%12" PRId64 "  lines of replies: %" PRId64 " to requests that have a reply already, %" PRId64 " of unknown ids, %" PRId64
             " that are no reply\n",
             r->lines, r->duplicates, r->unknown_ids, r->bad_lines);
     tally_print(out, &g->tally);

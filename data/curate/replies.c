@@ -65,21 +65,67 @@ static Status compare(Replies *r, size_t number, const Row *row, const LinePlace
     return OK;
 }
 
-static Status take_line(Replies *r, const Row *row, int file)
+/* What is told of a file when all of it has been read. */
+typedef struct Found {
+    int64_t lines, bad, known, requests;
+    char first_bad[640]; /* what is wrong with the first line that is no reply */
+} Found;
+
+/* s: of reading the row as JSON. */
+static void describe_bad(Found *f, const char *name, const Row *row, Status s)
 {
+    const char first = row->n ? *row->text : 0;
+    char place[512];
+    if (row->error)
+        snprintf(place, sizeof place, "%s:%.400s", name, row->error);
+    else if (s)
+        snprintf(place, sizeof place, "%s", status_message());
+    else
+        snprintf(place, sizeof place, "%s:%d: has no \"custom_id\"", name, row->line);
+    snprintf(f->first_bad, sizeof f->first_bad, "%s; a reply is a JSON object with a \"custom_id\", a line each%s", place,
+             first == '['                  ? ": jq -c '.[]' FILE makes lines of an array"
+             : first == '{' && row->n == 1 ? ": jq -c . FILE puts each object on a line"
+                                           : "");
+}
+
+/* A request looks like a reply that lacks its response. */
+static bool is_request(const Json *line)
+{
+    return json_get_last(line, "body") && !json_get_last(line, "response") && !json_get_last(line, "error");
+}
+
+static void tell(const Replies *r, const Found *f, const char *name)
+{
+    if (f->bad)
+        log_warn("%s (%lld of %lld lines are no replies)", f->first_bad, (long long)f->bad, (long long)f->lines);
+    if (f->requests)
+        log_warn("%s: %lld of its lines are requests, no replies; --replies takes the output and error files of the batch", name,
+                 (long long)f->requests);
+    if (!f->known && f->lines > f->bad)
+        log_warn("%s: none of its replies is to a request of %s; they belong to other requests", name, r->requests->folder);
+}
+
+static Status take_line(Replies *r, const Row *row, int file, Found *found)
+{
+    const char *name = r->files[file].name;
     JsonDoc *doc = NULL;
     r->lines++;
-    Status s = row->error ? ERR_DATA : json_parse_loose(&doc, row->text, row->n, "reply", 1, 1);
+    found->lines++;
+    Status s = row->error ? ERR_DATA : json_parse_loose(&doc, row->text, row->n, name, row->line, row->column);
     const Json *id = s ? NULL : json_get_last(json_root(doc), "custom_id");
     const bool named = id && id->kind == JSON_STRING, whole = named && strlen(id->string) == id->length;
     const int64_t number = whole ? ids_find(&r->requests->ids, id->string) : -1;
+    found->requests += named && is_request(json_root(doc));
     json_free(&doc);
     if (s && s != ERR_DATA)
         return s;
+    if (!named && !found->bad++)
+        describe_bad(found, name, row, s);
     r->bad_lines += !named;
     r->unknown_ids += named && number < 0;
     if (number < 0)
         return OK;
+    found->known++;
     const LinePlace place = {row->start, (uint32_t)row->n, (uint16_t)file};
     if (r->best[number].any) {
         r->duplicates++;
@@ -96,15 +142,18 @@ static Status read_file(Replies *r, int i)
     enum { TOLD = 1 << 14 };
     Rows *rows;
     Row row;
+    Found found = {.lines = 0};
     bool end = false;
     TRY(rows_open(&rows, r->files[i].path, ROWS_LINES));
     Status s = OK;
     while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
-        s = take_line(r, &row, i);
+        s = take_line(r, &row, i, &found);
         if (r->lines % TOLD == 0)
             log_progress("%lld lines of replies read", (long long)r->lines);
     }
     rows_close(&rows);
+    if (!s)
+        tell(r, &found, r->files[i].name);
     return s;
 }
 

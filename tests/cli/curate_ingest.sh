@@ -46,7 +46,7 @@ for case in conversation detail draw edit reasoning; do
     same $case
     ingest 0 --requests $at/dir --replies <(cat "$dir/part-ab") - <(cat "$dir"/part-a[ac]) "${options[@]}" < /dev/null
     same $case
-    cat "$dir/shuffled" | "$build/curate" ingest --requests $at/dir --replies - "${options[@]}" > "$dir/stdout" || wrong "$case through a pipe"
+    cat "$dir/shuffled" | "$build/curate" ingest --requests $at/dir --replies - "${options[@]}" > "$dir/stdout" 2> "$dir/err" || wrong "$case through a pipe"
     same $case
 done
 ingest 0 --requests $at/dir --replies $at/replies-*.jsonl --max-same 2 --out "$dir/out.jsonl"
@@ -97,6 +97,24 @@ ingest 65 --requests "$dir/requests" --replies "$dir/empty" --out "$dir/out.json
 [ "$(cat "$dir"/out.retry-0000[012].jsonl | cmp - "$dir/requests/requests-00000.jsonl" && ls "$dir"/out.retry-* | wc -l)" = 3 ] || wrong "limits of lines: $(wc "$dir"/out.retry-*)"
 ingest 65 --requests "$dir/requests" --replies "$dir/empty" --out "$dir/out.jsonl" --max-bytes ${#was[0]}
 says "u/1: a request to send again has $((${#was[0]} + 1)) bytes, and a file at most ${#was[0]} (--max-bytes)"
+
+# ---------------------------------------------------------------- files that are no replies
+# told NAME SENTENCE < CONTENTS: nothing comes of the file, and this is said.
+told() {
+    cat > "$dir/told/$1"
+    ingest 65 --requests "$dir/requests" --replies "$dir/told/$1" --out "$dir/told/out.jsonl"
+    says "$dir/told/$1$2"
+}
+mkdir "$dir/told"
+(echo '['; sed 's/^{/  &/; $!s/$/,/' "$dir/first"; echo ']') | told array.json ":1:2: "
+says "a line each: jq -c '.[]' FILE makes lines of an array ("
+(printf '['; head -n 1 "$dir/first" | tr -d '\n'; echo ']') | told row.json ':1: has no "custom_id"; a reply is a JSON object with a "custom_id", a line each: jq -c'
+printf '{\n "custom_id": "a"\n}\n' | told pretty.json ':1:2: '
+says 'a line each: jq -c . FILE puts each object on a line (3 of 3 lines are no replies)'
+printf 'custom_id,reply\na,b\n' | told replies.csv ':1:1: '
+says '(2 of 2 lines are no replies)'
+told asked.jsonl ': 3 of its lines are requests, no replies; --replies takes the output and error files of the batch' < "$dir/requests/requests-00000.jsonl"
+sed 's/"custom_id": *"[^"]*"/"custom_id":"other"/' "$dir/first" | told others.jsonl ": none of its replies is to a request of $dir/requests; they belong to other requests"
 
 # ---------------------------------------------------------------- what is an error
 ingest 2 --requests "$dir/requests" --out "$dir/o"
