@@ -17,7 +17,8 @@ Status record_line_read(RecordLine *r, const Row *row, const char *name)
     if (rec->reject && rec->reject != REJECT_EXCLUDED)
         return fail(ERR_DATA, "%s:%d: no record: %s", name, row->line, rec->message);
     if (!uid)
-        return fail(ERR_DATA, "%s:%d: no unified record: it has no \"uid\"", name, row->line);
+        return fail(ERR_DATA, "%s:%d: no unified record: it has no \"uid\"; prepare --export makes unified records of other layouts", name,
+                    row->line);
     rec->uid = uid;
     const Json *source = json_get(json_root(r->doc), "source");
     r->source = source && source->kind == JSON_STRING ? source->string : NULL;

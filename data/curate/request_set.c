@@ -63,6 +63,8 @@ Status request_set_open(RequestSet *s, const char *folder)
     file_join(s->path, folder, "records.jsonl");
     if (stat(folder, &st))
         return fail(ERR_MISSING, "--requests %s: %s; it is the folder that curate request made", folder, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return fail(ERR_MISSING, "--requests %s: is %s, expected the folder that curate request made", folder, file_kind(st.st_mode));
     Status status = recipe_load_requests(&s->recipe, folder);
     if (!status)
         status = read_ids(s);

@@ -137,7 +137,10 @@ static Status read_row(Subjects *r, const Json *row)
     if (schema && (schema->kind != JSON_STRING || strcmp(schema->string, "genllava.sample/1")))
         return wrong(r, schema, "schema", "\"genllava.sample/1\"");
     if (!uid)
-        return fail(ERR_DATA, "%s:%d:%d: this record has no \"uid\"", r->name, row->line, row->column);
+        return fail(ERR_DATA,
+                    "%s:%d:%d: this record has no \"uid\", expected {\"uid\", \"image\", …} or a unified record; prepare --export "
+                    "makes unified records of other layouts",
+                    r->name, row->line, row->column);
     if (!is_text(uid))
         return wrong(r, uid, "uid", "a text that is not empty");
     s->uid = uid->string;

@@ -132,7 +132,7 @@ bad() {
 }
 bad '{"uid":' '8: expected a value'
 bad '[]' ' no record: 3:1: a row is an array, expected an object'
-bad '{"id":"x","conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"y"}]}' ' no unified record: it has no "uid"'
+bad '{"id":"x","conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"y"}]}' ' no unified record: it has no "uid"; prepare --export makes unified records of other layouts'
 bad '{"uid":"x","task":"paint","turns":[]}' ' no record: 3:19: "task" is "paint", expected understand, generate or edit'
 bad "$(draw 2 x y)x" ''
 curate 2 filter --in "$dir/in"

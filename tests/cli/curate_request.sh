@@ -101,7 +101,7 @@ bad 'bad.jsonl:2: record "x" has no field "caption", which user of the recipe na
 bad 'bad.jsonl:1: field "caption" of record "x" is an object, expected a text, a number or a list of them' '{"uid":"x","image":"rgb.jpg","caption":{}}'
 bad 'bad.jsonl:1: record "x" has no input picture, which a recipe of the kind "detail" needs' '{"uid":"x","caption":"c"}'
 bad 'bad.jsonl:2: uid "g" is that of record 1 already' "$good" "$good"
-bad 'bad.jsonl:1:1: this record has no "uid"' '{"id":"x","image":"rgb.jpg","caption":"c"}'
+bad 'bad.jsonl:1:1: this record has no "uid", expected {"uid", "image", …} or a unified record; prepare --export makes unified records of other layouts' '{"id":"x","image":"rgb.jpg","caption":"c"}'
 bad 'bad.jsonl:1:8: "uid" is 3, expected a text that is not empty' '{"uid":3,"image":"rgb.jpg","caption":"c"}'
 bad 'bad.jsonl:1:1: a record is an array, expected an object' '[1]'
 bad 'bad.jsonl:2:' "$good" '{"uid":"x", "image'
