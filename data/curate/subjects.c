@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -169,17 +168,6 @@ static Status next_record(Subjects *r, const Subject **out, bool *last)
 
 /* ---------------------------------------------------------------- pictures of a folder */
 
-/* Whether its name says that it is a picture, of a format that is read or of another. */
-static bool is_called_picture(const char *path)
-{
-    static const char *const ENDINGS[] = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"};
-    const char *ending = strrchr(path, '.');
-    for (size_t i = 0; ending && i < sizeof ENDINGS / sizeof *ENDINGS; i++)
-        if (!strcasecmp(ending, ENDINGS[i]))
-            return true;
-    return false;
-}
-
 /* Pictures, and what cannot be looked at or is one by its name alone: that is named when it is asked for. Folders that links lead to are
  * not entered. */
 static bool may_be_picture(const char *folder, const char *path)
@@ -197,7 +185,7 @@ static bool may_be_picture(const char *folder, const char *path)
     close(found);
     if (fd >= 0)
         close(fd);
-    return is_file && (n < 0 || image_identify(start, (size_t)n) != IMAGE_UNKNOWN || is_called_picture(path));
+    return is_file && (n < 0 || image_identify(start, (size_t)n) != IMAGE_UNKNOWN || image_is_named(path));
 }
 
 static Status add_path(Subjects *r, const char *path)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "data/pictures/image_codecs.h"
 #include "kernels/base/arena.h"
@@ -88,6 +89,16 @@ static const OtherKind *other_kind(const uint8_t *bytes, size_t n)
 }
 
 bool image_is_other(const uint8_t *bytes, size_t n) { return other_kind(bytes, n) != NULL; }
+
+bool image_is_named(const char *path)
+{
+    static const char *const ENDINGS[] = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"};
+    const char *ending = strrchr(path, '.');
+    for (size_t i = 0; ending && i < sizeof ENDINGS / sizeof *ENDINGS; i++)
+        if (!strcasecmp(ending, ENDINGS[i]))
+            return true;
+    return false;
+}
 
 static Status refuse_unknown(ImageBytes file, Reject *reject)
 {

@@ -21,6 +21,8 @@ void image_free(Image *im);
 
 ImageFormat image_identify(const uint8_t *bytes, size_t n); /* by magic */
 bool image_is_other(const uint8_t *bytes, size_t n);        /* of a kind that is not read: BMP, TIFF, HEIC; image_header says which */
+/* Its name says that it is a picture, of a format that is read or of another. */
+bool image_is_named(const char *path);
 const char *image_format_name(ImageFormat f);
 
 /* What can be known from the header alone, before any pixel is decoded. orientation: EXIF 1 … 8, 1 when absent. */

@@ -50,6 +50,37 @@ printf '{{ messages }}\n' > "$tmp/chat_template.jinja"
 expect 65 "$tmp/chat_template.jinja:1:2: " "$build/inspect" "$tmp/chat_template.jinja"
 printf 'PAR1 and columns' > "$tmp/rows.parquet"
 expect 65 "$tmp/rows.parquet:1:1: this is a Parquet file; python3 -c" "$build/inspect" "$tmp/rows.parquet"
+# what public data sets and curate are made of
+sources=tests/fixtures/sources
+expect 0 'JSON: COCO annotations (a source with "format": "captions" takes' "$build/inspect" $sources/captions_train2017.json
+{ printf '{"images":[{}'; yes ',{"id":1}' | head -n 2000000 | tr -d '\n'; printf '],"annotations":[{"image_id":1,"caption":"c"}]}'; } > "$tmp/large.json"
+expect 0 "$tmp/large.json: JSON: COCO annotations" "$build/inspect" "$tmp/large.json"
+rm "$tmp/large.json"
+expect 0 'text: fields between tabs (a source with "format": "captions" takes' "$build/inspect" $sources/cc3m.tsv
+expect 0 'rows of JSON: captions of LAION (a source with "format": "laion-gpt4v"' "$build/inspect" $sources/laion.jsonl
+expect 0 'JSON: templates of requests ("requests" of a source' "$build/inspect" $sources/requests.json
+said() { printf "$3\n" > "$tmp/$1"; expect 0 "$tmp/$1: $2" "$build/inspect" "$tmp/$1"; } # NAME TEXT CONTENTS
+said captions.jsonl '1 row of JSON: captions (a source with "format": "captions"' '{"caption":"c","file":"f"}'
+said records.jsonl '1 row of JSON: records without conversations (curate request' '{"uid":"1","image":"1.jpg","caption":"c"}'
+said edit_sessions.json 'JSON: edits of MagicBrush' '{"1":[{"input":"1-input.png","output":"1-output1.png","instruction":"i"}]}'
+said prompt.json 'JSON: texts of InstructPix2Pix' '{"edit":"e","input":"i","output":"o"}'
+said metadata.jsonl '2 rows of JSON: scores of InstructPix2Pix' '{"seed":1,"clip_sim_dir":0.2}\n{"seed":2,"clip_sim_dir":0.3}'
+said report.json 'JSON: a report of prepare' '{"sources":[],"bad_rows":[]}'
+said rows.json 'JSON: an object with a list inside, which is no file of rows (jq .data FILE' '{"data":[{"a":1}]}'
+said run.json 'JSON: settings of a run' '{"data":{"mixture":"m.json"}}'
+said ids.txt 'text: lines that are no JSON (--exclude-image-ids' '1\n2'
+said page 'text: HTML or XML, as a download that failed' '<html>'
+expect 0 '"what": "lines that are no JSON' "$build/inspect" "$tmp/ids.txt" --format json
+echo '<html>' > "$tmp/web.jpg"
+expect 65 "$tmp/web.jpg: its first bytes are not those of a JPEG" "$build/inspect" "$tmp/web.jpg"
+mkdir -p "$tmp/magic/train" "$tmp/pairs" "$tmp/asked"
+touch "$tmp/magic/train/edit_sessions.json" "$tmp/pairs/seeds.json" "$tmp/asked/records.jsonl"
+expect 0 "$tmp/magic: folder of data: MagicBrush (a source" "$build/inspect" "$tmp/magic"
+expect 0 "$tmp/magic/train: folder of data: a split of MagicBrush" "$build/inspect" "$tmp/magic/train"
+expect 0 "$tmp/pairs: folder of data: InstructPix2Pix" "$build/inspect" "$tmp/pairs"
+expect 65 "$tmp/asked: holds no weights (*.safetensors), shards, checkpoint or run, and is no data set" "$build/inspect" "$tmp/asked"
+touch "$tmp/asked/recipe.json"
+expect 0 "$tmp/asked: folder of data: requests for a batch service (curate ingest" "$build/inspect" "$tmp/asked"
 printf 'BM and pixels' > "$tmp/p.bmp"
 expect 65 "$tmp/p.bmp: it is a BMP picture; JPEG, PNG, WebP and GIF are read" "$build/inspect" "$tmp/p.bmp"
 expect 2 '--sample looks into shards' "$build/inspect" "$images/rgb.jpg" --sample 0

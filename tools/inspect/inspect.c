@@ -25,6 +25,8 @@ static Status inspect_one(const InspectOptions *o)
     case PATH_PICTURE: return inspect_picture(o);
     case PATH_JSON: return inspect_json(o);
     case PATH_VOCABULARY: return inspect_vocabulary(o);
+    case PATH_DATA_FOLDER: return inspect_data_folder(o);
+    case PATH_TEXT: return inspect_lines(o);
     case PATH_WEIGHTS_FOLDER: break;
     }
     return inspect_weights(o, inspect_stem(o->path));

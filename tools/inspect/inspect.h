@@ -33,7 +33,9 @@ typedef enum PathKind {
     PATH_RUN,
     PATH_PICTURE,
     PATH_JSON,
-    PATH_VOCABULARY
+    PATH_VOCABULARY,
+    PATH_DATA_FOLDER,
+    PATH_TEXT
 } PathKind;
 MUST_USE Status inspect_identify(const char *path, PathKind *kind);
 
@@ -62,6 +64,10 @@ MUST_USE Status inspect_run(const InspectOptions *o);
 MUST_USE Status inspect_picture(const InspectOptions *o);
 MUST_USE Status inspect_json(const InspectOptions *o);
 MUST_USE Status inspect_vocabulary(const InspectOptions *o);
+MUST_USE Status inspect_lines(const InspectOptions *o);
+/* Data sets as they are published, requests. */
+bool inspect_is_data_folder(const char *path);
+MUST_USE Status inspect_data_folder(const InspectOptions *o);
 
 /* Which [IMG] tokens are labels: what loss.image_tokens of the config says, without one its default. */
 typedef struct InspectLabels {

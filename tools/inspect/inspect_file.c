@@ -81,11 +81,12 @@ Status inspect_vocabulary(const InspectOptions *o)
 
 /* ---------------------------------------------------------------- JSON */
 
-/* By a key that it has, the first that fits; and what reads such a file. */
+/* By a key that it has, or two with a blank between them, the first that fits; and what reads such a file. */
 typedef struct FileKind {
     const char *key, *what;
 } FileKind;
 
+#define COCO "COCO annotations (a source with \"format\": \"captions\" takes those that have captions)"
 static const FileKind DOCUMENTS[] = {
     {"manifest_xxh3", "the manifest of a checkpoint (inspect its folder)"},
     {"bases", "the state of a checkpoint (inspect its folder)"},
@@ -99,8 +100,11 @@ static const FileKind DOCUMENTS[] = {
     {"tokenizer_class", "settings of a tokenizer"},
     {"added_tokens", "a tokenizer of the library tokenizers (runs read tokenizer.model)"},
     {"eos_token_id", "settings of generating"},
-    {"sources", "a mixture (data.mixture takes it)"},
     {"bad_rows", "a report of prepare"},
+    {"sources", "a mixture (data.mixture takes it)"},
+    {"annotations", COCO},
+    {"understand", "templates of requests (\"requests\" of a source takes them)"},
+    {"edit output", "texts of InstructPix2Pix (a source with \"format\": \"instructpix2pix\" takes the folder above as its root)"},
     {"template_sha256", "the recipe of a folder of requests (curate ingest takes the folder)"},
     {"user", "a recipe (curate request --recipe takes it)"},
     {"model", "settings of a run (train --config takes them)"},
@@ -124,15 +128,50 @@ static const FileKind ROWS[] = {
     {"shard", "the manifest of a folder of shards"},
     {"difference", "what --resume --change has changed in a run"},
     {"files", "a mixture (data.mixture takes it)"},
+    {"clip_sim_dir", "scores of InstructPix2Pix (a source with \"format\": \"instructpix2pix\" takes the folder above as its root)"},
+    {"uid image", "records without conversations (curate request --records takes them)"},
+    {"message_id caption", "captions of LAION (a source with \"format\": \"laion-gpt4v\" takes them)"},
+    {"caption", "captions (a source with \"format\": \"captions\" takes them with \"file\" beside each)"},
 };
 #define KIND_OF(object, kinds) kind_of(object, kinds, sizeof(kinds) / sizeof *(kinds))
 
+enum { KEY_BYTES = 64 };
+
+/* The first of a row's keys, into a buffer; the second is returned, or NULL. */
+static const char *split_key(char first[KEY_BYTES], const char *key)
+{
+    const size_t n = strcspn(key, " ");
+    snprintf(first, KEY_BYTES, "%.*s", (int)n, key);
+    return key[n] ? key + n + 1 : NULL;
+}
+
 static const char *kind_of(const Json *object, const FileKind *kinds, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (json_get(object, kinds[i].key))
-            return kinds[i].what;
+    char first[KEY_BYTES];
+    for (const FileKind *k = kinds; k < kinds + n; k++) {
+        const char *second = split_key(first, k->key);
+        if (json_get(object, first) && (!second || json_get(object, second)))
+            return k->what;
+    }
     return NULL;
+}
+
+/* An object of pictures and the edits of each, MagicBrush's list of a split. */
+static bool is_sessions(const Json *object)
+{
+    const Json *edits = object->child, *first = edits && edits->kind == JSON_ARRAY ? edits->child : NULL;
+    return json_get(first, "output") && json_get(first, "instruction");
+}
+
+static const char *kind_of_document(const Json *object)
+{
+    const Json *data = json_get(object, "data");
+    if (data && data->kind == JSON_ARRAY)
+        return "an object with a list inside, which is no file of rows (jq .data FILE makes one of it)";
+    const char *what = KIND_OF(object, DOCUMENTS);
+    if (!what && is_sessions(object))
+        what = "edits of MagicBrush (a source with \"format\": \"magicbrush\" takes the folder as its root)";
+    return what;
 }
 
 static const char *kind_of_row(const Json *row)
@@ -161,6 +200,20 @@ static Status say_json(const InspectOptions *o, const char *what, int64_t rows, 
     return OK;
 }
 
+/* Whether a file that is no rows is one object with COCO's lists, of any size. */
+static bool is_large_coco(const char *path)
+{
+    Rows *in;
+    Row row = {.key = NULL};
+    bool end = false, found = false;
+    if (rows_open(&in, path, ROWS_MEMBERS))
+        return false;
+    while (!found && !rows_next(in, &row, &end) && !end && !row.error)
+        found = row.key && !strcmp(row.key, "annotations");
+    rows_close(&in);
+    return found;
+}
+
 /* Elements of an array, or lines; what the first whole one is tells of all. */
 static Status inspect_rows(const InspectOptions *o)
 {
@@ -185,6 +238,8 @@ static Status inspect_rows(const InspectOptions *o)
     }
     rows_close(&in);
     TRY(s);
+    if (damaged && !what && is_large_coco(o->path))
+        return say_json(o, COCO, -1, 0);
     if (damaged && !what)
         return fail(ERR_DATA, "%s", first);
     return say_json(o, what ? what : "nothing in them", rows, damaged);
@@ -199,7 +254,7 @@ Status inspect_json(const InspectOptions *o)
         return inspect_rows(o);
     Status s = json_parse(&doc, text, n, o->path);
     const bool object = !s && json_root(doc)->kind == JSON_OBJECT;
-    const char *what = object ? KIND_OF(json_root(doc), DOCUMENTS) : NULL, *row = object ? KIND_OF(json_root(doc), ROWS) : NULL;
+    const char *what = object ? kind_of_document(json_root(doc)) : NULL, *row = object ? KIND_OF(json_root(doc), ROWS) : NULL;
     if (!object)
         s = inspect_rows(o);
     else if (!what && row)
@@ -209,4 +264,64 @@ Status inspect_json(const InspectOptions *o)
     json_free(&doc);
     mem_free(text);
     return s;
+}
+
+/* ---------------------------------------------------------------- other texts, folders of data */
+
+static Status say_text(const InspectOptions *o, const char *kind, const char *what)
+{
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "kind", kind);
+        cJSON_AddStringToObject(j, "what", what);
+        return json_print(o->out, &j, JSON_PRETTY, o->path);
+    }
+    put_path(o);
+    fprintf(o->out, "%s: %s\n", kind, what);
+    return OK;
+}
+
+Status inspect_lines(const InspectOptions *o)
+{
+    Rows *in;
+    Row row;
+    bool end;
+    TRY(rows_open(&in, o->path, ROWS_RAW_LINES));
+    Status s = rows_next(in, &row, &end);
+    const bool tabs = !s && !end && memchr(row.text, '\t', row.n), page = !s && !end && row.n && *row.text == '<';
+    rows_close(&in);
+    TRY(s);
+    return say_text(o, "text",
+                    page   ? "HTML or XML, as a download that failed leaves it"
+                    : tabs ? "fields between tabs (a source with \"format\": \"captions\" takes captions and files so, in a .tsv)"
+                           : "lines that are no JSON (--exclude-image-ids takes lists of pictures)");
+}
+
+/* By a file in it. */
+static const FileKind FOLDERS[] = {
+#define MAGICBRUSH "MagicBrush (a source with \"format\": \"magicbrush\" takes it as its root)"
+    {"edit_sessions.json", "a split of " MAGICBRUSH},
+    {"train/edit_sessions.json", MAGICBRUSH},
+    {"dev/edit_sessions.json", MAGICBRUSH},
+    {"seeds.json", "InstructPix2Pix (a source with \"format\": \"instructpix2pix\" takes it as its root)"},
+    {"records.jsonl recipe.json", "requests for a batch service (curate ingest --requests takes it)"},
+};
+
+static const FileKind *find_folder(const char *folder)
+{
+    char path[PATH_MAX], first[KEY_BYTES];
+    for (const FileKind *k = FOLDERS; k < FOLDERS + sizeof FOLDERS / sizeof *FOLDERS; k++) {
+        const char *second = split_key(first, k->key);
+        if (file_exists(file_join(path, folder, first)) && (!second || file_exists(file_join(path, folder, second))))
+            return k;
+    }
+    return NULL;
+}
+
+bool inspect_is_data_folder(const char *path) { return find_folder(path) != NULL; }
+
+Status inspect_data_folder(const InspectOptions *o)
+{
+    const FileKind *kind = find_folder(o->path);
+    return kind ? say_text(o, "folder of data", kind->what) : fail(ERR_MISSING, "%s: what it held is gone", o->path);
 }

@@ -89,9 +89,21 @@ static Status identify_folder(const char *path, PathKind *kind)
         *kind = PATH_WEIGHTS_FOLDER;
     else if (c.parts)
         *kind = PATH_DIFFUSERS;
+    else if (inspect_is_data_folder(path))
+        *kind = PATH_DATA_FOLDER;
     else
-        return fail(ERR_DATA, "%s: holds no weights (*.safetensors), shards, checkpoint or run", path);
+        return fail(ERR_DATA, "%s: holds no weights (*.safetensors), shards, checkpoint or run, and is no data set or folder of requests",
+                    path);
     return OK;
+}
+
+/* Not what stands in place of weights that were not downloaded. */
+static bool is_plain_text(const char *path, const char *start, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)start[i] < ' ' && !strchr("\t\r\n", start[i]))
+            return false;
+    return n && strncmp(start, "version https://git-lfs", 23) && !utf8_ends(path, ".bin") && !utf8_ends(path, ".gguf");
 }
 
 /* Of a file by its first bytes; weights where they do not tell: their reader knows more kinds of files that it cannot take. */
@@ -107,14 +119,16 @@ static PathKind kind_of_file(const char *path, const char *start, size_t n)
         return PATH_PICTURE;
     if (utf8_ends(path, ".safetensors")) /* also a damaged one; its first bytes, a length, may be any */
         return PATH_WEIGHTS;
-    if (image_is_other((const uint8_t *)start, n))
+    if (image_is_other((const uint8_t *)start, n) || image_is_named(path))
         return PATH_PICTURE;
     if (utf8_ends(path, ".model") && *start == '\n') /* a piece, the first field of the message */
         return PATH_VOCABULARY;
     if (rows_other(start, n))
         return PATH_JSON;
     size_t blank = strspn(start, " \t\r\n\xEF\xBB\xBF");
-    return start[blank] == '{' || start[blank] == '[' ? PATH_JSON : PATH_WEIGHTS;
+    if (start[blank] == '{' || start[blank] == '[')
+        return PATH_JSON;
+    return is_plain_text(path, start, n) ? PATH_TEXT : PATH_WEIGHTS;
 }
 
 Status inspect_identify(const char *path, PathKind *kind)
