@@ -83,6 +83,10 @@ touch "$tmp/asked/recipe.json"
 expect 0 "$tmp/asked: folder of data: requests for a batch service (curate ingest" "$build/inspect" "$tmp/asked"
 printf 'BM and pixels' > "$tmp/p.bmp"
 expect 65 "$tmp/p.bmp: it is a BMP picture; JPEG, PNG, WebP and GIF are read" "$build/inspect" "$tmp/p.bmp"
+# Several: each is looked at, whatever is wrong with others.
+expect 66 "$tmp/gone: No such file or directory" "$build/inspect" "$images/rgb.jpg" "$tmp/gone" "$tmp/web.jpg" "$tmp/ids.txt"
+grep -qF "$tmp/web.jpg: its first bytes are not those" "$tmp/stderr" || wrong "of two mistakes the second is not said: $(cat "$tmp/stderr")"
+[ "$(grep -c . "$tmp/stdout")" = 2 ] || wrong "what is whole is not looked at: $(cat "$tmp/stdout")"
 expect 2 '--sample looks into shards' "$build/inspect" "$images/rgb.jpg" --sample 0
 
 # weights: a file, a folder, a sharded folder

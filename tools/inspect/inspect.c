@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "data/formats/mistakes.h"
 #include "kernels/base/cli.h"
 
 static Status inspect_one(const InspectOptions *o)
@@ -41,6 +42,23 @@ static Status check(const InspectOptions *o, int n_words)
     if (n_words > 1 && (o->sample >= 0 || o->json))
         return fail(ERR_USAGE, "%s takes one file or folder, %d were given", o->sample >= 0 ? "--sample" : "--format json", n_words);
     return OK;
+}
+
+/* Each, whatever is wrong with others; how the first one ended that could not be looked at. */
+static Status inspect_all(InspectOptions *o, const CliList *paths)
+{
+    Mistakes m = {.n = 0};
+    Status first = OK;
+    for (int i = 0; i < paths->n; i++) {
+        o->path = paths->items[i];
+        const Status s = inspect_one(o);
+        first = first ? first : s;
+        if (s)
+            mistakes_add_line(&m, status_message());
+        if (s && s != ERR_DATA && s != ERR_MISSING)
+            break; /* nothing to do with the path */
+    }
+    return mistakes_end(&m, first, "inspect");
 }
 
 int main(int argc, char **argv)
@@ -85,9 +103,5 @@ int main(int argc, char **argv)
         return cli_finish(s);
     o.json = format == 1;
     s = check(&o, words.n);
-    for (int i = 0; i < words.n && !s; i++) {
-        o.path = words.items[i];
-        s = inspect_one(&o);
-    }
-    return cli_finish(s);
+    return cli_finish(s ? s : inspect_all(&o, &words));
 }
