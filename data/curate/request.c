@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +74,13 @@ static Status parse(Flags *f, int argc, char **argv, bool *done)
     return cli_parse(&program, argc, argv, done);
 }
 
+/* Earlier requests go when new ones take their place, and so would records among them. */
+static bool lies_in(const char *file, const char *folder)
+{
+    char around[PATH_MAX], real_file[PATH_MAX], real_folder[PATH_MAX];
+    return realpath(file, real_file) && realpath(folder, real_folder) && !strcmp(file_folder(around, real_file), real_folder);
+}
+
 static Status check_flags(const Flags *f)
 {
     if (!f->recipe)
@@ -83,6 +91,9 @@ static Status check_flags(const Flags *f)
         return fail(ERR_USAGE, "curate request: --image-root belongs to --records; the paths of --images start from its folder");
     if (!f->out)
         return fail(ERR_USAGE, "curate request: --out DIR is needed: the folder of the requests");
+    if (f->records && lies_in(f->records, f->out))
+        return fail(ERR_USAGE, "%s: is read, and --out %s would replace the folder that it lies in; give another --out", f->records,
+                    f->out);
     if (f->records && !strcmp(f->records, "-") && !strcmp(f->recipe, "-"))
         return fail(ERR_USAGE, "curate request: standard input cannot be both the recipe and the records");
     return OK;
