@@ -447,6 +447,8 @@ const char *rows_other(const char *start, size_t n)
         {"\x1f\x8b", "this is a gzip file; gunzip FILE unpacks it"},
         {"PK\x03\x04", "this is a zip archive; unzip FILE unpacks it"},
         {"\x28\xb5\x2f\xfd", "this is a zstd file; unzstd FILE unpacks it"},
+        {"\xFF\xFE", "this is a UTF-16 file; iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8 makes UTF-8 of it"},
+        {"\xFE\xFF", "this is a UTF-16 file; iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8 makes UTF-8 of it"},
         {"\x89HDF", "this is an HDF5 file; rows are read from JSON"},
     };
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)

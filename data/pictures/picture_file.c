@@ -154,7 +154,10 @@ static Status refuse_absent(PictureInfo *info, const char *root, const char *pat
     if (error == EXDEV)
         refuse(info, REJECT_OUTSIDE_ROOT, "%s the image root %s", beneath_way_out(root, path), root);
     else if (root && error == ENOENT)
-        refuse(info, REJECT_MISSING, "there is no such file in %s, nor one with another picture ending", root);
+        refuse(info, REJECT_MISSING, "there is no such file in %s, nor one with another picture ending%s", root,
+               strchr(path, '\\')   ? "; folders are parted by / and not by \\"
+               : strstr(path, "%20") ? "; %20 stays as it is"
+                                     : "");
     else
         refuse(info, REJECT_MISSING, "cannot be opened%s%s: %s", root ? " in " : "", root ? root : "", strerror(error));
     return OK;

@@ -139,9 +139,8 @@ void draft_picture(Draft *d, const MixtureSource *s, const char *file)
         draft_reject(d, REJECT_MISSING, "%sthe row names no picture", place(buf, d));
         return;
     }
-    if (parsed_is_address(file)) {
-        draft_reject(d, REJECT_MISSING, "%sits picture is an address, expected the name of a file that was fetched from there",
-                     place(buf, d));
+    if (parsed_no_file(file)) {
+        draft_reject(d, REJECT_MISSING, "%sits picture %s", place(buf, d), parsed_no_file(file));
         utf8_show(d->reject_path, sizeof d->reject_path, file, strlen(file), UTF8_VALID);
         return;
     }

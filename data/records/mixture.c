@@ -102,7 +102,7 @@ static void read_files(Reader *r, MixtureSource *s, const Json *v)
     size_t n = v->kind == JSON_ARRAY ? v->length : 1;
     s->files = list(r, n, sizeof *s->files);
     if (!n)
-        wrong(r, v, "files", "a list of file names");
+        mistake(r, v->line, v->column, "files is an empty list, expected at least one file name");
     for (const Json *f = first; f && s->files; f = v->kind == JSON_ARRAY ? f->next : NULL) {
         if (!is_text(f)) {
             wrong(r, f, "files", "file names");
@@ -389,10 +389,12 @@ static void read_source(Reader *r, MixtureSource *s, const Json *v)
 
 static void read_sources(Reader *r, Mixture *m, const Json *v)
 {
-    if (v->kind != JSON_ARRAY || !v->length) {
+    if (v->kind == JSON_ARRAY && !v->length)
+        mistake(r, v->line, v->column, "sources is an empty list, expected at least one source");
+    else if (v->kind != JSON_ARRAY)
         wrong(r, v, "sources", "a list of at least one source");
+    if (v->kind != JSON_ARRAY || !v->length)
         return;
-    }
     if (v->length > UINT16_MAX) {
         wrong(r, v, "sources", "a list of at most 65535 sources");
         return;

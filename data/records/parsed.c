@@ -51,8 +51,12 @@ const char *parsed_id(const Json *id, char buf[ID_BYTES])
 
 bool parsed_is_name(const Json *v) { return v && v->kind == JSON_STRING && v->length && strlen(v->string) == v->length; }
 
-bool parsed_is_address(const char *name)
+const char *parsed_no_file(const char *name)
 {
     const char *colon = strchr(name, ':');
-    return colon && colon > name && (!strncmp(colon, "://", 3) || !strncmp(name, "data:", 5));
+    if (colon && !strncmp(name, "data:", 5))
+        return "is the picture itself (data:), expected the name of a file that holds it";
+    if (colon && colon > name && !strncmp(colon, "://", 3))
+        return "is an address, expected the name of a file that was fetched from there";
+    return NULL;
 }

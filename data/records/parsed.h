@@ -14,6 +14,6 @@ MUST_USE Status parsed_row(JsonDoc **doc, const Row *row, int64_t number, char f
 const char *parsed_id(const Json *id, char buf[ID_BYTES]);
 /* Whether a value is a string that can be a name: not empty, no NUL in it. */
 bool parsed_is_name(const Json *v);
-/* Whether the name of a picture is an address in the web, or holds the picture itself ("data:…"). */
-bool parsed_is_address(const char *name);
+/* What is wrong with the name of a picture, behind "it ": an address in the web, or the picture itself ("data:…"); NULL: nothing is. */
+const char *parsed_no_file(const char *name);
 #endif

@@ -40,6 +40,14 @@ struct RecordReader {
 
 /* ---------------------------------------------------------------- what is missing */
 
+/* What somebody may have meant by a name under which nothing is. */
+static const char *hint_of(const char *path)
+{
+    return strstr(path, "://")    ? "; addresses are not fetched"
+           : strpbrk(path, "*?[") ? "; wildcards are not read, list the files"
+                                  : "";
+}
+
 /* What is wrong with the folder of a source's pictures, or NULL. A layout that is a folder has no other one. */
 static const char *root_trouble(const MixtureSource *s)
 {
@@ -57,7 +65,8 @@ static void add_missing_roots(Mistakes *missing, const Mixture *m)
         const MixtureSource *s = &m->sources[i];
         const char *trouble = root_trouble(s);
         if (trouble)
-            mistakes_add(missing, s->image_root, 0, 0, "%s (image_root of source \"%s\" of the mixture)", trouble, s->name);
+            mistakes_add(missing, s->image_root, 0, 0, "%s%s (image_root of source \"%s\" of the mixture)", trouble, hint_of(s->image_root),
+                         s->name);
     }
 }
 
@@ -66,7 +75,7 @@ static void add_missing_file(Mistakes *missing, const MixtureSource *s, const ch
 {
     struct stat st;
     if (stat(path, &st) || access(path, R_OK))
-        mistakes_add(missing, path, 0, 0, "cannot be opened: %s (%s of source \"%s\" of the mixture)", strerror(errno),
+        mistakes_add(missing, path, 0, 0, "cannot be opened: %s%s (%s of source \"%s\" of the mixture)", strerror(errno), hint_of(path),
                      folder ? "root" : what, s->name);
     else if (folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
         mistakes_add(missing, path, 0, 0, "is %s, expected a %s (source \"%s\" of the mixture)", file_kind(st.st_mode),

@@ -57,9 +57,8 @@ static void add_picture(Turns *t, const Json *v, const char *key)
     }
     const char *path = name->string;
     path += strncmp(path, FILE_URL, sizeof FILE_URL - 1) ? 0 : sizeof FILE_URL - 1;
-    if (parsed_is_address(path)) {
-        row_reject(rec, REJECT_MISSING, "%d:%d: \"%s\" is an address, expected the name of a file that was fetched from there", name->line,
-                   name->column, key);
+    if (parsed_no_file(path)) {
+        row_reject(rec, REJECT_MISSING, "%d:%d: \"%s\" %s", name->line, name->column, key, parsed_no_file(path));
         utf8_show(rec->reject_path, sizeof rec->reject_path, path, name->length < 120 ? strlen(path) : 120, UTF8_VALID);
         return;
     }

@@ -154,6 +154,7 @@ TEST(rows_of_members)
         {"{\"d\\u0041\\\"\":1}", "dA\"=1|"},
         {"", "1:1: expected '{' of a JSON object, found the end of the file (last)|"},
         {"[1]", "1:1: expected '{' of a JSON object, found '[' (last)|"},
+        {"\xFF\xFE[\1", "1:1: this is a UTF-16 file; iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8 makes UTF-8 of it (last)|"},
         {"PAR1....", "1:1: this is a Parquet file; python3 -c \"import pandas; pandas.read_parquet('FILE').to_json('FILE.jsonl', "
                      "orient='records', lines=True)\" makes rows of it (last)|"},
         {"{1:2}", "1:2: expected a key, found '1' (last)|"},

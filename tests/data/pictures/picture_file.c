@@ -69,6 +69,9 @@ TEST(picture_endings_are_replaced_only_when_they_are_known)
     put_picture("v1.png", 17);
     put_picture("bare.webp", 18);
     put_picture(".jpg.png", 19);
+    check_says("a\\b.jpg", REJECT_MISSING,
+               "there is no such file in %s, nor one with another picture ending; folders are parted by / and not by \\");
+    check_says("a%20b.jpg", REJECT_MISSING, "there is no such file in %s, nor one with another picture ending; %%20 stays as it is");
     check_says("fig1.2", REJECT_MISSING, "there is no such file in %s, nor one with another picture ending");
     check_is("fig2.2", 12, true);
     check_is("fig2.2.png", 12, true);

@@ -86,7 +86,7 @@ TEST(mixture_lists_all_mistakes)
              "%1$s:2:13: unknown key \"file\"; did you mean \"files\"?\n"
              "%1$s:2:31: unknown key \"weigth\"; did you mean \"weight\"?\n"
              "%1$s:2:12: this source has no \"files\"\n"
-             "%1$s:3:20: files must be a list of file names, found an array\n"
+             "%1$s:3:20: files is an empty list, expected at least one file name\n"
              "%1$s:3:71: image_root must be a folder or null, found 5\n"
              "%1$s:3:9: name must be a string, found \"\"\n"
              "%1$s:3:30: task must be understand, generate or edit, found \"draw\"\n"
@@ -100,9 +100,8 @@ TEST(mixture_lists_all_mistakes)
              f);
     CHECK_FAILS(mixture_load(&m, "data.mixture", f, NULL, NULL), ERR_USAGE, wanted);
     CHECK(!m.sources);
-    CHECK_FAILS(mixture_load(&m, "data.mixture",
-                             NULL, "[]", "."), ERR_USAGE, "data.mixture:1:1: sources must be a list of at least one source, found an "
-                                                              "array");
+    CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[]", "."), ERR_USAGE,
+                "data.mixture:1:1: sources is an empty list, expected at least one source");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{\"files\":\"a\",\"filter\":{\"clip\":[0.4,0.2]}}]", "."), ERR_USAGE,
                 "data.mixture:1:32: the bounds of \"clip\" are [0.4, 0.2], expected [least, most]");
     CHECK_FAILS(mixture_load(&m, "data.mixture", NULL, "[{\"files\":\"a\",\"format\":\"sharegpt\"}]", "."), ERR_USAGE,

@@ -346,7 +346,8 @@ TEST(records_read_on_after_damage)
                      "orient='records', lines=True)\" makes rows of it" LOST},
         {"\x1f\x8b\x08", "1:1: this is a gzip file; gunzip FILE unpacks it" LOST},
         {"hello", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'h'" LOST},
-        {"\xFF\xFE[", "1:1: expected '[' of a JSON array or '{' of JSON lines, found the byte 0xff" LOST},
+        {"\xFF[", "1:1: expected '[' of a JSON array or '{' of JSON lines, found the byte 0xff" LOST},
+        {"\xFF\xFE[", "1:1: this is a UTF-16 file; iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8 makes UTF-8 of it" LOST},
         {"\u00e9", "1:1: expected '[' of a JSON array or '{' of JSON lines, found 'é'" LOST},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -382,12 +383,16 @@ TEST(records_missing_inputs_are_named)
     char wanted[1024];
     REQUIRE_OK(mixture_load(&mixture, "data.mixture",
                             NULL, "[{\"name\":\"s\",\"files\":[\"absent.json\"],\"image_root\":\"gone\"},{\"name\":\"t\","
-                                            "\"files\":[\"here.json\",\".\",\"/dev/zero\"]}]", test_dir()));
+                                            "\"files\":[\"here.json\",\".\",\"/dev/zero\",\"*.json\",\"https://a/b.json\"]}]", test_dir()));
     write_file("here.json", "[]", 2);
     snprintf(wanted, sizeof wanted,
              "%1$s/absent.json: cannot be opened: No such file or directory (a file of source \"s\" of the mixture)\n"
              "%1$s: is a folder, expected a JSON file (source \"t\" of the mixture)\n"
              "/dev/zero: is a device, expected a JSON file (source \"t\" of the mixture)\n"
+             "%1$s/*.json: cannot be opened: No such file or directory; wildcards are not read, list the files (a file of source \"t\" of "
+             "the mixture)\n"
+             "%1$s/https://a/b.json: cannot be opened: No such file or directory; addresses are not fetched (a file of source \"t\" of the "
+             "mixture)\n"
              "%1$s/gone: No such file or directory (image_root of source \"s\" of the mixture)", test_dir());
     CHECK_FAILS(records_open(&reader, &mixture), ERR_MISSING, wanted);
     static const char TEXT_ROW[] = "[{\"conversations\":[]},", PICTURE_ROW[] = "{\"image\":\"a.png\",\"conversations\":[]}]";

@@ -183,7 +183,7 @@ TEST(turns_that_cannot_be_used)
         {"{\"messages\":[" USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://a/b.jpg\"}}]") "]}", REJECT_MISSING,
          "1:79: \"url\" is an address, expected the name of a file that was fetched from there"},
         {"{\"messages\":[" USER("[{\"type\":\"image\",\"image\":\"data:image/png;base64,AAAA\"}]") "]}", REJECT_MISSING,
-         "1:64: \"image\" is an address, expected the name of a file that was fetched from there"},
+         "1:64: \"image\" is the picture itself (data:), expected the name of a file that holds it"},
         {"{\"messages\":[" USER("[{\"type\":\"image\",\"image\":{\"bytes\":\"AA\"}}]") "]}", REJECT_BAD_JSON,
          "1:64: \"image\" is an object, expected a file name"},
         {"{\"messages\":[" USER("\"<image>\"") "],\"images\":[\"a\\u0000b\"]}", REJECT_BAD_JSON,
