@@ -150,6 +150,8 @@ static Status read_questions(Asking *k, const Bench *b)
 {
     Index pictures = {.slots = 0};
     TRY(b->questions(k->data, add_question, k));
+    if (!k->n)
+        return bench_empty(b, k->data);
     keep_chunk(k);
     TRY(index_create(&k->by_key, k));
     index_keys(k);

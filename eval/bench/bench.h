@@ -64,6 +64,8 @@ typedef struct Bench {
 
 extern const Bench *const BENCHES[]; /* ends with NULL */
 const Bench *bench_named(const char *name);
+/* ERR_DATA: the official files hold no question. */
+MUST_USE Status bench_empty(const Bench *b, const BenchData *d);
 
 /* ---- official.c: reading official files. Messages name the file, and say where the value stands. */
 /* DIR/NAME into path[PATH_MAX]; name is a format ("%s_questions.json"). Returns it. */

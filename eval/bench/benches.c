@@ -17,6 +17,11 @@ BENCH_LIST(DECLARE)
 const Bench *const BENCHES[] = {BENCH_LIST(ADDRESS) NULL};
 #undef ADDRESS
 
+Status bench_empty(const Bench *b, const BenchData *d)
+{
+    return fail(ERR_DATA, "%s: the files in %s hold no question of split %s", b->name, d->dir, d->split);
+}
+
 const Bench *bench_named(const char *name)
 {
     for (const Bench *const *b = BENCHES; *b; b++)

@@ -72,7 +72,7 @@ static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers 
     TRY(replies ? b->score_replies(d, a, replies, s) : b->score(d, a, s));
     TRY(scores_status(s));
     if (!s->n)
-        return fail(ERR_DATA, "%s: the files in %s hold no question of split %s", b->name, d->dir, d->split);
+        return bench_empty(b, d);
     TRY(answers_all_known(a));
     if (replies)
         TRY(answers_all_known(replies));

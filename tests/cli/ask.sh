@@ -98,6 +98,12 @@ echo '{"question_id": 1}' > "$dir/other.partial"
 ask 65 "$dir/other"
 says "other.partial:1: is no answer of this program"
 
+# Files without questions.
+echo '{"0": {"isBalanced": false}}' > "$data/empty_questions.json"
+ask 65 "$dir/empty" --split empty
+says "gqa: the files in $data hold no question of split empty"
+[ ! -e "$dir/empty" ] && [ ! -e "$dir/empty.partial" ] || fail "answers to no questions"
+
 # What is no file is not taken for answers.
 mkdir "$dir/folder"
 ask 73 "$dir/folder"
