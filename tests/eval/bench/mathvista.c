@@ -118,23 +118,28 @@ TEST(mathvista_builds_queries_that_the_file_lacks)
 {
     check_query(
         "\"question_type\":\"multi_choice\",\"answer_type\":\"text\",\"choices\":[\"1\",\"2\"]",
-        "5|Question: How many?\nChoices:\n(A) 1\n(B) 2\nHint: Please answer the question and provide the correct option letter, e.g., A, B, C, "
+        "5|Question: How many?\nChoices:\n(A) 1\n(B) 2\nHint: Please answer the question and provide the correct option letter, "
+        "e.g., A, B, C, "
         "D, at the end.\nSolution:||images/5.jpg\n");
     check_query(
         "\"question_type\":\"free_form\",\"answer_type\":\"integer\",\"unit\":\"cm\"",
-        "5|Question: How many? (Unit: cm)\nHint: Please answer the question requiring an integer answer and provide the final value, e.g., 1, "
+        "5|Question: How many? (Unit: cm)\nHint: Please answer the question requiring an integer answer and provide the final "
+        "value, e.g., 1, "
         "2, 3, at the end.\nSolution:||images/5.jpg\n");
     check_query(
         "\"question_type\":\"free_form\",\"answer_type\":\"float\",\"precision\":1.0",
-        "5|Question: How many?\nHint: Please answer the question requiring a floating-point number with one decimal place and provide the final "
+        "5|Question: How many?\nHint: Please answer the question requiring a floating-point number with one decimal place and "
+        "provide the final "
         "value, e.g., 1.2, 1.3, 1.4, at the end.\nSolution:||images/5.jpg\n");
     check_query(
         "\"question_type\":\"free_form\",\"answer_type\":\"float\",\"precision\":2,\"unit\":null",
-        "5|Question: How many?\nHint: Please answer the question requiring a floating-point number with two decimal places and provide the final "
+        "5|Question: How many?\nHint: Please answer the question requiring a floating-point number with two decimal places and "
+        "provide the final "
         "value, e.g., 1.23, 1.34, 1.45, at the end.\nSolution:||images/5.jpg\n");
     check_query(
         "\"question_type\":\"free_form\",\"answer_type\":\"list\",\"unit\":\"\"",
-        "5|Question: How many?\nHint: Please answer the question requiring a Python list as an answer and provide the final list, e.g., [1, 2, 3], "
+        "5|Question: How many?\nHint: Please answer the question requiring a Python list as an answer and provide the final list, "
+        "e.g., [1, 2, 3], "
         "[1.2, 1.3, 1.4], at the end.\nSolution:||images/5.jpg\n");
     check_query("\"question_type\":\"free_form\",\"answer_type\":\"float\",\"precision\":3",
                 "5|Question: How many?\nSolution:||images/5.jpg\n");
@@ -264,7 +269,8 @@ TEST(mathvista_refuses_what_is_no_problem)
             ":1: \"precision\" of problem \"5\" is 1.5, expected a number of decimals");
     refused(
         "{\"question_type\":\"free_form\",\"answer_type\":\"list\",\"answer\":\"\"}",
-        ":1: problem \"5\" has no \"answer\": this split has no labels to score with; evaluate … submit writes what the benchmark's server takes");
+        ":1: problem \"5\" has no \"answer\": this split has no labels to score with; evaluate … submit writes what the benchmark's "
+        "server takes");
     refused("{\"question_type\":\"free_form\",\"answer_type\":\"list\",\"answer\":\"x\"}",
             ":1:6: \"metadata\" is absent, expected an object");
 }
