@@ -56,9 +56,11 @@ Status bench_data(BenchData *out, const Bench *b, const char *dir, const char *s
     return OK;
 }
 
-static Status check_missing(const Scores *s, bool allow_missing)
+static Status check_missing(const Scores *s, const Bench *b, const BenchData *d, bool allow_missing)
 {
-    if (s->n && !allow_missing && s->n_missing * 100 > s->n)
+    if (!s->n)
+        return bench_empty(b, d);
+    if (!allow_missing && s->n_missing * 100 > s->n)
         return fail(ERR_DATA,
                     "%" PRId64 " of %" PRId64 " questions have no answer, which is more than 1 %%; --allow-missing counts "
                     "them as wrong",
@@ -71,12 +73,10 @@ static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers 
 {
     TRY(replies ? b->score_replies(d, a, replies, s) : b->score(d, a, s));
     TRY(scores_status(s));
-    if (!s->n)
-        return bench_empty(b, d);
     TRY(answers_all_known(a));
     if (replies)
         TRY(answers_all_known(replies));
-    return check_missing(s, allow_missing);
+    return check_missing(s, b, d, allow_missing);
 }
 
 /* answers: the folder of what was drawn. */
@@ -107,7 +107,7 @@ Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const B
         s = answers_read_replies(&r, replies.name, replies.n);
     if (!s)
         s = score_from(scores, b, d, a, r, allow_missing);
-    *n_duplicate = a ? answers_duplicate(a) : 0;
+    *n_duplicate = (a ? answers_duplicate(a) : 0) + (r ? answers_duplicate(r) : 0);
     answers_free(&a);
     answers_free(&r);
     return s;
@@ -209,7 +209,7 @@ static Status write_requests(const Bench *b, const BenchData *d, Answers *a, con
     if (!s)
         s = answers_all_known(a);
     if (!s)
-        s = check_missing(&counts, allow_missing);
+        s = check_missing(&counts, b, d, allow_missing);
     scores_free(&counts);
     return file_publish(&draft, s);
 }

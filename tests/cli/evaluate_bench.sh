@@ -94,6 +94,11 @@ same "files beside the merged one"
 run 0 pope score --data "$pope" --answers "$dir/twice" --format json
 [ "$(sed 's/"n_duplicate":1/"n_duplicate":0/' "$dir/out")" = "$(cat "$dir/whole")" ] || fail "answered twice: $(cat "$dir/out")"
 
+mathvista=$fixtures/mathvista
+run 0 mathvista judge --data "$mathvista" --answers "$mathvista/answers.jsonl" --replies "$mathvista/replies.jsonl" \
+    "$mathvista/replies.jsonl" --format json
+prints "\"n_duplicate\":$(grep -c '"status_code": *200' "$mathvista/replies.jsonl"),"
+
 # Too few, too many, broken.
 tail -n +2 "$pope/answers.jsonl" > "$dir/fewer"
 refused 65 '1 of 90 questions have no answer, which is more than 1 %; --allow-missing counts them as wrong' \
@@ -117,6 +122,11 @@ grep -qE '^all +-$' "$dir/out" || fail "llava-bench without a reply says $(cat "
 echo '{"a": {"isBalanced": false}}' > "$dir/none_asked/testdev_balanced_questions.json"
 refused 65 "gqa: the files in $dir/none_asked hold no question of split testdev_balanced" \
     gqa score --data "$dir/none_asked" --answers "$dir/no_answers"
+echo '{}' > "$dir/none_asked/mm-vet.json"
+: > "$dir/none_asked/mm-vet-prompt.txt"
+refused 65 "mm-vet: the files in $dir/none_asked hold no question of split v1" \
+    mm-vet judge --data "$dir/none_asked" --answers "$dir/no_answers" --out "$dir/x"
+[ ! -e "$dir/x" ] || fail "requests about no questions"
 echo '[{"isBalanced": true, "answer": "x"}]' > "$dir/none_asked/testdev_balanced_questions.json"
 for step in "score --answers $dir/no_answers" "submit --answers $dir/no_answers --out $dir/x"; do
     refused 65 'testdev_balanced_questions.json:1:1: is an array, expected an object' gqa $step --data "$dir/none_asked"
