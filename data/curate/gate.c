@@ -36,6 +36,8 @@ Status gate_open(Gate *g, const GateOptions *o)
 {
     *g = (Gate){.options = *o};
     Status s = o->exclude ? exclude_load(&g->exclude, o->exclude) : OK;
+    if (!s && o->exclude)
+        exclude_tell(&g->exclude, o->exclude);
     if (!s && o->features)
         s = features_open(&g->features, o->features);
     if (s)

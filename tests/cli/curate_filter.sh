@@ -46,6 +46,11 @@ curate 0 filter --in - --out "$dir/out.jsonl" --max-same 1 --exclude-image-ids <
 stay 1 5 7 8 11
 rejected "$(printf '2 dedupe.too_frequent\n3 dedupe.same_text\n5 dedupe.too_frequent\n8 dedupe.same_text\n9 exclusion.excluded\n11 exclusion.excluded')"
 [ "$(sed "s|$dir|DIR|" "$dir/stdout")" = "$(printf 'DIR/out.jsonl: 5 of 11 records\n           2  exclusion.excluded\n           2  dedupe.same_text\n           2  dedupe.too_frequent')" ] || wrong "for people: $(cat "$dir/stdout")"
+# A list that looks like something else is told of.
+printf '3, 4\n' > "$dir/several"
+curate 0 filter --in "$dir/in" --out "$dir/same.jsonl" --exclude-image-ids "$dir/several"
+says "$dir/several: 1 id of pictures to leave out"
+says "$dir/several:1: this line holds several ids, expected an id a line (1 such line)"
 # Through it once more: nothing changes.
 curate 0 filter --in "$dir/out.jsonl" --out "$dir/same.jsonl" --max-same 0
 cmp "$dir/same.jsonl" "$dir/out.jsonl" || failed=1
