@@ -7,8 +7,8 @@
 
 enum { ID_BYTES = 22, FAULT_BYTES = 256 };
 
-/* *doc: freed and made anew. fault: "" where the row could be parsed, else why it could not ("3:14: …"), and *ends_file: nothing behind it
- * can be read. number: rows of its file that came before. */
+/* *doc: freed and made anew. fault: "" where the row could be parsed, else why it could not ("3:14: ..."), and *ends_file: nothing behind
+ * it can be read. number: rows of its file that came before. */
 MUST_USE Status parsed_row(JsonDoc **doc, const Row *row, int64_t number, char fault[FAULT_BYTES], bool *ends_file);
 /* An id as text: a string that is not empty, or an integer; NULL for anything else. */
 const char *parsed_id(const Json *id, char buf[ID_BYTES]);

@@ -8,9 +8,9 @@
 typedef struct Answers Answers;
 typedef Status (*AnswerKey)(Pool *pool, const Json *row, Span *key);
 
-/* Reads {"question_id", "prompt", "text", …} a line, over several files ("-": standard input). key NULL: the id alone, as text. Of several
- * answers to a key the last counts. A torn last line is left out and told; any other line that is no JSON object with an id and a text
- * "text" is ERR_DATA, FILE:LINE. */
+/* Reads {"question_id", "prompt", "text", ...} a line, over several files ("-": standard input). key NULL: the id alone, as text. Of
+ * several answers to a key the last counts. A torn last line is left out and told; any other line that is no JSON object with an id and a
+ * text "text" is ERR_DATA, FILE:LINE. */
 MUST_USE Status answers_read(Answers **out, const char *const *files, int n, AnswerKey key);
 /* Lines of a batch's results ({"custom_id", "response"…}); failed ones are as if not there. */
 MUST_USE Status answers_read_replies(Answers **out, const char *const *files, int n);

@@ -251,7 +251,7 @@ static const CliOption SCORE_OPTIONS[] = {DATA, ANSWERS, SPLIT, MISSING, FORMAT,
                            {"--out", CLI_STRING, &args.out, "FILE", "the requests, as a batch file", 0, 0, NULL, false},
                            {"--model", CLI_STRING, &args.model, "NAME", "the judge (default: the one that the authors asked)", 0, 0, NULL,
                             false},
-                           {"--replies", CLI_STRINGS, &args.replies, "FILE…", "result files of the batch: the score from them", 0, 0, NULL,
+                           {"--replies", CLI_STRINGS, &args.replies, "FILE…", "result files of the batch, to score from", 0, 0, NULL,
                             true},
                            MISSING, FORMAT, {0}};
 

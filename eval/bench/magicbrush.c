@@ -1,9 +1,9 @@
 /* magicbrush.c: MagicBrush: edited pictures against their goals, each turn by itself (all_turn) and after all turns (final_turn). Official:
  * image_eval.py and the folders that it reads. Of it: which pictures make a pair, L1 and L2.
  *
- * Goals lie in ID/ as …output1.png to …outputN.png; edits as ID_1.png (the first turn), ID_inde_K.png (turn K from the goal before it) and
- * ID_iter_K.png (turn K from the edit before it). The official script takes every name with "_1" in it for the first turn, so it stops at
- * ten turns; here a first turn is a name that ends so. */
+ * Goals lie in ID/ as ...output1.png to ...outputN.png; edits as ID_1.png (the first turn), ID_inde_K.png (turn K from the goal before it)
+ * and ID_iter_K.png (turn K from the edit before it). The official script takes every name with "_1" in it for the first turn, so it stops
+ * at ten turns; here a first turn is a name that ends so. */
 #include <ctype.h>
 #include <limits.h>
 #include <math.h>

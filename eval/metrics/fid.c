@@ -1,7 +1,7 @@
 /* fid.c: statistics of features and the distance of two of them (fid.h). Called by `evaluate fid`.
  *
- * tr √(S1·S2) is the nuclear norm of F1ᵀ·F2 where S = F·Fᵀ: the squares of its singular values are the eigenvalues of F1ᵀ·S2·F1, which are
- * those of S1·S2. No root is taken of a small difference, so it holds for fewer pictures than features too. */
+ * tr sqrt(S1 S2) is the nuclear norm of F1' F2 where S = F F': the squares of its singular values are the eigenvalues of F1' S2 F1, which
+ * are those of S1·S2. No root is taken of a small difference, so it holds for fewer pictures than features too. */
 #include "eval/metrics/fid.h"
 
 #include <inttypes.h>

@@ -75,7 +75,7 @@ Status npy_parse(Npy *out, const uint8_t *bytes, size_t n, const char *where)
     const uint64_t size = out->is_double ? 8 : 4, room = (n - begin - length) / size;
     const uint64_t rows = (uint64_t)out->shape[0], columns = (uint64_t)out->shape[1];
     if ((columns && rows > room / columns) || rows * columns * size != n - begin - length)
-        return fail(ERR_DATA, "%s: holds %zu bytes of numbers, which are not the %" PRIu64 " × %" PRIu64 " of its shape (is it cut short?)",
+        return fail(ERR_DATA, "%s: holds %zu bytes of numbers, which are not the %" PRIu64 " x %" PRIu64 " of its shape (is it cut short?)",
                     where, n - begin - length, rows, columns);
     return OK;
 }
@@ -123,7 +123,7 @@ static Status find_member(Member *m, const Mapped *f, const char *member)
         }
         at += ENTRY_BYTES + name + mapped_number(p + 30, 2) + mapped_number(p + 32, 2);
     }
-    return fail(ERR_DATA, "%s: has no member \"%s\"; expected the statistics mu and sigma, as numpy.savez(FILE, mu=…, sigma=…) writes them",
+    return fail(ERR_DATA, "%s: has no member \"%s\"; expected the statistics mu and sigma, as numpy.savez(FILE, mu=m, sigma=s) has them",
                 f->path, member);
 }
 

@@ -6,8 +6,8 @@
 #include "data/pictures/image.h"
 
 /* Of pixels from 0 to 1, over all pixels and channels. l1: mean |a-b|; l2: mean (a-b)², no root; psnr: -10·log10(l2), NaN for equal
- * pictures; ssim: as scikit-image's structural_similarity with Gaussian weights (sigma 1.5, 11×11), population covariance and data_range 1,
- * the mean of the channels; NaN for a side below 11. */
+ * pictures; ssim: as scikit-image's structural_similarity with Gaussian weights (sigma 1.5, 11 x 11), population covariance and data_range
+ * 1, the mean of the channels; NaN for a side below 11. */
 typedef struct Pixels {
     double l1, l2, psnr, ssim;
 } Pixels;

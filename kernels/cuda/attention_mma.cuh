@@ -14,7 +14,7 @@ enum { MMA_WARPS = 4, MMA_THREADS = MMA_WARPS * WARP, TILE_PAD = 8 };
 
 template <int WIDTH> constexpr int TILE_STRIDE = WIDTH + TILE_PAD;
 
-/* Begins to copy rows 0 … ROWS-1 of a head; those from n on, and columns from head_dim on, become zero. LANES threads share a row, so that
+/* Begins to copy rows 0 to ROWS-1 of a head; those from n on, and columns from head_dim on, become zero. LANES threads share a row, so that
  * a thread's pieces lie below each other and one address serves them all. Where the width is no power of two some of them stand idle. */
 template <int ROWS, int WIDTH> static __device__ __forceinline__ void tile_fetch(Bf16 *tile, const Bf16 *rows, int64_t ld, int n,
                                                                                  int head_dim)

@@ -160,7 +160,7 @@ TEST(fid_refuses_what_is_no_set_of_features)
     const double fine[4] = {1, 2, 3, 4}, broken[4] = {1, 2, 3, NAN};
     FidStatistics s;
     refused("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }", broken, 4, "row 1 (from 0), column 1 is no finite number");
-    refused("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }", fine, 4, "are not the 2 × 3 of its shape");
+    refused("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }", fine, 4, "are not the 2 x 3 of its shape");
     refused("{'descr': '<f8', 'fortran_order': False, 'shape': (4,), }", fine, 4, "one axis");
     refused("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 4), }", fine, 4, "has one row");
     refused("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2, 2), }", fine, 4, "one or two axes");
