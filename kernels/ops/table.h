@@ -77,9 +77,9 @@ typedef struct DeviceMemory {
     size_t host;             /* … and of the host's memory */
 } DeviceMemory;
 
-/* A backend: a table and the memory it works on. Opened once, closed at the end. */
 enum { ROWS_ALIKE = 8 };
 
+/* A backend: a table and the memory it works on. Opened once, closed at the end. */
 typedef struct Backend {
     const char *name; /* "ref", "cpu", "cuda", "null" */
     KernelTable ops;
