@@ -1,6 +1,5 @@
 /* captions.c: pictures and their captions: COCO's annotations (.json), tables as of CC3M (.tsv), and rows {"caption", "file", "id"?}
- * (.jsonl). Keeps the first few captions of a picture where the source says so (`each`); pictures are told apart file by file. A row of
- * formats.c. */
+ * (.jsonl). Keeps the first few captions of a picture where the source says so (`each`), over all its files. A row of formats.c. */
 #include "data/records/captions.h"
 
 #include <string.h>
@@ -101,14 +100,22 @@ static const Feed *feed_of(const char *path)
     return utf8_ends(path, ".tsv") ? &TSV_FEED : utf8_ends(path, ".jsonl") ? &ROWS_FEED : &COCO_FEED;
 }
 
+static Status open_next(void *feed, const char *path)
+{
+    Captions *c = feed;
+    if (c->fed)
+        c->of->close(&c->fed);
+    c->of = feed_of(path);
+    return c->of->open(&c->fed, c->s, path);
+}
+
 static Status open_captions(void **feed, const MixtureSource *s, const char *path)
 {
     Captions *c = *feed = mem_alloc(sizeof *c);
     if (!c)
         return fail(ERR_NOMEM, "%s: no memory to read it", path);
     c->s = s;
-    c->of = feed_of(path);
-    return c->of->open(&c->fed, s, path);
+    return open_next(c, path);
 }
 
 static Status next_caption(void *feed, Draft *d, bool *end)
@@ -136,4 +143,4 @@ static void close_captions(void **feed)
 }
 
 const Feed CAPTIONS_FEED = {
-    .open = open_captions, .next = next_caption, .close = close_captions, .endings = {".json", ".tsv", ".jsonl"}};
+    .open = open_captions, .next = next_caption, .close = close_captions, .again = open_next, .endings = {".json", ".tsv", ".jsonl"}};

@@ -41,6 +41,8 @@ typedef struct Feed {
     /* Fills *d, which is zeroed (row and prov.index -1); *end: there was no row left. Bad rows are OK with d->reject. */
     MUST_USE Status (*next)(void *feed, Draft *d, bool *end);
     void (*close)(void **feed);
+    /* Goes on with the source's next file, and with what it remembers of those before; NULL: each file is read by itself. */
+    MUST_USE Status (*again)(void *feed, const char *path);
     /* Calls visit with every other file that the rows depend on, in a fixed order, and with folders whose names they depend on; NULL: there
      * is none. */
     MUST_USE Status (*inputs)(const struct MixtureSource *s, const char *path, FeedVisit visit, void *arg);

@@ -207,17 +207,31 @@ static void start_record(RecordReader *r)
                       .scores = r->rec.scores};
 }
 
+static Status open_file(RecordReader *r, const MixtureSource *s)
+{
+    const char *path = s->files[r->file];
+    r->row = 0;
+    r->feed = s->format->feed[s->as];
+    r->open = true;
+    if (!r->feed)
+        return rows_open(&r->rows, path, ROWS_LINES_OR_ARRAY);
+    return r->fed ? r->feed->again(r->fed, path) : r->feed->open(&r->fed, s, path);
+}
+
+static void close_feed(RecordReader *r)
+{
+    if (r->fed)
+        r->feed->close(&r->fed);
+}
+
 /* Opens the next file, if there is one. */
 static Status next_file(RecordReader *r)
 {
     while (r->source < r->m->n_sources) {
         const MixtureSource *s = &r->m->sources[r->source];
-        if (r->file < s->n_files && !(s->max && r->taken >= s->max)) {
-            r->row = 0;
-            r->feed = s->format->feed[s->as];
-            r->open = true;
-            return r->feed ? r->feed->open(&r->fed, s, s->files[r->file]) : rows_open(&r->rows, s->files[r->file], ROWS_LINES_OR_ARRAY);
-        }
+        if (r->file < s->n_files && !(s->max && r->taken >= s->max))
+            return open_file(r, s);
+        close_feed(r);
         r->source++;
         r->file = 0;
         r->taken = 0;
@@ -238,8 +252,8 @@ static Status check_root(const Mixture *m, const MixtureSource *s)
 static void close_file(RecordReader *r)
 {
     rows_close(&r->rows);
-    if (r->fed)
-        r->feed->close(&r->fed);
+    if (r->fed && !r->feed->again)
+        close_feed(r);
     r->open = false;
     r->file++;
 }
@@ -323,6 +337,7 @@ void records_close(RecordReader **r)
     if (!r || !*r)
         return;
     close_file(*r);
+    close_feed(*r);
     draft_text_free(&(*r)->texts);
     json_free(&(*r)->doc);
     uids_free(&(*r)->uids);

@@ -317,11 +317,28 @@ static Status no_such_step(const char *bench, const char *word, const BenchStep 
                 word ? "\"" : "", near ? "; did you mean \"" : ": ", near ? near : list, near ? "\"?" : "");
 }
 
+/* evaluate BENCH --help: how each step is called. */
+static Status help(const Bench *b, int argc, char **argv, const BenchStep *ask, bool *done)
+{
+    static const CliOption NONE[] = {{0}};
+    char usage[2048] = "", summary[512];
+    for (int i = 0; i < N_ALL; i++)
+        snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "%s%s", i ? "\n       " : "", step_at(i, ask)->usage);
+    snprintf(summary, sizeof summary, "The benchmark %s (%s), scored by its %s. evaluate %s STEP --help shows what a step takes.", b->name,
+             b->files, b->metric, b->name);
+    const CliProgram program = {.name = "evaluate", .summary = summary, .usage = usage, .options = NONE};
+    return cli_parse(&program, argc, argv, done);
+}
+
 Status bench_run(int argc, char **argv, const BenchStep *ask)
 {
     const Bench *b = bench_named(argv[0]);
     const BenchStep *step = argc > 1 ? step_named(argv[1], ask) : NULL;
-    bool done;
+    bool done = false;
+    if (argc > 1 && *argv[1] == '-')
+        TRY(help(b, argc, argv, ask, &done));
+    if (done)
+        return OK;
     if (!step)
         return no_such_step(argv[0], argc > 1 ? argv[1] : NULL, ask);
     const CliProgram program = {.name = "evaluate", .summary = step->summary, .usage = step->usage, .options = step->options};

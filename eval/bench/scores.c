@@ -177,7 +177,7 @@ Status scores_json(cJSON **out, const Scores *s, const char *bench, const char *
     json_add_int(o, "n_missing", s->n_missing);
     json_add_int(o, "n_duplicate", n_duplicate);
     json_add_real(o, "score", s->n_scores ? s->score[0].value : NAN);
-    cJSON *scores = cJSON_AddObjectToObject(o, "scores"), *intervals = cJSON_AddObjectToObject(o, "intervals");
+    cJSON *scores = cJSON_AddObjectToObject(o, "scores"), *intervals = cJSON_CreateObject();
     for (int i = 0; i < s->n_scores; i++) {
         json_add_real(scores, s->score[i].key, s->score[i].value);
         if (isnan(s->score[i].low))
@@ -190,6 +190,7 @@ Status scores_json(cJSON **out, const Scores *s, const char *bench, const char *
     for (int i = 0; i < s->n_parse; i++)
         json_add_int(parse, s->parse[i].key, s->parse[i].n);
     json_add_text(cJSON_AddObjectToObject(o, "config"), "version", GENLLAVA_VERSION);
+    json_add(o, "intervals", intervals);
     return OK;
 }
 

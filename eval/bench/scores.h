@@ -57,7 +57,7 @@ void groups_share(Scores *s, const Groups *g, const char *prefix);
 /* Adds PREFIX/NAME of each: 100·sum/n. */
 void groups_mean(Scores *s, const Groups *g, const char *prefix);
 
-/* {"bench","split","n","n_missing","n_duplicate","score","scores":{…},"intervals":{key:[low,high]},"parse":{…},"config":{…}} */
+/* {"bench","split","n","n_missing","n_duplicate","score","scores":{…},"parse":{…},"config":{…},"intervals":{key:[low,high]}} */
 MUST_USE Status scores_json(cJSON **out, const Scores *s, const char *bench, const char *split, int64_t n_duplicate);
 /* A table for people, two decimals. */
 void scores_print(FILE *out, const Scores *s, const char *bench, const char *split, int64_t n_duplicate);

@@ -34,6 +34,8 @@ refused() {
 }
 
 # What there is.
+run 0 gqa --help
+prints "evaluate BENCH submit --data DIR --answers FILE… --out FILE"
 run 0 --list
 for bench in vqav2 gqa vizwiz textvqa sqa pope mme mmbench mmbench-cn seed mmmu mathvista; do grep -q "^$bench  *split " "$dir/out" || fail "--list lacks $bench"; done
 prints "prompt \"\\nAnswer the question using a single word or phrase.\""

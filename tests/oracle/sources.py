@@ -212,9 +212,9 @@ class Mixture:
         layout = source.get("format")
         task = source.get("as") or {"captions": "generate", "laion-gpt4v": "generate", "llava-reversed": "generate"}.get(layout, "understand")
         files = source["files"] if isinstance(source["files"], list) else [source["files"]]
-        taken = 0
+        taken, kept = 0, {}
         for path in files:
-            kept, reader = {}, reader_of(source, path)
+            reader = reader_of(source, path)
             for n, ident, scores, why, said in reader(path, source):
                 if source.get("max") and taken >= source["max"]:
                     return

@@ -270,6 +270,26 @@ static size_t most_memory(const char *list, int64_t rows)
     return most - before;
 }
 
+/* `each` counts a picture over the files of its source, and anew in the next source. */
+TEST(sources_keep_so_many_rows_of_a_picture)
+{
+    static const struct {
+        const char *name, *text;
+    } FILES[] = {{"one.tsv", "a\t1.jpg\nb\t1.jpg\nc\t2.jpg\n"}, {"two.jsonl", "{\"caption\":\"d\",\"file\":\"1.jpg\"}\n"
+                                                                    "{\"caption\":\"e\",\"file\":\"2.jpg\"}\n"}};
+    char path[PATH_MAX], found[16] = "";
+    for (int i = 0; i < 2; i++)
+        REQUIRE_OK(file_write(file_join(path, test_dir(), FILES[i].name), FILES[i].text, strlen(FILES[i].text)));
+    open_list("[{\"format\":\"captions\",\"files\":[\"one.tsv\",\"two.jsonl\"],\"each\":1},{\"name\":\"again\","
+              "\"format\":\"captions\",\"files\":[\"two.jsonl\"],\"each\":1},{\"name\":\"max\",\"format\":\"captions\","
+              "\"files\":[\"one.tsv\",\"two.jsonl\"],\"each\":2,\"max\":1}]");
+    while (next())
+        strncat(found, rec->sd_prompt, 1);
+    CHECK_STR(found, "acdea");
+    records_close(&reader);
+    mixture_free(&mixture);
+}
+
 TEST(sources_hold_no_more_than_names_in_memory)
 {
     enum { PICTURES = 20000, EACH = 5, TEXT = 600, ROWS = PICTURES * EACH, IDS = 20 * ROWS, NAMES = 100 * PICTURES, FIXED = 4 << 20 };

@@ -109,8 +109,8 @@ TEST(scores_as_json)
     REQUIRE_OK(json_to_text(&text, &o, JSON_INLINE, "scores"));
     CHECK_STR(text, "{\"bench\":\"gqa\",\"split\":\"val\",\"n\":3,\"n_missing\":1,\"n_duplicate\":2,\"score\":0.3333333333333333,"
                     "\"scores\":{\"first\":0.3333333333333333,\"none\":null,\"all\":100.0},"
-                    "\"intervals\":{\"all\":[20.654931437723747,100.0]},"
-                    "\"parse\":{\"other\":4}}");
+                    "\"parse\":{\"other\":4},"
+                    "\"intervals\":{\"all\":[20.654931437723747,100.0]}}");
     mem_free(text);
     scores_free(&s);
 }
