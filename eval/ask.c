@@ -387,11 +387,23 @@ static Status ask(Asking *k, const Bench *b)
     return s;
 }
 
-Status ask_check(const Bench *b)
+static Status pass_over(void *arg, const BenchQuestion *q)
 {
-    return b->questions ? OK
-                        : fail(ERR_USAGE, "evaluate %s: asks no questions; draw its pictures with generate --batch, then evaluate %s score",
-                               b->name, b->name);
+    (void)arg;
+    (void)q;
+    return OK;
+}
+
+Status ask_check(const Bench *b, const BenchData *d, const char *out)
+{
+    char folder[PATH_MAX];
+    if (!b->questions)
+        return fail(ERR_USAGE, "evaluate %s: asks no questions; draw its pictures with generate --batch, then evaluate %s score", b->name,
+                    b->name);
+    TRY(b->questions(d, pass_over, NULL));
+    if (access(file_folder(folder, out), W_OK))
+        return fail(ERR_CREATE, "--out %s: the folder %s: %s", out, folder, strerror(errno));
+    return OK;
 }
 
 Status bench_ask(const Bench *b, const BenchData *d, Answerer *a, const AskOptions *o, AskCounts *counts)

@@ -23,8 +23,8 @@ typedef struct AskCounts {
     int64_t n_refused;    /* the same for what else is wrong with a question: it is too long, or has an <image> too many */
 } AskCounts;
 
-/* ERR_USAGE for a benchmark that asks no questions. */
-MUST_USE Status ask_check(const Bench *b);
+/* Before a model is opened: that the benchmark asks questions and its files are whole, and that answers can be written there. */
+MUST_USE Status ask_check(const Bench *b, const BenchData *d, const char *out);
 /* Asks b's questions of d. A whole o->out is left alone. Until it is whole the answers are in o->out.partial, a line each as they come; a
  * call that finds this goes on behind it, without a last line that is torn. ERR_PREEMPTED after a signal (train/dist/signals.h). An answer
  * file of another model, or of questions that are not asked here: ERR_USAGE. */

@@ -67,12 +67,13 @@ static Status ask(const Bench *b)
     BenchData d;
     RunConfig cfg = {0};
     char checkpoint[PATH_MAX];
-    TRY(ask_check(b));
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(opening_check(&args.model));
     if (!args.data || !args.out)
         return fail(ERR_USAGE, "evaluate … ask needs %s; evaluate BENCH ask --help shows all options",
                     args.data ? "--out ANSWERS.jsonl" : "--data DIR");
+    if (!strcmp(args.out, "-"))
+        return fail(ERR_USAGE, "evaluate … ask --out: the answers grow in FILE.partial, so it cannot be standard output");
     TRY(bench_check_out(args.out, false));
     TRY(bench_data(&d, b, args.data, args.split));
     TRY(read_chunk(&o));
@@ -80,6 +81,7 @@ static Status ask(const Bench *b)
         log_info("%s: is whole and is left alone; remove it to ask anew", args.out);
         return OK;
     }
+    TRY(ask_check(b, &d, args.out));
     Status s = opening_read(&args.model, &cfg, checkpoint);
     const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
     if (!s)

@@ -96,7 +96,6 @@ static Status ask(Run *r, Line *l)
     AskOptions o = {.out = l->answers, .model = name};
     if (file_exists(l->answers))
         return OK;
-    TRY(ask_check(l->entry->bench));
     if (!args.model.config && !args.model.checkpoint)
         return fail(ERR_USAGE, "%s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->answers);
     TRY(open_model(r));
@@ -258,6 +257,9 @@ static Status run(Run *r)
         r->line[i].entry = &r->suite.entry[i];
         name_files(&r->line[i]);
     }
+    for (int i = 0; i < r->suite.n; i++)
+        if (!file_exists(r->line[i].answers))
+            TRY_IN(ask_check(r->line[i].entry->bench, &r->line[i].entry->data, r->line[i].answers), "%s", r->line[i].entry->bench->name);
     for (int i = 0; i < r->suite.n; i++)
         TRY_IN(ask(r, &r->line[i]), "%s", r->line[i].entry->bench->name);
     for (int i = 0; i < r->suite.n; i++)

@@ -1,16 +1,21 @@
 /* commands.c: score, submit and judge of every benchmark (commands.h). Called by evaluate. */
 #include "eval/bench/commands.h"
 
-#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "eval/bench/bench.h"
+#include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
+
+enum { MOST_PRINTED = 1 << 30 };
 
 static struct {
     const char *data, *split, *out, *model;
@@ -41,7 +46,7 @@ Status bench_check_out(const char *out, bool folder)
 {
     struct stat st;
     if (!strcmp(out, "-"))
-        return fail(ERR_USAGE, "--out names what appears whole or not at all, so it cannot be standard output");
+        return folder ? fail(ERR_USAGE, "--out - is standard output, and what is written is a folder") : OK;
     if (!stat(out, &st) && !(folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode)))
         return fail(ERR_CREATE, "--out %s: is %s, which is not replaced by a %s", out, file_kind(st.st_mode), folder ? "folder" : "file");
     return OK;
@@ -151,9 +156,44 @@ static Status score(const Bench *b)
     return score_and_tell(b);
 }
 
-static Status submit(const Bench *b)
+typedef Status (*WriteOut)(const Bench *b, const BenchData *d, const char *path);
+
+/* Through a temporary folder, so that a failure prints nothing. */
+static Status print_out(FILE *out, WriteOut write, const Bench *b, const BenchData *d)
+{
+    char folder[PATH_MAX], path[PATH_MAX], *bytes = NULL;
+    const char *tmp = getenv("TMPDIR");
+    size_t n;
+    snprintf(folder, sizeof folder, "%s/genllava-out-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(folder))
+        return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+    Status s = write(b, d, file_join(path, folder, "out"));
+    if (!s)
+        s = file_read(&bytes, &n, path, MOST_PRINTED);
+    if (!s)
+        fwrite(bytes, 1, n, out);
+    mem_free(bytes);
+    if (file_remove(folder))
+        log_warn("%s", status_message());
+    return s ? fail(s, "%s", status_message()) : OK;
+}
+
+static Status write_out(WriteOut write, const Bench *b, const BenchData *d)
+{
+    return strcmp(args.out, "-") ? write(b, d, args.out) : print_out(stdout, write, b, d);
+}
+
+static Status write_submission(const Bench *b, const BenchData *d, const char *path)
 {
     Answers *a;
+    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
+    Status s = b->submit(d, a, path);
+    answers_free(&a);
+    return s;
+}
+
+static Status submit(const Bench *b)
+{
     BenchData d;
     if (!b->submit)
         return fail(ERR_USAGE, "evaluate %s: has no server to submit to; evaluate %s score scores here", b->name, b->name);
@@ -162,10 +202,7 @@ static Status submit(const Bench *b)
     TRY(need(args.out, "--out FILE", "submit"));
     TRY(bench_check_out(args.out, b->submits_folder));
     TRY(bench_data(&d, b, args.data, args.split));
-    TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
-    Status s = b->submit(&d, a, args.out);
-    answers_free(&a);
-    return s;
+    return write_out(write_submission, b, &d);
 }
 
 typedef struct Requests {
@@ -223,6 +260,11 @@ Status bench_requests(const Bench *b, const BenchData *d, BenchFiles answers, co
     return s;
 }
 
+static Status write_judged(const Bench *b, const BenchData *d, const char *path)
+{
+    return bench_requests(b, d, files_of(&args.answers), path, args.model, args.allow_missing);
+}
+
 static Status judge(const Bench *b)
 {
     BenchData d;
@@ -237,7 +279,7 @@ static Status judge(const Bench *b)
     TRY(need(args.out, "--out REQUESTS.jsonl", "judge"));
     TRY(bench_check_out(args.out, false));
     TRY(bench_data(&d, b, args.data, args.split));
-    return bench_requests(b, &d, files_of(&args.answers), args.out, args.model, args.allow_missing);
+    return write_out(write_judged, b, &d);
 }
 
 /* ---------------------------------------------------------------- the command line */
@@ -245,10 +287,12 @@ static Status judge(const Bench *b)
 static const CliOption SCORE_OPTIONS[] = {DATA, ANSWERS, SPLIT, MISSING, FORMAT, {0}},
                        SUBMIT_OPTIONS[] = {
                            DATA, ANSWERS, SPLIT,
-                           {"--out", CLI_STRING, &args.out, "FILE", "what the benchmark's server takes", 0, 0, NULL, false}, {0}},
+                           {"--out", CLI_STRING, &args.out, "FILE", "what the benchmark's server takes (-: standard output)", 0, 0, NULL,
+                            false},
+                           {0}},
                        JUDGE_OPTIONS[] = {
                            DATA, ANSWERS, SPLIT,
-                           {"--out", CLI_STRING, &args.out, "FILE", "the requests, as a batch file", 0, 0, NULL, false},
+                           {"--out", CLI_STRING, &args.out, "FILE", "the requests, a batch file (-: standard output)", 0, 0, NULL, false},
                            {"--model", CLI_STRING, &args.model, "NAME", "the judge (default: the one that the authors asked)", 0, 0, NULL,
                             false},
                            {"--replies", CLI_STRINGS, &args.replies, "FILE…", "result files of the batch, to score from", 0, 0, NULL,

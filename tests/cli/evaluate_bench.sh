@@ -158,8 +158,12 @@ done
 refused 73 "--out $dir/torn: is a file, which is not replaced by a folder" \
     mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/torn"
 [ -p "$dir/pipe" ] || fail "a pipe was replaced by a file"
-refused 2 'so it cannot be standard output' vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out -
-refused 2 'so it cannot be standard output' mm-vet judge --data "$fixtures/mm-vet" --answers "$fixtures/mm-vet/answers.jsonl" --out -
+run 0 gqa submit --data "$fixtures/gqa" --answers "$fixtures/gqa/answers.jsonl" --out -
+[ "$(cat "$dir/out")" = "$(cat "$fixtures/gqa/submission.json")" ] || fail "gqa prints another submission"
+run 0 mm-vet judge --data "$fixtures/mm-vet" --answers "$fixtures/mm-vet/answers.jsonl" --out -
+cmp "$fixtures/mm-vet/requests.jsonl" "$dir/out" || failed=1
+refused 2 'what is written is a folder' mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out -
+ls -d "${TMPDIR:-/tmp}"/genllava-out-* 2> /dev/null && fail "a temporary folder is left"
 [ ! -e ./- ] || fail "a file \"-\" was made"
 run 0 mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/results"
 [ "$(ls "$dir/results" | wc -l)" -eq 14 ] || fail "mme submits $(ls "$dir/results")"
