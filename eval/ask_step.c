@@ -9,7 +9,6 @@
 #include "eval/ask.h"
 #include "eval/opening.h"
 #include "kernels/base/log.h"
-#include "train/dist/signals.h"
 
 static struct {
     Opening model;
@@ -46,17 +45,17 @@ static Status read_chunk(AskOptions *o)
     return OK;
 }
 
-static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, const RunConfig *cfg, const char *checkpoint)
+static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, RunConfig *cfg)
 {
-    char name[PATH_MAX];
+    char name[PATH_MAX], checkpoint[PATH_MAX];
     Answerer *a;
     AskCounts counts;
-    opening_name(name, sizeof name, cfg, checkpoint);
-    o->model = name;
-    Status s = answerer_open(&a, cfg, *checkpoint ? checkpoint : NULL);
-    signals_hold();
-    if (!s)
+    Status s = opening_answerer(&a, &args.model, cfg, checkpoint);
+    if (!s) {
+        opening_name(name, sizeof name, cfg, checkpoint);
+        o->model = name;
         s = bench_ask(b, d, a, o, &counts);
+    }
     answerer_close(&a);
     return s;
 }
@@ -66,7 +65,6 @@ static Status ask(const Bench *b)
     AskOptions o = {.out = args.out, .limit = args.limit, .at_once = (int)args.at_once};
     BenchData d;
     RunConfig cfg = {0};
-    char checkpoint[PATH_MAX];
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(opening_check(&args.model));
     if (!args.data || !args.out)
@@ -82,14 +80,7 @@ static Status ask(const Bench *b)
         return OK;
     }
     TRY(ask_check(b, &d, args.out));
-    Status s = opening_read(&args.model, &cfg, checkpoint);
-    const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
-    if (!s)
-        s = config_check_paths(&cfg, read, NULL);
-    if (!s)
-        s = opening_check_bases(&args.model, &cfg, checkpoint);
-    if (!s)
-        s = ask_with(b, &d, &o, &cfg, checkpoint);
+    Status s = ask_with(b, &d, &o, &cfg);
     config_free(&cfg);
     return s;
 }

@@ -7,6 +7,7 @@
 
 #include "data/formats/file.h"
 #include "kernels/base/log.h"
+#include "train/dist/signals.h"
 #include "train/store/checkpoint.h"
 
 Status opening_check(const Opening *o)
@@ -87,6 +88,18 @@ Status opening_read(const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX])
 {
     *checkpoint = 0;
     return o->checkpoint ? open_checkpoint(o, cfg, checkpoint) : open_run(o, cfg, checkpoint);
+}
+
+Status opening_answerer(Answerer **out, const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX])
+{
+    const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
+    *out = NULL;
+    TRY(opening_read(o, cfg, checkpoint));
+    TRY(config_check_paths(cfg, read, NULL));
+    TRY(opening_check_bases(o, cfg, checkpoint));
+    Status s = answerer_open(out, cfg, *checkpoint ? checkpoint : NULL);
+    signals_hold();
+    return s;
 }
 
 void opening_name(char *name, size_t n, const RunConfig *cfg, const char *checkpoint)

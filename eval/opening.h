@@ -6,6 +6,7 @@
 
 #include "kernels/base/cli.h"
 #include "train/config/config.h"
+#include "train/infer/answer.h"
 
 typedef struct Opening {
     const char *program; /* for messages */
@@ -30,6 +31,8 @@ MUST_USE Status opening_check(const Opening *o);
 MUST_USE Status opening_read(const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX]);
 /* Whether the checkpoint's base models are those that it was trained on. */
 MUST_USE Status opening_check_bases(const Opening *o, const RunConfig *cfg, const char *checkpoint);
+/* All of that, then the model itself, to answer. cfg and checkpoint stay as they were read. */
+MUST_USE Status opening_answerer(Answerer **out, const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX]);
 /* What results call the model: of a checkpoint "NAME/checkpoint-000200", without the folders above; else the run's name. */
 void opening_name(char *name, size_t n, const RunConfig *cfg, const char *checkpoint);
 #endif

@@ -16,7 +16,6 @@
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
-#include "train/dist/signals.h"
 
 typedef enum Format { TEXT, JSON, MARKDOWN } Format;
 static const char *const FORMATS[] = {"text", "json", "markdown", NULL};
@@ -76,19 +75,6 @@ static void name_files(Line *l)
     file_join(l->requests, args.out, name);
 }
 
-static Status open_model(Run *r)
-{
-    if (r->answerer)
-        return OK;
-    const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
-    TRY(opening_read(&args.model, &r->cfg, r->checkpoint));
-    TRY(config_check_paths(&r->cfg, read, NULL));
-    TRY(opening_check_bases(&args.model, &r->cfg, r->checkpoint));
-    Status s = answerer_open(&r->answerer, &r->cfg, *r->checkpoint ? r->checkpoint : NULL);
-    signals_hold();
-    return s;
-}
-
 static Status ask(Run *r, Line *l)
 {
     char name[PATH_MAX];
@@ -98,7 +84,8 @@ static Status ask(Run *r, Line *l)
         return OK;
     if (!args.model.config && !args.model.checkpoint)
         return fail(ERR_USAGE, "%s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->answers);
-    TRY(open_model(r));
+    if (!r->answerer)
+        TRY(opening_answerer(&r->answerer, &args.model, &r->cfg, r->checkpoint));
     opening_name(name, sizeof name, &r->cfg, r->checkpoint);
     return bench_ask(l->entry->bench, &l->entry->data, r->answerer, &o, &counts);
 }
