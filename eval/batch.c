@@ -476,7 +476,10 @@ static Status remove_pictures(const char *answers, const char *folder)
     Status s = OK;
     while (!s && !(s = rows_next(in, &row, &end)) && !end) {
         JsonDoc *doc;
-        if (row.error || json_parse(&doc, row.text, row.n, answers))
+        Status parsed = row.error ? ERR_DATA : json_parse(&doc, row.text, row.n, answers);
+        if (parsed == ERR_NOMEM)
+            s = parsed;
+        if (parsed)
             continue;
         const Json *picture = json_get(json_root(doc), "picture");
         if (picture && picture->kind == JSON_STRING && is_picture_name(picture->string))

@@ -64,7 +64,7 @@ done
 # … while rank 0 prepares and the others wait, which may take hours: no rank is suspected.
 rows=tests/fixtures/parity/visual_tokens/rows.jsonl
 awk '{ at = index($0, "\"uid\": \"") + 7; head[NR] = substr($0, 1, at); tail[NR] = substr($0, at + 1) }
-    END { for (i = 0; i < 200000; i++) { k = 1 + i % NR; print head[k] i "-" tail[k] } }' $rows > "$dir/many.jsonl"
+    END { for (i = 0; i < 800000; i++) { k = 1 + i % NR; print head[k] i "-" tail[k] } }' $rows > "$dir/many.jsonl"
 sed "s|$PWD/$rows|$dir/many.jsonl|; s|$dir/shards|$dir/runs/shards|" "$dir/run.json" > "$dir/many.json"
 prepare "$dir/many.json"
 sleep 2 # a beat a second tells where a rank is
