@@ -204,8 +204,8 @@ static Status check_refs(const Shard *s, int64_t i, uint64_t *inputs, uint64_t *
     return OK;
 }
 
-/* Visual tokens stand in whole runs [IMG0] … [IMG{N-1}], the k-th of them in the place of the k-th target. Something stands before them, by
- * which they are predicted. */
+/* Visual tokens stand in whole runs [IMG0] ... [IMG{N-1}], the k-th of them in the place of the k-th target. Something stands before them,
+ * by which they are predicted. */
 static Status check_runs(const Shard *s, int64_t i, uint64_t targets)
 {
     const int64_t n = s->attr.n_visual_tokens, first = s->n_ids - n;

@@ -1,5 +1,5 @@
 /* attention_plain.cu: attention of any head width without tensor cores, one warp a row, sums in double. Lanes first share out keys (a score
- * each), then the head's elements (element lane, lane+32, … of o); WIDTH, the head's width or more, is what a lane has registers for. Also
+ * each), then the head's elements (element lane, lane+32 ... of o); WIDTH, the head's width or more, is what lanes have registers for. Also
  * the launchers, which choose between this and the tensor-core kernels, and decoding. */
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/backend.cuh"

@@ -3,7 +3,7 @@
  *
  *   LAUNCH(kernel, grid, block, shared_bytes, stream, args…)       a kernel that uses barriers or warps
  *   LAUNCH_FLAT(kernel, grid, block, stream, args…)                one whose threads never meet (the emulation runs it as a loop)
- * A template instance with commas goes in parentheses: LAUNCH((norm_fwd<float, 4>), …). Both are statements; the launch error is read with
+ * A template instance with commas goes in parentheses: LAUNCH((norm_fwd<float, 4>), ...). Both are statements; the error is read with
  * cuda_launched(). Warp collectives always take the whole warp. */
 #ifndef GENLLAVA_KERNELS_CUDA_LAUNCH_CUH
 #define GENLLAVA_KERNELS_CUDA_LAUNCH_CUH

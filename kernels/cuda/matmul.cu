@@ -1,6 +1,6 @@
 /* matmul.cu: matrix products through cuBLASLt, and column sums.
  *
- * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its Cᵀ[n,m], so it is asked for Cᵀ = op(B)ᵀ·op(A)ᵀ, with our B first. A
+ * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its C'[n,m], so it is asked for C' = op(B)' op(A)', with our B first. A
  * bias of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a shape,
  * for the alignment that its matrices really have, and kept: choices.cu. Where the library has none that may be used, matmul_plain.cu
  * multiplies. */

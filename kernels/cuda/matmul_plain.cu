@@ -1,5 +1,5 @@
 /* matmul_plain.cu: matrix products without cuBLASLt and without tensor cores, for shapes of which the library wants nothing to know: any
- * size, stride and alignment. A block makes 32×32 elements of C, a thread 4×4 of them, 8 apart; both operands pass through shared memory in
+ * size, stride and alignment. A block makes 32x32 elements of C, a thread 4x4 of them, 8 apart; both operands pass through shared memory in
  * pieces 16 deep. Every element is one chain of f32 FMAs from k = 0 on, so equal inputs give equal bits. */
 #include "kernels/cuda/backend.cuh"
 
@@ -21,7 +21,7 @@ template <class T, class C> struct PlainArgs {
     float alpha;
 };
 
-/* Rows first … first+31 and k … k+15 into tile[k][row], zero beyond the operand's end. Neighbouring threads read neighbours in memory. */
+/* Rows first to first+31 and k to k+15 into tile[k][row], zero beyond the operand's end. Neighbouring threads read neighbours in memory. */
 template <class T> static __device__ __forceinline__ void fetch_piece(float *tile, const PlainOperand<T> &x, int64_t first, int64_t k,
                                                                       int64_t end)
 {

@@ -1,9 +1,10 @@
 /* adapter.h: the first halves of low-rank adapters (LoRA, Hu et al. 2021, section 4.1) that read their input with dropout, up to
  * ADAPTERS_MAX of the same x. The dropped x is nowhere in memory as a whole.
  *
- * adapter_down       u_i = scale_i · (m_i∘x) A_iᵀ · s_i         x [rows, in], row stride ldx; A_i [r_i, in]; u [rows, Σ r], row stride ldu:
- * u_0 u_1 … side by side adapter_down_grad  dA_i (+)= du_iᵀ (m_i∘x) · s_i              du as u; dA_i [r_i, in] in grad_type, NULL: not
- * wanted adapter_down_bwd   dx (+)= Σ_i m_i∘(du_i A_i) · s_i           dx [rows, in], optional row stride lddx
+ * adapter_down:      u_i = scale_i · (m_i∘x) A_iᵀ · s_i.
+ *   x [rows, in], row stride ldx; A_i [r_i, in]; u [rows, Σ r], row stride ldu: u_0 u_1 ... side by side.
+ * adapter_down_grad: dA_i (+)= du_iᵀ (m_i∘x) · s_i. du as u; dA_i [r_i, in] in grad_type, NULL: not wanted.
+ * adapter_down_bwd:  dx (+)= Σ_i m_i∘(du_i A_i) · s_i. dx [rows, in], row stride lddx.
  * m_i is the mask (0 or 1) that dropout (act.h) draws for p_i and key_i at row_pos and row_item, s_i = 1/(1-p'_i) its scale: a factor of
  * sums of exact products, so that no element of x is rounded. p_i 0: no mask. A part with r 0 takes no part. row_pos and row_item may be
  * NULL where no p is above 0. Derivatives: checked against central differences. in is at most ADAPTER_IN_MAX. */

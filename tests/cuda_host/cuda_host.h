@@ -61,8 +61,8 @@ struct CudaHostCounters {
  * are held to the specification that way. Otherwise (at first) everything is as near the truth as its type lets it be, and runs can be
  * compared with other programs'. */
 extern bool cuda_host_errs;
-/* c + Σ x·y as tensor cores of an A100 add: eight products at a time, c and they cut off at the same bit, 24 below the largest's first, and
- * the sum cut off to f32 (Fasi, Higham, Mikaitis, Pranesh 2021; Khattak, Mikaitis 2025). Nothing is rounded to nearest. */
+/* c + sum x y as tensor cores of an A100 add: eight products at a time, c and they cut off at the same bit, 24 below the largest's first,
+ * and the sum cut off to f32 (Fasi, Higham, Mikaitis, Pranesh 2021; Khattak, Mikaitis 2025). Nothing is rounded to nearest. */
 float cuda_host_tensor_core(float c, const float *x, const float *y, int64_t n);
 /* Σ x·y in f32: a chain of FMAs. */
 float cuda_host_dot(const float *x, const float *y, int64_t n);

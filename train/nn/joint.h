@@ -4,7 +4,7 @@
  *      [ A  . ]   B [out, R]: their adapters' B, each beside its weight, zero elsewhere; A [R, in]: their A. Rows are in + R long, and
  *                 padded to whole 128 bytes.
  *
- * So y = [x u]·[W B]ᵀ is a product with its first `out` rows, dx = [dy du]·[W; A] one with its first `in` columns: an adapter costs no pass
+ * So y = [x u] [W B]ᵀ is a product with the first `out` rows, dx = [dy du] [W; A] one with its first `in` columns: adapters cost no pass
  * over the data. With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h).
  * For that, u lies behind the rows of x and du behind those of dy, in the room that uses.c finds out.
  * W lies here alone; A and B are copies, to be refreshed when their masters have changed. The Params own the joints. */

@@ -37,14 +37,19 @@ static Status copy_tree(void *arg, const char *name)
     return file_list(below.from, copy_tree, &below);
 }
 
-const char *golden_world(const char *bench)
+void golden_copy(const char *name)
 {
     Copy c;
-    char name[64];
-    snprintf(name, sizeof name, "bench/%s", bench);
     snprintf(c.from, sizeof c.from, "%s", test_fixture(name));
     snprintf(c.to, sizeof c.to, "%s", test_dir());
     REQUIRE_OK(file_list(c.from, copy_tree, &c));
+}
+
+const char *golden_world(const char *bench)
+{
+    char name[64];
+    snprintf(name, sizeof name, "bench/%s", bench);
+    golden_copy(name);
     return test_dir();
 }
 

@@ -8,7 +8,9 @@
 #include "eval/bench/bench.h"
 #include "tests/harness.h"
 
-/* The fixture, copied into the folder of this test, so that it may be changed. Returns its path. */
+/* The folder tests/fixtures/NAME, copied into the folder of this test, so that it may be changed. */
+void golden_copy(const char *name);
+/* That of a benchmark. Returns the path of the copy. */
 const char *golden_world(const char *bench);
 /* PATH/NAME of that folder. */
 const char *golden_path(const char *name);

@@ -8,34 +8,7 @@
 #include "data/formats/file.h"
 #include "eval/bench/commands.h"
 #include "kernels/base/arena.h"
-#include "tests/harness.h"
-
-typedef struct Copy {
-    char from[PATH_MAX], to[PATH_MAX];
-} Copy;
-
-static Status copy_tree(void *arg, const char *name)
-{
-    const Copy *c = arg;
-    Copy below;
-    file_join(below.from, c->from, name);
-    file_join(below.to, c->to, name);
-    if (strchr(name, '.'))
-        return file_copy(below.from, below.to);
-    TRY(file_make_folders(below.to));
-    return file_list(below.from, copy_tree, &below);
-}
-
-/* The fixture in the folder of this test, so that it may be changed. */
-static void make_world(const char *name)
-{
-    Copy c;
-    char below[64];
-    snprintf(below, sizeof below, "metrics/%s", name);
-    snprintf(c.from, sizeof c.from, "%s", test_fixture(below));
-    snprintf(c.to, sizeof c.to, "%s", test_dir());
-    REQUIRE_OK(file_list(c.from, copy_tree, &c));
-}
+#include "tests/eval/bench/golden.h"
 
 static char *path_of(char path[PATH_MAX], const char *name) { return file_join(path, test_dir(), name); }
 
@@ -77,7 +50,7 @@ static void refused(const char *bench, const char *goals, const char *made, Stat
 TEST(pictures_of_magicbrush_score_as_its_authors_do)
 {
     Scores s;
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     REQUIRE_OK(score(&s, "magicbrush", "goals", "edits", false));
     check(&s);
     CHECK_INT(s.n, 15);
@@ -93,19 +66,19 @@ static void remove_file(const char *name)
 
 TEST(pictures_of_magicbrush_that_are_not_whole)
 {
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     remove_file("edits/327701/327701_inde_10.png");
     refused("magicbrush", "goals", "edits", ERR_DATA, "edits/327701: has 11 edits of single turns");
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     remove_file("edits/99/99_iter_2.png");
     refused("magicbrush", "goals", "edits", ERR_DATA, "edits/99: has no edit after all turns");
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     remove_file("edits/99");
     refused("magicbrush", "goals", "edits", ERR_DATA, "edits: has no folder \"99\", which ");
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     remove_file("goals/500010");
     refused("magicbrush", "goals", "edits", ERR_DATA, "goals: has no folder \"500010\", which ");
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     remove_file("goals/500010/500010-output1.png");
     refused("magicbrush", "goals", "edits", ERR_DATA, "goals/500010: has no picture with \"output\"");
     refused("magicbrush", "goals/99", "edits/99", ERR_DATA, "goals/99: holds no folders of goals");
@@ -116,7 +89,7 @@ TEST(pictures_cut_in_half)
 {
     char path[PATH_MAX], *bytes;
     size_t n;
-    make_world("magicbrush");
+    golden_copy("metrics/magicbrush");
     REQUIRE_OK(file_read(&bytes, &n, path_of(path, "edits/99/99_1.png"), 1 << 20));
     REQUIRE_OK(file_write(path, bytes, n / 2));
     mem_free(bytes);
@@ -126,7 +99,7 @@ TEST(pictures_cut_in_half)
 TEST(pictures_of_a_manifest)
 {
     static const char *const NAMES[] = {"evr", "gier", "ma5k"};
-    make_world("edits");
+    golden_copy("metrics/edits");
     for (int i = 0; i < 3; i++) {
         Scores s;
         REQUIRE_OK(score(&s, NAMES[i], "data", "made", true));
@@ -142,7 +115,7 @@ TEST(pictures_of_a_manifest_that_are_not_whole)
     Scores s;
     char path[PATH_MAX], *bytes;
     size_t n;
-    make_world("edits");
+    golden_copy("metrics/edits");
     CHECK_INT(score(&s, "gier", "data", "made", false), ERR_DATA);
     CHECK(strstr(status_message(), "made: 1 of 5 pictures are missing, which is more than 1 %"));
     scores_free(&s);
