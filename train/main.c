@@ -8,6 +8,7 @@
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 #include "train/config/config.h"
+#include "train/config/from_llava.h"
 #include "train/dry_run.h"
 #include "train/loop.h"
 #include "train/config/options.h"
@@ -20,6 +21,7 @@
 typedef struct CommandLine {
     const char *config, *resume, *dump, *keys, *dry_run;
     CliList sets;
+    CliRest llava;
     int64_t steps, ranks;
     bool change, print_schema, quiet;
 } CommandLine;
@@ -49,6 +51,8 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
          .help = "write losses, logits, gradients and weights of every step"},
         {.name = "--keys", .kind = CLI_OPTIONAL, .value = &c->keys, .argument = "[SECTION]",
          .help = "explain the keys of the settings: all, or those of a section"},
+        {.name = "--from-llava", .kind = CLI_REST, .value = &c->llava, .argument = "ARGS...",
+         .help = "print the settings that a command line of LLaVA's train.py means, or a script (FILE.sh); of nothing, the table of flags"},
         {.name = "--print-schema", .kind = CLI_FLAG, .value = &c->print_schema, .help = "print the JSON Schema of the settings"},
         {.name = "--quiet", .kind = CLI_FLAG, .value = &c->quiet, .help = "only warnings and errors"},
         {0},
@@ -57,7 +61,7 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
                                 .summary = "Tunes a vision-language model as a JSON file says.",
                                 .usage = "train --config FILE.json [--set KEY=VALUE ...] [--dry-run] [--steps N]\n"
                                          "       train --config FILE.json --resume [CHECKPOINT] [--change] [--set ...]\n"
-                                         "       train --keys [SECTION] | --print-schema",
+                                         "       train --keys [SECTION] | --print-schema | --from-llava ARGS...",
                                 .options = options,
                                 .notes = NOTES,
                                 .found = found_print};
@@ -82,6 +86,19 @@ static Status print_keys(const char *section)
                 near ? "\"?" : "");
 }
 
+static Status print_from_llava(const CliRest *words)
+{
+    char *text;
+    if (!words->n) {
+        from_llava_table(stdout);
+        return OK;
+    }
+    TRY(from_llava(&text, words->words, words->n));
+    fputs(text, stdout);
+    mem_free(text);
+    return OK;
+}
+
 /* *exit_code: of ranks that this process has started, and that have told of it. */
 static Status work(const CommandLine *c, int *exit_code)
 {
@@ -90,6 +107,8 @@ static Status work(const CommandLine *c, int *exit_code)
         return print_schema();
     if (c->keys)
         return print_keys(c->keys);
+    if (c->llava.words)
+        return print_from_llava(&c->llava);
     if (!c->config)
         return fail(ERR_USAGE, "train needs --config FILE.json; train --help shows the usage");
     if (c->change && !c->resume)
@@ -129,7 +148,7 @@ int main(int argc, char **argv)
     Status s = parse(&c, argc, argv, &done);
     log_level(c.quiet ? LOG_WARN : LOG_INFO);
     if (s == OK && !done) {
-        if (!c.print_schema && !c.keys)
+        if (c.config)
             cli_settle_threads(argv);
         signals_install(stop_now);
         s = work(&c, &exit_code);

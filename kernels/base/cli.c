@@ -203,7 +203,7 @@ static bool is_flag(const char *word) { return word && word[0] == '-' && word[1]
 static Status set_option(const CliProgram *p, const CliOption *o, const char *value, int argc, char **argv, int *i)
 {
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
-    if (o->kind == CLI_FLAG) {
+    if (o->kind == CLI_FLAG || o->kind == CLI_REST) {
         if (value)
             return fail(ERR_USAGE, "%s: %s takes no value", p->name, o->name);
         *(bool *)o->value = true;
@@ -277,6 +277,10 @@ Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
                 found = o;
         if (!found)
             return unknown(p, word, n);
+        if (found->kind == CLI_REST && !word[n]) {
+            *(CliRest *)found->value = (CliRest){(const char *const *)argv + i + 1, argc - i - 1};
+            return OK;
+        }
         TRY(set_option(p, found, word[n] ? word + n + 1 : NULL, argc, argv, &i));
     }
     return OK;

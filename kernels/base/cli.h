@@ -16,6 +16,7 @@ typedef enum CliKind {
     CLI_REAL,     /* double *, low … high */
     CLI_CHOICE,   /* int *: index into names */
     CLI_OPTIONAL, /* const char **: a value may follow; "" when none does */
+    CLI_REST,     /* CliRest *: all words that follow, whatever they look like */
     CLI_HEADING   /* a line of --help between groups: only `help` is used */
 } CliKind;
 
@@ -24,6 +25,11 @@ typedef struct CliList {
     const char *items[CLI_MAX_STRINGS];
     int n;
 } CliList;
+
+typedef struct CliRest {
+    const char *const *words; /* NULL: the option is not given */
+    int n;
+} CliRest;
 
 typedef struct CliOption {
     const char *name; /* "--config" */

@@ -110,8 +110,11 @@ true, "tokenizer_class": null, "top_k": 50, "top_p": 1.0, "torch_dtype": null, "
 1.0, "use_bfloat16": false},  "vision_config_dict": {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "num_attention_heads": 16,
 "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768}}
 END
-"$build/train" --config configs/llava-7b.json --set model.llm.path="$dir/vicuna" --set model.vision.path="$dir/clip" --set device=cpu --set train.memory=ignore \
-    --dry-run --log-format json > "$dir/plan" 2> "$dir/err" || fail "configs/llava-7b.json: $(cat "$dir/err")"
-grep -q '"llm":6738415616,"vision":290909184,"projector":20979712,"lora":319815680,"tokens":0,.*"trainable":340795392,' "$dir/plan" ||
-    fail "configs/llava-7b.json: $(cat "$dir/plan")"
+llava() { # CONFIG COUNTS
+    "$build/train" --config "configs/$1" --set model.llm.path="$dir/vicuna" --set model.vision.path="$dir/clip" --set device=cpu --set train.memory=ignore \
+        --dry-run --log-format json >"$dir/plan" 2>"$dir/err" || fail "configs/$1: $(cat "$dir/err")"
+    grep -q "$2" "$dir/plan" || fail "configs/$1: $(cat "$dir/plan")"
+}
+llava llava-7b-stage1.json '"llm":6738415616,"vision":290909184,"projector":20979712,.*"trainable":20979712,'
+llava llava-7b.json '"llm":6738415616,"vision":290909184,"projector":20979712,"lora":319815680,"tokens":0,.*"trainable":340795392,'
 exit $failed
