@@ -27,6 +27,17 @@ expect 65 "$tmp/weights.bin: " "$build/inspect" "$tmp/weights.bin"
 images=$root/tests/fixtures/images
 expect 0 "$images/rgb.jpg: a JPEG picture of 21 x 13 pixels" "$build/inspect" "$images/rgb.jpg"
 expect 0 '"orientation": 6' "$build/inspect" "$images/exif6.jpg" --format json
+# drawn in the terminal: letters where there are no colours, else the hashes of what a few lines of Python make of Pillow's resize
+expect 0 '%##*+===+*##**++**###' "$build/inspect" "$images/rgb.png" --show
+[ "$(sed 1d "$tmp/stdout" | sha256sum | cut -c 1-16)" = 438abb64686a9d02 ] || wrong "--show in letters: $(cat "$tmp/stdout")"
+drawn() { # COLORTERM HASH
+    hash=$(script -qec "env -u NO_COLOR TERM=xterm-256color COLORTERM=$1 '$build/inspect' '$images/rgb.png' --show" /dev/null | tr -d '\r' | sed 1d | sha256sum | cut -c 1-16)
+    [ "$hash" = "$2" ] || wrong "--show with COLORTERM=$1: $hash"
+}
+drawn truecolor 8b087f57e9552f55
+drawn '' 4a77bbb93e70561f
+expect 2 'config.json is neither' "$build/inspect" "$parity/plain/config.json" --show
+expect 2 '--show draws in the terminal; it does not go with --format json' "$build/inspect" "$images/rgb.png" --show --format json
 head -c 300 "$images/rgb.jpg" > "$tmp/half.jpg"
 expect 65 "$tmp/half.jpg: JPEG: " "$build/inspect" "$tmp/half.jpg"
 expect 0 'a SentencePiece vocabulary (BPE with byte fallback) of 512 pieces: begin 1, end 2, unknown 0' "$build/inspect" "$root/configs/base/llm/tokenizer.model"
@@ -119,6 +130,13 @@ grep -qE '^ *[0-9]+ \*  +2  text   </s>$' "$tmp/stdout" || wrong "the terminator
 grep -qE '^ *[0-9]+ +-200  image  <image>$' "$tmp/stdout" || wrong "the image placeholder is not shown"
 grep -qF 'image 0: input, ' "$tmp/stdout" || wrong "the image is not described"
 expect 0 '"trained": true' "$build/inspect" "$shard" --sample 1 --format json
+expect 0 'image 0: input' "$build/inspect" "$shard" --sample 1 --show
+grep -A 100 '^image 0' "$tmp/stdout" | sed '1d;/^line: /,$d' > "$tmp/shown"
+seen=0
+for picture in "$parity/vision_full/images/"*; do
+    "$build/inspect" "$picture" --show 2> "$tmp/stderr" | sed 1d | cmp -s - "$tmp/shown" && seen=1
+done
+[ $seen = 1 ] || wrong "--sample 1 --show draws $(cat "$tmp/shown")"
 expect 2 '--sample 2: ' "$build/inspect" "$shard" --sample 2
 expect 2 'sample 1 has 1 images' "$build/inspect" "$shard" --sample 1 --image 1
 expect 2 '--pixels needs --config' "$build/inspect" "$shard" --sample 1 --pixels "$tmp/x.ppm"

@@ -14,6 +14,9 @@ static Status inspect_one(const InspectOptions *o)
     bool shard = kind == PATH_SHARD || kind == PATH_SHARD_FOLDER;
     if (o->sample >= 0 && !shard)
         return fail(ERR_USAGE, "--sample looks into shards; %s is none", o->path);
+    if (o->show && kind != PATH_PICTURE && o->sample < 0)
+        return fail(ERR_USAGE, "--show draws a picture, or with --sample N those of a shard's sample; %s is %s", o->path,
+                    shard ? "a shard or a folder of them" : "neither");
     switch (kind) {
     case PATH_SHARD: return inspect_shard(o);
     case PATH_WEIGHTS: return inspect_weights(o, NULL);
@@ -39,6 +42,8 @@ static Status check(const InspectOptions *o, int n_words)
         return fail(ERR_USAGE, "nothing to look at: give a file or folder; inspect --help says which");
     if (o->sample < 0 && (o->image >= 0 || o->pixels))
         return fail(ERR_USAGE, "%s needs --sample N: which sample of the shard is meant", o->pixels ? "--pixels" : "--image");
+    if (o->show && (o->json || o->pixels))
+        return fail(ERR_USAGE, "--show draws in the terminal; it does not go with %s", o->json ? "--format json" : "--pixels");
     if (n_words > 1 && (o->sample >= 0 || o->json))
         return fail(ERR_USAGE, "%s takes one file or folder, %d were given", o->sample >= 0 ? "--sample" : "--format json", n_words);
     return OK;
@@ -75,6 +80,7 @@ int main(int argc, char **argv)
         {"--sample", CLI_INT, &o.sample, "N", "Of a shard or a folder of shards: tokens, label mask (* is trained), images and the "
                                               "original line of sample N, from 0.", 0, 9e15, NULL, false},
         {"--image", CLI_INT, &o.image, "K", "Only image K of the sample, from 0.", 0, 9e15, NULL, false},
+        {"--show", CLI_FLAG, &o.show, NULL, "Draws a picture, or those of the sample, in the terminal.", 0, 0, NULL, false},
         {"--pixels", CLI_STRING, &o.pixels, "FILE.ppm", "Writes image K (default 0) as the vision tower gets it, or a target as "
                                                         "the diffusion model does (\"-\": standard output). Needs --config.",
          0, 0, NULL, false},
@@ -89,7 +95,8 @@ int main(int argc, char **argv)
         .summary = "Shows what lies in a file of weights (safetensors, GGUF, torch's .bin, of which nothing is executed), a Hugging Face "
                    "folder, the folder of a diffusers model, a shard or folder of shards, a checkpoint or a run folder; and says what a "
                    "picture, a JSON file or a tokenizer.model is.",
-        .usage = "inspect PATH … [--format json] [--verify]\n       inspect SHARD --sample N [--image K] [--config RUN.json]\n"
+        .usage = "inspect PATH … [--format json] [--verify]\n       inspect PICTURE … --show\n"
+                 "       inspect SHARD --sample N [--image K] [--show] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",
         .options = options,
         .positional = "PATH",

@@ -14,6 +14,7 @@
 typedef struct InspectOptions {
     const char *path;
     bool json, verify;     /* verify: read the bytes of pictures however many they are */
+    bool show;             /* draw pictures in the terminal */
     int64_t sample, image; /* -1: not asked for */
     const char *pixels;    /* PPM file, "-" for standard output, or NULL */
     const char *config;    /* run config, or NULL */
@@ -59,6 +60,10 @@ MUST_USE Status inspect_pixels(const InspectOptions *o, const Shard *s);
 /* inspect_run.c */
 MUST_USE Status inspect_checkpoint(const InspectOptions *o);
 MUST_USE Status inspect_run(const InspectOptions *o);
+
+/* terminal.c: a picture in the cells of a terminal, in letters where `out` is none. */
+typedef struct Image Image;
+MUST_USE Status inspect_show(FILE *out, const Image *im);
 
 /* inspect_file.c */
 MUST_USE Status inspect_picture(const InspectOptions *o);

@@ -46,6 +46,8 @@ Status inspect_picture(const InspectOptions *o)
         put_path(o);
         fprintf(o->out, "a %s picture of %d x %d pixels", image_format_name(h.format), image.width, image.height);
         fprintf(o->out, h.orientation > 1 ? ", EXIF orientation %d\n" : "\n", h.orientation);
+        if (o->show)
+            s = inspect_show(o->out, &image);
     }
     image_free(&image);
     return s;

@@ -216,7 +216,31 @@ static void image_text(const InspectOptions *o, const Pictures *p, int64_t k)
             holder->image_off[i + 1] - holder->image_off[i], holder->image_orient[i], sha);
 }
 
-static void sample_text(const InspectOptions *o, const Pictures *p, const Words *w, const char *line)
+static Status decode_picture(Image *out, const Shard *holder, uint32_t i, int64_t max_pixels)
+{
+    uint64_t n = holder->image_off[i + 1] - holder->image_off[i];
+    uint8_t *bytes = mem_alloc(n);
+    Reject why;
+    Status r = bytes ? shard_image(holder, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
+    if (!r)
+        r = image_decode(out, bytes, n, max_pixels, &why);
+    mem_free(bytes);
+    return r;
+}
+
+static Status show_picture(const InspectOptions *o, const Pictures *p, int64_t k)
+{
+    Image im = {0};
+    if (!o->show || !holder_of(p, k))
+        return OK;
+    Status r = decode_picture(&im, holder_of(p, k), p->s->ref_image[p->first + k], IMAGE_MAX_PIXELS);
+    if (!r)
+        r = inspect_show(o->out, &im);
+    image_free(&im);
+    return r;
+}
+
+static Status sample_text(const InspectOptions *o, const Pictures *p, const Words *w, const char *line)
 {
     const Shard *s = p->s;
     const int64_t i = o->sample;
@@ -238,11 +262,14 @@ static void sample_text(const InspectOptions *o, const Pictures *p, const Words 
     }
     fputc('\n', o->out);
     for (int64_t k = 0; k < p->n; k++)
-        if (is_asked_for(o, k))
+        if (is_asked_for(o, k)) {
             image_text(o, p, k);
+            TRY(show_picture(o, p, k));
+        }
     fputs("line: ", o->out);
     utf8_cell(o->out, line, 0);
     fputc('\n', o->out);
+    return OK;
 }
 
 static Status show_sample(const InspectOptions *o, const Pictures *p)
@@ -255,7 +282,7 @@ static Status show_sample(const InspectOptions *o, const Pictures *p)
     if (!r && o->json)
         r = sample_json(o, p, &w, line);
     else if (!r)
-        sample_text(o, p, &w, line);
+        r = sample_text(o, p, &w, line);
     close_words(&w);
     mem_free(line);
     return r;
@@ -294,19 +321,14 @@ static Status load_prep(const InspectOptions *o, ImageRole role, ImagePrep *prep
 /* Picture i of a shard, decoded and prepared, as a PPM file. */
 static Status write_pixels(const InspectOptions *o, const ImagePrep *prep, const Shard *holder, uint32_t i)
 {
-    uint64_t n = holder->image_off[i + 1] - holder->image_off[i];
-    uint8_t *bytes = mem_alloc(n), *rgb = mem_alloc((size_t)prep->width * (size_t)prep->height * 3);
+    uint8_t *rgb = mem_alloc((size_t)prep->width * (size_t)prep->height * 3);
     Image im = {0};
-    Reject why;
-    Status r = bytes && rgb ? shard_image(holder, i, bytes) : fail(ERR_NOMEM, "no memory for image %u", i);
-    if (!r)
-        r = image_decode(&im, bytes, n, prep->max_pixels, &why);
+    Status r = rgb ? decode_picture(&im, holder, i, prep->max_pixels) : fail(ERR_NOMEM, "no memory for image %u", i);
     if (!r)
         r = image_prepare(rgb, &im, prep);
     if (!r)
         r = image_write_ppm(o->pixels, rgb, prep->width, prep->height);
     image_free(&im);
-    mem_free(bytes);
     mem_free(rgb);
     return r;
 }
