@@ -39,7 +39,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart quickstart-long study same format format-check fuzz
+NEEDS_NO_LIBRARIES := deps clean help test quickstart quickstart-long tour study same format format-check fuzz
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -125,7 +125,7 @@ CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counter
 MODEL_TESTS   := $(foreach o,infer/answer infer/draw large_step models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
-        cuda-host fuzz fuzzers quickstart quickstart-long study base base-diffusion example-stamps example-curate bench bench-kernels \
+        cuda-host fuzz fuzzers quickstart quickstart-long tour study base base-diffusion example-stamps example-curate bench bench-kernels \
         bench-gpu gpu-bundle model-gpu clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -278,6 +278,12 @@ quickstart quickstart-long:
 	@echo "== building"
 	@$(MAKE) -s --no-print-directory $(JOBS) $(if $(wildcard /dev/nvidiactl),,CUDA=0) all
 	@sh tools/quickstart.sh $(BUILD) $(QUICKSTART)
+
+#: make tour        ten minutes in a terminal: look at data, train, ask, draw, repair, convert, look back; every command is shown first
+tour:
+	@sh tools/deps.sh
+	@$(MAKE) -s --no-print-directory $(JOBS) $(if $(wildcard /dev/nvidiactl),,CUDA=0) all >&2
+	@sh tools/tour.sh $(BUILD)
 
 #: make study       what one stage does, beside each task alone, two stages, no task tokens and other losses (a quarter of an hour)
 study:
