@@ -37,7 +37,8 @@ fails() { # CODE COMMAND: a command that is meant to fail
 }
 
 station "The data"
-say "Two little worlds of drawn pictures stand for your data: questions about the one, requests to draw and to change pictures in the other."
+say "Two little worlds of drawn pictures stand for your data: questions about the one, requests to draw and to" \
+    "change pictures in the other."
 [ -e runs/sketches/train.jsonl ] || try "sh tools/worlds/quickstart.sh $bin runs $part"
 say "A picture of the first, drawn in the terminal, and a row of each kind, as you would write them."
 try "$bin/inspect --show runs/scenes/many/heldout/000000.jpg"
@@ -53,7 +54,8 @@ say "Parameters, memory and steps of the run, without running it."
 try "$bin/train $settings --dry-run$more"
 
 station "Training"
-say "The first steps. The data are prepared on the way, once. Ctrl-C would finish the step, save and end; the same command goes on from there."
+say "The first steps. The data are prepared on the way, once. Ctrl-C would finish the step, save and end; the" \
+    "same command goes on from there."
 try "$bin/train $settings --resume --steps $first$more"
 
 station "Something breaks"
@@ -61,14 +63,17 @@ say "A disk loses a byte of the newest checkpoint."
 try "printf x | dd of=$run/latest/adapter_model.safetensors bs=1 seek=4000 conv=notrunc status=none"
 say "Nothing takes it for whole."
 fails 65 "$bin/inspect $run/latest"
-say "Going on, the run passes over it, to the newest checkpoint that is whole, and takes the lost steps again: to the same bits. Then it goes on to its end, some minutes."
+say "Going on, the run passes over it, to the newest checkpoint that is whole, and takes the lost steps again: to" \
+    "the same bits. Then it goes on to its end, some minutes."
 try "$bin/train $settings --resume$more"
 
 station "Ask, draw, change"
-try "$bin/generate $settings --image runs/scenes/many/heldout/000000.jpg --ask 'How many objects are there? Answer the question using a single word or phrase.'"
+ask="'How many objects are there? Answer the question using a single word or phrase.'"
+try "$bin/generate $settings --image runs/scenes/many/heldout/000000.jpg --ask $ask"
 try "$bin/generate $settings --steps 25 --guidance 3 --draw 'Draw a red circle in the top left on white.' --out $run/circle.png"
 try "$bin/inspect --show $run/circle.png"
-try "$bin/generate $settings --steps 25 --guidance 3 --edit 'Change the color of the circle to blue.' --image $run/circle.png --out $run/blue.png"
+change="'Change the color of the circle to blue.' --image $run/circle.png"
+try "$bin/generate $settings --steps 25 --guidance 3 --edit $change --out $run/blue.png"
 try "$bin/inspect --show $run/blue.png"
 say "And how often it is right, on a hundred held-out questions."
 try "$bin/generate --quiet $settings --batch runs/scenes/one/heldout.json --out $run/answers --max-new-tokens 16"

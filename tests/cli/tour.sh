@@ -1,6 +1,6 @@
 #!/bin/bash
-# tools/tour.sh (make tour) on worlds 32 times smaller, in a terminal where Enter is pressed, and again where it is not: every station comes, and
-# each command that is meant to fail does. $1: the build folder.
+# tools/tour.sh (make tour) on worlds 32 times smaller, in a terminal where Enter is pressed, and again where it is not: every station
+# comes, and each command that is meant to fail does. $1: the build folder.
 build=$(realpath "$1") root=$PWD failed=0
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
