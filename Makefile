@@ -14,7 +14,9 @@ BUILD    ?= build
 
 CC       ?= cc
 CXX      ?= c++
-PROGRAMS := train prepare generate evaluate inspect convert curate scenes stamps sketches teacher
+# Behind the name genllava, in the order in which it lists them; and programs that only the tree needs.
+INSTALLED:= train prepare curate generate evaluate convert inspect
+PROGRAMS := $(INSTALLED) genllava scenes stamps sketches teacher
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet bench-decode
 # Programs that a target builds when it needs them.
 EXTRAS   := $(BENCHES) model-gpu bench-gpu
@@ -88,6 +90,7 @@ main_evaluate := eval/evaluate.c
 main_inspect  := tools/inspect/inspect.c
 main_convert  := tools/convert/convert.c
 main_curate   := data/curate/curate.c
+main_genllava := tools/front/genllava.c
 main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
 main_sketches := tools/worlds/sketches_main.c
@@ -191,6 +194,13 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 # Files that the programs carry in themselves.
 $(BUILD)/obj/data/built_in.o: configs/requests.json configs/published.json $(wildcard configs/curate/*.json)
+
+# genllava lists the programs, which say themselves what they are for. It is started before each of them: no library that it does not need.
+$(BUILD)/programs.txt: tools/front/programs.sh $(INSTALLED:%=$(BUILD)/%)
+	@sh tools/front/programs.sh $(BUILD) $(INSTALLED) > $@.new && mv $@.new $@
+$(BUILD)/obj/tools/front/genllava.o: $(BUILD)/programs.txt
+$(BUILD)/obj/tools/front/genllava.o: private CPPFLAGS += -DGENLLAVA_PROGRAMS='"$(BUILD)/programs.txt"'
+$(BUILD)/genllava: private LDFLAGS += -Wl,--as-needed
 
 $(BUILD)/libgenllava.a: $(LIB_OBJ) $(BUILD)/archive.flags
 	@rm -f $@

@@ -28,22 +28,35 @@ static const Command COMMANDS[] = {
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 
-static bool list;
-static const CliOption OPTIONS[] = {
-    {"--list", CLI_FLAG, &list, NULL, "the benchmarks, one a line, with their split, files, prompt and metric", 0, 0, NULL, false}, {0}};
+/* The benchmarks, which all take the same steps. */
+static void describe_benches(FILE *out)
+{
+    const char *names[64];
+    int n = bench_names(names, 64);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "%s%s", i ? " " : "command\t", names[i]);
+    fputs("\ta benchmark: its questions, its score, what its server takes, its judge\n", out);
+}
 
 static Status help(int argc, char **argv)
 {
     char usage[2048] = "evaluate BENCH ask|score|submit|judge --data DIR …\n"
                        "       evaluate --suite FILE --out DIR [--config RUN.json|--checkpoint DIR]\n       evaluate --list";
-    bool done;
-    for (int i = 0; i < N_COMMANDS; i++)
+    bool done, list = false;
+    CliOption options[N_COMMANDS + 4] = {
+        {"--list", CLI_FLAG, &list, NULL, "the benchmarks, one a line, with their split, files, prompt and metric", 0, 0, NULL, false},
+        {"--suite", CLI_COMMAND, NULL, "FILE", "several benchmarks, one after the other, and a table of their scores", 0, 0, NULL, false},
+        {.kind = CLI_HEADING, .help = "commands (evaluate COMMAND --help lists their options):"}};
+    for (int i = 0; i < N_COMMANDS; i++) {
+        options[i + 3] = (CliOption){.name = COMMANDS[i].name, .kind = CLI_COMMAND, .help = COMMANDS[i].about};
         snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "\n       %s", COMMANDS[i].usage);
+    }
     const CliProgram program = {.name = "evaluate",
                                 .summary = "Scores a model on public benchmarks as their authors score it, from their own files. evaluate "
                                            "BENCH STEP --help shows what a step takes.",
                                 .usage = usage,
-                                .options = OPTIONS};
+                                .options = options,
+                                .describe = describe_benches};
     TRY(cli_parse(&program, argc, argv, &done));
     if (done)
         return OK;

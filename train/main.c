@@ -64,7 +64,8 @@ static Status parse(CommandLine *c, int argc, char **argv, bool *done)
                                          "       train --keys [SECTION] | --print-schema | --from-llava ARGS...",
                                 .options = options,
                                 .notes = NOTES,
-                                .found = found_print};
+                                .found = found_print,
+                                .describe = options_describe};
     return cli_parse(&program, argc, argv, done);
 }
 

@@ -25,7 +25,7 @@ static Status answer_without_command(int argc, char **argv)
     CliList words = {.n = 0};
     bool done;
     for (int i = 0; i < N_COMMANDS; i++) {
-        options[i + 1] = (CliOption){.name = COMMANDS[i].name, .kind = CLI_FLAG, .help = COMMANDS[i].help};
+        options[i + 1] = (CliOption){.name = COMMANDS[i].name, .kind = CLI_COMMAND, .help = COMMANDS[i].help};
         names[i] = COMMANDS[i].name;
     }
     const CliProgram program = {

@@ -364,13 +364,16 @@ static Status no_such_step(const char *bench, const char *word, const BenchStep 
 /* evaluate BENCH --help: how each step is called. */
 static Status help(const Bench *b, int argc, char **argv, const BenchStep *ask, bool *done)
 {
-    static const CliOption NONE[] = {{0}};
+    CliOption options[N_ALL + 2] = {{.kind = CLI_HEADING, .help = "steps:"}};
     char usage[2048] = "", summary[512];
-    for (int i = 0; i < N_ALL; i++)
-        snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "%s%s", i ? "\n       " : "", step_at(i, ask)->usage);
+    for (int i = 0; i < N_ALL; i++) {
+        const BenchStep *step = step_at(i, ask);
+        options[i + 1] = (CliOption){.name = step->name, .kind = CLI_COMMAND, .help = step->summary};
+        snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "%s%s", i ? "\n       " : "", step->usage);
+    }
     snprintf(summary, sizeof summary, "The benchmark %s (%s), scored by its %s. evaluate %s STEP --help shows what a step takes.", b->name,
              b->files, b->metric, b->name);
-    const CliProgram program = {.name = "evaluate", .summary = summary, .usage = usage, .options = NONE};
+    const CliProgram program = {.name = "evaluate", .summary = summary, .usage = usage, .options = options};
     return cli_parse(&program, argc, argv, done);
 }
 

@@ -57,33 +57,86 @@ void cli_wrap(const char *text, int indent, int column)
     fputc('\n', stdout);
 }
 
-static void print_help(const CliProgram *p)
+static const char *const FORMATS[] = {"text", "json", NULL};
+
+/* Which every program has. */
+static const CliOption COMMON[] = {
+    {"--log-format", CLI_CHOICE, NULL, "text|json", "how messages are written", 0, 0, FORMATS, false},
+    {"--version", CLI_FLAG, NULL, NULL, "print the version, and those of the libraries, and end", 0, 0, NULL, false},
+    {"--help", CLI_FLAG, NULL, NULL, "print this and end", 0, 0, NULL, false},
+    {0},
+};
+
+static void print_option(const CliOption *o)
 {
     enum { INDENT = 28 };
+    const char *argument = o->argument ? o->argument : "";
+    fprintf(stdout, "  %s%s%s", o->name, *argument ? " " : "", argument);
+    int column = 2 + (int)strlen(o->name) + !!*argument + utf8_columns(argument, strlen(argument));
+    if (column > INDENT - 2)
+        column = (fputc('\n', stdout), 0);
+    cli_wrap(o->help, INDENT, column);
+}
+
+static void print_help(const CliProgram *p)
+{
     cli_wrap(p->summary, 0, 0);
     fprintf(stdout, "\nusage: %s\n\n", p->usage);
-    for (const CliOption *o = p->options; o->help; o++) {
-        if (o->kind == CLI_HEADING) {
+    for (const CliOption *o = p->options; o->help; o++)
+        if (o->kind == CLI_HEADING)
             fprintf(stdout, "%s%s\n", o == p->options ? "" : "\n", o->help);
-            continue;
-        }
-        const char *argument = o->argument ? o->argument : "";
-        fprintf(stdout, "  %s%s%s", o->name, *argument ? " " : "", argument);
-        int column = 2 + (int)strlen(o->name) + !!*argument + utf8_columns(argument, strlen(argument));
-        if (column > INDENT - 2)
-            column = (fputc('\n', stdout), 0);
-        cli_wrap(o->help, INDENT, column);
-    }
-    fputs("  --log-format text|json    ", stdout);
-    cli_wrap("how messages are written", INDENT, INDENT);
-    fputs("  --version                 ", stdout);
-    cli_wrap("print the version, and those of the libraries, and end", INDENT, INDENT);
-    fputs("  --help                    ", stdout);
-    cli_wrap("print this and end", INDENT, INDENT);
+        else
+            print_option(o);
+    for (const CliOption *o = COMMON; o->help; o++)
+        print_option(o);
     if (p->notes) {
         fputc('\n', stdout);
         cli_wrap(p->notes, 0, 0);
     }
+}
+
+/* A row for each line of the text. */
+static void describe_lines(FILE *out, const char *row, const char *text)
+{
+    while (*text) {
+        int n = (int)strcspn(text, "\n");
+        fprintf(out, "%s\t%.*s\n", row, n, text);
+        text += n + !!text[n];
+    }
+}
+
+/* "option", its name, kind, argument, sentence, and values with blanks between. */
+static void describe_option(FILE *out, const CliOption *o)
+{
+    static const char *const KINDS[] = {
+        [CLI_FLAG] = "flag", [CLI_STRING] = "one",    [CLI_STRINGS] = "one",       [CLI_INT] = "one",
+        [CLI_REAL] = "one",  [CLI_CHOICE] = "one",    [CLI_OPTIONAL] = "optional",
+    };
+    if (o->kind == CLI_HEADING)
+        fprintf(out, "heading\t%s\n", o->help);
+    else if (o->kind == CLI_COMMAND)
+        fprintf(out, "command\t%s\t%s\n", o->name, o->help);
+    else {
+        fprintf(out, "option\t%s\t%s\t%s\t%s\t", o->name, o->many ? "many" : KINDS[o->kind], o->argument ? o->argument : "", o->help);
+        for (int i = 0; o->names && o->names[i]; i++)
+            fprintf(out, "%s%s", i ? " " : "", o->names[i]);
+        fputc('\n', out);
+    }
+}
+
+void cli_describe(const CliProgram *p, FILE *out)
+{
+    fprintf(out, "program\t%s\t%s\nsummary\t%s\n", p->name, GENLLAVA_VERSION, p->summary);
+    describe_lines(out, "usage", p->usage);
+    if (p->positional)
+        fprintf(out, "words\t%s\n", p->positional);
+    for (const CliOption *o = p->options; o->help; o++)
+        describe_option(out, o);
+    for (const CliOption *o = COMMON; o->help; o++)
+        describe_option(out, o);
+    if (p->describe)
+        p->describe(out);
+    describe_lines(out, "notes", p->notes ? p->notes : "");
 }
 
 static void print_versions(const CliProgram *p)
@@ -136,11 +189,10 @@ static Status unknown(const CliProgram *p, const char *word, size_t n)
     char given[128];
     int count = 0;
     for (const CliOption *o = p->options; o->help && count < 125; o++)
-        if (o->name)
+        if (o->name && o->kind != CLI_COMMAND)
             names[count++] = o->name;
-    names[count++] = "--log-format";
-    names[count++] = "--help";
-    names[count++] = "--version";
+    for (const CliOption *o = COMMON; o->help; o++)
+        names[count++] = o->name;
     snprintf(given, sizeof given, "%.*s", (int)n, word);
     const char *near = cli_nearest(given, names, count);
     if (near)
@@ -233,13 +285,11 @@ static Status set_option(const CliProgram *p, const CliOption *o, const char *va
     return OK;
 }
 
-static const char *const FORMATS[] = {"text", "json", NULL};
-
-/* Which every program has. */
 static Status set_format(const CliProgram *p, const char *value, int argc, char **argv, int *i)
 {
     int format = 0;
-    const CliOption o = {.name = "--log-format", .kind = CLI_CHOICE, .value = &format, .argument = "text|json", .names = FORMATS};
+    CliOption o = COMMON[0];
+    o.value = &format;
     TRY(set_option(p, &o, value, argc, argv, i));
     log_format(format == 1);
     return OK;
@@ -257,6 +307,11 @@ Status cli_parse(const CliProgram *p, int argc, char **argv, bool *done)
         }
         if (!strcmp(word, "--version")) {
             print_versions(p);
+            *done = true;
+            return OK;
+        }
+        if (!strcmp(word, "--describe")) {
+            cli_describe(p, stdout);
             *done = true;
             return OK;
         }

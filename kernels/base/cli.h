@@ -17,7 +17,8 @@ typedef enum CliKind {
     CLI_CHOICE,   /* int *: index into names */
     CLI_OPTIONAL, /* const char **: a value may follow; "" when none does */
     CLI_REST,     /* CliRest *: all words that follow, whatever they look like */
-    CLI_HEADING   /* a line of --help between groups: only `help` is used */
+    CLI_HEADING,  /* a line of --help between groups: only `help` is used */
+    CLI_COMMAND   /* a first word that the program itself understands (or several with the same commands, blanks between): shown only */
 } CliKind;
 
 enum { CLI_MAX_STRINGS = 256, CLI_VERSION_COLUMNS = 22 };
@@ -49,10 +50,15 @@ typedef struct CliProgram {
     const CliOption *options; /* ends with a zeroed entry */
     const char *positional;   /* what words without a flag are called ("FILE"), or NULL when there are none */
     CliList *words;
-    const char *notes;        /* printed at the end of --help, or NULL */
-    void (*found)(FILE *out); /* prints lines of --version about what is found at run time, or NULL */
+    const char *notes;           /* printed at the end of --help, or NULL */
+    void (*found)(FILE *out);    /* prints lines of --version about what is found at run time, or NULL */
+    void (*describe)(FILE *out); /* prints rows of --describe about more than options, or NULL */
 } CliProgram;
 
+/* What a program's table says, for the scripts of tools/manual, which make manual pages and completion of it: what the hidden option
+ * --describe prints. A row a line, fields between tabs: program, summary, usage, words, heading, option, command, notes; here are the
+ * fields of each. */
+void cli_describe(const CliProgram *p, FILE *out);
 /* What main does first. Of the standard descriptors those that are closed are taken by /dev/null, opened so that writing results fails: no
  * file of the program's gets their number and, with it, its messages. Files over a size limit and pipes that nobody reads show as errors of
  * writing, not as signals. As many files may be open as the hard limit allows. */

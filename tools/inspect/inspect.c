@@ -92,9 +92,9 @@ int main(int argc, char **argv)
     };
     const CliProgram program = {
         .name = "inspect",
-        .summary = "Shows what lies in a file of weights (safetensors, GGUF, torch's .bin, of which nothing is executed), a Hugging Face "
-                   "folder, the folder of a diffusers model, a shard or folder of shards, a checkpoint or a run folder; and says what a "
-                   "picture, a JSON file or a tokenizer.model is.",
+        .summary = "Shows what lies in files and folders of weights, shards, checkpoints and runs. Files of weights may be safetensors, "
+                   "GGUF or torch's .bin, of which nothing is executed; folders Hugging Face's or diffusers'. Of a picture, a JSON "
+                   "file or a tokenizer.model it says what it is.",
         .usage = "inspect PATH … [--format json] [--verify]\n       inspect PICTURE … --show\n"
                  "       inspect SHARD --sample N [--image K] [--show] [--config RUN.json]\n"
                  "       inspect SHARD --sample N [--image K] --pixels FILE.ppm --config RUN.json",

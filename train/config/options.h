@@ -4,6 +4,7 @@
 #define GENLLAVA_TRAIN_CONFIG_OPTIONS_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "train/config/config.h"
 
@@ -75,4 +76,7 @@ char *option_allowed(const Option *o, char *buf, size_t n);
 const char *option_suggest(const char *key);
 /* Prints the keys of a section ("" for all) with defaults and descriptions; false when there is no such section or key. */
 bool options_print(const char *section);
+/* Rows of train --describe (cli.h), of which manual page and completion are made: "section", its key, a sentence; "key", its name, what it
+ * takes, default, a sentence, values to offer. */
+void options_describe(FILE *out);
 #endif

@@ -112,13 +112,15 @@ const char *option_suggest(const char *key)
     return cli_nearest(key, whole, n_whole);
 }
 
+static const char *explain_default(const Option *o)
+{
+    return o->flags & OPTION_REQUIRED ? "required" : o->fallback_text ? o->fallback_text : o->fallback;
+}
+
 static void print_option(const Option *o)
 {
     char allowed[512], line[768];
-    snprintf(line, sizeof line, "%s (%s)", option_allowed(o, allowed, sizeof allowed),
-             o->flags & OPTION_REQUIRED ? "required"
-             : o->fallback_text         ? o->fallback_text
-                                        : o->fallback);
+    snprintf(line, sizeof line, "%s (%s)", option_allowed(o, allowed, sizeof allowed), explain_default(o));
     puts(o->key);
     cli_wrap(line, 4, 0);
     cli_wrap(o->help, 4, 0);
@@ -137,4 +139,38 @@ bool options_print(const char *section)
         }
     }
     return any;
+}
+
+/* What completion may offer for a value, with blanks between; FILE and DIR stand for names of files and folders. */
+static void print_values(FILE *out, const Option *o)
+{
+    const char *sep = "";
+    for (int i = 0; o->names && o->names[i]; i++)
+        if (*o->names[i])
+            sep = (fprintf(out, "%s%s", sep, o->names[i]), " ");
+    if (o->kind == OPTION_BOOL)
+        sep = (fputs("true false", out), " ");
+    if (o->kind == OPTION_INIT)
+        sep = (fputs("default", out), " ");
+    if (o->kind == OPTION_AUTO_INT)
+        sep = (fputs("auto", out), " ");
+    if (o->flags & OPTION_ALL_LINEAR)
+        sep = (fprintf(out, "%sall-linear", sep), " ");
+    if (o->kind == OPTION_PATH || o->kind == OPTION_INIT || o->kind == OPTION_MIXTURE)
+        sep = (fprintf(out, "%s%s", sep, o->flags & OPTION_FILE ? "FILE" : "DIR"), " ");
+    if (o->flags & OPTION_NULLABLE)
+        fprintf(out, "%snull", sep);
+}
+
+void options_describe(FILE *out)
+{
+    char allowed[512];
+    for (int i = 0; i < N_OPTION_SECTIONS; i++)
+        if (*OPTION_SECTIONS[i].key)
+            fprintf(out, "section\t%s\t%s\n", OPTION_SECTIONS[i].key, OPTION_SECTIONS[i].help);
+    for (const Option *o = OPTIONS; o < OPTIONS + N_OPTIONS; o++) {
+        fprintf(out, "key\t%s\t%s\t%s\t%s\t", o->key, option_allowed(o, allowed, sizeof allowed), explain_default(o), o->help);
+        print_values(out, o);
+        fputc('\n', out);
+    }
 }
