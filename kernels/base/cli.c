@@ -67,6 +67,17 @@ static const CliOption COMMON[] = {
     {0},
 };
 
+/* What stands over them where they would follow words that are no options. */
+static const char IN_GENERAL[] = "In general:";
+
+static bool ends_with_commands(const CliProgram *p)
+{
+    const CliOption *last = NULL;
+    for (const CliOption *o = p->options; o->help; o++)
+        last = o;
+    return last && last->kind == CLI_COMMAND;
+}
+
 static void print_option(const CliOption *o)
 {
     enum { INDENT = 28 };
@@ -87,6 +98,8 @@ static void print_help(const CliProgram *p)
             fprintf(stdout, "%s%s\n", o == p->options ? "" : "\n", o->help);
         else
             print_option(o);
+    if (ends_with_commands(p))
+        fprintf(stdout, "\n%s\n", IN_GENERAL);
     for (const CliOption *o = COMMON; o->help; o++)
         print_option(o);
     if (p->notes) {
@@ -132,10 +145,12 @@ void cli_describe(const CliProgram *p, FILE *out)
         fprintf(out, "words\t%s\n", p->positional);
     for (const CliOption *o = p->options; o->help; o++)
         describe_option(out, o);
-    for (const CliOption *o = COMMON; o->help; o++)
-        describe_option(out, o);
     if (p->describe)
         p->describe(out);
+    if (ends_with_commands(p))
+        fprintf(out, "heading\t%s\n", IN_GENERAL);
+    for (const CliOption *o = COMMON; o->help; o++)
+        describe_option(out, o);
     describe_lines(out, "notes", p->notes ? p->notes : "");
 }
 

@@ -15,6 +15,8 @@ extern const char front_programs[] __attribute__((visibility("hidden")));
 
 enum { MOST = 64, TEXT_BYTES = 16384 };
 static const char HELP[] = "help";
+#define EXIT_CODE(name, code, text) " " #code " (" text ")"
+static const char NOTES[] = "Exit codes of all programs:" STATUS_LIST(EXIT_CODE);
 
 typedef struct Front {
     char text[TEXT_BYTES]; /* the file, cut into names and sentences */
@@ -35,8 +37,7 @@ static void read_programs(Front *f)
         *o++ = (CliOption){.name = at, .kind = CLI_COMMAND, .help = tab + 1};
     }
     f->names[f->n] = HELP;
-    *o++ = (CliOption){.name = HELP, .kind = CLI_COMMAND, .argument = "PROGRAM", .help = "The manual page of a program, else its --help."};
-    *o++ = (CliOption){.kind = CLI_HEADING, .help = "In general:"};
+    *o = (CliOption){.name = HELP, .kind = CLI_COMMAND, .argument = "PROGRAM", .help = "The manual page of a program, else its --help."};
 }
 
 static bool is_program(const Front *f, const char *word)
@@ -106,6 +107,7 @@ static Status run(const Front *f, int argc, char **argv)
         .summary = "Finetunes a language model with a vision tower, so that it answers questions about pictures, draws and changes them.",
         .usage = "genllava PROGRAM [OPTIONS]\n       genllava help PROGRAM",
         .options = f->options,
+        .notes = NOTES,
     };
     /* Before cli_start: the program starts as if it had been called. */
     if (argc > 1 && is_program(f, argv[1]))
