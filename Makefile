@@ -3,7 +3,7 @@
 # Options (make NAME=value); what was built with others is built again:
 #   CUDA = auto | 0 | 1 (auto: built in where the toolkit is found)   CUDA_HOME = /usr/local/cuda
 #   DEBUG = 0 | 1   SANITIZE = address | thread | fuzzer | (empty)   WERROR = 0 | 1   CC, CXX = the compilers
-#   BUILD = build (everything lands there)
+#   BUILD = build (everything lands there)   PREFIX = /usr/local, DESTDIR (of make install)
 
 CUDA     ?= auto
 CUDA_HOME?= /usr/local/cuda
@@ -11,6 +11,7 @@ DEBUG    ?= 0
 SANITIZE ?=
 WERROR   ?= 0
 BUILD    ?= build
+PREFIX   ?= /usr/local
 
 CC       ?= cc
 CXX      ?= c++
@@ -41,7 +42,7 @@ LDFLAGS  += -fopenmp $(SAN)
 
 # ---------------------------------------------------------------- libraries
 # $(BUILD)/probe.mk is made by compiling and linking against each library of tools/libraries.txt.
-NEEDS_NO_LIBRARIES := deps clean help test quickstart quickstart-long tour study same format format-check fuzz
+NEEDS_NO_LIBRARIES := deps clean help test quickstart quickstart-long tour study same format format-check fuzz uninstall dist
 ifneq ($(filter-out $(NEEDS_NO_LIBRARIES),$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/probe.mk
 ifneq ($(strip $(MISSING)),)
@@ -129,7 +130,7 @@ MODEL_TESTS   := $(foreach o,infer/answer infer/draw large_step models/hashed mo
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
         cuda-host fuzz fuzzers quickstart quickstart-long tour study base base-diffusion example-stamps example-curate bench bench-kernels \
-        bench-gpu gpu-bundle model-gpu clean
+        bench-gpu gpu-bundle model-gpu install uninstall deb dist clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -466,6 +467,24 @@ example-curate:
 	@sh tools/deps.sh
 	@$(MAKE) -s --no-print-directory $(JOBS) $(if $(wildcard /dev/nvidiactl),,CUDA=0) all
 	@sh tools/worlds/curate.sh $(BUILD)
+
+#: make install     the programs behind the name genllava, configs, manual pages and completion under PREFIX=/usr/local (DESTDIR= before
+#:                  it); make uninstall removes what it has put there
+install: all
+	@sh tools/install.sh install $(BUILD) '$(DESTDIR)' '$(PREFIX)'
+uninstall:
+	@sh tools/install.sh uninstall $(BUILD) '$(DESTDIR)' '$(PREFIX)'
+
+#: make deb         build/genllava_VERSION_ARCH.deb, a Debian package of the same; make dist: build/genllava-VERSION.tar.gz, the sources of
+#:                  the last commit
+VERSION = $(shell sed -n 's/.*GENLLAVA_VERSION\[\] = "\(.*\)";/\1/p' kernels/base/cli.c)
+deb: all
+	@sh tools/deps.sh dpkg-dev
+	@sh tools/deb.sh $(BUILD) $(VERSION) $(BUILD)
+dist:
+	@mkdir -p $(BUILD)
+	@git archive --prefix=genllava-$(VERSION)/ HEAD | gzip -9n > $(BUILD)/genllava-$(VERSION).tar.gz
+	@echo $(BUILD)/genllava-$(VERSION).tar.gz
 
 #: make clean       remove build/
 clean:

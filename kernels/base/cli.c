@@ -123,7 +123,7 @@ static void describe_option(FILE *out, const CliOption *o)
 {
     static const char *const KINDS[] = {
         [CLI_FLAG] = "flag", [CLI_STRING] = "one",    [CLI_STRINGS] = "one",       [CLI_INT] = "one",
-        [CLI_REAL] = "one",  [CLI_CHOICE] = "one",    [CLI_OPTIONAL] = "optional",
+        [CLI_REAL] = "one",  [CLI_CHOICE] = "one",    [CLI_OPTIONAL] = "optional", [CLI_REST] = "many",
     };
     if (o->kind == CLI_HEADING)
         fprintf(out, "heading\t%s\n", o->help);
