@@ -128,9 +128,9 @@ CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counter
                  $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
 MODEL_TESTS   := $(foreach o,infer/answer infer/draw large_step models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
-.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity fixtures \
-        cuda-host fuzz fuzzers quickstart quickstart-long tour study base base-diffusion example-stamps example-curate bench bench-kernels \
-        bench-gpu gpu-bundle model-gpu install uninstall deb dist clean
+.PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity \
+        fixtures cuda-host fuzz fuzzers quickstart quickstart-long tour study schema base base-diffusion example-stamps \
+        example-curate bench bench-kernels bench-gpu gpu-bundle model-gpu install uninstall deb dist clean
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -301,6 +301,10 @@ study:
 	@sh tools/deps.sh
 	@$(MAKE) -s --no-print-directory $(JOBS) $(if $(wildcard /dev/nvidiactl),,CUDA=0) all >&2
 	@sh tools/study.sh $(BUILD)
+
+#: make schema      configs/genllava.schema.json anew, which editors check and complete the files of configs/ by
+schema: $(BUILD)/train
+	@$(BUILD)/train --print-schema > configs/genllava.schema.json.new && mv configs/genllava.schema.json.new configs/genllava.schema.json
 
 #: make base        make the quickstart's base model anew, from random weights
 base: all
