@@ -29,6 +29,7 @@ ln -s "$root/tests" tests
 # root, and more ranks than processors: only here
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMP_NUM_THREADS=1
 fixtures=$root/tests/fixtures
+build/scenes --out runs/scenes/one --count 4 --heldout 4 --objects 1 --kinds color --seed 2 >out 2>&1 || fail "no scenes"
 build/scenes --out runs/scenes/many --count 4 --heldout 4 --objects 2 --kinds count --seed 1 >out 2>&1 || fail "no scenes"
 build/sketches --out runs/sketches --count 8 --heldout 2 --size 64 --seed 1 >out 2>&1 || fail "no sketches"
 sed -e 's/"name": "quickstart"/"name": "llava-7b"/; s#"base/#"configs/base/#g; s#"\.\./runs#"runs#g; /"name": "one"/d' \
@@ -91,6 +92,7 @@ while IFS= read -r command; do
         done
         continue ;;
     build/test-unit* | build/test-cuda-host* | gdb*) continue ;; # the tests themselves
+    sudo*) continue ;;                                           # tests/cli/install.sh
     sbatch*) continue ;;                                         # tests/cli/slurm.sh
     torchrun*) continue ;;                                       # needs PyTorch; tests/cli/train_ranks_hosts.sh sets what it sets
     tar* | "sh gpu-bundle"*) continue ;;                         # tests/cli/gpu_check.sh
@@ -98,7 +100,8 @@ while IFS= read -r command; do
     esac
     n=$((n + 1))
     shards=$(echo runs/shards/*[0-9a-f] | cut -d ' ' -f 1)
-    here=$(sed "s#/models/#models/#g; s#/data/#data/#g; s#runs/shards/H#$shards#" <<<"$command")
+    here=$(sed -e "s#^genllava#build/genllava#; s#/usr/share/genllava/##" \
+        -e "s#/models/#models/#g; s#/data/#data/#g; s#runs/shards/H#$shards#" <<<"$command")
     before "$command" >input 2>&1
     timeout 120 bash -c "$here" <input >out 2>&1 || fail "\"$here\" ends with $?: $(tail -2 out)"
 done < <(cd "$root" && commands $(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*'))
