@@ -154,6 +154,7 @@ Status cpu_open(Backend *b)
 #undef MEMBER
     b->ctx.device = d;
     b->native_bf16 = __builtin_cpu_supports("avx512bf16") && isa == &CHOICES[N_CHOICES - 1];
+    b->tile_bytes = (size_t)d->threads << 20; /* the second level cache of a core has that, or half */
     b->mem_create = mem_create;
     b->mem_destroy = mem_destroy;
     b->upload = b->download = copy;

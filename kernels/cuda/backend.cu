@@ -113,6 +113,7 @@ static void overlay(KernelTable *t)
     cuda_adapter(t);
     cuda_attention(t);
     cuda_conv(t);
+    cuda_dequantize(t);
     cuda_groupnorm(t);
     cuda_loss(t);
     cuda_matmul(t);

@@ -189,6 +189,7 @@ void cuda_act(KernelTable *t);
 void cuda_adapter(KernelTable *t);
 void cuda_attention(KernelTable *t);
 void cuda_conv(KernelTable *t);
+void cuda_dequantize(KernelTable *t);
 void cuda_groupnorm(KernelTable *t);
 void cuda_loss(KernelTable *t);
 void cuda_matmul(KernelTable *t);

@@ -334,6 +334,18 @@ Status check_attention_decode(const AttentionDecode *a)
     return size(op, "capacity", a->capacity);
 }
 
+Status check_dequantize(const Dequantize *a)
+{
+    const char *op = "dequantize";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(size(op, "first", a->first));
+    TRY(floating(op, "y_type", a->y_type));
+    if (a->format != CODES_INT8 && a->format != CODES_NF4)
+        return fail(ERR_INTERNAL, "dequantize: format is %d, expected int8 or nf4", (int)a->format);
+    return at_least(op, "ldy", a->ldy, a->cols);
+}
+
 Status check_rows_gather(const RowsGather *a)
 {
     const char *op = "rows_gather";

@@ -32,6 +32,13 @@ void cost_column_sum(const ColumnSum *a, Cost *c)
     shape(c, a->rows, a->cols, (double)(a->rows * a->cols) * size_of(a->x_type) + (a->accumulate ? out : 0), out);
 }
 
+void cost_dequantize(const Dequantize *a, Cost *c)
+{
+    const int64_t n = a->rows * a->cols;
+    shape(c, a->rows, a->cols, (double)(codes_bytes(a->format, a->rows, a->cols) + 4 * codes_scales(a->format, a->rows, a->cols)),
+          (double)n * size_of(a->y_type));
+}
+
 /* ---------------------------------------------------------------- norms */
 
 /* matrices: how many [rows, cols] of the activations' type; weights: [cols] in w_type; statistics: [rows]; sums: [cols] in their type. */

@@ -35,6 +35,7 @@ Status REF_NAME(open)(Backend *b)
 #undef MEMBER
         },
         .rows_alike = true,
+        .tile_bytes = 1 << 10,
         .host_memory = true,
         .mem_create = mem_create,
         .mem_destroy = mem_destroy,

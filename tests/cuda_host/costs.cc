@@ -23,6 +23,7 @@ const struct {
     {OP_sum_squares, 1, 34},    /* partial sums */
     {OP_dropout, 1.5, 1},       /* position and item of the row with every vector */
     {OP_rope, 1.02, 1},         /* position */
+    {OP_dequantize, 1.78, 1},   /* the scale with every vector */
     {OP_rows_gather, 1.25, 1},  /* index of the row */
     {OP_rows_scatter, 1.25, 1},
     {OP_difference_bwd, 2.02, 1}, /* a row of u and v for its norm, and again for its gradient; the item's weight in each thread */

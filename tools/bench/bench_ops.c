@@ -108,6 +108,10 @@ static Status rows_and_sums(BenchOps *x, const Arrays *v, const char *what, DTyp
          .src = v->a, .y = v->c);
     LINE(x, what, rows_scatter, RowsScatter, .n = rows, .n_dst = rows, .cols = cols, .ldx = cols, .ldd = cols, .x_type = t, .dst_type = t,
          .index = v->iota, .x = v->a, .dst = v->c);
+    LINE(x, "nf4", dequantize, Dequantize, .rows = rows, .cols = cols, .ldy = cols, .format = CODES_NF4, .y_type = t, .codes = v->b,
+         .scales = v->b, .y = v->c);
+    LINE(x, "int8", dequantize, Dequantize, .rows = rows, .cols = cols, .ldy = cols, .format = CODES_INT8, .y_type = t, .codes = v->b,
+         .scales = v->b, .y = v->c);
     LINE(x, what, add_rows, AddRows, .rows = rows, .cols = cols, .period = period, .act = t, .table_type = t, .x = v->a, .table = v->b,
          .y = v->c);
     LINE(x, what, add_rows_bwd, AddRowsBwd, .rows = rows, .cols = cols, .period = period, .act = t, .table_type = F32, .dy = v->a,

@@ -17,6 +17,7 @@ void NAME(adapter)(KernelTable *t);
 void NAME(attention)(KernelTable *t);
 void NAME(attention_bwd)(KernelTable *t);
 void NAME(conv)(KernelTable *t);
+void NAME(dequantize)(KernelTable *t);
 void NAME(dropout)(KernelTable *t);
 void NAME(groupnorm)(KernelTable *t);
 void NAME(loss)(KernelTable *t);

@@ -9,6 +9,7 @@ void NAME(overlay)(KernelTable *t)
     NAME(attention)(t);
     NAME(attention_bwd)(t);
     NAME(conv)(t);
+    NAME(dequantize)(t);
     NAME(dropout)(t);
     NAME(groupnorm)(t);
     NAME(loss)(t);

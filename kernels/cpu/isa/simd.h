@@ -80,6 +80,18 @@ ALWAYS __m128i v_to_bf16(vf x)
     return _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
 }
 ALWAYS void v_store_bf16(bf16 *p, vf x) { _mm_storeu_si128((__m128i *)(void *)p, v_to_bf16(x)); }
+/* VL signed bytes; the numbers that VL codes of 4 bits name, the first code of a byte in its upper half. */
+ALWAYS vf v_load_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+ALWAYS vf v_load_nibbles(const void *p, const float of[16])
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    __m128i bytes = _mm_cvtsi32_si128(four), low = _mm_set1_epi8(15);
+    __m128i codes = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(bytes, 4), low), _mm_and_si128(bytes, low));
+    __m256i at = _mm256_cvtepu8_epi32(codes); /* its bit 3 chooses the half of the table */
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(v_load(of), at), _mm256_permutevar8x32_ps(v_load(of + 8), at),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+}
 ALWAYS int v_count(vm m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(m))); }
 ALWAYS vf v_load_bf16_some(const bf16 *p, vm m)
 {
@@ -229,6 +241,13 @@ ALWAYS void v_store_some(float *p, vm m, vf x) { _mm512_mask_storeu_ps(p, m, x);
 
 ALWAYS vf v_from_bf16(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
 ALWAYS vf v_load_bf16(const bf16 *p) { return v_from_bf16(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+ALWAYS vf v_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+ALWAYS vf v_load_nibbles(const void *p, const float of[16])
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)p), low = _mm_set1_epi8(15);
+    __m128i codes = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(bytes, 4), low), _mm_and_si128(bytes, low));
+    return _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(codes), v_load(of));
+}
 ALWAYS vf v_load_bf16_some(const bf16 *p, vm m) { return v_from_bf16(_mm256_maskz_loadu_epi16(m, p)); }
 ALWAYS __m256i v_to_bf16(vf x)
 {
