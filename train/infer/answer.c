@@ -74,6 +74,7 @@ static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compu
     Footprint before, after;
     TRY(null_open(&null));
     null.joins = a->backend->joins;
+    null.tile_bytes = a->backend->tile_bytes;
     room_footprint(&before);
     Status s = genllava_open_to_answer(&model, &null, compute, cfg, checkpoint_dir);
     room_footprint(&after);

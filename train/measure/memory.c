@@ -261,6 +261,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     room_footprint(&now);
     TRY(device->measure ? device->measure(device, &null) : null_open(&null));
     null.joins = device->joins;
+    null.tile_bytes = device->tile_bytes;
     Status s = memory_walk(m, &null, cfg, compute, run, NULL, NULL);
     null.close(&null);
     TRY(s);

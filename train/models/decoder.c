@@ -34,6 +34,7 @@ static Status create_runners(Decoder *d, bool measures)
     arena_measure(&d->measure.keep);
     arena_measure(&d->measure.scratch);
     TRY(null_open(&d->null));
+    d->null.tile_bytes = d->g->params.backend->tile_bytes;
     if (measures)
         d->backend = &d->null;
     TRY(runner_create(&d->measure, &d->null, d->g->params.compute));

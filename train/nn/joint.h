@@ -7,11 +7,13 @@
  * So y = [x u] [W B]ᵀ is a product with the first `out` rows, dx = [dy du] [W; A] one with its first `in` columns: adapters cost no pass
  * over the data. With dropout the adapters' share of dx has masks of its own and comes apart from it (kernels/ops/adapter.h).
  * For that, u lies behind the rows of x and du behind those of dy, in the room that uses.c finds out.
- * W lies here alone; A and B are copies, to be refreshed when their masters have changed. The Params own the joints. */
+ * W lies here alone; A and B are copies, to be refreshed when their masters have changed. Where W is held in codes (coded.h) the matrix
+ * is made in scratch memory for each product, as far as that reads it. The Params own the joints. */
 #ifndef GENLLAVA_TRAIN_NN_JOINT_H
 #define GENLLAVA_TRAIN_NN_JOINT_H
 
 #include "train/nn/params.h"
+#include "train/nn/tape.h"
 
 typedef struct Linear Linear;
 
@@ -21,7 +23,9 @@ typedef struct Joint {
     int n;
     int64_t out, in, r; /* of all linears */
     DType type;
-    void *data; /* [out + r, joint_ld]; NULL: they cannot be joined */
+    void *data;                 /* [out + r, joint_ld]; NULL: they cannot be joined, or … */
+    bool coded;                 /* … W is held in codes */
+    const int32_t *iota, *none; /* 0, 1, …; zeros: indices, and a row of B beside another's weight */
 } Joint;
 
 /* The room that R columns take behind rows of `cols`: all rows begin at multiples of 128 bytes, what tiles of a product are fetched in. */
@@ -39,4 +43,6 @@ MUST_USE Status joint_declare(Params *p, Linear *lin, int n);
 MUST_USE Status joint_create(Params *p);
 /* Copies A and B of every joint again. */
 MUST_USE Status joint_refresh(Params *p);
+/* The matrix as the forward (its first `out` rows) or the backward (its first `in` columns) reads it: in scratch, if it is not there. */
+void *joint_operand(Tape *t, const Joint *j, bool forward);
 #endif

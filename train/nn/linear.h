@@ -40,6 +40,9 @@ int linear_run(const Linear *lin, int i, int n);
 void linear_weight_grad(Tape *t, void *dw, bool accumulate, DType dw_type, int64_t out, int64_t in, int64_t m, const void *dy, int64_t ldy,
                         const void *x, int64_t ldx);
 
+/* The product whose B is the weights of lin[0 … n-1], one below the other, held in codes (coded.h). */
+void coded_product(Tape *t, const Linear *lin, int n, const Matmul *product);
+
 /* Some adapter reads x with dropout: then all of them go through kernels/ops/adapter.h. */
 bool adapters_drop(const Linear *lin, int n);
 /* The first adapter among lin[i … i+run-1], when all of them are one matrix A: without dropout, dx is then dy W + du A in one product. */

@@ -3,9 +3,11 @@
 
 static int64_t weight_ld(const Param *w, int64_t in) { return w->ld ? w->ld : in; }
 
-/* Row `first` of w, element `first` of b (NULL where there is none). */
+/* Row `first` of w (NULL where it is held in codes), element `first` of b (NULL where there is none). */
 static const void *weight_data(const Linear *l, int64_t in)
 {
+    if (l->w->coded.format)
+        return NULL;
     return (const char *)l->w->t.data + (size_t)(l->first * weight_ld(l->w, in)) * dtype_size(l->w->t.type);
 }
 static const void *bias_data(const Linear *l)
@@ -40,18 +42,34 @@ static const Joint *usable_joint(const Linear *lin, int n, const Tensor *x)
 /* What lies behind the columns of a matrix that has room. */
 static Part behind(const Tape *t, void *data, int64_t cols, int64_t room) { return (Part){(char *)data + tape_size(t, cols), cols + room}; }
 
-static char *joint_at(const Tape *t, const Joint *j, int64_t row, int64_t col)
+static char *joint_at(const Tape *t, const Joint *j, char *data, int64_t row, int64_t col)
 {
-    return (char *)j->data + tape_size(t, row * joint_ld(j) + col);
+    return data + tape_size(t, row * joint_ld(j) + col);
 }
 
 /* y = [x u]·[W B]ᵀ (+ residual) */
 static void joint_fwd(Tape *t, const Joint *j, const Tensor *x, Part u, const void *residual, Tensor *y)
 {
+    ArenaMark mark = arena_mark(t->scratch);
+    char *w = joint_operand(t, j, true);
     RUN(t, matmul, Matmul, .m = tensor_rows(x), .n = j->out, .k = j->in, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
-        .b_trans = true, .lda = tensor_ld(x), .ldb = joint_ld(j), .ldc = tensor_ld(y), .a = x->data, .b = j->data, .c = y->data, .alpha = 1,
-        .k2 = j->r, .lda2 = u.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = u.data, .b2 = joint_at(t, j, 0, j->in), .add = residual);
+        .b_trans = true, .lda = tensor_ld(x), .ldb = joint_ld(j), .ldc = tensor_ld(y), .a = x->data, .b = w, .c = y->data, .alpha = 1,
+        .k2 = j->r, .lda2 = u.ld, .ldb2 = joint_ld(j), .b2_type = j->type, .a2 = u.data, .b2 = joint_at(t, j, w, 0, j->in),
+        .add = residual);
+    arena_release(t->scratch, mark);
 }
+
+static void product(Tape *t, const Linear *lin, int n, const Matmul *a)
+{
+    if (t->status)
+        return;
+    if (lin->w->coded.format)
+        coded_product(t, lin, n, a);
+    else
+        tape_run_matmul(t, a);
+}
+/* With the weights of lin[0 … n-1], which are one matrix. */
+#define PRODUCT(t, lin, n, ...) product(t, lin, n, &(Matmul){__VA_ARGS__})
 
 /* y = x Wᵀ + u Bᵀ + b (+ residual), a product for every adapter; linears without one are taken together where their weights are. */
 static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part u, const void *residual, Tensor *y)
@@ -64,11 +82,11 @@ static void linear_fwd(Tape *t, const Linear *lin, int n, const Tensor *x, Part 
                 run = j > i ? j - i : 1;
         int64_t out = linear_total(lin + i, run, linear_out), r = linear_rank(&lin[i]);
         const Param *w = lin[i].w, *b = lin[i].b, *up = r ? lin[i].lora_b : NULL;
-        RUN(t, matmul, Matmul, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
-            .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = tensor_ld(x), .ldb = weight_ld(w, in),
-            .ldc = tensor_ld(y), .a = x->data, .b = weight_data(&lin[i], in), .bias = bias_data(&lin[i]),
-            .c = (char *)y->data + tape_size(t, at), .alpha = 1, .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32,
-            .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL, .b2 = up ? up->t.data : NULL, .add = residual);
+        PRODUCT(t, lin + i, run, .m = m, .n = out, .k = in, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+                .bias_type = b ? b->t.type : F32, .b_trans = true, .b_frozen = !w->trainable, .lda = tensor_ld(x), .ldb = weight_ld(w, in),
+                .ldc = tensor_ld(y), .a = x->data, .b = weight_data(&lin[i], in), .bias = bias_data(&lin[i]),
+                .c = (char *)y->data + tape_size(t, at), .alpha = 1, .k2 = r, .lda2 = u.ld, .ldb2 = r, .b2_type = up ? up->t.type : F32,
+                .a2 = up ? (char *)u.data + tape_size(t, at_u) : NULL, .b2 = up ? up->t.data : NULL, .add = residual);
         at += out;
         at_u += r;
     }
@@ -83,11 +101,11 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
         int64_t out = linear_total(s->lin + i, run, linear_out), r = linear_total(s->lin + i, run, linear_rank);
         const Param *w = s->lin[i].w;
         const Linear *down = adapters_drop(s->lin, s->n) ? NULL : adapters_as_one(s->lin, i, run);
-        RUN(t, matmul, Matmul, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
-            .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in,
-            .a = dy + tape_size(t, at), .b = weight_data(&s->lin[i], in), .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld,
-            .ldb2 = in, .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL,
-            .b2 = down ? down->lora_a->t.data : NULL);
+        PRODUCT(t, s->lin + i, run, .m = m, .n = in, .k = out, .a_type = t->compute, .b_type = w->t.type, .c_type = t->compute,
+                .b_frozen = !w->trainable, .accumulate = *accumulate, .lda = ldy, .ldb = weight_ld(w, in), .ldc = in,
+                .a = dy + tape_size(t, at), .b = weight_data(&s->lin[i], in), .c = dx, .alpha = 1, .k2 = down ? r : 0, .lda2 = du.ld,
+                .ldb2 = in, .b2_type = down ? down->lora_a->t.type : F32, .a2 = down ? (char *)du.data + tape_size(t, at_u) : NULL,
+                .b2 = down ? down->lora_a->t.data : NULL);
         *accumulate = true;
         at += out;
         at_u += r;
@@ -97,10 +115,13 @@ static void input_grad(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part
 /* dx (+)= [dy du]·[W; A], with dropout dy W alone */
 static void joint_input_grad(Tape *t, const Joint *j, const LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate)
 {
+    ArenaMark mark = arena_mark(t->scratch);
+    char *w = joint_operand(t, j, false);
     RUN(t, matmul, Matmul, .m = tensor_rows(s->x), .n = j->in, .k = j->out, .a_type = t->compute, .b_type = j->type, .c_type = t->compute,
-        .b_frozen = adapters_drop(s->lin, s->n), .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in, .a = dy,
-        .b = j->data, .c = dx, .alpha = 1, .k2 = adapters_drop(s->lin, s->n) ? 0 : j->r, .lda2 = du.ld, .ldb2 = joint_ld(j),
-        .b2_type = j->type, .a2 = du.data, .b2 = joint_at(t, j, j->out, 0));
+        .b_frozen = !j->coded && adapters_drop(s->lin, s->n), .accumulate = *accumulate, .lda = ldy, .ldb = joint_ld(j), .ldc = j->in,
+        .a = dy, .b = w, .c = dx, .alpha = 1, .k2 = adapters_drop(s->lin, s->n) ? 0 : j->r, .lda2 = du.ld, .ldb2 = joint_ld(j),
+        .b2_type = j->type, .a2 = du.data, .b2 = joint_at(t, j, w, j->out, 0));
+    arena_release(t->scratch, mark);
     *accumulate = true;
 }
 

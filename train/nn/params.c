@@ -7,6 +7,7 @@
 
 #include "kernels/base/philox.h"
 #include "train/nn/joint.h"
+#include "train/nn/coded.h"
 
 enum { DRAW_CHUNK = 1 << 16 }; /* elements drawn or converted at a time; a multiple of 4 */
 
@@ -86,6 +87,7 @@ Param *params_declare(Params *p, const ParamSpec *spec)
     q->init = spec->init;
     q->init_scale = spec->init_scale;
     q->channels_last = spec->channels_last;
+    q->coded.format = spec->storable && !q->trainable ? p->group.format : CODES_NONE;
     q->flat = q->first_node = -1;
     q->t.type = p->compute;
     q->t.grad_type = p->master;
@@ -175,7 +177,7 @@ Status params_create(Params *p)
     return OK;
 }
 
-static int64_t bytes_of(const Param *q) { return q->t.n_elems * (int64_t)dtype_size(q->t.type); }
+static int64_t bytes_of(const Param *q) { return q->coded.format ? coded_bytes(q) : q->t.n_elems * (int64_t)dtype_size(q->t.type); }
 
 /* What a tensor in a file takes of memory: a fault maps 64 KiB around it. What a tensor before it has of that is not counted again. */
 static int64_t page_bytes(const Params *p, int i)
@@ -214,6 +216,8 @@ ParamBytes params_bytes(const Params *p)
 /* What a frozen weight of a file's type becomes. Norm weights, biases and the like ([n]) stay as they are under bf16. */
 static DType frozen_type(const Params *p, const Param *q, DType file)
 {
+    if (q->group.rounded)
+        return BF16;
     if (p->compute == F64)
         return F64;
     if (p->compute == BF16 && q->t.n_dims > 1)
@@ -269,6 +273,8 @@ static Status write_range(Params *p, Param *q, int64_t at, const void *host, DTy
 
 static Status need_memory(Params *p, Param *q, DType type)
 {
+    if (q->coded.format)
+        return coded_create(p, q);
     if (q->trainable || q->t.data)
         return OK;
     q->t.type = type;
@@ -280,6 +286,8 @@ Status params_set(Params *p, Param *q, const void *host, DType type)
     TRY_IN(need_memory(p, q, frozen_type(p, q, type)), "%s", q->name);
     if (params_measuring(p) || !q->t.n_elems)
         return OK;
+    if (q->coded.format)
+        return coded_set(p, q, host, type);
     const int64_t row = param_row(q), rows = row < DRAW_CHUNK ? DRAW_CHUNK / row : 1, chunk = is_reordered(q) ? rows * row : DRAW_CHUNK;
     void *stage = mem_alloc((size_t)chunk * sizeof(double)), *ordered = is_reordered(q) ? mem_alloc((size_t)chunk * sizeof(double)) : NULL;
     Status s = stage && (ordered || !is_reordered(q)) ? OK : fail(ERR_NOMEM, "%s: no memory to convert it", q->name);
@@ -298,7 +306,10 @@ Status params_set(Params *p, Param *q, const void *host, DType type)
 Status params_place(Params *p, Param *q, const void *data, DType type)
 {
     bool as_is = !q->trainable && !is_reordered(q) && frozen_type(p, q, type) == type && (uintptr_t)data % dtype_size(type) == 0;
-    if (as_is && (p->backend->host_memory || params_measuring(p))) {
+    as_is &= p->backend->host_memory || params_measuring(p);
+    if (q->coded.format && as_is)
+        q->coded.file = data, q->coded.file_end = (const char *)data + (size_t)q->t.n_elems * dtype_size(type);
+    else if (as_is) {
         q->t.type = type;
         q->t.data = (void *)(uintptr_t)data; /* never written: it is frozen */
         q->mapped = true;
@@ -310,6 +321,8 @@ Status params_place(Params *p, Param *q, const void *data, DType type)
 /* Elements as they lie in memory. */
 static Status get_elements(Params *p, const Param *q, int64_t at, int64_t n, float *host)
 {
+    if (q->coded.format)
+        return coded_get(p, q, at, n, host);
     DType type = q->trainable ? p->master : q->t.type;
     const char *from = q->trainable ? p->flat_master : q->t.data;
     if (!from)
@@ -436,7 +449,8 @@ Status params_draw(Params *p, Param *q, uint64_t seed)
     TRY_IN(need_memory(p, q, frozen_type(p, q, F32)), "%s", q->name);
     if (params_measuring(p))
         return OK;
-    const int64_t chunk = is_reordered(q) ? q->t.n_elems : DRAW_CHUNK; /* drawn in the order of files */
+    const bool whole = is_reordered(q) || q->coded.format; /* drawn in the order of files; codes are of whole rows or blocks */
+    const int64_t chunk = whole ? q->t.n_elems : DRAW_CHUNK;
     float *values = mem_alloc((size_t)chunk * sizeof *values);
     void *stage = mem_alloc(DRAW_CHUNK * sizeof(double));
     Status s = values && stage ? OK : fail(ERR_NOMEM, "%s: no memory to draw it", q->name);
@@ -444,7 +458,7 @@ Status params_draw(Params *p, Param *q, uint64_t seed)
     for (int64_t at = 0; at < q->t.n_elems && !s; at += chunk) {
         int64_t n = q->t.n_elems - at < chunk ? q->t.n_elems - at : chunk;
         draw_range(q, key, at, n, values);
-        s = is_reordered(q) ? params_set(p, q, values, F32) : write_range(p, q, at, values, F32, n, stage);
+        s = whole ? params_set(p, q, values, F32) : write_range(p, q, at, values, F32, n, stage);
     }
     mem_free(values);
     mem_free(stage);

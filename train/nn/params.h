@@ -10,8 +10,17 @@
 typedef struct ParamGroup {
     const char *part; /* "llm", "projector", …: not copied */
     bool trainable;
-    double lr; /* before the schedule's factor */
+    double lr;         /* before the schedule's factor */
+    bool rounded;      /* frozen weights are rounded to BF16 */
+    CodeFormat format; /* … and of those that may be held in codes, in which (coded.h) */
 } ParamGroup;
+
+/* A frozen matrix that is held in codes (kernels/ops/dequantize.h); t.data is then NULL. */
+typedef struct Coded {
+    CodeFormat format; /* CODES_NONE: it is not */
+    void *codes, *scales;
+    const char *file, *file_end; /* where it would be used in place, were it not in codes: neighbours are multiplied as one matrix */
+} Coded;
 
 /* TRUNCATED: normal, redrawn beyond two of its standard deviations. */
 typedef enum ParamInit { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM, INIT_TRUNCATED } ParamInit;
@@ -26,8 +35,9 @@ typedef struct Param {
     double init_scale;
     int64_t shape[TENSOR_MAX_DIMS]; /* as declared, and in files; that of t is the one in memory */
     bool channels_last;             /* declared [out,in,K,K], in memory [out,K,K,in] */
-    Tensor t;           /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
-                           compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
+    Tensor t; /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
+                 compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
+    Coded coded;
     bool mapped;        /* frozen, and t.data lies in a file that somebody holds open */
     int64_t ld;         /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
     int64_t flat;       /* offset in the flat buffers; -1 when frozen */
@@ -54,7 +64,6 @@ typedef struct Params {
     int n_blocks;
     int64_t besides;      /* bytes of it that are not the weights themselves */
     struct Joint *joints; /* joint.h; owned */
-    const int32_t *iota;  /* … which copy by it: 0, 1, … in backend memory */
     bool failed;          /* a declaration ran out of memory */
     bool answers;         /* set before params_create: nothing will be learned, so there are no gradients and moments */
 } Params;
@@ -71,6 +80,7 @@ typedef struct ParamSpec {
     int n_dims;
     int64_t shape[TENSOR_MAX_DIMS];
     bool channels_last; /* a convolution's weight [out,in,K,K], for nn_conv2d */
+    bool storable;      /* only nn_linear reads it: it may be held in codes */
 } ParamSpec;
 Param *params_declare(Params *p, const ParamSpec *spec);
 Param *params_find(const Params *p, const char *name);
