@@ -235,6 +235,9 @@ static void check_together(ConfigReader *r)
     check_name(r);
     check_tasks(r);
     check_drawing(r);
+    if (c->model.llm.store != STORE_AS_IS && c->model.llm.train == TRAIN_FULL)
+        cross(r, "model.llm.store", "model.llm.store is for frozen weights, but model.llm.train is \"full\": train \"lora\", or take "
+                                    "model.llm.store out");
     if (c->train.steps && c->train.epochs > 0) {
         bool later = steps->line > epochs->line || !steps->line;
         cross(r, later ? "train.steps" : "train.epochs",

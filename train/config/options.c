@@ -37,6 +37,9 @@ const Option OPTIONS[] = {
            "What of the language model is trained; full covers embed_tokens and lm_head too."),
     CHOICE("model.llm.init", 0, model.llm.init, "\"weights\"", WEIGHTS,
            "Where its weights come from; random reads config.json and the tokenizer alone and draws weights as initializer_range says."),
+    CHOICE("model.llm.store", 0, model.llm.store, "\"default\"", SELECT("default", "bf16", "int8", "nf4"),
+           "How its frozen weights are held: as the folder has them; all of them rounded to bf16; or the matrices of its layers in 8 or 4 "
+           "bits, in the formats of bitsandbytes, dequantised for each product."),
 
     PATH("model.vision.path", OPTION_NULLABLE | OPTION_FOLDER, model.vision.path, "null",
          "SigLIP or CLIP folder, or null for text only; its preprocessor_config.json gives size, mean, std and filter."),

@@ -286,11 +286,11 @@ Status mistral_configure(GenLlava *g, const RunConfig *cfg)
 
 /* ---------------------------------------------------------------- weights */
 
-static Param *matrix(Params *p, const MistralConfig *c, const char *name, int64_t rows, int64_t cols)
+/* storable: of a linear of a layer. */
+static Param *matrix(Params *p, const MistralConfig *c, const char *name, int64_t rows, int64_t cols, bool storable)
 {
-    return params_declare(
-        p, &(ParamSpec){
-               .name = name, .decay = true, .init = INIT_NORMAL, .init_scale = c->initializer_range, .n_dims = 2, .shape = {rows, cols}});
+    return params_declare(p, &(ParamSpec){.name = name, .decay = true, .init = INIT_NORMAL, .init_scale = c->initializer_range,
+                                          .n_dims = 2, .shape = {rows, cols}, .storable = storable});
 }
 
 static Param *norm_weight(Params *p, const char *name, int64_t n)
@@ -310,7 +310,7 @@ static void declare_layer(Params *p, const MistralConfig *c, int64_t i, MistralL
     l->input_norm = norm_weight(p, name, c->hidden);
     for (int j = 0; j < N_LINEARS; j++) {
         snprintf(name, sizeof name, "model.layers.%" PRId64 ".%s.weight", i, MISTRAL_LINEAR_NAME[j]);
-        l->lin[j].w = matrix(p, c, name, shape[j][0], shape[j][1]);
+        l->lin[j].w = matrix(p, c, name, shape[j][0], shape[j][1], true);
         l->lin[j].site = (uint64_t)(i * N_LINEARS + j);
     }
     snprintf(name, sizeof name, "model.layers.%" PRId64 ".post_attention_layernorm.weight", i);
@@ -331,13 +331,22 @@ Status mistral_declare_layers(GenLlava *g, const RunConfig *cfg)
     return OK;
 }
 
+/* How the frozen weights declared from here on are held. */
+static void choose_store(ParamGroup *group, const RunConfig *cfg)
+{
+    const StoreChoice store = cfg->model.llm.store;
+    group->rounded = store == STORE_BF16;
+    group->format = store == STORE_INT8 ? CODES_INT8 : store == STORE_NF4 ? CODES_NF4 : CODES_NONE;
+}
+
 Status mistral_declare(GenLlava *g, const RunConfig *cfg)
 {
     Mistral *m = &g->llm;
     const MistralConfig *c = &m->config;
-    m->embed = matrix(&g->params, c, "model.embed_tokens.weight", c->vocab, c->hidden);
+    choose_store(&g->params.group, cfg);
+    m->embed = matrix(&g->params, c, "model.embed_tokens.weight", c->vocab, c->hidden, false);
     TRY(mistral_declare_layers(g, cfg));
-    m->head = c->tied ? m->embed : matrix(&g->params, c, "lm_head.weight", c->vocab, c->hidden);
+    m->head = c->tied ? m->embed : matrix(&g->params, c, "lm_head.weight", c->vocab, c->hidden, false);
     return OK;
 }
 

@@ -85,6 +85,8 @@ static const struct {
      ":3:1: model.diffusion.unet is \"full\", but nothing would train it: neither loss.generate nor loss.edit is \"noise\""},
     {"{\"model\":{\"llm\":{\"path\":\"llm\"},\n\"diffusion\":{\"unet\":\"conv_in\"}},\"data\":{\"mixture\":\"m.json\"}}",
      ":2:14: model.diffusion.unet is \"conv_in\", but nothing would train it: model.diffusion.path is null"},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\",\n\"train\":\"full\",\n\"store\":\"nf4\"}},\"data\":{\"mixture\":\"m.json\"}}",
+     ":3:1: model.llm.store is for frozen weights, but model.llm.train is \"full\": train \"lora\", or take model.llm.store out"},
     {"{" BASE ",\n\"debug\":{\"cach\":1}}", ":2:10: unknown key \"debug.cach\"; debug takes replay"},
     {"[1]", ":1:1: the settings must be an object, found an array"},
     {"{" BASE ",}", ":1:60: trailing comma: remove the ',' before '}'"},
