@@ -100,3 +100,15 @@ void lock_release(Lock *l)
     close(l->fd);
     l->held = false;
 }
+
+bool lock_is_held(const char *folder)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    const int fd = open(file_join(path, folder, ".lock"), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const bool is_lock = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode);
+    const bool held = is_lock && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return held;
+}

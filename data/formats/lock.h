@@ -19,4 +19,6 @@ typedef struct Lock {
  * process of this host left is taken over. ERR_CREATE names the holder. */
 MUST_USE Status lock_take(Lock *l, const char *folder, const char *use, bool by_host);
 void lock_release(Lock *l); /* one that is not held is fine */
+/* Whether a process of this machine has the folder now, for those who only look. False where nobody has a right to look. */
+bool lock_is_held(const char *folder);
 #endif

@@ -81,3 +81,18 @@ TEST(lock_without_flock_is_never_taken_from_another_host)
     lock_release(&l);
     CHECK(!file_exists(path));
 }
+
+TEST(lock_is_seen_by_those_who_only_look)
+{
+    Lock l = {.held = false};
+    char path[PATH_MAX];
+    CHECK(!lock_is_held(test_dir()));
+    REQUIRE_OK(lock_take(&l, test_dir(), "used", true));
+    CHECK(lock_is_held(test_dir()));
+    CHECK(lock_is_held(test_dir())); /* looking has taken nothing */
+    lock_release(&l);
+    CHECK(!lock_is_held(test_dir()));
+    file_join(path, test_dir(), ".lock"); /* what a process that is gone has left */
+    REQUIRE_OK(file_write(path, "host 1\n", 7));
+    CHECK(!lock_is_held(test_dir()));
+}
