@@ -380,7 +380,8 @@ static Status write_settings(const Run *r)
 {
     char path[PATH_MAX];
     TRY(config_save(r->cfg, file_join(path, r->setup.folder, "config.resolved.json")));
-    return runlog_environment(r->setup.folder, &r->setup.backend, r->setup.compute, r->setup.dist.n_ranks);
+    const Setup *s = &r->setup;
+    return runlog_environment(s->folder, &s->backend, s->compute, s->dist.n_ranks, (RunPlanned){r->total, s->memory.needed});
 }
 
 static Status open_log(void *arg)

@@ -125,6 +125,7 @@ says "16 of 16 steps are finished: there is nothing left to do; to train longer,
 for file in config.resolved.json environment.json train.jsonl latest checkpoint-000016/MANIFEST.json; do
     [ -e "$dir/runs/r/$file" ] || fail "the run folder has no $file"
 done
+grep -A2 '"planned"' "$dir/runs/r/environment.json" | tr -d ' \n' | grep -qE '"steps":16,"memory":[1-9][0-9]{5}' || fail "environment.json does not tell what was planned"
 [ "$(wc -l < "$dir/runs/r/train.jsonl")" -eq 16 ] || fail "train.jsonl has not 16 lines"
 for key in step loss loss_text lr lr_lora lr_projector lr_tokens grad_norm tokens images seconds skipped_steps skipped_samples; do
     grep -q "\"$key\":" "$dir/runs/r/train.jsonl" || fail "train.jsonl has no $key"

@@ -385,7 +385,7 @@ static int add_library(struct dl_phdr_info *info, size_t size, void *out)
     return 0;
 }
 
-Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks)
+Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks, RunPlanned planned)
 {
     char path[PATH_MAX], processor[256], when[64];
     time_t now = time(NULL);
@@ -403,6 +403,9 @@ Status runlog_environment(const char *folder, const Backend *backend, DType comp
     cJSON_AddStringToObject(o, "backend", backend->name);
     cJSON_AddStringToObject(o, "device", backend->description);
     cJSON_AddStringToObject(o, "compute", dtype_name(compute));
+    cJSON *plan = cJSON_AddObjectToObject(o, "planned");
+    json_add_int(plan, "steps", planned.steps);
+    json_add_int(plan, "memory", planned.memory);
     dl_iterate_phdr(add_library, cJSON_AddArrayToObject(o, "libraries"));
     return json_save(file_join(path, folder, "environment.json"), &o);
 }

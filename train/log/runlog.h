@@ -41,6 +41,10 @@ MUST_USE Status runlog_sync(RunLog *l);
 void runlog_close(RunLog **l); /* NULL is fine */
 /* Adds a line to FOLDER/history.jsonl: from this step on settings or data are others than those of the checkpoint it went on from. */
 MUST_USE Status runlog_change(const char *folder, int64_t step, const char *from, const char *difference);
-/* FOLDER/environment.json: version, processor, threads, backend, libraries in use. */
-MUST_USE Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks);
+/* What was known of a run before its first step. */
+typedef struct RunPlanned {
+    int64_t steps, memory; /* memory: bytes that a process needs */
+} RunPlanned;
+/* FOLDER/environment.json: version, processor, threads, backend, libraries in use, and what was planned. */
+MUST_USE Status runlog_environment(const char *folder, const Backend *backend, DType compute, int n_ranks, RunPlanned planned);
 #endif
