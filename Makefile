@@ -16,7 +16,7 @@ PREFIX   ?= /usr/local
 CC       ?= cc
 CXX      ?= c++
 # Behind the name genllava, in the order in which it lists them; and programs that only the tree needs.
-INSTALLED:= train prepare curate generate evaluate convert inspect
+INSTALLED:= train prepare curate generate evaluate convert inspect report
 PROGRAMS := $(INSTALLED) genllava scenes stamps sketches teacher
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet bench-decode
 # Programs that a target builds when it needs them.
@@ -92,6 +92,7 @@ main_inspect  := tools/inspect/inspect.c
 main_convert  := tools/convert/convert.c
 main_curate   := data/curate/curate.c
 main_genllava := tools/front/genllava.c
+main_report   := tools/report/report.c
 main_scenes   := tools/worlds/scenes_main.c
 main_stamps   := tools/worlds/stamps_main.c
 main_sketches := tools/worlds/sketches_main.c
@@ -195,6 +196,7 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 # Files that the programs carry in themselves.
 $(BUILD)/obj/data/built_in.o: configs/requests.json configs/published.json $(wildcard configs/curate/*.json)
+$(BUILD)/obj/tools/report/page_files.o: tools/report/page.css tools/report/page.js
 
 # genllava lists the programs, which say themselves what they are for. It is started before each of them: no library that it does not need.
 $(BUILD)/programs.txt: tools/front/programs.sh $(INSTALLED:%=$(BUILD)/%)
@@ -222,7 +224,7 @@ $(BUILD)/test-unit: $(TEST_OBJ) $(BUILD)/libgenllava.a $(BUILD)/tests.flags $(BU
 
 # Programs, without the GPU, that can be told which of their requests for memory is refused. Those of libraries are left alone, so these are
 # the shared ones.
-REFUSABLE     := train prepare generate evaluate inspect convert curate
+REFUSABLE     := train prepare generate evaluate inspect convert curate report
 REFUSING      := $(REFUSABLE:%=$(BUILD)/refusing-%)
 WRAPPED       := calloc realloc mmap _Znwm
 define refusing_rule
@@ -346,12 +348,13 @@ fixtures:
 	@sh tests/oracle/need.sh $(PYTHON)
 	$(PYTHON) tests/oracle/fixtures.py
 
-#: make test-long   the faults of a run in greater number (1000 kills, 10,000 flipped bits, every request for memory refused), other orders
-#:                  of the emulated warps, and the mutations
+#: make test-long   the faults of a run in greater number (1000 kills, 10,000 flipped bits, every request for memory refused), pages of
+#:                  report in Chromium where it is installed, other orders of the emulated warps, and the mutations
 test-long: all $(BUILD)/test-cuda-host $(REFUSING) mutations
 	KILLS=1000 bash tests/cli/train_kill.sh $(BUILD)
 	FLIPS=10000 bash tests/cli/train_faults.sh $(BUILD)
 	REFUSALS=all bash tests/cli/refused_memory.sh $(BUILD)
+	BROWSER=1 bash tests/cli/report.sh $(BUILD) || [ $$? = 77 ]
 	for seed in 2 3; do CUDA_HOST_SEED=$$seed sh tests/run.sh keeps_to_the_specification $(BUILD)/test-cuda-host || exit 1; done
 
 #: make fuzz        libFuzzer on every parser, under the sanitizers; F=shard: only that one; FUZZ_SECONDS=60: for each (installs clang)

@@ -9,7 +9,7 @@ build=$1 filter=$2
 done | grep -oE '\$build/[a-z-]+|[a-z-]+-cuda-host|_train\.sh|test_build_dir' | sort -u | while read -r word; do
     name=${word#\$build/}
     case $name in
-    refusing-*) for p in train prepare generate evaluate inspect convert curate; do echo "$build/refusing-$p"; done ;;
+    refusing-*) for p in train prepare generate evaluate inspect convert curate report; do echo "$build/refusing-$p"; done ;;
     test-cuda-host | train-cuda-host | generate-cuda-host | bench-gpu-cuda-host | model-gpu) echo "$build/$name" ;;
     libnccl-host) echo "$build/$name.so" ;;
     *) echo all ;;

@@ -89,6 +89,10 @@ for format in text json; do
     done
 done
 refuse prepare_none inspect "$dir/out"/shard-*.h5 --sample 1
+mkdir -p "$dir/runs/r/samples/step-000002"
+printf '{"ask":"Why?","expected":"x","answer":"x"}\n{"draw":"x","picture":"p.png"}\n' > "$dir/runs/r/samples/step-000002/answers.jsonl"
+cp tests/fixtures/images/rgb.png "$dir/runs/r/samples/step-000002/p.png"
+for format in html text; do refuse prepare_none report "$dir/runs/r" --format $format --out "$dir/page"; done
 no_export() {
     [ ! -e "$dir/export.partial" ] || fail "convert left $(ls -A "$dir/export.partial")"
     rm -rf "$dir/export" "$dir/export.partial"
