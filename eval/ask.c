@@ -62,7 +62,7 @@ static Status no_memory(const Asking *k) { return fail(ERR_NOMEM, "no memory for
 static Status add_question(void *arg, const BenchQuestion *q)
 {
     Asking *k = arg;
-    if (k->options->limit && k->n == k->options->limit)
+    if (k->data->limit && k->n == k->data->limit)
         return OK;
     if (k->n == k->room) {
         k->room = 2 * k->room + 1024;

@@ -10,8 +10,7 @@ enum { ASK_AT_ONCE = DECODER_SEQUENCES };
 typedef struct AskOptions {
     const char *out;     /* the answers, in LLaVA's format and the official order */
     const char *model;   /* what they call the model: "model_id" */
-    int64_t limit;       /* the first so many questions; 0: all */
-    int chunk, n_chunks; /* of these the chunk-th piece of ⌈n/n_chunks⌉, from 1; n_chunks 0: all */
+    int chunk, n_chunks; /* of d's questions the chunk-th piece of ⌈n/n_chunks⌉, from 1; n_chunks 0: all */
     int at_once;         /* questions answered together; 0: ASK_AT_ONCE. The answers are the same. */
 } AskOptions;
 

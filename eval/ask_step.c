@@ -62,7 +62,7 @@ static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, RunCon
 
 static Status ask(const Bench *b)
 {
-    AskOptions o = {.out = args.out, .limit = args.limit, .at_once = (int)args.at_once};
+    AskOptions o = {.out = args.out, .at_once = (int)args.at_once};
     BenchData d;
     RunConfig cfg = {0};
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
@@ -74,6 +74,7 @@ static Status ask(const Bench *b)
         return fail(ERR_USAGE, "evaluate … ask --out: the answers grow in FILE.partial, so it cannot be standard output");
     TRY(bench_check_out(args.out, false));
     TRY(bench_data(&d, b, args.data, args.split));
+    d.limit = args.limit;
     TRY(read_chunk(&o));
     if (file_exists(args.out)) {
         log_info("%s: is whole and is left alone; remove it to ask anew", args.out);

@@ -9,10 +9,9 @@
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "eval/ask.h"
-#include "eval/bench/commands.h"
 #include "eval/opening.h"
 #include "eval/published.h"
-#include "eval/suite_file.h"
+#include "eval/suite_line.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
@@ -43,18 +42,9 @@ static const CliProgram PROGRAM = {.name = "evaluate",
                                    .usage = "evaluate --suite FILE --out DIR [--config RUN.json|--checkpoint DIR] [--format markdown]",
                                    .options = OPTIONS};
 
-/* A line of the table. */
-typedef struct Line {
-    const SuiteEntry *entry;
-    Scores scores;
-    int64_t n_duplicate;
-    char answers[PATH_MAX], requests[PATH_MAX];
-    bool judged_later; /* its judge has not replied: no score */
-} Line;
-
 typedef struct Run {
     Suite suite;
-    Line *line; /* [suite.n] */
+    SuiteLine *line; /* [suite.n] */
     RunConfig cfg;
     char checkpoint[PATH_MAX];
     Answerer *answerer; /* NULL: nothing was asked so far */
@@ -62,48 +52,21 @@ typedef struct Run {
 
 /* ---------------------------------------------------------------- asking */
 
-/* DIR/BENCH.jsonl, or DIR/BENCH-SPLIT.jsonl of a split that is not the usual one. */
-static void name_files(Line *l)
-{
-    const Bench *b = l->entry->bench;
-    char name[NAME_MAX + 64];
-    const char *split = l->entry->data.split;
-    const bool usual = !strcmp(split, b->split);
-    snprintf(name, sizeof name, "%s%s%s.jsonl", b->name, usual ? "" : "-", usual ? "" : split);
-    file_join(l->answers, args.out, name);
-    snprintf(name, sizeof name, "%s%s%s.requests.jsonl", b->name, usual ? "" : "-", usual ? "" : split);
-    file_join(l->requests, args.out, name);
-}
-
-static Status ask(Run *r, Line *l)
+static Status ask(Run *r, const SuiteLine *l)
 {
     char name[PATH_MAX];
-    AskCounts counts;
-    AskOptions o = {.out = l->answers, .model = name};
     if (file_exists(l->answers))
         return OK;
     if (!args.model.config && !args.model.checkpoint)
-        return fail(ERR_USAGE, "%s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->answers);
+        return fail(ERR_USAGE, "%s: %s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->name,
+                    l->answers);
     if (!r->answerer)
         TRY(opening_answerer(&r->answerer, &args.model, &r->cfg, r->checkpoint));
     opening_name(name, sizeof name, &r->cfg, r->checkpoint);
-    return bench_ask(l->entry->bench, &l->entry->data, r->answerer, &o, &counts);
-}
-
-static Status score(Line *l)
-{
-    const SuiteEntry *e = l->entry;
-    const char *name = l->answers;
-    const BenchFiles answers = {&name, 1}, replies = {e->replies, e->n_replies};
-    l->judged_later = e->bench->judge && !e->bench->score_replies && !e->n_replies;
-    if (l->judged_later)
-        return bench_requests(e->bench, &e->data, answers, l->requests, NULL, args.allow_missing);
-    return bench_score(&l->scores, &l->n_duplicate, e->bench, &e->data, answers, replies, args.allow_missing);
+    return suite_line_ask(l, r->answerer, name);
 }
 
 /* ---------------------------------------------------------------- the table */
-
-static double score_of(const Line *l) { return l->scores.n_scores ? l->scores.score[0].value : NAN; }
 
 static void put_number(FILE *out, double value, int width)
 {
@@ -113,7 +76,7 @@ static void put_number(FILE *out, double value, int width)
         fprintf(out, "%*.1f", width, value);
 }
 
-static void put_note(FILE *out, const Line *l)
+static void put_note(FILE *out, const SuiteLine *l)
 {
     if (l->judged_later)
         fprintf(out, "its judge has not replied; the requests are in %s", l->requests);
@@ -121,7 +84,7 @@ static void put_note(FILE *out, const Line *l)
         fputs(l->entry->bench->note, out);
 }
 
-static bool has_note(const Line *l) { return l->judged_later || l->entry->bench->note; }
+static bool has_note(const SuiteLine *l) { return l->judged_later || l->entry->bench->note; }
 
 static void put_notes(FILE *out, const Run *r, const char *before)
 {
@@ -143,7 +106,7 @@ static void put_text(FILE *out, const Run *r, const JsonDoc *published)
         fprintf(out, "  %s", json_get(published_model(published, m), "name")->string);
     fputc('\n', out);
     for (int i = 0; i < r->suite.n; i++) {
-        const Line *l = &r->line[i];
+        const SuiteLine *l = &r->line[i];
         char interval[48] = "", mark[16] = "";
         if (l->scores.n_scores && !isnan(l->scores.score[0].low))
             snprintf(interval, sizeof interval, "%.1f to %.1f", l->scores.score[0].low, l->scores.score[0].high);
@@ -152,7 +115,7 @@ static void put_text(FILE *out, const Run *r, const JsonDoc *published)
         fprintf(out, "%-*s ", NAME, l->entry->bench->name);
         utf8_cell(out, l->entry->data.split, 18);
         fprintf(out, " %*lld ", NUMBER, (long long)l->scores.n);
-        put_number(out, score_of(l), NUMBER);
+        put_number(out, suite_line_number(l), NUMBER);
         fprintf(out, "   %-16s", interval);
         for (int m = 0; published_model(published, m); m++) {
             const Json *model = published_model(published, m);
@@ -175,14 +138,14 @@ static void put_markdown(FILE *out, const Run *r, const JsonDoc *published)
         fputs("---|", out);
     fputc('\n', out);
     for (int i = 0; i < r->suite.n; i++) {
-        const Line *l = &r->line[i];
+        const SuiteLine *l = &r->line[i];
         fprintf(out, "| %s", l->entry->bench->name);
         if (has_note(l))
             fprintf(out, " [%d]", ++notes);
         fputs(" | ", out);
         utf8_cell(out, l->entry->data.split, 0);
         fprintf(out, " | %lld | ", (long long)l->scores.n);
-        put_number(out, score_of(l), 0);
+        put_number(out, suite_line_number(l), 0);
         if (l->scores.n_scores && !isnan(l->scores.score[0].low))
             fprintf(out, " | %.1f to %.1f |", l->scores.score[0].low, l->scores.score[0].high);
         else
@@ -202,16 +165,14 @@ static Status put_json(FILE *out, const Run *r, const JsonDoc *published)
 {
     cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "benchmarks");
     for (int i = 0; i < r->suite.n; i++) {
-        const Line *l = &r->line[i];
+        const SuiteLine *l = &r->line[i];
         cJSON *line = NULL;
-        Status s = scores_json(&line, &l->scores, l->entry->bench->name, l->entry->data.split, l->n_duplicate);
+        Status s = suite_line_json(&line, l);
         json_add(list, NULL, line);
         if (s) {
             cJSON_Delete(o);
             return s;
         }
-        json_add_text(line, "requests", l->judged_later ? l->requests : NULL);
-        json_add_text(line, "note", l->entry->bench->note);
     }
     json_add_value(o, "published", json_get(json_root(published), "models"));
     return json_print(out, &o, JSON_LINE, "evaluate");
@@ -240,17 +201,15 @@ static Status run(Run *r)
     TRY(file_make_folders(args.out));
     r->line = pool_push(&r->suite.pool, (size_t)r->suite.n * sizeof *r->line);
     TRY(pool_status(&r->suite.pool));
-    for (int i = 0; i < r->suite.n; i++) {
-        r->line[i].entry = &r->suite.entry[i];
-        name_files(&r->line[i]);
-    }
+    for (int i = 0; i < r->suite.n; i++)
+        suite_line_place(&r->line[i], &r->suite.entry[i], args.out);
     for (int i = 0; i < r->suite.n; i++)
         if (!file_exists(r->line[i].answers))
-            TRY_IN(ask_check(r->line[i].entry->bench, &r->line[i].entry->data, r->line[i].answers), "%s", r->line[i].entry->bench->name);
+            TRY_IN(ask_check(r->line[i].entry->bench, &r->line[i].entry->data, r->line[i].answers), "%s", r->line[i].name);
     for (int i = 0; i < r->suite.n; i++)
-        TRY_IN(ask(r, &r->line[i]), "%s", r->line[i].entry->bench->name);
+        TRY(ask(r, &r->line[i]));
     for (int i = 0; i < r->suite.n; i++)
-        TRY_IN(score(&r->line[i]), "%s", r->line[i].entry->bench->name);
+        TRY(suite_line_score(&r->line[i], (BenchFiles){r->suite.entry[i].replies, r->suite.entry[i].n_replies}, args.allow_missing));
     return tell(r);
 }
 

@@ -59,6 +59,17 @@ static void read_bench(Reader *r, SuiteEntry *e, const Json *o)
             near ? "; did you mean \"" : " (evaluate --list)", near ? near : "", near ? "\"?" : "");
 }
 
+static void read_limit(Reader *r, SuiteEntry *e, const Json *v)
+{
+    char found[96];
+    if (v->kind == JSON_INT && v->integer > 0)
+        e->data.limit = v->integer;
+    else if (v->kind != JSON_NULL)
+        mistake(r, v, "\"limit\" is %s, expected a number of questions from 1, or null: all", json_show(v, found, sizeof found));
+    if (e->bench && !e->bench->questions && e->data.limit)
+        mistake(r, v, "%s asks no questions that \"limit\" could count", e->bench->name);
+}
+
 static void read_replies(Reader *r, SuiteEntry *e, const Json *v)
 {
     char found[96];
@@ -82,14 +93,14 @@ static void check_first(Reader *r, const SuiteEntry *e, const Json *o)
 
 static void read_entry(Reader *r, const Json *o)
 {
-    static const char *const KEYS[] = {"bench", "data", "split", "replies"};
+    static const char *const KEYS[] = {"bench", "data", "split", "limit", "replies"};
     char found[96];
     if (o->kind != JSON_OBJECT || r->suite->n == SUITE_MOST) {
         mistake(r, o, "a benchmark is %s, expected up to %d objects {\"bench\", \"data\"}", json_show(o, found, sizeof found), SUITE_MOST);
         return;
     }
     SuiteEntry *e = &r->suite->entry[r->suite->n++];
-    const Json *data = json_get(o, "data"), *split = json_get(o, "split"), *replies = json_get(o, "replies");
+    const Json *data = json_get(o, "data"), *split = json_get(o, "split"), *replies = json_get(o, "replies"), *limit = json_get(o, "limit");
     *e = (SuiteEntry){0};
     check_keys(r, o, KEYS, sizeof KEYS / sizeof *KEYS);
     read_bench(r, e, o);
@@ -103,6 +114,8 @@ static void read_entry(Reader *r, const Json *o)
     if (e->bench && bench_data(&e->data, e->bench, e->data.dir, is_text(split) ? kept(r, split->string) : NULL))
         mistake(r, split, "%s", status_message());
     check_first(r, e, o);
+    if (limit)
+        read_limit(r, e, limit);
     if (replies)
         read_replies(r, e, replies);
 }

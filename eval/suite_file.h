@@ -19,8 +19,8 @@ typedef struct Suite {
     int n;
 } Suite;
 
-/* {"schema":"genllava.suite/1","benchmarks":[{"bench":"pope","data":"DIR","split":"val","replies":["FILE"]}]}, paths relative to the file.
- * All mistakes at once, ERR_USAGE, a line each with file:line:column. */
+/* {"schema":"genllava.suite/1","benchmarks":[{"bench":"pope","data":"DIR","split":"val","limit":100,"replies":["FILE"]}]}, paths relative
+ * to the file. All mistakes at once, ERR_USAGE, a line each with file:line:column. */
 MUST_USE Status suite_read(Suite *s, const char *file);
 void suite_free(Suite *s);
 #endif

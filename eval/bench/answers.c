@@ -24,6 +24,7 @@ struct Answers {
     int64_t *slot;  /* index + 1 by hash of the key; 0: empty */
     size_t slots;   /* a power of two */
     const char *id; /* member that names the question */
+    bool limited;
 };
 
 /* ---------------------------------------------------------------- by key */
@@ -87,6 +88,10 @@ bool answers_find(Answers *a, Span key, Span *text)
     *text = answer->text;
     return true;
 }
+
+void answers_limit(Answers *a) { a->limited = true; }
+
+bool answers_not_asked(const Answers *a, bool found) { return a->limited && !found; }
 
 int64_t answers_duplicate(const Answers *a) { return a->duplicate; }
 

@@ -17,6 +17,10 @@ MUST_USE Status answers_read_replies(Answers **out, const char *const *files, in
 void answers_free(Answers **a);
 /* The text of the answer to a question; false: there is none. Marks it as known. */
 bool answers_find(Answers *a, Span key, Span *text);
+/* These answer the first questions alone (BenchData.limit), or are replies about them: a question without an answer was not asked. */
+void answers_limit(Answers *a);
+/* Whether a question leaves the score as it is, for it was not asked. found: what answers_find said. */
+bool answers_not_asked(const Answers *a, bool found);
 /* Answers over which a later one to the same question counts. */
 int64_t answers_duplicate(const Answers *a);
 /* ERR_DATA naming the first answer that no answers_find asked for, with its FILE:LINE. */

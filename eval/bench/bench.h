@@ -12,6 +12,7 @@
 typedef struct BenchData {
     const char *dir;   /* the official files */
     const char *split; /* the benchmark's own where none was given */
+    int64_t limit;     /* only the first so many questions are asked and scored; 0: all */
 } BenchData;
 
 /* A question as it is asked. Texts are valid until the visit returns. */

@@ -57,7 +57,7 @@ Status bench_data(BenchData *out, const Bench *b, const char *dir, const char *s
     const bool has_splits = strstr(b->files, "SPLIT") || strstr(b->pictures, "SPLIT");
     if (split && !has_splits && strcmp(split, b->split))
         return fail(ERR_USAGE, "%s has one split, \"%s\"; found \"%s\"", b->name, b->split, split);
-    *out = (BenchData){dir, split ? split : b->split};
+    *out = (BenchData){.dir = dir, .split = split ? split : b->split};
     return OK;
 }
 
@@ -73,11 +73,34 @@ static Status check_missing(const Scores *s, const Bench *b, const BenchData *d,
     return OK;
 }
 
+static Status count_question(void *n, const BenchQuestion *q)
+{
+    (void)q;
+    ++*(int64_t *)n;
+    return OK;
+}
+
+/* The others cannot be told from those that were not asked. */
+static Status check_limited(const Scores *s, const Bench *b, const BenchData *d, const char *what)
+{
+    int64_t n = 0;
+    TRY(b->questions(d, count_question, &n));
+    n = n < d->limit ? n : d->limit;
+    if (s->n != n)
+        return fail(ERR_DATA, "there are %s to %" PRId64 " questions, expected those to the first %" PRId64 ", all and no others", what,
+                    s->n, n);
+    return OK;
+}
+
 /* replies NULL: without a judge, or `a` are those. */
 static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers *a, Answers *replies, bool allow_missing)
 {
+    if (d->limit)
+        answers_limit(a);
     TRY(replies ? b->score_replies(d, a, replies, s) : b->score(d, a, s));
     TRY(scores_status(s));
+    if (d->limit)
+        TRY(check_limited(s, b, d, b->judge && !b->score_replies ? "replies" : "answers"));
     TRY(answers_all_known(a));
     if (replies)
         TRY(answers_all_known(replies));
@@ -242,7 +265,11 @@ static Status write_requests(const Bench *b, const BenchData *d, Answers *a, con
     Scores counts = {0};
     TRY(file_draft(&draft, out));
     Requests requests = {draft.out, model ? model : b->judge_model};
+    if (d->limit)
+        answers_limit(a);
     Status s = b->judge(d, a, &counts, put_request, &requests);
+    if (!s && d->limit)
+        s = check_limited(&counts, b, d, "answers");
     if (!s)
         s = answers_all_known(a);
     if (!s)

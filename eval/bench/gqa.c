@@ -75,7 +75,7 @@ static Status score_question(const Json *q, const char *path, Answers *a, Scores
     Pool pool = {0};
     Span text = SPAN(""), answer;
     bool found = answers_find(a, id_of(q), &text);
-    if (!is_balanced(q))
+    if (!is_balanced(q) || answers_not_asked(a, found))
         return OK;
     TRY(official_text(&answer, q, "answer", path));
     s->n_missing += !found;

@@ -159,8 +159,9 @@ static Status judge_row(void *arg, const Json *row)
     bool number;
     Status s = official_id(&pool, &id, &number, row, "question_id", j->path);
     bool found = !s && answers_find(j->answers, id, &candidate);
-    j->scores->n++;
-    j->scores->n_missing += !found;
+    const bool asked = !answers_not_asked(j->answers, found);
+    j->scores->n += asked;
+    j->scores->n_missing += asked && !found;
     if (found)
         s = request(j, &pool, row, candidate);
     if (!s)
@@ -233,8 +234,9 @@ static Status score_row(void *arg, const Json *row)
     double reference = -1, model = -1;
     TRY(official_text(&category, row, "category", r->path));
     bool found = answers_find(r->replies, request_id(&pool, r->row++), &text);
-    r->scores->n++;
-    r->scores->n_missing += !found;
+    const bool asked = !answers_not_asked(r->replies, found);
+    r->scores->n += asked;
+    r->scores->n_missing += asked && !found;
     bool read = found && read_review(&pool, text, &reference, &model);
     Status s = pool_status(&pool);
     pool_free(&pool);

@@ -177,6 +177,8 @@ static Status put_request(Work *w, const Problem *p)
 {
     Span reply, query, extraction;
     const bool found = answers_find(w->a, p->pid, &reply);
+    if (answers_not_asked(w->a, found))
+        return OK;
     w->s->n++;
     w->s->n_missing += !found;
     if (!found || mathvista_is_direct(reply, &p->q, &extraction))
@@ -271,6 +273,8 @@ static bool extraction_of(Work *w, const Problem *p, Span *extraction)
 static Status score_problem(Work *w, const Problem *p)
 {
     Span label, extraction, answer;
+    if (answers_not_asked(w->a, answers_find(w->a, p->pid, &answer)))
+        return OK;
     TRY(label_of(w, p, &label));
     const bool found = extraction_of(w, p, &extraction);
     w->s->n_missing += !found;

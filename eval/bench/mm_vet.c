@@ -66,13 +66,15 @@ static Status request(Pool *pool, const char *path, const Json *q, int64_t row, 
 
 static Status judge_all(const char *path, const Json *root, Span prompt, Answers *a, Scores *scores, JudgeVisit visit, void *arg)
 {
-    for (const Json *q = root->child; q; q = q->next) {
+    int64_t row = 0;
+    for (const Json *q = root->child; q; q = q->next, row++) {
         Pool pool = {0};
         Span prediction;
         bool found = answers_find(a, number_of(span_of(q->key ? q->key : "")), &prediction);
-        Status s = found ? request(&pool, path, q, scores->n, prompt, prediction, visit, arg) : OK;
-        scores->n++;
-        scores->n_missing += !found;
+        Status s = found ? request(&pool, path, q, row, prompt, prediction, visit, arg) : OK;
+        const bool asked = !answers_not_asked(a, found);
+        scores->n += asked;
+        scores->n_missing += asked && !found;
         pool_free(&pool);
         TRY(s);
     }
@@ -137,12 +139,16 @@ static Status count(Pool *pool, const char *path, const Json *q, double mark, Sc
     return scores_status(s);
 }
 
-static Status score_question(const char *path, const Json *q, Answers *replies, Scores *s, Sums *sums)
+static Status score_question(const char *path, const Json *q, int64_t row, Answers *replies, Scores *s, Sums *sums)
 {
     Pool pool = {0};
     Span reply;
     double mark = 0;
-    bool found = answers_find(replies, request_id(&pool, s->n), &reply);
+    bool found = answers_find(replies, request_id(&pool, row), &reply);
+    if (answers_not_asked(replies, found)) {
+        pool_free(&pool);
+        return OK;
+    }
     bool read = found && read_mark(&pool, reply, &mark);
     mark = read ? mark : 0;
     sums->unparsable += found && !read;
@@ -162,8 +168,9 @@ static Status score(const BenchData *d, Answers *replies, Scores *s)
     TRY(official_json(&doc, official_path(path, d, "mm-vet.json")));
     Sums sums = {.marks = mem_alloc((json_root(doc)->length + 1) * sizeof *sums.marks)};
     Status status = sums.marks ? OK : fail(ERR_NOMEM, "no memory for the marks of a benchmark");
+    int64_t row = 0;
     for (const Json *q = json_root(doc)->child; q && !status; q = q->next)
-        status = score_question(path, q, replies, s, &sums);
+        status = score_question(path, q, row++, replies, s, &sums);
     if (!status) {
         scores_mean(s, sums.marks, s->n, "total");
         groups_mean(s, &sums.capability, "capability");

@@ -192,6 +192,8 @@ static Status score_row(const Table *t, Answers *a, Pool *pool, Outcome *o, Scor
             option[i].s = NULL;
     }
     const bool found = answers_find(a, span_print(pool, "%" PRId64, index), &text);
+    if (answers_not_asked(a, found))
+        return pool_status(pool);
     const char letter = found ? choice_of(pool, text, option) : 0;
     o->base = index % ROTATION;
     o->right = letter && answer.n == 1 && *answer.s == letter;
@@ -265,14 +267,14 @@ static Status score_table(const Table *t, Answers *a, Scores *s)
     const int64_t n = t->tsv.n_rows - 1;
     Outcome *o = mem_alloc((size_t)(n + 1) * sizeof *o);
     Status status = o ? OK : fail(ERR_NOMEM, "no memory for %" PRId64 " answers", n);
-    for (int64_t i = 0; i < n && !status; i++) {
-        o[i].row = i + 1;
-        status = score_row(t, a, &pool, &o[i], s, &sums);
+    for (int64_t row = 1; row <= n && !status; row++) {
+        o[s->n].row = row;
+        status = score_row(t, a, &pool, &o[s->n], s, &sums);
         pool_reset(&pool);
     }
     if (!status) {
-        join_rotations(o, n);
-        add_scores(t, o, n, s, &sums);
+        join_rotations(o, s->n);
+        add_scores(t, o, s->n, s, &sums);
     }
     groups_free(&sums.category);
     groups_free(&sums.l2_category);

@@ -217,11 +217,14 @@ static Status score_picture(void *arg, const Task *task, const Picture *p)
 {
     Scoring *k = arg;
     Points *points = &k->points[task - TASKS];
-    bool both = true;
+    bool both = true, asked = false;
     pool_reset(&k->pool);
     for (int i = 0; i < PER_PICTURE; i++) {
         Span text;
         bool found = answers_find(k->a, key_of(&k->pool, task->name, p->stem, p->question[i]), &text);
+        if (answers_not_asked(k->a, found))
+            continue;
+        asked = true;
         Said what = found ? said(&k->pool, text) : SAID_OTHER;
         bool right = what == (p->yes[i] ? SAID_YES : SAID_NO);
         k->s->n++;
@@ -231,8 +234,8 @@ static Status score_picture(void *arg, const Task *task, const Picture *p)
         points->right += right;
         both &= right;
     }
-    points->pictures++;
-    points->both += both;
+    points->pictures += asked;
+    points->both += asked && both;
     return pool_status(&k->pool);
 }
 
@@ -251,7 +254,8 @@ static Status score(const BenchData *d, Answers *a, Scores *s)
     scores_add(s, sum[false], "perception");
     scores_add(s, sum[true], "cognition");
     for (int t = 0; t < N_TASKS; t++)
-        scores_add(s, points_of(&k.points[t]), "%s", TASKS[t].name);
+        if (k.points[t].n)
+            scores_add(s, points_of(&k.points[t]), "%s", TASKS[t].name);
     scores_count(s, k.other, "other");
     pool_free(&k.pool);
     return status;

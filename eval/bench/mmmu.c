@@ -221,6 +221,8 @@ static Status score_row(void *arg, const Json *row)
     TRY(subject_of(w, &subject, item.id, row->line));
     TRY(labels_of(w, &labels, row));
     const bool found = answers_find(w->a, item.id, &text);
+    if (answers_not_asked(w->a, found))
+        return OK;
     w->s->n_missing += !found;
     if (found && item.is_choice) {
         const char letter = mmmu_letter(&w->pool, text, item.options);

@@ -194,9 +194,11 @@ static double f1_of(const Table *t)
     return precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0;
 }
 
+static int64_t answers_in(const Table *t) { return t->yes_yes + t->yes_no + t->no_no + t->no_yes; }
+
 static void add_category(Scores *s, const char *name, const Table *t)
 {
-    const int64_t said_yes = t->yes_yes + t->yes_no, n = said_yes + t->no_no + t->no_yes;
+    const int64_t said_yes = t->yes_yes + t->yes_no, n = answers_in(t);
     scores_share(s, t->yes_yes + t->no_no, n, "%s/accuracy", name);
     scores_share(s, t->yes_yes, said_yes, "%s/precision", name);
     scores_share(s, t->yes_yes, t->yes_yes + t->no_yes, "%s/recall", name);
@@ -223,6 +225,8 @@ static Status score(const BenchData *d, Answers *a, Scores *s)
         const Question *q = &all.item[i];
         Span text;
         bool found = answers_find(a, q->id, &text);
+        if (answers_not_asked(a, found))
+            continue;
         pool_reset(&pool);
         count(&table[q->category], found ? says_yes(&pool, text) : !q->yes, q->yes); /* none is wrong, whatever is so */
         s->n++;
@@ -230,11 +234,15 @@ static Status score(const BenchData *d, Answers *a, Scores *s)
         status = pool_status(&pool);
     }
     double sum = 0;
-    for (int c = 0; c < N_CATEGORIES; c++)
+    int asked = 0;
+    for (int c = 0; c < N_CATEGORIES; c++) {
+        asked += answers_in(&table[c]) > 0;
         sum += f1_of(&table[c]);
-    scores_add(s, 100 * sum / N_CATEGORIES, "f1");
+    }
+    scores_add(s, asked ? 100 * sum / asked : 0, "f1");
     for (int c = 0; c < N_CATEGORIES; c++)
-        add_category(s, CATEGORIES[c], &table[c]);
+        if (answers_in(&table[c]))
+            add_category(s, CATEGORIES[c], &table[c]);
     pool_free(&pool);
     questions_free(&all);
     return status;

@@ -130,6 +130,8 @@ static Status score_item(void *arg, const Item *item, const char *where)
     TRY(official_text(&answer, item->json, "answer", where));
     pool_reset(&k->pool);
     const bool found = answers_find(k->a, id_in_answers(&k->pool, item), &text), right = found && span_equal(text, answer);
+    if (answers_not_asked(k->a, found))
+        return pool_status(&k->pool);
     Group *type = groups_at(k->s, &k->types, item->type);
     if (!type)
         return scores_status(k->s);

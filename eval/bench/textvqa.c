@@ -196,6 +196,8 @@ static Status score_known(const Known *known, const char *path, Answers *a, Scor
     Span text = SPAN("");
     Spans truths;
     bool found = answers_find(a, known->key, &text);
+    if (answers_not_asked(a, found))
+        return OK;
     Status status = soft_truths(&pool, &truths, known->counts, path);
     for (int i = 0; i < truths.n && !status; i++)
         truths.item[i] = answer_m4c(&pool, truths.item[i]);

@@ -62,6 +62,8 @@ static Status score_row(void *arg, const Json *row)
     for (int i = 0; i < truths.n; i++)
         truths.item[i] = answer_m4c(&k->pool, truths.item[i]);
     bool found = answers_find(k->a, image, &text);
+    if (answers_not_asked(k->a, found))
+        return pool_status(&k->pool);
     double value = found ? soft_accuracy(truths, answer_m4c(&k->pool, text)) : 0;
     TRY(pool_status(&k->pool));
     return soft_count(&k->sums, k->s, row, found, value);

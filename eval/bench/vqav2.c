@@ -89,6 +89,8 @@ static Status score_row(void *arg, const Json *row)
     TRY(official_int(&id, row, "question_id", k->path));
     TRY(soft_truths(&k->pool, &truths, row, k->path));
     bool found = answers_find(k->a, span_print(&k->pool, "%" PRId64, id), &text);
+    if (answers_not_asked(k->a, found))
+        return pool_status(&k->pool);
     double value = found ? accuracy_of(&k->pool, truths, text) : 0;
     TRY(pool_status(&k->pool));
     return soft_count(&k->sums, k->s, row, found, value);

@@ -51,6 +51,16 @@ run 0 --suite "$dir/suite.json" --out "$dir/out" --format json --quiet --config 
 [ "$(wc -l < "$dir/out/gqa.jsonl")" -eq 43 ] || wrong "gqa.jsonl holds $(wc -l < "$dir/out/gqa.jsonl") answers"
 [ "$(score "$dir/text" pope)" = "$(score "$dir/table" pope)" ] || wrong "pope was scored otherwise beside a model"
 
+# A limited number of questions: asked in files of their own, and scored by themselves.
+printf '{"benchmarks": [{"bench": "gqa", "data": "data/gqa", "limit": 5}, {"bench": "pope", "data": "data/pope", "limit": null}]}' > "$dir/few.json"
+run 0 --suite "$dir/few.json" --out "$dir/out" --format json --quiet --config configs/quickstart.json
+head -5 "$dir/out/gqa.jsonl" | cmp - "$dir/out/gqa-first-5.jsonl" || wrong "limit 5: other questions"
+grep -q '"bench":"gqa","split":"testdev_balanced","n":5,"n_missing":0' "$dir/text" || wrong "limit 5: $(cat "$dir/text")"
+[ "$(score "$dir/text" pope)" = "$(score "$dir/table" pope)" ] || wrong "no limit: another score"
+sed -i '$d' "$dir/out/gqa-first-5.jsonl"
+run 65 --suite "$dir/few.json" --out "$dir/out" --quiet
+says "gqa: there are answers to 4 questions, expected those to the first 5, all and no others"
+
 # All mistakes of a suite at once, with their places.
 printf '{"benchmarks":[{"bench":"popo","dat":1},\n{"bench":"gqa","data":"x","replies":"y"}],"x":1}' > "$dir/bad.json"
 run 2 --suite "$dir/bad.json" --out "$dir/out"
@@ -63,6 +73,10 @@ printf '{"benchmarks":[{"bench":"gqa","data":"x"},{"bench":"gqa","data":"y","spl
 run 2 --suite "$dir/bad.json" --out "$dir/out"
 says "$dir/bad.json:2:1: gqa stands twice with split \"testdev_balanced\""
 says "$dir/bad.json:3:36: pope has one split, \"coco\"; found \"y\""
+printf '{"benchmarks":[{"bench":"gqa","data":"x","limit":0},{"bench":"magicbrush","data":"y","limit":5}]}' > "$dir/bad.json"
+run 2 --suite "$dir/bad.json" --out "$dir/out"
+says "$dir/bad.json:1:50: \"limit\" is 0, expected a number of questions from 1, or null: all"
+says "$dir/bad.json:1:94: magicbrush asks no questions that \"limit\" could count"
 [ "$(wc -l < "$dir/err")" -le 3 ] || wrong "more mistakes: $(cat "$dir/err")"
 run 66 --suite "$dir/none.json" --out "$dir/out"
 run 2 --suite "$dir/suite.json"

@@ -39,7 +39,8 @@ typedef struct Lines {
     AskCounts counts;
 } Lines;
 
-static void ask(Lines *l, const char *name, const AskOptions *options)
+/* limit 0: all questions */
+static void ask(Lines *l, const char *name, int64_t limit)
 {
     static const char *const SETS[] = {"device=cpu"};
     static const Bench BENCH = {.name = "test", .split = "s", .max_new_tokens = 8, .questions = questions};
@@ -47,12 +48,10 @@ static void ask(Lines *l, const char *name, const AskOptions *options)
     size_t n;
     RunConfig cfg;
     Answerer *a;
-    AskOptions o = *options;
-    o.out = file_join(out, test_dir(), name);
-    o.model = "the \"model\"";
+    const AskOptions o = {.out = file_join(out, test_dir(), name), .model = "the \"model\""};
     REQUIRE_OK(config_load(&cfg, test_fixture("parity/noise_edit/config.json"), SETS, 1));
     REQUIRE_OK(answerer_open(&a, &cfg, NULL));
-    REQUIRE_OK(bench_ask(&BENCH, &(BenchData){".", "s"}, a, &o, &l->counts));
+    REQUIRE_OK(bench_ask(&BENCH, &(BenchData){".", "s", limit}, a, &o, &l->counts));
     answerer_close(&a);
     config_free(&cfg);
     REQUIRE_OK(file_read(&l->bytes, &n, out, 1 << 20));
@@ -78,7 +77,7 @@ static Span text_of(const char *line)
 TEST(answers_hold_what_the_benchmark_adds_to_them)
 {
     Lines l;
-    ask(&l, "a.jsonl", &(AskOptions){0});
+    ask(&l, "a.jsonl", 0);
     CHECK_INT(l.counts.n, 5);
     CHECK_INT(l.counts.asked, 5);
     CHECK_INT(l.counts.n_no_picture, 1);
@@ -98,9 +97,9 @@ TEST(answers_hold_what_the_benchmark_adds_to_them)
 TEST(a_suffix_is_asked_and_not_repeated)
 {
     Lines hidden, shown;
-    ask(&hidden, "a.jsonl", &(AskOptions){.limit = 1});
+    ask(&hidden, "a.jsonl", 1);
     suffix_in_prompt = true;
-    ask(&shown, "b.jsonl", &(AskOptions){.limit = 1});
+    ask(&shown, "b.jsonl", 1);
     CHECK_INT(shown.counts.n, 1);
     CHECK(begins(shown.line[0], "{\"question_id\": 7, \"round_id\": 0, \"prompt\": \"What?\\nA letter.\", \"text\": \""));
     CHECK(span_equal(text_of(hidden.line[0]), text_of(shown.line[0])));
@@ -113,7 +112,7 @@ TEST(a_whole_file_of_answers_is_left_alone)
     Lines l;
     char path[PATH_MAX];
     REQUIRE_OK(file_replace(file_join(path, test_dir(), "a.jsonl"), "mine"));
-    ask(&l, "a.jsonl", &(AskOptions){0});
+    ask(&l, "a.jsonl", 0);
     CHECK_STR(l.line[0], "mine");
     CHECK_INT(l.counts.n, 0);
     mem_free(l.bytes);

@@ -112,7 +112,7 @@ static void run_bench(const World *w)
     char folder[PATH_MAX], path[PATH_MAX];
     const char *file = file_join(path, w->bench->name, b->judge ? "replies.jsonl" : "answers.jsonl");
     snprintf(folder, sizeof folder, "%s", fuzz_path(b->name));
-    const BenchData d = {folder, b->split};
+    const BenchData d = {.dir = folder, .split = b->split};
     Answers *a;
     size_t sum = 0;
     fuzz_check(b->questions(&d, look, &sum));

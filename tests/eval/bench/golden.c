@@ -55,7 +55,7 @@ const char *golden_world(const char *bench)
 
 /* ---------------------------------------------------------------- scores */
 
-static BenchData data_of(const Bench *b, const char *split) { return (BenchData){test_dir(), split ? split : b->split}; }
+static BenchData data_of(const Bench *b, const char *split) { return (BenchData){.dir = test_dir(), .split = split ? split : b->split}; }
 
 static Status read_answers(Answers **a, const Bench *b)
 {

@@ -42,7 +42,7 @@ static Status compare(void *arg, const JudgeRequest *r)
 static Status ask_judge(const char *bench, Scores *counts, JudgeVisit visit, void *arg)
 {
     const Bench *b = bench_named(bench);
-    const BenchData d = {test_dir(), b->split};
+    const BenchData d = {.dir = test_dir(), .split = b->split};
     const char *file = golden_path("answers.jsonl");
     Answers *a;
     TRY(answers_read(&a, &file, 1, b->key));
@@ -56,7 +56,7 @@ static Status ask_judge(const char *bench, Scores *counts, JudgeVisit visit, voi
 static Status score_replies(const char *bench, Scores *s)
 {
     const Bench *b = bench_named(bench);
-    const BenchData d = {test_dir(), b->split};
+    const BenchData d = {.dir = test_dir(), .split = b->split};
     const char *file = golden_path("replies.jsonl");
     Answers *a;
     *s = (Scores){0};

@@ -168,7 +168,7 @@ static Status check_request(void *arg, const JudgeRequest *r)
 TEST(mathvista_asks_its_judge_for_what_is_not_direct)
 {
     const Bench *b = bench_named("mathvista");
-    const BenchData d = {test_dir(), "testmini"};
+    const BenchData d = {.dir = test_dir(), .split = "testmini"};
     Scores counts = {0};
     int n = 0;
     golden_write("testmini.json",
@@ -197,7 +197,7 @@ TEST(mathvista_asks_its_judge_for_what_is_not_direct)
 TEST(mathvista_scores_by_its_judge)
 {
     const Bench *b = bench_named("mathvista");
-    const BenchData d = {golden_world("mathvista"), "testmini"};
+    const BenchData d = {.dir = golden_world("mathvista"), .split = "testmini"};
     const char *file = golden_path("replies.jsonl");
     Answers *a = read_answers(), *replies;
     Scores s = {0};
@@ -224,7 +224,7 @@ TEST(mathvista_scores_by_its_judge)
 TEST(mathvista_submits_problems_with_their_replies)
 {
     const Bench *b = bench_named("mathvista");
-    const BenchData d = {test_dir(), "testmini"};
+    const BenchData d = {.dir = test_dir(), .split = "testmini"};
     char *text;
     size_t n;
     golden_write("testmini.json",

@@ -97,7 +97,7 @@ static Status check_picture(void *arg, const BenchQuestion *q)
 TEST(mmbench_hands_over_pictures_and_options)
 {
     const Bench *b = bench_named("mmbench");
-    const BenchData d = {test_dir(), "dev"};
+    const BenchData d = {.dir = test_dir(), .split = "dev"};
     int n = 0;
     golden_write(FILE_EN, HEADER "7\tWho?\t\ta\tsay \"b\"\t\t\tA\tc\t/9j/\tl\tdev\n"
                                  "1000007\tWho?\t\ta\tsay \"b\"\t\t\tB\tc\t7\tl\tdev\n8\tWho?\t\ta\tsay \"b\"\t\t\tB\tc\t!\tl\tdev\n");
@@ -190,7 +190,7 @@ TEST(choice_follows_letters_sentences_and_texts)
 static Status submit(const char *bench)
 {
     const Bench *b = bench_named(bench);
-    const BenchData d = {test_dir(), b->split};
+    const BenchData d = {.dir = test_dir(), .split = b->split};
     const char *file = golden_path("answers.jsonl");
     Answers *a;
     REQUIRE_OK(answers_read(&a, &file, 1, b->key));

@@ -30,7 +30,7 @@ TEST(mme_asks_two_questions_a_picture)
 static Status submit(const char *out)
 {
     const Bench *b = bench_named("mme");
-    const BenchData d = {test_dir(), "test"};
+    const BenchData d = {.dir = test_dir(), .split = "test"};
     const char *file = golden_path("answers.jsonl");
     Answers *a;
     REQUIRE_OK(answers_read(&a, &file, 1, b->key));

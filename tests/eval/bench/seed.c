@@ -44,7 +44,7 @@ TEST(seed_counts_only_the_letter_itself)
 static Status submit(void)
 {
     const Bench *b = bench_named("seed");
-    const BenchData d = {test_dir(), b->split};
+    const BenchData d = {.dir = test_dir(), .split = b->split};
     const char *file = golden_path("answers.jsonl");
     Answers *a;
     REQUIRE_OK(answers_read(&a, &file, 1, b->key));

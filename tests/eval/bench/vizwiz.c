@@ -33,7 +33,7 @@ TEST(vizwiz_submission_is_never_short)
     const Bench *b = bench_named("vizwiz");
     const char *file;
     Answers *a;
-    const BenchData d = {golden_world("vizwiz"), "val"};
+    const BenchData d = {.dir = golden_world("vizwiz"), .split = "val"};
     golden_write("answers.jsonl", "{\"question_id\":\"VizWiz_val_00000000.jpg\",\"text\":\"x\"}\n");
     golden_write("out.json", "before");
     file = golden_path("answers.jsonl");

@@ -1,0 +1,58 @@
+/* suite_line.c: see suite_line.h. */
+#include "eval/suite_line.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/formats/json_write.h"
+#include "eval/ask.h"
+
+void suite_line_place(SuiteLine *l, const SuiteEntry *e, const char *folder)
+{
+    char file[2 * NAME_MAX], limit[32] = "";
+    const bool usual = !strcmp(e->data.split, e->bench->split);
+    l->entry = e;
+    snprintf(l->name, sizeof l->name, "%s%s%s", e->bench->name, usual ? "" : "-", usual ? "" : e->data.split);
+    if (e->data.limit)
+        snprintf(limit, sizeof limit, "-first-%" PRId64, e->data.limit);
+    snprintf(file, sizeof file, "%s%s.jsonl", l->name, limit);
+    file_join(l->answers, folder, file);
+    snprintf(file, sizeof file, "%s%s.requests.jsonl", l->name, limit);
+    file_join(l->requests, folder, file);
+}
+
+Status suite_line_ask(const SuiteLine *l, Answerer *a, const char *model)
+{
+    AskCounts counts;
+    const AskOptions o = {.out = l->answers, .model = model};
+    return fail_context(bench_ask(l->entry->bench, &l->entry->data, a, &o, &counts), "%s", l->name);
+}
+
+static Status score(SuiteLine *l, BenchFiles replies, bool allow_missing)
+{
+    const SuiteEntry *e = l->entry;
+    const char *name = l->answers;
+    const BenchFiles answers = {&name, 1};
+    l->judged_later = e->bench->judge && !e->bench->score_replies && !replies.n;
+    if (l->judged_later)
+        return bench_requests(e->bench, &e->data, answers, l->requests, NULL, allow_missing);
+    return bench_score(&l->scores, &l->n_duplicate, e->bench, &e->data, answers, replies, allow_missing);
+}
+
+Status suite_line_score(SuiteLine *l, BenchFiles replies, bool allow_missing)
+{
+    return fail_context(score(l, replies, allow_missing), "%s", l->name);
+}
+
+Status suite_line_json(cJSON **out, const SuiteLine *l)
+{
+    TRY(scores_json(out, &l->scores, l->entry->bench->name, l->entry->data.split, l->n_duplicate));
+    json_add_text(*out, "requests", l->judged_later ? l->requests : NULL);
+    json_add_text(*out, "note", l->entry->bench->note);
+    return OK;
+}
+
+double suite_line_number(const SuiteLine *l) { return l->scores.n_scores ? l->scores.score[0].value : NAN; }
