@@ -355,12 +355,21 @@ static Status take_answer(void *user, int64_t i, Status why, const char *text, s
 
 static const char *stopped(void) { return signals_name(signals_received()); }
 
-static Status ask_all(Asking *k, int max_new_tokens)
+static QuestionList list_of(Asking *k)
+{
+    return (QuestionList){.n = k->n_order, .user = k, .question = give_question, .pictures = give_picture, .answer = take_answer};
+}
+
+static Sampling sampling_of(const Bench *b)
+{
+    return (Sampling){.top_p = 1, .max_new_tokens = b->max_new_tokens, .stopped = stopped}; /* greedy */
+}
+
+static Status ask_all(Asking *k, const Bench *b)
 {
     const int at_once = k->options->at_once;
-    const QuestionList list = {
-        .n = k->n_order, .user = k, .question = give_question, .pictures = give_picture, .answer = take_answer};
-    const Sampling greedy = {.top_p = 1, .max_new_tokens = max_new_tokens, .stopped = stopped};
+    const QuestionList list = list_of(k);
+    const Sampling greedy = sampling_of(b);
     Status s = answerer_ask_all(k->answerer, &list, &greedy, at_once ? at_once : ASK_AT_ONCE);
     if (s == ERR_PREEMPTED)
         log_info("stopped by %s: %" PRId64 " of %" PRId64 " questions are answered, in %s; the same command goes on", status_message(),
@@ -374,7 +383,7 @@ static Status ask(Asking *k, const Bench *b)
     k->counts->n = k->n;
     TRY(open_partial(k));
     TRY(sort_open(k));
-    Status s = ask_all(k, b->max_new_tokens);
+    Status s = ask_all(k, b);
     if (fclose(k->out) && !s)
         s = fail(ERR_IO, "%s: %s", k->partial, strerror(errno));
     k->out = NULL;
@@ -406,6 +415,18 @@ Status ask_check(const Bench *b, const BenchData *d, const char *out)
     return OK;
 }
 
+static void close_asking(Asking *k)
+{
+    if (k->out)
+        fclose(k->out);
+    pool_free(&k->pool);
+    pool_free(&k->scratch);
+    mem_free(k->item);
+    mem_free(k->by_key.slot);
+    mem_free(k->order);
+    mem_free(k->pixels);
+}
+
 Status bench_ask(const Bench *b, const BenchData *d, Answerer *a, const AskOptions *o, AskCounts *counts)
 {
     Asking k = {.options = o, .data = d, .answerer = a, .counts = counts, .loaded = -1, .broken = -1};
@@ -415,13 +436,29 @@ Status bench_ask(const Bench *b, const BenchData *d, Answerer *a, const AskOptio
         return OK;
     }
     Status s = ask(&k, b);
-    if (k.out)
-        fclose(k.out);
-    pool_free(&k.pool);
-    pool_free(&k.scratch);
-    mem_free(k.item);
-    mem_free(k.by_key.slot);
-    mem_free(k.order);
-    mem_free(k.pixels);
+    close_asking(&k);
+    return s;
+}
+
+static Status measure(Asking *k, const Bench *b, int64_t *n_bytes, int64_t *host)
+{
+    const Sampling greedy = sampling_of(b);
+    size_t n;
+    TRY(read_questions(k, b));
+    TRY(sort_open(k));
+    const QuestionList list = list_of(k);
+    TRY(answerer_all_bytes(k->answerer, &list, &greedy, ASK_AT_ONCE, &n));
+    *n_bytes = (int64_t)n;
+    *host = k->n * (int64_t)(sizeof *k->item + sizeof *k->order);
+    for (const Item *i = k->item; i < k->item + k->n; i++)
+        *host += (int64_t)(i->id.n + i->prompt.n + i->suffix.n + i->image.n + i->bytes.n);
+    return OK;
+}
+
+Status bench_ask_bytes(const Bench *b, const BenchData *d, Answerer *a, int64_t *n_bytes, int64_t *host)
+{
+    Asking k = {.options = &(AskOptions){0}, .data = d, .answerer = a, .loaded = -1, .broken = -1};
+    Status s = measure(&k, b, n_bytes, host);
+    close_asking(&k);
     return s;
 }

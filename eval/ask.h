@@ -24,6 +24,9 @@ typedef struct AskCounts {
 
 /* Before a model is opened: that the benchmark asks questions and its files are whole, and that answers can be written there. */
 MUST_USE Status ask_check(const Bench *b, const BenchData *d, const char *out);
+/* What asking b's questions of d takes besides the model: bytes of the backend's memory, and of the host's besides. a: of a model opened on
+ * a backend that computes nothing. */
+MUST_USE Status bench_ask_bytes(const Bench *b, const BenchData *d, Answerer *a, int64_t *n_bytes, int64_t *host);
 /* Asks b's questions of d. A whole o->out is left alone. Until it is whole the answers are in o->out.partial, a line each as they come; a
  * call that finds this goes on behind it, without a last line that is torn. ERR_PREEMPTED after a signal (train/dist/signals.h). An answer
  * file of another model, or of questions that are not asked here: ERR_USAGE. */

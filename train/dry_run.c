@@ -175,9 +175,9 @@ static void print_table(const MemoryPlan *m, const LoaderTotals *totals, FILE *r
             (long long)totals->steps, "tokens", (long long)totals->tokens);
 }
 
-Status dry_run(RunConfig *cfg, const SetupStart *how, bool quick, bool json, FILE *results)
+Status dry_run(RunConfig *cfg, const SetupStart *how, const SuiteKind *suite, bool quick, bool json, FILE *results)
 {
-    Setup s = {0};
+    Setup s = {.suite.kind = suite};
     cfg->plan_only = true;
     Status status = setup_check(&s, cfg);
     const bool elsewhere = s.absent;

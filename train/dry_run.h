@@ -8,5 +8,5 @@
 
 /* Prints a table to `results`, or one JSON object, with a line for each rank. No file is written. how: as for setup_start;
  * but that a folder holds checkpoints already is only said. quick: nothing of the data is read or counted. */
-MUST_USE Status dry_run(RunConfig *cfg, const SetupStart *how, bool quick, bool json, FILE *results);
+MUST_USE Status dry_run(RunConfig *cfg, const SetupStart *how, const SuiteKind *suite, bool quick, bool json, FILE *results);
 #endif

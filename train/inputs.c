@@ -58,17 +58,25 @@ static void warn_of_shared(const Mixture *mixture, const Mixture *held)
                          held->sources[i].files[k]);
 }
 
-static Status look_for_all(Mixture *mixture, Mixture *held, const RunConfig *cfg, bool data_only, Missing *missing)
+static Status check_suite(const RunSuite *suite, Missing *missing)
+{
+    bool end = false;
+    for (int i = 0; !end; i++)
+        TRY(gather_models(missing, suite->kind->check(suite->of, i, &end)));
+    return OK;
+}
+
+static Status look_for_all(Mixture *mixture, Mixture *held, const RunConfig *cfg, const RunSuite *suite, Missing *missing)
 {
     const char *model_keys[PARTS_MAX + 1], *const mixture_keys[] = {"data.mixture", "data.validation", NULL};
     list_model_keys(model_keys);
-    TRY(gather_models(missing, config_check_paths(cfg, data_only ? model_keys : NULL, mixture_keys)));
+    TRY(gather_models(missing, config_check_paths(cfg, suite ? NULL : model_keys, mixture_keys)));
     TRY(gather_data(missing, config_check_paths(cfg, mixture_keys, NULL)));
-    TRY(parts_check_files(cfg, !data_only, gather_file, missing));
+    TRY(parts_check_files(cfg, suite != NULL, gather_file, missing));
     TRY(read_mixture(mixture, &cfg->data.mixture, "data.mixture", missing));
     TRY(read_mixture(held, &cfg->data.validation, "data.validation", missing));
     warn_of_shared(mixture, held);
-    return OK;
+    return suite && suite->of ? check_suite(suite, missing) : OK;
 }
 
 static Status end(Missing *missing, const RunConfig *cfg, bool *absent)
@@ -81,11 +89,11 @@ static Status end(Missing *missing, const RunConfig *cfg, bool *absent)
     return mistakes_end(&missing->models, ERR_MISSING, cfg->file);
 }
 
-Status inputs_check(Mixture *mixture, Mixture *held, const RunConfig *cfg, bool data_only, bool *absent)
+Status inputs_check(Mixture *mixture, Mixture *held, const RunConfig *cfg, const RunSuite *suite, bool *absent)
 {
     Missing missing = {0};
     *mixture = *held = (Mixture){0};
-    Status s = look_for_all(mixture, held, cfg, data_only, &missing);
+    Status s = look_for_all(mixture, held, cfg, suite, &missing);
     if (s == OK)
         s = end(&missing, cfg, absent);
     else

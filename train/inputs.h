@@ -4,10 +4,11 @@
 
 #include "data/records/records.h"
 #include "train/config/config.h"
+#include "train/infer/suite.h"
 
 /* Looks for the paths of the config, the files that model folders must hold, and the files and folders of data.mixture
- * and data.validation, which are read (held: without sources where there is none). What is missing is one message, a line each. data_only:
- * only what preparing the data reads. absent (may be NULL: then that is missing, too): whether data or what reads them is not there, which
- * is a warning. mixture_free of both, also after an error. */
-MUST_USE Status inputs_check(Mixture *mixture, Mixture *held, const RunConfig *cfg, bool data_only, bool *absent);
+ * and data.validation, which are read (held: without sources where there is none), and of suite. What is missing is one message, a line
+ * each. suite NULL: only what preparing the data reads is looked for. absent (may be NULL: then that is missing, too): whether data or what
+ * reads them is not there, which is a warning. mixture_free of both, also after an error. */
+MUST_USE Status inputs_check(Mixture *mixture, Mixture *held, const RunConfig *cfg, const RunSuite *suite, bool *absent);
 #endif

@@ -20,6 +20,7 @@
 #include "train/optim/schedule.h"
 #include "train/run_folder.h"
 #include "train/save.h"
+#include "train/suite_step.h"
 #include "train/dist/signals.h"
 #include "train/validate.h"
 
@@ -40,7 +41,8 @@ typedef struct Run {
     RunFolder folder;
     StepNumbers *numbers; /* backend memory: what a step has to tell */
     EarlySum early;
-    char samples[256]; /* of the pass under way, for the sentence of an error */
+    char samples[256];    /* of the pass under way, for the sentence of an error */
+    int32_t suite_signal; /* that came while benchmarks were asked; 0: none */
 } Run;
 
 /* What one rank does for all. */
@@ -151,13 +153,16 @@ static void note_rates(Run *r, double factor)
     }
 }
 
-/* ---------------------------------------------------------------- held-out rows */
+/* ---------------------------------------------------------------- held-out rows, benchmarks */
 
-static bool validation_due(const Run *r)
+static bool is_judged(const Run *r)
 {
     int64_t step = r->state.step, every = r->cfg->eval.every;
-    return r->setup.held.loader && (step == r->total || (every && step % every == 0));
+    return step && (step == r->total || (every && step % every == 0));
 }
+
+static bool validation_due(const Run *r) { return r->setup.held.loader && is_judged(r); }
+static bool suite_due(const Run *r) { return r->setup.suite.of && is_judged(r); }
 
 static bool is_best(const Run *r) { return r->state.best_step && r->state.best_step == r->state.step; }
 
@@ -300,6 +305,40 @@ static bool samples_due(const Run *r)
     return every && step && (step == r->total || step % every == 0);
 }
 
+static Status stop_early(Run *r, const char *signal, bool saved)
+{
+    if (!saved)
+        TRY(save_run(r));
+    log_info("%s: stopped after step %lld of %lld; go on with --resume", signal, (long long)r->state.step, (long long)r->total);
+    return fail(ERR_PREEMPTED, "%s", signal);
+}
+
+/* After the step is saved, where it is: answers take long, and a run that ends meanwhile goes on with them. */
+static Status ask_suite(void *arg)
+{
+    Run *r = arg;
+    TRY(run_folder_same(&r->folder));
+    return suite_step(&r->setup, r->log, r->state.step, &r->suite_signal);
+}
+
+/* Those of the step where the run begins, if they have no scores yet. */
+static Status ask_missing_suite(void *arg)
+{
+    Run *r = arg;
+    bool scored = false;
+    TRY(runlog_has_suite(r->log, &scored));
+    return scored ? OK : ask_suite(arg);
+}
+
+/* saved: the step is. */
+static Status judge_by_suite(Run *r, Status (*ask)(void *run), bool saved)
+{
+    if (!suite_due(r))
+        return OK;
+    TRY(dist_first(&r->setup.dist, ask, r, &r->suite_signal, sizeof r->suite_signal));
+    return r->suite_signal ? stop_early(r, signals_name(r->suite_signal), saved) : OK;
+}
+
 /* A run whose every step fails has learned nothing and must not look as if it had. */
 static Status check_progress(const Run *r)
 {
@@ -315,14 +354,6 @@ static Status check_progress(const Run *r)
                     n, part_find(bad->group.part)->title, bad->name);
     return fail(ERR_DATA, "the last %lld steps all gave a loss or gradient that is not finite, though every weight is finite: lower the "
                           "learning rate, or look at the data", n);
-}
-
-static Status stop_early(Run *r, const char *signal, bool saved)
-{
-    if (!saved)
-        TRY(save_run(r));
-    log_info("%s: stopped after step %lld of %lld; go on with --resume", signal, (long long)r->state.step, (long long)r->total);
-    return fail(ERR_PREEMPTED, "%s", signal);
 }
 
 static void say_out_of_patience(const Run *r)
@@ -357,6 +388,7 @@ static Status train_loop(Run *r)
         saved = r->state.step == r->last || (cfg->save.every && r->state.step % cfg->save.every == 0) || best || ends;
         if (saved)
             TRY(save_run(r));
+        TRY(judge_by_suite(r, ask_suite, saved));
         TRY(check_progress(r));
         if (ends) {
             say_out_of_patience(r);
@@ -392,6 +424,7 @@ static Status open_log(void *arg)
     if (r->setup.difference)
         TRY(runlog_change(r->setup.folder, r->state.step, r->setup.start, r->setup.difference));
     TRY(write_settings(r));
+    TRY(suite_step_forget(r->setup.folder, r->state.step));
     return runlog_open(&r->log, r->setup.folder, r->cfg, r->state.step, r->total);
 }
 
@@ -468,6 +501,7 @@ static Status run_in_folder(Run *r, const TrainFlags *flags)
     r->numbers = r->setup.numbers;
     TRY(prepare_run_folder(r, flags));
     TRY(only_first(r, take_missing_samples));
+    TRY(judge_by_suite(r, ask_missing_suite, true));
     if (r->state.step >= r->last) {
         log_info("%lld of %lld steps are finished: there is nothing left to do%s", (long long)r->state.step, (long long)r->total,
                  r->last < r->total ? "; --steps ends the run there"
@@ -502,7 +536,7 @@ static Status run_all(Run *r, RunConfig *cfg, const TrainFlags *flags)
 
 Status train_run(RunConfig *cfg, const TrainFlags *flags)
 {
-    Run r = {.cfg = cfg, .peak = INFINITY};
+    Run r = {.cfg = cfg, .peak = INFINITY, .setup.suite.kind = flags->suite};
     Status s = dist_close(&r.setup.dist, run_all(&r, cfg, flags));
     runlog_close(&r.log);
     dump_close(&r.dump);

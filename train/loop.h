@@ -6,8 +6,9 @@
 
 typedef struct TrainFlags {
     SetupStart start;
-    int64_t steps;    /* stop when so many steps are finished; 0: at the end */
-    const char *dump; /* folder, or NULL */
+    const SuiteKind *suite; /* who asks eval.suite */
+    int64_t steps;          /* stop when so many steps are finished; 0: at the end */
+    const char *dump;       /* folder, or NULL */
 } TrainFlags;
 
 /* ERR_PREEMPTED: a signal asked to stop; a checkpoint is saved. */

@@ -247,7 +247,7 @@ static Status survey_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData
 {
     ModelSizes sizes;
     PrepareResult r;
-    TRY(inputs_check(&rows->mixture, &held->mixture, cfg, true, NULL));
+    TRY(inputs_check(&rows->mixture, &held->mixture, cfg, NULL, NULL));
     TRY(check_outputs(f, cfg, rows, held));
     TRY(genllava_sizes(&sizes, cfg));
     rows->cfg = held->cfg = cfg;
@@ -273,7 +273,7 @@ static Status prepare_both(const Flags *f, RunConfig *cfg, RunData *rows, RunDat
 {
     ModelSizes sizes;
     Caching caching;
-    TRY(inputs_check(&rows->mixture, &held->mixture, cfg, true, NULL));
+    TRY(inputs_check(&rows->mixture, &held->mixture, cfg, NULL, NULL));
     TRY(check_outputs(f, cfg, rows, held));
     TRY(genllava_sizes(&sizes, cfg));
     rows->cfg = held->cfg = cfg;

@@ -19,8 +19,9 @@ typedef enum EntryUse { ADDED_TO, REPLACED, FILLED } EntryUse;
 static const struct {
     const char *name;
     EntryUse use;
-} ENTRIES[] = {{".lock", ADDED_TO},    {"train.jsonl", ADDED_TO},          {"history.jsonl", ADDED_TO}, {"latest", REPLACED},
-               {"samples", FILLED},    {"config.resolved.json", REPLACED}, {"tb", FILLED},              {"environment.json", REPLACED}};
+} ENTRIES[] = {{".lock", ADDED_TO},  {"train.jsonl", ADDED_TO}, {"history.jsonl", ADDED_TO},         {"latest", REPLACED},
+               {"samples", FILLED},  {"suite", FILLED},         {"config.resolved.json", REPLACED}, {"tb", FILLED},
+               {"environment.json", REPLACED}};
 
 static Status check_entry(const char *folder, const char *name, EntryUse use)
 {

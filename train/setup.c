@@ -77,7 +77,9 @@ Status setup_check(Setup *s, RunConfig *cfg)
     TRY(alike_settings(&s->dist, cfg));
     say_copied(s, cfg);
     TRY(device_check(cfg));
-    TRY(inputs_check(&s->rows.mixture, &s->held.mixture, cfg, false, cfg->plan_only ? &s->absent : NULL));
+    if (s->suite.kind && cfg->eval.suite && file_exists(cfg->eval.suite))
+        TRY(s->suite.kind->open(&s->suite.of, cfg, &s->preprocessor));
+    TRY(inputs_check(&s->rows.mixture, &s->held.mixture, cfg, &s->suite, cfg->plan_only ? &s->absent : NULL));
     parts_say_unchecked(cfg);
     TRY(genllava_sizes(&s->sizes, cfg));
     if (cfg->model.vision.path)
@@ -421,6 +423,7 @@ static PassShape *list_passes(const Setup *s, int *n, int *forward)
 Status setup_measure(Setup *s)
 {
     MemoryRun run = {.samples = &s->samples,
+                     .suite = &s->suite,
                      .planned = {s->rows.index.rows ? &s->rows.index : NULL, s->held.index.rows ? &s->held.index : NULL},
                      .resumed = *s->start,
                      .sums = s->sums};
@@ -460,6 +463,8 @@ void setup_close(Setup *s)
     run_data_close(&s->rows);
     run_data_close(&s->held);
     samples_free(&s->samples);
+    if (s->suite.of)
+        s->suite.kind->close(&s->suite.of);
     mem_free(s->difference);
     mem_free(s->data);
     *s = (Setup){0};

@@ -9,6 +9,7 @@
 #include "train/store/checkpoint.h"
 #include "train/config/config.h"
 #include "train/dist/dist.h"
+#include "train/infer/suite.h"
 #include "train/measure/memory.h"
 #include "train/models/genllava.h"
 #include "train/log/samples.h"
@@ -27,6 +28,7 @@ typedef struct Setup {
     Preprocessor preprocessor; /* meaningless without a vision tower */
     RunData rows, held;        /* to learn from; held out */
     Samples samples;           /* what to answer on the way */
+    RunSuite suite;            /* benchmarks, too; its kind is the caller's to give before setup_check, NULL: they are not asked */
     bool absent;               /* in a dry run: the data are not there, or not to be read: no samples, no loader */
     bool device_open;
     Backend backend;

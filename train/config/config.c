@@ -244,7 +244,10 @@ static void check_together(ConfigReader *r)
               "train.steps and train.epochs are both set; they exclude each other, take one out (or set it to null)");
     }
     if (!mixture_is_set(&c->data.validation)) {
-        const char *key = c->eval.every ? "eval.every" : c->eval.patience ? "eval.patience" : c->save.best ? "save.best" : NULL;
+        const char *key = c->eval.every && !c->eval.suite ? "eval.every"
+                          : c->eval.patience              ? "eval.patience"
+                          : c->save.best                  ? "save.best"
+                                                          : NULL;
         if (key)
             cross(r, key, "%s is set, but data.validation names no held-out rows to judge by", key);
     }

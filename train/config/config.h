@@ -114,7 +114,7 @@ typedef struct RunConfig {
         double warmup;
     } optim;
     struct { char *dir; int64_t every, keep; bool split, best; } save;
-    struct { int64_t every, samples, patience; } eval;
+    struct { int64_t every, samples, patience; char *suite; /* may be NULL */ } eval;
     struct { int64_t every; char *prompts; /* may be NULL */ } sample;
     struct { int64_t every; bool tensorboard; } log;
     bool plan_only;      /* no run: what is not there yet is planned for all the same (--dry-run) */

@@ -192,10 +192,12 @@ const Option OPTIONS[] = {
          "Whether the checkpoint of the lowest validation loss is kept beside them; \"best\" links to it."),
 
     INT("eval.every", OPTION_FREE, eval.every, "0", 0, OPTION_UNBOUNDED,
-        "Steps between validations on data.validation, which is also done after the last step; 0: only then."),
+        "Steps between validations, on data.validation and by eval.suite, which are also done after the last step; 0: only then."),
     INT("eval.samples", OPTION_FREE, eval.samples, "0", 0, OPTION_UNBOUNDED, "Only the first N held-out rows; 0: all."),
     INT("eval.patience", OPTION_FREE, eval.patience, "0", 0, COUNT_MAX,
         "The run ends early, saved, after so many validations in a row without a new lowest loss; 0 is off."),
+    PATH("eval.suite", OPTION_FREE | OPTION_NULLABLE | OPTION_FILE, eval.suite, "null",
+         "Benchmarks that are asked at every validation, a suite of `evaluate --suite`, or null; suite_NAME in train.jsonl is a score."),
 
     INT("sample.every", OPTION_FREE, sample.every, "0", 0, OPTION_UNBOUNDED,
         "Steps between sets of samples, which are also taken after the last step; 0 is off."),
@@ -228,7 +230,7 @@ const OptionSection OPTION_SECTIONS[] = {
     {"train", false, "Length, size and arithmetic of the run."},
     {"optim", false, "The optimiser."},
     {"save", false, "Checkpoints."},
-    {"eval", false, "Validation on held-out rows while training."},
+    {"eval", false, "Validation while training, on held-out rows and by benchmarks."},
     {"sample", false, "Answers given while training, to see what it learns."},
     {"log", false, "Records of the run."},
     {"debug", false, "Comparisons with other frameworks."},

@@ -66,6 +66,8 @@ typedef struct QuestionList {
 /* Answers all of them, up to at_once (at most DECODER_SEQUENCES, fewer where memory is short) at a time. Each answer has the same bytes as
  * that of answerer_ask. Questions with the same pictures that follow each other are looked at once. */
 MUST_USE Status answerer_ask_all(Answerer *a, const QuestionList *list, const Sampling *s, int at_once);
+/* Bytes of the backend's memory that this takes besides the model, where there is room for at_once. */
+MUST_USE Status answerer_all_bytes(Answerer *a, const QuestionList *list, const Sampling *s, int at_once, size_t *n_bytes);
 /* The context of the picture that a question calls for: the visual output tokens stand where the answer would begin. task: TASK_GENERATE or
  * TASK_EDIT. context [queries,C]. Of a model opened with cfg->draws. */
 MUST_USE Status answerer_context(Answerer *a, const Question *q, Task task, float *context);

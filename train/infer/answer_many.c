@@ -1,4 +1,4 @@
-/* answer_many.c: answers many questions, several at a time (answerer_ask_all of answer.h). Called by ask.c of evaluate.
+/* answer_many.c: answers many questions, several at a time (answerer_ask_all of answer.h). Called by ask.c of eval.
  *
  * Each question has a sequence of the decoder and goes a token further with every step; one that is done makes room for the next. */
 #include <string.h>
@@ -132,17 +132,29 @@ static Status find_longest(Answerer *a, const QuestionList *list, int64_t *numbe
     return OK;
 }
 
+/* As many sequences as can be of use. */
+static int sequences_for(const QuestionList *list, int at_once)
+{
+    const int64_t most = list->n < at_once ? list->n : at_once;
+    return most < DECODER_SEQUENCES ? (int)most : DECODER_SEQUENCES;
+}
+
+static int64_t positions_for(const Answerer *a, int64_t longest, const Sampling *s)
+{
+    return longest + s->max_new_tokens + a->rules.n_visual;
+}
+
 /* A decoder of as many sequences as there is room for, up to most. */
 static Status open_decoder(Asking *k, int64_t number, int64_t longest, int most)
 {
     Answerer *a = k->a;
     Question q;
-    const int64_t positions = longest + k->sampling->max_new_tokens + a->rules.n_visual;
+    const int64_t positions = positions_for(a, longest, k->sampling);
     decoder_free(&a->decoder);
     a->capacity = 0;
     TRY(k->list->question(k->list->user, number, &q));
     TRY(answerer_encode(a, &q, TASK_UNDERSTAND));
-    k->sequences = most < DECODER_SEQUENCES ? most : DECODER_SEQUENCES;
+    k->sequences = most;
     Status s;
     while ((s = answerer_room(a, k->sequences, positions, a->prompt.id, a->prompt.n, q.n_images, false)) == ERR_NOMEM && k->sequences > 1)
         k->sequences /= 2;
@@ -156,7 +168,7 @@ Status answerer_ask_all(Answerer *a, const QuestionList *list, const Sampling *s
     for (int i = 0; i < DECODER_SEQUENCES; i++)
         k.id[i] = -1;
     TRY(find_longest(a, list, &number, &longest));
-    Status status = number < 0 ? OK : open_decoder(&k, number, longest, list->n < at_once ? (int)list->n : at_once);
+    Status status = number < 0 ? OK : open_decoder(&k, number, longest, sequences_for(list, at_once));
     if (number < 0)
         k.sequences = list->n ? 1 : 0; /* to tell what is wrong with each */
     if (!status)
@@ -165,4 +177,18 @@ Status answerer_ask_all(Answerer *a, const QuestionList *list, const Sampling *s
         leave(&k, i);
     decoder_free(&k.decoder);
     return status;
+}
+
+Status answerer_all_bytes(Answerer *a, const QuestionList *list, const Sampling *s, int at_once, size_t *n_bytes)
+{
+    int64_t number, longest;
+    Question q;
+    *n_bytes = 0;
+    TRY(find_longest(a, list, &number, &longest));
+    if (number < 0)
+        return OK;
+    TRY(list->question(list->user, number, &q));
+    TRY(answerer_encode(a, &q, TASK_UNDERSTAND));
+    return decoder_measure(n_bytes, a->model, sequences_for(list, at_once), positions_for(a, longest, s), a->prompt.id, a->prompt.n,
+                           q.n_images, false);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/held.h"
 #include "data/formats/json_write.h"
 #include "data/pictures/image.h"
 #include "data/formats/rows.h"
@@ -300,6 +301,70 @@ Status runlog_step(RunLog *l, const StepRecord *r)
     TRY(tensorboard_scalar(l->tensorboard, "optim/grad_norm", r->step, r->grad_norm));
     TRY(tensorboard_scalar(l->tensorboard, "speed/tokens_per_second", r->step, r->seconds > 0 ? (double)r->tokens / r->seconds : 0));
     return tensorboard_flush(l->tensorboard);
+}
+
+/* ---------------------------------------------------------------- scores of benchmarks */
+
+Status runlog_has_suite(const RunLog *l, bool *has)
+{
+    static const char KEY[] = ",\"suite_";
+    Rows *rows;
+    Row row;
+    bool end = false;
+    *has = false;
+    TRY(rows_open(&rows, l->path, ROWS_LINES));
+    Status s = OK;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
+        *has = !row.error && memmem(row.text, row.n, KEY, sizeof KEY - 1);
+    rows_close(&rows);
+    return s;
+}
+
+/* Writes `members`, "{…}", over the brace that ends the last line: in one piece, so that a kill leaves the line with all of them or none.
+ */
+static Status extend_line(const RunLog *l, const char *members)
+{
+    static const char END[] = "}\n";
+    const off_t n_end = sizeof END - 1;
+    char end[sizeof END] = "";
+    const int fd = held_open(l->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+    const off_t at = fd < 0 ? -1 : lseek(fd, -n_end, SEEK_END);
+    Status s = at >= 0 && pread(fd, end, sizeof END - 1, at) == n_end && !strcmp(end, END)
+                   ? OK
+                   : fail(ERR_IO, "%s: its last line is not that of a step", l->path);
+    const size_t n = strlen(members);
+    char *text = mem_alloc(n + 2);
+    if (text)
+        snprintf(text, n + 2, ",%s\n", members + 1);
+    if (!s)
+        s = text ? file_write_at(fd, l->path, text, n + 1, at) : fail(ERR_NOMEM, "no memory for scores of %zu bytes", n);
+    mem_free(text);
+    if (fd >= 0)
+        close(fd);
+    return s;
+}
+
+Status runlog_suite(RunLog *l, int64_t step, const SuiteScore *scores, int n)
+{
+    enum { SHOWN = 1024 };
+    char name[NAME_MAX + sizeof "suite_"], line[SHOWN] = "", *members;
+    cJSON *o = cJSON_CreateObject();
+    for (int i = 0; i < n; i++) {
+        const size_t used = strlen(line);
+        snprintf(name, sizeof name, "suite_%s", scores[i].name);
+        json_add_real(o, name, scores[i].value);
+        snprintf(line + used, sizeof line - used, "%s %s %.2f", i ? "," : "", scores[i].name, scores[i].value);
+    }
+    TRY(json_to_text(&members, &o, JSON_INLINE, l->path));
+    if (n)
+        log_event(members, "step %lld:%s", (long long)step, line);
+    Status s = n ? extend_line(l, members) : OK;
+    mem_free(members);
+    for (int i = 0; i < n && !s && l->tensorboard; i++) {
+        snprintf(name, sizeof name, "suite/%s", scores[i].name);
+        s = tensorboard_scalar(l->tensorboard, name, step, scores[i].value);
+    }
+    return !s && l->tensorboard ? tensorboard_flush(l->tensorboard) : s;
 }
 
 Status runlog_picture(RunLog *l, int64_t step, const char *tag, const char *png)

@@ -6,6 +6,7 @@
 
 #include "kernels/ops/table.h"
 #include "train/config/config.h"
+#include "train/infer/suite.h"
 #include "train/models/losses.h"
 #include "train/models/parts.h"
 
@@ -34,6 +35,11 @@ typedef struct RunLog RunLog;
  * total: steps of the run, for the time that is left. */
 MUST_USE Status runlog_open(RunLog **out, const char *folder, const RunConfig *cfg, int64_t step, int64_t total);
 MUST_USE Status runlog_step(RunLog *l, const StepRecord *record);
+/* Adds scores of benchmarks, suite_NAME, to the line of this step, which is the last, tells them to people and puts them into TensorBoard.
+ * None: nothing. */
+MUST_USE Status runlog_suite(RunLog *l, int64_t step, const SuiteScore *scores, int n);
+/* Whether the last line has some. */
+MUST_USE Status runlog_has_suite(const RunLog *l, bool *has);
 /* Adds a PNG file to TensorBoard's pictures, if the config wants event files. */
 MUST_USE Status runlog_picture(RunLog *l, int64_t step, const char *tag, const char *png);
 /* Makes what was written so far durable: a checkpoint never knows steps that train.jsonl lost. */

@@ -197,6 +197,16 @@ static void add_up(MemoryPlan *m)
     m->needed = m->total - m->mapped;
 }
 
+/* Either is over when the other begins. */
+static Status add_suite(const RunSuite *suite, GenLlava *g, Backend *null, int64_t *n_bytes, int64_t *host)
+{
+    int64_t own = 0, own_host = 0;
+    TRY(suite->kind->memory(suite->of, g, null, &own, &own_host));
+    *n_bytes = own > *n_bytes ? own : *n_bytes;
+    *host = own_host > *host ? own_host : *host;
+    return OK;
+}
+
 Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType compute, const MemoryRun *run, void (*opened)(void *arg),
                    void *arg)
 {
@@ -217,6 +227,8 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
         s = run_step(m, null, g, cfg, compute, run);
     if (s == OK && run->samples)
         s = samples_memory(run->samples, g, cfg, null, &answering, &m->sampling);
+    if (s == OK && run->suite && run->suite->of)
+        s = add_suite(run->suite, g, null, &answering, &m->sampling);
     genllava_close(&g);
     m->activations = (int64_t)m->keep;
     m->workspace = (int64_t)m->scratch + answering;

@@ -5,6 +5,7 @@
 
 #include "data/loader/loader.h"
 #include "train/config/config.h"
+#include "train/infer/suite.h"
 #include "train/models/parts.h"
 #include "train/log/samples.h"
 
@@ -14,6 +15,7 @@ typedef struct MemoryRun {
     int n_forward;                 /* so many of them, the last, are only computed forward (validation) */
     int n_passes;                  /* 0: only what no shorter pass makes smaller is of interest */
     const Samples *samples;        /* may be NULL */
+    const RunSuite *suite;         /* may be NULL */
     const RecordIndex *planned[2]; /* the indices that a dry run plans with, whose shards will have to be read; NULL when they are open */
     int64_t tokens;                /* of the whole run */
     bool resumed;
@@ -33,7 +35,7 @@ typedef struct MemoryPlan {
     bool on_device;
     int64_t available;           /* on_device: of its memory */
     int64_t host;                /* what the process needs of the host's memory that cannot be dropped: on the host, `needed` */
-    int64_t sampling;            /* of `host`: what drawing samples takes besides the backend's memory */
+    int64_t sampling;            /* of `host`: what drawing samples, or asking benchmarks, takes besides the backend's memory */
     int64_t held, files, stacks; /* of `host` what it has already; addresses of files and of threads that are yet to come */
     int32_t pass_tokens;         /* rows of the pass that `keep` is for */
     ModelSizes sizes;

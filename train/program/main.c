@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "data/prepare/prepare.h"
+#include "eval/run_suite.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
@@ -124,8 +125,8 @@ static Status work(const CommandLine *c, int *exit_code)
     if (c->ranks)
         s = launch_ranks((int)c->ranks, &trains, exit_code);
     if (s == OK && trains)
-        s = c->dry_run ? dry_run(&cfg, &start, *c->dry_run, log_is_json(), stdout)
-                       : train_run(&cfg, &(TrainFlags){.start = start, .steps = c->steps, .dump = c->dump});
+        s = c->dry_run ? dry_run(&cfg, &start, &RUN_SUITE, *c->dry_run, log_is_json(), stdout)
+                       : train_run(&cfg, &(TrainFlags){.start = start, .suite = &RUN_SUITE, .steps = c->steps, .dump = c->dump});
     config_free(&cfg);
     return s;
 }
