@@ -53,6 +53,7 @@ typedef struct Bench {
     /* What the benchmark's server takes, into `out`; NULL: it has no server. */
     MUST_USE Status (*submit)(const BenchData *d, Answers *a, const char *out);
     bool submits_folder; /* `out` is one */
+    bool submits_all;    /* its server takes no submission that lacks an answer, so `submit` makes none */
     /* Calls visit with a request for every answer, and counts questions and missing answers in s; NULL: it needs no judge. */
     MUST_USE Status (*judge)(const BenchData *d, Answers *a, Scores *s, JudgeVisit visit, void *arg);
     /* Of a judge that only reads what answers say: `score` does without it, this with its replies to what it was asked. Else NULL. */

@@ -61,15 +61,16 @@ Status bench_data(BenchData *out, const Bench *b, const char *dir, const char *s
     return OK;
 }
 
-static Status check_missing(const Scores *s, const Bench *b, const BenchData *d, bool allow_missing)
+static const char AS_WRONG[] = "counts them as wrong";
+
+/* effect: of --allow-missing. */
+static Status check_missing(const Scores *s, const Bench *b, const BenchData *d, bool allow_missing, const char *effect)
 {
     if (!s->n)
         return bench_empty(b, d);
     if (!allow_missing && s->n_missing * 100 > s->n)
-        return fail(ERR_DATA,
-                    "%" PRId64 " of %" PRId64 " questions have no answer, which is more than 1 %%; --allow-missing counts "
-                    "them as wrong",
-                    s->n_missing, s->n);
+        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " questions have no answer, which is more than 1 %%; --allow-missing %s",
+                    s->n_missing, s->n, effect);
     return OK;
 }
 
@@ -104,7 +105,7 @@ static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers 
     TRY(answers_all_known(a));
     if (replies)
         TRY(answers_all_known(replies));
-    return check_missing(s, b, d, allow_missing);
+    return check_missing(s, b, d, allow_missing, AS_WRONG);
 }
 
 /* answers: the folder of what was drawn. */
@@ -206,11 +207,68 @@ static Status write_out(WriteOut write, const Bench *b, const BenchData *d)
     return strcmp(args.out, "-") ? write(b, d, args.out) : print_out(stdout, write, b, d);
 }
 
+/* Of questions, those without an answer. */
+typedef struct Counting {
+    const Bench *bench;
+    Answers *answers;
+    Pool pool;
+    Scores counts;
+} Counting;
+
+/* What an answer to it is known by. */
+static Status key_of(const Bench *b, Pool *pool, const BenchQuestion *q, Span *key)
+{
+    char *text;
+    JsonDoc *row;
+    *key = q->id;
+    if (!b->key)
+        return OK;
+    cJSON *o = cJSON_CreateObject();
+    json_add_bytes(o, "prompt", q->prompt.s, q->prompt.n);
+    TRY(json_to_text(&text, &o, JSON_INLINE, "a question"));
+    Status s = json_parse(&row, text, strlen(text), "a question");
+    mem_free(text);
+    TRY(s);
+    s = b->key(pool, json_root(row), key);
+    *key = span_copy(pool, *key);
+    json_free(&row);
+    return s ? s : pool_status(pool);
+}
+
+static Status count_answer(void *arg, const BenchQuestion *q)
+{
+    Counting *c = arg;
+    Span key, text;
+    pool_reset(&c->pool);
+    TRY(key_of(c->bench, &c->pool, q, &key));
+    c->counts.n++;
+    c->counts.n_missing += !answers_find(c->answers, key, &text);
+    return OK;
+}
+
+/* Those that a submission must hold all need no count: it says which is missing. */
+static Status check_whole(const Bench *b, const BenchData *d, Answers *a)
+{
+    Counting c = {.bench = b, .answers = a};
+    if (b->submits_all)
+        return OK;
+    Status s = b->questions(d, count_answer, &c);
+    pool_free(&c.pool);
+    TRY(s);
+    TRY(check_missing(&c.counts, b, d, args.allow_missing, "submits the others"));
+    if (c.counts.n_missing)
+        log_warn("%" PRId64 " of %" PRId64 " questions have no answer, and have none, or an empty one, in the submission",
+                 c.counts.n_missing, c.counts.n);
+    return OK;
+}
+
 static Status write_submission(const Bench *b, const BenchData *d, const char *path)
 {
     Answers *a;
     TRY(answers_read(&a, args.answers.items, args.answers.n, b->key));
-    Status s = b->submit(d, a, path);
+    Status s = check_whole(b, d, a);
+    if (!s)
+        s = b->submit(d, a, path);
     answers_free(&a);
     return s;
 }
@@ -273,7 +331,7 @@ static Status write_requests(const Bench *b, const BenchData *d, Answers *a, con
     if (!s)
         s = answers_all_known(a);
     if (!s)
-        s = check_missing(&counts, b, d, allow_missing);
+        s = check_missing(&counts, b, d, allow_missing, AS_WRONG);
     scores_free(&counts);
     return file_publish(&draft, s);
 }
@@ -313,7 +371,7 @@ static Status judge(const Bench *b)
 
 static const CliOption SCORE_OPTIONS[] = {DATA, ANSWERS, SPLIT, MISSING, FORMAT, {0}},
                        SUBMIT_OPTIONS[] = {
-                           DATA, ANSWERS, SPLIT,
+                           DATA, ANSWERS, SPLIT, MISSING,
                            {"--out", CLI_STRING, &args.out, "FILE", "what the benchmark's server takes (-: standard output)", 0, 0, NULL,
                             false},
                            {0}},

@@ -1,6 +1,6 @@
 /* llava_bench.c: LLaVA-Bench (In-the-Wild): open answers, which a judge compares with the reference. Official: LLaVA's
  * eval_gpt_review_bench.py and summarize_gpt_review.py; the rules are read from its rule.json. A reply that is not two numbers counts as
- * -1, -1, as there. */
+ * -1, -1, as there. A missing one, of which there are none there, is wrong: no mark for the model, and the mean mark for the reference. */
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -186,7 +186,7 @@ static Status judge(const BenchData *d, Answers *a, Scores *scores, JudgeVisit v
 typedef struct Review {
     Span category;
     double reference, model;
-    int64_t n;
+    int64_t n, asked; /* replies; questions */
 } Review;
 
 typedef struct Reviews {
@@ -241,14 +241,18 @@ static Status score_row(void *arg, const Json *row)
     Status s = pool_status(&pool);
     pool_free(&pool);
     TRY(s);
+    if (!asked)
+        return OK;
+    Review *of = review_of(r, category);
+    if (!of)
+        return fail(ERR_DATA, "%s:%d: more than %d categories", r->path, row->line, r->n);
+    of->asked++;
+    r->all.asked++;
     if (!found)
         return OK;
     if (!read)
         reference = model = -1;
     r->malformed += !read;
-    Review *of = review_of(r, category);
-    if (!of)
-        return fail(ERR_DATA, "%s:%d: more than %d categories", r->path, row->line, r->n);
     add(of, reference, model);
     add(&r->all, reference, model);
     return OK;
@@ -264,7 +268,7 @@ static double rounded(double x)
 
 static void tell(Scores *s, const Review *r, const char *name)
 {
-    const double reference = rounded(r->reference / (double)r->n), model = rounded(r->model / (double)r->n);
+    const double reference = rounded(r->reference / (double)r->n), model = rounded(r->model / (double)r->asked);
     scores_add(s, model / reference * 100, "%s", name);
     scores_add(s, reference * 10, "%s/reference", name);
     scores_add(s, model * 10, "%s/model", name);

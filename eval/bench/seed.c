@@ -196,4 +196,5 @@ const Bench BENCH_SEED = {.name = "seed",
                           .max_new_tokens = 128,
                           .questions = questions,
                           .score = score,
+                          .submits_all = true,
                           .submit = submit};

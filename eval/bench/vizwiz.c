@@ -118,4 +118,5 @@ const Bench BENCH_VIZWIZ = {.name = "vizwiz",
                             .max_new_tokens = 128,
                             .questions = questions,
                             .score = score,
+                            .submits_all = true,
                             .submit = submit};

@@ -141,7 +141,8 @@ echo before > "$dir/submission"
 head -5 "$vizwiz/answers.jsonl" > "$dir/short"
 refused 65 'has no answer, and the server takes no submission that lacks one' \
     vizwiz submit --data "$vizwiz" --answers "$dir/short" --out "$dir/submission"
-refused 65 'which is no question of this benchmark and split' vqav2 submit --data "$vqav2" --split test2015 --answers "$dir/more" --out "$dir/submission"
+refused 65 'which is no question of this benchmark and split' vqav2 submit --data "$vqav2" --split test2015 --answers "$dir/more" \
+    --out "$dir/submission" --allow-missing
 [ "$(cat "$dir/submission")" = before ] || fail "a failed submission changes --out"
 [ "$(find "$dir" -name '*submission*' | wc -l)" -eq 1 ] || fail "a failed submission leaves $(find "$dir" -name '*submission*')"
 run 0 vizwiz submit --data "$vizwiz" --answers "$vizwiz/answers.jsonl" --out "$dir/submission"
@@ -165,6 +166,21 @@ cmp "$fixtures/mm-vet/requests.jsonl" "$dir/out" || failed=1
 refused 2 'what is written is a folder' mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out -
 ls -d "${TMPDIR:-/tmp}"/genllava-out-* 2> /dev/null && fail "a temporary folder is left"
 [ ! -e ./- ] || fail "a file \"-\" was made"
+# One that is short says so; more than 1 % are missing only where that is allowed.
+for bench in gqa mm-vet mmmu mathvista vqav2 mmbench mme; do
+    world=$fixtures/$bench out=$dir/short-$bench
+    run 0 $bench submit --data "$world" --answers "$world/answers.jsonl" --out "$out"
+    ! grep -q 'have no answer' "$dir/err" || fail "$bench: $(cat "$dir/err")"
+    sed '3d;5d' "$world/answers.jsonl" > "$dir/less"
+    rm -r "$out"
+    refused 65 "questions have no answer, which is more than 1 %; --allow-missing submits the others" \
+        $bench submit --data "$world" --answers "$dir/less" --out "$out"
+    [ ! -e "$out" ] || fail "$bench: a short submission is written"
+    run 0 $bench submit --data "$world" --answers "$dir/less" --out "$out" --allow-missing
+    grep -qE 'warning: [12] of [0-9]+ questions have no answer, and have none, or an empty one, in the submission' "$dir/err" ||
+        fail "$bench: $(cat "$dir/err")"
+    [ -e "$out" ] || fail "$bench: no submission"
+done
 run 0 mme submit --data "$fixtures/mme" --answers "$fixtures/mme/answers.jsonl" --out "$dir/results"
 [ "$(ls "$dir/results" | wc -l)" -eq 14 ] || fail "mme submits $(ls "$dir/results")"
 # Multiple choice: a workbook, and labels that a split does not have.

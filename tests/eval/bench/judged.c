@@ -1,4 +1,5 @@
 /* eval/bench/llava_bench.c and mm_vet.c: requests to a judge to the letter, scores from replies, damage. */
+#include <math.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -143,5 +144,22 @@ TEST(judged_replies_that_failed_are_missing)
     golden_write("replies.jsonl", REPLY("mm-vet-30", 200, MARK("1.0")));
     CHECK_INT(score_replies("mm-vet", &s), ERR_DATA);
     CHECK_MSG(strstr(status_message(), "replies.jsonl:1: answers \"mm-vet-30\""), "%s", status_message());
+    scores_free(&s);
+}
+
+/* The model gets no mark for it, the reference its mean one; with a reply to every question nothing changes. */
+TEST(llava_bench_counts_a_missing_reply_as_wrong)
+{
+    Scores s;
+    golden_world("llava-bench");
+    golden_write("replies.jsonl", REPLY("llava-bench-0", 200, MARK("8 6")) REPLY("llava-bench-1", 200, MARK("10 3"))
+                                      REPLY("llava-bench-2", 200, MARK("good")));
+    CHECK_OK(score_replies("llava-bench", &s));
+    CHECK_INT(s.n, 30);
+    CHECK_INT(s.n_missing, 27);
+    CHECK(fabs(golden_value(&s, "all/reference") - 56.67) < 1e-9); /* 10·(8 + 10 - 1)/3 */
+    CHECK(fabs(golden_value(&s, "all/model") - 2.67) < 1e-9);      /* 10·(6 + 3 - 1)/30 */
+    CHECK(fabs(golden_value(&s, "all") - 100 * 0.267 / 5.667) < 1e-9);
+    CHECK_INT((int64_t)golden_value(&s, "parse/malformed"), 1);
     scores_free(&s);
 }
