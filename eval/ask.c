@@ -1,5 +1,5 @@
 /* ask.c: asks a model the questions of a benchmark, sorted by picture, and writes the answers in their official order (ask.h). Called by
- * evaluate. */
+ * evaluate, and by what asks a suite while a run trains. */
 #include "eval/ask.h"
 
 #include <errno.h>
@@ -7,259 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "data/formats/file.h"
-#include "data/formats/json_write.h"
-#include "data/formats/rows.h"
+#include "eval/asking.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "train/dist/signals.h"
 
-/* A question and its answer; texts lie in the pool. */
-typedef struct Item {
-    Span id, prompt, suffix, after_id, after_text;
-    Span image, bytes; /* path or file; both empty: no picture */
-    Span text;
-    bool number, answered;
-    uint64_t key;    /* its "answer_id": of id and prompt, since a benchmark may repeat an id with other questions */
-    int64_t picture; /* the first item with the same picture; of one without any: itself */
-} Item;
-
-/* Items by the hash of something of theirs. Those that are alike have slots of their own, in order. */
-typedef struct Index {
-    int64_t *slot; /* item + 1; 0: empty */
-    size_t slots;  /* a power of two */
-} Index;
-
-typedef struct Asking {
-    const AskOptions *options;
-    const BenchData *data;
-    Answerer *answerer;
-    AskCounts *counts;
-    Pool pool;
-    Item *item;
-    int64_t n, room;
-    Index by_key;
-    int64_t *order; /* items to be asked, one picture after the other */
-    int64_t n_order;
-    RecordTurn turn; /* of the present question */
-    Span asked;
-    Pool scratch;
-    uint8_t *pixels;
-    int64_t loaded; /* the picture in pixels, -1: none … */
-    int64_t broken; /* … and the one that could not be read */
-    char partial[PATH_MAX];
-    FILE *out;
-} Asking;
-
 enum { SAID = 10 }; /* warnings about single questions */
-
-/* ---------------------------------------------------------------- questions */
-
-static Status no_memory(const Asking *k) { return fail(ERR_NOMEM, "no memory for %" PRId64 " questions", k->n); }
-
-static Status add_question(void *arg, const BenchQuestion *q)
-{
-    Asking *k = arg;
-    if (k->data->limit && k->n == k->data->limit)
-        return OK;
-    if (k->n == k->room) {
-        k->room = 2 * k->room + 1024;
-        Item *more = mem_grow(k->item, (size_t)k->room * sizeof *more);
-        if (!more)
-            return no_memory(k);
-        k->item = more;
-    }
-    Pool *p = &k->pool;
-    k->item[k->n++] = (Item){.id = span_copy(p, q->id),
-                             .prompt = span_copy(p, q->prompt),
-                             .suffix = span_copy(p, q->suffix.s ? q->suffix : SPAN("")),
-                             .after_id = span_copy(p, q->after_id.s ? q->after_id : SPAN("")),
-                             .after_text = span_copy(p, q->after_text.s ? q->after_text : SPAN("")),
-                             .image = span_copy(p, span_of(q->image && !q->bytes ? q->image : "")),
-                             .bytes = span_copy(p, q->bytes ? (Span){(const char *)q->bytes, q->n_bytes} : SPAN("")),
-                             .number = q->number,
-                             .key = XXH3_64bits_withSeed(q->prompt.s, q->prompt.n, XXH3_64bits(q->id.s, q->id.n))};
-    return pool_status(p);
-}
-
-/* Keeps the chunk's items alone. */
-static void keep_chunk(Asking *k)
-{
-    const AskOptions *o = k->options;
-    const int64_t n = k->n, piece = o->n_chunks ? (n + o->n_chunks - 1) / o->n_chunks : n;
-    const int64_t first = o->n_chunks ? (o->chunk - 1) * piece : 0, begin = first < n ? first : n;
-    k->n = n - begin < piece ? n - begin : piece;
-    if (k->n)
-        memmove(k->item, k->item + begin, (size_t)k->n * sizeof *k->item);
-}
-
-static Status index_create(Index *x, const Asking *k)
-{
-    for (x->slots = 64; x->slots < 2 * (size_t)k->n; x->slots *= 2)
-        ;
-    x->slot = mem_alloc(x->slots * sizeof *x->slot);
-    return x->slot ? OK : no_memory(k);
-}
-
-static bool has_picture(const Item *i) { return i->image.n || i->bytes.n; }
-
-static void find_pictures(Asking *k, Index *x)
-{
-    for (int64_t i = 0; i < k->n; i++) {
-        Item *item = &k->item[i];
-        item->picture = i;
-        if (!has_picture(item))
-            continue;
-        size_t at = (XXH3_64bits(item->image.s, item->image.n) ^ XXH3_64bits(item->bytes.s, item->bytes.n)) & (x->slots - 1);
-        for (; x->slot[at]; at = (at + 1) & (x->slots - 1)) {
-            const Item *other = &k->item[x->slot[at] - 1];
-            if (span_equal(other->image, item->image) && span_equal(other->bytes, item->bytes))
-                break;
-        }
-        if (!x->slot[at])
-            x->slot[at] = i + 1;
-        item->picture = x->slot[at] - 1;
-    }
-}
-
-static void index_keys(Asking *k)
-{
-    for (int64_t i = 0; i < k->n; i++) {
-        size_t at = k->item[i].key & (k->by_key.slots - 1);
-        while (k->by_key.slot[at])
-            at = (at + 1) & (k->by_key.slots - 1);
-        k->by_key.slot[at] = i + 1;
-    }
-}
-
-/* The first item of that key without an answer; NULL: none. */
-static Item *find_open(Asking *k, uint64_t key)
-{
-    size_t at = key & (k->by_key.slots - 1);
-    for (; k->by_key.slot[at]; at = (at + 1) & (k->by_key.slots - 1)) {
-        Item *item = &k->item[k->by_key.slot[at] - 1];
-        if (!item->answered && item->key == key)
-            return item;
-    }
-    return NULL;
-}
-
-static Status read_questions(Asking *k, const Bench *b)
-{
-    Index pictures = {.slots = 0};
-    TRY(b->questions(k->data, add_question, k));
-    if (!k->n)
-        return bench_empty(b, k->data);
-    keep_chunk(k);
-    TRY(index_create(&k->by_key, k));
-    index_keys(k);
-    TRY(index_create(&pictures, k));
-    find_pictures(k, &pictures);
-    mem_free(pictures.slot);
-    return OK;
-}
-
-/* ---------------------------------------------------------------- the answers on disk */
-
-static void put_member(FILE *out, Span member)
-{
-    if (member.n)
-        fprintf(out, "%.*s, ", (int)member.n, member.s);
-}
-
-static Status put_answer(const Asking *k, FILE *out, const Item *i, const char *path)
-{
-    fputs("{\"question_id\": ", out);
-    if (i->number)
-        fwrite(i->id.s, 1, i->id.n, out);
-    else
-        json_put_text(out, i->id.s, i->id.n);
-    fputs(", ", out);
-    put_member(out, i->after_id);
-    fputs("\"prompt\": ", out);
-    json_put_text(out, i->prompt.s, i->prompt.n);
-    fputs(", \"text\": ", out);
-    json_put_text(out, i->text.s, i->text.n);
-    fputs(", ", out);
-    put_member(out, i->after_text);
-    fprintf(out, "\"answer_id\": \"%016" PRIx64 "\", \"model_id\": ", i->key);
-    json_put_text(out, k->options->model, strlen(k->options->model));
-    fputs(", \"metadata\": {}}\n", out);
-    return ferror(out) ? fail(ERR_IO, "%s: %s", path, strerror(errno)) : OK;
-}
-
-static Span text_of(const Json *v) { return v && v->kind == JSON_STRING ? (Span){v->string, v->length} : (Span){.s = NULL}; }
-
-static Status take_row(Asking *k, const Json *row, const char *where, int line)
-{
-    const Span id = text_of(json_get(row, "answer_id")), text = text_of(json_get(row, "text")), model = text_of(json_get(row, "model_id"));
-    if (!id.s || !text.s || !model.s)
-        return fail(ERR_DATA, "%s:%d: is no answer of this program (an object with text, answer_id and model_id); remove the file to begin "
-                              "anew", where, line);
-    if (!span_is(model, k->options->model))
-        return fail(ERR_USAGE, "%s:%d: is an answer of \"%.*s\", asked is \"%s\"; give another --out, or remove the file to begin anew",
-                    where, line, (int)model.n, model.s, k->options->model);
-    Item *item = find_open(k, strtoull(id.s, NULL, 16));
-    if (!item)
-        return fail(ERR_USAGE, "%s:%d: answers a question that is not asked here (again); it was begun with another --split, --limit or "
-                               "--chunk: give another --out, or remove the file to begin anew", where, line);
-    item->text = span_copy(&k->pool, text);
-    item->answered = true;
-    k->counts->resumed++;
-    return pool_status(&k->pool);
-}
-
-/* Takes the answers that are there, up to *end bytes of the file: behind them is nothing, or a line that was being written. */
-static Status read_partial(Asking *k, int64_t *end)
-{
-    Rows *rows;
-    Row row;
-    bool done = false;
-    TRY(rows_open(&rows, k->partial, ROWS_LINES));
-    Status s = OK;
-    while (!s && !(s = rows_next(rows, &row, &done)) && !done) {
-        JsonDoc *doc;
-        if (!row.whole) {
-            log_warn("%s:%d: the last line is torn; its question is asked again", k->partial, row.line);
-            break;
-        }
-        s = row.error ? fail(ERR_DATA, "%s:%s", k->partial, row.error)
-                      : json_parse_at(&doc, row.text, row.n, k->partial, row.line, row.column);
-        if (s)
-            break;
-        s = take_row(k, json_root(doc), k->partial, row.line);
-        json_free(&doc);
-        *end = row.end;
-    }
-    rows_close(&rows);
-    return s;
-}
-
-static Status open_partial(Asking *k)
-{
-    int64_t end = 0;
-    if ((size_t)snprintf(k->partial, sizeof k->partial, "%s.partial", k->options->out) >= sizeof k->partial)
-        return fail(ERR_CREATE, "%s: the name is too long", k->options->out);
-    if (file_exists(k->partial))
-        TRY(read_partial(k, &end));
-    if (k->counts->resumed)
-        log_info("%s: %" PRId64 " of %" PRId64 " questions are answered already", k->partial, k->counts->resumed, k->n);
-    TRY(file_append(&k->out, k->partial));
-    return ftruncate(fileno(k->out), (off_t)end) ? fail(ERR_IO, "%s: %s", k->partial, strerror(errno)) : OK;
-}
-
-static Status publish(const Asking *k)
-{
-    FileDraft draft;
-    TRY(file_draft(&draft, k->options->out));
-    Status s = OK;
-    for (int64_t i = 0; i < k->n && !s; i++)
-        s = put_answer(k, draft.out, &k->item[i], draft.path);
-    TRY(file_publish(&draft, s));
-    return file_remove(k->partial);
-}
 
 /* ---------------------------------------------------------------- asking */
 
@@ -274,7 +29,7 @@ static Status sort_open(Asking *k)
 {
     k->order = mem_alloc((size_t)(k->n + 1) * sizeof *k->order);
     if (!k->order)
-        return no_memory(k);
+        return asking_no_memory(k);
     for (int64_t i = 0; i < k->n; i++)
         if (!k->item[i].answered)
             k->order[k->n_order++] = i;
@@ -295,13 +50,13 @@ static Status check_markers(Span text, int n_pictures)
 static Status give_question(void *user, int64_t i, Question *q)
 {
     Asking *k = user;
-    const Item *item = &k->item[k->order[i]];
+    const Item *item = &k->item[k->order[k->begin + i]];
     pool_reset(&k->scratch);
     const Span text = span_join(&k->scratch, (const Span[]){item->prompt, item->suffix}, 2, "");
     TRY(pool_status(&k->scratch));
-    TRY(check_markers(text, has_picture(item)));
+    TRY(check_markers(text, asking_has_picture(item)));
     k->turn = (RecordTurn){.human = true, .text = text.s, .length = text.n};
-    *q = (Question){.turns = &k->turn, .n_turns = 1, .n_images = has_picture(item), .index = (uint64_t)k->order[i]};
+    *q = (Question){.turns = &k->turn, .n_turns = 1, .n_images = asking_has_picture(item), .index = (uint64_t)k->order[k->begin + i]};
     return OK;
 }
 
@@ -317,7 +72,7 @@ static Status load_picture(Asking *k, const Item *item)
 static Status give_picture(void *user, int64_t i, Question *q, int64_t *which)
 {
     Asking *k = user;
-    const Item *item = &k->item[k->order[i]];
+    const Item *item = &k->item[k->order[k->begin + i]];
     if (!k->pixels)
         k->pixels = mem_alloc(answerer_picture_bytes(k->answerer));
     if (!k->pixels)
@@ -334,30 +89,68 @@ static Status give_picture(void *user, int64_t i, Question *q, int64_t *which)
     return OK;
 }
 
-static Status take_answer(void *user, int64_t i, Status why, const char *text, size_t n)
+/* What became of a question, with the text of the answer, or why there is none. */
+typedef struct Told {
+    int64_t item, n_bytes;
+    Status why;
+    bool of_picture; /* … it is missing or broken */
+} Told;
+
+static Status accept(Asking *k, const Told *t, const char *bytes)
 {
-    Asking *k = user;
-    Item *item = &k->item[k->order[i]];
-    if (why) {
-        const bool picture = has_picture(item) && k->broken == item->picture;
-        int64_t *count = picture ? &k->counts->n_no_picture : &k->counts->n_refused;
+    Item *item = &k->item[t->item];
+    if (t->why) {
+        int64_t *count = t->of_picture ? &k->counts->n_no_picture : &k->counts->n_refused;
         if (++*count <= SAID)
-            log_warn("question %.*s: %s; its answer is empty", (int)item->id.n, item->id.s, status_message());
+            log_warn("question %.*s: %.*s; its answer is empty", (int)item->id.n, item->id.s, (int)t->n_bytes, bytes);
     }
-    item->text = span_copy(&k->pool, why ? SPAN("") : (Span){text, n});
+    item->text = span_copy(&k->pool, t->why ? SPAN("") : (Span){bytes, (size_t)t->n_bytes});
     item->answered = true;
     TRY(pool_status(&k->pool));
-    TRY(put_answer(k, k->out, item, k->partial));
+    TRY(asking_put(k, k->out, item, k->partial));
     k->counts->asked++;
     log_progress("%" PRId64 " of %" PRId64 " questions", k->counts->resumed + k->counts->asked, k->n);
     return fflush(k->out) ? fail(ERR_IO, "%s: %s", k->partial, strerror(errno)) : OK;
 }
 
+static bool is_first(const Asking *k) { return !k->options->dist || !k->options->dist->rank; }
+
+/* Until the ranks meet. */
+static Status keep_told(Asking *k, const Told *t, const char *bytes)
+{
+    const size_t n = k->told_n + sizeof *t + (size_t)t->n_bytes;
+    if (n > k->told_room) {
+        char *more = mem_grow(k->told, 2 * n);
+        if (!more)
+            return asking_no_memory(k);
+        k->told = more;
+        k->told_room = 2 * n;
+    }
+    memcpy(k->told + k->told_n, t, sizeof *t);
+    memcpy(k->told + k->told_n + sizeof *t, bytes, (size_t)t->n_bytes);
+    k->told_n = n;
+    return OK;
+}
+
+static Status take_answer(void *user, int64_t i, Status why, const char *text, size_t n)
+{
+    Asking *k = user;
+    const Item *item = &k->item[k->order[k->begin + i]];
+    const char *bytes = why ? status_message() : text;
+    const Told t = {.item = k->order[k->begin + i],
+                    .n_bytes = (int64_t)(why ? strlen(bytes) : n),
+                    .why = why,
+                    .of_picture = asking_has_picture(item) && k->broken == item->picture};
+    return is_first(k) ? accept(k, &t, bytes) : keep_told(k, &t, bytes);
+}
+
 static const char *stopped(void) { return signals_name(signals_received()); }
 
-static QuestionList list_of(Asking *k)
+/* Of those in `order` from `begin` to `end`. */
+static QuestionList list_of(Asking *k, int64_t begin, int64_t end)
 {
-    return (QuestionList){.n = k->n_order, .user = k, .question = give_question, .pictures = give_picture, .answer = take_answer};
+    k->begin = begin;
+    return (QuestionList){.n = end - begin, .user = k, .question = give_question, .pictures = give_picture, .answer = take_answer};
 }
 
 static Sampling sampling_of(const Bench *b)
@@ -365,35 +158,110 @@ static Sampling sampling_of(const Bench *b)
     return (Sampling){.top_p = 1, .max_new_tokens = b->max_new_tokens, .stopped = stopped}; /* greedy */
 }
 
-static Status ask_all(Asking *k, const Bench *b)
+static Status ask_some(Asking *k, const Bench *b, int64_t begin, int64_t end)
 {
     const int at_once = k->options->at_once;
-    const QuestionList list = list_of(k);
+    const QuestionList list = list_of(k, begin, end);
     const Sampling greedy = sampling_of(b);
-    Status s = answerer_ask_all(k->answerer, &list, &greedy, at_once ? at_once : ASK_AT_ONCE);
-    if (s == ERR_PREEMPTED)
-        log_info("stopped by %s: %" PRId64 " of %" PRId64 " questions are answered, in %s; the same command goes on", status_message(),
-                 k->counts->resumed + k->counts->asked, k->n, k->partial);
+    return answerer_ask_all(k->answerer, &list, &greedy, at_once ? at_once : ASK_AT_ONCE);
+}
+
+/* ---------------------------------------------------------------- ranks */
+
+static Status tell_first(Asking *k)
+{
+    void *all;
+    size_t n;
+    Told t;
+    TRY(dist_gather(k->options->dist, k->told, k->told_n, &all, &n));
+    k->told_n = 0;
+    Status s = OK;
+    for (const char *at = all, *end = at ? at + n : at; at < end && !s; at += sizeof t + (size_t)t.n_bytes) {
+        memcpy(&t, at, sizeof t);
+        s = accept(k, &t, at + sizeof t);
+    }
+    mem_free(all);
     return s;
 }
 
-static Status ask(Asking *k, const Bench *b)
+/* The ranks share a number of questions at a time, a piece each, and meet: rank 0 gets the answers, and all stop together. */
+static Status ask_shared(Asking *k, const Bench *b)
 {
-    TRY(read_questions(k, b));
-    k->counts->n = k->n;
-    TRY(open_partial(k));
-    TRY(sort_open(k));
-    Status s = ask_all(k, b);
-    if (fclose(k->out) && !s)
-        s = fail(ERR_IO, "%s: %s", k->partial, strerror(errno));
+    enum { EACH = 64 };
+    Dist *d = k->options->dist;
+    for (int64_t first = 0; first < k->n_order; first += EACH * d->n_ranks) {
+        const int64_t left = k->n_order - first, n = left < EACH * d->n_ranks ? left : EACH * d->n_ranks;
+        Status s = ask_some(k, b, first + n * d->rank / d->n_ranks, first + n * (d->rank + 1) / d->n_ranks);
+        if (s != ERR_PREEMPTED)
+            TRY(s);
+        TRY(tell_first(k));
+        int32_t signal = signals_received();
+        TRY(dist_agree(d, &signal, 1));
+        if (signal)
+            return fail(ERR_PREEMPTED, "%s", signals_name(signal));
+    }
+    return OK;
+}
+
+static Status open_file(void *arg)
+{
+    Asking *k = arg;
+    TRY(asking_open(k));
+    for (int64_t i = 0; i < k->n; i++)
+        k->known[i] = k->item[i].answered;
+    return OK;
+}
+
+/* Rank 0 has the file, and tells the others what it holds. */
+static Status open_shared(Asking *k)
+{
+    Dist *d = k->options->dist;
+    int32_t n[] = {(int32_t)k->n, -(int32_t)k->n};
+    TRY(dist_agree(d, n, 2));
+    if (n[0] != -n[1])
+        return fail(ERR_DATA, "the ranks find %d to %d questions in %s: it must be the same for all", -n[1], n[0], k->data->dir);
+    TRY(dist_first(d, open_file, k, k->known, (size_t)k->n));
+    for (int64_t i = 0; i < k->n; i++)
+        k->item[i].answered = k->known[i];
+    return OK;
+}
+
+static Status close_file(void *arg)
+{
+    Asking *k = arg;
+    const bool bad = fclose(k->out);
     k->out = NULL;
-    if (!s)
-        s = publish(k);
+    return bad ? fail(ERR_IO, "%s: %s", k->partial, strerror(errno)) : asking_publish(k);
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static void say_counts(const Asking *k, Status s)
+{
+    if (s == ERR_PREEMPTED)
+        log_info("stopped by %s: %" PRId64 " of %" PRId64 " questions are answered, in %s; the same command goes on", status_message(),
+                 k->counts->resumed + k->counts->asked, k->n, k->partial);
     if (k->counts->n_no_picture)
         log_warn("%" PRId64 " questions have an empty answer, as their picture is missing or broken", k->counts->n_no_picture);
     if (k->counts->n_refused)
         log_warn("%" PRId64 " questions have an empty answer, as they cannot be asked", k->counts->n_refused);
-    return s;
+}
+
+static Status ask(Asking *k, const Bench *b)
+{
+    const bool shared = k->options->dist && k->options->dist->n_ranks > 1;
+    TRY(asking_read(k, b));
+    k->counts->n = k->n;
+    k->known = mem_alloc((size_t)k->n);
+    if (!k->known)
+        return asking_no_memory(k);
+    TRY(shared ? open_shared(k) : open_file(k));
+    TRY(sort_open(k));
+    Status s = shared ? ask_shared(k, b) : ask_some(k, b, 0, k->n_order);
+    if (is_first(k))
+        say_counts(k, s);
+    TRY(s);
+    return shared ? dist_first(k->options->dist, close_file, k, NULL, 0) : close_file(k);
 }
 
 static Status pass_over(void *arg, const BenchQuestion *q)
@@ -419,6 +287,9 @@ static void close_asking(Asking *k)
 {
     if (k->out)
         fclose(k->out);
+    mem_free(k->told);
+    lock_release(&k->lock);
+    mem_free(k->known);
     pool_free(&k->pool);
     pool_free(&k->scratch);
     mem_free(k->item);
@@ -444,9 +315,9 @@ static Status measure(Asking *k, const Bench *b, int64_t *n_bytes, int64_t *host
 {
     const Sampling greedy = sampling_of(b);
     size_t n;
-    TRY(read_questions(k, b));
+    TRY(asking_read(k, b));
     TRY(sort_open(k));
-    const QuestionList list = list_of(k);
+    const QuestionList list = list_of(k, 0, k->n_order);
     TRY(answerer_all_bytes(k->answerer, &list, &greedy, ASK_AT_ONCE, &n));
     *n_bytes = (int64_t)n;
     *host = k->n * (int64_t)(sizeof *k->item + sizeof *k->order);

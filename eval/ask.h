@@ -3,6 +3,7 @@
 #define GENLLAVA_EVAL_ASK_H
 
 #include "eval/bench/bench.h"
+#include "train/dist/dist.h"
 #include "train/infer/answer.h"
 
 enum { ASK_AT_ONCE = DECODER_SEQUENCES };
@@ -12,6 +13,7 @@ typedef struct AskOptions {
     const char *model;   /* what they call the model: "model_id" */
     int chunk, n_chunks; /* of d's questions the chunk-th piece of ⌈n/n_chunks⌉, from 1; n_chunks 0: all */
     int at_once;         /* questions answered together; 0: ASK_AT_ONCE. The answers are the same. */
+    Dist *dist;          /* the ranks that share the questions, each with a model; all make this call. NULL: this process alone */
 } AskOptions;
 
 typedef struct AskCounts {
@@ -28,7 +30,8 @@ MUST_USE Status ask_check(const Bench *b, const BenchData *d, const char *out);
  * a backend that computes nothing. */
 MUST_USE Status bench_ask_bytes(const Bench *b, const BenchData *d, Answerer *a, int64_t *n_bytes, int64_t *host);
 /* Asks b's questions of d. A whole o->out is left alone. Until it is whole the answers are in o->out.partial, a line each as they come; a
- * call that finds this goes on behind it, without a last line that is torn. ERR_PREEMPTED after a signal (train/dist/signals.h). An answer
- * file of another model, or of questions that are not asked here: ERR_USAGE. */
+ * call that finds this goes on behind it, without a last line that is torn. ERR_PREEMPTED after a signal (train/dist/signals.h). A file
+ * that another process is writing: ERR_CREATE, which names it. An answer file of another model, or of questions that are not asked here:
+ * ERR_USAGE. */
 MUST_USE Status bench_ask(const Bench *b, const BenchData *d, Answerer *a, const AskOptions *o, AskCounts *counts);
 #endif

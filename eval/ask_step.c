@@ -9,11 +9,12 @@
 #include "eval/ask.h"
 #include "eval/opening.h"
 #include "kernels/base/log.h"
+#include "train/dist/launch.h"
 
 static struct {
     Opening model;
     const char *data, *split, *out, *chunk;
-    int64_t limit, at_once;
+    int64_t limit, at_once, ranks;
     bool quiet;
 } args = {.model = {.program = "evaluate"}, .at_once = ASK_AT_ONCE};
 
@@ -28,6 +29,8 @@ static const CliOption OPTIONS[] = {
      NULL, false},
     {"--at-once", CLI_INT, &args.at_once, "N", "questions that are answered together (default 8; fewer where memory is short); the answers "
                                                "are the same", 1, ASK_AT_ONCE, NULL, false},
+    {"--ranks", CLI_INT, &args.ranks, "N", "start N ranks on this machine, which share the questions: a GPU each, or a part of the "
+                                           "processors; torchrun, srun and mpirun start them on several", 1, 1024, NULL, false},
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only errors", 0, 0, NULL, false},
     {0}};
 
@@ -45,6 +48,10 @@ static Status read_chunk(AskOptions *o)
     return OK;
 }
 
+static int exit_code; /* of ranks that this process has started */
+
+int ask_exit_code(void) { return exit_code; }
+
 static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, RunConfig *cfg)
 {
     char name[PATH_MAX], checkpoint[PATH_MAX];
@@ -60,11 +67,29 @@ static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, RunCon
     return s;
 }
 
+static Status ask_ranked(const Bench *b, const BenchData *d, AskOptions *o)
+{
+    RunConfig cfg = {0};
+    int32_t whole = file_exists(args.out);
+    TRY(dist_agree(o->dist, &whole, 1));
+    if (whole) {
+        log_info("%s: is whole and is left alone; remove it to ask anew", args.out);
+        return OK;
+    }
+    TRY(ask_check(b, d, args.out));
+    TRY(dist_processes(o->dist, &args.model.processes));
+    args.model.local_rank = o->dist->local_rank;
+    Status s = ask_with(b, d, o, &cfg);
+    config_free(&cfg);
+    return s;
+}
+
 static Status ask(const Bench *b)
 {
-    AskOptions o = {.out = args.out, .at_once = (int)args.at_once};
+    Dist dist;
+    AskOptions o = {.out = args.out, .at_once = (int)args.at_once, .dist = &dist};
     BenchData d;
-    RunConfig cfg = {0};
+    bool is_rank = true;
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(opening_check(&args.model));
     if (!args.data || !args.out)
@@ -76,14 +101,14 @@ static Status ask(const Bench *b)
     TRY(bench_data(&d, b, args.data, args.split));
     d.limit = args.limit;
     TRY(read_chunk(&o));
-    if (file_exists(args.out)) {
-        log_info("%s: is whole and is left alone; remove it to ask anew", args.out);
+    if (args.ranks)
+        TRY(launch_ranks((int)args.ranks, &is_rank, &exit_code));
+    if (!is_rank)
         return OK;
-    }
-    TRY(ask_check(b, &d, args.out));
-    Status s = ask_with(b, &d, &o, &cfg);
-    config_free(&cfg);
-    return s;
+    Status s = dist_open(&dist);
+    if (!s)
+        s = ask_ranked(b, &d, &o);
+    return dist_close(&dist, s);
 }
 
 const BenchStep ASK_STEP = {"ask", "evaluate BENCH ask --data DIR --config RUN.json|--checkpoint DIR --out ANSWERS.jsonl",

@@ -9,6 +9,7 @@
 #include "eval/metrics/commands.h"
 #include "eval/suite.h"
 #include "kernels/base/cli.h"
+#include "train/dist/pulse.h"
 #include "train/dist/signals.h"
 
 /* What the first word may be besides the name of a benchmark. */
@@ -77,7 +78,12 @@ static Status no_such(const char *word)
                 near ? near : "", near ? "\"?" : "; evaluate --list names them");
 }
 
-static void stop_now(void) { _exit(status_exit_code(ERR_PREEMPTED)); }
+/* Called from a signal handler. */
+static void stop_now(void)
+{
+    pulse_stop_now();
+    _exit(status_exit_code(ERR_PREEMPTED));
+}
 
 static Status run(int argc, char **argv)
 {
@@ -106,5 +112,6 @@ static Status run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     cli_start();
-    return cli_finish(run(argc, argv));
+    Status s = run(argc, argv);
+    return s == OK && ask_exit_code() ? ask_exit_code() : cli_finish(s);
 }

@@ -97,7 +97,7 @@ Status opening_answerer(Answerer **out, const Opening *o, RunConfig *cfg, char c
     TRY(opening_read(o, cfg, checkpoint));
     TRY(config_check_paths(cfg, read, NULL));
     TRY(opening_check_bases(o, cfg, checkpoint));
-    Status s = answerer_open(out, cfg, *checkpoint ? checkpoint : NULL);
+    Status s = answerer_open_rank(out, cfg, *checkpoint ? checkpoint : NULL, o->local_rank, o->processes ? o->processes : 1);
     signals_hold();
     return s;
 }

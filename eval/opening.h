@@ -13,6 +13,7 @@ typedef struct Opening {
     const char *config, *checkpoint;
     CliList sets;
     bool base_changed;
+    int local_rank, processes; /* of several on this machine; processes 0: this one alone */
 } Opening;
 
 /* Rows of a program's options, for an Opening `o`. */

@@ -386,18 +386,9 @@ static Status take_memory(Setup *s)
                                                 .winograd = s->cfg->train.winograd});
 }
 
-/* Ranks on this machine. */
-static Status count_processes(Setup *s)
-{
-    int32_t last = s->dist.local_rank;
-    TRY(dist_agree(&s->dist, &last, 1));
-    s->processes = last + 1;
-    return OK;
-}
-
 Status setup_weights(Setup *s)
 {
-    TRY(count_processes(s));
+    TRY(dist_processes(&s->dist, &s->processes));
     run_cache_say_idle(s->cfg);
     TRY(run_cache_identify(&s->rows.cache, s->cfg, &s->sizes, s->compute, s->rows.shards));
     if (run_data_any(&s->held))

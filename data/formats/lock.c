@@ -1,4 +1,4 @@
-/* lock.c: see lock.h; prepare and train call it. */
+/* lock.c: see lock.h; prepare, train and evaluate call it. */
 #include "data/formats/lock.h"
 
 #include <errno.h>
@@ -39,18 +39,18 @@ static bool still_there(int fd, const char *path)
     return !fstat(fd, &a) && !held_lstat(path, &b) && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-static Status is_held(const Lock *l, const char *folder, const char *use, const Holder *h)
+static Status is_held(const Lock *l, const char *what, const char *use, const Holder *h)
 {
-    return fail(ERR_CREATE, "%s is being %s by process %ld on %s; wait for it, or remove %s when it is gone", folder, use, h->pid,
+    return fail(ERR_CREATE, "%s is being %s by process %ld on %s; wait for it, or remove %s when it is gone", what, use, h->pid,
                 *h->host ? h->host : "another machine", l->path);
 }
 
-static Status open_locked(Lock *l, const char *folder, const char *use, const char *host, bool by_host)
+static Status open_locked(Lock *l, const char *what, const char *use, const char *host, bool by_host)
 {
     for (int wait = 0;; wait++) {
         struct stat st;
         if (!held_lstat(l->path, &st) && (!S_ISREG(st.st_mode) || st.st_nlink > 1)) /* which what is written into the lock would destroy */
-            return fail(ERR_CREATE, "%s: is %s, expected a lock of this folder; remove it", l->path,
+            return fail(ERR_CREATE, "%s: is %s, expected a lock of this process; remove it", l->path,
                         S_ISREG(st.st_mode) ? "another name of a file elsewhere" : file_kind(st.st_mode));
         l->fd = held_open(l->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         bool made = l->fd >= 0;
@@ -68,19 +68,19 @@ static Status open_locked(Lock *l, const char *folder, const char *use, const ch
             return OK;
         close(l->fd);
         if (there || (!locked && (no_locks || wait == PATIENCE || !here || (h.pid != getpid() && is_alive(h.pid)))))
-            return is_held(l, folder, use, &h);
+            return is_held(l, what, use, &h);
         if (!locked)
             nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
     }
 }
 
-Status lock_take(Lock *l, const char *folder, const char *use, bool by_host)
+/* l->path is set. */
+static Status take(Lock *l, const char *what, const char *use, bool by_host)
 {
     char host[128] = "", text[192];
-    file_join(l->path, folder, ".lock");
     if (gethostname(host, sizeof host - 1) || !*host)
         snprintf(host, sizeof host, "localhost");
-    TRY(open_locked(l, folder, use, host, by_host));
+    TRY(open_locked(l, what, use, host, by_host));
     l->held = true;
     int n = snprintf(text, sizeof text, "%s %d\n", host, (int)getpid());
     Status s = file_write_at(l->fd, l->path, text, (size_t)n, 0);
@@ -89,6 +89,19 @@ Status lock_take(Lock *l, const char *folder, const char *use, bool by_host)
     if (s)
         lock_release(l);
     return s;
+}
+
+Status lock_take(Lock *l, const char *folder, const char *use, bool by_host)
+{
+    file_join(l->path, folder, ".lock");
+    return take(l, folder, use, by_host);
+}
+
+Status lock_take_file(Lock *l, const char *file, const char *use, bool by_host)
+{
+    if ((size_t)snprintf(l->path, sizeof l->path, "%s.lock", file) >= sizeof l->path)
+        return fail(ERR_CREATE, "%s: the name is too long", file);
+    return take(l, file, use, by_host);
 }
 
 void lock_release(Lock *l)

@@ -26,6 +26,8 @@ ask cpu evaluate
 ask cuda evaluate-cuda-host --set device=cuda
 grep -q "device: host emulation" "$dir/err" || fail "the emulation was not used"
 same cpu cuda "f32: the devices answer differently"
+CUDA_HOST_DEVICES=2 ask ranks evaluate-cuda-host --set device=cuda --ranks 2
+same cpu ranks "two ranks, a device each: other answers"
 ask one evaluate-cuda-host --set device=cuda --set train.compute=bf16 --at-once 1
 CUDA_HOST_SEED=5 ask all evaluate-cuda-host --set device=cuda --set train.compute=bf16
 same one all "bf16: other answers together than one at a time"

@@ -248,6 +248,14 @@ Status dist_agree(Dist *d, int32_t *x, int n)
     return OK;
 }
 
+Status dist_processes(Dist *d, int *n)
+{
+    int32_t last = d->local_rank;
+    TRY(dist_agree(d, &last, 1));
+    *n = last + 1;
+    return OK;
+}
+
 Status dist_sum_host(Dist *d, double *x, int n)
 {
     void *all;

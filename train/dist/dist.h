@@ -37,6 +37,8 @@ MUST_USE Status dist_close(Dist *d, Status s);
 MUST_USE Status dist_first(Dist *d, Status (*work)(void *arg), void *arg, void *result, size_t n_bytes);
 /* x [n]: each becomes the largest of any rank. */
 MUST_USE Status dist_agree(Dist *d, int32_t *x, int n);
+/* *n: ranks on this machine. */
+MUST_USE Status dist_processes(Dist *d, int *n);
 /* Sums x [n] over all ranks, in place, in the order of the backend's stream: backend memory of type F32 or F64. Between GPUs by NCCL, which
  * is looked for, and takes its memory, the first time: in buckets from the end of x to its beginning, which n alone says, so that it does
  * not change a bit when they are sent. GENLLAVA_BUCKET=BYTES of rank 0 says how large they are. */

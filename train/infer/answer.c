@@ -20,6 +20,7 @@ static Status create(Answerer **out, char tokenizer[PATH_MAX], const RunConfig *
         return fail(ERR_NOMEM, "no memory for the answerer");
     file_join(tokenizer, cfg->model.llm.path, "tokenizer.model");
     TRY_IN(tokenizer_open(&a->tokenizer, tokenizer), "model.llm.path");
+    a->processes = 1;
     a->rules.ends = (EndTokens){.id = {tokenizer_info(a->tokenizer)->eos}, .n = 1};
     a->rules.tokenizer = a->tokenizer;
     TRY(generation_read(&a->rules.ends, cfg->model.llm.path, warn));
@@ -47,7 +48,7 @@ static Status check_room(const Answerer *a, const RunConfig *cfg, RoomNeed need,
 {
     char sizes[2][32];
     DeviceMemory device;
-    need.processes = 1;
+    need.processes = a->processes;
     need.ignore = cfg->train.memory == MEMORY_IGNORE;
     if (!a->backend->memory) {
         need.needed += host;
@@ -118,11 +119,17 @@ Status answerer_room(const Answerer *a, int sequences, int64_t positions, const 
 
 Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir)
 {
+    return answerer_open_rank(out, cfg, checkpoint_dir, 0, 1);
+}
+
+Status answerer_open_rank(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir, int local_rank, int processes)
+{
     char tokenizer[PATH_MAX];
     DType compute;
     TRY(create(out, tokenizer, cfg, true));
     Answerer *a = *out;
-    TRY(device_open(&a->own, cfg, 0, &compute));
+    a->processes = processes;
+    TRY(device_open(&a->own, cfg, local_rank, &compute));
     a->device_open = true;
     a->backend = &a->own;
     TRY(check_weights(a, cfg, compute, checkpoint_dir));

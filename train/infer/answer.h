@@ -22,6 +22,8 @@ typedef struct Answerer Answerer;
 /* Opens everything a config names: tokenizer, picture processor, device, weights. checkpoint_dir: trained parts, or NULL for the starting
  * point. */
 MUST_USE Status answerer_open(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir);
+/* The same of one of several processes on this machine, which takes the local_rank-th of its devices. */
+MUST_USE Status answerer_open_rank(Answerer **out, const RunConfig *cfg, const char *checkpoint_dir, int local_rank, int processes);
 /* The same with a model that is training on an open backend; all are borrowed, and nothing of them changes. preprocessor: of a model that
  * sees. */
 MUST_USE Status answerer_borrow(Answerer **out, const RunConfig *cfg, GenLlava *model, Backend *backend, const Preprocessor *preprocessor);

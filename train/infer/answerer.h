@@ -7,6 +7,7 @@
 struct Answerer {
     Backend own; /* where nothing is borrowed */
     bool device_open;
+    int processes; /* on this machine, each with such a model */
     GenLlava *own_model;
     Backend *backend;
     const RunConfig *cfg;
