@@ -10,6 +10,8 @@
 #include "eval/bench/prompts.h"
 #include "eval/bench/soft.h"
 
+static const char WHOLE_TEST[] = "test2015";
+
 static bool is_test(const BenchData *d) { return !strncmp(d->split, "test", 4); }
 
 static char *questions_path(char *path, const BenchData *d, const char *split)
@@ -46,8 +48,10 @@ static Status ask_row(void *arg, const Json *row)
 
 static Status questions(const BenchData *d, BenchVisit visit, void *arg)
 {
-    Asking k = {.pictures = is_test(d) ? "test2015" : d->split, .visit = visit, .arg = arg};
-    Status s = official_rows(questions_path(k.path, d, d->split), "questions", ask_row, &k);
+    Asking k = {.pictures = is_test(d) ? WHOLE_TEST : d->split, .visit = visit, .arg = arg};
+    if (!file_exists(questions_path(k.path, d, d->split)) && is_test(d))
+        questions_path(k.path, d, WHOLE_TEST); /* of which the others are parts */
+    Status s = official_rows(k.path, "questions", ask_row, &k);
     pool_free(&k.pool);
     return s;
 }
@@ -141,7 +145,7 @@ static Status submit(const BenchData *d, Answers *a, const char *path)
     TRY(file_draft(&draft, path));
     k.out = draft.out;
     fputc('[', k.out);
-    Status s = official_rows(questions_path(k.path, d, is_test(d) ? "test2015" : d->split), "questions", submit_row, &k);
+    Status s = official_rows(questions_path(k.path, d, is_test(d) ? WHOLE_TEST : d->split), "questions", submit_row, &k);
     fputs("]\n", k.out);
     pool_free(&k.pool);
     return file_publish(&draft, s ? s : answers_all_known(a));
