@@ -18,7 +18,7 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures"
 
 def matrices():
     draw = torch.Generator().manual_seed(17)
-    yield "normal", torch.randn(24, 160, generator=draw) * 0.02
+    yield "normal", torch.randn(10, 160, generator=draw) * 0.02
     yield "narrow", (torch.randn(12, 64, generator=draw) * 0.02).bfloat16()
     yield "half", (torch.randn(3, 128, generator=draw)).half()
     across = torch.randn(16, 36, generator=draw)  # blocks across rows
@@ -36,19 +36,30 @@ def matrices():
     halves = torch.arange(-64, 64).float().reshape(2, 64) + 0.5  # int8: halves, which go to even
     halves[:, 0] = 127
     yield "halves", halves
+    largest = torch.randn(64, 1, generator=draw).bfloat16().float()  # half of the largest, whose code depends on how 127/largest is formed
+    yield "half_of_largest", torch.cat([largest, largest / 2, -largest / 2, largest / 254], 1)
+
+
+def nf4(w):
+    """Codes, scales and values of Linear4bit."""
+    codes, state = functional.quantize_4bit(w, blocksize=64, quant_type="nf4")
+    return codes, state.absmax, _dequantize_4bit_compute(codes.reshape(-1), state.absmax, state.code, 64, list(w.shape), torch.float32)
+
+
+def int8(w):
+    """Codes, scales and values of Linear8bitLt."""
+    q = Int8Params(w, requires_grad=False)._quantize("cpu")
+    return q.data, q.SCB, functional.int8_vectorwise_dequant(q.data, q.SCB)
 
 
 def main():
     out = {}
     for name, w in matrices():
-        codes, state = functional.quantize_4bit(w, blocksize=64, quant_type="nf4")
-        out |= {name: w, f"{name}.nf4": codes.reshape(-1), f"{name}.absmax": state.absmax}
-        for dtype, short in ((torch.float32, "f32"), (torch.bfloat16, "bf16")):
-            out[f"{name}.nf4_{short}"] = _dequantize_4bit_compute(codes.reshape(-1), state.absmax, state.code, 64, list(w.shape), dtype)
-        q = Int8Params(w, requires_grad=False).to("cpu")
-        if q.dtype != torch.int8:
-            q = q._quantize("cpu")
-        out |= {f"{name}.int8": q.data, f"{name}.scb": q.SCB, f"{name}.int8_f32": functional.int8_vectorwise_dequant(q.data, q.SCB)}
+        codes, scales, values = nf4(w)
+        out |= {name: w, f"{name}.nf4": codes.reshape(-1), f"{name}.absmax": scales, f"{name}.nf4_f32": values,
+                f"{name}.nf4_bf16": values.bfloat16()}
+        codes, scales, values = int8(w)
+        out |= {f"{name}.int8": codes, f"{name}.scb": scales, f"{name}.int8_f32": values}
     save_file({k: v.contiguous() for k, v in out.items()}, FILE)
     print(f"{FILE}: {os.path.getsize(FILE)} bytes")
 

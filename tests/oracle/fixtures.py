@@ -185,6 +185,23 @@ def visual_tokens(folder):
              "optim": {**FAST, "warmup": 0.2, "weight_decay": 0.01}})
 
 
+def nf4(folder):
+    """A language model in 4 bits, without pictures, so that nothing else is in the loss."""
+    c = Case(folder, f"{BASES}/llm-gqa", seed=750)
+    c.source([legacy(["Say a word", "A word.", "And another", "Another one it is."]), legacy(["Count to five", "1 2 3 4 5"], id="five")])
+    c.write({"model": {"llm": {"store": "nf4"}, "lora": {"r": 2, "alpha": 4}, "tokens": {"task": None, "image": 0}},
+             "train": {"steps": 5, "batch": 2}, "optim": {**FAST, "warmup": 0.2}})
+
+
+def int8(folder):
+    """The same in 8 bits, adapters on some linears."""
+    c = Case(folder, f"{BASES}/llm-gqa", seed=760)
+    c.source([legacy(["Say a word", "A word.", "And another", "Another one it is."]), legacy(["Count to five", "1 2 3 4 5"], id="five")])
+    c.write({"model": {"llm": {"store": "int8"}, "lora": {"r": 2, "alpha": 4, "targets": ["v_proj", "down_proj"]},
+                       "tokens": {"task": None, "image": 0}},
+             "train": {"steps": 4, "batch": 2}, "optim": {**FAST, "warmup": 0.2}})
+
+
 def first_visual(folder):
     """As the default has it only [IMG0] is a label; a task token missing in the middle; v1; two runs in one answer; sources
     listed in the config itself."""
@@ -369,7 +386,7 @@ def noise_conv_in(folder):
              "optim": {**FAST, "lr_unet": 1e-3, "warmup": 0, "weight_decay": 0.1}})
 
 
-CASES = [defaults_like, stretch_rslora, full_decay, vision_full, tied_full, plain, visual_tokens, first_visual, skipped,
+CASES = [defaults_like, stretch_rslora, full_decay, vision_full, tied_full, plain, visual_tokens, nf4, int8, first_visual, skipped,
          micro_mean, mixture, draw_l2norm, draw_mse, llava, llava_full,
          noise_frozen, noise_edit, noise_conv_in]
 KEEP_ALL = {"skipped"}  # every step's parameters: what stood still shows only there

@@ -172,11 +172,24 @@ def read_gen_head(settings, width_in, context):
 
 # ------------------------------------------------------------------ the composition
 
+def hold(base, store):
+    """Rounds the language model's weights as `store` holds them: all to bf16, or the layers' linears to bitsandbytes' int8 or nf4."""
+    import codes  # wants bitsandbytes
+    layers = {p for name, p in base.named_parameters() if name.endswith("_proj.weight")}
+    for p in base.parameters():
+        if store == "bf16":
+            p.data = p.data.bfloat16().float()
+        elif p in layers:
+            p.data = (codes.nf4(p.data) if store == "nf4" else codes.int8(p.data))[-1]
+
+
 class Model(nn.Module):
     def __init__(self, cfg, vocabulary_rows):
         super().__init__()
         m = cfg["model"]
         base = AutoModelForCausalLM.from_pretrained(m["llm"]["path"], dtype=torch.float32, attn_implementation="eager")
+        if m["llm"]["store"] != "default":
+            hold(base, m["llm"]["store"])
         self.tied = base.config.tie_word_embeddings
         self.vocab_size, self.width = base.config.vocab_size, base.config.hidden_size
         self.llm_mode = m["llm"]["train"]

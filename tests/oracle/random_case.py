@@ -154,6 +154,8 @@ def draw_model(r, blocks, has_rows):
     """Which parts train, with at least one that every row reaches or most do."""
     llm = r.choice(["lora", "lora", "lora", "full", "frozen"])
     m = {"llm": {"train": llm}}
+    if llm != "full":
+        m["llm"]["store"] = r.choice(["default"] * 5 + ["bf16", "int8", "nf4"])
     if llm == "lora":
         m["lora"] = {"r": r.randint(1, 9), "alpha": r.choice([1, 4, 7, 16]), "rslora": r.random() < 0.4,
                      "targets": sorted(r.sample(LINEARS, r.randint(1, 7)))}

@@ -33,6 +33,8 @@ void parity_near(const Trainer *a, const Trainer *b, const char *name, const cha
     X(tied_full)        \
     X(plain)            \
     X(visual_tokens)    \
+    X(nf4)              \
+    X(int8)             \
     X(first_visual)     \
     X(skipped)          \
     X(micro_mean)       \

@@ -66,7 +66,7 @@ static void quantise_int8(float *w, int64_t n, uint8_t *codes, float *scale)
     for (int64_t i = 0; i < n; i++)
         w[i] = f16_to_f32(f32_to_f16(w[i]));
     *scale = largest(w, n);
-    const float times = *scale > 0 ? 127 / *scale : 0;
+    const float times = *scale > 0 ? 1 / *scale * 127 : 0; /* the order decides about halves */
     for (int64_t i = 0; i < n; i++)
         codes[i] = (uint8_t)(int8_t)lrintf(w[i] * times);
 }

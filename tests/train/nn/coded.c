@@ -89,7 +89,7 @@ static void same_codes(const SafeTensors *st, const char *name, CodeFormat forma
 
 TEST(codes_and_values_are_those_of_bitsandbytes)
 {
-    static const char *const NAMES[] = {"normal", "narrow", "half", "across", "ties", "halves"};
+    static const char *const NAMES[] = {"normal", "narrow", "half", "across", "ties", "halves", "half_of_largest"};
     SafeTensors *st;
     REQUIRE_OK(safetensors_open(&st, test_fixture("codes.safetensors")));
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
