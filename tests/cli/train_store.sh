@@ -23,4 +23,13 @@ ends_with "$build/convert" 0 --from "$dir/runs/r" --to hf --out "$dir/merged"
 
 expect 0 --config "$dir/run.json" --set model.llm.store=int8 --resume --change --steps 4
 grep -q '"model.llm.store: ' "$dir/runs/r/history.jsonl" || fail "history.jsonl does not say that the weights are held otherwise"
+
+# A folder that bitsandbytes has quantised is trained over as it is; convert wants the one that it was made of.
+for bits in nf4 int8; do
+    expect 0 --config tests/fixtures/parity/$bits/config.json --set model.llm.path=tests/fixtures/bnb/$bits --set model.llm.store=default \
+        --set model.lora.init=default --set save.dir="$dir/runs" --set name=$bits --set data.shards="$dir/shards-$bits"
+    ends_with "$build/generate" 0 --checkpoint "$dir/runs/$bits" --ask Why? --max-new-tokens 4
+    ends_with "$build/convert" 65 --from "$dir/runs/$bits" --to hf --out "$dir/merged-$bits"
+    says "tests/fixtures/bnb/$bits: its weights are quantised (quantization_config of its config.json), which convert does not read"
+done
 exit $failed

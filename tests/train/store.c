@@ -9,7 +9,7 @@
 #include "train/nn/params.h"
 
 #define BASE "tests/fixtures/parity/bases/llm-gqa"
-enum { N_STEPS = 4, PATH_BYTES = 512, MAX_ELEMS = 1 << 13 };
+enum { N_STEPS = 5, PATH_BYTES = 512, MAX_ELEMS = 1 << 13 };
 
 static bool is_linear(const char *name) { return strstr(name, "_proj.weight") != NULL; }
 

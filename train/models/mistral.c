@@ -9,6 +9,7 @@
 #include "data/formats/json_fields.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
+#include "train/models/bnb.h"
 #include "train/models/config_keys.h"
 #include "train/models/generation.h"
 #include "train/models/model.h"
@@ -53,6 +54,7 @@ static const FieldRule RULES[] = {
     {"num_key_value_heads", NULL},
     {"partial_rotary_factor", "1"},
     {"pretraining_tp", NULL}, /* products in slices: the same numbers, summed in another order */
+    {"quantization_config", NULL},
     {"rms_norm_eps", NULL},
     {"rope_parameters", NULL},
     {"rope_scaling", NULL},
@@ -220,6 +222,7 @@ static void read_config(JsonFields *f, const char *absent, MistralConfig *c)
     c->eps = fields_real(f, o, "rms_norm_eps", 1e-6);
     c->initializer_range = fields_real(f, o, "initializer_range", 0.02);
     c->tied = fields_bool(f, o, "tie_word_embeddings", false);
+    c->codes = bnb_format(f, o);
     c->rope_factor = rope_factor(f);
     c->rope_base = rope_base(f);
     c->positions = (int64_t)((double)fields_int(f, o, "max_position_embeddings", 0, 1, INT32_MAX) * c->rope_factor);
@@ -271,6 +274,21 @@ static Status check_weights(MistralConfig *c, const char *folder)
     return s;
 }
 
+static CodeFormat format_of(StoreChoice store) { return store == STORE_INT8 ? CODES_INT8 : store == STORE_NF4 ? CODES_NF4 : CODES_NONE; }
+
+/* What a folder holds in codes can be neither trained nor held otherwise. */
+static Status check_store(const MistralConfig *c, const RunConfig *cfg)
+{
+    const char *held = c->codes == CODES_NF4 ? "nf4" : "int8";
+    if (c->codes && cfg->model.llm.train == TRAIN_FULL)
+        return fail(ERR_USAGE, "model.llm.train is \"full\", but the weights of %s are in %s (quantization_config of its config.json): train "
+                               "\"lora\", or take a folder that is not quantised", cfg->model.llm.path, held);
+    if (c->codes && cfg->model.llm.store != STORE_AS_IS && format_of(cfg->model.llm.store) != c->codes)
+        return fail(ERR_USAGE, "model.llm.store asks for another format than %s, which the weights of %s are in (quantization_config of its "
+                               "config.json): take model.llm.store out, or take a folder that is not quantised", held, cfg->model.llm.path);
+    return OK;
+}
+
 Status mistral_configure(GenLlava *g, const RunConfig *cfg)
 {
     JsonFields f;
@@ -281,6 +299,7 @@ Status mistral_configure(GenLlava *g, const RunConfig *cfg)
     Status s = f.status;
     fields_close(&f);
     TRY(s);
+    TRY(check_store(&g->llm.config, cfg));
     return cfg->model.llm.init == INIT_AT_RANDOM ? OK : check_weights(&g->llm.config, cfg->model.llm.path);
 }
 
@@ -332,18 +351,18 @@ Status mistral_declare_layers(GenLlava *g, const RunConfig *cfg)
 }
 
 /* How the frozen weights declared from here on are held. */
-static void choose_store(ParamGroup *group, const RunConfig *cfg)
+static void choose_store(ParamGroup *group, const MistralConfig *c, const RunConfig *cfg)
 {
-    const StoreChoice store = cfg->model.llm.store;
-    group->rounded = store == STORE_BF16;
-    group->format = store == STORE_INT8 ? CODES_INT8 : store == STORE_NF4 ? CODES_NF4 : CODES_NONE;
+    group->rounded = cfg->model.llm.store == STORE_BF16;
+    group->coded_in_file = c->codes != CODES_NONE;
+    group->format = c->codes ? c->codes : format_of(cfg->model.llm.store);
 }
 
 Status mistral_declare(GenLlava *g, const RunConfig *cfg)
 {
     Mistral *m = &g->llm;
     const MistralConfig *c = &m->config;
-    choose_store(&g->params.group, cfg);
+    choose_store(&g->params.group, c, cfg);
     m->embed = matrix(&g->params, c, "model.embed_tokens.weight", c->vocab, c->hidden, false);
     TRY(mistral_declare_layers(g, cfg));
     m->head = c->tied ? m->embed : matrix(&g->params, c, "lm_head.weight", c->vocab, c->hidden, false);

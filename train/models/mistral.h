@@ -17,6 +17,7 @@ typedef struct MistralConfig {
     double eps, rope_base, initializer_range;
     double rope_factor; /* positions are divided by it (linear scaling); 1: they are not */
     bool tied;          /* and no other head in the file */
+    CodeFormat codes;   /* of its linears in the folder (bnb.h); CODES_NONE: they have float types */
 } MistralConfig;
 
 /* In the order of their outputs: keys, queries, values lie side by side, so do gate and up. */

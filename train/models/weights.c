@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/base/log.h"
+#include "train/models/bnb.h"
 
 enum { LISTED_MAX = 8 };
 
@@ -91,6 +92,8 @@ static Status load_wider(Params *p, Param *q, const StTensor *found)
     return s;
 }
 
+static bool is_float(DType t) { return t == F32 || t == BF16 || t == F16 || t == F64; }
+
 static Status load(Weights *w, Params *p, Param *q, const char *name)
 {
     char theirs[128], ours[128];
@@ -99,11 +102,19 @@ static Status load(Weights *w, Params *p, Param *q, const char *name)
     if (!found)
         return fail(ERR_DATA, "%s: no tensor %s in it; the model has one of shape %s", w->path, name, ours);
     w->used[found - safetensors_at(w->st, 0)] = true;
+    if (q->coded.format && q->group.coded_in_file) {
+        if (!is_float(found->type)) {
+            TRY(bnb_load(w->st, w->used, p, q, found));
+            safetensors_release(found);
+            return OK;
+        }
+        q->coded.format = CODES_NONE; /* left out when the others were quantised */
+    }
     bool wider = is_wider(w, found, q);
     if (!wider && !same_shape(found, q))
         return fail(ERR_DATA, "%s: %s: shape is %s in the file, %s in the model", found->file, found->name,
                     shape_text(theirs, sizeof theirs, found->shape, found->n_dims), ours);
-    if (found->type != F32 && found->type != BF16 && found->type != F16 && found->type != F64)
+    if (!is_float(found->type))
         return fail(ERR_DATA, "%s: %s: holds %s, expected F32, BF16, F16 or F64", found->file, found->name, dtype_name(found->type));
     if (wider)
         return load_wider(p, q, found);

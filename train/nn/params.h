@@ -10,9 +10,10 @@
 typedef struct ParamGroup {
     const char *part; /* "llm", "projector", …: not copied */
     bool trainable;
-    double lr;         /* before the schedule's factor */
-    bool rounded;      /* frozen weights are rounded to BF16 */
-    CodeFormat format; /* … and of those that may be held in codes, in which (coded.h) */
+    double lr;          /* before the schedule's factor */
+    bool rounded;       /* frozen weights are rounded to BF16 */
+    CodeFormat format;  /* … and of those that may be held in codes, in which (coded.h) */
+    bool coded_in_file; /* their files hold such codes, but for those in float types, which stay so */
 } ParamGroup;
 
 /* A frozen matrix that is held in codes (kernels/ops/dequantize.h); t.data is then NULL. */
