@@ -39,6 +39,13 @@ rm -rf "$dir/first"
 cp -r "$dir/runs" "$dir/first"
 refuse again train --config "$dir/run.json" $settings --resume
 refuse again train --config "$dir/run.json" $settings --resume --set sample.every=2 --set sample.prompts="$dir/questions"
+mkdir -p "$dir/gqa/images" && cp "$PWD/tests/fixtures/images/rgb.jpg" "$dir/gqa/images/a.jpg"
+types='{"structural": "query", "semantic": "s"}'
+printf '{"q1": {"question": "What?", "imageId": "a", "answer": "x", "isBalanced": true, "types": %s}}' "$types" > "$dir/gqa/testdev_balanced_questions.json"
+echo '{"benchmarks": [{"bench": "gqa", "data": "gqa", "limit": 1}]}' > "$dir/suite.json"
+refuse again train --config "$dir/run.json" $settings --resume --set eval.suite="$dir/suite.json"
+no_answers() { rm -f "$dir/asked.jsonl"*; }
+refuse no_answers evaluate gqa ask --config "$dir/run.json" --set save.dir="$dir/none" --data "$dir/gqa" --out "$dir/asked.jsonl" --quiet
 again
 expect 0 --config "$dir/run.json" $settings --resume
 again
