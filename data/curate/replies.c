@@ -19,7 +19,7 @@ Status judge_line(Judged *j, const Recipe *recipe, const char *src_prompt, const
 void judged_free(Judged *j)
 {
     json_free(&j->doc);
-    batch_reply_free(&j->reply);
+    batch_body_free(&j->reply);
     answer_free(&j->answer);
     *j = (Judged){.doc = NULL};
 }

@@ -11,7 +11,7 @@
 /* A line of a reply, read and judged; zero it to begin with. */
 typedef struct Judged {
     JsonDoc *doc;
-    BatchReply reply;
+    BatchBody reply;
     Answer answer;
     Verdict verdict; /* of the stages transport to consistency */
 } Judged;

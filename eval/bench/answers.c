@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "data/formats/batch_body.h"
 #include "data/formats/file.h"
 #include "data/formats/rows.h"
 #include "kernels/base/arena.h"
@@ -139,36 +140,20 @@ static Status read_answer(Answers *a, Pool *scratch, AnswerKey key, const Json *
     return pool_status(scratch);
 }
 
-/* The text of a reply, in the forms of both interfaces, or NULL. */
-static const Json *reply_text(const Json *body)
-{
-    const Json *choices = json_get(body, "choices"), *output = json_get(body, "output");
-    if (choices && choices->kind == JSON_ARRAY && choices->child)
-        return json_get(json_get(choices->child, "message"), "content");
-    for (const Json *item = output && output->kind == JSON_ARRAY ? output->child : NULL; item; item = item->next) {
-        const Json *content = json_get(item, "content");
-        for (const Json *part = content && content->kind == JSON_ARRAY ? content->child : NULL; part; part = part->next) {
-            const Json *type = json_get(part, "type");
-            if (type && type->kind == JSON_STRING && !strcmp(type->string, "output_text"))
-                return json_get(part, "text");
-        }
-    }
-    return NULL;
-}
-
 static Status read_reply(Answers *a, Pool *scratch, AnswerKey key, const Json *row, Answer *answer, bool *out)
 {
-    const Json *id = json_get(row, a->id), *response = json_get(row, "response"), *code = json_get(response, "status_code");
-    const Json *text = reply_text(json_get(response, "body"));
-    (void)scratch;
+    const Json *id = json_get(row, a->id), *body;
+    BatchBody reply = {0};
     (void)key;
     if (!id || id->kind != JSON_STRING)
         return fail(ERR_DATA, "%s:%d: has no \"custom_id\", a text", answer->file, answer->line);
     answer->key = text_of(id);
-    *out = code && code->kind == JSON_INT && code->integer == 200 && text && text->kind == JSON_STRING;
+    Status s = batch_status(row, &body) == 200 ? batch_body_read(&reply, body) : OK;
+    *out = !s && reply.text;
     if (*out)
-        answer->text = text_of(text);
-    return OK;
+        answer->text = span_copy(scratch, (Span){reply.text, reply.n});
+    batch_body_free(&reply);
+    return s ? s : pool_status(scratch);
 }
 
 static Status read_row(Answers *a, const char *file, const Row *row, AnswerKey key, ReadLine read)

@@ -130,7 +130,7 @@ TEST(replies_of_both_interfaces)
                            "{\"custom_id\":\"chat\",\"response\":{\"status_code\":200,"
                            "\"body\":{\"choices\":[{\"message\":{\"content\":\"8 7\"}}]}}}\n"
                            "{\"custom_id\":\"responses\",\"response\":{\"status_code\":200,\"body\":{\"output\":[{\"type\":\"reasoning\"},"
-                           "{\"content\":[{\"type\":\"other\"},{\"type\":\"output_text\",\"text\":\"5\"}]}]}}}\n"
+                           "{\"type\":\"message\",\"content\":[{\"type\":\"other\"},{\"type\":\"output_text\",\"text\":\"5\"}]}]}}}\n"
                            "{\"custom_id\":\"failed\",\"response\":{\"status_code\":429,"
                            "\"body\":{\"choices\":[{\"message\":{\"content\":\"x\"}}]}}}\n"
                            "{\"custom_id\":\"null\",\"response\":null,\"error\":{}}\n"

@@ -163,3 +163,22 @@ TEST(llava_bench_counts_a_missing_reply_as_wrong)
     CHECK_INT((int64_t)golden_value(&s, "parse/malformed"), 1);
     scores_free(&s);
 }
+
+#define PART(type, text) "{\"type\":\"" type "\",\"text\":\"" text "\"}"
+
+/* Both kinds of body, with a text in parts; one that is only a refusal has none. */
+TEST(judged_replies_may_come_in_parts)
+{
+    Scores s;
+    golden_world("mm-vet");
+    golden_write("replies.jsonl",
+                 REPLY("mm-vet-0", 200, "\"choices\":[{\"message\":{\"content\":[" PART("text", "0.") "," PART("text", "5") "]}}]")
+                     REPLY("mm-vet-1", 200, "\"output\":[{\"type\":\"reasoning\",\"content\":[" PART("output_text", "9") "]},"
+                                            "{\"type\":\"message\",\"content\":[" PART("output_text", "0.2") ","
+                                            PART("output_text", "5") "]}]")
+                         REPLY("mm-vet-2", 200, "\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"No.\"}}]"));
+    CHECK_OK(score_replies("mm-vet", &s));
+    CHECK_INT(s.n_missing, 28);
+    CHECK(fabs(golden_value(&s, "total") - 100 * 0.75 / 30) < 1e-9);
+    scores_free(&s);
+}
