@@ -16,7 +16,7 @@ PREFIX   ?= /usr/local
 CC       ?= cc
 CXX      ?= c++
 # Behind the name genllava, in the order in which it lists them; and programs that only the tree needs.
-INSTALLED:= train prepare curate generate evaluate convert inspect report
+INSTALLED:= train prepare curate generate evaluate convert inspect report doctor
 PROGRAMS := $(INSTALLED) genllava scenes stamps sketches teacher
 BENCHES  := bench-kernels bench-pictures bench-conv bench-unet bench-decode
 # Programs that a target builds when it needs them.
@@ -91,6 +91,7 @@ main_evaluate := eval/evaluate.c
 main_inspect  := tools/inspect/inspect.c
 main_convert  := tools/convert/convert.c
 main_curate   := data/curate/curate.c
+main_doctor   := tools/doctor/doctor.c
 main_genllava := tools/front/genllava.c
 main_report   := tools/report/report.c
 main_scenes   := tools/worlds/scenes_main.c
@@ -122,7 +123,7 @@ CUDA_HOST_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/obj/%.host.o) $(foreach o,cuda_host ru
 CUDA_OBJ      := $(if $(filter 1,$(CUDA_ON)),$(CUDA_SRC:%.cu=$(BUILD)/obj/%.o))
 CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl -lrt)
 # The programs that open a device.
-CUDA_PROGRAMS := train generate evaluate bench-gpu
+CUDA_PROGRAMS := train generate evaluate doctor bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
 CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters large plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
@@ -204,6 +205,8 @@ $(BUILD)/programs.txt: tools/front/programs.sh $(INSTALLED:%=$(BUILD)/%)
 $(BUILD)/obj/tools/front/genllava.o: $(BUILD)/programs.txt
 $(BUILD)/obj/tools/front/genllava.o: private CPPFLAGS += -DGENLLAVA_PROGRAMS='"$(BUILD)/programs.txt"'
 $(BUILD)/genllava: private LDFLAGS += -Wl,--as-needed
+
+$(BUILD)/obj/tools/doctor/self_test.o: $(wildcard configs/base/*/*config.json configs/base/diffusion/*/*config.json)
 
 $(BUILD)/libgenllava.a: $(LIB_OBJ) $(BUILD)/archive.flags
 	@rm -f $@
@@ -387,7 +390,7 @@ else
 	@EXCEPT='$(EXCEPT)' sh tests/same.sh compare $(BUILD) "$$(sh tests/same.sh fetch $(BUILD) '$(REF)')"
 endif
 
-#: make cuda-host   build/train-cuda-host, generate-cuda-host and evaluate-cuda-host, whose device "cuda" is the kernels of kernels/cuda
+#: make cuda-host   build/train-, generate-, evaluate- and doctor-cuda-host, whose device "cuda" is the kernels of kernels/cuda
 #:                  emulated on the CPU, slow and strict
 cuda-host: $(ON_CUDA_HOST) $(BUILD)/libnccl-host.so
 

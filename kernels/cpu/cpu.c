@@ -35,6 +35,13 @@ static int best_choice(void)
     return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
 }
 
+void cpu_name_sets(char *out, size_t n)
+{
+    *out = 0;
+    for (int i = 0; i <= best_choice(); i++)
+        snprintf(out + strlen(out), n - strlen(out), "%s%s", i ? " " : "", CHOICES[i].name);
+}
+
 static Status choose(const IsaChoice **out)
 {
     int best = best_choice();

@@ -1,6 +1,10 @@
 /* cublas.cu: finding cuBLASLt: where the toolkit of the build lay, else where the system's loader looks. */
 #include "kernels/cuda/cublas.cuh"
 
+#include <stdio.h>
+
+#include "kernels/ops/table.h"
+
 #if defined(CUDA_HOST_EMULATION)
 
 Status cublas_load(Cublas *c)
@@ -13,7 +17,6 @@ Status cublas_load(Cublas *c)
 
 #else
 #include <dlfcn.h>
-#include <stdio.h>
 
 #define CUBLAS_TEXT_(x) #x
 #define CUBLAS_TEXT(x) CUBLAS_TEXT_(x)
@@ -38,3 +41,12 @@ Status cublas_load(Cublas *c)
     return OK;
 }
 #endif
+
+extern "C" void cuda_name_cublas(char *out, size_t n)
+{
+    Cublas c = {};
+    if (cublas_load(&c) != OK)
+        return;
+    const size_t v = c.cublasLtGetVersion(); /* 130100 is 13.1.0 */
+    snprintf(out, n, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
+}

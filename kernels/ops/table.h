@@ -121,12 +121,14 @@ typedef struct Backend {
 MUST_USE Status ref_open(Backend *b);       /* arithmetic in double; F64, F32, BF16 arrays */
 MUST_USE Status ref_float_open(Backend *b); /* the same source with arithmetic in float: how much rounding is honest */
 MUST_USE Status cpu_open(Backend *b);
+void cpu_name_sets(char *out, size_t n); /* the sets of kernels that this processor can run, from the plainest to the one that is taken */
 /* Device number `device` of those that are visible, counted round: a launcher may show each process one. Linked where the CUDA toolkit was
  * found, or in the tests' emulation. */
 MUST_USE Status cuda_open(Backend *b, int device);
 /* The version of cuDNN, where there is one that is used; else nothing is written. No device is opened. */
 void cuda_name_cudnn(char *out, size_t n);
-MUST_USE Status null_open(Backend *b); /* every operator returns OK and touches nothing; mem_create gives addresses and no memory */
+void cuda_name_cublas(char *out, size_t n); /* the same of cuBLASLt */
+MUST_USE Status null_open(Backend *b);      /* every operator returns OK and touches nothing; mem_create gives addresses and no memory */
 
 #ifdef __cplusplus
 }

@@ -20,21 +20,6 @@ typedef struct Outcome {
     float *grad; /* [n_flat] */
 } Outcome;
 
-/* What begins as zeros (B of adapters) would leave the gradients of its partner zero. */
-static void stir(Outcome *o)
-{
-    Params *p = genllava_params(o->step.model);
-    for (int i = 0; i < p->n; i++) {
-        Param *q = p->list[i];
-        if (!q->trainable || q->init != INIT_ZERO)
-            continue;
-        q->init = INIT_NORMAL;
-        q->init_scale = 0.02;
-        REQUIRE_OK(params_draw(p, q, (uint64_t)o->cfg.seed));
-    }
-    REQUIRE_OK(genllava_updated(o->step.model));
-}
-
 static void run(Outcome *o, const LargeStep *l, Status (*open)(Backend *b), DType compute)
 {
     PassShape shape;
@@ -46,7 +31,7 @@ static void run(Outcome *o, const LargeStep *l, Status (*open)(Backend *b), DTyp
     REQUIRE_OK(open(&o->b));
     REQUIRE_OK(bench_step_shape(&shape, &o->cfg, l->tokens, l->segment, l->labels));
     REQUIRE_OK(bench_step_open(&o->step, &o->b, &o->cfg, compute, &shape));
-    stir(o);
+    REQUIRE_OK(bench_step_stir(&o->step));
     REQUIRE_OK(bench_step_run(&o->step));
     const Params *p = genllava_params(o->step.model);
     o->loss = o->step.loss;

@@ -1,4 +1,4 @@
-/* bench_step.c: whole training steps over made-up passes (bench_step.h). Called by bench-gpu and model-gpu. */
+/* bench_step.c: whole training steps over made-up passes (bench_step.h). Called by bench-gpu, model-gpu and doctor. */
 #include "tools/bench/bench_step.h"
 
 #include <math.h>
@@ -74,6 +74,20 @@ Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType com
                                              .seed = (uint64_t)cfg->seed}));
     TRY(open_model(s, compute));
     return pass_make(&s->pass, shape, genllava_model_sizes(s->model));
+}
+
+Status bench_step_stir(BenchStep *s)
+{
+    Params *p = genllava_params(s->model);
+    for (int i = 0; i < p->n; i++) {
+        Param *q = p->list[i];
+        if (!q->trainable || q->init != INIT_ZERO)
+            continue;
+        q->init = INIT_NORMAL;
+        q->init_scale = 0.02;
+        TRY(params_draw(p, q, (uint64_t)s->cfg->seed));
+    }
+    return genllava_updated(s->model);
 }
 
 void bench_step_close(BenchStep *s)

@@ -23,6 +23,8 @@ typedef struct BenchStep {
 MUST_USE Status bench_step_shape(PassShape *p, const RunConfig *cfg, int64_t tokens, int64_t segment, int64_t labels);
 /* Fills or loads the weights. b->ctx.scratch is its scratch until it is closed. */
 MUST_USE Status bench_step_open(BenchStep *s, Backend *b, const RunConfig *cfg, DType compute, const PassShape *shape);
+/* Draws what begins as zeros (B of adapters), and would leave the gradients of its partner zero: for comparing gradients. */
+MUST_USE Status bench_step_stir(BenchStep *s);
 void bench_step_close(BenchStep *s); /* zeroed is fine */
 /* One step; what it asks of the device may still be running on return. */
 MUST_USE Status bench_step_run(BenchStep *s);

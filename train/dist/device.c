@@ -1,5 +1,7 @@
-/* device.c: opens the device that a config asks for (device.h). Called by train and generate. */
+/* device.c: opens the device that a config asks for (device.h). Called by train, generate, evaluate and doctor. */
 #include "train/dist/device.h"
+
+#include <stdio.h>
 
 #include "kernels/base/log.h"
 
@@ -13,8 +15,9 @@ Status device_check(const RunConfig *cfg)
     return OK;
 }
 
-static Status open_backend(Backend *b, DeviceChoice device, int local_rank)
+Status device_pick(Backend *b, DeviceChoice device, int local_rank, char *why, size_t n)
 {
+    *why = 0;
     if (device == DEVICE_CPU || !cuda_open)
         return cpu_open(b);
     Status s = cuda_open(b, local_rank);
@@ -22,14 +25,17 @@ static Status open_backend(Backend *b, DeviceChoice device, int local_rank)
         return OK;
     if (device == DEVICE_CUDA)
         return fail(s, "device: %s; \"device\": \"cpu\" runs without one", status_message());
-    log_info("no GPU is used: %s", status_message());
+    snprintf(why, n, "%s", status_message());
     return cpu_open(b);
 }
 
 Status device_open(Backend *b, const RunConfig *cfg, int local_rank, DType *compute)
 {
+    char why[1024];
     TRY(device_check(cfg));
-    TRY(open_backend(b, cfg->device, local_rank));
+    TRY(device_pick(b, cfg->device, local_rank, why, sizeof why));
+    if (*why)
+        log_info("no GPU is used: %s", why);
     bool automatic = cfg->train.compute == COMPUTE_AUTO;
     bool narrow = automatic ? b->native_bf16 : cfg->train.compute == COMPUTE_BF16;
     *compute = narrow ? BF16 : F32;

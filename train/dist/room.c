@@ -1,6 +1,7 @@
-/* room.c: reads the limits of memory from /proc and the control groups (room.h). Called by train/measure and train/infer. */
+/* room.c: reads the limits of memory from /proc and the control groups (room.h). Called by train/measure, train/infer and doctor. */
 #include "train/dist/room.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,8 +103,9 @@ static bool find_mount(char mount[PATH_MAX], char seen[PATH_MAX], const GroupVer
 }
 
 /* What a group's limits leave. Pages of files are charged to it, but it can drop them. */
-static void take_group(Room *out, const GroupVersion *v, const char *folder, const char *name)
+static void take_group(void *arg, const GroupVersion *v, const char *folder, const char *name)
 {
+    Room *out = arg;
     int64_t used = number_at(folder, v->used, "");
     for (int i = 0; i < 2 && used >= 0; i++) {
         int64_t dropped = number_at(folder, "memory.stat", v->dropped[i]);
@@ -116,8 +118,11 @@ static void take_group(Room *out, const GroupVersion *v, const char *folder, con
     }
 }
 
+/* folder: of a group; name: the same without the root. */
+typedef void GroupVisit(void *arg, const GroupVersion *v, const char *folder, const char *name);
+
 /* The group and those above it, as far as they are seen here. */
-static void take_groups(Room *out, const GroupVersion *v, const char *root)
+static void visit_groups(GroupVisit *visit, void *arg, const GroupVersion *v, const char *root)
 {
     char group[PATH_MAX], seen[PATH_MAX], mount[PATH_MAX], name[2 * PATH_MAX], folder[3 * PATH_MAX];
     find_group(group, v, root);
@@ -128,7 +133,7 @@ static void take_groups(Room *out, const GroupVersion *v, const char *root)
     snprintf(name, sizeof name, "%s%s", mount, below);
     for (size_t n = strlen(name); n >= strlen(mount); name[n] = 0) {
         snprintf(folder, sizeof folder, "%s%s", root, name);
-        take_group(out, v, folder, name);
+        visit(arg, v, folder, name);
         while (n && name[--n] != '/')
             ;
         if (!n)
@@ -160,7 +165,37 @@ void room_of_machine(Room *out, const char *root)
         take_least(out, kib * 1024, "MemAvailable", NULL);
     take_commit_limit(out, root);
     for (int i = 0; i < N_VERSIONS; i++)
-        take_groups(out, &VERSIONS[i], root);
+        visit_groups(take_group, out, &VERSIONS[i], root);
+}
+
+/* A share of time that the group may use of all processors together: microseconds in so many. */
+static void take_quota(void *arg, const GroupVersion *v, const char *folder, const char *name)
+{
+    double *least = arg;
+    char path[PATH_MAX];
+    long long quota = -1, period = -1;
+    (void)name;
+    if (*v->controller) {
+        quota = number_at(folder, "cpu.cfs_quota_us", "");
+        period = number_at(folder, "cpu.cfs_period_us", "");
+    } else {
+        FILE *f = fopen(file_join(path, folder, "cpu.max"), "re"); /* "max 100000": no limit */
+        if (f && fscanf(f, "%lld %lld", &quota, &period) != 2)
+            quota = -1;
+        if (f)
+            fclose(f);
+    }
+    if (quota > 0 && period > 0 && (double)quota / (double)period < *least)
+        *least = (double)quota / (double)period;
+}
+
+double room_processors(const char *root)
+{
+    static const GroupVersion OF_TIME[] = {{.type = "cgroup2", .controller = ""}, {.type = "cgroup", .controller = "cpu"}};
+    double least = INFINITY;
+    for (int i = 0; i < 2; i++)
+        visit_groups(take_quota, &least, &OF_TIME[i], root);
+    return least;
 }
 
 static void take_limit(Room *out, int which, const char *used, const char *name)

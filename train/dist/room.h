@@ -23,6 +23,10 @@ void room_of_machine(Room *out, const char *root);
  * do not), for each of so many processes of this machine. */
 int64_t room_least(int processes);
 
+/* How many processors' time the control groups grant (cpu.max; a share of one is a fraction); infinite where they do not limit it. root as
+ * above. */
+double room_processors(const char *root);
+
 /* Bytes of this process: in memory now; its addresses; what its threads will touch and reserve that OpenMP has yet to start. */
 typedef struct Footprint {
     int64_t resident, addresses, thread_pages, thread_addresses;

@@ -1,6 +1,7 @@
 /* What memory is left, as /proc and control groups say it: folders of the test stand for the system. */
 #include "train/dist/room.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "data/formats/file.h"
@@ -106,4 +107,22 @@ TEST(room_of_a_container_is_that_of_its_group)
         put("sys/fs/cgroup/memory.stat", "inactive_file 0\n");
         expect(6, "memory.max of /sys/fs/cgroup");
     }
+}
+
+TEST(room_knows_the_time_of_processors_that_control_groups_grant)
+{
+    begin("time", "0::/slice/job\n", V2);
+    CHECK(room_processors(root) == INFINITY);
+    put("sys/fs/cgroup/slice/job/cpu.max", "max 100000\n");
+    CHECK(room_processors(root) == INFINITY);
+    put("sys/fs/cgroup/slice/job/cpu.max", "800000 100000\n");
+    CHECK(room_processors(root) == 8);
+    put("sys/fs/cgroup/slice/cpu.max", "50000 100000\n"); /* of the group above */
+    CHECK(room_processors(root) == 0.5);
+    begin("time1", "3:memory:/elsewhere\n1:cpu:/job\n", V1);
+    put("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n");
+    put("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
+    CHECK(room_processors(root) == INFINITY);
+    put("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "250000\n");
+    CHECK(room_processors(root) == 2.5);
 }
