@@ -39,7 +39,7 @@ typedef struct CliOption {
     const char *argument;     /* as --help shows it: "FILE" */
     const char *help;         /* one sentence, wrapped to the terminal */
     double low, high;         /* CLI_INT, CLI_REAL; both 0: no bounds */
-    const char *const *names; /* CLI_CHOICE: NULL-terminated */
+    const char *const *names; /* NULL-terminated: of CLI_CHOICE all that it takes; of others what completion offers */
     bool many;
 } CliOption;
 

@@ -54,6 +54,7 @@ offers 'genllava train --set save.best=' 'true false'
 offers 'genllava train --keys optim.sch' optim.schedule
 offers 'genllava train --dry-run ' quick
 offers 'genllava train --quiet x' ''
+offers 'genllava convert --to hf' 'hf hf-llava'
 offers 'genllava curate ' 'request ingest filter stats'
 offers 'genllava curate request --rec' '--recipe --records'
 offers 'genllava evaluate mm-vet ' 'ask score submit judge'

@@ -115,6 +115,7 @@ const Writer WRITERS[] = {
     },
 };
 const int N_WRITERS = sizeof WRITERS / sizeof *WRITERS;
+static const char *format_names[sizeof WRITERS / sizeof *WRITERS + 1];
 
 static struct {
     const char *from, *to, *base, *out, *max_shard, *probe;
@@ -130,7 +131,7 @@ static const CliOption FLAGS[] = {
      "a run folder (its newest checkpoint), a checkpoint, parts, or a folder of Hugging Face, "
      "LLaVA or PEFT; recognised by its contents",
      0, 0, NULL, false},
-    {"--to", CLI_STRING, &args.to, "FORMAT", "what to write; --list names them", 0, 0, NULL, false},
+    {"--to", CLI_STRING, &args.to, "FORMAT", "what to write; --list names them", 0, 0, format_names, false},
     {"--out", CLI_STRING, &args.out, "DIR", "a folder that is not there yet, or empty", 0, 0, NULL, false},
     {"--base", CLI_STRING, &args.base, "DIR", "of an adapter: the folder of the model that it was trained on", 0, 0, NULL, false},
     {"--set", CLI_STRINGS, &args.sets, "KEY=DIR",
@@ -168,14 +169,12 @@ static void list_formats(void)
 
 static Status find_writer(const char *name, const Writer **out)
 {
-    const char *names[16];
     for (int i = 0; i < N_WRITERS; i++) {
         *out = &WRITERS[i];
-        names[i] = WRITERS[i].name;
-        if (!strcmp(name, names[i]))
+        if (!strcmp(name, format_names[i]))
             return OK;
     }
-    const char *near = cli_nearest(name, names, N_WRITERS);
+    const char *near = cli_nearest(name, format_names, N_WRITERS);
     return near ? fail(ERR_USAGE, "convert: --to %s: there is no such format; did you mean \"%s\"? (--list names them)", name, near)
                 : fail(ERR_USAGE, "convert: --to %s: there is no such format; --list names them", name);
 }
@@ -342,10 +341,12 @@ int main(int argc, char **argv)
 {
     bool done = false;
     cli_start();
-    cli_settle_threads(argv);
+    for (int i = 0; i < N_WRITERS; i++)
+        format_names[i] = WRITERS[i].name;
     Status s = cli_parse(&PROGRAM, argc, argv, &done);
     if (s || done)
         return cli_finish(s);
+    cli_settle_threads(argv);
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     install_signals();
     if (args.list)
