@@ -2,7 +2,7 @@
 # Puts the programs and what belongs to them under a prefix, or removes again what it has put there. Called by make install and uninstall,
 # and by tools/deb.sh. $1: install or uninstall; $2: the folder with the programs; $3: DESTDIR; $4: PREFIX.
 #   bin/genllava              a link to libexec/genllava/genllava, which finds the other programs beside it
-#   share/genllava/configs    as in the tree, with the little base models; share/genllava/runs: a twentieth of the quickstart's pictures
+#   share/genllava/configs    as in the tree, with the little base models; share/genllava/runs: a fortieth of the quickstart's pictures
 #   share/genllava/installed  every file, and folders that were not there before (with / at the end), for uninstall
 set -eu
 action=$1 bin=$2 to=$3$4
@@ -67,7 +67,7 @@ put 644 "$made/manual/zsh/_genllava" "$to/share/zsh/${ZSH_FOLDER:-site-functions
 put 644 "$made/manual/fish/genllava.fish" "$to/share/fish/vendor_completions.d/genllava.fish"
 
 put_folder configs "$share/configs"
-sh tools/worlds/quickstart.sh "$bin" "$made/runs" 20 >/dev/null 2>&1
+sh tools/worlds/quickstart.sh "$bin" "$made/runs" 40 >/dev/null 2>&1
 put_folder "$made/runs" "$share/runs"
 put 644 README.md "$doc/README.md"
 put 644 LICENSE "$doc/copyright"

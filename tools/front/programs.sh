@@ -5,8 +5,7 @@ set -eu
 bin=$1
 shift
 for program; do
-    "$bin/$program" --describe | awk -F'\t' -v name="$program" '$1 == "summary" {
-        sub(/\. .*/, ".", $2)
-        print name "\t" $2
-    }'
+    summary=$("$bin/$program" --describe | sed -n 's/^summary\t//p')
+    [ -n "$summary" ] || { echo "$bin/$program --describe tells no summary" >&2; exit 1; }
+    printf '%s\t%s\n' "$program" "${summary%%. *}" | sed 's/\.*$/./'
 done
