@@ -97,6 +97,26 @@ Status check_column_sum(const ColumnSum *a)
     return at_least(op, "ldx", a->ldx, a->cols);
 }
 
+Status check_quantize_rows(const QuantizeRows *a)
+{
+    const char *op = "quantize_rows";
+    TRY(size(op, "rows", a->rows));
+    TRY(size(op, "cols", a->cols));
+    TRY(floating(op, "x_type", a->x_type));
+    return at_least(op, "ldx", a->ldx, a->transposed ? a->rows : a->cols);
+}
+
+Status check_matmul_fp8(const MatmulFp8 *a)
+{
+    const char *op = "matmul_fp8";
+    TRY(size(op, "m", a->m));
+    TRY(size(op, "n", a->n));
+    TRY(size(op, "k", a->k));
+    TRY(floating(op, "c_type", a->c_type));
+    EXPECT(!a->add || !a->accumulate, "matmul_fp8: both C and another matrix are to be added");
+    return at_least(op, "ldc", a->ldc, a->n);
+}
+
 static Status norm(const char *op, int64_t rows, int64_t cols, DType act, DType w_type)
 {
     TRY(size(op, "rows", rows));

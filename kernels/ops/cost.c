@@ -39,6 +39,22 @@ void cost_dequantize(const Dequantize *a, Cost *c)
           (double)n * size_of(a->y_type));
 }
 
+void cost_quantize_rows(const QuantizeRows *a, Cost *c)
+{
+    double n = (double)a->rows * (double)a->cols;
+    shape(c, a->rows, a->cols, n * size_of(a->x_type), n + (double)a->rows * (double)sizeof(float));
+}
+
+/* Its products count as those of bf16. */
+void cost_matmul_fp8(const MatmulFp8 *a, Cost *c)
+{
+    double m = (double)a->m, n = (double)a->n, k = (double)a->k, out = m * n * size_of(a->c_type);
+    shape(c, a->m, a->n, (m + n) * (k + (double)sizeof(float)) + (a->accumulate || a->add ? out : 0), out);
+    c->k = a->k;
+    c->flops = 2 * m * n * k;
+    c->narrow = true;
+}
+
 /* ---------------------------------------------------------------- norms */
 
 /* matrices: how many [rows, cols] of the activations' type; weights: [cols] in w_type; statistics: [rows]; sums: [cols] in their type. */

@@ -12,6 +12,7 @@
 #include "kernels/ops/attention.h"
 #include "kernels/ops/conv.h"
 #include "kernels/ops/dequantize.h"
+#include "kernels/ops/fp8.h"
 #include "kernels/ops/loss.h"
 #include "kernels/ops/matmul.h"
 #include "kernels/ops/norm.h"
@@ -28,6 +29,8 @@ extern "C" {
     X(matmul, Matmul)                      \
     X(column_sum, ColumnSum)               \
     X(dequantize, Dequantize)              \
+    X(quantize_rows, QuantizeRows)         \
+    X(matmul_fp8, MatmulFp8)               \
     X(rmsnorm_fwd, RmsNormFwd)             \
     X(rmsnorm_bwd, RmsNormBwd)             \
     X(layernorm_fwd, LayerNormFwd)         \
@@ -85,13 +88,14 @@ enum { ROWS_ALIKE = 8 };
 typedef struct Backend {
     const char *name; /* "ref", "cpu", "cuda", "null" */
     KernelTable ops;
-    KernelCtx ctx;     /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
-    bool native_bf16;  /* multiplies bf16 natively: what train.compute = auto asks */
-    bool joins;        /* its matmul gains when a second product lies where it continues the first (matmul.h) */
-    bool rows_alike;   /* up to ROWS_ALIKE rows times a Linear's weight: a row's sums are the same however many rows there are */
-    size_t tile_bytes; /* of a Linear's weight that stay in its caches: y is the same to the bit by so many rows at a time. 0: whole */
-    bool host_memory;  /* its memory can be read and written by the CPU directly */
-    void *stream;      /* cudaStream_t: operators and copies happen in its order, and so does what others enqueue on it. NULL: at once */
+    KernelCtx ctx;       /* ctx.device is the backend's; the caller sets ctx.scratch before the first operator that needs it */
+    bool native_bf16;    /* multiplies bf16 natively: what train.compute = auto asks */
+    bool multiplies_fp8; /* matmul_fp8 is worth calling: what model.llm.multiply = fp8 asks. Not on GPUs whose tensor cores lack it */
+    bool joins;          /* its matmul gains when a second product lies where it continues the first (matmul.h) */
+    bool rows_alike;     /* up to ROWS_ALIKE rows times a Linear's weight: a row's sums are the same however many rows there are */
+    size_t tile_bytes;   /* of a Linear's weight that stay in its caches: y is the same to the bit by so many rows at a time. 0: whole */
+    bool host_memory;    /* its memory can be read and written by the CPU directly */
+    void *stream;        /* cudaStream_t: operators and copies happen in its order, and so does what others enqueue on it. NULL: at once */
     char description[160];  /* for people: processor or GPU, instruction set, threads */
     char kind[256];         /* what its bits depend on besides the program: instruction set; GPU and libraries */
     unsigned char unit[16]; /* which device of all there are; zeros where there is but one */

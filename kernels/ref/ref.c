@@ -34,6 +34,7 @@ Status REF_NAME(open)(Backend *b)
             KERNEL_LIST(MEMBER)
 #undef MEMBER
         },
+        .multiplies_fp8 = true,
         .rows_alike = true,
         .tile_bytes = 1 << 10,
         .host_memory = true,

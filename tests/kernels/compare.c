@@ -331,7 +331,7 @@ static bool check_row(const Comparison *c, const Run *truth, const Run *run, int
     double allowed = a->exact ? 0 : 2 * honest + ulp(largest, a->type) + a->slack * largest + a->floor;
     if (a->times > 0)
         allowed = fmin(a->times * allowed, a->most * largest);
-    if (run->cuts_off && c->table->op == OP_matmul && a->type == F32)
+    if (run->cuts_off && (c->table->op == OP_matmul || c->table->op == OP_matmul_fp8) && a->type == F32)
         allowed *= 3;
     if (worst <= allowed)
         return true;
@@ -341,11 +341,27 @@ static bool check_row(const Comparison *c, const Run *truth, const Run *run, int
     return false;
 }
 
+/* An output that is no array of numbers. */
+static void check_bytes(const Comparison *c, const Run *truth, const Run *run, int index)
+{
+    const Array *a = &c->arrays[index];
+    const uint8_t *y = run->result[index], *t = truth->result[index];
+    const int64_t size = (int64_t)dtype_size(a->type), n = a->rows * a->cols * size;
+    for (int64_t i = 0; i < n; i++)
+        if (y[i] != t[i]) {
+            complain(c, run, "a byte of %s[%lld,%lld] is %d, truth %d", a->name, (long long)(i / size / a->cols),
+                     (long long)(i / size % a->cols), y[i], t[i]);
+            return;
+        }
+}
+
 static void check_outputs(const Comparison *c, const Run *truth, const Run *yard, const Run *run)
 {
     int reports = 0;
     for (int i = 0; i < c->n_arrays; i++) {
         const Array *a = &c->arrays[i];
+        if (a->output && a->exact && !is_number(a->type))
+            check_bytes(c, truth, run, i);
         if (!a->output || !is_number(a->type))
             continue;
         double honest = honest_error(a, truth->result[i], yard->result[i]);

@@ -19,6 +19,7 @@ void NAME(attention_bwd)(KernelTable *t);
 void NAME(conv)(KernelTable *t);
 void NAME(dequantize)(KernelTable *t);
 void NAME(dropout)(KernelTable *t);
+void NAME(fp8)(KernelTable *t);
 void NAME(groupnorm)(KernelTable *t);
 void NAME(loss)(KernelTable *t);
 void NAME(matmul)(KernelTable *t);

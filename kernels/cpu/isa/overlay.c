@@ -11,6 +11,7 @@ void NAME(overlay)(KernelTable *t)
     NAME(conv)(t);
     NAME(dequantize)(t);
     NAME(dropout)(t);
+    NAME(fp8)(t);
     NAME(groupnorm)(t);
     NAME(loss)(t);
     NAME(matmul)(t);
