@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { OLDEST_CAPABILITY = 8 }; /* Ampere: bf16 tensor cores, cp.async */
+/* Ada: fp8 tensor cores. Since cuBLASLt 12.9 it scales their products by row and column on Hopper, and there alone. */
+enum { FP8_CAPABILITY = 89, ROWS_SCALED_CAPABILITY = 90, ROWS_SCALED_VERSION = 120900 };
 
 Status cublas_check(cublasStatus_t s, const char *what)
 {
@@ -114,6 +116,7 @@ static void overlay(KernelTable *t)
     cuda_attention(t);
     cuda_conv(t);
     cuda_dequantize(t);
+    cuda_fp8(t);
     cuda_groupnorm(t);
     cuda_loss(t);
     cuda_matmul(t);
@@ -137,6 +140,8 @@ extern "C" Status cuda_open(Backend *b, int device)
     }
     b->ctx.device = s;
     s->shared_most = prop.sharedMemPerBlockOptin;
+    const int capability = 10 * prop.major + prop.minor;
+    b->multiplies_fp8 = capability >= (int)FP8_CAPABILITY;
     b->name = "cuda";
     b->native_bf16 = b->joins = true;
     memcpy(b->unit, &prop.uuid, sizeof b->unit);
@@ -156,6 +161,8 @@ extern "C" Status cuda_open(Backend *b, int device)
     b->choose = choices_load;
     Status status = create_handles(s);
     b->stream = s->stream;
+    s->scales_rows = status == OK && capability == (int)ROWS_SCALED_CAPABILITY &&
+                     s->cublas.cublasLtGetVersion() >= (size_t)ROWS_SCALED_VERSION;
     const char *cudnn = s->cudnn.version, *comma = *cudnn ? ", " : "";
     snprintf(b->description, sizeof b->description, "%.80s, %.0f GB, compute capability %d.%d%s%s", prop.name,
              1e-9 * (double)prop.totalGlobalMem, prop.major, prop.minor, comma, cudnn);

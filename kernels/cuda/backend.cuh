@@ -15,11 +15,13 @@ struct MatmulKey {
 };
 static_assert(sizeof(MatmulKey) == 6 * sizeof(int64_t) + 16, "no padding to compare");
 
-/* What the library takes as a matmul's arguments beside its shape: A and B of one type, the bias in C's. */
+/* What the library takes as a matmul's arguments beside its shape: A and B of one type, the bias in C's. A type of U8 is that of codes of
+ * ops/fp8.h. */
 struct MatmulOperands {
     const void *a, *b, *bias;
     const void *addend; /* as C; NULL: nothing is added */
     void *c;
+    const float *a_scale, *b_scale; /* of codes: of every row; NULL: they are not scaled */
 };
 
 /* The shape described as cuBLASLt wants it, with the algorithm chosen for it. */
@@ -66,6 +68,7 @@ struct Beside {
 
 struct CudaState {
     cudaStream_t stream; /* all kernels */
+    bool scales_rows;    /* cuBLASLt scales products of fp8 by row and column */
     size_t shared_most;  /* bytes of shared memory that a block can have: 99 KiB on RTX 30 and 40, 163 on A100, 227 on H100 */
     Staging staging;
     Beside beside;
@@ -86,6 +89,7 @@ struct CudaState {
     char origin[256];  /* libraries and device that the algorithms are chosen for */
 };
 
+static inline const char *operand_name(uint8_t type) { return type == (uint8_t)U8 ? "fp8" : dtype_name((DType)type); }
 static inline CudaState *cuda_state(KernelCtx *ctx) { return (CudaState *)ctx->device; }
 
 /* The runtime's sentence as ERR_DEVICE, with `what` or the kernels that may be to blame; OK for success. */
@@ -109,6 +113,8 @@ Status cublas_check(cublasStatus_t s, const char *what);
 void matmul_plans_free(CudaState *s);
 MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */
 Status matmul_any(KernelCtx *ctx, const Matmul *a); /* the operator, for others that are made of it */
+/* C = scale · A·B + addend as the library has it, or without it; while a run is measured, what it would say. Completes the key. */
+Status matmul_multiply(CudaState *s, MatmulKey *key, const MatmulOperands *o, double scale);
 void plain_share_add(CudaState *s, const MatmulKey *key, bool plain);
 void plain_share_tell(PlainShare *p);
 Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha);

@@ -42,6 +42,7 @@ Status choices_save(Backend *b, char **text)
 }
 
 static bool is_type(int64_t t) { return t == F32 || t == BF16; }
+static bool is_operand(int64_t t) { return is_type(t) || t == U8; }
 static bool is_flag(int64_t t) { return t == 0 || t == 1; }
 static bool is_alignment(int64_t t) { return t > 0 && t <= (int64_t)ARENA_ALIGN && (t & (t - 1)) == 0; }
 
@@ -63,7 +64,7 @@ static bool read_line(const char *line, MatmulKey *k, cublasLtMatmulAlgo_t *algo
     for (int i = 0; i < 6; i++)
         if (v[i] <= 0)
             return false;
-    if (!is_type(v[6]) || !is_type(v[7]) || !is_type(v[8]) || !is_flag(v[9]) || !is_flag(v[10]) || !is_flag(v[11]) ||
+    if (!is_operand(v[6]) || !is_operand(v[7]) || !is_type(v[8]) || !is_flag(v[9]) || !is_flag(v[10]) || !is_flag(v[11]) ||
         !is_alignment(v[12]) ||
         !is_alignment(v[13]) || !is_alignment(v[14]) || (v[11] ? !is_alignment(v[15]) : v[15] != 0))
         return false;

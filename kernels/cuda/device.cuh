@@ -190,6 +190,7 @@ void cuda_adapter(KernelTable *t);
 void cuda_attention(KernelTable *t);
 void cuda_conv(KernelTable *t);
 void cuda_dequantize(KernelTable *t);
+void cuda_fp8(KernelTable *t);
 void cuda_groupnorm(KernelTable *t);
 void cuda_loss(KernelTable *t);
 void cuda_matmul(KernelTable *t);

@@ -11,7 +11,8 @@
 #include "kernels/base/log.h"
 #include "kernels/cuda/map.cuh"
 
-static cudaDataType_t cublas_type(DType t) { return t == BF16 ? CUDA_R_16BF : CUDA_R_32F; }
+/* U8: codes of ops/fp8.h. */
+static cudaDataType_t cublas_type(DType t) { return t == BF16 ? CUDA_R_16BF : t == U8 ? CUDA_R_8F_E4M3 : CUDA_R_32F; }
 
 /* ---- plans: a shape, described for the library, and its algorithm ---- */
 
@@ -79,7 +80,26 @@ static Status set(const CudaState *s, MatmulPlan *p, cublasLtMatmulDescAttribute
     return cublas_check(s->cublas.cublasLtMatmulDescSetAttribute(p->desc, attribute, value, size), "matmul");
 }
 
-static Status describe(const CudaState *s, MatmulPlan *p, const void *bias)
+/* What differs from call to call though the shape is the same. */
+static Status point(const CudaState *s, MatmulPlan *p, const MatmulOperands *o)
+{
+    if (p->key.has_bias)
+        TRY(set(s, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &o->bias, sizeof o->bias));
+    if (!o->a_scale)
+        return OK;
+    TRY(set(s, p, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &o->b_scale, sizeof o->b_scale));
+    return set(s, p, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &o->a_scale, sizeof o->a_scale);
+}
+
+/* Every element is multiplied with the scales of its row and column. */
+static Status scale_outer(const CudaState *s, MatmulPlan *p)
+{
+    const int32_t outer = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    TRY(set(s, p, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &outer, sizeof outer));
+    return set(s, p, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &outer, sizeof outer);
+}
+
+static Status describe(const CudaState *s, MatmulPlan *p, const MatmulOperands *o)
 {
     const MatmulKey *k = &p->key;
     cublasOperation_t transpose_b = k->b_trans ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a = k->a_trans ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -89,10 +109,11 @@ static Status describe(const CudaState *s, MatmulPlan *p, const void *bias)
     TRY(set(s, p, CUBLASLT_MATMUL_DESC_TRANSA, &transpose_b, sizeof transpose_b));
     TRY(set(s, p, CUBLASLT_MATMUL_DESC_TRANSB, &transpose_a, sizeof transpose_a));
     TRY(set(s, p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
-    if (k->has_bias) {
+    if (k->has_bias)
         TRY(set(s, p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type));
-        TRY(set(s, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias)); /* its alignment matters to the choice */
-    }
+    if (o->a_scale)
+        TRY(scale_outer(s, p));
+    TRY(point(s, p, o)); /* alignments matter to the choice */
     TRY(k->b_trans ? layout(s, &p->b, (DType)k->b_type, k->n, k->k, k->ldb) : layout(s, &p->b, (DType)k->b_type, k->k, k->n, k->ldb));
     TRY(k->a_trans ? layout(s, &p->a, (DType)k->a_type, k->k, k->m, k->lda) : layout(s, &p->a, (DType)k->a_type, k->m, k->k, k->lda));
     return layout(s, &p->c, (DType)k->c_type, k->m, k->n, k->ldc);
@@ -151,7 +172,7 @@ static void take_plain(const CudaState *s, MatmulPlan *p, const char *why, cubla
     if (s->measures_for) /* the run itself will say so */
         return;
     log_info("matmul of m %lld, n %lld, k %lld (%s): %s (status %d); it is multiplied without tensor cores",
-             (long long)k->m, (long long)k->n, (long long)k->k, dtype_name((DType)k->a_type), why, (int)status);
+             (long long)k->m, (long long)k->n, (long long)k->k, operand_name(k->a_type), why, (int)status);
 }
 
 /* It does not do this, as opposed to: it could not. */
@@ -186,12 +207,12 @@ static Status choose(CudaState *s, MatmulPlan *p)
     return OK;
 }
 
-static Status plan_prepare(CudaState *s, MatmulPlan *p, const void *bias)
+static Status plan_prepare(CudaState *s, MatmulPlan *p, const MatmulOperands *o)
 {
     const MatmulKey *k = &p->key;
     if (p->ready)
-        return k->has_bias ? set(s, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias) : OK;
-    Status status = describe(s, p, bias);
+        return point(s, p, o);
+    Status status = describe(s, p, o);
     bool kept = p->kept;
     p->kept = false;
     if (status == OK && !(kept && kept_is_usable(s, p))) {
@@ -272,7 +293,7 @@ static Prepared prepare(const Matmul *a)
     k->a_type = (uint8_t)a->a_type, k->b_type = (uint8_t)a->b_type, k->c_type = (uint8_t)a->c_type;
     k->a_trans = a->a_trans, k->b_trans = a->b_trans;
     k->has_bias = a->bias != nullptr;
-    p.o = MatmulOperands{a->a, a->b, a->bias, matmul_addend(a), a->c};
+    p.o = MatmulOperands{a->a, a->b, a->bias, matmul_addend(a), a->c, nullptr, nullptr};
     bool f32_products = a->a_type == F32 || a->b_type == F32;
     if (a->a_type != a->b_type)
         p.widened = a->a_type == BF16 ? room(a->m, a->k, F32) : room(a->k, a->n, F32);
@@ -332,27 +353,28 @@ static void align_key(MatmulKey *k, const MatmulOperands *o)
 }
 
 /* A run is measured: what the library would say to this shape. Where it fails, the run itself will tell. */
-static void foresee(CudaState *s, Prepared *p)
+static void foresee(CudaState *s, const MatmulKey *k, const MatmulOperands *o)
 {
-    align_key(&p->key, &p->o);
-    MatmulPlan *plan = matmul_plan(s, &p->key);
+    MatmulPlan *plan = matmul_plan(s, k);
     if (!plan->ready) {
-        plan->ready = describe(s, plan, p->o.bias) == OK && choose(s, plan) == OK;
+        plan->ready = describe(s, plan, o) == OK && choose(s, plan) == OK;
         if (!plan->ready) {
             plan_free(s, plan);
             return;
         }
     }
-    plain_share_add(s, &p->key, plan->plain);
+    plain_share_add(s, k, plan->plain);
 }
 
-static Status multiply(CudaState *s, Prepared *p, double scale)
+Status matmul_multiply(CudaState *s, MatmulKey *k, const MatmulOperands *o, double scale)
 {
-    MatmulKey *k = &p->key;
-    const MatmulOperands *o = &p->o;
     align_key(k, o);
+    if (s->stream == NO_STREAM) {
+        foresee(s, k, o);
+        return OK;
+    }
     MatmulPlan *plan = matmul_plan(s, k);
-    TRY(plan_prepare(s, plan, o->bias));
+    TRY(plan_prepare(s, plan, o));
     float alpha = (float)scale, beta = o->addend ? 1.0f : 0.0f;
     if (!plan->plain) {
         const void *from = o->addend ? o->addend : o->c;
@@ -379,11 +401,7 @@ static Status matmul_run(KernelCtx *ctx, const Matmul *a)
     }
     Prepared p = prepare(a);
     TRY(use_workspace(ctx, a, &p));
-    if (cuda_stream(ctx) == NO_STREAM) {
-        foresee(cuda_state(ctx), &p);
-        return OK;
-    }
-    TRY(multiply(cuda_state(ctx), &p, a->alpha));
+    TRY(matmul_multiply(cuda_state(ctx), &p.key, &p.o, a->alpha));
     if (!p.wide_result)
         return OK;
     Convert c = {p.o.c, a->c, F32, BF16, a->m, a->n, a->n, a->ldc, matmul_addend(a)};

@@ -7,6 +7,11 @@ enum { PLAIN_TILE = 32, PLAIN_DEPTH = 16, PLAIN_SIDE = 8, PLAIN_EACH = PLAIN_TIL
        PLAIN_ROW = PLAIN_TILE + 1, /* neighbours along k lie in different banks */
        PLAIN_ROWS_MAX = 65535, PLAIN_BLOCKS = 8 /* of a multiprocessor at least: without that said, ptxas aims at more and spills */ };
 
+struct Fp8 {
+    uint8_t code;
+};
+static __device__ __forceinline__ float widen(Fp8 x) { return fp8_to_f32(x.code); }
+
 /* An operand as [rows, k]: `along`: neighbours in memory follow k. */
 template <class T> struct PlainOperand {
     const T *p;
@@ -19,6 +24,7 @@ template <class T, class C> struct PlainArgs {
     C *c;
     int64_t k, ldc;
     float alpha;
+    const float *row_scale, *column_scale; /* NULL: none */
 };
 
 /* Rows first to first+31 and k to k+15 into tile[k][row], zero beyond the operand's end. Neighbouring threads read neighbours in memory. */
@@ -70,6 +76,8 @@ template <class T, class C> __global__ void __launch_bounds__(PLAIN_THREADS, PLA
                 if (r >= x.a.rows || c >= x.b.rows)
                     continue;
                 float v = x.alpha * sum[i][j];
+                if (x.row_scale)
+                    v *= load(x.row_scale + r) * load(x.column_scale + c);
                 if (x.addend)
                     v += load(x.addend + at);
                 if (x.bias)
@@ -79,17 +87,23 @@ template <class T, class C> __global__ void __launch_bounds__(PLAIN_THREADS, PLA
     }
 }
 
-Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha)
+template <class T, class C> static void launch_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha)
 {
     int64_t rows = ceil_div(key->m, PLAIN_TILE);
     dim3 grid(ceil_div(key->n, PLAIN_TILE), (unsigned)(rows < (int64_t)PLAIN_ROWS_MAX ? rows : (int64_t)PLAIN_ROWS_MAX));
     size_t shared = 2 * PLAIN_DEPTH * PLAIN_ROW * sizeof(float);
-    WITH_TYPE((DType)key->a_type, T, {
-        WITH_TYPE((DType)key->c_type, C, {
-            PlainArgs<T, C> x = {{(const T *)o->a, key->m, key->lda, !key->a_trans}, {(const T *)o->b, key->n, key->ldb, key->b_trans != 0},
-                                 (const C *)o->bias, (const C *)o->addend, (C *)o->c, key->k, key->ldc, alpha};
-            LAUNCH((matmul_plain_kernel<T, C>), grid, PLAIN_THREADS, shared, stream, x);
-        });
+    PlainArgs<T, C> x = {{(const T *)o->a, key->m, key->lda, !key->a_trans}, {(const T *)o->b, key->n, key->ldb, key->b_trans != 0},
+                         (const C *)o->bias, (const C *)o->addend, (C *)o->c, key->k, key->ldc, alpha, o->a_scale, o->b_scale};
+    LAUNCH((matmul_plain_kernel<T, C>), grid, PLAIN_THREADS, shared, stream, x);
+}
+
+Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOperands *o, float alpha)
+{
+    WITH_TYPE((DType)key->c_type, C, {
+        if (key->a_type == (uint8_t)U8)
+            launch_plain<Fp8, C>(stream, key, o, alpha);
+        else
+            WITH_TYPE((DType)key->a_type, T, { launch_plain<T, C>(stream, key, o, alpha); });
     });
     return cuda_launched("matmul");
 }

@@ -7,7 +7,8 @@
 /* What a product takes, in units of one on bf16 tensor cores: from published rates (H100, A100), a matmul at 0.7 of them, plain at 0.5. */
 static double relative_time(const MatmulKey *k, bool plain)
 {
-    return (double)k->m * (double)k->n * (double)k->k * (plain ? 25.0 : k->a_type == (uint8_t)F32 ? 15.0 : 1.0);
+    return (double)k->m * (double)k->n * (double)k->k *
+           (plain ? 25.0 : k->a_type == (uint8_t)F32 ? 15.0 : k->a_type == (uint8_t)U8 ? 0.5 : 1.0);
 }
 
 void plain_share_add(CudaState *s, const MatmulKey *key, bool plain)
@@ -29,7 +30,7 @@ void plain_share_tell(PlainShare *p)
         log_warn("about %.0f%% of the time of this run's matrix products goes to those that are multiplied without tensor cores, because "
                  "cuBLASLt has no algorithm for them; the largest: m %lld, n %lld, k %lld (%s), rows of %lld, %lld and %lld, at multiples "
                  "of %d, %d and %d bytes",
-                 100 * p->plain / p->all, (long long)k->m, (long long)k->n, (long long)k->k, dtype_name((DType)k->a_type),
+                 100 * p->plain / p->all, (long long)k->m, (long long)k->n, (long long)k->k, operand_name(k->a_type),
                  (long long)k->lda, (long long)k->ldb, (long long)k->ldc, k->align_a, k->align_b, k->align_c);
     p->told = p->told || p->all > 0;
 }

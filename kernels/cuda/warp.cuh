@@ -6,7 +6,7 @@
  *   A: a0 (g, q) a1 (g+8, q) a2 (g, q+8) a3 (g+8, q+8)      [row, k]
  *   B: b0 (q, g) b1 (q+8, g)                                [k, column]; the pair runs along k
  *   C: c0 (g, q) c1 (g, q+1) c2 (g+8, q) c3 (g+8, q+1)      [row, column]
- * pack_bf16: two neighbours of a register. fast_exp2: 2^x to 2 ulp, subnormal results are 0. fast_exp: e^x by it, so that |x| adds as
+ * pack_bf16: two neighbours of a register. pack_fp8: two codes of ops/fp8.h. fast_exp2: 2^x to 2 ulp, subnormal results are 0. fast_exp: e^x by it, so that |x| adds as
  * many ulps. fast_reciprocal: 1/x to 1 ulp, subnormal arguments and results are 0.
  * ldmatrix_x4: four 8×8 bf16 matrices from shared memory; lane l gives the address of row l%8 of matrix l/8 (16 bytes, aligned);
  * register i of a lane gets elements (g, q), (g, q+1) of matrix i; with _trans, of its transpose. */
@@ -14,6 +14,7 @@
 #define GENLLAVA_KERNELS_CUDA_WARP_CUH
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/ops/fp8.h"
 
 enum { WARP = 32 };
 static const unsigned WARP_ALL = 0xffffffffu;
@@ -68,6 +69,7 @@ static inline void mma_m16n8k16_bf16(float c[4], const uint32_t a[4], const uint
 }
 
 static inline uint32_t pack_bf16(float low, float high) { return (uint32_t)f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16; }
+static inline uint16_t pack_fp8(float low, float high) { return (uint16_t)(f32_to_fp8(low) | f32_to_fp8(high) << 8); }
 static inline float fast_exp2(float x)
 {
     float y = cuda_host_off_by(exp2f(x), x, 2);
@@ -171,6 +173,16 @@ static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
 {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     return *reinterpret_cast<uint32_t *>(&pair);
+}
+static __device__ __forceinline__ uint16_t pack_fp8(float low, float high)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+    uint16_t pair;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+    return pair;
+#else
+    return (uint16_t)(f32_to_fp8(low) | f32_to_fp8(high) << 8);
+#endif
 }
 static __device__ __forceinline__ float fast_exp2(float x)
 {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/base/dtype.h"
+#include "kernels/ops/fp8.h"
 
 namespace {
 
@@ -33,11 +33,31 @@ const Offer *offer_of(const cublasLtMatmulAlgo_t *algo)
     return algo->data[0] == MAGIC && algo->data[1] < (uint64_t)N_OFFERS ? &OFFERS[algo->data[1]] : nullptr;
 }
 
-/* A and B of one type; f32 gives f32, bf16 either; the bias is of the result's type. */
+int capability()
+{
+    cudaDeviceProp p;
+    cudaGetDeviceProperties(&p, 0);
+    return 10 * p.major + p.minor;
+}
+
+/* Of fp8: both operands along k, whole vectors, no epilogue; scaled by rows and columns both, or not at all. */
+bool is_fp8_supported(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c)
+{
+    const int32_t outer = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    bool scaled = desc->a_scale_mode == outer, known = desc->a_scale_mode == desc->b_scale_mode && (scaled || !desc->a_scale_mode);
+    bool told = (desc->a_scale != nullptr) == scaled && (desc->b_scale != nullptr) == scaled;
+    return capability() >= 89 && (!scaled || capability() == 90) && known && told && desc->transpose_a == CUBLAS_OP_T &&
+           desc->transpose_b == CUBLAS_OP_N && a->rows % 16 == 0 && a->cols % 16 == 0 && a->ld % 16 == 0 && b->ld % 16 == 0 &&
+           c->ld * (c->type == CUDA_R_32F ? 4 : 2) % 16 == 0 && desc->epilogue == CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+/* A and B of one type; f32 gives f32, bf16 either, and so does fp8; the bias is of the result's type. */
 bool are_supported(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
                    cublasLtMatrixLayout_t d)
 {
-    bool result = c->type == d->type && (a->type == CUDA_R_16BF || d->type == CUDA_R_32F);
+    bool result = c->type == d->type && (a->type != CUDA_R_32F || d->type == CUDA_R_32F);
+    if (a->type == CUDA_R_8F_E4M3 && !is_fp8_supported(desc, a, b, c))
+        return false;
     return a->type == b->type && result && (desc->epilogue != CUBLASLT_EPILOGUE_BIAS || desc->bias_type == d->type);
 }
 
@@ -47,7 +67,7 @@ bool told_to(const char *what)
     return order && !strcmp(order, what);
 }
 
-size_t size_of(cudaDataType_t t) { return t == CUDA_R_32F ? 4 : 2; }
+size_t size_of(cudaDataType_t t) { return t == CUDA_R_32F ? 4 : t == CUDA_R_16BF ? 2 : 1; }
 
 bool is_aligned_to(uint32_t n, const void *p, const CublasLtHostLayout &l)
 {
@@ -65,6 +85,8 @@ float tf32(float x)
 
 float get(const void *p, cudaDataType_t type, int64_t i)
 {
+    if (type == CUDA_R_8F_E4M3)
+        return fp8_to_f32(((const uint8_t *)p)[i]);
     return type == CUDA_R_32F ? ((const float *)p)[i] : bf16_to_f32(((const bf16 *)p)[i]);
 }
 
@@ -111,7 +133,9 @@ void Product::run() const
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < m; i++) {
             const float *p = &x[(size_t)(i * k)], *q = &y[(size_t)(j * k)];
-            float v = scale * (la.type == CUDA_R_16BF ? cuda_host_tensor_core(0, p, q, k) : cuda_host_dot(p, q, k));
+            float v = scale * (la.type != CUDA_R_32F ? cuda_host_tensor_core(0, p, q, k) : cuda_host_dot(p, q, k));
+            if (desc.a_scale)
+                v *= desc.a_scale[i] * desc.b_scale[j];
             if (keep != 0)
                 v += keep * get(c, lc.type, j * lc.ld + i);
             if (desc.epilogue == CUBLASLT_EPILOGUE_BIAS)
@@ -155,7 +179,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t, cudaDataType_t)
 {
-    *d = new CublasLtHostDesc{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr, CUDA_R_32F};
+    *d = new CublasLtHostDesc{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr, CUDA_R_32F, nullptr, nullptr, 0, 0};
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
@@ -165,8 +189,10 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t a, const void *v, size_t n)
 {
-    void *where[] = {&d->transpose_a, &d->transpose_b, &d->epilogue, &d->bias, &d->bias_type};
-    size_t size[] = {sizeof d->transpose_a, sizeof d->transpose_b, sizeof d->epilogue, sizeof d->bias, sizeof d->bias_type};
+    void *where[] = {&d->transpose_a, &d->transpose_b, &d->epilogue, &d->bias, &d->bias_type, &d->a_scale, &d->b_scale,
+                     &d->a_scale_mode, &d->b_scale_mode};
+    size_t size[] = {sizeof d->transpose_a, sizeof d->transpose_b, sizeof d->epilogue, sizeof d->bias, sizeof d->bias_type,
+                     sizeof d->a_scale, sizeof d->b_scale, sizeof d->a_scale_mode, sizeof d->b_scale_mode};
     if (n != size[a])
         return CUBLAS_STATUS_INVALID_VALUE;
     memcpy(where[a], v, n);
@@ -187,7 +213,7 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
 
 static bool is_offered(const Offer &o, cublasLtMatmulPreference_t p, cudaDataType_t type)
 {
-    bool aligned = !o.tf32 || type == CUDA_R_32F;
+    bool aligned = (!o.tf32 || type == CUDA_R_32F) && (o.alignment >= 16 || type != CUDA_R_8F_E4M3);
     for (uint32_t a : p->align)
         aligned = aligned && o.alignment <= a;
     return aligned && (!o.scheme || (o.scheme & p->schemes)) && o.workspace <= p->workspace;

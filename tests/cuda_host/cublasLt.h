@@ -1,5 +1,6 @@
 /* cublasLt.h: the few calls of cuBLASLt that the backend uses, over plain loops. Column-major, as the library, and as particular: it
- * refuses what the library refuses, and offers algorithms that a careless caller must not take. */
+ * refuses what the library refuses, and offers algorithms that a careless caller must not take. Products of fp8 there are on devices of 8.9
+ * or newer (CUDA_HOST_CAPABILITY), scaled by row and column on 9.0 alone. */
 #ifndef GENLLAVA_TESTS_CUDA_HOST_CUBLASLT_H
 #define GENLLAVA_TESTS_CUDA_HOST_CUBLASLT_H
 
@@ -15,15 +16,23 @@ typedef enum cublasStatus_t {
 } cublasStatus_t;
 typedef enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 } cublasOperation_t;
 typedef enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68 } cublasComputeType_t;
-typedef enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_16BF = 14 } cudaDataType_t;
+typedef enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_16BF = 14, CUDA_R_8F_E4M3 = 28 } cudaDataType_t;
 typedef enum cublasLtEpilogue_t { CUBLASLT_EPILOGUE_DEFAULT = 1, CUBLASLT_EPILOGUE_BIAS = 4 } cublasLtEpilogue_t;
 typedef enum cublasLtMatmulDescAttributes_t {
     CUBLASLT_MATMUL_DESC_TRANSA,
     CUBLASLT_MATMUL_DESC_TRANSB,
     CUBLASLT_MATMUL_DESC_EPILOGUE,
     CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-    CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE
+    CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE,
+    CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+    CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
+    CUBLASLT_MATMUL_DESC_A_SCALE_MODE,
+    CUBLASLT_MATMUL_DESC_B_SCALE_MODE
 } cublasLtMatmulDescAttributes_t;
+typedef enum cublasLtMatmulMatrixScale_t {
+    CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F = 0,
+    CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F = 3
+} cublasLtMatmulMatrixScale_t;
 typedef enum cublasLtMatmulPreferenceAttributes_t {
     CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
     CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
@@ -49,6 +58,8 @@ typedef struct CublasLtHostDesc {
     cublasLtEpilogue_t epilogue;
     const void *bias;
     cudaDataType_t bias_type;
+    const float *a_scale, *b_scale;
+    int32_t a_scale_mode, b_scale_mode;
 } * cublasLtMatmulDesc_t;
 typedef struct CublasLtHostLayout {
     cudaDataType_t type;
