@@ -93,8 +93,8 @@ template <class T, int KEPT> __global__ void __launch_bounds__(QUANTIZE_THREADS)
         store_code(code + at, code_of(load(x + at), factor));
 }
 
-/* x by columns: a block makes SIDE rows of the result, SIDE threads beside each other a row of x; DEPTH rows of x pass through shared memory
- * to be written along the result's rows. */
+/* x by columns: a block makes SIDE rows of the result, SIDE threads beside each other read a row of x; DEPTH rows of x pass through shared
+ * memory to be written along the result's rows. */
 template <class T> __global__ void __launch_bounds__(SIDE *LANES) quantize_columns(QuantizeArgs<T> a, bool aligned)
 {
     SHARED_MEMORY(float, largest);                                  /* [LANES][SIDE] */

@@ -6,7 +6,8 @@
  *   A: a0 (g, q) a1 (g+8, q) a2 (g, q+8) a3 (g+8, q+8)      [row, k]
  *   B: b0 (q, g) b1 (q+8, g)                                [k, column]; the pair runs along k
  *   C: c0 (g, q) c1 (g, q+1) c2 (g+8, q) c3 (g+8, q+1)      [row, column]
- * pack_bf16: two neighbours of a register. pack_fp8: two codes of ops/fp8.h. fast_exp2: 2^x to 2 ulp, subnormal results are 0. fast_exp: e^x by it, so that |x| adds as
+ * pack_bf16: two neighbours of a register. pack_fp8: two codes of ops/fp8.h.
+ * fast_exp2: 2^x to 2 ulp, subnormal results are 0. fast_exp: e^x by it, so that |x| adds as
  * many ulps. fast_reciprocal: 1/x to 1 ulp, subnormal arguments and results are 0.
  * ldmatrix_x4: four 8×8 bf16 matrices from shared memory; lane l gives the address of row l%8 of matrix l/8 (16 bytes, aligned);
  * register i of a lane gets elements (g, q), (g, q+1) of matrix i; with _trans, of its transpose. */

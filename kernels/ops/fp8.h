@@ -86,8 +86,5 @@ FP8_FN float fp8_row_scale(float largest)
     memcpy(&scale, &nan, sizeof scale);
     return largest > 3.4028235e38f ? scale : largest < FP8_LEAST_ROW ? 0.0f : largest / FP8_MOST;
 }
-FP8_FN float fp8_row_factor(float largest)
-{
-    return largest > 3.4028235e38f || largest < FP8_LEAST_ROW ? 0.0f : FP8_MOST / largest;
-}
+FP8_FN float fp8_row_factor(float largest) { return largest > 3.4028235e38f || largest < FP8_LEAST_ROW ? 0.0f : FP8_MOST / largest; }
 #endif

@@ -80,8 +80,8 @@ static void quantize_rows_case(Comparison *c, const void *row)
                                    &(QuantizeRows){.rows = k->rows, .cols = k->cols, .ldx = cols + k->pad, .x_type = k->type,
                                                    .transposed = k->transposed},
                                    sizeof(QuantizeRows));
-    void *x = IN(x, .type = k->type, .rows = rows, .cols = cols, .ld = a->ldx, .empty = rows == 0, .pattern = k->pattern,
-                 .scale = k->scale);
+    void *x =
+        IN(x, .type = k->type, .rows = rows, .cols = cols, .ld = a->ldx, .empty = rows == 0, .pattern = k->pattern, .scale = k->scale);
     if (k->special) {
         put_special(k, x, 0, k->cols - 1, NAN);
         put_special(k, x, 2, 3, -INFINITY);

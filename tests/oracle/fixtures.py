@@ -99,6 +99,20 @@ def stretch_rslora(folder):
              "optim": {**FAST, "warmup": 0, "schedule": "constant", "weight_decay": 0.1, "max_grad_norm": 0}})
 
 
+def fp8(folder):
+    """Frozen weights as operands of 8 bits, some linears with adapters and some without. One step, of few rows: where a number lies at the
+    border of two codes, the rounding of f32 decides, and another code is another run."""
+    c = Case(folder, f"{BASES}/llm-gqa", f"{BASES}/vision-only", seed=2400)
+    square = c.picture("square.jpg", 32, 32)
+    c.source([
+        legacy(["<image>\nWhat?", "A cat."], square),
+        legacy(["Why?", "It is late."]),
+    ])
+    c.write({"model": {"llm": {"multiply": "fp8"},
+                       "lora": {"r": 4, "alpha": 8, "targets": ["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj"]}},
+             "train": {"steps": 1, "batch": 2}, "optim": {**FAST, "warmup": 0, "schedule": "constant"}})
+
+
 def full_decay(folder):
     """The whole language model trains, with decay, from an old sharded f16 folder; no added rows; linear schedule;
     three-layer projector in LLaVA's spelling; a tower of two blocks read at its last, in f16; records of other weights."""
@@ -386,7 +400,7 @@ def noise_conv_in(folder):
              "optim": {**FAST, "lr_unet": 1e-3, "warmup": 0, "weight_decay": 0.1}})
 
 
-CASES = [defaults_like, stretch_rslora, full_decay, vision_full, tied_full, plain, visual_tokens, nf4, int8, first_visual, skipped,
+CASES = [defaults_like, stretch_rslora, fp8, full_decay, vision_full, tied_full, plain, visual_tokens, nf4, int8, first_visual, skipped,
          micro_mean, mixture, draw_l2norm, draw_mse, llava, llava_full,
          noise_frozen, noise_edit, noise_conv_in]
 KEEP_ALL = {"skipped"}  # every step's parameters: what stood still shows only there

@@ -14,6 +14,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
 from transformers.models.siglip import modeling_siglip
 
+import fp8
 import gen_head
 import painter
 from conversation import IMAGE
@@ -198,6 +199,8 @@ class Model(nn.Module):
         else:
             self.llm = base
             base.requires_grad_(self.llm_mode == "full")
+        if m["llm"]["multiply"] == "fp8":
+            fp8.replace(base.model.layers)
         self.base = base
         self.vision = Vision(m["vision"]["path"], m["vision"]["layer"]) if m["vision"]["path"] else None
         self.projector = None

@@ -8,7 +8,7 @@ DEFAULTS = {
     "name": None,
     "seed": 42,
     "model": {
-        "llm": {"path": None, "train": "lora", "init": "weights", "store": "default"},
+        "llm": {"path": None, "train": "lora", "init": "weights", "store": "default", "multiply": "compute"},
         "vision": {"path": None, "train": "frozen", "layer": -2, "aspect": "pad", "init": "weights"},
         "projector": {"type": "mlp2x_gelu", "train": "full", "init": "default"},
         "lora": {"r": 128, "alpha": 256, "dropout": 0.05, "rslora": False, "init": "default",

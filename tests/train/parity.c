@@ -29,6 +29,16 @@ TEST(parity_noise_conv_in_by_cudnn_on_emulated_cuda)
 }
 TEST(parity_tied_full_by_blocks_on_emulated_cuda) { parity_case(&EMULATED, "tied_full", "train.recompute=block"); }
 
+/* Operands of 8 bits, on processors and on an emulated device that has them: compute capability 9.0. */
+TEST(parity_fp8) { parity_case(&CPU, "fp8", NULL); }
+TEST(parity_fp8_with_avx2) { parity_case(&AVX2, "fp8", "train.recompute=block"); }
+TEST(parity_fp8_on_emulated_cuda)
+{
+    REQUIRE(!setenv("CUDA_HOST_CAPABILITY", "9.0", 1));
+    parity_case(&EMULATED, "fp8", NULL);
+}
+TEST(parity_recompute_is_bitwise_equal_in_fp8) { parity_same_bits(&CPU, "fp8", "train.recompute=none", "train.recompute=block"); }
+
 TEST(parity_defaults_like_with_avx2) { parity_case(&AVX2, "defaults_like", NULL); }
 TEST(parity_vision_full_with_avx2) { parity_case(&AVX2, "vision_full", "train.recompute=block"); }
 /* Other passes, the same step. */

@@ -238,6 +238,13 @@ static void check_together(ConfigReader *r)
     if (c->model.llm.store != STORE_AS_IS && c->model.llm.train == TRAIN_FULL)
         cross(r, "model.llm.store", "model.llm.store is for frozen weights, but model.llm.train is \"full\": train \"lora\", or take "
                                     "model.llm.store out");
+    if (c->model.llm.multiply == MULTIPLY_FP8 && c->model.llm.train == TRAIN_FULL)
+        cross(r, "model.llm.multiply",
+              "model.llm.multiply is \"fp8\", which is for frozen weights, but model.llm.train is \"full\": set it to \"compute\", or "
+              "model.llm.train to \"lora\" or \"frozen\"");
+    if (c->model.llm.multiply == MULTIPLY_FP8 && (c->model.llm.store == STORE_INT8 || c->model.llm.store == STORE_NF4))
+        cross(r, "model.llm.multiply",
+              "model.llm.multiply is \"fp8\", but model.llm.store holds the weights in other codes: take one of the two out");
     if (c->train.steps && c->train.epochs > 0) {
         bool later = steps->line > epochs->line || !steps->line;
         cross(r, later ? "train.steps" : "train.epochs",

@@ -12,6 +12,7 @@ typedef enum TrainMode { TRAIN_FROZEN, TRAIN_LORA, TRAIN_FULL, TRAIN_ROWS, TRAIN
 typedef enum DeviceChoice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceChoice;
 typedef enum InitChoice { INIT_FROM_WEIGHTS, INIT_AT_RANDOM } InitChoice;
 typedef enum StoreChoice { STORE_AS_IS, STORE_BF16, STORE_INT8, STORE_NF4 } StoreChoice;
+typedef enum MultiplyChoice { MULTIPLY_COMPUTE, MULTIPLY_FP8 } MultiplyChoice;
 typedef enum AspectChoice { ASPECT_PAD, ASPECT_STRETCH } AspectChoice;
 typedef enum ImageTokens { IMAGE_TOKENS_FIRST, IMAGE_TOKENS_ALL, IMAGE_TOKENS_NONE } ImageTokens;
 typedef enum ImageAlign { ALIGN_AT, ALIGN_BEFORE } ImageAlign;
@@ -50,7 +51,7 @@ typedef struct RunConfig {
     int64_t seed;
     DeviceChoice device;
     struct {
-        struct { char *path; TrainMode train; InitChoice init; StoreChoice store; } llm;
+        struct { char *path; TrainMode train; InitChoice init; StoreChoice store; MultiplyChoice multiply; } llm;
         struct { char *path; /* may be NULL: text only */ TrainMode train; InitChoice init; int64_t layer; AspectChoice aspect; } vision;
         struct {
             char *type;

@@ -40,6 +40,9 @@ const Option OPTIONS[] = {
     CHOICE("model.llm.store", 0, model.llm.store, "\"default\"", SELECT("default", "bf16", "int8", "nf4"),
            "How its frozen weights are held: as the folder has them; all of them rounded to bf16; or the matrices of its layers in 8 or 4 "
            "bits, in the formats of bitsandbytes, dequantised for each product."),
+    CHOICE("model.llm.multiply", 0, model.llm.multiply, "\"compute\"", SELECT("compute", "fp8"),
+           "What the frozen weights of its layers are multiplied in: the run's own type (train.compute), or 8-bit floats (E4M3) with a "
+           "scale for every row, as GPUs of compute capability 8.9 or newer do natively; adapters keep the run's type."),
 
     PATH("model.vision.path", OPTION_NULLABLE | OPTION_FOLDER, model.vision.path, "null",
          "SigLIP or CLIP folder, or null for text only; its preprocessor_config.json gives size, mean, std and filter."),

@@ -36,6 +36,12 @@ Status device_open(Backend *b, const RunConfig *cfg, int local_rank, DType *comp
     TRY(device_pick(b, cfg->device, local_rank, why, sizeof why));
     if (*why)
         log_info("no GPU is used: %s", why);
+    if (cfg->model.llm.multiply == MULTIPLY_FP8 && !b->multiplies_fp8) {
+        Status s = fail(ERR_DEVICE, "model.llm.multiply is \"fp8\", which needs compute capability 8.9 or newer; this is %s: set it to "
+                                    "\"compute\", or device to \"cpu\"", b->description);
+        b->close(b);
+        return s;
+    }
     bool automatic = cfg->train.compute == COMPUTE_AUTO;
     bool narrow = automatic ? b->native_bf16 : cfg->train.compute == COMPUTE_BF16;
     *compute = narrow ? BF16 : F32;

@@ -179,6 +179,9 @@ static int64_t filtering_bytes(const RunConfig *cfg, DType compute)
     return filters ? CONV_BLOCK_BYTES + omp_get_max_threads() * (int64_t)CONV_THREAD_BYTES : 0;
 }
 
+/* What the cpu widens of 8-bit operands. */
+static int64_t widening_bytes(const RunConfig *cfg) { return cfg->model.llm.multiply == MULTIPLY_FP8 ? FP8_BLOCK_BYTES : 0; }
+
 /* What the process has now and what it will touch besides the model. */
 static int64_t process_bytes(const Footprint *now, const RecordIndex *const planned[2])
 {
@@ -282,7 +285,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) +
                    encoding_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) +
                    prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) + m->sampling;
-    int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute);
+    int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute) + widening_bytes(cfg);
     return place(m, device, process_bytes(&now, run->planned) + host, blocks, run->sums);
 }
 

@@ -13,6 +13,7 @@
 #include "train/models/config_keys.h"
 #include "train/models/generation.h"
 #include "train/models/model.h"
+#include "train/nn/fp8.h"
 
 enum { SIZE_MAX_DIM = 1 << 24, LAYERS_MAX = 4096 };
 
@@ -366,6 +367,18 @@ Status mistral_declare(GenLlava *g, const RunConfig *cfg)
     m->embed = matrix(&g->params, c, "model.embed_tokens.weight", c->vocab, c->hidden, false);
     TRY(mistral_declare_layers(g, cfg));
     m->head = c->tied ? m->embed : matrix(&g->params, c, "lm_head.weight", c->vocab, c->hidden, false);
+    return OK;
+}
+
+Status mistral_to_fp8(GenLlava *g)
+{
+    const Mistral *m = &g->llm;
+    for (int64_t i = 0; i < m->config.layers; i++)
+        for (int j = 0; j < MISTRAL_GROUPS; j++) {
+            Linear *lin = &m->layers[i].lin[MISTRAL_GROUP[j].first];
+            if (lin->w->t.data)
+                TRY(fp8_create(&g->params, lin, MISTRAL_GROUP[j].n));
+        }
     return OK;
 }
 

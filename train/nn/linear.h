@@ -1,7 +1,8 @@
-/* linear.h: what ops_linear.c and adapters.c share: linears of the same input, and what their adapters add. */
+/* linear.h: what ops_linear.c, adapters.c and fp8.c share: linears of the same input, what their adapters add, and products of 8 bits. */
 #ifndef GENLLAVA_TRAIN_NN_LINEAR_H
 #define GENLLAVA_TRAIN_NN_LINEAR_H
 
+#include "train/nn/fp8.h"
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -58,4 +59,11 @@ void adapters_up_bwd(Tape *t, LinearNode *s, const char *dy, int64_t ldy, Part d
 void adapters_down_bwd(Tape *t, LinearNode *s, Part du, void *dx, bool *accumulate);
 /* dA and dB of what trains. */
 void adapters_grads(Tape *t, LinearNode *s, const char *dy, int64_t ldy);
+
+/* The 8-bit weights of exactly these linears (fp8.h), or NULL. */
+const Fp8 *fp8_of(const Linear *lin, int n);
+/* y = x W8ᵀ + u Bᵀ (+ residual) */
+void fp8_fwd(Tape *t, const Fp8 *f, const Linear *lin, const Tensor *x, Part u, const void *residual, Tensor *y);
+/* dx (+)= dy W8T, and without dropout du A with it where adapters_as_one says so. */
+void fp8_input_grad(Tape *t, const Fp8 *f, const LinearNode *s, const char *dy, int64_t ldy, Part du, void *dx, bool *accumulate);
 #endif

@@ -1,4 +1,5 @@
-/* Linears: y = x Wᵀ + b with adapters, backwards and forwards; as one product where weights and adapters are joined (joint.h). */
+/* Linears: y = x Wᵀ + b with adapters, backwards and forwards; as one product where weights and adapters are joined
+ * (joint.h), with operands of 8 bits where weights are such (fp8.h). */
 #include "train/nn/linear.h"
 
 static int64_t weight_ld(const Param *w, int64_t in) { return w->ld ? w->ld : in; }
@@ -186,7 +187,10 @@ static Status linear_bwd(Tape *t, Node *self)
     }
     if (dx && (!joint || adapters_drop(s->lin, s->n))) /* first: they only write dx, and the long product has time to read it */
         adapters_down_bwd(t, s, s->du, dx, &accumulate);
-    if (dx && joint)
+    const Fp8 *fp8 = fp8_of(s->lin, s->n);
+    if (dx && fp8)
+        fp8_input_grad(t, fp8, s, dy, ldy, s->du, dx, &accumulate);
+    else if (dx && joint)
         joint_input_grad(t, joint, s, dy, ldy, s->du, dx, &accumulate);
     else if (dx)
         input_grad(t, s, dy, ldy, s->du, dx, &accumulate);
@@ -270,7 +274,9 @@ static Tensor *linear(Tape *t, const char *op, Tensor *x, const Linear *given, i
         u.data = saved ? tape_save(t, tape_size(t, m * sum_r)) : tape_temp(t, tape_size(t, m * sum_r));
     if (sum_r)
         adapters_down(t, lin, n, rows, x, u);
-    if (joint)
+    if (fp8_of(lin, n))
+        fp8_fwd(t, fp8_of(lin, n), lin, x, u, residual ? residual->data : NULL, y);
+    else if (joint)
         joint_fwd(t, joint, x, u, residual ? residual->data : NULL, y);
     else
         linear_fwd(t, lin, n, x, u, residual ? residual->data : NULL, y);

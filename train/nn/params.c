@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kernels/base/philox.h"
+#include "train/nn/fp8.h"
 #include "train/nn/joint.h"
 #include "train/nn/coded.h"
 
@@ -31,6 +32,10 @@ void params_destroy(Params *p)
     for (Joint *j = p->joints, *next; j; j = next) {
         next = j->next;
         mem_free(j);
+    }
+    for (Fp8 *f = p->fp8s, *next; f; f = next) {
+        next = f->next;
+        mem_free(f);
     }
     for (int i = 0; i < p->n_blocks; i++)
         p->backend->mem_destroy(p->backend, p->blocks[i]);
@@ -318,6 +323,23 @@ Status params_place(Params *p, Param *q, const void *data, DType type)
     return params_set(p, q, data, type);
 }
 
+/* Elements of codes, times their rows' scales. */
+static Status get_scaled(Params *p, const Param *q, int64_t at, int64_t n, float *host)
+{
+    const int64_t cols = tensor_cols(&q->t), first = at / cols, rows = (at + n - 1) / cols - first + 1;
+    float *scale = mem_alloc((size_t)rows * sizeof *scale + (size_t)n);
+    uint8_t *code = (uint8_t *)(scale + rows);
+    if (!scale)
+        return fail(ERR_NOMEM, "%s: no memory to read it", q->name);
+    Status s = p->backend->download(p->backend, scale, q->row_scale + first, (size_t)rows * sizeof *scale);
+    if (!s)
+        s = p->backend->download(p->backend, code, (const uint8_t *)q->t.data + at, (size_t)n);
+    for (int64_t i = 0; i < n && !s; i++)
+        host[i] = scale[(at + i) / cols - first] * fp8_to_f32(code[i]);
+    mem_free(scale);
+    return s;
+}
+
 /* Elements as they lie in memory. */
 static Status get_elements(Params *p, const Param *q, int64_t at, int64_t n, float *host)
 {
@@ -327,6 +349,8 @@ static Status get_elements(Params *p, const Param *q, int64_t at, int64_t n, flo
     const char *from = q->trainable ? p->flat_master : q->t.data;
     if (!from)
         return fail(ERR_INTERNAL, "%s has no values", q->name);
+    if (q->row_scale)
+        return n ? get_scaled(p, q, at, n, host) : OK;
     int64_t cols = tensor_cols(&q->t);
     if (q->ld && at % cols + n > cols) { /* row by row */
         for (int64_t part; n; at += part, host += part, n -= part) {

@@ -39,13 +39,14 @@ typedef struct Param {
     Tensor t; /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
                  compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
     Coded coded;
-    bool mapped;        /* frozen, and t.data lies in a file that somebody holds open */
-    int64_t ld;         /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
-    int64_t flat;       /* offset in the flat buffers; -1 when frozen */
-    bool reached;       /* a gradient was written since params_step_begin; reset there */
-    int64_t first_node; /* the tape's number of the first node that reads it (tape_watch); -1: none so far. Whoever watches resets it */
-    bool is_final;      /* nothing may be added to its gradient any more; reset with `reached` */
-    int64_t updates;    /* AdamW's own count t of this tensor */
+    bool mapped;            /* frozen, and t.data lies in a file that somebody holds open */
+    const float *row_scale; /* t.data are codes of kernels/ops/fp8.h (t.type is U8) with these scales; NULL: numbers */
+    int64_t ld;             /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
+    int64_t flat;           /* offset in the flat buffers; -1 when frozen */
+    bool reached;           /* a gradient was written since params_step_begin; reset there */
+    int64_t first_node;     /* the tape's number of the first node that reads it (tape_watch); -1: none so far. Whoever watches resets it */
+    bool is_final;          /* nothing may be added to its gradient any more; reset with `reached` */
+    int64_t updates;        /* AdamW's own count t of this tensor */
 } Param;
 
 enum { PARAMS_PAD = 16 }; /* elements: every tensor of the flat buffers begins at a cache line; what lies between is zero */
@@ -65,6 +66,7 @@ typedef struct Params {
     int n_blocks;
     int64_t besides;      /* bytes of it that are not the weights themselves */
     struct Joint *joints; /* joint.h; owned */
+    struct Fp8 *fp8s;     /* fp8.h; owned */
     bool failed;          /* a declaration ran out of memory */
     bool answers;         /* set before params_create: nothing will be learned, so there are no gradients and moments */
 } Params;
