@@ -21,15 +21,16 @@ Status opening_check(const Opening *o)
 static Status check_sets(const Opening *o)
 {
     static const char *const FREE[] = {"device", "train.compute", "train.memory", "data.max_pixels",
-                                       "model.llm.path", "model.vision.path", "model.diffusion.path"};
+                                       "model.llm.multiply", "model.llm.path", "model.vision.path", "model.diffusion.path"};
     for (int i = 0; i < o->sets.n; i++) {
         bool is_free = false;
         for (size_t k = 0; k < sizeof FREE / sizeof *FREE; k++)
             is_free |= strcspn(o->sets.items[i], "=") == strlen(FREE[k]) && !strncmp(o->sets.items[i], FREE[k], strlen(FREE[k]));
         if (!is_free)
             return fail(ERR_USAGE, "%s: --set %s: a checkpoint's own settings stand as they are; only device, train.compute, "
-                                   "train.memory, data.max_pixels, model.llm.path, model.vision.path and model.diffusion.path can be set "
-                                   "with --checkpoint (use --config for others)", o->program, o->sets.items[i]);
+                                   "train.memory, data.max_pixels, model.llm.multiply, model.llm.path, model.vision.path and "
+                                   "model.diffusion.path can be set with --checkpoint (use --config for others)",
+                        o->program, o->sets.items[i]);
     }
     return OK;
 }

@@ -271,7 +271,7 @@ done
 run 66 "$generate" --checkpoint "$dir/runs/r" --set model.llm.path="$dir/nowhere" --ask "What is it?" # what is set is what is read
 says "model.llm.path: $dir/nowhere"
 run 2 "$generate" --checkpoint "$dir/runs/r" --set model.lora.r=8 --ask "What is it?"
-says "generate: --set model.lora.r=8: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.path, model.vision.path and model.diffusion.path can be set"
+says "generate: --set model.lora.r=8: a checkpoint's own settings stand as they are; only device, train.compute, train.memory, data.max_pixels, model.llm.multiply, model.llm.path, model.vision.path and model.diffusion.path can be set"
 run 66 "$generate" --checkpoint "$dir/answers" --ask "What is it?"
 says "error: --checkpoint $dir/answers: is neither a checkpoint, which has a MANIFEST.json, nor a run folder"
 run 66 "$generate" --checkpoint "$dir/nowhere" --ask "What is it?"

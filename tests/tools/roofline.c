@@ -14,6 +14,7 @@ TEST(roofline_takes_the_slower_of_arithmetic_and_memory)
 {
     Cost c = {.m = 1280, .n = 1280, .k = 1280, .flops = 2 * 1280.0 * 1280 * 1280, .narrow = true}; /* 100 tiles in ten full waves */
     CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_matmul, &c), c.flops / 50e12 + 2e-6));
+    CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_matmul_fp8, &c), c.flops / 100e12 + 2e-6));
     c.narrow = false;
     CHECK(near(roofline_seconds(&DEVICE, &REACHED, OP_matmul, &c), c.flops / 5e12 + 2e-6));
     c.bytes_read = 4e12, c.bytes_written = 1e12;

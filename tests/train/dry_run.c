@@ -84,4 +84,5 @@ static void check_case(const char *name, const char *setting, int64_t samples, i
 
 TEST(dry_run_knows_memory_and_steps_of_adapters) { check_case("visual_tokens", "model.lora.dropout=0", 5, 5, 6784); }
 TEST(dry_run_knows_memory_and_steps_of_adapters_with_dropout) { check_case("visual_tokens", "model.lora.dropout=0.05", 5, 5, 6784); }
+TEST(dry_run_knows_memory_and_steps_of_operands_of_8_bits) { check_case("visual_tokens", "model.llm.multiply=fp8", 5, 5, 6784); }
 TEST(dry_run_knows_memory_and_steps_of_a_vision_tower) { check_case("vision_full", "model.lora.dropout=0", 3, 4, 19588); }

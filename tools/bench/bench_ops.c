@@ -97,6 +97,8 @@ static Status pointwise(BenchOps *x, const Arrays *v, const char *what, DType t,
     if (cols % head == 0)
         LINE(x, what, rope, Rope, .rows = rows, .heads = cols / head, .head_dim = head, .ldx = cols, .act = t, .base = 10000, .pos = v->pos,
              .x = v->a);
+    LINE(x, what, quantize_rows, QuantizeRows, .rows = rows, .cols = cols, .ldx = cols, .x_type = t, .x = v->a, .code = v->c,
+         .scale = v->loss);
     LINE(x, what, fill, Fill, .n = n, .type = t, .x = v->e);
     return OK;
 }

@@ -175,9 +175,9 @@ static void print_speed(const Options *o, const Roofline *r, const PassShape *p,
 {
     double flops = 0;
     for (int i = 0; i < r->n; i++)
-        flops += r->lines[i].op == OP_matmul ? r->lines[i].flops : 0;
-    printf("predicted: %.1f ms a step of one pass, %.0f tokens/s, matmuls at %.1f%% of the published rate of %.0f TFLOP/s", 1e3 * total,
-           p->tokens / total, 1e-10 * flops / total / r->device->bf16_tflops, r->device->bf16_tflops);
+        flops += r->lines[i].op == OP_matmul || r->lines[i].op == OP_matmul_fp8 ? r->lines[i].flops : 0;
+    printf("predicted: %.1f ms a step of one pass, %.0f tokens/s, matmuls at %.1f%% of the published rate of %.0f TFLOP/s (bf16)",
+           1e3 * total, p->tokens / total, 1e-10 * flops / total / r->device->bf16_tflops, r->device->bf16_tflops);
     if (o->goal > 0)
         printf("; goal %.0f: %s", o->goal, p->tokens / total >= o->goal ? "reached on paper" : "missed on paper");
     printf("\n");

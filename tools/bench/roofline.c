@@ -19,13 +19,18 @@ static double filled(const Device *d, const Cost *c)
     return wanted * units / (ceil(units / d->processors) * d->processors);
 }
 
+/* Of cuBLASLt; of 8-bit operands twice the rate of bf16 is published. */
+static bool is_matmul(Op op) { return op == OP_matmul || op == OP_matmul_fp8; }
+static double published(Op op) { return op == OP_matmul_fp8 ? 2 : 1; }
+
 static double peak(const Device *d, const Cost *c) { return 1e12 * (c->narrow ? d->bf16_tflops : d->f32_tflops); }
 
 /* Of the published rate, in the products of an operator. */
 static double rate_reached(const Reached *reached, const Device *d, Op op, const Cost *c)
 {
     switch (op) {
-    case OP_matmul: return reached->matmul * filled(d, c);
+    case OP_matmul:
+    case OP_matmul_fp8: return published(op) * reached->matmul * filled(d, c);
     case OP_conv2d_fwd:
     case OP_conv2d_dx: return reached->convolution * filled(d, c);
     case OP_conv2d_dw: return reached->adapters * filled(d, c);
@@ -90,7 +95,7 @@ static void add(Roofline *r, Op op, const Cost *c)
     l->flops += c->flops;
     l->bytes += c->bytes_read + c->bytes_written;
     l->seconds += roofline_seconds(r->device, &r->reached, op, c);
-    l->ideal += op == OP_matmul ? c->flops / (peak(r->device, c) * r->reached.matmul) : 0;
+    l->ideal += is_matmul(op) ? c->flops / (published(op) * peak(r->device, c) * r->reached.matmul) : 0;
     l->memory_bound = memory_seconds(r->device, &r->reached, c) > arithmetic;
 }
 

@@ -83,7 +83,7 @@ Status fp8_create(Params *p, Linear *lin, int n)
     *f = (Fp8){.next = p->fp8s, .n = n, .out = linear_total(lin, n, linear_out), .in = lin[0].w->t.shape[1]};
     p->fp8s = f;
     TRY_IN(create_memory(p, f), "%s in 8 bits", lin[0].w->name);
-    TRY_IN(n == 1 ? make(p, f, lin[0].w->t.data, lin[0].w->t.type) : make_stacked(p, f, lin), "%s in 8 bits", lin[0].w->name);
+    TRY(n == 1 ? make(p, f, lin[0].w->t.data, lin[0].w->t.type) : make_stacked(p, f, lin));
     for (int64_t i = 0, row = 0; i < n; row += linear_out(&lin[i++])) {
         replace(p, lin[i].w, f->code + row * f->in, f->scale + row);
         lin[i].fp8 = f;

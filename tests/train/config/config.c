@@ -87,6 +87,11 @@ static const struct {
      ":2:14: model.diffusion.unet is \"conv_in\", but nothing would train it: model.diffusion.path is null"},
     {"{\"model\":{\"llm\":{\"path\":\"llm\",\n\"train\":\"full\",\n\"store\":\"nf4\"}},\"data\":{\"mixture\":\"m.json\"}}",
      ":3:1: model.llm.store is for frozen weights, but model.llm.train is \"full\": train \"lora\", or take model.llm.store out"},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\",\"train\":\"full\",\n\"multiply\":\"fp8\"}},\"data\":{\"mixture\":\"m.json\"}}",
+     ":2:1: model.llm.multiply is \"fp8\", which is for frozen weights, but model.llm.train is \"full\": set it to \"compute\", or "
+     "model.llm.train to \"lora\" or \"frozen\""},
+    {"{\"model\":{\"llm\":{\"path\":\"llm\",\"store\":\"nf4\",\n\"multiply\":\"fp8\"}},\"data\":{\"mixture\":\"m.json\"}}",
+     ":2:1: model.llm.multiply is \"fp8\", but model.llm.store holds the weights in other codes: take one of the two out"},
     {"{" BASE ",\n\"debug\":{\"cach\":1}}", ":2:10: unknown key \"debug.cach\"; debug takes replay"},
     {"[1]", ":1:1: the settings must be an object, found an array"},
     {"{" BASE ",}", ":1:60: trailing comma: remove the ',' before '}'"},

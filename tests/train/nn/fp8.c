@@ -157,3 +157,49 @@ TEST(fp8_linears_are_their_formula)
                 rig_close(&toy.rig);
             }
 }
+
+/* What is read of a weight is what is multiplied with, in pieces too. */
+TEST(fp8_weights_are_read_as_they_are_multiplied_with)
+{
+    Toy toy = {0};
+    float all[ALL * IN], piece[ALL * IN];
+    double w8[ALL * IN];
+    open_toy(&toy, LINEARS, 0, RECOMPUTE_NONE, false);
+    quantized(toy.w, ALL, IN, IN, 1, w8);
+    for (int64_t i = 0, at = 0; i < LINEARS; at += OUT[i++] * IN) {
+        const int64_t n = OUT[i] * IN, from = IN / 2 + 3;
+        CHECK_OK(params_get(&toy.rig.params, toy.lin[i].w, all));
+        CHECK_OK(params_get_range(&toy.rig.params, toy.lin[i].w, from, n - from - 1, piece));
+        CHECK(!memcmp(piece, all + from, (size_t)(n - from - 1) * sizeof *all));
+        for (int64_t k = 0; k < n; k++)
+            CHECK_MSG(all[k] == (float)w8[at + k], "linear %lld, element %lld: %g, not %g", (long long)i, (long long)k, (double)all[k],
+                      w8[at + k]);
+    }
+    rig_close(&toy.rig);
+}
+
+/* A byte a weight each way, and the scales; the weights themselves are gone. */
+TEST(fp8_weights_take_a_byte_each_way)
+{
+    for (int answers = 0; answers < 2; answers++) {
+        Toy toy = {0};
+        open_toy(&toy, LINEARS, LINEARS, RECOMPUTE_NONE, answers);
+        const int64_t scale = sizeof(float), way = ALL * IN;
+        CHECK_INT(params_bytes(&toy.rig.params).frozen, way + ALL * scale + (answers ? 0 : way + IN * scale));
+        CHECK((toy.lin[0].fp8->code_t == NULL) == (answers == 1));
+        rig_close(&toy.rig);
+    }
+}
+
+/* A number that is not finite gives a loss that is none, so that the step is left out. */
+TEST(fp8_linears_hide_no_number_that_is_not_finite)
+{
+    static const double BAD[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        Toy toy = {0};
+        open_toy(&toy, LINEARS, 1, RECOMPUTE_NONE, false);
+        ((double *)toy.rig.params.flat_master + toy.x->flat)[2 * IN + 5] = BAD[i];
+        CHECK(isnan(rig_loss(&toy.rig, build, true)));
+        rig_close(&toy.rig);
+    }
+}
