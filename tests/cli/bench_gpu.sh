@@ -64,6 +64,12 @@ rm "$dir"/diffusion/*/*.safetensors
 drawing="tests/fixtures/parity/noise_frozen/config.json tokens=192 debug.replay=null train.compute=bf16 model.diffusion.path=$dir/diffusion"
 out=$("$build/bench-gpu-cuda-host" --tiny --segment 64 --labels 5 --step "3T $drawing" 2>&1) || fail "exit $?: $out"
 [ "$(lines '^3T   .*: 192 tokens, 2 pictures, 15 labels, 2 pictures to draw: .*; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "three tasks: $out"
+# Operands of 8 bits, where the device has them.
+eight="tests/fixtures/parity/fp8/config.json tokens=64 train.compute=bf16"
+out=$(bench --step "G15 $eight") || fail "exit $?: $out"
+[ "$(lines '^G15: not measured: this device has no tensor cores for 8-bit floats$')" -eq 1 ] || fail "G15 on a device that cannot: $out"
+out=$(CUDA_HOST_CAPABILITY=9.0 bench --step "G15 $eight") || fail "exit $?: $out"
+[ "$(lines '^G15  .* tokens/s: step of .*; loss [0-9.]*, then [0-9.]*$')" -eq 1 ] || fail "G15: $out"
 # A UNet alone, one picture and two.
 out=$(bench --only unet --config tests/fixtures/parity/noise_frozen/config.json --set train.compute=bf16) || fail "exit $?: $out"
 [ "$(lines '^G12  [0-9.]* images/s: .*, 1 pictures of 8 latents a side: ')" -eq 1 ] && [ "$(lines '^G12b [0-9.]* images/s: .*, 2 pictures of 4 ')" -eq 1 ] || fail "G12: $out"

@@ -182,8 +182,11 @@ static Status step_from_text(Bench *x, const char *text)
     }
     TRY(load(&cfg, words[1], words + first, n - first));
     const StepRows found = {n_rows > 0 ? rows[0] : "", n_rows > 1 ? rows[1] : "", n_rows > 2 ? rows[2] : ""};
+    const bool cannot = cfg.model.llm.multiply == MULTIPLY_FP8 && !x->w.b.multiplies_fp8;
     Status s = bench_step_shape(&shape, &cfg, tokens ? tokens : cfg.train.micro_tokens, x->o->segment, x->o->labels);
-    if (s == OK)
+    if (s == OK && cannot)
+        printf("%s: not measured: this device has no tensor cores for 8-bit floats\n", found.speed);
+    else if (s == OK)
         s = steps(x, &cfg, &shape, &found);
     config_free(&cfg);
     return s;

@@ -191,7 +191,8 @@ stage_runs() {
     bench $(sized) --step "G6 $(run_of r128) tokens=$(tokens_of 16384) $small" \
         --step "G1b,G7b $(run_of r16) tokens=$(tokens_of 8192) $small train.recompute=block" \
         --step "G6d $(run_of r128) tokens=$(tokens_of 16384) $small model.lora.dropout=0.05" \
-        --step "G1d $(run_of r16) tokens=$(tokens_of 16384) $small model.lora.dropout=0.05"
+        --step "G1d $(run_of r16) tokens=$(tokens_of 16384) $small model.lora.dropout=0.05" \
+        --step "G15 $(run_of r16) tokens=$(tokens_of 16384) $small model.llm.multiply=fp8"
 }
 
 METRICS=gpu__time_duration.sum,sm__throughput.avg.pct_of_peak_sustained_elapsed
