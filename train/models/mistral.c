@@ -374,11 +374,8 @@ Status mistral_to_fp8(GenLlava *g)
 {
     const Mistral *m = &g->llm;
     for (int64_t i = 0; i < m->config.layers; i++)
-        for (int j = 0; j < MISTRAL_GROUPS; j++) {
-            Linear *lin = &m->layers[i].lin[MISTRAL_GROUP[j].first];
-            if (lin->w->t.data)
-                TRY(fp8_create(&g->params, lin, MISTRAL_GROUP[j].n));
-        }
+        for (int j = 0; j < MISTRAL_GROUPS; j++)
+            TRY(fp8_create(&g->params, &m->layers[i].lin[MISTRAL_GROUP[j].first], MISTRAL_GROUP[j].n));
     return OK;
 }
 
