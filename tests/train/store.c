@@ -9,7 +9,7 @@
 #include "train/nn/params.h"
 
 #define BASE "tests/fixtures/parity/bases/llm-gqa"
-enum { N_STEPS = 5, PATH_BYTES = 512, MAX_ELEMS = 1 << 13 };
+enum { PATH_BYTES = 512, MAX_ELEMS = 1 << 13 };
 
 static bool is_linear(const char *name) { return strstr(name, "_proj.weight") != NULL; }
 
@@ -75,9 +75,9 @@ static void write_dequantised(const char *folder, CodeFormat format, DType type)
     safetensors_close(&st);
 }
 
-static void same_dumps(const char *a, const char *b)
+static void same_dumps(const char *a, const char *b, int n_steps)
 {
-    for (int step = 0; step < N_STEPS; step++) {
+    for (int step = 0; step < n_steps; step++) {
         char path[2][PATH_BYTES + 32];
         SafeTensors *st[2];
         for (int i = 0; i < 2; i++) {
@@ -96,36 +96,37 @@ static void same_dumps(const char *a, const char *b)
     }
 }
 
-/* The same run over codes, and over a folder of what they stand for. */
-static void equal_runs(const char *program, const char *device, const char *name, const char *store, const char *compute,
-                       const char *recompute)
+/* The same run over codes, and over a folder of what they stand for. more: another setting. */
+static void equal_runs(const Trainer *trainer, const char *name, const char *store, DType compute, int n_steps)
 {
-    char config[PATH_BYTES], folder[PATH_BYTES], from[PATH_BYTES + 32], held[64], types[64], dump[2][PATH_BYTES], where[32];
-    const bool narrow = !strcmp(compute, "bf16");
+    char config[PATH_BYTES], folder[PATH_BYTES], from[PATH_BYTES + 32], held[64], dump[2][PATH_BYTES];
     snprintf(config, sizeof config, "tests/fixtures/parity/%s/config.json", name);
     snprintf(folder, sizeof folder, "%s/dequantised", test_dir());
     snprintf(from, sizeof from, "model.llm.path=%s", folder);
     snprintf(held, sizeof held, "model.llm.store=%s", store);
-    snprintf(types, sizeof types, "train.compute=%s", compute);
-    snprintf(where, sizeof where, "device=%s", device);
-    write_dequantised(folder, !strcmp(store, "nf4") ? CODES_NF4 : CODES_INT8, narrow ? BF16 : F32);
-    const Trainer trainer = {.program = program, .set = {where, types, recompute}};
+    write_dequantised(folder, !strcmp(store, "nf4") ? CODES_NF4 : CODES_INT8, compute);
     for (int i = 0; i < 2; i++) {
         snprintf(dump[i], sizeof dump[i], "%s/dump-%d", test_dir(), i);
-        parity_train(&trainer, config, dump[i], i ? from : held);
+        parity_train(trainer, config, dump[i], i ? from : held);
     }
-    same_dumps(dump[0], dump[1]);
+    same_dumps(dump[0], dump[1], n_steps);
 }
 
-TEST(nf4_trains_as_its_values_do) { equal_runs("train", "cpu", "visual_tokens", "nf4", "f32", "train.recompute=none"); }
-TEST(nf4_trains_as_its_values_do_in_bf16) { equal_runs("train", "cpu", "defaults_like", "nf4", "bf16", "train.recompute=block"); }
-TEST(int8_trains_as_its_values_do) { equal_runs("train", "cpu", "defaults_like", "int8", "f32", "train.recompute=selective"); }
-TEST(int8_trains_as_its_values_do_in_bf16) { equal_runs("train", "cpu", "visual_tokens", "int8", "bf16", "train.recompute=none"); }
+#define ON_CPU(...) (&(Trainer){.program = "train", .set = {__VA_ARGS__}})
+#define ON_CUDA(...) (&(Trainer){.program = "train-cuda-host", .set = {"device=cuda", __VA_ARGS__}})
+
+TEST(nf4_trains_as_its_values_do) { equal_runs(ON_CPU("train.recompute=none"), "visual_tokens", "nf4", F32, 5); }
+TEST(nf4_trains_as_its_values_do_in_bf16)
+{
+    equal_runs(ON_CPU("train.compute=bf16", "train.recompute=block"), "defaults_like", "nf4", BF16, 5);
+}
+TEST(int8_trains_as_its_values_do) { equal_runs(ON_CPU("model.lora.dropout=0.1"), "defaults_like", "int8", F32, 5); }
+TEST(int8_trains_as_its_values_do_in_bf16) { equal_runs(ON_CPU("train.compute=bf16"), "visual_tokens", "int8", BF16, 5); }
 TEST(nf4_trains_as_its_values_do_on_emulated_cuda)
 {
-    equal_runs("train-cuda-host", "cuda", "visual_tokens", "nf4", "bf16", "train.recompute=block");
+    equal_runs(ON_CUDA("train.compute=bf16", "train.steps=2"), "visual_tokens", "nf4", BF16, 2);
 }
 TEST(int8_trains_as_its_values_do_on_emulated_cuda)
 {
-    equal_runs("train-cuda-host", "cuda", "defaults_like", "int8", "f32", "model.lora.dropout=0.1");
+    equal_runs(ON_CUDA("model.lora.dropout=0.1", "train.steps=2"), "visual_tokens", "int8", F32, 2);
 }
