@@ -35,9 +35,8 @@ static const FieldRule RULES[] = {
 };
 const FieldClass CLIP_TEXT_FIELDS = {{RULES, CONFIG_RULES}, GENERATION_RULES};
 
-static void read_config(JsonFields *f, ClipTextConfig *c)
+void clip_text_read(JsonFields *f, const Json *o, ClipTextConfig *c)
 {
-    const Json *o = f->top;
     fields_known(f, o, &CLIP_TEXT_FIELDS);
     c->vocab = fields_int(f, o, "vocab_size", 49408, 1, SIZE_MAX_DIM);
     c->hidden = fields_int(f, o, "hidden_size", CLIP_TEXT_HIDDEN_DEFAULT, 1, SIZE_MAX_DIM);
@@ -55,7 +54,7 @@ Status clip_text_configure(GenLlava *g, const RunConfig *cfg)
     char folder[PATH_MAX];
     JsonFields f;
     TRY(fields_open(&f, part_folder(part_find("text_encoder"), cfg, folder), "config.json"));
-    read_config(&f, &g->text_encoder.config);
+    clip_text_read(&f, f.top, &g->text_encoder.config);
     Status s = f.status;
     fields_close(&f);
     return s;
@@ -73,18 +72,22 @@ static EncoderShape shape_of(const ClipTextConfig *c)
     return (EncoderShape){.hidden = c->hidden, .ff = c->ff, .heads = c->heads, .act = c->act, .eps = c->eps, .causal = true};
 }
 
-Status clip_text_declare(GenLlava *g, const RunConfig *cfg)
+Status clip_text_declare_in(Params *p, ClipText *m)
 {
-    (void)cfg;
-    ClipText *m = &g->text_encoder;
     const ClipTextConfig *c = &m->config;
     const EncoderShape shape = shape_of(c);
-    Declare d = {.p = &g->params, .stem = "text_model."};
+    Declare d = {.p = p, .stem = "text_model."};
     m->token = table(&d, "embeddings.token_embedding.weight", c->vocab, c->hidden);
     m->position = table(&d, "embeddings.position_embedding.weight", c->length, c->hidden);
     TRY(encoder_declare(&d, &shape, &m->blocks, c->layers));
     declare_norm(&d, "final_layer_norm", c->hidden, &m->norm_w, &m->norm_b);
     return OK;
+}
+
+Status clip_text_declare(GenLlava *g, const RunConfig *cfg)
+{
+    (void)cfg;
+    return clip_text_declare_in(&g->params, &g->text_encoder);
 }
 
 /* With the wrapper that transformers before 5 writes, and without. */
@@ -102,11 +105,9 @@ const char *clip_tokenizer_file(const char *folder)
     return file_exists(file_join_beside(path, folder, WHOLE)) ? WHOLE : NULL;
 }
 
-/* The tokenizer has to be of this encoder. */
-static Status open_tokenizer(ClipText *m, const char *folder)
+Status clip_text_open_tokenizer(ClipText *m, const char *folder, const char *path)
 {
-    char path[PATH_MAX];
-    TRY(clip_tokenizer_open(&m->tokenizer, file_join_beside(path, folder, "../tokenizer")));
+    TRY(clip_tokenizer_open(&m->tokenizer, path));
     const ClipTokenizerInfo *info = clip_tokenizer_info(m->tokenizer);
     if (info->n_ids > m->config.vocab)
         return fail(ERR_DATA, "%s: has ids up to %d, but the text encoder of %s has a vocabulary of %" PRId64 " (vocab_size)", path,
@@ -124,7 +125,10 @@ Status clip_text_load(GenLlava *g, const RunConfig *cfg, const char *folder)
     Weights *w = &g->files[part_find("text_encoder") - PARTS];
     TRY(weights_open_folder(w, folder, part_stem(part_find("text_encoder"))));
     TRY(weights_load_part(w, &g->params, "text_encoder", &CLIP_TEXT_NAMES));
-    return params_measuring(&g->params) ? OK : open_tokenizer(&g->text_encoder, folder);
+    char tokenizer[PATH_MAX];
+    return params_measuring(&g->params)
+               ? OK
+               : clip_text_open_tokenizer(&g->text_encoder, folder, file_join_beside(tokenizer, folder, "../tokenizer"));
 }
 
 void clip_text_free(GenLlava *g)

@@ -35,6 +35,11 @@ MUST_USE Status clip_text_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status clip_text_declare(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status clip_text_load(GenLlava *g, const RunConfig *cfg, const char *folder);
 void clip_text_free(GenLlava *g);
+/* The parts of these for networks that are no part of a GenLlava (eval/features): the settings in an object of an open config.json; weights
+ * under "text_model."; *blocks is the caller's, mem_free; the tokenizer of a folder, which has to be of the encoder of the other. */
+void clip_text_read(JsonFields *f, const Json *o, ClipTextConfig *c);
+MUST_USE Status clip_text_declare_in(Params *p, ClipText *m);
+MUST_USE Status clip_text_open_tokenizer(ClipText *m, const char *folder, const char *tokenizer);
 /* The file that stands in for the tokenizer's vocab.json, given the encoder's folder; NULL: there is none. */
 const char *clip_tokenizer_file(const char *folder);
 

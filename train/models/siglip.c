@@ -78,7 +78,7 @@ static TowerSettings read_family(JsonFields *f)
 }
 
 /* Absent fields are those of the class: files written as differences leave out what equals the base model. */
-static void read_config(JsonFields *f, SiglipConfig *c)
+void siglip_read(JsonFields *f, SiglipConfig *c)
 {
     const TowerSettings tower = read_family(f);
     const Json *o = tower.object;
@@ -101,13 +101,14 @@ static void read_config(JsonFields *f, SiglipConfig *c)
                       "is %" PRId64 "x%" PRId64 ", expected a square inside the picture of %" PRId64 "x%" PRId64, c->patch, patch_width,
                       c->height, c->width);
     encoder_check_heads(f, o, c->hidden, c->heads);
+    c->blocks = c->layers;
 }
 
 static Status read_folder(SiglipConfig *c, const char *folder, int64_t layer)
 {
     JsonFields f;
     TRY(fields_open(&f, folder, "config.json"));
-    read_config(&f, c);
+    siglip_read(&f, c);
     Status s = f.status;
     fields_close(&f);
     int64_t elements = c->layers + 1;
@@ -212,13 +213,11 @@ static void draw_block(const SiglipConfig *c, EncoderBlock *b)
     draw_normal(b->fc2.w, in);
 }
 
-Status siglip_declare(GenLlava *g, const RunConfig *cfg)
+Status siglip_declare_in(Params *p, Siglip *m)
 {
-    (void)cfg;
-    Siglip *m = &g->vision;
     const SiglipConfig *c = &m->config;
     const EncoderShape shape = shape_of(c);
-    const Declare d = {.p = &g->params, .stem = "vision_model."};
+    const Declare d = {.p = p, .stem = "vision_model."};
     m->patch_w = declare_weight(&d, "embeddings.patch_embedding.weight",
                                 (ParamSpec){.decay = true, .n_dims = 4, .shape = {c->hidden, CHANNELS, c->patch, c->patch}});
     if (!m->patch_w)
@@ -231,6 +230,12 @@ Status siglip_declare(GenLlava *g, const RunConfig *cfg)
     for (int64_t i = 0; i < c->blocks; i++)
         draw_block(c, &m->blocks[i]);
     return OK;
+}
+
+Status siglip_declare(GenLlava *g, const RunConfig *cfg)
+{
+    (void)cfg;
+    return siglip_declare_in(&g->params, &g->vision);
 }
 
 void siglip_free(GenLlava *g) { mem_free(g->vision.blocks); }
@@ -256,34 +261,32 @@ const NameTable SIGLIP_NAMES = {.spellings = SPELLINGS, .n = sizeof SPELLINGS / 
 /* ---------------------------------------------------------------- forward */
 
 /* For each row of the sequences of class token and patches, [images·(N+1)]: which patch it is (-1: none), whether it is the class token
- * (0, else -1), its position; and the rows of the patches, [images·N]. */
+ * (0, else -1), its position. */
 typedef struct Places {
     const Siglip *m;
     int64_t n;
-    const int32_t *patch, *class_, *position, *row_of_patch;
+    const int32_t *patch, *class_, *position;
 } Places;
 
 static const Places *make_places(Tape *t, const Siglip *m, int64_t images)
 {
     const int64_t patches = siglip_patches(&m->config), n = images * (patches + 1);
     Places *p = tape_host(t, sizeof *p);
-    int32_t *host = tape_host(t, (size_t)(4 * n) * sizeof *host);
+    int32_t *host = tape_host(t, (size_t)(3 * n) * sizeof *host);
     if (!p || !host)
         return NULL;
-    int32_t *patch = host, *class_ = host + n, *position = host + 2 * n, *row = host + 3 * n;
+    int32_t *patch = host, *class_ = host + n, *position = host + 2 * n;
     for (int64_t i = 0, k = 0; i < n; i++) {
         position[i] = (int32_t)(i % (patches + 1));
         class_[i] = position[i] ? -1 : 0;
-        patch[i] = position[i] ? (int32_t)k : -1;
-        if (position[i])
-            row[k++] = (int32_t)i;
+        patch[i] = position[i] ? (int32_t)k++ : -1;
     }
     *p = (Places){.m = m, .n = n, .patch = tape_ints(t, patch, n), .class_ = tape_ints(t, class_, n),
-                  .position = tape_ints(t, position, n), .row_of_patch = tape_ints(t, row, n - images)};
+                  .position = tape_ints(t, position, n)};
     return p;
 }
 
-/* Patches [images·N,D] -> sequences [images·(N+1),D]: class token before them, positions added, normed. */
+/* Patches [images·N,D] -> sequences [images·(N+1),D]: class token before them; where there is a norm, positions added, normed. */
 static Tensor *begin_sequences(Tape *t, const void *arg, Tensor *const *in, int n)
 {
     (void)n;
@@ -291,11 +294,13 @@ static Tensor *begin_sequences(Tape *t, const void *arg, Tensor *const *in, int 
     const Siglip *m = p->m;
     Tensor *x = nn_embed(t, &(EmbedSpec){.n = p->n, .base = m->class_token, .base_index = p->class_, .base_occur = true,
                                          .features = in[0], .image_index = p->patch});
+    if (!m->before_norm_w)
+        return x;
     Tensor *positions = encoder_rows(t, m->position, p->position, p->n);
     return nn_layernorm(t, x, positions, m->before_norm_w, m->before_norm_b, m->config.eps, NULL);
 }
 
-Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
+Tensor *siglip_sequences(Tape *t, const Siglip *m, const PatchSpec *pixels)
 {
     const SiglipConfig *c = &m->config;
     const EncoderShape shape = shape_of(c);
@@ -303,9 +308,22 @@ Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
     const Places *places = c->clip ? make_places(t, m, pixels->images) : NULL;
     if (!rows || (c->clip && !places))
         return NULL;
-    Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, c->clip ? NULL : m->position);
+    Tensor *x = nn_patch_embed(t, pixels, m->patch_w, m->patch_b, c->clip ? NULL : m->position), *positions = NULL;
     if (c->clip)
         x = nn_block(t, begin_sequences, places, &x, 1);
-    x = encoder_forward(t, &shape, m->blocks, c->blocks, x, NULL, rows);
-    return c->clip ? nn_gather_rows(t, x, places->row_of_patch, pixels->images * siglip_patches(c)) : x;
+    if (c->clip && !m->before_norm_w)
+        positions = encoder_rows(t, m->position, places->position, places->n);
+    return encoder_forward(t, &shape, m->blocks, c->blocks, x, positions, rows);
+}
+
+Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels)
+{
+    Tensor *x = siglip_sequences(t, m, pixels);
+    if (!m->config.clip)
+        return x;
+    const int64_t patches = siglip_patches(&m->config), n = pixels->images * patches;
+    int32_t *row = tape_host(t, (size_t)n * sizeof *row);
+    for (int64_t i = 0; row && i < n; i++)
+        row[i] = (int32_t)(i + i / patches + 1);
+    return row ? nn_gather_rows(t, x, tape_ints(t, row, n), n) : NULL;
 }

@@ -16,7 +16,7 @@ typedef struct SiglipConfig {
     int64_t blocks; /* executed: feature element `blocks` of [embeddings, block 0, …] */
     ActKind act;
     double eps;
-    bool clip;
+    bool clip;                      /* a class token stands before the patches */
     double init_range, init_factor; /* of CLIP's initial values */
 } SiglipConfig;
 /* Features of a picture. */
@@ -25,7 +25,7 @@ static inline int64_t siglip_patches(const SiglipConfig *c) { return (c->height 
 typedef struct Siglip {
     SiglipConfig config;
     Param *patch_w, *patch_b, *position;                /* patch_b: NULL in CLIP, which has a row of positions more */
-    Param *class_token, *before_norm_w, *before_norm_b; /* CLIP's; NULL in SigLIP */
+    Param *class_token, *before_norm_w, *before_norm_b; /* CLIP's; NULL in SigLIP. A plain ViT has the token and no such norm */
     EncoderBlock *blocks;
 } Siglip;
 
@@ -36,6 +36,13 @@ extern const FieldClass SIGLIP_FIELDS, CLIP_VISION_FIELDS; /* of the tower's con
 MUST_USE Status siglip_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status siglip_declare(GenLlava *g, const RunConfig *cfg);
 void siglip_free(GenLlava *g);
+
+/* The parts of these for networks that are no part of a GenLlava (eval/features): the settings in an open config.json, all blocks; weights
+ * under "vision_model."; *blocks is the caller's, mem_free. */
+void siglip_read(JsonFields *f, SiglipConfig *c);
+MUST_USE Status siglip_declare_in(Params *p, Siglip *m);
+/* Pixels -> all rows behind the last block, the class token's first: [images·(patches+1), hidden], of SigLIP [images·patches, hidden]. */
+Tensor *siglip_sequences(Tape *t, const Siglip *m, const PatchSpec *pixels);
 
 /* Pixels -> features [images·patches, hidden], without that of the class token. */
 Tensor *siglip_forward(Tape *t, const Siglip *m, const PatchSpec *pixels);
