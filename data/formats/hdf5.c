@@ -187,6 +187,55 @@ Status hdf_reserve(HdfFile *f, const char *name, uint64_t n_bytes, uint64_t *off
     return s;
 }
 
+Status hdf_write_texts(HdfFile *f, const char *name, const char *const *texts, uint64_t n)
+{
+    size_t size = 1;
+    for (uint64_t i = 0; i < n; i++)
+        size = strlen(texts[i]) + 1 > size ? strlen(texts[i]) + 1 : size;
+    char *all = mem_alloc((size_t)n * size);
+    if (!all)
+        return fail(ERR_NOMEM, "%s: no memory for its texts", f->path);
+    for (uint64_t i = 0; i < n; i++)
+        memcpy(all + i * size, texts[i], strlen(texts[i]));
+    hid_t type = H5Tcopy(H5T_C_S1), space = space_of(n, 1), dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Tset_size(type, size);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    H5Pset_obj_track_times(dcpl, 0);
+    hid_t d = H5Dcreate2(f->id, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    bool bad = d < 0 || (n && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, all) < 0);
+    bad = (d >= 0 && H5Dclose(d) < 0) || bad;
+    Status s = bad ? hdf_fail(f, name) : OK;
+    H5Pclose(dcpl);
+    H5Sclose(space);
+    H5Tclose(type);
+    mem_free(all);
+    return s;
+}
+
+Status hdf_rows_create(HdfFile *f, HdfRows *r, const char *name, uint64_t rows, uint64_t columns)
+{
+    const hsize_t shape[2] = {rows, columns};
+    hid_t space = H5Screate_simple(2, shape, NULL), dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_obj_track_times(dcpl, 0);
+    hid_t d = H5Dcreate2(f->id, name, native(HDF_F32), space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    H5Pclose(dcpl);
+    H5Sclose(space);
+    *r = (HdfRows){name, d, rows, columns};
+    return d < 0 ? hdf_fail(f, name) : OK;
+}
+
+Status hdf_rows_write(HdfFile *f, const HdfRows *r, uint64_t first, uint64_t n, const float *numbers)
+{
+    const hsize_t start[2] = {first, 0}, count[2] = {n, r->columns};
+    hid_t here = H5Screate_simple(2, count, NULL), there = H5Dget_space(r->id);
+    const bool good = H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+                      H5Dwrite(r->id, native(HDF_F32), here, there, H5P_DEFAULT, numbers) >= 0;
+    Status s = good ? OK : hdf_fail(f, r->name);
+    H5Sclose(there);
+    H5Sclose(here);
+    return s;
+}
+
 static Status set_attribute(HdfFile *f, const char *object, const char *name, hid_t type, const void *value)
 {
     hid_t space = H5Screate(H5S_SCALAR);

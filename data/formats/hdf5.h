@@ -33,6 +33,8 @@ MUST_USE Status hdf_group(HdfFile *f, const char *name);
 MUST_USE Status hdf_write(HdfFile *f, const HdfArray *a, const void *data);
 /* A contiguous array of n bytes, space given at once and not filled: *offset is where it lies in the file, 0 for no bytes. */
 MUST_USE Status hdf_reserve(HdfFile *f, const char *name, uint64_t n_bytes, uint64_t *offset);
+/* A list of texts, all as long as the longest of them and NUL. */
+MUST_USE Status hdf_write_texts(HdfFile *f, const char *name, const char *const *texts, uint64_t n);
 MUST_USE Status hdf_set_text(HdfFile *f, const char *object, const char *name, const char *text);
 MUST_USE Status hdf_set_int(HdfFile *f, const char *object, const char *name, int64_t value);
 
@@ -50,6 +52,9 @@ typedef struct HdfRows {
 } HdfRows;
 MUST_USE Status hdf_rows_open(HdfFile *f, HdfRows *r, const char *name);
 MUST_USE Status hdf_rows_read(HdfFile *f, const HdfRows *r, uint64_t row, float *out);
+/* One that is made, contiguous, in a file that is written; then rows first … first+n-1 of it, in any order. */
+MUST_USE Status hdf_rows_create(HdfFile *f, HdfRows *r, const char *name, uint64_t rows, uint64_t columns);
+MUST_USE Status hdf_rows_write(HdfFile *f, const HdfRows *r, uint64_t first, uint64_t n, const float *numbers);
 
 /* Also reports what could not be written; frees always. NULL is fine. */
 Status hdf_close(HdfFile **f);

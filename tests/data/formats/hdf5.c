@@ -164,3 +164,49 @@ TEST(hdf5_says_what_an_array_should_be)
     hdf_tree_free(&t);
     mem_free(bytes);
 }
+
+/* ---------------------------------------------------------------- texts and rows, through the library */
+
+static Status same_text(void *arg, const char *text)
+{
+    const char *const **next = arg;
+    CHECK_STR(text, **next);
+    ++*next;
+    return OK;
+}
+
+TEST(hdf5_rows_written_in_blocks_come_back)
+{
+    enum { N = 5, D = 3 };
+    const char *const names[N] = {"one", "", "a longer name", "\xc3\xa9", "five"}, *const *next = names;
+    float numbers[N][D], found[D];
+    char path[PATH_MAX];
+    HdfFile *f;
+    HdfRows rows[2];
+    uint64_t n;
+    for (int i = 0; i < N * D; i++)
+        numbers[i / D][i % D] = (float)i / 7;
+    file_join(path, test_dir(), "rows.h5");
+    REQUIRE_OK(hdf_create(&f, path, 0));
+    REQUIRE_OK(hdf_write_texts(f, "/name", names, N));
+    REQUIRE_OK(hdf_rows_create(f, &rows[0], "/feat", N, D));
+    REQUIRE_OK(hdf_rows_create(f, &rows[1], "/narrow", N, 1));
+    REQUIRE_OK(hdf_rows_write(f, &rows[0], 2, 3, numbers[2]));
+    REQUIRE_OK(hdf_rows_write(f, &rows[1], 0, N, numbers[0]));
+    REQUIRE_OK(hdf_rows_write(f, &rows[0], 0, 2, numbers[0]));
+    REQUIRE_OK(hdf_close(&f));
+    REQUIRE_OK(hdf_open(&f, path));
+    REQUIRE_OK(hdf_each_text(f, "/name", &n, same_text, &next));
+    CHECK_INT(next - names, N);
+    REQUIRE_OK(hdf_rows_open(f, &rows[0], "/feat"));
+    CHECK_INT(rows[0].rows, N);
+    CHECK_INT(rows[0].columns, D);
+    for (uint64_t i = 0; i < N; i++) {
+        REQUIRE_OK(hdf_rows_read(f, &rows[0], i, found));
+        CHECK(!memcmp(found, numbers[i], sizeof found));
+    }
+    REQUIRE_OK(hdf_rows_open(f, &rows[1], "/narrow"));
+    REQUIRE_OK(hdf_rows_read(f, &rows[1], 4, found));
+    CHECK(found[0] == numbers[1][1]);
+    REQUIRE_OK(hdf_close(&f));
+}
