@@ -6,6 +6,7 @@
 #include "eval/ask_step.h"
 #include "eval/bench/commands.h"
 #include "eval/exact.h"
+#include "eval/features/commands.h"
 #include "eval/metrics/commands.h"
 #include "eval/suite.h"
 #include "kernels/base/cli.h"
@@ -16,16 +17,20 @@
 typedef struct Command {
     const char *name, *usage, *about;
     Status (*run)(int argc, char **argv); /* argv[0]: the word itself */
+    bool computes;                        /* with networks */
 } Command;
 
 static const Command COMMANDS[] = {
     {"exact", "evaluate exact --answers FILE.jsonl [--before FILE.jsonl]", "answers that are the expected ones, by kind of question",
-     exact_run},
+     exact_run, false},
     {"pixels", "evaluate pixels --pairs FILE.jsonl [--format json]", "L1, L2, PSNR and SSIM of pictures against their goals",
-     metrics_pixels},
-    {"fid", "evaluate fid FEATURES FEATURES [--format json]", "the Fréchet inception distance of two sets of pictures", metrics_fid},
+     metrics_pixels, false},
+    {"fid", "evaluate fid FEATURES FEATURES [--format json]", "the Fréchet inception distance of two sets of pictures", metrics_fid,
+     false},
     {"clip-score", "evaluate clip-score IMAGES TEXTS [--format json]", "cosines of features of pictures and of their texts",
-     metrics_clip_score},
+     metrics_clip_score, false},
+    {"features", "evaluate features --model DIR --images DIR|--texts FILE.jsonl|--records FILE.jsonl --out FILE.h5",
+     "what CLIP or DINO makes of pictures and texts", features_command, true},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 
@@ -85,16 +90,24 @@ static void stop_now(void)
     _exit(status_exit_code(ERR_PREEMPTED));
 }
 
+/* Before networks compute. */
+static void settle(char **argv)
+{
+    cli_settle_threads(argv); /* may begin anew: nothing is said before */
+    signals_install(stop_now);
+}
+
 static Status run(int argc, char **argv)
 {
     if (argc > 1 && *argv[1] != '-') {
         for (int i = 0; i < N_COMMANDS; i++)
-            if (!strcmp(argv[1], COMMANDS[i].name))
+            if (!strcmp(argv[1], COMMANDS[i].name)) {
+                if (COMMANDS[i].computes)
+                    settle(argv);
                 return COMMANDS[i].run(argc - 1, argv + 1);
-        if (argc > 2 && !strcmp(argv[2], ASK_STEP.name)) {
-            cli_settle_threads(argv); /* may begin anew: nothing is said before */
-            signals_install(stop_now);
-        }
+            }
+        if (argc > 2 && !strcmp(argv[2], ASK_STEP.name))
+            settle(argv);
         return bench_is(argv[1]) ? bench_run(argc - 1, argv + 1, &ASK_STEP) : no_such(argv[1]);
     }
     for (int i = 1; i < argc; i++) /* as it was before there were benchmarks */
@@ -102,8 +115,7 @@ static Status run(int argc, char **argv)
             return exact_run(argc, argv);
     for (int i = 1; i < argc; i++)
         if (!strncmp(argv[i], "--suite", 7)) {
-            cli_settle_threads(argv);
-            signals_install(stop_now);
+            settle(argv);
             return suite_run(argc, argv);
         }
     return help(argc, argv);

@@ -1,0 +1,84 @@
+"""Tiny networks of pictures and what they make of pictures and texts, for tests/eval/features:
+    python tests/oracle/features.py
+Writes tests/fixtures/features/{clip,vit}: config.json, model.safetensors in F16, of CLIP also preprocessor_config.json (its tokenizer is
+tests/fixtures/clip_tokenizer/padded_with_end), and expected.safetensors. The truth is computed in double. Prints the scores that
+tests/cli/evaluate_features.sh expects."""
+
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
+
+FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
+FOLDER = os.path.join(FIXTURES, "features")
+TOKENIZER = os.path.join(FIXTURES, "clip_tokenizer", "padded_with_end")
+# Sides that are larger and smaller than the networks', even and odd differences from the crop, grey, transparent.
+PICTURES = [os.path.join(FIXTURES, "metrics", "pixels", f"{name}.png") for name in ("resized.a", "enlarged.a", "grey.a", "alpha.a", "far.b")]
+PICTURES.append(os.path.join(FIXTURES, "images", "rgb.jpg"))
+TEXTS = ["a red circle", "", "two circles on a blue ground, and one more circle that goes beyond the sixteen tokens of a prompt"]
+
+
+def pictures():
+    return [Image.open(path).convert("RGB") for path in PICTURES]
+
+
+def save(model, name):
+    """Weights that keep every block lively, as F16 values, which the model then computes with."""
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for key, p in model.named_parameters():
+            spread = 1.5 / p[0].numel() ** 0.5 if p.dim() > 1 else 0.25
+            p.copy_((torch.randn_like(p) * spread + (1 if "norm" in key and key.endswith("weight") else 0)).half().float())
+    folder = os.path.join(FOLDER, name)
+    model.half().save_pretrained(folder)
+    tensors = load_file(os.path.join(folder, "model.safetensors"))
+    assert all(v.dtype == torch.float16 for v in tensors.values())
+    return folder, model.double().eval()
+
+
+def clip():
+    config = CLIPConfig(projection_dim=10, text_config=dict(
+        vocab_size=599, hidden_size=12, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=16,
+        bos_token_id=597, eos_token_id=598, pad_token_id=598), vision_config=dict(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=7))
+    folder, model = save(CLIPModel(config), "clip")
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    processor.save_pretrained(folder)
+    ids = CLIPTokenizer.from_pretrained(TOKENIZER)(TEXTS, padding="max_length", truncation=True, max_length=16, return_tensors="pt").input_ids
+    with torch.no_grad():
+        seen = torch.cat([model.get_image_features(processor(p, return_tensors="pt").pixel_values.double()).pooler_output for p in pictures()])
+        read = model.get_text_features(ids).pooler_output
+    save_file({"pictures": seen.float().contiguous(), "texts": read.float().contiguous()}, os.path.join(folder, "expected.safetensors"))
+    one = lambda x: x / x.norm(dim=-1, keepdim=True)
+    seen, read = one(seen), one(read)
+    print("CLIP score of the first three:", 100 * (seen[:3] * read).sum(1).clamp(min=0).mean().item())
+    print("changing the first into the third, the last text into the first:", [x.item() for x in (
+        seen[0] @ read[2], seen[2] @ read[0], one(seen[2] - seen[0]) @ one(read[0] - read[2]), seen[0] @ seen[2])])
+
+
+def dino_pixels(picture, side):
+    """torchvision's Resize(256/224 of the side, bicubic), CenterCrop(side), ToTensor, Normalize."""
+    shorter = round(side * 256 / 224)
+    w, h = picture.size
+    size = (shorter, int(shorter * h / w)) if w <= h else (int(shorter * w / h), shorter)
+    picture = picture.resize(size, Image.BICUBIC)
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    x = np.asarray(picture.crop((left, top, left + side, top + side)), dtype=np.float64) / 255
+    x = (x - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    return torch.from_numpy(x).permute(2, 0, 1)[None]
+
+
+def vit():
+    config = ViTConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=7)
+    folder, model = save(ViTModel(config), "vit")
+    with torch.no_grad():
+        seen = torch.cat([model(dino_pixels(p, 28)).last_hidden_state[:, 0] for p in pictures()])
+    save_file({"pictures": seen.float().contiguous()}, os.path.join(folder, "expected.safetensors"))
+
+
+if __name__ == "__main__":
+    clip()
+    vit()
