@@ -18,7 +18,7 @@
 struct Gathering {
     int height, width;             /* of the images whose pixels are counted */
     int from_height, from_width;   /* of the gathered ones */
-    int kernel, stride, top, left;
+    int kernel_height, kernel_width, stride, top, left;
     int64_t rows, channels;        /* pixels; channels of the gathered images */
     bool back;                     /* dy is gathered, for dx */
 };
@@ -36,7 +36,7 @@ static __device__ __forceinline__ Place place_of(const Gathering &g, int64_t row
 /* The gathered pixel, or -1: it lies outside. */
 static __device__ __forceinline__ int64_t source_of(const Gathering &g, const Place &p, int tap)
 {
-    int u = tap / g.kernel, v = tap % g.kernel, y, z;
+    int u = tap / g.kernel_width, v = tap % g.kernel_width, y, z;
     if (g.back) {
         y = p.y + g.top - u, z = p.z + g.left - v;
         if (y % g.stride || z % g.stride)
@@ -188,7 +188,7 @@ template <bool BACK, class E> __global__ void __launch_bounds__(MMA_THREADS, 2) 
     SHARED_MEMORY(Bf16, xs); /* 2 · [TILE][DEEP] */
     Bf16 *ws = xs + 2 * TILE * LDX;
     int64_t row0 = blockIdx.x / column_tiles * TILE, col0 = blockIdx.x % column_tiles * CONV_WIDE;
-    int taps = g.kernel * g.kernel, r = threadIdx.x / (DEEP / 8), c = threadIdx.x % (DEEP / 8) * 8;
+    int taps = g.kernel_height * g.kernel_width, r = threadIdx.x / (DEEP / 8), c = threadIdx.x % (DEEP / 8) * 8;
     bool inside = row0 + r < g.rows;
     Place place = inside ? place_of(g, row0 + r) : Place{};
     auto fetch = [&](int stage, int tap, int64_t k) {
@@ -228,7 +228,7 @@ static __global__ void __launch_bounds__(MMA_THREADS, 2) conv_dw_mma(Gathering g
     constexpr int LDY = TILE + PAD, LDX = CONV_WIDE + PAD;
     SHARED_MEMORY(Bf16, ys); /* 2 · [DEEP][TILE] */
     Bf16 *xs = ys + 2 * DEEP * LDY; /* 2 · [DEEP][CONV_WIDE] */
-    int64_t taps = g.kernel * g.kernel, at = blockIdx.x / column_tiles, col0 = blockIdx.x % column_tiles * CONV_WIDE;
+    int64_t taps = g.kernel_height * g.kernel_width, at = blockIdx.x / column_tiles, col0 = blockIdx.x % column_tiles * CONV_WIDE;
     int64_t row0 = at / taps * TILE;
     int tap = (int)(at % taps);
     auto fetch = [&](int stage, int64_t pixel) {
@@ -263,16 +263,17 @@ static __global__ void __launch_bounds__(MMA_THREADS, 2) conv_dw_mma(Gathering g
 static Gathering gathering(const ConvShape *s, bool back)
 {
     Plane to = conv_to(s), counted = back ? s->from : to, gathered = back ? to : s->from;
-    return Gathering{(int)counted.height, (int)counted.width, (int)gathered.height, (int)gathered.width, (int)s->kernel, (int)s->stride,
-                     (int)s->top, (int)s->left, plane_rows(&counted), back ? s->out : s->in, back};
+    return Gathering{(int)counted.height, (int)counted.width, (int)gathered.height, (int)gathered.width, (int)s->kernel_height,
+                     (int)s->kernel_width, (int)s->stride, (int)s->top, (int)s->left, plane_rows(&counted), back ? s->out : s->in, back};
 }
 
-static int64_t taps_of(const ConvShape *s) { return s->kernel * s->kernel; }
+static int64_t taps_of(const ConvShape *s) { return s->kernel_height * s->kernel_width; }
 
 /* Kernels count pixels of an image in int. */
 static Status can_count(const char *op, const ConvShape *s)
 {
-    const int64_t most = 1 << 15, n[] = {s->from.height, s->from.width, s->kernel, s->stride, s->top, s->left, s->bottom, s->right};
+    const int64_t most = 1 << 15, n[] = {s->from.height, s->from.width, s->kernel_height, s->kernel_width, s->stride,
+                                         s->top,         s->left,       s->bottom,        s->right};
     for (size_t i = 0; i < sizeof n / sizeof *n; i++)
         if (n[i] > most)
             return fail(ERR_INTERNAL, "%s: %lld pixels along an image, at most %lld", op, (long long)n[i], (long long)most);

@@ -250,17 +250,19 @@ static Status open_handle(CudaState *s, Cudnn *c)
     return OK;
 }
 
-/* What it can do: the same zeros on both sides (one more below or right may go unread), bf16 or f32 alone, dw of bf16 in f32 if at all, and
- * whole vectors. */
+/* What it can do: the same zeros on both sides (one more below or right may go unread), square kernels, bf16 or f32 alone, dw of bf16 in
+ * f32 if at all, and whole vectors. */
 static bool is_for_cudnn(const ConvCall &c, const Plane *to)
 {
     const ConvShape *s = c.shape;
     const Plane *from = &s->from;
-    const int64_t most = INT32_MAX, along_y = from->height + 2 * s->top - s->kernel, along_x = from->width + 2 * s->left - s->kernel;
+    const int64_t most = INT32_MAX, along_y = from->height + 2 * s->top - s->kernel_height,
+                  along_x = from->width + 2 * s->left - s->kernel_width;
     const bool types = c.images == c.weights || (c.kind == CONV_DW && c.weights == F32);
-    return types && (c.images == F32 || c.images == BF16) && along_y >= 0 && along_y / s->stride + 1 == to->height && along_x >= 0 &&
+    return types && s->kernel_height == s->kernel_width && (c.images == F32 || c.images == BF16) && along_y >= 0 &&
+           along_y / s->stride + 1 == to->height && along_x >= 0 &&
            along_x / s->stride + 1 == to->width && plane_rows(from) * s->in <= most && plane_rows(to) * s->out <= most &&
-           s->out * s->kernel * s->kernel * s->in <= most && is_aligned(c.a) && is_aligned(c.b) && is_aligned(c.out);
+           s->out * s->kernel_height * s->kernel_width * s->in <= most && is_aligned(c.a) && is_aligned(c.b) && is_aligned(c.out);
 }
 
 static cudnnStatus_t run(const Cudnn *c, const ConvPlan *p, const ConvCall &call, void *workspace)
@@ -292,7 +294,7 @@ Status conv_by_cudnn(KernelCtx *ctx, const ConvCall &call, bool *taken)
     if (c->off || !is_for_cudnn(call, &to))
         return OK;
     const ConvKey key = {(int)s->from.images, (int)s->from.height, (int)s->from.width, (int)s->in, (int)s->out, (int)to.height,
-                         (int)to.width, (int)s->kernel, (int)s->stride, (int)s->top, (int)s->left, (uint8_t)call.kind,
+                         (int)to.width, (int)s->kernel_height, (int)s->stride, (int)s->top, (int)s->left, (uint8_t)call.kind,
                          (uint8_t)call.images, (uint8_t)call.weights, 0};
     ConvPlan *p;
     void *workspace = nullptr;

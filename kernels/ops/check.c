@@ -396,7 +396,8 @@ static Status conv(const char *op, const ConvShape *s, DType act)
     TRY(size(op, "width", s->from.width));
     TRY(size(op, "in", s->in));
     TRY(size(op, "out", s->out));
-    TRY(at_least(op, "kernel", s->kernel, 1));
+    TRY(at_least(op, "kernel_height", s->kernel_height, 1));
+    TRY(at_least(op, "kernel_width", s->kernel_width, 1));
     TRY(at_least(op, "stride", s->stride, 1));
     TRY(size(op, "top", s->top));
     TRY(size(op, "left", s->left));

@@ -299,9 +299,9 @@ static void conv_cost(Cost *c, const ConvShape *s, DType act, DType other, doubl
     Plane to = conv_to(s);
     *x = (double)(plane_rows(&s->from) * s->in);
     *y = (double)(plane_rows(&to) * s->out);
-    *w = (double)(s->out * s->kernel * s->kernel * s->in);
+    *w = (double)(s->out * s->kernel_height * s->kernel_width * s->in);
     shape(c, plane_rows(&to), s->out, 0, 0);
-    c->k = s->kernel * s->kernel * s->in;
+    c->k = s->kernel_height * s->kernel_width * s->in;
     c->flops = 2 * *y * (double)c->k;
     c->narrow = act == BF16 && other == BF16;
 }

@@ -11,15 +11,15 @@ static bool is_inside(const Plane *p, int64_t y, int64_t z) { return y >= 0 && y
 
 static int64_t weight(const ConvShape *s, int64_t o, int64_t u, int64_t v, int64_t c)
 {
-    return ((o * s->kernel + u) * s->kernel + v) * s->in + c;
+    return ((o * s->kernel_height + u) * s->kernel_width + v) * s->in + c;
 }
 
 static real convolved(const Conv2dFwd *a, int64_t b, int64_t i, int64_t j, int64_t o)
 {
     const ConvShape *s = &a->shape;
     real sum = 0;
-    for (int64_t u = 0; u < s->kernel; u++)
-        for (int64_t v = 0; v < s->kernel; v++) {
+    for (int64_t u = 0; u < s->kernel_height; u++)
+        for (int64_t v = 0; v < s->kernel_width; v++) {
             int64_t y = i * s->stride + u - s->top, z = j * s->stride + v - s->left;
             for (int64_t c = 0; c < s->in && is_inside(&s->from, y, z); c++)
                 sum += get(a->w, a->w_type, weight(s, o, u, v, c)) * get(a->x, a->act, pixel(&s->from, s->in, b, y, z, c));
@@ -54,8 +54,8 @@ static real convolved_back(const Conv2dDx *a, const Plane *to, int64_t b, int64_
 {
     const ConvShape *s = &a->shape;
     real sum = 0;
-    for (int64_t u = 0; u < s->kernel; u++)
-        for (int64_t v = 0; v < s->kernel; v++) {
+    for (int64_t u = 0; u < s->kernel_height; u++)
+        for (int64_t v = 0; v < s->kernel_width; v++) {
             int64_t i = y + s->top - u, j = z + s->left - v;
             if (i % s->stride || j % s->stride || !is_inside(to, i / s->stride, j / s->stride))
                 continue;
@@ -102,8 +102,8 @@ Status REF_NAME(conv2d_dw)(KernelCtx *ctx, const Conv2dDw *a)
     Plane to = conv_to(s);
     int64_t at = 0;
     for (int64_t o = 0; o < s->out; o++)
-        for (int64_t u = 0; u < s->kernel; u++)
-            for (int64_t v = 0; v < s->kernel; v++)
+        for (int64_t u = 0; u < s->kernel_height; u++)
+            for (int64_t v = 0; v < s->kernel_width; v++)
                 for (int64_t c = 0; c < s->in; c++, at++)
                     put_or_add(a->dw, a->dw_type, at, correlated(a, &to, o, u, v, c), a->accumulate);
     return OK;

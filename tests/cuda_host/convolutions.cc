@@ -71,7 +71,7 @@ struct Device {
     char *array(int i) { return (char *)memory + ((size_t)i << 16); }
 };
 
-ConvShape three_by_three(int64_t stride) { return ConvShape{{2, 8, 8}, 8, 16, 3, stride, 1, 1, 1, 1}; }
+ConvShape three_by_three(int64_t stride) { return ConvShape{{2, 8, 8}, 8, 16, 3, 3, stride, 1, 1, 1, 1}; }
 
 Conv2dFwd forward(Device *d, const ConvShape &s, DType type)
 {
@@ -158,9 +158,9 @@ TEST(cudnn_takes_what_it_can)
                 CHECK_INT(ours(&d, images_back(&d, s, type)), 0);
                 CHECK_INT(ours(&d, weights_back(&d, s, type)), type == F32 ? 0 : 1);
             }
-        ConvShape one = {{2, 4, 4}, 8, 8, 1, 1, 0, 0, 0, 0};
+        ConvShape one = {{2, 4, 4}, 8, 8, 1, 1, 1, 0, 0, 0, 0};
         CHECK_INT(ours(&d, forward(&d, one, BF16)), 0);
-        ConvShape unread = {{1, 5, 5}, 8, 8, 3, 2, 0, 0, 1, 1}; /* the zeros below and right are never reached */
+        ConvShape unread = {{1, 5, 5}, 8, 8, 3, 3, 2, 0, 0, 1, 1}; /* the zeros below and right are never reached */
         CHECK_INT(ours(&d, forward(&d, unread, BF16)), 0);
     }
     Library library("MIXED");
@@ -174,9 +174,11 @@ TEST(cudnn_is_not_asked_for_what_it_cannot)
     Said said;
     {
         Device d;
-        ConvShape one_sided = {{2, 8, 8}, 8, 16, 3, 2, 0, 0, 1, 1}, s = three_by_three(1);
+        ConvShape one_sided = {{2, 8, 8}, 8, 16, 3, 3, 2, 0, 0, 1, 1}, narrow = {{2, 8, 8}, 8, 16, 3, 1, 1, 1, 0, 1, 0},
+                  s = three_by_three(1);
         CHECK_INT(ours(&d, forward(&d, one_sided, BF16)), 1);
         CHECK_INT(ours(&d, images_back(&d, one_sided, BF16)), 1);
+        CHECK_INT(ours(&d, forward(&d, narrow, BF16)), 1);
         CHECK_INT(ours(&d, weights_back(&d, one_sided, F32)), 1);
         Conv2dFwd f = forward(&d, s, F32);
         f.w_type = BF16;
@@ -296,7 +298,7 @@ TEST(more_convolutions_than_are_remembered_are_computed_all_the_same)
     Library library("9");
     Device d;
     for (int64_t images = 1; images <= (int64_t)CONV_PLANS + 10; images++) {
-        ConvShape s = {{images, 1, 1}, 8, 8, 1, 1, 0, 0, 0, 0};
+        ConvShape s = {{images, 1, 1}, 8, 8, 1, 1, 1, 0, 0, 0, 0};
         CHECK_INT(ours(&d, forward(&d, s, BF16)), 0);
     }
 }

@@ -168,8 +168,8 @@ static void convolutions(Backend *b, float *memory)
 {
     float *x = memory, *dy = memory + (1 << 20), *w = memory + (2 << 20), *more = memory + (3 << 20);
     for (int i = 0; i < 6; i++) { /* the last two times filtered */
-        const ConvShape s = {.from = {3, 21, 19}, .in = 50, .out = 70, .kernel = 3, .stride = i < 4 ? 1 + i % 2 : 1, .top = 1, .left = 1,
-                             .bottom = 1,
+        const ConvShape s = {.from = {3, 21, 19}, .in = 50, .out = 70, .kernel_height = 3, .kernel_width = 3,
+                             .stride = i < 4 ? 1 + i % 2 : 1, .top = 1, .left = 1, .bottom = 1,
                              .right = 1};
         const DType t = i / 2 == 1 ? BF16 : F32;
         CHECK_OK(b->ops.conv2d_dx(
@@ -388,8 +388,8 @@ TEST(cpu_convolutions_in_several_blocks_are_those_of_ref)
     REQUIRE(start && memory);
     float *x[2] = {memory, memory + X}, *y = memory + 2 * X, *w[2] = {y + Y, y + Y + W};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        const ConvShape s = {.from = CASES[i].from, .in = CASES[i].in, .out = CASES[i].out, .kernel = 3, .stride = CASES[i].stride,
-                             .top = 1, .left = 1, .bottom = 1, .right = 1};
+        const ConvShape s = {.from = CASES[i].from, .in = CASES[i].in, .out = CASES[i].out, .kernel_height = 3, .kernel_width = 3,
+                             .stride = CASES[i].stride, .top = 1, .left = 1, .bottom = 1, .right = 1};
         const Plane to = conv_to(&s);
         const int64_t n_x = plane_rows(&s.from) * s.in, n_y = plane_rows(&to) * s.out, n_w = 9 * s.in * s.out;
         Backend *const backend[] = {&b, &ref};

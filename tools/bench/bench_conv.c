@@ -66,8 +66,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench-conv forward|backward IMAGES SIDE IN OUT\n");
         return status_exit_code(ERR_USAGE);
     }
-    const ConvShape s = {.from = {n[0], n[1], n[1]}, .in = n[2], .out = n[3], .kernel = 3, .stride = 1, .top = 1, .left = 1, .bottom = 1,
-                         .right = 1};
+    const ConvShape s = {.from = {n[0], n[1], n[1]}, .in = n[2], .out = n[3], .kernel_height = 3, .kernel_width = 3, .stride = 1,
+                         .top = 1, .left = 1, .bottom = 1, .right = 1};
     double milliseconds;
     Status status = measure(&milliseconds, &s, !strcmp(argv[1], "backward"));
     if (status)

@@ -222,8 +222,8 @@ Status bench_images(BenchOps *x, DType t, int64_t images, int64_t side, int64_t 
 Status bench_conv(BenchOps *x, DType t, int64_t images, int64_t side, int64_t in, int64_t out)
 {
     char what[64];
-    const ConvShape s = {.from = {images, side, side}, .in = in, .out = out, .kernel = 3, .stride = 1, .top = 1, .left = 1, .bottom = 1,
-                         .right = 1};
+    const ConvShape s = {.from = {images, side, side}, .in = in, .out = out, .kernel_height = 3, .kernel_width = 3, .stride = 1,
+                         .top = 1, .left = 1, .bottom = 1, .right = 1};
     int64_t rows = images * side * side, size = (int64_t)dtype_size(t), weights = 9 * in * out;
     x->used = 0;
     void *in_images = take(x, rows * in * size), *out_images = take(x, rows * out * size), *w = take(x, weights * size),

@@ -349,7 +349,7 @@ static Tensor *pixel_rows(Tape *t, const uint8_t *pixels, Plane pictures)
 /* As the encoder's samplers leave them. */
 Plane vae_latents(const Vae *m, Plane pictures)
 {
-    ConvShape s = {.from = pictures, .kernel = 3, .stride = 2, .bottom = 1, .right = 1};
+    ConvShape s = {.from = pictures, .kernel_height = 3, .kernel_width = 3, .stride = 2, .bottom = 1, .right = 1};
     for (int64_t i = 1; i < m->config.levels; i++)
         s.from = conv_to(&s);
     return s.from;

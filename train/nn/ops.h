@@ -72,7 +72,7 @@ Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);
 
 /* A convolution of images that are rows [images·height·width, in], kernels/ops/conv.h. w is a channels-last weight, declared
- * [out,in,K,K]; `top` … `right`: rows and columns of zeros around the images. */
+ * [out,in,K,K']; `top` … `right`: rows and columns of zeros around the images. */
 typedef struct Conv {
     Param *w, *b; /* b may be NULL */
     int64_t stride, top, left, bottom, right;

@@ -11,9 +11,9 @@ typedef struct ConvNode {
 
 static ConvShape shape_of(const Conv *c, const Plane *from)
 {
-    const int64_t *w = c->w->t.shape; /* [out, kernel, kernel, in] */
-    return (ConvShape){.from = *from, .in = w[3], .out = w[0], .kernel = w[1], .stride = c->stride, .top = c->top, .left = c->left,
-                       .bottom = c->bottom, .right = c->right};
+    const int64_t *w = c->w->t.shape; /* [out, kernel_height, kernel_width, in] */
+    return (ConvShape){.from = *from, .in = w[3], .out = w[0], .kernel_height = w[1], .kernel_width = w[2],
+                       .stride = c->stride, .top = c->top, .left = c->left, .bottom = c->bottom, .right = c->right};
 }
 
 Plane nn_conv2d_to(const Conv *conv, Plane from)
@@ -78,7 +78,7 @@ static bool is_matrix(const Tensor *x, int64_t rows, int64_t cols) { return tens
 static bool check(Tape *t, const Tensor *x, const ConvShape *s, const Conv *conv, const Tensor *shift, const Tensor *add)
 {
     Plane to = conv_to(s);
-    const char *wrong = !conv->w->channels_last || s->kernel != conv->w->t.shape[2] ? "is no weight of a convolution [out,in,k,k]"
+    const char *wrong = !conv->w->channels_last                             ? "is no weight of a convolution [out,in,K,K]"
                         : !is_matrix(x, plane_rows(&s->from), s->in)                ? "does not take these images"
                         : shift && !is_matrix(shift, to.images, s->out)             ? "does not give what the shift is added to"
                         : add && !is_matrix(add, plane_rows(&to), s->out)           ? "does not give what is added to it"

@@ -15,7 +15,7 @@ enum { BLOCK_BYTES = 8 << 20, WIDE_COLS = 512 };
 static const double BYTE_NS = 0.1;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t taps_of(const ConvShape *s) { return s->kernel * s->kernel; }
+static int64_t taps_of(const ConvShape *s) { return s->kernel_height * s->kernel_width; }
 static int64_t taps_together(const ConvShape *s)
 {
     int64_t fit = s->in ? WIDE_COLS / s->in : taps_of(s);
@@ -30,7 +30,7 @@ static Status too_large(const char *op, int64_t n_bytes)
 /* The same by minimal filtering, where that is allowed and can be. */
 static bool may_filter(const ConvShape *s, bool winograd, DType act)
 {
-    return winograd && act == F32 && s->kernel == 3 && s->stride == 1;
+    return winograd && act == F32 && s->kernel_height == 3 && s->kernel_width == 3 && s->stride == 1;
 }
 
 static Filtering filtering_forward(const Conv2dFwd *a)
@@ -72,7 +72,7 @@ static void copy_range(const void *args, int64_t begin, int64_t end, void *works
         int64_t at = p->first + row, j = at % p->to.width, i = at / p->to.width % p->to.height, b = at / (p->to.width * p->to.height);
         char *dst = p->cols + (size_t)(row * p->n_taps) * size;
         for (int64_t tap = p->tap; tap < p->tap + p->n_taps; tap++, dst += size) {
-            int64_t y = i * s->stride + tap / s->kernel - s->top, z = j * s->stride + tap % s->kernel - s->left;
+            int64_t y = i * s->stride + tap / s->kernel_width - s->top, z = j * s->stride + tap % s->kernel_width - s->left;
             if (y >= 0 && y < s->from.height && z >= 0 && z < s->from.width)
                 memcpy(dst, (const char *)p->x + (size_t)((b * s->from.height + y) * s->from.width + z) * size, size);
             else
@@ -216,7 +216,7 @@ static void back_range(const void *args, int64_t begin, int64_t end, void *works
     (void)workspace;
     for (int64_t row = begin; row < end; row++) {
         int64_t b = row / (k->n_y * width), y = k->y + row / width % k->n_y, z = row % width;
-        int64_t up = y + s->top - k->tap / s->kernel, along = z + s->left - k->tap % s->kernel;
+        int64_t up = y + s->top - k->tap / s->kernel_width, along = z + s->left - k->tap % s->kernel_width;
         int64_t from_y = up / s->stride - k->i, from_z = along / s->stride;
         const float *product = NULL;
         if (up % s->stride == 0 && along % s->stride == 0 && from_y >= 0 && from_y < k->n_i && from_z >= 0 && from_z < k->to.width)
@@ -237,7 +237,7 @@ static Status back_block(KernelCtx *ctx, Back *k)
     const Conv2dDx *a = k->a;
     const ConvShape *s = &a->shape;
     for (k->tap = 0; k->tap < taps_of(s); k->tap++) {
-        int64_t u = k->tap / s->kernel, end = k->to.height;
+        int64_t u = k->tap / s->kernel_width, end = k->to.height;
         k->i = 0;
         if (k->images == 1) { /* those with k->y <= i·stride + u - top < k->y + k->n_y */
             int64_t low = floor_div(k->y + s->top - u + s->stride - 1, s->stride),

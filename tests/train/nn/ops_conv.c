@@ -82,6 +82,23 @@ static Tensor *conv_twice_build(Rig *r, Tape *t)
 }
 TEST(conv2d_gradient_adds_to_others) { check(conv_twice_params, conv_twice_build); }
 
+/* A kernel of 1 × 3 over two images of 2 × 4. */
+static void conv_wide_params(Rig *r)
+{
+    rig_param(r, "x", 16, 2, true);
+    REQUIRE(params_declare(&r->params, &(ParamSpec){.name = "w", .trainable = true, .init = INIT_NORMAL, .init_scale = 0.5, .n_dims = 4,
+                                                    .shape = {3, 2, 1, 3}, .channels_last = true}));
+}
+static Tensor *conv_wide_build(Rig *r, Tape *t)
+{
+    const Conv conv = {.w = find(r, "w"), .stride = 1, .left = 1, .right = 1};
+    Plane to = {0};
+    Tensor *y = nn_conv2d(t, rig_rows(t, find(r, "x")), (Plane){2, 2, 4}, &conv, NULL, NULL, &to);
+    CHECK(to.images == 2 && to.height == 2 && to.width == 4);
+    return y;
+}
+TEST(conv2d_gradient_of_a_wide_kernel) { check(conv_wide_params, conv_wide_build); }
+
 TEST(conv2d_refuses_images_of_another_size)
 {
     Rig r;
