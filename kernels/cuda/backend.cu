@@ -122,6 +122,7 @@ static void overlay(KernelTable *t)
     cuda_matmul(t);
     cuda_norm(t);
     cuda_optim(t);
+    cuda_pool(t);
     cuda_rope(t);
     cuda_rows(t);
 }

@@ -196,6 +196,7 @@ void cuda_loss(KernelTable *t);
 void cuda_matmul(KernelTable *t);
 void cuda_norm(KernelTable *t);
 void cuda_optim(KernelTable *t);
+void cuda_pool(KernelTable *t);
 void cuda_rope(KernelTable *t);
 void cuda_rows(KernelTable *t);
 void cuda_nothing(KernelTable *t); /* every operator is refused by name: what the families are laid over */

@@ -426,6 +426,19 @@ Status check_conv2d_dw(const Conv2dDw *a)
     return wide("conv2d_dw", "dw_type", a->dw_type);
 }
 
+Status check_pool2d_fwd(const Pool2dFwd *a)
+{
+    const char *op = "pool2d_fwd";
+    const ConvShape *s = &a->shape;
+    TRY(conv(op, s, a->act));
+    EXPECT(s->in == s->out, "%s: %lld channels become %lld", op, (long long)s->in, (long long)s->out);
+    EXPECT(s->top < s->kernel_height && s->bottom < s->kernel_height && s->left < s->kernel_width && s->right < s->kernel_width,
+           "%s: windows of %lldx%lld beside the image: %lld, %lld, %lld, %lld rows and columns around it", op, (long long)s->kernel_height,
+           (long long)s->kernel_width, (long long)s->top, (long long)s->bottom, (long long)s->left, (long long)s->right);
+    EXPECT(plane_rows(&s->from) <= INT32_MAX, "%s: 2^31 pixels or more", op);
+    return OK;
+}
+
 Status check_patchify(const Patchify *a)
 {
     const char *op = "patchify";

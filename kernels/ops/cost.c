@@ -331,6 +331,14 @@ void cost_conv2d_dw(const Conv2dDw *a, Cost *c)
     c->bytes_written = w * size_of(a->dw_type);
 }
 
+void cost_pool2d_fwd(const Pool2dFwd *a, Cost *c)
+{
+    const ConvShape *s = &a->shape;
+    const Plane to = conv_to(s);
+    const double pixel = (double)s->in * size_of(a->act);
+    shape(c, plane_rows(&to), s->in, (double)plane_rows(&s->from) * pixel, (double)plane_rows(&to) * pixel);
+}
+
 /* ---------------------------------------------------------------- rows */
 
 void cost_rows_gather(const RowsGather *a, Cost *c)

@@ -17,6 +17,7 @@
 #include "kernels/ops/matmul.h"
 #include "kernels/ops/norm.h"
 #include "kernels/ops/optim.h"
+#include "kernels/ops/pool.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/rows.h"
 
@@ -54,6 +55,7 @@ extern "C" {
     X(conv2d_fwd, Conv2dFwd)               \
     X(conv2d_dx, Conv2dDx)                 \
     X(conv2d_dw, Conv2dDw)                 \
+    X(pool2d_fwd, Pool2dFwd)               \
     X(rows_gather, RowsGather)             \
     X(rows_scatter, RowsScatter)           \
     X(patchify, Patchify)                  \

@@ -139,6 +139,9 @@ static void images(Backend *b, float *memory)
                                                            .accumulate_w = true}));
     CHECK_OK(b->ops.upsample_bwd(&b->ctx, &(UpsampleBwd){.from = part, .to = whole, .cols = COLS, .dy = y, .dx = x, .accumulate = true}));
     CHECK_OK(b->ops.upsample_fwd(&b->ctx, &(UpsampleFwd){.from = part, .to = whole, .cols = COLS, .x = x, .y = y}));
+    const ConvShape windows = {.from = whole, .in = COLS, .out = COLS, .kernel_height = 3, .kernel_width = 3, .stride = 1, .top = 1,
+                               .left = 1, .bottom = 1, .right = 1};
+    CHECK_OK(b->ops.pool2d_fwd(&b->ctx, &(Pool2dFwd){.shape = windows, .kind = POOL_MEAN, .x = y, .y = x}));
     for (DifferenceKind kind = DIFFERENCE_MSE; kind <= DIFFERENCE_L2NORM; kind++) {
         CHECK_OK(b->ops.difference_fwd(&b->ctx, &(DifferenceFwd){.items = IMAGES, .rows = PIXELS, .cols = COLS, .kind = kind, .u = y,
                                                                  .v = dy, .loss = loss + (int)kind * IMAGES}));

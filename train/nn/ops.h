@@ -83,6 +83,13 @@ Plane nn_conv2d_to(const Conv *conv, Plane from);
  * the result. */
 Tensor *nn_conv2d(Tape *t, Tensor *x, Plane from, const Conv *conv, Tensor *shift, Tensor *add, Plane *out);
 
+/* Windows of images to a pixel each, kernels/ops/pool.h. Of frozen networks: x must not want a gradient. */
+typedef struct Pool {
+    PoolKind kind;
+    int64_t kernel_height, kernel_width, stride, around; /* around: rows and columns on each side that are not there */
+} Pool;
+Tensor *nn_pool2d(Tape *t, Tensor *x, Plane from, const Pool *pool, Plane *out);
+
 /* y = norm(x + add); add may be NULL. *sum (may be NULL when add is) is x + add, which goes on as the residual. */
 Tensor *nn_rmsnorm(Tape *t, Tensor *x, Tensor *add, Param *w, double eps, Tensor **sum);
 Tensor *nn_layernorm(Tape *t, Tensor *x, Tensor *add, Param *w, Param *b, double eps, Tensor **sum);

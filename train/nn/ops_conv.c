@@ -1,4 +1,4 @@
-/* ops_conv.c: convolutions on the tape (ops.h), forward and backward side by side. */
+/* ops_conv.c: convolutions on the tape (ops.h), forward and backward side by side; and pooling. */
 #include "train/nn/node.h"
 #include "train/nn/ops.h"
 
@@ -116,6 +116,33 @@ Tensor *nn_conv2d(Tape *t, Tensor *x, Plane from, const Conv *conv, Tensor *shif
         if (w->trainable)
             tape_need(t, x);
     }
+    if (out)
+        *out = to;
+    return t->status ? NULL : y;
+}
+
+/* ---------------------------------------------------------------- pooling */
+
+Tensor *nn_pool2d(Tape *t, Tensor *x, Plane from, const Pool *pool, Plane *out)
+{
+    if (!tape_reads(t, "nn_pool2d", x, READ_PLAIN))
+        return NULL;
+    const int64_t cols = tensor_cols(x), around = pool->around;
+    const ConvShape s = {.from = from, .in = cols, .out = cols, .kernel_height = pool->kernel_height, .kernel_width = pool->kernel_width,
+                         .stride = pool->stride, .top = around, .left = around, .bottom = around, .right = around};
+    const Plane to = conv_to(&s);
+    const char *wrong = x->needs_grad                                ? "has no backward"
+                        : !is_matrix(x, plane_rows(&from), cols)     ? "does not take these images"
+                                                                     : NULL;
+    if (wrong) {
+        tape_fail(t, fail(ERR_INTERNAL, "nn_pool2d %s: [%lld, %lld] of %lld images of %lld x %lld", wrong, (long long)tensor_rows(x),
+                          (long long)cols, (long long)from.images, (long long)from.height, (long long)from.width));
+        return NULL;
+    }
+    Tensor *y = tape_output(t, plane_rows(&to), cols, false, PLACE_KEEP);
+    if (!y)
+        return NULL;
+    RUN(t, pool2d_fwd, Pool2dFwd, .shape = s, .act = t->compute, .kind = pool->kind, .x = x->data, .y = y->data);
     if (out)
         *out = to;
     return t->status ? NULL : y;

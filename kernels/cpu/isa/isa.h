@@ -25,6 +25,7 @@ void NAME(loss)(KernelTable *t);
 void NAME(matmul)(KernelTable *t);
 void NAME(norm)(KernelTable *t);
 void NAME(optim)(KernelTable *t);
+void NAME(pool)(KernelTable *t);
 void NAME(rope)(KernelTable *t);
 void NAME(rows)(KernelTable *t);
 void NAME(overlay)(KernelTable *t); /* all of them */

@@ -17,6 +17,7 @@ void NAME(overlay)(KernelTable *t)
     NAME(matmul)(t);
     NAME(norm)(t);
     NAME(optim)(t);
+    NAME(pool)(t);
     NAME(rope)(t);
     NAME(rows)(t);
 }

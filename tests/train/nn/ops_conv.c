@@ -1,4 +1,4 @@
-/* Convolutions against central differences in double. */
+/* Convolutions against central differences in double; pooling. */
 #include "tests/train/nn/rig.h"
 
 enum { ALL = 1 << 20 };
@@ -98,6 +98,28 @@ static Tensor *conv_wide_build(Rig *r, Tape *t)
     return y;
 }
 TEST(conv2d_gradient_of_a_wide_kernel) { check(conv_wide_params, conv_wide_build); }
+
+TEST(pool2d_has_no_backward)
+{
+    const Pool pool = {.kind = POOL_MEAN, .kernel_height = 3, .kernel_width = 3, .stride = 2, .around = 1};
+    for (int trains = 0; trains < 2; trains++) {
+        Rig r;
+        Plane to = {0};
+        rig_open(&r, F64, RECOMPUTE_NONE);
+        rig_param(&r, "x", 15, 2, trains);
+        rig_create(&r);
+        const double *x = find(&r, "x")->t.data;
+        Tensor *y = nn_pool2d(r.tape, rig_rows(r.tape, find(&r, "x")), (Plane){1, 3, 5}, &pool, &to);
+        if (trains) {
+            CHECK(!y);
+            CHECK_FAILS(tape_status(r.tape), ERR_INTERNAL, "nn_pool2d has no backward: [15, 2] of 1 images of 3 x 5");
+        } else {
+            REQUIRE(y && to.height == 2 && to.width == 3);
+            CHECK(((const double *)y->data)[0] == (x[0] + x[2] + x[10] + x[12]) / 4);
+        }
+        rig_close(&r);
+    }
+}
 
 TEST(conv2d_refuses_images_of_another_size)
 {
