@@ -30,7 +30,7 @@ static const Command COMMANDS[] = {
     {"clip-score", "evaluate clip-score IMAGES TEXTS [--format json]", "cosines of features of pictures and of their texts",
      metrics_clip_score, false},
     {"features", "evaluate features --model DIR --images DIR|--texts FILE.jsonl|--records FILE.jsonl --out FILE.h5",
-     "what CLIP or DINO makes of pictures and texts", features_command, true},
+     "what CLIP, DINO or Inception-v3 makes of pictures and texts", features_command, true},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 

@@ -12,20 +12,23 @@
 typedef struct NetworkKind {
     const char *type; /* model_type of its config.json */
     bool reads_texts;
-    /* Reads the settings and how pictures are prepared; may set preparation. config: NULL where there is none. */
+    /* Reads the settings and how pictures are prepared: sets the preprocessor, or picture_bytes and preparation. config: NULL for a file of
+     * weights. */
     Status (*configure)(PictureNet *n, JsonFields *config);
     Status (*declare)(PictureNet *n); /* every weight, in n->params */
     Status (*load)(PictureNet *n);
+    void (*forget)(PictureNet *n); /* what declare has taken besides; may be NULL */
     /* A picture as the network takes it: n->picture_bytes. */
     Status (*prepare)(const PictureNet *n, const Image *in, void *out);
     Tensor *(*pictures)(Tape *t, const PictureNet *n, const void *pictures, int64_t items); /* [items,width]; pictures: host, may be NULL */
     Tensor *(*texts)(Tape *t, const PictureNet *n, const int32_t *ids, int64_t items);      /* [items,width]; ids: host, may be NULL */
 } NetworkKind;
-extern const NetworkKind CLIP_NET, VIT_NET;
+extern const NetworkKind CLIP_NET, VIT_NET, INCEPTION_NET;
 
 struct PictureNet {
     const NetworkKind *kind;
     char path[PATH_MAX]; /* the folder, or a file of weights */
+    bool is_file;
     char preparation[256];
     PictureNetInfo info;
     Backend backend; /* zeroed: not open */
@@ -33,8 +36,9 @@ struct PictureNet {
     Weights weights;
     Preprocessor preprocessor;
     size_t picture_bytes;
-    Siglip tower;
+    Siglip tower; /* of CLIP and ViT */
     ClipText text;
+    struct Inception *inception;
     int64_t end_token; /* of texts; CLIP_HIGHEST_ID: the highest id of the text */
     Param *norm_w, *norm_b;
     Linear picture_projection, text_projection;

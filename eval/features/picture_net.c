@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/formats/file.h"
 #include "data/formats/sha256.h"
@@ -13,7 +14,7 @@
 #include "train/dist/device.h"
 #include "train/dist/room.h"
 
-static const NetworkKind *const KINDS[] = {&CLIP_NET, &VIT_NET};
+static const NetworkKind *const KINDS[] = {&CLIP_NET, &VIT_NET, &INCEPTION_NET};
 enum { N_NETS = sizeof KINDS / sizeof *KINDS };
 
 /* ---------------------------------------------------------------- the tower of CLIP and ViT */
@@ -78,7 +79,7 @@ static Status find_kind(PictureNet *n, JsonFields *f)
     return f->status;
 }
 
-static Status configure(PictureNet *n)
+static Status configure_folder(PictureNet *n)
 {
     JsonFields f;
     TRY(fields_open(&f, n->path, "config.json"));
@@ -86,13 +87,10 @@ static Status configure(PictureNet *n)
     if (!s)
         s = n->kind->configure(n, &f);
     fields_close(&f);
-    TRY(s);
-    const ImagePrep *prep = &n->preprocessor.prep;
-    n->picture_bytes = (size_t)prep->width * (size_t)prep->height * 3;
-    return OK;
+    return s;
 }
 
-static void describe_preparation(PictureNet *n)
+static void describe_preprocessor(PictureNet *n)
 {
     static const char *const FILTERS[] = {"nearest", "Lanczos", "bilinear", "bicubic"};
     const Preprocessor *p = &n->preprocessor;
@@ -126,6 +124,8 @@ static void tear_down(PictureNet *n)
     mem_free(n->tower.blocks);
     mem_free(n->text.blocks);
     n->tower.blocks = n->text.blocks = NULL;
+    if (n->kind && n->kind->forget)
+        n->kind->forget(n);
 }
 
 /* The bytes of the arenas, and those of weights that the system cannot drop. */
@@ -158,6 +158,25 @@ static Status check_room(const PictureNet *n, size_t arenas, const ParamBytes *w
                                   .plan = "its weights and a few pictures", .change = "use a larger machine"});
 }
 
+/* A file of weights alone is Inception's, which has no settings. */
+static Status configure(PictureNet *n, bool crops_as_openai)
+{
+    struct stat st;
+    n->is_file = !stat(n->path, &st) && S_ISREG(st.st_mode);
+    if (n->is_file) {
+        n->kind = &INCEPTION_NET;
+        return n->kind->configure(n, NULL);
+    }
+    TRY(configure_folder(n));
+    const ImagePrep *prep = &n->preprocessor.prep;
+    if (n->picture_bytes)
+        return OK;
+    n->picture_bytes = (size_t)prep->width * (size_t)prep->height * 3;
+    n->preprocessor.prep.rounds |= crops_as_openai;
+    describe_preprocessor(n);
+    return OK;
+}
+
 static Status open_device(PictureNet *n, DeviceChoice device)
 {
     DType compute;
@@ -170,9 +189,7 @@ static Status create(PictureNet *n, const PictureNetOptions *options)
 {
     size_t keep, scratch;
     ParamBytes weights;
-    TRY(configure(n));
-    n->preprocessor.prep.rounds |= options->crops_as_openai;
-    describe_preparation(n);
+    TRY(configure(n, options->crops_as_openai));
     TRY(open_device(n, options->device));
     TRY(measure(n, &keep, &scratch, &weights));
     TRY(check_room(n, keep + scratch, &weights));

@@ -20,8 +20,9 @@ typedef struct PictureNetInfo {
     bool reads_texts;
 } PictureNetInfo;
 
-/* folder: as transformers writes it for CLIPModel or ViTModel, or one whose config.json has "model_type": "inception", beside pytorch-fid's
- * weights. ERR_MISSING, ERR_DATA (a sentence names what is wrong), ERR_NOMEM, ERR_DEVICE. options: NULL is fine. */
+/* folder: as transformers writes it for CLIPModel or ViTModel; of Inception-v3 a file of safetensors with pytorch-fid's names, or a folder
+ * with that as model.safetensors and a config.json that says {"model_type": "inception"}. ERR_MISSING, ERR_DATA (a sentence names what is
+ * wrong), ERR_NOMEM, ERR_DEVICE. options: NULL is fine. */
 MUST_USE Status picture_net_open(PictureNet **out, const char *folder, const PictureNetOptions *options);
 void picture_net_close(PictureNet **net); /* NULL is fine */
 const PictureNetInfo *picture_net_info(const PictureNet *net);

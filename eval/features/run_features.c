@@ -20,7 +20,8 @@ static int device = DEVICE_AUTO;
 static bool openai_crop;
 static const char *const DEVICES[] = {"auto", "cpu", "cuda", NULL};
 static const CliOption OPTIONS[] = {
-    {"--model", CLI_STRING, &model, "DIR", "the network: a folder of transformers' CLIPModel or ViTModel (DINO)", 0, 0, NULL, false},
+    {"--model", CLI_STRING, &model, "DIR", "the network: a folder of transformers' CLIPModel or ViTModel (DINO), or a file "
+                                            "of FID's Inception-v3", 0, 0, NULL, false},
     {"--out", CLI_STRING, &out, "FILE.h5", "/feat [n, d] in f32 and /name; of records /uid, /image0, /image1, /text0, /text1", 0, 0, NULL,
      false},
     {"--images", CLI_STRING, &images, "DIR", "pictures (bmp jpg jpeg pgm png ppm tif tiff webp), sorted by name and named without "

@@ -1,8 +1,10 @@
 """Tiny networks of pictures and what they make of pictures and texts, for tests/eval/features:
-    python tests/oracle/features.py
+    python tests/oracle/features.py   (needs torchvision and pytorch-fid)
 Writes tests/fixtures/features/{clip,vit}: config.json, model.safetensors in F16, of CLIP also preprocessor_config.json (its tokenizer is
-tests/fixtures/clip_tokenizer/padded_with_end), and expected.safetensors. The truth is computed in double. Prints the scores that
-tests/cli/evaluate_features.sh expects."""
+tests/fixtures/clip_tokenizer/padded_with_end), and expected.safetensors; and tests/fixtures/features/inception: expected.safetensors of
+pytorch-fid's network with a sixteenth of its channels, and weights.txt, which says what its weights are: NAME, the sum OFFSET + SPREAD·u of
+the hash of that name (unets.py), and its shape. The truth is computed in double. Prints the scores that tests/cli/evaluate_features.sh
+expects."""
 
 import os
 
@@ -10,7 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+import pytorch_fid.inception
+import torchvision
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
+
+from unets import uniform
 
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
 FOLDER = os.path.join(FIXTURES, "features")
@@ -79,6 +85,51 @@ def vit():
     save_file({"pictures": seen.float().contiguous()}, os.path.join(folder, "expected.safetensors"))
 
 
+def fid_inception(thinner):
+    """pytorch-fid's network with its channels divided, without its download."""
+
+    class Thin(torchvision.models.inception.BasicConv2d):
+        def __init__(self, channels, out, **kwargs):
+            super().__init__(channels if channels == 3 else channels // thinner, out // thinner, **kwargs)
+
+    whole, load = torchvision.models.inception.BasicConv2d, torch.nn.Module.load_state_dict
+    torchvision.models.inception.BasicConv2d = Thin
+    torch.nn.Module.load_state_dict = lambda *args, **kwargs: None
+    pytorch_fid.inception.load_state_dict_from_url = lambda *args, **kwargs: {}
+    made = []
+    build = pytorch_fid.inception.fid_inception_v3
+    pytorch_fid.inception.fid_inception_v3 = lambda: made.append(build()) or made[0]
+    model = pytorch_fid.inception.InceptionV3()
+    pytorch_fid.inception.fid_inception_v3 = build
+    torchvision.models.inception.BasicConv2d, torch.nn.Module.load_state_dict = whole, load
+    return model.eval(), {k: v for k, v in made[0].state_dict().items() if not k.startswith("fc.") and "num_batches" not in k}
+
+
+def weight_rule(name, shape):
+    if name.endswith("conv.weight"):
+        return 0, (6 / np.prod(shape[1:])) ** 0.5
+    return {"bn.weight": (1, 0.25), "bn.bias": (0, 0.25), "running_mean": (0, 0.25), "running_var": (1, 0.5)}[
+        next(end for end in ("bn.weight", "bn.bias", "running_mean", "running_var") if name.endswith(end))]
+
+
+def inception():
+    folder = os.path.join(FOLDER, "inception")
+    os.makedirs(folder, exist_ok=True)
+    model, weights = fid_inception(16)
+    with open(os.path.join(folder, "weights.txt"), "w", encoding="utf-8") as f:
+        for name, tensor in weights.items():
+            offset, spread = weight_rule(name, tensor.shape)
+            spread = float(np.float32(spread))
+            tensor.copy_(offset + spread * uniform(name, *tensor.shape).double())
+            print(name, offset, repr(spread), *tensor.shape, file=f)
+    model.double()
+    with torch.no_grad():
+        seen = torch.cat([model(torch.from_numpy(np.asarray(p) / 255.0).permute(2, 0, 1)[None])[0].flatten(1) for p in pictures()])
+    save_file({"pictures": seen.float().contiguous()}, os.path.join(folder, "expected.safetensors"))
+    print("inception", seen.shape, seen.abs().max(1).values)
+
+
 if __name__ == "__main__":
     clip()
     vit()
+    inception()

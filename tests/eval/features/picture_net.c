@@ -2,6 +2,7 @@
  * what cannot be opened. */
 #include "eval/features/picture_net.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -9,6 +10,7 @@
 #include "data/formats/safetensors.h"
 #include "kernels/base/arena.h"
 #include "tests/harness.h"
+#include "tests/train/models/hashed.h"
 
 enum { N_PICTURES = 6, N_TEXTS = 3, WIDTH_MOST = 256 };
 static const char *const PICTURES[N_PICTURES] = {"metrics/pixels/resized.a.png", "metrics/pixels/enlarged.a.png",
@@ -44,6 +46,50 @@ static const char *put(char folder[PATH_MAX], const char *kind)
         copy("clip_tokenizer/padded_with_end", "special_tokens_map.json", folder);
     }
     return folder;
+}
+
+/* The weights that tests/fixtures/features/inception/weights.txt describes, as a file; `without`: but for this tensor, or NULL. */
+static const char *write_inception(char path[PATH_MAX], const char *without)
+{
+    enum { MOST = 512 };
+    static StSpec specs[MOST];
+    static char names[MOST][128];
+    static double rules[MOST][2];
+    int n = 0;
+    char line[256];
+    FILE *f = fopen(test_fixture("features/inception/weights.txt"), "r");
+    REQUIRE(f);
+    for (; fgets(line, sizeof line, f); n++) {
+        int64_t *d = specs[n].shape;
+        REQUIRE(n < MOST);
+        const int found = sscanf(line, "%127s %lf %lf %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, names[n], &rules[n][0], &rules[n][1],
+                                 &d[0], &d[1], &d[2], &d[3]);
+        REQUIRE(found == 4 || found == 7);
+        specs[n].name = names[n];
+        specs[n].type = F32;
+        specs[n].n_dims = found - 3;
+        n -= without && !strcmp(names[n], without);
+    }
+    fclose(f);
+    StWriter *w;
+    REQUIRE_OK(stwriter_open(&w, file_join(path, test_dir(), "inception.safetensors"), specs, n));
+    for (int i = 0; i < n; i++) {
+        int64_t elems = 1;
+        for (int k = 0; k < specs[i].n_dims; k++)
+            elems *= specs[i].shape[k];
+        for (int64_t k = 0; k < elems; k++) {
+            const float value = (float)(rules[i][0] + rules[i][1] * (double)hashed_uniform(names[i], (uint64_t)k));
+            REQUIRE_OK(stwriter_write(w, &value, sizeof value));
+        }
+    }
+    REQUIRE_OK(stwriter_close(&w));
+    return path;
+}
+
+static void write_config(const char *folder, const char *text)
+{
+    char path[PATH_MAX];
+    REQUIRE_OK(file_write(file_join(path, folder, "config.json"), text, strlen(text)));
 }
 
 static void list_pictures(const char *paths[N_PICTURES])
@@ -88,11 +134,10 @@ static void check_rows(const char *kind, const char *tensor, const float *found,
     safetensors_close(&st);
 }
 
-static void check_pictures(const char *kind, int64_t width)
+static void check_pictures(PictureNet *net, const char *kind, int64_t width)
 {
     const char *paths[N_PICTURES];
     float found[N_PICTURES * WIDTH_MOST];
-    PictureNet *net = open_net(kind);
     CHECK_INT(picture_net_info(net)->width, width);
     CHECK_STR(picture_net_info(net)->kind, kind);
     list_pictures(paths);
@@ -101,8 +146,22 @@ static void check_pictures(const char *kind, int64_t width)
     picture_net_close(&net);
 }
 
-TEST(features_of_pictures_are_those_of_clip) { check_pictures("clip", 10); }
-TEST(features_of_pictures_are_those_of_a_vit) { check_pictures("vit", 16); }
+TEST(features_of_pictures_are_those_of_clip) { check_pictures(open_net("clip"), "clip", 10); }
+TEST(features_of_pictures_are_those_of_a_vit) { check_pictures(open_net("vit"), "vit", 16); }
+
+TEST(features_of_pictures_are_those_of_fids_inception)
+{
+    char path[PATH_MAX], folder[PATH_MAX], inside[PATH_MAX];
+    PictureNet *net;
+    REQUIRE_OK(picture_net_open(&net, write_inception(path, NULL), &ON_CPU));
+    check_pictures(net, "inception", 128);
+    /* The same in a folder. */
+    REQUIRE_OK(file_make_folders(file_join(folder, test_dir(), "inception")));
+    write_config(folder, "{\"model_type\": \"inception\"}");
+    REQUIRE_OK(file_rename(path, file_join(inside, folder, "model.safetensors")));
+    REQUIRE_OK(picture_net_open(&net, folder, &ON_CPU));
+    check_pictures(net, "inception", 128);
+}
 
 TEST(features_of_texts_are_those_of_clip)
 {
@@ -158,12 +217,6 @@ static Status open_folder(const char *folder, char message[512])
     return s;
 }
 
-static void write_config(const char *folder, const char *text)
-{
-    char path[PATH_MAX];
-    REQUIRE_OK(file_write(file_join(path, folder, "config.json"), text, strlen(text)));
-}
-
 TEST(features_name_what_a_folder_lacks_or_says_wrong)
 {
     static const struct {
@@ -172,9 +225,9 @@ TEST(features_name_what_a_folder_lacks_or_says_wrong)
         Status status;
         const char *message;
     } CASES[] = {
-        {"vit", "{}", NULL, ERR_DATA, "/config.json: model_type is \"\", expected \"clip\" or \"vit\""},
+        {"vit", "{}", NULL, ERR_DATA, "/config.json: model_type is \"\", expected \"clip\", \"vit\" or \"inception\""},
         {"vit", "{\"model_type\": \"bert\"}", NULL, ERR_DATA,
-         "/config.json:1:16: model_type is \"bert\", expected \"clip\" or \"vit\""},
+         "/config.json:1:16: model_type is \"bert\", expected \"clip\", \"vit\" or \"inception\""},
         {"vit", "{\"model_type\": \"vit\", \"qkv_bias\": false}", NULL, ERR_DATA,
          "/config.json:1:35: qkv_bias is false, expected true"},
         {"vit", "{\"model_type\": \"vit\", \"num_register_tokens\": 4}", NULL, ERR_DATA,
@@ -225,6 +278,26 @@ TEST(features_refuse_half_of_every_file)
         CHECK_MSG(strstr(message, FILES[i][1]), "%s", message);
         REQUIRE_OK(file_remove(folder));
     }
+}
+
+TEST(features_name_what_a_file_of_inception_lacks)
+{
+    char path[PATH_MAX], message[512], *bytes;
+    size_t n;
+    write_inception(path, "Mixed_6c.branch7x7_2.conv.weight");
+    CHECK_INT(open_folder(path, message), ERR_DATA);
+    CHECK_STR(message,
+              ": no tensor Mixed_6c.branch7x7_2.conv.weight in it, expected the Inception-v3 of FID as pytorch-fid names its weights");
+    write_inception(path, "Mixed_7c.branch_pool.bn.running_var");
+    CHECK_INT(open_folder(path, message), ERR_DATA);
+    CHECK_STR(message, ": no tensor Mixed_7c.branch_pool.bn.running_var in it; the model has one of shape [12]");
+    REQUIRE_OK(file_read(&bytes, &n, write_inception(path, NULL), 1 << 20));
+    REQUIRE_OK(file_write(path, bytes, n / 2));
+    mem_free(bytes);
+    CHECK_INT(open_folder(path, message), ERR_DATA);
+    CHECK_INT(open_folder(test_fixture("features/clip/model.safetensors"), message), ERR_DATA);
+    CHECK_MSG(strstr(message, "no tensor Conv2d_1a_3x3.conv.weight in it"), "%s", message);
+    CHECK_INT(open_folder(test_fixture("images/rgb.png"), message), ERR_DATA);
 }
 
 TEST(features_name_the_picture_that_cannot_be_read)
