@@ -88,6 +88,11 @@ for second in b.npy b_deflated.npz; do refuse prepare_none evaluate fid "$metric
 for second in texts.h5 texts.npy; do refuse prepare_none evaluate clip-score "$metrics/features/images.h5" "$metrics/features/$second" --format json; done
 refuse prepare_none evaluate magicbrush score --data "$metrics/magicbrush/goals" --answers "$metrics/magicbrush/edits" --format json
 refuse prepare_none evaluate gier score --data "$metrics/edits/data" --answers "$metrics/edits/made" --allow-missing --format json
+mkdir "$dir/clip"
+cp tests/fixtures/features/clip/* tests/fixtures/clip_tokenizer/padded_with_end/* "$dir/clip"
+printf '{"id":1,"text":"a red circle"}\n' > "$dir/texts"
+refuse prepare_none evaluate features --device cpu --model "$dir/clip" --images "$metrics/edits/made" --out "$dir/features.h5"
+refuse prepare_none evaluate features --device cpu --model "$dir/clip" --texts "$dir/texts" --out "$dir/features.h5"
 rm -rf "$dir/out"
 "$build/refusing-prepare" --config "$dir/run.json" --out "$dir/out" > /dev/null 2>&1 || fail "prepare fails"
 for format in text json; do
