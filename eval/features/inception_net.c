@@ -11,7 +11,7 @@
 #include "eval/features/network.h"
 #include "train/models/config_keys.h"
 
-enum { SIDE = 299, CHANNELS = 3, INPUT = 0, STEPS_MOST = 12, WIDTH_MOST = 1 << 16 };
+enum { SIDE = 299, CHANNELS = 3, INPUT = 0, STEPS_MOST = 12 };
 static const double NORM_EPS = 1e-3;
 
 /* ---------------------------------------------------------------- the network */
@@ -166,32 +166,18 @@ static void declare_step(PictureNet *n, const char *name, const Step *s, Weighte
     w->conv = (Conv){.w = weight, .b = bias, .stride = s->stride, .top = top, .left = left, .bottom = top, .right = left};
 }
 
-/* How many channels a convolution makes, which its weight in the file says; what else is wrong with that is said when it is read. */
-static Status find_width(const PictureNet *n, const char *step, int64_t *out)
-{
-    char name[WEIGHT_NAME_MAX + 16];
-    snprintf(name, sizeof name, "%s.conv.weight", step);
-    const StTensor *t = safetensors_find(n->weights.st, name);
-    if (!t)
-        return fail(ERR_DATA, "%s: no tensor %s in it, expected the Inception-v3 of FID as pytorch-fid names its weights", n->weights.path,
-                    name);
-    *out = t->n_dims ? t->shape[0] : 0;
-    if (*out < 1 || *out > WIDTH_MOST)
-        return fail(ERR_DATA, "%s: %s has %" PRId64 " rows, expected 1 to %d", n->weights.path, name, *out, WIDTH_MOST);
-    return OK;
-}
-
 static Status declare_block(PictureNet *n, int b, int64_t *channels)
 {
     int64_t made[STEPS_MOST], sum = 0;
     for (int i = 0; !is_last(&BLOCKS[b].steps[i]); i++) {
         const Step *s = &BLOCKS[b].steps[i];
         const int64_t in = s->from == INPUT ? *channels : made[i - s->from];
-        char name[WEIGHT_NAME_MAX];
+        char name[WEIGHT_NAME_MAX / 2], weight[WEIGHT_NAME_MAX];
         snprintf(name, sizeof name, "%s%s", BLOCKS[b].name, s->what == CONV ? s->name : "");
+        snprintf(weight, sizeof weight, "%s.conv.weight", name);
         made[i] = in;
         if (s->what == CONV) {
-            TRY(find_width(n, name, &made[i]));
+            TRY(network_width(&n->weights, weight, "the Inception-v3 of FID as pytorch-fid names its weights", &made[i]));
             declare_step(n, name, s, &n->inception->of[b][i], in, made[i]);
         }
         sum += s->to == OUT ? made[i] : 0;
@@ -253,7 +239,7 @@ static const NameTable NAMES = {.spellings = SPELLINGS, .n = 1, .quiet = QUIET};
 static Status load(PictureNet *n)
 {
     TRY(weights_load_part(&n->weights, &n->params, n->kind->type, &NAMES));
-    for (int b = 0; b < N_BLOCKS && !params_measuring(&n->params); b++)
+    for (int b = 0; b < N_BLOCKS; b++)
         for (int i = 0; !is_last(&BLOCKS[b].steps[i]); i++)
             if (BLOCKS[b].steps[i].what == CONV)
                 TRY(fold_step(n, &n->inception->of[b][i]));
@@ -351,11 +337,5 @@ static Tensor *pictures(Tape *t, const PictureNet *n, const void *pixels, int64_
     return nn_pool2d(t, x, plane, &all, NULL); /* [items,width] */
 }
 
-static void forget(PictureNet *n)
-{
-    mem_free(n->inception);
-    n->inception = NULL;
-}
-
-const NetworkKind INCEPTION_NET = {.type = "inception", .configure = configure, .declare = declare, .load = load, .forget = forget,
-                                   .prepare = prepare, .pictures = pictures};
+const NetworkKind INCEPTION_NET = {
+    .type = "inception", .configure = configure, .declare = declare, .load = load, .prepare = prepare, .pictures = pictures};

@@ -6,6 +6,7 @@
 
 #include "data/pictures/preprocessor.h"
 #include "eval/features/picture_net.h"
+#include "eval/features/runner.h"
 #include "train/models/clip_text.h"
 #include "train/models/siglip.h"
 
@@ -17,7 +18,6 @@ typedef struct NetworkKind {
     Status (*configure)(PictureNet *n, JsonFields *config);
     Status (*declare)(PictureNet *n); /* every weight, in n->params */
     Status (*load)(PictureNet *n);
-    void (*forget)(PictureNet *n); /* what declare has taken besides; may be NULL */
     /* A picture as the network takes it: n->picture_bytes. */
     Status (*prepare)(const PictureNet *n, const Image *in, void *out);
     Tensor *(*pictures)(Tape *t, const PictureNet *n, const void *pictures, int64_t items); /* [items,width]; pictures: host, may be NULL */
@@ -31,25 +31,25 @@ struct PictureNet {
     bool is_file;
     char preparation[256];
     PictureNetInfo info;
-    Backend backend; /* zeroed: not open */
+    Runner runner;
     Params params;
     Weights weights;
     Preprocessor preprocessor;
     size_t picture_bytes;
     Siglip tower; /* of CLIP and ViT */
     ClipText text;
-    struct Inception *inception;
-    int64_t end_token; /* of texts; CLIP_HIGHEST_ID: the highest id of the text */
+    struct Inception *inception; /* mem_free */
+    int64_t end_token;           /* of texts; CLIP_HIGHEST_ID: the highest id of the text */
     Param *norm_w, *norm_b;
     Linear picture_projection, text_projection;
     uint8_t *staging; /* [PICTURE_NET_BATCH] pictures */
     int32_t *ids;     /* [PICTURE_NET_BATCH, text length] */
-    Arena keep, scratch;
-    Tape *tape;
 };
 
 enum { CLIP_HIGHEST_ID = 2 };
 
+/* A width of a network that its file says: the rows of a tensor. expected: what the file should be, in words. */
+MUST_USE Status network_width(const Weights *w, const char *tensor, const char *expected, int64_t *out);
 /* The tower's pictures, prepared as n->preprocessor says: of CLIP and ViT. */
 Status tower_prepare(const PictureNet *n, const Image *in, void *out);
 PatchSpec tower_pixels(const PictureNet *n, const void *pictures, int64_t items);

@@ -11,8 +11,6 @@
 #include "data/formats/sha256.h"
 #include "data/pictures/picture_file.h"
 #include "eval/features/network.h"
-#include "train/dist/device.h"
-#include "train/dist/room.h"
 
 static const NetworkKind *const KINDS[] = {&CLIP_NET, &VIT_NET, &INCEPTION_NET};
 enum { N_NETS = sizeof KINDS / sizeof *KINDS };
@@ -39,6 +37,18 @@ Tensor *tower_class_rows(Tape *t, const PictureNet *n, Tensor *rows, int64_t ite
     return row ? nn_gather_rows(t, rows, tape_ints(t, row, items), items) : NULL;
 }
 
+/* ---------------------------------------------------------------- widths */
+
+Status network_width(const Weights *w, const char *tensor, const char *expected, int64_t *out)
+{
+    enum { MOST = 1 << 16 };
+    const StTensor *t = safetensors_find(w->st, tensor);
+    if (!t)
+        return fail(ERR_DATA, "%s: no tensor %s in it, expected %s", w->path, tensor, expected);
+    *out = t->n_dims ? t->shape[0] : 0;
+    return *out >= 1 && *out <= MOST ? OK : fail(ERR_DATA, "%s: %s has %" PRId64 " rows, expected 1 to %d", w->path, tensor, *out, MOST);
+}
+
 /* ---------------------------------------------------------------- passes */
 
 typedef struct Pass {
@@ -53,13 +63,6 @@ static Tensor *compute(Tape *t, const void *arg)
 {
     const Pass *p = arg;
     return p->of_texts ? p->net->kind->texts(t, p->net, p->ids, p->items) : p->net->kind->pictures(t, p->net, p->pictures, p->items);
-}
-
-static Status run(PictureNet *n, const Pass *p, float *features)
-{
-    tape_reset(n->tape, 0);
-    nn_evaluate(n->tape, compute, p, features);
-    return tape_status(n->tape);
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -104,60 +107,6 @@ static void describe_preprocessor(PictureNet *n)
              p->mean[1], p->mean[2], p->std[0], p->std[1], p->std[2]);
 }
 
-/* Weights on a backend, and a tape over the arenas. */
-static Status build(PictureNet *n, Backend *b)
-{
-    b->ctx.scratch = &n->scratch;
-    params_init(&n->params, b, F32);
-    n->params.group.part = n->kind->type;
-    TRY(n->kind->declare(n));
-    TRY(params_create(&n->params));
-    TRY(n->kind->load(n));
-    return tape_create(&n->tape, &(TapeOptions){.backend = b, .keep = &n->keep, .scratch = &n->scratch, .compute = F32, .winograd = true});
-}
-
-static void tear_down(PictureNet *n)
-{
-    tape_free(&n->tape);
-    params_destroy(&n->params);
-    weights_close(&n->weights);
-    mem_free(n->tower.blocks);
-    mem_free(n->text.blocks);
-    n->tower.blocks = n->text.blocks = NULL;
-    if (n->kind && n->kind->forget)
-        n->kind->forget(n);
-}
-
-/* The bytes of the arenas, and those of weights that the system cannot drop. */
-static Status measure(PictureNet *n, size_t *keep, size_t *scratch, ParamBytes *weights)
-{
-    Backend null;
-    TRY(n->backend.measure ? n->backend.measure(&n->backend, &null) : null_open(&null));
-    arena_measure(&n->keep);
-    arena_measure(&n->scratch);
-    Status s = build(n, &null);
-    if (!s)
-        s = run(n, &(Pass){.net = n, .items = PICTURE_NET_BATCH}, NULL);
-    if (!s && n->kind->reads_texts)
-        s = run(n, &(Pass){.net = n, .of_texts = true, .items = PICTURE_NET_BATCH}, NULL);
-    *keep = n->keep.peak;
-    *scratch = n->scratch.peak;
-    *weights = s ? (ParamBytes){0} : params_bytes(&n->params);
-    tear_down(n);
-    null.close(&null);
-    n->keep = n->scratch = (Arena){0};
-    return s;
-}
-
-static Status check_room(const PictureNet *n, size_t arenas, const ParamBytes *weights)
-{
-    const int64_t staging = PICTURE_NET_BATCH * (int64_t)n->picture_bytes;
-    const bool host = n->backend.host_memory;
-    return room_check(&(RoomNeed){.needed = staging + (host ? weights->frozen - weights->mapped + (int64_t)arenas : 0),
-                                  .mapped = weights->pages, .files = weights->mapped, .processes = 1, .who = n->path,
-                                  .plan = "its weights and a few pictures", .change = "use a larger machine"});
-}
-
 /* A file of weights alone is Inception's, which has no settings. */
 static Status configure(PictureNet *n, bool crops_as_openai)
 {
@@ -177,29 +126,27 @@ static Status configure(PictureNet *n, bool crops_as_openai)
     return OK;
 }
 
-static Status open_device(PictureNet *n, DeviceChoice device)
+static Status load(PictureNet *n)
 {
-    DType compute;
-    RunConfig cfg = {.device = device};
-    cfg.train.compute = COMPUTE_F32;
-    return device_open(&n->backend, &cfg, 0, &compute);
+    params_init(&n->params, &n->runner.backend, F32);
+    n->params.group.part = n->kind->type;
+    TRY(n->kind->declare(n));
+    TRY(params_create(&n->params));
+    return n->kind->load(n);
 }
 
 static Status create(PictureNet *n, const PictureNetOptions *options)
 {
-    size_t keep, scratch;
-    ParamBytes weights;
     TRY(configure(n, options->crops_as_openai));
-    TRY(open_device(n, options->device));
-    TRY(measure(n, &keep, &scratch, &weights));
-    TRY(check_room(n, keep + scratch, &weights));
-    TRY(device_arena_create(&n->keep, &n->backend, keep));
-    TRY(device_arena_create(&n->scratch, &n->backend, scratch));
+    TRY(runner_open(&n->runner, options->device));
+    TRY(load(n));
+    const int64_t staging = PICTURE_NET_BATCH * (int64_t)n->picture_bytes;
+    TRY(runner_reserve(&n->runner, n->path, staging, compute, &(Pass){.net = n, .items = PICTURE_NET_BATCH}));
+    if (n->kind->reads_texts)
+        TRY(runner_reserve(&n->runner, n->path, staging, compute, &(Pass){.net = n, .of_texts = true, .items = PICTURE_NET_BATCH}));
     n->staging = mem_alloc(PICTURE_NET_BATCH * n->picture_bytes);
     n->ids = mem_alloc((size_t)(PICTURE_NET_BATCH * n->text.config.length) * sizeof *n->ids);
-    if (!n->staging || !n->ids)
-        return fail(ERR_NOMEM, "no memory for %d pictures", PICTURE_NET_BATCH);
-    return build(n, &n->backend);
+    return n->staging && n->ids ? OK : fail(ERR_NOMEM, "no memory for %d pictures", PICTURE_NET_BATCH);
 }
 
 Status picture_net_open(PictureNet **out, const char *folder, const PictureNetOptions *options)
@@ -225,12 +172,12 @@ void picture_net_close(PictureNet **net)
     PictureNet *n = *net;
     if (!n)
         return;
-    tear_down(n);
-    if (n->backend.close) {
-        device_arena_free(&n->keep, &n->backend);
-        device_arena_free(&n->scratch, &n->backend);
-        n->backend.close(&n->backend);
-    }
+    params_destroy(&n->params);
+    weights_close(&n->weights);
+    mem_free(n->tower.blocks);
+    mem_free(n->text.blocks);
+    mem_free(n->inception);
+    runner_close(&n->runner);
     clip_tokenizer_close(&n->text.tokenizer);
     mem_free(n->staging);
     mem_free(n->ids);
@@ -317,7 +264,7 @@ static Status all_pictures(PictureNet *n, const Source *from, int64_t count, flo
     for (int64_t at = 0, items; at < count; at += items) {
         items = count - at < PICTURE_NET_BATCH ? count - at : PICTURE_NET_BATCH;
         TRY(stage(n, from, at, items));
-        TRY(run(n, &(Pass){.net = n, .pictures = n->staging, .items = items}, features + at * n->info.width));
+        TRY(runner_run(&n->runner, compute, &(Pass){.net = n, .pictures = n->staging, .items = items}, features + at * n->info.width));
     }
     return OK;
 }
@@ -350,7 +297,8 @@ Status picture_net_texts(PictureNet *n, const char *const *texts, int64_t count,
         items = count - at < PICTURE_NET_BATCH ? count - at : PICTURE_NET_BATCH;
         for (int64_t i = 0; i < items; i++)
             TRY(tokenize(n, texts[at + i], n->ids + i * n->text.config.length, truncated));
-        TRY(run(n, &(Pass){.net = n, .ids = n->ids, .of_texts = true, .items = items}, features + at * n->info.width));
+        TRY(runner_run(&n->runner, compute, &(Pass){.net = n, .ids = n->ids, .of_texts = true, .items = items},
+                       features + at * n->info.width));
     }
     return OK;
 }
