@@ -23,8 +23,8 @@ typedef struct Command {
 static const Command COMMANDS[] = {
     {"exact", "evaluate exact --answers FILE.jsonl [--before FILE.jsonl]", "answers that are the expected ones, by kind of question",
      exact_run, false},
-    {"pixels", "evaluate pixels --pairs FILE.jsonl [--format json]", "L1, L2, PSNR and SSIM of pictures against their goals",
-     metrics_pixels, false},
+    {"pixels", "evaluate pixels --pairs FILE.jsonl [--lpips FILE.safetensors] [--format json]",
+     "L1, L2, PSNR, SSIM and LPIPS of pictures against their goals", metrics_pixels, true},
     {"fid", "evaluate fid FEATURES FEATURES [--format json]", "the Fréchet inception distance of two sets of pictures", metrics_fid,
      false},
     {"clip-score", "evaluate clip-score IMAGES TEXTS [--format json]", "cosines of features of pictures and of their texts",

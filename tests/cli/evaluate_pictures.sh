@@ -44,6 +44,19 @@ refused 65 'pairs.jsonl:1' pixels --pairs "$dir/pairs.jsonl"
 : > "$dir/pairs.jsonl"
 refused 65 'holds no pairs' pixels --pairs "$dir/pairs.jsonl"
 
+# ---- LPIPS, as tests/oracle/features.py has it
+lpips=$PWD/tests/fixtures/features/lpips
+printf '{"id":1,"a":"a.jpg","b":"b.jpg"}\n{"id":2,"a":"c.jpg","b":"b.jpg"}\n' | sed "s|\([abc]\)\.jpg|$lpips/&|g" > "$dir/pairs.jsonl"
+mean=$(awk '($1 == "a" || $1 == "c") && $2 == "b" { sum += $3 / 2 } END { printf "%.4f", sum }' "$lpips/distances.txt")
+"$build/evaluate" pixels --pairs "$dir/pairs.jsonl" --lpips "$lpips/alex.safetensors" --device cpu 2> "$dir/err" |
+    grep -q "^2 pairs: L1 0\.[0-9]*, L2 0\.[0-9]*, PSNR [0-9.]*, SSIM [-0-9.]*, LPIPS $mean\$" || wrong "pixels with LPIPS: $(cat "$dir/err")"
+"$build/evaluate" pixels --pairs "$dir/pairs.jsonl" --lpips "$lpips/alex.safetensors" --device cpu --format json 2> "$dir/err" |
+    grep -q '^{"metric":"pixels","n":2,.*"ssim":[-0-9.]*,"lpips":[0-9.]*,"per_image":\[{"id":1,.*,"lpips":[0-9.]*},{"id":2,.*,"lpips":[0-9.]*}\]}$' ||
+    wrong "pixels with LPIPS as JSON: $(cat "$dir/err")"
+refused 66 'none.safetensors' pixels --pairs "$dir/pairs.jsonl" --lpips none.safetensors --device cpu
+refused 65 'no tensor net.slice1.0.weight' pixels --pairs "$dir/pairs.jsonl" --lpips tests/fixtures/features/vit/model.safetensors --device cpu
+refused 65 'pairs.jsonl:1' pixels --pairs $pairs/pairs.jsonl --lpips "$lpips/alex.safetensors" --device cpu
+
 # ---- fid, clip-score
 features=tests/fixtures/metrics/features
 "$build/evaluate" fid $features/a.npy $features/b.npy --format json > "$dir/out" 2> "$dir/err" || wrong "fid failed"

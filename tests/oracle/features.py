@@ -1,13 +1,15 @@
 """Tiny networks of pictures and what they make of pictures and texts, for tests/eval/features:
-    python tests/oracle/features.py   (needs torchvision and pytorch-fid)
+    python tests/oracle/features.py   (needs torchvision, pytorch-fid and lpips)
 Writes tests/fixtures/features/{clip,vit}: config.json, model.safetensors in F16, of CLIP also preprocessor_config.json (its tokenizer is
 tests/fixtures/clip_tokenizer/padded_with_end), and expected.safetensors; and tests/fixtures/features/inception: expected.safetensors of
 pytorch-fid's network with a sixteenth of its channels, and weights.txt, which says what its weights are: NAME, the sum OFFSET + SPREAD·u of
-the hash of that name (unets.py), and its shape. The truth is computed in double. Prints the scores that tests/cli/evaluate_features.sh
+the hash of that name (unets.py), and its shape; tests/fixtures/features/lpips: alex.safetensors in F16, pictures and
+distances.txt. The truth is computed in double. Prints the scores that tests/cli/evaluate_features.sh
 expects."""
 
 import os
 
+import lpips
 import numpy as np
 import torch
 from PIL import Image
@@ -106,10 +108,50 @@ def fid_inception(thinner):
 
 
 def weight_rule(name, shape):
-    if name.endswith("conv.weight"):
+    if name.startswith("lin"):
+        return 1, 0.75
+    if len(shape) == 4:
         return 0, (6 / np.prod(shape[1:])) ** 0.5
+    if name.endswith(".bias") and "bn" not in name:
+        return 0, 0.25
     return {"bn.weight": (1, 0.25), "bn.bias": (0, 0.25), "running_mean": (0, 0.25), "running_var": (1, 0.5)}[
         next(end for end in ("bn.weight", "bn.bias", "running_mean", "running_var") if name.endswith(end))]
+
+
+def thin_lpips(thinner):
+    """The lpips package's network with its channels divided, without its download."""
+
+    class Thin(torch.nn.Conv2d):
+        def __init__(self, channels, out, *args, **kwargs):
+            super().__init__(channels if channels == 3 else channels // thinner, out if out == 1 else out // thinner, *args, **kwargs)
+
+    whole = torch.nn.Conv2d
+    torch.nn.Conv2d = Thin
+    model = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False).eval()
+    torch.nn.Conv2d = whole
+    return model, {k: v for k, v in model.state_dict().items() if not k.startswith(("lins.", "scaling_layer."))}
+
+
+def perceptual():
+    folder = os.path.join(FOLDER, "lpips")
+    os.makedirs(folder, exist_ok=True)
+    model, weights = thin_lpips(16)
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            offset, spread = weight_rule(name, tensor.shape)
+            tensor.copy_((offset + spread * uniform(name, *tensor.shape)).half())
+    save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, os.path.join(folder, "alex.safetensors"))
+    model.double()
+    random, made = np.random.default_rng(3), {}
+    for name, size in (("a", (67, 45)), ("b", (67, 45)), ("c", (52, 80)), ("d", (31, 31))):
+        picture = Image.fromarray(random.integers(0, 256, (4, 5, 3), dtype=np.uint8)).resize(size, Image.BICUBIC)
+        picture.save(os.path.join(folder, name + ".jpg"), quality=85)
+        made[name] = Image.open(os.path.join(folder, name + ".jpg")).convert("RGB")
+    pixels = lambda p: torch.from_numpy(np.asarray(p) / 127.5 - 1).permute(2, 0, 1)[None]
+    with open(os.path.join(folder, "distances.txt"), "w", encoding="utf-8") as f, torch.no_grad():
+        for a, b in ("ab", "cb", "bc", "bb", "ad"):
+            first = made[a] if made[a].size == made[b].size else made[a].resize(made[b].size, Image.BICUBIC)
+            print(a, b, repr(model(pixels(first), pixels(made[b])).item()), file=f)
 
 
 def inception():
@@ -133,3 +175,4 @@ if __name__ == "__main__":
     clip()
     vit()
     inception()
+    perceptual()
