@@ -29,6 +29,9 @@ PICTURES.append(os.path.join(FIXTURES, "images", "rgb.jpg"))
 TEXTS = ["a red circle", "", "two circles on a blue ground, and one more circle that goes beyond the sixteen tokens of a prompt"]
 
 
+UNEVEN = os.path.join(FOLDER, "lpips", "c.jpg")  # where OpenAI's crop begins a pixel below that of transformers
+
+
 def pictures():
     return [Image.open(path).convert("RGB") for path in PICTURES]
 
@@ -59,7 +62,9 @@ def clip():
     with torch.no_grad():
         seen = torch.cat([model.get_image_features(processor(p, return_tensors="pt").pixel_values.double()).pooler_output for p in pictures()])
         read = model.get_text_features(ids).pooler_output
-    save_file({"pictures": seen.float().contiguous(), "texts": read.float().contiguous()}, os.path.join(folder, "expected.safetensors"))
+        openai = model.get_image_features(openai_pixels(Image.open(UNEVEN).convert("RGB"), 28, processor)).pooler_output
+    save_file({"pictures": seen.float().contiguous(), "texts": read.float().contiguous(), "openai": openai.float().contiguous()},
+              os.path.join(folder, "expected.safetensors"))
     one = lambda x: x / x.norm(dim=-1, keepdim=True)
     seen, read = one(seen), one(read)
     print("CLIP score of the first three:", 100 * (seen[:3] * read).sum(1).clamp(min=0).mean().item())
@@ -67,16 +72,22 @@ def clip():
         seen[0] @ read[2], seen[2] @ read[0], one(seen[2] - seen[0]) @ one(read[0] - read[2]), seen[0] @ seen[2])])
 
 
-def dino_pixels(picture, side):
-    """torchvision's Resize(256/224 of the side, bicubic), CenterCrop(side), ToTensor, Normalize."""
-    shorter = round(side * 256 / 224)
+def torchvision_pixels(picture, shorter, side, mean, std):
+    """torchvision's Resize(shorter, bicubic), CenterCrop(side), ToTensor, Normalize."""
     w, h = picture.size
     size = (shorter, int(shorter * h / w)) if w <= h else (int(shorter * w / h), shorter)
     picture = picture.resize(size, Image.BICUBIC)
     left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
     x = np.asarray(picture.crop((left, top, left + side, top + side)), dtype=np.float64) / 255
-    x = (x - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    return torch.from_numpy(x).permute(2, 0, 1)[None]
+    return torch.from_numpy((x - mean) / std).permute(2, 0, 1)[None]
+
+
+def openai_pixels(picture, side, processor):
+    return torchvision_pixels(picture, side, side, processor.image_mean, processor.image_std)
+
+
+def dino_pixels(picture, side):
+    return torchvision_pixels(picture, round(side * 256 / 224), side, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 def vit():
@@ -172,7 +183,7 @@ def inception():
 
 
 if __name__ == "__main__":
+    perceptual()
     clip()
     vit()
     inception()
-    perceptual()

@@ -163,6 +163,24 @@ TEST(features_of_pictures_are_those_of_fids_inception)
     check_pictures(net, "inception", 128);
 }
 
+TEST(features_of_a_crop_of_openais_are_those_of_clip)
+{
+    const PictureNetOptions options = {.device = DEVICE_CPU, .crops_as_openai = true};
+    char folder[PATH_MAX], uneven[PATH_MAX];
+    const char *const path = uneven;
+    float found[2][WIDTH_MOST];
+    PictureNet *net;
+    snprintf(uneven, sizeof uneven, "%s", test_fixture("features/lpips/c.jpg"));
+    REQUIRE_OK(picture_net_open(&net, put(folder, "clip"), &options));
+    REQUIRE_OK(picture_net_pictures(net, NULL, &path, 1, found[0]));
+    check_rows("clip", "openai", found[0], 1, 10);
+    picture_net_close(&net);
+    net = open_net("clip");
+    REQUIRE_OK(picture_net_pictures(net, NULL, &path, 1, found[1]));
+    CHECK(memcmp(found[0], found[1], 10 * sizeof **found));
+    picture_net_close(&net);
+}
+
 TEST(features_of_texts_are_those_of_clip)
 {
     float found[N_TEXTS * WIDTH_MOST];
