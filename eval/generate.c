@@ -9,28 +9,21 @@
 #include "eval/batch.h"
 #include "eval/chat.h"
 #include "eval/draw.h"
+#include "eval/drawing.h"
 #include "eval/opening.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
-#include "train/config/options.h"
 
-/* Numbers that were not given are below what can be given. */
-enum { NOT_GIVEN = -1 };
 static struct {
     Opening model;
     const char *ask, *draw, *edit, *system, *batch, *image_root, *out;
     CliList images;
-    bool chat, captions, quiet;
-    int64_t seed, max_new_tokens, steps, grid;
-    double temperature, top_p, guidance, image_guidance, strength;
-    int sampler;
-} args = {.model = {.program = "generate"}, .seed = 42, .max_new_tokens = NOT_GIVEN, .steps = NOT_GIVEN, .grid = NOT_GIVEN,
-          .temperature = NOT_GIVEN, .top_p = NOT_GIVEN, .guidance = NOT_GIVEN,
-          .image_guidance = NOT_GIVEN, .strength = NOT_GIVEN, .sampler = NOT_GIVEN};
-
-#define SAMPLER_NAME(id, name, class) name,
-static const char *const SAMPLERS[] = {SAMPLER_LIST(SAMPLER_NAME) NULL};
-#undef SAMPLER_NAME
+    bool chat, quiet;
+    int64_t seed, max_new_tokens, grid;
+    double temperature, top_p;
+    DrawingArgs drawing;
+} args = {.model = {.program = "generate"}, .seed = 42, .max_new_tokens = NOT_GIVEN, .grid = NOT_GIVEN,
+          .temperature = NOT_GIVEN, .top_p = NOT_GIVEN, .drawing = DRAWING_NOT_GIVEN};
 
 static const CliOption FLAGS[] = {
     {.kind = CLI_HEADING, .help = "The model:"},
@@ -58,18 +51,7 @@ static const CliOption FLAGS[] = {
     {"--temperature", CLI_REAL, &args.temperature, "T", "0 is greedy, the default", 0, 1e6, NULL, false},
     {"--top-p", CLI_REAL, &args.top_p, "P", "keep the likeliest tokens that together reach P (default 1)", 1e-9, 1, NULL, false},
     {.kind = CLI_HEADING, .help = "How to draw:"},
-    {"--steps", CLI_INT, &args.steps, "N", "steps of the sampler (default 50)", 1, 1000, NULL, false},
-    {"--guidance", CLI_REAL, &args.guidance, "W", "how much the text counts (default 7.5; up to 1: without guidance)", 0, 1e6, NULL, false},
-    {"--image-guidance", CLI_REAL, &args.image_guidance, "W", "how much the picture to change counts, where the UNet sees it (default 1.5)",
-     0, 1e6, NULL, false},
-    {"--strength", CLI_REAL, &args.strength, "S", "with model.diffusion.edit \"sdedit\": how much of the picture is drawn anew "
-     "(default 0.8)",
-     1e-9, 1, NULL, false},
-    {"--sampler", CLI_CHOICE, &args.sampler, "NAME", "ddim, pndm or dpm++ (default: as the scheduler of model.diffusion.path says)", 0, 0,
-     SAMPLERS, false},
-    {"--captions", CLI_FLAG, &args.captions, NULL, "for comparison: what is drawn is what Stable Diffusion's own text encoder makes of the "
-                                                   "text, past the language model; of a record, of its sd.prompt, else sd.instruction",
-     0, 0, NULL, false},
+    DRAWING_OPTIONS(args.drawing),
     {"--grid", CLI_INT, &args.grid, "N", "one sheet of N pictures, of the seeds from --seed on", 1, 256, NULL, false},
     {.kind = CLI_HEADING, .help = "In general:"},
     {"--seed", CLI_INT, &args.seed, "N", "of all randomness (default 42): the same seed, the same bytes", 0, 9e18, NULL, false},
@@ -107,14 +89,14 @@ static Status check_flags(void)
         {args.image_root, args.batch, "--image-root", "is for --batch; --image takes paths as they are"},
         {args.images.n, !args.batch, "--image", "is for --ask, --edit and --chat; the rows of --batch name their own pictures"},
         {args.images.n, !args.draw, "--image", "is not for --draw, which begins without a picture; --edit TEXT --image FILE changes one"},
-        {args.steps != NOT_GIVEN, pictures, "--steps", DRAWS},
-        {args.guidance != NOT_GIVEN, pictures, "--guidance", DRAWS},
-        {args.sampler != NOT_GIVEN, pictures, "--sampler", DRAWS},
-        {args.image_guidance != NOT_GIVEN, pictures, "--image-guidance", DRAWS},
-        {args.image_guidance != NOT_GIVEN, edits, "--image-guidance", EDITS},
-        {args.strength != NOT_GIVEN, pictures, "--strength", DRAWS},
-        {args.strength != NOT_GIVEN, edits, "--strength", EDITS},
-        {args.captions, draws_alone() || args.batch, "--captions", "is for --draw, --edit and --batch"},
+        {args.drawing.steps != NOT_GIVEN, pictures, "--steps", DRAWS},
+        {args.drawing.guidance != NOT_GIVEN, pictures, "--guidance", DRAWS},
+        {args.drawing.sampler != NOT_GIVEN, pictures, "--sampler", DRAWS},
+        {args.drawing.image_guidance != NOT_GIVEN, pictures, "--image-guidance", DRAWS},
+        {args.drawing.image_guidance != NOT_GIVEN, edits, "--image-guidance", EDITS},
+        {args.drawing.strength != NOT_GIVEN, pictures, "--strength", DRAWS},
+        {args.drawing.strength != NOT_GIVEN, edits, "--strength", EDITS},
+        {args.drawing.captions, draws_alone() || args.batch, "--captions", "is for --draw, --edit and --batch"},
         {args.grid != NOT_GIVEN, draws_alone(), "--grid", "is for --draw and --edit"},
         {args.max_new_tokens != NOT_GIVEN, !draws_alone(), "--max-new-tokens", TEXT},
         {args.temperature != NOT_GIVEN, !draws_alone(), "--temperature", TEXT},
@@ -189,40 +171,7 @@ static Sampling sampling(void)
                       .max_new_tokens = args.max_new_tokens == NOT_GIVEN ? ANSWER_TOKENS : args.max_new_tokens};
 }
 
-static void say_progress(void *user, int64_t done, int64_t of)
-{
-    (void)user;
-    log_progress("drawing: %lld of %lld evaluations", (long long)done, (long long)of);
-}
-
-static DrawOptions drawing(void)
-{
-    DrawOptions o = DRAW_DEFAULTS;
-    o.sampler = args.sampler == NOT_GIVEN ? SAMPLER_OF_FOLDER : (SamplerKind)(args.sampler + 1);
-    o.steps = args.steps == NOT_GIVEN ? o.steps : args.steps;
-    o.guidance = or_usual(args.guidance, o.guidance);
-    o.image_guidance = or_usual(args.image_guidance, o.image_guidance);
-    o.strength = or_usual(args.strength, o.strength);
-    o.progress = say_progress;
-    return o;
-}
-
 /* ---------------------------------------------------------------- the model */
-
-/* What is asked for and this run's settings cannot do. */
-static Status check_drawing(const RunConfig *cfg, const char *flag, const char *absent)
-{
-    const EditMode mode = cfg->model.diffusion.edit;
-    const char *name = option_find("model.diffusion.edit")->names[mode];
-    if (absent)
-        return fail(cfg->model.diffusion.path ? ERR_MISSING : ERR_USAGE, "generate: %s: this model does not draw: %s", flag, absent);
-    if (args.image_guidance != NOT_GIVEN && mode != EDIT_IP2P && mode != EDIT_TRAIN_CONV_IN)
-        return fail(ERR_USAGE, "generate: --image-guidance is for a UNet that sees the picture; this run's model.diffusion.edit is \"%s\"",
-                    name);
-    if (args.strength != NOT_GIVEN && mode != EDIT_SDEDIT)
-        return fail(ERR_USAGE, "generate: --strength is for model.diffusion.edit \"sdedit\"; this run's is \"%s\"", name);
-    return OK;
-}
 
 /* cfg->draws, and *absent: why no pictures can be drawn, where that is no error; NULL: they can. */
 static Status choose_drawing(RunConfig *cfg, const char **absent)
@@ -233,17 +182,10 @@ static Status choose_drawing(RunConfig *cfg, const char **absent)
     if (args.batch)
         TRY(batch_draws(args.batch, &wanted));
     if (flag || (wanted && !*absent))
-        TRY(check_drawing(cfg, flag, *absent));
+        TRY(drawing_check(&args.drawing, cfg, "generate", flag, *absent));
     cfg->draws = wanted && !*absent;
-    cfg->captions = args.captions && cfg->draws;
+    cfg->captions = args.drawing.captions && cfg->draws;
     return OK;
-}
-
-static void say_random(const RunConfig *cfg, bool trained)
-{
-    if (cfg->draws && !cfg->captions && !trained && !cfg->model.gen_head.init)
-        log_warn("the generation head is random: no checkpoint has trained it, and model.gen_head.init names no file; what is drawn has "
-                 "nothing to do with the text");
 }
 
 static Status work(const Session *s)
@@ -260,9 +202,9 @@ static Status work(const Session *s)
 static Status run_with(const RunConfig *cfg, const char *checkpoint, const char *absent)
 {
     char name[PATH_MAX];
-    const DrawOptions how = drawing();
+    const DrawOptions how = drawing_options(&args.drawing);
     Session s = {.absent = absent, .system = {args.system, args.system ? strlen(args.system) : 0}, .sampling = sampling(),
-                 .seed = (uint64_t)args.seed, .captions = args.captions, .results = stdout};
+                 .seed = (uint64_t)args.seed, .captions = args.drawing.captions, .results = stdout};
     opening_name(name, sizeof name, cfg, checkpoint);
     Status status = answerer_open(&s.answerer, cfg, *checkpoint ? checkpoint : NULL);
     if (!status && cfg->draws)
@@ -295,7 +237,7 @@ static Status run(int argc, char **argv)
     if (!s)
         s = opening_check_bases(&args.model, &cfg, checkpoint);
     if (!s)
-        say_random(&cfg, *checkpoint && cfg.model.gen_head.train != TRAIN_FROZEN);
+        drawing_warn_random(&cfg, *checkpoint && cfg.model.gen_head.train != TRAIN_FROZEN);
     if (!s)
         s = run_with(&cfg, checkpoint, absent);
     config_free(&cfg);
