@@ -52,6 +52,12 @@ static Status check_pair(const FeatureSet *a, const FeatureSet *b)
     return OK;
 }
 
+double cosine_of(const double *a, const double *b, int64_t d)
+{
+    const double length = sqrt(dot(a, a, d)) * sqrt(dot(b, b, d));
+    return length > 0 ? dot(a, b, d) / length : NAN;
+}
+
 static Status add_rows(CosineScore *out, const FeatureSet *a, const FeatureSet *b, const int64_t *index, double *x, double *y)
 {
     double sum = 0;
@@ -59,11 +65,12 @@ static Status add_rows(CosineScore *out, const FeatureSet *a, const FeatureSet *
         const int64_t k = index ? index[i] : i;
         TRY(feature_set_row(a, i, x));
         TRY(feature_set_row(b, k, y));
-        const double xx = dot(x, x, a->d), yy = dot(y, y, a->d);
-        if (xx == 0 || yy == 0)
-            return fail(ERR_DATA, "%s: row %" PRId64 " (from 0) is all zeros, which has no direction", xx == 0 ? a->path : b->path,
-                        xx == 0 ? i : k);
-        sum += fmax(dot(x, y, a->d) / (sqrt(xx) * sqrt(yy)), 0);
+        const double cosine = cosine_of(x, y, a->d);
+        const bool is_first = isnan(cosine) && dot(x, x, a->d) == 0;
+        if (isnan(cosine))
+            return fail(ERR_DATA, "%s: row %" PRId64 " (from 0) is all zeros, which has no direction", is_first ? a->path : b->path,
+                        is_first ? i : k);
+        sum += fmax(cosine, 0);
     }
     *out = (CosineScore){a->n, 100 * sum / (double)a->n, 2.5 * sum / (double)a->n};
     return OK;

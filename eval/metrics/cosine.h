@@ -1,4 +1,5 @@
-/* cosine.h: cosines of features, row by row, and what CLIP scores make of them. Called by `evaluate clip-score`. */
+/* cosine.h: cosines of features, row by row, and what CLIP scores make of them. Called by `evaluate clip-score` and by the
+ * benchmarks of pictures. */
 #ifndef GENLLAVA_EVAL_METRICS_COSINE_H
 #define GENLLAVA_EVAL_METRICS_COSINE_H
 
@@ -10,6 +11,8 @@ typedef struct CosineScore {
     double score, clipscore;
 } CosineScore;
 
+/* The cosine of two rows of d numbers; NaN where one is all zeros, which has no direction. */
+double cosine_of(const double *a, const double *b, int64_t d);
 /* Pairs rows of the same name where both have names, else rows of the same number. Sums in the order of a. */
 MUST_USE Status cosine_score(CosineScore *out, const FeatureSet *a, const FeatureSet *b);
 #endif

@@ -1,4 +1,4 @@
-/* fid.c: statistics of features and the distance of two of them (fid.h). Called by `evaluate fid`.
+/* fid.c: statistics of features and the distance of two of them (fid.h). Called by `evaluate fid` and by COCO.
  *
  * tr sqrt(S1 S2) is the nuclear norm of F1' F2 where S = F F': the squares of its singular values are the eigenvalues of F1' S2 F1, which
  * are those of S1·S2. No root is taken of a small difference, so it holds for fewer pictures than features too. */
@@ -12,6 +12,7 @@
 #include "eval/metrics/npy.h"
 #include "eval/metrics/spectrum.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 
 enum { BLOCK = 128, MOST_WIDTH = 16384 };
 
@@ -189,4 +190,11 @@ Status fid_distance(double *out, const FidStatistics *a, const FidStatistics *b)
     }
     *out = sum - 2 * root;
     return isfinite(*out) ? OK : fail(ERR_DATA, "%s and %s: their numbers are too large for a distance in double", a->path, b->path);
+}
+
+void fid_warn_of_few(const FidStatistics *s)
+{
+    if (s->n && s->n <= s->d)
+        log_warn("%s: %" PRId64 " pictures are too few for a distance of %" PRId64 " features that compares with others; take more than "
+                 "%" PRId64, s->path, s->n, s->d, s->d);
 }

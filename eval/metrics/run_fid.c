@@ -14,14 +14,6 @@ static const char *const FORMATS[] = {"text", "json", NULL};
 static const CliOption OPTIONS[] = {{"--format", CLI_CHOICE, &format, "text|json", "a line, or one JSON object", 0, 0, FORMATS, false},
                                     {0}};
 
-/* With as many pictures as features or fewer the covariance lacks directions, and the distance depends on how many there are. */
-static void warn_of_few(const FidStatistics *s)
-{
-    if (s->n && s->n <= s->d)
-        log_warn("%s: %" PRId64 " pictures are too few for a distance of %" PRId64 " features that compares with others; take more than "
-                 "%" PRId64, s->path, s->n, s->d, s->d);
-}
-
 static void add_count(cJSON *o, const char *key, int64_t n)
 {
     if (n)
@@ -32,8 +24,8 @@ static void add_count(cJSON *o, const char *key, int64_t n)
 
 static Status tell(const FidStatistics *a, const FidStatistics *b, double distance)
 {
-    warn_of_few(a);
-    warn_of_few(b);
+    fid_warn_of_few(a);
+    fid_warn_of_few(b);
     if (format == 0 && !log_is_json()) {
         fprintf(stdout, "FID %.4f (%" PRId64 " features)\n", distance, a->d);
         return OK;
