@@ -275,8 +275,7 @@ Status ask_check(const Bench *b, const BenchData *d, const char *out)
 {
     char folder[PATH_MAX];
     if (!b->questions)
-        return fail(ERR_USAGE, "evaluate %s: asks no questions; draw its pictures with generate --batch, then evaluate %s score", b->name,
-                    b->name);
+        return fail(ERR_USAGE, "evaluate %s: asks no questions, but for pictures", b->name);
     TRY(b->questions(d, pass_over, NULL));
     if (access(file_folder(folder, out), W_OK))
         return fail(ERR_CREATE, "--out %s: the folder %s: %s", out, folder, strerror(errno));

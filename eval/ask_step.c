@@ -2,7 +2,6 @@
 #include "eval/ask_step.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -33,20 +32,6 @@ static const CliOption OPTIONS[] = {
                                            "processors; torchrun, srun and mpirun start them on several", 1, 1024, NULL, false},
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only errors", 0, 0, NULL, false},
     {0}};
-
-/* "2/8" */
-static Status read_chunk(AskOptions *o)
-{
-    char *end = NULL;
-    if (!args.chunk)
-        return OK;
-    const long k = strtol(args.chunk, &end, 10), n = *end == '/' ? strtol(end + 1, &end, 10) : 0;
-    if (*end || k < 1 || k > n || n > INT32_MAX)
-        return fail(ERR_USAGE, "evaluate: --chunk %s: expected K/N with K from 1 to N, as in 2/8", args.chunk);
-    o->chunk = (int)k;
-    o->n_chunks = (int)n;
-    return OK;
-}
 
 static int exit_code; /* of ranks that this process has started */
 
@@ -100,7 +85,7 @@ static Status ask(const Bench *b)
     TRY(bench_check_out(args.out, false));
     TRY(bench_data(&d, b, args.data, args.split));
     d.limit = args.limit;
-    TRY(read_chunk(&o));
+    TRY(bench_chunk(&o.chunk, &o.n_chunks, args.chunk));
     if (args.ranks)
         TRY(launch_ranks((int)args.ranks, &is_rank, &exit_code));
     if (!is_rank)

@@ -3,6 +3,7 @@
 
 #include "kernels/base/log.h"
 #include "train/config/options.h"
+#include "train/dist/signals.h"
 
 #define SAMPLER_NAME(id, name, class) name,
 const char *const DRAWING_SAMPLERS[] = {SAMPLER_LIST(SAMPLER_NAME) NULL};
@@ -47,4 +48,29 @@ void drawing_warn_random(const RunConfig *cfg, bool trained)
     if (cfg->draws && !cfg->captions && !trained && !cfg->model.gen_head.init)
         log_warn("the generation head is random: no checkpoint has trained it, and model.gen_head.init names no file; what is drawn has "
                  "nothing to do with the text");
+}
+
+Status drawing_open(DrawingModel *m, const Opening *o, const DrawingArgs *d, const char *flag, const DrawOptions *how)
+{
+    const char *const read[] = {"model.llm.path", "model.vision.path", "model.diffusion.path", NULL};
+    RunConfig *cfg = &m->cfg;
+    TRY(opening_read(o, cfg, m->checkpoint));
+    TRY(drawing_check(d, cfg, o->program, flag, painter_absent(cfg)));
+    cfg->draws = true;
+    cfg->captions = d->captions;
+    TRY(config_check_paths(cfg, read, NULL));
+    TRY(opening_check_bases(o, cfg, m->checkpoint));
+    drawing_warn_random(cfg, *m->checkpoint && cfg->model.gen_head.train != TRAIN_FROZEN);
+    opening_name(m->name, sizeof m->name, cfg, m->checkpoint);
+    TRY(answerer_open(&m->answerer, cfg, *m->checkpoint ? m->checkpoint : NULL));
+    Status s = painter_open(&m->painter, m->answerer, cfg, how, m->name);
+    signals_hold();
+    return s;
+}
+
+void drawing_close(DrawingModel *m)
+{
+    painter_close(&m->painter);
+    answerer_close(&m->answerer);
+    config_free(&m->cfg);
 }

@@ -3,8 +3,8 @@
 #ifndef GENLLAVA_EVAL_DRAWING_H
 #define GENLLAVA_EVAL_DRAWING_H
 
-#include "kernels/base/cli.h"
-#include "train/infer/draw.h"
+#include "eval/opening.h"
+#include "train/infer/painter.h"
 
 /* Numbers that were not given are below what can be given. */
 enum { NOT_GIVEN = -1 };
@@ -40,6 +40,16 @@ DrawOptions drawing_options(const DrawingArgs *d);
 /* flag: what asks for pictures, for messages; absent: why none can be drawn (painter_absent). ERR_MISSING, ERR_USAGE: this run's settings
  * do not draw, or do not take what was given. */
 MUST_USE Status drawing_check(const DrawingArgs *d, const RunConfig *cfg, const char *program, const char *flag, const char *absent);
+/* Opens a model that draws, and what draws with it: opening_read, drawing_check, then both. flag: as for drawing_check; how: what
+ * drawing_options says, and more. drawing_close also after an error. */
+typedef struct DrawingModel {
+    RunConfig cfg;
+    char checkpoint[PATH_MAX], name[PATH_MAX];
+    Answerer *answerer;
+    Painter *painter;
+} DrawingModel;
+MUST_USE Status drawing_open(DrawingModel *m, const Opening *o, const DrawingArgs *d, const char *flag, const DrawOptions *how);
+void drawing_close(DrawingModel *m); /* zeroed is fine */
 /* Warns where the head that says what to draw has learned nothing. trained: the head comes from a checkpoint. */
 void drawing_warn_random(const RunConfig *cfg, bool trained);
 #endif

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "eval/ask_step.h"
+#include "eval/drawings_steps.h"
 #include "eval/bench/commands.h"
 #include "eval/exact.h"
 #include "eval/features/commands.h"
@@ -83,6 +84,13 @@ static Status no_such(const char *word)
                 near ? near : "", near ? "\"?" : "; evaluate --list names them");
 }
 
+/* The steps of a benchmark that need a model or networks. */
+static const BenchStep *const *steps_of(const char *bench)
+{
+    static const BenchStep *const ASKS[] = {&ASK_STEP, NULL}, *const DRAWS[] = {&ASK_DRAWINGS_STEP, &SCORE_DRAWINGS_STEP, NULL};
+    return bench_draws(bench) ? DRAWS : ASKS;
+}
+
 /* Called from a signal handler. */
 static void stop_now(void)
 {
@@ -106,9 +114,9 @@ static Status run(int argc, char **argv)
                     settle(argv);
                 return COMMANDS[i].run(argc - 1, argv + 1);
             }
-        if (argc > 2 && !strcmp(argv[2], ASK_STEP.name))
+        if (argc > 2 && (!strcmp(argv[2], ASK_STEP.name) || bench_draws(argv[1])))
             settle(argv);
-        return bench_is(argv[1]) ? bench_run(argc - 1, argv + 1, &ASK_STEP) : no_such(argv[1]);
+        return bench_is(argv[1]) ? bench_run(argc - 1, argv + 1, steps_of(argv[1])) : no_such(argv[1]);
     }
     for (int i = 1; i < argc; i++) /* as it was before there were benchmarks */
         if (!strncmp(argv[i], "--answers", 9) || !strncmp(argv[i], "--before", 8))

@@ -9,7 +9,6 @@
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
 #include "eval/ask.h"
-#include "eval/opening.h"
 #include "eval/published.h"
 #include "eval/suite_line.h"
 #include "kernels/base/arena.h"
@@ -23,18 +22,23 @@ static struct {
     Opening model;
     const char *suite, *out;
     int format;
+    DrawingArgs drawing;
+    int64_t seed;
     bool allow_missing, quiet;
-} args = {.model = {.program = "evaluate"}};
+} args = {.model = {.program = "evaluate"}, .drawing = DRAWING_NOT_GIVEN, .seed = 42};
 
 static const CliOption OPTIONS[] = {
     {"--suite", CLI_STRING, &args.suite, "FILE", "{\"benchmarks\": [{\"bench\": \"pope\", \"data\": \"DIR\"}, …]}", 0, 0, NULL, false},
-    {"--out", CLI_STRING, &args.out, "DIR", "answers, DIR/BENCH.jsonl: those that are there are scored, the others are asked", 0, 0, NULL,
-     false},
+    {"--out", CLI_STRING, &args.out, "DIR", "answers, DIR/BENCH.jsonl, and drawings, DIR/BENCH/: those that are there are scored, the "
+                                        "others are asked for", 0, 0, NULL, false},
     {"--format", CLI_CHOICE, &args.format, "text|json|markdown", "how the table is written", 0, 0, FORMATS, false},
     {"--allow-missing", CLI_FLAG, &args.allow_missing, NULL, "more than 1 % of answers may be missing (they are wrong)", 0, 0, NULL, false},
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only the table and errors", 0, 0, NULL, false},
     {.kind = CLI_HEADING, .help = "The model that is asked:"},
     OPENING_OPTIONS(args.model),
+    {.kind = CLI_HEADING, .help = "How it draws:"},
+    DRAWING_OPTIONS(args.drawing),
+    {"--seed", CLI_INT, &args.seed, "N", "of all drawings (default 42)", 0, 9e18, NULL, false},
     {0}};
 
 static const CliProgram PROGRAM = {.name = "evaluate",
@@ -44,47 +48,88 @@ static const CliProgram PROGRAM = {.name = "evaluate",
 
 typedef struct Run {
     Suite suite;
-    SuiteLine *line; /* [suite.n] */
-    RunConfig cfg;
-    char checkpoint[PATH_MAX];
-    Answerer *answerer; /* NULL: nothing was asked so far */
+    SuiteLine *line;    /* [suite.n] */
+    bool draws;         /* some drawings are to be made */
+    DrawingModel model; /* answerer NULL: nothing was asked so far; painter NULL: nothing is drawn */
 } Run;
 
 /* ---------------------------------------------------------------- asking */
 
+static bool has_model(void) { return args.model.config || args.model.checkpoint; }
+
+static DrawingsOptions drawings_options(void)
+{
+    return (DrawingsOptions){.seed = (uint64_t)args.seed, .how = ask_drawings_how(&args.drawing)};
+}
+
+static Status open_model(Run *r)
+{
+    DrawingModel *m = &r->model;
+    const DrawOptions how = ask_drawings_how(&args.drawing);
+    if (r->draws)
+        return drawing_open(m, &args.model, &args.drawing, "--suite", &how);
+    TRY(opening_answerer(&m->answerer, &args.model, &m->cfg, m->checkpoint));
+    opening_name(m->name, sizeof m->name, &m->cfg, m->checkpoint);
+    return OK;
+}
+
+/* Before anything is asked: whether it can be. */
+static Status check(Run *r, SuiteLine *l)
+{
+    const Bench *b = l->entry->bench;
+    DrawingsOptions o = drawings_options();
+    o.out = l->answers;
+    if (b->drawings && has_model())
+        TRY(ask_drawings_check(b, &l->entry->data, &o, &l->whole));
+    else if ((l->whole = file_exists(l->answers)) == false)
+        TRY(b->drawings ? OK : ask_check(b, &l->entry->data, l->answers));
+    r->draws |= b->drawings && !l->whole;
+    return OK;
+}
+
 static Status ask(Run *r, const SuiteLine *l)
 {
-    char name[PATH_MAX];
-    if (file_exists(l->answers))
+    if (l->whole)
         return OK;
-    if (!args.model.config && !args.model.checkpoint)
+    if (!has_model())
         return fail(ERR_USAGE, "%s: %s is not there, and there is no model to ask: give --config RUN.json or --checkpoint DIR", l->name,
                     l->answers);
-    if (!r->answerer)
-        TRY(opening_answerer(&r->answerer, &args.model, &r->cfg, r->checkpoint));
-    opening_name(name, sizeof name, &r->cfg, r->checkpoint);
-    return suite_line_ask(l, r->answerer, name);
+    if (!r->model.answerer)
+        TRY(open_model(r));
+    return l->entry->bench->drawings ? suite_line_draw(l, &r->model, drawings_options())
+                                     : suite_line_ask(l, r->model.answerer, r->model.name);
 }
 
 /* ---------------------------------------------------------------- the table */
 
-static void put_number(FILE *out, double value, int width)
+static void put_number(FILE *out, double value, int width, int decimals)
 {
     if (isnan(value))
         fprintf(out, "%*s", width, "-");
     else
-        fprintf(out, "%*.1f", width, value);
+        fprintf(out, "%*.*f", width, decimals, value);
 }
+
+/* Of drawings numbers are small. */
+static void put_score(FILE *out, const SuiteLine *l, int width)
+{
+    put_number(out, suite_line_number(l), width, l->scores.decimals ? l->scores.decimals : 1);
+}
+
+/* A benchmark of pictures whose score needs what networks make of them. */
+static bool lacks_networks(const SuiteLine *l) { return l->entry->bench->drawings && !l->scores.n_scores; }
 
 static void put_note(FILE *out, const SuiteLine *l)
 {
     if (l->judged_later)
         fprintf(out, "its judge has not replied; the requests are in %s", l->requests);
+    else if (lacks_networks(l))
+        fputs("is scored by what networks make of its drawings: name a folder of files of features, \"features\"", out);
     else if (l->entry->bench->note)
         fputs(l->entry->bench->note, out);
 }
 
-static bool has_note(const SuiteLine *l) { return l->judged_later || l->entry->bench->note; }
+static bool has_note(const SuiteLine *l) { return l->judged_later || lacks_networks(l) || l->entry->bench->note; }
 
 static void put_notes(FILE *out, const Run *r, const char *before)
 {
@@ -115,12 +160,12 @@ static void put_text(FILE *out, const Run *r, const JsonDoc *published)
         fprintf(out, "%-*s ", NAME, l->entry->bench->name);
         utf8_cell(out, l->entry->data.split, 18);
         fprintf(out, " %*lld ", NUMBER, (long long)l->scores.n);
-        put_number(out, suite_line_number(l), NUMBER);
+        put_score(out, l, NUMBER);
         fprintf(out, "   %-16s", interval);
         for (int m = 0; published_model(published, m); m++) {
             const Json *model = published_model(published, m);
             fputs("  ", out);
-            put_number(out, published_score(model, l->entry->bench->name), (int)strlen(json_get(model, "name")->string));
+            put_number(out, published_score(model, l->entry->bench->name), (int)strlen(json_get(model, "name")->string), 1);
         }
         fprintf(out, "  %s\n", mark);
     }
@@ -145,14 +190,14 @@ static void put_markdown(FILE *out, const Run *r, const JsonDoc *published)
         fputs(" | ", out);
         utf8_cell(out, l->entry->data.split, 0);
         fprintf(out, " | %lld | ", (long long)l->scores.n);
-        put_number(out, suite_line_number(l), 0);
+        put_score(out, l, 0);
         if (l->scores.n_scores && !isnan(l->scores.score[0].low))
             fprintf(out, " | %.1f to %.1f |", l->scores.score[0].low, l->scores.score[0].high);
         else
             fputs(" | |", out);
         for (int m = 0; published_model(published, m); m++) {
             fputc(' ', out);
-            put_number(out, published_score(published_model(published, m), l->entry->bench->name), 0);
+            put_number(out, published_score(published_model(published, m), l->entry->bench->name), 0, 1);
             fputs(" |", out);
         }
         fputc('\n', out);
@@ -204,8 +249,7 @@ static Status run(Run *r)
     for (int i = 0; i < r->suite.n; i++)
         suite_line_place(&r->line[i], &r->suite.entry[i], args.out);
     for (int i = 0; i < r->suite.n; i++)
-        if (!file_exists(r->line[i].answers))
-            TRY_IN(ask_check(r->line[i].entry->bench, &r->line[i].entry->data, r->line[i].answers), "%s", r->line[i].name);
+        TRY_IN(check(r, &r->line[i]), "%s", r->line[i].name);
     for (int i = 0; i < r->suite.n; i++)
         TRY(ask(r, &r->line[i]));
     for (int i = 0; i < r->suite.n; i++)
@@ -230,8 +274,7 @@ Status suite_run(int argc, char **argv)
     Status s = run(r);
     for (int i = 0; i < r->suite.n && r->line; i++)
         scores_free(&r->line[i].scores);
-    answerer_close(&r->answerer);
-    config_free(&r->cfg);
+    drawing_close(&r->model);
     suite_free(&r->suite);
     mem_free(r);
     return s;

@@ -66,8 +66,6 @@ static void read_limit(Reader *r, SuiteEntry *e, const Json *v)
         e->data.limit = v->integer;
     else if (v->kind != JSON_NULL)
         mistake(r, v, "\"limit\" is %s, expected a number of questions from 1, or null: all", json_show(v, found, sizeof found));
-    if (e->bench && !e->bench->questions && e->data.limit)
-        mistake(r, v, "%s asks no questions that \"limit\" could count", e->bench->name);
 }
 
 static void read_replies(Reader *r, SuiteEntry *e, const Json *v)
@@ -83,6 +81,21 @@ static void read_replies(Reader *r, SuiteEntry *e, const Json *v)
         mistake(r, v, "%s needs no judge, so it takes no \"replies\"", e->bench->name);
 }
 
+/* A path that only benchmarks of pictures have; NULL: it is not there. */
+static const char *read_path(Reader *r, const SuiteEntry *e, const Json *o, const char *key)
+{
+    const Json *v = json_get(o, key);
+    char found[96];
+    if (!v)
+        return NULL;
+    if (e->bench && !e->bench->drawings)
+        mistake(r, v, "%s draws nothing, so it takes no \"%s\"", e->bench->name, key);
+    if (is_text(v))
+        return path_of(r, v->string);
+    mistake(r, v, "\"%s\" is %s, expected a path", key, json_show(v, found, sizeof found));
+    return NULL;
+}
+
 /* Answers are known by benchmark and split, so these stand once. */
 static void check_first(Reader *r, const SuiteEntry *e, const Json *o)
 {
@@ -93,7 +106,7 @@ static void check_first(Reader *r, const SuiteEntry *e, const Json *o)
 
 static void read_entry(Reader *r, const Json *o)
 {
-    static const char *const KEYS[] = {"bench", "data", "split", "limit", "replies"};
+    static const char *const KEYS[] = {"bench", "data", "split", "limit", "replies", "features", "reference"};
     char found[96];
     if (o->kind != JSON_OBJECT || r->suite->n == SUITE_MOST) {
         mistake(r, o, "a benchmark is %s, expected up to %d objects {\"bench\", \"data\"}", json_show(o, found, sizeof found), SUITE_MOST);
@@ -118,6 +131,8 @@ static void read_entry(Reader *r, const Json *o)
         read_limit(r, e, limit);
     if (replies)
         read_replies(r, e, replies);
+    e->networks.features = read_path(r, e, o, "features");
+    e->networks.reference = read_path(r, e, o, "reference");
 }
 
 static void read_document(Reader *r, const Json *root)

@@ -2,7 +2,7 @@
 #ifndef GENLLAVA_EVAL_SUITE_FILE_H
 #define GENLLAVA_EVAL_SUITE_FILE_H
 
-#include "eval/bench/bench.h"
+#include "eval/network_files.h"
 
 enum { SUITE_MOST = 64, SUITE_REPLIES = 16 };
 
@@ -11,6 +11,7 @@ typedef struct SuiteEntry {
     BenchData data;                     /* its folder is absolute, or relative to the working directory as the suite's file is */
     const char *replies[SUITE_REPLIES]; /* of its judge */
     int n_replies;
+    NetworkFolders networks; /* of a benchmark of pictures */
 } SuiteEntry;
 
 typedef struct Suite {

@@ -18,7 +18,7 @@ void suite_line_place(SuiteLine *l, const SuiteEntry *e, const char *folder)
     snprintf(l->name, sizeof l->name, "%s%s%s", e->bench->name, usual ? "" : "-", usual ? "" : e->data.split);
     if (e->data.limit)
         snprintf(limit, sizeof limit, "-first-%" PRId64, e->data.limit);
-    snprintf(file, sizeof file, "%s%s.jsonl", l->name, limit);
+    snprintf(file, sizeof file, "%s%s%s", l->name, limit, e->bench->drawings ? "" : ".jsonl");
     file_join(l->answers, folder, file);
     snprintf(file, sizeof file, "%s%s.requests.jsonl", l->name, limit);
     file_join(l->requests, folder, file);
@@ -31,11 +31,31 @@ Status suite_line_ask(const SuiteLine *l, Answerer *a, const char *model)
     return fail_context(bench_ask(l->entry->bench, &l->entry->data, a, &o, &counts), "%s", l->name);
 }
 
+Status suite_line_draw(const SuiteLine *l, const DrawingModel *m, DrawingsOptions o)
+{
+    o.out = l->answers;
+    o.model = m->name;
+    return fail_context(bench_draw(l->entry->bench, &l->entry->data, m->painter, &m->cfg, &o), "%s", l->name);
+}
+
+static Status score_drawings(SuiteLine *l, bool allow_missing)
+{
+    const SuiteEntry *e = l->entry;
+    Networks *n;
+    Status s = network_files_open(&n, &e->networks, e->bench, &e->data, l->answers);
+    if (!s)
+        s = bench_score_drawings(&l->scores, e->bench, &e->data, l->answers, n, allow_missing);
+    networks_close(&n);
+    return s;
+}
+
 static Status score(SuiteLine *l, BenchFiles replies, bool allow_missing)
 {
     const SuiteEntry *e = l->entry;
     const char *name = l->answers;
     const BenchFiles answers = {&name, 1};
+    if (e->bench->drawings)
+        return score_drawings(l, allow_missing);
     l->judged_later = e->bench->judge && !e->bench->score_replies && !replies.n;
     if (l->judged_later)
         return bench_requests(e->bench, &e->data, answers, l->requests, NULL, allow_missing);

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "eval/ask_drawings.h"
 #include "eval/bench/commands.h"
 #include "eval/suite_file.h"
 #include "train/infer/answer.h"
@@ -15,14 +16,18 @@ typedef struct SuiteLine {
     char answers[PATH_MAX], requests[PATH_MAX];
     Scores scores;
     int64_t n_duplicate;
+    bool whole;        /* answers or drawings are there, so nothing is asked */
     bool judged_later; /* its judge has not replied: no score */
 } SuiteLine;
 
-/* Names its files in `folder`: NAME.jsonl and NAME.requests.jsonl; of a limited number of questions NAME-first-N. */
+/* Names its files in `folder`: NAME.jsonl and NAME.requests.jsonl; of a limited number of questions NAME-first-N. Drawings are in a folder,
+ * which has no ending. */
 void suite_line_place(SuiteLine *l, const SuiteEntry *e, const char *folder);
 /* Asks its questions, unless the answers are whole. model: what they call the model. */
 MUST_USE Status suite_line_ask(const SuiteLine *l, Answerer *a, const char *model);
-/* Scores the answers, or writes requests for a judge that has not replied. */
+/* Draws its pictures, where it is a benchmark of such; o->out and o->model are its own. */
+MUST_USE Status suite_line_draw(const SuiteLine *l, const DrawingModel *m, DrawingsOptions o);
+/* Scores the answers or drawings, or writes requests for a judge that has not replied. */
 MUST_USE Status suite_line_score(SuiteLine *l, BenchFiles replies, bool allow_missing);
 /* scores_json, with where its requests are and what differs from published figures. */
 MUST_USE Status suite_line_json(cJSON **out, const SuiteLine *l);

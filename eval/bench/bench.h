@@ -6,13 +6,19 @@
 #include <stdio.h>
 
 #include "eval/bench/answers.h"
+#include "eval/bench/networks.h"
 #include "eval/bench/scores.h"
+
+/* What comes before the caption of the picture to draw: captions and pictures of the story so far, its captions, nothing. */
+typedef enum BenchContext { CONTEXT_ALL, CONTEXT_CAPTIONS, CONTEXT_NONE } BenchContext;
 
 /* What a command works on. */
 typedef struct BenchData {
-    const char *dir;   /* the official files */
-    const char *split; /* the benchmark's own where none was given */
-    int64_t limit;     /* only the first so many questions are asked and scored; 0: all */
+    const char *dir;      /* the official files */
+    const char *split;    /* the benchmark's own where none was given */
+    int64_t limit;        /* only the first so many questions are asked and scored; 0: all */
+    BenchContext context; /* of a benchmark with has_context */
+    bool gill_compat;     /* VIST: drawings are named as GILL's scripts name them */
 } BenchData;
 
 /* A question as it is asked. Texts are valid until the visit returns. */
@@ -27,6 +33,21 @@ typedef struct BenchQuestion {
     Span after_id, after_text; /* further members of the answer line, as JSON ("\"round_id\": 0"); empty: none */
 } BenchQuestion;
 typedef Status (*BenchVisit)(void *arg, const BenchQuestion *q);
+
+/* A picture that a benchmark asks for. Texts are valid until the visit returns. */
+typedef struct BenchDrawing {
+    int64_t unit;              /* of what --limit and --chunk count, from 0: captions, stories, sessions of edits */
+    Span id;                   /* what its seed depends on */
+    const char *name;          /* of its file, below the folder of drawings */
+    Span prompt;               /* with an <image> for each of `images`, where these stand in the text; without any they stand first */
+    const char *const *images; /* paths below the data folder, of what the model sees */
+    int n_images;
+    bool edits;       /* the picture is the first of these, changed … */
+    const char *from; /* … or, in its place, an earlier drawing of the same unit, by its name; NULL: none */
+    const char *goal; /* path below the data folder, of what the drawing should have been; NULL: nothing */
+    Span caption;     /* what the goal shows; empty: nobody says */
+} BenchDrawing;
+typedef Status (*DrawingVisit)(void *arg, const BenchDrawing *q);
 
 /* Requests for a judge model. A text with no bytes is left out. */
 typedef struct JudgeRequest {
@@ -59,15 +80,25 @@ typedef struct Bench {
     /* Of a judge that only reads what answers say: `score` does without it, this with its replies to what it was asked. Else NULL. */
     MUST_USE Status (*score_replies)(const BenchData *d, Answers *a, Answers *replies, Scores *s);
     const char *judge_model; /* what the authors asked */
-    /* Of a benchmark of pictures, which has none of the functions above: what was drawn lies in the folder `made`. Numbers are as the
-     * authors have them, mostly from 0 to 1. Counts pictures and missing ones in s; these are left out of its means. */
-    MUST_USE Status (*score_pictures)(const BenchData *d, const char *made, Scores *s);
+    /* Of a benchmark of pictures, which has none of the functions above. Calls visit with every picture to be drawn, in order. */
+    MUST_USE Status (*drawings)(const BenchData *d, DrawingVisit visit, void *arg);
+    bool has_context;    /* d->context makes a difference */
+    int32_t square_side; /* FID sees the middles of drawings and goals, resized to this; 0: as they are */
+    /* What was drawn lies in the folder `made`. f: what networks make of the drawings, NULL: nothing is known. Numbers are as the authors
+     * have them, mostly from 0 to 1. Counts pictures and missing ones in s; these are left out of its means. */
+    MUST_USE Status (*score_pictures)(const BenchData *d, const char *made, Networks *f, Scores *s);
+    bool of_openai;       /* CLIP's pictures are cropped as OpenAI's code does */
+    const char *networks; /* what the scores by networks need: names of files of features, with a blank between; NULL: there are none */
 } Bench;
 
 extern const Bench *const BENCHES[]; /* ends with NULL */
 const Bench *bench_named(const char *name);
 /* ERR_DATA: the official files hold no question. */
 MUST_USE Status bench_empty(const Bench *b, const BenchData *d);
+/* b->drawings of the first d->limit units; a name that leads out of the folder of drawings is ERR_DATA, and so is none at all. */
+MUST_USE Status bench_drawings(const Bench *b, const BenchData *d, DrawingVisit visit, void *arg);
+/* Counts these drawings and those that are missing in s, and adds to the sums what f knows about the others. */
+MUST_USE Status bench_networks(const Bench *b, const BenchData *d, const char *made, Networks *f, NetworkSums *sums, Scores *s);
 
 /* ---- official.c: reading official files. Messages name the file, and say where the value stands. */
 /* DIR/NAME into path[PATH_MAX]; name is a format ("%s_questions.json"). Returns it. */

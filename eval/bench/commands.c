@@ -61,6 +61,20 @@ Status bench_data(BenchData *out, const Bench *b, const char *dir, const char *s
     return OK;
 }
 
+Status bench_chunk(int *chunk, int *n_chunks, const char *text)
+{
+    char *end = NULL;
+    *chunk = *n_chunks = 0;
+    if (!text)
+        return OK;
+    const long k = strtol(text, &end, 10), n = *end == '/' ? strtol(end + 1, &end, 10) : 0;
+    if (*end || k < 1 || k > n || n > INT32_MAX)
+        return fail(ERR_USAGE, "evaluate: --chunk %s: expected K/N with K from 1 to N, as in 2/8", text);
+    *chunk = (int)k;
+    *n_chunks = (int)n;
+    return OK;
+}
+
 static const char AS_WRONG[] = "counts them as wrong";
 
 /* effect: of --allow-missing. */
@@ -108,17 +122,13 @@ static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers 
     return check_missing(s, b, d, allow_missing, AS_WRONG);
 }
 
-/* answers: the folder of what was drawn. */
-static Status score_pictures(Scores *s, int64_t *n_duplicate, const Bench *b, const BenchData *d, BenchFiles answers, bool allow_missing)
+Status bench_score_drawings(Scores *s, const Bench *b, const BenchData *d, const char *made, Networks *n, bool allow_missing)
 {
     *s = (Scores){.decimals = 4};
-    *n_duplicate = 0;
-    if (answers.n != 1)
-        return fail(ERR_USAGE, "evaluate %s: --answers is the folder of its pictures, one, not %d", b->name, answers.n);
-    TRY(b->score_pictures(d, answers.name[0], s));
+    TRY(b->score_pictures(d, made, n, s));
     TRY(scores_status(s));
     if (s->n_missing == s->n || (!allow_missing && s->n_missing * 100 > s->n))
-        return fail(ERR_DATA, "%s: %" PRId64 " of %" PRId64 " pictures are missing%s", answers.name[0], s->n_missing, s->n,
+        return fail(ERR_DATA, "%s: %" PRId64 " of %" PRId64 " pictures are missing%s", made, s->n_missing, s->n,
                     s->n_missing == s->n ? "" : ", which is more than 1 %; --allow-missing scores the others");
     return OK;
 }
@@ -126,8 +136,6 @@ static Status score_pictures(Scores *s, int64_t *n_duplicate, const Bench *b, co
 Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const BenchData *d, BenchFiles answers, BenchFiles replies,
                    bool allow_missing)
 {
-    if (b->score_pictures)
-        return score_pictures(scores, n_duplicate, b, d, answers, allow_missing);
     const bool only_replies = b->judge && !b->score_replies, both = b->score_replies && replies.n;
     Answers *a = NULL, *r = NULL;
     *scores = (Scores){0};
@@ -142,10 +150,10 @@ Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const B
     return s;
 }
 
-static Status tell(const Bench *b, const BenchData *d, const Scores *s, int64_t n_duplicate)
+Status bench_tell(const Bench *b, const BenchData *d, const Scores *s, int64_t n_duplicate, bool json)
 {
     cJSON *o;
-    if (args.format == 0 && !log_is_json()) {
+    if (!json && !log_is_json()) {
         scores_print(stdout, s, b->name, d->split, n_duplicate);
         return OK;
     }
@@ -163,7 +171,7 @@ static Status score_and_tell(const Bench *b)
     TRY(bench_data(&d, b, args.data, args.split));
     Status s = bench_score(&scores, &n_duplicate, b, &d, files_of(&args.answers), files_of(&args.replies), args.allow_missing);
     if (!s)
-        s = tell(b, &d, &scores, n_duplicate);
+        s = bench_tell(b, &d, &scores, n_duplicate, args.format != 0);
     scores_free(&scores);
     return s;
 }
@@ -393,9 +401,15 @@ static const BenchStep STEPS[] = {
      "       evaluate BENCH judge --data DIR --replies FILE… (mathvista: and --answers FILE…)",
      "Writes requests to a judge, and scores from its replies.", JUDGE_OPTIONS, judge},
 };
-enum { N_STEPS = sizeof STEPS / sizeof *STEPS, N_ALL = N_STEPS + 1 };
+enum { N_STEPS = sizeof STEPS / sizeof *STEPS, STEPS_MOST = N_STEPS + 4 };
 
 bool bench_is(const char *word) { return bench_named(word) != NULL; }
+
+bool bench_draws(const char *word)
+{
+    const Bench *b = bench_named(word);
+    return b && b->drawings;
+}
 
 int bench_names(const char **names, int room)
 {
@@ -422,39 +436,52 @@ Status bench_list(FILE *out)
     return OK;
 }
 
-/* Step i of all, ask the first. */
-static const BenchStep *step_at(int i, const BenchStep *ask) { return i ? &STEPS[i - 1] : ask; }
-
-static const BenchStep *step_named(const char *name, const BenchStep *ask)
+/* All steps: those of the caller, and those of this file of which it has none. Returns how many. */
+static int list_steps(const BenchStep *list[STEPS_MOST], const BenchStep *const *callers)
 {
-    for (int i = 0; i < N_ALL; i++)
-        if (!strcmp(step_at(i, ask)->name, name))
-            return step_at(i, ask);
+    int n = 0;
+    for (; callers[n]; n++)
+        list[n] = callers[n];
+    const int n_callers = n;
+    for (int i = 0; i < N_STEPS; i++) {
+        bool is_callers = false;
+        for (int k = 0; k < n_callers; k++)
+            is_callers |= !strcmp(STEPS[i].name, callers[k]->name);
+        if (!is_callers)
+            list[n++] = &STEPS[i];
+    }
+    return n;
+}
+
+static const BenchStep *step_named(const char *name, const BenchStep *const *steps, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(steps[i]->name, name))
+            return steps[i];
     return NULL;
 }
 
-static Status no_such_step(const char *bench, const char *word, const BenchStep *ask)
+static Status no_such_step(const char *bench, const char *word, const BenchStep *const *steps, int n)
 {
-    const char *names[N_ALL];
-    for (int i = 0; i < N_ALL; i++)
-        names[i] = step_at(i, ask)->name;
-    const char *near = word ? cli_nearest(word, names, N_ALL) : NULL;
+    const char *names[STEPS_MOST];
+    for (int i = 0; i < n; i++)
+        names[i] = steps[i]->name;
+    const char *near = word ? cli_nearest(word, names, n) : NULL;
     char list[128] = "";
-    for (int i = 0; i < N_ALL; i++)
+    for (int i = 0; i < n; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
     return fail(ERR_USAGE, "evaluate %s %s%s%s%s%s%s", bench, word ? "knows no step \"" : "needs a step", word ? word : "",
                 word ? "\"" : "", near ? "; did you mean \"" : ": ", near ? near : list, near ? "\"?" : "");
 }
 
 /* evaluate BENCH --help: how each step is called. */
-static Status help(const Bench *b, int argc, char **argv, const BenchStep *ask, bool *done)
+static Status help(const Bench *b, int argc, char **argv, const BenchStep *const *steps, int n, bool *done)
 {
-    CliOption options[N_ALL + 2] = {{.kind = CLI_HEADING, .help = "steps:"}};
+    CliOption options[STEPS_MOST + 2] = {{.kind = CLI_HEADING, .help = "steps:"}};
     char usage[2048] = "", summary[512];
-    for (int i = 0; i < N_ALL; i++) {
-        const BenchStep *step = step_at(i, ask);
-        options[i + 1] = (CliOption){.name = step->name, .kind = CLI_COMMAND, .help = step->summary};
-        snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "%s%s", i ? "\n       " : "", step->usage);
+    for (int i = 0; i < n; i++) {
+        options[i + 1] = (CliOption){.name = steps[i]->name, .kind = CLI_COMMAND, .help = steps[i]->summary};
+        snprintf(usage + strlen(usage), sizeof usage - strlen(usage), "%s%s", i ? "\n       " : "", steps[i]->usage);
     }
     snprintf(summary, sizeof summary, "The benchmark %s (%s), scored by its %s. evaluate %s STEP --help shows what a step takes.", b->name,
              b->files, b->metric, b->name);
@@ -462,17 +489,19 @@ static Status help(const Bench *b, int argc, char **argv, const BenchStep *ask, 
     return cli_parse(&program, argc, argv, done);
 }
 
-Status bench_run(int argc, char **argv, const BenchStep *ask)
+Status bench_run(int argc, char **argv, const BenchStep *const *callers)
 {
     const Bench *b = bench_named(argv[0]);
-    const BenchStep *step = argc > 1 ? step_named(argv[1], ask) : NULL;
+    const BenchStep *steps[STEPS_MOST];
+    const int n = list_steps(steps, callers);
+    const BenchStep *step = argc > 1 ? step_named(argv[1], steps, n) : NULL;
     bool done = false;
     if (argc > 1 && *argv[1] == '-')
-        TRY(help(b, argc, argv, ask, &done));
+        TRY(help(b, argc, argv, steps, n, &done));
     if (done)
         return OK;
     if (!step)
-        return no_such_step(argv[0], argc > 1 ? argv[1] : NULL, ask);
+        return no_such_step(argv[0], argc > 1 ? argv[1] : NULL, steps, n);
     const CliProgram program = {.name = "evaluate", .summary = step->summary, .usage = step->usage, .options = step->options};
     TRY(cli_parse(&program, argc - 1, argv + 1, &done));
     return done ? OK : step->run(b);

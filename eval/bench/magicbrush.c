@@ -1,5 +1,5 @@
 /* magicbrush.c: MagicBrush: edited pictures against their goals, each turn by itself (all_turn) and after all turns (final_turn). Official:
- * image_eval.py and the folders that it reads. Of it: which pictures make a pair, L1 and L2.
+ * image_eval.py and the folders that it reads.
  *
  * Goals lie in ID/ as ...output1.png to ...outputN.png; edits as ID_1.png (the first turn), ID_inde_K.png (turn K from the goal before it)
  * and ID_iter_K.png (turn K from the edit before it). The official script takes every name with "_1" in it for the first turn, so it stops
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "data/formats/file.h"
-#include "eval/bench/bench.h"
+#include "eval/bench/magicbrush.h"
 #include "eval/metrics/pixels.h"
 #include "kernels/base/arena.h"
 
@@ -103,14 +103,17 @@ static bool is_single_turn(const char *name) { return is_first(name) || strstr(n
 /* ---------------------------------------------------------------- pairs */
 
 typedef struct Sums {
-    PixelSums all, final;
+    PixelSums pixels;
+    NetworkSums networks;
 } Sums;
 
 typedef struct Work {
     Pool pool;
     Names listed[2], turns[2]; /* of goals and edits: all pictures; those of a kind */
     const char *goals, *made;  /* folders */
-    Sums sums;
+    int64_t limit;
+    Networks *features;
+    Sums all, final;
 } Work;
 
 static Status list(Names *out, Pool *pool, const char *folder, FileVisit add)
@@ -119,17 +122,18 @@ static Status list(Names *out, Pool *pool, const char *folder, FileVisit add)
     return file_list(folder, add, &(Listing){out, pool, folder});
 }
 
-static Status compare(PixelSums *sums, const char *made, const char *edit, const char *goals, const char *goal)
+/* Of an id: folders of its goals and edits, and the names of a picture in each. */
+static Status compare(Work *w, Sums *sums, const char *id, const char *made, const char *edit, const char *goals, const char *goal)
 {
     char a[PATH_MAX], b[PATH_MAX];
     Pixels p;
     TRY(pixels_compare_files(&p, file_join(a, made, edit), file_join(b, goals, goal), false));
-    pixels_add(sums, &p);
-    return OK;
+    pixels_add(&sums->pixels, &p);
+    return networks_add(w->features, &sums->networks, file_join(a, id, edit));
 }
 
 /* The pictures of one id. */
-static Status add_pairs(Work *w, const char *goals, const char *made)
+static Status add_pairs(Work *w, const char *id, const char *goals, const char *made)
 {
     Names *goal = &w->turns[0], *edit = &w->turns[1];
     TRY(list(&w->listed[0], &w->pool, goals, add_picture));
@@ -148,10 +152,24 @@ static Status add_pairs(Work *w, const char *goals, const char *made)
         return fail(ERR_DATA, "%s: has %d edits of single turns (ID_1.png, ID_inde_K.png), but %s has %d goals", made, n_edits, goals,
                     n_goals);
     for (int i = 0; i < n_goals; i++)
-        TRY(compare(&w->sums.all, made, edit->item[i], goals, goal->item[i]));
+        TRY(compare(w, &w->all, id, made, edit->item[i], goals, goal->item[i]));
     if (w->listed[1].n > 1 && !keep(edit, &w->listed[1], is_iterated))
         return fail(ERR_DATA, "%s: has no edit after all turns (ID_iter_K.png)", made);
-    return compare(&w->sums.final, made, edit->item[edit->n - 1], goals, goal->item[n_goals - 1]);
+    return compare(w, &w->final, id, made, edit->item[edit->n - 1], goals, goal->item[n_goals - 1]);
+}
+
+/* With a limit only so many were asked for: leaves the goals of those that are there. */
+static void keep_asked(Names *goals, const Names *edits, int64_t limit)
+{
+    int n = 0;
+    if (!limit || edits->n != (limit < goals->n ? limit : goals->n))
+        return;
+    for (int i = 0, k = 0; i < goals->n && k < edits->n; i++)
+        if (!strcmp(goals->item[i], edits->item[k])) {
+            goals->item[n++] = goals->item[i];
+            k++;
+        }
+    goals->n = n == edits->n ? n : goals->n;
 }
 
 /* Names of goals and edits must be the same. */
@@ -173,31 +191,47 @@ static Status add_all(Work *w, Names *goals, Names *edits)
     Status s = list(goals, &ids, w->goals, add_folder);
     if (!s)
         s = list(edits, &ids, w->made, add_folder);
-    if (!s)
+    if (!s) {
+        keep_asked(goals, edits, w->limit);
         s = check_ids(goals, edits, w);
+    }
     for (int i = 0; i < goals->n && !s; i++) {
         pool_reset(&w->pool);
-        s = add_pairs(w, file_join(from, w->goals, goals->item[i]), file_join(made, w->made, goals->item[i]));
+        s = add_pairs(w, goals->item[i], file_join(from, w->goals, goals->item[i]), file_join(made, w->made, goals->item[i]));
     }
     pool_free(&ids);
     return s;
 }
 
-static Status score(const BenchData *d, const char *made, Scores *s)
+static void add_network(Scores *s, const Work *w, const Sums *sums, NetworkMetric m, const char *of, const char *key)
 {
-    Work w = {.goals = d->dir, .made = made};
+    if (networks_know(w->features, m))
+        scores_add(s, networks_mean(&sums->networks, m), "%s/%s", of, key);
+}
+
+static void add_scores(Scores *s, const Work *w, const Sums *sums, const char *of)
+{
+    const Pixels mean = pixels_mean(&sums->pixels);
+    scores_add(s, mean.l1, "%s/l1", of);
+    scores_add(s, mean.l2, "%s/l2", of);
+    scores_add(s, (double)sums->pixels.n, "%s/n", of);
+    add_network(s, w, sums, METRIC_CLIP_I, of, "clip-i");
+    add_network(s, w, sums, METRIC_DINO, of, "dino");
+    add_network(s, w, sums, METRIC_CLIP_T, of, "clip-t");
+    add_network(s, w, sums, METRIC_CLIP_T_ORACLE, of, "clip-t-oracle");
+}
+
+static Status score(const BenchData *d, const char *made, Networks *f, Scores *s)
+{
+    char path[PATH_MAX];
+    const char *below = magicbrush_images(d);
+    Work w = {.goals = *below ? official_path(path, d, "images") : d->dir, .made = made, .limit = d->limit, .features = f};
     Names goals = {0}, edits = {0};
     Status status = add_all(&w, &goals, &edits);
     if (!status) {
-        const PixelSums *sums[2] = {&w.sums.all, &w.sums.final};
-        for (int i = 0; i < 2; i++) {
-            const char *of = i ? "final_turn" : "all_turn";
-            const Pixels mean = pixels_mean(sums[i]);
-            scores_add(s, mean.l1, "%s/l1", of);
-            scores_add(s, mean.l2, "%s/l2", of);
-            scores_add(s, (double)sums[i]->n, "%s/n", of);
-        }
-        s->n = w.sums.all.n;
+        add_scores(s, &w, &w.all, "all_turn");
+        add_scores(s, &w, &w.final, "final_turn");
+        s->n = w.all.pixels.n;
     }
     for (int i = 0; i < 2; i++) {
         mem_free(w.listed[i].item);
@@ -211,8 +245,12 @@ static Status score(const BenchData *d, const char *made, Scores *s)
 
 const Bench BENCH_MAGICBRUSH = {.name = "magicbrush",
                                 .split = "test",
-                                .files = "ID/ID-outputK.png (goals); --answers: ID/ID_1.png, ID_inde_K.png, ID_iter_K.png",
+                                .files = "[images/]ID/ID-outputK.png (goals), edit_sessions.json (to ask); --answers: ID/ID_1.png, "
+                                         "ID_inde_K.png, ID_iter_K.png",
                                 .pictures = "of goals and edits",
                                 .suffix = "",
-                                .metric = "L1 and L2 (mean square), all turns and the final turn",
+                                .metric = "L1 and L2 (mean square), CLIP-I, DINO and CLIP-T, all turns and the final turn",
+                                .networks = "clip-made clip-goal clip-text dino-made dino-goal",
+                                .of_openai = true,
+                                .drawings = magicbrush_drawings,
                                 .score_pictures = score};

@@ -88,7 +88,7 @@ brush=tests/fixtures/metrics/magicbrush
     grep -q '^{"bench":"magicbrush","split":"test","n":15,.*"score":0\.3451773351.*"all_turn/n":15.0,"final_turn/l1":0\.26468' ||
     wrong "magicbrush"
 "$build/evaluate" magicbrush score --data $brush/goals --answers $brush/edits | grep -q '^all_turn/l2  *0\.1765$' || wrong "magicbrush: no table"
-refused 2 'asks no questions' magicbrush ask --data $brush/goals --out "$dir/answers.jsonl" --config run.json
+refused 65 'hold no question' magicbrush ask --data $brush/goals --out "$dir/edits" --config run.json
 refused 2 'has no server' magicbrush submit --data $brush/goals --answers $brush/edits --out "$dir/out.json"
 refused 2 'needs no judge' magicbrush judge --data $brush/goals --answers $brush/edits
 refused 2 'one, not 2' magicbrush score --data $brush/goals --answers $brush/edits $brush/goals

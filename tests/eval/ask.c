@@ -51,7 +51,7 @@ static void ask(Lines *l, const char *name, int64_t limit)
     const AskOptions o = {.out = file_join(out, test_dir(), name), .model = "the \"model\""};
     REQUIRE_OK(config_load(&cfg, test_fixture("parity/noise_edit/config.json"), SETS, 1));
     REQUIRE_OK(answerer_open(&a, &cfg, NULL));
-    REQUIRE_OK(bench_ask(&BENCH, &(BenchData){".", "s", limit}, a, &o, &l->counts));
+    REQUIRE_OK(bench_ask(&BENCH, &(BenchData){.dir = ".", .split = "s", .limit = limit}, a, &o, &l->counts));
     answerer_close(&a);
     config_free(&cfg);
     REQUIRE_OK(file_read(&l->bytes, &n, out, 1 << 20));

@@ -17,9 +17,7 @@ static Status score(Scores *s, const char *bench, const char *goals, const char 
     char from[PATH_MAX], to[PATH_MAX];
     const Bench *b = bench_named(bench);
     const BenchData d = {.dir = path_of(from, goals), .split = b->split};
-    const char *const folder = path_of(to, made);
-    int64_t n_duplicate;
-    return bench_score(s, &n_duplicate, b, &d, (BenchFiles){&folder, 1}, (BenchFiles){0}, allow_missing);
+    return bench_score_drawings(s, b, &d, path_of(to, made), NULL, allow_missing);
 }
 
 /* Every number of scores.txt, in its order, and no other. */

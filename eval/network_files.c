@@ -1,0 +1,270 @@
+/* network_files.c: computes files of features of a benchmark's drawings (network_files.h). Called by evaluate BENCH score and by suites. */
+#include "eval/network_files.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/formats/file.h"
+#include "data/pictures/picture_file.h"
+#include "eval/features/feature_file.h"
+#include "kernels/base/arena.h"
+#include "kernels/base/log.h"
+
+enum { BLOCK = 8 * PICTURE_NET_BATCH }; /* rows that are computed before they are written */
+
+/* The drawings that are there, a row each; texts lie in the pool. */
+typedef struct DrawnRows {
+    Pool pool;
+    const char *made_folder, *goal_folder;
+    const char **name, **made, **goal, **text; /* [n]; text NULL: nobody says */
+    int64_t n, room;
+    bool shares_names; /* several drawings may have one name */
+} DrawnRows;
+
+static Status grow(const char ***array, int64_t room)
+{
+    const char **more = mem_grow(*array, (size_t)room * sizeof *more);
+    if (!more)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " drawings", room);
+    *array = more;
+    return OK;
+}
+
+static Status reserve_rows(DrawnRows *r)
+{
+    if (r->n < r->room)
+        return OK;
+    r->room = 2 * r->room + 1024;
+    TRY(grow(&r->name, r->room));
+    TRY(grow(&r->made, r->room));
+    TRY(grow(&r->goal, r->room));
+    return grow(&r->text, r->room);
+}
+
+static const char *path_in(Pool *p, const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    return span_copy(p, span_of(file_join(path, folder, name))).s;
+}
+
+/* As GILL names drawings, several stories have one, with the same goal. */
+static bool is_there(const DrawnRows *r, Span name)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        if (span_is(name, r->name[i]))
+            return true;
+    return false;
+}
+
+static Status add_row(void *arg, const BenchDrawing *q)
+{
+    DrawnRows *r = arg;
+    char path[PATH_MAX];
+    if (!file_exists(file_join(path, r->made_folder, q->name)))
+        return OK;
+    if (r->shares_names && is_there(r, networks_row(q->name)))
+        return OK;
+    TRY(reserve_rows(r));
+    r->name[r->n] = span_copy(&r->pool, networks_row(q->name)).s;
+    r->made[r->n] = span_copy(&r->pool, span_of(path)).s;
+    r->goal[r->n] = q->goal ? path_in(&r->pool, r->goal_folder, q->goal) : NULL;
+    r->text[r->n] = q->caption.n ? span_copy(&r->pool, q->caption).s : NULL;
+    r->n++;
+    return pool_status(&r->pool);
+}
+
+static void free_rows(DrawnRows *r)
+{
+    pool_free(&r->pool);
+    mem_free(r->name);
+    mem_free(r->made);
+    mem_free(r->goal);
+    mem_free(r->text);
+}
+
+/* ---------------------------------------------------------------- a file */
+
+/* A file to be made: rows that have a source, of one network. */
+typedef struct Making {
+    PictureNet *net;
+    const char **name, **source; /* [n] */
+    int64_t n;
+    bool is_text;
+    int32_t square_side; /* 0: pictures as they are */
+    int64_t truncated;
+    float *features; /* [BLOCK, width] */
+} Making;
+
+/* The middle of a picture, resized to a square. */
+static Status load_square(Image *out, PictureBuffer *buf, const char *path, int32_t side)
+{
+    Image whole;
+    Reject reject;
+    const ImagePrep prep = {.width = side, .height = side, .shorter = side, .rounds = true, .filter = FILTER_BICUBIC};
+    TRY(picture_load(buf, NULL, path));
+    TRY_IN(image_decode(&whole, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
+    *out = (Image){.width = side, .height = side, .rgb = mem_alloc((size_t)side * (size_t)side * 3)};
+    Status s = out->rgb ? image_prepare(out->rgb, &whole, &prep) : fail(ERR_NOMEM, "no memory for a picture of %dx%d pixels", side, side);
+    image_free(&whole);
+    return s;
+}
+
+static Status compute_squares(const Making *m, int64_t first, int64_t n)
+{
+    Image images[BLOCK] = {{0}};
+    PictureBuffer buf = {0};
+    Status s = OK;
+    for (int64_t i = 0; i < n && !s; i++)
+        s = load_square(&images[i], &buf, m->source[first + i], m->square_side);
+    if (!s)
+        s = picture_net_images(m->net, images, n, m->features);
+    for (int64_t i = 0; i < n; i++)
+        image_free(&images[i]);
+    picture_buffer_free(&buf);
+    return s;
+}
+
+static Status compute(Making *m, int64_t first, int64_t n)
+{
+    if (m->is_text)
+        return picture_net_texts(m->net, m->source + first, n, m->features, &m->truncated);
+    return m->square_side ? compute_squares(m, first, n) : picture_net_pictures(m->net, NULL, m->source + first, n, m->features);
+}
+
+static Status compute_all(Making *m, FeatureFile *file, const char *what)
+{
+    for (int64_t at = 0, n; at < m->n; at += n) {
+        n = m->n - at < BLOCK ? m->n - at : BLOCK;
+        TRY(compute(m, at, n));
+        TRY(feature_file_write(file, 0, at, n, m->features));
+        log_progress("%s: %" PRId64 " of %" PRId64, what, at + n, m->n);
+    }
+    if (m->truncated)
+        log_warn("%" PRId64 " captions have more tokens than the network takes and were cut", m->truncated);
+    return OK;
+}
+
+static Status write_file(Making *m, const char *path, const char *what)
+{
+    static const char *const ARRAYS[] = {"/feat", NULL};
+    const PictureNetInfo *info = picture_net_info(m->net);
+    FeatureFile file;
+    if (m->is_text && !info->reads_texts)
+        return fail(ERR_USAGE, "this network (%s) reads no texts, expected CLIP", info->kind);
+    m->features = mem_alloc((size_t)(BLOCK * info->width) * sizeof *m->features);
+    if (!m->features)
+        return fail(ERR_NOMEM, "no memory for %d features", BLOCK);
+    Status s = feature_file_create(&file, path, m->net, "/name", (char *const *)(void *)m->name, m->n, ARRAYS);
+    if (!s)
+        s = feature_file_close(&file, compute_all(m, &file, what));
+    mem_free(m->features);
+    return s;
+}
+
+/* Of the rows those that have a source. */
+static Status make_file(const DrawnRows *r, const char *const *sources, Making *m, const char *path, const char *what)
+{
+    m->name = mem_alloc((size_t)(r->n + 1) * sizeof *m->name);
+    m->source = mem_alloc((size_t)(r->n + 1) * sizeof *m->source);
+    if (!m->name || !m->source) {
+        mem_free(m->name);
+        mem_free(m->source);
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " names", r->n);
+    }
+    for (int64_t i = 0; i < r->n; i++)
+        if (sources[i]) {
+            m->name[m->n] = r->name[i];
+            m->source[m->n++] = sources[i];
+        }
+    Status s = m->n ? write_file(m, path, what) : OK;
+    mem_free(m->name);
+    mem_free(m->source);
+    return s;
+}
+
+/* ---------------------------------------------------------------- the folder */
+
+/* The files of a network. */
+typedef struct NetworkFiles {
+    const char *weights;
+    bool of_openai, is_square;
+    FeatureKind made, goal, text; /* text N_FEATURES: it reads none */
+} NetworkFiles;
+
+static bool wanted(const Bench *b, FeatureKind k)
+{
+    const char *at = k < N_FEATURES && b->networks ? strstr(b->networks, FEATURE_NAMES[k]) : NULL;
+    return at != NULL;
+}
+
+static Status make_kind(const DrawnRows *r, const char *const *sources, PictureNet *net, const NetworkFiles *f, FeatureKind k,
+                        const Bench *b, const char *folder)
+{
+    char path[PATH_MAX], name[64];
+    Making m = {.net = net, .is_text = k == f->text, .square_side = f->is_square ? b->square_side : 0};
+    if (!wanted(b, k) || networks_has_file(folder, k))
+        return OK;
+    snprintf(name, sizeof name, "%s.h5", FEATURE_NAMES[k]);
+    return make_file(r, sources, &m, file_join(path, folder, name), FEATURE_NAMES[k]);
+}
+
+static Status run_network(const DrawnRows *r, const NetworkFiles *f, const Bench *b, const char *folder, bool goals)
+{
+    PictureNet *net;
+    const PictureNetOptions options = {.crops_as_openai = f->of_openai && b->of_openai};
+    if (!f->weights || !r->n)
+        return OK;
+    if (!wanted(b, f->made))
+        return fail(ERR_USAGE, "evaluate %s: has no score by %s; its scores are: %s", b->name, FEATURE_NAMES[f->made], b->metric);
+    TRY(picture_net_open(&net, f->weights, &options));
+    Status s = make_kind(r, r->made, net, f, f->made, b, folder);
+    if (!s && goals)
+        s = make_kind(r, r->goal, net, f, f->goal, b, folder);
+    if (!s && f->text != N_FEATURES)
+        s = make_kind(r, r->text, net, f, f->text, b, folder);
+    picture_net_close(&net);
+    return s;
+}
+
+static Status fill_folder(const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made, const char *folder)
+{
+    const NetworkFiles networks[] = {
+        {n->clip, true, false, FEATURE_CLIP_MADE, FEATURE_CLIP_GOAL, FEATURE_CLIP_TEXT},
+        {n->dino, false, false, FEATURE_DINO_MADE, FEATURE_DINO_GOAL, N_FEATURES},
+        {n->inception, false, true, FEATURE_INCEPTION_MADE, FEATURE_INCEPTION_GOAL, N_FEATURES},
+    };
+    DrawnRows r = {.made_folder = made, .goal_folder = d->dir, .shares_names = d->gill_compat};
+    Status s = bench_drawings(b, d, add_row, &r);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks && !s; i++)
+        s = run_network(&r, &networks[i], b, folder, !(networks[i].is_square && n->reference));
+    free_rows(&r);
+    return s;
+}
+
+static Status make_temporary(char folder[PATH_MAX])
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, PATH_MAX, "%s/genllava-features-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    return mkdtemp(folder) ? OK : fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+}
+
+Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made)
+{
+    const bool computes = n->clip || n->dino || n->inception, is_kept = n->features != NULL;
+    char folder[PATH_MAX] = "";
+    *out = NULL;
+    if ((n->reference || n->inception) && !b->square_side)
+        return fail(ERR_USAGE, "evaluate %s: --inception and --reference are for coco, which is scored by FID", b->name);
+    if (!computes)
+        return networks_open(out, n->features, n->reference, false);
+    TRY(is_kept ? file_make_folders(n->features) : make_temporary(folder));
+    const char *const to = is_kept ? n->features : folder;
+    Status s = fill_folder(n, b, d, made, to);
+    if (!s)
+        return networks_open(out, to, n->reference, !is_kept);
+    if (!is_kept)
+        networks_remove(folder);
+    return s;
+}
