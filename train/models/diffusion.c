@@ -63,7 +63,7 @@ Status diffusion_declare(GenLlava *g, const RunConfig *cfg)
     if (cfg->model.diffusion.edit == EDIT_TRAIN_CONV_IN)
         g->unet.config.in_channels *= 2;
     TRY(unet_declare_weights(&g->unet, &g->params, cfg->model.diffusion.unet == TRAIN_CONV_IN ? UNET_REST : UNET_ALL));
-    return check_sizes(g, cfg);
+    return g->params.failed ? OK : check_sizes(g, cfg); /* weights for which there was no memory: params_create says so */
 }
 
 Status diffusion_declare_conv_in(GenLlava *g, const RunConfig *cfg)
