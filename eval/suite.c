@@ -124,7 +124,7 @@ static void put_note(FILE *out, const SuiteLine *l)
     if (l->judged_later)
         fprintf(out, "its judge has not replied; the requests are in %s", l->requests);
     else if (lacks_networks(l))
-        fputs("is scored by what networks make of its drawings: name a folder of files of features, \"features\"", out);
+        fputs("is scored by what networks make of its drawings: name their weights (\"model\", …) or \"features\"", out);
     else if (l->entry->bench->note)
         fputs(l->entry->bench->note, out);
 }

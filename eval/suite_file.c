@@ -106,7 +106,8 @@ static void check_first(Reader *r, const SuiteEntry *e, const Json *o)
 
 static void read_entry(Reader *r, const Json *o)
 {
-    static const char *const KEYS[] = {"bench", "data", "split", "limit", "replies", "features", "reference"};
+    static const char *const KEYS[] = {"bench", "data", "split", "limit", "replies",   "model",
+                                       "dino",  "inception", "features", "reference"};
     char found[96];
     if (o->kind != JSON_OBJECT || r->suite->n == SUITE_MOST) {
         mistake(r, o, "a benchmark is %s, expected up to %d objects {\"bench\", \"data\"}", json_show(o, found, sizeof found), SUITE_MOST);
@@ -131,6 +132,9 @@ static void read_entry(Reader *r, const Json *o)
         read_limit(r, e, limit);
     if (replies)
         read_replies(r, e, replies);
+    e->networks.clip = read_path(r, e, o, "model");
+    e->networks.dino = read_path(r, e, o, "dino");
+    e->networks.inception = read_path(r, e, o, "inception");
     e->networks.features = read_path(r, e, o, "features");
     e->networks.reference = read_path(r, e, o, "reference");
 }

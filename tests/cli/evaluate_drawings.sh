@@ -110,6 +110,12 @@ grep -q '"n":2,"n_missing":0' "$dir/out" || fail "--limit 2: $(cat "$dir/out")"
 ends_with "$evaluate" 2 vist score --data "$coco" --answers "$dir/first" --reference x.npz
 says "--inception and --reference are for coco"
 
+ends_with "$evaluate" 2 coco score --data "$coco" --answers "$dir/whole" --dino "$clip"
+says "evaluate coco: has no score by dino-made"
+ends_with "$evaluate" 2 coco ask --data "$coco" --config "$dir/run.json" --out "$dir/none"
+says "evaluate: coco: this model does not draw: model.diffusion.path is null"
+[ ! -e "$dir/none" ] || fail "a folder is left by a model that does not draw"
+
 # ---- VIST
 cp -r "$fixtures/drawings/vist" "$dir/vist"
 mkdir "$dir/vist/images"
@@ -157,6 +163,10 @@ printf '{"benchmarks": [{"bench": "coco", "data": "%s", "limit": 2, "features": 
 ends_with "$evaluate" 0 --suite "$dir/suite.json" --out "$dir/suite" "${model[@]}" --steps 2 --format json
 cmp -s "$dir/suite/coco-first-2/9.png" "$dir/whole/9.png" || fail "a suite draws otherwise: $(ls "$dir/suite")"
 grep -q '"bench":"coco","split":"val2014","n":2,.*"scores":{"clip-score":.*"bench":"vist","split":"val","n":1,"n_missing":0,"n_duplicate":0,"score":null' "$dir/out" || fail "a suite: $(cat "$dir/out")"
+sed -i 's/"features": "kept"/"model": "clip"/' "$dir/suite.json"
+cp "$dir/out" "$dir/scored"
+ends_with "$evaluate" 0 --suite "$dir/suite.json" --out "$dir/suite" --format json
+cmp -s "$dir/out" "$dir/scored" || fail "a suite with weights: $(cat "$dir/out")"
 ends_with "$evaluate" 0 --suite "$dir/suite.json" --out "$dir/suite"
 grep -q "vist: is scored by what networks make of its drawings" "$dir/out" || fail "a suite without networks: $(cat "$dir/out")"
 printf '{"benchmarks": [{"bench": "pope", "data": "x", "features": "y"}, {"bench": "coco", "data": "x", "reference": 3}]}' > "$dir/suite.json"

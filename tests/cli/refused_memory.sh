@@ -93,6 +93,17 @@ cp tests/fixtures/features/clip/* tests/fixtures/clip_tokenizer/padded_with_end/
 printf '{"id":1,"text":"a red circle"}\n' > "$dir/texts"
 refuse prepare_none evaluate features --device cpu --model "$dir/clip" --images "$metrics/edits/made" --out "$dir/features.h5"
 refuse prepare_none evaluate features --device cpu --model "$dir/clip" --texts "$dir/texts" --out "$dir/features.h5"
+drawings=$PWD/tests/fixtures/drawings
+refuse prepare_none evaluate magicbrush score --data "$metrics/magicbrush/goals" --answers "$metrics/magicbrush/edits" --features "$drawings/magicbrush/features"
+tiny=(--config tests/fixtures/parity/noise_edit/config.json --set save.dir="$dir/drawing" --set device=cpu --steps 1 --quiet)
+refuse no_shards evaluate coco ask --data "$drawings/coco" "${tiny[@]}" --out "$dir/out" --limit 2
+no_shards
+ends_with "$build/evaluate" 0 coco ask --data "$drawings/coco" "${tiny[@]}" --out "$dir/drawn" --limit 2
+refuse prepare_none evaluate coco score --data "$drawings/coco" --answers "$dir/drawn" --limit 2 --model "$dir/clip"
+printf '{"77": [{"input": "a.jpg", "output": "a.jpg", "instruction": "one"}, {"input": "a.jpg", "output": "a.jpg", "instruction": "two"}]}' > "$dir/edit_sessions.json"
+mkdir "$dir/77"
+cp tests/fixtures/images/rgb.jpg "$dir/77/a.jpg"
+refuse no_shards evaluate magicbrush ask --data "$dir" "${tiny[@]}" --out "$dir/out"
 rm -rf "$dir/out"
 "$build/refusing-prepare" --config "$dir/run.json" --out "$dir/out" > /dev/null 2>&1 || fail "prepare fails"
 for format in text json; do
