@@ -1,37 +1,13 @@
-/* Philox for VL groups of eight columns at once. Lane 4b+i computes group i·VL/4 + b, so that after exchanging words within every four
- * lanes vector i holds, as numbers of 16 bits, the columns 2i·VL … in order. */
+/* dropout.c: dropout of rows (dropout.h), VL groups of eight columns at once: vector i of their words holds, as numbers of 16 bits, the
+ * columns 2i·VL … in order. */
 #include "kernels/cpu/isa/dropout.h"
-
-#include "kernels/base/philox.h"
 
 enum { WORDS = 4, BLOCK_COLS = 2 * WORDS * VL };
 
 void NAME(dropping)(Dropping *d, double p, uint64_t key)
 {
     d->threshold = dropout_threshold(p);
-    for (uint32_t r = 0; r < DROP_ROUNDS; r++) {
-        d->key0[r] = (uint32_t)key + r * 0x9E3779B9u;
-        d->key1[r] = (uint32_t)(key >> 32) + r * 0xBB67AE85u;
-    }
-    for (uint32_t lane = 0; lane < VL; lane++)
-        d->group[lane] = lane % 4 * (VL / 4) + lane / 4;
-}
-
-/* Random words of the columns col … col+BLOCK_COLS-1 of a row. */
-ALWAYS void random_words(const Dropping *d, int64_t row, int64_t col, vu word[WORDS])
-{
-    vu c[4] = {vu_add(vu_load(d->group), vu_set((uint32_t)(col / 8))), vu_set((uint32_t)d->row_pos[row]),
-               vu_set((uint32_t)d->row_item[row]), vu_set(0)};
-    for (int r = 0; r < DROP_ROUNDS; r++) {
-        vu high0, low0, high1, low1;
-        vu_multiply(c[0], vu_set(0xD2511F53u), &high0, &low0);
-        vu_multiply(c[2], vu_set(0xCD9E8D57u), &high1, &low1);
-        c[0] = vu_xor(vu_xor(high1, c[1]), vu_set(d->key0[r]));
-        c[2] = vu_xor(vu_xor(high0, c[3]), vu_set(d->key1[r]));
-        c[1] = low1;
-        c[3] = low0;
-    }
-    vu_transpose4(c, word);
+    philox_lanes(&d->random, key);
 }
 
 ALWAYS void drop_vector(const Dropping *d, DType xt, DType yt, DType at_, vu number, int64_t row, int64_t col, Part part)
@@ -47,7 +23,7 @@ ALWAYS void drop_row(const Dropping *d, DType xt, DType yt, DType at_, int64_t r
     for (int64_t col = 0; col < d->cols; col += BLOCK_COLS) {
         vu word[WORDS] = {vu_set(0), vu_set(0), vu_set(0), vu_set(0)};
         if (d->threshold) /* else all are kept */
-            random_words(d, row, col, word);
+            philox_words(&d->random, (uint32_t)(col / 8), (uint32_t)d->row_pos[row], (uint32_t)d->row_item[row], word);
         UNROLL for (int v = 0; v < 2 * WORDS; v++) {
             int64_t first = col + v * VL;
             vu number = vu_widen(word[v / 2], v % 2);

@@ -2,9 +2,7 @@
 #ifndef GENLLAVA_KERNELS_CPU_ISA_DROPOUT_H
 #define GENLLAVA_KERNELS_CPU_ISA_DROPOUT_H
 
-#include "kernels/cpu/isa/isa.h"
-
-enum { DROP_ROUNDS = 10 };
+#include "kernels/cpu/isa/philox_lanes.h"
 
 /* y = m∘x·scale (+ add): act.h's mask m of a key. x, y and add may be the same matrix. */
 typedef struct Dropping {
@@ -14,8 +12,8 @@ typedef struct Dropping {
     const void *x, *add; /* add: NULL for nothing */
     void *y;
     float scale;
-    uint32_t threshold, key0[DROP_ROUNDS], key1[DROP_ROUNDS]; /* of the rounds of Philox */
-    uint32_t group[VL];                                       /* eight columns each, of the lanes */
+    uint32_t threshold;
+    PhiloxLanes random; /* groups of eight columns */
 } Dropping;
 
 /* Sets the mask. */
