@@ -230,7 +230,7 @@ static Status train_step(Run *r)
     OptimResult done = {.grad_norm = sqrt(numbers.squares)};
     StepLosses losses = losses_of_step(r->cfg, numbers.sums, &plan.of_step);
     double factor = schedule_factor(r->cfg->optim.schedule, plan.step, r->total, r->warmup), lr = factor * r->cfg->optim.lr;
-    TRY(optim_update(r->params, r->cfg, factor, losses.total, &done));
+    TRY(optim_update(r->params, r->cfg, plan.step, factor, losses.total, &done));
     if (done.skipped) {
         warn_of_skipped(plan.step + 1, &losses, done.grad_norm);
         TRY(search_weights(r));

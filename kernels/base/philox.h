@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__CUDACC__)
 #define PHILOX_FN static __host__ __device__ inline
@@ -43,7 +44,8 @@ typedef enum RandomPurpose {
     RANDOM_MIXTURE,   /* membership of fractional weights */
     RANDOM_SAMPLING,  /* text generation */
     RANDOM_NOISE,     /* diffusion noise, timestep, posterior, condition dropout */
-    RANDOM_SCENES     /* the picture world */
+    RANDOM_SCENES,    /* the picture world */
+    RANDOM_MOMENTS    /* rounding of the optimiser's moments; a = step */
 } RandomPurpose;
 
 /* Key of one stream: SplitMix64 finaliser over (seed, purpose, a, b). */
@@ -65,6 +67,17 @@ PHILOX_FN uint64_t philox_key(uint64_t seed, RandomPurpose purpose, uint64_t a, 
 
 /* The eight numbers of 16 bits in the four words. */
 PHILOX_FN uint32_t philox_half(const Philox4 *r, int i) { return r->v[i / 2] >> 16 * (i % 2) & 0xffff; }
+
+/* x as the bits of a bf16, rounded up or down at random so that the mean is x: `random` has 16 bits, and up in magnitude is as probable as
+ * what is cut off is large. What is a bf16 stays as it is, and so does the sign; a number beyond the largest may become infinite. */
+PHILOX_FN uint16_t philox_bf16(float x, uint32_t random)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u); /* NaN */
+    return (uint16_t)((bits & 0x7fffffffu) == 0x7f800000u ? bits >> 16 : (bits + random) >> 16);
+}
 
 /* [0,1) with 24 bits, exact in f32. */
 PHILOX_FN float philox_uniform(uint32_t bits) { return (float)(bits >> 8) * 0x1p-24f; }

@@ -1,5 +1,6 @@
 /* optim.cu: AdamW over spans of the flat buffers, and the sum of squares behind the gradient norm: one pass each, whatever the number of
  * tensors. */
+#include "kernels/base/philox.h"
 #include "kernels/cuda/device.cuh"
 
 /* ---- AdamW: one launch for up to ADAMW_SPANS spans, whose settings travel as a kernel argument. A block takes one chunk of one span. */
@@ -13,9 +14,11 @@ struct AdamwSettings {
 };
 
 struct AdamwArgs {
-    float *param, *m, *v;
+    float *param;
+    void *m, *v; /* of the type that the kernel is made for */
     const float *grad;
     __nv_bfloat16 *copy;
+    uint64_t key;
     float beta1, rest1, beta2, rest2, eps, grad_scale;
     int n_spans;
     AdamwSettings span[ADAMW_SPANS];
@@ -34,7 +37,62 @@ template <bool ALIGNED> static __device__ __forceinline__ void store_copy(__nv_b
             store(to + k, p[k]);
 }
 
-template <bool ALIGNED> __global__ void __launch_bounds__(ADAMW_THREADS) adamw_kernel(AdamwArgs a)
+/* Random words of four neighbours; a group of the contract's when ALIGNED. */
+template <bool ALIGNED> static __device__ __forceinline__ void random_words(uint32_t word[4], uint64_t key, int64_t i)
+{
+    for (int k = 0; k < 4; k += ALIGNED ? 4 : 1) {
+        int64_t group = (i + k) / 4;
+        Philox4 r = philox4x32(key, (uint32_t)group, (uint32_t)(group >> 32), 0, 0);
+        int at = (int)((i + k) % 4);
+        if (ALIGNED)
+            for (int j = 0; j < 4; j++)
+                word[j] = r.v[j];
+        else
+            word[k] = at < 2 ? (at ? r.v[1] : r.v[0]) : at == 2 ? r.v[2] : r.v[3];
+    }
+}
+
+/* Four neighbours of a moment. `shift`: which half of the words rounds it. */
+template <bool ALIGNED> static __device__ __forceinline__ void load_moments(float x[4], const float *from, int n)
+{
+    load_some<float, ALIGNED>(x, from, n);
+}
+template <bool ALIGNED> static __device__ __forceinline__ void load_moments(float x[4], const __nv_bfloat16 *from, int n)
+{
+    if (ALIGNED && n >= 4) {
+        load_as_vector<float>(x, from);
+        return;
+    }
+    for (int k = 0; k < 4; k++)
+        x[k] = k < n ? load(from + k) : 0.0f;
+}
+template <bool ALIGNED>
+static __device__ __forceinline__ void store_moments(float *to, const float x[4], int n, const uint32_t *, int)
+{
+    store_some<float, ALIGNED>(to, x, n);
+}
+template <bool ALIGNED>
+static __device__ __forceinline__ void store_moments(__nv_bfloat16 *to, const float x[4], int n, const uint32_t word[4], int shift)
+{
+    struct alignas(8) Half {
+        uint16_t v[4];
+    } y;
+    for (int k = 0; k < 4; k++)
+        y.v[k] = philox_bf16(x[k], word[k] >> shift & 0xffff);
+    if (ALIGNED && n >= 4) {
+        count_write(to, sizeof y);
+        *reinterpret_cast<Half *>(to) = y;
+        return;
+    }
+    for (int k = 0; k < 4; k++)
+        if (k < n) {
+            count_write(to + k, sizeof *to);
+            reinterpret_cast<uint16_t *>(to)[k] = y.v[k];
+        }
+}
+
+/* M: the type of the moments. */
+template <class M, bool ALIGNED> __global__ void __launch_bounds__(ADAMW_THREADS) adamw_kernel(AdamwArgs a)
 {
     int s = 0;
     while (s + 1 < a.n_spans && a.span[s + 1].first_chunk <= blockIdx.x)
@@ -46,8 +104,12 @@ template <bool ALIGNED> __global__ void __launch_bounds__(ADAMW_THREADS) adamw_k
     float decay_factor = a.span[s].decay_factor, step_size = a.span[s].step_size, inv_bias2 = a.span[s].inv_bias2, p[4], g[4], m[4], v[4];
     load_some<float, ALIGNED>(p, a.param + i, n);
     load_some<float, ALIGNED>(g, a.grad + i, n);
-    load_some<float, ALIGNED>(m, a.m + i, n);
-    load_some<float, ALIGNED>(v, a.v + i, n);
+    M *m_at = (M *)a.m + i, *v_at = (M *)a.v + i;
+    uint32_t word[4];
+    if (sizeof(M) == 2)
+        random_words<ALIGNED>(word, a.key, i);
+    load_moments<ALIGNED>(m, m_at, n);
+    load_moments<ALIGNED>(v, v_at, n);
     for (int k = 0; k < 4; k++) {
         float d = g[k] * a.grad_scale;
         m[k] = a.beta1 * m[k] + a.rest1 * d;
@@ -55,8 +117,8 @@ template <bool ALIGNED> __global__ void __launch_bounds__(ADAMW_THREADS) adamw_k
         p[k] = p[k] * decay_factor - step_size * m[k] / (sqrtf(v[k] * inv_bias2) + a.eps);
     }
     store_some<float, ALIGNED>(a.param + i, p, n);
-    store_some<float, ALIGNED>(a.m + i, m, n);
-    store_some<float, ALIGNED>(a.v + i, v, n);
+    store_moments<ALIGNED>(m_at, m, n, word, 0);
+    store_moments<ALIGNED>(v_at, v, n, word, 16);
     if (a.copy)
         store_copy<ALIGNED>(a.copy + i, p, n);
 }
@@ -73,8 +135,8 @@ static AdamwSettings adamw_settings(const Adamw *a, const AdamwSpan *span, unsig
 static Status adamw_launch(KernelCtx *ctx, const Adamw *a, int64_t *next)
 {
     AdamwArgs args = {};
-    args.param = (float *)a->param, args.m = (float *)a->m, args.v = (float *)a->v, args.grad = (const float *)a->grad;
-    args.copy = (__nv_bfloat16 *)a->copy;
+    args.param = (float *)a->param, args.m = a->m, args.v = a->v, args.grad = (const float *)a->grad;
+    args.copy = (__nv_bfloat16 *)a->copy, args.key = a->key;
     args.beta1 = (float)a->beta1, args.rest1 = (float)(1 - a->beta1), args.beta2 = (float)a->beta2, args.rest2 = (float)(1 - a->beta2);
     args.eps = (float)a->eps, args.grad_scale = (float)a->grad_scale;
     bool aligned = is_aligned(a->param) && is_aligned(a->grad) && is_aligned(a->m) && is_aligned(a->v) && is_aligned(a->copy);
@@ -93,10 +155,12 @@ static Status adamw_launch(KernelCtx *ctx, const Adamw *a, int64_t *next)
     }
     if (!chunks)
         return OK;
-    if (aligned)
-        LAUNCH_FLAT((adamw_kernel<true>), (unsigned)chunks, ADAMW_THREADS, cuda_stream(ctx), args);
-    else
-        LAUNCH_FLAT((adamw_kernel<false>), (unsigned)chunks, ADAMW_THREADS, cuda_stream(ctx), args);
+    WITH_TYPE(a->moments, M, {
+        if (aligned)
+            LAUNCH_FLAT((adamw_kernel<M, true>), (unsigned)chunks, ADAMW_THREADS, cuda_stream(ctx), args);
+        else
+            LAUNCH_FLAT((adamw_kernel<M, false>), (unsigned)chunks, ADAMW_THREADS, cuda_stream(ctx), args);
+    });
     return cuda_launched("adamw");
 }
 

@@ -525,6 +525,8 @@ Status check_adamw(const Adamw *a)
     const char *op = "adamw";
     TRY(size(op, "n_spans", a->n_spans));
     TRY(wide(op, "type", a->type));
+    EXPECT(a->moments == a->type || (a->type == F32 && a->moments == BF16), "%s: moments are %s beside weights in %s, expected %s", op,
+           dtype_name(a->moments), dtype_name(a->type), a->type == F32 ? "F32 or BF16" : dtype_name(a->type));
     for (int64_t i = 0; i < a->n_spans; i++) {
         const AdamwSpan *s = &a->spans[i];
         EXPECT(s->begin >= 0 && s->begin <= s->end, "%s: span %lld is %lld … %lld, expected 0 <= begin <= end", op, (long long)i,

@@ -420,7 +420,8 @@ void cost_adamw(const Adamw *a, Cost *c)
     int64_t n = 0;
     for (int64_t i = 0; i < a->n_spans; i++)
         n += a->spans[i].end - a->spans[i].begin;
-    shape(c, 1, n, 4 * (double)n * size_of(a->type), (double)n * (3 * size_of(a->type) + (a->copy ? size_of(BF16) : 0)));
+    double moments = 2 * size_of(a->moments);
+    shape(c, 1, n, (double)n * (2 * size_of(a->type) + moments), (double)n * (size_of(a->type) + moments + (a->copy ? size_of(BF16) : 0)));
 }
 
 void cost_sum_squares(const SumSquares *a, Cost *c) { shape(c, 1, a->n, (double)a->n * size_of(a->type), sizeof(double)); }

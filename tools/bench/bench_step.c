@@ -125,7 +125,7 @@ Status bench_step_run(BenchStep *s)
     TRY(s->b->download(s->b, &numbers, on_device, sizeof numbers));
     OptimResult done = {.grad_norm = sqrt(numbers.squares)};
     s->loss = numbers.sums[LOSS_TEXT] / b->n_labels;
-    TRY(optim_update(p, s->cfg, 1, s->loss, &done));
+    TRY(optim_update(p, s->cfg, 0, 1, s->loss, &done));
     if (done.skipped)
         return fail(ERR_INTERNAL, "a step over random weights gave loss %g and a gradient of norm %g: the backend computes wrongly",
                     s->loss, done.grad_norm);

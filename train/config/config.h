@@ -24,6 +24,7 @@ typedef enum ComputeChoice { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16 } ComputeCh
 typedef enum MemoryChoice { MEMORY_CHECK, MEMORY_IGNORE } MemoryChoice;
 typedef enum RecomputeChoice { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFIG_RECOMPUTE_BLOCK } RecomputeChoice;
 typedef enum ScheduleChoice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT } ScheduleChoice;
+typedef enum MomentsChoice { MOMENTS_F32, MOMENTS_BF16 } MomentsChoice;
 
 typedef struct StringList {
     char **items;
@@ -113,6 +114,7 @@ typedef struct RunConfig {
         double beta1, beta2, eps, weight_decay, max_grad_norm;
         ScheduleChoice schedule;
         double warmup;
+        MomentsChoice moments;
     } optim;
     struct { char *dir; int64_t every, keep; bool split, best; } save;
     struct { int64_t every, samples, patience; char *suite; /* may be NULL */ } eval;

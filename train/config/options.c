@@ -156,8 +156,8 @@ const Option OPTIONS[] = {
         "Token budget of one packed forward pass; no sample may be longer."),
     INT("train.micro_images", 0, train.micro_images, "4", 1, COUNT_MAX, "Pictures that a noise loss takes through VAE and UNet at a time."),
     CHOICE("train.compute", 0, train.compute, "\"auto\"", SELECT("auto", "f32", "bf16"),
-           "Type of activations and weights in use; auto is bf16 where the device multiplies it natively, else f32. Masters, moments, "
-           "gradients and sums are f32."),
+           "Type of activations and weights in use; auto is bf16 where the device multiplies it natively, else f32. Masters, "
+           "gradients and sums are f32, moments by optim.moments."),
     CHOICE("train.recompute", 0, train.recompute, "\"selective\"", SELECT("none", "selective", "block"),
            "What the backward pass computes again instead of keeping it."),
     CHOICE("train.memory", OPTION_FREE, train.memory, "\"check\"", SELECT("check", "ignore"),
@@ -177,6 +177,9 @@ const Option OPTIONS[] = {
     REAL("optim.eps", 0, optim.eps, "1e-8", 0, OPTION_UNBOUNDED, "AdamW: added to the root of the second moment."),
     REAL("optim.weight_decay", 0, optim.weight_decay, "0", 0, OPTION_UNBOUNDED,
          "AdamW: decoupled decay; never on biases and norm weights."),
+    CHOICE("optim.moments", 0, optim.moments, "\"f32\"", SELECT("f32", "bf16"),
+           "Type that AdamW's two moments are kept in. bf16 halves their memory and files; it is rounded at random, so that small steps "
+           "are not lost. With --resume --change f32 ones are rounded to nearest once."),
     REAL("optim.max_grad_norm", 0, optim.max_grad_norm, "1.0", 0, OPTION_UNBOUNDED,
          "Largest global norm of the gradient; 0 does not clip."),
     CHOICE("optim.schedule", 0, optim.schedule, "\"cosine\"", SELECT("cosine", "linear", "constant"),

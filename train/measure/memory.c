@@ -56,7 +56,7 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
             m->pass_tokens = run->passes[i].tokens;
     }
     if (s == OK)
-        s = optim_step(genllava_params(g), cfg, 1, 0, &done);
+        s = optim_step(genllava_params(g), cfg, 0, 1, 0, &done);
     if (s == OK)
         s = genllava_updated(g);
     tape_free(&t);

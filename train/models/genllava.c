@@ -74,6 +74,8 @@ static Status open_model(GenLlava **out, Backend *backend, DType compute, const 
     if (!g)
         return fail(ERR_NOMEM, "no memory for the model");
     params_init(&g->params, backend, compute);
+    if (cfg->optim.moments == MOMENTS_BF16 && compute != F64)
+        g->params.moments = BF16;
     for (int i = 0; i < N_LOSSES; i++)
         g->has_loss[i] = part_wanted(part_find(LOSSES[i].part), cfg);
     for (CacheKind k = 0; k < N_CACHES; k++)

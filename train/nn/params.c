@@ -14,7 +14,8 @@ enum { DRAW_CHUNK = 1 << 16 }; /* elements drawn or converted at a time; a multi
 
 void params_init(Params *p, Backend *backend, DType compute)
 {
-    *p = (Params){.backend = backend, .compute = compute, .master = compute == F64 ? F64 : F32};
+    const DType master = compute == F64 ? F64 : F32;
+    *p = (Params){.backend = backend, .compute = compute, .master = master, .moments = master};
 }
 
 static void free_param(Param *q)
@@ -165,10 +166,13 @@ Status params_create(Params *p)
         }
     if (!p->n_flat)
         return OK;
-    size_t master = dtype_size(p->master), n_bytes = (size_t)p->n_flat * master;
-    void **flat[] = {&p->flat_master, &p->flat_grad, &p->flat_m, &p->flat_v};
+    const size_t master = dtype_size(p->master), moment = dtype_size(p->moments);
+    const struct {
+        void **to;
+        size_t size;
+    } flat[] = {{&p->flat_master, master}, {&p->flat_grad, master}, {&p->flat_m, moment}, {&p->flat_v, moment}};
     for (int i = 0; i < (p->answers ? 1 : 4); i++)
-        TRY_IN(params_memory(p, n_bytes, flat[i]), "%" PRId64 " trainable elements", p->n_flat);
+        TRY_IN(params_memory(p, (size_t)p->n_flat * flat[i].size, flat[i].to), "%" PRId64 " trainable elements", p->n_flat);
     if (p->compute != p->master)
         TRY_IN(params_memory(p, (size_t)p->n_flat * dtype_size(p->compute), &p->flat_copy), "%" PRId64 " trainable elements", p->n_flat);
     for (int i = 0; i < p->n; i++) {
@@ -205,7 +209,7 @@ ParamBytes params_bytes(const Params *p)
     ParamBytes b = {.frozen = p->besides, .masters = master + copy};
     if (!p->answers) {
         b.gradients = master;
-        b.moments = 2 * master;
+        b.moments = 2 * p->n_flat * (int64_t)dtype_size(p->moments);
     }
     for (int i = 0; i < p->n; i++) {
         const Param *q = p->list[i];

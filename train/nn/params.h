@@ -59,8 +59,9 @@ typedef struct Params {
     Backend *backend;
     DType compute;                                   /* F32, BF16 (F64 on ref) */
     DType master;                                    /* F32 (F64 on ref) */
+    DType moments;                                   /* of flat_m and flat_v: as master, or BF16 when set so before params_create */
     ParamGroup group;                                /* of what is declared from now on */
-    void *flat_master, *flat_grad, *flat_m, *flat_v; /* [n_flat] master type, backend memory */
+    void *flat_master, *flat_grad, *flat_m, *flat_v; /* [n_flat] backend memory */
     void *flat_copy;                                 /* [n_flat] BF16 under bf16 compute, else NULL */
     void **blocks;                                   /* backend memory of frozen weights, owned */
     int n_blocks;

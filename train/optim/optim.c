@@ -67,7 +67,7 @@ static bool joins(const AdamwSpan *last, const AdamwSpan *next, double eps)
     return next->begin - last->end < PARAMS_PAD && next->lr == last->lr && next->decay == last->decay && next->t == last->t && eps > 0;
 }
 
-static Status update(Params *p, const RunConfig *cfg, double factor, double grad_scale)
+static Status update(Params *p, const RunConfig *cfg, int64_t step, double factor, double grad_scale)
 {
     AdamwSpan *spans = mem_alloc((size_t)p->n * sizeof *spans);
     if (!spans)
@@ -89,6 +89,8 @@ static Status update(Params *p, const RunConfig *cfg, double factor, double grad
     }
     Status s = p->backend->ops.adamw(&p->backend->ctx, &(Adamw){.n_spans = n,
                                                                .type = p->master,
+                                                               .moments = p->moments,
+                                                               .key = philox_key((uint64_t)cfg->seed, RANDOM_MOMENTS, (uint64_t)step, 0),
                                                                .spans = spans,
                                                                .beta1 = cfg->optim.beta1,
                                                                .beta2 = cfg->optim.beta2,
@@ -103,7 +105,7 @@ static Status update(Params *p, const RunConfig *cfg, double factor, double grad
     return s;
 }
 
-Status optim_update(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
+Status optim_update(Params *p, const RunConfig *cfg, int64_t step, double factor, double loss, OptimResult *result)
 {
     const double largest = 1e18; /* the second moment holds the square, and f32 ends at 3e38 */
     double max = cfg->optim.max_grad_norm;
@@ -111,10 +113,10 @@ Status optim_update(Params *p, const RunConfig *cfg, double factor, double loss,
     if (result->skipped)
         return OK;
     double scale = max > 0 ? fmin(1, max / (result->grad_norm + 1e-6)) : 1;
-    return update(p, cfg, factor, scale);
+    return update(p, cfg, step, factor, scale);
 }
 
-Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result)
+Status optim_step(Params *p, const RunConfig *cfg, int64_t step, double factor, double loss, OptimResult *result)
 {
     Backend *b = p->backend;
     double sum = 0;
@@ -128,5 +130,5 @@ Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, O
     arena_release(b->ctx.scratch, mark);
     TRY(s);
     *result = (OptimResult){.grad_norm = sqrt(sum)};
-    return optim_update(p, cfg, factor, loss, result);
+    return optim_update(p, cfg, step, factor, loss, result);
 }

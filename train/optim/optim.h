@@ -27,8 +27,8 @@ MUST_USE Status optim_reduce(Params *p, Dist *dist);
 /* After optim_reduce: *squares (F64, backend memory) = Σ g². Nobody waits for it. */
 MUST_USE Status optim_squares(Params *p, double *squares);
 /* result->grad_norm is given, the root of what optim_squares found. The gradient itself stays as it is. A tensor that no rank reached is
- * skipped whole. `loss` is the step's. */
-MUST_USE Status optim_update(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result);
+ * skipped whole. `loss` is the step's, `step` its number in the run: what moments in BF16 are rounded by follows from it and the seed. */
+MUST_USE Status optim_update(Params *p, const RunConfig *cfg, int64_t step, double factor, double loss, OptimResult *result);
 /* Both, waiting for the norm. */
-MUST_USE Status optim_step(Params *p, const RunConfig *cfg, double factor, double loss, OptimResult *result);
+MUST_USE Status optim_step(Params *p, const RunConfig *cfg, int64_t step, double factor, double loss, OptimResult *result);
 #endif

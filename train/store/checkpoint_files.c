@@ -26,9 +26,9 @@ static const char *file_name_of(const Param *q) { return q->file_name ? q->file_
 enum { PIECE_ELEMS = 1 << 18 }; /* a copy of a whole embedding would be the largest block of the run */
 
 /* Flat buffers the CPU can read go to the file as they lie, but for weights that have another order in memory. */
-static Status write_flat(StWriter *w, Params *p, const void *flat, const Param *q)
+static Status write_flat(StWriter *w, Params *p, const void *flat, DType type, const Param *q)
 {
-    size_t size = dtype_size(p->master), row = (size_t)param_row(q) * size, n = (size_t)q->t.n_elems * size;
+    size_t size = dtype_size(type), row = (size_t)param_row(q) * size, n = (size_t)q->t.n_elems * size;
     const char *from = (const char *)flat + (size_t)q->flat * size;
     if (p->backend->host_memory && !q->channels_last)
         return stwriter_write(w, from, n);
@@ -56,7 +56,7 @@ static Status write_piece(StWriter *w, Params *p, const Piece *piece)
         return OK;
     }
     if (piece->param->trainable && p->master == F32)
-        return write_flat(w, p, p->flat_master, piece->param);
+        return write_flat(w, p, p->flat_master, F32, piece->param);
     float *host = mem_alloc((size_t)(piece->n_elems < PIECE_ELEMS ? piece->n_elems : PIECE_ELEMS) * sizeof *host);
     Status s = host ? OK : fail(ERR_NOMEM, "%s: out of memory", piece->param->name);
     for (int64_t at = 0, n; at < piece->n_elems && s == OK; at += n) {
@@ -226,7 +226,7 @@ Status checkpoint_write_weights(const char *folder, GenLlava *model, const RunCo
 int64_t checkpoint_bytes(GenLlava *model, const RunConfig *cfg)
 {
     const Params *p = genllava_params(model);
-    int64_t n = 2 * p->n_flat * (int64_t)dtype_size(p->master); /* moments */
+    int64_t n = 2 * p->n_flat * (int64_t)dtype_size(p->moments);
     for (const Part *part = PARTS; part < PARTS + N_PARTS; part++)
         n += is_saved(part, cfg) ? genllava_count(model, part->name) * (int64_t)sizeof(float) : 0;
     return n;
@@ -289,7 +289,7 @@ static Status write_moment(StWriter *w, Params *p, const Param *q, int k)
 {
     if (k == 2)
         return stwriter_write(w, &q->updates, sizeof q->updates);
-    return write_flat(w, p, k ? p->flat_v : p->flat_m, q);
+    return write_flat(w, p, k ? p->flat_v : p->flat_m, p->moments, q);
 }
 
 static void name_moments(char name[MOMENTS_NAME], int rank, int n_ranks)
@@ -315,7 +315,7 @@ Status checkpoint_write_index(const char *folder, const Params *p, int n_ranks)
     int64_t bytes = 0;
     for (int i = 0; i < p->n; i++)
         if (p->list[i]->trainable)
-            bytes += 2 * p->list[i]->t.n_elems * (int64_t)dtype_size(p->master) + (int64_t)sizeof p->list[i]->updates;
+            bytes += 2 * p->list[i]->t.n_elems * (int64_t)dtype_size(p->moments) + (int64_t)sizeof p->list[i]->updates;
     json_add_int(cJSON_AddObjectToObject(o, "metadata"), "total_size", bytes);
     map = cJSON_AddObjectToObject(o, "weight_map");
     for (int i = 0; i < p->n; i++)
@@ -338,7 +338,7 @@ Status checkpoint_write_moments(const char *folder, Params *p, int rank, int n_r
     for (int i = 0; s == OK && i < p->n; i++)
         for (int k = 0; k < 3 && saves(p, i, rank, n_ranks); k++, n++) {
             specs[n] = spec_of_param(moment_name(names[n], k, p->list[i]), p->list[i]);
-            specs[n].type = k == 2 ? I64 : p->master;
+            specs[n].type = k == 2 ? I64 : p->moments;
             specs[n].n_dims = k == 2 ? 0 : specs[n].n_dims;
         }
     if (s == OK)
@@ -355,27 +355,39 @@ Status checkpoint_write_moments(const char *folder, Params *p, int rank, int n_r
     return s;
 }
 
+/* A whole moment from a file's values; f32 becomes bf16 by rounding to nearest. */
+static Status set_moment(Params *p, const Param *q, void *flat, const void *values, DType type)
+{
+    const size_t n = (size_t)q->t.n_elems, size = dtype_size(p->moments);
+    const bool converted = type != p->moments;
+    void *typed = converted ? mem_alloc(n * size) : NULL, *ordered = q->channels_last ? mem_alloc(n * size) : NULL;
+    Status s = (typed || !converted) && (ordered || !q->channels_last) ? OK : fail(ERR_NOMEM, "%s: out of memory", q->name);
+    if (s == OK && converted)
+        dtype_convert(typed, p->moments, values, type, n);
+    if (s == OK && ordered)
+        params_to_memory(q, ordered, typed ? typed : values, q->shape[0], size);
+    if (s == OK)
+        s = p->backend->upload(p->backend, (char *)flat + (size_t)q->flat * size, ordered ? ordered : typed ? typed : values, n * size);
+    mem_free(typed);
+    mem_free(ordered);
+    return s;
+}
+
 static Status read_moment(const SafeTensors *st, const char *folder, Params *p, Param *q, int k, bool change)
 {
     char name[512];
     const StTensor *t = safetensors_find(st, moment_name(name, k, q));
     if (!t && change)
         return OK;
-    size_t size = k == 2 ? sizeof q->updates : dtype_size(p->master) * (size_t)q->t.n_elems;
-    if (!t || t->type != (k == 2 ? I64 : p->master) || t->n_bytes != size)
+    const DType type = k == 2 ? I64 : p->moments;
+    const bool converted = t && t->type != type && k < 2 && change && (t->type == F32 || t->type == BF16);
+    if (!t || (t->type != type && !converted) || t->n_bytes != dtype_size(t->type) * (size_t)(k == 2 ? 1 : q->t.n_elems))
         return fail(ERR_DATA, "%s: %s is %s", t ? t->file : folder, name, t ? "of another type or size than the run's tensor" : "missing");
     if (k == 2) {
-        memcpy(&q->updates, t->data, size);
+        memcpy(&q->updates, t->data, sizeof q->updates);
         return OK;
     }
-    void *to = (char *)(k ? p->flat_v : p->flat_m) + (size_t)q->flat * dtype_size(p->master);
-    void *ordered = q->channels_last ? mem_alloc(size) : NULL;
-    if (q->channels_last && !ordered)
-        return fail(ERR_NOMEM, "%s: out of memory", q->name);
-    if (ordered)
-        params_to_memory(q, ordered, t->data, q->shape[0], dtype_size(p->master));
-    Status s = p->backend->upload(p->backend, to, ordered ? ordered : t->data, size);
-    mem_free(ordered);
+    Status s = set_moment(p, q, k ? p->flat_v : p->flat_m, t->data, t->type);
     safetensors_release(t);
     return s;
 }

@@ -16,6 +16,6 @@ MUST_USE Status checkpoint_write_index(const char *folder, const Params *p, int 
 /* Calls visit with the name of each file of weights and moments, and of what lies beside them, that a checkpoint of these settings has;
  * in how many files the moments are the folder says itself. */
 MUST_USE Status checkpoint_each_file(const char *folder, const RunConfig *cfg, FileVisit visit, void *arg);
-/* change: tensors that are not there are left as they are. */
+/* change: tensors that are not there are left as they are, and moments of another type (optim.moments) are converted. */
 MUST_USE Status checkpoint_read_moments(const char *folder, Params *p, bool change);
 #endif

@@ -1,7 +1,7 @@
 /* optim.c: AdamW, sums of squares, fill (ops/optim.h), compiled once for each instruction set. */
 #include <math.h>
 
-#include "kernels/cpu/isa/isa.h"
+#include "kernels/cpu/isa/philox_lanes.h"
 
 /* ---------------------------------------------------------------- adamw */
 
@@ -9,33 +9,71 @@ typedef struct Step {
     const Adamw *a;
     int64_t begin;
     float beta1, rest1, beta2, rest2, eps, scale, decay, lr, inverse1, inverse2;
+    PhiloxLanes random; /* set for moments in BF16: groups of four elements */
 } Step;
 
-ALWAYS void adamw_vector(const Step *s, int64_t i, Part part)
+ALWAYS void store_moment(void *to, DType type, int64_t i, Part part, vf x, vu random)
+{
+    part_store(to, type, i, part, type == BF16 ? v_round_random(x, random) : x);
+}
+
+/* moments: their type, a constant; random: a word for each element, when they are BF16. */
+ALWAYS void adamw_vector(const Step *s, int64_t i, Part part, DType moments, vu random)
 {
     const Adamw *a = s->a;
     vf g = v_mul(part_load(a->grad, F32, i, part), v_set(s->scale)), p = part_load(a->param, F32, i, part);
-    vf m = v_fma(g, v_set(s->rest1), v_mul(part_load(a->m, F32, i, part), v_set(s->beta1)));
-    vf v = v_fma(v_mul(g, v_set(s->rest2)), g, v_mul(part_load(a->v, F32, i, part), v_set(s->beta2)));
+    vf m = v_fma(g, v_set(s->rest1), v_mul(part_load(a->m, moments, i, part), v_set(s->beta1)));
+    vf v = v_fma(v_mul(g, v_set(s->rest2)), g, v_mul(part_load(a->v, moments, i, part), v_set(s->beta2)));
     vf root = v_add(v_sqrt(v_mul(v, v_set(s->inverse2))), v_set(s->eps));
     p = v_fnma(v_set(s->lr), v_div(v_mul(m, v_set(s->inverse1)), root), v_fnma(v_set(s->decay), p, p));
-    part_store(a->m, F32, i, part, m);
-    part_store(a->v, F32, i, part, v);
+    store_moment(a->m, moments, i, part, m, vu_lower(random));
+    store_moment(a->v, moments, i, part, v, vu_upper(random));
     part_store(a->param, F32, i, part, p);
     if (a->copy)
         part_store(a->copy, BF16, i, part, p);
+}
+
+/* Fewer elements than a vector has. */
+static void adamw_few(const Step *s, int64_t i, int64_t n)
+{
+    uint32_t word[VL] = {0};
+    for (int64_t k = 0; k < n; k++)
+        word[k] = philox4x32(s->a->key, (uint32_t)((i + k) / 4), (uint32_t)((i + k) / 4 >> 32), 0, 0).v[(i + k) % 4];
+    adamw_vector(s, i, part_first(n), BF16, vu_load(word));
+}
+
+/* With moments in BF16: as many whole groups of four elements as there are lanes, and what is left at both ends. */
+static void adamw_rounding(const Step *s, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin, n; i < end; i += n) {
+        const uint32_t low = (uint32_t)(i / 4), high = (uint32_t)(i / 4 >> 32);
+        if (i % 4 || i + 4 * VL > end || low > UINT32_MAX - VL) {
+            n = i % 4 ? 4 - i % 4 : VL / 2;
+            n = n < end - i ? n : end - i;
+            adamw_few(s, i, n);
+            continue;
+        }
+        vu word[4];
+        philox_words(&s->random, low, high, 0, word);
+        UNROLL for (int k = 0; k < 4; k++)
+            adamw_vector(s, i + k * VL, part_whole(), BF16, word[k]);
+        n = 4 * VL;
+    }
 }
 
 static void adamw_range(const void *args, int64_t begin, int64_t end, void *workspace)
 {
     const Step *s = args;
     (void)workspace;
-    EACH_VECTOR(s->begin + begin, s->begin + end, adamw_vector(s, i, part));
+    if (s->a->moments == BF16)
+        adamw_rounding(s, s->begin + begin, s->begin + end);
+    else
+        EACH_VECTOR(s->begin + begin, s->begin + end, adamw_vector(s, i, part, F32, vu_set(0)));
 }
 
 static Status adamw(KernelCtx *ctx, const Adamw *a)
 {
-    const double element_ns = 0.6;
+    const double element_ns = a->moments == BF16 ? 1.2 : 0.6;
     TRY(check_adamw(a));
     if (a->type != F32)
         return fail(ERR_INTERNAL, "adamw: type is %s, expected F32 on cpu", dtype_name(a->type));
@@ -46,6 +84,7 @@ static Status adamw(KernelCtx *ctx, const Adamw *a)
                   .decay = (float)(span->lr * span->decay), .lr = (float)span->lr,
                   .inverse1 = (float)(1 / (1 - pow(a->beta1, (double)span->t))),
                   .inverse2 = (float)(1 / (1 - pow(a->beta2, (double)span->t)))};
+        philox_lanes(&s.random, a->key);
         parallel_for(cpu_device(ctx), span->end - span->begin, element_ns, adamw_range, &s);
     }
     return OK;

@@ -204,6 +204,13 @@ ALWAYS vf vu_keep(vu number, uint32_t threshold, vf x)
     vu drop = _mm256_cmpgt_epi32(vu_set(threshold), number);
     return _mm256_andnot_ps(_mm256_castsi256_ps(drop), x);
 }
+/* Both halves of a word as numbers; the bits of x plus a number, without their lower half. */
+ALWAYS vu vu_lower(vu x) { return _mm256_and_si256(x, vu_set(0xffff)); }
+ALWAYS vu vu_upper(vu x) { return _mm256_srli_epi32(x, 16); }
+ALWAYS vf vu_add_cut(vf x, vu number)
+{
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_add_epi32(_mm256_castps_si256(x), number), vu_set(0xffff0000)));
+}
 
 #else /* avx512, avx512bf16 */
 enum { VL = 16 };
@@ -339,7 +346,19 @@ ALWAYS vf vu_keep(vu number, uint32_t threshold, vf x)
 {
     return _mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(number, vu_set(threshold)), x);
 }
+ALWAYS vu vu_lower(vu x) { return _mm512_and_si512(x, vu_set(0xffff)); }
+ALWAYS vu vu_upper(vu x) { return _mm512_srli_epi32(x, 16); }
+ALWAYS vf vu_add_cut(vf x, vu number)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), number), vu_set(0xffff0000)));
+}
 #endif
+
+/* philox_bf16 of x and numbers of 16 bits, as a float. */
+ALWAYS vf v_round_random(vf x, vu random)
+{
+    return v_if_less(v_abs(x), v_set(__builtin_inff()), vu_add_cut(x, random), x);
+}
 
 /* Element i … of an array of type t (F32 or BF16). */
 ALWAYS vf load(const void *x, DType t, int64_t i)

@@ -27,7 +27,7 @@ static const struct {
 } MISTAKES[] = {
     {"{" BASE ",\n \"optim\":{\"lrr\":1}}",
      ":2:11: unknown key \"optim.lrr\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, lr_tokens, lr_vision, "
-     "lr_unet, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup"},
+     "lr_unet, beta1, beta2, eps, weight_decay, moments, max_grad_norm, schedule, warmup"},
     {"{" BASE ",\n\"lora\":{}}",
      ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, "
      "eval, sample, log, debug"},
@@ -165,7 +165,7 @@ TEST(config_set_overrides)
     char all[2048];
     snprintf(all, sizeof all,
              "--set optim.lrate: unknown key \"optim.lrate\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, "
-             "lr_tokens, lr_vision, lr_unet, beta1, beta2, eps, weight_decay, max_grad_norm, schedule, warmup\n"
+             "lr_tokens, lr_vision, lr_unet, beta1, beta2, eps, weight_decay, moments, max_grad_norm, schedule, warmup\n"
              "--set train.batch: train.batch must be an integer from 1 to 1048576, found \"x\"\n"
              "--set: \"seed\" must be KEY=VALUE, as in optim.lr=1e-4\n"
              "--set name: name must be a string that is not empty, found an array\n"

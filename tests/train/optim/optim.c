@@ -106,7 +106,7 @@ TEST(optim_groups_decay_clip_and_skips)
                 g[i][k] = (double)(float)sin(1.0 + i + 3 * k + 7 * step);
         double norm = set_gradient(&p, q, g, REACHED[step]);
         REQUIRE_OK(optim_reduce(&p, &dist));
-        REQUIRE_OK(optim_step(&p, &c, factor, 1.0, &r));
+        REQUIRE_OK(optim_step(&p, &c, step, factor, 1.0, &r));
         CHECK(!r.skipped && fabs(r.grad_norm - norm) < 1e-6 * norm);
         update_truth(&x, &c, g, REACHED[step], factor, fmin(1, c.optim.max_grad_norm / (norm + 1e-6)));
         check_equal(&p, q, &x, step);
@@ -132,11 +132,11 @@ TEST(optim_leaves_out_what_is_not_finite)
         double g[N_TENSORS][N_ELEMS] = {{1, 2, 3}};
         set_gradient(&p, q, g, all);
         ((float *)p.flat_grad)[q[2]->flat + 1] = (float)BAD[i];
-        REQUIRE_OK(optim_step(&p, &c, 1, 1.0, &r));
+        REQUIRE_OK(optim_step(&p, &c, 0, 1, 1.0, &r));
         CHECK(r.skipped);
         set_gradient(&p, q, g, all);
         if (!isfinite(BAD[i])) {
-            REQUIRE_OK(optim_step(&p, &c, 1, BAD[i], &r));
+            REQUIRE_OK(optim_step(&p, &c, 0, 1, BAD[i], &r));
             CHECK(r.skipped);
         }
         check_equal(&p, q, &x, (int)i);
@@ -148,10 +148,12 @@ TEST(optim_leaves_out_what_is_not_finite)
 }
 
 static int64_t n_spans, n_elems_updated;
+static uint64_t key_given;
 static Status count_spans(KernelCtx *ctx, const Adamw *a)
 {
     (void)ctx;
     n_spans = a->n_spans;
+    key_given = a->key;
     n_elems_updated = 0;
     for (int64_t i = 0; i < a->n_spans; i++)
         n_elems_updated += a->spans[i].end - a->spans[i].begin;
@@ -162,7 +164,7 @@ static Status count_spans(KernelCtx *ctx, const Adamw *a)
 TEST(optim_updates_neighbours_as_one)
 {
     enum { N = 6, EACH = 20, PADDED = 32 };
-    RunConfig c = {.optim = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
+    RunConfig c = {.seed = 5, .optim = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1}};
     static const struct {
         int left_out; /* -1: none */
         int64_t spans, elems;
@@ -185,9 +187,10 @@ TEST(optim_updates_neighbours_as_one)
         REQUIRE_OK(params_step_begin(&p));
         for (int i = 0; i < N; i++)
             q[i]->reached = i != STEPS[step].left_out;
-        REQUIRE_OK(optim_step(&p, &c, 1, 1.0, &r));
+        REQUIRE_OK(optim_step(&p, &c, (int64_t)step, 1, 1.0, &r));
         CHECK_INT(n_spans, STEPS[step].spans);
         CHECK_INT(n_elems_updated, STEPS[step].elems);
+        CHECK(key_given == philox_key(5, RANDOM_MOMENTS, step, 0)); /* of the run's step and seed */
     }
     params_destroy(&p);
     b.close(&b);
@@ -219,7 +222,7 @@ TEST(optim_parts_neighbours_of_other_settings)
     REQUIRE_OK(params_step_begin(&p));
     for (int i = 0; i < 3; i++)
         q[i]->reached = true;
-    REQUIRE_OK(optim_step(&p, &c, 1, 1.0, &r));
+    REQUIRE_OK(optim_step(&p, &c, 0, 1, 1.0, &r));
     CHECK_INT(n_spans, 3);
     params_destroy(&p);
     b.close(&b);

@@ -11,10 +11,11 @@ enum { OUT = 3, IN = 5, KERNEL = 2, ELEMS = OUT * IN * KERNEL * KERNEL };
 /* Element (o,c,u,v) of a file is 1000·o + 100·c + 10·u + v. */
 static float value_at(int at) { return (float)(1000 * (at / (IN * 4)) + 100 * (at / 4 % IN) + 10 * (at / 2 % 2) + at % 2); }
 
-static void open_conv(Backend *b, Params *p, Param **w)
+static void open_conv(Backend *b, Params *p, Param **w, DType moments)
 {
     REQUIRE_OK(ref_open(b));
     params_init(p, b, F32);
+    p->moments = moments;
     *w = params_declare(p, &(ParamSpec){.name = "conv.weight", .trainable = true, .n_dims = 4, .shape = {OUT, IN, KERNEL, KERNEL},
                                         .channels_last = true});
     REQUIRE(*w != NULL);
@@ -31,7 +32,7 @@ TEST(moments_of_convolutions_are_kept_in_the_order_of_files)
     SafeTensors *st;
     for (int at = 0; at < ELEMS; at++)
         file[at] = value_at(at);
-    open_conv(&b, &p, &w);
+    open_conv(&b, &p, &w, F32);
     params_to_memory(w, p.flat_m, file, OUT, sizeof *file);
     memcpy(memory, p.flat_m, sizeof memory);
     CHECK(memory[1] == 100 && memory[IN] == 1);
@@ -45,11 +46,44 @@ TEST(moments_of_convolutions_are_kept_in_the_order_of_files)
     CHECK(found->n_dims == 4 && found->shape[1] == IN && found->shape[3] == KERNEL && !memcmp(found->data, file, sizeof file));
     safetensors_close(&st);
 
-    open_conv(&b, &p, &w);
+    open_conv(&b, &p, &w, F32);
     REQUIRE_OK(checkpoint_read_moments(test_dir(), &p, false));
     CHECK(!memcmp(p.flat_m, memory, sizeof memory));
     params_destroy(&p);
     b.close(&b);
+}
+
+/* Resumed with optim.moments changed: f32 to bf16 by rounding to nearest, bf16 to f32 as it is; without the change it is another file. */
+TEST(moments_of_another_type_are_converted_when_that_is_wanted)
+{
+    Backend b;
+    Params p;
+    Param *w;
+    char name[MOMENTS_NAME];
+    float all[ELEMS], ordered[ELEMS];
+    for (DType there = F32; there <= BF16; there++) {
+        open_conv(&b, &p, &w, there);
+        for (int at = 0; at < ELEMS; at++)
+            all[at] = 1.0f + (float)at / 512;
+        params_to_memory(w, ordered, all, OUT, sizeof *all);
+        dtype_convert(p.flat_v, there, ordered, F32, ELEMS);
+        w->updates = 7;
+        REQUIRE_OK(checkpoint_write_moments(test_dir(), &p, 0, 1, name));
+        params_destroy(&p);
+
+        const DType here = there == F32 ? BF16 : F32;
+        open_conv(&b, &p, &w, here);
+        CHECK_INT(checkpoint_read_moments(test_dir(), &p, false), ERR_DATA);
+        REQUIRE_OK(checkpoint_read_moments(test_dir(), &p, true));
+        CHECK_INT(w->updates, 7);
+        for (int at = 0; at < ELEMS; at++) {
+            const float wanted = bf16_to_f32(f32_to_bf16(ordered[at]));
+            const float is = here == F32 ? ((float *)p.flat_v)[at] : bf16_to_f32(((bf16 *)p.flat_v)[at]);
+            CHECK_MSG(is == wanted, "element %d is %g, wanted %g", at, (double)is, (double)wanted);
+        }
+        params_destroy(&p);
+        b.close(&b);
+    }
 }
 
 /* ---------------------------------------------------------------- what must be there */
