@@ -445,6 +445,8 @@ model-gpu: $(BUILD)/model-gpu
 	@$(BUILD)/model-gpu --config tools/bench/gpu/three-tasks.json --fit 80 $(MODEL)
 	@echo
 	@$(BUILD)/model-gpu --config tools/bench/gpu/r16.json --set model.llm.multiply=fp8 --goal $(call hold,G15) --fit 80 $(MODEL)
+	@echo
+	@$(BUILD)/model-gpu --config tools/bench/gpu/full.json --device h200 --goal $(call hold,G16) --fit 141 $(MODEL)
 
 #: make bench-gpu   what the GPU of this machine reaches, beside its own ceilings and the targets (PYTHON=: PyTorch with CUDA beside it;
 #:                  STAGES='step runs': those of tools/bench/gpu_check.sh)

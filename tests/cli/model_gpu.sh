@@ -17,6 +17,10 @@ echo "$out" | grep -q '^memory: .*; fits 80 GB by ' || fail "memory: $out"
 # The real size with rank 128, as a device holds it: 80 GB at 16k tokens a pass, 24 GB at 2k with block recompute.
 "$program" --config tools/bench/gpu/r128.json --fit 80 | grep -q '; fits 80 GB by ' || fail "rank 128 at 16k tokens a pass"
 "$program" --config tools/bench/gpu/r128.json --tokens 2048 --set train.recompute=block --fit 24 | grep -q '; fits 24 GB by ' || fail "rank 128 at 2k tokens a pass"
+# Full tuning in 141 GB with moments in bf16 (29.05 GB for 7.26 billion weights), not with those in f32, and not in 80 GB.
+full() { "$program" --config tools/bench/gpu/full.json --device h200 "$@"; }
+full --fit 141 | grep -q ', moments 29.05, .*; fits 141 GB by ' && full --fit 141 --set optim.moments=f32 | grep -q ', moments 58.11, .*; exceeds 141 GB by ' &&
+    full --fit 80 --set train.recompute=block | grep -q '; exceeds 80 GB by ' || fail "full tuning: $(full --fit 141)"
 # 28.4 GFLOP a token of the frozen base (its weights without the embedding, forward and the gradient of the input), 0.57 of the tower, and adapters.
 tflop() { "$program" --config "tools/bench/gpu/$1.json" --labels 1024 "${@:2}" | awk '/^matmul/ { for (i = 1; i < NF; i++) if ($i ~ /%$/) sum += $(i + 1) } END { print sum }'; }
 tflop r16 | awk '{ token = $1 * 1000 / 16384; exit !(token > 29 && token < 29.8) }' || fail "a token takes $(tflop r16) TFLOP / 16384"
