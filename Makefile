@@ -126,8 +126,8 @@ CUDA_LIBS     := $(if $(filter 1,$(CUDA_ON)),-L$(CUDA_LIB) -lcudart_static -ldl 
 CUDA_PROGRAMS := train generate evaluate doctor bench-gpu
 KERNEL_TESTS  := $(filter-out %/backends.o,$(filter $(BUILD)/obj/tests/kernels/%,$(TEST_OBJ))) $(BUILD)/obj/tests/harness.o
 KERNEL_OBJ    := $(filter $(BUILD)/obj/kernels/%,$(LIB_OBJ)) $(BUILD)/obj/tools/bench/bench_ops.o
-CUDA_HOST_TEST:= $(KERNEL_TESTS) $(foreach o,backends convolutions costs counters fp8 large plumbing,$(BUILD)/obj/tests/cuda_host/$(o).o) \
-                 $(CUDA_HOST_OBJ) $(KERNEL_OBJ)
+CUDA_HOST_TEST:= $(KERNEL_TESTS) $(CUDA_HOST_OBJ) $(KERNEL_OBJ) \
+                 $(foreach o,backends convolutions costs counters fp8 large plumbing timing,$(BUILD)/obj/tests/cuda_host/$(o).o)
 MODEL_TESTS   := $(foreach o,infer/answer infer/draw large_step models/hashed models/tiny,$(BUILD)/obj/tests/train/$(o).o)
 
 .PHONY: FORCE all help deps test unit run-tests test-long test-gpu asan tsan same check format format-check mutations parity \

@@ -21,6 +21,7 @@
 #include "train/run_folder.h"
 #include "train/save.h"
 #include "train/suite_step.h"
+#include "train/timing.h"
 #include "train/dist/signals.h"
 #include "train/validate.h"
 
@@ -32,8 +33,9 @@ typedef struct Run {
     int64_t total, last; /* steps of the whole run; where this process stops */
     int64_t warmup;
     int64_t skipped_in_a_row;
-    bool searched; /* all weights for one that is not finite */
-    RunLog *log;   /* of rank 0 */
+    bool searched;  /* all weights for one that is not finite */
+    bool has_timed; /* algorithms, in the first step of this process */
+    RunLog *log;    /* of rank 0 */
     double step_began;
     double peak;       /* of this rank's processor, FLOP a second; infinite: not known (yet) */
     StepRecord record; /* the last step's */
@@ -382,6 +384,9 @@ static Status train_loop(Run *r)
         if (signal)
             return stop_early(r, signals_name(signal), saved);
         TRY(train_step(r));
+        if (!r->has_timed)
+            TRY(timing_end(&r->setup.dist, &r->setup.backend));
+        r->has_timed = true;
         if (samples_due(r))
             TRY(only_first(r, take_samples));
         const bool ends = out_of_patience(r), best = cfg->save.best && is_best(r);
@@ -460,6 +465,7 @@ static Status prepare_run_folder(Run *r, const TrainFlags *flags)
 {
     Setup *s = &r->setup;
     r->state.data = s->data;
+    timing_begin(&s->backend);
     if (*s->start) {
         TRY(checkpoint_resume(s->start, s->model, r->cfg, s->change, &r->state));
         TRY(compare_held(r));

@@ -29,7 +29,7 @@ static void close_cuda(Backend *b)
             cudaStreamSynchronize(s->stream);
         beside_destroy(&s->beside);
         staging_destroy(s);
-        matmul_plans_free(s);
+        matmul_tables_free(s);
         cudnn_close(&s->cudnn);
         if (s->preference)
             s->cublas.cublasLtMatmulPreferenceDestroy(s->preference);
@@ -39,7 +39,6 @@ static void close_cuda(Backend *b)
         cudaFree(s->partial);
         if (s->stream)
             cudaStreamDestroy(s->stream);
-        mem_free(s->plans);
         mem_free(s);
     }
     memset(b, 0, sizeof *b);
@@ -131,14 +130,16 @@ extern "C" Status cuda_open(Backend *b, int device)
 {
     cudaDeviceProp prop;
     memset(b, 0, sizeof *b);
+    double timed_flops;
+    TRY(offers_setting(&timed_flops));
     TRY(find_device(&prop, device));
     CudaState *s = (CudaState *)mem_alloc(sizeof *s);
-    if (s)
-        s->plans = (MatmulPlan *)mem_alloc(MATMUL_PLANS * sizeof *s->plans);
-    if (!s || !s->plans) {
+    Status made = s ? matmul_tables_create(s) : fail(ERR_NOMEM, "no memory for the cuda backend");
+    if (made != OK) {
         mem_free(s);
-        return fail(ERR_NOMEM, "no memory for the cuda backend");
+        return made;
     }
+    s->timed_flops = timed_flops;
     b->ctx.device = s;
     s->shared_most = prop.sharedMemPerBlockOptin;
     const int capability = 10 * prop.major + prop.minor;
@@ -160,6 +161,7 @@ extern "C" Status cuda_open(Backend *b, int device)
     b->measure = memory_measuring;
     b->choices = choices_save;
     b->choose = choices_load;
+    b->time_choices = offers_time;
     Status status = create_handles(s);
     b->stream = s->stream;
     s->scales_rows = status == OK && capability == (int)ROWS_SCALED_CAPABILITY &&

@@ -24,12 +24,20 @@ struct MatmulOperands {
     const float *a_scale, *b_scale; /* of codes: of every row; NULL: they are not scaled */
 };
 
-/* The shape described as cuBLASLt wants it, with the algorithm chosen for it. */
+/* The algorithm for all shapes of a bucket, which differ by how many rows are multiplied or added up: those of packed passes. */
+struct MatmulChoice {
+    MatmulKey key; /* the largest of them */
+    bool ready;
+    bool kept;  /* the algorithm came with the run and has not been tried yet */
+    bool plain; /* the library has no algorithm that may be used: matmul_plain */
+    cublasLtMatmulAlgo_t algo;
+};
+
+/* A shape described as cuBLASLt wants it, with the algorithm of its bucket, or one of its own where that does not take it. */
 struct MatmulPlan {
     MatmulKey key;
     bool ready; /* described, and the algorithm may be used */
-    bool kept;  /* the algorithm came with the run and has not been tried yet */
-    bool plain; /* the library has no algorithm that may be used: matmul_plain */
+    bool plain;
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
@@ -43,7 +51,24 @@ struct PlainShare {
     bool told; /* judged once */
 };
 
-enum { MATMUL_PLANS = 512, MATMUL_SLOTS = 2 * MATMUL_PLANS, MATMUL_WORKSPACE = 32 << 20 };
+enum { MATMUL_PLANS = 512, MATMUL_CHOICES = 2048, MATMUL_WORKSPACE = 32 << 20, MATMUL_OFFERS = 64 };
+
+/* An algorithm that may be used, as the library offers it. */
+struct MatmulOffer {
+    cublasLtMatmulAlgo_t algo;
+    size_t workspace_bytes;
+};
+
+/* Finds an entry by its key: 1 + its number, 0 where there is none. */
+template <int N> struct MatmulSlots {
+    uint16_t slot[2 * N];
+};
+
+/* What timing has found so far. */
+struct OffersTimed {
+    int shapes, others;         /* others: that take another than the first offer */
+    double first, best;         /* seconds of one product of each, by the first offer and by the one taken */
+};
 
 /* Room for the ids, labels and pictures of a pass in each half; a larger copy goes in pieces. */
 constexpr size_t STAGING_HALF = 16 << 20, STAGING_DOWN = 4 << 20;
@@ -82,9 +107,15 @@ struct CudaState {
     size_t workspace_measured; /* the largest that a measured operator asked for */
     CudaState *measures_for;   /* of a backend that only measures (its stream is NO_STREAM): whom it tells */
     Arena measured;            /* … and what it was asked for */
-    MatmulPlan *plans; /* in the order in which the shapes came */
+    MatmulPlan *plans; /* begun again when there is no more room */
     int n_plans;
-    uint16_t plan_slots[MATMUL_SLOTS]; /* finds a plan by its key */
+    MatmulSlots<MATMUL_PLANS> plan_slots;
+    MatmulChoice *choices; /* in the order in which the shapes came */
+    int n_choices;
+    MatmulSlots<MATMUL_CHOICES> choice_slots;
+    int offers;          /* to be timed for a choice; 0: the first is taken */
+    double timed_flops;  /* products of fewer are not timed */
+    OffersTimed timed;
     PlainShare plain_share;
     char origin[256];  /* libraries and device that the algorithms are chosen for */
 };
@@ -110,8 +141,14 @@ Status beside_fork(Backend *b, void **stream);
 Status beside_join(Backend *b);
 Status beside_waited(Backend *b, double *seconds);
 Status cublas_check(cublasStatus_t s, const char *what);
-void matmul_plans_free(CudaState *s);
-MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key); /* found or new */
+bool cublas_refuses(cublasStatus_t s); /* it does not do this, as opposed to: it could not */
+Status matmul_tables_create(CudaState *s); /* plans and choices */
+void matmul_tables_free(CudaState *s);
+MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key);      /* found or new */
+void matmul_plan_free(const CudaState *s, MatmulPlan *p);        /* of what the library has made for it */
+void matmul_forget(CudaState *s);                                /* all plans and choices */
+MatmulChoice *matmul_choice(CudaState *s, const MatmulKey *key); /* found or new; NULL: there is no more room */
+MatmulKey matmul_bucket(const MatmulKey *key);                   /* the largest shape that is chosen for together with this one */
 Status matmul_any(KernelCtx *ctx, const Matmul *a); /* the operator, for others that are made of it */
 /* C = scale · A·B + addend as the library has it, or without it; while a run is measured, what it would say. Completes the key. */
 Status matmul_multiply(CudaState *s, MatmulKey *key, const MatmulOperands *o, double scale);
@@ -121,4 +158,13 @@ Status matmul_plain(cudaStream_t stream, const MatmulKey *key, const MatmulOpera
 /* The chosen algorithms as text, and back. */
 Status choices_save(Backend *b, char **text);
 Status choices_load(Backend *b, const char *text);
+/* offers.cu */
+Status offers_setting(double *flops); /* from how many FLOP on products are timed; never: infinity */
+void offers_time(Backend *b, int offers);
+/* The fastest of the offers for these operands; -1: none runs. C is afterwards what it was, or is still to be written. */
+Status offers_fastest(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, float alpha, const MatmulOffer *offers, int n,
+                      int *fastest);
+/* matmul.cu: C = alpha · A·B + addend by an algorithm. */
+cublasStatus_t matmul_launch(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, float alpha, const cublasLtMatmulAlgo_t *algo,
+                             size_t workspace_bytes);
 #endif

@@ -1,8 +1,8 @@
 /* choices.cu: the algorithms chosen for matmuls as text, so that a run that is resumed goes on with the same ones.
  *
- * The first line says what they were chosen for: library and device; elsewhere they mean nothing. Each other line is a shape (the members
- * of MatmulKey in order) and the library's 64 bytes of the algorithm in hexadecimal. They are in the order in which the shapes came, so
- * that saving, loading and saving again gives the same text. */
+ * The first line says what they were chosen for: library and device; elsewhere they mean nothing. Each other line is the largest shape of a
+ * bucket (the members of MatmulKey in order) and the library's 64 bytes of the algorithm in hexadecimal. They are in the order in which the
+ * shapes came, so that saving, loading and saving again gives the same text. */
 #include "kernels/cuda/backend.cuh"
 
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 
 enum { ALGO_WORDS = sizeof(cublasLtMatmulAlgo_t) / sizeof(uint64_t), LINE = 512, NUMBERS = 16 };
 
-static int write_line(char out[LINE], const MatmulPlan *p)
+static int write_line(char out[LINE], const MatmulChoice *p)
 {
     const MatmulKey *k = &p->key;
     uint64_t word[ALGO_WORDS];
@@ -31,13 +31,13 @@ Status choices_save(Backend *b, char **text)
 {
     const CudaState *s = cuda_state(&b->ctx);
     size_t n = 0;
-    *text = (char *)mem_alloc(sizeof s->origin + 1 + (size_t)s->n_plans * LINE);
+    *text = (char *)mem_alloc(sizeof s->origin + 1 + (size_t)s->n_choices * LINE);
     if (!*text)
         return fail(ERR_NOMEM, "the chosen algorithms: out of memory");
     n += (size_t)snprintf(*text, sizeof s->origin + 1, "%s\n", s->origin);
-    for (int i = 0; i < s->n_plans; i++)
-        if ((s->plans[i].ready && !s->plans[i].plain) || s->plans[i].kept)
-            n += (size_t)write_line(*text + n, &s->plans[i]);
+    for (int i = 0; i < s->n_choices; i++)
+        if ((s->choices[i].ready && !s->choices[i].plain) || s->choices[i].kept)
+            n += (size_t)write_line(*text + n, &s->choices[i]);
     return OK;
 }
 
@@ -75,7 +75,8 @@ static bool read_line(const char *line, MatmulKey *k, cublasLtMatmulAlgo_t *algo
     k->has_bias = (uint8_t)v[11], k->align_a = (uint8_t)v[12], k->align_b = (uint8_t)v[13], k->align_c = (uint8_t)v[14],
             k->align_bias = (uint8_t)v[15];
     memcpy(algo, word, sizeof word);
-    return true;
+    const MatmulKey top = matmul_bucket(k);
+    return !memcmp(&top, k, sizeof top);
 }
 
 Status choices_load(Backend *b, const char *text)
@@ -87,6 +88,8 @@ Status choices_load(Backend *b, const char *text)
         log_info("the matmul algorithms kept with the run were chosen for %.*s; this is %s: they are chosen anew", (int)n, text, s->origin);
         return OK;
     }
+    matmul_forget(s);
+    s->offers = 0;
     for (const char *line = text + n; *line; line += strcspn(line, "\n")) {
         MatmulKey key;
         cublasLtMatmulAlgo_t algo;
@@ -97,10 +100,10 @@ Status choices_load(Backend *b, const char *text)
             unread++;
             continue;
         }
-        MatmulPlan *p = matmul_plan(s, &key);
-        if (!p->ready) {
-            p->algo = algo;
-            p->kept = true;
+        MatmulChoice *c = matmul_choice(s, &key);
+        if (c) {
+            c->algo = algo;
+            c->kept = true;
         }
     }
     if (unread)

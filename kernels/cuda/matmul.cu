@@ -1,12 +1,10 @@
 /* matmul.cu: matrix products through cuBLASLt, and column sums.
  *
  * cuBLASLt thinks in column-major matrices: our row-major C[m,n] is its C'[n,m], so it is asked for C' = op(B)' op(A)', with our B first. A
- * bias of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a shape,
- * for the alignment that its matrices really have, and kept: choices.cu. Where the library has none that may be used, matmul_plain.cu
- * multiplies. */
+ * bias of n elements then runs along its rows, as its epilogue wants, in the type of the result. An algorithm is chosen once for a bucket
+ * of shapes (plans.cu), for the alignment that its matrices really have: the library's first, or the fastest (offers.cu). It is kept with
+ * the run (choices.cu). Where the library has none that may be used, matmul_plain.cu multiplies. */
 #include "kernels/cuda/backend.cuh"
-
-#include <string.h>
 
 #include "kernels/base/log.h"
 #include "kernels/cuda/map.cuh"
@@ -14,60 +12,7 @@
 /* U8: codes of ops/fp8.h. */
 static cudaDataType_t cublas_type(DType t) { return t == BF16 ? CUDA_R_16BF : t == U8 ? CUDA_R_8F_E4M3 : CUDA_R_32F; }
 
-/* ---- plans: a shape, described for the library, and its algorithm ---- */
-
-static void plan_free(const CudaState *s, MatmulPlan *p)
-{
-    if (p->desc)
-        s->cublas.cublasLtMatmulDescDestroy(p->desc);
-    if (p->a)
-        s->cublas.cublasLtMatrixLayoutDestroy(p->a);
-    if (p->b)
-        s->cublas.cublasLtMatrixLayoutDestroy(p->b);
-    if (p->c)
-        s->cublas.cublasLtMatrixLayoutDestroy(p->c);
-    p->desc = nullptr;
-    p->a = p->b = p->c = nullptr;
-    p->ready = p->plain = false;
-}
-
-void matmul_plans_free(CudaState *s)
-{
-    for (int i = 0; i < s->n_plans; i++)
-        plan_free(s, &s->plans[i]);
-    s->n_plans = 0;
-    memset(s->plan_slots, 0, sizeof s->plan_slots);
-}
-
-/* Where the shape is, or would be: slots hold 1 + the plan's number, 0 where there is none. */
-static uint16_t *plan_slot(CudaState *s, const MatmulKey *key)
-{
-    const unsigned char *byte = (const unsigned char *)key;
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
-    for (size_t i = 0; i < sizeof *key; i++)
-        h = (h ^ byte[i]) * 0x100000001b3u;
-    for (uint64_t at = h ^ h >> 32;; at++) {
-        uint16_t *slot = &s->plan_slots[at % MATMUL_SLOTS];
-        if (!*slot || !memcmp(&s->plans[*slot - 1].key, key, sizeof *key))
-            return slot;
-    }
-}
-
-MatmulPlan *matmul_plan(CudaState *s, const MatmulKey *key)
-{
-    uint16_t *slot = plan_slot(s, key);
-    if (*slot)
-        return &s->plans[*slot - 1];
-    if (s->n_plans == MATMUL_PLANS) { /* packed batches of ever new lengths: begin again */
-        matmul_plans_free(s);
-        slot = plan_slot(s, key);
-    }
-    MatmulPlan *p = &s->plans[s->n_plans++];
-    memset(p, 0, sizeof *p);
-    p->key = *key;
-    *slot = (uint16_t)s->n_plans;
-    return p;
-}
+/* ---- a shape, described for the library, and its algorithm ---- */
 
 /* A stored row-major [rows, cols] matrix with row stride ld is a column-major [cols, rows] one. */
 static Status layout(const CudaState *s, cublasLtMatrixLayout_t *out, DType type, int64_t rows, int64_t cols, int64_t ld)
@@ -148,14 +93,14 @@ static bool is_acceptable(const CudaState *s, const MatmulPlan *p, const cublasL
     return workspace_bytes <= MATMUL_WORKSPACE && is_deterministic(s, algo) && is_exact(s, p, algo);
 }
 
-/* Can the algorithm that was kept with the run still be used here? */
-static bool kept_is_usable(const CudaState *s, MatmulPlan *p)
+/* Does the library take the algorithm for this shape? */
+static bool is_usable(const CudaState *s, const MatmulPlan *p, const cublasLtMatmulAlgo_t *algo, size_t *workspace_bytes)
 {
     cublasLtMatmulHeuristicResult_t result = {};
-    if (s->cublas.cublasLtMatmulAlgoCheck(s->lt, p->desc, p->b, p->a, p->c, p->c, &p->algo, &result) != CUBLAS_STATUS_SUCCESS)
+    if (s->cublas.cublasLtMatmulAlgoCheck(s->lt, p->desc, p->b, p->a, p->c, p->c, algo, &result) != CUBLAS_STATUS_SUCCESS)
         return false;
-    p->workspace_bytes = result.workspaceSize;
-    return is_acceptable(s, p, &p->algo, p->workspace_bytes);
+    *workspace_bytes = result.workspaceSize;
+    return is_acceptable(s, p, algo, *workspace_bytes);
 }
 
 static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t attribute, uint32_t value)
@@ -165,65 +110,126 @@ static Status prefer(const CudaState *s, cublasLtMatmulPreferenceAttributes_t at
 }
 
 /* The library has nothing for this shape. That is no failure: there is a kernel for what nobody else takes. */
-static void take_plain(const CudaState *s, MatmulPlan *p, const char *why, cublasStatus_t status)
+static void tell_plain(const CudaState *s, const MatmulKey *k, const char *why, cublasStatus_t status)
 {
-    const MatmulKey *k = &p->key;
-    p->plain = true;
     if (s->measures_for) /* the run itself will say so */
         return;
     log_info("matmul of m %lld, n %lld, k %lld (%s): %s (status %d); it is multiplied without tensor cores",
              (long long)k->m, (long long)k->n, (long long)k->k, operand_name(k->a_type), why, (int)status);
 }
 
-/* It does not do this, as opposed to: it could not. */
-static bool is_refusal(cublasStatus_t s)
+bool cublas_refuses(cublasStatus_t s)
 {
     return s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE || s == CUBLAS_STATUS_ARCH_MISMATCH;
 }
 
-static Status choose(CudaState *s, MatmulPlan *p)
+/* The first `most` of the library's algorithms that may be used, best first by its own estimate; *status says why there are none. */
+static Status ask_offers(CudaState *s, const MatmulPlan *p, int most, MatmulOffer *offer, int *n, cublasStatus_t *status)
 {
-    enum { ASKED = 8 };
+    enum { LEAST = 8 }; /* some of what it offers may not be used */
     const MatmulKey *k = &p->key;
-    cublasLtMatmulHeuristicResult_t found[ASKED];
-    int n = 0;
+    cublasLtMatmulHeuristicResult_t found[MATMUL_OFFERS];
+    int n_found = 0;
+    *n = 0;
     /* The library's first operand is our B. An epilogue reads the bias in pieces as large as those in which it writes D. */
     uint8_t align_d = k->has_bias && k->align_bias < k->align_c ? k->align_bias : k->align_c;
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, k->align_b));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k->align_a));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k->align_c));
     TRY(prefer(s, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_d));
-    cublasStatus_t status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference, ASKED, found,
-                                                                     &n);
-    if (status != CUBLAS_STATUS_SUCCESS && !is_refusal(status))
-        return cublas_check(status, "choosing an algorithm for a matmul");
-    for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < n; i++)
-        if (found[i].state == CUBLAS_STATUS_SUCCESS && is_acceptable(s, p, &found[i].algo, found[i].workspaceSize)) {
-            p->algo = found[i].algo;
-            p->workspace_bytes = found[i].workspaceSize;
-            return OK;
-        }
-    take_plain(s, p, "cuBLASLt has no deterministic algorithm of full precision", status);
+    *status = s->cublas.cublasLtMatmulAlgoGetHeuristic(s->lt, p->desc, p->b, p->a, p->c, p->c, s->preference,
+                                                       most > (int)LEAST ? most : (int)LEAST, found, &n_found);
+    if (*status != CUBLAS_STATUS_SUCCESS)
+        return cublas_refuses(*status) ? OK : cublas_check(*status, "choosing an algorithm for a matmul");
+    for (int i = 0; i < n_found && *n < most; i++)
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && is_acceptable(s, p, &found[i].algo, found[i].workspaceSize))
+            offer[(*n)++] = MatmulOffer{found[i].algo, found[i].workspaceSize};
     return OK;
 }
 
-static Status plan_prepare(CudaState *s, MatmulPlan *p, const MatmulOperands *o)
+static bool is_timed(const CudaState *s, const MatmulKey *k)
 {
-    const MatmulKey *k = &p->key;
+    return s->offers > 1 && 2.0 * (double)k->m * (double)k->n * (double)k->k >= s->timed_flops;
+}
+
+/* For the bucket `top`: what is offered there, and of that the first, or the fastest for the shape at hand. */
+static Status choose(CudaState *s, MatmulChoice *c, const MatmulPlan *top, const MatmulPlan *p, const MatmulOperands *o, float alpha)
+{
+    MatmulOffer offer[MATMUL_OFFERS];
+    int n, here = 0, fastest = 0;
+    cublasStatus_t status;
+    TRY(ask_offers(s, top, is_timed(s, &p->key) ? s->offers : 1, offer, &n, &status));
+    if (n > 1) {
+        for (int i = 0; i < n; i++) /* those that the shape at hand takes too */
+            if (is_usable(s, p, &offer[i].algo, &offer[i].workspace_bytes))
+                offer[here++] = offer[i];
+        TRY(offers_fastest(s, p, o, alpha, offer, here, &fastest));
+    }
+    c->plain = !n || fastest < 0;
+    if (c->plain)
+        tell_plain(s, &p->key, "cuBLASLt has no deterministic algorithm of full precision", status);
+    else
+        c->algo = offer[fastest].algo;
+    return OK;
+}
+
+static Status prepare_choice(CudaState *s, MatmulChoice *c, const MatmulPlan *p, const MatmulOperands *o, float alpha)
+{
+    MatmulPlan top = {};
+    size_t bytes;
+    top.key = c->key;
+    Status status = describe(s, &top, o);
+    bool kept = c->kept;
+    c->kept = false;
+    if (status == OK && !(kept && is_usable(s, &top, &c->algo, &bytes))) {
+        if (kept)
+            log_info("matmul of m %lld, n %lld, k %lld: the algorithm kept with the run cannot be used here; it is chosen anew",
+                     (long long)p->key.m, (long long)p->key.n, (long long)p->key.k);
+        status = choose(s, c, &top, p, o, alpha);
+    }
+    matmul_plan_free(s, &top);
+    c->ready = status == OK;
+    return status;
+}
+
+/* The algorithm of the bucket; one of its own for a shape that does not take it, or where there is no room to remember more buckets. */
+static Status take_choice(CudaState *s, MatmulPlan *p, const MatmulOperands *o, float alpha)
+{
+    const MatmulKey key = matmul_bucket(&p->key);
+    MatmulChoice *c = matmul_choice(s, &key);
+    MatmulOffer offer;
+    int n;
+    cublasStatus_t status;
+    if (c && !c->ready)
+        TRY(prepare_choice(s, c, p, o, alpha));
+    if (c && c->plain) {
+        p->plain = true;
+        return OK;
+    }
+    if (c && is_usable(s, p, &c->algo, &p->workspace_bytes)) {
+        p->algo = c->algo;
+        return OK;
+    }
+    TRY(ask_offers(s, p, 1, &offer, &n, &status));
+    p->plain = !n;
+    if (p->plain)
+        tell_plain(s, &p->key, "cuBLASLt has no deterministic algorithm of full precision", status);
+    else {
+        p->algo = offer.algo;
+        p->workspace_bytes = offer.workspace_bytes;
+    }
+    return OK;
+}
+
+static Status plan_prepare(CudaState *s, MatmulPlan *p, const MatmulOperands *o, float alpha)
+{
     if (p->ready)
         return point(s, p, o);
     Status status = describe(s, p, o);
-    bool kept = p->kept;
-    p->kept = false;
-    if (status == OK && !(kept && kept_is_usable(s, p))) {
-        if (kept)
-            log_info("matmul of m %lld, n %lld, k %lld: the algorithm kept with the run cannot be used here; it is chosen anew",
-                     (long long)k->m,
-                     (long long)k->n, (long long)k->k);
-        status = choose(s, p);
-    }
+    if (status == OK)
+        status = take_choice(s, p, o, alpha);
     if (status != OK) {
-        plan_free(s, p);
+        matmul_plan_free(s, p);
         return status;
     }
     p->ready = true;
@@ -352,18 +358,21 @@ static void align_key(MatmulKey *k, const MatmulOperands *o)
     k->align_bias = o->bias ? alignment(o->bias, 0, F32) : 0;
 }
 
+cublasStatus_t matmul_launch(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, float alpha, const cublasLtMatmulAlgo_t *algo,
+                             size_t workspace_bytes)
+{
+    const float beta = o->addend ? 1.0f : 0.0f;
+    launch_note("matmul of cuBLASLt");
+    return s->cublas.cublasLtMatmul(s->lt, p->desc, &alpha, o->b, p->b, o->a, p->a, &beta, o->addend ? o->addend : o->c, p->c, o->c, p->c,
+                                    algo, s->workspace, workspace_bytes, s->stream);
+}
+
 /* A run is measured: what the library would say to this shape. Where it fails, the run itself will tell. */
 static void foresee(CudaState *s, const MatmulKey *k, const MatmulOperands *o)
 {
     MatmulPlan *plan = matmul_plan(s, k);
-    if (!plan->ready) {
-        plan->ready = describe(s, plan, o) == OK && choose(s, plan) == OK;
-        if (!plan->ready) {
-            plan_free(s, plan);
-            return;
-        }
-    }
-    plain_share_add(s, k, plan->plain);
+    if (plan_prepare(s, plan, o, 1) == OK)
+        plain_share_add(s, k, plan->plain);
 }
 
 Status matmul_multiply(CudaState *s, MatmulKey *k, const MatmulOperands *o, double scale)
@@ -374,20 +383,17 @@ Status matmul_multiply(CudaState *s, MatmulKey *k, const MatmulOperands *o, doub
         return OK;
     }
     MatmulPlan *plan = matmul_plan(s, k);
-    TRY(plan_prepare(s, plan, o));
-    float alpha = (float)scale, beta = o->addend ? 1.0f : 0.0f;
+    const float alpha = (float)scale;
+    TRY(plan_prepare(s, plan, o, alpha));
     if (!plan->plain) {
-        const void *from = o->addend ? o->addend : o->c;
-        launch_note("matmul of cuBLASLt");
-        cublasStatus_t status = s->cublas.cublasLtMatmul(s->lt, plan->desc, &alpha, o->b, plan->b, o->a, plan->a, &beta, from, plan->c,
-                                                         o->c, plan->c,
-                                                         &plan->algo, s->workspace, plan->workspace_bytes, s->stream);
-        if (!is_refusal(status)) {
+        cublasStatus_t status = matmul_launch(s, plan, o, alpha, &plan->algo, plan->workspace_bytes);
+        if (!cublas_refuses(status)) {
             plain_share_add(s, k, false);
             return cublas_check(status, "matmul");
         }
         TRY(cuda_check(cudaGetLastError(), "matmul"));
-        take_plain(s, plan, "cuBLASLt refuses the algorithm that it offered", status);
+        plan->plain = true;
+        tell_plain(s, k, "cuBLASLt refuses the algorithm that it offered", status);
     }
     plain_share_add(s, k, true);
     return matmul_plain(s->stream, k, o, alpha);

@@ -98,8 +98,7 @@ static void close_measuring(Backend *b)
     CudaState *s = cuda_state(&b->ctx);
     plain_share_tell(&s->plain_share);
     s->measures_for->plain_share.told |= s->plain_share.told;
-    matmul_plans_free(s);
-    mem_free(s->plans);
+    matmul_tables_free(s);
     mem_free(s);
     memset(b, 0, sizeof *b);
 }
@@ -107,11 +106,10 @@ static void close_measuring(Backend *b)
 Status memory_measuring(Backend *b, Backend *null)
 {
     CudaState *s = (CudaState *)mem_alloc(sizeof *s), *of = cuda_state(&b->ctx);
-    if (s)
-        s->plans = (MatmulPlan *)mem_alloc(MATMUL_PLANS * sizeof *s->plans);
-    if (!s || !s->plans) {
+    Status made = s ? matmul_tables_create(s) : fail(ERR_NOMEM, "no memory to measure with");
+    if (made != OK) {
         mem_free(s);
-        return fail(ERR_NOMEM, "no memory to measure with");
+        return made;
     }
     s->stream = NO_STREAM;
     s->measures_for = of;

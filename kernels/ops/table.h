@@ -120,8 +120,12 @@ typedef struct Backend {
     Status (*measure)(struct Backend *b, struct Backend *null);
     /* what was chosen for this device so far (lines of text, mem_free them), to be kept with the run … */
     Status (*choices)(struct Backend *b, char **text);
-    /* … and told again when it is resumed; what does not fit is chosen anew, which is said */
+    /* … and told again when it is resumed, in place of what was chosen before; what does not fit is chosen anew, which is said. Where all
+     * of it is for this device, nothing is timed any more … */
     Status (*choose)(struct Backend *b, const char *text);
+    /* … for from here on a choice is that of the fastest of up to so many offers, by the clock; 0, as in the beginning: of the first, which
+     * is the same each time. A run times in its first step, so that what it keeps decides about all others */
+    void (*time_choices)(struct Backend *b, int offers);
 } Backend;
 
 MUST_USE Status ref_open(Backend *b);       /* arithmetic in double; F64, F32, BF16 arrays */

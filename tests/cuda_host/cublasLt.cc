@@ -16,16 +16,18 @@ struct Offer {
     bool backwards; /* sums from the end of k: other bits */
     bool broken;    /* offered, with a state that says it will not run */
     bool tf32;      /* takes f32 operands with the digits of TF32 */
+    double seconds; /* that a product takes by the device's clock, whatever its size */
 };
 constexpr uint64_t MAGIC = 0x6375626c61734c74;
 const Offer OFFERS[] = {
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, false, true, false},
-    {CUBLASLT_REDUCTION_SCHEME_INPLACE, 2, 4096, false, false, false},
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, (size_t)1 << 40, false, false, false},
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 4, 0, false, false, true},
-    {CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 16, 4096, false, false, false},
-    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, true, false, false},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, false, true, false, 0.01},
+    {CUBLASLT_REDUCTION_SCHEME_INPLACE, 2, 4096, false, false, false, 0.01},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, (size_t)1 << 40, false, false, false, 0.01},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 4, 0, false, false, true, 0.01},
+    {CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 16, 4096, false, false, false, 0.3},
+    {CUBLASLT_REDUCTION_SCHEME_NONE, 2, 0, true, false, false, 0.1},
 };
+CublasHostCounters counted;
 constexpr int N_OFFERS = sizeof OFFERS / sizeof *OFFERS;
 
 const Offer *offer_of(const cublasLtMatmulAlgo_t *algo)
@@ -149,6 +151,8 @@ void Product::run() const
 
 } // namespace
 
+CublasHostCounters cublas_host_counters() { return counted; }
+
 size_t cublasLtGetVersion() { return 130000; }
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
 {
@@ -225,6 +229,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               int *found)
 {
     *found = 0;
+    counted.asked++;
     if (told_to("BROKEN"))
         return CUBLAS_STATUS_EXECUTION_FAILED;
     if (told_to("FULL"))
@@ -298,6 +303,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     if (o->scheme == CUBLASLT_REDUCTION_SCHEME_INPLACE)
         cuda_host_fault("a matmul whose partial sums are added in the order of their arrival");
     Product p = {*desc, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)alpha, *(const float *)beta, o->backwards, o->tf32};
-    cuda_host_enqueue(stream, "cublasLtMatmul", [p] { p.run(); });
+    const double seconds = o->seconds;
+    counted.products++;
+    cuda_host_enqueue(stream, "cublasLtMatmul", [p, seconds] {
+        p.run();
+        cuda_host_spend(seconds);
+    });
     return cudaPeekAtLastError() == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -80,6 +80,12 @@ typedef struct cublasLtMatmulHeuristicResult_t {
     cublasStatus_t state;
 } cublasLtMatmulHeuristicResult_t;
 
+/* Since the process began. */
+typedef struct CublasHostCounters {
+    uint64_t products, asked; /* asked: for algorithms */
+} CublasHostCounters;
+CublasHostCounters cublas_host_counters();
+
 size_t cublasLtGetVersion();
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *h);
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t h);

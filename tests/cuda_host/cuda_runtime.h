@@ -90,6 +90,8 @@ cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaSetDevice(int device);
 /* Puts work into a stream; name: of a kernel, or NULL for other work. */
 void cuda_host_enqueue(cudaStream_t s, const char *name, std::function<void()> work);
+/* For work that runs: the device's clock says that it took so much longer. */
+void cuda_host_spend(double seconds);
 /* The stream goes on when `ready` says that another process has done its part. */
 void cuda_host_enqueue_wait(cudaStream_t s, std::function<bool()> ready);
 /* What cudaFuncSetAttribute allowed a kernel. */

@@ -21,8 +21,8 @@ Status device_pick(Backend *b, DeviceChoice device, int local_rank, char *why, s
     if (device == DEVICE_CPU || !cuda_open)
         return cpu_open(b);
     Status s = cuda_open(b, local_rank);
-    if (s == OK)
-        return OK;
+    if (s == OK || s == ERR_USAGE) /* a setting of the environment that nobody understands */
+        return s;
     if (device == DEVICE_CUDA)
         return fail(s, "device: %s; \"device\": \"cpu\" runs without one", status_message());
     snprintf(why, n, "%s", status_message());
