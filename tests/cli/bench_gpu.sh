@@ -31,7 +31,7 @@ least=$(echo "$out" | sed -n 's/^     \([a-z0-9_]*\) .* TB\/s *\([0-9.]*\) of co
 echo "$out" | grep '^G9 ' | awk -v least="$least" '{ exit !($2 >= least - 0.006 && $2 <= least + 0.006) }' || fail "G9 is not $least: $out"
 [ "$(lines '^     adapter_down.* TFLOP/s .* of copy, .* T integer instructions/s$')" -eq 6 ] || fail "adapters with dropout: $out"
 [ "$(lines '^     matmul ')" -gt 20 ] || fail "the matmuls of a step: $out"
-[ "$(lines '^G10 .* of the largest: ')" -eq 1 ] || fail "G10: $out"
+[ "$(lines '^G10 .* of the largest: ')" -eq 1 ] && [ "$(lines '^G10c [0-9.]* TFLOP/s: the largest matmul, of 32 a side ')" -eq 1 ] || fail "G10: $out"
 step='tokens/s: step of config: 64 tokens, 2 pictures, 10 labels: .*; loss [0-9.]*, then [0-9.]*$'
 [ "$(lines "^step [0-9.]* $step")" -eq 1 ] || fail "the step: $out"
 [ "$(lines '^     conv2d_\(fwd\|dx\|dw\).* own .* TFLOP/s$')" -eq 6 ] || fail "convolutions: $out"

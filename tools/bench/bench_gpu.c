@@ -238,6 +238,7 @@ static Status work(const BenchOptions *o)
     if (!o->config && !o->steps.n)
         return fail(ERR_USAGE, "bench-gpu needs --config RUN.json or --step TEXT");
     TRY(cuda_open(&x.w.b, 0));
+    x.w.b.time_choices(&x.w.b, BENCH_GPU_OFFERS);
     watch_start(&x.w, (Watcher){0});
     Status s = run(&x);
     meter_close(&x.meter);

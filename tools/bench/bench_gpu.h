@@ -22,6 +22,8 @@ typedef struct BenchSizes {
 } BenchSizes;
 extern const BenchSizes BENCH_GPU_LARGE, BENCH_GPU_TINY;
 
+enum { BENCH_GPU_OFFERS = 8 /* timed for an algorithm, as in a run */ };
+
 typedef struct BenchOptions {
     const char *config;
     CliList sets, steps;

@@ -80,16 +80,24 @@ static Status copy(Bench *x, const void *arg)
     return meter_copy(x->meter, x->ops.memory, x->ops.memory + n, n);
 }
 
+/* The matmul by the fastest of all algorithms that the library has: no estimate of its own decides what the others are measured by. */
 static Status ceilings(Bench *x)
 {
+    enum { ALL = 64 };
+    Backend *b = &x->w.b;
     int64_t n = x->sizes->square;
     const char *memory = x->ops.memory;
     Matmul a = {.m = n, .n = n, .k = n, .a_type = BF16, .b_type = BF16, .c_type = BF16, .b_trans = true, .lda = n, .ldb = n, .ldc = n,
                 .alpha = 1,
                 .a = memory, .b = memory + 2 * n * n, .c = x->ops.memory + 4 * n * n};
     double seconds;
-    TRY(bench_gpu_time(x, call, &(Call){OP_matmul, &a}, &seconds));
+    b->time_choices(b, ALL);
+    Status s = bench_gpu_time(x, call, &(Call){OP_matmul, &a}, &seconds);
+    b->time_choices(b, BENCH_GPU_OFFERS);
+    TRY(s);
     x->matmul_flops = 2.0 * (double)n * (double)n * (double)n / seconds;
+    bench_gpu_result("G10c", 1e-12 * x->matmul_flops, "TFLOP/s", "the largest matmul, of %lld a side in bf16, by the fastest algorithm",
+                     (long long)n);
     TRY(bench_gpu_time(x, copy, NULL, &seconds));
     x->copy_bytes = 2.0 * (double)x->sizes->copy_bytes / seconds;
     printf("ceilings measured here: matmul of %lld x %lld x %lld in bf16 %.1f TFLOP/s; copy of %.2f GB %.2f TB/s (read and written)\n",
