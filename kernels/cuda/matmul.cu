@@ -192,21 +192,26 @@ static Status prepare_choice(CudaState *s, MatmulChoice *c, const MatmulPlan *p,
     return status;
 }
 
-/* The algorithm of the bucket; one of its own for a shape that does not take it, or where there is no room to remember more buckets. */
+/* The algorithm of the bucket; one of its own for a shape that does not take it. */
 static Status take_choice(CudaState *s, MatmulPlan *p, const MatmulOperands *o, float alpha)
 {
     const MatmulKey key = matmul_bucket(&p->key);
-    MatmulChoice *c = matmul_choice(s, &key);
+    MatmulChoice *c = matmul_choice(s, &key), forgotten = {};
     MatmulOffer offer;
     int n;
     cublasStatus_t status;
-    if (c && !c->ready)
+    if (!c) { /* there is no room for more: the first offer then, the same each time it is asked for */
+        s->offers = 0;
+        c = &forgotten;
+        c->key = key;
+    }
+    if (!c->ready)
         TRY(prepare_choice(s, c, p, o, alpha));
-    if (c && c->plain) {
+    if (c->plain) {
         p->plain = true;
         return OK;
     }
-    if (c && is_usable(s, p, &c->algo, &p->workspace_bytes)) {
+    if (is_usable(s, p, &c->algo, &p->workspace_bytes)) {
         p->algo = c->algo;
         return OK;
     }

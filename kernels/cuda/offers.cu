@@ -40,31 +40,35 @@ void offers_time(Backend *b, int offers)
 
 /* ---- C while it is written again and again ---- */
 
-/* What a product adds to in place is put back. saved: NULL where that is not the case. */
+/* What a product adds to in place is put back: kept on the host meanwhile. bytes: NULL where nothing is added to. */
 struct Saved {
     char *bytes;
     size_t n;
 };
 
-/* false: it cannot be put back, and nothing may be timed. */
-static bool can_save(const MatmulPlan *p, const MatmulOperands *o) { return o->addend != o->c || p->key.ldc == p->key.n || p->key.m == 1; }
-
-static Status save(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, Saved *saved)
+/* false: it could not be put back, between other columns or for want of memory, and nothing is timed. */
+static bool make_room(const MatmulPlan *p, const MatmulOperands *o, Saved *saved)
 {
     *saved = Saved{};
     if (o->addend != o->c)
-        return OK;
+        return true;
+    if (p->key.ldc != p->key.n && p->key.m > 1)
+        return false;
     saved->n = (size_t)p->key.m * (size_t)p->key.n * dtype_size((DType)p->key.c_type);
     saved->bytes = (char *)mem_alloc(saved->n);
-    if (!saved->bytes)
-        return fail(ERR_NOMEM, "timing algorithms of matmuls: no memory to keep what they add to");
-    return cuda_check(cudaMemcpyAsync(saved->bytes, o->c, saved->n, cudaMemcpyDeviceToHost, s->stream), "timing matmuls");
+    return saved->bytes != nullptr;
 }
 
-static Status restore(CudaState *s, const MatmulOperands *o, Saved *saved)
+static Status save(CudaState *s, const MatmulOperands *o, const Saved *saved)
 {
-    Status status = OK;
-    if (saved->bytes)
+    return !saved->bytes ? OK
+                         : cuda_check(cudaMemcpyAsync(saved->bytes, o->c, saved->n, cudaMemcpyDeviceToHost, s->stream), "timing matmuls");
+}
+
+/* status: how the timing went; after a failure nothing is put back. */
+static Status restore(CudaState *s, const MatmulOperands *o, Saved *saved, Status status)
+{
+    if (saved->bytes && status == OK)
         status = cuda_check(cudaMemcpyAsync(o->c, saved->bytes, saved->n, cudaMemcpyHostToDevice, s->stream), "timing matmuls");
     if (saved->bytes && status == OK)
         status = cuda_wait(s, "timing matmuls"); /* the copy has read it */
@@ -149,14 +153,14 @@ Status offers_fastest(CudaState *s, const MatmulPlan *p, const MatmulOperands *o
     Offer offer[MATMUL_OFFERS];
     Saved saved;
     *fastest = 0;
-    if (n < 2 || !can_save(p, o))
+    if (n < 2 || !make_room(p, o, &saved))
         return OK;
     for (int i = 0; i < n; i++)
         offer[i] = Offer{&offers[i].algo, offers[i].workspace_bytes, (double)INFINITY};
-    TRY(save(s, p, o, &saved));
-    Status status = time_all(s, p, o, alpha, offer, n), restored = restore(s, o, &saved);
-    TRY(status);
-    TRY(restored);
+    Status status = save(s, o, &saved);
+    if (status == OK)
+        status = time_all(s, p, o, alpha, offer, n);
+    TRY(restore(s, o, &saved, status));
     *fastest = find_fastest(offer, n);
     if (*fastest >= 0) {
         s->timed.shapes++;
