@@ -6,7 +6,7 @@
 
 #include "tools/report/report.h"
 
-static const char LOSS[] = "loss", HELD[] = "loss_validation";
+static const char LOSS[] = "loss", HELD[] = "loss_validation", SUITE[] = "suite_";
 
 static bool begins(const char *key, const char *start) { return !strncmp(key, start, strlen(start)); }
 
@@ -118,7 +118,7 @@ static Status give_scores(const Walk *w)
             if (is_known(key) || is_seen(w, i, k))
                 continue;
             Chart c = {.is_score = true};
-            snprintf(c.title, sizeof c.title, "%s", key);
+            snprintf(c.title, sizeof c.title, "%s", begins(key, SUITE) ? key + strlen(SUITE) : key);
             add_key(w, &c, key, "");
             TRY(give(w, &c));
         }
