@@ -1,7 +1,7 @@
 #!/bin/sh
 # The quickstart: draws two small worlds of pictures, tunes the little base models in one stage to answer questions about the one and to
-# draw and change pictures of the other, and scores all three on held-out rows. $1: the folder with the programs; $2: the run's name; what
-# follows goes to train. Run again it goes on where it was stopped, or says that it is finished.
+# draw and change pictures of the other, scores all three on held-out rows, and makes a page of the run. $1: the folder with the programs;
+# $2: the run's name; what follows goes to train. Run again it goes on where it was stopped, or says that it is finished.
 set -eu
 bin=$1 name=$2
 shift 2
@@ -34,7 +34,9 @@ if [ ! -e "$run/latest" ] || [ ! -e "$world/before/answers.jsonl" ]; then # the 
     answer before untuned
 fi
 echo "== tuning: questions, drawings and changes in one stage"
-"$bin/train" --config "$config" --set name="$name" --resume "$@"
+"$bin/train" --config "$config" --set name="$name" --resume --set eval.every=200 --set sample.every=200 \
+    --set sample.prompts=configs/quickstart-prompts.jsonl --set "data.validation=[
+        {\"files\": \"$world/one/heldout.json\"}, {\"files\": \"$world/many/heldout.json\"}, {\"files\": \"$sketches/heldout.jsonl\"}]" "$@"
 echo "== the tuned model answers, draws and changes"
 answer after "$name"
 draw after
@@ -46,12 +48,13 @@ echo "held-out pictures, judged by their pixels"
 "$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/after" --sheet "$sketches/sheet.png"
 echo "the ceiling: the same by the base of Stable Diffusion, told the true captions"
 "$bin/sketches" --check "$sketches/heldout.jsonl" --pictures "$sketches/ceiling"
+"$bin/report" "$run" --out "$run/report.html" --quiet
 model="--config $config --set name=$name"
 question="How many objects are there? Answer the question using a single word or phrase."
 cat <<END
 
 the sheet     $sketches/sheet.png: drawn above; changed below, beside what it was
-the run       $run (curves: tensorboard --logdir $run/tb)
+the run       $run/report.html: open it in a browser (the folder beside it: tensorboard --logdir $run/tb)
 the adapter   $run/latest (adapter_model.safetensors loads with PEFT)
 the pictures  $world/one, $world/many, $sketches
 ask it        $bin/generate $model --ask "$question" --image $world/many/heldout/000000.jpg
