@@ -119,7 +119,8 @@ static const char *check_attributes(const char *p)
         if (*p == '>' || !strncmp(p, "/>", 2))
             return p;
         const size_t n = strcspn(p, "= \n/>");
-        CHECK_MSG(n && strncmp(p, "on", 2), "an attribute: %.30s", p);
+        REQUIRE(n);
+        CHECK_MSG(strncmp(p, "on", 2), "an attribute that does something: %.30s", p);
         CHECK_MSG(strncmp(p, "href=", 5) || p[6] == '#', "a link that leads away: %.40s", p);
         CHECK_MSG(strncmp(p, "src=", 4) || !strncmp(p + 5, "data:image/", 11), "a picture from elsewhere: %.40s", p);
         p += n;

@@ -96,6 +96,44 @@ TEST(report_gives_each_score_a_chart)
     mem_free(html);
 }
 
+/* The path of this class of the drawing that comes first behind `from`. */
+static void read_path(char d[4096], const char *html, const char *from, const char *class)
+{
+    char start[64];
+    snprintf(start, sizeof start, "<path class=\"%s\" d=\"", class);
+    const char *p = strstr(html, from), *drawing = p ? strstr(p, "role=\"img\"") : NULL;
+    p = drawing ? strstr(drawing, start) : NULL;
+    REQUIRE(p != NULL);
+    snprintf(d, 4096, "%.*s", (int)strcspn(p + strlen(start), "\""), p + strlen(start));
+}
+
+TEST(report_draws_numbers_where_they_belong)
+{
+    char mean[4096], trend[4096], path[PATH_MAX];
+    const char *folder = run_folder("three");
+    put_file(folder, "train.jsonl", "{\"step\":1,\"score\":0}\n{\"step\":2,\"score\":100}\n{\"step\":3,\"score\":50}\n");
+    char *html = page_of(&folder, 1);
+    read_path(mean, html, "<h3>score</h3>", "mean"); /* from 0 to 104: some room above */
+    CHECK_STR(mean, "M0 1000 1000 38 2000 519");
+    mem_free(html);
+
+    /* The trend of a straight line is that line, to both ends. A number far above the others makes the scale logarithmic. */
+    folder = run_folder("straight");
+    FILE *f;
+    REQUIRE_OK(file_append(&f, file_join(path, folder, "train.jsonl")));
+    for (int k = 1; k <= 99; k++)
+        fprintf(f, "{\"step\":%d,\"loss\":%d,\"grad_norm\":%d}\n", k, 100 - k, k == 50 ? 1000 : 10);
+    REQUIRE(!fclose(f));
+    html = page_of(&folder, 1);
+    read_path(mean, html, "<h3>Loss</h3>", "mean thin");
+    read_path(trend, html, "<h3>Loss</h3>", "trend");
+    CHECK_STR(trend, mean);
+    CHECK_INT(count_of(html, "data-log=\"1\""), 1);
+    read_path(mean, html, "<h3>Norm of the gradient</h3>", "mean thin"); /* from 10 / 1.1 to 1000 · 1.1 */
+    CHECK(holds(mean, "M0 980 20 980") && holds(mean, " 1000 20 ") && holds(mean, " 2000 980"));
+    mem_free(html);
+}
+
 TEST(report_knows_how_a_run_stands)
 {
     Lock lock = {.held = false};
@@ -249,11 +287,11 @@ enum { SLOWER = 8 };
 enum { SLOWER = 1 };
 #endif
 
-/* Whatever runs hold, eight of them make a page of less than 2 MB, in little time. */
-TEST(report_is_bounded)
+enum { PAGE_BYTES = 2000000 };
+
+/* Samples of 12 steps: 40 prompts with texts that grow when they are escaped, and pictures that cannot be compressed. */
+static void put_large_samples(const char *folder)
 {
-    enum { STEPS = 100000, BYTES = 2000000 };
-    const char *folders[REPORT_RUNS];
     char name[64], *text = NULL;
     size_t n;
     FILE *f = open_memstream(&text, &n);
@@ -264,29 +302,56 @@ TEST(report_is_bounded)
         fputs(i % 2 ? "\",\"picture\":\"p.png\"}\n" : "\",\"answer\":\"&&\\u202e\"}\n", f);
     }
     REQUIRE(!fclose(f));
-    for (int r = 0; r < REPORT_RUNS; r++) {
-        snprintf(name, sizeof name, "large/%d", r);
-        folders[r] = run_folder(name);
-        put_steps(folders[r], 1, r ? 1500 : STEPS, 1 + r);
-        for (int k = 1; k <= 12 && r < 2; k++) {
-            snprintf(name, sizeof name, "samples/step-%06d/answers.jsonl", k);
-            put_file(folders[r], name, text);
-            snprintf(name, sizeof name, "samples/step-%06d/p.png", k);
-            put_picture(folders[r], name, 140);
-        }
+    for (int k = 1; k <= 12; k++) {
+        snprintf(name, sizeof name, "samples/step-%06d/answers.jsonl", k);
+        put_file(folder, name, text);
+        snprintf(name, sizeof name, "samples/step-%06d/p.png", k);
+        put_picture(folder, name, 140);
     }
+    mem_free(text);
+}
+
+TEST(report_of_many_steps_is_bounded)
+{
+    enum { STEPS = 100000 };
+    const char *folder = run_folder("long");
+    put_steps(folder, 1, STEPS, 1);
+    put_large_samples(folder);
     const clock_t start = clock();
-    char *html = page_of(folders, 1);
+    char *html = page_of(&folder, 1);
     const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
-    CHECK_MSG(strlen(html) < BYTES, "one run: %zu bytes", strlen(html));
-    CHECK_MSG(seconds < 2 * SLOWER, "one run of %d steps: %.2f s of the processor", STEPS, seconds);
+    CHECK_MSG(strlen(html) < PAGE_BYTES, "%zu bytes", strlen(html));
+    CHECK_MSG(seconds < 2 * SLOWER, "%d steps: %.2f s of the processor", STEPS, seconds);
     CHECK(holds(html, "8 of 12 steps that have samples, and 16 of 40 prompts, are shown"));
     CHECK_INT(count_of(html, "src=\"data:image/"), 64);
     mem_free(html);
-    html = page_of(folders, REPORT_RUNS);
-    CHECK_MSG(strlen(html) < BYTES, "%d runs: %zu bytes", REPORT_RUNS, strlen(html));
+}
+
+/* As many runs as there may be, with as many numbers in each step. */
+TEST(report_of_many_runs_is_bounded)
+{
+    enum { STEPS = 600 };
+    const char *folders[REPORT_RUNS];
+    for (int r = 0; r < REPORT_RUNS; r++) {
+        char name[32], path[PATH_MAX];
+        FILE *f;
+        snprintf(name, sizeof name, "many/%d", r);
+        folders[r] = run_folder(name);
+        REQUIRE_OK(file_append(&f, file_join(path, folders[r], "train.jsonl")));
+        for (int k = 1; k <= STEPS; k++) {
+            fprintf(f, "{\"step\":%d,\"loss\":1", k);
+            for (int i = 0; i < CURVES_MAX - 1; i++)
+                fprintf(f, ",\"suite_%d\":%.9g", i, 1e-5 * ((k * 7919 + i) % 10007));
+            fputs("}\n", f);
+        }
+        REQUIRE(!fclose(f));
+    }
+    put_large_samples(folders[0]);
+    char *html = page_of(folders, REPORT_RUNS);
+    CHECK_MSG(strlen(html) < PAGE_BYTES, "%zu bytes", strlen(html));
+    CHECK_INT(count_of(html, "<figure"), CURVES_MAX);
+    CHECK_INT(count_of(html, "<g class="), CURVES_MAX * REPORT_RUNS);
     mem_free(html);
-    mem_free(text);
 }
 
 /* ---------------------------------------------------------------- several runs; a terminal */
