@@ -367,25 +367,8 @@ static Status submit_cn(const BenchData *d, Answers *a, const char *out) { retur
 
 #define NOTE "a reply that exact matching cannot decide is wrong; published figures had a language model match those"
 #define METRIC "questions right in every rotation, by exact matching"
-const Bench BENCH_MMBENCH = {.name = "mmbench",
-                             .split = "dev",
-                             .files = "mmbench_SPLIT_20230712.tsv",
-                             .pictures = "in the file",
-                             .suffix = OPTION_LETTER,
-                             .metric = METRIC,
-                             .note = NOTE,
-                             .max_new_tokens = 1024,
-                             .questions = questions_en,
-                             .score = score_en,
-                             .submit = submit_en};
-const Bench BENCH_MMBENCH_CN = {.name = "mmbench-cn",
-                                .split = "dev",
-                                .files = "mmbench_SPLIT_cn_20231003.tsv",
-                                .pictures = "in the file",
-                                .suffix = OPTION_LETTER_CN,
-                                .metric = METRIC,
-                                .note = NOTE,
-                                .max_new_tokens = 1024,
-                                .questions = questions_cn,
-                                .score = score_cn,
-                                .submit = submit_cn};
+#define MMBENCH(NAME, FILES, SUFFIX, LANGUAGE)                                                                                           \
+    {.name = NAME, .split = "dev", .files = FILES, .pictures = "in the file", .suffix = SUFFIX, .metric = METRIC, .note = NOTE,            \
+     .max_new_tokens = 1024, .questions = questions_##LANGUAGE, .score = score_##LANGUAGE, .submit = submit_##LANGUAGE}
+const Bench BENCH_MMBENCH = MMBENCH("mmbench", "mmbench_SPLIT_20230712.tsv", OPTION_LETTER, en),
+            BENCH_MMBENCH_CN = MMBENCH("mmbench-cn", "mmbench_SPLIT_cn_20231003.tsv", OPTION_LETTER_CN, cn);

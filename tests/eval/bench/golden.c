@@ -68,9 +68,10 @@ Status golden_score(Scores *s, const char *bench, const char *split)
     const Bench *b = bench_named(bench);
     REQUIRE(b && b->score);
     const BenchData d = data_of(b, split);
+    const char *replies = golden_path("replies.jsonl");
     Answers *a;
     *s = (Scores){0};
-    TRY(read_answers(&a, b));
+    TRY(b->judge && !b->score_replies ? answers_read_replies(&a, &replies, 1) : read_answers(&a, b));
     Status status = b->score(&d, a, s);
     if (!status)
         status = scores_status(s);

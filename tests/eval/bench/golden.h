@@ -16,7 +16,8 @@ const char *golden_world(const char *bench);
 const char *golden_path(const char *name);
 void golden_write(const char *name, const char *text);
 
-/* Scores answers.jsonl of the folder; the caller frees the scores. split: NULL: the benchmark's own. */
+/* Scores answers.jsonl of the folder, or replies.jsonl of a benchmark that is scored by its judge alone; the caller frees the scores.
+ * split: NULL: the benchmark's own. */
 MUST_USE Status golden_score(Scores *s, const char *bench, const char *split);
 /* Every number of scores.txt is there, and no other; "parse/KEY" is a count. */
 void golden_check(const Scores *s);

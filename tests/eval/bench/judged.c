@@ -54,21 +54,6 @@ static Status ask_judge(const char *bench, Scores *counts, JudgeVisit visit, voi
     return s;
 }
 
-static Status score_replies(const char *bench, Scores *s)
-{
-    const Bench *b = bench_named(bench);
-    const BenchData d = {.dir = test_dir(), .split = b->split};
-    const char *file = golden_path("replies.jsonl");
-    Answers *a;
-    *s = (Scores){0};
-    TRY(answers_read_replies(&a, &file, 1));
-    Status status = b->score(&d, a, s);
-    if (!status)
-        status = answers_all_known(a);
-    answers_free(&a);
-    return status;
-}
-
 static void check(const char *bench)
 {
     Scores s = {0};
@@ -81,7 +66,7 @@ static void check(const char *bench)
     CHECK_INT(s.n_missing, 0);
     rows_close(&w.rows);
     scores_free(&s);
-    CHECK_OK(score_replies(bench, &s));
+    CHECK_OK(golden_score(&s, bench, NULL));
     golden_check(&s);
     CHECK_INT(s.n, 30);
     CHECK_INT(s.n_missing, 0);
@@ -136,13 +121,13 @@ TEST(judged_replies_that_failed_are_missing)
                  REPLY("mm-vet-1", 200, MARK("1.0"))
                      REPLY("mm-vet-3", 429,
                            "\"error\":{}") "{\"custom_id\":\"mm-vet-2\",\"response\":null,\"error\":{\"code\":\"batch_expired\"}}\n");
-    CHECK_OK(score_replies("mm-vet", &s));
+    CHECK_OK(golden_score(&s, "mm-vet", NULL));
     CHECK_INT(s.n, 30);
     CHECK_INT(s.n_missing, 29);
     CHECK(golden_value(&s, "total") > 3.33 && golden_value(&s, "total") < 3.34);
     scores_free(&s);
     golden_write("replies.jsonl", REPLY("mm-vet-30", 200, MARK("1.0")));
-    CHECK_INT(score_replies("mm-vet", &s), ERR_DATA);
+    CHECK_INT(golden_score(&s, "mm-vet", NULL), ERR_DATA);
     CHECK_MSG(strstr(status_message(), "replies.jsonl:1: answers \"mm-vet-30\""), "%s", status_message());
     scores_free(&s);
 }
@@ -154,7 +139,7 @@ TEST(llava_bench_counts_a_missing_reply_as_wrong)
     golden_world("llava-bench");
     golden_write("replies.jsonl", REPLY("llava-bench-0", 200, MARK("8 6")) REPLY("llava-bench-1", 200, MARK("10 3"))
                                       REPLY("llava-bench-2", 200, MARK("good")));
-    CHECK_OK(score_replies("llava-bench", &s));
+    CHECK_OK(golden_score(&s, "llava-bench", NULL));
     CHECK_INT(s.n, 30);
     CHECK_INT(s.n_missing, 27);
     CHECK(fabs(golden_value(&s, "all/reference") - 56.67) < 1e-9); /* 10·(8 + 10 - 1)/3 */
@@ -177,7 +162,7 @@ TEST(judged_replies_may_come_in_parts)
                                             "{\"type\":\"message\",\"content\":[" PART("output_text", "0.2") ","
                                             PART("output_text", "5") "]}]")
                          REPLY("mm-vet-2", 200, "\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"No.\"}}]"));
-    CHECK_OK(score_replies("mm-vet", &s));
+    CHECK_OK(golden_score(&s, "mm-vet", NULL));
     CHECK_INT(s.n_missing, 28);
     CHECK(fabs(golden_value(&s, "total") - 100 * 0.75 / 30) < 1e-9);
     scores_free(&s);
