@@ -40,10 +40,11 @@ shows 2 "a flag" "$train" "--$hostile"
 shows 66 "a config" "$train" --config "$folder/gone.json"
 printf '{"model": {"llm": {"path": "a\\u001b[31m\\u0085\\u202e\\nwarning: forged"}}, "na\\u0007me": 1}' > "$folder/run.json"
 shows 2 "keys of a config" "$train" --config "$folder/run.json"
-for program in prepare generate evaluate inspect convert curate scenes stamps; do
+for program in prepare generate evaluate inspect convert curate report scenes stamps; do
     shows 2 "$program: a flag" "$build/$program" "--$hostile" x
 done
 shows 66 "inspect: a path" "$build/inspect" "$folder/gone"
+shows 66 "report: a path" "$build/report" "$folder/gone" --format text
 
 # Records of curate: what they, their recipe and their folders say.
 printf '%s\n' '{"uid":"a\u001b[31m\u202e","image":"\u001b[2Jgone.jpg"}' '{"uid":"b\u0007","image":"rgb.png"}' > "$folder/records.jsonl"
@@ -97,6 +98,7 @@ shows 0 "inspect: a sample as JSON" "$build/inspect" "$folder/shards" --sample 0
 shows 0 "train" "$train" --config "$dir/hostile.json" --set "data.shards=$folder/shards2" --steps 1 --set "save.dir=$folder/runs"
 clean "$folder/runs/r/train.jsonl" "train"
 shows 0 "inspect: a run" "$build/inspect" "$folder/runs/r"
+for format in html text; do shows 0 "report as $format" "$build/report" "$folder/runs/r" --out - --format $format; done
 shows 0 "inspect: a checkpoint" "$build/inspect" "$folder/runs/r/checkpoint-000001"
 shows 0 "generate" "$build/generate" --checkpoint "$folder/runs/r" --ask "hi" --max-new-tokens 1
 "$train" --config "$dir/hostile.json" --set "data.shards=$folder/shards3" --steps 1 --set "save.dir=$folder/runs3" --log-format json > "$dir/out" 2> "$dir/log.jsonl" ||

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Descriptors as a program finds them: results that cannot be written, standard descriptors that are closed, pipes nobody reads, few files allowed.
 . tests/cli/_train.sh
-programs="train prepare generate evaluate inspect convert curate scenes stamps"
+programs="train prepare generate evaluate inspect convert curate report scenes stamps"
 
 # ends CODE COMMAND...: its stderr is in $dir/err.
 ends() {
@@ -42,6 +42,9 @@ ends 74 "$build/generate" --config "$dir/run.json" --quiet --chat --max-new-toke
 printf '{"answer": "a", "expected": "a"}\n' > "$dir/answers"
 refused "$build/evaluate" --answers "$dir/answers"
 for format in text json; do refused "$build/inspect" --format $format "$dir"/shards/shard-*.h5; done
+"$train" --config "$dir/run.json" --quiet --steps 1 --set name=looked 2> "$dir/err" || fail "train: exit $?: $(cat "$dir/err")"
+refused "$build/report" "$dir/runs/looked" --out -
+refused "$build/report" "$dir/runs/looked" --format text
 refused "$build/convert" --list
 for format in text json; do refused "$build/curate" request --recipe draw --images tests/fixtures/images --out "$dir/requests" --quiet --log-format $format; done
 replies=tests/fixtures/curate/replies/edit

@@ -349,9 +349,9 @@ static Status put_setting(void *arg, const char *key, const char *help, const ch
         fputs("</bdi></td>", s->out);
     }
     fputs("<td class=\"small\">", s->out);
-    page_word(s->out, fallback ? fallback : help ? "\xE2\x80\x93" : "");
+    page_word(s->out, *fallback ? fallback : "\xE2\x80\x93");
     fputs("</td><td class=\"small\">", s->out);
-    page_word(s->out, help ? help : "not known to this version");
+    page_text(s->out, help ? help : "not known to this version", help ? strlen(help) : 25, 4 * SHORT_TEXT);
     fputs("</td></tr>\n", s->out);
     return OK;
 }

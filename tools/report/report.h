@@ -130,7 +130,7 @@ typedef Status (*CommandVisit)(void *arg, const char *what, const char *command)
 MUST_USE Status report_commands(const ReportRun *run, const char *prefix, CommandVisit visit, void *arg);
 
 /* Calls visit with each setting that is not at its default (of one run), or that is not the same in all. values: of each run, as people
- * read it; "" where it has none. help: NULL for a key that this version does not know. */
+ * read it; "" where it has none. help: NULL for a key that this version does not know. fallback: the default, or "". */
 typedef Status (*SettingVisit)(void *arg, const char *key, const char *help, const char *fallback, char *const values[REPORT_RUNS]);
 MUST_USE Status report_settings(const ReportRun *runs, int n, SettingVisit visit, void *arg);
 

@@ -55,6 +55,10 @@ static Status put_value(FILE *out, const Option *o, const Json *v)
         fwrite(v->string, 1, v->length, out);
         return OK;
     }
+    if (v->kind == JSON_REAL) {
+        fprintf(out, "%.15g", v->real);
+        return OK;
+    }
     if (o && o->kind == OPTION_MIXTURE && v->kind == JSON_ARRAY) {
         put_sources(out, v);
         return OK;
@@ -84,47 +88,50 @@ static Status show_value(char **text, const Option *o, const Json *v)
 
 static bool is_number(const Json *v) { return v->kind == JSON_INT || v->kind == JSON_REAL; }
 
-/* Whether a value is the default of its key. One that is worked out from other keys is not looked at, nor are absolute paths. */
-static Status is_default(bool *same, const Option *o, const Json *v, const char *text)
+/* The default of a key, as people read it. mem_free; *json: parsed, or NULL where it is worked out from other keys. */
+static Status show_default(char **text, JsonDoc **json, const Option *o)
 {
-    JsonDoc *doc;
-    char *fallback = NULL;
-    *same = !v || (!o->fallback && o->fallback_text);
-    if (*same || !o->fallback)
-        return OK;
-    TRY(json_parse(&doc, o->fallback, strlen(o->fallback), o->key));
-    const Json *d = json_root(doc);
-    const size_t n = strlen(text), m = d->kind == JSON_STRING ? d->length : 0;
-    Status s = show_value(&fallback, o, d);
-    if (!s && is_number(v) && is_number(d))
-        *same = v->real == d->real;
-    else if (!s && o->kind == OPTION_PATH && m) /* "runs" has become "/…/runs" */
-        *same = n > m && text[n - m - 1] == '/' && !strcmp(text + n - m, d->string);
-    else if (!s)
-        *same = !strcmp(text, fallback) || (o->fallback_text && !strcmp(text, o->fallback_text));
-    mem_free(fallback);
-    json_free(&doc);
-    return s;
+    *json = NULL;
+    if (o && o->fallback)
+        TRY(json_parse(json, o->fallback, strlen(o->fallback), o->key));
+    if (o && !o->fallback_text && *json)
+        return show_value(text, o, json_root(*json));
+    *text = mem_strdup(o && o->fallback_text ? o->fallback_text : "");
+    return *text ? OK : fail(ERR_NOMEM, "settings: no memory");
+}
+
+/* Whether a value is the default of its key. One that is worked out from other keys is not looked at, nor are absolute paths. */
+static bool is_default(const Option *o, const Json *v, const char *text, const Json *d, const char *fallback)
+{
+    const size_t n = strlen(text), m = d && d->kind == JSON_STRING ? d->length : 0;
+    if (!v || (!d && o->fallback_text))
+        return true;
+    if (d && is_number(v) && is_number(d))
+        return v->real == d->real;
+    if (o->kind == OPTION_PATH && m) /* "runs" has become "/…/runs" */
+        return n > m && text[n - m - 1] == '/' && !strcmp(text + n - m, d->string);
+    return d && (!strcmp(text, fallback) || (d->kind == JSON_NULL && v->kind == JSON_NULL));
 }
 
 /* o: NULL for a key that nobody knows. */
 static Status tell(const Walk *w, const char *key, const Option *o)
 {
-    char *values[REPORT_RUNS] = {NULL};
-    bool told = false, same = false;
-    Status s = OK;
+    char *values[REPORT_RUNS] = {NULL}, *fallback = NULL;
+    JsonDoc *json = NULL;
+    bool told = false;
+    Status s = show_default(&fallback, &json, o);
     for (int i = 0; i < w->n && !s; i++) {
         s = show_value(&values[i], o, value_of(&w->runs[i], key));
         told |= !s && i && strcmp(values[i], values[0]);
     }
-    if (!s && w->n == 1 && o)
-        s = is_default(&same, o, value_of(w->runs, key), values[0]);
     if (!s && w->n == 1)
-        told = *values[0] && !same;
+        told = *values[0] && !(o && is_default(o, value_of(w->runs, key), values[0], json ? json_root(json) : NULL, fallback));
     if (!s && told)
-        s = w->visit(w->arg, key, o ? o->help : NULL, o ? o->fallback ? o->fallback : o->fallback_text : NULL, values);
+        s = w->visit(w->arg, key, o ? o->help : NULL, fallback, values);
     for (int i = 0; i < w->n; i++)
         mem_free(values[i]);
+    mem_free(fallback);
+    json_free(&json);
     return s;
 }
 

@@ -221,24 +221,19 @@ static void put_samples(const Screen *s, const ReportRun *run)
     }
 }
 
+/* Of one run the default stands behind its value, where there is room. */
 static Status put_setting(void *arg, const char *key, const char *help, const char *fallback, char *const values[REPORT_RUNS])
 {
     const Screen *s = arg;
+    const int n = s->show->n, room = (s->show->columns - 2 * LABEL_COLUMNS) / n, more = (int)strlen(fallback) + 4;
     (void)help;
-    const int n = put_text(s, key, strlen(key), 2 * LABEL_COLUMNS - 1);
-    fprintf(s->out, "%*s", 2 * LABEL_COLUMNS - n, "");
-    int left = s->show->columns - 2 * LABEL_COLUMNS;
-    for (int i = 0; i < s->show->n; i++) {
-        const int room = left / (s->show->n - i);
-        const int used = put_text(s, values[i], strlen(values[i]), s->show->n > 1 ? room - 1 : room / 2);
-        left -= s->show->n > 1 ? room : used;
-        if (s->show->n > 1 && i + 1 < s->show->n)
-            fprintf(s->out, "%*s", room - used, "");
-    }
-    if (s->show->n == 1 && fallback && left > 16) {
-        fputs("  (", s->out);
-        put_text(s, fallback, strlen(fallback), left - 4);
-        fputc(')', s->out);
+    fprintf(s->out, "%*s", 2 * LABEL_COLUMNS - put_text(s, key, strlen(key), 2 * LABEL_COLUMNS - 1), "");
+    for (int i = 0; i < n; i++) {
+        const bool both = n == 1 && *fallback && more <= room / 2;
+        const int used = put_text(s, values[i], strlen(values[i]), both ? room - more : room - (i + 1 < n));
+        if (both)
+            fprintf(s->out, "  (%s)", fallback);
+        fprintf(s->out, "%*s", i + 1 < n ? room - used : 0, "");
     }
     fputc('\n', s->out);
     return OK;

@@ -85,6 +85,21 @@ TEST(report_tells_of_a_run)
     mem_free(html);
 }
 
+TEST(report_knows_defaults_however_they_are_written)
+{
+    const char *folder = run_folder("defaults");
+    put_file(folder, "config.resolved.json",
+             "{\"train\":{\"steps\":null,\"epochs\":1.0,\"batch\":128.0},\"optim\":{\"lr\":0.0002,\"warmup\":0.5,\"beta1\":9e-1},"
+             "\"model\":{\"lora\":{\"targets\":[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\","
+             "\"down_proj\"]},\"projector\":{\"init\":\"default\"}},\"save\":{\"dir\":\"/a/b/runs\",\"keep\":5},"
+             "\"data\":{\"shards\":\"/a/b/runs/shards/0123456789abcdef\"}}");
+    char *html = page_of(&folder, 1);
+    CHECK_INT(count_of(html, "<tr><th scope=\"row\"><code>"), 2);
+    CHECK(holds(html, "<code>optim.warmup</code></th><td><bdi>0.5</bdi></td><td class=\"small\">0.03</td>"));
+    CHECK(holds(html, "<code>save.keep</code></th><td><bdi>5</bdi></td><td class=\"small\">3</td>"));
+    mem_free(html);
+}
+
 TEST(report_gives_each_score_a_chart)
 {
     const char *folder = run_folder("scored");
