@@ -314,7 +314,7 @@ static void put_cell(FILE *out, const Column *c)
 }
 
 /* The same numbers, of as many steps a row as give a short table. */
-static void put_table(FILE *out, const Chart *chart, Folded *folded)
+static void put_table(FILE *out, const Chart *chart, const Axes *axes, Folded *folded)
 {
     const int64_t span = span_of(chart, TABLE_ROWS);
     char a[48], b[48];
@@ -334,9 +334,10 @@ static void put_table(FILE *out, const Chart *chart, Folded *folded)
             any |= r < folded[i].n && folded[i].columns[r].n;
         if (!any)
             continue;
-        fprintf(out, "<tr><th scope=\"row\">%s", report_count(a, r * span));
-        if (span > 1)
-            fprintf(out, " to %s", report_count(b, (r + 1) * span - 1));
+        const int64_t from = r * span > axes->x0 ? r * span : axes->x0, to = (r + 1) * span - 1 < axes->x1 ? (r + 1) * span - 1 : axes->x1;
+        fprintf(out, "<tr><th scope=\"row\">%s", report_count(a, from));
+        if (to > from)
+            fprintf(out, " to %s", report_count(b, to));
         fputs("</th>", out);
         for (int i = 0; i < chart->n; i++)
             put_cell(out, r < folded[i].n ? &folded[i].columns[r] : &(Column){0});
@@ -391,7 +392,7 @@ Status plot_write(FILE *out, const Chart *chart, int number, int columns)
         put_legend(out, chart);
         fputs("</figcaption>\n", out);
         put_drawing(out, chart, number, &a, folded);
-        put_table(out, chart, folded);
+        put_table(out, chart, &a, folded);
         fputs("</figure>\n", out);
     }
     for (int i = 0; i < chart->n; i++) {

@@ -144,6 +144,8 @@ TEST(report_draws_numbers_where_they_belong)
     read_path(trend, html, "<h3>Loss</h3>", "trend");
     CHECK_STR(trend, mean);
     CHECK_INT(count_of(html, "data-log=\"1\""), 1);
+    CHECK(holds(html, "<th scope=\"row\">1 to 7</th><td>96 <small>93 to 99</small></td>"));
+    CHECK(holds(html, "<th scope=\"row\">96 to 99</th><td>2.5 <small>1 to 4</small></td>"));
     read_path(mean, html, "<h3>Norm of the gradient</h3>", "mean thin"); /* from 10 / 1.1 to 1000 · 1.1 */
     CHECK(holds(mean, "M0 980 20 980") && holds(mean, " 1000 20 ") && holds(mean, " 2000 980"));
     mem_free(html);
