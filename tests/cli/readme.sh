@@ -77,6 +77,7 @@ before() {
     *"vqav2 submit"*) # one answer is missing, which is more than 1 %
         grep -o '[0-9]*, "answer": ""' data/vqav2/submission.json | sed 's/\([0-9]*\).*/{"question_id": \1, "text": "no"}/' >>vqav2.jsonl ;;
     *"--chat"*) echo "Where?" ;;
+    *"report runs/first"*) cp -r runs/llava-7b runs/first && cp -r runs/llava-7b runs/second ;;
     *"mistral-q8_0.gguf"*)
         build/convert --quiet --from runs/llava-7b --to gguf --type q8_0 --out q8 && mkdir models/mistral &&
             cp q8/model.gguf models/mistral/mistral-q8_0.gguf ;;
