@@ -192,6 +192,27 @@ TEST(features_of_texts_are_those_of_clip)
     picture_net_close(&net);
 }
 
+/* Files of before transformers 4.31 say 2: then a text's feature stands at its highest id, the end token's. */
+TEST(features_of_texts_whose_file_says_an_end_token_of_two)
+{
+    char folder[PATH_MAX], path[PATH_MAX], *text;
+    float found[N_TEXTS * WIDTH_MOST];
+    int64_t truncated = 0;
+    size_t n;
+    PictureNet *net;
+    file_join(path, put(folder, "clip"), "config.json");
+    REQUIRE_OK(file_read(&text, &n, path, 1 << 16));
+    char *at = strstr(text, "\"eos_token_id\": 598");
+    REQUIRE(at);
+    memcpy(at, "\"eos_token_id\": 2  ", strlen("\"eos_token_id\": 598"));
+    write_config(folder, text);
+    mem_free(text);
+    REQUIRE_OK(picture_net_open(&net, folder, &ON_CPU));
+    REQUIRE_OK(picture_net_texts(net, TEXTS, N_TEXTS, found, &truncated));
+    check_rows("clip", "texts", found, N_TEXTS, 10);
+    picture_net_close(&net);
+}
+
 /* More than are computed at a time, in another order: what a picture's feature is depends on no other. */
 TEST(features_are_the_same_beside_any_others)
 {
