@@ -321,6 +321,41 @@ static Status open_array(HdfFile *f, const char *name, hid_t *d, hid_t *type)
     return refuse(f, name, "keeps its numbers in other files, expected the array itself");
 }
 
+/* Of an attribute of fixed or variable length. */
+static bool read_text(hid_t a, char *out, size_t room)
+{
+    hid_t stored = H5Aget_type(a), type = H5Tcopy(H5T_C_S1), space = H5Aget_space(a);
+    const bool variable = H5Tis_variable_str(stored) > 0;
+    const size_t size = variable ? 0 : H5Tget_size(stored) + 1;
+    char *text = NULL, *whole = size && size <= MAX_TEXT_BYTES ? mem_alloc(size) : NULL;
+    bool good = H5Tget_class(stored) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1 && (variable || whole);
+    H5Tset_size(type, variable ? H5T_VARIABLE : size);
+    H5Tset_cset(type, H5Tget_cset(stored) < 0 ? H5T_CSET_ASCII : H5Tget_cset(stored));
+    good = good && H5Aread(a, type, variable ? (void *)&text : whole) >= 0;
+    if (good)
+        snprintf(out, room, "%s", !variable ? whole : text ? text : "");
+    if (text)
+        H5free_memory(text);
+    mem_free(whole);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Tclose(stored);
+    return good;
+}
+
+Status hdf_text_of(HdfFile *f, const char *object, const char *name, char *out, size_t room, bool *found)
+{
+    *found = H5Aexists_by_name(f->id, object, name, H5P_DEFAULT) > 0;
+    *out = 0;
+    if (!*found)
+        return OK;
+    hid_t a = H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
+    const bool good = a >= 0 && read_text(a, out, room);
+    if (a >= 0)
+        H5Aclose(a);
+    return good ? OK : refuse(f, name, "is no text");
+}
+
 bool hdf_has(HdfFile *f, const char *name) { return H5Lexists(f->id, name, H5P_DEFAULT) > 0; }
 
 /* False unless it has that many dimensions. */

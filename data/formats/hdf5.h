@@ -41,6 +41,8 @@ MUST_USE Status hdf_set_int(HdfFile *f, const char *object, const char *name, in
 /* ---- reading, through the library: never a file that a stranger may have sent (hdf5_read.h says why) */
 MUST_USE Status hdf_open(HdfFile **out, const char *path);
 bool hdf_has(HdfFile *f, const char *name); /* an object of that name */
+/* An attribute that is a text, into out[room], cut to that; *found: whether there is one. */
+MUST_USE Status hdf_text_of(HdfFile *f, const char *object, const char *name, char *out, size_t room, bool *found);
 /* Every text of a list of texts of fixed or variable length, in order. *n: how many. */
 typedef Status (*HdfVisit)(void *arg, const char *text);
 MUST_USE Status hdf_each_text(HdfFile *f, const char *name, uint64_t *n, HdfVisit visit, void *arg);

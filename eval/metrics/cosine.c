@@ -49,7 +49,7 @@ static Status check_pair(const FeatureSet *a, const FeatureSet *b)
     if (a->d != b->d)
         return fail(ERR_DATA, "%s has %" PRId64 " features a row, %s has %" PRId64 "; they have to come from the same model", a->path, a->d,
                     b->path, b->d);
-    return OK;
+    return feature_set_same_network(a->path, a->network, b->path, b->network);
 }
 
 double cosine_of(const double *a, const double *b, int64_t d)

@@ -101,6 +101,7 @@ static Status open_h5(FeatureSet *f, const char *path)
     f->file->row = mem_alloc((size_t)f->d * sizeof(float));
     if (!f->file->row)
         return fail(ERR_NOMEM, "no memory for a row of %" PRId64 " features", f->d);
+    TRY(hdf_text_of(f->file->hdf, "/", "weights_sha256", f->network, sizeof f->network, &(bool){false}));
     if (!hdf_has(f->file->hdf, "/name"))
         return OK;
     TRY(begin_names(f));
@@ -134,6 +135,14 @@ Status feature_set_row(const FeatureSet *f, int64_t i, double *out)
             return fail(ERR_DATA, "%s: row %" PRId64 " (from 0), column %" PRId64 " is no finite number", f->path, i, j);
     }
     return OK;
+}
+
+Status feature_set_same_network(const char *path_a, const char *network_a, const char *path_b, const char *network_b)
+{
+    return !*network_a || !*network_b || !strcmp(network_a, network_b)
+               ? OK
+               : fail(ERR_DATA, "%s and %s are of different networks (weights_sha256 %.8s… and %.8s…); they have to come from the same one",
+                      path_a, path_b, network_a, network_b);
 }
 
 void feature_set_close(FeatureSet *f)

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "data/formats/mapped.h"
 #include "eval/metrics/feature_set.h"
@@ -63,6 +64,7 @@ static Status from_features(FidStatistics *s)
     TRY(feature_set_open(&f, s->path));
     s->n = f.n;
     s->d = f.d;
+    memcpy(s->network, f.network, sizeof s->network);
     Status status = f.n > 1 ? allocate(s) : fail(ERR_DATA, "%s: has one row, a covariance needs two", s->path);
     double *block = status ? NULL : mem_alloc((size_t)(BLOCK * f.d) * sizeof *block);
     if (!status && !block)
@@ -178,6 +180,7 @@ Status fid_distance(double *out, const FidStatistics *a, const FidStatistics *b)
     if (b->d != d)
         return fail(ERR_DATA, "%s has %" PRId64 " features a row, %s has %" PRId64 "; they have to come from the same network", a->path, d,
                     b->path, b->d);
+    TRY(feature_set_same_network(a->path, a->network, b->path, b->network));
     double *factors = mem_alloc((size_t)(2 * d * d) * sizeof *factors);
     if (!factors)
         return fail(ERR_NOMEM, "no memory for factors of covariances of %" PRId64 " features", d);

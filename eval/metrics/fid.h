@@ -12,6 +12,7 @@ typedef struct FidStatistics {
     const char *path;   /* borrowed */
     int64_t n, d;       /* n 0: the file does not say */
     double *mu, *sigma; /* [d], [d,d] */
+    char network[65];   /* as of a FeatureSet; "" of statistics */
 } FidStatistics;
 
 /* Of a file of features (feature_set.h), in two passes; or from an .npz that holds them as `mu` and `sigma`. */

@@ -34,6 +34,15 @@ grep -q '1 texts have more tokens than the network takes and were cut' "$dir/err
     wrong "clip-score: $("$build/evaluate" clip-score "$dir/pictures.h5" "$dir/texts.h5" --format json)"
 "$build/evaluate" fid "$dir/pictures.h5" "$dir/pictures.h5" --format json 2> "$dir/err" | grep -q '"n":3,"n_reference":3,"dim":10,"fid":' ||
     wrong "fid: $(cat "$dir/err")"
+# Of another network with as many features a row.
+cp -r "$dir/clip" "$dir/other"
+printf '\1\2' | dd of="$dir/other/model.safetensors" bs=1 seek=$(($(stat -c %s "$dir/other/model.safetensors") - 2)) conv=notrunc 2> /dev/null
+features --model "$dir/other" --images "$dir/pictures" --out "$dir/other.h5" || wrong "another network: $(cat "$dir/err")"
+for metric in clip-score fid; do
+    "$build/evaluate" $metric "$dir/pictures.h5" "$dir/other.h5" > "$dir/stdout" 2> "$dir/err"
+    [ $? -eq 65 ] && grep -qF "$dir/pictures.h5 and $dir/other.h5 are of different networks (weights_sha256 " "$dir/err" ||
+        wrong "$metric of different networks: $(cat "$dir/stdout" "$dir/err")"
+done
 # A prefix is part of the text; one file takes another's place; for programs.
 sed 's/"text":"/&A photo depicts /' "$dir/texts.jsonl" > "$dir/prefixed.jsonl"
 features --model "$dir/clip" --texts "$dir/prefixed.jsonl" --out "$dir/prefixed.h5" || wrong "prefixed: $(cat "$dir/err")"

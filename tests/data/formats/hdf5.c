@@ -180,15 +180,19 @@ TEST(hdf5_rows_written_in_blocks_come_back)
     enum { N = 5, D = 3 };
     const char *const names[N] = {"one", "", "a longer name", "\xc3\xa9", "five"}, *const *next = names;
     float numbers[N][D], found[D];
-    char path[PATH_MAX];
+    char path[PATH_MAX], text[6], expected[PATH_MAX + 32];
+    bool found_text;
     HdfFile *f;
     HdfRows rows[2];
     uint64_t n;
     for (int i = 0; i < N * D; i++)
         numbers[i / D][i % D] = (float)i / 7;
     file_join(path, test_dir(), "rows.h5");
+    snprintf(expected, sizeof expected, "%s: number is no text", path);
     REQUIRE_OK(hdf_create(&f, path, 0));
     REQUIRE_OK(hdf_write_texts(f, "/name", names, N));
+    REQUIRE_OK(hdf_set_text(f, "/", "of", "a network"));
+    REQUIRE_OK(hdf_set_int(f, "/", "number", 3));
     REQUIRE_OK(hdf_rows_create(f, &rows[0], "/feat", N, D));
     REQUIRE_OK(hdf_rows_create(f, &rows[1], "/narrow", N, 1));
     REQUIRE_OK(hdf_rows_write(f, &rows[0], 2, 3, numbers[2]));
@@ -196,6 +200,12 @@ TEST(hdf5_rows_written_in_blocks_come_back)
     REQUIRE_OK(hdf_rows_write(f, &rows[0], 0, 2, numbers[0]));
     REQUIRE_OK(hdf_close(&f));
     REQUIRE_OK(hdf_open(&f, path));
+    REQUIRE_OK(hdf_text_of(f, "/", "of", text, sizeof text, &found_text));
+    CHECK(found_text);
+    CHECK_STR(text, "a net");
+    CHECK_FAILS(hdf_text_of(f, "/", "number", text, sizeof text, &found_text), ERR_DATA, expected);
+    REQUIRE_OK(hdf_text_of(f, "/feat", "of", text, sizeof text, &found_text));
+    CHECK(!found_text);
     REQUIRE_OK(hdf_each_text(f, "/name", &n, same_text, &next));
     CHECK_INT(next - names, N);
     REQUIRE_OK(hdf_rows_open(f, &rows[0], "/feat"));

@@ -53,7 +53,8 @@ TEST(fid_of_diagonal_gaussians_is_the_closed_form)
     enum { D = 300 };
     double *memory = mem_alloc((2 * D * D + 2 * D) * sizeof *memory), wanted = 0, found;
     REQUIRE(memory);
-    FidStatistics a = {"a", 0, D, memory, memory + 2 * D}, b = {"b", 0, D, memory + D, memory + 2 * D + D * D};
+    FidStatistics a = {"a", 0, D, memory, memory + 2 * D, ""},
+                  b = {"b", 0, D, memory + D, memory + 2 * D + D * D, ""};
     for (int i = 0; i < D; i++) {
         const double s1 = i % 7 ? 0.1 + 0.01 * i : 0, s2 = i % 5 ? 3 - 0.008 * i : 0;
         a.mu[i] = 0.5 * i;
