@@ -75,7 +75,7 @@ static Status load(PictureNet *n)
 
 static Tensor *pictures(Tape *t, const PictureNet *n, const void *pixels, int64_t items)
 {
-    const PatchSpec spec = tower_pixels(n, pixels, items);
+    const PatchSpec spec = tower_pixels(t, n, pixels, items);
     Tensor *x = siglip_sequences(t, &n->tower, &spec); /* [items·(N+1),D] */
     x = nn_layernorm(t, tower_class_rows(t, n, x, items), NULL, n->norm_w, n->norm_b, n->tower.config.eps, NULL);
     return nn_linear(t, x, &n->picture_projection, 1, NULL); /* [items,width] */

@@ -52,7 +52,7 @@ enum { CLIP_HIGHEST_ID = 2 };
 MUST_USE Status network_width(const Weights *w, const char *tensor, const char *expected, int64_t *out);
 /* The tower's pictures, prepared as n->preprocessor says: of CLIP and ViT. */
 Status tower_prepare(const PictureNet *n, const Image *in, void *out);
-PatchSpec tower_pixels(const PictureNet *n, const void *pictures, int64_t items);
+PatchSpec tower_pixels(Tape *t, const PictureNet *n, const void *pictures, int64_t items);
 /* The class tokens' rows [items,D] of the tower's rows behind its last block. */
 Tensor *tower_class_rows(Tape *t, const PictureNet *n, Tensor *rows, int64_t items);
 #endif

@@ -19,11 +19,11 @@ enum { N_NETS = sizeof KINDS / sizeof *KINDS };
 
 Status tower_prepare(const PictureNet *n, const Image *in, void *out) { return image_prepare(out, in, &n->preprocessor.prep); }
 
-PatchSpec tower_pixels(const PictureNet *n, const void *pictures, int64_t items)
+PatchSpec tower_pixels(Tape *t, const PictureNet *n, const void *pictures, int64_t items)
 {
     const Preprocessor *p = &n->preprocessor;
     PatchSpec spec = {.images = items, .height = p->prep.height, .width = p->prep.width, .patch = n->tower.config.patch,
-                      .rescale = p->rescale, .pixels = pictures};
+                      .rescale = p->rescale, .pixels = tape_bytes(t, pictures, items * (int64_t)n->picture_bytes)};
     memcpy(spec.mean, p->mean, sizeof spec.mean);
     memcpy(spec.std, p->std, sizeof spec.std);
     return spec;
