@@ -9,6 +9,7 @@
 #include "data/formats/file.h"
 #include "data/pictures/picture_file.h"
 #include "eval/features/feature_file.h"
+#include "eval/features/lpips.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 
@@ -84,6 +85,13 @@ static void free_rows(DrawnRows *r)
     mem_free(r->text);
 }
 
+static bool wanted(const Bench *b, FeatureKind k) { return k < N_FEATURES && b->networks && strstr(b->networks, FEATURE_NAMES[k]); }
+
+static Status refuse_network(const Bench *b, FeatureKind k)
+{
+    return fail(ERR_USAGE, "evaluate %s: has no score by %s; its scores are: %s", b->name, FEATURE_NAMES[k], b->metric);
+}
+
 /* ---------------------------------------------------------------- a file */
 
 /* A file to be made: rows that have a source, of one network. */
@@ -97,17 +105,32 @@ typedef struct Making {
     float *features; /* [BLOCK, width] */
 } Making;
 
-/* The middle of a picture, resized to a square. */
+static Status load(Image *out, PictureBuffer *buf, const char *path)
+{
+    Reject reject;
+    TRY(picture_load(buf, NULL, path));
+    TRY_IN(image_decode(out, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
+    return OK;
+}
+
+/* Leaves the square in the middle, where it lies. */
+static void crop_middle(Image *im)
+{
+    const int32_t side = im->width < im->height ? im->width : im->height;
+    const uint8_t *from = im->rgb + 3 * ((size_t)((im->height - side) / 2) * (size_t)im->width + (size_t)((im->width - side) / 2));
+    for (int32_t y = 0; y < side; y++)
+        memmove(im->rgb + 3 * (size_t)y * (size_t)side, from + 3 * (size_t)y * (size_t)im->width, 3 * (size_t)side);
+    im->width = im->height = side;
+}
+
+/* The middle of a picture, then resized. */
 static Status load_square(Image *out, PictureBuffer *buf, const char *path, int32_t side)
 {
-    Image whole;
-    Reject reject;
-    const ImagePrep prep = {.width = side, .height = side, .shorter = side, .rounds = true, .filter = FILTER_BICUBIC};
-    TRY(picture_load(buf, NULL, path));
-    TRY_IN(image_decode(&whole, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
-    *out = (Image){.width = side, .height = side, .rgb = mem_alloc((size_t)side * (size_t)side * 3)};
-    Status s = out->rgb ? image_prepare(out->rgb, &whole, &prep) : fail(ERR_NOMEM, "no memory for a picture of %dx%d pixels", side, side);
-    image_free(&whole);
+    Image middle;
+    TRY(load(&middle, buf, path));
+    crop_middle(&middle);
+    Status s = image_resize(out, &middle, side, side, FILTER_BICUBIC);
+    image_free(&middle);
     return s;
 }
 
@@ -184,6 +207,86 @@ static Status make_file(const DrawnRows *r, const char *const *sources, Making *
     return s;
 }
 
+/* ---------------------------------------------------------------- LPIPS */
+
+static Status load_stretched(Image *out, PictureBuffer *buf, const char *path, int32_t side)
+{
+    Image whole;
+    TRY(load(&whole, buf, path));
+    Status s = image_resize(out, &whole, side, side, FILTER_BILINEAR);
+    image_free(&whole);
+    return s;
+}
+
+/* As GILL has it: both are stretched first, with the antialiasing of Pillow. */
+static Status compare_stretched(Lpips *l, const char *made, const char *goal, int32_t side, double *distance)
+{
+    Image a = {0}, b = {0};
+    PictureBuffer buf = {0};
+    Status s = load_stretched(&a, &buf, made, side);
+    if (!s)
+        s = load_stretched(&b, &buf, goal, side);
+    if (!s)
+        s = lpips_pair(l, &a, &b, distance);
+    image_free(&a);
+    image_free(&b);
+    picture_buffer_free(&buf);
+    return s;
+}
+
+static Status compare_all(const DrawnRows *r, Lpips *l, int32_t side, float *distances)
+{
+    for (int64_t i = 0; i < r->n; i++) {
+        double distance;
+        TRY_IN(side ? compare_stretched(l, r->made[i], r->goal[i], side, &distance) : lpips_files(l, r->made[i], r->goal[i], &distance),
+               "%s", r->name[i]);
+        distances[i] = (float)distance;
+        log_progress("lpips: %" PRId64 " of %" PRId64, i + 1, r->n);
+    }
+    return OK;
+}
+
+static Status fill_distances(HdfFile *f, const DrawnRows *r, const float *distances)
+{
+    HdfRows rows;
+    TRY(hdf_set_text(f, "/", "model", "lpips"));
+    TRY(hdf_write_texts(f, "/name", r->name, (uint64_t)r->n));
+    TRY(hdf_rows_create(f, &rows, "/feat", (uint64_t)r->n, 1));
+    return hdf_rows_write(f, &rows, 0, (uint64_t)r->n, distances);
+}
+
+/* The folder may be kept, so the file appears whole. */
+static Status write_distances(const DrawnRows *r, const float *distances, const char *folder)
+{
+    char path[PATH_MAX], hidden[PATH_MAX];
+    HdfFile *f;
+    TRY(file_remove(file_join(hidden, folder, ".lpips.h5.partial")));
+    TRY(hdf_create(&f, hidden, 0));
+    Status s = fill_distances(f, r, distances), closed = hdf_close(&f);
+    s = s ? s : closed;
+    return s ? s : file_rename(hidden, file_join(path, folder, "lpips.h5"));
+}
+
+static Status run_lpips(const DrawnRows *r, const char *weights, const Bench *b, const char *folder)
+{
+    Lpips *l;
+    if (!weights || !r->n || networks_has_file(folder, FEATURE_LPIPS))
+        return OK;
+    if (!wanted(b, FEATURE_LPIPS))
+        return refuse_network(b, FEATURE_LPIPS);
+    float *distances = mem_alloc((size_t)r->n * sizeof *distances);
+    if (!distances)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " distances", r->n);
+    Status s = lpips_open(&l, weights, DEVICE_AUTO);
+    if (!s)
+        s = compare_all(r, l, b->lpips_side, distances);
+    if (!s)
+        s = write_distances(r, distances, folder);
+    lpips_close(&l);
+    mem_free(distances);
+    return s;
+}
+
 /* ---------------------------------------------------------------- the folder */
 
 /* The files of a network. */
@@ -192,12 +295,6 @@ typedef struct NetworkFiles {
     bool of_openai, is_square;
     FeatureKind made, goal, text; /* text N_FEATURES: it reads none */
 } NetworkFiles;
-
-static bool wanted(const Bench *b, FeatureKind k)
-{
-    const char *at = k < N_FEATURES && b->networks ? strstr(b->networks, FEATURE_NAMES[k]) : NULL;
-    return at != NULL;
-}
 
 static Status make_kind(const DrawnRows *r, const char *const *sources, PictureNet *net, const NetworkFiles *f, FeatureKind k,
                         const Bench *b, const char *folder)
@@ -217,7 +314,7 @@ static Status run_network(const DrawnRows *r, const NetworkFiles *f, const Bench
     if (!f->weights || !r->n)
         return OK;
     if (!wanted(b, f->made))
-        return fail(ERR_USAGE, "evaluate %s: has no score by %s; its scores are: %s", b->name, FEATURE_NAMES[f->made], b->metric);
+        return refuse_network(b, f->made);
     TRY(picture_net_open(&net, f->weights, &options));
     Status s = make_kind(r, r->made, net, f, f->made, b, folder);
     if (!s && goals)
@@ -239,6 +336,8 @@ static Status fill_folder(const NetworkFolders *n, const Bench *b, const BenchDa
     Status s = bench_drawings(b, d, add_row, &r);
     for (size_t i = 0; i < sizeof networks / sizeof *networks && !s; i++)
         s = run_network(&r, &networks[i], b, folder, !(networks[i].is_square && n->reference));
+    if (!s)
+        s = run_lpips(&r, n->lpips, b, folder);
     free_rows(&r);
     return s;
 }
@@ -252,7 +351,7 @@ static Status make_temporary(char folder[PATH_MAX])
 
 Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made)
 {
-    const bool computes = n->clip || n->dino || n->inception, is_kept = n->features != NULL;
+    const bool computes = n->clip || n->dino || n->inception || n->lpips, is_kept = n->features != NULL;
     char folder[PATH_MAX] = "";
     *out = NULL;
     if ((n->reference || n->inception) && !b->square_side)

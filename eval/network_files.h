@@ -8,7 +8,8 @@
 
 typedef struct NetworkFolders {
     const char *features;                /* a folder of files of features (networks.h); those that are missing are made there */
-    const char *clip, *dino, *inception; /* folders of weights */
+    const char *clip, *dino, *inception; /* weights: folders */
+    const char *lpips;                   /* … and a file */
     const char *reference;               /* of FID: a file of the goals' features, or of their statistics */
 } NetworkFolders;
 
@@ -17,11 +18,13 @@ typedef struct NetworkFolders {
     {"--model", CLI_STRING, &(n).clip, "DIR", "the weights of CLIP, as transformers' CLIPModel", 0, 0, NULL, false},                     \
         {"--dino", CLI_STRING, &(n).dino, "DIR", "the weights of DINO, as transformers' ViTModel", 0, 0, NULL, false},                   \
         {"--inception", CLI_STRING, &(n).inception, "DIR", "the weights of FID's Inception-v3", 0, 0, NULL, false},                      \
+        {"--lpips", CLI_STRING, &(n).lpips, "FILE", "the state of the lpips package's LPIPS(net=\"alex\"), safetensors", 0, 0, NULL,       \
+         false},                                                                                                                         \
         {"--reference", CLI_STRING, &(n).reference, "FILE", "the goals' side of FID, features or statistics (.npz)", 0, 0, NULL, false}, \
         {"--features", CLI_STRING, &(n).features, "DIR",                                                                                 \
          "what these networks make of drawings, goals and captions, kept as clip-made.h5, clip-goal.h5, clip-text.h5, dino-made.h5, "    \
-         "dino-goal.h5, inception-made.h5, inception-goal.h5; files that are there are taken as they are (also .npy, with names), "      \
-         "lpips.h5 too", 0, 0, NULL, false}
+         "dino-goal.h5, inception-made.h5, inception-goal.h5, lpips.h5; files that are there are taken as they are (also .npy, with "    \
+         "names)", 0, 0, NULL, false}
 
 /* Opens what is known about the drawings of a benchmark in the folder `made`, and computes what is not but could be. networks_close. */
 MUST_USE Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made);

@@ -107,7 +107,7 @@ static void check_first(Reader *r, const SuiteEntry *e, const Json *o)
 static void read_entry(Reader *r, const Json *o)
 {
     static const char *const KEYS[] = {"bench", "data", "split", "limit", "replies",   "model",
-                                       "dino",  "inception", "features", "reference"};
+                                       "dino",  "inception", "lpips", "features", "reference"};
     char found[96];
     if (o->kind != JSON_OBJECT || r->suite->n == SUITE_MOST) {
         mistake(r, o, "a benchmark is %s, expected up to %d objects {\"bench\", \"data\"}", json_show(o, found, sizeof found), SUITE_MOST);
@@ -135,6 +135,7 @@ static void read_entry(Reader *r, const Json *o)
     e->networks.clip = read_path(r, e, o, "model");
     e->networks.dino = read_path(r, e, o, "dino");
     e->networks.inception = read_path(r, e, o, "inception");
+    e->networks.lpips = read_path(r, e, o, "lpips");
     e->networks.features = read_path(r, e, o, "features");
     e->networks.reference = read_path(r, e, o, "reference");
 }

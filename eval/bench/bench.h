@@ -87,6 +87,7 @@ typedef struct Bench {
     /* What was drawn lies in the folder `made`. f: what networks make of the drawings, NULL: nothing is known. Numbers are as the authors
      * have them, mostly from 0 to 1. Counts pictures and missing ones in s; these are left out of its means. */
     MUST_USE Status (*score_pictures)(const BenchData *d, const char *made, Networks *f, Scores *s);
+    int32_t lpips_side;   /* LPIPS sees drawings and goals stretched to a square of this; 0: drawings at their goal's size */
     bool of_openai;       /* CLIP's pictures are cropped as OpenAI's code does */
     const char *networks; /* what the scores by networks need: names of files of features, with a blank between; NULL: there are none */
 } Bench;

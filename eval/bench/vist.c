@@ -152,6 +152,7 @@ const Bench BENCH_VIST = {.name = "vist",
                           .metric = "CLIP similarity of drawing and true picture, LPIPS",
                           .note = "stories of which a picture is gone are left out: the number of those left changes with the years",
                           .has_context = true,
+                          .lpips_side = 256,
                           .networks = "clip-made clip-goal lpips",
                           .drawings = drawings,
                           .score_pictures = score};

@@ -9,6 +9,7 @@
 #include "data/formats/file.h"
 #include "data/formats/safetensors.h"
 #include "kernels/base/arena.h"
+#include "tests/eval/features/inception_weights.h"
 #include "tests/harness.h"
 #include "tests/train/models/hashed.h"
 
@@ -46,44 +47,6 @@ static const char *put(char folder[PATH_MAX], const char *kind)
         copy("clip_tokenizer/padded_with_end", "special_tokens_map.json", folder);
     }
     return folder;
-}
-
-/* The weights that tests/fixtures/features/inception/weights.txt describes, as a file; `without`: but for this tensor, or NULL. */
-static const char *write_inception(char path[PATH_MAX], const char *without)
-{
-    enum { MOST = 512 };
-    static StSpec specs[MOST];
-    static char names[MOST][128];
-    static double rules[MOST][2];
-    int n = 0;
-    char line[256];
-    FILE *f = fopen(test_fixture("features/inception/weights.txt"), "r");
-    REQUIRE(f);
-    for (; fgets(line, sizeof line, f); n++) {
-        int64_t *d = specs[n].shape;
-        REQUIRE(n < MOST);
-        const int found = sscanf(line, "%127s %lf %lf %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, names[n], &rules[n][0], &rules[n][1],
-                                 &d[0], &d[1], &d[2], &d[3]);
-        REQUIRE(found == 4 || found == 7);
-        specs[n].name = names[n];
-        specs[n].type = F32;
-        specs[n].n_dims = found - 3;
-        n -= without && !strcmp(names[n], without);
-    }
-    fclose(f);
-    StWriter *w;
-    REQUIRE_OK(stwriter_open(&w, file_join(path, test_dir(), "inception.safetensors"), specs, n));
-    for (int i = 0; i < n; i++) {
-        int64_t elems = 1;
-        for (int k = 0; k < specs[i].n_dims; k++)
-            elems *= specs[i].shape[k];
-        for (int64_t k = 0; k < elems; k++) {
-            const float value = (float)(rules[i][0] + rules[i][1] * (double)hashed_uniform(names[i], (uint64_t)k));
-            REQUIRE_OK(stwriter_write(w, &value, sizeof value));
-        }
-    }
-    REQUIRE_OK(stwriter_close(&w));
-    return path;
 }
 
 static void write_config(const char *folder, const char *text)
@@ -153,7 +116,7 @@ TEST(features_of_pictures_are_those_of_fids_inception)
 {
     char path[PATH_MAX], folder[PATH_MAX], inside[PATH_MAX];
     PictureNet *net;
-    REQUIRE_OK(picture_net_open(&net, write_inception(path, NULL), &ON_CPU));
+    REQUIRE_OK(picture_net_open(&net, inception_weights(path, NULL), &ON_CPU));
     check_pictures(net, "inception", 128);
     /* The same in a folder. */
     REQUIRE_OK(file_make_folders(file_join(folder, test_dir(), "inception")));
@@ -323,14 +286,14 @@ TEST(features_name_what_a_file_of_inception_lacks)
 {
     char path[PATH_MAX], message[512], *bytes;
     size_t n;
-    write_inception(path, "Mixed_6c.branch7x7_2.conv.weight");
+    inception_weights(path, "Mixed_6c.branch7x7_2.conv.weight");
     CHECK_INT(open_folder(path, message), ERR_DATA);
     CHECK_STR(message,
               ": no tensor Mixed_6c.branch7x7_2.conv.weight in it, expected the Inception-v3 of FID as pytorch-fid names its weights");
-    write_inception(path, "Mixed_7c.branch_pool.bn.running_var");
+    inception_weights(path, "Mixed_7c.branch_pool.bn.running_var");
     CHECK_INT(open_folder(path, message), ERR_DATA);
     CHECK_STR(message, ": no tensor Mixed_7c.branch_pool.bn.running_var in it; the model has one of shape [12]");
-    REQUIRE_OK(file_read(&bytes, &n, write_inception(path, NULL), 1 << 20));
+    REQUIRE_OK(file_read(&bytes, &n, inception_weights(path, NULL), 1 << 20));
     REQUIRE_OK(file_write(path, bytes, n / 2));
     mem_free(bytes);
     CHECK_INT(open_folder(path, message), ERR_DATA);
