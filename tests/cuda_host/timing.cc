@@ -215,3 +215,19 @@ TEST(small_products_are_not_timed_and_the_environment_says_which_are)
                 "GENLLAVA_MATMUL_TIMING is \"some\", expected none or the number of FLOP from which on matrix products are timed");
     unsetenv("GENLLAVA_MATMUL_TIMING");
 }
+
+/* What a bucket may hold is what cannot begin elsewhere for being longer: rows of A, and rows of both where they are added up. */
+TEST(buckets_of_rows_have_their_tops)
+{
+    const int64_t tops[][2] = {{1, 1},     {2, 2},     {3, 4},     {129, 256},     {256, 256},
+                               {257, 320}, {512, 512}, {513, 640}, {16000, 16384}, {16385, 20480}};
+    for (const auto &t : tops) {
+        MatmulKey k = {};
+        k.m = k.n = k.k = t[0];
+        CHECK_MSG(matmul_bucket(&k).m == t[1] && matmul_bucket(&k).k == t[0] && matmul_bucket(&k).n == t[0], "%d rows", (int)t[0]);
+        k.a_trans = 1;
+        CHECK_MSG(matmul_bucket(&k).m == t[0] && matmul_bucket(&k).k == t[1] && matmul_bucket(&k).n == t[0], "%d added up", (int)t[0]);
+        k.b_trans = 1;
+        CHECK(matmul_bucket(&k).m == t[0] && matmul_bucket(&k).k == t[0]);
+    }
+}
