@@ -216,6 +216,9 @@ Status bench_images(BenchOps *x, DType t, int64_t images, int64_t side, int64_t 
          .silu = true, .x = in, .w = w, .b = w, .mean = mean, .rstd = rstd, .dy = dy, .dx = out, .dw = dw, .db = db);
     LINE(x, what, upsample_fwd, UpsampleFwd, .from = from, .to = to, .cols = cols, .act = t, .x = in, .y = large);
     LINE(x, what, upsample_bwd, UpsampleBwd, .from = from, .to = to, .cols = cols, .act = t, .dy = large, .dx = out);
+    const ConvShape window = {.from = from, .in = cols, .out = cols, .kernel_height = 3, .kernel_width = 3, .stride = 1,
+                              .top = 1, .left = 1, .bottom = 1, .right = 1};
+    LINE(x, what, pool2d_fwd, Pool2dFwd, .shape = window, .act = t, .kind = POOL_MEAN, .x = in, .y = out);
     return OK;
 }
 

@@ -33,7 +33,7 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
 {
     static const Op UNUSED[] = {OP_dropout,       OP_layernorm_bwd, OP_add_rows_bwd,  OP_conv2d_fwd,      OP_conv2d_dx,
                                 OP_conv2d_dw,     OP_groupnorm_fwd, OP_groupnorm_bwd, OP_upsample_fwd,    OP_upsample_bwd,
-                                OP_difference_fwd, OP_difference_bwd, OP_adapter_up_bwd, OP_dequantize};
+                                OP_difference_fwd, OP_difference_bwd, OP_adapter_up_bwd, OP_dequantize,    OP_pool2d_fwd};
     int32_t ids[] = {1, 17, 200};
     SamplePrompt prompt = {.encoded = {.id = ids, .n = 3, .expanded = 3}};
     Samples samples = {.list = &prompt, .n = 1};
