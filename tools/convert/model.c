@@ -113,9 +113,11 @@ Status model_read_settings(Model *m)
     TRY(stream_open(&m->stream, &m->cfg, &m->backend));
     m->llm = stream_llm(m->stream);
     if (m->llm->codes)
-        return fail(ERR_DATA, "%s: its weights are quantised (quantization_config of its config.json), which convert does not read; of a run "
-                              "name the folder that was quantised: --set model.llm.path=DIR --base-changed (its checkpoints are folders of "
-                              "PEFT as they are)", m->cfg.model.llm.path);
+        return fail(ERR_DATA,
+                    "%s: its weights are quantised (quantization_config of its config.json), which convert does not read; of a run name "
+                    "the folder that was quantised: --set model.llm.path=DIR --base-changed (its checkpoints are folders of PEFT as "
+                    "they are)",
+                    m->cfg.model.llm.path);
     m->vocab = m->llm->vocab;
     m->vision = stream_vision(m->stream);
     TRY(read_llm_settings(m));

@@ -282,11 +282,20 @@ static Status check_store(const MistralConfig *c, const RunConfig *cfg)
 {
     const char *held = c->codes == CODES_NF4 ? "nf4" : "int8";
     if (c->codes && cfg->model.llm.train == TRAIN_FULL)
-        return fail(ERR_USAGE, "model.llm.train is \"full\", but the weights of %s are in %s (quantization_config of its config.json): train "
-                               "\"lora\", or take a folder that is not quantised", cfg->model.llm.path, held);
+        return fail(ERR_USAGE,
+                    "model.llm.train is \"full\", but the weights of %s are in %s (quantization_config of its config.json): train "
+                    "\"lora\", or take a folder that is not quantised",
+                    cfg->model.llm.path, held);
+    if (c->codes && cfg->model.llm.multiply == MULTIPLY_FP8)
+        return fail(ERR_USAGE,
+                    "model.llm.multiply is \"fp8\", but the weights of %s are in %s (quantization_config of its config.json): take "
+                    "model.llm.multiply out, or take a folder that is not quantised",
+                    cfg->model.llm.path, held);
     if (c->codes && cfg->model.llm.store != STORE_AS_IS && format_of(cfg->model.llm.store) != c->codes)
-        return fail(ERR_USAGE, "model.llm.store asks for another format than %s, which the weights of %s are in (quantization_config of its "
-                               "config.json): take model.llm.store out, or take a folder that is not quantised", held, cfg->model.llm.path);
+        return fail(ERR_USAGE,
+                    "model.llm.store asks for another format than %s, which the weights of %s are in (quantization_config of its "
+                    "config.json): take model.llm.store out, or take a folder that is not quantised",
+                    held, cfg->model.llm.path);
     return OK;
 }
 

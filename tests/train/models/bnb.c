@@ -53,9 +53,14 @@ TEST(weights_of_bitsandbytes_are_what_the_settings_say_or_refused)
     CHECK_OK(open_model());
     CFG.model.llm.store = STORE_INT8;
     CHECK_FAILS(open_model(), ERR_USAGE, text("model.llm.store asks for another format than nf4, which the weights of %s are in "
-                                              "(quantization_config of its config.json): take model.llm.store out, or take a folder that is "
-                                              "not quantised", CFG.model.llm.path));
+                                              "(quantization_config of its config.json): take model.llm.store out, or take a folder that "
+                                              "is not quantised", CFG.model.llm.path));
     CFG.model.llm.store = STORE_AS_IS;
+    CFG.model.llm.multiply = MULTIPLY_FP8;
+    CHECK_FAILS(open_model(), ERR_USAGE, text("model.llm.multiply is \"fp8\", but the weights of %s are in nf4 (quantization_config of "
+                                              "its config.json): take model.llm.multiply out, or take a folder that is not quantised",
+                                              CFG.model.llm.path));
+    CFG.model.llm.multiply = MULTIPLY_COMPUTE;
     CFG.model.llm.train = TRAIN_FULL;
     CHECK_FAILS(open_model(), ERR_USAGE, text("model.llm.train is \"full\", but the weights of %s are in nf4 (quantization_config of its "
                                               "config.json): train \"lora\", or take a folder that is not quantised", CFG.model.llm.path));
@@ -109,16 +114,19 @@ TEST(weights_of_bitsandbytes_that_are_not_whole_are_refused)
     } BAD[] = {
         {"nf4", "weight.absmax", NULL, "no tensor " DOWN "weight.absmax in it, which belongs to " DOWN "weight of bitsandbytes"},
         {"nf4", "weight.absmax", "short", DOWN "weight.absmax: holds 5 of U8, expected 24 of U8"},
-        {"nf4", "weight.nested_absmax", NULL, "no tensor " DOWN "weight.nested_absmax in it, which belongs to " DOWN "weight of bitsandbytes"},
+        {"nf4", "weight.nested_absmax", NULL,
+         "no tensor " DOWN "weight.nested_absmax in it, which belongs to " DOWN "weight of bitsandbytes"},
         {"nf4", "weight.quant_map", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
          DOWN "weight.quant_map: holds other values than nf4 has"},
         {"nf4", STATE, NULL, "no tensor " DOWN STATE " of U8 in it: only nf4 of bitsandbytes is supported in 4 bits"},
-        {"nf4", STATE, "{\"quant_type\":\"nf4\",\"blocksize\":128,\"shape\":[32,48]}", DOWN "weight.quant_state:1:33: blocksize is 128, only 64 is supported"},
+        {"nf4", STATE, "{\"quant_type\":\"nf4\",\"blocksize\":128,\"shape\":[32,48]}",
+         DOWN "weight.quant_state:1:33: blocksize is 128, only 64 is supported"},
         {"nf4", STATE, "{\"quant_type\":\"nf4\",\"blocksize\":64,\"shape\":[48,32]}",
          DOWN "weight.quant_state:1:44: shape is not that of the model, [32, 48]"},
         {"nf4", "weight", "codes", DOWN "weight: holds 5 of U8, expected 768 of U8: the codes of a matrix [32, 48]"},
         {"int8", "SCB", NULL, "no tensor " DOWN "SCB of 32 scales in F32 in it, which belongs to " DOWN "weight of bitsandbytes"},
-        {"int8", "weight_format", "\1", DOWN "weight_format: the codes are not in rows, which is not supported: save the model with a newer bitsandbytes"},
+        {"int8", "weight_format", "\1",
+         DOWN "weight_format: the codes are not in rows, which is not supported: save the model with a newer bitsandbytes"},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         char name[128], wanted[512];
