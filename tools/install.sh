@@ -3,6 +3,7 @@
 # and by tools/deb.sh. $1: install or uninstall; $2: the folder with the programs; $3: DESTDIR; $4: PREFIX.
 #   bin/genllava              a link to libexec/genllava/genllava, which finds the other programs beside it
 #   share/genllava/configs    as in the tree, with the little base models; share/genllava/runs: a fortieth of the quickstart's pictures
+#   share/doc/genllava        the READMEs and what they link to
 #   share/genllava/installed  every file, and folders that were not there before (with / at the end), for uninstall
 set -eu
 action=$1 bin=$2 to=$3$4
@@ -69,7 +70,7 @@ put 644 "$made/manual/fish/genllava.fish" "$to/share/fish/vendor_completions.d/g
 put_folder configs "$share/configs"
 sh tools/worlds/quickstart.sh "$bin" "$made/runs" 40 >/dev/null 2>&1
 put_folder "$made/runs" "$share/runs"
-put 644 README.md "$doc/README.md"
+for page in README.md CONTRIBUTING.md data/*.md eval/*.md kernels/*.md tools/*.md train/*.md; do put 644 "$page" "$doc/$page"; done
 put 644 LICENSE "$doc/copyright"
 put_link ../../genllava/configs "$doc/configs"
 echo share/genllava/installed >>"$made/list"

@@ -56,6 +56,6 @@ if git rev-parse HEAD >/dev/null 2>&1; then
         make -s BUILD="$tmp/dist$n" dist >"$tmp/log" 2>&1 || fail "make dist: $(cat "$tmp/log")"
     done
     cmp "$tmp"/dist?/genllava-*.tar.gz || fail "make dist makes different bytes"
-    tar tzf "$tmp"/dist1/genllava-*.tar.gz | grep -q '^genllava-[0-9.]*/train/main.c$' || fail "make dist lacks the sources"
+    tar tzf "$tmp"/dist1/genllava-*.tar.gz | grep -q '^genllava-[0-9.]*/train/loop.c$' || fail "make dist lacks the sources"
 fi
 exit $failed

@@ -1,12 +1,34 @@
 #!/bin/bash
 # Every command that a README shows is run, in order, by the programs of this tree. Little models and data stand where the README has
 # large ones (/models, /data, run.json, photo.jpg …). A command that is not run here is in the list of those that other tests run.
+# Links lead to files and headings that are there.
 # $1: the build folder.
 set -u
 build=$(realpath "$1") root=$PWD failed=0
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 fail() { echo "$0: $*" >&2; failed=1; }
+pages=$(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n' | LC_ALL=C sort)
+
+# Headings as PAGE#NAME, by the names that GitHub gives them, and links as PAGE TARGET.
+awk -v headings="$dir/headings" -v links="$dir/links" 'FNR == 1 { code = 0 }
+    /^ *```/ { code = !code }
+    code { next }
+    /^#+ / { name = tolower($0); sub(/^#+ /, "", name); gsub(/[^a-z0-9 _-]/, "", name); gsub(/ /, "-", name)
+        print FILENAME "#" name >headings }
+    { while (match($0, /\]\([^)]*\)/)) { print FILENAME, substr($0, RSTART + 2, RLENGTH - 3) >links; $0 = substr($0, RSTART + RLENGTH) } }' $pages
+while read -r page target; do
+    case $target in http*) continue ;; esac
+    file=${target%%#*}
+    file=${file:+$(dirname "$page")/$file}
+    file=$(realpath -m --relative-to=. "${file:-$page}")
+    if [ ! -e "$file" ]; then
+        fail "$page links to $target, which is not there"
+    elif [ "${target#*#}" != "$target" ] && ! grep -qxF "$file#${target#*#}" "$dir/headings"; then
+        fail "$page links to $target: there is no such heading"
+    fi
+done <"$dir/links"
+[ "$(wc -l <"$dir/links")" -ge 40 ] || fail "only $(wc -l <"$dir/links") links were found"
 
 # Lines of the READMEs' sh blocks, those that go on joined, their comments gone; what an interpreter reads (<<, quotes over lines) is
 # left out.
@@ -44,16 +66,29 @@ sed -i 's#"heldout/#"runs/scenes/many/heldout/#' heldout.json
 cp configs/base/llm/tokenizer.model .
 printf '{"uid": "%s", "image": "1.jpg", "caption": "a red circle"}\n' 1 2 >records.jsonl
 ln -s "$dir/configs/base/diffusion" models/stable-diffusion-v1-4
-ln -s "$fixtures/bench/"* data/
+ln -s "$fixtures/bench/"* "$fixtures/drawings/coco" data/
+cp -r "$fixtures/drawings/vist" data/vist
+mkdir data/vist/images
+for photo in 0 1 2 3 900 100 101 103 104 200 201 202 203 204 300 301 302 303; do cp photo.jpg data/vist/images/$photo.jpg; done
+mkdir -p MagicBrush/test/images/77
+cp photo.jpg MagicBrush/test/images/77/1.jpg
+echo '{"77": [{"input": "1.jpg", "output": "1.jpg", "instruction": "Change the color of the circle to blue."}]}' >MagicBrush/test/edit_sessions.json
+mkdir models/clip-vit-large-patch14 kept
+cp "$fixtures/features/clip/"* "$fixtures/clip_tokenizer/padded_with_end/"* models/clip-vit-large-patch14
+ln -s models/clip-vit-large-patch14 clip-vit-base-patch32
+ln -s clip-vit-large-patch14 models/inception # never asked, as what FID's network of 24 million weights makes is in kept/
+cp -r photos generated
+echo '{"id": "1", "text": "a red circle"}' >captions.jsonl
 for bench in vqav2 mm-vet; do cp "data/$bench/answers.jsonl" "$bench.jsonl"; done
 cat >suite.json <<'END'
 {"benchmarks": [{"bench": "gqa", "data": "data/gqa"},
     {"bench": "mm-vet", "data": "data/mm-vet", "replies": ["data/mm-vet/replies.jsonl"]}]}
 END
 cp -r "$fixtures/metrics/pixels/." "$fixtures/metrics/features/." .
-cp a.npy generated.npy
+cp few.h5 generated.h5
+cp few.h5 kept/inception-made.h5
 cp b.npz reference.npz
-cp images.h5 pictures.h5
+cp b.npz kept/inception-goal.npz
 mkdir test
 cp -r "$fixtures/metrics/magicbrush/goals" test/images
 cp -r "$fixtures/metrics/magicbrush/edits" edits
@@ -64,6 +99,11 @@ echo 262148000000 >benchmarks.txt
 before() {
     case $1 in
     *"train --config run.json" | *"train --config run.json --ranks"*) rm -rf runs/llava-7b ;;
+    *"report runs/first"*) ln -sfn llava-7b runs/first && ln -sfn llava-7b runs/second ;;
+    *"--checkpoint runs/genllava"*) ln -sfn llava-7b runs/genllava ;;
+    *"convert --from"*)
+        [ -e models/llava-1.5-7b-hf ] || cp -r exports/llava-7b models/llava-1.5-7b-hf # not before the first is made
+        rm -rf "${1##*--out }" ;;
     *"--out asked"*) rm -rf asked ;;
     *"ingest --requests asked"*)
         content='{\"request\":\"Draw a red circle please\",\"caption\":\"a red circle on a white ground\"}'
@@ -77,11 +117,9 @@ before() {
     *"vqav2 submit"*) # one answer is missing, which is more than 1 %
         grep -o '[0-9]*, "answer": ""' data/vqav2/submission.json | sed 's/\([0-9]*\).*/{"question_id": \1, "text": "no"}/' >>vqav2.jsonl ;;
     *"--chat"*) echo "Where?" ;;
-    *"report runs/first"*) cp -r runs/llava-7b runs/first && cp -r runs/llava-7b runs/second ;;
     *"mistral-q8_0.gguf"*)
         build/convert --quiet --from runs/llava-7b --to gguf --type q8_0 --out q8 && mkdir models/mistral &&
             cp q8/model.gguf models/mistral/mistral-q8_0.gguf ;;
-    *"/models/llava-1.5-7b-hf"*) cp -r exports/llava-7b models/llava-1.5-7b-hf ;;
     esac
 }
 
@@ -107,6 +145,6 @@ while IFS= read -r command; do
         -e "s#/models/#models/#g; s#/data/#data/#g; s#runs/shards/H#$shards#" <<<"$command")
     before "$command" >input 2>&1
     timeout 120 bash -c "$here" <input >out 2>&1 || fail "\"$here\" ends with $?: $(tail -2 out)"
-done < <(cd "$root" && commands $(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*'))
-[ $n -ge 40 ] || fail "only $n commands were found"
+done < <(cd "$root" && commands $pages)
+[ $n -ge 60 ] || fail "only $n commands were found"
 exit $failed

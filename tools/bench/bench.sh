@@ -229,7 +229,7 @@ if asked C13; then
     rm -rf "$dir/pictures"
     "$bin/scenes" --out "$dir/pictures" --count 100 --heldout 1 --size 256 --seed 1 --quiet
     awk -v rows=$rows -v pictures=100 -f tools/bench/llava_rows.awk \
-        README.md CONTRIBUTING.md data/SCHEMA.md configs/README.md >"$dir/rows.json"
+        README.md CONTRIBUTING.md */README.md data/SCHEMA.md >"$dir/rows.json"
     cat >"$dir/run.json" <<END
 {"name": "run", "model": {"llm": {"path": "llm", "init": "random"}, "vision": {"path": "$root/configs/base/vision"},
  "tokens": {"image": 0, "task": null}},
