@@ -46,6 +46,13 @@ draw 0 coco "$coco" "$dir/first" --steps 2 --limit 2
 [ "$(cd "$dir/first" && echo *.png)" = "391895.png 9.png" ] || fail "--limit 2: $(ls "$dir/first")"
 cmp -s "$dir/first/9.png" "$dir/whole/9.png" || fail "--limit changes a drawing"
 
+draw 0 coco "$coco" "$dir/piece" --steps 2 --chunk 2/3
+[ "$(cd "$dir/piece" && echo *.png)" = "25.png 30.png 522418.png" ] || fail "the second of three pieces: $(ls "$dir/piece")"
+mkdir "$dir/alike"
+for id in 1 2; do echo "{\"image_id\": $id, \"caption_id\": $id, \"caption\": \"a circle\"}"; done > "$dir/alike/captions_val2014.jsonl"
+draw 0 coco "$dir/alike" "$dir/twins" --steps 2
+cmp -s "$dir/twins/1.png" "$dir/twins/2.png" && fail "one caption of two pictures has one drawing: the seed does not depend on the id"
+
 # Drawings of other settings do not mix, nor with what is no drawing.
 draw 2 coco "$coco" "$dir/first" --steps 3
 says "$dir/first/how.json: the drawings that are there were made with \"steps\" 2, asked for is 3; give another --out"
