@@ -17,14 +17,17 @@ typedef struct Pass {
     Pool pool; /* of one turn */
 } Pass;
 
-/* DIR is the split's folder, or its images/. */
+/* DIR is the split's folder, or its images/, which may be written with a slash behind it. */
 static const char *find_beside(char *path, const BenchData *d, const char *name)
 {
     if (file_exists(official_path(path, d, "%s", name)))
         return path;
-    char beside[PATH_MAX];
+    char folder[PATH_MAX], beside[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", d->dir);
+    for (size_t n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
+        folder[n - 1] = 0;
     snprintf(beside, sizeof beside, "../%s", name);
-    file_join_beside(path, d->dir, beside);
+    file_join_beside(path, folder, beside);
     return file_exists(path) ? path : NULL;
 }
 

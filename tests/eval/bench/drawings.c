@@ -204,6 +204,8 @@ TEST(drawings_of_magicbrush_go_on_from_the_authors_picture_and_from_our_own)
             wanted[n++] = *c++;
     d.dir = golden_path("images");
     check_asked("magicbrush", &d, wanted);
+    d.dir = golden_path("images//");
+    check_asked("magicbrush", &d, wanted);
     d = data("magicbrush");
     cut_in_half("edit_sessions.json");
     refuse_asked("magicbrush", ERR_DATA, "edit_sessions.json:3:");
