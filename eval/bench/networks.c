@@ -95,13 +95,16 @@ static Status sort_names(File *f)
 }
 
 /* Files that are compared have to come from the same network. */
-static Status check_widths(const Networks *f)
+static Status check_networks(const Networks *f)
 {
     for (int m = 0; m < N_METRICS; m++) {
         const File *a = &f->file[RECIPES[m].a], *b = &f->file[RECIPES[m].b];
-        if (*a->path && *b->path && a->set.d != b->set.d)
+        if (!*a->path || !*b->path)
+            continue;
+        if (a->set.d != b->set.d)
             return fail(ERR_DATA, "%s has %" PRId64 " features a row, %s has %" PRId64 "; they have to come from the same network", a->path,
                         a->set.d, b->path, b->set.d);
+        TRY(feature_set_same_network(a->path, a->set.network, b->path, b->set.network));
     }
     const File *lpips = &f->file[FEATURE_LPIPS];
     if (*lpips->path && lpips->set.d != 1)
@@ -122,7 +125,7 @@ static Status open_files(Networks *f, const char *folder, const char *reference)
         TRY(feature_set_open(&file->set, file->path));
         TRY(sort_names(file));
     }
-    return check_widths(f);
+    return check_networks(f);
 }
 
 Status networks_open(Networks **out, const char *folder, const char *reference, bool is_temporary)

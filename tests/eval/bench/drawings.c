@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "data/formats/file.h"
+#include "data/formats/hdf5.h"
 #include "eval/bench/commands.h"
 #include "kernels/base/arena.h"
 #include "tests/eval/bench/golden.h"
@@ -339,6 +340,22 @@ TEST(drawings_of_coco_score_up_to_a_limit)
     scores_free(&s);
 }
 
+/* Features of two numbers, of a network whose weights have this digest. */
+static void write_features(const char *name, const char *network)
+{
+    static const char *const NAMES[] = {"4500", "4502", "4503"};
+    static const float FEATURES[] = {1, 2, 3, 4, 5, 6};
+    HdfFile *f;
+    HdfRows rows;
+    REQUIRE_OK(file_remove(golden_path(name)));
+    REQUIRE_OK(hdf_create(&f, golden_path(name), 0));
+    REQUIRE_OK(hdf_set_text(f, "/", "weights_sha256", network));
+    REQUIRE_OK(hdf_write_texts(f, "/name", NAMES, 3));
+    REQUIRE_OK(hdf_rows_create(f, &rows, "/feat", 3, 2));
+    REQUIRE_OK(hdf_rows_write(f, &rows, 0, 3, FEATURES));
+    REQUIRE_OK(hdf_close(&f));
+}
+
 TEST(drawings_of_vist_score)
 {
     BenchData d = data("vist");
@@ -357,7 +374,15 @@ TEST(drawings_of_vist_score)
     refuse_scores("vist", &d, golden_path("made"), ERR_DATA, "lpips.h5 has 6 numbers a row, expected one");
     golden_copy("drawings/vist");
     REQUIRE_OK(file_copy(golden_path("features/lpips.h5"), golden_path("features/clip-goal.h5")));
-    refuse_scores("vist", &d, golden_path("made"), ERR_DATA, "they have to come from the same network");
+    refuse_scores("vist", &d, golden_path("made"), ERR_DATA, "6 features a row");
+    golden_copy("drawings/vist");
+    REQUIRE_OK(file_remove(golden_path("features/clip-made.npy")));
+    write_features("features/clip-made.h5", "aaaa");
+    write_features("features/clip-goal.h5", "bbbb");
+    refuse_scores("vist", &d, golden_path("made"), ERR_DATA, "are of different networks (weights_sha256 aaaa… and bbbb…)");
+    write_features("features/clip-goal.h5", "aaaa");
+    REQUIRE_OK(score(&s, "vist", &d, golden_path("made"), false));
+    scores_free(&s);
     /* Named as GILL names them, two stories are scored by the one drawing that is left of theirs. */
     golden_copy("drawings/vist");
     make_drawings((const char *const[]){"900", "204", NULL});
