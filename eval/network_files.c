@@ -63,7 +63,7 @@ static Status add_row(void *arg, const BenchDrawing *q)
 {
     DrawnRows *r = arg;
     char path[PATH_MAX];
-    if (!file_exists(file_join(path, r->made_folder, q->name)))
+    if (!bench_find_drawing(path, r->made_folder, q->name, q->edits))
         return OK;
     if (r->shares_names && is_there(r, networks_row(q->name)))
         return OK;

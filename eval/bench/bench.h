@@ -98,6 +98,8 @@ const Bench *bench_named(const char *name);
 MUST_USE Status bench_empty(const Bench *b, const BenchData *d);
 /* b->drawings of the first d->limit units; a name that leads out of the folder of drawings is ERR_DATA, and so is none at all. */
 MUST_USE Status bench_drawings(const Bench *b, const BenchData *d, DrawingVisit visit, void *arg);
+/* The file of a drawing in the folder `made`, into path[PATH_MAX]; false: there is none. Edits may be .jpg. */
+bool bench_find_drawing(char *path, const char *made, const char *name, bool edits);
 /* Counts these drawings and those that are missing in s, and adds to the sums what f knows about the others. */
 MUST_USE Status bench_networks(const Bench *b, const BenchData *d, const char *made, Networks *f, NetworkSums *sums, Scores *s);
 

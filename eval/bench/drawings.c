@@ -1,5 +1,6 @@
 /* drawings.c: what all benchmarks of drawings share: their requests, checked and up to a limit (bench.h). Called by evaluate. */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/formats/file.h"
@@ -43,6 +44,16 @@ Status bench_drawings(const Bench *b, const BenchData *d, DrawingVisit visit, vo
     return f.any ? OK : bench_empty(b, d);
 }
 
+bool bench_find_drawing(char *path, const char *made, const char *name, bool edits)
+{
+    char jpeg[PATH_MAX];
+    if (file_exists(file_join(path, made, name)))
+        return true;
+    const Span stem = networks_row(name);
+    snprintf(jpeg, sizeof jpeg, "%.*s.jpg", (int)stem.n, stem.s);
+    return edits && file_exists(file_join(path, made, jpeg));
+}
+
 typedef struct Work {
     const char *made;
     Networks *features;
@@ -55,7 +66,7 @@ static Status add_drawing(void *arg, const BenchDrawing *q)
     const Work *w = arg;
     char path[PATH_MAX];
     w->scores->n++;
-    if (file_exists(file_join(path, w->made, q->name)))
+    if (bench_find_drawing(path, w->made, q->name, q->edits))
         return networks_add(w->features, w->sums, q->name);
     w->scores->n_missing++;
     return OK;

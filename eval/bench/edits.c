@@ -21,18 +21,7 @@ typedef struct Work {
     Pool pool;
 } Work;
 
-/* The edit of an id; false: there is none. */
-static bool find_edit(char path[PATH_MAX], const char *folder, Span id)
-{
-    static const char *const ENDINGS[] = {"png", "jpg"};
-    char name[PATH_MAX];
-    for (int i = 0; i < 2; i++) {
-        snprintf(name, sizeof name, "%.*s.%s", (int)id.n, id.s, ENDINGS[i]);
-        if (file_exists(file_join(path, folder, name)))
-            return true;
-    }
-    return false;
-}
+static const char *name_of(Pool *p, Span id) { return span_print(p, "%.*s.png", (int)id.n, id.s).s; }
 
 static Status add_row(void *arg, const Json *row)
 {
@@ -47,13 +36,15 @@ static Status add_row(void *arg, const Json *row)
     TRY(official_id(&w->pool, &id, &number, row, "id", w->manifest));
     TRY(official_text(&target, row, "target", w->manifest));
     w->scores->n++;
-    if (!find_edit(edit, w->made, id)) {
+    const char *name = name_of(&w->pool, id);
+    TRY(pool_status(&w->pool));
+    if (!bench_find_drawing(edit, w->made, name, true)) {
         w->scores->n_missing++;
         return OK;
     }
     TRY_IN(pixels_compare_files(&p, edit, file_join(goal, w->data->dir, target.s), true), "%s:%d", w->manifest, row->line);
     pixels_add(&w->sums, &p);
-    return networks_add(w->features, &w->network_sums, span_print(&w->pool, "%.*s.png", (int)id.n, id.s).s);
+    return networks_add(w->features, &w->network_sums, name);
 }
 
 /* Of cosines in percent, as MGIE's tables have them. */
@@ -106,7 +97,7 @@ static Status ask_row(void *arg, const Json *row)
     const char *const image = source.s;
     const BenchDrawing q = {.unit = k->unit++,
                             .id = id,
-                            .name = span_print(&k->pool, "%.*s.png", (int)id.n, id.s).s,
+                            .name = name_of(&k->pool, id),
                             .prompt = instruction,
                             .images = &image,
                             .n_images = 1,
