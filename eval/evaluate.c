@@ -9,6 +9,7 @@
 #include "eval/exact.h"
 #include "eval/features/commands.h"
 #include "eval/metrics/commands.h"
+#include "eval/network_files.h"
 #include "eval/suite.h"
 #include "kernels/base/cli.h"
 #include "train/dist/pulse.h"
@@ -95,6 +96,7 @@ static const BenchStep *const *steps_of(const char *bench)
 static void stop_now(void)
 {
     pulse_stop_now();
+    network_files_abandon();
     _exit(status_exit_code(ERR_PREEMPTED));
 }
 

@@ -2,9 +2,11 @@
 #include "eval/network_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/formats/file.h"
 #include "data/pictures/picture_file.h"
@@ -12,6 +14,7 @@
 #include "eval/features/lpips.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "train/dist/signals.h"
 
 enum { BLOCK = 8 * PICTURE_NET_BATCH }; /* rows that are computed before they are written */
 
@@ -92,6 +95,13 @@ static Status refuse_network(const Bench *b, FeatureKind k)
     return fail(ERR_USAGE, "evaluate %s: has no score by %s; its scores are: %s", b->name, FEATURE_NAMES[k], b->metric);
 }
 
+/* In a suite signals are only noted. */
+static Status check_signals(void)
+{
+    const int signal = signals_received();
+    return signal ? fail(ERR_PREEMPTED, "%s", signals_name(signal)) : OK;
+}
+
 /* ---------------------------------------------------------------- a file */
 
 /* A file to be made: rows that have a source, of one network. */
@@ -160,6 +170,7 @@ static Status compute_all(Making *m, FeatureFile *file, const char *what)
 {
     for (int64_t at = 0, n; at < m->n; at += n) {
         n = m->n - at < BLOCK ? m->n - at : BLOCK;
+        TRY(check_signals());
         TRY(compute(m, at, n));
         TRY(feature_file_write(file, 0, at, n, m->features));
         log_progress("%s: %" PRId64 " of %" PRId64, what, at + n, m->n);
@@ -238,6 +249,7 @@ static Status compare_all(const DrawnRows *r, Lpips *l, int32_t side, float *dis
 {
     for (int64_t i = 0; i < r->n; i++) {
         double distance;
+        TRY(check_signals());
         TRY_IN(side ? compare_stretched(l, r->made[i], r->goal[i], side, &distance) : lpips_files(l, r->made[i], r->goal[i], &distance),
                "%s", r->name[i]);
         distances[i] = (float)distance;
@@ -342,28 +354,41 @@ static Status fill_folder(const NetworkFolders *n, const Bench *b, const BenchDa
     return s;
 }
 
-static Status make_temporary(char folder[PATH_MAX])
+static char temporary[PATH_MAX]; /* a folder, for network_files_abandon */
+
+static Status make_temporary(void)
 {
     const char *tmp = getenv("TMPDIR");
-    snprintf(folder, PATH_MAX, "%s/genllava-features-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    return mkdtemp(folder) ? OK : fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+    snprintf(temporary, sizeof temporary, "%s/genllava-features-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    return mkdtemp(temporary) ? OK : fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", temporary, strerror(errno));
+}
+
+void network_files_abandon(void)
+{
+#define MADE(symbol, name) name ".h5", "." name ".h5.partial",
+    static const char *const FILES[] = {FEATURE_LIST(MADE)};
+#undef MADE
+    const int folder = *temporary ? open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    for (size_t i = 0; folder >= 0 && i < sizeof FILES / sizeof *FILES; i++)
+        unlinkat(folder, FILES[i], 0);
+    if (folder >= 0)
+        rmdir(temporary);
 }
 
 Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made)
 {
     const bool computes = n->clip || n->dino || n->inception || n->lpips, is_kept = n->features != NULL;
-    char folder[PATH_MAX] = "";
     *out = NULL;
     if ((n->reference || n->inception) && !b->square_side)
         return fail(ERR_USAGE, "evaluate %s: --inception and --reference are for coco, which is scored by FID", b->name);
     if (!computes)
         return networks_open(out, n->features, n->reference, false);
-    TRY(is_kept ? file_make_folders(n->features) : make_temporary(folder));
-    const char *const to = is_kept ? n->features : folder;
+    TRY(is_kept ? file_make_folders(n->features) : make_temporary());
+    const char *const to = is_kept ? n->features : temporary;
     Status s = fill_folder(n, b, d, made, to);
     if (!s)
         return networks_open(out, to, n->reference, !is_kept);
     if (!is_kept)
-        networks_remove(folder);
+        networks_remove(temporary);
     return s;
 }

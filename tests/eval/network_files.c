@@ -4,7 +4,9 @@
 #include "eval/network_files.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "data/formats/file.h"
 #include "data/pictures/picture_file.h"
@@ -15,6 +17,7 @@
 #include "kernels/base/arena.h"
 #include "tests/eval/bench/golden.h"
 #include "tests/eval/features/inception_weights.h"
+#include "train/dist/signals.h"
 
 static void put_picture(const char *name, const char *fixture) { REQUIRE_OK(file_copy(test_fixture(fixture), golden_path(name))); }
 
@@ -180,4 +183,53 @@ TEST(edits_are_seen_at_their_goals_size)
     CHECK(score("ma5k", &(NetworkFolders){.lpips = weights_of_lpips}, "lpips") == found);
     image_free(&made);
     image_free(&goal);
+}
+
+/* ---------------------------------------------------------------- signals */
+
+static Status count(void *n, const char *name)
+{
+    (void)name;
+    ++*(int *)n;
+    return OK;
+}
+
+static int files_in(const char *name)
+{
+    int n = 0;
+    REQUIRE_OK(file_list(golden_path(name), count, &n));
+    return n;
+}
+
+static void no_stop(void) {}
+
+TEST(a_signal_leaves_no_features_behind)
+{
+    Networks *n;
+    char made[PATH_MAX], dir[PATH_MAX], folder[PATH_MAX];
+    const Bench *b = bench_named("ma5k");
+    REQUIRE_OK(file_make_folders(golden_path("made")));
+    REQUIRE_OK(file_make_folders(golden_path("tmp")));
+    golden_write("test.jsonl", "{\"id\": 1, \"source\": \"goal.jpg\", \"target\": \"goal.jpg\", \"instruction\": \"i\"}\n");
+    put_picture("goal.jpg", "features/lpips/a.jpg");
+    put_picture("made/1.png", "features/lpips/b.jpg");
+    snprintf(made, sizeof made, "%s", golden_path("made"));
+    snprintf(dir, sizeof dir, "%s", test_dir());
+    snprintf(folder, sizeof folder, "%s", golden_path("tmp"));
+    snprintf(weights_of_lpips, PATH_MAX, "%s", test_fixture("features/lpips/alex.safetensors"));
+    const BenchData d = {.dir = dir, .split = b->split};
+    const NetworkFolders folders = {.lpips = weights_of_lpips};
+    REQUIRE(!setenv("TMPDIR", folder, 1));
+    /* While signals end the process. */
+    REQUIRE_OK(network_files_open(&n, &folders, b, &d, made));
+    CHECK_INT(files_in("tmp"), 1);
+    network_files_abandon();
+    CHECK_INT(files_in("tmp"), 0);
+    networks_close(&n);
+    /* While they are noted. */
+    signals_install(no_stop);
+    signals_hold();
+    REQUIRE(!raise(SIGTERM));
+    CHECK_INT(network_files_open(&n, &folders, b, &d, made), ERR_PREEMPTED);
+    CHECK_INT(files_in("tmp"), 0);
 }
