@@ -365,9 +365,10 @@ static Status make_temporary(void)
 
 void network_files_abandon(void)
 {
-#define MADE(symbol, name) name ".h5", "." name ".h5.partial",
+#define MADE(symbol, name) name ".h5",
     static const char *const FILES[] = {FEATURE_LIST(MADE)};
 #undef MADE
+    feature_file_abandon();
     const int folder = *temporary ? open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     for (size_t i = 0; folder >= 0 && i < sizeof FILES / sizeof *FILES; i++)
         unlinkat(folder, FILES[i], 0);

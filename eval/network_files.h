@@ -28,6 +28,7 @@ typedef struct NetworkFolders {
 
 /* Opens what is known about the drawings of a benchmark in the folder `made`, and computes what is not but could be. networks_close. */
 MUST_USE Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made);
-/* Removes what the last call has made for a time, as the process ends; called from a signal handler. */
+/* Removes what the last call has made for a time, and a file of features that is not whole, as the process ends; called from a signal
+ * handler. */
 void network_files_abandon(void);
 #endif

@@ -3,8 +3,17 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/formats/file.h"
+
+static char unfinished[PATH_MAX]; /* for feature_file_abandon; "": there is none */
+
+void feature_file_abandon(void)
+{
+    if (*unfinished)
+        unlink(unfinished);
+}
 
 static Status begin(FeatureFile *f, const PictureNet *net, const char *names_as, char *const *names, int64_t n, const char *const *arrays)
 {
@@ -30,6 +39,7 @@ Status feature_file_create(FeatureFile *f, const char *path, const PictureNet *n
     snprintf(name, sizeof name, ".%s.partial", slash ? slash + 1 : path);
     file_join(f->hidden, file_folder(folder, path), name);
     TRY(file_remove(f->hidden));
+    snprintf(unfinished, sizeof unfinished, "%s", f->hidden);
     Status s = hdf_create(&f->hdf, f->hidden, 0);
     if (s)
         return s == ERR_IO ? fail(ERR_CREATE, "%s", status_message()) : s;
@@ -49,6 +59,7 @@ Status feature_file_close(FeatureFile *f, Status s)
         return s;
     snprintf(why, sizeof why, "%s", status_message());
     const Status closed = hdf_close(&f->hdf);
+    *unfinished = 0;
     if (!s && !closed)
         return file_rename(f->hidden, f->path);
     if (!s) {

@@ -1,4 +1,5 @@
-/* feature_file.h: writes features into an HDF5 file, a few rows at a time; it appears whole or not at all. Called by run_features.c.
+/* feature_file.h: writes features into an HDF5 file, a few rows at a time; it appears whole or not at all. Called by run_features.c and
+ * network_files.c.
  *
  * Attributes of "/": model, preproc, weights_sha256. Arrays are f32 [n,d]; their rows are named by a list of texts. */
 #ifndef GENLLAVA_EVAL_FEATURES_FEATURE_FILE_H
@@ -24,4 +25,6 @@ MUST_USE Status feature_file_create(FeatureFile *f, const char *path, const Pict
 MUST_USE Status feature_file_write(FeatureFile *f, int array, int64_t first, int64_t n, const float *features);
 /* Ends it: with OK it appears, else nothing is left. Returns s, or what went wrong now. Not created: returns s. */
 MUST_USE Status feature_file_close(FeatureFile *f, Status s);
+/* Removes what is begun and not ended, as the process ends; called from a signal handler. */
+void feature_file_abandon(void);
 #endif

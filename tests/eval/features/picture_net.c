@@ -8,6 +8,7 @@
 
 #include "data/formats/file.h"
 #include "data/formats/safetensors.h"
+#include "eval/features/feature_file.h"
 #include "kernels/base/arena.h"
 #include "tests/eval/features/inception_weights.h"
 #include "tests/harness.h"
@@ -319,5 +320,28 @@ TEST(features_name_the_picture_that_cannot_be_read)
     CHECK_INT(picture_net_pictures(net, NULL, paths + 4, 2, found), ERR_MISSING);
     CHECK_MSG(strstr(status_message(), "/nowhere.png"), "%s", status_message());
     CHECK_INT(picture_net_texts(net, TEXTS, 1, found, &truncated), ERR_USAGE);
+    picture_net_close(&net);
+}
+
+TEST(features_that_are_not_whole_go_when_a_signal_ends_the_process)
+{
+    static const char *const ARRAYS[] = {"/feat", NULL};
+    char path[PATH_MAX], name[] = "a", *names[] = {name};
+    const float features[WIDTH_MOST] = {0};
+    FeatureFile f;
+    PictureNet *net = open_net("clip");
+    REQUIRE_OK(feature_file_create(&f, file_join(path, test_dir(), "f.h5"), net, "/name", names, 1, ARRAYS));
+    CHECK(file_exists(f.hidden));
+    feature_file_abandon();
+    CHECK(!file_exists(f.hidden));
+    REQUIRE_OK(feature_file_write(&f, 0, 0, 1, features));
+    CHECK_INT(feature_file_close(&f, ERR_PREEMPTED), ERR_PREEMPTED);
+    CHECK(!file_exists(path));
+    /* One that is whole stays. */
+    REQUIRE_OK(feature_file_create(&f, path, net, "/name", names, 1, ARRAYS));
+    REQUIRE_OK(feature_file_write(&f, 0, 0, 1, features));
+    REQUIRE_OK(feature_file_close(&f, OK));
+    feature_file_abandon();
+    CHECK(file_exists(path));
     picture_net_close(&net);
 }
