@@ -308,15 +308,36 @@ typedef struct NetworkFiles {
     FeatureKind made, goal, text; /* text N_FEATURES: it reads none */
 } NetworkFiles;
 
+/* A file that is there is of this network, as far as it says. */
+static Status check_maker(const char *path, const PictureNet *net, const char *weights)
+{
+    char made[65], given[65];
+    bool found;
+    HdfFile *f;
+    TRY(hdf_open(&f, path));
+    Status s = hdf_text_of(f, "/", "weights_sha256", made, sizeof made, &found), closed = hdf_close(&f);
+    TRY(s ? s : closed);
+    if (!found)
+        return OK;
+    TRY(picture_net_digest(net, given));
+    if (strcmp(made, given))
+        return fail(ERR_USAGE, "%s: was made by other weights than those of %s (weights_sha256 %.8s… and %.8s…); remove it, or give "
+                               "another --features", path, weights, made, given);
+    return OK;
+}
+
 static Status make_kind(const DrawnRows *r, const char *const *sources, PictureNet *net, const NetworkFiles *f, FeatureKind k,
                         const Bench *b, const char *folder)
 {
     char path[PATH_MAX], name[64];
     Making m = {.net = net, .is_text = k == f->text, .square_side = f->is_square ? b->square_side : 0};
-    if (!wanted(b, k) || networks_has_file(folder, k))
-        return OK;
     snprintf(name, sizeof name, "%s.h5", FEATURE_NAMES[k]);
-    return make_file(r, sources, &m, file_join(path, folder, name), FEATURE_NAMES[k]);
+    file_join(path, folder, name);
+    if (!wanted(b, k))
+        return OK;
+    if (networks_has_file(folder, k))
+        return file_exists(path) ? check_maker(path, net, f->weights) : OK;
+    return make_file(r, sources, &m, path, FEATURE_NAMES[k]);
 }
 
 static Status run_network(const DrawnRows *r, const NetworkFiles *f, const Bench *b, const char *folder, bool goals)

@@ -7,8 +7,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/formats/file.h"
+#include "data/formats/hdf5.h"
 #include "data/pictures/picture_file.h"
 #include "eval/bench/commands.h"
 #include "eval/features/lpips.h"
@@ -94,12 +96,10 @@ static void statistics(FidStatistics *s, PictureNet *net, const char *const *fix
     mem_free(x);
 }
 
-TEST(drawings_and_goals_of_coco_are_seen_as_squares)
+/* Drawings and goals, in the folder of the test. */
+static void put_coco(void)
 {
-    char weights[PATH_MAX], name[64];
-    FidStatistics made, goals;
-    PictureNet *net;
-    double wanted;
+    char name[64];
     REQUIRE_OK(file_make_folders(golden_path("made")));
     REQUIRE_OK(file_make_folders(golden_path("val2014")));
     golden_write("captions_val2014.jsonl", "{\"image_id\": 0, \"caption_id\": 5, \"caption\": \"a\"}\n{\"image_id\": 1, \"caption_id\": 6, "
@@ -110,6 +110,15 @@ TEST(drawings_and_goals_of_coco_are_seen_as_squares)
         snprintf(name, sizeof name, "val2014/COCO_val2014_%012d.jpg", i);
         put_picture(name, GOALS[i]);
     }
+}
+
+TEST(drawings_and_goals_of_coco_are_seen_as_squares)
+{
+    char weights[PATH_MAX];
+    FidStatistics made, goals;
+    PictureNet *net;
+    double wanted;
+    put_coco();
     inception_weights(weights, NULL);
     REQUIRE_OK(picture_net_open(&net, weights, NULL));
     statistics(&made, net, MADE);
@@ -120,6 +129,47 @@ TEST(drawings_and_goals_of_coco_are_seen_as_squares)
     fid_free(&goals);
     const double found = score("coco", &(NetworkFolders){.inception = weights}, "fid");
     CHECK_MSG(fabs(found - wanted) <= 1e-9 * fabs(wanted), "FID is %.17g, wanted %.17g", found, wanted);
+}
+
+static void write_digest(const char *path, const char *digest)
+{
+    static const char *const NAMES[] = {"0", "1", "2"};
+    static const float FEATURES[] = {0, 1, 3};
+    HdfFile *f;
+    HdfRows rows;
+    REQUIRE_OK(file_remove(path));
+    REQUIRE_OK(hdf_create(&f, path, 0));
+    REQUIRE_OK(hdf_set_text(f, "/", "weights_sha256", digest));
+    REQUIRE_OK(hdf_write_texts(f, "/name", NAMES, PICTURES));
+    REQUIRE_OK(hdf_rows_create(f, &rows, "/feat", PICTURES, 1));
+    REQUIRE_OK(hdf_rows_write(f, &rows, 0, PICTURES, FEATURES));
+    REQUIRE_OK(hdf_close(&f));
+}
+
+TEST(features_that_are_kept_are_of_the_weights_that_are_given)
+{
+    char weights[PATH_MAX], folder[PATH_MAX], dir[PATH_MAX], made[PATH_MAX], digest[65], path[PATH_MAX];
+    PictureNet *net;
+    Networks *n;
+    const BenchData d = {.dir = dir, .split = "val2014"};
+    const NetworkFolders folders = {.inception = weights, .features = folder};
+    put_coco();
+    inception_weights(weights, NULL);
+    snprintf(dir, sizeof dir, "%s", test_dir());
+    snprintf(made, sizeof made, "%s", golden_path("made"));
+    snprintf(folder, sizeof folder, "%s", golden_path("features"));
+    REQUIRE_OK(picture_net_open(&net, weights, NULL));
+    REQUIRE_OK(picture_net_digest(net, digest));
+    picture_net_close(&net);
+    REQUIRE_OK(file_make_folders(folder));
+    write_digest(file_join(path, folder, "inception-made.h5"), digest);
+    write_digest(file_join(path, folder, "inception-goal.h5"), digest);
+    REQUIRE_OK(network_files_open(&n, &folders, bench_named("coco"), &d, made));
+    networks_close(&n);
+    write_digest(path, "0123456789abcdef");
+    CHECK_INT(network_files_open(&n, &folders, bench_named("coco"), &d, made), ERR_USAGE);
+    CHECK(strstr(status_message(), "inception-goal.h5: was made by other weights than those of "));
+    networks_close(&n);
 }
 
 /* ---------------------------------------------------------------- LPIPS */
