@@ -328,8 +328,53 @@ TEST(cpu_sums_a_row_alike_however_many_there_are)
             continue;
         CHECK(b.rows_alike);
         for (int types = 0; types < 4; types++)
-            for (int64_t k = 1; k < 1040; k = 3 * k + 2)
+            for (int64_t k = 1; k <= 1040; k = k == 485 ? 1040 : 3 * k + 2)
                 check_rows_alike(&b, memory, types & 1 ? BF16 : F32, types & 2 ? BF16 : F32, k);
+        b.close(&b);
+    }
+    mem_free(memory);
+}
+
+/* Columns of C by 64 and what is left, as weights in codes are multiplied (Backend.tile_bytes), against all of them at once. */
+static void check_columns_alike(Backend *b, const float *memory, DType a_type, DType b_type, int64_t m, int64_t k)
+{
+    enum { N = 200, LD = 1040, R = 5, TILE = 64, ROWS = 150 };
+    static float all[ROWS * N], some[ROWS * N];
+    const size_t size = dtype_size(b_type);
+    const char *weights = (const char *)(memory + 16 * LD);
+    Matmul a = {.m = m, .n = N, .k = k, .a_type = a_type, .b_type = b_type, .c_type = F32, .bias_type = F32, .b_trans = true, .lda = LD,
+                .ldb = LD, .ldc = N, .a = memory, .b = weights, .bias = memory + 99, .alpha = 1, .k2 = R, .lda2 = LD, .ldb2 = R,
+                .b2_type = F32, .a2 = memory + 220 * LD, .b2 = memory + 270 * LD, .add = memory + 280 * LD, .c = all};
+    REQUIRE_OK(b->ops.matmul(&b->ctx, &a));
+    for (int64_t first = 0; first < N; first += TILE) {
+        Matmul part = a;
+        part.n = N - first < TILE ? N - first : TILE;
+        part.b = weights + (size_t)(first * LD) * size;
+        part.bias = memory + 99 + first;
+        part.b2 = memory + 270 * LD + first * R;
+        part.add = memory + 280 * LD + first;
+        part.c = some + first;
+        REQUIRE_OK(b->ops.matmul(&b->ctx, &part));
+    }
+    CHECK_MSG(!memcmp(some, all, (size_t)(m * N) * sizeof *all), "%s times %s, m %lld, k %lld: columns by themselves are not what they are "
+                                                                 "among others", dtype_name(a_type), dtype_name(b_type), (long long)m,
+              (long long)k);
+}
+
+TEST(cpu_sums_a_column_alike_however_many_there_are)
+{
+    static const int64_t ROWS[] = {1, 2, 7, 40, 150}, K[] = {1, 5, 53, 512, 1039};
+    float *memory = random_memory();
+    for (size_t i = 0; i < sizeof LEFT_TO_REF / sizeof *LEFT_TO_REF; i++) {
+        Backend b;
+        setenv("GENLLAVA_ISA", LEFT_TO_REF[i].isa, 1);
+        if (cpu_open(&b) != OK)
+            continue;
+        CHECK(b.tile_bytes);
+        for (int types = 0; types < 4; types++)
+            for (size_t m = 0; m < sizeof ROWS / sizeof *ROWS; m++)
+                for (size_t k = 0; k < sizeof K / sizeof *K; k++)
+                    check_columns_alike(&b, memory, types & 1 ? BF16 : F32, types & 2 ? BF16 : F32, ROWS[m], K[k]);
         b.close(&b);
     }
     mem_free(memory);
