@@ -40,19 +40,16 @@ static char *place(const Joint *j, void *data, int64_t row, int64_t col)
     return (char *)data + (size_t)(row * joint_ld(j) + col) * dtype_size(j->type);
 }
 
-/* The most rows of a group's weights, or of its adapters. */
+/* The most rows of a weight or an adapter. */
 static int64_t most_rows(const Params *p)
 {
     int64_t most = 0;
-    for (const Joint *j = p->joints; j; j = j->next) {
-        int64_t out = 0, r = 0;
+    for (const Joint *j = p->joints; j; j = j->next)
         for (int i = 0; i < j->n; i++) {
-            out += j->lin[i].w->t.shape[0];
-            r += linear_rank(&j->lin[i]);
+            int64_t out = j->lin[i].w->t.shape[0], r = linear_rank(&j->lin[i]);
+            most = out > most ? out : most;
+            most = r > most ? r : most;
         }
-        most = out > most ? out : most;
-        most = r > most ? r : most;
-    }
     return most;
 }
 
@@ -176,20 +173,32 @@ static Status join(Joint *j, Params *p)
     return copy_adapters(j, p);
 }
 
+/* Of the largest group in codes: an index for each row, and a row of B. */
+static Status create_zeros(Params *p)
+{
+    int64_t most = 0;
+    void *zeros = NULL;
+    for (const Joint *j = p->joints; j; j = j->next) {
+        most = j->coded && j->out > most ? j->out : most;
+        most = j->coded && j->r > most ? j->r : most;
+    }
+    const size_t n_bytes = (size_t)most * sizeof(double);
+    if (n_bytes)
+        TRY(params_memory(p, n_bytes, &zeros));
+    p->besides += (int64_t)n_bytes;
+    for (Joint *j = p->joints; j; j = j->next)
+        j->none = zeros;
+    return OK;
+}
+
 Status joint_create(Params *p)
 {
     const int32_t *iota = NULL;
-    void *none = NULL;
-    const int64_t rows = most_rows(p);
-    if (p->joints) {
-        TRY(create_iota(&iota, p, rows));
-        TRY(params_memory(p, (size_t)rows * sizeof(double), &none));
-        p->besides += rows * (int64_t)sizeof(double);
-    }
+    if (p->joints)
+        TRY(create_iota(&iota, p, most_rows(p)));
     for (Joint *j = p->joints; j; j = j->next) {
         j->iota = iota;
-        j->none = none;
         TRY(join(j, p));
     }
-    return OK;
+    return create_zeros(p);
 }
