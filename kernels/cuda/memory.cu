@@ -113,6 +113,7 @@ Status memory_measuring(Backend *b, Backend *null)
     }
     s->stream = NO_STREAM;
     s->measures_for = of;
+    s->scales_rows = of->scales_rows;
     s->shared_most = of->shared_most;
     s->cublas = of->cublas;
     s->lt = of->lt;

@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "kernels/cuda/backend.cuh"
+
 extern "C" {
 #include "kernels/base/log.h"
 #include "kernels/ops/cost.h"
@@ -191,19 +193,22 @@ TEST(algorithms_of_fp8_products_are_kept_with_the_run)
     mem_free(again);
 }
 
-/* While a run is measured nothing is launched, and what no tensor core will multiply is known. */
-TEST(fp8_products_are_foreseen_while_a_run_is_measured)
+/* While a run is measured nothing is launched; memory for sums is asked for where they are scaled behind the library, and there alone. */
+TEST(fp8_products_are_measured_as_they_will_be_computed)
 {
-    Device d("8.9");
-    Backend null;
-    REQUIRE_OK(d.b.measure(&d.b, &null));
-    MatmulFp8 a = product(&d, 48, 64, 128);
-    QuantizeRows q = {};
-    q.rows = 48, q.cols = q.ldx = 128, q.x_type = BF16, q.x = a.c, q.code = d.take<uint8_t>(48 * 128), q.scale = d.take<float>(48);
-    cuda_host_clear();
-    CHECK_OK(null.ops.quantize_rows(&null.ctx, &q));
-    CHECK_OK(null.ops.matmul_fp8(&null.ctx, &a));
-    cuda_host_settle();
-    CHECK_INT(cuda_host_counters().launches, 0);
-    null.close(&null);
+    for (const char *capability : {"8.9", "9.0"}) {
+        Device d(capability);
+        Backend null;
+        REQUIRE_OK(d.b.measure(&d.b, &null));
+        MatmulFp8 a = product(&d, 48, 64, 128);
+        QuantizeRows q = {};
+        q.rows = 48, q.cols = q.ldx = 128, q.x_type = BF16, q.x = a.c, q.code = d.take<uint8_t>(48 * 128), q.scale = d.take<float>(48);
+        cuda_host_clear();
+        CHECK_OK(null.ops.quantize_rows(&null.ctx, &q));
+        CHECK_OK(null.ops.matmul_fp8(&null.ctx, &a));
+        cuda_host_settle();
+        CHECK_INT(cuda_host_counters().launches, 0);
+        CHECK_INT((int64_t)cuda_state(&d.b.ctx)->workspace_measured, strcmp(capability, "8.9") ? 0 : 48 * 64 * (int64_t)sizeof(float));
+        null.close(&null);
+    }
 }
