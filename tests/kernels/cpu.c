@@ -318,6 +318,27 @@ static void check_rows_alike(Backend *b, const float *memory, DType a_type, DTyp
     }
 }
 
+/* The same of a weight in 8-bit floats, over more than one block of k. */
+static void check_fp8_rows_alike(Backend *b, const float *memory, DType type, int64_t k)
+{
+    enum { N = 67, K = 2500 };
+    static uint8_t codes[2][(ROWS_ALIKE + N) * K];
+    static float scale[2][ROWS_ALIKE + N], all[ROWS_ALIKE * N], some[ROWS_ALIKE * N];
+    for (int64_t m = ROWS_ALIKE; m; m--) {
+        uint8_t *x = codes[m < ROWS_ALIKE], *w = x + ROWS_ALIKE * K;
+        float *x_scale = scale[m < ROWS_ALIKE], *w_scale = x_scale + ROWS_ALIKE, *c = m < ROWS_ALIKE ? some : all;
+        const QuantizeRows rows = {.rows = m, .cols = k, .ldx = K, .x_type = type, .x = memory, .code = x, .scale = x_scale},
+                           weight = {.rows = N, .cols = k, .ldx = K, .x_type = F32, .x = memory + 16 * K, .code = w, .scale = w_scale};
+        REQUIRE_OK(b->ops.quantize_rows(&b->ctx, &rows));
+        REQUIRE_OK(b->ops.quantize_rows(&b->ctx, &weight));
+        REQUIRE_OK(b->ops.matmul_fp8(&b->ctx, &(MatmulFp8){.m = m, .n = N, .k = k, .ldc = N, .c_type = F32, .a = x, .b = w,
+                                                           .a_scale = x_scale, .b_scale = w_scale, .c = c}));
+        CHECK(isfinite(all[0]) && all[0] != 0);
+        CHECK_MSG(!memcmp(c, all, (size_t)(m * N) * sizeof *all), "fp8 of %s, k %lld: %lld rows are not what they are among %d",
+                  dtype_name(type), (long long)k, (long long)m, ROWS_ALIKE);
+    }
+}
+
 TEST(cpu_sums_a_row_alike_however_many_there_are)
 {
     float *memory = random_memory();
@@ -330,6 +351,9 @@ TEST(cpu_sums_a_row_alike_however_many_there_are)
         for (int types = 0; types < 4; types++)
             for (int64_t k = 1; k <= 1040; k = k == 485 ? 1040 : 3 * k + 2)
                 check_rows_alike(&b, memory, types & 1 ? BF16 : F32, types & 2 ? BF16 : F32, k);
+        for (int64_t k = 5; k <= 2500; k += 1247)
+            for (int type = 0; type < 2; type++)
+                check_fp8_rows_alike(&b, memory, type ? BF16 : F32, k);
         b.close(&b);
     }
     mem_free(memory);
