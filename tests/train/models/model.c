@@ -258,16 +258,19 @@ TEST(published_models_have_the_published_counts)
     null.close(&null);
 }
 
-/* A pass on the null backend, over the open model and given only counts, needs exactly what the real one needs. */
+/* A pass on the null backend, over the open model and given only counts, needs exactly what the real one needs; over weights in codes and
+ * in 8-bit floats too. */
 TEST(tiny_model_is_measured_to_the_byte)
 {
     tiny_folders();
     RunConfig cfg;
     tiny_config(&cfg);
     cfg.model.lora.dropout = 0;
-    for (int i = 0; i < 2 * (RECOMPUTE_BLOCK + 1); i++) {
-        int mode = i / 2;
+    for (int i = 0; i < 6 * (RECOMPUTE_BLOCK + 1); i++) {
+        int mode = i / 6;
         tiny_joins = i % 2;
+        cfg.model.llm.store = i / 2 % 3 == 1 ? STORE_NF4 : STORE_AS_IS;
+        cfg.model.llm.multiply = i / 2 % 3 == 2 ? MULTIPLY_FP8 : MULTIPLY_COMPUTE;
         TinyModel m;
         REQUIRE_OK(tiny_open(&m, &cfg, F32, (Recompute)mode));
         const Batch *b = tiny_batch(genllava_model_sizes(m.g));
@@ -286,8 +289,8 @@ TEST(tiny_model_is_measured_to_the_byte)
         LossResult r;
         REQUIRE_OK(genllava_loss(t, m.g, &counts, &(LossRequest){.scale = {1}}, &r));
         REQUIRE_OK(tape_backward_all(t, r.losses, N_LOSSES, 1));
-        CHECK_MSG(keep.peak == m.keep.peak && scratch.peak == m.scratch.peak, "mode %d: measured %zu + %zu, used %zu + %zu", mode,
-                  keep.peak, scratch.peak, m.keep.peak, m.scratch.peak);
+        CHECK_MSG(keep.peak == m.keep.peak && scratch.peak == m.scratch.peak, "case %d: measured %zu + %zu, used %zu + %zu", i, keep.peak,
+                  scratch.peak, m.keep.peak, m.scratch.peak);
         tape_free(&t);
         GenLlava *shadow;
         REQUIRE_OK(genllava_open(&shadow, &null, F32, &cfg, NULL));
