@@ -110,6 +110,8 @@ void *joint_operand(Tape *t, const Joint *j, bool forward)
     if (!j->coded)
         return j->data;
     void *data = tape_temp(t, tape_size(t, (forward ? j->out : j->out + j->r) * joint_ld(j)));
+    if (t->status)
+        return NULL;
     int64_t row = 0, at = 0;
     if (forward && j->n > 1)
         copy_on(t, j, data, j->none, j->none, j->out, j->r, 0, j->in);
