@@ -159,19 +159,29 @@ static Status find_libraries(Facts *f)
 
 /* ---------------------------------------------------------------- GPU */
 
-/* The first word of a file that begins with this text; "": there is none. */
-static void read_after(char *out, size_t n, const char *path, const char *before)
+/* The first line of a file; "": there is none. */
+static void read_line(char *out, int n, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file || !fgets(out, n, file))
+        *out = 0;
+    out[strcspn(out, "\n")] = 0;
+    if (file)
+        fclose(file);
+}
+
+/* The version is the first number behind "Module": "Kernel Module  580.65.06", but "Open Kernel Module for x86_64  580.65.06". */
+static void read_module(Facts *f, const char *path)
 {
     char line[512];
-    FILE *file = fopen(path, "re");
-    *out = 0;
-    if (!file)
-        return;
-    const char *at = fgets(line, sizeof line, file) ? strstr(line, before) : NULL;
-    at = at ? at + strlen(before) : "";
-    at += strspn(at, " ");
-    snprintf(out, n, "%.*s", (int)strcspn(at, " \n"), at);
-    fclose(file);
+    read_line(line, sizeof line, path);
+    for (const char *at = strstr(line, "Module"); at; at = strchr(at, ' ')) {
+        at += strspn(at, " ");
+        if (isdigit((unsigned char)*at)) {
+            snprintf(f->module, sizeof f->module, "%.*s", (int)strcspn(at, " "), at);
+            return;
+        }
+    }
 }
 
 /* Display and 3D controllers (class 0x03….) whose vendor is NVIDIA (0x10de). */
@@ -182,8 +192,8 @@ static int count_gpus(const char *root)
     DIR *d = opendir(file_join(folder, root, "sys/bus/pci/devices"));
     for (struct dirent *e; d && (e = readdir(d));) {
         file_join(device, folder, e->d_name);
-        read_after(vendor, sizeof vendor, file_join(path, device, "vendor"), "");
-        read_after(class, sizeof class, file_join(path, device, "class"), "");
+        read_line(vendor, sizeof vendor, file_join(path, device, "vendor"));
+        read_line(class, sizeof class, file_join(path, device, "class"));
         n += !strcmp(vendor, "0x10de") && !strncmp(class, "0x03", 4);
     }
     if (d)
@@ -196,7 +206,7 @@ static void find_gpu(Facts *f, const char *root)
     char path[PATH_MAX];
     f->built_with_cuda = cuda_open != NULL;
     f->gpus = count_gpus(root);
-    read_after(f->module, sizeof f->module, file_join(path, root, "proc/driver/nvidia/version"), "Module");
+    read_module(f, file_join(path, root, "proc/driver/nvidia/version"));
     found_driver_file(f->driver_file);
     f->infiniband = !access(file_join(path, root, "dev/infiniband/uverbs0"), F_OK);
     add_count(f, "gpu", "nvidia_on_pci", f->gpus);

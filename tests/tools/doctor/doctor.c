@@ -52,6 +52,10 @@ TEST(doctor_reads_what_the_system_says)
     CHECK_STR(row(&f, "auto_takes")->text, "cpu");
     CHECK(strlen(row(&f, "zlib1g-dev")->text) > 2); /* a name that fits its column */
     CHECK(strlen(row(&f, "libsentencepiece-dev")->text) > 2);
+    put("proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.124.06  Release Build  (dvs-builder)\n");
+    REQUIRE_OK(facts_find(&f, test_dir()));
+    CHECK_STR(f.module, "570.124.06");
 }
 
 /* A machine of which there is nothing to say. */
