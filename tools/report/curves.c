@@ -138,10 +138,11 @@ static Status add_numbers(Curves *c, const Json *object, const char *above, int6
     return OK;
 }
 
+/* No step has more than 1e12 of anything, and so the sums of a log fit. */
 static double positive(const Json *o, const char *key)
 {
     const Json *v = json_get(o, key);
-    return v && (v->kind == JSON_INT || v->kind == JSON_REAL) && v->real > 0 && v->real < 1e18 ? v->real : 0;
+    return v && (v->kind == JSON_INT || v->kind == JSON_REAL) && v->real > 0 && v->real < 1e12 ? v->real : 0;
 }
 
 static void note_skips(Curves *c, const Json *o, int64_t step)

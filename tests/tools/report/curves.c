@@ -59,6 +59,18 @@ TEST(curves_leave_out_damaged_lines)
     curves_free(c);
 }
 
+TEST(curves_do_not_add_up_what_no_step_has)
+{
+    char text[4096] = "";
+    for (int k = 1; k <= 20; k++)
+        snprintf(text + strlen(text), 128, "{\"step\":%d,\"loss\":1,\"tokens\":900000000000000000,\"seconds\":%s}\n", k,
+                 k < 20 ? "9e17" : "2");
+    Curves *c = read_text(text);
+    CHECK(c->tokens == 0 && c->seconds == 2);
+    CHECK_INT(c->steps, 20);
+    curves_free(c);
+}
+
 TEST(curves_are_bounded_and_keep_every_spike)
 {
     enum { STEPS = 100000, SPIKE = 54321 };
