@@ -26,6 +26,13 @@ eval "$(sed -n 's/.*<code>\(.*--resume\)<\/code>.*/\1/p' "$page") --quiet" 2> "$
 ends_with "$report" 0 "$run" --out - --quiet
 holds "$dir/out" '>finished</span>'
 
+# Commands are called as the report itself was.
+"$build/genllava" report "$run" --out "$page" --quiet || fail "genllava report: exit $?"
+holds "$page" "<code>genllava train --config $run/config.resolved.json"
+ln -s "$(realpath "$build")" "$dir/a b"
+"$dir/a b/report" "$run" --out "$page" --quiet || fail "from a folder with a blank: exit $?"
+holds "$page" "<code>&#39;$dir/a b/train&#39; --config"
+
 # As text, wide and narrow, with and without letters beyond ASCII.
 LC_ALL=C COLUMNS=60 ends_with "$report" 0 "$run" --format text
 holds "$dir/out" 'Learning rate'

@@ -10,6 +10,8 @@
 
 /* ---------------------------------------------------------------- numbers */
 
+static const double COUNT_MOST = 1e18; /* beyond, a damaged log speaks */
+
 char *report_count(char buf[48], int64_t n)
 {
     char digits[24];
@@ -35,6 +37,8 @@ char *report_number(char buf[48], double v)
 
 char *report_duration(char buf[48], double seconds)
 {
+    if (!(seconds < COUNT_MOST))
+        return snprintf(buf, 48, "%.2g s", seconds), buf;
     const int64_t s = (int64_t)(seconds + 0.5), minutes = s / 60, hours = s / 3600, days = s / 86400;
     if (seconds < 10)
         snprintf(buf, 48, "%.2g s", seconds);
@@ -116,7 +120,7 @@ static void add_time(Facts *f, const ReportRun *run)
         snprintf(add_fact(f, "left", report_duration(a, pace * (double)(run->total - c->last_step)))->note, sizeof fact->note,
                  "at this pace");
     fact = add_fact(f, "tokens", report_count(a, c->tokens));
-    snprintf(fact->note, sizeof fact->note, "%s a second", report_count(b, (int64_t)((double)c->tokens / c->seconds)));
+    snprintf(fact->note, sizeof fact->note, "%s a second", report_count(b, (int64_t)fmin((double)c->tokens / c->seconds, COUNT_MOST)));
     fact = add_fact(f, "samples", report_count(a, c->samples));
     if (c->images)
         snprintf(fact->note, sizeof fact->note, "%s pictures", report_count(b, c->images));
@@ -204,15 +208,20 @@ typedef struct Commands {
     void *arg;
 } Commands;
 
-/* PROGRAM, what comes before the run's path, below it, and behind it. */
-static Status give(const Commands *c, const char *what, const char *program, const char *before, const char *below, const char *behind)
+/* PROGRAM below the prefix, or as it is found without, what comes before the run's path, below it, and behind it. */
+static Status give(const Commands *c, const char *what, const char *prefix, const char *program, const char *before, const char *below,
+                   const char *behind)
 {
     char *line = NULL, path[PATH_MAX];
     size_t n = 0;
     FILE *out = open_memstream(&line, &n);
     if (!out)
         return fail(ERR_NOMEM, "%s: no memory", c->run->folder);
-    fprintf(out, "%s %s", program, before);
+    if (prefix)
+        put_word(out, file_join(path, prefix, program));
+    else
+        fputs(program, out);
+    fprintf(out, " %s", before);
     put_word(out, *below ? file_join(path, c->run->folder, below) : c->run->folder);
     fputs(behind, out);
     Status s = fclose(out) ? fail(ERR_NOMEM, "%s: no memory", c->run->folder) : OK;
@@ -221,10 +230,12 @@ static Status give(const Commands *c, const char *what, const char *program, con
     return s;
 }
 
+/* A program of ours: beside this one, or behind the name genllava where this one was found by it. */
 static Status give_ours(const Commands *c, const char *what, const char *name, const char *before, const char *below, const char *behind)
 {
-    char program[PATH_MAX];
-    return give(c, what, file_join(program, c->prefix, name) + (*c->prefix ? 0 : 1), before, below, behind);
+    char program[64];
+    snprintf(program, sizeof program, "genllava %s", name);
+    return give(c, what, *c->prefix ? c->prefix : NULL, *c->prefix ? name : program, before, below, behind);
 }
 
 static bool has_path(const ReportRun *run, const char *part)
@@ -252,5 +263,5 @@ Status report_commands(const ReportRun *run, const char *prefix, CommandVisit vi
     }
     TRY(give_ours(&c, "look closer", "inspect", "", "", ""));
     TRY(give_ours(&c, "this page again", "report", "", "", " --out FILE.html"));
-    return run->has_board ? give(&c, "TensorBoard", "tensorboard", "--logdir ", "tb", "") : OK;
+    return run->has_board ? give(&c, "TensorBoard", NULL, "tensorboard", "--logdir ", "tb", "") : OK;
 }

@@ -37,7 +37,8 @@ static int find_columns(void)
     return columns < COLUMNS_LEAST ? COLUMNS_LEAST : columns > COLUMNS_MOST ? COLUMNS_MOST : columns;
 }
 
-/* The folder that this program was called from, so that the commands it tells can be called alike. */
+/* The folder that this program was called from, so that the commands it tells can be called alike; "" for a name without one, as genllava
+ * gives it. */
 static void find_prefix(char prefix[PATH_MAX], const char *program)
 {
     if (strchr(program, '/'))

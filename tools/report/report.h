@@ -125,7 +125,7 @@ int report_facts(Fact facts[FACTS_MAX], const ReportRun *run);
 /* What a run's state is: "finished", "going on", … */
 const char *report_state(const ReportRun *run);
 
-/* prefix: what stands before the names of programs ("build/"). Calls visit with what each command line does. */
+/* prefix: the folder of the programs, or "": they are called as genllava NAME. Calls visit with what each command line does. */
 typedef Status (*CommandVisit)(void *arg, const char *what, const char *command);
 MUST_USE Status report_commands(const ReportRun *run, const char *prefix, CommandVisit visit, void *arg);
 
