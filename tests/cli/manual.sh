@@ -39,6 +39,10 @@ offers() {
     got=$(COMP_LINE=$1 COMP_POINT=${#1} bash -c 'source "$0"; COMP_WORDBREAKS=$'"' \t\n\"><=;|&(:'"'; _genllava; echo "${COMPREPLY[*]}"' "$tmp/bash/genllava")
     [ "$got" = "$2" ] || fail "\"$1\" offers \"$got\", wanted \"$2\""
 }
+# What the shell knew before, it knows after: only names that begin with _genllava, and what bash itself sets, are new.
+COMP_LINE='genllava train --set optim.schedule=' COMP_POINT=36 bash -c 'set -o posix; set >"$1/before"; set +o posix
+source "$0"; COMP_WORDBREAKS="=:"; _genllava; set -o posix; set >"$1/after"' "$tmp/bash/genllava" "$tmp"
+diff <(cut -d = -f 1 "$tmp/before") <(cut -d = -f 1 "$tmp/after") | grep '^> [A-Za-z_]*$' | grep -vE '^> (_genllava_|COMP|BASH|PIPESTATUS|_$)' && fail "completion leaves variables behind"
 programs=$(sed -n 's/^INSTALLED *:= *//p' Makefile)
 offers 'genllava ' "$programs help"
 offers 'genllava help ' "$programs help"

@@ -31,7 +31,7 @@ _genllava_offer_key() {
 }
 
 _genllava() {
-    local line=${COMP_LINE:0:COMP_POINT} at=genllava i=1 rows='' word kind text last='' takes='' value
+    local line=${COMP_LINE:0:COMP_POINT} at=genllava i=1 rows='' word kind text last='' takes='' value mark
     local -a typed
     COMPREPLY=()
     read -ra typed <<<"$line" # as it was typed: bash itself parts words at = too
