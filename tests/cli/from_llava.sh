@@ -86,6 +86,7 @@ refused 2 '--bits is "4"; a language model that is trained whole' $need --bits 4
 refused 2 '--quant_type is "fp4"' $need --lora_enable True --bits 4 --quant_type fp4
 refused 2 '--lora_enable is "maybe"; it takes True or False' $need --lora_enable maybe
 refused 2 '--learning_rate is "fast"; it takes a number' $need --learning_rate fast
+refused 2 '--learning_rate is "1e999"; it takes a number' $need --learning_rate 1e999
 refused 2 '--optim is "adafactor"' $need --optim adafactor
 refused 66 'none.sh' "$dir/none.sh"
 refused 65 'no command in it runs a file that ends in ".py"' "$dir/tune.sh"
@@ -100,10 +101,23 @@ refused 65 's.sh:2: $A is not set to a plain text by the script' "$dir/s.sh"
 script 'A=1
 deepspeed x.py --output_dir $(date)'
 refused 65 's.sh:2: $(date) is computed when the script runs' "$dir/s.sh"
+script 'A=1
+A=$(date)
+deepspeed x.py --output_dir $A'
+refused 65 's.sh:3: $A is not set to a plain text by the script' "$dir/s.sh"
 script 'deepspeed x.py --output_dir `date`'
 refused 65 's.sh:1: `date` is computed' "$dir/s.sh"
 script 'deepspeed x.py --output_dir "open'
 refused 65 's.sh:1: a quote is not closed' "$dir/s.sh"
+
+script "deepspeed x.py $(seq -s ' ' 600)"
+refused 65 's.sh:1: 511 is a word too many' "$dir/s.sh"
+
+# what they do beside it is left out: other commands, however long, and where the output goes
+script "for i in $(seq -s ' ' 600); do echo; done; A=1; A=7
+</dev/null deepspeed x.py $need --seed \$A>a.log 2>&1 > \"\$(date).log\" --output_dir /x 2>> b"
+from "$dir/s.sh" || fail "redirections: exit $?: $(cat "$dir/err")"
+case $(flat <"$dir/out") in *'"name":"x",'*'"seed":7'*) ;; *) fail "redirections: $(flat <"$dir/out")" ;; esac
 
 # the page: its first table is what the program prints, and every key it names is one
 "$build/train" --from-llava >"$dir/table"

@@ -2,6 +2,7 @@
  * and of the TrainingArguments of transformers. For train/main.c. */
 #include "train/config/from_llava.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,7 +218,7 @@ static Status number(const Line *l, int flag, double *out)
 {
     char *end;
     *out = strtod(l->value[flag], &end);
-    return end == l->value[flag] || *end || *out != *out ? refuse(l, flag, "it takes a number") : OK;
+    return end == l->value[flag] || *end || !isfinite(*out) ? refuse(l, flag, "it takes a number") : OK;
 }
 
 /* The object that a key stands in, made where it is not there yet. */
@@ -237,7 +238,7 @@ static const char *leaf(const char *key) { return strrchr(key, '.') ? strrchr(ke
 static void put_text(Line *l, const char *key, const char *text) { json_add_text(section_of(l, key), leaf(key), text); }
 static void put_number(Line *l, const char *key, double v)
 {
-    if (v == (double)(int64_t)v && v > -1e15 && v < 1e15)
+    if (v > -1e15 && v < 1e15 && v == (double)(int64_t)v)
         json_add_int(section_of(l, key), leaf(key), (int64_t)v);
     else
         json_add_real(section_of(l, key), leaf(key), v);

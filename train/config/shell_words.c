@@ -12,7 +12,7 @@
 enum { SCRIPT_MAX = 1 << 20, WORDS_MAX = 2 * SCRIPT_MAX, VARIABLES_MAX = 64 };
 
 typedef struct Variable {
-    const char *name, *value;
+    const char *name, *value; /* value NULL: only the shell knows it */
 } Variable;
 
 typedef struct Script {
@@ -51,8 +51,8 @@ static Status put_variable(Script *s)
         note(s, s->at - 1, strcspn(s->at, "\r\n") + 1, "is computed when the script runs; put its value there");
         return OK;
     }
-    for (int i = s->n_variables - 1; i >= 0; i--)
-        if (strlen(s->variables[i].name) == n && !strncmp(s->variables[i].name, name, n)) {
+    for (int i = 0; i < s->n_variables; i++)
+        if (s->variables[i].value && strlen(s->variables[i].name) == n && !strncmp(s->variables[i].name, name, n)) {
             for (const char *c = s->variables[i].value; *c; c++)
                 TRY(put(s, *c));
             s->at = name + n + braces;
@@ -76,7 +76,7 @@ static void skip_blanks(Script *s)
         s->at += strcspn(s->at, "\n");
 }
 
-static bool ends_word(char c) { return !c || strchr(" \t\r\n;&|", c); }
+static bool ends_word(char c) { return !c || strchr(" \t\r\n;&|<>", c); }
 
 /* The next word of the command; *word is NULL at its end. */
 static Status next_word(Script *s, char **word)
@@ -110,7 +110,7 @@ static Status next_word(Script *s, char **word)
     return put(s, 0);
 }
 
-/* Remembers NAME=value. */
+/* Remembers NAME=value, in place of what the name meant before. */
 static bool assigns(Script *s, char *word)
 {
     size_t n = strcspn(word, "=");
@@ -120,8 +120,12 @@ static bool assigns(Script *s, char *word)
         if (!isalnum((unsigned char)word[i]) && word[i] != '_')
             return false;
     word[n] = 0;
-    if (s->n_variables < VARIABLES_MAX && !*s->trouble)
-        s->variables[s->n_variables++] = (Variable){word, word + n + 1};
+    int at = 0;
+    while (at < s->n_variables && strcmp(s->variables[at].name, word))
+        at++;
+    if (at < VARIABLES_MAX)
+        s->variables[at] = (Variable){word, *s->trouble ? NULL : word + n + 1};
+    s->n_variables += at == s->n_variables && at < VARIABLES_MAX;
     return true;
 }
 
@@ -131,7 +135,14 @@ static bool ends_in(const char *word, const char *end)
     return n >= e && !strcmp(word + n - e, end);
 }
 
-/* One command; *found: it has the marker. */
+/* How long ">", "2>>", "2>&" or the like is; 0: none stands there. */
+static size_t redirection(const char *at)
+{
+    size_t digits = strspn(at, "0123456789"), n = strspn(at + digits, "<>");
+    return n ? digits + n + (at[digits + n] == '&') : 0;
+}
+
+/* One command, without where its output goes; *found: it has the marker. */
 static Status command(Script *s, const char *words[SHELL_WORDS_MAX], int *n, const char *marker, bool *found)
 {
     char *word;
@@ -139,14 +150,24 @@ static Status command(Script *s, const char *words[SHELL_WORDS_MAX], int *n, con
     *found = false;
     *s->trouble = 0;
     for (;;) {
+        skip_blanks(s);
+        const size_t redirected = redirection(s->at);
+        const bool clear = !*s->trouble;
+        s->at += redirected;
         TRY(next_word(s, &word));
+        if (redirected) {
+            if (clear)
+                *s->trouble = 0;
+            continue;
+        }
         if (!word)
             return *found && *s->trouble ? fail(ERR_DATA, "%.300s", s->trouble) : OK;
         if (!*n && (assigns(s, word) || !strcmp(word, "export")))
             continue;
-        if (*n == SHELL_WORDS_MAX)
-            return fail(ERR_DATA, "%s:%d: more than %d words", s->path, s->line, SHELL_WORDS_MAX);
-        words[(*n)++] = word;
+        if (*n < SHELL_WORDS_MAX)
+            words[(*n)++] = word;
+        else
+            note(s, word, strlen(word), "is a word too many");
         *found |= ends_in(word, marker);
     }
 }
