@@ -17,6 +17,7 @@ gzip -9n "$root"/usr/share/man/man*/*
 
 : >"$work/debian/control"
 depends=$(cd "$work" && dpkg-shlibdeps -O debian/genllava/usr/libexec/genllava/* | sed -n 's/^shlibs:Depends=//p')
+[ -n "$depends" ] || { echo "dpkg-shlibdeps does not say which packages the libraries are of" >&2; exit 1; }
 
 cat >"$root/DEBIAN/control" <<END
 Package: genllava

@@ -15,7 +15,7 @@ remove() { # what the list names: files, and folders unless something else has c
     cp "$list" "$made/old"
     grep -v '/$' "$made/old" | tr '\n' '\0' | (cd "$to" && xargs -0 rm -f)
     grep '/$' "$made/old" | sort -r | while read -r folder; do
-        rmdir --ignore-fail-on-non-empty "$to/$folder"
+        [ ! -d "$to/$folder" ] || rmdir --ignore-fail-on-non-empty "$to/$folder"
     done
 }
 if [ "$action" = uninstall ]; then
@@ -40,14 +40,14 @@ put() { # MODE FILE PLACE
     echo "${3#"$to"/}" >>"$made/list"
 }
 put_folder() { # FOLDER PLACE
-    find "$1" -type d -printf "$2/%P\n" | sort >"$made/folders"
-    while read -r folder; do make_folder "${folder%/}"; done <"$made/folders"
+    find "$1" -type d -printf '/%P\n' | sort >"$made/folders"
+    while read -r folder; do make_folder "$2${folder%/}"; done <"$made/folders"
     cp -R --no-preserve=mode "$1/." "$2"
     find "$1" -type f -printf "${2#"$to"/}/%P\n" >>"$made/list"
 }
 put_link() { # TARGET PLACE
     make_folder "$(dirname "$2")"
-    ln -s "$1" "$2"
+    ln -sfn "$1" "$2"
     echo "${2#"$to"/}" >>"$made/list"
 }
 
@@ -68,7 +68,7 @@ put 644 "$made/manual/zsh/_genllava" "$to/share/zsh/${ZSH_FOLDER:-site-functions
 put 644 "$made/manual/fish/genllava.fish" "$to/share/fish/vendor_completions.d/genllava.fish"
 
 put_folder configs "$share/configs"
-sh tools/worlds/quickstart.sh "$bin" "$made/runs" 40 >/dev/null 2>&1
+sh tools/worlds/quickstart.sh "$bin" "$made/runs" 40 >"$made/log" 2>&1 || { cat "$made/log" >&2; exit 1; }
 put_folder "$made/runs" "$share/runs"
 for page in README.md CONTRIBUTING.md data/*.md eval/*.md kernels/*.md tools/*.md train/*.md; do put 644 "$page" "$doc/$page"; done
 put 644 LICENSE "$doc/copyright"

@@ -7,17 +7,18 @@ failed=0
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 fail() { echo "install.sh: $*" >&2; failed=1; }
-install() { sh tools/install.sh "$1" "$build" "$tmp/root" /usr >"$tmp/log" 2>&1 || fail "$1: exit $?: $(cat "$tmp/log")"; }
+root=$tmp/root\ of\ 100%d # what nobody may take for something else
+install() { sh tools/install.sh "$1" "$build" "$root" /usr >"$tmp/log" 2>&1 || fail "$1: exit $?: $(cat "$tmp/log")"; }
 
-mkdir -p "$tmp/root/usr/share/man/man1" "$tmp/work"
-echo old >"$tmp/root/usr/share/man/man1/other.1"
-(cd "$tmp/root" && find . | sort) >"$tmp/before"
+mkdir -p "$root/usr/share/man/man1" "$tmp/work"
+echo old >"$root/usr/share/man/man1/other.1"
+(cd "$root" && find . | sort) >"$tmp/before"
 install install
-genllava=$tmp/root/usr/bin/genllava share=$tmp/root/usr/share/genllava
+genllava=$root/usr/bin/genllava share=$root/usr/share/genllava
 config=$share/configs/quickstart.json
 for program in $(sed -n 's/^INSTALLED *:= *//p' Makefile); do
     "$genllava" "$program" --help | grep -q "^usage: $program" || fail "$program is not found"
-    [ -f "$tmp/root/usr/share/man/man1/genllava-$program.1" ] || fail "$program has no manual page"
+    [ -f "$root/usr/share/man/man1/genllava-$program.1" ] || fail "$program has no manual page"
 done
 ! command -v man >/dev/null || "$genllava" help inspect 2>&1 | grep -qi '^NAME' || fail "help shows no manual page"
 # Read-only, as for other users: what a run writes goes to the folder in which it is started.
@@ -30,13 +31,17 @@ cd "$tmp/work" || exit 1
 cd "$OLDPWD" || exit 1
 chmod -R u+w "$share"
 
-# Once more over itself; then a file of someone else stays, and every other goes.
+# Once more over itself, over one that was cut short before its list was written, and over one of which somebody has removed a folder; then a file of someone else stays, and every other goes.
 install install
+mv "$share/installed" "$tmp/list"
+install install
+mv "$tmp/list" "$share/installed"
+rm -r "$share/runs/scenes"
 echo mine >"$share/configs/mine.json"
 install uninstall
 printf '%s\n' ./usr/share/genllava ./usr/share/genllava/configs ./usr/share/genllava/configs/mine.json | sort - "$tmp/before" >"$tmp/wanted"
-(cd "$tmp/root" && find . | sort) | diff - "$tmp/wanted" >"$tmp/log" || fail "uninstall leaves: $(cat "$tmp/log")"
-sh tools/install.sh uninstall "$build" "$tmp/root" /usr 2>"$tmp/log"
+(cd "$root" && find . | sort) | diff - "$tmp/wanted" >"$tmp/log" || fail "uninstall leaves: $(cat "$tmp/log")"
+sh tools/install.sh uninstall "$build" "$root" /usr 2>"$tmp/log"
 [ $? = 66 ] && grep -q 'nothing is installed under' "$tmp/log" || fail "a second uninstall: $(cat "$tmp/log")"
 
 if command -v dpkg-shlibdeps >/dev/null; then
@@ -51,6 +56,8 @@ if command -v dpkg-shlibdeps >/dev/null; then
     done
     [[ $depends != *-dev* && $(dpkg-deb -f "$deb" Version) = 1.2.3 ]] || fail "depends on $depends"
 fi
+mkdir "$tmp/bare"
+GIT_DIR=$tmp/bare make -s BUILD="$tmp/dist" dist >"$tmp/log" 2>&1 && fail "make dist packs what is not in a repository: $(cat "$tmp/log")"
 if git rev-parse HEAD >/dev/null 2>&1; then
     for n in 1 2; do
         make -s BUILD="$tmp/dist$n" dist >"$tmp/log" 2>&1 || fail "make dist: $(cat "$tmp/log")"
