@@ -497,7 +497,7 @@ deb: all
 	@sh tools/deb.sh $(BUILD) $(VERSION) $(BUILD)
 dist:
 	@mkdir -p $(BUILD)
-	@git archive --prefix=genllava-$(VERSION)/ HEAD | gzip -9n > $(BUILD)/genllava-$(VERSION).tar.gz
+	@git archive -9 --prefix=genllava-$(VERSION)/ -o $(BUILD)/genllava-$(VERSION).tar.gz HEAD
 	@echo $(BUILD)/genllava-$(VERSION).tar.gz
 
 #: make clean       remove build/
