@@ -9,7 +9,7 @@
 #include "data/pictures/image.h"
 #include "tools/inspect/inspect.h"
 
-enum { CELLS_MAX = 64, CELLS_OF_PIPES = 48 };
+enum { CELLS_MAX = 64, ROWS_MAX = 64, CELLS_OF_PIPES = 48 };
 
 typedef enum Colours { COLOURS_NONE, COLOURS_256, COLOURS_ALL } Colours;
 
@@ -80,6 +80,11 @@ Status inspect_show(FILE *out, const Image *im)
     Image small;
     width = width < im->width ? width : im->width;
     height = (int32_t)((int64_t)im->height * width / im->width);
+    if (height > 2 * ROWS_MAX) { /* a tall picture would run off the screen, however narrow */
+        width = (int32_t)((int64_t)im->width * 2 * ROWS_MAX / im->height);
+        width = width ? width : 1;
+        height = 2 * ROWS_MAX;
+    }
     height += height % 2 ? 1 : height ? 0 : 2;
     TRY(image_resize(&small, im, width, height, FILTER_BICUBIC));
     put_cells(out, &small, colours_of(out));
