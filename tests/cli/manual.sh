@@ -66,6 +66,8 @@ offers 'genllava evaluate mm-vet judge --answers a configs/slurm/t' configs/slur
 offers 'genllava evaluate mm-vet judge --answers a --form' --format
 offers 'genllava evaluate --suite configs/slurm/' configs/slurm/train.sbatch
 offers 'genllava inspect --format=' 'text json'
+offers 'genllava report configs/slu' configs/slurm
+offers 'genllava train --from-llava configs/slurm/t' configs/slurm/train.sbatch
 offers 'genllava inspect configs/slurm/' configs/slurm/train.sbatch
 
 # types SHELL START…: the lines of START, then keys as a person presses them; what genllava was called with.

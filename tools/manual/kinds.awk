@@ -17,7 +17,7 @@ function kind_of(kind, argument, values,    before, bare) {
     if (bare ~ /^[a-z|]+$/) return before "none=" words_of(bare)
     if (bare == "KEY=VALUE") return before "keys"
     if (bare == "SECTION") return before "sections"
-    if (bare ~ /FILE|PATH|FEATURES|\.[a-z0-9]+/) return before "file"
-    if (bare ~ /^(DIR|FOLDER|CHECKPOINT)/) return before "dir"
+    if (bare ~ /FILE|PATH|FEATURES|ARGS|\.[a-z0-9]+/) return before "file"
+    if (bare ~ /^(DIR|FOLDER|CHECKPOINT|RUN)/) return before "dir"
     return before "none"
 }
