@@ -110,6 +110,17 @@ refused 65 's.sh:1: `date` is computed' "$dir/s.sh"
 script 'deepspeed x.py --output_dir "open'
 refused 65 's.sh:1: a quote is not closed' "$dir/s.sh"
 
+for set in 'if [ -d big ]; then A=2; fi' 'if [ -d big ]
+then
+    A=2
+fi' '[ -d big ] && A=2' 'case $1 in
+big) A=2 ;;
+esac' 'while true; do A=2; break; done'; do
+    script "A=1
+$set
+B=3; deepspeed x.py --seed \$B --output_dir \$A"
+    refused 65 ': $A is not set to a plain text by the script' "$dir/s.sh"
+done
 script "deepspeed x.py $(seq -s ' ' 600)"
 refused 65 's.sh:1: 511 is a word too many' "$dir/s.sh"
 

@@ -21,6 +21,8 @@ typedef struct Script {
     char *out, *room_end; /* where the next word is written: values of variables make words longer than the script */
     Variable variables[VARIABLES_MAX];
     int n_variables;
+    int depth;         /* of if, loops and cases */
+    bool conditional;  /* the present command stands behind && or || */
     char trouble[256]; /* of the present command: what only the shell can read of it; it matters if it is the command that is wanted */
 } Script;
 
@@ -124,7 +126,7 @@ static bool assigns(Script *s, char *word)
     while (at < s->n_variables && strcmp(s->variables[at].name, word))
         at++;
     if (at < VARIABLES_MAX)
-        s->variables[at] = (Variable){word, *s->trouble ? NULL : word + n + 1};
+        s->variables[at] = (Variable){word, *s->trouble || s->depth || s->conditional ? NULL : word + n + 1};
     s->n_variables += at == s->n_variables && at < VARIABLES_MAX;
     return true;
 }
@@ -133,6 +135,24 @@ static bool ends_in(const char *word, const char *end)
 {
     size_t n = strlen(word), e = strlen(end);
     return n >= e && !strcmp(word + n - e, end);
+}
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+    while (*list && strcmp(*list, word))
+        list++;
+    return *list;
+}
+
+/* A word that stands before a command and is none of it: export, or where a part begins or ends that need not run, or runs several times.
+ */
+static bool leads(Script *s, const char *word)
+{
+    static const char *const OPEN[] = {"if", "while", "until", "for", "case", NULL}, *const CLOSE[] = {"fi", "done", "esac", NULL};
+    static const char *const WITHIN[] = {"export", "then", "else", "elif", "do", NULL};
+    s->depth += is_one_of(word, OPEN);
+    s->depth -= s->depth && is_one_of(word, CLOSE);
+    return is_one_of(word, WITHIN) || ends_in(word, ")");
 }
 
 /* How long ">", "2>>", "2>&" or the like is; 0: none stands there. */
@@ -162,7 +182,7 @@ static Status command(Script *s, const char *words[SHELL_WORDS_MAX], int *n, con
         }
         if (!word)
             return *found && *s->trouble ? fail(ERR_DATA, "%.300s", s->trouble) : OK;
-        if (!*n && (assigns(s, word) || !strcmp(word, "export")))
+        if (!*n && (assigns(s, word) || leads(s, word)))
             continue;
         if (*n < SHELL_WORDS_MAX)
             words[(*n)++] = word;
@@ -188,8 +208,11 @@ Status shell_words(const char *words[SHELL_WORDS_MAX], int *n, char **memory, co
     s.room_end = s.out ? s.out + WORDS_MAX : NULL;
     while (!status && !found && *s.at) {
         status = command(&s, words, n, marker, &found);
-        for (; !status && !found && *s.at && strchr("\n;&|", *s.at); s.at++)
+        s.conditional = false;
+        for (; !status && !found && *s.at && strchr("\n;&|", *s.at); s.at++) {
             s.line += *s.at == '\n';
+            s.conditional |= (*s.at == '&' || *s.at == '|') && s.at[1] == *s.at;
+        }
     }
     if (!status && !found)
         status = fail(ERR_DATA, "%s: no command in it runs a file that ends in \"%s\"", path, marker);
