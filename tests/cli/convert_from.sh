@@ -186,7 +186,7 @@ changed list hf-llava 's/"vision_feature_layer": -2/"vision_feature_layer": [-2]
 expect 0 'logits differ by 0 of' "$convert" --from "$tmp/list" --to parts --out "$tmp/parts-list"
 folder=hf-llava-hf
 refused 65 'model_type is "qwen2"' 's/"model_type": "llama"/"model_type": "qwen2"/'
-refused 65 'quantization_config' 's/"model_type": "llama"/"quantization_config": {"bits": 4}, &/'
+refused 65 'quantization_config is of gptq; only nf4' 's/"model_type": "llama"/"quantization_config": {"bits": 4, "quant_method": "gptq"}, &/'
 # LlavaForConditionalGeneration as transformers saved it, with fewer rows than its vocabulary has pieces
 cp -r "$PWD/tests/fixtures/llava" "$tmp/few"
 cp "$parity/bases/llm-llama/tokenizer.model" "$tmp/few"

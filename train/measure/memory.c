@@ -187,7 +187,7 @@ static int64_t process_bytes(const Footprint *now, const RecordIndex *const plan
 {
     /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints
      * and the allocator; what preparing the data leaves in the allocator. */
-    const int64_t later = 1800000, prepared = 1000000;
+    const int64_t later = 2050000, prepared = 1250000;
     int64_t shards = 0;
     for (int i = 0; i < 2; i++)
         shards += planned[i] ? prepared + shard_bytes(planned[i]) : 0;

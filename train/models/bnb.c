@@ -30,9 +30,15 @@ static const FieldClass FIELDS = {.tables = {RULES}};
 CodeFormat bnb_format(JsonFields *f, const Json *object)
 {
     const Json *o = fields_object(f, object, "quantization_config");
-    fields_known(f, o, &FIELDS);
     if (!o)
         return CODES_NONE;
+    const char *method = fields_string(f, o, "quant_method", "");
+    if (!fields_get(o, "load_in_4bit") && !fields_get(o, "load_in_8bit")) {
+        fields_refuse(f, o, "quantization_config", "is of %s; only nf4 and int8 of bitsandbytes are read",
+                      *method ? method : "an unknown method");
+        return CODES_NONE;
+    }
+    fields_known(f, o, &FIELDS);
     const char *type = fields_string(f, o, "bnb_4bit_quant_type", "fp4");
     const bool four = fields_bool(f, o, "load_in_4bit", false), eight = fields_bool(f, o, "load_in_8bit", false);
     if (four == eight)

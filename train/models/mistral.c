@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "data/formats/json_fields.h"
+#include "data/formats/mapped.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 #include "train/models/bnb.h"
@@ -379,12 +380,25 @@ Status mistral_declare(GenLlava *g, const RunConfig *cfg)
     return OK;
 }
 
+/* n linears, whose weights leave memory where they lie in files. */
+static Status group_to_fp8(Params *p, Linear *lin, int n)
+{
+    Tensor before[N_LINEARS];
+    for (int i = 0; i < n; i++)
+        before[i] = lin[i].w->mapped ? lin[i].w->t : (Tensor){.data = NULL};
+    TRY(fp8_create(p, lin, n));
+    for (int i = 0; i < n; i++)
+        if (before[i].data)
+            mapped_forget(before[i].data, (size_t)before[i].n_elems * dtype_size(before[i].type));
+    return OK;
+}
+
 Status mistral_to_fp8(GenLlava *g)
 {
     const Mistral *m = &g->llm;
     for (int64_t i = 0; i < m->config.layers; i++)
         for (int j = 0; j < MISTRAL_GROUPS; j++)
-            TRY(fp8_create(&g->params, &m->layers[i].lin[MISTRAL_GROUP[j].first], MISTRAL_GROUP[j].n));
+            TRY(group_to_fp8(&g->params, &m->layers[i].lin[MISTRAL_GROUP[j].first], MISTRAL_GROUP[j].n));
     return OK;
 }
 
