@@ -25,16 +25,26 @@ static Status ask(Setup *s, RunLog *log, int64_t step, const char *folder)
     return status ? status : runlog_suite(log, step, scores, n);
 }
 
+/* Something is wrong with files of benchmarks or answers, none of which the training needs. */
+static bool is_of_files(Status s) { return s == ERR_DATA || s == ERR_MISSING || s == ERR_CREATE || s == ERR_IO; }
+
 Status suite_step(Setup *s, RunLog *log, int64_t step, int32_t *signal)
 {
     char path[PATH_MAX], folder[PATH_MAX], name[32];
     snprintf(name, sizeof name, "%s%06lld", STEP, (long long)step);
     *signal = 0;
-    TRY(file_make_own_folder(file_join(path, s->folder, FOLDER)));
-    TRY(file_make_own_folder(file_join(folder, path, name)));
-    Status status = fail_context(ask(s, log, step, folder), "eval.suite");
+    Status status = file_make_own_folder(file_join(path, s->folder, FOLDER));
+    if (!status)
+        status = file_make_own_folder(file_join(folder, path, name));
+    if (!status)
+        status = ask(s, log, step, folder);
+    if (is_of_files(status)) {
+        log_warn("eval.suite: %s; the run goes on without scores of step %lld, which evaluate --suite takes from a checkpoint",
+                 status_message(), (long long)step);
+        return OK;
+    }
     if (status != ERR_PREEMPTED)
-        return status;
+        return fail_context(status, "eval.suite");
     *signal = signals_received();
     log_info("%s: what the benchmarks of step %lld have not been asked is left to --resume", signals_name(*signal), (long long)step);
     return OK;

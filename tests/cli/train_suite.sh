@@ -60,7 +60,17 @@ same_end "$dir/judged" "killed while benchmarks were asked"
 [ "$(asks_of)" = "step-000006 " ] || fail "answers of steps to come stay: $(asks_of)"
 expect 0 "${suite[@]}" --resume
 ! grep -q "step 6: gqa" "$dir/err" || fail "a step that has its scores is asked again"
+# Files that have gone bad by then cost the scores, not the run.
+rm -r "$dir/runs/r/suite" && sed -i '$s/,"suite_.*/}/' "$dir/runs/r/train.jsonl"
+mkdir -p "$dir/runs/r/suite/step-000006"
+echo garbage > "$dir/runs/r/suite/step-000006/gqa-first-4.jsonl"
+expect 0 "${suite[@]}" --resume
+says "warning: eval.suite: "
+says "step-000006/gqa-first-4.jsonl:1"
+says "the run goes on without scores of step 6"
+grep -q '^{"step":6,.*"suite_' "$dir/runs/r/train.jsonl" && fail "scores of garbage: $(tail -1 "$dir/runs/r/train.jsonl")"
 rm -r "$dir/runs/r"
+
 sed 's/"split": "long", "limit": 2/"split": "long"/' "$dir/suite.json" > "$dir/long.json"
 long=(--config "$dir/run.json" --set "eval.suite=$dir/long.json")
 for when in 3 6; do # in the middle, and after the last step
