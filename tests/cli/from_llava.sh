@@ -59,7 +59,10 @@ wants() { # TEXT WORDS...
 }
 wants '"train":{"epochs":3,"batch":64,"compute":"f32"},"optim":{"lr":5e-05,"lr_projector":5e-05,"schedule":"linear","warmup":0}'
 grep -q '^train.batch: the command does not say how many GPUs there are; 8' "$dir/err" || fail "8 GPUs are not said: $(cat "$dir/err")"
+grep -q '^save.keep: LLaVA would keep every checkpoint' "$dir/err" || fail "what is kept is not said: $(cat "$dir/err")"
 wants '"llm":{"path":"llm","train":"full"}'
+need="accelerate launch --num_processes 5 train.py $need" wants '"batch":40'
+need="deepspeed --include a:0,1@b:0,1 train.py $need" wants '"batch":32'
 wants '"llm":{"path":"llm","train":"frozen"}' --tune_mm_mlp_adapter True
 wants '"vision":{"path":"v","layer":-1,"aspect":"stretch"},"projector":{"type":"linear","train":"frozen","init":"p.safetensors"}' \
     --vision_tower v --freeze_mm_mlp_adapter --pretrain_mm_mlp_adapter p.safetensors
@@ -105,6 +108,9 @@ script 'A=1
 A=$(date)
 deepspeed x.py --output_dir $A'
 refused 65 's.sh:3: $A is not set to a plain text by the script' "$dir/s.sh"
+script 'A=1
+for A in 2 3; do deepspeed x.py --output_dir $A; done'
+refused 65 's.sh:2: $A is not set to a plain text by the script' "$dir/s.sh"
 script 'deepspeed x.py --output_dir `date`'
 refused 65 's.sh:1: `date` is computed' "$dir/s.sh"
 script 'deepspeed x.py --output_dir "open'

@@ -142,13 +142,14 @@ static int64_t count_gpus(const char *const *words, int n)
     int64_t each = 0, nodes = 1;
     for (int i = 0; i < n; i++) {
         const char *v;
-        if ((v = launcher_value(words, i, n, "--num_gpus")) || (v = launcher_value(words, i, n, "--nproc_per_node")))
+        if ((v = launcher_value(words, i, n, "--num_gpus")) || (v = launcher_value(words, i, n, "--nproc_per_node")) ||
+            (v = launcher_value(words, i, n, "--num_processes")))
             each = strtoll(v, NULL, 10);
         else if ((v = launcher_value(words, i, n, "--num_nodes")) || (v = launcher_value(words, i, n, "--nnodes")))
             nodes = strtoll(v, NULL, 10);
         else if ((v = launcher_value(words, i, n, "--include")))
             for (each = 1; *v; v++)
-                each += *v == ',';
+                each += *v == ',' || *v == '@';
     }
     return each > 0 && each < 1 << 20 && nodes > 0 && nodes < 1 << 20 ? each * nodes : 0;
 }
@@ -414,6 +415,8 @@ static Status save_settings(Line *l, const char *dir, size_t n_dir)
         return refuse(l, FLAG_save_strategy, "it takes steps or no");
     if (l->value[FLAG_save_total_limit])
         TRY(put_flag(l, FLAG_save_total_limit));
+    else
+        log_info("save.keep: LLaVA would keep every checkpoint (--save_total_limit is not given); here the newest three stay");
     return l->given[FLAG_logging_steps] ? put_flag(l, FLAG_logging_steps) : OK;
 }
 

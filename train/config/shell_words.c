@@ -144,6 +144,15 @@ static bool is_one_of(const char *word, const char *const *list)
     return *list;
 }
 
+/* What "for NAME in …" and "read NAME" set is known when the script runs. */
+static void forget_set(Script *s, const char *const *words, int n)
+{
+    static const char *const SET[] = {"for", "read", NULL};
+    for (int i = 0; n > 1 && is_one_of(words[0], SET) && i < s->n_variables; i++)
+        if (!strcmp(s->variables[i].name, words[1]))
+            s->variables[i].value = NULL;
+}
+
 /* A word that stands before a command and is none of it: export, or where a part begins or ends that need not run, or runs several times.
  */
 static bool leads(Script *s, const char *word)
@@ -180,6 +189,8 @@ static Status command(Script *s, const char *words[SHELL_WORDS_MAX], int *n, con
                 *s->trouble = 0;
             continue;
         }
+        if (!word)
+            forget_set(s, words, *n);
         if (!word)
             return *found && *s->trouble ? fail(ERR_DATA, "%.300s", s->trouble) : OK;
         if (!*n && (assigns(s, word) || leads(s, word)))
