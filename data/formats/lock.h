@@ -14,7 +14,7 @@ typedef struct Lock {
     char path[PATH_MAX];
 } Lock;
 
-/* A lock whose process is gone is taken over. use: what the folder is for, in "FOLDER is being USE by process …". by_host: one that another
+/* A lock whose process is gone is taken over. use: what the folder is for, in "FOLDER is being USE by process N". by_host: one that another
  * host's process left stays, for file systems whose hosts do not see each other's flock. On a file system without flock only one that a
  * process of this host left is taken over. ERR_CREATE names the holder. */
 MUST_USE Status lock_take(Lock *l, const char *folder, const char *use, bool by_host);

@@ -200,7 +200,7 @@ static Status declare(PictureNet *n)
 
 /* ---------------------------------------------------------------- folding */
 
-/* w·s and shift - mean·s, s = scale/sqrt(variance + eps), into values: [out·row] and, behind them, [out]; which holds w, then four vectors.
+/* w·s and shift - mean·s, s = scale/sqrt(variance + eps), into values: [out·row] and, behind them, [out]. It holds w, then four vectors.
  */
 static void fold(float *values, int64_t out, int64_t row)
 {

@@ -141,8 +141,8 @@ Status feature_set_same_network(const char *path_a, const char *network_a, const
 {
     return !*network_a || !*network_b || !strcmp(network_a, network_b)
                ? OK
-               : fail(ERR_DATA, "%s and %s are of different networks (weights_sha256 %.8s… and %.8s…); they have to come from the same one",
-                      path_a, path_b, network_a, network_b);
+               : fail(ERR_DATA, "%s and %s are of different networks (weights_sha256 %.8s… and %.8s…); they must come from one", path_a,
+                      path_b, network_a, network_b);
 }
 
 void feature_set_close(FeatureSet *f)

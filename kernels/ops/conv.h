@@ -9,8 +9,8 @@
  * x [images·height·width, in], y, add [images·out_height·out_width, out] and shift [images, out] in act; w [out, kernel_height,
  * kernel_width, in] in w_type; bias [out] in bias_type; dw as w, in F32 (F64 on ref). As in a matmul, the products of BF16 with BF16 are
  * those of the bf16 values and accumulated in f32. A backend may round the sums to act before it adds to them. y may be add. `winograd`
- * allows a backend to compute in F32 by way of Winograd's minimal filtering (Lavin & Gray 2015, F(4×4,3×3)): up to three times the rounding
- * error of a direct sum, at most 3e-5 of a row's largest, where the pixels of a tile have one scale; else that of its largest.
+ * allows a backend to compute in F32 by way of Winograd's minimal filtering (Lavin & Gray 2015, F(4×4,3×3)): up to three times the
+ * rounding error of a direct sum, at most 3e-5 of a row's largest, where the pixels of a tile have one scale; else that of its largest.
  */
 #ifndef GENLLAVA_KERNELS_OPS_CONV_H
 #define GENLLAVA_KERNELS_OPS_CONV_H

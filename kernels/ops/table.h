@@ -123,7 +123,7 @@ typedef struct Backend {
     /* … and told again when it is resumed, in place of what was chosen before; what does not fit is chosen anew, which is said. Where all
      * of it is for this device, nothing is timed any more … */
     Status (*choose)(struct Backend *b, const char *text);
-    /* … for from here on a choice is that of the fastest of up to so many offers, by the clock; 0, as in the beginning: of the first, which
+    /* For from here on a choice is that of the fastest of up to so many offers, by the clock; 0, as in the beginning: of the first, which
      * is the same each time. A run times in its first step, so that what it keeps decides about all others */
     void (*time_choices)(struct Backend *b, int offers);
 } Backend;

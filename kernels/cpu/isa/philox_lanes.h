@@ -22,8 +22,8 @@ static inline void philox_lanes(PhiloxLanes *p, uint64_t key)
         p->group[lane] = lane % 4 * (VL / 4) + lane / 4;
 }
 
-/* The words of the counters (first, c1, c2, 0) … (first+VL-1, c1, c2, 0), four each, in order: word[i] holds words i·VL … of them all. Lane
- * 4b+i computes counter i·VL/4 + b, so that exchanging words within every four lanes is enough. */
+/* The words of the counters (first, c1, c2, 0) … (first+VL-1, c1, c2, 0), four each, in order: word[i] holds words i·VL … of them all.
+ * Lane 4b+i computes counter i·VL/4 + b, so that exchanging words within every four lanes is enough. */
 ALWAYS void philox_words(const PhiloxLanes *p, uint32_t first, uint32_t c1, uint32_t c2, vu word[4])
 {
     vu c[4] = {vu_add(vu_load(p->group), vu_set(first)), vu_set(c1), vu_set(c2), vu_set(0)};
