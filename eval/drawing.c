@@ -13,6 +13,8 @@ static void say_progress(void *user, int64_t done, int64_t of)
 {
     (void)user;
     log_progress("drawing: %lld of %lld evaluations", (long long)done, (long long)of);
+    if (done == of)
+        log_progress_end();
 }
 
 static double or_usual(double given, double usual) { return given == NOT_GIVEN ? usual : given; }

@@ -175,6 +175,7 @@ static Status compute_all(Making *m, FeatureFile *file, const char *what)
         TRY(feature_file_write(file, 0, at, n, m->features));
         log_progress("%s: %" PRId64 " of %" PRId64, what, at + n, m->n);
     }
+    log_progress_end();
     if (m->truncated)
         log_warn("%" PRId64 " captions have more tokens than the network takes and were cut", m->truncated);
     return OK;
@@ -255,6 +256,7 @@ static Status compare_all(const DrawnRows *r, Lpips *l, int32_t side, float *dis
         distances[i] = (float)distance;
         log_progress("lpips: %" PRId64 " of %" PRId64, i + 1, r->n);
     }
+    log_progress_end();
     return OK;
 }
 

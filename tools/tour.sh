@@ -13,6 +13,9 @@ run=runs/tour
 more=
 for word; do more="$more $word"; done
 first=${TOUR_STEPS:-400}
+every=$((first / 4)) # checkpoints to fall back to
+[ $every -gt 0 ] || every=1
+train="$bin/train $settings --set save.every=$every"
 station=0
 
 station() { # TITLE
@@ -51,12 +54,12 @@ station "Before anything is spent"
 say "A misspelt setting is found before the run starts."
 fails 2 "$bin/train $settings --set optim.warm_up=0.1"
 say "Parameters, memory and steps of the run, without running it."
-try "$bin/train $settings --dry-run$more"
+try "$train --dry-run$more"
 
 station "Training"
 say "The first steps. The data are prepared on the way, once. Ctrl-C would finish the step, save and end; the" \
     "same command goes on from there."
-try "$bin/train $settings --resume --steps $first$more"
+try "$train --resume --steps $first$more"
 
 station "Something breaks"
 say "A disk loses a byte of the newest checkpoint."
@@ -65,7 +68,7 @@ say "Nothing takes it for whole."
 fails 65 "$bin/inspect $run/latest"
 say "Going on, the run passes over it, to the newest checkpoint that is whole, and takes the lost steps again: to" \
     "the same bits. Then it goes on to its end, some minutes."
-try "$bin/train $settings --resume$more"
+try "$train --resume$more"
 
 station "Ask, draw, change"
 ask="'How many objects are there? Answer the question using a single word or phrase.'"
@@ -75,7 +78,7 @@ try "$bin/inspect --show $run/circle.png"
 change="'Change the color of the circle to blue.' --image $run/circle.png"
 try "$bin/generate $settings --steps 25 --guidance 3 --edit $change --out $run/blue.png"
 try "$bin/inspect --show $run/blue.png"
-say "And how often it is right, on a hundred held-out questions."
+say "And how often it is right, on held-out questions."
 try "$bin/generate --quiet $settings --batch runs/scenes/one/heldout.json --out $run/answers --max-new-tokens 16"
 try "$bin/evaluate --answers $run/answers/answers.jsonl"
 

@@ -426,9 +426,11 @@ static Status open_log(void *arg)
     Run *r = arg;
     if (*r->setup.start) /* the last save may have ended before that */
         TRY(checkpoint_rotate(r->setup.folder, r->cfg, &r->state));
-    if (r->setup.difference)
+    const bool trains = !*r->setup.start || r->state.step < r->last; /* else what it was trained with stays on record */
+    if (trains && r->setup.difference)
         TRY(runlog_change(r->setup.folder, r->state.step, r->setup.start, r->setup.difference));
-    TRY(write_settings(r));
+    if (trains)
+        TRY(write_settings(r));
     TRY(suite_step_forget(r->setup.folder, r->state.step));
     return runlog_open(&r->log, r->setup.folder, r->cfg, r->state.step, r->total);
 }

@@ -171,6 +171,7 @@ static Status count_rows(Counting *c)
             TRY(count_row(c, k));
         log_progress("counting rows: %lld of %lld", (long long)k + 1, (long long)s->scan->totals.good);
     }
+    log_progress_end();
     for (; source < s->o->mixture->n_sources; source++)
         end_source(c, source);
     s->lengths = lengths_of(c->whole, s->rows);

@@ -24,10 +24,10 @@ static const CliOption OPTIONS[] = {
                                             "of FID's Inception-v3", 0, 0, NULL, false},
     {"--out", CLI_STRING, &out, "FILE.h5", "/feat [n, d] in f32 and /name; of records /uid, /image0, /image1, /text0, /text1", 0, 0, NULL,
      false},
-    {"--images", CLI_STRING, &images, "DIR", "pictures (bmp jpg jpeg pgm png ppm tif tiff webp), sorted by name and named without "
-                                             "their ending; with --records the folder that their paths begin in (else that of the file)",
+    {"--images", CLI_STRING, &images, "DIR", "its JPEG, PNG and WebP pictures, sorted by name and named without their ending (a BMP, "
+                                             "PNM or TIFF is refused by name); with --records the folder that their paths begin in (else that of the file)",
      0, 0, NULL, false},
-    {"--texts", CLI_STRING, &texts, "FILE.jsonl", "{\"id\", \"text\"} a line", 0, 0, NULL, false},
+    {"--texts", CLI_STRING, &texts, "FILE.jsonl", "{\"id\", \"text\"} a line; an id is the name of the picture that it is of", 0, 0, NULL, false},
     {"--prefix", CLI_STRING, &prefix, "TEXT", "stands before each text; CLIPScore has \"A photo depicts \"", 0, 0, NULL, false},
     {"--records", CLI_STRING, &records, "FILE.jsonl", "unified records, for curate filter --features", 0, 0, NULL, false},
     {"--openai-crop", CLI_FLAG, &openai_crop, NULL, "begin CLIP's crop where OpenAI's code rounds to, as MagicBrush's scores do, not where "
@@ -274,6 +274,7 @@ static Status compute(Job *j)
             TRY(feature_file_write(&j->file, c, at, n, j->features));
             log_progress("%s: %" PRId64 " of %" PRId64, j->columns[c].array + 1, at + n, j->names.n);
         }
+    log_progress_end();
     if (j->truncated)
         log_warn("%" PRId64 " texts have more tokens than the network takes and were cut", j->truncated);
     return OK;

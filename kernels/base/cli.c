@@ -401,6 +401,7 @@ static bool reader_has_gone(void)
 
 int cli_finish(Status s)
 {
+    log_progress_end();
     if (s == OK)
         s = cli_flush();
     if (s == OK && fclose(stdout)) /* some file systems tell only now */

@@ -113,6 +113,13 @@ static void write_text(LogLevel level, const char *prefix, const char *text)
     fprintf(stderr, "%s%s%s%s\n", *prefix ? colour : "", prefix, *prefix ? end : "", text);
 }
 
+void log_progress_end(void)
+{
+    if (line_open)
+        fputs("\r\033[K", stderr);
+    line_open = false;
+}
+
 static void say(LogLevel level, const char *name, const char *prefix, const char *members, const char *format, va_list args)
 {
     if (level > highest)
@@ -123,9 +130,7 @@ static void say(LogLevel level, const char *name, const char *prefix, const char
         keep(name, prefix, text, members);
     if (level > shown)
         return;
-    if (line_open)
-        fputs("\r\033[K", stderr);
-    line_open = false;
+    log_progress_end();
     if (as_json) /* one write a line, so that those of several threads and processes do not mix */
         fwrite(line, 1, make_json(line, name, text, members), stderr);
     else

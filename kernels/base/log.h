@@ -35,6 +35,8 @@ int log_columns(void);
 /* A progress line that overwrites itself, cut to the terminal's width; printed only when stderr is a terminal and the level is LOG_INFO.
  * The next log_* call takes its place. */
 void log_progress(const char *format, ...) PRINTF_LIKE(1, 2);
+/* The line goes: what it counted is done, and results may follow on the same terminal. */
+void log_progress_end(void);
 
 #ifdef __cplusplus
 }

@@ -49,7 +49,7 @@ says "checkpoint-000005/projector.safetensors: cannot be opened: No such file or
 restore
 for k in 1 2 3 4 5; do flip "$dir/runs/r/checkpoint-00000$k/state.json"; done
 expect 65 --config "$dir/run.json" --resume
-says "none of its 5 checkpoints is whole"
+says "none of its 5 checkpoints is whole: start afresh under another name with --set name=NAME, or remove the folder"
 expect 65 --config "$dir/run.json" --resume "$dir/runs/r/checkpoint-000005"
 says "checkpoint-000005/state.json: damaged"
 expect 66 --config "$dir/run.json" --resume checkpoint-000099

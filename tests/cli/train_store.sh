@@ -20,8 +20,9 @@ done
 [ "$(sed -n 1p "$dir/answers")" = "$(sed -n 2p "$dir/answers")" ] || fail "the checkpoint does not know that its weights are in 4 bits: $(cat "$dir/answers")"
 [ "$(sed -n 1p "$dir/answers")" != "$(sed -n 3p "$dir/answers")" ] || fail "4 bits answer as 16 do: $(cat "$dir/answers")"
 ends_with "$build/convert" 0 --from "$dir/runs/r" --to hf --out "$dir/merged"
+says "over a language model held in nf4; what is written has the folder's own weights"
 
-expect 0 --config "$dir/run.json" --set model.llm.store=int8 --resume --change --steps 4
+expect 0 --config "$dir/run.json" --set model.llm.store=int8 --set train.steps=4 --resume --change
 grep -q '"model.llm.store: ' "$dir/runs/r/history.jsonl" || fail "history.jsonl does not say that the weights are held otherwise"
 
 # A folder that bitsandbytes has quantised is trained over as it is; convert wants the one that it was made of.

@@ -25,6 +25,18 @@ bool from_run_fits(const char *folder)
 
 /* ---------------------------------------------------------------- settings */
 
+/* The adapters of such a run know other numbers than the folder's. */
+static void tell_store(const RunConfig *cfg)
+{
+    const char *held = cfg->model.llm.store == STORE_NF4          ? "held in nf4"
+                       : cfg->model.llm.store == STORE_INT8       ? "held in int8"
+                       : cfg->model.llm.multiply == MULTIPLY_FP8 ? "multiplied in fp8"
+                                                                  : NULL;
+    if (held)
+        log_warn("the run was trained over a language model %s; what is written has the folder's own weights, and its answers may differ "
+                 "from the run's", held);
+}
+
 static Status open_checkpoint(Model *m, const char *folder)
 {
     snprintf(m->checkpoint, sizeof m->checkpoint, "%s", folder);
@@ -37,6 +49,7 @@ static Status open_checkpoint(Model *m, const char *folder)
     snprintf(m->path, sizeof m->path, "%s", m->checkpoint);
     const ModelOptions *o = m->options;
     TRY(checkpoint_config(m->checkpoint, o ? o->sets : NULL, o ? o->n_sets : 0, &m->cfg));
+    tell_store(&m->cfg);
     Status s = checkpoint_check_bases(m->checkpoint, &m->cfg);
     if (s != ERR_DATA || !o || !o->base_changed)
         return s;

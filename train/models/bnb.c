@@ -33,7 +33,7 @@ CodeFormat bnb_format(JsonFields *f, const Json *object)
     if (!o)
         return CODES_NONE;
     const char *method = fields_string(f, o, "quant_method", "");
-    if (!fields_get(o, "load_in_4bit") && !fields_get(o, "load_in_8bit")) {
+    if (*method ? strcmp(method, "bitsandbytes") != 0 : !fields_get(o, "load_in_4bit") && !fields_get(o, "load_in_8bit")) {
         fields_refuse(f, o, "quantization_config", "is of %s; only nf4 and int8 of bitsandbytes are read",
                       *method ? method : "an unknown method");
         return CODES_NONE;

@@ -181,7 +181,7 @@ static const ConfigCase BAD_LLM[] = {
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}",
      "%s:1:147: attention_bias is true, which is not supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"quantization_config\":{\"bits\":4}}",
-     "%s:1:160: bits is 4; this key is not known, so it passes only as null, false, 0, {} or []"},
+     "%s:1:152: quantization_config is of an unknown method; only nf4 and int8 of bitsandbytes are read"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_dropout\":0.1}",
      "%s:1:150: attention_dropout is 0.1, which is not supported"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"num_local_experts\":8}",
