@@ -25,9 +25,11 @@ static const CliOption OPTIONS[] = {
     {"--out", CLI_STRING, &out, "FILE.h5", "/feat [n, d] in f32 and /name; of records /uid, /image0, /image1, /text0, /text1", 0, 0, NULL,
      false},
     {"--images", CLI_STRING, &images, "DIR", "its JPEG, PNG and WebP pictures, sorted by name and named without their ending (a BMP, "
-                                             "PNM or TIFF is refused by name); with --records the folder that their paths begin in (else that of the file)",
+                                             "PNM or TIFF is refused by name); with --records the folder that their paths begin in (else "
+                                             "that of the file)",
      0, 0, NULL, false},
-    {"--texts", CLI_STRING, &texts, "FILE.jsonl", "{\"id\", \"text\"} a line; an id is the name of the picture that it is of", 0, 0, NULL, false},
+    {"--texts", CLI_STRING, &texts, "FILE.jsonl", "{\"id\", \"text\"} a line; an id is the name of the picture that it is of",
+     0, 0, NULL, false},
     {"--prefix", CLI_STRING, &prefix, "TEXT", "stands before each text; CLIPScore has \"A photo depicts \"", 0, 0, NULL, false},
     {"--records", CLI_STRING, &records, "FILE.jsonl", "unified records, for curate filter --features", 0, 0, NULL, false},
     {"--openai-crop", CLI_FLAG, &openai_crop, NULL, "begin CLIP's crop where OpenAI's code rounds to, as MagicBrush's scores do, not where "

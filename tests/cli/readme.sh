@@ -135,6 +135,7 @@ while IFS= read -r command; do
     build/test-unit* | build/test-cuda-host* | gdb*) continue ;; # the tests themselves
     sudo*) continue ;;                                           # tests/cli/install.sh
     sbatch*) continue ;;                                         # tests/cli/slurm.sh
+    tensorboard*) continue ;;                                    # not of this tree
     torchrun*) continue ;;                                       # needs PyTorch; tests/cli/train_ranks_hosts.sh sets what it sets
     tar* | "sh gpu-bundle"*) continue ;;                         # tests/cli/gpu_check.sh
     python3*) continue ;;                                        # needs numpy and safetensors

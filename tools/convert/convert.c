@@ -22,7 +22,9 @@ const Writer WRITERS[] = {
         .name = "peft",
         .holds = "the adapters, with the added rows as trainable tokens; the projector beside them",
         .read_by = "peft over the base model",
-        .use = "The base needs rows for the added tokens before the adapter is loaded:\n\n"
+        .use = "Without added tokens (`added_tokens.json`) "
+               "`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), DIR)` is all. Else the base needs "
+               "rows for them before the adapter is loaded:\n\n"
                "```python\n"
                "m = AutoModelForCausalLM.from_pretrained(BASE)\n"
                "m.resize_token_embeddings(m.config.vocab_size + R, mean_resizing=False)  # R: entries of added_tokens.json\n"
@@ -54,9 +56,19 @@ const Writer WRITERS[] = {
         .holds = "vision tower, projector and merged language model as one, with tokenizer and processor",
         .read_by = "transformers (LlavaForConditionalGeneration, AutoProcessor)",
         .use = "```python\n"
+               "from PIL import Image\n"
+               "from transformers import AutoProcessor, LlavaForConditionalGeneration\n"
                "m = LlavaForConditionalGeneration.from_pretrained(DIR)\n"
                "p = AutoProcessor.from_pretrained(DIR)\n"
+               "i = Image.open(FILE).convert(\"RGB\")\n"
+               "question = [{\"type\": \"image\", \"image\": i}, {\"type\": \"text\", \"text\": \"What is it?\"}]\n"
+               "x = p.apply_chat_template([{\"role\": \"user\", \"content\": question}], add_generation_prompt=True, tokenize=True,\n"
+               "                          return_dict=True, return_tensors=\"pt\")\n"
+               "y = m.generate(**x, max_new_tokens=100)\n"
+               "print(p.decode(y[0][x[\"input_ids\"].shape[1]:], skip_special_tokens=True))\n"
                "```\n\n"
+               "The template's text begins with the token that begins every text: a tokenizer that is given it as text must not "
+               "add another (`add_special_tokens=False`).\n\n"
                "The processor does not pad pictures. A model trained with `model.vision.aspect` \"pad\" wants them padded to a square "
                "first:\n\n"
                "```python\n"

@@ -202,7 +202,11 @@ Status inspect_gguf(const InspectOptions *o)
 
 const char *inspect_stem(const char *folder)
 {
-    return safetensors_check_folder(folder, "model") == OK ? "model" : "diffusion_pytorch_model";
+    static const char *const STEMS[] = {"model", "adapter_model"};
+    for (size_t i = 0; i < sizeof STEMS / sizeof *STEMS; i++)
+        if (safetensors_check_folder(folder, STEMS[i]) == OK)
+            return STEMS[i];
+    return "diffusion_pytorch_model";
 }
 
 typedef struct PartList {

@@ -109,6 +109,14 @@ typedef struct Line {
     cJSON *settings;
 } Line;
 
+const char *from_llava_key(const char *name)
+{
+    for (const Flag *f = FLAGS; f < FLAGS + N_FLAGS; f++)
+        if (!strcmp(f->name + strlen("--"), name))
+            return f->key;
+    return NULL;
+}
+
 void from_llava_table(FILE *out)
 {
     fputs("| flag of LLaVA | default there | key here | |\n|---|---|---|---|\n", out);

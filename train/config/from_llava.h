@@ -11,6 +11,8 @@
  * (.sh) that holds such a command. *settings: a JSON file of a run (mem_free). Flags without a counterpart, and what was assumed, are told
  * by log_info. A flag that LLaVA does not have, or a choice that is not computed here: ERR_USAGE. */
 MUST_USE Status from_llava(char **settings, const char *const *words, int n);
+/* The key that stands for what LLaVA, and transformers, call so ("learning_rate"); NULL: none does. */
+const char *from_llava_key(const char *name);
 /* The flags and the keys they become, as a table in Markdown, a row a line. */
 void from_llava_table(FILE *out);
 #endif

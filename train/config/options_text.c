@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/base/cli.h"
+#include "train/config/from_llava.h"
 #include "train/config/options.h"
 
 static void append(char *buf, size_t n, const char *text)
@@ -109,7 +110,8 @@ const char *option_suggest(const char *key)
     for (int i = 0; near && i < l.n; i++)
         if (l.leaf[i] == near)
             return l.key[i];
-    return cli_nearest(key, whole, n_whole);
+    const char *theirs = from_llava_key(leaf);
+    return theirs ? theirs : cli_nearest(key, whole, n_whole);
 }
 
 static const char *explain_default(const Option *o)

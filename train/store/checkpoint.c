@@ -374,8 +374,8 @@ Status checkpoint_newest(const char *run_folder, char path[PATH_MAX])
         log_warn("%s; falling back to an older checkpoint", status_message());
     }
     if (l.n)
-        return fail(ERR_DATA, "%s: none of its %d checkpoints is whole: start afresh under another name with --set name=NAME, or remove the "
-                              "folder; the last looked at: %s", run_folder, l.n, status_message());
+        return fail(ERR_DATA, "%s: none of its %d checkpoints is whole: start afresh under another name with --set name=NAME, or remove "
+                              "the folder; the last looked at: %s", run_folder, l.n, status_message());
     path[0] = 0;
     return OK;
 }

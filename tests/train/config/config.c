@@ -31,6 +31,9 @@ static const struct {
     {"{" BASE ",\n\"lora\":{}}",
      ":2:1: unknown key \"lora\"; did you mean \"model.lora\"? the file takes name, seed, device, model, loss, data, train, optim, save, "
      "eval, sample, log, debug"},
+    {"{" BASE ",\n \"optim\":{\"learning_rate\":1}}",
+     ":2:11: unknown key \"optim.learning_rate\"; did you mean \"optim.lr\"? optim takes lr, lr_projector, lr_gen_head, lr_tokens, "
+     "lr_vision, lr_unet, beta1, beta2, eps, weight_decay, moments, max_grad_norm, schedule, warmup"},
     {"{" BASE ",\n\"log\":{\"zzzzzzz\":1}}", ":2:8: unknown key \"log.zzzzzzz\"; log takes every, tensorboard"},
     {"{" BASE ",\n\"save.dir\":\"x\"}",
      ":2:1: save.dir: a dotted key is for --set; in a file \"dir\" stands inside the object \"save\""},
