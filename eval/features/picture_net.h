@@ -30,8 +30,9 @@ const PictureNetInfo *picture_net_info(const PictureNet *net);
 MUST_USE Status picture_net_digest(const PictureNet *net, char out[65]);
 enum { PICTURE_NET_BATCH = 8 }; /* pictures or texts that are computed at a time */
 
-/* Features [n,width] of picture files; each is independent of the others, to the bit. root: as picture_load takes it. A picture that cannot
- * be read is ERR_DATA or ERR_MISSING, with its name. Any n: pictures are read and computed a few at a time. */
+/* Features [n,width] of picture files. The same list gives the same bits; what else is in it changes a feature by rounding at most. root:
+ * as picture_load takes it. A picture that cannot be read is ERR_DATA or ERR_MISSING, with its name. Any n: pictures are read and computed
+ * a few at a time. */
 MUST_USE Status picture_net_pictures(PictureNet *net, const char *root, const char *const *paths, int64_t n, float *features);
 /* The same of pictures in memory. */
 MUST_USE Status picture_net_images(PictureNet *net, const Image *images, int64_t n, float *features);
