@@ -79,32 +79,23 @@ static const Step D[] = {
     {NULL, INPUT, 3, 3, 2, BARE, OUT, MAX},
     {0},
 };
-static const Step E_MEAN[] = {
-    {"branch1x1", INPUT, 1, 1, 1, EDGED, OUT, CONV},
-    {"branch3x3_1", INPUT, 1, 1, 1, EDGED, ON, CONV},
-    {"branch3x3_2a", 1, 1, 3, 1, EDGED, OUT, CONV},
-    {"branch3x3_2b", 2, 3, 1, 1, EDGED, OUT, CONV},
-    {"branch3x3dbl_1", INPUT, 1, 1, 1, EDGED, ON, CONV},
-    {"branch3x3dbl_2", 1, 3, 3, 1, EDGED, ON, CONV},
-    {"branch3x3dbl_3a", 1, 1, 3, 1, EDGED, OUT, CONV},
-    {"branch3x3dbl_3b", 2, 3, 1, 1, EDGED, OUT, CONV},
-    {NULL, INPUT, 3, 3, 1, EDGED, ON, MEAN},
-    {"branch_pool", 1, 1, 1, 1, EDGED, OUT, CONV},
-    {0},
-};
-static const Step E_MAX[] = {
-    {"branch1x1", INPUT, 1, 1, 1, EDGED, OUT, CONV},
-    {"branch3x3_1", INPUT, 1, 1, 1, EDGED, ON, CONV},
-    {"branch3x3_2a", 1, 1, 3, 1, EDGED, OUT, CONV},
-    {"branch3x3_2b", 2, 3, 1, 1, EDGED, OUT, CONV},
-    {"branch3x3dbl_1", INPUT, 1, 1, 1, EDGED, ON, CONV},
-    {"branch3x3dbl_2", 1, 3, 3, 1, EDGED, ON, CONV},
-    {"branch3x3dbl_3a", 1, 1, 3, 1, EDGED, OUT, CONV},
-    {"branch3x3dbl_3b", 2, 3, 1, 1, EDGED, OUT, CONV},
-    {NULL, INPUT, 3, 3, 1, EDGED, ON, MAX},
-    {"branch_pool", 1, 1, 1, 1, EDGED, OUT, CONV},
-    {0},
-};
+/* The last of them pools by the largest. */
+#define E_STEPS(pool)                                        \
+    {                                                        \
+        {"branch1x1", INPUT, 1, 1, 1, EDGED, OUT, CONV},     \
+        {"branch3x3_1", INPUT, 1, 1, 1, EDGED, ON, CONV},    \
+        {"branch3x3_2a", 1, 1, 3, 1, EDGED, OUT, CONV},      \
+        {"branch3x3_2b", 2, 3, 1, 1, EDGED, OUT, CONV},      \
+        {"branch3x3dbl_1", INPUT, 1, 1, 1, EDGED, ON, CONV}, \
+        {"branch3x3dbl_2", 1, 3, 3, 1, EDGED, ON, CONV},     \
+        {"branch3x3dbl_3a", 1, 1, 3, 1, EDGED, OUT, CONV},   \
+        {"branch3x3dbl_3b", 2, 3, 1, 1, EDGED, OUT, CONV},   \
+        {NULL, INPUT, 3, 3, 1, EDGED, ON, pool},             \
+        {"branch_pool", 1, 1, 1, 1, EDGED, OUT, CONV},       \
+        {0},                                                 \
+    }
+static const Step E_MEAN[] = E_STEPS(MEAN), E_MAX[] = E_STEPS(MAX);
+#undef E_STEPS
 
 static const struct {
     const char *name; /* "": its steps' names stand alone */
