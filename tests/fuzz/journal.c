@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     Status s = journal_read(&m, fuzz_path(""), &found);
     fuzz_check(s);
     if (!s && found) {
-        const PrepareOptions o = {.report = fuzz_path("report.json")};
+        static const Mixture NONE;
+        const PrepareOptions o = {.mixture = &NONE, .report = fuzz_path("report.json")};
         fuzz_check(journal_tell(fuzz_path("manifest.jsonl"), &m.outcome, &o, "the end"));
         fuzz_check(journal_write(&m, fuzz_path(""), NULL));
     }
