@@ -1,10 +1,8 @@
 /* network_files.c: computes files of features of a benchmark's drawings (network_files.h). Called by evaluate BENCH score and by suites. */
 #include "eval/network_files.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -115,14 +113,6 @@ typedef struct Making {
     float *features; /* [BLOCK, width] */
 } Making;
 
-static Status load(Image *out, PictureBuffer *buf, const char *path)
-{
-    Reject reject;
-    TRY(picture_load(buf, NULL, path));
-    TRY_IN(image_decode(out, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
-    return OK;
-}
-
 /* Leaves the square in the middle, where it lies. */
 static void crop_middle(Image *im)
 {
@@ -137,7 +127,7 @@ static void crop_middle(Image *im)
 static Status load_square(Image *out, PictureBuffer *buf, const char *path, int32_t side)
 {
     Image middle;
-    TRY(load(&middle, buf, path));
+    TRY(picture_decode(&middle, buf, path));
     crop_middle(&middle);
     Status s = image_resize(out, &middle, side, side, FILTER_BICUBIC);
     image_free(&middle);
@@ -224,7 +214,7 @@ static Status make_file(const DrawnRows *r, const char *const *sources, Making *
 static Status load_stretched(Image *out, PictureBuffer *buf, const char *path, int32_t side)
 {
     Image whole;
-    TRY(load(&whole, buf, path));
+    TRY(picture_decode(&whole, buf, path));
     Status s = image_resize(out, &whole, side, side, FILTER_BILINEAR);
     image_free(&whole);
     return s;
@@ -379,13 +369,6 @@ static Status fill_folder(const NetworkFolders *n, const Bench *b, const BenchDa
 
 static char temporary[PATH_MAX]; /* a folder, for network_files_abandon */
 
-static Status make_temporary(void)
-{
-    const char *tmp = getenv("TMPDIR");
-    snprintf(temporary, sizeof temporary, "%s/genllava-features-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    return mkdtemp(temporary) ? OK : fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", temporary, strerror(errno));
-}
-
 void network_files_abandon(void)
 {
 #define MADE(symbol, name) name ".h5",
@@ -407,7 +390,7 @@ Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *
         return fail(ERR_USAGE, "evaluate %s: --inception and --reference are for coco, which is scored by FID", b->name);
     if (!computes)
         return networks_open(out, n->features, n->reference, false);
-    TRY(is_kept ? file_make_folders(n->features) : make_temporary());
+    TRY(is_kept ? file_make_folders(n->features) : file_make_temporary(temporary, "features"));
     const char *const to = is_kept ? n->features : temporary;
     Status s = fill_folder(n, b, d, made, to);
     if (!s)

@@ -438,6 +438,16 @@ Status file_make_own_folder(const char *path)
                                : fail(ERR_CREATE, "%s: is %s, expected a folder of this run; move it away", path, file_kind(st.st_mode));
 }
 
+Status file_make_temporary(char *folder, const char *name)
+{
+    const char *tmp = getenv("TMPDIR");
+    const int n = snprintf(folder, PATH_MAX, "%s/genllava-%s-XXXXXX", tmp && *tmp ? tmp : "/tmp", name);
+    if (n < PATH_MAX && mkdtemp(folder))
+        return OK;
+    return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s; TMPDIR names another place", folder,
+                strerror(n < PATH_MAX ? errno : ENAMETOOLONG));
+}
+
 Status file_check_folders(const char *path)
 {
     char part[PATH_MAX];

@@ -95,6 +95,8 @@ MUST_USE Status file_replace(const char *path, const char *text);
 MUST_USE Status file_make_folders(const char *path);
 /* A folder in one that exists; a link there, or anything that is no folder, is refused. */
 MUST_USE Status file_make_own_folder(const char *path);
+/* A new folder "genllava-NAME-…" for this user alone, in TMPDIR or /tmp, into folder[PATH_MAX]. */
+MUST_USE Status file_make_temporary(char *folder, const char *name);
 /* Whether file_make_folders would find a place where it may write; makes nothing. ERR_CREATE. */
 MUST_USE Status file_check_folders(const char *path);
 /* Makes the names in a folder durable. */

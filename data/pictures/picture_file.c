@@ -244,6 +244,14 @@ Status picture_load(PictureBuffer *buf, const char *root, const char *path)
     return info.reject ? fail(info.reject == REJECT_MISSING ? ERR_MISSING : ERR_DATA, "picture %s: %s", path, info.message) : OK;
 }
 
+Status picture_decode(Image *out, PictureBuffer *buf, const char *path)
+{
+    Reject reject;
+    TRY(picture_load(buf, NULL, path));
+    TRY_IN(image_decode(out, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
+    return OK;
+}
+
 /* ---------------------------------------------------------------- what it shows */
 
 Status picture_dhash(uint64_t *out, Image *im)

@@ -34,6 +34,8 @@ void picture_buffer_free(PictureBuffer *b);
  * Whatever is no file (a device, a pipe, a folder) is refused without being opened. ERR_MISSING, or ERR_DATA when it lies outside or is too
  * large. */
 MUST_USE Status picture_load(PictureBuffer *buf, const char *root, const char *path);
+/* Loads and decodes one that a person named. */
+MUST_USE Status picture_decode(Image *out, PictureBuffer *buf, const char *path);
 /* Loads, identifies and fully decodes it. Bad pictures are OK with info->reject and info->message set; only a lack of memory fails. */
 MUST_USE Status picture_check(PictureInfo *info, PictureBuffer *buf, const char *root, const char *path, int64_t max_pixels);
 /* Whether a picture below root is found under another ending alone; `other`: the path with that. */

@@ -1,10 +1,8 @@
 /* survey.c: the first pass alone, in a temporary folder that is gone afterwards (parts.h), and prepare_index, which plans with it. Called
  * by train, export.c and stats.c. */
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,10 +47,8 @@ static Status remove_after(Status s)
 
 Status survey_run(const PrepareOptions *o, ScanKeep keep, SurveyUse use, void *arg, PrepareResult *result)
 {
-    const char *tmp = getenv("TMPDIR");
     *result = (PrepareResult){0};
-    if ((size_t)snprintf(folder, sizeof folder, "%s/genllava-scan-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= sizeof folder || !mkdtemp(folder))
-        return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+    TRY(file_make_temporary(folder, "scan"));
     file_join(bad_rows, folder, "bad.jsonl");
     Status s = survey_in(o, keep, use, arg, result);
     s = s ? remove_after(s) : file_remove(folder);

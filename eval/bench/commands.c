@@ -1,7 +1,6 @@
 /* commands.c: score, submit and judge of every benchmark (commands.h). Called by evaluate. */
 #include "eval/bench/commands.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -194,11 +193,8 @@ typedef Status (*WriteOut)(const Bench *b, const BenchData *d, const char *path)
 static Status print_out(FILE *out, WriteOut write, const Bench *b, const BenchData *d)
 {
     char folder[PATH_MAX], path[PATH_MAX], *bytes = NULL;
-    const char *tmp = getenv("TMPDIR");
     size_t n;
-    snprintf(folder, sizeof folder, "%s/genllava-out-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(folder))
-        return fail(ERR_CREATE, "%s: cannot create a temporary folder: %s", folder, strerror(errno));
+    TRY(file_make_temporary(folder, "out"));
     Status s = write(b, d, file_join(path, folder, "out"));
     if (!s)
         s = file_read(&bytes, &n, path, MOST_PRINTED);

@@ -222,20 +222,13 @@ Status lpips_pair(Lpips *l, const Image *a, const Image *b, double *distance)
     return s;
 }
 
-static Status load(Image *out, PictureBuffer *buf, const char *path)
-{
-    Reject reject;
-    TRY(picture_load(buf, NULL, path));
-    return fail_context(image_decode(out, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
-}
-
 Status lpips_files(Lpips *l, const char *a, const char *b, double *distance)
 {
     PictureBuffer buf = {0};
     Image x = {0}, y = {0};
-    Status s = load(&x, &buf, a);
+    Status s = picture_decode(&x, &buf, a);
     if (!s)
-        s = load(&y, &buf, b);
+        s = picture_decode(&y, &buf, b);
     if (!s)
         s = fail_context(lpips_pair(l, &x, &y, distance), "%s", b);
     image_free(&x);

@@ -118,21 +118,13 @@ Status pixels_compare(Pixels *out, const Image *a, const Image *b, bool with_ssi
     return s;
 }
 
-static Status load(Image *out, PictureBuffer *buf, const char *path)
-{
-    Reject reject;
-    TRY(picture_load(buf, NULL, path));
-    TRY_IN(image_decode(out, buf->bytes, buf->n, IMAGE_MAX_PIXELS, &reject), "%s", path);
-    return OK;
-}
-
 Status pixels_compare_files(Pixels *out, const char *a, const char *b, bool with_ssim)
 {
     PictureBuffer buf = {0};
     Image x = {0}, y = {0};
-    Status s = load(&x, &buf, a);
+    Status s = picture_decode(&x, &buf, a);
     if (!s)
-        s = load(&y, &buf, b);
+        s = picture_decode(&y, &buf, b);
     if (!s)
         s = pixels_compare(out, &x, &y, with_ssim);
     image_free(&x);

@@ -2,11 +2,9 @@
  * (self_test.h). */
 #include "tools/doctor/self_test.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -252,11 +250,8 @@ static Status test_all(SelfTest out[SELF_TESTS_MOST], int *n, OpenBackend *cuda,
 Status self_test_run(SelfTest out[SELF_TESTS_MOST], int *n, Status (*cuda)(Backend *b, int device))
 {
     char folder[PATH_MAX];
-    const char *tmp = getenv("TMPDIR");
     *n = 0;
-    snprintf(folder, sizeof folder, "%s/genllava-doctor-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(folder))
-        return fail(ERR_CREATE, "%s: %s; TMPDIR names another place", folder, strerror(errno));
+    TRY(file_make_temporary(folder, "doctor"));
     Status s = test_all(out, n, cuda, folder);
     Status removed = file_remove(folder);
     return s ? s : removed;

@@ -1,5 +1,6 @@
-/* genllava: one name for all programs. `genllava train …` becomes the program train that lies beside this one, with the rest of the words.
- * Which there are, with their sentences, is a file that the Makefile writes from the programs themselves (tools/front/programs.sh). */
+/* genllava: one name for all programs. `genllava train …` becomes the program train that lies beside this one, with the rest of
+ * the words. Which there are, with their sentences, is a file that the Makefile writes from the programs themselves
+ * (tools/front/programs.sh). */
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>

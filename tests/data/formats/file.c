@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -314,4 +315,26 @@ TEST(file_follows_no_link_when_it_writes_and_waits_for_no_pipe)
     CHECK_INT(file_read(&text, &n, path, 9), ERR_MISSING);
     CHECK(strstr(status_message(), "pipe: is a pipe, expected a file"));
     CHECK_INT(file_read_pipe(&text, &n, "/dev/zero", 9), ERR_MISSING);
+}
+
+TEST(file_temporary_folders_are_new_and_of_one_user)
+{
+    char one[PATH_MAX], two[PATH_MAX], begins[PATH_MAX], far[PATH_MAX];
+    struct stat st;
+    setenv("TMPDIR", test_dir(), 1);
+    REQUIRE_OK(file_make_temporary(one, "a"));
+    REQUIRE_OK(file_make_temporary(two, "a"));
+    CHECK(strcmp(one, two) != 0);
+    snprintf(begins, sizeof begins, "%s/genllava-a-", test_dir());
+    CHECK_MSG(!strncmp(one, begins, strlen(begins)), "%s", one);
+    REQUIRE(!stat(one, &st));
+    CHECK_INT(st.st_mode & 07777, 0700);
+    setenv("TMPDIR", "/nowhere", 1);
+    CHECK(file_make_temporary(one, "a") == ERR_CREATE);
+    CHECK_MSG(strstr(status_message(), "No such file or directory; TMPDIR names another place"), "%s", status_message());
+    memset(far, 'x', sizeof far - 1);
+    far[sizeof far - 1] = 0;
+    setenv("TMPDIR", far, 1);
+    CHECK(file_make_temporary(one, "a") == ERR_CREATE);
+    CHECK_MSG(strstr(status_message(), "File name too long"), "%s", status_message());
 }

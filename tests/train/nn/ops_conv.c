@@ -29,7 +29,8 @@ static Param *conv_weight(Rig *r, const char *name, int64_t out, int64_t in, int
     return p;
 }
 
-/* Two images of 4 × 3 with two channels through a 3×3 kernel of stride 2, zeros below and right alone: 2 × 1 pixels of three channels. */
+/* Two images of 4 × 3 with two channels through a 3×3 kernel of stride 2, zeros below and right alone:
+ * 2 × 1 pixels of three channels. */
 static void conv_params_of(Rig *r, bool x, bool w, bool b, bool shift, bool add)
 {
     rig_param(r, "x", 24, 2, x);
