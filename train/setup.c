@@ -440,6 +440,7 @@ Status setup_model(Setup *s)
     TRY(take_memory(s));
     TRY(genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL));
     mem_trim(); /* nor does what reading weights took */
+    mem_reuse(MEM_REUSED);
     return OK;
 }
 

@@ -159,17 +159,24 @@ static int64_t prompt_bytes(const RunConfig *cfg, DType compute, const ModelSize
     return most * states * number + (most && compute != F32 ? states * (int64_t)dtype_size(compute) : 0);
 }
 
-/* What the cpu's adapters with dropout work in, as much of it as the largest pass touches; pages are huge. Their widest inputs together are
- * about four times as wide as the model. */
+/* What the cpu's threads work in together lies in huge pages. */
+static int64_t in_huge_pages(int64_t n_bytes)
+{
+    const int64_t page = 2 << 20;
+    return (n_bytes + page - 1) / page * page;
+}
+
+/* What the cpu's adapters with dropout work in, as much of it as the largest pass touches. Their widest inputs together are about four
+ * times as wide as the model. */
 static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
 {
-    const int64_t page = 2 << 20, wide = 4 * (int64_t)sizes->hidden * (int64_t)sizeof(float);
+    const int64_t wide = 4 * (int64_t)sizes->hidden * (int64_t)sizeof(float);
     int64_t most = 0;
     if (cfg->model.llm.train != TRAIN_LORA || !(cfg->model.lora.dropout > 0))
         return 0;
     for (int i = 0; i < n; i++)
         most = passes[i].tokens * wide > most ? passes[i].tokens * wide : most;
-    return most < ADAPTER_BLOCK_BYTES ? (most + page - 1) / page * page : ADAPTER_BLOCK_BYTES;
+    return most < ADAPTER_BLOCK_BYTES ? in_huge_pages(most) : ADAPTER_BLOCK_BYTES;
 }
 
 /* What the cpu transforms images and kernels in, for a UNet in f32. */
@@ -180,14 +187,14 @@ static int64_t filtering_bytes(const RunConfig *cfg, DType compute)
 }
 
 /* What the cpu widens of 8-bit operands. */
-static int64_t widening_bytes(const RunConfig *cfg) { return cfg->model.llm.multiply == MULTIPLY_FP8 ? FP8_BLOCK_BYTES : 0; }
+static int64_t widening_bytes(const RunConfig *cfg) { return cfg->model.llm.multiply == MULTIPLY_FP8 ? in_huge_pages(FP8_BLOCK_BYTES) : 0; }
 
 /* What the process has now and what it will touch besides the model. */
 static int64_t process_bytes(const Footprint *now, const RecordIndex *const planned[2])
 {
-    /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.5 MB): code and tables of operators, checkpoints
+    /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.4 MB): code and tables of operators, checkpoints
      * and the allocator; what preparing the data leaves in the allocator. */
-    const int64_t later = 2050000, prepared = 1250000;
+    const int64_t later = 1400000, prepared = 1250000;
     int64_t shards = 0;
     for (int i = 0; i < 2; i++)
         shards += planned[i] ? prepared + shard_bytes(planned[i]) : 0;

@@ -153,6 +153,7 @@ int main(int argc, char **argv)
         if (c.config)
             cli_settle_threads(argv);
         signals_install(stop_now);
+        mem_reuse(MEM_RETURNED);
         s = work(&c, &exit_code);
     }
     return s == OK && exit_code ? exit_code : cli_finish(s);
