@@ -16,7 +16,7 @@ static const char *const ARRAYS[N_VECTORS] = {"image0", "image1", "text0", "text
 struct Features {
     HdfFile *file;
     char *path;
-    Ids uids; /* the number of a uid is its row */
+    Table uids; /* the number of a uid is its row */
     HdfRows rows[N_VECTORS];
     float *read;                /* one row */
     double *vectors[N_VECTORS]; /* of the record that is looked at, of length one */
@@ -27,7 +27,7 @@ static Status add_uid(void *arg, const char *uid)
     Features *f = arg;
     size_t row;
     bool added;
-    TRY(ids_add_key(&f->uids, ids_hash(uid, strlen(uid)), &row, &added));
+    TRY_IN(table_number(&f->uids, ids_key(uid, strlen(uid)), &row, &added), "uids");
     return added ? OK : fail(ERR_DATA, "%s: uid %zu, \"%s\", stands in it twice (first as %zu)", f->path, f->uids.n, uid, row);
 }
 
@@ -75,7 +75,7 @@ void features_close(Features **pf)
     if (!f)
         return;
     hdf_close(&f->file);
-    ids_free(&f->uids);
+    table_free(&f->uids);
     for (int i = 0; i < N_VECTORS; i++)
         mem_free(f->vectors[i]);
     mem_free(f->read);
@@ -115,7 +115,7 @@ bool features_has_score(Task task, ClipScore i) { return task == TASK_EDIT || (t
 
 Status features_score(Features *f, const char *uid, Task task, double score[N_CLIP_SCORES], bool *found)
 {
-    const int64_t row = ids_find_key(&f->uids, ids_hash(uid, strlen(uid)));
+    const int64_t row = (int64_t)table_value(&f->uids, ids_key(uid, strlen(uid))) - 1;
     const size_t d = f->rows[0].columns;
     double *const *v = f->vectors;
     memset(score, 0, N_CLIP_SCORES * sizeof *score);

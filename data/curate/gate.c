@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "data/curate/ids.h"
 #include "data/curate/wording.h"
 #include "kernels/base/arena.h"
 
@@ -49,9 +50,8 @@ void gate_close(Gate *g)
 {
     features_close(&g->features);
     exclude_free(&g->exclude);
-    ids_free(&g->texts);
-    ids_free(&g->instructions);
-    mem_free(g->times);
+    table_free(&g->texts);
+    table_free(&g->instructions);
     mem_free(g->buffer);
     *g = (Gate){.features = NULL};
 }
@@ -112,7 +112,7 @@ static Status make_room(Gate *g, const Record *rec)
 }
 
 /* Of everything that makes two records the same, each part behind its length. */
-static IdKey hash_record(Gate *g, const Record *rec)
+static TableKey hash_record(Gate *g, const Record *rec)
 {
     char *at = g->buffer;
     *at++ = (char)rec->task;
@@ -127,42 +127,32 @@ static IdKey hash_record(Gate *g, const Record *rec)
         memcpy(at, &n, sizeof n);
         at += sizeof n + n;
     }
-    return ids_hash(g->buffer, (size_t)(at - g->buffer));
+    return ids_key(g->buffer, (size_t)(at - g->buffer));
 }
 
 /* *times: how often the instruction has come, this time included. */
-static Status count_instruction(Gate *g, const RecordTurn *turn, uint32_t *times)
+static Status count_instruction(Gate *g, const RecordTurn *turn, uint64_t *times)
 {
-    size_t number, n = wording_normalise(g->buffer, turn->text, turn->length);
-    bool added;
-    TRY(ids_add_key(&g->instructions, ids_hash(g->buffer, n), &number, &added));
-    if (number >= g->times_room) {
-        const size_t room = 2 * number + 64;
-        uint32_t *grown = mem_grow(g->times, room * sizeof *grown);
-        if (!grown)
-            return fail(ERR_NOMEM, "no memory for %zu instructions", room);
-        g->times = grown;
-        g->times_room = room;
-    }
-    g->times[number] = added ? 1 : g->times[number] + 1;
-    *times = g->times[number];
+    const size_t n = wording_normalise(g->buffer, turn->text, turn->length);
+    uint64_t *count;
+    TRY_IN(table_at(&g->instructions, ids_key(g->buffer, n), &count), "instructions");
+    *times = ++*count;
     return OK;
 }
 
 static Status check_again(Gate *g, Verdict *v, const Record *rec)
 {
-    size_t number;
     bool added;
-    uint32_t times = 0;
+    uint64_t times = 0;
     const RecordTurn *instruction = rec->task == TASK_UNDERSTAND || !g->options.max_same ? NULL : gate_instruction(rec);
     TRY(make_room(g, rec));
-    TRY(ids_add_key(&g->texts, hash_record(g, rec), &number, &added));
+    TRY_IN(table_add(&g->texts, hash_record(g, rec), &added), "texts");
     if (!added)
         verdict_set(v, REASON_SAME_TEXT, "an earlier record has the same pictures and says the same");
     else if (instruction)
         TRY(count_instruction(g, instruction, &times));
-    if (times > g->options.max_same)
-        verdict_set(v, REASON_TOO_FREQUENT, "its instruction has come %lld times before", (long long)times - 1);
+    if (times > (uint64_t)g->options.max_same)
+        verdict_set(v, REASON_TOO_FREQUENT, "its instruction has come %llu times before", (unsigned long long)times - 1);
     return OK;
 }
 

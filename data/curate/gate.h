@@ -6,11 +6,11 @@
 #include <math.h>
 
 #include "data/curate/features.h"
-#include "data/curate/ids.h"
 #include "data/curate/outputs.h"
 #include "data/curate/verdict.h"
 #include "data/record.h"
 #include "data/records/exclude.h"
+#include "kernels/base/table.h"
 
 typedef struct GateOptions {
     const char *features, *exclude;                /* NULL: none */
@@ -33,9 +33,7 @@ typedef struct Gate {
     GateOptions options;
     Features *features; /* NULL: none are given */
     Exclude exclude;
-    Ids texts, instructions;
-    uint32_t *times; /* of each instruction */
-    size_t times_room;
+    Table texts, instructions; /* of an instruction, how often it came */
     char *buffer;
     size_t buffer_bytes;
 } Gate;

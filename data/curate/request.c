@@ -154,7 +154,7 @@ static Status check_subject(Request *q, const Subject *s)
 
 /* ---------------------------------------------------------------- first: check */
 
-static Status check_uid(Request *q, Ids *seen, const Subject *s)
+static Status check_uid(Request *q, Table *seen, const Subject *s)
 {
     char id[ID_DIGITS + 1];
     bool added;
@@ -166,7 +166,7 @@ static Status check_uid(Request *q, Ids *seen, const Subject *s)
     return OK;
 }
 
-static Status check_all(Request *q, Ids *seen)
+static Status check_all(Request *q, Table *seen)
 {
     const Subject *s;
     Mistakes m = {.n = 0};
@@ -343,9 +343,9 @@ static Status keep_stream(const char *from, const char *path)
 
 static Status check_subjects(Request *q)
 {
-    Ids seen = {.n = 0};
+    Table seen = {.n = 0};
     Status s = check_all(q, &seen);
-    ids_free(&seen);
+    table_free(&seen);
     return s;
 }
 

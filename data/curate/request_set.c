@@ -76,7 +76,7 @@ Status request_set_open(RequestSet *s, const char *folder)
 void request_set_close(RequestSet *s)
 {
     recipe_free(&s->recipe);
-    ids_free(&s->ids);
+    table_free(&s->ids);
     line_file_close(&s->records);
     mem_free(s->places);
     mem_free(s->text.text);

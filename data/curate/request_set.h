@@ -17,7 +17,7 @@
 typedef struct RequestSet {
     char folder[PATH_MAX], path[PATH_MAX]; /* of records.jsonl */
     Recipe recipe;
-    Ids ids; /* the number of an id is that of its request */
+    Table ids; /* the number of an id is that of its request */
     LineFile records;
     LinePlace *places; /* of a request's line there */
     size_t room;

@@ -6,6 +6,7 @@
 
 #include "data/curate/commands.h"
 #include "data/curate/gate.h"
+#include "data/curate/ids.h"
 #include "data/curate/line_file.h"
 #include "data/curate/record_line.h"
 #include "data/curate/tally.h"
@@ -51,7 +52,7 @@ typedef struct Count {
 } Count;
 
 typedef struct Counts {
-    Ids names;
+    Table names;
     Count *counts;
     size_t room;
 } Counts;
@@ -98,7 +99,7 @@ static Status count(Stats *s, Kind kind, const LinePlace *place)
     TRY(find_name(s, kind, &s->line, &name, &n));
     if (!name)
         return OK;
-    TRY(ids_add_key(&c->names, ids_hash(name, n), &number, &added));
+    TRY_IN(table_number(&c->names, ids_key(name, n), &number, &added), "names");
     if (number >= c->room) {
         const size_t room = 2 * number + 64;
         Count *grown = mem_grow(c->counts, room * sizeof *grown);
@@ -242,7 +243,7 @@ static void stats_free(Stats *s)
     for (int i = 0; i < s->n_files; i++)
         line_file_close(&s->files[i]);
     for (Kind k = 0; k < N_COUNTS; k++) {
-        ids_free(&s->by[k].names);
+        table_free(&s->by[k].names);
         mem_free(s->by[k].counts);
     }
     mem_free(s->files);

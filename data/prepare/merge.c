@@ -28,7 +28,7 @@ typedef struct Merge {
     size_t more_capacity;
     ScanRef *refs; /* in it, here and below */
     char *words;
-    Numbers stored;        /* pictures, by their bytes: the same ones under two names are stored once */
+    Table stored;          /* pictures, by their bytes: the same ones under two names are stored once */
     Place *place;          /* [stored.n] */
     size_t place_capacity; /* bytes */
     Place next;            /* of a picture that is not stored yet */
@@ -131,12 +131,10 @@ static Status leave_out_near(Merge *m, bool *good)
 static Status find_place(Merge *m, ScanRef *ref)
 {
     ScanPicture p;
-    XXH128_hash_t key;
     uint32_t number;
     bool is_new;
     TRY(scan_picture(m->files, ref->picture, &p));
-    memcpy(&key, p.info.sha256, sizeof key);
-    TRY(numbers_of(&m->stored, key, &number, &is_new));
+    TRY(numbers_of(&m->stored, p.info.sha256, &number, &is_new));
     TRY(make_room(&m->place, &m->place_capacity, (number + (size_t)1) * sizeof *m->place));
     if (is_new) {
         m->place[number] = m->next;
@@ -215,14 +213,14 @@ Status scan_merge(ScanFiles *f, const PrepareOptions *o, int64_t rows)
         s = merge_rows(&m, rows);
     if (!s)
         s = count_renamed(f);
-    f->totals.images = m.stored.n;
+    f->totals.images = (int64_t)m.stored.n;
     if (fclose(m.bad) && !s)
         s = fail(ERR_IO, "%s: writing: %s", path, strerror(errno));
     mem_free(m.read);
     mem_free(m.kept);
     mem_free(m.more);
     mem_free(m.place);
-    numbers_free(&m.stored);
+    table_free(&m.stored);
     earlier_free(&m.earlier);
     return s;
 }

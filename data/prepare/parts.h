@@ -9,6 +9,7 @@
 #include "data/prepare/near.h"
 #include "data/prepare/scan.h"
 #include "data/shards/shard_set.h"
+#include "kernels/base/table.h"
 
 /* ---- jobs.c: worker processes, which die with this one */
 typedef Status (*JobBody)(void *context, int number);
@@ -18,14 +19,8 @@ typedef void (*JobMeanwhile)(const void *context);
 MUST_USE Status jobs_run(int n, JobBody body, JobMeanwhile meanwhile, void *context);
 int jobs_wanted(const PrepareOptions *o);
 
-/* ---- numbers.c: numbers from 0, by order of first mention */
-typedef struct Numbers {
-    struct Numbered *slots;
-    size_t capacity;
-    uint32_t n; /* numbers given */
-} Numbers;
-MUST_USE Status numbers_of(Numbers *m, XXH128_hash_t key, uint32_t *number, bool *is_new);
-void numbers_free(Numbers *m);
+/* ---- numbers.c: numbers of pictures from 0, by order of first mention. pictures: a TABLE_128, as it is when zeroed */
+MUST_USE Status numbers_of(Table *pictures, const void *hash, uint32_t *number, bool *is_new); /* [16] */
 
 /* ---- outcome.c: what became of the rows, see scan.h */
 MUST_USE Status outcome_create(Outcome *o, int n_sources);

@@ -35,7 +35,7 @@ typedef struct Worker {
     uint64_t end; /* of its file more.J */
     uint8_t *out; /* what is written there next */
     size_t out_n, out_capacity;
-    Numbers pictures;
+    Table pictures;
     ScanRef *refs; /* [rec->n_images] of the present row */
     int refs_capacity;
     EncodedSample sample;
@@ -123,7 +123,7 @@ static Status number_pictures(Worker *w, const Record *rec)
         bool is_new;
         XXH128_hash_t key = XXH3_128bits_withSeed(path, strlen(path), XXH3_64bits(root, strlen(root)));
         w->refs[i] = (ScanRef){.role = (uint16_t)rec->images[i].role};
-        TRY(numbers_of(&w->pictures, key, &w->refs[i].picture, &is_new));
+        TRY(numbers_of(&w->pictures, &key, &w->refs[i].picture, &is_new));
         if (is_new && is_mine(w, w->refs[i].picture))
             TRY(check_picture(w, w->refs[i].picture, root, path));
     }
@@ -362,7 +362,7 @@ static Status read_mixture(Worker *w, RecordReader *reader)
             return write_out(w);
         TRY(take_row(w, rec));
         seen->rows++;
-        seen->pictures = w->pictures.n;
+        seen->pictures = (uint32_t)w->pictures.n;
         seen->text = XXH3_64bits_withSeed(rec->json, rec->json_length, seen->text);
     }
 }
@@ -374,7 +374,7 @@ static Status work_on_scan(void *scan_work, int number)
     TRY(records_open(&reader, w.work->o->mixture));
     Status s = read_mixture(&w, reader);
     records_close(&reader);
-    numbers_free(&w.pictures);
+    table_free(&w.pictures);
     mem_free(w.out);
     mem_free(w.refs);
     encoded_free(&w.sample);

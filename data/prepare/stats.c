@@ -183,26 +183,24 @@ static Status count_rows(Counting *c)
 
 static Status count_pictures(Stats *s)
 {
-    Numbers files = {0};
+    Table files = {.n = 0};
     Status status = OK;
     s->pictures.names = s->scan->totals.pictures;
     for (int64_t i = 0; i < s->pictures.names && !status; i++) {
         ScanPicture p;
-        XXH128_hash_t key;
         uint32_t number;
         bool is_new = false;
         status = scan_picture(s->scan, (uint32_t)i, &p);
         if (!status && !p.info.reject) {
-            memcpy(&key, p.info.sha256, sizeof key);
-            status = numbers_of(&files, key, &number, &is_new);
+            status = numbers_of(&files, p.info.sha256, &number, &is_new);
             s->pictures.renamed += p.info.renamed;
         } else if (!status) {
             s->pictures.rejected[p.info.reject]++;
         }
         s->pictures.bytes += is_new ? p.info.bytes : 0;
     }
-    s->pictures.files = files.n;
-    numbers_free(&files);
+    s->pictures.files = (int64_t)files.n;
+    table_free(&files);
     return status;
 }
 

@@ -8,22 +8,14 @@
 #include "data/records/draft.h"
 #include "data/records/feed_rows.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/table.h"
 #include "kernels/base/utf8.h"
-
-/* How many rows of a picture were kept, by a hash of its name: 20 to 30 bytes a picture. */
-typedef struct Counts {
-    struct Count {
-        uint64_t picture; /* 0: an empty slot */
-        int64_t n;
-    } * slots;
-    size_t n, capacity;
-} Counts;
 
 typedef struct Captions {
     const Feed *of; /* the kind of file */
     void *fed;
     const MixtureSource *s;
-    Counts kept;
+    Table kept; /* rows of a picture, by a hash of its name */
 } Captions;
 
 /* ---------------------------------------------------------------- rows of JSON */
@@ -52,43 +44,13 @@ static const Feed ROWS_FEED = {.open = open_rows, .next = next_row, .close = clo
 
 /* ---------------------------------------------------------------- rows of a picture */
 
-/* The slot of a picture, or the empty one where it would go. */
-static struct Count *slot_of(struct Count *slots, size_t capacity, uint64_t picture)
-{
-    size_t i = (size_t)((unsigned __int128)picture * capacity >> 64);
-    while (slots[i].picture && slots[i].picture != picture)
-        i = i + 1 < capacity ? i + 1 : 0;
-    return &slots[i];
-}
-
-static Status make_room(Counts *c)
-{
-    enum { FIRST_CAPACITY = 1024 };
-    if (c->n < c->capacity / 5 * 4)
-        return OK;
-    const size_t capacity = c->capacity ? c->capacity / 2 * 3 : FIRST_CAPACITY;
-    struct Count *slots = mem_alloc(capacity * sizeof *slots);
-    if (!slots)
-        return fail(ERR_NOMEM, "no memory to count the rows of %zu pictures", c->n);
-    for (size_t i = 0; i < c->capacity; i++)
-        if (c->slots[i].picture)
-            *slot_of(slots, capacity, c->slots[i].picture) = c->slots[i];
-    mem_free(c->slots);
-    c->slots = slots;
-    c->capacity = capacity;
-    return OK;
-}
-
 /* Counts a row of a picture; *kept: it is among the first `each`. */
-static Status count_row(Counts *c, const char *picture, int64_t each, bool *kept)
+static Status count_row(Table *rows, const char *picture, int64_t each, bool *kept)
 {
-    const uint64_t hash = XXH3_64bits(picture, strlen(picture));
-    TRY(make_room(c));
-    struct Count *slot = slot_of(c->slots, c->capacity, hash ? hash : 1);
-    c->n += !slot->picture;
-    slot->picture = hash ? hash : 1;
-    *kept = slot->n < each;
-    slot->n += *kept;
+    uint64_t *n;
+    TRY_IN(table_at(rows, table_key(XXH3_64bits(picture, strlen(picture))), &n), "pictures with captions");
+    *kept = (int64_t)*n < each;
+    *n += *kept;
     return OK;
 }
 
@@ -115,6 +77,7 @@ static Status open_captions(void **feed, const MixtureSource *s, const char *pat
     if (!c)
         return fail(ERR_NOMEM, "%s: no memory to read it", path);
     c->s = s;
+    c->kept.kind = TABLE_64;
     return open_next(c, path);
 }
 
@@ -137,7 +100,7 @@ static void close_captions(void **feed)
     Captions *c = *feed;
     if (c->fed)
         c->of->close(&c->fed);
-    mem_free(c->kept.slots);
+    table_free(&c->kept);
     mem_free(c);
     *feed = NULL;
 }

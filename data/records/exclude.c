@@ -88,7 +88,7 @@ static Status open_list(FILE **in, const char *path)
 Status exclude_load(Exclude *e, const char *path)
 {
     FILE *in;
-    *e = (Exclude){.ids = {0}};
+    *e = (Exclude){.ids = {.kind = TABLE_SET}};
     TRY(open_list(&in, path));
     char *line = NULL;
     size_t room = 0;
@@ -117,7 +117,7 @@ void exclude_tell(const Exclude *e, const char *path)
                  e->n_odd == 1 ? "" : "s");
 }
 
-void exclude_free(Exclude *e) { uids_free(&e->ids); }
+void exclude_free(Exclude *e) { table_free(&e->ids); }
 
 /* The number that a name without ending stands for, in its place; false: it is no picture of a number. */
 static bool find_number(char *stem)

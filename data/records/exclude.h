@@ -11,7 +11,7 @@
 #include "kernels/base/status.h"
 
 typedef struct Exclude {
-    Uids ids; /* numbers without leading zeros, and names; n = 0: none */
+    Table ids; /* numbers without leading zeros, and names; n = 0: none */
     /* lines that hold something else, by their looks; of the first of them its number from 1, and what is wrong */
     int64_t n_odd, odd_line;
     const char *odd;

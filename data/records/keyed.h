@@ -5,12 +5,11 @@
 
 #include <stddef.h>
 
-#include "kernels/base/status.h"
+#include "kernels/base/table.h"
 
-/* A table of places in one text, "KEY\0TEXT\0" each: about 10 bytes an entry besides that. Zero it to begin with. */
+/* Places in one text, "KEY\0TEXT\0" each. Zero it to begin with. */
 typedef struct Keyed {
-    size_t *slots; /* place + 1; 0: empty */
-    size_t n, capacity;
+    Table places; /* + 1 */
     char *text;
     size_t text_n, text_capacity;
 } Keyed;

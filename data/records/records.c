@@ -31,7 +31,7 @@ struct RecordReader {
     Record rec;
     RowRoom room;
     DraftText texts;
-    Uids uids;
+    Table uids;
     Exclude exclude;
     char *uid, *wanted; /* scratch */
     size_t uid_capacity;
@@ -324,6 +324,7 @@ Status records_open(RecordReader **out, const Mixture *m)
     if (!*out)
         return fail(ERR_NOMEM, "no memory to read the mixture");
     (*out)->m = m;
+    (*out)->uids.kind = TABLE_SET;
     Status s = m->exclude_file ? exclude_load(&(*out)->exclude, m->exclude_file) : OK;
     if (s)
         records_close(out);
@@ -340,7 +341,7 @@ void records_close(RecordReader **r)
     close_feed(*r);
     draft_text_free(&(*r)->texts);
     json_free(&(*r)->doc);
-    uids_free(&(*r)->uids);
+    table_free(&(*r)->uids);
     row_room_free(&(*r)->rec, &(*r)->room);
     exclude_free(&(*r)->exclude);
     mem_free((*r)->uid);

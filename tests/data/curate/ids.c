@@ -17,7 +17,7 @@ TEST(ids_are_what_another_hmac_makes)
 TEST(ids_are_found_again)
 {
     enum { N = 5000 };
-    Ids t = {.n = 0};
+    Table t = {.n = 0};
     char id[ID_DIGITS + 1], uid[16];
     bool added;
     CHECK_INT(ids_find(&t, "00000000000000000000000000000000"), -1);
@@ -31,19 +31,19 @@ TEST(ids_are_found_again)
             CHECK_INT(ids_find(&t, id), i);
         }
     CHECK_INT(t.n, N);
-    ids_free(&t);
+    table_free(&t);
 }
 
 TEST(ids_of_another_form_are_none)
 {
     static const char *const OTHERS[] = {"", "0123", "0000000000000000000000000000000G", "0000000000000000000000000000000A",
                                          "000000000000000000000000000000000", "request-1"};
-    Ids t = {.n = 0};
+    Table t = {.n = 0};
     bool added;
     REQUIRE_OK(ids_add(&t, "00000000000000000000000000000000", &added));
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
         CHECK_INT(ids_find(&t, OTHERS[i]), -1);
         CHECK(ids_add(&t, OTHERS[i], &added) == ERR_DATA);
     }
-    ids_free(&t);
+    table_free(&t);
 }

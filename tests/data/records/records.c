@@ -206,7 +206,7 @@ TEST(records_uids_are_unique)
 TEST(records_many_equal_ids_stay_cheap)
 {
     enum { N = 200000 };
-    Uids u = {0};
+    Table u = {.kind = TABLE_SET};
     char out[64], wanted[64];
     for (int i = 0; i < N; i++)
         REQUIRE_OK(uids_add_numbered(&u, "s/0", out));
@@ -214,7 +214,7 @@ TEST(records_many_equal_ids_stay_cheap)
     CHECK_STR(out, wanted);
     CHECK_INT(u.n, N);
     CHECK_MSG(u.capacity * sizeof *u.slots <= 16 * N, "%zu bytes for %d uids", u.capacity * sizeof *u.slots, N);
-    uids_free(&u);
+    table_free(&u);
 }
 
 TEST(records_of_several_sources)
