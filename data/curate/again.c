@@ -74,11 +74,10 @@ Status request_again(RequestSet *s, Again *a, const Request *r, Reason why)
     TRY(open_lines(s, r));
     if (r->bytes < n_begins)
         return fail_line(s, r);
-    const LineFile lines = {.name = s->folder, .fd = s->lines};
     bool found = why != REASON_LENGTH && why != REASON_BAD_JSON;
     for (int64_t n = r->bytes < FIRST ? r->bytes : FIRST;; n = r->bytes < 2 * n ? r->bytes : 2 * n) {
         const LinePlace place = {.start = r->offset, .n = (uint32_t)n};
-        TRY(line_file_read(&lines, &place, &s->head));
+        TRY(line_read(s->lines, s->folder, &place, &s->head));
         if (memcmp(s->head.text, begins, (size_t)n_begins))
             return fail_line(s, r);
         found = found || find_place(a, s->head.text, why);

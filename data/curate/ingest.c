@@ -203,7 +203,7 @@ static Status run(Ingest *g, const Flags *f, FILE *out)
 Status curate_ingest(int argc, char **argv, FILE *out)
 {
     Flags f = {REQUEST_FILES_DEFAULTS, .gate = GATE_DEFAULTS};
-    Ingest g = {.requests = {.records = {.fd = -1}, .lines = -1}};
+    Ingest g = {.requests = {.lines = -1}};
     bool done;
     TRY(parse(&f, argc, argv, &done));
     if (done)

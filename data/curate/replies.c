@@ -33,7 +33,7 @@ static Status find_stage(Replies *r, int8_t *stage, const char *text, size_t n)
     return s;
 }
 
-static Status read_best(Replies *r, const BestReply *b) { return line_file_read(&r->files[b->place.file], &b->place, &r->text); }
+static Status read_best(Replies *r, const BestReply *b) { return line_files_read(&r->files, &b->place, &r->text); }
 
 /* ---------------------------------------------------------------- one more */
 
@@ -107,7 +107,7 @@ static void tell(const Replies *r, const Found *f, const char *name)
 
 static Status take_line(Replies *r, const Row *row, int file, Found *found)
 {
-    const char *name = r->files[file].name;
+    const char *name = r->files.files[file].name;
     JsonDoc *doc = NULL;
     r->lines++;
     found->lines++;
@@ -126,7 +126,7 @@ static Status take_line(Replies *r, const Row *row, int file, Found *found)
     if (number < 0)
         return OK;
     found->known++;
-    const LinePlace place = {row->start, (uint32_t)row->n, (uint16_t)file};
+    const LinePlace place = {row->start, (uint32_t)row->n, (uint32_t)file};
     if (r->best[number].any) {
         r->duplicates++;
         return compare(r, (size_t)number, row, &place);
@@ -144,7 +144,7 @@ static Status read_file(Replies *r, int i)
     Row row;
     Found found = {.lines = 0};
     bool end = false;
-    TRY(rows_open(&rows, r->files[i].path, ROWS_LINES));
+    TRY(rows_open(&rows, r->files.files[i].path, ROWS_LINES));
     Status s = OK;
     while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
         s = take_line(r, &row, i, &found);
@@ -153,7 +153,7 @@ static Status read_file(Replies *r, int i)
     }
     rows_close(&rows);
     if (!s)
-        tell(r, &found, r->files[i].name);
+        tell(r, &found, r->files.files[i].name);
     return s;
 }
 
@@ -161,12 +161,8 @@ Status replies_read(Replies *r, RequestSet *requests, const char *const *paths, 
 {
     *r = (Replies){.requests = requests};
     r->best = mem_alloc((requests->ids.n + 1) * sizeof *r->best);
-    r->files = mem_alloc(((size_t)n + 1) * sizeof *r->files);
-    Status s = r->best && r->files ? OK : fail(ERR_NOMEM, "no memory for the replies to %zu requests", requests->ids.n);
-    for (int i = 0; i < n && !s; i++) {
-        s = line_file_open(&r->files[i], paths[i]);
-        r->n_files += !s;
-    }
+    Status s =
+        r->best ? line_files_open(&r->files, paths, n) : fail(ERR_NOMEM, "no memory for the replies to %zu requests", requests->ids.n);
     for (int i = 0; i < n && !s; i++)
         s = read_file(r, i);
     if (s)
@@ -176,9 +172,7 @@ Status replies_read(Replies *r, RequestSet *requests, const char *const *paths, 
 
 void replies_close(Replies *r)
 {
-    for (int i = 0; i < r->n_files; i++)
-        line_file_close(&r->files[i]);
-    mem_free(r->files);
+    line_files_close(&r->files);
     mem_free(r->best);
     mem_free(r->text.text);
     request_free(&r->request);
@@ -193,6 +187,6 @@ Status replies_judge(Replies *r, Judged *j, const Request *request, size_t numbe
         return OK;
     }
     TRY(read_best(r, b));
-    TRY_IN(judge_line(j, &r->requests->recipe, request->src_prompt, r->text.text, b->place.n), "%s", r->files[b->place.file].name);
+    TRY_IN(judge_line(j, &r->requests->recipe, request->src_prompt, r->text.text, b->place.n), "%s", r->files.files[b->place.file].name);
     return OK;
 }

@@ -4,7 +4,7 @@
 #define GENLLAVA_DATA_CURATE_REPLIES_H
 
 #include "data/curate/answer.h"
-#include "data/curate/line_file.h"
+#include "data/formats/line_file.h"
 #include "data/curate/reply.h"
 #include "data/curate/request_set.h"
 
@@ -28,8 +28,7 @@ typedef struct BestReply {
 
 typedef struct Replies {
     RequestSet *requests;
-    LineFile *files;
-    int n_files;
+    LineFiles files;
     BestReply *best; /* of each request */
     LineText text;   /* of the line that was read last */
     Request request; /* whose replies are compared */

@@ -1,13 +1,11 @@
 /* request.c: `curate request`: records or pictures and a recipe to request files (commands.h). The subjects are gone through twice: first
  * all of them are checked, then the requests are written. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "data/curate/commands.h"
 #include "data/curate/ids.h"
@@ -18,6 +16,7 @@
 #include "data/curate/subjects.h"
 #include "data/formats/file.h"
 #include "data/formats/json_write.h"
+#include "data/formats/line_file.h"
 #include "data/formats/mistakes.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
@@ -298,49 +297,6 @@ static Status print_result(const Request *q, FILE *out)
     return OK;
 }
 
-/* Whether it can be gone through once alone: standard input, a pipe. */
-static bool is_stream(const char *path)
-{
-    struct stat st;
-    return !strcmp(path, "-") || (!stat(path, &st) && S_ISFIFO(st.st_mode));
-}
-
-static Status copy_stream(int from, const char *name, Sink *to)
-{
-    enum { PIECE = 1 << 16 };
-    char piece[PIECE];
-    Status s = OK;
-    for (ssize_t n = 1; !s && n > 0;) {
-        n = read(from, piece, sizeof piece);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else
-            s = n < 0 ? fail(ERR_IO, "%s: cannot be read: %s", name, strerror(errno)) : sink_put(to, piece, (size_t)n);
-    }
-    return s ? s : sink_close(to);
-}
-
-/* It becomes a file in the hidden folder. */
-static Status keep_stream(const char *from, const char *path)
-{
-    bool standard = !strcmp(from, "-");
-    int fd = standard ? STDIN_FILENO : open(from, O_RDONLY | O_CLOEXEC);
-    Sink *sink = mem_grow(NULL, sizeof *sink);
-    Status s = fd < 0 ? fail(ERR_MISSING, "%s: cannot be opened: %s", from, strerror(errno)) : OK;
-    if (!s && !sink)
-        s = fail(ERR_NOMEM, "no memory to keep %s", file_name(from));
-    if (!s) {
-        s = sink_open(sink, path);
-        if (!s)
-            s = copy_stream(fd, file_name(from), sink);
-        sink_abandon(sink);
-    }
-    mem_free(sink);
-    if (!standard && fd >= 0)
-        close(fd);
-    return s;
-}
-
 static Status check_subjects(Request *q)
 {
     Table seen = {.n = 0};
@@ -354,27 +310,20 @@ static Status open_files(Request *q) { return request_files_open(&q->files, q->f
 static Status make_requests(Request *q)
 {
     const Flags *f = q->flags;
-    char kept[PATH_MAX] = "";
-    bool stream = f->records && is_stream(f->records);
-    Status s = OK;
-    if (stream) {
-        s = open_files(q);
-        if (!s)
-            s = keep_stream(f->records, file_join(kept, q->files.hidden, "input"));
-    }
+    LineFiles in = {.n = 0}; /* a pipe can be gone through once alone */
+    Status s = f->images ? OK : line_files_open(&in, &f->records, 1);
     if (!s && f->images)
         s = subjects_of_folder(&q->subjects, f->images, q->recipe.kind);
     else if (!s)
-        s = subjects_of_records(&q->subjects, stream ? kept : f->records, file_name(f->records), q->recipe.kind);
+        s = subjects_of_records(&q->subjects, in.files->path, in.files->name, q->recipe.kind);
     if (!s)
         s = check_subjects(q);
-    if (!s && !stream)
+    if (!s)
         s = open_files(q);
     if (!s)
         s = write_all(q);
     subjects_close(&q->subjects);
-    if (!s && stream)
-        s = file_remove(kept);
+    line_files_close(&in);
     return request_files_close(&q->files, &q->recipe, s);
 }
 

@@ -46,8 +46,8 @@ static Status read_ids(RequestSet *s)
     Rows *rows;
     Row row;
     bool end = false;
-    TRY(line_file_open(&s->records, s->path));
-    TRY(rows_open(&rows, s->records.path, ROWS_LINES));
+    TRY(line_files_open(&s->records, &(const char *){s->path}, 1));
+    TRY(rows_open(&rows, s->records.files->path, ROWS_LINES));
     Status status = OK;
     while (!status && !(status = rows_next(rows, &row, &end)) && !end)
         status = add_line(s, &row);
@@ -58,7 +58,7 @@ static Status read_ids(RequestSet *s)
 Status request_set_open(RequestSet *s, const char *folder)
 {
     struct stat st;
-    *s = (RequestSet){.records = {.fd = -1}, .file = -1, .lines = -1};
+    *s = (RequestSet){.file = -1, .lines = -1};
     snprintf(s->folder, sizeof s->folder, "%s", folder);
     file_join(s->path, folder, "records.jsonl");
     if (stat(folder, &st))
@@ -77,13 +77,13 @@ void request_set_close(RequestSet *s)
 {
     recipe_free(&s->recipe);
     table_free(&s->ids);
-    line_file_close(&s->records);
+    line_files_close(&s->records);
     mem_free(s->places);
     mem_free(s->text.text);
     mem_free(s->head.text);
     if (s->lines >= 0)
         close(s->lines);
-    *s = (RequestSet){.records = {.fd = -1}, .file = -1, .lines = -1};
+    *s = (RequestSet){.file = -1, .lines = -1};
 }
 
 /* ---------------------------------------------------------------- a request */
@@ -138,7 +138,7 @@ Status request_read(RequestSet *s, Request *r, size_t number)
     bool fine;
     const LinePlace *place = &s->places[number];
     json_free(&r->doc);
-    TRY(line_file_read(&s->records, place, &s->text));
+    TRY(line_files_read(&s->records, place, &s->text));
     TRY(json_parse_at(&r->doc, s->text.text, place->n, s->path, (int)number + 1, 1));
     const Json *root = json_root(r->doc);
     r->custom_id = text_of(root, "custom_id");

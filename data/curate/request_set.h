@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "data/curate/ids.h"
-#include "data/curate/line_file.h"
+#include "data/formats/line_file.h"
 #include "data/curate/recipe.h"
 #include "data/curate/verdict.h"
 #include "data/formats/json.h"
@@ -18,7 +18,7 @@ typedef struct RequestSet {
     char folder[PATH_MAX], path[PATH_MAX]; /* of records.jsonl */
     Recipe recipe;
     Table ids; /* the number of an id is that of its request */
-    LineFile records;
+    LineFiles records;
     LinePlace *places; /* of a request's line there */
     size_t room;
     LineText text, head; /* of the request that was read last; of its line */

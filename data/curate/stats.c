@@ -7,7 +7,7 @@
 #include "data/curate/commands.h"
 #include "data/curate/gate.h"
 #include "data/curate/ids.h"
-#include "data/curate/line_file.h"
+#include "data/formats/line_file.h"
 #include "data/curate/record_line.h"
 #include "data/curate/tally.h"
 #include "data/curate/wording.h"
@@ -58,8 +58,7 @@ typedef struct Counts {
 } Counts;
 
 typedef struct Stats {
-    LineFile *files;
-    int n_files;
+    LineFiles files;
     int64_t records, tasks[N_TASKS];
     Counts by[N_COUNTS];
     RecordLine line;
@@ -116,8 +115,8 @@ static Status count(Stats *s, Kind kind, const LinePlace *place)
 
 static Status count_row(Stats *s, const Row *row, int file)
 {
-    const LinePlace place = {row->start, (uint32_t)row->n, (uint16_t)file};
-    TRY(record_line_read(&s->line, row, s->files[file].name));
+    const LinePlace place = {row->start, (uint32_t)row->n, (uint32_t)file};
+    TRY(record_line_read(&s->line, row, s->files.files[file].name));
     s->records++;
     s->tasks[s->line.record.task]++;
     for (Kind k = 0; k < N_COUNTS; k++)
@@ -130,7 +129,7 @@ static Status count_file(Stats *s, int file)
     Rows *rows;
     Row row;
     bool end = false;
-    TRY(rows_open(&rows, s->files[file].path, ROWS_LINES));
+    TRY(rows_open(&rows, s->files.files[file].path, ROWS_LINES));
     Status status = OK;
     while (!status && !(status = rows_next(rows, &row, &end)) && !end)
         status = count_row(s, &row, file);
@@ -149,10 +148,9 @@ static int by_frequency(const void *a, const void *b)
 /* The name of a count, from its first record. */
 static Status read_name(Stats *s, Kind kind, const Count *c, const char **name, size_t *n)
 {
-    const LineFile *file = &s->files[c->first.file];
-    TRY(line_file_read(file, &c->first, &s->read));
+    TRY(line_files_read(&s->files, &c->first, &s->read));
     const Row row = {.text = s->read.text, .n = c->first.n, .line = 1, .column = 1};
-    TRY(record_line_read(&s->line, &row, file->name));
+    TRY(record_line_read(&s->line, &row, s->files.files[c->first.file].name));
     return find_name(s, kind, &s->line, name, n);
 }
 
@@ -225,12 +223,8 @@ static Status print_text(Stats *s, FILE *out)
 
 static Status run(Stats *s, const Flags *f, FILE *out)
 {
-    s->files = mem_alloc((size_t)f->files.n * sizeof *s->files);
-    if (!s->files)
-        return fail(ERR_NOMEM, "no memory for %d files", f->files.n);
-    for (; s->n_files < f->files.n; s->n_files++)
-        TRY(line_file_open(&s->files[s->n_files], f->files.items[s->n_files]));
-    for (int i = 0; i < s->n_files; i++)
+    TRY(line_files_open(&s->files, f->files.items, f->files.n));
+    for (int i = 0; i < s->files.n; i++)
         TRY(count_file(s, i));
     for (Kind k = 0; k < N_COUNTS; k++)
         if (s->by[k].names.n)
@@ -240,13 +234,11 @@ static Status run(Stats *s, const Flags *f, FILE *out)
 
 static void stats_free(Stats *s)
 {
-    for (int i = 0; i < s->n_files; i++)
-        line_file_close(&s->files[i]);
     for (Kind k = 0; k < N_COUNTS; k++) {
         table_free(&s->by[k].names);
         mem_free(s->by[k].counts);
     }
-    mem_free(s->files);
+    line_files_close(&s->files);
     mem_free(s->read.text);
     mem_free(s->normal.text);
     record_line_free(&s->line);
@@ -255,7 +247,7 @@ static void stats_free(Stats *s)
 Status curate_stats(int argc, char **argv, FILE *out)
 {
     Flags f = {.format = 0};
-    Stats s = {.n_files = 0};
+    Stats s = {.records = 0};
     bool done;
     TRY(parse(&f, argc, argv, &done));
     if (done)

@@ -1,16 +1,13 @@
 /* exclude.c: a list of ids of pictures, and which pictures it means (exclude.h). */
 #include "data/records/exclude.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/rows.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 
@@ -56,54 +53,37 @@ static void note_odd(Exclude *e, const char *id, int64_t number)
     }
 }
 
-static Status add_line(Exclude *e, char *line, size_t n, int64_t number, const char *path)
+static Status add_line(Exclude *e, const Row *row, const char *path)
 {
+    char line[PATH_MAX]; /* what is longer is the name of no picture, as its beginning is none */
     const char *id = line;
     bool added;
-    if (memchr(line, 0, n))
-        return fail(ERR_DATA, "%s:%" PRId64 ": is no text in UTF-8 (it has zero bytes), expected an id of a picture a line",
-                    file_name(path), number);
+    size_t n = row->n < sizeof line ? row->n : sizeof line - 1;
+    if (row->error)
+        return fail(ERR_DATA, "%s:%s", file_name(path), row->error);
+    if (memchr(row->text, 0, row->n))
+        return fail(ERR_DATA, "%s:%d: is no text in UTF-8 (it has zero bytes), expected an id of a picture a line", file_name(path),
+                    row->line);
+    memcpy(line, row->text, n);
     utf8_strip(&id, &n);
     if (!n || *id == '#')
         return OK;
     line[id - line + (ptrdiff_t)n] = 0;
-    note_odd(e, id, number);
+    note_odd(e, id, row->line);
     return uids_add(&e->ids, canonical(id), &added);
-}
-
-/* A pipe is fine too. */
-static Status open_list(FILE **in, const char *path)
-{
-    *in = NULL;
-    const int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
-    if (fd < 0)
-        return fail(ERR_MISSING, "%s: cannot be opened: %s", file_name(path), strerror(errno));
-    Status s = strcmp(path, "-") ? file_check_kind(fd, path) : OK;
-    *in = s ? NULL : fdopen(fd, "r");
-    if (!*in)
-        close(fd);
-    return s || *in ? s : fail(ERR_NOMEM, "%s: no memory to read it", file_name(path));
 }
 
 Status exclude_load(Exclude *e, const char *path)
 {
-    FILE *in;
+    Rows *rows;
+    Row row;
+    bool end = false;
     *e = (Exclude){.ids = {.kind = TABLE_SET}};
-    TRY(open_list(&in, path));
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
+    TRY(rows_open(&rows, path, ROWS_RAW_LINES));
     Status s = OK;
-    for (int64_t number = 1; !s && (errno = 0, n = getline(&line, &room, in)) >= 0; number++) {
-        const int bom = number == 1 && n >= 3 && !memcmp(line, "\xEF\xBB\xBF", 3) ? 3 : 0;
-        s = add_line(e, line + bom, (size_t)(n - bom), number, path);
-    }
-    if (!s && ferror(in))
-        s = fail(ERR_IO, "%s: cannot be read: %s", file_name(path), strerror(errno));
-    else if (!s && errno == ENOMEM)
-        s = fail(ERR_NOMEM, "%s: no memory for one of its lines", file_name(path));
-    free(line);
-    fclose(in);
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
+        s = add_line(e, &row, path);
+    rows_close(&rows);
     if (s)
         exclude_free(e);
     return s;

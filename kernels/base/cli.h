@@ -21,7 +21,7 @@ typedef enum CliKind {
     CLI_COMMAND   /* a first word that the program itself understands (or several with the same commands, blanks between): shown only */
 } CliKind;
 
-enum { CLI_MAX_STRINGS = 256, CLI_VERSION_COLUMNS = 22 };
+enum { CLI_MAX_STRINGS = 4096, CLI_VERSION_COLUMNS = 22 };
 typedef struct CliList {
     const char *items[CLI_MAX_STRINGS];
     int n;

@@ -46,6 +46,13 @@ for case in conversation detail draw edit reasoning; do
     same $case
     ingest 0 --requests $at/dir --replies <(cat "$dir/part-ab") - <(cat "$dir"/part-a[ac]) "${options[@]}" < /dev/null
     same $case
+    # A file for each line, more than may be open.
+    mkdir "$dir/lines"
+    split -l 1 -a 3 "$dir/shuffled" "$dir/lines/"
+    for i in $(seq 300); do : > "$dir/lines/none-$i"; done
+    (ulimit -n 100; ingest 0 --requests $at/dir --replies "$dir"/lines/* "${options[@]}"; exit $failed) || failed=1
+    rm -r "$dir/lines"
+    same $case
     cat "$dir/shuffled" | "$build/curate" ingest --requests $at/dir --replies - "${options[@]}" > "$dir/stdout" 2> "$dir/err" || wrong "$case through a pipe"
     same $case
 done

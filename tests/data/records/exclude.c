@@ -2,6 +2,8 @@
 #include "data/records/exclude.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "data/formats/file.h"
 #include "tests/harness.h"
@@ -84,4 +86,23 @@ TEST(a_list_that_is_no_text_is_bad)
     snprintf(text, sizeof text, "%s:2: is no text in UTF-8 (it has zero bytes), expected an id of a picture a line", path);
     REQUIRE_OK(file_write(path, "1\n2\0003\n", 6));
     CHECK_FAILS(exclude_load(&list, path), ERR_DATA, text);
+    snprintf(text, sizeof text, "%s:1:1: this is a gzip file; gunzip FILE unpacks it", path);
+    REQUIRE_OK(file_write(path, "\x1f\x8b\x08\0\n", 5));
+    CHECK_FAILS(exclude_load(&list, path), ERR_DATA, text);
+}
+
+/* A line may be longer than any path; it is the name of no picture. */
+TEST(long_lines_exclude_nothing)
+{
+    enum { LONG = 70000 };
+    char *text = malloc(LONG + 8), name[256];
+    REQUIRE(text);
+    memset(text, 'a', LONG);
+    strcpy(text + LONG, "\n7\n");
+    load(text);
+    memset(name, 'a', 255);
+    name[255] = 0;
+    CHECK(list.ids.n == 2 && exclude_fits(&list, "7.jpg") && !exclude_fits(&list, name));
+    exclude_free(&list);
+    free(text);
 }
