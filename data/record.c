@@ -1,4 +1,4 @@
-/* record.c: what the turns of a row say about its pictures (record.h). Called by the encoder, prepare and the loader. */
+/* record.c: what the turns of a row say about its pictures (record.h). Called by the encoder, prepare, the loader and curate. */
 #include "data/record.h"
 
 #include <string.h>
@@ -32,6 +32,34 @@ size_t record_question(char *out, const RecordTurn *t)
     utf8_strip(&text, &n);
     memmove(out, text, n);
     return n;
+}
+
+size_t record_comparable(char *out, const char *text, size_t n, const char *closing)
+{
+    const size_t marker = strlen(IMAGE_MARKER);
+    size_t used = 0;
+    bool blank = false; /* before the next character */
+    for (size_t i = 0; i < n;) {
+        if (n - i >= marker && !memcmp(text + i, IMAGE_MARKER, marker)) {
+            i += marker;
+            continue;
+        }
+        uint32_t c = 0;
+        const size_t k = (size_t)utf8_decode(text + i, n - i, &c);
+        if (utf8_is_space(c)) {
+            blank = used > 0;
+        } else {
+            if (blank)
+                out[used++] = ' ';
+            blank = false;
+            for (size_t j = 0; j < k; j++)
+                out[used++] = text[i + j] >= 'A' && text[i + j] <= 'Z' ? (char)(text[i + j] + 32) : text[i + j];
+        }
+        i += k;
+    }
+    while (used && out[used - 1] && strchr(closing, out[used - 1]))
+        used--;
+    return used;
 }
 
 /* The turn with the marker of target k, or NULL. A first turn that is not from human is no part of the conversation. */

@@ -78,6 +78,10 @@ typedef struct Record {
 int record_count_marker(const RecordTurn *t, const char *marker);
 /* A question without its image markers, stripped: into out, which has room for t->length bytes. Returns how many it has. */
 size_t record_question(char *out, const RecordTurn *t);
+/* The form in which what rows say (UTF-8) is compared: without "<image>", ASCII letters in lower case, white space one blank each and none
+ * at the ends, then without the characters of `closing` at the end (".!?"). Into out, which has room for n bytes; returns how many it has.
+ */
+size_t record_comparable(char *out, const char *text, size_t n, const char *closing);
 /* What describes target k (in order of the markers) to a diffusion model's text encoder: sd.prompt, else sd.instruction of an edit row,
  * else the question that the target answers. mem_free. ERR_DATA: the turns have no such target. */
 MUST_USE Status record_prompt(const Record *rec, int k, char **out);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "data/curate/ids.h"
-#include "data/curate/wording.h"
 #include "kernels/base/arena.h"
 
 Status gate_settle(GateOptions *o)
@@ -123,7 +122,7 @@ static TableKey hash_record(Gate *g, const Record *rec)
         at += sizeof n + n;
     }
     for (int i = 0; i < rec->n_turns; i++) {
-        const size_t n = wording_normalise(at + sizeof n, rec->turns[i].text, rec->turns[i].length);
+        const size_t n = record_comparable(at + sizeof n, rec->turns[i].text, rec->turns[i].length, GATE_CLOSING);
         memcpy(at, &n, sizeof n);
         at += sizeof n + n;
     }
@@ -133,7 +132,7 @@ static TableKey hash_record(Gate *g, const Record *rec)
 /* *times: how often the instruction has come, this time included. */
 static Status count_instruction(Gate *g, const RecordTurn *turn, uint64_t *times)
 {
-    const size_t n = wording_normalise(g->buffer, turn->text, turn->length);
+    const size_t n = record_comparable(g->buffer, turn->text, turn->length, GATE_CLOSING);
     uint64_t *count;
     TRY_IN(table_at(&g->instructions, ids_key(g->buffer, n), &count), "instructions");
     *times = ++*count;

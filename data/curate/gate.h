@@ -12,6 +12,8 @@
 #include "data/records/exclude.h"
 #include "kernels/base/table.h"
 
+#define GATE_CLOSING ".!?" /* marks at the end of a text in which equal ones may differ (record_comparable) */
+
 typedef struct GateOptions {
     const char *features, *exclude;                /* NULL: none */
     double min_clip, min_clip_image, min_clip_dir; /* NAN: not given */

@@ -10,7 +10,6 @@
 #include "data/formats/line_file.h"
 #include "data/curate/record_line.h"
 #include "data/curate/tally.h"
-#include "data/curate/wording.h"
 #include "data/formats/json_write.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/cli.h"
@@ -83,7 +82,7 @@ static Status find_name(Stats *s, Kind kind, const RecordLine *line, const char 
                 return fail(ERR_NOMEM, "no memory for an instruction of %zu bytes", turn->length);
             s->normal = (LineText){grown, 2 * turn->length + 1};
         }
-        *n = wording_normalise(s->normal.text, turn->text, turn->length);
+        *n = record_comparable(s->normal.text, turn->text, turn->length, GATE_CLOSING);
         *name = s->normal.text;
     }
     return OK;

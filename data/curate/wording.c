@@ -94,31 +94,3 @@ bool wording_same_caption(const char *a, size_t n_a, const char *b, size_t n_b)
     }
     return !n_a && !n_b;
 }
-
-size_t wording_normalise(char *out, const char *text, size_t n)
-{
-    const size_t marker = strlen(IMAGE_MARKER);
-    size_t used = 0;
-    bool blank = false; /* before the next character */
-    for (size_t i = 0; i < n;) {
-        if (n - i >= marker && !memcmp(text + i, IMAGE_MARKER, marker)) {
-            i += marker;
-            continue;
-        }
-        uint32_t c = 0;
-        const size_t k = (size_t)utf8_decode(text + i, n - i, &c);
-        if (utf8_is_space(c)) {
-            blank = used > 0;
-        } else {
-            if (blank)
-                out[used++] = ' ';
-            blank = false;
-            for (size_t j = 0; j < k; j++)
-                out[used++] = text[i + j] >= 'A' && text[i + j] <= 'Z' ? (char)(text[i + j] + 32) : text[i + j];
-        }
-        i += k;
-    }
-    while (used && is_end_mark(out[used - 1]))
-        used--;
-    return used;
-}

@@ -1,4 +1,4 @@
-/* wording.h: what is looked at in texts that models wrote, and the forms in which texts are compared. Called by answer.c, gate.c, stats.c.
+/* wording.h: what is looked at in texts that models wrote, and how captions are compared. Called by answer.c.
  * All text is valid UTF-8 and may hold NUL. */
 #ifndef GENLLAVA_DATA_CURATE_WORDING_H
 #define GENLLAVA_DATA_CURATE_WORDING_H
@@ -23,7 +23,4 @@ bool wording_is_foreign(const char *text, size_t n);
 
 /* Whether two captions say the same, as InstructPix2Pix compares them: stripped, without .!? at the ends, in lower case. */
 bool wording_same_caption(const char *a, size_t n_a, const char *b, size_t n_b);
-/* For finding equal texts: without "<image>", ASCII letters in lower case, white space one blank each and none at the ends, then without
- * .!? at the end. Into out, which has room for n bytes; returns how many it has. */
-size_t wording_normalise(char *out, const char *text, size_t n);
 #endif

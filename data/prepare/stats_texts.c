@@ -51,35 +51,6 @@ static Status grow(void *array, size_t n, size_t *capacity, size_t size)
 
 /* ---------------------------------------------------------------- what a row says */
 
-static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-
-/* Bytes of a marker of a picture that begins there, or 0. */
-static size_t marker_at(const char *text, size_t n)
-{
-    static const char *const MARKERS[] = {IMAGE_MARKER, GEN_MARKER};
-    for (int m = 0; m < 2; m++)
-        if (n >= strlen(MARKERS[m]) && !memcmp(text, MARKERS[m], strlen(MARKERS[m])))
-            return strlen(MARKERS[m]);
-    return 0;
-}
-
-/* Into out, which has room for n bytes: without markers of pictures, in ASCII lower case, white space as one blank, none at the ends, nor
- * ".!?" at the last. Returns how many bytes that are. */
-static size_t normalise(char *out, const char *text, size_t n)
-{
-    size_t to = 0;
-    for (size_t i = 0; i < n;) {
-        const size_t gap = is_blank(text[i]) ? 1 : marker_at(text + i, n - i);
-        const char c = gap ? ' ' : text[i];
-        i += gap ? gap : 1;
-        if (c != ' ' || (to && out[to - 1] != ' '))
-            out[to++] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-    while (to && strchr(" .!?", out[to - 1]) && out[to - 1])
-        to--;
-    return to;
-}
-
 static Status add_answer(TextStats *t, int64_t row, uint32_t turn, const Json *value)
 {
     const char *text = value->string;
@@ -100,7 +71,7 @@ static Status read_turns(TextStats *t, int64_t row, const Json *document, char *
         const Json *value = json_get(turn, "value");
         const bool answer = *json_get(turn, "from")->string == 'g';
         said[(*bytes)++] = answer ? '\1' : '\2';
-        *bytes += normalise(said + *bytes, value->string, value->length);
+        *bytes += record_comparable(said + *bytes, value->string, value->length, " .!?");
         if (answer)
             TRY(add_answer(t, row, k, value));
     }

@@ -1,4 +1,4 @@
-/* What describes a target image: its own prompt, an instruction, or the question before it. */
+/* What describes a target image: its own prompt, an instruction, or the question before it; and the form in which texts are compared. */
 #include "data/record.h"
 
 #include <string.h>
@@ -36,4 +36,28 @@ TEST(record_describes_each_target)
     check_prompt(&r, 0, "a dog");
     r.task = TASK_EDIT;
     check_prompt(&r, 1, "a dog");
+}
+
+TEST(what_rows_say_has_a_form_to_compare)
+{
+    static const char *const CASES[][2] = {
+        {"<image>\nMake  it\tRed.", "make it red"},
+        {" \u3000a <image> b\u00a0\n", "a b"},
+        {"<image><image>x<image>y", "xy"},
+        {"\u00c4B!?.", "\u00c4b"},
+        {"a.b ?!", "a.b "}, /* the blank was inside */
+        {".!?", ""},
+        {"", ""},
+        {"<IMAGE> <gen>", "<image> <gen>"},
+    };
+    char out[64];
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const size_t n = record_comparable(out, CASES[i][0], strlen(CASES[i][0]), ".!?");
+        CHECK_MSG(n == strlen(CASES[i][1]) && !memcmp(out, CASES[i][1], n), "%s: \"%.*s\", wanted \"%s\"", CASES[i][0], (int)n, out,
+                  CASES[i][1]);
+    }
+    CHECK_INT(record_comparable(out, "a\0", 2, ".!?"), 2);
+    CHECK_INT(record_comparable(out, "a\0 B", 4, ".!?"), 4);
+    CHECK(!memcmp(out, "a\0 b", 4));
+    CHECK_INT(record_comparable(out, "a.b ?!", 6, " .!?"), 3);
 }

@@ -134,8 +134,7 @@ def export_line(row, source, uid, record):
 
 
 def normalise(text):
-    text = re.sub("[A-Z]", lambda m: m.group().lower(), text.replace("<image>", " ").replace("<gen>", " "))
-    return re.sub("[ \n\t\r]+", " ", text).strip(" ").rstrip(" .!?")
+    return " ".join(re.sub("[A-Z]", lambda m: m.group().lower(), text.replace("<image>", "")).split()).rstrip(" .!?")
 
 
 class Row:
