@@ -1,4 +1,5 @@
 # To be sourced: a folder of its own with a small run over the parity fixtures, and what the tests of `train` share.
+# Nothing here or in these tests waits for a length of time where it can wait for a thing: machines are slow when they are busy.
 #   $dir      the folder, removed at the end      $dir/run.json   $steps steps (STEPS=, 16), adapters with dropout, several passes a step
 #   $last     the name of its last checkpoint
 set -u
@@ -49,6 +50,35 @@ expect() { ends_with "$train" "$@"; }
 # says TEXT: the last run's stderr holds it.
 says() {
     grep -qF -- "$1" "$dir/err" || { fail "stderr does not say: $1"; sed 's/^/    /' "$dir/err" >&2; }
+}
+
+# await PID COMMAND...: waits until the command is true; fails when the process ends before.
+await() {
+    local pid=$1
+    shift
+    until "$@"; do
+        kill -0 "$pid" 2> /dev/null || { "$@" || { fail "process $pid has ended before: $*"; sed 's/^/    /' "$dir/err" >&2; }; return; }
+        sleep 0.02
+    done
+}
+# steps_past N: the run under runs/r has done more steps than that.
+steps_past() { [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt "$1" ]; }
+
+# beside NAME COMMAND...: in the background, with a folder of its own as $dir, whose run.json saves there.
+besides=()
+beside() {
+    local name=$1
+    shift
+    mkdir "$dir/$name"
+    sed "s|\"dir\": \"$dir/runs\"|\"dir\": \"$dir/$name/runs\"|" "$dir/run.json" > "$dir/$name/run.json"
+    (dir=$dir/$name failed=0; "$@"; exit $failed) &
+    besides+=($!)
+}
+# together: waits for all of them, and fails where one has.
+together() {
+    local pid
+    for pid in "${besides[@]}"; do wait "$pid" || failed=1; done
+    besides=()
 }
 
 # The log without what differs from run to run.

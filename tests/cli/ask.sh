@@ -115,7 +115,7 @@ says "so it cannot be standard output"
 questions many $(for i in $(seq 60); do echo a b c; done)
 ask 0 "$dir/many" --split many
 "$evaluate" gqa ask --data "$data" --config "$dir/run.json" --out "$dir/stopped" --split many 2> "$dir/err" &
-for i in $(seq 600); do [ -s "$dir/stopped.partial" ] && break; sleep 0.05; done
+await $! test -s "$dir/stopped.partial"
 kill -TERM $!
 wait $!
 [ $? -eq 75 ] || { fail "SIGTERM: another exit code"; cat "$dir/err" >&2; }

@@ -54,9 +54,10 @@ RANKS=2 program=$train ask 2 "$dir/launched2" --split few --ranks 2
 says "leave one of the two"
 
 # Stopped, and gone on with by one process, then by three ranks.
+answers_past() { [ "$(cat "$dir/stopped.partial" 2> /dev/null | wc -l)" -gt "$1" ]; }
 stop() {
     "$evaluate" gqa ask --data "$data" --config "$dir/run.json" --out "$dir/stopped" --split many "$@" 2> "$dir/err" &
-    for i in $(seq 600); do [ "$(wc -l 2> /dev/null < "$dir/stopped.partial")" -gt "$lines" ] 2> /dev/null && break; sleep 0.02; done
+    await $! answers_past "$lines"
     kill -TERM $!
     wait $!
     local code=$?
@@ -75,7 +76,7 @@ same "$dir/many" "$dir/stopped" "stopped and resumed"
 # A rank that is killed ends all; what was told is not lost.
 "$evaluate" gqa ask --data "$data" --config "$dir/run.json" --out "$dir/killed" --split many --ranks 2 2> "$dir/err" &
 pid=$!
-for i in $(seq 600); do [ -s "$dir/killed.partial" ] && break; sleep 0.02; done
+await $pid test -s "$dir/killed.partial"
 kill -KILL $(pgrep -P $pid | tail -1)
 wait $pid
 code=$?
@@ -87,7 +88,7 @@ same "$dir/many" "$dir/killed" "killed and resumed"
 # Two processes do not write one file: the second says who does.
 "$evaluate" gqa ask --data "$data" --config "$dir/run.json" --out "$dir/held" --split many --quiet 2> "$dir/err" &
 pid=$!
-for i in $(seq 600); do [ -s "$dir/held.partial" ] && break; sleep 0.02; done
+await $pid test -s "$dir/held.partial"
 kill -STOP $pid
 for ranks in 1 2; do
     ask 73 "$dir/held" --split many --ranks $ranks

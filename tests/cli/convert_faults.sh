@@ -83,12 +83,10 @@ for n in 1 4 8; do
     rm -rf "$out"
 done
 # Somebody else's folder that appears meanwhile is not replaced.
-strace -f -o /dev/null -e trace=mkdirat -e inject=mkdirat:signal=STOP:when=1 "$convert" $arguments --to hf --out "$out" 2> "$dir/err" &
+strace -f -o "$dir/trace" -e trace=mkdirat -e inject=mkdirat:signal=STOP:when=1 "$convert" $arguments --to hf --out "$out" 2> "$dir/err" &
 tracer=$!
-for ((i = 0; i < 500; i++)); do
-    [ ! -e "$out.partial" ] || break
-    sleep 0.02
-done
+await $tracer grep -qs "stopped by SIGSTOP" "$dir/trace"
+[ -e "$out.partial" ] || fail "stopped before there is $out.partial"
 mkdir "$out"
 echo mine > "$out/file"
 pkill -CONT -P $tracer

@@ -75,10 +75,7 @@ is_generated "$dir/request/9.png" --draw "Draw 589645 things, café 0. now"
 # A signal ends it between two evaluations; nothing is half-written, and the same command goes on.
 "$evaluate" coco ask --data "$coco" "${model[@]}" --out "$dir/stopped" --steps 150 2> "$dir/err" &
 pid=$!
-for _ in $(seq 200); do
-    [ -e "$dir/stopped/9.png" ] && break
-    sleep 0.05
-done
+await $pid test -e "$dir/stopped/9.png"
 kill -TERM $pid
 wait $pid
 code=$?

@@ -92,7 +92,7 @@ GENLLAVA_RANKS_PATIENCE=2 RANK_1=NCCL_HOST_HANG=0 expect 69 $on_cuda
 says "the start of NCCL before the first step: all ranks are there, and it has not ended for 2 s"
 errors
 "$train" $on_cuda --set train.steps=100000 > "$dir/out" 2> "$dir/err" &
-until [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 1 ]; do sleep 0.02; done
+await $! steps_past 1
 kill -KILL "$(sed -n 2p "$dir/pids")"
 wait $!
 says "error: rank 1 has ended"

@@ -66,7 +66,7 @@ expect 0 --config "$dir/run.json" --resume --set save.keep=2
 restore
 timeout 60 "$train" --config "$dir/run.json" --resume --set train.steps=100000 --set save.every=20 --change > "$dir/out" 2> "$dir/err" &
 pid=$!
-for _ in $(seq 200); do grep -q "saved .*checkpoint-000020" "$dir/err" && break; sleep 0.05; done
+await $pid grep -q "saved .*checkpoint-000020" "$dir/err"
 mv "$run" "$dir/moved" && ln -s "$dir/elsewhere" "$run"
 wait $pid
 code=$?

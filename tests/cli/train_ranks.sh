@@ -66,10 +66,7 @@ expect 0 --config "$dir/run.json" --dry-run --log-format json
 for rank in 1 0; do
     rm -rf "$dir/runs/r"
     "$train" --config "$dir/run.json" --set train.steps=100000 --set save.every=0 > /dev/null 2> "$dir/err" &
-    for i in $(seq 1 1000); do
-        [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 2 ] && break
-        sleep 0.02
-    done
+    await $! steps_past 2
     kill -TERM "$(sed -n $((rank + 1))p "$dir/pids")"
     wait $!
     code=$?

@@ -57,10 +57,7 @@ rm -rf "$dir/runs/r"
 
 # Nobody says that it has gone: each side finds the other silent.
 start --set train.steps=100000
-for i in $(seq 1 1000); do
-    [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 2 ] && break
-    sleep 0.02
-done
+await "${ranks[0]}" steps_past 2
 ip link set near down
 ends 69
 tells 0 "error: rank 1 has given no sign of life for 3 s"
