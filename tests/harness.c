@@ -90,9 +90,10 @@ const char *test_fixture(const char *name)
 
 const char *test_build_dir(void) { return build; }
 
-/* A shell script is run with the build folder; it exits with SKIPPED to skip. */
+/* A shell script is run with the build folder; it exits with SKIPPED to skip. In the user's own language awk may read 0.5 as 0. */
 static void run_script(const TestCase *t)
 {
+    setenv("LC_ALL", "C.UTF-8", 1);
     execl("/bin/bash", "bash", t->file, build, (char *)NULL);
     _exit(127);
 }

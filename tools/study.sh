@@ -4,6 +4,7 @@
 # Markdown table. $1: the folder with the programs. Run again it goes on where it was stopped; what is finished is not done again.
 # STUDY_RUNS: where worlds and runs lie (runs); STUDY_EPOCHS (4); STUDY_PART: worlds so many times smaller (1). Called by `make study`.
 set -eu
+export LC_ALL=C # in other languages awk may read 0.5 as 0
 bin=$1
 runs=${STUDY_RUNS:-runs}
 epochs=${STUDY_EPOCHS:-4}

@@ -62,7 +62,7 @@ cat > inline.json <<END
           "validation": [{"name": "s4v", "format": "sharegpt4v", "as": "generate", "files": ["sharegpt4v.json"], "image_root": "pictures", "requests": "requests.json"}],
           "max_bad": 1}, "train": {"batch": 4}}
 END
-(cd / && expect 0 '2 of 2 rows are of task "generate" or "edit"' "$build/train" --config "$tmp/sources/inline.json" --dry-run; exit $failed) || failed=1
+(mkdir "$tmp/elsewhere" && cd "$tmp/elsewhere" && expect 0 '2 of 2 rows are of task "generate" or "edit"' "$build/train" --config "$tmp/sources/inline.json" --dry-run; exit $failed) || failed=1
 
 # what is missing or broken
 mv requests.json away.json

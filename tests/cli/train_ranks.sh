@@ -94,7 +94,8 @@ says "error: rank 0: $dir/runs/r is being trained in by process $$ on "
 errors 1
 exec 9<&-
 expect 73 --config "$dir/run.json" --set save.dir=/proc/nothing
-says "error: rank 0: save.dir: /proc/nothing: cannot be created"
+says "error: rank 0: save.dir: /proc/nothing" # who is not root is told of the folder that would be in it
+says ": cannot be created: "
 # … the second has a picture that cannot be read, or a device that fails …
 cp "$dir/shards/shard-00000-of-00001.h5" "$dir/whole.h5"
 at=$(LC_ALL=C grep -obUaP '\xff\xd8\xff' "$dir/whole.h5" | cut -d: -f1)

@@ -4,6 +4,7 @@
 # folder with the programs, $2: python. The two programs take turns; a ratio is the median of the pairs. The steps: text only, f32, LoRA
 # on all seven linears, random weights: bases, data and PyTorch's step are of the same shape.
 set -eu
+export LC_ALL=C # in other languages awk may read 0.5 as 0
 bin=$(cd "$1" && pwd) python=$2 root=$(pwd)
 pairs=5 steps=12 row=${ROW:-C}
 dir=$(mktemp -d)

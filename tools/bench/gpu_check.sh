@@ -8,6 +8,7 @@
 #   Without stages all of them. A second call with the same --out goes on with its log: name the stages that are left.
 #   --tiny: over the emulation, as small as it gets: shows that everything works, measures nothing.
 set -u
+export LC_ALL=C # in other languages awk may read 0.5 as 0
 ALL="device tests step ceilings kernels runs counters sanitizer beside unet"
 # Seconds that a stage may take, and what it is for.
 about() {
