@@ -5,34 +5,26 @@ sed -i 's/"steps": 16/"steps": 100000/; s/"every": 1,/"every": 0,/' "$dir/run.js
 export GENLLAVA_RANKS_SILENCE=3
 
 # launch CONFIG: three ranks in the background; $pid has started them, ${ranks[*]} are they.
+three_ranks() {
+    ranks=($(ps -o pid= --ppid $pid --sort pid))
+    [ ${#ranks[@]} -eq 3 ]
+}
 launch() {
     rm -rf "$dir/runs"
     "$train" --config "$1" --ranks 3 > "$dir/out" 2> "$dir/err" &
     pid=$!
-    for i in $(seq 1 500); do
-        ranks=($(ps -o pid= --ppid $pid --sort pid))
-        [ ${#ranks[@]} -eq 3 ] && return
-        sleep 0.01
-    done
-    fail "no ranks in 5 s"
+    await $pid three_ranks
 }
-# prepare: … while rank 0 prepares, which takes it a second at least.
+# prepare: … while rank 0 prepares many rows, which takes it a second at least.
 prepare() {
-    launch "$1"
-    for i in $(seq 1 1000); do
-        grep -q '^preparing ' "$dir/err" && return
-        sleep 0.01
-    done
-    fail "nothing is prepared in 10 s"
+    sed "s|$PWD/$rows|$many|; s|\"shards\": \"[^\"]*\"|\"shards\": \"$dir/shards\"|" "$dir/run.json" > "$dir/many.json"
+    launch "$dir/many.json"
+    await $pid grep -q '^preparing ' "$dir/err"
 }
 # start: … once they have done some steps.
 start() {
     launch "$dir/run.json"
-    for i in $(seq 1 1000); do
-        [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 2 ] && return
-        sleep 0.02
-    done
-    fail "no step in 20 s: $(cat "$dir/err")"
+    await $pid steps_past 2
 }
 # ends CODE WHAT: … within 20 s, all of them.
 ends() {
@@ -45,56 +37,73 @@ ends() {
         ! kill -0 "$rank" 2> /dev/null || fail "$2: process $rank goes on"
     done
 }
+expect 0 --config "$dir/run.json" --steps 1
 
-# Any rank killed or stopped while steps are taken.
-for k in 0 1 2; do
+# Any rank killed or stopped while steps are taken. One that is stopped goes on once it is named: otherwise it is killed after 30 s.
+killed() {
     start
-    kill -KILL "${ranks[k]}"
-    ends 69 "rank $k killed"
-    says "error: rank $k has ended"
-    says "warning: rank $k was ended by signal 9 (Killed)"
+    kill -KILL "${ranks[$1]}"
+    ends 69 "rank $1 killed"
+    says "error: rank $1 has ended"
+    says "warning: rank $1 was ended by signal 9 (Killed)"
     [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; cat "$dir/err" >&2; }
+}
+stopped() {
     start
-    kill -STOP "${ranks[k]}"
-    (sleep 6; kill -CONT "${ranks[k]}" 2> /dev/null) & # otherwise it is killed after 30 s
-    ends 69 "rank $k stopped"
-    says "error: rank $k has given no sign of life for 3 s"
+    kill -STOP "${ranks[$1]}"
+    await $pid grep -q "error: rank $1 has given no sign of life for 3 s" "$dir/err"
+    kill -CONT "${ranks[$1]}"
+    ends 69 "rank $1 stopped"
+}
+for k in 0 1 2; do
+    beside killed$k killed $k
+    beside stopped$k stopped $k
 done
+together
 
 # … while rank 0 prepares and the others wait, which may take hours: no rank is suspected.
 rows=tests/fixtures/parity/visual_tokens/rows.jsonl
+many=$dir/many.jsonl
 awk '{ at = index($0, "\"uid\": \"") + 7; head[NR] = substr($0, 1, at); tail[NR] = substr($0, at + 1) }
-    END { for (i = 0; i < 800000; i++) { k = 1 + i % NR; print head[k] i "-" tail[k] } }' $rows > "$dir/many.jsonl"
-sed "s|$PWD/$rows|$dir/many.jsonl|; s|$dir/shards|$dir/runs/shards|" "$dir/run.json" > "$dir/many.json"
-prepare "$dir/many.json"
-sleep 2 # a beat a second tells where a rank is
-kill -0 $pid || { fail "ranks do not wait for the preparation"; cat "$dir/err" >&2; }
-kill -KILL "${ranks[2]}"
-ends 69 "rank 2 killed while rank 0 prepares"
-says "error: rank 2 has ended (last heard of at the work of rank 0 before the first step)"
-prepare "$dir/many.json"
-kill -KILL "${ranks[0]}"
-ends 69 "rank 0 killed while it prepares"
-says "error: rank 0 has ended"
-
+    END { for (i = 0; i < 800000; i++) { k = 1 + i % NR; print head[k] i "-" tail[k] } }' $rows > "$many"
+killed_waiting() {
+    prepare
+    sleep 2 # a beat a second tells where a rank is
+    kill -0 $pid || { fail "ranks do not wait for the preparation"; cat "$dir/err" >&2; }
+    kill -KILL "${ranks[2]}"
+    ends 69 "rank 2 killed while rank 0 prepares"
+    says "error: rank 2 has ended (last heard of at the work of rank 0 before the first step)"
+}
+killed_preparing() {
+    prepare
+    kill -KILL "${ranks[0]}"
+    ends 69 "rank 0 killed while it prepares"
+    says "error: rank 0 has ended"
+}
 # A signal to whoever started them, or to any rank: the step is finished and saved once.
-for to in pid 'ranks[0]' 'ranks[2]'; do
+asked() { # TO
     start
-    kill -TERM "${!to}"
-    ends 75 "SIGTERM to $to"
+    kill -TERM "${!1}"
+    ends 75 "SIGTERM to $1"
+    local lines
     lines=$(wc -l < "$dir/runs/r/train.jsonl")
     says "SIGTERM: stopped after step $lines of 100000; go on with --resume"
-    [ -f "$dir/runs/r/$(printf checkpoint-%06d "$lines")/MANIFEST.json" ] || fail "SIGTERM to $to: no checkpoint of the last step, $lines"
-done
+    [ -f "$dir/runs/r/$(printf checkpoint-%06d "$lines")/MANIFEST.json" ] || fail "SIGTERM to $1: no checkpoint of the last step, $lines"
+}
 # … and before the first step nothing is.
-for to in pid 'ranks[2]'; do
-    prepare "$dir/many.json"
-    kill -TERM "${!to}"
-    ends 75 "SIGTERM to $to while rank 0 prepares"
+asked_preparing() { # TO
+    prepare
+    kill -TERM "${!1}"
+    ends 75 "SIGTERM to $1 while rank 0 prepares"
     says "stopped"
     says " before a step was taken; nothing is lost, run the same again"
-    [ "$(grep -c 'before a step' "$dir/err")" -eq 1 ] || fail "SIGTERM to $to is not told once: $(cat "$dir/err")"
-done
+    [ "$(grep -c 'before a step' "$dir/err")" -eq 1 ] || fail "SIGTERM to $1 is not told once: $(cat "$dir/err")"
+}
+beside killed_waiting killed_waiting
+beside killed_preparing killed_preparing
+for to in pid 'ranks[2]'; do beside "asked_preparing_$to" asked_preparing "$to"; done
+for to in pid 'ranks[0]' 'ranks[2]'; do beside "asked_$to" asked "$to"; done
+together
 
 # Ranks whose starter dies before they have asked to be told of that end too.
 if command -v strace > /dev/null && strace -o /dev/null true 2> /dev/null; then
