@@ -34,47 +34,68 @@ awk -v with="$with" -v without="$without" 'BEGIN { exit !(with - without > 0.9 &
     fail "the workspace is $with with NCCL and $without without"
 
 # The log tells how long the devices wait for sums.
-NCCL_HOST_DELAY=1000 expect 0 $on_cuda --set train.steps=3
-sed -n 's/.*"waited":\([0-9.e-]*\).*/\1/p' "$dir/runs/r/train.jsonl" | awk '{ n++; waited += $1 } END { exit !(n == 3 && waited / n > 0.3 && waited / n < 1) }' ||
-    fail "the devices of both ranks wait a second a step, and the log says: $(cat "$dir/runs/r/train.jsonl")"
-rm -rf "$dir/runs/r"
+delayed() {
+    NCCL_HOST_DELAY=1000 expect 0 --config "$dir/run.json" --set device=cuda --set train.steps=3 --ranks 2
+    sed -n 's/.*"seconds":\([^,}]*\).*"waited":\([^,}]*\).*/\1 \2/p' "$dir/runs/r/train.jsonl" |
+        awk '{ n++; waited += $1 * $2; ever = ever || $2 >= 1 } END { exit !(n == 3 && waited / n > 0.3 && !ever) }' ||
+        fail "the devices of both ranks wait a second a step, and the log says: $(cat "$dir/runs/r/train.jsonl")"
+}
+# A sum that a rank never begins, or does not let the others begin.
+. tests/cli/_ranks.sh
+program=$train
+as_ranks "$program"
+as_ranks=$train train=$program
+export RANKS=2
+hangs() { # AT SENTENCE
+    train=$as_ranks
+    GENLLAVA_RANKS_PATIENCE=4 RANK_1=NCCL_HOST_HANG=$1 expect 69 --config "$dir/run.json" --set device=cuda
+    says "$2: all ranks are there, and it has not ended for 4 s"
+    [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; sed 's/^/    /' "$dir/err" >&2; }
+}
+# A sum may begin during backward: the same sums, and the same bits, as after it.
+config_of() { [ "$1" = epoch ] && echo "$dir/run.json" || echo "tests/fixtures/parity/$1/config.json"; }
+# Several passes a step, pictures that are drawn, ranks that have none of them or no rows, everything trained; a short last step, of one row for
+# three ranks.
+cases="draw_l2norm noise_edit skipped vision_full epoch"
+overlap() { # 1 or 0
+    local of
+    export GENLLAVA_OVERLAP=$1
+    for of in $cases; do
+        set --
+        [ $of != epoch ] || set -- --set train.steps=null --set train.epochs=1 --set train.batch=4 --set optim.warmup=0
+        NCCL_HOST_TRACE=$dir/sums.$of expect 0 --config "$(config_of $of)" --ranks 3 --set device=cuda --set save.dir="$dir" --set name="$of" \
+            --set save.every=1 --set data.shards="$dir/shards.$of" "$@"
+    done
+}
+# All of these side by side: some wait, some compute.
+beside delayed delayed
+export CUDA_HOST_DEVICES=3 GENLLAVA_BUCKET=1024
+beside hangs5 hangs 5 "the sum of the gradients"
+beside hangs0 hangs 0 "the start of NCCL before the first step"
+for early in 1 0; do beside overlap$early overlap $early; done
+together
+for of in $cases; do
+    diff <(sort "$dir/overlap0/sums.$of") <(sort "$dir/overlap1/sums.$of") > /dev/null || fail "$of: sums that begin early are others"
+    [ "$(grep -c '^256$' "$dir/overlap1/sums.$of")" -gt 10 ] || fail "$of: there are too few buckets"
+    n=0
+    for checkpoint in "$dir/overlap0/$of"/checkpoint-0*; do
+        diff -rq -x config.resolved.json -x MANIFEST.json "$checkpoint" "$dir/overlap1/$of/${checkpoint##*/}" && n=$((n + 1)) ||
+            fail "$of, ${checkpoint##*/}: sums that begin early give other bits"
+    done
+    [ $n -gt 0 ] || fail "$of: nothing was compared"
+done
 # The CPU has no use for it.
 expect 0 --config "$dir/run.json" --set train.steps=1 --ranks 2
 ! grep -q NCCL "$dir/err" || fail "ranks on the CPU speak of NCCL"
 rm -rf "$dir/runs/r"
 
-# A sum may begin during backward: the same sums, and the same bits, as after it.
-export CUDA_HOST_DEVICES=3 GENLLAVA_BUCKET=1024
-same_early() { # WHAT CONFIG SETTINGS…
-    local what=$1 config=$2 early checkpoint
-    shift 2
-    for early in 1 0; do
-        GENLLAVA_OVERLAP=$early NCCL_HOST_TRACE=$dir/sums.$early expect 0 --config "$config" --ranks 3 --set device=cuda \
-            --set save.dir="$dir/early" --set name="$early" --set save.every=1 --set data.shards="$dir/early/shards" "$@"
-    done
-    diff <(sort "$dir/sums.0") <(sort "$dir/sums.1") > /dev/null || fail "$what: sums that begin early are others"
-    [ "$(grep -c '^256$' "$dir/sums.1")" -gt 10 ] || fail "$what: there are too few buckets"
-    for checkpoint in "$dir"/early/0/checkpoint-0*; do
-        diff -rq -x config.resolved.json -x MANIFEST.json "$checkpoint" "$dir/early/1/${checkpoint##*/}" ||
-            fail "$what, ${checkpoint##*/}: sums that begin early give other bits"
-    done
-    rm -rf "$dir/early" "$dir"/sums.*
-}
-# Several passes a step, pictures that are drawn, ranks that have none of them or no rows, everything trained.
-for of in draw_l2norm noise_edit skipped vision_full; do
-    same_early "$of" "tests/fixtures/parity/$of/config.json"
-done
-# A short last step, of one row for three ranks.
-same_early "an epoch" "$dir/run.json" --set train.steps=null --set train.epochs=1 --set train.batch=4 --set optim.warmup=0
 for bytes in many 100MB ""; do
     GENLLAVA_BUCKET=$bytes expect 2 $on_cuda
     says "error: rank 0: GENLLAVA_BUCKET is $bytes; expected bytes, 64 … 1073741824"
 done
 
-# Errors at once and later, a rank that dies in a sum, and one that never comes to it.
-. tests/cli/_ranks.sh
-as_ranks "$train"
-export RANKS=2
+# Errors at once and later, and a rank that dies in a sum.
+train=$as_ranks
 on_cuda="--config $dir/run.json --set device=cuda"
 errors() { rm -rf "$dir/runs/r";  [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; sed 's/^/    /' "$dir/err" >&2; }; }
 more="unhandled system error; NCCL_DEBUG=WARN tells more, GENLLAVA_NCCL=none sums through the host"
@@ -83,13 +104,6 @@ says "error: NCCL: a sum over the ranks: $more"
 errors
 RANK_0=NCCL_HOST_LATE=5 expect 69 $on_cuda
 says "error: NCCL: an earlier sum: $more"
-errors
-GENLLAVA_RANKS_PATIENCE=2 RANK_1=NCCL_HOST_HANG=5 expect 69 $on_cuda
-says "the sum of the gradients: all ranks are there, and it has not ended for 2 s"
-errors
-# … or that does not let the others in.
-GENLLAVA_RANKS_PATIENCE=2 RANK_1=NCCL_HOST_HANG=0 expect 69 $on_cuda
-says "the start of NCCL before the first step: all ranks are there, and it has not ended for 2 s"
 errors
 "$train" $on_cuda --set train.steps=100000 > "$dir/out" 2> "$dir/err" &
 await $! steps_past 1

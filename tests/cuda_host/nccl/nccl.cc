@@ -80,11 +80,14 @@ int ncclGetVersion(int *version)
     return 0;
 }
 
+/* Memory of this process, which the others find among its open files: none outlives the ranks, however they end. */
 int ncclGetUniqueId(ncclUniqueId *id)
 {
-    static int ids;
+    int fd = memfd_create("nccl-host", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, sizeof(Shared)))
+        return SYSTEM_ERROR;
     memset(id, 0, sizeof *id);
-    snprintf(id->internal, sizeof id->internal, "/nccl-host-%d-%d", static_cast<int>(getpid()), ids++);
+    snprintf(id->internal, sizeof id->internal, "/proc/%d/fd/%d", static_cast<int>(getpid()), fd);
     return 0;
 }
 
@@ -92,16 +95,14 @@ int ncclCommInitRank(ncclComm_t *comm, int n_ranks, ncclUniqueId id, int rank)
 {
     while (is_time("NCCL_HOST_HANG", 0))
         usleep(100000);
-    int fd = shm_open(id.internal, O_RDWR | O_CREAT, 0600);
-    if (n_ranks > RANKS_MOST || fd < 0 || ftruncate(fd, sizeof(Shared)))
+    int fd = open(id.internal, O_RDWR | O_CLOEXEC);
+    if (n_ranks > RANKS_MOST || fd < 0)
         return SYSTEM_ERROR;
     void *p = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     *comm = new ncclComm{static_cast<Shared *>(p), rank, n_ranks, 0, 0, false, false, nullptr, nullptr};
     for (int round = arrive((*comm)->shared, n_ranks); (*comm)->shared->round == round;)
         usleep(100);
-    if (rank == 0)
-        shm_unlink(id.internal);
     return 0;
 }
 
