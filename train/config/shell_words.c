@@ -2,6 +2,7 @@
 #include "train/config/shell_words.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,9 +22,9 @@ typedef struct Script {
     char *out, *room_end; /* where the next word is written: values of variables make words longer than the script */
     Variable variables[VARIABLES_MAX];
     int n_variables;
-    int depth;         /* of if, loops and cases */
-    bool conditional;  /* the present command stands behind && or || */
-    char trouble[256]; /* of the present command: what only the shell can read of it; it matters if it is the command that is wanted */
+    int depth;                    /* of if, loops and cases */
+    bool conditional;             /* the present command stands behind && or || */
+    char trouble[PATH_MAX + 256]; /* of the present command: what only the shell can read of it; it matters if that is the one wanted */
 } Script;
 
 /* Remembers the first trouble of a command. */
@@ -192,7 +193,7 @@ static Status command(Script *s, const char *words[SHELL_WORDS_MAX], int *n, con
         if (!word)
             forget_set(s, words, *n);
         if (!word)
-            return *found && *s->trouble ? fail(ERR_DATA, "%.300s", s->trouble) : OK;
+            return *found && *s->trouble ? fail(ERR_DATA, "%s", s->trouble) : OK;
         if (!*n && (assigns(s, word) || leads(s, word)))
             continue;
         if (*n < SHELL_WORDS_MAX)
