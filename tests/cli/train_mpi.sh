@@ -4,7 +4,7 @@
 command -v mpirun > /dev/null || { echo "no mpirun (Debian package openmpi-bin)"; exit 77; }
 mpirun --version 2>&1 | grep -q 'Open MPI' || { echo "mpirun is not that of Open MPI"; exit 77; }
 # root, more ranks than processors, and time to see the end of ranks whose launcher has begun to kill them: only here
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_odls_base_sigkill_timeout=3 OMP_NUM_THREADS=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_odls_base_sigkill_timeout=6 OMP_NUM_THREADS=1
 export ASAN_OPTIONS=detect_leaks=0 # Open MPI's own
 sed -i 's/"every": 1,/"every": 0,/' "$dir/run.json"
 
@@ -39,15 +39,15 @@ int MPI_Comm_size(void *comm, int *n)
 END
 cc -shared -fPIC -w -o "$dir/libfaults.so" "$dir/faults.c" -Wl,--no-as-needed -l:libmpi.so.40 || { echo "libmpi.so.40 cannot be linked"; exit 77; }
 
-# A rank: RANK_1=NAME=VALUE sets a variable of rank 1 alone; its number is left in $dir/pid.1, its exit code in $dir/code.1.
+# A rank: RANK_1=NAME=VALUE sets a variable of rank 1 alone; its number is left in $RANKS_DIR/pid.1, its exit code in $RANKS_DIR/code.1.
 program=$train
 cat > "$dir/rank" <<END
 #!/bin/bash
 trap : TERM
 own=RANK_\$OMPI_COMM_WORLD_RANK
-(echo \$BASHPID > "$dir/pid.\$OMPI_COMM_WORLD_RANK"; exec env \${!own} "$program" "\$@")
+(echo \$BASHPID > "\$RANKS_DIR/pid.\$OMPI_COMM_WORLD_RANK"; exec env \${!own} "$program" "\$@")
 code=\$?
-echo \$code > "$dir/code.\$OMPI_COMM_WORLD_RANK"
+echo \$code > "\$RANKS_DIR/code.\$OMPI_COMM_WORLD_RANK"
 exit \$code
 END
 train=$dir/mpirun
@@ -58,7 +58,7 @@ run() {
     rm -rf "$dir/runs" "$dir"/code.*
     local wanted=$1
     shift
-    expect "$wanted" --config "$dir/run.json" "$@"
+    RANKS_DIR=$dir expect "$wanted" --config "$dir/run.json" "$@"
     codes=$(cat "$dir"/code.* | sort -n | tr '\n' ' ')
 }
 errors() { [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; sed 's/^/    /' "$dir/err" >&2; }; }
@@ -90,42 +90,47 @@ run 0 --dry-run
 ! grep -qi mpirun "$dir/err" || fail "mpirun complains of a dry run: $(cat "$dir/err")"
 
 # A mistake, and an error of MPI: one sentence, and the exit code is that of the ranks.
-run 66 --set model.llm.path="$dir/nothing"
-errors
-RANK_1=MPI_FAULT=fail:20 run 69
-says "error: MPI: bytes to or from another rank: MPI_ERR_OTHER: known error not in list; GENLLAVA_MPI=none goes without it"
-errors
-[ "$codes" = "69 69 69 " ] || fail "after an error of MPI the ranks end with $codes"
-
+mistaken() {
+    run 66 --set model.llm.path="$dir/nothing"
+    errors
+}
+failing() {
+    RANK_1=MPI_FAULT=fail:20 run 69
+    says "error: MPI: bytes to or from another rank: MPI_ERR_OTHER: known error not in list; GENLLAVA_MPI=none goes without it"
+    errors
+    [ "$codes" = "69 69 69 " ] || fail "after an error of MPI the ranks end with $codes"
+}
 # A rank that is killed or stopped inside a sum of step 5, in either half of it. mpirun gives a killed one's signal as its own code.
-export GENLLAVA_RANKS_SILENCE=3
-for case in kill:18:1 kill:19:0 stop:18:0 stop:19:2; do
-    rank=${case##*:} SECONDS=0
-    export RANK_$rank=MPI_FAULT=${case%:*}
-    if [[ $case == kill* ]]; then
+lost() { # FAULT RANK
+    SECONDS=0
+    export RANK_$2=MPI_FAULT=$1 GENLLAVA_RANKS_SILENCE=3
+    if [[ $1 == kill* ]]; then
         run 137
-        says "error: rank $rank has ended"
-        [ "$codes" = "69 69 137 " ] || fail "$case: the ranks end with $codes"
+        says "error: rank $2 has ended"
+        [ "$codes" = "69 69 137 " ] || fail "$1: the ranks end with $codes"
     else
         run 69
-        says "error: rank $rank has given no sign of life for 3 s"
+        says "error: rank $2 has given no sign of life for 3 s"
     fi
-    unset RANK_$rank
-    grep -q '^step 4/16' "$dir/err" && ! grep -q '^step 5/16' "$dir/err" || fail "$case: not in step 5: $(cat "$dir/err")"
-    ! grep -q 'Read -1' "$dir/err" || fail "$case: a rank reads out of one that has died: $(cat "$dir/err")"
-    [ $SECONDS -lt 30 ] || fail "$case: only after $SECONDS s"
-done
-
+    grep -q '^step 4/16' "$dir/err" && ! grep -q '^step 5/16' "$dir/err" || fail "$1: not in step 5: $(cat "$dir/err")"
+    ! grep -q 'Read -1' "$dir/err" || fail "$1: a rank reads out of one that has died: $(cat "$dir/err")"
+    [ $SECONDS -lt 30 ] || fail "$1: only after $SECONDS s"
+}
 # A signal to a rank: the step is finished and saved, and mpirun hands on that code.
-rm -rf "$dir/runs"
-"$train" --config "$dir/run.json" --set train.steps=100000 > /dev/null 2> "$dir/err" &
-for i in $(seq 1000); do
-    [ "$(cat "$dir/runs/r/train.jsonl" 2> /dev/null | wc -l)" -gt 2 ] && break
-    sleep 0.02
-done
-kill -TERM "$(cat "$dir/pid.2")"
-wait $!
-code=$?
-[ $code -eq 75 ] || fail "SIGTERM to rank 2: exit $code, wanted 75"
-says "SIGTERM: stopped after step $(wc -l < "$dir/runs/r/train.jsonl") of 100000; go on with --resume"
+asked() {
+    RANKS_DIR=$dir "$train" --config "$dir/run.json" --set train.steps=100000 > /dev/null 2> "$dir/err" &
+    local pid=$! code
+    await $pid steps_past 2
+    kill -TERM "$(cat "$dir/pid.2")"
+    wait $pid
+    code=$?
+    [ $code -eq 75 ] || fail "SIGTERM to rank 2: exit $code, wanted 75"
+    says "SIGTERM: stopped after step $(wc -l < "$dir/runs/r/train.jsonl") of 100000; go on with --resume"
+}
+# All of these mostly wait: side by side.
+beside mistaken mistaken
+beside failing failing
+beside asked asked
+for case in kill:18:1 kill:19:0 stop:18:0 stop:19:2; do beside "$case" lost "${case%:*}" "${case##*:}"; done
+together
 exit $failed
