@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -32,6 +34,23 @@ static void on_ranks(int n, const char *address, void (*test)(int rank))
     }
     for (int r = 0; r < n; r++)
         CHECK_MSG(codes[r] == 0, "rank %d ended with %d", r, codes[r]);
+}
+
+/* … beside others, in a process of its own, of which join_all knows. */
+static void on_ranks_beside(int n, const char *address, void (*test)(int rank))
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid)
+        return;
+    on_ranks(n, address, test);
+    test_end();
+}
+static void join_all(void)
+{
+    for (int status; wait(&status) > 0;)
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void meet(int rank)
@@ -214,11 +233,12 @@ static void wait_for_the_first(int rank)
 TEST(meeting_names_who_does_not_belong_or_does_not_come)
 {
     setenv("GENLLAVA_RANKS_JOIN", "2", 1);
-    on_ranks(2, LOCAL, know_another_token);
-    on_ranks(2, LOCAL, count_otherwise);
-    on_ranks(3, NULL, be_the_same);
-    on_ranks(4, NULL, stay_away);
-    on_ranks(2, LOCAL, wait_for_the_first);
+    on_ranks_beside(2, LOCAL, know_another_token);
+    on_ranks_beside(2, LOCAL, count_otherwise);
+    on_ranks_beside(3, NULL, be_the_same);
+    on_ranks_beside(4, NULL, stay_away);
+    on_ranks_beside(2, LOCAL, wait_for_the_first);
+    join_all();
 }
 
 static void find_the_port_taken(int rank)
@@ -247,6 +267,9 @@ static int listen_at_the_place(void)
     return fd;
 }
 
+static atomic_int *n_failed; /* of the other run; memory that all of them share */
+
+/* Of ranks 0 and 1; 2 and 3 are another run's, which begins once the first listens and has failed before rank 1 comes. */
 static void find_another_run(int rank)
 {
     char number[16];
@@ -254,17 +277,27 @@ static void find_another_run(int rank)
     setenv("RANK", number, 1);
     setenv("LOCAL_RANK", number, 1);
     setenv("WORLD_SIZE", "2", 1);
-    usleep(rank == 0 ? 0 : rank == 1 ? 1500000 : 500000);
-    if (rank > 1)
+    if (rank == 1) {
+        while (*n_failed < 2)
+            usleep(10000);
+    } else if (rank > 1) {
+        close(call());
         setenv("GENLLAVA_JOB_TOKEN", "this is that of another run", 1);
+    }
     if (rank < 2)
         meet(rank);
     else if (rank == 2)
         fail_to_open(ERR_DEVICE, "Address already in use; set MASTER_PORT to one that no other program uses, on all ranks");
     else
         fail_to_open(ERR_USAGE, "what answers does not know the GENLLAVA_JOB_TOKEN of rank 1");
+    *n_failed += rank > 1;
 }
-TEST(meeting_keeps_two_runs_apart_at_one_port) { on_ranks(4, LOCAL, find_another_run); }
+TEST(meeting_keeps_two_runs_apart_at_one_port)
+{
+    n_failed = mmap(NULL, sizeof *n_failed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(n_failed != MAP_FAILED);
+    on_ranks(4, LOCAL, find_another_run);
+}
 
 /* Cut off as a rank is for which there was no room. */
 static void be_cut_off(int rank)
@@ -399,7 +432,7 @@ TEST(hello_proves_the_token_the_side_and_what_is_said)
 static Status sleep_long(void *arg)
 {
     (void)arg;
-    sleep(3);
+    sleep(2);
     return OK;
 }
 
@@ -413,7 +446,7 @@ static void be_slow(int rank)
     CHECK_OK(dist_agree(&d, &x, 1));
     d.step = 8;
     if (rank == 2)
-        sleep(4);
+        sleep(3);
     Status s = dist_agree(&d, &x, 1);
     CHECK_FAILS(s, ERR_DEVICE, "rank 2 has not come to step 8, an agreement for 1 s, and others wait for it");
     CHECK_INT(dist_close(&d, s), ERR_DEVICE);
@@ -429,10 +462,11 @@ static void be_busy(int rank)
 {
     Dist d;
     REQUIRE_OK(dist_open(&d));
-    if (rank == 1) {
-        usleep(500000); /* until the others have opened too */
+    int32_t x = 0;
+    Status all_have_opened = dist_agree(&d, &x, 1); /* fails where rank 1 has ended before a rank has its result */
+    (void)all_have_opened;
+    if (rank == 1)
         _exit(0);
-    }
     sleep(60);
 }
 TEST(ranks_that_are_busy_end_when_another_has_ended)
