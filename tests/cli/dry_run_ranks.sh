@@ -73,7 +73,7 @@ if [ "$(GENLLAVA_ISA=avx2 "$program" $run --dry-run > /dev/null 2>&1; echo $?)" 
     expect 0 $run --steps 1
     says "warning: the machines of the ranks compute differently"
     rm -rf "$dir/runs" "$dir/shards"
-    unset RANK_0 RANK_2
+    unset RANK_0 RANK_1 RANK_2
 fi
 
 # Bases and data, where a rank sees other files under the same names.

@@ -140,7 +140,8 @@ expect 2 --config "$dir/run.json" --set "eval.suite=$dir/bad.json"
 says "eval.suite: magicbrush: asks no questions, so a run cannot be judged by it"
 expect 2 "${suite[@]}" --set model.vision.path=null --set model.projector.train=frozen
 says "eval.suite: gqa: asks about pictures, and this model has no vision tower"
-workspace() { expect 0 "$@" --dry-run --log-format json; sed 's/.*"workspace":\([0-9]*\).*/\1/' "$dir/out"; }
-[ "$(workspace "${suite[@]}")" -gt $(($(workspace --config "$dir/run.json") + 500000)) ] ||
-    fail "planned for benchmarks: $(workspace "${suite[@]}"), without $(workspace --config "$dir/run.json")"
+# The least of five: the process itself, which counts, is some hundred kilobytes larger at times.
+workspace() { for _ in 1 2 3 4 5; do expect 0 "$@" --dry-run --log-format json; sed 's/.*"workspace":\([0-9]*\).*/\1/' "$dir/out"; done | sort -n | head -n 1; }
+with=$(workspace "${suite[@]}") without=$(workspace --config "$dir/run.json")
+[ "$with" -gt $((without + 500000)) ] || fail "planned for benchmarks: $with, without $without"
 exit $failed
