@@ -7,20 +7,26 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/sha256.h"
 #include "data/pictures/picture_file.h"
-#include "eval/features/feature_file.h"
 #include "eval/features/lpips.h"
+#include "eval/kept_features.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
 #include "train/dist/signals.h"
 
-enum { BLOCK = 8 * PICTURE_NET_BATCH }; /* rows that are computed before they are written */
+/* What the rows of a file are made of. */
+typedef struct Sources {
+    const char **item;   /* [n] paths or texts; NULL: there is none */
+    const char **digest; /* [n] SHA-256; NULL: not known, or there is no such picture. The array NULL: nobody has asked */
+} Sources;
 
 /* The drawings that are there, a row each; texts lie in the pool. */
 typedef struct DrawnRows {
     Pool pool;
     const char *made_folder, *goal_folder;
-    const char **name, **made, **goal, **text; /* [n]; text NULL: nobody says */
+    const char **name;              /* [n] */
+    Sources made, goal, text, both; /* both: for LPIPS, digests alone */
     int64_t n, room;
     bool shares_names; /* several drawings may have one name */
 } DrawnRows;
@@ -40,9 +46,9 @@ static Status reserve_rows(DrawnRows *r)
         return OK;
     r->room = 2 * r->room + 1024;
     TRY(grow(&r->name, r->room));
-    TRY(grow(&r->made, r->room));
-    TRY(grow(&r->goal, r->room));
-    return grow(&r->text, r->room);
+    TRY(grow(&r->made.item, r->room));
+    TRY(grow(&r->goal.item, r->room));
+    return grow(&r->text.item, r->room);
 }
 
 static const char *path_in(Pool *p, const char *folder, const char *name)
@@ -70,9 +76,9 @@ static Status add_row(void *arg, const BenchDrawing *q)
         return OK;
     TRY(reserve_rows(r));
     r->name[r->n] = span_copy(&r->pool, networks_row(q->name)).s;
-    r->made[r->n] = span_copy(&r->pool, span_of(path)).s;
-    r->goal[r->n] = q->goal ? path_in(&r->pool, r->goal_folder, q->goal) : NULL;
-    r->text[r->n] = q->caption.n ? span_copy(&r->pool, q->caption).s : NULL;
+    r->made.item[r->n] = span_copy(&r->pool, span_of(path)).s;
+    r->goal.item[r->n] = q->goal ? path_in(&r->pool, r->goal_folder, q->goal) : NULL;
+    r->text.item[r->n] = q->caption.n ? span_copy(&r->pool, q->caption).s : NULL;
     r->n++;
     return pool_status(&r->pool);
 }
@@ -81,9 +87,11 @@ static void free_rows(DrawnRows *r)
 {
     pool_free(&r->pool);
     mem_free(r->name);
-    mem_free(r->made);
-    mem_free(r->goal);
-    mem_free(r->text);
+    Sources *const all[] = {&r->made, &r->goal, &r->text, &r->both};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        mem_free(all[i]->item);
+        mem_free(all[i]->digest);
+    }
 }
 
 static bool wanted(const Bench *b, FeatureKind k) { return k < N_FEATURES && b->networks && strstr(b->networks, FEATURE_NAMES[k]); }
@@ -100,17 +108,75 @@ static Status check_signals(void)
     return signal ? fail(ERR_PREEMPTED, "%s", signals_name(signal)) : OK;
 }
 
+/* ---------------------------------------------------------------- what rows are made of */
+
+static Status keep_digest(DrawnRows *r, const char **to, const void *bytes, size_t n)
+{
+    uint8_t digest[32];
+    char hex[65];
+    sha256_of(bytes, n, digest);
+    sha256_hex(digest, hex);
+    *to = span_copy(&r->pool, span_of(hex)).s;
+    return pool_status(&r->pool);
+}
+
+static Status digest_picture(DrawnRows *r, const char **to, PictureBuffer *buf, const char *path)
+{
+    Status s = picture_load(buf, NULL, path);
+    if (s == ERR_MISSING)
+        return OK;
+    return s ? s : keep_digest(r, to, buf->bytes, buf->n);
+}
+
+static Status digest_both(DrawnRows *r, const char **to, const char *made, const char *goal)
+{
+    char both[129];
+    if (!made || !goal)
+        return OK;
+    snprintf(both, sizeof both, "%s%s", made, goal);
+    return keep_digest(r, to, both, strlen(both));
+}
+
+static Status digest_all(DrawnRows *r, Sources *of)
+{
+    PictureBuffer buf = {0};
+    Status s = OK;
+    for (int64_t i = 0; i < r->n && !s; i++) {
+        const char *item = of->item ? of->item[i] : NULL;
+        s = check_signals();
+        if (!s && of == &r->both)
+            s = digest_both(r, &of->digest[i], r->made.digest[i], r->goal.digest[i]);
+        else if (!s && item)
+            s = of == &r->text ? keep_digest(r, &of->digest[i], item, strlen(item)) : digest_picture(r, &of->digest[i], &buf, item);
+    }
+    picture_buffer_free(&buf);
+    return s;
+}
+
+static Status find_digests(DrawnRows *r, Sources *of)
+{
+    if (of->digest)
+        return OK;
+    if (of == &r->both) {
+        TRY(find_digests(r, &r->made));
+        TRY(find_digests(r, &r->goal));
+    }
+    of->digest = mem_alloc((size_t)(r->n + 1) * sizeof *of->digest);
+    return of->digest ? digest_all(r, of) : fail(ERR_NOMEM, "no memory for %" PRId64 " drawings", r->n);
+}
+
 /* ---------------------------------------------------------------- a file */
 
-/* A file to be made: rows that have a source, of one network. */
+/* A file, what makes it, and its rows: those that have a source. */
 typedef struct Making {
-    PictureNet *net;
-    const char **name, **source; /* [n] */
-    int64_t n;
+    FeatureKind kind;
+    const char *weights, *flag; /* weights NULL: not given; flag: the option that gives them */
+    PictureNet *net;            /* of pictures and texts … */
+    Lpips *lpips;               /* … or of pairs */
+    int32_t square_side;        /* of pictures: 0: as they are; of pairs: both are stretched to it, 0: to the goal */
     bool is_text;
-    int32_t square_side; /* 0: pictures as they are */
-    int64_t truncated;
-    float *features; /* [BLOCK, width] */
+    const char **name, **item, **goal, **digest; /* [n]; goal: of pairs */
+    int64_t n, truncated;
 } Making;
 
 /* Leaves the square in the middle, where it lies. */
@@ -134,79 +200,31 @@ static Status load_square(Image *out, PictureBuffer *buf, const char *path, int3
     return s;
 }
 
-static Status compute_squares(const Making *m, int64_t first, int64_t n)
+static Status compute_squares(const Making *m, const char *const *paths, int64_t n, float *features)
 {
-    Image images[BLOCK] = {{0}};
+    Image images[KEPT_BLOCK] = {{0}};
     PictureBuffer buf = {0};
     Status s = OK;
     for (int64_t i = 0; i < n && !s; i++)
-        s = load_square(&images[i], &buf, m->source[first + i], m->square_side);
+        s = load_square(&images[i], &buf, paths[i], m->square_side);
     if (!s)
-        s = picture_net_images(m->net, images, n, m->features);
+        s = picture_net_images(m->net, images, n, features);
     for (int64_t i = 0; i < n; i++)
         image_free(&images[i]);
     picture_buffer_free(&buf);
     return s;
 }
 
-static Status compute(Making *m, int64_t first, int64_t n)
+static Status compute_rows(void *arg, const int64_t *rows, int64_t n, float *features)
 {
+    Making *m = arg;
+    const char *items[KEPT_BLOCK];
+    TRY(check_signals());
+    for (int64_t i = 0; i < n; i++)
+        items[i] = m->item[rows[i]];
     if (m->is_text)
-        return picture_net_texts(m->net, m->source + first, n, m->features, &m->truncated);
-    return m->square_side ? compute_squares(m, first, n) : picture_net_pictures(m->net, NULL, m->source + first, n, m->features);
-}
-
-static Status compute_all(Making *m, FeatureFile *file, const char *what)
-{
-    for (int64_t at = 0, n; at < m->n; at += n) {
-        n = m->n - at < BLOCK ? m->n - at : BLOCK;
-        TRY(check_signals());
-        TRY(compute(m, at, n));
-        TRY(feature_file_write(file, 0, at, n, m->features));
-        log_progress("%s: %" PRId64 " of %" PRId64, what, at + n, m->n);
-    }
-    log_progress_end();
-    if (m->truncated)
-        log_warn("%" PRId64 " captions have more tokens than the network takes and were cut", m->truncated);
-    return OK;
-}
-
-static Status write_file(Making *m, const char *path, const char *what)
-{
-    static const char *const ARRAYS[] = {"/feat", NULL};
-    const PictureNetInfo *info = picture_net_info(m->net);
-    FeatureFile file;
-    if (m->is_text && !info->reads_texts)
-        return fail(ERR_USAGE, "this network (%s) reads no texts, expected CLIP", info->kind);
-    m->features = mem_alloc((size_t)(BLOCK * info->width) * sizeof *m->features);
-    if (!m->features)
-        return fail(ERR_NOMEM, "no memory for %d features", BLOCK);
-    Status s = feature_file_create(&file, path, m->net, "/name", (char *const *)(void *)m->name, m->n, ARRAYS);
-    if (!s)
-        s = feature_file_close(&file, compute_all(m, &file, what));
-    mem_free(m->features);
-    return s;
-}
-
-/* Of the rows those that have a source. */
-static Status make_file(const DrawnRows *r, const char *const *sources, Making *m, const char *path, const char *what)
-{
-    m->name = mem_alloc((size_t)(r->n + 1) * sizeof *m->name);
-    m->source = mem_alloc((size_t)(r->n + 1) * sizeof *m->source);
-    if (!m->name || !m->source) {
-        mem_free(m->name);
-        mem_free(m->source);
-        return fail(ERR_NOMEM, "no memory for %" PRId64 " names", r->n);
-    }
-    for (int64_t i = 0; i < r->n; i++)
-        if (sources[i]) {
-            m->name[m->n] = r->name[i];
-            m->source[m->n++] = sources[i];
-        }
-    Status s = m->n ? write_file(m, path, what) : OK;
-    mem_free(m->name);
-    mem_free(m->source);
-    return s;
+        return picture_net_texts(m->net, items, n, features, &m->truncated);
+    return m->square_side ? compute_squares(m, items, n, features) : picture_net_pictures(m->net, NULL, items, n, features);
 }
 
 /* ---------------------------------------------------------------- LPIPS */
@@ -236,58 +254,108 @@ static Status compare_stretched(Lpips *l, const char *made, const char *goal, in
     return s;
 }
 
-static Status compare_all(const DrawnRows *r, Lpips *l, int32_t side, float *distances)
+static Status compare_rows(void *arg, const int64_t *rows, int64_t n, float *distances)
 {
-    for (int64_t i = 0; i < r->n; i++) {
+    const Making *m = arg;
+    for (int64_t i = 0; i < n; i++) {
+        const char *made = m->item[rows[i]], *goal = m->goal[rows[i]];
         double distance;
         TRY(check_signals());
-        TRY_IN(side ? compare_stretched(l, r->made[i], r->goal[i], side, &distance) : lpips_files(l, r->made[i], r->goal[i], &distance),
-               "%s", r->name[i]);
+        TRY_IN(m->square_side ? compare_stretched(m->lpips, made, goal, m->square_side, &distance)
+                              : lpips_files(m->lpips, made, goal, &distance),
+               "%s", m->name[rows[i]]);
         distances[i] = (float)distance;
-        log_progress("lpips: %" PRId64 " of %" PRId64, i + 1, r->n);
     }
-    log_progress_end();
     return OK;
 }
 
-static Status fill_distances(HdfFile *f, const DrawnRows *r, const float *distances)
+/* ---------------------------------------------------------------- rows of a file */
+
+static Status allocate_rows(Making *m, int64_t n)
 {
-    HdfRows rows;
-    TRY(hdf_set_text(f, "/", "model", "lpips"));
-    TRY(hdf_write_texts(f, "/name", r->name, (uint64_t)r->n));
-    TRY(hdf_rows_create(f, &rows, "/feat", (uint64_t)r->n, 1));
-    return hdf_rows_write(f, &rows, 0, (uint64_t)r->n, distances);
+    const char ***const arrays[] = {&m->name, &m->item, &m->goal, &m->digest};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        if (!(*arrays[i] = mem_alloc((size_t)(n + 1) * sizeof **arrays[i])))
+            return fail(ERR_NOMEM, "no memory for %" PRId64 " names", n);
+    return OK;
 }
 
-/* The folder may be kept, so the file appears whole. */
-static Status write_distances(const DrawnRows *r, const float *distances, const char *folder)
+static void free_making(Making *m)
 {
-    char path[PATH_MAX], hidden[PATH_MAX];
-    HdfFile *f;
-    TRY(file_remove(file_join(hidden, folder, ".lpips.h5.partial")));
-    TRY(hdf_create(&f, hidden, 0));
-    Status s = fill_distances(f, r, distances), closed = hdf_close(&f);
-    s = s ? s : closed;
-    return s ? s : file_rename(hidden, file_join(path, folder, "lpips.h5"));
+    mem_free(m->name);
+    mem_free(m->item);
+    mem_free(m->goal);
+    mem_free(m->digest);
 }
 
-static Status run_lpips(const DrawnRows *r, const char *weights, const Bench *b, const char *folder)
+static Sources *sources_of(DrawnRows *r, FeatureKind k)
 {
-    Lpips *l;
-    if (!weights || !r->n || networks_has_file(folder, FEATURE_LPIPS))
+    switch (k) {
+    case FEATURE_CLIP_GOAL:
+    case FEATURE_DINO_GOAL:
+    case FEATURE_INCEPTION_GOAL: return &r->goal;
+    case FEATURE_CLIP_TEXT: return &r->text;
+    case FEATURE_LPIPS: return &r->both;
+    default: return &r->made;
+    }
+}
+
+static Status collect_rows(Making *m, DrawnRows *r)
+{
+    Sources *const of = sources_of(r, m->kind);
+    const Sources *const items = of == &r->both ? &r->made : of;
+    TRY(find_digests(r, of));
+    TRY(allocate_rows(m, r->n));
+    for (int64_t i = 0; i < r->n; i++) {
+        if (!items->item[i])
+            continue;
+        m->name[m->n] = r->name[i];
+        m->item[m->n] = items->item[i];
+        m->goal[m->n] = r->goal.item[i];
+        m->digest[m->n++] = of->digest[i];
+    }
+    m->is_text = of == &r->text;
+    return OK;
+}
+
+static Status maker_of(FeatureMaker *out, const Making *m)
+{
+    if (m->net)
+        return feature_maker(out, m->net);
+    *out = (FeatureMaker){.model = "lpips", .width = 1};
+    return sha256_file(m->weights, out->weights, NULL);
+}
+
+/* The file holds these rows; where no weights are given, what it holds is not of other pictures. */
+static Status settle_rows(Making *m, const char *path)
+{
+    FeatureMaker maker;
+    const KeptRows rows = {.name = m->name, .source = m->digest, .n = m->n};
+    if (!m->weights)
+        return kept_features_check(path, &rows, m->flag);
+    if (m->is_text && !picture_net_info(m->net)->reads_texts)
+        return fail(ERR_USAGE, "this network (%s) reads no texts, expected CLIP", picture_net_info(m->net)->kind);
+    TRY(maker_of(&maker, m));
+    TRY(kept_features_make(path, &maker, &rows, m->lpips ? compare_rows : compute_rows, m, m->weights, FEATURE_NAMES[m->kind]));
+    if (m->truncated)
+        log_warn("%" PRId64 " captions have more tokens than the network takes and were cut", m->truncated);
+    return OK;
+}
+
+/* A file in another form, of another program, is taken as it is. */
+static Status make_kind(DrawnRows *r, Making m, FeatureKind k, const Bench *b, const char *folder)
+{
+    char path[PATH_MAX], name[64];
+    if (!wanted(b, k))
         return OK;
-    if (!wanted(b, FEATURE_LPIPS))
-        return refuse_network(b, FEATURE_LPIPS);
-    float *distances = mem_alloc((size_t)r->n * sizeof *distances);
-    if (!distances)
-        return fail(ERR_NOMEM, "no memory for %" PRId64 " distances", r->n);
-    Status s = lpips_open(&l, weights, DEVICE_AUTO);
-    if (!s)
-        s = compare_all(r, l, b->lpips_side, distances);
-    if (!s)
-        s = write_distances(r, distances, folder);
-    lpips_close(&l);
-    mem_free(distances);
+    m.kind = k;
+    snprintf(name, sizeof name, "%s.h5", FEATURE_NAMES[k]);
+    if (!file_exists(file_join(path, folder, name)) && (!m.weights || networks_has_file(folder, k)))
+        return OK;
+    Status s = collect_rows(&m, r);
+    if (!s && m.n)
+        s = settle_rows(&m, path);
+    free_making(&m);
     return s;
 }
 
@@ -295,74 +363,56 @@ static Status run_lpips(const DrawnRows *r, const char *weights, const Bench *b,
 
 /* The files of a network. */
 typedef struct NetworkFiles {
-    const char *weights;
+    const char *weights, *flag;
     bool of_openai, is_square;
-    FeatureKind made, goal, text; /* text N_FEATURES: it reads none */
+    FeatureKind made, goal, text; /* N_FEATURES: there is none */
 } NetworkFiles;
 
-/* A file that is there is of this network, as far as it says. */
-static Status check_maker(const char *path, const PictureNet *net, const char *weights)
+static Status make_files(DrawnRows *r, const Making *m, const NetworkFiles *f, const Bench *b, const char *folder)
 {
-    char made[65], given[65];
-    bool found;
-    HdfFile *f;
-    TRY(hdf_open(&f, path));
-    Status s = hdf_text_of(f, "/", "weights_sha256", made, sizeof made, &found), closed = hdf_close(&f);
-    TRY(s ? s : closed);
-    if (!found)
-        return OK;
-    TRY(picture_net_digest(net, given));
-    if (strcmp(made, given))
-        return fail(ERR_USAGE, "%s: was made by other weights than those of %s (weights_sha256 %.8s… and %.8s…); remove it, or give "
-                               "another --features", path, weights, made, given);
-    return OK;
+    TRY(make_kind(r, *m, f->made, b, folder));
+    TRY(make_kind(r, *m, f->goal, b, folder));
+    return make_kind(r, *m, f->text, b, folder);
 }
 
-static Status make_kind(const DrawnRows *r, const char *const *sources, PictureNet *net, const NetworkFiles *f, FeatureKind k,
-                        const Bench *b, const char *folder)
+static Status open_network(Making *m, const NetworkFiles *f, const Bench *b, DeviceChoice device)
 {
-    char path[PATH_MAX], name[64];
-    Making m = {.net = net, .is_text = k == f->text, .square_side = f->is_square ? b->square_side : 0};
-    snprintf(name, sizeof name, "%s.h5", FEATURE_NAMES[k]);
-    file_join(path, folder, name);
-    if (!wanted(b, k))
-        return OK;
-    if (networks_has_file(folder, k))
-        return file_exists(path) ? check_maker(path, net, f->weights) : OK;
-    return make_file(r, sources, &m, path, FEATURE_NAMES[k]);
+    const PictureNetOptions options = {.device = device, .crops_as_openai = f->of_openai && b->of_openai};
+    return f->made == FEATURE_LPIPS ? lpips_open(&m->lpips, f->weights, device) : picture_net_open(&m->net, f->weights, &options);
 }
 
-static Status run_network(const DrawnRows *r, const NetworkFiles *f, const Bench *b, const char *folder, bool goals)
+static Status run_network(DrawnRows *r, const NetworkFiles *f, const Bench *b, const char *folder, DeviceChoice device)
 {
-    PictureNet *net;
-    const PictureNetOptions options = {.crops_as_openai = f->of_openai && b->of_openai};
-    if (!f->weights || !r->n)
+    Making m = {.weights = f->weights,
+                .flag = f->flag,
+                .square_side = f->made == FEATURE_LPIPS ? b->lpips_side
+                               : f->is_square           ? b->square_side
+                                                        : 0};
+    if (!r->n)
         return OK;
-    if (!wanted(b, f->made))
+    if (f->weights && !wanted(b, f->made))
         return refuse_network(b, f->made);
-    TRY(picture_net_open(&net, f->weights, &options));
-    Status s = make_kind(r, r->made, net, f, f->made, b, folder);
-    if (!s && goals)
-        s = make_kind(r, r->goal, net, f, f->goal, b, folder);
-    if (!s && f->text != N_FEATURES)
-        s = make_kind(r, r->text, net, f, f->text, b, folder);
-    picture_net_close(&net);
+    Status s = f->weights ? open_network(&m, f, b, device) : OK;
+    if (!s)
+        s = make_files(r, &m, f, b, folder);
+    picture_net_close(&m.net);
+    lpips_close(&m.lpips);
     return s;
 }
 
 static Status fill_folder(const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made, const char *folder)
 {
+    const FeatureKind inception_goal = n->reference ? N_FEATURES : FEATURE_INCEPTION_GOAL;
     const NetworkFiles networks[] = {
-        {n->clip, true, false, FEATURE_CLIP_MADE, FEATURE_CLIP_GOAL, FEATURE_CLIP_TEXT},
-        {n->dino, false, false, FEATURE_DINO_MADE, FEATURE_DINO_GOAL, N_FEATURES},
-        {n->inception, false, true, FEATURE_INCEPTION_MADE, FEATURE_INCEPTION_GOAL, N_FEATURES},
+        {n->clip, "--model DIR", true, false, FEATURE_CLIP_MADE, FEATURE_CLIP_GOAL, FEATURE_CLIP_TEXT},
+        {n->dino, "--dino DIR", false, false, FEATURE_DINO_MADE, FEATURE_DINO_GOAL, N_FEATURES},
+        {n->inception, "--inception FILE", false, true, FEATURE_INCEPTION_MADE, inception_goal, N_FEATURES},
+        {n->lpips, "--lpips FILE", false, false, FEATURE_LPIPS, N_FEATURES, N_FEATURES},
     };
     DrawnRows r = {.made_folder = made, .goal_folder = d->dir, .shares_names = d->gill_compat};
     Status s = bench_drawings(b, d, add_row, &r);
     for (size_t i = 0; i < sizeof networks / sizeof *networks && !s; i++)
-        s = run_network(&r, &networks[i], b, folder, !(networks[i].is_square && n->reference));
-    if (!s)
-        s = run_lpips(&r, n->lpips, b, folder);
+        s = run_network(&r, &networks[i], b, folder, (DeviceChoice)n->device);
     free_rows(&r);
     return s;
 }
@@ -388,7 +438,7 @@ Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *
     *out = NULL;
     if ((n->reference || n->inception) && !b->square_side)
         return fail(ERR_USAGE, "evaluate %s: --inception and --reference are for coco, which is scored by FID", b->name);
-    if (!computes)
+    if (!computes && (!is_kept || !file_exists(n->features)))
         return networks_open(out, n->features, n->reference, false);
     TRY(is_kept ? file_make_folders(n->features) : file_make_temporary(temporary, "features"));
     const char *const to = is_kept ? n->features : temporary;

@@ -4,13 +4,15 @@
 #define GENLLAVA_EVAL_NETWORK_FILES_H
 
 #include "eval/bench/bench.h"
+#include "eval/features/picture_net.h"
 #include "kernels/base/cli.h"
 
 typedef struct NetworkFolders {
-    const char *features;                /* a folder of files of features (networks.h); those that are missing are made there */
+    const char *features;                /* a folder of files of features (networks.h), kept from score to score (kept_features.h) */
     const char *clip, *dino, *inception; /* weights: folders */
     const char *lpips;                   /* … and a file */
     const char *reference;               /* of FID: a file of the goals' features, or of their statistics */
+    int device;                          /* where they compute, a DeviceChoice */
 } NetworkFolders;
 
 /* Rows of a program's options, for NetworkFolders `n`. */
@@ -21,10 +23,11 @@ typedef struct NetworkFolders {
         {"--lpips", CLI_STRING, &(n).lpips, "FILE", "the state of the lpips package's LPIPS(net=\"alex\"), safetensors", 0, 0, NULL,       \
          false},                                                                                                                         \
         {"--reference", CLI_STRING, &(n).reference, "FILE", "the goals' side of FID, features or statistics (.npz)", 0, 0, NULL, false}, \
+        {"--device", CLI_CHOICE, &(n).device, "auto|cpu|cuda", "where these networks compute", 0, 0, PICTURE_NET_DEVICES, false},        \
         {"--features", CLI_STRING, &(n).features, "DIR",                                                                                 \
          "what these networks make of drawings, goals and captions, kept as clip-made.h5, clip-goal.h5, clip-text.h5, dino-made.h5, "    \
-         "dino-goal.h5, inception-made.h5, inception-goal.h5, lpips.h5; files that are there are taken as they are (also .npy, with "    \
-         "names)", 0, 0, NULL, false}
+         "dino-goal.h5, inception-made.h5, inception-goal.h5, lpips.h5; rows of pictures that have not changed are kept, files of other "\
+         "programs are taken as they are (also .npy, with names)", 0, 0, NULL, false}
 
 /* Opens what is known about the drawings of a benchmark in the folder `made`, and computes what is not but could be. networks_close. */
 MUST_USE Status network_files_open(Networks **out, const NetworkFolders *n, const Bench *b, const BenchData *d, const char *made);

@@ -15,22 +15,28 @@ void feature_file_abandon(void)
         unlink(unfinished);
 }
 
-static Status begin(FeatureFile *f, const PictureNet *net, const char *names_as, char *const *names, int64_t n, const char *const *arrays)
+Status feature_maker(FeatureMaker *out, const PictureNet *net)
 {
-    char digest[65];
     const PictureNetInfo *info = picture_net_info(net);
-    TRY(picture_net_digest(net, digest));
-    TRY(hdf_set_text(f->hdf, "/", "model", info->kind));
-    TRY(hdf_set_text(f->hdf, "/", "preproc", info->preparation));
-    TRY(hdf_set_text(f->hdf, "/", "weights_sha256", digest));
-    TRY(hdf_write_texts(f->hdf, names_as, (const char *const *)names, (uint64_t)n));
+    *out = (FeatureMaker){.model = info->kind, .preparation = info->preparation, .width = info->width};
+    return picture_net_digest(net, out->weights);
+}
+
+static Status begin(FeatureFile *f, const FeatureMaker *maker, const FeatureRows *rows, const char *const *arrays)
+{
+    TRY(hdf_set_text(f->hdf, "/", "model", maker->model));
+    if (maker->preparation)
+        TRY(hdf_set_text(f->hdf, "/", "preproc", maker->preparation));
+    TRY(hdf_set_text(f->hdf, "/", "weights_sha256", maker->weights));
+    TRY(hdf_write_texts(f->hdf, rows->names_as, rows->names, (uint64_t)rows->n));
+    if (rows->sources)
+        TRY(hdf_write_texts(f->hdf, "/source_sha256", rows->sources, (uint64_t)rows->n));
     for (; arrays[f->n_arrays]; f->n_arrays++)
-        TRY(hdf_rows_create(f->hdf, &f->arrays[f->n_arrays], arrays[f->n_arrays], (uint64_t)n, (uint64_t)info->width));
+        TRY(hdf_rows_create(f->hdf, &f->arrays[f->n_arrays], arrays[f->n_arrays], (uint64_t)rows->n, (uint64_t)maker->width));
     return OK;
 }
 
-Status feature_file_create(FeatureFile *f, const char *path, const PictureNet *net, const char *names_as, char *const *names, int64_t n,
-                           const char *const *arrays)
+Status feature_file_create(FeatureFile *f, const char *path, const FeatureMaker *maker, const FeatureRows *rows, const char *const *arrays)
 {
     char folder[PATH_MAX], name[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -43,7 +49,7 @@ Status feature_file_create(FeatureFile *f, const char *path, const PictureNet *n
     Status s = hdf_create(&f->hdf, f->hidden, 0);
     if (s)
         return s == ERR_IO ? fail(ERR_CREATE, "%s", status_message()) : s;
-    s = begin(f, net, names_as, names, n, arrays);
+    s = begin(f, maker, rows, arrays);
     return s ? feature_file_close(f, s) : OK;
 }
 

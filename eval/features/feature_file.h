@@ -1,7 +1,8 @@
 /* feature_file.h: writes features into an HDF5 file, a few rows at a time; it appears whole or not at all. Called by run_features.c and
- * network_files.c.
+ * kept_features.c.
  *
- * Attributes of "/": model, preproc, weights_sha256. Arrays are f32 [n,d]; their rows are named by a list of texts. */
+ * Attributes of "/": model, preproc, weights_sha256. Arrays are f32 [n,d]; their rows are named by a list of texts, and /source_sha256 says
+ * what each was made of. */
 #ifndef GENLLAVA_EVAL_FEATURES_FEATURE_FILE_H
 #define GENLLAVA_EVAL_FEATURES_FEATURE_FILE_H
 
@@ -19,9 +20,25 @@ typedef struct FeatureFile {
     HdfRows arrays[FEATURE_ARRAYS_MOST];
 } FeatureFile;
 
-/* names_as: "/name" or "/uid"; arrays: "/feat", …, up to FEATURE_ARRAYS_MOST, ended by NULL. */
-MUST_USE Status feature_file_create(FeatureFile *f, const char *path, const PictureNet *net, const char *names_as, char *const *names,
-                                    int64_t n, const char *const *arrays);
+/* What makes features. */
+typedef struct FeatureMaker {
+    const char *model, *preparation; /* borrowed; preparation NULL: it is not said */
+    char weights[65];                /* SHA-256 */
+    int64_t width;                   /* numbers of a row */
+} FeatureMaker;
+MUST_USE Status feature_maker(FeatureMaker *out, const PictureNet *net); /* of a network that is open; reads all of its weights */
+
+/* What features are of. */
+typedef struct FeatureRows {
+    const char *names_as; /* "/name" or "/uid" */
+    const char *const *names;
+    const char *const *sources; /* SHA-256 of each picture or text; NULL: it is not said */
+    int64_t n;
+} FeatureRows;
+
+/* arrays: "/feat", …, up to FEATURE_ARRAYS_MOST, ended by NULL. */
+MUST_USE Status feature_file_create(FeatureFile *f, const char *path, const FeatureMaker *maker, const FeatureRows *rows,
+                                    const char *const *arrays);
 MUST_USE Status feature_file_write(FeatureFile *f, int array, int64_t first, int64_t n, const float *features);
 /* Ends it: with OK it appears, else nothing is left. Returns s, or what went wrong now. Not created: returns s. */
 MUST_USE Status feature_file_close(FeatureFile *f, Status s);

@@ -13,6 +13,7 @@
 #include "eval/features/network.h"
 
 static const NetworkKind *const KINDS[] = {&CLIP_NET, &VIT_NET, &INCEPTION_NET};
+const char *const PICTURE_NET_DEVICES[] = {"auto", "cpu", "cuda", NULL};
 enum { N_NETS = sizeof KINDS / sizeof *KINDS };
 
 /* ---------------------------------------------------------------- the tower of CLIP and ViT */

@@ -8,6 +8,7 @@
 
 typedef struct PictureNet PictureNet;
 
+extern const char *const PICTURE_NET_DEVICES[]; /* names of DeviceChoice for command lines, ended by NULL */
 typedef struct PictureNetOptions {
     DeviceChoice device;
     bool crops_as_openai; /* CLIP's pictures: the crop begins where OpenAI's own code rounds to, not where transformers does */

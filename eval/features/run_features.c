@@ -18,7 +18,6 @@
 static const char *model, *images, *texts, *records, *out, *prefix;
 static int device = DEVICE_AUTO;
 static bool openai_crop;
-static const char *const DEVICES[] = {"auto", "cpu", "cuda", NULL};
 static const CliOption OPTIONS[] = {
     {"--model", CLI_STRING, &model, "DIR", "the network: a folder of transformers' CLIPModel or ViTModel (DINO), or a file "
                                             "of FID's Inception-v3", 0, 0, NULL, false},
@@ -34,7 +33,7 @@ static const CliOption OPTIONS[] = {
     {"--records", CLI_STRING, &records, "FILE.jsonl", "unified records, for curate filter --features", 0, 0, NULL, false},
     {"--openai-crop", CLI_FLAG, &openai_crop, NULL, "begin CLIP's crop where OpenAI's code rounds to, as MagicBrush's scores do, not where "
                                                     "transformers does", 0, 0, NULL, false},
-    {"--device", CLI_CHOICE, &device, "auto|cpu|cuda", "where to compute", 0, 0, DEVICES, false},
+    {"--device", CLI_CHOICE, &device, "auto|cpu|cuda", "where to compute", 0, 0, PICTURE_NET_DEVICES, false},
     {0}};
 
 enum { BLOCK = 8 * PICTURE_NET_BATCH, COLUMNS_MOST = FEATURE_ARRAYS_MOST }; /* BLOCK: rows that are computed before they are written */
@@ -298,7 +297,10 @@ static Status write_all(Job *j)
             return fail(ERR_USAGE, "%s: this network (%s) reads no texts; --texts and --records need CLIP", model,
                         picture_net_info(j->net)->kind);
     }
-    TRY(feature_file_create(&j->file, out, j->net, j->names_as, j->names.items, j->names.n, arrays));
+    FeatureMaker maker;
+    const FeatureRows rows = {.names_as = j->names_as, .names = (const char *const *)j->names.items, .n = j->names.n};
+    TRY(feature_maker(&maker, j->net));
+    TRY(feature_file_create(&j->file, out, &maker, &rows, arrays));
     return feature_file_close(&j->file, compute(j));
 }
 

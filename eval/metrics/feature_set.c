@@ -30,37 +30,39 @@ bool feature_set_ends(const char *path, const char *ending)
 /* ---------------------------------------------------------------- names */
 
 typedef struct Names {
-    FeatureSet *of;
-    int64_t n;
+    char **list; /* [room] */
+    int64_t room, n;
 } Names;
 
 static Status add_name(void *arg, const char *name)
 {
     Names *names = arg;
-    if (names->n < names->of->n && !(names->of->names[names->n] = mem_strdup(name)))
-        return fail(ERR_NOMEM, "no memory for %" PRId64 " names", names->of->n);
+    if (names->n < names->room && !(names->list[names->n] = mem_strdup(name)))
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " names", names->room);
     names->n++;
     return OK;
 }
 
-static Status begin_names(FeatureSet *f)
+static Status begin_names(Names *names, int64_t n)
 {
-    f->names = mem_alloc((size_t)f->n * sizeof *f->names);
-    return f->names ? OK : fail(ERR_NOMEM, "no memory for %" PRId64 " names", f->n);
+    *names = (Names){.list = mem_alloc((size_t)n * sizeof *names->list), .room = n};
+    return names->list ? OK : fail(ERR_NOMEM, "no memory for %" PRId64 " names", n);
 }
 
-static Status check_names(const FeatureSet *f, const Names *names, const char *where)
+static Status check_names(const Names *names, const char *where)
 {
-    return names->n == f->n ? OK : fail(ERR_DATA, "%s: names %" PRId64 " rows, but there are %" PRId64, where, names->n, f->n);
+    return names->n == names->room ? OK
+                                   : fail(ERR_DATA, "%s: names %" PRId64 " rows, but there are %" PRId64, where, names->n, names->room);
 }
 
 static Status read_name_list(FeatureSet *f, const char *path)
 {
-    Names names = {f, 0};
+    Names names;
     Rows *rows;
     Row row;
     bool end = false;
-    TRY(begin_names(f));
+    TRY(begin_names(&names, f->n));
+    f->names = names.list;
     TRY(rows_open(&rows, path, ROWS_RAW_LINES));
     Status s = OK;
     while (!s && !(s = rows_next(rows, &row, &end)) && !end) {
@@ -70,7 +72,7 @@ static Status read_name_list(FeatureSet *f, const char *path)
         s = row.error ? fail(ERR_DATA, "%s:%s", path, row.error) : add_name(&names, name);
     }
     rows_close(&rows);
-    return s ? s : check_names(f, &names, path);
+    return s ? s : check_names(&names, path);
 }
 
 /* ---------------------------------------------------------------- files */
@@ -88,10 +90,21 @@ static Status open_npy(FeatureSet *f, const char *path)
     return file_exists(list) ? read_name_list(f, list) : OK;
 }
 
-static Status open_h5(FeatureSet *f, const char *path)
+/* A list of texts, one a row; none: *out stays. */
+static Status read_texts(FeatureSet *f, char ***out, const char *array)
 {
     uint64_t n;
-    Names names = {f, 0};
+    Names names;
+    if (!hdf_has(f->file->hdf, array))
+        return OK;
+    TRY(begin_names(&names, f->n));
+    *out = names.list;
+    TRY(hdf_each_text(f->file->hdf, array, &n, add_name, &names));
+    return check_names(&names, f->path);
+}
+
+static Status open_h5(FeatureSet *f, const char *path)
+{
     TRY(hdf_open(&f->file->hdf, path));
     if (!hdf_has(f->file->hdf, "/feat"))
         return fail(ERR_DATA, "%s: has no array /feat, expected features [n, d] there", path);
@@ -102,11 +115,8 @@ static Status open_h5(FeatureSet *f, const char *path)
     if (!f->file->row)
         return fail(ERR_NOMEM, "no memory for a row of %" PRId64 " features", f->d);
     TRY(hdf_text_of(f->file->hdf, "/", "weights_sha256", f->network, sizeof f->network, &(bool){false}));
-    if (!hdf_has(f->file->hdf, "/name"))
-        return OK;
-    TRY(begin_names(f));
-    TRY(hdf_each_text(f->file->hdf, "/name", &n, add_name, &names));
-    return check_names(f, &names, path);
+    TRY(read_texts(f, &f->names, "/name"));
+    return read_texts(f, &f->sources, "/source_sha256");
 }
 
 Status feature_set_open(FeatureSet *out, const char *path)
@@ -145,11 +155,17 @@ Status feature_set_same_network(const char *path_a, const char *network_a, const
                       path_b, network_a, network_b);
 }
 
+static void free_texts(char **list, int64_t n)
+{
+    for (int64_t i = 0; list && i < n; i++)
+        mem_free(list[i]);
+    mem_free(list);
+}
+
 void feature_set_close(FeatureSet *f)
 {
-    for (int64_t i = 0; f->names && i < f->n; i++)
-        mem_free(f->names[i]);
-    mem_free(f->names);
+    free_texts(f->names, f->n);
+    free_texts(f->sources, f->n);
     if (f->file) {
         mapped_close(&f->file->map);
         hdf_close(&f->file->hdf);

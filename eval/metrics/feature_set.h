@@ -1,5 +1,6 @@
 /* feature_set.h: what a network made of pictures or texts, a row of numbers each, from a file: .npy [n,d] (a list of names may lie beside
- * it, FILE.txt for FILE.npy, one a line), or .h5 with /feat [n,d] f32 and, where it knows them, /name. Called by fid.c and clip_score.c. */
+ * it, FILE.txt for FILE.npy, one a line), or .h5 with /feat [n,d] f32 and, where it knows them, /name and /source_sha256. Called by what
+ * compares features. */
 #ifndef GENLLAVA_EVAL_METRICS_FEATURE_SET_H
 #define GENLLAVA_EVAL_METRICS_FEATURE_SET_H
 
@@ -11,6 +12,7 @@
 typedef struct FeatureSet {
     int64_t n, d;
     char **names;     /* [n], or NULL: nobody says */
+    char **sources;   /* [n] SHA-256 of what each row was made of; NULL: nobody says */
     char network[65]; /* SHA-256 of the network's weights; "": nobody says */
     const char *path; /* borrowed */
     struct FeatureFile *file;

@@ -8,6 +8,7 @@
 #include "data/formats/json_write.h"
 #include "data/formats/rows.h"
 #include "eval/features/lpips.h"
+#include "eval/features/picture_net.h"
 #include "eval/metrics/commands.h"
 #include "eval/metrics/pixels.h"
 #include "kernels/base/cli.h"
@@ -20,14 +21,14 @@ static struct {
 
 static Lpips *network; /* NULL: LPIPS is not asked for */
 
-static const char *const FORMATS[] = {"text", "json", NULL}, *const DEVICES[] = {"auto", "cpu", "cuda", NULL};
+static const char *const FORMATS[] = {"text", "json", NULL};
 static const CliOption OPTIONS[] = {
     {"--pairs", CLI_STRING, &args.pairs, "FILE",
      "a line a pair: {\"id\", \"a\": picture, \"b\": its goal}; paths begin at the file's folder (-: standard input)", 0, 0, NULL, false},
     {"--format", CLI_CHOICE, &args.format, "text|json", "means for people, or one JSON object with every pair", 0, 0, FORMATS, false},
     {"--lpips", CLI_STRING, &args.lpips, "FILE.safetensors", "the state of the lpips package's LPIPS(net=\"alex\"): adds LPIPS, of "
                                                              "goals of 31 pixels a side or more", 0, 0, NULL, false},
-    {"--device", CLI_CHOICE, &args.device, "auto|cpu|cuda", "where LPIPS is computed", 0, 0, DEVICES, false},
+    {"--device", CLI_CHOICE, &args.device, "auto|cpu|cuda", "where LPIPS is computed", 0, 0, PICTURE_NET_DEVICES, false},
     {0}};
 
 /* lpips: of a pair, or the mean. */

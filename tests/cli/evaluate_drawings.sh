@@ -143,6 +143,21 @@ draw 0 vist "$dir/vist" "$dir/gill" --steps 2 --context none --gill-compat
 [ "$(cd "$dir/gill" && echo *.png)" = "204.png 900.png" ] || fail "--gill-compat: $(ls "$dir/gill")"
 score vist score --data "$dir/vist" --answers "$dir/gill" --gill-compat --model "$clip" --allow-missing
 grep -q '"n":3,"n_missing":0,.*"scores":{"clip-similarity":0\.' "$dir/out" || fail "GILL's names: $(cat "$dir/out")"
+# A drawing made anew under its name is noticed, with or without the network.
+kept=(vist score --data "$dir/vist" --answers "$dir/gill" --gill-compat --allow-missing --features "$dir/kept.vist")
+cp "$dir/out" "$dir/scored"
+score "${kept[@]}" --model "$clip"
+score "${kept[@]}"
+cmp -s "$dir/out" "$dir/scored" || fail "features that are kept score otherwise: $(cat "$dir/out")"
+cp "$fixtures/images/rgb.png" "$dir/gill/204.png"
+ends_with "$evaluate" 65 "${kept[@]}"
+says "clip-made.h5: its row \"204\" was made of another picture or text than the one that is there now; give --model DIR"
+score "${kept[@]}" --model "$clip"
+says "clip-made.h5: 1 rows are new, or of a picture or text that has changed, and are computed; 1 are kept"
+cmp -s "$dir/out" "$dir/scored" && fail "another drawing has the same score"
+cp "$dir/out" "$dir/scored"
+score vist score --data "$dir/vist" --answers "$dir/gill" --gill-compat --model "$clip" --allow-missing
+cmp -s "$dir/out" "$dir/scored" || fail "a drawing made anew scores $(cat "$dir/scored"), without files that are kept $(cat "$dir/out")"
 
 # ---- edits
 brush=$dir/brush

@@ -1,5 +1,5 @@
 #!/bin/bash
-# evaluate features and LPIPS on the emulated device: the cpu's numbers, but for rounding. $1: the build folder.
+# evaluate features, LPIPS and the scores by networks on the emulated device: the cpu's numbers, but for rounding. $1: the build folder.
 [ -x "$1/evaluate-cuda-host" ] || { echo "make cuda-host builds what this tests"; exit 77; }
 set -u
 build=$(realpath "$1") bad=0
@@ -27,4 +27,16 @@ lpips=$PWD/tests/fixtures/features/lpips
 printf '{"id":1,"a":"%s/c.jpg","b":"%s/b.jpg"}\n' "$lpips" "$lpips" > "$dir/pairs.jsonl"
 "$build/evaluate-cuda-host" pixels --pairs "$dir/pairs.jsonl" --lpips "$lpips/alex.safetensors" --device cuda 2> "$dir/err" |
     grep -q "LPIPS $(awk '$1 == "c" { printf "%.4f", $3 }' "$lpips/distances.txt")\$" || wrong "LPIPS: $(cat "$dir/err")"
+
+# The networks of a benchmark's score compute where --device says.
+mkdir "$dir/made"
+cp "$lpips/a.jpg" "$lpips/b.jpg" "$dir"
+cp "$lpips/c.jpg" "$dir/made/1.jpg"
+echo '{"id": 1, "source": "a.jpg", "target": "b.jpg", "instruction": "i"}' > "$dir/test.jsonl"
+for device in cuda cpu; do
+    "$build/evaluate-cuda-host" ma5k score --data "$dir" --answers "$dir/made" --lpips "$lpips/alex.safetensors" --dino "$dir/vit" --device $device \
+        > "$dir/$device" 2> "$dir/err" || wrong "ma5k score --device $device: $(cat "$dir/err")"
+    [ "$(grep -c '^device: host emulation' "$dir/err")" = $([ $device = cuda ] && echo 2 || echo 0) ] || wrong "--device $device: $(cat "$dir/err")"
+done
+cmp -s "$dir/cuda" "$dir/cpu" || wrong "other scores on cuda: $(diff "$dir/cuda" "$dir/cpu")"
 exit $bad

@@ -338,11 +338,15 @@ TEST(features_name_the_picture_that_cannot_be_read)
 TEST(features_that_are_not_whole_go_when_a_signal_ends_the_process)
 {
     static const char *const ARRAYS[] = {"/feat", NULL};
-    char path[PATH_MAX], name[] = "a", *names[] = {name};
+    static const char *const NAMES[] = {"a"};
+    const FeatureRows rows = {.names_as = "/name", .names = NAMES, .n = 1};
+    char path[PATH_MAX];
     const float features[WIDTH_MOST] = {0};
+    FeatureMaker maker;
     FeatureFile f;
     PictureNet *net = open_net("clip");
-    REQUIRE_OK(feature_file_create(&f, file_join(path, test_dir(), "f.h5"), net, "/name", names, 1, ARRAYS));
+    REQUIRE_OK(feature_maker(&maker, net));
+    REQUIRE_OK(feature_file_create(&f, file_join(path, test_dir(), "f.h5"), &maker, &rows, ARRAYS));
     CHECK(file_exists(f.hidden));
     feature_file_abandon();
     CHECK(!file_exists(f.hidden));
@@ -350,7 +354,7 @@ TEST(features_that_are_not_whole_go_when_a_signal_ends_the_process)
     CHECK_INT(feature_file_close(&f, ERR_PREEMPTED), ERR_PREEMPTED);
     CHECK(!file_exists(path));
     /* One that is whole stays. */
-    REQUIRE_OK(feature_file_create(&f, path, net, "/name", names, 1, ARRAYS));
+    REQUIRE_OK(feature_file_create(&f, path, &maker, &rows, ARRAYS));
     REQUIRE_OK(feature_file_write(&f, 0, 0, 1, features));
     REQUIRE_OK(feature_file_close(&f, OK));
     feature_file_abandon();
