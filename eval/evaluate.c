@@ -9,6 +9,7 @@
 #include "eval/exact.h"
 #include "eval/features/commands.h"
 #include "eval/metrics/commands.h"
+#include "eval/metrics/sets.h"
 #include "eval/network_files.h"
 #include "eval/suite.h"
 #include "kernels/base/cli.h"
@@ -27,10 +28,10 @@ static const Command COMMANDS[] = {
      exact_run, false},
     {"pixels", "evaluate pixels --pairs FILE.jsonl [--lpips FILE.safetensors] [--format json]",
      "L1, L2, PSNR, SSIM and LPIPS of pictures against their goals", metrics_pixels, true},
-    {"fid", "evaluate fid FEATURES FEATURES [--format json]", "the Fréchet inception distance of two sets of pictures", metrics_fid,
-     false},
-    {"clip-score", "evaluate clip-score IMAGES TEXTS [--format json]", "cosines of features of pictures and of their texts",
-     metrics_clip_score, false},
+    {"fid", "evaluate fid PICTURES PICTURES --inception FILE [--format json]", "the Fréchet inception distance of two sets of pictures",
+     metrics_fid, true},
+    {"clip-score", "evaluate clip-score IMAGES TEXTS [--model DIR] [--format json]", "how well pictures fit their texts, by CLIP",
+     metrics_clip_score, true},
     {"features", "evaluate features --model DIR --images DIR|--texts FILE.jsonl|--records FILE.jsonl --out FILE.h5",
      "what CLIP, DINO or Inception-v3 makes of pictures and texts", features_command, true},
 };
@@ -97,6 +98,7 @@ static void stop_now(void)
 {
     pulse_stop_now();
     network_files_abandon();
+    sets_remove();
     _exit(status_exit_code(ERR_PREEMPTED));
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# evaluate features: pictures, texts and records to files that clip-score, fid and curate filter read; what it says of bad input. $1: the
-# build folder. The scores are those that tests/oracle/features.py prints.
+# evaluate features: pictures, texts and records to files that clip-score, fid and curate filter read; the first two on pictures and
+# texts themselves; what it says of bad input. $1: the build folder. The scores are those that tests/oracle/features.py prints.
 set -u
 build=$(realpath "$1") bad=0
 dir=$(mktemp -d) || exit 1
@@ -49,6 +49,43 @@ features --model "$dir/clip" --texts "$dir/prefixed.jsonl" --out "$dir/prefixed.
 features --model "$dir/clip" --texts "$dir/texts.jsonl" --prefix "A photo depicts " --out "$dir/texts.h5" --log-format json || wrong "prefix: $(cat "$dir/err")"
 cmp -s "$dir/prefixed.h5" "$dir/texts.h5" || wrong "--prefix gives other features than texts that begin so"
 grep -q '"model":"clip","n":3,"dim":10,"truncated":1,"passed_over":0}$' "$dir/stdout" || wrong "JSON: $(cat "$dir/stdout")"
+
+# ---- what compares features takes the pictures and texts themselves, and leaves nothing behind
+mkdir "$dir/others" "$dir/one" "$dir/tmp"
+cp tests/fixtures/metrics/pixels/{resized,enlarged,grey,alpha}.b.png "$dir/others"
+cp tests/fixtures/metrics/pixels/grey.a.png "$dir/one"
+export TMPDIR=$dir/tmp
+features --model "$dir/clip" --images "$dir/others" --out "$dir/others.h5" || wrong "others: $(cat "$dir/err")"
+features --model "$dir/clip" --texts "$dir/texts.jsonl" --out "$dir/plain.h5" || wrong "texts: $(cat "$dir/err")"
+# alike COMMAND FILES… -- WORDS…: says of the words what it says of these files of features.
+alike() {
+    local command=$1 a=$2 b=$3
+    shift 4
+    "$build/evaluate" "$command" "$a" "$b" --format json > "$dir/of.files" 2> "$dir/err" || wrong "$command $a $b: $(cat "$dir/err")"
+    "$build/evaluate" "$command" "$@" --device cpu --format json > "$dir/stdout" 2> "$dir/err" || wrong "$command $*: $(cat "$dir/err")"
+    cmp -s "$dir/of.files" "$dir/stdout" || wrong "$command $*: $(cat "$dir/stdout"), of files $(cat "$dir/of.files")"
+    [ -z "$(ls "$dir/tmp")" ] || wrong "$command $*: leaves $(ls "$dir/tmp")"
+}
+alike fid "$dir/pictures.h5" "$dir/others.h5" -- "$dir/pictures" "$dir/others" --inception "$dir/clip"
+grep -qF "$dir/pictures: 3 pictures are too few" "$dir/err" || wrong "fid of pictures: $(cat "$dir/err")"
+alike fid "$dir/pictures.h5" "$dir/others.h5" -- "$dir/pictures.h5" "$dir/others" --inception "$dir/clip"
+alike clip-score "$dir/pictures.h5" "$dir/plain.h5" -- "$dir/pictures" "$dir/texts.jsonl" --model "$dir/clip"
+alike clip-score "$dir/pictures.h5" "$dir/texts.h5" -- "$dir/pictures" "$dir/texts.jsonl" --model "$dir/clip" --prefix "A photo depicts "
+# compares CODE SENTENCE WORDS…
+compares() {
+    local code=$1 sentence=$2 rc
+    shift 2
+    "$build/evaluate" "$@" > "$dir/stdout" 2> "$dir/err"
+    rc=$?
+    [ $rc = "$code" ] && grep -qF -- "$sentence" "$dir/err" && [ ! -s "$dir/stdout" ] && [ -z "$(ls "$dir/tmp")" ] ||
+        wrong "$*: exit $rc, says $(cat "$dir/stdout" "$dir/err"), leaves $(ls "$dir/tmp")"
+}
+compares 2 "evaluate fid: $dir/pictures is a folder of pictures, and no file of features: give the network, --inception FILE" fid "$dir/pictures" "$dir/others"
+compares 2 "$dir/texts.jsonl is a list of texts, and no file of features: give the network, --model DIR" clip-score "$dir/pictures.h5" "$dir/texts.jsonl"
+compares 65 "$dir/one: " fid "$dir/pictures" "$dir/one" --inception "$dir/clip" --device cpu
+compares 65 "$dir/pictures and $dir/other.h5 are of different networks" fid "$dir/pictures" "$dir/other.h5" --inception "$dir/clip" --device cpu
+compares 66 "$dir/none: holds no picture" fid "$dir/pictures" "$dir/none" --inception "$dir/clip" --device cpu
+unset TMPDIR
 
 # ---- records, scored by curate filter
 {

@@ -71,7 +71,7 @@ for threads in 1 2 3; do
     OMP_NUM_THREADS=$threads "$build/evaluate" fid $features/a.npy $features/b.npy --format json > "$dir/fid.$threads"
 done
 cmp "$dir/fid.1" "$dir/fid.2" && cmp "$dir/fid.1" "$dir/fid.3" || wrong "fid depends on the number of threads"
-refused 2 'needs two files of features, has 1' fid $features/a.npy
+refused 2 'needs two sets, folders of pictures or files of features, has 1' fid $features/a.npy
 refused 2 'its name has to end in .npy or .h5' fid $features/a.npy $pairs/near.a.png
 refused 66 'none.npy' fid $features/a.npy "$dir/none.npy"
 refused 65 'they have to come from the same network' fid $features/a.npy $features/images.h5
