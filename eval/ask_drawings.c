@@ -35,7 +35,9 @@ typedef struct Drawings {
     Pool pool;
     Item *item;
     int64_t n, room;
+    bool *open; /* [n] of several ranks: what is not drawn yet, as all of them know it */
     int64_t drawn, kept, refused;
+    int32_t signal; /* that stopped one of several ranks */
 } Drawings;
 
 /* ---------------------------------------------------------------- what is asked for */
@@ -270,11 +272,89 @@ static Status draw_item(Drawings *k, const Item *item)
     return s;
 }
 
-static Status draw_all(Drawings *k)
+/* ---------------------------------------------------------------- ranks */
+
+static bool is_first(const Drawings *k) { return !k->options->dist || !k->options->dist->rank; }
+
+static Status find_open(void *arg)
+{
+    Drawings *k = arg;
+    char path[PATH_MAX];
+    for (int64_t i = 0; i < k->n; i++)
+        k->open[i] = !file_exists(file_join(path, k->options->out, k->item[i].name.s));
+    return OK;
+}
+
+/* The end of the unit that begins at `first`; *open: something of it is not drawn. */
+static int64_t end_of_unit(const Drawings *k, int64_t first, bool *open)
+{
+    int64_t i = first;
+    for (*open = false; i < k->n && k->item[i].unit == k->item[first].unit; i++)
+        *open |= k->open[i];
+    return i;
+}
+
+static Status draw_items(Drawings *k, int64_t first, int64_t end)
 {
     Status s = OK;
-    for (int64_t i = 0; i < k->n && !s; i++)
+    for (int64_t i = first; i < end && !s; i++)
         s = draw_item(k, &k->item[i]);
+    return s;
+}
+
+/* All stop together. */
+static Status meet(Drawings *k, Status s)
+{
+    k->signal = signals_received();
+    if (s != ERR_PREEMPTED)
+        TRY(s);
+    TRY(dist_agree(k->options->dist, &k->signal, 1));
+    return k->signal ? fail(ERR_PREEMPTED, "%s", signals_name(k->signal)) : OK;
+}
+
+/* The ranks take a unit each, and meet: one that found much of its share drawn already would have others wait for too long. */
+static Status draw_shared(Drawings *k)
+{
+    const Dist *d = k->options->dist;
+    for (int64_t i = 0; i < k->n;) {
+        Status s = OK;
+        for (int64_t taken = 0, end; i < k->n && taken < d->n_ranks; i = end) {
+            bool open;
+            end = end_of_unit(k, i, &open);
+            if (open && taken++ == d->rank)
+                s = draw_items(k, i, end);
+            else if (!open && is_first(k))
+                k->kept += end - i;
+        }
+        TRY(meet(k, s));
+    }
+    return OK;
+}
+
+/* Rank 0 knows what is there, and tells of all ranks. */
+static Status draw_together(Drawings *k)
+{
+    k->open = mem_alloc((size_t)k->n * sizeof *k->open);
+    if (!k->open)
+        return fail(ERR_NOMEM, "no memory for %" PRId64 " drawings", k->n);
+    TRY(dist_first(k->options->dist, find_open, k, k->open, (size_t)k->n * sizeof *k->open));
+    Status s = draw_shared(k);
+    if (s && s != ERR_PREEMPTED)
+        return s;
+    double counts[] = {(double)k->drawn, (double)k->kept, (double)k->refused};
+    TRY(dist_sum_host(k->options->dist, counts, 3));
+    k->drawn = (int64_t)counts[0];
+    k->kept = (int64_t)counts[1];
+    k->refused = (int64_t)counts[2];
+    return s ? fail(ERR_PREEMPTED, "%s", signals_name(k->signal)) : OK;
+}
+
+static Status draw_all(Drawings *k)
+{
+    const bool shared = k->options->dist && k->options->dist->n_ranks > 1;
+    Status s = shared ? draw_together(k) : draw_items(k, 0, k->n);
+    if (!is_first(k))
+        return s;
     if (s == ERR_PREEMPTED)
         log_info("stopped by %s: %" PRId64 " of %" PRId64 " drawings are there, in %s; the same command goes on", status_message(),
                  k->kept + k->drawn, k->n, k->options->out);
@@ -311,6 +391,7 @@ Status bench_draw(const Bench *b, const BenchData *d, Painter *p, const RunConfi
     Drawings k = {.bench = b, .data = d, .options = o, .cfg = cfg, .painter = p};
     Status s = draw_bench(&k);
     mem_free(k.item);
+    mem_free(k.open);
     pool_free(&k.pool);
     return s;
 }

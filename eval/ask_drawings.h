@@ -4,6 +4,7 @@
 
 #include "eval/bench/bench.h"
 #include "eval/drawing.h"
+#include "train/dist/dist.h"
 #include "train/infer/painter.h"
 
 typedef struct DrawingsOptions {
@@ -13,6 +14,7 @@ typedef struct DrawingsOptions {
     uint64_t seed;
     int chunk, n_chunks; /* the chunk-th piece of ⌈units/n_chunks⌉, from 1; n_chunks 0: all */
     DrawOptions how;
+    Dist *dist; /* the ranks that share the units, each with a model; all make this call. NULL: this process alone */
 } DrawingsOptions;
 
 /* drawing_options, for many drawings: a signal stops them. */

@@ -7,8 +7,8 @@
 #include "data/formats/file.h"
 #include "eval/ask.h"
 #include "eval/opening.h"
+#include "eval/ranks.h"
 #include "kernels/base/log.h"
-#include "train/dist/launch.h"
 
 static struct {
     Opening model;
@@ -28,14 +28,9 @@ static const CliOption OPTIONS[] = {
      NULL, false},
     {"--at-once", CLI_INT, &args.at_once, "N", "questions that are answered together (default 8; fewer where memory is short); the answers "
                                                "are the same", 1, ASK_AT_ONCE, NULL, false},
-    {"--ranks", CLI_INT, &args.ranks, "N", "start N ranks on this machine, which share the questions: a GPU each, or a part of the "
-                                           "processors; torchrun, srun and mpirun start them on several", 1, 1024, NULL, false},
+    RANKS_OPTION(args.ranks),
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only errors", 0, 0, NULL, false},
     {0}};
-
-static int exit_code; /* of ranks that this process has started */
-
-int ask_exit_code(void) { return exit_code; }
 
 static Status ask_with(const Bench *b, const BenchData *d, AskOptions *o, RunConfig *cfg)
 {
@@ -62,8 +57,7 @@ static Status ask_ranked(const Bench *b, const BenchData *d, AskOptions *o)
         return OK;
     }
     TRY(ask_check(b, d, args.out));
-    TRY(dist_processes(o->dist, &args.model.processes));
-    args.model.local_rank = o->dist->local_rank;
+    TRY(ranks_place(o->dist, &args.model));
     Status s = ask_with(b, d, o, &cfg);
     config_free(&cfg);
     return s;
@@ -74,7 +68,7 @@ static Status ask(const Bench *b)
     Dist dist;
     AskOptions o = {.out = args.out, .at_once = (int)args.at_once, .dist = &dist};
     BenchData d;
-    bool is_rank = true;
+    bool is_rank;
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(opening_check(&args.model));
     if (!args.data || !args.out)
@@ -86,11 +80,9 @@ static Status ask(const Bench *b)
     TRY(bench_data(&d, b, args.data, args.split));
     d.limit = args.limit;
     TRY(bench_chunk(&o.chunk, &o.n_chunks, args.chunk));
-    if (args.ranks)
-        TRY(launch_ranks((int)args.ranks, &is_rank, &exit_code));
+    Status s = ranks_open(&dist, args.ranks, &is_rank);
     if (!is_rank)
-        return OK;
-    Status s = dist_open(&dist);
+        return s;
     if (!s)
         s = ask_ranked(b, &d, &o);
     return dist_close(&dist, s);

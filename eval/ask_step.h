@@ -5,6 +5,4 @@
 #include "eval/bench/commands.h"
 
 extern const BenchStep ASK_STEP;
-/* Of the ranks that it has started, which have told of it; 0: none failed, or there are none. */
-int ask_exit_code(void);
 #endif

@@ -64,7 +64,7 @@ Status drawing_open(DrawingModel *m, const Opening *o, const DrawingArgs *d, con
     TRY(opening_check_bases(o, cfg, m->checkpoint));
     drawing_warn_random(cfg, *m->checkpoint && cfg->model.gen_head.train != TRAIN_FROZEN);
     opening_name(m->name, sizeof m->name, cfg, m->checkpoint);
-    TRY(answerer_open(&m->answerer, cfg, *m->checkpoint ? m->checkpoint : NULL));
+    TRY(opening_model(&m->answerer, o, cfg, m->checkpoint));
     Status s = painter_open(&m->painter, m->answerer, cfg, how, m->name);
     signals_hold();
     return s;

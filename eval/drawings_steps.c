@@ -3,6 +3,7 @@
 
 #include "eval/ask_drawings.h"
 #include "eval/network_files.h"
+#include "eval/ranks.h"
 #include "kernels/base/log.h"
 
 static struct {
@@ -11,7 +12,7 @@ static struct {
     const char *data, *split, *out, *chunk, *request;
     NetworkFolders networks;
     CliList answers;
-    int64_t limit, seed;
+    int64_t limit, seed, ranks;
     int context, format;
     bool gill_compat, allow_missing, quiet;
 } args = {.model = {.program = "evaluate"}, .drawing = DRAWING_NOT_GIVEN, .seed = 42};
@@ -35,6 +36,7 @@ static const CliOption ASK_OPTIONS[] = {
     LIMIT("only the first N captions, stories or sessions of edits"),
     {"--chunk", CLI_STRING, &args.chunk, "K/N", "only the K-th of N pieces, K from 1; all may draw into one folder, at the same time", 0, 0,
      NULL, false},
+    RANKS_OPTION(args.ranks),
     {.kind = CLI_HEADING, .help = "What is asked:"},
     {"--request", CLI_STRING, &args.request, "TEXT",
      "how a caption or instruction is asked for, {caption} in its place (default: the caption alone)", 0, 0, NULL, false},
@@ -92,11 +94,26 @@ static Status draw_with(const Bench *b, const BenchData *d, DrawingsOptions *o)
     return s;
 }
 
+static Status ask_ranked(const Bench *b, const BenchData *d, DrawingsOptions *o)
+{
+    bool whole;
+    TRY(ask_drawings_check(b, d, o, &whole));
+    int32_t all_whole = whole; /* no rank draws before all have looked */
+    TRY(dist_agree(o->dist, &all_whole, 1));
+    TRY(ranks_place(o->dist, &args.model));
+    if (!all_whole)
+        return draw_with(b, d, o);
+    log_info("%s: is whole and is left alone; remove it to draw anew", args.out);
+    return OK;
+}
+
 static Status ask(const Bench *b)
 {
-    DrawingsOptions o = {.out = args.out, .request = args.request, .seed = (uint64_t)args.seed, .how = ask_drawings_how(&args.drawing)};
+    Dist dist;
+    DrawingsOptions o = {
+        .out = args.out, .request = args.request, .seed = (uint64_t)args.seed, .how = ask_drawings_how(&args.drawing), .dist = &dist};
     BenchData d;
-    bool whole;
+    bool is_rank;
     log_level(args.quiet ? LOG_WARN : LOG_INFO);
     TRY(opening_check(&args.model));
     TRY(need(args.data, "--data DIR", "ask"));
@@ -104,11 +121,12 @@ static Status ask(const Bench *b)
     TRY(bench_check_out(args.out, true));
     TRY(read_data(&d, b));
     TRY(bench_chunk(&o.chunk, &o.n_chunks, args.chunk));
-    TRY(ask_drawings_check(b, &d, &o, &whole));
-    if (!whole)
-        return draw_with(b, &d, &o);
-    log_info("%s: is whole and is left alone; remove it to draw anew", args.out);
-    return OK;
+    Status s = ranks_open(&dist, args.ranks, &is_rank);
+    if (!is_rank)
+        return s;
+    if (!s)
+        s = ask_ranked(b, &d, &o);
+    return dist_close(&dist, s);
 }
 
 /* ---------------------------------------------------------------- score */

@@ -11,6 +11,7 @@
 #include "eval/metrics/commands.h"
 #include "eval/metrics/sets.h"
 #include "eval/network_files.h"
+#include "eval/ranks.h"
 #include "eval/suite.h"
 #include "kernels/base/cli.h"
 #include "train/dist/pulse.h"
@@ -137,5 +138,5 @@ int main(int argc, char **argv)
 {
     cli_start();
     Status s = run(argc, argv);
-    return s == OK && ask_exit_code() ? ask_exit_code() : cli_finish(s);
+    return s == OK && ranks_exit_code() ? ranks_exit_code() : cli_finish(s);
 }

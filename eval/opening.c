@@ -91,6 +91,11 @@ Status opening_read(const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX])
     return o->checkpoint ? open_checkpoint(o, cfg, checkpoint) : open_run(o, cfg, checkpoint);
 }
 
+Status opening_model(Answerer **out, const Opening *o, const RunConfig *cfg, const char *checkpoint)
+{
+    return answerer_open_rank(out, cfg, *checkpoint ? checkpoint : NULL, o->local_rank, o->processes ? o->processes : 1);
+}
+
 Status opening_answerer(Answerer **out, const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX])
 {
     const char *const read[] = {"model.llm.path", "model.vision.path", NULL};
@@ -98,7 +103,7 @@ Status opening_answerer(Answerer **out, const Opening *o, RunConfig *cfg, char c
     TRY(opening_read(o, cfg, checkpoint));
     TRY(config_check_paths(cfg, read, NULL));
     TRY(opening_check_bases(o, cfg, checkpoint));
-    Status s = answerer_open_rank(out, cfg, *checkpoint ? checkpoint : NULL, o->local_rank, o->processes ? o->processes : 1);
+    Status s = opening_model(out, o, cfg, checkpoint);
     signals_hold();
     return s;
 }

@@ -34,6 +34,8 @@ MUST_USE Status opening_read(const Opening *o, RunConfig *cfg, char checkpoint[P
 MUST_USE Status opening_check_bases(const Opening *o, const RunConfig *cfg, const char *checkpoint);
 /* All of that, then the model itself, to answer. cfg and checkpoint stay as they were read. */
 MUST_USE Status opening_answerer(Answerer **out, const Opening *o, RunConfig *cfg, char checkpoint[PATH_MAX]);
+/* The model itself, on the device of the rank. */
+MUST_USE Status opening_model(Answerer **out, const Opening *o, const RunConfig *cfg, const char *checkpoint);
 /* What results call the model: of a checkpoint "NAME/checkpoint-000200", without the folders above; else the run's name. */
 void opening_name(char *name, size_t n, const RunConfig *cfg, const char *checkpoint);
 #endif

@@ -143,7 +143,7 @@ static Status ask(void *suite, Answerer *a, const char *folder, const char *mode
     for (int i = 0; i < r->suite.n; i++) {
         scores_free(&r->line[i].scores);
         suite_line_place(&r->line[i], &r->suite.entry[i], folder);
-        TRY(suite_line_ask(&r->line[i], a, model));
+        TRY(suite_line_ask(&r->line[i], a, model, NULL));
         TRY(suite_line_score(&r->line[i], (BenchFiles){NULL, 0}, false));
         if (!isnan(suite_line_number(&r->line[i])))
             r->score[(*n)++] = (SuiteScore){r->line[i].name, suite_line_number(&r->line[i])};

@@ -10,6 +10,7 @@
 #include "data/formats/json_write.h"
 #include "eval/ask.h"
 #include "eval/published.h"
+#include "eval/ranks.h"
 #include "eval/suite_line.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
@@ -21,9 +22,9 @@ static const char *const FORMATS[] = {"text", "json", "markdown", NULL};
 static struct {
     Opening model;
     const char *suite, *out;
-    int format;
+    int format, device;
     DrawingArgs drawing;
-    int64_t seed;
+    int64_t seed, ranks;
     bool allow_missing, quiet;
 } args = {.model = {.program = "evaluate"}, .drawing = DRAWING_NOT_GIVEN, .seed = 42};
 
@@ -33,9 +34,12 @@ static const CliOption OPTIONS[] = {
                                         "others are asked for", 0, 0, NULL, false},
     {"--format", CLI_CHOICE, &args.format, "text|json|markdown", "how the table is written", 0, 0, FORMATS, false},
     {"--allow-missing", CLI_FLAG, &args.allow_missing, NULL, "more than 1 % of answers may be missing (they are wrong)", 0, 0, NULL, false},
+    {"--device", CLI_CHOICE, &args.device, "auto|cpu|cuda", "where networks compute that score drawings", 0, 0, PICTURE_NET_DEVICES,
+     false},
     {"--quiet", CLI_FLAG, &args.quiet, NULL, "only the table and errors", 0, 0, NULL, false},
     {.kind = CLI_HEADING, .help = "The model that is asked:"},
     OPENING_OPTIONS(args.model),
+    RANKS_OPTION(args.ranks),
     {.kind = CLI_HEADING, .help = "How it draws:"},
     DRAWING_OPTIONS(args.drawing),
     {"--seed", CLI_INT, &args.seed, "N", "of all drawings (default 42)", 0, 9e18, NULL, false},
@@ -47,6 +51,7 @@ static const CliProgram PROGRAM = {.name = "evaluate",
                                    .options = OPTIONS};
 
 typedef struct Run {
+    Dist dist;
     Suite suite;
     SuiteLine *line;    /* [suite.n] */
     bool draws;         /* some drawings are to be made */
@@ -65,6 +70,7 @@ static DrawingsOptions drawings_options(void)
 static Status open_model(Run *r)
 {
     DrawingModel *m = &r->model;
+    TRY(ranks_place(&r->dist, &args.model));
     const DrawOptions how = ask_drawings_how(&args.drawing);
     if (r->draws)
         return drawing_open(m, &args.model, &args.drawing, "--suite", &how);
@@ -74,7 +80,7 @@ static Status open_model(Run *r)
 }
 
 /* Before anything is asked: whether it can be. */
-static Status check(Run *r, SuiteLine *l)
+static Status check(SuiteLine *l)
 {
     const Bench *b = l->entry->bench;
     DrawingsOptions o = drawings_options();
@@ -83,7 +89,20 @@ static Status check(Run *r, SuiteLine *l)
         TRY(ask_drawings_check(b, &l->entry->data, &o, &l->whole));
     else if ((l->whole = file_exists(l->answers)) == false)
         TRY(b->drawings ? OK : ask_check(b, &l->entry->data, l->answers));
-    r->draws |= b->drawings && !l->whole;
+    return OK;
+}
+
+/* No rank asks before all have looked. */
+static Status check_all(Run *r)
+{
+    for (int i = 0; i < r->suite.n; i++)
+        TRY_IN(check(&r->line[i]), "%s", r->line[i].name);
+    for (int i = 0; i < r->suite.n; i++) {
+        int32_t whole = r->line[i].whole;
+        TRY(dist_agree(&r->dist, &whole, 1));
+        r->line[i].whole = whole;
+        r->draws |= r->line[i].entry->bench->drawings && !whole;
+    }
     return OK;
 }
 
@@ -96,8 +115,8 @@ static Status ask(Run *r, const SuiteLine *l)
                     l->answers);
     if (!r->model.answerer)
         TRY(open_model(r));
-    return l->entry->bench->drawings ? suite_line_draw(l, &r->model, drawings_options())
-                                     : suite_line_ask(l, r->model.answerer, r->model.name);
+    return l->entry->bench->drawings ? suite_line_draw(l, &r->model, drawings_options(), &r->dist)
+                                     : suite_line_ask(l, r->model.answerer, r->model.name, &r->dist);
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -240,27 +259,37 @@ static Status tell(const Run *r)
 
 /* ---------------------------------------------------------------- the whole */
 
+/* By one rank. */
+static Status score(void *arg)
+{
+    Run *r = arg;
+    for (int i = 0; i < r->suite.n; i++)
+        TRY(suite_line_score(&r->line[i], (BenchFiles){r->suite.entry[i].replies, r->suite.entry[i].n_replies}, args.allow_missing));
+    return tell(r);
+}
+
 static Status run(Run *r)
 {
     TRY(suite_read(&r->suite, args.suite));
     TRY(file_make_folders(args.out));
     r->line = pool_push(&r->suite.pool, (size_t)r->suite.n * sizeof *r->line);
     TRY(pool_status(&r->suite.pool));
-    for (int i = 0; i < r->suite.n; i++)
+    for (int i = 0; i < r->suite.n; i++) {
+        r->suite.entry[i].networks.device = args.device;
         suite_line_place(&r->line[i], &r->suite.entry[i], args.out);
-    for (int i = 0; i < r->suite.n; i++)
-        TRY_IN(check(r, &r->line[i]), "%s", r->line[i].name);
+    }
+    TRY(check_all(r));
     for (int i = 0; i < r->suite.n; i++)
         TRY(ask(r, &r->line[i]));
-    for (int i = 0; i < r->suite.n; i++)
-        TRY(suite_line_score(&r->line[i], (BenchFiles){r->suite.entry[i].replies, r->suite.entry[i].n_replies}, args.allow_missing));
-    return tell(r);
+    drawing_close(&r->model); /* networks may need its memory */
+    r->model = (DrawingModel){.answerer = NULL};
+    return dist_first(&r->dist, score, r, NULL, 0);
 }
 
 Status suite_run(int argc, char **argv)
 {
     Run *r;
-    bool done;
+    bool done, is_rank;
     TRY(cli_parse(&PROGRAM, argc, argv, &done));
     if (done)
         return OK;
@@ -271,11 +300,14 @@ Status suite_run(int argc, char **argv)
         TRY(opening_check(&args.model));
     if (!(r = mem_alloc(sizeof *r)))
         return fail(ERR_NOMEM, "no memory for a suite");
-    Status s = run(r);
+    Status s = ranks_open(&r->dist, args.ranks, &is_rank);
+    if (!s && is_rank)
+        s = run(r);
     for (int i = 0; i < r->suite.n && r->line; i++)
         scores_free(&r->line[i].scores);
     drawing_close(&r->model);
     suite_free(&r->suite);
+    s = dist_close(&r->dist, s);
     mem_free(r);
     return s;
 }

@@ -24,17 +24,18 @@ void suite_line_place(SuiteLine *l, const SuiteEntry *e, const char *folder)
     file_join(l->requests, folder, file);
 }
 
-Status suite_line_ask(const SuiteLine *l, Answerer *a, const char *model)
+Status suite_line_ask(const SuiteLine *l, Answerer *a, const char *model, Dist *dist)
 {
     AskCounts counts;
-    const AskOptions o = {.out = l->answers, .model = model};
+    const AskOptions o = {.out = l->answers, .model = model, .dist = dist};
     return fail_context(bench_ask(l->entry->bench, &l->entry->data, a, &o, &counts), "%s", l->name);
 }
 
-Status suite_line_draw(const SuiteLine *l, const DrawingModel *m, DrawingsOptions o)
+Status suite_line_draw(const SuiteLine *l, const DrawingModel *m, DrawingsOptions o, Dist *dist)
 {
     o.out = l->answers;
     o.model = m->name;
+    o.dist = dist;
     return fail_context(bench_draw(l->entry->bench, &l->entry->data, m->painter, &m->cfg, &o), "%s", l->name);
 }
 

@@ -38,5 +38,10 @@ for device in cuda cpu; do
         > "$dir/$device" 2> "$dir/err" || wrong "ma5k score --device $device: $(cat "$dir/err")"
     [ "$(grep -c '^device: host emulation' "$dir/err")" = $([ $device = cuda ] && echo 2 || echo 0) ] || wrong "--device $device: $(cat "$dir/err")"
 done
+mkdir "$dir/out"
+mv "$dir/made" "$dir/out/ma5k"
+echo "{\"benchmarks\": [{\"bench\": \"ma5k\", \"data\": \"$dir\", \"lpips\": \"$lpips/alex.safetensors\"}]}" > "$dir/suite.json"
+"$build/evaluate-cuda-host" --suite "$dir/suite.json" --out "$dir/out" --device cuda > /dev/null 2> "$dir/err" && grep -q '^device: host emulation' "$dir/err" ||
+    wrong "--suite --device cuda: $(cat "$dir/err")"
 cmp -s "$dir/cuda" "$dir/cpu" || wrong "other scores on cuda: $(diff "$dir/cuda" "$dir/cpu")"
 exit $bad
