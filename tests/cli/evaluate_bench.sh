@@ -63,11 +63,11 @@ refused 2 'pope has one split, "coco"; found "test"' pope score --data "$pope" -
 
 # Scores, as a table and as JSON.
 run 0 pope score --data "$pope" --answers "$pope/answers.jsonl"
-grep -qE '^f1 +56\.22$' "$dir/out" || fail "pope says $(cat "$dir/out")"
-grep -qE '^adversarial/accuracy +63\.33 +[0-9.]+ to [0-9.]+$' "$dir/out" || fail "pope says $(cat "$dir/out")"
+grep -qE '^f1 +69\.91$' "$dir/out" || fail "pope says $(cat "$dir/out")"
+grep -qE '^adversarial/accuracy +66\.67 +[0-9.]+ to [0-9.]+$' "$dir/out" || fail "pope says $(cat "$dir/out")"
 run 0 pope score --data "$pope" --answers "$pope/answers.jsonl" --format json
 cp "$dir/out" "$dir/whole"
-prints '{"bench":"pope","split":"coco","n":90,"n_missing":0,"n_duplicate":0,"score":56.2230600940278'
+prints '{"bench":"pope","split":"coco","n":90,"n_missing":0,"n_duplicate":0,"score":69.9074074074074'
 [ "$(wc -l < "$dir/out")" -eq 1 ] || fail "JSON of more than a line"
 
 # The same answers: in other orders, from several files, from a pipe, with a byte order mark and carriage returns.
