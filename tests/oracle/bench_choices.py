@@ -154,9 +154,14 @@ def mmbench(world, chinese=False):
                           for line in [columns] + [[r[c] for c in columns] for r in records]))
     table = pandas.read_table(folder / name)
     assert len(table) == len(records)
-    for _, row in table.iterrows():
+    # Every way of the kit: among the last tokens and before them, several letters, no letter but Z, a refusal, the text of an option.
+    ways = [
+        "{0} is it, I say", "so {0} is it, I say", "A or B", "Z", "Z or so", "Cannot determine the answer {0}",
+        "Failed to obtain answer via API: {0}", "a {1}!", "{1} " * 40, "both {1} and {2}"
+    ]
+    for i, row in table.iterrows():
         right = row["answer"]
-        text = None
+        text = ways[i].format(right, row[right], row["B" if right == "A" else "A"]) if i < len(ways) else None
         while text is None or SENTENCE.search(text):
             text = rng.choice([right] * 8 + [
                 f"({right}) so", f"{right}. {row[right]}",
@@ -192,6 +197,11 @@ def check_workbook(world, folder, name):
 
 # ---------------------------------------------------------------- MMMU
 
+# Every way of the parser: letters in brackets, letters between blanks, texts of options, each alone and several; and nothing.
+CHOICES = [
+    "({0}) or ({1})", "({1}), not ({0}).", "({0})({1})({0})", "{0} or {1} it is", "first {1} , then {0} !", "'{1}'.",
+    "It is plain that {2} and {3} are here", "I say both {3} and then also {2}", "As far as I can see: {3}", "one of them but none that I know"
+]
 DOMAINS = {
     "Art and Design": ["Art", "Art_Theory"],
     "Science": ["Math"],
@@ -232,12 +242,16 @@ def mmmu(world):
             if i % 13 == 0:
                 gold = [gold, "B"]
             row.update(options=repr(options), question_type="multiple-choice", answer=str(gold))
+            said = [*rng.sample("ABCDEFG"[:len(options)], 2), *rng.sample(options, 2)]
             texts[key] = rng.choice([
                 gold[0], f"({gold[0]})", f"{gold[0]}.",
                 noise(rng, pieces, 9),
                 noise(rng, pieces, 9),
-                nasty(rng, gold[0]), f"I think it is {nasty(rng, rng.choice(options))} in the end, so there"
+                nasty(rng, gold[0]), f"I think it is {nasty(rng, rng.choice(options))} in the end, so there",
+                rng.choice(CHOICES).format(*said)
             ])
+            if i // 2 < len(CHOICES):
+                texts[key] = CHOICES[i // 2].format(*said)
         else:
             gold = rng.choice([rng.choice(numbers[:9]), rng.choice(WORDS), [rng.choice(numbers), rng.choice(WORDS)]])
             row.update(question_type="open" if i % 4 else "short-answer", answer=str(gold))
