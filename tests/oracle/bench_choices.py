@@ -200,7 +200,8 @@ def check_workbook(world, folder, name):
 # Every way of the parser: letters in brackets, letters between blanks, texts of options, each alone and several; and nothing.
 CHOICES = [
     "({0}) or ({1})", "({1}), not ({0}).", "({0})({1})({0})", "{0} or {1} it is", "first {1} , then {0} !", "'{1}'.",
-    "It is plain that {2} and {3} are here", "I say both {3} and then also {2}", "As far as I can see: {3}", "one of them but none that I know"
+    "It is plain that {2} and {3} are here", "I say both {3} and then also {2}", "As far as I can see: {3}",
+    "one of them but none that I know"
 ]
 DOMAINS = {
     "Art and Design": ["Art", "Art_Theory"],

@@ -1,10 +1,10 @@
-"""What eval/bench asks to be drawn, and scores of drawings by features of networks: NumPy, SciPy (FID) and xxhash (which captions of COCO).
-Features are random numbers. Needs numpy, scipy, h5py, xxhash: python tests/oracle/bench_drawings.py tests/fixtures"""
+"""What eval/bench asks to be drawn, and scores of drawings by features of networks: NumPy, pytorch-fid (FID) and xxhash (which captions of COCO).
+Features are random numbers. Needs numpy, pytorch-fid, h5py, xxhash: python tests/oracle/bench_drawings.py tests/fixtures"""
 import json, pathlib, sys
 import h5py
 import numpy as np
-import scipy.linalg
 import xxhash
+from pytorch_fid.fid_score import calculate_frechet_distance
 
 
 def h5(path, features, names):
@@ -44,7 +44,7 @@ def put_scores(path, scores):
 
 def fid(x, y):
     (m1, s1), (m2, s2) = ((z.mean(0), np.cov(z, rowvar=False)) for z in (x.astype(np.float64), y.astype(np.float64)))
-    return float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * np.trace(scipy.linalg.sqrtm(s1 @ s2).real))
+    return float(calculate_frechet_distance(m1, s1, m2, s2))
 
 
 def seeded(number):

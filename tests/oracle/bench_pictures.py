@@ -1,10 +1,12 @@
-"""Numbers of eval/metrics: scikit-image (pixels), NumPy and SciPy (FID, cosines). Needs scikit-image, scipy, numpy, h5py, Pillow:
-python tests/oracle/bench_pictures.py tests/fixtures"""
-import json, pathlib, sys
+"""Numbers of eval/metrics: scikit-image (pixels), pytorch-fid (FID), NumPy (cosines); and of MagicBrush by its authors' script. Needs
+scikit-image, pytorch-fid (with torch and torchvision), numpy, h5py, Pillow, and a folder with image_eval.py of MagicBrush (its revision
+44745b5 wrote official.txt):
+python tests/oracle/bench_pictures.py tests/fixtures FOLDER"""
+import json, pathlib, shutil, sys, tempfile, types
 import h5py
 import numpy as np
-import scipy.linalg
 from PIL import Image
+from pytorch_fid.fid_score import calculate_frechet_distance
 from skimage.metrics import structural_similarity
 
 
@@ -55,12 +57,6 @@ def pairs(folder, rng):
     (folder / "pixels.txt").write_text(text)
 
 
-def fid(m1, s1, m2, s2):
-    """The formula as pytorch-fid has it, with SciPy's root of the product."""
-    root = scipy.linalg.sqrtm(s1 @ s2)
-    return float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * np.trace(root.real))
-
-
 def fid_of_few(x, y):
     """Without a root of a singular matrix: the nuclear norm of the product of centred features."""
     (m1, s1), (m2, s2) = statistics(x), statistics(y)
@@ -97,7 +93,7 @@ def features(folder, rng):
     (m, s) = statistics(b)
     np.savez(folder / "b.npz", mu=m, sigma=s)
     np.savez_compressed(folder / "b_deflated.npz", extra=np.arange(3), sigma=s, mu=m)
-    wide = fid(*statistics(a), m, s)
+    wide = float(calculate_frechet_distance(*statistics(a), m, s))
     numbers = [("a.npy", "b.npy", wide), ("a.npy", "columns.npy", wide), ("a.npy", "b.npz", wide), ("b_deflated.npz", "a.npy", wide),
                ("few.h5", "fewer.npy", fid_of_few(few, fewer)), ("few.h5", "b.npy", fid_of_few(few, b)), ("a.npy", "a.npy", 0.0)]
     (folder / "fid.txt").write_text("".join(f"{x} {y} {v!r}\n" for x, y, v in numbers))
@@ -154,6 +150,22 @@ def magicbrush(folder, rng):
                                                for k, v in list(means(numbers).items())[:2] + [("n", len(numbers))]))
 
 
+def magicbrush_by_its_authors(folder, scripts):
+    """The two shorter sessions: of ten turns and more the script takes the tenth for the first as well, and stops."""
+    sys.path.insert(0, scripts)
+    for name in ("clip", "pyiqa", "pyiqa.utils", "pyiqa.utils.img_util"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["pyiqa.utils.img_util"].is_image_file = None
+    import image_eval
+    with tempfile.TemporaryDirectory() as world:
+        for below in ("goals", "edits"):
+            for name in ("99", "500010"):
+                shutil.copytree(folder / below / name, pathlib.Path(world) / below / name)
+        pairs = image_eval.load_data(types.SimpleNamespace(generated_path=f"{world}/edits", gt_path=f"{world}/goals"))
+        numbers = [(f"{of}/{k}", image_eval.eval_distance(p, k)) for of, p in zip(("all_turn", "final_turn"), pairs) for k in ("l1", "l2")]
+    (folder / "official.txt").write_text("".join(f"{k} {v!r}\n" for k, v in numbers))
+
+
 def edits(folder, rng):
     """A manifest as of MGIE's sets; one goal is named by a folder, one edit is a JPEG's name, one is missing."""
     (folder / "data" / "pictures").mkdir(parents=True)
@@ -179,6 +191,7 @@ def main():
     features(out / "metrics" / "features", np.random.default_rng(19))
     cosines(out / "metrics" / "features", np.random.default_rng(20))
     magicbrush(out / "metrics" / "magicbrush", np.random.default_rng(21))
+    magicbrush_by_its_authors(out / "metrics" / "magicbrush", sys.argv[2])
     edits(out / "metrics" / "edits", np.random.default_rng(22))
 
 
