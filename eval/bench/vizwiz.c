@@ -1,5 +1,6 @@
 /* vizwiz.c: VizWiz-VQA: one word or phrase, or "unanswerable", beside those of ten annotators. Questions are known by their picture.
- * Official: the data files, LLaVA's convert_vizwiz_for_submission.py; the score is that of lmms-eval. */
+ * Official: the data files, LLaVA's convert_vizwiz_for_submission.py; the score is that of lmms-eval. The server's own evaluator reads
+ * the annotators' answers as they are, so that one with an article or a point fits no reply: its figure may be a little lower. */
 #include <limits.h>
 
 #include "data/formats/file.h"
