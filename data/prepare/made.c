@@ -268,6 +268,23 @@ Status made_inputs(const PrepareOptions *o, char **json, int64_t *newest_unix)
     return s;
 }
 
+/* Where a file goes that several sources may name; NULL: it is there. A folder holds other files for another source (a split of it), and
+ * then has a number behind its path. */
+static cJSON *add_once(cJSON *files, const char *path, const char *sha256)
+{
+    char name[PATH_MAX + 16];
+    snprintf(name, sizeof name, "%s", path);
+    for (int k = 2;; k++) {
+        const cJSON *there = cJSON_GetObjectItemCaseSensitive(files, name);
+        if (!there)
+            return cJSON_AddObjectToObject(files, name);
+        const char *known = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(there, "sha256"));
+        if (!known || !strcmp(known, sha256))
+            return NULL;
+        snprintf(name, sizeof name, "%s (%d)", path, k);
+    }
+}
+
 /* Files by their path, so that a difference names them. */
 static Status add_inputs(cJSON *files, const char *inputs)
 {
@@ -275,9 +292,11 @@ static Status add_inputs(cJSON *files, const char *inputs)
     TRY(json_parse(&doc, inputs, strlen(inputs), "what the shards are made from"));
     for (const Json *input = json_root(doc)->child; input; input = input->next) {
         const Json *path = json_get(input, "path"), *bytes = json_get(input, "bytes"), *sha256 = json_get(input, "sha256");
-        if (!path || path->kind != JSON_STRING || !bytes || !sha256)
+        if (!path || path->kind != JSON_STRING || !bytes || !sha256 || sha256->kind != JSON_STRING)
             continue;
-        cJSON *file = cJSON_AddObjectToObject(files, path->string);
+        cJSON *file = add_once(files, path->string, sha256->string);
+        if (!file)
+            continue;
         json_add_value(file, "bytes", bytes);
         json_add_value(file, "sha256", sha256);
     }

@@ -74,5 +74,5 @@ extern const Format FORMATS[]; /* the first is that of sources that name none */
 int format_count(void);
 const Format *format_named(const char *name); /* NULL: there is none */
 
-extern const Feed REVERSED_FEED, CAPTIONS_FEED, LAION_FEED, INSTRUCTPIX2PIX_FEED, MAGICBRUSH_FEED;
+extern const Feed REVERSED_FEED, CAPTIONS_FEED, LAION_FEED, FOLDER_FEED, INSTRUCTPIX2PIX_FEED, MAGICBRUSH_FEED;
 #endif

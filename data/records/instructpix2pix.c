@@ -1,24 +1,20 @@
 /* instructpix2pix.c: rows of a folder in the layout of InstructPix2Pix: ROOT/NAME/SEED_0.jpg and _1.jpg, prompt.json and metadata.jsonl
  * beside them, seeds.json above. A row a pair. Called by records.c, through the table in formats.c. */
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "data/formats/beneath.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
 #include "data/records/format.h"
 #include "data/records/listing.h"
+#include "data/records/root_file.h"
 #include "data/records/row_fields.h"
 #include "kernels/base/arena.h"
 
-enum { LARGEST_FILE = 16 << 20 };
 static const char PROMPT[] = "prompt.json", METADATA[] = "metadata.jsonl", BEST[] = "clip_sim_dir";
 
 typedef struct Pair {
@@ -46,34 +42,6 @@ typedef struct Pairs {
 } Pairs;
 
 /* ---------------------------------------------------------------- files of a folder */
-
-/* Bytes of ROOT/NAME/FILE, which may not lead out of the root. *why: it cannot be read, p->path and `sentence` say what is wrong. */
-static Status read_file(Pairs *p, const char *file, char **bytes, size_t *n, Reject *why, char sentence[256])
-{
-    char name[32];
-    *bytes = NULL;
-    *why = REJECT_NONE;
-    file_join(p->path, p->folder.name, file);
-    const int found = beneath_find(p->root, p->path), error = errno;
-    if (found < 0 && (error == EMFILE || error == ENFILE || error == ENOMEM)) /* says nothing about the file */
-        return fail(ERR_NOMEM, "%s/%s: cannot be opened: %s", p->root, p->path, strerror(error));
-    if (found < 0) {
-        *why = error == EXDEV ? REJECT_OUTSIDE_ROOT : REJECT_MISSING;
-        if (error == EXDEV)
-            snprintf(sentence, 256, "%s the folder %.200s", beneath_way_out(p->root, p->path), p->root);
-        else
-            snprintf(sentence, 256, "cannot be opened: %s", strerror(error));
-        return OK;
-    }
-    snprintf(name, sizeof name, "/proc/self/fd/%d", found);
-    const Status s = file_read(bytes, n, name, LARGEST_FILE);
-    close(found);
-    if (s != ERR_MISSING && s != ERR_DATA)
-        return s;
-    *why = s == ERR_MISSING ? REJECT_MISSING : REJECT_BAD_JSON;
-    snprintf(sentence, 256, "%s", status_message() + strlen(name) + 2);
-    return OK;
-}
 
 static void refuse_value(Pairs *p, const Json *v, const char *key, const char *expected)
 {
@@ -104,7 +72,8 @@ static Status read_prompt(Pairs *p)
     char *bytes;
     size_t n;
     json_free(&p->prompt);
-    TRY(read_file(p, PROMPT, &bytes, &n, &p->reject, p->message));
+    file_join(p->path, p->folder.name, PROMPT);
+    TRY(root_file_read(p->root, p->path, &bytes, &n, &p->reject, p->message));
     if (p->reject)
         return OK;
     Status s = json_parse(&p->prompt, bytes, n, PROMPT);
@@ -160,7 +129,8 @@ static Status read_metadata(Pairs *p)
     size_t n, length;
     Reject why;
     Status s = OK;
-    TRY(read_file(p, METADATA, &bytes, &n, &why, sentence));
+    file_join(p->path, p->folder.name, METADATA);
+    TRY(root_file_read(p->root, p->path, &bytes, &n, &why, sentence));
     if (why && why != REJECT_MISSING)
         snprintf(p->note, sizeof p->note, "%.200s: %s; its pairs have no scores", p->path, sentence);
     for (size_t at = 0, number = 1; bytes && at < n && !s; at += length + 1, number++) {
@@ -378,24 +348,12 @@ static Status open_feed(void **feed, const MixtureSource *s, const char *root)
 
 /* ---------------------------------------------------------------- what the rows depend on */
 
-/* A file that a row may read: one that is there, below the root. */
-static Status visit_member(const char *root, const char *folder, const char *file, FeedVisit visit, void *arg)
-{
-    char below[PATH_MAX], path[PATH_MAX];
-    struct stat st;
-    const int found = beneath_find(root, file_join(below, folder, file));
-    const bool is_file = found >= 0 && !fstat(found, &st) && S_ISREG(st.st_mode);
-    if (found >= 0)
-        close(found);
-    return is_file ? visit(arg, *below == '/' ? below : file_join(path, root, below)) : OK;
-}
-
 /* Of a listing that is made of names, each folder: of a folder its names count. */
 static Status visit_inputs(const MixtureSource *s, const char *root, FeedVisit visit, void *arg)
 {
     Listing *listing;
     ListedFolder f;
-    char path[PATH_MAX];
+    char path[PATH_MAX], below[PATH_MAX];
     bool end = false;
     TRY(listing_open(&listing, root, s->split));
     const char *file = listing_file(listing);
@@ -403,9 +361,9 @@ static Status visit_inputs(const MixtureSource *s, const char *root, FeedVisit v
     while (!failed && !(failed = listing_next(listing, &f, &end)) && !end) {
         failed = file ? OK : visit(arg, file_join(path, root, f.name));
         if (!failed)
-            failed = visit_member(root, f.name, PROMPT, visit, arg);
+            failed = root_file_visit(root, file_join(below, f.name, PROMPT), visit, arg);
         if (!failed)
-            failed = visit_member(root, f.name, METADATA, visit, arg);
+            failed = root_file_visit(root, file_join(below, f.name, METADATA), visit, arg);
     }
     listing_close(&listing);
     return failed;

@@ -184,7 +184,7 @@ const char MIXTURE_SOURCE_SCHEMA[] =
     "\"as\":{\"enum\":[\"understand\",\"generate\"],\"description\":\"What rows of captions become.\"},"
     "\"requests\":{\"type\":\"string\",\"description\":\"File of request templates; built-in ones by default.\"},"
     "\"each\":{\"type\":\"integer\",\"minimum\":0,\"default\":0,\"description\":\"Rows of a picture or prompt; 0: all.\"},"
-    "\"root\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Folder of a layout that is one: instructpix2pix, magicbrush.\"},"
+    "\"root\":{\"type\":\"string\",\"minLength\":1,\"description\":\"Folder of a layout that is one.\"},"
     "\"split\":{\"enum\":[\"train\",\"val\"],\"default\":\"train\"},"
     "\"filter\":{\"type\":\"object\",\"description\":\"Only rows whose scores lie between least and most; null: no bound.\","
     "\"patternProperties\":{\"^//\":true},\"additionalProperties\":{\"type\":\"array\",\"minItems\":2,\"maxItems\":2,\"items\":{"

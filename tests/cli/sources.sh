@@ -75,4 +75,22 @@ expect 65 "$tmp/sources/captions_train2017.json:" "$build/prepare" --config run.
 mv whole.json captions_train2017.json
 sed 's/{caption}, please/it/' requests.json > once && mv once requests.json
 expect 2 'this template of "generate" holds {caption} 0 times, expected once' "$build/prepare" --config run.json --out "$tmp/one"
+
+# Ten pictures of one's own: a folder with a text beside each, which two sources name; the run goes on from its checkpoint.
+mkdir "$tmp/own" "$tmp/own/photos" && cd "$tmp/own" || exit 1
+for k in 0 1 2 3; do
+    cp "$root/tests/fixtures/images/rgb.png" "photos/$k.PNG" && echo "picture $k" >> "photos/$k.PNG"
+    echo "number $k" > "photos/$k.txt"
+done
+cp photos/0.PNG photos/alone.png
+cat > run.json <<END
+{"name": "own", "model": {"llm": {"path": "$bases/llm-gqa"}, "vision": {"path": "$bases/vision-only"}},
+ "data": {"mixture": [{"name": "draw", "format": "folder", "root": "photos"}, {"name": "describe", "format": "folder", "as": "understand", "root": "photos"}]},
+ "train": {"batch": 4, "epochs": 2}}
+END
+expect 0 'photos: row 4 (id alone.png) left out, no_prompt: alone.png: no caption is beside it, expected one in alone.txt' \
+    "$build/train" --config run.json --steps 1
+expect 0 'saved ' "$build/train" --config run.json --resume
+echo "another caption" > photos/1.txt
+expect 2 'own/photos.sha256: ' "$build/train" --config run.json --resume --set train.epochs=3
 exit $failed

@@ -53,13 +53,13 @@ seeds() {
     esac
 }
 
-# Small files of the public layouts, each behind the byte that says what it is; plus 11: one row a picture, plus 22: filtered.
+# Small files of the public layouts, each behind the byte that says what it is; plus 12: one row a picture, plus 24: filtered.
 source_seeds() {
     s=$fixtures/sources e=$fixtures/edit_sets
-    for seed in 0:$s/messages.jsonl 1:$s/pretrain.json 2:$s/captions_train2017.json 13:$s/late.json 3:$s/cc3m.tsv 14:$s/gill.tsv \
-        4:$s/rows.jsonl 37:$s/rows.jsonl 5:$s/laion.jsonl 6:$e/instructpix2pix/seeds.json 7:$e/instructpix2pix/0000000/prompt.json \
-        8:$e/instructpix2pix/0000000/metadata.jsonl 41:$e/instructpix2pix/0000000/metadata.jsonl 9:$e/magicbrush/train/edit_sessions.json \
-        10:$e/magicbrush/train/global_captions.json; do
+    for seed in 0:$s/messages.jsonl 1:$s/pretrain.json 2:$s/captions_train2017.json 14:$s/late.json 3:$s/cc3m.tsv 15:$s/gill.tsv \
+        4:$s/rows.jsonl 40:$s/rows.jsonl 5:$s/laion.jsonl 6:$e/instructpix2pix/seeds.json 7:$e/instructpix2pix/0000000/prompt.json \
+        8:$e/instructpix2pix/0000000/metadata.jsonl 44:$e/instructpix2pix/0000000/metadata.jsonl 9:$e/magicbrush/train/edit_sessions.json \
+        10:$e/magicbrush/train/global_captions.json 11:$fixtures/images/pictures.txt; do
         { byte "${seed%%:*}"; cat "${seed#*:}"; } > "$1/${seed%%:*}-$(basename "${seed#*:}")"
     done
 }

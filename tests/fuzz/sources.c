@@ -31,6 +31,7 @@ static const struct {
     {"instructpix2pix", TASK_EDIT, ROOT "/0000000/metadata.jsonl"},
     {"magicbrush", TASK_EDIT, ROOT "/edit_sessions.json"},
     {"magicbrush", TASK_EDIT, ROOT "/global_descriptions.json"},
+    {"folder", TASK_GENERATE, ROOT "/cat.txt"},
 };
 enum { N_LAYOUTS = sizeof LAYOUTS / sizeof *LAYOUTS };
 
@@ -45,6 +46,8 @@ static const struct {
     {ROOT "/0000000/7_1.jpg", ""},
     {ROOT "/0000000/10_0.jpg", ""},
     {ROOT "/0000000/10_1.jpg", ""},
+    {ROOT "/cat.jpg", ""},
+    {ROOT "/cat.txt", "a cat"},
     {ROOT "/edit_sessions.json", "{\"33471\": [{\"input\": \"33471-input.png\", \"instruction\": \"add a hat\"}, "
                                  "{\"instruction\": \"and a scarf\"}]}"},
     {ROOT "/global_descriptions.json", "{\"33471\": {\"33471-output1.png\": \"a man with a hat\"}}"},

@@ -174,10 +174,10 @@ TEST(mixture_names_what_a_layout_does_not_have)
     static const char *const CASES[][2] = {
         {"{\"format\":\"caption\",\"files\":\"a.tsv\"}",
          "2:11: format is \"caption\", expected one of llava, unified, lvis-instruct4v, sharegpt4v, llava-reversed, captions, laion-gpt4v, "
-         "instructpix2pix, magicbrush; did you mean \"captions\"?"},
+         "folder, instructpix2pix, magicbrush; did you mean \"captions\"?"},
         {"{\"format\":7,\"files\":\"a.tsv\"}",
          "2:11: format is 7, expected one of llava, unified, lvis-instruct4v, sharegpt4v, llava-reversed, captions, laion-gpt4v, "
-         "instructpix2pix, magicbrush"},
+         "folder, instructpix2pix, magicbrush"},
         {"{\"format\":\"captions\",\"files\":[\"a.json\",\"b.csv\"]}",
          "2:40: the ending of a file says what is in it: files of the format \"captions\" end in .json, .tsv or .jsonl, found \"b.csv\""},
         {"{\"format\":\"captions\",\"files\":\"a.tsv\",\"task\":\"generate\"}", "2:38: sources of the format \"captions\" have no "
