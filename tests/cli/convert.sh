@@ -62,6 +62,12 @@ to 0 parts from-llava --from "$dir/llava32"
 to 0 hf-llava back --from "$dir/from-llava" --type f32
 same "$dir/llava32/model.safetensors" "$dir/back/model.safetensors" "hf-llava by way of parts"
 
+# The embeddings, element 0, are named from the end: transformers takes 0 for no element at all.
+sed 's/"layer": -2/"layer": 0/' "$dir/from-llava/run.json" > "$dir/run.json" && mv "$dir/run.json" "$dir/from-llava/run.json"
+to 0 hf-llava first --from "$dir/from-llava" --type f32
+grep -q '"vision_feature_layer": -4,' "$dir/first/config.json" || fail "hf-llava of element 0: $(grep layer "$dir/first/config.json")"
+says "logits differ by 0 of"
+
 # A CLIP whose config.json leaves its activation to the class has that of CLIP, not of SigLIP.
 expect 0 --config tests/fixtures/parity/llava/config.json --set name=clip --set "save.dir=$dir/runs" --set "data.shards=$dir/of-clip" --quiet
 to 0 hf-llava clip --from "$dir/runs/clip" --type f32
@@ -196,4 +202,7 @@ to 66 hf no --from "$dir/foreign-own/model.gguf"
 says "GGUF is written, not read"
 to 0 parts foreign-parts --from "$dir/foreign"
 grep -q '"dir": "runs"' "$dir/foreign-parts/run.json" && grep -q '"train": "lora"' "$dir/foreign-parts/run.json" || fail "parts: $(cat "$dir/foreign-parts/run.json")"
+sed -i 's/"train": "lora"/"train": "frozen"/' "$dir/foreign-parts/run.json" # as somebody has written it, who trains the rest
+to 0 parts frozen-parts --from "$dir/foreign-parts"
+same "$dir/foreign-parts/run.json" "$dir/frozen-parts/run.json" "parts of parts whose language model is frozen"
 exit $failed

@@ -24,7 +24,8 @@ static Status open_with(Model *m, const Reader *r)
 {
     const ModelOptions *o = m->options;
     m->what = r->what;
-    if (o && (o->n_sets || o->base_changed) && r->open != from_run)
+    m->foreign = r->open != from_run;
+    if (o && (o->n_sets || o->base_changed) && m->foreign)
         return fail(ERR_USAGE, "%s: %s is for runs, which know their base models", m->path, o->n_sets ? "--set" : "--base-changed");
     TRY(cpu_open(&m->backend));
     TRY(r->open(m, m->path, m->options ? m->options->base : NULL));

@@ -32,6 +32,7 @@ typedef struct Model {
     const char *what;            /* "a checkpoint", "a Hugging Face LLaVA model", …: for sentences */
     RunConfig cfg;               /* of the run, or of one that starts from this model, with the choices that its files tell */
     char checkpoint[PATH_MAX];   /* with trained parts; "": none */
+    bool foreign;                /* no run's: cfg is made up */
     Backend backend;             /* the CPU, for products */
     Stream *stream;              /* what the folders of cfg say of the networks */
     const MistralConfig *llm;    /* … of the language model; its vocab is V, less than in its file where added rows were told from it */

@@ -160,11 +160,11 @@ static cJSON *tower_config(const Model *m)
 /* CLIP's class token is no feature: "default" takes the first of the tower's outputs away. */
 static const char *strategy(const Model *m) { return m->vision->clip ? "default" : "full"; }
 
-/* -1 means the last block here, and something else in some versions. */
+/* -1 means the last block here, and something else in some versions; 0 means no layer at all in some. */
 static int64_t feature_layer(const Model *m)
 {
-    const int64_t layer = m->cfg.model.vision.layer;
-    return layer == -1 ? m->vision->layers : layer;
+    const int64_t layer = m->cfg.model.vision.layer, n = m->vision->layers;
+    return layer == -1 ? n : layer == 0 ? -(n + 1) : layer;
 }
 
 static Status write_config(const Model *m, const WriteOptions *o, const char *folder)

@@ -130,7 +130,7 @@ static Status write_run(const Model *m, const char *folder)
         cJSON_DeleteItemFromObjectCaseSensitive(member(run, OF_THE_RUN[i][0]), OF_THE_RUN[i][1]);
     replace(member(run, "data"), "mixture", "mixture.json");
     replace(member(run, "save"), "dir", "runs"); /* beside it, so that runs of others' parts are not met there */
-    if (m->cfg.model.llm.train == TRAIN_FROZEN && !m->n_adapted && !*m->checkpoint) /* a model from elsewhere */
+    if (m->foreign && m->cfg.model.llm.train == TRAIN_FROZEN)
         replace(member(member(run, "model"), "llm"), "train", "lora");
     name_parts(m, member(run, "model"), folder);
     return json_save(file_join(path, folder, "run.json"), &run);
