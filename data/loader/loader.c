@@ -234,7 +234,7 @@ static Status check_options(const LoaderOptions *o)
     if (o->batch < 1 || o->batch > INT32_MAX / 2 || o->micro_tokens < 1 || o->micro_tokens > INT32_MAX / 2)
         return fail(ERR_USAGE, "train.batch %" PRId64 " and train.micro_tokens %" PRId64 " must be between 1 and %d", o->batch,
                     o->micro_tokens, INT32_MAX / 2);
-    if (o->steps > INT64_MAX / 2 / o->batch || (o->steps <= 0 && !(o->epochs > 0 && o->epochs < 1e9)))
+    if (o->steps > INT64_MAX / 2 / o->batch || (o->steps <= 0 && !(o->epochs > 0 && o->epochs <= 1e9)))
         return fail(ERR_USAGE, "train.steps %" PRId64 " or train.epochs %g is out of range", o->steps, o->epochs);
     return OK;
 }

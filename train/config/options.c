@@ -152,7 +152,7 @@ const Option OPTIONS[] = {
     {"train.epochs", OPTION_REAL, OPTION_NULLABLE | OPTION_ABOVE, AT(train.epochs), "null", "1", 0, 1e9, NULL,
      "Passes over the mixture, also fractional; excludes train.steps."},
     INT("train.batch", 0, train.batch, "128", 1, COUNT_MAX, "Samples of one optimiser step over all ranks."),
-    INT("train.micro_tokens", 0, train.micro_tokens, "16384", 1, 1 << 30,
+    INT("train.micro_tokens", 0, train.micro_tokens, "16384", 1, INT32_MAX / 2,
         "Token budget of one packed forward pass; no sample may be longer."),
     INT("train.micro_images", 0, train.micro_images, "4", 1, COUNT_MAX, "Pictures that a noise loss takes through VAE and UNet at a time."),
     CHOICE("train.compute", 0, train.compute, "\"auto\"", SELECT("auto", "f32", "bf16"),

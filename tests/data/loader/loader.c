@@ -422,6 +422,17 @@ TEST(loader_steps_can_be_asked_for_in_any_order)
     loader_close(&ld);
 }
 
+TEST(loader_takes_all_that_settings_allow)
+{
+    LoaderOptions o = options();
+    o.batch = 1 << 20;
+    o.micro_tokens = INT32_MAX / 2; /* the most that train.micro_tokens takes */
+    Loader *ld;
+    REQUIRE_OK(loader_open(&ld, &o, 0, 1));
+    CHECK_INT(loader_totals(ld)->steps, 1);
+    loader_close(&ld);
+}
+
 TEST(loader_gives_the_same_items_to_any_number_of_ranks)
 {
     LoaderOptions o = options();
