@@ -393,3 +393,9 @@ const char *safetensors_metadata(const SafeTensors *st, const char *key)
 }
 
 void safetensors_release(const StTensor *t) { mapped_release(t->map, t->map_bytes, t->data, t->n_bytes); }
+
+void safetensors_release_all(const SafeTensors *st)
+{
+    for (const StFile *f = st->files; f < st->files + st->n_files; f++)
+        mapped_release(f->map.bytes, f->map.n, f->map.bytes, f->map.n);
+}

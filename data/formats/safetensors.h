@@ -48,6 +48,9 @@ const char *safetensors_metadata(const SafeTensors *st, const char *key);  /* NU
 
 /* Its pages leave this process until it is read again: for a tensor that has been copied. */
 void safetensors_release(const StTensor *t);
+/* The pages of all tensors: a fault maps more than was asked for, as much as the file's cache has in one piece, and so brings back some
+ * that have left. */
+void safetensors_release_all(const SafeTensors *st);
 
 /* Writing. The header is made from the specs; data is then written tensor by tensor, in the order of the specs, in pieces of any size.
  * Metadata always holds format=pt; the data buffer starts at a multiple of 8. Any error leaves the file to the caller to unlink. */

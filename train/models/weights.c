@@ -118,7 +118,9 @@ static Status load(Weights *w, Params *p, Param *q, const char *name)
         return fail(ERR_DATA, "%s: %s: holds %s, expected F32, BF16, F16 or F64", found->file, found->name, dtype_name(found->type));
     if (wider)
         return load_wider(p, q, found);
-    TRY(w->in_place ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type));
+    /* Vectors are copied: with one that stays in the file come pages of what lies around it, and that may have become codes. */
+    const bool stays = w->in_place && q->t.n_dims > 1;
+    TRY(stays ? params_place(p, q, found->data, found->type) : params_set(p, q, found->data, found->type));
     if (!q->mapped)
         safetensors_release(found);
     return OK;
@@ -203,5 +205,8 @@ Status weights_load_part(Weights *w, Params *p, const char *part, const NameTabl
         if (w->in_place)
             TRY(remember_name(q, name));
     }
-    return params_measuring(p) ? OK : report_unused(w, p, part, &in_file);
+    if (params_measuring(p))
+        return OK;
+    safetensors_release_all(w->st);
+    return report_unused(w, p, part, &in_file);
 }

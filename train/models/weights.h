@@ -13,7 +13,7 @@ typedef struct Weights {
     bool *used;
     bool among_others;   /* the file may be of more than this part: what stays unread is a warning */
     const char *widened; /* a convolution that may have half its input channels in the file: the others begin at zero; NULL: none */
-    bool in_place;       /* frozen weights may point into it: it stays open as long as the model */
+    bool in_place;       /* frozen matrices may point into it: it stays open as long as the model */
 } Weights;
 
 MUST_USE Status weights_open(Weights *w, const char *file);                            /* weights are copied */
