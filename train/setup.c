@@ -437,11 +437,10 @@ Status setup_model(Setup *s)
 {
     TRY(setup_measure(s));
     TRY(setup_room(s));
-    TRY(take_memory(s));
     TRY(genllava_open(&s->model, &s->backend, s->compute, s->cfg, *s->start ? s->start : NULL));
     mem_trim(); /* nor does what reading weights took */
     mem_reuse(MEM_REUSED);
-    return OK;
+    return take_memory(s);
 }
 
 void setup_close(Setup *s)

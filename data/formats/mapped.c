@@ -58,9 +58,3 @@ void mapped_release(const void *map, size_t map_bytes, const void *data, size_t 
     to = to < first + map_bytes ? to : first + map_bytes;
     madvise((void *)from, to - from, MADV_DONTNEED); /* refused: they stay, which is no matter */
 }
-
-void mapped_forget(const void *data, size_t n)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data, from = at & ~(page - 1);
-    madvise((void *)from, at + n - from, MADV_DONTNEED);
-}

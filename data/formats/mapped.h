@@ -18,8 +18,6 @@ MUST_USE Status mapped_open(Mapped *m, const char *path, const char *kind);
 void mapped_close(Mapped *m);
 /* Pages of these n bytes leave this process until they are read again. */
 void mapped_release(const void *map, size_t map_bytes, const void *data, size_t n);
-/* The same for whoever knows no more than that data lies in some mapped file. */
-void mapped_forget(const void *data, size_t n);
 
 /* A little-endian number of 1 to 8 bytes. */
 static inline uint64_t mapped_number(const uint8_t *p, int n_bytes)

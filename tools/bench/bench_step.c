@@ -35,6 +35,7 @@ static Status measure(BenchStep *s, DType compute, const PassShape *shape)
 {
     Backend null;
     TRY(null_open(&null));
+    null.host_memory = s->b->host_memory;
     null.joins = s->b->joins;
     Status status = memory_walk(&s->plan, &null, s->cfg, compute, &(MemoryRun){.passes = shape, .n_passes = 1}, NULL, NULL);
     null.close(&null);

@@ -76,6 +76,7 @@ static Status measure(RunCache *c, CacheKind kind)
     Backend null;
     Network n = {.c = c, .kind = kind, .backend = &null};
     TRY(null_open(&null));
+    null.host_memory = true;
     arena_measure(&n.keep);
     arena_measure(&n.scratch);
     Status s = open_network(&n);

@@ -74,6 +74,7 @@ static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compu
     GenLlava *model;
     Footprint before, after;
     TRY(null_open(&null));
+    null.host_memory = a->backend->host_memory;
     null.joins = a->backend->joins;
     null.tile_bytes = a->backend->tile_bytes;
     room_footprint(&before);
@@ -86,7 +87,8 @@ static Status check_weights(const Answerer *a, const RunConfig *cfg, DType compu
     null.close(&null);
     TRY(s);
     bool host = !a->backend->memory;
-    int64_t needed = bytes.frozen + bytes.masters - (host ? bytes.mapped : 0) + (int64_t)drawing;
+    const int64_t passing = bytes.passing > (int64_t)drawing ? bytes.passing : (int64_t)drawing; /* drawing comes when all are there */
+    int64_t needed = bytes.frozen + bytes.masters - bytes.mapped + passing;
     RoomNeed need = {.who = "the model",
                      .plan = plan,
                      .needed = needed,

@@ -232,7 +232,7 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     m->sizes = *genllava_model_sizes(g);
     if (opened)
         opened(arg);
-    int64_t answering = 0;
+    int64_t answering = 0, passing = params_bytes(genllava_params(g)).passing;
     if (s == OK)
         s = run_step(m, null, g, cfg, compute, run);
     if (s == OK && run->samples)
@@ -242,6 +242,8 @@ Status memory_walk(MemoryPlan *m, Backend *null, const RunConfig *cfg, DType com
     genllava_close(&g);
     m->activations = (int64_t)m->keep;
     m->workspace = (int64_t)m->scratch + answering;
+    if (passing > m->activations + m->workspace) /* over before either is used */
+        m->workspace = passing - m->activations;
     add_up(m);
     return s;
 }
@@ -282,6 +284,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     Footprint now; /* measuring takes memory itself */
     room_footprint(&now);
     TRY(device->measure ? device->measure(device, &null) : null_open(&null));
+    null.host_memory = device->host_memory;
     null.joins = device->joins;
     null.tile_bytes = device->tile_bytes;
     Status s = memory_walk(m, &null, cfg, compute, run, NULL, NULL);

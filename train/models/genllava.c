@@ -54,9 +54,7 @@ static Status open_parts(GenLlava *g, const RunConfig *cfg, const char *checkpoi
     TRY(parts_declare(g, cfg));
     TRY(params_create(&g->params));
     TRY(parts_load(g, cfg, checkpoint));
-    if (cfg->model.llm.multiply == MULTIPLY_FP8)
-        return mistral_to_fp8(g);
-    if (g->params.backend->joins)
+    if (g->params.backend->joins && cfg->model.llm.multiply != MULTIPLY_FP8)
         TRY_IN(joint_create(&g->params), "joining weights and adapters");
     return OK;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "data/formats/json_fields.h"
-#include "data/formats/mapped.h"
 #include "kernels/base/log.h"
 #include "kernels/base/utf8.h"
 #include "train/models/bnb.h"
@@ -369,6 +368,15 @@ static void choose_store(ParamGroup *group, const MistralConfig *c, const RunCon
     group->format = c->codes ? c->codes : format_of(cfg->model.llm.store);
 }
 
+/* Linears that read the same become one matrix of 8 bits. */
+static Status declare_fp8(Params *p, Mistral *m)
+{
+    for (int64_t i = 0; i < m->config.layers && !p->failed; i++)
+        for (int j = 0; j < MISTRAL_GROUPS; j++)
+            TRY(fp8_declare(p, &m->layers[i].lin[MISTRAL_GROUP[j].first], MISTRAL_GROUP[j].n));
+    return OK;
+}
+
 Status mistral_declare(GenLlava *g, const RunConfig *cfg)
 {
     Mistral *m = &g->llm;
@@ -376,29 +384,9 @@ Status mistral_declare(GenLlava *g, const RunConfig *cfg)
     choose_store(&g->params.group, c, cfg);
     m->embed = matrix(&g->params, c, "model.embed_tokens.weight", c->vocab, c->hidden, false);
     TRY(mistral_declare_layers(g, cfg));
+    if (cfg->model.llm.multiply == MULTIPLY_FP8)
+        TRY(declare_fp8(&g->params, m));
     m->head = c->tied ? m->embed : matrix(&g->params, c, "lm_head.weight", c->vocab, c->hidden, false);
-    return OK;
-}
-
-/* n linears, whose weights leave memory where they lie in files. */
-static Status group_to_fp8(Params *p, Linear *lin, int n)
-{
-    Tensor before[N_LINEARS];
-    for (int i = 0; i < n; i++)
-        before[i] = lin[i].w->mapped ? lin[i].w->t : (Tensor){.data = NULL};
-    TRY(fp8_create(p, lin, n));
-    for (int i = 0; i < n; i++)
-        if (before[i].data)
-            mapped_forget(before[i].data, (size_t)before[i].n_elems * dtype_size(before[i].type));
-    return OK;
-}
-
-Status mistral_to_fp8(GenLlava *g)
-{
-    const Mistral *m = &g->llm;
-    for (int64_t i = 0; i < m->config.layers; i++)
-        for (int j = 0; j < MISTRAL_GROUPS; j++)
-            TRY(group_to_fp8(&g->params, &m->layers[i].lin[MISTRAL_GROUP[j].first], MISTRAL_GROUP[j].n));
     return OK;
 }
 

@@ -51,8 +51,6 @@ MUST_USE Status mistral_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status mistral_declare(GenLlava *g, const RunConfig *cfg);
 /* Without embeddings and head. */
 MUST_USE Status mistral_declare_layers(GenLlava *g, const RunConfig *cfg);
-/* The linears of all layers become operands of 8 bits, when they have values; of a model without the part, none. */
-MUST_USE Status mistral_to_fp8(GenLlava *g);
 void mistral_free(GenLlava *g);
 
 /* Keys and values of the positions so far of several sequences, per layer [sequences, capacity, kv_heads, head_dim] in the compute type,

@@ -1,55 +1,24 @@
-/* fp8.c: frozen weights as operands of 8 bits (fp8.h). Made by models when weights have their values, multiplied with by ops_linear.c. */
+/* fp8.c: frozen weights as operands of 8 bits (fp8.h). Declared by models, made by params.c as weights get values, multiplied with by
+ * ops_linear.c. */
 #include "train/nn/fp8.h"
 
 #include "train/nn/linear.h"
 
 /* ---------------------------------------------------------------- weights */
 
-/* A common type for all of them. */
-static DType type_of(const Linear *lin, int n)
+Status fp8_declare(Params *p, Linear *lin, int n)
 {
-    for (int i = 1; i < n; i++)
-        if (lin[i].w->t.type != lin[0].w->t.type)
-            return F32;
-    return lin[0].w->t.type;
-}
-
-/* The weights one below the other, in `to`. */
-static Status stack(Params *p, const Linear *lin, int n, DType type, char *to)
-{
-    for (int i = 0; i < n; i++) {
-        const Tensor *w = &lin[i].w->t;
-        const AddScaled copy = {.n = w->n_elems, .a_type = w->type, .y_type = type, .alpha = 1, .a = w->data, .y = to};
-        TRY(p->backend->ops.add_scaled(&p->backend->ctx, &copy));
-        to += (size_t)w->n_elems * dtype_size(type);
-    }
+    Fp8 *f = mem_alloc(sizeof *f);
+    if (!f)
+        return fail(ERR_NOMEM, "no memory for %d linears", n);
+    *f = (Fp8){.next = p->fp8s, .lin = lin, .n = n, .out = linear_total(lin, n, linear_out), .in = lin[0].w->t.shape[1]};
+    p->fp8s = f;
+    for (int i = 0; i < n; i++)
+        lin[i].fp8 = lin[i].w->fp8 = f;
     return OK;
 }
 
-static Status make(Params *p, const Fp8 *f, const void *w, DType type)
-{
-    QuantizeRows q = {.rows = f->out, .cols = f->in, .ldx = f->in, .x_type = type, .x = w, .code = f->code, .scale = f->scale};
-    TRY(p->backend->ops.quantize_rows(&p->backend->ctx, &q));
-    if (!f->code_t)
-        return OK;
-    q.rows = f->in, q.cols = f->out, q.transposed = true, q.code = f->code_t, q.scale = f->scale_t;
-    return p->backend->ops.quantize_rows(&p->backend->ctx, &q);
-}
-
-/* From linears whose weights lie apart. */
-static Status make_stacked(Params *p, const Fp8 *f, const Linear *lin)
-{
-    const DType type = type_of(lin, f->n);
-    void *all;
-    TRY(p->backend->mem_create(p->backend, (size_t)(f->out * f->in) * dtype_size(type), &all));
-    Status s = stack(p, lin, f->n, type, all);
-    if (!s)
-        s = make(p, f, all, type);
-    p->backend->mem_destroy(p->backend, all);
-    return s;
-}
-
-static Status create_memory(Params *p, Fp8 *f)
+static Status create_codes(Params *p, Fp8 *f)
 {
     void *code, *scale, *code_t = NULL, *scale_t = NULL;
     const size_t n = (size_t)(f->out * f->in);
@@ -65,29 +34,61 @@ static Status create_memory(Params *p, Fp8 *f)
     return OK;
 }
 
-/* The Param holds codes from now on. */
-static void replace(Params *p, Param *q, uint8_t *code, float *scale)
+/* The number of q among the weights of its matrix, and the first row of it. */
+static int find_weight(const Fp8 *f, const Param *q, int64_t *row)
 {
-    params_memory_release(p, q->t.data);
-    q->t.data = code;
-    q->t.type = U8;
-    q->row_scale = scale;
-    q->mapped = false;
+    int i = 0;
+    for (*row = 0; f->lin[i].w != q; i++)
+        *row += linear_out(&f->lin[i]);
+    return i;
 }
 
-Status fp8_create(Params *p, Linear *lin, int n)
+/* Codes come first: what is given back then lies behind all that stays. */
+Status fp8_begin(Params *p, Param *q, DType type)
 {
-    Fp8 *f = mem_alloc(sizeof *f);
-    if (!f)
-        return fail(ERR_NOMEM, "no memory for %d linears", n);
-    *f = (Fp8){.next = p->fp8s, .n = n, .out = linear_total(lin, n, linear_out), .in = lin[0].w->t.shape[1]};
-    p->fp8s = f;
-    TRY_IN(create_memory(p, f), "%s in 8 bits", lin[0].w->name);
-    TRY(n == 1 ? make(p, f, lin[0].w->t.data, lin[0].w->t.type) : make_stacked(p, f, lin));
-    for (int64_t i = 0, row = 0; i < n; row += linear_out(&lin[i++])) {
-        replace(p, lin[i].w, f->code + row * f->in, f->scale + row);
-        lin[i].fp8 = f;
+    Fp8 *f = q->fp8;
+    int64_t row;
+    if (!f->code)
+        TRY(create_codes(p, f));
+    if (!f->numbers)
+        TRY(params_memory(p, (size_t)(f->out * f->in) * dtype_size(type), &f->numbers));
+    f->type = type;
+    find_weight(f, q, &row);
+    q->t.data = (char *)f->numbers + (size_t)(row * f->in) * dtype_size(type);
+    q->t.type = type;
+    q->row_scale = NULL;
+    return OK;
+}
+
+static Status quantize(Params *p, const Fp8 *f)
+{
+    QuantizeRows q = {
+        .rows = f->out, .cols = f->in, .ldx = f->in, .x_type = f->type, .x = f->numbers, .code = f->code, .scale = f->scale};
+    TRY(p->backend->ops.quantize_rows(&p->backend->ctx, &q));
+    if (!f->code_t)
+        return OK;
+    q.rows = f->in, q.cols = f->out, q.transposed = true, q.code = f->code_t, q.scale = f->scale_t;
+    return p->backend->ops.quantize_rows(&p->backend->ctx, &q);
+}
+
+Status fp8_end(Params *p, Param *q)
+{
+    Fp8 *f = q->fp8;
+    int64_t row;
+    f->have_values |= 1u << find_weight(f, q, &row);
+    if (f->have_values != (1u << f->n) - 1)
+        return OK;
+    TRY_IN(quantize(p, f), "%s in 8 bits", q->name);
+    for (int i = 0; i < f->n; i++) {
+        Param *w = f->lin[i].w;
+        find_weight(f, w, &row);
+        w->t.data = f->code + row * f->in;
+        w->t.type = U8;
+        w->row_scale = f->scale + row;
     }
+    params_memory_release(p, f->numbers);
+    f->numbers = NULL;
+    f->have_values = 0;
     return OK;
 }
 

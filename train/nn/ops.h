@@ -60,7 +60,7 @@ typedef struct Linear {
     Param *lora_a, *lora_b; /* [r,in], [out,r]; both NULL: no adapter */
     double scale, dropout;
     uint64_t site;
-    const Fp8 *fp8;     /* w as an operand of 8 bits, or NULL; set by fp8_create */
+    const Fp8 *fp8;     /* w as an operand of 8 bits, or NULL; set by fp8_declare */
     const Joint *joint; /* where w lies with what surrounds it, or NULL; set by joint_create */
     int64_t first, out; /* out > 0: rows first … first+out-1 of w and b alone, of a projection that packs several; without an adapter */
     bool b_stays; /* b gets no gradient. That of keys is zero, since a bias moves all scores of a query alike: rounding would move it */

@@ -10,6 +10,11 @@
 #include "train/nn/joint.h"
 #include "train/nn/coded.h"
 
+typedef struct ParamBlock {
+    void *memory;
+    size_t n_bytes;
+} ParamBlock;
+
 enum { DRAW_CHUNK = 1 << 16 }; /* elements drawn or converted at a time; a multiple of 4 */
 
 void params_init(Params *p, Backend *backend, DType compute)
@@ -39,7 +44,7 @@ void params_destroy(Params *p)
         mem_free(f);
     }
     for (int i = 0; i < p->n_blocks; i++)
-        p->backend->mem_destroy(p->backend, p->blocks[i]);
+        p->backend->mem_destroy(p->backend, p->blocks[i].memory);
     mem_free(p->blocks);
     *p = (Params){0};
 }
@@ -115,20 +120,23 @@ bool params_of(const Param *q, const char *part) { return q->group.part && !strc
 
 Status params_memory(Params *p, size_t n_bytes, void **out)
 {
-    void **blocks = mem_grow(p->blocks, (size_t)(p->n_blocks + 1) * sizeof *blocks);
+    ParamBlock *blocks = mem_grow(p->blocks, (size_t)(p->n_blocks + 1) * sizeof *blocks);
     if (!blocks)
         return fail(ERR_NOMEM, "no memory for the list of weights");
     p->blocks = blocks;
     TRY(p->backend->mem_create(p->backend, n_bytes, out));
-    p->blocks[p->n_blocks++] = *out;
+    p->blocks[p->n_blocks++] = (ParamBlock){*out, n_bytes};
+    p->held += (int64_t)n_bytes;
+    p->held_most = p->held > p->held_most ? p->held : p->held_most;
     return OK;
 }
 
 void params_memory_release(Params *p, void *memory)
 {
     for (int i = 0; i < p->n_blocks; i++)
-        if (p->blocks[i] == memory) {
+        if (p->blocks[i].memory == memory) {
             p->backend->mem_destroy(p->backend, memory);
+            p->held -= (int64_t)p->blocks[i].n_bytes;
             p->blocks[i] = p->blocks[--p->n_blocks];
             return;
         }
@@ -206,7 +214,7 @@ static int64_t page_bytes(const Params *p, int i)
 ParamBytes params_bytes(const Params *p)
 {
     int64_t master = p->n_flat * (int64_t)dtype_size(p->master), copy = p->flat_copy ? p->n_flat * (int64_t)dtype_size(p->compute) : 0;
-    ParamBytes b = {.frozen = p->besides, .masters = master + copy};
+    ParamBytes b = {.frozen = p->besides, .masters = master + copy, .passing = p->held_most - p->held};
     if (!p->answers) {
         b.gradients = master;
         b.moments = 2 * p->n_flat * (int64_t)dtype_size(p->moments);
@@ -284,17 +292,21 @@ static Status need_memory(Params *p, Param *q, DType type)
 {
     if (q->coded.format)
         return coded_create(p, q);
+    if (q->fp8)
+        return fp8_begin(p, q, frozen_type(p, q, F32)); /* of weights side by side one may come in F32 */
     if (q->trainable || q->t.data)
         return OK;
     q->t.type = type;
     return params_memory(p, (size_t)q->t.n_elems * dtype_size(type), &q->t.data);
 }
 
+static Status has_values(Params *p, Param *q) { return q->fp8 ? fp8_end(p, q) : OK; }
+
 Status params_set(Params *p, Param *q, const void *host, DType type)
 {
     TRY_IN(need_memory(p, q, frozen_type(p, q, type)), "%s", q->name);
     if (params_measuring(p) || !q->t.n_elems)
-        return OK;
+        return has_values(p, q);
     if (q->coded.format)
         return coded_set(p, q, host, type);
     const int64_t row = param_row(q), rows = row < DRAW_CHUNK ? DRAW_CHUNK / row : 1, chunk = is_reordered(q) ? rows * row : DRAW_CHUNK;
@@ -309,13 +321,13 @@ Status params_set(Params *p, Param *q, const void *host, DType type)
     }
     mem_free(stage);
     mem_free(ordered);
-    return s;
+    return s ? s : has_values(p, q);
 }
 
 Status params_place(Params *p, Param *q, const void *data, DType type)
 {
     bool as_is = !q->trainable && !is_reordered(q) && frozen_type(p, q, type) == type && (uintptr_t)data % dtype_size(type) == 0;
-    as_is &= p->backend->host_memory || params_measuring(p);
+    as_is &= p->backend->host_memory && !q->fp8;
     if (q->coded.format && as_is)
         q->coded.file = data, q->coded.file_end = (const char *)data + (size_t)q->t.n_elems * dtype_size(type);
     else if (as_is) {
@@ -476,7 +488,7 @@ Status params_draw(Params *p, Param *q, uint64_t seed)
 {
     TRY_IN(need_memory(p, q, frozen_type(p, q, F32)), "%s", q->name);
     if (params_measuring(p))
-        return OK;
+        return has_values(p, q);
     const bool whole = is_reordered(q) || q->coded.format; /* drawn in the order of files; codes are of whole rows or blocks */
     const int64_t chunk = whole ? q->t.n_elems : DRAW_CHUNK;
     float *values = mem_alloc((size_t)chunk * sizeof *values);
@@ -490,7 +502,7 @@ Status params_draw(Params *p, Param *q, uint64_t seed)
     }
     mem_free(values);
     mem_free(stage);
-    return s;
+    return s || whole ? s : has_values(p, q);
 }
 
 Status params_draw_part(Params *p, const char *part, uint64_t seed)

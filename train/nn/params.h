@@ -39,6 +39,7 @@ typedef struct Param {
     Tensor t; /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
                  compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
     Coded coded;
+    struct Fp8 *fp8;        /* the matrix of 8 bits (fp8.h) that it becomes a part of as soon as it has values; NULL: none */
     bool mapped;            /* frozen, and t.data lies in a file that somebody holds open */
     const float *row_scale; /* t.data are codes of kernels/ops/fp8.h (t.type is U8) with these scales; NULL: numbers */
     int64_t ld;             /* elements from row to row of t.data when it lies in a joint.h; 0: rows one after the other */
@@ -63,13 +64,14 @@ typedef struct Params {
     ParamGroup group;                                /* of what is declared from now on */
     void *flat_master, *flat_grad, *flat_m, *flat_v; /* [n_flat] backend memory */
     void *flat_copy;                                 /* [n_flat] BF16 under bf16 compute, else NULL */
-    void **blocks;                                   /* backend memory of frozen weights, owned */
+    struct ParamBlock *blocks;                       /* backend memory of frozen weights, owned */
     int n_blocks;
-    int64_t besides;      /* bytes of it that are not the weights themselves */
-    struct Joint *joints; /* joint.h; owned */
-    struct Fp8 *fp8s;     /* fp8.h; owned */
-    bool failed;          /* a declaration ran out of memory */
-    bool answers;         /* set before params_create: nothing will be learned, so there are no gradients and moments */
+    int64_t held, held_most; /* bytes of backend memory, now and at most */
+    int64_t besides;         /* bytes that are not the weights themselves */
+    struct Joint *joints;    /* joint.h; owned */
+    struct Fp8 *fp8s;        /* fp8.h; owned */
+    bool failed;             /* a declaration ran out of memory */
+    bool answers;            /* set before params_create: nothing will be learned, so there are no gradients and moments */
 } Params;
 
 void params_init(Params *p, Backend *backend, DType compute);
@@ -99,9 +101,10 @@ MUST_USE Status params_place(Params *p, Param *q, const void *data, DType type);
 MUST_USE Status params_memory(Params *p, size_t n_bytes, void **out);
 void params_memory_release(Params *p, void *memory);
 /* What they take: frozen weights and what is kept besides, masters with their copies, gradients, moments. mapped: of the frozen ones, in
- * files; pages: the memory of a host that these take when all of them are read. */
+ * files; pages: the memory of a host that these take when all of them are read. passing: how much more there was at a time while they got
+ * their values. */
 typedef struct ParamBytes {
-    int64_t frozen, mapped, pages, masters, gradients, moments;
+    int64_t frozen, mapped, pages, masters, gradients, moments, passing;
 } ParamBytes;
 ParamBytes params_bytes(const Params *p);
 /* True on the null backend: nothing has values, only sizes count. */

@@ -34,6 +34,7 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
     static const Op UNUSED[] = {OP_dropout,       OP_layernorm_bwd, OP_add_rows_bwd,  OP_conv2d_fwd,      OP_conv2d_dx,
                                 OP_conv2d_dw,     OP_groupnorm_fwd, OP_groupnorm_bwd, OP_upsample_fwd,    OP_upsample_bwd,
                                 OP_difference_fwd, OP_difference_bwd, OP_adapter_up_bwd, OP_dequantize,    OP_pool2d_fwd};
+    static const char MAKING_CODES[] = "reading the language model: model.layers.0.self_attn.v_proj.weight in 8 bits: ";
     int32_t ids[] = {1, 17, 200};
     SamplePrompt prompt = {.encoded = {.id = ids, .n = 3, .expanded = 3}};
     Samples samples = {.list = &prompt, .n = 1};
@@ -47,13 +48,13 @@ TEST(a_run_is_refused_by_the_name_of_an_operator_that_its_device_lacks)
     REQUIRE_OK(ref_open(&device));
     device.measure = measure;
     for (int op = 0; op < N_OPS; op++) {
-        char sentence[64];
+        char sentence[128];
         bool used = true;
         missing = (Op)op;
         cfg.model.llm.multiply = missing == OP_quantize_rows || missing == OP_matmul_fp8 ? MULTIPLY_FP8 : MULTIPLY_COMPUTE;
         for (size_t i = 0; i < sizeof UNUSED / sizeof *UNUSED; i++)
             used = used && UNUSED[i] != missing;
-        snprintf(sentence, sizeof sentence, "no %s", op_name(missing));
+        snprintf(sentence, sizeof sentence, "%sno %s", missing == OP_quantize_rows ? MAKING_CODES : "", op_name(missing));
         Status s = memory_measure(&plan, &cfg, &device, F32, &(MemoryRun){.passes = &pass, .n_passes = 1, .samples = &samples});
         CHECK_MSG(s == (used ? ERR_DEVICE : OK) && (!used || !strcmp(status_message(), sentence)), "without %s: status %d: %s",
                   op_name(missing), (int)s, s ? status_message() : "");

@@ -18,11 +18,24 @@ typedef struct Toy {
     int n;
 } Toy;
 
-static Param *matrix(Toy *toy, const char *what, int i, int64_t rows, int64_t cols, bool trainable)
+static Param *matrix(Rig *r, const char *what, int i, int64_t rows, int64_t cols, bool trainable)
 {
     char name[32];
     snprintf(name, sizeof name, "%s%d", what, i);
-    return rig_param(&toy->rig, name, rows, cols, trainable);
+    return rig_param(r, name, rows, cols, trainable);
+}
+
+/* What is drawn for weights of these names. */
+static void draw_weights(Toy *toy, int n)
+{
+    Rig r;
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    for (int i = 0; i < n; i++)
+        matrix(&r, "w", i, OUT[i], IN, false);
+    rig_create(&r);
+    for (int64_t i = 0, at = 0; i < n; at += OUT[i++] * IN)
+        memcpy(toy->w + at, r.params.list[i]->t.data, (size_t)(OUT[i] * IN) * sizeof *toy->w);
+    rig_close(&r);
 }
 
 /* n linears, the first `plain` of them without an adapter. */
@@ -35,15 +48,14 @@ static void open_toy(Toy *toy, int n, int plain, Recompute recompute, bool answe
     toy->x = rig_param(r, "x", ROWS, IN, true);
     toy->residual = rig_param(r, "residual", ROWS, OUT[0], true);
     for (int i = 0; i < n; i++)
-        toy->lin[i] = (Linear){.w = matrix(toy, "w", i, OUT[i], IN, false), .scale = 0.5 + i, .site = (uint64_t)i};
+        toy->lin[i] = (Linear){.w = matrix(r, "w", i, OUT[i], IN, false), .scale = 0.5 + i, .site = (uint64_t)i};
     for (int i = plain; i < n; i++)
-        toy->lin[i].lora_a = matrix(toy, "a", i, R, IN, true);
+        toy->lin[i].lora_a = matrix(r, "a", i, R, IN, true);
     for (int i = plain; i < n; i++)
-        toy->lin[i].lora_b = matrix(toy, "b", i, OUT[i], R, true);
+        toy->lin[i].lora_b = matrix(r, "b", i, OUT[i], R, true);
+    draw_weights(toy, n);
+    REQUIRE_OK(fp8_declare(&r->params, toy->lin, n));
     rig_create(r);
-    for (int64_t i = 0, at = 0; i < n; at += OUT[i++] * IN)
-        memcpy(toy->w + at, toy->lin[i].w->t.data, (size_t)(OUT[i] * IN) * sizeof *toy->w);
-    REQUIRE_OK(fp8_create(&r->params, toy->lin, n));
 }
 
 static Tensor *formula(Tape *t, const void *arg, Tensor *const *in, int n)
@@ -189,6 +201,29 @@ TEST(fp8_weights_take_a_byte_each_way)
         CHECK((toy.lin[0].fp8->code_t == NULL) == (answers == 1));
         rig_close(&toy.rig);
     }
+}
+
+/* Of several matrices one is there as numbers at a time, and nothing of it afterwards. */
+TEST(fp8_weights_are_numbers_one_matrix_at_a_time)
+{
+    enum { MATRICES = 4 };
+    Rig r;
+    Linear lin[MATRICES][2];
+    rig_open(&r, F64, RECOMPUTE_NONE);
+    for (int i = 0; i < MATRICES; i++)
+        for (int j = 0; j < 2; j++) {
+            char what[16];
+            snprintf(what, sizeof what, "%d.w", i);
+            lin[i][j] = (Linear){.w = matrix(&r, what, j, OUT[j], IN, false)};
+        }
+    for (int i = 0; i < MATRICES; i++)
+        REQUIRE_OK(fp8_declare(&r.params, lin[i], 2));
+    rig_create(&r);
+    const ParamBytes bytes = params_bytes(&r.params);
+    CHECK_INT(bytes.passing, (OUT[0] + OUT[1]) * IN * (int64_t)sizeof(double));
+    CHECK_INT(r.params.held, bytes.frozen);
+    CHECK_INT(r.params.n_blocks, MATRICES * 4);
+    rig_close(&r);
 }
 
 /* A number that is not finite gives a loss that is none, so that the step is left out. */
