@@ -151,8 +151,8 @@ static Status begin_caching(Caching *c, RunData *rows, RunData *held)
     TRY(device_open(&c->backend, cfg, 0, &compute));
     c->open = true;
     run_cache_say_idle(cfg);
-    TRY(run_cache_identify(&rows->cache, cfg, rows->sizes, compute, rows->shards));
-    return run_data_any(held) ? run_cache_identify(&held->cache, cfg, held->sizes, compute, held->shards) : OK;
+    TRY(run_cache_identify(&rows->cache, cfg, rows->sizes, &c->backend, compute, rows->shards));
+    return run_data_any(held) ? run_cache_identify(&held->cache, cfg, held->sizes, &c->backend, compute, held->shards) : OK;
 }
 
 static void add_left_out(cJSON *to, const PrepareResult *r)

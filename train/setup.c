@@ -390,9 +390,9 @@ Status setup_weights(Setup *s)
 {
     TRY(dist_processes(&s->dist, &s->processes));
     run_cache_say_idle(s->cfg);
-    TRY(run_cache_identify(&s->rows.cache, s->cfg, &s->sizes, s->compute, s->rows.shards));
+    TRY(run_cache_identify(&s->rows.cache, s->cfg, &s->sizes, &s->backend, s->compute, s->rows.shards));
     if (run_data_any(&s->held))
-        TRY(run_cache_identify(&s->held.cache, s->cfg, &s->sizes, s->compute, s->held.shards));
+        TRY(run_cache_identify(&s->held.cache, s->cfg, &s->sizes, &s->backend, s->compute, s->held.shards));
     return memory_measure(&s->memory, s->cfg, &s->backend, s->compute, &(MemoryRun){.sums = s->sums});
 }
 

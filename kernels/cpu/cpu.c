@@ -165,6 +165,7 @@ Status cpu_open(Backend *b)
     b->mem_create = mem_create;
     b->mem_destroy = mem_destroy;
     b->upload = b->download = copy;
+    b->measure = cpu_measure;
     b->close = close_cpu;
     snprintf(b->description, sizeof b->description, "%s, %s, %d thread%s", processor, isa->name, d->threads, d->threads == 1 ? "" : "s");
     return OK;

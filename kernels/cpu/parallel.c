@@ -30,13 +30,18 @@ static void judge(CpuDevice *d, int64_t start, int64_t done, int64_t end)
         d->penalty_ns -= d->penalty_ns / 64; /* forgotten in some hundred regions */
 }
 
+int parallel_threads(const CpuDevice *d, int64_t n, double item_ns)
+{
+    const double useful = (double)n * item_ns / WORTH_NS;
+    const int threads = useful < d->threads ? (int)useful : d->threads;
+    return n < threads ? (int)n : threads > 1 ? threads : 1;
+}
+
 void parallel_for(CpuDevice *d, int64_t n, double item_ns, ParallelFn fn, const void *args)
 {
     if (n <= 0)
         return;
-    double useful = (double)n * item_ns / WORTH_NS;
-    int threads = useful < d->threads ? (int)useful : d->threads;
-    threads = n < threads ? (int)n : threads;
+    const int threads = parallel_threads(d, n, item_ns);
     int64_t start = 0, done = 0;
     if (threads > 1)
         start = now_ns();

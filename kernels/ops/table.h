@@ -114,7 +114,7 @@ typedef struct Backend {
     /* Seconds in which b itself had nothing to do from the last fork to the join; 0 where there was none since the last call. For callers
      * that have waited for what came after it. */
     Status (*waited)(struct Backend *b, double *seconds);
-    /* NULL in backends that have nothing to say. */
+    /* NULL in backends that have nothing to say. The host's own says it while it measures, of `own` alone. */
     Status (*memory)(struct Backend *b, DeviceMemory *out);
     /* opens a null backend whose operators tell b what b's would need besides their arguments; to be closed before b */
     Status (*measure)(struct Backend *b, struct Backend *null);

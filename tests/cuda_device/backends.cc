@@ -20,7 +20,7 @@ static Status open_device(Backend *b)
 }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"cuda", open_device, nullptr, cuda_lacks, true},
-    {nullptr, nullptr, nullptr, nullptr, false},
+    {"cuda", open_device, nullptr, cuda_lacks, true, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, false, nullptr},
 };
 }

@@ -27,7 +27,7 @@ static const char *fault(void)
 }
 
 const TestedBackend TESTED_BACKENDS[] = {
-    {"cuda on the host", open_emulated, fault, cuda_lacks, true},
-    {nullptr, nullptr, nullptr, nullptr, false},
+    {"cuda on the host", open_emulated, fault, cuda_lacks, true, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, false, nullptr},
 };
 }

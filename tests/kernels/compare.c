@@ -152,12 +152,13 @@ int32_t *compare_indices(Comparison *c, int64_t n, int64_t (*f)(int64_t i, const
 
 typedef struct Run {
     Backend *backend;
-    const char *label;          /* for messages */
-    const char *(*fault)(void); /* of the backend under test */
-    bool cuts_off;              /* so is this */
-    const char *refusal;        /* the sentence that is expected instead of results, or NULL */
-    int64_t displacement;       /* elements */
-    void *result[MAX_ARRAYS];   /* outputs after the run, [rows, cols] contiguous */
+    const char *label;                                   /* for messages */
+    Status (*call)(Backend *b, Op op, const void *args); /* of the backend under test */
+    const char *(*fault)(void);                          /* so are these */
+    bool cuts_off;
+    const char *refusal;      /* the sentence that is expected instead of results, or NULL */
+    int64_t displacement;     /* elements */
+    void *result[MAX_ARRAYS]; /* outputs after the run, [rows, cols] contiguous */
 } Run;
 
 static const char *case_label(const Comparison *c, const Run *run)
@@ -252,7 +253,7 @@ static void execute(const Comparison *c, Run *run)
         memcpy(slot, &address, sizeof address);
     }
     size_t used = b->ctx.scratch->used;
-    Status s = op_call(b, c->table->op, args);
+    Status s = (run->call ? run->call : op_call)(b, c->table->op, args);
     if (run->refusal ? s != ERR_DEVICE || strcmp(status_message(), run->refusal) : s != OK)
         complain(c, run, "status %d: %s%s%s", (int)s, s ? status_message() : "(nothing)", run->refusal ? ", expected " : "",
                  run->refusal ? run->refusal : "");
@@ -386,6 +387,7 @@ static void check_same_bits(const Comparison *c, const Run *first, const Run *se
 /* A backend twice: with two threads and with one. */
 typedef struct Subject {
     const char *name;
+    Status (*call)(Backend *b, Op op, const void *args);
     const char *(*fault)(void);
     const char *(*lacks)(Op op, const void *args);
     bool cuts_off;
@@ -413,6 +415,7 @@ static void close_one(Backend *b)
 static Status open_subject(Subject *s, const TestedBackend *t)
 {
     s->name = t->name;
+    s->call = t->call;
     s->fault = t->fault;
     s->lacks = t->lacks;
     s->cuts_off = t->cuts_off;
@@ -449,10 +452,10 @@ static void compare_subject(const Comparison *c, Subject *s, const Run *truth, c
     char label[2][64];
     snprintf(label[0], sizeof label[0], "%s, second run", s->name);
     snprintf(label[1], sizeof label[1], "%s with 1 thread, displaced arrays", s->name);
-    Run first = {.backend = &s->wide, .label = s->name, .fault = s->fault, .cuts_off = s->cuts_off,
+    Run first = {.backend = &s->wide, .label = s->name, .call = s->call, .fault = s->fault, .cuts_off = s->cuts_off,
                  .refusal = s->lacks ? s->lacks(c->table->op, c->args) : NULL};
-    Run second = {.backend = &s->wide, .label = label[0], .fault = s->fault, .cuts_off = s->cuts_off};
-    Run alone = {.backend = &s->narrow, .label = label[1], .displacement = 1, .fault = s->fault, .cuts_off = s->cuts_off};
+    Run second = {.backend = &s->wide, .label = label[0], .call = s->call, .fault = s->fault, .cuts_off = s->cuts_off};
+    Run alone = {.backend = &s->narrow, .label = label[1], .displacement = 1, .call = s->call, .fault = s->fault, .cuts_off = s->cuts_off};
     omp_set_num_threads(2);
     execute(c, &first);
     if (first.refusal) {

@@ -34,6 +34,7 @@ typedef struct TestedBackend {
     /* the sentence with which it refuses arguments that it has no kernel for, NULL if it has one: a gap is a decision. May be NULL */
     const char *(*lacks)(Op op, const void *args);
     bool cuts_off; /* its tensor cores cut sums off where others round: three times as much is allowed to F32 results of matmul */
+    Status (*call)(Backend *b, Op op, const void *args); /* calls the operator and watches it. May be NULL */
 } TestedBackend;
 extern const TestedBackend TESTED_BACKENDS[];
 

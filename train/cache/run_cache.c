@@ -2,7 +2,6 @@
 #include "train/cache/run_cache.h"
 
 #include <inttypes.h>
-#include <omp.h>
 #include <stdio.h>
 
 #include "data/formats/file.h"
@@ -10,7 +9,6 @@
 #include "data/loader/cache_make.h"
 #include "data/shards/shard_set.h"
 #include "kernels/base/log.h"
-#include "kernels/ops/block.h"
 #include "train/config/plan.h"
 #include "train/dist/room.h"
 #include "train/models/genllava.h"
@@ -71,31 +69,35 @@ static int64_t host_bytes(const RunCache *c, CacheKind kind)
     return 3 * AT_ONCE * square + square * (number + type) + c->spec[kind].n_elems * (AT_ONCE * number + type);
 }
 
-static Status measure(RunCache *c, CacheKind kind)
+/* What the operators work in counts on the host alone: a device keeps that for the run itself. */
+static Status measure(RunCache *c, CacheKind kind, Backend *backend)
 {
     Backend null;
+    Footprint process;
+    DeviceMemory operators = {0};
     Network n = {.c = c, .kind = kind, .backend = &null};
-    TRY(null_open(&null));
+    room_footprint(&process);
+    TRY(backend->host_memory && backend->measure ? backend->measure(backend, &null) : null_open(&null));
     null.host_memory = true;
     arena_measure(&n.keep);
     arena_measure(&n.scratch);
     Status s = open_network(&n);
     if (!s)
         s = run_network(&n, NULL, NULL, NULL);
+    if (!s && null.memory)
+        s = null.memory(&null, &operators);
     if (!s) {
         const ParamBytes bytes = params_bytes(genllava_params(n.model));
-        c->cost[kind] = (CacheCost){n.keep.peak, n.scratch.peak, bytes.frozen, bytes.mapped, host_bytes(c, kind)};
+        const int64_t threads = backend->host_memory ? process.thread_pages : 0;
+        c->cost[kind] = (CacheCost){.keep = n.keep.peak,
+                                    .scratch = n.scratch.peak,
+                                    .weights = bytes.frozen,
+                                    .mapped = bytes.mapped,
+                                    .host = host_bytes(c, kind) + threads + (int64_t)operators.own};
     }
     close_network(&n);
     null.close(&null);
     return s;
-}
-
-/* What the cpu transforms pictures and kernels in. */
-static int64_t filtering_bytes(const RunCache *c, CacheKind kind, const Backend *b)
-{
-    const bool filters = kind == CACHE_LATENTS && c->cfg->train.winograd && c->compute == F32 && b->host_memory;
-    return filters ? CONV_BLOCK_BYTES + omp_get_max_threads() * (int64_t)CONV_THREAD_BYTES : 0;
 }
 
 /* Bytes that the system cannot drop, on the device and on the host. */
@@ -104,7 +106,7 @@ static void needs(const RunCache *c, CacheKind kind, const Backend *b, int64_t *
     const CacheCost *cost = &c->cost[kind];
     const int64_t arenas = (int64_t)cost->keep + (int64_t)cost->scratch;
     *device = b->host_memory ? 0 : cost->weights + arenas;
-    *host = cost->host + filtering_bytes(c, kind, b) + (b->host_memory ? cost->weights - cost->mapped + arenas : 0);
+    *host = cost->host + (b->host_memory ? cost->weights - cost->mapped + arenas : 0);
 }
 
 static Status check_room(const RunCache *c, CacheKind kind, Backend *b)
@@ -129,14 +131,14 @@ static Status check_room(const RunCache *c, CacheKind kind, Backend *b)
 
 /* ---------------------------------------------------------------- of a run */
 
-static Status identify(RunCache *c, CacheKind kind)
+static Status identify(RunCache *c, CacheKind kind, Backend *backend)
 {
     char folder[PATH_MAX];
     c->spec[kind].n_elems = kind == CACHE_LATENTS ? c->sizes.moments : (int64_t)c->sizes.queries * c->sizes.context;
     c->spec[kind].type = c->compute;
     TRY(cache_key(c, kind));
     if (!c->bare[kind] || c->cfg->plan_only)
-        return measure(c, kind);
+        return measure(c, kind, backend);
     if (*c->spec[kind].key)
         return OK;
     return fail(ERR_MISSING, "data.cache: %s holds no weights (%s.safetensors), and %s no %s made with these settings",
@@ -152,13 +154,13 @@ void run_cache_say_idle(const RunConfig *cfg)
                 log_warn("data.cache: \"%s\" is of no use here, for no loss of the run reads them", CACHE_NAMES[k]);
 }
 
-Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, DType compute, const char *folder)
+Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, Backend *backend, DType compute, const char *folder)
 {
     *c = (RunCache){.cfg = cfg, .sizes = *sizes, .compute = compute, .folder = folder};
     for (CacheKind k = 0; k < N_CACHES; k++) {
         c->wanted[k] = plan_caches(cfg, k);
         if (c->wanted[k])
-            TRY(identify(c, k));
+            TRY(identify(c, k, backend));
     }
     return OK;
 }

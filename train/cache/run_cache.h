@@ -12,7 +12,7 @@
 typedef struct CacheCost {
     size_t keep, scratch;    /* of the tape's arenas */
     int64_t weights, mapped; /* of the network; of them, those used where they lie in their files */
-    int64_t host;            /* pictures and results */
+    int64_t host;            /* pictures and results; where it computes, what threads and operators work in */
 } CacheCost;
 
 typedef struct RunCache {
@@ -29,9 +29,10 @@ typedef struct RunCache {
 
 /* Warns of names in data.cache whose results no loss of the run reads. */
 void run_cache_say_idle(const RunConfig *cfg);
-/* Finds out what is cached and by which network. A network whose weights are there is checked, and what it would need is measured. Where
- * they are not, results made earlier with the same settings are taken; ERR_MISSING when there are none. */
-MUST_USE Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, DType compute, const char *folder);
+/* Finds out what is cached and by which network. A network whose weights are there is checked, and what it would need on the backend is
+ * measured. Where they are not, results made earlier with the same settings are taken; ERR_MISSING when there are none. */
+MUST_USE Status run_cache_identify(RunCache *c, const RunConfig *cfg, const ModelSizes *sizes, Backend *backend, DType compute,
+                                   const char *folder);
 /* Makes what is missing, stale or damaged, after the shards were made. verify: results that are there are read and checked. Stopped at any
  * moment, the files that were finished stay. ERR_NOMEM: what making takes is not free. */
 MUST_USE Status run_cache_make(const RunCache *c, Backend *backend, const LoaderOptions *o, bool verify);

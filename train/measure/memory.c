@@ -1,7 +1,6 @@
 /* memory.c: the memory plan of a run (memory.h). Called by train, --dry-run and the tools that time steps. */
 #include "train/measure/memory.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +8,6 @@
 #include "data/formats/file.h"
 #include "data/loader/pixels.h"
 #include "kernels/base/log.h"
-#include "kernels/ops/block.h"
 #include "train/config/plan.h"
 #include "train/dist/room.h"
 #include "train/models/parts.h"
@@ -47,7 +45,8 @@ static Status run_step(MemoryPlan *m, Backend *b, GenLlava *g, const RunConfig *
                                        .scratch = &scratch,
                                        .compute = compute,
                                        .recompute = (Recompute)cfg->train.recompute,
-                                       .seed = (uint64_t)cfg->seed}));
+                                       .seed = (uint64_t)cfg->seed,
+                                       .winograd = cfg->train.winograd}));
     Status s = params_step_begin(genllava_params(g));
     for (int i = 0; i < run->n_passes && s == OK; i++) {
         size_t before = keep.peak;
@@ -159,36 +158,6 @@ static int64_t prompt_bytes(const RunConfig *cfg, DType compute, const ModelSize
     return most * states * number + (most && compute != F32 ? states * (int64_t)dtype_size(compute) : 0);
 }
 
-/* What the cpu's threads work in together lies in huge pages. */
-static int64_t in_huge_pages(int64_t n_bytes)
-{
-    const int64_t page = 2 << 20;
-    return (n_bytes + page - 1) / page * page;
-}
-
-/* What the cpu's adapters with dropout work in, as much of it as the largest pass touches. Their widest inputs together are about four
- * times as wide as the model. */
-static int64_t dropped_bytes(const RunConfig *cfg, const ModelSizes *sizes, const PassShape *passes, int n)
-{
-    const int64_t wide = 4 * (int64_t)sizes->hidden * (int64_t)sizeof(float);
-    int64_t most = 0;
-    if (cfg->model.llm.train != TRAIN_LORA || !(cfg->model.lora.dropout > 0))
-        return 0;
-    for (int i = 0; i < n; i++)
-        most = passes[i].tokens * wide > most ? passes[i].tokens * wide : most;
-    return most < ADAPTER_BLOCK_BYTES ? in_huge_pages(most) : ADAPTER_BLOCK_BYTES;
-}
-
-/* What the cpu transforms images and kernels in, for a UNet in f32. */
-static int64_t filtering_bytes(const RunConfig *cfg, DType compute)
-{
-    const bool filters = cfg->train.winograd && compute == F32 && part_wanted(part_find("unet"), cfg);
-    return filters ? CONV_BLOCK_BYTES + omp_get_max_threads() * (int64_t)CONV_THREAD_BYTES : 0;
-}
-
-/* What the cpu widens of 8-bit operands. */
-static int64_t widening_bytes(const RunConfig *cfg) { return cfg->model.llm.multiply == MULTIPLY_FP8 ? in_huge_pages(FP8_BLOCK_BYTES) : 0; }
-
 /* What the process has now and what it will touch besides the model. */
 static int64_t process_bytes(const Footprint *now, const RecordIndex *const planned[2])
 {
@@ -256,15 +225,16 @@ static int64_t beside_copies(const MemoryPlan *m)
     return part < most ? part : most;
 }
 
-/* process: bytes of the host besides the model; blocks: where the backend is the host's; sums: where it is a device's. */
-static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t blocks, int64_t sums)
+/* process: bytes of the host besides the model; own: what the operators work in where the backend is the host's; sums: where it is a
+ * device's. */
+static Status place(MemoryPlan *m, Backend *backend, int64_t process, int64_t own, int64_t sums)
 {
     DeviceMemory device;
     m->on_device = backend->memory != NULL;
     if (!m->on_device) {
         m->weights += m->pages - m->mapped + beside_copies(m);
         m->mapped = m->pages;
-        m->workspace += process + blocks;
+        m->workspace += process + own;
         add_up(m);
         m->host = m->needed;
         return OK;
@@ -288,6 +258,9 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     null.joins = device->joins;
     null.tile_bytes = device->tile_bytes;
     Status s = memory_walk(m, &null, cfg, compute, run, NULL, NULL);
+    DeviceMemory operators = {0};
+    if (!s && null.memory)
+        s = null.memory(&null, &operators);
     null.close(&null);
     TRY(s);
     m->held = now.resident;
@@ -295,8 +268,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) +
                    encoding_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) +
                    prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) + m->sampling;
-    int64_t blocks = dropped_bytes(cfg, &m->sizes, run->passes, run->n_passes) + filtering_bytes(cfg, compute) + widening_bytes(cfg);
-    return place(m, device, process_bytes(&now, run->planned) + host, blocks, run->sums);
+    return place(m, device, process_bytes(&now, run->planned) + host, (int64_t)operators.own, run->sums);
 }
 
 /* ---------------------------------------------------------------- what is said */

@@ -8,7 +8,7 @@ typedef struct Workspace {
     float *q, *k, *v, *score, *o;  /* [ROWS, head_dim], packed [head_dim, COLS] and [COLS, head_dim], [STRIP, SCORE_LD], [ROWS, head_dim] */
     float *largest, *total;        /* [ROWS] */
 } Workspace;
-_Static_assert((2 * ROWS * WIDE + 2 * WIDE * COLS + BLOCK_SCORES + 2 * ROWS) * sizeof(float) <= WORKSPACE_BYTES && ROWS % VL == 0,
+_Static_assert((2 * ROWS * WIDE + 2 * WIDE * COLS + BLOCK_SCORES + 2 * ROWS) * sizeof(float) <= WORKSPACE_PAGE && ROWS % VL == 0,
                "the attention's workspace");
 
 static Workspace lay_out(float *memory, int64_t head_dim)

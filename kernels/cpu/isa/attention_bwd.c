@@ -12,11 +12,16 @@ typedef struct Workspace {
     float *sum_1, *sum_2;     /* [ROWS, head_dim]: dq; dk, dv */
     float *lse, *dot;         /* [2·COLS] of queries; dot = do·o */
 } Workspace;
-_Static_assert((4 * ROWS * WIDE + 4 * WIDE * COLS + 2 * BLOCK_SCORES + 4 * COLS) * sizeof(float) <= WORKSPACE_BYTES && ROWS <= 2 * COLS,
-               "the attention's workspace");
+_Static_assert(ROWS <= 2 * COLS, "the statistics of a block");
+
+static int64_t workspace_floats(int64_t head_dim)
+{
+    return 4 * (ROWS + COLS) * whole_vectors(head_dim) + 2 * BLOCK_SCORES + 4 * COLS;
+}
 
 static Workspace lay_out(float *memory, int64_t head_dim)
 {
+    const float *end = memory + workspace_floats(head_dim);
     int64_t wide = whole_vectors(head_dim);
     Workspace w = {.rows_1 = take(&memory, ROWS * wide)};
     w.rows_2 = take(&memory, ROWS * wide);
@@ -25,6 +30,7 @@ static Workspace lay_out(float *memory, int64_t head_dim)
     w.score = take(&memory, BLOCK_SCORES), w.gradient = take(&memory, BLOCK_SCORES);
     w.sum_1 = take(&memory, ROWS * wide), w.sum_2 = take(&memory, ROWS * wide);
     w.lse = take(&memory, 2 * COLS), w.dot = take(&memory, 2 * COLS);
+    assert(memory == end);
     return w;
 }
 
@@ -311,6 +317,8 @@ static Status attention_bwd(KernelCtx *ctx, const AttentionBwd *a)
 {
     TRY(check_attention_bwd(a));
     TRY(expect_single("attention_bwd", a->act));
+    if (!cpu_widens(cpu_device(ctx), cpu_device(ctx)->threads, (size_t)workspace_floats(a->head_dim) * sizeof(float)))
+        return OK;
     TRY(check_segments("attention_bwd", "cu_q", a->cu_q, a->n_segments, a->rows_q, a->max_q));
     TRY(check_segments("attention_bwd", "cu_k", a->cu_k, a->n_segments, a->rows_k, a->max_k));
     const double score_ns = 0.4; /* and dimension of a head: about 0.03 */

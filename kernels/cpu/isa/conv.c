@@ -170,8 +170,9 @@ static Status conv2d_fwd(KernelCtx *ctx, const Conv2dFwd *a)
     int64_t block = copied + summed ? (int64_t)BLOCK_BYTES / (copied + summed) : rows;
     if (!block)
         return too_large("conv2d_fwd", copied + summed);
-    char *shared = cpu_device(ctx)->shared;
-    for (int64_t first = 0; first < rows; first += block)
+    block = least(block, rows);
+    char *shared = cpu_shared(cpu_device(ctx), block * (copied + summed));
+    for (int64_t first = 0; shared && first < rows; first += block)
         TRY(forward_block(ctx, a, first, least(block, rows - first), shared + block * summed, (float *)(void *)shared));
     return OK;
 }
@@ -273,13 +274,15 @@ static Status conv2d_dx(KernelCtx *ctx, const Conv2dDx *a)
     Back k = {.a = a, .to = conv_to(s), .n_y = s->from.height, .images = 1};
     const int64_t row = k.to.width * pixel, image = k.to.height * row + s->from.height * summed;
     if (image <= (int64_t)BLOCK_BYTES)
-        k.images = image ? (int64_t)BLOCK_BYTES / image : s->from.images;
+        k.images = image ? least((int64_t)BLOCK_BYTES / image, s->from.images) : s->from.images;
     else
         k.n_y = ((int64_t)BLOCK_BYTES - row) / (row + summed); /* of n rows of dx n/stride + 1 of dy know at most */
     if (k.n_y <= 0)
         return too_large("conv2d_dx", 2 * row + summed);
-    k.sums = (float *)(void *)cpu_device(ctx)->shared;
-    const int64_t images = k.images, n_y = k.n_y;
+    const int64_t images = k.images, n_y = k.n_y, n_i = images > 1 ? k.to.height : least((n_y - 1) / s->stride + 1, k.to.height);
+    k.sums = cpu_shared(cpu_device(ctx), images * (n_y * summed + n_i * row));
+    if (!k.sums)
+        return OK;
     k.products = k.sums + images * n_y * summed / (int64_t)sizeof(float);
     for (k.image = 0; k.image < s->from.images; k.image += images) {
         k.images = least(images, s->from.images - k.image);
@@ -300,13 +303,16 @@ static Status conv2d_dw(KernelCtx *ctx, const Conv2dDw *a)
     TRY(expect_single("conv2d_dw", a->dw_type));
     CpuDevice *d = cpu_device(ctx);
     const ConvShape *s = &a->shape;
-    Patches p = {.s = s, .to = conv_to(s), .act = a->act, .x = a->x, .cols = d->shared};
+    Patches p = {.s = s, .to = conv_to(s), .act = a->act, .x = a->x};
     const int64_t rows = plane_rows(&p.to), copied = taps_together(s) * s->in * (int64_t)dtype_size(a->act);
     if (!s->in || !s->out)
         return OK;
     const int64_t block = (int64_t)BLOCK_BYTES / copied;
     if (!block)
         return too_large("conv2d_dw", copied);
+    p.cols = cpu_shared(d, least(block, rows) * copied);
+    if (!p.cols)
+        return OK;
     do { /* without any pixels, sums are empty */
         const int64_t n = least(block, rows - p.first), taps = taps_together(s);
         for (p.tap = 0; p.tap < taps_of(s); p.tap += taps) {

@@ -1,6 +1,7 @@
 /* fp8.c: matrices of 8-bit floats (ops/fp8.h), compiled once for each instruction set. Processors multiply no such numbers: codes are
  * widened to bf16, which holds them exactly, a block at a time, and multiplied by the matmul; the scales come in on the way out. So this
  * shows what a run in fp8 learns, and is slower than one without. */
+#include <stddef.h>
 #include <string.h>
 
 #include "kernels/cpu/isa/isa.h"
@@ -14,7 +15,7 @@ typedef struct Block {
     bf16 a[BLOCK_M * BLOCK_K], b[BLOCK_N * BLOCK_K];
     float c[BLOCK_M * BLOCK_N];
 } Block;
-_Static_assert(sizeof(Block) == FP8_BLOCK_BYTES && sizeof(Block) <= SHARED_BYTES, "what all threads make together");
+_Static_assert(sizeof(Block) <= SHARED_BYTES, "what all threads make together");
 
 /* ---------------------------------------------------------------- quantize_rows */
 
@@ -167,10 +168,9 @@ static void scale_rows(const void *args, int64_t begin, int64_t end, void *works
             scale_row(s, F32, i);
 }
 
-static Status multiply_block(KernelCtx *ctx, const MatmulFp8 *a, int64_t row, int64_t rows, int64_t col, int64_t cols)
+static Status multiply_block(KernelCtx *ctx, const MatmulFp8 *a, Block *block, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
     CpuDevice *d = cpu_device(ctx);
-    Block *block = (Block *)(void *)d->shared;
     Matmul m = {.m = rows, .n = cols, .a_type = BF16, .b_type = BF16, .c_type = F32, .b_trans = true, .lda = BLOCK_K, .ldb = BLOCK_K,
                 .ldc = BLOCK_N, .a = block->a, .b = block->b, .c = block->c, .alpha = 1};
     for (int64_t k = 0; k < a->k || k == 0; k += BLOCK_K) {
@@ -189,9 +189,11 @@ static Status matmul_fp8(KernelCtx *ctx, const MatmulFp8 *a)
 {
     TRY(check_matmul_fp8(a));
     TRY(expect_single("matmul_fp8", a->c_type));
-    for (int64_t row = 0; row < a->m; row += BLOCK_M)
+    const int64_t most = a->m < BLOCK_M ? a->m : BLOCK_M, sums = BLOCK_N * (int64_t)sizeof(float);
+    Block *block = cpu_shared(cpu_device(ctx), a->m && a->n ? (int64_t)offsetof(Block, c) + most * sums : 0);
+    for (int64_t row = 0; block && row < a->m; row += BLOCK_M)
         for (int64_t col = 0; col < a->n; col += BLOCK_N)
-            TRY(multiply_block(ctx, a, row, a->m - row < BLOCK_M ? a->m - row : BLOCK_M, col,
+            TRY(multiply_block(ctx, a, block, row, a->m - row < BLOCK_M ? a->m - row : BLOCK_M, col,
                                a->n - col < BLOCK_N ? a->n - col : BLOCK_N));
     return OK;
 }

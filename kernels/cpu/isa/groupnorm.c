@@ -204,7 +204,10 @@ static Status groupnorm_fwd(KernelCtx *ctx, const GroupNormFwd *a)
     TRY(expect_single("groupnorm_fwd", a->act));
     TRY(expect_single("groupnorm_fwd", a->w_type));
     CpuDevice *d = cpu_device(ctx);
-    Forward f = {.a = a, .cut = cut_images(a->pixels, a->cols), .moments = (Moments *)(void *)d->shared};
+    Forward f = {.a = a, .cut = cut_images(a->pixels, a->cols)};
+    f.moments = cpu_shared(d, least(f.cut.images, a->images) * f.cut.chunks * a->groups * (int64_t)sizeof *f.moments);
+    if (!f.moments)
+        return OK;
     double elements = (double)(f.cut.pixels * a->cols);
     for (f.first = 0; f.first < a->images; f.first += f.cut.images) {
         int64_t images = least(f.cut.images, a->images - f.first), items = images * f.cut.chunks;
@@ -371,8 +374,12 @@ static Status groupnorm_bwd(KernelCtx *ctx, const GroupNormBwd *a)
     TRY(expect_single("groupnorm_bwd", a->act));
     TRY(expect_single("groupnorm_bwd", a->w_type));
     CpuDevice *d = cpu_device(ctx);
-    Backward g = {.a = a, .cut = cut_images(a->pixels, a->cols), .part = (float *)(void *)d->shared,
-                  .total = (float *)(void *)(d->shared + SHARED_BYTES / 2)};
+    Backward g = {.a = a, .cut = cut_images(a->pixels, a->cols)};
+    const int64_t sums = least(g.cut.images, a->images) * 2 * padded(a->cols);
+    g.part = cpu_shared(d, (g.cut.chunks + 1) * sums * (int64_t)sizeof *g.part);
+    if (!g.part)
+        return OK;
+    g.total = g.part + g.cut.chunks * sums;
     double ns = (a->silu ? SILU_NS : SUM_NS) * (double)(g.cut.pixels * a->cols);
     do { /* without images too: the sums are zero */
         g.images = least(g.cut.images, a->images - g.first);

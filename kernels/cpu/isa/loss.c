@@ -120,9 +120,10 @@ static Status difference_fwd(KernelCtx *ctx, const DifferenceFwd *a)
     TRY(check_difference_fwd(a));
     TRY(expect_single("difference_fwd", a->act));
     CpuDevice *device = cpu_device(ctx);
-    Distances d = {.a = a, .of_row = (double *)(void *)device->shared};
-    const int64_t most = SHARED_BYTES / (int64_t)sizeof *d.of_row;
-    for (int64_t item = 0; item < a->items; item++) {
+    Distances d = {.a = a};
+    const int64_t fit = SHARED_BYTES / (int64_t)sizeof *d.of_row, most = a->rows < fit ? a->rows : fit;
+    d.of_row = cpu_shared(device, most * (int64_t)sizeof *d.of_row);
+    for (int64_t item = 0; d.of_row && item < a->items; item++) {
         double sum = 0;
         for (int64_t done = 0, n; done < a->rows; done += n) {
             n = a->rows - done < most ? a->rows - done : most;

@@ -27,7 +27,7 @@ typedef struct Workspace {
     float a[AC * (KC + VL)];
     float c[MC * NC];
 } Workspace;
-_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES, "the matmul's workspace");
+_Static_assert(sizeof(Workspace) <= WORKSPACE_PAGE, "the matmul's workspace");
 _Static_assert(AC % GROUP == 0 && GROUP % VL == 0 && GROUP % MR_MOST == 0, "the copies of A");
 
 /* A block of the product for one thread. */

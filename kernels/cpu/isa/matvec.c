@@ -71,7 +71,7 @@ static void matvec_columns(const void *args, int64_t begin, int64_t end, void *w
 
 Status NAME(matvec)(CpuDevice *d, const Matmul *a)
 {
-    _Static_assert((size_t)MATVEC_ROWS * MATVEC_MOST_K * sizeof(float) <= WORKSPACE_BYTES, "the rows of A");
+    _Static_assert((size_t)MATVEC_ROWS * MATVEC_MOST_K * sizeof(float) <= WORKSPACE_PAGE, "the rows of A");
     const double product_ns = 0.15; /* reading a weight from memory */
     Rows r = {.a = a, .ld = (a->k + VL - 1) / VL * VL};
     float *data = cpu_workspace(d, 0);

@@ -13,7 +13,7 @@ typedef struct Rotation {
 typedef struct Workspace {
     float phi[PASS_ANGLES], cosine[PASS_ANGLES], sine[PASS_ANGLES], theta[MAX_HALF];
 } Workspace;
-_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES, "the workspace of rope");
+_Static_assert(sizeof(Workspace) <= WORKSPACE_PAGE, "the workspace of rope");
 
 /* cos and sin of n angles, in double (the compiler makes vectors of this loop): φ = q·π/2 + r, |r| <= π/4, Taylor to 2e-9 of r. */
 static void angles(const float *phi, float sign, int64_t n, float *cosine, float *sine)

@@ -22,7 +22,7 @@ enum { U_POINT = CHUNK * OB + VL, M_POINT = MOST_TILES * OB + VL };
 typedef struct Workspace {
     float u[POINTS * U_POINT], m[POINTS * M_POINT], kernel[9 * VL * VL];
 } Workspace;
-_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES && sizeof(Workspace) <= CONV_THREAD_BYTES, "the workspace of a convolution");
+_Static_assert(sizeof(Workspace) <= WORKSPACE_BYTES, "the workspace of a convolution");
 
 /* Tiles first … first+n-1 of the images; transformed, point p of tile t at v[p·point + t·row]. */
 typedef struct Group {
@@ -295,13 +295,16 @@ static void filter_range(const void *args, int64_t begin, int64_t end, void *wor
 void NAME(winograd)(CpuDevice *d, const Filtering *f)
 {
     const double element_ns = 0.15, product_ns = 0.02;
-    Group g = {.f = f, .tiles_y = tiles_along(f->to.height), .tiles_x = tiles_along(f->to.width), .row = row_floats(f),
-               .v = (float *)(void *)d->shared};
-    const int64_t tiles = f->to.images * g.tiles_y * g.tiles_x, most = group_tiles(f, tiles);
+    Group g = {.f = f, .tiles_y = tiles_along(f->to.height), .tiles_x = tiles_along(f->to.width), .row = row_floats(f)};
+    const int64_t tiles = f->to.images * g.tiles_y * g.tiles_x, most = group_tiles(f, tiles), vectors = (f->out + VL - 1) / VL;
+    const double vector_ns = product_ns * POINTS * VL * (double)f->in; /* and tile */
     g.point = most * g.row + VL;
+    g.v = cpu_shared(d, ((POINTS - 1) * g.point + least(most, tiles) * g.row) * (int64_t)sizeof *g.v);
+    if (!cpu_widens(d, parallel_threads(d, vectors, vector_ns * (double)least(most, tiles)), sizeof(Workspace)))
+        return;
     for (g.first = 0; g.first < tiles; g.first += most) {
         g.n = least(most, tiles - g.first);
         parallel_for(d, g.n, element_ns * (double)(POINTS * f->in), input_range, &g);
-        parallel_for(d, (f->out + VL - 1) / VL, product_ns * POINTS * VL * (double)(g.n * f->in), filter_range, &g);
+        parallel_for(d, vectors, vector_ns * (double)g.n, filter_range, &g);
     }
 }
