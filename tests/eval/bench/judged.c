@@ -133,6 +133,18 @@ TEST(judged_replies_that_failed_are_missing)
 }
 
 /* The model gets no mark for it, the reference its mean one; with a reply to every question nothing changes. */
+/* The authors' script lets it through, and all of its means are nan then. */
+TEST(mm_vet_takes_nan_for_no_mark)
+{
+    Scores s;
+    golden_world("mm-vet");
+    golden_write("replies.jsonl", REPLY("mm-vet-0", 200, MARK("nan")) REPLY("mm-vet-1", 200, MARK("1.0")));
+    CHECK_OK(golden_score(&s, "mm-vet", NULL));
+    CHECK(golden_value(&s, "parse/unparsable") == 1);
+    CHECK(fabs(golden_value(&s, "total") - 100.0 / 30) < 1e-12);
+    scores_free(&s);
+}
+
 TEST(llava_bench_counts_a_missing_reply_as_wrong)
 {
     Scores s;
