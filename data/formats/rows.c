@@ -195,7 +195,7 @@ static void next_value(Rows *r, Row *row)
         r->where = AT_END; /* where the next row would begin is not known */
         return;
     }
-    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column), .element = true};
+    *row = (Row){.text = r->buffer + r->from, .n = n, .line = clamp(line), .column = clamp(column), .element = true, .start = r->before};
     consume(r, n);
     r->where = AFTER_ROW;
 }

@@ -20,8 +20,8 @@ typedef struct Row {
     int line, column;  /* where it begins in the file */
     bool element;      /* of an array, no line, and of ROWS_MEMBERS no member itself */
     bool whole;        /* a newline follows: it is no line that is still being written, or was cut short */
-    int64_t start;     /* of a line: bytes of the file before it */
-    int64_t end;       /* bytes of the file up to here, that newline included */
+    int64_t start;     /* bytes of the file before it */
+    int64_t end;       /* of a line: bytes of the file up to its end, its newline included */
     const char *error; /* not NULL: no row could be cut out here, and why ("3:14: expected …"); the text is then empty */
     bool last;         /* with an error: the file cannot be read any further */
     bool cut_off;      /* … because it ends too early */

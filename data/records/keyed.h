@@ -1,5 +1,5 @@
-/* keyed.h: texts that are found by a key: what one part of a file says of what another part names, COCO's files by the ids of pictures and
- * MagicBrush's captions by the names of files. Called by the feeds of such layouts. */
+/* keyed.h: texts that are found by a key: what one part of a file says of what another part names, COCO's files by the ids of pictures.
+ * Called by the feeds of such layouts. */
 #ifndef GENLLAVA_DATA_RECORDS_KEYED_H
 #define GENLLAVA_DATA_RECORDS_KEYED_H
 

@@ -8,15 +8,17 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "data/formats/beneath.h"
 #include "data/formats/file.h"
 #include "data/formats/json.h"
+#include "data/formats/line_file.h"
 #include "data/formats/rows.h"
 #include "data/records/format.h"
-#include "data/records/keyed.h"
 #include "data/records/records.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/table.h"
 #include "kernels/base/utf8.h"
 
 static const char SESSIONS[] = "edit_sessions.json", IMAGES[] = "images";
@@ -36,13 +38,24 @@ typedef struct Text {
     size_t capacity;
 } Text;
 
+/* What stands under the keys of a file of captions, read when it is asked for: 30 to 45 bytes of memory a key. */
+typedef struct Captions {
+    char path[PATH_MAX];
+    LineFiles file; /* one, or none */
+    Table places;   /* by the hash of a key: bytes before its value · 2^LENGTH_BITS + bytes of the value */
+    uint64_t read;  /* the place of what is in `value` */
+    LineText text;
+    JsonDoc *value;
+} Captions;
+enum { LENGTH_BITS = 25 }; /* a row has at most 16 MiB */
+
 typedef struct Turns {
     const MixtureSource *source;
     const char *root;
     char folder[PATH_MAX], below[16]; /* of the split, and what pictures' paths begin with: "" or "train/" */
     Rows *sessions;
     JsonDoc *turn;
-    Keyed captions;   /* by "IMG_ID/FILE" or "FILE" */
+    Captions captions;
     Text session;     /* the present one's IMG_ID */
     int number;       /* of the present turn, from 1 */
     const char *said; /* with the first row, or NULL */
@@ -181,13 +194,6 @@ static Status open_sessions(Turns *t)
     return begin_sessions(t);
 }
 
-static Status add_caption(Turns *t, const char *path, const char *key, const Json *caption)
-{
-    if (caption->kind == JSON_NULL)
-        return OK;
-    return caption->kind == JSON_STRING ? keyed_add(&t->captions, key, caption->string) : refuse_value(path, caption, "a caption");
-}
-
 /* "IMG_ID/FILE" */
 static Status join_key(Text *key, const char *session, const char *file)
 {
@@ -197,8 +203,20 @@ static Status join_key(Text *key, const char *session, const char *file)
     return OK;
 }
 
+static TableKey hash_key(const char *key)
+{
+    const XXH128_hash_t hash = XXH3_128bits(key, strlen(key));
+    return (TableKey){{hash.low64, hash.high64}};
+}
+
+static Status check_caption(const char *path, const Json *caption)
+{
+    return caption->kind == JSON_NULL || caption->kind == JSON_STRING ? OK : refuse_value(path, caption, "a caption");
+}
+
 static Status add_captions(Turns *t, const char *path, const Row *row)
 {
+    uint64_t *place;
     if (row->error)
         return fail(ERR_DATA, "%s:%s; expected an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}", path,
                     row->error);
@@ -208,28 +226,66 @@ static Status add_captions(Turns *t, const char *path, const Row *row)
     if (row->element)
         return refuse_value(path, value, "a caption, or an object of the captions of a session, and no list");
     if (value->kind != JSON_OBJECT)
-        return add_caption(t, path, row->key, value);
-    for (const Json *file = value->child; file; file = file->next) {
-        TRY(join_key(&t->key, row->key, file->key));
-        TRY(add_caption(t, path, t->key.at, file));
-    }
+        TRY(check_caption(path, value));
+    else
+        for (const Json *file = value->child; file; file = file->next)
+            TRY(check_caption(path, file));
+    TRY_IN(table_at(&t->captions.places, hash_key(row->key), &place), "%s", path);
+    *place = *place ? *place : (uint64_t)row->start << LENGTH_BITS | row->n; /* of two equal keys the first counts */
     return OK;
 }
 
-/* {"IMG_ID": {"FILE": caption}} or {"FILE": caption}. */
+/* {"IMG_ID": {"FILE": caption}} or {"FILE": caption}: all of it is looked at, so that a broken file ends the run before its first row. */
 static Status read_captions(Turns *t)
 {
-    char path[PATH_MAX];
+    const char *path = find_captions(t->captions.path, t->folder);
     Rows *rows;
     bool end = false;
-    if (!find_captions(path, t->folder))
+    if (!path)
         return OK;
+    TRY(line_files_open(&t->captions.file, &path, 1));
     TRY(rows_open(&rows, path, ROWS_MEMBERS));
     Status s = OK;
     for (Row row; !s && !(s = rows_next(rows, &row, &end)) && !end;)
         s = add_captions(t, path, &row);
     rows_close(&rows);
     return s;
+}
+
+/* What stands under a key; NULL: nothing does. Valid until the next one is read. */
+static Status find_value(Captions *c, const char *key, const Json **value)
+{
+    const uint64_t place = table_value(&c->places, hash_key(key));
+    *value = NULL;
+    if (!place)
+        return OK;
+    if (place != c->read) {
+        const LinePlace at = {.start = (int64_t)(place >> LENGTH_BITS), .n = (uint32_t)(place & ((1u << LENGTH_BITS) - 1))};
+        c->read = 0;
+        json_free(&c->value);
+        TRY(line_files_read(&c->file, &at, &c->text));
+        TRY_IN(json_parse(&c->value, c->text.text, at.n, "a caption"), "%s: changed while it was read", c->file.files->name);
+        c->read = place;
+    }
+    *value = json_root(c->value);
+    return OK;
+}
+
+static bool is_text(const Json *v) { return v && v->kind == JSON_STRING; }
+
+/* *caption: of a picture of the present session, or NULL. */
+static Status find_caption(Turns *t, const char *file, const char **caption)
+{
+    const Json *v;
+    TRY(find_value(&t->captions, t->session.at, &v));
+    v = v && v->kind == JSON_OBJECT ? json_get(v, file) : NULL;
+    TRY(join_key(&t->key, t->session.at, file));
+    if (!is_text(v))
+        TRY(find_value(&t->captions, t->key.at, &v));
+    if (!is_text(v))
+        TRY(find_value(&t->captions, file, &v));
+    *caption = is_text(v) ? v->string : NULL;
+    return OK;
 }
 
 /* ---------------------------------------------------------------- a row */
@@ -343,10 +399,8 @@ static Status read_turn(Turns *t, Draft *d, const Json *turn)
 /* The caption of the target, or the instruction. */
 static Status set_prompt(Turns *t, Draft *d)
 {
-    const char *file = strrchr(t->path[OUTPUT].at, '/') + 1;
-    TRY(join_key(&t->key, t->session.at, file));
-    const char *caption = keyed_find(&t->captions, t->key.at);
-    caption = caption ? caption : keyed_find(&t->captions, file);
+    const char *caption;
+    TRY(find_caption(t, strrchr(t->path[OUTPUT].at, '/') + 1, &caption));
     size_t n = caption ? strlen(caption) : 0;
     if (caption)
         utf8_strip(&caption, &n);
@@ -376,7 +430,10 @@ static void close_feed(void **feed)
         return;
     rows_close(&t->sessions);
     json_free(&t->turn);
-    keyed_free(&t->captions);
+    line_files_close(&t->captions.file);
+    table_free(&t->captions.places);
+    mem_free(t->captions.text.text);
+    json_free(&t->captions.value);
     mem_free(t->session.at);
     mem_free(t->last.at);
     mem_free(t->id.at);

@@ -352,6 +352,26 @@ TEST(edit_sets_magicbrush_captions_are_taken_from_the_first_file)
     }
 }
 
+/* Captions are read where they stand: in any order, of both forms in one file, behind a byte order mark; null says nothing. */
+TEST(edit_sets_magicbrush_captions_are_found_wherever_they_stand)
+{
+    static const char *const WANTED[] = {"of 1", "flat", "x", "of 2, \xc3\xa4\n", "whole", "of 2"};
+    write_text("set/edit_sessions.json", "{\"1\":[{\"instruction\":\"x\"},{\"instruction\":\"x\"},{\"instruction\":\"x\"}],"
+                                         "\"2\":[{\"instruction\":\"x\"},{\"instruction\":\"x\"},{\"instruction\":\"x\"}]}");
+    write_text("set/global_descriptions.json",
+               "\xEF\xBB\xBF{\"2-output2.png\": \"no\", \"2\" :\n{\"2-output1.png\":\"of 2, \\u00e4\\n\",\"2-output3.png\":\"of 2\"},\n"
+               "\"1-output2.png\":\"flat\" ,\"2/2-output2.png\":\"whole\",\"1\":{\"1-output2.png\":null,\"1-output1.png\":\"of 1\"},"
+               "\"1\":{\"1-output1.png\":\"later\"}}");
+    REQUIRE_OK(load("magicbrush", "set", ""));
+    for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++) {
+        REQUIRE(next());
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "%s", WANTED[i]);
+        wanted[strcspn(wanted, "\n")] = 0; /* white space at the end goes */
+        CHECK_STR(rec->sd_prompt, wanted);
+    }
+}
+
 TEST(edit_sets_magicbrush_broken_files_end_the_run)
 {
 #define CAPTION "; expected an object of captions, {\"IMG_ID\": {\"FILE\": text}} or {\"FILE\": text}"
