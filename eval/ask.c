@@ -292,7 +292,7 @@ static void close_asking(Asking *k)
     pool_free(&k->pool);
     pool_free(&k->scratch);
     mem_free(k->item);
-    mem_free(k->by_key.slot);
+    table_free(&k->by_key);
     mem_free(k->order);
     mem_free(k->pixels);
 }

@@ -11,6 +11,7 @@
 #include "data/formats/json_write.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "kernels/base/table.h"
 #include "train/dist/signals.h"
 
 enum { SAID = 10 }; /* warnings about single drawings */
@@ -90,27 +91,24 @@ static Status add_drawing(void *arg, const BenchDrawing *q)
 /* Of drawings with one name the last counts where the benchmark's authors overwrite them so. */
 static Status drop_overwritten(Drawings *k)
 {
-    size_t slots = 64;
-    while (slots < 2 * (size_t)k->n)
-        slots *= 2;
-    int64_t *slot = mem_alloc(slots * sizeof *slot), n = 0;
-    if (!slot)
-        return fail(ERR_NOMEM, "no memory for %" PRId64 " drawings", k->n);
+    Table by_name = {.kind = TABLE_64}; /* drawing + 1 */
+    uint64_t *place = NULL;
+    int64_t n = 0;
     Status s = OK;
     for (int64_t i = 0; i < k->n && !s; i++) {
         const Item *item = &k->item[i];
-        size_t at = XXH3_64bits(item->name.s, item->name.n) & (slots - 1);
-        while (slot[at] && !span_equal(k->item[slot[at] - 1].name, item->name))
-            at = (at + 1) & (slots - 1);
-        if (slot[at] && !k->data->gill_compat)
+        TableKey at = table_key(XXH3_64bits(item->name.s, item->name.n));
+        while (!(s = table_at(&by_name, at, &place)) && *place && !span_equal(k->item[*place - 1].name, item->name))
+            at = table_next(at);
+        if (s)
+            break;
+        if (*place && !k->data->gill_compat)
             s = fail(ERR_DATA, "%s: two drawings would be called \"%s\"", k->bench->name, item->name.s);
-        if (slot[at])
-            k->item[slot[at] - 1] = *item;
-        else
-            k->item[slot[at] = n + 1, n++] = *item;
+        *place = *place ? *place : (uint64_t)++n;
+        k->item[*place - 1] = *item;
     }
     k->n = n;
-    mem_free(slot);
+    table_free(&by_name);
     return s;
 }
 

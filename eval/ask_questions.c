@@ -44,50 +44,48 @@ static void keep_chunk(Asking *k)
         memmove(k->item, k->item + begin, (size_t)k->n * sizeof *k->item);
 }
 
-static Status index_create(Index *x, const Asking *k)
-{
-    for (x->slots = 64; x->slots < 2 * (size_t)k->n; x->slots *= 2)
-        ;
-    x->slot = mem_alloc(x->slots * sizeof *x->slot);
-    return x->slot ? OK : asking_no_memory(k);
-}
-
 bool asking_has_picture(const Item *i) { return i->image.n || i->bytes.n; }
 
-static void find_pictures(Asking *k, Index *x)
+static Status find_pictures(Asking *k, Table *pictures)
 {
     for (int64_t i = 0; i < k->n; i++) {
         Item *item = &k->item[i];
+        uint64_t *place;
         item->picture = i;
         if (!asking_has_picture(item))
             continue;
-        size_t at = (XXH3_64bits(item->image.s, item->image.n) ^ XXH3_64bits(item->bytes.s, item->bytes.n)) & (x->slots - 1);
-        for (; x->slot[at]; at = (at + 1) & (x->slots - 1)) {
-            const Item *other = &k->item[x->slot[at] - 1];
+        TableKey at = table_key(XXH3_64bits(item->image.s, item->image.n) ^ XXH3_64bits(item->bytes.s, item->bytes.n));
+        for (;; at = table_next(at)) {
+            TRY_IN(table_at(pictures, at, &place), "pictures");
+            const Item *other = *place ? &k->item[*place - 1] : item;
             if (span_equal(other->image, item->image) && span_equal(other->bytes, item->bytes))
                 break;
         }
-        if (!x->slot[at])
-            x->slot[at] = i + 1;
-        item->picture = x->slot[at] - 1;
+        *place = *place ? *place : (uint64_t)i + 1;
+        item->picture = (int64_t)*place - 1;
     }
+    return OK;
 }
 
-static void index_keys(Asking *k)
+static Status index_keys(Asking *k)
 {
+    k->by_key.kind = TABLE_64;
     for (int64_t i = 0; i < k->n; i++) {
-        size_t at = k->item[i].key & (k->by_key.slots - 1);
-        while (k->by_key.slot[at])
-            at = (at + 1) & (k->by_key.slots - 1);
-        k->by_key.slot[at] = i + 1;
+        uint64_t *place;
+        TableKey at = table_key(k->item[i].key);
+        TRY_IN(table_at(&k->by_key, at, &place), "questions");
+        while (*place)
+            TRY_IN(table_at(&k->by_key, at = table_next(at), &place), "questions");
+        *place = (uint64_t)i + 1;
     }
+    return OK;
 }
 
 Item *asking_find_open(Asking *k, uint64_t key)
 {
-    size_t at = key & (k->by_key.slots - 1);
-    for (; k->by_key.slot[at]; at = (at + 1) & (k->by_key.slots - 1)) {
-        Item *item = &k->item[k->by_key.slot[at] - 1];
+    uint64_t place;
+    for (TableKey at = table_key(key); (place = table_value(&k->by_key, at)); at = table_next(at)) {
+        Item *item = &k->item[place - 1];
         if (!item->answered && item->key == key)
             return item;
     }
@@ -96,15 +94,13 @@ Item *asking_find_open(Asking *k, uint64_t key)
 
 Status asking_read(Asking *k, const Bench *b)
 {
-    Index pictures = {.slots = 0};
+    Table pictures = {.kind = TABLE_64};
     TRY(b->questions(k->data, add_question, k));
     if (!k->n)
         return bench_empty(b, k->data);
     keep_chunk(k);
-    TRY(index_create(&k->by_key, k));
-    index_keys(k);
-    TRY(index_create(&pictures, k));
-    find_pictures(k, &pictures);
-    mem_free(pictures.slot);
-    return OK;
+    TRY(index_keys(k));
+    Status s = find_pictures(k, &pictures);
+    table_free(&pictures);
+    return s;
 }

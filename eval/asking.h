@@ -7,6 +7,7 @@
 
 #include "data/formats/lock.h"
 #include "eval/ask.h"
+#include "kernels/base/table.h"
 
 /* A question and its answer; texts lie in the pool. */
 typedef struct Item {
@@ -18,12 +19,6 @@ typedef struct Item {
     int64_t picture; /* the first item with the same picture; of one without any: itself */
 } Item;
 
-/* Items by the hash of something of theirs. Those that are alike have slots of their own, in order. */
-typedef struct Index {
-    int64_t *slot; /* item + 1; 0: empty */
-    size_t slots;  /* a power of two */
-} Index;
-
 typedef struct Asking {
     const AskOptions *options;
     const BenchData *data;
@@ -32,7 +27,7 @@ typedef struct Asking {
     Pool pool;
     Item *item;
     int64_t n, room;
-    Index by_key;
+    Table by_key;   /* item + 1; those that are alike have keys that follow each other, in order */
     bool *known;    /* [n] that are answered already */
     int64_t *order; /* items to be asked, one picture after the other */
     int64_t n_order;

@@ -10,6 +10,7 @@
 #include "data/formats/rows.h"
 #include "kernels/base/arena.h"
 #include "kernels/base/log.h"
+#include "kernels/base/table.h"
 
 typedef struct Answer {
     Span key, text; /* in the pool */
@@ -22,21 +23,14 @@ struct Answers {
     Pool pool;
     Answer *item; /* in order of the first answer to each question */
     int64_t n, room, duplicate;
-    int64_t *slot;  /* index + 1 by hash of the key; 0: empty */
-    size_t slots;   /* a power of two */
+    Table by_key;   /* index + 1, by the hash of a key or what follows it */
     const char *id; /* member that names the question */
     bool limited;
 };
 
 /* ---------------------------------------------------------------- by key */
 
-static size_t slot_of(const Answers *a, Span key)
-{
-    size_t i = XXH3_64bits(key.s, key.n) & (a->slots - 1);
-    while (a->slot[i] && !span_equal(a->item[a->slot[i] - 1].key, key))
-        i = (i + 1) & (a->slots - 1);
-    return i;
-}
+static TableKey first_key(Span key) { return table_key(XXH3_64bits(key.s, key.n)); }
 
 static Status make_room(Answers *a)
 {
@@ -44,50 +38,48 @@ static Status make_room(Answers *a)
         return OK;
     const int64_t room = 2 * a->room + 1024;
     Answer *more = mem_grow(a->item, (size_t)room * sizeof *more);
-    if (more)
-        a->item = more;
-    size_t slots = 4096;
-    while (slots < 2 * (size_t)room)
-        slots *= 2;
-    int64_t *slot = more ? mem_alloc(slots * sizeof *slot) : NULL;
-    if (!slot)
+    if (!more)
         return fail(ERR_NOMEM, "no memory for %" PRId64 " answers", room);
-    mem_free(a->slot);
-    a->slot = slot;
-    a->slots = slots;
+    a->item = more;
     a->room = room;
-    for (int64_t i = 0; i < a->n; i++)
-        a->slot[slot_of(a, a->item[i].key)] = i + 1;
     return OK;
 }
 
 static Status add(Answers *a, const Answer *answer)
 {
-    TRY(make_room(a));
-    size_t i = slot_of(a, answer->key);
-    if (a->slot[i]) {
+    uint64_t *place;
+    for (TableKey at = first_key(answer->key);; at = table_next(at)) {
+        TRY_IN(table_at(&a->by_key, at, &place), "answers");
+        if (!*place)
+            break;
+        Answer *earlier = &a->item[*place - 1];
+        if (!span_equal(earlier->key, answer->key))
+            continue;
         a->duplicate++;
-        a->item[a->slot[i] - 1].text = span_copy(&a->pool, answer->text);
+        earlier->text = span_copy(&a->pool, answer->text);
         return pool_status(&a->pool);
     }
-    Answer kept = *answer;
-    kept.key = span_copy(&a->pool, answer->key);
-    kept.text = span_copy(&a->pool, answer->text);
-    TRY(pool_status(&a->pool));
-    a->item[a->n] = kept;
-    a->slot[i] = ++a->n;
-    return OK;
+    TRY(make_room(a));
+    Answer *kept = &a->item[a->n++];
+    *place = (uint64_t)a->n;
+    *kept = *answer;
+    kept->key = span_copy(&a->pool, answer->key);
+    kept->text = span_copy(&a->pool, answer->text);
+    return pool_status(&a->pool);
 }
 
 bool answers_find(Answers *a, Span key, Span *text)
 {
-    size_t i = a->n ? slot_of(a, key) : 0;
-    if (!a->n || !a->slot[i])
-        return false;
-    Answer *answer = &a->item[a->slot[i] - 1];
-    answer->known = true;
-    *text = answer->text;
-    return true;
+    uint64_t place;
+    for (TableKey at = first_key(key); (place = table_value(&a->by_key, at)); at = table_next(at)) {
+        Answer *answer = &a->item[place - 1];
+        if (!span_equal(answer->key, key))
+            continue;
+        answer->known = true;
+        *text = answer->text;
+        return true;
+    }
+    return false;
 }
 
 void answers_limit(Answers *a) { a->limited = true; }
@@ -111,7 +103,7 @@ void answers_free(Answers **a)
         return;
     pool_free(&(*a)->pool);
     mem_free((*a)->item);
-    mem_free((*a)->slot);
+    table_free(&(*a)->by_key);
     mem_free(*a);
     *a = NULL;
 }
@@ -197,6 +189,7 @@ static Status read_files(Answers **out, const char *const *files, int n, AnswerK
     if (!a)
         return fail(ERR_NOMEM, "no memory for answers");
     a->id = id;
+    a->by_key.kind = TABLE_64;
     Status s = OK;
     for (int i = 0; i < n && !s; i++)
         s = read_file(a, files[i], key, read);
