@@ -7,21 +7,23 @@ strace -o /dev/null true 2> /dev/null || { echo "    skipped: strace may not tra
 export OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 # leaks cannot be looked for under strace
 calls=write,fsync,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir,symlink,symlinkat,ftruncate,truncate
 limits="--set save.keep=1 --set train.steps=3"
-expect 0 --config "$dir/run.json" $limits
-mv "$dir/runs/r" "$dir/whole"
-expect 0 --config "$dir/run.json" $limits --steps 1
-mv "$dir/runs/r" "$dir/first"
-
+# begin: in a folder of its own the whole run, and its first step.
+begin() {
+    expect 0 --config "$dir/run.json" $limits
+    mv "$dir/runs/r" "$dir/whole"
+    expect 0 --config "$dir/run.json" $limits --steps 1
+    mv "$dir/runs/r" "$dir/first"
+}
 again() {
     rm -rf "$dir/runs/r"
     mkdir -p "$dir/runs"
     cp -r "$dir/first" "$dir/runs/r"
 }
+begin
 again
 # strace counts each kind of call for itself: the n-th of every kind is hit at once.
-strace -f -e trace=$calls -o "$dir/calls" "$train" --config "$dir/run.json" $limits --resume --quiet
+strace -f -e trace=$calls -o "$dir/calls" "$train" --config "$dir/run.json" $limits --resume --quiet 2> "$dir/err"
 total=$(sed 's/^[0-9]* *//; s/(.*//' "$dir/calls" | sort | uniq -c | sort -rn | awk 'NR == 1 { print $1 }')
-survived=0
 
 # inject WHAT N: resumes under strace, which does that to the N-th call.
 inject() {
@@ -34,21 +36,33 @@ whole() {
     [ "$(cd "$dir/runs/r" && echo checkpoint-*)" = checkpoint-000003 ] || fail "$1: left $(ls -A "$dir/runs/r")"
     [ -z "$(find "$dir/runs/r" -name '.*' ! -name .)" ] || fail "$1: left over $(ls -A "$dir/runs/r")"
 }
-
-for n in $(seq 1 "$total"); do
-    again
-    inject signal=KILL "$n"
-    whole "killed at call $n of $total"
-    again
-    inject error=ENOSPC "$n"
-    code=$?
-    case $code in
-    0) ;;
-    73 | 74) ! grep -q "^error" "$dir/err" || says "No space left on device" ;; # the message may be the call that failed
-    *) fail "call $n of $total failed: exit $code, wanted 74"; cat "$dir/err" >&2 ;;
-    esac
-    whole "after call $n of $total failed"
-    survived=$((survived + 1))
-done
-echo "    killed at, and failed, $survived of $total calls"
+killed() {
+    local n
+    begin
+    for n in $(seq 1 "$total"); do
+        again
+        inject signal=KILL "$n"
+        whole "killed at call $n of $total"
+    done
+    echo "    killed at $total calls"
+}
+failing() {
+    local n code
+    begin
+    for n in $(seq 1 "$total"); do
+        again
+        inject error=ENOSPC "$n"
+        code=$?
+        case $code in
+        0) ;;
+        73 | 74) ! grep -q "^error" "$dir/err" || says "No space left on device" ;; # the message may be the call that failed
+        *) fail "call $n of $total failed: exit $code, wanted 74"; cat "$dir/err" >&2 ;;
+        esac
+        whole "after call $n of $total failed"
+    done
+    echo "    $total calls failed"
+}
+beside killed killed
+beside failing failing
+together
 exit $failed
