@@ -85,9 +85,17 @@ again() {
     mkdir -p "$dir/runs"
     cp -r "$dir/two" "$dir/runs/r"
 }
-rm -rf "$dir/runs/r" && cp -r "$dir/two" "$dir/runs/r"
-expect 0 $split --resume --steps 3
-mv "$dir/runs/r" "$dir/three"
+# begin: in a folder of its own two steps, and the third.
+begin() {
+    run="--config $dir/run.json" split="--config $dir/run.json --set save.split=true"
+    expect 0 $split --steps 2
+    mv "$dir/runs/r" "$dir/two"
+    again
+    expect 0 $split --resume --steps 3
+    mv "$dir/runs/r" "$dir/three"
+}
+rm -rf "$dir/runs" "$dir/two"
+begin
 # whole WHEN: the run can be finished, and nothing is left over.
 whole() {
     expect 0 $split --resume --steps 3
@@ -131,14 +139,16 @@ command -v strace > /dev/null && strace -o /dev/null true 2> /dev/null || { echo
 export OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0
 # Any rank killed at, or refused, the n-th call of a kind.
 calls=write,fsync,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat
-for rank in 0 1; do
+faults() { # RANK WHAT...
+    local rank=$1 total hit=0 n what code
+    shift
+    begin
     again
     export RANK_$rank="strace -f -o $dir/calls -e trace=$calls"
     expect 0 $split --resume --steps 3 --quiet
     total=$(sed 's/^[0-9]* *//; s/(.*//' "$dir/calls" | sort | uniq -c | sort -rn | awk 'NR == 1 { print $1 }')
-    hit=0
     for n in $(seq 1 "$total"); do
-        for what in signal=KILL error=ENOSPC; do
+        for what; do
             again
             export RANK_$rank="strace -f -o /dev/null -e trace=$calls -e inject=$calls:$what:when=$n"
             { "$train" $split --resume --steps 3 --quiet > /dev/null 2> "$dir/err"; } 2> /dev/null
@@ -149,41 +159,49 @@ for rank in 0 1; do
             whole "rank $rank, call $n of $total, $what"
         done
     done
-    echo "    rank $rank: $hit of $((2 * total)) kills and failures ended the run"
+    echo "    rank $rank: $hit of $(($# * total)) of $* ended the run"
     [ $hit -ge 4 ] || fail "only $hit calls of rank $rank were hit"
-done
+}
 
 # The folder that is filled is swapped for a link, or for a folder with another word, after any of rank 1's looks into the run folder.
-swaps=0
-for look in $(seq 1 12); do for by in link folder; do
-    again
-    rm -rf "$dir/elsewhere" "$dir/moved"
-    mkdir "$dir/elsewhere"
-    echo mine > "$dir/elsewhere/theirs"
-    echo 00000000000000000000000000000000 > "$dir/elsewhere/.word"
-    : > "$dir/trace"
-    RANK_1="strace -f -o $dir/trace -P $dir/runs/r -e trace=openat -e inject=openat:signal=STOP:when=$look" "$train" $split --resume --steps 3 > /dev/null 2> "$dir/err" &
-    pid=$!
-    until grep -q "stopped by SIGSTOP" "$dir/trace" || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
-    stopped=$(sed -n 's/^\([0-9]*\) .*stopped by SIGSTOP.*/\1/p' "$dir/trace" | head -1)
-    filled=$(cd "$dir/runs/r" && echo .checkpoint-*.tmp)
-    if [ -n "$stopped" ] && [ -d "$dir/runs/r/$filled" ]; then
-        mv "$dir/runs/r/$filled" "$dir/moved"
-        if [ $by = link ]; then ln -s "$dir/elsewhere" "$dir/runs/r/$filled"; else cp -r "$dir/elsewhere" "$dir/runs/r/$filled"; fi
-        kill -CONT "$stopped"
-        wait $pid
-        code=$?
-        swaps=$((swaps + 1))
-        [ $code -eq 74 ] || [ $code -eq 73 ] || fail "swapped for a $by after look $look: exit $code: $(tail -1 "$dir/err")"
-        [ "$(cd "$dir/elsewhere" && echo * .word)" = "theirs .word" ] || fail "swapped for a $by after look $look: written elsewhere: $(ls -A "$dir/elsewhere")"
-        [ -L "$dir/runs/r/$filled" ] || [ "$(cd "$dir/runs/r/$filled" && echo * .word)" = "theirs .word" ] || fail "swapped for a $by after look $look: written into what was swapped in: $(ls -A "$dir/runs/r/$filled")"
-        kept "swapped for a $by after look $look"
-        whole "swapped for a $by after look $look"
-    else
-        [ -z "$stopped" ] || kill -CONT "$stopped"
-        wait $pid
-    fi
-done; done
-echo "    the folder swapped $swaps times"
-[ $swaps -ge 8 ] || fail "only $swaps swaps fell into a save"
+swaps() {
+    local swaps=0 look by pid stopped filled code
+    begin
+    for look in $(seq 1 12); do for by in link folder; do
+        again
+        rm -rf "$dir/elsewhere" "$dir/moved"
+        mkdir "$dir/elsewhere"
+        echo mine > "$dir/elsewhere/theirs"
+        echo 00000000000000000000000000000000 > "$dir/elsewhere/.word"
+        : > "$dir/trace"
+        RANK_1="strace -f -o $dir/trace -P $dir/runs/r -e trace=openat -e inject=openat:signal=STOP:when=$look" "$train" $split --resume --steps 3 > /dev/null 2> "$dir/err" &
+        pid=$!
+        until grep -q "stopped by SIGSTOP" "$dir/trace" || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
+        stopped=$(sed -n 's/^\([0-9]*\) .*stopped by SIGSTOP.*/\1/p' "$dir/trace" | head -1)
+        filled=$(cd "$dir/runs/r" && echo .checkpoint-*.tmp)
+        if [ -n "$stopped" ] && [ -d "$dir/runs/r/$filled" ]; then
+            mv "$dir/runs/r/$filled" "$dir/moved"
+            if [ $by = link ]; then ln -s "$dir/elsewhere" "$dir/runs/r/$filled"; else cp -r "$dir/elsewhere" "$dir/runs/r/$filled"; fi
+            kill -CONT "$stopped"
+            wait $pid
+            code=$?
+            swaps=$((swaps + 1))
+            [ $code -eq 74 ] || [ $code -eq 73 ] || fail "swapped for a $by after look $look: exit $code: $(tail -1 "$dir/err")"
+            [ "$(cd "$dir/elsewhere" && echo * .word)" = "theirs .word" ] || fail "swapped for a $by after look $look: written elsewhere: $(ls -A "$dir/elsewhere")"
+            [ -L "$dir/runs/r/$filled" ] || [ "$(cd "$dir/runs/r/$filled" && echo * .word)" = "theirs .word" ] || fail "swapped for a $by after look $look: written into what was swapped in: $(ls -A "$dir/runs/r/$filled")"
+            kept "swapped for a $by after look $look"
+            whole "swapped for a $by after look $look"
+        else
+            [ -z "$stopped" ] || kill -CONT "$stopped"
+            wait $pid
+        fi
+    done; done
+    echo "    the folder swapped $swaps times"
+    [ $swaps -ge 8 ] || fail "only $swaps swaps fell into a save"
+}
+beside killed faults 0 signal=KILL
+beside failing faults 0 error=ENOSPC
+beside rank1 faults 1 signal=KILL error=ENOSPC
+beside swaps swaps
+together
 exit $failed
