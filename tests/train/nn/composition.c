@@ -430,7 +430,8 @@ static char *bytes_of(const Case *c, int way, DType compute, Recompute mode, siz
     char *bytes = mem_alloc(size + flat + 1);
     memcpy(bytes, y->data, size);
     REQUIRE_OK(tape_backward(toy.rig.tape, y, 0.5));
-    memcpy(bytes + size, toy.rig.params.flat_grad, flat);
+    if (flat)
+        memcpy(bytes + size, toy.rig.params.flat_grad, flat);
     *n_bytes = size + flat;
     rig_close(&toy.rig);
     return bytes;

@@ -145,7 +145,8 @@ void rig_check(Rig *r, RigBuild build, int samples)
 {
     rig_loss(r, build, true);
     double *grad = mem_alloc((size_t)r->params.n_flat * sizeof *grad);
-    memcpy(grad, r->params.flat_grad, (size_t)r->params.n_flat * sizeof *grad);
+    if (r->params.n_flat)
+        memcpy(grad, r->params.flat_grad, (size_t)r->params.n_flat * sizeof *grad);
     for (int i = 0; i < r->params.n; i++)
         if (r->params.list[i]->trainable) {
             CHECK_MSG(r->params.list[i]->reached, "%s was not reached", r->params.list[i]->name);
