@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs test programs one after the other: sh tests/run.sh FILTER PROGRAM… . The last line counts the tests of all of them. Exit 1 when a
-# test fails, or when no program has one that matches.
+# Runs test programs one after the other: sh tests/run.sh FILTER PROGRAM… . What failed tests said last is repeated at the end: in a long
+# log it stands far above, where it is easily cut away. The last line counts the tests of all of them. Exit 1 when a test fails, or when
+# no program has one that matches.
 filter=$1
 shift
 last=$(mktemp -d) || exit 1
@@ -14,7 +15,8 @@ failed=0 matched=0
 n=$#
 for program; do
     [ $n = 1 ] || echo "== $program"
-    { "$program" $filter; echo $? >"$last/code"; } | tee "$last/out"
+    { "$program" $filter 2>&1; echo $? >"$last/code"; } | tee "$last/out"
+    cat "$last/out" >>"$last/all"
     tail -n 1 "$last/out" >>"$last/counts"
     case $(cat "$last/code") in
     0) matched=1 ;;
@@ -23,7 +25,19 @@ for program; do
     *) matched=1 failed=1 ;;
     esac
 done
-[ $n = 1 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 }
+[ "$failed" = 0 ] || awk -v most=40 '
+    /^     repeat: / { next }
+    /^(ok  |FAIL|skip) / {
+        if (/^FAIL/) {
+            print said++ ? $0 : "== failed\n" $0
+            for (i = n > most ? n - most : 0; i < n; i++)
+                print "    " line[i % most]
+        }
+        n = 0
+        next
+    }
+    { line[n++ % most] = $0 }' "$last/all"
+[ $n$failed = 10 ] || awk '/^[0-9]+ passed, / { p += $1; f += $3; s += $5 }
     END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$last/counts"
 [ "$matched" = 1 ] || echo "no test matches \"$filter\"" >&2
 [ "$matched" = 1 ] && [ "$failed" = 0 ]

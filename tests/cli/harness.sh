@@ -14,6 +14,20 @@ out=$("$unit" --here tests/data/formats/json.c 2>&1)
 "$unit" --list no_such_test
 [ $? = 5 ] || fail "--list without a match: exit $?"
 
+# What failed is repeated at the end, and then all are counted.
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+printf '#!/bin/sh\nprintf "ok   a (0.00 s)\\n"; seq 50; echo why >&2; printf "FAIL b (0.00 s)\\n     repeat: make\\nok   c (0.00 s)\\n2 passed, 1 failed, 0 skipped\\n"; exit 1\n' > "$dir/failing"
+printf '#!/bin/sh\nprintf "ok   d (0.00 s)\\n1 passed, 0 failed, 0 skipped\\n"\n' > "$dir/passing"
+chmod +x "$dir/failing" "$dir/passing"
+sh tests/run.sh '' "$dir/failing" "$dir/passing" > "$dir/out" && fail "run.sh ends with 0 where a test fails"
+wanted=$'== failed\nFAIL b (0.00 s)\n'$(seq -f '    %.0f' 12 50)$'\n    why\n3 passed, 1 failed, 0 skipped'
+[ "$(sed -n '/^== failed/,$p' "$dir/out")" = "$wanted" ] || fail "at the end run.sh says: $(sed -n '/^== failed/,$p' "$dir/out")"
+sh tests/run.sh '' "$dir/failing" > "$dir/out"
+[ "$(tail -n 1 "$dir/out")" = "2 passed, 1 failed, 0 skipped" ] || fail "of one program run.sh says last: $(tail -n 1 "$dir/out")"
+sh tests/run.sh '' "$dir/passing" > "$dir/out" || fail "run.sh ends with $? where all pass"
+[ "$(cat "$dir/out")" = $'ok   d (0.00 s)\n1 passed, 0 failed, 0 skipped' ] || fail "of what passes run.sh says: $(cat "$dir/out")"
+
 needs() { sh tests/needs.sh "$1" "$2" | sed "s|$1|BUILD|" | sort | tr '\n' ' '; }
 for case in 'json_decodes_escapes:' 'dry_run_knows:all ' 'tests/cli/inspect.sh:all ' 'tests/cli/train_cuda_host.sh:BUILD/train-cuda-host all ' \
             'tests/cli/model_gpu.sh:BUILD/model-gpu all '; do
