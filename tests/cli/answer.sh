@@ -104,7 +104,7 @@ says "generate: --image is for --ask, --edit and --chat"
 # A picture is a file, or comes from standard input; nothing else is opened, whoever names it.
 mkfifo "$dir/pipe"
 for odd in /dev/zero:"a device" "$dir/pipe:a pipe" "$dir:a folder"; do
-    run 66 timeout 20 "$generate" --config "$dir/run.json" --ask "What is it?" --image "${odd%%:*}"
+    run 66 timeout 60 "$generate" --config "$dir/run.json" --ask "What is it?" --image "${odd%%:*}"
     says "picture ${odd%%:*}: is ${odd#*:}, expected a picture file"
     row a "${odd%%:*}" > "$dir/odd"
     batch 65 "$dir/odd"
@@ -236,7 +236,7 @@ batch 0 "$dir/silent"
 says "warning: $dir/silent:2: a conversation without a turn from human"
 # Time grows with a question's length, not with its square (400,000 markers took minutes).
 { printf '{"ask": "hi"}\n{"conversations": [{"from": "human", "value": "'; head -c 2800000 < <(yes '<image>' | tr -d '\n'); printf '"}]}\n'; } > "$dir/markers"
-run 0 timeout 20 "$generate" --config "$dir/run.json" --max-new-tokens 4 --out "$dir/answers" --batch "$dir/markers"
+run 0 prlimit --cpu=20 "$generate" --config "$dir/run.json" --max-new-tokens 4 --out "$dir/answers" --batch "$dir/markers"
 says "400000 <image> in the turns from human, 0 images"
 
 # A picture that is null or "" is none, as in rows that are trained on.
@@ -323,7 +323,7 @@ run 0 "$evaluate" --answers "$dir/kinds"
 [ "$(grep -c '^xxx' "$dir/out")" = 2 ] && grep -q '2 .* 50.0 %  ("b")' "$dir/out" || fail "long kinds: $(cat "$dir/out")"
 # Time grows with the answers, not with their square (which took 20 s).
 seq 80000 | sed 's/.*/{"answer": "a&", "expected": "b&"}/' > "$dir/many"
-run 0 timeout 8 "$evaluate" --answers "$dir/many"
+run 0 prlimit --cpu=8 "$evaluate" --answers "$dir/many"
 grep -qF 'all                      80000     0.0 %               0.0 %  ("b1")' "$dir/out" || fail "many answers: $(cat "$dir/out")"
 run 0 "$evaluate" --answers "$dir/scored" --before - < "$dir/scored"
 [ ! -s "$dir/err" ] || fail "a warning about whole answers: $(cat "$dir/err")"

@@ -7,11 +7,11 @@ settings=(--config "$dir/run.json" --set data.shard_samples=3 --set "data.shards
 expect 0 --config "$dir/run.json" --set data.shard_samples=3
 sums() { (cd "$1" && sha256sum -- *.h5); }
 
-# ends CODES PROGRAM ARGUMENTS...: in five seconds, with one of the exit codes
+# ends CODES PROGRAM ARGUMENTS...: in a minute, with one of the exit codes
 ends() {
     local codes=$1 code
     shift
-    timeout 5 "$@" > "$dir/out" 2> "$dir/err"
+    timeout 60 "$@" > "$dir/out" 2> "$dir/err"
     code=$?
     [[ " $codes " = *" $code "* ]] || fail "$what: $*: exit $code, wanted $codes: $(tail -n 1 "$dir/err")"
 }

@@ -63,7 +63,7 @@ ends_with "$report" 73 "$run" --out "$dir/none/page.html"
 
 # A pipe where a file should be does not hang it.
 rm "$run/environment.json" && mkfifo "$run/environment.json"
-timeout 20 "$report" "$run" --out "$page" --quiet || fail "a pipe: exit $?"
+timeout 60 "$report" "$run" --out "$page" --quiet || fail "a pipe: exit $?"
 holds "$page" 'environment.json is no ordinary file'
 
 [ -n "${BROWSER:-}" ] || exit $failed
