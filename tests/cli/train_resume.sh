@@ -4,12 +4,12 @@ STEPS=${STEPS:-64}
 . tests/cli/_train.sh
 straight "$dir/straight"
 
-# resumed FIRST: at every second step from that one on.
+# resumed FIRST: at every fourth step from that one on.
 straight=$dir/straight
 resumed() {
     local k
-    export OMP_NUM_THREADS=1 # two runs at a time
-    for k in $(seq "$1" 2 $((steps - 1))); do
+    export OMP_NUM_THREADS=1 # several runs at a time
+    for k in $(seq "$1" 4 $((steps - 1))); do
         rm -rf "$dir/runs/r"
         mkdir -p "$dir/runs/r"
         cp -r "$straight/checkpoint-$(printf %06d "$k")" "$straight/train.jsonl" "$dir/runs/r/"
@@ -17,8 +17,7 @@ resumed() {
         same_end "$straight" "resumed at step $k"
     done
 }
-beside odd resumed 1
-beside even resumed 2
+for first in 1 2 3 4; do beside from$first resumed $first; done
 together
 echo "    resumed from each of $((steps - 1)) steps"
 
