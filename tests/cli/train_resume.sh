@@ -25,19 +25,20 @@ echo "    resumed from each of $((steps - 1)) steps"
 rm -rf "$dir/runs/r"
 expect 0 --config "$dir/run.json" --steps 5
 [ -d "$dir/runs/r/checkpoint-000005" ] && [ ! -d "$dir/runs/r/checkpoint-000006" ] || fail "--steps 5 did not end with checkpoint-000005"
-expect 0 --config "$dir/run.json" --resume --steps 11
-expect 0 --config "$dir/run.json" --resume
+few="--set save.every=20" # every save waits for the disk
+expect 0 --config "$dir/run.json" --resume --steps 11 $few
+expect 0 --config "$dir/run.json" --resume $few
 same_end "$dir/straight" "in three parts"
 [ "$(readlink "$dir/runs/r/latest")" = "$last" ] || fail "latest does not point to $last"
 
 # From a checkpoint that is named, also one inside another folder; what the log knows beyond it is cut away.
-expect 0 --config "$dir/run.json" --resume "$dir/straight/checkpoint-000007"
+expect 0 --config "$dir/run.json" --resume "$dir/straight/checkpoint-000007" $few
 same_end "$dir/straight" "from a named checkpoint"
-expect 0 --config "$dir/run.json" --resume checkpoint-000003
+expect 0 --config "$dir/run.json" --resume checkpoint-000003 $few
 same_end "$dir/straight" "from a checkpoint of the run folder"
 for named in latest "$dir/runs/r/latest"; do
     ln -sfn checkpoint-000003 "$dir/runs/r/latest"
-    expect 0 --config "$dir/run.json" --resume "$named"
+    expect 0 --config "$dir/run.json" --resume "$named" $few
     says "resuming from $dir/runs/r/checkpoint-000003"
     same_end "$dir/straight" "from the link $named"
 done
@@ -50,12 +51,12 @@ rm -rf "$dir/runs/r"
 mkdir -p "$dir/runs/r"
 cp "$dir/straight/train.jsonl" "$dir/runs/r/"
 ln -s "$dir/straight/checkpoint-000004" "$dir/runs/r/checkpoint-000004"
-expect 0 --config "$dir/run.json" --resume
+expect 0 --config "$dir/run.json" --resume $few
 same_end "$dir/straight" "from a linked checkpoint"
 
 # With threads that decode: the same bits.
 rm -rf "$dir/runs/r"
-expect 0 --config "$dir/run.json" --set data.workers=2
+expect 0 --config "$dir/run.json" --set data.workers=2 $few
 same_end "$dir/straight" "with decoding threads"
 
 # save.keep: only the newest stay.
