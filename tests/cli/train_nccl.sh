@@ -62,6 +62,7 @@ overlap() { # 1 or 0
     export GENLLAVA_OVERLAP=$1
     for of in $cases; do
         set --
+        [ $of != vision_full ] || set -- --steps 2
         [ $of != epoch ] || set -- --set train.steps=null --set train.epochs=1 --set train.batch=4 --set optim.warmup=0
         NCCL_HOST_TRACE=$dir/sums.$of expect 0 --config "$(config_of $of)" --ranks 3 --set device=cuda --set save.dir="$dir" --set name="$of" \
             --set save.every=1 --set data.shards="$dir/shards.$of" "$@"
