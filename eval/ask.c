@@ -101,6 +101,7 @@ static Status accept(Asking *k, const Told *t, const char *bytes)
     Item *item = &k->item[t->item];
     if (t->why) {
         int64_t *count = t->of_picture ? &k->counts->n_no_picture : &k->counts->n_refused;
+        item->no_picture = t->of_picture;
         if (++*count <= SAID)
             log_warn("question %.*s: %.*s; its answer is empty", (int)item->id.n, item->id.s, (int)t->n_bytes, bytes);
     }
@@ -236,6 +237,25 @@ static Status close_file(void *arg)
 
 /* ---------------------------------------------------------------- the whole */
 
+/* Where this is more than a few, a score of the answers is of no use, however it looks: an empty answer to POPE is a yes. */
+static void warn_of_pictures(const Asking *k)
+{
+    const Item *first = NULL;
+    int64_t n = 0;
+    for (const Item *i = k->item; i < k->item + k->n; i++) {
+        n += asking_has_picture(i);
+        first = first || !i->no_picture ? first : i;
+    }
+    if (!first || !answers_lack_pictures(k->counts->n_no_picture, n))
+        return;
+    const bool has_path = first->image.n > 0;
+    const Span name = has_path ? first->image : first->id;
+    log_warn("%s %" PRId64 " of %" PRId64 " pictures that are asked about could not be read, the first of them %s%s%.*s: a score of these "
+             "answers says nothing about the model. Put the pictures there, remove %s and ask again",
+             k->counts->n_no_picture == n ? "NONE:" : "MANY:", k->counts->n_no_picture, n, has_path ? k->data->dir : "that of question ",
+             has_path ? "/" : "", (int)name.n, name.s, k->options->out);
+}
+
 static void say_counts(const Asking *k, Status s)
 {
     if (s == ERR_PREEMPTED)
@@ -261,7 +281,10 @@ static Status ask(Asking *k, const Bench *b)
     if (is_first(k))
         say_counts(k, s);
     TRY(s);
-    return shared ? dist_first(k->options->dist, close_file, k, NULL, 0) : close_file(k);
+    TRY(shared ? dist_first(k->options->dist, close_file, k, NULL, 0) : close_file(k));
+    if (is_first(k))
+        warn_of_pictures(k);
+    return OK;
 }
 
 static Status pass_over(void *arg, const BenchQuestion *q)

@@ -20,8 +20,8 @@ typedef struct AskCounts {
     int64_t n;            /* questions */
     int64_t asked;        /* of them now … */
     int64_t resumed;      /* … and by an earlier call */
-    int64_t n_no_picture; /* asked, but the picture is missing or broken: the text is empty */
-    int64_t n_refused;    /* the same for what else is wrong with a question: it is too long, or has an <image> too many */
+    int64_t n_no_picture; /* of both, whose picture is missing or broken: the text is empty */
+    int64_t n_refused; /* of those asked now, the same for what else is wrong with a question: it is too long, or has an <image> too many */
 } AskCounts;
 
 /* Before a model is opened: that the benchmark asks questions and its files are whole, and that answers can be written there. */

@@ -34,7 +34,7 @@ Status asking_put(const Asking *k, FILE *out, const Item *i, const char *path)
     put_member(out, i->after_text);
     fprintf(out, "\"answer_id\": \"%016" PRIx64 "\", \"model_id\": ", i->key);
     json_put_text(out, k->options->model, strlen(k->options->model));
-    fputs(", \"metadata\": {}}\n", out);
+    fprintf(out, ", \"metadata\": {%s}}\n", i->no_picture ? "\"" ANSWER_NO_PICTURE "\": true" : "");
     return ferror(out) ? fail(ERR_IO, "%s: %s", path, strerror(errno)) : OK;
 }
 
@@ -55,6 +55,8 @@ static Status take_row(Asking *k, const Json *row, const char *where, int line)
                                "--chunk: give another --out, or remove the file to begin anew", where, line);
     item->text = span_copy(&k->pool, text);
     item->answered = true;
+    item->no_picture = answer_has_no_picture(row);
+    k->counts->n_no_picture += item->no_picture;
     k->counts->resumed++;
     return pool_status(&k->pool);
 }

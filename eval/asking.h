@@ -15,6 +15,7 @@ typedef struct Item {
     Span image, bytes; /* path or file; both empty: no picture */
     Span text;
     bool number, answered;
+    bool no_picture; /* … its picture is missing or broken, so the text is empty */
     uint64_t key;    /* its "answer_id": of id and prompt, since a benchmark may repeat an id with other questions */
     int64_t picture; /* the first item with the same picture; of one without any: itself */
 } Item;

@@ -2,6 +2,7 @@
  * Called by evaluate. */
 #include "eval/suite.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -142,13 +143,15 @@ static void put_note(FILE *out, const SuiteLine *l)
 {
     if (l->judged_later)
         fprintf(out, "its judge has not replied; the requests are in %s", l->requests);
+    else if (l->scores.n_no_picture)
+        fprintf(out, "%" PRId64 " of its answers are empty, as their PICTURE IS MISSING", l->scores.n_no_picture);
     else if (lacks_networks(l))
         fputs("is scored by what networks make of its drawings: name their weights (\"model\", …) or \"features\"", out);
     else if (l->entry->bench->note)
         fputs(l->entry->bench->note, out);
 }
 
-static bool has_note(const SuiteLine *l) { return l->judged_later || lacks_networks(l) || l->entry->bench->note; }
+static bool has_note(const SuiteLine *l) { return l->judged_later || l->scores.n_no_picture || lacks_networks(l) || l->entry->bench->note; }
 
 static void put_notes(FILE *out, const Run *r, const char *before)
 {

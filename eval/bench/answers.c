@@ -16,7 +16,7 @@ typedef struct Answer {
     Span key, text; /* in the pool */
     const char *file;
     int line;
-    bool known;
+    bool known, no_picture;
 } Answer;
 
 struct Answers {
@@ -57,6 +57,7 @@ static Status add(Answers *a, const Answer *answer)
             continue;
         a->duplicate++;
         earlier->text = span_copy(&a->pool, answer->text);
+        earlier->no_picture = answer->no_picture;
         return pool_status(&a->pool);
     }
     TRY(make_room(a));
@@ -85,6 +86,27 @@ bool answers_find(Answers *a, Span key, Span *text)
 void answers_limit(Answers *a) { a->limited = true; }
 
 bool answers_not_asked(const Answers *a, bool found) { return a->limited && !found; }
+
+bool answer_has_no_picture(const Json *row)
+{
+    const Json *metadata = json_get(row, "metadata");
+    const Json *says = metadata && metadata->kind == JSON_OBJECT ? json_get(metadata, ANSWER_NO_PICTURE) : NULL;
+    return says && says->kind == JSON_BOOL && says->boolean;
+}
+
+int64_t answers_without_picture(const Answers *a)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->n; i++)
+        n += a->item[i].no_picture;
+    return n;
+}
+
+bool answers_lack_pictures(int64_t n_without, int64_t n)
+{
+    enum { FEW_PERCENT = 3 };
+    return n_without * 100 > n * FEW_PERCENT;
+}
 
 int64_t answers_duplicate(const Answers *a) { return a->duplicate; }
 
@@ -125,6 +147,7 @@ static Status read_answer(Answers *a, Pool *scratch, AnswerKey key, const Json *
         return fail(ERR_DATA, "%s:%d: \"text\" is %s, expected the answer as text", answer->file, answer->line,
                     text ? json_kind_name(text->kind) : "absent");
     answer->text = text_of(text);
+    answer->no_picture = answer_has_no_picture(row);
     answer->key = id->kind == JSON_STRING ? text_of(id) : span_print(scratch, "%" PRId64, id->integer);
     TRY(pool_status(scratch));
     if (key)

@@ -21,6 +21,12 @@ bool answers_find(Answers *a, Span key, Span *text);
 void answers_limit(Answers *a);
 /* Whether a question leaves the score as it is, for it was not asked. found: what answers_find said. */
 bool answers_not_asked(const Answers *a, bool found);
+/* What the answers say themselves: "metadata": {ANSWER_NO_PICTURE: true} of one whose picture could not be read. */
+#define ANSWER_NO_PICTURE "no_picture"
+bool answer_has_no_picture(const Json *row);
+int64_t answers_without_picture(const Answers *a);
+/* Whether so many of n are more than a few percent. */
+bool answers_lack_pictures(int64_t n_without, int64_t n);
 /* Answers over which a later one to the same question counts. */
 int64_t answers_duplicate(const Answers *a);
 /* ERR_DATA naming the first answer that no answers_find asked for, with its FILE:LINE. */

@@ -143,6 +143,10 @@ Status bench_score(Scores *scores, int64_t *n_duplicate, const Bench *b, const B
         s = answers_read_replies(&r, replies.name, replies.n);
     if (!s)
         s = score_from(scores, b, d, a, r, allow_missing);
+    scores->n_no_picture = a ? answers_without_picture(a) : 0;
+    if (!s && answers_lack_pictures(scores->n_no_picture, scores->n))
+        log_warn("%s: %" PRId64 " of %" PRId64 " answers were given without the picture, which could not be read: this score says nothing "
+                 "about the model", b->name, scores->n_no_picture, scores->n);
     *n_duplicate = (a ? answers_duplicate(a) : 0) + (r ? answers_duplicate(r) : 0);
     answers_free(&a);
     answers_free(&r);

@@ -176,6 +176,8 @@ Status scores_json(cJSON **out, const Scores *s, const char *bench, const char *
     json_add_int(o, "n", s->n);
     json_add_int(o, "n_missing", s->n_missing);
     json_add_int(o, "n_duplicate", n_duplicate);
+    if (s->n_no_picture)
+        json_add_int(o, "n_no_picture", s->n_no_picture);
     json_add_real(o, "score", s->n_scores ? s->score[0].value : NAN);
     cJSON *scores = cJSON_AddObjectToObject(o, "scores"), *intervals = cJSON_CreateObject();
     for (int i = 0; i < s->n_scores; i++) {
@@ -199,6 +201,8 @@ void scores_print(FILE *out, const Scores *s, const char *bench, const char *spl
     fprintf(out, "%s %s: %" PRId64 " questions, %" PRId64 " without an answer", bench, split, s->n, s->n_missing);
     if (n_duplicate)
         fprintf(out, ", %" PRId64 " answered again later", n_duplicate);
+    if (s->n_no_picture)
+        fprintf(out, ", %" PRId64 " with an empty one, as their PICTURE IS MISSING", s->n_no_picture);
     fputc('\n', out);
     for (int i = 0; i < s->n_scores; i++) {
         utf8_cell(out, s->score[i].key, KEY_COLUMNS);

@@ -25,6 +25,7 @@ typedef struct Scores {
     Count *parse; /* how answers could be read */
     int n_scores, n_parse, room, parse_room;
     int64_t n, n_missing; /* questions scored; of them without an answer */
+    int64_t n_no_picture; /* … and with one that was given without its picture, which could not be read */
     bool failed;          /* there was no memory */
     int decimals;         /* of the table; 0: two */
 } Scores;

@@ -40,11 +40,24 @@ says "question q8: "
 says "warning: 2 questions have an empty answer, as their picture is missing or broken"
 [ "$(wc -l < "$dir/whole")" -eq 13 ] || fail "$(wc -l < "$dir/whole") answers"
 [ ! -e "$dir/whole.partial" ] || fail "the partial file stays"
-sed -n 5p "$dir/whole" | grep -qE '^\{"question_id": "q5", "prompt": "What is \\"5\\"\? Why\?\\nAnswer the question using a single word or phrase\.", "text": "", "answer_id": "[0-9a-f]{16}", "model_id": "r", "metadata": \{\}\}$' ||
+sed -n 5p "$dir/whole" | grep -qE '^\{"question_id": "q5", "prompt": "What is \\"5\\"\? Why\?\\nAnswer the question using a single word or phrase\.", "text": "", "answer_id": "[0-9a-f]{16}", "model_id": "r", "metadata": \{"no_picture": true\}\}$' ||
     fail "the form of an answer: $(sed -n 5p "$dir/whole")"
 [ "$(sed 's/.*"question_id": "q\([0-9]*\)".*/\1/' "$dir/whole" | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 10 11 12 13 " ] || fail "the order: $(cat "$dir/whole")"
 grep -q '"text": "[^"]' "$dir/whole" || fail "all answers are empty"
+sed -n 1p "$dir/whole" | grep -q '"metadata": {}}$' || fail "an answer with its picture: $(sed -n 1p "$dir/whole")"
+
+# More than a few without their picture are said loudly, when they are asked and when they are scored; POPE would count them as a yes each.
+says "warning: MANY: 2 of 13 pictures that are asked about could not be read, the first of them $data/images/broken.jpg: a score of these answers says nothing"
 ends_with "$evaluate" 0 gqa score --data "$data" --answers "$dir/whole"
+says "warning: gqa: 2 of 13 answers were given without the picture, which could not be read: this score says nothing about the model"
+grep -q '^gqa testdev_balanced: 13 questions, 0 without an answer, 2 with an empty one, as their PICTURE IS MISSING$' "$dir/out" || fail "score: $(cat "$dir/out")"
+pope=$PWD/tests/fixtures/bench/pope
+ends_with "$evaluate" 0 pope ask --data "$pope" --config "$dir/run.json" --out "$dir/pope"
+n=$(wc -l < "$dir/pope")
+says "warning: NONE: $n of $n pictures that are asked about could not be read"
+ends_with "$evaluate" 0 pope score --data "$pope" --answers "$dir/pope" --format json
+says "warning: pope: $n of $n answers were given without the picture"
+grep -q "\"n_duplicate\":0,\"n_no_picture\":$n,\"score\":" "$dir/out" || fail "POPE without pictures: $(cat "$dir/out")"
 
 # Each by itself, as generate answers it.
 sed 's/^{"question_id": "\(q[0-9]*\)", "prompt": \(.*\), "text": .*/{"id": "\1", "ask": \2}/' "$dir/whole" |
