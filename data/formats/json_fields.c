@@ -42,18 +42,40 @@ void fields_close(JsonFields *f)
     f->top = NULL;
 }
 
-void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *format, ...)
+/* Adds a line to the mistakes. The same value may be read, and refused, twice; what does not fit is left out. */
+static void add_mistake(JsonFields *f, const Json *at, const char *key, const char *format, va_list args)
 {
-    if (f->status)
-        return;
-    char what[512], where[32] = "";
-    va_list args;
-    va_start(args, format);
+    char what[512], where[32] = "", line[sizeof f->said];
     status_text_of(what, sizeof what, format, args);
-    va_end(args);
     if (at)
         snprintf(where, sizeof where, ":%d:%d", at->line, at->column);
-    f->status = fail(ERR_DATA, "%s%s: %s %s", f->file, where, key, what);
+    status_text(line, sizeof line, "%s%s: %s %s", f->file, where, key, what);
+    const size_t n = strlen(f->said);
+    if (!strstr(f->said, line) && n + strlen(line) + 1 < sizeof f->said)
+        snprintf(f->said + n, sizeof f->said - n, "%s%s", n ? "\n" : "", line);
+    f->status = fail(ERR_DATA, "%s", f->said);
+}
+
+/* A value that is wrong by itself, whatever is wrong with others. */
+static void refuse_value(JsonFields *f, const Json *at, const char *key, const char *format, ...) PRINTF_LIKE(4, 5);
+static void refuse_value(JsonFields *f, const Json *at, const char *key, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!f->refused)
+        add_mistake(f, at, key, format, args);
+    va_end(args);
+}
+
+void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!f->status) {
+        add_mistake(f, at, key, format, args);
+        f->refused = true;
+    }
+    va_end(args);
 }
 
 const Json *fields_get(const Json *object, const char *key)
@@ -67,7 +89,7 @@ static const Json *of_kind(JsonFields *f, const Json *object, const char *key, J
 {
     const Json *v = fields_get(object, key);
     if (v && v->kind != kind) {
-        fields_refuse(f, v, key, "is %s, expected %s", json_kind_name(v->kind), expected);
+        refuse_value(f, v, key, "is %s, expected %s", json_kind_name(v->kind), expected);
         return NULL;
     }
     return v;
@@ -77,12 +99,12 @@ int64_t fields_int(JsonFields *f, const Json *object, const char *key, int64_t a
 {
     const Json *v = of_kind(f, object, key, JSON_INT, "an integer");
     if (!v) {
-        if (absent == FIELD_REQUIRED)
-            fields_refuse(f, NULL, key, "is missing, expected an integer");
+        if (absent == FIELD_REQUIRED && !fields_get(object, key))
+            refuse_value(f, NULL, key, "is missing, expected an integer");
         return absent == FIELD_REQUIRED ? low : absent;
     }
     if (v->integer < low || v->integer > high)
-        fields_refuse(f, v, key, "is %" PRId64 ", expected %" PRId64 " … %" PRId64, v->integer, low, high);
+        refuse_value(f, v, key, "is %" PRId64 ", expected %" PRId64 " … %" PRId64, v->integer, low, high);
     return f->status ? low : v->integer;
 }
 
@@ -92,9 +114,9 @@ double fields_real(JsonFields *f, const Json *object, const char *key, double ab
     if (!v)
         return absent;
     if (v->kind != JSON_INT && v->kind != JSON_REAL)
-        fields_refuse(f, v, key, "is %s, expected a number", json_kind_name(v->kind));
+        refuse_value(f, v, key, "is %s, expected a number", json_kind_name(v->kind));
     else if (!isfinite(v->real))
-        fields_refuse(f, v, key, "is %g, expected a finite number", v->real);
+        refuse_value(f, v, key, "is %g, expected a finite number", v->real);
     return f->status ? absent : v->real;
 }
 
@@ -174,7 +196,7 @@ bool fields_harmless(const FieldClass *c, const Json *member)
 
 void fields_known(JsonFields *f, const Json *object, const FieldClass *c)
 {
-    for (const Json *v = object ? object->child : NULL; v && !f->status; v = v->next) {
+    for (const Json *v = object ? object->child : NULL; v; v = v->next) {
         char shown[64], expected[256] = "";
         const FieldRule *r = fields_rule(c, v->key);
         if (fields_harmless(c, v))
@@ -184,11 +206,11 @@ void fields_known(JsonFields *f, const Json *object, const FieldClass *c)
         for (const char *p = r ? r->only : ""; *p && at + 5 < sizeof expected; p++)
             at += (size_t)snprintf(expected + at, sizeof expected - at, *p == '|' ? " or " : "%c", *p);
         if (!r)
-            fields_refuse(f, v, v->key, "is %s; this key is not known, so it passes only as null, false, 0, {} or []", shown);
+            refuse_value(f, v, v->key, "is %s; this key is not known, so it passes only as null, false, 0, {} or []", shown);
         else if (*r->only)
-            fields_refuse(f, v, v->key, "is %s, expected %s", shown, expected);
+            refuse_value(f, v, v->key, "is %s, expected %s", shown, expected);
         else
-            fields_refuse(f, v, v->key, "is %s, which is not supported", shown);
+            refuse_value(f, v, v->key, "is %s, which is not supported", shown);
     }
 }
 

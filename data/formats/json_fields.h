@@ -1,5 +1,5 @@
-/* json_fields.h: reads the fields of a JSON document. The first mistake sticks, so a reader is a list of fields and asks for `status` at
- * the end; messages are "FILE:line:column: KEY is X, expected Y". An absent field and null are the same. */
+/* json_fields.h: reads the fields of a JSON document. Mistakes stick, so a reader is a list of fields and asks for `status` at the end;
+ * messages are "FILE:line:column: KEY is X, expected Y", a line each. An absent field and null are the same. */
 #ifndef GENLLAVA_DATA_FORMATS_JSON_FIELDS_H
 #define GENLLAVA_DATA_FORMATS_JSON_FIELDS_H
 
@@ -12,6 +12,8 @@ typedef struct JsonFields {
     JsonDoc *doc;
     const Json *top; /* the object of the whole document; NULL while there is none */
     Status status;
+    char said[4096]; /* the mistakes so far */
+    bool refused;    /* what comes behind may follow from a mistake: no more is said */
 } JsonFields;
 
 #define FIELD_REQUIRED INT64_MIN /* as `absent` of fields_int: the field must be there */
@@ -26,7 +28,8 @@ double fields_real(JsonFields *f, const Json *object, const char *key, double ab
 bool fields_bool(JsonFields *f, const Json *object, const char *key, bool absent);
 const char *fields_string(JsonFields *f, const Json *object, const char *key, const char *absent); /* valid until fields_close */
 const Json *fields_object(JsonFields *f, const Json *object, const char *key);                     /* NULL when absent */
-/* A field whose value cannot be used: "FILE:line:column: KEY …". at: the value, or NULL. */
+/* A field whose value cannot be used: "FILE:line:column: KEY …". at: the value, or NULL. Behind another mistake it says nothing, as it may
+ * follow from that, and behind it nothing more is said. Values of a wrong kind or size, missing ones and unknown keys are all told. */
 void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *format, ...) PRINTF_LIKE(4, 5);
 /* A key of a class of configurations. `only`: the values at which it changes nothing here, as JSON split by '|'. NULL: any, since its
  * reader understands it or no result depends on it. null, false, 0, {} and [] pass always, so "" is a key whose feature is not supported.
@@ -42,7 +45,7 @@ typedef struct FieldClass {
 } FieldClass;
 const FieldRule *fields_rule(const FieldClass *c, const char *key); /* NULL: a key nobody knows */
 bool fields_harmless(const FieldClass *c, const Json *member);      /* by its rule; without one as one with "" */
-/* Refuses the first key of an object that is not harmless. */
+/* Refuses the keys of an object that are not harmless. */
 void fields_known(JsonFields *f, const Json *object, const FieldClass *c);
 /* The document says that it is of this schema. */
 void fields_schema(JsonFields *f, const char *schema);

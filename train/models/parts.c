@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "data/formats/file.h"
+#include "data/formats/mistakes.h"
 #include "data/formats/safetensors.h"
 #include "kernels/base/log.h"
 #include "train/config/options.h"
@@ -385,18 +386,24 @@ static bool is_opened(const GenLlava *g, const Part *part, const RunConfig *cfg)
     return part_wanted(part, cfg) && !(g->params.answers && part->only_for_pictures && !cfg->draws);
 }
 
+static Status configure_part(GenLlava *g, const RunConfig *cfg, const Part *part)
+{
+    for (const PartFile *f = part->files; f < part->files + FILES_MAX && f->name; f++)
+        if (f->with_weights) /* what it says has to be that of the weights */
+            TRY(check_file(part, cfg, f));
+    return part->configure(g, cfg);
+}
+
 Status parts_configure(GenLlava *g, const RunConfig *cfg)
 {
-    for (int i = 0; i < N_PARTS; i++) {
-        const Part *part = &PARTS[i];
-        if (!is_opened(g, part, cfg) || !part->configure)
-            continue;
-        for (const PartFile *f = part->files; f < part->files + FILES_MAX && f->name; f++)
-            if (f->with_weights) /* what it says has to be that of the weights */
-                TRY(check_file(part, cfg, f));
-        TRY(part->configure(g, cfg));
-    }
-    return OK;
+    Mistakes wrong = {.n = 0};
+    Status s = OK;
+    for (int i = 0; i < N_PARTS && !s; i++)
+        if (is_opened(g, &PARTS[i], cfg) && PARTS[i].configure)
+            s = mistakes_gather(&wrong, ERR_DATA, configure_part(g, cfg, &PARTS[i]));
+    if (s)
+        mistakes_add_line(&wrong, status_message());
+    return mistakes_end(&wrong, s ? s : ERR_DATA, "the folders of the model");
 }
 
 static Status declare_part(GenLlava *g, const RunConfig *cfg, const Part *part, bool declared[PARTS_MAX])

@@ -106,6 +106,7 @@ int parts_rates(const RunConfig *cfg, PartRate rates[PARTS_MAX]);
 void parts_warn_of_idle_rates(const RunConfig *cfg);
 
 /* For genllava.c: each walks the parts that the settings want. */
+/* What is wrong with any of the folders is told at once. */
 MUST_USE Status parts_configure(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status parts_declare(GenLlava *g, const RunConfig *cfg);
 MUST_USE Status parts_load(GenLlava *g, const RunConfig *cfg, const char *checkpoint /* NULL: a fresh start */);

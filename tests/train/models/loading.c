@@ -163,13 +163,19 @@ TEST(a_tensor_of_an_executed_block_is_refused)
 /* ---------------------------------------------------------------- config.json of the language model */
 
 #define LLM_FIELDS "\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":4"
+#define THREE_MISSING                                                                                                       \
+    "\n%s: intermediate_size is missing, expected an integer\n%s: num_hidden_layers is missing, expected an integer\n%s: " \
+    "num_attention_heads is missing, expected an integer"
+#define FOUR_MISSING "\n%s: hidden_size is missing, expected an integer" THREE_MISSING
 static const ConfigCase BAD_LLM[] = {
     {"[]", "%s:1:1: expected an object, found an array"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"model_type\":\"gpt2\"}",
      "%s:1:143: model_type is \"gpt2\", expected \"mistral\" or \"llama\""},
-    {"{\"hidden_size\":64}", "%s: vocab_size is missing, expected an integer"},
-    {"{\"vocab_size\":\"x\"}", "%s:1:15: vocab_size is a string, expected an integer"},
-    {"{\"vocab_size\":0}", "%s:1:15: vocab_size is 0, expected 1 … 16777216"},
+    {"{\"hidden_size\":64}", "%s: vocab_size is missing, expected an integer" THREE_MISSING},
+    {"{\"vocab_size\":\"x\"}", "%s:1:15: vocab_size is a string, expected an integer" FOUR_MISSING},
+    {"{\"vocab_size\":0}", "%s:1:15: vocab_size is 0, expected 1 … 16777216" FOUR_MISSING},
+    {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true,\"rms_norm_eps\":\"1e-6\"}",
+     "%s:1:147: attention_bias is true, which is not supported\n%s:1:167: rms_norm_eps is a string, expected a number"},
     {"{" LLM_FIELDS "}", "%s:1:104: num_attention_heads is 4, not a multiple of the 8 key/value heads"},
     {"{" LLM_FIELDS ",\"num_key_value_heads\":2,\"hidden_act\":\"gelu\"}",
      "%s:1:143: hidden_act is \"gelu\", expected \"silu\" or \"swish\""},
@@ -197,14 +203,28 @@ TEST(a_config_of_another_model_is_refused)
     start();
     for (size_t i = 0; i < sizeof BAD_LLM / sizeof *BAD_LLM; i++) {
         tiny_write(path("llm"), "config.json", BAD_LLM[i].json);
-        char wanted[1024], file[1024];
-        snprintf(file, sizeof file, "%s/llm/config.json", test_dir());
-        const char *rest = BAD_LLM[i].message + 2;
-        snprintf(wanted, sizeof wanted, "%s%s", file, rest);
+        char wanted[4096] = "";
+        for (const char *at = BAD_LLM[i].message; *at; at += strcspn(at, "\n") + 1) { /* a line begins with %s, the file */
+            const int n = (int)strcspn(at, "\n");
+            snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s%s/llm/config.json%.*s", *wanted ? "\n" : "", test_dir(),
+                     n - 2, at + 2);
+            if (!at[n])
+                break;
+        }
         CHECK_FAILS(open_model(), ERR_DATA, wanted);
     }
     remove(path("llm/config.json"));
     CHECK_FAILS(open_model(), ERR_MISSING, text("%s/llm/config.json: cannot be opened: No such file or directory", test_dir()));
+}
+
+TEST(what_is_wrong_with_any_folder_is_told_at_once)
+{
+    start();
+    tiny_write(path("llm"), "config.json", "{" LLM_FIELDS ",\"num_key_value_heads\":2,\"attention_bias\":true}");
+    tiny_write(path("vision"), "config.json", "{\"qkv_bias\":true}");
+    CHECK_FAILS(open_model(), ERR_DATA, text("%s/llm/config.json:1:147: attention_bias is true, which is not supported\n"
+                                             "%s/vision/config.json:1:13: qkv_bias is true; this key is not known, so it passes only as "
+                                             "null, false, 0, {} or []", test_dir(), test_dir()));
 }
 
 /* New and old spellings of the same model, and fields whose absence means something. */
