@@ -64,6 +64,8 @@ cp runs/scenes/many/train.json rows.json
 cp runs/scenes/many/heldout.json heldout.json
 sed -i 's#"heldout/#"runs/scenes/many/heldout/#' heldout.json
 cp configs/base/llm/tokenizer.model .
+cp photo.jpg boat.png # a picture is known by its content
+sed -i 's/"epochs": 2000/"epochs": 2/' configs/own.json
 printf '{"uid": "%s", "image": "1.jpg", "caption": "a red circle"}\n' 1 2 >records.jsonl
 ln -s "$dir/configs/base/diffusion" models/stable-diffusion-v1-4
 ln -s "$fixtures/bench/"* "$fixtures/drawings/coco" data/
