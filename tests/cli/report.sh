@@ -38,6 +38,13 @@ LC_ALL=C COLUMNS=60 ends_with "$report" 0 "$run" --format text
 holds "$dir/out" 'Learning rate'
 ! LC_ALL=C grep -q '[^ -~]' "$dir/out" || fail "not all is ASCII"
 [ "$(grep -v "^  $build" "$dir/out" | wc -L)" -le 60 ] || fail "text is wider than 60 columns"
+for columns in 40 80 200; do # names are whole, and nothing is wider but commands, which are copied
+    for locale in C C.UTF-8; do
+        LC_ALL=$locale COLUMNS=$columns ends_with "$report" 0 "$run" --format text
+        [ "$(grep -vE "^  ($build|tensorboard)" "$dir/out" | LC_ALL=C.UTF-8 wc -L)" -le $columns ] || fail "$locale: text is wider than $columns columns"
+        holds "$dir/out" 'time of the steps'
+    done
+done
 LC_ALL=C.UTF-8 ends_with "$report" 0 "$run" --format text --out "$dir/text"
 holds "$dir/text" '█'
 
@@ -57,9 +64,46 @@ ends_with "$report" 65 "$run/checkpoint-000006" --out "$dir/other.html"
 says 'is a checkpoint, expected the run folder'
 ends_with "$report" 65 "$dir" --out "$dir/other.html"
 says 'is no run folder'
+# Of all that lies beside a run, what is no run is left out and said.
+ends_with "$report" 0 "$dir/none" "$run" "$dir/runs" "$page" "$run/checkpoint-000006" "$page" "$page" "$page" "$page" --out "$dir/beside.html"
+says "left out: $dir/none: No such file or directory"
+says "$dir/runs: is no run folder"
+grep -q '<title>r ' "$dir/beside.html" || fail "what is left is not the page of one run"
+ends_with "$report" 66 "$dir/none" "$dir/runs" --out "$dir/other.html"
+says "$dir/runs: is no run folder"
 ends_with "$report" 73 "$run" --out "$dir/none/page.html"
 [ ! -e "$dir/other.html" ] || fail "a page was left"
 [ -z "$(find "$dir" -maxdepth 1 -name '.*html*')" ] || fail "half a page was left"
+
+# What the disk does not give is said, the page is made of the rest, and the exit code tells.
+cat > "$dir/eio.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+ssize_t read(int fd, void *to, size_t n) /* of the file that EIO names, its content is an error of the disk */
+{
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const ssize_t length = readlink(link, path, sizeof path - 1);
+    const char *name = getenv("EIO");
+    if (length > 0 && name && strstr(path, name))
+        return errno = EIO, -1;
+    return ((ssize_t(*)(int, void *, size_t))dlsym(RTLD_NEXT, "read"))(fd, to, n);
+}
+END
+${CC:-cc} -shared -fPIC -o "$dir/eio.so" "$dir/eio.c" -ldl || fail "the disk that fails is not built"
+for file in train.jsonl config.resolved.json history.jsonl; do
+    [ -e "$run/$file" ] || continue
+    EIO=/r/$file LD_PRELOAD=$dir/eio.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 "$report" "$run" --out "$dir/eio.html" 2> "$dir/err"
+    [ $? = 74 ] || fail "$file cannot be read: not 74: $(cat "$dir/err")"
+    says "$run/$file: cannot be read: Input/output error; the report lacks what is in it"
+    holds "$dir/eio.html" "$file cannot be read to its end: Input/output error"
+    rm "$dir/eio.html"
+done
 
 # A pipe where a file should be does not hang it.
 rm "$run/environment.json" && mkfifo "$run/environment.json"

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/formats/file.h"
+#include "data/formats/mistakes.h"
 #include "kernels/base/cli.h"
 #include "kernels/base/log.h"
 
@@ -55,8 +56,6 @@ static Status check_words(const CliList *words, const char *out, bool text)
     static const char *const READ[] = {"train.jsonl", "config.resolved.json", "environment.json", "history.jsonl"};
     if (!words->n)
         return fail(ERR_USAGE, "no run to look at: give its folder, as train leaves it in save.dir/name; report --help says more");
-    if (words->n > REPORT_RUNS)
-        return fail(ERR_USAGE, "%d runs were given, at most %d stand beside each other", words->n, REPORT_RUNS);
     if (!out && !text)
         return fail(ERR_USAGE, "--out FILE.html is missing: where the page goes (\"-\": standard output); --format text needs none");
     for (int i = 0; out && i < words->n; i++)
@@ -65,6 +64,27 @@ static Status check_words(const CliList *words, const char *out, bool text)
             TRY(file_spare("--out", out, file_join(path, words->items[i], READ[k]), "a file of the run"));
         }
     return OK;
+}
+
+/* Of several words, as a shell makes of runs/…, what is no run is said and left out; it is an error where no run is left. */
+static Status choose_runs(CliList *runs, const CliList *words)
+{
+    Mistakes others = {.n = 0};
+    Status first = OK;
+    for (int i = 0; i < words->n; i++) {
+        const Status s = report_check(words->items[i]);
+        if (!s)
+            runs->items[runs->n++] = words->items[i];
+        else
+            mistakes_add_line(&others, status_message());
+        first = first ? first : s;
+    }
+    first = mistakes_end(&others, first, "report");
+    if (runs->n > REPORT_RUNS)
+        return fail(ERR_USAGE, "%d runs were given, at most %d stand beside each other", runs->n, REPORT_RUNS);
+    if (first && runs->n)
+        log_warn("left out: %s", status_message());
+    return runs->n ? OK : first;
 }
 
 static Status make_report(const CliList *words, const char *out, bool text, const char *program)
@@ -78,17 +98,20 @@ static Status make_report(const CliList *words, const char *out, bool text, cons
         s = report_read(&runs[show.n], words->items[show.n]);
     if (!s)
         s = file_deliver(out ? out : "-", text ? write_text : write_page, &show);
-    for (int i = 0; i < show.n; i++)
-        report_free(&runs[i]);
     if (!s && out && strcmp(out, "-"))
         log_info("%s: open it in a browser", out);
+    for (int i = 0; i < show.n && !s; i++)
+        if (*runs[i].unread)
+            s = fail(ERR_IO, "%s/%s; the report lacks what is in it", runs[i].folder, runs[i].unread);
+    for (int i = 0; i < show.n; i++)
+        report_free(&runs[i]);
     return s;
 }
 
 int main(int argc, char **argv)
 {
     static const char *const FORMATS[] = {"html", "text", NULL};
-    CliList words = {.n = 0};
+    CliList words = {.n = 0}, runs = {.n = 0};
     const char *out = NULL;
     int format = 0;
     bool done = false, quiet = false;
@@ -110,7 +133,8 @@ int main(int argc, char **argv)
         .options = options,
         .positional = "RUN",
         .words = &words,
-        .notes = "RUN is a run's folder. It may still go on, or be damaged: what cannot be read is left out, and the report says so.",
+        .notes = "RUN is a run's folder. It may still go on, or be damaged: what cannot be read is left out, and the report says so "
+                 "(exit code 74 where a disk gave an error). Of several words those that are no runs are left out.",
     };
     cli_start();
     Status s = cli_parse(&program, argc, argv, &done);
@@ -119,5 +143,6 @@ int main(int argc, char **argv)
     if (quiet)
         log_level(LOG_WARN);
     s = check_words(&words, out, format == 1);
-    return cli_finish(s ? s : make_report(&words, out, format == 1, argv[0]));
+    s = s ? s : choose_runs(&runs, &words);
+    return cli_finish(s ? s : make_report(&runs, out, format == 1, argv[0]));
 }

@@ -108,7 +108,10 @@ typedef struct ReportRun {
     char *notes;    /* what is damaged or was not looked at, a line each */
     size_t n_notes;
     FILE *noting;
+    char unread[256]; /* the first file that the disk does not give, and why; "": none */
 } ReportRun;
+/* Whether it is a run's folder at all. */
+MUST_USE Status report_check(const char *folder);
 MUST_USE Status report_read(ReportRun *run, const char *folder);
 void report_free(ReportRun *run);
 /* Adds a line to what the report says is damaged. */

@@ -44,6 +44,17 @@ static bool open_noted(ReportRun *run, Inside *f, const char *folder, const char
     return found == INSIDE_FOUND;
 }
 
+/* What went wrong with a file: only a lack of memory ends the report. The cause is the message behind the last ": ". */
+static Status note_failure(ReportRun *run, const char *name, Status s)
+{
+    const char *why = strrchr(status_message(), ':');
+    if (s == ERR_IO && !*run->unread)
+        snprintf(run->unread, sizeof run->unread, "%s: cannot be read%s", name, why ? why : "");
+    if (s && s != ERR_DATA && s != ERR_NOMEM) /* damage is noted with its place */
+        report_note(run, "%s cannot be read to its end%s", name, why ? why : "");
+    return s == ERR_NOMEM ? s : OK;
+}
+
 /* ---------------------------------------------------------------- small files of JSON */
 
 /* *doc stays NULL where there is none, or it is damaged. */
@@ -64,7 +75,7 @@ static Status read_json(JsonDoc **doc, ReportRun *run, const char *name)
     mem_free(text);
     if (s == ERR_DATA)
         report_note(run, "%s is damaged: %s", name, status_message());
-    return s == ERR_NOMEM ? s : OK;
+    return note_failure(run, name, s);
 }
 
 typedef Status (*LineVisit)(ReportRun *run, JsonDoc **line, bool *enough); /* may take *line */
@@ -93,7 +104,7 @@ static Status visit_lines(ReportRun *run, const char *folder, const char *name, 
     inside_close(&f);
     if (damaged)
         report_note(run, "%s: %lld of its lines are damaged and left out", name, (long long)damaged);
-    return s == ERR_NOMEM ? s : OK;
+    return note_failure(run, name, s);
 }
 
 static Status take_change(ReportRun *run, JsonDoc **line, bool *enough)
@@ -202,10 +213,9 @@ static Status read_log(ReportRun *run)
     run->written = f.st.st_mtime;
     Status s = curves_read(run->curves, f.path);
     inside_close(&f);
-    if (s && s != ERR_NOMEM) {
+    if (s == ERR_DATA)
         report_note(run, "train.jsonl cannot be read to its end: %s", status_message());
-        s = OK;
-    }
+    s = note_failure(run, "train.jsonl", s);
     if (run->curves->damaged)
         report_note(run, "train.jsonl: %lld of its lines are damaged and left out, the first of them %s", (long long)run->curves->damaged,
                     run->curves->damage);
@@ -234,8 +244,7 @@ static void find_total(ReportRun *run)
     run->total = run->total > 0 ? run->total : report_int(train, "steps", 0);
 }
 
-/* Whether it is a run at all. */
-static Status check_folder(const char *folder)
+Status report_check(const char *folder)
 {
     Inside f;
     const char *why = "";
@@ -278,7 +287,7 @@ static Status read_all(ReportRun *run)
 Status report_read(ReportRun *run, const char *folder)
 {
     *run = (ReportRun){.folder = folder};
-    TRY(check_folder(folder));
+    TRY(report_check(folder));
     run->noting = open_memstream(&run->notes, &run->n_notes);
     Status s = run->noting ? fail_context(read_all(run), "%s", folder) : fail(ERR_NOMEM, "%s: no memory", folder);
     if (run->noting && fclose(run->noting) && !s)

@@ -8,13 +8,13 @@
 #include "kernels/base/utf8.h"
 #include "tools/report/report.h"
 
-enum { MAIN_ROWS = 8, LABEL_COLUMNS = 16, TAIL_COLUMNS = 37, SPARK_LEAST = 8, COLUMNS_MOST = 240, LEVELS = 8 };
+enum { MAIN_ROWS = 8, LABEL_LEAST = 16, LABEL_MOST = 28, TAIL_COLUMNS = 37, SPARK_LEAST = 8, COLUMNS_MOST = 240, LEVELS = 8 };
 
 typedef struct Screen {
     const ReportShow *show;
     FILE *out;
     Column *columns; /* [CURVE_COLUMNS] */
-    const ReportRun *run;
+    int label;       /* columns of what stands before values, with the gap behind it */
 } Screen;
 
 /* ---------------------------------------------------------------- text */
@@ -44,11 +44,18 @@ static int put_text(const Screen *s, const char *text, size_t n, int width)
     return columns;
 }
 
-static void put_label(const Screen *s, const char *text)
+/* A name and the gap to its value in column `to`; a long name has a line of its own. */
+static void put_name(const Screen *s, const char *text, int to)
 {
-    const int n = put_text(s, text, strlen(text), LABEL_COLUMNS - 1);
-    fprintf(s->out, "%*s", LABEL_COLUMNS - n, "");
+    int n = put_text(s, text, strlen(text), s->show->columns);
+    if (n >= to) {
+        fputc('\n', s->out);
+        n = 0;
+    }
+    fprintf(s->out, "%*s", to - n, "");
 }
+
+static void put_label(const Screen *s, const char *text) { put_name(s, text, s->label); }
 
 static void put_line(const Screen *s, const char *text)
 {
@@ -117,7 +124,7 @@ static void put_series(const Screen *s, const Chart *chart, const Series *series
     char end[48], low[48], high[48], tail[192];
     const int n = snprintf(tail, sizeof tail, " %11s  (%s to %s)", report_end(end, chart, series), report_number(low, series->curve->low),
                            report_number(high, series->curve->high));
-    const int width = s->show->columns - LABEL_COLUMNS - (n > TAIL_COLUMNS ? n : TAIL_COLUMNS);
+    const int width = s->show->columns - s->label - (n > TAIL_COLUMNS ? n : TAIL_COLUMNS);
     put_label(s, series->label);
     if (width >= SPARK_LEAST) {
         put_spark(s, series, width < COLUMNS_MOST ? width : COLUMNS_MOST);
@@ -183,7 +190,7 @@ static void put_facts(const Screen *s, const ReportRun *run)
     for (int i = 0; i < n; i++) {
         snprintf(line, sizeof line, "%s%s%s", facts[i].value, *facts[i].note ? ", " : "", facts[i].note);
         put_label(s, facts[i].label);
-        put_text(s, line, strlen(line), s->show->columns - LABEL_COLUMNS);
+        put_text(s, line, strlen(line), s->show->columns - s->label);
         fputc('\n', s->out);
     }
 }
@@ -207,15 +214,15 @@ static void put_samples(const Screen *s, const ReportRun *run)
     for (int i = 0; i < all->n_rows; i++) {
         const SamplePromptRow *row = &all->rows[i];
         put_label(s, row->key);
-        put_text(s, row->text, row->n_text, s->show->columns - LABEL_COLUMNS);
+        put_text(s, row->text, row->n_text, s->show->columns - s->label);
         fputc('\n', s->out);
         for (int k = 0; k < all->n_steps; k++) {
             const SampleCell *cell = &row->cells[k];
             if (!cell->text && !*cell->picture)
                 continue;
-            fprintf(s->out, "  step %-*s", LABEL_COLUMNS - 7, report_count(step, all->steps[k]));
+            fprintf(s->out, "  step %-*s", s->label - 7, report_count(step, all->steps[k]));
             const char *text = *cell->picture ? cell->picture : cell->text;
-            put_text(s, text, *cell->picture ? strlen(text) : cell->n, s->show->columns - LABEL_COLUMNS - 4);
+            put_text(s, text, *cell->picture ? strlen(text) : cell->n, s->show->columns - s->label - 4);
             fputs(cell->expected ? (s->show->utf8 ? "  \xE2\x9C\x93\n" : "  ok\n") : "\n", s->out);
         }
     }
@@ -225,9 +232,10 @@ static void put_samples(const Screen *s, const ReportRun *run)
 static Status put_setting(void *arg, const char *key, const char *help, const char *fallback, char *const values[REPORT_RUNS])
 {
     const Screen *s = arg;
-    const int n = s->show->n, room = (s->show->columns - 2 * LABEL_COLUMNS) / n, more = (int)strlen(fallback) + 4;
+    const int n = s->show->n, half = s->show->columns / 2, to = half < 2 * LABEL_LEAST ? half : 2 * LABEL_LEAST;
+    const int room = (s->show->columns - to) / n, more = (int)strlen(fallback) + 4;
     (void)help;
-    fprintf(s->out, "%*s", 2 * LABEL_COLUMNS - put_text(s, key, strlen(key), 2 * LABEL_COLUMNS - 1), "");
+    put_name(s, key, to);
     for (int i = 0; i < n; i++) {
         const bool both = n == 1 && *fallback && more <= room / 2;
         const int used = put_text(s, values[i], strlen(values[i]), both ? room - more : room - (i + 1 < n));
@@ -283,7 +291,7 @@ static void put_machine(const Screen *s, const ReportRun *run)
         n++;
         put_label(s, m->key);
         const char *text = m->kind == JSON_STRING ? m->string : json_show(m, buf, sizeof buf);
-        put_text(s, text, strlen(text), s->show->columns - LABEL_COLUMNS);
+        put_text(s, text, strlen(text), s->show->columns - s->label);
         fputc('\n', s->out);
     }
 }
@@ -313,7 +321,9 @@ static Status put_all(Screen *s)
 
 Status report_terminal(const ReportShow *show, FILE *out)
 {
-    Screen s = {.show = show, .out = out, .columns = mem_alloc(CURVE_COLUMNS * sizeof(Column))};
+    const int label = show->columns / 4;
+    Screen s = {.show = show, .out = out, .label = label < LABEL_LEAST ? LABEL_LEAST : label < LABEL_MOST ? label : LABEL_MOST,
+                .columns = mem_alloc(CURVE_COLUMNS * sizeof(Column))};
     if (!s.columns)
         return fail(ERR_NOMEM, "curves: no memory");
     const Status status = put_all(&s);
