@@ -94,6 +94,48 @@ touch "$tmp/asked/recipe.json"
 expect 0 "$tmp/asked: folder of data: requests for a batch service (curate ingest" "$build/inspect" "$tmp/asked"
 printf 'BM and pixels' > "$tmp/p.bmp"
 expect 65 "$tmp/p.bmp: it is a BMP picture; JPEG, PNG, WebP and GIF are read" "$build/inspect" "$tmp/p.bmp"
+# folders of several things, and what takes them
+things() { mkdir -p "$tmp/$1" && for file in $2; do mkdir -p "$(dirname "$tmp/$1/$file")" && echo '{}' > "$tmp/$1/$file"; done; } # NAME FILES
+things parts "run.json projector.safetensors"
+cp -r "$parity/bases/llm-gqa" "$tmp/parts/llm"
+expect 0 "$tmp/parts: parts of a model, as convert --to parts writes them (train --config goes on" "$build/inspect" "$tmp/parts"
+grep -qE '^  llm  +a language model \(model.llm.path takes it\)$' "$tmp/stdout" || wrong "a part is not told: $(cat "$tmp/stdout")"
+expect 0 '"what": "a language model (model.llm.path takes it)"' "$build/inspect" "$tmp/parts" --format json
+things gguf "README.md model.gguf mmproj.gguf"
+expect 0 "$tmp/gguf: a model in GGUF, for llama.cpp" "$build/inspect" "$tmp/gguf"
+things drawn "gen_head.safetensors unet/config.json"
+expect 0 "$tmp/drawn: a generation head" "$build/inspect" "$tmp/drawn"
+things loose "projector.safetensors README.md"
+expect 0 "$tmp/loose: parts of a model, a file each" "$build/inspect" "$tmp/loose"
+things runs "a/train.jsonl shards/x"
+expect 0 "$tmp/runs: runs (report takes one" "$build/inspect" "$tmp/runs"
+grep -qE '^  a  +run$' "$tmp/stdout" || wrong "a run among runs is not told: $(cat "$tmp/stdout")"
+things begun "environment.json"
+expect 0 "$tmp/begun: a run that ended before its first step" "$build/inspect" "$tmp/begun"
+things tb "events.out.tfevents.1"
+expect 0 "$tmp/tb: curves for TensorBoard" "$build/inspect" "$tmp/tb"
+things samples "step-000100/answers.jsonl sheet.png"
+expect 0 "$tmp/samples: samples of a run" "$build/inspect" "$tmp/samples"
+things photos "1.jpg 1.txt 2.jpg 2.txt"
+expect 0 "$tmp/photos: pictures with texts beside them (a source with \"format\": \"folder\"" "$build/inspect" "$tmp/photos"
+things pictures "1.jpg 2.png"
+expect 0 "$tmp/pictures: pictures (a source" "$build/inspect" "$tmp/pictures"
+things mixed "1.jpg a b"
+expect 65 'evaluate --list says what folders of benchmarks hold' "$build/inspect" "$tmp/mixed"
+for role in "llm-gqa:a language model" "vision-only:SigLIP" "clip-only:CLIP (" "diffusion-text/text_encoder:a text encoder" "diffusion-noise/unet:a UNet"; do
+    expect 0 "/${role%%:*}: ${role#*:}" "$build/inspect" "$parity/bases/${role%%:*}"
+done
+expect 0 'LLaVA in the form of transformers (convert --from it --to parts' "$build/inspect" "$root/tests/fixtures/llava"
+features=$root/tests/fixtures/metrics/features
+expect 0 'features: an HDF5 file that is no shard' "$build/inspect" "$features/few.h5"
+expect 0 'an array of numpy, [60, 12]: numbers of pictures or texts' "$build/inspect" "$features/a.npy"
+expect 0 'features: arrays of numpy (evaluate fid takes' "$build/inspect" "$features/b.npz"
+said report.html 'text: a page for a browser, as report writes it' '<!DOCTYPE html>'
+said card.md 'text: Markdown' '# A model'
+said gen_head_config.json 'JSON: the sizes of a generation head' '{"encoder_layers": 1}'
+expect 0 'JSON: a JSON Schema' "$build/inspect" configs/genllava.schema.json
+expect 0 'JSON: settings of a run' "$build/inspect" configs/genllava.json
+
 # Several: each is looked at, whatever is wrong with others.
 expect 66 "$tmp/gone: No such file or directory" "$build/inspect" "$images/rgb.jpg" "$tmp/gone" "$tmp/web.jpg" "$tmp/ids.txt"
 grep -qF "$tmp/web.jpg: its first bytes are not those" "$tmp/stderr" || wrong "of two mistakes the second is not said: $(cat "$tmp/stderr")"

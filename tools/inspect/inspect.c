@@ -6,6 +6,20 @@
 
 #include "data/formats/mistakes.h"
 #include "kernels/base/cli.h"
+#include "kernels/base/utf8.h"
+
+/* A folder of weights, and what it is to a run. */
+static Status inspect_model(const InspectOptions *o)
+{
+    char role[160] = "";
+    TRY(inspect_weights(o, inspect_stem(o->path)));
+    inspect_role(o->path, role, sizeof role);
+    if (*role && !o->json) {
+        utf8_cell(o->out, o->path, 0);
+        fprintf(o->out, ": %s\n", role);
+    }
+    return OK;
+}
 
 static Status inspect_one(const InspectOptions *o)
 {
@@ -30,10 +44,12 @@ static Status inspect_one(const InspectOptions *o)
     case PATH_JSON: return inspect_json(o);
     case PATH_VOCABULARY: return inspect_vocabulary(o);
     case PATH_DATA_FOLDER: return inspect_data_folder(o);
+    case PATH_FOLDER: return inspect_folder(o);
+    case PATH_FEATURES: return inspect_features(o);
     case PATH_TEXT: return inspect_lines(o);
     case PATH_WEIGHTS_FOLDER: break;
     }
-    return inspect_weights(o, inspect_stem(o->path));
+    return inspect_model(o);
 }
 
 static Status check(const InspectOptions *o, int n_words)

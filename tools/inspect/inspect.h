@@ -36,6 +36,8 @@ typedef enum PathKind {
     PATH_JSON,
     PATH_VOCABULARY,
     PATH_DATA_FOLDER,
+    PATH_FOLDER,
+    PATH_FEATURES,
     PATH_TEXT
 } PathKind;
 MUST_USE Status inspect_identify(const char *path, PathKind *kind);
@@ -70,9 +72,17 @@ MUST_USE Status inspect_picture(const InspectOptions *o);
 MUST_USE Status inspect_json(const InspectOptions *o);
 MUST_USE Status inspect_vocabulary(const InspectOptions *o);
 MUST_USE Status inspect_lines(const InspectOptions *o);
+/* Arrays of numbers: .npy, .npz, and HDF5 files that prepare has not made. */
+MUST_USE Status inspect_features(const InspectOptions *o);
 /* Data sets as they are published, requests. */
 bool inspect_is_data_folder(const char *path);
 MUST_USE Status inspect_data_folder(const InspectOptions *o);
+
+/* inspect_folder.c: folders of several things */
+bool inspect_is_folder_of_things(const char *path);
+MUST_USE Status inspect_folder(const InspectOptions *o);
+/* What a folder of weights is to a run, into what[n]; unchanged where its config.json does not tell. */
+void inspect_role(const char *folder, char *what, size_t n);
 
 /* Which [IMG] tokens are labels: what loss.image_tokens of the config says, without one its default. */
 typedef struct InspectLabels {

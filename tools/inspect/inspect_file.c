@@ -1,6 +1,8 @@
 /* inspect_file.c: files that are no weights and no shards: pictures, JSON, vocabularies (inspect.h). Called by inspect. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "data/formats/file.h"
 #include "data/formats/rows.h"
@@ -109,6 +111,9 @@ static const FileKind DOCUMENTS[] = {
     {"edit output", "texts of InstructPix2Pix (a source with \"format\": \"instructpix2pix\" takes the folder above as its root)"},
     {"template_sha256", "the recipe of a folder of requests (curate ingest takes the folder)"},
     {"user", "a recipe (curate request --recipe takes it)"},
+    {"encoder_layers", "the sizes of a generation head (it belongs to the gen_head.safetensors beside it)"},
+    {"models", "scores that others have published (evaluate --suite knows them)"},
+    {"properties", "a JSON Schema, by which editors check other files"},
     {"model", "settings of a run (train --config takes them)"},
     {"data", "settings of a run (train --config takes them)"},
 };
@@ -290,13 +295,40 @@ Status inspect_lines(const InspectOptions *o)
     bool end;
     TRY(rows_open(&in, o->path, ROWS_RAW_LINES));
     Status s = rows_next(in, &row, &end);
+    const bool report = !s && !end && row.n >= 9 && !strncasecmp(row.text, "<!doctype", 9) && utf8_ends(o->path, ".html");
     const bool tabs = !s && !end && memchr(row.text, '\t', row.n), page = !s && !end && row.n && *row.text == '<';
     rows_close(&in);
     TRY(s);
     return say_text(o, "text",
-                    page   ? "HTML or XML, as a download that failed leaves it"
+                    report ? "a page for a browser, as report writes it"
+                    : utf8_ends(o->path, ".md") ? "Markdown, for people: a model card, say"
+                    : page ? "HTML or XML, as a download that failed leaves it"
                     : tabs ? "fields between tabs (a source with \"format\": \"captions\" takes captions and files so, in a .tsv)"
                            : "lines that are no JSON (--exclude-image-ids takes lists of pictures)");
+}
+
+/* HDF5 of others is not opened here: the library may be led astray by it. */
+Status inspect_features(const InspectOptions *o)
+{
+    static const char TAKEN[] = "numbers of pictures or texts, a row each (evaluate fid and clip-score take them)";
+    char what[512], start[256] = "";
+    FILE *f = fopen(o->path, "re");
+    if (!f)
+        return fail(ERR_MISSING, "%s: %s", o->path, strerror(errno));
+    const size_t n = fread(start, 1, sizeof start - 1, f);
+    fclose(f);
+    enum { NPY_HEAD = 10 };
+    const char *shape = n > NPY_HEAD && *start == '\x93' ? strstr(start + NPY_HEAD, "'shape': (") : NULL;
+    if (*start == 'P')
+        snprintf(what, sizeof what, "arrays of numpy (evaluate fid takes \"mu\" and \"sigma\" of such a file)");
+    else if (shape)
+        snprintf(what, sizeof what, "an array of numpy, [%.*s]: %s", (int)strcspn(shape + 10, ")"), shape + 10, TAKEN);
+    else if (*start == '\x93')
+        snprintf(what, sizeof what, "an array of numpy: %s", TAKEN);
+    else
+        snprintf(what, sizeof what, "an HDF5 file that is no shard, without the seal of prepare; evaluate features writes such ones: %s",
+                 TAKEN);
+    return say_text(o, "features", what);
 }
 
 /* By a file in it. */

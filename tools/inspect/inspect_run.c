@@ -206,7 +206,7 @@ static Status run_text(const InspectOptions *o, const RunFound *f)
     JsonDoc *last;
     TRY(parse_last(&last, f));
     utf8_cell(o->out, o->path, 0);
-    fprintf(o->out, ": run, %" PRId64 " steps logged\n", f->steps);
+    fprintf(o->out, ": run, %" PRId64 " steps logged (report shows it; generate --checkpoint and convert --from take it)\n", f->steps);
     if (last)
         print_members(o->out, last);
     json_free(&last);

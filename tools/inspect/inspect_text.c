@@ -58,7 +58,7 @@ const char *inspect_labels_note(char note[128], const InspectOptions *o, const S
 /* ---------------------------------------------------------------- what is it? */
 
 typedef struct Contents {
-    bool manifest, config, run, checkpoint, shards, weights, parts;
+    bool manifest, config, run, checkpoint, shards, weights, parts, loose;
 } Contents;
 
 static Status look_at_name(void *contents, const char *name)
@@ -70,7 +70,9 @@ static Status look_at_name(void *contents, const char *name)
     c->checkpoint |= !strncmp(name, "checkpoint-", 11);
     c->shards |= !strcmp(name, "manifest.jsonl") || (!strncmp(name, "shard-", 6) && utf8_ends(name, ".h5"));
     c->parts |= !strcmp(name, "model_index.json") || !strcmp(name, "unet") || !strcmp(name, "vae") || !strcmp(name, "text_encoder");
-    c->weights |= utf8_ends(name, ".safetensors") || utf8_ends(name, ".safetensors.index.json");
+    const bool model = !strncmp(name, "model", 5) || !strncmp(name, "adapter_model", 13) || !strncmp(name, "diffusion_pytorch_model", 23);
+    c->weights |= model && (utf8_ends(name, ".safetensors") || utf8_ends(name, ".safetensors.index.json"));
+    c->loose |= !model && utf8_ends(name, ".safetensors");
     return OK;
 }
 
@@ -87,13 +89,15 @@ static Status identify_folder(const char *path, PathKind *kind)
         *kind = PATH_SHARD_FOLDER;
     else if (c.weights)
         *kind = PATH_WEIGHTS_FOLDER;
-    else if (c.parts)
+    else if (c.parts && !c.loose)
         *kind = PATH_DIFFUSERS;
     else if (inspect_is_data_folder(path))
         *kind = PATH_DATA_FOLDER;
+    else if (inspect_is_folder_of_things(path))
+        *kind = PATH_FOLDER;
     else
-        return fail(ERR_DATA, "%s: holds no weights (*.safetensors), shards, checkpoint or run, and is no data set or folder of requests",
-                    path);
+        return fail(ERR_DATA, "%s: holds no weights (*.safetensors), shards, checkpoint or run, and is no data set or folder of requests "
+                              "(evaluate --list says what folders of benchmarks hold)", path);
     return OK;
 }
 
@@ -109,6 +113,9 @@ static bool is_plain_text(const char *path, const char *start, size_t n)
 /* Of a file by its first bytes; weights where they do not tell: their reader knows more kinds of files that it cannot take. */
 static PathKind kind_of_file(const char *path, const char *start, size_t n)
 {
+    const bool hdf = n >= 8 && !memcmp(start, "\x89HDF\r\n\x1a\n", 8); /* a shard has a seal before that */
+    if (hdf || (n >= 6 && !memcmp(start, "\x93NUMPY", 6)) || (!strncmp(start, "PK\3\4", 4) && utf8_ends(path, ".npz")))
+        return PATH_FEATURES;
     if ((n >= 8 && (!memcmp(start, "GENLLAVA", 8) || !memcmp(start, "\x89HDF\r\n\x1a\n", 8))) || utf8_ends(path, ".h5"))
         return PATH_SHARD;
     if (!strncmp(start, "GGUF", 4))

@@ -259,6 +259,8 @@ Status inspect_diffusers(const InspectOptions *o)
     if (j)
         return json_print(o->out, &j, JSON_PRETTY, o->path);
     utf8_cell(o->out, o->path, 0);
-    fprintf(o->out, ": diffusers model, %d part%s with weights; inspect a part's folder for its tensors\n", list.n, list.n == 1 ? "" : "s");
+    fprintf(o->out,
+            ": diffusers model, %d part%s with weights; inspect a part's folder for its tensors (model.diffusion.path takes the whole)\n",
+            list.n, list.n == 1 ? "" : "s");
     return OK;
 }
