@@ -147,14 +147,26 @@ void draft_picture(Draft *d, const MixtureSource *s, const char *file)
     d->images[d->n_images++] = (RecordImage){file, s->as == TASK_GENERATE ? ROLE_TARGET : ROLE_INPUT};
 }
 
+static bool has_nul(RecordText t) { return t.length && memchr(t.text, 0, t.length); }
+
+/* What a diffusion model is told ends at a NUL. */
+static bool is_cut(const Record *rec, const Draft *d)
+{
+    const RecordText told = rec->task == TASK_EDIT ? d->instruction : rec->task == TASK_GENERATE ? d->caption : (RecordText){0};
+    return has_nul(told) || has_nul(d->sd_prompt) || has_nul(d->sd_src_prompt);
+}
+
 static void check_texts(Record *rec, const Draft *d)
 {
     const bool edit = rec->task == TASK_EDIT;
     char text[64], buf[PLACE_BYTES];
-    if (stripped(edit ? d->instruction : d->caption).length)
-        return;
-    snprintf(text, sizeof text, "%sits %s is empty", place(buf, d), edit ? "instruction" : "caption");
-    reject(rec, edit ? REJECT_BAD_TURNS : rec->task == TASK_GENERATE ? REJECT_NO_PROMPT : REJECT_NO_TRAINED, text);
+    if (!stripped(edit ? d->instruction : d->caption).length) {
+        snprintf(text, sizeof text, "%sits %s is empty", place(buf, d), edit ? "instruction" : "caption");
+        reject(rec, edit ? REJECT_BAD_TURNS : rec->task == TASK_GENERATE ? REJECT_NO_PROMPT : REJECT_NO_TRAINED, text);
+    } else if (is_cut(rec, d)) {
+        snprintf(text, sizeof text, "%swhat is to be drawn holds U+0000", place(buf, d));
+        reject(rec, REJECT_BAD_JSON, text);
+    }
 }
 
 /* A row that is no JSON, or is bad with all of its folder, has no scores; any other one that a filter leaves out need not be as it should.

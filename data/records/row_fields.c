@@ -173,6 +173,16 @@ void row_check_filters(Record *rec, const MixtureSource *source, const RecordSco
 
 static const char *text_of(const Json *v) { return v && v->kind == JSON_STRING && v->length ? v->string : NULL; }
 
+/* What a diffusion model is told ends at a NUL. */
+static const char *sd_text(Record *rec, const Json *sd, const char *key)
+{
+    const Json *v = json_get(sd, key);
+    const char *text = text_of(v);
+    if (text && strlen(text) != v->length)
+        row_wrong(rec, REJECT_BAD_JSON, v, key, "a text without U+0000");
+    return text;
+}
+
 static void read_provenance(RecordProvenance *p, const Json *prov)
 {
     const Json *index = json_get(prov, "index");
@@ -200,9 +210,9 @@ static Status read_unified(Record *rec, RowRoom *room, const Json *row, const Mi
         row_wrong(rec, REJECT_BAD_JSON, schema, "schema", "\"" UNIFIED_SCHEMA "\"");
     read_task(rec, json_get(row, "task"), true);
     read_weight(rec, json_get(row, "weight"));
-    rec->sd_prompt = text_of(json_get(sd, "prompt"));
-    rec->sd_src_prompt = text_of(json_get(sd, "src_prompt"));
-    rec->sd_instruction = text_of(json_get(sd, "instruction"));
+    rec->sd_prompt = sd_text(rec, sd, "prompt");
+    rec->sd_src_prompt = sd_text(rec, sd, "src_prompt");
+    rec->sd_instruction = sd_text(rec, sd, "instruction");
     rec->split = text_of(split);
     rec->origin = text_of(json_get(row, "source"));
     read_provenance(&rec->prov, json_get(row, "prov"));

@@ -188,6 +188,8 @@ TEST(edit_sets_instructpix2pix_prompts_of_any_kind)
         {"{\"edit\":5}", "1:9: \"edit\" is 5, expected a text", REJECT_BAD_JSON},
         {"{\"edit\":\"x\",\n\"output\":[]}", "2:10: \"output\" is an array, expected a text", REJECT_BAD_JSON},
         {"{\"edit\":\"x\",\"caption\":true}", "1:23: \"caption\" is true, expected a text", REJECT_BAD_JSON},
+        {"{\"edit\":\"x\\u0000\"}", "what is to be drawn holds U+0000", REJECT_BAD_JSON},
+        {"{\"edit\":\"x\",\"output\":\"\\u0000y\"}", "what is to be drawn holds U+0000", REJECT_BAD_JSON},
         {"[]", "1:1: expected an object with \"edit\", found an array", REJECT_BAD_JSON},
         {"", "1:1: expected a value, found the end of the file", REJECT_BAD_JSON},
     };

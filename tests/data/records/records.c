@@ -273,6 +273,8 @@ TEST(records_say_what_is_wrong_with_a_row)
          "another system text in the first turn than beside the turns"},
         {"{\"image\":5,\"conversations\":[]}", REJECT_BAD_JSON, "1:10: \"image\" is 5, expected a file name"},
         {"{\"image\":[\"a\",null],\"conversations\":[]}", REJECT_BAD_JSON, "1:15: \"image\" is null, expected a file name"},
+        {"{\"sd\":{\"prompt\":\"a\\u0000b\"},\"turns\":[]}", REJECT_BAD_JSON,
+         "1:17: \"prompt\" is \"a\", expected a text without U+0000"},
         {"{\"uid\":5,\"turns\":[]}", REJECT_BAD_JSON, "1:8: \"uid\" is 5, expected a string that is not empty"},
         {"{\"schema\":\"genllava.sample/2\",\"turns\":[]}", REJECT_BAD_JSON,
          "1:11: \"schema\" is \"genllava.sample/2\", expected \"genllava.sample/1\""},

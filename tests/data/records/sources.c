@@ -170,12 +170,13 @@ TEST(sources_name_bad_rows_with_their_place)
     CHECK(rec->ends_file);
     CHECK(!next());
     put_file("a.jsonl", "{\"text\":\"x\",\"file\":\"a\",\"b\":1,\"c\":1,\"d\":1,\"e\":1}\n{}\n{\"caption\":null,\"file\":\"a\"}\n"
-                        "{\"caption\":\"x\",\"file\":null}\n");
+                        "{\"caption\":\"x\",\"file\":null}\n{\"caption\":\"x\\u0000y\",\"file\":\"a\"}\n");
     open_list("[{\"format\":\"captions\",\"files\":\"a.jsonl\"}]");
     CHECK_REJECTED(REJECT_NO_PROMPT, "1:1: no \"caption\"; the row has \"text\", \"file\", \"b\", \"c\", \"d\", …");
     CHECK_REJECTED(REJECT_NO_PROMPT, "2:1: no \"caption\"; the row has no keys");
     CHECK_REJECTED(REJECT_NO_PROMPT, "3:1: its caption is empty");
     CHECK_REJECTED(REJECT_MISSING, "4:1: the row names no picture");
+    CHECK_REJECTED(REJECT_BAD_JSON, "5:1: what is to be drawn holds U+0000");
     put_file("instances.json", "{\"images\":[{\"id\":1,\"file_name\":\"a\"}],\"annotations\":[{\"id\":2,\"image_id\":1,\"bbox\":[]}]}");
     open_list("[{\"format\":\"captions\",\"files\":\"instances.json\"}]");
     CHECK_REJECTED(REJECT_NO_PROMPT, "1:53: no \"caption\"; the row has \"id\", \"image_id\", \"bbox\"");
