@@ -62,10 +62,12 @@ def draw_vision(folder, r, large):
 
 def draw_text_encoder(folder, r, large):
     heads, head_dim = r.randint(1, 4), r.choice([32, 64]) if large else r.randint(2, 9)
+    other = random.Random(f"text encoder {heads} {head_dim}")  # beside r, whose draws stay as they were
     tiny.text_encoder(folder, r.randrange(10 ** 6), n_merges=r.randint(0, 60), dtype=r.choice(["float32", "float16", "bfloat16"]),
                       hidden_size=heads * head_dim, num_attention_heads=heads, intermediate_size=r.randint(5, 60),
                       num_hidden_layers=r.randint(1, 3), max_position_embeddings=r.choice([77] if large else [3, 5, 8, 13]),
-                      hidden_act="quick_gelu")
+                      hidden_act=other.choice(["quick_gelu", "quick_gelu", "gelu", "gelu_pytorch_tanh"]),
+                      layer_norm_eps=other.choice([1e-5, 1e-6]))
 
 
 def draw_head(r, large):
@@ -88,6 +90,12 @@ def draw_painter(folder, r, context, large):
     edit, unet = r.choice([("llm_only", None), ("sdedit", None), ("ip2p", None), ("train_conv_in", "conv_in"), ("train_conv_in", "full")])
     vae_groups = r.randint(1, 4)
     widths = [vae_groups * r.randint(1, 5) for _ in range(halvings + 1)]
+    other = random.Random(f"painter {channels} {heads} {widths}")  # beside r, whose draws stay as they were
+    unusual = {}
+    if other.random() < 0.5:
+        unusual = {"down_block_types": other.choices(["CrossAttnDownBlock2D", "DownBlock2D"], k=levels),
+                   "up_block_types": other.choices(["CrossAttnUpBlock2D", "UpBlock2D"], k=levels),
+                   "downsample_padding": other.choice([0, 1])}
     tiny.painter(folder, r.randrange(10 ** 6), dtype=r.choice(["float32", "float16", "bfloat16"]),
                  vae={"block_out_channels": widths, "down_block_types": ["DownEncoderBlock2D"] * len(widths),
                       "up_block_types": ["UpDecoderBlock2D"] * len(widths), "layers_per_block": r.randint(1, 2),
@@ -95,7 +103,8 @@ def draw_painter(folder, r, context, large):
                  scheduler={"beta_schedule": r.choice(["scaled_linear", "linear"]), "beta_end": r.choice([0.012, 0.02])},
                  in_channels=8 if edit == "ip2p" else 4, block_out_channels=channels, attention_head_dim=heads, norm_num_groups=groups,
                  layers_per_block=r.randint(1, 2), cross_attention_dim=context, use_linear_projection=r.random() < 0.4,
-                 norm_eps=r.choice([1e-5, 1e-6]), flip_sin_to_cos=r.random() < 0.6, freq_shift=r.choice([0, 1]) if channels[0] > 3 else 0)
+                 norm_eps=r.choice([1e-5, 1e-6]), flip_sin_to_cos=r.random() < 0.6, freq_shift=r.choice([0, 1]) if channels[0] > 3 else 0,
+                 **unusual)
     return {"edit": edit, "unet": unet or r.choice(["frozen", "frozen", "conv_in", "full"]),
             "size": 2 ** halvings * r.randint(8, 20 if large else 11)}
 
@@ -138,6 +147,15 @@ def draw_row(r, i, pictures, template, generate):
         targets = [r.choice(pictures)]
         turns[-1] = r.choice(["<gen>", turns[-1] + " <gen>", "<gen> " + turns[-1], turns[-1] + "<gen>" + text(r, 1, 2)])
     return unified(f"row/{i}", task, turns, inputs, targets, r.choice([None, None, 1.0, 0.5, 3.25, 0]))
+
+
+def with_more_targets(r, row, pictures):
+    """Some rows that draw do so in an earlier answer, too."""
+    if len(row["turns"]) > 2 and row["task"] != "understand" and r.random() < 0.6:
+        first = row["turns"][1]
+        first["value"] = r.choice(["<gen>", "<gen> " + first["value"], first["value"] + " <gen>", "<gen><gen>"])
+        row["images"] += [{"path": r.choice(pictures), "role": "target"} for _ in range(first["value"].count("<gen>"))]
+    return row
 
 
 def with_system(r, row):
@@ -186,14 +204,21 @@ def build(folder, seed, large=False):
     template = r.choice(TEMPLATES)
     generate = model["tokens"]["image"] > 0
     systems = random.Random(f"system {seed}")  # beside r, whose draws stay as they were
+    more = random.Random(f"more {seed}")  # beside r, whose draws stay as they were
     n_rows, batch = r.randint(2, 7), r.randint(1, 5)
     if r.random() < 0.5:
         rows = [draw_row(r, i, pictures, template, generate) for i in range(n_rows)]
+        rows = [with_more_targets(more, row, pictures) for row in rows]
         c.source([with_prompts(drawing, with_system(systems, row)) for row in rows], weight=r.choice([1, 1, 2, 0.5, 1.5]))
     else:
         rows = [draw_row(r, i, pictures, template, False) for i in range(n_rows)]
         c.source([with_system(systems, legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]], id=str(i)))
                   for i, row in enumerate(rows)])
+    if more.random() < 0.4:
+        rows = [draw_row(more, i, pictures, template, False) for i in range(more.randint(1, 4))]
+        c.source([legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]]) for row in rows], name="more",
+                 weight=more.choice([1, 0.5, 3]), max=more.choice([0, 0, 2]))
+        c.mixture_extra = more.choice([{}, {}, {"epoch": more.randint(2, 9)}, {"seed": 7}])
     train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
     painting = random.Random(f"painting {seed}")  # beside the others, whose draws stay as they were
     image_loss = draw_image_losses(painting)

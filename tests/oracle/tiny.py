@@ -224,8 +224,8 @@ def text_encoder(folder, seed, n_merges=40, dtype="float32", pad="<|endoftext|>"
 def painter(folder, seed, dtype="float16", vae=None, scheduler=None, **unet):
     """UNet, VAE and scheduler of a diffusers folder; the VAE halves pictures once."""
     n = len(unet["block_out_channels"])
-    nets = {"unet": UNet2DConditionModel(down_block_types=["CrossAttnDownBlock2D"] * (n - 1) + ["DownBlock2D"],
-                                         up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (n - 1), **unet),
+    nets = {"unet": UNet2DConditionModel(**{"down_block_types": ["CrossAttnDownBlock2D"] * (n - 1) + ["DownBlock2D"],
+                                            "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (n - 1), **unet}),
             "vae": AutoencoderKL(**{"block_out_channels": [8, 12], "down_block_types": ["DownEncoderBlock2D"] * 2,
                                     "up_block_types": ["UpDecoderBlock2D"] * 2, "layers_per_block": 1, "norm_num_groups": 4, **(vae or {})})}
     for i, (name, net) in enumerate(nets.items()):
