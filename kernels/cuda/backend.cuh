@@ -66,7 +66,7 @@ template <int N> struct MatmulSlots {
 
 /* What timing has found so far. */
 struct OffersTimed {
-    int shapes, others;         /* others: that take another than the first offer */
+    int shapes, others, no_room; /* others: that take another than the first offer; no_room: that were not timed for want of memory */
     double first, best;         /* seconds of one product of each, by the first offer and by the one taken */
 };
 
@@ -161,7 +161,8 @@ Status choices_load(Backend *b, const char *text);
 /* offers.cu */
 Status offers_setting(double *flops); /* from how many FLOP on products are timed; never: infinity */
 void offers_time(Backend *b, int offers);
-/* The fastest of the offers for these operands; -1: none runs. C is afterwards what it was, or is still to be written. */
+/* The fastest of the offers for these operands; -1: the library refuses all of them. C is afterwards what it was, or is still to be
+ * written. */
 Status offers_fastest(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, float alpha, const MatmulOffer *offers, int n,
                       int *fastest);
 /* matmul.cu: C = alpha · A·B + addend by an algorithm. */

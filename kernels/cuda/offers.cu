@@ -34,46 +34,33 @@ void offers_time(Backend *b, int offers)
         log_info("matmuls: the algorithms of %d shapes were timed; for %d another than cuBLASLt's first is faster, and all together take "
                  "%.1f%% less time than by the first",
                  t->shapes, t->others, t->first > 0 ? 100 * (1 - t->best / t->first) : 0.0);
+    if (!offers && t->no_room)
+        log_info("matmuls: %d shapes add to what is there, and the device had no room to time that in: they are multiplied by cuBLASLt's "
+                 "first algorithm", t->no_room);
     s->offers = offers < (int)MATMUL_OFFERS ? offers : (int)MATMUL_OFFERS;
     s->timed = OffersTimed{};
 }
 
 /* ---- C while it is written again and again ---- */
 
-/* What a product adds to in place is put back: kept on the host meanwhile. bytes: NULL where nothing is added to. */
-struct Saved {
-    char *bytes;
-    size_t n;
-};
-
-/* false: it could not be put back, between other columns or for want of memory, and nothing is timed. */
-static bool make_room(const MatmulPlan *p, const MatmulOperands *o, Saved *saved)
+/* Where a product adds to C in place, what it gives while it is timed goes to memory of its own. That is taken where the device has it to
+ * spare: some has to be left for kernels that are loaded now. *timed: what to run, *memory: to be freed; false: there is no room. */
+static bool make_room(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, MatmulOperands *timed, void **memory)
 {
-    *saved = Saved{};
+    constexpr size_t SPARE = (size_t)256 << 20;
+    const size_t n = ((size_t)(p->key.m - 1) * (size_t)p->key.ldc + (size_t)p->key.n) * dtype_size((DType)p->key.c_type);
+    size_t available = 0, total = 0;
+    *timed = *o;
+    *memory = nullptr;
     if (o->addend != o->c)
         return true;
-    if (p->key.ldc != p->key.n && p->key.m > 1)
+    if (cudaMemGetInfo(&available, &total) != cudaSuccess || available < n + SPARE || cudaMalloc(memory, n) != cudaSuccess) {
+        cudaGetLastError(); /* not for ever: the next call starts clean */
+        s->timed.no_room++;
         return false;
-    saved->n = (size_t)p->key.m * (size_t)p->key.n * dtype_size((DType)p->key.c_type);
-    saved->bytes = (char *)mem_alloc(saved->n);
-    return saved->bytes != nullptr;
-}
-
-static Status save(CudaState *s, const MatmulOperands *o, const Saved *saved)
-{
-    return !saved->bytes ? OK
-                         : cuda_check(cudaMemcpyAsync(saved->bytes, o->c, saved->n, cudaMemcpyDeviceToHost, s->stream), "timing matmuls");
-}
-
-/* status: how the timing went; after a failure nothing is put back. */
-static Status restore(CudaState *s, const MatmulOperands *o, Saved *saved, Status status)
-{
-    if (saved->bytes && status == OK)
-        status = cuda_check(cudaMemcpyAsync(o->c, saved->bytes, saved->n, cudaMemcpyHostToDevice, s->stream), "timing matmuls");
-    if (saved->bytes && status == OK)
-        status = cuda_wait(s, "timing matmuls"); /* the copy has read it */
-    mem_free(saved->bytes);
-    return status;
+    }
+    timed->c = *memory;
+    return true;
 }
 
 /* ---- the clock ---- */
@@ -81,24 +68,35 @@ static Status restore(CudaState *s, const MatmulOperands *o, Saved *saved, Statu
 enum { RUNS = 3, ROUNDS = 2 };
 
 struct Offer {
-    const cublasLtMatmulAlgo_t *algo;
+    const cublasLtMatmulAlgo_t *algo; /* NULL: it is left out */
     size_t workspace_bytes;
     double seconds; /* the least so far; infinity: it does not run */
+    cublasStatus_t status; /* of the last run */
 };
 
 struct Clock {
     cudaEvent_t from, to;
 };
 
+/* An offer that does not run is left out. Whether the device still works is asked at once: after an error that stays, nothing runs. */
+static Status leave_out(CudaState *s, const MatmulKey *k, Offer *f)
+{
+    f->algo = nullptr;
+    if (cublas_refuses(f->status))
+        return cuda_check(cudaGetLastError(), "timing matmuls");
+    cudaGetLastError();
+    TRY(cuda_wait(s, "timing matmuls"));
+    log_warn("matmul of m %lld, n %lld, k %lld (%s): cuBLASLt fails by an algorithm that it offers (status %d); it is left out",
+             (long long)k->m, (long long)k->n, (long long)k->k, operand_name(k->a_type), (int)f->status);
+    return OK;
+}
+
 static Status run(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, float alpha, Offer *f, int times)
 {
-    for (int i = 0; i < times; i++) {
-        cublasStatus_t status = matmul_launch(s, p, o, alpha, f->algo, f->workspace_bytes);
-        if (cublas_refuses(status)) {
-            f->algo = nullptr;
-            return cuda_check(cudaGetLastError(), "timing matmuls");
-        }
-        TRY(cublas_check(status, "timing matmuls"));
+    for (int i = 0; i < times && f->algo; i++) {
+        f->status = matmul_launch(s, p, o, alpha, f->algo, f->workspace_bytes);
+        if (f->status != CUBLAS_STATUS_SUCCESS)
+            TRY(leave_out(s, &p->key, f));
     }
     return OK;
 }
@@ -115,7 +113,8 @@ static Status time_offer(CudaState *s, const MatmulPlan *p, const MatmulOperands
     TRY(cuda_check(cudaEventRecord(c->to, s->stream), "timing matmuls"));
     TRY(cuda_check(cudaEventSynchronize(c->to), "timing matmuls"));
     TRY(cuda_check(cudaEventElapsedTime(&ms, c->from, c->to), "timing matmuls"));
-    f->seconds = fmin(f->seconds, 1e-3 * (double)ms / RUNS);
+    if (f->algo)
+        f->seconds = fmin(f->seconds, 1e-3 * (double)ms / RUNS);
     return OK;
 }
 
@@ -147,26 +146,35 @@ static int find_fastest(const Offer *offer, int n)
     return best;
 }
 
+/* No offer has run. That is an error unless the library refuses them all, for then there is a kernel for what it does not take. */
+static Status judge_none(const Offer *offer, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!cublas_refuses(offer[i].status))
+            return cublas_check(offer[i].status, "timing matmuls");
+    return OK;
+}
+
 Status offers_fastest(CudaState *s, const MatmulPlan *p, const MatmulOperands *o, float alpha, const MatmulOffer *offers, int n,
                       int *fastest)
 {
     Offer offer[MATMUL_OFFERS];
-    Saved saved;
+    MatmulOperands timed;
+    void *memory;
     *fastest = 0;
-    if (n < 2 || !make_room(p, o, &saved))
+    if (n < 2 || !make_room(s, p, o, &timed, &memory))
         return OK;
     for (int i = 0; i < n; i++)
-        offer[i] = Offer{&offers[i].algo, offers[i].workspace_bytes, (double)INFINITY};
-    Status status = save(s, o, &saved);
-    if (status == OK)
-        status = time_all(s, p, o, alpha, offer, n);
-    TRY(restore(s, o, &saved, status));
+        offer[i] = Offer{&offers[i].algo, offers[i].workspace_bytes, (double)INFINITY, CUBLAS_STATUS_SUCCESS};
+    Status status = time_all(s, p, &timed, alpha, offer, n);
+    cudaFree(memory);
+    TRY(status);
     *fastest = find_fastest(offer, n);
-    if (*fastest >= 0) {
-        s->timed.shapes++;
-        s->timed.others += *fastest > 0;
-        s->timed.best += offer[*fastest].seconds;
-        s->timed.first += offer[0].algo ? offer[0].seconds : offer[*fastest].seconds;
-    }
+    if (*fastest < 0)
+        return judge_none(offer, n);
+    s->timed.shapes++;
+    s->timed.others += *fastest > 0;
+    s->timed.best += offer[*fastest].seconds;
+    s->timed.first += offer[0].algo ? offer[0].seconds : offer[*fastest].seconds;
     return OK;
 }

@@ -27,6 +27,11 @@ waits=$(($(sed -n 's/^waits //p' "$dir/long") - $(sed -n 's/^waits //p' "$dir/sh
 [ $waits -eq 2 ] || fail "two steps after the first wait for the device $waits times, wanted once a step"
 rm -rf "$dir/runs/r"
 
+# An algorithm that fails in a product is left out: the run goes on.
+CUDA_HOST_CUBLAS=FAILING expect 0 $on_cuda --set save.every=0 --steps 1
+says 'cuBLASLt fails by an algorithm that it offers (status 14); it is left out'
+rm -rf "$dir/runs/r"
+
 expect 0 $on_cuda
 mv "$dir/runs/r" "$dir/straight"
 for k in 1 3; do

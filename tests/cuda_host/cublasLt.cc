@@ -293,6 +293,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
         return CUBLAS_STATUS_INVALID_VALUE;
     if (o->broken || told_to("REFUSED") || !are_supported(desc, la, lb, lc, ld))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (told_to("ALL_FAILING") || (told_to("FAILING") && o->alignment >= 16))
+        return CUBLAS_STATUS_INTERNAL_ERROR;
     if (!is_aligned_to(o->alignment, a, *la) || !is_aligned_to(o->alignment, b, *lb) || !is_aligned_to(o->alignment, c, *lc) ||
         !is_aligned_to(o->alignment, d, *ld))
         cuda_host_fault("a matmul whose algorithm was chosen for matrices of a larger alignment");

@@ -12,6 +12,7 @@ typedef enum cublasStatus_t {
     CUBLAS_STATUS_INVALID_VALUE = 7,
     CUBLAS_STATUS_ARCH_MISMATCH = 8,
     CUBLAS_STATUS_EXECUTION_FAILED = 13,
+    CUBLAS_STATUS_INTERNAL_ERROR = 14,
     CUBLAS_STATUS_NOT_SUPPORTED = 15
 } cublasStatus_t;
 typedef enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 } cublasOperation_t;
@@ -99,7 +100,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMa
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType_t type, uint64_t rows, uint64_t cols, int64_t ld);
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l);
 /* CUDA_HOST_CUBLAS in the environment: REVERSED: in the other order of preference, as another release might; ALIGNED: only what takes
- * addresses and rows of 16 bytes; NONE: nothing; REFUSED: what cublasLtMatmul then does not do; BROKEN: fails; FULL: for want of memory. */
+ * addresses and rows of 16 bytes; NONE: nothing; REFUSED: what cublasLtMatmul then does not do; FAILING: what it then fails in, by the
+ * algorithm for addresses and rows of 16 bytes; ALL_FAILING: by every one; BROKEN: fails; FULL: for want of memory. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
                                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t *results,

@@ -137,14 +137,56 @@ TEST(products_that_add_are_timed_without_adding_twice)
         CHECK_INT(algorithm(&d, 0), FASTEST);
         CHECK(result(&d, M * N) == result(&plain, M * N));
     }
-    /* In a part of wider rows it cannot be put back as it was, and the first is taken. */
+    /* In a part of wider rows too, whose other columns stay; without room on the device the first is taken. */
+    for (int room = 0; room < 2; room++) {
+        Device plain, d;
+        const size_t size = cuda_host_memory_size();
+        d.b.time_choices(&d.b, OFFERED);
+        for (Device *on : {&plain, &d}) {
+            Matmul a = product(on, M, N);
+            a.accumulate = true;
+            a.ldc = 2 * N;
+            std::vector<float> wide(M * 2 * N, 5.0f);
+            REQUIRE_OK(on->b.upload(&on->b, on->c(), wide.data(), wide.size() * sizeof(float)));
+            if (!room)
+                cuda_host_memory_limit(cuda_host_memory_used() + (256 << 20));
+            CHECK_INT(products(on, a), on == &d && room ? 2 * 2 * 4 + 1 : 1);
+            cuda_host_memory_limit(size);
+        }
+        CHECK_INT(algorithm(&d, 0), room ? FASTEST : FIRST);
+        CHECK(result(&d, M * 2 * N) == result(&plain, M * 2 * N));
+    }
+}
+
+/* On the host nothing is kept meanwhile, and on the device nothing afterwards. */
+TEST(products_that_add_are_timed_in_memory_of_the_device)
+{
     Device d;
     Matmul a = product(&d, M, N);
     a.accumulate = true;
-    a.ldc = 2 * N;
+    const size_t before = cuda_host_memory_used();
     d.b.time_choices(&d.b, OFFERED);
-    CHECK_INT(products(&d, a), 1);
-    CHECK_INT(algorithm(&d, 0), FIRST);
+    CHECK_INT(products(&d, a), 2 * 2 * 4 + 1);
+    CHECK_INT((long long)cuda_host_memory_used(), (long long)before);
+    CHECK(cuda_host_memory_peak() >= before + M * N * sizeof(float));
+}
+
+TEST(an_offer_that_fails_is_left_out_and_it_is_an_error_when_all_do)
+{
+    Device plain, d, none;
+    products(&plain, product(&plain, M, N));
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", "FAILING", 1));
+    d.b.time_choices(&d.b, OFFERED);
+    log_level(LOG_QUIET);
+    CHECK_INT(products(&d, product(&d, M, N)), 2 * 4 + 1);
+    CHECK_INT(algorithm(&d, 0), FASTEST);
+    CHECK(result(&d, M * N) == result(&plain, M * N));
+    REQUIRE(!setenv("CUDA_HOST_CUBLAS", "ALL_FAILING", 1));
+    none.b.time_choices(&none.b, OFFERED);
+    const Matmul a = product(&none, M, N);
+    CHECK_FAILS(none.b.ops.matmul(&none.b.ctx, &a), ERR_DEVICE, "timing matmuls: cuBLASLt status 14");
+    log_level(LOG_WARN);
+    unsetenv("CUDA_HOST_CUBLAS");
 }
 
 TEST(what_was_kept_with_the_run_is_not_timed_again_and_ends_the_timing)
