@@ -52,9 +52,11 @@ static Status write_header(StWriter *w, const char *text)
 Status stwriter_open(StWriter **out, const char *path, const StSpec *specs, int n)
 {
     *out = NULL;
-    StWriter *w = mem_alloc(sizeof *w);
+    StWriter *w = mem_grow(NULL, sizeof *w); /* not zeroed: a small file touches little of the buffer */
     if (!w)
         return fail(ERR_NOMEM, "%s: no memory to write it", path);
+    w->announced = w->received = 0;
+    w->sink.path = NULL;
     w->sink.fd = -1;
     char *header;
     Status s = make_header(&header, path, specs, n, &w->announced);

@@ -222,7 +222,8 @@ int64_t room_least(int processes)
 
 void room_footprint(Footprint *out)
 {
-    const int64_t touched = 2 << 20, unlimited = 8 << 20; /* of a thread's workspace and stack: a huge page */
+    const int64_t touched = (2 << 20) + (64 << 10); /* of a thread's workspace a huge page, and of its stack */
+    const int64_t unlimited = 8 << 20;
     struct rlimit stack;
     int64_t threads = omp_get_max_threads(), there = number_in("/proc/self/status", "Threads:");
     int64_t one = !getrlimit(RLIMIT_STACK, &stack) && stack.rlim_cur < INT32_MAX ? (int64_t)stack.rlim_cur : unlimited;

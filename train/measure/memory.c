@@ -70,8 +70,10 @@ static Status count_parameters(MemoryPlan *m, GenLlava *g)
     ParamBytes bytes = params_bytes(p);
     for (int i = 0; i < N_PARTS; i++)
         TRY(part_count(&PARTS[i], g, &m->parameters[i]));
-    for (int i = 0; i < p->n; i++)
+    for (int i = 0; i < p->n; i++) {
         m->trainable_parameters += p->list[i]->trainable ? p->list[i]->t.n_elems : 0;
+        m->trainable_tensors += p->list[i]->trainable;
+    }
     m->weights = bytes.frozen;
     m->mapped = bytes.mapped;
     m->pages = bytes.pages;
@@ -158,16 +160,27 @@ static int64_t prompt_bytes(const RunConfig *cfg, DType compute, const ModelSize
     return most * states * number + (most && compute != F32 ? states * (int64_t)dtype_size(compute) : 0);
 }
 
-/* What the process has now and what it will touch besides the model. */
-static int64_t process_bytes(const Footprint *now, const RecordIndex *const planned[2])
+/* What a checkpoint is written through, and its descriptions: of a tensor that is trained its weights, two moments and updates, in a
+ * registry, in a file's header and in the tree that it is made from. */
+static int64_t saving_bytes(const MemoryPlan *m)
 {
-    /* Measured on runs of every size with 1, 2 and 4 threads (they differ by less than 0.4 MB): code and tables of operators, checkpoints
-     * and the allocator; what preparing the data leaves in the allocator. */
-    const int64_t later = 1400000, prepared = 1250000;
-    int64_t shards = 0;
+    const int64_t buffer = 1 << 20, described = 7000;
+    return (m->optimizer < buffer ? m->optimizer : buffer) + described * m->trainable_tensors;
+}
+
+/* What the process has now and what it will touch besides the model. */
+static int64_t process_bytes(const MemoryPlan *m, const Footprint *now, const MemoryRun *run)
+{
+    /* Measured on runs of every kind and size with 1, 2 and 4 threads (they differ by less than 0.4 MB): code and tables of operators and
+     * the allocator; code that decodes pictures; what preparing the data leaves in the allocator. */
+    const int64_t later = 720000, decoding = 470000, prepared = 150000;
+    int64_t bytes = now->resident + now->thread_pages + later + saving_bytes(m);
+    bool pictures = false;
+    for (int i = 0; i < run->n_passes; i++)
+        pictures |= run->passes[i].images > 0 || run->passes[i].target_pictures > 0;
     for (int i = 0; i < 2; i++)
-        shards += planned[i] ? prepared + shard_bytes(planned[i]) : 0;
-    return now->resident + later + now->thread_pages + shards;
+        bytes += run->planned[i] ? prepared + shard_bytes(run->planned[i]) : 0;
+    return bytes + (pictures ? decoding : 0);
 }
 
 static void add_up(MemoryPlan *m)
@@ -268,7 +281,7 @@ Status memory_measure(MemoryPlan *m, const RunConfig *cfg, Backend *device, DTyp
     int64_t host = picture_bytes(cfg, &m->sizes, run->passes, run->n_passes) +
                    encoding_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) +
                    prompt_bytes(cfg, compute, &m->sizes, run->passes, run->n_passes) + m->sampling;
-    return place(m, device, process_bytes(&now, run->planned) + host, (int64_t)operators.own, run->sums);
+    return place(m, device, process_bytes(m, &now, run) + host, (int64_t)operators.own, run->sums);
 }
 
 /* ---------------------------------------------------------------- what is said */

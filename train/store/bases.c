@@ -64,7 +64,7 @@ static Status hash_bytes(const BaseFile *f, char *buf, XXH3_state_t *state)
 static Status hash_ends(const BaseFile *f, XXH3_state_t *state)
 {
     enum { HEAD = 1 << 20, TAIL = 1 << 16 };
-    char *buf = mem_alloc(HEAD + TAIL);
+    char *buf = mem_grow(NULL, HEAD + TAIL);
     if (!buf)
         return fail(ERR_NOMEM, "%s: out of memory", f->path);
     ssize_t head = pread(f->fd, buf, HEAD, 0), tail = pread(f->fd, buf + HEAD, TAIL, f->size > TAIL ? f->size - TAIL : 0);
@@ -77,7 +77,7 @@ static Status hash_ends(const BaseFile *f, XXH3_state_t *state)
 static Status hash_whole(const BaseFile *f, char hex[HEX])
 {
     XXH3_state_t *state = XXH3_createState();
-    char *buf = mem_alloc(READ_BYTES);
+    char *buf = mem_grow(NULL, READ_BYTES);
     Status s = state && buf ? hash_bytes(f, buf, state) : fail(ERR_NOMEM, "%s: out of memory", f->path);
     if (!s)
         hex_of(hex, state);

@@ -329,10 +329,12 @@ Status checkpoint_write_index(const char *folder, const Params *p, int n_ranks)
 Status checkpoint_write_moments(const char *folder, Params *p, int rank, int n_ranks, char name[MOMENTS_NAME])
 {
     char path[PATH_MAX];
-    int n = 0;
+    int n = 0, saved = 0;
     name_moments(name, rank, n_ranks);
-    StSpec *specs = mem_alloc((size_t)p->n * 3 * sizeof *specs);
-    char(*names)[512] = mem_alloc((size_t)p->n * 3 * sizeof *names);
+    for (int i = 0; i < p->n; i++)
+        saved += saves(p, i, rank, n_ranks);
+    StSpec *specs = mem_alloc((size_t)saved * 3 * sizeof *specs);
+    char(*names)[512] = mem_alloc((size_t)saved * 3 * sizeof *names);
     StWriter *w = NULL;
     Status s = specs && names ? OK : fail(ERR_NOMEM, "%s: out of memory", name);
     for (int i = 0; s == OK && i < p->n; i++)

@@ -34,7 +34,7 @@ static Status hash_file(const char *path, char hex[HEX], long long *n_bytes)
     if (fd < 0)
         return fail(errno == ENOENT ? ERR_MISSING : ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     XXH3_state_t *state = XXH3_createState();
-    void *buf = mem_alloc(PIECE);
+    void *buf = mem_grow(NULL, PIECE);
     Status s = state && buf ? OK : fail(ERR_NOMEM, "%s: out of memory", path);
     *n_bytes = 0;
     if (s == OK)
