@@ -284,7 +284,7 @@ Status file_copy(const char *from, const char *to)
     if (in < 0)
         return fail(ERR_MISSING, "%s: cannot be opened: %s", from, strerror(errno));
     int out = create_file(to);
-    char *buf = out >= 0 ? mem_alloc(PIECE) : NULL;
+    char *buf = out >= 0 ? mem_grow(NULL, PIECE) : NULL;
     Status s = out < 0 ? fail_create(to) : buf ? OK : fail(ERR_NOMEM, "%s: out of memory", to);
     for (ssize_t n = 1; s == OK && n > 0;) {
         n = read(in, buf, PIECE);

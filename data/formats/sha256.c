@@ -31,7 +31,7 @@ void sha256_hex(const uint8_t digest[32], char out[65])
 
 static Status hash_fd(int fd, const char *path, EVP_MD_CTX *ctx, int64_t *total)
 {
-    uint8_t *piece = mem_alloc(PIECE);
+    uint8_t *piece = mem_grow(NULL, PIECE);
     if (!piece)
         return fail(ERR_NOMEM, "%s: no memory to read it", path);
     Status s = OK;

@@ -74,6 +74,7 @@ static Status count_parameters(MemoryPlan *m, GenLlava *g)
         m->trainable_parameters += p->list[i]->trainable ? p->list[i]->t.n_elems : 0;
         m->trainable_tensors += p->list[i]->trainable;
     }
+    m->tensors = p->n;
     m->weights = bytes.frozen;
     m->mapped = bytes.mapped;
     m->pages = bytes.pages;
@@ -160,12 +161,12 @@ static int64_t prompt_bytes(const RunConfig *cfg, DType compute, const ModelSize
     return most * states * number + (most && compute != F32 ? states * (int64_t)dtype_size(compute) : 0);
 }
 
-/* What a checkpoint is written through, and its descriptions: of a tensor that is trained its weights, two moments and updates, in a
- * registry, in a file's header and in the tree that it is made from. */
-static int64_t saving_bytes(const MemoryPlan *m)
+/* What tensors take besides their numbers: in the model and on the tape; and one that is trained in a checkpoint, whose header and the tree
+ * that it is made from describe its weights, two moments and updates. With what a checkpoint's files are written through. */
+static int64_t tensor_bytes(const MemoryPlan *m)
 {
-    const int64_t buffer = 1 << 20, described = 7000;
-    return (m->optimizer < buffer ? m->optimizer : buffer) + described * m->trainable_tensors;
+    const int64_t buffer = 1 << 20, held = 1200, saved = 5200;
+    return held * m->tensors + saved * m->trainable_tensors + (m->optimizer < buffer ? m->optimizer : buffer);
 }
 
 /* What the process has now and what it will touch besides the model. */
@@ -173,8 +174,8 @@ static int64_t process_bytes(const MemoryPlan *m, const Footprint *now, const Me
 {
     /* Measured on runs of every kind and size with 1, 2 and 4 threads (they differ by less than 0.4 MB): code and tables of operators and
      * the allocator; code that decodes pictures; what preparing the data leaves in the allocator. */
-    const int64_t later = 720000, decoding = 470000, prepared = 150000;
-    int64_t bytes = now->resident + now->thread_pages + later + saving_bytes(m);
+    const int64_t later = 680000, decoding = 470000, prepared = 150000;
+    int64_t bytes = now->resident + now->thread_pages + later + tensor_bytes(m);
     bool pictures = false;
     for (int i = 0; i < run->n_passes; i++)
         pictures |= run->passes[i].images > 0 || run->passes[i].target_pictures > 0;

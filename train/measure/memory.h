@@ -25,7 +25,7 @@ typedef struct MemoryRun {
 typedef struct MemoryPlan {
     size_t keep, scratch;                                /* bytes of the tape's two arenas; scratch with StepNumbers at its beginning */
     int64_t parameters[PARTS_MAX], trainable_parameters; /* by part, in the order of PARTS */
-    int32_t trainable_tensors;
+    int32_t tensors, trainable_tensors;
     int64_t weights, trainable, optimizer; /* frozen weights; masters, copies and gradients; moments */
     int64_t activations, workspace,
         total; /* keep; scratch and what samples take, and from memory_measure what else lies in the memory that is
