@@ -58,8 +58,10 @@ static Status open_arrays(Features *f)
 Status features_open(Features **out, const char *path)
 {
     Features *f = *out = mem_alloc(sizeof *f);
-    if (f)
+    if (f) {
         f->path = mem_strdup(path);
+        f->uids.kind = TABLE_64;
+    }
     Status s = !f || !f->path ? fail(ERR_NOMEM, "%s: no memory to open it", path) : hdf_open(&f->file, path);
     if (!s)
         s = open_arrays(f);

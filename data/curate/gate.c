@@ -34,7 +34,7 @@ Status gate_spare(const Outputs *outputs, const GateOptions *o)
 
 Status gate_open(Gate *g, const GateOptions *o)
 {
-    *g = (Gate){.options = *o};
+    *g = (Gate){.options = *o, .texts = {.kind = TABLE_SET}, .instructions = {.kind = TABLE_64}};
     Status s = o->exclude ? exclude_load(&g->exclude, o->exclude) : OK;
     if (!s && o->exclude)
         exclude_tell(&g->exclude, o->exclude);

@@ -16,36 +16,17 @@ void id_make(char id[ID_DIGITS + 1], const char *template_sha256, const char *ui
     snprintf(id, ID_DIGITS + 1, "%.*s", ID_DIGITS, hex);
 }
 
-static bool read_key(TableKey *key, const char *id)
-{
-    *key = (TableKey){{0, 0}};
-    for (int i = 0; i < ID_DIGITS; i++) {
-        char c = id[i];
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 16;
-        if (digit == 16) /* also at an early end */
-            return false;
-        key->half[i / 16] = key->half[i / 16] << 4 | digit;
-    }
-    return !id[ID_DIGITS];
-}
+/* Whether it is of id_make's form. */
+static bool is_id(const char *id) { return strspn(id, "0123456789abcdef") == ID_DIGITS && !id[ID_DIGITS]; }
+
+TableKey ids_key(const char *text, size_t n) { return table_key(XXH3_64bits(text, n)); }
 
 Status ids_add(Table *t, const char *id, bool *added)
 {
-    TableKey key;
     size_t number;
-    if (!read_key(&key, id))
+    if (!is_id(id))
         return fail(ERR_DATA, "\"%.80s\" is no id of a request: %d digits 0 to 9 and a to f", id, ID_DIGITS);
-    return fail_context(table_number(t, key, &number, added), "ids of requests");
+    return fail_context(table_number(t, ids_key(id, ID_DIGITS), &number, added), "ids of requests");
 }
 
-int64_t ids_find(const Table *t, const char *id)
-{
-    TableKey key;
-    return read_key(&key, id) ? (int64_t)table_value(t, key) - 1 : -1;
-}
-
-TableKey ids_key(const char *text, size_t n)
-{
-    const XXH128_hash_t h = XXH3_128bits(text, n);
-    return (TableKey){{h.low64, h.high64}};
-}
+int64_t ids_find(const Table *t, const char *id) { return is_id(id) ? (int64_t)table_value(t, ids_key(id, ID_DIGITS)) - 1 : -1; }

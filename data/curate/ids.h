@@ -1,4 +1,4 @@
-/* ids.h: the ids of requests, 32 hex digits of a hash of template and uid, and tables of them or of other texts (TABLE_128 of table.h).
+/* ids.h: the ids of requests, 32 hex digits of a hash of template and uid, and tables of them or of other texts (TABLE_64 of table.h).
  * Called by request, by readers of replies, which find the request of a custom_id there, and by those who find equal texts. */
 #ifndef GENLLAVA_DATA_CURATE_IDS_H
 #define GENLLAVA_DATA_CURATE_IDS_H
@@ -19,6 +19,6 @@ int64_t ids_find(const Table *t, const char *id);
 /* Numbers ids in the order in which they are added; *added is false when it was there. */
 MUST_USE Status ids_add(Table *t, const char *id, bool *added);
 
-/* The key of any text: 128 bits of a hash stand for it. */
+/* The key of any text: 64 bits of a hash stand for it. */
 TableKey ids_key(const char *text, size_t n);
 #endif

@@ -58,7 +58,7 @@ static Status read_ids(RequestSet *s)
 Status request_set_open(RequestSet *s, const char *folder)
 {
     struct stat st;
-    *s = (RequestSet){.file = -1, .lines = -1};
+    *s = (RequestSet){.ids = {.kind = TABLE_64}, .file = -1, .lines = -1};
     snprintf(s->folder, sizeof s->folder, "%s", folder);
     file_join(s->path, folder, "records.jsonl");
     if (stat(folder, &st))

@@ -17,7 +17,7 @@ TEST(ids_are_what_another_hmac_makes)
 TEST(ids_are_found_again)
 {
     enum { N = 5000 };
-    Table t = {.n = 0};
+    Table t = {.kind = TABLE_64};
     char id[ID_DIGITS + 1], uid[16];
     bool added;
     CHECK_INT(ids_find(&t, "00000000000000000000000000000000"), -1);
@@ -38,7 +38,7 @@ TEST(ids_of_another_form_are_none)
 {
     static const char *const OTHERS[] = {"", "0123", "0000000000000000000000000000000G", "0000000000000000000000000000000A",
                                          "000000000000000000000000000000000", "request-1"};
-    Table t = {.n = 0};
+    Table t = {.kind = TABLE_64};
     bool added;
     REQUIRE_OK(ids_add(&t, "00000000000000000000000000000000", &added));
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
