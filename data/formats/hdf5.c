@@ -290,6 +290,10 @@ Status hdf_open(HdfFile **out, const char *path)
     (*out)->id = H5Fopen(path, H5F_ACC_RDONLY, fapl);
     H5Pclose(fapl);
     Status s = (*out)->id < 0 ? fail_reading(*out, "cannot be opened as an HDF5 file") : OK;
+    if (s == ERR_DATA && H5Fis_hdf5(path) > 0)
+        s = fail(ERR_DATA,
+                 "%s; it is damaged, or of a version after 1.10: h5py.File(NAME, \"w\", libver=(\"earliest\", \"v110\")) writes one "
+                 "that is read", status_message());
     if (s)
         hdf_close(out);
     return s;

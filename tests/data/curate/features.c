@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "data/formats/file.h"
+#include "kernels/base/arena.h"
 #include "tests/harness.h"
 
 static const char *path_of(const char *name)
@@ -89,4 +91,23 @@ TEST(features_that_are_odd_are_refused_by_name)
     CHECK_INT(features_open(&f, path_of("text")), ERR_DATA);
     CHECK_MSG(strstr(status_message(), "cannot be opened as an HDF5 file"), "%s", status_message());
     CHECK_INT(features_open(&f, path_of("none")), ERR_MISSING);
+}
+
+/* The version of the superblock is byte 8. */
+TEST(features_of_a_later_hdf5_say_how_they_are_read)
+{
+    char path[512], wanted[768], *bytes;
+    size_t n;
+    Features *f;
+    snprintf(path, sizeof path, "%s/later.h5", test_dir());
+    REQUIRE_OK(file_read(&bytes, &n, path_of("fixed"), 1 << 20));
+    bytes[8] = 99;
+    REQUIRE_OK(file_write(path, bytes, n));
+    mem_free(bytes);
+    CHECK_INT(features_open(&f, path), ERR_DATA);
+    snprintf(wanted, sizeof wanted, "%s", "; it is damaged, or of a version after 1.10: h5py.File(NAME, \"w\", libver=(\"earliest\", "
+                                          "\"v110\")) writes one that is read");
+    CHECK_MSG(strstr(status_message(), wanted), "%s", status_message());
+    CHECK_INT(features_open(&f, path_of("text")), ERR_DATA);
+    CHECK_MSG(!strstr(status_message(), wanted), "%s", status_message());
 }
