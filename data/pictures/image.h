@@ -42,6 +42,8 @@ MUST_USE Status image_decode_over(Image *out, const uint8_t *bytes, size_t n, co
 
 /* Pillow's resize: horizontal pass first, 8-bit intermediate, 22-bit fixed point. dst has the size asked for. */
 MUST_USE Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, ImageFilter filter);
+/* Makes *a a picture of the size of b: itself where it has that, else *resized (bicubic), which the caller frees in any case. */
+MUST_USE Status image_match(Image *resized, const Image **a, const Image *b);
 /* Where `pad`: to a square in `fill`, the picture in its middle. Then either both sides to width×height, or, with `shorter`, the shorter
  * side to that many pixels, the long one to int(shorter·long/short), and of this the middle. dst: [height,width,3], caller's. */
 typedef struct ImagePrep {

@@ -328,6 +328,16 @@ Status image_resize(Image *out, const Image *in, int32_t width, int32_t height, 
     return resize_new(out, &(Source){.image = in, .width = in->width, .height = in->height}, width, height, filter);
 }
 
+Status image_match(Image *resized, const Image **a, const Image *b)
+{
+    *resized = (Image){0};
+    if ((*a)->width == b->width && (*a)->height == b->height)
+        return OK;
+    TRY(image_resize(resized, *a, b->width, b->height, FILTER_BICUBIC));
+    *a = resized;
+    return OK;
+}
+
 /* Whole pixels nearest to half of n; of two the even one, as Python's round(n / 2). */
 static int32_t half_to_even(int32_t n) { return n / 2 + (n % 2 && n / 2 % 2); }
 

@@ -213,11 +213,9 @@ static Status compare(Lpips *l, const Image *a, const Image *b, double *distance
 
 Status lpips_pair(Lpips *l, const Image *a, const Image *b, double *distance)
 {
-    Image resized = {0};
-    if (a->width == b->width && a->height == b->height)
-        return compare(l, a, b, distance);
-    TRY(image_resize(&resized, a, b->width, b->height, FILTER_BICUBIC));
-    Status s = compare(l, &resized, b, distance);
+    Image resized;
+    TRY(image_match(&resized, &a, b));
+    Status s = compare(l, a, b, distance);
     image_free(&resized);
     return s;
 }

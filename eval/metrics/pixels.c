@@ -109,11 +109,9 @@ static Status compare_equal_sizes(Pixels *out, const Image *a, const Image *b, b
 
 Status pixels_compare(Pixels *out, const Image *a, const Image *b, bool with_ssim)
 {
-    Image resized = {0};
-    if (a->width == b->width && a->height == b->height)
-        return compare_equal_sizes(out, a, b, with_ssim);
-    TRY(image_resize(&resized, a, b->width, b->height, FILTER_BICUBIC));
-    Status s = compare_equal_sizes(out, &resized, b, with_ssim);
+    Image resized;
+    TRY(image_match(&resized, &a, b));
+    Status s = compare_equal_sizes(out, a, b, with_ssim);
     image_free(&resized);
     return s;
 }
