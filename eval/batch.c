@@ -134,7 +134,7 @@ static Status check_record(const BatchFile *b, const BatchRow *r)
     int markers = r->markers[rec->n_turns - 1];
     if (markers != r->n_images)
         return fail(ERR_DATA, "%s: %d <image> in the turns from human, %d image%s", b->where, markers, r->n_images,
-                    r->n_images == 1 ? "" : "s");
+                    status_plural(r->n_images));
     return OK;
 }
 

@@ -361,7 +361,7 @@ static Status check_progress(const Run *r)
 static void say_out_of_patience(const Run *r)
 {
     log_info("ended after step %lld of %lld by eval.patience: %lld validation%s in a row found no loss below %.6g, that of step %lld",
-             (long long)r->state.step, (long long)r->total, (long long)r->state.validations, r->state.validations == 1 ? "" : "s",
+             (long long)r->state.step, (long long)r->total, (long long)r->state.validations, status_plural(r->state.validations),
              r->state.best_loss, (long long)r->state.best_step);
 }
 

@@ -98,10 +98,10 @@ static void tell_drawing(const ShardTargets *t, const RunConfig *cfg)
     const int64_t targets = t->pictures[TASK_GENERATE] + t->pictures[TASK_EDIT];
     if (t->rows[TASK_UNDERSTAND])
         log_warn("%" PRId64 " row%s of task \"understand\" with target images: only their text is learned; to draw them, give the rows the "
-                 "task \"generate\" or \"edit\"", t->rows[TASK_UNDERSTAND], t->rows[TASK_UNDERSTAND] == 1 ? "" : "s");
+                 "task \"generate\" or \"edit\"", t->rows[TASK_UNDERSTAND], status_plural(t->rows[TASK_UNDERSTAND]));
     if (targets)
-        log_info("%" PRId64 " rows of task \"generate\" and %" PRId64 " of task \"edit\" have %" PRId64 " target image%s: %s",
-                 t->rows[TASK_GENERATE], t->rows[TASK_EDIT], targets, targets == 1 ? "" : "s",
+        log_info("%" PRId64 " target image%s of %" PRId64 " row%s of task \"generate\" and %" PRId64 " of task \"edit\": %s", targets,
+                 status_plural(targets), t->rows[TASK_GENERATE], status_plural(t->rows[TASK_GENERATE]), t->rows[TASK_EDIT],
                  cfg->model.diffusion.path ? "loss.generate and loss.edit say how this run learns to draw them"
                                            : "this run learns their text and not to draw them (model.diffusion.path is null)");
 }
@@ -178,9 +178,10 @@ static Status print_result(FILE *to, const char *folder, const PrepareResult *r)
         return json_print(to, &o, JSON_LINE, "prepare");
     }
     utf8_cell(to, folder, 0);
-    fprintf(to, ": %lld samples, %lld images, %lld tokens in %lld shard%s; %lld of %lld rows left out, %lld cut\n", (long long)r->good,
-            (long long)r->images, (long long)r->tokens, (long long)r->shards, r->shards == 1 ? "" : "s", (long long)r->bad,
-            (long long)(r->good + r->bad), (long long)r->cut_rows);
+    fprintf(to, ": %lld sample%s, %lld image%s, %lld token%s in %lld shard%s; %lld of %lld row%s left out, %lld cut\n", (long long)r->good,
+            status_plural(r->good), (long long)r->images, status_plural(r->images), (long long)r->tokens, status_plural(r->tokens),
+            (long long)r->shards, status_plural(r->shards), (long long)r->bad, (long long)(r->good + r->bad),
+            status_plural(r->good + r->bad), (long long)r->cut_rows);
     return OK;
 }
 
@@ -239,7 +240,8 @@ static Status print_export(FILE *to, const char *path, const PrepareResult *r)
         return json_print(to, &o, JSON_LINE, "prepare");
     }
     utf8_cell(to, path, 0);
-    fprintf(to, ": %lld samples; %lld of %lld rows left out\n", (long long)r->good, (long long)r->bad, (long long)(r->good + r->bad));
+    fprintf(to, ": %lld sample%s; %lld of %lld row%s left out\n", (long long)r->good, status_plural(r->good), (long long)r->bad,
+            (long long)(r->good + r->bad), status_plural(r->good + r->bad));
     return OK;
 }
 
@@ -263,7 +265,8 @@ static Status survey_rows(const Flags *f, RunConfig *cfg, RunData *rows, RunData
     TRY(prepare_export(o, f->export, &r));
     if (!is_output(f->export))
         return print_export(is_output(f->report) ? stderr : stdout, f->export, &r);
-    log_info("%" PRId64 " rows written to standard output, %" PRId64 " of %" PRId64 " left out", r.good, r.bad, r.good + r.bad);
+    log_info("%" PRId64 " row%s written to standard output, %" PRId64 " of %" PRId64 " left out", r.good, status_plural(r.good), r.bad,
+             r.good + r.bad);
     return OK;
 }
 

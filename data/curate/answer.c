@@ -151,12 +151,14 @@ static void check_texts(const Answer *a, Verdict *v, const Recipe *r)
     const AnswerText *end = a->texts + a->n, *t;
     for (t = a->texts; t < end && !v->reason; t++)
         if (wording_words(t->text, t->n) < r->words[t->key].least)
-            verdict_set(v, REASON_TOO_SHORT, "\"%s\" has %lld words, wanted at least %lld", key_name(r, t),
-                        (long long)wording_words(t->text, t->n), (long long)r->words[t->key].least);
+            verdict_set(v, REASON_TOO_SHORT, "\"%s\" has %lld word%s, wanted at least %lld", key_name(r, t),
+                        (long long)wording_words(t->text, t->n), status_plural(wording_words(t->text, t->n)),
+                        (long long)r->words[t->key].least);
     for (t = a->texts; t < end && !v->reason; t++)
         if (wording_words(t->text, t->n) > r->words[t->key].most)
-            verdict_set(v, REASON_TOO_LONG, "\"%s\" has %lld words, wanted at most %lld", key_name(r, t),
-                        (long long)wording_words(t->text, t->n), (long long)r->words[t->key].most);
+            verdict_set(v, REASON_TOO_LONG, "\"%s\" has %lld word%s, wanted at most %lld", key_name(r, t),
+                        (long long)wording_words(t->text, t->n), status_plural(wording_words(t->text, t->n)),
+                        (long long)r->words[t->key].most);
     for (t = a->texts; t < end && !v->reason; t++)
         if (wording_marker(t->text, t->n))
             verdict_set(v, REASON_MARKER, "\"%s\" holds the marker %s", key_name(r, t), wording_marker(t->text, t->n));

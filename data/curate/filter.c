@@ -179,7 +179,7 @@ static Status print_result(const Filter *f, const Flags *flags, FILE *out)
         return json_print(out, &o, JSON_LINE, "curate filter");
     }
     utf8_cell(out, flags->out, 0);
-    fprintf(out, ": %" PRId64 " of %" PRId64 " records\n", f->out, f->in);
+    fprintf(out, ": %" PRId64 " of %" PRId64 " record%s\n", f->out, f->in, status_plural(f->in));
     tally_print(out, &f->tally);
     return OK;
 }

@@ -151,17 +151,18 @@ static Status print_result(const Ingest *g, const Flags *f, FILE *out)
         json_add_int(o, "duplicate", r->duplicates);
         return json_print(out, &o, JSON_LINE, "curate ingest");
     }
+    const size_t n = g->requests.ids.n;
     utf8_cell(out, f->out, 0);
-    fprintf(out, ": %" PRId64 " records of %zu requests\n", g->accepted, g->requests.ids.n);
+    fprintf(out, ": %" PRId64 " record%s of %zu request%s\n", g->accepted, status_plural(g->accepted), n, status_plural((int64_t)n));
     fprintf(out,
-            "%12" PRId64 "  lines of replies: %" PRId64 " to requests that have a reply already, %" PRId64 " of unknown ids, %" PRId64
-            " that are no reply\n",
-            r->lines, r->duplicates, r->unknown_ids, r->bad_lines);
+            "%12" PRId64 "  line%s of replies (further ones to a request: %" PRId64 "; of unknown ids: %" PRId64 "; no replies: %" PRId64
+            ")\n",
+            r->lines, status_plural(r->lines), r->duplicates, r->unknown_ids, r->bad_lines);
     tally_print(out, &g->tally);
     if (!g->retries)
         return OK;
-    fprintf(out, "%12" PRId64 "  requests to send again, in %d file%s: ", g->retries, g->outputs.n_files,
-            g->outputs.n_files == 1 ? "" : "s");
+    fprintf(out, "%12" PRId64 "  request%s to send again, in %d file%s: ", g->retries, status_plural(g->retries), g->outputs.n_files,
+            status_plural(g->outputs.n_files));
     utf8_cell(out, g->outputs.base, 0);
     fputs(".retry-*.jsonl\n", out);
     return OK;
@@ -196,8 +197,8 @@ static Status run(Ingest *g, const Flags *f, FILE *out)
     TRY(write_outputs(g, f));
     TRY(print_result(g, f, out));
     return g->accepted ? OK
-                       : fail(ERR_DATA, "%s: no record came out of %zu requests; %s.rejects.jsonl says why", f->out, g->requests.ids.n,
-                              g->outputs.base);
+                       : fail(ERR_DATA, "%s: no record came out of %zu request%s; %s.rejects.jsonl says why", f->out, g->requests.ids.n,
+                              status_plural((int64_t)g->requests.ids.n), g->outputs.base);
 }
 
 Status curate_ingest(int argc, char **argv, FILE *out)

@@ -97,9 +97,9 @@ static bool is_request(const Json *line)
 static void tell(const Replies *r, const Found *f, const char *name)
 {
     if (f->bad)
-        log_warn("%s (%lld of %lld lines are no replies)", f->first_bad, (long long)f->bad, (long long)f->lines);
+        log_warn("%s (lines that are no replies: %lld of %lld)", f->first_bad, (long long)f->bad, (long long)f->lines);
     if (f->requests)
-        log_warn("%s: %lld of its lines are requests, no replies; --replies takes the output and error files of the batch", name,
+        log_warn("%s: lines that are requests, no replies: %lld; --replies takes the output and error files of the batch", name,
                  (long long)f->requests);
     if (!f->known && f->lines > f->bad)
         log_warn("%s: none of its replies is to a request of %s; they belong to other requests", name, r->requests->folder);

@@ -291,15 +291,15 @@ static Status print_result(const Request *q, FILE *out)
     }
     char size[32];
     utf8_cell(out, q->flags->out, 0);
-    fprintf(out, ": %" PRId64 " request%s in %d file%s (%s), %" PRId64 " record%s left out\n", f->n_requests, f->n_requests == 1 ? "" : "s",
-            f->n_files, f->n_files == 1 ? "" : "s", file_size_text(size, sizeof size, (size_t)f->n_bytes), q->left_out,
-            q->left_out == 1 ? "" : "s");
+    fprintf(out, ": %" PRId64 " request%s in %d file%s (%s), %" PRId64 " record%s left out\n", f->n_requests, status_plural(f->n_requests),
+            f->n_files, status_plural(f->n_files), file_size_text(size, sizeof size, (size_t)f->n_bytes), q->left_out,
+            status_plural(q->left_out));
     return OK;
 }
 
 static Status check_subjects(Request *q)
 {
-    Table seen = {.n = 0};
+    Table seen = {.kind = TABLE_64};
     Status s = check_all(q, &seen);
     table_free(&seen);
     return s;

@@ -97,6 +97,7 @@ static Status count(Stats *s, Kind kind, const LinePlace *place)
     TRY(find_name(s, kind, &s->line, &name, &n));
     if (!name)
         return OK;
+    c->names.kind = TABLE_64;
     TRY_IN(table_number(&c->names, ids_key(name, n), &number, &added), "names");
     if (number >= c->room) {
         const size_t room = 2 * number + 64;
@@ -211,7 +212,7 @@ static Status print_names(Stats *s, Kind kind, const char *title, FILE *out)
 
 static Status print_text(Stats *s, FILE *out)
 {
-    fprintf(out, "%" PRId64 " records\n", s->records);
+    fprintf(out, "%" PRId64 " record%s\n", s->records, status_plural(s->records));
     for (int i = 0; i < N_TASKS; i++)
         if (s->tasks[i])
             fprintf(out, "%12" PRId64 "  %s\n", s->tasks[i], TASK_NAMES[i]);

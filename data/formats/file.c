@@ -218,19 +218,20 @@ Status file_create(int *fd, const char *path)
     return *fd < 0 ? fail_create(path) : OK;
 }
 
-static Status open_stream(FILE **out, const char *path, int flags, const char *mode)
+/* name: what messages call it. */
+static Status open_stream(FILE **out, const char *path, const char *name, int flags, const char *mode)
 {
     *out = NULL;
     int fd = held_open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
     if (fd < 0)
-        return fail_create(path);
+        return fail_create(name);
     if ((*out = fdopen(fd, mode)))
         return OK;
     close(fd);
-    return fail(ERR_NOMEM, "%s: out of memory", path);
+    return fail(ERR_NOMEM, "%s: out of memory", name);
 }
 
-Status file_create_new(FILE **out, const char *path) { return open_stream(out, path, O_EXCL, "w"); }
+Status file_create_new(FILE **out, const char *path) { return open_stream(out, path, path, O_EXCL, "w"); }
 
 Status file_append(FILE **out, const char *path)
 {
@@ -238,7 +239,7 @@ Status file_append(FILE **out, const char *path)
     *out = NULL;
     if (!held_lstat(path, &st) && !S_ISREG(st.st_mode))
         return fail(ERR_CREATE, "%s: is %s, expected a file of this run; move it away", path, file_kind(st.st_mode));
-    return open_stream(out, path, O_APPEND, "a");
+    return open_stream(out, path, path, O_APPEND, "a");
 }
 
 Status file_write_at(int fd, const char *path, const void *bytes, size_t n, int64_t at)
@@ -320,7 +321,7 @@ Status file_draft(FileDraft *d, const char *path)
     hide_name(d->hidden, path, "new");
     d->out = NULL;
     TRY(file_remove(d->hidden));
-    return file_create_new(&d->out, d->hidden);
+    return open_stream(&d->out, d->hidden, d->path, O_EXCL, "w");
 }
 
 Status file_settle(FileDraft *d, Status s)

@@ -134,19 +134,21 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
         sums[r] = outcome_count(o, (Reject)r);
     const int64_t bad = tell_reasons(sums, text, sizeof text);
     if (bad)
-        log_warn("%" PRId64 " of %" PRId64 " rows left out: %s; %s", bad, sums[REJECT_NONE] + bad, text, all);
+        log_warn("%" PRId64 " of %" PRId64 " row%s left out: %s; %s", bad, sums[REJECT_NONE] + bad, status_plural(sums[REJECT_NONE] + bad),
+                 text, all);
     for (int t = 0; t < N_TASKS; t++)
         if (o->bad_of[t] && !o->good_of[t] && sums[REJECT_NONE])
-            log_warn("of task \"%s\" not one of %" PRId64 " row%s can be used", TASK_NAMES[t], o->bad_of[t], o->bad_of[t] == 1 ? "" : "s");
+            log_warn("of task \"%s\" not one of %" PRId64 " row%s can be used", TASK_NAMES[t], o->bad_of[t], status_plural(o->bad_of[t]));
     if (o->cut_files)
         log_warn("%" PRId64 " data file%s could not be read to the end: the rows behind are missing, and nobody knows how many",
-                 o->cut_files, o->cut_files == 1 ? "" : "s");
+                 o->cut_files, status_plural(o->cut_files));
     for (int i = 0; i < o->n_sources && i < p->mixture->n_sources; i++)
         if (o->rows[i][REJECT_FILTERED] && !o->rows[i][REJECT_NONE])
             log_warn("source \"%s\": its filter leaves out %" PRId64 " row%s, and none is left", p->mixture->sources[i].name,
-                     o->rows[i][REJECT_FILTERED], o->rows[i][REJECT_FILTERED] == 1 ? "" : "s");
+                     o->rows[i][REJECT_FILTERED], status_plural(o->rows[i][REJECT_FILTERED]));
     if (sums[REJECT_FILTERED])
-        log_info("%" PRId64 " rows are not wanted by their source's filter", sums[REJECT_FILTERED]);
+        log_info("%" PRId64 " row%s not wanted by the filter of %s source", sums[REJECT_FILTERED],
+                 sums[REJECT_FILTERED] == 1 ? " is" : "s are", sums[REJECT_FILTERED] == 1 ? "its" : "their");
     if (sums[REJECT_NEAR])
         log_info("%" PRId64
                  " row%s a picture that nearly equals one of an earlier source, and \"near_duplicates\": \"drop\" leaves them out",
@@ -160,8 +162,8 @@ void outcome_say(const Outcome *o, const PrepareOptions *p, const char *all)
     if (o->renamed)
         log_warn("%" PRId64 " picture%s found under another ending", o->renamed, o->renamed == 1 ? " was" : "s were");
     if (o->cut_rows)
-        log_warn("%" PRId64 " row%s cut to data.max_tokens = %" PRId64 ", which costs %" PRId64 " trained tokens", o->cut_rows,
-                 o->cut_rows == 1 ? " was" : "s were", p->encoder.max_tokens, o->cut_tokens);
+        log_warn("%" PRId64 " row%s cut to data.max_tokens = %" PRId64 ", which costs %" PRId64 " trained token%s", o->cut_rows,
+                 o->cut_rows == 1 ? " was" : "s were", p->encoder.max_tokens, o->cut_tokens, status_plural(o->cut_tokens));
 }
 
 Status outcome_judge(const Outcome *o, const PrepareOptions *p)
@@ -175,20 +177,20 @@ Status outcome_judge(const Outcome *o, const PrepareOptions *p)
         if (rows && (double)wrong / (double)rows > p->max_bad && n < sizeof list)
             n += (size_t)snprintf(list + n, sizeof list - n,
                                   "%ssource \"%s\": %" PRId64 " of %" PRId64
-                                  " rows cannot be used (%s), and data.max_bad allows a share of %g",
-                                  n ? "\n" : "", p->mixture->sources[i].name, wrong, rows, reasons, p->max_bad);
+                                  " row%s cannot be used (%s), and data.max_bad allows a share of %g",
+                                  n ? "\n" : "", p->mixture->sources[i].name, wrong, rows, status_plural(rows), reasons, p->max_bad);
     }
     if (!good && o->n_sources) {
         const int64_t unwanted = count_choices(o);
         if (!bad && !unwanted)
             return fail(ERR_DATA, "the files of the mixture hold no rows");
-        return fail(ERR_DATA, "none of the %" PRId64 " rows of the mixture can be used%s", bad + unwanted,
+        return fail(ERR_DATA, "none of the %" PRId64 " row%s of the mixture can be used%s", bad + unwanted, status_plural(bad + unwanted),
                     bad                              ? ""
                     : outcome_count(o, REJECT_LISTED) ? ": the filters and exclude_image_ids want none"
                                                       : ": the filters want none");
     }
     if (p->strict && bad)
-        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " rows cannot be used, and --strict allows none%s", bad, good + bad,
-                    o->cut_files ? "; a data file could not be read to its end, it is named above" : "");
+        return fail(ERR_DATA, "%" PRId64 " of %" PRId64 " row%s cannot be used, and --strict allows none%s", bad, good + bad,
+                    status_plural(good + bad), o->cut_files ? "; a data file could not be read to its end, it is named above" : "");
     return n ? fail(ERR_DATA, "%s; mend the data, or raise data.max_bad", list) : OK;
 }

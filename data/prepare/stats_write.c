@@ -233,7 +233,7 @@ static void put_sources(const Stats *s, FILE *out)
             "left out", "pictures", "weight", "in an epoch", "of rows", "of tokens");
     for (int i = 0; i < s->o->mixture->n_sources; i++)
         put_source(s, out, i);
-    fprintf(out, "\n%" PRId64 " rows", s->rows);
+    fprintf(out, "\n%" PRId64 " row%s", s->rows, status_plural(s->rows));
     put_reasons(s, out, "bad", false);
     put_reasons(s, out, "left out", true);
     fprintf(out, "\n");
@@ -260,15 +260,15 @@ static void put_lengths(const Stats *s, FILE *out)
         cut += s->sources[i].cut_rows;
     }
     put_length(out, "all", &s->lengths);
-    fprintf(out, "%" PRId64 " row%s cut to data.max_tokens = %" PRId64 ", which costs %" PRId64 " trained tokens\n", cut,
-            cut == 1 ? " is" : "s are", s->o->encoder.max_tokens, s->cut_tokens);
+    fprintf(out, "%" PRId64 " row%s cut to data.max_tokens = %" PRId64 ", which costs %" PRId64 " trained token%s\n", cut,
+            cut == 1 ? " is" : "s are", s->o->encoder.max_tokens, s->cut_tokens, status_plural(s->cut_tokens));
 }
 
 static void put_pictures(const PictureStats *p, FILE *out)
 {
     char size[32];
-    fprintf(out, "\npictures: %" PRId64 " names, %" PRId64 " different files (%s)", p->names, p->files,
-            file_size_text(size, sizeof size, (size_t)p->bytes));
+    fprintf(out, "\npictures: %" PRId64 " name%s, %" PRId64 " different file%s (%s)", p->names, status_plural(p->names), p->files,
+            status_plural(p->files), file_size_text(size, sizeof size, (size_t)p->bytes));
     for (int r = REJECT_NONE + 1; r < N_REASONS; r++)
         if (p->rejected[r])
             fprintf(out, ", %" PRId64 " %s", p->rejected[r], reject_name((Reject)r));
@@ -335,7 +335,7 @@ static void put_near(const Stats *s, FILE *out)
         utf8_cell(out, e->earlier, 0);
         fprintf(out, " (");
         utf8_cell(out, source_name(s, e->earlier_source), 0);
-        fprintf(out, "), %d bit%s apart\n", e->bits, e->bits == 1 ? "" : "s");
+        fprintf(out, "), %d bit%s apart\n", e->bits, status_plural(e->bits));
     }
 }
 

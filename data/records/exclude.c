@@ -91,10 +91,10 @@ Status exclude_load(Exclude *e, const char *path)
 
 void exclude_tell(const Exclude *e, const char *path)
 {
-    log_info("%s: %zu id%s of pictures to leave out", file_name(path), e->ids.n, e->ids.n == 1 ? "" : "s");
+    log_info("%s: %zu id%s of pictures to leave out", file_name(path), e->ids.n, status_plural(e->ids.n));
     if (e->n_odd)
         log_warn("%s:%" PRId64 ": this line %s (%" PRId64 " such line%s)", file_name(path), e->odd_line, e->odd, e->n_odd,
-                 e->n_odd == 1 ? "" : "s");
+                 status_plural(e->n_odd));
 }
 
 void exclude_free(Exclude *e) { table_free(&e->ids); }

@@ -13,7 +13,7 @@ static void add_end(char *fault, const char *what, int64_t number)
     size_t at = strlen(fault);
     at += (size_t)snprintf(fault + at, FAULT_BYTES - at, "; the file %s", what);
     if (number && at < FAULT_BYTES)
-        snprintf(fault + at, FAULT_BYTES - at, ", %" PRId64 " row%s came before", number, number == 1 ? "" : "s");
+        snprintf(fault + at, FAULT_BYTES - at, ", %" PRId64 " row%s came before", number, status_plural(number));
 }
 
 Status parsed_row(JsonDoc **doc, const Row *row, int64_t number, char fault[FAULT_BYTES], bool *ends_file)

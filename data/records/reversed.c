@@ -23,8 +23,8 @@ static void check_form(Draft *d, const Record *rec, const Json *row)
 {
     const RecordTurn *t = rec->turns;
     if (rec->system.length || rec->n_turns != 2 || !t[0].human || t[1].human)
-        draft_reject(d, REJECT_BAD_TURNS, "%d:%d: %s%d turns, expected one from human and one from gpt, which is the caption", row->line,
-                     row->column, rec->system.length ? "a system text and " : "", rec->n_turns);
+        draft_reject(d, REJECT_BAD_TURNS, "%d:%d: %s%d turn%s, expected one from human and one from gpt, which is the caption", row->line,
+                     row->column, rec->system.length ? "a system text and " : "", rec->n_turns, status_plural(rec->n_turns));
     else if (rec->n_images != 1 || rec->images[0].role != ROLE_INPUT)
         draft_reject(d, REJECT_BAD_TURNS, "%d:%d: %d pictures, expected one, which the answer describes", row->line, row->column,
                      rec->n_images);

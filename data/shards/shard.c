@@ -177,8 +177,8 @@ Status shard_check_ref(const Shard *s, uint64_t r, const Shard *holder)
 {
     const uint32_t image = s->ref_image[r];
     if (image >= holder->attr.n_images)
-        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which has %" PRId64 " images", s->path, r, image,
-                    s->ref_shard[r], holder->attr.n_images);
+        return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which has %" PRId64 " image%s", s->path, r, image,
+                    s->ref_shard[r], holder->attr.n_images, status_plural(holder->attr.n_images));
     if (s->ref_crc32c[r] != holder->image_crc32c[image])
         return fail(ERR_DATA, "%s: reference %" PRIu64 " leads to image %u of shard %u, which is another picture; run prepare again",
                     s->path, r, image, s->ref_shard[r]);

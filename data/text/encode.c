@@ -305,8 +305,6 @@ static int count_images(const Record *rec, ImageRole role)
     return n;
 }
 
-static const char *plural(int n) { return n == 1 ? "" : "s"; }
-
 static const char TOO_LONG[] = "a word of more than 1 MiB (words are what spaces separate): it is not tokenised";
 static const char NO_SYSTEM[] = "a system text, and the template plain has no place for one";
 
@@ -318,7 +316,7 @@ static bool check_turns(const EncoderOptions *o, RecordText system, const Record
         return false;
     }
     if (o->chat == CHAT_PLAIN && (*n != 2 || !(*turns)[0].human || (*turns)[1].human)) {
-        snprintf(message, 256, "%d turn%s, and the template plain takes one human and one gpt turn", *n, plural(*n));
+        snprintf(message, 256, "%d turn%s, and the template plain takes one human and one gpt turn", *n, status_plural(*n));
         return false;
     }
     int skipped = *n && !(*turns)[0].human;
@@ -344,9 +342,11 @@ static bool check_markers(const EncoderOptions *o, const Record *rec, const Reco
         runs += turns[i].human ? 0 : record_count_marker(&turns[i], GEN_MARKER);
     }
     if (markers != inputs)
-        snprintf(message, 256, "%d <image> marker%s in human turns, %d input image%s", markers, plural(markers), inputs, plural(inputs));
+        snprintf(message, 256, "%d <image> marker%s in human turns, %d input image%s", markers, status_plural(markers), inputs,
+                 status_plural(inputs));
     else if (runs != targets)
-        snprintf(message, 256, "%d <gen> marker%s in gpt turns, %d target image%s", runs, plural(runs), targets, plural(targets));
+        snprintf(message, 256, "%d <gen> marker%s in gpt turns, %d target image%s", runs, status_plural(runs), targets,
+                 status_plural(targets));
     else if (runs && !o->n_visual)
         snprintf(message, 256, "<gen> in a gpt turn, but model.tokens.image is 0");
     else
@@ -473,8 +473,8 @@ Status encode_prompt(EncodedSample *out, const EncoderOptions *o, const Tokenize
     if (n_turns % 2 == 0)
         return fail(ERR_USAGE, "the dialogue has no question at its end");
     if (markers && markers != n_images)
-        return fail(ERR_USAGE, "%d <image> marker%s in the questions, %d image%s given", markers, plural(markers), n_images,
-                    plural(n_images));
+        return fail(ERR_USAGE, "%d <image> marker%s in the questions, %d image%s given", markers, status_plural(markers), n_images,
+                    status_plural(n_images));
     int32_t task_id = n_images || task == TASK_GENERATE ? encoder_task_id(o, task) : -1;
     for (int i = 0; i < n_turns; i += 2) {
         int images = markers ? record_count_marker(&turns[i], IMAGE_MARKER) : i ? 0 : n_images;

@@ -50,6 +50,8 @@ size_t status_text_of(char *out, size_t room, const char *format, va_list args) 
 /* The present sentence ("" when none). */
 const char *status_message(void);
 int status_exit_code(Status s);
+/* What stands behind a noun that follows the number n: "" or "s". */
+static inline const char *status_plural(long long n) { return n == 1 ? "" : "s"; }
 
 #define TRY(expr)                      \
     do {                               \

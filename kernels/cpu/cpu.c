@@ -167,6 +167,6 @@ Status cpu_open(Backend *b)
     b->upload = b->download = copy;
     b->measure = cpu_measure;
     b->close = close_cpu;
-    snprintf(b->description, sizeof b->description, "%s, %s, %d thread%s", processor, isa->name, d->threads, d->threads == 1 ? "" : "s");
+    snprintf(b->description, sizeof b->description, "%s, %s, %d thread%s", processor, isa->name, d->threads, status_plural(d->threads));
     return OK;
 }

@@ -87,7 +87,7 @@ for api in chat responses; do
     for order in "first second" "second first"; do
         ingest 0 --requests "$dir/requests" --replies $(printf "$dir/%s " $order) --out "$dir/out.jsonl" --format json
         prints '{"requests":3,"lines":8,"accepted":2,"retry":0,"rejected":{"schema.too_short":1},"unknown_id":1,"bad_line":1,"duplicate":3}'
-        printf '{"custom_id":"%s","uid":"u/1","stage":"schema","reason":"too_short","retry":false,"message":"\\"description\\" has 1 words, wanted at least 5"}\n' ${ids[0]} | cmp - "$dir/out.rejects.jsonl" || failed=1
+        printf '{"custom_id":"%s","uid":"u/1","stage":"schema","reason":"too_short","retry":false,"message":"\\"description\\" has 1 word, wanted at least 5"}\n' ${ids[0]} | cmp - "$dir/out.rejects.jsonl" || failed=1
         grep -o '"value":"a a a a a"' "$dir/out.jsonl" | grep -q . && ! grep -q 'b b b' "$dir/out.jsonl" || wrong "the smaller line: $(cat "$dir/out.jsonl")"
         [ ! -e "$dir/out.retry-00000.jsonl" ] || wrong "old retry files stay"
     done
@@ -117,10 +117,10 @@ mkdir "$dir/told"
 says "a line each: jq -c '.[]' FILE makes lines of an array ("
 (printf '['; head -n 1 "$dir/first" | tr -d '\n'; echo ']') | told row.json ':1: has no "custom_id"; a reply is a JSON object with a "custom_id", a line each: jq -c'
 printf '{\n "custom_id": "a"\n}\n' | told pretty.json ':1:2: '
-says 'a line each: jq -c . FILE puts each object on a line (3 of 3 lines are no replies)'
+says 'a line each: jq -c . FILE puts each object on a line (lines that are no replies: 3 of 3)'
 printf 'custom_id,reply\na,b\n' | told replies.csv ':1:1: '
-says '(2 of 2 lines are no replies)'
-told asked.jsonl ': 3 of its lines are requests, no replies; --replies takes the output and error files of the batch' < "$dir/requests/requests-00000.jsonl"
+says '(lines that are no replies: 2 of 2)'
+told asked.jsonl ': lines that are requests, no replies: 3; --replies takes the output and error files of the batch' < "$dir/requests/requests-00000.jsonl"
 sed 's/"custom_id": *"[^"]*"/"custom_id":"other"/' "$dir/first" | told others.jsonl ": none of its replies is to a request of $dir/requests; they belong to other requests"
 
 # ---------------------------------------------------------------- what is an error

@@ -1,18 +1,5 @@
 # prepare as a person runs it: exit codes and sentences, reports, equal bytes for any jobs and after kills. $1: the build folder.
-set -u
-build=$(realpath "$1") root=$(pwd) failed=0
-tmp=$(mktemp -d) || exit 1
-trap 'chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
-bases=$root/tests/fixtures/parity/bases
-
-wrong() { echo "prepare.sh: $*" >&2; failed=1; }
-# expect CODE TEXT COMMAND...: the exit code, and a text that standard output or error must hold
-expect() {
-    code=$1 text=$2; shift 2
-    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
-    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
-    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
-}
+. tests/cli/_prepare.sh
 
 mkdir "$tmp/images"
 for i in 0 1 2 3 4 5; do cp "$root/tests/fixtures/images/rgb.png" "$tmp/images/$i.png"; printf "$i" >> "$tmp/images/$i.png"; done
@@ -121,13 +108,13 @@ input='{"path":"0.png"}' target='{"path":"1.png","role":"target"}'
     draws a generate "$target" 'Draw it'; draws b generate "$target" 'Draw it again'; draws c edit "$input,$target" '<image> Now red'
     draws d edit "$target" 'Now red'; draws e understand "$target" 'Draw it'
 } > "$tmp/drawing.jsonl"
-expect 0 '2 rows of task "generate" and 1 of task "edit" have 3 target images: this run learns their text and not to draw them (model.diffusion.path is null)' \
+expect 0 '3 target images of 2 rows of task "generate" and 1 of task "edit": this run learns their text and not to draw them (model.diffusion.path is null)' \
     "$build/prepare" --config "$tmp/run.json" --out "$tmp/drawing" \
     --set 'data.mixture=[{"name":"a","files":["'"$tmp"'/drawing.jsonl"],"image_root":"'"$tmp"'/images"}]'
 grep -qF 'left out, marker_mismatch: task edit, and no input image' "$tmp/stderr" || wrong "an edit row without a source: $(cat "$tmp/stderr")"
 grep -qF 'warning: 1 row of task "understand" with target images: only their text is learned' "$tmp/stderr" || wrong "targets of understand: $(cat "$tmp/stderr")"
 
-expect 0 'of task "edit" have' "$build/prepare" --config "$root/tests/fixtures/parity/draw_l2norm/config.json" --out "$tmp/learned"
+expect 0 'of task "edit": loss.generate' "$build/prepare" --config "$root/tests/fixtures/parity/draw_l2norm/config.json" --out "$tmp/learned"
 grep -qF ': loss.generate and loss.edit say how this run learns to draw them' "$tmp/stderr" || wrong "a run that draws: $(cat "$tmp/stderr")"
 grep -qF 'left out, no_prompt: task generate without "sd": {"prompt": text}' "$tmp/stderr" || wrong "a row without its prompt: $(cat "$tmp/stderr")"
 

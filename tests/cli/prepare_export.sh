@@ -1,18 +1,5 @@
 # prepare --export as a person runs it: what stands where, exit codes, and a file that is whole or not touched. $1: the build folder.
-set -u
-build=$(realpath "$1") root=$(pwd) failed=0
-tmp=$(mktemp -d) || exit 1
-trap 'chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
-bases=$root/tests/fixtures/parity/bases
-
-wrong() { echo "prepare_export.sh: $*" >&2; failed=1; }
-# expect CODE TEXT COMMAND...: the exit code, and a text that standard output or error must hold
-expect() {
-    code=$1 text=$2; shift 2
-    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
-    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
-    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
-}
+. tests/cli/_prepare.sh
 export TMPDIR=$tmp/scans
 mkdir "$tmp/images" "$tmp/scans"
 cp "$root/tests/fixtures/images/rgb.png" "$tmp/images/0.png"
@@ -35,7 +22,7 @@ prepare() { "$build/prepare" --config "$tmp/run.json" "$@"; }
 
 expect 2 '--export and --out: ' prepare --export "$tmp/a.jsonl" --out "$tmp/x"
 expect 2 'both cannot go to standard output' prepare --export - --report -
-expect 73 "$tmp/none/.a.jsonl.new: cannot be created" prepare --export "$tmp/none/a.jsonl"
+expect 73 "$tmp/none/a.jsonl: cannot be created" prepare --export "$tmp/none/a.jsonl"
 [ ! -e "$tmp/none" ] || wrong "a folder was made"
 
 expect 0 "$tmp/a.jsonl: 95 samples; 5 of 100 rows left out" prepare --export "$tmp/a.jsonl" --report "$tmp/report.json"

@@ -1,19 +1,6 @@
 # Sources in the layouts in which data sets are published, from download to shards: prepare reads the files of tests/fixtures/sources beside small
 # pictures, and what it makes of them is what the independent reading there says. $1: the build folder.
-set -u
-build=$(realpath "$1") root=$(pwd) failed=0
-tmp=$(realpath "$(mktemp -d)") || exit 1
-trap 'rm -rf "$tmp"' EXIT
-bases=$root/tests/fixtures/parity/bases
-
-wrong() { echo "sources.sh: $*" >&2; failed=1; }
-# expect CODE TEXT COMMAND...: the exit code, and a text that standard output or error must hold
-expect() {
-    code=$1 text=$2; shift 2
-    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
-    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
-    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
-}
+. tests/cli/_prepare.sh
 
 # the files as they are, and a picture for every name in a good row, each another one
 cp -r "$root/tests/fixtures/sources" "$tmp/sources"

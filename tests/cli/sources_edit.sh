@@ -1,19 +1,7 @@
 # prepare on the public layouts of edit data, InstructPix2Pix and MagicBrush, and pictures that are excluded: rows, exit codes, what makes
 # shards stale, equal bytes after kills. $1: the build folder.
-set -u
-build=$(realpath "$1") root=$(pwd) failed=0
-tmp=$(realpath "$(mktemp -d)") || exit 1
-trap 'chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
-bases=$root/tests/fixtures/parity/bases fixture=$root/tests/fixtures/edit_sets
-
-wrong() { echo "sources_edit.sh: $*" >&2; failed=1; }
-# expect CODE TEXT COMMAND...: the exit code, and a text that standard output or error must hold
-expect() {
-    code=$1 text=$2; shift 2
-    "$@" > "$tmp/stdout" 2> "$tmp/stderr"; got=$?
-    [ $got = "$code" ] || wrong "$*: exit code $got, wanted $code: $(tail -n 2 "$tmp/stderr")"
-    grep -qF -- "$text" "$tmp/stdout" "$tmp/stderr" || wrong "$*: does not say '$text' but: $(cat "$tmp/stdout" "$tmp/stderr" | tail -n 2)"
-}
+. tests/cli/_prepare.sh
+fixture=$root/tests/fixtures/edit_sets
 cp -r "$fixture" "$tmp/sets"
 cat > "$tmp/run.json" <<END
 {"model":{"llm":{"path":"$bases/llm-gqa"},"vision":{"path":"$bases/vision-only"}},

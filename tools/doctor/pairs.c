@@ -13,7 +13,7 @@ typedef struct Judge {
 
 static bool gpu_without_module(const Facts *f, char *found, size_t n)
 {
-    snprintf(found, n, "%d NVIDIA GPU%s on the PCI bus, but the driver's kernel module is not loaded", f->gpus, f->gpus == 1 ? "" : "s");
+    snprintf(found, n, "%d NVIDIA GPU%s on the PCI bus, but the driver's kernel module is not loaded", f->gpus, status_plural(f->gpus));
     return f->built_with_cuda && f->gpus > 0 && !*f->module;
 }
 

@@ -203,7 +203,7 @@ static Status say_json(const InspectOptions *o, const char *what, int64_t rows, 
     if (rows < 0)
         fprintf(o->out, "JSON: %s\n", what);
     else
-        fprintf(o->out, "%lld row%s of JSON%s: %s\n", (long long)rows, rows == 1 ? "" : "s", damaged ? ", some of them damaged" : "", what);
+        fprintf(o->out, "%lld row%s of JSON%s: %s\n", (long long)rows, status_plural(rows), damaged ? ", some of them damaged" : "", what);
     return OK;
 }
 

@@ -166,7 +166,7 @@ static void as_text(const InspectOptions *o, const Shard *s, const Sums *t, cons
     for (int k = 0; k < N_CACHES; k++)
         if (t->cache_files[k])
             fprintf(o->out, "cached     %s in %" PRId64 " file%s, %s; prepare verifies them\n", CACHE_NAMES[k], t->cache_files[k],
-                    t->cache_files[k] == 1 ? "" : "s", file_size_text(size, sizeof size, (size_t)t->cache_bytes[k]));
+                    status_plural(t->cache_files[k]), file_size_text(size, sizeof size, (size_t)t->cache_bytes[k]));
     fputs("template   ", o->out);
     utf8_cell(o->out, a->template_name, 0);
     fprintf(o->out, ", at most %" PRId64 " tokens\nvocabulary %" PRId64 ", added ", a->model_max_length, a->vocab_size);
@@ -220,7 +220,7 @@ Status inspect_shard_folder(const InspectOptions *o)
     ShardSet set;
     char title[64];
     TRY(shards_open(&set, o->path, -1, 0));
-    snprintf(title, sizeof title, "%" PRId64 " shard%s", set.n, set.n == 1 ? "" : "s");
+    snprintf(title, sizeof title, "%" PRId64 " shard%s", set.n, status_plural(set.n));
     Status r = o->sample >= 0 ? show_sample(o, &set) : show(o, "shards", title, set.shards, set.n, o->path);
     shards_close(&set);
     return r;

@@ -261,6 +261,6 @@ Status inspect_diffusers(const InspectOptions *o)
     utf8_cell(o->out, o->path, 0);
     fprintf(o->out,
             ": diffusers model, %d part%s with weights; inspect a part's folder for its tensors (model.diffusion.path takes the whole)\n",
-            list.n, list.n == 1 ? "" : "s");
+            list.n, status_plural(list.n));
     return OK;
 }

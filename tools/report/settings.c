@@ -35,7 +35,7 @@ static const Json *value_of(const ReportRun *run, const char *key)
 static void put_sources(FILE *out, const Json *list)
 {
     int n = 0;
-    fprintf(out, "%zu source%s", list->length, list->length == 1 ? "" : "s");
+    fprintf(out, "%zu source%s", list->length, status_plural(list->length));
     for (const Json *s = list->child; s && n <= SOURCES_SHOWN; s = s->next, n++) {
         const Json *name = json_get(s, "name"), *files = json_get(s, "files"), *root = json_get(s, "root");
         const Json *shown = name ? name : files && files->kind == JSON_ARRAY ? files->child : files ? files : root;

@@ -199,7 +199,7 @@ static bool ask_refer(SceneQuestion *q, const Scene *s, SceneRandom *r)
 static bool ask_caption(SceneQuestion *q, const Scene *s, SceneRandom *r)
 {
     PUT(q->ask, "%s", scene_below(r, 2) ? "Describe the picture." : "What does the picture show?");
-    int n = PUT(q->answer, "%s object%s:", NUMBERS[s->n], s->n == 1 ? "" : "s");
+    int n = PUT(q->answer, "%s object%s:", NUMBERS[s->n], status_plural(s->n));
     for (int i = 0; i < s->n; i++) {
         const SceneObject *o = &s->object[i];
         n += snprintf(q->answer + n, sizeof q->answer - (size_t)n, " ");

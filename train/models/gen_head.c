@@ -220,7 +220,7 @@ static Status no_more_layers(const GenHead *m, const Weights *w)
         snprintf(ours, sizeof ours, PREFIX "tfm.%s.layers.%" PRId64 ".norm1.weight", HALVES[i], n[i]);
         if (safetensors_find(w->st, names_in_file(theirs, &names, ours)))
             return fail(ERR_DATA, "%s: holds %s, but the generation head has %" PRId64 " %s layer%s (model.gen_head.%s_layers)", w->path,
-                        theirs, n[i], HALVES[i], n[i] == 1 ? "" : "s", HALVES[i]);
+                        theirs, n[i], HALVES[i], status_plural(n[i]), HALVES[i]);
     }
     return OK;
 }

@@ -50,7 +50,7 @@ static Status no_more_layers(const Projector *m, const Weights *w)
     if (!safetensors_find(w->st, names_in_file(theirs, &names, ours)))
         return OK;
     return fail(ERR_DATA, "%s: holds %s, but the projector has %" PRId64 " layer%s (model.projector.type)", w->path, theirs, m->depth,
-                m->depth == 1 ? "" : "s");
+                status_plural(m->depth));
 }
 
 Status projector_load(GenLlava *g, const RunConfig *cfg, const char *file)

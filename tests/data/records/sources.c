@@ -195,7 +195,7 @@ TEST(sources_name_bad_rows_with_their_place)
     CHECK_REJECTED(REJECT_BAD_TURNS, "1:2: 0 turns, expected one from human and one from gpt, which is the caption");
     CHECK_REJECTED(REJECT_BAD_TURNS, "2:1: 2 pictures, expected one, which the answer describes");
     CHECK_REJECTED(REJECT_BAD_TURNS, "turn 0 is from \"cat\", expected human or gpt, or user or assistant");
-    CHECK_REJECTED(REJECT_BAD_TURNS, "3:59: a system text and 1 turns, expected one from human and one from gpt, which is the caption");
+    CHECK_REJECTED(REJECT_BAD_TURNS, "3:59: a system text and 1 turn, expected one from human and one from gpt, which is the caption");
     CHECK_REJECTED(REJECT_BAD_TURNS, "3:132: 1 pictures, expected one, which the answer describes");
     CHECK_STR(rec->uid, "r/u");
     CHECK_REJECTED(REJECT_BAD_JSON,

@@ -533,7 +533,7 @@ TEST(shard_refers_to_pictures_of_earlier_shards)
     shard_close(&alone);
 
     made_shard(path_of("shard-00000-of-00002.h5"), &SAMPLES[1], 1, 1, 0, 2, 0);
-    snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which has 1 images", second);
+    snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which has 1 image", second);
     CHECK_FAILS(shards_open(&set, test_dir(), 1000, 0), ERR_DATA, wanted);
 
     make_set();

@@ -59,7 +59,7 @@ TEST(shards_are_refused_by_a_check_as_when_they_are_opened)
     snprintf(wanted, sizeof wanted, "%s: there are no shards; run prepare", test_dir());
     check_refused(0, ERR_MISSING, wanted);
     make_set(1);
-    snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which has 1 images", shard_path(2, 3));
+    snprintf(wanted, sizeof wanted, "%s: reference 0 leads to image 1 of shard 0, which has 1 image", shard_path(2, 3));
     check_refused(0, ERR_DATA, wanted);
     make_set(2);
     snprintf(wanted, sizeof wanted, "%s: was made for 1004 token ids, the run has 1003; run prepare again", shard_path(0, 3));
