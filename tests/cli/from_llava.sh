@@ -97,7 +97,9 @@ refused 65 'no command in it runs a file that ends in ".py"' "$dir/tune.sh"
 # scripts that only the shell can read
 script() { printf '%s\n' "$1" >"$dir/s.sh"; }
 script 'deepspeed x.py --output_dir $HOME_OF_ALL'
-refused 65 's.sh:1: $HOME_OF_ALL is not set to a plain text by the script' "$dir/s.sh"
+deep=$dir/$(printf 'deep%.0s' {1..60})
+mkdir "$deep" && cp "$dir/s.sh" "$deep/"
+for at in "$dir" "$deep"; do refused 65 's.sh:1: $HOME_OF_ALL is not set to a plain text by the script; put its value there' "$at/s.sh"; done
 script 'A=$(date)
 deepspeed x.py --output_dir $A'
 refused 65 's.sh:2: $A is not set to a plain text by the script' "$dir/s.sh"

@@ -61,12 +61,14 @@ plain=$(planned) drawing=$(planned $sampling)
 
 # Mistakes, before anything is spent.
 printf '%s\n' '{"draw": "a", "image": "b.png"}' '{"edit": "a"}' '{"draw": "a", "ask": "b"}' '{"edit": "a", "image": "gone.png"}' > "$dir/prompts/bad.jsonl"
-expect 65 $run $sampling --set sample.prompts="$dir/prompts/bad.jsonl"
+deep=$dir/$(printf 'deep%.0s' {1..60})
+cp -r "$dir/prompts" "$deep"
+expect 65 $run $sampling --set sample.prompts="$deep/bad.jsonl"
 says "sample.prompts: 4 of its 4 lines cannot be used:"
 says 'bad.jsonl:1: "draw" begins without a picture, and there is an "image"; "edit" changes one'
 says 'bad.jsonl:2: "edit" needs an "image", the path of the picture to change'
 says 'bad.jsonl:3: has "draw" and "ask"; a prompt asks for one thing'
-says 'bad.jsonl:4: picture '"$dir/prompts/gone.png"
+says 'bad.jsonl:4: picture '"$deep/gone.png"
 mkdir "$dir/part"
 ln -s "$PWD/tests/fixtures/parity/bases/diffusion-noise/"{text_encoder,tokenizer} "$dir/part"
 expect 66 $run $sampling --set model.diffusion.path="$dir/part" --set loss.generate=mse --set loss.edit=mse --set model.diffusion.edit=llm_only

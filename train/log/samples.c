@@ -15,7 +15,7 @@
 
 /* ---------------------------------------------------------------- reading */
 
-enum { TOLD = 12, TOLD_BYTES = 300 }; /* mistakes, and bytes of each */
+enum { TOLD = 12, TOLD_BYTES = 600 }; /* mistakes, and bytes of each */
 
 typedef struct Reader {
     Samples *s;
