@@ -58,7 +58,7 @@ rm -rf "$dir/runs/r"
 # Of a library that wants rows at multiples of 16 bytes the head's logits ask nothing else, though their width is odd; the patches' rows of
 # 588 numbers do. A dry run tells what that costs, and so does a run, once.
 aligned="$on_cuda --set train.compute=bf16 --set model.lora.r=16 --set model.lora.dropout=0"
-warned="warning: about 2.% of the time of this run's matrix products goes to those that are multiplied without tensor cores, because cuBLASLt has no algorithm"
+warned="warning: about 1.% of the time of this run's matrix products goes to those that are multiplied without tensor cores, because cuBLASLt has no algorithm"
 warned="$warned for them; the largest: m 4, n 48, k 588 (BF16), rows of 588, 588 and 48, at multiples of 8, 8 and 32 bytes"
 for how in --dry-run "--steps 1"; do
     CUDA_HOST_CUBLAS=ALIGNED expect 0 $aligned $how
