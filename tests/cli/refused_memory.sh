@@ -94,7 +94,9 @@ printf '{"id":1,"text":"a red circle"}\n' > "$dir/texts"
 refuse prepare_none evaluate features --device cpu --model "$dir/clip" --images "$metrics/edits/made" --out "$dir/features.h5"
 refuse prepare_none evaluate features --device cpu --model "$dir/clip" --texts "$dir/texts" --out "$dir/features.h5"
 drawings=$PWD/tests/fixtures/drawings
-refuse prepare_none evaluate magicbrush score --data "$metrics/magicbrush/goals" --answers "$metrics/magicbrush/edits" --features "$drawings/magicbrush/features"
+cp -r "$metrics/magicbrush/goals" "$dir/goals"
+echo '{"99": [{"input": "99-input.png", "output": "99-output1.png", "instruction": "make it red"}]}' > "$dir/goals/edit_sessions.json"
+refuse prepare_none evaluate magicbrush score --data "$dir/goals" --answers "$metrics/magicbrush/edits" --features "$drawings/magicbrush/features"
 tiny=(--config tests/fixtures/parity/noise_edit/config.json --set save.dir="$dir/drawing" --set device=cpu --steps 1 --quiet)
 refuse no_shards evaluate coco ask --data "$drawings/coco" "${tiny[@]}" --out "$dir/out" --limit 2
 no_shards
