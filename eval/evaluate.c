@@ -31,6 +31,8 @@ static const Command COMMANDS[] = {
      "L1, L2, PSNR, SSIM and LPIPS of pictures against their goals", metrics_pixels, true},
     {"fid", "evaluate fid PICTURES PICTURES --inception FILE [--format json]", "the Fréchet inception distance of two sets of pictures",
      metrics_fid, true},
+    {"kid", "evaluate kid PICTURES PICTURES --inception FILE [--format json]", "the kernel inception distance of two sets of pictures",
+     metrics_kid, true},
     {"clip-score", "evaluate clip-score IMAGES TEXTS [--model DIR] [--format json]", "how well pictures fit their texts, by CLIP",
      metrics_clip_score, true},
     {"features", "evaluate features --model DIR --images DIR|--texts FILE.jsonl|--records FILE.jsonl --out FILE.h5",

@@ -7,5 +7,6 @@
 /* argv[0]: the metric's name; then its options. */
 MUST_USE Status metrics_pixels(int argc, char **argv);
 MUST_USE Status metrics_fid(int argc, char **argv);
+MUST_USE Status metrics_kid(int argc, char **argv);
 MUST_USE Status metrics_clip_score(int argc, char **argv);
 #endif

@@ -1,5 +1,5 @@
 /* spectrum.h: the linear algebra of FID: a factor of a covariance, and a nuclear norm. In double; the same numbers for any number of
- * threads. Called by fid.c. */
+ * threads. Called by fid.c and kid.c. */
 #ifndef GENLLAVA_EVAL_METRICS_SPECTRUM_H
 #define GENLLAVA_EVAL_METRICS_SPECTRUM_H
 

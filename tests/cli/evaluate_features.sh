@@ -69,6 +69,7 @@ alike() {
 alike fid "$dir/pictures.h5" "$dir/others.h5" -- "$dir/pictures" "$dir/others" --inception "$dir/clip"
 grep -qF "$dir/pictures: 3 pictures are too few" "$dir/err" || wrong "fid of pictures: $(cat "$dir/err")"
 alike fid "$dir/pictures.h5" "$dir/others.h5" -- "$dir/pictures.h5" "$dir/others" --inception "$dir/clip"
+alike kid "$dir/pictures.h5" "$dir/others.h5" -- "$dir/pictures" "$dir/others" --inception "$dir/clip"
 alike clip-score "$dir/pictures.h5" "$dir/plain.h5" -- "$dir/pictures" "$dir/texts.jsonl" --model "$dir/clip"
 alike clip-score "$dir/pictures.h5" "$dir/texts.h5" -- "$dir/pictures" "$dir/texts.jsonl" --model "$dir/clip" --prefix "A photo depicts "
 # compares CODE SENTENCE WORDS…

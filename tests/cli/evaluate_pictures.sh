@@ -1,5 +1,5 @@
 #!/bin/bash
-# evaluate pixels, fid, clip-score and the benchmarks of editing: their JSON, tables, and what it says of bad input.
+# evaluate pixels, fid, kid, clip-score and the benchmarks of editing: their JSON, tables, and what it says of bad input.
 set -u
 build=$1
 dir=$(mktemp -d) || exit 1
@@ -75,6 +75,12 @@ refused 2 'needs two sets, folders of pictures or files of features, has 1' fid 
 refused 2 'its name has to end in .npy or .h5' fid $features/a.npy $pairs/near.a.png
 refused 66 'none.npy' fid $features/a.npy "$dir/none.npy"
 refused 65 'they have to come from the same network' fid $features/a.npy $features/images.h5
+"$build/evaluate" kid $features/kid_some.npy $features/kid_b.npy --format json |
+    grep -q '^{"metric":"kid","n":30,"n_reference":30,"dim":8,"subsets":1,"subset_size":30,"kid":0\.4645048402' || wrong "kid"
+"$build/evaluate" kid $features/kid_a.npy $features/kid_b.npy --subset-size 20 --subsets 7 | grep -q '^KID 0\.[0-9]*, deviation 0\.[0-9]* (7 subsets of 20; 8 features)$' ||
+    wrong "kid: no line for people"
+refused 2 'evaluate kid needs two sets' kid $features/kid_a.npy
+refused 65 'they have to come from the same network' kid $features/kid_a.npy $features/images.h5
 "$build/evaluate" clip-score $features/images.h5 $features/texts.h5 --format json |
     grep -q '^{"metric":"clip-score","n":7,"score":64\.4147763889[0-9]*,"clipscore":1\.61036940972[0-9]*}$' || wrong "clip-score"
 "$build/evaluate" clip-score $features/images.h5 $features/texts.npy | grep -q '^7 pairs: CLIP score 64.41, CLIPScore 1.6104$' ||
