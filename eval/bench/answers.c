@@ -17,15 +17,16 @@ typedef struct Answer {
     const char *file;
     int line;
     bool known, no_picture;
+    bool missing; /* it is none: its question was asked, that is all that is known */
 } Answer;
 
 struct Answers {
     Pool pool;
     Answer *item; /* in order of the first answer to each question */
     int64_t n, room, duplicate;
-    Table by_key;   /* index + 1, by the hash of a key or what follows it */
-    const char *id; /* member that names the question */
-    bool limited;
+    Table by_key;           /* index + 1, by the hash of a key or what follows it */
+    const char *id;         /* member that names the question */
+    bool limited, expected; /* expected: of what answers_find looked for last */
 };
 
 /* ---------------------------------------------------------------- by key */
@@ -69,23 +70,36 @@ static Status add(Answers *a, const Answer *answer)
     return pool_status(&a->pool);
 }
 
-bool answers_find(Answers *a, Span key, Span *text)
+/* NULL: none has that key. */
+static Answer *find_answer(const Answers *a, Span key)
 {
     uint64_t place;
-    for (TableKey at = first_key(key); (place = table_value(&a->by_key, at)); at = table_next(at)) {
-        Answer *answer = &a->item[place - 1];
-        if (!span_equal(answer->key, key))
-            continue;
-        answer->known = true;
-        *text = answer->text;
-        return true;
-    }
-    return false;
+    for (TableKey at = first_key(key); (place = table_value(&a->by_key, at)); at = table_next(at))
+        if (span_equal(a->item[place - 1].key, key))
+            return &a->item[place - 1];
+    return NULL;
+}
+
+bool answers_find(Answers *a, Span key, Span *text)
+{
+    Answer *answer = find_answer(a, key);
+    a->expected = answer != NULL;
+    if (!answer || answer->missing)
+        return false;
+    answer->known = true;
+    *text = answer->text;
+    return true;
 }
 
 void answers_limit(Answers *a) { a->limited = true; }
 
-bool answers_not_asked(const Answers *a, bool found) { return a->limited && !found; }
+Status answers_expect(Answers *a, Span key, bool *missing)
+{
+    *missing = !find_answer(a, key);
+    return *missing ? add(a, &(Answer){.key = key, .text = SPAN(""), .known = true, .missing = true}) : OK;
+}
+
+bool answers_not_asked(const Answers *a, bool found) { return a->limited && !found && !a->expected; }
 
 bool answer_has_no_picture(const Json *row)
 {

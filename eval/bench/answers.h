@@ -17,9 +17,12 @@ MUST_USE Status answers_read_replies(Answers **out, const char *const *files, in
 void answers_free(Answers **a);
 /* The text of the answer to a question; false: there is none. Marks it as known. */
 bool answers_find(Answers *a, Span key, Span *text);
-/* These answer the first questions alone (BenchData.limit), or are replies about them: a question without an answer was not asked. */
+/* These answer the first questions alone (BenchData.limit), or are replies about them: a question without an answer was not asked, unless
+ * answers_expect has named it. */
 void answers_limit(Answers *a);
-/* Whether a question leaves the score as it is, for it was not asked. found: what answers_find said. */
+/* This question was asked. *missing: it has no answer. */
+MUST_USE Status answers_expect(Answers *a, Span key, bool *missing);
+/* Whether a question leaves the score as it is, for it was not asked. found: what answers_find said of it just now. */
 bool answers_not_asked(const Answers *a, bool found);
 /* What the answers say themselves: "metadata": {ANSWER_NO_PICTURE: true} of one whose picture could not be read. */
 #define ANSWER_NO_PICTURE "no_picture"

@@ -94,27 +94,88 @@ static Status count_question(void *n, const BenchQuestion *q)
     return OK;
 }
 
-/* The others cannot be told from those that were not asked. */
+/* What an answer to it is known by. */
+static Status key_of(const Bench *b, Pool *pool, const BenchQuestion *q, Span *key)
+{
+    char *text;
+    JsonDoc *row;
+    *key = q->id;
+    if (!b->key)
+        return OK;
+    cJSON *o = cJSON_CreateObject();
+    json_add_bytes(o, "prompt", q->prompt.s, q->prompt.n);
+    TRY(json_to_text(&text, &o, JSON_INLINE, "a question"));
+    Status s = json_parse(&row, text, strlen(text), "a question");
+    mem_free(text);
+    TRY(s);
+    s = b->key(pool, json_root(row), key);
+    *key = span_copy(pool, *key);
+    json_free(&row);
+    return s ? s : pool_status(pool);
+}
+
+/* The first questions, and which of them have no answer. */
+typedef struct Expecting {
+    const Bench *bench;
+    Answers *answers;
+    Pool pool;
+    int64_t limit, n, n_missing;
+    char first[96]; /* that has none */
+} Expecting;
+
+static Status expect_answer(void *arg, const BenchQuestion *q)
+{
+    Expecting *e = arg;
+    Span key;
+    bool missing;
+    if (e->n == e->limit)
+        return OK;
+    e->n++;
+    pool_reset(&e->pool);
+    TRY(key_of(e->bench, &e->pool, q, &key));
+    TRY(answers_expect(e->answers, key, &missing));
+    if (missing && !e->n_missing++)
+        snprintf(e->first, sizeof e->first, "%.*s", (int)(q->id.n < 80 ? q->id.n : 80), q->id.s);
+    return OK;
+}
+
+/* Of the first questions those without an answer were asked too; of the others they were not. */
+static Status limit_answers(Answers *a, const Bench *b, const BenchData *d)
+{
+    Expecting e = {.bench = b, .answers = a, .limit = d->limit};
+    answers_limit(a);
+    Status s = b->questions(d, expect_answer, &e);
+    pool_free(&e.pool);
+    if (!s && e.n_missing)
+        log_warn("%s: %" PRId64 " of the first %" PRId64 " questions have no answer, the first of them \"%s\"", b->name, e.n_missing, e.n,
+                 e.first);
+    return s;
+}
+
+/* Beyond the first questions nothing was asked. Of a judge's replies a missing one cannot be told from one that was not asked for. */
 static Status check_limited(const Scores *s, const Bench *b, const BenchData *d, const char *what)
 {
     int64_t n = 0;
     TRY(b->questions(d, count_question, &n));
     n = n < d->limit ? n : d->limit;
     if (s->n != n)
-        return fail(ERR_DATA, "there are %s to %" PRId64 " questions, expected those to the first %" PRId64 ", all and no others", what,
-                    s->n, n);
+        return fail(ERR_DATA, "there are %s to %" PRId64 " questions, expected those to the first %" PRId64 ", %sand no others", what, s->n,
+                    n, s->n < n ? "all " : "");
     return OK;
 }
 
 /* replies NULL: without a judge, or `a` are those. */
 static Status score_from(Scores *s, const Bench *b, const BenchData *d, Answers *a, Answers *replies, bool allow_missing)
 {
-    if (d->limit)
+    const bool are_replies = b->judge && !b->score_replies;
+    if (d->limit && are_replies)
         answers_limit(a);
+    else if (d->limit)
+        TRY(limit_answers(a, b, d));
     TRY(replies ? b->score_replies(d, a, replies, s) : b->score(d, a, s));
     TRY(scores_status(s));
     if (d->limit)
-        TRY(check_limited(s, b, d, b->judge && !b->score_replies ? "replies" : "answers"));
+        TRY(check_limited(s, b, d, are_replies ? "replies" : "answers"));
     TRY(answers_all_known(a));
     if (replies)
         TRY(answers_all_known(replies));
@@ -223,26 +284,6 @@ typedef struct Counting {
     Scores counts;
 } Counting;
 
-/* What an answer to it is known by. */
-static Status key_of(const Bench *b, Pool *pool, const BenchQuestion *q, Span *key)
-{
-    char *text;
-    JsonDoc *row;
-    *key = q->id;
-    if (!b->key)
-        return OK;
-    cJSON *o = cJSON_CreateObject();
-    json_add_bytes(o, "prompt", q->prompt.s, q->prompt.n);
-    TRY(json_to_text(&text, &o, JSON_INLINE, "a question"));
-    Status s = json_parse(&row, text, strlen(text), "a question");
-    mem_free(text);
-    TRY(s);
-    s = b->key(pool, json_root(row), key);
-    *key = span_copy(pool, *key);
-    json_free(&row);
-    return s ? s : pool_status(pool);
-}
-
 static Status count_answer(void *arg, const BenchQuestion *q)
 {
     Counting *c = arg;
@@ -331,9 +372,9 @@ static Status write_requests(const Bench *b, const BenchData *d, Answers *a, con
     Scores counts = {0};
     TRY(file_draft(&draft, out));
     Requests requests = {draft.out, model ? model : b->judge_model};
-    if (d->limit)
-        answers_limit(a);
-    Status s = b->judge(d, a, &counts, put_request, &requests);
+    Status s = d->limit ? limit_answers(a, b, d) : OK;
+    if (!s)
+        s = b->judge(d, a, &counts, put_request, &requests);
     if (!s && d->limit)
         s = check_limited(&counts, b, d, "answers");
     if (!s)

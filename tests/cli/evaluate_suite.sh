@@ -59,7 +59,10 @@ grep -q '"bench":"gqa","split":"testdev_balanced","n":5,"n_missing":0' "$dir/tex
 [ "$(score "$dir/text" pope)" = "$(score "$dir/table" pope)" ] || wrong "no limit: another score"
 sed -i '$d' "$dir/out/gqa-first-5.jsonl"
 run 65 --suite "$dir/few.json" --out "$dir/out" --quiet
-says "gqa: there are answers to 4 questions, expected those to the first 5, all and no others"
+says "gqa: 1 of 5 questions have no answer, which is more than 1 %; --allow-missing counts them as wrong"
+run 0 --suite "$dir/few.json" --out "$dir/out" --format json --allow-missing
+says "warning: gqa: 1 of the first 5 questions have no answer, the first of them \""
+grep -q '"bench":"gqa","split":"testdev_balanced","n":5,"n_missing":1' "$dir/text" || wrong "limit 5, one missing: $(cat "$dir/text")"
 
 # All mistakes of a suite at once, with their places.
 printf '{"benchmarks":[{"bench":"popo","dat":1},\n{"bench":"gqa","data":"x","replies":"y"}],"x":1}' > "$dir/bad.json"

@@ -136,14 +136,50 @@ TEST(groups_that_were_not_asked_are_left_out)
     scores_free(&s);
 }
 
-TEST(a_limited_score_takes_all_answers)
+/* few.jsonl without its last line. */
+static void drop_last(void)
+{
+    char *bytes;
+    size_t n;
+    REQUIRE_OK(file_read(&bytes, &n, golden_path("few.jsonl"), 1 << 20));
+    for (n--; n && bytes[n - 1] != '\n'; n--)
+        ;
+    REQUIRE_OK(file_write(golden_path("few.jsonl"), bytes, n));
+    mem_free(bytes);
+}
+
+/* A question that was asked and has no answer is wrong, as without a limit: the others give as many right ones. */
+TEST(of_a_limited_number_an_answer_may_be_missing)
+{
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Scores all, few;
+        const int limit = CASES[i].limit;
+        keep_first(CASES[i].bench, limit);
+        drop_last();
+        CHECK_INT(score(&few, CASES[i].bench, limit, false), ERR_DATA);
+        CHECK_MSG(strstr(status_message(), "questions have no answer, which is more than 1 %; --allow-missing counts them as wrong"),
+                  "%s: %s", CASES[i].bench, status_message());
+        scores_free(&few);
+        REQUIRE_OK(score(&few, CASES[i].bench, limit, true));
+        REQUIRE_OK(score(&all, CASES[i].bench, 0, true));
+        CHECK_INT(few.n, limit);
+        CHECK(few.n_missing >= 1);
+        CHECK_INT(all.n_missing - few.n_missing, all.n - few.n);
+        const double right = golden_value(&few, CASES[i].key) * (double)few.n, wanted = golden_value(&all, CASES[i].key) * (double)all.n;
+        CHECK_MSG(fabs(right - wanted) <= 1e-9 * wanted, "%s: %.17g hundredths of a question are right, wanted %.17g", CASES[i].bench,
+                  right, wanted);
+        scores_free(&few);
+        scores_free(&all);
+    }
+}
+
+/* An answer to a question beyond the limit is one that was not asked. */
+TEST(of_a_limited_number_no_other_answers_count)
 {
     Scores s;
     keep_first("gqa", 17);
-    CHECK(score(&s, "gqa", 18, true) == ERR_DATA);
-    CHECK_STR(status_message(), "there are answers to 17 questions, expected those to the first 18, all and no others");
-    scores_free(&s);
-    CHECK(score(&s, "gqa", 10, false) == ERR_DATA);
+    CHECK(score(&s, "gqa", 10, true) == ERR_DATA);
+    CHECK_STR(status_message(), "there are answers to 17 questions, expected those to the first 10, and no others");
     scores_free(&s);
 }
 
