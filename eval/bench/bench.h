@@ -115,6 +115,9 @@ MUST_USE Status official_get(const Json **out, const Json *object, const char *k
  * of the one object. Every row is an object; none at all is ERR_DATA. */
 typedef Status (*RowVisit)(void *arg, const Json *row);
 MUST_USE Status official_rows(const char *path, const char *member, RowVisit visit, void *arg);
+/* Calls visit with every member of the one object that a large file is, each an object. */
+typedef Status (*MemberVisit)(void *arg, const char *key, const Json *member);
+MUST_USE Status official_members(const char *path, MemberVisit visit, void *arg);
 /* The text of an id that may be written as an integer or as text. */
 MUST_USE Status official_id(Pool *p, Span *out, bool *number, const Json *object, const char *key, const char *where);
 #endif

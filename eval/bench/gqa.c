@@ -12,33 +12,36 @@ static bool is_balanced(const Json *q)
     return balanced && balanced->kind == JSON_BOOL && balanced->boolean;
 }
 
-static Span id_of(const Json *q) { return span_of(q->key); }
+static char *questions_path(char path[PATH_MAX], const BenchData *d) { return official_path(path, d, "%s_questions.json", d->split); }
+
+typedef struct Asking {
+    char path[PATH_MAX];
+    Pool pool;
+    BenchVisit visit;
+    void *arg;
+} Asking;
+
+static Status ask_question(void *arg, const char *id, const Json *q)
+{
+    Asking *k = arg;
+    char image[PATH_MAX];
+    Span text, picture;
+    if (!is_balanced(q))
+        return OK;
+    TRY(official_text(&text, q, "question", k->path));
+    TRY(official_text(&picture, q, "imageId", k->path));
+    snprintf(image, sizeof image, "images/%.*s.jpg", (int)picture.n, picture.s);
+    pool_reset(&k->pool);
+    const Span prompt = span_print(&k->pool, "%.*s%s", (int)text.n, text.s, SHORT_ANSWER);
+    TRY(pool_status(&k->pool));
+    return k->visit(k->arg, &(BenchQuestion){.id = span_of(id), .prompt = prompt, .image = image});
+}
 
 static Status questions(const BenchData *d, BenchVisit visit, void *arg)
 {
-    char path[PATH_MAX], image[PATH_MAX];
-    JsonDoc *doc;
-    Pool pool = {0};
-    TRY(official_json(&doc, official_path(path, d, "%s_questions.json", d->split)));
-    Status s = OK;
-    for (const Json *q = json_root(doc)->child; q && !s; q = q->next) {
-        Span text, picture;
-        if (!is_balanced(q))
-            continue;
-        s = official_text(&text, q, "question", path);
-        if (!s)
-            s = official_text(&picture, q, "imageId", path);
-        if (s)
-            break;
-        snprintf(image, sizeof image, "images/%.*s.jpg", (int)picture.n, picture.s);
-        Span prompt = span_print(&pool, "%.*s%s", (int)text.n, text.s, SHORT_ANSWER);
-        s = pool_status(&pool);
-        if (!s)
-            s = visit(arg, &(BenchQuestion){.id = id_of(q), .prompt = prompt, .image = image});
-        pool_reset(&pool);
-    }
-    pool_free(&pool);
-    json_free(&doc);
+    Asking k = {.visit = visit, .arg = arg};
+    Status s = official_members(questions_path(k.path, d), ask_question, &k);
+    pool_free(&k.pool);
     return s;
 }
 
@@ -70,76 +73,87 @@ static Status count(const Json *q, const char *path, bool right, Scores *s, Sums
     return scores_status(s);
 }
 
-static Status score_question(const Json *q, const char *path, Answers *a, Scores *s, Sums *sums)
+typedef struct Scoring {
+    char path[PATH_MAX];
+    Answers *answers;
+    Scores *scores;
+    Sums sums;
+} Scoring;
+
+static Status score_question(void *arg, const char *id, const Json *q)
 {
+    Scoring *k = arg;
     Pool pool = {0};
     Span text = SPAN(""), answer;
-    bool found = answers_find(a, id_of(q), &text);
-    if (!is_balanced(q) || answers_not_asked(a, found))
+    bool found = answers_find(k->answers, span_of(id), &text);
+    if (!is_balanced(q) || answers_not_asked(k->answers, found))
         return OK;
-    TRY(official_text(&answer, q, "answer", path));
-    s->n_missing += !found;
+    TRY(official_text(&answer, q, "answer", k->path));
+    k->scores->n_missing += !found;
     bool right = found && span_equal(prediction_of(&pool, text), answer);
     Status status = pool_status(&pool);
     pool_free(&pool);
-    return status ? status : count(q, path, right, s, sums);
+    return status ? status : count(q, k->path, right, k->scores, &k->sums);
 }
 
 static Status score(const BenchData *d, Answers *a, Scores *s)
 {
-    char path[PATH_MAX];
-    JsonDoc *doc;
-    Sums sums = {0};
-    TRY(official_json(&doc, official_path(path, d, "%s_questions.json", d->split)));
-    Status status = OK;
-    for (const Json *q = json_root(doc)->child; q && !status; q = q->next)
-        status = score_question(q, path, a, s, &sums);
-    s->n = sums.n;
-    scores_share(s, sums.right, sums.n, "accuracy");
-    scores_share(s, sums.right_binary, sums.n_binary, "binary");
-    scores_share(s, sums.right - sums.right_binary, sums.n - sums.n_binary, "open");
-    groups_share(s, &sums.structural, "structural");
-    groups_share(s, &sums.semantic, "semantic");
-    groups_free(&sums.structural);
-    groups_free(&sums.semantic);
-    json_free(&doc);
+    Scoring k = {.answers = a, .scores = s};
+    Sums *sums = &k.sums;
+    Status status = official_members(questions_path(k.path, d), score_question, &k);
+    s->n = sums->n;
+    scores_share(s, sums->right, sums->n, "accuracy");
+    scores_share(s, sums->right_binary, sums->n_binary, "binary");
+    scores_share(s, sums->right - sums->right_binary, sums->n - sums->n_binary, "open");
+    groups_share(s, &sums->structural, "structural");
+    groups_share(s, &sums->semantic, "semantic");
+    groups_free(&sums->structural);
+    groups_free(&sums->semantic);
     return status;
 }
 
-static Status put_answers(FILE *out, const Json *root, Answers *a)
+typedef struct Submitting {
+    FILE *out;
+    Answers *answers;
+    Pool pool;
+    bool any;
+} Submitting;
+
+static Status put_answer(void *arg, const char *key, const Json *q)
 {
-    bool any = false;
-    Pool pool = {0};
+    Submitting *k = arg;
+    const Span id = span_of(key);
+    Span text;
+    (void)q;
+    if (!answers_find(k->answers, id, &text))
+        return OK;
+    pool_reset(&k->pool);
+    const Span prediction = prediction_of(&k->pool, text);
+    fputs(k->any ? ", {\"questionId\": " : "{\"questionId\": ", k->out);
+    json_put_text(k->out, id.s, id.n);
+    fputs(", \"prediction\": ", k->out);
+    json_put_text(k->out, prediction.s, prediction.n);
+    fputc('}', k->out);
+    k->any = true;
+    return pool_status(&k->pool);
+}
+
+static Status put_answers(FILE *out, const BenchData *d, Answers *a)
+{
+    char path[PATH_MAX];
+    Submitting k = {.out = out, .answers = a};
     fputc('[', out);
-    for (const Json *q = root->child; q; q = q->next) {
-        Span text;
-        if (!answers_find(a, id_of(q), &text))
-            continue;
-        Span prediction = prediction_of(&pool, text), id = id_of(q);
-        fputs(any ? ", {\"questionId\": " : "{\"questionId\": ", out);
-        json_put_text(out, id.s, id.n);
-        fputs(", \"prediction\": ", out);
-        json_put_text(out, prediction.s, prediction.n);
-        fputc('}', out);
-        any = true;
-    }
+    Status s = official_members(questions_path(path, d), put_answer, &k);
     fputs("]\n", out);
-    Status s = pool_status(&pool);
-    pool_free(&pool);
+    pool_free(&k.pool);
     return s ? s : answers_all_known(a);
 }
 
 static Status submit(const BenchData *d, Answers *a, const char *path)
 {
-    char from[PATH_MAX];
-    JsonDoc *doc;
     FileDraft draft;
-    TRY(official_json(&doc, official_path(from, d, "%s_questions.json", d->split)));
-    Status s = file_draft(&draft, path);
-    if (!s)
-        s = file_publish(&draft, put_answers(draft.out, json_root(doc), a));
-    json_free(&doc);
-    return s;
+    TRY(file_draft(&draft, path));
+    return file_publish(&draft, put_answers(draft.out, d, a));
 }
 
 const Bench BENCH_GQA = {.name = "gqa",

@@ -68,16 +68,48 @@ Status official_id(Pool *p, Span *out, bool *number, const Json *object, const c
     return official_text(out, object, key, where);
 }
 
+static Status parse_row(JsonDoc **doc, const char *path, const Row *row)
+{
+    if (row->error)
+        return fail(ERR_DATA, "%s:%s", path, row->error);
+    TRY(json_parse_at(doc, row->text, row->n, path, row->line, row->column));
+    const JsonKind kind = json_root(*doc)->kind;
+    if (kind == JSON_OBJECT)
+        return OK;
+    json_free(doc);
+    return fail(ERR_DATA, "%s:%d:%d: is %s, expected an object", path, row->line, row->column, json_kind_name(kind));
+}
+
 static Status visit_row(const char *path, const Row *row, RowVisit visit, void *arg)
 {
     JsonDoc *doc;
-    if (row->error)
-        return fail(ERR_DATA, "%s:%s", path, row->error);
-    TRY(json_parse_at(&doc, row->text, row->n, path, row->line, row->column));
-    Status s = json_root(doc)->kind == JSON_OBJECT ? visit(arg, json_root(doc))
-                                                   : fail(ERR_DATA, "%s:%d:%d: is %s, expected an object", path, row->line, row->column,
-                                                          json_kind_name(json_root(doc)->kind));
+    TRY(parse_row(&doc, path, row));
+    Status s = visit(arg, json_root(doc));
     json_free(&doc);
+    return s;
+}
+
+static Status visit_member(const char *path, const Row *row, MemberVisit visit, void *arg)
+{
+    JsonDoc *doc;
+    if (!row->error && row->element)
+        return fail(ERR_DATA, "%s:%d:%d: \"%s\" is an array, expected an object", path, row->line, row->column, row->key);
+    TRY(parse_row(&doc, path, row));
+    Status s = visit(arg, row->key, json_root(doc));
+    json_free(&doc);
+    return s;
+}
+
+Status official_members(const char *path, MemberVisit visit, void *arg)
+{
+    Rows *rows;
+    Row row;
+    bool end = false;
+    TRY(rows_open(&rows, path, ROWS_MEMBERS));
+    Status s = OK;
+    while (!s && !(s = rows_next(rows, &row, &end)) && !end)
+        s = visit_member(path, &row, visit, arg);
+    rows_close(&rows);
     return s;
 }
 

@@ -131,7 +131,7 @@ refused 65 "mm-vet: the files in $dir/none_asked hold no question of split v1" \
 [ ! -e "$dir/x" ] || fail "requests about no questions"
 echo '[{"isBalanced": true, "answer": "x"}]' > "$dir/none_asked/testdev_balanced_questions.json"
 for step in "score --answers $dir/no_answers" "submit --answers $dir/no_answers --out $dir/x"; do
-    refused 65 'testdev_balanced_questions.json:1:1: is an array, expected an object' gqa $step --data "$dir/none_asked"
+    refused 65 "testdev_balanced_questions.json:1:1: expected '{' of a JSON object, found '['" gqa $step --data "$dir/none_asked"
 done
 refused 65 'the labels of test2015 are not public' vqav2 score --data "$vqav2" --split test2015 --answers "$vqav2/answers.jsonl"
 refused 66 'v2_mscoco_train2014_annotations.json' vqav2 score --data "$vqav2" --split train2014 --answers "$vqav2/answers.jsonl"
@@ -206,4 +206,19 @@ refused 65 'questions have no answer, which is more than 1 %' \
     mathvista judge --data "$math" --answers "$math/answers.jsonl" --replies "$dir/few"
 { cat "$math/replies.jsonl"; echo '{"custom_id":"x","response":{"status_code":200,"body":{"choices":[{"message":{"content":"1"}}]}}}'; } > "$dir/more"
 refused 65 'answers "x", which is no question' mathvista judge --data "$math" --answers "$math/answers.jsonl" --replies "$dir/more"
+# GQA's questions are read one by one: 16 MB of them, which held as a whole take ten times as much.
+mkdir "$dir/many"
+awk 'BEGIN {
+    printf "{"
+    for (i = 1; i <= 50000; i++)
+        printf "%s\"%d\": {\"semantic\": [{\"operation\": \"select\", \"dependencies\": [], \"argument\": \"person (372029)\"}, {\"operation\": " \
+            "\"query\", \"dependencies\": [0], \"argument\": \"name\"}], \"question\": \"Who is person %d?\", \"imageId\": \"%d\", \"isBalanced\": true, " \
+            "\"answer\": \"man\", \"types\": {\"semantic\": \"rel\", \"structural\": \"query\"}}", (i > 1 ? ", " : ""), i, i, i
+    print "}"
+}' > "$dir/many/testdev_balanced_questions.json"
+echo '{"question_id": "7", "text": "man"}' > "$dir/many.jsonl"
+if (ulimit -v 150000; OMP_NUM_THREADS=1 "$evaluate" --version > /dev/null 2>&1); then # not with the address sanitizer
+    (ulimit -v 150000; export OMP_NUM_THREADS=1; run 0 gqa score --data "$dir/many" --answers "$dir/many.jsonl" --allow-missing; exit $failed) || failed=1
+    prints "gqa testdev_balanced: 50000 questions, 49999 without an answer"
+fi
 exit $failed
