@@ -41,6 +41,20 @@ for format in $formats; do
     case $format in peft | hf | hf-llava | llava) [ -s "$dir/$format/config.json" ] || [ $format = peft ] || fail "--to $format: no config.json" ;; esac
     case $format in hf | hf-llava | gguf | parts) says "read back and asked: logits differ by " ;; esac
 done
+# A tower without the layers behind its features, as little bases are: no export names one that is not there.
+layers=$(sed -n 's/.*"num_hidden_layers": \([0-9]*\).*/\1/p' "$dir/bases/vision-only/config.json")
+cp -r "$dir/bases/vision-only" "$dir/bases/short"
+sed -i "s/\"num_hidden_layers\": $layers/\"num_hidden_layers\": $((layers + 1))/" "$dir/bases/short/config.json"
+expect 0 --config "$case/config.json" $given --set name=short --set "model.vision.path=$dir/bases/short" --set model.vision.layer=-2 --set "data.shards=$dir/shards" --steps 1 --quiet
+for format in hf-llava llava parts; do
+    to 0 $format short-$format --from "$dir/runs/short"
+    ! grep -rq "\"num_hidden_layers\": $((layers + 1))" "$dir/short-$format" --include=config.json || fail "--to $format names a layer of the tower that is not there"
+done
+grep -q "\"vision_feature_layer\": $layers" "$dir/short-hf-llava/config.json" || fail "hf-llava takes its features from another layer"
+grep -q "\"mm_vision_select_layer\": $layers" "$dir/short-llava/config.json" || fail "llava takes its features from another layer"
+ends_with "$build/train" 0 --config "$dir/short-parts/run.json" --set "data.shards=$dir/shards" --dry-run=quick
+ends_with "$build/inspect" 0 "$dir/short-parts/vision"
+grep -q '^vision_model.post_layernorm.weight ' "$dir/out" || fail "the norm behind the last layer is missing in the tower of parts"
 to 0 diffusers drawn-diffusers --from "$dir/runs/draws"
 to 0 parts drawn-parts --from "$dir/runs/draws"
 to 65 hf-llava drawn-llava --from "$dir/runs/draws"

@@ -1,6 +1,7 @@
 /* folders.c: folders and files that formats share (folders.h). */
 #include "tools/convert/folders.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -68,20 +69,88 @@ static Status copy_one(void *arg, const char *name)
 
 Status folder_copy(const char *from, const char *to, const char *const *but) { return file_list(from, copy_one, &(Copy){from, to, but}); }
 
+/* ---------------------------------------------------------------- the vision tower */
+
+int64_t folder_vision_layers(const Model *m)
+{
+    char name[WEIGHT_NAME_MAX];
+    int64_t n = m->vision->layers;
+    for (; n > m->vision->blocks && n > 1; n--) {
+        snprintf(name, sizeof name, "vision_model.encoder.layers.%" PRId64 ".layer_norm1.weight", n - 1);
+        if (stored_find(&m->tensors, name))
+            break;
+    }
+    return n;
+}
+
+int64_t folder_vision_layer(const Model *m)
+{
+    const int64_t layer = m->cfg.model.vision.layer;
+    return layer == -1 || folder_vision_layers(m) < m->vision->layers ? m->vision->blocks : layer;
+}
+
+static Status constant_rows(const Stored *t, int64_t first, int64_t n, float *out)
+{
+    (void)first;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)t->at;
+    return OK;
+}
+
+Status folder_add_last_norm(OutList *l, const Model *m, const char *before, DType type)
+{
+    static const char *const ENDINGS[] = {"bias", "weight"}; /* zeros, ones */
+    for (int i = 0; i < 2; i++) {
+        char name[WEIGHT_NAME_MAX];
+        snprintf(name, sizeof name, "vision_model.post_layernorm.%s", ENDINGS[i]);
+        if (stored_find(&m->tensors, name))
+            continue;
+        Stored t = {.name = "post_layernorm",
+                    .theirs = "post_layernorm",
+                    .file = m->path,
+                    .n_dims = 1,
+                    .shape = {m->vision->hidden},
+                    .rows = constant_rows,
+                    .at = i};
+        snprintf(name, sizeof name, "%svision_model.post_layernorm.%s", before, ENDINGS[i]);
+        TRY(out_add(l, name, type, &t));
+    }
+    return OK;
+}
+
+/* As the folder has it, but for what its weights do not hold: layers that no feature comes from, and SigLIP's head. */
+static cJSON *vision_config(const Model *m)
+{
+    cJSON *config = json_copy(m->vision_config);
+    const int64_t layers = folder_vision_layers(m);
+    if (!cJSON_HasObjectItem(config, "model_type"))
+        json_add_text(config, "model_type", m->vision->clip ? "clip_vision_model" : "siglip_vision_model");
+    if (layers < m->vision->layers) {
+        cJSON_DeleteItemFromObjectCaseSensitive(config, "num_hidden_layers");
+        json_add_int(config, "num_hidden_layers", layers);
+    }
+    if (!m->vision->clip && !stored_find(&m->tensors, "vision_model.head.probe")) {
+        cJSON_DeleteItemFromObjectCaseSensitive(config, "vision_use_head");
+        cJSON_AddFalseToObject(config, "vision_use_head");
+    }
+    return config;
+}
+
 Status folder_write_vision(const Model *m, const char *folder, DType type, int64_t max_shard)
 {
     static const char *const PREPARATION[] = {"preprocessor_config.json", "processor_config.json"};
     char path[PATH_MAX];
     OutList list = {0};
+    const DType kept = type == N_DTYPES ? stored_find(&m->tensors, "vision_model.embeddings.patch_embedding.weight")->type : type;
     Status s = folder_add(&list, m, "vision_model.", 0, type);
+    if (!s)
+        s = folder_add_last_norm(&list, m, "", kept);
     if (!s)
         s = out_safetensors(&list, folder, "model", max_shard);
     out_free(&list);
     TRY(s);
-    cJSON *config = json_copy(m->vision_config);
-    if (!cJSON_HasObjectItem(config, "model_type"))
-        json_add_text(config, "model_type", m->vision->clip ? "clip_vision_model" : "siglip_vision_model");
-    folder_tell_type(config, type == N_DTYPES ? stored_find(&m->tensors, "vision_model.embeddings.patch_embedding.weight")->type : type);
+    cJSON *config = vision_config(m);
+    folder_tell_type(config, kept);
     TRY(json_save(file_join(path, folder, "config.json"), &config));
     for (int i = 0; i < 2; i++)
         TRY(folder_copy_file(m->cfg.model.vision.path, folder, PREPARATION[i]));

@@ -17,6 +17,12 @@ MUST_USE Status folder_copy_file(const char *from, const char *to, const char *n
 MUST_USE Status folder_copy(const char *from, const char *to, const char *const *but);
 /* The vision tower as a folder of its own: config.json, how pictures are prepared, weights. type: N_DTYPES: as stored. */
 MUST_USE Status folder_write_vision(const Model *m, const char *folder, DType type, int64_t max_shard);
+/* How many layers the tower's weights hold: a little base, or one that was trained, has none behind its features. Which layer these come
+ * from, so counted; of the last one from the front, as -1 means the last block here and something else in some versions. */
+int64_t folder_vision_layers(const Model *m);
+int64_t folder_vision_layer(const Model *m);
+/* The tower's norm behind the last block, which no feature layer sees but loaders miss, where the model has none. */
+MUST_USE Status folder_add_last_norm(OutList *l, const Model *m, const char *before, DType type);
 /* What settings of Hugging Face call a type: "bfloat16", …. */
 const char *folder_type_name(DType type);
 /* The type that the settings of weights like this one say that they have, where they say it. */

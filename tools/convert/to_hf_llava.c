@@ -7,6 +7,7 @@
 #include "data/formats/json_write.h"
 #include "data/pictures/preprocessor.h"
 #include "kernels/base/log.h"
+#include "tools/convert/folders.h"
 #include "tools/convert/extra_rows.h"
 #include "tools/convert/llm_files.h"
 #include "tools/convert/merge.h"
@@ -64,36 +65,6 @@ static Status add_tower(OutList *l, const Model *m, DType type)
     return OK;
 }
 
-static Status constant_rows(const Stored *t, int64_t first, int64_t n, float *out)
-{
-    (void)first;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)t->at;
-    return OK;
-}
-
-/* The norm behind the last block, which no feature layer sees, but the loader misses. */
-static Status add_last_norm(OutList *l, const Model *m, DType type)
-{
-    static const char *const ENDINGS[] = {"bias", "weight"}; /* zeros, ones */
-    for (int i = 0; i < 2; i++) {
-        char name[WEIGHT_NAME_MAX];
-        snprintf(name, sizeof name, "vision_model.post_layernorm.%s", ENDINGS[i]);
-        if (stored_find(&m->tensors, name))
-            continue;
-        Stored t = {.name = "post_layernorm",
-                    .theirs = "post_layernorm",
-                    .file = m->path,
-                    .n_dims = 1,
-                    .shape = {m->vision->hidden},
-                    .rows = constant_rows,
-                    .at = i};
-        snprintf(name, sizeof name, "vision_tower.vision_model.post_layernorm.%s", ENDINGS[i]);
-        TRY(out_add(l, name, type, &t));
-    }
-    return OK;
-}
-
 static Status write_weights(Model *m, const WriteOptions *o, const char *folder)
 {
     OutList l = {0};
@@ -102,7 +73,7 @@ static Status write_weights(Model *m, const WriteOptions *o, const char *folder)
     if (!s)
         s = add_tower(&l, m, type);
     if (!s)
-        s = add_last_norm(&l, m, type);
+        s = folder_add_last_norm(&l, m, "vision_tower.", type);
     for (int i = 0; i < m->tensors.n && !s; i++)
         if (!strncmp(m->tensors.list[i].name, "multi_modal_projector.", strlen("multi_modal_projector.")))
             s = out_add(&l, m->tensors.list[i].name, type, &m->tensors.list[i]);
@@ -143,7 +114,7 @@ static cJSON *tower_config(const Model *m)
     set_text(o, "hidden_act", ACTS[c->act]);
     set_int(o, "hidden_size", c->hidden);
     set_int(o, "intermediate_size", c->ff);
-    set_int(o, "num_hidden_layers", c->layers);
+    set_int(o, "num_hidden_layers", folder_vision_layers(m));
     set_int(o, "num_attention_heads", c->heads);
     set_int(o, "num_channels", 3);
     set_int(o, "patch_size", c->patch);
@@ -160,11 +131,11 @@ static cJSON *tower_config(const Model *m)
 /* CLIP's class token is no feature: "default" takes the first of the tower's outputs away. */
 static const char *strategy(const Model *m) { return m->vision->clip ? "default" : "full"; }
 
-/* -1 means the last block here, and something else in some versions; 0 means no layer at all in some. */
+/* 0 means no layer at all in some versions. */
 static int64_t feature_layer(const Model *m)
 {
-    const int64_t layer = m->cfg.model.vision.layer, n = m->vision->layers;
-    return layer == -1 ? n : layer == 0 ? -(n + 1) : layer;
+    const int64_t layer = folder_vision_layer(m);
+    return layer ? layer : -(folder_vision_layers(m) + 1);
 }
 
 static Status write_config(const Model *m, const WriteOptions *o, const char *folder)

@@ -68,7 +68,7 @@ static Status write_config(const Model *m, const WriteOptions *o, const char *fo
     json_add_text(c, "mm_vision_tower", "vision");
     json_add_int(c, "mm_hidden_size", m->vision->hidden);
     json_add_text(c, "mm_projector_type", m->cfg.model.projector.type);
-    json_add_int(c, "mm_vision_select_layer", m->cfg.model.vision.layer);
+    json_add_int(c, "mm_vision_select_layer", folder_vision_layer(m));
     json_add_text(c, "mm_vision_select_feature", m->vision->clip ? "patch" : "cls_patch"); /* all but CLIP's class token */
     json_add_text(c, "mm_patch_merge_type", "flat");
     cJSON_AddFalseToObject(c, "mm_use_im_start_end");

@@ -103,6 +103,10 @@ static void name_parts(const Model *m, cJSON *model, const char *folder)
     replace(member(model, "llm"), "init", "weights");
     replace(member(model, "vision"), "path", m->vision ? "vision" : NULL);
     replace(member(model, "vision"), "init", "weights");
+    if (m->vision) {
+        cJSON_DeleteItemFromObjectCaseSensitive(member(model, "vision"), "layer");
+        json_add_int(member(model, "vision"), "layer", folder_vision_layer(m));
+    }
     name_start(model, "projector", folder, "projector.safetensors");
     name_start(model, "lora", folder, "adapter");
     name_start(model, "tokens", folder, "token_rows.safetensors");
