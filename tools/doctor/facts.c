@@ -209,7 +209,10 @@ static void find_gpu(Facts *f, const char *root)
     read_module(f, file_join(path, root, "proc/driver/nvidia/version"));
     found_driver_file(f->driver_file);
     f->infiniband = !access(file_join(path, root, "dev/infiniband/uverbs0"), F_OK);
+    f->visible = getenv("CUDA_VISIBLE_DEVICES");
     add_count(f, "gpu", "nvidia_on_pci", f->gpus);
+    if (f->visible)
+        add_text(f, "gpu", "visible", *f->visible ? f->visible : "none: CUDA_VISIBLE_DEVICES is empty");
     add_text(f, "gpu", "kernel_module", *f->module ? f->module : "not loaded");
     add_text(f, "gpu", "driver_library", *f->driver_file ? f->driver_file : "not found");
     add_text(f, "gpu", "infiniband", f->infiniband ? "there" : "not there");

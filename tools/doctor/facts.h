@@ -25,6 +25,7 @@ typedef struct Facts {
     int gpus;                               /* NVIDIA's, on the PCI bus */
     char module[64], driver_file[PATH_MAX]; /* version of the driver's kernel module; the driver's library; "": not there */
     char no_gpu[1024];                      /* why device "auto" takes no GPU although this build could, else "" */
+    const char *visible;                    /* CUDA_VISIBLE_DEVICES where it is set, else NULL */
     int threads;                            /* that the CPU computes with */
     double processors;                      /* that the control groups grant; infinite where they do not say */
     int64_t shared_memory, locked_memory;   /* bytes of /dev/shm; ulimit -l */

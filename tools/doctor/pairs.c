@@ -17,10 +17,19 @@ static bool gpu_without_module(const Facts *f, char *found, size_t n)
     return f->built_with_cuda && f->gpus > 0 && !*f->module;
 }
 
+/* The devices behind the first number that is none are hidden, so all of them. */
+static bool hides_all(const Facts *f) { return f->visible && (!*f->visible || !strncmp(f->visible, "-1", 2)); }
+
+static bool gpu_hidden(const Facts *f, char *found, size_t n)
+{
+    snprintf(found, n, "CUDA_VISIBLE_DEVICES is \"%s\", which hides every GPU from programs", f->visible ? f->visible : "");
+    return f->built_with_cuda && hides_all(f) && (f->gpus > 0 || *f->module);
+}
+
 static bool gpu_not_usable(const Facts *f, char *found, size_t n)
 {
     snprintf(found, n, "the driver's kernel module %s is loaded, but no GPU can be used: %s", f->module, f->no_gpu);
-    return *f->module && *f->no_gpu;
+    return *f->module && *f->no_gpu && !hides_all(f);
 }
 
 static bool gpu_without_cuda(const Facts *f, char *found, size_t n)
@@ -67,6 +76,7 @@ static const Judge JUDGES[] = {
     {true, module_and_library_differ,
      "the driver was updated while its old module stayed loaded: load the new one (start the machine anew), in a container let the runtime "
      "bring the library of the host (CUDA Runtime API: cudaErrorSystemDriverMismatch)"},
+    {false, gpu_hidden, "unset it, or name devices in it (0,1); until then runs with \"device\": \"auto\" go to the CPU"},
     {true, gpu_not_usable, "until then runs with \"device\": \"auto\" go to the CPU"},
     {false, gpu_without_cuda, "make CUDA=1 with the CUDA toolkit builds for it"},
     {false, little_shared_memory, "NCCL shares memory between GPUs there: give a container more (docker run --shm-size=1g; NCCL user "

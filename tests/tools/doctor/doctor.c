@@ -40,7 +40,9 @@ TEST(doctor_reads_what_the_system_says)
     put("sys/bus/pci/devices/0000:02:00.0/vendor", "0x1002\n"); /* another maker's */
     put("sys/bus/pci/devices/0000:02:00.0/class", "0x030000\n");
     put("dev/infiniband/uverbs0", "");
+    setenv("CUDA_VISIBLE_DEVICES", "", 1);
     REQUIRE_OK(facts_find(&f, test_dir()));
+    CHECK_STR(row(&f, "visible")->text, "none: CUDA_VISIBLE_DEVICES is empty");
     CHECK_INT(f.gpus, 1);
     CHECK_STR(f.module, "580.65.06");
     CHECK(f.infiniband);
@@ -88,6 +90,12 @@ TEST(doctor_knows_what_does_not_go_together)
     f = healthy();
     snprintf(f.no_gpu, sizeof f.no_gpu, "no CUDA device: none is visible");
     expect(&f, true, "the driver's kernel module 580.65.06 is loaded, but no GPU can be used: no CUDA device: none is visible: until then");
+    f.visible = ""; /* somebody's wish, and often a forgotten one */
+    expect(&f, false, "CUDA_VISIBLE_DEVICES is \"\", which hides every GPU from programs: unset it");
+    f.visible = "-1";
+    expect(&f, false, "CUDA_VISIBLE_DEVICES is \"-1\", which hides every GPU from programs: unset it");
+    f.visible = "1";
+    expect(&f, true, "the driver's kernel module 580.65.06 is loaded, but no GPU can be used: ");
     f = healthy();
     f.built_with_cuda = false;
     expect(&f, false, "an NVIDIA GPU with its driver 580.65.06, and this build has no CUDA: ");
