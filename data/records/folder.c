@@ -190,6 +190,8 @@ static Status next_row(void *feed, Draft *d, bool *end)
 static void close_feed(void **feed)
 {
     Folder *f = *feed;
+    if (!f)
+        return;
     for (size_t i = 0; i < f->n; i++)
         mem_free(f->names[i].name);
     mem_free(f->names);

@@ -60,6 +60,9 @@ printf '139\n' > "$dir/ids"
 sets=$PWD/tests/fixtures/edit_sets
 refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report - --exclude-image-ids "$dir/ids" --set \
     'data.mixture=[{"format":"instructpix2pix","root":"'"$sets"'/instructpix2pix","each":1},{"format":"magicbrush","root":"'"$sets"'/magicbrush"}]'
+mkdir "$dir/photos"
+for k in 1 2; do cp tests/fixtures/images/rgb.png "$dir/photos/$k.png" && printf 'a red door\na door\n' > "$dir/photos/$k.txt"; done
+refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report - --set 'data.mixture=[{"format":"folder","root":"'"$dir/photos"'","as":"understand"}]'
 files=$PWD/tests/fixtures/sources # without their pictures: the last row of the chats is text alone
 refuse no_shards prepare --config "$dir/run.json" --out "$dir/out" --report - --set data.max_bad=1 --set 'data.mixture=[
     {"format":"captions","files":["'"$files"'/late.json","'"$files"'/gill.tsv","'"$files"'/rows.jsonl"],"each":1,"requests":"'"$files"'/requests.json"},
