@@ -46,18 +46,32 @@ def record_row(r, images):
 
 
 def answer(model, ids, pictures, eos):
-    """New ids and the smallest lead of a chosen id over the next best."""
+    """New ids and the smallest lead of a chosen id over the next best. Of the visual tokens a model that draws chooses the first alone; the
+    others follow it."""
     ids, new, lead = list(ids), [], float("inf")
+    n_rows = model.vocab_size + (0 if model.rows_embed is None else len(model.rows_embed))
+    first = n_rows - model.n_visual if model.gen_head else n_rows
     while len(new) < MAX_NEW:
         length = conversation.expanded_length(ids, model.patches)
         with torch.no_grad():
-            best = model(ids, pictures, [length - 1])[0].topk(2)
+            best = model(ids, pictures, [length - 1])[0][:first + 1].topk(2)
         lead = min(lead, float(best.values[0] - best.values[1]))
-        if int(best.indices[0]) == eos:
+        chosen = int(best.indices[0])
+        if chosen == eos:
             break
-        new.append(int(best.indices[0]))
-        ids.append(new[-1])
+        more = [chosen + i for i in range(model.n_visual)] if chosen == first else [chosen]
+        new, ids = new + more, ids + more
     return new, lead
+
+
+def told(model, tokenizer, ids):
+    """The text of an answer: <gen> where a picture is drawn."""
+    if not model.gen_head:
+        return text_of(tokenizer, ids)
+    first, out, at = model.vocab_size + len(model.rows_embed) - model.n_visual, "", 0
+    for i in (k for k, token in enumerate(ids) if token == first):
+        out, at = out + text_of(tokenizer, ids[at:i]) + " <gen> ", i + model.n_visual
+    return " ".join((out + text_of(tokenizer, ids[at:])).split())
 
 
 def text_of(tokenizer, ids):
@@ -94,7 +108,7 @@ def _compare(build, run, folder, seed):
         ids = prompt_ids(cfg, vocabulary, tokenizer, turns, len(names))
         new, lead = answer(model, ids, [torch.from_numpy(prep.tensor(f"{case}/{n}")) for n in names], conversation.EOS)
         sure += lead > 1e-3
-        wanted = text_of(tokenizer, new)
+        wanted, got = told(model, tokenizer, new), " ".join(got.split()) if model.gen_head else got
         # Runs of U+FFFD: how many stand for a broken sequence is a matter of the decoder.
         if lead > 1e-3 and re.sub("\ufffd+", "\ufffd", got) != re.sub("\ufffd+", "\ufffd", wanted):
             bad.append(f"answers, seed {seed}: {turns} prompt {ids}\n  {got!r}, wanted\n  {wanted!r} {new}")
