@@ -154,6 +154,14 @@ has "$tmp/mistral-llava/config.json" '"model_type":"llava_mistral"'
 has "$tmp/mistral-llava/config.json" '"mm_vision_select_feature":"cls_patch"'
 has "$tmp/mistral-hf-llava/config.json" '"vision_feature_select_strategy":"full"'
 same "$tmp/mistral-parts-hf-llava" "$tmp/mistral-parts-llava" $WEIGHTS token_rows.safetensors
+# task tokens of other names are not known again, which is said once
+cp -r "$tmp/mistral" "$tmp/named"
+sed -i 's/"tokens": {/"tokens": {"task": {"understand": "[LOOK]", "generate": "[DRAW]", "edit": "[EDIT]"},/' "$tmp/named/run.json"
+expect 0 'likeliest token is the same at' "$convert" --from "$tmp/named" --to hf-llava --type f32 --out "$tmp/named-hf-llava"
+grep -q 'no prompt here' "$tmp/said" && wrong "convert tells strangers of its own tokens: $(cat "$tmp/said")"
+expect 0 'warning: "[LOOK]" (id 336), like others of the added tokens, is no task token' "$convert" --from "$tmp/named-hf-llava" --to parts \
+    --out "$tmp/named-parts"
+has "$tmp/named-parts/run.json" '"understand":null'
 
 # a projector of one layer, and pictures that are stretched
 parts_of stretch_rslora

@@ -8,6 +8,7 @@
 #include "data/text/added_tokens.h"
 #include "data/text/tokenizer.h"
 #include "kernels/base/arena.h"
+#include "kernels/base/log.h"
 #include "tools/convert/chat_template.h"
 #include "tools/convert/foreign.h"
 #include "tools/convert/from.h"
@@ -168,13 +169,34 @@ static Status add_tower(Model *m, const char *folder, const LlavaSettings *v)
     return v->has_tower && strcmp(v->tower, folder) ? foreign_add(m, v->tower, "model", "pytorch_model") : OK;
 }
 
-static Status check_vocabulary(const Model *m, const char *folder)
+/* Added tokens behind the pieces that are neither ours nor an export's. Their rows stay where they are. */
+static void tell_strangers(const OurTokens *t, int32_t n_pieces)
+{
+    const AddedToken *first = NULL;
+    int n = 0;
+    for (int i = 0; i < t->all.n; i++) {
+        const AddedToken *a = &t->all.item[i];
+        const bool ours = i >= t->first && i < t->first + t->n;
+        if (ours || a->id < n_pieces || !strcmp(a->text, "<image>") || !strcmp(a->text, "<pad>"))
+            continue;
+        first = n++ ? first : a;
+    }
+    if (n)
+        log_warn("\"%s\" (id %" PRId32 ")%s is no task token ([I2T], [T2I], [I2I]) or visual token ([IMG0] …) by its name: "
+                 "its row stays, but no prompt here will hold it",
+                 first->text, first->id, n > 1 ? ", like others of the added tokens," : "");
+}
+
+/* t: told about; may be NULL. */
+static Status check_vocabulary(const Model *m, const char *folder, const OurTokens *t)
 {
     char path[PATH_MAX];
     Tokenizer *tokenizer;
     TRY(tokenizer_open(&tokenizer, file_join(path, folder, "tokenizer.model")));
     const int32_t n = tokenizer_info(tokenizer)->n_pieces;
     tokenizer_close(&tokenizer);
+    if (t)
+        tell_strangers(t, n);
     return n <= m->vocab ? OK
                          : fail(ERR_DATA, "%s: has %d pieces, but the model %" PRId64 " rows before its added tokens (vocab_size)", path, n,
                                 m->vocab);
@@ -206,7 +228,7 @@ static Status open_with(Model *m, const char *folder, const OurTokens *t, bool o
             TRY(model_add_token(m, t->all.item[t->first + i].text));
         m->vocab = t->all.item[t->first].id;
     }
-    TRY(check_vocabulary(m, folder));
+    TRY(check_vocabulary(m, folder, own && m->options ? t : NULL)); /* what was written is read silently */
     TRY(foreign_add(m, folder, "model", "pytorch_model"));
     if (more->llava)
         TRY(foreign_add(m, llava, "non_lora_trainables", "non_lora_trainables"));
