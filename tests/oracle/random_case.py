@@ -218,7 +218,7 @@ def build(folder, seed, large=False):
         rows = [draw_row(more, i, pictures, template, False) for i in range(more.randint(1, 4))]
         c.source([legacy([t["value"] for t in row["turns"]], *[im["path"] for im in row["images"]]) for row in rows], name="more",
                  weight=more.choice([1, 0.5, 3]), max=more.choice([0, 0, 2]))
-        c.mixture_extra = more.choice([{}, {}, {"epoch": more.randint(2, 9)}, {"seed": 7}])
+        c.mixture_extra = more.choice([{}, {"seed": 7}])
     train = {"batch": batch, "recompute": r.choice(["none", "selective", "block"])}
     painting = random.Random(f"painting {seed}")  # beside the others, whose draws stay as they were
     image_loss = draw_image_losses(painting)
