@@ -2,14 +2,11 @@
 #include "kernels/base/philox.h"
 #include "train/nn/linear.h"
 
-/* b lies in memory right behind a, and both are of one kind: two matrices with equal rows are then one. */
+/* b has been laid out right behind a, and both are of one kind: two matrices with equal rows are then one. */
 static bool follows(const Param *a, const Param *b)
 {
-    if (!a || !b || a->ld || b->ld || a->t.type != b->t.type || a->trainable != b->trainable || a->coded.format != b->coded.format)
-        return false;
-    if (a->coded.format) /* as if they had stayed where they lay */
-        return a->coded.file && a->coded.file_end == b->coded.file;
-    return (uintptr_t)a->t.data + (size_t)a->t.n_elems * dtype_size(a->t.type) == (uintptr_t)b->t.data;
+    return a && b && !a->ld && !b->ld && a->t.type == b->t.type && a->trainable == b->trainable && a->coded.format == b->coded.format &&
+           a->laid.by && a->laid.by == b->laid.by && a->laid.to == b->laid.from;
 }
 
 int linear_run(const Linear *lin, int i, int n)

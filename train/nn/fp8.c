@@ -85,6 +85,7 @@ Status fp8_end(Params *p, Param *q)
         w->t.data = f->code + row * f->in;
         w->t.type = U8;
         w->row_scale = f->scale + row;
+        w->laid = (Laid){f, (const char *)f->code + row * f->in, (const char *)f->code + (row + linear_out(&f->lin[i])) * f->in};
     }
     params_memory_release(p, f->numbers);
     f->numbers = NULL;

@@ -35,7 +35,7 @@ static inline int64_t linear_total(const Linear *lin, int n, int64_t (*size)(con
         sum += size(&lin[i]);
     return sum;
 }
-/* How many linears from lin[i] on can be multiplied as one matrix: they lie one behind the other in memory. */
+/* How many linears from lin[i] on can be multiplied as one matrix: they have been laid out one behind the other (Param.laid). */
 int linear_run(const Linear *lin, int i, int n);
 /* Gradient of stacked weights: dW (+)= dyᵀ x, dy [m, rows of W] with stride ldy. */
 void linear_weight_grad(Tape *t, void *dw, bool accumulate, DType dw_type, int64_t out, int64_t in, int64_t m, const void *dy, int64_t ldy,

@@ -65,8 +65,8 @@ typedef struct Linear {
     int64_t first, out; /* out > 0: rows first … first+out-1 of w and b alone, of a projection that packs several; without an adapter */
     bool b_stays; /* b gets no gradient. That of keys is zero, since a bias moves all scores of a query alike: rounding would move it */
 } Linear;
-/* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that lie one after the other in memory are
- * multiplied as one matrix. rows: for dropout only, which happens only while the tape records. */
+/* n linears of the same x, their outputs side by side: [rows, Σ out]. Weights (adapters) that have been laid out one after the other are
+ * multiplied as one matrix (Param.laid). rows: for dropout only, which happens only while the tape records. */
 Tensor *nn_linear(Tape *t, Tensor *x, const Linear *lin, int n, const PackedRows *rows);
 /* residual + one linear of x, in the same pass. */
 Tensor *nn_linear_add(Tape *t, Tensor *x, const Linear *lin, const PackedRows *rows, Tensor *residual);

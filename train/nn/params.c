@@ -162,6 +162,11 @@ static Status check_names(const Params *p)
     return s;
 }
 
+static Laid laid_out(const void *by, const void *data, const Param *q, DType type)
+{
+    return (Laid){by, data, (const char *)data + (size_t)q->t.n_elems * dtype_size(type)};
+}
+
 Status params_create(Params *p)
 {
     if (p->failed)
@@ -189,6 +194,7 @@ Status params_create(Params *p)
             continue;
         char *base = p->flat_copy ? p->flat_copy : p->flat_master;
         q->t.data = base + (size_t)q->flat * dtype_size(p->compute);
+        q->laid = laid_out(p, q->t.data, q, p->compute);
         q->t.grad = p->answers ? NULL : (char *)p->flat_grad + (size_t)q->flat * master;
     }
     return OK;
@@ -326,11 +332,12 @@ Status params_set(Params *p, Param *q, const void *host, DType type)
 
 Status params_place(Params *p, Param *q, const void *data, DType type)
 {
+    static const char FILES[] = "files"; /* of which no two touch: each begins with a header */
     bool as_is = !q->trainable && !is_reordered(q) && frozen_type(p, q, type) == type && (uintptr_t)data % dtype_size(type) == 0;
     as_is &= p->backend->host_memory && !q->fp8;
-    if (q->coded.format && as_is)
-        q->coded.file = data, q->coded.file_end = (const char *)data + (size_t)q->t.n_elems * dtype_size(type);
-    else if (as_is) {
+    if (as_is)
+        q->laid = laid_out(FILES, data, q, type);
+    if (as_is && !q->coded.format) {
         q->t.type = type;
         q->t.data = (void *)(uintptr_t)data; /* never written: it is frozen */
         q->mapped = true;

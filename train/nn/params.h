@@ -20,8 +20,14 @@ typedef struct ParamGroup {
 typedef struct Coded {
     CodeFormat format; /* CODES_NONE: it is not */
     void *codes, *scales;
-    const char *file, *file_end; /* where it would be used in place, were it not in codes: neighbours are multiplied as one matrix */
 } Coded;
+
+/* Where a weight has been laid out beside others on purpose: those that touch there, and have equal rows, are multiplied as one matrix.
+ * Addresses that touch otherwise mean nothing, for they depend on the allocator. */
+typedef struct Laid {
+    const void *by;        /* the Params (trainable weights, in the order they were declared), an Fp8, the files; NULL: nobody */
+    const char *from, *to; /* in its memory; of a matrix in codes where it would be used in place, were it not in codes */
+} Laid;
 
 /* TRUNCATED: normal, redrawn beyond two of its standard deviations. */
 typedef enum ParamInit { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM, INIT_TRUNCATED } ParamInit;
@@ -39,6 +45,7 @@ typedef struct Param {
     Tensor t; /* what the model computes with. Frozen: in its file's type (F16 widened to F32) under f32 compute, else the
                  compute type. Trainable: the master itself under f32 compute, a BF16 copy under bf16 */
     Coded coded;
+    Laid laid;
     struct Fp8 *fp8;        /* the matrix of 8 bits (fp8.h) that it becomes a part of as soon as it has values; NULL: none */
     bool mapped;            /* frozen, and t.data lies in a file that somebody holds open */
     const float *row_scale; /* t.data are codes of kernels/ops/fp8.h (t.type is U8) with these scales; NULL: numbers */

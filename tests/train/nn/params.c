@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "tests/harness.h"
-#include "train/nn/node.h"
+#include "train/nn/linear.h"
 
 typedef struct Fixture {
     Backend backend;
@@ -262,4 +262,44 @@ TEST(a_step_begins_with_no_gradient)
     REQUIRE_OK(params_step_begin(&f.p));
     CHECK(((float *)a->t.grad)[14] == 0 && !a->reached);
     fixture_close(&f);
+}
+
+/* ---------------------------------------------------------------- neighbours */
+
+static Arena one_block;
+
+static Status create_touching(Backend *b, size_t n_bytes, void **out)
+{
+    (void)b;
+    *out = arena_push(&one_block, n_bytes);
+    return *out ? OK : ERR_NOMEM;
+}
+
+static void destroy_none(Backend *b, void *p) { (void)b, (void)p; }
+
+/* Where an allocator puts one weight right behind another, which of them is a device's choice, they stay two matrices. */
+TEST(weights_are_one_matrix_where_somebody_has_laid_them_out_so)
+{
+    enum { ROWS = 4, COLS = 16, ALL = ROWS * COLS };
+    float file[2 * ALL] = {0};
+    for (int how = 0; how < 4; how++) {
+        const bool trainable = how == 2, in_file = how == 1, in_codes = how == 3;
+        Fixture f;
+        fixture_open(&f, F32);
+        REQUIRE_OK(arena_create(&one_block, 1 << 16));
+        f.backend.mem_create = create_touching;
+        f.backend.mem_destroy = destroy_none;
+        Linear lin[2] = {{.w = declare(&f, "a", trainable, INIT_NORMAL, 1, ROWS, COLS)},
+                         {.w = declare(&f, "b", trainable, INIT_NORMAL, 1, ROWS, COLS)}};
+        if (in_codes)
+            REQUIRE_OK(fp8_declare(&f.p, lin, 2));
+        REQUIRE_OK(params_create(&f.p));
+        for (int i = 0; i < 2; i++)
+            REQUIRE_OK(in_file ? params_place(&f.p, lin[i].w, file + i * ALL, F32) : params_draw(&f.p, lin[i].w, 1));
+        const char *end = (const char *)lin[0].w->t.data + ALL * dtype_size(lin[0].w->t.type);
+        CHECK_MSG(end == (const char *)lin[1].w->t.data, "case %d: the weights do not touch", how);
+        CHECK_MSG(linear_run(lin, 0, 2) == (how ? 2 : 1), "case %d: %d as one matrix", how, linear_run(lin, 0, 2));
+        fixture_close(&f);
+        arena_free(&one_block);
+    }
 }
