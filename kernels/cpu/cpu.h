@@ -43,14 +43,9 @@ static inline void *cpu_shared(CpuDevice *d, int64_t n_bytes)
     return d->memory.measures ? NULL : d->shared;
 }
 
-/* So many threads use n_bytes of their workspaces. False while a run is measured, as above. */
-static inline bool cpu_widens(CpuDevice *d, int threads, size_t n_bytes)
-{
-    assert(n_bytes <= WORKSPACE_BYTES);
-    size_t pages = (n_bytes + WORKSPACE_PAGE - 1) / WORKSPACE_PAGE, wide = pages > 1 ? (pages - 1) * WORKSPACE_PAGE * (size_t)threads : 0;
-    d->wide_most = wide > d->wide_most ? wide : d->wide_most;
-    return !d->memory.measures;
-}
+/* So many threads use n_bytes of their workspaces. False while a run is measured, as above. Otherwise pages beyond the first that none has
+ * used before are touched at once: a run takes what was measured, also on a machine so busy that small regions go to one thread. */
+bool cpu_widens(CpuDevice *d, int threads, size_t n_bytes);
 
 Status cpu_measure(Backend *b, Backend *null); /* see Backend.measure; null->memory then tells what operators asked for */
 

@@ -37,6 +37,31 @@ int parallel_threads(const CpuDevice *d, int64_t n, double item_ns)
     return n < threads ? (int)n : threads > 1 ? threads : 1;
 }
 
+/* Each by the thread that will use it: its memory then lies near. */
+static void touch_workspaces(const CpuDevice *d, int threads, size_t n_bytes)
+{
+#pragma omp parallel num_threads(threads)
+    for (int t = omp_get_thread_num(); t < threads; t += omp_get_num_threads()) {
+        enum { PAGE = 4096 };
+        volatile char *p = cpu_workspace(d, t);
+        for (size_t at = 0; at < n_bytes; at += PAGE)
+            p[at] = 0;
+    }
+}
+
+bool cpu_widens(CpuDevice *d, int threads, size_t n_bytes)
+{
+    assert(n_bytes <= WORKSPACE_BYTES);
+    const size_t pages = (n_bytes + WORKSPACE_PAGE - 1) / WORKSPACE_PAGE;
+    const size_t wide = pages > 1 ? (pages - 1) * WORKSPACE_PAGE * (size_t)threads : 0;
+    if (wide > d->wide_most) {
+        d->wide_most = wide;
+        if (!d->memory.measures)
+            touch_workspaces(d, threads, n_bytes);
+    }
+    return !d->memory.measures;
+}
+
 void parallel_for(CpuDevice *d, int64_t n, double item_ns, ParallelFn fn, const void *args)
 {
     if (n <= 0)
