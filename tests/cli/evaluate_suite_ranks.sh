@@ -48,10 +48,8 @@ diff -r "$dir/one/coco" "$dir/coco" > "$dir/diff" || fail "coco ask --ranks 2: $
 "$evaluate" --suite "$dir/suite.json" --out "$dir/stopped" --config configs/quickstart.json --set "save.dir=$dir/runs" --set device=cpu --steps 150 \
     --ranks 2 2> "$dir/err" > "$dir/out" &
 pid=$!
-for _ in $(seq 400); do
-    [ -n "$(find "$dir/stopped/coco" -name '*.png' 2> /dev/null)" ] && break
-    sleep 0.05
-done
+has_drawn() { [ -n "$(find "$dir/stopped/coco" -name '*.png' 2> /dev/null)" ]; }
+await $pid has_drawn
 kill -TERM $pid
 wait $pid
 code=$?
