@@ -48,8 +48,8 @@ as_ranks=$train train=$program
 export RANKS=2
 hangs() { # AT SENTENCE
     train=$as_ranks
-    GENLLAVA_RANKS_PATIENCE=4 RANK_1=NCCL_HOST_HANG=$1 expect 69 --config "$dir/run.json" --set device=cuda
-    says "$2: all ranks are there, and it has not ended for 4 s"
+    GENLLAVA_RANKS_PATIENCE=10 RANK_1=NCCL_HOST_HANG=$1 expect 69 --config "$dir/run.json" --set device=cuda
+    says "$2: all ranks are there, and it has not ended for 10 s"
     [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; sed 's/^/    /' "$dir/err" >&2; }
 }
 # A sum may begin during backward: the same sums, and the same bits, as after it.
