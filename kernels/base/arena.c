@@ -55,13 +55,7 @@ void *mem_alloc(size_t n_bytes) { return calloc(1, n_bytes ? n_bytes : 1); }
 void *mem_grow(void *p, size_t n_bytes) { return realloc(p, n_bytes ? n_bytes : 1); }
 void mem_free(void *p) { free(p); }
 void mem_trim(void) { malloc_trim(0); }
-
-/* The C library gives memory at the end of a heap back by a limit of its own, which no longer follows the other one. */
-void mem_reuse(MemReuse reuse)
-{
-    mallopt(M_MMAP_THRESHOLD, reuse == MEM_REUSED ? 32 << 20 : 1 << 19);
-    mallopt(M_TRIM_THRESHOLD, reuse == MEM_REUSED ? 64 << 20 : 1 << 17);
-}
+void mem_reuse(MemReuse reuse) { mallopt(M_MMAP_THRESHOLD, reuse == MEM_REUSED ? 32 << 20 : 1 << 19); }
 
 char *mem_strdup(const char *s)
 {
