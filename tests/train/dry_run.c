@@ -17,16 +17,16 @@
 
 extern char **environ;
 
-/* Runs train on a parity case with these settings, which end with NULL, and its output in test_dir()/out; returns the peak of resident
+/* Runs train on a parity case with these settings, which end with NULL, and its output in folder `to`; returns the peak of resident
  * bytes. stdout goes to test_dir()/stdout. */
-static int64_t run_train(const char *name, const char *const *settings, const char *last)
+static int64_t run_train(const char *name, const char *const *settings, const char *to, const char *last)
 {
     enum { FIRST = 8, MOST = 8 };
     int n = FIRST;
     char program[512], config[512], save[512], out[512];
     snprintf(program, sizeof program, "%s/train", test_build_dir());
     snprintf(config, sizeof config, "tests/fixtures/parity/%s/config.json", name);
-    snprintf(save, sizeof save, "save.dir=%s/out", test_dir());
+    snprintf(save, sizeof save, "save.dir=%s", to);
     snprintf(out, sizeof out, "%s/stdout", test_dir());
     const char *argv[FIRST + 2 * MOST + 2] = {program, "--quiet", "--log-format", "json", "--config", config, "--set", save};
     for (int i = 0; settings[i] && i < MOST; i++) {
@@ -56,17 +56,16 @@ static int64_t number(const Json *object, const char *key)
     return v ? v->integer : 0;
 }
 
-/* TARGETS R15: within 5 % of the measured peak, never under by more than 2 %. */
-static void check_case(const char *name, const char *const *settings, int64_t samples, int64_t steps, int64_t trainable)
+/* The numbers of a dry run, which writes nothing to folder `to`; returns its total. */
+static int64_t check_plan(const char *name, const char *const *settings, const char *to, int64_t samples, int64_t steps, int64_t trainable)
 {
     static const char *const TERMS[] = {"weights", "trainable", "optimizer", "activations", "workspace"};
     static const char *const MODULES[] = {"llm", "vision", "projector", "lora", "tokens", "gen_head", "text_encoder", "unet", "vae"};
     char path[512], *text;
     size_t n;
     JsonDoc *doc;
-    run_train(name, settings, "--dry-run");
-    snprintf(path, sizeof path, "%s/out", test_dir());
-    CHECK_MSG(!file_exists(path), "%s: the dry run wrote %s", name, path);
+    run_train(name, settings, to, "--dry-run");
+    CHECK_MSG(!file_exists(to), "%s: the dry run wrote %s", name, to);
     snprintf(path, sizeof path, "%s/stdout", test_dir());
     REQUIRE_OK(file_read(&text, &n, path, 1 << 20));
     REQUIRE_OK(json_parse(&doc, text, n, path));
@@ -83,13 +82,31 @@ static void check_case(const char *name, const char *const *settings, int64_t sa
     CHECK(number(json_root(doc), "tokens") > 0);
     json_free(&doc);
     mem_free(text);
-    int64_t measured = run_train(name, settings, "--steps=100");
+    return total;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* TARGETS R15: within 5 % of the measured peak, never under by more than 2 %. What lies in memory of the program's own file differs by half
+ * a megabyte from one start to the next, and these runs take some 20 MB: so the middle one of three counts. */
+static void check_case(const char *name, const char *const *settings, int64_t samples, int64_t steps, int64_t trainable)
+{
+    char out[512];
+    double off[3];
+    for (int i = 0; i < 3; i++) {
+        snprintf(out, sizeof out, "%s/out%d", test_dir(), i);
+        int64_t total = check_plan(name, settings, out, samples, steps, trainable),
+                measured = run_train(name, settings, out, "--steps=100");
+        off[i] = 100 * (double)(total - measured) / (double)measured;
+    }
+    qsort(off, 3, sizeof *off, ascending);
 #ifndef __SANITIZE_ADDRESS__ /* whose own memory is not ours to know */
-    double off = (double)(total - measured) / (double)measured;
-    CHECK_MSG(off > -0.02 && off < 0.05, "%s: estimated %lld bytes, measured %lld: off by %.1f %%", name, (long long)total,
-              (long long)measured, 100 * off);
-#else
-    CHECK(measured > 0);
+    CHECK_MSG(off[1] > -2 && off[1] < 5, "%s: the estimate is off by %.1f %% of the measured peak (%.1f to %.1f)", name, off[1], off[0],
+              off[2]);
 #endif
 }
 
