@@ -28,8 +28,8 @@ double fields_real(JsonFields *f, const Json *object, const char *key, double ab
 bool fields_bool(JsonFields *f, const Json *object, const char *key, bool absent);
 const char *fields_string(JsonFields *f, const Json *object, const char *key, const char *absent); /* valid until fields_close */
 const Json *fields_object(JsonFields *f, const Json *object, const char *key);                     /* NULL when absent */
-/* A field whose value cannot be used: "FILE:line:column: KEY …". at: the value, or NULL. Behind another mistake it says nothing, as it may
- * follow from that, and behind it nothing more is said. Values of a wrong kind or size, missing ones and unknown keys are all told. */
+/* A field whose value cannot be used: "FILE:line:column: KEY …". at: the value, or NULL. Behind another mistake it says nothing, as it
+ * may follow from that, and behind it nothing more is said. Values of a wrong kind or size, missing ones and unknown keys are all told. */
 void fields_refuse(JsonFields *f, const Json *at, const char *key, const char *format, ...) PRINTF_LIKE(4, 5);
 /* A key of a class of configurations. `only`: the values at which it changes nothing here, as JSON split by '|'. NULL: any, since its
  * reader understands it or no result depends on it. null, false, 0, {} and [] pass always, so "" is a key whose feature is not supported.

@@ -9,8 +9,8 @@ typedef struct KidOptions {
     int64_t seed;          /* of which rows are in them */
 } KidOptions;
 
-/* The unbiased estimate of MMD² with the kernel (x·y/d + 1)³: the mean over the subsets, and their standard deviation (divided by how many
- * they are). Negative numbers are possible. */
+/* The unbiased estimate of MMD² with the kernel (x·y/d + 1)³: the mean over the subsets, and their standard deviation (divided by how
+ * many they are). Negative numbers are possible. */
 typedef struct Kid {
     double mean, deviation;
     int64_t subsets, size; /* those that were taken: one, where both sets are as large as a subset */

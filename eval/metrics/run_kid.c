@@ -64,7 +64,7 @@ Status metrics_kid(int argc, char **argv)
 {
     const CliProgram program = {.name = "evaluate",
                                 .summary = "Kernel inception distance of two sets: folders of pictures, or files of features (.npy [n, d]; "
-                                           ".h5 with /feat [n, d]). The unbiased MMD² with the kernel (x·y/d + 1)³, a mean over subsets.",
+                                           ".h5 with /feat [n, d]). Unbiased MMD² with the kernel (x·y/d + 1)³, a mean over subsets.",
                                 .usage = "evaluate kid PICTURES PICTURES --inception FILE [--format json]\n"
                                          "       evaluate kid FEATURES FEATURES [--format json]",
                                 .options = OPTIONS,

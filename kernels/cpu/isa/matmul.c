@@ -334,8 +334,8 @@ static void product(const void *args, int64_t begin, int64_t end, void *workspac
     }
 }
 
-/* Cᵀ = op(B)ᵀ op(A)ᵀ is faster: a long transposed A is read in place as its right operand; a transposed B, which few rows of A would not
- * pay to pack, as its left one. */
+/* Cᵀ = op(B)ᵀ op(A)ᵀ is faster: a long transposed A is read in place as its right operand; a transposed B, which few rows of A would
+ * not pay to pack, as its left one. */
 static bool flips(const Matmul *a)
 {
     if (a->a_trans)
