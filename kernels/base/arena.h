@@ -40,7 +40,7 @@ void mem_free(void *p);
 void mem_trim(void); /* what was freed goes back to the system: after work whose like does not come again */
 /* What is reused of freed memory. At the beginning this depends on what was freed before, and a process's peak differs by a megabyte from
  * one run to the next. MEM_RETURNED: large blocks go back to the system, so that the peak is that of what is held; MEM_REUSED: they are
- * kept for the next of their size, which saves touching them anew (pictures). */
+ * kept for the next of their size, which saves touching them anew (pictures), but for those at the end of a heap. */
 typedef enum MemReuse { MEM_RETURNED, MEM_REUSED } MemReuse;
 void mem_reuse(MemReuse reuse);
 
