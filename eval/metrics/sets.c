@@ -54,8 +54,18 @@ static Status make_set(char path[PATH_MAX], const char *word, int which, const S
     return features_make(&r, &made);
 }
 
+/* What would change nothing is a mistake. */
+static Status check_prefix(const CliList *words, const SetNetwork *n)
+{
+    for (int i = 0; n->prefix && i < SETS; i++)
+        if (is_texts(words->items[i], n))
+            return OK;
+    return n->prefix ? fail(ERR_USAGE, "%s: --prefix stands before texts, expected a FILE.jsonl of them", n->command) : OK;
+}
+
 Status sets_open(char paths[SETS][PATH_MAX], const CliList *words, const SetNetwork *n)
 {
+    TRY(check_prefix(words, n));
     for (int i = 0; i < SETS; i++) {
         if (is_folder(words->items[i]) || is_texts(words->items[i], n))
             TRY(make_set(paths[i], words->items[i], i, n));

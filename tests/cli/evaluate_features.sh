@@ -83,6 +83,7 @@ compares() {
 }
 compares 2 "evaluate fid: $dir/pictures is a folder of pictures, and no file of features: give the network, --inception FILE" fid "$dir/pictures" "$dir/others"
 compares 2 "$dir/texts.jsonl is a list of texts, and no file of features: give the network, --model DIR" clip-score "$dir/pictures.h5" "$dir/texts.jsonl"
+compares 2 "evaluate clip-score: --prefix stands before texts, expected a FILE.jsonl" clip-score "$dir/pictures.h5" "$dir/texts.h5" --prefix "A photo depicts "
 compares 65 "$dir/one: " fid "$dir/pictures" "$dir/one" --inception "$dir/clip" --device cpu
 compares 65 "$dir/pictures and $dir/other.h5 are of different networks" fid "$dir/pictures" "$dir/other.h5" --inception "$dir/clip" --device cpu
 compares 66 "$dir/none: holds no picture" fid "$dir/pictures" "$dir/none" --inception "$dir/clip" --device cpu
