@@ -4,9 +4,9 @@
 #define GENLLAVA_DATA_CURATE_REPLIES_H
 
 #include "data/curate/answer.h"
-#include "data/formats/line_file.h"
 #include "data/curate/reply.h"
 #include "data/curate/request_set.h"
+#include "data/formats/line_file.h"
 
 /* A line of a reply, read and judged; zero it to begin with. */
 typedef struct Judged {

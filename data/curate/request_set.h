@@ -8,10 +8,10 @@
 #include <stdio.h>
 
 #include "data/curate/ids.h"
-#include "data/formats/line_file.h"
 #include "data/curate/recipe.h"
 #include "data/curate/verdict.h"
 #include "data/formats/json.h"
+#include "data/formats/line_file.h"
 #include "data/record.h"
 
 typedef struct RequestSet {

@@ -1,5 +1,5 @@
 /* line_file.h: files of lines that are read from their start to their end, and of which single lines are read again later. A pipe, which
- * can be read once, is copied first, into a file without a name in TMPDIR. Called by curate.
+ * can be read once, is copied first, into a file without a name in TMPDIR. Called by curate and by the rows of MagicBrush.
  *
  * However many there are, at most 64 that have a name are open at a time; the others are opened again when they are read. */
 #ifndef GENLLAVA_DATA_FORMATS_LINE_FILE_H

@@ -1,4 +1,4 @@
-/* feature_file.h: writes features into an HDF5 file, a few rows at a time; it appears whole or not at all. Called by run_features.c and
+/* feature_file.h: writes features into an HDF5 file, a few rows at a time; it appears whole or not at all. Called by make_features.c and
  * kept_features.c.
  *
  * Attributes of "/": model, preproc, weights_sha256. Arrays are f32 [n,d]; their rows are named by a list of texts, and /source_sha256 says
