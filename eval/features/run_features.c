@@ -61,8 +61,8 @@ static Status check_flags(const FeatureRequest *r)
 Status features_command(int argc, char **argv)
 {
     const CliProgram program = {.name = "evaluate",
-                                .summary = "Writes what a network makes of pictures or texts into a file that evaluate fid, evaluate "
-                                           "clip-score and curate filter read.",
+                                .summary = "Writes what a network makes of pictures or texts into a file that evaluate fid, kid and "
+                                           "clip-score, and curate filter read.",
                                 .usage = "evaluate features --model DIR --images DIR --out FILE.h5\n"
                                          "       evaluate features --model DIR --texts FILE.jsonl --out FILE.h5\n"
                                          "       evaluate features --model DIR --records FILE.jsonl --out FILE.h5",

@@ -310,7 +310,7 @@ Status inspect_lines(const InspectOptions *o)
 /* HDF5 of others is not opened here: the library may be led astray by it. */
 Status inspect_features(const InspectOptions *o)
 {
-    static const char TAKEN[] = "numbers of pictures or texts, a row each (evaluate fid and clip-score take them)";
+    static const char TAKEN[] = "numbers of pictures or texts, a row each (evaluate fid, kid and clip-score take them)";
     char what[512], start[256] = "";
     FILE *f = fopen(o->path, "re");
     if (!f)
