@@ -130,10 +130,12 @@ static void keep_chunk(Drawings *k)
 
 /* ---------------------------------------------------------------- what lies beside the drawings */
 
-/* A name of this process's own for a file that others may be making too: it is written under this one, then renamed. */
+/* A name for a file that other processes may be making too, in other containers and on other machines, where numbers of processes are the
+ * same: it is written under this one, then renamed. "": there is none. */
 static char *own_name(char *own, const char *path)
 {
-    if ((size_t)snprintf(own, PATH_MAX, "%s.%ld", path, (long)getpid()) >= PATH_MAX)
+    uint64_t random;
+    if (getentropy(&random, sizeof random) || (size_t)snprintf(own, PATH_MAX, "%s.%016" PRIx64, path, random) >= PATH_MAX)
         own[0] = 0;
     return own;
 }

@@ -44,6 +44,20 @@ ends_with "$evaluate" 0 coco ask --data "$fixtures/drawings/coco" --config confi
     --out "$dir/coco" --ranks 2
 diff -r "$dir/one/coco" "$dir/coco" > "$dir/diff" || fail "coco ask --ranks 2: $(head -3 "$dir/diff")"
 
+# Ranks in containers, in each of which the process has the same number.
+if unshare -rpf --mount-proc true 2> /dev/null; then
+    . tests/cli/_ranks.sh
+    printf '#!/bin/sh\nexec unshare -rpf --mount-proc "%s" "$@"\n' "$evaluate" > "$dir/contained"
+    chmod +x "$dir/contained"
+    as_ranks "$dir/contained"
+    for i in 1 2 3; do
+        rm -r "$dir/coco"
+        RANKS=2 ends_with "$train" 0 coco ask --data "$fixtures/drawings/coco" --config configs/quickstart.json --set "save.dir=$dir/runs" --set device=cpu \
+            --steps 2 --out "$dir/coco"
+        diff -r "$dir/one/coco" "$dir/coco" > "$dir/diff" || fail "ranks in containers: $(head -3 "$dir/diff")"
+    done
+fi
+
 # A signal stops all; one process goes on.
 "$evaluate" --suite "$dir/suite.json" --out "$dir/stopped" --config configs/quickstart.json --set "save.dir=$dir/runs" --set device=cpu --steps 150 \
     --ranks 2 2> "$dir/err" > "$dir/out" &
