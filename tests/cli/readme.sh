@@ -140,7 +140,7 @@ while IFS= read -r command; do
     tensorboard*) continue ;;                                    # not of this tree
     torchrun*) continue ;;                                       # needs PyTorch; tests/cli/train_ranks_hosts.sh sets what it sets
     tar* | "sh gpu-bundle"*) continue ;;                         # tests/cli/gpu_check.sh
-    *"fid generated real"*) continue ;;                          # a network of 24 million weights; tests/cli/evaluate_features.sh, with another
+    *"fid generated real"* | *"kid generated real"*) continue ;; # a network of 24 million weights; tests/cli/evaluate_features.sh, with another
     python3*) continue ;;                                        # needs numpy and safetensors
     esac
     n=$((n + 1))
