@@ -101,6 +101,15 @@ static double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Waits for the device: what failed on it since is told with the passes that it may have been in. */
+static Status fetch_numbers(Run *r, const StepPlan *plan, StepNumbers *numbers)
+{
+    Backend *b = &r->setup.backend;
+    TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
+           (long long)plan->step + 1, plan->n_passes, r->samples);
+    return OK;
+}
+
 /* All passes. On a device nothing is waited for, but that the numbers are needed: for the log, and to know whether to update at all. */
 static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *numbers)
 {
@@ -115,10 +124,11 @@ static Status accumulate_gradients(Run *r, const StepPlan *plan, StepNumbers *nu
     for (int32_t pass = 0; pass < plan->n_passes; pass++)
         TRY_IN(train_pass(r, plan, pass), "step %lld, pass %d of %d%s%s", (long long)plan->step + 1, pass + 1, plan->n_passes,
                *r->samples ? ", records " : "", r->samples);
+    if (r->setup.dist.n_ranks > 1 && !b->host_memory && !r->setup.dist.transport.on_device) /* sums through the host wait anyway */
+        TRY(fetch_numbers(r, plan, numbers));
     TRY(optim_reduce(r->params, &r->setup.dist));
     TRY(optim_squares(r->params, &r->numbers->squares));
-    TRY_IN(b->download(b, numbers, r->numbers, sizeof *numbers), "step %lld, in one of its %d passes, the last of them with records %s",
-           (long long)plan->step + 1, plan->n_passes, r->samples);
+    TRY(fetch_numbers(r, plan, numbers));
     if (b->waited)
         TRY(b->waited(b, &waited));
     numbers->seconds = seconds_now() - r->step_began;

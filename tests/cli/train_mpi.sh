@@ -53,12 +53,14 @@ END
 train=$dir/mpirun
 printf '#!/bin/sh\nexec mpirun --oversubscribe -n $RANKS "%s" "$@"\n' "$dir/rank" > "$train"
 chmod +x "$dir/rank" "$train"
-# run CODE ARGUMENTS...: … anew, of which $codes are then the ranks' exit codes.
+# run CODES ARGUMENTS...: … anew, with one of these codes; $codes are then the ranks' exit codes.
 run() {
     rm -rf "$dir/runs" "$dir"/code.*
-    local wanted=$1
+    local wanted=$1 code
     shift
-    RANKS_DIR=$dir expect "$wanted" --config "$dir/run.json" "$@"
+    RANKS_DIR=$dir "$train" --config "$dir/run.json" "$@" > "$dir/out" 2> "$dir/err"
+    code=$?
+    [[ " $wanted " == *" $code "* ]] || { fail "mpirun $*: exit $code, wanted $wanted"; sed 's/^/    /' "$dir/err" >&2; }
     codes=$(cat "$dir"/code.* | sort -n | tr '\n' ' ')
 }
 errors() { [ "$(grep -c 'error: ' "$dir/err")" -eq 1 ] || { fail "not one error is told"; sed 's/^/    /' "$dir/err" >&2; }; }
@@ -100,12 +102,12 @@ failing() {
     errors
     [ "$codes" = "69 69 69 " ] || fail "after an error of MPI the ranks end with $codes"
 }
-# A rank that is killed or stopped inside a sum of step 5, in either half of it. mpirun gives a killed one's signal as its own code.
+# A rank that is killed or stopped inside a sum of step 5, in either half of it. mpirun gives the code of the rank whose end it sees first.
 lost() { # FAULT RANK
     SECONDS=0
     export RANK_$2=MPI_FAULT=$1 GENLLAVA_RANKS_SILENCE=3
     if [[ $1 == kill* ]]; then
-        run 137
+        run "69 137"
         says "error: rank $2 has ended"
         [ "$codes" = "69 69 137 " ] || fail "$1: the ranks end with $codes"
     else
@@ -127,10 +129,16 @@ asked() {
     [ $code -eq 75 ] || fail "SIGTERM to rank 2: exit $code, wanted 75"
     says "SIGTERM: stopped after step $(wc -l < "$dir/runs/r/train.jsonl") of 100000; go on with --resume"
 }
-# All of these mostly wait: side by side.
-beside mistaken mistaken
-beside failing failing
-beside asked asked
-for case in kill:18:1 kill:19:0 stop:18:0 stop:19:2; do beside "$case" lost "${case%:*}" "${case##*:}"; done
+# All of these mostly wait: side by side, each mpirun with a folder of its own, which it makes and removes.
+apart() {
+    OMPI_MCA_orte_tmpdir_base=$(mktemp -d -p /tmp)
+    export OMPI_MCA_orte_tmpdir_base
+    "$@"
+    rm -rf "$OMPI_MCA_orte_tmpdir_base"
+}
+beside mistaken apart mistaken
+beside failing apart failing
+beside asked apart asked
+for case in kill:18:1 kill:19:0 stop:18:0 stop:19:2; do beside "$case" apart lost "${case%:*}" "${case##*:}"; done
 together
 exit $failed

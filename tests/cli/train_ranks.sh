@@ -106,7 +106,7 @@ says "error: rank 1: step 1, pass 1 of 1: $dir/shards/shard-00000-of-00001.h5: i
 errors 1
 mv "$dir/whole.h5" "$dir/shards/shard-00000-of-00001.h5"
 CUDA_HOST_DEVICES=2 RANK_1=CUDA_HOST_FAIL=attention:5:700 expect 69 --config "$dir/run.json" --set device=cuda
-says "error: rank 1: step 1, pass 1 of 1, records "
+says "error: rank 1: step 1, in one of its 1 passes, the last of them with records "
 errors 1
 # … two would share one device …
 CUDA_HOST_DEVICES=2 RANKS=3 expect 69 --config "$dir/run.json" --set device=cuda
