@@ -2,6 +2,7 @@
 # evaluate BENCH ask by several ranks: the file of one process to the byte, also stopped and gone on with by other numbers of ranks; one process
 # at a time has a file. $1: the build folder.
 . tests/cli/_train.sh
+command -v pgrep > /dev/null || { echo "no pgrep (Debian package procps)"; exit 77; }
 . tests/cli/_ranks.sh
 evaluate=$build/evaluate
 images=$PWD/tests/fixtures/images

@@ -39,6 +39,7 @@ ends_with "$convert" 73 $arguments --to hf --out "$dir/file/out"
 [ "$(cat "$dir/file")" = file ] || fail "a file in the place of a parent was touched"
 
 command -v strace > /dev/null && strace -o /dev/null true 2> /dev/null || { echo "    partly skipped: strace may not trace here"; exit $failed; }
+command -v pkill > /dev/null || { echo "    partly skipped: no pkill (Debian package procps)"; exit $failed; }
 calls=write,pwrite64,fsync,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir,ftruncate,fallocate
 makes=write,pwrite64,fsync,rename,renameat,renameat2,mkdir,mkdirat,ftruncate,fallocate # what needs room on a disk
 # inject FORMAT CALLS:WHAT N: converts under strace, which does that to the N-th call of every kind.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # train --ranks N: the program starts its ranks itself. One that is killed or stopped, in any phase, ends all soon, named; a signal stops all.
 . tests/cli/_train.sh
+command -v pgrep > /dev/null || { echo "no pgrep (Debian package procps)"; exit 77; }
 sed -i 's/"steps": 16/"steps": 100000/; s/"every": 1,/"every": 0,/' "$dir/run.json"
 export GENLLAVA_RANKS_SILENCE=3
 

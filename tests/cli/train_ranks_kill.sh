@@ -3,6 +3,7 @@
 # work: all end within 20 s, the rank is named, and resumed until it is finished the run ends with the same bits. KILLS=: how often at random
 # (15). SEED= repeats it.
 STEPS=8 . tests/cli/_train.sh
+command -v pgrep > /dev/null || { echo "no pgrep (Debian package procps)"; exit 77; }
 seed=${SEED:-$RANDOM}
 export GENLLAVA_RANKS_SILENCE=2 OMP_NUM_THREADS=1
 printf '{"ask": "What is it?"}\n' > "$dir/prompts.jsonl"
