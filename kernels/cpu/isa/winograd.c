@@ -1,9 +1,9 @@
 /* winograd.c: 3×3 convolutions by way of Winograd's minimal filtering F(4×4,3×3) (winograd.h). Called by conv.c. Compiled once for each
  * instruction set.
  *
- * Source: Lavin & Gray 2015. A tile of 4×4 outputs is Aᵀ[(G g Gᵀ)∘(Bᵀ d B)]A of the 6×6 inputs d and the kernel g: 36 products for
- * 144, which become 36 matrix products [tiles,in]·[in,out]. The points are 0, ±3/4, ±3/2 and ∞: their powers are exact and close to
- * 1, so the result is about 1.5 times as far from the truth as a direct sum (with the usual 0, ±1, ±2: 7 times).
+ * Source: Lavin & Gray 2015. A tile of 4×4 outputs is Aᵀ[(G g Gᵀ)∘(Bᵀ d B)]A of the 6×6 inputs d and the kernel g: 36 products
+ * for 144, which become 36 matrix products [tiles,in]·[in,out]. The points are 0, ±3/4, ±3/2 and ∞: their powers are exact and close
+ * to 1, so the result is about 1.5 times as far from the truth as a direct sum (with the usual 0, ±1, ±2: 7 times).
  *
  * A group of tiles is transformed into the shared memory. Then each thread takes its output channels, OB at a time: it transforms their
  * kernels, CHUNK input channels at a time, multiplies, and transforms back. Transformed kernels are not kept: they would take four times
